@@ -1,0 +1,46 @@
+/**
+ * The one error a caller can cause. A bug inside the engine throws something else (an assertion)
+ * and is never dressed up as the caller's mistake.
+ */
+
+/**
+ * Stable codes. The first group is the contract's (the wire repeats them as they are), the second
+ * concerns model files and the machine and never reaches a request.
+ */
+export type EngineErrorCode =
+  | "invalid_type"
+  | "out_of_range"
+  | "missing_required_parameter"
+  | "unsupported_parameter"
+  | "unsupported_value"
+  | "context_length_exceeded"
+  | "template_error"
+  | "internal_error"
+  | "invalid_model"
+  | "unsupported_model"
+  | "model_not_found"
+  | "cache_unavailable"
+  | "out_of_memory";
+
+export class EngineError extends Error {
+  override readonly name = "EngineError";
+
+  /**
+   * @param code stable, for programs
+   * @param message one line for people: what was given and what is allowed
+   * @param param path of the offending parameter, such as `messages[2].content`, or null
+   */
+  constructor(
+    readonly code: EngineErrorCode,
+    message: string,
+    readonly param: string | null = null,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Checks an invariant of our own: failing means a bug, never bad input. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(`Internal invariant broken: ${message}`);
+}
