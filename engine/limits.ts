@@ -11,4 +11,17 @@ export const LIMITS = {
   topLogprobsMax: 20,
   /** Bytes of a safetensors header; the format's own bound. */
   safetensorsHeaderBytesMax: 100_000_000,
+  /** Bytes of config.json, tokenizer.json and their like. */
+  modelJsonBytesMax: 256 << 20,
+  /** Any single size in config.json: hidden size, vocabulary, context length. */
+  modelDimensionMax: 1 << 24,
+  modelLayersMax: 1024,
+  /** Bytes of one protobuf message, hence of an ONNX file without external data. */
+  protobufBytesMax: 2 ** 31 - 1,
+  /** Tokens of one prompt block, and positions of one page of keys and values. */
+  promptBlockTokens: 64,
+  /** Choices that draw tokens at the same time; more wait for their turn. */
+  runningSequencesMax: 16,
+  /** Memory for keys and values. */
+  kvCacheBytesMax: 2 ** 31,
 } as const;

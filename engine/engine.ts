@@ -1,0 +1,317 @@
+/**
+ * The token loop: schedule, run, project, sample, commit. One step advances every running sequence by
+ * a token and one prompt by a block. What a token means is the business of the sampler, the text stream
+ * and the plan; a feature that needs an `if` in `step` belongs there.
+ */
+
+import { randomInt } from "node:crypto";
+
+import type { Kernels, SampledToken } from "../kernels/index.js";
+import { assert, EngineError } from "./errors.js";
+import type { KVCache } from "./kv-cache.js";
+import type { LMHead } from "./lm-head.js";
+import type { ModelRunner } from "./runner/model-runner.js";
+import type { GenerationConfig } from "./sampling/generation-config.js";
+import { Sampler } from "./sampling/sampler.js";
+import { Scheduler } from "./scheduler.js";
+import type {
+  FinishReason,
+  OutputDelta,
+  Prompt,
+  Request,
+  Sequence,
+  TokenAlternative,
+  TokenLogprob,
+} from "./sequence.js";
+import type { TextStream } from "./text/text-stream.js";
+import type { Tokenizer } from "./text/tokenizer.js";
+
+export interface EngineParts {
+  readonly kernels: Kernels;
+  readonly runner: ModelRunner;
+  readonly lmHead: LMHead;
+  readonly cache: KVCache;
+  readonly tokenizer: Tokenizer;
+  readonly endTokenIds: ReadonlySet<number>;
+  /** Prompt and completion together never hold more tokens. */
+  readonly contextLength: number;
+}
+
+export interface EngineRequest {
+  readonly promptTokenIds: readonly number[];
+  readonly config: GenerationConfig;
+  /** What to do when prompt + max_tokens exceeds the context; a prompt is never cut. */
+  readonly contextLengthExceededBehavior: "truncate" | "error";
+  /** Turns a choice's tokens into text. */
+  readonly createText: () => TextStream;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class Engine {
+  readonly #parts: EngineParts;
+  readonly #scheduler: Scheduler;
+  #loop: Promise<void> | null = null;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.#scheduler = new Scheduler(parts.cache, {
+      blockSize: parts.runner.blockSize,
+      numSequencesMax: parts.lmHead.numRowsMax,
+    });
+  }
+
+  /**
+   * Starts a request; its deltas come as the choices grow, choices interleaved. Leaving the loop early,
+   * or aborting the signal, ends the request at the next token; an abort throws the signal's reason.
+   * @throws EngineError at once if the request can never run
+   */
+  submit(request: EngineRequest): AsyncGenerator<OutputDelta, void, void> {
+    request.signal?.throwIfAborted();
+    const maxTokens = this.#maxTokens(request);
+    const deltas = new DeltaQueue();
+    const running = this.#createRequest(request, maxTokens, deltas);
+    this.#scheduler.add(running);
+    this.#loop ??= this.#run().finally(() => (this.#loop = null));
+
+    const abort = (): void => {
+      running.cancelled = true;
+      deltas.fail(request.signal?.reason);
+    };
+    request.signal?.addEventListener("abort", abort, { once: true });
+    return deltas.drain(() => {
+      running.cancelled = true;
+      request.signal?.removeEventListener("abort", abort);
+    });
+  }
+
+  /** Resolves when nothing runs any more. */
+  async idle(): Promise<void> {
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#scheduler.hasWork) {
+      await this.step();
+      // Lets aborts and consumers in between two steps.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Runs one prompt block and draws one token for every running sequence. */
+  async step(): Promise<void> {
+    const { prefill, sequences } = this.#scheduler.schedule();
+    if (prefill !== null) await this.#guard(prefill.request, () => this.#prefill(prefill));
+
+    const rows: { sequence: Sequence; hidden: Float32Array }[] = [];
+    for (const sequence of sequences) {
+      await this.#guard(sequence.request, async () => {
+        rows.push({ sequence, hidden: await this.#hiddenOf(sequence) });
+      });
+    }
+    if (rows.length === 0) return;
+
+    const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
+    for (const [index, { sequence }] of rows.entries()) {
+      await this.#guard(sequence.request, () => this.#commit(sequence, sequence.sampler.sample(logits[index]!)));
+    }
+  }
+
+  /** The state from which the sequence's next token is drawn. */
+  async #hiddenOf(sequence: Sequence): Promise<Float32Array> {
+    const last = sequence.outputIds.at(-1);
+    if (last !== undefined) return this.#parts.runner.forward({ phase: "decode", tokenIds: [last], table: sequence.table });
+    const { lastHidden } = sequence.request.prompt;
+    assert(lastHidden !== null, "a sequence started before its prompt was computed");
+    return lastHidden;
+  }
+
+  async #prefill({ request, tokenIds }: { request: Request; tokenIds: readonly number[] }): Promise<void> {
+    const { prompt } = request;
+    const hidden = await this.#parts.runner.forward({ phase: "prefill", tokenIds, table: prompt.table });
+    if (prompt.table.numPositions < prompt.tokenIds.length) return;
+    prompt.lastHidden = hidden;
+    request.promptDoneAtMs = performance.now();
+  }
+
+  /** Appends a drawn token to its sequence and hands out what it completes. */
+  #commit(sequence: Sequence, sampled: SampledToken): void {
+    const { request, text, outputIds } = sequence;
+    const { tokenId } = sampled;
+    outputIds.push(tokenId);
+    request.numCompletionTokens++;
+    sequence.sampler.accept(tokenId);
+    sequence.pending.push({ tokenId, sampled });
+
+    const ended = this.#parts.endTokenIds.has(tokenId);
+    const gained = ended ? { content: "", reasoning: "", stopped: false } : text.push(tokenId);
+    const finishReason: FinishReason | null =
+      ended || gained.stopped ? "stop" : outputIds.length === request.maxTokens ? "length" : null;
+    if (finishReason === null) {
+      if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
+      return;
+    }
+    const rest = text.finish();
+    request.numReasoningTokens += text.numReasoningTokens;
+    this.#scheduler.finish(sequence);
+    this.#emit(
+      sequence,
+      { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning },
+      finishReason,
+    );
+  }
+
+  #emit(sequence: Sequence, text: { content: string; reasoning: string }, finishReason: FinishReason | null): void {
+    const { request, choice, pending } = sequence;
+    sequence.pending = [];
+    const isLast = finishReason !== null && request.running.size === 0 && request.nextChoice === request.config.n;
+    const numPromptTokens = request.prompt.tokenIds.length;
+    request.emit({
+      choice,
+      content: text.content,
+      reasoning: text.reasoning,
+      tokenIds: pending.map(({ tokenId }) => tokenId),
+      logprobs: request.config.logprobs ? pending.map(({ sampled }) => this.#tokenLogprob(sampled)) : [],
+      finishReason,
+      usage: isLast
+        ? {
+            promptTokens: numPromptTokens,
+            completionTokens: request.numCompletionTokens,
+            totalTokens: numPromptTokens + request.numCompletionTokens,
+            reasoningTokens: request.numReasoningTokens,
+            cachedTokens: 0,
+          }
+        : null,
+      timings: isLast
+        ? {
+            promptMs: request.promptDoneAtMs - request.startedAtMs,
+            completionMs: performance.now() - request.promptDoneAtMs,
+          }
+        : null,
+    });
+  }
+
+  #tokenLogprob({ tokenId, logprob, topLogprobs }: SampledToken): TokenLogprob {
+    assert(logprob !== null, "logprobs were asked for and not computed");
+    return {
+      ...this.#alternative(tokenId, logprob),
+      topLogprobs: topLogprobs.map((top) => this.#alternative(top.tokenId, top.logprob)),
+    };
+  }
+
+  #alternative(tokenId: number, logprob: number): TokenAlternative {
+    const { tokenizer } = this.#parts;
+    return { tokenId, token: tokenizer.tokenText(tokenId), logprob, bytes: [...tokenizer.tokenBytes(tokenId)] };
+  }
+
+  /**
+   * Runs a piece of one request's work, unless the request was cancelled meanwhile. If it throws, that
+   * request fails and the others go on.
+   */
+  async #guard(request: Request, work: () => void | Promise<void>): Promise<void> {
+    if (request.cancelled) return;
+    try {
+      await work();
+    } catch (error) {
+      request.cancelled = true;
+      const message = error instanceof Error ? error.message : String(error);
+      request.fail(error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }));
+    }
+  }
+
+  #createRequest({ promptTokenIds, config, createText }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
+    const { kernels, cache, tokenizer } = this.#parts;
+    const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), lastHidden: null };
+    const request: Request = {
+      prompt,
+      config,
+      maxTokens,
+      createSequence: (choice, numPagesReserved) => ({
+        request,
+        choice,
+        table: prompt.table.fork(),
+        numPagesReserved,
+        sampler: new Sampler(kernels, tokenizer.vocabSize, config, promptTokenIds, choice),
+        text: createText(),
+        outputIds: [],
+        pending: [],
+      }),
+      nextChoice: 0,
+      running: new Set(),
+      numCompletionTokens: 0,
+      numReasoningTokens: 0,
+      cancelled: false,
+      emit: (delta) => deltas.push(delta),
+      fail: (error) => deltas.fail(error),
+      startedAtMs: performance.now(),
+      promptDoneAtMs: 0,
+    };
+    return request;
+  }
+
+  #maxTokens({ promptTokenIds, config, contextLengthExceededBehavior }: EngineRequest): number {
+    const { contextLength, cache } = this.#parts;
+    const numPromptTokens = promptTokenIds.length;
+    const left = contextLength - numPromptTokens;
+    if (left <= 0) {
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has ${numPromptTokens} tokens; the context holds ${contextLength}, of which at least one must be left for the answer.`,
+        "messages",
+      );
+    }
+    if (config.maxTokens !== null && config.maxTokens > left && contextLengthExceededBehavior === "error") {
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has ${numPromptTokens} tokens and max_tokens is ${config.maxTokens}; together they may be at most ${contextLength}.`,
+        "max_tokens",
+      );
+    }
+    const maxTokens = Math.min(config.maxTokens ?? left, left);
+    if (!this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
+      const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has ${numPromptTokens} tokens and ${maxTokens} may follow; memory is set aside for ${positionsMax} positions.`,
+        "messages",
+      );
+    }
+    return maxTokens;
+  }
+}
+
+/** A seed for requests that name none: uniform in 0..2^53-1, in two draws because `randomInt` spans 48 bits. */
+export function drawSeed(): number {
+  return randomInt(2 ** 27) * 2 ** 26 + randomInt(2 ** 26);
+}
+
+/** Hands deltas from the token loop to one consumer, in order. */
+class DeltaQueue {
+  readonly #deltas: OutputDelta[] = [];
+  #failure: { error: unknown } | null = null;
+  #wake: () => void = () => {};
+
+  push(delta: OutputDelta): void {
+    this.#deltas.push(delta);
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+
+  async *drain(onLeave: () => void): AsyncGenerator<OutputDelta, void, void> {
+    try {
+      for (;;) {
+        for (let delta = this.#deltas.shift(); delta !== undefined; delta = this.#deltas.shift()) {
+          yield delta;
+          if (delta.usage !== null) return;
+        }
+        if (this.#failure !== null) throw this.#failure.error;
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    } finally {
+      onLeave();
+    }
+  }
+}

@@ -1,0 +1,18 @@
+/** The library: load a model, then `chat` or `generate`. */
+
+export type { MatrixFormat } from "../kernels/index.js";
+export { EngineError, type EngineErrorCode } from "./errors.js";
+export { LIMITS } from "./limits.js";
+export {
+  loadModel,
+  Model,
+  type ChatOptions,
+  type GenerateOptions,
+  type LoadModelOptions,
+  type OutputStream,
+  type RequestOptions,
+} from "./load-model.js";
+export { convert, listPacks } from "./model/index.js";
+export type { GenerationConfig } from "./sampling/generation-config.js";
+export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";
+export type { ChatMessage } from "./text/chat-template.js";

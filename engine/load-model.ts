@@ -1,0 +1,167 @@
+/**
+ * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
+ */
+
+import { availableParallelism } from "node:os";
+
+import { Kernels, type MatrixFormat, type PackedMatrix } from "../kernels/index.js";
+import { drawSeed, Engine } from "./engine.js";
+import { EngineError } from "./errors.js";
+import { KVCache } from "./kv-cache.js";
+import { LIMITS } from "./limits.js";
+import { LMHead } from "./lm-head.js";
+import { preparePack, type ModelPack } from "./model/index.js";
+import { OnnxRunner } from "./runner/onnx-runner.js";
+import { generationConfig, type GenerationConfig } from "./sampling/generation-config.js";
+import type { OutputDelta } from "./sequence.js";
+import { ChatTemplate, type ChatMessage } from "./text/chat-template.js";
+import { TextStream } from "./text/text-stream.js";
+import { Tokenizer } from "./text/tokenizer.js";
+
+export interface LoadModelOptions {
+  /** A Hugging Face folder, a pack, or null for the embedded model. */
+  readonly model?: string | null;
+  /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
+  readonly quant?: MatrixFormat;
+  /** Threads of ONNX Runtime; the machine's parallelism unless given. */
+  readonly numThreads?: number;
+  /** Called while a folder is converted, with bytes done and bytes in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Sampling parameters and what surrounds them; absent ones take the contract's defaults. */
+export interface RequestOptions extends Partial<GenerationConfig> {
+  /** When prompt + maxTokens exceeds the context: lower maxTokens (`truncate`, the default) or refuse. */
+  readonly contextLengthExceededBehavior?: "truncate" | "error";
+  /** Ends the request at the next token; the stream then throws the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ChatOptions extends RequestOptions {
+  readonly messages: readonly ChatMessage[];
+}
+
+export interface GenerateOptions extends RequestOptions {
+  /** Raw text; special tokens in it are recognised, and the tokenizer adds its begin token if it does so. */
+  readonly prompt: string;
+}
+
+/** A stream of deltas, with what is known before the first token. */
+export interface OutputStream extends AsyncIterable<OutputDelta> {
+  /** The seed used: the one given, or the one drawn. */
+  readonly seed: number;
+  readonly promptTokenIds: readonly number[];
+}
+
+/** Loads a model, converting its folder into a pack in the cache if that has not been done yet. */
+export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
+  const pack = await preparePack({
+    model: options.model ?? null,
+    ...(options.quant === undefined ? {} : { format: options.quant }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  });
+  return Model.open(pack, options.numThreads ?? availableParallelism());
+}
+
+export class Model {
+  readonly pack: ModelPack;
+  readonly tokenizer: Tokenizer;
+  readonly #template: ChatTemplate | null;
+  readonly #engine: Engine;
+  readonly #runner: OnnxRunner;
+
+  private constructor(pack: ModelPack, tokenizer: Tokenizer, engine: Engine, runner: OnnxRunner) {
+    this.pack = pack;
+    this.tokenizer = tokenizer;
+    this.#template = pack.chatTemplate === null ? null : new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig);
+    this.#engine = engine;
+    this.#runner = runner;
+  }
+
+  static async open(pack: ModelPack, numThreads: number): Promise<Model> {
+    const { config } = pack;
+    const kernels = await Kernels.load();
+    const head = await readMatrix(kernels, pack, "lm_head");
+    const embedding = config.tiedEmbeddings ? head : await readMatrix(kernels, pack, "embed_tokens");
+    const row = kernels.allocate(config.hiddenSize * 4);
+    const runner = await OnnxRunner.load({
+      bodyPath: pack.bodyPath,
+      config,
+      embed: (tokenId, target) => {
+        kernels.readRow(embedding, tokenId, row);
+        target.set(kernels.f32(row, config.hiddenSize));
+      },
+      numThreads,
+      blockSize: LIMITS.promptBlockTokens,
+    });
+    const shape = {
+      numLayers: config.numLayers,
+      numKvHeads: config.numKvHeads,
+      headDim: config.headDim,
+      pageSize: LIMITS.promptBlockTokens,
+    };
+    const pagesMax = Math.floor(LIMITS.kvCacheBytesMax / KVCache.pageByteLength(shape));
+    const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
+    const engine = new Engine({
+      kernels,
+      runner,
+      lmHead: new LMHead(kernels, head, LIMITS.runningSequencesMax),
+      cache: new KVCache(kernels, { ...shape, pagesMax }),
+      tokenizer,
+      endTokenIds: new Set(config.endTokenIds),
+      contextLength: config.contextLength,
+    });
+    return new Model(pack, tokenizer, engine, runner);
+  }
+
+  /**
+   * Answers a conversation.
+   * @throws EngineError at once for anything the request gets wrong
+   */
+  chat({ messages, ...options }: ChatOptions): OutputStream {
+    const rendered = this.template.render(messages);
+    const promptTokenIds = this.tokenizer.encodePrompt(rendered);
+    return this.#submit(promptTokenIds, options, rendered.opensReasoning);
+  }
+
+  /** Continues raw text. Reasoning tags are ordinary text here. */
+  generate({ prompt, ...options }: GenerateOptions): OutputStream {
+    const promptTokenIds = this.tokenizer.encode(prompt);
+    if (promptTokenIds.length === 0) {
+      throw new EngineError("out_of_range", "The prompt is empty, and this model's tokenizer has no begin token to start from.", "prompt");
+    }
+    return this.#submit(promptTokenIds, options, null);
+  }
+
+  get template(): ChatTemplate {
+    if (this.#template !== null) return this.#template;
+    throw new EngineError("template_error", "This model has no chat template; it can continue text (generate) but not chat.", "messages");
+  }
+
+  /** Waits for running requests, then frees the model. */
+  async close(): Promise<void> {
+    await this.#engine.idle();
+    await this.#runner.release();
+  }
+
+  #submit(promptTokenIds: number[], options: RequestOptions, opensReasoning: boolean | null): OutputStream {
+    const { contextLengthExceededBehavior = "truncate", signal, ...parameters } = options;
+    const config = generationConfig({ ...parameters, seed: parameters.seed ?? drawSeed() });
+    const deltas = this.#engine.submit({
+      promptTokenIds,
+      config,
+      contextLengthExceededBehavior,
+      signal,
+      createText: () => new TextStream(),
+    });
+    return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
+  }
+}
+
+async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Promise<PackedMatrix> {
+  const tensor = pack.tensors.get(name);
+  if (tensor === undefined) throw new EngineError("invalid_model", `${pack.dir}: the pack has no tensor ${name}`);
+  const matrix = kernels.allocateMatrix(tensor.format, tensor.rows, tensor.cols);
+  await pack.readTensor(name, kernels.bytes(matrix.address, matrix.byteLength));
+  return matrix;
+}

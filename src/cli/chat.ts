@@ -1,0 +1,137 @@
+/**
+ * `touchstone chat`: a conversation with history. Ctrl-C stops the answer and keeps what was said of it;
+ * Ctrl-D, or Ctrl-C at the prompt, leaves.
+ */
+
+import { createInterface, type Interface } from "node:readline/promises";
+
+import { Command } from "commander";
+
+import {
+  EngineError,
+  loadModel,
+  type ChatMessage,
+  type MatrixFormat,
+  type Model,
+  type OutputDelta,
+} from "../../engine/index.js";
+import { modelOptions } from "./generate.js";
+import { addModelOptions, addRequestOptions, requestOptions, type ParsedRequestOptions } from "./request-options.js";
+import { collect, jsonLine } from "./result.js";
+import { dim, hasColours, progressBar, statistics } from "./terminal.js";
+
+interface ChatFlags extends ParsedRequestOptions {
+  model?: string;
+  quant?: MatrixFormat;
+  threads?: number;
+  once?: string;
+  system?: string;
+  json?: boolean;
+  separateReasoning?: boolean;
+}
+
+export function chatCommand(): Command {
+  const command = new Command("chat")
+    .description("talk with a model")
+    .option("--once <text>", "answer one message and leave")
+    .option("--system <text>", "a system message to start with")
+    .option("--json", "print one JSON line for each answer")
+    .option("--no-separate-reasoning", "with --json: leave the reasoning, tags and all, in the content");
+  return addRequestOptions(addModelOptions(command)).action(chat);
+}
+
+async function chat(flags: ChatFlags): Promise<void> {
+  const model = await loadModel({ ...modelOptions(flags), onProgress: progressBar("Converting") });
+  const messages: ChatMessage[] = flags.system === undefined ? [] : [{ role: "system", content: flags.system }];
+  if (flags.once === undefined) {
+    await converse(model, messages, flags);
+  } else {
+    const interrupt = new AbortController();
+    process.once("SIGINT", () => interrupt.abort());
+    await answer(model, [...messages, { role: "user", content: flags.once }], flags, interrupt.signal);
+    if (interrupt.signal.aborted) process.exitCode = 130;
+  }
+  await model.close();
+}
+
+/** Reads turns until the input ends. */
+async function converse(model: Model, messages: ChatMessage[], flags: ChatFlags): Promise<void> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: "> " });
+  if (process.stdin.isTTY) process.stderr.write(dim("Ctrl-C stops an answer, Ctrl-D leaves.\n"));
+  lines.prompt();
+  for await (const line of lines) {
+    if (line.trim() !== "") await takeTurn(model, messages, line, flags, lines);
+    lines.prompt();
+  }
+}
+
+/** Adds a question and its answer to the history; a turn that fails is told and taken back. */
+async function takeTurn(model: Model, messages: ChatMessage[], line: string, flags: ChatFlags, lines: Interface): Promise<void> {
+  const interrupt = new AbortController();
+  const stop = (): void => interrupt.abort();
+  lines.on("SIGINT", stop);
+  messages.push({ role: "user", content: line });
+  try {
+    messages.push({ role: "assistant", content: await answer(model, messages, flags, interrupt.signal) });
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    messages.pop();
+    process.stderr.write(`touchstone: ${error.message}\n`);
+  } finally {
+    lines.off("SIGINT", stop);
+  }
+}
+
+/**
+ * Streams one answer to stdout.
+ * @returns its content, as far as it got if the signal ended it
+ */
+async function answer(model: Model, messages: readonly ChatMessage[], flags: ChatFlags, signal: AbortSignal): Promise<string> {
+  const stream = model.chat({
+    messages,
+    ...requestOptions(flags),
+    separateReasoning: flags.json !== true || flags.separateReasoning !== false,
+    signal,
+  });
+  const streamsText = flags.json !== true && (flags.n ?? 1) === 1;
+  const display = new AnswerDisplay();
+  let said = "";
+  try {
+    const result = await collect(stream, (delta) => {
+      if (delta.choice === 0) said += delta.content;
+      if (streamsText) process.stdout.write(display.show(delta));
+    });
+    if (flags.json === true) {
+      process.stdout.write(`${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning || null }))}\n`);
+      return said;
+    }
+    if (!streamsText) result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
+    else process.stdout.write("\n");
+    process.stderr.write(`${dim(statistics(result.last, stream.seed))}\n`);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    process.stdout.write("\n");
+    process.stderr.write(`${dim("(stopped)")}\n`);
+  }
+  return said;
+}
+
+/** Reasoning dimmed on a terminal; between its tags where there are no colours to tell it by. */
+class AnswerDisplay {
+  #inside: "nothing" | "reasoning" | "answer" = "nothing";
+
+  show({ reasoning, content }: OutputDelta): string {
+    let shown = "";
+    if (reasoning !== "") {
+      if (this.#inside === "nothing") shown += hasColours ? "" : "<think>\n";
+      this.#inside = "reasoning";
+      shown += dim(reasoning);
+    }
+    if (content !== "") {
+      if (this.#inside === "reasoning") shown += hasColours ? "\n\n" : "\n</think>\n\n";
+      this.#inside = "answer";
+      shown += content;
+    }
+    return shown;
+  }
+}

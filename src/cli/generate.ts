@@ -1,0 +1,50 @@
+/** `touchstone generate`: continues raw text. Text goes to stdout, statistics to stderr. */
+
+import { Command } from "commander";
+
+import { loadModel, type MatrixFormat } from "../../engine/index.js";
+import { addModelOptions, addRequestOptions, requestOptions, type ParsedRequestOptions } from "./request-options.js";
+import { collect, jsonLine } from "./result.js";
+import { progressBar, statistics } from "./terminal.js";
+
+interface GenerateFlags extends ParsedRequestOptions {
+  model?: string;
+  quant?: MatrixFormat;
+  threads?: number;
+  prompt: string;
+  json?: boolean;
+}
+
+export function generateCommand(): Command {
+  const command = new Command("generate")
+    .description("continue a text")
+    .requiredOption("--prompt <text>", "the text to continue; may be empty where the tokenizer has a begin token")
+    .option("--json", "print one JSON line with text, token ids and usage");
+  return addRequestOptions(addModelOptions(command)).action(generate);
+}
+
+async function generate(flags: GenerateFlags): Promise<void> {
+  const model = await loadModel({ ...modelOptions(flags), onProgress: progressBar("Converting") });
+  const stream = model.generate({ prompt: flags.prompt, ...requestOptions(flags) });
+  const streamsText = flags.json !== true && (flags.n ?? 1) === 1;
+  const result = await collect(stream, (delta) => {
+    if (streamsText) process.stdout.write(delta.content);
+  });
+  if (flags.json === true) {
+    process.stdout.write(`${jsonLine(result, stream.seed, ({ content }) => ({ text: content }))}\n`);
+  } else {
+    if (!streamsText) result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
+    else process.stdout.write("\n");
+    process.stderr.write(`${statistics(result.last, stream.seed)}\n`);
+  }
+  await model.close();
+}
+
+/** The model options that were given, under the library's names. */
+export function modelOptions(flags: { model?: string; quant?: MatrixFormat; threads?: number }) {
+  return {
+    ...(flags.model === undefined ? {} : { model: flags.model }),
+    ...(flags.quant === undefined ? {} : { quant: flags.quant }),
+    ...(flags.threads === undefined ? {} : { numThreads: flags.threads }),
+  };
+}

@@ -1,0 +1,74 @@
+/** `touchstone inspect`: what a model is, and how it sees one prompt. */
+
+import { Command } from "commander";
+
+import { EngineError, loadModel, type MatrixFormat, type Model } from "../../engine/index.js";
+import { modelOptions } from "./generate.js";
+import { addModelOptions } from "./request-options.js";
+import { collect } from "./result.js";
+import { progressBar } from "./terminal.js";
+
+interface InspectFlags {
+  model?: string;
+  quant?: MatrixFormat;
+  threads?: number;
+  prompt?: string;
+  message?: string;
+}
+
+export function inspectCommand(): Command {
+  const command = new Command("inspect")
+    .description("show a model's architecture, sizes and template, and how it sees a prompt")
+    .option("--prompt <text>", "show the tokens of this raw text and the likeliest next ones")
+    .option("--message <text>", "the same for a user's message, through the chat template");
+  return addModelOptions(command).action(inspect);
+}
+
+async function inspect(flags: InspectFlags): Promise<void> {
+  if (flags.prompt !== undefined && flags.message !== undefined) {
+    throw new EngineError("unsupported_value", "Give --prompt or --message, not both.", "message");
+  }
+  const model = await loadModel({ ...modelOptions(flags), onProgress: progressBar("Converting") });
+  print(describeModel(model));
+  if (flags.prompt !== undefined) print(await describePrompt(model, { prompt: flags.prompt }));
+  if (flags.message !== undefined) print(await describePrompt(model, { message: flags.message }));
+  await model.close();
+}
+
+function describeModel({ pack, tokenizer }: Model): string {
+  const { config, manifest } = pack;
+  const rows: [string, string | number][] = [
+    ["pack", pack.dir],
+    ["architecture", config.architecture],
+    ["weights", manifest.format],
+    ["layers", config.numLayers],
+    ["hidden size", config.hiddenSize],
+    ["feed-forward size", config.intermediateSize],
+    ["heads", `${config.numHeads} (${config.numKvHeads} for keys and values) of ${config.headDim}`],
+    ["vocabulary", `${config.vocabSize} rows, ${tokenizer.vocabSize} tokens`],
+    ["embedding", config.tiedEmbeddings ? "tied to the output" : "separate"],
+    ["context", config.contextLength],
+    ["end tokens", config.endTokenIds.map((id) => `${id} ${JSON.stringify(tokenizer.tokenText(id))}`).join(", ")],
+    ["reasoning", pack.reasoning === null ? "none" : `${pack.reasoning.open} … ${pack.reasoning.close}`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const table = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  return `${table}\n\ntemplate:\n${pack.chatTemplate ?? "none"}`;
+}
+
+async function describePrompt(model: Model, input: { prompt: string } | { message: string }): Promise<string> {
+  const parameters = { maxTokens: 1, temperature: 0, logprobs: true, topLogprobs: 20 };
+  const stream =
+    "prompt" in input
+      ? model.generate({ ...input, ...parameters })
+      : model.chat({ messages: [{ role: "user", content: input.message }], ...parameters });
+  const { choices } = await collect(stream);
+  const tokens = stream.promptTokenIds.map((id) => `${String(id).padStart(8)}  ${JSON.stringify(model.tokenizer.tokenText(id))}`);
+  const next = choices[0]?.logprobs[0]?.topLogprobs ?? [];
+  const top = next.map((t) => `${t.logprob.toFixed(4).padStart(10)}  ${String(t.tokenId).padStart(8)}  ${JSON.stringify(t.token)}`);
+  return `\ntokens (${tokens.length}):\n${tokens.join("\n")}\n\nlikeliest next tokens (log-probability, id, text):\n${top.join("\n")}`;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

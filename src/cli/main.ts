@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/** The `touchstone` command: parses arguments, runs a command, turns errors into one line and an exit code. */
+
+import { readFileSync } from "node:fs";
+
+import { Command } from "commander";
+
+import { EngineError } from "../../engine/index.js";
+import { chatCommand } from "./chat.js";
+import { convertCommand } from "./convert.js";
+import { generateCommand } from "./generate.js";
+import { inspectCommand } from "./inspect.js";
+import { listCommand } from "./list.js";
+
+const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+
+const program = new Command("touchstone")
+  .description("Runs language models offline on a CPU.")
+  .version(version)
+  .option("--debug", "print stack traces")
+  .showSuggestionAfterError()
+  .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
+
+for (const command of [chatCommand(), generateCommand(), convertCommand(), inspectCommand(), listCommand()]) {
+  program.addCommand(command.copyInheritedSettings(program));
+}
+
+// A reader that goes away (`| head`) is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  const isCallersMistake = error instanceof EngineError && error.code !== "internal_error";
+  process.stderr.write(`touchstone: ${isCallersMistake ? "" : "internal error: "}${message}\n`);
+  if (program.opts()["debug"] === true && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = 1;
+}
