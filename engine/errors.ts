@@ -11,6 +11,7 @@ export type EngineErrorCode =
   | "invalid_type"
   | "out_of_range"
   | "missing_required_parameter"
+  | "unknown_parameter"
   | "unsupported_parameter"
   | "unsupported_value"
   | "context_length_exceeded"

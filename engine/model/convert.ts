@@ -1,0 +1,193 @@
+/**
+ * Turns a Hugging Face model folder into a pack: the ONNX body, the packed weights of the kernels, a manifest.
+ * Weights stream through in chunks of rows, so memory stays at a few chunks whatever the model's size, and the
+ * same files give the same bytes on every machine.
+ */
+
+import { readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
+import { pack, PACK_ROWS, quantize, type MatrixFormat } from "../../kernels/index.js";
+import { assert, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { BLOCK, bodyGraph, type BodyGraph, type QuantisedFormat } from "./body-graph.js";
+import { FileSink, type FileRecord } from "./file-sink.js";
+import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
+import { BODY_DATA_FILE, BODY_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
+import type { SafetensorsReader } from "./safetensors.js";
+import { openSourceModel, type SourceModel } from "./source-model.js";
+import { writeFolder } from "./staging.js";
+import type { StackedWeight } from "./weights.js";
+
+export interface ConvertOptions {
+  readonly format: MatrixFormat;
+  /** Called after each chunk with the number of weights done and of all weights. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Bytes from which the body's weights go into a file of their own: protobuf's limit. */
+  readonly externalFromBytes?: number;
+}
+
+/**
+ * Converts the model in `sourceDir` into a new pack `outDir`. On failure or interruption nothing is left there.
+ *
+ * @throws EngineError naming the file and the tensor that cannot be converted
+ */
+export async function convert(sourceDir: string, outDir: string, options: ConvertOptions): Promise<void> {
+  const target = resolve(outDir);
+  const existing = await readdir(target).catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? [] : null));
+  if (existing === null || existing.length > 0) {
+    throw new EngineError("invalid_model", `${target} exists already; convert writes a new folder`);
+  }
+  const source = await openSourceModel(sourceDir);
+  try {
+    await writeFolder(target, (dir) => writePack(source, dir, options));
+  } finally {
+    await source.reader.close();
+  }
+}
+
+/** Fills the empty folder `dir`. */
+export async function writePack(source: SourceModel, dir: string, options: ConvertOptions): Promise<void> {
+  const graph = bodyGraph(source.config, source.weights, options.format);
+  const kernelMatrices = [source.weights.lmHead, source.weights.embedding].filter((weight) => weight !== null);
+  const reader = new ChunkReader(source.reader, countWeights(graph, kernelMatrices), options.onProgress);
+  const records = new Map<string, FileRecord>();
+  const sinks: FileSink[] = [];
+  const create = async (name: string): Promise<FileSink> => {
+    const sink = await FileSink.create(join(dir, name));
+    sinks.push(sink);
+    return sink;
+  };
+  try {
+    for (const [name, bytes] of source.files) {
+      const sink = await create(name);
+      await sink.write(bytes);
+      records.set(name, await sink.finish());
+    }
+    const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.protobufBytesMax);
+    const body = await create(BODY_FILE);
+    const data = isExternal ? { sink: await create(BODY_DATA_FILE), location: BODY_DATA_FILE } : null;
+    await writeOnnx(graph, bodyContents(graph, reader), body, data);
+    records.set(BODY_FILE, await body.finish());
+    if (data !== null) records.set(BODY_DATA_FILE, await data.sink.finish());
+
+    const weights = await create(WEIGHTS_FILE);
+    const tensors = new Map<string, PackedTensor>();
+    // One table serves as head and embedding where the model ties them.
+    for (const [index, matrix] of kernelMatrices.entries()) {
+      tensors.set(index === 0 ? "lm_head" : "embed_tokens", await writeMatrix(weights, matrix, options.format, reader));
+    }
+    records.set(WEIGHTS_FILE, await weights.finish());
+    await writeManifest(dir, { format: options.format, records, tensors });
+  } finally {
+    await Promise.all(sinks.map((sink) => sink.abandon()));
+  }
+}
+
+/** float32 values held at a time for one chunk of rows. */
+const CHUNK_VALUES = 2 << 20;
+/** Packed matrices start where vector loads and mapped pages like it. */
+const TENSOR_ALIGNMENT = 64;
+
+/** The initialisers' bytes, in the graph's order. */
+async function* bodyContents(graph: BodyGraph, reader: ChunkReader): AsyncGenerator<InitialiserPiece> {
+  let scales: Float32Array | null = null;
+  for (const { name, contents } of graph.initialisers) {
+    switch (contents.kind) {
+      case "constant":
+        yield { name, bytes: asBytes(BigInt64Array.from(contents.values, BigInt)) };
+        break;
+      case "weight":
+        for await (const { values } of reader.chunks(contents.weight)) yield { name, bytes: asBytes(values) };
+        break;
+      case "quantised": {
+        const { rows, cols } = contents.weight;
+        scales = new Float32Array(rows * Math.ceil(cols / BLOCK));
+        let numScales = 0;
+        for await (const chunk of reader.chunks(contents.weight)) {
+          const quantised = quantize(contents.format, chunk.values, chunk.rows, cols);
+          scales.set(quantised.scales, numScales);
+          numScales += quantised.scales.length;
+          yield { name, bytes: unsignedValues(contents.format, quantised.values) };
+        }
+        break;
+      }
+      case "scales":
+        assert(scales !== null, "scales follow their values");
+        yield { name, bytes: asBytes(scales) };
+        scales = null;
+        break;
+    }
+  }
+}
+
+/**
+ * MatMulNBits takes unsigned values around a zero point of half their range; of two 4-bit values the first is
+ * the low half of the byte.
+ */
+function unsignedValues(format: QuantisedFormat, values: Int8Array): Uint8Array {
+  if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
+  const bytes = new Uint8Array(values.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4);
+  return bytes;
+}
+
+/** Appends a matrix in the kernels' layout. */
+async function writeMatrix(
+  sink: FileSink,
+  weight: StackedWeight,
+  format: MatrixFormat,
+  reader: ChunkReader,
+): Promise<PackedTensor> {
+  const padding = -sink.byteLength & (TENSOR_ALIGNMENT - 1);
+  await sink.write(new Uint8Array(padding));
+  const offset = sink.byteLength;
+  const { rows, cols } = weight;
+  for await (const chunk of reader.chunks(weight)) {
+    const source =
+      format === "f32"
+        ? { format, rows: chunk.rows, cols, values: chunk.values }
+        : quantize(format, chunk.values, chunk.rows, cols);
+    await sink.write(pack(source));
+  }
+  return { format, rows, cols, offset, byteLength: sink.byteLength - offset };
+}
+
+/** Reads stacked weights in chunks of rows and reports progress. */
+class ChunkReader {
+  #done = 0;
+
+  constructor(
+    readonly reader: SafetensorsReader,
+    readonly totalWeights: number,
+    readonly onProgress: ConvertOptions["onProgress"],
+  ) {}
+
+  /** values: f32 [rows, cols], valid until the next chunk; all but a part's last chunk have a multiple of PACK_ROWS rows. */
+  async *chunks(weight: StackedWeight): AsyncGenerator<{ values: Float32Array; rows: number }> {
+    const { cols } = weight;
+    const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / cols / PACK_ROWS)) * PACK_ROWS;
+    for (const part of weight.parts) {
+      const buffer = new Float32Array(Math.min(rowsPerChunk, part.rows) * cols);
+      for (let row = 0; row < part.rows; row += rowsPerChunk) {
+        const rows = Math.min(rowsPerChunk, part.rows - row);
+        const values = buffer.subarray(0, rows * cols);
+        await this.reader.readRows(part.name, row, rows, values);
+        yield { values, rows };
+        this.#done += values.length;
+        this.onProgress?.(this.#done, this.totalWeights);
+      }
+    }
+  }
+}
+
+function countWeights(graph: BodyGraph, matrices: readonly StackedWeight[]): number {
+  const inBody = graph.initialisers.flatMap(({ contents }) =>
+    contents.kind === "weight" || contents.kind === "quantised" ? [contents.weight] : [],
+  );
+  return [...inBody, ...matrices].reduce((sum, weight) => sum + weight.rows * weight.cols, 0);
+}
+
+function asBytes(values: Float32Array | BigInt64Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

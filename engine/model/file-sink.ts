@@ -1,0 +1,77 @@
+/** A file being written front to back, hashed on the way, so that no file is read again for its hash. */
+
+import { createHash } from "node:crypto";
+import { open, type FileHandle } from "node:fs/promises";
+
+export interface ByteSink {
+  /** Bytes written so far. */
+  readonly byteLength: number;
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** What the manifest records of a file. */
+export interface FileRecord {
+  readonly byteLength: number;
+  readonly sha256: string;
+}
+
+export class FileSink implements ByteSink {
+  #byteLength = 0;
+  readonly #hash = createHash("sha256");
+  readonly #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+
+  private constructor(readonly file: FileHandle) {}
+
+  /** Creates `path`, which must not exist. */
+  static async create(path: string): Promise<FileSink> {
+    return new FileSink(await open(path, "wx"));
+  }
+
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** The bytes are copied or written before this resolves; the caller may reuse its buffer. */
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#byteLength += bytes.length;
+    this.#hash.update(bytes);
+    if (bytes.length >= BUFFER_BYTES) {
+      await this.#flush();
+      await this.#writeAll(bytes);
+      return;
+    }
+    this.#pending.push(bytes.slice());
+    this.#pendingBytes += bytes.length;
+    if (this.#pendingBytes >= BUFFER_BYTES) await this.#flush();
+  }
+
+  async finish(): Promise<FileRecord> {
+    await this.#flush();
+    await this.file.close();
+    return { byteLength: this.#byteLength, sha256: this.#hash.digest("hex") };
+  }
+
+  /** Closes the file without finishing it; safe after `finish`. */
+  async abandon(): Promise<void> {
+    await this.file.close();
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#pendingBytes === 0) return;
+    const joined = Buffer.concat(this.#pending);
+    this.#pending.length = 0;
+    this.#pendingBytes = 0;
+    await this.#writeAll(joined);
+  }
+
+  /** `FileHandle.write` may write less than it was given. */
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done);
+      done += bytesWritten;
+    }
+  }
+}
+
+const BUFFER_BYTES = 1 << 20;

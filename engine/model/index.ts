@@ -1,0 +1,7 @@
+/** Models as files: the door to reading, converting and locating them. */
+
+export { type ModelConfig, type RopeScaling } from "./config.js";
+export { convert, type ConvertOptions } from "./convert.js";
+export { openPack, type Manifest, type ModelPack, type PackedTensor, type ReasoningTags } from "./pack.js";
+export { cacheFolder, preparePack, type PrepareOptions } from "./prepare.js";
+export { RotaryEmbedding } from "./rope.js";

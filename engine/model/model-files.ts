@@ -1,0 +1,37 @@
+/** Small files of a model folder: whether they are there, and their bytes within a bound. */
+
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { parseJsonObject, type JsonObject } from "./json.js";
+
+/** The bytes of `dir/name`, or null where there is no such file. */
+export async function readModelFile(dir: string, name: string): Promise<Uint8Array | null> {
+  const path = join(dir, name);
+  try {
+    const { size } = await stat(path);
+    if (size > LIMITS.modelJsonBytesMax) {
+      throw new EngineError("invalid_model", `${path} has ${size} bytes; at most ${LIMITS.modelJsonBytesMax} are allowed`);
+    }
+    return await readFile(path);
+  } catch (cause) {
+    if (cause instanceof EngineError) throw cause;
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === "ENOENT") return null;
+    throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+  }
+}
+
+export async function readModelJson(dir: string, name: string): Promise<JsonObject | null> {
+  const bytes = await readModelFile(dir, name);
+  return bytes === null ? null : parseJsonObject(bytes, join(dir, name));
+}
+
+export async function fileExists(path: string): Promise<boolean> {
+  return stat(path).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
+}

@@ -1,0 +1,284 @@
+/**
+ * Writing ONNX files. The small parts (nodes, shapes, names) are encoded with protobufjs; weights are streamed
+ * behind them, because a protobuf message may be written in pieces once every length is known. A model too
+ * large for one protobuf message (2 GiB) keeps its weights in a second file beside it (ONNX external data).
+ * Knows nothing of decoders: body-graph.ts says what the graph is.
+ */
+
+import protobuf from "protobufjs/light.js";
+
+import { assert } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import type { ByteSink } from "./file-sink.js";
+
+/**
+ * Writes `graph` to `model`, and its weights to `external` where that is not null.
+ *
+ * @param contents the initialisers' raw bytes in the order of `graph.initialisers`, each in any number of pieces
+ * @param external where the weights go, and the name by which the model finds that file in its own folder
+ */
+export async function writeOnnx(
+  graph: Graph,
+  contents: AsyncIterable<InitialiserPiece>,
+  model: ByteSink,
+  external: { sink: ByteSink; location: string } | null,
+): Promise<void> {
+  const headers = tensorHeaders(graph, external === null ? null : external.location);
+  const graphPrefix = encodeGraph(graph);
+  const graphBytes = headers.reduce((sum, header) => sum + messageBytes(header.messageBytes), graphPrefix.length);
+  const modelPrefix = ModelProto.encode({
+    irVersion: IR_VERSION,
+    producerName: "touchstone",
+    opsetImport: [
+      { domain: "", version: OPSET },
+      { domain: "com.microsoft", version: 1 },
+    ],
+  }).finish();
+  assert(
+    modelPrefix.length + messageBytes(graphBytes) < LIMITS.protobufBytesMax,
+    "an ONNX file beyond protobuf's limit needs external data",
+  );
+
+  await model.write(modelPrefix);
+  await model.write(lengthPrefix(MODEL_GRAPH_FIELD, graphBytes));
+  await model.write(graphPrefix);
+  const pieces = contents[Symbol.asyncIterator]();
+  for (const [index, initialiser] of graph.initialisers.entries()) {
+    const header = headers[index]!;
+    await model.write(lengthPrefix(GRAPH_INITIALISER_FIELD, header.messageBytes));
+    await model.write(header.prefix);
+    const sink = external === null ? model : external.sink;
+    if (external !== null) await padTo(external.sink, header.offset);
+    await copyPieces(pieces, initialiser, sink);
+  }
+  assert((await pieces.next()).done === true, "more contents than initialisers");
+}
+
+/** The bytes `writeOnnx` would put into a single file: what decides whether weights go beside it. */
+export function onnxFileBytes(graph: Graph): number {
+  const headers = tensorHeaders(graph, null);
+  return headers.reduce((sum, header) => sum + messageBytes(header.messageBytes), encodeGraph(graph).length) + 1024;
+}
+
+export type DataType = "f32" | "u8" | "i64";
+
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  readonly nodes: readonly GraphNode[];
+  readonly initialisers: readonly Initialiser[];
+}
+
+/** A tensor of the graph's interface, f32; a string is the name of a dimension known only at run time. */
+export interface ValueInfo {
+  readonly name: string;
+  readonly shape: readonly (number | string)[];
+}
+
+export interface GraphNode {
+  readonly opType: string;
+  readonly domain: "" | "com.microsoft";
+  /** An empty name stands for an optional input that is not given. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export type Attribute =
+  | { readonly type: "int"; readonly value: number }
+  | { readonly type: "float"; readonly value: number }
+  | { readonly type: "ints"; readonly value: readonly number[] };
+
+export interface Initialiser {
+  readonly name: string;
+  readonly dataType: DataType;
+  readonly dims: readonly number[];
+}
+
+export interface InitialiserPiece {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = { f32: 4, u8: 1, i64: 8 };
+
+export function initialiserBytes(initialiser: Initialiser): number {
+  return initialiser.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initialiser.dataType]);
+}
+
+const IR_VERSION = 10;
+const OPSET = 21;
+const MODEL_GRAPH_FIELD = 7;
+const GRAPH_INITIALISER_FIELD = 5;
+const TENSOR_RAW_DATA_FIELD = 9;
+/** Page size: what a loader needs to map a tensor instead of copying it. */
+const EXTERNAL_ALIGNMENT = 4096;
+
+const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i64: 7 };
+const ONNX_ATTRIBUTE_TYPE = { float: 1, int: 2, ints: 7 } as const;
+const ONNX_DATA_LOCATION_EXTERNAL = 1;
+
+/** The part of onnx.proto (ONNX 1.16, IR version 10) that a decoder needs. */
+const root = protobuf.Root.fromJSON({
+  nested: {
+    ModelProto: {
+      fields: {
+        irVersion: { type: "int64", id: 1 },
+        producerName: { type: "string", id: 2 },
+        graph: { type: "GraphProto", id: MODEL_GRAPH_FIELD },
+        opsetImport: { rule: "repeated", type: "OperatorSetIdProto", id: 8 },
+      },
+    },
+    OperatorSetIdProto: { fields: { domain: { type: "string", id: 1 }, version: { type: "int64", id: 2 } } },
+    GraphProto: {
+      fields: {
+        node: { rule: "repeated", type: "NodeProto", id: 1 },
+        name: { type: "string", id: 2 },
+        initializer: { rule: "repeated", type: "TensorProto", id: GRAPH_INITIALISER_FIELD },
+        input: { rule: "repeated", type: "ValueInfoProto", id: 11 },
+        output: { rule: "repeated", type: "ValueInfoProto", id: 12 },
+      },
+    },
+    NodeProto: {
+      fields: {
+        input: { rule: "repeated", type: "string", id: 1 },
+        output: { rule: "repeated", type: "string", id: 2 },
+        name: { type: "string", id: 3 },
+        opType: { type: "string", id: 4 },
+        attribute: { rule: "repeated", type: "AttributeProto", id: 5 },
+        domain: { type: "string", id: 7 },
+      },
+    },
+    AttributeProto: {
+      fields: {
+        name: { type: "string", id: 1 },
+        f: { type: "float", id: 2 },
+        i: { type: "int64", id: 3 },
+        ints: { rule: "repeated", type: "int64", id: 8 },
+        type: { type: "int32", id: 20 },
+      },
+    },
+    TensorProto: {
+      fields: {
+        dims: { rule: "repeated", type: "int64", id: 1 },
+        dataType: { type: "int32", id: 2 },
+        name: { type: "string", id: 8 },
+        rawData: { type: "bytes", id: TENSOR_RAW_DATA_FIELD },
+        externalData: { rule: "repeated", type: "StringStringEntryProto", id: 13 },
+        dataLocation: { type: "int32", id: 14 },
+      },
+    },
+    StringStringEntryProto: { fields: { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } },
+    ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
+    TypeProto: { fields: { tensorType: { type: "TensorTypeProto", id: 1 } } },
+    TensorTypeProto: { fields: { elemType: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
+    TensorShapeProto: { fields: { dim: { rule: "repeated", type: "DimensionProto", id: 1 } } },
+    DimensionProto: { fields: { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } },
+  },
+});
+export const ModelProto = root.lookupType("ModelProto");
+const GraphProto = root.lookupType("GraphProto");
+const TensorProto = root.lookupType("TensorProto");
+
+interface TensorHeader {
+  /** The TensorProto up to its raw bytes; all of it where the weights are external. */
+  readonly prefix: Uint8Array;
+  /** Length of the whole TensorProto. */
+  readonly messageBytes: number;
+  /** Byte offset in the external file. */
+  readonly offset: number;
+}
+
+function tensorHeaders(graph: Graph, location: string | null): TensorHeader[] {
+  const headers: TensorHeader[] = [];
+  let offset = 0;
+  for (const initialiser of graph.initialisers) {
+    const { name, dims, dataType } = initialiser;
+    const byteLength = initialiserBytes(initialiser);
+    const tensor = { name, dims, dataType: ONNX_DATA_TYPE[dataType] };
+    if (location === null) {
+      const fields = TensorProto.encode(tensor).finish();
+      const prefix = Buffer.concat([fields, lengthPrefix(TENSOR_RAW_DATA_FIELD, byteLength)]);
+      headers.push({ prefix, messageBytes: prefix.length + byteLength, offset: 0 });
+    } else {
+      const externalData = Object.entries({ location, offset: `${offset}`, length: `${byteLength}` });
+      const prefix = TensorProto.encode({
+        ...tensor,
+        externalData: externalData.map(([key, value]) => ({ key, value })),
+        dataLocation: ONNX_DATA_LOCATION_EXTERNAL,
+      }).finish();
+      headers.push({ prefix, messageBytes: prefix.length, offset });
+      offset += Math.ceil(byteLength / EXTERNAL_ALIGNMENT) * EXTERNAL_ALIGNMENT;
+    }
+  }
+  return headers;
+}
+
+/** Everything of the GraphProto but its initialisers. */
+function encodeGraph(graph: Graph): Uint8Array {
+  return GraphProto.encode({
+    name: graph.name,
+    input: graph.inputs.map(valueInfo),
+    output: graph.outputs.map(valueInfo),
+    node: graph.nodes.map((node) => ({
+      name: node.outputs[0],
+      opType: node.opType,
+      domain: node.domain,
+      input: node.inputs,
+      output: node.outputs,
+      attribute: Object.entries(node.attributes).map(([name, attribute]) => encodableAttribute(name, attribute)),
+    })),
+  }).finish();
+}
+
+function encodableAttribute(name: string, attribute: Attribute): object {
+  const type = ONNX_ATTRIBUTE_TYPE[attribute.type];
+  switch (attribute.type) {
+    case "int":
+      return { name, type, i: attribute.value };
+    case "float":
+      return { name, type, f: attribute.value };
+    case "ints":
+      return { name, type, ints: attribute.value };
+  }
+}
+
+function valueInfo(value: ValueInfo): object {
+  const dim = value.shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+  return { name: value.name, type: { tensorType: { elemType: ONNX_DATA_TYPE.f32, shape: { dim } } } };
+}
+
+/** Tag and length that precede a length-delimited field. */
+function lengthPrefix(field: number, byteLength: number): Uint8Array {
+  const bytes: number[] = [(field << 3) | 2];
+  let rest = byteLength;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
+  bytes.push(rest);
+  return Uint8Array.from(bytes);
+}
+
+/** Bytes of a sub-message with its tag and length; every field number used here fits one tag byte. */
+function messageBytes(byteLength: number): number {
+  return lengthPrefix(1, byteLength).length + byteLength;
+}
+
+async function copyPieces(
+  pieces: AsyncIterator<InitialiserPiece>,
+  initialiser: Initialiser,
+  sink: ByteSink,
+): Promise<void> {
+  let missing = initialiserBytes(initialiser);
+  while (missing > 0) {
+    const next = await pieces.next();
+    assert(next.done !== true && next.value.name === initialiser.name, `contents of ${initialiser.name} are missing`);
+    missing -= next.value.bytes.length;
+    assert(missing >= 0, `contents of ${initialiser.name} are too long`);
+    await sink.write(next.value.bytes);
+  }
+}
+
+async function padTo(sink: ByteSink, offset: number): Promise<void> {
+  assert(sink.byteLength <= offset, "external data overlap");
+  if (sink.byteLength < offset) await sink.write(new Uint8Array(offset - sink.byteLength));
+}

@@ -1,0 +1,240 @@
+/**
+ * A pack: the folder an engine runs from. manifest.json names its version, files and packed tensors; the rest
+ * is the ONNX body, the kernels' weights and the model's own text files. Opening checks that everything is
+ * there, whole and of this version; the large files by their size, the small ones by their hash.
+ */
+
+import { createHash } from "node:crypto";
+import { open, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
+import { assert, EngineError } from "../errors.js";
+import { readEndTokenIds, readModelConfig, tokenId, type ModelConfig } from "./config.js";
+import type { FileRecord } from "./file-sink.js";
+import { isJsonObject, type JsonObject } from "./json.js";
+import { readModelJson } from "./model-files.js";
+import { readTextFiles, type TextFiles } from "./source-model.js";
+
+/**
+ * Opens the pack in `dir`.
+ *
+ * @throws EngineError `invalid_model` naming the file that is missing or damaged, `unsupported_model` for
+ *   another format version
+ */
+export async function openPack(dir: string): Promise<ModelPack> {
+  const manifest = await readManifest(dir);
+  const texts = await readTextFiles(dir);
+  for (const [name, bytes] of texts.files) {
+    if (manifest.files[name]?.sha256 !== sha256(bytes)) throw damaged(dir, name, "its contents are not what manifest.json records");
+  }
+  for (const [name, { byteLength }] of Object.entries(manifest.files)) {
+    const entry = await stat(join(dir, name)).catch(() => null);
+    if (entry === null) throw damaged(dir, name, "the file is missing");
+    if (entry.size !== byteLength) throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);
+  }
+  const config = readModelConfig(texts.config, readEndTokenIds(texts));
+  checkTensors(dir, manifest, config);
+  return {
+    dir,
+    manifest,
+    config,
+    bodyPath: join(dir, BODY_FILE),
+    tokenizerJson: texts.tokenizer,
+    tokenizerConfig: texts.tokenizerConfig,
+    chatTemplate: chatTemplate(texts),
+    reasoning: reasoningTags(texts),
+    tensors: new Map(Object.entries(manifest.tensors)),
+    readTensor: (name, into) => readTensor(dir, manifest, name, into),
+  };
+}
+
+export interface ModelPack {
+  readonly dir: string;
+  readonly manifest: Manifest;
+  readonly config: ModelConfig;
+  readonly bodyPath: string;
+  readonly tokenizerJson: JsonObject;
+  /** Empty where the model has none. */
+  readonly tokenizerConfig: JsonObject;
+  /** Jinja source, or null where the model has no template. */
+  readonly chatTemplate: string | null;
+  /** The tags around the model's reasoning, or null where neither tokenizer nor template knows them. */
+  readonly reasoning: ReasoningTags | null;
+  /** `lm_head` [vocab, hidden], and `embed_tokens` [vocab, hidden] unless the two are tied. */
+  readonly tensors: ReadonlyMap<string, PackedTensor>;
+  /**
+   * Reads a packed tensor.
+   *
+   * @param into its `byteLength` bytes; a view of memory that must not grow meanwhile
+   */
+  readTensor(name: string, into: Uint8Array): Promise<void>;
+}
+
+export interface ReasoningTags {
+  readonly open: string;
+  readonly close: string;
+}
+
+/** A matrix in the kernels' layout, inside weights.bin. */
+export interface PackedTensor {
+  readonly format: MatrixFormat;
+  readonly rows: number;
+  readonly cols: number;
+  /** In bytes. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+export interface Manifest {
+  readonly kind: typeof PACK_KIND;
+  readonly formatVersion: number;
+  readonly format: MatrixFormat;
+  /** sha256 over the names and hashes of all files: equal hashes mean equal models. */
+  readonly modelHash: string;
+  readonly files: Readonly<Record<string, FileRecord>>;
+  readonly tensors: Readonly<Record<string, PackedTensor>>;
+}
+
+export const MANIFEST_FILE = "manifest.json";
+export const BODY_FILE = "body.onnx";
+export const BODY_DATA_FILE = "body.onnx.data";
+export const WEIGHTS_FILE = "weights.bin";
+
+/** Raised with every change to what a conversion writes: packs in a cache are then converted anew. */
+export const FORMAT_VERSION = 1;
+
+const PACK_KIND = "touchstone-pack";
+const READ_BYTES = 64 << 20;
+
+export async function writeManifest(
+  dir: string,
+  pack: {
+    format: MatrixFormat;
+    records: ReadonlyMap<string, FileRecord>;
+    tensors: ReadonlyMap<string, PackedTensor>;
+  },
+): Promise<void> {
+  const files = [...pack.records].sort(([a], [b]) => (a < b ? -1 : 1));
+  const manifest: Manifest = {
+    kind: PACK_KIND,
+    formatVersion: FORMAT_VERSION,
+    format: pack.format,
+    modelHash: sha256(Buffer.from(files.map(([name, record]) => `${name} ${record.sha256}\n`).join(""))),
+    files: Object.fromEntries(files),
+    tensors: Object.fromEntries(pack.tensors),
+  };
+  await writeFile(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { flag: "wx", flush: true });
+}
+
+async function readManifest(dir: string): Promise<Manifest> {
+  const manifest = await readModelJson(dir, MANIFEST_FILE);
+  if (manifest === null) throw new EngineError("invalid_model", `${dir} is no pack: it has no ${MANIFEST_FILE}`);
+  if (manifest["kind"] !== PACK_KIND) throw damaged(dir, MANIFEST_FILE, `it does not say "kind": "${PACK_KIND}"`);
+  if (manifest["formatVersion"] !== FORMAT_VERSION) {
+    throw new EngineError(
+      "unsupported_model",
+      `${dir} is a pack of format version ${JSON.stringify(manifest["formatVersion"] ?? null)}; this program reads version ${FORMAT_VERSION}: convert the model again`,
+    );
+  }
+  const { format, modelHash, files, tensors } = manifest;
+  const isWhole =
+    isMatrixFormat(format) &&
+    typeof modelHash === "string" &&
+    isRecordOf(files, isFileRecord) &&
+    isRecordOf(tensors, isPackedTensor) &&
+    [BODY_FILE, WEIGHTS_FILE].every((name) => Object.hasOwn(files, name));
+  if (!isWhole) throw damaged(dir, MANIFEST_FILE, "it is incomplete");
+  for (const name of Object.keys(files)) {
+    if (/[/\\:]/.test(name)) throw damaged(dir, MANIFEST_FILE, `${JSON.stringify(name)} is not the name of a file in this folder`);
+  }
+  return manifest as unknown as Manifest;
+}
+
+/** The tensors must be the ones this configuration needs, inside weights.bin. */
+function checkTensors(dir: string, manifest: Manifest, config: ModelConfig): void {
+  const names = config.tiedEmbeddings ? ["lm_head"] : ["lm_head", "embed_tokens"];
+  const weightsBytes = manifest.files[WEIGHTS_FILE]!.byteLength;
+  for (const name of names) {
+    const tensor = manifest.tensors[name];
+    const fits =
+      tensor !== undefined &&
+      tensor.rows === config.vocabSize &&
+      tensor.cols === config.hiddenSize &&
+      tensor.byteLength === packedByteLength(tensor.format, tensor.rows, tensor.cols) &&
+      tensor.offset + tensor.byteLength <= weightsBytes;
+    if (!fits) throw damaged(dir, MANIFEST_FILE, `tensor ${name} does not fit config.json or ${WEIGHTS_FILE}`);
+  }
+}
+
+async function readTensor(dir: string, manifest: Manifest, name: string, into: Uint8Array): Promise<void> {
+  const tensor = manifest.tensors[name];
+  assert(tensor !== undefined, `the pack has no tensor ${name}`);
+  assert(into.length === tensor.byteLength, `${name} takes ${tensor.byteLength} bytes`);
+  const file = await open(join(dir, WEIGHTS_FILE), "r");
+  try {
+    for (let done = 0; done < into.length; ) {
+      const length = Math.min(into.length - done, READ_BYTES);
+      const { bytesRead } = await file.read(into, done, length, tensor.offset + done);
+      if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends inside ${name}`);
+      done += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list that names one "default". */
+function chatTemplate(texts: TextFiles): string | null {
+  const file = texts.files.get("chat_template.jinja");
+  if (file !== undefined) return new TextDecoder().decode(file);
+  const template = texts.tokenizerConfig["chat_template"] ?? null;
+  if (template === null || typeof template === "string") return template;
+  const named = (Array.isArray(template) ? (template as unknown[]) : []).find(
+    (entry) => isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string",
+  );
+  if (named === undefined) {
+    throw new EngineError("invalid_model", "tokenizer_config.json: chat_template must be a string, or a list that has a template named default");
+  }
+  return (named as { template: string }).template;
+}
+
+function reasoningTags(texts: TextFiles): ReasoningTags | null {
+  const tags = { open: "<think>", close: "</think>" };
+  const isKnownToken = [tags.open, tags.close].every((tag) => tokenId(texts.tokenizer, tag) !== null);
+  const template = chatTemplate(texts) ?? "";
+  const isInTemplate = template.includes(tags.open) && template.includes(tags.close);
+  return isKnownToken || isInTemplate ? tags : null;
+}
+
+function isMatrixFormat(value: unknown): value is MatrixFormat {
+  return value === "f32" || value === "q8" || value === "q4";
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isFileRecord(value: unknown): boolean {
+  return isJsonObject(value) && isCount(value["byteLength"]) && typeof value["sha256"] === "string";
+}
+
+function isPackedTensor(value: unknown): boolean {
+  return (
+    isJsonObject(value) &&
+    isMatrixFormat(value["format"]) &&
+    ["rows", "cols", "offset", "byteLength"].every((key) => isCount(value[key]))
+  );
+}
+
+function isRecordOf(value: unknown, isEntry: (entry: unknown) => boolean): value is JsonObject {
+  return isJsonObject(value) && Object.values(value).every(isEntry);
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function damaged(dir: string, file: string, reason: string): EngineError {
+  return new EngineError("invalid_model", `the pack is damaged: ${join(dir, file)}: ${reason}`);
+}

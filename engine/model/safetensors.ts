@@ -1,0 +1,330 @@
+/**
+ * Reads weights from safetensors: one file, or shards listed by an index. A header is believed only after
+ * every byte of its file is accounted for: offsets inside the file, no overlap, no hole, shape times dtype
+ * equal to the range. Rows are then read on demand as float32, so memory never depends on the model's size.
+ */
+
+import { open, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+
+import { assert, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
+import { fileExists, readModelFile } from "./model-files.js";
+
+export const SINGLE_FILE = "model.safetensors";
+export const INDEX_FILE = "model.safetensors.index.json";
+
+export class SafetensorsReader {
+  readonly #handles: ReadonlyMap<string, FileHandle>;
+  #scratch = new Uint8Array(0);
+  #halfTable: Float32Array | null = null;
+
+  private constructor(
+    readonly tensors: ReadonlyMap<string, StoredTensor>,
+    handles: ReadonlyMap<string, FileHandle>,
+  ) {
+    this.#handles = handles;
+  }
+
+  /** Opens the weights of a model folder and checks every header. */
+  static async open(dir: string): Promise<SafetensorsReader> {
+    const index = await readIndex(dir);
+    const handles = new Map<string, FileHandle>();
+    const tensors = new Map<string, StoredTensor>();
+    try {
+      for (const file of index === null ? [SINGLE_FILE] : new Set(index.values())) {
+        const handle = await openShard(dir, file);
+        handles.set(file, handle);
+        for (const [name, tensor] of await readHeader(handle, file)) {
+          if (index !== null && index.get(name) !== file) {
+            throw invalid(file, `tensor ${quoted(name)} is not listed for this file in ${INDEX_FILE}`);
+          }
+          tensors.set(name, tensor);
+        }
+      }
+      for (const [name, file] of index ?? []) {
+        if (!tensors.has(name)) throw invalid(file, `tensor ${quoted(name)}, listed in ${INDEX_FILE}, is missing`);
+      }
+    } catch (error) {
+      await closeAll(handles);
+      throw error;
+    }
+    return new SafetensorsReader(tensors, handles);
+  }
+
+  /** What a tensor is, asserting nothing about its shape. */
+  tensor(name: string): StoredTensor {
+    const tensor = this.tensors.get(name);
+    assert(tensor !== undefined, `tensor ${name} was not checked for`);
+    return tensor;
+  }
+
+  /**
+   * Reads rows `firstRow` up to `firstRow + numRows` as float32. F16 and BF16 convert exactly.
+   *
+   * @param into f32 [numRows, cols], where rows are the first dimension and cols the product of the others, 1 for a vector
+   * @throws EngineError `invalid_model` where a value is NaN or infinite, or the file has become shorter
+   */
+  async readRows(name: string, firstRow: number, numRows: number, into: Float32Array): Promise<void> {
+    const tensor = this.tensor(name);
+    const { rows, cols } = rowsAndCols(tensor.shape);
+    assert(firstRow >= 0 && numRows >= 0 && firstRow + numRows <= rows, `rows of ${name} out of range`);
+    assert(into.length === numRows * cols, `${name}: into must be [${numRows}, ${cols}]`);
+    const elementBytes = DTYPE_BYTES[tensor.dtype];
+    const raw = this.#rawBytes(tensor.dtype, into);
+    await this.#readBytes(tensor, firstRow * cols * elementBytes, raw, name);
+    switch (tensor.dtype) {
+      case "F32":
+        break;
+      case "BF16":
+        widenBfloat16(raw, into);
+        break;
+      case "F16":
+        this.#halfTable ??= halfTable();
+        widenHalf(raw, into, this.#halfTable);
+        break;
+    }
+    const index = firstNotFinite(into);
+    if (index === null) return;
+    const kind = Number.isNaN(into[index]!) ? "NaN" : "an infinite value";
+    const position = tensor.shape.length < 2 ? `${index}` : `${firstRow + Math.floor(index / cols)}, ${index % cols}`;
+    throw invalid(tensor.file, `tensor ${quoted(name)} holds ${kind} at [${position}]`);
+  }
+
+  /** Whether two tensors of equal dtype and shape hold the same bytes. */
+  async sameBytes(first: string, second: string): Promise<boolean> {
+    const a = this.tensor(first);
+    const b = this.tensor(second);
+    if (a.dtype !== b.dtype || a.byteLength !== b.byteLength) return false;
+    for (let offset = 0; offset < a.byteLength; offset += COMPARE_BYTES) {
+      const length = Math.min(COMPARE_BYTES, a.byteLength - offset);
+      const left = Buffer.alloc(length);
+      const right = Buffer.alloc(length);
+      await this.#readBytes(a, offset, left, first);
+      await this.#readBytes(b, offset, right, second);
+      if (!left.equals(right)) return false;
+    }
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await closeAll(this.#handles);
+  }
+
+  /** Where the bytes as stored go: straight into the result for F32, else into a buffer kept between calls. */
+  #rawBytes(dtype: Dtype, into: Float32Array): Uint8Array {
+    if (dtype === "F32") return new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
+    const byteLength = into.length * DTYPE_BYTES[dtype];
+    if (this.#scratch.length < byteLength) this.#scratch = new Uint8Array(byteLength);
+    return this.#scratch.subarray(0, byteLength);
+  }
+
+  async #readBytes(tensor: StoredTensor, offset: number, into: Uint8Array, name: string): Promise<void> {
+    const handle = this.#handles.get(tensor.file);
+    assert(handle !== undefined, `${tensor.file} is open`);
+    if (!(await readFully(handle, tensor.offset + offset, into))) {
+      throw invalid(tensor.file, `the file ended inside tensor ${quoted(name)} while it was being read`);
+    }
+  }
+}
+
+export type Dtype = "F32" | "F16" | "BF16";
+
+export interface StoredTensor {
+  readonly file: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** In bytes, from the start of the file. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/**
+ * Checks the JSON header of a safetensors file whose tensors take the bytes from `dataStart` to `fileBytes`.
+ *
+ * @throws EngineError `invalid_model` naming the file and, where it is about one, the tensor
+ */
+export function parseHeader(
+  json: Uint8Array,
+  file: string,
+  dataStart: number,
+  fileBytes: number,
+): Map<string, StoredTensor> {
+  const header = parseJsonObject(json, `${file}: its header`);
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") checkMetadata(entry, file);
+    else tensors.set(name, parseEntry(name, entry, file, dataStart, fileBytes));
+  }
+  const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.byteLength - b.byteLength);
+  let end = dataStart;
+  for (const [name, tensor] of inOrder) {
+    if (tensor.offset < end) throw invalid(file, `tensor ${quoted(name)} overlaps the one before it`);
+    if (tensor.offset > end) throw invalid(file, `${tensor.offset - end} bytes before tensor ${quoted(name)} belong to no tensor`);
+    end = tensor.offset + tensor.byteLength;
+  }
+  if (end !== fileBytes) throw invalid(file, `${fileBytes - end} bytes after the last tensor belong to no tensor`);
+  return tensors;
+}
+
+const DTYPE_BYTES: Readonly<Record<Dtype, number>> = { F32: 4, F16: 2, BF16: 2 };
+const LENGTH_BYTES = 8;
+const COMPARE_BYTES = 4 << 20;
+
+function parseEntry(name: string, entry: unknown, file: string, dataStart: number, fileBytes: number): StoredTensor {
+  const tensor = `tensor ${quoted(name)}`;
+  if (!isJsonObject(entry)) throw invalid(file, `${tensor}: its entry must be an object`);
+  for (const key of Object.keys(entry)) {
+    if (!["dtype", "shape", "data_offsets"].includes(key)) throw invalid(file, `${tensor}: unknown key ${quoted(key)}`);
+  }
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    throw new EngineError(
+      "unsupported_model",
+      `${file}: ${tensor}: dtype ${JSON.stringify(dtype ?? null)} is not supported (supported: F32, F16, BF16)`,
+    );
+  }
+  if (!isSizeList(shape)) throw invalid(file, `${tensor}: shape must be a list of sizes; it is ${shown(shape)}`);
+  if (!isSizeList(offsets) || offsets.length !== 2) {
+    throw invalid(file, `${tensor}: data_offsets must be two byte offsets; they are ${shown(offsets)}`);
+  }
+  const [begin, end] = offsets as [number, number];
+  const dataBytes = fileBytes - dataStart;
+  if (begin > end) throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] run backwards`);
+  if (end > dataBytes) {
+    throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data`);
+  }
+  const byteLength = shape.reduce((product, dim) => product * dim, DTYPE_BYTES[dtype as Dtype]);
+  if (byteLength !== end - begin) {
+    throw invalid(file, `${tensor}: shape [${shape.join(", ")}] of ${dtype} takes ${byteLength} bytes, its data_offsets hold ${end - begin}`);
+  }
+  return { file, dtype: dtype as Dtype, shape, offset: dataStart + begin, byteLength };
+}
+
+function checkMetadata(metadata: unknown, file: string): void {
+  if (!isJsonObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
+    throw invalid(file, "__metadata__ must map strings to strings");
+  }
+}
+
+function isSizeList(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && (size as number) >= 0);
+}
+
+async function readHeader(handle: FileHandle, file: string): Promise<Map<string, StoredTensor>> {
+  const fileBytes = (await handle.stat()).size;
+  const prefix = Buffer.alloc(LENGTH_BYTES);
+  if (!(await readFully(handle, 0, prefix))) {
+    throw invalid(file, `the file is truncated: it has ${fileBytes} bytes, its header's length alone takes ${LENGTH_BYTES}`);
+  }
+  const headerBytes = prefix.readBigUInt64LE();
+  if (headerBytes > LIMITS.safetensorsHeaderBytesMax) {
+    throw invalid(file, `its header claims ${headerBytes} bytes; at most ${LIMITS.safetensorsHeaderBytesMax} are allowed`);
+  }
+  const dataStart = LENGTH_BYTES + Number(headerBytes);
+  if (dataStart > fileBytes) {
+    throw invalid(file, `the file is truncated: its header claims ${headerBytes} bytes, the file has ${fileBytes}`);
+  }
+  const json = Buffer.alloc(Number(headerBytes));
+  if (!(await readFully(handle, LENGTH_BYTES, json))) throw invalid(file, "the file ended inside its header");
+  return parseHeader(json, file, dataStart, fileBytes);
+}
+
+/** The index as tensor name to file name, or null where the folder has a single file. */
+async function readIndex(dir: string): Promise<Map<string, string> | null> {
+  if (await fileExists(join(dir, SINGLE_FILE))) return null;
+  const bytes = await readModelFile(dir, INDEX_FILE);
+  if (bytes === null) {
+    throw new EngineError("invalid_model", `${dir} has neither ${SINGLE_FILE} nor ${INDEX_FILE}`);
+  }
+  return parseIndex(parseJsonObject(bytes, INDEX_FILE));
+}
+
+function parseIndex(index: JsonObject): Map<string, string> {
+  const map = index["weight_map"];
+  if (!isJsonObject(map)) throw new EngineError("invalid_model", `${INDEX_FILE}: weight_map must be an object`);
+  for (const [name, file] of Object.entries(map)) {
+    // A shard lies in the model's own folder; anything like a path could read elsewhere.
+    if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file)) {
+      throw new EngineError("invalid_model", `${INDEX_FILE}: tensor ${quoted(name)}: ${shown(file)} is not the name of a .safetensors file in this folder`);
+    }
+  }
+  return new Map(Object.entries(map) as [string, string][]);
+}
+
+async function openShard(dir: string, file: string): Promise<FileHandle> {
+  try {
+    return await open(join(dir, file), "r");
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    const reason = code === "ENOENT" ? `is missing, though ${INDEX_FILE} lists it` : `cannot be read (${code})`;
+    throw new EngineError("invalid_model", `${join(dir, file)} ${reason}`, null, { cause });
+  }
+}
+
+/** False where the file ends first. A single read may return less than asked, and never more than 2 GiB. */
+async function readFully(handle: FileHandle, position: number, into: Uint8Array): Promise<boolean> {
+  for (let done = 0; done < into.length; ) {
+    const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, 1 << 30), position + done);
+    if (bytesRead === 0) return false;
+    done += bytesRead;
+  }
+  return true;
+}
+
+async function closeAll(handles: ReadonlyMap<string, FileHandle>): Promise<void> {
+  await Promise.all([...handles.values()].map((handle) => handle.close()));
+}
+
+function rowsAndCols(shape: readonly number[]): { rows: number; cols: number } {
+  const [rows = 1, ...rest] = shape;
+  return { rows, cols: rest.reduce((product, dim) => product * dim, 1) };
+}
+
+/** bfloat16 is the upper half of a float32. */
+function widenBfloat16(raw: Uint8Array, into: Float32Array): void {
+  const halves = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
+  const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = halves[i]! << 16;
+}
+
+function widenHalf(raw: Uint8Array, into: Float32Array, table: Float32Array): void {
+  const halves = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
+  for (let i = 0; i < into.length; i++) into[i] = table[halves[i]!]!;
+}
+
+/** Every float16 as float32: sign, 5 bits of exponent (bias 15), 10 bits of fraction. f32 [65536] */
+function halfTable(): Float32Array {
+  return Float32Array.from({ length: 1 << 16 }, (_, half) => {
+    const sign = half >> 15 === 0 ? 1 : -1;
+    const exponent = (half >> 10) & 31;
+    const fraction = (half & 1023) / 1024;
+    if (exponent === 0) return sign * fraction * 2 ** -14;
+    if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+    return sign * (1 + fraction) * 2 ** (exponent - 15);
+  });
+}
+
+/** Index of the first NaN or infinity (all exponent bits set), or null. */
+function firstNotFinite(values: Float32Array): number | null {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) {
+    if ((bits[i]! & 0x7f800000) === 0x7f800000) return i;
+  }
+  return null;
+}
+
+function invalid(file: string, message: string): EngineError {
+  return new EngineError("invalid_model", `${file}: ${message}`);
+}
+
+/** A name from the file as an error shows it: escaped, and never longer than a line. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length <= 120 ? name : `${name.slice(0, 117)}...`);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? "absent";
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}

@@ -1,0 +1,84 @@
+/**
+ * A Hugging Face model folder, read and checked before a byte is written: configuration, tokenizer files,
+ * and every weight's presence and shape.
+ */
+
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import { EngineError } from "../errors.js";
+import { readEndTokenIds, readModelConfig, type ModelConfig } from "./config.js";
+import { parseJsonObject, type JsonObject } from "./json.js";
+import { readModelFile } from "./model-files.js";
+import { SafetensorsReader } from "./safetensors.js";
+import { checkWeights, modelWeights, type ModelWeights } from "./weights.js";
+
+/** @throws EngineError naming what is missing, damaged or not supported; nothing stays open then */
+export async function openSourceModel(dir: string): Promise<SourceModel> {
+  const entry = await stat(dir).catch(() => null);
+  if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
+  if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
+  const { files, ...texts } = await readTextFiles(dir);
+  const config = readModelConfig(texts.config, readEndTokenIds(texts));
+  const weights = modelWeights(config);
+  const reader = await SafetensorsReader.open(dir);
+  try {
+    await checkWeights(config, weights, reader);
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+  return { config, weights, reader, files };
+}
+
+export interface SourceModel {
+  readonly config: ModelConfig;
+  readonly weights: ModelWeights;
+  /** To be closed by whoever opened the model. */
+  readonly reader: SafetensorsReader;
+  /** What a pack repeats as it is: file name to bytes. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface TextFiles {
+  /** By name, those that are there. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly config: JsonObject;
+  readonly generationConfig: JsonObject | null;
+  readonly tokenizer: JsonObject;
+  /** Empty where the folder has none. */
+  readonly tokenizerConfig: JsonObject;
+}
+
+export const TEXT_FILES = [
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+] as const;
+
+/** Reads the files beside the weights, from a model folder or a pack. */
+export async function readTextFiles(dir: string): Promise<TextFiles> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of TEXT_FILES) {
+    const bytes = await readModelFile(dir, name);
+    if (bytes !== null) files.set(name, bytes);
+  }
+  const optional = (name: string): JsonObject | null => {
+    const bytes = files.get(name);
+    return bytes === undefined ? null : parseJsonObject(bytes, join(dir, name));
+  };
+  const required = (name: string): JsonObject => {
+    const object = optional(name);
+    if (object === null) throw new EngineError("invalid_model", `${dir} has no ${name}`);
+    return object;
+  };
+  return {
+    files,
+    config: required("config.json"),
+    generationConfig: optional("generation_config.json"),
+    tokenizer: required("tokenizer.json"),
+    tokenizerConfig: optional("tokenizer_config.json") ?? {},
+  };
+}

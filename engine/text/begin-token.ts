@@ -1,0 +1,55 @@
+/** Which token, if any, a tokenizer puts in front of raw text by itself. */
+
+import { EngineError } from "../errors.js";
+import { type AddedToken, type Json, isObject, tokenContent } from "./added-tokens.js";
+
+/**
+ * `add_bos_token` of tokenizer_config.json decides; without it, the post-processor of tokenizer.json.
+ *
+ * @returns the token's id, or null for none
+ */
+export function readBeginToken(tokenizerJson: Json, tokenizerConfig: Json, added: readonly AddedToken[]): number | null {
+  const wanted = tokenizerConfig["add_bos_token"];
+  if (wanted === false) return null;
+  if (wanted !== true) return fromPostProcessor(tokenizerJson["post_processor"]);
+  const bos = tokenContent(tokenizerConfig["bos_token"]);
+  const token = added.find(({ content }) => content === bos);
+  if (token === undefined) {
+    throw new EngineError("invalid_model", "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json");
+  }
+  return token.id;
+}
+
+function fromPostProcessor(definition: unknown): number | null {
+  if (!isObject(definition)) return null;
+  switch (definition["type"]) {
+    case "ByteLevel":
+      return null;
+    case "Sequence": {
+      const parts = Array.isArray(definition["processors"]) ? definition["processors"] : [];
+      return parts.reduce<number | null>((id, part) => id ?? fromPostProcessor(part), null);
+    }
+    case "TemplateProcessing":
+      return fromTemplate(definition);
+    default:
+      throw new EngineError("unsupported_model", `tokenizer.json has the post-processor ${String(definition["type"])}, which is not supported`);
+  }
+}
+
+function fromTemplate(definition: Json): number | null {
+  const single = Array.isArray(definition["single"]) ? definition["single"] : [];
+  const names: string[] = [];
+  for (const item of single) {
+    if (!isObject(item) || !isObject(item["SpecialToken"])) break;
+    names.push(String(item["SpecialToken"]["id"]));
+  }
+  const tokens = isObject(definition["special_tokens"]) ? definition["special_tokens"] : {};
+  const ids = names.flatMap((name) => {
+    const token = tokens[name];
+    return isObject(token) && Array.isArray(token["ids"]) ? token["ids"] : [];
+  });
+  if (ids.length > 1) {
+    throw new EngineError("unsupported_model", `tokenizer.json puts ${ids.length} tokens in front of a text; at most one is supported`);
+  }
+  return typeof ids[0] === "number" ? ids[0] : null;
+}

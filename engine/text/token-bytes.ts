@@ -1,0 +1,161 @@
+/**
+ * The true bytes of every token, worked out from the `decoder` of tokenizer.json, so that decoding can be done byte by
+ * byte and token by token. A decoder whose text is not the concatenation of its tokens' bytes is refused by name.
+ */
+
+import { EngineError } from "../errors.js";
+import { type Json, isObject } from "./added-tokens.js";
+
+/** What a decoder does, token by token. */
+export interface ByteDecoder {
+  /** The bytes of a token of the vocabulary, given as it is spelt there. */
+  vocabBytes(token: string): Uint8Array;
+  /** The bytes of an added token. */
+  addedBytes(content: string): Uint8Array;
+  /** Spaces that are dropped at the beginning of a text. */
+  readonly numLeadingSpaces: number;
+}
+
+/**
+ * @param decoder `decoder` of tokenizer.json; null where it has none
+ * @param isByteLevel whether the pre-tokenizer spells bytes as GPT-2 does
+ * @throws EngineError unsupported_model
+ */
+export function byteDecoder(decoder: unknown, isByteLevel: boolean): ByteDecoder {
+  const steps = flatten(decoder ?? null);
+  const types = steps.map((step) => String(step["type"]));
+  if (isByteLevel) {
+    const other = types.find((type) => type !== "ByteLevel" && type !== "Fuse");
+    if (other !== undefined) throw unsupported(`the decoder ${other} after a byte-level pre-tokenizer`);
+    return { vocabBytes: spelledBytes, addedBytes: (content) => utf8.encode(content), numLeadingSpaces: 0 };
+  }
+  if (steps.length === 0) throw unsupported("no decoder and no byte-level pre-tokenizer");
+  return sentencePieceDecoder(steps);
+}
+
+/** The bytes of all tokens in one allocation: u8 [total], and where each token's begin: u32 [vocabSize + 1]. */
+export class TokenBytes {
+  readonly #bytes: Uint8Array;
+  readonly #offsets: Uint32Array;
+
+  /** @param bytesOf the bytes of a token id below `vocabSize`; empty where there is no token or it has no text */
+  constructor(vocabSize: number, bytesOf: (tokenId: number) => Uint8Array) {
+    this.#offsets = new Uint32Array(vocabSize + 1);
+    let bytes = new Uint8Array(vocabSize * 8);
+    let length = 0;
+    for (let tokenId = 0; tokenId < vocabSize; tokenId++) {
+      const token = bytesOf(tokenId);
+      if (length + token.length > bytes.length) {
+        const larger = new Uint8Array((length + token.length) * 2);
+        larger.set(bytes);
+        bytes = larger;
+      }
+      bytes.set(token, length);
+      length += token.length;
+      this.#offsets[tokenId + 1] = length;
+    }
+    this.#bytes = bytes.slice(0, length);
+  }
+
+  /** @returns a view; empty for ids that are not tokens */
+  of(tokenId: number): Uint8Array {
+    const end = this.#offsets[tokenId + 1];
+    return end === undefined ? this.#bytes.subarray(0, 0) : this.#bytes.subarray(this.#offsets[tokenId]!, end);
+  }
+}
+
+/** The byte that each character of GPT-2's spelling stands for: printable ones for themselves, the others from U+0100 up. */
+export const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = gpt2Bytes();
+
+const utf8 = new TextEncoder();
+
+function spelledBytes(token: string): Uint8Array {
+  const bytes = new Uint8Array(token.length);
+  for (let index = 0; index < token.length; index++) {
+    const byte = BYTE_OF_CHARACTER.get(token[index]!);
+    // Some vocabularies hold tokens in plain text, which no merge reaches; the Rust decoder takes them literally.
+    if (byte === undefined) return utf8.encode(token);
+    bytes[index] = byte;
+  }
+  return bytes;
+}
+
+function gpt2Bytes(): Map<string, number> {
+  const map = new Map<string, number>();
+  let numMoved = 0;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    map.set(String.fromCharCode(printable ? byte : 0x100 + numMoved++), byte);
+  }
+  return map;
+}
+
+/** Replace, ByteFallback, Fuse, then Strip on the whole text; or the same said by Metaspace. */
+function sentencePieceDecoder(steps: readonly Json[]): ByteDecoder {
+  const replacements: { from: string; to: string }[] = [];
+  let hasByteFallback = false;
+  let isFused = false;
+  let numLeadingSpaces = 0;
+  for (const step of steps) {
+    switch (step["type"]) {
+      case "Replace":
+        if (isFused || hasByteFallback) throw unsupported("a decoder that replaces text across tokens");
+        replacements.push(replacement(step));
+        break;
+      case "ByteFallback":
+        if (isFused) throw unsupported("the decoder ByteFallback after Fuse");
+        hasByteFallback = true;
+        break;
+      case "Fuse":
+        isFused = true;
+        break;
+      case "Strip":
+        if (!isFused || step["content"] !== " " || (step["stop"] ?? 0) !== 0) {
+          throw unsupported("a decoder Strip other than of spaces at the beginning of the text");
+        }
+        numLeadingSpaces = Number(step["start"] ?? 0);
+        break;
+      case "Metaspace":
+        if (steps.length > 1) throw unsupported("the decoder Metaspace among others");
+        replacements.push({ from: String(step["replacement"] ?? "▁"), to: " " });
+        numLeadingSpaces = step["prepend_scheme"] === "never" || step["add_prefix_space"] === false ? 0 : 1;
+        break;
+      default:
+        throw unsupported(`the decoder ${String(step["type"])}`);
+    }
+  }
+  const addedBytes = (content: string): Uint8Array =>
+    utf8.encode(replacements.reduce((text, { from, to }) => text.replaceAll(from, to), content));
+  const vocabBytes = (token: string): Uint8Array => {
+    const byte = hasByteFallback ? fallbackByte(token) : null;
+    return byte === null ? addedBytes(token) : Uint8Array.of(byte);
+  };
+  return { vocabBytes, addedBytes, numLeadingSpaces };
+}
+
+/** @returns the byte that a token such as `<0x0A>` stands for, or null */
+export function fallbackByte(token: string): number | null {
+  if (token.length !== 6) return null;
+  const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+  return digits === undefined ? null : Number.parseInt(digits, 16);
+}
+
+function replacement(step: Json): { from: string; to: string } {
+  const pattern = step["pattern"];
+  const from = isObject(pattern) ? pattern["String"] : undefined;
+  const to = step["content"];
+  if (typeof from !== "string" || typeof to !== "string") throw unsupported("a decoder Replace with a regular expression");
+  return { from, to };
+}
+
+function flatten(decoder: unknown): Json[] {
+  if (decoder === null) return [];
+  if (!isObject(decoder)) throw new EngineError("invalid_model", "tokenizer.json: the decoder is not an object");
+  if (decoder["type"] !== "Sequence") return [decoder];
+  const decoders = decoder["decoders"];
+  return Array.isArray(decoders) ? decoders.flatMap(flatten) : [];
+}
+
+function unsupported(what: string): EngineError {
+  return new EngineError("unsupported_model", `tokenizer.json has ${what}, which cannot be decoded byte by byte`);
+}

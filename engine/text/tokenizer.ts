@@ -1,0 +1,265 @@
+/**
+ * Text to token ids and back. Normalizing, cutting into words and merging are the tokenizer library's; added tokens and
+ * everything that concerns bytes are ours, because the library knows neither offsets nor fragments of characters.
+ *
+ * Two ways in: `encode` for raw text, where special tokens are recognised wherever they stand, and `encodePrompt` for
+ * what a chat template rendered, where they are recognised only where the template wrote them.
+ */
+
+import { BPE, Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { EngineError, assert } from "../errors.js";
+import { type AddedToken, AddedTokenFinder, type Json, cutAtTokens, isObject, readAddedTokens, tokenContent } from "./added-tokens.js";
+import { readBeginToken } from "./begin-token.js";
+import type { RenderedPrompt } from "./chat-template.js";
+import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
+import { REASONING_TAGS } from "./reasoning-parser.js";
+import { StreamingDetokenizer } from "./streaming-detokenizer.js";
+import { TokenBytes, byteDecoder, fallbackByte } from "./token-bytes.js";
+
+export class Tokenizer {
+  /** The largest id + 1. Ids below it may be holes: see `hasToken`. */
+  readonly vocabSize: number;
+  /** The token that `encode` puts first; null for a tokenizer that adds none, which cannot encode an empty text. */
+  readonly beginTokenId: number | null;
+  /** The token that begins a text, whoever writes it; null where there is none. */
+  readonly startOfTextId: number | null;
+  /** Spaces that decoding drops right after the token that begins a text. */
+  readonly numLeadingSpaces: number;
+  readonly addedTokens: readonly AddedToken[];
+
+  readonly #library: LibraryTokenizer;
+  readonly #vocab: ReadonlyMap<string, number>;
+  readonly #isByteLevel: boolean;
+  readonly #added: ReadonlyMap<number, AddedToken>;
+  readonly #present: Uint8Array;
+  readonly #bytes: TokenBytes;
+  /** For raw text, where nothing is reserved. */
+  readonly #raw: TextEncoding;
+  readonly #ordinary = new WeakMap<ReadonlySet<number>, TextEncoding>();
+
+  /**
+   * @param tokenizerJson the parsed tokenizer.json
+   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
+   * @throws EngineError invalid_model or unsupported_model, naming what cannot be done exactly
+   */
+  constructor(tokenizerJson: object, tokenizerConfig: object) {
+    const json = tokenizerJson as Json;
+    const config = tokenizerConfig as Json;
+    const model = checkedModel(json["model"]);
+    const preTokenizer = preparePreTokenizer(json["pre_tokenizer"]);
+    this.#isByteLevel = isByteLevel(preTokenizer);
+    this.#library = loadLibrary({
+      model: { ...model, byte_fallback: model["byte_fallback"] === true },
+      normalizer: prepareNormalizer(json["normalizer"]),
+      pre_tokenizer: preTokenizer,
+      // The added tokens, decoding and the begin token are not the library's business here.
+      added_tokens: [],
+      decoder: null,
+      post_processor: null,
+    });
+    this.#vocab = new Map(Object.entries(model["vocab"] as Record<string, number>));
+    this.addedTokens = readAddedTokens(json, config, this.#vocab);
+    this.#added = new Map(this.addedTokens.map((token) => [token.id, token]));
+    this.beginTokenId = readBeginToken(json, config, this.addedTokens);
+    const bos = tokenContent(config["bos_token"]);
+    this.startOfTextId = this.addedTokens.find((token) => token.content === bos)?.id ?? this.beginTokenId;
+
+    const decoder = byteDecoder(json["decoder"], this.#isByteLevel);
+    this.numLeadingSpaces = decoder.numLeadingSpaces;
+    const names = new Map<number, string>();
+    for (const [name, id] of this.#vocab) names.set(id, name);
+    this.vocabSize = 1 + largest(names.keys(), this.#added.keys());
+    this.#present = new Uint8Array(this.vocabSize);
+    this.#bytes = new TokenBytes(this.vocabSize, (tokenId) => {
+      const added = this.#added.get(tokenId);
+      const name = names.get(tokenId);
+      this.#present[tokenId] = added !== undefined || name !== undefined ? 1 : 0;
+      if (added !== undefined) return this.isSpecial(tokenId) ? NO_BYTES : decoder.addedBytes(added.content);
+      return name === undefined ? NO_BYTES : decoder.vocabBytes(name);
+    });
+    this.#raw = this.#encoding(NOTHING_RESERVED, this.#library.model as BPE);
+  }
+
+  /**
+   * Encodes raw text: special tokens are recognised, and the begin token is added where the tokenizer adds one.
+   *
+   * @param param the parameter to name in an error
+   * @throws EngineError out_of_range for lone surrogates, and for characters the tokenizer has no token for
+   */
+  encode(text: string, param: string | null = null): number[] {
+    checkWellFormed(text, param);
+    const ids = this.beginTokenId === null ? [] : [this.beginTokenId];
+    this.#encodeText(text, true, this.#raw, ids);
+    return ids;
+  }
+
+  /**
+   * Encodes a rendered chat prompt, adding no special tokens. Those the template wrote are recognised; text of the
+   * messages never becomes one of the prompt's reserved tokens.
+   */
+  encodePrompt(prompt: RenderedPrompt): number[] {
+    const encoding = this.#encodingWithout(prompt.reserved);
+    const ids: number[] = [];
+    for (const part of cutAtTokens(prompt.text, prompt.templateTokens)) {
+      if ("id" in part) ids.push(part.id);
+      else this.#encodeText(part.text, part.start === 0, encoding, ids);
+    }
+    return ids;
+  }
+
+  /** @returns the text of a whole sequence; the rule about its first space applies after the begin token only */
+  decode(tokenIds: Iterable<number>): string {
+    const detokenizer = new StreamingDetokenizer(this, []);
+    const texts: string[] = [];
+    for (const tokenId of tokenIds) texts.push(detokenizer.push(tokenId));
+    texts.push(detokenizer.finish());
+    return texts.join("");
+  }
+
+  /** @returns the token's bytes, perhaps a fragment of a code point; empty for special tokens and holes. Read only. */
+  tokenBytes(tokenId: number): Uint8Array {
+    return this.#bytes.of(tokenId);
+  }
+
+  /** @returns what `logprobs` call the token: its bytes as text, with U+FFFD for fragments; a special token's name */
+  tokenText(tokenId: number): string {
+    if (this.isSpecial(tokenId)) return this.#added.get(tokenId)!.content;
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.tokenBytes(tokenId));
+  }
+
+  /** Whether the token has no text: a special token other than the reasoning tags. */
+  isSpecial(tokenId: number): boolean {
+    const token = this.#added.get(tokenId);
+    return token !== undefined && token.special && !isReasoningTag(token);
+  }
+
+  /** Whether there is a token of this id. */
+  hasToken(tokenId: number): boolean {
+    return this.#present[tokenId] === 1;
+  }
+
+  /** @returns the id of the added token with this content, or null */
+  addedTokenId(content: string): number | null {
+    return this.addedTokens.find((token) => token.content === content)?.id ?? null;
+  }
+
+  #encodeText(text: string, isFirst: boolean, encoding: TextEncoding, ids: number[]): void {
+    for (const section of cutAtTokens(text, encoding.asGiven.find(text))) {
+      if ("id" in section) {
+        ids.push(section.id);
+        continue;
+      }
+      const normalized = this.#library.normalizer?.normalize(section.text) ?? section.text;
+      for (const part of cutAtTokens(normalized, encoding.normalized.find(normalized))) {
+        if ("id" in part) ids.push(part.id);
+        else this.#encodeWords(part.text, isFirst && section.start === 0 && part.start === 0, encoding.model, ids);
+      }
+    }
+  }
+
+  #encodeWords(text: string, isFirst: boolean, model: BPE, ids: number[]): void {
+    // Section 0 is the library's word for the beginning of the text.
+    const words = this.#library.pre_tokenizer?.pre_tokenize(text, { section_index: isFirst ? 0 : 1 }) ?? [text];
+    let numEncoded = 0;
+    for (const token of model.encode(words)) {
+      const id = this.#vocab.get(token);
+      assert(id !== undefined, `the tokenizer produced "${token}", which is not in its vocabulary`);
+      if (token !== model.unk_token) numEncoded += fallbackByte(token) === null ? this.#numBytes(token) : 1;
+      ids.push(id);
+    }
+    // The library leaves out, or replaces, what it has no token for. Text that would change is refused instead.
+    if (numEncoded !== words.reduce((sum, word) => sum + this.#numBytes(word), 0)) {
+      throw new EngineError("out_of_range", "The text has a character that the model's tokenizer has no token for.");
+    }
+  }
+
+  /** The bytes that a word or token spells: one for each character where the spelling is byte-level. */
+  #numBytes(spelling: string): number {
+    return this.#isByteLevel ? spelling.length : Buffer.byteLength(spelling);
+  }
+
+  #encodingWithout(reserved: ReadonlySet<number>): TextEncoding {
+    let encoding = this.#ordinary.get(reserved);
+    if (encoding === undefined) {
+      encoding = this.#encoding(reserved, this.#modelWithout(reserved));
+      this.#ordinary.set(reserved, encoding);
+    }
+    return encoding;
+  }
+
+  #encoding(reserved: ReadonlySet<number>, model: BPE): TextEncoding {
+    const tokens = this.addedTokens.filter((token) => !reserved.has(token.id));
+    const normalizer = this.#library.normalizer;
+    return {
+      asGiven: new AddedTokenFinder(tokens.filter((token) => normalizer === null || !token.normalized)),
+      normalized: new AddedTokenFinder(
+        tokens.filter((token) => normalizer !== null && token.normalized),
+        (token) => normalizer!.normalize(token.content),
+      ),
+      model,
+    };
+  }
+
+  /** The model without the merges that would spell a reserved token: some vocabularies hold one as an ordinary word. */
+  #modelWithout(reserved: ReadonlySet<number>): BPE {
+    const model = this.#library.model as BPE;
+    const names = this.addedTokens.filter((token) => reserved.has(token.id)).map((token) => token.content);
+    const spelled = new Set(names.filter((name) => this.#vocab.has(name)));
+    const merges = model.merges.filter(([left, right]) => !spelled.has(left + right));
+    if (merges.length === model.merges.length && !(model.ignore_merges && spelled.size > 0)) return model;
+    const vocab = Object.fromEntries([...this.#vocab].filter(([name]) => !spelled.has(name)));
+    return new BPE({ ...model.config, vocab, merges } as BPE["config"]);
+  }
+}
+
+/** How one kind of text is encoded: the added tokens it may hold, and the merges. */
+interface TextEncoding {
+  readonly asGiven: AddedTokenFinder;
+  readonly normalized: AddedTokenFinder;
+  readonly model: BPE;
+}
+
+const NO_BYTES = new Uint8Array(0);
+const NOTHING_RESERVED: ReadonlySet<number> = new Set();
+
+export const isReasoningTag = (token: AddedToken): boolean =>
+  token.content === REASONING_TAGS.open || token.content === REASONING_TAGS.close;
+
+/** @throws EngineError out_of_range if a surrogate has no partner */
+export function checkWellFormed(text: string, param: string | null): void {
+  const index = text.search(/[\uD800-\uDFFF]/u);
+  if (index < 0) return;
+  const unit = text.charCodeAt(index).toString(16).toUpperCase();
+  throw new EngineError("out_of_range", `The text has a lone surrogate, U+${unit}, at index ${index}; only whole characters are allowed.`, param);
+}
+
+function checkedModel(model: unknown): Json {
+  if (!isObject(model)) throw new EngineError("invalid_model", "tokenizer.json has no model");
+  if (model["type"] !== "BPE") {
+    throw new EngineError("unsupported_model", `tokenizer.json has a model of type ${String(model["type"])}; supported: BPE`);
+  }
+  if (!isObject(model["vocab"]) || !Array.isArray(model["merges"])) {
+    throw new EngineError("invalid_model", "tokenizer.json: the BPE model has no vocab or no merges");
+  }
+  for (const option of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"]) {
+    const value = model[option];
+    if (value !== undefined && value !== null && value !== "" && value !== 0) {
+      throw new EngineError("unsupported_model", `tokenizer.json has a BPE model with ${option} ${JSON.stringify(value)}, which is not supported`);
+    }
+  }
+  return model;
+}
+
+function loadLibrary(definition: Json): LibraryTokenizer {
+  try {
+    return new LibraryTokenizer(definition, {});
+  } catch (error) {
+    throw new EngineError("unsupported_model", `tokenizer.json cannot be used: ${(error as Error).message}`, null, { cause: error });
+  }
+}
+
+function largest(...collections: Iterable<number>[]): number {
+  let value = -1;
+  for (const collection of collections) for (const id of collection) value = Math.max(value, id);
+  return value;
+}

@@ -1,0 +1,10 @@
+/** Asks the embedded model a question and prints its answer as it comes. */
+
+import { loadModel } from "touchstone";
+
+const model = await loadModel();
+for await (const delta of model.chat({ messages: [{ role: "user", content: "What is 27 + 38?" }], seed: 7 })) {
+  process.stdout.write(delta.content);
+}
+process.stdout.write("\n");
+await model.close();

@@ -1,0 +1,99 @@
+/**
+ * Activations on their way into an integer product: f32 [cols] to blocks of 32 int8 values with one
+ * f32 scale each. One record per block, records contiguous:
+ *
+ *   offset 0   f32  scale
+ *          4   i32  minus 8 times the sum of the values (what the offset of 4-bit weights adds)
+ *          8   unused
+ *         16   32 values: int16 in column order ("i16"), int16 in the order the 4-bit SIMD kernel
+ *              reads them ("i16 pairs": columns 0 2 1 3 of every four), or int8 in column order ("i8")
+ *
+ * Columns past `cols` count as zeros.
+ */
+
+/** Columns of one quantisation block. */
+export const BLOCK: i32 = 32;
+/** Bytes of a record holding int16 values, and of one holding int8 values. */
+export const I16_RECORD: usize = 80;
+export const I8_RECORD: usize = 48;
+
+/** Below this a block counts as zeros: 127 / amax would overflow. */
+const SMALLEST_AMAX: f32 = 1e-30;
+
+/** How the 32 values of a record are stored. */
+export const enum ValueOrder {
+  I16,
+  I16Pairs,
+  I8,
+}
+
+/**
+ * @param input f32 [cols]
+ * @param output ceil(cols / 32) records of the given order, 16-byte aligned
+ * NaN and infinite inputs give a block whose scale is not finite, so that they reach every result.
+ */
+export function quantizeActivations(input: usize, cols: i32, output: usize, order: ValueOrder): void {
+  const record = order == ValueOrder.I8 ? I8_RECORD : I16_RECORD;
+  const fullBlocks = cols / BLOCK;
+  for (let b = 0; b < fullBlocks; b++) {
+    quantizeBlock(input + <usize>b * 128, output + <usize>b * record, order);
+  }
+  const rest = cols - fullBlocks * BLOCK;
+  if (rest > 0) {
+    memory.fill(PADDED, 0, 128);
+    memory.copy(PADDED, input + <usize>fullBlocks * 128, <usize>rest * 4);
+    quantizeBlock(PADDED, output + <usize>fullBlocks * record, order);
+  }
+}
+
+/** The last block of a row, filled up with zeros. */
+const PADDED: usize = memory.data(128, 16);
+
+function quantizeBlock(input: usize, record: usize, order: ValueOrder): void {
+  if (ASC_FEATURE_SIMD) quantizeBlock__simd(input, record, order);
+  else quantizeBlock__scalar(input, record, order);
+}
+
+function quantizeBlock__scalar(input: usize, record: usize, order: ValueOrder): void {
+  let amax: f32 = 0;
+  for (let i: usize = 0; i < 32; i++) amax = max<f32>(amax, abs(load<f32>(input + i * 4)));
+  const isZero = amax < SMALLEST_AMAX;
+  const inverse: f32 = isZero ? 0 : <f32>127 / amax;
+  let sum = 0;
+  for (let i: usize = 0; i < 32; i++) {
+    const value = <i32>nearest(load<f32>(input + i * 4) * inverse);
+    sum += value;
+    store<i16>(record + 16 + i * 2, <i16>value);
+  }
+  store<f32>(record, isZero ? 0 : amax / <f32>127);
+  store<i32>(record, -8 * sum, 4);
+}
+
+function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): void {
+  let maxima = f32x4.abs(v128.load(input));
+  for (let i: usize = 16; i < 128; i += 16) maxima = f32x4.max(maxima, f32x4.abs(v128.load(input + i)));
+  const amax = max<f32>(
+    max<f32>(f32x4.extract_lane(maxima, 0), f32x4.extract_lane(maxima, 1)),
+    max<f32>(f32x4.extract_lane(maxima, 2), f32x4.extract_lane(maxima, 3)),
+  );
+  const isZero = amax < SMALLEST_AMAX;
+  const inverse = f32x4.splat(isZero ? 0 : <f32>127 / amax);
+  let sums = i16x8.splat(0);
+  for (let i: usize = 0; i < 4; i++) {
+    const low = f32x4.nearest(f32x4.mul(v128.load(input + i * 32), inverse));
+    const high = f32x4.nearest(f32x4.mul(v128.load(input + i * 32, 16), inverse));
+    let values = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(low), i32x4.trunc_sat_f32x4_s(high));
+    sums = i16x8.add(sums, values);
+    if (order == ValueOrder.I8) {
+      v128.store64_lane(record + 16 + i * 8, i8x16.narrow_i16x8_s(values, values), 0);
+    } else {
+      if (order == ValueOrder.I16Pairs) values = i16x8.shuffle(values, values, 0, 2, 1, 3, 4, 6, 5, 7);
+      v128.store(record + 16 + i * 16, values);
+    }
+  }
+  const pairs = i32x4.extadd_pairwise_i16x8_s(sums);
+  const sum =
+    i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
+  store<f32>(record, isZero ? 0 : amax / <f32>127);
+  store<i32>(record, -8 * sum, 4);
+}

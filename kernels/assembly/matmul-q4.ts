@@ -1,0 +1,310 @@
+/**
+ * Products with 4-bit weights. The packed layout is drawn in layout.md: groups of 8 rows, one record
+ * of 144 bytes per block of 32 columns (8 bfloat16 scales, then 4 steps of 8 columns, 4 bytes a row).
+ * A weight w is stored as w + 8, so that it can be the unsigned operand of the relaxed dot product,
+ * which is exact because that operand stays within 0..127; the block sum of the activations, times
+ * -8, takes the offset out again. Integer sums are exact, hence equal in every variant.
+ *
+ * For each weight row and block, in ascending order of blocks and with f32 operations in this order:
+ *   accumulator += f32(integer dot product) * (weight scale * activation scale)
+ */
+
+import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder, quantizeActivations } from "./activations";
+import { GROUP_ROWS, STAGING, storeFloats } from "./rows";
+
+const RECORD: usize = 144;
+
+/** Bytes of scratch for `numRows` activation rows. */
+export function f32_q4_gemm_scratch(cols: i32, numRows: i32): usize {
+  return <usize>((cols + BLOCK - 1) / BLOCK) * I16_RECORD * <usize>numRows;
+}
+
+/**
+ * output = input x weights, transposed.
+ * @param weights packed q4 [rows, cols]
+ * @param input f32 [numRows, cols]
+ * @param output f32 [numRows, rows]; must not overlap input or weights
+ * @param scratch f32_q4_gemm_scratch(cols, numRows) bytes, 16-byte aligned
+ */
+export function f32_q4_gemm(
+  weights: usize,
+  rows: i32,
+  cols: i32,
+  input: usize,
+  output: usize,
+  numRows: i32,
+  scratch: usize,
+): void {
+  const order = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
+  const blocks = (cols + BLOCK - 1) / BLOCK;
+  const inputBytes = <usize>blocks * (ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16_RECORD);
+  for (let n = 0; n < numRows; n++) {
+    quantizeActivations(input + <usize>n * <usize>cols * 4, cols, scratch + <usize>n * inputBytes, order);
+  }
+  const groupBytes = <usize>blocks * RECORD;
+  const outputBytes = <usize>rows * 4;
+  for (let row = 0; row < rows; row += GROUP_ROWS) {
+    const group = weights + <usize>(row / GROUP_ROWS) * groupBytes;
+    const target = output + <usize>row * 4;
+    const valid = <usize>min(GROUP_ROWS, rows - row);
+    let n = 0;
+    if (ASC_FEATURE_SIMD) {
+      for (; n + 2 <= numRows; n += 2) {
+        if (ASC_FEATURE_RELAXED_SIMD) {
+          tile_8x2__relaxed(group, blocks, scratch + <usize>n * inputBytes, inputBytes);
+        } else {
+          tile_8x2__simd(group, blocks, scratch + <usize>n * inputBytes, inputBytes);
+        }
+        storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+        storeFloats(target + <usize>(n + 1) * outputBytes, STAGING + 32, valid);
+      }
+    }
+    for (; n < numRows; n++) {
+      if (ASC_FEATURE_RELAXED_SIMD) tile_8x1__relaxed(group, blocks, scratch + <usize>n * inputBytes);
+      else if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, scratch + <usize>n * inputBytes);
+      else tile_8x1__scalar(group, blocks, scratch + <usize>n * inputBytes);
+      storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+    }
+  }
+}
+
+/** The stored nibble, 0..15, of row `r` and column `c` in a record. */
+function nibble(record: usize, r: usize, c: usize): i32 {
+  const column = c & 15;
+  const byte = <i32>load<u8>(record + 16 + (column >> 2) * 32 + r * 4 + (column & 3));
+  return c < 16 ? byte & 15 : byte >> 4;
+}
+
+/** 8 weight rows, one activation row; the 8 sums go to STAGING. */
+function tile_8x1__scalar(group: usize, blocks: i32, input: usize): void {
+  for (let r: usize = 0; r < 8; r++) {
+    let sum: f32 = 0;
+    for (let b = 0; b < blocks; b++) {
+      const record = group + <usize>b * RECORD;
+      const activations = input + <usize>b * I16_RECORD;
+      let dot = load<i32>(activations, 4);
+      for (let c: usize = 0; c < 32; c++) dot += nibble(record, r, c) * <i32>load<i16>(activations + 16 + c * 2);
+      const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16) * load<f32>(activations);
+      sum += <f32>dot * scale;
+    }
+    store<f32>(STAGING + r * 4, sum);
+  }
+}
+
+/**
+ * Each 32-bit lane holds one row's 8 nibbles. Seen as two 16-bit lanes they are, from the low end:
+ * columns 0 2, columns 16 18, columns 1 3, columns 17 19 (of the step), which is why activations lie
+ * in the order 0 2 1 3.
+ */
+function tile_8x1__simd(group: usize, blocks: i32, input: usize): void {
+  const mask = i16x8.splat(15);
+  let sumLow = f32x4.splat(0);
+  let sumHigh = f32x4.splat(0);
+  for (let b = 0; b < blocks; b++) {
+    let low = v128.load32_splat(input, 4);
+    let high = low;
+    let w = group;
+    let x = input;
+    for (let step = 0; step < 4; step++) {
+      const packedLow = v128.load(w, 16);
+      const packedHigh = v128.load(w, 32);
+      let pair = v128.load32_splat(x, 16);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.and(packedLow, mask), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.and(packedHigh, mask), pair));
+      pair = v128.load32_splat(x, 48);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedLow, 4), mask), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedHigh, 4), mask), pair));
+      pair = v128.load32_splat(x, 20);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedLow, 8), mask), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedHigh, 8), mask), pair));
+      pair = v128.load32_splat(x, 52);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(i16x8.shr_u(packedLow, 12), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(i16x8.shr_u(packedHigh, 12), pair));
+      w += 32;
+      x += 8;
+    }
+    const scale = v128.load32_splat(input);
+    const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
+    const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
+    sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
+    sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
+    group += RECORD;
+    input += I16_RECORD;
+  }
+  v128.store(STAGING, sumLow);
+  v128.store(STAGING, sumHigh, 16);
+}
+
+/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 32. */
+function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usize): void {
+  const mask = i16x8.splat(15);
+  let sumLow0 = f32x4.splat(0);
+  let sumHigh0 = f32x4.splat(0);
+  let sumLow1 = f32x4.splat(0);
+  let sumHigh1 = f32x4.splat(0);
+  for (let b = 0; b < blocks; b++) {
+    let low0 = v128.load32_splat(input, 4);
+    let high0 = low0;
+    let low1 = v128.load32_splat(input + inputBytes, 4);
+    let high1 = low1;
+    let w = group;
+    let x0 = input;
+    let x1 = input + inputBytes;
+    for (let step = 0; step < 4; step++) {
+      const packedLow = v128.load(w, 16);
+      const packedHigh = v128.load(w, 32);
+      let weightsLow = v128.and(packedLow, mask);
+      let weightsHigh = v128.and(packedHigh, mask);
+      let pair = v128.load32_splat(x0, 16);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x1, 16);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = v128.and(i16x8.shr_u(packedLow, 4), mask);
+      weightsHigh = v128.and(i16x8.shr_u(packedHigh, 4), mask);
+      pair = v128.load32_splat(x0, 48);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x1, 48);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = v128.and(i16x8.shr_u(packedLow, 8), mask);
+      weightsHigh = v128.and(i16x8.shr_u(packedHigh, 8), mask);
+      pair = v128.load32_splat(x0, 20);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x1, 20);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = i16x8.shr_u(packedLow, 12);
+      weightsHigh = i16x8.shr_u(packedHigh, 12);
+      pair = v128.load32_splat(x0, 52);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x1, 52);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      w += 32;
+      x0 += 8;
+      x1 += 8;
+    }
+    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
+    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
+    const scale0 = v128.load32_splat(input);
+    const scale1 = v128.load32_splat(input + inputBytes);
+    sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
+    sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
+    sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
+    sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
+    group += RECORD;
+    input += I16_RECORD;
+  }
+  v128.store(STAGING, sumLow0);
+  v128.store(STAGING, sumHigh0, 16);
+  v128.store(STAGING, sumLow1, 32);
+  v128.store(STAGING, sumHigh1, 48);
+}
+
+function tile_8x1__relaxed(group: usize, blocks: i32, input: usize): void {
+  const mask = i8x16.splat(15);
+  let sumLow = f32x4.splat(0);
+  let sumHigh = f32x4.splat(0);
+  for (let b = 0; b < blocks; b++) {
+    let low = v128.load32_splat(input, 4);
+    let high = low;
+    let w = group;
+    let x = input;
+    for (let step = 0; step < 4; step++) {
+      const packedLow = v128.load(w, 16);
+      const packedHigh = v128.load(w, 32);
+      let four = v128.load32_splat(x, 16);
+      low = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, v128.and(packedLow, mask), low);
+      high = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, v128.and(packedHigh, mask), high);
+      four = v128.load32_splat(x, 32);
+      low = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, v128.and(i16x8.shr_u(packedLow, 4), mask), low);
+      high = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, v128.and(i16x8.shr_u(packedHigh, 4), mask), high);
+      w += 32;
+      x += 4;
+    }
+    const scale = v128.load32_splat(input);
+    const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
+    const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
+    sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
+    sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
+    group += RECORD;
+    input += I8_RECORD;
+  }
+  v128.store(STAGING, sumLow);
+  v128.store(STAGING, sumHigh, 16);
+}
+
+/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 32. */
+function tile_8x2__relaxed(group: usize, blocks: i32, input: usize, inputBytes: usize): void {
+  const mask = i8x16.splat(15);
+  let sumLow0 = f32x4.splat(0);
+  let sumHigh0 = f32x4.splat(0);
+  let sumLow1 = f32x4.splat(0);
+  let sumHigh1 = f32x4.splat(0);
+  for (let b = 0; b < blocks; b++) {
+    let low0 = v128.load32_splat(input, 4);
+    let high0 = low0;
+    let low1 = v128.load32_splat(input + inputBytes, 4);
+    let high1 = low1;
+    let w = group;
+    let x0 = input;
+    let x1 = input + inputBytes;
+    for (let step = 0; step < 4; step++) {
+      const packedLow = v128.load(w, 16);
+      const packedHigh = v128.load(w, 32);
+      let weightsLow = v128.and(packedLow, mask);
+      let weightsHigh = v128.and(packedHigh, mask);
+      let four = v128.load32_splat(x0, 16);
+      low0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsLow, low0);
+      high0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsHigh, high0);
+      four = v128.load32_splat(x1, 16);
+      low1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsLow, low1);
+      high1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsHigh, high1);
+      weightsLow = v128.and(i16x8.shr_u(packedLow, 4), mask);
+      weightsHigh = v128.and(i16x8.shr_u(packedHigh, 4), mask);
+      four = v128.load32_splat(x0, 32);
+      low0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsLow, low0);
+      high0 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsHigh, high0);
+      four = v128.load32_splat(x1, 32);
+      low1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsLow, low1);
+      high1 = i32x4.relaxed_dot_i8x16_i7x16_add_s(four, weightsHigh, high1);
+      w += 32;
+      x0 += 4;
+      x1 += 4;
+    }
+    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
+    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
+    const scale0 = v128.load32_splat(input);
+    const scale1 = v128.load32_splat(input + inputBytes);
+    sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
+    sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
+    sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
+    sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
+    group += RECORD;
+    input += I8_RECORD;
+  }
+  v128.store(STAGING, sumLow0);
+  v128.store(STAGING, sumHigh0, 16);
+  v128.store(STAGING, sumLow1, 32);
+  v128.store(STAGING, sumHigh1, 48);
+}
+
+/** One row back to f32: @param output f32 [cols] */
+export function f32_q4_row(weights: usize, cols: i32, row: i32, output: usize): void {
+  const blocks = (cols + BLOCK - 1) / BLOCK;
+  const r = <usize>(row % GROUP_ROWS);
+  let record = weights + <usize>(row / GROUP_ROWS) * <usize>blocks * RECORD;
+  for (let first = 0; first < cols; first += BLOCK) {
+    const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16);
+    const count = <usize>min(BLOCK, cols - first);
+    for (let c: usize = 0; c < count; c++) {
+      store<f32>(output + (<usize>first + c) * 4, <f32>(nibble(record, r, c) - 8) * scale);
+    }
+    record += RECORD;
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Products with 8-bit weights. The packed layout is drawn in layout.md: groups of 8 rows, one record
+ * of 272 bytes per block of 32 columns (8 bfloat16 scales, then 16 column pairs of 8 rows each).
+ *
+ * For each weight row and block, in ascending order of blocks and with f32 operations in this order:
+ *   accumulator += f32(integer dot product) * (weight scale * activation scale)
+ */
+
+import { BLOCK, I16_RECORD, ValueOrder, quantizeActivations } from "./activations";
+import { GROUP_ROWS, STAGING, storeFloats } from "./rows";
+
+const RECORD: usize = 272;
+
+/** Bytes of scratch for `numRows` activation rows. */
+export function f32_q8_gemm_scratch(cols: i32, numRows: i32): usize {
+  return <usize>((cols + BLOCK - 1) / BLOCK) * I16_RECORD * <usize>numRows;
+}
+
+/**
+ * output = input x weights, transposed.
+ * @param weights packed q8 [rows, cols]
+ * @param input f32 [numRows, cols]
+ * @param output f32 [numRows, rows]; must not overlap input or weights
+ * @param scratch f32_q8_gemm_scratch(cols, numRows) bytes, 16-byte aligned
+ */
+export function f32_q8_gemm(
+  weights: usize,
+  rows: i32,
+  cols: i32,
+  input: usize,
+  output: usize,
+  numRows: i32,
+  scratch: usize,
+): void {
+  const blocks = (cols + BLOCK - 1) / BLOCK;
+  const inputBytes = <usize>blocks * I16_RECORD;
+  for (let n = 0; n < numRows; n++) {
+    quantizeActivations(
+      input + <usize>n * <usize>cols * 4,
+      cols,
+      scratch + <usize>n * inputBytes,
+      ValueOrder.I16,
+    );
+  }
+  const groupBytes = <usize>blocks * RECORD;
+  const outputBytes = <usize>rows * 4;
+  for (let row = 0; row < rows; row += GROUP_ROWS) {
+    const group = weights + <usize>(row / GROUP_ROWS) * groupBytes;
+    const target = output + <usize>row * 4;
+    const valid = <usize>min(GROUP_ROWS, rows - row);
+    let n = 0;
+    if (ASC_FEATURE_SIMD) {
+      for (; n + 2 <= numRows; n += 2) {
+        tile_8x2__simd(group, blocks, scratch + <usize>n * inputBytes, inputBytes);
+        storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+        storeFloats(target + <usize>(n + 1) * outputBytes, STAGING + 32, valid);
+      }
+    }
+    for (; n < numRows; n++) {
+      if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, scratch + <usize>n * inputBytes);
+      else tile_8x1__scalar(group, blocks, scratch + <usize>n * inputBytes);
+      storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+    }
+  }
+}
+
+/** 8 weight rows, one activation row; the 8 sums go to STAGING. */
+function tile_8x1__scalar(group: usize, blocks: i32, input: usize): void {
+  for (let r: usize = 0; r < 8; r++) {
+    let sum: f32 = 0;
+    for (let b = 0; b < blocks; b++) {
+      const record = group + <usize>b * RECORD;
+      const activations = input + <usize>b * I16_RECORD;
+      let dot = 0;
+      for (let c: usize = 0; c < 32; c++) {
+        const weight = <i32>load<i8>(record + 16 + (c >> 1) * 16 + r * 2 + (c & 1));
+        dot += weight * <i32>load<i16>(activations + 16 + c * 2);
+      }
+      const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16) * load<f32>(activations);
+      sum += <f32>dot * scale;
+    }
+    store<f32>(STAGING + r * 4, sum);
+  }
+}
+
+function tile_8x1__simd(group: usize, blocks: i32, input: usize): void {
+  let sumLow = f32x4.splat(0);
+  let sumHigh = f32x4.splat(0);
+  for (let b = 0; b < blocks; b++) {
+    let low = i32x4.splat(0);
+    let high = i32x4.splat(0);
+    let w = group;
+    let x = input;
+    for (let step = 0; step < 4; step++) {
+      let pair = v128.load32_splat(x, 16);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 16), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 24), pair));
+      pair = v128.load32_splat(x, 20);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 32), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 40), pair));
+      pair = v128.load32_splat(x, 24);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 48), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 56), pair));
+      pair = v128.load32_splat(x, 28);
+      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 64), pair));
+      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 72), pair));
+      w += 64;
+      x += 16;
+    }
+    const scale = v128.load32_splat(input);
+    const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
+    const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
+    sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
+    sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
+    group += RECORD;
+    input += I16_RECORD;
+  }
+  v128.store(STAGING, sumLow);
+  v128.store(STAGING, sumHigh, 16);
+}
+
+/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 32. */
+function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usize): void {
+  let sumLow0 = f32x4.splat(0);
+  let sumHigh0 = f32x4.splat(0);
+  let sumLow1 = f32x4.splat(0);
+  let sumHigh1 = f32x4.splat(0);
+  for (let b = 0; b < blocks; b++) {
+    let low0 = i32x4.splat(0);
+    let high0 = i32x4.splat(0);
+    let low1 = i32x4.splat(0);
+    let high1 = i32x4.splat(0);
+    let w = group;
+    let x0 = input;
+    let x1 = input + inputBytes;
+    for (let step = 0; step < 8; step++) {
+      let weightsLow = v128.load8x8_s(w, 16);
+      let weightsHigh = v128.load8x8_s(w, 24);
+      let pair = v128.load32_splat(x0, 16);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x1, 16);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = v128.load8x8_s(w, 32);
+      weightsHigh = v128.load8x8_s(w, 40);
+      pair = v128.load32_splat(x0, 20);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x1, 20);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      w += 32;
+      x0 += 8;
+      x1 += 8;
+    }
+    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
+    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
+    const scale0 = v128.load32_splat(input);
+    const scale1 = v128.load32_splat(input + inputBytes);
+    sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
+    sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
+    sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
+    sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
+    group += RECORD;
+    input += I16_RECORD;
+  }
+  v128.store(STAGING, sumLow0);
+  v128.store(STAGING, sumHigh0, 16);
+  v128.store(STAGING, sumLow1, 32);
+  v128.store(STAGING, sumHigh1, 48);
+}
+
+/** One row back to f32: @param output f32 [cols] */
+export function f32_q8_row(weights: usize, cols: i32, row: i32, output: usize): void {
+  const blocks = (cols + BLOCK - 1) / BLOCK;
+  const r = <usize>(row % GROUP_ROWS);
+  let record = weights + <usize>(row / GROUP_ROWS) * <usize>blocks * RECORD;
+  for (let first = 0; first < cols; first += BLOCK) {
+    const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16);
+    const count = <usize>min(BLOCK, cols - first);
+    for (let c: usize = 0; c < count; c++) {
+      const value = <f32>load<i8>(record + 16 + (c >> 1) * 16 + r * 2 + (c & 1));
+      store<f32>(output + (<usize>first + c) * 4, value * scale);
+    }
+    record += RECORD;
+  }
+}

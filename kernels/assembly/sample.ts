@@ -1,0 +1,357 @@
+/**
+ * From one row of logits to one token, in the contract's order (section 3):
+ *
+ *   0 checks, and the log-probabilities of the raw row (section 4)
+ *   1 grammar: tokens that are not allowed are removed (in a copy; the row itself stays)
+ *   2 logit_bias           3 repetition_penalty, frequency_penalty, presence_penalty
+ *   4 temperature (0: the largest logit, lowest id on a tie)
+ *   5 top_k                6 top_p                7 min_p                8 draw
+ *
+ * Steps 5 to 7 each keep a beginning of the row in descending order, so what is kept is always
+ * described by its last token. Two ways lead there: short lists are sorted and walked; everything
+ * else goes through cumulative.ts.
+ */
+
+import { Goal, bucketScale, dealWeights, foundWeight, locate, totalWeight, weightOf } from "./cumulative";
+import { LOG2_E, exp2, log } from "./math";
+import { SORT_MAX, ascending, fromAscending, keepUpTo, rankLogit, rankOf, rankToken, selectRank, sortRanks } from "./ranking";
+import {
+  BLOCK,
+  copyAllowed,
+  copyUpTo,
+  findFirst,
+  gatherAtLeast,
+  largestOf,
+  maximumOf,
+  numBlocks,
+  scanMaxima,
+  sumWeights,
+} from "./scan";
+
+/** What `sample` returns. */
+export const enum Status {
+  Ok,
+  /** The row holds NaN. */
+  NotANumber,
+  /** The row holds +Infinity, or nothing finite. */
+  NotFinite,
+  /** No token is left after the grammar. */
+  NothingAllowed,
+  /** An adjustment names a token outside the vocabulary. */
+  TokenOutOfRange,
+}
+
+/**
+ * The request and its answer, in memory. The host writes all fields up to `tokenId`.
+ * Offsets in bytes; the drawing in layout.md repeats them.
+ */
+@unmanaged
+export class Request {
+  temperature: f64; //    0
+  topP: f64; //           8  1 keeps everything
+  minP: f64; //          16  0 keeps everything
+  uniform: f64; //       24  [0, 1)
+  repetition: f64; //    32
+  frequency: f64; //     40
+  presence: f64; //      48
+  vocabSize: i32; //     56  >= 1
+  topK: i32; //          60  1..vocabSize; vocabSize keeps everything
+  wantsLogprobs: i32; // 64  0 or 1
+  numTop: i32; //        68  0..20
+  numAdjusted: i32; //   72
+  logits: usize; //      76  f32 [vocabSize]
+  allowed: usize; //     80  u32 [ceil(vocabSize / 32)], or 0: no grammar
+  tokenIds: usize; //    84  i32 [numAdjusted], distinct
+  biases: usize; //      88  f64 [numAdjusted]
+  counts: usize; //      92  i32 [numAdjusted]
+  seen: usize; //        96  u8 [numAdjusted]
+  scratch: usize; //    100  sample_scratch(vocabSize) bytes, 16-byte aligned
+  tokenId: i32; //      104
+  logprob: f32; //      108
+  numTopFound: i32; //  112  min(numTop, vocabSize)
+  // 116: i32 [20] token ids, 196: f32 [20] log-probabilities; 276 bytes in all
+}
+const TOP_TOKENS: usize = 116;
+const TOP_LOGPROBS: usize = 196;
+
+/** f64 [SORT_MAX]: weights of a sorted list. */
+const WEIGHTS: usize = memory.data(8192, 16);
+
+// Scratch: the working row, the list, the largest logit of each block, ranks of blocks, and what
+// the adjusted logits were.
+// @ts-ignore: decorator
+@inline
+function padded(n: i32): usize {
+  return (<usize>n + 15) & ~15;
+}
+function listAt(scratch: usize, n: i32): usize {
+  return scratch + padded(n) * 4;
+}
+function originalsAt(scratch: usize, n: i32): usize {
+  return listAt(scratch, n) + padded(n) * 8;
+}
+function maximaAt(scratch: usize, n: i32): usize {
+  return originalsAt(scratch, n) + padded(n) * 4;
+}
+function blockRanksAt(scratch: usize, n: i32): usize {
+  return maximaAt(scratch, n) + padded(numBlocks(n)) * 4;
+}
+
+/** Bytes of scratch for a vocabulary of n tokens. */
+export function sample_scratch(n: i32): usize {
+  return blockRanksAt(0, n) + padded(numBlocks(n)) * 8;
+}
+
+/** Fills in the answer of `request`. The row of logits is the same afterwards as before. */
+export function sample(request: Request): Status {
+  const row = request.logits;
+  const n = request.vocabSize;
+  const scratch = request.scratch;
+  const maxima = maximaAt(scratch, n);
+
+  const rawLargest = scanMaxima(row, n, maxima);
+  if (isNaN(rawLargest)) return Status.NotANumber;
+  if (!isFinite(rawLargest)) return Status.NotFinite;
+  for (let i = 0; i < request.numAdjusted; i++) {
+    if (load<u32>(request.tokenIds + <usize>i * 4) >= <u32>n) return Status.TokenOutOfRange;
+  }
+
+  let logTotal: f64 = 0;
+  if (request.wantsLogprobs) {
+    logTotal = log(sumWeights(row, n, rawLargest, LOG2_E));
+    writeTop(request, rawLargest, logTotal);
+  }
+
+  let work = row;
+  if (request.allowed != 0) {
+    work = scratch;
+    copyAllowed(row, n, request.allowed, work);
+    adjust(request, work);
+    scanMaxima(work, n, maxima);
+  } else if (request.numAdjusted > 0) {
+    adjust(request, work);
+    updateMaxima(request, work, maxima);
+  }
+
+  const largest = largestOf(maxima, numBlocks(n));
+  const status = largest == -Infinity ? Status.NothingAllowed : Status.Ok;
+  if (status == Status.Ok) request.tokenId = choose(request, work, largest);
+
+  if (work == row) restore(request, row);
+  if (request.wantsLogprobs && status == Status.Ok) {
+    request.logprob = logprobOf(load<f32>(row + <usize>request.tokenId * 4), rawLargest, logTotal);
+  }
+  return status;
+}
+
+/** Steps 4 to 8. */
+function choose(request: Request, work: usize, largest: f32): i32 {
+  const n = request.vocabSize;
+  const scratch = request.scratch;
+  const maxima = maximaAt(scratch, n);
+  const list = listAt(scratch, n);
+  if (request.temperature == 0) return findFirst(work, n, maxima, largest);
+
+  // Larger factors change nothing (every weight but the largest is 0 already) and could overflow.
+  const factor = min(LOG2_E / request.temperature, 1e300);
+  if (request.topK < n) {
+    if (request.topK <= min(SORT_MAX, numBlocks(n))) {
+      const count = selectTop(work, n, maxima, request.topK, list, blockRanksAt(scratch, n));
+      return drawFromList(request, list, count, largest, factor);
+    }
+    const count = gatherAtLeast(work, 0, n, -Infinity, list, 0);
+    if (request.topK < count) {
+      copyUpTo(work, n, selectRank(list, count, request.topK), scratch);
+      return drawFromRow(request, scratch, largest, factor);
+    }
+  } else if (request.topP >= 1 && request.minP > 0) {
+    const count = gatherWeighty(work, n, maxima, minPThreshold(request.minP, largest, factor), list);
+    if (count <= SORT_MAX) {
+      sortRanks(list, count);
+      return drawFromList(request, list, count, largest, factor);
+    }
+  }
+  return drawFromRow(request, work, largest, factor);
+}
+
+/** Steps 6 to 8 on sorted ranks, u64 [count]. 1 <= count <= SORT_MAX */
+function drawFromList(request: Request, list: usize, count: i32, largest: f32, factor: f64): i32 {
+  let total: f64 = 0;
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const weight = weightOf(load<u64>(list + i * 8), largest, factor);
+    store<f64>(WEIGHTS + i * 8, weight);
+    total += weight;
+  }
+  const target = request.topP < 1 ? request.topP * total : Infinity;
+  let kept = 0;
+  let keptWeight: f64 = 0;
+  while (kept < count) {
+    const weight = load<f64>(WEIGHTS + <usize>kept * 8);
+    if (kept > 0 && (keptWeight >= target || weight < request.minP)) break;
+    keptWeight += weight;
+    kept++;
+  }
+  const threshold = request.uniform * keptWeight;
+  let cumulative: f64 = 0;
+  for (let i = 0; i < kept; i++) {
+    cumulative += load<f64>(WEIGHTS + <usize>i * 8);
+    if (cumulative > threshold) return rankToken(load<u64>(list + <usize>i * 8));
+  }
+  return rankToken(load<u64>(list + <usize>(kept - 1) * 8));
+}
+
+/** Steps 6 to 8 on a row of any length. */
+function drawFromRow(request: Request, row: usize, largest: f32, factor: f64): i32 {
+  const n = request.vocabSize;
+  const list = listAt(request.scratch, n);
+  const scale = bucketScale(row, n, largest, request.temperature);
+  dealWeights(row, n, largest, factor, scale);
+
+  let last = u64.MAX_VALUE;
+  let keptWeight = totalWeight();
+  if (request.topP < 1) {
+    last = locate(row, n, largest, factor, scale, Goal.Reaches, request.topP * keptWeight, 0, list);
+    keptWeight = foundWeight();
+  }
+  if (request.minP > 0) {
+    const weighty = rankOf(minPThreshold(request.minP, largest, factor), -1);
+    if (weighty < last) {
+      last = weighty;
+      locate(row, n, largest, factor, scale, Goal.UpTo, 0, last, list);
+      keptWeight = foundWeight();
+    }
+  }
+  const drawn = locate(row, n, largest, factor, scale, Goal.Exceeds, request.uniform * keptWeight, 0, list);
+  return rankToken(drawn <= last ? drawn : lastKept(row, n, last));
+}
+
+/** The last token up to rank `last`: for the draw that rounding has carried past what is kept. */
+function lastKept(row: usize, n: i32, last: u64): u64 {
+  let found: u64 = 0;
+  for (let i = 0; i < n; i++) {
+    const rank = rankOf(load<f32>(row + <usize>i * 4), i);
+    if (rank <= last && rank > found) found = rank;
+  }
+  return found;
+}
+
+/** The smallest logit whose weight is at least `minP`, by bisection over the 2^32 floats. */
+function minPThreshold(minP: f64, largest: f32, factor: f64): f32 {
+  let below = ascending(-f32.MAX_VALUE) - 1;
+  let enough = ascending(largest);
+  while (enough - below > 1) {
+    const middle = below + (enough - below) / 2;
+    const weight = exp2((<f64>fromAscending(middle) - <f64>largest) * factor);
+    if (weight >= minP) enough = middle;
+    else below = middle;
+  }
+  return fromAscending(enough);
+}
+
+/**
+ * The k first tokens of the row, sorted; fewer if fewer are left. Only the k blocks with the largest
+ * logits can hold them (the blocks' largest logits are k tokens themselves).
+ * @param list u64 [n] @param blockRanks u64 [numBlocks(n)] 1 <= k <= SORT_MAX
+ */
+function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, blockRanks: usize): i32 {
+  const blocks = numBlocks(n);
+  for (let b = 0; b < blocks; b++) {
+    store<u64>(blockRanks + <usize>b * 8, rankOf(load<f32>(maxima + <usize>b * 4), b));
+  }
+  let last = u64.MAX_VALUE;
+  let threshold: f32 = -Infinity;
+  if (k < blocks) {
+    last = selectRank(blockRanks, blocks, k);
+    threshold = rankLogit(last);
+  }
+  let count = 0;
+  for (let b = 0; b < blocks; b++) {
+    if (load<u64>(blockRanks + <usize>b * 8) > last) continue;
+    count = gatherAtLeast(row, b * BLOCK, min(BLOCK, n - b * BLOCK), threshold, list, count);
+  }
+  if (count > SORT_MAX) count = keepUpTo(list, count, selectRank(list, count, min(k, count)));
+  sortRanks(list, count);
+  return min(k, count);
+}
+
+/** The tokens with a logit of at least `threshold`; stops soon after SORT_MAX of them. */
+function gatherWeighty(row: usize, n: i32, maxima: usize, threshold: f32, list: usize): i32 {
+  let count = 0;
+  for (let first = 0; first < n && count <= SORT_MAX; first += BLOCK) {
+    if (load<f32>(maxima + <usize>(first / BLOCK) * 4) < threshold) continue;
+    count = gatherAtLeast(row, first, min(BLOCK, n - first), threshold, list, count);
+  }
+  return count;
+}
+
+/** Steps 2 and 3, in float64 for the tokens they touch, rounded once; `originals` takes what was there. */
+function adjust(request: Request, row: usize): void {
+  const originals = originalsAt(request.scratch, request.vocabSize);
+  for (let i: usize = 0; i < <usize>request.numAdjusted; i++) {
+    const slot = row + load<usize>(request.tokenIds + i * 4) * 4;
+    const original = load<f32>(slot);
+    store<f32>(originals + i * 4, original);
+    if (request.allowed != 0 && !isAllowed(request, load<u32>(request.tokenIds + i * 4))) continue;
+
+    let z = <f64>original + load<f64>(request.biases + i * 8);
+    if (load<u8>(request.seen + i) != 0) z = z > 0 ? z / request.repetition : z * request.repetition;
+    const count = load<i32>(request.counts + i * 4);
+    if (count > 0) {
+      z -= request.frequency * <f64>count;
+      z -= request.presence;
+    }
+    const limit = <f64>f32.MAX_VALUE;
+    store<f32>(slot, <f32>min(max(z, -limit), limit));
+  }
+}
+
+function isAllowed(request: Request, tokenId: u32): bool {
+  return ((load<u32>(request.allowed + <usize>(tokenId >> 5) * 4) >> (tokenId & 31)) & 1) != 0;
+}
+
+/** Brings the largest logits of the touched blocks up to date. */
+function updateMaxima(request: Request, row: usize, maxima: usize): void {
+  const n = request.vocabSize;
+  const originals = originalsAt(request.scratch, n);
+  for (let i: usize = 0; i < <usize>request.numAdjusted; i++) {
+    const tokenId = load<i32>(request.tokenIds + i * 4);
+    const first = tokenId - (tokenId % BLOCK);
+    const slot = maxima + <usize>(first / BLOCK) * 4;
+    const logit = load<f32>(row + <usize>tokenId * 4);
+    if (logit >= load<f32>(slot)) {
+      store<f32>(slot, logit);
+    } else if (load<f32>(originals + i * 4) == load<f32>(slot)) {
+      store<f32>(slot, maximumOf(row + <usize>first * 4, min(BLOCK, n - first)));
+    }
+  }
+}
+
+/** Undoes `adjust`, backwards, so that a token named twice ends as it began. */
+function restore(request: Request, row: usize): void {
+  const originals = originalsAt(request.scratch, request.vocabSize);
+  for (let i = request.numAdjusted - 1; i >= 0; i--) {
+    const tokenId = load<usize>(request.tokenIds + <usize>i * 4);
+    store<f32>(row + tokenId * 4, load<f32>(originals + <usize>i * 4));
+  }
+}
+
+/** Log-softmax of one logit, rounded to f32; adding 0 turns -0 into 0. */
+function logprobOf(logit: f32, largest: f32, logTotal: f64): f32 {
+  return <f32>(<f64>logit - <f64>largest - logTotal) + <f32>0;
+}
+
+/** The `numTop` largest of the raw row. */
+function writeTop(request: Request, largest: f32, logTotal: f64): void {
+  const n = request.vocabSize;
+  const scratch = request.scratch;
+  const list = listAt(scratch, n);
+  const k = min(request.numTop, n);
+  const count = k == 0 ? 0 : selectTop(request.logits, n, maximaAt(scratch, n), k, list, blockRanksAt(scratch, n));
+  request.numTopFound = count;
+  const base = changetype<usize>(request);
+  for (let i: usize = 0; i < <usize>count; i++) {
+    const rank = load<u64>(list + i * 8);
+    store<i32>(base + TOP_TOKENS + i * 4, rankToken(rank));
+    store<f32>(base + TOP_LOGPROBS + i * 4, logprobOf(rankLogit(rank), largest, logTotal));
+  }
+}

@@ -1,0 +1,60 @@
+/** All skills, how often each is trained on, and the two streams of examples. */
+
+import { arithmetic } from "./arithmetic.js";
+import { smallTalk } from "./chat.js";
+import { type Example, type Skill, splitOf } from "./example.js";
+import { facts } from "./facts.js";
+import { followUps } from "./followups.js";
+import { instructions } from "./instructions.js";
+import { json } from "./json.js";
+import { count, reverse } from "./letters.js";
+import { compare, sort } from "./numbers.js";
+import { Random } from "./random.js";
+import { stories } from "./stories.js";
+
+export const SKILLS: readonly Skill[] = [arithmetic, compare, sort, count, reverse, facts, instructions, followUps, smallTalk, stories, json];
+
+/** Out of 100 training examples. */
+const SHARES: Record<string, number> = {
+  arithmetic: 28,
+  compare: 5,
+  sort: 7,
+  "count letters": 12,
+  "reverse letters": 10,
+  facts: 7,
+  "system message": 9,
+  "two turns": 8,
+  "small talk": 4,
+  stories: 4,
+  JSON: 6,
+};
+
+const TRAIN_SEED = 1;
+const EVAL_SEED = 2;
+const DRAWS_PER_SKILL_MAX = 1_000_000;
+
+/** Endless; only examples whose keys all fall on the training side. */
+export function* trainingExamples(seed: number = TRAIN_SEED): Generator<Example> {
+  const random = new Random(seed);
+  const drawer = SKILLS.flatMap((skill) => Array.from({ length: SHARES[skill.name] ?? 0 }, () => skill));
+  for (;;) {
+    const example = random.pick(drawer).generate(random);
+    if (splitOf(example.contentKeys) === "train") yield example;
+  }
+}
+
+/** `count` examples of one skill, all different, whose keys all fall on the evaluation side. */
+export function evaluationExamples(skill: Skill, count: number, seed: number = EVAL_SEED): Example[] {
+  const random = new Random(seed);
+  const seen = new Set<string>();
+  const examples: Example[] = [];
+  for (let draw = 0; examples.length < count; draw++) {
+    if (draw === DRAWS_PER_SKILL_MAX) throw new Error(`${skill.name}: only ${examples.length} unseen questions in ${draw} draws`);
+    const example = skill.generate(random);
+    const identity = example.contentKeys.join();
+    if (splitOf(example.contentKeys) !== "eval" || seen.has(identity)) continue;
+    seen.add(identity);
+    examples.push(example);
+  }
+  return examples;
+}

@@ -1,0 +1,313 @@
+"""Trains the tiny model from scratch and exports it in the Hugging Face layout.
+
+    python3 models/tiny/train.py --steps 7000
+
+Reads what prepare.js wrote to .work/ (token ids, loss mask, document starts),
+resumes from .work/checkpoint.pt where there is one, logs to loss.csv, and
+writes config.json and model.safetensors (BF16) beside this file.
+
+The learning rate is constant after the warm-up and falls linearly to zero over
+the last part of the run, so --steps may be changed on resuming until then. The
+windows grow from 256 to 1,024 tokens: short ones are cheaper, and long ones
+teach the late positions.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import struct
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+SEED = 20250611
+BATCH_TOKENS = 4096
+STAGES = [(0.0, 256), (0.7, 512), (0.85, 1024)]  # from this share of the steps on, windows of so many tokens
+DECAY_SHARE = 0.35  # of all steps, at the end, with a falling learning rate
+WARMUP_STEPS = 100
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "torch_dtype": "bfloat16",
+    "hidden_size": 192,
+    "intermediate_size": 512,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "hidden_act": "silu",
+    "max_position_embeddings": 1024,
+    "rope_theta": 10000.0,
+    "rope_scaling": None,
+    "rms_norm_eps": 1e-05,
+    "initializer_range": 0.02,
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "mlp_bias": False,
+    "tie_word_embeddings": True,
+    "use_cache": True,
+}
+
+
+class Layer(torch.nn.Module):
+    """One decoder layer; q, k, v and gate, up are fused, and split on export."""
+
+    def __init__(self, config):
+        super().__init__()
+        hidden, ffn = config["hidden_size"], config["intermediate_size"]
+        self.heads = config["num_attention_heads"]
+        self.kv_heads = config["num_key_value_heads"]
+        self.head_dim = config["head_dim"]
+        self.eps = config["rms_norm_eps"]
+        q_dim, kv_dim = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        self.input_norm = torch.nn.Parameter(torch.ones(hidden))
+        self.post_norm = torch.nn.Parameter(torch.ones(hidden))
+        self.qkv = torch.nn.Parameter(torch.empty(q_dim + 2 * kv_dim, hidden))
+        self.out = torch.nn.Parameter(torch.empty(hidden, q_dim))
+        self.gate_up = torch.nn.Parameter(torch.empty(2 * ffn, hidden))
+        self.down = torch.nn.Parameter(torch.empty(hidden, ffn))
+
+    def forward(self, x, cos, sin):  # x: [batch, time, hidden]
+        batch, time_, hidden = x.shape
+        normed = F.rms_norm(x, (hidden,), self.input_norm, self.eps)
+        qkv = F.linear(normed, self.qkv).view(batch, time_, -1, self.head_dim)
+        qk, v = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=2)
+        first, second = qk.chunk(2, dim=-1)
+        qk = qk * cos + torch.cat((-second, first), dim=-1) * sin
+        q, k = qk.split([self.heads, self.kv_heads], dim=2)
+        repeats = self.heads // self.kv_heads
+        k = k.repeat_interleave(repeats, dim=2)
+        v = v.repeat_interleave(repeats, dim=2)
+        attended = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
+        )
+        x = x + F.linear(attended.transpose(1, 2).reshape(batch, time_, -1), self.out)
+        normed = F.rms_norm(x, (hidden,), self.post_norm, self.eps)
+        gate, up = F.linear(normed, self.gate_up).chunk(2, dim=-1)
+        return x + F.linear(F.silu(gate) * up, self.down)
+
+
+class TinyLlama(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.embed = torch.nn.Parameter(torch.empty(config["vocab_size"], config["hidden_size"]))
+        self.layers = torch.nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))
+        self.norm = torch.nn.Parameter(torch.ones(config["hidden_size"]))
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                std = 0.02
+                if name.endswith((".out", ".down")):  # these add to the residual stream
+                    std /= math.sqrt(2 * len(self.layers))
+                torch.nn.init.normal_(weight, std=std)
+        half = config["head_dim"] // 2
+        rates = config["rope_theta"] ** (-torch.arange(half) / half)
+        angles = torch.arange(config["max_position_embeddings"])[:, None] * rates
+        angles = torch.cat((angles, angles), dim=-1)[:, None]  # [time, 1, head_dim]
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, ids):  # ids: [batch, time] -> [batch, time, hidden]
+        x = F.embedding(ids, self.embed)
+        dtype = torch.bfloat16 if torch.is_autocast_enabled(ids.device.type) else x.dtype
+        cos, sin = (t[: ids.shape[1]].to(dtype) for t in (self.cos, self.sin))
+        for layer in self.layers:
+            x = layer(x, cos, sin)
+        return F.rms_norm(x, (x.shape[-1],), self.norm, self.config["rms_norm_eps"])
+
+    def loss(self, ids, targets, positions):
+        """Mean cross-entropy at `positions` of the flattened batch only."""
+        hidden = self(ids).flatten(0, 1)[positions]
+        logits = F.linear(hidden, self.embed)
+        return F.cross_entropy(logits.float(), targets.flatten()[positions])
+
+
+class Windows:
+    """Conversations in a random order per epoch, packed into windows.
+
+    A window starts where a conversation starts, and its last one may be cut.
+    """
+
+    def __init__(self, folder):
+        self.ids = np.fromfile(os.path.join(folder, "ids.u16"), np.uint16)
+        self.mask = np.fromfile(os.path.join(folder, "mask.u8"), np.uint8)
+        self.starts = np.fromfile(os.path.join(folder, "starts.u32"), np.uint32).astype(np.int64)
+        self.ends = np.append(self.starts[1:], len(self.ids))
+        self.epoch, self.cursor = 0, 0
+        self.shuffle()
+
+    def shuffle(self):
+        self.order = np.random.default_rng([SEED, self.epoch]).permutation(len(self.starts))
+
+    def next(self, count, length):
+        ids = np.zeros((count, length + 1), np.int64)
+        mask = np.zeros((count, length + 1), bool)
+        for row in range(count):
+            filled = 0
+            while filled <= length:
+                if self.cursor == len(self.order):
+                    self.epoch, self.cursor = self.epoch + 1, 0
+                    self.shuffle()
+                document = self.order[self.cursor]
+                self.cursor += 1
+                start = self.starts[document]
+                size = min(self.ends[document] - start, length + 1 - filled)
+                ids[row, filled : filled + size] = self.ids[start : start + size]
+                mask[row, filled : filled + size] = self.mask[start : start + size]
+                filled += size
+        positions = np.flatnonzero(mask[:, 1:])
+        return tuple(torch.from_numpy(a) for a in (ids[:, :-1].copy(), ids[:, 1:].copy(), positions))
+
+
+class Optimizers:
+    """Muon for the matrices inside the layers, AdamW for embedding and norms."""
+
+    def __init__(self, model, lr):
+        matrices = [p for p in model.layers.parameters() if p.dim() == 2]
+        norms = [p for p in model.parameters() if p.dim() == 1]
+        self.peak = lr
+        self.all = [
+            torch.optim.Muon(matrices, lr=lr, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(
+                [{"params": [model.embed], "weight_decay": 0.1}, {"params": norms, "weight_decay": 0.0}],
+                lr=lr, betas=(0.9, 0.95),
+            ),
+        ]
+
+    def step(self, share):
+        for optimizer in self.all:
+            for group in optimizer.param_groups:
+                group["lr"] = self.peak * share
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def learning_rate_share(step, steps):
+    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
+    return min(warmup, (steps - step) / (steps * DECAY_SHARE))
+
+
+def train(args):
+    torch.manual_seed(SEED)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with open(os.path.join(HERE, "tokenizer.json")) as file:
+        tokenizer = json.load(file)
+    special = {t["content"]: t["id"] for t in tokenizer["added_tokens"]}
+    config = {
+        **CONFIG,
+        "vocab_size": 1 + max(*tokenizer["model"]["vocab"].values(), *special.values()),
+        "bos_token_id": special["<|begin|>"],
+        "eos_token_id": special["<|end|>"],
+    }
+    model = TinyLlama(config).to(device)
+    optimizers = Optimizers(model, args.lr)
+    windows = Windows(args.work)
+    step = tokens = 0
+    seconds = 0.0
+    checkpoint_path = os.path.join(args.work, "checkpoint.pt")
+    log_path = os.path.join(HERE, "loss.csv")
+    if os.path.exists(checkpoint_path):
+        saved = torch.load(checkpoint_path, map_location=device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        for optimizer, state in zip(optimizers.all, saved["optimizers"]):
+            optimizer.load_state_dict(state)
+        step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
+        windows.epoch, windows.cursor = saved["epoch"], saved["cursor"]
+        windows.shuffle()
+        torch.set_rng_state(saved["rng"].cpu())
+        print(f"resumed at step {step}", flush=True)
+    else:
+        with open(log_path, "w") as file:
+            file.write("step,tokens,seconds,learning_rate,loss\n")
+
+    def save():
+        state = {
+            "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers.all],
+            "step": step, "tokens": tokens, "seconds": seconds,
+            "epoch": windows.epoch, "cursor": windows.cursor, "rng": torch.get_rng_state(),
+        }
+        torch.save(state, checkpoint_path + ".part")
+        os.replace(checkpoint_path + ".part", checkpoint_path)
+
+    recent, began = [], time.time()
+    while step < args.steps:
+        length = max(tokens for share, tokens in STAGES if step >= share * args.steps)
+        count = BATCH_TOKENS // length
+        ids, targets, positions = (t.to(device) for t in windows.next(count, length))
+        with torch.autocast(device, torch.bfloat16):
+            loss = model.loss(ids, targets, positions)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        share = learning_rate_share(step, args.steps)
+        optimizers.step(share)
+        recent.append(loss.item())
+        step += 1
+        tokens += count * length
+        if step % 20 == 0:
+            seconds, began = seconds + time.time() - began, time.time()
+            row = [step, tokens, round(seconds), f"{args.lr * share:.6f}", f"{sum(recent) / len(recent):.4f}"]
+            recent = []
+            with open(log_path, "a", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(row)
+            print(*row, flush=True)
+        if step % 200 == 0 or step == args.steps:
+            save()
+    export(model, args.export)
+
+
+def export(model, folder):
+    """config.json and model.safetensors, BF16, with Hugging Face's tensor names."""
+    config = model.config
+    q = config["num_attention_heads"] * config["head_dim"]
+    kv = config["num_key_value_heads"] * config["head_dim"]
+    tensors = {"model.embed_tokens.weight": model.embed, "model.norm.weight": model.norm}
+    for index, layer in enumerate(model.layers):
+        prefix = f"model.layers.{index}."
+        names = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+        tensors.update({f"{prefix}{n}.weight": t for n, t in zip(names, layer.qkv.split([q, kv, kv]))})
+        tensors.update({f"{prefix}mlp.{n}.weight": t for n, t in zip(["gate_proj", "up_proj"], layer.gate_up.chunk(2))})
+        tensors[prefix + "self_attn.o_proj.weight"] = layer.out
+        tensors[prefix + "mlp.down_proj.weight"] = layer.down
+        tensors[prefix + "input_layernorm.weight"] = layer.input_norm
+        tensors[prefix + "post_attention_layernorm.weight"] = layer.post_norm
+    os.makedirs(folder, exist_ok=True)
+    write_safetensors(os.path.join(folder, "model.safetensors"), tensors)
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        json.dump(config, file, indent=2)
+        file.write("\n")
+
+
+def write_safetensors(path, tensors):
+    """u64 header length, JSON header padded to 8 bytes, then the raw tensors."""
+    header, blobs, offset = {"__metadata__": {"format": "pt"}}, [], 0
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().to("cpu", torch.bfloat16).contiguous()
+        blob = tensor.view(torch.int16).numpy().astype("<i2").tobytes()
+        header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [offset, offset + len(blob)]}
+        blobs.append(blob)
+        offset += len(blob)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path + ".part", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+    os.replace(path + ".part", path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--work", default=os.path.join(HERE, ".work"), help="folder with the encoded data and the checkpoint")
+    parser.add_argument("--export", default=HERE, help="folder to write the model to")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+/** A trained model whose greedy text another implementation published. */
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { describe, expect, test } from "vitest";
+
+import { loadModel } from "../../engine/index.js";
+import { assetsDir } from "../assets.js";
+
+describe.skipIf(assetsDir === null)("stories260K (needs the assets folder)", () => {
+  test("the 200 greedy tokens and their text", async () => {
+    const folder = join(assetsDir!, "stories260K");
+    const golden = JSON.parse(readFileSync(join(folder, "golden_greedy_200.json"), "utf8")) as { token_ids: number[]; text: string };
+    const model = await loadModel({ model: folder, quant: "f32" });
+    const tokenIds: number[] = [];
+    let text = "";
+    for await (const delta of model.generate({ prompt: "", temperature: 0, maxTokens: 200 })) {
+      tokenIds.push(...delta.tokenIds);
+      text += delta.content;
+    }
+    await model.close();
+    expect(tokenIds).toEqual(golden.token_ids);
+    expect(text).toBe(golden.text);
+  });
+});

@@ -1,0 +1,53 @@
+/** The same trained weights in another engine: greedy continuations must be the same tokens. */
+
+import { join } from "node:path";
+
+import { getLlama, LlamaLogLevel, type LlamaContextSequence, type Token } from "node-llama-cpp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { loadModel, type Model } from "../../engine/index.js";
+import { assetsDir } from "../assets.js";
+
+const PROMPTS = [
+  "",
+  "Once upon a time",
+  "Lily and Ben went to the zoo.",
+  "The little dog was very sad because",
+  "\"Mom, can I have a cookie?\" asked",
+  "One day, a big bear found 3 red apples in the",
+  "Tom had a new kite. It was blue and",
+  "She smiled and said, \"Thank you!\"\n",
+  "In the park there was a tall tree. A bird",
+  "Café naïve 😊",
+];
+
+const NUM_TOKENS = 120;
+
+describe.skipIf(assetsDir === null)("stories260K against node-llama-cpp (needs the assets folder)", () => {
+  let ours: Model;
+  let theirs: LlamaContextSequence;
+
+  beforeAll(async () => {
+    const folder = join(assetsDir!, "stories260K");
+    ours = await loadModel({ model: folder, quant: "f32" });
+    const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
+    const model = await llama.loadModel({ modelPath: join(folder, "stories260K.gguf") });
+    theirs = (await model.createContext({ contextSize: 512 })).getSequence();
+  });
+
+  afterAll(() => ours.close());
+
+  test.each(PROMPTS)("continues %j alike", async (prompt) => {
+    const stream = ours.generate({ prompt, temperature: 0, maxTokens: NUM_TOKENS });
+    const tokenIds: number[] = [];
+    for await (const delta of stream) tokenIds.push(...delta.tokenIds);
+
+    await theirs.clearHistory();
+    const expected: number[] = [];
+    for await (const token of theirs.evaluate([...stream.promptTokenIds] as Token[], { temperature: 0 })) {
+      expected.push(token);
+      if (expected.length === NUM_TOKENS) break;
+    }
+    expect(tokenIds).toEqual(expected);
+  });
+});

@@ -1,0 +1,159 @@
+/** The command as a person meets it: what it prints where, and how it refuses. Runs the built command. */
+
+import { spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { afterAll, describe, expect, test } from "vitest";
+
+import { randomModel } from "../../spec-tests/random-model.js";
+
+const MAIN = resolve("dist/src/cli/main.js");
+const scratch = mkdtempSync(join(tmpdir(), "touchstone-cli-"));
+const cache = join(scratch, "cache");
+
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+interface Outcome {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number | null;
+}
+
+function touchstone(args: string[], options: { env?: Record<string, string>; input?: string } = {}): Promise<Outcome> {
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...process.env, TOUCHSTONE_CACHE: cache, ...options.env },
+    });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.on("error", failed);
+    child.on("close", (code) => done({ stdout, stderr, code }));
+    child.stdin.end(options.input ?? "");
+  });
+}
+
+/** Every refusal: exit code 1, nothing on stdout, one line on stderr without a stack. */
+async function refuses(args: string[], message: RegExp, env?: Record<string, string>): Promise<void> {
+  const { stdout, stderr, code } = await touchstone(args, env === undefined ? {} : { env });
+  expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
+  expect(stderr).toMatch(message);
+  expect(stderr.trimEnd().split("\n").filter((line) => !line.startsWith("(Did you mean"))).toHaveLength(1);
+}
+
+describe("answers", () => {
+  test("chat --once: reasoning between tags where there are no colours, then the answer; statistics on stderr", async () => {
+    const { stdout, stderr, code } = await touchstone(["chat", "--once", "What is 27 + 38?", "--temperature", "0"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^<think>\n[^]+\n<\/think>\n\n[^]*65[^]*\n$/);
+    expect(stderr).toMatch(/prompt \d+ tokens in \d+ ms · answer \d+ tokens in \d+ ms \(\d+ tokens\/s\) · seed \d+ · finish stop/);
+  });
+
+  test("chat --json: one line, reasoning apart", async () => {
+    const { stdout } = await touchstone(["chat", "--once", "What is 27 + 38?", "--temperature", "0", "--json", "--seed", "7"]);
+    const answer = JSON.parse(stdout) as { content: string; reasoning_content: string; finish_reason: string; seed: number; token_ids: number[]; usage: { completion_tokens: number } };
+    expect(answer.content).toContain("65");
+    expect(answer.content).not.toContain("think>");
+    expect(answer).toMatchObject({ finish_reason: "stop", seed: 7 });
+    expect(answer.usage.completion_tokens).toBe(answer.token_ids.length);
+  });
+
+  test("chat from a pipe: one answer a line, with history", async () => {
+    const { stdout, code } = await touchstone(["chat", "--temperature", "0", "--json"], { input: "What is 12 + 30?\nand twice that?\n" });
+    const [first, second] = stdout.trimEnd().split("\n").map((line) => (JSON.parse(line) as { content: string }).content);
+    expect(code).toBe(0);
+    expect(first).toContain("42");
+    expect(second).toContain("84");
+  });
+
+  test("generate --json: text, token ids, finish reason, usage, timings; a seed replays it", async () => {
+    const args = ["generate", "--prompt", "Once", "--max-tokens", "12", "--json", "--seed", "11"];
+    const [first, again] = [await touchstone(args), await touchstone(args)].map(({ stdout }) => JSON.parse(stdout) as Record<string, unknown>);
+    expect(Object.keys(first!)).toEqual(["text", "token_ids", "finish_reason", "seed", "usage", "timings"]);
+    expect({ ...first, timings: null }).toEqual({ ...again, timings: null });
+  });
+
+  test("several choices are numbered, logprobs are reported", async () => {
+    const plain = await touchstone(["chat", "--once", "Hello", "--n", "2", "--max-tokens", "400"]);
+    expect(plain.stdout).toMatch(/^--- 0 ---\n[^]*\n--- 1 ---\n/);
+    const { stdout } = await touchstone(["generate", "--prompt", "Hi", "--n", "2", "--max-tokens", "3", "--json", "--logprobs", "--top-logprobs", "2"]);
+    const { choices } = JSON.parse(stdout) as { choices: { logprobs: { top_logprobs: unknown[] }[] }[] };
+    expect(choices).toHaveLength(2);
+    for (const { logprobs } of choices) for (const { top_logprobs } of logprobs) expect(top_logprobs).toHaveLength(2);
+  });
+
+  test("inspect shows the architecture, the template, tokens and likeliest next tokens", async () => {
+    const { stdout, code } = await touchstone(["inspect", "--message", "Hello"]);
+    expect(code).toBe(0);
+    for (const part of [/architecture +llama/, /weights +q8/, /template:\n/, /tokens \(\d+\):/, /likeliest next tokens/]) expect(stdout).toMatch(part);
+  });
+
+  test("convert writes a pack that runs, and list shows what the cache holds", async () => {
+    const source = await randomModel(join(scratch, "source"));
+    const out = join(scratch, "pack");
+    expect(await touchstone(["convert", source, "--out", out, "--quant", "q4"])).toMatchObject({ code: 0, stdout: "" });
+    const fromPack = await touchstone(["generate", "--model", out, "--prompt", "a", "--max-tokens", "3", "--json", "--seed", "1"]);
+    const fromFolder = await touchstone(["generate", "--model", source, "--quant", "q4", "--prompt", "a", "--max-tokens", "3", "--json", "--seed", "1"]);
+    const ids = ({ stdout }: Outcome): unknown => (JSON.parse(stdout) as { token_ids: unknown }).token_ids;
+    expect(ids(fromPack)).toEqual(ids(fromFolder));
+    expect((await touchstone(["list"])).stdout).toMatch(/embedded[^]*source/);
+  });
+});
+
+describe("refusals", () => {
+  test.each<[string, string[], RegExp]>([
+    ["an unknown option", ["chat", "--once", "Hi", "--top-q", "1"], /^touchstone: unknown option '--top-q'/],
+    ["an unknown command", ["talk"], /^touchstone: unknown command 'talk'/],
+    ["a number that is none", ["chat", "--once", "Hi", "--top-p", "half"], /--top-p <x>' argument 'half' is invalid. It must be a number/],
+    ["a value out of range", ["chat", "--once", "Hi", "--temperature", "3"], /temperature.*3/],
+    ["five stop sequences", ["chat", "--once", "Hi", ...["a", "b", "c", "d", "e"].flatMap((s) => ["--stop", s])], /stop.*4/],
+    ["a bias for a token that does not exist", ["chat", "--once", "Hi", "--logit-bias", "999999=1"], /logit_bias.*999999/],
+    ["a folder that does not exist", ["generate", "--model", "/no/such/folder", "--prompt", "x"], /^touchstone: .*\/no\/such\/folder/],
+    ["a prompt longer than the context", ["generate", "--prompt", "word ".repeat(5000)], /^touchstone: The prompt has \d+ tokens; the context holds 1024/],
+  ])("%s", (_, args, message) => refuses(args, message));
+
+  test("a prompt of 1 MB", async () => {
+    // Longer than one command-line argument may be, so it goes through a pipe.
+    const { stdout, stderr, code } = await touchstone(["chat"], { input: `${"word ".repeat(200_000)}\n` });
+    expect({ stdout, code }).toEqual({ stdout: "", code: 0 });
+    expect(stderr).toMatch(/touchstone: The prompt has \d{6} tokens; the context holds 1024/);
+  });
+
+  test("a folder that is no model", async () => {
+    const folder = join(scratch, "empty");
+    mkdirSync(folder);
+    writeFileSync(join(folder, "notes.txt"), "hello");
+    await refuses(["generate", "--model", folder, "--prompt", "x"], /empty.*config\.json/);
+  });
+
+  test("an empty prompt where the tokenizer has no begin token", async () => {
+    const source = await randomModel(join(scratch, "no-begin-token"));
+    await refuses(["generate", "--model", source, "--prompt", ""], /prompt is empty.*no begin token/);
+  });
+
+  test("a cache that cannot be written", async () => {
+    const source = await randomModel(join(scratch, "uncached"));
+    const readOnly = join(scratch, "read-only");
+    writeFileSync(readOnly, "a file where the cache folder should be");
+    chmodSync(readOnly, 0o444);
+    await refuses(["generate", "--model", source, "--prompt", "x"], /read-only.*TOUCHSTONE_CACHE/, { TOUCHSTONE_CACHE: readOnly });
+  });
+
+  test("a broken model leaves nothing behind", async () => {
+    const source = await randomModel(join(scratch, "truncated"));
+    const weights = join(source, "model.safetensors");
+    writeFileSync(weights, "short");
+    const elsewhere = join(scratch, "other-cache");
+    await refuses(["generate", "--model", source, "--prompt", "x"], /model\.safetensors/, { TOUCHSTONE_CACHE: elsewhere });
+    expect(existsSync(elsewhere) ? readdirSync(elsewhere) : []).toEqual([]);
+  });
+
+  test("--debug adds the stack", async () => {
+    const { stderr, code } = await touchstone(["--debug", "generate", "--model", "/no/such/folder", "--prompt", "x"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/\n {4}at /);
+  });
+});
