@@ -23,7 +23,7 @@ import type {
   TokenAlternative,
   TokenLogprob,
 } from "./sequence.js";
-import type { TextStream } from "./text/text-stream.js";
+import type { TextDelta, TextStream } from "./text/text-stream.js";
 import type { Tokenizer } from "./text/tokenizer.js";
 
 export interface EngineParts {
@@ -143,32 +143,30 @@ export class Engine {
     sequence.pending.push({ tokenId, sampled });
 
     const ended = this.#parts.endTokenIds.has(tokenId);
-    const gained = ended ? { content: "", reasoning: "", stopped: false } : text.push(tokenId);
-    const finishReason: FinishReason | null =
-      ended || gained.stopped ? "stop" : outputIds.length === request.maxTokens ? "length" : null;
-    if (finishReason === null) {
+    let gained: TextDelta = { content: "", reasoning: "", stopped: null };
+    if (ended) text.pushEnd();
+    else gained = text.push(tokenId);
+    const stopped = ended || gained.stopped !== null;
+    if (!stopped && outputIds.length < request.maxTokens) {
       if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
       return;
     }
     const rest = text.finish();
     request.numReasoningTokens += text.numReasoningTokens;
     this.#scheduler.finish(sequence);
-    this.#emit(
-      sequence,
-      { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning },
-      finishReason,
-    );
+    const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };
+    this.#emit(sequence, all, stopped ? "stop" : "length");
   }
 
-  #emit(sequence: Sequence, text: { content: string; reasoning: string }, finishReason: FinishReason | null): void {
+  #emit(sequence: Sequence, gained: Omit<TextDelta, "stopped">, finishReason: FinishReason | null): void {
     const { request, choice, pending } = sequence;
     sequence.pending = [];
     const isLast = finishReason !== null && request.running.size === 0 && request.nextChoice === request.config.n;
     const numPromptTokens = request.prompt.tokenIds.length;
     request.emit({
       choice,
-      content: text.content,
-      reasoning: text.reasoning,
+      content: gained.content,
+      reasoning: sequence.text.hasReasoning ? gained.reasoning : null,
       tokenIds: pending.map(({ tokenId }) => tokenId),
       logprobs: request.config.logprobs ? pending.map(({ sampled }) => this.#tokenLogprob(sampled)) : [],
       finishReason,
@@ -219,7 +217,7 @@ export class Engine {
   }
 
   #createRequest({ promptTokenIds, config, createText }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
-    const { kernels, cache, tokenizer } = this.#parts;
+    const { kernels, cache, lmHead } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), lastHidden: null };
     const request: Request = {
       prompt,
@@ -230,7 +228,7 @@ export class Engine {
         choice,
         table: prompt.table.fork(),
         numPagesReserved,
-        sampler: new Sampler(kernels, tokenizer.vocabSize, config, promptTokenIds, choice),
+        sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice),
         text: createText(),
         outputIds: [],
         pending: [],

@@ -21,6 +21,7 @@ export type EngineErrorCode =
   | "unsupported_model"
   | "model_not_found"
   | "cache_unavailable"
+  | "output_unavailable"
   | "out_of_memory";
 
 export class EngineError extends Error {

@@ -15,6 +15,7 @@ import { OnnxRunner } from "./runner/onnx-runner.js";
 import { generationConfig, type GenerationConfig } from "./sampling/generation-config.js";
 import type { OutputDelta } from "./sequence.js";
 import { ChatTemplate, type ChatMessage } from "./text/chat-template.js";
+import type { Reasoning } from "./text/reasoning-parser.js";
 import { TextStream } from "./text/text-stream.js";
 import { Tokenizer } from "./text/tokenizer.js";
 
@@ -37,6 +38,7 @@ export interface RequestOptions extends Partial<GenerationConfig> {
   readonly signal?: AbortSignal;
 }
 
+/** Reasoning comes apart from the answer (`separateReasoning`) unless asked for otherwise. */
 export interface ChatOptions extends RequestOptions {
   readonly messages: readonly ChatMessage[];
 }
@@ -66,14 +68,14 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
 export class Model {
   readonly pack: ModelPack;
   readonly tokenizer: Tokenizer;
-  readonly #template: ChatTemplate | null;
+  readonly template: ChatTemplate;
   readonly #engine: Engine;
   readonly #runner: OnnxRunner;
 
   private constructor(pack: ModelPack, tokenizer: Tokenizer, engine: Engine, runner: OnnxRunner) {
     this.pack = pack;
     this.tokenizer = tokenizer;
-    this.#template = pack.chatTemplate === null ? null : new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig);
+    this.template = new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig, tokenizer);
     this.#engine = engine;
     this.#runner = runner;
   }
@@ -102,10 +104,15 @@ export class Model {
     };
     const pagesMax = Math.floor(LIMITS.kvCacheBytesMax / KVCache.pageByteLength(shape));
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
+    const vocabSize = Math.min(tokenizer.vocabSize, head.rows);
     const engine = new Engine({
       kernels,
       runner,
-      lmHead: new LMHead(kernels, head, LIMITS.runningSequencesMax),
+      lmHead: new LMHead(kernels, head, {
+        numRowsMax: LIMITS.runningSequencesMax,
+        vocabSize,
+        hasToken: (tokenId) => tokenizer.hasToken(tokenId),
+      }),
       cache: new KVCache(kernels, { ...shape, pagesMax }),
       tokenizer,
       endTokenIds: new Set(config.endTokenIds),
@@ -118,10 +125,11 @@ export class Model {
    * Answers a conversation.
    * @throws EngineError at once for anything the request gets wrong
    */
-  chat({ messages, ...options }: ChatOptions): OutputStream {
-    const rendered = this.template.render(messages);
-    const promptTokenIds = this.tokenizer.encodePrompt(rendered);
-    return this.#submit(promptTokenIds, options, rendered.opensReasoning);
+  chat({ messages, separateReasoning = true, ...options }: ChatOptions): OutputStream {
+    const prompt = this.template.render(messages);
+    const tags = this.pack.reasoning;
+    const reasoning = tags === null ? null : { ...tags, startsInside: prompt.opensReasoning };
+    return this.#submit(this.tokenizer.encodePrompt(prompt), { ...options, separateReasoning }, reasoning);
   }
 
   /** Continues raw text. Reasoning tags are ordinary text here. */
@@ -133,26 +141,34 @@ export class Model {
     return this.#submit(promptTokenIds, options, null);
   }
 
-  get template(): ChatTemplate {
-    if (this.#template !== null) return this.#template;
-    throw new EngineError("template_error", "This model has no chat template; it can continue text (generate) but not chat.", "messages");
-  }
-
   /** Waits for running requests, then frees the model. */
   async close(): Promise<void> {
     await this.#engine.idle();
     await this.#runner.release();
   }
 
-  #submit(promptTokenIds: number[], options: RequestOptions, opensReasoning: boolean | null): OutputStream {
+  #submit(promptTokenIds: number[], options: RequestOptions, reasoning: Reasoning | null): OutputStream {
     const { contextLengthExceededBehavior = "truncate", signal, ...parameters } = options;
+    const { vocabSize } = this.pack.config;
+    const unknown = promptTokenIds.find((id) => id >= vocabSize);
+    if (unknown !== undefined) {
+      throw new EngineError("out_of_range", `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's embedding ends at ${vocabSize - 1}.`);
+    }
     const config = generationConfig({ ...parameters, seed: parameters.seed ?? drawSeed() });
     const deltas = this.#engine.submit({
       promptTokenIds,
       config,
       contextLengthExceededBehavior,
       signal,
-      createText: () => new TextStream(),
+      createText: () =>
+        new TextStream({
+          tokenizer: this.tokenizer,
+          promptIds: promptTokenIds,
+          reasoning,
+          separateReasoning: config.separateReasoning,
+          stop: config.stop,
+          includeStop: config.includeStop,
+        }),
     });
     return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
   }

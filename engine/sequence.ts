@@ -48,8 +48,10 @@ export interface Timings {
 /** What a choice gained since its previous delta. Concatenated, the deltas are the whole answer. */
 export interface OutputDelta {
   readonly choice: number;
+  /** New text of the answer; of everything, tags included, unless the reasoning was asked for apart. */
   readonly content: string;
-  readonly reasoning: string;
+  /** New text of the reasoning, if asked for apart; null while the output has shown none. */
+  readonly reasoning: string | null;
   readonly tokenIds: readonly number[];
   /** One entry for each of `tokenIds` if asked for, else empty. */
   readonly logprobs: readonly TokenLogprob[];

@@ -5,7 +5,7 @@
  * is said beside each of them, for convert.ts.
  */
 
-import type { MatrixFormat } from "../../kernels/index.js";
+import { QUANTIZATION_BLOCK, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
 import type { ModelConfig } from "./config.js";
 import type { Attribute, DataType, Graph, GraphNode, Initialiser, ValueInfo } from "./onnx.js";
 import type { LayerWeights, ModelWeights, StackedWeight } from "./weights.js";
@@ -18,16 +18,11 @@ export interface BodyGraph extends Graph {
 export interface BodyInitialiser extends Initialiser {
   readonly contents:
     | { readonly kind: "weight"; readonly weight: StackedWeight }
-    | { readonly kind: "quantised"; readonly weight: StackedWeight; readonly format: QuantisedFormat }
+    | { readonly kind: "quantised"; readonly weight: StackedWeight; readonly format: QuantizedFormat }
     /** The scales of the quantised initialiser just before. */
     | { readonly kind: "scales"; readonly weight: StackedWeight }
     | { readonly kind: "constant"; readonly values: readonly number[] };
 }
-
-export type QuantisedFormat = "q8" | "q4";
-
-/** Weights along the inputs that share a scale. */
-export const BLOCK = 32;
 
 /** Builds the graph: see the interface of its inputs and outputs in `bodyInputs` and `bodyOutputs`. */
 export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: MatrixFormat): BodyGraph {
@@ -217,13 +212,13 @@ class GraphBuilder {
       return this.op("Gemm", [input, values, ...biasInputs], output, { transB: int(1) });
     }
     const { rows, cols } = weight;
-    const blocks = Math.ceil(cols / BLOCK);
+    const blocks = Math.ceil(cols / QUANTIZATION_BLOCK);
     const bits = this.format === "q8" ? 8 : 4;
     const contents = { kind: "quantised", weight, format: this.format } as const;
-    const values = this.#initialiser(weight.name, "u8", [rows, blocks, (BLOCK * bits) / 8], contents);
+    const values = this.#initialiser(weight.name, "u8", [rows, blocks, (QUANTIZATION_BLOCK * bits) / 8], contents);
     const scales = this.#initialiser(`${weight.name}.scales`, "f32", [rows * blocks], { kind: "scales", weight });
     const absent = bias === null ? [] : ["", ""];
-    const attributes = { K: int(cols), N: int(rows), bits: int(bits), block_size: int(BLOCK), accuracy_level: int(ACCURACY_LEVEL) };
+    const attributes = { K: int(cols), N: int(rows), bits: int(bits), block_size: int(QUANTIZATION_BLOCK), accuracy_level: int(ACCURACY_LEVEL) };
     return this.op("MatMulNBits", [input, values, scales, ...absent, ...biasInputs], output, attributes, "com.microsoft");
   }
 

@@ -4,43 +4,50 @@
  * same files give the same bytes on every machine.
  */
 
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { pack, PACK_ROWS, quantize, type MatrixFormat } from "../../kernels/index.js";
+import { pack, PACK_ROWS, QUANTIZATION_BLOCK, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { BLOCK, bodyGraph, type BodyGraph, type QuantisedFormat } from "./body-graph.js";
+import { bodyGraph, type BodyGraph } from "./body-graph.js";
 import { FileSink, type FileRecord } from "./file-sink.js";
+import { fileExists } from "./model-files.js";
 import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
-import { BODY_DATA_FILE, BODY_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
+import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
 import type { SafetensorsReader } from "./safetensors.js";
 import { openSourceModel, type SourceModel } from "./source-model.js";
-import { writeFolder } from "./staging.js";
+import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
 import type { StackedWeight } from "./weights.js";
 
 export interface ConvertOptions {
   readonly format: MatrixFormat;
   /** Called after each chunk with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Puts the new pack in the place of one that is there already. */
+  readonly replace?: boolean;
   /** Bytes from which the body's weights go into a file of their own: protobuf's limit. */
   readonly externalFromBytes?: number;
 }
 
 /**
- * Converts the model in `sourceDir` into a new pack `outDir`. On failure or interruption nothing is left there.
+ * Converts the model in `sourceDir` into a pack `outDir`. On failure or interruption nothing new is left there.
  *
- * @throws EngineError naming the file and the tensor that cannot be converted
+ * @throws EngineError naming the file and the tensor that cannot be converted, or the folder that cannot be written
  */
 export async function convert(sourceDir: string, outDir: string, options: ConvertOptions): Promise<void> {
   const target = resolve(outDir);
-  const existing = await readdir(target).catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? [] : null));
-  if (existing === null || existing.length > 0) {
-    throw new EngineError("invalid_model", `${target} exists already; convert writes a new folder`);
-  }
+  await checkTarget(target, options.replace ?? false);
   const source = await openSourceModel(sourceDir);
   try {
-    await writeFolder(target, (dir) => writePack(source, dir, options));
+    await writeFolder(target, async (dir) => {
+      await writePack(source, dir, options);
+      if (options.replace === true) await removeFolder(target);
+    });
+  } catch (cause) {
+    const code = fileSystemCode(cause);
+    if (code === null) throw cause;
+    throw new EngineError("output_unavailable", `cannot write ${target} (${code})`, null, { cause });
   } finally {
     await source.reader.close();
   }
@@ -84,6 +91,17 @@ export async function writePack(source: SourceModel, dir: string, options: Conve
   }
 }
 
+/** A pack may be replaced on request; anything else that is there stays. */
+async function checkTarget(target: string, replace: boolean): Promise<void> {
+  const entry = await stat(target).catch(() => null);
+  if (entry === null) return;
+  if (entry.isDirectory() && (await readdir(target)).length === 0) return;
+  if (!(await fileExists(join(target, MANIFEST_FILE)))) {
+    throw new EngineError("output_unavailable", `${target} exists and is no pack; a conversion writes a new folder`);
+  }
+  if (!replace) throw new EngineError("output_unavailable", `${target} exists already`);
+}
+
 /** float32 values held at a time for one chunk of rows. */
 const CHUNK_VALUES = 2 << 20;
 /** Packed matrices start where vector loads and mapped pages like it. */
@@ -102,7 +120,7 @@ async function* bodyContents(graph: BodyGraph, reader: ChunkReader): AsyncGenera
         break;
       case "quantised": {
         const { rows, cols } = contents.weight;
-        scales = new Float32Array(rows * Math.ceil(cols / BLOCK));
+        scales = new Float32Array(rows * Math.ceil(cols / QUANTIZATION_BLOCK));
         let numScales = 0;
         for await (const chunk of reader.chunks(contents.weight)) {
           const quantised = quantize(contents.format, chunk.values, chunk.rows, cols);
@@ -125,7 +143,7 @@ async function* bodyContents(graph: BodyGraph, reader: ChunkReader): AsyncGenera
  * MatMulNBits takes unsigned values around a zero point of half their range; of two 4-bit values the first is
  * the low half of the byte.
  */
-function unsignedValues(format: QuantisedFormat, values: Int8Array): Uint8Array {
+function unsignedValues(format: QuantizedFormat, values: Int8Array): Uint8Array {
   if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
   const bytes = new Uint8Array(values.length / 2);
   for (let i = 0; i < bytes.length; i++) bytes[i] = (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4);

@@ -3,5 +3,5 @@
 export { type ModelConfig, type RopeScaling } from "./config.js";
 export { convert, type ConvertOptions } from "./convert.js";
 export { openPack, type Manifest, type ModelPack, type PackedTensor, type ReasoningTags } from "./pack.js";
-export { cacheFolder, preparePack, type PrepareOptions } from "./prepare.js";
+export { cacheFolder, listPacks, preparePack, type PackSummary, type PrepareOptions } from "./prepare.js";
 export { RotaryEmbedding } from "./rope.js";

@@ -1,25 +1,24 @@
 /**
  * From what the user named to an open pack: a pack as it is, a model folder through the cache (converted on its
- * first use), nothing for the embedded model. A cached pack is found by the sha256 of all the model's files.
- * Hashing gigabytes at every start would be slow, so the cache also remembers which files had which hash, and
- * believes that while size, inode and both time stamps stay the same to the nanosecond, as git's index does.
+ * first use), nothing for the embedded model. A cached pack is named after the contents of the model's files, so
+ * a changed model is converted anew and a moved one is not.
  */
 
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { homedir, platform } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError } from "../errors.js";
-import { writePack } from "./convert.js";
-import { fileExists, readModelFile } from "./model-files.js";
+import type { Architecture } from "./config.js";
+import { writePack, type ConvertOptions } from "./convert.js";
+import { fileExists } from "./model-files.js";
 import { FORMAT_VERSION, MANIFEST_FILE, openPack, type ModelPack } from "./pack.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
-import { openSourceModel, TEXT_FILES } from "./source-model.js";
-import { removeFolder, writeFolder } from "./staging.js";
+import { identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
+import { openSourceModel } from "./source-model.js";
+import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
 
 export interface PrepareOptions {
   /** A model folder or a pack; null for the embedded model. */
@@ -32,7 +31,11 @@ export interface PrepareOptions {
 
 /** @throws EngineError naming what is missing, damaged, not supported or not writable */
 export async function preparePack(options: PrepareOptions): Promise<ModelPack> {
-  if (options.model === null) return ofFormat(await openPack(await embeddedPack()), options.format);
+  if (options.model === null) {
+    const embedded = await embeddedPack();
+    if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
+    return ofFormat(await openPack(embedded), options.format);
+  }
   const dir = options.model;
   switch (await kindOfFolder(dir)) {
     case "pack":
@@ -56,26 +59,59 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
   }
 }
 
+/** A pack that is ready to run. */
+export interface PackSummary {
+  readonly name: string;
+  readonly architecture: Architecture;
+  readonly format: MatrixFormat;
+  /** Of all its files. */
+  readonly byteLength: number;
+  /** The model folder it was converted from; null for the embedded model. */
+  readonly source: string | null;
+}
+
+/** The embedded model, then the packs of the cache by name. Packs that cannot be opened are left out. */
+export async function listPacks(): Promise<PackSummary[]> {
+  const embedded = await embeddedPack();
+  const summaries = embedded === null ? [] : [summary(await openPack(embedded), "tiny", null)];
+  const cache = cacheFolder();
+  const cached: PackSummary[] = [];
+  for (const { path, hash } of await rememberedSources(cache)) {
+    for (const format of ["q8", "q4", "f32"] as const) {
+      const pack = await openPack(join(cache, PACKS, packName(hash, format))).catch(() => null);
+      if (pack !== null) cached.push(summary(pack, basename(path), path));
+    }
+  }
+  return [...summaries, ...cached.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))];
+}
+
+function summary({ config, manifest }: ModelPack, name: string, source: string | null): PackSummary {
+  const byteLength = Object.values(manifest.files).reduce((sum, file) => sum + file.byteLength, 0);
+  return { name, architecture: config.architecture, format: manifest.format, byteLength, source };
+}
+
+const PACKS = "packs";
+/** Hexadecimal digits of a sha256 that file names in the cache keep. */
+const HASH_DIGITS = 32;
+
+function packName(hash: string, format: MatrixFormat): string {
+  return `${hash.slice(0, HASH_DIGITS)}-${format}-v${FORMAT_VERSION}`;
+}
+
 async function cachedPack(
   modelDir: string,
   format: MatrixFormat,
   onProgress: PrepareOptions["onProgress"],
 ): Promise<ModelPack> {
   const cache = cacheFolder();
-  const before = await fileStates(modelDir);
-  const remembered = await rememberedHash(cache, modelDir, before);
-  const hash = remembered ?? (await hashFiles(modelDir, before));
-  const target = join(cache, "packs", `${hash.slice(0, 32)}-${format}-v${FORMAT_VERSION}`);
+  const identity = await identifySource(cache, modelDir);
+  const target = join(cache, PACKS, packName(identity.hash, format));
   let pack = await openCached(target);
   if (pack === null) {
-    await convertInto(target, modelDir, format, onProgress, async () => {
-      if (!sameStates(before, await fileStates(modelDir))) {
-        throw new EngineError("invalid_model", `${modelDir} changed while it was being converted`);
-      }
-    });
+    await convertInto(target, modelDir, identity, { format, onProgress });
     pack = await openPack(target);
   }
-  if (remembered === null) await rememberHash(cache, modelDir, before, hash);
+  await identity.remember();
   return pack;
 }
 
@@ -86,7 +122,9 @@ async function openCached(target: string): Promise<ModelPack | null> {
     return await openPack(target);
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
-    await removeFolder(target).catch(cacheError);
+    await removeFolder(target).catch((cause: unknown) => {
+      throw cacheError(cause);
+    });
     return null;
   }
 }
@@ -94,15 +132,16 @@ async function openCached(target: string): Promise<ModelPack | null> {
 async function convertInto(
   target: string,
   modelDir: string,
-  format: MatrixFormat,
-  onProgress: PrepareOptions["onProgress"],
-  checkUnchanged: () => Promise<void>,
+  identity: SourceIdentity,
+  options: ConvertOptions,
 ): Promise<void> {
   const source = await openSourceModel(modelDir);
   try {
     await writeFolder(target, async (dir) => {
-      await writePack(source, dir, { format, onProgress });
-      await checkUnchanged();
+      await writePack(source, dir, options);
+      if (!(await identity.isUnchanged())) {
+        throw new EngineError("invalid_model", `${modelDir} changed while it was being converted`);
+      }
     });
   } catch (error) {
     throw cacheError(error);
@@ -113,8 +152,8 @@ async function convertInto(
 
 /** What the file system refuses while the cache is written is about the cache, not about the model. */
 function cacheError(cause: unknown): unknown {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (cause instanceof EngineError || code === undefined || (cause as NodeJS.ErrnoException).syscall === undefined) return cause;
+  const code = fileSystemCode(cause);
+  if (code === null) return cause;
   return new EngineError(
     "cache_unavailable",
     `cannot write to the cache folder ${cacheFolder()} (${code}); set TOUCHSTONE_CACHE to a folder with room that can be written`,
@@ -141,91 +180,11 @@ function ofFormat(pack: ModelPack, format: MatrixFormat | undefined): ModelPack 
   throw new EngineError("unsupported_value", `${pack.dir} is a pack of ${pack.manifest.format} weights, not ${format}: convert the model again`, "format");
 }
 
-/** The pack that comes with the package: beside the compiled program, or in a source tree that has been built. */
-async function embeddedPack(): Promise<string> {
-  for (const place of ["../../models/tiny", "../../dist/models/tiny"]) {
+/** The pack that comes with the package, beside the compiled program or in a source tree that has been built; null where it is missing. */
+async function embeddedPack(): Promise<string | null> {
+  for (const place of ["../../models/tiny/pack", "../../dist/models/tiny/pack"]) {
     const dir = fileURLToPath(new URL(place, import.meta.url));
     if (await fileExists(join(dir, MANIFEST_FILE))) return dir;
   }
-  throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
-}
-
-/** What tells two states of a file apart without reading it. */
-interface FileState {
-  readonly name: string;
-  readonly size: string;
-  readonly inode: string;
-  readonly modifiedNs: string;
-  readonly changedNs: string;
-}
-
-async function fileStates(dir: string): Promise<FileState[]> {
-  const states: FileState[] = [];
-  for (const name of [...TEXT_FILES, ...(await weightFiles(dir))]) {
-    const entry = await stat(join(dir, name), { bigint: true }).catch(() => null);
-    if (entry === null) continue;
-    const { size, ino, mtimeNs, ctimeNs } = entry;
-    states.push({ name, size: `${size}`, inode: `${ino}`, modifiedNs: `${mtimeNs}`, changedNs: `${ctimeNs}` });
-  }
-  return states;
-}
-
-/** The single file, or the index and whatever it lists; the names are checked when the weights are opened. */
-async function weightFiles(dir: string): Promise<string[]> {
-  if (await fileExists(join(dir, SINGLE_FILE))) return [SINGLE_FILE];
-  const index = await readModelFile(dir, INDEX_FILE);
-  if (index === null) return [];
-  const shards = new Set(Buffer.from(index).toString().match(/[^"/\\]+\.safetensors(?=")/g) ?? []);
-  return [INDEX_FILE, ...[...shards].sort()];
-}
-
-function sameStates(a: readonly FileState[], b: readonly FileState[]): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
-}
-
-async function hashFiles(dir: string, states: readonly FileState[]): Promise<string> {
-  const all = createHash("sha256");
-  for (const { name } of states) {
-    const hash = createHash("sha256");
-    try {
-      for await (const chunk of createReadStream(join(dir, name), { highWaterMark: HASH_CHUNK_BYTES })) hash.update(chunk as Buffer);
-    } catch (cause) {
-      throw new EngineError("invalid_model", `${join(dir, name)} cannot be read (${(cause as NodeJS.ErrnoException).code})`, null, { cause });
-    }
-    all.update(`${name} ${hash.digest("hex")}\n`);
-  }
-  return all.digest("hex");
-}
-
-const HASH_CHUNK_BYTES = 1 << 20;
-/** A file changed this recently may change again within its time stamps' granularity. */
-const SETTLED_MS = 2000;
-
-async function memoryFile(cache: string, modelDir: string): Promise<string> {
-  const path = createHash("sha256").update(await realpath(modelDir)).digest("hex");
-  return join(cache, "sources", `${path.slice(0, 32)}.json`);
-}
-
-async function rememberedHash(cache: string, modelDir: string, states: readonly FileState[]): Promise<string | null> {
-  try {
-    const memory = JSON.parse(await readFile(await memoryFile(cache, modelDir), "utf8")) as { states: FileState[]; hash: string };
-    return sameStates(memory.states, states) && /^[0-9a-f]{64}$/.test(memory.hash) ? memory.hash : null;
-  } catch {
-    // No memory, or an unreadable one: hashing gives the same answer, later.
-    return null;
-  }
-}
-
-async function rememberHash(cache: string, modelDir: string, states: readonly FileState[], hash: string): Promise<void> {
-  const settledNs = BigInt(Date.now() - SETTLED_MS) * 1_000_000n;
-  if (states.some(({ changedNs }) => BigInt(changedNs) > settledNs)) return;
-  try {
-    const file = await memoryFile(cache, modelDir);
-    await mkdir(join(cache, "sources"), { recursive: true });
-    const temporary = `${file}.${process.pid}`;
-    await writeFile(temporary, JSON.stringify({ states, hash }));
-    await rename(temporary, file);
-  } catch {
-    // A cache that cannot be written costs time at the next start, nothing else.
-  }
+  return null;
 }

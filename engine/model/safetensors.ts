@@ -123,9 +123,10 @@ export class SafetensorsReader {
   async #readBytes(tensor: StoredTensor, offset: number, into: Uint8Array, name: string): Promise<void> {
     const handle = this.#handles.get(tensor.file);
     assert(handle !== undefined, `${tensor.file} is open`);
-    if (!(await readFully(handle, tensor.offset + offset, into))) {
-      throw invalid(tensor.file, `the file ended inside tensor ${quoted(name)} while it was being read`);
-    }
+    const isWhole = await readFully(handle, tensor.offset + offset, into).catch((cause: NodeJS.ErrnoException) => {
+      throw invalid(tensor.file, `tensor ${quoted(name)} cannot be read (${cause.code})`);
+    });
+    if (!isWhole) throw invalid(tensor.file, `the file ended inside tensor ${quoted(name)} while it was being read`);
   }
 }
 

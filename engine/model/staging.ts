@@ -18,7 +18,7 @@ export async function writeFolder(target: string, write: (dir: string) => Promis
   const parent = dirname(target);
   const firstCreated = await mkdir(parent, { recursive: true });
   await removeStale(parent);
-  const dir = join(parent, `${PREFIX}${machine()}-${process.pid}-${randomBytes(6).toString("hex")}`);
+  const dir = temporaryName(parent);
   await mkdir(dir);
   const release = removeOnExit(dir);
   try {
@@ -33,17 +33,32 @@ export async function writeFolder(target: string, write: (dir: string) => Promis
   }
 }
 
-/** Removes a folder at once for everyone who looks for it under its name, then deletes it. */
+/** Removes a folder, if it is there, at once for everyone who looks for it under its name; then deletes it. */
 export async function removeFolder(path: string): Promise<void> {
-  const aside = join(dirname(path), `${PREFIX}${machine()}-${process.pid}-${randomBytes(6).toString("hex")}`);
-  await rename(path, aside);
+  const aside = temporaryName(dirname(path));
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (fileSystemCode(error) === "ENOENT") return;
+    throw error;
+  }
   await rm(aside, { recursive: true, force: true });
+}
+
+/** The code of an error that the file system raised, such as EACCES; null for any other error. */
+export function fileSystemCode(error: unknown): string | null {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return error instanceof Error && code !== undefined && syscall !== undefined ? code : null;
 }
 
 const PREFIX = ".staging-";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Clocks of files and processes need not agree to the millisecond. */
 const CLOCK_SLACK_MS = 2000;
+
+function temporaryName(parent: string): string {
+  return join(parent, `${PREFIX}${machine()}-${process.pid}-${randomBytes(6).toString("hex")}`);
+}
 
 /** Host name as part of a file name: process ids mean nothing on another machine. */
 function machine(): string {

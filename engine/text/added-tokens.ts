@@ -57,49 +57,69 @@ export function readAddedTokens(tokenizerJson: Json, tokenizerConfig: Json, voca
 
 /** Looks for a fixed set of added tokens. */
 export class AddedTokenFinder {
-  readonly #byPattern = new Map<string, AddedToken>();
-  readonly #alternatives: string;
+  readonly #byPhrase = new Map<string, AddedToken>();
+  readonly #finder: PhraseFinder;
 
-  /** @param pattern the text that stands for a token; its content unless the text searched is normalized */
-  constructor(tokens: Iterable<AddedToken>, pattern: (token: AddedToken) => string = (token) => token.content) {
+  /** @param phrase the text that stands for a token; its content unless the text searched is normalized */
+  constructor(tokens: Iterable<AddedToken>, phrase: (token: AddedToken) => string = (token) => token.content) {
     for (const token of tokens) {
-      const text = pattern(token);
-      if (text !== "" && !this.#byPattern.has(text)) this.#byPattern.set(text, token);
+      const text = phrase(token);
+      if (text !== "" && !this.#byPhrase.has(text)) this.#byPhrase.set(text, token);
     }
-    const longestFirst = [...this.#byPattern.keys()].sort((a, b) => b.length - a.length);
-    this.#alternatives = longestFirst.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
-  }
-
-  get isEmpty(): boolean {
-    return this.#byPattern.size === 0;
+    this.#finder = new PhraseFinder([...this.#byPhrase.keys()]);
   }
 
   /** @returns the tokens in `text`, from left to right, the longest at each place, none overlapping */
   find(text: string): TokenMatch[] {
-    if (this.isEmpty) return [];
     const matches: TokenMatch[] = [];
-    for (const { 0: found, index: start } of text.matchAll(new RegExp(this.#alternatives, "g"))) {
-      const token = this.#byPattern.get(found)!;
-      const end = start + found.length;
+    for (const { start, end, phrase } of this.#finder.find(text)) {
+      const token = this.#byPhrase.get(phrase)!;
       if (token.singleWord && (WORD.test(characterBefore(text, start)) || WORD.test(characterAt(text, end)))) continue;
       matches.push({ start, end, token });
     }
     return matches;
   }
+}
 
-  /** @returns where a token begins in `text`, overlapping ones included, in ascending order */
-  starts(text: string): number[] {
-    if (this.isEmpty) return [];
-    return Array.from(text.matchAll(new RegExp(`(?=${this.#alternatives})`, "g")), (match) => match.index);
+/** A phrase found at `start`, up to but not including `end`, in UTF-16 code units. */
+export interface PhraseMatch {
+  readonly start: number;
+  readonly end: number;
+  readonly phrase: string;
+}
+
+/** Looks for a fixed set of non-empty strings. */
+export class PhraseFinder {
+  /** The strings looked for, the longest first. */
+  readonly phrases: readonly string[];
+  readonly #set: ReadonlySet<string>;
+  /** Every length a phrase has, in descending order. */
+  readonly #lengths: readonly number[];
+  readonly #alternatives: string;
+
+  constructor(phrases: readonly string[]) {
+    this.phrases = [...phrases].sort((a, b) => b.length - a.length);
+    this.#set = new Set(phrases);
+    this.#lengths = [...new Set(this.phrases.map(({ length }) => length))];
+    this.#alternatives = this.phrases.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
   }
 
-  /** @returns the tokens that begin at `start`, the longest first */
-  at(text: string, start: number): TokenMatch[] {
-    const matches: TokenMatch[] = [];
-    for (const [pattern, token] of this.#byPattern) {
-      if (text.startsWith(pattern, start)) matches.push({ start, end: start + pattern.length, token });
+  /** @returns the phrases in `text`, from left to right, the longest at each place, none overlapping */
+  find(text: string): PhraseMatch[] {
+    if (this.phrases.length === 0) return [];
+    const found = text.matchAll(new RegExp(this.#alternatives, "g"));
+    return Array.from(found, ({ 0: phrase, index }) => ({ start: index, end: index + phrase.length, phrase }));
+  }
+
+  /** @returns every phrase in `text`, overlapping ones included: by where it begins, then the longest first */
+  *findAll(text: string): Generator<PhraseMatch> {
+    if (this.phrases.length === 0) return;
+    for (const { index: start } of text.matchAll(new RegExp(`(?=${this.#alternatives})`, "g"))) {
+      for (const length of this.#lengths) {
+        const phrase = text.slice(start, start + length);
+        if (phrase.length === length && this.#set.has(phrase)) yield { start, end: start + length, phrase };
+      }
     }
-    return matches.sort((a, b) => b.end - a.end);
   }
 }
 

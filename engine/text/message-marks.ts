@@ -9,7 +9,7 @@
  * 4. A reserved token that no mark touches was written by the template.
  */
 
-import type { AddedTokenFinder, TokenMatch } from "./added-tokens.js";
+import type { PhraseFinder, PhraseMatch } from "./added-tokens.js";
 
 /** Text with the places of its marks, in UTF-16 code units. */
 export interface MarkedText {
@@ -22,21 +22,20 @@ export interface MarkedText {
 
 /** Puts marks into the messages' strings. */
 export class MessageMarker {
-  readonly #reserved: AddedTokenFinder;
+  readonly #reserved: PhraseFinder;
   readonly #beginnings = new Set<string>();
   readonly #endings = new Set<string>();
-  readonly #contents: string;
+  readonly #joined: string;
   readonly #lengthMax: number;
 
-  /** @param contents the contents of the tokens `reserved` looks for */
-  constructor(reserved: AddedTokenFinder, contents: readonly string[]) {
+  constructor(reserved: PhraseFinder) {
     this.#reserved = reserved;
-    this.#contents = contents.join(ESCAPE);
-    this.#lengthMax = contents.reduce((longest, content) => Math.max(longest, content.length), 0);
-    for (const content of contents) {
-      for (let length = 1; length < content.length; length++) {
-        this.#beginnings.add(content.slice(0, length));
-        this.#endings.add(content.slice(length));
+    this.#joined = reserved.phrases.join(ESCAPE);
+    this.#lengthMax = reserved.phrases[0]?.length ?? 0;
+    for (const phrase of reserved.phrases) {
+      for (let length = 1; length < phrase.length; length++) {
+        this.#beginnings.add(phrase.slice(0, length));
+        this.#endings.add(phrase.slice(length));
       }
     }
   }
@@ -50,7 +49,7 @@ export class MessageMarker {
       if (this.#mayContinue(text.slice(start, Math.min(end, start + this.#lengthMax)))) marks.set(start, BORDER);
       if (this.#mayBegin(text.slice(Math.max(start, end - this.#lengthMax), end))) marks.set(end, BORDER);
     }
-    for (const { start: from, end: to } of this.#occurrences(text)) {
+    for (const { start: from, end: to } of this.#reserved.findAll(text)) {
       // What follows is a border too: templates split messages at tags.
       if (marks.get(to) !== TOKEN) marks.set(to, BORDER);
       marks.set(from, TOKEN);
@@ -65,14 +64,10 @@ export class MessageMarker {
     return marked + escape(text.slice(position));
   }
 
-  *#occurrences(text: string): Iterable<TokenMatch> {
-    for (const start of this.#reserved.starts(text)) yield* this.#reserved.at(text, start);
-  }
-
   /** Whether a reserved token may have begun before this text. */
   #mayContinue(text: string): boolean {
     for (let length = 1; length <= text.length; length++) if (this.#endings.has(text.slice(0, length))) return true;
-    return text.length < this.#lengthMax && this.#contents.includes(text);
+    return text.length < this.#lengthMax && this.#joined.includes(text);
   }
 
   /** Whether this text may end within a reserved token. */
@@ -137,24 +132,23 @@ export function carryMarks(marked: MarkedText, plain: string): MarkedText | null
   return { text: plain, tokens, borders };
 }
 
-/** @returns the reserved tokens that the template wrote: those no mark touches */
-export function templateTokens(marked: MarkedText, reserved: AddedTokenFinder): TokenMatch[] {
-  const isTemplates = ({ start, end }: TokenMatch): boolean => {
-    for (let place = start; place < end; place++) {
-      if (marked.tokens.has(place) || (place > start && marked.borders.has(place))) return false;
-    }
-    return true;
-  };
-  const matches: TokenMatch[] = [];
+/** @returns the reserved tokens that the template wrote, from left to right: those no mark touches */
+export function templateTokens(marked: MarkedText, reserved: PhraseFinder): PhraseMatch[] {
+  const matches: PhraseMatch[] = [];
   let position = 0;
-  for (const start of reserved.starts(marked.text)) {
-    if (start < position) continue;
-    const match = reserved.at(marked.text, start).find(isTemplates);
-    if (match === undefined) continue;
+  for (const match of reserved.findAll(marked.text)) {
+    if (match.start < position || isTouched(match, marked)) continue;
     matches.push(match);
     position = match.end;
   }
   return matches;
+}
+
+function isTouched({ start, end }: PhraseMatch, { tokens, borders }: MarkedText): boolean {
+  for (let place = start; place < end; place++) {
+    if (tokens.has(place) || (place > start && borders.has(place))) return true;
+  }
+  return false;
 }
 
 /** Noncharacters, which no text interchanges; one that is typed all the same is written as LITERAL. */

@@ -9,8 +9,6 @@
  * It knows nothing of tokens or stop sequences; text-stream.ts puts them together.
  */
 
-import { assert } from "../errors.js";
-
 /** How reasoning is opened and closed in the text of the models that reason. */
 export const REASONING_TAGS: ReasoningTags = { open: "<think>", close: "</think>" };
 
@@ -19,13 +17,10 @@ export interface ReasoningTags {
   readonly close: string;
 }
 
-export interface ReasoningOptions {
-  /** The model's tags; null for a model that does not reason: all its text is the answer. */
-  readonly tags: ReasoningTags | null;
+/** How a model reasons, and where its output begins. */
+export interface Reasoning extends ReasoningTags {
   /** Whether the template has written the opening tag into the prompt. */
   readonly startsInside: boolean;
-  /** Whether the client gets the reasoning apart from the answer. */
-  readonly separate: boolean;
 }
 
 /**
@@ -52,13 +47,17 @@ export class ReasoningParser {
   #partial = "";
   #reasoningBegun = false;
 
-  constructor(options: ReasoningOptions) {
-    assert(options.tags !== null || !options.startsInside, "a template opened reasoning of a model without it");
-    this.#tags = options.tags ?? REASONING_TAGS;
-    this.#separate = options.separate;
-    this.#hasReasoning = options.startsInside;
-    this.#phase = options.tags === null ? "answer" : options.startsInside ? "reasoning" : "start";
-    if (options.startsInside && !options.separate) this.#restored = this.#tags.open;
+  /**
+   * @param reasoning null for a model that does not reason: all its text is the answer
+   * @param separate whether the client gets the reasoning apart from the answer
+   */
+  constructor(reasoning: Reasoning | null, separate: boolean) {
+    const { startsInside, ...tags } = reasoning ?? { ...REASONING_TAGS, startsInside: false };
+    this.#tags = tags;
+    this.#separate = separate;
+    this.#hasReasoning = startsInside;
+    this.#phase = reasoning === null ? "answer" : startsInside ? "reasoning" : "start";
+    if (startsInside && !separate) this.#restored = tags.open;
   }
 
   /** Whether there is reasoning, finished or not. */

@@ -31,6 +31,11 @@ export class StopMatcher {
     this.#includeStop = includeStop;
   }
 
+  /** The stop string that ended the text, or null. */
+  get stopped(): string | null {
+    return this.#stopped;
+  }
+
   /** Takes more text. After a stop, everything is dropped. */
   push(text: string): StopMatch {
     if (this.#stopped !== null) return { text: "", stopped: this.#stopped };

@@ -6,15 +6,16 @@
  * what a chat template rendered, where they are recognised only where the template wrote them.
  */
 
-import { BPE, Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-import { EngineError, assert } from "../errors.js";
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { EngineError } from "../errors.js";
 import { type AddedToken, AddedTokenFinder, type Json, cutAtTokens, isObject, readAddedTokens, tokenContent } from "./added-tokens.js";
 import { readBeginToken } from "./begin-token.js";
+import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
 import type { RenderedPrompt } from "./chat-template.js";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
 import { REASONING_TAGS } from "./reasoning-parser.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
-import { TokenBytes, byteDecoder, fallbackByte } from "./token-bytes.js";
+import { TokenBytes, byteDecoder } from "./token-bytes.js";
 
 export class Tokenizer {
   /** The largest id + 1. Ids below it may be holes: see `hasToken`. */
@@ -27,7 +28,8 @@ export class Tokenizer {
   readonly numLeadingSpaces: number;
   readonly addedTokens: readonly AddedToken[];
 
-  readonly #library: LibraryTokenizer;
+  readonly #library: Library;
+  readonly #model: Json;
   readonly #vocab: ReadonlyMap<string, number>;
   readonly #isByteLevel: boolean;
   readonly #added: ReadonlyMap<number, AddedToken>;
@@ -46,17 +48,10 @@ export class Tokenizer {
     const json = tokenizerJson as Json;
     const config = tokenizerConfig as Json;
     const model = checkedModel(json["model"]);
+    this.#model = { ...model, byte_fallback: model["byte_fallback"] === true };
     const preTokenizer = preparePreTokenizer(json["pre_tokenizer"]);
     this.#isByteLevel = isByteLevel(preTokenizer);
-    this.#library = loadLibrary({
-      model: { ...model, byte_fallback: model["byte_fallback"] === true },
-      normalizer: prepareNormalizer(json["normalizer"]),
-      pre_tokenizer: preTokenizer,
-      // The added tokens, decoding and the begin token are not the library's business here.
-      added_tokens: [],
-      decoder: null,
-      post_processor: null,
-    });
+    this.#library = loadLibrary(this.#model, prepareNormalizer(json["normalizer"]), preTokenizer);
     this.#vocab = new Map(Object.entries(model["vocab"] as Record<string, number>));
     this.addedTokens = readAddedTokens(json, config, this.#vocab);
     this.#added = new Map(this.addedTokens.map((token) => [token.id, token]));
@@ -77,7 +72,7 @@ export class Tokenizer {
       if (added !== undefined) return this.isSpecial(tokenId) ? NO_BYTES : decoder.addedBytes(added.content);
       return name === undefined ? NO_BYTES : decoder.vocabBytes(name);
     });
-    this.#raw = this.#encoding(NOTHING_RESERVED, this.#library.model as BPE);
+    this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(this.#model, this.#vocab, this.#library.model, this.#isByteLevel));
   }
 
   /**
@@ -89,20 +84,22 @@ export class Tokenizer {
   encode(text: string, param: string | null = null): number[] {
     checkWellFormed(text, param);
     const ids = this.beginTokenId === null ? [] : [this.beginTokenId];
-    this.#encodeText(text, true, this.#raw, ids);
+    this.#encodeText(text, true, this.#raw, ids, param);
     return ids;
   }
 
   /**
    * Encodes a rendered chat prompt, adding no special tokens. Those the template wrote are recognised; text of the
    * messages never becomes one of the prompt's reserved tokens.
+   *
+   * @throws EngineError out_of_range for characters the tokenizer has no token for
    */
   encodePrompt(prompt: RenderedPrompt): number[] {
     const encoding = this.#encodingWithout(prompt.reserved);
     const ids: number[] = [];
     for (const part of cutAtTokens(prompt.text, prompt.templateTokens)) {
       if ("id" in part) ids.push(part.id);
-      else this.#encodeText(part.text, part.start === 0, encoding, ids);
+      else this.#encodeText(part.text, part.start === 0, encoding, ids, "messages");
     }
     return ids;
   }
@@ -143,39 +140,25 @@ export class Tokenizer {
     return this.addedTokens.find((token) => token.content === content)?.id ?? null;
   }
 
-  #encodeText(text: string, isFirst: boolean, encoding: TextEncoding, ids: number[]): void {
+  #encodeText(text: string, isFirst: boolean, encoding: TextEncoding, ids: number[], param: string | null): void {
+    const { normalizer, pre_tokenizer: preTokenizer } = this.#library;
     for (const section of cutAtTokens(text, encoding.asGiven.find(text))) {
       if ("id" in section) {
         ids.push(section.id);
         continue;
       }
-      const normalized = this.#library.normalizer?.normalize(section.text) ?? section.text;
+      const normalized = normalizer?.normalize(section.text) ?? section.text;
       for (const part of cutAtTokens(normalized, encoding.normalized.find(normalized))) {
-        if ("id" in part) ids.push(part.id);
-        else this.#encodeWords(part.text, isFirst && section.start === 0 && part.start === 0, encoding.model, ids);
+        if ("id" in part) {
+          ids.push(part.id);
+          continue;
+        }
+        // Section 0 is the library's word for the beginning of the text.
+        const isBeginning = isFirst && section.start === 0 && part.start === 0;
+        const words = preTokenizer?.pre_tokenize(part.text, { section_index: isBeginning ? 0 : 1 }) ?? [part.text];
+        encoding.model.encode(words, ids, param);
       }
     }
-  }
-
-  #encodeWords(text: string, isFirst: boolean, model: BPE, ids: number[]): void {
-    // Section 0 is the library's word for the beginning of the text.
-    const words = this.#library.pre_tokenizer?.pre_tokenize(text, { section_index: isFirst ? 0 : 1 }) ?? [text];
-    let numEncoded = 0;
-    for (const token of model.encode(words)) {
-      const id = this.#vocab.get(token);
-      assert(id !== undefined, `the tokenizer produced "${token}", which is not in its vocabulary`);
-      if (token !== model.unk_token) numEncoded += fallbackByte(token) === null ? this.#numBytes(token) : 1;
-      ids.push(id);
-    }
-    // The library leaves out, or replaces, what it has no token for. Text that would change is refused instead.
-    if (numEncoded !== words.reduce((sum, word) => sum + this.#numBytes(word), 0)) {
-      throw new EngineError("out_of_range", "The text has a character that the model's tokenizer has no token for.");
-    }
-  }
-
-  /** The bytes that a word or token spells: one for each character where the spelling is byte-level. */
-  #numBytes(spelling: string): number {
-    return this.#isByteLevel ? spelling.length : Buffer.byteLength(spelling);
   }
 
   #encodingWithout(reserved: ReadonlySet<number>): TextEncoding {
@@ -187,7 +170,7 @@ export class Tokenizer {
     return encoding;
   }
 
-  #encoding(reserved: ReadonlySet<number>, model: BPE): TextEncoding {
+  #encoding(reserved: ReadonlySet<number>, model: BpeModel): TextEncoding {
     const tokens = this.addedTokens.filter((token) => !reserved.has(token.id));
     const normalizer = this.#library.normalizer;
     return {
@@ -201,22 +184,31 @@ export class Tokenizer {
   }
 
   /** The model without the merges that would spell a reserved token: some vocabularies hold one as an ordinary word. */
-  #modelWithout(reserved: ReadonlySet<number>): BPE {
-    const model = this.#library.model as BPE;
+  #modelWithout(reserved: ReadonlySet<number>): BpeModel {
     const names = this.addedTokens.filter((token) => reserved.has(token.id)).map((token) => token.content);
     const spelled = new Set(names.filter((name) => this.#vocab.has(name)));
-    const merges = model.merges.filter(([left, right]) => !spelled.has(left + right));
-    if (merges.length === model.merges.length && !(model.ignore_merges && spelled.size > 0)) return model;
-    const vocab = Object.fromEntries([...this.#vocab].filter(([name]) => !spelled.has(name)));
-    return new BPE({ ...model.config, vocab, merges } as BPE["config"]);
+    const allMerges = this.#model["merges"] as Merge[];
+    const merges = allMerges.filter((merge) => !spelled.has(mergeParts(merge).join("")));
+    const isUsedWhole = this.#model["ignore_merges"] === true && spelled.size > 0;
+    if (merges.length === allMerges.length && !isUsedWhole) return this.#raw.model;
+    const vocab = new Map([...this.#vocab].filter(([name]) => !spelled.has(name)));
+    const definition = { ...this.#model, vocab: Object.fromEntries(vocab), merges };
+    return new BpeModel(definition, vocab, loadLibrary(definition, null, null).model, this.#isByteLevel);
   }
+}
+
+/** The parts of the tokenizer library that are used. */
+interface Library {
+  readonly normalizer: { normalize(text: string): string } | null;
+  readonly pre_tokenizer: { pre_tokenize(text: string, options: { section_index: number }): string[] } | null;
+  readonly model: LibraryModel;
 }
 
 /** How one kind of text is encoded: the added tokens it may hold, and the merges. */
 interface TextEncoding {
   readonly asGiven: AddedTokenFinder;
   readonly normalized: AddedTokenFinder;
-  readonly model: BPE;
+  readonly model: BpeModel;
 }
 
 const NO_BYTES = new Uint8Array(0);
@@ -250,9 +242,11 @@ function checkedModel(model: unknown): Json {
   return model;
 }
 
-function loadLibrary(definition: Json): LibraryTokenizer {
+function loadLibrary(model: Json, normalizer: Json | null, preTokenizer: Json | null): Library {
   try {
-    return new LibraryTokenizer(definition, {});
+    // The added tokens, decoding and the begin token are not the library's business here.
+    const definition = { model, normalizer, pre_tokenizer: preTokenizer, added_tokens: [], decoder: null, post_processor: null };
+    return new LibraryTokenizer(definition, {}) as Library;
   } catch (error) {
     throw new EngineError("unsupported_model", `tokenizer.json cannot be used: ${(error as Error).message}`, null, { cause: error });
   }

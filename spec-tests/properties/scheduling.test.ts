@@ -67,7 +67,7 @@ async function createEngine(options: { pagesMax?: number; slots?: number } = {})
   const engine = new Engine({
     kernels,
     runner,
-    lmHead: new LMHead(kernels, head, options.slots ?? 5),
+    lmHead: new LMHead(kernels, head, { numRowsMax: options.slots ?? 5, vocabSize: rows, hasToken: () => true }),
     cache,
     tokenizer,
     endTokenIds: new Set([END_TOKEN]),

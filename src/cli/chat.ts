@@ -102,7 +102,7 @@ async function answer(model: Model, messages: readonly ChatMessage[], flags: Cha
       if (streamsText) process.stdout.write(display.show(delta));
     });
     if (flags.json === true) {
-      process.stdout.write(`${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning || null }))}\n`);
+      process.stdout.write(`${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }))}\n`);
       return said;
     }
     if (!streamsText) result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
@@ -122,7 +122,7 @@ class AnswerDisplay {
 
   show({ reasoning, content }: OutputDelta): string {
     let shown = "";
-    if (reasoning !== "") {
+    if (reasoning !== null && reasoning !== "") {
       if (this.#inside === "nothing") shown += hasColours ? "" : "<think>\n";
       this.#inside = "reasoning";
       shown += dim(reasoning);

@@ -7,13 +7,19 @@ import { join, resolve } from "node:path";
 
 import { afterAll, describe, expect, test } from "vitest";
 
-import { randomModel } from "../../spec-tests/random-model.js";
+import { writeRandomModel } from "../../spec-tests/random-model.js";
 
 const MAIN = resolve("dist/src/cli/main.js");
 const scratch = mkdtempSync(join(tmpdir(), "touchstone-cli-"));
 const cache = join(scratch, "cache");
 
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+async function randomModel(name: string): Promise<string> {
+  const folder = join(scratch, name);
+  await writeRandomModel(folder);
+  return folder;
+}
 
 interface Outcome {
   readonly stdout: string;
@@ -92,7 +98,7 @@ describe("answers", () => {
   });
 
   test("convert writes a pack that runs, and list shows what the cache holds", async () => {
-    const source = await randomModel(join(scratch, "source"));
+    const source = await randomModel("source");
     const out = join(scratch, "pack");
     expect(await touchstone(["convert", source, "--out", out, "--quant", "q4"])).toMatchObject({ code: 0, stdout: "" });
     const fromPack = await touchstone(["generate", "--model", out, "--prompt", "a", "--max-tokens", "3", "--json", "--seed", "1"]);
@@ -130,12 +136,12 @@ describe("refusals", () => {
   });
 
   test("an empty prompt where the tokenizer has no begin token", async () => {
-    const source = await randomModel(join(scratch, "no-begin-token"));
+    const source = await randomModel("no-begin-token");
     await refuses(["generate", "--model", source, "--prompt", ""], /prompt is empty.*no begin token/);
   });
 
   test("a cache that cannot be written", async () => {
-    const source = await randomModel(join(scratch, "uncached"));
+    const source = await randomModel("uncached");
     const readOnly = join(scratch, "read-only");
     writeFileSync(readOnly, "a file where the cache folder should be");
     chmodSync(readOnly, 0o444);
@@ -143,7 +149,7 @@ describe("refusals", () => {
   });
 
   test("a broken model leaves nothing behind", async () => {
-    const source = await randomModel(join(scratch, "truncated"));
+    const source = await randomModel("truncated");
     const weights = join(source, "model.safetensors");
     writeFileSync(weights, "short");
     const elsewhere = join(scratch, "other-cache");

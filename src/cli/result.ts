@@ -4,7 +4,7 @@ import type { OutputDelta, OutputStream, TokenLogprob, Usage } from "../../engin
 
 interface CollectedChoice {
   content: string;
-  reasoning: string;
+  reasoning: string | null;
   tokenIds: number[];
   logprobs: TokenLogprob[];
   finishReason: string | null;
@@ -21,9 +21,9 @@ export async function collect(stream: OutputStream, onDelta: (delta: OutputDelta
   let last: OutputDelta | null = null;
   for await (const delta of stream) {
     onDelta(delta);
-    const choice = (choices[delta.choice] ??= { content: "", reasoning: "", tokenIds: [], logprobs: [], finishReason: null });
+    const choice = (choices[delta.choice] ??= { content: "", reasoning: null, tokenIds: [], logprobs: [], finishReason: null });
     choice.content += delta.content;
-    choice.reasoning += delta.reasoning;
+    if (delta.reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + delta.reasoning;
     choice.tokenIds.push(...delta.tokenIds);
     choice.logprobs.push(...delta.logprobs);
     choice.finishReason = delta.finishReason;

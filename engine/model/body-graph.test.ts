@@ -1,0 +1,249 @@
+/** The ONNX body in ONNX Runtime against the float64 forward pass, on random models of every architecture. */
+
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import * as ort from "onnxruntime-node";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { dequantize, quantize, type MatrixFormat } from "../../kernels/index.js";
+import { assetsDir } from "../../spec-tests/assets.js";
+import { writeRandomModel, type RandomTensor } from "../../spec-tests/random-model.js";
+import { convert } from "./convert.js";
+import { ModelProto } from "./onnx.js";
+import { openPack, type ModelPack } from "./pack.js";
+import { ReferenceForward } from "./reference-forward.js";
+import { RotaryEmbedding } from "./rope.js";
+import { SafetensorsReader } from "./safetensors.js";
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "body-graph-"));
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+const LLAMA3 = { rope_type: "llama3", factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+
+const MODELS: [string, Record<string, unknown>][] = [
+  ["llama", {}],
+  ["llama with biases, tied, linear scaling", { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } }],
+  ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
+  ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
+  ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
+  ["qwen2", { model_type: "qwen2", num_attention_heads: 6 }],
+  ["qwen3", { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }],
+  ["qwen3 with biases", { model_type: "qwen3", head_dim: 6, attention_bias: true }],
+];
+
+const TOKENS = [5, 17, 200, 0, 256, 90, 90, 3, 41, 128, 77];
+
+describe.each(MODELS)("%s", (name, config) => {
+  test("hidden states, keys and values are those of the float64 forward pass, in chunks and at once", async () => {
+    const { pack, tensors } = await packed(name, config, "f32");
+    const reference = new ReferenceForward(pack.config, (tensor) => tensors.get(tensor)!.values);
+    const expected = TOKENS.map((token) => reference.hidden(token));
+    const embed = embedding(tensors);
+    for (const chunks of [[11], [1, 1, 1, 8], [4, 7], [10, 1]]) {
+      const body = await BodyRun.load(pack);
+      const hidden: Float32Array[] = [];
+      for (const size of chunks) hidden.push(...(await body.run(TOKENS.slice(hidden.length, hidden.length + size).map(embed))));
+      expect(largestDifference(hidden, expected)).toBeLessThan(2e-5);
+      for (let layer = 0; layer < pack.config.numLayers; layer++) {
+        expect(largestDifference(body.rows("key", layer), reference.keys[layer]!)).toBeLessThan(2e-5);
+        expect(largestDifference(body.rows("value", layer), reference.values[layer]!)).toBeLessThan(2e-5);
+      }
+      await body.release();
+    }
+  });
+});
+
+describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
+  test("the body computes with the very weights that the kernels' quantisation gives", async () => {
+    // Widths that are no multiple of a block, biases on quantised products.
+    const config = { model_type: "qwen2", hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 };
+    const { pack, tensors } = await packed(`${format} body`, config, format);
+    const projections = new Map([...tensors].map(([name, tensor]) => [name, name.includes("_proj.weight") ? quantised(tensor, format) : tensor.values]));
+    const reference = new ReferenceForward(pack.config, (tensor) => projections.get(tensor)!);
+    const expected = TOKENS.map((token) => reference.hidden(token));
+    const embedded = TOKENS.map(embedding(tensors));
+
+    const body = await BodyRun.load(pack);
+    const hidden = await body.run(embedded);
+    await body.release();
+    // Its activations are int8: some hundredths of the hidden states, which are of the order of 1.
+    expect(largestDifference(hidden, expected)).toBeLessThan(0.1);
+
+    const bodyPath = join(scratch, `${format}.onnx`);
+    await writeFile(bodyPath, withFloatActivations(await readFile(pack.bodyPath)));
+    const faithful = await BodyRun.load({ ...pack, bodyPath });
+    const hiddenFaithful = await faithful.run(embedded);
+    await faithful.release();
+    expect(largestDifference(hiddenFaithful, expected)).toBeLessThan(2e-5);
+  });
+});
+
+describe.skipIf(assetsDir === null)("stories260K", () => {
+  test.each<[MatrixFormat, number]>([
+    ["f32", 200],
+    ["q8", 40],
+  ])("%s: the first %d greedy tokens of the golden text", async (format, numTokens) => {
+    const source = join(assetsDir!, "stories260K");
+    const golden = JSON.parse(await readFile(join(source, "golden_greedy_200.json"), "utf8")) as { token_ids: number[] };
+    const tensors = await readAll(source);
+    const out = join(scratch, `stories-${format}`);
+    await convert(source, out, { format });
+    const pack = await openPack(out);
+    const head = new ReferenceForward(pack.config, (tensor) => tensors.get(tensor)!.values);
+    const embed = embedding(tensors);
+    const body = await BodyRun.load(pack);
+    const generated: number[] = [];
+    for (let token = 1; generated.length < numTokens; generated.push(token)) {
+      const [hidden] = await body.run([embed(token)]);
+      const logits = head.logits(hidden!);
+      token = logits.indexOf(Math.max(...logits));
+    }
+    await body.release();
+    expect(generated).toEqual(golden.token_ids.slice(0, numTokens));
+  });
+});
+
+/** The same body with MatMulNBits told to keep its activations in float32. */
+function withFloatActivations(onnx: Uint8Array): Uint8Array {
+  const model = ModelProto.decode(onnx) as unknown as { graph: { node: { attribute: { name: string; i: number }[] }[] } };
+  const levels = model.graph.node.flatMap(({ attribute }) => attribute.filter(({ name }) => name === "accuracy_level"));
+  expect(levels).toHaveLength(8);
+  for (const level of levels) level.i = 1;
+  return ModelProto.encode(model).finish();
+}
+
+/** Runs a body chunk by chunk and keeps its keys and values. */
+class BodyRun {
+  #numPositions = 0;
+  /** [layer] -> [kv_heads, positions, D] */
+  readonly #past: { key: Float32Array; value: Float32Array }[];
+  readonly #rope: RotaryEmbedding;
+
+  private constructor(
+    readonly pack: ModelPack,
+    readonly session: ort.InferenceSession,
+  ) {
+    this.#rope = new RotaryEmbedding(pack.config);
+    this.#past = Array.from({ length: pack.config.numLayers }, () => ({ key: new Float32Array(0), value: new Float32Array(0) }));
+  }
+
+  static async load(pack: ModelPack): Promise<BodyRun> {
+    return new BodyRun(pack, await ort.InferenceSession.create(pack.bodyPath, { executionProviders: ["cpu"], logSeverityLevel: 3 }));
+  }
+
+  /** embedded: one f32 [hidden] per token; returns the hidden states alike */
+  async run(embedded: Float32Array[]): Promise<Float32Array[]> {
+    const { hiddenSize, headDim, numKvHeads, numLayers } = this.pack.config;
+    const [S, P] = [embedded.length, this.#numPositions];
+    const tensor = (data: Float32Array, dims: number[]): ort.Tensor => new ort.Tensor("float32", data, dims);
+    const cos = new Float32Array((S * headDim) / 2);
+    const sin = new Float32Array((S * headDim) / 2);
+    const bias = new Float32Array(S * (P + S));
+    for (let row = 0; row < S; row++) {
+      const half = headDim / 2;
+      this.#rope.fill(P + row, cos.subarray(row * half, (row + 1) * half), sin.subarray(row * half, (row + 1) * half));
+      bias.fill(-3e38, row * (P + S) + P + row + 1, (row + 1) * (P + S));
+    }
+    const feeds: Record<string, ort.Tensor> = {
+      inputs_embeds: tensor(Float32Array.from(embedded.flatMap((row) => [...row])), [S, hiddenSize]),
+      rope_cos: tensor(cos, [S, headDim / 2]),
+      rope_sin: tensor(sin, [S, headDim / 2]),
+      attention_bias: tensor(bias, [S, P + S]),
+    };
+    for (const [layer, { key, value }] of this.#past.entries()) {
+      feeds[`past_key.${layer}`] = tensor(key, [numKvHeads, P, headDim]);
+      feeds[`past_value.${layer}`] = tensor(value, [numKvHeads, P, headDim]);
+    }
+    const outputs = await this.session.run(feeds);
+    expect(Object.keys(outputs)).toHaveLength(1 + 2 * numLayers);
+    for (const [layer, past] of this.#past.entries()) {
+      for (const plane of ["key", "value"] as const) {
+        const fresh = outputs[`${plane}.${layer}`]!;
+        expect(fresh.dims).toEqual([numKvHeads, S, headDim]);
+        past[plane] = joinHeads(past[plane], fresh.data as Float32Array, numKvHeads);
+      }
+    }
+    this.#numPositions += S;
+    expect(outputs["hidden"]!.dims).toEqual([S, hiddenSize]);
+    return rowsOf(outputs["hidden"]!.data as Float32Array, hiddenSize);
+  }
+
+  /** The cache of a layer as the reference keeps it: [position] -> [kv_heads * D] */
+  rows(plane: "key" | "value", layer: number): Float32Array[] {
+    const { headDim, numKvHeads } = this.pack.config;
+    const past = this.#past[layer]![plane];
+    return Array.from({ length: this.#numPositions }, (_, position) =>
+      Float32Array.from({ length: numKvHeads * headDim }, (_, i) => past[(Math.floor(i / headDim) * this.#numPositions + position) * headDim + (i % headDim)]!),
+    );
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+/** Two [kv_heads, positions, D] into one, along the positions. */
+function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): Float32Array {
+  const joined = new Float32Array(past.length + fresh.length);
+  const [pastHead, freshHead] = [past.length / numHeads, fresh.length / numHeads];
+  for (let head = 0; head < numHeads; head++) {
+    const start = head * (pastHead + freshHead);
+    joined.set(past.subarray(head * pastHead, (head + 1) * pastHead), start);
+    joined.set(fresh.subarray(head * freshHead, (head + 1) * freshHead), start + pastHead);
+  }
+  return joined;
+}
+
+async function packed(
+  name: string,
+  config: Record<string, unknown>,
+  format: MatrixFormat,
+): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
+  const source = join(scratch, name, "source");
+  const tensors = await writeRandomModel(source, { config, seed: name.length });
+  await convert(source, join(scratch, name, "pack"), { format });
+  return { pack: await openPack(join(scratch, name, "pack")), tensors };
+}
+
+async function readAll(dir: string): Promise<Map<string, RandomTensor>> {
+  const reader = await SafetensorsReader.open(dir);
+  const tensors = new Map<string, RandomTensor>();
+  for (const [name, { shape }] of reader.tensors) {
+    const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    await reader.readRows(name, 0, shape[0]!, values);
+    tensors.set(name, { shape, values });
+  }
+  await reader.close();
+  return tensors;
+}
+
+function embedding(tensors: ReadonlyMap<string, RandomTensor>): (token: number) => Float32Array {
+  const { shape, values } = tensors.get("model.embed_tokens.weight")!;
+  return (token) => values.subarray(token * shape[1]!, (token + 1) * shape[1]!);
+}
+
+function quantised({ shape, values }: RandomTensor, format: MatrixFormat): Float32Array {
+  return format === "f32" ? values : dequantize(quantize(format, values, shape[0]!, shape[1]!));
+}
+
+function rowsOf(values: Float32Array, width: number): Float32Array[] {
+  return Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+}
+
+function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
+  expect(actual.length).toBe(expected.length);
+  let largest = 0;
+  for (const [row, values] of expected.entries()) {
+    expect(actual[row]!.length).toBe(values.length);
+    for (let i = 0; i < values.length; i++) {
+      const difference = Math.abs(actual[row]![i]! - values[i]!);
+      if (!(difference <= largest)) largest = difference;
+    }
+  }
+  return largest;
+}

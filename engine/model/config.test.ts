@@ -1,0 +1,124 @@
+import { describe, expect, test } from "vitest";
+
+import { EngineError, type EngineErrorCode } from "../errors.js";
+import { readEndTokenIds, readModelConfig } from "./config.js";
+
+function refusal(config: Record<string, unknown>): { code: EngineErrorCode; message: string } {
+  try {
+    readModelConfig({ model_type: "llama", ...config }, []);
+  } catch (error) {
+    if (error instanceof EngineError) return { code: error.code, message: error.message };
+    throw error;
+  }
+  throw new Error("not refused");
+}
+
+describe("readModelConfig", () => {
+  test("absent keys mean what Hugging Face says they mean", () => {
+    const llama = { hiddenSize: 4096, intermediateSize: 11008, numLayers: 32, numHeads: 32, numKvHeads: 32, headDim: 128 };
+    expect(readModelConfig({ model_type: "llama" }, [2])).toEqual({
+      ...llama,
+      architecture: "llama",
+      vocabSize: 32000,
+      contextLength: 2048,
+      normEpsilon: 1e-6,
+      ropeTheta: 10000,
+      ropeScaling: { type: "none" },
+      attentionBias: false,
+      outputBias: false,
+      qkNorm: false,
+      tiedEmbeddings: false,
+      endTokenIds: [2],
+    });
+    expect(readModelConfig({ model_type: "mistral", sliding_window: null }, [])).toMatchObject({ numKvHeads: 8, intermediateSize: 14336, contextLength: 131072 });
+    expect(readModelConfig({ model_type: "qwen2" }, [])).toMatchObject({ vocabSize: 151936, attentionBias: true, outputBias: false, qkNorm: false });
+    expect(readModelConfig({ model_type: "qwen3", hidden_size: 1024, num_attention_heads: 16, num_key_value_heads: 8 }, [])).toMatchObject({ headDim: 128, attentionBias: false, qkNorm: true });
+  });
+
+  test("llama with biases has them on every projection of attention", () => {
+    expect(readModelConfig({ model_type: "llama", attention_bias: true }, [])).toMatchObject({ attentionBias: true, outputBias: true });
+  });
+
+  test("rotary scaling, in the older and the newer form", () => {
+    const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+    const read = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContextLength: 8192 };
+    const older = { model_type: "llama", rope_theta: 500000, rope_scaling: { rope_type: "llama3", ...llama3 } };
+    const newer = { model_type: "llama", rope_parameters: { rope_type: "llama3", rope_theta: 500000, ...llama3 } };
+    for (const config of [older, newer]) expect(readModelConfig(config, [])).toMatchObject({ ropeTheta: 500000, ropeScaling: read });
+    expect(readModelConfig({ model_type: "llama", rope_scaling: { type: "linear", factor: 2 } }, []).ropeScaling).toEqual({ type: "linear", factor: 2 });
+    expect(readModelConfig({ model_type: "llama", rope_scaling: { rope_type: "default" } }, []).ropeScaling).toEqual({ type: "none" });
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ["qwen2 whose window is switched off", { model_type: "qwen2", sliding_window: 64, use_sliding_window: false }],
+    ["qwen2 whose window starts behind the last layer", { model_type: "qwen2", sliding_window: 64, use_sliding_window: true, num_hidden_layers: 4, max_window_layers: 4 }],
+    ["mistral whose window spans the context", { model_type: "mistral", sliding_window: 4096, max_position_embeddings: 4096 }],
+    ["layers that all attend to everything", { model_type: "qwen3", layer_types: ["full_attention", "full_attention"] }],
+  ])("accepts %s", (_, config) => {
+    expect(readModelConfig(config, [])).toBeDefined();
+  });
+
+  test.each<[Record<string, unknown>, RegExp]>([
+    [{ model_type: "gpt2" }, /model_type "gpt2" is not supported \(supported: llama, mistral, qwen2, qwen3\)/],
+    [{ architectures: ["LlamaForSequenceClassification"] }, /architectures \["LlamaForSequenceClassification"\]/],
+    [{ hidden_act: "gelu" }, /hidden_act "gelu" is not supported/],
+    [{ mlp_bias: true }, /mlp_bias true/],
+    [{ quantization_config: { quant_method: "gptq" } }, /quantization_config \{"quant_method":"gptq"\}/],
+    [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor 0\.5/],
+    [{ rope_interleaved: true }, /rope_interleaved true/],
+    [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, /rope_scaling type "yarn" is not supported \(supported: default, linear, llama3\)/],
+    [{ rope_scaling: { type: "dynamic", factor: 2 } }, /rope_scaling type "dynamic"/],
+    [{ rope_scaling: { type: "linear", factor: 2, mrope_section: [1] } }, /rope_scaling\.mrope_section \[1\]/],
+    [{ rope_parameters: { rope_type: "default", partial_rotary_factor: 0.25 } }, /rope_parameters\.partial_rotary_factor 0\.25/],
+    [{ model_type: "mistral" }, /sliding_window 4096 is not supported \(supported: null, or at least the context length 131072\)/],
+    [{ model_type: "qwen2", use_sliding_window: true, max_window_layers: 1 }, /sliding_window 4096/],
+    [{ model_type: "qwen3", layer_types: ["full_attention", "sliding_attention"] }, /layer_types "sliding_attention"/],
+    [{ layer_types: ["chunked_attention"] }, /layer_types "chunked_attention"/],
+    [{ model_type: "mistral", sliding_window: null, attention_bias: true }, /attention_bias true/],
+  ])("does not support %j", (config, message) => {
+    const { code, message: text } = refusal(config);
+    expect(code).toBe("unsupported_model");
+    expect(text).toMatch(message);
+    expect(text).toMatch(/^config\.json: /);
+  });
+
+  test.each<[Record<string, unknown>, RegExp]>([
+    [{ model_type: null }, /model_type must be one of/],
+    [{ hidden_size: 0 }, /hidden_size must be an integer from 1 to \d+; it is 0/],
+    [{ hidden_size: 12.5 }, /hidden_size must be an integer/],
+    [{ vocab_size: "many" }, /vocab_size must be an integer.*"many"/],
+    [{ num_hidden_layers: 5000 }, /num_hidden_layers must be at most 1024; it is 5000/],
+    [{ hidden_size: 100, num_attention_heads: 3 }, /head_dim must be an integer/],
+    [{ num_attention_heads: 32, num_key_value_heads: 5 }, /num_attention_heads 32 is not a multiple of num_key_value_heads 5/],
+    [{ head_dim: 7 }, /head_dim 7 is odd/],
+    [{ rms_norm_eps: -1 }, /rms_norm_eps must be a positive number; it is -1/],
+    [{ tie_word_embeddings: "yes" }, /tie_word_embeddings must be true or false; it is "yes"/],
+    [{ rope_scaling: { type: "linear" } }, /rope_scaling: factor must be a positive number; it is null/],
+    [{ rope_scaling: "linear" }, /rope_scaling must be an object/],
+    [{ rope_theta: 1e4, rope_parameters: { rope_theta: 1e6 } }, /rope_theta is 10000, but rope_parameters\.rope_theta is 1000000/],
+    [{ rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4, original_max_position_embeddings: 8192 } }, /high_freq_factor 4 must exceed/],
+    [{ model_type: "mistral", sliding_window: -1 }, /sliding_window must be a positive integer or null; it is -1/],
+  ])("finds %j invalid", (config, message) => {
+    const { code, message: text } = refusal(config);
+    expect(code).toBe("invalid_model");
+    expect(text).toMatch(message);
+  });
+});
+
+describe("readEndTokenIds", () => {
+  const tokenizer = { added_tokens: [{ id: 7, content: "<end>" }], model: { vocab: { "</s>": 2 } } };
+  const none = { config: {}, generationConfig: null, tokenizerConfig: {}, tokenizer };
+
+  test("generation_config.json counts first, then config.json, then the tokenizer's end token", () => {
+    const all = { ...none, config: { eos_token_id: 5 }, generationConfig: { eos_token_id: [3, 4, 3] }, tokenizerConfig: { eos_token: "</s>" } };
+    expect(readEndTokenIds(all)).toEqual([3, 4]);
+    expect(readEndTokenIds({ ...all, generationConfig: null })).toEqual([5]);
+    expect(readEndTokenIds({ ...all, generationConfig: {}, config: { eos_token_id: null } })).toEqual([2]);
+    expect(readEndTokenIds({ ...none, tokenizerConfig: { eos_token: { content: "<end>" } } })).toEqual([7]);
+    expect(readEndTokenIds(none)).toEqual([]);
+  });
+
+  test("refuses what is no token id", () => {
+    expect(() => readEndTokenIds({ ...none, generationConfig: { eos_token_id: [1, "2"] } })).toThrow(/generation_config\.json: eos_token_id/);
+  });
+});

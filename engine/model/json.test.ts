@@ -1,0 +1,26 @@
+import { describe, expect, test } from "vitest";
+
+import { parseJsonObject } from "./json.js";
+
+const parse = (text: string): object => parseJsonObject(Buffer.from(text), "a.json");
+
+describe("parseJsonObject", () => {
+  test("keeps what JSON.parse gives, escaped keys and text that looks like keys included", () => {
+    const text = '{"a": {"b": "\\"b\\": {", "c": [{"b": 1}, {"b": 2}]}, "b": null, "\\u0064": "d\\\\", "d2": {}}';
+    expect(parse(text)).toEqual(JSON.parse(text));
+  });
+
+  test.each([
+    ['{"a": 1, "a": 2}', /^a\.json has the key "a" twice/],
+    ['{"x": [{"a": 1, "\\u0061" : 2}]}', /the key "a" twice/],
+    ['{"a": 1', /^a\.json is not valid JSON/],
+    ["[1]", /^a\.json must hold a JSON object/],
+    ["null", /must hold a JSON object/],
+  ])("refuses %s", (text, message) => {
+    expect(() => parse(text)).toThrow(message);
+  });
+
+  test("refuses invalid UTF-8", () => {
+    expect(() => parseJsonObject(Uint8Array.of(0x7b, 0xff, 0x7d), "a.json")).toThrow(/^a\.json is not valid UTF-8/);
+  });
+});

@@ -1,0 +1,145 @@
+/**
+ * Which model a folder holds: the sha256 over all its files. Hashing gigabytes at every start would be slow, so
+ * the cache remembers which files had which hash, and believes that while size, inode and both time stamps stay
+ * the same to the nanosecond, as git's index does.
+ */
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { EngineError } from "../errors.js";
+import { fileExists, readModelFile } from "./model-files.js";
+import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
+import { TEXT_FILES } from "./source-model.js";
+
+/** Identifies the model in `dir`, from `cache` where that still holds and else by reading every file. */
+export async function identifySource(cache: string, dir: string): Promise<SourceIdentity> {
+  const path = await realpath(dir);
+  const takenMs = Date.now();
+  const states = await fileStates(dir);
+  const memory = await readMemory(memoryFile(cache, path));
+  const isRemembered = memory !== null && isSettled(memory) && sameStates(memory.states, states);
+  const hash = isRemembered ? memory.hash : await hashFiles(dir, states);
+  return {
+    hash,
+    isUnchanged: async () => sameStates(states, await fileStates(dir)),
+    remember: async () => {
+      if (!isRemembered) await writeMemory(cache, { path, states, takenMs, hash });
+    },
+  };
+}
+
+/** The folders that the cache remembers. */
+export async function rememberedSources(cache: string): Promise<{ readonly path: string; readonly hash: string }[]> {
+  const files = await readdir(join(cache, FOLDER)).catch(() => []);
+  const memories = await Promise.all(files.map((file) => readMemory(join(cache, FOLDER, file))));
+  return memories.filter((memory) => memory !== null);
+}
+
+export interface SourceIdentity {
+  /** sha256 of names and contents, in hexadecimal. */
+  readonly hash: string;
+  /** Whether the files are still those that were hashed. */
+  isUnchanged(): Promise<boolean>;
+  /** Spares the next start the hashing; silently does nothing in a cache that cannot be written. */
+  remember(): Promise<void>;
+}
+
+const FOLDER = "sources";
+const FILE_NAME_DIGITS = 32;
+const HASH_CHUNK_BYTES = 1 << 20;
+/** More than the granularity of any file system's time stamps. */
+const SETTLED_MS = 2000;
+
+/** What tells two states of a file apart without reading it. */
+interface FileState {
+  readonly name: string;
+  readonly size: string;
+  readonly inode: string;
+  readonly modifiedNs: string;
+  readonly changedNs: string;
+}
+
+interface Memory {
+  /** Absolute, without symbolic links. */
+  readonly path: string;
+  readonly states: readonly FileState[];
+  /** When the states were taken. */
+  readonly takenMs: number;
+  readonly hash: string;
+}
+
+async function fileStates(dir: string): Promise<FileState[]> {
+  const states: FileState[] = [];
+  for (const name of [...TEXT_FILES, ...(await weightFiles(dir))]) {
+    const entry = await stat(join(dir, name), { bigint: true }).catch(() => null);
+    if (entry === null) continue;
+    const { size, ino, mtimeNs, ctimeNs } = entry;
+    states.push({ name, size: `${size}`, inode: `${ino}`, modifiedNs: `${mtimeNs}`, changedNs: `${ctimeNs}` });
+  }
+  return states;
+}
+
+/** The single file, or the index and what looks like a shard in it: names are checked when weights are opened. */
+async function weightFiles(dir: string): Promise<string[]> {
+  if (await fileExists(join(dir, SINGLE_FILE))) return [SINGLE_FILE];
+  const index = await readModelFile(dir, INDEX_FILE);
+  if (index === null) return [];
+  const shards = new Set(Buffer.from(index).toString().match(/[^"/\\]+\.safetensors(?=")/g) ?? []);
+  return [INDEX_FILE, ...[...shards].sort()];
+}
+
+function sameStates(a: readonly FileState[], b: readonly FileState[]): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Whether any change after the states were taken is sure to show in their time stamps. */
+function isSettled({ states, takenMs }: Memory): boolean {
+  const settledNs = BigInt(takenMs - SETTLED_MS) * 1_000_000n;
+  return states.every(({ changedNs }) => BigInt(changedNs) < settledNs);
+}
+
+async function hashFiles(dir: string, states: readonly FileState[]): Promise<string> {
+  const all = createHash("sha256");
+  for (const { name } of states) {
+    const path = join(dir, name);
+    const hash = createHash("sha256");
+    try {
+      for await (const chunk of createReadStream(path, { highWaterMark: HASH_CHUNK_BYTES })) hash.update(chunk as Buffer);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+    }
+    all.update(`${name} ${hash.digest("hex")}\n`);
+  }
+  return all.digest("hex");
+}
+
+function memoryFile(cache: string, path: string): string {
+  return join(cache, FOLDER, `${createHash("sha256").update(path).digest("hex").slice(0, FILE_NAME_DIGITS)}.json`);
+}
+
+async function readMemory(file: string): Promise<Memory | null> {
+  try {
+    const memory = JSON.parse(await readFile(file, "utf8")) as Memory;
+    const isWhole = /^[0-9a-f]{64}$/.test(memory.hash) && typeof memory.path === "string" && Array.isArray(memory.states);
+    return isWhole ? memory : null;
+  } catch {
+    // No memory, or an unreadable one: hashing gives the same answer, later.
+    return null;
+  }
+}
+
+async function writeMemory(cache: string, memory: Memory): Promise<void> {
+  const file = memoryFile(cache, memory.path);
+  const temporary = `${file}.${process.pid}`;
+  try {
+    await mkdir(join(cache, FOLDER), { recursive: true });
+    await writeFile(temporary, JSON.stringify(memory));
+    await rename(temporary, file);
+  } catch {
+    // The next start hashes again, nothing else.
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Messages to the text of a prompt, by the model's own Jinja template (contract, section 2.1).
+ *
+ * 1. Check the messages.
+ * 2. Render them. What the template refuses is a `template_error` with its own words.
+ * 3. Render probes in their place: a message that leaves no trace would have been dropped silently.
+ * 4. Find the special tokens that the template wrote, as opposed to those a user typed (message-marks.ts).
+ */
+
+import { EngineError } from "../errors.js";
+import { type AddedToken, type Json, PhraseFinder, type TokenMatch, isObject, tokenContent } from "./added-tokens.js";
+import { JinjaTemplate } from "./jinja-template.js";
+import { MessageMarker, carryMarks, readMarks, templateTokens } from "./message-marks.js";
+import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
+import { REASONING_TAGS } from "./reasoning-parser.js";
+import { type Tokenizer, isReasoningTag } from "./tokenizer.js";
+
+export type { ChatMessage } from "./messages.js";
+
+/** A prompt's text, and what of it may become special tokens: `Tokenizer.encodePrompt` takes it. */
+export interface RenderedPrompt {
+  readonly text: string;
+  /** The reserved tokens that the template wrote, ascending, not overlapping. */
+  readonly templateTokens: readonly TokenMatch[];
+  /** Ids that no other text of the prompt becomes. */
+  readonly reserved: ReadonlySet<number>;
+  /** Whether the template ended the prompt inside the reasoning: the output then begins there. */
+  readonly opensReasoning: boolean;
+}
+
+export class ChatTemplate {
+  readonly #template: JinjaTemplate | EngineError;
+  readonly #variables: Json;
+  readonly #reservedTokens: ReadonlyMap<string, AddedToken>;
+  readonly #reservedIds: ReadonlySet<number>;
+  readonly #reservedText: PhraseFinder;
+  readonly #marker: MessageMarker;
+
+  /**
+   * A template that is missing or broken is reported by `render`, so that a model without one can still complete text.
+   *
+   * @param template the text of chat_template.jinja, which wins over tokenizer_config.json; null where there is none
+   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
+   */
+  constructor(template: string | null, tokenizerConfig: object, tokenizer: Tokenizer) {
+    const config = tokenizerConfig as Json;
+    this.#variables = templateVariables(config);
+    this.#template = compile(template ?? templateOf(config));
+    const reserved = tokenizer.addedTokens.filter((token) => token.special || isReasoningTag(token));
+    const written = tokenizer.addedTokens.filter((token) => !reserved.includes(token) && this.#writes(token.content));
+    this.#reservedTokens = new Map([...reserved, ...written].map((token) => [token.content, token]));
+    this.#reservedIds = new Set([...this.#reservedTokens.values()].map((token) => token.id));
+    const tags = [REASONING_TAGS.open, REASONING_TAGS.close];
+    this.#reservedText = new PhraseFinder([...new Set([...this.#reservedTokens.keys(), ...tags])]);
+    this.#marker = new MessageMarker(this.#reservedText);
+  }
+
+  /**
+   * @throws EngineError template_error where the template is missing, refuses the messages or drops one of them;
+   * others for messages that are not as they should be, naming the field
+   */
+  render(messages: readonly ChatMessage[]): RenderedPrompt {
+    const checked = checkMessages(messages);
+    const plain = this.#render(checked);
+    this.#checkNoneDropped(checked);
+    const marked = readMarks(this.#render(checked.map((message) => this.#mark(message))));
+    const prompt = carryMarks(marked, plain) ?? marked;
+    const found = templateTokens(prompt, this.#reservedText);
+    const last = found.at(-1);
+    return {
+      text: prompt.text,
+      templateTokens: found.flatMap(({ start, end, phrase }) => {
+        const token = this.#reservedTokens.get(phrase);
+        return token === undefined ? [] : [{ start, end, token }];
+      }),
+      reserved: this.#reservedIds,
+      opensReasoning: last?.phrase === REASONING_TAGS.open && prompt.text.slice(last.end).trim() === "",
+    };
+  }
+
+  #render(messages: readonly TemplateMessage[]): string {
+    if (this.#template instanceof EngineError) throw this.#template;
+    return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true, tools: null, documents: null });
+  }
+
+  #mark(message: TemplateMessage): TemplateMessage {
+    const { name, reasoning_content: reasoning } = message;
+    return {
+      role: message.role,
+      content: this.#marker.mark(message.content),
+      ...(name === undefined ? {} : { name: this.#marker.mark(name) }),
+      ...(reasoning === undefined ? {} : { reasoning_content: this.#marker.mark(reasoning) }),
+    };
+  }
+
+  #checkNoneDropped(messages: readonly TemplateMessage[]): void {
+    const text = this.#render(messages.map((message, index) => ({ ...message, content: probe(index) })));
+    const dropped = messages.findIndex((_, index) => !text.includes(probe(index)));
+    if (dropped < 0) return;
+    const path = `messages[${dropped}]`;
+    const role = messages[dropped]!.role;
+    throw new EngineError("template_error", `The model's chat template leaves out ${path}, of role "${role}", at this place.`, path);
+  }
+
+  /** Whether the template writes this token around ordinary messages: then it marks roles, and nobody may type it. */
+  #writes(content: string): boolean {
+    if (/^[\p{L}\p{N}\s]*$/u.test(content)) return false;
+    return ROLE_SAMPLES.some((roles) => {
+      try {
+        return this.#render(roles.map((role, index) => ({ role, content: probe(index) }))).includes(content);
+      } catch {
+        return false; // a conversation the template refuses says nothing
+      }
+    });
+  }
+}
+
+const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
+  ["user"],
+  ["system", "user"],
+  ["user", "assistant", "user"],
+  ["user", "assistant", "tool"],
+];
+
+/** A text that no template writes and no template looks for; none is part of another. */
+const probe = (index: number): string => `\uFDD0${index}\uFDD0`;
+
+function compile(source: string | null): JinjaTemplate | EngineError {
+  if (source === null) return new EngineError("template_error", "The model has no chat template.", "messages");
+  try {
+    return new JinjaTemplate(source);
+  } catch (error) {
+    return new EngineError("template_error", `The model's chat template cannot be read: ${(error as Error).message}`, "messages", { cause: error });
+  }
+}
+
+/** The template of tokenizer_config.json: one, or several with names, of which `default` is for chats. */
+function templateOf(config: Json): string | null {
+  const template = config["chat_template"];
+  if (typeof template === "string") return template;
+  const entries: unknown[] = Array.isArray(template) ? template : [];
+  const named = entries.find((entry) => isObject(entry) && entry["name"] === "default");
+  return isObject(named) && typeof named["template"] === "string" ? named["template"] : null;
+}
+
+function templateVariables(config: Json): Json {
+  const variables: Record<string, unknown> = {};
+  for (const key of ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]) {
+    const content = tokenContent(config[key]);
+    if (content !== null) variables[key] = content;
+  }
+  return variables;
+}

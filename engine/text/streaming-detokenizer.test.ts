@@ -1,0 +1,127 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { StreamingDetokenizer } from "./streaming-detokenizer.js";
+import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
+import { Tokenizer } from "./tokenizer.js";
+import { Utf8Decoder } from "./utf8-decoder.js";
+
+const byteLevel = new Tokenizer(
+  byteLevelJson([["Ã", "©"], ["â", "Ĥ"], ["h", "i"], ["¬", "h"], ["ï", "»"]], [
+    { content: "<|end|>", special: true },
+    { content: "<think>", special: true },
+    { content: "<tool>" },
+  ]),
+  {},
+);
+const sentencePiece = new Tokenizer(sentencePieceJson([{ content: "</think>" }]), { bos_token: "<s>", add_bos_token: true });
+
+/** Valid and invalid sequences, with every kind of lead and continuation byte often enough. */
+const bytes = fc
+  .array(fc.oneof(fc.constantFrom(0x00, 0x41, 0x80, 0xbf, 0xc2, 0xe0, 0xa0, 0xed, 0x9f, 0xef, 0xbb, 0xbf, 0xf0, 0x90, 0xf4, 0x8f, 0xff), fc.nat(255)))
+  .map((values) => Uint8Array.from(values));
+
+const decodeWhole = (value: Uint8Array): string => new TextDecoder("utf-8", { ignoreBOM: true }).decode(value);
+
+const ids = (tokenizer: Tokenizer): fc.Arbitrary<number[]> =>
+  fc.array(fc.oneof(fc.nat(tokenizer.vocabSize - 1), fc.constantFrom(0xe2, 0x82, 0xac, 0xef, 0xbf, 0xbd, 1)), { maxLength: 20 });
+
+function stream(tokenizer: Tokenizer, promptIds: readonly number[], outputIds: readonly number[]): string[] {
+  const detokenizer = new StreamingDetokenizer(tokenizer, promptIds);
+  return [...outputIds.map((tokenId) => detokenizer.push(tokenId)), detokenizer.finish()];
+}
+
+describe("Utf8Decoder", () => {
+  it("is WHATWG's decoder, however the bytes are cut", () => {
+    fc.assert(
+      fc.property(fc.array(bytes, { maxLength: 6 }), (chunks) => {
+        const decoder = new Utf8Decoder();
+        const text = chunks.map((chunk) => decoder.write(chunk)).join("") + decoder.end();
+        expect(text).toBe(decodeWhole(Uint8Array.from(chunks.flatMap((chunk) => [...chunk]))));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it("decodes every code point", () => {
+    const decoder = new Utf8Decoder();
+    const encoder = new TextEncoder();
+    for (let codePoint = 0; codePoint <= 0x10ffff; codePoint += codePoint < 0x3000 ? 1 : 37) {
+      if (codePoint >= 0xd800 && codePoint <= 0xdfff) continue;
+      const character = String.fromCodePoint(codePoint);
+      if (decoder.write(encoder.encode(character)) !== character) expect.fail(`U+${codePoint.toString(16)}`);
+    }
+  });
+});
+
+describe.each([
+  ["byte-level", byteLevel],
+  ["SentencePiece", sentencePiece],
+])("StreamingDetokenizer, %s", (_, tokenizer) => {
+  it("gives what decoding prompt and output together gives, without the prompt's part", () => {
+    fc.assert(
+      fc.property(ids(tokenizer), ids(tokenizer), (promptIds, outputIds) => {
+        const prompt = tokenizer.decode(promptIds);
+        const together = tokenizer.decode([...promptIds, ...outputIds]);
+        // Where the output completes a code point that the prompt began, that code point is the output's.
+        const numPrompt = together.startsWith(prompt) ? prompt.length : prompt.length - 1;
+        expect(prompt.slice(numPrompt)).toMatch(/^\uFFFD?$/);
+        expect(stream(tokenizer, promptIds, outputIds).join("")).toBe(together.slice(numPrompt));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it("decodes the tokens' bytes", () => {
+    fc.assert(
+      fc.property(ids(tokenizer).map((all) => all.filter((id) => id !== 1 || tokenizer === byteLevel)), (all) => {
+        expect(tokenizer.decode(all)).toBe(decodeWhole(Uint8Array.from(all.flatMap((id) => [...tokenizer.tokenBytes(id)]))));
+      }),
+    );
+  });
+
+  it("never emits half a code point", () => {
+    fc.assert(
+      fc.property(ids(tokenizer), (all) => {
+        for (const text of stream(tokenizer, [], all)) expect(text).not.toMatch(/[\uD800-\uDFFF]/u);
+      }),
+    );
+  });
+});
+
+describe("StreamingDetokenizer", () => {
+  const [e2, x82, xac] = [0xe2, 0x82, 0xac];
+
+  it("emits a code point with its last byte", () => {
+    expect(stream(byteLevel, [], [e2, x82, xac])).toEqual(["", "", "€", ""]);
+    expect(stream(byteLevel, [], [e2, x82, 0x41])).toEqual(["", "", "\uFFFDA", ""]);
+    expect(stream(byteLevel, [], [e2, x82])).toEqual(["", "", "\uFFFD"]);
+  });
+
+  it("keeps U+FEFF", () => {
+    expect(stream(byteLevel, [], [0xef, 0xbb, 0xbf, 0x41]).join("")).toBe("\uFEFFA");
+  });
+
+  it("completes a code point that the prompt began, and leaves the prompt its U+FFFD", () => {
+    expect(stream(byteLevel, [0x41, e2, x82], [xac, 0x41])).toEqual(["€", "A", ""]);
+    expect(stream(byteLevel, [0x41, e2], [x82, 0x41])).toEqual(["", "A", ""]);
+    expect(stream(byteLevel, [0x41, e2], [0x41])).toEqual(["A", ""]);
+    expect(stream(byteLevel, [0x41, e2], [])).toEqual([""]);
+  });
+
+  it("leaves special tokens out, and the reasoning tags in", () => {
+    const end = byteLevel.addedTokenId("<|end|>")!;
+    const tag = byteLevel.addedTokenId("<think>")!;
+    expect(stream(byteLevel, [], [0x41, end, 0x42, tag, byteLevel.addedTokenId("<tool>")!]).join("")).toBe("AB<think><tool>");
+    expect(stream(byteLevel, [], [e2, end, x82, xac]).join("")).toBe("€");
+  });
+
+  it("drops a leading space right after the begin token only", () => {
+    const [a] = sentencePiece.encode("a").slice(1);
+    expect(sentencePiece.tokenText(a!)).toBe(" a");
+    expect(sentencePiece.decode([1, a!, a!])).toBe("a a");
+    expect(sentencePiece.decode([a!, a!])).toBe(" a a");
+    expect(stream(sentencePiece, [1], [a!, a!])).toEqual(["a", " a", ""]);
+    expect(stream(sentencePiece, [1, a!], [a!])).toEqual([" a", ""]);
+    expect(stream(sentencePiece, [1, 2], [a!])).toEqual([" a", ""]);
+  });
+});

@@ -1,0 +1,311 @@
+/**
+ * The kernels and the memory they own. Addresses are byte addresses in that memory; everything that
+ * a kernel reads or writes lies there, so logits and weights never cross into JavaScript.
+ */
+
+import { type KernelExports, type KernelVariant, loadKernels } from "./load.js";
+import { type MatrixFormat, packedByteLength } from "./quantize.js";
+
+/** A byte address in the kernels' memory. */
+export type Address = number;
+
+/** Weights in the layout the kernels read (layout.md). */
+export interface PackedMatrix {
+  readonly format: MatrixFormat;
+  readonly rows: number;
+  readonly cols: number;
+  readonly address: Address;
+  readonly byteLength: number;
+}
+
+/** One draw. Steps and arithmetic are those of the contract, section 3. */
+export interface SampleRequest {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** Integer >= 1; null keeps every token. */
+  readonly topK: number | null;
+  /** 0..1; null and 1 keep every token. */
+  readonly topP: number | null;
+  /** 0..1; null and 0 keep every token. */
+  readonly minP: number | null;
+  /** [0, 1) */
+  readonly uniform: number;
+  /** > 0; 1 is off. */
+  readonly repetitionPenalty: number;
+  /** 0 is off. */
+  readonly frequencyPenalty: number;
+  /** 0 is off. */
+  readonly presencePenalty: number;
+  readonly adjustments: LogitAdjustments | null;
+  /** u32 [ceil(vocabSize / 32)]: bit i of word j set if token 32 j + i is allowed; null allows all. */
+  readonly allowed: Uint32Array | null;
+  /** 0..20 alternatives; null for no log-probabilities at all. */
+  readonly topLogprobs: number | null;
+}
+
+/** The tokens that bias and penalties touch; only the first `length` entries of the arrays count. */
+export interface LogitAdjustments {
+  readonly length: number;
+  /** [length], distinct */
+  readonly tokenIds: Int32Array;
+  /** [length], added to the logit */
+  readonly biases: Float64Array;
+  /** [length], occurrences in the output */
+  readonly counts: Int32Array;
+  /** [length], 1 if the token is in the prompt or the output */
+  readonly seen: Uint8Array;
+}
+
+export interface SampledToken {
+  tokenId: number;
+  /** Log-softmax of the raw row at the token, an f32; null if not asked for. */
+  logprob: number | null;
+  /** By log-probability descending, then id ascending. */
+  topLogprobs: { tokenId: number; logprob: number }[];
+}
+
+/** A row of logits from which no token can be drawn. */
+export class InvalidLogitsError extends Error {
+  override readonly name = "InvalidLogitsError";
+}
+
+const ALIGNMENT = 64;
+const PAGE_BYTES = 65536;
+/** The arena grows in steps of 1 MiB at least. */
+const GROWTH_PAGES = 16;
+const MEMORY_BYTES_MAX = 2 ** 32;
+const TOP_LOGPROBS_MAX = 20;
+
+/** Bytes of a sample request and its answer; the fields are in assembly/sample.ts. */
+const REQUEST_BYTES = 276;
+const RESULT_OFFSET = 104;
+const TOP_TOKENS_OFFSET = 116;
+const TOP_LOGPROBS_OFFSET = 196;
+
+const INVALID_LOGITS: Readonly<Record<number, string>> = {
+  1: "The row of logits holds NaN",
+  2: "The row of logits holds +Infinity or no finite value",
+  3: "The grammar leaves no token",
+};
+const TOKEN_OUT_OF_RANGE = 4;
+
+/** Room for something whose size varies from call to call. */
+interface Scratch {
+  address: Address;
+  byteLength: number;
+}
+
+export class Kernels {
+  readonly variant: KernelVariant;
+  readonly #exports: KernelExports;
+  readonly #memory: WebAssembly.Memory;
+  #end: Address;
+  readonly #request: Address;
+  #gemmScratch: Scratch = { address: 0, byteLength: 0 };
+  #sampleScratch: Scratch = { address: 0, byteLength: 0 };
+  #inputScratch: Scratch = { address: 0, byteLength: 0 };
+
+  private constructor(variant: KernelVariant, exports: KernelExports, memory: WebAssembly.Memory) {
+    this.variant = variant;
+    this.#exports = exports;
+    this.#memory = memory;
+    this.#end = exports.heap_base() >>> 0;
+    this.#request = this.allocate(REQUEST_BYTES);
+  }
+
+  /** @param options.variant the build to use; by default the fastest one this machine runs */
+  static async load(options: { variant?: KernelVariant } = {}): Promise<Kernels> {
+    const { variant, exports, memory } = await loadKernels(options.variant ?? null);
+    return new Kernels(variant, exports, memory);
+  }
+
+  /**
+   * Takes `byteLength` bytes of the arena: zeros, 64-byte aligned, never given back (drop the Kernels
+   * to free them all). Views taken before are void afterwards.
+   * @throws RangeError past 4 GiB, or where the machine has no memory left
+   */
+  allocate(byteLength: number): Address {
+    if (!Number.isInteger(byteLength) || byteLength < 0) {
+      throw new RangeError(`byteLength must be an integer >= 0. Given: ${byteLength}`);
+    }
+    const address = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
+    const end = address + byteLength;
+    if (end > MEMORY_BYTES_MAX) {
+      throw new RangeError(`The kernels' memory is limited to 4 GiB; ${address} bytes are taken, ${byteLength} more asked for`);
+    }
+    const missing = Math.ceil((end - this.#memory.buffer.byteLength) / PAGE_BYTES);
+    if (missing > 0) {
+      const room = (MEMORY_BYTES_MAX - this.#memory.buffer.byteLength) / PAGE_BYTES;
+      this.#memory.grow(Math.min(Math.max(missing, GROWTH_PAGES), room));
+    }
+    this.#end = end;
+    return address;
+  }
+
+  /** A view of `length` bytes, valid until the next allocation. */
+  bytes(address: Address, length: number): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, address, length);
+  }
+
+  /** A view of f32 [length], valid until the next allocation. `address` is a multiple of 4. */
+  f32(address: Address, length: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, address, length);
+  }
+
+  /** Room for a packed matrix; the caller fills bytes(matrix.address, matrix.byteLength). */
+  allocateMatrix(format: MatrixFormat, rows: number, cols: number): PackedMatrix {
+    const byteLength = packedByteLength(format, rows, cols);
+    return { format, rows, cols, address: this.allocate(byteLength), byteLength };
+  }
+
+  /**
+   * output = input x matrix, transposed. Each row of the result is the same whatever `numRows` is, and
+   * the weights are read from memory once. May allocate scratch, which voids views.
+   * @param input f32 [numRows, cols], 4-byte aligned
+   * @param output f32 [numRows, rows], 4-byte aligned, overlapping neither input nor weights
+   */
+  matmul(matrix: PackedMatrix, input: Address, output: Address, numRows: number): void {
+    const { format, rows, cols, address } = matrix;
+    if (!Number.isInteger(numRows) || numRows < 1) throw new RangeError(`numRows must be an integer >= 1. Given: ${numRows}`);
+    this.#checkSpan("weights", address, matrix.byteLength);
+    this.#checkSpan("input", input, numRows * cols * 4);
+    this.#checkSpan("output", output, numRows * rows * 4);
+    const kernels = this.#exports;
+    const scratchBytes = kernels[`f32_${format}_gemm_scratch`](cols, numRows) >>> 0;
+    this.#gemmScratch = this.#reserve(this.#gemmScratch, scratchBytes);
+    kernels[`f32_${format}_gemm`](address, rows, cols, input, output, numRows, this.#gemmScratch.address);
+  }
+
+  /** One row of the matrix as floats: f32 [cols] at `output`, 4-byte aligned. */
+  readRow(matrix: PackedMatrix, row: number, output: Address): void {
+    const { format, rows, cols, address } = matrix;
+    if (!Number.isInteger(row) || row < 0 || row >= rows) {
+      throw new RangeError(`row must be an integer in 0..${rows - 1}. Given: ${row}`);
+    }
+    this.#checkSpan("weights", address, matrix.byteLength);
+    this.#checkSpan("output", output, cols * 4);
+    this.#exports[`f32_${format}_row`](address, cols, row, output);
+  }
+
+  /**
+   * Draws one token from a row of logits, which is the same afterwards as before. May allocate
+   * scratch, which voids views.
+   * @param logits f32 [vocabSize], 4-byte aligned
+   * @throws InvalidLogitsError if the row holds NaN or +Infinity or nothing finite, or the grammar
+   *   leaves nothing
+   */
+  sample(logits: Address, vocabSize: number, request: SampleRequest): SampledToken {
+    if (!Number.isInteger(vocabSize) || vocabSize < 1) {
+      throw new RangeError(`vocabSize must be an integer >= 1. Given: ${vocabSize}`);
+    }
+    this.#checkSpan("logits", logits, vocabSize * 4);
+    checkRequest(request, vocabSize);
+    this.#writeRequest(logits, vocabSize, request);
+    const status = this.#exports.sample(this.#request);
+    if (status === TOKEN_OUT_OF_RANGE) {
+      throw new RangeError(`adjustments.tokenIds must be in 0..${vocabSize - 1}`);
+    }
+    const complaint = INVALID_LOGITS[status];
+    if (complaint !== undefined) throw new InvalidLogitsError(complaint);
+    return this.#readResult(request.topLogprobs !== null);
+  }
+
+  #writeRequest(logits: Address, vocabSize: number, request: SampleRequest): void {
+    const numAdjusted = request.adjustments?.length ?? 0;
+    const numWords = request.allowed === null ? 0 : Math.ceil(vocabSize / 32);
+    this.#sampleScratch = this.#reserve(this.#sampleScratch, this.#exports.sample_scratch(vocabSize) >>> 0);
+    this.#inputScratch = this.#reserve(this.#inputScratch, numAdjusted * 17 + numWords * 4);
+
+    const { buffer } = this.#memory;
+    const biases = this.#inputScratch.address;
+    const tokenIds = biases + numAdjusted * 8;
+    const counts = tokenIds + numAdjusted * 4;
+    const allowed = counts + numAdjusted * 4;
+    const seen = allowed + numWords * 4;
+    if (request.adjustments !== null) {
+      const { adjustments } = request;
+      new Float64Array(buffer, biases, numAdjusted).set(adjustments.biases.subarray(0, numAdjusted));
+      new Int32Array(buffer, tokenIds, numAdjusted).set(adjustments.tokenIds.subarray(0, numAdjusted));
+      new Int32Array(buffer, counts, numAdjusted).set(adjustments.counts.subarray(0, numAdjusted));
+      new Uint8Array(buffer, seen, numAdjusted).set(adjustments.seen.subarray(0, numAdjusted));
+    }
+    if (request.allowed !== null) new Uint32Array(buffer, allowed, numWords).set(request.allowed.subarray(0, numWords));
+
+    new Float64Array(buffer, this.#request, 7).set([
+      request.temperature,
+      request.topP ?? 1,
+      request.minP ?? 0,
+      request.uniform,
+      request.repetitionPenalty,
+      request.frequencyPenalty,
+      request.presencePenalty,
+    ]);
+    new Uint32Array(buffer, this.#request + 56, 12).set([
+      vocabSize,
+      Math.min(request.topK ?? vocabSize, vocabSize),
+      request.topLogprobs === null ? 0 : 1,
+      request.topLogprobs ?? 0,
+      numAdjusted,
+      logits,
+      request.allowed === null ? 0 : allowed,
+      tokenIds,
+      biases,
+      counts,
+      seen,
+      this.#sampleScratch.address,
+    ]);
+  }
+
+  #readResult(wantsLogprobs: boolean): SampledToken {
+    const { buffer } = this.#memory;
+    const result = new DataView(buffer, this.#request + RESULT_OFFSET, 12);
+    const tokenId = result.getInt32(0, true);
+    if (!wantsLogprobs) return { tokenId, logprob: null, topLogprobs: [] };
+    const count = result.getInt32(8, true);
+    const tokenIds = new Int32Array(buffer, this.#request + TOP_TOKENS_OFFSET, count);
+    const logprobs = new Float32Array(buffer, this.#request + TOP_LOGPROBS_OFFSET, count);
+    const topLogprobs = Array.from(tokenIds, (id, i) => ({ tokenId: id, logprob: logprobs[i]! }));
+    return { tokenId, logprob: result.getFloat32(4, true), topLogprobs };
+  }
+
+  /** `scratch` if it is large enough, else a new one, at least twice as large. */
+  #reserve(scratch: Scratch, byteLength: number): Scratch {
+    if (byteLength <= scratch.byteLength) return scratch;
+    const larger = Math.max(byteLength, 2 * scratch.byteLength, 1024);
+    return { address: this.allocate(larger), byteLength: larger };
+  }
+
+  #checkSpan(name: string, address: Address, byteLength: number): void {
+    if (!Number.isInteger(address) || address < 0 || address % 4 !== 0 || address + byteLength > this.#end) {
+      throw new RangeError(`${name} (${byteLength} bytes at ${address}) must lie 4-byte aligned in what was allocated`);
+    }
+  }
+}
+
+function checkRequest(request: SampleRequest, vocabSize: number): void {
+  const { adjustments, allowed, topK, topLogprobs } = request;
+  checkRange("temperature", request.temperature, 0, Number.MAX_VALUE);
+  checkRange("topP", request.topP ?? 1, 0, 1);
+  checkRange("minP", request.minP ?? 0, 0, 1);
+  checkRange("uniform", request.uniform, 0, 1 - 2 ** -53);
+  checkRange("repetitionPenalty", request.repetitionPenalty, Number.MIN_VALUE, Number.MAX_VALUE);
+  checkRange("frequencyPenalty", request.frequencyPenalty, -Number.MAX_VALUE, Number.MAX_VALUE);
+  checkRange("presencePenalty", request.presencePenalty, -Number.MAX_VALUE, Number.MAX_VALUE);
+  checkRange("topK", topK ?? 1, 1, Number.MAX_SAFE_INTEGER);
+  checkRange("topLogprobs", topLogprobs ?? 0, 0, TOP_LOGPROBS_MAX);
+  if (allowed !== null && allowed.length < Math.ceil(vocabSize / 32)) {
+    throw new RangeError(`allowed must have ${Math.ceil(vocabSize / 32)} words. Given: ${allowed.length}`);
+  }
+  if (adjustments !== null) {
+    const { length, tokenIds, biases, counts, seen } = adjustments;
+    const room = Math.min(tokenIds.length, biases.length, counts.length, seen.length);
+    // The kernel keeps what it changed in room for one entry per token.
+    checkRange("adjustments.length", length, 0, Math.min(room, vocabSize));
+  }
+}
+
+function checkRange(name: string, value: number, lowest: number, highest: number): void {
+  if (!(value >= lowest && value <= highest)) {
+    throw new RangeError(`${name} must be in ${lowest}..${highest}. Given: ${value}`);
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * Weights on their way into the kernels: quantisation in blocks of 32 columns, and the packed layouts
+ * that layout.md draws. Conversion is part of the bit-exact contract: + - * / and rounding only.
+ */
+
+/** `f32`: as they are; `q8`: int8 in blocks of 32; `q4`: 4 bits in blocks of 32. */
+export type MatrixFormat = "f32" | QuantizedFormat;
+export type QuantizedFormat = "q8" | "q4";
+
+/** Columns that share a scale. */
+export const QUANTIZATION_BLOCK = 32;
+
+/** Chunks of a matrix can be packed one by one if each, the last aside, has a multiple of this many rows. */
+export const PACK_ROWS = 8;
+
+/** weights[r][c] ~ values[r][c] * scales[r][floor(c / 32)]. */
+export interface QuantizedMatrix {
+  readonly format: QuantizedFormat;
+  readonly rows: number;
+  readonly cols: number;
+  /** Blocks of a row: ceil(cols / 32). */
+  readonly blocks: number;
+  /** [rows, blocks * 32]; q8: -127..127, q4: -8..7; zeros past `cols`. */
+  readonly values: Int8Array;
+  /** [rows, blocks]; each is a bfloat16 number. */
+  readonly scales: Float32Array;
+}
+
+export interface FloatMatrix {
+  readonly format: "f32";
+  readonly rows: number;
+  readonly cols: number;
+  /** [rows, cols] */
+  readonly values: Float32Array;
+}
+
+/**
+ * Quantises f32 [rows, cols] in blocks of 32 columns. Each block tries two scales, one that maps its
+ * extreme value to the end of the range and the least-squares fit to what that gave, and keeps the
+ * one with the smaller squared error.
+ * @throws RangeError if a weight is not finite
+ */
+export function quantize(format: QuantizedFormat, source: Float32Array, rows: number, cols: number): QuantizedMatrix {
+  checkShape(rows, cols);
+  checkLength("source", source.length, rows * cols);
+  const blocks = Math.ceil(cols / QUANTIZATION_BLOCK);
+  const values = new Int8Array(rows * blocks * QUANTIZATION_BLOCK);
+  const scales = new Float32Array(rows * blocks);
+  const quantizer = new BlockQuantizer(format);
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blocks; block++) {
+      const first = row * cols + block * QUANTIZATION_BLOCK;
+      const count = Math.min(QUANTIZATION_BLOCK, cols - block * QUANTIZATION_BLOCK);
+      const index = row * blocks + block;
+      scales[index] = quantizer.run(source, first, count, values, index * QUANTIZATION_BLOCK);
+    }
+  }
+  return { format, rows, cols, blocks, values, scales };
+}
+
+/** The weights a quantised matrix stands for: f32 [rows, cols], each product rounded to f32. */
+export function dequantize(matrix: QuantizedMatrix): Float32Array {
+  const { rows, cols, blocks, values, scales } = matrix;
+  const result = new Float32Array(rows * cols);
+  for (let row = 0; row < rows; row++) {
+    for (let col = 0; col < cols; col++) {
+      const scale = scales[row * blocks + Math.floor(col / QUANTIZATION_BLOCK)]!;
+      result[row * cols + col] = values[row * blocks * QUANTIZATION_BLOCK + col]! * scale;
+    }
+  }
+  return result;
+}
+
+/** Bytes of a packed matrix. */
+export function packedByteLength(format: MatrixFormat, rows: number, cols: number): number {
+  checkShape(rows, cols);
+  if (format === "f32") return Math.ceil(rows / F32_GROUP) * F32_GROUP * Math.ceil(cols / 4) * 16;
+  return Math.ceil(rows / PACK_ROWS) * Math.ceil(cols / QUANTIZATION_BLOCK) * recordBytes(format);
+}
+
+/**
+ * Lays rows out as the kernels read them: packedByteLength(...) bytes. The packed bytes of chunks of
+ * rows, each but the last a multiple of PACK_ROWS, concatenate to the packed whole.
+ */
+export function pack(source: QuantizedMatrix | FloatMatrix): Uint8Array {
+  switch (source.format) {
+    case "f32":
+      return packF32(source);
+    case "q8":
+      return packBlocks(source, writeQ8Row);
+    case "q4":
+      return packBlocks(source, writeQ4Row);
+  }
+}
+
+/** Rows of an f32 group. */
+const F32_GROUP = 4;
+/** Scales of a record of the quantised layouts: 8 bfloat16. */
+const SCALES_BYTES = 16;
+
+function recordBytes(format: QuantizedFormat): number {
+  return SCALES_BYTES + (PACK_ROWS * QUANTIZATION_BLOCK) / (format === "q8" ? 1 : 2);
+}
+
+function packF32({ rows, cols, values }: FloatMatrix): Uint8Array {
+  checkLength("values", values.length, rows * cols);
+  const packed = new DataView(new ArrayBuffer(packedByteLength("f32", rows, cols)));
+  const groupBytes = Math.ceil(cols / 4) * F32_GROUP * 16;
+  for (let row = 0; row < rows; row++) {
+    const base = Math.floor(row / F32_GROUP) * groupBytes + (row % F32_GROUP) * 16;
+    for (let col = 0; col < cols; col++) {
+      packed.setFloat32(base + (col >> 2) * F32_GROUP * 16 + (col & 3) * 4, values[row * cols + col]!, true);
+    }
+  }
+  return new Uint8Array(packed.buffer);
+}
+
+/** Writes the 32 values that start at `values[first]` into row `r` of a record. */
+type RowWriter = (packed: Uint8Array, record: number, r: number, values: Int8Array, first: number) => void;
+
+function packBlocks(source: QuantizedMatrix, writeRow: RowWriter): Uint8Array {
+  const { format, rows, cols, blocks, values, scales } = source;
+  checkLength("values", values.length, rows * blocks * QUANTIZATION_BLOCK);
+  checkLength("scales", scales.length, rows * blocks);
+  const packed = new Uint8Array(packedByteLength(format, rows, cols));
+  const scaleBits = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
+  const bytes = recordBytes(format);
+  for (let row = 0; row < Math.ceil(rows / PACK_ROWS) * PACK_ROWS; row++) {
+    const r = row % PACK_ROWS;
+    for (let block = 0; block < blocks; block++) {
+      const record = (Math.floor(row / PACK_ROWS) * blocks + block) * bytes;
+      // Rows past the end keep the scale 0; their values must still be valid.
+      const index = row * blocks + block;
+      const bits = row < rows ? scaleBits[index]! : 0;
+      packed[record + r * 2] = (bits >>> 16) & 255;
+      packed[record + r * 2 + 1] = bits >>> 24;
+      if (row < rows) writeRow(packed, record + SCALES_BYTES, r, values, index * QUANTIZATION_BLOCK);
+    }
+  }
+  return packed;
+}
+
+function writeQ8Row(packed: Uint8Array, record: number, r: number, values: Int8Array, first: number): void {
+  for (let col = 0; col < QUANTIZATION_BLOCK; col++) {
+    packed[record + (col >> 1) * 16 + r * 2 + (col & 1)] = values[first + col]!;
+  }
+}
+
+function writeQ4Row(packed: Uint8Array, record: number, r: number, values: Int8Array, first: number): void {
+  for (let col = 0; col < 16; col++) {
+    const low = values[first + col]! + 8;
+    const high = values[first + 16 + col]! + 8;
+    packed[record + (col >> 2) * 32 + r * 4 + (col & 3)] = low | (high << 4);
+  }
+}
+
+/** Quantises one block at a time; owns the scratch for it. */
+class BlockQuantizer {
+  readonly #lowest: number;
+  readonly #highest: number;
+  readonly #first = new Int8Array(QUANTIZATION_BLOCK);
+  readonly #second = new Int8Array(QUANTIZATION_BLOCK);
+
+  constructor(format: QuantizedFormat) {
+    this.#lowest = format === "q8" ? -127 : -8;
+    this.#highest = format === "q8" ? 127 : 7;
+  }
+
+  /** Writes 32 values at values[target], zeros after `count`; returns the scale. */
+  run(source: Float32Array, first: number, count: number, values: Int8Array, target: number): number {
+    const extreme = this.#extreme(source, first, count);
+    const scale = toBfloat16(extreme / this.#lowest);
+    if (scale === 0) return 0;
+    const codes = this.#first;
+    const error = this.#encode(source, first, count, scale, codes);
+    const fitted = toBfloat16(fit(source, first, count, codes));
+    const better = fitted !== 0 && this.#encode(source, first, count, fitted, this.#second) < error;
+    values.set((better ? this.#second : codes).subarray(0, count), target);
+    return better ? fitted : scale;
+  }
+
+  /** The value of the largest magnitude. */
+  #extreme(source: Float32Array, first: number, count: number): number {
+    let extreme = 0;
+    for (let i = first; i < first + count; i++) {
+      const value = source[i]!;
+      if (!Number.isFinite(value)) throw new RangeError(`Weight ${i} is ${value}; weights must be finite`);
+      if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+    }
+    return extreme;
+  }
+
+  /** Rounds to the nearest code; returns the sum of the squared errors. */
+  #encode(source: Float32Array, first: number, count: number, scale: number, codes: Int8Array): number {
+    let error = 0;
+    for (let i = 0; i < count; i++) {
+      const value = source[first + i]!;
+      const code = Math.min(this.#highest, Math.max(this.#lowest, Math.round(value / scale)));
+      codes[i] = code;
+      const difference = value - code * scale;
+      error += difference * difference;
+    }
+    return error;
+  }
+}
+
+/** The scale with the least squared error for given codes. */
+function fit(source: Float32Array, first: number, count: number, codes: Int8Array): number {
+  let products = 0;
+  let squares = 0;
+  for (let i = 0; i < count; i++) {
+    products += source[first + i]! * codes[i]!;
+    squares += codes[i]! * codes[i]!;
+  }
+  return squares === 0 ? 0 : products / squares;
+}
+
+/** The nearest bfloat16 number, ties to even. */
+function toBfloat16(value: number): number {
+  FLOAT[0] = value;
+  const bits = BITS[0]!;
+  BITS[0] = (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000;
+  return FLOAT[0]!;
+}
+const FLOAT = new Float32Array(1);
+const BITS = new Uint32Array(FLOAT.buffer);
+
+function checkShape(rows: number, cols: number): void {
+  if (!Number.isInteger(rows) || rows < 1) throw new RangeError(`rows must be an integer >= 1. Given: ${rows}`);
+  if (!Number.isInteger(cols) || cols < 1) throw new RangeError(`cols must be an integer >= 1. Given: ${cols}`);
+}
+
+function checkLength(name: string, given: number, expected: number): void {
+  if (given !== expected) throw new RangeError(`${name} must have ${expected} elements. Given: ${given}`);
+}
