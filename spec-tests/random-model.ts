@@ -128,7 +128,8 @@ function randomTensors(config: Record<string, unknown>, seed: number): Map<strin
   const tensors = new Map<string, RandomTensor>();
   const add = (name: string, shape: number[], center: number, spread: number): void => {
     const length = shape.reduce((a, b) => a * b, 1);
-    const values = Float32Array.from({ length }, () => center + spread * (2 * random() - 1));
+    const values = new Float32Array(length);
+    for (let i = 0; i < length; i++) values[i] = center + spread * (2 * random() - 1);
     tensors.set(name, { shape, values });
   };
   const matrix = (name: string, rows: number, cols: number): void => add(name, [rows, cols], 0, Math.sqrt(3 / cols));
@@ -162,7 +163,9 @@ function randomTensors(config: Record<string, unknown>, seed: number): Map<strin
 
 function encoded(values: Float32Array, dtype: Dtype): Uint8Array {
   if (dtype === "F32") return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const halves = Uint16Array.from(values, dtype === "F16" ? toHalf : toBfloat16);
+  const encode = dtype === "F16" ? toHalf : toBfloat16;
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) halves[i] = encode(values[i]!);
   return new Uint8Array(halves.buffer);
 }
 
@@ -172,9 +175,9 @@ function rounded(values: Float32Array, dtype: Dtype): Float32Array {
     case "F32":
       return values;
     case "BF16":
-      return Float32Array.from(values, (value) => fromBits(toBfloat16(value) << 16));
+      return values.map((value) => fromBits(toBfloat16(value) << 16));
     case "F16":
-      return Float32Array.from(values, (value) => fromHalf(toHalf(value)));
+      return values.map((value) => fromHalf(toHalf(value)));
   }
 }
 
@@ -199,10 +202,16 @@ function fromHalf(half: number): number {
   return (half >> 15 === 0 ? 1 : -1) * size;
 }
 
+/** The same four bytes as a float and as its bits. */
+const FLOAT = new Float32Array(1);
+const BITS = new Uint32Array(FLOAT.buffer);
+
 function bitsOf(value: number): number {
-  return new Uint32Array(Float32Array.of(value).buffer)[0]!;
+  FLOAT[0] = value;
+  return BITS[0]!;
 }
 
 function fromBits(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits >>> 0).buffer)[0]!;
+  BITS[0] = bits;
+  return FLOAT[0]!;
 }

@@ -267,7 +267,12 @@ class GraphBuilder {
   }
 }
 
-/** Activations of MatMulNBits: 0 keeps float32, 4 quantises them to int8 in blocks. */
+/**
+ * Activations of MatMulNBits: 1 keeps float32, 4 quantises each row to int8 in the weights' blocks. ONNX Runtime's
+ * CPU provider runs 8-bit weights several times as fast at 4, 4-bit ones up to 1.5 times. On stories260K over its
+ * golden text the divergence from f32, in nats per token, is 0.0004 at 4 and 0.0001 at 1 for q8, 0.059 at both
+ * for q4: the weights' own rounding is the larger part.
+ */
 const ACCURACY_LEVEL = 4;
 
 function int(value: number): Attribute {

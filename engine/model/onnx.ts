@@ -1,7 +1,7 @@
 /**
  * Writing ONNX files. The small parts (nodes, shapes, names) are encoded with protobufjs; weights are streamed
  * behind them, because a protobuf message may be written in pieces once every length is known. A model too
- * large for one protobuf message (2 GiB) keeps its weights in a second file beside it (ONNX external data).
+ * large for one protobuf message (2 GiB), or large enough to be mapped, keeps its weights in a second file beside it (ONNX external data).
  * Knows nothing of decoders: body-graph.ts says what the graph is.
  */
 
@@ -15,7 +15,8 @@ import type { ByteSink } from "./file-sink.js";
  * Writes `graph` to `model`, and its weights to `external` where that is not null.
  *
  * @param contents the initialisers' raw bytes in the order of `graph.initialisers`, each in any number of pieces
- * @param external where the weights go, and the name by which the model finds that file in its own folder
+ * @param external where all but the smallest initialisers go, and the name by which the model finds that file in
+ *   its own folder; a loader must see the smallest, such as shapes, before it opens other files
  */
 export async function writeOnnx(
   graph: Graph,
@@ -47,9 +48,10 @@ export async function writeOnnx(
     const header = headers[index]!;
     await model.write(lengthPrefix(GRAPH_INITIALISER_FIELD, header.messageBytes));
     await model.write(header.prefix);
-    const sink = external === null ? model : external.sink;
-    if (external !== null) await padTo(external.sink, header.offset);
-    await copyPieces(pieces, initialiser, sink);
+    if (external !== null && header.offset !== null) {
+      await padTo(external.sink, header.offset);
+      await copyPieces(pieces, initialiser, external.sink);
+    } else await copyPieces(pieces, initialiser, model);
   }
   assert((await pieces.next()).done === true, "more contents than initialisers");
 }
@@ -114,6 +116,8 @@ const GRAPH_INITIALISER_FIELD = 5;
 const TENSOR_RAW_DATA_FIELD = 9;
 /** Page size: what a loader needs to map a tensor instead of copying it. */
 const EXTERNAL_ALIGNMENT = 4096;
+/** Smaller initialisers stay in the model file. */
+const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 
 const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i64: 7 };
 const ONNX_ATTRIBUTE_TYPE = { float: 1, int: 2, ints: 7 } as const;
@@ -182,12 +186,12 @@ const GraphProto = root.lookupType("GraphProto");
 const TensorProto = root.lookupType("TensorProto");
 
 interface TensorHeader {
-  /** The TensorProto up to its raw bytes; all of it where the weights are external. */
+  /** The TensorProto up to its raw bytes; all of it where they are external. */
   readonly prefix: Uint8Array;
   /** Length of the whole TensorProto. */
   readonly messageBytes: number;
-  /** Byte offset in the external file. */
-  readonly offset: number;
+  /** Byte offset in the external file, null where the raw bytes are inside the TensorProto. */
+  readonly offset: number | null;
 }
 
 function tensorHeaders(graph: Graph, location: string | null): TensorHeader[] {
@@ -197,10 +201,10 @@ function tensorHeaders(graph: Graph, location: string | null): TensorHeader[] {
     const { name, dims, dataType } = initialiser;
     const byteLength = initialiserBytes(initialiser);
     const tensor = { name, dims, dataType: ONNX_DATA_TYPE[dataType] };
-    if (location === null) {
+    if (location === null || byteLength < EXTERNAL_TENSOR_FROM_BYTES) {
       const fields = TensorProto.encode(tensor).finish();
       const prefix = Buffer.concat([fields, lengthPrefix(TENSOR_RAW_DATA_FIELD, byteLength)]);
-      headers.push({ prefix, messageBytes: prefix.length + byteLength, offset: 0 });
+      headers.push({ prefix, messageBytes: prefix.length + byteLength, offset: null });
     } else {
       const externalData = Object.entries({ location, offset: `${offset}`, length: `${byteLength}` });
       const prefix = TensorProto.encode({

@@ -10,11 +10,11 @@ import { join } from "node:path";
 
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
-import { readEndTokenIds, readModelConfig, tokenId, type ModelConfig } from "./config.js";
+import { readEndTokenIds, readModelConfig, type ModelConfig } from "./config.js";
 import type { FileRecord } from "./file-sink.js";
 import { isJsonObject, type JsonObject } from "./json.js";
 import { readModelJson } from "./model-files.js";
-import { readTextFiles, type TextFiles } from "./source-model.js";
+import { readTextFiles, type ReasoningTags } from "./source-model.js";
 
 /**
  * Opens the pack in `dir`.
@@ -42,8 +42,8 @@ export async function openPack(dir: string): Promise<ModelPack> {
     bodyPath: join(dir, BODY_FILE),
     tokenizerJson: texts.tokenizer,
     tokenizerConfig: texts.tokenizerConfig,
-    chatTemplate: chatTemplate(texts),
-    reasoning: reasoningTags(texts),
+    chatTemplate: texts.chatTemplate,
+    reasoning: texts.reasoning,
     tensors: new Map(Object.entries(manifest.tensors)),
     readTensor: (name, into) => readTensor(dir, manifest, name, into),
   };
@@ -69,11 +69,6 @@ export interface ModelPack {
    * @param into its `byteLength` bytes; a view of memory that must not grow meanwhile
    */
   readTensor(name: string, into: Uint8Array): Promise<void>;
-}
-
-export interface ReasoningTags {
-  readonly open: string;
-  readonly close: string;
 }
 
 /** A matrix in the kernels' layout, inside weights.bin. */
@@ -182,29 +177,6 @@ async function readTensor(dir: string, manifest: Manifest, name: string, into: U
   } finally {
     await file.close();
   }
-}
-
-/** chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list that names one "default". */
-function chatTemplate(texts: TextFiles): string | null {
-  const file = texts.files.get("chat_template.jinja");
-  if (file !== undefined) return new TextDecoder().decode(file);
-  const template = texts.tokenizerConfig["chat_template"] ?? null;
-  if (template === null || typeof template === "string") return template;
-  const named = (Array.isArray(template) ? (template as unknown[]) : []).find(
-    (entry) => isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string",
-  );
-  if (named === undefined) {
-    throw new EngineError("invalid_model", "tokenizer_config.json: chat_template must be a string, or a list that has a template named default");
-  }
-  return (named as { template: string }).template;
-}
-
-function reasoningTags(texts: TextFiles): ReasoningTags | null {
-  const tags = { open: "<think>", close: "</think>" };
-  const isKnownToken = [tags.open, tags.close].every((tag) => tokenId(texts.tokenizer, tag) !== null);
-  const template = chatTemplate(texts) ?? "";
-  const isInTemplate = template.includes(tags.open) && template.includes(tags.close);
-  return isKnownToken || isInTemplate ? tags : null;
 }
 
 function isMatrixFormat(value: unknown): value is MatrixFormat {

@@ -143,6 +143,7 @@ export interface StoredTensor {
 
 /**
  * Checks the JSON header of a safetensors file whose tensors take the bytes from `dataStart` to `fileBytes`.
+ * The tensors come in the order of their bytes.
  *
  * @throws EngineError `invalid_model` naming the file and, where it is about one, the tensor
  */
@@ -166,7 +167,7 @@ export function parseHeader(
     end = tensor.offset + tensor.byteLength;
   }
   if (end !== fileBytes) throw invalid(file, `${fileBytes - end} bytes after the last tensor belong to no tensor`);
-  return tensors;
+  return new Map(inOrder);
 }
 
 const DTYPE_BYTES: Readonly<Record<Dtype, number>> = { F32: 4, F16: 2, BF16: 2 };

@@ -7,8 +7,8 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { EngineError } from "../errors.js";
-import { readEndTokenIds, readModelConfig, type ModelConfig } from "./config.js";
-import { parseJsonObject, type JsonObject } from "./json.js";
+import { readEndTokenIds, readModelConfig, tokenId, type ModelConfig } from "./config.js";
+import { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
 import { readModelFile } from "./model-files.js";
 import { SafetensorsReader } from "./safetensors.js";
 import { checkWeights, modelWeights, type ModelWeights } from "./weights.js";
@@ -48,6 +48,16 @@ export interface TextFiles {
   readonly tokenizer: JsonObject;
   /** Empty where the folder has none. */
   readonly tokenizerConfig: JsonObject;
+  /** Jinja source, or null where the model has no template. */
+  readonly chatTemplate: string | null;
+  /** Null where neither tokenizer nor template knows such tags. */
+  readonly reasoning: ReasoningTags | null;
+}
+
+/** What opens and closes a model's reasoning. */
+export interface ReasoningTags {
+  readonly open: string;
+  readonly close: string;
 }
 
 export const TEXT_FILES = [
@@ -74,11 +84,34 @@ export async function readTextFiles(dir: string): Promise<TextFiles> {
     if (object === null) throw new EngineError("invalid_model", `${dir} has no ${name}`);
     return object;
   };
+  const tokenizer = required("tokenizer.json");
+  const tokenizerConfig = optional("tokenizer_config.json") ?? {};
+  const template = chatTemplate(files.get("chat_template.jinja"), tokenizerConfig);
   return {
     files,
     config: required("config.json"),
     generationConfig: optional("generation_config.json"),
-    tokenizer: required("tokenizer.json"),
-    tokenizerConfig: optional("tokenizer_config.json") ?? {},
+    tokenizer,
+    tokenizerConfig,
+    chatTemplate: template,
+    reasoning: reasoningTags(tokenizer, template),
   };
+}
+
+/** chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list that names one "default". */
+function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject): string | null {
+  if (file !== undefined) return new TextDecoder().decode(file);
+  const template = tokenizerConfig["chat_template"] ?? null;
+  if (template === null || typeof template === "string") return template;
+  for (const entry of Array.isArray(template) ? (template as unknown[]) : []) {
+    if (isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string") return entry["template"];
+  }
+  throw new EngineError("invalid_model", "tokenizer_config.json: chat_template must be a string, or a list that has a template named default");
+}
+
+function reasoningTags(tokenizer: JsonObject, template: string | null): ReasoningTags | null {
+  const tags = { open: "<think>", close: "</think>" };
+  const areTokens = [tags.open, tags.close].every((tag) => tokenId(tokenizer, tag) !== null);
+  const areInTemplate = [tags.open, tags.close].every((tag) => template?.includes(tag));
+  return areTokens || areInTemplate ? tags : null;
 }

@@ -90,17 +90,19 @@ class AdjustmentTable implements LogitAdjustments {
   }
 
   addBias(tokenId: number, bias: number): void {
-    this.biases[this.#slotOf(tokenId)] = bias;
+    const slot = this.#slotOf(tokenId); // may replace the arrays
+    this.biases[slot] = bias;
   }
 
   /** Part of the prompt. */
   markSeen(tokenId: number): void {
-    this.seen[this.#slotOf(tokenId)] = 1;
+    const slot = this.#slotOf(tokenId); // may replace the arrays
+    this.seen[slot] = 1;
   }
 
   /** One more occurrence in the output. */
   count(tokenId: number): void {
-    const slot = this.#slotOf(tokenId);
+    const slot = this.#slotOf(tokenId); // may replace the arrays
     this.seen[slot] = 1;
     this.counts[slot]! += 1;
   }

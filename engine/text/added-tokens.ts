@@ -43,13 +43,14 @@ export function readAddedTokens(tokenizerJson: Json, tokenizerConfig: Json, voca
   for (const [id, entry] of Object.entries(isObject(decoder) ? decoder : {})) {
     if (!tokens.has(Number(id))) tokens.set(Number(id), addedToken(entry, Number(id)));
   }
-  const named = specialTokenNames(tokenizerConfig);
+  const named = contentsOf(tokenizerConfig, ["bos_token", "eos_token", "additional_special_tokens", "unk_token", "pad_token"]);
   for (const token of tokens.values()) {
     if (named.has(token.content)) tokens.set(token.id, { ...token, special: true });
     named.delete(token.content);
   }
-  for (const content of named) {
-    const id = vocab.get(content);
+  // Padding and the unknown token are sometimes ordinary words, such as "!": those stay what they are.
+  for (const content of contentsOf(tokenizerConfig, ["bos_token", "eos_token", "additional_special_tokens"])) {
+    const id = named.has(content) ? vocab.get(content) : undefined;
     if (id !== undefined) tokens.set(id, addedToken({ content, special: true }, id));
   }
   return [...tokens.values()];
@@ -172,13 +173,9 @@ function addedToken(entry: unknown, givenId: number | undefined): AddedToken {
   };
 }
 
-function specialTokenNames(config: Json): Set<string> {
-  const additional = config["additional_special_tokens"];
-  const values = [
-    ...["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"].map((key) => config[key]),
-    ...(Array.isArray(additional) ? additional : []),
-  ];
-  return new Set(values.map(tokenContent).filter((content): content is string => content !== null && content !== ""));
+function contentsOf(config: Json, keys: readonly string[]): Set<string> {
+  const contents = keys.flatMap((key) => config[key]).map(tokenContent);
+  return new Set(contents.filter((content): content is string => content !== null && content !== ""));
 }
 
 /** Unicode's white space lies in the basic plane: testing code units is enough. */

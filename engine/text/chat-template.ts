@@ -10,7 +10,7 @@
 import { EngineError } from "../errors.js";
 import { type AddedToken, type Json, PhraseFinder, type TokenMatch, isObject, tokenContent } from "./added-tokens.js";
 import { JinjaTemplate } from "./jinja-template.js";
-import { MessageMarker, carryMarks, readMarks, templateTokens } from "./message-marks.js";
+import { MessageMarker, carryMarks, templateTokens } from "./message-marks.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
 import { REASONING_TAGS } from "./reasoning-parser.js";
 import { type Tokenizer, isReasoningTag } from "./tokenizer.js";
@@ -63,7 +63,7 @@ export class ChatTemplate {
     const checked = checkMessages(messages);
     const plain = this.#render(checked);
     this.#checkNoneDropped(checked);
-    const marked = readMarks(this.#render(checked.map((message) => this.#mark(message))));
+    const marked = this.#marker.read(this.#render(checked.map((message) => this.#mark(message))));
     const prompt = carryMarks(marked, plain) ?? marked;
     const found = templateTokens(prompt, this.#reservedText);
     const last = found.at(-1);

@@ -14,8 +14,8 @@ import type { PhraseFinder, PhraseMatch } from "./added-tokens.js";
 /** Text with the places of its marks, in UTF-16 code units. */
 export interface MarkedText {
   readonly text: string;
-  /** Where a reserved token of a message begins. */
-  readonly tokens: ReadonlySet<number>;
+  /** Where reserved tokens of a message begin, and which: a template may have cut the token itself out. */
+  readonly tokens: ReadonlyMap<number, readonly string[]>;
   /** Where a reserved token may begin or end, but must not run across. */
   readonly borders: ReadonlySet<number>;
 }
@@ -23,6 +23,7 @@ export interface MarkedText {
 /** Puts marks into the messages' strings. */
 export class MessageMarker {
   readonly #reserved: PhraseFinder;
+  readonly #numbers: ReadonlyMap<string, number>;
   readonly #beginnings = new Set<string>();
   readonly #endings = new Set<string>();
   readonly #joined: string;
@@ -30,6 +31,7 @@ export class MessageMarker {
 
   constructor(reserved: PhraseFinder) {
     this.#reserved = reserved;
+    this.#numbers = new Map(reserved.phrases.map((phrase, index) => [phrase, index]));
     this.#joined = reserved.phrases.join(ESCAPE);
     this.#lengthMax = reserved.phrases[0]?.length ?? 0;
     for (const phrase of reserved.phrases) {
@@ -49,10 +51,10 @@ export class MessageMarker {
       if (this.#mayContinue(text.slice(start, Math.min(end, start + this.#lengthMax)))) marks.set(start, BORDER);
       if (this.#mayBegin(text.slice(Math.max(start, end - this.#lengthMax), end))) marks.set(end, BORDER);
     }
-    for (const { start: from, end: to } of this.#reserved.findAll(text)) {
+    for (const { start: from, end: to, phrase } of this.#reserved.findAll(text)) {
       // What follows is a border too: templates split messages at tags.
-      if (marks.get(to) !== TOKEN) marks.set(to, BORDER);
-      marks.set(from, TOKEN);
+      if (!marks.has(to)) marks.set(to, BORDER);
+      marks.set(from, (marks.get(from) ?? "") + TOKEN + this.#sign(phrase));
     }
     if (marks.size === 0 && !text.includes(ESCAPE)) return text;
     let marked = "";
@@ -62,6 +64,43 @@ export class MessageMarker {
       position = place;
     }
     return marked + escape(text.slice(position));
+  }
+
+  /** Takes the marks out of a text. */
+  read(marked: string): MarkedText {
+    const tokens = new Map<number, string[]>();
+    const borders = new Set<number>();
+    const texts: string[] = [];
+    let length = 0;
+    marked.split(ESCAPE).forEach((part, index) => {
+      let text = part;
+      if (index > 0) {
+        text = part.slice(1);
+        const kind = ESCAPE + part[0];
+        if (kind === TOKEN) {
+          tokens.set(length, [...(tokens.get(length) ?? []), this.#phrase(text)]);
+          text = text.slice(SIGN_LENGTH);
+        } else if (kind === BORDER) {
+          borders.add(length);
+        } else {
+          text = ESCAPE + (kind === LITERAL ? text : part);
+        }
+      }
+      texts.push(text);
+      length += text.length;
+    });
+    return { text: texts.join(""), tokens, borders };
+  }
+
+  /** Two private-use characters for the number of a phrase. */
+  #sign(phrase: string): string {
+    const number = this.#numbers.get(phrase)!;
+    return String.fromCharCode(SIGN_BASE + Math.floor(number / SIGN_RANGE), SIGN_BASE + (number % SIGN_RANGE));
+  }
+
+  #phrase(signed: string): string {
+    const number = (signed.charCodeAt(0) - SIGN_BASE) * SIGN_RANGE + signed.charCodeAt(1) - SIGN_BASE;
+    return this.#reserved.phrases[number] ?? "";
   }
 
   /** Whether a reserved token may have begun before this text. */
@@ -77,27 +116,6 @@ export class MessageMarker {
   }
 }
 
-/** Takes the marks out of a text. */
-export function readMarks(marked: string): MarkedText {
-  const tokens = new Set<number>();
-  const borders = new Set<number>();
-  const texts: string[] = [];
-  let length = 0;
-  marked.split(ESCAPE).forEach((part, index) => {
-    let text = part;
-    if (index > 0) {
-      const kind = part[0];
-      text = part.slice(1);
-      if (kind === TOKEN[1]) tokens.add(length);
-      else if (kind === BORDER[1]) borders.add(length);
-      else text = ESCAPE + (kind === LITERAL[1] ? text : part);
-    }
-    texts.push(text);
-    length += text.length;
-  });
-  return { text: texts.join(""), tokens, borders };
-}
-
 /**
  * Carries marks over to the same text rendered without them.
  *
@@ -105,26 +123,28 @@ export function readMarks(marked: string): MarkedText {
  */
 export function carryMarks(marked: MarkedText, plain: string): MarkedText | null {
   if (marked.text === plain) return { ...marked, text: plain };
-  const tokens = new Set<number>();
+  const tokens = new Map<number, readonly string[]>();
   const borders = new Set<number>();
   let from = 0;
   let to = 0;
-  let hasToken = false;
+  let waiting: readonly string[] = [];
   let hasBorder = false;
+  let numRead = -1;
   while (from < marked.text.length || to < plain.length) {
-    hasToken ||= marked.tokens.has(from);
-    hasBorder ||= marked.borders.has(from);
-    const isSame = marked.text[from] === plain[to];
-    if (!isSame && to < plain.length && isSpace(plain[to]!)) {
-      to++;
-    } else if (!isSame && from < marked.text.length && isSpace(marked.text[from]!)) {
-      from++;
-    } else if (!isSame) {
-      return null;
+    if (from > numRead) {
+      waiting = [...waiting, ...(marked.tokens.get(from) ?? [])];
+      hasBorder ||= marked.borders.has(from);
+      numRead = from;
+    }
+    const character = marked.text[from];
+    if (character !== plain[to]) {
+      if (character === undefined || !isSpace(character)) return null;
+      from++; // white space that a template would have stripped, had no mark stood beside it
     } else {
-      if (hasToken) tokens.add(to);
+      if (waiting.length > 0) tokens.set(to, waiting);
       if (hasBorder) borders.add(to);
-      hasToken = hasBorder = false;
+      waiting = [];
+      hasBorder = false;
       from++;
       to++;
     }
@@ -144,10 +164,9 @@ export function templateTokens(marked: MarkedText, reserved: PhraseFinder): Phra
   return matches;
 }
 
-function isTouched({ start, end }: PhraseMatch, { tokens, borders }: MarkedText): boolean {
-  for (let place = start; place < end; place++) {
-    if (tokens.has(place) || (place > start && borders.has(place))) return true;
-  }
+function isTouched({ start, end, phrase }: PhraseMatch, { tokens, borders }: MarkedText): boolean {
+  if (tokens.get(start)?.some((token) => token.startsWith(phrase) || phrase.startsWith(token))) return true;
+  for (let place = start + 1; place < end; place++) if (tokens.has(place) || borders.has(place)) return true;
   return false;
 }
 
@@ -156,6 +175,10 @@ const ESCAPE = "\uFDD0";
 const LITERAL = "\uFDD0\uFDD1";
 const BORDER = "\uFDD0\uFDD2";
 const TOKEN = "\uFDD0\uFDD3";
+/** After TOKEN, which one it is. */
+const SIGN_LENGTH = 2;
+const SIGN_BASE = 0xe000;
+const SIGN_RANGE = 0x1000;
 
 const escape = (text: string): string => text.replaceAll(ESCAPE, LITERAL);
 

@@ -118,10 +118,11 @@ function checkName(name: unknown, path: string): string | null {
 function checkField(field: string, value: unknown, role: Role, path: string): void {
   if (field === "role" || field === "content" || field === "name" || value === undefined) return;
   if (role === "assistant") {
-    if (field === "reasoning_content" || value === null && field in ANSWER_FIELDS) return;
-    if (ANSWER_FIELDS[field] === "list" && Array.isArray(value) && value.length === 0) return;
-    if (Object.hasOwn(ANSWER_FIELDS, field)) {
-      const allowed = ANSWER_FIELDS[field] === "list" ? "null or an empty list" : "null";
+    if (field === "reasoning_content") return;
+    const kind = Object.hasOwn(ANSWER_FIELDS, field) ? ANSWER_FIELDS[field] : undefined;
+    if (kind !== undefined) {
+      if (value === null || (kind === "list" && Array.isArray(value) && value.length === 0)) return;
+      const allowed = kind === "list" ? "null or an empty list" : "null";
       throw new EngineError("unsupported_parameter", `${path} is not supported; allowed: ${allowed}.`, path);
     }
   }

@@ -39,17 +39,20 @@ export class StopMatcher {
   /** Takes more text. After a stop, everything is dropped. */
   push(text: string): StopMatch {
     if (this.#stopped !== null) return { text: "", stopped: this.#stopped };
-    const seen = this.#held + text;
-    for (let index = this.#held.length; index < seen.length; index++) {
-      const match = this.#step(seen.charCodeAt(index));
+    const held = this.#held;
+    const numSeen = held.length + text.length;
+    const seen = (end: number): string => (end <= held.length ? held.slice(0, end) : held + text.slice(0, end - held.length));
+    for (let index = 0; index < text.length; index++) {
+      const match = this.#step(text.charCodeAt(index));
       if (match === null) continue;
       this.#stopped = match;
       this.#held = "";
-      return { text: seen.slice(0, index + 1 - (this.#includeStop ? 0 : match.length)), stopped: match };
+      const end = held.length + index + 1;
+      return { text: seen(this.#includeStop ? end : end - match.length), stopped: match };
     }
-    const numHeld = this.#patterns.reduce((longest, pattern) => Math.max(longest, pattern.numMatched), 0);
-    this.#held = seen.slice(seen.length - numHeld);
-    return { text: seen.slice(0, seen.length - numHeld), stopped: null };
+    // What is held back begins a stop string: it is taken from there, so that a long one is never copied.
+    this.#held = this.#patterns.map(({ begun }) => begun).reduce((a, b) => (b.length > a.length ? b : a), "");
+    return { text: seen(numSeen - this.#held.length), stopped: null };
   }
 
   /** The end of the text. @returns what was held back: it can no longer become a stop string */
@@ -71,7 +74,7 @@ export class StopMatcher {
 
 class Pattern {
   /** Code units at the end of the text that begin the string; less than its length, except where it completes. */
-  numMatched = 0;
+  #numMatched = 0;
   /** i32 [length]: for each prefix, the length of its longest proper end that is a prefix too. */
   readonly #fallback: Int32Array;
 
@@ -85,12 +88,17 @@ class Pattern {
     }
   }
 
+  /** The end of the text that begins the string. */
+  get begun(): string {
+    return this.string.slice(0, this.#numMatched);
+  }
+
   /** @returns whether the code unit completes the string; matching ends there */
   step(unit: number): boolean {
-    while (this.numMatched > 0 && unit !== this.string.charCodeAt(this.numMatched)) {
-      this.numMatched = this.#fallback[this.numMatched - 1]!;
+    while (this.#numMatched > 0 && unit !== this.string.charCodeAt(this.#numMatched)) {
+      this.#numMatched = this.#fallback[this.#numMatched - 1]!;
     }
-    if (unit === this.string.charCodeAt(this.numMatched)) this.numMatched++;
-    return this.numMatched === this.string.length;
+    if (unit === this.string.charCodeAt(this.#numMatched)) this.#numMatched++;
+    return this.#numMatched === this.string.length;
   }
 }

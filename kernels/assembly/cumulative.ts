@@ -4,10 +4,10 @@
  * The tokens are dealt into 1,024 buckets by their distance from the largest logit; a bucket's weight
  * is the sum over its tokens, in four lanes (id modulo 4) of ascending ids, added as
  * (s0 + s1) + (s2 + s3). Cumulative weights run over the buckets in descending order. To find one
- * token, only its bucket is opened: a bucket of up to 1,024 tokens is sorted and walked, a larger one
- * is dealt once more by the bits of the logit (at most three times, as 11 bits go each time). So a
- * cumulative weight is a fixed function of the row, whatever is looked for; tokens of weight 0 (below
- * 2^-1021) take part like any other.
+ * token, only its bucket is opened: equal logits are counted off, up to 1,024 tokens are sorted and
+ * walked, more are dealt once more by the bits of the logit (at most three times, as 11 bits go each
+ * time). So a cumulative weight is a fixed function of the row, whatever is looked for; tokens of
+ * weight 0 (below 2^-1021) take part like any other.
  */
 
 import { exp2, exp2__simd } from "./math";
@@ -165,6 +165,10 @@ function openBucket(row: usize, n: i32, largest: f32, scale: f32, bucket: i32, l
     for (; i + 4 <= n; i += 4) {
       const logits = v128.load(row + <usize>i * 4);
       let found = i32x4.bitmask(i32x4.eq(buckets__simd(logits, largests, scales), wanted));
+      if (found == 15) {
+        for (let lane = 0; lane < 4; lane++) count = append(row, i + lane, list, count);
+        continue;
+      }
       while (found != 0) {
         const tokenId = i + ctz(found);
         found &= found - 1;
@@ -205,9 +209,9 @@ function search(
       least = min(least, bits);
       most = max(most, bits);
     }
-    // Equal logits need no sorting: the list is in ascending order of ids.
-    if (count <= SORT_MAX || least == most) {
-      if (least != most) sortRanks(list, count);
+    if (least == most) return pickTied(list, count, start, largest, factor, goal, target, last);
+    if (count <= SORT_MAX) {
+      sortRanks(list, count);
       return walk(list, count, start, largest, factor, goal, target, last);
     }
     const width = <u32>(32 - clz(most - least));
@@ -237,6 +241,40 @@ function search(
     }
     count = kept;
   }
+}
+
+/**
+ * Equal logits, in ascending order of ids: the cumulative weight after i of them is start + i * weight,
+ * so the token is found by bisection.
+ */
+function pickTied(
+  list: usize,
+  count: i32,
+  start: f64,
+  largest: f32,
+  factor: f64,
+  goal: Goal,
+  target: f64,
+  last: u64,
+): u64 {
+  const weight = count > 0 ? weightOf(load<u64>(list), largest, factor) : 0;
+  let below = 0; // the goal is not met after so many
+  let enough = goal == Goal.UpTo ? count + 1 : count; // met after so many, or no more are left
+  while (enough - below > 1) {
+    const middle = (below + enough) >> 1;
+    const met =
+      goal == Goal.UpTo
+        ? load<u64>(list + <usize>(middle - 1) * 8) > last
+        : meets(goal, start + <f64>middle * weight, target);
+    if (met) enough = middle;
+    else below = middle;
+  }
+  if (goal == Goal.UpTo) {
+    store<f64>(FOUND, start + <f64>below * weight);
+    return last;
+  }
+  store<f64>(FOUND, start + <f64>enough * weight);
+  return load<u64>(list + <usize>(enough - 1) * 8);
 }
 
 function dealDigits(list: usize, count: i32, least: u32, shift: u32, largest: f32, factor: f64): void {

@@ -3,8 +3,9 @@
     python3 models/tiny/train.py --steps 7000
 
 Reads what prepare.js wrote to .work/ (token ids, loss mask, document starts),
-resumes from .work/checkpoint.pt where there is one, logs to loss.csv, and
-writes config.json and model.safetensors (BF16) beside this file.
+resumes from .work/checkpoint.pt where there is one, logs to loss.csv, and at
+the end writes config.json and model.safetensors (BF16) beside this file. With
+--export-only it writes them from the checkpoint at once.
 
 The learning rate is constant after the warm-up and falls linearly to zero over
 the last part of the run, so --steps may be changed on resuming until then. The
@@ -28,8 +29,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 SEED = 20250611
 BATCH_TOKENS = 4096
-STAGES = [(0.0, 256), (0.7, 512), (0.85, 1024)]  # from this share of the steps on, windows of so many tokens
-DECAY_SHARE = 0.35  # of all steps, at the end, with a falling learning rate
+STAGES = [(0.0, 256), (0.75, 512), (0.9, 1024)]  # from this share of the steps on, windows of so many tokens
+DECAY_SHARE = 0.55  # of all steps, at the end, with a falling learning rate
 WARMUP_STEPS = 100
 
 CONFIG = {
@@ -207,11 +208,14 @@ def train(args):
         "eos_token_id": special["<|end|>"],
     }
     model = TinyLlama(config).to(device)
+    checkpoint_path = os.path.join(args.work, "checkpoint.pt")
+    if args.export_only:
+        model.load_state_dict(torch.load(checkpoint_path, map_location=device, weights_only=True)["model"])
+        return export(model, args.export)
     optimizers = Optimizers(model, args.lr)
     windows = Windows(args.work)
     step = tokens = 0
     seconds = 0.0
-    checkpoint_path = os.path.join(args.work, "checkpoint.pt")
     log_path = os.path.join(HERE, "loss.csv")
     if os.path.exists(checkpoint_path):
         saved = torch.load(checkpoint_path, map_location=device, weights_only=True)
@@ -222,6 +226,7 @@ def train(args):
         windows.epoch, windows.cursor = saved["epoch"], saved["cursor"]
         windows.shuffle()
         torch.set_rng_state(saved["rng"].cpu())
+        drop_log_rows_after(log_path, step)
         print(f"resumed at step {step}", flush=True)
     else:
         with open(log_path, "w") as file:
@@ -260,6 +265,14 @@ def train(args):
         if step % 200 == 0 or step == args.steps:
             save()
     export(model, args.export)
+
+
+def drop_log_rows_after(path, step):
+    """The steps after the checkpoint will be done, and logged, again."""
+    with open(path) as file:
+        header, *rows = file.readlines()
+    with open(path, "w") as file:
+        file.writelines([header] + [row for row in rows if int(row.split(",")[0]) <= step])
 
 
 def export(model, folder):
@@ -306,6 +319,7 @@ def main():
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--work", default=os.path.join(HERE, ".work"), help="folder with the encoded data and the checkpoint")
     parser.add_argument("--export", default=HERE, help="folder to write the model to")
+    parser.add_argument("--export-only", action="store_true", help="do not train, export the checkpoint")
     train(parser.parse_args())
 
 

@@ -1,0 +1,203 @@
+/** Real tokenizers and templates, where the assets are. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { assetsDir } from "../../spec-tests/assets.js";
+import { EngineError } from "../errors.js";
+import { type ChatMessage, ChatTemplate } from "./chat-template.js";
+import { StreamingDetokenizer } from "./streaming-detokenizer.js";
+import { Tokenizer } from "./tokenizer.js";
+
+const loaded = new Map<string, { tokenizer: Tokenizer; config: object }>();
+
+function load(name: string): { tokenizer: Tokenizer; config: object } {
+  let model = loaded.get(name);
+  if (model === undefined) {
+    const folder = join(assetsDir!, name === "stories260K" ? name : join("tokenizers", name));
+    const zipped = join(folder, "deepseek-tokenizer.json.gz");
+    const json = existsSync(zipped) ? gunzipSync(readFileSync(zipped)).toString() : readFileSync(join(folder, "tokenizer.json"), "utf8");
+    const config = join(folder, "tokenizer_config.json");
+    const parsed: object = existsSync(config) ? JSON.parse(readFileSync(config, "utf8")) : {};
+    model = { tokenizer: new Tokenizer(JSON.parse(json), parsed), config: parsed };
+    loaded.set(name, model);
+  }
+  return model;
+}
+
+function chat(name: string): ChatTemplate {
+  const { tokenizer, config } = load(name);
+  return new ChatTemplate(null, config, tokenizer);
+}
+
+const user = (content: string): ChatMessage => ({ role: "user", content });
+
+function failure(run: () => unknown): EngineError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(EngineError);
+    return error as EngineError;
+  }
+  throw new Error("it did not fail");
+}
+
+function streamed(tokenizer: Tokenizer, ids: readonly number[]): string {
+  const detokenizer = new StreamingDetokenizer(tokenizer, []);
+  return ids.map((id) => detokenizer.push(id)).join("") + detokenizer.finish();
+}
+
+const ALL = ["qwen2", "r1-distill-qwen", "gpt2", "smollm2", "deepseek-v3", "stories260K"];
+
+describe.skipIf(assetsDir === null)("llama.cpp's vectors", () => {
+  describe.each([
+    ["qwen2", "qwen2"],
+    ["r1-distill-qwen", "deepseek-r1-qwen"],
+    ["gpt2", "gpt-2"],
+  ])("%s", (name, file) => {
+    const path = assetsDir === null ? "" : join(assetsDir, "tokenizers", "vectors", `ggml-vocab-${file}.gguf`);
+    const texts = path === "" ? [] : readFileSync(`${path}.inp`, "utf8").split("\n__ggml_vocab_test__\n");
+    const ids = path === "" ? [] : readFileSync(`${path}.out`, "utf8").split("\n").map((line) => line.split(" ").filter(Boolean).map(Number));
+
+    it("are 47", () => {
+      expect([texts.length, ids.length]).toEqual([47, 47]);
+    });
+
+    it("encode exactly, and decode to the text, at once and token by token", () => {
+      const { tokenizer } = load(name);
+      const begin = tokenizer.beginTokenId === null ? [] : [tokenizer.beginTokenId];
+      texts.forEach((text, index) => {
+        expect(tokenizer.encode(text)).toEqual([...begin, ...ids[index]!]);
+        expect(tokenizer.decode(ids[index]!)).toBe(text);
+        expect(streamed(tokenizer, ids[index]!)).toBe(text);
+      });
+    });
+  });
+});
+
+describe.skipIf(assetsDir === null)("real tokenizers", () => {
+  it.each(ALL)("%s: decode undoes encode, and the stream the whole", (name) => {
+    const { tokenizer } = load(name);
+    const text = fc.string({ unit: "grapheme", maxLength: 60 }).map((value) => value.normalize("NFC"));
+    fc.assert(
+      fc.property(text, (value) => {
+        const ids = tokenizer.encode(value);
+        const isExact = name !== "smollm2" || !value.includes("\uFFFD"); // its unknown token, which has no text
+        if (isExact && !value.includes("▁")) expect(tokenizer.decode(ids)).toBe(value);
+        expect(streamed(tokenizer, ids)).toBe(tokenizer.decode(ids));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it.each(ALL)("%s: any ids decode the same in a stream", (name) => {
+    const { tokenizer } = load(name);
+    fc.assert(
+      fc.property(fc.array(fc.nat(tokenizer.vocabSize - 1), { maxLength: 30 }), fc.nat(30), (ids, cut) => {
+        const prompt = tokenizer.decode(ids.slice(0, cut));
+        const whole = tokenizer.decode(ids);
+        const detokenizer = new StreamingDetokenizer(tokenizer, ids.slice(0, cut));
+        const output = ids.slice(cut).map((id) => detokenizer.push(id)).join("") + detokenizer.finish();
+        expect(output).toBe(whole.slice(whole.startsWith(prompt) ? prompt.length : prompt.length - 1));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it.each([
+    ["qwen2", null],
+    ["r1-distill-qwen", "<｜begin▁of▁sentence｜>"],
+    ["gpt2", null],
+    ["smollm2", null],
+    ["deepseek-v3", null],
+    ["stories260K", "<s>"],
+  ])("%s begins raw text with %s", (name, begin) => {
+    const { tokenizer } = load(name);
+    expect(tokenizer.beginTokenId === null ? null : tokenizer.tokenText(tokenizer.beginTokenId)).toBe(begin);
+    expect(tokenizer.encode("")).toHaveLength(begin === null ? 0 : 1);
+  });
+
+  it("stories260K: the golden text is its golden tokens", () => {
+    const { tokenizer } = load("stories260K");
+    const golden = JSON.parse(readFileSync(join(assetsDir!, "stories260K", "golden_greedy_200.json"), "utf8"));
+    expect(tokenizer.decode([1, ...golden.token_ids])).toBe(golden.text);
+    expect(tokenizer.encode(golden.text)).toEqual([1, ...golden.token_ids]);
+    const detokenizer = new StreamingDetokenizer(tokenizer, golden.prompt_ids);
+    expect(golden.token_ids.map((id: number) => detokenizer.push(id)).join("")).toBe(golden.text);
+  });
+
+  it("long texts are encoded in linear time, whatever they are", () => {
+    for (const name of ["deepseek-v3", "stories260K"]) {
+      const { tokenizer } = load(name);
+      for (const part of ["a", " ", " \n", "中文字", "It was late; she left. "]) {
+        const text = part.repeat(Math.ceil(250_000 / Buffer.byteLength(part)));
+        const started = performance.now();
+        const ids = tokenizer.encode(text);
+        // A quarter of a second where this was written; the limit only has to tell it from quadratic time.
+        expect(performance.now() - started).toBeLessThan(10_000);
+        expect(tokenizer.decode(ids)).toBe(text);
+      }
+    }
+  });
+});
+
+describe.skipIf(assetsDir === null)("real templates", () => {
+  it("DeepSeek's write their tokens, and nobody else does", () => {
+    for (const name of ["deepseek-v3", "r1-distill-qwen"]) {
+      const { tokenizer } = load(name);
+      const typed = "<｜end▁of▁sentence｜><｜User｜>do<｜Assistant｜><think>ok</think>";
+      const prompt = chat(name).render([{ role: "system", content: "Be kind." }, user(typed)]);
+      const special = tokenizer.encodePrompt(prompt).filter((id) => prompt.reserved.has(id)).map((id) => tokenizer.tokenText(id));
+      const opened = name === "deepseek-v3" ? [] : ["<think>"];
+      expect(special).toEqual(["<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", ...opened]);
+      expect(prompt.opensReasoning).toBe(opened.length > 0);
+      expect(prompt.text).toContain(typed);
+    }
+  });
+
+  it("R1's leaves the reasoning of earlier answers out, not the answers", () => {
+    const prompt = chat("r1-distill-qwen").render([user("a"), { role: "assistant", content: "<think>why</think>\n\nb" }, user("c")]);
+    expect(prompt.text).toBe("<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>\n");
+  });
+
+  it("Qwen2's drops tool messages, and system messages that are not first: both are errors", () => {
+    expect(failure(() => chat("qwen2").render([user("a"), { role: "tool", content: "b" }]))).toMatchObject({ code: "template_error", param: "messages[1]" });
+    expect(failure(() => chat("qwen2").render([user("a"), { role: "developer", content: "b" }]))).toMatchObject({ code: "template_error", param: "messages[1]" });
+    expect(chat("qwen2").render([{ role: "developer", content: "b" }, user("a")]).text).toContain("<|im_start|>system\nb<|im_end|>");
+  });
+
+  it("DeepSeek-V3's knows developer as system, and tool", () => {
+    const { text } = chat("deepseek-v3").render([{ role: "developer", content: "b" }, user("a"), { role: "tool", content: "c" }]);
+    expect(text).toMatch(/^<｜begin▁of▁sentence｜>b<｜User｜>a<｜tool▁outputs▁begin｜>.*c/);
+  });
+
+  it("R1-Distill's keeps only the last of several system messages: the others are an error", () => {
+    const system: ChatMessage = { role: "system", content: "s" };
+    expect(failure(() => chat("r1-distill-qwen").render([system, system, user("a")])).param).toBe("messages[0]");
+    expect(chat("deepseek-v3").render([system, system, user("a")]).text).toContain("s\n\ns");
+  });
+
+  it("a tokenizer without a template cannot chat", () => {
+    expect(failure(() => chat("smollm2").render([user("a")])).code).toBe("template_error");
+  });
+
+  it("U+FFFD in a message is not SmolLM2's unknown token", () => {
+    const { tokenizer } = load("smollm2");
+    const prompt = new ChatTemplate("<|im_start|>{{ messages[0].content }}<|im_end|>", {}, tokenizer).render([user("a\uFFFD\uFFFD ï¿½")]);
+    const ids = tokenizer.encodePrompt(prompt);
+    expect(ids.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.tokenText(id))).toEqual(["<|im_start|>", "<|im_end|>"]);
+    expect(tokenizer.decode(ids)).toBe("a\uFFFD\uFFFD ï¿½");
+  });
+
+  it("ordinary text is encoded as raw text is", () => {
+    const { tokenizer } = load("qwen2");
+    const template = new ChatTemplate("{{ messages[0].content }}", {}, tokenizer);
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme", minLength: 1 }), (text) => {
+        expect(tokenizer.encodePrompt(template.render([user(text)]))).toEqual(tokenizer.encode(text));
+      }),
+    );
+  });
+});

@@ -1,0 +1,277 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { EngineError } from "../errors.js";
+import { type ChatMessage, ChatTemplate, type RenderedPrompt } from "./chat-template.js";
+import { JinjaTemplate } from "./jinja-template.js";
+import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
+import { Tokenizer } from "./tokenizer.js";
+
+const REPLACEMENT = "ï¿½"; // U+FFFD in the byte-level spelling, which is a special token here as in SmolLM2's tokenizer
+const tokenizer = new Tokenizer(
+  byteLevelJson([["ï", "¿"], ["ï¿", "½"], ["i", "m"]], [
+    { content: "<|start|>", special: true },
+    { content: "<|end|>", special: true },
+    { content: "<|user|>", special: true },
+    { content: "<|im|>", special: true },
+    { content: "<｜User｜>" },
+    { content: "<tool_call>" },
+    { content: "<think>" },
+    { content: "</think>" },
+    { content: REPLACEMENT, special: true },
+  ]),
+  {},
+);
+
+const CHATML =
+  "{% for message in messages %}{{ '<|start|>' + message.role + '\\n' + message.content + '<|end|>\\n' }}{% endfor %}" +
+  "{% if add_generation_prompt %}{{ '<|start|>assistant\\n' }}{% endif %}";
+const TEMPLATES: Record<string, string> = {
+  chatml: CHATML,
+  "stripped contents": CHATML.replace("message.content", "(message.content | trim)"),
+  "roles spelt out around the content": "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '|>' }}{% endfor %}<|start|>",
+  "names in tokens": "{% for message in messages %}{{ '<|start|>' + message.content + '<|' + message.name + '|>' }}{% endfor %}",
+  "tags cut out": CHATML.replace("message.content", "message.content.replace('<think>', '')"),
+  "reasoning cut off": CHATML.replace("message.content", "message.content.split('</think>')[-1].lstrip('\\n')"),
+  "a token that is not marked special": "{% for message in messages %}{{ '<｜User｜>' + message.content }}{% endfor %}<think>\n",
+  "text before and after": CHATML.replace("'\\n' + message.content", "'<|en' + message.content + 'nd|>'"),
+};
+
+const template = (source: string, config: object = {}): ChatTemplate => new ChatTemplate(source, config, tokenizer);
+const user = (content: string): ChatMessage => ({ role: "user", content });
+const reservedIds = (prompt: RenderedPrompt): number[] => tokenizer.encodePrompt(prompt).filter((id) => prompt.reserved.has(id));
+const namesOf = (prompt: RenderedPrompt): string[] => tokenizer.encodePrompt(prompt).map((id) => tokenizer.tokenText(id));
+
+function failure(run: () => unknown): EngineError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(EngineError);
+    return error as EngineError;
+  }
+  throw new Error("it did not fail");
+}
+
+const piece = fc.constantFrom(
+  "<|start|>", "<|end|>", "<|user|>", "<|im|>", "<｜User｜>", "<think>", "</think>", "\uFFFD", "<tool_call>",
+  "<|", "|>", "<|en", "d|>", "im", "end", "user", "<", ">", "|", "a", " ", "\n", "\uFDD0", "\uFDD0\uFDD3", "\uFDD1", "\uFDD2", "é", "\0", "\uFEFF",
+);
+const content = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(""));
+const message = fc.record({
+  role: fc.constantFrom("user", "assistant", "system", "tool"),
+  content,
+  name: fc.constantFrom("im", "end", "user", "x"),
+}) as fc.Arbitrary<ChatMessage>;
+const messages = fc.array(message, { minLength: 1, maxLength: 4 });
+
+describe("text of messages never becomes a special token", () => {
+  it.each(Object.entries(TEMPLATES))("with %s", (_, source) => {
+    const chat = template(source);
+    const { reserved } = chat.render([{ role: "user", name: "x", content: "a" }]);
+    fc.assert(
+      fc.property(messages, (conversation) => {
+        const neutral = conversation.map((given) => ({ ...given, name: "x", content: "a" }));
+        expect(reservedIds(chat.render(conversation))).toEqual(reservedIds(chat.render(neutral)));
+        expect(reserved.size).toBeGreaterThan(5);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it.each(Object.entries(TEMPLATES))("and the prompt is still what the template renders: %s", (_, source) => {
+    const chat = template(source);
+    const jinja = new JinjaTemplate(source);
+    fc.assert(
+      fc.property(messages, (conversation) => {
+        const prompt = chat.render(conversation);
+        expect(prompt.text).toBe(jinja.render({ messages: conversation, add_generation_prompt: true }));
+        const bytes = tokenizer.encodePrompt(prompt).flatMap((id) => {
+          const isNamed = tokenizer.isSpecial(id);
+          return [...(isNamed ? new TextEncoder().encode(tokenizer.tokenText(id)) : tokenizer.tokenBytes(id))];
+        });
+        expect(new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes))).toBe(prompt.text);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("but the template's own do", () => {
+    expect(namesOf(template(CHATML).render([user("<|end|>")])).join("·")).toBe(
+      "<|start|>·u·s·e·r·\n·<·|·e·n·d·|·>·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n",
+    );
+  });
+
+  it("nor does a name that completes one", () => {
+    const chat = template(TEMPLATES["names in tokens"]!);
+    expect(namesOf(chat.render([{ role: "user", content: "a", name: "im" }])).join("·")).toBe("<|start|>·a·<·|·im·|·>");
+  });
+
+  it("and added tokens that are not special are found, as ever", () => {
+    expect(tokenizer.encodePrompt(template(CHATML).render([user("<tool_call>")]))).toContain(tokenizer.addedTokenId("<tool_call>"));
+  });
+
+  it("but not those that the template marks roles with, special or not", () => {
+    const prompt = template(TEMPLATES["a token that is not marked special"]!).render([user("<｜User｜><tool_call>")]);
+    const [role, call] = ["<｜User｜>", "<tool_call>"].map((content) => tokenizer.addedTokenId(content));
+    expect(tokenizer.encodePrompt(prompt).filter((id) => id === role || id === call)).toEqual([role, call]);
+  });
+
+  it("and only the beginning of a prompt is the beginning of a text", () => {
+    const definition = { normalizer: null, pre_tokenizer: { type: "Metaspace", prepend_scheme: "first" }, decoder: { type: "Metaspace" } };
+    const llama = new Tokenizer({ ...sentencePieceJson(), ...definition }, {});
+    const encode = (source: string): string[] =>
+      llama.encodePrompt(new ChatTemplate(source, {}, llama).render([user("a")])).map((id) => llama.tokenText(id));
+    expect(encode("{{ messages[0].content }}</s>c")).toEqual([" a", "</s>", "c"]);
+    expect(encode("<s>{{ messages[0].content }}</s>c")).toEqual(["<s>", "a", "</s>", "c"]);
+  });
+
+  it("also where a template looks for them in the messages", () => {
+    const chat = template("{% for m in messages %}{% if m.content.startswith('<|end|>') %}<|im|>{% endif %}{{ m.content }}{% endfor %}");
+    expect(namesOf(chat.render([user("<|end|>a")])).join("·")).toBe("<·|·e·n·d·|·>·a");
+  });
+});
+
+describe("a message that the template leaves out", () => {
+  const silent = "{% for m in messages %}{% if m.role == 'user' %}{{ '<|user|>' + m.content }}{% endif %}{% endfor %}";
+  it.each(["system", "developer", "assistant", "tool"] as const)("is a template_error: %s", (role) => {
+    const error = failure(() => template(silent).render([user("a"), { role, content: "a" }, user("b")]));
+    expect(error).toMatchObject({ code: "template_error", param: "messages[1]" });
+  });
+
+  it("is one also if it is empty, or says what another says", () => {
+    expect(failure(() => template(silent).render([user("a"), { role: "assistant", content: null }])).param).toBe("messages[1]");
+    expect(failure(() => template(silent).render([user("a"), { role: "tool", content: "a" }])).param).toBe("messages[1]");
+  });
+
+  it("is found where only the last of several counts", () => {
+    const last = "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ ns.s }}";
+    const system: ChatMessage = { role: "system", content: "s" };
+    expect(template(last).render([system, user("a")]).text).toBe("as");
+    expect(failure(() => template(last).render([system, system, user("a")])).param).toBe("messages[0]");
+  });
+
+  it("is none where the template folds it into another, or shortens it", () => {
+    const folded = "{{ messages[0].content + ' ' + messages[1].content.split('</think>')[-1] }}";
+    expect(template(folded).render([{ role: "system", content: "s" }, { role: "assistant", content: "why</think>a" }]).text).toBe("s a");
+    expect(template(CHATML).render([user("")]).text).toContain("user\n<|end|>");
+  });
+});
+
+describe("rendering", () => {
+  it("turns developer into system, null into nothing, parts into lines", () => {
+    const shown = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}";
+    const conversation: ChatMessage[] = [
+      { role: "developer", content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] },
+      { role: "assistant", content: null },
+    ];
+    expect(template(shown).render(conversation).text).toBe("[system:a\nb][assistant:]");
+  });
+
+  it("hands name and reasoning_content on, and leaves absent fields absent", () => {
+    const shown = "{% for m in messages %}[{{ m.name if m.name is defined else '-' }}:{{ m.reasoning_content if m.reasoning_content is defined else '-' }}:{{ m.content }}]{% endfor %}";
+    const conversation: ChatMessage[] = [
+      { role: "user", name: "Bo", content: "a" },
+      { role: "assistant", reasoning_content: "why", content: "b", refusal: null, annotations: [], audio: null, function_call: null, tool_calls: [] },
+      { role: "assistant", name: null, reasoning_content: null, tool_calls: null, content: "c" },
+    ];
+    expect(template(shown).render(conversation).text).toBe("[Bo:-:a][-:why:b][-:-:c]");
+  });
+
+  it("gives the variables that templates expect", () => {
+    const config = { bos_token: { content: "<s>" }, eos_token: "</s>", pad_token: null };
+    expect(template("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token is defined }}{{ tools is none }}", config).render([user("a")]).text).toBe("<s>a</s>falsetrue");
+  });
+
+  it("strips what Python would", () => {
+    const shown = "{{ messages[0].content.strip('\\n') }}|{{ messages[0].content.lstrip() }}|{{ messages[0].content | trim }}|{{ messages[0].content.rstrip(' \\n') }}";
+    expect(template(shown).render([user("\n \uFEFFa\u0085 \n")]).text).toBe(" \uFEFFa\u0085 |\uFEFFa\u0085 \n|\uFEFFa|\n \uFEFFa\u0085");
+  });
+
+  it("says in the template's own words what it refuses", () => {
+    const error = failure(() => template("{{ raise_exception('Roles must alternate!') }}").render([user("a")]));
+    expect(error).toMatchObject({ code: "template_error", param: "messages" });
+    expect(error.message).toContain("Roles must alternate!");
+  });
+
+  it.each([
+    ["a template that cannot be read", "{% for %}", "cannot be read"],
+    ["a filter that is not known", "{{ messages[0].content | nosuchfilter }}", "nosuchfilter"],
+    ["the date, which is not given", "{{ strftime_now('%d') }}", "date"],
+  ])("refuses %s", (_, source, words) => {
+    const error = failure(() => template(source).render([user("a")]));
+    expect(error.code).toBe("template_error");
+    expect(error.message).toContain(words);
+  });
+
+  it("leaves it to the template what to do without the date", () => {
+    expect(template("{{ messages[0].content }}{{ strftime_now is defined }}").render([user("a")]).text).toBe("afalse");
+  });
+});
+
+describe("which template", () => {
+  const make = (file: string | null, config: object): ChatTemplate => new ChatTemplate(file, config, tokenizer);
+  it("is the file's, else the configuration's, else its default among several", () => {
+    const named = [{ name: "tool_use", template: "t" }, { name: "default", template: "d{{ messages[0].content }}" }];
+    expect(make("f{{ messages[0].content }}", { chat_template: "c" }).render([user("a")]).text).toBe("fa");
+    expect(make(null, { chat_template: "c{{ messages[0].content }}" }).render([user("a")]).text).toBe("ca");
+    expect(make(null, { chat_template: named }).render([user("a")]).text).toBe("da");
+  });
+
+  it("may be none: only chatting is then an error", () => {
+    const error = failure(() => make(null, {}).render([user("a")]));
+    expect(error).toMatchObject({ code: "template_error", message: "The model has no chat template." });
+  });
+});
+
+describe("opensReasoning", () => {
+  it.each([
+    ["a template that opens it", "{{ messages[0].content }}<think>\n", "a", true],
+    ["one that opens and closes it", "{{ messages[0].content }}<think>\n\n</think>\n\n", "a", false],
+    ["one that does not", "{{ messages[0].content }}", "a", false],
+    ["a user who types the tag", "{{ messages[0].content }}", "<think>", false],
+    ["a user who types it after the template's", "<think></think>{{ messages[0].content }}", "<think>\n", false],
+    ["a tag with other text after it", "<think> in this tag {{ messages[0].content }}", "a", false],
+  ])("%s", (_, source, text, expected) => {
+    expect(template(source).render([user(text)]).opensReasoning).toBe(expected);
+    // Whether the tokenizer has tokens for the tags makes no difference.
+    const plain = new Tokenizer(byteLevelJson([], []), {});
+    expect(new ChatTemplate(source, {}, plain).render([user(text)]).opensReasoning).toBe(expected);
+  });
+});
+
+describe("messages are checked", () => {
+  const lone = "\uD800";
+  it.each<[string, unknown, string, string | null]>([
+    ["none", undefined, "missing_required_parameter", "messages"],
+    ["no list", "hi", "invalid_type", "messages"],
+    ["an empty list", [], "out_of_range", "messages"],
+    ["no object", ["hi"], "invalid_type", "messages[0]"],
+    ["no role", [{ content: "a" }], "missing_required_parameter", "messages[0].role"],
+    ["a role of another type", [{ role: 1, content: "a" }], "invalid_type", "messages[0].role"],
+    ["an unknown role", [{ role: "bot", content: "a" }], "unsupported_value", "messages[0].role"],
+    ["no content", [user("a"), { role: "user" }], "missing_required_parameter", "messages[1].content"],
+    ["null from a user", [{ role: "user", content: null }], "missing_required_parameter", "messages[0].content"],
+    ["a number", [{ role: "user", content: 1 }], "invalid_type", "messages[0].content"],
+    ["no parts", [{ role: "user", content: [] }], "out_of_range", "messages[0].content"],
+    ["an image", [{ role: "user", content: [{ type: "image_url" }] }], "unsupported_value", "messages[0].content[0].type"],
+    ["a part without text", [{ role: "user", content: [{ type: "text" }] }], "missing_required_parameter", "messages[0].content[0].text"],
+    ["a part with more", [{ role: "user", content: [{ type: "text", text: "", x: 1 }] }], "unknown_parameter", "messages[0].content[0].x"],
+    ["a lone surrogate", [{ role: "user", content: lone }], "out_of_range", "messages[0].content"],
+    ["one in a part", [{ role: "user", content: [{ type: "text", text: lone }] }], "out_of_range", "messages[0].content[0].text"],
+    ["one in the reasoning", [{ role: "assistant", content: "", reasoning_content: lone }], "out_of_range", "messages[0].reasoning_content"],
+    ["a long name", [{ role: "user", content: "a", name: "x".repeat(65) }], "out_of_range", "messages[0].name"],
+    ["a name with a space", [{ role: "user", content: "a", name: "a b" }], "out_of_range", "messages[0].name"],
+    ["an empty name", [{ role: "user", content: "a", name: "" }], "out_of_range", "messages[0].name"],
+    ["a name that is no string", [{ role: "user", content: "a", name: 1 }], "invalid_type", "messages[0].name"],
+    ["a user's reasoning", [{ role: "user", content: "a", reasoning_content: "b" }], "unknown_parameter", "messages[0].reasoning_content"],
+    ["calls", [{ role: "assistant", content: "a", tool_calls: [{}] }], "unsupported_parameter", "messages[0].tool_calls"],
+    ["a refusal", [{ role: "assistant", content: "a", refusal: "no" }], "unsupported_parameter", "messages[0].refusal"],
+    ["another field", [{ role: "user", content: "a", colour: null }], "unknown_parameter", "messages[0].colour"],
+    ["a field of every object", [{ role: "assistant", content: "a", toString: null }], "unknown_parameter", "messages[0].toString"],
+  ])("%s", (_, given, code, param) => {
+    expect(failure(() => template(CHATML).render(given as ChatMessage[]))).toMatchObject({ code, param });
+  });
+
+  it("and NUL is ordinary text", () => {
+    expect(template(CHATML).render([user("a\0b")]).text).toContain("a\0b");
+  });
+});

@@ -1,0 +1,243 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { EngineError } from "../errors.js";
+import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
+import { Tokenizer } from "./tokenizer.js";
+
+const MERGES: readonly [string, string][] = [["a", "b"], ["b", "c"], ["ab", "ab"], ["a", "a"], ["aa", "aa"], ["c", "ab"], ["Ġ", "a"], ["Ġ", "Ġ"]];
+const ADDED = [
+  { content: "<|end|>", special: true },
+  { content: "<|end|>>", special: true },
+  { content: "<tool>" },
+  { content: "<left>", lstrip: true },
+  { content: "<right>", rstrip: true },
+  { content: "word", single_word: true },
+];
+const byteLevel = new Tokenizer(byteLevelJson(MERGES, ADDED), {});
+const idOf = (content: string): number => byteLevel.addedTokenId(content)!;
+const names = (tokenizer: Tokenizer, ids: readonly number[]): string[] => ids.map((id) => tokenizer.tokenText(id));
+
+/** Byte-pair merging as it is defined: again and again the pair of the lowest rank, the leftmost of equals. */
+function mergeOneByOne(word: string): string[] {
+  const parts = [...word];
+  for (;;) {
+    let best = MERGES.length;
+    let place = -1;
+    for (let index = 0; index + 1 < parts.length; index++) {
+      const rank = MERGES.findIndex(([left, right]) => left === parts[index] && right === parts[index + 1]);
+      if (rank >= 0 && rank < best) [best, place] = [rank, index];
+    }
+    if (place < 0) return parts;
+    parts.splice(place, 2, parts[place]! + parts[place + 1]!);
+  }
+}
+
+function failure(run: () => unknown): EngineError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(EngineError);
+    return error as EngineError;
+  }
+  throw new Error("it did not fail");
+}
+
+describe("Tokenizer.encode", () => {
+  const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 40 });
+  it.each([
+    ["the library's", word],
+    // 255 characters is where the library's words end and ours begin.
+    ["our own", word.map((part) => part.repeat(Math.ceil(256 / part.length)))],
+  ])("merges as byte-pair encoding is defined: %s", (_, words) => {
+    fc.assert(
+      fc.property(words, (text) => {
+        expect(names(byteLevel, byteLevel.encode(text))).toEqual(mergeOneByOne(text));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("is undone by decode, for any text", () => {
+    const parts = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("<|end|", "\0", "\uFEFF", "\uFFFD", " a", "word"));
+    const text = fc.array(parts).map((all) => all.join("")).filter((all) => !/[\uD800-\uDFFF]/u.test(all) && !all.includes("<|end|>"));
+    fc.assert(fc.property(text, (value) => {
+      expect(byteLevel.decode(byteLevel.encode(value))).toBe(value);
+    }));
+    const llama = new Tokenizer(sentencePieceJson(), { bos_token: "<s>" });
+    fc.assert(
+      fc.property(text.filter((value) => !/<s>|<\/s>|<unk>/.test(value) && !value.includes("▁")), (value) => {
+        expect(llama.decode(llama.encode(value))).toBe(value);
+      }),
+    );
+  });
+
+  it("finds added tokens leftmost, then longest", () => {
+    expect(byteLevel.encode("a<|end|>>b")).toEqual([0x61, idOf("<|end|>>"), 0x62]);
+    expect(byteLevel.encode("a<|end|> <tool>")).toEqual([0x61, idOf("<|end|>"), 0x20, idOf("<tool>")]);
+  });
+
+  it("gives white space beside a token to it where the token takes it", () => {
+    expect(byteLevel.encode("a \n<left> b")).toEqual([0x61, idOf("<left>"), 0x20, 0x62]);
+    expect(byteLevel.encode("a <right>\n b")).toEqual([0x61, 0x20, idOf("<right>"), 0x62]);
+  });
+
+  it("finds a single word only where it stands alone", () => {
+    expect(byteLevel.encode("-word-")).toContain(idOf("word"));
+    expect(byteLevel.encode("swords")).not.toContain(idOf("word"));
+    expect(byteLevel.encode("éword")).not.toContain(idOf("word"));
+  });
+
+  it("takes NUL as ordinary text", () => {
+    expect(byteLevel.encode("a\0b")).toEqual([0x61, 0, 0x62]);
+  });
+
+  it.each(["\uD800", "a\uDC00", "\uDE00\uD83D"])("refuses lone surrogates", (text) => {
+    expect(failure(() => byteLevel.encode(text, "prompt"))).toMatchObject({ code: "out_of_range", param: "prompt" });
+    expect(failure(() => byteLevel.encode(text))).toMatchObject({ code: "out_of_range", param: null });
+  });
+
+  it("refuses a character that no token stands for, in short words and long ones", () => {
+    const json = byteLevelJson([], []) as { model: { vocab: Record<string, number> } };
+    delete json.model.vocab["z"];
+    const tokenizer = new Tokenizer(json, {});
+    expect(tokenizer.encode("yx")).toEqual([0x79, 0x78]);
+    expect(failure(() => tokenizer.encode("xyz", "prompt"))).toMatchObject({ code: "out_of_range", param: "prompt" });
+    expect(failure(() => tokenizer.encode("xyz".repeat(200)))).toMatchObject({ code: "out_of_range" });
+    const bare = sentencePieceJson() as { model: { byte_fallback: boolean } };
+    bare.model.byte_fallback = false;
+    expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d"))).toMatchObject({ code: "out_of_range" });
+    expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d".repeat(200)))).toMatchObject({ code: "out_of_range" });
+  });
+});
+
+describe("the begin token", () => {
+  const template = (...ids: string[]): object => ({
+    type: "TemplateProcessing",
+    single: [...ids.map((id) => ({ SpecialToken: { id } })), { Sequence: { id: "A" } }],
+    special_tokens: { "<|end|>": { ids: [idOf("<|end|>")] } },
+  });
+  const withProcessor = (processor: object | null, config: object = {}): Tokenizer =>
+    new Tokenizer({ ...byteLevelJson([], ADDED), post_processor: processor }, config);
+  const end = new Tokenizer(byteLevelJson([], ADDED), {}).addedTokenId("<|end|>")!;
+
+  it("is none by default: an empty text is then no token at all", () => {
+    expect(withProcessor(null).beginTokenId).toBeNull();
+    expect(withProcessor(null).encode("")).toEqual([]);
+  });
+
+  it("comes from the post-processor, or from add_bos_token, which wins", () => {
+    const fromTemplate = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
+    expect(withProcessor(fromTemplate).encode("")).toEqual([end]);
+    expect(withProcessor({ type: "Sequence", processors: [{ type: "ByteLevel" }, fromTemplate] }).encode("a")).toEqual([end, 0x61]);
+    expect(withProcessor(fromTemplate, { add_bos_token: false }).beginTokenId).toBeNull();
+    expect(withProcessor(null, { add_bos_token: true, bos_token: { content: "<|end|>" } }).encode("a")).toEqual([end, 0x61]);
+  });
+
+  it("is refused where it cannot be", () => {
+    expect(failure(() => withProcessor(null, { add_bos_token: true })).code).toBe("invalid_model");
+    const twice = { ...template("<|end|>", "<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
+    expect(failure(() => withProcessor(twice)).code).toBe("unsupported_model");
+    expect(failure(() => withProcessor({ type: "BertProcessing" })).message).toContain("BertProcessing");
+  });
+});
+
+describe("tokens", () => {
+  it("know their bytes and their text", () => {
+    expect([...byteLevel.tokenBytes(0xe2)]).toEqual([0xe2]);
+    expect(byteLevel.tokenText(0xe2)).toBe("\uFFFD");
+    expect(byteLevel.tokenText(byteLevel.encode(" a")[0]!)).toBe(" a");
+    expect(byteLevel.tokenText(idOf("<tool>"))).toBe("<tool>");
+    expect([...byteLevel.tokenBytes(idOf("<tool>"))]).toEqual([...new TextEncoder().encode("<tool>")]);
+  });
+
+  it("that are special have a name and no bytes, the reasoning tags aside", () => {
+    const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<|end|>", special: true }, { content: "<think>", special: true }]), {});
+    const [end, think] = [tokenizer.addedTokenId("<|end|>")!, tokenizer.addedTokenId("<think>")!];
+    expect([tokenizer.tokenText(end), tokenizer.tokenBytes(end).length, tokenizer.isSpecial(end)]).toEqual(["<|end|>", 0, true]);
+    expect([tokenizer.tokenText(think), tokenizer.tokenBytes(think).length, tokenizer.isSpecial(think)]).toEqual(["<think>", 7, false]);
+  });
+
+  it("that only tokenizer_config.json calls special are special", () => {
+    const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<tool>" }]), {
+      eos_token: { content: "<tool>" },
+      additional_special_tokens: ["x"],
+      pad_token: "!",
+    });
+    expect(tokenizer.isSpecial(tokenizer.addedTokenId("<tool>")!)).toBe(true);
+    expect([tokenizer.isSpecial(0x78), tokenizer.isSpecial(0x21)]).toEqual([true, false]);
+  });
+
+  it("may leave holes", () => {
+    const json = byteLevelJson([], []) as { added_tokens: object[] };
+    json.added_tokens = [{ id: 300, content: "<|far|>", special: true }];
+    const tokenizer = new Tokenizer(json, {});
+    expect(tokenizer.vocabSize).toBe(301);
+    expect([255, 256, 299, 300, 301, -1].map((id) => tokenizer.hasToken(id))).toEqual([true, false, false, true, false, false]);
+    expect([tokenizer.tokenText(256), tokenizer.tokenText(301)]).toEqual(["", ""]);
+  });
+
+  it("of SentencePiece are spaces, bytes and characters", () => {
+    const tokenizer = new Tokenizer(sentencePieceJson(), {});
+    const ids = tokenizer.encode("ab é\n\u4e2d");
+    expect(names(tokenizer, ids)).toEqual(["<s>", " ab", " ", "é", "\n", "\uFFFD", "\uFFFD", "\uFFFD"]);
+    expect(ids.slice(-3).flatMap((id) => [...tokenizer.tokenBytes(id)])).toEqual([0xe4, 0xb8, 0xad]);
+  });
+});
+
+describe("a pre-tokenizer", () => {
+  const words = (preTokenizer: object, text: string): string[] => {
+    const json = { ...byteLevelJson([["1", "2"], ["Ù", "£"], ["Ù", "¤"], ["Ù£", "Ù¤"]], []), pre_tokenizer: { type: "Sequence", pretokenizers: [preTokenizer, { type: "ByteLevel", use_regex: false }] } };
+    const tokenizer = new Tokenizer(json, {});
+    return names(tokenizer, tokenizer.encode(text));
+  };
+
+  it("Digits knows every numeric character", () => {
+    expect(words({ type: "Digits", individual_digits: true }, "12\u0663\u0664")).toEqual(["1", "2", "\u0663", "\u0664"]);
+    expect(words({ type: "Digits", individual_digits: false }, "12\u0663\u0664")).toEqual(["12", "\u0663\u0664"]);
+  });
+
+  it("Metaspace puts words apart, and a space in front of the first where it should", () => {
+    const merges: [string, string][] = [["▁", "▁"], ["▁", "a"], ["a", "▁"]];
+    const metaspace = (definition: object, text: string): string[] => {
+      const json = sentencePieceJson() as { model: { merges: unknown; vocab: Record<string, number> } };
+      for (const merge of merges) json.model.vocab[merge.join("")] ??= Object.keys(json.model.vocab).length;
+      json.model.merges = merges;
+      const tokenizer = new Tokenizer({ ...json, normalizer: null, post_processor: null, pre_tokenizer: { type: "Metaspace", ...definition }, decoder: { type: "Metaspace" } }, {});
+      return names(tokenizer, tokenizer.encode(text));
+    };
+    expect(metaspace({}, "a a  a")).toEqual([" a", " a", " ", " a"]);
+    expect(metaspace({ split: false }, "a  a")).toEqual([" a", "  ", "a"]);
+    expect(metaspace({ prepend_scheme: "never" }, "a a")).toEqual(["a", " a"]);
+    expect(metaspace({ add_prefix_space: false }, "a")).toEqual(["a"]);
+    expect(metaspace({ prepend_scheme: "first" }, "a</s>a")).toEqual([" a", "</s>", "a"]);
+    expect(metaspace({ prepend_scheme: "always" }, "a</s>a")).toEqual([" a", "</s>", " a"]);
+  });
+});
+
+describe("what cannot be done exactly is refused by name", () => {
+  const base = byteLevelJson([], []);
+  const llama = sentencePieceJson();
+  it.each<[string, object, string]>([
+    ["WordPiece", { ...base, model: { type: "WordPiece", vocab: {} } }, "WordPiece"],
+    ["Unigram", { ...base, model: { type: "Unigram", vocab: [] } }, "Unigram"],
+    ["a word's suffix", { ...base, model: { type: "BPE", vocab: {}, merges: [], end_of_word_suffix: "</w>" } }, "end_of_word_suffix"],
+    ["dropout", { ...base, model: { type: "BPE", vocab: {}, merges: [], dropout: 0.1 } }, "dropout"],
+    ["a lossy pre-tokenizer", { ...base, pre_tokenizer: { type: "BertPreTokenizer" } }, "BertPreTokenizer"],
+    ["a split the library gets wrong", { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" } }, "MergedWithPrevious"],
+    ["a normalizer it only approximates", { ...base, normalizer: { type: "Precompiled" } }, "Precompiled"],
+    ["no way to decode", { ...llama, decoder: null }, "no decoder"],
+    ["a decoder with a mind of its own", { ...llama, decoder: { type: "CTC" } }, "CTC"],
+    ["a decoder that strips every token", { ...llama, decoder: { type: "Strip", content: " ", start: 1, stop: 0 } }, "Strip"],
+    ["a decoder with a regular expression", { ...llama, decoder: { type: "Replace", pattern: { Regex: "." }, content: "" } }, "Replace"],
+  ])("%s", (_, json, name) => {
+    const error = failure(() => new Tokenizer(json, {}));
+    expect(error.code).toBe("unsupported_model");
+    expect(error.message).toContain(name);
+  });
+
+  it("and what is no tokenizer is an invalid model", () => {
+    expect(failure(() => new Tokenizer({}, {})).code).toBe("invalid_model");
+    expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).code).toBe("invalid_model");
+    expect(failure(() => new Tokenizer({ ...base, added_tokens: [{ content: "x" }] }, {})).code).toBe("invalid_model");
+  });
+});

@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { PACK_ROWS, dequantize, pack, packedByteLength, quantize } from "./index.js";
+import { inFormat, randomFloats } from "./testing.js";
+
+const quantized = ["q8", "q4"] as const;
+const finite = fc.float({ noDefaultInfinity: true, noNaN: true, min: -1000, max: 1000 });
+
+describe.each(quantized)("quantize %s", (format) => {
+  const [lowest, highest] = format === "q8" ? [-127, 127] : [-8, 7];
+
+  it("keeps codes in range, scales in bfloat16 and errors below the step", () => {
+    fc.assert(
+      fc.property(fc.array(finite, { minLength: 1, maxLength: 100 }), (weights) => {
+        const source = Float32Array.from(weights);
+        const matrix = quantize(format, source, 1, source.length);
+        expect(matrix.blocks).toBe(Math.ceil(source.length / 32));
+        expect(matrix.values.every((code) => code >= lowest && code <= highest)).toBe(true);
+        expect(matrix.values.subarray(source.length).every((code) => code === 0)).toBe(true);
+        expect(new Uint32Array(matrix.scales.buffer).every((bits) => (bits & 0xffff) === 0)).toBe(true);
+        dequantize(matrix).forEach((value, i) => {
+          const block = source.subarray(i - (i % 32), i - (i % 32) + 32);
+          const amax = Math.max(...block.map(Math.abs));
+          // Half a step, but a whole one where 4 bits have no +8; 1 % for the bfloat16 scale; scales that
+          // underflow.
+          const step = format === "q8" ? amax / 127 / 2 : amax / 8;
+          expect(Math.abs(value - source[i]!)).toBeLessThanOrEqual(1.3 * step + amax * 0.01 + 1e-37);
+        });
+      }),
+      { seed: 1, numRuns: 300 },
+    );
+  });
+
+  it("keeps what the format can hold exactly", () => {
+    const source = Float32Array.from({ length: 64 }, (_, i) => (i % (highest - lowest + 1)) + lowest);
+    if (format === "q4") expect(dequantize(quantize(format, source, 2, 32))).toEqual(source);
+    const zeros = new Float32Array(70);
+    expect(dequantize(quantize(format, zeros, 2, 35))).toEqual(zeros);
+  });
+
+  it("is at least as good as the scale that only fits the extreme", () => {
+    const source = randomFloats(3, 32 * 500);
+    const matrix = quantize(format, source, 500, 32);
+    const errorOf = (values: Float32Array) => values.reduce((sum, value, i) => sum + (value - source[i]!) ** 2, 0);
+    const simple = source.map((value, i) => {
+      const block = source.subarray(i - (i % 32), i - (i % 32) + 32);
+      const extreme = block.reduce((most, x) => (Math.abs(x) > Math.abs(most) ? x : most), 0);
+      const scale = nearestBfloat16(extreme / lowest);
+      return Math.min(highest, Math.max(lowest, Math.round(value / scale))) * scale;
+    });
+    expect(errorOf(dequantize(matrix))).toBeLessThanOrEqual(errorOf(simple));
+  });
+
+  it.each([NaN, Infinity, -Infinity])("refuses the weight %f", (weight) => {
+    expect(() => quantize(format, Float32Array.of(1, weight), 1, 2)).toThrow("Weight 1 is");
+  });
+});
+
+describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
+  it("has the promised length, and chunks concatenate to the whole", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 4 }), (rows, cols, step) => {
+        const values = randomFloats(rows + cols, rows * cols);
+        const whole = pack(inFormat(format, values, rows, cols));
+        expect(whole.length).toBe(packedByteLength(format, rows, cols));
+        const chunks: Uint8Array[] = [];
+        for (let row = 0; row < rows; row += step * PACK_ROWS) {
+          const count = Math.min(step * PACK_ROWS, rows - row);
+          chunks.push(pack(inFormat(format, values.slice(row * cols, (row + count) * cols), count, cols)));
+        }
+        expect(Buffer.concat(chunks).equals(whole)).toBe(true);
+      }),
+      { seed: 2, numRuns: 60 },
+    );
+  });
+
+  it("refuses shapes that are none", () => {
+    expect(() => packedByteLength(format, 0, 1)).toThrow("rows must be an integer >= 1. Given: 0");
+    expect(() => packedByteLength(format, 1, 1.5)).toThrow("cols must be an integer >= 1. Given: 1.5");
+  });
+});
+
+function nearestBfloat16(value: number): number {
+  // Adding and subtracting 2^16 ulps rounds to the 8 bits that stay.
+  const magnet = Math.fround(value * 65537);
+  return Math.fround(magnet - Math.fround(magnet - Math.fround(value)));
+}
