@@ -91,7 +91,12 @@ export class Engine {
 
   async #run(): Promise<void> {
     while (this.#scheduler.hasWork) {
-      await this.step();
+      try {
+        await this.step();
+      } catch (error) {
+        // A bug outside any one request's work: nothing that runs can be trusted to go on.
+        for (const request of this.#scheduler.requests()) fail(request, error);
+      }
       // Lets aborts and consumers in between two steps.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -146,8 +151,7 @@ export class Engine {
     let gained: TextDelta = { content: "", reasoning: "", stopped: null };
     if (ended) text.pushEnd();
     else gained = text.push(tokenId);
-    const stopped = ended || gained.stopped !== null;
-    if (!stopped && outputIds.length < request.maxTokens) {
+    if (!ended && gained.stopped === null && outputIds.length < request.maxTokens) {
       if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
       return;
     }
@@ -155,6 +159,8 @@ export class Engine {
     request.numReasoningTokens += text.numReasoningTokens;
     this.#scheduler.finish(sequence);
     const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };
+    // Text held back to the end may complete a stop sequence.
+    const stopped = ended || gained.stopped !== null || rest.stopped !== null;
     this.#emit(sequence, all, stopped ? "stop" : "length");
   }
 
@@ -210,9 +216,7 @@ export class Engine {
     try {
       await work();
     } catch (error) {
-      request.cancelled = true;
-      const message = error instanceof Error ? error.message : String(error);
-      request.fail(error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }));
+      fail(request, error);
     }
   }
 
@@ -280,6 +284,13 @@ export class Engine {
 /** A seed for requests that name none: uniform in 0..2^53-1, in two draws because `randomInt` spans 48 bits. */
 export function drawSeed(): number {
   return randomInt(2 ** 27) * 2 ** 26 + randomInt(2 ** 26);
+}
+
+/** Ends a request with an error; the next step takes it out of the schedule. */
+function fail(request: Request, error: unknown): void {
+  request.cancelled = true;
+  const message = error instanceof Error ? error.message : String(error);
+  request.fail(error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }));
 }
 
 /** Hands deltas from the token loop to one consumer, in order. */

@@ -24,4 +24,6 @@ export const LIMITS = {
   runningSequencesMax: 16,
   /** Memory for keys and values. */
   kvCacheBytesMax: 2 ** 31,
+  /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */
+  vocabSizeMax: 2_097_152,
 } as const;

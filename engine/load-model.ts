@@ -149,12 +149,8 @@ export class Model {
 
   #submit(promptTokenIds: number[], options: RequestOptions, reasoning: Reasoning | null): OutputStream {
     const { contextLengthExceededBehavior = "truncate", signal, ...parameters } = options;
-    const { vocabSize } = this.pack.config;
-    const unknown = promptTokenIds.find((id) => id >= vocabSize);
-    if (unknown !== undefined) {
-      throw new EngineError("out_of_range", `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's embedding ends at ${vocabSize - 1}.`);
-    }
     const config = generationConfig({ ...parameters, seed: parameters.seed ?? drawSeed() });
+    this.#checkTokenIds(promptTokenIds, config);
     const deltas = this.#engine.submit({
       promptTokenIds,
       config,
@@ -171,6 +167,18 @@ export class Model {
         }),
     });
     return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
+  }
+
+  #checkTokenIds(promptTokenIds: readonly number[], { logitBias }: GenerationConfig): void {
+    const last = Math.min(this.pack.config.vocabSize, this.tokenizer.vocabSize) - 1;
+    const unknown = promptTokenIds.find((id) => id > last);
+    if (unknown !== undefined) {
+      throw new EngineError("out_of_range", `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`);
+    }
+    for (const id of logitBias.keys()) {
+      if (id <= last && this.tokenizer.hasToken(id)) continue;
+      throw new EngineError("out_of_range", `logit_bias names ${id}, which is no token of this model; ids are 0 to ${last}.`, `logit_bias.${id}`);
+    }
   }
 }
 

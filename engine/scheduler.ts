@@ -42,6 +42,11 @@ export class Scheduler {
     return numPages <= this.#cache.shape.pagesMax;
   }
 
+  /** Every request that waits or runs. */
+  requests(): Request[] {
+    return [...this.#waiting, ...this.#admitted];
+  }
+
   add(request: Request): void {
     this.#waiting.push(request);
   }
@@ -82,7 +87,7 @@ export class Scheduler {
   }
 
   #dropCancelled(): void {
-    for (const request of [...this.#waiting, ...this.#admitted]) {
+    for (const request of this.requests()) {
       if (request.cancelled) this.#remove(request);
     }
   }

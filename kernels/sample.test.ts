@@ -86,6 +86,25 @@ describe("order of the steps", () => {
   });
 });
 
+describe("exact boundaries", () => {
+  // Equal logits make weights of exactly 1, so sums and targets are exact too. Both ways to a token:
+  // with top_k the short list, without it the whole row.
+  const equal = [1, 1, 1, 1];
+  it.each([[{}], [{ topK: 4 }]])("reaching is enough for top_p: %j", (changes) => {
+    expect(reachable(equal, { ...changes, topP: 0.25 })).toEqual([0]);
+    expect(reachable(equal, { ...changes, topP: 0.5 })).toEqual([0, 1]);
+    expect(reachable(equal, { ...changes, topP: 0.5 + 2 ** -50 })).toEqual([0, 1, 2]);
+  });
+  it.each([[{}], [{ topK: 4 }], [{ topP: 1 - 2 ** -50 }]])("equality is enough for min_p: %j", (changes) => {
+    expect(reachable([0, 1, 1, 0, 1], { ...changes, minP: 1 })).toEqual([1, 2, 4]);
+  });
+  it.each([[{}], [{ topK: 4 }], [{ minP: 0.5 }]])("the draw needs more than u * total: %j", (changes) => {
+    expect(sample(equal, { ...changes, uniform: 0.25 }).tokenId).toBe(1);
+    expect(sample(equal, { ...changes, uniform: 0.25 - 2 ** -53 }).tokenId).toBe(0);
+    expect(sample(equal, { ...changes, uniform: 0.75 }).tokenId).toBe(3);
+  });
+});
+
 describe("edges", () => {
   it("greedy takes the lowest id of a tie, -0 and 0 included", () => {
     expect(sample([1, 3, 3, 2], { temperature: 0 }).tokenId).toBe(1);

@@ -18,9 +18,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const DOORS: readonly { readonly pattern: RegExp; readonly files: RegExp }[] = [
   { pattern: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-runner\.ts$/ },
   { pattern: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$|^models\// },
-  { pattern: /^@huggingface\/jinja$/, files: /^engine\/text\/chat-template\.ts$|^models\// },
+  { pattern: /^@huggingface\/jinja$/, files: /^engine\/text\/jinja-template\.ts$|^models\// },
   { pattern: /^protobufjs/, files: /^engine\/model\/onnx\.ts$/ },
-  { pattern: /^node:fs/, files: /^engine\/model\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/index\.ts$/ },
+  { pattern: /^node:fs/, files: /^engine\/model\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$/ },
 ];
 
 const root = process.cwd();

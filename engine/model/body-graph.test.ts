@@ -1,5 +1,6 @@
 /** The ONNX body in ONNX Runtime against the float64 forward pass, on random models of every architecture. */
 
+import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,7 +113,7 @@ describe.skipIf(assetsDir === null)("stories260K", () => {
 function withFloatActivations(onnx: Uint8Array): Uint8Array {
   const model = ModelProto.decode(onnx) as unknown as { graph: { node: { attribute: { name: string; i: number }[] }[] } };
   const levels = model.graph.node.flatMap(({ attribute }) => attribute.filter(({ name }) => name === "accuracy_level"));
-  expect(levels).toHaveLength(8);
+  assert.equal(levels.length, 8);
   for (const level of levels) level.i = 1;
   return ModelProto.encode(model).finish();
 }
@@ -140,7 +141,6 @@ class BodyRun {
   async run(embedded: Float32Array[]): Promise<Float32Array[]> {
     const { hiddenSize, headDim, numKvHeads, numLayers } = this.pack.config;
     const [S, P] = [embedded.length, this.#numPositions];
-    const tensor = (data: Float32Array, dims: number[]): ort.Tensor => new ort.Tensor("float32", data, dims);
     const cos = new Float32Array((S * headDim) / 2);
     const sin = new Float32Array((S * headDim) / 2);
     const bias = new Float32Array(S * (P + S));
@@ -160,16 +160,16 @@ class BodyRun {
       feeds[`past_value.${layer}`] = tensor(value, [numKvHeads, P, headDim]);
     }
     const outputs = await this.session.run(feeds);
-    expect(Object.keys(outputs)).toHaveLength(1 + 2 * numLayers);
+    assert.equal(Object.keys(outputs).length, 1 + 2 * numLayers);
     for (const [layer, past] of this.#past.entries()) {
       for (const plane of ["key", "value"] as const) {
         const fresh = outputs[`${plane}.${layer}`]!;
-        expect(fresh.dims).toEqual([numKvHeads, S, headDim]);
+        assert.deepEqual(fresh.dims, [numKvHeads, S, headDim]);
         past[plane] = joinHeads(past[plane], fresh.data as Float32Array, numKvHeads);
       }
     }
     this.#numPositions += S;
-    expect(outputs["hidden"]!.dims).toEqual([S, hiddenSize]);
+    assert.deepEqual(outputs["hidden"]!.dims, [S, hiddenSize]);
     return rowsOf(outputs["hidden"]!.data as Float32Array, hiddenSize);
   }
 
@@ -185,6 +185,10 @@ class BodyRun {
   async release(): Promise<void> {
     await this.session.release();
   }
+}
+
+function tensor(data: Float32Array, dims: number[]): ort.Tensor {
+  return new ort.Tensor("float32", data, dims);
 }
 
 /** Two [kv_heads, positions, D] into one, along the positions. */
@@ -236,10 +240,10 @@ function rowsOf(values: Float32Array, width: number): Float32Array[] {
 }
 
 function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
-  expect(actual.length).toBe(expected.length);
+  assert.equal(actual.length, expected.length);
   let largest = 0;
   for (const [row, values] of expected.entries()) {
-    expect(actual[row]!.length).toBe(values.length);
+    assert.equal(actual[row]!.length, values.length);
     for (let i = 0; i < values.length; i++) {
       const difference = Math.abs(actual[row]![i]! - values[i]!);
       if (!(difference <= largest)) largest = difference;

@@ -132,10 +132,10 @@ describe.skipIf(assetsDir === null)("real tokenizers", () => {
     for (const name of ["deepseek-v3", "stories260K"]) {
       const { tokenizer } = load(name);
       for (const part of ["a", " ", " \n", "中文字", "It was late; she left. "]) {
-        const text = part.repeat(Math.ceil(250_000 / Buffer.byteLength(part)));
+        const text = part.repeat(Math.ceil(100_000 / Buffer.byteLength(part)));
         const started = performance.now();
         const ids = tokenizer.encode(text);
-        // A quarter of a second where this was written; the limit only has to tell it from quadratic time.
+        // A tenth of a second where this was written; the limit only has to tell it from quadratic time.
         expect(performance.now() - started).toBeLessThan(10_000);
         expect(tokenizer.decode(ids)).toBe(text);
       }

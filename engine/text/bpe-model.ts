@@ -7,6 +7,7 @@
  */
 
 import { EngineError, assert } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import type { Json } from "./added-tokens.js";
 import { fallbackByte } from "./token-bytes.js";
 
@@ -108,11 +109,10 @@ export function mergeParts(merge: Merge): readonly [string, string] {
 const LIBRARY_CACHE_LENGTH = 255;
 /** Stands for a character that is not in the vocabulary, which no merge touches. */
 const UNKNOWN = -1;
-const IDS_MAX = 2 ** 21;
 const LENGTH_MAX = 2 ** 28;
 
 class MergeTable {
-  /** left id * IDS_MAX + right id -> rank. */
+  /** left id * vocabSizeMax + right id -> rank. */
   readonly #ranks = new Map<number, number>();
   /** i32 [ranks] each. */
   readonly #left: Int32Array;
@@ -129,11 +129,10 @@ class MergeTable {
       const right = vocab.get(rightName);
       const merged = vocab.get(leftName + rightName);
       if (left === undefined || right === undefined || merged === undefined) return;
-      assert(right < IDS_MAX, "a token id is too large to be merged");
       this.#left[rank] = left;
       this.#right[rank] = right;
       this.#merged[rank] = merged;
-      this.#ranks.set(left * IDS_MAX + right, rank);
+      this.#ranks.set(left * LIMITS.vocabSizeMax + right, rank);
     });
   }
 
@@ -152,7 +151,7 @@ class MergeTable {
     const enqueue = (index: number): void => {
       const following = next[index]!;
       if (following >= length) return;
-      const rank = this.#ranks.get(symbols[index]! * IDS_MAX + symbols[following]!);
+      const rank = this.#ranks.get(symbols[index]! * LIMITS.vocabSizeMax + symbols[following]!);
       // One number orders by rank, then by place.
       if (rank !== undefined) queue.push(rank * LENGTH_MAX + index);
     };

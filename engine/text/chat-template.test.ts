@@ -73,7 +73,7 @@ describe("text of messages never becomes a special token", () => {
         expect(reservedIds(chat.render(conversation))).toEqual(reservedIds(chat.render(neutral)));
         expect(reserved.size).toBeGreaterThan(5);
       }),
-      { numRuns: 500 },
+      { numRuns: 150 },
     );
   });
 
@@ -90,7 +90,7 @@ describe("text of messages never becomes a special token", () => {
         });
         expect(new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes))).toBe(prompt.text);
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

@@ -78,7 +78,9 @@ export class MessageMarker {
         text = part.slice(1);
         const kind = ESCAPE + part[0];
         if (kind === TOKEN) {
-          tokens.set(length, [...(tokens.get(length) ?? []), this.#phrase(text)]);
+          const here = tokens.get(length) ?? [];
+          here.push(this.#phrase(text));
+          tokens.set(length, here);
           text = text.slice(SIGN_LENGTH);
         } else if (kind === BORDER) {
           borders.add(length);

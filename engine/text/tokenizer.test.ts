@@ -68,6 +68,7 @@ describe("Tokenizer.encode", () => {
       fc.property(text.filter((value) => !/<s>|<\/s>|<unk>/.test(value) && !value.includes("▁")), (value) => {
         expect(llama.decode(llama.encode(value))).toBe(value);
       }),
+      { numRuns: 50 },
     );
   });
 
@@ -239,5 +240,7 @@ describe("what cannot be done exactly is refused by name", () => {
     expect(failure(() => new Tokenizer({}, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ ...base, added_tokens: [{ content: "x" }] }, {})).code).toBe("invalid_model");
+    const far = { ...base, added_tokens: [{ id: 2 ** 40, content: "x" }] };
+    expect(failure(() => new Tokenizer(far, {})).message).toContain("supported: up to");
   });
 });

@@ -8,6 +8,7 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { type AddedToken, AddedTokenFinder, type Json, cutAtTokens, isObject, readAddedTokens, tokenContent } from "./added-tokens.js";
 import { readBeginToken } from "./begin-token.js";
 import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
@@ -64,6 +65,9 @@ export class Tokenizer {
     const names = new Map<number, string>();
     for (const [name, id] of this.#vocab) names.set(id, name);
     this.vocabSize = 1 + largest(names.keys(), this.#added.keys());
+    if (!(this.vocabSize > 0 && this.vocabSize <= LIMITS.vocabSizeMax)) {
+      throw new EngineError("unsupported_model", `tokenizer.json has ids up to ${this.vocabSize - 1}; supported: up to ${LIMITS.vocabSizeMax - 1}`);
+    }
     this.#present = new Uint8Array(this.vocabSize);
     this.#bytes = new TokenBytes(this.vocabSize, (tokenId) => {
       const added = this.#added.get(tokenId);

@@ -15,6 +15,8 @@ import { SORT_MAX, rankLogit, rankOf, sortRanks } from "./ranking";
 import { smallestOf } from "./scan";
 
 const BUCKETS: i32 = 1024;
+/** f32 [4]: BUCKETS - 1, in memory because a load is cheaper than a vector constant. */
+const LAST_BUCKET: usize = memory.data<f32>([1023, 1023, 1023, 1023], 16);
 /** f64 [BUCKETS, 4]: weights by bucket and lane. */
 const LANES: usize = memory.data(32768, 16);
 /** f64 [BUCKETS]: the weight of everything up to the end of a bucket. */
@@ -73,7 +75,7 @@ function bucketOf(logit: f32, largest: f32, scale: f32): i32 {
 @inline
 function buckets__simd(logits: v128, largest: v128, scale: v128): v128 {
   const position = f32x4.mul(f32x4.sub(largest, logits), scale);
-  return i32x4.trunc_sat_f32x4_s(f32x4.pmin(position, f32x4.splat(<f32>(BUCKETS - 1))));
+  return i32x4.trunc_sat_f32x4_s(f32x4.pmin(position, v128.load(LAST_BUCKET)));
 }
 
 // @ts-ignore: decorator

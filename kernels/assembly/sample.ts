@@ -137,7 +137,7 @@ export function sample(request: Request): Status {
   const status = largest == -Infinity ? Status.NothingAllowed : Status.Ok;
   if (status == Status.Ok) request.tokenId = choose(request, work, largest);
 
-  if (work == row) restore(request, row);
+  
   if (request.wantsLogprobs && status == Status.Ok) {
     request.logprob = logprobOf(load<f32>(row + <usize>request.tokenId * 4), rawLargest, logTotal);
   }

@@ -135,14 +135,18 @@ export function copyAllowed(row: usize, n: i32, allowed: usize, output: usize): 
   }
 }
 
+/** f32 [4] and u32 [4], in memory because loads are cheaper than vector constants. */
+const REMOVED: usize = memory.data<f32>([-Infinity, -Infinity, -Infinity, -Infinity], 16);
+const LANE_BITS: usize = memory.data<u32>([1, 2, 4, 8], 16);
+
 // @ts-ignore: decorator
 @inline
 function copyAllowed32__simd(source: usize, word: u32, target: usize): void {
-  const removed = f32x4.splat(-Infinity);
+  const removed = v128.load(REMOVED);
+  const lanes = v128.load(LANE_BITS);
   const zero = i32x4.splat(0);
-  let bits = i32x4.splat(word);
   // Lane l of step s tests bit 4 s + l: the lanes' own bits are fixed, the word moves.
-  const lanes = i32x4(1, 2, 4, 8);
+  let bits = i32x4.splat(word);
   for (let i: usize = 0; i < 128; i += 16) {
     const isRemoved = i32x4.eq(v128.and(bits, lanes), zero);
     v128.store(target + i, v128.bitselect(removed, v128.load(source + i), isRemoved));

@@ -243,7 +243,7 @@ def train(args):
 
     recent, began = [], time.time()
     while step < args.steps:
-        length = max(tokens for share, tokens in STAGES if step >= share * args.steps)
+        length = max(size for start, size in STAGES if step >= start * args.steps)
         count = BATCH_TOKENS // length
         ids, targets, positions = (t.to(device) for t in windows.next(count, length))
         with torch.autocast(device, torch.bfloat16):
