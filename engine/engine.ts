@@ -47,6 +47,8 @@ export interface EngineRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
+
 export class Engine {
   readonly #parts: EngineParts;
   readonly #scheduler: Scheduler;
@@ -148,14 +150,14 @@ export class Engine {
     sequence.pending.push({ tokenId, sampled });
 
     const ended = this.#parts.endTokenIds.has(tokenId);
-    let gained: TextDelta = { content: "", reasoning: "", stopped: null };
+    let gained = NO_TEXT;
     if (ended) text.pushEnd();
     else gained = text.push(tokenId);
     if (!ended && gained.stopped === null && outputIds.length < request.maxTokens) {
       if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
       return;
     }
-    const rest = text.finish();
+    const rest = gained.stopped === null ? text.finish() : NO_TEXT;
     request.numReasoningTokens += text.numReasoningTokens;
     this.#scheduler.finish(sequence);
     const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };

@@ -224,6 +224,8 @@ describe("the cache", () => {
 
   test("what it remembers of a folder holds until a file's state changes, restored time stamps included", async () => {
     const source = await model();
+    const old = new Date("2020-01-01T00:00:00Z");
+    await utimes(join(source, "model.safetensors"), old, old);
     const first = await preparePack({ model: source });
     const [memory] = await readdir(join(cache, "sources"));
     const path = join(cache, "sources", memory!);
@@ -232,7 +234,6 @@ describe("the cache", () => {
     await writeFile(path, JSON.stringify({ ...remembered, takenMs: remembered.takenMs + 60_000 }));
     expect((await preparePack({ model: source })).dir).toBe(first.dir);
 
-    const old = new Date(remembered.takenMs - 1000);
     const weights = await readFile(join(source, "model.safetensors"));
     weights[weights.length - 1]! ^= 1;
     await writeFile(join(source, "model.safetensors"), weights);

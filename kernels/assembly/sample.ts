@@ -137,7 +137,7 @@ export function sample(request: Request): Status {
   const status = largest == -Infinity ? Status.NothingAllowed : Status.Ok;
   if (status == Status.Ok) request.tokenId = choose(request, work, largest);
 
-  
+  if (work == row) restore(request, row);
   if (request.wantsLogprobs && status == Status.Ok) {
     request.logprob = logprobOf(load<f32>(row + <usize>request.tokenId * 4), rawLargest, logTotal);
   }
@@ -261,7 +261,7 @@ function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, block
   let last = u64.MAX_VALUE;
   let threshold: f32 = -Infinity;
   if (k < blocks) {
-    last = selectRank(blockRanks, blocks, k);
+    last = selectRank(blockRanks, blocks, max(1, k - 1));
     threshold = rankLogit(last);
   }
   let count = 0;
