@@ -261,7 +261,7 @@ function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, block
   let last = u64.MAX_VALUE;
   let threshold: f32 = -Infinity;
   if (k < blocks) {
-    last = selectRank(blockRanks, blocks, max(1, k - 1));
+    last = selectRank(blockRanks, blocks, k);
     threshold = rankLogit(last);
   }
   let count = 0;
