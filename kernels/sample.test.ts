@@ -234,11 +234,11 @@ describe("misuse", () => {
   });
 });
 
-/** Rows of many shapes: spread, ties, peaks, ramps, signed zeros, removed tokens, tiny and huge scales. */
+/** Rows of many shapes: spread, ties, peaks, clusters (thousands of tokens in one bucket), ramps, signed zeros, removed tokens, tiny and huge scales. */
 const row = fc
   .record({
     size: fc.constantFrom(1, 2, 5, 63, 64, 65, 130, 700, 2500, 9000),
-    shape: fc.constantFrom("bell", "few values", "peak", "ramp", "zeros", "holes"),
+    shape: fc.constantFrom("bell", "few values", "peak", "cluster", "ramp", "zeros", "holes"),
     scale: fc.constantFrom(1e-30, 0.01, 0.3, 1, 5, 30, 1e30),
     seed: fc.nat(),
   })
@@ -248,6 +248,7 @@ const row = fc
       bell: () => (random() + random() + random() - 1.5) * scale,
       "few values": () => (Math.floor(random() * 4) - 1) * scale,
       peak: (i) => (i === size >> 1 ? 3 * scale : random() * scale),
+      cluster: (i) => (i % 4000 === 7 ? 3 + random() : (random() + 0.001 * Math.floor(3 * random())) * 1e-4 * Math.min(1, scale)),
       ramp: (i) => (i * scale) / size,
       zeros: () => (random() < 0.5 ? 0 : -0),
       holes: (i) => (i > 0 && random() < 0.6 ? -Infinity : random() * scale),
@@ -325,6 +326,48 @@ describe("against the twin", () => {
           topLogprobs: expected.topLogprobs,
         });
       }
+    }
+  });
+
+  it("cuts and draws inside a bucket of thousands of tokens", () => {
+    // All but one of the tokens lie within a thousandth, the one far away makes the buckets wide.
+    const random = randomNumbers(12);
+    const logits = Float32Array.from({ length: 6000 }, (_, i) => (i === 9 ? -20 : 5 - random() * 1e-3));
+    for (const changed of [{}, { topP: 0.37 }, { topP: 0.9, minP: Math.exp(-6.1e-4) }, { topP: 0.2, minP: Math.exp(-6.1e-4) }]) {
+      for (const uniform of [0.03, 0.31, 0.5001, 0.7772, 0.999]) {
+        const expected = referenceSample(logits, request({ ...changed, uniform }));
+        expect(expected.margin).toBeGreaterThan(1e-9);
+        expect(sample(logits, { ...changed, uniform }).tokenId).toBe(expected.tokenId);
+      }
+    }
+  });
+
+  it("changes its mind at the same u, to the last bit, in every build", () => {
+    const random = randomNumbers(9);
+    for (const [size, spread, changed] of [
+      [1003, 3, {}],
+      [4001, 1e-5, {}],
+      [4002, 2, { topP: 0.8 }],
+      [4003, 2, { topP: 0.9, minP: 0.1 }],
+      [3000, 2, { topK: 900, topP: 0.7 }],
+    ] as const) {
+      const logits = Float32Array.from({ length: size }, (_, i) => (i === 50 ? 4 : spread * (random() + random())));
+      const switches = builds.map((kernels) => {
+        const address = placeFloats(kernels, logits);
+        const drawn = (bits: number) => kernels.sample(address, size, request({ ...changed, uniform: bits / 2 ** 53 })).tokenId;
+        // Bisection keeps two ends with different tokens, so it closes in on a change between neighbours.
+        let below = 0.6 * 2 ** 53;
+        let above = 0.61 * 2 ** 53;
+        if (drawn(below) === drawn(above)) above = 2 ** 53 - 1;
+        const first = drawn(below);
+        while (above - below > 1) {
+          const middle = Math.floor((below + above) / 2);
+          if (drawn(middle) === first) below = middle;
+          else above = middle;
+        }
+        return above;
+      });
+      expect(new Set(switches).size, `${size} tokens: ${switches.join(", ")}`).toBe(1);
     }
   });
 

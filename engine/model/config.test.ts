@@ -35,6 +35,10 @@ describe("readModelConfig", () => {
     expect(readModelConfig({ model_type: "qwen3", hidden_size: 1024, num_attention_heads: 16, num_key_value_heads: 8 }, [])).toMatchObject({ headDim: 128, attentionBias: false, qkNorm: true });
   });
 
+  test("as many key heads as heads where their number is null", () => {
+    expect(readModelConfig({ model_type: "mistral", sliding_window: null, num_key_value_heads: null }, []).numKvHeads).toBe(32);
+  });
+
   test("llama with biases has them on every projection of attention", () => {
     expect(readModelConfig({ model_type: "llama", attention_bias: true }, [])).toMatchObject({ attentionBias: true, outputBias: true });
   });

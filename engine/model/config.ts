@@ -18,7 +18,9 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
   const defaults = DEFAULTS[architecture];
   const hiddenSize = size(config, "hidden_size", 4096);
   const numHeads = size(config, "num_attention_heads", 32);
-  const numKvHeads = size(config, "num_key_value_heads", defaults.numKvHeads ?? numHeads);
+  // Given as null, it means as many as heads, also where an absent one does not.
+  const isKvGivenAsNull = config["num_key_value_heads"] === null;
+  const numKvHeads = size(config, "num_key_value_heads", (isKvGivenAsNull ? null : defaults.numKvHeads) ?? numHeads);
   const headDim = size(config, "head_dim", defaults.headDim ?? hiddenSize / numHeads);
   const contextLength = size(config, "max_position_embeddings", defaults.contextLength);
   const numLayers = size(config, "num_hidden_layers", 32);

@@ -46,8 +46,10 @@ export class FileSink implements ByteSink {
     if (this.#pendingBytes >= BUFFER_BYTES) await this.#flush();
   }
 
+  /** Closes the file once its bytes are on the disk, so that a rename never precedes what it names. */
   async finish(): Promise<FileRecord> {
     await this.#flush();
+    await this.file.datasync();
     await this.file.close();
     return { byteLength: this.#byteLength, sha256: this.#hash.digest("hex") };
   }

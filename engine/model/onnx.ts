@@ -1,8 +1,8 @@
 /**
  * Writing ONNX files. The small parts (nodes, shapes, names) are encoded with protobufjs; weights are streamed
  * behind them, because a protobuf message may be written in pieces once every length is known. A model too
- * large for one protobuf message (2 GiB), or large enough to be mapped, keeps its weights in a second file beside it (ONNX external data).
- * Knows nothing of decoders: body-graph.ts says what the graph is.
+ * large for one protobuf message (2 GiB), or large enough to be worth mapping, keeps its weights in a second
+ * file beside it (ONNX external data). Knows nothing of decoders: body-graph.ts says what the graph is.
  */
 
 import protobuf from "protobufjs/light.js";

@@ -66,7 +66,7 @@ function quantizeBlock__scalar(input: usize, record: usize, order: ValueOrder): 
     store<i16>(record + 16 + i * 2, <i16>value);
   }
   store<f32>(record, isZero ? 0 : amax / <f32>127);
-  store<i32>(record, -7 * sum, 4);
+  store<i32>(record, -8 * sum, 4);
 }
 
 function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): void {
