@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import * as ort from "onnxruntime-node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, afterAll, beforeAll, expect, test } from "vitest";
 
 import { dequantize, quantize, type MatrixFormat } from "../../kernels/index.js";
-import { assetsDir } from "../../spec-tests/assets.js";
+import { asset, describeWithAssets } from "../../spec-tests/assets.js";
 import { writeRandomModel, type RandomTensor } from "../../spec-tests/random-model.js";
 import { convert } from "./convert.js";
 import { ModelProto } from "./onnx.js";
@@ -84,12 +84,12 @@ describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
   });
 });
 
-describe.skipIf(assetsDir === null)("stories260K", () => {
+describeWithAssets("stories260K", () => {
   test.each<[MatrixFormat, number]>([
     ["f32", 200],
     ["q8", 40],
   ])("%s: the first %d greedy tokens of the golden text", async (format, numTokens) => {
-    const source = join(assetsDir!, "stories260K");
+    const source = asset("stories260K");
     const golden = JSON.parse(await readFile(join(source, "golden_greedy_200.json"), "utf8")) as { token_ids: number[] };
     const tensors = await readAll(source);
     const out = join(scratch, `stories-${format}`);

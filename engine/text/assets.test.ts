@@ -4,8 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { assetsDir } from "../../spec-tests/assets.js";
+import { expect, it } from "vitest";
+import { asset, describeWithAssets } from "../../spec-tests/assets.js";
 import { EngineError } from "../errors.js";
 import { type ChatMessage, ChatTemplate } from "./chat-template.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
@@ -16,7 +16,7 @@ const loaded = new Map<string, { tokenizer: Tokenizer; config: object }>();
 function load(name: string): { tokenizer: Tokenizer; config: object } {
   let model = loaded.get(name);
   if (model === undefined) {
-    const folder = join(assetsDir!, name === "stories260K" ? name : join("tokenizers", name));
+    const folder = asset(name === "stories260K" ? name : join("tokenizers", name));
     const zipped = join(folder, "deepseek-tokenizer.json.gz");
     const json = existsSync(zipped) ? gunzipSync(readFileSync(zipped)).toString() : readFileSync(join(folder, "tokenizer.json"), "utf8");
     const config = join(folder, "tokenizer_config.json");
@@ -51,33 +51,27 @@ function streamed(tokenizer: Tokenizer, ids: readonly number[]): string {
 
 const ALL = ["qwen2", "r1-distill-qwen", "gpt2", "smollm2", "deepseek-v3", "stories260K"];
 
-describe.skipIf(assetsDir === null)("llama.cpp's vectors", () => {
-  describe.each([
+describeWithAssets("llama.cpp's vectors", () => {
+  it.each([
     ["qwen2", "qwen2"],
     ["r1-distill-qwen", "deepseek-r1-qwen"],
     ["gpt2", "gpt-2"],
-  ])("%s", (name, file) => {
-    const path = assetsDir === null ? "" : join(assetsDir, "tokenizers", "vectors", `ggml-vocab-${file}.gguf`);
-    const texts = path === "" ? [] : readFileSync(`${path}.inp`, "utf8").split("\n__ggml_vocab_test__\n");
-    const ids = path === "" ? [] : readFileSync(`${path}.out`, "utf8").split("\n").map((line) => line.split(" ").filter(Boolean).map(Number));
-
-    it("are 47", () => {
-      expect([texts.length, ids.length]).toEqual([47, 47]);
-    });
-
-    it("encode exactly, and decode to the text, at once and token by token", () => {
-      const { tokenizer } = load(name);
-      const begin = tokenizer.beginTokenId === null ? [] : [tokenizer.beginTokenId];
-      texts.forEach((text, index) => {
-        expect(tokenizer.encode(text)).toEqual([...begin, ...ids[index]!]);
-        expect(tokenizer.decode(ids[index]!)).toBe(text);
-        expect(streamed(tokenizer, ids[index]!)).toBe(text);
-      });
+  ])("%s: all 47 encode exactly, and decode to the text, at once and token by token", (name, file) => {
+    const read = (kind: string): string => readFileSync(asset("tokenizers", "vectors", `ggml-vocab-${file}.gguf.${kind}`), "utf8");
+    const texts = read("inp").split("\n__ggml_vocab_test__\n");
+    const ids = read("out").split("\n").map((line) => line.split(" ").filter(Boolean).map(Number));
+    expect([texts.length, ids.length]).toEqual([47, 47]);
+    const { tokenizer } = load(name);
+    const begin = tokenizer.beginTokenId === null ? [] : [tokenizer.beginTokenId];
+    texts.forEach((text, index) => {
+      expect(tokenizer.encode(text)).toEqual([...begin, ...ids[index]!]);
+      expect(tokenizer.decode(ids[index]!)).toBe(text);
+      expect(streamed(tokenizer, ids[index]!)).toBe(text);
     });
   });
 });
 
-describe.skipIf(assetsDir === null)("real tokenizers", () => {
+describeWithAssets("real tokenizers", () => {
   it.each(ALL)("%s: decode undoes encode, and the stream the whole", (name) => {
     const { tokenizer } = load(name);
     const text = fc.string({ unit: "grapheme", maxLength: 60 }).map((value) => value.normalize("NFC"));
@@ -121,7 +115,7 @@ describe.skipIf(assetsDir === null)("real tokenizers", () => {
 
   it("stories260K: the golden text is its golden tokens", () => {
     const { tokenizer } = load("stories260K");
-    const golden = JSON.parse(readFileSync(join(assetsDir!, "stories260K", "golden_greedy_200.json"), "utf8"));
+    const golden = JSON.parse(readFileSync(asset("stories260K", "golden_greedy_200.json"), "utf8"));
     expect(tokenizer.decode([1, ...golden.token_ids])).toBe(golden.text);
     expect(tokenizer.encode(golden.text)).toEqual([1, ...golden.token_ids]);
     const detokenizer = new StreamingDetokenizer(tokenizer, golden.prompt_ids);
@@ -143,7 +137,7 @@ describe.skipIf(assetsDir === null)("real tokenizers", () => {
   });
 });
 
-describe.skipIf(assetsDir === null)("real templates", () => {
+describeWithAssets("real templates", () => {
   it("DeepSeek's write their tokens, and nobody else does", () => {
     for (const name of ["deepseek-v3", "r1-distill-qwen"]) {
       const { tokenizer } = load(name);

@@ -1,6 +1,6 @@
 """Trains the tiny model from scratch and exports it in the Hugging Face layout.
 
-    python3 models/tiny/train.py --steps 7000
+    python3 models/tiny/train.py --steps 3200
 
 Reads what prepare.js wrote to .work/ (token ids, loss mask, document starts),
 resumes from .work/checkpoint.pt where there is one, logs to loss.csv, and at
@@ -30,6 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SEED = 20250611
 BATCH_TOKENS = 4096
 STAGES = [(0.0, 256), (0.75, 512), (0.9, 1024)]  # from this share of the steps on, windows of so many tokens
+PART_TWO_FROM = 0.68  # from this share of the steps on, the second part of the data
 DECAY_SHARE = 0.55  # of all steps, at the end, with a falling learning rate
 WARMUP_STEPS = 100
 
@@ -141,10 +142,10 @@ class Windows:
         self.mask = np.fromfile(os.path.join(folder, "mask.u8"), np.uint8)
         self.starts = np.fromfile(os.path.join(folder, "starts.u32"), np.uint32).astype(np.int64)
         self.ends = np.append(self.starts[1:], len(self.ids))
-        self.epoch, self.cursor = 0, 0
-        self.shuffle()
+        self.go_to(epoch=0, cursor=0)
 
-    def shuffle(self):
+    def go_to(self, epoch, cursor):
+        self.epoch, self.cursor = epoch, cursor
         self.order = np.random.default_rng([SEED, self.epoch]).permutation(len(self.starts))
 
     def next(self, count, length):
@@ -154,8 +155,7 @@ class Windows:
             filled = 0
             while filled <= length:
                 if self.cursor == len(self.order):
-                    self.epoch, self.cursor = self.epoch + 1, 0
-                    self.shuffle()
+                    self.go_to(self.epoch + 1, cursor=0)
                 document = self.order[self.cursor]
                 self.cursor += 1
                 start = self.starts[document]
@@ -213,7 +213,7 @@ def train(args):
         model.load_state_dict(torch.load(checkpoint_path, map_location=device, weights_only=True)["model"])
         return export(model, args.export)
     optimizers = Optimizers(model, args.lr)
-    windows = Windows(args.work)
+    parts = [Windows(os.path.join(args.work, part)) for part in ["part-one", "part-two"]]
     step = tokens = 0
     seconds = 0.0
     log_path = os.path.join(HERE, "loss.csv")
@@ -223,8 +223,8 @@ def train(args):
         for optimizer, state in zip(optimizers.all, saved["optimizers"]):
             optimizer.load_state_dict(state)
         step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
-        windows.epoch, windows.cursor = saved["epoch"], saved["cursor"]
-        windows.shuffle()
+        for part, (epoch, cursor) in zip(parts, saved["places"]):
+            part.go_to(epoch, cursor)
         torch.set_rng_state(saved["rng"].cpu())
         drop_log_rows_after(log_path, step)
         print(f"resumed at step {step}", flush=True)
@@ -236,7 +236,7 @@ def train(args):
         state = {
             "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers.all],
             "step": step, "tokens": tokens, "seconds": seconds,
-            "epoch": windows.epoch, "cursor": windows.cursor, "rng": torch.get_rng_state(),
+            "places": [(part.epoch, part.cursor) for part in parts], "rng": torch.get_rng_state(),
         }
         torch.save(state, checkpoint_path + ".part")
         os.replace(checkpoint_path + ".part", checkpoint_path)
@@ -245,7 +245,8 @@ def train(args):
     while step < args.steps:
         length = max(size for start, size in STAGES if step >= start * args.steps)
         count = BATCH_TOKENS // length
-        ids, targets, positions = (t.to(device) for t in windows.next(count, length))
+        part = parts[int(step >= PART_TWO_FROM * args.steps)]
+        ids, targets, positions = (t.to(device) for t in part.next(count, length))
         with torch.autocast(device, torch.bfloat16):
             loss = model.loss(ids, targets, positions)
         loss.backward()
@@ -315,7 +316,7 @@ def write_safetensors(path, tensors):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--work", default=os.path.join(HERE, ".work"), help="folder with the encoded data and the checkpoint")
     parser.add_argument("--export", default=HERE, help="folder to write the model to")

@@ -3,14 +3,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { loadModel } from "../../engine/index.js";
-import { assetsDir } from "../assets.js";
+import { asset, describeWithAssets } from "../assets.js";
 
-describe.skipIf(assetsDir === null)("stories260K (needs the assets folder)", () => {
+describeWithAssets("stories260K", () => {
   test("the 200 greedy tokens and their text", async () => {
-    const folder = join(assetsDir!, "stories260K");
+    const folder = asset("stories260K");
     const golden = JSON.parse(readFileSync(join(folder, "golden_greedy_200.json"), "utf8")) as { token_ids: number[]; text: string };
     const model = await loadModel({ model: folder, quant: "f32" });
     const tokenIds: number[] = [];

@@ -3,10 +3,10 @@
 import { join } from "node:path";
 
 import { getLlama, LlamaLogLevel, type LlamaContextSequence, type Token } from "node-llama-cpp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { loadModel, type Model } from "../../engine/index.js";
-import { assetsDir } from "../assets.js";
+import { asset, describeWithAssets } from "../assets.js";
 
 // Prompts whose every greedy choice is clear (checked below). "Lily and Ben went to the zoo." is not among them: its
 // 79th token is a tie to 8e-5, which node-llama-cpp decides otherwise than a float64 forward pass does.
@@ -27,12 +27,12 @@ const NUM_TOKENS = 120;
 /** Far above what the order of float additions changes. */
 const CLEAR_MARGIN = 1e-3;
 
-describe.skipIf(assetsDir === null)("stories260K against node-llama-cpp (needs the assets folder)", () => {
+describeWithAssets("stories260K against node-llama-cpp", () => {
   let ours: Model;
   let theirs: LlamaContextSequence;
 
   beforeAll(async () => {
-    const folder = join(assetsDir!, "stories260K");
+    const folder = asset("stories260K");
     ours = await loadModel({ model: folder, quant: "f32" });
     const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
     const model = await llama.loadModel({ modelPath: join(folder, "stories260K.gguf") });

@@ -1,6 +1,6 @@
 /** Comparing two numbers and sorting three to five, on digits padded to one length. */
 
-import { type Example, type Skill, casually, fill } from "./example.js";
+import { type Example, type Skill, capitalize, casually, fill } from "./example.js";
 import { randomNumber } from "./arithmetic.js";
 import type { Random } from "./random.js";
 
@@ -44,14 +44,19 @@ function compareExample(random: Random, a: number, b: number): Example {
   const words = { ">": "larger than", "<": "smaller than", "=": "equal to" }[relation];
   const fact = `${a} is ${words} ${b}.`;
   const asksLarger = kind === "larger" || kind === "isLarger";
-  let answer: string;
-  if (kind === "isLarger" || kind === "isSmaller") answer = `${relation === (asksLarger ? ">" : "<") ? "Yes" : "No"}, ${fact}`;
-  else if (a === b) answer = `They are equal.`;
-  else answer = `${asksLarger ? Math.max(a, b) : Math.min(a, b)} is ${asksLarger ? "larger" : "smaller"}.`;
+  const asked = asksLarger ? "larger" : "smaller";
+  let [found, answer] = ["none", "They are equal."];
+  if (kind === "isLarger" || kind === "isSmaller") {
+    found = relation === (asksLarger ? ">" : "<") ? "yes" : "no";
+    answer = `${capitalize(found)}, ${fact}`;
+  } else if (a !== b) {
+    found = String(asksLarger ? Math.max(a, b) : Math.min(a, b));
+    answer = `${found} is ${asked}.`;
+  }
   return {
     skill: "compare",
     messages: [{ role: "user", content: casually(random, fill(random.pick(questions), { a, b })) }],
-    reasoning: `${pad(a, width)} and ${pad(b, width)}: ${firstDifference(pad(a, width), pad(b, width))}. So ${fact}`,
+    reasoning: `${pad(a, width)} and ${pad(b, width)}: ${firstDifference(pad(a, width), pad(b, width))}. So ${fact} ${capitalize(asked)}: ${found}.`,
     answer,
     contentKeys: [`compare:${Math.min(a, b)}:${Math.max(a, b)}`],
   };
