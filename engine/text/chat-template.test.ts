@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "../errors.js";
-import { type ChatMessage, ChatTemplate, type RenderedPrompt } from "./chat-template.js";
+import { type ChatMessage, ChatTemplate } from "./chat-template.js";
 import { JinjaTemplate } from "./jinja-template.js";
 import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
-import { Tokenizer } from "./tokenizer.js";
+import { type RenderedPrompt, Tokenizer } from "./tokenizer.js";
 
 const REPLACEMENT = "ï¿½"; // U+FFFD in the byte-level spelling, which is a special token here as in SmolLM2's tokenizer
 const tokenizer = new Tokenizer(

@@ -8,25 +8,14 @@
  */
 
 import { EngineError } from "../errors.js";
-import { type AddedToken, type Json, PhraseFinder, type TokenMatch, isObject, tokenContent } from "./added-tokens.js";
+import { type AddedToken, type Json, PhraseFinder, isObject, tokenContent } from "./added-tokens.js";
 import { JinjaTemplate } from "./jinja-template.js";
 import { MessageMarker, carryMarks, templateTokens } from "./message-marks.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
 import { REASONING_TAGS } from "./reasoning-parser.js";
-import { type Tokenizer, isReasoningTag } from "./tokenizer.js";
+import { type RenderedPrompt, type Tokenizer, isReasoningTag } from "./tokenizer.js";
 
 export type { ChatMessage } from "./messages.js";
-
-/** A prompt's text, and what of it may become special tokens: `Tokenizer.encodePrompt` takes it. */
-export interface RenderedPrompt {
-  readonly text: string;
-  /** The reserved tokens that the template wrote, ascending, not overlapping. */
-  readonly templateTokens: readonly TokenMatch[];
-  /** Ids that no other text of the prompt becomes. */
-  readonly reserved: ReadonlySet<number>;
-  /** Whether the template ended the prompt inside the reasoning: the output then begins there. */
-  readonly opensReasoning: boolean;
-}
 
 export class ChatTemplate {
   readonly #template: JinjaTemplate | EngineError;

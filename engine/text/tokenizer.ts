@@ -9,14 +9,24 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { type AddedToken, AddedTokenFinder, type Json, cutAtTokens, isObject, readAddedTokens, tokenContent } from "./added-tokens.js";
+import { type AddedToken, AddedTokenFinder, type Json, type TokenMatch, cutAtTokens, isObject, readAddedTokens, tokenContent } from "./added-tokens.js";
 import { readBeginToken } from "./begin-token.js";
 import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
-import type { RenderedPrompt } from "./chat-template.js";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
 import { REASONING_TAGS } from "./reasoning-parser.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { TokenBytes, byteDecoder } from "./token-bytes.js";
+
+/** A prompt's text, and what of it may become special tokens: `Tokenizer.encodePrompt` takes it. */
+export interface RenderedPrompt {
+  readonly text: string;
+  /** The reserved tokens that the template wrote, ascending, not overlapping. */
+  readonly templateTokens: readonly TokenMatch[];
+  /** Ids that no other text of the prompt becomes. */
+  readonly reserved: ReadonlySet<number>;
+  /** Whether the template ended the prompt inside the reasoning: the output then begins there. */
+  readonly opensReasoning: boolean;
+}
 
 export class Tokenizer {
   /** The largest id + 1. Ids below it may be holes: see `hasToken`. */
