@@ -4,8 +4,6 @@
  * and the plan; a feature that needs an `if` in `step` belongs there.
  */
 
-import { randomInt } from "node:crypto";
-
 import type { Kernels, SampledToken } from "../kernels/index.js";
 import { assert, EngineError } from "./errors.js";
 import type { KVCache } from "./kv-cache.js";
@@ -281,11 +279,6 @@ export class Engine {
     }
     return maxTokens;
   }
-}
-
-/** A seed for requests that name none: uniform in 0..2^53-1, in two draws because `randomInt` spans 48 bits. */
-export function drawSeed(): number {
-  return randomInt(2 ** 27) * 2 ** 26 + randomInt(2 ** 26);
 }
 
 /** Ends a request with an error; the next step takes it out of the schedule. */

@@ -13,6 +13,6 @@ export {
   type RequestOptions,
 } from "./load-model.js";
 export { convert, listPacks } from "./model/index.js";
-export type { GenerationConfig } from "./sampling/generation-config.js";
+export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";
 export type { ChatMessage } from "./text/chat-template.js";

@@ -5,14 +5,14 @@
 import { availableParallelism } from "node:os";
 
 import { Kernels, type MatrixFormat, type PackedMatrix } from "../kernels/index.js";
-import { drawSeed, Engine } from "./engine.js";
+import { Engine } from "./engine.js";
 import { EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
 import { preparePack, type ModelPack } from "./model/index.js";
 import { OnnxRunner } from "./runner/onnx-runner.js";
-import { generationConfig, type GenerationConfig } from "./sampling/generation-config.js";
+import { generationConfig, type GenerationConfig, type GenerationOptions } from "./sampling/generation-config.js";
 import type { OutputDelta } from "./sequence.js";
 import { ChatTemplate, type ChatMessage } from "./text/chat-template.js";
 import type { Reasoning } from "./text/reasoning-parser.js";
@@ -31,7 +31,7 @@ export interface LoadModelOptions {
 }
 
 /** Sampling parameters and what surrounds them; absent ones take the contract's defaults. */
-export interface RequestOptions extends Partial<GenerationConfig> {
+export interface RequestOptions extends GenerationOptions {
   /** When prompt + maxTokens exceeds the context: lower maxTokens (`truncate`, the default) or refuse. */
   readonly contextLengthExceededBehavior?: "truncate" | "error";
   /** Ends the request at the next token; the stream then throws the signal's reason. */
@@ -149,7 +149,7 @@ export class Model {
 
   #submit(promptTokenIds: number[], options: RequestOptions, reasoning: Reasoning | null): OutputStream {
     const { contextLengthExceededBehavior = "truncate", signal, ...parameters } = options;
-    const config = generationConfig({ ...parameters, seed: parameters.seed ?? drawSeed() });
+    const config = generationConfig(parameters);
     this.#checkTokenIds(promptTokenIds, config);
     const deltas = this.#engine.submit({
       promptTokenIds,

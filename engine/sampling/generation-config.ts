@@ -82,7 +82,9 @@ function optional<T>(value: T | null | undefined, check: (value: T) => T): T | n
 
 function number(value: unknown, param: string, lowest: number, highest: number): number {
   if (typeof value !== "number") throw wrongType(param, "a number", value);
-  if (!(value >= lowest && value <= highest)) throw outOfRange(param, `must be in ${lowest}..${highest}`, value);
+  const isOpenEnded = lowest >= 0 && highest === Number.MAX_SAFE_INTEGER;
+  const range = isOpenEnded ? `at least ${lowest}` : `in ${lowest}..${highest}`;
+  if (!(value >= lowest && value <= highest)) throw outOfRange(param, `must be ${range}`, value);
   return value;
 }
 
