@@ -11,6 +11,7 @@ import { convertCommand } from "./convert.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { listCommand } from "./list.js";
+import { serveCommand } from "./serve.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
 
@@ -21,7 +22,7 @@ const program = new Command("touchstone")
   .showSuggestionAfterError()
   .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
 
-for (const command of [chatCommand(), generateCommand(), convertCommand(), inspectCommand(), listCommand()]) {
+for (const command of [chatCommand(), generateCommand(), serveCommand(), convertCommand(), inspectCommand(), listCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

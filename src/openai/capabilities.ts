@@ -1,0 +1,40 @@
+/** What `GET /v1/capabilities` answers: the contract's table for this very server. */
+
+import { LIMITS } from "../../engine/limits.js";
+import { ERROR_CODES } from "./api-error.js";
+import type { Dialect } from "./dialects.js";
+import { WIRE_LIMITS } from "./limits.js";
+import { parameterRows } from "./parameter-table.js";
+
+export interface CapabilitiesOptions {
+  readonly dialect: Dialect;
+  readonly version: string;
+  readonly models: readonly {
+    readonly id: string;
+    readonly aliases: readonly string[];
+    /** In tokens; null while the model is loading. */
+    readonly contextLength: number | null;
+  }[];
+  /** `--max-body` */
+  readonly maxBodyBytes?: number;
+}
+
+export function capabilities({ dialect, version, models, maxBodyBytes }: CapabilitiesOptions): object {
+  return {
+    object: "capabilities",
+    version,
+    dialect,
+    models: models.map(({ id, aliases, contextLength }) => ({ id, aliases, context_length: contextLength })),
+    parameters: parameterRows(dialect),
+    limits: {
+      ...(maxBodyBytes === undefined ? {} : { body_bytes: maxBodyBytes }),
+      json_depth: WIRE_LIMITS.jsonDepthMax,
+      choices: LIMITS.choicesMax,
+      stop_sequences: LIMITS.stopSequencesMax,
+      logit_bias_entries: LIMITS.logitBiasEntriesMax,
+      top_logprobs: LIMITS.topLogprobsMax,
+      running_choices: LIMITS.runningSequencesMax,
+    },
+    error_codes: Object.entries(ERROR_CODES).map(([code, { status, type }]) => ({ code, status, type })),
+  };
+}

@@ -1,0 +1,183 @@
+/** Contract, section 1, and how a checked body becomes the engine's options. */
+
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import { ApiError } from "./api-error.js";
+import { parseChatRequest } from "./chat-request.js";
+import { parseJson } from "./json.js";
+import { bodyWith, chatBodies, parse, refusalOf, refused } from "./testing.js";
+import { parseDetokenizeRequest, parseTokenizeRequest } from "./tokenize-request.js";
+
+describe("dialects", () => {
+  it("ppio: stop sequences stay, usage on finish, prompts and limits truncate, reasoning stays in the text", () => {
+    const request = parse({}, "ppio");
+    expect(request).toMatchObject({ streamUsage: "on_finish", separateReasoning: false });
+    expect(request.options).toMatchObject({ includeStop: true, contextLengthExceededBehavior: "truncate", separateReasoning: false });
+  });
+
+  it("openai: stop sequences go, no usage, limits are errors, reasoning comes apart", () => {
+    const request = parse({}, "openai");
+    expect(request).toMatchObject({ streamUsage: "none", separateReasoning: true });
+    expect(request.options).toMatchObject({ includeStop: false, contextLengthExceededBehavior: "error", separateReasoning: true });
+  });
+
+  describe.each(["ppio", "openai"] as const)("%s: what a request overrides", (dialect) => {
+    it("whether a stop sequence is included", () => {
+      expect(parse({ include_stop_str_in_output: true }, dialect).options.includeStop).toBe(true);
+      expect(parse({ include_stop_str_in_output: false }, dialect).options.includeStop).toBe(false);
+    });
+
+    it("usage while streaming", () => {
+      const usage = (options: object | null) => parse({ stream: true, stream_options: options }, dialect).streamUsage;
+      expect(usage({ include_usage: true })).toBe("last_chunk");
+      expect(usage({ include_usage: false })).toBe("none");
+      for (const absent of [null, {}, { include_usage: null }, { include_obfuscation: false }]) expect(usage(absent)).toBe(parse({}, dialect).streamUsage);
+    });
+
+    it("what happens at the end of the context", () => {
+      for (const behavior of ["truncate", "error"]) {
+        expect(parse({ context_length_exceeded_behavior: behavior }, dialect).options.contextLengthExceededBehavior).toBe(behavior);
+      }
+    });
+
+    it("whether reasoning comes apart", () => {
+      for (const separate of [true, false]) {
+        expect(parse({ separate_reasoning: separate }, dialect)).toMatchObject({ separateReasoning: separate, options: { separateReasoning: separate } });
+      }
+    });
+  });
+
+  it("openai's top_p 0 reaches the engine, and top_k below 1 is off", () => {
+    expect(parse({ top_p: 0 }, "openai").options.topP).toBe(0);
+    for (const off of [-1, 0, null]) expect(parse({ top_k: off }, "openai").options.topK).toBeNull();
+    expect(parse({ top_k: 1e300 }, "openai").options.topK).toBe(Number.MAX_SAFE_INTEGER);
+  });
+});
+
+describe("parseChatRequest", () => {
+  it("hands every parameter to the engine", () => {
+    const request = parse({
+      max_tokens: 7,
+      max_completion_tokens: 7,
+      stream: true,
+      n: 2,
+      seed: -3,
+      frequency_penalty: 0.1,
+      presence_penalty: 0.2,
+      repetition_penalty: 1.1,
+      stop: "x",
+      temperature: 0.5,
+      top_p: 0.9,
+      top_k: 40,
+      min_p: 0.05,
+      logit_bias: { 17: -1.5, 0: 100 },
+      logprobs: true,
+      top_logprobs: 3,
+    });
+    expect(request).toMatchObject({ model: "m", n: 2, stream: true, logprobs: true });
+    expect(request.options).toEqual({
+      maxTokens: 7,
+      n: 2,
+      seed: -3,
+      frequencyPenalty: 0.1,
+      presencePenalty: 0.2,
+      repetitionPenalty: 1.1,
+      stop: ["x"],
+      includeStop: true,
+      temperature: 0.5,
+      topP: 0.9,
+      topK: 40,
+      minP: 0.05,
+      logitBias: new Map([[0, 100], [17, -1.5]]),
+      logprobs: true,
+      topLogprobs: 3,
+      separateReasoning: false,
+      contextLengthExceededBehavior: "truncate",
+    });
+    expect(structuredClone(request)).toEqual(request);
+  });
+
+  it("takes either name of max_tokens", () => {
+    expect(parse({ max_tokens: 3 }).options.maxTokens).toBe(3);
+    expect(parse({ max_completion_tokens: 4 }).options.maxTokens).toBe(4);
+    expect(parse({ max_tokens: 1e300 }).options.maxTokens).toBe(Number.MAX_SAFE_INTEGER);
+    expect(parse().options.maxTokens).toBeNull();
+  });
+
+  it("takes integers written with a fraction of zero", () => {
+    const body = parseJson(new TextEncoder().encode('{"model":"m","messages":[{"role":"user","content":""}],"n":1.0,"seed":2e1,"max_tokens":30.00e-1}'));
+    expect(parseChatRequest(body, "ppio").options).toMatchObject({ n: 1, seed: 20, maxTokens: 3 });
+  });
+
+  it.each(["ppio", "openai"] as const)("%s: takes every body of its schema, fields that do not go together aside", (dialect) => {
+    fc.assert(
+      fc.property(chatBodies(dialect), (body) => {
+        try {
+          expect(parseChatRequest(body, dialect).model).toBe(body["model"]);
+        } catch (error) {
+          expect(error).toMatchObject({ name: "ApiError", code: "unsupported_value" });
+          expect((error as ApiError).param).toMatch(/^(?:max_tokens|stream_options|top_logprobs)$/);
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it("throws nothing but an ApiError, for any JSON and for any damaged body", () => {
+    const damaged = fc.tuple(chatBodies("ppio"), fc.string({ maxLength: 8 }), fc.jsonValue(), fc.nat()).map(([body, name, value, pick]) => {
+      const names = [...Object.keys(body), name];
+      return { ...body, [names[pick % names.length]!]: value };
+    });
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), damaged), fc.constantFrom("ppio" as const, "openai" as const), (body, dialect) => {
+        try {
+          parseChatRequest(body, dialect);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ApiError);
+          expect((error as ApiError).status).toBe(400);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("does not read inherited fields", () => {
+    const body = JSON.parse('{"__proto__":{"model":"m"},"messages":[]}') as unknown;
+    expect(refusalOf(() => parseChatRequest(body, "ppio"))).toEqual(refused("missing_required_parameter", "model"));
+    const safe = JSON.parse(JSON.stringify(bodyWith()).replace("{", '{"__proto__":{"n":0},')) as unknown;
+    expect(refusalOf(() => parseChatRequest(safe, "ppio"))).toEqual(refused("unknown_parameter", "__proto__"));
+  });
+});
+
+describe("tokenize and detokenize", () => {
+  it("take text or messages", () => {
+    expect(parseTokenizeRequest({ model: "m", text: "" })).toEqual({ model: "m", input: { text: "" } });
+    const messages = [{ role: "user", content: "Hi" }];
+    expect(parseTokenizeRequest({ model: "m", messages, text: null })).toEqual({ model: "m", input: { messages } });
+    expect(parseDetokenizeRequest({ model: "m", token_ids: [1, 2.0] })).toEqual({ model: "m", tokenIds: [1, 2] });
+    expect(parseDetokenizeRequest({ model: "m", token_ids: [] }).tokenIds).toEqual([]);
+  });
+
+  it.each<[object, string, string]>([
+    [{ text: "a" }, "missing_required_parameter", "model"],
+    [{ model: "m" }, "missing_required_parameter", "text"],
+    [{ model: "m", text: "a", messages: [{ role: "user", content: "" }] }, "unsupported_value", "messages"],
+    [{ model: "m", text: 1 }, "invalid_type", "text"],
+    [{ model: "m", text: "\ud800" }, "out_of_range", "text"],
+    [{ model: "m", messages: [{ role: "user" }] }, "missing_required_parameter", "messages[0].content"],
+    [{ model: "m", text: "a", add: 1 }, "unknown_parameter", "add"],
+  ])("tokenize refuses %j", (body, code, param) => {
+    expect(refusalOf(() => parseTokenizeRequest(body))).toEqual(refused(code, param));
+  });
+
+  it.each<[object, string, string]>([
+    [{ model: "m" }, "missing_required_parameter", "token_ids"],
+    [{ model: "m", token_ids: 1 }, "invalid_type", "token_ids"],
+    [{ model: "m", token_ids: [1, "2"] }, "invalid_type", "token_ids[1]"],
+    [{ model: "m", token_ids: [1.5] }, "invalid_type", "token_ids[0]"],
+    [{ model: "m", token_ids: [-1] }, "out_of_range", "token_ids[0]"],
+  ])("detokenize refuses %j", (body, code, param) => {
+    expect(refusalOf(() => parseDetokenizeRequest(body))).toEqual(refused(code, param));
+  });
+});

@@ -1,0 +1,106 @@
+/**
+ * The body of a chat completion, checked (contract, sections 1, 2, 2.1, 9) and resolved by the dialect: what leaves
+ * here is ready for the engine, and nothing behind it looks at the body or at the dialect again.
+ */
+
+import type { ChatMessage, RequestOptions } from "../../engine/index.js";
+import { ApiError } from "./api-error.js";
+import { checkValue, type JsonSchema } from "./check.js";
+import { DIALECTS, type Dialect, type DialectColumn, type StreamUsage } from "./dialects.js";
+import type { WireMessage } from "./messages.js";
+import { chatRequestSchema, type ChatRequestBody } from "./request-schema.js";
+
+export interface ChatRequest {
+  /** As requested: an id or an alias. */
+  readonly model: string;
+  readonly messages: readonly ChatMessage[];
+  readonly n: number;
+  readonly stream: boolean;
+  readonly streamUsage: StreamUsage;
+  readonly separateReasoning: boolean;
+  readonly logprobs: boolean;
+  /** For the engine, next to `messages`; can be cloned to another thread. */
+  readonly options: RequestOptions;
+}
+
+/** The table of each dialect. */
+export const CHAT_REQUEST_SCHEMAS: Readonly<Record<Dialect, JsonSchema>> = {
+  ppio: chatRequestSchema(DIALECTS.ppio) as JsonSchema,
+  openai: chatRequestSchema(DIALECTS.openai) as JsonSchema,
+};
+
+/** @throws ApiError for the first failure in the contract's order */
+export function parseChatRequest(body: unknown, dialect: Dialect): ChatRequest {
+  checkValue(CHAT_REQUEST_SCHEMAS[dialect], body, "", (name) => checkConflict(name, body as ChatRequestBody));
+  return resolve(body as ChatRequestBody, DIALECTS[dialect]);
+}
+
+/** The engine's form of messages that were checked. */
+export function engineMessages(messages: readonly WireMessage[]): ChatMessage[] {
+  return messages.map((message) => ({ ...message, content: message.content ?? null }));
+}
+
+/** Fields that do not go together, told at the one that depends on the other. */
+function checkConflict(name: string, body: ChatRequestBody): void {
+  if (name === "max_completion_tokens") {
+    const { max_tokens: first = null, max_completion_tokens: second = null } = body;
+    if (first === null || second === null || first === second) return;
+    throw conflict("max_tokens", `max_tokens is ${first} and max_completion_tokens is ${second}; given both, they must be equal.`);
+  }
+  if (name === "stream_options" && isGiven(body.stream_options) && body.stream !== true) {
+    throw conflict(name, "stream_options is given without stream: true, which it needs.");
+  }
+  if (name === "top_logprobs" && isGiven(body.top_logprobs) && body.logprobs !== true) {
+    throw conflict(name, `top_logprobs is ${body.top_logprobs} without logprobs: true, which it needs.`);
+  }
+}
+
+function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
+  const separateReasoning = body.separate_reasoning ?? dialect.separateReasoning;
+  const n = body.n ?? 1;
+  const logprobs = body.logprobs ?? false;
+  const topK = body.top_k ?? null;
+  return {
+    model: body.model,
+    messages: engineMessages(body.messages),
+    n,
+    stream: body.stream ?? false,
+    streamUsage: streamUsage(body, dialect),
+    separateReasoning,
+    logprobs,
+    options: {
+      maxTokens: upToSafe(body.max_completion_tokens ?? body.max_tokens ?? null),
+      n,
+      seed: body.seed ?? null,
+      frequencyPenalty: body.frequency_penalty ?? null,
+      presencePenalty: body.presence_penalty ?? null,
+      repetitionPenalty: body.repetition_penalty ?? null,
+      stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? null),
+      includeStop: body.include_stop_str_in_output ?? dialect.includeStop,
+      temperature: body.temperature ?? null,
+      topP: body.top_p ?? null,
+      topK: topK === null || topK < 1 ? null : upToSafe(topK),
+      minP: body.min_p ?? null,
+      logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
+      logprobs,
+      topLogprobs: body.top_logprobs ?? null,
+      separateReasoning,
+      contextLengthExceededBehavior: body.context_length_exceeded_behavior ?? dialect.contextLengthExceededBehavior,
+    },
+  };
+}
+
+function streamUsage(body: ChatRequestBody, dialect: DialectColumn): StreamUsage {
+  const asked = body.stream_options?.include_usage ?? null;
+  if (asked === null) return dialect.streamUsage;
+  return asked ? "last_chunk" : "none";
+}
+
+/** Any integer of at least 1 is allowed; past 2^53 - 1 all of them mean "no limit". */
+function upToSafe(value: number | null): number | null {
+  return value === null ? null : Math.min(value, Number.MAX_SAFE_INTEGER);
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+
+const conflict = (param: string, message: string): ApiError => new ApiError("unsupported_value", message, param);

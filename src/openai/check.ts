@@ -1,0 +1,226 @@
+/**
+ * Checks a value against one of our schemas and throws the first failure as the contract's error (section 9): fields
+ * in the schema's order, arrays by index, unknown fields last. Null and absent are the same for a field.
+ * It reads the part of JSON Schema that the schemas use, and notes of our own:
+ * - `x-allowed`: what a pattern means, in words
+ * - `x-text`: a lone surrogate is out of range
+ * - `x-no-effect`: of a field that is not built, the values that ask for nothing; others are an unsupported parameter
+ */
+
+import { isDeepStrictEqual } from "node:util";
+
+import { ApiError, type ApiErrorCode } from "./api-error.js";
+import { nearestName } from "./nearest-name.js";
+import { describeGiven, quote, shorten } from "./quote.js";
+
+type JsonType = "null" | "boolean" | "number" | "integer" | "string" | "array" | "object";
+
+export interface JsonSchema {
+  readonly type?: JsonType;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly discriminator?: { readonly propertyName: string };
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly pattern?: string;
+  readonly items?: JsonSchema;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly propertyNames?: JsonSchema;
+  readonly additionalProperties?: boolean | JsonSchema;
+  readonly maxProperties?: number;
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly "x-allowed"?: string;
+  readonly "x-text"?: boolean;
+  readonly "x-no-effect"?: readonly unknown[];
+  /** For the tables: the field is accepted and changes nothing. */
+  readonly "x-ignored"?: boolean;
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * @param path of the value, `""` for the body itself
+ * @param afterField called when a field of this very object has passed, before the next one is looked at
+ */
+export function checkValue(schema: JsonSchema, value: unknown, path = "", afterField?: (name: string) => void): void {
+  const noEffect = schema["x-no-effect"];
+  if (noEffect !== undefined) {
+    if (noEffect.some((allowed) => isDeepStrictEqual(allowed, value))) return;
+    throw failure("unsupported_parameter", schema, path, describeGiven(value), "is not supported; it may only be");
+  }
+  if (schema.discriminator !== undefined) {
+    checkVariant(schema, schema.discriminator.propertyName, value, path);
+  } else if (schema.anyOf !== undefined) {
+    const branch = schema.anyOf.find((candidate) => hasType(candidate, value));
+    if (branch === undefined) throw failure("invalid_type", schema, path, describeGiven(value));
+    checkValue(branch, value, path, afterField);
+  } else {
+    if (!hasType(schema, value)) throw failure("invalid_type", schema, path, describeGiven(value));
+    if (schema.enum?.includes(value) === false) throw failure("unsupported_value", schema, path, describeGiven(value));
+    if (typeof value === "number") checkNumber(schema, value, path);
+    else if (typeof value === "string") checkString(schema, value, path);
+    else if (Array.isArray(value)) checkArray(schema, value, path);
+    else if (isObject(value)) checkObject(schema, value, path, afterField);
+  }
+}
+
+/** What a schema takes, in words that follow "must be". */
+export function allowedBy(schema: JsonSchema): string {
+  const listed = schema["x-no-effect"] ?? schema.enum ?? (schema.const === undefined ? undefined : [schema.const]);
+  if (listed !== undefined) return oneOf(listed.map((value) => JSON.stringify(value)));
+  if (schema.discriminator !== undefined) return `an object whose ${schema.discriminator.propertyName} is ${oneOf(tagsOf(schema).map((tag) => JSON.stringify(tag)))}`;
+  if (schema.anyOf !== undefined) return oneOf(schema.anyOf.filter(({ type }) => type !== "null").map(allowedBy));
+  switch (schema.type) {
+    case "number":
+      return `a number${range(schema)}`;
+    case "integer":
+      return `an integer${range(schema)}`;
+    case "string":
+      return schema["x-allowed"] ?? allowedText(schema);
+    case "array":
+      return `an array${count(schema.minItems ?? 0, schema.maxItems)}${schema.items === undefined ? "" : `, each ${allowedBy(schema.items)}`}`;
+    case "object":
+      return `an object${count(0, schema.maxProperties, " entries")}`;
+    case "boolean":
+      return "a boolean";
+    default:
+      return "any value";
+  }
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The error for a field that nothing knows, with the name that may have been meant. */
+export function unknownField(name: string, known: readonly string[], path: string): ApiError {
+  const nearest = nearestName(name, known);
+  const hint = nearest === null ? "No field is allowed here." : `The nearest known name is ${quote(nearest)}.`;
+  return new ApiError("unknown_parameter", `${shorten(path)} is not a known field. ${hint}`, shorten(path));
+}
+
+/** The values that tell a schema's variants apart. */
+function tagsOf({ anyOf = [], discriminator }: JsonSchema): unknown[] {
+  return anyOf.map((variant) => variant.properties?.[discriminator?.propertyName ?? ""]?.const);
+}
+
+function checkVariant(schema: JsonSchema, tag: string, value: unknown, path: string): void {
+  if (!isObject(value)) throw failure("invalid_type", schema, path, describeGiven(value));
+  const tags = tagsOf(schema);
+  const tagPath = childPath(path, tag);
+  const given = fieldOf(value, tag);
+  if (given === null) throw missing({ enum: tags }, tagPath);
+  checkValue({ type: "string", enum: tags }, given, tagPath);
+  checkObject(schema.anyOf?.[tags.indexOf(given)] ?? {}, value, path);
+}
+
+function checkNumber(schema: JsonSchema, value: number, path: string): void {
+  const { minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity } = schema;
+  // JSON writes no infinity, but 1e999 becomes one.
+  if (value >= minimum && value <= maximum && value > exclusiveMinimum && Number.isFinite(value)) return;
+  throw failure("out_of_range", schema, path, describeGiven(value));
+}
+
+function checkString(schema: JsonSchema, value: string, path: string): void {
+  const { minLength = 0, maxLength = Infinity, pattern } = schema;
+  const fits = value.length >= minLength && (value.length <= maxLength || Array.from(value).length <= maxLength);
+  if (!fits || (pattern !== undefined && !new RegExp(pattern, "u").test(value))) {
+    throw failure("out_of_range", schema, path, describeGiven(value));
+  }
+  const surrogateAt = schema["x-text"] === true ? value.search(/\p{Surrogate}/u) : -1;
+  if (surrogateAt >= 0) {
+    const given = `a surrogate without its other half at index ${surrogateAt}`;
+    throw failure("out_of_range", { ...schema, "x-allowed": "well-formed Unicode" }, path, given);
+  }
+}
+
+function checkArray(schema: JsonSchema, value: readonly unknown[], path: string): void {
+  const { minItems = 0, maxItems = Infinity, items } = schema;
+  if (value.length < minItems || value.length > maxItems) throw failure("out_of_range", schema, path, describeGiven(value));
+  if (items !== undefined) for (const [index, item] of value.entries()) checkValue(items, item, `${path}[${index}]`);
+}
+
+function checkObject(schema: JsonSchema, value: JsonObject, path: string, afterField?: (name: string) => void): void {
+  const { properties = {}, required = [], additionalProperties = true, propertyNames, maxProperties = Infinity } = schema;
+  const names = Object.keys(value);
+  if (names.length > maxProperties) throw failure("out_of_range", schema, path, `${names.length} entries`);
+  for (const [name, property] of Object.entries(properties)) {
+    const given = fieldOf(value, name);
+    if (given !== null) checkValue(property, given, childPath(path, name));
+    else if (required.includes(name)) throw missing(property, childPath(path, name));
+    afterField?.(name);
+  }
+  if (additionalProperties === true) return;
+  for (const name of names) {
+    if (Object.hasOwn(properties, name)) continue;
+    const namePath = childPath(path, name);
+    if (additionalProperties === false) throw unknownField(name, Object.keys(properties), namePath);
+    if (propertyNames !== undefined) checkValue(propertyNames, name, namePath);
+    checkValue(additionalProperties, value[name], namePath);
+  }
+}
+
+/** A field's value, null if it is not given. */
+function fieldOf(object: JsonObject, name: string): unknown {
+  return Object.hasOwn(object, name) ? (object[name] ?? null) : null;
+}
+
+function hasType(schema: JsonSchema, value: unknown): boolean {
+  if (schema.anyOf !== undefined) return schema.discriminator === undefined ? schema.anyOf.some((one) => hasType(one, value)) : isObject(value);
+  switch (schema.type) {
+    case undefined:
+      return true;
+    case "null":
+      return value === null;
+    case "array":
+      return Array.isArray(value);
+    case "object":
+      return isObject(value);
+    case "integer":
+      return typeof value === "number" && (Number.isInteger(value) || !Number.isFinite(value));
+    default:
+      return typeof value === schema.type;
+  }
+}
+
+const childPath = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
+
+const nameOf = (path: string): string => (path === "" ? "The body" : shorten(path));
+
+function failure(code: ApiErrorCode, schema: JsonSchema, path: string, given: string, rule = "must be"): ApiError {
+  return new ApiError(code, `${nameOf(path)} ${rule} ${allowedBy(schema)}. Given: ${given}`, path === "" ? null : shorten(path));
+}
+
+function missing(schema: JsonSchema, path: string): ApiError {
+  const message = `${nameOf(path)} is required and is absent or null. It must be ${allowedBy(schema)}.`;
+  return new ApiError("missing_required_parameter", message, path);
+}
+
+function oneOf(choices: readonly string[]): string {
+  const last = choices.at(-1) ?? "";
+  return choices.length < 2 ? last : `${choices.slice(0, -1).join(", ")} or ${last}`;
+}
+
+function range({ minimum, maximum, exclusiveMinimum }: JsonSchema): string {
+  if (exclusiveMinimum !== undefined) return ` more than ${exclusiveMinimum}${maximum === undefined ? "" : ` and at most ${maximum}`}`;
+  if (minimum !== undefined && maximum !== undefined) return ` in ${minimum}..${maximum}`;
+  return minimum === undefined ? "" : ` of at least ${minimum}`;
+}
+
+function count(least: number, most: number | undefined, unit = ""): string {
+  if (most !== undefined) return least === 0 ? ` of at most ${most}${unit}` : ` of ${least} to ${most}${unit}`;
+  return least === 0 ? "" : ` of at least ${least}${unit}`;
+}
+
+function allowedText({ minLength = 0, maxLength }: JsonSchema): string {
+  if (maxLength !== undefined) return `a string of at most ${maxLength} characters`;
+  return minLength > 0 ? "a non-empty string" : "a string";
+}

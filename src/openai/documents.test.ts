@@ -1,0 +1,93 @@
+/** The documents made from the table, and the table held to a second validator. */
+
+import { Ajv2020 } from "ajv/dist/2020.js";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import { capabilities } from "./capabilities.js";
+import { CHAT_REQUEST_SCHEMAS } from "./chat-request.js";
+import { checkValue } from "./check.js";
+import { openApiDocument } from "./openapi.js";
+import { parameterRows, parameterTableMarkdown } from "./parameter-table.js";
+import { chatBodies } from "./testing.js";
+
+const DIALECTS = ["ppio", "openai"] as const;
+
+describe.each(DIALECTS)("the request schema of %s", (dialect) => {
+  const isValid = new Ajv2020({ strict: false }).compile(CHAT_REQUEST_SCHEMAS[dialect]);
+  const isTaken = (body: unknown): boolean => {
+    try {
+      checkValue(CHAT_REQUEST_SCHEMAS[dialect], body);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+  it("means the same to a JSON Schema validator as to ours", () => {
+    const damaged = fc.tuple(chatBodies(dialect), fc.jsonValue(), fc.nat()).map(([body, value, pick]) => {
+      const names = Object.keys(CHAT_REQUEST_SCHEMAS[dialect].properties ?? {});
+      return { ...body, [names[pick % names.length]!]: value };
+    });
+    let numTaken = 0;
+    fc.assert(
+      fc.property(fc.oneof(chatBodies(dialect), damaged), (body) => {
+        // A required field that is null is "missing" to us and of a wrong type to it: refused by both.
+        const taken = isTaken(body);
+        numTaken += Number(taken);
+        expect(isValid(body), JSON.stringify(isValid.errors)).toBe(taken);
+      }),
+      { numRuns: 500 },
+    );
+    expect(numTaken).toBeGreaterThan(100);
+  });
+});
+
+describe("openApiDocument", () => {
+  it.each(DIALECTS)("of %s refers to nothing that is not there and compiles", (dialect) => {
+    const document = JSON.parse(JSON.stringify(openApiDocument({ dialect, version: "1.2.3" }))) as { components: { schemas: Record<string, object> } };
+    expect(document).toMatchObject({ openapi: "3.1.0", info: { version: "1.2.3" }, servers: [{ url: "/v1" }, { url: "/v3/openai" }, { url: "/openai/v1" }] });
+    const refs = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)].map((match) => match[1]!);
+    expect(refs.length).toBeGreaterThan(20);
+    for (const ref of refs) expect(ref.split("/").reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], document), ref).toBeDefined();
+    const ajv = new Ajv2020({ strict: false });
+    ajv.addSchema(document, "doc");
+    for (const name of Object.keys(document.components.schemas)) expect(() => ajv.compile({ $ref: `doc#/components/schemas/${name}` }), name).not.toThrow();
+  });
+
+  it("differs between the dialects where they do", () => {
+    const topP = (dialect: (typeof DIALECTS)[number]) => CHAT_REQUEST_SCHEMAS[dialect].properties?.["top_p"]?.anyOf?.[0];
+    expect(topP("ppio")).toMatchObject({ exclusiveMinimum: 0, maximum: 1 });
+    expect(topP("openai")).toMatchObject({ minimum: 0, maximum: 1 });
+  });
+});
+
+describe("capabilities", () => {
+  it("prints the table for the running server", () => {
+    const printed = capabilities({ dialect: "openai", version: "1", models: [{ id: "a", aliases: ["b"], contextLength: 512 }], maxBodyBytes: 9 });
+    expect(printed).toMatchObject({ dialect: "openai", models: [{ id: "a", aliases: ["b"], context_length: 512 }], limits: { body_bytes: 9 } });
+    const { parameters } = printed as { parameters: { name: string }[] };
+    expect(parameters.map(({ name }) => name)).toEqual(Object.keys(CHAT_REQUEST_SCHEMAS.openai.properties ?? {}));
+  });
+});
+
+describe("the table of parameters", () => {
+  it("says what is accepted and what it does", () => {
+    const row = (name: string, dialect: (typeof DIALECTS)[number] = "ppio") => parameterRows(dialect).find((one) => one.name === name);
+    expect(row("model")).toMatchObject({ required: true, accepted: "a string", effect: "honoured" });
+    expect(row("n")).toMatchObject({ required: false, accepted: "an integer in 1..128", default: 1, effect: "honoured" });
+    expect(row("top_k")?.accepted).toBe("an integer in 1..128");
+    expect(row("top_k", "openai")?.accepted).toBe("an integer of at least -1");
+    expect(row("user")?.effect).toBe("none");
+    expect(row("tools")).toMatchObject({ accepted: "null or []", effect: "not_built" });
+    expect(parameterRows("ppio").every(({ description }) => description !== "")).toBe(true);
+  });
+
+  it("is written with both dialects where they differ", () => {
+    const lines = parameterTableMarkdown().trimEnd().split("\n");
+    expect(lines).toHaveLength(2 + parameterRows("ppio").length);
+    expect(lines.find((line) => line.startsWith("| `top_p`"))).toContain("| ppio: a number more than 0 and at most 1; openai: a number in 0..1 |");
+    expect(lines.find((line) => line.startsWith("| `separate_reasoning`"))).toContain("| ppio: `false`; openai: `true` |");
+    expect(lines.every((line) => line.split(/(?<!\\)\|/).length === 6)).toBe(true);
+  });
+});

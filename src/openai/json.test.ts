@@ -1,0 +1,144 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import { ApiError } from "./api-error.js";
+import { parseJson } from "./json.js";
+import { WIRE_LIMITS } from "./limits.js";
+
+const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function failureOf(bytes: Uint8Array): ApiError {
+  try {
+    parseJson(bytes);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ApiError);
+    const failure = error as ApiError;
+    expect({ status: failure.status, code: failure.code, param: failure.param }).toEqual({ status: 400, code: "invalid_json", param: null });
+    return failure;
+  }
+  throw new Error("nothing was refused");
+}
+
+describe("parseJson", () => {
+  it.each([
+    "0", "-0", "1.0", "1e3", "-12.5E-2", "1e999", "123456789012345678901234567890", "true", "false", "null", '""',
+    String.raw`"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00\ud800"`, '"é€😀\u007f"', "[]", "{}", " [ 1 , [ ] , { } ] ",
+    '{"a":{"a":1},"b":[{"a":2},{"a":3}]}', '\t{"toString":1,"constructor":2,"":3}\r\n',
+  ])("takes %s as JSON.parse does", (text) => {
+    expect(parseJson(bytesOf(text))).toEqual(JSON.parse(text));
+  });
+
+  it.each([
+    ["", "empty", "line 1, column 1"],
+    ["{} x", '"x" follows the end', "line 1, column 4"],
+    ["[1,]", '"]" is where a JSON value', "line 1, column 4"],
+    ['{"a":1,}', '"}" is where a key', "line 1, column 8"],
+    ["{a:1}", '"a" is where a key', "line 1, column 2"],
+    ['{"a" 1}', 'where ":" is needed', "line 1, column 6"],
+    ["[1\n2]", 'where "," or "]"', "line 2, column 1"],
+    ['{"a":1', "The end of the body", "line 1, column 7"],
+    ['"abc', "A string has no end", "line 1, column 1"],
+    ['"a\nb"', "U+000A", "line 1, column 3"],
+    [String.raw`"\x41"`, String.raw`\x is no escape`, "line 1, column 2"],
+    [String.raw`"\u12G4"`, "four hexadecimal digits", "line 1, column 2"],
+    ["01", "follows the end", "line 1, column 2"],
+    ["+1", "where a JSON value", "line 1, column 1"],
+    ["1.", "follows the end", "line 1, column 2"],
+    [".5", "where a JSON value", "line 1, column 1"],
+    ["NaN", "where a JSON value", "line 1, column 1"],
+    ["-", "where a JSON value", "line 1, column 1"],
+    ["'a'", "where a JSON value", "line 1, column 1"],
+    ["\uFEFF{}", "where a JSON value", "line 1, column 1"],
+    ["[1] // note", "follows the end", "line 1, column 5"],
+  ])("refuses %j and says where", (text, problem, place) => {
+    expect(() => JSON.parse(text)).toThrow();
+    const { message } = failureOf(bytesOf(text));
+    expect(message).toContain(problem);
+    expect(message).toContain(place);
+  });
+
+  it.each(['{"a":1,"a":1}', '{"x":[{"b":{"a":1,"c":2,"a":3}}]}', String.raw`{"a":1,"\u0061":2}`])("refuses the repeated key of %s", (text) => {
+    expect(failureOf(bytesOf(text)).message).toContain('The key "a" is repeated');
+  });
+
+  it("takes __proto__ as an ordinary key, also twice", () => {
+    const value = parseJson(bytesOf('{"__proto__":{"model":"x"},"a":1}')) as object;
+    expect(Object.keys(value)).toEqual(["__proto__", "a"]);
+    expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
+    expect("model" in value).toBe(false);
+    expect(failureOf(bytesOf('{"__proto__":1,"__proto__":2}')).message).toContain('"__proto__" is repeated');
+  });
+
+  it("bounds the depth, whatever nests", () => {
+    const max = WIRE_LIMITS.jsonDepthMax;
+    const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+    expect(parseJson(bytesOf(nested(max)))).toEqual(JSON.parse(nested(max)));
+    expect(failureOf(bytesOf(nested(max + 1))).message).toContain(`more than ${max} deep`);
+    expect(failureOf(bytesOf('{"a":['.repeat(500_000))).message).toContain("deep");
+  });
+
+  it.each([
+    [[0x22, 0xff, 0x22], 1],
+    [[0x22, 0x61, 0xc3, 0x22], 2],
+    [[0x22, 0xed, 0xa0, 0x80, 0x22], 1],
+    [[0x22, 0xc0, 0xaf, 0x22], 1],
+    [[0x22, 0xf4, 0x90, 0x80, 0x80, 0x22], 1],
+    [[0x22, 0xef, 0xbf, 0xbd, 0xc3, 0xa9, 0x80, 0x22], 6],
+    [[0x22, 0xef, 0xbf, 0xbd, 0xef, 0xbf, 0xbd, 0xf0, 0x9f, 0x98], 7],
+  ])("refuses the invalid UTF-8 of %j at offset %i", (bytes, offset) => {
+    expect(failureOf(Uint8Array.from(bytes)).message).toContain(`offset ${offset} `);
+  });
+
+  it("agrees with JSON.parse on every valid text without repeated keys", () => {
+    fc.assert(
+      fc.property(fc.json({ maxDepth: 6 }), fc.boolean(), (text, indented) => {
+        const value: unknown = JSON.parse(text);
+        const written = indented ? JSON.stringify(value, null, 2) : JSON.stringify(value);
+        expect(parseJson(bytesOf(written))).toEqual(value);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("takes and refuses what JSON.parse does for texts of JSON's own characters", () => {
+    const piece = fc.constantFrom("{", "}", "[", "]", ",", ":", '"', '"k"', '"l"', "\\", "\\u00e9", "1", "-", ".5", "e+1", "0", "true", "nul", " ", "\n", "é");
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        const text = pieces.join("");
+        let expected: { value: unknown } | null = null;
+        try {
+          expected = { value: JSON.parse(text) };
+        } catch {
+          // Not JSON: refused below.
+        }
+        if (expected === null) failureOf(bytesOf(text));
+        else if (!hasRepeatedKey(text, expected.value)) expect(parseJson(bytesOf(text))).toEqual(expected.value);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("refuses any bytes with invalid_json or takes them", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        try {
+          parseJson(bytes);
+        } catch {
+          failureOf(bytes);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("keeps error messages short, whatever the body is", () => {
+    const key = "k".repeat(1 << 20);
+    expect(failureOf(bytesOf(`{"${key}":1,"${key}":2}`)).message.length).toBeLessThan(300);
+  });
+});
+
+/** JSON.parse keeps the last of repeated keys, so the value written again has fewer of them. */
+function hasRepeatedKey(text: string, value: unknown): boolean {
+  const colons = (json: string) => json.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""').split(":").length;
+  return colons(text) !== colons(JSON.stringify(value));
+}

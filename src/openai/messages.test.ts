@@ -1,0 +1,90 @@
+/** Contract, section 2.1. */
+
+import { describe, expect, it } from "vitest";
+
+import { parse, refusalOf, refused } from "./testing.js";
+
+const T = "invalid_type";
+const R = "out_of_range";
+const U = "unsupported_value";
+const P = "unsupported_parameter";
+const M = "missing_required_parameter";
+const X = "unknown_parameter";
+const ROLES = ["system", "developer", "user", "assistant", "tool"];
+const messagesOf = (message: object) => parse({ messages: [message] }).messages;
+
+describe("messages", () => {
+  it.each(ROLES)("take the role %s with text, parts and a name", (role) => {
+    for (const content of ["", "Hi", "\0\uFEFF", [{ type: "text", text: "a" }], [{ type: "text", text: "" }, { type: "text", text: "b" }]]) {
+      expect(messagesOf({ role, content })).toEqual([{ role, content }]);
+    }
+    for (const name of ["a", "A-Z_09", "x".repeat(64), null]) expect(messagesOf({ role, content: "Hi", name })).toHaveLength(1);
+  });
+
+  it("take an assistant's null content, and its absence", () => {
+    expect(messagesOf({ role: "assistant", content: null })).toEqual([{ role: "assistant", content: null }]);
+    expect(messagesOf({ role: "assistant" })).toEqual([{ role: "assistant", content: null }]);
+  });
+
+  it("take an answer as it was received", () => {
+    const answer = {
+      role: "assistant",
+      content: "4",
+      reasoning_content: "2 + 2",
+      refusal: null,
+      annotations: [],
+      audio: null,
+      function_call: null,
+      tool_calls: [],
+    };
+    expect(messagesOf(answer)).toEqual([answer]);
+    expect(messagesOf({ ...answer, tool_calls: null, annotations: null, reasoning_content: null })).toHaveLength(1);
+  });
+
+  const text = { type: "text", text: "a" };
+  it.each<[object, string, string]>([
+    [{ content: "Hi" }, M, "role"],
+    [{ role: null, content: "Hi" }, M, "role"],
+    [{ role: 1, content: "Hi" }, T, "role"],
+    [{ role: "User", content: "Hi" }, U, "role"],
+    [{ role: "function", content: "Hi", name: "f" }, U, "role"],
+    [{ role: "user" }, M, "content"],
+    [{ role: "user", content: null }, M, "content"],
+    [{ role: "tool", content: null }, M, "content"],
+    [{ role: "user", content: 1 }, T, "content"],
+    [{ role: "user", content: {} }, T, "content"],
+    [{ role: "user", content: [] }, R, "content"],
+    [{ role: "assistant", content: [] }, R, "content"],
+    [{ role: "user", content: ["a"] }, T, "content[0]"],
+    [{ role: "user", content: [null] }, T, "content[0]"],
+    [{ role: "user", content: [text, { text: "a" }] }, M, "content[1].type"],
+    [{ role: "user", content: [text, { type: 1 }] }, T, "content[1].type"],
+    [{ role: "user", content: [text, { type: "image_url", image_url: { url: "x" } }] }, U, "content[1].type"],
+    [{ role: "assistant", content: [{ type: "refusal", refusal: "no" }] }, U, "content[0].type"],
+    [{ role: "user", content: [{ type: "text" }] }, M, "content[0].text"],
+    [{ role: "user", content: [{ type: "text", text: null }] }, M, "content[0].text"],
+    [{ role: "user", content: [{ type: "text", text: 1 }] }, T, "content[0].text"],
+    [{ role: "user", content: [{ ...text, extra: 1 }] }, X, "content[0].extra"],
+    [{ role: "user", content: "\ud83d" }, R, "content"],
+    [{ role: "user", content: "a\ude00b" }, R, "content"],
+    [{ role: "user", content: [text, { type: "text", text: "\udfff" }] }, R, "content[1].text"],
+    [{ role: "assistant", content: "", reasoning_content: "\ud800" }, R, "reasoning_content"],
+    [{ role: "assistant", content: "", reasoning_content: 1 }, T, "reasoning_content"],
+    [{ role: "user", content: "", reasoning_content: "x" }, X, "reasoning_content"],
+    [{ role: "user", content: "", name: "" }, R, "name"],
+    [{ role: "user", content: "", name: "x".repeat(65) }, R, "name"],
+    [{ role: "user", content: "", name: "a b" }, R, "name"],
+    [{ role: "user", content: "", name: "a\n" }, R, "name"],
+    [{ role: "user", content: "", name: 1 }, T, "name"],
+    [{ role: "assistant", content: "", refusal: "no" }, P, "refusal"],
+    [{ role: "assistant", content: "", annotations: [1] }, P, "annotations"],
+    [{ role: "assistant", content: "", audio: { id: "x" } }, P, "audio"],
+    [{ role: "assistant", content: "", function_call: {} }, P, "function_call"],
+    [{ role: "assistant", content: "", tool_calls: [{ id: "x" }] }, P, "tool_calls"],
+    [{ role: "user", content: "", refusal: null }, X, "refusal"],
+    [{ role: "tool", content: "", tool_call_id: "x" }, X, "tool_call_id"],
+    [{ role: "user", content: "", weight: null }, X, "weight"],
+  ])("%j are refused: %s", (message, code, field) => {
+    expect(refusalOf(() => messagesOf(message))).toEqual(refused(code, `messages[0].${field}`));
+  });
+});

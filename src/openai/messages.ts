@@ -1,0 +1,60 @@
+/** The schemas of messages (contract, section 2.1): one variant for each role. */
+
+import { Type, type Static, type TSchema } from "typebox";
+
+/** A field that may be absent or null; both mean "not given". */
+export const optional = <T extends TSchema>(schema: T, notes: { default?: unknown; description?: string; "x-ignored"?: boolean } = {}) =>
+  Type.Optional(Type.Union([schema, Type.Null()], notes));
+
+const closed = { additionalProperties: false } as const;
+
+/** Text that reaches the tokenizer. */
+export const text = () => Type.String({ "x-text": true });
+
+const content = () =>
+  Type.Union([text(), Type.Array(Type.Union([textPart()], { discriminator: { propertyName: "type" } }), { minItems: 1 })], {
+    description: "A string, or parts of text, which are joined with a newline.",
+  });
+
+const textPart = () => Type.Object({ type: Type.Literal("text"), text: text() }, closed);
+
+const name = () =>
+  optional(Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" }), {
+    description: "Handed to the chat template; no effect where it does not use it.",
+  });
+
+const plainMessage = <const R extends string>(role: R) =>
+  Type.Object({ role: Type.Literal(role), content: content(), name: name() }, closed);
+
+/** A field of an answer sent back as it was received. */
+const echoed = <T>(...values: T[]) => Type.Optional(Type.Unsafe<T | null>(onlyThese(null, ...values)));
+
+/** The schema of a field that is not built: the values that ask for nothing. */
+export const onlyThese = (...values: unknown[]) => ({ enum: values, "x-no-effect": values });
+
+const assistantMessage = () =>
+  Type.Object(
+    {
+      role: Type.Literal("assistant"),
+      content: optional(content()),
+      name: name(),
+      reasoning_content: optional(text(), { description: "Handed to the chat template." }),
+      refusal: echoed<never>(),
+      annotations: echoed<never[]>([]),
+      audio: echoed<never>(),
+      function_call: echoed<never>(),
+      tool_calls: echoed<never[]>([]),
+    },
+    closed,
+  );
+
+export const messagesSchema = () =>
+  Type.Array(
+    Type.Union(
+      [plainMessage("system"), plainMessage("developer"), plainMessage("user"), assistantMessage(), plainMessage("tool")],
+      { discriminator: { propertyName: "role" } },
+    ),
+    { minItems: 1, description: "The conversation. `developer` is rendered as `system`." },
+  );
+
+export type WireMessage = Static<ReturnType<typeof messagesSchema>>[number];

@@ -1,0 +1,32 @@
+/** The known name that a misspelt one is closest to. */
+
+/** Longer names are compared by their beginning: what is this long is no misspelling. */
+const COMPARED_CHARS = 64;
+
+/** @returns null where there are no known names; the first of equally near ones */
+export function nearestName(name: string, known: readonly string[]): string | null {
+  const start = name.slice(0, COMPARED_CHARS).toLowerCase();
+  let nearest: string | null = null;
+  let least = Infinity;
+  for (const candidate of known) {
+    const distance = editDistance(start, candidate.toLowerCase());
+    if (distance >= least) continue;
+    nearest = candidate;
+    least = distance;
+  }
+  return nearest;
+}
+
+/** Levenshtein's distance, one row of the table at a time. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = row[j - 1]! + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[to.length]!;
+}

@@ -1,0 +1,258 @@
+/** Contract, section 2: for each row, the accepted edges, the first refused value on each side, wrong types, null. */
+
+import { describe, expect, it } from "vitest";
+
+import { CHAT_REQUEST_SCHEMAS, parseChatRequest } from "./chat-request.js";
+import type { Dialect } from "./dialects.js";
+import { describeGiven } from "./quote.js";
+import { USER, bodyWith, errorOf, parse, refusalOf, refused } from "./testing.js";
+
+const ABOVE_2 = 2.0000000000000004;
+const SAFE = Number.MAX_SAFE_INTEGER;
+const ids = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, id) => [id, 1]));
+
+interface Row {
+  readonly field: string;
+  readonly dialects?: readonly Dialect[];
+  /** What else the body needs. */
+  readonly given?: object;
+  readonly accepted: readonly unknown[];
+  /** Values with their code and, where it is not the field, their param. */
+  readonly refused: readonly (readonly [value: unknown, code: string, param?: string])[];
+}
+
+const T = "invalid_type";
+const R = "out_of_range";
+const U = "unsupported_value";
+const P = "unsupported_parameter";
+const notNumbers = (...more: unknown[]) => ["1", true, [], {}, ...more].map((value) => [value, T] as const);
+const notStrings = [1, true, [], {}].map((value) => [value, T] as const);
+const notBooleans = [1, 0, "true", [], {}].map((value) => [value, T] as const);
+
+const ROWS: readonly Row[] = [
+  ...["max_tokens", "max_completion_tokens"].map((field) => ({
+    field,
+    accepted: [1, 1e3, SAFE, 1e300],
+    refused: [[0, R], [-1, R], [Infinity, R], ...notNumbers(1.5)] as Row["refused"],
+  })),
+  { field: "max_tokens", given: { max_completion_tokens: 5 }, accepted: [5, null], refused: [[6, U], [4, U]] },
+  { field: "max_completion_tokens", given: { max_tokens: 5 }, accepted: [5, null], refused: [[6, U, "max_tokens"]] },
+  { field: "stream", accepted: [true, false], refused: notBooleans },
+  {
+    field: "stream_options",
+    given: { stream: true },
+    accepted: [{}, { include_usage: true }, { include_usage: false }, { include_usage: null }, { include_obfuscation: false }, { include_obfuscation: null }],
+    refused: [
+      ["x", T],
+      [[], T],
+      [true, T],
+      [{ include_usage: 1 }, T, "stream_options.include_usage"],
+      [{ include_obfuscation: true }, P, "stream_options.include_obfuscation"],
+      [{ other: null }, "unknown_parameter", "stream_options.other"],
+    ],
+  },
+  { field: "stream_options", accepted: [null], refused: [[{}, U], [{ include_usage: true }, U]] },
+  { field: "stream_options", given: { stream: false }, accepted: [null], refused: [[{}, U]] },
+  { field: "stream_options", given: { stream: null }, accepted: [null], refused: [[{}, U]] },
+  { field: "n", accepted: [1, 2, 128], refused: [[0, R], [-1, R], [129, R], ...notNumbers(1.5)] },
+  { field: "seed", accepted: [0, -1, SAFE, -SAFE], refused: [[SAFE + 1, R], [-SAFE - 1, R], [Infinity, R], ...notNumbers(0.5)] },
+  ...["frequency_penalty", "presence_penalty"].map((field) => ({
+    field,
+    accepted: [-2, 0, 0.5, 2],
+    refused: [[ABOVE_2, R], [-ABOVE_2, R], [Infinity, R], ...notNumbers()] as Row["refused"],
+  })),
+  { field: "repetition_penalty", accepted: [Number.MIN_VALUE, 1, 2], refused: [[0, R], [-0, R], [-1, R], [ABOVE_2, R], ...notNumbers()] },
+  {
+    field: "stop",
+    accepted: ["a", "\0", ["a"], ["a", "b", "c", "d"], ["a", "a"]],
+    refused: [
+      ["", R],
+      [[], R],
+      [["a", "b", "c", "d", "e"], R],
+      [["a", ""], R, "stop[1]"],
+      [["a", null], T, "stop[1]"],
+      [["a", 1], T, "stop[1]"],
+      ["\ud800", R],
+      [["a", "b\udc00"], R, "stop[1]"],
+      [1, T],
+      [true, T],
+      [{}, T],
+    ],
+  },
+  { field: "temperature", accepted: [0, Number.MIN_VALUE, 1, 2], refused: [[-Number.MIN_VALUE, R], [ABOVE_2, R], [Infinity, R], ...notNumbers()] },
+  { field: "top_p", dialects: ["ppio"], accepted: [Number.MIN_VALUE, 1], refused: [[0, R], [-0, R], [-1, R], [1 + Number.EPSILON, R], ...notNumbers()] },
+  { field: "top_p", dialects: ["openai"], accepted: [0, 1], refused: [[-Number.MIN_VALUE, R], [1 + Number.EPSILON, R], ...notNumbers()] },
+  { field: "top_k", dialects: ["ppio"], accepted: [1, 128], refused: [[0, R], [-1, R], [129, R], ...notNumbers(1.5)] },
+  { field: "top_k", dialects: ["openai"], accepted: [-1, 0, 1, 129, SAFE, 1e300], refused: [[-2, R], [Infinity, R], ...notNumbers(1.5)] },
+  { field: "min_p", accepted: [0, 0.5, 1], refused: [[-Number.MIN_VALUE, R], [1 + Number.EPSILON, R], ...notNumbers()] },
+  {
+    field: "logit_bias",
+    accepted: [{}, { 0: 1 }, { 17: -100, 18: 100, 19: 0.5 }, ids(1024)],
+    refused: [
+      [ids(1025), R],
+      [{ 17: 100.00000000000001 }, R, "logit_bias.17"],
+      [{ 17: -101 }, R, "logit_bias.17"],
+      [{ 17: Infinity }, R, "logit_bias.17"],
+      [{ 17: "1" }, T, "logit_bias.17"],
+      [{ 17: null }, T, "logit_bias.17"],
+      [{ "01": 1 }, R, "logit_bias.01"],
+      [{ "-1": 1 }, R, "logit_bias.-1"],
+      [{ "1.0": 1 }, R, "logit_bias.1.0"],
+      [{ "": 1 }, R, "logit_bias."],
+      [{ "99999999999999999999": 1 }, R, "logit_bias.99999999999999999999"],
+      [{ hello: 1 }, R, "logit_bias.hello"],
+      ["x", T],
+      [[], T],
+      [1, T],
+    ],
+  },
+  { field: "logprobs", accepted: [true, false], refused: notBooleans },
+  { field: "top_logprobs", given: { logprobs: true }, accepted: [0, 20], refused: [[-1, R], [21, R], ...notNumbers(1.5)] },
+  { field: "top_logprobs", accepted: [null], refused: [[5, U], [0, U], [21, R]] },
+  { field: "top_logprobs", given: { logprobs: false }, accepted: [null], refused: [[5, U]] },
+  {
+    field: "response_format",
+    accepted: [{ type: "text" }],
+    refused: [
+      [{}, "missing_required_parameter", "response_format.type"],
+      [{ type: null }, "missing_required_parameter", "response_format.type"],
+      [{ type: 1 }, T, "response_format.type"],
+      [{ type: "json_object" }, U, "response_format.type"],
+      [{ type: "json_schema", json_schema: { name: "a", schema: {} } }, U, "response_format.type"],
+      [{ type: "xml" }, U, "response_format.type"],
+      [{ type: "text", other: 1 }, "unknown_parameter", "response_format.other"],
+      ["text", T],
+      [[], T],
+    ],
+  },
+  { field: "separate_reasoning", accepted: [true, false], refused: notBooleans },
+  { field: "user", accepted: ["", "u"], refused: notStrings },
+  { field: "metadata", accepted: [{}, { a: "b" }], refused: [[{ a: 1 }, T, "metadata.a"], ["x", T], [[], T]] },
+  { field: "service_tier", accepted: ["auto", "priority"], refused: [["gold", U], ...notStrings] },
+  { field: "prompt_cache_key", accepted: ["k"], refused: notStrings },
+  { field: "safety_identifier", accepted: ["x".repeat(64), "😀".repeat(64)], refused: [["x".repeat(65), R], ...notStrings] },
+  { field: "modalities", accepted: [["text"]], refused: [[["text", "audio"], P], [[], P], ["text", P]] },
+  { field: "verbosity", accepted: ["medium"], refused: [["low", P], [1, P]] },
+  { field: "reasoning_effort", accepted: ["medium"], refused: [["none", P], ["high", P]] },
+  { field: "web_search_options", accepted: [], refused: [[{}, P]] },
+  { field: "audio", accepted: [], refused: [[{ voice: "alloy", format: "wav" }, P]] },
+  { field: "store", accepted: [false], refused: [[true, P], ["false", P]] },
+  { field: "moderation", accepted: [], refused: [[{ model: "m" }, P]] },
+  { field: "prediction", accepted: [], refused: [[{ type: "content", content: "x" }, P]] },
+  { field: "tools", accepted: [[]], refused: [[[{ type: "function", function: { name: "f" } }], P], [{}, P]] },
+  { field: "tool_choice", accepted: ["none"], refused: [["auto", P], ["required", P], [{ type: "function", function: { name: "f" } }, P]] },
+  { field: "parallel_tool_calls", accepted: [true], refused: [[false, P], [1, P]] },
+  { field: "function_call", accepted: ["none"], refused: [["auto", P]] },
+  { field: "functions", accepted: [[]], refused: [[[{ name: "f" }], P]] },
+  { field: "prompt_cache_options", accepted: [], refused: [[{ mode: "explicit" }, P]] },
+  { field: "prompt_cache_retention", accepted: [], refused: [["24h", P]] },
+  { field: "include_stop_str_in_output", accepted: [true, false], refused: notBooleans },
+  { field: "context_length_exceeded_behavior", accepted: ["truncate", "error"], refused: [["cut", U], ...notStrings] },
+];
+
+for (const row of ROWS) {
+  for (const dialect of row.dialects ?? (["ppio", "openai"] as const)) {
+    describe(`${row.field} (${dialect}${row.given === undefined ? "" : `, with ${JSON.stringify(row.given)}`})`, () => {
+      const read = (value: unknown) => parse({ ...row.given, [row.field]: value }, dialect);
+
+      it("takes its edges, and null as not given", () => {
+        for (const value of row.accepted) expect(() => read(value)).not.toThrow();
+        expect(read(null)).toEqual(parse(row.given, dialect));
+      });
+
+      for (const [value, code, param = row.field] of row.refused) {
+        it(`refuses ${describeGiven(value)}: ${code}`, () => {
+          expect(refusalOf(() => read(value))).toEqual(refused(code, param));
+        });
+      }
+    });
+  }
+}
+
+it("has a row for every parameter of the table", () => {
+  const tested = new Set([...ROWS.map(({ field }) => field), "model", "messages"]);
+  expect(Object.keys(CHAT_REQUEST_SCHEMAS.ppio.properties ?? {}).filter((name) => !tested.has(name))).toEqual([]);
+});
+
+describe("model and messages", () => {
+  it.each([
+    [{ messages: [USER] }, "missing_required_parameter", "model"],
+    [{ model: null, messages: [USER] }, "missing_required_parameter", "model"],
+    [{ model: 1, messages: [USER] }, T, "model"],
+    [{ model: "m" }, "missing_required_parameter", "messages"],
+    [{ model: "m", messages: null }, "missing_required_parameter", "messages"],
+    [{ model: "m", messages: [] }, R, "messages"],
+    [{ model: "m", messages: USER }, T, "messages"],
+    [{ model: "m", messages: "Hi" }, T, "messages"],
+    [{ model: "m", messages: [null] }, T, "messages[0]"],
+    [{ model: "m", messages: [USER, "Hi"] }, T, "messages[1]"],
+  ])("refuses %j", (body, code, param) => {
+    expect(refusalOf(() => parseChatRequest(body, "ppio"))).toEqual(refused(code, param));
+  });
+
+  it.each([[null], [[]], ["x"], [1], [true]])("refuses the body %j", (body) => {
+    expect(refusalOf(() => parseChatRequest(body, "openai"))).toEqual(refused(T, null));
+  });
+});
+
+describe("fields that nobody knows", () => {
+  it.each([
+    ["temprature", '"temperature"'],
+    ["maxTokens", '"max_tokens"'],
+    ["TOP_P", '"top_p"'],
+    ["topk", '"top_k"'],
+    ["__proto__", '"'],
+    ["constructor", '"'],
+    ["toString", '"'],
+  ])("refuses %s, null included, and names %s", (name, nearest) => {
+    for (const value of [1, null]) {
+      const body = JSON.parse(JSON.stringify(bodyWith()).replace("{", `{${JSON.stringify(name)}:${value},`));
+      const error = errorOf(() => parseChatRequest(body, "ppio"));
+      expect(error).toMatchObject({ status: 400, code: "unknown_parameter", param: name });
+      expect(error.message).toContain(`The nearest known name is ${nearest}`);
+    }
+  });
+
+  it("keeps message and param short for a long name", () => {
+    const error = errorOf(() => parse({ ["x".repeat(1 << 20)]: 1 }));
+    expect(error.message.length).toBeLessThan(300);
+    expect(error.param?.length).toBeLessThan(100);
+  });
+});
+
+describe("messages of errors", () => {
+  it.each([
+    [{ temperature: 3 }, "temperature must be a number in 0..2. Given: 3"],
+    [{ temperature: "hot" }, 'temperature must be a number in 0..2. Given: "hot"'],
+    [{ repetition_penalty: 0 }, "repetition_penalty must be a number more than 0 and at most 2. Given: 0"],
+    [{ max_tokens: 1.5 }, "max_tokens must be an integer of at least 1. Given: 1.5"],
+    [{ stop: [] }, "stop must be an array of 1 to 4, each a non-empty string. Given: an empty array"],
+    [{ stop: 1 }, "stop must be a non-empty string or an array of 1 to 4, each a non-empty string. Given: 1"],
+    [{ logit_bias: ids(1025) }, "logit_bias must be an object of at most 1024 entries. Given: 1025 entries"],
+    [{ tools: [1, 2] }, "tools is not supported; it may only be null or []. Given: an array of 2"],
+    [{ messages: [{ role: "bot", content: "" }] }, 'messages[0].role must be "system", "developer", "user", "assistant" or "tool". Given: "bot"'],
+    [{ response_format: "text" }, 'response_format must be an object whose type is "text". Given: "text"'],
+    [{ max_tokens: 1, max_completion_tokens: 2 }, "max_tokens is 1 and max_completion_tokens is 2; given both, they must be equal."],
+  ])("say what was given and what is allowed (%#)", (fields, message) => {
+    expect(errorOf(() => parse(fields)).message).toBe(message);
+  });
+});
+
+describe("the first failure wins", () => {
+  it.each([
+    [{ temperature: 9, n: 0 }, "n"],
+    [{ unknown: 1, context_length_exceeded_behavior: "x" }, "context_length_exceeded_behavior"],
+    [{ unknown: 1, tools: [1] }, "tools"],
+    [{ tools: [1], user: 1 }, "user"],
+    [{ stream_options: {}, temperature: 9 }, "stream_options"],
+    [{ stream_options: { include_usage: 1 }, n: 0 }, "stream_options.include_usage"],
+    [{ max_tokens: 1, max_completion_tokens: 2, stream: 1 }, "max_tokens"],
+    [{ top_logprobs: 5, response_format: 1 }, "top_logprobs"],
+    [{ top_logprobs: 5, logprobs: 1 }, "logprobs"],
+    [{ messages: [{ role: "user", content: "a", odd: 1 }, { role: "bot" }] }, "messages[0].odd"],
+    [{ messages: [{ role: "bot" }], model: 1 }, "model"],
+    [{ messages: [USER, { content: 1 }], max_tokens: 0 }, "messages[1].role"],
+  ])("of %j: %s", (fields, param) => {
+    expect(errorOf(() => parse(fields)).param).toBe(param);
+  });
+});

@@ -1,0 +1,86 @@
+/** The shapes of answers (contract, section 8), as OpenAI's schema has them, with `reasoning_content` added. */
+
+import { Type, type Static, type TSchema } from "typebox";
+
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+const alternative = {
+  token: Type.String({ description: "The token's bytes as text, U+FFFD where they are part of a character." }),
+  logprob: Type.Number({ maximum: 0 }),
+  bytes: Type.Array(Type.Integer({ minimum: 0, maximum: 255 })),
+};
+
+const logprobEntry = Type.Object({ ...alternative, top_logprobs: Type.Array(Type.Object(alternative)) });
+
+const choiceLogprobs = nullable(Type.Object({ content: Type.Array(logprobEntry), refusal: Type.Null() }));
+
+const finishReason = Type.Enum(["stop", "length"], { type: "string" });
+
+const index = Type.Integer({ minimum: 0 });
+
+const usage = Type.Object({
+  prompt_tokens: Type.Integer(),
+  completion_tokens: Type.Integer(),
+  total_tokens: Type.Integer(),
+  prompt_tokens_details: Type.Object({ cached_tokens: Type.Integer() }),
+  completion_tokens_details: Type.Object({ reasoning_tokens: Type.Integer() }),
+});
+
+const envelope = {
+  id: Type.String(),
+  created: Type.Integer({ description: "Seconds since 1970." }),
+  model: Type.String({ description: "As requested." }),
+  system_fingerprint: Type.String({ description: "Model hash, numerics profile and version." }),
+};
+
+export const chatCompletionSchema = Type.Object({
+  ...envelope,
+  object: Type.Literal("chat.completion"),
+  choices: Type.Array(
+    Type.Object({
+      index,
+      message: Type.Object({
+        role: Type.Literal("assistant"),
+        content: Type.String(),
+        reasoning_content: Type.Optional(nullable(Type.String({ description: "Only with `separate_reasoning`." }))),
+        refusal: Type.Null(),
+      }),
+      logprobs: choiceLogprobs,
+      finish_reason: finishReason,
+    }),
+  ),
+  usage,
+});
+
+export const chatCompletionChunkSchema = Type.Object({
+  ...envelope,
+  object: Type.Literal("chat.completion.chunk"),
+  choices: Type.Array(
+    Type.Object({
+      index,
+      delta: Type.Object({
+        role: Type.Optional(Type.Literal("assistant")),
+        content: Type.Optional(Type.String()),
+        reasoning_content: Type.Optional(Type.String()),
+      }),
+      logprobs: choiceLogprobs,
+      finish_reason: nullable(finishReason),
+    }),
+  ),
+  usage: Type.Optional(nullable(usage)),
+});
+
+export const errorSchema = Type.Object({
+  error: Type.Object({
+    message: Type.String(),
+    type: Type.String(),
+    param: nullable(Type.String()),
+    code: Type.String(),
+  }),
+});
+
+export type ChatCompletion = Static<typeof chatCompletionSchema>;
+export type ChatCompletionChunk = Static<typeof chatCompletionChunkSchema>;
+export type ChoiceLogprobs = Static<typeof choiceLogprobs>;
+export type LogprobEntry = Static<typeof logprobEntry>;
+export type WireUsage = Static<typeof usage>;

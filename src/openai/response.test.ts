@@ -1,0 +1,308 @@
+/** Contract, sections 1 (usage), 4, 6 and 8: the whole answer, the stream, and the law that they are equal. */
+
+import { readFileSync } from "node:fs";
+
+import { Ajv2020 } from "ajv/dist/2020.js";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import type { OutputDelta, TokenLogprob, Usage } from "../../engine/index.js";
+import { asset, describeWithAssets } from "../../spec-tests/assets.js";
+import { ApiError } from "./api-error.js";
+import { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
+import { chatCompletionChunkSchema, chatCompletionSchema, errorSchema, type ChatCompletion, type ChatCompletionChunk } from "./response-schema.js";
+
+type Request = ResponseContext["request"];
+
+const contextOf = (request: Partial<Request> = {}): ResponseContext => ({
+  id: `chatcmpl-${"a".repeat(24)}`,
+  created: 1_700_000_000,
+  model: "alias/of-it",
+  systemFingerprint: "tiny-fast-0.1.0",
+  request: { n: 1, logprobs: false, separateReasoning: false, streamUsage: "none", ...request },
+});
+
+const USAGE: Usage = { promptTokens: 5, completionTokens: 7, totalTokens: 12, reasoningTokens: 2, cachedTokens: 3 };
+const WIRE_USAGE = {
+  prompt_tokens: 5,
+  completion_tokens: 7,
+  total_tokens: 12,
+  prompt_tokens_details: { cached_tokens: 3 },
+  completion_tokens_details: { reasoning_tokens: 2 },
+};
+
+const delta = (fields: Partial<OutputDelta> = {}): OutputDelta => ({
+  choice: 0,
+  content: "",
+  reasoning: null,
+  tokenIds: [],
+  logprobs: [],
+  finishReason: null,
+  usage: null,
+  timings: null,
+  ...fields,
+});
+
+const logprob = (token: string): TokenLogprob => {
+  const bytes = [...new TextEncoder().encode(token)];
+  return { tokenId: 1, token, logprob: -0.5, bytes, topLogprobs: [{ tokenId: 2, token: "x", logprob: -0.25, bytes: [120] }] };
+};
+const entry = (token: string) => ({
+  token,
+  logprob: -0.5,
+  bytes: [...new TextEncoder().encode(token)],
+  top_logprobs: [{ token: "x", logprob: -0.25, bytes: [120] }],
+});
+
+function whole(deltas: readonly OutputDelta[], request: Partial<Request>): ChatCompletion {
+  const builder = new ResponseBuilder(contextOf(request));
+  for (const one of deltas) builder.add(one);
+  return builder.finish();
+}
+
+function streamed(deltas: readonly OutputDelta[], request: Partial<Request>): ChatCompletionChunk[] {
+  const writer = new ChunkWriter(contextOf(request));
+  return deltas.flatMap((one) => writer.write(one));
+}
+
+const choicesOf = (chunks: readonly ChatCompletionChunk[]) => chunks.map(({ choices }) => choices[0]);
+
+const ANSWER = [
+  delta({ content: "Hel" }),
+  delta({ content: "lo" }),
+  delta({ content: "!", finishReason: "stop", usage: USAGE }),
+];
+
+describe("ResponseBuilder", () => {
+  it("puts the deltas together", () => {
+    expect(whole(ANSWER, {})).toEqual({
+      id: `chatcmpl-${"a".repeat(24)}`,
+      object: "chat.completion",
+      created: 1_700_000_000,
+      model: "alias/of-it",
+      system_fingerprint: "tiny-fast-0.1.0",
+      choices: [{ index: 0, message: { role: "assistant", content: "Hello!", refusal: null }, logprobs: null, finish_reason: "stop" }],
+      usage: WIRE_USAGE,
+    });
+  });
+
+  it("gives reasoning apart where asked to, null where there is none, and no field where not", () => {
+    const end = delta({ content: "4", reasoning: "", finishReason: "stop", usage: USAGE });
+    const message = (deltas: OutputDelta[], separateReasoning: boolean) => whole(deltas, { separateReasoning }).choices[0]?.message;
+    expect(message([delta({ reasoning: "2 + 2" }), end], true)).toEqual({ role: "assistant", content: "4", reasoning_content: "2 + 2", refusal: null });
+    expect(message([end], true)).toMatchObject({ reasoning_content: "" });
+    expect(message([{ ...end, reasoning: null }], true)).toMatchObject({ reasoning_content: null });
+    expect(message([end], false)).toEqual({ role: "assistant", content: "4", refusal: null });
+  });
+
+  it("lists logprobs of every token", () => {
+    const deltas = [delta({ content: "a", logprobs: [logprob("a")] }), delta({ logprobs: [logprob("b")], finishReason: "length", usage: USAGE })];
+    expect(whole(deltas, { logprobs: true }).choices[0]?.logprobs).toEqual({ content: [entry("a"), entry("b")], refusal: null });
+  });
+
+  it("refuses to finish early: that would be a bug", () => {
+    expect(() => whole(ANSWER.slice(0, 2), {})).toThrow("before its last delta");
+    expect(() => whole(ANSWER, { n: 2 })).toThrow("Choice 1 has no finish reason");
+    expect(() => whole([delta({ choice: 1 })], {})).toThrow("choice 1");
+  });
+});
+
+describe("ChunkWriter", () => {
+  it("sends role, text, finish, in one envelope", () => {
+    const chunks = streamed(ANSWER, {});
+    expect(choicesOf(chunks)).toEqual([
+      { index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
+      { index: 0, delta: { content: "Hel" }, logprobs: null, finish_reason: null },
+      { index: 0, delta: { content: "lo" }, logprobs: null, finish_reason: null },
+      { index: 0, delta: { content: "!" }, logprobs: null, finish_reason: null },
+      { index: 0, delta: {}, logprobs: null, finish_reason: "stop" },
+    ]);
+    for (const { choices: _, ...envelope } of chunks) {
+      expect(envelope).toEqual({
+        id: `chatcmpl-${"a".repeat(24)}`,
+        object: "chat.completion.chunk",
+        created: 1_700_000_000,
+        model: "alias/of-it",
+        system_fingerprint: "tiny-fast-0.1.0",
+      });
+    }
+  });
+
+  it("tells usage as asked: never, on the last finish chunk, or on a chunk of its own with null on all others", () => {
+    const usages = (streamUsage: Request["streamUsage"]) => streamed(ANSWER, { streamUsage }).map((chunk) => chunk.usage);
+    expect(usages("none")).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    expect(usages("on_finish")).toEqual([undefined, undefined, undefined, undefined, WIRE_USAGE]);
+    expect(usages("last_chunk")).toEqual([null, null, null, null, null, WIRE_USAGE]);
+    expect(streamed(ANSWER, { streamUsage: "last_chunk" }).at(-1)?.choices).toEqual([]);
+    expect(streamed(ANSWER, { streamUsage: "none" }).every((chunk) => !("usage" in chunk))).toBe(true);
+  });
+
+  it("tells usage on the finish chunk of the choice that ends last, whichever it is", () => {
+    const deltas = [
+      delta({ choice: 1, content: "b", finishReason: "stop" }),
+      delta({ choice: 0, content: "a", finishReason: "length", usage: USAGE }),
+    ];
+    const chunks = streamed(deltas, { n: 2, streamUsage: "on_finish" });
+    expect(chunks.filter((chunk) => "usage" in chunk)).toEqual([chunks.at(-1)]);
+    expect(chunks.at(-1)?.choices[0]).toMatchObject({ index: 0, finish_reason: "length" });
+  });
+
+  it("sends reasoning before the answer, each in its own chunk", () => {
+    const deltas = [delta({ reasoning: "hm" }), delta({ reasoning: "!", content: "4" }), delta({ reasoning: "", finishReason: "stop", usage: USAGE })];
+    expect(choicesOf(streamed(deltas, { separateReasoning: true })).map((choice) => choice?.delta)).toEqual([
+      { role: "assistant", content: "" },
+      { reasoning_content: "hm" },
+      { reasoning_content: "!" },
+      { content: "4" },
+      {},
+    ]);
+  });
+
+  it("says once that there is reasoning, when it is empty", () => {
+    const deltas = [delta({ reasoning: "", content: "4" }), delta({ reasoning: "", content: "2", finishReason: "stop", usage: USAGE })];
+    const sent = (separateReasoning: boolean) => choicesOf(streamed(deltas, { separateReasoning })).map((choice) => choice?.delta);
+    expect(sent(true)).toEqual([{ role: "assistant", content: "" }, { reasoning_content: "" }, { content: "4" }, { content: "2" }, {}]);
+    expect(sent(false)).toEqual([{ role: "assistant", content: "" }, { content: "4" }, { content: "2" }, {}]);
+  });
+
+  it("sends a token's logprobs with the first chunk after it, the rest on the finish chunk", () => {
+    const deltas = [
+      delta({ logprobs: [logprob("a")] }),
+      delta({ content: "ab", logprobs: [logprob("b")] }),
+      delta({ logprobs: [logprob("</s>")], finishReason: "stop", usage: USAGE }),
+    ];
+    expect(choicesOf(streamed(deltas, { logprobs: true })).map((choice) => choice?.logprobs)).toEqual([
+      { content: [], refusal: null },
+      { content: [entry("a"), entry("b")], refusal: null },
+      { content: [entry("</s>")], refusal: null },
+    ]);
+  });
+});
+
+/** What a client that knows nothing of us makes of a stream. */
+function concatenated(chunks: readonly ChatCompletionChunk[], request: Request): Partial<ChatCompletion> {
+  const choices: ChatCompletion["choices"] = [];
+  let usage: ChatCompletion["usage"] | null = null;
+  for (const chunk of chunks) {
+    usage = chunk.usage ?? usage;
+    for (const { index, delta: part, logprobs, finish_reason: finishReason } of chunk.choices) {
+      const reasoning = request.separateReasoning ? { reasoning_content: null } : {};
+      const choice = (choices[index] ??= { index, message: { role: "assistant", content: "", ...reasoning, refusal: null }, logprobs: null, finish_reason: "stop" });
+      choice.message.content += part.content ?? "";
+      if (part.reasoning_content !== undefined) choice.message.reasoning_content = (choice.message.reasoning_content ?? "") + part.reasoning_content;
+      if (logprobs !== null) choice.logprobs = { content: [...(choice.logprobs?.content ?? []), ...logprobs.content], refusal: null };
+      if (finishReason !== null) choice.finish_reason = finishReason;
+    }
+  }
+  return { choices, ...(usage === null ? {} : { usage }) };
+}
+
+const requests: fc.Arbitrary<Request> = fc.record({
+  n: fc.integer({ min: 1, max: 4 }),
+  logprobs: fc.boolean(),
+  separateReasoning: fc.boolean(),
+  streamUsage: fc.constantFrom("none", "on_finish", "last_chunk"),
+});
+
+/** Deltas as the engine sends them: of any choice at any time, each choice ending once, the last one with the usage. */
+function deltasOf({ n, logprobs, separateReasoning }: Request): fc.Arbitrary<OutputDelta[]> {
+  const word = fc.string({ maxLength: 3, unit: "grapheme" });
+  const part = fc.record({ content: word, reasoning: separateReasoning ? fc.option(word) : fc.constantFrom(null, ""), tokens: fc.array(word, { maxLength: 3 }) });
+  const choices = fc.tuple(...Array.from({ length: n }, () => fc.tuple(fc.array(part, { minLength: 1, maxLength: 5 }), fc.constantFrom("stop" as const, "length" as const))));
+  return fc.tuple(choices, fc.infiniteStream(fc.nat({ max: 3 }))).map(([parts, turns]) => {
+    const queues = parts.map(([list, finishReason], choice) =>
+      list.map(({ content, reasoning, tokens }, index) =>
+        delta({ choice, content, reasoning, logprobs: logprobs ? tokens.map(logprob) : [], finishReason: index === list.length - 1 ? finishReason : null }),
+      ),
+    );
+    const deltas: OutputDelta[] = [];
+    while (queues.some((queue) => queue.length > 0)) {
+      const open = queues.filter((queue) => queue.length > 0);
+      deltas.push(open[turns.next().value! % open.length]!.shift()!);
+    }
+    return [...deltas.slice(0, -1), { ...deltas.at(-1)!, usage: USAGE }];
+  });
+}
+
+const answers = requests.chain((request) => fc.tuple(fc.constant(request), deltasOf(request)));
+
+describe("the stream", () => {
+  it("put together equals the whole answer, field by field", () => {
+    fc.assert(
+      fc.property(answers, ([request, deltas]) => {
+        const { choices, usage } = whole(deltas, request);
+        const expected = request.streamUsage === "none" ? { choices } : { choices, usage };
+        expect(concatenated(streamed(deltas, request), request)).toEqual(expected);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("has for each choice one role chunk first and one finish chunk last, and text with neither", () => {
+    fc.assert(
+      fc.property(answers, ([request, deltas]) => {
+        const chunks = streamed(deltas, request).flatMap(({ choices }) => choices);
+        for (let index = 0; index < request.n; index++) {
+          const own = chunks.filter((choice) => choice.index === index);
+          expect(own[0]?.delta).toEqual({ role: "assistant", content: "" });
+          expect(own.slice(1).some((choice) => "role" in choice.delta)).toBe(false);
+          expect(own.at(-1)).toMatchObject({ delta: {}, finish_reason: expect.stringMatching(/^(?:stop|length)$/) as string });
+          expect(own.slice(0, -1).every((choice) => choice.finish_reason === null && Object.keys(choice.delta).length > 0)).toBe(true);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("our own schemas", () => {
+  const ajv = new Ajv2020({ strict: false });
+  it("hold for every answer and every chunk", () => {
+    const isCompletion = ajv.compile(chatCompletionSchema);
+    const isChunk = ajv.compile(chatCompletionChunkSchema);
+    fc.assert(
+      fc.property(answers, ([request, deltas]) => {
+        expect(isCompletion(whole(deltas, request)), JSON.stringify(isCompletion.errors)).toBe(true);
+        for (const chunk of streamed(deltas, request)) expect(isChunk(chunk), JSON.stringify(isChunk.errors)).toBe(true);
+      }),
+      { numRuns: 100 },
+    );
+    expect(ajv.validate(errorSchema, new ApiError("out_of_range", "m", "n").toBody())).toBe(true);
+  });
+});
+
+describeWithAssets("OpenAI's schema", () => {
+  it("holds for every answer, chunk and error, the vendor's fields aside", () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    ajv.addSchema(closed(JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8"))) as object, "openai");
+    const validator = (name: string) => ajv.compile({ $ref: `openai#/components/schemas/${name}` });
+    const isCompletion = validator("CreateChatCompletionResponse");
+    const isChunk = validator("CreateChatCompletionStreamResponse");
+    const isError = validator("ErrorResponse");
+    fc.assert(
+      fc.property(answers, ([request, deltas]) => {
+        expect(isCompletion(withoutVendorFields(whole(deltas, request))), JSON.stringify(isCompletion.errors)).toBe(true);
+        for (const chunk of streamed(deltas, request)) expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
+      }),
+      { numRuns: 100 },
+    );
+    for (const param of [null, "messages[2].content"]) expect(isError(new ApiError("invalid_type", "m", param).toBody())).toBe(true);
+    // A canary: the schemas must be able to refuse.
+    expect(isChunk({ ...streamed(ANSWER, {})[0], vendor: 1 })).toBe(false);
+    expect(isCompletion({ ...whole(ANSWER, {}), object: "other" })).toBe(false);
+  });
+});
+
+/** OpenAPI 3.0's `nullable` as JSON Schema has it, and objects without fields that they do not name. */
+function closed(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(closed);
+  if (typeof node !== "object" || node === null) return node;
+  const { nullable, ...rest } = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, closed(value)]));
+  const isObjectSchema = rest["type"] === "object" && "properties" in rest && !("additionalProperties" in rest);
+  const schema = isObjectSchema ? { ...rest, additionalProperties: false } : rest;
+  return nullable === true ? { anyOf: [schema, { type: "null" }] } : schema;
+}
+
+function withoutVendorFields(value: object): unknown {
+  return JSON.parse(JSON.stringify(value), (key, field: unknown) => (key === "reasoning_content" ? undefined : field));
+}

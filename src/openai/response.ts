@@ -1,0 +1,161 @@
+/**
+ * The engine's deltas in the wire's words (contract, sections 4, 6 and 8): one object, or the chunks of a stream.
+ * Law: the chunks put together equal the object, field by field.
+ */
+
+import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob, Usage } from "../../engine/index.js";
+import type { ChatRequest } from "./chat-request.js";
+import type { ChatCompletion, ChatCompletionChunk, ChoiceLogprobs, LogprobEntry, WireUsage } from "./response-schema.js";
+
+/** What all of an answer's chunks share, and the request that they answer. */
+export interface ResponseContext {
+  /** `chatcmpl-` and 24 characters. */
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  /** As requested. */
+  readonly model: string;
+  readonly systemFingerprint: string;
+  readonly request: Pick<ChatRequest, "n" | "logprobs" | "separateReasoning" | "streamUsage">;
+}
+
+/** The answer as one object: `add` every delta, then `finish`. */
+export class ResponseBuilder {
+  readonly #context: ResponseContext;
+  readonly #choices: CollectedChoice[];
+  #usage: Usage | null = null;
+
+  constructor(context: ResponseContext) {
+    this.#context = context;
+    this.#choices = Array.from({ length: context.request.n }, () => ({ content: "", reasoning: null, logprobs: [], finishReason: null }));
+  }
+
+  add(delta: OutputDelta): void {
+    const choice = this.#choices[delta.choice];
+    if (choice === undefined) throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
+    choice.content += delta.content;
+    if (delta.reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + delta.reasoning;
+    for (const entry of delta.logprobs) choice.logprobs.push(entry);
+    choice.finishReason = delta.finishReason ?? choice.finishReason;
+    this.#usage = delta.usage ?? this.#usage;
+  }
+
+  finish(): ChatCompletion {
+    const { request } = this.#context;
+    if (this.#usage === null) throw new Error("The answer is finished before its last delta");
+    return {
+      ...envelope(this.#context),
+      object: "chat.completion",
+      choices: this.#choices.map(({ content, reasoning, logprobs, finishReason }, index) => {
+        if (finishReason === null) throw new Error(`Choice ${index} has no finish reason`);
+        return {
+          index,
+          message: {
+            role: "assistant",
+            content,
+            ...(request.separateReasoning ? { reasoning_content: reasoning } : {}),
+            refusal: null,
+          },
+          logprobs: choiceLogprobs(request.logprobs, logprobs),
+          finish_reason: finishReason,
+        };
+      }),
+      usage: wireUsage(this.#usage),
+    };
+  }
+}
+
+/** The answer as chunks, in the order they are to be sent. */
+export class ChunkWriter {
+  readonly #context: ResponseContext;
+  readonly #choices: StreamedChoice[];
+
+  constructor(context: ResponseContext) {
+    this.#context = context;
+    this.#choices = Array.from({ length: context.request.n }, () => ({ begun: false, reasoned: false, unsent: [] }));
+  }
+
+  /** A choice's first delta is preceded by its role; the request's last one is followed by the usage, where asked for. */
+  write(delta: OutputDelta): ChatCompletionChunk[] {
+    const { separateReasoning, streamUsage } = this.#context.request;
+    const choice = this.#choices[delta.choice];
+    if (choice === undefined) throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
+    const chunks: ChatCompletionChunk[] = [];
+    const send = (content: WireDelta, finishReason: FinishReason | null = null) =>
+      chunks.push(this.#chunk(delta.choice, content, choice.unsent.splice(0), finishReason));
+
+    if (!choice.begun) send({ role: "assistant", content: "" });
+    choice.begun = true;
+    for (const entry of delta.logprobs) choice.unsent.push(entry);
+    // Reasoning that is there and empty is told once, by an empty text: without it the client would read "none".
+    if (separateReasoning && delta.reasoning !== null && (delta.reasoning !== "" || !choice.reasoned)) {
+      send({ reasoning_content: delta.reasoning });
+      choice.reasoned = true;
+    }
+    if (delta.content !== "") send({ content: delta.content });
+    if (delta.finishReason !== null) send({}, delta.finishReason);
+
+    const last = chunks.at(-1);
+    if (delta.usage !== null && last !== undefined && streamUsage === "on_finish") last.usage = wireUsage(delta.usage);
+    if (delta.usage !== null && streamUsage === "last_chunk") {
+      chunks.push({ ...this.#envelope(), choices: [], usage: wireUsage(delta.usage) });
+    }
+    return chunks;
+  }
+
+  #chunk(index: number, delta: WireDelta, entries: readonly TokenLogprob[], finishReason: FinishReason | null): ChatCompletionChunk {
+    const { logprobs, streamUsage } = this.#context.request;
+    return {
+      ...this.#envelope(),
+      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries), finish_reason: finishReason }],
+      ...(streamUsage === "last_chunk" ? { usage: null } : {}),
+    };
+  }
+
+  #envelope() {
+    return { ...envelope(this.#context), object: "chat.completion.chunk" as const };
+  }
+}
+
+type WireDelta = ChatCompletionChunk["choices"][number]["delta"];
+
+interface CollectedChoice {
+  content: string;
+  reasoning: string | null;
+  readonly logprobs: TokenLogprob[];
+  finishReason: FinishReason | null;
+}
+
+interface StreamedChoice {
+  begun: boolean;
+  /** Whether the client knows that there is reasoning. */
+  reasoned: boolean;
+  /** Entries of tokens whose text has not come yet. */
+  readonly unsent: TokenLogprob[];
+}
+
+function envelope({ id, created, model, systemFingerprint }: ResponseContext) {
+  return { id, created, model, system_fingerprint: systemFingerprint };
+}
+
+function choiceLogprobs(asked: boolean, entries: readonly TokenLogprob[]): ChoiceLogprobs {
+  return asked ? { content: entries.map(logprobEntry), refusal: null } : null;
+}
+
+function logprobEntry(entry: TokenLogprob): LogprobEntry {
+  return { ...alternative(entry), top_logprobs: entry.topLogprobs.map(alternative) };
+}
+
+function alternative({ token, logprob, bytes }: TokenAlternative) {
+  return { token, logprob, bytes: [...bytes] };
+}
+
+function wireUsage(usage: Usage): WireUsage {
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.completionTokens,
+    total_tokens: usage.totalTokens,
+    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+    completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
+  };
+}

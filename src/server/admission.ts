@@ -1,0 +1,115 @@
+/**
+ * Who may run and who waits: a request takes as many places as it has choices, in order of arrival. Knows
+ * neither the engine nor HTTP beyond the error of a full queue.
+ */
+
+import { ApiError } from "../openai/index.js";
+
+export interface AdmissionOptions {
+  /** Choices that run at the same time. A request with more takes all places. */
+  readonly numPlaces: number;
+  /** Requests that wait; one more is refused. */
+  readonly numWaitingMax: number;
+}
+
+interface Waiting {
+  readonly numPlaces: number;
+  readonly admit: () => void;
+  readonly refuse: (reason: unknown) => void;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  #waiting: Waiting[] = [];
+  #numTaken = 0;
+  #numRunning = 0;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Requests that hold places. */
+  get numRunning(): number {
+    return this.#numRunning;
+  }
+
+  get numWaiting(): number {
+    return this.#waiting.length;
+  }
+
+  /**
+   * Waits for places.
+   *
+   * @returns gives the places back; further calls do nothing
+   * @throws ApiError queue_full at once; the signal's reason if it aborts first
+   */
+  async enter(numChoices: number, signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    const numPlaces = Math.min(numChoices, this.#options.numPlaces);
+    if (this.#waiting.length > 0 || !this.#fits(numPlaces)) await this.#wait(numPlaces, signal);
+    else this.#take(numPlaces);
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      this.#numTaken -= numPlaces;
+      this.#numRunning--;
+      this.#admitNext();
+    };
+  }
+
+  /** Sends away everyone who waits. */
+  refuseWaiting(reason: unknown): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { refuse } of waiting) refuse(reason);
+  }
+
+  #wait(numPlaces: number, signal: AbortSignal): Promise<void> {
+    const { numWaitingMax } = this.#options;
+    if (this.#waiting.length >= numWaitingMax) {
+      throw new ApiError("queue_full", `${this.#numRunning} requests are running and ${this.#waiting.length} wait; at most ${numWaitingMax} may wait. Try again later.`, null, {
+        headers: { "retry-after": RETRY_AFTER_SECONDS },
+      });
+    }
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting = this.#waiting.filter((other) => other !== entry);
+        reject(signal.reason);
+        this.#admitNext();
+      };
+      const entry: Waiting = {
+        numPlaces,
+        admit: () => {
+          signal.removeEventListener("abort", leave);
+          resolve();
+        },
+        refuse: (reason) => {
+          signal.removeEventListener("abort", leave);
+          reject(reason);
+        },
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.#waiting.push(entry);
+    });
+  }
+
+  #admitNext(): void {
+    for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.numPlaces); next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#take(next.numPlaces);
+      next.admit();
+    }
+  }
+
+  #fits(numPlaces: number): boolean {
+    return this.#numTaken + numPlaces <= this.#options.numPlaces;
+  }
+
+  #take(numPlaces: number): void {
+    this.#numTaken += numPlaces;
+    this.#numRunning++;
+  }
+}
+
+const RETRY_AFTER_SECONDS = "1";

@@ -1,0 +1,95 @@
+/** One call to a worker: its first reply as a promise, its deltas as they come, its end told once. */
+
+import { EngineError } from "../../engine/errors.js";
+import type { OutputDelta } from "../../engine/index.js";
+import type { FromWorker, PostedError } from "./worker-protocol.js";
+
+/** What has come since the consumer last looked, never empty; ends after the delta that carries the usage. */
+export type DeltaBatches = AsyncIterable<readonly OutputDelta[]>;
+
+type CallMessage = Extract<FromWorker, { readonly call: number }>;
+type ReplyType = "started" | "tokens" | "text";
+type Reply<T extends ReplyType> = Extract<FromWorker, { readonly type: T }>;
+
+export class Call {
+  readonly deltas: DeltaBatches = { [Symbol.asyncIterator]: () => this.#drain() };
+  readonly #onEnd: () => void;
+  readonly #first: Promise<CallMessage>;
+  #settle!: { resolve: (reply: CallMessage) => void; reject: (error: unknown) => void };
+  #batch: OutputDelta[] = [];
+  #failure: { readonly error: unknown } | null = null;
+  #wake: () => void = () => {};
+  #ended = false;
+
+  /** @param onEnd called once: after the last delta, the only reply, or a failure */
+  constructor(onEnd: () => void) {
+    this.#onEnd = onEnd;
+    this.#first = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.#first.catch(() => {}); // a call may fail before anybody waits for its reply
+  }
+
+  /** The first reply, of the type that belongs to the question asked. */
+  async reply<T extends ReplyType>(type: T): Promise<Reply<T>> {
+    const reply = await this.#first;
+    if (reply.type !== type) throw new Error(`The worker replied ${reply.type} where ${type} was due`);
+    return reply as Reply<T>;
+  }
+
+  receive(message: CallMessage): void {
+    switch (message.type) {
+      case "started":
+        this.#settle.resolve(message);
+        return;
+      case "tokens":
+      case "text":
+        this.#settle.resolve(message);
+        this.#end();
+        return;
+      case "delta":
+        this.#batch.push(message.delta);
+        if (message.delta.usage !== null) this.#end();
+        this.#wake();
+        return;
+      case "error":
+        this.fail(receivedError(message.error));
+    }
+  }
+
+  /** Ends the call; what had come before is still handed out. */
+  fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#failure = { error };
+    this.#settle.reject(error);
+    this.#end();
+    this.#wake();
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onEnd();
+  }
+
+  async *#drain(): AsyncGenerator<readonly OutputDelta[], void, void> {
+    for (;;) {
+      if (this.#batch.length > 0) {
+        const batch = this.#batch;
+        this.#batch = [];
+        yield batch;
+        if (batch.at(-1)?.usage !== null) return;
+      } else if (this.#failure !== null) {
+        throw this.#failure.error;
+      } else {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    }
+  }
+}
+
+/** The error as the worker had it, with the worker's stack as its cause where it is a bug. */
+export function receivedError({ code, message, param, stack }: PostedError): EngineError {
+  if (stack === null) return new EngineError(code, message, param);
+  const cause = new Error(message);
+  cause.stack = stack;
+  return new EngineError(code, message, param, { cause });
+}

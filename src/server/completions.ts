@@ -1,0 +1,83 @@
+/**
+ * POST chat/completions: a checked request to the engine, its deltas to one JSON answer or to a stream of chunks.
+ * What the chunks look like is src/openai's business.
+ */
+
+import { randomBytes } from "node:crypto";
+
+import type { OutputDelta } from "../../engine/index.js";
+import { apiErrorOf, ChunkWriter, parseChatRequest, parseJson, ResponseBuilder, type ChatRequest } from "../openai/index.js";
+import type { Exchange } from "./exchange.js";
+import type { Generation } from "./host.js";
+import type { ServedModel } from "./models.js";
+import type { Services } from "./routes.js";
+
+export async function chatCompletions(exchange: Exchange, services: Services): Promise<void> {
+  const body = await exchange.readJsonBody(services.bodyLimits);
+  const request = parseChatRequest(parseJson(body), services.dialect);
+  const model = services.models.find(request.model);
+  const { messages, options } = request;
+  exchange.facts["model"] = model.id;
+  if (services.logContent) exchange.facts["messages"] = messages;
+
+  const generation = await model.host.chat({ messages, ...options }, exchange.signal);
+  exchange.setHeader("x-touchstone-seed", String(generation.seed));
+  exchange.facts["seed"] = generation.seed;
+  exchange.facts["promptTokens"] = generation.numPromptTokens;
+  const batches = watched(generation, model, exchange, services);
+  const answer = { ...identity(model, services), model: request.model, request };
+  if (request.stream) await streamAnswer(batches, answer, exchange, services);
+  else exchange.sendJson(await wholeAnswer(batches, answer));
+}
+
+type Answer = ConstructorParameters<typeof ChunkWriter>[0] & { readonly request: ChatRequest };
+
+async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answer: Answer): Promise<object> {
+  const builder = new ResponseBuilder(answer);
+  for await (const deltas of batches) for (const delta of deltas) builder.add(delta);
+  return builder.finish();
+}
+
+/** An error after the first byte is an event of the stream, and the stream ends as it always does. */
+async function streamAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answer: Answer, exchange: Exchange, services: Services): Promise<void> {
+  const stream = exchange.stream(services.heartbeatMs);
+  const writer = new ChunkWriter(answer);
+  try {
+    for await (const deltas of batches) await stream.send(deltas.flatMap((delta) => writer.write(delta)));
+    stream.done();
+  } catch (error) {
+    if (exchange.isClientGone) return stream.abandon();
+    const apiError = apiErrorOf(error);
+    services.noteError(exchange, apiError, error);
+    await stream.send([apiError.toBody()]);
+    stream.done();
+  }
+}
+
+/** Passes the deltas on, and tells metrics and log about them. */
+async function* watched({ deltas, numPromptTokens }: Generation, model: ServedModel, exchange: Exchange, services: Services) {
+  const metrics = services.metrics.generation(model.id, numPromptTokens, exchange.arrivedAtMs);
+  const texts: string[] = [];
+  try {
+    for await (const batch of deltas) {
+      metrics.add(batch);
+      if (services.logContent) for (const { choice, content } of batch) texts[choice] = (texts[choice] ?? "") + content;
+      yield batch;
+    }
+  } finally {
+    const { numTokens, firstTokenMs } = metrics.finish();
+    exchange.facts["completionTokens"] = numTokens;
+    if (firstTokenMs !== null) exchange.facts["firstTokenMs"] = Math.round(firstTokenMs);
+    if (services.logContent) exchange.facts["answers"] = texts;
+  }
+}
+
+/** What names an answer and the program it came from: the model's hash, the numerics profile, the version. */
+function identity({ host }: ServedModel, { version }: Services) {
+  const hash = host.info?.modelHash.slice(0, 16) ?? "unknown";
+  return {
+    id: `chatcmpl-${randomBytes(12).toString("hex")}`,
+    created: Math.floor(Date.now() / 1000),
+    systemFingerprint: `${hash}-fast-${version}`,
+  };
+}

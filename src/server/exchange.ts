@@ -1,0 +1,120 @@
+/**
+ * One request and its response: who asks, what is sent, and a signal that aborts when the client goes away or the
+ * exchange is over, so that nothing works for an answer nobody reads. Knows no routes.
+ */
+
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+
+import { apiErrorOf, type ApiError } from "../openai/index.js";
+import { readJsonBody, type BodyLimits } from "./request-body.js";
+import { SseStream } from "./sse.js";
+
+export class Exchange {
+  readonly requestId: string;
+  readonly method: string;
+  readonly path: string;
+  readonly arrivedAtMs = performance.now();
+  /** What the log line of this request says beside the usual; never message text unless asked for. */
+  readonly facts: Record<string, unknown> = {};
+  /** The route's name, for logs and metrics. */
+  route = "unknown";
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #abort = new AbortController();
+
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request;
+    this.#response = response;
+    this.method = request.method ?? "GET";
+    this.path = (request.url ?? "/").split("?", 1)[0]!;
+    const given = request.headers["x-request-id"];
+    this.requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString("hex")}`;
+    response.setHeader("x-request-id", this.requestId);
+    // Writing to a client that has gone is no error; `close` tells.
+    response.on("error", () => {});
+    response.once("close", () => {
+      if (!response.writableFinished) this.abort(new ClientGone());
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** As sent; 0 where the client went away before anything was. */
+  get status(): number {
+    return this.#response.headersSent ? this.#response.statusCode : 0;
+  }
+
+  get isClientGone(): boolean {
+    return this.signal.reason instanceof ClientGone;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#request.headers[name];
+    return Array.isArray(value) ? value.join(", ") : value;
+  }
+
+  setHeader(name: string, value: string): void {
+    this.#response.setHeader(name, value);
+  }
+
+  /** Calls back when the connection is done with this exchange, one way or another. */
+  onClose(listener: () => void): void {
+    this.#response.once("close", listener);
+  }
+
+  /** Takes back whatever works for this exchange. The first reason stays. */
+  abort(reason: Error): void {
+    this.#abort.abort(reason);
+  }
+
+  readJsonBody(limits: BodyLimits): Promise<Uint8Array> {
+    return readJsonBody(this.#request, this.#response, limits, this.signal);
+  }
+
+  stream(heartbeatMs: number): SseStream {
+    return new SseStream(this.#response, heartbeatMs);
+  }
+
+  sendJson(body: object, status = 200): void {
+    this.sendText(JSON.stringify(body), "application/json; charset=utf-8", status);
+  }
+
+  sendText(text: string, contentType: string, status = 200): void {
+    const bytes = Buffer.from(text);
+    this.#response.writeHead(status, { "content-type": contentType, "content-length": bytes.length });
+    this.#response.end(bytes);
+  }
+
+  sendNothing(): void {
+    this.#response.writeHead(204).end();
+  }
+
+  /**
+   * Answers with an error; after the first byte of another answer all that is left is to hang up.
+   *
+   * @returns the error as told; null where nobody is left to be told
+   */
+  fail(error: unknown): ApiError | null {
+    if (this.isClientGone || this.#response.headersSent) this.#response.destroy();
+    if (this.isClientGone) return null;
+    const apiError = apiErrorOf(error);
+    if (this.#response.headersSent) return apiError;
+    for (const [name, value] of Object.entries(apiError.headers)) this.setHeader(name, value);
+    // Whoever waits for leave to send a body may send it or not: the connection cannot be used again.
+    if (this.header("expect") !== undefined) this.setHeader("connection", "close");
+    this.sendJson(apiError.toBody(), apiError.status);
+    return apiError;
+  }
+}
+
+/** The reason of a signal whose client hung up: nobody is left to be told. */
+export class ClientGone extends Error {
+  override readonly name = "ClientGone";
+
+  constructor() {
+    super("The client closed the connection");
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Prometheus metrics. Names are vLLM's where they fit, so that its dashboards work; what vLLM does not have
+ * starts with `touchstone_`.
+ */
+
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
+
+import type { FinishReason, OutputDelta } from "../../engine/index.js";
+import type { ModelRegistry, ServedModel } from "./models.js";
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #numRequests: Counter<"route" | "status">;
+  readonly #numRefused: Counter<"code">;
+  readonly #promptTokens: Counter<"model_name">;
+  readonly #generationTokens: Counter<"model_name">;
+  readonly #numFinished: Counter<"model_name" | "finished_reason">;
+  readonly #firstToken: Histogram<"model_name">;
+  readonly #perToken: Histogram<"model_name">;
+  readonly #latency: Histogram<"model_name">;
+
+  /** @param models asked for their numbers whenever metrics are read */
+  constructor(models: ModelRegistry) {
+    const registers = [this.#registry];
+    const byModel = { registers, labelNames: ["model_name"] as const };
+    collectDefaultMetrics({ register: this.#registry });
+
+    const perModel = (name: string, help: string, read: (model: ServedModel) => number): void => {
+      const gauge = new Gauge({
+        name,
+        help,
+        labelNames: byModel.labelNames,
+        registers: [],
+        collect() {
+          for (const model of models.all()) this.set({ model_name: model.id }, read(model));
+        },
+      });
+      this.#registry.registerMetric(gauge);
+    };
+    perModel("vllm:num_requests_running", "Requests whose choices are being generated.", ({ host }) => host.numRunning);
+    perModel("vllm:num_requests_waiting", "Requests that wait for a place.", ({ host }) => host.numWaiting);
+    perModel("touchstone_model_ready", "1 if the model answers requests.", ({ host }) => (host.state === "ready" ? 1 : 0));
+    perModel("touchstone_engine_restarts", "Times the model's engine stopped and was started again.", ({ host }) => host.numRestarts);
+
+    this.#promptTokens = new Counter({ name: "vllm:prompt_tokens_total", help: "Tokens of prompts.", ...byModel });
+    this.#generationTokens = new Counter({ name: "vllm:generation_tokens_total", help: "Generated tokens.", ...byModel });
+    this.#numFinished = new Counter({
+      name: "vllm:request_success_total",
+      help: "Finished choices, by how they ended.",
+      registers,
+      labelNames: ["model_name", "finished_reason"],
+    });
+    this.#firstToken = new Histogram({
+      name: "vllm:time_to_first_token_seconds",
+      help: "From a request's arrival to its first text.",
+      ...byModel,
+      buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
+    });
+    this.#perToken = new Histogram({
+      name: "vllm:request_time_per_output_token_seconds",
+      help: "Time per generated token after the first, averaged over a request.",
+      ...byModel,
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    });
+    this.#latency = new Histogram({
+      name: "vllm:e2e_request_latency_seconds",
+      help: "From a request's arrival to the end of its answer.",
+      ...byModel,
+      buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600],
+    });
+    this.#numRequests = new Counter({
+      name: "touchstone_http_requests_total",
+      help: "HTTP requests, by route and status.",
+      registers,
+      labelNames: ["route", "status"],
+    });
+    this.#numRefused = new Counter({
+      name: "touchstone_errors_total",
+      help: "Requests that ended with an error, by its code.",
+      registers,
+      labelNames: ["code"],
+    });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  read(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  /** @param status as sent; 0 where the client went away before */
+  countRequest(route: string, status: number): void {
+    this.#numRequests.inc({ route, status: String(status) });
+  }
+
+  countError(code: string): void {
+    this.#numRefused.inc({ code });
+  }
+
+  /** Follows one answer. */
+  generation(modelId: string, numPromptTokens: number, arrivedAtMs: number): GenerationMetrics {
+    const model = { model_name: modelId };
+    this.#promptTokens.inc(model, numPromptTokens);
+    let firstAtMs: number | null = null;
+    let numTokens = 0;
+    return {
+      add: (deltas) => {
+        if (firstAtMs === null) {
+          firstAtMs = performance.now();
+          this.#firstToken.observe(model, (firstAtMs - arrivedAtMs) / 1000);
+        }
+        for (const { tokenIds, finishReason } of deltas) {
+          numTokens += tokenIds.length;
+          this.#generationTokens.inc(model, tokenIds.length);
+          if (finishReason !== null) this.#numFinished.inc({ ...model, finished_reason: finishReason satisfies FinishReason });
+        }
+      },
+      finish: () => {
+        const nowMs = performance.now();
+        this.#latency.observe(model, (nowMs - arrivedAtMs) / 1000);
+        if (firstAtMs !== null && numTokens > 1) this.#perToken.observe(model, (nowMs - firstAtMs) / 1000 / (numTokens - 1));
+        return { numTokens, firstTokenMs: firstAtMs === null ? null : firstAtMs - arrivedAtMs };
+      },
+    };
+  }
+}
+
+export interface GenerationMetrics {
+  add(deltas: readonly OutputDelta[]): void;
+  /** The answer is complete, or was left; says what the log wants to know. */
+  finish(): { readonly numTokens: number; readonly firstTokenMs: number | null };
+}

@@ -1,0 +1,65 @@
+/** Which names a server answers to: the models it loaded, and their aliases. */
+
+import { assert, EngineError } from "../../engine/errors.js";
+import { ApiError } from "../openai/index.js";
+import type { EngineHost } from "./host.js";
+
+export interface ServedModel {
+  readonly id: string;
+  readonly host: EngineHost;
+}
+
+/** Clients of the vendor whose format this is ask for this model; it is the default model's alias. */
+const VENDOR_MODEL = "deepseek/deepseek-r1-turbo";
+
+export class ModelRegistry {
+  readonly #byName = new Map<string, ServedModel>();
+  readonly #models: readonly ServedModel[];
+
+  /**
+   * @param models the first is the default one
+   * @param aliases further names, each with the id of a model
+   * @throws EngineError for a name given twice, or an alias of no model
+   */
+  constructor(models: readonly ServedModel[], aliases: ReadonlyMap<string, string> = new Map()) {
+    this.#models = models;
+    const [standard] = models;
+    assert(standard !== undefined, "a server has at least one model");
+    for (const model of models) this.#add(model.id, model);
+    for (const [name, id] of aliases) {
+      const model = models.find((model) => model.id === id);
+      if (model === undefined) {
+        const served = models.map(({ id }) => id).join(", ");
+        throw new EngineError("unsupported_value", `The alias ${name} names ${id}, which is not served. Served: ${served}`, "alias");
+      }
+      this.#add(name, model);
+    }
+    if (!this.#byName.has(VENDOR_MODEL)) this.#add(VENDOR_MODEL, standard);
+  }
+
+  all(): readonly ServedModel[] {
+    return this.#models;
+  }
+
+  names(): string[] {
+    return [...this.#byName.keys()];
+  }
+
+  aliasesOf({ id }: ServedModel): string[] {
+    return this.names().filter((name) => name !== id && this.#byName.get(name)?.id === id);
+  }
+
+  /** @throws ApiError model_not_found */
+  find(name: string): ServedModel {
+    const model = this.#byName.get(name);
+    if (model !== undefined) return model;
+    throw new ApiError("model_not_found", `The model ${JSON.stringify(name.slice(0, 200))} is not served here. Served: ${this.names().join(", ")}`, "model");
+  }
+
+  #add(name: string, model: ServedModel): void {
+    if (this.#byName.has(name)) {
+      throw new EngineError("unsupported_value", `Two models are called ${name}; give one another name, as in --model name=folder.`, "model");
+    }
+    this.#byName.set(name, model);
+  }
+}

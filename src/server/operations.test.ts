@@ -1,0 +1,265 @@
+/** What whoever runs the server relies on: keys, CORS, the queue, crashes, shutdown, metrics, logs. */
+
+import { connect } from "node:net";
+
+import { afterEach, describe, expect, test } from "vitest";
+
+import { chatBody, events, fakeWorker, mortalWorker, post, testServer, until, type TestServer, type TestServerOptions } from "./testing.js";
+
+const open: TestServer[] = [];
+
+afterEach(async () => {
+  for (const tested of open.splice(0)) await tested.close();
+});
+
+async function start(options: TestServerOptions = {}) {
+  const tested = await testServer({ worker: fakeWorker(), ...options });
+  open.push(tested);
+  const chat = (fields: object = {}, init: RequestInit = {}) => post(`${tested.url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }), init);
+  return { ...tested, chat };
+}
+
+async function codeOf(pending: Response | Promise<Response>): Promise<{ status: number; code: string }> {
+  const response = await pending;
+  const { error } = (await response.json()) as { error: { code: string } };
+  return { status: response.status, code: error.code };
+}
+
+const says = (content: string) => ({ messages: [{ role: "user", content }] });
+const isReady = async ({ url }: { url: string }) => (await fetch(`${url}/readyz`)).status === 200;
+
+/** Answers that the worker is busy with, as it says itself. */
+async function numInWorker({ host }: TestServer): Promise<number> {
+  return Number(await host.detokenize([], new AbortController().signal));
+}
+
+describe("keys", () => {
+  test("every route but health needs one; path and method are looked at first, everything else later", async () => {
+    const { url, chat } = await start({ apiKeys: ["first-key", "second-key"] });
+    const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
+    for (const key of ["first-key", "second-key"]) expect((await chat({}, bearer(key))).status).toBe(200);
+    for (const key of ["first-ke", "first-keys", "FIRST-KEY", "first-key,second-key"]) {
+      expect(await codeOf(chat({}, bearer(key)))).toEqual({ status: 401, code: "invalid_api_key" });
+    }
+    for (const path of ["/v1/models", "/v1/models/none", "/v1/capabilities", "/metrics", "/openapi.json"]) {
+      expect((await fetch(`${url}${path}`)).status).toBe(401);
+      expect((await fetch(`${url}${path}`, { headers: { authorization: "Basic first-key" } })).headers.get("www-authenticate")).toBe("Bearer");
+    }
+    for (const path of ["/healthz", "/readyz"]) expect((await fetch(`${url}${path}`)).status).toBe(200);
+    expect((await fetch(`${url}/nowhere`)).status).toBe(404);
+    expect((await fetch(`${url}/v1/chat/completions`)).status).toBe(405);
+    expect(await codeOf(post(`${url}/v1/chat/completions`, "{", { headers: { "content-type": "text/plain" } }))).toMatchObject({ status: 401 });
+  });
+});
+
+describe("CORS", () => {
+  const preflight = (url: string, origin: string) =>
+    fetch(`${url}/v1/chat/completions`, {
+      method: "OPTIONS",
+      headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os" },
+    });
+
+  test("is off unless asked for", async () => {
+    const { url } = await start();
+    expect((await preflight(url, "https://app.example")).status).toBe(405);
+    const response = await fetch(`${url}/healthz`, { headers: { origin: "https://app.example" } });
+    expect(response.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test("lets the named origins in, errors included, without a key for the preflight", async () => {
+    const { url } = await start({ corsOrigins: ["https://app.example"], apiKeys: ["key"] });
+    const allowed = await preflight(url, "https://app.example");
+    expect(allowed.status).toBe(204);
+    expect(allowed.headers.get("access-control-allow-origin")).toBe("https://app.example");
+    expect(allowed.headers.get("access-control-allow-methods")).toBe("POST");
+    expect(allowed.headers.get("access-control-allow-headers")).toContain("x-stainless-os");
+    expect((await preflight(url, "https://other.example")).headers.get("access-control-allow-origin")).toBeNull();
+    const refused = await fetch(`${url}/v1/models`, { headers: { origin: "https://app.example" } });
+    expect(refused.status).toBe(401);
+    expect(refused.headers.get("access-control-allow-origin")).toBe("https://app.example");
+    expect(refused.headers.get("vary")).toBe("Origin");
+  });
+});
+
+describe("the queue", () => {
+  test("a full one answers 429; whoever leaves it makes room; the rest are answered in order", async () => {
+    const tested = await start({ numPlaces: 1, numWaitingMax: 2 });
+    const { chat, host } = tested;
+    const leave = new AbortController();
+    const running = chat({ max_tokens: 100_000, stream: true }, { signal: leave.signal });
+    await running;
+    const order: string[] = [];
+    const waiting = chat({ max_tokens: 1 }).then((response) => (order.push("first"), response));
+    await until(() => host.numWaiting === 1);
+    const leaver = new AbortController();
+    const left = chat({}, { signal: leaver.signal }).catch((error: Error) => error.name);
+    await until(() => host.numWaiting === 2);
+    const full = await chat();
+    expect(full.headers.get("retry-after")).toMatch(/^\d+$/);
+    expect(await codeOf(full)).toEqual({ status: 429, code: "queue_full" });
+    leaver.abort();
+    expect(await left).toBe("AbortError");
+    await until(() => host.numWaiting === 1);
+    const second = chat({ max_tokens: 1 }).then((response) => (order.push("second"), response));
+    await until(() => host.numWaiting === 2);
+    leave.abort();
+    expect([(await waiting).status, (await second).status]).toEqual([200, 200]);
+    expect(order).toEqual(["first", "second"]);
+    expect([host.numRunning, host.numWaiting]).toEqual([0, 0]);
+    expect(await numInWorker(tested)).toBe(0);
+  });
+
+  test("places are counted in choices; a request with more than there are takes them all", async () => {
+    const { chat, host } = await start({ numPlaces: 4 });
+    const long = [chat({ n: 3, max_tokens: 10 }), chat({ n: 2, max_tokens: 10 }), chat({ n: 1, max_tokens: 1 })];
+    await until(() => host.numWaiting === 2);
+    expect(host.numRunning).toBe(1);
+    expect((await Promise.all(long)).map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect((await chat({ n: 9, max_tokens: 1 })).status).toBe(200);
+  });
+});
+
+describe("streams", () => {
+  test("comment lines keep an idle one open, and clients skip them", async () => {
+    const { chat } = await start({ heartbeatMs: 3 });
+    const response = await chat({ stream: true });
+    const copy = response.clone();
+    expect(await response.text()).toMatch(/^: keep-alive\n\n/);
+    expect((await events(copy)).length).toBe(5);
+  });
+
+  test("a client that stops reading holds nobody up, and gives its place back when it goes", async () => {
+    const tested = await start({ numPlaces: 1 });
+    const { hostname, port } = new URL(tested.url);
+    const body = chatBody({ ...says("much"), stream: true, max_tokens: 100_000 });
+    const socket = connect(Number(port), hostname);
+    socket.pause();
+    socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    await until(() => tested.host.numRunning === 1);
+    await new Promise((resolve) => setTimeout(resolve, 300)); // socket buffers fill up
+    expect((await fetch(`${tested.url}/healthz`)).status).toBe(200);
+    socket.destroy();
+    await until(() => tested.host.numRunning === 0);
+    await until(async () => (await numInWorker(tested)) === 0);
+    expect((await tested.chat()).status).toBe(200);
+  });
+});
+
+describe("a worker that dies", () => {
+  test("fails its answers, sends the waiting away, is started again; readyz tells", async () => {
+    const tested = await start({ numPlaces: 3, numWaitingMax: 5 });
+    const { chat, url } = tested;
+    const stream = await chat({ max_tokens: 100_000, stream: true });
+    const whole = chat({ max_tokens: 100_000 });
+    await until(() => tested.host.numRunning === 2);
+    const waiting = chat({ n: 3 });
+    await until(() => tested.host.numWaiting === 1);
+    tested.host.tokenize({ text: "" }, new AbortController().signal).catch(() => {});
+
+    expect(await codeOf(whole)).toEqual({ status: 500, code: "internal_error" });
+    expect(await codeOf(waiting)).toEqual({ status: 503, code: "model_loading" });
+    const chunks = await events(stream);
+    expect(chunks.at(-1)).toEqual({ error: { message: expect.any(String), type: "api_error", param: null, code: "internal_error" } });
+    expect(await codeOf(fetch(`${url}/readyz`))).toEqual({ status: 503, code: "model_loading" });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect(await codeOf(chat())).toEqual({ status: 503, code: "model_loading" });
+
+    await until(() => isReady(tested));
+    expect((await chat()).status).toBe(200);
+    expect([tested.host.numRunning, tested.host.numWaiting, tested.host.numRestarts]).toEqual([0, 0, 1]);
+    expect(await (await fetch(`${url}/metrics`)).text()).toContain('touchstone_engine_restarts{model_name="tiny"} 1');
+  });
+
+  test("the engine itself comes back, and answers as before", async () => {
+    const tested = await start({ worker: mortalWorker() });
+    const answer = async () => ((await (await tested.chat({ max_tokens: 20, seed: 3 })).json()) as { choices: object[] }).choices;
+    const before = await answer();
+    await tested.host.detokenize([1], new AbortController().signal).catch(() => {});
+    await until(() => tested.host.numRestarts === 1);
+    await until(() => isReady(tested));
+    expect(await answer()).toEqual(before);
+    expect(tested.logs.find((line) => line.includes("engine stopped"))).toContain("died as asked");
+  });
+
+  test("a worker that cannot start is reported to whoever starts the server", async () => {
+    await expect(testServer({ worker: new URL("file:///nowhere/worker.js") })).rejects.toThrow("nowhere");
+  });
+});
+
+describe("shutdown", () => {
+  test("running answers finish, new requests are refused", async () => {
+    const { chat, url, server } = await start();
+    const running = await chat({ max_tokens: 30, stream: true });
+    const closing = server.close(10_000);
+    expect(await codeOf(chat())).toEqual({ status: 503, code: "shutting_down" });
+    expect(await codeOf(fetch(`${url}/readyz`))).toEqual({ status: 503, code: "shutting_down" });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect(await events(running)).toHaveLength(32);
+    await closing;
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  test("what still runs after the grace period is told so", async () => {
+    const { chat, server } = await start();
+    const stream = await chat({ max_tokens: 100_000, stream: true });
+    const whole = chat({ max_tokens: 100_000 });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await server.close(50);
+    expect((await events(stream)).at(-1)).toMatchObject({ error: { code: "shutting_down" } });
+    expect(await codeOf(whole)).toEqual({ status: 503, code: "shutting_down" });
+  });
+});
+
+describe("metrics and logs", () => {
+  test("vLLM's names; what ran is counted", async () => {
+    const { chat, url } = await start();
+    await (await chat({ max_tokens: 4, n: 2 })).json();
+    await chat({ temperature: 9 });
+    const response = await fetch(`${url}/metrics`);
+    expect(response.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+    const text = await response.text();
+    for (const line of [
+      'vllm:num_requests_running{model_name="tiny"} 0',
+      'vllm:num_requests_waiting{model_name="tiny"} 0',
+      'vllm:prompt_tokens_total{model_name="tiny"} 3',
+      'vllm:generation_tokens_total{model_name="tiny"} 8',
+      'vllm:request_success_total{model_name="tiny",finished_reason="length"} 2',
+      'vllm:time_to_first_token_seconds_count{model_name="tiny"} 1',
+      'vllm:request_time_per_output_token_seconds_count{model_name="tiny"} 1',
+      'vllm:e2e_request_latency_seconds_count{model_name="tiny"} 1',
+      'touchstone_http_requests_total{route="chat/completions",status="200"} 1',
+      'touchstone_errors_total{code="out_of_range"} 1',
+    ]) {
+      expect(text).toContain(`${line}\n`);
+    }
+  });
+
+  test("a client that goes away is logged with what it got", async () => {
+    const { chat, logs } = await start();
+    const leave = new AbortController();
+    const response = await chat({ max_tokens: 100_000, stream: true }, { signal: leave.signal });
+    await response.body!.getReader().read();
+    leave.abort();
+    await until(() => logs.some((line) => line.includes('"client gone"')));
+    const line = JSON.parse(logs.find((line) => line.includes('"client gone"'))!) as { completionTokens: number };
+    expect(line).toMatchObject({ status: 200, promptTokens: 3, completionTokens: expect.any(Number) });
+  });
+
+  test("log lines carry ids, durations and counts, and no text unless asked for", async () => {
+    const logged = async (logContent: boolean) => {
+      const { chat, logs } = await start({ logContent });
+      const response = await chat(says("a secret"));
+      const { message } = ((await response.json()) as { choices: { message: { content: string } }[] }).choices[0]!;
+      expect(message.content).toBe("x x x ");
+      await until(() => logs.some((line) => line.includes('"answered"')));
+      return { line: logs.find((line) => line.includes('"answered"'))!, requestId: response.headers.get("x-request-id") };
+    };
+    const quiet = await logged(false);
+    expect(JSON.parse(quiet.line)).toMatchObject({
+      requestId: quiet.requestId, status: 200, model: "tiny", seed: 7, promptTokens: 3, completionTokens: 3,
+      durationMs: expect.any(Number), firstTokenMs: expect.any(Number),
+    });
+    expect(quiet.line).not.toMatch(/secret|x x/);
+    expect((await logged(true)).line).toMatch(/a secret.*x x x /);
+  });
+});

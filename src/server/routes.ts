@@ -1,0 +1,151 @@
+/** Which path is what: every route with its methods, and the endpoints that need only a few lines. */
+
+import type { Logger } from "pino";
+
+import {
+  ApiError,
+  capabilities,
+  openApiDocument,
+  parseDetokenizeRequest,
+  parseJson,
+  parseTokenizeRequest,
+  type Dialect,
+} from "../openai/index.js";
+import { chatCompletions } from "./completions.js";
+import type { Exchange } from "./exchange.js";
+import type { Metrics } from "./metrics.js";
+import type { ModelRegistry, ServedModel } from "./models.js";
+import type { BodyLimits } from "./request-body.js";
+
+/** What endpoints work with. */
+export interface Services {
+  readonly models: ModelRegistry;
+  readonly metrics: Metrics;
+  readonly dialect: Dialect;
+  readonly bodyLimits: BodyLimits;
+  readonly heartbeatMs: number;
+  readonly version: string;
+  /** Seconds since 1970 at which the server started: `created` of its models. */
+  readonly startedAt: number;
+  readonly log: Logger;
+  /** Whether logs may carry the text of messages and answers. */
+  readonly logContent: boolean;
+  readonly isDraining: () => boolean;
+  /** Counts an error, and logs it with its cause if it is ours. */
+  readonly noteError: (exchange: Exchange, error: ApiError, cause: unknown) => void;
+}
+
+export interface Route {
+  readonly name: string;
+  readonly method: "GET" | "POST";
+  /** Health is asked without a key, and answered while the server shuts down. */
+  readonly isHealth: boolean;
+  readonly answer: (exchange: Exchange, services: Services) => void | Promise<void>;
+}
+
+/**
+ * @param path as sent, without its query
+ * @throws ApiError not_found
+ */
+export function findRoute(path: string): Route {
+  const root = routeIn(ROOT_ROUTES, path);
+  if (root !== null) return root;
+  for (const prefix of PREFIXES) {
+    if (!path.startsWith(`${prefix}/`)) continue;
+    const rest = path.slice(prefix.length);
+    const route = routeIn(API_ROUTES, rest);
+    if (route !== null) return route;
+    const modelId = rest.startsWith("/models/") ? decoded(rest.slice("/models/".length)) : null;
+    if (modelId !== null && modelId !== "") return modelRoute(modelId);
+  }
+  throw new ApiError("not_found", `There is nothing at ${JSON.stringify(path.slice(0, 200))}. GET /openapi.json lists what there is.`);
+}
+
+/** Paths of other vendors' clients, so that a base URL is all they need. */
+const PREFIXES = ["/v1", "/v3/openai", "/openai/v1"];
+
+const API_ROUTES: Readonly<Record<string, Route>> = {
+  "/chat/completions": { name: "chat/completions", method: "POST", isHealth: false, answer: chatCompletions },
+  "/models": { name: "models", method: "GET", isHealth: false, answer: listModels },
+  "/tokenize": { name: "tokenize", method: "POST", isHealth: false, answer: tokenize },
+  "/detokenize": { name: "detokenize", method: "POST", isHealth: false, answer: detokenize },
+  "/capabilities": {
+    name: "capabilities",
+    method: "GET",
+    isHealth: false,
+    answer: (exchange, services) => exchange.sendJson(capabilities(description(services))),
+  },
+};
+
+const ROOT_ROUTES: Readonly<Record<string, Route>> = {
+  "/healthz": { name: "healthz", method: "GET", isHealth: true, answer: (exchange) => exchange.sendJson({ status: "ok" }) },
+  "/readyz": { name: "readyz", method: "GET", isHealth: true, answer: ready },
+  "/metrics": { name: "metrics", method: "GET", isHealth: false, answer: metrics },
+  "/openapi.json": {
+    name: "openapi.json",
+    method: "GET",
+    isHealth: false,
+    answer: (exchange, services) => exchange.sendJson(openApiDocument(description(services))),
+  },
+};
+
+/** A path such as `__proto__` is no route. */
+function routeIn(routes: Readonly<Record<string, Route>>, path: string): Route | null {
+  return Object.hasOwn(routes, path) ? routes[path]! : null;
+}
+
+function modelRoute(id: string): Route {
+  const answer = (exchange: Exchange, services: Services): void => {
+    services.models.find(id);
+    exchange.sendJson(modelObject(id, services));
+  };
+  return { name: "models/{id}", method: "GET", isHealth: false, answer };
+}
+
+function listModels(exchange: Exchange, services: Services): void {
+  exchange.sendJson({ object: "list", data: services.models.names().map((name) => modelObject(name, services)) });
+}
+
+function modelObject(id: string, { startedAt }: Services): object {
+  return { id, object: "model", created: startedAt, owned_by: "touchstone" };
+}
+
+async function tokenize(exchange: Exchange, services: Services): Promise<void> {
+  const { model, input } = parseTokenizeRequest(parseJson(await exchange.readJsonBody(services.bodyLimits)));
+  const { tokenIds, tokens } = await services.models.find(model).host.tokenize(input, exchange.signal);
+  exchange.sendJson({ token_ids: tokenIds, tokens });
+}
+
+async function detokenize(exchange: Exchange, services: Services): Promise<void> {
+  const { model, tokenIds } = parseDetokenizeRequest(parseJson(await exchange.readJsonBody(services.bodyLimits)));
+  exchange.sendJson({ text: await services.models.find(model).host.detokenize(tokenIds, exchange.signal) });
+}
+
+function ready(exchange: Exchange, { models, isDraining }: Services): void {
+  if (isDraining()) throw new ApiError("shutting_down", "The server is shutting down.");
+  const missing = models.all().filter(({ host }) => host.state !== "ready");
+  if (missing.length > 0) throw new ApiError("model_loading", `Not ready: ${missing.map(({ id, host }) => `${id} (${host.state})`).join(", ")}`);
+  exchange.sendJson({ status: "ready", models: models.all().map(({ id }) => id) });
+}
+
+async function metrics(exchange: Exchange, { metrics }: Services): Promise<void> {
+  exchange.sendText(await metrics.read(), metrics.contentType);
+}
+
+function description({ dialect, version, models, bodyLimits }: Services) {
+  const describe = (model: ServedModel) => ({
+    id: model.id,
+    aliases: models.aliasesOf(model),
+    contextLength: model.host.info?.contextLength ?? null,
+  });
+  return { dialect, version, models: models.all().map(describe), maxBodyBytes: bodyLimits.maxBytes };
+}
+
+/** Null for what is no percent-encoding. */
+function decoded(path: string): string | null {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return null;
+  }
+}

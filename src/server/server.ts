@@ -1,0 +1,212 @@
+/**
+ * The HTTP server: listens, takes each request through method and path, key and route in the contract's order,
+ * and shuts down without cutting answers off. What the routes do is routes.ts's business.
+ */
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+
+import type { Logger } from "pino";
+
+import { ApiError, type Dialect } from "../openai/index.js";
+import { Exchange } from "./exchange.js";
+import { ApiKeys } from "./keys.js";
+import { Metrics } from "./metrics.js";
+import type { ModelRegistry } from "./models.js";
+import { findRoute, type Route, type Services } from "./routes.js";
+
+export interface ServerOptions {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly models: ModelRegistry;
+  /** Empty: nobody needs one. */
+  readonly apiKeys: readonly string[];
+  /** Origins that browsers may call from; `*` for all; empty: CORS is off. */
+  readonly corsOrigins: readonly string[];
+  readonly dialect: Dialect;
+  readonly maxBodyBytes: number;
+  readonly bodyTimeoutMs?: number;
+  readonly heartbeatMs?: number;
+  readonly version: string;
+  readonly log: Logger;
+  readonly logContent: boolean;
+}
+
+/** Resolves when the server listens. */
+export async function startServer(options: ServerOptions): Promise<ApiServer> {
+  const server = new ApiServer(options);
+  await server.listen();
+  return server;
+}
+
+export class ApiServer {
+  readonly #options: ServerOptions;
+  readonly #keys: ApiKeys;
+  readonly #services: Services;
+  readonly #server: Server;
+  readonly #active = new Set<Exchange>();
+  #onIdle: () => void = () => {};
+  #isDraining = false;
+
+  constructor(options: ServerOptions) {
+    const { models, dialect, version, log, logContent, maxBodyBytes, bodyTimeoutMs = BODY_TIMEOUT_MS, heartbeatMs = HEARTBEAT_MS } = options;
+    this.#options = options;
+    this.#keys = new ApiKeys(options.apiKeys);
+    this.#services = {
+      models,
+      metrics: new Metrics(models),
+      dialect,
+      bodyLimits: { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs },
+      heartbeatMs,
+      version,
+      startedAt: Math.floor(Date.now() / 1000),
+      log,
+      logContent,
+      isDraining: () => this.#isDraining,
+      noteError: (exchange, error, cause) => this.#noteError(exchange, error, cause),
+    };
+    const receive = (request: IncomingMessage, response: ServerResponse): void => void this.#receive(new Exchange(request, response));
+    // Reading the body says "continue"; what is refused before is not sent at all.
+    const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS + bodyTimeoutMs, keepAliveTimeout: KEEP_ALIVE_MS };
+    this.#server = createServer(timeouts, receive)
+      .on("checkContinue", receive)
+      .on("clientError", refuseMalformed);
+  }
+
+  get url(): string {
+    const { address, family, port } = this.#server.address() as AddressInfo;
+    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(this.#options.port, this.#options.host, resolve);
+    });
+  }
+
+  /** Refuses new requests, lets running ones finish for `graceMs`, ends what is left, and stops listening. */
+  async close(graceMs: number): Promise<void> {
+    this.#isDraining = true;
+    await this.#idle(graceMs);
+    for (const exchange of this.#active) exchange.abort(shuttingDown());
+    await this.#idle(LAST_WORDS_MS);
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #receive(exchange: Exchange): Promise<void> {
+    this.#active.add(exchange);
+    const closed = new Promise<void>((resolve) => exchange.onClose(resolve));
+    try {
+      await this.#answer(exchange);
+    } catch (error) {
+      const apiError = exchange.fail(error);
+      if (apiError !== null) this.#noteError(exchange, apiError, error);
+    } finally {
+      // Whatever still works for this exchange, works for nobody.
+      exchange.abort(new Error("The exchange is over"));
+    }
+    await closed;
+    this.#active.delete(exchange);
+    if (this.#active.size === 0) this.#onIdle();
+    this.#note(exchange);
+  }
+
+  async #answer(exchange: Exchange): Promise<void> {
+    this.#allowOrigin(exchange);
+    if (this.#isDraining) exchange.setHeader("connection", "close");
+    const route = findRoute(exchange.path);
+    exchange.route = route.name;
+    if (this.#isPreflight(exchange)) return preflight(exchange, route);
+    checkMethod(exchange, route);
+    if (!route.isHealth) {
+      this.#keys.check(exchange.header("authorization"));
+      if (this.#isDraining) throw shuttingDown();
+    }
+    await route.answer(exchange, this.#services);
+  }
+
+  #allowOrigin(exchange: Exchange): void {
+    const { corsOrigins } = this.#options;
+    if (corsOrigins.length === 0) return;
+    const origin = exchange.header("origin");
+    const allowsAll = corsOrigins.includes("*");
+    if (!allowsAll) exchange.setHeader("vary", "Origin");
+    if (!allowsAll && (origin === undefined || !corsOrigins.includes(origin))) return;
+    exchange.setHeader("access-control-allow-origin", allowsAll ? "*" : origin!);
+    exchange.setHeader("access-control-expose-headers", "x-request-id, x-touchstone-seed, retry-after");
+  }
+
+  #isPreflight(exchange: Exchange): boolean {
+    const isAsked = exchange.method === "OPTIONS" && exchange.header("access-control-request-method") !== undefined;
+    return isAsked && this.#options.corsOrigins.length > 0;
+  }
+
+  #note(exchange: Exchange): void {
+    const { requestId, method, path, route, status, facts, arrivedAtMs } = exchange;
+    this.#services.metrics.countRequest(route, status);
+    const level = route === "healthz" || route === "readyz" || route === "metrics" ? "debug" : "info";
+    const durationMs = Math.round(performance.now() - arrivedAtMs);
+    const line = { requestId, method, path: path.slice(0, 200), status, durationMs, ...facts };
+    this.#services.log[level](line, exchange.isClientGone ? "client gone" : "answered");
+  }
+
+  #noteError(exchange: Exchange, error: ApiError, cause: unknown): void {
+    exchange.facts["error"] = error.code;
+    this.#services.metrics.countError(error.code);
+    if (error.code === "internal_error") this.#services.log.error({ requestId: exchange.requestId, err: cause }, "internal error");
+  }
+
+  /** Resolves when nothing is being answered, or after `timeoutMs`. */
+  async #idle(timeoutMs: number): Promise<void> {
+    if (this.#active.size === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
+    await Promise.race([timeout, new Promise<void>((resolve) => (this.#onIdle = resolve))]);
+    clearTimeout(timer);
+  }
+}
+
+const HEADERS_TIMEOUT_MS = 30_000;
+const BODY_TIMEOUT_MS = 30_000;
+/** Longer than clients keep an idle connection: one that the server closes first may lose a request. */
+const KEEP_ALIVE_MS = 75_000;
+const HEARTBEAT_MS = 15_000;
+/** For the last chunk of answers that a shutdown cuts. */
+const LAST_WORDS_MS = 1_000;
+
+function checkMethod({ method }: Exchange, route: Route): void {
+  const allowed = route.method === "GET" ? ["GET", "HEAD"] : [route.method];
+  if (allowed.includes(method)) return;
+  throw new ApiError("method_not_allowed", `${method} is not possible here; allowed: ${allowed.join(", ")}.`, null, { headers: { allow: allowed.join(", ") } });
+}
+
+function preflight(exchange: Exchange, route: Route): void {
+  exchange.setHeader("access-control-allow-methods", route.method);
+  exchange.setHeader("access-control-allow-headers", exchange.header("access-control-request-headers") ?? "authorization, content-type");
+  exchange.setHeader("access-control-max-age", "600");
+  exchange.sendNothing();
+}
+
+function shuttingDown(): ApiError {
+  return new ApiError("shutting_down", "The server is shutting down and takes no new requests.", null, { headers: { "retry-after": "1" } });
+}
+
+/** What is not HTTP, or never ends: there is no exchange to answer it. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const [status, code, message] = MALFORMED[error.code ?? ""] ?? ["400 Bad Request", null, "The request is not well-formed HTTP/1.1."];
+  const body = JSON.stringify({ error: { message, type: "invalid_request_error", param: null, code } });
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+const MALFORMED: Readonly<Record<string, readonly [status: string, code: string, message: string]>> = {
+  HPE_HEADER_OVERFLOW: ["413 Payload Too Large", "request_too_large", "The request's headers are too large."],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "request_timeout", "The request had not arrived in time."],
+};

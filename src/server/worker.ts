@@ -1,0 +1,98 @@
+/**
+ * The engine's side of the wall: loads one model and answers the messages of worker-protocol.ts. Knows no HTTP.
+ * Anything that escapes a request ends the worker; the host starts another.
+ */
+
+import { parentPort, workerData } from "node:worker_threads";
+
+import { EngineError, loadModel, type Model } from "../../engine/index.js";
+import type { FromWorker, PostedError, ToWorker, TokenizeAnswer, TokenizeInput, WorkerModel } from "./worker-protocol.js";
+
+if (parentPort === null) throw new Error("This file runs as a worker thread only");
+const port = parentPort;
+const running = new Map<number, AbortController>();
+
+try {
+  const model = await loadModel({
+    ...(workerData as WorkerModel),
+    onProgress: (done, total) => post({ type: "progress", done, total }),
+  });
+  const { config, manifest } = model.pack;
+  port.on("message", (message: ToWorker) => void receive(model, message));
+  post({ type: "ready", info: { modelHash: manifest.modelHash, contextLength: config.contextLength } });
+} catch (error) {
+  post({ type: "unusable", error: posted(error) });
+}
+
+async function receive(model: Model, message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case "cancel":
+      running.get(message.call)?.abort();
+      return;
+    case "close":
+      for (const cancel of running.values()) cancel.abort();
+      await model.close();
+      port.close();
+      return;
+    case "chat":
+      return answering(message.call, () => chat(model, message.call, message.options));
+    case "tokenize":
+      return answering(message.call, () => {
+        post({ type: "tokens", call: message.call, tokens: tokenize(model, message.input) });
+      });
+    case "detokenize":
+      return answering(message.call, () => {
+        post({ type: "text", call: message.call, text: detokenize(model, message.tokenIds) });
+      });
+  }
+}
+
+/** Runs a call's work; what it throws becomes the call's error. */
+async function answering(call: number, work: () => void | Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    post({ type: "error", call, error: posted(error) });
+  }
+}
+
+async function chat(model: Model, call: number, options: Extract<ToWorker, { type: "chat" }>["options"]): Promise<void> {
+  const cancel = new AbortController();
+  running.set(call, cancel);
+  try {
+    const stream = model.chat({ ...options, signal: cancel.signal });
+    post({ type: "started", call, seed: stream.seed, numPromptTokens: stream.promptTokenIds.length });
+    for await (const delta of stream) post({ type: "delta", call, delta });
+  } catch (error) {
+    // Nobody listens to a call that was cancelled.
+    if (!cancel.signal.aborted) throw error;
+  } finally {
+    running.delete(call);
+  }
+}
+
+function tokenize(model: Model, input: TokenizeInput): TokenizeAnswer {
+  const { tokenizer, template } = model;
+  const tokenIds = "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
+  return { tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) };
+}
+
+function detokenize({ tokenizer }: Model, tokenIds: readonly number[]): string {
+  const index = tokenIds.findIndex((id) => id >= tokenizer.vocabSize || !tokenizer.hasToken(id));
+  if (index < 0) return tokenizer.decode(tokenIds);
+  const param = `token_ids[${index}]`;
+  throw new EngineError("out_of_range", `${param} is ${tokenIds[index]}, which is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}.`, param);
+}
+
+function post(message: FromWorker): void {
+  port.postMessage(message);
+}
+
+function posted(error: unknown): PostedError {
+  if (error instanceof EngineError && error.code !== "internal_error") {
+    return { code: error.code, message: error.message, param: error.param, stack: null };
+  }
+  const cause: unknown = error instanceof EngineError ? (error.cause ?? error) : error;
+  const { message, stack = message } = cause instanceof Error ? cause : new Error(String(cause));
+  return { code: "internal_error", message, param: null, stack };
+}
