@@ -10,7 +10,7 @@ import os
 HERE = os.path.dirname(os.path.abspath(__file__))
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 36, 48
-LABELS = [0.1, 0.2, 0.5, 1, 2, 5, 10]
+LABELS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
 
 
 def main():

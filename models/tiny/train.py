@@ -1,6 +1,6 @@
 """Trains the tiny model from scratch and exports it in the Hugging Face layout.
 
-    python3 models/tiny/train.py --steps 3900
+    python3 models/tiny/train.py --steps 4700
 
 Reads what prepare.js wrote to .work/ (token ids, loss mask, document starts),
 resumes from .work/checkpoint.pt where there is one, logs to loss.csv, and at
@@ -29,8 +29,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 SEED = 20250611
 BATCH_TOKENS = 4096
-STAGES = [(0.0, 256), (0.75, 512), (0.92, 1024)]  # from this share of the steps on, windows of so many tokens
-PART_TWO_FROM = 0.56  # from this share of the steps on, the second part of the data
+STAGES = [(0.0, 256), (0.73, 512), (0.85, 1024), (0.914, 256)]  # from this share of the steps on, windows of so many tokens
+PART_TWO_FROM = 0.46  # from this share of the steps on, the second part of the data
 DECAY_SHARE = 0.6  # of all steps, at the end, with a falling learning rate
 WARMUP_STEPS = 100
 
@@ -243,7 +243,7 @@ def train(args):
 
     recent, began = [], time.time()
     while step < args.steps:
-        length = max(size for start, size in STAGES if step >= start * args.steps)
+        length = [size for start, size in STAGES if step >= start * args.steps][-1]
         count = BATCH_TOKENS // length
         part = parts[int(step >= PART_TWO_FROM * args.steps)]
         ids, targets, positions = (t.to(device) for t in part.next(count, length))
@@ -316,7 +316,7 @@ def write_safetensors(path, tensors):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=3900)
+    parser.add_argument("--steps", type=int, default=4700)
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
     parser.add_argument("--work", default=os.path.join(HERE, ".work"), help="folder with the encoded data and the checkpoint")
     parser.add_argument("--export", default=HERE, help="folder to write the model to")

@@ -8,7 +8,7 @@ import type { OutputDelta } from "../../engine/index.js";
 export const hasColours = process.stdout.isTTY && process.env["NO_COLOR"] === undefined && process.env["TERM"] !== "dumb";
 
 export function dim(text: string): string {
-  return hasColours ? styleText("dim", text, { validateStream: false } as never) : text;
+  return hasColours ? styleText("dim", text) : text;
 }
 
 /** Draws conversion progress on a terminal, and nothing where stderr is not one. */

@@ -56,7 +56,7 @@ function compareExample(random: Random, a: number, b: number): Example {
   return {
     skill: "compare",
     messages: [{ role: "user", content: casually(random, fill(random.pick(questions), { a, b })) }],
-    reasoning: `${pad(a, width)} and ${pad(b, width)}: ${firstDifference(pad(a, width), pad(b, width))}. So ${fact} ${capitalize(asked)}: ${found}.`,
+    reasoning: `${pad(a, width)} and ${pad(b, width)}: ${digitPairs(pad(a, width), pad(b, width))}. So ${fact} ${capitalize(asked)}: ${found}.`,
     answer,
     contentKeys: [`compare:${Math.min(a, b)}:${Math.max(a, b)}`],
   };
@@ -112,12 +112,16 @@ function writeList(random: Random, numbers: number[]): string {
   return `${numbers.slice(0, -1).join(", ")} and ${numbers.at(-1)}`;
 }
 
-function firstDifference(a: string, b: string): string {
+/** Digit by digit from the left, up to the first pair that differs. */
+function digitPairs(a: string, b: string): string {
+  const pairs: string[] = [];
   for (let index = 0; index < a.length; index++) {
     const [left, right] = [a.charAt(index), b.charAt(index)];
-    if (left !== right) return `${left} ${left > right ? ">" : "<"} ${right}`;
+    const relation = left === right ? "=" : left > right ? ">" : "<";
+    pairs.push(`${left} ${relation} ${right}`);
+    if (relation !== "=") break;
   }
-  return "no difference";
+  return pairs.join(", ");
 }
 
 function pad(number: number, width: number): string {

@@ -24,8 +24,8 @@ const SHARES: Record<Part, Record<string, number>> = {
     "system message": 9, "two turns": 8, "small talk": 4, stories: 4, JSON: 6,
   },
   two: {
-    arithmetic: 23, compare: 8, sort: 13, "count letters": 14, "reverse letters": 13, facts: 4,
-    "system message": 9, "two turns": 5, "small talk": 2, stories: 3, JSON: 6,
+    arithmetic: 15, compare: 16, sort: 15, "count letters": 11, "reverse letters": 10, facts: 5,
+    "system message": 8, "two turns": 5, "small talk": 4, stories: 3, JSON: 8,
   },
 };
 
