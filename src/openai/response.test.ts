@@ -1,16 +1,15 @@
 /** Contract, sections 1 (usage), 4, 6 and 8: the whole answer, the stream, and the law that they are equal. */
 
-import { readFileSync } from "node:fs";
-
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import type { OutputDelta, TokenLogprob, Usage } from "../../engine/index.js";
-import { asset, describeWithAssets } from "../../spec-tests/assets.js";
+import { describeWithAssets } from "../../spec-tests/assets.js";
 import { ApiError } from "./api-error.js";
 import { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
 import { chatCompletionChunkSchema, chatCompletionSchema, errorSchema, type ChatCompletion, type ChatCompletionChunk } from "./response-schema.js";
+import { concatenated, openAiSchemas, withoutVendorFields } from "./testing.js";
 
 type Request = ResponseContext["request"];
 
@@ -179,24 +178,6 @@ describe("ChunkWriter", () => {
   });
 });
 
-/** What a client that knows nothing of us makes of a stream. */
-function concatenated(chunks: readonly ChatCompletionChunk[], request: Request): Partial<ChatCompletion> {
-  const choices: ChatCompletion["choices"] = [];
-  let usage: ChatCompletion["usage"] | null = null;
-  for (const chunk of chunks) {
-    usage = chunk.usage ?? usage;
-    for (const { index, delta: part, logprobs, finish_reason: finishReason } of chunk.choices) {
-      const reasoning = request.separateReasoning ? { reasoning_content: null } : {};
-      const choice = (choices[index] ??= { index, message: { role: "assistant", content: "", ...reasoning, refusal: null }, logprobs: null, finish_reason: "stop" });
-      choice.message.content += part.content ?? "";
-      if (part.reasoning_content !== undefined) choice.message.reasoning_content = (choice.message.reasoning_content ?? "") + part.reasoning_content;
-      if (logprobs !== null) choice.logprobs = { content: [...(choice.logprobs?.content ?? []), ...logprobs.content], refusal: null };
-      if (finishReason !== null) choice.finish_reason = finishReason;
-    }
-  }
-  return { choices, ...(usage === null ? {} : { usage }) };
-}
-
 const requests: fc.Arbitrary<Request> = fc.record({
   n: fc.integer({ min: 1, max: 4 }),
   logprobs: fc.boolean(),
@@ -232,7 +213,7 @@ describe("the stream", () => {
       fc.property(answers, ([request, deltas]) => {
         const { choices, usage } = whole(deltas, request);
         const expected = request.streamUsage === "none" ? { choices } : { choices, usage };
-        expect(concatenated(streamed(deltas, request), request)).toEqual(expected);
+        expect(concatenated(streamed(deltas, request), request.separateReasoning)).toEqual(expected);
       }),
       { numRuns: 300 },
     );
@@ -273,9 +254,7 @@ describe("our own schemas", () => {
 
 describeWithAssets("OpenAI's schema", () => {
   it("holds for every answer, chunk and error, the vendor's fields aside", () => {
-    const ajv = new Ajv2020({ strict: false, validateFormats: false });
-    ajv.addSchema(closed(JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8"))) as object, "openai");
-    const validator = (name: string) => ajv.compile({ $ref: `openai#/components/schemas/${name}` });
+    const validator = openAiSchemas();
     const isCompletion = validator("CreateChatCompletionResponse");
     const isChunk = validator("CreateChatCompletionStreamResponse");
     const isError = validator("ErrorResponse");
@@ -292,17 +271,3 @@ describeWithAssets("OpenAI's schema", () => {
     expect(isCompletion({ ...whole(ANSWER, {}), object: "other" })).toBe(false);
   });
 });
-
-/** OpenAPI 3.0's `nullable` as JSON Schema has it, and objects without fields that they do not name. */
-function closed(node: unknown): unknown {
-  if (Array.isArray(node)) return node.map(closed);
-  if (typeof node !== "object" || node === null) return node;
-  const { nullable, ...rest } = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, closed(value)]));
-  const isObjectSchema = rest["type"] === "object" && "properties" in rest && !("additionalProperties" in rest);
-  const schema = isObjectSchema ? { ...rest, additionalProperties: false } : rest;
-  return nullable === true ? { anyOf: [schema, { type: "null" }] } : schema;
-}
-
-function withoutVendorFields(value: object): unknown {
-  return JSON.parse(JSON.stringify(value), (key, field: unknown) => (key === "reasoning_content" ? undefined : field));
-}

@@ -1,11 +1,16 @@
 /** What the tests of the wire share: minimal bodies, refusals as data, and arbitraries made from the schemas. */
 
+import { readFileSync } from "node:fs";
+
+import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import fc from "fast-check";
 
+import { asset } from "../../spec-tests/assets.js";
 import { ApiError } from "./api-error.js";
 import { CHAT_REQUEST_SCHEMAS, parseChatRequest, type ChatRequest } from "./chat-request.js";
 import type { JsonSchema } from "./check.js";
 import type { Dialect } from "./dialects.js";
+import type { ChatCompletion, ChatCompletionChunk } from "./response-schema.js";
 
 export const USER = { role: "user", content: "Hi" } as const;
 
@@ -77,4 +82,44 @@ function objectsOf({ properties, required = [], propertyNames, additionalPropert
   }
   const fields = Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, valuesOf(schema)]));
   return fc.record(fields, { requiredKeys: [...required], noNullPrototype: true });
+}
+
+/** What a client that knows nothing of us makes of a stream. */
+export function concatenated(chunks: readonly ChatCompletionChunk[], separateReasoning: boolean): Partial<ChatCompletion> {
+  const choices: ChatCompletion["choices"] = [];
+  let usage: ChatCompletion["usage"] | null = null;
+  for (const chunk of chunks) {
+    usage = chunk.usage ?? usage;
+    for (const { index, delta: part, logprobs, finish_reason: finishReason } of chunk.choices) {
+      const reasoning = separateReasoning ? { reasoning_content: null } : {};
+      const choice = (choices[index] ??= { index, message: { role: "assistant", content: "", ...reasoning, refusal: null }, logprobs: null, finish_reason: "stop" });
+      choice.message.content += part.content ?? "";
+      if (part.reasoning_content !== undefined) choice.message.reasoning_content = (choice.message.reasoning_content ?? "") + part.reasoning_content;
+      if (logprobs !== null) choice.logprobs = { content: [...(choice.logprobs?.content ?? []), ...logprobs.content], refusal: null };
+      if (finishReason !== null) choice.finish_reason = finishReason;
+    }
+  }
+  return { choices, ...(usage === null ? {} : { usage }) };
+}
+
+/** Validators of OpenAI's published schemas, by name, for objects without the vendor's fields. Needs the assets. */
+export function openAiSchemas(): (name: string) => ValidateFunction {
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  ajv.addSchema(closed(JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8"))) as object, "openai");
+  return (name) => ajv.compile({ $ref: `openai#/components/schemas/${name}` });
+}
+
+/** OpenAPI 3.0's `nullable` as JSON Schema has it, and objects without fields that they do not name. */
+function closed(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(closed);
+  if (typeof node !== "object" || node === null) return node;
+  const { nullable, ...rest } = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, closed(value)]));
+  const isObjectSchema = rest["type"] === "object" && "properties" in rest && !("additionalProperties" in rest);
+  const schema = isObjectSchema ? { ...rest, additionalProperties: false } : rest;
+  return nullable === true ? { anyOf: [schema, { type: "null" }] } : schema;
+}
+
+/** An answer as OpenAI would give it. */
+export function withoutVendorFields(value: object): unknown {
+  return JSON.parse(JSON.stringify(value), (key, field: unknown) => (key === "reasoning_content" ? undefined : field));
 }

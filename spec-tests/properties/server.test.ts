@@ -1,0 +1,95 @@
+/**
+ * Laws of the served API on the embedded model: a stream put together is the unstreamed answer, field by field; choices
+ * do not depend on how many there are; every answer and chunk is one of OpenAI's, the vendor's fields aside.
+ */
+
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import type { ChatCompletion, ChatCompletionChunk } from "../../src/openai/response-schema.js";
+import { concatenated, openAiSchemas, withoutVendorFields } from "../../src/openai/testing.js";
+import { events, post, testServer, type TestServer } from "../../src/server/testing.js";
+import { describeWithAssets } from "../assets.js";
+
+const tested: Partial<Record<"ppio" | "openai", TestServer>> = {};
+
+beforeAll(async () => {
+  for (const dialect of ["ppio", "openai"] as const) tested[dialect] = await testServer({ dialect });
+});
+afterAll(() => Promise.all(Object.values(tested).map((server) => server.close())));
+
+const MESSAGES = ["What is 27 + 38?", "Tell me a story about a fox.", "Give name and age of Alice, 30, as JSON.", "Wie heißt du? 你好 😊"];
+
+const requests = fc.record(
+  {
+    model: fc.constant("tiny"),
+    messages: fc.constantFrom(...MESSAGES).map((content) => [{ role: "user", content }]),
+    seed: fc.integer({ min: -(2 ** 40), max: 2 ** 40 }),
+    max_tokens: fc.integer({ min: 1, max: 60 }),
+    n: fc.integer({ min: 1, max: 3 }),
+    temperature: fc.constantFrom(0, 0.7, 1, 2),
+    top_p: fc.constantFrom(0.3, 0.9, 1),
+    top_k: fc.integer({ min: 1, max: 128 }),
+    min_p: fc.constantFrom(0, 0.1),
+    frequency_penalty: fc.constantFrom(-1, 0.5),
+    repetition_penalty: fc.constantFrom(0.8, 1.2),
+    logit_bias: fc.constantFrom({}, { 300: 5, 12: -5.5 }),
+    stop: fc.constantFrom("a", ["65", "Once upon"], [" = ", "e", "}"]),
+    include_stop_str_in_output: fc.boolean(),
+    logprobs: fc.constant(true),
+    separate_reasoning: fc.boolean(),
+  },
+  { requiredKeys: ["model", "messages", "seed", "max_tokens"] },
+);
+const asks = fc.tuple(fc.constantFrom("ppio" as const, "openai" as const), requests);
+type Ask = typeof asks extends fc.Arbitrary<infer T> ? T : never;
+
+async function whole([dialect, request]: Ask): Promise<ChatCompletion> {
+  const response = await post(`${tested[dialect]!.url}/v1/chat/completions`, JSON.stringify(request));
+  expect(response.status).toBe(200);
+  return (await response.json()) as ChatCompletion;
+}
+
+async function chunksOf([dialect, request]: Ask, fields: object): Promise<ChatCompletionChunk[]> {
+  const response = await post(`${tested[dialect]!.url}/v1/chat/completions`, JSON.stringify({ ...request, stream: true, ...fields }));
+  return (await events(response)) as unknown as ChatCompletionChunk[];
+}
+
+describe("the served API", () => {
+  test("a stream put together is the unstreamed answer, logprobs and usage included", async () => {
+    await fc.assert(
+      fc.asyncProperty(asks, async (ask) => {
+        const { choices, usage } = await whole(ask);
+        const separates = ask[1].separate_reasoning ?? ask[0] === "openai";
+        const chunks = await chunksOf(ask, { stream_options: { include_usage: true } });
+        expect(concatenated(chunks, separates)).toEqual({ choices, usage });
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test("choice i of n is choice i of i + 1", async () => {
+    await fc.assert(
+      fc.asyncProperty(asks, async ([dialect, request]) => {
+        const { choices } = await whole([dialect, { ...request, n: 3 }]);
+        for (const n of [1, 2]) expect((await whole([dialect, { ...request, n }])).choices).toEqual(choices.slice(0, n));
+      }),
+      { numRuns: 10 },
+    );
+  });
+});
+
+describeWithAssets("OpenAI's schemas", () => {
+  test("hold for every answer and every chunk", async () => {
+    const validator = openAiSchemas();
+    const isCompletion = validator("CreateChatCompletionResponse");
+    const isChunk = validator("CreateChatCompletionStreamResponse");
+    await fc.assert(
+      fc.asyncProperty(asks, async (ask) => {
+        expect(isCompletion(withoutVendorFields(await whole(ask))), JSON.stringify(isCompletion.errors)).toBe(true);
+        for (const chunk of await chunksOf(ask, {})) expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
+      }),
+      { numRuns: 25 },
+    );
+  });
+});
