@@ -7,9 +7,10 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../../src/openai/response-schema.js";
-import { concatenated, openAiSchemas, withoutVendorFields } from "../../src/openai/testing.js";
+import { concatenated } from "../../src/openai/testing.js";
 import { events, post, testServer, type TestServer } from "../../src/server/testing.js";
 import { describeWithAssets } from "../assets.js";
+import { openAiSchemas, withoutVendorFields } from "../openai-schemas.js";
 
 const tested: Partial<Record<"ppio" | "openai", TestServer>> = {};
 
