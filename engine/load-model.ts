@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 
 import { Kernels, type MatrixFormat, type PackedMatrix } from "../kernels/index.js";
 import { Engine } from "./engine.js";
-import { EngineError } from "./errors.js";
+import { assert, EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
@@ -184,7 +184,7 @@ export class Model {
 
 async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Promise<PackedMatrix> {
   const tensor = pack.tensors.get(name);
-  if (tensor === undefined) throw new EngineError("invalid_model", `${pack.dir}: the pack has no tensor ${name}`);
+  assert(tensor !== undefined && tensor.format !== "vector", `the pack has no matrix ${name}`);
   const matrix = kernels.allocateMatrix(tensor.format, tensor.rows, tensor.cols);
   await pack.readTensor(name, kernels.bytes(matrix.address, matrix.byteLength));
   return matrix;

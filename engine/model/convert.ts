@@ -17,7 +17,7 @@ import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, 
 import type { SafetensorsReader } from "./safetensors.js";
 import { openSourceModel, type SourceModel } from "./source-model.js";
 import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
-import type { StackedWeight } from "./weights.js";
+import { packedWeights, type StackedWeight } from "./weights.js";
 
 export interface ConvertOptions {
   readonly format: MatrixFormat;
@@ -55,8 +55,8 @@ export async function convert(sourceDir: string, outDir: string, options: Conver
 /** Fills the empty folder `dir`. */
 export async function writePack(source: SourceModel, dir: string, options: ConvertOptions): Promise<void> {
   const graph = bodyGraph(source.config, source.weights, options.format);
-  const kernelMatrices = [source.weights.lmHead, source.weights.embedding].filter((weight) => weight !== null);
-  const reader = new ChunkReader(source.reader, countWeights(graph, kernelMatrices), options.onProgress);
+  const kernelWeights = [...packedWeights(source.weights)];
+  const reader = new ChunkReader(source.reader, countWeights(graph, kernelWeights), options.onProgress);
   const records = new Map<string, FileRecord>();
   const sinks: FileSink[] = [];
   const create = async (name: string): Promise<FileSink> => {
@@ -79,9 +79,9 @@ export async function writePack(source: SourceModel, dir: string, options: Conve
 
     const weights = await create(WEIGHTS_FILE);
     const tensors = new Map<string, PackedTensor>();
-    // One table serves as head and embedding where the model ties them.
-    for (const [index, matrix] of kernelMatrices.entries()) {
-      tensors.set(index === 0 ? "lm_head" : "embed_tokens", await writeMatrix(weights, matrix, options.format, reader));
+    for (const weight of kernelWeights) {
+      const format = weight.kind === "vector" ? "vector" : options.format;
+      tensors.set(weight.name, await writeTensor(weights, weight, format, reader));
     }
     records.set(WEIGHTS_FILE, await weights.finish());
     await writeManifest(dir, { format: options.format, records, tensors });
@@ -162,11 +162,11 @@ function unsignedValues(format: QuantizedFormat, values: Int8Array): Uint8Array 
   }
 }
 
-/** Appends a matrix in the kernels' layout. */
-async function writeMatrix(
+/** Appends a weight as the kernels read it. */
+async function writeTensor(
   sink: FileSink,
   weight: StackedWeight,
-  format: MatrixFormat,
+  format: PackedTensor["format"],
   reader: ChunkReader,
 ): Promise<PackedTensor> {
   const padding = -sink.byteLength & (TENSOR_ALIGNMENT - 1);
@@ -174,13 +174,14 @@ async function writeMatrix(
   const offset = sink.byteLength;
   const { rows, cols } = weight;
   for await (const chunk of reader.chunks(weight)) {
-    const source =
-      format === "f32"
-        ? { format, rows: chunk.rows, cols, values: chunk.values }
-        : quantize(format, chunk.values, chunk.rows, cols);
-    await sink.write(pack(source));
+    await sink.write(packedChunk(format, chunk.values, chunk.rows, cols));
   }
   return { format, rows, cols, offset, byteLength: sink.byteLength - offset };
+}
+
+function packedChunk(format: PackedTensor["format"], values: Float32Array, rows: number, cols: number): Uint8Array {
+  if (format === "vector") return asBytes(values);
+  return pack(format === "f32" ? { format, rows, cols, values } : quantize(format, values, rows, cols));
 }
 
 /** Reads stacked weights in chunks of rows and reports progress. */
@@ -193,29 +194,42 @@ class ChunkReader {
     readonly onProgress: ConvertOptions["onProgress"],
   ) {}
 
-  /** values: f32 [rows, cols], valid until the next chunk; all but a part's last chunk have a multiple of PACK_ROWS rows. */
+  /** values: f32 [rows, cols], valid until the next chunk; all but the last chunk have a multiple of PACK_ROWS rows. */
   async *chunks(weight: StackedWeight): AsyncGenerator<{ values: Float32Array; rows: number }> {
     const { cols } = weight;
     const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / cols / PACK_ROWS)) * PACK_ROWS;
+    const buffer = new Float32Array(Math.min(rowsPerChunk, weight.rows) * cols);
+    for (let row = 0; row < weight.rows; row += rowsPerChunk) {
+      const rows = Math.min(rowsPerChunk, weight.rows - row);
+      const values = buffer.subarray(0, rows * cols);
+      await this.#readStacked(weight, row, rows, values);
+      yield { values, rows };
+      this.#done += values.length;
+      this.onProgress?.(this.#done, this.totalWeights);
+    }
+  }
+
+  /** Rows of the stack from `first` on, wherever its parts end. */
+  async #readStacked(weight: StackedWeight, first: number, rows: number, values: Float32Array): Promise<void> {
+    const { cols } = weight;
+    let partStart = 0;
     for (const part of weight.parts) {
-      const buffer = new Float32Array(Math.min(rowsPerChunk, part.rows) * cols);
-      for (let row = 0; row < part.rows; row += rowsPerChunk) {
-        const rows = Math.min(rowsPerChunk, part.rows - row);
-        const values = buffer.subarray(0, rows * cols);
-        await this.reader.readRows(part.name, row, rows, values);
-        yield { values, rows };
-        this.#done += values.length;
-        this.onProgress?.(this.#done, this.totalWeights);
+      const from = Math.max(first, partStart);
+      const to = Math.min(first + rows, partStart + part.rows);
+      if (from < to) {
+        const target = values.subarray((from - first) * cols, (to - first) * cols);
+        await this.reader.readRows(part.name, from - partStart, to - from, target);
       }
+      partStart += part.rows;
     }
   }
 }
 
-function countWeights(graph: BodyGraph, matrices: readonly StackedWeight[]): number {
+function countWeights(graph: BodyGraph, kernelWeights: readonly StackedWeight[]): number {
   const inBody = graph.initialisers.flatMap(({ contents }) =>
     contents.kind === "weight" || contents.kind === "quantised" ? [contents.weight] : [],
   );
-  return [...inBody, ...matrices].reduce((sum, weight) => sum + weight.rows * weight.cols, 0);
+  return [...inBody, ...kernelWeights].reduce((sum, weight) => sum + weight.rows * weight.cols, 0);
 }
 
 function asBytes(values: Float32Array | BigInt64Array): Uint8Array {

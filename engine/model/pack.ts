@@ -15,6 +15,7 @@ import type { FileRecord } from "./file-sink.js";
 import { isJsonObject, type JsonObject } from "./json.js";
 import { readModelJson } from "./model-files.js";
 import { readTextFiles, type ReasoningTags } from "./source-model.js";
+import { modelWeights, packedWeights } from "./weights.js";
 
 /**
  * Opens the pack in `dir`.
@@ -61,7 +62,7 @@ export interface ModelPack {
   readonly chatTemplate: string | null;
   /** The tags around the model's reasoning, or null where neither tokenizer nor template knows them. */
   readonly reasoning: ReasoningTags | null;
-  /** `lm_head` [vocab, hidden], and `embed_tokens` [vocab, hidden] unless the two are tied. */
+  /** Every weight (weights.ts); `lm_head` is also the embedding table where the two are tied. */
   readonly tensors: ReadonlyMap<string, PackedTensor>;
   /**
    * Reads a packed tensor.
@@ -71,9 +72,9 @@ export interface ModelPack {
   readTensor(name: string, into: Uint8Array): Promise<void>;
 }
 
-/** A matrix in the kernels' layout, inside weights.bin. */
+/** A weight as the kernels read it, inside weights.bin: a packed matrix, or a vector of plain f32 with one column. */
 export interface PackedTensor {
-  readonly format: MatrixFormat;
+  readonly format: MatrixFormat | "vector";
   readonly rows: number;
   readonly cols: number;
   /** In bytes. */
@@ -97,7 +98,7 @@ export const BODY_DATA_FILE = "body.onnx.data";
 export const WEIGHTS_FILE = "weights.bin";
 
 /** Raised with every change to what a conversion writes: packs in a cache are then converted anew. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 const PACK_KIND = "touchstone-pack";
 const READ_BYTES = 64 << 20;
@@ -148,18 +149,22 @@ async function readManifest(dir: string): Promise<Manifest> {
 
 /** The tensors must be the ones this configuration needs, inside weights.bin. */
 function checkTensors(dir: string, manifest: Manifest, config: ModelConfig): void {
-  const names = config.tiedEmbeddings ? ["lm_head"] : ["lm_head", "embed_tokens"];
   const weightsBytes = manifest.files[WEIGHTS_FILE]!.byteLength;
-  for (const name of names) {
+  for (const { name, kind, rows, cols } of packedWeights(modelWeights(config))) {
     const tensor = manifest.tensors[name];
     const fits =
       tensor !== undefined &&
-      tensor.rows === config.vocabSize &&
-      tensor.cols === config.hiddenSize &&
-      tensor.byteLength === packedByteLength(tensor.format, tensor.rows, tensor.cols) &&
+      (tensor.format === "vector") === (kind === "vector") &&
+      tensor.rows === rows &&
+      tensor.cols === cols &&
+      tensor.byteLength === packedBytes(tensor) &&
       tensor.offset + tensor.byteLength <= weightsBytes;
     if (!fits) throw damaged(dir, MANIFEST_FILE, `tensor ${name} does not fit config.json or ${WEIGHTS_FILE}`);
   }
+}
+
+function packedBytes({ format, rows, cols }: PackedTensor): number {
+  return format === "vector" ? rows * 4 : packedByteLength(format, rows, cols);
 }
 
 async function readTensor(dir: string, manifest: Manifest, name: string, into: Uint8Array): Promise<void> {
@@ -194,7 +199,7 @@ function isFileRecord(value: unknown): boolean {
 function isPackedTensor(value: unknown): boolean {
   return (
     isJsonObject(value) &&
-    isMatrixFormat(value["format"]) &&
+    (isMatrixFormat(value["format"]) || value["format"] === "vector") &&
     ["rows", "cols", "offset", "byteLength"].every((key) => isCount(value[key]))
   );
 }

@@ -19,6 +19,16 @@ export function modelWeights(config: ModelConfig): ModelWeights {
   };
 }
 
+/** Every weight of a model, in the order a pack keeps them. Where the embedding is tied, the one table is the head. */
+export function* packedWeights(weights: ModelWeights): Generator<StackedWeight> {
+  if (weights.lmHead === null) yield { ...weights.embedding, name: "lm_head" };
+  else yield* [weights.lmHead, weights.embedding];
+  yield weights.finalNorm;
+  for (const layer of weights.layers) {
+    for (const weight of Object.values(layer) as (StackedWeight | null)[]) if (weight !== null) yield weight;
+  }
+}
+
 /**
  * Checks that the files hold exactly these weights.
  *
@@ -27,7 +37,7 @@ export function modelWeights(config: ModelConfig): ModelWeights {
  */
 export async function checkWeights(config: ModelConfig, weights: ModelWeights, reader: SafetensorsReader): Promise<void> {
   const expected = new Map<string, readonly number[]>();
-  for (const weight of allWeights(weights)) {
+  for (const weight of packedWeights(weights)) {
     for (const part of weight.parts) {
       expected.set(part.name, weight.kind === "vector" ? [part.rows] : [part.rows, weight.cols]);
     }
@@ -137,15 +147,6 @@ function vector(name: string, parts: readonly Part[]): StackedWeight {
 
 function totalRows(parts: readonly Part[]): number {
   return parts.reduce((sum, [, rows]) => sum + rows, 0);
-}
-
-function* allWeights(weights: ModelWeights): Generator<StackedWeight> {
-  yield weights.embedding;
-  if (weights.lmHead !== null) yield weights.lmHead;
-  yield weights.finalNorm;
-  for (const layer of weights.layers) {
-    for (const weight of Object.values(layer) as (StackedWeight | null)[]) if (weight !== null) yield weight;
-  }
 }
 
 function sameShape(tensor: StoredTensor, shape: readonly number[]): boolean {
