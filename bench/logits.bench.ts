@@ -32,6 +32,7 @@ const PLAIN: SampleRequest = {
   adjustments: null,
   allowed: null,
   topLogprobs: null,
+  logprobsMode: "raw",
 };
 const EVERYTHING: SampleRequest = {
   ...PLAIN,
@@ -55,6 +56,7 @@ const REQUESTS: Record<string, SampleRequest> = {
   greedy: { ...PLAIN, temperature: 0 },
   default: PLAIN,
   "default, 20 logprobs": { ...PLAIN, topLogprobs: 20 },
+  "the same, processed logprobs": { ...PLAIN, topLogprobs: 20, logprobsMode: "processed" },
   "top_k 40": { ...PLAIN, topK: 40 },
   "top_p 0.9": { ...PLAIN, topP: 0.9 },
   "min_p 0.05": { ...PLAIN, minP: 0.05 },
@@ -62,6 +64,7 @@ const REQUESTS: Record<string, SampleRequest> = {
   "everything, mask": MASKED,
   "everything, mask, logprob": { ...MASKED, topLogprobs: 0 },
   "everything, mask, 20 logprobs": { ...MASKED, topLogprobs: 20 },
+  "the same, processed": { ...MASKED, topLogprobs: 20, logprobsMode: "processed" },
 };
 
 console.log(`${describeMachine()}, vocabulary ${VOCABULARY}, ${NUM_TOUCHED} tokens touched by bias and penalties`);

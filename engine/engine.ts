@@ -4,7 +4,7 @@
  * and the plan; a feature that needs an `if` in `step` belongs there.
  */
 
-import type { Kernels, SampledToken } from "../kernels/index.js";
+import type { Kernels, LogprobsMode, SampledToken } from "../kernels/index.js";
 import { assert, EngineError } from "./errors.js";
 import type { KVCache } from "./kv-cache.js";
 import type { LMHead } from "./lm-head.js";
@@ -33,6 +33,8 @@ export interface EngineParts {
   readonly endTokenIds: ReadonlySet<number>;
   /** Prompt and completion together never hold more tokens. */
   readonly contextLength: number;
+  /** Of the model itself (`raw`, the default), or of what sampling keeps. */
+  readonly logprobsMode?: LogprobsMode;
 }
 
 export interface EngineRequest {
@@ -221,7 +223,7 @@ export class Engine {
   }
 
   #createRequest({ promptTokenIds, config, createText }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
-    const { kernels, cache, lmHead } = this.#parts;
+    const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), lastHidden: null };
     const request: Request = {
       prompt,
@@ -232,7 +234,7 @@ export class Engine {
         choice,
         table: prompt.table.fork(),
         numPagesReserved,
-        sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice),
+        sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
         text: createText(),
         outputIds: [],
         pending: [],

@@ -1,6 +1,6 @@
 /** The library: load a model, then `chat` or `generate`. */
 
-export type { MatrixFormat } from "../kernels/index.js";
+export type { LogprobsMode, MatrixFormat } from "../kernels/index.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export { LIMITS } from "./limits.js";
 export {

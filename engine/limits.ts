@@ -20,8 +20,10 @@ export const LIMITS = {
   protobufBytesMax: 2 ** 31 - 1,
   /** Tokens of one prompt block, and positions of one page of keys and values. */
   promptBlockTokens: 64,
-  /** Choices that draw tokens at the same time; more wait for their turn. */
-  runningSequencesMax: 16,
+  /** Choices that may be let draw tokens at the same time: a row of logits is kept for each. */
+  runningSequencesMax: 128,
+  /** Choices that do, unless told otherwise; more wait for their turn. */
+  runningSequencesDefault: 16,
   /** Memory for keys and values. */
   kvCacheBytesMax: 2 ** 31,
   /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */

@@ -4,7 +4,7 @@
 
 import { availableParallelism } from "node:os";
 
-import { Kernels, type MatrixFormat, type PackedMatrix } from "../kernels/index.js";
+import { Kernels, type LogprobsMode, type MatrixFormat, type PackedMatrix } from "../kernels/index.js";
 import { Engine } from "./engine.js";
 import { assert, EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
@@ -26,6 +26,14 @@ export interface LoadModelOptions {
   readonly quant?: MatrixFormat;
   /** Threads of ONNX Runtime; the machine's parallelism unless given. */
   readonly numThreads?: number;
+  /** Choices that draw tokens at the same time, 1..128: 16 unless given. More wait for their turn; answers stay the same. */
+  readonly maxConcurrency?: number;
+  /**
+   * Whose log-probabilities answers report: the model's own (`raw`, unless given), or those of the tokens that
+   * grammar, bias, penalties, temperature and filters leave (`processed`). At temperature 0 nothing is scaled or
+   * filtered, so `processed` means after the penalties there. What is drawn stays the same.
+   */
+  readonly logprobsMode?: LogprobsMode;
   /** Called while a folder is converted, with bytes done and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -55,33 +63,48 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
   readonly promptTokenIds: readonly number[];
 }
 
-/** Loads a model, converting its folder into a pack in the cache if that has not been done yet. */
+/**
+ * Loads a model, converting its folder into a pack in the cache if that has not been done yet.
+ * @throws EngineError for an option or a model that cannot be used
+ */
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
+  const { numThreads = availableParallelism(), maxConcurrency = LIMITS.runningSequencesDefault, logprobsMode = "raw" } = options;
+  checkMaxConcurrency(maxConcurrency);
+  checkLogprobsMode(logprobsMode);
   const pack = await preparePack({
     model: options.model ?? null,
     ...(options.quant === undefined ? {} : { format: options.quant }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
-  return Model.open(pack, options.numThreads ?? availableParallelism());
+  return Model.open(pack, { numThreads, maxConcurrency, logprobsMode });
 }
+
+/** How a pack is run. */
+type EngineOptions = Required<Pick<LoadModelOptions, "numThreads" | "maxConcurrency" | "logprobsMode">>;
 
 export class Model {
   readonly pack: ModelPack;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
+  /** What it was loaded with, as `logprobsMode`. */
+  readonly maxConcurrency: number;
+  readonly logprobsMode: LogprobsMode;
   readonly #engine: Engine;
   readonly #runner: OnnxRunner;
 
-  private constructor(pack: ModelPack, tokenizer: Tokenizer, engine: Engine, runner: OnnxRunner) {
+  private constructor(pack: ModelPack, options: EngineOptions, tokenizer: Tokenizer, engine: Engine, runner: OnnxRunner) {
     this.pack = pack;
+    this.maxConcurrency = options.maxConcurrency;
+    this.logprobsMode = options.logprobsMode;
     this.tokenizer = tokenizer;
     this.template = new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig, tokenizer);
     this.#engine = engine;
     this.#runner = runner;
   }
 
-  static async open(pack: ModelPack, numThreads: number): Promise<Model> {
+  static async open(pack: ModelPack, options: EngineOptions): Promise<Model> {
     const { config } = pack;
+    const { numThreads, maxConcurrency, logprobsMode } = options;
     const kernels = await Kernels.load();
     const head = await readMatrix(kernels, pack, "lm_head");
     const embedding = config.tiedEmbeddings ? head : await readMatrix(kernels, pack, "embed_tokens");
@@ -109,7 +132,7 @@ export class Model {
       kernels,
       runner,
       lmHead: new LMHead(kernels, head, {
-        numRowsMax: LIMITS.runningSequencesMax,
+        numRowsMax: maxConcurrency,
         vocabSize,
         hasToken: (tokenId) => tokenizer.hasToken(tokenId),
       }),
@@ -117,8 +140,9 @@ export class Model {
       tokenizer,
       endTokenIds: new Set(config.endTokenIds),
       contextLength: config.contextLength,
+      logprobsMode,
     });
-    return new Model(pack, tokenizer, engine, runner);
+    return new Model(pack, options, tokenizer, engine, runner);
   }
 
   /**
@@ -180,6 +204,20 @@ export class Model {
       throw new EngineError("out_of_range", `logit_bias names ${id}, which is no token of this model; ids are 0 to ${last}.`, `logit_bias.${id}`);
     }
   }
+}
+
+function checkMaxConcurrency(value: unknown): void {
+  if (typeof value !== "number" || (Number.isFinite(value) && !Number.isInteger(value))) {
+    throw new EngineError("invalid_type", `maxConcurrency must be an integer. Given: ${String(value)}`, "maxConcurrency");
+  }
+  if (!(value >= 1 && value <= LIMITS.runningSequencesMax)) {
+    throw new EngineError("out_of_range", `maxConcurrency must be in 1..${LIMITS.runningSequencesMax}. Given: ${value}`, "maxConcurrency");
+  }
+}
+
+function checkLogprobsMode(value: unknown): void {
+  if (value === "raw" || value === "processed") return;
+  throw new EngineError("unsupported_value", `logprobsMode must be raw or processed. Given: ${String(value)}`, "logprobsMode");
 }
 
 async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Promise<PackedMatrix> {

@@ -14,7 +14,7 @@ export type FinishReason = "stop" | "length";
 /** One drawn token's entry of contract section 4. */
 export interface TokenLogprob extends TokenAlternative {
   readonly tokenId: number;
-  /** Exactly `topLogprobs` entries, likeliest first. */
+  /** Likeliest first: `topLogprobs` entries, fewer only where sampling keeps fewer and those are reported. */
   readonly topLogprobs: readonly TokenAlternative[];
 }
 
@@ -22,7 +22,7 @@ export interface TokenAlternative {
   readonly tokenId: number;
   /** The token's bytes as text, U+FFFD where they are a fragment of a code point. */
   readonly token: string;
-  /** Log-softmax of the model's own logits: at most 0. */
+  /** Of the model itself, or of what sampling keeps, as the model was loaded: at most 0. */
   readonly logprob: number;
   readonly bytes: readonly number[];
 }

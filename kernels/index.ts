@@ -1,7 +1,7 @@
 /** The only door into the kernels: products with packed weights, and the way from logits to a token. */
 
 export { InvalidLogitsError, Kernels } from "./kernels.js";
-export type { Address, LogitAdjustments, PackedMatrix, SampledToken, SampleRequest } from "./kernels.js";
+export type { Address, LogitAdjustments, LogprobsMode, PackedMatrix, SampledToken, SampleRequest } from "./kernels.js";
 export type { KernelVariant } from "./load.js";
 export { PACK_ROWS, QUANTIZATION_BLOCK, dequantize, pack, packedByteLength, quantize } from "./quantize.js";
 export type { FloatMatrix, MatrixFormat, QuantizedFormat, QuantizedMatrix } from "./quantize.js";

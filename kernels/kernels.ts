@@ -41,7 +41,16 @@ export interface SampleRequest {
   readonly allowed: Uint32Array | null;
   /** 0..20 alternatives; null for no log-probabilities at all. */
   readonly topLogprobs: number | null;
+  readonly logprobsMode: LogprobsMode;
 }
+
+/**
+ * Whose log-probabilities are reported (contract, section 4): `raw`, those of the row as the model gave it, or
+ * `processed`, those of the tokens left after step 7, with the temperature applied. Greedy removes no token but
+ * the grammar's and scales nothing: its processed log-probabilities are those of the row after step 3, as in vLLM.
+ * The draw is the same to the last bit.
+ */
+export type LogprobsMode = "raw" | "processed";
 
 /** The tokens that bias and penalties touch; only the first `length` entries of the arrays count. */
 export interface LogitAdjustments {
@@ -58,9 +67,9 @@ export interface LogitAdjustments {
 
 export interface SampledToken {
   tokenId: number;
-  /** Log-softmax of the raw row at the token, an f32; null if not asked for. */
+  /** Log-softmax at the token, an f32; null if not asked for. */
   logprob: number | null;
-  /** By log-probability descending, then id ascending. */
+  /** As many as asked for, or as the row or what is kept of it holds. By log-probability descending, then id ascending. */
   topLogprobs: { tokenId: number; logprob: number }[];
 }
 
@@ -243,7 +252,7 @@ export class Kernels {
     new Uint32Array(buffer, this.#request + 56, 12).set([
       vocabSize,
       Math.min(request.topK ?? vocabSize, vocabSize),
-      request.topLogprobs === null ? 0 : 1,
+      request.topLogprobs === null ? 0 : request.logprobsMode === "raw" ? 1 : 2,
       request.topLogprobs ?? 0,
       numAdjusted,
       logits,

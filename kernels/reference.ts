@@ -72,17 +72,16 @@ export function referenceSample(logits: Float32Array, request: SampleRequest): R
   if (logits.some(Number.isNaN) || logits.includes(Infinity) || !logits.some(Number.isFinite)) {
     throw new Error("No distribution in this row of logits");
   }
-  const { logprobOf, topLogprobs } = referenceLogprobs(logits, request.topLogprobs ?? 0);
-  const answer = (tokenId: number) => ({
-    tokenId,
-    logprob: request.topLogprobs === null ? null : logprobOf(tokenId),
-    topLogprobs: request.topLogprobs === null ? [] : topLogprobs,
-  });
-
   const z = adjusted(logits, request);
   let kept = descending(z);
   if (kept.length === 0) throw new Error("The grammar leaves no token");
-  if (request.temperature === 0) return { ...answer(kept[0]!), kept: [kept[0]!], weights: [1], margin: 1 };
+  const answer = (tokenId: number, left: readonly number[]) => {
+    const { topLogprobs: count, logprobsMode, temperature } = request;
+    if (count === null) return { tokenId, logprob: null, topLogprobs: [] };
+    if (logprobsMode === "raw") return { tokenId, ...referenceLogprobs(logits, descending(logits), 1, tokenId, count) };
+    return { tokenId, ...referenceLogprobs(z, left, temperature === 0 ? 1 : temperature, tokenId, count) };
+  };
+  if (request.temperature === 0) return { ...answer(kept[0]!, kept), kept: [kept[0]!], weights: [1], margin: 1 };
 
   const largest = z[kept[0]!]!;
   let margin = 1;
@@ -108,18 +107,22 @@ export function referenceSample(logits: Float32Array, request: SampleRequest): R
   const cumulative = runningSums(weights);
   if (request.uniform > 0) margin = Math.min(margin, distance(cumulative, threshold));
   const drawn = cumulative.findIndex((weight) => weight > threshold);
-  return { ...answer(kept[drawn < 0 ? kept.length - 1 : drawn]!), kept, weights, margin };
+  return { ...answer(kept[drawn < 0 ? kept.length - 1 : drawn]!, kept), kept, weights, margin };
 }
 
-/** Log-softmax of the raw row: one token's, and the `count` largest. */
-function referenceLogprobs(logits: Float32Array, count: number) {
-  const order = descending(logits);
-  const largest = logits[order[0]!]!;
-  const logTotal = Math.log(sum(order.map((tokenId) => Math.exp(logits[tokenId]! - largest))));
-  const logprobOf = (tokenId: number) => Math.fround(logits[tokenId]! - largest - logTotal) + 0;
-  const topLogprobs = order.slice(0, count).map((tokenId) => ({ tokenId, logprob: logprobOf(tokenId) }));
-  return { logprobOf, topLogprobs };
+/** Log-softmax over the tokens of `order`, which descends: one token's, and the `count` largest. */
+function referenceLogprobs(z: Float32Array, order: readonly number[], temperature: number, tokenId: number, count: number) {
+  const distanceOf = (tokenId: number) => (z[tokenId]! - z[order[0]!]!) / temperature;
+  const logTotal = Math.log(sum(order.map((tokenId) => Math.exp(distanceOf(tokenId)))));
+  const logprobOf = (tokenId: number) => Math.fround(Math.max(distanceOf(tokenId) - logTotal, -F32_MAX)) + 0;
+  return {
+    logprob: logprobOf(tokenId),
+    topLogprobs: order.slice(0, count).map((tokenId) => ({ tokenId, logprob: logprobOf(tokenId) })),
+  };
 }
+
+/** The largest finite f32. */
+const F32_MAX = (2 - 2 ** -23) * 2 ** 127;
 
 /** Steps 1 to 3; removed tokens are -Infinity. */
 function adjusted(logits: Float32Array, request: SampleRequest): Float32Array {
@@ -132,8 +135,7 @@ function adjusted(logits: Float32Array, request: SampleRequest): Float32Array {
     if (seen[i] === 1) value = value > 0 ? value / request.repetitionPenalty : value * request.repetitionPenalty;
     value -= request.frequencyPenalty * counts[i]!;
     value -= request.presencePenalty * (counts[i]! > 0 ? 1 : 0);
-    const limit = (2 - 2 ** -23) * 2 ** 127;
-    z[tokenId] = Math.min(limit, Math.max(-limit, value));
+    z[tokenId] = Math.min(F32_MAX, Math.max(-F32_MAX, value));
   }
   if (allowed !== null) {
     z.forEach((_, tokenId) => {

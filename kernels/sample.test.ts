@@ -196,6 +196,59 @@ describe("log-probabilities", () => {
   });
 });
 
+describe("processed log-probabilities", () => {
+  const processed = (changes: Partial<SampleRequest>) => sample(FOUR, { topLogprobs: 20, logprobsMode: "processed", ...changes });
+  const drawnOnce = (id: number) => adjustments([{ id, count: 1, seen: true }]);
+  const rounded = (logprob: number) => Math.round(Math.exp(logprob) * 1e6) / 1e6;
+  const listed = ({ topLogprobs }: SampledToken) => topLogprobs.map(({ tokenId, logprob }) => [tokenId, rounded(logprob)]);
+  const share = (part: number, ...all: number[]) => Math.round((part / all.reduce((sum, weight) => sum + weight)) * 1e6) / 1e6;
+  const [a, b, c] = [0.4, 0.3, 0.2].map(Math.sqrt) as [number, number, number];
+
+  it.each<[string, Partial<SampleRequest>, [number, number][]]>([
+    ["nothing removed", {}, [[0, 0.4], [1, 0.3], [2, 0.2], [3, 0.1]]],
+    ["top_k", { topK: 2 }, [[0, share(4, 4, 3)], [1, share(3, 4, 3)]]],
+    ["temperature, then top_p", { temperature: 2, topP: 0.65 }, [[0, share(a, a, b, c)], [1, share(b, a, b, c)], [2, share(c, a, b, c)]]],
+    ["min_p", { minP: 0.6 }, [[0, share(4, 4, 3)], [1, share(3, 4, 3)]]],
+    ["top_p, then min_p", { topP: 0.85, minP: 0.6 }, [[0, share(4, 4, 3)], [1, share(3, 4, 3)]]],
+    ["the grammar", { allowed: Uint32Array.of(0b1010) }, [[1, 0.75], [3, 0.25]]],
+    ["a bias", { adjustments: adjustments([{ id: 3, bias: Math.log(11) }]) }, [[3, 0.55], [0, 0.2], [1, 0.15], [2, 0.1]]],
+    ["a penalty", { adjustments: drawnOnce(0), presencePenalty: Math.log(4), topK: 2 }, [[1, 0.6], [2, 0.4]]],
+  ])("are those of the kept tokens, and no others are listed: %s", (_, changes, expected) => {
+    for (const uniform of [0, 0.3, 0.6, 0.99]) {
+      const answer = processed({ ...changes, uniform });
+      expect(listed(answer)).toEqual(expected);
+      expect([answer.tokenId, rounded(answer.logprob!)]).toEqual(expected.find(([tokenId]) => tokenId === answer.tokenId));
+    }
+    expect(listed(processed({ ...changes, topLogprobs: 1 }))).toEqual(expected.slice(0, 1));
+    expect(processed({ ...changes, topLogprobs: 0 }).topLogprobs).toEqual([]);
+  });
+
+  it("of a greedy draw are those after the penalties: nothing is scaled or removed but by the grammar", () => {
+    const ignored = { temperature: 0, topK: 1, topP: 0.1, minP: 1 };
+    expect(listed(processed(ignored))).toEqual([[0, 0.4], [1, 0.3], [2, 0.2], [3, 0.1]]);
+    const changed = { ...ignored, allowed: Uint32Array.of(0b1110), adjustments: drawnOnce(1), presencePenalty: Math.log(3) };
+    expect(processed(changed).tokenId).toBe(2);
+    expect(listed(processed(changed))).toEqual([[2, 0.5], [1, 0.25], [3, 0.25]]);
+  });
+
+  it("list ties by ascending id", () => {
+    const { topLogprobs } = sample([1, 2, 2, 1, 2], { topLogprobs: 4, logprobsMode: "processed", topK: 4 });
+    expect(topLogprobs.map(({ tokenId }) => tokenId)).toEqual([1, 2, 4, 0]);
+  });
+
+  it("are finite and never -0, whatever the temperature", () => {
+    for (const temperature of [1e-3, 1e-100, 5e-324]) {
+      const { logprob, topLogprobs } = sample([200, 0], { topLogprobs: 2, logprobsMode: "processed", temperature });
+      expect(Object.is(logprob, 0)).toBe(true);
+      expect(Object.is(topLogprobs[0]!.logprob, 0)).toBe(true);
+      expect(topLogprobs[1]!.logprob).toBeLessThan(-100_000);
+      expect(Number.isFinite(topLogprobs[1]!.logprob)).toBe(true);
+    }
+    const kept = sample([200, 0], { topLogprobs: 2, logprobsMode: "processed", topK: 1 });
+    expect(kept.topLogprobs).toEqual([{ tokenId: 0, logprob: 0 }]);
+  });
+});
+
 describe("rows without a distribution", () => {
   const cases: [string, number[], Partial<SampleRequest>][] = [
     ["NaN", [1, NaN, 2], {}],
@@ -284,12 +337,33 @@ function context(size: number, seed: number): Pick<SampleRequest, "adjustments" 
   return { adjustments: random() < 0.5 ? touched : null, allowed: random() < 0.6 ? null : words };
 }
 
+/** In the other mode the draw is the same, and the log-probabilities are the twin's. */
+function expectProcessed(logits: Float32Array, given: Partial<SampleRequest>): void {
+  if (given.topLogprobs === null) return;
+  const changed = { ...given, logprobsMode: "processed" as const };
+  let expected: ReferenceSample;
+  try {
+    expected = referenceSample(logits, request(changed));
+  } catch {
+    expect(() => sample(logits, changed)).toThrow(InvalidLogitsError);
+    return;
+  }
+  const answer = sample(logits, changed);
+  expect(answer.tokenId).toBe(sample(logits, given).tokenId);
+  if (expected.margin <= 1e-6) return;
+  expect(answer.topLogprobs.map(({ tokenId }) => tokenId)).toEqual(expected.topLogprobs.map(({ tokenId }) => tokenId));
+  const near = (logprob: number, other: number) => expect(Math.abs(logprob - other)).toBeLessThanOrEqual(1e-15 + 2e-7 * Math.abs(other));
+  near(answer.logprob!, expected.logprob!);
+  answer.topLogprobs.forEach(({ logprob }, i) => near(logprob, expected.topLogprobs[i]!.logprob));
+}
+
 describe("against the twin", () => {
   it("draws the same token from any row with any parameters, away from boundaries", () => {
     let compared = 0;
     fc.assert(
       fc.property(row, changes, fc.nat(), (logits, drawn, seed) => {
         const changed = { ...drawn, ...context(logits.length, seed) };
+        expectProcessed(logits, changed);
         let expected: ReferenceSample;
         try {
           expected = referenceSample(logits, request(changed));
@@ -318,6 +392,7 @@ describe("against the twin", () => {
     for (const changed of [{}, { topP: 0.9 }, { minP: 0.001 }, { topK: 40 }, { topK: 5000, topP: 0.7 }, { temperature: 0.5, topP: 0.99, minP: 1e-4 }]) {
       for (const uniform of [0.123456, 0.87654321]) {
         const expected = referenceSample(logits, request({ ...changed, uniform, topLogprobs: 20 }));
+        expectProcessed(logits, { ...changed, uniform, topLogprobs: 20 });
         const { tokenId, logprob, topLogprobs } = sample(logits, { ...changed, uniform, topLogprobs: 20 });
         expect(expected.margin).toBeGreaterThan(1e-10);
         expect({ tokenId, logprob, topLogprobs }).toEqual({

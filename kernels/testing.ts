@@ -68,6 +68,7 @@ export function request(changes: Partial<SampleRequest> = {}): SampleRequest {
     adjustments: null,
     allowed: null,
     topLogprobs: null,
+    logprobsMode: "raw",
     ...changes,
   };
 }

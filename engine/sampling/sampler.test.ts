@@ -189,6 +189,7 @@ describe("Sampler", () => {
           },
           allowed: null,
           topLogprobs: config.logprobs ? 0 : null,
+          logprobsMode: "raw",
         });
         const drawn = sampler.sample(place(logits));
         if (expected.margin > 1e-6) expect(drawn.tokenId).toBe(expected.tokenId);
@@ -213,6 +214,23 @@ describe("Sampler", () => {
     expect(run(1, 0, 0)).not.toEqual(run(1, 1, 0));
     expect(run(1, 0, 0)).not.toEqual(run(2, 0, 0));
     expect(run(1, 0, 0)).not.toEqual(run(-1, 0, 0));
+  });
+
+  it("reports log-probabilities of the model, or after the penalties and filters, and draws the same", () => {
+    const changes = { temperature: 0.5, topK: 3, frequencyPenalty: 0.7, logitBias: new Map([[0, 1]]) };
+    const options = { seed: 4, logprobs: true, topLogprobs: 20, ...changes };
+    const drawn = (["raw", "processed"] as const).map((mode) => {
+      const sampler = new Sampler(kernels, LOGITS.length, generationConfig(options), PROMPT, 0, mode);
+      for (const tokenId of HISTORY) sampler.accept(tokenId);
+      return sampler.sample(place(LOGITS));
+    });
+    const [raw, processed] = drawn;
+    expect(processed!.tokenId).toBe(raw!.tokenId);
+    expect(raw!.topLogprobs.map(({ tokenId }) => tokenId)).toEqual([1, 7, 3, 4, 0, 5, 2, 6]);
+    // 7: 1.75, 0: 0.5 + 1, 3: 1.25; 1 has fallen to 2 - 1.4, 4 to 1.25 - 0.7.
+    expect(processed!.topLogprobs.map(({ tokenId }) => tokenId)).toEqual([7, 0, 3]);
+    const total = Math.log(1 + Math.exp(-0.5) + Math.exp(-1));
+    processed!.topLogprobs.forEach(({ logprob }, i) => expect(logprob).toBeCloseTo(-0.5 * i - total, 6));
   });
 
   it("ignores what the head pads its rows with", () => {

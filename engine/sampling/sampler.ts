@@ -4,7 +4,7 @@
  * Does not know about text, stop sequences or end tokens.
  */
 
-import type { Address, Kernels, LogitAdjustments, SampledToken } from "../../kernels/index.js";
+import type { Address, Kernels, LogitAdjustments, LogprobsMode, SampledToken } from "../../kernels/index.js";
 import { assert } from "../errors.js";
 import type { GenerationConfig } from "./generation-config.js";
 import { uniform } from "./philox.js";
@@ -14,6 +14,7 @@ export class Sampler {
   readonly #vocabSize: number;
   readonly #config: GenerationConfig;
   readonly #choiceIndex: number;
+  readonly #logprobsMode: LogprobsMode;
   readonly #adjustments: AdjustmentTable;
   /** Tokens accepted so far: the position of the next one. */
   #position = 0;
@@ -22,6 +23,7 @@ export class Sampler {
    * @param vocabSize tokens of the tokenizer: ids 0..vocabSize-1; the rows of logits may be longer
    * @param promptTokenIds the prompt, for repetitionPenalty
    * @param choiceIndex 0..n-1
+   * @param logprobsMode the engine's, not the request's
    */
   constructor(
     kernels: Kernels,
@@ -29,11 +31,13 @@ export class Sampler {
     config: GenerationConfig,
     promptTokenIds: readonly number[],
     choiceIndex: number,
+    logprobsMode: LogprobsMode = "raw",
   ) {
     this.#kernels = kernels;
     this.#vocabSize = vocabSize;
     this.#config = config;
     this.#choiceIndex = choiceIndex;
+    this.#logprobsMode = logprobsMode;
     this.#adjustments = new AdjustmentTable(vocabSize);
     for (const [tokenId, bias] of config.logitBias) {
       if (bias !== 0) this.#adjustments.addBias(tokenId, bias);
@@ -62,6 +66,7 @@ export class Sampler {
       adjustments: this.#adjustments.length > 0 ? this.#adjustments : null,
       allowed: null,
       topLogprobs: config.logprobs ? config.topLogprobs : null,
+      logprobsMode: this.#logprobsMode,
     });
   }
 

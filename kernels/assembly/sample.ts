@@ -1,11 +1,12 @@
 /**
  * From one row of logits to one token, in the contract's order (section 3):
  *
- *   0 checks, and the log-probabilities of the raw row (section 4)
+ *   0 checks, and the log-probabilities of the raw row, if it is those that are asked for (section 4)
  *   1 grammar: tokens that are not allowed are removed (in a copy; the row itself stays)
  *   2 logit_bias           3 repetition_penalty, frequency_penalty, presence_penalty
  *   4 temperature (0: the largest logit, lowest id on a tie)
  *   5 top_k                6 top_p                7 min_p                8 draw
+ *   9 the log-probabilities of what is kept, if it is those
  *
  * Steps 5 to 7 each keep a beginning of the row in descending order, so what is kept is always
  * described by its last token. Two ways lead there: short lists are sorted and walked; everything
@@ -41,6 +42,18 @@ export const enum Status {
   TokenOutOfRange,
 }
 
+/** Which log-probabilities are asked for. */
+export const enum Logprobs {
+  None,
+  /** Log-softmax of the row as given. */
+  Raw,
+  /**
+   * Log-softmax, after the temperature, of the tokens kept by step 7. Greedy stops before any of them is removed
+   * and has no temperature to divide by, so there it is that of the row after step 3 (as in vLLM).
+   */
+  Processed,
+}
+
 /**
  * The request and its answer, in memory. The host writes all fields up to `tokenId`.
  * Offsets in bytes; the drawing in layout.md repeats them.
@@ -56,7 +69,7 @@ export class Request {
   presence: f64; //      48
   vocabSize: i32; //     56  >= 1
   topK: i32; //          60  1..vocabSize; vocabSize keeps everything
-  wantsLogprobs: i32; // 64  0 or 1
+  logprobs: i32; //      64  Logprobs
   numTop: i32; //        68  0..20
   numAdjusted: i32; //   72
   logits: usize; //      76  f32 [vocabSize]
@@ -68,7 +81,7 @@ export class Request {
   scratch: usize; //    100  sample_scratch(vocabSize) bytes, 16-byte aligned
   tokenId: i32; //      104
   logprob: f32; //      108
-  numTopFound: i32; //  112  min(numTop, vocabSize)
+  numTopFound: i32; //  112  min(numTop, tokens of the row, or kept)
   // 116: i32 [20] token ids, 196: f32 [20] log-probabilities; 276 bytes in all
 }
 const TOP_TOKENS: usize = 116;
@@ -76,6 +89,14 @@ const TOP_LOGPROBS: usize = 196;
 
 /** f64 [SORT_MAX]: weights of a sorted list. */
 const WEIGHTS: usize = memory.data(8192, 16);
+
+/** f64: the weight of all tokens that steps 5 to 7 keep; u64: the rank of the last of them, or anything behind it. */
+const KEPT: usize = memory.data(16, 8);
+
+function noteKept(weight: f64, last: u64): void {
+  store<f64>(KEPT, weight);
+  store<u64>(KEPT, last, 8);
+}
 
 // Scratch: the working row, the list, the largest logit of each block, ranks of blocks, and what
 // the adjusted logits were.
@@ -117,9 +138,10 @@ export function sample(request: Request): Status {
   }
 
   let logTotal: f64 = 0;
-  if (request.wantsLogprobs) {
+  if (request.logprobs == Logprobs.Raw) {
     logTotal = log(sumWeights(row, n, rawLargest, LOG2_E));
-    writeTop(request, rawLargest, logTotal);
+    findTop(request, row);
+    writeTop(request, rawLargest, 1, logTotal, u64.MAX_VALUE);
   }
 
   let work = row;
@@ -135,11 +157,16 @@ export function sample(request: Request): Status {
 
   const largest = largestOf(maxima, numBlocks(n));
   const status = largest == -Infinity ? Status.NothingAllowed : Status.Ok;
-  if (status == Status.Ok) request.tokenId = choose(request, work, largest);
+  if (status == Status.Ok) {
+    // What top_k removes is gone from the row afterwards.
+    if (request.logprobs == Logprobs.Processed) findTop(request, work);
+    request.tokenId = choose(request, work, largest);
+    if (request.logprobs == Logprobs.Processed) writeProcessed(request, work, largest);
+  }
 
   if (work == row) restore(request, row);
-  if (request.wantsLogprobs && status == Status.Ok) {
-    request.logprob = logprobOf(load<f32>(row + <usize>request.tokenId * 4), rawLargest, logTotal);
+  if (request.logprobs == Logprobs.Raw && status == Status.Ok) {
+    request.logprob = logprobOf(load<f32>(row + <usize>request.tokenId * 4), rawLargest, 1, logTotal);
   }
   return status;
 }
@@ -161,8 +188,9 @@ function choose(request: Request, work: usize, largest: f32): i32 {
     }
     const count = gatherAtLeast(work, 0, n, -Infinity, list, 0);
     if (request.topK < count) {
-      copyUpTo(work, n, selectRank(list, count, request.topK), scratch);
-      return drawFromRow(request, scratch, largest, factor);
+      const last = selectRank(list, count, request.topK);
+      copyUpTo(work, n, last, scratch);
+      return drawFromRow(request, scratch, last, largest, factor);
     }
   } else if (request.topP >= 1 && request.minP > 0) {
     const count = gatherWeighty(work, n, maxima, minPThreshold(request.minP, largest, factor), list);
@@ -171,7 +199,7 @@ function choose(request: Request, work: usize, largest: f32): i32 {
       return drawFromList(request, list, count, largest, factor);
     }
   }
-  return drawFromRow(request, work, largest, factor);
+  return drawFromRow(request, work, u64.MAX_VALUE, largest, factor);
 }
 
 /** Steps 6 to 8 on sorted ranks, u64 [count]. 1 <= count <= SORT_MAX */
@@ -191,6 +219,7 @@ function drawFromList(request: Request, list: usize, count: i32, largest: f32, f
     keptWeight += weight;
     kept++;
   }
+  noteKept(keptWeight, load<u64>(list + <usize>(kept - 1) * 8));
   const threshold = request.uniform * keptWeight;
   let cumulative: f64 = 0;
   for (let i = 0; i < kept; i++) {
@@ -200,8 +229,8 @@ function drawFromList(request: Request, list: usize, count: i32, largest: f32, f
   return rankToken(load<u64>(list + <usize>(kept - 1) * 8));
 }
 
-/** Steps 6 to 8 on a row of any length. */
-function drawFromRow(request: Request, row: usize, largest: f32, factor: f64): i32 {
+/** Steps 6 to 8 on a row of any length. @param end no token of the row ranks behind it */
+function drawFromRow(request: Request, row: usize, end: u64, largest: f32, factor: f64): i32 {
   const n = request.vocabSize;
   const list = listAt(request.scratch, n);
   const scale = bucketScale(row, n, largest, request.temperature);
@@ -221,6 +250,7 @@ function drawFromRow(request: Request, row: usize, largest: f32, factor: f64): i
       keptWeight = foundWeight();
     }
   }
+  noteKept(keptWeight, min(last, end));
   const drawn = locate(row, n, largest, factor, scale, Goal.Exceeds, request.uniform * keptWeight, 0, list);
   return rankToken(drawn <= last ? drawn : lastKept(row, n, last));
 }
@@ -335,23 +365,50 @@ function restore(request: Request, row: usize): void {
   }
 }
 
-/** Log-softmax of one logit, rounded to f32; adding 0 turns -0 into 0. */
-function logprobOf(logit: f32, largest: f32, logTotal: f64): f32 {
-  return <f32>(<f64>logit - <f64>largest - logTotal) + <f32>0;
+/**
+ * Log-softmax of one logit, rounded to f32: what overflows ends at the finite range, as JSON has no infinity, and
+ * adding 0 turns -0 into 0.
+ */
+function logprobOf(logit: f32, largest: f32, temperature: f64, logTotal: f64): f32 {
+  const logprob = (<f64>logit - <f64>largest) / temperature - logTotal;
+  return <f32>max(logprob, -(<f64>f32.MAX_VALUE)) + <f32>0;
 }
 
-/** The `numTop` largest of the raw row. */
-function writeTop(request: Request, largest: f32, logTotal: f64): void {
+/** The `numTop` largest of the row; their logits stand where their log-probabilities will. */
+function findTop(request: Request, row: usize): void {
   const n = request.vocabSize;
   const scratch = request.scratch;
   const list = listAt(scratch, n);
   const k = min(request.numTop, n);
-  const count = k == 0 ? 0 : selectTop(request.logits, n, maximaAt(scratch, n), k, list, blockRanksAt(scratch, n));
+  const count = k == 0 ? 0 : selectTop(row, n, maximaAt(scratch, n), k, list, blockRanksAt(scratch, n));
   request.numTopFound = count;
   const base = changetype<usize>(request);
   for (let i: usize = 0; i < <usize>count; i++) {
     const rank = load<u64>(list + i * 8);
     store<i32>(base + TOP_TOKENS + i * 4, rankToken(rank));
-    store<f32>(base + TOP_LOGPROBS + i * 4, logprobOf(rankLogit(rank), largest, logTotal));
+    store<f32>(base + TOP_LOGPROBS + i * 4, rankLogit(rank));
   }
+}
+
+/** What `findTop` found becomes log-probabilities; tokens that rank behind `last` are left out. */
+function writeTop(request: Request, largest: f32, temperature: f64, logTotal: f64, last: u64): void {
+  const base = changetype<usize>(request);
+  let count: usize = 0;
+  for (; count < <usize>request.numTopFound; count++) {
+    const slot = base + TOP_LOGPROBS + count * 4;
+    const logit = load<f32>(slot);
+    if (rankOf(logit, load<i32>(base + TOP_TOKENS + count * 4)) > last) break;
+    store<f32>(slot, logprobOf(logit, largest, temperature, logTotal));
+  }
+  request.numTopFound = <i32>count;
+}
+
+/** Step 9. @param row as it was drawn from */
+function writeProcessed(request: Request, row: usize, largest: f32): void {
+  const isGreedy = request.temperature == 0;
+  const temperature = isGreedy ? 1 : request.temperature;
+  const logTotal = log(isGreedy ? sumWeights(row, request.vocabSize, largest, LOG2_E) : load<f64>(KEPT));
+  const drawn = load<f32>(row + <usize>request.tokenId * 4);
+  request.logprob = logprobOf(drawn, largest, temperature, logTotal);
+  writeTop(request, largest, temperature, logTotal, isGreedy ? u64.MAX_VALUE : load<u64>(KEPT, 8));
 }

@@ -36,6 +36,36 @@ function chat(url: string, fields: object, headers: Record<string, string> = {})
   return fetch(`${url}/v1/chat/completions`, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
 }
 
+interface Choice {
+  readonly message: object;
+  readonly logprobs: { readonly content: { readonly top_logprobs: { readonly logprob: number }[] }[] };
+}
+
+interface ChunkChoice {
+  readonly index: number;
+  readonly delta: { readonly content?: string };
+  readonly finish_reason: string | null;
+}
+
+/** A stream's texts by choice, and how many choices were under way at most. */
+async function read(response: Response): Promise<{ contents: string[]; numOpenMax: number }> {
+  const contents: string[] = [];
+  const open = new Set<number>();
+  let numOpenMax = 0;
+  for (const event of (await response.text()).split("\n\n")) {
+    if (!event.startsWith("data: {")) continue;
+    const { choices } = JSON.parse(event.slice("data: ".length)) as { choices: ChunkChoice[] };
+    for (const { index, delta, finish_reason: finishReason } of choices) {
+      const { content = "" } = delta;
+      contents[index] = (contents[index] ?? "") + content;
+      if (content !== "") open.add(index);
+      numOpenMax = Math.max(numOpenMax, open.size);
+      if (finishReason !== null) open.delete(index);
+    }
+  }
+  return { contents, numOpenMax };
+}
+
 /** Exit code 1, nothing on stdout, one line on stderr. */
 async function refuses(args: string[], message: RegExp): Promise<void> {
   const { exit, output } = serve(args);
@@ -57,6 +87,36 @@ describe("serves", () => {
       expect({ status: response.status, answer: await response.json() }).toMatchObject({ status: 200, answer: { model } });
     }
     expect((await chat(base, {}, { authorization: "Bearer k2" })).status).toBe(404);
+  });
+
+  test("--max-concurrency bounds the choices of one request too, and changes no answer", async () => {
+    const ask = { n: 6, seed: 7, max_tokens: 12, stream: true };
+    const answers = [];
+    for (const places of [1, 2, 6]) {
+      const response = await chat(await serve(["--max-concurrency", String(places)]).url, ask);
+      const { contents, numOpenMax } = await read(response);
+      expect(numOpenMax).toBe(places);
+      answers.push(contents);
+    }
+    expect(answers[0]).toHaveLength(6);
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[2]).toEqual(answers[0]);
+  });
+
+  test("--logprobs processed leaves out what sampling removes, and changes no answer", async () => {
+    const ask = { seed: 7, top_k: 3, logprobs: true, top_logprobs: 5 };
+    const choices = [];
+    for (const args of [[], ["--logprobs", "processed"]]) {
+      const { choices: [choice] } = (await (await chat(await serve(args).url, ask)).json()) as { choices: [Choice] };
+      choices.push(choice);
+    }
+    const [raw, processed] = choices as [Choice, Choice];
+    expect(processed.message).toEqual(raw.message);
+    expect(new Set(raw.logprobs.content.map(({ top_logprobs: top }) => top.length))).toEqual(new Set([5]));
+    expect(new Set(processed.logprobs.content.map(({ top_logprobs: top }) => top.length))).toEqual(new Set([3]));
+    for (const { top_logprobs: top } of processed.logprobs.content) {
+      expect(top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeCloseTo(1, 6);
+    }
   });
 
   test.each(["SIGTERM", "SIGINT"] as const)("%s: running answers finish, then exit code 0", async (signal) => {
@@ -94,11 +154,12 @@ describe("refuses", () => {
 
   test("what it cannot do", async () => {
     await Promise.all([
-      refuses(["--logprobs", "processed"], /^touchstone: --logprobs processed is not built yet/),
+      refuses(["--logprobs", "model"], /^touchstone: .*raw, processed/),
       refuses(["--model", "nowhere"], /^touchstone: (?!internal error).*nowhere/),
       refuses(["--alias", "a=b"], /^touchstone: The alias a names b, which is not served\. Served: tiny$/m),
       refuses(["--model", PACK, "--model", PACK], /^touchstone: Two models are called pack/),
-      refuses(["--max-concurrency", "17"], /^touchstone: .*1\.\.16/),
+      refuses(["--max-concurrency", "129"], /^touchstone: .*1\.\.128/),
+      refuses(["--max-concurrency", "0"], /^touchstone: .*at least 1/),
       refuses(["--max-body", "8MB"], /^touchstone: .*8MiB/),
       refuses(["--dialect", "other"], /^touchstone: .*ppio, openai/),
     ]);

@@ -9,7 +9,7 @@ import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { destination, pino } from "pino";
 
-import { EngineError, LIMITS, type MatrixFormat } from "../../engine/index.js";
+import { EngineError, LIMITS, type LogprobsMode, type MatrixFormat } from "../../engine/index.js";
 import type { Dialect } from "../openai/index.js";
 import { EngineHost, isLoopback, ModelRegistry, startServer } from "../server/index.js";
 import { modelOptions } from "./generate.js";
@@ -30,7 +30,7 @@ interface ServeFlags {
   maxQueue: number;
   maxBody: number;
   corsOrigin?: string[];
-  logprobs: "model" | "processed";
+  logprobs: LogprobsMode;
   logLevel: string;
   logContent?: boolean;
   grace: number;
@@ -49,11 +49,11 @@ export function serveCommand(): Command {
     .option("--api-key <key>", "requests need it; repeatable; also TOUCHSTONE_API_KEYS, separated by commas", several)
     .option("--insecure", "listen beyond this machine without a key")
     .addOption(new Option("--dialect <name>", "whose rules hold where vendors differ").choices(["ppio", "openai"]).default("ppio"))
-    .option("--max-concurrency <count>", "choices of a model that are generated at the same time", concurrency, LIMITS.runningSequencesMax)
+    .option("--max-concurrency <count>", "choices of a model that are generated at the same time", concurrency, LIMITS.runningSequencesDefault)
     .option("--max-queue <count>", "requests to a model that may wait; more are refused with 429", count, 128)
     .option("--max-body <bytes>", "largest request body, such as 8388608 or 8MiB", byteLength, 8 << 20)
     .option("--cors-origin <origin>", "lets web pages of this origin (or *) call the server; repeatable", several)
-    .addOption(new Option("--logprobs <which>", "log-probabilities of the model itself, or after sampling's filters").choices(["model", "processed"]).default("model"))
+    .addOption(new Option("--logprobs <which>", "log-probabilities of the model itself, or of the tokens that sampling keeps").choices(["raw", "processed"]).default("raw"))
     .addOption(new Option("--log-level <level>", "least important lines to log").choices(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"))
     .option("--log-content", "log the text of messages and answers")
     .option("--grace <seconds>", "how long running answers may go on after SIGTERM", count, 30)
@@ -64,13 +64,13 @@ async function serve(flags: ServeFlags): Promise<void> {
   const apiKeys = [...(flags.apiKey ?? []), ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
   checkFlags(flags, apiKeys);
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
-  const { quant, threads } = flags;
+  const { quant, threads, maxConcurrency, logprobs: logprobsMode } = flags;
   const machine = { ...(quant === undefined ? {} : { quant }), ...(threads === undefined ? {} : { threads }) };
   const models = (flags.model ?? [EMBEDDED]).map(modelAndId).map(({ id, ...source }) => ({
     id,
     host: new EngineHost({
-      model: modelOptions({ ...machine, ...source }),
-      numPlaces: flags.maxConcurrency,
+      model: { ...modelOptions({ ...machine, ...source }), maxConcurrency, logprobsMode },
+      numPlaces: maxConcurrency,
       numWaitingMax: flags.maxQueue,
       log: log.child({ model: id }),
       onProgress: progressBar(`Converting ${id}`),
@@ -120,12 +120,9 @@ function modelAndId(text: string): { id: string; model?: string } {
   return { id: text.slice(0, equals), ...(model === EMBEDDED && !existsSync(model) ? {} : { model }) };
 }
 
-function checkFlags({ host, insecure, logprobs }: ServeFlags, apiKeys: readonly string[]): void {
+function checkFlags({ host, insecure }: ServeFlags, apiKeys: readonly string[]): void {
   if (apiKeys.length === 0 && insecure !== true && !isLoopback(host)) {
     throw new EngineError("unsupported_value", `Listening on ${host} lets others reach the server: set an API key, or say --insecure.`, "host");
-  }
-  if (logprobs === "processed") {
-    throw new EngineError("unsupported_value", "--logprobs processed is not built yet; log-probabilities are the model's own.", "logprobs");
   }
 }
 

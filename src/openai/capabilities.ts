@@ -1,5 +1,6 @@
 /** What `GET /v1/capabilities` answers: the contract's table for this very server. */
 
+import type { LogprobsMode } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { ERROR_CODES } from "./api-error.js";
 import type { Dialect } from "./dialects.js";
@@ -14,6 +15,10 @@ export interface CapabilitiesOptions {
     readonly aliases: readonly string[];
     /** In tokens; null while the model is loading. */
     readonly contextLength: number | null;
+    /** Choices that are generated at the same time; not known while the model is loading. */
+    readonly maxConcurrency?: number | undefined;
+    /** Whose log-probabilities it reports; not known while the model is loading. */
+    readonly logprobsMode?: LogprobsMode | undefined;
   }[];
   /** `--max-body` */
   readonly maxBodyBytes?: number;
@@ -24,7 +29,13 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
     object: "capabilities",
     version,
     dialect,
-    models: models.map(({ id, aliases, contextLength }) => ({ id, aliases, context_length: contextLength })),
+    models: models.map(({ id, aliases, contextLength, maxConcurrency, logprobsMode }) => ({
+      id,
+      aliases,
+      context_length: contextLength,
+      running_choices: maxConcurrency,
+      logprobs: logprobsMode,
+    })),
     parameters: parameterRows(dialect),
     limits: {
       ...(maxBodyBytes === undefined ? {} : { body_bytes: maxBodyBytes }),
@@ -33,7 +44,6 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
       stop_sequences: LIMITS.stopSequencesMax,
       logit_bias_entries: LIMITS.logitBiasEntriesMax,
       top_logprobs: LIMITS.topLogprobsMax,
-      running_choices: LIMITS.runningSequencesMax,
     },
     error_codes: Object.entries(ERROR_CODES).map(([code, { status, type }]) => ({ code, status, type })),
   };

@@ -3,7 +3,7 @@
  * belongs to one request carries its call number.
  */
 
-import type { ChatMessage, ChatOptions, EngineErrorCode, LoadModelOptions, OutputDelta } from "../../engine/index.js";
+import type { ChatMessage, ChatOptions, EngineErrorCode, LoadModelOptions, LogprobsMode, OutputDelta } from "../../engine/index.js";
 
 /** What a worker loads: its `workerData`. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress">;
@@ -37,6 +37,8 @@ export interface TokenizeAnswer {
 export interface ModelInfo {
   readonly modelHash: string;
   readonly contextLength: number;
+  readonly maxConcurrency: number;
+  readonly logprobsMode: LogprobsMode;
 }
 
 /** An EngineError, or `internal_error` for whatever else was thrown. */

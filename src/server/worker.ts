@@ -17,9 +17,11 @@ try {
     ...(workerData as WorkerModel),
     onProgress: (done, total) => post({ type: "progress", done, total }),
   });
-  const { config, manifest } = model.pack;
+  const { maxConcurrency, logprobsMode, pack } = model;
   port.on("message", (message: ToWorker) => void receive(model, message));
-  post({ type: "ready", info: { modelHash: manifest.modelHash, contextLength: config.contextLength } });
+  const { modelHash } = pack.manifest;
+  const { contextLength } = pack.config;
+  post({ type: "ready", info: { modelHash, contextLength, maxConcurrency, logprobsMode } });
 } catch (error) {
   post({ type: "unusable", error: posted(error) });
 }

@@ -1,0 +1,104 @@
+import { afterEach, describe, expect, test, vi } from "vitest";
+
+import { LMHead } from "./lm-head.js";
+import { loadModel, type LoadModelOptions, type Model, type OutputStream, type RequestOptions } from "./load-model.js";
+import type { OutputDelta } from "./sequence.js";
+
+afterEach(() => vi.restoreAllMocks());
+
+const MESSAGES = [{ role: "user", content: "What is 27 + 38?" }] as const;
+
+async function withModel<T>(options: LoadModelOptions, use: (model: Model) => Promise<T>): Promise<T> {
+  const model = await loadModel({ numThreads: 1, ...options });
+  try {
+    return await use(model);
+  } finally {
+    await model.close();
+  }
+}
+
+/** Everything but timings, choice by choice: how choices interleave is not part of an answer. */
+async function read(stream: OutputStream) {
+  const choices: Pick<OutputDelta, "content" | "tokenIds" | "logprobs" | "finishReason">[] = [];
+  let usage: OutputDelta["usage"] = null;
+  for await (const delta of stream) {
+    const { content, tokenIds, logprobs } = choices[delta.choice] ?? { content: "", tokenIds: [], logprobs: [] };
+    choices[delta.choice] = {
+      content: content + delta.content,
+      tokenIds: [...tokenIds, ...delta.tokenIds],
+      logprobs: [...logprobs, ...delta.logprobs],
+      finishReason: delta.finishReason,
+    };
+    usage ??= delta.usage;
+  }
+  return { choices, usage };
+}
+
+describe("maxConcurrency", () => {
+  const ask = (model: Model, changes: RequestOptions) =>
+    read(model.chat({ messages: MESSAGES, maxTokens: 6, logprobs: true, topLogprobs: 2, ...changes }));
+
+  test("bounds the choices that run at the same time, within a request too, and changes no answer", async () => {
+    const project = vi.spyOn(LMHead.prototype, "project");
+    const answers = [];
+    for (const maxConcurrency of [1, 2, 16, 40]) {
+      project.mockClear();
+      const both = (model: Model) => Promise.all([ask(model, { n: 50, seed: 1 }), ask(model, { n: 3, seed: 2, temperature: 1.5 })]);
+      answers.push(await withModel({ maxConcurrency }, both));
+      // A step projects one row for every sequence that runs.
+      expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(maxConcurrency);
+    }
+    expect(answers[0]!.map(({ choices }) => choices.length)).toEqual([50, 3]);
+    for (const answer of answers) expect(answer).toEqual(answers[0]);
+  });
+
+  test("is 16 unless given", async () => {
+    const project = vi.spyOn(LMHead.prototype, "project");
+    await withModel({}, (model) => ask(model, { n: 20, seed: 1 }));
+    expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(16);
+  });
+
+  test.each([
+    [0, "out_of_range", "maxConcurrency must be in 1..128. Given: 0"],
+    [129, "out_of_range", "maxConcurrency must be in 1..128. Given: 129"],
+    [Number.NaN, "out_of_range", "maxConcurrency must be in 1..128. Given: NaN"],
+    [1.5, "invalid_type", "maxConcurrency must be an integer. Given: 1.5"],
+    ["2", "invalid_type", "maxConcurrency must be an integer. Given: 2"],
+  ])("refuses %s before it loads anything", async (maxConcurrency, code, message) => {
+    const options = { model: "/nowhere", maxConcurrency } as LoadModelOptions;
+    await expect(loadModel(options)).rejects.toMatchObject({ code, message, param: "maxConcurrency" });
+  });
+});
+
+describe("logprobsMode", () => {
+  const ask = (logprobsMode: LoadModelOptions["logprobsMode"], changes: RequestOptions) =>
+    withModel(logprobsMode === undefined ? {} : { logprobsMode }, async (model) => {
+      const options = { messages: MESSAGES, seed: 3, maxTokens: 12, logprobs: true, topLogprobs: 5, ...changes };
+      const { choices } = await read(model.chat(options));
+      return choices[0]!;
+    });
+
+  test("processed: the kept tokens alone, their shares adding up to 1; what is drawn stays the same", async () => {
+    const filters = { temperature: 1.3, topK: 3 };
+    const raw = await ask("raw", filters);
+    const processed = await ask("processed", filters);
+    expect(processed.tokenIds).toEqual(raw.tokenIds);
+    expect(await ask(undefined, filters)).toEqual(raw);
+    for (const [index, { topLogprobs, tokenId, logprob }] of processed.logprobs.entries()) {
+      expect(topLogprobs.map((entry) => entry.tokenId)).toEqual(raw.logprobs[index]!.topLogprobs.slice(0, 3).map((entry) => entry.tokenId));
+      expect(topLogprobs.reduce((sum, entry) => sum + Math.exp(entry.logprob), 0)).toBeCloseTo(1, 6);
+      expect(topLogprobs.find((entry) => entry.tokenId === tokenId)?.logprob).toBe(logprob);
+    }
+    expect(processed.logprobs.map(({ logprob }) => logprob)).not.toEqual(raw.logprobs.map(({ logprob }) => logprob));
+  });
+
+  test("greedy, nothing adjusted: the same in both modes", async () => {
+    expect(await ask("processed", { temperature: 0, topK: 1 })).toEqual(await ask("raw", { temperature: 0, topK: 1 }));
+  });
+
+  test("refuses other modes", async () => {
+    const options = { logprobsMode: "model" } as unknown as LoadModelOptions;
+    const message = "logprobsMode must be raw or processed. Given: model";
+    await expect(loadModel(options)).rejects.toMatchObject({ code: "unsupported_value", param: "logprobsMode", message });
+  });
+});
