@@ -137,6 +137,8 @@ function description({ dialect, version, models, bodyLimits }: Services) {
     id: model.id,
     aliases: models.aliasesOf(model),
     contextLength: model.host.info?.contextLength ?? null,
+    maxConcurrency: model.host.info?.maxConcurrency,
+    logprobsMode: model.host.info?.logprobsMode,
   });
   return { dialect, version, models: models.all().map(describe), maxBodyBytes: bodyLimits.maxBytes };
 }
