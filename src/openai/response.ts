@@ -35,7 +35,7 @@ export class ResponseBuilder {
     if (choice === undefined) throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
     choice.content += delta.content;
     if (delta.reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + delta.reasoning;
-    for (const entry of delta.logprobs) choice.logprobs.push(entry);
+    for (const entry of delta.logprobs) choice.logprobs.push(logprobEntry(entry));
     choice.finishReason = delta.finishReason ?? choice.finishReason;
     this.#usage = delta.usage ?? this.#usage;
   }
@@ -107,7 +107,7 @@ export class ChunkWriter {
     const { logprobs, streamUsage } = this.#context.request;
     return {
       ...this.#envelope(),
-      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries), finish_reason: finishReason }],
+      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries.map(logprobEntry)), finish_reason: finishReason }],
       ...(streamUsage === "last_chunk" ? { usage: null } : {}),
     };
   }
@@ -122,7 +122,7 @@ type WireDelta = ChatCompletionChunk["choices"][number]["delta"];
 interface CollectedChoice {
   content: string;
   reasoning: string | null;
-  readonly logprobs: TokenLogprob[];
+  readonly logprobs: LogprobEntry[];
   finishReason: FinishReason | null;
 }
 
@@ -138,8 +138,8 @@ function envelope({ id, created, model, systemFingerprint }: ResponseContext) {
   return { id, created, model, system_fingerprint: systemFingerprint };
 }
 
-function choiceLogprobs(asked: boolean, entries: readonly TokenLogprob[]): ChoiceLogprobs {
-  return asked ? { content: entries.map(logprobEntry), refusal: null } : null;
+function choiceLogprobs(asked: boolean, content: LogprobEntry[]): ChoiceLogprobs {
+  return asked ? { content, refusal: null } : null;
 }
 
 function logprobEntry(entry: TokenLogprob): LogprobEntry {

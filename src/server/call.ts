@@ -1,5 +1,7 @@
 /** One call to a worker: its first reply as a promise, its deltas as they come, its end told once. */
 
+import { setImmediate as nextTurn } from "node:timers/promises";
+
 import { EngineError } from "../../engine/errors.js";
 import type { OutputDelta } from "../../engine/index.js";
 import type { FromWorker, PostedError } from "./worker-protocol.js";
@@ -8,7 +10,7 @@ import type { FromWorker, PostedError } from "./worker-protocol.js";
 export type DeltaBatches = AsyncIterable<readonly OutputDelta[]>;
 
 type CallMessage = Extract<FromWorker, { readonly call: number }>;
-type ReplyType = "started" | "tokens" | "text";
+type ReplyType = "started" | "json";
 type Reply<T extends ReplyType> = Extract<FromWorker, { readonly type: T }>;
 
 export class Call {
@@ -40,8 +42,7 @@ export class Call {
       case "started":
         this.#settle.resolve(message);
         return;
-      case "tokens":
-      case "text":
+      case "json":
         this.#settle.resolve(message);
         this.#end();
         return;
@@ -73,10 +74,13 @@ export class Call {
   async *#drain(): AsyncGenerator<readonly OutputDelta[], void, void> {
     for (;;) {
       if (this.#batch.length > 0) {
-        const batch = this.#batch;
+        const deltas = this.#batch;
         this.#batch = [];
-        yield batch;
-        if (batch.at(-1)?.usage !== null) return;
+        for (let start = 0; start < deltas.length; start += BATCH_DELTAS_MAX) {
+          if (start > 0) await nextTurn();
+          yield deltas.slice(start, start + BATCH_DELTAS_MAX);
+        }
+        if (deltas.at(-1)?.usage !== null) return;
       } else if (this.#failure !== null) {
         throw this.#failure.error;
       } else {
@@ -85,6 +89,9 @@ export class Call {
     }
   }
 }
+
+/** What a consumer that was slow gets at once: with log-probabilities, a few milliseconds' work. */
+const BATCH_DELTAS_MAX = 64;
 
 /** The error as the worker had it, with the worker's stack as its cause where it is a bug. */
 export function receivedError({ code, message, param, stack }: PostedError): EngineError {

@@ -6,31 +6,32 @@
 import { randomBytes } from "node:crypto";
 
 import type { OutputDelta } from "../../engine/index.js";
-import { apiErrorOf, ChunkWriter, parseChatRequest, parseJson, ResponseBuilder, type ChatRequest } from "../openai/index.js";
+import { apiErrorOf, ChunkWriter, ResponseBuilder } from "../openai/index.js";
 import type { Exchange } from "./exchange.js";
 import type { Generation } from "./host.js";
 import type { ServedModel } from "./models.js";
+import type { Requests } from "./parse-request.js";
 import type { Services } from "./routes.js";
 
 export async function chatCompletions(exchange: Exchange, services: Services): Promise<void> {
   const body = await exchange.readJsonBody(services.bodyLimits);
-  const request = parseChatRequest(parseJson(body), services.dialect);
+  const request = await services.requests.parse("chat", body, exchange.signal);
   const model = services.models.find(request.model);
-  const { messages, options } = request;
+  const { work, n } = request;
   exchange.facts["model"] = model.id;
-  if (services.logContent) exchange.facts["messages"] = messages;
+  if (services.logContent) exchange.facts["messages"] = work instanceof Uint8Array ? `${work.length} bytes, too long to log` : work.messages;
 
-  const generation = await model.host.chat({ messages, ...options }, exchange.signal);
+  const generation = await model.host.chat(work, n, exchange.signal);
   exchange.setHeader("x-touchstone-seed", String(generation.seed));
   exchange.facts["seed"] = generation.seed;
   exchange.facts["promptTokens"] = generation.numPromptTokens;
   const batches = watched(generation, model, exchange, services);
   const answer = { ...identity(model, services), model: request.model, request };
   if (request.stream) await streamAnswer(batches, answer, exchange, services);
-  else exchange.sendJson(await wholeAnswer(batches, answer));
+  else await exchange.sendLargeJson(await wholeAnswer(batches, answer));
 }
 
-type Answer = ConstructorParameters<typeof ChunkWriter>[0] & { readonly request: ChatRequest };
+type Answer = ConstructorParameters<typeof ChunkWriter>[0] & { readonly request: Requests["chat"] };
 
 async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answer: Answer): Promise<object> {
   const builder = new ResponseBuilder(answer);

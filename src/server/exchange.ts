@@ -5,8 +5,10 @@
 
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { apiErrorOf, type ApiError } from "../openai/index.js";
+import { jsonPieces } from "./json-pieces.js";
 import { readJsonBody, type BodyLimits } from "./request-body.js";
 import { SseStream } from "./sse.js";
 
@@ -79,13 +81,34 @@ export class Exchange {
   }
 
   sendJson(body: object, status = 200): void {
-    this.sendText(JSON.stringify(body), "application/json; charset=utf-8", status);
+    this.sendJsonBytes(Buffer.from(JSON.stringify(body)), status);
   }
 
-  sendText(text: string, contentType: string, status = 200): void {
-    const bytes = Buffer.from(text);
-    this.#response.writeHead(status, { "content-type": contentType, "content-length": bytes.length });
-    this.#response.end(bytes);
+  sendJsonBytes(json: Buffer, status = 200): void {
+    this.#send(json, JSON_TYPE, status);
+  }
+
+  /** For a body that may take long to write down: others get their turn in between. */
+  async sendLargeJson(body: object): Promise<void> {
+    const parts: Buffer[] = [];
+    let text = "";
+    for (const piece of jsonPieces(body)) {
+      text += piece;
+      if (text.length < JSON_PART_CHARS) continue;
+      parts.push(Buffer.from(text));
+      text = "";
+      await nextTurn();
+    }
+    parts.push(Buffer.from(text));
+    if (this.isClientGone) return;
+    const numBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#response.writeHead(200, { "content-type": JSON_TYPE, "content-length": numBytes });
+    for (const part of parts) this.#response.write(part);
+    this.#response.end();
+  }
+
+  sendText(text: string, contentType: string): void {
+    this.#send(Buffer.from(text), contentType, 200);
   }
 
   sendNothing(): void {
@@ -108,7 +131,16 @@ export class Exchange {
     this.sendJson(apiError.toBody(), apiError.status);
     return apiError;
   }
+
+  #send(bytes: Buffer, contentType: string, status: number): void {
+    this.#response.writeHead(status, { "content-type": contentType, "content-length": bytes.length });
+    this.#response.end(bytes);
+  }
 }
+
+const JSON_TYPE = "application/json; charset=utf-8";
+/** A millisecond's work, about. */
+const JSON_PART_CHARS = 128 << 10;
 
 /** The reason of a signal whose client hung up: nobody is left to be told. */
 export class ClientGone extends Error {

@@ -9,11 +9,10 @@ import { Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 
 import { EngineError } from "../../engine/errors.js";
-import type { ChatOptions } from "../../engine/index.js";
 import { ApiError } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
 import { Call, receivedError, type DeltaBatches } from "./call.js";
-import type { FromWorker, ModelInfo, ToWorker, TokenizeAnswer, TokenizeInput, WorkerModel } from "./worker-protocol.js";
+import type { ChatWork, FromWorker, ModelInfo, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
 
 export interface HostOptions extends AdmissionOptions {
   readonly model: WorkerModel;
@@ -84,15 +83,16 @@ export class EngineHost {
    * Waits for a place and starts an answer. An abort of the signal gives the place back at once, and the engine's
    * work ends at the next token.
    *
+   * @param n choices that the options ask for
    * @throws ApiError queue_full or model_loading; EngineError for what the request gets wrong
    */
-  async chat(options: Omit<ChatOptions, "signal">, signal: AbortSignal): Promise<Generation> {
+  async chat(options: Sealed<ChatWork>, n: number, signal: AbortSignal): Promise<Generation> {
     this.#checkReady();
-    const leave = await this.#admission.enter(options.n ?? 1, signal);
+    const leave = await this.#admission.enter(n, signal);
     try {
       signal.throwIfAborted();
       this.#checkReady();
-      const call = this.#submit((call) => ({ type: "chat", call, options }), signal, leave);
+      const call = this.#submit((call) => ({ type: "chat", call, options }), options, signal, leave);
       const { seed, numPromptTokens } = await call.reply("started");
       return { seed, numPromptTokens, deltas: call.deltas };
     } catch (error) {
@@ -101,18 +101,24 @@ export class EngineHost {
     }
   }
 
-  /** @throws EngineError for what the request gets wrong */
-  async tokenize(input: TokenizeInput, signal: AbortSignal): Promise<TokenizeAnswer> {
+  /**
+   * @returns the answer's body
+   * @throws EngineError for what the request gets wrong
+   */
+  async tokenize(input: Sealed<TokenizeInput>, signal: AbortSignal): Promise<Buffer> {
     this.#checkReady();
-    const call = this.#submit((call) => ({ type: "tokenize", call, input }), signal);
-    return (await call.reply("tokens")).tokens;
+    const call = this.#submit((call) => ({ type: "tokenize", call, input }), input, signal);
+    return jsonOf(call);
   }
 
-  /** @throws EngineError for an id that is no token */
-  async detokenize(tokenIds: readonly number[], signal: AbortSignal): Promise<string> {
+  /**
+   * @returns the answer's body
+   * @throws EngineError for an id that is no token
+   */
+  async detokenize(tokenIds: Sealed<readonly number[]>, signal: AbortSignal): Promise<Buffer> {
     this.#checkReady();
-    const call = this.#submit((call) => ({ type: "detokenize", call, tokenIds }), signal);
-    return (await call.reply("text")).text;
+    const call = this.#submit((call) => ({ type: "detokenize", call, tokenIds }), tokenIds, signal);
+    return jsonOf(call);
   }
 
   /** Ends the worker. Calls that still run fail. */
@@ -190,7 +196,8 @@ export class EngineHost {
     if (this.#state !== "ready") throw modelLoading();
   }
 
-  #submit(message: (call: number) => ToWorker, signal: AbortSignal, onEnd: () => void = () => {}): Call {
+  /** @param work in the message; bytes are moved, not copied */
+  #submit(message: (call: number) => ToWorker, work: Sealed<object>, signal: AbortSignal, onEnd: () => void = () => {}): Call {
     const number = this.#nextCall++;
     const cancel = (): void => {
       this.#post({ type: "cancel", call: number });
@@ -203,13 +210,18 @@ export class EngineHost {
     });
     this.#calls.set(number, call);
     signal.addEventListener("abort", cancel, { once: true });
-    this.#post(message(number));
+    this.#post(message(number), work instanceof Uint8Array ? [work.buffer as ArrayBuffer] : []);
     return call;
   }
 
-  #post(message: ToWorker): void {
-    this.#worker.postMessage(message, []);
+  #post(message: ToWorker, moved: readonly ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, moved);
   }
+}
+
+async function jsonOf(call: Call): Promise<Buffer> {
+  const { json } = await call.reply("json");
+  return Buffer.from(json.buffer, json.byteOffset, json.byteLength);
 }
 
 function modelLoading(): ApiError {

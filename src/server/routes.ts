@@ -6,9 +6,6 @@ import {
   ApiError,
   capabilities,
   openApiDocument,
-  parseDetokenizeRequest,
-  parseJson,
-  parseTokenizeRequest,
   type Dialect,
 } from "../openai/index.js";
 import { chatCompletions } from "./completions.js";
@@ -16,12 +13,14 @@ import type { Exchange } from "./exchange.js";
 import type { Metrics } from "./metrics.js";
 import type { ModelRegistry, ServedModel } from "./models.js";
 import type { BodyLimits } from "./request-body.js";
+import type { RequestParser } from "./request-parser.js";
 
 /** What endpoints work with. */
 export interface Services {
   readonly models: ModelRegistry;
   readonly metrics: Metrics;
   readonly dialect: Dialect;
+  readonly requests: RequestParser;
   readonly bodyLimits: BodyLimits;
   readonly heartbeatMs: number;
   readonly version: string;
@@ -111,14 +110,13 @@ function modelObject(id: string, { startedAt }: Services): object {
 }
 
 async function tokenize(exchange: Exchange, services: Services): Promise<void> {
-  const { model, input } = parseTokenizeRequest(parseJson(await exchange.readJsonBody(services.bodyLimits)));
-  const { tokenIds, tokens } = await services.models.find(model).host.tokenize(input, exchange.signal);
-  exchange.sendJson({ token_ids: tokenIds, tokens });
+  const { model, work } = await services.requests.parse("tokenize", await exchange.readJsonBody(services.bodyLimits), exchange.signal);
+  exchange.sendJsonBytes(await services.models.find(model).host.tokenize(work, exchange.signal));
 }
 
 async function detokenize(exchange: Exchange, services: Services): Promise<void> {
-  const { model, tokenIds } = parseDetokenizeRequest(parseJson(await exchange.readJsonBody(services.bodyLimits)));
-  exchange.sendJson({ text: await services.models.find(model).host.detokenize(tokenIds, exchange.signal) });
+  const { model, work } = await services.requests.parse("detokenize", await exchange.readJsonBody(services.bodyLimits), exchange.signal);
+  exchange.sendJsonBytes(await services.models.find(model).host.detokenize(work, exchange.signal));
 }
 
 function ready(exchange: Exchange, { models, isDraining }: Services): void {

@@ -13,6 +13,7 @@ import { Exchange } from "./exchange.js";
 import { ApiKeys } from "./keys.js";
 import { Metrics } from "./metrics.js";
 import type { ModelRegistry } from "./models.js";
+import { RequestParser, type RequestParserOptions } from "./request-parser.js";
 import { findRoute, type Route, type Services } from "./routes.js";
 
 export interface ServerOptions {
@@ -28,6 +29,7 @@ export interface ServerOptions {
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs?: number;
   readonly heartbeatMs?: number;
+  readonly parser?: RequestParserOptions;
   readonly version: string;
   readonly log: Logger;
   readonly logContent: boolean;
@@ -57,6 +59,7 @@ export class ApiServer {
       models,
       metrics: new Metrics(models),
       dialect,
+      requests: new RequestParser(dialect, options.parser),
       bodyLimits: { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs },
       heartbeatMs,
       version,
@@ -95,6 +98,7 @@ export class ApiServer {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
     await closed;
+    await this.#services.requests.close();
   }
 
   async #receive(exchange: Exchange): Promise<void> {

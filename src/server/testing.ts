@@ -32,6 +32,7 @@ export interface TestServerOptions extends Partial<ServerOptions> {
 }
 
 export const BUILT_WORKER = pathToFileURL(resolve("dist/src/server/worker.js"));
+export const BUILT_PARSER = pathToFileURL(resolve("dist/src/server/parser-worker.js"));
 
 /** The server with one model, `tiny`, loaded. */
 export async function testServer({ worker = BUILT_WORKER, numPlaces = 16, numWaitingMax = 128, ...options }: TestServerOptions = {}): Promise<TestServer> {
@@ -49,6 +50,7 @@ export async function testServer({ worker = BUILT_WORKER, numPlaces = 16, numWai
     version: "0.0.0",
     log,
     logContent: false,
+    parser: { workerUrl: BUILT_PARSER },
     ...options,
   });
   await host.loaded;
@@ -159,7 +161,7 @@ function workerFile(source: string): URL {
   return pathToFileURL(scratchFile("worker.mjs", source));
 }
 
-function scratchFile(name: string, text: string): string {
+export function scratchFile(name: string, text: string): string {
   const path = join(mkdtempSync(join(tmpdir(), "touchstone-server-")), name);
   writeFileSync(path, text);
   return path;
@@ -170,7 +172,7 @@ import { parentPort } from "node:worker_threads";
 const running = new Map();
 parentPort.on("message", ({ type, call, options }) => {
   if (type === "close") return parentPort.close();
-  if (type === "detokenize") return parentPort.postMessage({ type: "text", call, text: String(running.size) });
+  if (type === "detokenize") return parentPort.postMessage({ type: "json", call, json: Buffer.from(String(running.size)) });
   if (type === "cancel") {
     clearInterval(running.get(call));
     return running.delete(call);

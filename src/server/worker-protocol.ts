@@ -9,9 +9,9 @@ import type { ChatMessage, ChatOptions, EngineErrorCode, LoadModelOptions, Logpr
 export type WorkerModel = Omit<LoadModelOptions, "onProgress">;
 
 export type ToWorker =
-  | { readonly type: "chat"; readonly call: number; readonly options: Omit<ChatOptions, "signal"> }
-  | { readonly type: "tokenize"; readonly call: number; readonly input: TokenizeInput }
-  | { readonly type: "detokenize"; readonly call: number; readonly tokenIds: readonly number[] }
+  | { readonly type: "chat"; readonly call: number; readonly options: Sealed<ChatWork> }
+  | { readonly type: "tokenize"; readonly call: number; readonly input: Sealed<TokenizeInput> }
+  | { readonly type: "detokenize"; readonly call: number; readonly tokenIds: Sealed<readonly number[]> }
   | { readonly type: "cancel"; readonly call: number }
   | { readonly type: "close" };
 
@@ -21,17 +21,18 @@ export type FromWorker =
   | { readonly type: "unusable"; readonly error: PostedError }
   | { readonly type: "started"; readonly call: number; readonly seed: number; readonly numPromptTokens: number }
   | { readonly type: "delta"; readonly call: number; readonly delta: OutputDelta }
-  | { readonly type: "tokens"; readonly call: number; readonly tokens: TokenizeAnswer }
-  | { readonly type: "text"; readonly call: number; readonly text: string }
+  | { readonly type: "json"; readonly call: number; readonly json: Uint8Array }
   | { readonly type: "error"; readonly call: number; readonly error: PostedError };
 
-export type TokenizeInput = { readonly text: string } | { readonly messages: readonly ChatMessage[] };
+/**
+ * A value as it is or, if it is large, as bytes of v8's serialisation: the server's thread moves those without
+ * looking at what is in them.
+ */
+export type Sealed<T> = T | Uint8Array;
 
-export interface TokenizeAnswer {
-  readonly tokenIds: readonly number[];
-  /** Each token's text, as logprobs name it. */
-  readonly tokens: readonly string[];
-}
+export type ChatWork = Omit<ChatOptions, "signal">;
+
+export type TokenizeInput = { readonly text: string } | { readonly messages: readonly ChatMessage[] };
 
 /** What the server says about a loaded model. */
 export interface ModelInfo {

@@ -3,10 +3,11 @@
  * Anything that escapes a request ends the worker; the host starts another.
  */
 
+import { deserialize } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 
 import { EngineError, loadModel, type Model } from "../../engine/index.js";
-import type { FromWorker, PostedError, ToWorker, TokenizeAnswer, TokenizeInput, WorkerModel } from "./worker-protocol.js";
+import type { ChatWork, FromWorker, PostedError, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
 
 if (parentPort === null) throw new Error("This file runs as a worker thread only");
 const port = parentPort;
@@ -37,14 +38,14 @@ async function receive(model: Model, message: ToWorker): Promise<void> {
       port.close();
       return;
     case "chat":
-      return answering(message.call, () => chat(model, message.call, message.options));
+      return answering(message.call, () => chat(model, message.call, opened(message.options)));
     case "tokenize":
       return answering(message.call, () => {
-        post({ type: "tokens", call: message.call, tokens: tokenize(model, message.input) });
+        postJson(message.call, tokenize(model, opened(message.input)));
       });
     case "detokenize":
       return answering(message.call, () => {
-        post({ type: "text", call: message.call, text: detokenize(model, message.tokenIds) });
+        postJson(message.call, { text: detokenize(model, opened(message.tokenIds)) });
       });
   }
 }
@@ -58,7 +59,7 @@ async function answering(call: number, work: () => void | Promise<void>): Promis
   }
 }
 
-async function chat(model: Model, call: number, options: Extract<ToWorker, { type: "chat" }>["options"]): Promise<void> {
+async function chat(model: Model, call: number, options: ChatWork): Promise<void> {
   const cancel = new AbortController();
   running.set(call, cancel);
   try {
@@ -73,10 +74,10 @@ async function chat(model: Model, call: number, options: Extract<ToWorker, { typ
   }
 }
 
-function tokenize(model: Model, input: TokenizeInput): TokenizeAnswer {
+function tokenize(model: Model, input: TokenizeInput): object {
   const { tokenizer, template } = model;
   const tokenIds = "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
-  return { tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) };
+  return { token_ids: tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) };
 }
 
 function detokenize({ tokenizer }: Model, tokenIds: readonly number[]): string {
@@ -86,8 +87,18 @@ function detokenize({ tokenizer }: Model, tokenIds: readonly number[]): string {
   throw new EngineError("out_of_range", `${param} is ${tokenIds[index]}, which is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}.`, param);
 }
 
+function opened<T extends object>(sealed: Sealed<T>): T {
+  return sealed instanceof Uint8Array ? (deserialize(sealed) as T) : sealed;
+}
+
 function post(message: FromWorker): void {
   port.postMessage(message);
+}
+
+/** An answer as it is sent: it may be large, so the server's thread shall not have to write it. */
+function postJson(call: number, answer: object): void {
+  const json = new TextEncoder().encode(JSON.stringify(answer));
+  port.postMessage({ type: "json", call, json } satisfies FromWorker, [json.buffer]);
 }
 
 function posted(error: unknown): PostedError {

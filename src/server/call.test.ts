@@ -1,0 +1,31 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+import { expect, test } from "vitest";
+
+import { Call } from "./call.js";
+
+const NUM_DELTAS = 1000;
+
+test("what piled up is handed out in small parts, in order, and others get their turn in between", async () => {
+  const call = new Call(() => {});
+  for (let token = 0; token < NUM_DELTAS; token++) {
+    const usage = token < NUM_DELTAS - 1 ? null : { promptTokens: 1, completionTokens: NUM_DELTAS, totalTokens: NUM_DELTAS + 1, reasoningTokens: 0, cachedTokens: 0 };
+    call.receive({ type: "delta", call: 0, delta: { choice: 0, content: "", reasoning: null, tokenIds: [token], logprobs: [], finishReason: null, usage, timings: null } });
+  }
+  let isOver = false;
+  let numTurns = 0;
+  const others = (async () => {
+    for (; !isOver; numTurns++) await nextTurn();
+  })();
+  const sizes: number[] = [];
+  const tokens: number[] = [];
+  for await (const deltas of call.deltas) {
+    sizes.push(deltas.length);
+    tokens.push(...deltas.flatMap(({ tokenIds }) => tokenIds));
+  }
+  isOver = true;
+  await others;
+  expect(tokens).toEqual(Array.from({ length: NUM_DELTAS }, (_, token) => token));
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(64);
+  expect(numTurns).toBeGreaterThanOrEqual(sizes.length - 1);
+});

@@ -1,0 +1,42 @@
+/**
+ * The bytes of a body to a request, for each route that takes one. A request comes in two parts: what the server
+ * itself looks at, which is small, and `work`, which is for the engine and may be as large as the body.
+ */
+
+import {
+  parseChatRequest,
+  parseDetokenizeRequest,
+  parseJson,
+  parseTokenizeRequest,
+  type ChatRequest,
+  type Dialect,
+} from "../openai/index.js";
+import type { ChatWork, Sealed, TokenizeInput } from "./worker-protocol.js";
+
+export type RequestKind = keyof Requests;
+
+export interface Requests {
+  readonly chat: Omit<ChatRequest, "messages" | "options"> & { readonly work: Sealed<ChatWork> };
+  readonly tokenize: { readonly model: string; readonly work: Sealed<TokenizeInput> };
+  readonly detokenize: { readonly model: string; readonly work: Sealed<readonly number[]> };
+}
+
+/** @throws ApiError for the first failure in the contract's order */
+export function parseRequest<K extends RequestKind>(kind: K, body: Uint8Array, dialect: Dialect): Requests[K] {
+  return PARSERS[kind](parseJson(body), dialect);
+}
+
+const PARSERS: { readonly [K in RequestKind]: (body: unknown, dialect: Dialect) => Requests[K] } = {
+  chat: (body, dialect) => {
+    const { messages, options, ...seen } = parseChatRequest(body, dialect);
+    return { ...seen, work: { messages, ...options } };
+  },
+  tokenize: (body) => {
+    const { model, input } = parseTokenizeRequest(body);
+    return { model, work: input };
+  },
+  detokenize: (body) => {
+    const { model, tokenIds } = parseDetokenizeRequest(body);
+    return { model, work: tokenIds };
+  },
+};

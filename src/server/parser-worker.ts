@@ -1,0 +1,32 @@
+/**
+ * Parses large bodies in a thread of its own, for request-parser.ts. What the engine needs of them leaves here
+ * serialised, so that the server's thread can pass it on without looking at every value in it.
+ */
+
+import { serialize } from "node:v8";
+import { parentPort, workerData } from "node:worker_threads";
+
+import { ApiError, type Dialect } from "../openai/index.js";
+import { parseRequest } from "./parse-request.js";
+import type { FromParser, ToParser } from "./request-parser.js";
+
+if (parentPort === null) throw new Error("This file runs as a worker thread only");
+const port = parentPort;
+const dialect = workerData as Dialect;
+
+port.on("message", ({ kind, body }: ToParser) => {
+  const reply = parsed(kind, body);
+  port.postMessage(reply, "request" in reply ? [(reply.request.work as Buffer<ArrayBuffer>).buffer] : []);
+});
+
+/** Anything but a mistake of the client's is a bug, and ends this thread. */
+function parsed(kind: ToParser["kind"], body: Uint8Array): FromParser {
+  try {
+    const request = parseRequest(kind, body, dialect);
+    return { request: { ...request, work: serialize(request.work) } };
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const { code, message, param } = error;
+    return { error: { code, message, param } };
+  }
+}
