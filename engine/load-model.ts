@@ -150,7 +150,9 @@ export class Model {
    * @throws EngineError at once for anything the request gets wrong
    */
   chat({ messages, separateReasoning = true, ...options }: ChatOptions): OutputStream {
+    this.#checkNumMessages(messages.length);
     const prompt = this.template.render(messages);
+    this.#checkTextLength(prompt.text, "messages");
     const tags = this.pack.reasoning;
     const reasoning = tags === null ? null : { ...tags, startsInside: prompt.opensReasoning };
     return this.#submit(this.tokenizer.encodePrompt(prompt), { ...options, separateReasoning }, reasoning);
@@ -158,6 +160,7 @@ export class Model {
 
   /** Continues raw text. Reasoning tags are ordinary text here. */
   generate({ prompt, ...options }: GenerateOptions): OutputStream {
+    this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt);
     if (promptTokenIds.length === 0) {
       throw new EngineError("out_of_range", "The prompt is empty, and this model's tokenizer has no begin token to start from.", "prompt");
@@ -193,6 +196,20 @@ export class Model {
     return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
   }
 
+  /** Rendering and encoding megabytes takes seconds, during which nothing else runs: what cannot fit is refused before. */
+  #checkNumMessages(numMessages: number): void {
+    const { contextLength } = this.pack.config;
+    if (numMessages <= contextLength) return;
+    throw new EngineError("context_length_exceeded", `There are ${numMessages} messages; the context's ${contextLength} tokens hold at most as many.`, "messages");
+  }
+
+  #checkTextLength({ length }: string, param: string): void {
+    const { contextLength } = this.pack.config;
+    const lengthMax = contextLength * this.tokenizer.tokenLengthMax * NORMALIZATION_FACTOR;
+    if (length <= lengthMax) return;
+    throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; the context's ${contextLength} tokens hold fewer than ${lengthMax}.`, param);
+  }
+
   #checkTokenIds(promptTokenIds: readonly number[], { logitBias }: GenerationConfig): void {
     const last = Math.min(this.pack.config.vocabSize, this.tokenizer.vocabSize) - 1;
     const unknown = promptTokenIds.find((id) => id > last);
@@ -219,6 +236,9 @@ function checkLogprobsMode(value: unknown): void {
   if (value === "raw" || value === "processed") return;
   throw new EngineError("unsupported_value", `logprobsMode must be raw or processed. Given: ${String(value)}`, "logprobsMode");
 }
+
+/** Composing Unicode characters (NFC, NFKC) makes at most this many of a text's code units one. */
+const NORMALIZATION_FACTOR = 4;
 
 async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Promise<PackedMatrix> {
   const tensor = pack.tensors.get(name);

@@ -84,7 +84,8 @@ export class ChatTemplate {
 
   #checkNoneDropped(messages: readonly TemplateMessage[]): void {
     const text = this.#render(messages.map((message, index) => ({ ...message, content: probe(index) })));
-    const dropped = messages.findIndex((_, index) => !text.includes(probe(index)));
+    const kept = new Set(text.match(PROBES));
+    const dropped = messages.findIndex((_, index) => !kept.has(probe(index)));
     if (dropped < 0) return;
     const path = `messages[${dropped}]`;
     const role = messages[dropped]!.role;
@@ -113,6 +114,7 @@ const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
 
 /** A text that no template writes and no template looks for; none is part of another. */
 const probe = (index: number): string => `\uFDD0${index}\uFDD0`;
+const PROBES = /\uFDD0[0-9]+\uFDD0/g;
 
 function compile(source: string | null): JinjaTemplate | EngineError {
   if (source === null) return new EngineError("template_error", "The model has no chat template.", "messages");
