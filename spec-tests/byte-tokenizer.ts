@@ -6,8 +6,11 @@ export function byteTokenizer(): Tokenizer {
   return new Tokenizer(byteTokenizerJson(), { eos_token: "<|end|>" });
 }
 
-export function byteTokenizerJson(): object {
-  const vocab = Object.fromEntries(byteSymbols().map((symbol, byte) => [symbol, byte]));
+/** @param pieces bytes of further tokens, 257 and up; they can be generated, and no text is encoded to them */
+export function byteTokenizerJson(pieces: readonly Uint8Array[] = []): object {
+  const symbols = byteSymbols();
+  const words = pieces.map((bytes) => [...bytes].map((byte) => symbols[byte]).join(""));
+  const vocab = Object.fromEntries([...symbols.map((symbol, byte) => [symbol, byte]), ...words.map((word, index) => [word, 257 + index])]);
   return {
     version: "1.0",
     added_tokens: [{ id: 256, content: "<|end|>", special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }],

@@ -1,35 +1,87 @@
-/** Real clients, unmodified, against the served embedded model. */
+/** Real clients, unmodified, against the served embedded model: its answers, its errors, its queue. */
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, streamText } from "ai";
-import OpenAI, { APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError } from "openai";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { APICallError, generateText, streamText } from "ai";
+import OpenAI, { APIError, APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from "openai";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+
+import { codeBlock, readersFolder } from "../readme.js";
 
 const MAIN = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
 const QUESTION = { model: "tiny", messages: [{ role: "user" as const, content: "What is 27 + 38?" }], temperature: 0 };
 const STORY = { model: "tiny", messages: [{ role: "user" as const, content: "Tell me a story about a fox." }], seed: 7 };
 
-let server: ChildProcess;
+/** Long enough that it is still running when something else is asked. */
+const LONG = { ...STORY, n: 128 };
+const WRONG = [
+  { status: 400, code: "out_of_range", param: "temperature", temperature: 3 },
+  { status: 401, code: "invalid_api_key", param: null, apiKey: "wrong" },
+  { status: 404, code: "model_not_found", param: "model", model: "none" },
+] satisfies { status: number; code: string; param: string | null; temperature?: number; apiKey?: string; model?: string }[];
+
+const servers: ChildProcess[] = [];
 let url: string;
+/** Of a server that gives one answer at a time and lets nobody wait. */
+let narrowUrl: string;
 let client: OpenAI;
 
 beforeAll(async () => {
-  server = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--dialect", "openai", "--api-key", "secret"], { stdio: ["ignore", "pipe", "inherit"] });
-  url = await new Promise((listening, failed) => {
-    server.stdout!.setEncoding("utf8").on("data", (text: string) => {
+  url = await serve(["--api-key", "secret"]);
+  narrowUrl = await serve(["--api-key", "secret", "--max-concurrency", "1", "--max-queue", "0"]);
+  client = openai({ baseURL: url });
+});
+
+afterAll(() => {
+  for (const server of servers) server.kill();
+});
+
+/** Starts a server in the openai dialect; its base URL. */
+function serve(flags: readonly string[]): Promise<string> {
+  const server = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--dialect", "openai", "--log-level", "warn", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  servers.push(server);
+  return new Promise((listening, failed) => {
+    server.stdout.setEncoding("utf8").on("data", (text: string) => {
       const match = /^Listening on (\S+\/v1) /m.exec(text);
       if (match !== null) listening(match[1]!);
     });
     server.once("close", (code) => failed(new Error(`The server ended with ${code}`)));
   });
-  client = new OpenAI({ baseURL: url, apiKey: "secret", maxRetries: 0 });
-});
+}
 
-afterAll(() => server.kill());
+const openai = (options: { baseURL: string; apiKey?: string }): OpenAI => new OpenAI({ apiKey: "secret", maxRetries: 0, ...options });
+const aiSdk = (baseURL: string, { model = "tiny", apiKey = "secret" } = {}) => createOpenAICompatible({ name: "touchstone", baseURL, apiKey })(model);
+
+/** Runs `work` while the narrow server is busy. */
+async function whileBusy(work: () => Promise<void>): Promise<void> {
+  const controller = new AbortController();
+  const stream = await openai({ baseURL: narrowUrl }).chat.completions.create({ ...LONG, stream: true }, { signal: controller.signal });
+  try {
+    await work();
+  } finally {
+    controller.abort();
+    await drained(stream);
+    await narrowIsFree();
+  }
+}
+
+/** Whether a stream that was aborted ends or throws is the client's choice. */
+async function drained(stream: AsyncIterable<unknown>): Promise<void> {
+  try {
+    for await (const _ of stream);
+  } catch (error) {
+    expect(error).toBeInstanceOf(APIUserAbortError);
+  }
+}
+
+/** An answer whose client is gone gives its place back. */
+async function narrowIsFree(): Promise<void> {
+  const ask = () => openai({ baseURL: narrowUrl }).chat.completions.create({ ...QUESTION, max_tokens: 1 });
+  await vi.waitFor(() => expect(ask()).resolves.toMatchObject({ object: "chat.completion" }), { timeout: 5_000 });
+}
 
 describe("openai", () => {
   test("create", async () => {
@@ -69,8 +121,42 @@ describe("openai", () => {
   test("its typed errors", async () => {
     await expect(client.chat.completions.create({ ...QUESTION, temperature: 3 })).rejects.toBeInstanceOf(BadRequestError);
     await expect(client.chat.completions.create({ ...QUESTION, model: "none" })).rejects.toBeInstanceOf(NotFoundError);
-    const stranger = new OpenAI({ baseURL: url, apiKey: "wrong", maxRetries: 0 });
-    await expect(stranger.chat.completions.create(QUESTION)).rejects.toBeInstanceOf(AuthenticationError);
+    await expect(openai({ baseURL: url, apiKey: "wrong" }).chat.completions.create(QUESTION)).rejects.toBeInstanceOf(AuthenticationError);
+    for (const { status, code, param, apiKey = "secret", ...fields } of WRONG) {
+      const error: unknown = await openai({ baseURL: url, apiKey }).chat.completions.create({ ...QUESTION, ...fields }).catch((error: unknown) => error);
+      expect(error).toBeInstanceOf(APIError);
+      expect(error).toMatchObject({ status, code, param });
+    }
+  });
+
+  test("its typed error for a full queue, with the time to wait", async () => {
+    await whileBusy(async () => {
+      const error: unknown = await openai({ baseURL: narrowUrl }).chat.completions.create(QUESTION).catch((error: unknown) => error);
+      expect(error).toBeInstanceOf(RateLimitError);
+      const { status, code, type, headers } = error as RateLimitError;
+      expect({ status, code, type }).toEqual({ status: 429, code: "queue_full", type: "rate_limit_error" });
+      expect(headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
+    });
+  });
+
+  test("retries by itself when the queue was full", async () => {
+    const patient = new OpenAI({ baseURL: narrowUrl, apiKey: "secret", maxRetries: 5 });
+    let answer: Promise<OpenAI.ChatCompletion> | undefined;
+    await whileBusy(async () => {
+      answer = patient.chat.completions.create(QUESTION);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    });
+    expect((await answer!).choices[0]!.message.content).toBe("27 + 38 = 65");
+  });
+
+  test("the README's example", async () => {
+    const folder = readersFolder({ openai: fileURLToPath(new URL("node_modules/openai", import.meta.url)) });
+    try {
+      await folder.serve(codeBlock("touchstone serve"));
+      expect(await folder.runProgram(codeBlock('from "openai"'))).toContain("65");
+    } finally {
+      await folder.close();
+    }
   });
 
   test("models", async () => {
@@ -80,28 +166,78 @@ describe("openai", () => {
 });
 
 describe("@ai-sdk/openai-compatible", () => {
-  const model = () => createOpenAICompatible({ name: "touchstone", baseURL: url, apiKey: "secret" })("tiny");
-
   test("generateText", async () => {
-    const { text, reasoningText, finishReason } = await generateText({ model: model(), prompt: "What is 27 + 38?", temperature: 0 });
+    const { text, reasoningText, finishReason } = await generateText({ model: aiSdk(url), prompt: "What is 27 + 38?", temperature: 0 });
     expect({ text, finishReason }).toEqual({ text: "27 + 38 = 65", finishReason: "stop" });
     expect(reasoningText).toContain("7+8=15");
   });
 
   test("streamText", async () => {
     let text = "";
-    for await (const part of streamText({ model: model(), prompt: "What is 27 + 38?", temperature: 0 }).textStream) text += part;
+    for await (const part of streamText({ model: aiSdk(url), prompt: "What is 27 + 38?", temperature: 0 }).textStream) text += part;
     expect(text).toBe("27 + 38 = 65");
+  });
+
+  test("its errors have the status, and the server's words", async () => {
+    const errorOf = async (baseURL: string, { temperature = 0, ...options }: { temperature?: number; model?: string; apiKey?: string } = {}) => {
+      const error: unknown = await generateText({ model: aiSdk(baseURL, options), prompt: "Hello", temperature, maxRetries: 0 }).catch((error: unknown) => error);
+      if (!APICallError.isInstance(error)) throw new Error(`No APICallError: ${String(error)}`);
+      return error;
+    };
+    for (const { status, code, param, ...given } of WRONG) {
+      const error = await errorOf(url, given);
+      expect(error.statusCode).toBe(status);
+      expect(JSON.parse(error.responseBody!)).toEqual({ error: { message: error.message, type: expect.any(String), param, code } });
+    }
+    await whileBusy(async () => {
+      const error = await errorOf(narrowUrl);
+      expect({ status: error.statusCode, isRetryable: error.isRetryable }).toEqual({ status: 429, isRetryable: true });
+      expect(error.responseHeaders!["retry-after"]).toMatch(/^[1-9]\d*$/);
+    });
+  });
+
+  test("abort ends the stream and frees the server", async () => {
+    const controller = new AbortController();
+    const { textStream } = streamText({
+      model: aiSdk(narrowUrl),
+      prompt: "Tell me a story about a fox.",
+      providerOptions: { touchstone: { n: 128 } },
+      abortSignal: controller.signal,
+    });
+    let numParts = 0;
+    for await (const _ of textStream) if (++numParts === 3) controller.abort();
+    expect(numParts).toBeLessThan(20);
+    await narrowIsFree();
   });
 });
 
-test("curl -N", async () => {
-  const body = JSON.stringify({ ...QUESTION, stream: true });
-  const { stdout } = await promisify(execFile)("curl", [
-    "-sN", `${url}/chat/completions`, "-H", "content-type: application/json", "-H", "authorization: Bearer secret", "-d", body,
-  ]);
-  const events = stdout.trimEnd().split("\n\n");
-  expect(events.at(-1)).toBe("data: [DONE]");
-  const content = events.slice(0, -1).map((event) => (JSON.parse(event.slice("data: ".length)) as OpenAI.ChatCompletionChunk).choices[0]?.delta.content ?? "");
-  expect(content.join("")).toBe("27 + 38 = 65");
+describe("curl", () => {
+  const curl = async (baseURL: string, body: object, { apiKey = "secret", flags = [] }: { apiKey?: string | undefined; flags?: readonly string[] } = {}) => {
+    const headers = ["-H", "content-type: application/json", "-H", `authorization: Bearer ${apiKey}`];
+    return (await promisify(execFile)("curl", [...flags, "-s", `${baseURL}/chat/completions`, ...headers, "-d", JSON.stringify(body)])).stdout;
+  };
+
+  test("-N", async () => {
+    const events = (await curl(url, { ...QUESTION, stream: true }, { flags: ["-N"] })).trimEnd().split("\n\n");
+    expect(events.at(-1)).toBe("data: [DONE]");
+    const content = events.slice(0, -1).map((event) => (JSON.parse(event.slice("data: ".length)) as OpenAI.ChatCompletionChunk).choices[0]?.delta.content ?? "");
+    expect(content.join("")).toBe("27 + 38 = 65");
+  });
+
+  test("errors", async () => {
+    const refused = async (baseURL: string, body: object, apiKey?: string) => {
+      const answer = await curl(baseURL, body, { apiKey, flags: ["-D", "-"] });
+      const [head, json] = answer.split("\r\n\r\n") as [string, string];
+      return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1]), head, body: JSON.parse(json) as unknown };
+    };
+    for (const { status, code, param, apiKey, ...fields } of WRONG) {
+      const type = status === 401 ? "authentication_error" : "invalid_request_error";
+      expect(await refused(url, { ...QUESTION, ...fields }, apiKey)).toMatchObject({ status, body: { error: { message: expect.any(String), type, param, code } } });
+    }
+    await whileBusy(async () => {
+      const full = await refused(narrowUrl, QUESTION);
+      expect(full).toMatchObject({ status: 429, body: { error: { message: expect.any(String), type: "rate_limit_error", param: null, code: "queue_full" } } });
+      expect(full.head).toMatch(/^retry-after: [1-9]\d*\r?$/im);
+    });
+  });
 });

@@ -93,4 +93,37 @@ describeWithAssets("OpenAI's schemas", () => {
       { numRuns: 25 },
     );
   });
+
+  test("hold for every error", async () => {
+    const isError = openAiSchemas()("ErrorResponse");
+    const damaged = fc.tuple(asks, fc.string(), fc.jsonValue(), fc.nat()).map(([[dialect, request], name, value, pick]) => {
+      const names = [...Object.keys(request), "stream_options", "top_logprobs", "response_format", "tools", name];
+      return { dialect, body: { ...request, max_tokens: 1, [names[pick % names.length]!]: value } };
+    });
+    const codes = new Set<unknown>();
+    await fc.assert(
+      fc.asyncProperty(damaged, fc.boolean(), async ({ dialect, body }, stream) => {
+        const response = await post(`${tested[dialect]!.url}/v1/chat/completions`, JSON.stringify({ ...body, stream }));
+        const text = await response.text();
+        if (response.status === 200) return;
+        const answer = JSON.parse(text) as { error: { code: string } };
+        codes.add(answer.error.code);
+        expect(isError(answer), JSON.stringify(isError.errors)).toBe(true);
+      }),
+      { numRuns: 150 },
+    );
+    expect(codes.size).toBeGreaterThan(3);
+  });
+
+  test("hold for the list of models, and for each of them", async () => {
+    const validator = openAiSchemas();
+    const [isList, isModel, isError] = [validator("ListModelsResponse"), validator("Model"), validator("ErrorResponse")];
+    const { url } = tested.openai!;
+    const get = async (path: string) => (await fetch(`${url}/v1/models${path}`)).json();
+    const list = (await get("")) as { data: { id: string }[] };
+    expect(isList(list), JSON.stringify(isList.errors)).toBe(true);
+    expect(list.data.length).toBeGreaterThan(1);
+    for (const { id } of list.data) expect(isModel(await get(`/${id}`)), JSON.stringify(isModel.errors)).toBe(true);
+    expect(isError(await get("/none"))).toBe(true);
+  });
 });

@@ -5,6 +5,10 @@ import { resolve } from "node:path";
 
 import { afterEach, describe, expect, test, vi } from "vitest";
 
+import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
+import { concatenated } from "../openai/testing.js";
+import { events } from "../server/testing.js";
+
 const MAIN = resolve("dist/src/cli/main.js");
 const PACK = resolve("dist/models/tiny/pack");
 const children: ChildProcess[] = [];
@@ -146,6 +150,48 @@ describe("serves", () => {
     await expect(response.text()).rejects.toThrow();
   });
 });
+
+describe("a seed, given or drawn", () => {
+  test("replays its answer in another process, streamed and not", async () => {
+    const story = { messages: [{ role: "user", content: "Tell me a story about a fox." }], max_tokens: 48, n: 2, logprobs: true, top_logprobs: 2 };
+    /** Asks a server of its own, with each seed unstreamed, then streamed. */
+    const answers = async (seeds: readonly (number | undefined)[]) => {
+      const { url, child, exit } = serve([]);
+      const base = await url;
+      const told = [];
+      for (const seed of seeds) {
+        for (const stream of [false, true]) {
+          const response = await chat(base, { ...story, stream, ...(seed === undefined ? {} : { seed }) });
+          told.push({ seed: Number(response.headers.get("x-touchstone-seed")), answer: stream ? await streamedAnswer(response) : await wholeAnswer(response) });
+        }
+      }
+      child.kill("SIGTERM");
+      expect(await exit).toBe(0);
+      return told;
+    };
+    const first = await answers([7, undefined]);
+    const [whole, streamed, drawnWhole, drawnStreamed] = first;
+    expect([whole!.seed, streamed!.seed]).toEqual([7, 7]);
+    expect(new Set(first.map(({ seed }) => seed)).size).toBe(3);
+    expect(streamed!.answer).toEqual(whole!.answer);
+    expect(drawnWhole!.answer).not.toEqual(whole!.answer);
+    const again = await answers([7, drawnWhole!.seed, drawnStreamed!.seed]);
+    expect([again[0], again[1], again[2], again[5]]).toEqual(first);
+  });
+});
+
+/** What must be the same again: not what names the answer and its time, nor what was cached. */
+async function wholeAnswer(response: Response): Promise<object> {
+  const { choices, usage } = (await response.json()) as ChatCompletion;
+  const { prompt_tokens_details: _, ...counts } = usage;
+  return { choices, counts };
+}
+
+async function streamedAnswer(response: Response): Promise<object> {
+  const { choices, usage } = concatenated((await events(response)) as unknown as ChatCompletionChunk[], false);
+  const { prompt_tokens_details: _, ...counts } = usage!;
+  return { choices, counts };
+}
 
 describe("refuses", () => {
   test("to listen beyond this machine without a key", async () => {

@@ -11,9 +11,10 @@ const P = "unsupported_parameter";
 const M = "missing_required_parameter";
 const X = "unknown_parameter";
 const ROLES = ["system", "developer", "user", "assistant", "tool"];
-const messagesOf = (message: object) => parse({ messages: [message] }).messages;
 
-describe("messages", () => {
+describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
+  const messagesOf = (message: object) => parse({ messages: [message] }, dialect).messages;
+
   it.each(ROLES)("take the role %s with text, parts and a name", (role) => {
     for (const content of ["", "Hi", "\0\uFEFF", [{ type: "text", text: "a" }], [{ type: "text", text: "" }, { type: "text", text: "b" }]]) {
       expect(messagesOf({ role, content })).toEqual([{ role, content }]);
@@ -41,6 +42,18 @@ describe("messages", () => {
     expect(messagesOf({ ...answer, tool_calls: null, annotations: null, reasoning_content: null })).toHaveLength(1);
   });
 
+  it.each(ROLES)("hold the role %s to its name and content", (role) => {
+    const refuses = (fields: object, code: string, field: string) =>
+      expect(refusalOf(() => messagesOf({ role, content: "Hi", ...fields }))).toEqual(refused(code, `messages[0].${field}`));
+    for (const name of ["", "x".repeat(65), "a b", "a.b", "é", "a\n"]) refuses({ name }, R, "name");
+    for (const name of [1, true, [], {}]) refuses({ name }, T, "name");
+    for (const content of [1, true, {}]) refuses({ content }, T, "content");
+    refuses({ content: [] }, R, "content");
+    refuses({ content: "\ud800" }, R, "content");
+    if (role !== "assistant") refuses({ content: null }, M, "content");
+    refuses({ odd: null }, X, "odd");
+  });
+
   const text = { type: "text", text: "a" };
   it.each<[object, string, string]>([
     [{ content: "Hi" }, M, "role"],
@@ -49,12 +62,6 @@ describe("messages", () => {
     [{ role: "User", content: "Hi" }, U, "role"],
     [{ role: "function", content: "Hi", name: "f" }, U, "role"],
     [{ role: "user" }, M, "content"],
-    [{ role: "user", content: null }, M, "content"],
-    [{ role: "tool", content: null }, M, "content"],
-    [{ role: "user", content: 1 }, T, "content"],
-    [{ role: "user", content: {} }, T, "content"],
-    [{ role: "user", content: [] }, R, "content"],
-    [{ role: "assistant", content: [] }, R, "content"],
     [{ role: "user", content: ["a"] }, T, "content[0]"],
     [{ role: "user", content: [null] }, T, "content[0]"],
     [{ role: "user", content: [text, { text: "a" }] }, M, "content[1].type"],
@@ -65,22 +72,19 @@ describe("messages", () => {
     [{ role: "user", content: [{ type: "text", text: null }] }, M, "content[0].text"],
     [{ role: "user", content: [{ type: "text", text: 1 }] }, T, "content[0].text"],
     [{ role: "user", content: [{ ...text, extra: 1 }] }, X, "content[0].extra"],
-    [{ role: "user", content: "\ud83d" }, R, "content"],
     [{ role: "user", content: "a\ude00b" }, R, "content"],
     [{ role: "user", content: [text, { type: "text", text: "\udfff" }] }, R, "content[1].text"],
     [{ role: "assistant", content: "", reasoning_content: "\ud800" }, R, "reasoning_content"],
     [{ role: "assistant", content: "", reasoning_content: 1 }, T, "reasoning_content"],
     [{ role: "user", content: "", reasoning_content: "x" }, X, "reasoning_content"],
-    [{ role: "user", content: "", name: "" }, R, "name"],
-    [{ role: "user", content: "", name: "x".repeat(65) }, R, "name"],
-    [{ role: "user", content: "", name: "a b" }, R, "name"],
-    [{ role: "user", content: "", name: "a\n" }, R, "name"],
-    [{ role: "user", content: "", name: 1 }, T, "name"],
     [{ role: "assistant", content: "", refusal: "no" }, P, "refusal"],
+    [{ role: "assistant", content: "", refusal: "" }, P, "refusal"],
     [{ role: "assistant", content: "", annotations: [1] }, P, "annotations"],
+    [{ role: "assistant", content: "", annotations: {} }, P, "annotations"],
     [{ role: "assistant", content: "", audio: { id: "x" } }, P, "audio"],
     [{ role: "assistant", content: "", function_call: {} }, P, "function_call"],
     [{ role: "assistant", content: "", tool_calls: [{ id: "x" }] }, P, "tool_calls"],
+    [{ role: "user", content: [{ type: null, text: "a" }] }, M, "content[0].type"],
     [{ role: "user", content: "", refusal: null }, X, "refusal"],
     [{ role: "tool", content: "", tool_call_id: "x" }, X, "tool_call_id"],
     [{ role: "user", content: "", weight: null }, X, "weight"],

@@ -1,12 +1,16 @@
 /** Contract, section 2: for each row, the accepted edges, the first refused value on each side, wrong types, null. */
 
+import { readFileSync } from "node:fs";
+
 import { describe, expect, it } from "vitest";
 
+import { asset, describeWithAssets } from "../../spec-tests/assets.js";
 import { CHAT_REQUEST_SCHEMAS, parseChatRequest } from "./chat-request.js";
 import type { Dialect } from "./dialects.js";
 import { describeGiven } from "./quote.js";
 import { USER, bodyWith, errorOf, parse, refusalOf, refused } from "./testing.js";
 
+const DIALECTS = ["ppio", "openai"] as const;
 const ABOVE_2 = 2.0000000000000004;
 const SAFE = Number.MAX_SAFE_INTEGER;
 const ids = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, id) => [id, 1]));
@@ -91,7 +95,7 @@ const ROWS: readonly Row[] = [
     refused: [
       [ids(1025), R],
       [{ 17: 100.00000000000001 }, R, "logit_bias.17"],
-      [{ 17: -101 }, R, "logit_bias.17"],
+      [{ 17: -100.00000000000001 }, R, "logit_bias.17"],
       [{ 17: Infinity }, R, "logit_bias.17"],
       [{ 17: "1" }, T, "logit_bias.17"],
       [{ 17: null }, T, "logit_bias.17"],
@@ -104,6 +108,7 @@ const ROWS: readonly Row[] = [
       ["x", T],
       [[], T],
       [1, T],
+      [true, T],
     ],
   },
   { field: "logprobs", accepted: [true, false], refused: notBooleans },
@@ -150,8 +155,15 @@ const ROWS: readonly Row[] = [
   { field: "context_length_exceeded_behavior", accepted: ["truncate", "error"], refused: [["cut", U], ...notStrings] },
 ];
 
+/** The table's fields from first to last; what nobody knows comes after them. */
+const IN_ORDER = [
+  "model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options", "n", "seed", "frequency_penalty", "presence_penalty",
+  "repetition_penalty", "stop", "temperature", "top_p", "top_k", "min_p", "logit_bias", "logprobs", "top_logprobs", "response_format",
+  "separate_reasoning", "user", "metadata", "service_tier", "prompt_cache_key", "safety_identifier", "tools", "odd",
+];
+
 for (const row of ROWS) {
-  for (const dialect of row.dialects ?? (["ppio", "openai"] as const)) {
+  for (const dialect of row.dialects ?? DIALECTS) {
     describe(`${row.field} (${dialect}${row.given === undefined ? "" : `, with ${JSON.stringify(row.given)}`})`, () => {
       const read = (value: unknown) => parse({ ...row.given, [row.field]: value }, dialect);
 
@@ -174,7 +186,7 @@ it("has a row for every parameter of the table", () => {
   expect(Object.keys(CHAT_REQUEST_SCHEMAS.ppio.properties ?? {}).filter((name) => !tested.has(name))).toEqual([]);
 });
 
-describe("model and messages", () => {
+describe.each(DIALECTS)("model and messages (%s)", (dialect) => {
   it.each([
     [{ messages: [USER] }, "missing_required_parameter", "model"],
     [{ model: null, messages: [USER] }, "missing_required_parameter", "model"],
@@ -187,15 +199,15 @@ describe("model and messages", () => {
     [{ model: "m", messages: [null] }, T, "messages[0]"],
     [{ model: "m", messages: [USER, "Hi"] }, T, "messages[1]"],
   ])("refuses %j", (body, code, param) => {
-    expect(refusalOf(() => parseChatRequest(body, "ppio"))).toEqual(refused(code, param));
+    expect(refusalOf(() => parseChatRequest(body, dialect))).toEqual(refused(code, param));
   });
 
   it.each([[null], [[]], ["x"], [1], [true]])("refuses the body %j", (body) => {
-    expect(refusalOf(() => parseChatRequest(body, "openai"))).toEqual(refused(T, null));
+    expect(refusalOf(() => parseChatRequest(body, dialect))).toEqual(refused(T, null));
   });
 });
 
-describe("fields that nobody knows", () => {
+describe.each(DIALECTS)("fields that nobody knows (%s)", (dialect) => {
   it.each([
     ["temprature", '"temperature"'],
     ["maxTokens", '"max_tokens"'],
@@ -207,14 +219,14 @@ describe("fields that nobody knows", () => {
   ])("refuses %s, null included, and names %s", (name, nearest) => {
     for (const value of [1, null]) {
       const body = JSON.parse(JSON.stringify(bodyWith()).replace("{", `{${JSON.stringify(name)}:${value},`));
-      const error = errorOf(() => parseChatRequest(body, "ppio"));
+      const error = errorOf(() => parseChatRequest(body, dialect));
       expect(error).toMatchObject({ status: 400, code: "unknown_parameter", param: name });
       expect(error.message).toContain(`The nearest known name is ${nearest}`);
     }
   });
 
   it("keeps message and param short for a long name", () => {
-    const error = errorOf(() => parse({ ["x".repeat(1 << 20)]: 1 }));
+    const error = errorOf(() => parse({ ["x".repeat(1 << 20)]: 1 }, dialect));
     expect(error.message.length).toBeLessThan(300);
     expect(error.param?.length).toBeLessThan(100);
   });
@@ -238,7 +250,7 @@ describe("messages of errors", () => {
   });
 });
 
-describe("the first failure wins", () => {
+describe.each(DIALECTS)("the first failure wins (%s)", (dialect) => {
   it.each([
     [{ temperature: 9, n: 0 }, "n"],
     [{ unknown: 1, context_length_exceeded_behavior: "x" }, "context_length_exceeded_behavior"],
@@ -253,6 +265,37 @@ describe("the first failure wins", () => {
     [{ messages: [{ role: "bot" }], model: 1 }, "model"],
     [{ messages: [USER, { content: 1 }], max_tokens: 0 }, "messages[1].role"],
   ])("of %j: %s", (fields, param) => {
-    expect(errorOf(() => parse(fields)).param).toBe(param);
+    expect(errorOf(() => parse(fields, dialect)).param).toBe(param);
+  });
+
+  it("in the order of the contract's table, for any two fields that are wrong", () => {
+    const wrong = [[]];
+    for (const [index, first] of IN_ORDER.entries()) {
+      for (const second of IN_ORDER.slice(index + 1)) {
+        const { param } = errorOf(() => parse({ [second]: wrong, [first]: wrong }, dialect));
+        expect({ first, second, param: param?.split(/[.[]/, 1)[0] }).toEqual({ first, second, param: first });
+      }
+    }
   });
 });
+
+describeWithAssets("OpenAI's request", () => {
+  it("has no field that the table lacks", () => {
+    const subset = JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8")) as { components: { schemas: Record<string, OpenApiSchema> } };
+    const { schemas } = subset.components;
+    const names = fieldsOf({ $ref: "#/components/schemas/CreateChatCompletionRequest" }, schemas);
+    expect(names.length).toBeGreaterThan(30);
+    expect(names.filter((name) => !(name in CHAT_REQUEST_SCHEMAS.openai.properties!))).toEqual([]);
+  });
+});
+
+interface OpenApiSchema {
+  readonly $ref?: string;
+  readonly allOf?: readonly OpenApiSchema[];
+  readonly properties?: Readonly<Record<string, unknown>>;
+}
+
+function fieldsOf({ $ref, allOf = [], properties = {} }: OpenApiSchema, schemas: Readonly<Record<string, OpenApiSchema>>): string[] {
+  const referred = $ref === undefined ? [] : fieldsOf(schemas[$ref.split("/").at(-1)!]!, schemas);
+  return [...referred, ...allOf.flatMap((part) => fieldsOf(part, schemas)), ...Object.keys(properties)];
+}

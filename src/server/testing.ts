@@ -15,6 +15,7 @@ import { pino } from "pino";
 import { EngineHost } from "./host.js";
 import { ModelRegistry } from "./models.js";
 import { startServer, type ApiServer, type ServerOptions } from "./server.js";
+import type { WorkerModel } from "./worker-protocol.js";
 
 export interface TestServer {
   readonly url: string;
@@ -27,6 +28,8 @@ export interface TestServer {
 
 export interface TestServerOptions extends Partial<ServerOptions> {
   readonly worker?: URL;
+  /** What the worker loads; the embedded model unless given. */
+  readonly model?: WorkerModel;
   readonly numPlaces?: number;
   readonly numWaitingMax?: number;
 }
@@ -35,10 +38,11 @@ export const BUILT_WORKER = pathToFileURL(resolve("dist/src/server/worker.js"));
 export const BUILT_PARSER = pathToFileURL(resolve("dist/src/server/parser-worker.js"));
 
 /** The server with one model, `tiny`, loaded. */
-export async function testServer({ worker = BUILT_WORKER, numPlaces = 16, numWaitingMax = 128, ...options }: TestServerOptions = {}): Promise<TestServer> {
+export async function testServer(given: TestServerOptions = {}): Promise<TestServer> {
+  const { worker = BUILT_WORKER, model = {}, numPlaces = 16, numWaitingMax = 128, ...options } = given;
   const logs: string[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void logs.push(line) });
-  const host = new EngineHost({ model: { numThreads: 1 }, log, numPlaces, numWaitingMax, workerUrl: worker });
+  const host = new EngineHost({ model: { numThreads: 1, ...model }, log, numPlaces, numWaitingMax, workerUrl: worker });
   const server = await startServer({
     host: "127.0.0.1",
     port: 0,

@@ -1,0 +1,206 @@
+/** Contract, section 9, as served: a row for each code, over both dialects, and which of several failures is told. */
+
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+
+import { ERROR_CODES, type ApiErrorCode } from "../openai/api-error.js";
+import type { Dialect } from "../openai/index.js";
+import { chatBody, fakeWorker, post, testServer, until, type TestServer, type TestServerOptions } from "./testing.js";
+
+const DIALECTS = ["ppio", "openai"] as const;
+const LIMITS = { apiKeys: ["key"], maxBodyBytes: 20_000 };
+const servers: Partial<Record<Dialect, TestServer>> = {};
+const open: TestServer[] = [];
+
+beforeAll(async () => {
+  for (const dialect of DIALECTS) servers[dialect] = await testServer({ dialect, ...LIMITS });
+});
+afterEach(async () => {
+  for (const server of open.splice(0)) await server.close();
+});
+afterAll(() => Promise.all(Object.values(servers).map((server) => server.close())));
+
+interface Told {
+  readonly status: number;
+  readonly type: string;
+  readonly code: string;
+  readonly param: string | null;
+}
+
+/** The error of an answer, which has its four fields and nothing else. */
+async function told(pending: Promise<Response> | Response): Promise<Told> {
+  const response = await pending;
+  const body = (await response.json()) as { error: Record<string, unknown> };
+  expect(body).toEqual({ error: { message: expect.stringMatching(/./), type: expect.any(String), param: body.error["param"], code: expect.any(String) } });
+  const { type, code, param } = body.error as unknown as Told;
+  return { status: response.status, type, code, param };
+}
+
+const CODES_TOLD = new Set<string>();
+const row = (status: number, type: string, code: ApiErrorCode, param: string | null = null): Told => {
+  CODES_TOLD.add(code);
+  return { status, type, code, param };
+};
+const invalid = (code: ApiErrorCode, param: string | null = null, status = 400): Told => row(status, "invalid_request_error", code, param);
+
+/** A request that would be answered, with something wrong laid over it. */
+interface Wrong {
+  readonly path?: string;
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly fields?: object;
+}
+
+function send({ url }: TestServer, { path = "/v1/chat/completions", method = "POST", headers = {}, fields = {}, body = chatBody({ max_tokens: 1, ...fields }) }: Wrong): Promise<Response> {
+  return fetch(`${url}${path}`, { method, body, headers: { "content-type": "application/json", authorization: "Bearer key", ...headers } });
+}
+
+const digits = (count: number) => ({ messages: [{ role: "user", content: "1".repeat(count) }] });
+/** The template's own tokens around one message, in the embedded model's context of 1024. */
+const NUM_FRAME_TOKENS = 6;
+const TOOL = { role: "tool", content: "Hi" };
+
+const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] = [
+  ["a body that is no JSON", { body: "{" }, invalid("invalid_json")],
+  ["no body", { body: "" }, invalid("invalid_json")],
+  ["a repeated key", { body: chatBody().replace("{", '{"model":"tiny",') }, invalid("invalid_json")],
+  ["bytes that are not UTF-8", { body: Uint8Array.of(0x22, 0xff, 0x22) }, invalid("invalid_json")],
+  ["a body that is no object", { body: "[]" }, invalid("invalid_type")],
+  ["the wrong JSON type", { fields: { temperature: "hot" } }, invalid("invalid_type", "temperature")],
+  ["a fraction for an integer", { fields: { n: 1.5 } }, invalid("invalid_type", "n")],
+  ["a value out of range", { fields: { stop: ["a", ""] } }, invalid("out_of_range", "stop[1]")],
+  ["an id that is no token", { fields: { logit_bias: { 1023: 0, 1024: 0 } } }, invalid("out_of_range", "logit_bias.1024")],
+  ["a required field that is absent", { body: '{"model":"tiny"}' }, invalid("missing_required_parameter", "messages")],
+  ["a required field that is null", { fields: { model: null } }, invalid("missing_required_parameter", "model")],
+  ["a field that nobody knows", { fields: { temprature: null } }, invalid("unknown_parameter", "temprature")],
+  ["a field that is not built", { fields: { store: true } }, invalid("unsupported_parameter", "store")],
+  ["a value that is not listed", { fields: { messages: [{ role: "user", content: [{ type: "image_url" }] }] } }, invalid("unsupported_value", "messages[0].content[0].type")],
+  ["two limits", { fields: { max_tokens: 1, max_completion_tokens: 2 } }, invalid("unsupported_value", "max_tokens")],
+  ["stream_options without a stream", { fields: { stream_options: {} } }, invalid("unsupported_value", "stream_options")],
+  ["top_logprobs without logprobs", { fields: { top_logprobs: 1 } }, invalid("unsupported_value", "top_logprobs")],
+  ["a prompt of the context's length", { fields: digits(1024 - NUM_FRAME_TOKENS) }, invalid("context_length_exceeded", "messages")],
+  [
+    "a prompt of the context's length, to be truncated",
+    { fields: { ...digits(1024 - NUM_FRAME_TOKENS), context_length_exceeded_behavior: "truncate" } },
+    invalid("context_length_exceeded", "messages"),
+  ],
+  [
+    "more tokens than the context leaves",
+    { fields: { ...digits(1023 - NUM_FRAME_TOKENS), max_tokens: 2, context_length_exceeded_behavior: "error" } },
+    invalid("context_length_exceeded", "max_tokens"),
+  ],
+  ["a role that the template refuses", { fields: { messages: [TOOL] } }, invalid("template_error", "messages")],
+  ["no key", { headers: { authorization: "" } }, row(401, "authentication_error", "invalid_api_key")],
+  ["a wrong key", { headers: { authorization: "Bearer kei" } }, row(401, "authentication_error", "invalid_api_key")],
+  ["a model that is not served", { fields: { model: "tinny" } }, invalid("model_not_found", "model", 404)],
+  ["a path that is none", { path: "/v1/completion" }, invalid("not_found", null, 404)],
+  ["a method that is none", { method: "PUT" }, invalid("method_not_allowed", null, 405)],
+  ["a body of a byte too many", { body: chatBody({ user: "x".repeat(20_001 - chatBody({ user: "" }).length) }) }, invalid("request_too_large", null, 413)],
+  ["another media type", { headers: { "content-type": "text/json" } }, invalid("unsupported_media_type", null, 415)],
+];
+
+/** What is nobody's mistake, or the sender's alone. */
+const BEFALLS = {
+  slowBody: invalid("request_timeout", null, 408),
+  fullQueue: row(429, "rate_limit_error", "queue_full"),
+  deadEngine: row(500, "api_error", "internal_error"),
+  noModelYet: row(503, "api_error", "model_loading"),
+  shutdown: row(503, "api_error", "shutting_down"),
+};
+
+describe.each(DIALECTS)("%s refuses", (dialect) => {
+  test.each(REFUSALS)("%s", async (_, wrong, expected) => {
+    expect(await told(send(servers[dialect]!, wrong))).toEqual(expected);
+  });
+});
+
+test.each(DIALECTS)("%s answers what is just inside the limits", async (dialect) => {
+  for (const given of [
+    { body: chatBody({ max_tokens: 1, user: "x".repeat(20_000 - chatBody({ max_tokens: 1, user: "" }).length) }) },
+    { fields: { ...digits(1023 - NUM_FRAME_TOKENS), max_tokens: 1, context_length_exceeded_behavior: "error" } },
+    { fields: { logit_bias: { 0: 0, 1023: 0 } } },
+  ]) {
+    expect((await send(servers[dialect]!, given)).status).toBe(200);
+  }
+});
+
+describe("what befalls a server", () => {
+  async function start(options: TestServerOptions): Promise<TestServer> {
+    const server = await testServer({ worker: fakeWorker(), ...options });
+    open.push(server);
+    return server;
+  }
+  const chat = ({ url }: TestServer, fields: object = {}) => post(`${url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }));
+
+  test("a body that does not come: 408", async () => {
+    const { url } = await start({ bodyTimeoutMs: 50 });
+    const headers = { "content-type": "application/json", "content-length": 2 };
+    const sending = request(`${url}/v1/chat/completions`, { method: "POST", headers });
+    sending.flushHeaders();
+    const [answer] = (await once(sending, "response")) as [IncomingMessage];
+    sending.on("error", () => {}); // the server hangs up
+    const response = new Response(await text(answer), { status: answer.statusCode! });
+    expect(await told(response)).toEqual(BEFALLS.slowBody);
+  });
+
+  test("a full queue: 429, and when to come back", async () => {
+    const server = await start({ numPlaces: 1, numWaitingMax: 0 });
+    await chat(server, { max_tokens: 100_000, stream: true });
+    const response = await chat(server);
+    expect(response.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
+    expect(await told(response)).toEqual(BEFALLS.fullQueue);
+  });
+
+  test("an engine that dies: 500 without a stack or a path, then 503 until it is back", async () => {
+    const server = await start({});
+    const running = chat(server, { max_tokens: 100_000 });
+    await until(() => server.host.numRunning === 1);
+    server.host.tokenize({ text: "" }, new AbortController().signal).catch(() => {});
+    const response = await running;
+    expect(await response.clone().text()).not.toMatch(/\/|\bat |\.js/);
+    expect(await told(response)).toEqual(BEFALLS.deadEngine);
+    expect(await told(chat(server))).toEqual(BEFALLS.noModelYet);
+  });
+
+  test("a shutdown: 503", async () => {
+    const server = await start({});
+    await chat(server, { max_tokens: 50, stream: true });
+    const closing = server.server.close(10_000);
+    expect(await told(chat(server))).toEqual(BEFALLS.shutdown);
+    await closing;
+  });
+});
+
+test("every code that can be met has its row", () => {
+  const notBuilt = ["invalid_schema", "unsupported_schema"];
+  expect([...CODES_TOLD, ...notBuilt].sort()).toEqual(Object.keys(ERROR_CODES).sort());
+});
+
+describe.each(DIALECTS)("%s: the first failure wins", (dialect) => {
+  test("method and path, key, media type, size, JSON, fields, model, template, context", async () => {
+    // Everything is wrong at first; each rung puts one thing right.
+    const tooMuch = { context_length_exceeded_behavior: "error", max_tokens: 5000 };
+    const allWrong = { model: "none", messages: [TOOL], ...tooMuch };
+    const stranger = { authorization: "Bearer none", "content-type": "text/plain" };
+    const ladder: readonly (readonly [Wrong, ApiErrorCode])[] = [
+      [{ path: "/v1/nothing", method: "PUT", headers: stranger, body: "{".repeat(30_000) }, "not_found"],
+      [{ method: "PUT", headers: stranger, body: "{".repeat(30_000) }, "method_not_allowed"],
+      [{ headers: stranger, body: "{".repeat(30_000) }, "invalid_api_key"],
+      [{ headers: { "content-type": "text/plain" }, body: "{".repeat(30_000) }, "unsupported_media_type"],
+      [{ body: "{".repeat(30_000) }, "request_too_large"],
+      [{ body: `${chatBody({ ...allWrong, n: 0 })}}` }, "invalid_json"],
+      [{ fields: { ...allWrong, odd: 1, n: 0 } }, "out_of_range"],
+      [{ fields: { ...allWrong, odd: 1 } }, "unknown_parameter"],
+      [{ fields: allWrong }, "model_not_found"],
+      [{ fields: { ...allWrong, model: "tiny" } }, "template_error"],
+      [{ fields: tooMuch }, "context_length_exceeded"],
+    ];
+    const codes = [];
+    for (const [wrong] of ladder) codes.push((await told(send(servers[dialect]!, wrong))).code);
+    expect(codes).toEqual(ladder.map(([, code]) => code));
+  });
+});

@@ -1,0 +1,265 @@
+/**
+ * Bugs that users of other engines reported, each as a case that must go right here: over HTTP, through the engine's
+ * worker, streamed and not. Where a case needs certain tokens, a scripted model says them.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+
+import { scriptedModel, type ScriptedAnswer, type ScriptedModelOptions } from "../../spec-tests/scripted-model.js";
+import type { Dialect } from "../openai/index.js";
+import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
+import { concatenated } from "../openai/testing.js";
+import { chatBody, events, post, testServer, type TestServer } from "./testing.js";
+
+let scratch: string;
+let embedded: Record<Dialect, TestServer>;
+const scripted: TestServer[] = [];
+
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "reported-bugs-"));
+  vi.stubEnv("TOUCHSTONE_CACHE", join(scratch, "cache"));
+  embedded = { ppio: await testServer({ dialect: "ppio" }), openai: await testServer({ dialect: "openai" }) };
+});
+afterEach(() => Promise.all(scripted.splice(0).map((server) => server.close())));
+afterAll(async () => {
+  await Promise.all(Object.values(embedded).map((server) => server.close()));
+  vi.unstubAllEnvs();
+  await rm(scratch, { recursive: true });
+});
+
+/** A server, in the openai dialect, whose model says these answers. */
+async function saying(answers: readonly ScriptedAnswer[], options: ScriptedModelOptions = {}): Promise<TestServer> {
+  const folder = await scriptedModel(await mkdtemp(join(scratch, "model-")), answers, options);
+  const server = await testServer({ dialect: "openai", model: { model: folder, quant: "f32" } });
+  scripted.push(server);
+  return server;
+}
+
+async function chunksOf({ url }: TestServer, fields: object): Promise<ChatCompletionChunk[]> {
+  const response = await post(`${url}/v1/chat/completions`, chatBody({ seed: 1, ...fields, stream: true }));
+  return (await events(response)) as unknown as ChatCompletionChunk[];
+}
+
+type Choice = ChatCompletion["choices"][number];
+
+/** The answer, asked for at once and as a stream, which must agree. */
+async function ask(server: TestServer, fields: object = {}): Promise<Pick<ChatCompletion, "choices" | "usage"> & { readonly choice: Choice }> {
+  const response = await post(`${server.url}/v1/chat/completions`, chatBody({ seed: 1, ...fields }));
+  const { choices, usage } = (await response.json()) as ChatCompletion;
+  const choice = choices[0]!;
+  const chunks = await chunksOf(server, { ...fields, stream_options: { include_usage: true } });
+  expect(concatenated(chunks, "reasoning_content" in choice.message)).toEqual({ choices, usage });
+  return { choices, usage, choice };
+}
+
+/** What a client reads of a choice. */
+const read = ({ message, finish_reason }: Choice) => ({ reasoning: message.reasoning_content, content: message.content, finish_reason });
+
+const byte = (value: number): Uint8Array => Uint8Array.of(value);
+const STORY = { messages: [{ role: "user", content: "Tell me a story about a fox." }] };
+
+describe("the stream", () => {
+  test("tells usage once, at the end, and not on every chunk (vllm#7262)", async () => {
+    const fields = { n: 2, max_tokens: 8 };
+    const usages = async (dialect: Dialect, options: object = {}) => (await chunksOf(embedded[dialect], { ...fields, ...options })).map(({ usage }) => usage);
+    const told = { prompt_tokens: expect.any(Number) as number, completion_tokens: 16 };
+
+    const onFinish = await usages("ppio");
+    expect(onFinish.at(-1)).toMatchObject(told);
+    expect(onFinish.slice(0, -1).every((usage) => usage === undefined)).toBe(true);
+    for (const dialect of ["ppio", "openai"] as const) {
+      const asked = await chunksOf(embedded[dialect], { ...fields, stream_options: { include_usage: true } });
+      expect(asked.at(-1)).toMatchObject({ choices: [], usage: told });
+      expect(asked.slice(0, -1).every(({ choices, usage }) => choices.length === 1 && usage === null)).toBe(true);
+      expect((await usages(dialect, { stream_options: { include_usage: false } })).every((usage) => usage === undefined)).toBe(true);
+    }
+  });
+
+  test("an empty stream_options asks for no usage (vllm#36379)", async () => {
+    const withUsage = async (dialect: Dialect, fields: object) => {
+      const chunks = await chunksOf(embedded[dialect], { max_tokens: 4, ...fields });
+      return chunks.flatMap((chunk, index) => ("usage" in chunk ? [index - chunks.length] : []));
+    };
+    expect(await withUsage("openai", { stream_options: {} })).toEqual([]);
+    expect(await withUsage("openai", {})).toEqual([]);
+    expect(await withUsage("ppio", { stream_options: {} })).toEqual([-1]);
+    expect(await withUsage("ppio", {})).toEqual([-1]);
+  });
+
+  test("has a finish_reason of null, never an empty one, until a choice ends (ollama#4357)", async () => {
+    const chunks = await chunksOf(embedded.openai, { ...STORY, n: 2, max_tokens: 12 });
+    for (const index of [0, 1]) {
+      const reasons = chunks.flatMap(({ choices }) => choices.filter((choice) => choice.index === index).map(({ finish_reason }) => finish_reason));
+      expect(reasons.length).toBeGreaterThan(3);
+      expect(reasons).toEqual([...reasons.slice(1).map(() => null), "length"]);
+    }
+  });
+});
+
+describe("choices", () => {
+  test("of one request differ (vllm#10852)", async () => {
+    const { choices } = await ask(embedded.openai, { ...STORY, n: 4, max_tokens: 60 });
+    expect(new Set(choices.map(({ message }) => `${message.reasoning_content}${message.content}`)).size).toBe(4);
+  });
+
+  test("have each its own reasoning, whatever the others are doing (vllm#42493)", async () => {
+    const server = await saying([
+      ["<think>", "deep", " thought", "</think>", "\n\n", "So."],
+      ["At", " once", "."],
+    ]);
+    const { choices } = await ask(server, { n: 12 });
+    const told = new Set(choices.map((choice) => JSON.stringify(read(choice))));
+    expect([...told].map((text) => JSON.parse(text) as object).sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))).toEqual([
+      { reasoning: "deep thought", content: "So.", finish_reason: "stop" },
+      { reasoning: null, content: "At once.", finish_reason: "stop" },
+    ]);
+  });
+});
+
+describe("logprobs", () => {
+  test("show fragments of a character among the likeliest tokens, with U+FFFD and their byte (vllm#27300)", async () => {
+    const server = await saying([[byte(0xe4), byte(0xbd), byte(0xa0)], [byte(0xf0), byte(0x9f), byte(0x98), byte(0x8a)], ["é"]]);
+    const { choice } = await ask(server, { logprobs: true, top_logprobs: 3 });
+    expect(choice.logprobs!.content[0]!.top_logprobs.map(({ token, bytes }) => ({ token, bytes }))).toEqual([
+      { token: "\uFFFD", bytes: [0xe4] },
+      { token: "\uFFFD", bytes: [0xf0] },
+      { token: "é", bytes: [0xc3, 0xa9] },
+    ]);
+    expect(["你", "😊", "é"]).toContain(choice.message.content);
+  });
+
+  test("name tokens by their text, not by the tokenizer's alphabet for bytes (vllm#19177)", async () => {
+    const server = await saying([["是", " 的", "\n", "\t好"]]);
+    const { choice } = await ask(server, { logprobs: true, top_logprobs: 1 });
+    expect(choice.message.content).toBe("是 的\n\t好");
+    const expected = ["是", " 的", "\n", "\t好", "<|end|>"];
+    expect(choice.logprobs!.content.map(({ token }) => token)).toEqual(expected);
+    expect(choice.logprobs!.content.map(({ top_logprobs }) => top_logprobs[0]!.token)).toEqual(expected);
+    expect(choice.logprobs!.content[0]!.bytes).toEqual([0xe6, 0x98, 0xaf]);
+
+    const story = await ask(embedded.openai, { ...STORY, logprobs: true, top_logprobs: 20, max_tokens: 60 });
+    const tokens = story.choice.logprobs!.content.flatMap(({ token, top_logprobs }) => [token, ...top_logprobs.map(({ token }) => token)]);
+    expect(tokens.some((token) => token.startsWith(" "))).toBe(true);
+    expect(tokens.filter((token) => /[ĠĊâÃ]/.test(token))).toEqual([]);
+  });
+
+  test("carry a token's own bytes where it is part of a character (ollama#13497)", async () => {
+    const server = await saying([["Hi ", byte(0xf0), byte(0x9f), byte(0x98), byte(0x8a), "!!"]]);
+    const { choice } = await ask(server, { logprobs: true });
+    const entries = choice.logprobs!.content;
+    expect(entries.map(({ bytes }) => bytes)).toEqual([[72, 105, 32], [0xf0], [0x9f], [0x98], [0x8a], [33, 33], []]);
+    expect(entries.slice(1, 5).map(({ token }) => token)).toEqual(["\uFFFD", "\uFFFD", "\uFFFD", "\uFFFD"]);
+    expect(Buffer.from(entries.flatMap(({ bytes }) => bytes)).toString()).toBe(choice.message.content);
+    expect(choice.message.content).toBe("Hi 😊!!");
+  });
+});
+
+describe("reasoning", () => {
+  test("does not swallow an answer in JSON (vllm#16182)", async () => {
+    const json = ['{"name"', ': "Ann"', "}"];
+    const direct = await saying([json]);
+    expect(read((await ask(direct)).choice)).toEqual({ reasoning: null, content: '{"name": "Ann"}', finish_reason: "stop" });
+    const afterwards = await saying([["<think>", "a {}", "</think>", ...json]]);
+    expect(read((await ask(afterwards)).choice)).toEqual({ reasoning: "a {}", content: '{"name": "Ann"}', finish_reason: "stop" });
+    const { choice } = await ask(embedded.openai, { messages: [{ role: "user", content: "Give name and age of Alice, 30, as JSON." }], temperature: 0 });
+    expect(JSON.parse(choice.message.content)).toEqual({ name: "Alice", age: 30 });
+  });
+
+  test("is null where a model that can reason does not (vllm#48863, vllm#26399)", async () => {
+    const server = await saying([["I", " <think>", " therefore", " I am", "</think>", "."]]);
+    expect(read((await ask(server)).choice)).toEqual({ reasoning: null, content: "I <think> therefore I am</think>.", finish_reason: "stop" });
+    const chunks = await chunksOf(server, {});
+    expect(chunks.filter(({ choices }) => "reasoning_content" in choices[0]!.delta)).toEqual([]);
+    // Cut short, too.
+    expect(read((await ask(server, { max_tokens: 2 })).choice)).toEqual({ reasoning: null, content: "I <think>", finish_reason: "length" });
+  });
+
+  test.each([
+    ["cut anywhere", ["<th", "ink>why", "</", "thi", "nk>\n", "\nBe", "cause"]],
+    ["all in one token", ["<think>why</think>\n\nBecause"]],
+    ["closed where the answer begins", ["<think>wh", "y</think>Be", "cause"]],
+    ["opened after white space", ["\n ", "<think>\n", "why\n</think>", " ", "Because"]],
+  ])("has its tags found inside tokens: %s (vllm#55195)", async (_, answer) => {
+    const server = await saying([answer]);
+    expect(read((await ask(server)).choice)).toEqual({ reasoning: "why", content: "Because", finish_reason: "stop" });
+    const apart = await ask(server, { separate_reasoning: false });
+    expect(read(apart.choice)).toEqual({ reasoning: undefined, content: answer.join(""), finish_reason: "stop" });
+  });
+});
+
+describe("stop sequences", () => {
+  const THINKING = ["a STOP in thought", "</think>", "\n\n", "an answer, ", "ST", "OP", " and more"];
+
+  test.each([
+    ["opened by the model", ["<think>", ...THINKING], false],
+    ["opened by the template", THINKING, true],
+  ])("do not fire inside reasoning %s (vllm#52393, vllm#53066, vllm#38499, vllm#14170)", async (_, answer, opensReasoning) => {
+    const server = await saying([answer], { opensReasoning });
+    const expected = { reasoning: "a STOP in thought", content: "an answer, ", finish_reason: "stop" };
+    expect(read((await ask(server, { stop: "STOP" })).choice)).toEqual(expected);
+    // Neither the tag nor the white space behind it is part of the answer.
+    const rest = { ...expected, content: "an answer, STOP and more" };
+    expect(read((await ask(server, { stop: ["</think>", "\n\n", "in thought"] })).choice)).toEqual(rest);
+    // Cut inside the reasoning: the sequence there has not ended it.
+    const cut = await ask(server, { stop: "STOP", max_tokens: opensReasoning ? 1 : 2 });
+    expect(read(cut.choice)).toEqual({ reasoning: "a STOP in thought", content: "", finish_reason: "length" });
+  });
+
+  test("do not fire inside the embedded model's reasoning either (vllm#52393)", async () => {
+    const free = (await ask(embedded.openai, { temperature: 0 })).choice;
+    expect(free.message.reasoning_content).toContain("38 =");
+    const { choice } = await ask(embedded.openai, { temperature: 0, stop: "38 =" });
+    expect(read(choice)).toEqual({ reasoning: free.message.reasoning_content, content: "27 + ", finish_reason: "stop" });
+  });
+
+  test("and thinking: the five defects of sglang#40529", async () => {
+    const server = await saying([["<think>", "say STOP, then STOP", "</think>", "first ", "STOP", " second"]]);
+    // 1 and 5: the reasoning is whole, and the cut is at the answer's own occurrence, not at the first of all text.
+    const apart = await ask(server, { stop: "STOP" });
+    expect(read(apart.choice)).toEqual({ reasoning: "say STOP, then STOP", content: "first ", finish_reason: "stop" });
+    const together = await ask(server, { stop: "STOP", separate_reasoning: false });
+    expect(together.choice.message.content).toBe("<think>say STOP, then STOP</think>first ");
+    // 2: a stop sequence ended it; nothing was generated behind it.
+    expect(apart.usage.completion_tokens).toBe(5);
+    // 3: without a closing tag, an opened reasoning is reasoning; what was never opened is the answer.
+    const open = await saying([["<think>", "no end"]]);
+    expect(read((await ask(open, { stop: "end" })).choice)).toEqual({ reasoning: "no end", content: "", finish_reason: "stop" });
+    // 4: a switch that is not built is refused, not dropped.
+    const refused = await post(`${server.url}/v1/chat/completions`, chatBody({ enable_thinking: false }));
+    expect({ status: refused.status, body: await refused.json() }).toMatchObject({ status: 400, body: { error: { code: "unknown_parameter", param: "enable_thinking" } } });
+  });
+
+  test("are found across tokens (llama.cpp#11538)", async () => {
+    const server = await saying([["al", "pha b", "e", "ta ga", "mma"]]);
+    expect(read((await ask(server, { stop: "a beta g" })).choice)).toMatchObject({ content: "alph", finish_reason: "stop" });
+    expect(read((await ask(server, { stop: ["gam", "a be"] })).choice)).toMatchObject({ content: "alph", finish_reason: "stop" });
+    const included = await ask(server, { stop: "a beta g", include_stop_str_in_output: true });
+    expect(read(included.choice)).toMatchObject({ content: "alpha beta g", finish_reason: "stop" });
+    expect(included.usage.completion_tokens).toBe(4);
+    expect(read((await ask(embedded.openai, { temperature: 0, stop: "38 = 6" })).choice)).toMatchObject({ content: "27 + ", finish_reason: "stop" });
+  });
+
+  test("lose nothing that was held back for one that never came (llama.cpp#9867)", async () => {
+    const server = await saying([["one ", "two", byte(0xf0), byte(0x9f)]]);
+    expect(read((await ask(server, { stop: "two three" })).choice)).toMatchObject({ content: "one two\uFFFD", finish_reason: "stop" });
+    expect(read((await ask(server, { stop: "two three", max_tokens: 2 })).choice)).toMatchObject({ content: "one two", finish_reason: "length" });
+    expect(read((await ask(server, { max_tokens: 3 })).choice)).toMatchObject({ content: "one two\uFFFD", finish_reason: "length" });
+  });
+
+  test("never leak a part of themselves into the stream (llama.cpp#15007)", async () => {
+    const server = await saying([["go", " E", "N", "D", " on"]]);
+    const chunks = await chunksOf(server, { stop: "END" });
+    expect(chunks.map(({ choices }) => choices[0]!.delta.content ?? "")).toEqual(["", "go", " ", ""]);
+  });
+
+  test("do not make text come twice (llama.cpp#10914, llama.cpp#13780)", async () => {
+    const server = await saying([["ab", "aba", "ba", "bab", "c-", "abab", "-ab"]]);
+    const content = "abababababc-abab-ab";
+    for (const stop of ["abab!", ["ababc!", "b-ab!", "c-c"], "-ab-"]) expect((await ask(server, { stop })).choice.message.content).toBe(content);
+    expect((await ask(server, { stop: "babc" })).choice.message.content).toBe("abababa");
+  });
+});
