@@ -56,6 +56,14 @@ export interface GenerateOptions extends RequestOptions {
   readonly prompt: string;
 }
 
+interface Submission {
+  readonly promptTokenIds: number[];
+  readonly config: GenerationConfig;
+  readonly reasoning: Reasoning | null;
+  readonly contextLengthExceededBehavior: RequestOptions["contextLengthExceededBehavior"];
+  readonly signal: AbortSignal | undefined;
+}
+
 /** A stream of deltas, with what is known before the first token. */
 export interface OutputStream extends AsyncIterable<OutputDelta> {
   /** The seed used: the one given, or the one drawn. */
@@ -149,23 +157,26 @@ export class Model {
    * Answers a conversation.
    * @throws EngineError at once for anything the request gets wrong
    */
-  chat({ messages, separateReasoning = true, ...options }: ChatOptions): OutputStream {
+  chat({ messages, separateReasoning = true, contextLengthExceededBehavior, signal, ...parameters }: ChatOptions): OutputStream {
+    const config = this.#checkedConfig({ ...parameters, separateReasoning });
     this.#checkNumMessages(messages.length);
     const prompt = this.template.render(messages);
     this.#checkTextLength(prompt.text, "messages");
     const tags = this.pack.reasoning;
     const reasoning = tags === null ? null : { ...tags, startsInside: prompt.opensReasoning };
-    return this.#submit(this.tokenizer.encodePrompt(prompt), { ...options, separateReasoning }, reasoning);
+    const promptTokenIds = this.tokenizer.encodePrompt(prompt);
+    return this.#submit({ promptTokenIds, config, reasoning, contextLengthExceededBehavior, signal });
   }
 
   /** Continues raw text. Reasoning tags are ordinary text here. */
-  generate({ prompt, ...options }: GenerateOptions): OutputStream {
+  generate({ prompt, contextLengthExceededBehavior, signal, ...parameters }: GenerateOptions): OutputStream {
+    const config = this.#checkedConfig(parameters);
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt);
     if (promptTokenIds.length === 0) {
       throw new EngineError("out_of_range", "The prompt is empty, and this model's tokenizer has no begin token to start from.", "prompt");
     }
-    return this.#submit(promptTokenIds, options, null);
+    return this.#submit({ promptTokenIds, config, reasoning: null, contextLengthExceededBehavior, signal });
   }
 
   /** Waits for running requests, then frees the model. */
@@ -174,10 +185,8 @@ export class Model {
     await this.#runner.release();
   }
 
-  #submit(promptTokenIds: number[], options: RequestOptions, reasoning: Reasoning | null): OutputStream {
-    const { contextLengthExceededBehavior = "truncate", signal, ...parameters } = options;
-    const config = generationConfig(parameters);
-    this.#checkTokenIds(promptTokenIds, config);
+  #submit({ promptTokenIds, config, reasoning, contextLengthExceededBehavior = "truncate", signal }: Submission): OutputStream {
+    this.#checkPrompt(promptTokenIds);
     const deltas = this.#engine.submit({
       promptTokenIds,
       config,
@@ -210,16 +219,26 @@ export class Model {
     throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; the context's ${contextLength} tokens hold fewer than ${lengthMax}.`, param);
   }
 
-  #checkTokenIds(promptTokenIds: readonly number[], { logitBias }: GenerationConfig): void {
-    const last = Math.min(this.pack.config.vocabSize, this.tokenizer.vocabSize) - 1;
+  #checkPrompt(promptTokenIds: readonly number[]): void {
+    const last = this.#lastTokenId;
     const unknown = promptTokenIds.find((id) => id > last);
-    if (unknown !== undefined) {
-      throw new EngineError("out_of_range", `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`);
-    }
-    for (const id of logitBias.keys()) {
+    if (unknown === undefined) return;
+    throw new EngineError("out_of_range", `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`);
+  }
+
+  /** The sampling parameters, checked before the prompt is. */
+  #checkedConfig(parameters: GenerationOptions): GenerationConfig {
+    const config = generationConfig(parameters);
+    const last = this.#lastTokenId;
+    for (const id of config.logitBias.keys()) {
       if (id <= last && this.tokenizer.hasToken(id)) continue;
       throw new EngineError("out_of_range", `logit_bias names ${id}, which is no token of this model; ids are 0 to ${last}.`, `logit_bias.${id}`);
     }
+    return config;
+  }
+
+  get #lastTokenId(): number {
+    return Math.min(this.pack.config.vocabSize, this.tokenizer.vocabSize) - 1;
   }
 }
 

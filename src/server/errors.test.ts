@@ -196,6 +196,7 @@ describe.each(DIALECTS)("%s: the first failure wins", (dialect) => {
       [{ fields: { ...allWrong, odd: 1, n: 0 } }, "out_of_range"],
       [{ fields: { ...allWrong, odd: 1 } }, "unknown_parameter"],
       [{ fields: allWrong }, "model_not_found"],
+      [{ fields: { ...allWrong, model: "tiny", logit_bias: { 1024: 0 } } }, "out_of_range"],
       [{ fields: { ...allWrong, model: "tiny" } }, "template_error"],
       [{ fields: tooMuch }, "context_length_exceeded"],
     ];
