@@ -10,7 +10,7 @@ import { EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
-import { preparePack, type ModelPack } from "./model/index.js";
+import { preparePack, type ModelConfig, type ModelPack } from "./model/index.js";
 import { OnnxRunner } from "./runner/onnx-runner.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "./sampling/generation-config.js";
 import type { OutputDelta } from "./sequence.js";
@@ -26,6 +26,8 @@ export interface LoadModelOptions {
   readonly quant?: MatrixFormat;
   /** Threads of ONNX Runtime; the machine's parallelism unless given. */
   readonly numThreads?: number;
+  /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
+  readonly kvCacheBytes?: number;
   /** Called while a folder is converted, with bytes done and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -57,12 +59,16 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
 
 /** Loads a model, converting its folder into a pack in the cache if that has not been done yet. */
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
+  const { kvCacheBytes = LIMITS.kvCacheBytesMax } = options;
+  if (!Number.isSafeInteger(kvCacheBytes) || kvCacheBytes < 1) {
+    throw new EngineError("out_of_range", `kvCacheBytes must be an integer >= 1. Given: ${kvCacheBytes}`, "kvCacheBytes");
+  }
   const pack = await preparePack({
     model: options.model ?? null,
     ...(options.quant === undefined ? {} : { format: options.quant }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
-  return Model.open(pack, options.numThreads ?? availableParallelism());
+  return Model.open(pack, { numThreads: options.numThreads ?? availableParallelism(), kvCacheBytes });
 }
 
 export class Model {
@@ -80,13 +86,14 @@ export class Model {
     this.#runner = runner;
   }
 
-  static async open(pack: ModelPack, numThreads: number): Promise<Model> {
+  static async open(pack: ModelPack, { numThreads, kvCacheBytes }: { numThreads: number; kvCacheBytes: number }): Promise<Model> {
     const { config } = pack;
     const kernels = await Kernels.load();
     const head = await readMatrix(kernels, pack, "lm_head");
     const embedding = config.tiedEmbeddings ? head : await readMatrix(kernels, pack, "embed_tokens");
     const row = kernels.allocate(config.hiddenSize * 4);
     const runner = await OnnxRunner.load({
+      kernels,
       bodyPath: pack.bodyPath,
       config,
       embed: (tokenId, target) => {
@@ -95,25 +102,22 @@ export class Model {
       },
       numThreads,
       blockSize: LIMITS.promptBlockTokens,
-    });
-    const shape = {
-      numLayers: config.numLayers,
-      numKvHeads: config.numKvHeads,
-      headDim: config.headDim,
       pageSize: LIMITS.promptBlockTokens,
-    };
-    const pagesMax = Math.floor(LIMITS.kvCacheBytesMax / KVCache.pageByteLength(shape));
+    });
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
     const vocabSize = Math.min(tokenizer.vocabSize, head.rows);
+    const lmHead = new LMHead(kernels, head, {
+      numRowsMax: LIMITS.runningSequencesMax,
+      vocabSize,
+      hasToken: (tokenId) => tokenizer.hasToken(tokenId),
+    });
     const engine = new Engine({
       kernels,
-      runner,
-      lmHead: new LMHead(kernels, head, {
-        numRowsMax: LIMITS.runningSequencesMax,
-        vocabSize,
-        hasToken: (tokenId) => tokenizer.hasToken(tokenId),
-      }),
-      cache: new KVCache(kernels, { ...shape, pagesMax }),
+      promptRunner: runner,
+      tokenRunner: runner.withBlockSize(1),
+      blockSize: LIMITS.promptBlockTokens,
+      lmHead,
+      cache: createCache(kernels, kvPageByteLength(config), kvCacheBytes),
       tokenizer,
       endTokenIds: new Set(config.endTokenIds),
       contextLength: config.contextLength,
@@ -188,4 +192,15 @@ async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Prom
   const matrix = kernels.allocateMatrix(tensor.format, tensor.rows, tensor.cols);
   await pack.readTensor(name, kernels.bytes(matrix.address, matrix.byteLength));
   return matrix;
+}
+
+/** After everything else of a fixed size is allocated: what is left bounds the pages. */
+function createCache(kernels: Kernels, pageByteLength: number, kvCacheBytes: number): KVCache {
+  const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
+  const pagesMax = Math.max(0, Math.floor(numBytes / pageByteLength));
+  return new KVCache(kernels, { pageSize: LIMITS.promptBlockTokens, pageByteLength, pagesMax, reuse: "block" });
+}
+
+function kvPageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig): number {
+  return numLayers * 2 * numKvHeads * LIMITS.promptBlockTokens * headDim * 4;
 }
