@@ -26,7 +26,12 @@ import type { Tokenizer } from "./text/tokenizer.js";
 
 export interface EngineParts {
   readonly kernels: Kernels;
-  readonly runner: ModelRunner;
+  /** Runs prompts, a block at a time. */
+  readonly promptRunner: ModelRunner;
+  /** Runs generated tokens, those of all running sequences together. */
+  readonly tokenRunner: ModelRunner;
+  /** Prompts run in blocks of this many tokens. */
+  readonly blockSize: number;
   readonly lmHead: LMHead;
   readonly cache: KVCache;
   readonly tokenizer: Tokenizer;
@@ -57,7 +62,7 @@ export class Engine {
   constructor(parts: EngineParts) {
     this.#parts = parts;
     this.#scheduler = new Scheduler(parts.cache, {
-      blockSize: parts.runner.blockSize,
+      blockSize: parts.blockSize,
       numSequencesMax: parts.lmHead.numRowsMax,
     });
   }
@@ -109,12 +114,7 @@ export class Engine {
     const { prefill, sequences } = this.#scheduler.schedule();
     if (prefill !== null) await this.#guard(prefill.request, () => this.#prefill(prefill));
 
-    const rows: { sequence: Sequence; hidden: Float32Array }[] = [];
-    for (const sequence of sequences) {
-      await this.#guard(sequence.request, async () => {
-        rows.push({ sequence, hidden: await this.#hiddenOf(sequence) });
-      });
-    }
+    const rows = await this.#hiddenStates(sequences.filter(({ request }) => !request.cancelled));
     if (rows.length === 0) return;
 
     const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
@@ -123,18 +123,45 @@ export class Engine {
     }
   }
 
-  /** The state from which the sequence's next token is drawn. */
-  async #hiddenOf(sequence: Sequence): Promise<Float32Array> {
-    const last = sequence.outputIds.at(-1);
-    if (last !== undefined) return this.#parts.runner.forward({ phase: "decode", tokenIds: [last], table: sequence.table });
-    const { lastHidden } = sequence.request.prompt;
-    assert(lastHidden !== null, "a sequence started before its prompt was computed");
-    return lastHidden;
+  /** The states from which the sequences' next tokens are drawn: the first from the prompt's last, the others after a pass. */
+  async #hiddenStates(sequences: readonly Sequence[]): Promise<{ sequence: Sequence; hidden: Float32Array }[]> {
+    const decoded = await this.#decode(sequences.filter(({ outputIds }) => outputIds.length > 0));
+    return sequences.flatMap((sequence) => {
+      const hidden = sequence.outputIds.length === 0 ? sequence.request.prompt.lastHidden : decoded.get(sequence);
+      assert(hidden !== null, "a sequence started before its prompt was computed");
+      return hidden === undefined ? [] : [{ sequence, hidden }];
+    });
+  }
+
+  /** Runs each sequence's last token, all together. What comes back lacks the sequences that failed. */
+  async #decode(sequences: readonly Sequence[]): Promise<Map<Sequence, Float32Array>> {
+    const [first, ...others] = sequences;
+    if (first === undefined) return new Map();
+    const passes = sequences.map(({ outputIds, table }) => ({ tokenIds: outputIds.slice(-1), table }));
+    const starts = passes.map(({ table }) => table.numPositions);
+    try {
+      const hidden = await this.#parts.tokenRunner.forward(passes);
+      return new Map(sequences.map((sequence, index) => [sequence, hidden[index]!]));
+    } catch (error) {
+      if (others.length === 0) {
+        fail(first.request, error);
+        return new Map();
+      }
+      // Whose pass is at fault is not known: each runs again, alone, and gives what it would have given beside the others.
+      passes.forEach(({ table }, index) => table.rewind(starts[index]!));
+      const alone = new Map<Sequence, Float32Array>();
+      for (const sequence of sequences) {
+        for (const [, hidden] of await this.#decode([sequence])) alone.set(sequence, hidden);
+      }
+      return alone;
+    }
   }
 
   async #prefill({ request, tokenIds }: { request: Request; tokenIds: readonly number[] }): Promise<void> {
     const { prompt } = request;
-    const hidden = await this.#parts.runner.forward({ phase: "prefill", tokenIds, table: prompt.table });
+    const [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
+    assert(hidden !== undefined, "a pass came back without its hidden state");
+    prompt.table.publish(prompt.tokenIds.slice(0, prompt.table.numPositions));
     if (prompt.table.numPositions < prompt.tokenIds.length) return;
     prompt.lastHidden = hidden;
     request.promptDoneAtMs = performance.now();
@@ -184,7 +211,7 @@ export class Engine {
             completionTokens: request.numCompletionTokens,
             totalTokens: numPromptTokens + request.numCompletionTokens,
             reasoningTokens: request.numReasoningTokens,
-            cachedTokens: 0,
+            cachedTokens: request.prompt.numCached,
           }
         : null,
       timings: isLast
@@ -224,7 +251,7 @@ export class Engine {
 
   #createRequest({ promptTokenIds, config, createText }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
-    const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), lastHidden: null };
+    const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
     const request: Request = {
       prompt,
       config,

@@ -1,46 +1,56 @@
 /**
- * Keys and values of every position computed so far, in pages of WASM memory.
+ * Keys and values of every position computed so far, in pages of WASM memory. What a page looks like inside
+ * is the runners' business; who may use it is decided here.
  *
- * Pages are shared by reference between the choices of a request and copied when one of the sharers
- * is about to write into a page the others still read. Knows nothing of tokens, runners or policy.
- *
- *   page: f32 [layer][key, value][kv_head][position in page][head_dim]
+ * Pages are shared by reference: by the choices of a request, and by requests whose prompts begin alike. A page
+ * only ever grows at its end; who wants to go on from its middle goes on in a copy. Pages that nobody uses any
+ * more stay findable until one is needed; the one unused for longest goes first.
  */
 
 import type { Address, Kernels } from "../kernels/index.js";
 import { assert } from "./errors.js";
+import { PrefixIndex, type PrefixMatch } from "./prefix-index.js";
+
+/**
+ * What another request may reuse. `token`: any position, because all runners compute it alike, however tokens are
+ * cut into passes. `block`: whole pages, each computed as one prompt block, because nothing else is computed alike.
+ */
+export type PrefixReuse = "token" | "block";
 
 export interface KVCacheShape {
-  readonly numLayers: number;
-  readonly numKvHeads: number;
-  readonly headDim: number;
   /** Positions held by one page. */
   readonly pageSize: number;
+  readonly pageByteLength: number;
   /** Pages that may exist at once. */
   readonly pagesMax: number;
+  readonly reuse: PrefixReuse;
 }
 
 interface Page {
   readonly address: Address;
+  /** Tables that hold it. */
   numOwners: number;
+  /** Positions written by any of them. */
+  numFilled: number;
 }
-
-export type KVPlane = "key" | "value";
 
 export class KVCache {
   readonly #kernels: Kernels;
   readonly shape: KVCacheShape;
+  readonly #index: PrefixIndex<Page>;
   readonly #free: Page[] = [];
+  /**
+   * In the index and in no table, longest unused first. Whoever holds a page holds all before it, and lets go
+   * of the last one first; so the first of these has none after it.
+   */
+  readonly #unused = new Set<Page>();
   #numPages = 0;
   #numReserved = 0;
 
   constructor(kernels: Kernels, shape: KVCacheShape) {
     this.#kernels = kernels;
     this.shape = shape;
-  }
-
-  static pageByteLength(shape: Omit<KVCacheShape, "pagesMax">): number {
-    return shape.numLayers * 2 * shape.numKvHeads * shape.pageSize * shape.headDim * 4;
+    this.#index = new PrefixIndex(shape.pageSize);
   }
 
   /** Pages needed to hold `numPositions` positions. */
@@ -60,47 +70,83 @@ export class KVCache {
     assert(this.#numReserved >= 0, "more KV pages unreserved than were reserved");
   }
 
-  /** Pages that hold something at this moment. */
+  /** Pages that some table holds. */
   get numPagesUsed(): number {
-    return this.#numPages - this.#free.length;
+    return this.#numPages - this.#free.length - this.#unused.size;
+  }
+
+  /** Pages that no table holds and a prompt may find. */
+  get numPagesCached(): number {
+    return this.#unused.size;
   }
 
   createTable(): PageTable {
     return new PageTable(this);
   }
 
-  /** @internal for PageTable */
+  /** @internal for PageTable: a page that holds nothing. */
   takePage(): Page {
-    const reused = this.#free.pop();
-    if (reused !== undefined) {
-      reused.numOwners = 1;
-      return reused;
-    }
-    assert(this.#numPages < this.shape.pagesMax, "KV pages used without a reservation");
-    this.#numPages++;
-    return { address: this.#kernels.allocate(KVCache.pageByteLength(this.shape)), numOwners: 1 };
+    const page = this.#free.pop() ?? this.#createPage() ?? this.#evictPage();
+    page.numOwners = 1;
+    page.numFilled = 0;
+    return page;
+  }
+
+  /** @internal for PageTable */
+  holdPage(page: Page): void {
+    if (page.numOwners++ === 0) this.#unused.delete(page);
   }
 
   /** @internal for PageTable */
   releasePage(page: Page): void {
     assert(page.numOwners > 0, "KV page released twice");
-    if (--page.numOwners === 0) this.#free.push(page);
+    if (--page.numOwners > 0) return;
+    if (this.#index.has(page)) this.#unused.add(page);
+    else this.#free.push(page);
   }
 
-  /** @internal for PageTable */
-  copyPage(from: Page): Page {
+  /** @internal for PageTable: trades a page for one that holds the same first positions and can grow from there. */
+  tradePage(from: Page, numPositions: number): Page {
+    // Given back first, so that nobody ever holds more pages than were set aside.
+    this.releasePage(from);
     const to = this.takePage();
-    const byteLength = KVCache.pageByteLength(this.shape);
-    this.#kernels.bytes(to.address, byteLength).set(this.#kernels.bytes(from.address, byteLength));
+    const { pageByteLength } = this.shape;
+    if (to !== from) this.#kernels.bytes(to.address, pageByteLength).set(this.#kernels.bytes(from.address, pageByteLength));
+    to.numFilled = numPositions;
     return to;
   }
 
-  /** @internal for PageTable: f32 [pageSize, headDim] of one head. */
-  headView(page: Page, layer: number, plane: KVPlane, kvHead: number): Float32Array {
-    const { numKvHeads, pageSize, headDim } = this.shape;
-    const head = (layer * 2 + (plane === "key" ? 0 : 1)) * numKvHeads + kvHead;
-    const headLength = pageSize * headDim;
-    return this.#kernels.f32(page.address + head * headLength * 4, headLength);
+  /** @internal for PageTable */
+  match(tokenIds: readonly number[]): PrefixMatch<Page> {
+    const { pages, numTokens } = this.#index.match(tokenIds);
+    const numReusable = this.#numReusable(numTokens);
+    return { pages: pages.slice(0, this.pagesFor(numReusable)), numTokens: numReusable };
+  }
+
+  /** @internal for PageTable: returns the pages to hold from now on. */
+  insert(tokenIds: readonly number[], pages: readonly Page[]): Page[] {
+    return this.#index.insert(tokenIds.slice(0, this.#numReusable(tokenIds.length)), pages);
+  }
+
+  /** Of that many first positions, those that others may reuse. */
+  #numReusable(numPositions: number): number {
+    const { reuse, pageSize } = this.shape;
+    return reuse === "token" ? numPositions : numPositions - (numPositions % pageSize);
+  }
+
+  #createPage(): Page | null {
+    if (this.#numPages === this.shape.pagesMax) return null;
+    const address = this.#kernels.allocate(this.shape.pageByteLength);
+    this.#numPages++;
+    return { address, numOwners: 0, numFilled: 0 };
+  }
+
+  #evictPage(): Page {
+    const [page] = this.#unused;
+    assert(page !== undefined, "KV pages used without a reservation");
+    this.#unused.delete(page);
+    this.#index.remove(page);
+    return page;
   }
 }
 
@@ -118,80 +164,73 @@ export class PageTable {
     return this.#numPositions;
   }
 
-  /** A table that shares every page; each side copies a page before it writes into a shared one. */
+  get pages(): readonly Address[] {
+    return this.#pages.map(({ address }) => address);
+  }
+
+  /** A table that shares every page. */
   fork(): PageTable {
     const table = new PageTable(this.#cache);
     table.#pages = [...this.#pages];
     table.#numPositions = this.#numPositions;
-    for (const page of table.#pages) page.numOwners++;
+    for (const page of table.#pages) this.#cache.holdPage(page);
     return table;
   }
 
-  /** Makes room for `count` more positions, whose keys and values are then written with `write`. */
+  /** Makes room for `count` more positions, which the caller then writes and nobody else sees. */
   extend(count: number): void {
     const { pageSize } = this.#cache.shape;
     const lastIndex = this.#pages.length - 1;
     const last = this.#pages[lastIndex];
-    if (last !== undefined && this.#numPositions % pageSize !== 0 && last.numOwners > 1) {
-      this.#pages[lastIndex] = this.#cache.copyPage(last);
-      this.#cache.releasePage(last);
+    const numInLast = this.#numPositions % pageSize;
+    if (last !== undefined && numInLast !== 0 && last.numFilled !== numInLast) {
+      this.#pages[lastIndex] = this.#cache.tradePage(last, numInLast);
     }
+    const firstTouched = Math.floor(this.#numPositions / pageSize);
     this.#numPositions += count;
     while (this.#pages.length < this.#cache.pagesFor(this.#numPositions)) this.#pages.push(this.#cache.takePage());
+    for (const [index, page] of this.#pages.slice(firstTouched).entries()) {
+      page.numFilled = Math.min(pageSize, this.#numPositions - (firstTouched + index) * pageSize);
+    }
+  }
+
+  /** Forgets the positions from `numPositions` on. */
+  rewind(numPositions: number): void {
+    assert(numPositions <= this.#numPositions, "a table can only be rewound to a position it holds");
+    const numPages = this.#cache.pagesFor(numPositions);
+    while (this.#pages.length > numPages) this.#cache.releasePage(this.#pages.pop()!);
+    this.#numPositions = numPositions;
+  }
+
+  /** Lets later requests find the first positions, which hold `tokenIds` and are all computed. */
+  publish(tokenIds: readonly number[]): void {
+    assert(tokenIds.length <= this.#numPositions, "more tokens published than the table holds");
+    this.#replacePages(this.#cache.insert(tokenIds, this.#pages));
   }
 
   /**
-   * Writes consecutive positions of one layer.
-   * @param source f32 [kv_heads, sourcePositions, head_dim], of which the first `count` positions are written
+   * Takes over what has been published of a prompt that begins with `tokenIds`, where it is more than the table
+   * holds of it already.
+   * @returns the number of positions gained
    */
-  write(layer: number, plane: KVPlane, start: number, count: number, source: Float32Array, sourcePositions: number): void {
-    const { numKvHeads, headDim } = this.#cache.shape;
-    assert(start + count <= this.#numPositions, "KV written past the table's end");
-    assert(source.length === numKvHeads * sourcePositions * headDim, "KV source has another shape");
-    this.#forEachRun(start, count, (page, offset, done, length) => {
-      for (let head = 0; head < numKvHeads; head++) {
-        const from = (head * sourcePositions + done) * headDim;
-        this.#cache
-          .headView(page, layer, plane, head)
-          .set(source.subarray(from, from + length * headDim), offset * headDim);
-      }
-    });
-  }
-
-  /**
-   * Reads positions 0 to `count` of one layer.
-   * @param target f32 [kv_heads, count, head_dim]
-   */
-  read(layer: number, plane: KVPlane, count: number, target: Float32Array): void {
-    const { numKvHeads, headDim } = this.#cache.shape;
-    assert(count <= this.#numPositions, "KV read past the table's end");
-    assert(target.length === numKvHeads * count * headDim, "KV target has another shape");
-    this.#forEachRun(0, count, (page, _offset, done, length) => {
-      for (let head = 0; head < numKvHeads; head++) {
-        const source = this.#cache.headView(page, layer, plane, head).subarray(0, length * headDim);
-        target.set(source, (head * count + done) * headDim);
-      }
-    });
+  adopt(tokenIds: readonly number[]): number {
+    const { pages, numTokens } = this.#cache.match(tokenIds);
+    const numGained = numTokens - this.#numPositions;
+    if (numGained <= 0) return 0;
+    this.#replacePages(pages);
+    this.#numPositions = numTokens;
+    return numGained;
   }
 
   /** Gives all pages back; the table is empty afterwards. */
   release(): void {
-    for (const page of this.#pages) this.#cache.releasePage(page);
-    this.#pages = [];
-    this.#numPositions = 0;
+    this.rewind(0);
   }
 
-  /** Cuts [start, start + count) at page borders: (page, offset in page, positions done before, positions in this run). */
-  #forEachRun(start: number, count: number, visit: (page: Page, offset: number, done: number, length: number) => void): void {
-    const { pageSize } = this.#cache.shape;
-    for (let done = 0; done < count; ) {
-      const position = start + done;
-      const page = this.#pages[Math.floor(position / pageSize)];
-      assert(page !== undefined, "KV position without a page");
-      const offset = position % pageSize;
-      const length = Math.min(pageSize - offset, count - done);
-      visit(page, offset, done, length);
-      done += length;
-    }
+  #replacePages(pages: Page[]): void {
+    const before = this.#pages;
+    for (const page of pages) this.#cache.holdPage(page);
+    for (const page of before) this.#cache.releasePage(page);
+    this.#pages = pages;
   }
 }

@@ -24,8 +24,10 @@ export const LIMITS = {
   runningSequencesMax: 128,
   /** Choices that do, unless told otherwise; more wait for their turn. */
   runningSequencesDefault: 16,
-  /** Memory for keys and values. */
+  /** Memory for keys and values, unless told otherwise. */
   kvCacheBytesMax: 2 ** 31,
+  /** Of the kernels' memory, what keys and values leave for buffers that grow with use. */
+  kernelScratchBytesMax: 64 << 20,
   /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */
   vocabSizeMax: 2_097_152,
 } as const;

@@ -10,7 +10,7 @@ import { assert, EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
-import { preparePack, type ModelPack } from "./model/index.js";
+import { preparePack, type ModelConfig, type ModelPack } from "./model/index.js";
 import { OnnxRunner } from "./runner/onnx-runner.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "./sampling/generation-config.js";
 import type { OutputDelta } from "./sequence.js";
@@ -34,6 +34,8 @@ export interface LoadModelOptions {
    * filtered, so `processed` means after the penalties there. What is drawn stays the same.
    */
   readonly logprobsMode?: LogprobsMode;
+  /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
+  readonly kvCacheBytes?: number;
   /** Called while a folder is converted, with bytes done and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -76,19 +78,25 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
-  const { numThreads = availableParallelism(), maxConcurrency = LIMITS.runningSequencesDefault, logprobsMode = "raw" } = options;
+  const {
+    numThreads = availableParallelism(),
+    maxConcurrency = LIMITS.runningSequencesDefault,
+    logprobsMode = "raw",
+    kvCacheBytes = LIMITS.kvCacheBytesMax,
+  } = options;
   checkMaxConcurrency(maxConcurrency);
   checkLogprobsMode(logprobsMode);
+  checkKvCacheBytes(kvCacheBytes);
   const pack = await preparePack({
     model: options.model ?? null,
     ...(options.quant === undefined ? {} : { format: options.quant }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
-  return Model.open(pack, { numThreads, maxConcurrency, logprobsMode });
+  return Model.open(pack, { numThreads, maxConcurrency, logprobsMode, kvCacheBytes });
 }
 
 /** How a pack is run. */
-type EngineOptions = Required<Pick<LoadModelOptions, "numThreads" | "maxConcurrency" | "logprobsMode">>;
+type EngineOptions = Required<Pick<LoadModelOptions, "numThreads" | "maxConcurrency" | "logprobsMode" | "kvCacheBytes">>;
 
 export class Model {
   readonly pack: ModelPack;
@@ -112,12 +120,13 @@ export class Model {
 
   static async open(pack: ModelPack, options: EngineOptions): Promise<Model> {
     const { config } = pack;
-    const { numThreads, maxConcurrency, logprobsMode } = options;
+    const { numThreads, maxConcurrency, logprobsMode, kvCacheBytes } = options;
     const kernels = await Kernels.load();
     const head = await readMatrix(kernels, pack, "lm_head");
     const embedding = config.tiedEmbeddings ? head : await readMatrix(kernels, pack, "embed_tokens");
     const row = kernels.allocate(config.hiddenSize * 4);
     const runner = await OnnxRunner.load({
+      kernels,
       bodyPath: pack.bodyPath,
       config,
       embed: (tokenId, target) => {
@@ -126,25 +135,22 @@ export class Model {
       },
       numThreads,
       blockSize: LIMITS.promptBlockTokens,
-    });
-    const shape = {
-      numLayers: config.numLayers,
-      numKvHeads: config.numKvHeads,
-      headDim: config.headDim,
       pageSize: LIMITS.promptBlockTokens,
-    };
-    const pagesMax = Math.floor(LIMITS.kvCacheBytesMax / KVCache.pageByteLength(shape));
+    });
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
     const vocabSize = Math.min(tokenizer.vocabSize, head.rows);
+    const lmHead = new LMHead(kernels, head, {
+      numRowsMax: maxConcurrency,
+      vocabSize,
+      hasToken: (tokenId) => tokenizer.hasToken(tokenId),
+    });
     const engine = new Engine({
       kernels,
-      runner,
-      lmHead: new LMHead(kernels, head, {
-        numRowsMax: maxConcurrency,
-        vocabSize,
-        hasToken: (tokenId) => tokenizer.hasToken(tokenId),
-      }),
-      cache: new KVCache(kernels, { ...shape, pagesMax }),
+      promptRunner: runner,
+      tokenRunner: runner.withBlockSize(1),
+      blockSize: LIMITS.promptBlockTokens,
+      lmHead,
+      cache: createCache(kernels, kvPageByteLength(config), kvCacheBytes),
       tokenizer,
       endTokenIds: new Set(config.endTokenIds),
       contextLength: config.contextLength,
@@ -251,6 +257,11 @@ function checkMaxConcurrency(value: unknown): void {
   }
 }
 
+function checkKvCacheBytes(value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  throw new EngineError("out_of_range", `kvCacheBytes must be an integer >= 1. Given: ${value}`, "kvCacheBytes");
+}
+
 function checkLogprobsMode(value: unknown): void {
   if (value === "raw" || value === "processed") return;
   throw new EngineError("unsupported_value", `logprobsMode must be raw or processed. Given: ${String(value)}`, "logprobsMode");
@@ -265,4 +276,15 @@ async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Prom
   const matrix = kernels.allocateMatrix(tensor.format, tensor.rows, tensor.cols);
   await pack.readTensor(name, kernels.bytes(matrix.address, matrix.byteLength));
   return matrix;
+}
+
+/** After everything else of a fixed size is allocated: what is left bounds the pages. */
+function createCache(kernels: Kernels, pageByteLength: number, kvCacheBytes: number): KVCache {
+  const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
+  const pagesMax = Math.max(0, Math.floor(numBytes / pageByteLength));
+  return new KVCache(kernels, { pageSize: LIMITS.promptBlockTokens, pageByteLength, pagesMax, reuse: "block" });
+}
+
+function kvPageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig): number {
+  return numLayers * 2 * numKvHeads * LIMITS.promptBlockTokens * headDim * 4;
 }

@@ -2,8 +2,9 @@
  * Decides what the next step runs: one block of one prompt, and one token of every running sequence.
  *
  * Requests are admitted in order of arrival, as soon as the pages they may need can be set aside, so
- * a sequence that has started always finishes. Prompts take turns block by block. Nothing decided here
- * can change an output: a sequence's tokens depend on its own prompt, seed and position alone.
+ * a sequence that has started always finishes. Prompts take turns block by block, and before each block take
+ * over what others have computed of the same prefix meanwhile. Nothing decided here can change an output: a
+ * sequence's tokens depend on its own prompt, seed and position alone.
  */
 
 import { assert } from "./errors.js";
@@ -27,6 +28,7 @@ export class Scheduler {
   readonly #running = new Set<Sequence>();
 
   constructor(cache: KVCache, options: { readonly blockSize: number; readonly numSequencesMax: number }) {
+    assert(cache.shape.reuse === "token" || cache.shape.pageSize === options.blockSize, "pages and prompt blocks differ in size");
     this.#cache = cache;
     this.#blockSize = options.blockSize;
     this.#numSequencesMax = options.numSequencesMax;
@@ -60,11 +62,9 @@ export class Scheduler {
 
   /** A sequence has drawn its last token. */
   finish(sequence: Sequence): void {
-    assert(this.#running.delete(sequence), "a sequence finished that was not running");
+    assert(this.#running.has(sequence), "a sequence finished that was not running");
     const { request } = sequence;
-    request.running.delete(sequence);
-    sequence.table.release();
-    this.#cache.unreserve(sequence.numPagesReserved);
+    this.#stop(sequence);
     if (request.running.size === 0 && request.nextChoice === request.config.n) this.#leave(request);
   }
 
@@ -77,12 +77,7 @@ export class Scheduler {
     }
     if (!this.#admitted.includes(request)) return;
     if (request.nextChoice === 0) this.#cache.unreserve(this.#numOwnPagesOf(request));
-    for (const sequence of request.running) {
-      this.#running.delete(sequence);
-      sequence.table.release();
-      this.#cache.unreserve(sequence.numPagesReserved);
-    }
-    request.running.clear();
+    for (const sequence of request.running) this.#stop(sequence);
     this.#leave(request);
   }
 
@@ -120,8 +115,22 @@ export class Scheduler {
     const request = this.#admitted[index];
     if (request === undefined) return null;
     this.#admitted = [...this.#admitted.slice(0, index), ...this.#admitted.slice(index + 1), request];
-    const start = request.prompt.table.numPositions;
-    return { request, tokenIds: request.prompt.tokenIds.slice(start, start + this.#blockSize) };
+    const { prompt } = request;
+    // The last token always runs: its hidden state is needed.
+    prompt.numCached += prompt.table.adopt(prompt.tokenIds.slice(0, -1));
+    const start = prompt.table.numPositions;
+    return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
+  }
+
+  /** Takes back what a sequence held. What it computed stays findable, if prompts may reuse it. */
+  #stop(sequence: Sequence): void {
+    const { request, table, outputIds } = sequence;
+    this.#running.delete(sequence);
+    request.running.delete(sequence);
+    // The last token drawn has not run.
+    if (this.#cache.shape.reuse === "token") table.publish([...request.prompt.tokenIds, ...outputIds.slice(0, -1)]);
+    table.release();
+    this.#cache.unreserve(sequence.numPagesReserved);
   }
 
   /** Pages that one choice needs for itself, beside the prompt's full pages, which it shares. */

@@ -66,6 +66,8 @@ export interface OutputDelta {
 export interface Prompt {
   readonly tokenIds: readonly number[];
   readonly table: PageTable;
+  /** Tokens whose keys and values other requests had computed. */
+  numCached: number;
   /** f32 [hidden_size] of the last prompt token, once all of the prompt has run. */
   lastHidden: Float32Array | null;
 }
@@ -74,7 +76,7 @@ export interface Prompt {
 export interface Sequence {
   readonly request: Request;
   readonly choice: number;
-  /** Shares the prompt's pages. */
+  /** Begins with the prompt's pages. */
   readonly table: PageTable;
   /** Pages set aside for this choice alone. */
   readonly numPagesReserved: number;

@@ -151,6 +151,11 @@ export class Kernels {
     return address;
   }
 
+  /** Bytes that can still be allocated, if the machine has them. */
+  get numBytesLeft(): number {
+    return MEMORY_BYTES_MAX - Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
+  }
+
   /** A view of `length` bytes, valid until the next allocation. */
   bytes(address: Address, length: number): Uint8Array {
     return new Uint8Array(this.#memory.buffer, address, length);

@@ -80,6 +80,11 @@ function objectsOf({ properties, required = [], propertyNames, additionalPropert
   return fc.record(fields, { requiredKeys: [...required], noNullPrototype: true });
 }
 
+/** Usage as the contract holds it equal: all but what was found computed already. */
+export function withoutCachedTokens(usage: object | undefined): object | undefined {
+  return usage === undefined ? undefined : { ...usage, prompt_tokens_details: undefined };
+}
+
 /** What a client that knows nothing of us makes of a stream. */
 export function concatenated(chunks: readonly ChatCompletionChunk[], separateReasoning: boolean): Partial<ChatCompletion> {
   const choices: ChatCompletion["choices"] = [];

@@ -1,0 +1,98 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { PrefixIndex } from "./prefix-index.js";
+
+const PAGE_SIZE = 3;
+
+/** What a page holds, as far as the test has filed it. */
+interface Page {
+  content: number[];
+}
+
+/** Few ids, so that much begins alike. */
+const sequences = fc.array(fc.nat(2), { maxLength: 14 });
+
+test("finds the longest prefix that was ever filed, in pages that hold it", () => {
+  fc.assert(
+    fc.property(fc.array(sequences, { maxLength: 30 }), fc.array(sequences, { minLength: 1, maxLength: 10 }), (filed, asked) => {
+      const index = new PrefixIndex<Page>(PAGE_SIZE);
+      for (const tokenIds of filed) file(index, tokenIds);
+      for (const tokenIds of asked) {
+        const { pages, numTokens } = index.match(tokenIds);
+        expect(numTokens).toBe(Math.max(0, ...filed.map((other) => numCommonOf(other, tokenIds))));
+        expect(pages).toHaveLength(Math.ceil(numTokens / PAGE_SIZE));
+        const held = pages.flatMap(({ content }, i) => content.slice(0, i === pages.length - 1 ? numTokens - i * PAGE_SIZE : PAGE_SIZE));
+        expect(held).toEqual(tokenIds.slice(0, numTokens));
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("one page stands for the same whole page filed again", () => {
+  fc.assert(
+    fc.property(fc.array(sequences, { minLength: 1, maxLength: 20 }), (filed) => {
+      const index = new PrefixIndex<Page>(PAGE_SIZE);
+      const byPrefix = new Map<string, Page>();
+      for (const tokenIds of filed) {
+        for (const [i, page] of file(index, tokenIds).entries()) {
+          const end = (i + 1) * PAGE_SIZE;
+          if (end > tokenIds.length) continue;
+          const prefix = tokenIds.slice(0, end).join();
+          expect(byPrefix.get(prefix) ?? page).toBe(page);
+          byPrefix.set(prefix, page);
+        }
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a page can be filed again when it holds more", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  const [page] = file(index, [5]);
+  const [sibling] = file(index, [5, 8]);
+  expect(index.match([5, 9])).toMatchObject({ numTokens: 1 });
+  // Now behind its sibling instead of before it.
+  page!.content = [5, 9, 1];
+  index.insert([5, 9, 1], [page!]);
+  expect(index.match([5, 9, 1, 4])).toEqual({ pages: [page], numTokens: 3 });
+  expect(index.match([5, 8, 1])).toMatchObject({ numTokens: 2 });
+  index.remove(page!);
+  expect(index.match([5, 9, 1])).toEqual({ pages: [sibling], numTokens: 1 });
+  index.remove(sibling!);
+  expect(index.match([5, 9, 1])).toEqual({ pages: [], numTokens: 0 });
+});
+
+test("ids are compared one by one: neither their digits nor their sum are enough", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  file(index, [1, 23, 4]);
+  for (const tokenIds of [[12, 3, 4], [123, 4], [23, 1, 4], [4, 23, 1], [28]]) {
+    expect(index.match(tokenIds)).toEqual({ pages: [], numTokens: 0 });
+  }
+});
+
+test("what was removed is not found, last pages first", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  const [first, second] = file(index, [1, 2, 3, 4, 5]);
+  file(index, [1, 2, 3, 4, 6]);
+  expect(() => index.remove(first!)).toThrow(/before those that follow/);
+  index.remove(second!);
+  expect(index.has(second!)).toBe(false);
+  expect(index.match([1, 2, 3, 4, 5])).toMatchObject({ numTokens: 4 });
+  expect(() => index.remove(second!)).toThrow(/not in it/);
+});
+
+/** Files fresh pages of a sequence. */
+function file(index: PrefixIndex<Page>, tokenIds: readonly number[]): Page[] {
+  const fresh = Array.from({ length: Math.ceil(tokenIds.length / PAGE_SIZE) }, (_, i) => ({
+    content: tokenIds.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE),
+  }));
+  return index.insert(tokenIds, fresh);
+}
+
+function numCommonOf(a: readonly number[], b: readonly number[]): number {
+  const different = a.findIndex((id, i) => id !== b[i]);
+  return different < 0 ? a.length : different;
+}
