@@ -23,7 +23,7 @@ export function byteTokenizerJson(pieces: readonly Uint8Array[] = []): object {
 }
 
 /** The printable stand-ins of byte-level BPE: a byte that prints stands for itself, the others for U+0100 and up. */
-function byteSymbols(): string[] {
+export function byteSymbols(): string[] {
   const prints = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let numOthers = 0;
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(prints(byte) ? byte : 256 + numOthers++));

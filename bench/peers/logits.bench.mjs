@@ -2,7 +2,7 @@
 /**
  * From a row of logits to a token, against transformers.js's processors and sampler on the same row, in turns.
  * transformers.js ignores top_p and min_p, so both run what it has: repetition penalty, temperature, top_k.
- * Run: npm run bench:peers (after npm run build)
+ * Run: npm run bench:peers:logits
  */
 
 import { RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, Tensor } from "@huggingface/transformers";

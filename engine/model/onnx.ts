@@ -72,10 +72,12 @@ export interface Graph {
   readonly initialisers: readonly Initialiser[];
 }
 
-/** A tensor of the graph's interface, f32; a string is the name of a dimension known only at run time. */
+/** A tensor of the graph's interface; a string is the name of a dimension known only at run time. */
 export interface ValueInfo {
   readonly name: string;
   readonly shape: readonly (number | string)[];
+  /** f32 unless given. */
+  readonly dataType?: DataType;
 }
 
 export interface GraphNode {
@@ -250,7 +252,7 @@ function encodableAttribute(name: string, attribute: Attribute): object {
 
 function valueInfo(value: ValueInfo): object {
   const dim = value.shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
-  return { name: value.name, type: { tensorType: { elemType: ONNX_DATA_TYPE.f32, shape: { dim } } } };
+  return { name: value.name, type: { tensorType: { elemType: ONNX_DATA_TYPE[value.dataType ?? "f32"], shape: { dim } } } };
 }
 
 /** Tag and length that precede a length-delimited field. */

@@ -1,0 +1,250 @@
+/**
+ * The models that all engines run: a Hugging Face folder, written here for the shapes with random weights, and its
+ * form for each engine. No model ends an answer by itself, so every engine generates as many tokens as it is asked for.
+ */
+
+import { access, copyFile, mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { convert } from "../../engine/index.js";
+import { FORMAT_VERSION } from "../../engine/model/pack.js";
+import { FileSink } from "../../engine/model/file-sink.js";
+import { parseJsonObject, type JsonObject } from "../../engine/model/json.js";
+import { fileExists, readModelFile } from "../../engine/model/model-files.js";
+import { byteSymbols } from "../../spec-tests/byte-tokenizer.js";
+import { randomSource } from "../../spec-tests/random-model.js";
+import { writeGguf } from "./gguf.js";
+import { writeTransformersLayout } from "./transformers-layout.js";
+import { bytesOf, type Quant } from "./weights.js";
+
+const RANDOM_SHAPES: Readonly<Record<string, JsonObject>> = {
+  "smollm2-135m": {
+    architectures: ["LlamaForCausalLM"],
+    model_type: "llama",
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    vocab_size: 49_152,
+    max_position_embeddings: 8192,
+    rms_norm_eps: 1e-5,
+    rope_theta: 100_000,
+    hidden_act: "silu",
+    tie_word_embeddings: true,
+  },
+  "qwen2.5-0.5b": {
+    architectures: ["Qwen2ForCausalLM"],
+    model_type: "qwen2",
+    hidden_size: 896,
+    intermediate_size: 4864,
+    num_hidden_layers: 24,
+    num_attention_heads: 14,
+    num_key_value_heads: 2,
+    vocab_size: 151_936,
+    max_position_embeddings: 32_768,
+    rms_norm_eps: 1e-6,
+    rope_theta: 1_000_000,
+    hidden_act: "silu",
+    tie_word_embeddings: true,
+  },
+};
+
+/** Shapes that are trained models, and where their folders are. */
+const TRAINED_SHAPES: Readonly<Record<string, string>> = {
+  stories260k: join(
+    process.env["TOUCHSTONE_ASSETS"] ?? fileURLToPath(new URL("../../../../shared/assets", import.meta.url)),
+    "stories260K",
+  ),
+  tiny: fileURLToPath(new URL("../../../models/tiny", import.meta.url)),
+};
+
+export const SHAPES = [...Object.keys(RANDOM_SHAPES), ...Object.keys(TRAINED_SHAPES)];
+
+export function isTrained(shape: string): boolean {
+  return Object.hasOwn(TRAINED_SHAPES, shape);
+}
+
+/** What an engine loads. */
+export type ModelForm = "pack" | "gguf" | "transformers";
+
+/** Writes models below a folder and finds those that are there already. */
+export class Models {
+  constructor(
+    readonly dir: string,
+    readonly shape: string,
+  ) {}
+
+  /** The Hugging Face folder. */
+  async source(): Promise<string> {
+    const trained = TRAINED_SHAPES[this.shape];
+    return this.#once("source", (dir) =>
+      trained === undefined ? writeRandomFolder(dir, RANDOM_SHAPES[this.shape]!) : copyEndless(trained, dir),
+    );
+  }
+
+  /** The path of the model in an engine's form. */
+  async in(form: ModelForm, quant: Quant): Promise<string> {
+    const source = await this.source();
+    switch (form) {
+      case "pack":
+        return this.#once(`pack-v${FORMAT_VERSION}-${quant}`, (dir) => convert(source, dir, { format: quant }));
+      case "gguf":
+        return this.#once(`model-${quant}.gguf`, (path) => writeGguf(source, path, quant));
+      case "transformers":
+        return this.#once(`transformers-${quant}`, (dir) => writeTransformersLayout(source, dir, quant));
+    }
+  }
+
+  /** Writes under another name first, so that what has its name is whole. */
+  async #once(name: string, write: (path: string) => Promise<void>): Promise<string> {
+    const path = join(this.dir, this.shape, name);
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
+    await mkdir(join(this.dir, this.shape), { recursive: true });
+    const unfinished = `${path}.${process.pid}`;
+    await write(unfinished);
+    await rename(unfinished, path);
+    return path;
+  }
+}
+
+/** A trained model without what says where answers end. */
+async function copyEndless(from: string, dir: string): Promise<void> {
+  if (!(await fileExists(join(from, "config.json"))))
+    throw new Error(`There is no model at ${from}; TOUCHSTONE_ASSETS names the folder above it`);
+  await mkdir(dir);
+  for (const name of ["config.json", "tokenizer_config.json"]) {
+    const {
+      eos_token_id: _id,
+      eos_token: _token,
+      chat_template: _template,
+      ...rest
+    } = parseJsonObject((await readModelFile(from, name))!, name);
+    await writeFile(join(dir, name), JSON.stringify(rest));
+  }
+  for (const name of ["tokenizer.json", "model.safetensors"]) await copyFile(join(from, name), join(dir, name));
+}
+
+async function writeRandomFolder(dir: string, config: JsonObject): Promise<void> {
+  const size = (key: string): number => config[key] as number;
+  await mkdir(dir);
+  await writeFile(join(dir, "config.json"), JSON.stringify(config, null, 2));
+  await writeFile(join(dir, "tokenizer.json"), JSON.stringify(characterTokenizer(size("vocab_size"))));
+  await writeFile(join(dir, "tokenizer_config.json"), JSON.stringify({ tokenizer_class: "PreTrainedTokenizerFast" }));
+
+  const tensors = decoderTensors(config);
+  const header: Record<string, unknown> = {};
+  let offset = 0;
+  for (const { name, shape } of tensors) {
+    const byteLength = shape.reduce((product, dim) => product * dim, 2);
+    header[name] = { dtype: "BF16", shape, data_offsets: [offset, offset + byteLength] };
+    offset += byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const sink = await FileSink.create(join(dir, "model.safetensors"));
+  await sink.write(bytesOf(BigInt64Array.of(BigInt(json.length))));
+  await sink.write(json);
+  const random = randomSource(1);
+  for (const { shape, center, spread } of tensors) {
+    const length = shape.reduce((product, dim) => product * dim, 1);
+    for (let first = 0; first < length; first += CHUNK_VALUES) {
+      const values = new Float32Array(Math.min(CHUNK_VALUES, length - first));
+      for (let i = 0; i < values.length; i++) values[i] = center + spread * (2 * random() - 1);
+      await sink.write(upperHalves(values));
+    }
+  }
+  await sink.finish();
+}
+
+const CHUNK_VALUES = 1 << 20;
+
+interface RandomTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly center: number;
+  readonly spread: number;
+}
+
+/** The tensors of a decoder with tied embeddings; products keep the size of what goes in. */
+function decoderTensors(config: JsonObject): RandomTensor[] {
+  const size = (key: string): number => config[key] as number;
+  const hidden = size("hidden_size");
+  const inner = size("intermediate_size");
+  const keyRows = (hidden / size("num_attention_heads")) * size("num_key_value_heads");
+  const matrix = (name: string, rows: number, cols: number): RandomTensor => ({
+    name,
+    shape: [rows, cols],
+    center: 0,
+    spread: Math.sqrt(3 / cols),
+  });
+  const vector = (name: string, rows: number, center: number): RandomTensor => ({ name, shape: [rows], center, spread: 0.3 });
+  const biases = config["model_type"] === "qwen2";
+  const tensors = [matrix("model.embed_tokens.weight", size("vocab_size"), hidden)];
+  for (let layer = 0; layer < size("num_hidden_layers"); layer++) {
+    const at = `model.layers.${layer}`;
+    tensors.push(vector(`${at}.input_layernorm.weight`, hidden, 1));
+    for (const [part, rows] of [
+      ["q", hidden],
+      ["k", keyRows],
+      ["v", keyRows],
+    ] as const) {
+      tensors.push(matrix(`${at}.self_attn.${part}_proj.weight`, rows, hidden));
+      if (biases) tensors.push(vector(`${at}.self_attn.${part}_proj.bias`, rows, 0));
+    }
+    tensors.push(
+      matrix(`${at}.self_attn.o_proj.weight`, hidden, hidden),
+      vector(`${at}.post_attention_layernorm.weight`, hidden, 1),
+      matrix(`${at}.mlp.gate_proj.weight`, inner, hidden),
+      matrix(`${at}.mlp.up_proj.weight`, inner, hidden),
+      matrix(`${at}.mlp.down_proj.weight`, hidden, inner),
+    );
+  }
+  return [...tensors, vector("model.norm.weight", hidden, 1)];
+}
+
+/** bfloat16, rounded towards zero: any bits will do, as long as all engines read the same ones. */
+function upperHalves(values: Float32Array): Uint8Array {
+  const halves = new Uint16Array(values.buffer);
+  const upper = new Uint16Array(values.length);
+  for (let i = 0; i < upper.length; i++) upper[i] = halves[2 * i + 1]!;
+  return new Uint8Array(upper.buffer);
+}
+
+/**
+ * A byte-level BPE of a real one's size: the 256 bytes, then as many characters from U+10000 on as there is room
+ * for, each put together by three merges of which later characters share the first two.
+ */
+function characterTokenizer(vocabSize: number): JsonObject {
+  const symbols = byteSymbols();
+  const vocab = new Map(symbols.map((symbol, byte) => [symbol, byte]));
+  const merges: [string, string][] = [];
+  for (let codePoint = 0x10000; vocab.size < vocabSize; codePoint++) {
+    const [first, ...rest] = Buffer.from(String.fromCodePoint(codePoint));
+    let token = symbols[first!]!;
+    for (const byte of rest) {
+      const joined = token + symbols[byte]!;
+      if (!vocab.has(joined) && vocab.size < vocabSize) {
+        vocab.set(joined, vocab.size);
+        merges.push([token, symbols[byte]!]);
+      }
+      token = joined;
+    }
+  }
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: false, use_regex: false };
+  return {
+    version: "1.0",
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { ...byteLevel, use_regex: true },
+    post_processor: null,
+    decoder: byteLevel,
+    model: { type: "BPE", vocab: Object.fromEntries(vocab), merges, byte_fallback: false, ignore_merges: false },
+  };
+}
