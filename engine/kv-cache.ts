@@ -4,7 +4,9 @@
  * Pages are shared by reference between the choices of a request and copied when one of the sharers
  * is about to write into a page the others still read. Knows nothing of tokens, runners or policy.
  *
- *   page: f32 [layer][key, value][kv_head][position in page][head_dim]
+ *   page: f32 [layer][key plane, value plane][kv_head][...]
+ *   one head's keys:   [position in page / 4][head_dim][4], four positions side by side
+ *   one head's values: [position in page][head_dim]
  */
 
 import type { Address, Kernels } from "../kernels/index.js";
@@ -26,6 +28,14 @@ interface Page {
 }
 
 export type KVPlane = "key" | "value";
+
+/** Positions whose keys lie side by side. */
+export const KEY_GROUP = 4;
+
+/** Positions of the groups that hold `count` positions. */
+export function grouped(count: number): number {
+  return Math.ceil(count / KEY_GROUP) * KEY_GROUP;
+}
 
 export class KVCache {
   readonly #kernels: Kernels;
@@ -141,35 +151,41 @@ export class PageTable {
   }
 
   /**
-   * Writes consecutive positions of one layer.
-   * @param source f32 [kv_heads, sourcePositions, head_dim], of which the first `count` positions are written
+   * Writes consecutive positions of one layer, from a start that is a multiple of 4 where there is more than one.
+   * @param keys f32 [kv_heads, sourcePositions / 4, head_dim, 4], of which the first `count` positions are written
+   * @param values f32 [kv_heads, sourcePositions, head_dim], alike
    */
-  write(layer: number, plane: KVPlane, start: number, count: number, source: Float32Array, sourcePositions: number): void {
+  write(layer: number, start: number, count: number, keys: Float32Array, values: Float32Array, sourcePositions: number): void {
     const { numKvHeads, headDim } = this.#cache.shape;
     assert(start + count <= this.#numPositions, "KV written past the table's end");
-    assert(source.length === numKvHeads * sourcePositions * headDim, "KV source has another shape");
+    assert(count === 1 || start % KEY_GROUP === 0, "keys written from inside a group of positions");
+    assert(keys.length === numKvHeads * sourcePositions * headDim && values.length === keys.length, "KV source has another shape");
     this.#forEachRun(start, count, (page, offset, done, length) => {
       for (let head = 0; head < numKvHeads; head++) {
         const from = (head * sourcePositions + done) * headDim;
-        this.#cache
-          .headView(page, layer, plane, head)
-          .set(source.subarray(from, from + length * headDim), offset * headDim);
+        const headKeys = this.#cache.headView(page, layer, "key", head);
+        const lane = offset % KEY_GROUP;
+        if (lane === 0) headKeys.set(keys.subarray(from, from + grouped(length) * headDim), offset * headDim);
+        else for (let i = 0; i < headDim; i++) headKeys[(offset - lane) * headDim + i * KEY_GROUP + lane] = keys[from + i * KEY_GROUP]!;
+        this.#cache.headView(page, layer, "value", head).set(values.subarray(from, from + length * headDim), offset * headDim);
       }
     });
   }
 
   /**
-   * Reads positions 0 to `count` of one layer.
-   * @param target f32 [kv_heads, count, head_dim]
+   * Reads positions 0 to `count` of one layer, a multiple of 4; behind the table's last position lies anything finite.
+   * @param keys f32 [kv_heads, count / 4, head_dim, 4]
+   * @param values f32 [kv_heads, count, head_dim]
    */
-  read(layer: number, plane: KVPlane, count: number, target: Float32Array): void {
+  read(layer: number, count: number, keys: Float32Array, values: Float32Array): void {
     const { numKvHeads, headDim } = this.#cache.shape;
-    assert(count <= this.#numPositions, "KV read past the table's end");
-    assert(target.length === numKvHeads * count * headDim, "KV target has another shape");
+    assert(count <= grouped(this.#numPositions) && count % KEY_GROUP === 0, "KV read past the table's end");
+    assert(keys.length === numKvHeads * count * headDim && values.length === keys.length, "KV target has another shape");
     this.#forEachRun(0, count, (page, _offset, done, length) => {
       for (let head = 0; head < numKvHeads; head++) {
-        const source = this.#cache.headView(page, layer, plane, head).subarray(0, length * headDim);
-        target.set(source, (head * count + done) * headDim);
+        const target = (head * count + done) * headDim;
+        keys.set(this.#cache.headView(page, layer, "key", head).subarray(0, length * headDim), target);
+        values.set(this.#cache.headView(page, layer, "value", head).subarray(0, length * headDim), target);
       }
     });
   }

@@ -9,7 +9,7 @@
 import * as ort from "onnxruntime-node";
 
 import { assert } from "../errors.js";
-import type { KVPlane, PageTable } from "../kv-cache.js";
+import { grouped, type KVPlane, type PageTable } from "../kv-cache.js";
 import type { ModelConfig } from "../model/config.js";
 import { RotaryEmbedding } from "../model/rope.js";
 import type { ForwardPass, ModelRunner } from "./model-runner.js";
@@ -57,14 +57,24 @@ export class OnnxRunner implements ModelRunner {
       interOpNumThreads: 1,
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
+      extra: { session: SESSION_CONFIG },
     });
     return new OnnxRunner(session, options);
   }
 
-  async forward({ phase, tokenIds, table }: ForwardPass): Promise<Float32Array> {
+  async forward(pass: ForwardPass): Promise<Float32Array> {
+    const { hiddenSize } = this.#config;
+    return (await this.forwardEach(pass)).subarray((pass.tokenIds.length - 1) * hiddenSize);
+  }
+
+  /**
+   * Runs one pass like `forward`, for whoever needs every position.
+   * @returns f32 [tokens of the pass, hidden_size]
+   */
+  async forwardEach({ phase, tokenIds, table }: ForwardPass): Promise<Float32Array> {
     const count = tokenIds.length;
     const start = table.numPositions;
-    const rows = phase === "prefill" ? this.blockSize : 1;
+    const rows = phase === "prefill" ? this.blockSize : grouped(1);
     assert(count >= 1 && count <= rows, "a pass holds one to blockSize tokens");
     assert(phase === "decode" || start % this.blockSize === 0, "a prompt block starts off the grid");
 
@@ -72,11 +82,9 @@ export class OnnxRunner implements ModelRunner {
 
     table.extend(count);
     for (let layer = 0; layer < this.#config.numLayers; layer++) {
-      table.write(layer, "key", start, count, floats(outputs, `key.${layer}`), rows);
-      table.write(layer, "value", start, count, floats(outputs, `value.${layer}`), rows);
+      table.write(layer, start, count, floats(outputs, `key.${layer}`), floats(outputs, `value.${layer}`), rows);
     }
-    const { hiddenSize } = this.#config;
-    return floats(outputs, "hidden").subarray((count - 1) * hiddenSize, count * hiddenSize);
+    return floats(outputs, "hidden").subarray(0, count * this.#config.hiddenSize);
   }
 
   async release(): Promise<void> {
@@ -98,18 +106,19 @@ export class OnnxRunner implements ModelRunner {
         sin.subarray(row * halfDim, (row + 1) * halfDim),
       );
     }
+    const past = grouped(start);
     const feeds: Record<string, ort.Tensor> = {
       inputs_embeds: new ort.Tensor("float32", embeddings, [rows, hiddenSize]),
       rope_cos: new ort.Tensor("float32", cos, [rows, halfDim]),
       rope_sin: new ort.Tensor("float32", sin, [rows, halfDim]),
-      attention_bias: new ort.Tensor("float32", causalBias(rows, start), [rows, start + rows]),
+      attention_bias: new ort.Tensor("float32", causalBias(rows, start), [rows, past + rows]),
     };
     for (let layer = 0; layer < numLayers; layer++) {
-      for (const plane of ["key", "value"] as const) {
-        const past = this.#pastBuffer(layer, plane, numKvHeads * start * headDim);
-        table.read(layer, plane, start, past);
-        feeds[`past_${plane}.${layer}`] = new ort.Tensor("float32", past, [numKvHeads, start, headDim]);
-      }
+      const keys = this.#pastBuffer(layer, "key", numKvHeads * past * headDim);
+      const values = this.#pastBuffer(layer, "value", numKvHeads * past * headDim);
+      table.read(layer, past, keys, values);
+      feeds[`past_key.${layer}`] = new ort.Tensor("float32", keys, [numKvHeads, past / 4, headDim, 4]);
+      feeds[`past_value.${layer}`] = new ort.Tensor("float32", values, [numKvHeads, past, headDim]);
     }
     return feeds;
   }
@@ -123,12 +132,20 @@ export class OnnxRunner implements ModelRunner {
   }
 }
 
-/** Additive mask, f32 [rows, past + rows]: row r sees the past and rows 0 to r. */
+/**
+ * Processors without VNNI add pairs of products of unsigned and signed bytes with saturation: for them ONNX Runtime
+ * then takes another product, slower and right.
+ */
+const SESSION_CONFIG = { x64quantprecision: "1" };
+
+/** Additive mask, f32 [rows, grouped past + rows]: row r sees the past and rows 0 to r. */
 function causalBias(rows: number, past: number): Float32Array {
   const hidden = -3e38;
-  const bias = new Float32Array(rows * (past + rows));
+  const width = grouped(past) + rows;
+  const bias = new Float32Array(rows * width);
   for (let row = 0; row < rows; row++) {
-    bias.fill(hidden, row * (past + rows) + past + row + 1, (row + 1) * (past + rows));
+    bias.fill(hidden, row * width + past, row * width + grouped(past));
+    bias.fill(hidden, row * width + grouped(past) + row + 1, (row + 1) * width);
   }
   return bias;
 }

@@ -11,7 +11,7 @@ import { describe, expect, test } from "vitest";
 
 import { Engine } from "../../engine/engine.js";
 import { EngineError } from "../../engine/errors.js";
-import { KVCache } from "../../engine/kv-cache.js";
+import { grouped, KVCache } from "../../engine/kv-cache.js";
 import { LMHead } from "../../engine/lm-head.js";
 import type { ForwardPass, ModelRunner } from "../../engine/runner/model-runner.js";
 import { generationConfig } from "../../engine/sampling/generation-config.js";
@@ -38,13 +38,12 @@ class EchoRunner implements ModelRunner {
     const start = table.numPositions;
     this.passes.push({ phase, start, count: tokenIds.length });
     table.extend(tokenIds.length);
-    const ids = Float32Array.from(tokenIds);
-    table.write(0, "key", start, ids.length, ids, ids.length);
-    table.write(0, "value", start, ids.length, ids.map((id) => -id), ids.length);
-    const seen = new Float32Array(table.numPositions);
-    const negated = new Float32Array(table.numPositions);
-    table.read(0, "key", seen.length, seen);
-    table.read(0, "value", seen.length, negated);
+    const ids = new Float32Array(grouped(tokenIds.length));
+    ids.set(tokenIds);
+    table.write(0, start, tokenIds.length, ids, ids.map((id) => -id), ids.length);
+    const [keys, values] = [new Float32Array(grouped(table.numPositions)), new Float32Array(grouped(table.numPositions))];
+    table.read(0, keys.length, keys, values);
+    const [seen, negated] = [keys.subarray(0, table.numPositions), values.subarray(0, table.numPositions)];
     let hash = 17;
     seen.forEach((id, position) => {
       expect(negated[position]).toBe(-id);
