@@ -9,6 +9,7 @@ import * as ort from "onnxruntime-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { dequantize, pack as packMatrix, quantize, type MatrixFormat } from "../../kernels/index.js";
+import { equalisedWeights } from "../../spec-tests/equalised-weights.js";
 import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTensor } from "../../spec-tests/random-model.js";
 import { EngineError } from "../errors.js";
 import { convert } from "./convert.js";
@@ -48,7 +49,7 @@ async function filesBelow(dir: string): Promise<string[]> {
 const PACK_FILES = ["body.onnx", "config.json", "generation_config.json", "manifest.json", "tokenizer.json", "tokenizer_config.json", "weights.bin"];
 
 describe("a pack", () => {
-  test.each<MatrixFormat>(["q8", "q4", "f32"])("%s: holds every weight as the kernels read it", async (format) => {
+  test.each<MatrixFormat>(["q8", "q4", "f32"])("%s: holds every weight, equalised if it is quantised, as the kernels read it", async (format) => {
     // More rows than one chunk holds, stacked parts whose rows are no multiple of the kernels' granularity.
     const source = join(scratch, "model");
     const config = { vocab_size: 45_003, intermediate_size: 35, head_dim: 6, attention_bias: true };
@@ -58,13 +59,15 @@ describe("a pack", () => {
     const pack = await openPack(join(scratch, "pack"));
     const weights = [...packedWeights(modelWeights(pack.config))];
     expect([...pack.tensors.keys()]).toEqual(weights.map(({ name }) => name));
+    const equalised = await equalisedWeights(pack.config, tensors);
     for (const { name, kind, rows, cols, parts } of weights) {
       const packed = pack.tensors.get(name)!;
       expect(packed).toMatchObject({ format: kind === "vector" ? "vector" : format, rows, cols });
       expect(packed.offset % 64).toBe(0);
       const bytes = new Uint8Array(packed.byteLength);
       await pack.readTensor(name, bytes);
-      const values = Float32Array.from(parts.flatMap((part) => [...tensors.get(part.name)!.values]));
+      const asTheyAre = Float32Array.from(parts.flatMap((part) => [...tensors.get(part.name)!.values]));
+      const values = format === "f32" ? asTheyAre : equalised.get(name)!.values;
       const expected = kind === "vector" ? new Uint8Array(values.buffer) : packMatrix(asMatrix({ shape: [rows, cols], values }, format));
       expect(Buffer.from(expected).equals(bytes), name).toBe(true);
     }
@@ -117,7 +120,7 @@ describe("a pack", () => {
   });
 
   test("beyond a size the body's weights lie in a second file, and the body computes the same", async () => {
-    const source = await model({ config: { attention_bias: true } });
+    const source = await model({ config: { attention_bias: true, intermediate_size: 720 } });
     await convert(source, join(scratch, "joined"), { format: "q8" });
     await convert(source, join(scratch, "apart"), { format: "q8", externalFromBytes: 1000 });
     expect(await filesBelow(join(scratch, "joined"))).toEqual(PACK_FILES);
@@ -376,12 +379,15 @@ function asMatrix({ shape, values }: RandomTensor, format: MatrixFormat): Parame
 async function firstHidden(bodyPath: string): Promise<Float32Array> {
   const session = await ort.InferenceSession.create(bodyPath, { executionProviders: ["cpu"], logSeverityLevel: 3 });
   const feeds: Record<string, ort.Tensor> = {
-    inputs_embeds: tensor([1, 48], Math.cos),
-    rope_cos: tensor([1, 6], () => 1),
-    rope_sin: tensor([1, 6], () => 0),
-    attention_bias: tensor([1, 1], () => 0),
+    inputs_embeds: tensor([4, 48], Math.cos),
+    rope_cos: tensor([4, 6], () => 1),
+    rope_sin: tensor([4, 6], () => 0),
+    attention_bias: tensor([4, 4], () => 0),
   };
-  for (const layer of [0, 1]) for (const plane of ["key", "value"]) feeds[`past_${plane}.${layer}`] = tensor([2, 0, 12], () => 0);
+  for (const layer of [0, 1]) {
+    feeds[`past_key.${layer}`] = tensor([2, 0, 12, 4], () => 0);
+    feeds[`past_value.${layer}`] = tensor([2, 0, 12], () => 0);
+  }
   const { hidden } = await session.run(feeds);
   await session.release();
   return hidden!.data as Float32Array;

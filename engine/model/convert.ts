@@ -7,17 +7,17 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { pack, PACK_ROWS, QUANTIZATION_BLOCK, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
+import { dequantize, pack, PACK_ROWS, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
-import { bodyGraph, type BodyGraph } from "./body-graph.js";
+import { bodyGraph, type BodyGraph, type WeightPart } from "./body-graph.js";
+import { equalise, readToEqualise, type Rewrite } from "./equalise.js";
 import { FileSink, type FileRecord } from "./file-sink.js";
 import { fileExists } from "./model-files.js";
 import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
 import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
-import type { SafetensorsReader } from "./safetensors.js";
 import { openSourceModel, type SourceModel } from "./source-model.js";
 import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
-import { packedWeights, type StackedWeight } from "./weights.js";
+import { packedWeights, type LayerWeights, type StackedWeight } from "./weights.js";
 
 export interface ConvertOptions {
   readonly format: MatrixFormat;
@@ -54,9 +54,10 @@ export async function convert(sourceDir: string, outDir: string, options: Conver
 
 /** Fills the empty folder `dir`. */
 export async function writePack(source: SourceModel, dir: string, options: ConvertOptions): Promise<void> {
-  const graph = bodyGraph(source.config, source.weights, options.format);
+  const { format } = options;
+  const graph = bodyGraph(source.config, source.weights, format);
   const kernelWeights = [...packedWeights(source.weights)];
-  const reader = new ChunkReader(source.reader, countWeights(graph, kernelWeights), options.onProgress);
+  const reader = new WeightReader(source, format, options.onProgress);
   const records = new Map<string, FileRecord>();
   const sinks: FileSink[] = [];
   const create = async (name: string): Promise<FileSink> => {
@@ -70,21 +71,17 @@ export async function writePack(source: SourceModel, dir: string, options: Conve
       await sink.write(bytes);
       records.set(name, await sink.finish());
     }
+    const weights = new WeightsWriter(await create(WEIGHTS_FILE), format, reader);
     const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? EXTERNAL_FROM_BYTES);
     const body = await create(BODY_FILE);
     const data = isExternal ? { sink: await create(BODY_DATA_FILE), location: BODY_DATA_FILE } : null;
-    await writeOnnx(graph, bodyContents(graph, reader), body, data);
+    await writeOnnx(graph, bodyContents(graph, format, reader, weights), body, data);
     records.set(BODY_FILE, await body.finish());
     if (data !== null) records.set(BODY_DATA_FILE, await data.sink.finish());
 
-    const weights = await create(WEIGHTS_FILE);
-    const tensors = new Map<string, PackedTensor>();
-    for (const weight of kernelWeights) {
-      const format = weight.kind === "vector" ? "vector" : options.format;
-      tensors.set(weight.name, await writeTensor(weights, weight, format, reader));
-    }
-    records.set(WEIGHTS_FILE, await weights.finish());
-    await writeManifest(dir, { format: options.format, records, tensors });
+    const tensors = await weights.finish(kernelWeights);
+    records.set(WEIGHTS_FILE, await weights.sink.finish());
+    await writeManifest(dir, { format, records, tensors });
   } finally {
     await Promise.all(sinks.map((sink) => sink.abandon()));
   }
@@ -111,101 +108,198 @@ const CHUNK_VALUES = 2 << 20;
 /** Packed matrices start where vector loads and mapped pages like it. */
 const TENSOR_ALIGNMENT = 64;
 
-/** The initialisers' bytes, in the graph's order. */
-async function* bodyContents(graph: BodyGraph, reader: ChunkReader): AsyncGenerator<InitialiserPiece> {
-  let scales: Float32Array | null = null;
+/** The initialisers' bytes, in the graph's order. Matrices that are quantised for the body go to the kernels on the way. */
+async function* bodyContents(
+  graph: BodyGraph,
+  format: MatrixFormat,
+  reader: WeightReader,
+  weights: WeightsWriter,
+): AsyncGenerator<InitialiserPiece> {
+  let current = null as { weight: StackedWeight; matrix: Int8Matrix } | null;
   for (const { name, contents } of graph.initialisers) {
     switch (contents.kind) {
       case "constant":
-        yield { name, bytes: asBytes(BigInt64Array.from(contents.values, BigInt)) };
+        yield { name, bytes: asBytes(contents.values) };
         break;
-      case "weight":
-        for await (const { values } of reader.chunks(contents.weight)) yield { name, bytes: asBytes(values) };
+      case "rows":
+        for await (const { values } of reader.chunks(contents.of.weight, contents.of)) yield { name, bytes: asBytes(values) };
         break;
-      case "quantised": {
-        const { rows, cols } = contents.weight;
-        scales = new Float32Array(rows * Math.ceil(cols / QUANTIZATION_BLOCK));
-        let numScales = 0;
-        for await (const chunk of reader.chunks(contents.weight)) {
-          const quantised = quantize(contents.format, chunk.values, chunk.rows, cols);
-          scales.set(quantised.scales, numScales);
-          numScales += quantised.scales.length;
-          yield { name, bytes: unsignedValues(contents.format, quantised.values) };
-        }
+      case "int8": {
+        const { weight, cols } = contents.of;
+        assert(format !== "f32", "a float body has no int8 matrices");
+        if (current?.weight !== weight) current = { weight, matrix: await weights.writeQuantised(weight, format, cols) };
+        yield { name, bytes: asBytes(current.matrix.columnsFirst(contents.of)) };
         break;
       }
-      case "scales":
-        assert(scales !== null, "scales follow their values");
-        yield { name, bytes: asBytes(scales) };
-        scales = null;
+      case "scales": {
+        assert(current?.weight === contents.of.weight, "scales follow their values");
+        yield { name, bytes: asBytes(current.matrix.scalesOf(contents.of)) };
         break;
+      }
     }
   }
 }
 
-/**
- * MatMulNBits takes unsigned values around a zero point of half their range; of two 4-bit values the first is
- * the low half of the byte.
- */
-function unsignedValues(format: QuantizedFormat, values: Int8Array): Uint8Array {
-  switch (format) {
-    case "q8": {
-      const bytes = new Uint8Array(values.length);
-      for (let i = 0; i < bytes.length; i++) bytes[i] = values[i]! + 128;
-      return bytes;
+/** Appends weights as the kernels read them to weights.bin. */
+class WeightsWriter {
+  readonly #tensors = new Map<string, PackedTensor>();
+
+  constructor(
+    readonly sink: FileSink,
+    readonly format: MatrixFormat,
+    readonly reader: WeightReader,
+  ) {}
+
+  /** Writes a matrix, and returns the values it now stands for as the body wants them: in slices of `sliceCols` columns. */
+  async writeQuantised(weight: StackedWeight, format: QuantizedFormat, sliceCols: number): Promise<Int8Matrix> {
+    assert(!this.#tensors.has(weight.name), `${weight.name} is wanted twice`);
+    const { cols } = weight;
+    const matrix = new Int8Matrix(weight.rows, cols, sliceCols);
+    await this.#write(weight, ({ values, first, rows }) => {
+      const quantised = quantize(format, values, rows, cols);
+      matrix.setRows(first, dequantize(quantised));
+      return pack(quantised);
+    });
+    return matrix;
+  }
+
+  /** Writes those of the weights that are not there yet; returns all of them in the order given. */
+  async finish(all: readonly StackedWeight[]): Promise<Map<string, PackedTensor>> {
+    for (const weight of all) {
+      if (this.#tensors.has(weight.name)) continue;
+      await this.#write(weight, ({ values, rows }) => {
+        if (weight.kind === "vector") return asBytes(values);
+        const { format } = this;
+        return pack(format === "f32" ? { format, rows, cols: weight.cols, values } : quantize(format, values, rows, weight.cols));
+      });
     }
-    case "q4": {
-      const bytes = new Uint8Array(values.length / 2);
-      for (let i = 0; i < bytes.length; i++) bytes[i] = (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4);
-      return bytes;
-    }
+    return new Map(all.map(({ name }) => [name, this.#tensors.get(name)!]));
+  }
+
+  async #write(weight: StackedWeight, packed: (chunk: WeightChunk) => Uint8Array): Promise<void> {
+    await this.sink.write(new Uint8Array(-this.sink.byteLength & (TENSOR_ALIGNMENT - 1)));
+    const offset = this.sink.byteLength;
+    const { name, rows, cols } = weight;
+    for await (const chunk of this.reader.chunks(weight)) await this.sink.write(packed(chunk));
+    const format = weight.kind === "vector" ? "vector" : this.format;
+    this.#tensors.set(name, { format, rows, cols, offset, byteLength: this.sink.byteLength - offset });
   }
 }
 
-/** Appends a weight as the kernels read it. */
-async function writeTensor(
-  sink: FileSink,
-  weight: StackedWeight,
-  format: PackedTensor["format"],
-  reader: ChunkReader,
-): Promise<PackedTensor> {
-  const padding = -sink.byteLength & (TENSOR_ALIGNMENT - 1);
-  await sink.write(new Uint8Array(padding));
-  const offset = sink.byteLength;
-  const { rows, cols } = weight;
-  for await (const chunk of reader.chunks(weight)) {
-    await sink.write(packedChunk(format, chunk.values, chunk.rows, cols));
+/** A matrix in int8 with one scale for each row of a slice of columns. */
+class Int8Matrix {
+  /** [rows, cols] */
+  readonly #values: Int8Array;
+  /** [slices, rows] */
+  readonly #scales: Float32Array;
+
+  constructor(
+    readonly rows: number,
+    readonly cols: number,
+    readonly sliceCols: number,
+  ) {
+    this.#values = new Int8Array(rows * cols);
+    this.#scales = new Float32Array(Math.ceil(cols / sliceCols) * rows);
   }
-  return { format, rows, cols, offset, byteLength: sink.byteLength - offset };
+
+  /** source: f32 [any number of rows, cols] */
+  setRows(first: number, source: Float32Array): void {
+    const { cols, sliceCols } = this;
+    for (let start = 0; start < source.length; start += cols) {
+      for (let col = 0; col < cols; col += sliceCols) {
+        const slice = source.subarray(start + col, start + Math.min(col + sliceCols, cols));
+        this.#setSlice(first + start / cols, col, slice);
+      }
+    }
+  }
+
+  #setSlice(row: number, col: number, source: Float32Array): void {
+    let largest = 0;
+    for (let i = 0; i < source.length; i++) largest = Math.max(largest, Math.abs(source[i]!));
+    const index = (col / this.sliceCols) * this.rows + row;
+    this.#scales[index] = largest / INT8_MAX;
+    const scale = this.#scales[index]!;
+    if (scale === 0) return;
+    for (let i = 0; i < source.length; i++) this.#values[row * this.cols + col + i] = Math.round(source[i]! / scale);
+  }
+
+  /** f32 [rows] of a part that is one slice wide */
+  scalesOf({ firstRow, rows, firstCol }: WeightPart): Float32Array {
+    const first = (firstCol / this.sliceCols) * this.rows + firstRow;
+    return this.#scales.subarray(first, first + rows);
+  }
+
+  /** i8 [cols, rows] of a part, as ONNX's products take their second factor. */
+  columnsFirst({ firstRow, rows, firstCol, cols }: WeightPart): Int8Array {
+    const result = new Int8Array(rows * cols);
+    for (let row = 0; row < rows; row++) {
+      const start = (firstRow + row) * this.cols + firstCol;
+      for (let col = 0; col < cols; col++) result[col * rows + row] = this.#values[start + col]!;
+    }
+    return result;
+  }
 }
 
-function packedChunk(format: PackedTensor["format"], values: Float32Array, rows: number, cols: number): Uint8Array {
-  if (format === "vector") return asBytes(values);
-  return pack(format === "f32" ? { format, rows, cols, values } : quantize(format, values, rows, cols));
+const INT8_MAX = 127;
+
+type RowRange = Pick<WeightPart, "firstRow" | "rows">;
+
+interface WeightChunk {
+  /** f32 [rows, cols], valid until the next chunk. */
+  readonly values: Float32Array;
+  readonly first: number;
+  readonly rows: number;
 }
 
-/** Reads stacked weights in chunks of rows and reports progress. */
-class ChunkReader {
+/** Reads stacked weights in chunks of rows, equalised where they are to be quantised, and reports progress. */
+class WeightReader {
+  readonly #layerOf = new Map<string, LayerWeights>();
+  readonly #rewrites = new Map<string, Rewrite>();
+  readonly #totalWeights: number;
   #done = 0;
 
   constructor(
-    readonly reader: SafetensorsReader,
-    readonly totalWeights: number,
+    readonly source: SourceModel,
+    format: MatrixFormat,
     readonly onProgress: ConvertOptions["onProgress"],
-  ) {}
+  ) {
+    this.#totalWeights = countWeights(source, format);
+    if (format === "f32") return;
+    for (const layer of source.weights.layers) {
+      for (const weight of Object.values(layer) as (StackedWeight | null)[]) if (weight !== null) this.#layerOf.set(weight.name, layer);
+    }
+  }
 
-  /** values: f32 [rows, cols], valid until the next chunk; all but the last chunk have a multiple of PACK_ROWS rows. */
-  async *chunks(weight: StackedWeight): AsyncGenerator<{ values: Float32Array; rows: number }> {
+  /** Rows of a weight, by default all. All chunks but the last have a multiple of PACK_ROWS rows. */
+  async *chunks(weight: StackedWeight, part: RowRange = { firstRow: 0, rows: weight.rows }): AsyncGenerator<WeightChunk> {
+    const rewrite = await this.#rewriteOf(weight);
+    for await (const chunk of this.#chunks(weight, part)) {
+      rewrite?.(chunk.values, chunk.first, chunk.rows);
+      yield chunk;
+    }
+  }
+
+  /** The scales of a layer are found when its first weight is asked for. */
+  async #rewriteOf({ name }: StackedWeight): Promise<Rewrite | undefined> {
+    const layer = this.#layerOf.get(name);
+    if (layer !== undefined && !this.#rewrites.has(layer.inputNorm.name)) {
+      const read = (weight: StackedWeight): AsyncGenerator<WeightChunk> => this.#chunks(weight, { firstRow: 0, rows: weight.rows });
+      for (const [each, rewrite] of await equalise(this.source.config, layer, read)) this.#rewrites.set(each, rewrite);
+    }
+    return this.#rewrites.get(name);
+  }
+
+  async *#chunks(weight: StackedWeight, { firstRow, rows: numRows }: RowRange): AsyncGenerator<WeightChunk> {
     const { cols } = weight;
     const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / cols / PACK_ROWS)) * PACK_ROWS;
-    const buffer = new Float32Array(Math.min(rowsPerChunk, weight.rows) * cols);
-    for (let row = 0; row < weight.rows; row += rowsPerChunk) {
-      const rows = Math.min(rowsPerChunk, weight.rows - row);
+    const buffer = new Float32Array(Math.min(rowsPerChunk, numRows) * cols);
+    for (let row = 0; row < numRows; row += rowsPerChunk) {
+      const rows = Math.min(rowsPerChunk, numRows - row);
       const values = buffer.subarray(0, rows * cols);
-      await this.#readStacked(weight, row, rows, values);
-      yield { values, rows };
+      await this.#readStacked(weight, firstRow + row, rows, values);
+      yield { values, first: firstRow + row, rows };
       this.#done += values.length;
-      this.onProgress?.(this.#done, this.totalWeights);
+      this.onProgress?.(this.#done, this.#totalWeights);
     }
   }
 
@@ -218,20 +312,21 @@ class ChunkReader {
       const to = Math.min(first + rows, partStart + part.rows);
       if (from < to) {
         const target = values.subarray((from - first) * cols, (to - first) * cols);
-        await this.reader.readRows(part.name, from - partStart, to - from, target);
+        await this.source.reader.readRows(part.name, from - partStart, to - from, target);
       }
       partStart += part.rows;
     }
   }
 }
 
-function countWeights(graph: BodyGraph, kernelWeights: readonly StackedWeight[]): number {
-  const inBody = graph.initialisers.flatMap(({ contents }) =>
-    contents.kind === "weight" || contents.kind === "quantised" ? [contents.weight] : [],
-  );
-  return [...inBody, ...kernelWeights].reduce((sum, weight) => sum + weight.rows * weight.cols, 0);
+/** Weights that are read, each as often as it is. */
+function countWeights({ weights }: SourceModel, format: MatrixFormat): number {
+  const kernels = [...packedWeights(weights)];
+  const body = kernels.filter((weight) => weight !== weights.embedding && weight.name !== "lm_head");
+  const again = format === "f32" ? body : [...body.filter(({ kind }) => kind === "vector"), ...weights.layers.flatMap(readToEqualise)];
+  return [...kernels, ...again].reduce((sum, weight) => sum + weight.rows * weight.cols, 0);
 }
 
-function asBytes(values: Float32Array | BigInt64Array): Uint8Array {
+function asBytes(values: Float32Array | BigInt64Array | Int8Array | Uint8Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -62,7 +62,7 @@ export function onnxFileBytes(graph: Graph): number {
   return headers.reduce((sum, header) => sum + messageBytes(header.messageBytes), encodeGraph(graph).length) + 1024;
 }
 
-export type DataType = "f32" | "u8" | "i64";
+export type DataType = "f32" | "u8" | "i8" | "i64";
 
 export interface Graph {
   readonly name: string;
@@ -105,7 +105,7 @@ export interface InitialiserPiece {
   readonly bytes: Uint8Array;
 }
 
-export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = { f32: 4, u8: 1, i64: 8 };
+export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = { f32: 4, u8: 1, i8: 1, i64: 8 };
 
 export function initialiserBytes(initialiser: Initialiser): number {
   return initialiser.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initialiser.dataType]);
@@ -121,7 +121,7 @@ const EXTERNAL_ALIGNMENT = 4096;
 /** Smaller initialisers stay in the model file. */
 const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 
-const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i64: 7 };
+const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i8: 3, i64: 7 };
 const ONNX_ATTRIBUTE_TYPE = { float: 1, int: 2, ints: 7 } as const;
 const ONNX_DATA_LOCATION_EXTERNAL = 1;
 

@@ -1,16 +1,16 @@
 /**
- * Runs a pack's ONNX body in ONNX Runtime. The only file that imports onnxruntime-node.
+ * Runs the blocks of a prompt: a pack's ONNX body in ONNX Runtime. The only file that imports onnxruntime-node.
  *
- * Passes have one fixed shape, a block of the grid (the last block of a prompt is padded, the padding
- * discarded), so that a position's result does not depend on how long the prompt is. Keys and values
- * belong to the engine: the past goes in, only the new positions come out.
+ * Blocks have one fixed shape and lie on a grid (the last one of a prompt is padded, the padding discarded), so that
+ * a position's result does not depend on how long the prompt is. Keys and values belong to the engine: the past goes
+ * in, only the new positions come out. A block fills a page, and the body takes and gives keys and values as pages
+ * hold them, so handing them over is copying.
  */
 
 import * as ort from "onnxruntime-node";
 
-import type { Kernels } from "../../kernels/index.js";
+import type { Address, Kernels } from "../../kernels/index.js";
 import { assert } from "../errors.js";
-import type { PageTable } from "../kv-cache.js";
 import type { ModelConfig } from "../model/config.js";
 import { RotaryEmbedding } from "../model/rope.js";
 import type { ForwardPass, ModelRunner } from "./model-runner.js";
@@ -25,33 +25,28 @@ export interface OnnxRunnerOptions {
   readonly config: ModelConfig;
   readonly embed: EmbeddingLookup;
   readonly numThreads: number;
-  /** Positions of one pass, at most; passes start at multiples of it. */
+  /** Positions of a block, and of a page of keys and values. A multiple of 4. */
   readonly blockSize: number;
-  /** Positions of a page of keys and values. */
-  readonly pageSize: number;
 }
 
-type KVPlane = "key" | "value";
+const PLANES = ["key", "value"] as const;
+type Plane = (typeof PLANES)[number];
 
 export class OnnxRunner implements ModelRunner {
   readonly #session: ort.InferenceSession;
   readonly #options: OnnxRunnerOptions;
   readonly #rope: RotaryEmbedding;
   readonly #outputNames: string[];
-  readonly #past: Record<KVPlane, Float32Array>[];
+  /** Staging buffers of the past, kept between calls. */
+  readonly #past: Record<Plane, Float32Array>[];
 
   private constructor(session: ort.InferenceSession, options: OnnxRunnerOptions) {
     this.#session = session;
     this.#options = options;
     this.#rope = new RotaryEmbedding(options.config);
-    this.#outputNames = ["hidden"];
-    for (let layer = 0; layer < options.config.numLayers; layer++) {
-      this.#outputNames.push(`key.${layer}`, `value.${layer}`);
-    }
-    this.#past = Array.from({ length: options.config.numLayers }, () => ({
-      key: new Float32Array(0),
-      value: new Float32Array(0),
-    }));
+    const layers = Array.from({ length: options.config.numLayers }, (_, layer) => layer);
+    this.#outputNames = ["hidden", ...layers.flatMap((layer) => PLANES.map((plane) => `${plane}.${layer}`))];
+    this.#past = layers.map(() => ({ key: new Float32Array(0), value: new Float32Array(0) }));
   }
 
   static async load(options: OnnxRunnerOptions): Promise<OnnxRunner> {
@@ -61,45 +56,44 @@ export class OnnxRunner implements ModelRunner {
       interOpNumThreads: 1,
       graphOptimizationLevel: "all",
       logSeverityLevel: 3,
+      extra: { session: SESSION_CONFIG },
     });
     return new OnnxRunner(session, options);
   }
 
-  /** A runner of the same session whose passes have another size; releasing either releases both. */
-  withBlockSize(blockSize: number): OnnxRunner {
-    return new OnnxRunner(this.#session, { ...this.#options, blockSize });
+  async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
+    const { hiddenSize } = this.#options.config;
+    const last: Float32Array[] = [];
+    for (const pass of passes) last.push((await this.forwardEach(pass)).slice(-hiddenSize));
+    return last;
   }
 
-  async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
-    const hidden: Float32Array[] = [];
-    for (const pass of passes) hidden.push(await this.#forward(pass));
-    return hidden;
+  /**
+   * Runs one block like `forward`, for whoever needs every position.
+   * @returns f32 [tokens of the pass, hidden_size]
+   */
+  async forwardEach({ tokenIds, table }: ForwardPass): Promise<Float32Array> {
+    const { blockSize, config } = this.#options;
+    const count = tokenIds.length;
+    const start = table.numPositions;
+    assert(count >= 1 && count <= blockSize, "a block holds one to blockSize tokens");
+    assert(start % blockSize === 0, "a prompt block starts off the grid");
+
+    const outputs = await this.#session.run(this.#feeds(tokenIds, start, table.pages), this.#outputNames);
+
+    table.extend(count);
+    const page = table.pages[start / blockSize]!;
+    for (let layer = 0; layer < config.numLayers; layer++) {
+      for (const plane of PLANES) this.#inPage(page, layer, plane).set(floats(outputs, `${plane}.${layer}`));
+    }
+    return floats(outputs, "hidden").subarray(0, count * config.hiddenSize);
   }
 
   async release(): Promise<void> {
     await this.#session.release();
   }
 
-  async #forward({ tokenIds, table }: ForwardPass): Promise<Float32Array> {
-    const { blockSize, config } = this.#options;
-    const count = tokenIds.length;
-    const start = table.numPositions;
-    assert(count >= 1 && count <= blockSize, "a pass holds one to blockSize tokens");
-    assert(start % blockSize === 0, "a pass starts off the grid");
-
-    const outputs = await this.#session.run(this.#feeds(tokenIds, start, table), this.#outputNames);
-
-    table.extend(count);
-    for (let layer = 0; layer < config.numLayers; layer++) {
-      for (const plane of ["key", "value"] as const) {
-        this.#writePages(table, layer, plane, start, count, floats(outputs, `${plane}.${layer}`));
-      }
-    }
-    const { hiddenSize } = config;
-    return floats(outputs, "hidden").slice((count - 1) * hiddenSize, count * hiddenSize);
-  }
-
-  #feeds(tokenIds: readonly number[], start: number, table: PageTable): Record<string, ort.Tensor> {
+  #feeds(tokenIds: readonly number[], start: number, pages: readonly Address[]): Record<string, ort.Tensor> {
     const { blockSize: rows, embed } = this.#options;
     const { hiddenSize, headDim, numKvHeads, numLayers } = this.#options.config;
     const halfDim = headDim / 2;
@@ -121,80 +115,49 @@ export class OnnxRunner implements ModelRunner {
       rope_sin: new ort.Tensor("float32", sin, [rows, halfDim]),
       attention_bias: new ort.Tensor("float32", causalBias(rows, start), [rows, start + rows]),
     };
+    const past = pages.slice(0, start / rows);
     for (let layer = 0; layer < numLayers; layer++) {
-      for (const plane of ["key", "value"] as const) {
-        const past = this.#pastBuffer(layer, plane, numKvHeads * start * headDim);
-        this.#readPages(table, layer, plane, start, past);
-        feeds[`past_${plane}.${layer}`] = new ort.Tensor("float32", past, [numKvHeads, start, headDim]);
-      }
+      const keys = this.#readPages(past, layer, "key");
+      const values = this.#readPages(past, layer, "value");
+      feeds[`past_key.${layer}`] = new ort.Tensor("float32", keys, [numKvHeads, start / KEY_GROUP, headDim, KEY_GROUP]);
+      feeds[`past_value.${layer}`] = new ort.Tensor("float32", values, [numKvHeads, start, headDim]);
     }
     return feeds;
   }
 
-  /** A staging buffer of `length` floats, kept between calls and grown by doubling. */
-  #pastBuffer(layer: number, plane: KVPlane, length: number): Float32Array {
-    const buffers = this.#past[layer];
-    assert(buffers !== undefined, "layer without staging buffers");
-    if (buffers[plane].length < length) buffers[plane] = new Float32Array(2 * length);
-    return buffers[plane].subarray(0, length);
-  }
-
-  // The body's layout against the pages'. The body takes and gives both planes as [kv_heads, positions, D]; a page has
-  // them by layer, plane and head, a head's values as [page_size][D] and its keys as [page_size / 4][D][4].
-
-  /** Writes `count` positions from `start` on. source: f32 [kv_heads, blockSize, D] */
-  #writePages(table: PageTable, layer: number, plane: KVPlane, start: number, count: number, source: Float32Array): void {
-    const { blockSize, config } = this.#options;
-    const { numKvHeads, headDim } = config;
-    assert(source.length === numKvHeads * blockSize * headDim, "keys or values have another shape than the pass");
-    this.#forEachPart(table, layer, plane, start, count, (part, head, inPage, done, length) => {
-      const from = (head * blockSize + done) * headDim;
-      for (let i = 0; i < length * headDim; i++) part[elementIndex(plane, headDim, inPage * headDim + i)] = source[from + i]!;
-    });
-  }
-
-  /** Reads positions 0 to `count`. target: f32 [kv_heads, count, D] */
-  #readPages(table: PageTable, layer: number, plane: KVPlane, count: number, target: Float32Array): void {
+  /** One plane of the past, head by head: from [page][head] to [head][page]. */
+  #readPages(pages: readonly Address[], layer: number, plane: Plane): Float32Array {
     const { numKvHeads, headDim } = this.#options.config;
-    assert(target.length === numKvHeads * count * headDim, "keys or values have another shape than the past");
-    this.#forEachPart(table, layer, plane, 0, count, (part, head, _inPage, done, length) => {
-      const to = (head * count + done) * headDim;
-      for (let i = 0; i < length * headDim; i++) target[to + i] = part[elementIndex(plane, headDim, i)]!;
-    });
-  }
-
-  /** Visits one head's part of each page: (part, head, position in page, positions done before, positions in this part). */
-  #forEachPart(
-    { pages }: PageTable,
-    layer: number,
-    plane: KVPlane,
-    start: number,
-    count: number,
-    visit: (part: Float32Array, head: number, inPage: number, done: number, length: number) => void,
-  ): void {
-    const { kernels, pageSize, config } = this.#options;
-    const { numKvHeads, headDim } = config;
-    const partLength = pageSize * headDim;
-    for (let done = 0; done < count; ) {
-      const inPage = (start + done) % pageSize;
-      const length = Math.min(pageSize - inPage, count - done);
-      const page = pages[Math.floor((start + done) / pageSize)];
-      assert(page !== undefined, "a position without a page");
+    const length = this.#options.blockSize * headDim;
+    const needed = pages.length * numKvHeads * length;
+    const buffers = this.#past[layer]!;
+    if (buffers[plane].length < needed) buffers[plane] = new Float32Array(2 * needed);
+    const past = buffers[plane].subarray(0, needed);
+    for (const [index, page] of pages.entries()) {
+      const heads = this.#inPage(page, layer, plane);
       for (let head = 0; head < numKvHeads; head++) {
-        const index = (layer * 2 + (plane === "key" ? 0 : 1)) * numKvHeads + head;
-        visit(kernels.f32(page + index * partLength * 4, partLength), head, inPage, done, length);
+        past.set(heads.subarray(head * length, (head + 1) * length), (head * pages.length + index) * length);
       }
-      done += length;
     }
+    return past;
+  }
+
+  /** f32 [kv_heads, blockSize * head_dim]: one plane of one layer in a page (kernels/layout.md). */
+  #inPage(page: Address, layer: number, plane: Plane): Float32Array {
+    const { numKvHeads, headDim } = this.#options.config;
+    const length = numKvHeads * this.#options.blockSize * headDim;
+    return this.#options.kernels.f32(page + (layer * PLANES.length + PLANES.indexOf(plane)) * length * 4, length);
   }
 }
 
-/** Where element `i` of [page_size][D] lies in a head's part of a page. */
-function elementIndex(plane: KVPlane, headDim: number, i: number): number {
-  if (plane === "value") return i;
-  const position = Math.floor(i / headDim);
-  return (position - (position % 4)) * headDim + (i % headDim) * 4 + (position % 4);
-}
+/** Keys lie in groups of this many positions: f32 [positions / 4][head_dim][4]. */
+const KEY_GROUP = 4;
+
+/**
+ * Processors without VNNI add pairs of products of unsigned and signed bytes with saturation: for them ONNX Runtime
+ * then takes another product, slower and right.
+ */
+const SESSION_CONFIG = { x64quantprecision: "1" };
 
 /** Additive mask, f32 [rows, past + rows]: row r sees the past and rows 0 to r. */
 function causalBias(rows: number, past: number): Float32Array {
