@@ -1,5 +1,7 @@
-/** The only door into the kernels: products with packed weights, and the way from logits to a token. */
+/** The only door into the kernels: the decoder, products with packed weights, and the way from logits to a token. */
 
+export { Decoder, kvPageByteLength } from "./decoder.js";
+export type { DecoderLayer, DecoderRow, DecoderSpec, KVFormat, KVPageShape } from "./decoder.js";
 export { InvalidLogitsError, Kernels } from "./kernels.js";
 export type { Address, LogitAdjustments, LogprobsMode, PackedMatrix, SampledToken, SampleRequest } from "./kernels.js";
 export type { KernelVariant } from "./load.js";

@@ -3,8 +3,9 @@
  * a kernel reads or writes lies there, so logits and weights never cross into JavaScript.
  */
 
-import { type KernelExports, type KernelVariant, loadKernels } from "./load.js";
+import { type KernelExports, type KernelVariant, type LoadedKernels, loadKernels } from "./load.js";
 import { type MatrixFormat, packedByteLength } from "./quantize.js";
+import { NUM_THREADS_MAX, ThreadPool } from "./threads.js";
 
 /** A byte address in the kernels' memory. */
 export type Address = number;
@@ -98,6 +99,22 @@ const INVALID_LOGITS: Readonly<Record<number, string>> = {
 };
 const TOKEN_OUT_OF_RANGE = 4;
 
+/** What the threads can be asked to run together (assembly/jobs.ts). */
+export const Job = { matmul: 1, decode: 2 } as const;
+export type Job = (typeof Job)[keyof typeof Job];
+
+const FORMATS: Readonly<Record<MatrixFormat, number>> = { f32: 0, q8: 1, q4: 2 };
+
+/** Products of fewer multiplications run on the caller's thread: they take less time than waking others. */
+export const MULTIPLICATIONS_ALONE_MAX = 1_000_000;
+/** Of assembly/matmul.ts: rows that each thread prepares for itself, and groups of 8 weight rows in a unit. */
+const LOCAL_ROWS_MAX = 2;
+const GROUPS_PER_UNIT_MAX = 16;
+const MATMUL_BYTES = 36;
+/** @internal What `describe` writes. */
+export const MATRIX_BYTES = 16;
+const MATMUL_PHASES = 2;
+
 /** Room for something whose size varies from call to call. */
 interface Scratch {
   address: Address;
@@ -106,38 +123,90 @@ interface Scratch {
 
 export class Kernels {
   readonly variant: KernelVariant;
+  /** Threads that compute: the caller's and the workers. */
+  readonly numThreads: number;
   readonly #exports: KernelExports;
   readonly #memory: WebAssembly.Memory;
+  readonly #pool: ThreadPool;
+  #state: "open" | "closed" | "failed" = "open";
   #end: Address;
   readonly #request: Address;
+  readonly #matmul: Address;
+  readonly #matrix: Address;
   #gemmScratch: Scratch = { address: 0, byteLength: 0 };
   #sampleScratch: Scratch = { address: 0, byteLength: 0 };
   #inputScratch: Scratch = { address: 0, byteLength: 0 };
 
-  private constructor(variant: KernelVariant, exports: KernelExports, memory: WebAssembly.Memory) {
+  private constructor({ variant, exports, memory }: LoadedKernels, pool: ThreadPool, numThreads: number) {
     this.variant = variant;
+    this.numThreads = numThreads;
     this.#exports = exports;
     this.#memory = memory;
+    this.#pool = pool;
     this.#end = exports.heap_base() >>> 0;
     this.#request = this.allocate(REQUEST_BYTES);
+    this.#matmul = this.allocate(MATMUL_BYTES);
+    this.#matrix = this.allocate(MATRIX_BYTES);
   }
 
-  /** @param options.variant the build to use; by default the fastest one this machine runs */
-  static async load(options: { variant?: KernelVariant } = {}): Promise<Kernels> {
-    const { variant, exports, memory } = await loadKernels(options.variant ?? null);
-    return new Kernels(variant, exports, memory);
+  /**
+   * @param options.variant the build to use; by default the fastest one this machine runs
+   * @param options.numThreads threads that compute, the caller's among them; 1 unless given
+   */
+  static async load(options: { variant?: KernelVariant; numThreads?: number } = {}): Promise<Kernels> {
+    const { numThreads = 1 } = options;
+    if (!Number.isInteger(numThreads)) throw new RangeError(`numThreads must be an integer. Given: ${numThreads}`);
+    checkRange("numThreads", numThreads, 1, NUM_THREADS_MAX);
+    const loaded = await loadKernels(options.variant ?? null);
+    return new Kernels(loaded, await ThreadPool.start(loaded, numThreads - 1), numThreads);
+  }
+
+  /** Ends the worker threads; the memory can still be read, but nothing runs afterwards. */
+  async close(): Promise<void> {
+    if (this.#state === "open") this.#state = "closed";
+    await this.#pool.close();
+  }
+
+  /**
+   * @internal Runs a job of at most `numPhases` phases, on all threads or on the caller's alone.
+   * @throws Error if a thread has died; the kernels are of no use then
+   */
+  run(job: Job, argument: Address, numPhases: number, alone: boolean): void {
+    if (this.#state === "closed") throw new Error("The kernels are closed");
+    if (this.#state === "open") {
+      try {
+        if (alone || this.numThreads === 1) this.#exports.run_alone(job, argument, numPhases);
+        else this.#exports.run(job, argument, numPhases);
+        return;
+      } catch (error) {
+        this.#state = "failed";
+        this.#exports.fail();
+        throw new Error(`A kernel failed: ${this.#pool.failure() ?? (error as Error).message}`, { cause: error });
+      }
+    }
+    throw new Error("A kernel has failed before; load the kernels anew");
+  }
+
+  /** @internal The sizes that depend on how a build lays activations out. */
+  get sizes(): Pick<KernelExports, `decode_${string}` & keyof KernelExports> {
+    return this.#exports;
+  }
+
+  /** @internal Writes what the kernels know a matrix by. */
+  describe(matrix: PackedMatrix, address: Address): void {
+    new Uint32Array(this.#memory.buffer, address, 4).set([FORMATS[matrix.format], matrix.rows, matrix.cols, matrix.address]);
   }
 
   /**
    * Takes `byteLength` bytes of the arena: zeros, 64-byte aligned, never given back (drop the Kernels
-   * to free them all). Views taken before are void afterwards.
+   * to free them all). Views taken before do not reach it.
    * @throws RangeError past 4 GiB, or where the machine has no memory left
    */
   allocate(byteLength: number): Address {
     if (!Number.isInteger(byteLength) || byteLength < 0) {
       throw new RangeError(`byteLength must be an integer >= 0. Given: ${byteLength}`);
     }
-    const address = Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
+    const address = aligned(this.#end);
     const end = address + byteLength;
     if (end > MEMORY_BYTES_MAX) {
       throw new RangeError(`The kernels' memory is limited to 4 GiB; ${address} bytes are taken, ${byteLength} more asked for`);
@@ -156,12 +225,12 @@ export class Kernels {
     return MEMORY_BYTES_MAX - Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
   }
 
-  /** A view of `length` bytes, valid until the next allocation. */
+  /** A view of `length` bytes. */
   bytes(address: Address, length: number): Uint8Array {
     return new Uint8Array(this.#memory.buffer, address, length);
   }
 
-  /** A view of f32 [length], valid until the next allocation. `address` is a multiple of 4. */
+  /** A view of f32 [length]. `address` is a multiple of 4. */
   f32(address: Address, length: number): Float32Array {
     return new Float32Array(this.#memory.buffer, address, length);
   }
@@ -174,7 +243,7 @@ export class Kernels {
 
   /**
    * output = input x matrix, transposed. Each row of the result is the same whatever `numRows` is, and
-   * the weights are read from memory once. May allocate scratch, which voids views.
+   * the weights are read from memory once. May allocate scratch.
    * @param input f32 [numRows, cols], 4-byte aligned
    * @param output f32 [numRows, rows], 4-byte aligned, overlapping neither input nor weights
    */
@@ -184,26 +253,41 @@ export class Kernels {
     this.#checkSpan("weights", address, matrix.byteLength);
     this.#checkSpan("input", input, numRows * cols * 4);
     this.#checkSpan("output", output, numRows * rows * 4);
-    const kernels = this.#exports;
-    const scratchBytes = kernels[`f32_${format}_gemm_scratch`](cols, numRows) >>> 0;
-    this.#gemmScratch = this.#reserve(this.#gemmScratch, scratchBytes);
-    kernels[`f32_${format}_gemm`](address, rows, cols, input, output, numRows, this.#gemmScratch.address);
+    const prepared = aligned(this.#exports.prepared_bytes(FORMATS[format], cols, numRows) >>> 0);
+    const localPrepared = this.#exports.prepared_bytes(FORMATS[format], cols, LOCAL_ROWS_MAX) >>> 0;
+    const local = aligned(localPrepared + numRows * GROUPS_PER_UNIT_MAX * 32);
+    this.#gemmScratch = this.#reserve(this.#gemmScratch, prepared + this.numThreads * local);
+
+    const scratch = this.#gemmScratch.address;
+    this.describe(matrix, this.#matrix);
+    new Uint32Array(this.#memory.buffer, this.#matmul, 9).set([
+      this.#matrix,
+      input,
+      output,
+      numRows,
+      scratch,
+      scratch + prepared,
+      local,
+      localPrepared,
+      this.numThreads,
+    ]);
+    this.run(Job.matmul, this.#matmul, MATMUL_PHASES, rows * cols * numRows <= MULTIPLICATIONS_ALONE_MAX);
   }
 
   /** One row of the matrix as floats: f32 [cols] at `output`, 4-byte aligned. */
   readRow(matrix: PackedMatrix, row: number, output: Address): void {
-    const { format, rows, cols, address } = matrix;
+    const { rows, cols, address } = matrix;
     if (!Number.isInteger(row) || row < 0 || row >= rows) {
       throw new RangeError(`row must be an integer in 0..${rows - 1}. Given: ${row}`);
     }
     this.#checkSpan("weights", address, matrix.byteLength);
     this.#checkSpan("output", output, cols * 4);
-    this.#exports[`f32_${format}_row`](address, cols, row, output);
+    this.describe(matrix, this.#matrix);
+    this.#exports.read_row(this.#matrix, row, output);
   }
 
   /**
-   * Draws one token from a row of logits, which is the same afterwards as before. May allocate
-   * scratch, which voids views.
+   * Draws one token from a row of logits, which is the same afterwards as before. May allocate scratch.
    * @param logits f32 [vocabSize], 4-byte aligned
    * @throws InvalidLogitsError if the row holds NaN or +Infinity or nothing finite, or the grammar
    *   leaves nothing
@@ -294,6 +378,11 @@ export class Kernels {
       throw new RangeError(`${name} (${byteLength} bytes at ${address}) must lie 4-byte aligned in what was allocated`);
     }
   }
+}
+
+/** The next multiple of the alignment. */
+function aligned(byteLength: number): number {
+  return Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
 }
 
 function checkRequest(request: SampleRequest, vocabSize: number): void {

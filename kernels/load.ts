@@ -15,34 +15,36 @@ const VARIANTS: readonly KernelVariant[] = ["relaxed", "simd", "scalar"];
 /** Beside the compiled JavaScript, or in the build folder when the TypeScript sources run themselves. */
 const FOLDERS = ["./", "../dist/kernels/"];
 
+/** Pages of 64 KiB: what the builds were compiled for. */
+const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
+
 /** What the WebAssembly builds export. Addresses and sizes are bytes, counts are elements. */
 export interface KernelExports {
-  f32_f32_gemm: Gemm;
-  f32_q8_gemm: Gemm;
-  f32_q4_gemm: Gemm;
-  f32_f32_gemm_scratch: (cols: number, numRows: number) => number;
-  f32_q8_gemm_scratch: (cols: number, numRows: number) => number;
-  f32_q4_gemm_scratch: (cols: number, numRows: number) => number;
-  f32_f32_row: Row;
-  f32_q8_row: Row;
-  f32_q4_row: Row;
+  /** Runs a job on all threads. */
+  run: (job: number, argument: number, numPhases: number) => void;
+  /** Runs a job on the caller's thread. */
+  run_alone: (job: number, argument: number, numPhases: number) => void;
+  /** A worker's loop. */
+  work: (index: number) => void;
+  /** Ends all waiting between threads, now and later, with a trap. */
+  fail: () => void;
+  prepared_bytes: (format: number, cols: number, numRows: number) => number;
+  decode_prepared_bytes: (job: number, numRows: number) => number;
+  decode_activated_bytes: (job: number, numRows: number) => number;
+  decode_query_bytes: (job: number) => number;
+  decode_partial_bytes: (job: number) => number;
+  decode_local_bytes: (job: number, numRowsMax: number) => number;
+  read_row: (matrix: number, row: number, output: number) => void;
   sample: (request: number) => number;
   sample_scratch: (vocabSize: number) => number;
   heap_base: () => number;
 }
-type Gemm = (
-  weights: number,
-  rows: number,
-  cols: number,
-  input: number,
-  output: number,
-  numRows: number,
-  scratch: number,
-) => void;
-type Row = (weights: number, cols: number, row: number, output: number) => void;
 
 export interface LoadedKernels {
   variant: KernelVariant;
+  /** Where the build was found; the worker's compiled JavaScript lies beside it. */
+  folder: URL;
+  module: WebAssembly.Module;
   exports: KernelExports;
   memory: WebAssembly.Memory;
 }
@@ -51,11 +53,12 @@ export interface LoadedKernels {
 export async function loadKernels(variant: KernelVariant | null): Promise<LoadedKernels> {
   const candidates = variant === null ? VARIANTS : [variant];
   for (const candidate of candidates) {
-    const bytes = await readBuild(candidate);
+    const { bytes, folder } = await readBuild(candidate);
     if (!canRun(candidate, bytes)) continue;
-    const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
-    const { instance } = await WebAssembly.instantiate(bytes, { env: { memory, abort } });
-    return { variant: candidate, exports: instance.exports as unknown as KernelExports, memory };
+    const module = await WebAssembly.compile(bytes);
+    const memory = new WebAssembly.Memory(MEMORY);
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort } });
+    return { variant: candidate, folder, module, exports: exports as unknown as KernelExports, memory };
   }
   throw new Error(`This JavaScript engine cannot run the ${candidates.join(", ")} build of the kernels`);
 }
@@ -68,10 +71,11 @@ function canRun(variant: KernelVariant, bytes: Uint8Array<ArrayBuffer>): boolean
   return WebAssembly.validate(bytes);
 }
 
-async function readBuild(variant: KernelVariant): Promise<Uint8Array<ArrayBuffer>> {
-  for (const folder of FOLDERS) {
+async function readBuild(variant: KernelVariant): Promise<{ bytes: Uint8Array<ArrayBuffer>; folder: URL }> {
+  for (const path of FOLDERS) {
+    const folder = new URL(path, import.meta.url);
     try {
-      return new Uint8Array(await readFile(new URL(`${folder}${variant}.wasm`, import.meta.url)));
+      return { bytes: new Uint8Array(await readFile(new URL(`${variant}.wasm`, folder))), folder };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
@@ -79,6 +83,6 @@ async function readBuild(variant: KernelVariant): Promise<Uint8Array<ArrayBuffer
   throw new Error(`The ${variant} build of the kernels is missing: run "npm run build"`);
 }
 
-function abort(): never {
+export function abort(): never {
   throw new Error("A kernel reached a state that cannot be");
 }

@@ -1,16 +1,19 @@
 /** The part of the WebAssembly API used here: the project compiles without the browser's library. */
 declare namespace WebAssembly {
   class Memory {
-    constructor(descriptor: { initial: number; maximum: number });
-    readonly buffer: ArrayBuffer;
+    constructor(descriptor: { initial: number; maximum: number; shared: true });
+    readonly buffer: SharedArrayBuffer;
     grow(pages: number): number;
   }
-  interface Instance {
+  interface Module {
+    readonly [Symbol.toStringTag]: "WebAssembly.Module";
+  }
+  class Instance {
+    constructor(module: Module, imports: Imports);
     readonly exports: Record<string, unknown>;
   }
+  type Imports = Record<string, Record<string, unknown>>;
   function validate(bytes: Uint8Array<ArrayBuffer>): boolean;
-  function instantiate(
-    bytes: Uint8Array<ArrayBuffer>,
-    imports: Record<string, Record<string, unknown>>,
-  ): Promise<{ instance: Instance }>;
+  function compile(bytes: Uint8Array<ArrayBuffer>): Promise<Module>;
+  function instantiate(module: Module, imports: Imports): Promise<Instance>;
 }

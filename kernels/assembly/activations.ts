@@ -1,15 +1,18 @@
 /**
  * Activations on their way into an integer product: f32 [cols] to blocks of 32 int8 values with one
- * f32 scale each. One record per block, records contiguous:
+ * f32 scale each. One record per block and row; the records of a block lie side by side, [block][row]:
  *
  *   offset 0   f32  scale
- *          4   i32  minus 8 times the sum of the values (what the offset of 4-bit weights adds)
+ *          4        minus 8 times the sum of the values (what the offset of 4-bit weights adds): one
+ *                   i32, or in an "i8" record two i16, columns 0 1 of every four and columns 2 3
  *          8   unused
  *         16   32 values: int16 in column order ("i16"), int16 in the order the 4-bit SIMD kernel
  *              reads them ("i16 pairs": columns 0 2 1 3 of every four), or int8 in column order ("i8")
  *
  * Columns past `cols` count as zeros.
  */
+
+import { thread } from "./threads";
 
 /** Columns of one quantisation block. */
 export const BLOCK: i32 = 32;
@@ -29,32 +32,41 @@ export const enum ValueOrder {
 
 /**
  * @param input f32 [cols]
- * @param output ceil(cols / 32) records of the given order, 16-byte aligned
+ * @param output the row's first record, 16-byte aligned; its next is `stride` bytes on
  * NaN and infinite inputs give a block whose scale is not finite, so that they reach every result.
  */
-export function quantizeActivations(input: usize, cols: i32, output: usize, order: ValueOrder): void {
-  const record = order == ValueOrder.I8 ? I8_RECORD : I16_RECORD;
-  const fullBlocks = cols / BLOCK;
-  for (let b = 0; b < fullBlocks; b++) {
-    quantizeBlock(input + <usize>b * 128, output + <usize>b * record, order);
-  }
-  const rest = cols - fullBlocks * BLOCK;
-  if (rest > 0) {
-    memory.fill(PADDED, 0, 128);
-    memory.copy(PADDED, input + <usize>fullBlocks * 128, <usize>rest * 4);
-    quantizeBlock(PADDED, output + <usize>fullBlocks * record, order);
+// @ts-ignore: decorator
+@inline
+export function quantizeRow(input: usize, cols: i32, output: usize, stride: usize, order: ValueOrder): void {
+  for (let first = 0; first < cols; first += BLOCK) {
+    quantizeColumns(input + <usize>first * 4, min(BLOCK, cols - first), output, order);
+    output += stride;
   }
 }
 
-/** The last block of a row, filled up with zeros. */
-const PADDED: usize = memory.data(128, 16);
+/** One record from f32 [count], count <= 32; what lies behind the input is not read. */
+// @ts-ignore: decorator
+@inline
+export function quantizeColumns(input: usize, count: i32, record: usize, order: ValueOrder): void {
+  quantizeBlock(count == BLOCK ? input : fillUp(input, count), record, order);
+}
+
+/** f32 [THREADS_MAX, 32]: a row's last block, filled up with zeros. */
+const PADDED: usize = memory.data(8192, 64);
+
+function fillUp(input: usize, count: i32): usize {
+  const padded = PADDED + <usize>thread() * 128;
+  for (let i = 0; i < BLOCK; i++) store<f32>(padded + <usize>i * 4, i < count ? load<f32>(input + <usize>i * 4) : 0);
+  return padded;
+}
 
 function quantizeBlock(input: usize, record: usize, order: ValueOrder): void {
   if (ASC_FEATURE_SIMD) quantizeBlock__simd(input, record, order);
-  else quantizeBlock__scalar(input, record, order);
+  else quantizeBlock__scalar(input, record);
 }
 
-function quantizeBlock__scalar(input: usize, record: usize, order: ValueOrder): void {
+/** Always stores "i16". */
+function quantizeBlock__scalar(input: usize, record: usize): void {
   let amax: f32 = 0;
   for (let i: usize = 0; i < 32; i++) amax = max<f32>(amax, abs(load<f32>(input + i * 4)));
   const isZero = amax < SMALLEST_AMAX;
@@ -91,9 +103,15 @@ function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): vo
       v128.store(record + 16 + i * 16, values);
     }
   }
-  const pairs = i32x4.extadd_pairwise_i16x8_s(sums);
-  const sum =
-    i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
   store<f32>(record, isZero ? 0 : amax / <f32>127);
-  store<i32>(record, -8 * sum, 4);
+  // Lanes 0 1 4 5 hold columns 0 1 of every four.
+  const pairs = i32x4.extadd_pairwise_i16x8_s(sums);
+  const first = i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 2);
+  const second = i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 3);
+  if (order == ValueOrder.I8) {
+    store<i16>(record, <i16>(-8 * first), 4);
+    store<i16>(record, <i16>(-8 * second), 6);
+  } else {
+    store<i32>(record, -8 * (first + second), 4);
+  }
 }

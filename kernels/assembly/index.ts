@@ -1,8 +1,16 @@
-/** What the host can call. Names: activations_weights_operation, as in f32_q8_gemm. */
+/** What the host can call. */
 
-export { f32_f32_gemm, f32_f32_gemm_scratch, f32_f32_row } from "./matmul-f32";
-export { f32_q8_gemm, f32_q8_gemm_scratch, f32_q8_row } from "./matmul-q8";
-export { f32_q4_gemm, f32_q4_gemm_scratch, f32_q4_row } from "./matmul-q4";
+export { fail } from "./threads";
+export { run, runAlone as run_alone, work } from "./jobs";
+export { preparedBytes as prepared_bytes } from "./matrix";
+export {
+  decode_activated_bytes,
+  decode_local_bytes,
+  decode_partial_bytes,
+  decode_prepared_bytes,
+  decode_query_bytes,
+} from "./decoder";
+export { readRow as read_row } from "./matrix";
 export { sample, sample_scratch } from "./sample";
 
 /** Where the host's arena may begin: the end of the kernels' own static data. */

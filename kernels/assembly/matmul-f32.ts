@@ -6,63 +6,60 @@
  * columns; the result is (s0 + s1) + (s2 + s3). Products and sums are f32, never fused.
  */
 
-import { STAGING, storeFloats } from "./rows";
-
-/** Weight rows of one group. */
+/** Weight rows of one group of this layout; callers count in groups of 8. */
 const GROUP_ROWS: i32 = 4;
 
-/** Bytes of scratch for `numRows` activation rows: each is copied with zeros up to a multiple of 4 columns. */
-export function f32_f32_gemm_scratch(cols: i32, numRows: i32): usize {
-  return <usize>((cols + 3) & ~3) * 4 * <usize>numRows;
-}
-
 /**
- * output = input x weights, transposed.
- * @param weights packed f32 [rows, cols]
- * @param input f32 [numRows, cols]
- * @param output f32 [numRows, rows]; must not overlap input or weights
- * @param scratch f32_f32_gemm_scratch(cols, numRows) bytes, 16-byte aligned
+ * The products of groups firstGroup to endGroup of 8 weight rows.
+ * @param weights packed f32 [rows, 4 * steps]
+ * @param input f32 [numRows, 4 * steps], zeros past the columns
+ * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes
+ *   apart. What only fills up the last 8 rows may be left as it was.
  */
-export function f32_f32_gemm(
+export function multiplyF32(
   weights: usize,
   rows: i32,
-  cols: i32,
+  steps: i32,
+  firstGroup: i32,
+  endGroup: i32,
   input: usize,
-  output: usize,
   numRows: i32,
-  scratch: usize,
+  output: usize,
+  outputStride: usize,
 ): void {
-  const steps = (cols + 3) / 4;
-  const inputBytes = <usize>steps * 16;
-  for (let n = 0; n < numRows; n++) {
-    const target = scratch + <usize>n * inputBytes;
-    memory.fill(target + inputBytes - 16, 0, 16);
-    memory.copy(target, input + <usize>n * <usize>cols * 4, <usize>cols * 4);
-  }
+  const inputStride = <usize>steps * 16;
   const groupBytes = <usize>steps * 64;
-  const outputBytes = <usize>rows * 4;
-  for (let row = 0; row < rows; row += GROUP_ROWS) {
-    const group = weights + <usize>(row / GROUP_ROWS) * groupBytes;
-    const target = output + <usize>row * 4;
-    const valid = <usize>min(GROUP_ROWS, rows - row);
+  const end = min(2 * endGroup, (rows + GROUP_ROWS - 1) / GROUP_ROWS);
+  for (let g = 2 * firstGroup; g < end; g++) {
+    const group = weights + <usize>g * groupBytes;
     let n = 0;
+    let x = input;
+    let y = output;
     if (ASC_FEATURE_SIMD) {
       for (; n + 2 <= numRows; n += 2) {
-        tile_4x2__simd(group, steps, scratch + <usize>n * inputBytes, inputBytes);
-        storeFloats(target + <usize>n * outputBytes, STAGING, valid);
-        storeFloats(target + <usize>(n + 1) * outputBytes, STAGING + 16, valid);
+        tile_4x2__simd(group, steps, x, inputStride, y, outputStride);
+        x += 2 * inputStride;
+        y += 2 * outputStride;
       }
     }
     for (; n < numRows; n++) {
-      if (ASC_FEATURE_SIMD) tile_4x1__simd(group, steps, scratch + <usize>n * inputBytes);
-      else tile_4x1__scalar(group, steps, scratch + <usize>n * inputBytes);
-      storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+      if (ASC_FEATURE_SIMD) tile_4x1__simd(group, steps, x, y);
+      else tile_4x1__scalar(group, steps, x, y);
+      x += inputStride;
+      y += outputStride;
     }
+    output += 16;
   }
 }
 
-/** 4 weight rows, one activation row; the 4 sums go to STAGING. */
-function tile_4x1__scalar(group: usize, steps: i32, input: usize): void {
+/** Copies f32 [cols] to `output`, with zeros up to a multiple of 4 columns. */
+export function padRow(input: usize, cols: i32, output: usize): void {
+  for (let c = cols; (c & 3) != 0; c++) store<f32>(output + <usize>c * 4, 0);
+  memory.copy(output, input, <usize>cols * 4);
+}
+
+/** 4 weight rows, one activation row: f32 [4] at `output`. */
+function tile_4x1__scalar(group: usize, steps: i32, input: usize, output: usize): void {
   for (let r: usize = 0; r < 4; r++) {
     let s0: f32 = 0;
     let s1: f32 = 0;
@@ -78,11 +75,11 @@ function tile_4x1__scalar(group: usize, steps: i32, input: usize): void {
       w += 64;
       x += 16;
     }
-    store<f32>(STAGING + r * 4, s0 + s1 + (s2 + s3));
+    store<f32>(output + r * 4, s0 + s1 + (s2 + s3));
   }
 }
 
-function tile_4x1__simd(group: usize, steps: i32, input: usize): void {
+function tile_4x1__simd(group: usize, steps: i32, input: usize, output: usize): void {
   let sums0 = f32x4.splat(0);
   let sums1 = f32x4.splat(0);
   let sums2 = f32x4.splat(0);
@@ -96,14 +93,21 @@ function tile_4x1__simd(group: usize, steps: i32, input: usize): void {
     group += 64;
     input += 16;
   }
-  store<f32>(STAGING, horizontalSum(sums0));
-  store<f32>(STAGING, horizontalSum(sums1), 4);
-  store<f32>(STAGING, horizontalSum(sums2), 8);
-  store<f32>(STAGING, horizontalSum(sums3), 12);
+  store<f32>(output, horizontalSum(sums0));
+  store<f32>(output, horizontalSum(sums1), 4);
+  store<f32>(output, horizontalSum(sums2), 8);
+  store<f32>(output, horizontalSum(sums3), 12);
 }
 
-/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 16. */
-function tile_4x2__simd(group: usize, steps: i32, input: usize, inputBytes: usize): void {
+/** Two activation rows; their sums go to `output` and one stride on. */
+function tile_4x2__simd(
+  group: usize,
+  steps: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
   let sums00 = f32x4.splat(0);
   let sums10 = f32x4.splat(0);
   let sums20 = f32x4.splat(0);
@@ -114,7 +118,7 @@ function tile_4x2__simd(group: usize, steps: i32, input: usize, inputBytes: usiz
   let sums31 = f32x4.splat(0);
   for (let step = 0; step < steps; step++) {
     const x0 = v128.load(input);
-    const x1 = v128.load(input + inputBytes);
+    const x1 = v128.load(input + inputStride);
     let w = v128.load(group);
     sums00 = f32x4.add(sums00, f32x4.mul(w, x0));
     sums01 = f32x4.add(sums01, f32x4.mul(w, x1));
@@ -130,14 +134,14 @@ function tile_4x2__simd(group: usize, steps: i32, input: usize, inputBytes: usiz
     group += 64;
     input += 16;
   }
-  store<f32>(STAGING, horizontalSum(sums00));
-  store<f32>(STAGING, horizontalSum(sums10), 4);
-  store<f32>(STAGING, horizontalSum(sums20), 8);
-  store<f32>(STAGING, horizontalSum(sums30), 12);
-  store<f32>(STAGING, horizontalSum(sums01), 16);
-  store<f32>(STAGING, horizontalSum(sums11), 20);
-  store<f32>(STAGING, horizontalSum(sums21), 24);
-  store<f32>(STAGING, horizontalSum(sums31), 28);
+  store<f32>(output, horizontalSum(sums00));
+  store<f32>(output, horizontalSum(sums10), 4);
+  store<f32>(output, horizontalSum(sums20), 8);
+  store<f32>(output, horizontalSum(sums30), 12);
+  store<f32>(output + outputStride, horizontalSum(sums01));
+  store<f32>(output + outputStride, horizontalSum(sums11), 4);
+  store<f32>(output + outputStride, horizontalSum(sums21), 8);
+  store<f32>(output + outputStride, horizontalSum(sums31), 12);
 }
 
 // @ts-ignore: decorator

@@ -11,8 +11,12 @@
  *   accumulator += f32(integer dot product) * (weight scale * activation scale)
  */
 
-import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder, quantizeActivations } from "./activations";
-import { GROUP_ROWS, STAGING, storeFloats } from "./rows";
+import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder } from "./activations";
+import { GROUP_ROWS, addScaled } from "./rows";
+
+/** How activations are stored for this build, and the bytes of one record of them. */
+export const Q4_ORDER: ValueOrder = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
+export const Q4_INPUT_RECORD: usize = ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16_RECORD;
 
 const RECORD: usize = 144;
 
@@ -23,57 +27,53 @@ const RECORD: usize = 144;
 const BYTE_MASK: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 const LANE_MASK: usize = memory.data<u16>([15, 15, 15, 15, 15, 15, 15, 15], 16);
 
-/** Bytes of scratch for `numRows` activation rows. */
-export function f32_q4_gemm_scratch(cols: i32, numRows: i32): usize {
-  return <usize>((cols + BLOCK - 1) / BLOCK) * I16_RECORD * <usize>numRows;
-}
-
 /**
- * output = input x weights, transposed.
- * @param weights packed q4 [rows, cols]
- * @param input f32 [numRows, cols]
- * @param output f32 [numRows, rows]; must not overlap input or weights
- * @param scratch f32_q4_gemm_scratch(cols, numRows) bytes, 16-byte aligned
+ * The products of groups firstGroup to endGroup of 8 weight rows.
+ * @param weights packed q4 [rows, 32 * blocks]
+ * @param input records [blocks][numRows]
+ * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes apart
  */
-export function f32_q4_gemm(
+export function multiplyQ4(
   weights: usize,
-  rows: i32,
-  cols: i32,
+  blocks: i32,
+  firstGroup: i32,
+  endGroup: i32,
   input: usize,
-  output: usize,
   numRows: i32,
-  scratch: usize,
+  output: usize,
+  outputStride: usize,
 ): void {
-  const order = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
-  const blocks = (cols + BLOCK - 1) / BLOCK;
-  const inputBytes = <usize>blocks * (ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16_RECORD);
-  for (let n = 0; n < numRows; n++) {
-    quantizeActivations(input + <usize>n * <usize>cols * 4, cols, scratch + <usize>n * inputBytes, order);
-  }
+  const inputStride = <usize>numRows * Q4_INPUT_RECORD;
   const groupBytes = <usize>blocks * RECORD;
-  const outputBytes = <usize>rows * 4;
-  for (let row = 0; row < rows; row += GROUP_ROWS) {
-    const group = weights + <usize>(row / GROUP_ROWS) * groupBytes;
-    const target = output + <usize>row * 4;
-    const valid = <usize>min(GROUP_ROWS, rows - row);
+  let group = weights + <usize>firstGroup * groupBytes;
+  for (let g = firstGroup; g < endGroup; g++) {
     let n = 0;
+    let x = input;
+    let y = output;
     if (ASC_FEATURE_SIMD) {
-      for (; n + 2 <= numRows; n += 2) {
-        if (ASC_FEATURE_RELAXED_SIMD) {
-          tile_8x2__relaxed(group, blocks, scratch + <usize>n * inputBytes, inputBytes);
-        } else {
-          tile_8x2__simd(group, blocks, scratch + <usize>n * inputBytes, inputBytes);
-        }
-        storeFloats(target + <usize>n * outputBytes, STAGING, valid);
-        storeFloats(target + <usize>(n + 1) * outputBytes, STAGING + 32, valid);
+      for (; n + 4 <= numRows; n += 4) {
+        if (ASC_FEATURE_RELAXED_SIMD) tile_8x4__relaxed(group, blocks, x, inputStride, y, outputStride);
+        else tile_8x4__simd(group, blocks, x, inputStride, y, outputStride);
+        x += 4 * Q4_INPUT_RECORD;
+        y += 4 * outputStride;
+      }
+      if (n + 2 <= numRows) {
+        if (ASC_FEATURE_RELAXED_SIMD) tile_8x2__relaxed(group, blocks, x, inputStride, y, outputStride);
+        else tile_8x2__simd(group, blocks, x, inputStride, y, outputStride);
+        n += 2;
+        x += 2 * Q4_INPUT_RECORD;
+        y += 2 * outputStride;
       }
     }
     for (; n < numRows; n++) {
-      if (ASC_FEATURE_RELAXED_SIMD) tile_8x1__relaxed(group, blocks, scratch + <usize>n * inputBytes);
-      else if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, scratch + <usize>n * inputBytes);
-      else tile_8x1__scalar(group, blocks, scratch + <usize>n * inputBytes);
-      storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+      if (ASC_FEATURE_RELAXED_SIMD) tile_8x1__relaxed(group, blocks, x, inputStride, y);
+      else if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, x, inputStride, y);
+      else tile_8x1__scalar(group, blocks, x, inputStride, y);
+      x += Q4_INPUT_RECORD;
+      y += outputStride;
     }
+    group += groupBytes;
+    output += 32;
   }
 }
 
@@ -84,19 +84,19 @@ function nibble(record: usize, r: usize, c: usize): i32 {
   return c < 16 ? byte & 15 : byte >> 4;
 }
 
-/** 8 weight rows, one activation row; the 8 sums go to STAGING. */
-function tile_8x1__scalar(group: usize, blocks: i32, input: usize): void {
+/** 8 weight rows, one activation row: f32 [8] at `output`. */
+function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   for (let r: usize = 0; r < 8; r++) {
     let sum: f32 = 0;
     for (let b = 0; b < blocks; b++) {
       const record = group + <usize>b * RECORD;
-      const activations = input + <usize>b * I16_RECORD;
+      const activations = input + <usize>b * inputStride;
       let dot = load<i32>(activations, 4);
       for (let c: usize = 0; c < 32; c++) dot += nibble(record, r, c) * <i32>load<i16>(activations + 16 + c * 2);
       const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16) * load<f32>(activations);
       sum += <f32>dot * scale;
     }
-    store<f32>(STAGING + r * 4, sum);
+    store<f32>(output + r * 4, sum);
   }
 }
 
@@ -105,7 +105,7 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize): void {
  * columns 0 2, columns 16 18, columns 1 3, columns 17 19 (of the step), which is why activations lie
  * in the order 0 2 1 3.
  */
-function tile_8x1__simd(group: usize, blocks: i32, input: usize): void {
+function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   const mask = v128.load(LANE_MASK);
   let sumLow = f32x4.splat(0);
   let sumHigh = f32x4.splat(0);
@@ -138,14 +138,21 @@ function tile_8x1__simd(group: usize, blocks: i32, input: usize): void {
     sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
     sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
     group += RECORD;
-    input += I16_RECORD;
+    input += inputStride;
   }
-  v128.store(STAGING, sumLow);
-  v128.store(STAGING, sumHigh, 16);
+  v128.store(output, sumLow);
+  v128.store(output, sumHigh, 16);
 }
 
-/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 32. */
-function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usize): void {
+/** Two activation rows; their sums go to `output` and one stride on. */
+function tile_8x2__simd(
+  group: usize,
+  blocks: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
   const mask = v128.load(LANE_MASK);
   let sumLow0 = f32x4.splat(0);
   let sumHigh0 = f32x4.splat(0);
@@ -154,11 +161,11 @@ function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usi
   for (let b = 0; b < blocks; b++) {
     let low0 = v128.load32_splat(input, 4);
     let high0 = low0;
-    let low1 = v128.load32_splat(input + inputBytes, 4);
+    let low1 = v128.load32_splat(input, I16_RECORD + 4);
     let high1 = low1;
     let w = group;
     let x0 = input;
-    let x1 = input + inputBytes;
+    let x1 = input + I16_RECORD;
     for (let step = 0; step < 4; step++) {
       const packedLow = v128.load(w, 16);
       const packedHigh = v128.load(w, 32);
@@ -201,31 +208,135 @@ function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usi
     const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
     const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
     const scale0 = v128.load32_splat(input);
-    const scale1 = v128.load32_splat(input + inputBytes);
+    const scale1 = v128.load32_splat(input, I16_RECORD);
     sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
     sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
     sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
     sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
     group += RECORD;
-    input += I16_RECORD;
+    input += inputStride;
   }
-  v128.store(STAGING, sumLow0);
-  v128.store(STAGING, sumHigh0, 16);
-  v128.store(STAGING, sumLow1, 32);
-  v128.store(STAGING, sumHigh1, 48);
+  v128.store(output, sumLow0);
+  v128.store(output, sumHigh0, 16);
+  v128.store(output + outputStride, sumLow1);
+  v128.store(output + outputStride, sumHigh1, 16);
+}
+
+/** Four activation rows; their sums stay in memory between blocks. */
+function tile_8x4__simd(
+  group: usize,
+  blocks: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
+  const mask = v128.load(LANE_MASK);
+  const output1 = output + outputStride;
+  const output2 = output1 + outputStride;
+  const output3 = output2 + outputStride;
+  const zero = f32x4.splat(0);
+  v128.store(output, zero);
+  v128.store(output, zero, 16);
+  v128.store(output1, zero);
+  v128.store(output1, zero, 16);
+  v128.store(output2, zero);
+  v128.store(output2, zero, 16);
+  v128.store(output3, zero);
+  v128.store(output3, zero, 16);
+  for (let b = 0; b < blocks; b++) {
+    let low0 = v128.load32_splat(input, 4);
+    let high0 = low0;
+    let low1 = v128.load32_splat(input, I16_RECORD + 4);
+    let high1 = low1;
+    let low2 = v128.load32_splat(input, 2 * I16_RECORD + 4);
+    let high2 = low2;
+    let low3 = v128.load32_splat(input, 3 * I16_RECORD + 4);
+    let high3 = low3;
+    let w = group;
+    let x = input;
+    for (let step = 0; step < 4; step++) {
+      let weightsLow = v128.and(v128.load(w, 16), mask);
+      let weightsHigh = v128.and(v128.load(w, 32), mask);
+      let pair = v128.load32_splat(x, 16);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, I16_RECORD + 16);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 2 * I16_RECORD + 16);
+      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
+      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 3 * I16_RECORD + 16);
+      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
+      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = v128.and(i16x8.shr_u(v128.load(w, 16), 4), mask);
+      weightsHigh = v128.and(i16x8.shr_u(v128.load(w, 32), 4), mask);
+      pair = v128.load32_splat(x, 48);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, I16_RECORD + 48);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 2 * I16_RECORD + 48);
+      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
+      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 3 * I16_RECORD + 48);
+      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
+      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = v128.and(i16x8.shr_u(v128.load(w, 16), 8), mask);
+      weightsHigh = v128.and(i16x8.shr_u(v128.load(w, 32), 8), mask);
+      pair = v128.load32_splat(x, 20);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, I16_RECORD + 20);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 2 * I16_RECORD + 20);
+      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
+      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 3 * I16_RECORD + 20);
+      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
+      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = i16x8.shr_u(v128.load(w, 16), 12);
+      weightsHigh = i16x8.shr_u(v128.load(w, 32), 12);
+      pair = v128.load32_splat(x, 52);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, I16_RECORD + 52);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 2 * I16_RECORD + 52);
+      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
+      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 3 * I16_RECORD + 52);
+      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
+      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
+      w += 32;
+      x += 8;
+    }
+    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
+    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
+    addScaled(output, low0, high0, weightScaleLow, weightScaleHigh, v128.load32_splat(input));
+    addScaled(output1, low1, high1, weightScaleLow, weightScaleHigh, v128.load32_splat(input, I16_RECORD));
+    addScaled(output2, low2, high2, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 2 * I16_RECORD));
+    addScaled(output3, low3, high3, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 3 * I16_RECORD));
+    group += RECORD;
+    input += inputStride;
+  }
 }
 
 /**
- * Sums of two products are at most 2 * 15 * 127, and a 16-bit lane adds up 8 of them: 30,480, which
- * fits.
+ * A 16-bit lane starts with its columns' share of the offset and ends at the sum of 16 products of a weight
+ * in -8..7: at most 16 * 8 * 127 = 16,256, which fits, whatever the sums on the way there wrap around to.
  */
-function tile_8x1__relaxed(group: usize, blocks: i32, input: usize): void {
+function tile_8x1__relaxed(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   const mask = v128.load(BYTE_MASK);
   let sumLow = f32x4.splat(0);
   let sumHigh = f32x4.splat(0);
   for (let b = 0; b < blocks; b++) {
-    let pairsLow = i16x8.splat(0);
-    let pairsHigh = i16x8.splat(0);
+    let pairsLow = v128.load32_splat(input, 4);
+    let pairsHigh = pairsLow;
     let w = group;
     let x = input;
     for (let step = 0; step < 2; step++) {
@@ -252,36 +363,42 @@ function tile_8x1__relaxed(group: usize, blocks: i32, input: usize): void {
       w += 64;
       x += 8;
     }
-    const offset = v128.load32_splat(input, 4);
-    const low = i32x4.add(i32x4.extadd_pairwise_i16x8_s(pairsLow), offset);
-    const high = i32x4.add(i32x4.extadd_pairwise_i16x8_s(pairsHigh), offset);
+    const low = i32x4.extadd_pairwise_i16x8_s(pairsLow);
+    const high = i32x4.extadd_pairwise_i16x8_s(pairsHigh);
     const scale = v128.load32_splat(input);
     const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
     const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
     sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
     sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
     group += RECORD;
-    input += I8_RECORD;
+    input += inputStride;
   }
-  v128.store(STAGING, sumLow);
-  v128.store(STAGING, sumHigh, 16);
+  v128.store(output, sumLow);
+  v128.store(output, sumHigh, 16);
 }
 
-/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 32. */
-function tile_8x2__relaxed(group: usize, blocks: i32, input: usize, inputBytes: usize): void {
+/** Two activation rows; their sums go to `output` and one stride on. */
+function tile_8x2__relaxed(
+  group: usize,
+  blocks: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
   const mask = v128.load(BYTE_MASK);
   let sumLow0 = f32x4.splat(0);
   let sumHigh0 = f32x4.splat(0);
   let sumLow1 = f32x4.splat(0);
   let sumHigh1 = f32x4.splat(0);
   for (let b = 0; b < blocks; b++) {
-    let pairsLow0 = i16x8.splat(0);
-    let pairsHigh0 = i16x8.splat(0);
-    let pairsLow1 = i16x8.splat(0);
-    let pairsHigh1 = i16x8.splat(0);
+    let pairsLow0 = v128.load32_splat(input, 4);
+    let pairsHigh0 = pairsLow0;
+    let pairsLow1 = v128.load32_splat(input, I8_RECORD + 4);
+    let pairsHigh1 = pairsLow1;
     let w = group;
     let x0 = input;
-    let x1 = input + inputBytes;
+    let x1 = input + I8_RECORD;
     for (let step = 0; step < 4; step++) {
       let weightsLow = v128.load(w, 16);
       let weightsHigh = v128.load(w, 32);
@@ -307,25 +424,102 @@ function tile_8x2__relaxed(group: usize, blocks: i32, input: usize, inputBytes: 
     }
     const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
     const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    let offset = v128.load32_splat(input, 4);
     let scale = v128.load32_splat(input);
-    let low = f32x4.convert_i32x4_s(i32x4.add(i32x4.extadd_pairwise_i16x8_s(pairsLow0), offset));
-    let high = f32x4.convert_i32x4_s(i32x4.add(i32x4.extadd_pairwise_i16x8_s(pairsHigh0), offset));
+    let low = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsLow0));
+    let high = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsHigh0));
     sumLow0 = f32x4.add(sumLow0, f32x4.mul(low, f32x4.mul(weightScaleLow, scale)));
     sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(high, f32x4.mul(weightScaleHigh, scale)));
-    offset = v128.load32_splat(input + inputBytes, 4);
-    scale = v128.load32_splat(input + inputBytes);
-    low = f32x4.convert_i32x4_s(i32x4.add(i32x4.extadd_pairwise_i16x8_s(pairsLow1), offset));
-    high = f32x4.convert_i32x4_s(i32x4.add(i32x4.extadd_pairwise_i16x8_s(pairsHigh1), offset));
+    scale = v128.load32_splat(input, I8_RECORD);
+    low = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsLow1));
+    high = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsHigh1));
     sumLow1 = f32x4.add(sumLow1, f32x4.mul(low, f32x4.mul(weightScaleLow, scale)));
     sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(high, f32x4.mul(weightScaleHigh, scale)));
     group += RECORD;
-    input += I8_RECORD;
+    input += inputStride;
   }
-  v128.store(STAGING, sumLow0);
-  v128.store(STAGING, sumHigh0, 16);
-  v128.store(STAGING, sumLow1, 32);
-  v128.store(STAGING, sumHigh1, 48);
+  v128.store(output, sumLow0);
+  v128.store(output, sumHigh0, 16);
+  v128.store(output + outputStride, sumLow1);
+  v128.store(output + outputStride, sumHigh1, 16);
+}
+
+/**
+ * Four activation rows. Their sums stay in memory between blocks: with 8 accumulators of integers, 4
+ * registers are left for the operands, and no more exist.
+ */
+function tile_8x4__relaxed(
+  group: usize,
+  blocks: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
+  const mask = v128.load(BYTE_MASK);
+  const output1 = output + outputStride;
+  const output2 = output1 + outputStride;
+  const output3 = output2 + outputStride;
+  const zero = f32x4.splat(0);
+  v128.store(output, zero);
+  v128.store(output, zero, 16);
+  v128.store(output1, zero);
+  v128.store(output1, zero, 16);
+  v128.store(output2, zero);
+  v128.store(output2, zero, 16);
+  v128.store(output3, zero);
+  v128.store(output3, zero, 16);
+  for (let b = 0; b < blocks; b++) {
+    let pairsLow0 = v128.load32_splat(input, 4);
+    let pairsHigh0 = pairsLow0;
+    let pairsLow1 = v128.load32_splat(input, I8_RECORD + 4);
+    let pairsHigh1 = pairsLow1;
+    let pairsLow2 = v128.load32_splat(input, 2 * I8_RECORD + 4);
+    let pairsHigh2 = pairsLow2;
+    let pairsLow3 = v128.load32_splat(input, 3 * I8_RECORD + 4);
+    let pairsHigh3 = pairsLow3;
+    let w = group;
+    let x = input;
+    for (let step = 0; step < 4; step++) {
+      let low = v128.and(v128.load(w, 16), mask);
+      let high = v128.and(v128.load(w, 32), mask);
+      let four = v128.load32_splat(x, 16);
+      pairsLow0 = i16x8.add(pairsLow0, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh0 = i16x8.add(pairsHigh0, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      four = v128.load32_splat(x, I8_RECORD + 16);
+      pairsLow1 = i16x8.add(pairsLow1, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh1 = i16x8.add(pairsHigh1, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      four = v128.load32_splat(x, 2 * I8_RECORD + 16);
+      pairsLow2 = i16x8.add(pairsLow2, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh2 = i16x8.add(pairsHigh2, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      four = v128.load32_splat(x, 3 * I8_RECORD + 16);
+      pairsLow3 = i16x8.add(pairsLow3, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh3 = i16x8.add(pairsHigh3, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      low = v128.and(i16x8.shr_u(v128.load(w, 16), 4), mask);
+      high = v128.and(i16x8.shr_u(v128.load(w, 32), 4), mask);
+      four = v128.load32_splat(x, 32);
+      pairsLow0 = i16x8.add(pairsLow0, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh0 = i16x8.add(pairsHigh0, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      four = v128.load32_splat(x, I8_RECORD + 32);
+      pairsLow1 = i16x8.add(pairsLow1, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh1 = i16x8.add(pairsHigh1, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      four = v128.load32_splat(x, 2 * I8_RECORD + 32);
+      pairsLow2 = i16x8.add(pairsLow2, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh2 = i16x8.add(pairsHigh2, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      four = v128.load32_splat(x, 3 * I8_RECORD + 32);
+      pairsLow3 = i16x8.add(pairsLow3, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
+      pairsHigh3 = i16x8.add(pairsHigh3, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      w += 32;
+      x += 4;
+    }
+    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
+    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
+    addScaled(output, i32x4.extadd_pairwise_i16x8_s(pairsLow0), i32x4.extadd_pairwise_i16x8_s(pairsHigh0), weightScaleLow, weightScaleHigh, v128.load32_splat(input));
+    addScaled(output1, i32x4.extadd_pairwise_i16x8_s(pairsLow1), i32x4.extadd_pairwise_i16x8_s(pairsHigh1), weightScaleLow, weightScaleHigh, v128.load32_splat(input, I8_RECORD));
+    addScaled(output2, i32x4.extadd_pairwise_i16x8_s(pairsLow2), i32x4.extadd_pairwise_i16x8_s(pairsHigh2), weightScaleLow, weightScaleHigh, v128.load32_splat(input, 2 * I8_RECORD));
+    addScaled(output3, i32x4.extadd_pairwise_i16x8_s(pairsLow3), i32x4.extadd_pairwise_i16x8_s(pairsHigh3), weightScaleLow, weightScaleHigh, v128.load32_splat(input, 3 * I8_RECORD));
+    group += RECORD;
+    input += inputStride;
+  }
 }
 
 /** One row back to f32: @param output f32 [cols] */

@@ -6,71 +6,65 @@
  *   accumulator += f32(integer dot product) * (weight scale * activation scale)
  */
 
-import { BLOCK, I16_RECORD, ValueOrder, quantizeActivations } from "./activations";
-import { GROUP_ROWS, STAGING, storeFloats } from "./rows";
+import { BLOCK, I16_RECORD } from "./activations";
+import { GROUP_ROWS, addScaled } from "./rows";
 
 const RECORD: usize = 272;
 
-/** Bytes of scratch for `numRows` activation rows. */
-export function f32_q8_gemm_scratch(cols: i32, numRows: i32): usize {
-  return <usize>((cols + BLOCK - 1) / BLOCK) * I16_RECORD * <usize>numRows;
-}
-
 /**
- * output = input x weights, transposed.
- * @param weights packed q8 [rows, cols]
- * @param input f32 [numRows, cols]
- * @param output f32 [numRows, rows]; must not overlap input or weights
- * @param scratch f32_q8_gemm_scratch(cols, numRows) bytes, 16-byte aligned
+ * The products of groups firstGroup to endGroup of 8 weight rows.
+ * @param weights packed q8 [rows, 32 * blocks]
+ * @param input records [blocks][numRows]
+ * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes apart
  */
-export function f32_q8_gemm(
+export function multiplyQ8(
   weights: usize,
-  rows: i32,
-  cols: i32,
+  blocks: i32,
+  firstGroup: i32,
+  endGroup: i32,
   input: usize,
-  output: usize,
   numRows: i32,
-  scratch: usize,
+  output: usize,
+  outputStride: usize,
 ): void {
-  const blocks = (cols + BLOCK - 1) / BLOCK;
-  const inputBytes = <usize>blocks * I16_RECORD;
-  for (let n = 0; n < numRows; n++) {
-    quantizeActivations(
-      input + <usize>n * <usize>cols * 4,
-      cols,
-      scratch + <usize>n * inputBytes,
-      ValueOrder.I16,
-    );
-  }
+  const inputStride = <usize>numRows * I16_RECORD;
   const groupBytes = <usize>blocks * RECORD;
-  const outputBytes = <usize>rows * 4;
-  for (let row = 0; row < rows; row += GROUP_ROWS) {
-    const group = weights + <usize>(row / GROUP_ROWS) * groupBytes;
-    const target = output + <usize>row * 4;
-    const valid = <usize>min(GROUP_ROWS, rows - row);
+  let group = weights + <usize>firstGroup * groupBytes;
+  for (let g = firstGroup; g < endGroup; g++) {
     let n = 0;
+    let x = input;
+    let y = output;
     if (ASC_FEATURE_SIMD) {
-      for (; n + 2 <= numRows; n += 2) {
-        tile_8x2__simd(group, blocks, scratch + <usize>n * inputBytes, inputBytes);
-        storeFloats(target + <usize>n * outputBytes, STAGING, valid);
-        storeFloats(target + <usize>(n + 1) * outputBytes, STAGING + 32, valid);
+      for (; n + 4 <= numRows; n += 4) {
+        tile_8x4__simd(group, blocks, x, inputStride, y, outputStride);
+        x += 4 * I16_RECORD;
+        y += 4 * outputStride;
+      }
+      if (n + 2 <= numRows) {
+        tile_8x2__simd(group, blocks, x, inputStride, y, outputStride);
+        n += 2;
+        x += 2 * I16_RECORD;
+        y += 2 * outputStride;
       }
     }
     for (; n < numRows; n++) {
-      if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, scratch + <usize>n * inputBytes);
-      else tile_8x1__scalar(group, blocks, scratch + <usize>n * inputBytes);
-      storeFloats(target + <usize>n * outputBytes, STAGING, valid);
+      if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, x, inputStride, y);
+      else tile_8x1__scalar(group, blocks, x, inputStride, y);
+      x += I16_RECORD;
+      y += outputStride;
     }
+    group += groupBytes;
+    output += 32;
   }
 }
 
-/** 8 weight rows, one activation row; the 8 sums go to STAGING. */
-function tile_8x1__scalar(group: usize, blocks: i32, input: usize): void {
+/** 8 weight rows, one activation row: f32 [8] at `output`. */
+function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   for (let r: usize = 0; r < 8; r++) {
     let sum: f32 = 0;
     for (let b = 0; b < blocks; b++) {
       const record = group + <usize>b * RECORD;
-      const activations = input + <usize>b * I16_RECORD;
+      const activations = input + <usize>b * inputStride;
       let dot = 0;
       for (let c: usize = 0; c < 32; c++) {
         const weight = <i32>load<i8>(record + 16 + (c >> 1) * 16 + r * 2 + (c & 1));
@@ -79,11 +73,11 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize): void {
       const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16) * load<f32>(activations);
       sum += <f32>dot * scale;
     }
-    store<f32>(STAGING + r * 4, sum);
+    store<f32>(output + r * 4, sum);
   }
 }
 
-function tile_8x1__simd(group: usize, blocks: i32, input: usize): void {
+function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   let sumLow = f32x4.splat(0);
   let sumHigh = f32x4.splat(0);
   for (let b = 0; b < blocks; b++) {
@@ -113,14 +107,21 @@ function tile_8x1__simd(group: usize, blocks: i32, input: usize): void {
     sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
     sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
     group += RECORD;
-    input += I16_RECORD;
+    input += inputStride;
   }
-  v128.store(STAGING, sumLow);
-  v128.store(STAGING, sumHigh, 16);
+  v128.store(output, sumLow);
+  v128.store(output, sumHigh, 16);
 }
 
-/** Two activation rows, `inputBytes` apart: their sums go to STAGING and STAGING + 32. */
-function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usize): void {
+/** Two activation rows; their sums go to `output` and one stride on. */
+function tile_8x2__simd(
+  group: usize,
+  blocks: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
   let sumLow0 = f32x4.splat(0);
   let sumHigh0 = f32x4.splat(0);
   let sumLow1 = f32x4.splat(0);
@@ -132,7 +133,7 @@ function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usi
     let high1 = i32x4.splat(0);
     let w = group;
     let x0 = input;
-    let x1 = input + inputBytes;
+    let x1 = input + I16_RECORD;
     for (let step = 0; step < 8; step++) {
       let weightsLow = v128.load8x8_s(w, 16);
       let weightsHigh = v128.load8x8_s(w, 24);
@@ -157,18 +158,93 @@ function tile_8x2__simd(group: usize, blocks: i32, input: usize, inputBytes: usi
     const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
     const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
     const scale0 = v128.load32_splat(input);
-    const scale1 = v128.load32_splat(input + inputBytes);
+    const scale1 = v128.load32_splat(input, I16_RECORD);
     sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
     sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
     sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
     sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
     group += RECORD;
-    input += I16_RECORD;
+    input += inputStride;
   }
-  v128.store(STAGING, sumLow0);
-  v128.store(STAGING, sumHigh0, 16);
-  v128.store(STAGING, sumLow1, 32);
-  v128.store(STAGING, sumHigh1, 48);
+  v128.store(output, sumLow0);
+  v128.store(output, sumHigh0, 16);
+  v128.store(output + outputStride, sumLow1);
+  v128.store(output + outputStride, sumHigh1, 16);
+}
+
+/** Four activation rows; their sums stay in memory between blocks. */
+function tile_8x4__simd(
+  group: usize,
+  blocks: i32,
+  input: usize,
+  inputStride: usize,
+  output: usize,
+  outputStride: usize,
+): void {
+  const output1 = output + outputStride;
+  const output2 = output1 + outputStride;
+  const output3 = output2 + outputStride;
+  const zero = f32x4.splat(0);
+  v128.store(output, zero);
+  v128.store(output, zero, 16);
+  v128.store(output1, zero);
+  v128.store(output1, zero, 16);
+  v128.store(output2, zero);
+  v128.store(output2, zero, 16);
+  v128.store(output3, zero);
+  v128.store(output3, zero, 16);
+  for (let b = 0; b < blocks; b++) {
+    let low0 = i32x4.splat(0);
+    let high0 = i32x4.splat(0);
+    let low1 = i32x4.splat(0);
+    let high1 = i32x4.splat(0);
+    let low2 = i32x4.splat(0);
+    let high2 = i32x4.splat(0);
+    let low3 = i32x4.splat(0);
+    let high3 = i32x4.splat(0);
+    let w = group;
+    let x = input;
+    for (let step = 0; step < 8; step++) {
+      let weightsLow = v128.load8x8_s(w, 16);
+      let weightsHigh = v128.load8x8_s(w, 24);
+      let pair = v128.load32_splat(x, 16);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, I16_RECORD + 16);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 2 * I16_RECORD + 16);
+      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
+      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 3 * I16_RECORD + 16);
+      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
+      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
+      weightsLow = v128.load8x8_s(w, 32);
+      weightsHigh = v128.load8x8_s(w, 40);
+      pair = v128.load32_splat(x, 20);
+      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
+      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, I16_RECORD + 20);
+      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
+      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 2 * I16_RECORD + 20);
+      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
+      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
+      pair = v128.load32_splat(x, 3 * I16_RECORD + 20);
+      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
+      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
+      w += 32;
+      x += 8;
+    }
+    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
+    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
+    addScaled(output, low0, high0, weightScaleLow, weightScaleHigh, v128.load32_splat(input));
+    addScaled(output1, low1, high1, weightScaleLow, weightScaleHigh, v128.load32_splat(input, I16_RECORD));
+    addScaled(output2, low2, high2, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 2 * I16_RECORD));
+    addScaled(output3, low3, high3, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 3 * I16_RECORD));
+    group += RECORD;
+    input += inputStride;
+  }
 }
 
 /** One row back to f32: @param output f32 [cols] */

@@ -1,17 +1,12 @@
-/** What the three products share: weight rows come in groups, and a tile's results pass a staging area. */
+/** What the quantised products share. */
 
-/** Weight rows of one group of the quantised layouts. */
+/** Weight rows of one group: what the quantised layouts keep together, and the unit in which products are asked for. */
 export const GROUP_ROWS: i32 = 8;
 
-/** f32 [2, 8]: the results of one tile. */
-export const STAGING: usize = memory.data(64, 16);
-
-/**
- * Copies `count` staged results to where they belong; the rows that only fill a group up stay behind.
- * A loop, because memory.copy costs a call into the host for these few bytes.
- */
+/** f32 [8] at `output` += integer sums of 8 weight rows * (weight scales * activation scale). */
 // @ts-ignore: decorator
 @inline
-export function storeFloats(output: usize, staged: usize, count: usize): void {
-  for (let i: usize = 0; i < count; i++) store<f32>(output + i * 4, load<f32>(staged + i * 4));
+export function addScaled(output: usize, low: v128, high: v128, weightScaleLow: v128, weightScaleHigh: v128, scale: v128): void {
+  v128.store(output, f32x4.add(v128.load(output), f32x4.mul(f32x4.convert_i32x4_s(low), f32x4.mul(weightScaleLow, scale))));
+  v128.store(output, f32x4.add(v128.load(output, 16), f32x4.mul(f32x4.convert_i32x4_s(high), f32x4.mul(weightScaleHigh, scale))), 16);
 }

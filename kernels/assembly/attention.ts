@@ -1,0 +1,383 @@
+/**
+ * Attention of one query with the positions of one page, and how pages are merged. The arithmetic of a
+ * query is fixed by the grid of pages alone:
+ *
+ *   page    scores s in position order; m = max s; w = exp(s - m); l = sum of w in four lanes (position
+ *           modulo 4), added as (l0 + l1) + (l2 + l3); v = sum of w * value in position order
+ *   merge   pages in order, the first one as it is: m' = max(m, m2); a = exp(m - m'); b = exp(m2 - m');
+ *           l = l a + l2 b; v = v a + v2 b
+ *   result  v * (1 / l)
+ *
+ * With f32 pages, dot products and weighted sums are f32 in ascending order of dimensions or positions.
+ * With q8 pages, the query and the weights (times the positions' scales) are rounded to 15 bits, and
+ * both sums are exact integers.
+ *
+ *   partial result: f32 m, f32 l, 8 bytes unused, f32 v [D]
+ */
+
+import { exp, exp__simd, scaleBy } from "./f32";
+import { largestMagnitude, rounded } from "./kv";
+
+/** Bytes of a partial result; a multiple of 16. */
+export function partialBytes(headDim: i32): usize {
+  return <usize>(4 + ((headDim + 3) & ~3)) * 4;
+}
+
+/**
+ * Room for one query: f32 [headDim], or with q8 pages f32 scale, 12 bytes unused, int16 [headDim].
+ * A multiple of 16.
+ */
+export function queryBytes(headDim: i32): usize {
+  return 16 + <usize>((headDim + 3) & ~3) * 4;
+}
+
+/** Bytes of scratch that `attendPage` works in: f32 [pageSize], int16 [pageSize]. */
+export function attentionScratchBytes(pageSize: i32): usize {
+  return <usize>((pageSize + 7) & ~7) * 6;
+}
+
+/** Magnitude of the largest value of a 15-bit vector: 1,024 products with int8 fit 32 bits. */
+const Q15_MAX: f32 = 16383;
+/** Below this a vector counts as zeros. */
+const SMALLEST_AMAX: f32 = 1e-30;
+
+/** Rounds f32 [count] to int16 [count] at `output` and returns the scale. */
+function quantize15(input: usize, count: i32, output: usize): f32 {
+  const amax = largestMagnitude(input, count);
+  const isZero = amax < SMALLEST_AMAX;
+  const inverse: f32 = isZero ? 0 : Q15_MAX / amax;
+  for (let i = 0; i < count; i++) {
+    store<i16>(output + <usize>i * 2, <i16>rounded(load<f32>(input + <usize>i * 4) * inverse));
+  }
+  return isZero ? 0 : amax / Q15_MAX;
+}
+
+/** Stores a query, already divided by sqrt(headDim), as `attendPage` reads it. @param head f32 [headDim] */
+export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool): void {
+  if (isQ8) store<f32>(query, quantize15(head, headDim, query + 16));
+  else memory.copy(query, head, <usize>headDim * 4);
+}
+
+/**
+ * One query, one page: writes a partial result.
+ * @param keys, values parts of the page
+ * @param count positions of the page that the query sees, at least 1
+ */
+export function attendPage(
+  query: usize,
+  keys: usize,
+  values: usize,
+  headDim: i32,
+  pageSize: i32,
+  count: i32,
+  isQ8: bool,
+  scratch: usize,
+  partial: usize,
+): void {
+  if (isQ8) scoresQ8(query, keys, headDim, pageSize, count, scratch);
+  else if (ASC_FEATURE_SIMD) scoresF32__simd(query, keys, headDim, count, scratch);
+  else scoresF32__scalar(query, keys, headDim, count, scratch);
+
+  const largest = largestOf(scratch, count);
+  store<f32>(partial, largest);
+  store<f32>(partial, weigh(scratch, count, largest), 4);
+
+  if (isQ8) {
+    sumQ8(scratch, values, headDim, pageSize, count, partial + 16);
+  } else {
+    if (ASC_FEATURE_SIMD) sumF32__simd(scratch, values, headDim, count, partial + 16);
+    else sumF32__scalar(scratch, values, headDim, 0, count, partial + 16);
+  }
+}
+
+function scoresF32__scalar(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
+  for (let p = 0; p < count; p++) {
+    let key = keys + <usize>(p >> 2) * <usize>headDim * 16 + <usize>(p & 3) * 4;
+    let score: f32 = 0;
+    for (let d = 0; d < headDim; d++) {
+      score += load<f32>(query + <usize>d * 4) * load<f32>(key);
+      key += 16;
+    }
+    store<f32>(scores + <usize>p * 4, score);
+  }
+}
+
+/** Writes whole quads: scores past `count` mean nothing. */
+function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
+  const quadBytes = <usize>headDim * 16;
+  const queryEnd = query + <usize>headDim * 4;
+  let p = 0;
+  for (; p + 28 < count; p += 32) {
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let s4 = s0;
+    let s5 = s0;
+    let s6 = s0;
+    let s7 = s0;
+    let low = keys;
+    let high = keys + 4 * quadBytes;
+    for (let q = query; q < queryEnd; q += 4) {
+      const x = v128.load32_splat(q);
+      s0 = f32x4.add(s0, f32x4.mul(x, v128.load(low)));
+      s1 = f32x4.add(s1, f32x4.mul(x, v128.load(low + quadBytes)));
+      s2 = f32x4.add(s2, f32x4.mul(x, v128.load(low + 2 * quadBytes)));
+      s3 = f32x4.add(s3, f32x4.mul(x, v128.load(low + 3 * quadBytes)));
+      s4 = f32x4.add(s4, f32x4.mul(x, v128.load(high)));
+      s5 = f32x4.add(s5, f32x4.mul(x, v128.load(high + quadBytes)));
+      s6 = f32x4.add(s6, f32x4.mul(x, v128.load(high + 2 * quadBytes)));
+      s7 = f32x4.add(s7, f32x4.mul(x, v128.load(high + 3 * quadBytes)));
+      low += 16;
+      high += 16;
+    }
+    const target = scores + <usize>p * 4;
+    v128.store(target, s0);
+    v128.store(target, s1, 16);
+    v128.store(target, s2, 32);
+    v128.store(target, s3, 48);
+    v128.store(target, s4, 64);
+    v128.store(target, s5, 80);
+    v128.store(target, s6, 96);
+    v128.store(target, s7, 112);
+    keys += 8 * quadBytes;
+  }
+  for (; p < count; p += 4) {
+    let sums = f32x4.splat(0);
+    let key = keys;
+    for (let q = query; q < queryEnd; q += 4) {
+      sums = f32x4.add(sums, f32x4.mul(v128.load32_splat(q), v128.load(key)));
+      key += 16;
+    }
+    v128.store(scores + <usize>p * 4, sums);
+    keys += quadBytes;
+  }
+}
+
+/** Score = integer dot product * (scale of the query * scale of the key). */
+function scoresQ8(query: usize, keys: usize, headDim: i32, pageSize: i32, count: i32, scores: usize): void {
+  const queryScale = load<f32>(query);
+  const scales = keys + <usize>pageSize * <usize>headDim;
+  const pairs = headDim / 2;
+  const quadBytes = <usize>headDim * 4;
+  if (ASC_FEATURE_SIMD) {
+    const queryScales = f32x4.splat(queryScale);
+    for (let p = 0; p < count; p += 4) {
+      let dots = i32x4.splat(0);
+      let others = dots;
+      let q = query + 16;
+      let key = keys;
+      for (let pair = 0; pair + 2 <= pairs; pair += 2) {
+        dots = i32x4.add(dots, i32x4.dot_i16x8_s(v128.load8x8_s(key), v128.load32_splat(q)));
+        others = i32x4.add(others, i32x4.dot_i16x8_s(v128.load8x8_s(key, 8), v128.load32_splat(q, 4)));
+        q += 8;
+        key += 16;
+      }
+      if ((pairs & 1) != 0) dots = i32x4.add(dots, i32x4.dot_i16x8_s(v128.load8x8_s(key), v128.load32_splat(q)));
+      const scale = f32x4.mul(queryScales, v128.load(scales + <usize>p * 4));
+      v128.store(scores + <usize>p * 4, f32x4.mul(f32x4.convert_i32x4_s(i32x4.add(dots, others)), scale));
+      keys += quadBytes;
+    }
+  } else {
+    for (let p = 0; p < count; p++) {
+      const key = keys + <usize>(p >> 2) * quadBytes + <usize>(p & 3) * 2;
+      let dot = 0;
+      for (let d: usize = 0; d < <usize>headDim; d++) {
+        dot += <i32>load<i16>(query + 16 + d * 2) * <i32>load<i8>(key + (d >> 1) * 8 + (d & 1));
+      }
+      store<f32>(scores + <usize>p * 4, <f32>dot * (queryScale * load<f32>(scales + <usize>p * 4)));
+    }
+  }
+}
+
+function largestOf(scores: usize, count: i32): f32 {
+  let largest = load<f32>(scores);
+  let p = 1;
+  if (ASC_FEATURE_SIMD) {
+    if (count >= 4) {
+      let maxima = v128.load(scores);
+      for (p = 4; p + 4 <= count; p += 4) maxima = f32x4.max(maxima, v128.load(scores + <usize>p * 4));
+      largest = max<f32>(
+        max<f32>(f32x4.extract_lane(maxima, 0), f32x4.extract_lane(maxima, 1)),
+        max<f32>(f32x4.extract_lane(maxima, 2), f32x4.extract_lane(maxima, 3)),
+      );
+    }
+  }
+  for (; p < count; p++) largest = max<f32>(largest, load<f32>(scores + <usize>p * 4));
+  return largest;
+}
+
+/** Turns scores into weights, in place, and returns their sum. */
+function weigh(scores: usize, count: i32, largest: f32): f32 {
+  let l0: f32 = 0;
+  let l1: f32 = 0;
+  let l2: f32 = 0;
+  let l3: f32 = 0;
+  let p = 0;
+  if (ASC_FEATURE_SIMD) {
+    const shift = f32x4.splat(largest);
+    let sums = f32x4.splat(0);
+    for (; p + 4 <= count; p += 4) {
+      const weights = exp__simd(f32x4.sub(v128.load(scores + <usize>p * 4), shift));
+      v128.store(scores + <usize>p * 4, weights);
+      sums = f32x4.add(sums, weights);
+    }
+    l0 = f32x4.extract_lane(sums, 0);
+    l1 = f32x4.extract_lane(sums, 1);
+    l2 = f32x4.extract_lane(sums, 2);
+    l3 = f32x4.extract_lane(sums, 3);
+  } else {
+    for (; p + 4 <= count; p += 4) {
+      l0 += weighOne(scores + <usize>p * 4, largest);
+      l1 += weighOne(scores + <usize>p * 4 + 4, largest);
+      l2 += weighOne(scores + <usize>p * 4 + 8, largest);
+      l3 += weighOne(scores + <usize>p * 4 + 12, largest);
+    }
+  }
+  if (p < count) l0 += weighOne(scores + <usize>p * 4, largest);
+  if (p + 1 < count) l1 += weighOne(scores + <usize>p * 4 + 4, largest);
+  if (p + 2 < count) l2 += weighOne(scores + <usize>p * 4 + 8, largest);
+  return l0 + l1 + (l2 + l3);
+}
+
+function weighOne(score: usize, largest: f32): f32 {
+  const weight = exp(load<f32>(score) - largest);
+  store<f32>(score, weight);
+  return weight;
+}
+
+/** Dimensions from `first` on. */
+function sumF32__scalar(weights: usize, values: usize, headDim: i32, first: i32, count: i32, output: usize): void {
+  for (let d = first; d < headDim; d++) {
+    let sum: f32 = 0;
+    for (let p = 0; p < count; p++) {
+      sum += load<f32>(weights + <usize>p * 4) * load<f32>(values + <usize>(p * headDim + d) * 4);
+    }
+    store<f32>(output + <usize>d * 4, sum);
+  }
+}
+
+function sumF32__simd(weights: usize, values: usize, headDim: i32, count: i32, output: usize): void {
+  const rowBytes = <usize>headDim * 4;
+  const weightsEnd = weights + <usize>count * 4;
+  let d = 0;
+  for (; d + 32 <= headDim; d += 32) {
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let s4 = s0;
+    let s5 = s0;
+    let s6 = s0;
+    let s7 = s0;
+    let value = values + <usize>d * 4;
+    for (let w = weights; w < weightsEnd; w += 4) {
+      const x = v128.load32_splat(w);
+      s0 = f32x4.add(s0, f32x4.mul(x, v128.load(value)));
+      s1 = f32x4.add(s1, f32x4.mul(x, v128.load(value, 16)));
+      s2 = f32x4.add(s2, f32x4.mul(x, v128.load(value, 32)));
+      s3 = f32x4.add(s3, f32x4.mul(x, v128.load(value, 48)));
+      s4 = f32x4.add(s4, f32x4.mul(x, v128.load(value, 64)));
+      s5 = f32x4.add(s5, f32x4.mul(x, v128.load(value, 80)));
+      s6 = f32x4.add(s6, f32x4.mul(x, v128.load(value, 96)));
+      s7 = f32x4.add(s7, f32x4.mul(x, v128.load(value, 112)));
+      value += rowBytes;
+    }
+    const target = output + <usize>d * 4;
+    v128.store(target, s0);
+    v128.store(target, s1, 16);
+    v128.store(target, s2, 32);
+    v128.store(target, s3, 48);
+    v128.store(target, s4, 64);
+    v128.store(target, s5, 80);
+    v128.store(target, s6, 96);
+    v128.store(target, s7, 112);
+  }
+  for (; d + 4 <= headDim; d += 4) {
+    let sums = f32x4.splat(0);
+    let value = values + <usize>d * 4;
+    for (let w = weights; w < weightsEnd; w += 4) {
+      sums = f32x4.add(sums, f32x4.mul(v128.load32_splat(w), v128.load(value)));
+      value += rowBytes;
+    }
+    v128.store(output + <usize>d * 4, sums);
+  }
+  sumF32__scalar(weights, values, headDim, d, count, output);
+}
+
+/**
+ * The weights are scaled, padded with zeros to pairs and rounded; the positions that fill a pair up may
+ * hold any bytes.
+ */
+function sumQ8(weights: usize, values: usize, headDim: i32, pageSize: i32, count: i32, output: usize): void {
+  const scales = values + <usize>pageSize * <usize>headDim;
+  for (let p = 0; p < count; p++) {
+    const weight = weights + <usize>p * 4;
+    store<f32>(weight, load<f32>(weight) * load<f32>(scales + <usize>p * 4));
+  }
+  const codes = weights + <usize>((pageSize + 7) & ~7) * 4;
+  const scale = quantize15(weights, count, codes);
+  if ((count & 1) != 0) store<i16>(codes + <usize>count * 2, 0);
+  const pairs = (count + 1) / 2;
+  const pairBytes = <usize>headDim * 2;
+  let d = 0;
+  if (ASC_FEATURE_SIMD) {
+    const scaleVector = f32x4.splat(scale);
+    for (; d + 8 <= headDim; d += 8) {
+      let low = i32x4.splat(0);
+      let high = low;
+      let value = values + <usize>d * 2;
+      let code = codes;
+      for (let pair = 0; pair < pairs; pair++) {
+        const x = v128.load32_splat(code);
+        low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(value), x));
+        high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(value, 8), x));
+        value += pairBytes;
+        code += 4;
+      }
+      v128.store(output + <usize>d * 4, f32x4.mul(f32x4.convert_i32x4_s(low), scaleVector));
+      v128.store(output + <usize>d * 4, f32x4.mul(f32x4.convert_i32x4_s(high), scaleVector), 16);
+    }
+  }
+  for (; d < headDim; d++) {
+    let sum = 0;
+    let value = values + <usize>d * 2;
+    for (let pair = 0; pair < pairs; pair++) {
+      const code = codes + <usize>pair * 4;
+      sum += <i32>load<i16>(code) * <i32>load<i8>(value) + <i32>load<i16>(code, 2) * <i32>load<i8>(value, 1);
+      value += pairBytes;
+    }
+    store<f32>(output + <usize>d * 4, <f32>sum * scale);
+  }
+}
+
+/** Merges the next page's partial result into `merged`, another partial result. */
+export function mergePartial(merged: usize, partial: usize, headDim: i32): void {
+  const m = load<f32>(merged);
+  const largest = max<f32>(m, load<f32>(partial));
+  const a = exp(m - largest);
+  const b = exp(load<f32>(partial) - largest);
+  store<f32>(merged, largest);
+  store<f32>(merged, load<f32>(merged, 4) * a + load<f32>(partial, 4) * b, 4);
+  const target = merged + 16;
+  const source = partial + 16;
+  let d = 0;
+  if (ASC_FEATURE_SIMD) {
+    const as = f32x4.splat(a);
+    const bs = f32x4.splat(b);
+    for (; d + 4 <= headDim; d += 4) {
+      const offset = <usize>d * 4;
+      const old = f32x4.mul(v128.load(target + offset), as);
+      v128.store(target + offset, f32x4.add(old, f32x4.mul(v128.load(source + offset), bs)));
+    }
+  }
+  for (; d < headDim; d++) {
+    const offset = <usize>d * 4;
+    store<f32>(target + offset, load<f32>(target + offset) * a + load<f32>(source + offset) * b);
+  }
+}
+
+/** The attention's result from the merged pages: @param output f32 [headDim] */
+export function finishAttention(merged: usize, headDim: i32, output: usize): void {
+  scaleBy(merged + 16, <f32>1 / load<f32>(merged, 4), headDim, output);
+}

@@ -1,0 +1,483 @@
+/**
+ * The job that runs rows of tokens through the decoder. A row is one token of one sequence; rows of a
+ * pass share every read of the weights. Each layer is a few phases:
+ *
+ *   norm + prepare        units: rows                (few rows: every thread for itself, no phase)
+ *   qkv                   units: heads               bias, head norm, rotation; keys and values into pages
+ *   attention             units: row x kv head       few rows: row x kv head x page, merged afterwards
+ *   prepare               units: rows                (few rows: as above)
+ *   output + residual     units: groups of weight rows
+ *   norm + prepare        units: rows                (few rows: as above)
+ *   gate, up, SwiGLU      units: blocks of 32 columns, prepared for the next product
+ *   down + residual       units: groups of weight rows
+ *
+ * Nothing a row computes depends on how many rows there are or on who computes it.
+ */
+
+import {
+  attendPage,
+  attentionScratchBytes,
+  finishAttention,
+  mergePartial,
+  partialBytes,
+  queryBytes,
+  writeQuery,
+} from "./attention";
+import { BLOCK } from "./activations";
+import { addTo, rmsNorm, rotate, scaleBy, swiglu } from "./f32";
+import { partBytes, writeKey, writeValue } from "./kv";
+import { LOCAL_ROWS_MAX, groupsPerUnit } from "./matmul";
+import { Matrix, multiply, numGroups, prepareBlock, prepareRow, preparedBytes, readRow } from "./matrix";
+import { GROUP_ROWS } from "./rows";
+import { claim, endPhase, thread } from "./threads";
+
+/** Written by the host, as all that follows: u32 fields but for the epsilon. Drawn in layout.md. */
+@unmanaged
+export class Layer {
+  inputNorm: usize;
+  qkv: Matrix;
+  /** 0 where there is none, as for every optional vector. */
+  qkvBias: usize;
+  qNorm: usize;
+  kNorm: usize;
+  output: Matrix;
+  outputBias: usize;
+  attentionNorm: usize;
+  gateUp: Matrix;
+  down: Matrix;
+}
+
+@unmanaged
+export class Row {
+  tokenId: i32;
+  position: i32;
+  /** u32 addresses of the sequence's pages. */
+  pages: usize;
+}
+
+@unmanaged
+export class Decode {
+  hiddenSize: i32;
+  intermediateSize: i32;
+  numHeads: i32;
+  numKvHeads: i32;
+  headDim: i32;
+  epsilon: f32;
+  numLayers: i32;
+  /** Layer [numLayers] */
+  layers: usize;
+  finalNorm: usize;
+  embedding: Matrix;
+  pageSize: i32;
+  isQ8: i32;
+  /** Pages of a sequence, at most. */
+  pagesMax: i32;
+  numThreads: i32;
+  numRows: i32;
+  /** Row [numRows] */
+  rows: usize;
+  /** f32 [numRows, headDim / 2], both */
+  cos: usize;
+  sin: usize;
+  /** f32 [numRows, hiddenSize]: the residual stream. */
+  residual: usize;
+  /** f32 [numRows, hiddenSize]: the result. */
+  hidden: usize;
+  /** Prepared activations of a product. */
+  prepared: usize;
+  /** Prepared activations of `down`. */
+  activated: usize;
+  /** [numRows, numHeads] queries */
+  queries: usize;
+  /** f32 [numRows, numHeads * headDim] */
+  attended: usize;
+  /** Partial results [LOCAL_ROWS_MAX, numHeads, pagesMax] */
+  partials: usize;
+  /** A part for each thread: `locals` in layout.md. */
+  locals: usize;
+  localBytes: usize;
+}
+
+/** Weight rows that one unit of a product with residual takes, at most. */
+const UNIT_GROUPS_MAX: i32 = 8;
+
+/** Bytes of each thread's part of `locals`. */
+export function decode_local_bytes(d: Decode, numRowsMax: i32): usize {
+  return wideBytes(d) + localPreparedBytes(d) + resultBytes(d) * <usize>numRowsMax;
+}
+
+/** f32 [the widest row]: norms, merged heads, and what attention works in. */
+function wideBytes(d: Decode): usize {
+  const widest = max(max(d.hiddenSize, d.numHeads * d.headDim), BLOCK) + 4;
+  const attention = attentionScratchBytes(d.pageSize) + 2 * partialBytes(d.headDim);
+  return (max(<usize>widest * 4, attention) + 63) & ~63;
+}
+
+function localPreparedBytes(d: Decode): usize {
+  return decode_prepared_bytes(d, LOCAL_ROWS_MAX);
+}
+
+/** Bytes of a row of a unit's results. */
+function resultBytes(d: Decode): usize {
+  const heads = d.headDim + 2 * GROUP_ROWS;
+  const gateUp = 2 * (BLOCK + GROUP_ROWS);
+  return <usize>(max(max(heads, gateUp), UNIT_GROUPS_MAX * GROUP_ROWS) * 4);
+}
+
+/** Bytes of `prepared`. */
+export function decode_prepared_bytes(d: Decode, numRows: i32): usize {
+  const layer = changetype<Layer>(d.layers);
+  const input = preparedBytes(layer.qkv.format, d.hiddenSize, numRows);
+  const gateUp = preparedBytes(layer.gateUp.format, d.hiddenSize, numRows);
+  const output = preparedBytes(layer.output.format, d.numHeads * d.headDim, numRows);
+  return (max(max(input, gateUp), output) + 63) & ~63;
+}
+
+/** Bytes of `activated`. */
+export function decode_activated_bytes(d: Decode, numRows: i32): usize {
+  return preparedBytes(changetype<Layer>(d.layers).down.format, d.intermediateSize, numRows);
+}
+
+/** Bytes of one of `queries`. */
+export function decode_query_bytes(d: Decode): usize {
+  return queryBytes(d.headDim);
+}
+
+/** Bytes of one of `partials`. */
+export function decode_partial_bytes(d: Decode): usize {
+  return partialBytes(d.headDim);
+}
+
+export function decode(d: Decode): void {
+  embed(d);
+  for (let i = 0; i < d.numLayers; i++) {
+    const layer = changetype<Layer>(d.layers + <usize>i * offsetof<Layer>());
+    projectHeads(d, layer, i);
+    attend(d, i);
+    addOutput(d, layer);
+    projectGateUp(d, layer);
+    addProduct(d, layer.down, 0, d.activated);
+  }
+  normRows(d);
+}
+
+// @ts-ignore: decorator
+@inline
+function rowOf(d: Decode, n: i32): Row {
+  return changetype<Row>(d.rows + <usize>n * offsetof<Row>());
+}
+
+// @ts-ignore: decorator
+@inline
+function residualRow(d: Decode, n: i32): usize {
+  return d.residual + <usize>n * <usize>d.hiddenSize * 4;
+}
+
+// @ts-ignore: decorator
+@inline
+function local(d: Decode): usize {
+  return d.locals + <usize>thread() * d.localBytes;
+}
+
+// @ts-ignore: decorator
+@inline
+function isLocal(d: Decode): bool {
+  return d.numRows <= LOCAL_ROWS_MAX;
+}
+
+function embed(d: Decode): void {
+  const numRows = d.numRows;
+  let completed = 0;
+  for (let n = claim(); n < numRows; n = claim()) {
+    readRow(d.embedding, rowOf(d, n).tokenId, residualRow(d, n));
+    completed++;
+  }
+  endPhase(numRows, completed);
+}
+
+function normRows(d: Decode): void {
+  const numRows = d.numRows;
+  let completed = 0;
+  for (let n = claim(); n < numRows; n = claim()) {
+    const output = d.hidden + <usize>n * <usize>d.hiddenSize * 4;
+    rmsNorm(residualRow(d, n), d.finalNorm, d.hiddenSize, d.epsilon, output);
+    completed++;
+  }
+  endPhase(numRows, completed);
+}
+
+/** The residual stream's row n, normed, as activations of `matrix`. */
+function prepareNormed(d: Decode, norm: usize, matrix: Matrix, prepared: usize, n: i32): void {
+  const normed = local(d);
+  rmsNorm(residualRow(d, n), norm, d.hiddenSize, d.epsilon, normed);
+  prepareRow(matrix, normed, prepared, n, d.numRows);
+}
+
+function prepareAllNormed(d: Decode, norm: usize, matrix: Matrix): void {
+  const numRows = d.numRows;
+  let completed = 0;
+  for (let n = claim(); n < numRows; n = claim()) {
+    prepareNormed(d, norm, matrix, d.prepared, n);
+    completed++;
+  }
+  endPhase(numRows, completed);
+}
+
+/** Where this thread finds prepared activations: in its own room, or in everybody's. */
+// @ts-ignore: decorator
+@inline
+function preparedFor(d: Decode): usize {
+  return isLocal(d) ? local(d) + wideBytes(d) : d.prepared;
+}
+
+// @ts-ignore: decorator
+@inline
+function resultsOf(d: Decode): usize {
+  return local(d) + wideBytes(d) + localPreparedBytes(d);
+}
+
+function projectHeads(d: Decode, layer: Layer, layerIndex: i32): void {
+  if (!isLocal(d)) prepareAllNormed(d, layer.inputNorm, layer.qkv);
+  const prepared = preparedFor(d);
+  const numUnits = d.numHeads + 2 * d.numKvHeads;
+  let completed = 0;
+  for (let unit = claim(); unit < numUnits; unit = claim()) {
+    if (isLocal(d) && completed == 0) {
+      for (let n = 0; n < d.numRows; n++) prepareNormed(d, layer.inputNorm, layer.qkv, prepared, n);
+    }
+    projectHead(d, layer, layerIndex, prepared, unit);
+    completed++;
+  }
+  endPhase(numUnits, completed);
+}
+
+/** One head of all rows: queries first, then keys, then values. */
+function projectHead(d: Decode, layer: Layer, layerIndex: i32, prepared: usize, unit: i32): void {
+  const headDim = d.headDim;
+  const first = unit * headDim;
+  const firstGroup = first / GROUP_ROWS;
+  const endGroup = (first + headDim + GROUP_ROWS - 1) / GROUP_ROWS;
+  const results = resultsOf(d);
+  const stride = <usize>(endGroup - firstGroup) * 32;
+  multiply(layer.qkv, firstGroup, endGroup, prepared, d.numRows, results, stride);
+
+  const isQuery = unit < d.numHeads;
+  const isKey = !isQuery && unit < d.numHeads + d.numKvHeads;
+  const norm = isQuery ? layer.qNorm : isKey ? layer.kNorm : 0;
+  const kvHead = unit - d.numHeads - (isKey ? 0 : d.numKvHeads);
+  const isQ8 = d.isQ8 != 0;
+  const inverseRoot = <f32>1 / sqrt<f32>(<f32>headDim);
+  const angles = <usize>(headDim / 2) * 4;
+  for (let n = 0; n < d.numRows; n++) {
+    const head = results + <usize>n * stride + <usize>(first - firstGroup * GROUP_ROWS) * 4;
+    if (layer.qkvBias != 0) addTo(head, layer.qkvBias + <usize>first * 4, headDim);
+    if (norm != 0) rmsNorm(head, norm, headDim, d.epsilon, head);
+    if (isQuery || isKey) rotate(head, headDim, d.cos + <usize>n * angles, d.sin + <usize>n * angles);
+    if (isQuery) {
+      scaleBy(head, inverseRoot, headDim, head);
+      writeQuery(head, headDim, queryOf(d, n, unit), isQ8);
+    } else {
+      const row = rowOf(d, n);
+      const part = partOf(d, row, row.position / d.pageSize, layerIndex, isKey ? 0 : 1, kvHead);
+      const offset = row.position % d.pageSize;
+      if (isKey) writeKey(part, head, headDim, d.pageSize, offset, isQ8);
+      else writeValue(part, head, headDim, d.pageSize, offset, isQ8);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function queryOf(d: Decode, n: i32, head: i32): usize {
+  return d.queries + <usize>(n * d.numHeads + head) * queryBytes(d.headDim);
+}
+
+/** plane: 0 keys, 1 values */
+// @ts-ignore: decorator
+@inline
+function partOf(d: Decode, row: Row, page: i32, layerIndex: i32, plane: i32, kvHead: i32): usize {
+  const part = <usize>((layerIndex * 2 + plane) * d.numKvHeads + kvHead);
+  return load<usize>(row.pages + <usize>page * 4) + part * partBytes(d.headDim, d.pageSize, d.isQ8 != 0);
+}
+
+// @ts-ignore: decorator
+@inline
+function numPages(d: Decode, n: i32): i32 {
+  return rowOf(d, n).position / d.pageSize + 1;
+}
+
+// @ts-ignore: decorator
+@inline
+function partialOf(d: Decode, n: i32, head: i32, page: i32): usize {
+  return d.partials + <usize>((n * d.numHeads + head) * d.pagesMax + page) * partialBytes(d.headDim);
+}
+
+function attend(d: Decode, layerIndex: i32): void {
+  let numUnits = d.numRows;
+  if (isLocal(d)) {
+    numUnits = 0;
+    for (let n = 0; n < d.numRows; n++) numUnits += numPages(d, n);
+  }
+  numUnits *= d.numKvHeads;
+  let completed = 0;
+  for (let unit = claim(); unit < numUnits; unit = claim()) {
+    if (isLocal(d)) attendUnitPage(d, layerIndex, unit);
+    else attendUnitRow(d, layerIndex, unit);
+    completed++;
+  }
+  endPhase(numUnits, completed);
+}
+
+/** One page for the queries of one kv head: partial results for `mergePages`. */
+function attendUnitPage(d: Decode, layerIndex: i32, unit: i32): void {
+  const kvHead = unit % d.numKvHeads;
+  let page = unit / d.numKvHeads;
+  let n = 0;
+  for (; page >= numPages(d, n); n++) page -= numPages(d, n);
+  const group = d.numHeads / d.numKvHeads;
+  const first = kvHead * group;
+  for (let head = first; head < first + group; head++) {
+    attendHead(d, layerIndex, kvHead, n, head, page, local(d), partialOf(d, n, head, page));
+  }
+}
+
+/** All pages for the queries of one kv head of one row, merged: rows of `attended`. */
+function attendUnitRow(d: Decode, layerIndex: i32, unit: i32): void {
+  const n = unit % d.numRows;
+  const kvHead = unit / d.numRows;
+  const group = d.numHeads / d.numKvHeads;
+  const first = kvHead * group;
+  const scratch = local(d);
+  const merged = scratch + attentionScratchBytes(d.pageSize);
+  const partial = merged + partialBytes(d.headDim);
+  for (let head = first; head < first + group; head++) {
+    attendHead(d, layerIndex, kvHead, n, head, 0, scratch, merged);
+    for (let page = 1; page < numPages(d, n); page++) {
+      attendHead(d, layerIndex, kvHead, n, head, page, scratch, partial);
+      mergePartial(merged, partial, d.headDim);
+    }
+    finishAttention(merged, d.headDim, attendedHead(d, n, head));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function attendHead(
+  d: Decode,
+  layerIndex: i32,
+  kvHead: i32,
+  n: i32,
+  head: i32,
+  page: i32,
+  scratch: usize,
+  partial: usize,
+): void {
+  const row = rowOf(d, n);
+  const keys = partOf(d, row, page, layerIndex, 0, kvHead);
+  const values = partOf(d, row, page, layerIndex, 1, kvHead);
+  const count = min(d.pageSize, row.position + 1 - page * d.pageSize);
+  attendPage(queryOf(d, n, head), keys, values, d.headDim, d.pageSize, count, d.isQ8 != 0, scratch, partial);
+}
+
+// @ts-ignore: decorator
+@inline
+function attendedHead(d: Decode, n: i32, head: i32): usize {
+  return d.attended + <usize>((n * d.numHeads + head) * d.headDim) * 4;
+}
+
+/** Merges the pages of row n into f32 [numHeads * headDim]; partial results stay as they are. */
+function mergePages(d: Decode, n: i32, merged: usize, output: usize): void {
+  for (let head = 0; head < d.numHeads; head++) {
+    memory.copy(merged, partialOf(d, n, head, 0), partialBytes(d.headDim));
+    for (let page = 1; page < numPages(d, n); page++) mergePartial(merged, partialOf(d, n, head, page), d.headDim);
+    finishAttention(merged, d.headDim, output + <usize>(head * d.headDim) * 4);
+  }
+}
+
+function addOutput(d: Decode, layer: Layer): void {
+  if (isLocal(d)) {
+    addProduct(d, layer.output, layer.outputBias, 0);
+    return;
+  }
+  const numRows = d.numRows;
+  let completed = 0;
+  for (let n = claim(); n < numRows; n = claim()) {
+    prepareRow(layer.output, attendedHead(d, n, 0), d.prepared, n, numRows);
+    completed++;
+  }
+  endPhase(numRows, completed);
+  addProduct(d, layer.output, layer.outputBias, d.prepared);
+}
+
+/**
+ * residual += prepared x matrix + bias.
+ * @param prepared 0: every thread merges the pages of attention and prepares them for itself
+ */
+function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): void {
+  const merges = prepared == 0;
+  if (merges) prepared = preparedFor(d);
+  const groups = numGroups(matrix);
+  const perUnit = min(UNIT_GROUPS_MAX, groupsPerUnit(groups, d.numThreads));
+  const numUnits = (groups + perUnit - 1) / perUnit;
+  const results = resultsOf(d);
+  let completed = 0;
+  for (let unit = claim(); unit < numUnits; unit = claim()) {
+    if (merges && completed == 0) {
+      for (let n = 0; n < d.numRows; n++) {
+        // The unit's results are not there yet: their room serves the merging.
+        mergePages(d, n, results, local(d));
+        prepareRow(matrix, local(d), prepared, n, d.numRows);
+      }
+    }
+    const firstGroup = unit * perUnit;
+    const endGroup = min(firstGroup + perUnit, groups);
+    const stride = <usize>(endGroup - firstGroup) * 32;
+    multiply(matrix, firstGroup, endGroup, prepared, d.numRows, results, stride);
+    const first = firstGroup * GROUP_ROWS;
+    const count = min(endGroup * GROUP_ROWS, matrix.rows) - first;
+    for (let n = 0; n < d.numRows; n++) {
+      const result = results + <usize>n * stride;
+      if (bias != 0) addTo(result, bias + <usize>first * 4, count);
+      addTo(residualRow(d, n) + <usize>first * 4, result, count);
+    }
+    completed++;
+  }
+  endPhase(numUnits, completed);
+}
+
+function projectGateUp(d: Decode, layer: Layer): void {
+  if (!isLocal(d)) prepareAllNormed(d, layer.attentionNorm, layer.gateUp);
+  const prepared = preparedFor(d);
+  const numUnits = (d.intermediateSize + BLOCK - 1) / BLOCK;
+  let completed = 0;
+  for (let unit = claim(); unit < numUnits; unit = claim()) {
+    if (isLocal(d) && completed == 0) {
+      for (let n = 0; n < d.numRows; n++) prepareNormed(d, layer.attentionNorm, layer.gateUp, prepared, n);
+    }
+    projectGateUpBlock(d, layer, prepared, unit);
+    completed++;
+  }
+  endPhase(numUnits, completed);
+}
+
+/** 32 columns of what `down` reads: their gate and up rows may begin anywhere within a group. */
+function projectGateUpBlock(d: Decode, layer: Layer, prepared: usize, unit: i32): void {
+  const gateFirst = unit * BLOCK;
+  const count = min(BLOCK, d.intermediateSize - gateFirst);
+  const upFirst = d.intermediateSize + gateFirst;
+  const gateGroup = gateFirst / GROUP_ROWS;
+  const gateEnd = (gateFirst + count + GROUP_ROWS - 1) / GROUP_ROWS;
+  const upGroup = upFirst / GROUP_ROWS;
+  const upEnd = (upFirst + count + GROUP_ROWS - 1) / GROUP_ROWS;
+  const results = resultsOf(d);
+  const upAt = <usize>(gateEnd - gateGroup) * 32;
+  const stride = upAt + <usize>(upEnd - upGroup) * 32;
+  multiply(layer.gateUp, gateGroup, gateEnd, prepared, d.numRows, results, stride);
+  multiply(layer.gateUp, upGroup, upEnd, prepared, d.numRows, results + upAt, stride);
+  const upOffset = upAt + <usize>(upFirst - upGroup * GROUP_ROWS) * 4;
+  for (let n = 0; n < d.numRows; n++) {
+    const gate = results + <usize>n * stride;
+    swiglu(gate, gate + upOffset, count, gate);
+    prepareBlock(layer.down, gate, count, d.activated, unit, n, d.numRows);
+  }
+}

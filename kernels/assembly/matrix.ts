@@ -1,0 +1,96 @@
+/** Products with packed weights of any format: rows of activations are prepared once, then multiplied. */
+
+import { BLOCK, I16_RECORD, ValueOrder, quantizeColumns, quantizeRow } from "./activations";
+import { f32_f32_row, multiplyF32, padRow } from "./matmul-f32";
+import { Q4_INPUT_RECORD, Q4_ORDER, f32_q4_row, multiplyQ4 } from "./matmul-q4";
+import { f32_q8_row, multiplyQ8 } from "./matmul-q8";
+import { GROUP_ROWS } from "./rows";
+
+export const enum Format {
+  F32,
+  Q8,
+  Q4,
+}
+
+/** Written by the host: u32 fields. */
+@unmanaged
+export class Matrix {
+  format: Format;
+  rows: i32;
+  cols: i32;
+  weights: usize;
+}
+
+export function numGroups(matrix: Matrix): i32 {
+  return (matrix.rows + GROUP_ROWS - 1) / GROUP_ROWS;
+}
+
+// @ts-ignore: decorator
+@inline
+function numBlocks(matrix: Matrix): i32 {
+  return (matrix.cols + BLOCK - 1) / BLOCK;
+}
+
+/** Bytes that `numRows` prepared rows of activations take; a multiple of 16. */
+export function preparedBytes(format: Format, cols: i32, numRows: i32): usize {
+  if (format == Format.F32) return <usize>((cols + 3) / 4) * 16 * <usize>numRows;
+  const record = format == Format.Q4 ? Q4_INPUT_RECORD : I16_RECORD;
+  return <usize>((cols + BLOCK - 1) / BLOCK) * record * <usize>numRows;
+}
+
+/**
+ * Prepares row n of `numRows`: copied, or quantised in blocks.
+ * @param input f32 [matrix.cols]
+ */
+export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32, numRows: i32): void {
+  const cols = matrix.cols;
+  const row = <usize>n;
+  const stride = <usize>numRows;
+  if (matrix.format == Format.F32) padRow(input, cols, prepared + row * preparedBytes(Format.F32, cols, 1));
+  else if (matrix.format == Format.Q8) quantizeRow(input, cols, prepared + row * I16_RECORD, stride * I16_RECORD, ValueOrder.I16);
+  else quantizeRow(input, cols, prepared + row * Q4_INPUT_RECORD, stride * Q4_INPUT_RECORD, Q4_ORDER);
+}
+
+/** Prepares block b of 32 columns of row n: f32 [count], fewer than 32 in the last block only. */
+export function prepareBlock(matrix: Matrix, input: usize, count: i32, prepared: usize, b: i32, n: i32, numRows: i32): void {
+  const index = <usize>(b * numRows + n);
+  if (matrix.format == Format.F32) {
+    padRow(input, count, prepared + <usize>n * preparedBytes(Format.F32, matrix.cols, 1) + <usize>b * 128);
+  } else if (matrix.format == Format.Q8) {
+    quantizeColumns(input, count, prepared + index * I16_RECORD, ValueOrder.I16);
+  } else {
+    quantizeColumns(input, count, prepared + index * Q4_INPUT_RECORD, Q4_ORDER);
+  }
+}
+
+/**
+ * The products of groups firstGroup to endGroup with all prepared rows.
+ * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes
+ *   apart. Floats that only fill up the last group mean nothing.
+ */
+export function multiply(
+  matrix: Matrix,
+  firstGroup: i32,
+  endGroup: i32,
+  prepared: usize,
+  numRows: i32,
+  output: usize,
+  outputStride: usize,
+): void {
+  const weights = matrix.weights;
+  if (matrix.format == Format.Q4) {
+    multiplyQ4(weights, numBlocks(matrix), firstGroup, endGroup, prepared, numRows, output, outputStride);
+  } else if (matrix.format == Format.Q8) {
+    multiplyQ8(weights, numBlocks(matrix), firstGroup, endGroup, prepared, numRows, output, outputStride);
+  } else {
+    const steps = (matrix.cols + 3) / 4;
+    multiplyF32(weights, matrix.rows, steps, firstGroup, endGroup, prepared, numRows, output, outputStride);
+  }
+}
+
+/** Row `row` as floats: @param output f32 [matrix.cols] */
+export function readRow(matrix: Matrix, row: i32, output: usize): void {
+  if (matrix.format == Format.F32) f32_f32_row(matrix.weights, matrix.cols, row, output);
+  else if (matrix.format == Format.Q8) f32_q8_row(matrix.weights, matrix.cols, row, output);
+  else f32_q4_row(matrix.weights, matrix.cols, row, output);
+}

@@ -1,0 +1,19 @@
+/** One worker thread of the kernels: an instance of its own over the shared memory, in its loop until the end. */
+
+import { workerData } from "node:worker_threads";
+
+import { type KernelExports, abort } from "./load.js";
+import type { ThreadData } from "./threads.js";
+
+const { module, memory, index, port } = workerData as ThreadData;
+const instance = new WebAssembly.Instance(module, { env: { memory, abort } });
+const kernels = instance.exports as unknown as KernelExports;
+
+port.postMessage("ready");
+try {
+  kernels.work(index);
+} catch (error) {
+  // The other threads trap as soon as they look up; thread 0 then reports this message.
+  port.postMessage(error instanceof Error ? error.message : String(error));
+  kernels.fail();
+}
