@@ -1,6 +1,6 @@
 /** The library: load a model, then `chat` or `generate`. */
 
-export type { LogprobsMode, MatrixFormat } from "../kernels/index.js";
+export type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export { LIMITS } from "./limits.js";
 export {
@@ -8,10 +8,10 @@ export {
   Model,
   type ChatOptions,
   type GenerateOptions,
-  type LoadModelOptions,
   type OutputStream,
   type RequestOptions,
 } from "./load-model.js";
+export type { LoadModelOptions, Profile } from "./load-options.js";
 export { convert, listPacks } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";

@@ -15,7 +15,10 @@ export const LIMITS = {
   modelJsonBytesMax: 256 << 20,
   /** Any single size in config.json: hidden size, vocabulary, context length. */
   modelDimensionMax: 1 << 24,
-  modelLayersMax: 1024,
+  /** Layers that the kernels run in one go. */
+  modelLayersMax: 255,
+  /** Dimensions of a head. */
+  headDimMax: 1024,
   /** Bytes of one protobuf message, hence of an ONNX file without external data. */
   protobufBytesMax: 2 ** 31 - 1,
   /** Tokens of one prompt block, and positions of one page of keys and values. */
@@ -26,8 +29,10 @@ export const LIMITS = {
   runningSequencesDefault: 16,
   /** Memory for keys and values, unless told otherwise. */
   kvCacheBytesMax: 2 ** 31,
-  /** Of the kernels' memory, what keys and values leave for buffers that grow with use. */
+  /** Of the kernels' memory, what weights, keys and values leave for buffers that grow with use. */
   kernelScratchBytesMax: 64 << 20,
+  /** Threads of the kernels, and of ONNX Runtime. */
+  threadsMax: 64,
   /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */
   vocabSizeMax: 2_097_152,
 } as const;

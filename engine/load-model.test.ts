@@ -1,14 +1,19 @@
+/** What a model is loaded with: what each option does, what is refused, and what the machine must have. */
+
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
 import { randomModel } from "../spec-tests/random-model.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
-import { loadModel, type LoadModelOptions, type Model, type OutputStream, type RequestOptions } from "./load-model.js";
-import { convert } from "./model/index.js";
+import { loadModel, Model, type OutputStream, type RequestOptions } from "./load-model.js";
+import { engineOptions, type LoadModelOptions } from "./load-options.js";
+import { convert, openPack } from "./model/index.js";
 import type { OutputDelta } from "./sequence.js";
 
 afterEach(() => vi.restoreAllMocks());
@@ -40,6 +45,48 @@ async function read(stream: OutputStream) {
   }
   return { choices, usage };
 }
+
+describe("profile", () => {
+  /** Loads the embedded model in a process of its own, answers, and looks for ONNX Runtime among the native libraries. */
+  function loadsOnnxRuntime(profile: string): boolean {
+    const program = `
+      import { loadModel } from ${JSON.stringify(pathToFileURL(resolve("dist/engine/index.js")).href)};
+      const model = await loadModel({ profile: ${JSON.stringify(profile)}, numThreads: 2 });
+      for await (const _ of model.generate({ prompt: "a", maxTokens: 2 }));
+      console.log(JSON.stringify(process.report.getReport().sharedObjects));
+      await model.close();
+    `;
+    return /onnxruntime/.test(execFileSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" }));
+  }
+
+  test("exact does not load ONNX Runtime; fast does", () => {
+    expect([loadsOnnxRuntime("exact"), loadsOnnxRuntime("fast")]).toEqual([false, true]);
+  });
+
+  test("is fast unless given, and the model's to tell", async () => {
+    await withModel({}, async ({ profile, kvCache }) => expect({ profile, kvCache }).toEqual({ profile: "fast", kvCache: "f32" }));
+    await withModel({ profile: "exact", kvCache: "q8" }, async ({ profile, kvCache }) => expect({ profile, kvCache }).toEqual({ profile: "exact", kvCache: "q8" }));
+  });
+});
+
+describe("numThreads", () => {
+  test("is what was asked for, in the kernels too", async () => {
+    for (const numThreads of [1, 3]) await withModel({ numThreads }, async (model) => expect(model.numThreads).toBe(numThreads));
+  });
+});
+
+describe("refuses before it loads anything", () => {
+  test.each<[LoadModelOptions, object]>([
+    [{ numThreads: 0 }, { code: "out_of_range", param: "numThreads", message: "numThreads must be in 1..64. Given: 0" }],
+    [{ numThreads: 1.5 }, { code: "invalid_type", param: "numThreads" }],
+    [{ numThreads: 65 }, { code: "out_of_range", param: "numThreads" }],
+    [{ profile: "slow" as "fast" }, { code: "unsupported_value", param: "profile", message: "profile must be fast or exact. Given: slow" }],
+    [{ kvCache: "q4" as "q8" }, { code: "unsupported_value", param: "kvCache", message: "kvCache must be f32 or q8. Given: q4" }],
+    [{ kvCache: "q8" }, { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) }],
+  ])("%o", async (options, error) => {
+    await expect(loadModel({ model: "/no/such/folder", ...options })).rejects.toMatchObject(error);
+  });
+});
 
 describe("maxConcurrency", () => {
   const ask = (model: Model, changes: RequestOptions) =>
@@ -115,7 +162,7 @@ const NUM_LAYERS = 16;
 /** Keys and values, two heads of 12 dimensions, float32. */
 const BYTES_PER_POSITION = NUM_LAYERS * 2 * 2 * 12 * 4;
 
-describe("memory for keys and values", () => {
+describe("memory", () => {
   let scratch: string;
   let pack: string;
   beforeAll(async () => {
@@ -132,13 +179,34 @@ describe("memory for keys and values", () => {
     ["a number of bytes", 3.9 * bytesPerPage, (numPages) => numPages === 3],
     ["2 GiB by default", undefined, (numPages) => numPages === Math.floor(2 ** 31 / bytesPerPage)],
     ["no more than is left of 4 GiB", 2 ** 40, (numPages) => numPages > 3.8 * 2 ** 30 / bytesPerPage && numPages < 2 ** 32 / bytesPerPage],
-  ])("%s", async (_, kvCacheBytes, isRight) => {
+  ])("keys and values: %s", async (_, kvCacheBytes, isRight) => {
     const model = await loadModel({ model: pack, ...(kvCacheBytes === undefined ? {} : { kvCacheBytes: Math.floor(kvCacheBytes) }) });
     expect(isRight(numPagesOf(model))).toBe(true);
     await model.close();
   });
 
-  test.each([0, -1, 1.5, NaN, Infinity])("not %d", async (kvCacheBytes) => {
+  test("8-bit keys and values: a page takes a third here, where a head's scale is as long as four of its twelve elements", async () => {
+    const model = await loadModel({ model: pack, profile: "exact", kvCache: "q8", kvCacheBytes: Math.floor(3.9 * bytesPerPage) });
+    expect(numPagesOf(model)).toBe(11);
+    await model.close();
+  });
+
+  test("not enough for a page of keys and values", async () => {
+    await expect(loadModel({ model: pack, kvCacheBytes: bytesPerPage - 1 })).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: "Keys and values take 196608 bytes for each 64 positions; there are 196607 for them.",
+    });
+  });
+
+  test("not enough for the weights: told before they are read", async () => {
+    const large = { ...(await openPack(pack)), weightsByteLength: 4.5 * 2 ** 30, readWeights: () => Promise.reject(new Error("read")) };
+    await expect(Model.open(large, engineOptions({ profile: "exact" }))).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: expect.stringMatching(/weights take 4608 MiB; at most 403\d MiB are allowed/),
+    });
+  });
+
+  test.each([0, -1, 1.5, NaN, Infinity])("kvCacheBytes may not be %d", async (kvCacheBytes) => {
     await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({ code: "out_of_range", param: "kvCacheBytes" });
   });
 

@@ -2,43 +2,23 @@
  * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
  */
 
-import { availableParallelism } from "node:os";
-
-import { Kernels, type LogprobsMode, type MatrixFormat, type PackedMatrix } from "../kernels/index.js";
+import { Kernels, kvPageByteLength, type KVFormat, type KVPageShape, type LogprobsMode, type PackedMatrix } from "../kernels/index.js";
 import { Engine } from "./engine.js";
-import { assert, EngineError } from "./errors.js";
+import { EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
-import { preparePack, type ModelConfig, type ModelPack } from "./model/index.js";
-import { OnnxRunner } from "./runner/onnx-runner.js";
+import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
+import { preparePack, type ModelPack } from "./model/index.js";
+import { loadWeights } from "./runner/kernel-weights.js";
+import type { ModelRunner } from "./runner/model-runner.js";
+import { WasmRunner } from "./runner/wasm-runner.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "./sampling/generation-config.js";
 import type { OutputDelta } from "./sequence.js";
 import { ChatTemplate, type ChatMessage } from "./text/chat-template.js";
 import type { Reasoning } from "./text/reasoning-parser.js";
 import { TextStream } from "./text/text-stream.js";
 import { Tokenizer } from "./text/tokenizer.js";
-
-export interface LoadModelOptions {
-  /** A Hugging Face folder, a pack, or null for the embedded model. */
-  readonly model?: string | null;
-  /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
-  readonly quant?: MatrixFormat;
-  /** Threads of ONNX Runtime; the machine's parallelism unless given. */
-  readonly numThreads?: number;
-  /** Choices that draw tokens at the same time, 1..128: 16 unless given. More wait for their turn; answers stay the same. */
-  readonly maxConcurrency?: number;
-  /**
-   * Whose log-probabilities answers report: the model's own (`raw`, unless given), or those of the tokens that
-   * grammar, bias, penalties, temperature and filters leave (`processed`). At temperature 0 nothing is scaled or
-   * filtered, so `processed` means after the penalties there. What is drawn stays the same.
-   */
-  readonly logprobsMode?: LogprobsMode;
-  /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
-  readonly kvCacheBytes?: number;
-  /** Called while a folder is converted, with bytes done and bytes in all. */
-  readonly onProgress?: (done: number, total: number) => void;
-}
 
 /** Sampling parameters and what surrounds them; absent ones take the contract's defaults. */
 export interface RequestOptions extends GenerationOptions {
@@ -78,85 +58,92 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
-  const {
-    numThreads = availableParallelism(),
-    maxConcurrency = LIMITS.runningSequencesDefault,
-    logprobsMode = "raw",
-    kvCacheBytes = LIMITS.kvCacheBytesMax,
-  } = options;
-  checkMaxConcurrency(maxConcurrency);
-  checkLogprobsMode(logprobsMode);
-  checkKvCacheBytes(kvCacheBytes);
+  const engine = engineOptions(options);
   const pack = await preparePack({
     model: options.model ?? null,
     ...(options.quant === undefined ? {} : { format: options.quant }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
-  return Model.open(pack, { numThreads, maxConcurrency, logprobsMode, kvCacheBytes });
+  return Model.open(pack, engine);
 }
-
-/** How a pack is run. */
-type EngineOptions = Required<Pick<LoadModelOptions, "numThreads" | "maxConcurrency" | "logprobsMode" | "kvCacheBytes">>;
 
 export class Model {
   readonly pack: ModelPack;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
-  /** What it was loaded with, as `logprobsMode`. */
+  /** What it was loaded with, down to `logprobsMode`. */
+  readonly profile: Profile;
+  readonly kvCache: KVFormat;
   readonly maxConcurrency: number;
   readonly logprobsMode: LogprobsMode;
   readonly #engine: Engine;
-  readonly #runner: OnnxRunner;
+  readonly #kernels: Kernels;
+  readonly #runners: ReadonlySet<ModelRunner>;
 
-  private constructor(pack: ModelPack, options: EngineOptions, tokenizer: Tokenizer, engine: Engine, runner: OnnxRunner) {
+  private constructor(
+    pack: ModelPack,
+    options: EngineOptions,
+    parts: { tokenizer: Tokenizer; engine: Engine; kernels: Kernels; runners: readonly ModelRunner[] },
+  ) {
     this.pack = pack;
+    this.profile = options.profile;
+    this.kvCache = options.kvCache;
     this.maxConcurrency = options.maxConcurrency;
     this.logprobsMode = options.logprobsMode;
-    this.tokenizer = tokenizer;
-    this.template = new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig, tokenizer);
-    this.#engine = engine;
-    this.#runner = runner;
+    this.tokenizer = parts.tokenizer;
+    this.template = new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig, parts.tokenizer);
+    this.#engine = parts.engine;
+    this.#kernels = parts.kernels;
+    this.#runners = new Set(parts.runners);
   }
 
   static async open(pack: ModelPack, options: EngineOptions): Promise<Model> {
+    const kernels = await Kernels.load({ numThreads: options.numThreads });
+    try {
+      return await Model.#assemble(pack, options, kernels);
+    } catch (error) {
+      await kernels.close();
+      throw error;
+    }
+  }
+
+  static async #assemble(pack: ModelPack, options: EngineOptions, kernels: Kernels): Promise<Model> {
+    const { profile, numThreads, maxConcurrency, logprobsMode } = options;
     const { config } = pack;
-    const { numThreads, maxConcurrency, logprobsMode, kvCacheBytes } = options;
-    const kernels = await Kernels.load();
-    const head = await readMatrix(kernels, pack, "lm_head");
-    const embedding = config.tiedEmbeddings ? head : await readMatrix(kernels, pack, "embed_tokens");
-    const row = kernels.allocate(config.hiddenSize * 4);
-    const runner = await OnnxRunner.load({
-      kernels,
-      bodyPath: pack.bodyPath,
-      config,
-      embed: (tokenId, target) => {
-        kernels.readRow(embedding, tokenId, row);
-        target.set(kernels.f32(row, config.hiddenSize));
-      },
-      numThreads,
-      blockSize: LIMITS.promptBlockTokens,
+    const weights = await loadWeights(kernels, pack);
+    const page = {
+      numLayers: config.numLayers,
+      numKvHeads: config.numKvHeads,
+      headDim: config.headDim,
       pageSize: LIMITS.promptBlockTokens,
-    });
+      kvFormat: options.kvCache,
+    };
+    const tokenRunner = new WasmRunner({ kernels, weights, config, numRowsMax: LIMITS.promptBlockTokens, ...page });
+    const promptRunner = profile === "exact" ? tokenRunner : await onnxRunner(pack, kernels, weights.embedding, numThreads);
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
-    const vocabSize = Math.min(tokenizer.vocabSize, head.rows);
-    const lmHead = new LMHead(kernels, head, {
+    const lmHead = new LMHead(kernels, weights.lmHead, {
       numRowsMax: maxConcurrency,
-      vocabSize,
+      vocabSize: Math.min(tokenizer.vocabSize, weights.lmHead.rows),
       hasToken: (tokenId) => tokenizer.hasToken(tokenId),
     });
     const engine = new Engine({
       kernels,
-      promptRunner: runner,
-      tokenRunner: runner.withBlockSize(1),
+      promptRunner,
+      tokenRunner,
       blockSize: LIMITS.promptBlockTokens,
       lmHead,
-      cache: createCache(kernels, kvPageByteLength(config), kvCacheBytes),
+      cache: createCache(kernels, page, options),
       tokenizer,
       endTokenIds: new Set(config.endTokenIds),
       contextLength: config.contextLength,
       logprobsMode,
     });
-    return new Model(pack, options, tokenizer, engine, runner);
+    return new Model(pack, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
+  }
+
+  /** Threads that compute. */
+  get numThreads(): number {
+    return this.#kernels.numThreads;
   }
 
   /**
@@ -188,7 +175,8 @@ export class Model {
   /** Waits for running requests, then frees the model. */
   async close(): Promise<void> {
     await this.#engine.idle();
-    await this.#runner.release();
+    for (const runner of this.#runners) await runner.release();
+    await this.#kernels.close();
   }
 
   #submit({ promptTokenIds, config, reasoning, contextLengthExceededBehavior = "truncate", signal }: Submission): OutputStream {
@@ -248,43 +236,37 @@ export class Model {
   }
 }
 
-function checkMaxConcurrency(value: unknown): void {
-  if (typeof value !== "number" || (Number.isFinite(value) && !Number.isInteger(value))) {
-    throw new EngineError("invalid_type", `maxConcurrency must be an integer. Given: ${String(value)}`, "maxConcurrency");
-  }
-  if (!(value >= 1 && value <= LIMITS.runningSequencesMax)) {
-    throw new EngineError("out_of_range", `maxConcurrency must be in 1..${LIMITS.runningSequencesMax}. Given: ${value}`, "maxConcurrency");
-  }
-}
-
-function checkKvCacheBytes(value: number): void {
-  if (Number.isSafeInteger(value) && value >= 1) return;
-  throw new EngineError("out_of_range", `kvCacheBytes must be an integer >= 1. Given: ${value}`, "kvCacheBytes");
-}
-
-function checkLogprobsMode(value: unknown): void {
-  if (value === "raw" || value === "processed") return;
-  throw new EngineError("unsupported_value", `logprobsMode must be raw or processed. Given: ${String(value)}`, "logprobsMode");
-}
-
 /** Composing Unicode characters (NFC, NFKC) makes at most this many of a text's code units one. */
 const NORMALIZATION_FACTOR = 4;
 
-async function readMatrix(kernels: Kernels, pack: ModelPack, name: string): Promise<PackedMatrix> {
-  const tensor = pack.tensors.get(name);
-  assert(tensor !== undefined && tensor.format !== "vector", `the pack has no matrix ${name}`);
-  const matrix = kernels.allocateMatrix(tensor.format, tensor.rows, tensor.cols);
-  await pack.readTensor(name, kernels.bytes(matrix.address, matrix.byteLength));
-  return matrix;
-}
-
 /** After everything else of a fixed size is allocated: what is left bounds the pages. */
-function createCache(kernels: Kernels, pageByteLength: number, kvCacheBytes: number): KVCache {
+function createCache(kernels: Kernels, page: KVPageShape, { profile, kvCacheBytes }: EngineOptions): KVCache {
+  const pageByteLength = kvPageByteLength(page);
   const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
-  const pagesMax = Math.max(0, Math.floor(numBytes / pageByteLength));
-  return new KVCache(kernels, { pageSize: LIMITS.promptBlockTokens, pageByteLength, pagesMax, reuse: "block" });
+  if (numBytes < pageByteLength) {
+    throw new EngineError(
+      "out_of_memory",
+      `Keys and values take ${pageByteLength} bytes for each ${page.pageSize} positions; there are ${Math.max(0, numBytes)} for them.`,
+    );
+  }
+  // What ONNX Runtime computes depends on the block it is computed in; what the kernels compute does not.
+  const reuse = profile === "exact" ? "token" : "block";
+  return new KVCache(kernels, { pageSize: page.pageSize, pageByteLength, pagesMax: Math.floor(numBytes / pageByteLength), reuse });
 }
 
-function kvPageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig): number {
-  return numLayers * 2 * numKvHeads * LIMITS.promptBlockTokens * headDim * 4;
+/** ONNX Runtime is loaded here, and only here: the profile `exact` works where it does not. */
+async function onnxRunner(pack: ModelPack, kernels: Kernels, embedding: PackedMatrix, numThreads: number): Promise<ModelRunner> {
+  const { OnnxRunner } = await import("./runner/onnx-runner.js");
+  const row = kernels.allocate(embedding.cols * 4);
+  return OnnxRunner.load({
+    kernels,
+    bodyPath: pack.bodyPath,
+    config: pack.config,
+    embed: (tokenId, target) => {
+      kernels.readRow(embedding, tokenId, row);
+      target.set(kernels.f32(row, embedding.cols));
+    },
+    numThreads,
+    blockSize: LIMITS.promptBlockTokens,
+  });
 }

@@ -16,8 +16,8 @@ import { KVCache, type PrefixReuse } from "../engine/kv-cache.js";
 import { LMHead } from "../engine/lm-head.js";
 import { convert, openPack } from "../engine/model/index.js";
 import type { ForwardPass, ModelRunner } from "../engine/runner/model-runner.js";
-import { OnnxRunner } from "../engine/runner/onnx-runner.js";
-import { Kernels, pack, type PackedMatrix } from "../kernels/index.js";
+import { testOnnxRunner, testRunner } from "../engine/runner/testing.js";
+import { Kernels, pack as packMatrix, type PackedMatrix } from "../kernels/index.js";
 import { byteTokenizer } from "./byte-tokenizer.js";
 import { randomModel } from "./random-model.js";
 
@@ -47,7 +47,8 @@ export interface LoadedProfile {
 export const PROFILES: readonly Profile[] = [
   { name: "fake, any position reused", reuse: "token", blockSize: 8, pageSize: 4, numRuns: 40, load: () => loadFakes("token", 4) },
   { name: "fake, prompt blocks reused", reuse: "block", blockSize: 8, pageSize: 8, numRuns: 40, load: () => loadFakes("block", 8) },
-  { name: "ONNX Runtime", reuse: "block", blockSize: 64, pageSize: 64, numRuns: 4, load: loadOnnx },
+  { name: "fast", reuse: "block", blockSize: 64, pageSize: 64, numRuns: 4, load: () => loadReal("fast") },
+  { name: "exact", reuse: "token", blockSize: 64, pageSize: 64, numRuns: 4, load: () => loadReal("exact") },
 ];
 
 export interface EngineUnderTest {
@@ -119,7 +120,7 @@ function headOf(kernels: Kernels): PackedMatrix {
   const rows = tokenizer.vocabSize;
   const values = Float32Array.from({ length: rows * HIDDEN }, (_, i) => Math.fround(((i * 7919) % 1013) / 506 - 1));
   const head = kernels.allocateMatrix("f32", rows, HIDDEN);
-  kernels.bytes(head.address, head.byteLength).set(pack({ format: "f32", rows, cols: HIDDEN, values }));
+  kernels.bytes(head.address, head.byteLength).set(packMatrix({ format: "f32", rows, cols: HIDDEN, values }));
   heads.set(kernels, head);
   return head;
 }
@@ -164,29 +165,21 @@ async function loadFakes(reuse: PrefixReuse, pageSize: number): Promise<LoadedPr
   return { kernels, promptRunner, tokenRunner, pageByteLength: pageSize * 4, close: async () => {} };
 }
 
-async function loadOnnx(): Promise<LoadedProfile> {
+async function loadReal(profile: "fast" | "exact"): Promise<LoadedProfile> {
   const scratch = await mkdtemp(join(tmpdir(), "scheduling-"));
-  const config = { hidden_size: HIDDEN, max_position_embeddings: CONTEXT };
   const packDir = join(scratch, "pack");
-  await convert(await randomModel(join(scratch, "model"), { config }), packDir, { format: "q8" });
-  const { bodyPath, config: model } = await openPack(packDir);
-  const kernels = await Kernels.load();
-  const promptRunner = await OnnxRunner.load({
-    kernels,
-    bodyPath,
-    config: model,
-    embed: (tokenId, target) => target.forEach((_, i) => (target[i] = ((tokenId * 7919 + i * 104_729) % 257) / 128 - 1)),
-    numThreads: 1,
-    blockSize: 64,
-    pageSize: 64,
-  });
+  await convert(await randomModel(join(scratch, "model"), { config: { hidden_size: HIDDEN, max_position_embeddings: CONTEXT } }), packDir, { format: "q8" });
+  const pack = await openPack(packDir);
+  const { kernels, weights, runner: tokenRunner, cache } = await testRunner(pack, { numThreads: 2, pageSize: 64 });
+  const promptRunner = profile === "exact" ? tokenRunner : await testOnnxRunner(pack, kernels, weights);
   return {
     kernels,
     promptRunner,
-    tokenRunner: promptRunner.withBlockSize(1),
-    pageByteLength: model.numLayers * 2 * model.numKvHeads * 64 * model.headDim * 4,
+    tokenRunner,
+    pageByteLength: cache.shape.pageByteLength,
     close: async () => {
       await promptRunner.release();
+      await kernels.close();
       await rm(scratch, { recursive: true, force: true });
     },
   };

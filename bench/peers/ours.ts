@@ -10,8 +10,7 @@ export async function start(): Promise<Library> {
   return {
     version: `touchstone ${version}`,
     async load({ path, profile, numThreads }: EngineOptions): Promise<Engine> {
-      const options = { model: path, profile, numThreads };
-      const model = await loadModel(options);
+      const model = await loadModel({ model: path, numThreads, ...(profile === null ? {} : { profile }) });
       return {
         async generate(prompts, numTokens, onTokens) {
           return Promise.all(

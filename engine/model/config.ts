@@ -30,6 +30,7 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
   if (numHeads % numKvHeads !== 0) {
     throw invalid(`num_attention_heads ${numHeads} is not a multiple of num_key_value_heads ${numKvHeads}`);
   }
+  if (headDim > LIMITS.headDimMax) throw invalid(`head_dim must be at most ${LIMITS.headDimMax}; it is ${headDim}`);
   if (headDim % 2 !== 0) throw invalid(`head_dim ${headDim} is odd: rotary positions need pairs`);
   refuseUnsupported(config, architecture);
   refuseSlidingWindow(config, architecture, { numLayers, contextLength });

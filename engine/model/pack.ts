@@ -9,7 +9,7 @@ import { open, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
-import { assert, EngineError } from "../errors.js";
+import { EngineError } from "../errors.js";
 import { readEndTokenIds, readModelConfig, type ModelConfig } from "./config.js";
 import type { FileRecord } from "./file-sink.js";
 import { isJsonObject, type JsonObject } from "./json.js";
@@ -46,7 +46,8 @@ export async function openPack(dir: string): Promise<ModelPack> {
     chatTemplate: texts.chatTemplate,
     reasoning: texts.reasoning,
     tensors: new Map(Object.entries(manifest.tensors)),
-    readTensor: (name, into) => readTensor(dir, manifest, name, into),
+    weightsByteLength: manifest.files[WEIGHTS_FILE]!.byteLength,
+    readWeights: (into) => readWeights(dir, into),
   };
 }
 
@@ -64,12 +65,13 @@ export interface ModelPack {
   readonly reasoning: ReasoningTags | null;
   /** Every weight (weights.ts); `lm_head` is also the embedding table where the two are tied. */
   readonly tensors: ReadonlyMap<string, PackedTensor>;
+  readonly weightsByteLength: number;
   /**
-   * Reads a packed tensor.
+   * Reads all packed tensors, each to its offset.
    *
-   * @param into its `byteLength` bytes; a view of memory that must not grow meanwhile
+   * @param into `weightsByteLength` bytes; a view of memory that must not grow meanwhile
    */
-  readTensor(name: string, into: Uint8Array): Promise<void>;
+  readWeights(into: Uint8Array): Promise<void>;
 }
 
 /** A weight as the kernels read it, inside weights.bin: a packed matrix, or a vector of plain f32 with one column. */
@@ -167,16 +169,12 @@ function packedBytes({ format, rows, cols }: PackedTensor): number {
   return format === "vector" ? rows * 4 : packedByteLength(format, rows, cols);
 }
 
-async function readTensor(dir: string, manifest: Manifest, name: string, into: Uint8Array): Promise<void> {
-  const tensor = manifest.tensors[name];
-  assert(tensor !== undefined, `the pack has no tensor ${name}`);
-  assert(into.length === tensor.byteLength, `${name} takes ${tensor.byteLength} bytes`);
+async function readWeights(dir: string, into: Uint8Array): Promise<void> {
   const file = await open(join(dir, WEIGHTS_FILE), "r");
   try {
     for (let done = 0; done < into.length; ) {
-      const length = Math.min(into.length - done, READ_BYTES);
-      const { bytesRead } = await file.read(into, done, length, tensor.offset + done);
-      if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends inside ${name}`);
+      const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);
+      if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends after ${done} bytes`);
       done += bytesRead;
     }
   } finally {

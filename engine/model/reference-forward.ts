@@ -14,9 +14,11 @@ export class ReferenceForward {
   readonly keys: Float64Array[][];
   readonly values: Float64Array[][];
 
+  /** @param activations what a product with weights sees of its input */
   constructor(
     readonly config: ModelConfig,
     readonly weight: WeightSource,
+    readonly activations: (x: Float64Array) => Float64Array = (x) => x,
   ) {
     this.keys = Array.from({ length: config.numLayers }, () => []);
     this.values = Array.from({ length: config.numLayers }, () => []);
@@ -24,14 +26,14 @@ export class ReferenceForward {
 
   /** Appends one token and returns its last hidden state, after the final norm. float64 [hidden] */
   hidden(tokenId: number): Float64Array {
-    const { config, weight } = this;
+    const { config, weight, activations } = this;
     const { hiddenSize, headDim, numHeads, numKvHeads, intermediateSize } = config;
     const table = weight("model.embed_tokens.weight");
     let x: Float64Array = Float64Array.from({ length: hiddenSize }, (_, i) => table[tokenId * hiddenSize + i]!);
     for (let layer = 0; layer < config.numLayers; layer++) {
       const from = (name: string): ArrayLike<number> => weight(`model.layers.${layer}.${name}`);
       const bias = (name: string, isThere: boolean): ArrayLike<number> | null => (isThere ? from(`self_attn.${name}.bias`) : null);
-      const normed = rmsNorm(x, from("input_layernorm.weight"), config.normEpsilon);
+      const normed = activations(rmsNorm(x, from("input_layernorm.weight"), config.normEpsilon));
       const project = (name: string, heads: number): Float64Array =>
         product(from(`self_attn.${name}.weight`), normed, heads * headDim, bias(name, config.attentionBias));
       const position = this.keys[layer]!.length;
@@ -46,13 +48,13 @@ export class ReferenceForward {
       const query = prepare(project("q_proj", numHeads), "q_norm");
       this.keys[layer]!.push(prepare(project("k_proj", numKvHeads), "k_norm"));
       this.values[layer]!.push(project("v_proj", numKvHeads));
-      const attended = this.#attend(query, layer);
+      const attended = activations(this.#attend(query, layer));
       x = sum(x, product(from("self_attn.o_proj.weight"), attended, hiddenSize, bias("o_proj", config.outputBias)));
-      const fedIn = rmsNorm(x, from("post_attention_layernorm.weight"), config.normEpsilon);
+      const fedIn = activations(rmsNorm(x, from("post_attention_layernorm.weight"), config.normEpsilon));
       const gate = product(from("mlp.gate_proj.weight"), fedIn, intermediateSize, null);
       const up = product(from("mlp.up_proj.weight"), fedIn, intermediateSize, null);
       const gated = gate.map((value, i) => (value / (1 + Math.exp(-value))) * up[i]!);
-      x = sum(x, product(from("mlp.down_proj.weight"), gated, hiddenSize, null));
+      x = sum(x, product(from("mlp.down_proj.weight"), activations(gated), hiddenSize, null));
     }
     return rmsNorm(x, weight("model.norm.weight"), config.normEpsilon);
   }

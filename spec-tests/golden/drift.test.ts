@@ -16,7 +16,7 @@ import { KVCache } from "../../engine/kv-cache.js";
 import { convert, openPack, type ModelConfig } from "../../engine/model/index.js";
 import { SafetensorsReader } from "../../engine/model/safetensors.js";
 import { OnnxRunner } from "../../engine/runner/onnx-runner.js";
-import { dequantize, Kernels, quantize } from "../../kernels/index.js";
+import { dequantize, Kernels, kvPageByteLength, quantize } from "../../kernels/index.js";
 import { evaluationSet } from "../../models/tiny/data/evaluation.js";
 import { asset, describeWithAssets } from "../assets.js";
 import { equalisedTensors } from "../equalised-weights.js";
@@ -140,15 +140,17 @@ async function bodyStates(
   const { config } = pack;
   const embeddings = tensors.get("model.embed_tokens.weight")!.values;
   const embed = (id: number, target: Float32Array): void => target.set(embeddings.subarray(id * config.hiddenSize, (id + 1) * config.hiddenSize));
-  const runner = await OnnxRunner.load({ bodyPath: pack.bodyPath, config, embed, numThreads: 1, blockSize: BLOCK });
-  const cache = new KVCache(await Kernels.load(), { ...config, pageSize: BLOCK, pagesMax: Math.ceil(config.contextLength / BLOCK) });
+  const kernels = await Kernels.load();
+  const runner = await OnnxRunner.load({ kernels, bodyPath: pack.bodyPath, config, embed, numThreads: 1, blockSize: BLOCK });
+  const pageByteLength = kvPageByteLength({ ...config, pageSize: BLOCK, kvFormat: "f32" });
+  const cache = new KVCache(kernels, { pageSize: BLOCK, pageByteLength, pagesMax: Math.ceil(config.contextLength / BLOCK), reuse: "block" });
   const states: Float32Array[] = [];
   for (const text of texts) {
     const table = cache.createTable();
     const hidden = new Float32Array(text.length * config.hiddenSize);
     for (let start = 0; start < text.length; start += BLOCK) {
       const tokenIds = text.slice(start, start + BLOCK);
-      hidden.set(await runner.forwardEach({ phase: "prefill", tokenIds, table }), start * config.hiddenSize);
+      hidden.set(await runner.forwardEach({ tokenIds, table }), start * config.hiddenSize);
     }
     table.release();
     states.push(hidden);

@@ -7,23 +7,12 @@ import { createInterface, type Interface } from "node:readline/promises";
 
 import { Command } from "commander";
 
-import {
-  EngineError,
-  loadModel,
-  type ChatMessage,
-  type MatrixFormat,
-  type Model,
-  type OutputDelta,
-} from "../../engine/index.js";
-import { modelOptions } from "./generate.js";
-import { addModelOptions, addRequestOptions, requestOptions, type ParsedRequestOptions } from "./request-options.js";
+import { EngineError, loadModel, type ChatMessage, type Model, type OutputDelta } from "../../engine/index.js";
+import { addModelOptions, addRequestOptions, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
 import { dim, hasColours, progressBar, statistics } from "./terminal.js";
 
-interface ChatFlags extends ParsedRequestOptions {
-  model?: string;
-  quant?: MatrixFormat;
-  threads?: number;
+interface ChatFlags extends ModelFlags, ParsedRequestOptions {
   once?: string;
   system?: string;
   json?: boolean;

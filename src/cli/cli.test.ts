@@ -82,6 +82,17 @@ describe("answers", () => {
     expect({ ...first, timings: null }).toEqual({ ...again, timings: null });
   });
 
+  test("the profile exact, on threads of one's choice, with 8-bit keys and values", async () => {
+    const args = ["chat", "--once", "What is 27 + 38?", "--temperature", "0", "--json", "--seed", "7", "--profile", "exact"];
+    const [one, two] = [await touchstone([...args, "--threads", "1"]), await touchstone([...args, "--threads", "2"])].map(({ stdout }) => JSON.parse(stdout) as Record<string, unknown>);
+    expect(one!["content"]).toContain("65");
+    expect({ ...two, timings: null }).toEqual({ ...one, timings: null });
+    const { stdout } = await touchstone([...args, "--kv-cache", "q8"]);
+    expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
+    const inspected = await touchstone(["inspect", "--profile", "exact", "--threads", "3", "--kv-cache", "q8"]);
+    expect(inspected.stdout).toMatch(/^profile +exact, threads: 3, keys and values: q8$/m);
+  });
+
   test("several choices are numbered, logprobs are reported", async () => {
     const plain = await touchstone(["chat", "--once", "Hello", "--n", "2", "--max-tokens", "400"]);
     expect(plain.stdout).toMatch(/^--- 0 ---\n[^]*\n--- 1 ---\n/);
@@ -94,7 +105,7 @@ describe("answers", () => {
   test("inspect shows the architecture, the template, tokens and likeliest next tokens", async () => {
     const { stdout, code } = await touchstone(["inspect", "--message", "Hello"]);
     expect(code).toBe(0);
-    for (const part of [/architecture +llama/, /weights +q8/, /template:\n/, /tokens \(\d+\):/, /likeliest next tokens/]) expect(stdout).toMatch(part);
+    for (const part of [/architecture +llama/, /weights +q8/, /profile +fast, threads: \d+, keys and values: f32/, /template:\n/, /tokens \(\d+\):/, /likeliest next tokens/]) expect(stdout).toMatch(part);
   });
 
   test("convert writes a pack that runs, and list shows what the cache holds", async () => {
@@ -117,6 +128,11 @@ describe("refusals", () => {
     ["a value out of range", ["chat", "--once", "Hi", "--temperature", "3"], /temperature.*3/],
     ["five stop sequences", ["chat", "--once", "Hi", ...["a", "b", "c", "d", "e"].flatMap((s) => ["--stop", s])], /stop.*4/],
     ["a bias for a token that does not exist", ["chat", "--once", "Hi", "--logit-bias", "999999=1"], /logit_bias.*999999/],
+    ["no thread", ["chat", "--once", "Hi", "--threads", "0"], /--threads <count>' argument '0' is invalid. It must be an integer of at least 1/],
+    ["too many threads", ["generate", "--prompt", "a", "--threads", "1000"], /--threads <count>' argument '1000' is invalid. It must be in 1\.\.64/],
+    ["an unknown profile", ["generate", "--prompt", "a", "--profile", "slow"], /--profile <name>' argument 'slow' is invalid. Allowed choices are fast, exact/],
+    ["an unknown format of keys and values", ["chat", "--once", "Hi", "--kv-cache", "q4"], /--kv-cache <format>' argument 'q4' is invalid. Allowed choices are f32, q8/],
+    ["8-bit keys and values in the profile fast", ["chat", "--once", "Hi", "--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/],
     ["a folder that does not exist", ["generate", "--model", "/no/such/folder", "--prompt", "x"], /^touchstone: .*\/no\/such\/folder/],
     ["a prompt longer than the context", ["generate", "--prompt", "word ".repeat(5000)], /^touchstone: The prompt has \d+ tokens; the context holds 1024/],
   ])("%s", (_, args, message) => refuses(args, message));

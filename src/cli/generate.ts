@@ -2,15 +2,12 @@
 
 import { Command } from "commander";
 
-import { loadModel, type MatrixFormat } from "../../engine/index.js";
-import { addModelOptions, addRequestOptions, requestOptions, type ParsedRequestOptions } from "./request-options.js";
+import { loadModel } from "../../engine/index.js";
+import { addModelOptions, addRequestOptions, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
 import { progressBar, statistics } from "./terminal.js";
 
-interface GenerateFlags extends ParsedRequestOptions {
-  model?: string;
-  quant?: MatrixFormat;
-  threads?: number;
+interface GenerateFlags extends ModelFlags, ParsedRequestOptions {
   prompt: string;
   json?: boolean;
 }
@@ -38,13 +35,4 @@ async function generate(flags: GenerateFlags): Promise<void> {
     process.stderr.write(`${statistics(result.last, stream.seed)}\n`);
   }
   await model.close();
-}
-
-/** The model options that were given, under the library's names. */
-export function modelOptions(flags: { model?: string; quant?: MatrixFormat; threads?: number }) {
-  return {
-    ...(flags.model === undefined ? {} : { model: flags.model }),
-    ...(flags.quant === undefined ? {} : { quant: flags.quant }),
-    ...(flags.threads === undefined ? {} : { numThreads: flags.threads }),
-  };
 }

@@ -2,16 +2,12 @@
 
 import { Command } from "commander";
 
-import { EngineError, loadModel, type MatrixFormat, type Model } from "../../engine/index.js";
-import { modelOptions } from "./generate.js";
-import { addModelOptions } from "./request-options.js";
+import { EngineError, loadModel, type Model } from "../../engine/index.js";
+import { addModelOptions, modelOptions, type ModelFlags } from "./request-options.js";
 import { collect } from "./result.js";
 import { progressBar } from "./terminal.js";
 
-interface InspectFlags {
-  model?: string;
-  quant?: MatrixFormat;
-  threads?: number;
+interface InspectFlags extends ModelFlags {
   prompt?: string;
   message?: string;
 }
@@ -35,12 +31,13 @@ async function inspect(flags: InspectFlags): Promise<void> {
   await model.close();
 }
 
-function describeModel({ pack, tokenizer }: Model): string {
+function describeModel({ pack, tokenizer, profile, numThreads, kvCache }: Model): string {
   const { config, manifest } = pack;
   const rows: [string, string | number][] = [
     ["pack", pack.dir],
     ["architecture", config.architecture],
     ["weights", manifest.format],
+    ["profile", `${profile}, threads: ${numThreads}, keys and values: ${kvCache}`],
     ["layers", config.numLayers],
     ["hidden size", config.hiddenSize],
     ["feed-forward size", config.intermediateSize],

@@ -1,8 +1,8 @@
-/** The contract's request parameters as command-line options: one table for `generate` and `chat`. */
+/** The contract's request parameters as command-line options: one table for `generate` and `chat`. And the flags of whatever loads a model. */
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import type { RequestOptions } from "../../engine/index.js";
+import { LIMITS, type KVFormat, type LoadModelOptions, type MatrixFormat, type Profile, type RequestOptions } from "../../engine/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
@@ -10,12 +10,38 @@ export function addRequestOptions(command: Command): Command {
   return command;
 }
 
-/** Flags common to every command that loads a model. */
+/** Flags common to every command that loads one model. */
 export function addModelOptions(command: Command): Command {
+  return addMachineOptions(command.option("--model <dir>", "a Hugging Face folder or a pack; the embedded model if absent"));
+}
+
+/** How models run on this machine. */
+export function addMachineOptions(command: Command): Command {
   return command
-    .option("--model <dir>", "a Hugging Face folder or a pack; the embedded model if absent")
     .addOption(new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]))
-    .option("--threads <count>", "threads of the prompt and token loop (default: all)", positiveInteger);
+    .addOption(new Option("--profile <name>", "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)").choices(["fast", "exact"]))
+    .option("--threads <count>", "threads that compute (default: as many as the machine runs at a time)", threads)
+    .addOption(new Option("--kv-cache <format>", "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)").choices(["f32", "q8"]));
+}
+
+/** What commander parsed of `addModelOptions`. */
+export interface ModelFlags {
+  model?: string;
+  quant?: MatrixFormat;
+  profile?: Profile;
+  threads?: number;
+  kvCache?: KVFormat;
+}
+
+/** The model options that were given, under the library's names. */
+export function modelOptions({ model, quant, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
+  return {
+    ...(model === undefined ? {} : { model }),
+    ...(quant === undefined ? {} : { quant }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(threads === undefined ? {} : { numThreads: threads }),
+    ...(kvCache === undefined ? {} : { kvCache }),
+  };
 }
 
 /** What commander parsed, under its camel-case names. */
@@ -74,6 +100,12 @@ function number(text: string): number {
 export function positiveInteger(text: string): number {
   const value = number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("It must be an integer of at least 1.");
+  return value;
+}
+
+function threads(text: string): number {
+  const value = positiveInteger(text);
+  if (value > LIMITS.threadsMax) throw new InvalidArgumentError(`It must be in 1..${LIMITS.threadsMax}.`);
   return value;
 }
 

@@ -93,6 +93,14 @@ describe("serves", () => {
     expect((await chat(base, {}, { authorization: "Bearer k2" })).status).toBe(404);
   });
 
+  test("the profile asked for, and says so", async () => {
+    const base = await serve(["--profile", "exact", "--kv-cache", "q8"]).url;
+    const answer = (await (await chat(base, { temperature: 0 })).json()) as { system_fingerprint: string };
+    expect(answer.system_fingerprint).toMatch(/^[0-9a-f]{16}-exact-\d/);
+    const capabilities = (await (await fetch(`${base}/v1/capabilities`)).json()) as object;
+    expect(capabilities).toMatchObject({ models: [{ id: "tiny", profile: "exact" }] });
+  });
+
   test("--max-concurrency bounds the choices of one request too, and changes no answer", async () => {
     const ask = { n: 6, seed: 7, max_tokens: 12, stream: true };
     const answers = [];
@@ -206,6 +214,9 @@ describe("refuses", () => {
       refuses(["--model", PACK, "--model", PACK], /^touchstone: Two models are called pack/),
       refuses(["--max-concurrency", "129"], /^touchstone: .*1\.\.128/),
       refuses(["--max-concurrency", "0"], /^touchstone: .*at least 1/),
+      refuses(["--threads", "none"], /^touchstone: .*--threads <count>' argument 'none' is invalid. It must be a number/),
+      refuses(["--profile", "other"], /^touchstone: .*fast, exact/),
+      refuses(["--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/),
       refuses(["--max-body", "8MB"], /^touchstone: .*8MiB/),
       refuses(["--dialect", "other"], /^touchstone: .*ppio, openai/),
     ]);

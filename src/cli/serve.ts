@@ -9,18 +9,15 @@ import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { destination, pino } from "pino";
 
-import { EngineError, LIMITS, type LogprobsMode, type MatrixFormat } from "../../engine/index.js";
+import { EngineError, LIMITS, type LogprobsMode } from "../../engine/index.js";
 import type { Dialect } from "../openai/index.js";
 import { EngineHost, isLoopback, ModelRegistry, startServer } from "../server/index.js";
-import { modelOptions } from "./generate.js";
-import { positiveInteger } from "./request-options.js";
+import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { progressBar } from "./terminal.js";
 
-interface ServeFlags {
+interface ServeFlags extends Omit<ModelFlags, "model"> {
   model?: string[];
   alias?: Map<string, string>;
-  quant?: MatrixFormat;
-  threads?: number;
   host: string;
   port: number;
   apiKey?: string[];
@@ -38,12 +35,11 @@ interface ServeFlags {
 
 export function serveCommand(): Command {
   const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text];
-  return new Command("serve")
+  const command = new Command("serve")
     .description("answer HTTP requests of the chat-completions API")
     .option("--model <[name=]folder>", "a Hugging Face folder or a pack; repeatable, the first is the default; the embedded model, tiny, if absent", several)
-    .option("--alias <name=model>", "another name for a model; repeatable", alias)
-    .addOption(new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]))
-    .option("--threads <count>", "threads of each model (default: all)", positiveInteger)
+    .option("--alias <name=model>", "another name for a model; repeatable", alias);
+  return addMachineOptions(command)
     .option("--host <address>", "where to listen", "127.0.0.1")
     .option("--port <number>", "0 takes any free one", port, 8000)
     .option("--api-key <key>", "requests need it; repeatable; also TOUCHSTONE_API_KEYS, separated by commas", several)
@@ -64,8 +60,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const apiKeys = [...(flags.apiKey ?? []), ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
   checkFlags(flags, apiKeys);
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
-  const { quant, threads, maxConcurrency, logprobs: logprobsMode } = flags;
-  const machine = { ...(quant === undefined ? {} : { quant }), ...(threads === undefined ? {} : { threads }) };
+  const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
   const models = (flags.model ?? [EMBEDDED]).map(modelAndId).map(({ id, ...source }) => ({
     id,
     host: new EngineHost({

@@ -1,6 +1,6 @@
 /** What `GET /v1/capabilities` answers: the contract's table for this very server. */
 
-import type { LogprobsMode } from "../../engine/index.js";
+import type { LogprobsMode, Profile } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { ERROR_CODES } from "./api-error.js";
 import type { Dialect } from "./dialects.js";
@@ -15,6 +15,8 @@ export interface CapabilitiesOptions {
     readonly aliases: readonly string[];
     /** In tokens; null while the model is loading. */
     readonly contextLength: number | null;
+    /** Of its numerics; not known while the model is loading. */
+    readonly profile?: Profile | undefined;
     /** Choices that are generated at the same time; not known while the model is loading. */
     readonly maxConcurrency?: number | undefined;
     /** Whose log-probabilities it reports; not known while the model is loading. */
@@ -29,10 +31,11 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
     object: "capabilities",
     version,
     dialect,
-    models: models.map(({ id, aliases, contextLength, maxConcurrency, logprobsMode }) => ({
+    models: models.map(({ id, aliases, contextLength, profile, maxConcurrency, logprobsMode }) => ({
       id,
       aliases,
       context_length: contextLength,
+      profile,
       running_choices: maxConcurrency,
       logprobs: logprobsMode,
     })),

@@ -65,13 +65,13 @@ describe("openApiDocument", () => {
 describe("capabilities", () => {
   it("prints the table for the running server", () => {
     const models = [
-      { id: "a", aliases: ["b"], contextLength: 512, maxConcurrency: 4, logprobsMode: "processed" as const },
+      { id: "a", aliases: ["b"], contextLength: 512, profile: "exact" as const, maxConcurrency: 4, logprobsMode: "processed" as const },
       { id: "c", aliases: [], contextLength: null },
     ];
     const printed = capabilities({ dialect: "openai", version: "1", models, maxBodyBytes: 9 });
     expect(printed).toMatchObject({ dialect: "openai", limits: { body_bytes: 9 } });
     expect((JSON.parse(JSON.stringify(printed)) as { models: unknown }).models).toEqual([
-      { id: "a", aliases: ["b"], context_length: 512, running_choices: 4, logprobs: "processed" },
+      { id: "a", aliases: ["b"], context_length: 512, profile: "exact", running_choices: 4, logprobs: "processed" },
       { id: "c", aliases: [], context_length: null },
     ]);
     const { parameters } = printed as { parameters: { name: string }[] };

@@ -5,6 +5,7 @@
 
 import { randomBytes } from "node:crypto";
 
+import { assert } from "../../engine/errors.js";
 import type { OutputDelta } from "../../engine/index.js";
 import { apiErrorOf, ChunkWriter, ResponseBuilder } from "../openai/index.js";
 import type { Exchange } from "./exchange.js";
@@ -75,10 +76,11 @@ async function* watched({ deltas, numPromptTokens }: Generation, model: ServedMo
 
 /** What names an answer and the program it came from: the model's hash, the numerics profile, the version. */
 function identity({ host }: ServedModel, { version }: Services) {
-  const hash = host.info?.modelHash.slice(0, 16) ?? "unknown";
+  const { info } = host;
+  assert(info !== null, "a model answers before it is loaded");
   return {
     id: `chatcmpl-${randomBytes(12).toString("hex")}`,
     created: Math.floor(Date.now() / 1000),
-    systemFingerprint: `${hash}-fast-${version}`,
+    systemFingerprint: `${info.modelHash.slice(0, 16)}-${info.profile}-${version}`,
   };
 }

@@ -135,6 +135,7 @@ function description({ dialect, version, models, bodyLimits }: Services) {
     id: model.id,
     aliases: models.aliasesOf(model),
     contextLength: model.host.info?.contextLength ?? null,
+    profile: model.host.info?.profile,
     maxConcurrency: model.host.info?.maxConcurrency,
     logprobsMode: model.host.info?.logprobsMode,
   });

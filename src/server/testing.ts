@@ -199,5 +199,5 @@ parentPort.on("message", ({ type, call, options }) => {
     parentPort.postMessage({ type: "delta", call, delta: { choice, content, reasoning: null, tokenIds: [1], logprobs: [], finishReason, usage, timings: null } });
   }, 10));
 });
-parentPort.postMessage({ type: "ready", info: { modelHash: "0123456789abcdef0123", contextLength: 1000 } });
+parentPort.postMessage({ type: "ready", info: { modelHash: "0123456789abcdef0123", profile: "fast", contextLength: 1000 } });
 `;

@@ -3,7 +3,7 @@
  * belongs to one request carries its call number.
  */
 
-import type { ChatMessage, ChatOptions, EngineErrorCode, LoadModelOptions, LogprobsMode, OutputDelta } from "../../engine/index.js";
+import type { ChatMessage, ChatOptions, EngineErrorCode, LoadModelOptions, LogprobsMode, OutputDelta, Profile } from "../../engine/index.js";
 
 /** What a worker loads: its `workerData`. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress">;
@@ -37,6 +37,7 @@ export type TokenizeInput = { readonly text: string } | { readonly messages: rea
 /** What the server says about a loaded model. */
 export interface ModelInfo {
   readonly modelHash: string;
+  readonly profile: Profile;
   readonly contextLength: number;
   readonly maxConcurrency: number;
   readonly logprobsMode: LogprobsMode;

@@ -1,0 +1,86 @@
+/** What a model is loaded with: options, their defaults and their checks. */
+
+import { availableParallelism } from "node:os";
+
+import type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
+import { EngineError } from "./errors.js";
+import { LIMITS } from "./limits.js";
+
+export interface LoadModelOptions {
+  /** A Hugging Face folder, a pack, or null for the embedded model. */
+  readonly model?: string | null;
+  /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
+  readonly quant?: MatrixFormat;
+  /**
+   * How prompts are computed (contract, section 10). `fast`, the default: by ONNX Runtime; the same bytes on the same
+   * machine. `exact`: by the kernels, like everything else; the same bytes everywhere, and ONNX Runtime is not loaded.
+   */
+  readonly profile?: Profile;
+  /** Threads of the kernels and of ONNX Runtime, which take turns; as many as the machine runs at a time unless given. */
+  readonly numThreads?: number;
+  /** Choices that draw tokens at the same time, 1..128: 16 unless given. More wait for their turn; answers stay the same. */
+  readonly maxConcurrency?: number;
+  /**
+   * Whose log-probabilities answers report: the model's own (`raw`, unless given), or those of the tokens that
+   * grammar, bias, penalties, temperature and filters leave (`processed`). At temperature 0 nothing is scaled or
+   * filtered, so `processed` means after the penalties there. What is drawn stays the same.
+   */
+  readonly logprobsMode?: LogprobsMode;
+  /** How keys and values are kept: `f32` unless given. `q8` takes little more than a quarter of the memory; `exact` only. */
+  readonly kvCache?: KVFormat;
+  /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
+  readonly kvCacheBytes?: number;
+  /** Called while a folder is converted, with bytes done and bytes in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export type Profile = (typeof PROFILES)[number];
+
+/** How a pack is run. */
+export type EngineOptions = Required<Omit<LoadModelOptions, "model" | "quant" | "onProgress">>;
+
+/** @throws EngineError naming the option that cannot be */
+export function engineOptions(options: LoadModelOptions): EngineOptions {
+  const checked: EngineOptions = {
+    profile: options.profile ?? "fast",
+    numThreads: options.numThreads ?? Math.min(availableParallelism(), LIMITS.threadsMax),
+    maxConcurrency: options.maxConcurrency ?? LIMITS.runningSequencesDefault,
+    logprobsMode: options.logprobsMode ?? "raw",
+    kvCache: options.kvCache ?? "f32",
+    kvCacheBytes: options.kvCacheBytes ?? LIMITS.kvCacheBytesMax,
+  };
+  checkOneOf("profile", checked.profile, PROFILES);
+  checkInteger("numThreads", checked.numThreads, LIMITS.threadsMax);
+  checkInteger("maxConcurrency", checked.maxConcurrency, LIMITS.runningSequencesMax);
+  checkOneOf("logprobsMode", checked.logprobsMode, LOGPROBS_MODES);
+  checkOneOf("kvCache", checked.kvCache, KV_FORMATS);
+  checkKvCacheBytes(checked.kvCacheBytes);
+  if (checked.profile === "fast" && checked.kvCache !== "f32") {
+    const message = "8-bit keys and values need the profile exact: ONNX Runtime, which computes prompts in fast, reads them as f32.";
+    throw new EngineError("unsupported_value", message, "kvCache");
+  }
+  return checked;
+}
+
+const PROFILES = ["fast", "exact"] as const;
+const LOGPROBS_MODES: readonly LogprobsMode[] = ["raw", "processed"];
+const KV_FORMATS: readonly KVFormat[] = ["f32", "q8"];
+
+function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
+  if (allowed.includes(value)) return;
+  throw new EngineError("unsupported_value", `${name} must be ${allowed.join(" or ")}. Given: ${value}`, name);
+}
+
+function checkInteger(name: string, value: unknown, highest: number): void {
+  if (typeof value !== "number" || (Number.isFinite(value) && !Number.isInteger(value))) {
+    throw new EngineError("invalid_type", `${name} must be an integer. Given: ${String(value)}`, name);
+  }
+  if (!(value >= 1 && value <= highest)) {
+    throw new EngineError("out_of_range", `${name} must be in 1..${highest}. Given: ${value}`, name);
+  }
+}
+
+function checkKvCacheBytes(value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  throw new EngineError("out_of_range", `kvCacheBytes must be an integer >= 1. Given: ${value}`, "kvCacheBytes");
+}

@@ -1,0 +1,74 @@
+/**
+ * A pack's weights in the kernels' memory, where the decoder and the LM head read them. weights.bin holds them in
+ * the kernels' own layouts, so it is read as it is and every tensor is found at its offset.
+ */
+
+import type { Address, DecoderLayer, Kernels, PackedMatrix } from "../../kernels/index.js";
+import { assert, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import type { ModelPack } from "../model/index.js";
+import { modelWeights, type StackedWeight } from "../model/weights.js";
+
+export interface KernelWeights {
+  /** [vocab, hidden]; the LM head itself where the two are tied. */
+  readonly embedding: PackedMatrix;
+  readonly layers: readonly DecoderLayer[];
+  /** f32 [hidden] */
+  readonly finalNorm: Address;
+  /** [vocab, hidden] */
+  readonly lmHead: PackedMatrix;
+}
+
+/** @throws EngineError out_of_memory if they do not fit */
+export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<KernelWeights> {
+  refuseOversized(pack.weightsByteLength, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
+  const base = kernels.allocate(pack.weightsByteLength);
+  await pack.readWeights(kernels.bytes(base, pack.weightsByteLength));
+
+  const tensor = (name: string) => {
+    const found = pack.tensors.get(name);
+    assert(found !== undefined, `the pack has no tensor ${name}`);
+    return { ...found, address: base + found.offset };
+  };
+  const matrix = ({ name }: { readonly name: string }): PackedMatrix => {
+    const { format, rows, cols, address, byteLength } = tensor(name);
+    assert(format !== "vector", `${name} is no matrix`);
+    return { format, rows, cols, address, byteLength };
+  };
+  const vector = ({ name }: StackedWeight): Address => {
+    const { format, address } = tensor(name);
+    assert(format === "vector", `${name} is no vector`);
+    return address;
+  };
+  const optional = (weight: StackedWeight | null): Address | null => (weight === null ? null : vector(weight));
+
+  const weights = modelWeights(pack.config);
+  const lmHead = matrix(weights.lmHead ?? { name: "lm_head" });
+  return {
+    embedding: weights.lmHead === null ? lmHead : matrix(weights.embedding),
+    layers: weights.layers.map((layer) => ({
+      inputNorm: vector(layer.inputNorm),
+      qkv: matrix(layer.qkv),
+      qkvBias: optional(layer.qkvBias),
+      qNorm: optional(layer.qNorm),
+      kNorm: optional(layer.kNorm),
+      output: matrix(layer.output),
+      outputBias: optional(layer.outputBias),
+      attentionNorm: vector(layer.attentionNorm),
+      gateUp: matrix(layer.gateUp),
+      down: matrix(layer.down),
+    })),
+    finalNorm: vector(weights.finalNorm),
+    lmHead,
+  };
+}
+
+function refuseOversized(weightsByteLength: number, numBytesLeft: number): void {
+  if (weightsByteLength <= numBytesLeft) return;
+  const mebibytes = (byteLength: number): number => Math.round(byteLength / 2 ** 20);
+  throw new EngineError(
+    "out_of_memory",
+    `The model's weights take ${mebibytes(weightsByteLength)} MiB; at most ${mebibytes(numBytesLeft)} MiB are allowed, ` +
+      "what one WebAssembly memory of 4 GiB has room for. A smaller format (--quant q4) or a smaller model fits.",
+  );
+}

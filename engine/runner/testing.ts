@@ -1,0 +1,43 @@
+/** Runners for tests: a pack in the kernels' memory, with as many pages as a test asks for. */
+
+import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat } from "../../kernels/index.js";
+import { KVCache } from "../kv-cache.js";
+import type { ModelPack } from "../model/index.js";
+import { loadWeights, type KernelWeights } from "./kernel-weights.js";
+import { OnnxRunner } from "./onnx-runner.js";
+import { WasmRunner } from "./wasm-runner.js";
+
+export interface TestRunnerOptions {
+  readonly variant?: KernelVariant;
+  readonly numThreads?: number;
+  readonly kvFormat?: KVFormat;
+  readonly numRowsMax?: number;
+  readonly pageSize?: number;
+}
+
+/** Close `kernels` when done. */
+export async function testRunner(pack: ModelPack, { variant, numThreads = 1, kvFormat = "f32", numRowsMax = 64, pageSize = 8 }: TestRunnerOptions = {}) {
+  const { config } = pack;
+  const kernels = await Kernels.load({ numThreads, ...(variant === undefined ? {} : { variant }) });
+  const weights = await loadWeights(kernels, pack);
+  const page = { numLayers: config.numLayers, numKvHeads: config.numKvHeads, headDim: config.headDim, pageSize, kvFormat };
+  const runner = new WasmRunner({ kernels, weights, config, numRowsMax, ...page });
+  const cache = new KVCache(kernels, { pageSize, pageByteLength: kvPageByteLength(page), pagesMax: 1000, reuse: "token" });
+  return { kernels, weights, runner, cache };
+}
+
+/** For prompts, in blocks of 64 positions, which is also the size that pages must have. */
+export async function testOnnxRunner(pack: ModelPack, kernels: Kernels, { embedding }: KernelWeights): Promise<OnnxRunner> {
+  const row = kernels.allocate(embedding.cols * 4);
+  return OnnxRunner.load({
+    kernels,
+    bodyPath: pack.bodyPath,
+    config: pack.config,
+    embed: (tokenId, target) => {
+      kernels.readRow(embedding, tokenId, row);
+      target.set(kernels.f32(row, embedding.cols));
+    },
+    numThreads: 1,
+    blockSize: 64,
+  });
+}

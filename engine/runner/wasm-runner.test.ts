@@ -1,0 +1,215 @@
+/** The decoder in the kernels, alone and after prompts of ONNX Runtime, against the float64 forward pass, on random models of every architecture. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { dequantize, quantize, type MatrixFormat, type PackedMatrix } from "../../kernels/index.js";
+import { quantizedActivations } from "../../kernels/reference.js";
+import { equalisedTensors } from "../../spec-tests/equalised-weights.js";
+import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/random-model.js";
+import { convert } from "../model/convert.js";
+import { openPack, type ModelPack } from "../model/pack.js";
+import { ReferenceForward } from "../model/reference-forward.js";
+import { testOnnxRunner, testRunner } from "./testing.js";
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "wasm-runner-"));
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+const LLAMA3 = { rope_type: "llama3", factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+
+const MODELS: [string, Record<string, unknown>][] = [
+  ["llama", {}],
+  ["llama with biases, tied, linear scaling", { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } }],
+  ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
+  ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
+  ["llama, eight heads to a key head", { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 }],
+  ["llama, three heads to a key head, widths that are no multiple of a block", { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 }],
+  ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
+  ["qwen2", { model_type: "qwen2", num_attention_heads: 6 }],
+  ["qwen3", { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }],
+  ["qwen3 with biases", { model_type: "qwen3", head_dim: 6, attention_bias: true }],
+];
+
+/** More than three pages of them. */
+const TOKENS = [5, 17, 200, 0, 256, 90, 90, 3, 41, 128, 77, 1, 1, 254, 33, 8, 9, 10, 66, 12, 200, 7, 7, 31, 99, 100];
+
+describe.each(MODELS)("%s", (name, config) => {
+  test.each<MatrixFormat>(["f32", "q8", "q4"])("%s: hidden states are those of the float64 forward pass", async (format) => {
+    const { pack, tensors } = await packed(`${name} ${format}`, config, format);
+    const { expected, bound, boundWithSteps } = oracle(pack, tensors, TOKENS);
+    const { kernels, runner, cache } = await testRunner(pack);
+    const table = cache.createTable();
+    const hidden: Float32Array[] = [];
+    for (const token of TOKENS) hidden.push(...(await runner.forward([{ tokenIds: [token], table }])));
+    await kernels.close();
+    expect(table.numPositions).toBe(TOKENS.length);
+    expect(largestDifference(hidden, expected)).toBeLessThanOrEqual(boundWithSteps);
+    // An activation that becomes another integer is rare, and the tokens without one are closer by far.
+    const differences = hidden.map((row, token) => largestDifference([row], [expected[token]!])).sort((x, y) => x - y);
+    expect(differences[TOKENS.length / 2]).toBeLessThanOrEqual(bound);
+  });
+});
+
+test.each([true, false])("the head and the embedding, tied: %s", async (isTied) => {
+  const { pack, tensors } = await packed(`head and embedding, tied: ${isTied}`, { tie_word_embeddings: isTied }, "f32");
+  const { kernels, weights } = await testRunner(pack);
+  const row = kernels.allocate(pack.config.hiddenSize * 4);
+  const rowOf = (matrix: PackedMatrix, index: number): Float32Array => {
+    kernels.readRow(matrix, index, row);
+    return kernels.f32(row, pack.config.hiddenSize).slice();
+  };
+  const expected = (name: string, index: number): Float32Array => tensors.get(name)!.values.slice(index * pack.config.hiddenSize, (index + 1) * pack.config.hiddenSize);
+  for (const index of [0, 77, 256]) {
+    expect(rowOf(weights.embedding, index)).toEqual(expected("model.embed_tokens.weight", index));
+    expect(rowOf(weights.lmHead, index)).toEqual(expected(isTied ? "model.embed_tokens.weight" : "lm_head.weight", index));
+  }
+  await kernels.close();
+});
+
+test.each(MODELS)("%s: tokens after a prompt that ONNX Runtime computed", async (name, config) => {
+  const { pack, tensors } = await packed(`${name} after a prompt`, config, "f32");
+  const text = Array.from({ length: 75 }, (_, i) => (i * i * 31) % 257);
+  const { expected, bound } = oracle(pack, tensors, text);
+  const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: 64 });
+  const prompts = await testOnnxRunner(pack, kernels, weights);
+  const table = cache.createTable();
+  const hidden: Float32Array[] = [];
+  for (const block of [text.slice(0, 64), text.slice(64, 71)]) hidden.push(...(await prompts.forward([{ tokenIds: block, table }])));
+  for (const token of text.slice(71)) hidden.push(...(await runner.forward([{ tokenIds: [token], table }])));
+  await prompts.release();
+  await kernels.close();
+  const positions = [63, 70, 71, 72, 73, 74];
+  expect(largestDifference(hidden, positions.map((position) => expected[position]!))).toBeLessThanOrEqual(bound);
+});
+
+test("8-bit keys and values move hidden states by what their rounding allows", async () => {
+  const { pack } = await packed("8-bit keys and values", { model_type: "qwen3", head_dim: 16 }, "f32");
+  const run = async (kvFormat: "f32" | "q8"): Promise<Float32Array[]> => {
+    const { kernels, runner, cache } = await testRunner(pack, { kvFormat });
+    const table = cache.createTable();
+    const hidden: Float32Array[] = [];
+    for (const token of TOKENS) hidden.push(...(await runner.forward([{ tokenIds: [token], table }])));
+    await kernels.close();
+    return hidden;
+  };
+  const difference = largestDifference(await run("q8"), await run("f32"));
+  // Rounding to 1/127 of a head's largest value, by way of two layers: hundredths of hidden states of the order of 1.
+  expect(difference).toBeGreaterThan(1e-5);
+  expect(difference).toBeLessThan(0.1);
+});
+
+describe("passes", () => {
+  test("what runs together comes back in the order given, also when it takes several runs of the kernels", async () => {
+    const { pack } = await packed("together", {}, "q8");
+    const { kernels, runner, cache } = await testRunner(pack, { numRowsMax: 5 });
+    const prompts = [TOKENS.slice(0, 7), TOKENS.slice(3, 4), TOKENS.slice(2, 13), TOKENS.slice(20)];
+    const alone: Float32Array[] = [];
+    for (const tokenIds of prompts) alone.push(...(await runner.forward([{ tokenIds, table: cache.createTable() }])));
+    const together = await runner.forward(prompts.map((tokenIds) => ({ tokenIds, table: cache.createTable() })));
+    await kernels.close();
+    expect(together).toEqual(alone);
+  });
+
+  test("hidden states are the caller's to keep", async () => {
+    const { pack } = await packed("kept", {}, "f32");
+    const { kernels, runner, cache } = await testRunner(pack);
+    const [first] = await runner.forward([{ tokenIds: [1], table: cache.createTable() }]);
+    const copy = first!.slice();
+    await runner.forward([{ tokenIds: [2], table: cache.createTable() }]);
+    await kernels.close();
+    expect(first).toEqual(copy);
+  });
+});
+
+/**
+ * Hidden states after each token in float64, and how far float32 arithmetic may take them. A product of `cols` terms, computed
+ * in float32 in any order, is the exact product with weights that are off by at most cols * 2^-24 of themselves
+ * (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5); norms, rotation, softmax and silu add a few
+ * roundings to that. So networks with weights off by as much, up or down, show how far results move.
+ */
+function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tokens: readonly number[]) {
+  const { format } = pack.manifest;
+  const weights = new Map([...tensors].map(([name, { shape, values }]) => [name, inFormat(format, shape, values)]));
+  /** What rounding activations to integers adds to them, in the order in which they are computed. */
+  const steps: Float64Array[] = [];
+  const expected = hiddenStates(pack, weights, tokens, (x) => {
+    const rounded = roundedActivations(format, x);
+    steps.push(rounded.map((value, i) => value - x[i]!));
+    return rounded;
+  });
+  const moved = Array.from({ length: 4 }, (_, seed) => movedWeights(pack, tensors, weights, seed));
+  const largest = (activations: () => Activations): number =>
+    Math.max(...moved.map((weights) => largestDifference(hiddenStates(pack, weights, tokens, activations()), expected)));
+  return {
+    expected,
+    /** If every activation becomes the same integer as here. */
+    bound: largest(() => {
+      const left = steps.values();
+      return (x) => {
+        const step = left.next().value!;
+        return x.map((value, i) => value + step[i]!);
+      };
+    }),
+    /** If those between two integers may become the other one. */
+    boundWithSteps: largest(() => (x) => roundedActivations(format, x)),
+  };
+}
+
+type Activations = (x: Float64Array) => Float64Array;
+
+function hiddenStates(
+  pack: ModelPack,
+  weights: ReadonlyMap<string, ArrayLike<number>>,
+  tokens: readonly number[],
+  activations: Activations,
+): Float64Array[] {
+  const forward = new ReferenceForward(pack.config, (name) => weights.get(name)!, activations);
+  return tokens.map((token) => forward.hidden(token));
+}
+
+function roundedActivations(format: MatrixFormat, x: Float64Array): Float64Array {
+  return format === "f32" ? x : quantizedActivations(Float32Array.from(x));
+}
+
+function movedWeights(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, weights: ReadonlyMap<string, Float32Array>, seed: number) {
+  const random = randomSource(seed);
+  const moved = new Map<string, Float64Array>();
+  for (const [name, values] of weights) {
+    const numTerms = (tensors.get(name)!.shape[1] ?? pack.config.hiddenSize) + 8;
+    moved.set(name, Float64Array.from(values, (value) => value * (1 + (random() < 0.5 ? -1 : 1) * numTerms * 2 ** -24)));
+  }
+  return moved;
+}
+
+function inFormat(format: MatrixFormat, shape: readonly number[], values: Float32Array): Float32Array {
+  const [rows, cols] = shape;
+  return format === "f32" || cols === undefined ? values : dequantize(quantize(format, values, rows!, cols));
+}
+
+/** A random model's pack, and the tensors that it stands for before they are quantised. */
+async function packed(name: string, config: Record<string, unknown>, format: MatrixFormat): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
+  const source = join(scratch, name, "source");
+  const tensors = await writeRandomModel(source, { config, seed: name.length });
+  await convert(source, join(scratch, name, "pack"), { format });
+  const pack = await openPack(join(scratch, name, "pack"));
+  return { pack, tensors: format === "f32" ? tensors : await equalisedTensors(pack.config, tensors) };
+}
+
+function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
+  expect(actual.length).toBe(expected.length);
+  let largest = 0;
+  for (const [row, values] of expected.entries()) {
+    expect(actual[row]!.length).toBe(values.length);
+    for (let i = 0; i < values.length; i++) {
+      const difference = Math.abs(actual[row]![i]! - values[i]!);
+      if (!(difference <= largest)) largest = difference;
+    }
+  }
+  return largest;
+}

@@ -1,0 +1,88 @@
+/**
+ * Runs the Llama family in the kernels. The rows of all passes go through the layers together, so that weights are
+ * read once for all of them; what a row comes to depends on its own sequence alone, so passes may be cut and
+ * joined at will without a bit changing.
+ */
+
+import { Decoder, type DecoderRow, type Kernels, type KVFormat } from "../../kernels/index.js";
+import { assert } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
+import { RotaryEmbedding } from "../model/rope.js";
+import type { KernelWeights } from "./kernel-weights.js";
+import type { ForwardPass, ModelRunner } from "./model-runner.js";
+
+export interface WasmRunnerOptions {
+  readonly kernels: Kernels;
+  readonly weights: KernelWeights;
+  readonly config: ModelConfig;
+  /** Positions of a KV page. */
+  readonly pageSize: number;
+  readonly kvFormat: KVFormat;
+  /** Rows that the kernels run at a time. */
+  readonly numRowsMax: number;
+}
+
+export class WasmRunner implements ModelRunner {
+  readonly #kernels: Kernels;
+  readonly #decoder: Decoder;
+  readonly #rope: RotaryEmbedding;
+  readonly #numRowsMax: number;
+  readonly #hiddenSize: number;
+  readonly #halfDim: number;
+  /** f32 [numRowsMax, head_dim / 2] */
+  readonly #cos: Float32Array;
+  readonly #sin: Float32Array;
+
+  constructor({ kernels, weights, config, pageSize, kvFormat, numRowsMax }: WasmRunnerOptions) {
+    this.#kernels = kernels;
+    this.#decoder = new Decoder(kernels, { ...config, ...weights, pageSize, kvFormat, numRowsMax });
+    this.#rope = new RotaryEmbedding(config);
+    this.#numRowsMax = numRowsMax;
+    this.#hiddenSize = config.hiddenSize;
+    this.#halfDim = config.headDim / 2;
+    this.#cos = new Float32Array(numRowsMax * this.#halfDim);
+    this.#sin = new Float32Array(numRowsMax * this.#halfDim);
+  }
+
+  async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
+    const rows: DecoderRow[] = [];
+    const lastRows = passes.map((pass) => {
+      rows.push(...rowsOf(pass));
+      return rows.length - 1;
+    });
+    const hidden: Float32Array[] = [];
+    for (let start = 0; start < rows.length; start += this.#numRowsMax) {
+      const chunk = rows.slice(start, start + this.#numRowsMax);
+      const address = this.#run(chunk);
+      for (const row of lastRows) {
+        if (row < start || row >= start + chunk.length) continue;
+        hidden.push(this.#kernels.f32(address + (row - start) * this.#hiddenSize * 4, this.#hiddenSize).slice());
+      }
+    }
+    return hidden;
+  }
+
+  async release(): Promise<void> {}
+
+  /** @returns the address of the rows' hidden states, f32 [rows, hidden_size], valid until the next run */
+  #run(rows: readonly DecoderRow[]): number {
+    const half = this.#halfDim;
+    for (const [index, { position }] of rows.entries()) {
+      this.#rope.fill(
+        position,
+        this.#cos.subarray(index * half, (index + 1) * half),
+        this.#sin.subarray(index * half, (index + 1) * half),
+      );
+    }
+    return this.#decoder.forward(rows, this.#cos.subarray(0, rows.length * half), this.#sin.subarray(0, rows.length * half));
+  }
+}
+
+/** Makes room in the pass's table for its tokens. */
+function rowsOf({ tokenIds, table }: ForwardPass): DecoderRow[] {
+  assert(tokenIds.length >= 1, "a pass holds at least one token");
+  const start = table.numPositions;
+  table.extend(tokenIds.length);
+  const { pages } = table;
+  return tokenIds.map((tokenId, index) => ({ tokenId, position: start + index, pages }));
+}

@@ -1,0 +1,81 @@
+/**
+ * What the profile `exact` must answer everywhere: a fixed list of requests to the embedded model, with token ids and
+ * the bits of their log-probabilities, and the hashes of the weights that its conversion gives.
+ * `node dist/spec-tests/golden/exact-answers.js [threads]` prints it as this Node computes it.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { convert, loadModel, type ChatOptions, type GenerateOptions, type Model, type OutputStream } from "../../engine/index.js";
+import { openPack } from "../../engine/model/index.js";
+
+export interface ExactAnswers {
+  /** sha256 of weights.bin, by format. */
+  readonly weights: Readonly<Record<string, string>>;
+  readonly answers: Readonly<Record<string, ExactAnswer>>;
+}
+
+export interface ExactAnswer {
+  /** [choice][token] */
+  readonly tokenIds: number[][];
+  /** [choice]: the float32 of each token's log-probability and of its two likeliest alternatives, in base64. */
+  readonly logprobBits: string[];
+}
+
+/** Prompts of one to several blocks, greedy and drawn, with every step of the logit pipeline. */
+export const REQUESTS: Readonly<Record<string, ChatOptions | GenerateOptions>> = {
+  greedy: { messages: [user("What is 27 + 38?")], temperature: 0 },
+  drawn: { messages: [user("Tell me a story about a fox.")], seed: 1 },
+  choices: { messages: [user("Give name and age of Alice, 30, as JSON.")], seed: 2, n: 3, temperature: 1.5, maxTokens: 40 },
+  filtered: { messages: [user("Tell me a story about a bear.")], seed: 3, topK: 20, topP: 0.9, minP: 0.02, temperature: 0.8 },
+  penalised: { prompt: "Once upon a time", seed: 4, repetitionPenalty: 1.2, frequencyPenalty: 0.3, presencePenalty: -0.1, maxTokens: 120 },
+  biased: { messages: [user("What is the capital of France?")], seed: 5, logitBias: new Map([[300, 2.5], [12, -7]]), maxTokens: 50 },
+  "a block and one token": { prompt: "ab ".repeat(64), seed: 6, maxTokens: 8 },
+  "a long prompt": { prompt: "The fox said to the bear: what is 12 + 30? ".repeat(12), seed: 7, maxTokens: 60 },
+};
+
+export async function exactAnswers(numThreads: number): Promise<ExactAnswers> {
+  const weights: Record<string, string> = {};
+  for (const format of ["q8", "q4", "f32"] as const) weights[format] = await weightsHash(format);
+  const model = await loadModel({ profile: "exact", numThreads });
+  const answers: Record<string, ExactAnswer> = {};
+  for (const [name, request] of Object.entries(REQUESTS)) answers[name] = await exactAnswer(model, request);
+  await model.close();
+  return { weights, answers };
+}
+
+export async function exactAnswer(model: Model, request: ChatOptions | GenerateOptions): Promise<ExactAnswer> {
+  const options = { ...request, logprobs: true, topLogprobs: 2 };
+  const stream: OutputStream = "prompt" in options ? model.generate(options) : model.chat(options);
+  const choices: { tokenIds: number[]; logprobs: number[] }[] = [];
+  for await (const { choice, tokenIds, logprobs } of stream) {
+    const own = (choices[choice] ??= { tokenIds: [], logprobs: [] });
+    own.tokenIds.push(...tokenIds);
+    for (const { logprob, topLogprobs } of logprobs) own.logprobs.push(logprob, ...topLogprobs.map((top) => top.logprob));
+  }
+  return {
+    tokenIds: choices.map(({ tokenIds }) => tokenIds),
+    logprobBits: choices.map(({ logprobs }) => Buffer.from(Float32Array.from(logprobs).buffer).toString("base64")),
+  };
+}
+
+async function weightsHash(format: "q8" | "q4" | "f32"): Promise<string> {
+  const scratch = await mkdtemp(join(tmpdir(), "exact-answers-"));
+  try {
+    await convert("models/tiny", join(scratch, "pack"), { format });
+    return (await openPack(join(scratch, "pack"))).manifest.files["weights.bin"]!.sha256;
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}
+
+function user(content: string): { role: "user"; content: string } {
+  return { role: "user", content };
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  process.stdout.write(JSON.stringify(await exactAnswers(Number(process.argv[2] ?? 1))));
+}

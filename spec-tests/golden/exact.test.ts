@@ -1,0 +1,47 @@
+/**
+ * The profile `exact` gives the recorded bytes: with any number of threads, whatever runs beside a request, with keys
+ * and values fresh or found, and in other versions of Node (TOUCHSTONE_NODES: paths of their binaries, as in PATH).
+ * UPDATE_GOLDEN=1 rewrites exact.json; review the difference.
+ */
+
+import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { delimiter } from "node:path";
+import { promisify } from "node:util";
+
+import { describe, expect, test } from "vitest";
+
+import { loadModel } from "../../engine/index.js";
+import { exactAnswer, exactAnswers, REQUESTS, type ExactAnswer, type ExactAnswers } from "./exact-answers.js";
+
+const GOLDEN_FILE = new URL("exact.json", import.meta.url);
+const golden = (): ExactAnswers => JSON.parse(readFileSync(GOLDEN_FILE, "utf8")) as ExactAnswers;
+
+const NODES = (process.env["TOUCHSTONE_NODES"] ?? "").split(delimiter).filter((path) => path !== "");
+
+test("the recorded weights, token ids and log-probabilities", async () => {
+  const answers = await exactAnswers(1);
+  if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(GOLDEN_FILE, `${JSON.stringify(answers, null, 1)}\n`);
+  expect(answers).toEqual(golden());
+});
+
+test.each([2, 3])("%d threads, twice, all requests at the same time the second time", async (numThreads) => {
+  const model = await loadModel({ profile: "exact", numThreads });
+  const fresh: Record<string, ExactAnswer> = {};
+  for (const [name, request] of Object.entries(REQUESTS)) fresh[name] = await exactAnswer(model, request);
+  const together = await Promise.all(Object.entries(REQUESTS).map(async ([name, request]) => [name, await exactAnswer(model, request)] as const));
+  await model.close();
+  expect(fresh).toEqual(golden().answers);
+  expect(Object.fromEntries(together)).toEqual(golden().answers);
+});
+
+describe.skipIf(NODES.length === 0)("other versions of Node (needs TOUCHSTONE_NODES)", () => {
+  test("give the recorded ones", async () => {
+    for (const node of NODES) {
+      for (const numThreads of ["1", "2"]) {
+        const { stdout } = await promisify(execFile)(node, ["dist/spec-tests/golden/exact-answers.js", numThreads], { maxBuffer: 1 << 26 });
+        expect(JSON.parse(stdout), node).toEqual(golden());
+      }
+    }
+  });
+});
