@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Kernels, type MatrixFormat, dequantize } from "./index.js";
 import { type QuantizedMatrix } from "./index.js";
-import { referenceMatmul } from "./reference.js";
+import { LARGEST_ACTIVATION, referenceMatmul } from "./reference.js";
 import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "./testing.js";
 
 const builds = await loadBuilds();
@@ -126,8 +126,9 @@ describe("integer extremes", () => {
       );
       const scales = new Float32Array((rows * cols) / 32).fill(1);
       const source: QuantizedMatrix = { format, rows, cols, blocks: cols / 32, values, scales };
-      // Activations of +-127 have the scale 1, so every product is an integer below 2^24.
-      const input = Float32Array.from({ length: cols }, (_, i) => (run % 3 === 0 ? 127 : run % 3 === 1 ? (i & 1 ? -127 : 127) : random() < 0.5 ? 127 : -127));
+      // Activations at the ends of their range have the scale 1, so every sum of a block is an integer below 2^24.
+      const end = LARGEST_ACTIVATION[format];
+      const input = Float32Array.from({ length: cols }, (_, i) => (run % 3 === 0 ? end : run % 3 === 1 ? (i & 1 ? -end : end) : random() < 0.5 ? end : -end));
       const expected = Float32Array.from({ length: rows }, (_, r) => input.reduce((sum, x, c) => sum + x * values[r * cols + c]!, 0));
       for (const kernels of builds) expect(multiply(kernels, source, input, 1)).toEqual(expected);
     }

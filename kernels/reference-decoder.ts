@@ -8,7 +8,8 @@
  * (Worst-case deviations, added as magnitudes, grow eightfold with each product and say nothing after one layer.)
  */
 
-import { type FloatMatrix, QUANTIZATION_BLOCK, type QuantizedMatrix, dequantize } from "./quantize.js";
+import { type FloatMatrix, QUANTIZATION_BLOCK, type QuantizedFormat, type QuantizedMatrix, dequantize } from "./quantize.js";
+import { LARGEST_ACTIVATION } from "./reference.js";
 
 export interface Estimate {
   readonly values: Float64Array;
@@ -161,7 +162,7 @@ function product(matrix: QuantizedMatrix | FloatMatrix, input: Estimate): Estima
   const { rows, cols } = matrix;
   const weights = weightsOf(matrix);
   const isFloat = matrix.format === "f32";
-  const activations = isFloat ? input : quantizeBlocks(input);
+  const activations = matrix.format === "f32" ? input : quantizeBlocks(input, matrix.format);
   // Additions in one lane and at the end, and what a term itself was rounded.
   const numRoundings = isFloat ? Math.ceil(cols / 4) + 3 : Math.ceil(cols / QUANTIZATION_BLOCK) + 4;
   const values = new Float64Array(rows);
@@ -188,11 +189,11 @@ function weightsOf(matrix: QuantizedMatrix | FloatMatrix): Float32Array {
 }
 const DEQUANTIZED = new WeakMap<QuantizedMatrix, Float32Array>();
 
-function quantizeBlocks(input: Estimate): Estimate {
+function quantizeBlocks(input: Estimate, format: QuantizedFormat): Estimate {
   const parts: Estimate[] = [];
   for (let first = 0; first < input.values.length; first += QUANTIZATION_BLOCK) {
     const count = Math.min(QUANTIZATION_BLOCK, input.values.length - first);
-    parts.push(quantizeVector(slice(input, first, count), 127));
+    parts.push(quantizeVector(slice(input, first, count), LARGEST_ACTIVATION[format]));
   }
   return concatenate(parts);
 }

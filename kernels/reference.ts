@@ -4,7 +4,7 @@
  */
 
 import type { SampleRequest, SampledToken } from "./kernels.js";
-import { type FloatMatrix, QUANTIZATION_BLOCK, type QuantizedMatrix, dequantize } from "./quantize.js";
+import { type FloatMatrix, QUANTIZATION_BLOCK, type QuantizedFormat, type QuantizedMatrix, dequantize } from "./quantize.js";
 
 /** A product and, for each element, the sum of the magnitudes of its terms (what rounding scales with). */
 export interface ReferenceProduct {
@@ -20,13 +20,12 @@ export interface ReferenceProduct {
  */
 export function referenceMatmul(matrix: QuantizedMatrix | FloatMatrix, input: Float32Array, numRows: number): ReferenceProduct {
   const { rows, cols } = matrix;
-  const isFloat = matrix.format === "f32";
-  const weights = isFloat ? matrix.values : dequantize(matrix);
+  const weights = matrix.format === "f32" ? matrix.values : dequantize(matrix);
   const values = new Float64Array(numRows * rows);
   const magnitudes = new Float64Array(numRows * rows);
   for (let n = 0; n < numRows; n++) {
     const row = input.subarray(n * cols, (n + 1) * cols);
-    const activations = isFloat ? row : quantizedActivations(row);
+    const activations = matrix.format === "f32" ? row : quantizedActivations(row, matrix.format);
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < cols; c++) {
         const term = weights[r * cols + c]! * activations[c]!;
@@ -38,15 +37,19 @@ export function referenceMatmul(matrix: QuantizedMatrix | FloatMatrix, input: Fl
   return { values, magnitudes };
 }
 
-/** Activations after a round trip through int8 in blocks of 32; f32 steps are those of the kernels. */
-export function quantizedActivations(row: Float32Array): Float64Array {
+/** The largest integer that stands for an activation beside weights of a format. */
+export const LARGEST_ACTIVATION = { q8: 4095, q4: 127 } as const;
+
+/** Activations after a round trip through integers in blocks of 32; f32 steps are those of the kernels. */
+export function quantizedActivations(row: Float32Array, format: QuantizedFormat): Float64Array {
+  const largest = LARGEST_ACTIVATION[format];
   const result = new Float64Array(row.length);
   for (let first = 0; first < row.length; first += QUANTIZATION_BLOCK) {
     const block = row.subarray(first, first + QUANTIZATION_BLOCK);
     const amax = Math.max(...block.map(Math.abs));
     if (amax < Math.fround(1e-30)) continue;
-    const inverse = Math.fround(127 / amax);
-    const scale = Math.fround(amax / 127);
+    const inverse = Math.fround(largest / amax);
+    const scale = Math.fround(amax / largest);
     block.forEach((value, i) => (result[first + i] = roundHalfEven(Math.fround(value * inverse)) * scale));
   }
   return result;

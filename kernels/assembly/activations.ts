@@ -1,6 +1,6 @@
 /**
- * Activations on their way into an integer product: f32 [cols] to blocks of 32 int8 values with one
- * f32 scale each. One record per block and row; the records of a block lie side by side, [block][row]:
+ * Activations on their way into an integer product: f32 [cols] to blocks of 32 integers with one f32
+ * scale each. One record per block and row; the records of a block lie side by side, [block][row]:
  *
  *   offset 0   f32  scale
  *          4        minus 8 times the sum of the values (what the offset of 4-bit weights adds): one
@@ -8,6 +8,10 @@
  *          8   unused
  *         16   32 values: int16 in column order ("i16"), int16 in the order the 4-bit SIMD kernel
  *              reads them ("i16 pairs": columns 0 2 1 3 of every four), or int8 in column order ("i8")
+ *
+ * Beside 4-bit weights values are -127..127, in every order. Beside 8-bit weights, whose product takes 16-bit
+ * values at the same speed, they are -4095..4095 ("i16 wide"): as fine as the sum of 32 products, times 127,
+ * stays below 2^24 and so becomes an f32 without rounding.
  *
  * Columns past `cols` count as zeros.
  */
@@ -20,14 +24,21 @@ export const BLOCK: i32 = 32;
 export const I16_RECORD: usize = 80;
 export const I8_RECORD: usize = 48;
 
-/** Below this a block counts as zeros: 127 / amax would overflow. */
+/** Below this a block counts as zeros: dividing by it would overflow. */
 const SMALLEST_AMAX: f32 = 1e-30;
 
 /** How the 32 values of a record are stored. */
 export const enum ValueOrder {
   I16,
+  I16Wide,
   I16Pairs,
   I8,
+}
+
+// @ts-ignore: decorator
+@inline
+function largestValue(order: ValueOrder): f32 {
+  return order == ValueOrder.I16Wide ? 4095 : 127;
 }
 
 /**
@@ -62,26 +73,28 @@ function fillUp(input: usize, count: i32): usize {
 
 function quantizeBlock(input: usize, record: usize, order: ValueOrder): void {
   if (ASC_FEATURE_SIMD) quantizeBlock__simd(input, record, order);
-  else quantizeBlock__scalar(input, record);
+  else quantizeBlock__scalar(input, record, order);
 }
 
-/** Always stores "i16". */
-function quantizeBlock__scalar(input: usize, record: usize): void {
+/** Always stores in column order. */
+function quantizeBlock__scalar(input: usize, record: usize, order: ValueOrder): void {
+  const largest = largestValue(order);
   let amax: f32 = 0;
   for (let i: usize = 0; i < 32; i++) amax = max<f32>(amax, abs(load<f32>(input + i * 4)));
   const isZero = amax < SMALLEST_AMAX;
-  const inverse: f32 = isZero ? 0 : <f32>127 / amax;
+  const inverse: f32 = isZero ? 0 : largest / amax;
   let sum = 0;
   for (let i: usize = 0; i < 32; i++) {
     const value = <i32>nearest(load<f32>(input + i * 4) * inverse);
     sum += value;
     store<i16>(record + 16 + i * 2, <i16>value);
   }
-  store<f32>(record, isZero ? 0 : amax / <f32>127);
+  store<f32>(record, isZero ? 0 : amax / largest);
   store<i32>(record, -8 * sum, 4);
 }
 
 function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): void {
+  const largest = largestValue(order);
   let maxima = f32x4.abs(v128.load(input));
   for (let i: usize = 16; i < 128; i += 16) maxima = f32x4.max(maxima, f32x4.abs(v128.load(input + i)));
   const amax = max<f32>(
@@ -89,7 +102,7 @@ function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): vo
     max<f32>(f32x4.extract_lane(maxima, 2), f32x4.extract_lane(maxima, 3)),
   );
   const isZero = amax < SMALLEST_AMAX;
-  const inverse = f32x4.splat(isZero ? 0 : <f32>127 / amax);
+  const inverse = f32x4.splat(isZero ? 0 : largest / amax);
   let sums = i16x8.splat(0);
   for (let i: usize = 0; i < 4; i++) {
     const low = f32x4.nearest(f32x4.mul(v128.load(input + i * 32), inverse));
@@ -103,7 +116,7 @@ function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): vo
       v128.store(record + 16 + i * 16, values);
     }
   }
-  store<f32>(record, isZero ? 0 : amax / <f32>127);
+  store<f32>(record, isZero ? 0 : amax / largest);
   // Lanes 0 1 4 5 hold columns 0 1 of every four.
   const pairs = i32x4.extadd_pairwise_i16x8_s(sums);
   const first = i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 2);

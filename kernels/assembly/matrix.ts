@@ -47,7 +47,7 @@ export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32
   const row = <usize>n;
   const stride = <usize>numRows;
   if (matrix.format == Format.F32) padRow(input, cols, prepared + row * preparedBytes(Format.F32, cols, 1));
-  else if (matrix.format == Format.Q8) quantizeRow(input, cols, prepared + row * I16_RECORD, stride * I16_RECORD, ValueOrder.I16);
+  else if (matrix.format == Format.Q8) quantizeRow(input, cols, prepared + row * I16_RECORD, stride * I16_RECORD, ValueOrder.I16Wide);
   else quantizeRow(input, cols, prepared + row * Q4_INPUT_RECORD, stride * Q4_INPUT_RECORD, Q4_ORDER);
 }
 
@@ -57,7 +57,7 @@ export function prepareBlock(matrix: Matrix, input: usize, count: i32, prepared:
   if (matrix.format == Format.F32) {
     padRow(input, count, prepared + <usize>n * preparedBytes(Format.F32, matrix.cols, 1) + <usize>b * 128);
   } else if (matrix.format == Format.Q8) {
-    quantizeColumns(input, count, prepared + index * I16_RECORD, ValueOrder.I16);
+    quantizeColumns(input, count, prepared + index * I16_RECORD, ValueOrder.I16Wide);
   } else {
     quantizeColumns(input, count, prepared + index * Q4_INPUT_RECORD, Q4_ORDER);
   }
