@@ -197,7 +197,7 @@ class DecoderGraph {
     const output = `${name}.out`;
     if (quant === "f32") {
       const values = this.#initialiser(name, "f32", [rows, cols], async function* () {
-        for (const part of parts) for await (const chunk of chunksOf(source, part.name)) yield bytesOf(chunk.values);
+        for (const part of parts) for await (const chunk of chunksOf(source, part.name, quant)) yield bytesOf(chunk.values);
       });
       const product = this.op("MatMul", [input, this.op("Transpose", [values], `${name}.transposed`, { perm: ints([1, 0]) })], output);
       return bias === null ? product : this.op("Add", [product, this.#vector(bias)], `${output}.biased`);
@@ -208,7 +208,7 @@ class DecoderGraph {
     const values = this.#initialiser(name, "u8", [rows, blocks, (QUANTIZATION_BLOCK * bits) / 8], async function* () {
       let numScales = 0;
       for (const part of parts) {
-        for await (const chunk of chunksOf(source, part.name)) {
+        for await (const chunk of chunksOf(source, part.name, quant)) {
           const quantised = quantizeChunk(quant, chunk);
           scales.set(quantised.scales, numScales);
           numScales += quantised.scales.length;
@@ -236,7 +236,7 @@ class DecoderGraph {
     const { quant, source } = this;
     return this.#initialiser(name, "f32", [rows, cols], async function* () {
       for (const part of parts) {
-        for await (const chunk of chunksOf(source, part.name)) {
+        for await (const chunk of chunksOf(source, part.name, quant)) {
           yield bytesOf(quant === "f32" ? chunk.values : dequantize(quantizeChunk(quant, chunk)));
         }
       }
@@ -244,9 +244,9 @@ class DecoderGraph {
   }
 
   #vector({ name, rows, parts }: StackedWeight): string {
-    const { source } = this;
+    const { source, quant } = this;
     return this.#initialiser(name, "f32", [rows], async function* () {
-      for (const part of parts) for await (const chunk of chunksOf(source, part.name)) yield bytesOf(chunk.values);
+      for (const part of parts) for await (const chunk of chunksOf(source, part.name, quant)) yield bytesOf(chunk.values);
     });
   }
 

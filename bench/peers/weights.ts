@@ -1,7 +1,9 @@
 /** The weights of a Hugging Face folder as the bench's writers take them: chunk by chunk, quantised as ours are. */
 
-import { quantize, type QuantizedMatrix } from "../../kernels/index.js";
+import { equalise, type Rewrite } from "../../engine/model/equalise.js";
 import type { SourceModel } from "../../engine/model/source-model.js";
+import type { StackedWeight } from "../../engine/model/weights.js";
+import { quantize, type QuantizedMatrix } from "../../kernels/index.js";
 
 /** The formats that every engine has: 4 and 8 bits in blocks of 32, and what comparisons of outputs use. */
 export type Quant = "q4" | "q8" | "f32";
@@ -13,8 +15,13 @@ export interface Chunk {
   readonly cols: number;
 }
 
-/** A tensor's rows in order; every chunk but the last holds whole heads. A vector is one column wide. */
-export async function* chunksOf({ reader, config }: SourceModel, name: string): AsyncGenerator<Chunk> {
+/**
+ * A tensor's rows in order, equalised as a conversion does it where weights are to be quantised; every chunk but the
+ * last holds whole heads. A vector is one column wide.
+ */
+export async function* chunksOf(source: SourceModel, name: string, quant: Quant): AsyncGenerator<Chunk> {
+  const { reader, config } = source;
+  const rewrite = quant === "f32" ? undefined : (await rewritesOf(source)).get(name);
   const [rows = 1, cols = 1] = reader.tensor(name).shape;
   const rowsPerChunk = Math.ceil(CHUNK_ROWS / config.headDim) * config.headDim;
   const buffer = new Float32Array(Math.min(rowsPerChunk, rows) * cols);
@@ -22,8 +29,45 @@ export async function* chunksOf({ reader, config }: SourceModel, name: string): 
     const numRows = Math.min(rowsPerChunk, rows - row);
     const values = buffer.subarray(0, numRows * cols);
     await reader.readRows(name, row, numRows, values);
+    rewrite?.(values, row, numRows);
     yield { values, rows: numRows, cols };
   }
+}
+
+const known = new WeakMap<SourceModel, Promise<Map<string, Rewrite>>>();
+
+/** What equalising does to each tensor of the files; a stacked weight's rewrite counts rows from its first part on. */
+function rewritesOf(source: SourceModel): Promise<Map<string, Rewrite>> {
+  let rewrites = known.get(source);
+  if (rewrites === undefined) known.set(source, (rewrites = findRewrites(source)));
+  return rewrites;
+}
+
+async function findRewrites({ reader, config, weights }: SourceModel): Promise<Map<string, Rewrite>> {
+  const read = async function* ({ parts, rows, cols }: StackedWeight): AsyncGenerator<{ values: Float32Array; first: number; rows: number }> {
+    const values = new Float32Array(rows * cols);
+    let first = 0;
+    for (const part of parts) {
+      await reader.readRows(part.name, 0, part.rows, values.subarray(first * cols, (first + part.rows) * cols));
+      first += part.rows;
+    }
+    yield { values, first: 0, rows };
+  };
+  const found = new Map<string, Rewrite>();
+  for (const layer of weights.layers) {
+    const rewrites = await equalise(config, layer, read);
+    for (const weight of Object.values(layer) as (StackedWeight | null)[]) {
+      const rewrite = weight === null ? undefined : rewrites.get(weight.name);
+      if (weight === null || rewrite === undefined) continue;
+      let partStart = 0;
+      for (const part of weight.parts) {
+        const start = partStart;
+        found.set(part.name, (values, first, rows) => rewrite(values, start + first, rows));
+        partStart += part.rows;
+      }
+    }
+  }
+  return found;
 }
 
 /** The numbers that our pack holds for the same weights: all engines compute with them. */
