@@ -158,7 +158,7 @@ export class Kernels {
     if (!Number.isInteger(numThreads)) throw new RangeError(`numThreads must be an integer. Given: ${numThreads}`);
     checkRange("numThreads", numThreads, 1, NUM_THREADS_MAX);
     const loaded = await loadKernels(options.variant ?? null);
-    return new Kernels(loaded, await ThreadPool.start(loaded, numThreads - 1), numThreads);
+    return new Kernels(loaded, ThreadPool.start(loaded, numThreads - 1), numThreads);
   }
 
   /** Ends the worker threads; the memory can still be read, but nothing runs afterwards. */

@@ -9,7 +9,6 @@ const { module, memory, index, port } = workerData as ThreadData;
 const instance = new WebAssembly.Instance(module, { env: { memory, abort } });
 const kernels = instance.exports as unknown as KernelExports;
 
-port.postMessage("ready");
 try {
   kernels.work(index);
 } catch (error) {

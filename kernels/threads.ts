@@ -13,7 +13,7 @@ export interface ThreadData {
   readonly memory: WebAssembly.Memory;
   /** 1 and up. */
   readonly index: number;
-  /** Takes "ready" once, and the message of the error that ends the thread, if one does. */
+  /** Takes the message of the error that ends the thread, if one does. */
   readonly port: MessagePort;
 }
 
@@ -43,13 +43,13 @@ export class ThreadPool {
   }
 
   /**
-   * Starts `count` workers and waits until all are in their loop; they never keep the process alive.
+   * Starts `count` workers. Each joins in when it is up: a job needs none of them to go on. They never keep the
+   * process alive.
    */
-  static async start({ folder, module, memory, exports }: LoadedKernels, count: number): Promise<ThreadPool> {
+  static start({ folder, module, memory, exports }: LoadedKernels, count: number): ThreadPool {
     // Compiled JavaScript: a worker of Node 20 cannot run TypeScript.
     const file = new URL("thread.js", folder);
-    const starting = Array.from({ length: count }, (_, i) => startThread(file, module, memory, i + 1));
-    return new ThreadPool(await Promise.all(starting), exports);
+    return new ThreadPool(Array.from({ length: count }, (_, i) => startThread(file, module, memory, i + 1)), exports);
   }
 
   /** Why a thread died, where one did. */
@@ -65,22 +65,11 @@ export class ThreadPool {
   }
 }
 
-async function startThread(file: URL, module: WebAssembly.Module, memory: WebAssembly.Memory, index: number): Promise<Thread> {
+function startThread(file: URL, module: WebAssembly.Module, memory: WebAssembly.Memory, index: number): Thread {
   const { port1, port2 } = new MessageChannel();
   const workerData: ThreadData = { module, memory, index, port: port2 };
   // The process's own arguments may be none that a worker accepts.
   const worker = new Worker(file, { workerData, transferList: [port2], execArgv: [] });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      port1.once("message", () => resolve());
-      worker.once("error", reject);
-      worker.once("exit", () => reject(new Error("A kernel thread ended while it started")));
-    });
-  } catch (error) {
-    await worker.terminate();
-    throw error;
-  }
-  worker.removeAllListeners();
   port1.unref();
   worker.unref();
   return { worker, port: port1 };
