@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 
 import { expect, test } from "vitest";
 
-test.each(["lm-head", "logits"])("%s.bench runs", (name) => {
+test.each(["lm-head", "logits", "grammar"])("%s.bench runs", (name) => {
   const output = execFileSync(process.execPath, [resolve(`dist/bench/${name}.bench.js`), "--quick"], { encoding: "utf8" });
   expect(output).toMatch(/\d ms/);
 });
