@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 
 import { ratiosOf, type EngineSamples } from "./peers/report.js";
 
-test.each(["lm-head", "decoder", "logits"])("%s.bench runs", (name) => {
+test.each(["lm-head", "decoder", "logits", "grammar"])("%s.bench runs", (name) => {
   const output = execFileSync(process.execPath, [resolve(`dist/bench/${name}.bench.js`), "--quick"], { encoding: "utf8" });
   expect(output).toMatch(/\d ms/);
 });

@@ -16,6 +16,8 @@ export type EngineErrorCode =
   | "unsupported_value"
   | "context_length_exceeded"
   | "template_error"
+  | "invalid_schema"
+  | "unsupported_schema"
   | "internal_error"
   | "invalid_model"
   | "unsupported_model"

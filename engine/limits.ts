@@ -35,4 +35,27 @@ export const LIMITS = {
   threadsMax: 64,
   /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */
   vocabSizeMax: 2_097_152,
+  /** Characters of a JSON schema as JSON. */
+  schemaBytesMax: 256 << 10,
+  /** Schemas within one another. */
+  schemaDepthMax: 128,
+  /** Schemas of one document, the values of `enum` and `const` included. */
+  schemaSchemasMax: 20_000,
+  /** Entries of `properties` and its like. */
+  schemaPropertiesMax: 1000,
+  /** Characters of a pattern, its repetitions written out. */
+  patternPositionsMax: 10_000,
+  /** Different values that a schema describes. */
+  grammarNodesMax: 10_000,
+  /** Ways to combine the branches of `anyOf`, `oneOf` and `enum` at one place. */
+  grammarAlternativesMax: 512,
+  /** States of a grammar's patterns, and of its strings that are searched for dead ends. */
+  grammarStatesMax: 20_000,
+  /** States of a grammar that are remembered, and masks. */
+  grammarConfigurationsMax: 10_000,
+  grammarMasksMax: 256,
+  /** Languages that a grammar may have come upon before it is compiled anew for the next request. */
+  grammarLanguagesMax: 200_000,
+  /** Grammars that are kept for the next request. */
+  grammarsKeptMax: 16,
 } as const;

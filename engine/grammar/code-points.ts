@@ -1,0 +1,52 @@
+/** Sets of code points, as flat pairs of a first and one past a last: [0x30, 0x3a] is the digits. Sorted, never touching. */
+
+export type CodePointSet = readonly number[];
+
+/** Every code point that text can hold: all but the surrogates. */
+export const ANY: CodePointSet = [0, 0xd800, 0xe000, 0x110000];
+export const NOTHING: CodePointSet = [];
+
+export function union(a: CodePointSet, b: CodePointSet): CodePointSet {
+  if (a.length === 0) return b;
+  if (b.length === 0) return a;
+  const pairs: [number, number][] = [];
+  for (const set of [a, b]) for (let i = 0; i < set.length; i += 2) pairs.push([set[i]!, set[i + 1]!]);
+  return fromPairs(pairs);
+}
+
+/** @param pairs first and one past the last, in any order */
+export function fromPairs(pairs: [number, number][]): CodePointSet {
+  pairs.sort((a, b) => a[0] - b[0]);
+  const set: number[] = [];
+  for (const [first, end] of pairs) {
+    if (first >= end) continue;
+    const last = set.length - 1;
+    if (last > 0 && first <= set[last]!) set[last] = Math.max(set[last]!, end);
+    else set.push(first, end);
+  }
+  return set;
+}
+
+export function intersect(a: CodePointSet, b: CodePointSet): CodePointSet {
+  const set: number[] = [];
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
+    const first = Math.max(a[i]!, b[j]!);
+    const end = Math.min(a[i + 1]!, b[j + 1]!);
+    if (first < end) set.push(first, end);
+    if (a[i + 1]! < b[j + 1]!) i += 2;
+    else j += 2;
+  }
+  return set;
+}
+
+/** What text can hold besides. */
+export function complement(set: CodePointSet): CodePointSet {
+  const gaps: number[] = [];
+  let from = 0;
+  for (let i = 0; i < set.length; i += 2) {
+    if (from < set[i]!) gaps.push(from, set[i]!);
+    from = set[i + 1]!;
+  }
+  if (from < 0x110000) gaps.push(from, 0x110000);
+  return intersect(gaps, ANY);
+}

@@ -1,0 +1,68 @@
+/** Answers that a JSON schema or a regular expression describes: which tokens can lead to one. The only door. */
+
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { type Language, Languages } from "./language.js";
+import { Grammar } from "./matcher.js";
+import { PatternError, boundedPattern } from "./pattern.js";
+import { type Schema, readSchema } from "./schema.js";
+import { type ValueNode, valuesOf } from "./values.js";
+
+export { FORMATS } from "./formats.js";
+export { type Grammar, GrammarMatcher } from "./matcher.js";
+export { SCHEMA_KEYWORDS, type SchemaKeyword } from "./schema.js";
+export { VocabularyTrie } from "./vocabulary-trie.js";
+
+/** What an answer must be. */
+export type AnswerFormat =
+  | { readonly type: "text" }
+  | { readonly type: "json_object" }
+  | { readonly type: "json_schema"; readonly schema: unknown }
+  | { readonly type: "regex"; readonly regex: string };
+
+/**
+ * @returns a grammar, the same one for the same format as long as it is kept
+ * @throws EngineError invalid_schema or unsupported_schema; `param` is a JSON pointer into the schema, "" for the whole
+ */
+export function compileGrammar(format: Exclude<AnswerFormat, { type: "text" }>): Grammar {
+  const key = JSON.stringify(format);
+  let grammar = kept.get(key);
+  kept.delete(key);
+  if (grammar === undefined || grammar.isBloated) grammar = compile(format);
+  kept.set(key, grammar);
+  if (kept.size > LIMITS.grammarsKeptMax) kept.delete(kept.keys().next().value!);
+  return grammar;
+}
+
+/** By the format's text, least recently used first. */
+const kept = new Map<string, Grammar>();
+
+function compile(format: Exclude<AnswerFormat, { type: "text" }>): Grammar {
+  const languages = new Languages();
+  switch (format.type) {
+    case "json_object":
+      return new Grammar(languages, { kind: "value", value: schemaValue(languages, { type: "object" }) });
+    case "json_schema":
+      return new Grammar(languages, { kind: "value", value: schemaValue(languages, format.schema) });
+    case "regex":
+      return new Grammar(languages, { kind: "text", language: regexLanguage(languages, format.regex) });
+  }
+}
+
+function schemaValue(languages: Languages, schema: unknown): ValueNode {
+  const root: Schema = readSchema(languages, schema);
+  return valuesOf(languages, root);
+}
+
+/** The expression describes the whole answer. */
+function regexLanguage(languages: Languages, regex: string): Language {
+  try {
+    const language = languages.settle(boundedPattern(languages, regex, true), LIMITS.grammarStatesMax);
+    if (language !== languages.none) return language;
+    throw new EngineError("invalid_schema", `No text matches the regular expression ${JSON.stringify(regex)}.`, "");
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    const code = error.code === "invalid" ? "invalid_schema" : "unsupported_schema";
+    throw new EngineError(code, `The regular expression ${JSON.stringify(regex)} cannot be used: ${error.message}.`, "", { cause: error });
+  }
+}

@@ -1,0 +1,108 @@
+/** One choice's way through a grammar. */
+
+import { assert } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { type AnswerShape, Automaton, type Configuration, type Position } from "./automaton.js";
+import type { Languages } from "./language.js";
+import type { VocabularyTrie } from "./vocabulary-trie.js";
+
+/** A compiled answer format. What it says never changes; what was worked out about it is kept and shared. */
+export class Grammar {
+  readonly automaton: Automaton;
+  readonly #languages: Languages;
+  readonly #masks = new WeakMap<VocabularyTrie, Map<Configuration, Uint32Array>>();
+
+  constructor(languages: Languages, shape: AnswerShape) {
+    this.#languages = languages;
+    this.automaton = new Automaton(languages, shape);
+  }
+
+  /** Whether so much was worked out that it is better compiled again for the next request. */
+  get isBloated(): boolean {
+    return this.#languages.numStates > LIMITS.grammarLanguagesMax;
+  }
+
+  /** @returns the tokens whose bytes can follow; read only, as it is kept */
+  mask(trie: VocabularyTrie, position: Position): Uint32Array {
+    const { configuration } = position;
+    let masks = this.#masks.get(trie);
+    if (masks === undefined) this.#masks.set(trie, (masks = new Map()));
+    let mask = masks.get(configuration);
+    if (mask === undefined) {
+      const { bits, dependsOnName } = trie.mask(this.automaton, position);
+      if (dependsOnName) return bits;
+      mask = bits;
+    }
+    // A Map keeps the order of insertion: what was used last comes last, and the first is let go.
+    masks.delete(configuration);
+    masks.set(configuration, mask);
+    if (masks.size > LIMITS.grammarMasksMax) masks.delete(masks.keys().next().value!);
+    return mask;
+  }
+}
+
+export class GrammarMatcher {
+  readonly #grammar: Grammar;
+  readonly #trie: VocabularyTrie;
+  readonly #endTokenIds: readonly number[];
+  /** u32 [ceil(vocabulary / 32)] */
+  readonly #allowed: Uint32Array;
+  /** Null once an end token was accepted. */
+  #position: Position | null;
+
+  constructor(grammar: Grammar, trie: VocabularyTrie, endTokenIds: readonly number[]) {
+    this.#grammar = grammar;
+    this.#trie = trie;
+    this.#endTokenIds = endTokenIds;
+    this.#allowed = new Uint32Array(Math.ceil(trie.tokens.length / 32));
+    this.#position = grammar.automaton.start;
+  }
+
+  /** The answer so far is a whole answer. */
+  get isComplete(): boolean {
+    return this.#position?.configuration.isComplete ?? true;
+  }
+
+  /** The answer is whole and nothing may follow. */
+  get isFinished(): boolean {
+    if (this.#position === null) return true;
+    const { configuration } = this.#position;
+    if (!configuration.isComplete) return false;
+    for (let byte = 0; byte < 256; byte++) if (this.#grammar.automaton.step(configuration, byte) !== null) return false;
+    return true;
+  }
+
+  /**
+   * @returns u32 [ceil(vocabulary / 32)]: the tokens that can still lead to a whole answer, bit by bit; end tokens where
+   * the answer is whole, and after the end. Valid until the next token is accepted, and only to be read
+   */
+  allowed(): Uint32Array {
+    const allowed = this.#allowed;
+    if (this.#position === null) allowed.fill(0);
+    else allowed.set(this.#grammar.mask(this.#trie, this.#position));
+    for (const tokenId of this.#endTokenIds) {
+      if (this.isComplete) allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
+      else allowed[tokenId >> 5]! &= ~(1 << (tokenId & 31));
+    }
+    return allowed;
+  }
+
+  /** @param tokenId one of the allowed ones */
+  acceptToken(tokenId: number): void {
+    if (this.#endTokenIds.includes(tokenId)) {
+      assert(this.isComplete, `the answer is whole before the end token ${tokenId}`);
+      this.#position = null;
+      return;
+    }
+    const bytes = this.#trie.tokens[tokenId] ?? null;
+    assert(bytes !== null && bytes.length > 0 && this.acceptBytes(bytes), `the grammar allows token ${tokenId}`);
+  }
+
+  /** @returns whether these bytes can follow; if not, nothing changes */
+  acceptBytes(bytes: Uint8Array): boolean {
+    const position = this.#position === null ? null : this.#grammar.automaton.readAll(this.#position, bytes);
+    if (position === null) return false;
+    this.#position = position;
+    return true;
+  }
+}

@@ -1,0 +1,132 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Decimal, compare, decimalOf, greatestBelow, isMultiple, leastAbove } from "./decimal.js";
+import { type NumberPrefix, type NumberRange, beginNumber, continueNumber, isEmptySet, isNumber, numberSet } from "./numbers.js";
+
+const values = fc.oneof(
+  fc.integer({ min: -200, max: 200 }),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+  fc.integer({ min: -2000, max: 2000 }).map((value) => value / 100),
+  fc.constantFrom(0, -0, 5e-324, Number.MAX_VALUE, -Number.MAX_VALUE, 2 ** 53, 1e21, 1e-7, 0.1),
+);
+const steps = fc.constantFrom(1, 2, 7, 0.5, 0.01, 1.5, 0.0001, 12);
+const ranges = fc
+  .record({ min: fc.option(values), max: fc.option(values), step: fc.option(steps) })
+  .map(({ min, max, step }): NumberRange => ({ min: decimal(min), max: decimal(max), step: decimal(step) }));
+
+function decimal(value: number | null): Decimal | null {
+  return value === null ? null : decimalOf(value);
+}
+
+function read(range: NumberRange, text: string): NumberPrefix | null {
+  const set = numberSet([range]);
+  let prefix = beginNumber(set, text.charCodeAt(0));
+  for (let index = 1; prefix !== null && index < text.length; index++) prefix = continueNumber(set, prefix, text.charCodeAt(index));
+  return prefix;
+}
+
+function accepts(range: NumberRange, text: string): boolean {
+  const prefix = read(range, text);
+  return prefix !== null && isNumber(numberSet([range]), prefix);
+}
+
+function exact(text: string): Decimal {
+  const [mantissa = "", exponent = "0"] = text.toLowerCase().split("e");
+  const [whole = "", fraction = ""] = mantissa.split(".");
+  return { digits: BigInt(whole + fraction), exponent: Number(exponent) - fraction.length };
+}
+
+function isWithin({ min, max, step }: NumberRange, text: string): boolean {
+  const value = exact(text);
+  if (min !== null && compare(value, min) < 0) return false;
+  return (max === null || compare(value, max) <= 0) && (step === null || isMultiple(value, step)) && Number.isFinite(Number(text));
+}
+
+describe("numbers", () => {
+  it("a number as JSON.stringify writes it is taken exactly if it is within the range", () => {
+    fc.assert(
+      fc.property(ranges, values, (range, value) => {
+        const text = JSON.stringify(value);
+        // Multiples are not told apart above 2^53, and not taken there unless every integer is one.
+        fc.pre(range.step === null || Math.abs(value) <= 2 ** 53);
+        expect(accepts(range, text), text).toBe(isWithin(range, text));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it("random ways end in numbers of the range: there are no dead ends", () => {
+    fc.assert(
+      fc.property(ranges, fc.infiniteStream(fc.nat(1_000_000)), (range, choices) => {
+        const set = numberSet([range]);
+        if (isEmptySet(set)) {
+          const bounded = range.min !== null && range.max !== null;
+          expect(bounded || range.step !== null || isNearTheEnds(range)).toBe(true);
+          return;
+        }
+        let text = "";
+        let prefix: NumberPrefix | null = null;
+        for (;;) {
+          const from: NumberPrefix | null = prefix;
+          const next: { character: string; reached: NumberPrefix }[] = [..."0123456789.-+eE"].flatMap((character) => {
+            const byte = character.charCodeAt(0);
+            const reached: NumberPrefix | null = from === null ? beginNumber(set, byte) : continueNumber(set, from, byte);
+            return reached === null ? [] : [{ character, reached }];
+          });
+          const isWhole = prefix !== null && isNumber(set, prefix);
+          const choice = choices.next().value!;
+          if (isWhole && (next.length === 0 || choice % 4 === 0)) break;
+          expect(next.length, `after ${JSON.stringify(text)}`).toBeGreaterThan(0);
+          const { character, reached } = next[choice % next.length]!;
+          text += character;
+          prefix = reached;
+        }
+        expect(JSON.parse(text)).toBe(Number(text));
+        expect(isWithin(range, text), text).toBe(true);
+      }),
+      { numRuns: 1500 },
+    );
+  });
+
+  it.each([
+    [
+      { min: 1, max: 10, step: 1 },
+      ["1", "10", "2.0", "1e1", "0.5e1", "100e-1"],
+      ["0", "11", "1.5", "1e2", "-1", "01", "1.", ".5", "+1", "1e"],
+    ],
+    [{ min: 0, max: null, step: null }, ["0", "0.0", "1e308", "1e-400"], ["-1", "-0", "1e309", "-"]],
+    [{ min: null, max: null, step: 1 }, ["-0", "1e+21", "123456789012345680000", "1.5e300"], ["1e-7", "1.5", "1234567890123456789012"]],
+    [{ min: null, max: null, step: 0.01 }, ["0.07", "1e-2", "19.99"], ["0.075", "1e-3"]],
+    [
+      { min: null, max: null, step: null },
+      ["1.7976931348623157e308", "12345678901234567"],
+      ["1.7976931348623159e308", "123456789012345678", "0.123456789012345678"],
+    ],
+  ])("%j", (bounds, right, wrong) => {
+    const range = { min: decimal(bounds.min), max: decimal(bounds.max), step: decimal(bounds.step) };
+    for (const text of right) expect(accepts(range, text), text).toBe(true);
+    for (const text of wrong) expect(accepts(range, text), text).toBe(false);
+  });
+
+  it("exclusive bounds hold for the doubles that decimals are read as", () => {
+    const above = { min: leastAbove(1), max: null, step: null };
+    expect(accepts(above, "1.0000000000000001")).toBe(false);
+    expect(accepts(above, "1.0000000000000002")).toBe(true);
+    fc.assert(
+      fc.property(values, (value) => {
+        if (value === Number.MAX_VALUE || value === -Number.MAX_VALUE) return;
+        const up = leastAbove(value);
+        const down = greatestBelow(value);
+        expect(Number(`${up.digits}e${up.exponent}`)).toBeGreaterThan(value);
+        expect(Number(`${down.digits}e${down.exponent}`)).toBeLessThan(value);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+/** Bounds beyond the doubles leave nothing. */
+function isNearTheEnds({ min, max }: NumberRange): boolean {
+  const far = 1.7e308;
+  return (min !== null && compare(min, decimalOf(far)) > 0) || (max !== null && compare(max, decimalOf(-far)) < 0);
+}

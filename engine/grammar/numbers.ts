@@ -1,0 +1,305 @@
+/**
+ * JSON numbers of at most 17 significant digits whose exact value lies in given ranges, read byte by byte. What was read
+ * is kept as digits; a byte is taken only if some number still begins like this. Any spelling is open: 100, 1e2, 1.00E+2.
+ */
+
+import {
+  type Decimal,
+  LARGEST,
+  ONE,
+  ZERO,
+  compare,
+  greatestCommonDivisor,
+  isMultiple,
+  leadingPlace,
+  leastCommonMultiple,
+  negated,
+  numDigits,
+  scaled,
+} from "./decimal.js";
+
+/** Multiples of `step` from `min` to `max`; null: no bound. */
+export interface NumberRange {
+  readonly min: Decimal | null;
+  readonly max: Decimal | null;
+  readonly step: Decimal | null;
+}
+
+export const ALL_NUMBERS: NumberRange = { min: null, max: null, step: null };
+
+/** Numbers without their sign: 0 <= low <= high. */
+interface Magnitudes {
+  readonly low: Decimal;
+  readonly high: Decimal;
+  readonly step: Decimal | null;
+}
+
+/** What numbers there may be. */
+export interface NumberSet {
+  readonly positive: readonly Magnitudes[];
+  readonly negative: readonly Magnitudes[];
+}
+
+const DIGITS_MAX = 17;
+/** JSON.stringify writes integers up to here without an exponent. */
+const WHOLE_DIGITS_MAX = 21;
+/** ... and fractions from 1e-6 on: six zeros and 17 digits. */
+const FRACTION_DIGITS_MAX = 23;
+const EXPONENT_DIGITS_MAX = 3;
+const EXPONENT_MAX = 999;
+/** Above, doubles are too far apart to tell multiples. */
+const EXACT_MAX: Decimal = { digits: 2n ** 53n, exponent: 0 };
+
+export function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
+  const min = a.min === null || (b.min !== null && compare(b.min, a.min) > 0) ? b.min : a.min;
+  const max = a.max === null || (b.max !== null && compare(b.max, a.max) < 0) ? b.max : a.max;
+  const step = a.step === null ? b.step : b.step === null ? a.step : leastCommonMultiple(a.step, b.step);
+  return { min, max, step };
+}
+
+export function numberSet(ranges: readonly NumberRange[]): NumberSet {
+  const positive = ranges.flatMap(magnitudes).filter((range) => reaches(range, START));
+  const negative = ranges
+    .map(({ min, max, step }) => ({ min: max && negated(max), max: min && negated(min), step }))
+    .flatMap(magnitudes)
+    .filter((range) => range.high.digits > 0n && reaches({ ...range, low: range.low.digits === 0n ? SMALLEST : range.low }, START));
+  return { positive, negative };
+}
+
+export const isEmptySet = ({ positive, negative }: NumberSet): boolean => positive.length === 0 && negative.length === 0;
+
+/** The part of a number that was read: (whole and fraction digits) * 10^-fractionDigits, then an exponent. */
+export interface NumberPrefix {
+  readonly isNegative: boolean;
+  readonly phase: "minus" | "zero" | "whole" | "point" | "fraction" | "e" | "sign" | "exponent";
+  readonly digits: bigint;
+  readonly wholeDigits: number;
+  readonly fractionDigits: number;
+  readonly exponent: number;
+  readonly exponentDigits: number;
+  readonly isExponentNegative: boolean;
+}
+
+/** @returns what was read after the first byte of a number, or null if no number begins with it */
+export function beginNumber(set: NumberSet, byte: number): NumberPrefix | null {
+  if (byte === MINUS) return set.negative.length > 0 ? { ...START, isNegative: true, phase: "minus" } : null;
+  return possible(set, firstDigit(START, byte));
+}
+
+/** @returns null if no number goes on like this */
+export function continueNumber(set: NumberSet, prefix: NumberPrefix, byte: number): NumberPrefix | null {
+  return possible(set, extended(prefix, byte));
+}
+
+/** Whether what was read is a number of the set. */
+export function isNumber(set: NumberSet, prefix: NumberPrefix): boolean {
+  const { phase } = prefix;
+  if (phase !== "zero" && phase !== "whole" && phase !== "fraction" && phase !== "exponent") return false;
+  const exponent = prefix.isExponentNegative ? -prefix.exponent : prefix.exponent;
+  return rangesOf(set, prefix).some((range) => {
+    const exponents = exponentsOf(range, prefix);
+    return exponents !== null && exponent >= exponents.low && exponent <= exponents.high;
+  });
+}
+
+export function prefixKey(prefix: NumberPrefix): string {
+  const { isNegative, phase, digits, wholeDigits, fractionDigits, exponent, exponentDigits, isExponentNegative } = prefix;
+  return [
+    isNegative ? "-" : "",
+    phase,
+    digits,
+    wholeDigits,
+    fractionDigits,
+    isExponentNegative ? "-" : "",
+    exponent,
+    exponentDigits,
+  ].join();
+}
+
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const POINT = 0x2e;
+const START: NumberPrefix = {
+  isNegative: false,
+  phase: "minus",
+  digits: 0n,
+  wholeDigits: 0,
+  fractionDigits: 0,
+  exponent: 0,
+  exponentDigits: 0,
+  isExponentNegative: false,
+};
+const SMALLEST: Decimal = { digits: 1n, exponent: -400 };
+
+const rangesOf = (set: NumberSet, prefix: NumberPrefix): readonly Magnitudes[] => (prefix.isNegative ? set.negative : set.positive);
+
+function magnitudes({ min, max, step }: NumberRange): Magnitudes[] {
+  const low = min === null || min.digits < 0n ? ZERO : min;
+  const isExact = step === null || isMultiple(ONE, step);
+  const limit = isExact ? LARGEST : EXACT_MAX;
+  const high = max === null || compare(max, limit) > 0 ? limit : max;
+  return compare(low, high) > 0 ? [] : [{ low, high, step }];
+}
+
+/** The prefix and a byte by the syntax alone. */
+function extended(prefix: NumberPrefix, byte: number): NumberPrefix | null {
+  const { phase } = prefix;
+  const digit = byte - 0x30;
+  const isDigit = digit >= 0 && digit <= 9;
+  switch (phase) {
+    case "minus":
+      return firstDigit(prefix, byte);
+    case "zero":
+    case "whole":
+      if (isDigit) return phase === "whole" && prefix.wholeDigits < WHOLE_DIGITS_MAX ? withDigit(prefix, digit) : null;
+      return byte === POINT ? { ...prefix, phase: "point" } : exponentMark(prefix, byte);
+    case "point":
+    case "fraction":
+      if (isDigit) return withDigit({ ...prefix, phase: "fraction", fractionDigits: prefix.fractionDigits + 1 }, digit);
+      return phase === "fraction" ? exponentMark(prefix, byte) : null;
+    case "e":
+      if (byte === PLUS || byte === MINUS) return { ...prefix, phase: "sign", isExponentNegative: byte === MINUS };
+      return isDigit ? withExponentDigit(prefix, digit) : null;
+    case "sign":
+    case "exponent":
+      return isDigit ? withExponentDigit(prefix, digit) : null;
+  }
+}
+
+function firstDigit(prefix: NumberPrefix, byte: number): NumberPrefix | null {
+  if (byte === 0x30) return { ...prefix, phase: "zero" };
+  return byte > 0x30 && byte <= 0x39 ? { ...prefix, phase: "whole", digits: BigInt(byte - 0x30), wholeDigits: 1 } : null;
+}
+
+/** Zeros may follow the digits of a large integer. */
+function withDigit(prefix: NumberPrefix, digit: number): NumberPrefix | null {
+  const numKept = prefix.digits === 0n ? 0 : numDigits(prefix.digits);
+  const isFull = numKept >= DIGITS_MAX && (prefix.phase === "fraction" || digit !== 0);
+  if (isFull || prefix.fractionDigits > FRACTION_DIGITS_MAX) return null;
+  const wholeDigits = prefix.wholeDigits + (prefix.phase === "whole" ? 1 : 0);
+  return { ...prefix, digits: prefix.digits * 10n + BigInt(digit), wholeDigits };
+}
+
+function exponentMark(prefix: NumberPrefix, byte: number): NumberPrefix | null {
+  return byte === 0x65 || byte === 0x45 ? { ...prefix, phase: "e" } : null;
+}
+
+function withExponentDigit(prefix: NumberPrefix, digit: number): NumberPrefix | null {
+  if (prefix.exponentDigits === EXPONENT_DIGITS_MAX) return null;
+  return { ...prefix, phase: "exponent", exponent: prefix.exponent * 10 + digit, exponentDigits: prefix.exponentDigits + 1 };
+}
+
+/** @returns the prefix if some number of the set begins with it */
+function possible(set: NumberSet, prefix: NumberPrefix | null): NumberPrefix | null {
+  if (prefix === null) return null;
+  const { phase } = prefix;
+  const isExponent = phase === "e" || phase === "sign" || phase === "exponent";
+  if (phase === "point" && numDigitsLeft(prefix) === 0) return null;
+  const canEnd = (range: Magnitudes): boolean => (isExponent ? reachesExponent(range, prefix) : reaches(range, prefix));
+  return rangesOf(set, prefix).some(canEnd) ? prefix : null;
+}
+
+function numDigitsLeft({ digits, fractionDigits }: NumberPrefix): number {
+  const numKept = digits === 0n ? 0 : numDigits(digits);
+  return Math.max(0, Math.min(DIGITS_MAX - numKept, FRACTION_DIGITS_MAX - fractionDigits));
+}
+
+/** Whether digits can follow, and then an exponent, so that the number is in the range. An exponent can always follow. */
+function reaches(range: Magnitudes, prefix: NumberPrefix): boolean {
+  const { digits, fractionDigits } = prefix;
+  const { low, high, step } = range;
+  const numLeft = numDigitsLeft(prefix);
+  if (digits === 0n) {
+    if (low.digits === 0n) return true;
+    if (numLeft === 0) return false;
+  }
+  if (high.digits === 0n) return false;
+  // The place of the first digit that is not zero, before the exponent moves it; where none was read, it can be anywhere below.
+  const [highestPlace, lowestPlace] =
+    digits === 0n
+      ? [-fractionDigits - 1, -fractionDigits - numLeft]
+      : [numDigits(digits) - 1 - fractionDigits, numDigits(digits) - 1 - fractionDigits];
+  const smallest = low.digits > 0n ? leadingPlace(low) : step === null ? leadingPlace(high) - 1 : leadingPlace(step);
+  const first = Math.min(EXPONENT_MAX, leadingPlace(high) - lowestPlace);
+  const last = Math.max(-EXPONENT_MAX, smallest - highestPlace);
+  for (let exponent = first; exponent >= last; exponent--) {
+    const least: Decimal = { digits, exponent: exponent - fractionDigits };
+    if (digits > 0n && isIn(range, least)) return true;
+    if (hasMultiple(range, least, numLeft)) return true;
+  }
+  return false;
+}
+
+/** Whether the range holds a number from `least` up that begins with its digits and has at most `numLeft` more. */
+function hasMultiple({ low, high, step }: Magnitudes, least: Decimal, numLeft: number): boolean {
+  const grid: Decimal = { digits: 1n, exponent: least.exponent - numLeft };
+  const unit = step === null ? grid : leastCommonMultiple(grid, step);
+  const exponent = Math.min(low.exponent, high.exponent, grid.exponent, unit.exponent);
+  const from = larger(scaled(low, exponent), scaled(least, exponent));
+  const next = scaled({ digits: least.digits + 1n, exponent: least.exponent }, exponent);
+  const highest = scaled(high, exponent);
+  const size = scaled(unit, exponent);
+  const multiple = ((from + size - 1n) / size) * size;
+  return multiple <= highest && multiple < next;
+}
+
+const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+
+function isIn({ low, high, step }: Magnitudes, value: Decimal): boolean {
+  return compare(value, low) >= 0 && compare(value, high) <= 0 && (step === null || isMultiple(value, step));
+}
+
+/** Whether the exponent, of which perhaps some digits were read, can end so that the number is in the range. */
+function reachesExponent(range: Magnitudes, prefix: NumberPrefix): boolean {
+  const exponents = exponentsOf(range, prefix);
+  if (exponents === null) return false;
+  const { phase, exponent, exponentDigits, isExponentNegative } = prefix;
+  const isWithin = (low: number, high: number): boolean => low <= exponents.high && high >= exponents.low;
+  if (phase === "e") return true;
+  for (let more = 0; more <= EXPONENT_DIGITS_MAX - exponentDigits; more++) {
+    const first = exponent * 10 ** more;
+    const last = first + 10 ** more - 1;
+    if (isExponentNegative ? isWithin(-last, -first) : isWithin(first, last)) return true;
+  }
+  return false;
+}
+
+/** The exponents that put the digits read into the range: what is a multiple stays one when it grows tenfold. */
+function exponentsOf({ low, high, step }: Magnitudes, { digits, fractionDigits }: NumberPrefix): { low: number; high: number } | null {
+  if (digits === 0n) return low.digits === 0n ? { low: -EXPONENT_MAX, high: EXPONENT_MAX } : null;
+  if (high.digits === 0n) return null;
+  const at = (exponent: number): Decimal => ({ digits, exponent: exponent - fractionDigits });
+  const place = numDigits(digits) - 1 - fractionDigits;
+  let last = leadingPlace(high) - place;
+  if (compare(at(last), high) > 0) last--;
+  let first = -EXPONENT_MAX;
+  if (low.digits > 0n) {
+    first = leadingPlace(low) - place;
+    if (compare(at(first), low) < 0) first++;
+  }
+  if (step !== null) {
+    const power = powerToDivide(digits, step.digits);
+    if (power === null) return null;
+    first = Math.max(first, power + fractionDigits + step.exponent);
+  }
+  const exponents = { low: Math.max(first, -EXPONENT_MAX), high: Math.min(last, EXPONENT_MAX) };
+  return exponents.low <= exponents.high ? exponents : null;
+}
+
+/** @returns the least k, negative ones included, for which `of` divides digits * 10^k; null if none does */
+function powerToDivide(digits: bigint, of: bigint): number | null {
+  let power = 0;
+  let rest = of / greatestCommonDivisor(digits, of);
+  if (rest === 1n) {
+    while (digits % (of * 10n ** BigInt(1 - power)) === 0n) power--;
+    return power;
+  }
+  // Each factor 10 brings a 2 and a 5.
+  while (rest > 1n) {
+    const shared = greatestCommonDivisor(rest, 10n);
+    if (shared === 1n) return null;
+    rest /= shared;
+    power++;
+  }
+  return power;
+}

@@ -1,0 +1,172 @@
+/**
+ * JSON-Schema-Test-Suite, draft 2020-12: each schema is refused with `unsupported_schema` (or, where nothing satisfies it,
+ * `invalid_schema`), or right on all its instances. Valid ones are legal paths through the masks of two vocabularies, keys
+ * in the schema's order; invalid ones are not legal in any order. `json-schema.json` says how many schemas of each file
+ * are supported: UPDATE_GOLDEN=1 rewrites it, and only ever upwards.
+ */
+
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { expect, it } from "vitest";
+import { EngineError } from "../../engine/errors.js";
+import { type Grammar, GrammarMatcher, VocabularyTrie, compileGrammar } from "../../engine/grammar/index.js";
+import { Tokenizer } from "../../engine/text/tokenizer.js";
+import { asset, describeWithAssets } from "../assets.js";
+
+interface Case {
+  readonly description: string;
+  readonly schema: unknown;
+  readonly tests: readonly { readonly description: string; readonly data: unknown; readonly valid: boolean }[];
+}
+
+/** Of each file: schemas supported, schemas refused, and valid instances of supported ones that are never written. */
+type Table = Record<string, { supported: number; refused: number; narrower?: number }>;
+
+const TABLE = fileURLToPath(new URL("json-schema.json", import.meta.url));
+const SUITE = ["json-schema-test-suite", "draft2020-12"];
+/** Where `format` is an annotation: ours is an assertion. */
+const LEFT_OUT = "format.json";
+/**
+ * Valid instances that are never written, by file and schema: host names in other scripts are valid or not by tables of
+ * Unicode that no automaton here knows, so labels that begin with xn-- are left out altogether.
+ */
+const NARROWER: Readonly<Record<string, string>> = { "optional/format/hostname.json": "validation of A-label (punycode) host names" };
+
+describeWithAssets("JSON-Schema-Test-Suite", () => {
+  const files = ["", "optional/", "optional/format/"].flatMap((folder) =>
+    readdirSync(asset(...SUITE, folder))
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => folder + file),
+  );
+  const expected = JSON.parse(readFileSync(TABLE, "utf8")) as Table;
+  const actual: Table = {};
+  const vocabularies = [vocabulary(asset("tokenizers", "qwen2")), vocabulary("dist/models/tiny/pack")];
+
+  it.each(files.filter((file) => file !== LEFT_OUT))("%s", (file) => {
+    const cases = JSON.parse(readFileSync(asset(...SUITE, file), "utf8")) as Case[];
+    const counts = { supported: 0, refused: 0, narrower: 0 };
+    for (const { description, schema, tests } of cases) {
+      const grammar = compiled(schema, tests);
+      if (grammar === null) counts.refused++;
+      else {
+        counts.supported++;
+        const isNarrower = description === NARROWER[file];
+        for (const test of tests) {
+          const what = `${description}: ${test.description}`;
+          const texts = orders(test.data);
+          const legal = texts.find((text) => isAnswer(grammar, vocabularies[0]!, text));
+          const isLegal = legal !== undefined;
+          for (const one of vocabularies) expect(isPath(grammar, one, legal ?? texts[0]!), what).toBe(isLegal);
+          if (isNarrower && test.valid) counts.narrower += Number(!isLegal);
+          else expect(isLegal, what).toBe(test.valid);
+        }
+      }
+    }
+    const { narrower, ...rest } = counts;
+    actual[file] = narrower > 0 ? counts : rest;
+    if (process.env["UPDATE_GOLDEN"] === "1") return;
+    expect(actual[file]).toEqual(expected[file]);
+  });
+
+  it("only improves", () => {
+    for (const [file, { supported, narrower = 0 }] of Object.entries(expected)) {
+      expect(actual[file]?.supported, file).toBeGreaterThanOrEqual(supported);
+      expect(actual[file]?.narrower ?? 0, file).toBeLessThanOrEqual(narrower);
+    }
+    if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(TABLE, `${JSON.stringify(actual, null, 2)}\n`);
+  });
+
+  it("at least half of the base schemas are supported", () => {
+    const base = Object.entries(actual).filter(([file]) => !file.includes("/"));
+    const sum = (count: (counts: Table[string]) => number): number => base.reduce((total, [, counts]) => total + count(counts), 0);
+    const supported = sum((counts) => counts.supported);
+    expect(supported / (supported + sum((counts) => counts.refused))).toBeGreaterThanOrEqual(0.5);
+  });
+});
+
+interface Vocabulary {
+  readonly trie: VocabularyTrie;
+  /** A text's tokens, whose bytes are the text's own: a tokenizer's normalizer would change it. */
+  readonly tokenIds: (text: string) => number[];
+  /** A token without text. */
+  readonly endTokenId: number;
+}
+
+function vocabulary(folder: string): Vocabulary {
+  const read = (file: string): object => JSON.parse(readFileSync(`${folder}/${file}`, "utf8")) as object;
+  const tokenizer = new Tokenizer(read("tokenizer.json"), read("tokenizer_config.json"));
+  const tokens = Array.from({ length: tokenizer.vocabSize }, (_, tokenId) => tokenizer.tokenBytes(tokenId));
+  const spelled = new Map(tokens.map((bytes, tokenId) => [Buffer.from(bytes).toString("latin1"), tokenId]));
+  const tokenIds = (text: string): number[] => {
+    const bytes = Buffer.from(text).toString("latin1");
+    const ids: number[] = [];
+    for (let at = 0; at < bytes.length;) {
+      let length = Math.min(16, bytes.length - at);
+      while (!spelled.has(bytes.slice(at, at + length))) length--;
+      ids.push(spelled.get(bytes.slice(at, at + length))!);
+      at += length;
+    }
+    return ids;
+  };
+  return { trie: VocabularyTrie.build([...tokens, null]), tokenIds, endTokenId: tokens.length };
+}
+
+/** @returns null if the schema is refused; one that nothing satisfies must have no valid instance */
+function compiled(schema: unknown, tests: Case["tests"]): Grammar | null {
+  try {
+    return compileGrammar({ type: "json_schema", schema });
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    if (error.code === "invalid_schema") {
+      expect(error.message).toBe("The schema is satisfied by no instance.");
+      expect(tests.filter(({ valid }) => valid)).toEqual([]);
+      return NOTHING;
+    }
+    expect(error.code).toBe("unsupported_schema");
+    return null;
+  }
+}
+
+const NOTHING = compileGrammar({ type: "regex", regex: "nothing" });
+
+/** Whether the text is a whole answer byte by byte. */
+function isAnswer(grammar: Grammar, { trie }: Vocabulary, text: string): boolean {
+  const matcher = new GrammarMatcher(grammar, trie, []);
+  return matcher.acceptBytes(new TextEncoder().encode(text)) && matcher.isComplete;
+}
+
+/** Whether the masks of a vocabulary let the text through, token by token, and then an end token. */
+function isPath(grammar: Grammar, { tokenIds, trie, endTokenId }: Vocabulary, text: string): boolean {
+  const matcher = new GrammarMatcher(grammar, trie, [endTokenId]);
+  for (const tokenId of tokenIds(text)) {
+    if (!has(matcher.allowed(), tokenId)) return false;
+    matcher.acceptToken(tokenId);
+  }
+  return has(matcher.allowed(), endTokenId);
+}
+
+const has = (mask: Uint32Array, tokenId: number): boolean => ((mask[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1;
+
+/** The instance as JSON, its keys in every order. */
+function orders(value: unknown): string[] {
+  if (Array.isArray(value)) return product(value.map(orders)).map((items) => `[${items.join()}]`);
+  if (typeof value !== "object" || value === null) return [JSON.stringify(value)];
+  const keys = Object.keys(value);
+  // Where there are more keys, their order as given is the one that matters.
+  const sorted = keys.length <= 4 ? permutations(keys) : [keys];
+  return sorted.flatMap((order) =>
+    product(order.map((key) => orders((value as Record<string, unknown>)[key]).map((text) => `${JSON.stringify(key)}:${text}`))).map(
+      (members) => `{${members.join()}}`,
+    ),
+  );
+}
+
+function product(lists: readonly (readonly string[])[]): string[][] {
+  return lists.reduce<string[][]>((all, list) => all.flatMap((begun) => list.map((item) => [...begun, item])), [[]]);
+}
+
+function permutations<T>(values: readonly T[]): T[][] {
+  if (values.length <= 1) return [[...values]];
+  return values.flatMap((value, index) => permutations(values.toSpliced(index, 1)).map((rest) => [value, ...rest]));
+}
