@@ -1,6 +1,7 @@
 /**
  * How far one way of computing a model drifts from another: both read the same text, and at every position their
- * predictions of the next token are compared. Knows nothing of runners: it is given logits.
+ * predictions of the next token are compared. Knows nothing of runners: it is given logits. Measures answers and
+ * never reaches one, so it may compute with what differs in its last bit between machines.
  */
 
 import { assert } from "./errors.js";
@@ -35,7 +36,10 @@ export class DriftMeter {
     const [p, q] = [logProbabilities(reference), logProbabilities(other)];
     assert(p.values.length === q.values.length, "the logits have different sizes");
     let divergence = 0;
-    for (const [id, logP] of p.values.entries()) if (logP > -Infinity) divergence += Math.exp(logP) * (logP - q.values[id]!);
+    for (let id = 0; id < p.values.length; id++) {
+      const logP = p.values[id]!;
+      if (logP > -Infinity) divergence += Math.exp(logP) * (logP - q.values[id]!);
+    }
     this.#numPositions++;
     this.#klDivergence += divergence;
     if (p.likeliest === q.likeliest) this.#numAgreements++;

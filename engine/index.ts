@@ -1,6 +1,7 @@
 /** The library: load a model, then `chat` or `generate`. */
 
 export type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
+export type { Drift } from "./drift.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export { LIMITS } from "./limits.js";
 export {
@@ -12,6 +13,7 @@ export {
   type RequestOptions,
 } from "./load-model.js";
 export type { LoadModelOptions, Profile } from "./load-options.js";
+export { measureDrift, selfWrittenTexts, type DriftSide } from "./measure-drift.js";
 export { convert, listPacks } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";

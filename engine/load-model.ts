@@ -2,7 +2,7 @@
  * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
  */
 
-import { Kernels, kvPageByteLength, type KVFormat, type KVPageShape, type LogprobsMode, type PackedMatrix } from "../kernels/index.js";
+import { Kernels, kvPageByteLength, type KVFormat, type KVPageShape, type LogprobsMode } from "../kernels/index.js";
 import { Engine } from "./engine.js";
 import { EngineError } from "./errors.js";
 import { KVCache } from "./kv-cache.js";
@@ -11,6 +11,7 @@ import { LMHead } from "./lm-head.js";
 import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
 import { preparePack, type ModelPack } from "./model/index.js";
 import { loadWeights } from "./runner/kernel-weights.js";
+import { loadOnnxRunner } from "./runner/load-onnx-runner.js";
 import type { ModelRunner } from "./runner/model-runner.js";
 import { WasmRunner } from "./runner/wasm-runner.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "./sampling/generation-config.js";
@@ -119,7 +120,7 @@ export class Model {
       kvFormat: options.kvCache,
     };
     const tokenRunner = new WasmRunner({ kernels, weights, config, numRowsMax: LIMITS.promptBlockTokens, ...page });
-    const promptRunner = profile === "exact" ? tokenRunner : await onnxRunner(pack, kernels, weights.embedding, numThreads);
+    const promptRunner = profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads);
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
     const lmHead = new LMHead(kernels, weights.lmHead, {
       numRowsMax: maxConcurrency,
@@ -252,21 +253,4 @@ function createCache(kernels: Kernels, page: KVPageShape, { profile, kvCacheByte
   // What ONNX Runtime computes depends on the block it is computed in; what the kernels compute does not.
   const reuse = profile === "exact" ? "token" : "block";
   return new KVCache(kernels, { pageSize: page.pageSize, pageByteLength, pagesMax: Math.floor(numBytes / pageByteLength), reuse });
-}
-
-/** ONNX Runtime is loaded here, and only here: the profile `exact` works where it does not. */
-async function onnxRunner(pack: ModelPack, kernels: Kernels, embedding: PackedMatrix, numThreads: number): Promise<ModelRunner> {
-  const { OnnxRunner } = await import("./runner/onnx-runner.js");
-  const row = kernels.allocate(embedding.cols * 4);
-  return OnnxRunner.load({
-    kernels,
-    bodyPath: pack.bodyPath,
-    config: pack.config,
-    embed: (tokenId, target) => {
-      kernels.readRow(embedding, tokenId, row);
-      target.set(kernels.f32(row, embedding.cols));
-    },
-    numThreads,
-    blockSize: LIMITS.promptBlockTokens,
-  });
 }

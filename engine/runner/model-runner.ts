@@ -21,3 +21,12 @@ export interface ModelRunner {
   forward(passes: readonly ForwardPass[]): Promise<Float32Array[]>;
   release(): Promise<void>;
 }
+
+/** What a runner also does for whoever measures a model: generating text needs a pass's last token only. */
+export interface EachTokenRunner {
+  /**
+   * Runs one pass like `forward`.
+   * @returns the hidden state of each of its tokens: f32 [tokens, hidden_size], the caller's to keep
+   */
+  forwardEach(pass: ForwardPass): Promise<Float32Array>;
+}

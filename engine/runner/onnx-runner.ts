@@ -15,7 +15,7 @@ import type { Address, Kernels } from "../../kernels/index.js";
 import { assert } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import { RotaryEmbedding } from "../model/rope.js";
-import type { ForwardPass, ModelRunner } from "./model-runner.js";
+import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
 
 /** Looks up token embeddings: writes f32 [hidden_size]. */
 export type EmbeddingLookup = (tokenId: number, target: Float32Array) => void;
@@ -34,7 +34,7 @@ export interface OnnxRunnerOptions {
 const PLANES = ["key", "value"] as const;
 type Plane = (typeof PLANES)[number];
 
-export class OnnxRunner implements ModelRunner {
+export class OnnxRunner implements ModelRunner, EachTokenRunner {
   readonly #session: ort.InferenceSession;
   readonly #options: OnnxRunnerOptions;
   readonly #rope: RotaryEmbedding;
@@ -71,10 +71,7 @@ export class OnnxRunner implements ModelRunner {
     return last;
   }
 
-  /**
-   * Runs one block like `forward`, for whoever needs every position.
-   * @returns f32 [tokens of the pass, hidden_size]
-   */
+  /** A pass is one block. */
   async forwardEach({ tokenIds, table }: ForwardPass): Promise<Float32Array> {
     const { blockSize, config } = this.#options;
     const count = tokenIds.length;

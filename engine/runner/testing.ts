@@ -4,7 +4,8 @@ import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat } from "..
 import { KVCache } from "../kv-cache.js";
 import type { ModelPack } from "../model/index.js";
 import { loadWeights, type KernelWeights } from "./kernel-weights.js";
-import { OnnxRunner } from "./onnx-runner.js";
+import { loadOnnxRunner } from "./load-onnx-runner.js";
+import type { OnnxRunner } from "./onnx-runner.js";
 import { WasmRunner } from "./wasm-runner.js";
 
 export interface TestRunnerOptions {
@@ -28,16 +29,5 @@ export async function testRunner(pack: ModelPack, { variant, numThreads = 1, kvF
 
 /** For prompts, in blocks of 64 positions, which is also the size that pages must have. */
 export async function testOnnxRunner(pack: ModelPack, kernels: Kernels, { embedding }: KernelWeights): Promise<OnnxRunner> {
-  const row = kernels.allocate(embedding.cols * 4);
-  return OnnxRunner.load({
-    kernels,
-    bodyPath: pack.bodyPath,
-    config: pack.config,
-    embed: (tokenId, target) => {
-      kernels.readRow(embedding, tokenId, row);
-      target.set(kernels.f32(row, embedding.cols));
-    },
-    numThreads: 1,
-    blockSize: 64,
-  });
+  return loadOnnxRunner(pack, kernels, embedding, 1);
 }

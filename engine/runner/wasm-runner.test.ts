@@ -118,6 +118,20 @@ describe("passes", () => {
     expect(together).toEqual(alone);
   });
 
+  test("each token's state, also when a pass takes several runs of the kernels, is that of its own pass", async () => {
+    const { pack } = await packed("each", {}, "q8");
+    const { kernels, runner, cache } = await testRunner(pack, { numRowsMax: 5 });
+    const table = cache.createTable();
+    const alone: number[] = [];
+    for (const tokenId of TOKENS) alone.push(...(await runner.forward([{ tokenIds: [tokenId], table }]))[0]!);
+    const each = cache.createTable();
+    const together: number[] = [];
+    for (const tokenIds of [TOKENS.slice(0, 3), TOKENS.slice(3)]) together.push(...(await runner.forwardEach({ tokenIds, table: each })));
+    await kernels.close();
+    expect(together).toEqual(alone);
+    expect(each.numPositions).toBe(TOKENS.length);
+  });
+
   test("hidden states are the caller's to keep", async () => {
     const { pack } = await packed("kept", {}, "f32");
     const { kernels, runner, cache } = await testRunner(pack);

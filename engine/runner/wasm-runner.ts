@@ -9,7 +9,7 @@ import { assert } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import { RotaryEmbedding } from "../model/rope.js";
 import type { KernelWeights } from "./kernel-weights.js";
-import type { ForwardPass, ModelRunner } from "./model-runner.js";
+import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
 
 export interface WasmRunnerOptions {
   readonly kernels: Kernels;
@@ -22,7 +22,7 @@ export interface WasmRunnerOptions {
   readonly numRowsMax: number;
 }
 
-export class WasmRunner implements ModelRunner {
+export class WasmRunner implements ModelRunner, EachTokenRunner {
   readonly #kernels: Kernels;
   readonly #decoder: Decoder;
   readonly #rope: RotaryEmbedding;
@@ -58,6 +58,16 @@ export class WasmRunner implements ModelRunner {
         if (row < start || row >= start + chunk.length) continue;
         hidden.push(this.#kernels.f32(address + (row - start) * this.#hiddenSize * 4, this.#hiddenSize).slice());
       }
+    }
+    return hidden;
+  }
+
+  async forwardEach(pass: ForwardPass): Promise<Float32Array> {
+    const rows = rowsOf(pass);
+    const hidden = new Float32Array(rows.length * this.#hiddenSize);
+    for (let start = 0; start < rows.length; start += this.#numRowsMax) {
+      const chunk = rows.slice(start, start + this.#numRowsMax);
+      hidden.set(this.#kernels.f32(this.#run(chunk), chunk.length * this.#hiddenSize), start * this.#hiddenSize);
     }
     return hidden;
   }

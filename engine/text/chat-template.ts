@@ -44,6 +44,11 @@ export class ChatTemplate {
     this.#marker = new MessageMarker(this.#reservedText);
   }
 
+  /** False where `render` would refuse all messages, for want of a template or for a mistake in it. */
+  get canRender(): boolean {
+    return !(this.#template instanceof EngineError);
+  }
+
   /**
    * @throws EngineError template_error where the template is missing, refuses the messages or drops one of them;
    * others for messages that are not as they should be, naming the field

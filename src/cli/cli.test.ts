@@ -108,6 +108,22 @@ describe("answers", () => {
     for (const part of [/architecture +llama/, /weights +q8/, /profile +fast, threads: \d+, keys and values: f32/, /template:\n/, /tokens \(\d+\):/, /likeliest next tokens/]) expect(stdout).toMatch(part);
   });
 
+  test("drift of fast from exact: a table, or one line of JSON; on a text, or on what the model writes itself", async () => {
+    const source = await randomModel("drifting");
+    const text = join(scratch, "text.txt");
+    writeFileSync(text, "Twelve times seven is eighty-four. ".repeat(5));
+    const { stdout, code } = await touchstone(["drift", "--model", source, "--text", text]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^weights +q8\ntext +\S*text\.txt\ntokens +175\nKL\(exact \|\| fast\) +0\.(?!000000)\d{6} nats per token\nsame likeliest token +\d+\.\d\d %\nperplexity, exact +\d+\.\d{4}\nperplexity, fast +\d+\.\d{4}\n$/);
+    const own = await touchstone(["drift", "--model", source, "--quant", "f32", "--json", "--threads", "1"]);
+    const line = JSON.parse(own.stdout) as { tokens: number; kl_divergence: number; perplexity: { exact: number; fast: number } };
+    expect(line).toMatchObject({ weights: "f32", text: null, top1_agreement: 1 });
+    expect(line.tokens).toBeGreaterThanOrEqual(2000);
+    expect(line.kl_divergence).toBeLessThan(1e-9);
+    expect(line.perplexity.fast).toBeCloseTo(line.perplexity.exact, 3);
+    expect((await touchstone(["drift", "--model", source])).stdout).toMatch(/^text +written by the model itself at temperature 1, seeds from 1$/m);
+  });
+
   test("convert writes a pack that runs, and list shows what the cache holds", async () => {
     const source = await randomModel("source");
     const out = join(scratch, "pack");
@@ -142,6 +158,17 @@ describe("refusals", () => {
     const { stdout, stderr, code } = await touchstone(["chat"], { input: `${"word ".repeat(200_000)}\n` });
     expect({ stdout, code }).toEqual({ stdout: "", code: 0 });
     expect(stderr).toMatch(/touchstone: The prompt has 1000045 characters; the context.s \d+ tokens hold fewer than \d+/);
+  });
+
+  test("texts that drift cannot be measured on", async () => {
+    const text = join(scratch, "unreadable.txt");
+    await refuses(["drift", "--text", text], /^touchstone: The text cannot be read: ENOENT.*unreadable\.txt/);
+    writeFileSync(text, "");
+    await refuses(["drift", "--text", text], /^touchstone: .*unreadable\.txt is empty/);
+    writeFileSync(text, "a");
+    await refuses(["drift", "--text", text], /^touchstone: The text has fewer than two tokens/);
+    writeFileSync(text, Uint8Array.of(0x61, 0xff));
+    await refuses(["drift", "--text", text], /^touchstone: .*unreadable\.txt is not UTF-8/);
   });
 
   test("a folder that is no model", async () => {

@@ -8,6 +8,7 @@ import { Command } from "commander";
 import { EngineError } from "../../engine/index.js";
 import { chatCommand } from "./chat.js";
 import { convertCommand } from "./convert.js";
+import { driftCommand } from "./drift.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { listCommand } from "./list.js";
@@ -22,7 +23,7 @@ const program = new Command("touchstone")
   .showSuggestionAfterError()
   .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
 
-for (const command of [chatCommand(), generateCommand(), serveCommand(), convertCommand(), inspectCommand(), listCommand()]) {
+for (const command of [chatCommand(), generateCommand(), serveCommand(), convertCommand(), inspectCommand(), driftCommand(), listCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -12,15 +12,27 @@ export function addRequestOptions(command: Command): Command {
 
 /** Flags common to every command that loads one model. */
 export function addModelOptions(command: Command): Command {
-  return addMachineOptions(command.option("--model <dir>", "a Hugging Face folder or a pack; the embedded model if absent"));
+  return addMachineOptions(command.addOption(modelOption()));
+}
+
+export function modelOption(): Option {
+  return new Option("--model <dir>", "a Hugging Face folder or a pack; the embedded model if absent");
+}
+
+export function quantOption(): Option {
+  return new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]);
+}
+
+export function threadsOption(): Option {
+  return new Option("--threads <count>", "threads that compute (default: as many as the machine runs at a time)").argParser(threads);
 }
 
 /** How models run on this machine. */
 export function addMachineOptions(command: Command): Command {
   return command
-    .addOption(new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]))
+    .addOption(quantOption())
     .addOption(new Option("--profile <name>", "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)").choices(["fast", "exact"]))
-    .option("--threads <count>", "threads that compute (default: as many as the machine runs at a time)", threads)
+    .addOption(threadsOption())
     .addOption(new Option("--kv-cache <format>", "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)").choices(["f32", "q8"]));
 }
 
