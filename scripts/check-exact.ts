@@ -27,9 +27,9 @@ const NOT_COMPUTING = /\.test\.ts$|\/testing\.ts$|\/reference[\w-]*\.ts$|\/test-
 
 /** JavaScript leaves the last bit of these to the engine; + - * / sqrt, rounding and conversions it does not. */
 const TRANSCENDENTAL = /\b(?:Math|NativeMath|NativeMathf|Mathf|JSMath)\.(?:a?(?:sin|cos|tan)h?|atan2|exp|expm1|log|log2|log10|log1p|pow|cbrt|hypot)\b/;
-/** So is `**`, but for whole powers of 2. */
+/** So is `**`, but for whole powers of powers of 2, and for big integers. */
 const POWER = /(?:^|[^*/])\*\*(?!\/)/;
-const POWER_OF_TWO = /\b2 \*\* /g;
+const EXACT_POWER = /\b(?:2|16|64|[0-9]+n) \*\* /g;
 
 /** Immediates of the instructions that have any. */
 // memory.init, data.drop, memory.copy, memory.fill, table.init, elem.drop, table.copy, table.grow, table.size, table.fill
@@ -52,7 +52,7 @@ process.exitCode = problems.length === 0 && numInstructions > 0 ? 0 : 1;
 function checkSource(file: string, source: string): void {
   const withoutComments = source.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, " ")).replace(/\/\/.*/g, "");
   withoutComments.split("\n").forEach((line, index) => {
-    const found = TRANSCENDENTAL.exec(line)?.[0] ?? (POWER.test(line.replace(POWER_OF_TWO, "")) ? "**" : undefined);
+    const found = TRANSCENDENTAL.exec(line)?.[0] ?? (POWER.test(line.replace(EXACT_POWER, "")) ? "**" : undefined);
     if (found !== undefined) problems.push(`${file}:${index + 1}: ${found} may differ in its last bit between JavaScript engines`);
   });
 }

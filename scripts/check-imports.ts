@@ -20,7 +20,7 @@ const DOORS: readonly { readonly pattern: RegExp; readonly files: RegExp }[] = [
   { pattern: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$|^models\// },
   { pattern: /^@huggingface\/jinja$/, files: /^engine\/text\/jinja-template\.ts$|^models\// },
   { pattern: /^protobufjs/, files: /^engine\/model\/onnx\.ts$/ },
-  { pattern: /^node:fs/, files: /^engine\/model\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$/ },
+  { pattern: /^node:fs/, files: /^engine\/model\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$|^engine\/runner\/onnx-runner\.ts$/ },
 ];
 
 const root = process.cwd();

@@ -257,8 +257,9 @@ function reachesExponent(range: Magnitudes, prefix: NumberPrefix): boolean {
   const isWithin = (low: number, high: number): boolean => low <= exponents.high && high >= exponents.low;
   if (phase === "e") return true;
   for (let more = 0; more <= EXPONENT_DIGITS_MAX - exponentDigits; more++) {
-    const first = exponent * 10 ** more;
-    const last = first + 10 ** more - 1;
+    const power = Number(10n ** BigInt(more));
+    const first = exponent * power;
+    const last = first + power - 1;
     if (isExponentNegative ? isWithin(-last, -first) : isWithin(first, last)) return true;
   }
   return false;
