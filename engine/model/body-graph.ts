@@ -377,7 +377,7 @@ const ZERO_POINT = 128;
  * takes time quadratic in the number of nodes to open a body, so deep models, which are also the wide ones, get fewer.
  */
 const INNER_SLICES_MAX = 8;
-const SLICED_LAYERS_MAX = 32;
+const SLICED_LAYERS_MAX = 48;
 /** Divides a row of zeros, such as the padding of a block. */
 const SMALLEST_STEP = 1e-30;
 
