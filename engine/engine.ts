@@ -4,7 +4,8 @@
  * and the plan; a feature that needs an `if` in `step` belongs there.
  */
 
-import type { Kernels, LogprobsMode, SampledToken } from "../kernels/index.js";
+import type { Address, Kernels, LogprobsMode, SampledToken } from "../kernels/index.js";
+import type { AnswerGrammar } from "./answer-grammar.js";
 import { assert, EngineError } from "./errors.js";
 import type { KVCache } from "./kv-cache.js";
 import type { LMHead } from "./lm-head.js";
@@ -49,6 +50,8 @@ export interface EngineRequest {
   readonly contextLengthExceededBehavior: "truncate" | "error";
   /** Turns a choice's tokens into text. */
   readonly createText: () => TextStream;
+  /** What a choice's answer must be; any text unless given. */
+  readonly createGrammar?: (() => AnswerGrammar) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -119,7 +122,7 @@ export class Engine {
 
     const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
     for (const [index, { sequence }] of rows.entries()) {
-      await this.#guard(sequence.request, () => this.#commit(sequence, sequence.sampler.sample(logits[index]!)));
+      await this.#guard(sequence.request, () => this.#commit(sequence, draw(sequence, logits[index]!)));
     }
   }
 
@@ -169,18 +172,22 @@ export class Engine {
 
   /** Appends a drawn token to its sequence and hands out what it completes. */
   #commit(sequence: Sequence, sampled: SampledToken): void {
-    const { request, text, outputIds } = sequence;
+    const { request, text, grammar, outputIds } = sequence;
     const { tokenId } = sampled;
     outputIds.push(tokenId);
     request.numCompletionTokens++;
     sequence.sampler.accept(tokenId);
+    grammar?.accept(tokenId);
     sequence.pending.push({ tokenId, sampled });
 
     const ended = this.#parts.endTokenIds.has(tokenId);
     let gained = NO_TEXT;
     if (ended) text.pushEnd();
     else gained = text.push(tokenId);
-    if (!ended && gained.stopped === null && outputIds.length < request.maxTokens) {
+    // A whole answer is followed by an end token, if the model has one and there is room for it.
+    const finished = grammar?.isFinished ?? false;
+    const goesOn = outputIds.length < request.maxTokens && !(finished && this.#parts.endTokenIds.size === 0);
+    if (!ended && gained.stopped === null && goesOn) {
       if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
       return;
     }
@@ -189,7 +196,7 @@ export class Engine {
     this.#scheduler.finish(sequence);
     const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };
     // Text held back to the end may complete a stop sequence.
-    const stopped = ended || gained.stopped !== null || rest.stopped !== null;
+    const stopped = ended || finished || gained.stopped !== null || rest.stopped !== null;
     this.#emit(sequence, all, stopped ? "stop" : "length");
   }
 
@@ -249,7 +256,7 @@ export class Engine {
     }
   }
 
-  #createRequest({ promptTokenIds, config, createText }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
+  #createRequest({ promptTokenIds, config, createText, createGrammar }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
     const request: Request = {
@@ -263,6 +270,7 @@ export class Engine {
         numPagesReserved,
         sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
         text: createText(),
+        grammar: createGrammar?.() ?? null,
         outputIds: [],
         pending: [],
       }),
@@ -308,6 +316,11 @@ export class Engine {
     }
     return maxTokens;
   }
+}
+
+/** The sequence's next token, among those its grammar allows. */
+function draw({ sampler, grammar }: Sequence, logits: Address): SampledToken {
+  return sampler.sample(logits, grammar?.allowed() ?? null);
 }
 
 /** Ends a request with an error; the next step takes it out of the schedule. */

@@ -58,4 +58,6 @@ export const LIMITS = {
   grammarLanguagesMax: 200_000,
   /** Grammars that are kept for the next request. */
   grammarsKeptMax: 16,
+  /** Characters of white space between the reasoning and an answer that has a grammar. */
+  blankBeforeAnswerMax: 16,
 } as const;

@@ -221,3 +221,51 @@ describe("memory", () => {
     throw new Error("the whole context fits");
   }
 });
+
+describe("responseFormat", () => {
+  const YES_OR_NO = { type: "regex", regex: "yes|no" } as const;
+  let scratch: string;
+  beforeAll(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "response-format-"));
+  });
+  afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+  test("a model that knows nothing, does not reason and has no end token answers at once, and ends with the answer", async () => {
+    const files = {
+      "tokenizer_config.json": "{}",
+      "generation_config.json": "{}",
+      "chat_template.jinja": "{% for message in messages %}{{ message.content }}{% endfor %}",
+    };
+    const folder = await randomModel(join(scratch, "endless"), { config: { eos_token_id: null }, files });
+    const pack = join(scratch, "pack");
+    await convert(folder, pack, { format: "f32" });
+    await withModel({ model: pack }, async (model) => {
+      expect(model.pack.config.endTokenIds).toEqual([]);
+      const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat: YES_OR_NO };
+      const { choices } = await read(model.chat(options));
+      expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(new Set(["yes stop", "no stop"]));
+      expect(choices.every(({ content, tokenIds }) => tokenIds.length <= content.length)).toBe(true);
+    });
+  });
+
+  test("processed log-probabilities are shares among the tokens that the grammar allows", async () => {
+    await withModel({ logprobsMode: "processed" }, async (model) => {
+      const { choices } = await read(model.chat({ messages: MESSAGES, seed: 2, logprobs: true, topLogprobs: 20, responseFormat: { type: "regex", regex: "x" } }));
+      expect(choices[0]!.content).toBe("x");
+      const end = choices[0]!.logprobs.at(-1)!;
+      expect({ numLeft: end.topLogprobs.length, logprob: end.logprob }).toEqual({ numLeft: 1, logprob: 0 });
+    });
+  });
+
+  test.each<[unknown, object]>([
+    [{ type: "xml" }, { code: "unsupported_value", param: "response_format.type" }],
+    [{}, { code: "missing_required_parameter", param: "response_format.type" }],
+    [{ type: "json_schema" }, { code: "missing_required_parameter", param: "response_format.schema" }],
+    [{ type: "regex" }, { code: "invalid_type", param: "response_format.regex" }],
+    [{ type: "json_schema", schema: { items: { uniqueItems: true } } }, { code: "unsupported_schema", param: "response_format.schema/items/uniqueItems" }],
+  ])("refuses %j at once", async (responseFormat, error) => {
+    await withModel({}, async (model) => {
+      expect(() => model.chat({ messages: MESSAGES, responseFormat: responseFormat as { type: "text" } })).toThrow(expect.objectContaining(error));
+    });
+  });
+});

@@ -3,13 +3,16 @@
  */
 
 import { Kernels, kvPageByteLength, type KVFormat, type KVPageShape, type LogprobsMode } from "../kernels/index.js";
+import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
 import { Engine } from "./engine.js";
 import { EngineError } from "./errors.js";
+import type { Grammar } from "./grammar/index.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
 import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
 import { preparePack, type ModelPack } from "./model/index.js";
+import { answerGrammar, type ResponseFormat } from "./response-format.js";
 import { loadWeights } from "./runner/kernel-weights.js";
 import { loadOnnxRunner } from "./runner/load-onnx-runner.js";
 import type { ModelRunner } from "./runner/model-runner.js";
@@ -32,6 +35,8 @@ export interface RequestOptions extends GenerationOptions {
 /** Reasoning comes apart from the answer (`separateReasoning`) unless asked for otherwise. */
 export interface ChatOptions extends RequestOptions {
   readonly messages: readonly ChatMessage[];
+  /** What the answer is, behind the reasoning: `{ type: "text" }` unless given. */
+  readonly responseFormat?: ResponseFormat | null | undefined;
 }
 
 export interface GenerateOptions extends RequestOptions {
@@ -43,6 +48,7 @@ interface Submission {
   readonly promptTokenIds: number[];
   readonly config: GenerationConfig;
   readonly reasoning: Reasoning | null;
+  readonly grammar: Grammar | null;
   readonly contextLengthExceededBehavior: RequestOptions["contextLengthExceededBehavior"];
   readonly signal: AbortSignal | undefined;
 }
@@ -80,6 +86,7 @@ export class Model {
   readonly #engine: Engine;
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
+  #answerVocabulary: AnswerVocabulary | null = null;
 
   private constructor(
     pack: ModelPack,
@@ -151,15 +158,16 @@ export class Model {
    * Answers a conversation.
    * @throws EngineError at once for anything the request gets wrong
    */
-  chat({ messages, separateReasoning = true, contextLengthExceededBehavior, signal, ...parameters }: ChatOptions): OutputStream {
+  chat({ messages, separateReasoning = true, responseFormat = null, contextLengthExceededBehavior, signal, ...parameters }: ChatOptions): OutputStream {
     const config = this.#checkedConfig({ ...parameters, separateReasoning });
+    const grammar = answerGrammar(responseFormat, this.pack.reasoning !== null);
     this.#checkNumMessages(messages.length);
     const prompt = this.template.render(messages);
     this.#checkTextLength(prompt.text, "messages");
     const tags = this.pack.reasoning;
     const reasoning = tags === null ? null : { ...tags, startsInside: prompt.opensReasoning };
     const promptTokenIds = this.tokenizer.encodePrompt(prompt);
-    return this.#submit({ promptTokenIds, config, reasoning, contextLengthExceededBehavior, signal });
+    return this.#submit({ promptTokenIds, config, reasoning, grammar, contextLengthExceededBehavior, signal });
   }
 
   /** Continues raw text. Reasoning tags are ordinary text here. */
@@ -170,7 +178,7 @@ export class Model {
     if (promptTokenIds.length === 0) {
       throw new EngineError("out_of_range", "The prompt is empty, and this model's tokenizer has no begin token to start from.", "prompt");
     }
-    return this.#submit({ promptTokenIds, config, reasoning: null, contextLengthExceededBehavior, signal });
+    return this.#submit({ promptTokenIds, config, reasoning: null, grammar: null, contextLengthExceededBehavior, signal });
   }
 
   /** Waits for running requests, then frees the model. */
@@ -180,7 +188,7 @@ export class Model {
     await this.#kernels.close();
   }
 
-  #submit({ promptTokenIds, config, reasoning, contextLengthExceededBehavior = "truncate", signal }: Submission): OutputStream {
+  #submit({ promptTokenIds, config, reasoning, grammar, contextLengthExceededBehavior = "truncate", signal }: Submission): OutputStream {
     this.#checkPrompt(promptTokenIds);
     const deltas = this.#engine.submit({
       promptTokenIds,
@@ -196,6 +204,7 @@ export class Model {
           stop: config.stop,
           includeStop: config.includeStop,
         }),
+      ...(grammar === null ? {} : { createGrammar: () => new AnswerGrammar(grammar, this.#vocabularyOfAnswers, reasoning) }),
     });
     return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
   }
@@ -230,6 +239,13 @@ export class Model {
       throw new EngineError("out_of_range", `logit_bias names ${id}, which is no token of this model; ids are 0 to ${last}.`, `logit_bias.${id}`);
     }
     return config;
+  }
+
+  /** Made for the first answer with a grammar: a large vocabulary takes a part of a second. */
+  get #vocabularyOfAnswers(): AnswerVocabulary {
+    if (this.#answerVocabulary !== null) return this.#answerVocabulary;
+    const tokens = Array.from({ length: this.#lastTokenId + 1 }, (_, tokenId) => this.tokenizer.tokenBytes(tokenId));
+    return (this.#answerVocabulary = new AnswerVocabulary(tokens, this.pack.config.endTokenIds, this.pack.reasoning));
   }
 
   get #lastTokenId(): number {

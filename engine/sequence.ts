@@ -3,6 +3,7 @@
  * Holds state and hands out deltas; decides nothing.
  */
 
+import type { AnswerGrammar } from "./answer-grammar.js";
 import type { SampledToken } from "../kernels/index.js";
 import type { PageTable } from "./kv-cache.js";
 import type { GenerationConfig } from "./sampling/generation-config.js";
@@ -82,6 +83,8 @@ export interface Sequence {
   readonly numPagesReserved: number;
   readonly sampler: Sampler;
   readonly text: TextStream;
+  /** Null where the answer may be any text. */
+  readonly grammar: AnswerGrammar | null;
   readonly outputIds: number[];
   /** Tokens not yet handed out, because no text came with them. */
   pending: { tokenId: number; sampled: SampledToken }[];

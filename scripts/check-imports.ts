@@ -10,7 +10,7 @@ import { dirname, join, normalize, relative } from "node:path";
 const MAY_IMPORT: Record<string, readonly string[]> = {
   kernels: [],
   engine: ["kernels/index.js"],
-  src: ["engine/index.js", "engine/limits.js", "engine/errors.js"],
+  src: ["engine/index.js", "engine/limits.js", "engine/errors.js", "engine/grammar/index.js"],
   "src/cli": ["spec-tests/laws", "bench"],
 };
 

@@ -17,6 +17,16 @@ export class Grammar {
     this.automaton = new Automaton(languages, shape);
   }
 
+  /** Whether an answer can begin with something else than white space, or be empty. */
+  get mayBeginAfterBlank(): boolean {
+    const { configuration } = this.automaton.start;
+    for (let byte = 0; byte < 256; byte++) {
+      const isBlank = byte === 0x20 || byte === 0x09 || byte === 0x0d || byte === 0x0a;
+      if (!isBlank && this.automaton.step(configuration, byte) !== null) return true;
+    }
+    return configuration.isComplete;
+  }
+
   /** Whether so much was worked out that it is better compiled again for the next request. */
   get isBloated(): boolean {
     return this.#languages.numStates > LIMITS.grammarLanguagesMax;
@@ -96,6 +106,11 @@ export class GrammarMatcher {
     }
     const bytes = this.#trie.tokens[tokenId] ?? null;
     assert(bytes !== null && bytes.length > 0 && this.acceptBytes(bytes), `the grammar allows token ${tokenId}`);
+  }
+
+  /** @returns whether these bytes can follow; nothing changes */
+  allowsBytes(bytes: Uint8Array): boolean {
+    return this.#position !== null && this.#grammar.automaton.readAll(this.#position, bytes) !== null;
   }
 
   /** @returns whether these bytes can follow; if not, nothing changes */

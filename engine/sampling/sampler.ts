@@ -50,9 +50,10 @@ export class Sampler {
   /**
    * Draws the token at the current position; drawing again without accept() gives the same.
    * @param logits f32 [vocabSize or more], left as it is
+   * @param allowed u32 [ceil(vocabSize / 32)]: the tokens a grammar allows, bit by bit; null allows all
    * @throws InvalidLogitsError for a row without a distribution
    */
-  sample(logits: Address): SampledToken {
+  sample(logits: Address, allowed: Uint32Array | null = null): SampledToken {
     const config = this.#config;
     return this.#kernels.sample(logits, this.#vocabSize, {
       temperature: config.temperature,
@@ -64,7 +65,7 @@ export class Sampler {
       frequencyPenalty: config.frequencyPenalty,
       presencePenalty: config.presencePenalty,
       adjustments: this.#adjustments.length > 0 ? this.#adjustments : null,
-      allowed: null,
+      allowed,
       topLogprobs: config.logprobs ? config.topLogprobs : null,
       logprobsMode: this.#logprobsMode,
     });

@@ -6,8 +6,11 @@ import { promisify } from "node:util";
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateText, streamText } from "ai";
+import { LengthFinishReasonError } from "openai/core/error";
+import { zodResponseFormat } from "openai/helpers/zod";
 import OpenAI, { APIError, APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from "openai";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
 
 import { codeBlock, readersFolder } from "../readme.js";
 
@@ -162,6 +165,61 @@ describe("openai", () => {
   test("models", async () => {
     const { data } = await client.models.list();
     expect(data.map(({ id }) => id)).toContain("tiny");
+  });
+});
+
+describe("openai's zodResponseFormat", () => {
+  const Person = z.object({
+    name: z.string().max(12),
+    age: z.number().int(),
+    kind: z.enum(["adult", "child"]),
+    nick: z.union([z.string().max(6), z.null()]),
+    tags: z.array(z.boolean()).max(2),
+  });
+  const request = {
+    model: "tiny",
+    messages: [{ role: "user" as const, content: "Give name and age of Alice, 30, as JSON." }],
+    seed: 5,
+    response_format: zodResponseFormat(Person, "person"),
+  };
+  /** What the model answers is its own; that it is a person is the server's. */
+  const isPerson = (value: unknown) => expect(Person.safeParse(value).error).toBeUndefined();
+
+  test.each([["by default", {}], ["with separate_reasoning: true", { separate_reasoning: true }]])("parses the answer %s, of three choices, whole and streamed", async (_, fields) => {
+    const { choices } = await client.chat.completions.parse({ ...request, ...fields, n: 3 });
+    expect(choices.map(({ finish_reason }) => finish_reason)).toEqual(["stop", "stop", "stop"]);
+    for (const { message } of choices) {
+      isPerson(message.parsed);
+      expect(JSON.parse(message.content!)).toEqual(message.parsed);
+    }
+    const streamed = await client.chat.completions.stream({ ...request, ...fields, n: 3 }).finalChatCompletion();
+    expect(streamed.choices.map(({ message }) => message.parsed)).toEqual(choices.map(({ message }) => message.parsed));
+    const alone = await client.chat.completions.parse({ ...request, ...fields });
+    expect(alone.choices[0]!.message.parsed).toEqual(choices[0]!.message.parsed);
+  });
+
+  test("with an explicit separate_reasoning: false the text after the closing tag is the JSON", async () => {
+    const apart = await client.chat.completions.create(request);
+    const together = { ...request, separate_reasoning: false };
+    const { choices } = await client.chat.completions.create(together);
+    const [reasoning, answer] = choices[0]!.message.content!.split("</think>") as [string, string];
+    expect(reasoning).toMatch(/^<think>/);
+    isPerson(JSON.parse(answer));
+    expect(answer.trim()).toBe(apart.choices[0]!.message.content);
+  });
+
+  test("an answer cut by max_tokens says length, which the client takes for what it is", async () => {
+    const whole = await client.chat.completions.create(request);
+    const cut = { ...request, max_tokens: whole.usage!.completion_tokens - 3 };
+    expect((await client.chat.completions.create(cut)).choices[0]!.finish_reason).toBe("length");
+    await expect(client.chat.completions.parse(cut)).rejects.toThrow(LengthFinishReasonError);
+  });
+
+  test("a schema that cannot be kept to is told with its place", async () => {
+    const given = { type: "json_schema" as const, json_schema: { name: "a", schema: { properties: { a: { not: {} } } } } };
+    const error: unknown = await client.chat.completions.create({ ...request, response_format: given }).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(BadRequestError);
+    expect(error).toMatchObject({ code: "unsupported_schema", param: "response_format.json_schema.schema/properties/a/not" });
   });
 });
 

@@ -1,6 +1,7 @@
 /** What `GET /v1/capabilities` answers: the contract's table for this very server. */
 
 import type { LogprobsMode, Profile } from "../../engine/index.js";
+import { FORMATS, SCHEMA_KEYWORDS } from "../../engine/grammar/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { ERROR_CODES } from "./api-error.js";
 import type { Dialect } from "./dialects.js";
@@ -40,6 +41,7 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
       logprobs: logprobsMode,
     })),
     parameters: parameterRows(dialect),
+    response_format: { schema_keywords: SCHEMA_KEYWORDS, schema_formats: FORMATS },
     limits: {
       ...(maxBodyBytes === undefined ? {} : { body_bytes: maxBodyBytes }),
       json_depth: WIRE_LIMITS.jsonDepthMax,

@@ -92,10 +92,30 @@ describe("parseChatRequest", () => {
       logitBias: new Map([[0, 100], [17, -1.5]]),
       logprobs: true,
       topLogprobs: 3,
+      responseFormat: { type: "text" },
       separateReasoning: false,
       contextLengthExceededBehavior: "truncate",
     });
     expect(structuredClone(request)).toEqual(request);
+  });
+
+  it.each([
+    [{ type: "text" }, { type: "text" }],
+    [{ type: "json_object" }, { type: "json_object" }],
+    [{ type: "json_object", schema: { a: 1 } }, { type: "json_object", schema: { a: 1 } }],
+    [{ type: "json_schema", schema: { a: 1 } }, { type: "json_schema", schema: { a: 1 } }],
+    [
+      { type: "json_schema", json_schema: { name: "n", strict: false, schema: { a: 1 } } },
+      { type: "json_schema", schema: { a: 1 }, schemaPath: "response_format.json_schema.schema" },
+    ],
+    [{ type: "regex", regex: "a+" }, { type: "regex", regex: "a+" }],
+  ])("hands the response_format %j to the engine, and gives reasoning apart with any but text", (format, expected) => {
+    const isText = format.type === "text";
+    expect(parse({ response_format: format }).options.responseFormat).toEqual(expected);
+    for (const dialect of ["ppio", "openai"] as const) {
+      expect(parse({ response_format: format }, dialect).separateReasoning).toBe(dialect === "openai" || !isText);
+      for (const given of [true, false]) expect(parse({ response_format: format, separate_reasoning: given }, dialect).separateReasoning).toBe(given);
+    }
   });
 
   it("takes either name of max_tokens", () => {
@@ -116,8 +136,9 @@ describe("parseChatRequest", () => {
         try {
           expect(parseChatRequest(body, dialect).model).toBe(body["model"]);
         } catch (error) {
-          expect(error).toMatchObject({ name: "ApiError", code: "unsupported_value" });
-          expect((error as ApiError).param).toMatch(/^(?:max_tokens|stream_options|top_logprobs)$/);
+          const { code, param } = error as ApiError;
+          const isWithoutSchema = code === "missing_required_parameter" && param === "response_format.json_schema";
+          if (!isWithoutSchema) expect(`${code} ${param}`).toMatch(/^unsupported_value (?:max_tokens|stream_options|top_logprobs|response_format\.schema)$/);
         }
       }),
       { numRuns: 200 },

@@ -3,7 +3,7 @@
  * here is ready for the engine, and nothing behind it looks at the body or at the dialect again.
  */
 
-import type { ChatMessage, RequestOptions } from "../../engine/index.js";
+import type { ChatMessage, ChatOptions, ResponseFormat } from "../../engine/index.js";
 import { ApiError } from "./api-error.js";
 import { checkValue, type JsonSchema } from "./check.js";
 import { DIALECTS, type Dialect, type DialectColumn, type StreamUsage } from "./dialects.js";
@@ -20,7 +20,7 @@ export interface ChatRequest {
   readonly separateReasoning: boolean;
   readonly logprobs: boolean;
   /** For the engine, next to `messages`; can be cloned to another thread. */
-  readonly options: RequestOptions;
+  readonly options: Omit<ChatOptions, "messages">;
 }
 
 /** The table of each dialect. */
@@ -53,10 +53,18 @@ function checkConflict(name: string, body: ChatRequestBody): void {
   if (name === "top_logprobs" && isGiven(body.top_logprobs) && body.logprobs !== true) {
     throw conflict(name, `top_logprobs is ${body.top_logprobs} without logprobs: true, which it needs.`);
   }
+  if (name === "response_format" && body.response_format?.type === "json_schema") {
+    const { json_schema: named, schema } = body.response_format;
+    if (isGiven(named) && isGiven(schema)) throw conflict("response_format.schema", "response_format.schema is given beside response_format.json_schema; one of them is needed.");
+    if (isGiven(named) || isGiven(schema)) return;
+    throw new ApiError("missing_required_parameter", "response_format.json_schema is required and is absent or null, and so is response_format.schema.", "response_format.json_schema");
+  }
 }
 
 function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
-  const separateReasoning = body.separate_reasoning ?? dialect.separateReasoning;
+  const format = responseFormat(body.response_format ?? { type: "text" });
+  const { ofText, ofStructured } = dialect.separateReasoning;
+  const separateReasoning = body.separate_reasoning ?? (format.type === "text" ? ofText : ofStructured);
   const n = body.n ?? 1;
   const logprobs = body.logprobs ?? false;
   const topK = body.top_k ?? null;
@@ -84,10 +92,19 @@ function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
       logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
       logprobs,
       topLogprobs: body.top_logprobs ?? null,
+      responseFormat: format,
       separateReasoning,
       contextLengthExceededBehavior: body.context_length_exceeded_behavior ?? dialect.contextLengthExceededBehavior,
     },
   };
+}
+
+function responseFormat(format: NonNullable<ChatRequestBody["response_format"]>): ResponseFormat {
+  if (format.type === "text" || format.type === "regex") return format;
+  if (format.type === "json_schema" && isGiven(format.json_schema)) {
+    return { type: "json_schema", schema: format.json_schema?.schema, schemaPath: "response_format.json_schema.schema" };
+  }
+  return { type: format.type, schema: format.schema };
 }
 
 function streamUsage(body: ChatRequestBody, dialect: DialectColumn): StreamUsage {

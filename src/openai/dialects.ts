@@ -18,8 +18,8 @@ export interface DialectColumn {
   readonly topP: { readonly minimum?: number; readonly exclusiveMinimum?: number; readonly maximum: number };
   /** Values below 1, where allowed, are off. */
   readonly topK: { readonly minimum: number; readonly maximum?: number };
-  /** Whether reasoning comes apart from the answer, unless `separate_reasoning` says so. */
-  readonly separateReasoning: boolean;
+  /** Whether reasoning comes apart from the answer, by what `response_format` asks for, unless `separate_reasoning` says so. */
+  readonly separateReasoning: { readonly ofText: boolean; readonly ofStructured: boolean };
 }
 
 export const DIALECTS = {
@@ -29,7 +29,7 @@ export const DIALECTS = {
     contextLengthExceededBehavior: "truncate",
     topP: { exclusiveMinimum: 0, maximum: 1 },
     topK: { minimum: 1, maximum: 128 },
-    separateReasoning: false,
+    separateReasoning: { ofText: false, ofStructured: true },
   },
   openai: {
     includeStop: false,
@@ -37,6 +37,6 @@ export const DIALECTS = {
     contextLengthExceededBehavior: "error",
     topP: { minimum: 0, maximum: 1 },
     topK: { minimum: -1 },
-    separateReasoning: true,
+    separateReasoning: { ofText: true, ofStructured: true },
   },
 } as const satisfies Record<string, DialectColumn>;

@@ -74,6 +74,9 @@ describe("capabilities", () => {
       { id: "a", aliases: ["b"], context_length: 512, profile: "exact", running_choices: 4, logprobs: "processed" },
       { id: "c", aliases: [], context_length: null },
     ]);
+    const { response_format: format } = printed as { response_format: { schema_keywords: object[]; schema_formats: object[] } };
+    expect(format.schema_keywords).toContainEqual({ keyword: "required", status: "enforced" });
+    expect(format.schema_formats).toContainEqual(expect.objectContaining({ format: "date-time", status: "enforced" }));
     const { parameters } = printed as { parameters: { name: string }[] };
     expect(parameters.map(({ name }) => name)).toEqual(Object.keys(CHAT_REQUEST_SCHEMAS.openai.properties ?? {}));
   });

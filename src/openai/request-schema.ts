@@ -5,9 +5,10 @@
 
 import { Type, type Static, type TSchema } from "typebox";
 
+import { FORMATS, SCHEMA_KEYWORDS } from "../../engine/grammar/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { DialectColumn } from "./dialects.js";
-import { messagesSchema, onlyThese, optional } from "./messages.js";
+import { messagesSchema, onlyThese, optional, text } from "./messages.js";
 
 export type ChatRequestBody = Static<ReturnType<typeof chatRequestSchema>>;
 
@@ -48,10 +49,10 @@ export function chatRequestSchema(dialect: DialectColumn) {
         default: 0,
         description: "And those of the likeliest tokens at each position. Needs `logprobs: true`.",
       }),
-      response_format: optional(responseFormat(), { default: { type: "text" }, description: "What the answer is." }),
+      response_format: optional(responseFormat(), { default: { type: "text" }, description: "What the answer is, behind the reasoning." }),
       separate_reasoning: optional(Type.Boolean(), {
-        default: dialect.separateReasoning,
-        description: "Give reasoning in `reasoning_content`, apart from the answer.",
+        default: dialect.separateReasoning.ofText,
+        description: "Give reasoning in `reasoning_content`, apart from the answer. `true` with a `response_format` other than `text`, unless given.",
       }),
       user: optional(Type.String(), ACCEPTED),
       metadata: optional(Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: { type: "string" } }), ACCEPTED),
@@ -95,10 +96,40 @@ const logitBias = () =>
     additionalProperties: { type: "number", minimum: -100, maximum: 100 },
   });
 
+const closed = { additionalProperties: false } as const;
+
+/** That `json_schema` has its schema in one of its two places is looked at where fields are held against each other. */
 const responseFormat = () =>
-  Type.Union([Type.Object({ type: Type.Literal("text") }, { additionalProperties: false })], {
-    discriminator: { propertyName: "type" },
+  Type.Union(
+    [
+      Type.Object({ type: Type.Literal("text") }, closed),
+      Type.Object({ type: Type.Literal("json_object"), schema: optional(jsonSchema()) }, closed),
+      Type.Object({ type: Type.Literal("json_schema"), json_schema: optional(namedSchema()), schema: optional(jsonSchema()) }, closed),
+      Type.Object({ type: Type.Literal("regex"), regex: text() }, closed),
+    ],
+    { discriminator: { propertyName: "type" } },
+  );
+
+const namedSchema = () =>
+  Type.Object(
+    {
+      name: Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" }),
+      schema: jsonSchema(),
+      strict: optional(Type.Boolean(), { description: "The schema is kept to, whatever it is." }),
+      description: optional(Type.String(), ACCEPTED),
+    },
+    closed,
+  );
+
+const jsonSchema = () =>
+  Type.Union([Type.Unsafe<object>({ type: "object" }), Type.Boolean()], {
+    description: `A JSON schema, draft 2020-12. Keywords: ${keywords("enforced")}; annotations: ${keywords("annotation")}. Formats enforced: ${FORMATS.filter(({ status }) => status === "enforced").map(({ format }) => format).join(", ")}. Others are refused; unknown formats are annotations.`,
   });
+
+const keywords = (wanted: "enforced" | "annotation"): string =>
+  SCHEMA_KEYWORDS.filter(({ status }) => status === wanted)
+    .map(({ keyword }) => keyword)
+    .join(", ");
 
 /** What OpenAI documents and this server does not build, with the values that ask for nothing. */
 const notBuilt = () => ({

@@ -97,12 +97,15 @@ describe("top_p and top_k", () => {
 });
 
 describe("separate_reasoning", () => {
-  test.each([["ppio", false], ["openai", true]] as const)("%s: %j unless it is given", async (dialect, separates) => {
+  test.each([["ppio", false], ["openai", true]] as const)("%s: %j unless it is given, true with a response_format other than text", async (dialect, separates) => {
     const apart = { content: "27 + 38 = 65", reasoning_content: expect.stringContaining("7+8=15") as string };
     const together = { content: expect.stringMatching(/^<think>[^]*7\+8=15[^]*<\/think>\s*27 \+ 38 = 65$/) as string };
     const message = async (fields: object) => (await answer(dialect, fields)).choices[0]!.message;
     const shape = (isApart: boolean) => ({ role: "assistant", refusal: null, ...(isApart ? apart : together) });
     for (const fields of [{}, { separate_reasoning: null }, { response_format: { type: "text" } }]) expect(await message(fields)).toEqual(shape(separates));
+    const sum = { response_format: { type: "regex", regex: "27 \\+ 38 = \\d+" } };
+    expect(await message(sum)).toEqual(shape(true));
+    expect(await message({ ...sum, separate_reasoning: false })).toEqual(shape(false));
     for (const separate_reasoning of [true, false]) expect(await message({ separate_reasoning })).toEqual(shape(separate_reasoning));
   });
 });

@@ -191,6 +191,111 @@ describe("reasoning", () => {
   });
 });
 
+describe("structured output", () => {
+  const ALICE = { messages: [{ role: "user", content: "Give name and age of Alice, 30, as JSON." }] };
+  const SCHEMA = { type: "object", properties: { name: { type: "string", maxLength: 8 }, age: { type: "integer" } }, required: ["name", "age"], additionalProperties: false };
+  const FORMAT = { response_format: { type: "json_schema", json_schema: { name: "person", strict: true, schema: SCHEMA } } };
+  const person = { name: expect.any(String) as string, age: expect.any(Number) as number };
+
+  test("is the content, and the reasoning is apart, in every dialect and whoever opens it (vllm#16182)", async () => {
+    const json = ['{"name"', ': "Ann"', ', "age": 7', "}"];
+    const content = json.join("");
+    for (const [answer, opensReasoning, reasoning] of [[json, false, null], [["<think>", "a {}", "</think>", ...json], false, "a {}"], [["a {}", "</think>\n\n{", ...json.slice(0, 1).map((token) => token.slice(1)), ...json.slice(1)], true, "a {}"]] as const) {
+      const server = await saying([answer], { opensReasoning });
+      expect(read((await ask(server, FORMAT)).choice)).toEqual({ reasoning, content, finish_reason: "stop" });
+    }
+    for (const dialect of ["ppio", "openai"] as const) {
+      const { choice } = await ask(embedded[dialect], { ...ALICE, ...FORMAT, temperature: 0 });
+      expect(JSON.parse(choice.message.content)).toEqual({ name: "Alice", age: 30 });
+      expect(choice.message.reasoning_content).toMatch(/./);
+    }
+  });
+
+  test("is the same whatever separate_reasoning says (vllm#50948, vllm#47027)", async () => {
+    const fields = { ...ALICE, ...FORMAT, temperature: 1.5, seed: 4 };
+    const apart = (await ask(embedded.ppio, fields)).choice;
+    expect(read((await ask(embedded.ppio, { ...fields, separate_reasoning: true })).choice)).toEqual(read(apart));
+    const together = (await ask(embedded.ppio, { ...fields, separate_reasoning: false })).choice;
+    const [reasoning, answer] = together.message.content.split("</think>");
+    expect(reasoning!.startsWith("<think>")).toBe(true);
+    expect(reasoning!.slice("<think>".length).trim()).toBe(apart.message.reasoning_content);
+    expect(answer!.trim()).toBe(apart.message.content);
+    expect(JSON.parse(answer!)).toEqual(person);
+  });
+
+  test("is refused where a schema cannot be kept to, never let through (llama.cpp#19051, llama.cpp#24097)", async () => {
+    for (const type of ["json_object", "json_schema"]) {
+      const response = await post(`${embedded.ppio.url}/v1/chat/completions`, chatBody({ response_format: { type, schema: { properties: { a: { contains: {} } } } } }));
+      const { error } = (await response.json()) as { error: object };
+      expect({ status: response.status, error }).toMatchObject({ status: 400, error: { code: "unsupported_schema", param: "response_format.schema/properties/a/contains" } });
+    }
+  });
+
+  test("leaves the reasoning alone (llama.cpp#22537, llama.cpp#12276)", async () => {
+    const server = await saying([["<think>", "no {json} <here>", " [at all", "</think>", "Sorry, no."]]);
+    const { choice } = await ask(server, FORMAT);
+    expect(read(choice)).toMatchObject({ reasoning: "no {json} <here> [at all", finish_reason: "stop" });
+    expect(JSON.parse(choice.message.content)).toEqual(person);
+    const free = (await ask(embedded.openai, { temperature: 0 })).choice;
+    const bound = (await ask(embedded.openai, { temperature: 0, response_format: { type: "json_object" }, max_tokens: 300 })).choice;
+    expect(free.message.reasoning_content).toMatch(/./);
+    expect(bound.message.reasoning_content).toBe(free.message.reasoning_content);
+  });
+
+  test("holds from the first token, against a model that would say something else", async () => {
+    const server = await saying([["Sorry, no."]]);
+    const { choices } = await ask(server, { ...FORMAT, n: 6 });
+    const finished = choices.filter(({ finish_reason }) => finish_reason === "stop");
+    expect(finished.length).toBeGreaterThan(0);
+    for (const { message } of finished) expect(JSON.parse(message.content)).toEqual(person);
+    for (const { message } of choices) expect(message.content).toMatch(/^(?:$|[{<])/);
+  });
+
+  test("of any text at all is the free answer, greedy or not (llama.cpp#8711)", async () => {
+    const anything = { response_format: { type: "regex", regex: "[^]*" } };
+    for (const fields of [{ temperature: 0 }, { seed: 3 }, { ...STORY, seed: 8, max_tokens: 60 }]) {
+      expect((await ask(embedded.openai, { ...fields, ...anything })).choices).toEqual((await ask(embedded.openai, fields)).choices);
+    }
+  });
+
+  test("is the same for the same seed, alone, beside others and as one of several choices (node-llama-cpp#447)", async () => {
+    const fields = { ...ALICE, response_format: { type: "json_object" }, seed: 12, temperature: 1.5, max_tokens: 200 };
+    const alone = await ask(embedded.openai, fields);
+    const beside = await Promise.all([1, 2, 3].map((seed) => ask(embedded.openai, seed === 2 ? fields : { ...fields, seed, ...FORMAT })));
+    expect(beside[1]!.choices).toEqual(alone.choices);
+    const { choices } = await ask(embedded.openai, { ...fields, n: 3 });
+    expect(choices[0]).toEqual(alone.choices[0]);
+    expect(new Set(choices.map(({ message }) => message.content)).size).toBeGreaterThan(1);
+  });
+
+  test("is whole when it says stop, also with its last token, and says length when it was cut", async () => {
+    const fields = { ...ALICE, ...FORMAT, temperature: 0 };
+    const whole = await ask(embedded.openai, fields);
+    const numTokens = whole.usage.completion_tokens;
+    // The end token is no part of the text: without room for it the answer is whole all the same.
+    expect(read((await ask(embedded.openai, { ...fields, max_tokens: numTokens - 1 })).choice)).toEqual(read(whole.choice));
+    const cut = await ask(embedded.openai, { ...fields, max_tokens: numTokens - 2 });
+    expect(cut.choice.finish_reason).toBe("length");
+    expect(whole.choice.message.content.startsWith(cut.choice.message.content)).toBe(true);
+    expect(() => JSON.parse(cut.choice.message.content) as unknown).toThrow();
+    const reasoning = await ask(embedded.openai, { ...fields, max_tokens: 2 });
+    expect(read(reasoning.choice)).toMatchObject({ content: "", finish_reason: "length" });
+  });
+
+  test("reports the model's own log-probabilities, of every token", async () => {
+    const { choice } = await ask(embedded.openai, { ...ALICE, response_format: { type: "regex", regex: "xyz" }, temperature: 0, logprobs: true, top_logprobs: 2 });
+    expect(choice.message.content).toBe("xyz");
+    // Nothing but the grammar makes this model say so.
+    const forced = choice.logprobs!.content.find(({ token }) => token.trim().startsWith("x"))!;
+    expect(forced.logprob).toBeLessThan(forced.top_logprobs[1]!.logprob);
+  });
+
+  test("ends where a stop sequence completes in it, and not in the reasoning", async () => {
+    const { choice } = await ask(embedded.openai, { ...ALICE, ...FORMAT, temperature: 0, stop: '"age"' });
+    expect(read(choice)).toMatchObject({ content: expect.stringMatching(/^\{\s?"name":\s?"Alice",\s?$/) as string, finish_reason: "stop" });
+  });
+});
+
 describe("stop sequences", () => {
   const THINKING = ["a STOP in thought", "</think>", "\n\n", "an answer, ", "ST", "OP", " and more"];
 
