@@ -175,8 +175,7 @@ export class Kernels {
     if (this.#state === "closed") throw new Error("The kernels are closed");
     if (this.#state === "open") {
       try {
-        if (alone || this.numThreads === 1) this.#exports.run_alone(job, argument, numPhases);
-        else this.#exports.run(job, argument, numPhases);
+        this.#exports.run(job, argument, numPhases, alone ? 1 : this.numThreads);
         return;
       } catch (error) {
         this.#state = "failed";

@@ -21,9 +21,8 @@ const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
 /** What the WebAssembly builds export. Addresses and sizes are bytes, counts are elements. */
 export interface KernelExports {
   /** Runs a job on all threads. */
-  run: (job: number, argument: number, numPhases: number) => void;
+  run: (job: number, argument: number, numPhases: number, numThreads: number) => void;
   /** Runs a job on the caller's thread. */
-  run_alone: (job: number, argument: number, numPhases: number) => void;
   /** A worker's loop. */
   work: (index: number) => void;
   /** Ends all waiting between threads, now and later, with a trap. */

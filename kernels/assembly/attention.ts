@@ -31,9 +31,19 @@ export function queryBytes(headDim: i32): usize {
   return 16 + <usize>((headDim + 3) & ~3) * 4;
 }
 
-/** Bytes of scratch that `attendPage` works in: f32 [pageSize], int16 [pageSize]. */
+/** Queries of one kv head that share a pass over a page, at most. */
+export const GROUP_QUERIES: i32 = 4;
+
+/** Bytes of scratch that `attendPage` works in: f32 [GROUP_QUERIES, pageSize], int16 [pageSize]. */
 export function attentionScratchBytes(pageSize: i32): usize {
-  return <usize>((pageSize + 7) & ~7) * 6;
+  return scoresBytes(pageSize) * <usize>GROUP_QUERIES + <usize>((pageSize + 7) & ~7) * 2;
+}
+
+/** Bytes of the scores of one query. */
+// @ts-ignore: decorator
+@inline
+function scoresBytes(pageSize: i32): usize {
+  return <usize>((pageSize + 7) & ~7) * 4;
 }
 
 /** Magnitude of the largest value of a 15-bit vector: 1,024 products with int8 fit 32 bits. */
@@ -59,12 +69,15 @@ export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool):
 }
 
 /**
- * One query, one page: writes a partial result.
+ * Up to GROUP_QUERIES queries of one kv head, one page: writes a partial result of each. f32 pages are
+ * read once for all of them; what a query gets does not depend on the others.
+ * @param query the first one; the others follow in steps of queryBytes, their results of partialBytes
  * @param keys, values parts of the page
- * @param count positions of the page that the query sees, at least 1
+ * @param count positions of the page that the queries see, at least 1
  */
 export function attendPage(
   query: usize,
+  numQueries: i32,
   keys: usize,
   values: usize,
   headDim: i32,
@@ -74,19 +87,53 @@ export function attendPage(
   scratch: usize,
   partial: usize,
 ): void {
-  if (isQ8) scoresQ8(query, keys, headDim, pageSize, count, scratch);
-  else if (ASC_FEATURE_SIMD) scoresF32__simd(query, keys, headDim, count, scratch);
-  else scoresF32__scalar(query, keys, headDim, count, scratch);
+  const stride = scoresBytes(pageSize);
+  const queryStride = queryBytes(headDim);
+  const partialStride = partialBytes(headDim);
+  if (isQ8) {
+    for (let n: usize = 0; n < <usize>numQueries; n++) {
+      scoresQ8(query + n * queryStride, keys, headDim, pageSize, count, scratch + n * stride);
+    }
+  } else {
+    scoresF32(query, queryStride, numQueries, keys, headDim, count, scratch, stride);
+  }
 
-  const largest = largestOf(scratch, count);
-  store<f32>(partial, largest);
-  store<f32>(partial, weigh(scratch, count, largest), 4);
+  for (let n: usize = 0; n < <usize>numQueries; n++) {
+    const scores = scratch + n * stride;
+    const largest = largestOf(scores, count);
+    store<f32>(partial + n * partialStride, largest);
+    store<f32>(partial + n * partialStride, weigh(scores, count, largest), 4);
+  }
 
   if (isQ8) {
-    sumQ8(scratch, values, headDim, pageSize, count, partial + 16);
+    const codes = scratch + stride * <usize>GROUP_QUERIES;
+    for (let n: usize = 0; n < <usize>numQueries; n++) {
+      sumQ8(scratch + n * stride, values, headDim, pageSize, count, codes, partial + n * partialStride + 16);
+    }
   } else {
-    if (ASC_FEATURE_SIMD) sumF32__simd(scratch, values, headDim, count, partial + 16);
-    else sumF32__scalar(scratch, values, headDim, 0, count, partial + 16);
+    sumF32(scratch, stride, numQueries, values, headDim, count, partial + 16, partialStride);
+  }
+}
+
+function scoresF32(
+  query: usize,
+  queryStride: usize,
+  numQueries: i32,
+  keys: usize,
+  headDim: i32,
+  count: i32,
+  scores: usize,
+  stride: usize,
+): void {
+  if (ASC_FEATURE_SIMD) {
+    if (numQueries == 1) scoresF32__simd(query, keys, headDim, count, scores);
+    else if (numQueries == 2) groupScoresF32__simd(2, query, queryStride, keys, headDim, count, scores, stride);
+    else if (numQueries == 3) groupScoresF32__simd(3, query, queryStride, keys, headDim, count, scores, stride);
+    else groupScoresF32__simd(4, query, queryStride, keys, headDim, count, scores, stride);
+  } else {
+    for (let n: usize = 0; n < <usize>numQueries; n++) {
+      scoresF32__scalar(query + n * queryStride, keys, headDim, count, scores + n * stride);
+    }
   }
 }
 
@@ -152,6 +199,71 @@ function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, sc
     v128.store(scores + <usize>p * 4, sums);
     keys += quadBytes;
   }
+}
+
+/** Two to four queries, two quads at a time. Writes whole quads. */
+// @ts-ignore: decorator
+@inline
+function groupScoresF32__simd(
+  numQueries: i32,
+  query: usize,
+  queryStride: usize,
+  keys: usize,
+  headDim: i32,
+  count: i32,
+  scores: usize,
+  stride: usize,
+): void {
+  const quadBytes = <usize>headDim * 16;
+  for (let p = 0; p < count; p += 8) {
+    // The second of two quads may lie past the positions that count: the first is read again in its place.
+    const next = p + 4 < count ? quadBytes : 0;
+    let s00 = f32x4.splat(0);
+    let s01 = s00;
+    let s10 = s00;
+    let s11 = s00;
+    let s20 = s00;
+    let s21 = s00;
+    let s30 = s00;
+    let s31 = s00;
+    let x = query;
+    const end = keys + quadBytes;
+    for (let key = keys; key < end; key += 16) {
+      const k0 = v128.load(key);
+      const k1 = v128.load(key + next);
+      const x0 = v128.load32_splat(x);
+      s00 = f32x4.add(s00, f32x4.mul(x0, k0));
+      s01 = f32x4.add(s01, f32x4.mul(x0, k1));
+      const x1 = v128.load32_splat(x + queryStride);
+      s10 = f32x4.add(s10, f32x4.mul(x1, k0));
+      s11 = f32x4.add(s11, f32x4.mul(x1, k1));
+      if (numQueries > 2) {
+        const x2 = v128.load32_splat(x + 2 * queryStride);
+        s20 = f32x4.add(s20, f32x4.mul(x2, k0));
+        s21 = f32x4.add(s21, f32x4.mul(x2, k1));
+      }
+      if (numQueries > 3) {
+        const x3 = v128.load32_splat(x + 3 * queryStride);
+        s30 = f32x4.add(s30, f32x4.mul(x3, k0));
+        s31 = f32x4.add(s31, f32x4.mul(x3, k1));
+      }
+      x += 4;
+    }
+    const target = scores + <usize>p * 4;
+    const isPair = next != 0;
+    storePair(target, s00, s01, isPair);
+    storePair(target + stride, s10, s11, isPair);
+    if (numQueries > 2) storePair(target + 2 * stride, s20, s21, isPair);
+    if (numQueries > 3) storePair(target + 3 * stride, s30, s31, isPair);
+    keys += 2 * quadBytes;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function storePair(target: usize, first: v128, second: v128, isPair: bool): void {
+  v128.store(target, first);
+  if (isPair) v128.store(target, second, 16);
 }
 
 /** Score = integer dot product * (scale of the query * scale of the key). */
@@ -246,6 +358,82 @@ function weighOne(score: usize, largest: f32): f32 {
   return weight;
 }
 
+function sumF32(
+  weights: usize,
+  stride: usize,
+  numQueries: i32,
+  values: usize,
+  headDim: i32,
+  count: i32,
+  output: usize,
+  outputStride: usize,
+): void {
+  if (ASC_FEATURE_SIMD && (headDim & 7) == 0 && numQueries > 1) {
+    if (numQueries == 2) groupSumF32__simd(2, weights, stride, values, headDim, count, output, outputStride);
+    else if (numQueries == 3) groupSumF32__simd(3, weights, stride, values, headDim, count, output, outputStride);
+    else groupSumF32__simd(4, weights, stride, values, headDim, count, output, outputStride);
+    return;
+  }
+  for (let n: usize = 0; n < <usize>numQueries; n++) {
+    if (ASC_FEATURE_SIMD) sumF32__simd(weights + n * stride, values, headDim, count, output + n * outputStride);
+    else sumF32__scalar(weights + n * stride, values, headDim, 0, count, output + n * outputStride);
+  }
+}
+
+/** Two to four queries, eight dimensions at a time. @param headDim a multiple of 8 */
+// @ts-ignore: decorator
+@inline
+function groupSumF32__simd(
+  numQueries: i32,
+  weights: usize,
+  stride: usize,
+  values: usize,
+  headDim: i32,
+  count: i32,
+  output: usize,
+  outputStride: usize,
+): void {
+  const rowBytes = <usize>headDim * 4;
+  const weightsEnd = weights + <usize>count * 4;
+  for (let offset: usize = 0; offset < rowBytes; offset += 32) {
+    let s00 = f32x4.splat(0);
+    let s01 = s00;
+    let s10 = s00;
+    let s11 = s00;
+    let s20 = s00;
+    let s21 = s00;
+    let s30 = s00;
+    let s31 = s00;
+    let value = values + offset;
+    for (let w = weights; w < weightsEnd; w += 4) {
+      const v0 = v128.load(value);
+      const v1 = v128.load(value, 16);
+      const x0 = v128.load32_splat(w);
+      s00 = f32x4.add(s00, f32x4.mul(x0, v0));
+      s01 = f32x4.add(s01, f32x4.mul(x0, v1));
+      const x1 = v128.load32_splat(w + stride);
+      s10 = f32x4.add(s10, f32x4.mul(x1, v0));
+      s11 = f32x4.add(s11, f32x4.mul(x1, v1));
+      if (numQueries > 2) {
+        const x2 = v128.load32_splat(w + 2 * stride);
+        s20 = f32x4.add(s20, f32x4.mul(x2, v0));
+        s21 = f32x4.add(s21, f32x4.mul(x2, v1));
+      }
+      if (numQueries > 3) {
+        const x3 = v128.load32_splat(w + 3 * stride);
+        s30 = f32x4.add(s30, f32x4.mul(x3, v0));
+        s31 = f32x4.add(s31, f32x4.mul(x3, v1));
+      }
+      value += rowBytes;
+    }
+    const target = output + offset;
+    storePair(target, s00, s01, true);
+    storePair(target + outputStride, s10, s11, true);
+    if (numQueries > 2) storePair(target + 2 * outputStride, s20, s21, true);
+    if (numQueries > 3) storePair(target + 3 * outputStride, s30, s31, true);
+  }
+}
+
 /** Dimensions from `first` on. */
 function sumF32__scalar(weights: usize, values: usize, headDim: i32, first: i32, count: i32, output: usize): void {
   for (let d = first; d < headDim; d++) {
@@ -307,15 +495,14 @@ function sumF32__simd(weights: usize, values: usize, headDim: i32, count: i32, o
 
 /**
  * The weights are scaled, padded with zeros to pairs and rounded; the positions that fill a pair up may
- * hold any bytes.
+ * hold any bytes. @param codes room for int16 [pageSize]
  */
-function sumQ8(weights: usize, values: usize, headDim: i32, pageSize: i32, count: i32, output: usize): void {
+function sumQ8(weights: usize, values: usize, headDim: i32, pageSize: i32, count: i32, codes: usize, output: usize): void {
   const scales = values + <usize>pageSize * <usize>headDim;
   for (let p = 0; p < count; p++) {
     const weight = weights + <usize>p * 4;
     store<f32>(weight, load<f32>(weight) * load<f32>(scales + <usize>p * 4));
   }
-  const codes = weights + <usize>((pageSize + 7) & ~7) * 4;
   const scale = quantize15(weights, count, codes);
   if ((count & 1) != 0) store<i16>(codes + <usize>count * 2, 0);
   const pairs = (count + 1) / 2;

@@ -15,6 +15,7 @@
  */
 
 import {
+  GROUP_QUERIES,
   attendPage,
   attentionScratchBytes,
   finishAttention,
@@ -109,7 +110,7 @@ export function decode_local_bytes(d: Decode, numRowsMax: i32): usize {
 /** f32 [the widest row]: norms, merged heads, and what attention works in. */
 function wideBytes(d: Decode): usize {
   const widest = max(max(d.hiddenSize, d.numHeads * d.headDim), BLOCK) + 4;
-  const attention = attentionScratchBytes(d.pageSize) + 2 * partialBytes(d.headDim);
+  const attention = attentionScratchBytes(d.pageSize) + 2 * <usize>GROUP_QUERIES * partialBytes(d.headDim);
   return (max(<usize>widest * 4, attention) + 63) & ~63;
 }
 
@@ -188,7 +189,7 @@ function isLocal(d: Decode): bool {
 function embed(d: Decode): void {
   const numRows = d.numRows;
   let completed = 0;
-  for (let n = claim(); n < numRows; n = claim()) {
+  for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
     readRow(d.embedding, rowOf(d, n).tokenId, residualRow(d, n));
     completed++;
   }
@@ -198,7 +199,7 @@ function embed(d: Decode): void {
 function normRows(d: Decode): void {
   const numRows = d.numRows;
   let completed = 0;
-  for (let n = claim(); n < numRows; n = claim()) {
+  for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
     const output = d.hidden + <usize>n * <usize>d.hiddenSize * 4;
     rmsNorm(residualRow(d, n), d.finalNorm, d.hiddenSize, d.epsilon, output);
     completed++;
@@ -216,7 +217,7 @@ function prepareNormed(d: Decode, norm: usize, matrix: Matrix, prepared: usize, 
 function prepareAllNormed(d: Decode, norm: usize, matrix: Matrix): void {
   const numRows = d.numRows;
   let completed = 0;
-  for (let n = claim(); n < numRows; n = claim()) {
+  for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
     prepareNormed(d, norm, matrix, d.prepared, n);
     completed++;
   }
@@ -241,7 +242,7 @@ function projectHeads(d: Decode, layer: Layer, layerIndex: i32): void {
   const prepared = preparedFor(d);
   const numUnits = d.numHeads + 2 * d.numKvHeads;
   let completed = 0;
-  for (let unit = claim(); unit < numUnits; unit = claim()) {
+  for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (isLocal(d) && completed == 0) {
       for (let n = 0; n < d.numRows; n++) prepareNormed(d, layer.inputNorm, layer.qkv, prepared, n);
     }
@@ -320,24 +321,30 @@ function attend(d: Decode, layerIndex: i32): void {
   }
   numUnits *= d.numKvHeads;
   let completed = 0;
-  for (let unit = claim(); unit < numUnits; unit = claim()) {
-    if (isLocal(d)) attendUnitPage(d, layerIndex, unit);
+  for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
+    if (isLocal(d)) attendUnitPage(d, layerIndex, unit, numUnits / d.numKvHeads);
     else attendUnitRow(d, layerIndex, unit);
     completed++;
   }
   endPhase(numUnits, completed);
 }
 
-/** One page for the queries of one kv head: partial results for `mergePages`. */
-function attendUnitPage(d: Decode, layerIndex: i32, unit: i32): void {
-  const kvHead = unit % d.numKvHeads;
-  let page = unit / d.numKvHeads;
+/** One page for the queries of one kv head: partial results for `mergePages`. @param pages of all rows */
+function attendUnitPage(d: Decode, layerIndex: i32, unit: i32, pages: i32): void {
+  const kvHead = unit / pages;
+  let page = unit % pages;
   let n = 0;
   for (; page >= numPages(d, n); n++) page -= numPages(d, n);
   const group = d.numHeads / d.numKvHeads;
-  const first = kvHead * group;
-  for (let head = first; head < first + group; head++) {
-    attendHead(d, layerIndex, kvHead, n, head, page, local(d), partialOf(d, n, head, page));
+  const end = (kvHead + 1) * group;
+  // The partial results of a head's pages lie together: those of a group are put there afterwards.
+  const partials = local(d) + attentionScratchBytes(d.pageSize);
+  for (let head = kvHead * group; head < end; head += GROUP_QUERIES) {
+    const count = min(GROUP_QUERIES, end - head);
+    attendHeads(d, layerIndex, kvHead, n, head, count, page, partials);
+    for (let i = 0; i < count; i++) {
+      memory.copy(partialOf(d, n, head + i, page), partials + <usize>i * partialBytes(d.headDim), partialBytes(d.headDim));
+    }
   }
 }
 
@@ -346,37 +353,37 @@ function attendUnitRow(d: Decode, layerIndex: i32, unit: i32): void {
   const n = unit % d.numRows;
   const kvHead = unit / d.numRows;
   const group = d.numHeads / d.numKvHeads;
-  const first = kvHead * group;
-  const scratch = local(d);
-  const merged = scratch + attentionScratchBytes(d.pageSize);
-  const partial = merged + partialBytes(d.headDim);
-  for (let head = first; head < first + group; head++) {
-    attendHead(d, layerIndex, kvHead, n, head, 0, scratch, merged);
+  const end = (kvHead + 1) * group;
+  const bytes = partialBytes(d.headDim);
+  const merged = local(d) + attentionScratchBytes(d.pageSize);
+  const partials = merged + <usize>GROUP_QUERIES * bytes;
+  for (let head = kvHead * group; head < end; head += GROUP_QUERIES) {
+    const count = min(GROUP_QUERIES, end - head);
+    attendHeads(d, layerIndex, kvHead, n, head, count, 0, merged);
     for (let page = 1; page < numPages(d, n); page++) {
-      attendHead(d, layerIndex, kvHead, n, head, page, scratch, partial);
-      mergePartial(merged, partial, d.headDim);
+      attendHeads(d, layerIndex, kvHead, n, head, count, page, partials);
+      for (let i: usize = 0; i < <usize>count; i++) mergePartial(merged + i * bytes, partials + i * bytes, d.headDim);
     }
-    finishAttention(merged, d.headDim, attendedHead(d, n, head));
+    for (let i = 0; i < count; i++) finishAttention(merged + <usize>i * bytes, d.headDim, attendedHead(d, n, head + i));
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function attendHead(
+/** @param partials of each of `count` heads from `head` on */
+function attendHeads(
   d: Decode,
   layerIndex: i32,
   kvHead: i32,
   n: i32,
   head: i32,
+  count: i32,
   page: i32,
-  scratch: usize,
-  partial: usize,
+  partials: usize,
 ): void {
   const row = rowOf(d, n);
   const keys = partOf(d, row, page, layerIndex, 0, kvHead);
   const values = partOf(d, row, page, layerIndex, 1, kvHead);
-  const count = min(d.pageSize, row.position + 1 - page * d.pageSize);
-  attendPage(queryOf(d, n, head), keys, values, d.headDim, d.pageSize, count, d.isQ8 != 0, scratch, partial);
+  const seen = min(d.pageSize, row.position + 1 - page * d.pageSize);
+  attendPage(queryOf(d, n, head), count, keys, values, d.headDim, d.pageSize, seen, d.isQ8 != 0, local(d), partials);
 }
 
 // @ts-ignore: decorator
@@ -401,7 +408,7 @@ function addOutput(d: Decode, layer: Layer): void {
   }
   const numRows = d.numRows;
   let completed = 0;
-  for (let n = claim(); n < numRows; n = claim()) {
+  for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
     prepareRow(layer.output, attendedHead(d, n, 0), d.prepared, n, numRows);
     completed++;
   }
@@ -421,7 +428,7 @@ function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): vo
   const numUnits = (groups + perUnit - 1) / perUnit;
   const results = resultsOf(d);
   let completed = 0;
-  for (let unit = claim(); unit < numUnits; unit = claim()) {
+  for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (merges && completed == 0) {
       for (let n = 0; n < d.numRows; n++) {
         // The unit's results are not there yet: their room serves the merging.
@@ -450,7 +457,7 @@ function projectGateUp(d: Decode, layer: Layer): void {
   const prepared = preparedFor(d);
   const numUnits = (d.intermediateSize + BLOCK - 1) / BLOCK;
   let completed = 0;
-  for (let unit = claim(); unit < numUnits; unit = claim()) {
+  for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (isLocal(d) && completed == 0) {
       for (let n = 0; n < d.numRows; n++) prepareNormed(d, layer.attentionNorm, layer.gateUp, prepared, n);
     }

@@ -1,7 +1,7 @@
 /** What the host can call. */
 
 export { fail } from "./threads";
-export { run, runAlone as run_alone, work } from "./jobs";
+export { run, work } from "./jobs";
 export { preparedBytes as prepared_bytes } from "./matrix";
 export {
   decode_activated_bytes,

@@ -2,44 +2,37 @@
 
 import { Decode, decode } from "./decoder";
 import { Matmul, matmul } from "./matmul";
-import { closeJob, enterJob, leaveJob, openJob, setThread, startAlone } from "./threads";
+import { closeJob, enterJob, leaveJob, openJob, setThread } from "./threads";
 
 /** Mirrored in kernels.ts. */
 export const enum Job {
-  /** Ends the workers. */
-  Stop,
-  Matmul,
+  Matmul = 1,
   Decode,
 }
 
 /** What all threads run; written by the host's thread while no job is open. */
 const JOB: usize = memory.data(16, 16);
 
-/** Runs a job of at most `numPhases` phases on all threads. */
-export function run(job: Job, argument: usize, numPhases: i32): void {
+/**
+ * Runs a job of at most `numPhases` phases.
+ * @param numThreads all of them, or 1 for what takes less time than waking the others does
+ */
+export function run(job: Job, argument: usize, numPhases: i32, numThreads: i32): void {
   store<i32>(JOB, job);
   store<usize>(JOB, argument, 4);
-  openJob(numPhases);
+  openJob(numPhases, numThreads);
   runJob(job, argument);
   closeJob();
 }
 
-/** Runs a job on the caller's thread alone: what takes less time than waking the others does. */
-export function runAlone(job: Job, argument: usize, numPhases: i32): void {
-  startAlone(numPhases);
-  runJob(job, argument);
-}
-
-/** A worker's life: job after job until the pool stops. */
+/** A worker's life: job after job until the pool ends it. */
 export function work(index: i32): void {
   setThread(index);
   let generation = 0;
   while (true) {
     generation = enterJob(generation);
-    const job: Job = load<i32>(JOB);
-    runJob(job, load<usize>(JOB, 4));
+    runJob(load<i32>(JOB), load<usize>(JOB, 4));
     leaveJob();
-    if (job == Job.Stop) return;
   }
 }
 

@@ -45,7 +45,7 @@ export function matmul(job: Matmul): void {
   const perUnit = groupsPerUnit(groups, job.numThreads);
   const numUnits = (groups + perUnit - 1) / perUnit;
   let completed = 0;
-  for (let unit = claim(); unit < numUnits; unit = claim()) {
+  for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (isLocal && completed == 0) {
       for (let n = 0; n < numRows; n++) prepareRow(matrix, inputRow(job, n), prepared, n, numRows);
     }
@@ -65,7 +65,7 @@ export function matmul(job: Matmul): void {
 function prepareRows(job: Matmul, prepared: usize): void {
   const numRows = job.numRows;
   let completed = 0;
-  for (let n = claim(); n < numRows; n = claim()) {
+  for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
     prepareRow(job.matrix, inputRow(job, n), prepared, n, numRows);
     completed++;
   }

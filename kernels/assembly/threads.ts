@@ -1,9 +1,14 @@
 /**
  * One job on several threads. Every thread runs the same function; a job is a sequence of phases, the
- * same on every thread, and a phase is a number of units of work that the threads claim from a counter:
+ * same on every thread, and a phase is a number of units of work that the threads claim:
  *
- *   for (let unit = claim(); unit < numUnits; unit = claim()) { ...; completed++ }
+ *   for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) { ...; completed++ }
  *   endPhase(numUnits, completed);
+ *
+ * Each thread has an equal share of a phase's units, in one piece, and takes units of the others' when
+ * its own are gone. So a thread meets the same weights, keys and values again in its own caches token
+ * after token, and threads touch each other's cache lines only at the end of a phase: between cores
+ * that share no cache each touch costs as much as a unit does.
  *
  * A phase ends when its units are done, not when every thread has arrived: a thread that the machine
  * takes away between two units, or that has not woken up yet, holds nobody up. Which thread does a unit
@@ -29,7 +34,12 @@ const NUM_INSIDE: usize = memory.data(64, 64);
 const NUM_SLEEPING: usize = memory.data(64, 64);
 /** i32: 1 once a thread has died; every wait then ends in a trap. */
 const FAILED: usize = memory.data(64, 64);
-/** [PHASES_MAX] lines: i32 units claimed, i32 units done. */
+/** i64: number of the job's first phase; phases are numbered on and on. i32: threads that share its units. */
+const JOB_STATE: usize = memory.data(64, 64);
+/** [THREADS_MAX] lines: i64, number of a phase << UNIT_BITS | units claimed of the thread's share of it. */
+const SHARES: usize = memory.data(4096, 64);
+const UNIT_BITS: i64 = 20;
+/** [PHASES_MAX] lines: i32 units done. */
 const PHASES: usize = memory.data(131072, 64);
 
 /** Looks at a word before a thread sleeps: some 10 microseconds, about what sleeping and waking cost. */
@@ -43,7 +53,12 @@ const LOOKS_MAX: i32 = 300;
 
 /** 0 for the host's caller. These globals belong to the instance, hence to the thread. */
 let threadIndex: i32 = 0;
+let numThreads: i32 = 1;
+/** The line of the phase the thread is in, and its number. */
 let phase: usize = PHASES;
+let phaseNumber: i64 = 0;
+/** Shares that had nothing left, the thread's own one first. */
+let sharesEmptied: i32 = 0;
 
 // @ts-ignore: decorator
 @inline
@@ -51,17 +66,37 @@ export function thread(): i32 {
   return threadIndex;
 }
 
-/** The next unit of the phase that nobody has claimed; past the last one when there is none. */
-// @ts-ignore: decorator
-@inline
-export function claim(): i32 {
-  return atomic.add<i32>(phase, 1);
+/** A unit of the phase that nobody has claimed; `numUnits`, at most 2^20, when there is none. */
+export function claim(numUnits: i32): i32 {
+  for (; sharesEmptied < numThreads; sharesEmptied++) {
+    const unit = claimOf((threadIndex + sharesEmptied) % numThreads, numUnits);
+    if (unit >= 0) return unit;
+  }
+  return numUnits;
+}
+
+/** The next unit of one thread's share, or -1. Whoever comes first to a share of a phase opens it. */
+function claimOf(owner: i32, numUnits: i32): i32 {
+  const word = SHARES + <usize>owner * LINE;
+  const first = (owner * numUnits) / numThreads;
+  const count = ((owner + 1) * numUnits) / numThreads - first;
+  while (true) {
+    const seen = atomic.load<i64>(word);
+    const number = seen >> UNIT_BITS;
+    if (number > phaseNumber) return -1;
+    const claimed = number == phaseNumber ? <i32>(seen & ((1 << UNIT_BITS) - 1)) : 0;
+    if (claimed >= count) return -1;
+    const next = (phaseNumber << UNIT_BITS) | <i64>(claimed + 1);
+    if (atomic.cmpxchg<i64>(word, seen, next) == seen) return first + claimed;
+  }
 }
 
 /** Reports the units this thread has completed and waits until all `numUnits` are. */
 export function endPhase(numUnits: i32, completed: i32): void {
-  const done = phase + 4;
+  const done = phase;
   phase += LINE;
+  phaseNumber++;
+  sharesEmptied = 0;
   if (completed > 0 && atomic.add<i32>(done, completed) + completed == numUnits) {
     if (atomic.load<i32>(NUM_SLEEPING) > 0) atomic.notify(done);
     return;
@@ -98,22 +133,28 @@ function checkAlive(): void {
   if (atomic.load<i32>(FAILED) != 0) unreachable();
 }
 
-/** Starts a job of at most `numPhases` phases that no worker takes part in. */
-export function startAlone(numPhases: i32): void {
+/** Opens a job of at most `numPhases` phases; what it reads is in memory by now. @param count threads; 1: no worker takes part */
+export function openJob(numPhases: i32, count: i32): void {
   checkAlive();
-  phase = PHASES;
   memory.fill(PHASES, 0, <usize>numPhases * LINE);
-}
-
-/** Opens a job to the workers; what it reads is in memory by now. */
-export function openJob(numPhases: i32): void {
-  startAlone(numPhases);
+  store<i64>(JOB_STATE, load<i64>(JOB_STATE) + <i64>PHASES_MAX);
+  store<i32>(JOB_STATE, count, 8);
+  beginJob();
+  if (count == 1) return;
   atomic.add<i32>(GENERATION, 1);
   if (atomic.load<i32>(NUM_IDLE) > 0) atomic.notify(GENERATION);
 }
 
+function beginJob(): void {
+  phase = PHASES;
+  phaseNumber = load<i64>(JOB_STATE);
+  numThreads = load<i32>(JOB_STATE, 8);
+  sharesEmptied = 0;
+}
+
 /** Closes the job: no worker is inside afterwards, so its description may be overwritten. */
 export function closeJob(): void {
+  if (numThreads == 1) return;
   atomic.add<i32>(GENERATION, 1);
   awaitValue(NUM_INSIDE, 0);
 }
@@ -130,7 +171,7 @@ export function enterJob(last: i32): i32 {
     atomic.add<i32>(NUM_INSIDE, 1);
     // Thread 0 makes the generation even and then looks at the count, so one of the two sees the other.
     if (atomic.load<i32>(GENERATION) == generation) {
-      phase = PHASES;
+      beginJob();
       return generation;
     }
     leaveJob();
