@@ -69,6 +69,19 @@ export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool):
 }
 
 /**
+ * Reads one word of every cache line of `count` positions' keys and values, in order: memory delivers
+ * that at its full rate, which the short strides of the products do not reach. For pages that are not
+ * in a cache yet. @param sink 4 bytes for what comes of it
+ */
+export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, isQ8: bool, sink: usize): void {
+  const bytes = <usize>((count + 3) & ~3) * <usize>headDim * (isQ8 ? 1 : 4);
+  let bits = 0;
+  for (let offset: usize = 0; offset < bytes; offset += 64) bits |= load<i32>(keys + offset);
+  for (let offset: usize = 0; offset < bytes; offset += 64) bits |= load<i32>(values + offset);
+  store<i32>(sink, bits);
+}
+
+/**
  * Up to GROUP_QUERIES queries of one kv head, one page: writes a partial result of each. f32 pages are
  * read once for all of them; what a query gets does not depend on the others.
  * @param query the first one; the others follow in steps of queryBytes, their results of partialBytes

@@ -18,6 +18,7 @@ import {
   GROUP_QUERIES,
   attendPage,
   attentionScratchBytes,
+  fetchPage,
   finishAttention,
   mergePartial,
   partialBytes,
@@ -341,7 +342,7 @@ function attendUnitPage(d: Decode, layerIndex: i32, unit: i32, pages: i32): void
   const partials = local(d) + attentionScratchBytes(d.pageSize);
   for (let head = kvHead * group; head < end; head += GROUP_QUERIES) {
     const count = min(GROUP_QUERIES, end - head);
-    attendHeads(d, layerIndex, kvHead, n, head, count, page, partials);
+    attendHeads(d, layerIndex, kvHead, n, head, count, page, true, partials);
     for (let i = 0; i < count; i++) {
       memory.copy(partialOf(d, n, head + i, page), partials + <usize>i * partialBytes(d.headDim), partialBytes(d.headDim));
     }
@@ -359,16 +360,23 @@ function attendUnitRow(d: Decode, layerIndex: i32, unit: i32): void {
   const partials = merged + <usize>GROUP_QUERIES * bytes;
   for (let head = kvHead * group; head < end; head += GROUP_QUERIES) {
     const count = min(GROUP_QUERIES, end - head);
-    attendHeads(d, layerIndex, kvHead, n, head, count, 0, merged);
+    attendHeads(d, layerIndex, kvHead, n, head, count, 0, isFirstOf(d, n, 0), merged);
     for (let page = 1; page < numPages(d, n); page++) {
-      attendHeads(d, layerIndex, kvHead, n, head, count, page, partials);
+      attendHeads(d, layerIndex, kvHead, n, head, count, page, isFirstOf(d, n, page), partials);
       for (let i: usize = 0; i < <usize>count; i++) mergePartial(merged + i * bytes, partials + i * bytes, d.headDim);
     }
     for (let i = 0; i < count; i++) finishAttention(merged + <usize>i * bytes, d.headDim, attendedHead(d, n, head + i));
   }
 }
 
-/** @param partials of each of `count` heads from `head` on */
+/** Whether the row before had another page there: rows of one prompt share theirs, and a thread takes them in turn. */
+function isFirstOf(d: Decode, n: i32, page: i32): bool {
+  if (n == 0 || page >= numPages(d, n - 1)) return true;
+  const offset = <usize>page * 4;
+  return load<usize>(rowOf(d, n).pages + offset) != load<usize>(rowOf(d, n - 1).pages + offset);
+}
+
+/** @param isCold the page is in no cache yet @param partials of each of `count` heads from `head` on */
 function attendHeads(
   d: Decode,
   layerIndex: i32,
@@ -377,12 +385,14 @@ function attendHeads(
   head: i32,
   count: i32,
   page: i32,
+  isCold: bool,
   partials: usize,
 ): void {
   const row = rowOf(d, n);
   const keys = partOf(d, row, page, layerIndex, 0, kvHead);
   const values = partOf(d, row, page, layerIndex, 1, kvHead);
   const seen = min(d.pageSize, row.position + 1 - page * d.pageSize);
+  if (isCold) fetchPage(keys, values, d.headDim, seen, d.isQ8 != 0, partials);
   attendPage(queryOf(d, n, head), count, keys, values, d.headDim, d.pageSize, seen, d.isQ8 != 0, local(d), partials);
 }
 
