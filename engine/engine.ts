@@ -305,7 +305,13 @@ export class Engine {
         "max_tokens",
       );
     }
-    const maxTokens = Math.min(config.maxTokens ?? left, left);
+    let maxTokens = Math.min(config.maxTokens ?? left, left);
+    // A limit that nobody asked for is no reason to refuse: it is what fits, into memory too.
+    const isLowered = config.maxTokens === null;
+    while (isLowered && maxTokens > 1 && !this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
+      const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
+      maxTokens = Math.max(1, Math.min(maxTokens - cache.shape.pageSize, positionsMax - numPromptTokens));
+    }
     if (!this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
       const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
       throw new EngineError(

@@ -213,7 +213,7 @@ describe("memory", () => {
   /** Told by the message that refuses what can never fit. */
   function numPagesOf(model: Model): number {
     try {
-      model.generate({ prompt: "a" });
+      model.generate({ prompt: "a", maxTokens: model.pack.config.contextLength });
     } catch (error) {
       const [, numPositions] = /set aside for (\d+) positions/.exec((error as Error).message)!;
       return Number(numPositions) / LIMITS.promptBlockTokens;

@@ -86,7 +86,7 @@ function checkRole(role: unknown, path: string): Role {
 }
 
 function checkContent(content: unknown, role: Role, path: string): string {
-  if (content === null && role === "assistant") return "";
+  if ((content === null || content === undefined) && role === "assistant") return "";
   if (content === undefined || content === null) throw missing(path);
   if (typeof content === "string") return checkText(content, path);
   if (!Array.isArray(content)) throw wrongType(path, "a string or a list of text parts", content);

@@ -17,7 +17,8 @@ interface Ask {
   readonly prompt: readonly number[];
   readonly seed: number;
   readonly n: number;
-  readonly maxTokens: number;
+  /** null: what fits. */
+  readonly maxTokens: number | null;
   readonly logitBias?: ReadonlyMap<number, number>;
   readonly contextLengthExceededBehavior?: "error";
 }
@@ -68,7 +69,7 @@ describe.each(PROFILES)("$name", (profile) => {
   });
   /** Pages that the ask needs to run at all. */
   const numPagesOf = ({ prompt, maxTokens }: Ask): number =>
-    Math.ceil(prompt.length / pageSize) + Math.ceil((prompt.length + maxTokens) / pageSize) - Math.floor(prompt.length / pageSize);
+    Math.ceil(prompt.length / pageSize) + Math.ceil((prompt.length + (maxTokens ?? CONTEXT)) / pageSize) - Math.floor(prompt.length / pageSize);
 
   describe("a request's output does not depend on the others", () => {
     test("on their prefixes, arrival, departure or memory", async () => {
@@ -291,6 +292,14 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(() => submit(engine, { prompt, seed: 1, n: 1, maxTokens: pageSize + 1 })).toThrow(
         `memory is set aside for ${5 * pageSize} positions`,
       );
+    });
+
+    test("without max_tokens the limit is what fits into memory", async () => {
+      const { engine } = create({ pagesMax: 5 });
+      const prompt = Array.from({ length: pageSize + 3 }, () => 1);
+      const { choices } = await readAll(submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }));
+      // The prompt's last page is copied for the answer: five pages hold the prompt's two and three of the answer's.
+      expect(choices[0]!.tokenIds.length).toBe(4 * pageSize - prompt.length);
     });
 
     test("an aborted signal refuses at once", async () => {

@@ -96,7 +96,7 @@ describe("serves", () => {
   test("the profile asked for, and says so", async () => {
     const base = await serve(["--profile", "exact", "--kv-cache", "q8"]).url;
     const answer = (await (await chat(base, { temperature: 0 })).json()) as { system_fingerprint: string };
-    expect(answer.system_fingerprint).toMatch(/^[0-9a-f]{16}-exact-\d/);
+    expect(answer.system_fingerprint).toMatch(/^[0-9a-f]{16}-exact-kvq8-\d/);
     const capabilities = (await (await fetch(`${base}/v1/capabilities`)).json()) as object;
     expect(capabilities).toMatchObject({ models: [{ id: "tiny", profile: "exact" }] });
   });

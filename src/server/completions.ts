@@ -74,13 +74,13 @@ async function* watched({ deltas, numPromptTokens }: Generation, model: ServedMo
   }
 }
 
-/** What names an answer and the program it came from: the model's hash, the numerics profile, the version. */
+/** What names an answer and the program it came from: the model's hash, the numerics (profile, keys and values), the version. */
 function identity({ host }: ServedModel, { version }: Services) {
   const { info } = host;
   assert(info !== null, "a model answers before it is loaded");
   return {
     id: `chatcmpl-${randomBytes(12).toString("hex")}`,
     created: Math.floor(Date.now() / 1000),
-    systemFingerprint: `${info.modelHash.slice(0, 16)}-${info.profile}-${version}`,
+    systemFingerprint: [info.modelHash.slice(0, 16), info.profile, ...(info.kvCache === "f32" ? [] : [`kv${info.kvCache}`]), version].join("-"),
   };
 }

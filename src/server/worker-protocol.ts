@@ -3,7 +3,7 @@
  * belongs to one request carries its call number.
  */
 
-import type { ChatMessage, ChatOptions, EngineErrorCode, LoadModelOptions, LogprobsMode, OutputDelta, Profile } from "../../engine/index.js";
+import type { ChatMessage, ChatOptions, EngineErrorCode, KVFormat, LoadModelOptions, LogprobsMode, OutputDelta, Profile } from "../../engine/index.js";
 
 /** What a worker loads: its `workerData`. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress">;
@@ -38,6 +38,7 @@ export type TokenizeInput = { readonly text: string } | { readonly messages: rea
 export interface ModelInfo {
   readonly modelHash: string;
   readonly profile: Profile;
+  readonly kvCache: KVFormat;
   readonly contextLength: number;
   readonly maxConcurrency: number;
   readonly logprobsMode: LogprobsMode;

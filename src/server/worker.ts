@@ -18,11 +18,11 @@ try {
     ...(workerData as WorkerModel),
     onProgress: (done, total) => post({ type: "progress", done, total }),
   });
-  const { profile, maxConcurrency, logprobsMode, pack } = model;
+  const { profile, kvCache, maxConcurrency, logprobsMode, pack } = model;
   port.on("message", (message: ToWorker) => void receive(model, message));
   const { modelHash } = pack.manifest;
   const { contextLength } = pack.config;
-  post({ type: "ready", info: { modelHash, profile, contextLength, maxConcurrency, logprobsMode } });
+  post({ type: "ready", info: { modelHash, profile, kvCache, contextLength, maxConcurrency, logprobsMode } });
 } catch (error) {
   post({ type: "unusable", error: posted(error) });
 }
