@@ -1,0 +1,94 @@
+/**
+ * The engine with a model that says what a vector tells it to: the row of logits at each position is given, and all from
+ * there on is the engine's own: LM head, sampler, text stream, log-probabilities, the wire's words.
+ */
+
+import type { AnswerGrammar } from "../../engine/answer-grammar.js";
+import { Engine } from "../../engine/engine.js";
+import { KVCache } from "../../engine/kv-cache.js";
+import { LMHead } from "../../engine/lm-head.js";
+import type { ForwardPass, ModelRunner } from "../../engine/runner/model-runner.js";
+import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
+import { TextStream, type TextStreamOptions } from "../../engine/text/text-stream.js";
+import type { Tokenizer } from "../../engine/text/tokenizer.js";
+import { type Kernels, pack } from "../../kernels/index.js";
+import { ResponseBuilder } from "../../src/openai/index.js";
+import type { ChatCompletion } from "../../src/openai/response-schema.js";
+
+export interface Script {
+  readonly kernels: Kernels;
+  readonly tokenizer: Tokenizer;
+  /** The logits at each position of the answer, all of one length. */
+  readonly rows: readonly (readonly number[])[];
+  readonly vocabSize: number;
+  readonly endTokenId?: number;
+  readonly options: GenerationOptions;
+  readonly text?: Partial<TextStreamOptions>;
+  /** The only token that may be drawn. */
+  readonly drawn?: number;
+}
+
+/** What a client gets. */
+export async function answer({ kernels, tokenizer, rows, vocabSize, endTokenId, options, text = {}, drawn }: Script): Promise<ChatCompletion> {
+  const promptTokenIds = [0];
+  const runner = new ScriptedRunner(promptTokenIds.length, rows.length);
+  const engine = new Engine({
+    kernels,
+    promptRunner: runner,
+    tokenRunner: runner,
+    blockSize: PAGE_SIZE,
+    lmHead: headOf(kernels, rows, vocabSize, (tokenId) => tokenizer.hasToken(tokenId)),
+    cache: new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: 4, pagesMax: 16, reuse: "token" }),
+    tokenizer,
+    endTokenIds: new Set(endTokenId === undefined ? [] : [endTokenId]),
+    contextLength: 1024,
+  });
+  const config = generationConfig({ seed: 0, ...options, maxTokens: rows.length });
+  const separateReasoning = text.separateReasoning ?? false;
+  const createText = (): TextStream => new TextStream({ tokenizer, promptIds: promptTokenIds, stop: [], includeStop: false, reasoning: null, separateReasoning, ...text });
+  const createGrammar = drawn === undefined ? undefined : () => onlyToken(drawn, vocabSize);
+  const request = { n: 1, logprobs: config.logprobs, separateReasoning, streamUsage: "none" as const };
+  const builder = new ResponseBuilder({ id: "", created: 0, model: "", systemFingerprint: "", request });
+  for await (const delta of engine.submit({ promptTokenIds, config, contextLengthExceededBehavior: "error", createText, createGrammar })) builder.add(delta);
+  return builder.finish();
+}
+
+const PAGE_SIZE = 8;
+
+/** A head whose projection of the k-th unit vector is the k-th of these rows. */
+export function headOf(kernels: Kernels, rows: readonly (readonly number[])[], vocabSize: number, hasToken: (tokenId: number) => boolean): LMHead {
+  const [first = []] = rows;
+  const values = Float32Array.from({ length: first.length * rows.length }, (_, index) => rows[index % rows.length]![Math.floor(index / rows.length)]!);
+  const matrix = kernels.allocateMatrix("f32", first.length, rows.length);
+  kernels.bytes(matrix.address, matrix.byteLength).set(pack({ format: "f32", rows: first.length, cols: rows.length, values }));
+  return new LMHead(kernels, matrix, { numRowsMax: 1, vocabSize, hasToken });
+}
+
+/** Behind the prompt and behind each token of the answer: the unit vector of that position. */
+class ScriptedRunner implements ModelRunner {
+  readonly #numPromptTokens: number;
+  readonly #numRows: number;
+
+  constructor(numPromptTokens: number, numRows: number) {
+    this.#numPromptTokens = numPromptTokens;
+    this.#numRows = numRows;
+  }
+
+  async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
+    return passes.map(({ tokenIds, table }) => {
+      table.extend(tokenIds.length);
+      const position = table.numPositions - this.#numPromptTokens;
+      return Float32Array.from({ length: this.#numRows }, (_, index) => Number(index === position));
+    });
+  }
+
+  async release(): Promise<void> {}
+}
+
+/** A grammar of one token, in what the engine uses of one. */
+function onlyToken(tokenId: number, vocabSize: number): AnswerGrammar {
+  const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
+  allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
+  const grammar: Pick<AnswerGrammar, "allowed" | "accept" | "isFinished"> = { allowed: () => allowed, accept: () => {}, isFinished: false };
+  return grammar as AnswerGrammar;
+}
