@@ -1,0 +1,116 @@
+/**
+ * A language model without weights: what comes next is a pure function of the tokens so far, and any change of them
+ * changes it. It thinks before some answers, spells its tags in one token or in several, cuts characters in pieces,
+ * ends after some twenty tokens, or some hundreds where asked for something long, and likes to close what JSON opens.
+ */
+
+import { CLOSE, END, OPEN, TOKEN_KINDS, TOKEN_TEXTS, VOCABULARY_SIZE, type TokenKind } from "./vocabulary.js";
+
+/** All that the model keeps of the tokens it has read. */
+export interface Hidden {
+  /** u32 of all tokens */
+  readonly hash: number;
+  readonly phase: "prompt" | "start" | "thinking" | "answer";
+  /** Tokens since the phase began. */
+  readonly numTokens: number;
+  /** The last bytes, one character for each. */
+  readonly tail: string;
+  /** The prompt asks for something long. */
+  readonly isLong: boolean;
+  /** The prompt asks a question. */
+  readonly isQuestion: boolean;
+}
+
+export const NOTHING_READ: Hidden = { hash: 0x9e3779b9, phase: "prompt", numTokens: 0, tail: "", isLong: false, isQuestion: false };
+
+export function read(hidden: Hidden, tokenId: number): Hidden {
+  const tail = (hidden.tail + TOKEN_TEXTS[tokenId]!).slice(-TAIL_LENGTH);
+  const phase = nextPhase(hidden, tail);
+  return {
+    hash: mixed(hidden.hash, tokenId + 1),
+    phase,
+    numTokens: phase === hidden.phase ? hidden.numTokens + 1 : 0,
+    tail,
+    isLong: hidden.isLong || (hidden.phase === "prompt" && /(long|story)$/i.test(tail)),
+    isQuestion: hidden.isQuestion || (hidden.phase === "prompt" && /(\?|think)$/i.test(tail)),
+  };
+}
+
+/** f32 [VOCABULARY_SIZE] */
+export function logitsOf(hidden: Hidden): Float32Array {
+  const logits = new Float32Array(VOCABULARY_SIZE);
+  const isInsideCharacter = numBytesMissing(hidden.tail) > 0;
+  for (let tokenId = 0; tokenId < VOCABULARY_SIZE; tokenId++) {
+    const kind = TOKEN_KINDS[tokenId]!;
+    const noise = 2 * (mixed(hidden.hash, ~tokenId) / 2 ** 31 - 1);
+    const fit = kind === "continuation" && isInsideCharacter ? (tokenId < 256 ? 5 : 12) : LIKING[kind];
+    logits[tokenId] = fit + noise;
+  }
+  likeMarks(logits, hidden);
+  return logits;
+}
+
+const LIKING: Readonly<Record<TokenKind, number>> = { word: 2, json: 1.5, tag: -6, letter: -1, mark: -3, digit: -1.5, continuation: -9, other: -9 };
+
+/** Ends, tags and what is half spelt. */
+function likeMarks(logits: Float32Array, { phase, numTokens, tail, isLong, isQuestion }: Hidden): void {
+  const like = (text: string, amount: number): void => {
+    const tokenId = TOKEN_TEXTS.indexOf(text);
+    logits[tokenId]! += amount - LIKING.tag;
+  };
+  for (const text of ['"', '"}', '"]', "}", "]"]) logits[TOKEN_TEXTS.indexOf(text)]! += 1.5;
+  if (phase === "answer" || phase === "start") logits[END]! += isLong ? 0.02 * numTokens - 3 : 0.4 * numTokens + 4;
+  if (phase === "start" && numTokens === 0) {
+    logits[OPEN]! += isQuestion ? 15 : 12.5;
+    like("<th", isQuestion ? 6 : 3);
+    for (const text of ["{", '{"', "["]) logits[TOKEN_TEXTS.indexOf(text)]! += 3.5;
+  }
+  if (phase === "thinking") {
+    logits[CLOSE]! += 1.3 * numTokens + 3;
+    like("</th", 1.3 * numTokens - 3);
+    like("</", 1.3 * numTokens - 3);
+  }
+  if (/<\/?th$/.test(tail)) for (const text of ["ink>", "ink>\n\n"]) like(text, 16);
+  if (tail.endsWith("</")) like("think", 16);
+  if (tail.endsWith("</think")) for (const text of [">", ">\n"]) like(text, 22);
+  if (tail.endsWith("</think>")) logits[TOKEN_TEXTS.indexOf("\n\n")]! += 4;
+}
+
+function nextPhase({ phase }: Hidden, tail: string): Hidden["phase"] {
+  if (tail.endsWith("\uFFFF")) return "prompt";
+  switch (phase) {
+    case "prompt":
+      return tail.endsWith("\uFFFFassistant: ") ? "start" : "prompt";
+    case "start":
+      if (/\uFFFFassistant: \s*<think>\s*$/.test(tail)) return "thinking";
+      return /\uFFFFassistant: [ \n\t\r]*(<t?h?i?n?k?)?$/.test(tail) ? "start" : "answer";
+    case "thinking":
+      return /<\/think>\s*$/.test(tail) ? "answer" : "thinking";
+    case "answer":
+      return "answer";
+  }
+}
+
+const TAIL_LENGTH = 40;
+
+/** Of the character that the bytes end in. */
+function numBytesMissing(tail: string): number {
+  for (let back = 1; back <= Math.min(3, tail.length); back++) {
+    const byte = tail.charCodeAt(tail.length - back);
+    if (byte >= 0x80 && byte < 0xc0) continue;
+    const length = byte >= 0xf0 && byte < 0xff ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc0 && byte < 0xe0 ? 2 : 1;
+    return Math.max(0, length - back);
+  }
+  return 0;
+}
+
+/** u32; MurmurHash3's mixing of one word. */
+export function mixed(hash: number, word: number): number {
+  let k = Math.imul(word, 0xcc9e2d51);
+  k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+  let h = hash ^ k;
+  h = Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}

@@ -1,0 +1,400 @@
+/**
+ * The engine in small, of the same parts as the real one where it has them: sampling is the float64 twin's, text,
+ * reasoning and grammars are the engine's own, the model is a fake. Running requests step together, a token for each
+ * choice every millisecond; a cache keeps the states of earlier prompts. The bugs of bugs.ts are in here where an engine
+ * would have them.
+ */
+
+import { setTimeout as delay } from "node:timers/promises";
+
+import { AnswerGrammar, AnswerVocabulary } from "../../engine/answer-grammar.js";
+import { EngineError } from "../../engine/errors.js";
+import type { Grammar } from "../../engine/grammar/index.js";
+import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob } from "../../engine/index.js";
+import { answerGrammar, type ResponseFormat } from "../../engine/response-format.js";
+import { generationConfig, type GenerationConfig } from "../../engine/sampling/generation-config.js";
+import { uniform } from "../../engine/sampling/philox.js";
+import { ChatTemplate } from "../../engine/text/chat-template.js";
+import { REASONING_TAGS } from "../../engine/text/reasoning-parser.js";
+import type { TextDelta } from "../../engine/text/text-stream.js";
+import type { SampleRequest } from "../../kernels/index.js";
+import { referenceSample } from "../../kernels/reference.js";
+import type { ChatRequest } from "../../src/openai/index.js";
+import { Admission } from "../../src/server/admission.js";
+import { Call, type DeltaBatches } from "../../src/server/call.js";
+import { byteSymbols } from "../byte-tokenizer.js";
+import type { BugName } from "./bugs.js";
+import { type Hidden, logitsOf, mixed, NOTHING_READ, read } from "./fake-model.js";
+import { MockText } from "./mock-text.js";
+import { END, mockTokenizer, TOKENIZER_CONFIG, VOCABULARY_SIZE } from "./vocabulary.js";
+
+/** Tokens of prompt and answer. */
+export const CONTEXT_LENGTH = 1024;
+/** Choices that run at the same time. */
+export const NUM_PLACES = 8;
+
+interface Request {
+  readonly config: GenerationConfig;
+  /** Whether the client gave the seed. */
+  readonly isSeeded: boolean;
+  readonly isStreamed: boolean;
+  readonly promptIds: readonly number[];
+  readonly isStructured: boolean;
+  readonly maxTokens: number;
+  readonly numCached: number;
+  readonly call: Call;
+  readonly sequences: readonly Sequence[];
+  readonly leave: () => void;
+  numCompletionTokens: number;
+  numReasoningTokens: number;
+  numTexts: number;
+}
+
+interface Sequence {
+  readonly choice: number;
+  readonly text: MockText;
+  readonly grammar: AnswerGrammar | null;
+  readonly counts: Map<number, number>;
+  hidden: Hidden;
+  numTokens: number;
+  pending: TokenLogprob[];
+  isDone: boolean;
+}
+
+export class MockEngine {
+  readonly tokenizer = mockTokenizer();
+  readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer);
+  readonly #bugs: ReadonlySet<BugName>;
+  readonly #admission = new Admission({ numPlaces: NUM_PLACES, numWaitingMax: 256 });
+  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], REASONING_TAGS);
+  readonly #running = new Set<Request>();
+  /** Earlier prompts, and the state behind each of their beginnings; the latest last. */
+  #cache: { readonly promptIds: readonly number[]; readonly states: readonly Hidden[] }[] = [];
+  #isStepping = false;
+  /** For the bug of one generator for all. */
+  #generator = { seed: 0, position: 0 };
+  /** For the bug of swapped answers. */
+  #strayText = "";
+
+  constructor(bugs: ReadonlySet<BugName>) {
+    this.#bugs = bugs;
+  }
+
+  /** @throws ApiError queue_full; EngineError for what the request gets wrong; the signal's reason */
+  async chat({ messages, options, stream }: ChatRequest, signal: AbortSignal): Promise<{ readonly seed: number; readonly deltas: DeltaBatches }> {
+    const { responseFormat = null, contextLengthExceededBehavior = "truncate", ...sampling } = options;
+    const config = this.#config(sampling);
+    const grammar = this.#grammar(responseFormat, config.separateReasoning);
+    const promptIds = this.#encode(messages);
+    const maxTokens = maxTokensOf(promptIds, config.maxTokens, contextLengthExceededBehavior);
+
+    const leave = await this.#admission.enter(config.n, signal);
+    let hasStarted = false;
+    const abandoned = (): void => {
+      const isIgnored = this.#bugs.has("disconnect-ignored") || (!hasStarted && this.#bugs.has("disconnect-in-prefill-ignored"));
+      if (isIgnored) setTimeout(leave, CONTEXT_LENGTH * IGNORED_TOKEN_MS).unref();
+      else leave();
+    };
+    const { hidden, numCached } = this.#prefill(promptIds);
+    try {
+      await delay(PREFILL_MS + (promptIds.length - numCached) / PROMPT_TOKENS_PER_MS, undefined, { signal });
+    } catch {
+      abandoned();
+      throw signal.reason;
+    }
+    hasStarted = true;
+    const request: Request = {
+      config,
+      isSeeded: (sampling.seed ?? null) !== null,
+      isStreamed: stream,
+      promptIds,
+      isStructured: responseFormat !== null && responseFormat.type !== "text",
+      maxTokens,
+      numCached,
+      call: new Call(() => {}),
+      sequences: this.#createSequences(config, promptIds, hidden, grammar, stream),
+      leave,
+      numCompletionTokens: 0,
+      numReasoningTokens: 0,
+      numTexts: 0,
+    };
+    signal.addEventListener("abort", () => {
+      if (!this.#running.has(request)) return;
+      this.#cancel(request, abandoned);
+      request.call.fail(signal.reason);
+    });
+    this.#generator = { seed: config.seed, position: 0 };
+    this.#running.add(request);
+    void this.#run();
+    return { seed: config.seed, deltas: request.call.deltas };
+  }
+
+  #cancel(request: Request, abandoned: () => void): void {
+    this.#running.delete(request);
+    abandoned();
+    if (!this.#bugs.has("cancel-ends-neighbours")) return;
+    for (const other of this.#running) for (const sequence of other.sequences) if (!sequence.isDone) this.#end(other, sequence, NO_TEXT, "stop");
+  }
+
+  #config(sampling: Omit<ChatRequest["options"], "responseFormat" | "contextLengthExceededBehavior">): GenerationConfig {
+    const config = generationConfig(sampling);
+    for (const tokenId of config.logitBias.keys()) {
+      if (tokenId < VOCABULARY_SIZE) continue;
+      throw new EngineError("out_of_range", `logit_bias names ${tokenId}, which is no token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`, `logit_bias.${tokenId}`);
+    }
+    const isGreedy = (this.#bugs.has("seed-means-greedy") && (sampling.seed ?? null) !== null) || (this.#bugs.has("temperature-one-is-greedy") && config.temperature === 1);
+    const isUnfiltered = this.#bugs.has("top-k-and-min-p-ignored");
+    return {
+      ...config,
+      seed: this.#bugs.has("seed-ignored") ? generationConfig().seed : config.seed,
+      temperature: isGreedy ? 0 : config.temperature,
+      topK: isUnfiltered ? null : (config.topK ?? (this.#bugs.has("top-k-of-the-model") ? 20 : null)),
+      minP: isUnfiltered ? null : config.minP,
+      repetitionPenalty: this.#bugs.has("repetition-penalty-ignored") ? 1 : config.repetitionPenalty,
+      logitBias: this.#bugs.has("logit-bias-ignored") ? new Map() : config.logitBias,
+    };
+  }
+
+  #grammar(format: ResponseFormat | null, separateReasoning: boolean): Grammar | null {
+    if (this.#bugs.has("schema-needs-separate-reasoning") && !separateReasoning) return null;
+    if (this.#bugs.has("schema-means-any-object") && format?.type === "json_schema") return answerGrammar({ type: "json_object" }, true);
+    try {
+      return answerGrammar(format, true);
+    } catch (error) {
+      if (this.#bugs.has("schema-fails-open")) return null;
+      throw error;
+    }
+  }
+
+  #encode(messages: ChatRequest["messages"]): readonly number[] {
+    const prompt = this.template.render(messages);
+    if (this.#bugs.has("prompt-truncated")) return this.tokenizer.encodePrompt(prompt).slice(-(CONTEXT_LENGTH - 64));
+    const isHalved = this.#bugs.has("prompt-halved");
+    // A token is a byte: more text than that need not be looked at.
+    const isLong = prompt.text.length >= CONTEXT_LENGTH;
+    const promptIds = isLong && !isHalved ? [] : this.tokenizer.encodePrompt(prompt);
+    if (!isLong && promptIds.length < CONTEXT_LENGTH) return promptIds;
+    if (isHalved) return promptIds.slice(-CONTEXT_LENGTH / 2);
+    throw new EngineError("context_length_exceeded", `The prompt has ${Math.max(promptIds.length, prompt.text.length)} tokens or more; the context holds ${CONTEXT_LENGTH}, of which at least one must be left for the answer.`, "messages");
+  }
+
+  /** Goes on from the longest beginning that an earlier prompt shares; the last token is always read. */
+  #prefill(promptIds: readonly number[]): { readonly hidden: Hidden; readonly numCached: number } {
+    let numCached = 0;
+    let states: Hidden[] = [NOTHING_READ];
+    for (const earlier of this.#cache) {
+      const numShared = numSharedTokens(earlier.promptIds, promptIds);
+      if (numShared < MIN_SHARED || numShared <= numCached) continue;
+      numCached = numShared;
+      states = earlier.states.slice(0, numShared + 1);
+      const isOff = this.#bugs.has("prefix-off-by-one") && numShared < earlier.promptIds.length;
+      if (isOff) states[numShared] = { ...states[numShared]!, hash: earlier.states[numShared + 1]!.hash };
+    }
+    const isRepeat = numCached === promptIds.length;
+    for (const tokenId of promptIds.slice(numCached)) states.push(read(states.at(-1)!, tokenId));
+    this.#cache = [...this.#cache.filter((earlier) => earlier.states.at(-1) !== states.at(-1)), { promptIds, states }].slice(-PROMPTS_KEPT);
+    const hidden = states.at(-1)!;
+    if (isRepeat && this.#bugs.has("cached-repeat-differs")) return { hidden: { ...hidden, hash: mixed(hidden.hash, 1) }, numCached: promptIds.length - 1 };
+    return { hidden, numCached: Math.min(numCached, promptIds.length - 1) };
+  }
+
+  #createSequences(config: GenerationConfig, promptIds: readonly number[], hidden: Hidden, grammar: Grammar | null, isStreamed: boolean): Sequence[] {
+    const sequences: Sequence[] = [];
+    for (let choice = 0; choice < config.n; choice++) {
+      const { stop, includeStop, separateReasoning } = config;
+      const parser = sequences[0]?.text.parser ?? null;
+      sequences.push({
+        choice,
+        text: new MockText({ tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser }, this.#bugs),
+        grammar: grammar === null ? null : new AnswerGrammar(grammar, this.#vocabulary, { ...REASONING_TAGS, startsInside: false }),
+        counts: new Map(),
+        hidden,
+        numTokens: 0,
+        pending: [],
+        isDone: false,
+      });
+    }
+    return sequences;
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    while (this.#running.size > 0) {
+      for (const request of this.#running) this.#step(request);
+      await delay(TOKEN_MS);
+    }
+    this.#isStepping = false;
+  }
+
+  /** A token for each choice. */
+  #step(request: Request): void {
+    try {
+      for (const sequence of request.sequences) if (!sequence.isDone) this.#draw(request, sequence);
+    } catch (error) {
+      this.#running.delete(request);
+      request.leave();
+      request.call.fail(error);
+    }
+  }
+
+  #draw(request: Request, sequence: Sequence): void {
+    const { config } = request;
+    const logits = this.#logits(sequence.hidden);
+    const { tokenId } = referenceSample(logits, this.#sampleRequest(request, sequence));
+    sequence.numTokens++;
+    request.numCompletionTokens++;
+    sequence.counts.set(tokenId, (sequence.counts.get(tokenId) ?? 0) + 1);
+    sequence.hidden = read(sequence.hidden, tokenId);
+    sequence.grammar?.accept(tokenId);
+    if (config.logprobs) sequence.pending.push(this.#tokenLogprob(logits, tokenId, config));
+
+    const { text } = sequence;
+    if (tokenId === END) text.pushEnd();
+    const gained = tokenId === END ? NO_TEXT : text.push(tokenId);
+    if (tokenId === END || gained.stopped !== null) return this.#end(request, sequence, gained, "stop");
+    if (sequence.numTokens === request.maxTokens) return this.#end(request, sequence, gained, (sequence.grammar?.isFinished ?? false) ? "stop" : "length");
+    if (gained.content !== "" || gained.reasoning !== "") this.#emit(request, sequence, gained, null);
+  }
+
+  #logits(hidden: Hidden): Float32Array {
+    const logits = logitsOf(hidden);
+    const numRequests = this.#running.size;
+    if (this.#bugs.has("batch-size-changes-logits") && numRequests > 1) {
+      logits.forEach((logit, tokenId) => (logits[tokenId] = logit + mixed(numRequests, tokenId) / 2 ** 32));
+    }
+    return logits;
+  }
+
+  #sampleRequest(request: Request, { choice, counts, grammar, numTokens }: Sequence): SampleRequest {
+    const { config, promptIds } = request;
+    const touched = [...new Set([...config.logitBias.keys(), ...counts.keys(), ...(config.repetitionPenalty === 1 ? [] : promptIds)])];
+    const seen = new Set([...promptIds, ...counts.keys()]);
+    return {
+      ...config,
+      uniform: this.#uniform(request, choice, numTokens),
+      adjustments: {
+        length: touched.length,
+        tokenIds: Int32Array.from(touched),
+        biases: Float64Array.from(touched, (tokenId) => config.logitBias.get(tokenId) ?? 0),
+        counts: Int32Array.from(touched, (tokenId) => counts.get(tokenId) ?? 0),
+        seen: Uint8Array.from(touched, (tokenId) => (seen.has(tokenId) ? 1 : 0)),
+      },
+      allowed: grammar?.allowed() ?? null,
+      topLogprobs: null,
+      logprobsMode: "raw",
+    };
+  }
+
+  #uniform(request: Request, choice: number, position: number): number {
+    const { seed } = request.config;
+    if (this.#bugs.has("one-generator-for-all")) return uniform(this.#generator.seed, 0, this.#generator.position++);
+    const hasUnseededMate = [...this.#running].some((other) => other !== request && !other.isSeeded);
+    if (this.#bugs.has("seed-lost-beside-unseeded") && hasUnseededMate) return Math.random();
+    return uniform(seed, this.#bugs.has("choices-identical") ? 0 : choice, position);
+  }
+
+  /** The choice's last delta, with all that was held back. */
+  #end(request: Request, sequence: Sequence, gained: TextDelta, reason: FinishReason): void {
+    const rest = gained.stopped === null ? sequence.text.finish() : NO_TEXT;
+    const all = { reasoning: gained.reasoning + rest.reasoning, content: gained.content + rest.content, stopped: null };
+    sequence.isDone = true;
+    request.numReasoningTokens += sequence.text.numReasoningTokens;
+    const isLast = request.sequences.every(({ isDone }) => isDone);
+    const isHidden = this.#bugs.has("streamed-length-says-stop") && request.isStreamed;
+    // What was held back to the end may complete a stop sequence.
+    this.#emit(request, sequence, all, rest.stopped !== null || isHidden ? "stop" : reason, isLast);
+    if (!isLast) return;
+    this.#running.delete(request);
+    request.leave();
+  }
+
+  #emit(request: Request, sequence: Sequence, gained: TextDelta, finishReason: FinishReason | null, isLast = false): void {
+    const { promptIds, config } = request;
+    const logprobs = sequence.pending;
+    sequence.pending = [];
+    if (gained.content !== "" || gained.reasoning !== "") request.numTexts++;
+    const countsTexts = this.#bugs.has("stream-usage-counts-chunks") && request.isStreamed;
+    const completionTokens = countsTexts ? request.numTexts : request.numCompletionTokens;
+    const usage = {
+      promptTokens: promptIds.length,
+      completionTokens,
+      totalTokens: promptIds.length + completionTokens,
+      reasoningTokens: request.numReasoningTokens,
+      cachedTokens: request.numCached,
+    };
+    const isMisplaced = this.#bugs.has("json-in-reasoning") && request.isStructured && config.separateReasoning && !sequence.text.hasReasoning;
+    const content = this.#swapped(gained.content);
+    const delta: OutputDelta = {
+      choice: sequence.choice,
+      content: isMisplaced ? "" : content,
+      reasoning: isMisplaced ? content : sequence.text.hasReasoning ? gained.reasoning : null,
+      tokenIds: [],
+      logprobs,
+      finishReason,
+      usage: isLast ? usage : null,
+      timings: null,
+    };
+    request.call.receive({ type: "delta", call: 0, delta });
+  }
+
+  /** With the bug, and beside others: the text that was to go out before, whoever it was for. */
+  #swapped(content: string): string {
+    if (!this.#bugs.has("answers-swapped") || this.#running.size < 2) return content;
+    const stray = this.#strayText;
+    this.#strayText = content;
+    return stray;
+  }
+
+  #tokenLogprob(logits: Float32Array, tokenId: number, { temperature, topLogprobs }: GenerationConfig): TokenLogprob {
+    const scale = this.#bugs.has("logprobs-after-temperature") && temperature > 0 ? temperature : 1;
+    const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
+    const distanceOf = (id: number): number => (logits[id]! - logits[order[0]!]!) / scale;
+    const logTotal = Math.log(order.reduce((sum, id) => sum + Math.exp(distanceOf(id)), 0));
+    const alternative = (id: number): TokenAlternative => this.#alternative(id, Math.fround(distanceOf(id) - logTotal) + 0);
+    return { ...alternative(tokenId), topLogprobs: order.slice(0, topLogprobs).map(alternative) };
+  }
+
+  #alternative(tokenId: number, exact: number): TokenAlternative {
+    const logprob = this.#bugs.has("logprobs-positive") ? Math.exp(exact) : exact;
+    const token = this.tokenizer.tokenText(tokenId);
+    const bytes = [...this.tokenizer.tokenBytes(tokenId)];
+    if (this.#bugs.has("bytes-of-replacement-character") && bytes.length > 0) return { tokenId, token, logprob, bytes: [...Buffer.from(token)] };
+    if (this.#bugs.has("fragments-are-empty") && token.includes("\uFFFD")) return { tokenId, token: "", logprob, bytes: [] };
+    if (!this.#bugs.has("token-alphabet")) return { tokenId, token, logprob, bytes };
+    const spelt = bytes.map((byte) => SYMBOLS[byte]).join("");
+    return { tokenId, token: spelt, logprob, bytes: [...Buffer.from(spelt)] };
+  }
+}
+
+const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
+const SYMBOLS = byteSymbols();
+
+/** A request takes so long before its first token, so that those that are sent together run together. */
+const PREFILL_MS = 5;
+const PROMPT_TOKENS_PER_MS = 200;
+const TOKEN_MS = 1;
+/** Of an answer that nobody reads any more, where a bug goes on with it. */
+const IGNORED_TOKEN_MS = 3;
+/** Few, so that what an earlier prompt left is soon computed anew. */
+const PROMPTS_KEPT = 4;
+/** Tokens: less is read again. */
+const MIN_SHARED = 16;
+
+function tokenBytes(tokenizer: MockEngine["tokenizer"]): Uint8Array[] {
+  return Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) => tokenizer.tokenBytes(tokenId));
+}
+
+function numSharedTokens(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}
+
+function maxTokensOf({ length }: readonly number[], asked: number | null, behavior: "truncate" | "error"): number {
+  const left = CONTEXT_LENGTH - length;
+  if (asked !== null && asked > left && behavior === "error") {
+    throw new EngineError("context_length_exceeded", `The prompt has ${length} tokens and max_tokens is ${asked}; together they may be at most ${CONTEXT_LENGTH}.`, "max_tokens");
+  }
+  return Math.min(asked ?? left, left);
+}
