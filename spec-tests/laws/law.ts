@@ -99,6 +99,13 @@ export interface Answer {
   readonly isDone: boolean;
 }
 
+export interface CaseOptions<T> {
+  readonly numRuns?: number;
+  /** Checked first. */
+  readonly examples?: readonly T[];
+  readonly share?: number;
+}
+
 /** What a law asks with. Every call counts against the budget; when that is spent, calls throw `BudgetSpent`. */
 export interface Probe {
   readonly features: ReadonlySet<Feature>;
@@ -114,9 +121,10 @@ export interface Probe {
   /**
    * Checks cases one after the other until `numRuns` (default 20) or the law's share of the budget is spent. The first
    * case whose check throws a Violation is shrunk, within the budget, and becomes a finding of the law; `forAll` then returns.
-   * Errors other than Violation end the run.
+   * `share` is how much of what is left of the law's budget new cases may take (default 0.75; the rest is kept for
+   * shrinking): a law that calls `forAll` twice says what it leaves for the second. Errors other than Violation end the run.
    */
-  forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, options?: { readonly numRuns?: number; readonly examples?: readonly T[] }): Promise<void>;
+  forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, options?: CaseOptions<T>): Promise<void>;
   /** Says in the report that something was left out, and why. */
   note(text: string): void;
 }

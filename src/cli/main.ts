@@ -7,6 +7,7 @@ import { Command } from "commander";
 
 import { EngineError } from "../../engine/index.js";
 import { chatCommand } from "./chat.js";
+import { COULD_NOT_RUN, conformCommand } from "./conform.js";
 import { convertCommand } from "./convert.js";
 import { driftCommand } from "./drift.js";
 import { generateCommand } from "./generate.js";
@@ -27,6 +28,9 @@ for (const command of [chatCommand(), generateCommand(), serveCommand(), convert
   program.addCommand(command.copyInheritedSettings(program));
 }
 
+// Of conform, 1 means findings: what commander refuses is something else.
+program.addCommand(conformCommand().copyInheritedSettings(program).exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN)));
+
 // A reader that goes away (`| head`) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
@@ -40,5 +44,5 @@ try {
   const isCallersMistake = error instanceof EngineError && error.code !== "internal_error";
   process.stderr.write(`touchstone: ${isCallersMistake ? "" : "internal error: "}${message}\n`);
   if (program.opts()["debug"] === true && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  process.exitCode = 1;
+  process.exitCode ??= 1;
 }

@@ -11,18 +11,18 @@ export function dim(text: string): string {
   return hasColours ? styleText("dim", text) : text;
 }
 
-/** Draws conversion progress on a terminal, and nothing where stderr is not one. */
-export function progressBar(label: string): (done: number, total: number) => void {
+/** Draws progress on a terminal, with a word on what is being done, and nothing where stderr is not one. */
+export function progressBar(label: string): (done: number, total: number, current?: string) => void {
   if (!process.stderr.isTTY) return () => {};
   const width = 30;
   let drawn = "";
-  return (done, total) => {
+  return (done, total, current = "") => {
     const share = total === 0 ? 1 : done / total;
     const filled = Math.round(share * width);
-    const line = `${label} [${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} %`;
+    const line = `${label} [${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} % ${current}`.trimEnd();
     if (line === drawn) return;
+    process.stderr.write(`\r${line.padEnd(drawn.length)}${share >= 1 ? "\n" : ""}`);
     drawn = line;
-    process.stderr.write(`\r${line}${share >= 1 ? "\n" : ""}`);
   };
 }
 

@@ -1,0 +1,289 @@
+/**
+ * The only way to the server under test: sends requests over HTTP, records each with what came back, and brings answers,
+ * streamed or not, to one form. What cannot be read as an answer is a Violation; what an answer says is judged by laws.
+ */
+
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+
+import { Violation, type Answer, type ChatRequest, type Choice, type Exchange, type TokenLogprob, type Usage } from "./law.js";
+
+export interface Endpoint {
+  /** Up to and with `/v1`; paths are appended. */
+  readonly baseUrl: string;
+  readonly apiKey: string | null;
+}
+
+export interface Sent {
+  readonly method: string;
+  readonly path: string;
+  /** Beside the usual ones, or instead of them; an empty value leaves one out. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly body: string | null;
+}
+
+/** Stands for the key wherever an exchange is recorded, printed or written, and is the shell's word for it. */
+export const KEY_VARIABLE = "$API_KEY";
+
+/** Asks at most so long for one answer; what has not come by then is no answer. */
+const CALL_TIMEOUT_MS = 60_000;
+/** Shorter keys would be found in texts that have nothing to do with them. */
+const SECRET_LENGTH_MIN = 8;
+
+export class Client {
+  constructor(
+    readonly endpoint: Endpoint,
+    private readonly timeoutMs = CALL_TIMEOUT_MS,
+  ) {}
+
+  /** Never judges: a connection that fails is an exchange of status 0. @throws what `signal` is aborted with */
+  exchange(sent: Sent, signal: AbortSignal): Promise<Exchange> {
+    return this.open(sent, signal, () => false);
+  }
+
+  /** Streams an answer and closes the connection after so many events or milliseconds, or where the answer ends. */
+  abandon(sent: Sent, after: { readonly chunks: number } | { readonly ms: number }, signal: AbortSignal): Promise<Exchange> {
+    if ("ms" in after) return this.open(sent, signal, () => false, after.ms);
+    return this.open(sent, signal, (text) => sseEvents(text).length >= after.chunks);
+  }
+
+  /** `isEnough` is asked when the request is written, and after each piece of the answer. */
+  private open({ method, path, headers = {}, body }: Sent, signal: AbortSignal, isEnough: (text: string) => boolean, limitMs?: number): Promise<Exchange> {
+    const recorded = this.headers(headers, body);
+    const startMs = performance.now();
+    return new Promise((resolve, reject) => {
+      let text = "";
+      let response: IncomingMessage | null = null;
+      const request = this.request(path, method, recorded);
+      const end = (settle: () => void): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
+        request.destroy();
+        settle();
+      };
+      const finish = (failure = ""): void =>
+        end(() =>
+          resolve({
+            method,
+            path,
+            headers: recorded,
+            body,
+            status: response?.statusCode ?? 0,
+            responseHeaders: response === null ? {} : this.responseHeaders(response),
+            text: this.withoutKey(response === null ? failure : text),
+            durationMs: performance.now() - startMs,
+          }),
+        );
+      const abort = (): void => end(() => reject(signal.reason as Error));
+      const timer = setTimeout(() => finish("No answer in time."), limitMs ?? this.timeoutMs);
+      if (signal.aborted) return abort();
+      signal.addEventListener("abort", abort);
+      request.on("error", (error) => finish(messageOf(error)));
+      request.on("response", (incoming) => {
+        response = incoming;
+        incoming.setEncoding("utf8");
+        incoming.on("data", (piece: string) => {
+          text += piece;
+          if (isEnough(text)) finish();
+        });
+        incoming.on("end", () => finish());
+        incoming.on("error", () => finish());
+      });
+      request.end(body ?? "", () => {
+        if (isEnough("")) finish();
+      });
+    });
+  }
+
+  /** A connection of its own for each request: whether one is kept open must not decide what laws see. */
+  private request(path: string, method: string, recorded: Readonly<Record<string, string>>): ClientRequest {
+    const url = this.endpoint.baseUrl + path;
+    const headers = Object.fromEntries(Object.entries(recorded).map(([name, value]) => [name, value.replace(KEY_VARIABLE, () => this.endpoint.apiKey ?? "")]));
+    return (url.startsWith("https:") ? httpsRequest : httpRequest)(url, { method, headers, agent: false });
+  }
+
+  private headers(given: Readonly<Record<string, string>>, body: string | null): Record<string, string> {
+    const usual = {
+      ...(body === null ? {} : { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)) }),
+      ...(this.endpoint.apiKey === null ? {} : { authorization: `Bearer ${KEY_VARIABLE}` }),
+    };
+    const lowered = Object.entries(given).map(([name, value]) => [name.toLowerCase(), value] as const);
+    return Object.fromEntries(Object.entries({ ...usual, ...Object.fromEntries(lowered) }).filter(([, value]) => value !== ""));
+  }
+
+  private responseHeaders({ headers }: IncomingMessage): Record<string, string> {
+    return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, this.withoutKey([value].flat().join(", "))]));
+  }
+
+  private withoutKey(text: string): string {
+    const { apiKey } = this.endpoint;
+    return apiKey === null || apiKey.length < SECRET_LENGTH_MIN ? text : text.replaceAll(apiKey, () => KEY_VARIABLE);
+  }
+}
+
+/** Of a connection refused on two addresses, Node says nothing but the code. */
+function messageOf(error: NodeJS.ErrnoException): string {
+  return error.message || (error.code ?? "The connection failed.");
+}
+
+/** The data of a stream's events, as a browser reads them (WHATWG): comments and other fields left out. */
+export function sseEvents(text: string): string[] {
+  const blocks = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n").split("\n\n");
+  // What no empty line ends is no event yet.
+  return blocks.slice(0, -1).flatMap((block) => {
+    const lines = block.split("\n").filter((line) => line === "data" || line.startsWith("data:"));
+    return lines.length === 0 ? [] : [lines.map((line) => line.slice("data:".length).replace(/^ /, "")).join("\n")];
+  });
+}
+
+/** @throws Violation naming the clause of section 8 or 9 that makes it unreadable */
+export function readAnswer(exchange: Exchange, isStream: boolean): Answer {
+  const fail: Fail = (clause, message) => {
+    throw new Violation(message, [exchange], clause);
+  };
+  if (exchange.status !== 200) fail(exchange.status === 0 ? "TS-8.1" : "TS-9.3", refusal(exchange));
+  if (isStream) return readStream(exchange, fail);
+  const response = objectOf(jsonOf(exchange.text, fail, "TS-8.1", "The answer"), fail, "TS-8.1", "The answer");
+  const choices = listOf(response["choices"], fail, "TS-8.3", "choices").map((value, i) => {
+    const choice = objectOf(value, fail, "TS-8.3", `choices[${i}]`);
+    const draft = newDraft(indexOf(choice, fail, `choices[${i}]`));
+    add(draft, choice, objectOf(choice["message"], fail, "TS-8.3", `choices[${i}].message`), fail, "TS-8.3");
+    return draft;
+  });
+  const indexes = new Set(choices.map(({ index }) => index));
+  if (choices.length === 0 || indexes.size !== choices.length) fail("TS-8.3", `choices has ${choices.length} entries with ${indexes.size} different indexes.`);
+  return { exchange, choices: ordered(choices), usage: usageOf(response["usage"], fail), chunks: [], isDone: true };
+}
+
+function readStream(exchange: Exchange, fail: Fail): Answer {
+  const type = exchange.responseHeaders["content-type"] ?? "";
+  if (!type.startsWith("text/event-stream")) fail("TS-8.5", `A stream was asked for, and the content type is ${JSON.stringify(type)}.`);
+  const events = sseEvents(exchange.text);
+  const done = events.indexOf("[DONE]");
+  if (done >= 0 && done < events.length - 1) fail("TS-8.5", "Events follow data: [DONE].");
+  const drafts = new Map<number, Draft>();
+  let usage: Usage | null = null;
+  const chunks = events.slice(0, done < 0 ? undefined : done).map((text, i) => {
+    const chunk = objectOf(jsonOf(text, fail, "TS-8.5", `Event ${i}`), fail, "TS-8.5", `Event ${i}`);
+    if (chunk["error"] !== undefined) fail("TS-8.9", `The stream broke off with an error: ${text}`);
+    usage = usageOf(chunk["usage"], fail) ?? usage;
+    for (const value of listOf(chunk["choices"], fail, "TS-8.8", `choices of event ${i}`)) {
+      const choice = objectOf(value, fail, "TS-8.8", `A choice of event ${i}`);
+      const index = indexOf(choice, fail, `A choice of event ${i}`);
+      const draft = drafts.get(index) ?? newDraft(index);
+      drafts.set(index, draft);
+      add(draft, choice, objectOf(choice["delta"], fail, "TS-8.6", `delta of event ${i}`), fail, "TS-8.6");
+    }
+    return chunk;
+  });
+  if (drafts.size === 0) fail("TS-8.5", `No event of ${events.length} has a choice.`);
+  return { exchange, choices: ordered([...drafts.values()]), usage, chunks, isDone: done >= 0 };
+}
+
+type Fail = (clause: string, message: string) => never;
+type Fields = Readonly<Record<string, unknown>>;
+type Draft = { -readonly [Key in keyof Choice]: Choice[Key] };
+
+function newDraft(index: number): Draft {
+  return { index, content: "", reasoning: null, finishReason: null, logprobs: null };
+}
+
+function ordered(choices: readonly Choice[]): Choice[] {
+  return [...choices].sort((a, b) => a.index - b.index);
+}
+
+/** Adds a message, or a chunk's delta, to what a choice has so far. */
+function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: string): void {
+  const content = textOf(message["content"], fail, clause, "content");
+  const reasoning = textOf(message["reasoning_content"] ?? message["reasoning"], fail, clause, "reasoning_content");
+  const finishReason = textOf(choice["finish_reason"], fail, "TS-5.10", "finish_reason");
+  const { content: entries = null } = choice["logprobs"] == null ? {} : objectOf(choice["logprobs"], fail, "TS-4.4", "logprobs");
+  if (draft.finishReason !== null && ((content ?? "") !== "" || (reasoning ?? "") !== "" || finishReason !== null)) {
+    fail(clause, `Choice ${draft.index} goes on after its finish reason.`);
+  }
+  draft.content += content ?? "";
+  if (reasoning !== null) draft.reasoning = (draft.reasoning ?? "") + reasoning;
+  draft.finishReason = finishReason ?? draft.finishReason;
+  if (entries !== null) draft.logprobs = [...(draft.logprobs ?? []), ...listOf(entries, fail, "TS-4.4", "logprobs.content").map((entry) => logprobOf(entry, fail))];
+}
+
+function logprobOf(value: unknown, fail: Fail): TokenLogprob {
+  const entry = objectOf(value, fail, "TS-4.4", "An entry of logprobs.content");
+  const top = listOf(entry["top_logprobs"] ?? [], fail, "TS-4.2", "top_logprobs");
+  return { ...tokenOf(entry, fail), topLogprobs: top.map((each) => tokenOf(objectOf(each, fail, "TS-4.2", "An entry of top_logprobs"), fail)) };
+}
+
+function tokenOf(entry: Fields, fail: Fail): { token: string; logprob: number; bytes: readonly number[] | null } {
+  const { token, logprob, bytes = null } = entry;
+  if (typeof token !== "string") return fail("TS-4.5", `token is ${JSON.stringify(token)}, not a string.`);
+  if (typeof logprob !== "number") return fail("TS-4.1", `logprob is ${JSON.stringify(logprob)}, not a number.`);
+  if (bytes === null) return { token, logprob, bytes };
+  const list = listOf(bytes, fail, "TS-4.5", "bytes");
+  if (!list.every(isByte)) return fail("TS-4.5", `bytes is ${JSON.stringify(bytes)}, not a list of bytes.`);
+  return { token, logprob, bytes: list };
+}
+
+function isByte(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+}
+
+function usageOf(value: unknown, fail: Fail): Usage | null {
+  if (value == null) return null;
+  const usage = objectOf(value, fail, "TS-8.4", "usage");
+  const count = (fields: Fields, name: string): number => {
+    const number = fields[name];
+    return Number.isSafeInteger(number) && (number as number) >= 0 ? (number as number) : fail("TS-8.4", `usage: ${name} is ${JSON.stringify(number)}, not a count.`);
+  };
+  const detail = (group: string, name: string): number | null => {
+    const fields = usage[group] == null ? {} : objectOf(usage[group], fail, "TS-5.14", group);
+    return fields[name] == null ? null : count(fields, name);
+  };
+  return {
+    promptTokens: count(usage, "prompt_tokens"),
+    completionTokens: count(usage, "completion_tokens"),
+    totalTokens: count(usage, "total_tokens"),
+    cachedTokens: detail("prompt_tokens_details", "cached_tokens"),
+    reasoningTokens: detail("completion_tokens_details", "reasoning_tokens"),
+  };
+}
+
+function jsonOf(text: string, fail: Fail, clause: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return fail(clause, `${what} is no JSON: ${start(text)}`);
+  }
+}
+
+function objectOf(value: unknown, fail: Fail, clause: string, what: string): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail(clause, `${what} is ${start(JSON.stringify(value))}, not an object.`);
+  return value as Fields;
+}
+
+function listOf(value: unknown, fail: Fail, clause: string, what: string): readonly unknown[] {
+  return Array.isArray(value) ? value : fail(clause, `${what} is ${start(JSON.stringify(value))}, not a list.`);
+}
+
+function indexOf({ index }: Fields, fail: Fail, what: string): number {
+  return Number.isSafeInteger(index) && (index as number) >= 0 ? (index as number) : fail("TS-8.3", `${what}: index is ${JSON.stringify(index)}.`);
+}
+
+function textOf(value: unknown, fail: Fail, clause: string, what: string): string | null {
+  if (value == null) return null;
+  return typeof value === "string" ? value : fail(clause, `${what} is ${start(JSON.stringify(value))}, not a string.`);
+}
+
+/** A status that is not 200, in words: the server's message where it has one. */
+export function refusal({ status, text }: Exchange): string {
+  return status === 0 ? `No answer: ${start(text)}` : `Status ${status}: ${start(text)}`;
+}
+
+function start(text: string | undefined): string {
+  const shown = text ?? "missing";
+  return shown.length <= 300 ? shown : `${shown.slice(0, 300)}…`;
+}
+
+/** A chat request's text, `model` first where the request names none. */
+export function chatBody(request: ChatRequest, model: string): string {
+  return JSON.stringify({ model, ...request });
+}

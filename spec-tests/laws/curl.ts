@@ -1,0 +1,35 @@
+/** An exchange as a shell command that repeats its request. Written for POSIX shells, whatever the body holds. */
+
+import { KEY_VARIABLE } from "./client.js";
+import type { Exchange } from "./law.js";
+
+/** Linux takes at most 128 KiB as one argument. */
+const ARGUMENT_LENGTH_MAX = 100_000;
+
+/** The key is left to the shell's variable `API_KEY`. */
+export function curl({ method, path, headers, body }: Exchange, baseUrl: string): string {
+  const isStream = body !== null && /"stream"\s*:\s*true/.test(body);
+  const words = [
+    ["curl", isStream ? "-sSN" : "-sS", ...(method === (body === null ? "GET" : "POST") ? [] : ["-X", quoted(method)]), quoted(baseUrl + path)].join(" "),
+    ...Object.entries(headers)
+      .filter(([name]) => name !== "content-length")
+      .map(([name, value]) => `-H ${header(name, value)}`),
+    // curl would add one for forms.
+    ...(body !== null && headers["content-type"] === undefined ? ["-H 'content-type:'"] : []),
+  ];
+  if (body === null) return words.join(" \\\n  ");
+  if (Buffer.byteLength(body) <= ARGUMENT_LENGTH_MAX && !body.includes("\0")) return [...words, `--data-raw ${quoted(body)}`].join(" \\\n  ");
+  // printf is a part of the shell, so that its arguments have no limit, and it can write NUL.
+  const format = body.replaceAll("\\", "\\\\").replaceAll("%", "%%").replaceAll("\0", "\\000");
+  return `printf ${quoted(format)} | ${[...words, "--data-binary @-"].join(" \\\n  ")}`;
+}
+
+function header(name: string, value: string): string {
+  const text = `${name}: ${value}`;
+  if (!value.includes(KEY_VARIABLE)) return quoted(text);
+  return `"${text.split(KEY_VARIABLE).map((part) => part.replace(/[\\"$`]/g, "\\$&")).join(KEY_VARIABLE)}"`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,176 @@
+/** What a run found, for a terminal, for programs (JSON) and for test dashboards (JUnit XML). The page for people is in report-html.ts. */
+
+import type { Finding, LawResult, Outcome, Run } from "./run.js";
+
+/** A clause of docs/SPEC.md. */
+export interface Clause {
+  readonly title: string;
+  /** Markdown. */
+  readonly text: string;
+}
+
+export type Clauses = ReadonlyMap<string, Clause>;
+
+/** The clauses of the specification's text by their numbers. */
+export function clausesOf(specification: string): Clauses {
+  const sections = specification.split(/^(?=#{1,6} )/m);
+  return new Map(
+    sections.flatMap((section) => {
+      const [, id, title, text] = /^#+ (TS-\d+\.\d+) (.*)\n([^]*)$/.exec(section) ?? [];
+      return id === undefined || title === undefined || text === undefined ? [] : [[id, { title, text: text.trim() }] as const];
+    }),
+  );
+}
+
+/** The worst first. */
+export const OUTCOMES: readonly Outcome[] = ["broken", "unchecked", "skipped", "holds"];
+
+export function withOutcome({ results }: Run, outcome: Outcome): LawResult[] {
+  return results.filter((result) => result.outcome === outcome);
+}
+
+export function numFindings({ results }: Run): number {
+  return results.reduce((sum, { findings }) => sum + findings.length, 0);
+}
+
+/** Where a finding comes from, so that it can be found again. */
+export function origin({ seed, path }: Finding): string {
+  return `seed ${seed}${path === null ? "" : `, path ${path}`}`;
+}
+
+export function summary(run: Run, clauses: Clauses): string {
+  const { baseUrl, profile, seed, budget, numCalls, seconds, errorRate } = run;
+  return [
+    `${baseUrl} · ${profile.model} · dialect ${profile.dialect} · seed ${seed}`,
+    `${verdict(run)} · ${numCalls} of ${budget.calls} calls, ${Math.round(seconds)} of ${budget.seconds} seconds · chance of a false alarm below ${rate(errorRate)}`,
+    "",
+    ...OUTCOMES.flatMap((outcome) => withOutcome(run, outcome)).flatMap((result) => lawLines(result, clauses)),
+  ].join("\n");
+}
+
+/** One line on how a law fared. */
+export function lawLine({ law, outcome, reason, numCases, numCalls }: LawResult): string {
+  return `${outcome.padEnd(9)}  ${law.id.padEnd(4)} ${law.title}${reason === null ? ` (${counted(numCases, "case")}, ${counted(numCalls, "call")})` : `: ${oneLine(reason)}`}`;
+}
+
+function lawLines(result: LawResult, clauses: Clauses): string[] {
+  const findings = result.findings.flatMap((finding) => [
+    `${finding.clause} ${clauses.get(finding.clause)?.title ?? ""}`.trimEnd(),
+    finding.message,
+    ...(finding.counterexample === null ? [] : [`counterexample (${origin(finding)}): ${finding.counterexample}`]),
+    ...finding.curls,
+    "",
+  ]);
+  const notes = result.notes.map((note) => `note: ${note}`);
+  return [lawLine(result), ...[...notes, ...findings].map((text) => text.replace(/^(?=.)/gm, "    "))];
+}
+
+/** `17 laws: 12 hold, 2 broken, 3 skipped` */
+export function verdict(run: Run): string {
+  const words: Record<Outcome, string> = { broken: "broken", unchecked: "not checked", skipped: "skipped", holds: "hold" };
+  const counts = OUTCOMES.map((outcome) => [withOutcome(run, outcome).length, words[outcome]] as const);
+  return `${counted(run.results.length, "law")}: ${counts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`).join(", ")}`;
+}
+
+export function counted(count: number, word: string): string {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/** A probability, rounded up. */
+export function rate(probability: number): string {
+  if (probability === 0) return "1e-9";
+  const unit = 10 ** Math.floor(Math.log10(probability));
+  return `${(Math.ceil(probability / unit - 1e-9) * unit).toPrecision(1)}`;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ");
+}
+
+export function json(run: Run): string {
+  const { profile } = run;
+  const report = {
+    endpoint: run.baseUrl,
+    model: profile.model,
+    dialect: profile.dialect,
+    context_length: profile.contextLength,
+    system_fingerprint: profile.fingerprint,
+    supported: [...profile.features],
+    not_supported: Object.fromEntries(profile.missing),
+    started_at: run.startedAt,
+    seed: run.seed,
+    budget: run.budget,
+    calls: run.numCalls,
+    seconds: run.seconds,
+    error_rate: run.errorRate,
+    findings: numFindings(run),
+    laws: run.results.map(({ law, outcome, reason, findings, notes, numCases, numCalls, seconds }) => ({
+      id: law.id,
+      title: law.title,
+      clauses: law.clauses,
+      reports: law.reports,
+      error_rate: law.errorRate,
+      outcome,
+      reason,
+      cases: numCases,
+      calls: numCalls,
+      seconds,
+      notes,
+      findings: findings.map(({ exchanges, ...finding }) => ({
+        ...finding,
+        exchanges: exchanges.map(({ responseHeaders, text, durationMs, ...sent }) => ({ ...sent, response_headers: responseHeaders, response: text, duration_ms: durationMs })),
+      })),
+    })),
+  };
+  return `${JSON.stringify(report, null, 2)}\n`;
+}
+
+/** The form that Jenkins, GitLab and others read: one test case for each law. */
+export function junit(run: Run): string {
+  const { results, seconds, startedAt } = run;
+  const numSkipped = withOutcome(run, "skipped").length + withOutcome(run, "unchecked").length;
+  const totals = `tests="${results.length}" failures="${withOutcome(run, "broken").length}" errors="0" skipped="${numSkipped}" time="${seconds.toFixed(3)}"`;
+  const properties = { endpoint: run.baseUrl, model: run.profile.model, dialect: run.profile.dialect, seed: run.seed, calls: run.numCalls };
+  return [
+    `<?xml version="1.0" encoding="UTF-8"?>`,
+    `<testsuites ${totals}>`,
+    `  <testsuite name="touchstone conform" timestamp="${startedAt.replace(/\..*/, "")}" ${totals}>`,
+    `    <properties>`,
+    ...Object.entries(properties).map(([name, value]) => `      <property name="${name}" value="${xml(String(value))}"/>`),
+    `    </properties>`,
+    ...results.map(testCase),
+    `  </testsuite>`,
+    `</testsuites>`,
+    "",
+  ].join("\n");
+}
+
+function testCase({ law, reason, findings, notes, seconds }: LawResult): string {
+  const parts = [
+    ...(reason === null ? [] : [`<skipped message="${xml(reason)}"/>`]),
+    ...findings.map((finding) => `<failure type="${xml(finding.clause)}" message="${xml(finding.message)}">${xml(failureText(finding))}</failure>`),
+    ...(notes.length === 0 ? [] : [`<system-out>${xml(notes.join("\n"))}</system-out>`]),
+  ];
+  return `    <testcase classname="touchstone.conform" name="${xml(`${law.id} ${law.title}`)}" time="${seconds.toFixed(3)}">${parts.join("")}</testcase>`;
+}
+
+function failureText(finding: Finding): string {
+  const { clause, message, counterexample, curls } = finding;
+  return [`${clause}: ${message}`, ...(counterexample === null ? [] : [`counterexample: ${counterexample}`]), origin(finding), ...curls].join("\n");
+}
+
+/** As XML text or attribute, with its white space as it is. */
+function xml(text: string): string {
+  return markup(text).replace(/[\t\n\r]/g, (space) => `&#${space.charCodeAt(0)};`);
+}
+
+/** Text that markup shows as it is; what markup cannot hold at all becomes U+FFFD. */
+export function markup(text: string): string {
+  return text
+    .replace(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF\p{Surrogate}]/gu, "\uFFFD")
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;")
+    .replaceAll("'", "&#39;");
+}

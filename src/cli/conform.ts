@@ -1,0 +1,134 @@
+/**
+ * `touchstone conform`: checks the laws of chat completions against any server. Exit code 0 if none is broken, 1 if one is,
+ * 2 if nothing could be checked.
+ */
+
+import { constants } from "node:fs";
+import { access, readFile, writeFile } from "node:fs/promises";
+import { dirname, extname } from "node:path";
+
+import { Command, InvalidArgumentError, Option } from "commander";
+
+import { EngineError } from "../../engine/index.js";
+import { LAWS } from "../../spec-tests/laws/all.js";
+import type { Law } from "../../spec-tests/laws/law.js";
+import { CannotRun, type Dialect } from "../../spec-tests/laws/profile.js";
+import { html } from "../../spec-tests/laws/report-html.js";
+import { clausesOf, json, junit, lawLine, numFindings, summary, type Clauses } from "../../spec-tests/laws/report.js";
+import { runLaws, type Budget, type Progress, type Run } from "../../spec-tests/laws/run.js";
+import { progressBar } from "./terminal.js";
+
+export const COULD_NOT_RUN = 2;
+
+const DEFAULT_BUDGET: Budget = { calls: 500, seconds: 300 };
+
+interface ConformFlags {
+  baseUrl: string;
+  apiKey?: string;
+  model?: string;
+  dialect?: Dialect;
+  only: readonly Law[];
+  budget: Budget;
+  seed?: number;
+  report: readonly string[];
+}
+
+export function conformCommand(): Command {
+  return new Command("conform")
+    .description("check the laws of chat completions against any server, and report what breaks them")
+    .requiredOption("--base-url <url>", "where its API begins, such as http://127.0.0.1:8000/v1", baseUrl)
+    .addOption(new Option("--api-key <key>", "sent with every request, and never printed").env("TOUCHSTONE_API_KEY"))
+    .option("--model <name>", "the model to ask (default: the first one the server lists)")
+    .addOption(new Option("--dialect <name>", "whose rules hold where vendors differ (default: what the server says, else openai)").choices(["ppio", "openai"]))
+    .option("--only <laws>", "check these laws alone, such as P4,P9 (default: all)", only, LAWS)
+    .option("--budget <limits>", "most requests to send, and seconds to take (default: calls=500,seconds=300)", budget, DEFAULT_BUDGET)
+    .option("--seed <integer>", "of the cases tried; a run with the same seed tries the same (default: a random one)", seed)
+    .option("--report <file>", "write a report too: a page (.html), JSON (.json) or JUnit XML (.xml); repeatable", reportFile, [])
+    .addHelpText("after", "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked.")
+    .action(conform);
+}
+
+async function conform(flags: ConformFlags): Promise<void> {
+  process.exitCode = COULD_NOT_RUN; // until there is a result
+  for (const file of flags.report) await checkWritable(file);
+  const clauses = await readClauses();
+  const run = await check(flags);
+  for (const file of flags.report) await writeFile(file, WRITERS[extname(file)]!(run, clauses));
+  process.stdout.write(`${summary(run, clauses)}\n`);
+  process.exitCode = numFindings(run) === 0 ? 0 : 1;
+}
+
+const WRITERS: Readonly<Record<string, (run: Run, clauses: Clauses) => string>> = { ".html": html, ".json": json, ".xml": junit };
+
+async function check({ baseUrl, apiKey = "", model, dialect, only, budget, seed }: ConformFlags): Promise<Run> {
+  try {
+    return await runLaws({
+      endpoint: { baseUrl, apiKey: apiKey === "" ? null : apiKey },
+      model: model ?? null,
+      dialect: dialect ?? null,
+      laws: only,
+      budget,
+      seed: seed ?? Math.floor(Math.random() * 2 ** 31),
+      onProgress: showProgress(),
+    });
+  } catch (error) {
+    if (error instanceof CannotRun) throw new EngineError("unsupported_value", error.message, "base-url", { cause: error });
+    throw error;
+  }
+}
+
+/** A bar on a terminal; elsewhere a line for each law. */
+function showProgress(): (progress: Progress) => void {
+  const bar = progressBar("Checking");
+  return ({ share, lawId, result }) => {
+    bar(share, 1, lawId ?? "");
+    if (result !== null && !process.stderr.isTTY) process.stderr.write(`${lawLine(result)}\n`);
+  };
+}
+
+/** Where the specification is not beside the program, reports name clauses by their numbers. */
+async function readClauses(): Promise<Clauses> {
+  const text = await readFile(new URL("../../../docs/SPEC.md", import.meta.url), "utf8").catch(() => "");
+  return clausesOf(text);
+}
+
+/** Before minutes are spent on what is to be written. */
+async function checkWritable(file: string): Promise<void> {
+  try {
+    await access(dirname(file), constants.W_OK);
+  } catch (error) {
+    throw new EngineError("unsupported_value", `The report ${file} cannot be written: ${(error as Error).message}`, "report", { cause: error });
+  }
+}
+
+function baseUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "" || url.username !== "") {
+    throw new InvalidArgumentError("It must look like http://127.0.0.1:8000/v1.");
+  }
+  return url.href.replace(/\/+$/, "");
+}
+
+function only(text: string): readonly Law[] {
+  const ids = text.split(",").map((id) => id.trim());
+  const unknown = ids.find((id) => !LAWS.some((law) => law.id === id));
+  if (unknown !== undefined) throw new InvalidArgumentError(`There is no law ${unknown}, but ${LAWS.map(({ id }) => id).join(", ")}.`);
+  return LAWS.filter(({ id }) => ids.includes(id));
+}
+
+function budget(text: string): Budget {
+  const parts = text.split(",").map((part) => /^(calls|seconds)=([1-9]\d{0,6})$/.exec(part.trim()));
+  const named = parts.map((match) => [match?.[1], Number(match?.[2])] as const);
+  if (parts.includes(null) || new Set(named.map(([name]) => name)).size < named.length) throw new InvalidArgumentError("It must look like calls=500,seconds=300.");
+  return { ...DEFAULT_BUDGET, ...Object.fromEntries(named) };
+}
+
+function seed(text: string): number {
+  if (!/^-?\d{1,15}$/.test(text)) throw new InvalidArgumentError("It must be an integer of at most 15 digits.");
+  return Number(text);
+}
+
+function reportFile(text: string, earlier: readonly string[]): readonly string[] {
+  if (WRITERS[extname(text)] === undefined) throw new InvalidArgumentError("It must end in .html, .json or .xml.");
+  return [...earlier, text];
+}
