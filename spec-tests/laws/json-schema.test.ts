@@ -1,0 +1,67 @@
+import { Ajv2020 } from "ajv/dist/2020.js";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+
+import { schemaFault, type Schema } from "./json-schema.js";
+
+const values = fc.jsonValue({ maxDepth: 2 });
+const small = fc.integer({ min: -3, max: 9 });
+const count = fc.nat(3);
+const names = fc.constantFrom("a", "b", "");
+
+/** One keyword or two, so that a verdict is not decided by others. */
+const { schema: schemas } = fc.letrec<{ schema: Schema }>((tie) => {
+  const keywords: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
+    type: fc.constantFrom<unknown>("object", "array", "string", "integer", "number", "boolean", "null", ["string", "integer"]),
+    enum: fc.uniqueArray(fc.constantFrom<unknown>(1, "a", null, true, "é"), { minLength: 1 }),
+    const: fc.constantFrom<unknown>(1, "a", { a: [1] }, [], {}),
+    minimum: small,
+    maximum: small,
+    multipleOf: fc.integer({ min: 1, max: 5 }),
+    minLength: count,
+    maxLength: count,
+    pattern: fc.constantFrom("^a", "[0-9]", "é$"),
+    minItems: count,
+    maxItems: count,
+    uniqueItems: fc.boolean(),
+    required: fc.uniqueArray(names),
+    not: tie("schema"),
+    contains: tie("schema"),
+    anyOf: fc.array(tie("schema"), { minLength: 1, maxLength: 2 }),
+    items: tie("schema"),
+    properties: fc.dictionary(names, tie("schema"), { maxKeys: 2 }),
+    additionalProperties: tie("schema"),
+  };
+  const entry = fc.oneof(...Object.entries(keywords).map(([name, argument]) => fc.tuple(fc.constant(name), argument)));
+  return { schema: fc.oneof({ maxDepth: 2 }, fc.boolean(), fc.array(entry, { minLength: 1, maxLength: 2 }).map((entries) => Object.fromEntries(entries))) };
+});
+
+/** Values that the keywords are about, so that not every schema of one type refuses every value. */
+const plain: fc.Arbitrary<unknown> = fc.oneof(
+  small,
+  fc.constantFrom<unknown>(1, "a", null, true, "é", "é9", "abc", "😊a", 2.5, [], {}, { a: [1] }, [1, 1], [1, [1]], ["a", { b: null }]),
+  fc.dictionary(names, fc.oneof(small, values), { maxKeys: 3 }),
+  fc.array(fc.oneof(small, values), { maxLength: 4 }),
+  values,
+);
+
+test("agrees with Ajv on every keyword it knows", () => {
+  const verdicts = { valid: 0, invalid: 0 };
+  fc.assert(
+    fc.property(schemas, plain, (schema, value) => {
+      const isValid = new Ajv2020({ strict: false }).validate(schema, value);
+      verdicts[isValid ? "valid" : "invalid"]++;
+      expect(schemaFault(value, schema) === null).toBe(isValid);
+    }),
+    { numRuns: 1500 },
+  );
+  expect(Math.min(verdicts.valid, verdicts.invalid)).toBeGreaterThan(100);
+});
+
+test("says where and what", () => {
+  expect(schemaFault({ a: [1, "x"] }, { properties: { a: { items: { type: "integer" } } } })).toBe('/a/1: "x" is not valid against type "integer"');
+});
+
+test("knows what it does not know", () => {
+  expect(() => schemaFault(1, { format: "date" })).toThrow("No check of format");
+});

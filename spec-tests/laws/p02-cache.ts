@@ -1,0 +1,56 @@
+import fc from "fast-check";
+
+import { demandSame } from "./answers.js";
+import { Violation, type Answer, type Law } from "./law.js";
+import { limit, requests, together, user } from "./requests.js";
+
+/**
+ * Broken by keys and values that are reused although a cold run would have computed others: from one position too far,
+ * by another kernel, or from a neighbour whose prompt only begins alike.
+ */
+export const coldAndWarmCache: Law = {
+  id: "P2",
+  title: "A prompt that was seen before gets the same answer as one that was not",
+  clauses: ["TS-10.7", "TS-5.14", "TS-10.1", "TS-10.3", "TS-10.5"],
+  reports: ["llama.cpp#4902", "llama.cpp#19981", "llama.cpp#28527", "ollama#5760"],
+  needs: ["seed"],
+  errorRate: null,
+  async check(probe) {
+    const words = (minLength: number, maxLength: number) => fc.array(fc.constantFrom(...WORDS), { minLength, maxLength }).map((list) => list.join(" "));
+    const cases = fc.record({
+      // Nobody has asked this before, so the first answer is computed cold.
+      number: fc.nat(999_999_999),
+      head: words(20, 60),
+      tail: words(1, 12),
+      otherTail: words(1, 20),
+      sibling: fc.constantFrom<"another end" | "shorter" | "longer">("another end", "shorter", "longer"),
+      request: requests(probe, { maxTokens: { min: 4, max: 12 } }),
+    });
+    await probe.forAll(
+      cases,
+      async ({ number, head, tail, otherTail, sibling, request }) => {
+        const about = (text: string) => probe.ask({ ...request, ...user(`Number ${number}: ${text}`) });
+        const prompt = `${head} ${tail}`;
+        const cold = await about(prompt);
+        const demandAsCold = (warm: Answer, after: string): void => {
+          demandSame(cold, warm, `The same seeded request, first with a new prompt and then after ${after}`);
+          const { cachedTokens, promptTokens } = warm.usage ?? { cachedTokens: null, promptTokens: 0 };
+          if (cachedTokens !== null && cachedTokens > promptTokens) {
+            throw new Violation(`${cachedTokens} cached tokens are told of a prompt of ${promptTokens}`, [warm.exchange], "TS-5.14");
+          }
+        };
+        demandAsCold(await about(prompt), "itself");
+        // A small cache has now forgotten the prompt itself, and finds only the sibling's beginning.
+        await together(Array.from({ length: NUM_OTHERS }, (_, i) => () => probe.ask({ ...user(`${i} of ${number}: ${otherTail}`), ...limit(probe, 1) })));
+        await about({ "another end": `${head} ${otherTail}`, shorter: head, longer: `${prompt} ${otherTail}` }[sibling]);
+        demandAsCold(await about(prompt), `other prompts and one that begins alike (${sibling})`);
+      },
+      { numRuns: 3, share: 0.9 },
+    );
+  },
+};
+
+/** As many prompts as a server with small memory may keep. */
+const NUM_OTHERS = 4;
+
+const WORDS = ["the", "fox", "blue", "and", "seven", "houses", "never", "rain", "said", "café", "to", "of", "river", "42", "because", "green"];

@@ -1,0 +1,39 @@
+import fc from "fast-check";
+
+import { demandSame } from "./answers.js";
+import type { Law } from "./law.js";
+import { requests, together } from "./requests.js";
+
+/** Broken by a batch that is thrown away, recomputed in another form, or shifted by one, because a member left or failed. */
+export const cancellation: Law = {
+  id: "P14",
+  title: "A request that is cancelled or refused disturbs no other",
+  clauses: ["TS-10.9"],
+  reports: ["ik_llama.cpp#1929"],
+  needs: ["stream", "seed"],
+  errorRate: null,
+  async check(probe) {
+    const leaver = fc.record({ request: requests(probe, { maxTokens: { min: 40, max: 80 }, n: 2 }), chunks: fc.integer({ min: 0, max: 6 }) });
+    const cases = fc.record({
+      request: requests(probe, { maxTokens: { min: 20, max: 40 }, n: 2 }),
+      stream: fc.boolean(),
+      leavers: fc.array(leaver, { minLength: 1, maxLength: 3 }),
+      // Refused: no role has this name.
+      isOneRefused: fc.boolean(),
+    });
+    await probe.forAll(
+      cases,
+      async ({ request, stream, leavers, isOneRefused }) => {
+        const asked = { ...request, ...(stream ? { stream } : {}) };
+        const alone = await probe.ask(asked);
+        const others = [
+          ...leavers.map(({ request, chunks }) => () => probe.abandon(request, { chunks })),
+          ...(isOneRefused ? [() => probe.send({ ...request, messages: [{ role: "nobody", content: "" }] })] : []),
+        ];
+        const [beside] = await Promise.all([probe.ask(asked), together<unknown>(others)]);
+        demandSame(alone, beside, `The same seeded request, first alone and then while ${leavers.length} clients went away`);
+      },
+      { numRuns: 6, share: 0.9 },
+    );
+  },
+};
