@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -13,16 +13,17 @@ import { describe, expect, it } from "vitest";
 import { FORMATS, SCHEMA_KEYWORDS } from "../engine/grammar/index.js";
 import { ERROR_CODES } from "../src/openai/api-error.js";
 import { CHAT_REQUEST_SCHEMAS } from "../src/openai/chat-request.js";
+import { LAWS } from "./laws/all.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SPEC = readFileSync(join(ROOT, "docs/SPEC.md"), "utf8");
 
-/** Files below spec-tests/vectors. */
-const VECTORS = new Set([
-  "sampling", "philox", "stop", "reasoning", "validation-ppio", "validation-openai", "detokenisation", "logprobs", "structured-output",
-]);
-/** Until the laws are here to be asked for their ids. */
-const LAWS = new Set([...Array.from({ length: 16 }, (_, index) => `P${index + 1}`), "validation"]);
+const VECTORS = new Set(
+  readdirSync(join(ROOT, "spec-tests/vectors"))
+    .filter((file) => file.endsWith(".json") && file !== "schema.json")
+    .map((file) => file.slice(0, -".json".length)),
+);
+const LAW_IDS = new Set(LAWS.map(({ id }) => id));
 
 interface Clause {
   readonly section: number;
@@ -124,7 +125,7 @@ function exists(kind: string, name: string): boolean {
     case "vectors":
       return VECTORS.has(name);
     case "laws":
-      return LAWS.has(name);
+      return LAW_IDS.has(name);
     case "checks":
       return Object.hasOwn((JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: object }).scripts, name);
     case "tests":

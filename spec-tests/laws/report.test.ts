@@ -49,7 +49,7 @@ const run: Run = {
   errorRate: 0.00021,
   results: [
     result("P1", {}),
-    result("P2", { outcome: "broken", findings: [finding, { ...finding, clause: "TS-99.1", counterexample: null, path: null }], notes: [HOSTILE] }),
+    result("P2", { outcome: "broken", findings: [finding, { ...finding, clause: `TS-${99}.1`, counterexample: null, path: null }], notes: [HOSTILE] }),
     result("P3", { outcome: "skipped", reason: HOSTILE, numCases: 0 }),
     result("P4", { outcome: "unchecked", reason: "No budget.\nAt all." }),
   ],
