@@ -15,7 +15,7 @@ export const FORMATS: readonly { readonly format: string; readonly status: "enfo
   { format: "ipv4", status: "enforced" },
   { format: "ipv6", status: "enforced" },
   { format: "email", status: "enforced", note: "RFC 5321, ASCII" },
-  { format: "hostname", status: "enforced", note: "RFC 1123; labels that spell other scripts (xn--) are not written" },
+  { format: "hostname", status: "enforced", note: "RFC 1123; labels that spell other scripts (xn--) as IDNA2008 has them" },
   { format: "uri", status: "enforced", note: "RFC 3986" },
   ...[
     "idn-email",
@@ -51,7 +51,7 @@ export function formatLanguage(languages: Languages, format: string): Language |
     case "email":
       return whole(EMAIL);
     case "hostname":
-      return languages.intersection([whole(`${LABEL}(?:\\.${LABEL})*`), languages.repeat(languages.any, 0, 253)]);
+      return hostNameLanguage(languages);
     case "uri":
       return whole(URI);
     default:
@@ -127,6 +127,13 @@ const LABEL = either(
   `[xX][nN][\\da-zA-Z]${INNER}{0,59}${ENDING}`,
   `[xX][nN]-${ENDING}(?:${INNER}{0,58}${ENDING})?`,
 );
+
+function hostNameLanguage(languages: Languages): Language {
+  const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, POSITIONS_MAX);
+  const label = languages.union([whole(LABEL), languages.concat(whole("[xX][nN]--"), languages.aLabel)]);
+  const more = languages.repeat(languages.concat(languages.words(["."]), label), 0, Infinity);
+  return languages.intersection([languages.concat(label, more), languages.repeat(languages.any, 0, 253)]);
+}
 
 const UNRESERVED = "\\w.~\\-";
 const SUB_DELIMS = "!$&'\\(\\)*+,;=";

@@ -421,3 +421,39 @@ describe("issues of other engines", () => {
     expect(tokensOf(matcher.allowed())).toHaveLength(1 + 128 + (0xf5 - 0xc2));
   });
 });
+
+describe("host names", () => {
+  it("hold A-labels, in enum and under lengths and alternatives too", () => {
+    const format = "hostname";
+    const host = { type: "string", format };
+    check(schema(host), ['"xn--bcher-kva.example"', '"www.XN--BCHER-KVA"'], ['"xn--bcher-kv"', '"xn--a.b"', '"xn--"']);
+    check(schema({ enum: ["xn--bcher-kva", "xn--x", "a"], format }), ['"xn--bcher-kva"', '"a"'], ['"xn--x"']);
+    check(schema({ type: "string", format, maxLength: 21 }), ['"xn--bcher-kva"', '"xn--bcher-kva.com"'], ['"xn--bcher-kva.examples"']);
+    check(schema({ type: "string", format, maxLength: 20 }), ['"xn--bcher-pqa"'], ['"xn--bcher-kva"']);
+    const holding = (maxLength: number): object => ({ type: "object", properties: { host: { ...host, maxLength } }, required: ["host"] });
+    check(schema({ anyOf: [holding(30), holding(40)] }), ['{"host":"xn--bcher-kva.www.example.org"}'], ['{"host":"xn--bcher-kv"}']);
+    check(schema({ type: "object", propertyNames: { format } }), ['{"www":1}'], ['{"xn--bcher-kva":1}']);
+    check(schema({ anyOf: [host, { type: "string", format: "ipv4" }] }), ['"xn--bcher-kva"', '"1.2.3.4"'], ['"xn--x"']);
+    const either = schema({ type: "string", oneOf: [{ format }, { pattern: "^xn--[a-z]{3,5}$" }] });
+    expect(failure(either).message).toContain("provably disjoint");
+  });
+
+  it("are never stuck, and masks say what reading each token says", () => {
+    const words = ["ab", "zs", "dozs", "-a", "--", "-dozc", "Kva", "na-1", "c.a", 'e"', '."', "\\u0061", "é"];
+    const tokens = [...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), ...words.map((word) => utf8.encode(word))];
+    const trie = VocabularyTrie.build([...tokens, null]);
+    const property = fc.property(fc.integer({ min: 13, max: 80 }), fc.infiniteStream(fc.nat()), (maxLength, choices) => {
+      const matcher = matcherOf(schema({ type: "string", format: "hostname", maxLength }), trie, [tokens.length]);
+      expect(matcher.acceptBytes(utf8.encode('"xn--'))).toBe(true);
+      for (;;) {
+        const allowed = tokensOf(matcher.allowed());
+        expect(allowed).toEqual(
+          matcher.isFinished ? [tokens.length] : tokens.flatMap((bytes, tokenId) => (matcher.allowsBytes(bytes) ? tokenId : [])),
+        );
+        if (matcher.isFinished) return;
+        matcher.acceptToken(allowed[choices.next().value! % allowed.length]!);
+      }
+    });
+    fc.assert(property, { numRuns: 25 });
+  });
+});

@@ -161,7 +161,7 @@ class ValueBuilder {
       case TYPE.number:
         return isEmptySet(numberSet(rangesOf(schemas)));
       case TYPE.string:
-        return this.#strings([schemas]) === this.languages.none;
+        return this.#strings([schemas], (strings) => this.languages.withAnyALabel(strings)) === this.languages.none;
       case TYPE.array:
         return !settleArray(this.#array(schemas), (value) => !this.#isNothingAt(value));
       case TYPE.object:
@@ -209,7 +209,8 @@ class ValueBuilder {
     );
   }
 
-  #strings(alternatives: readonly (readonly Schema[])[]): Language {
+  /** @param as a language to take in place of each; more texts make a proof that there are none */
+  #strings(alternatives: readonly (readonly Schema[])[], as = (strings: Language): Language => strings): Language {
     const { languages } = this;
     return languages.union(
       alternatives.map((schemas) => {
@@ -217,7 +218,7 @@ class ValueBuilder {
         const max = Math.min(Infinity, ...schemas.map(({ maxLength }) => maxLength));
         if (min > max) return languages.none;
         const length = languages.repeat(languages.any, min, max);
-        return this.#settled(languages.intersection([length, ...schemas.flatMap(({ strings }) => strings)]), schemas[0]);
+        return this.#settled(languages.intersection([length, ...schemas.flatMap(({ strings }) => strings.map(as))]), schemas[0]);
       }),
     );
   }
@@ -277,7 +278,8 @@ class ValueBuilder {
       const message = `Properties that need each other (${where}) are not supported with both minProperties and maxProperties.`;
       throw unsupported(`${pointer}/dependentRequired`, message);
     }
-    return new ObjectShape(this.#numShapes++, slots, this.#nameClasses(schemas, validNames), min, max);
+    const addedNames = languages.withoutALabels(validNames);
+    return new ObjectShape(this.#numShapes++, slots, this.#nameClasses(schemas, addedNames), min, max);
   }
 
   /** What `propertyNames` leaves. */
