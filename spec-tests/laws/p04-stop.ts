@@ -70,7 +70,8 @@ function sequences(choice: Choice, { kind, at, length }: Cut): readonly string[]
     // The second begins within the first and may end behind it, or with it.
     overlapping: [piece(start, start + length), piece(start + 1, start + 1 + length), piece(start + 1, start + length)],
     "at the end": [piece(text.length - length, text.length)],
-    almost: [piece(start) + NEVER],
+    // Text is held back where one of them ends with a token.
+    almost: [0, 1, 2, 3].map((more) => piece(start, start + length + more) + NEVER),
     "almost at the end": [piece(text.length - length, text.length) + NEVER],
     "in the reasoning": [piece(start, start + length + 2)],
   };
