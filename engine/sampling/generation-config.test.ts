@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { EngineError } from "../errors.js";
 import { type GenerationOptions, generationConfig } from "./generation-config.js";
 
@@ -39,6 +39,14 @@ describe("generationConfig", () => {
     expect(generationConfig().seed).not.toBe(generationConfig().seed);
   });
 
+  it("draws it from 0..2^53-1", () => {
+    for (const [word, seed] of [[0, 0], [0xffffffff, Number.MAX_SAFE_INTEGER]] as const) {
+      const random = vi.spyOn(crypto, "getRandomValues").mockImplementation((words) => (words as Uint32Array).fill(word) as never);
+      expect(generationConfig().seed).toBe(seed);
+      random.mockRestore();
+    }
+  });
+
   it("reads null and undefined as not given", () => {
     const options: GenerationOptions = { temperature: null, topP: undefined, stop: null, n: null, logprobs: null, seed: 1 };
     expect(generationConfig(options)).toEqual(generationConfig({ seed: 1 }));
@@ -64,6 +72,7 @@ describe("generationConfig", () => {
       { minP: 0 },
       { minP: 1 },
       { logitBias: new Map([[0, -100], [5, 100], [7, 0.5]]) },
+      { logitBias: new Map(Array.from({ length: 1024 }, (_, i) => [i, i / 100])) },
       { logprobs: true, topLogprobs: 20 },
     ];
     for (const options of accepted) {
@@ -74,49 +83,57 @@ describe("generationConfig", () => {
   });
 
   const tooMany = new Map(Array.from({ length: 1025 }, (_, i) => [i, 0]));
+  const words = "x".repeat(78);
   const refused: [object, string, string, string][] = [
-    [{ maxTokens: 0 }, "out_of_range", "max_tokens", "Given: 0"],
-    [{ maxTokens: 1.5 }, "invalid_type", "max_tokens", "Given: 1.5"],
-    [{ maxTokens: "1" }, "invalid_type", "max_tokens", 'Given: "1"'],
-    [{ n: 129 }, "out_of_range", "n", "1..128"],
-    [{ n: 0 }, "out_of_range", "n", "1..128"],
-    [{ seed: 2 ** 53 }, "out_of_range", "seed", "Given: 9007199254740992"],
-    [{ seed: 0.5 }, "invalid_type", "seed", "Given: 0.5"],
-    [{ frequencyPenalty: 2.1 }, "out_of_range", "frequency_penalty", "-2..2"],
-    [{ presencePenalty: -2.1 }, "out_of_range", "presence_penalty", "-2..2"],
-    [{ repetitionPenalty: 0 }, "out_of_range", "repetition_penalty", "more than 0"],
-    [{ repetitionPenalty: 2.01 }, "out_of_range", "repetition_penalty", "at most 2"],
-    [{ stop: "a" }, "invalid_type", "stop", 'Given: "a"'],
-    [{ stop: ["a", 1] }, "invalid_type", "stop[1]", "Given: 1"],
-    [{ stop: [""] }, "out_of_range", "stop[0]", "empty"],
-    [{ stop: ["a", "\ud800"] }, "out_of_range", "stop[1]", "surrogate"],
-    [{ stop: ["a", "b", "c", "d", "e"] }, "out_of_range", "stop", "at most 4"],
-    [{ includeStop: 1 }, "invalid_type", "include_stop_str_in_output", "Given: 1"],
-    [{ temperature: 2.1 }, "out_of_range", "temperature", "0..2"],
-    [{ temperature: -1 }, "out_of_range", "temperature", "Given: -1"],
-    [{ temperature: NaN }, "out_of_range", "temperature", "Given: NaN"],
-    [{ temperature: true }, "invalid_type", "temperature", "Given: true"],
-    [{ topP: 1.01 }, "out_of_range", "top_p", "0..1"],
-    [{ topK: 0 }, "out_of_range", "top_k", "Given: 0"],
-    [{ topK: 2.5 }, "invalid_type", "top_k", "Given: 2.5"],
-    [{ minP: -0.1 }, "out_of_range", "min_p", "0..1"],
-    [{ logitBias: { 1: 2 } }, "invalid_type", "logit_bias", "Map"],
-    [{ logitBias: new Map([[-1, 0]]) }, "out_of_range", "logit_bias.-1", "token ids"],
-    [{ logitBias: new Map([[17, 101]]) }, "out_of_range", "logit_bias.17", "-100..100"],
-    [{ logitBias: new Map([[17, "1"]]) }, "invalid_type", "logit_bias.17", 'Given: "1"'],
-    [{ logitBias: new Map([[17, NaN]]) }, "out_of_range", "logit_bias.17", "Given: NaN"],
-    [{ logitBias: tooMany }, "out_of_range", "logit_bias", "1024"],
-    [{ logprobs: "yes" }, "invalid_type", "logprobs", 'Given: "yes"'],
-    [{ logprobs: true, topLogprobs: 21 }, "out_of_range", "top_logprobs", "0..20"],
-    [{ topLogprobs: 1 }, "unsupported_value", "top_logprobs", "needs logprobs"],
-    [{ separateReasoning: 0 }, "invalid_type", "separate_reasoning", "Given: 0"],
-    [{ topk: 5 }, "unsupported_parameter", "topk", "not a generation option"],
+    [{ maxTokens: 0 }, "out_of_range", "max_tokens", "must be at least 1. Given: 0"],
+    [{ maxTokens: 1.5 }, "invalid_type", "max_tokens", "must be an integer. Given: 1.5"],
+    [{ maxTokens: "1" }, "invalid_type", "max_tokens", 'must be an integer. Given: "1"'],
+    [{ n: 129 }, "out_of_range", "n", "must be in 1..128. Given: 129"],
+    [{ n: 0 }, "out_of_range", "n", "must be in 1..128. Given: 0"],
+    [{ seed: 2 ** 53 }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: 9007199254740992"],
+    [{ seed: -(2 ** 53) }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: -9007199254740992"],
+    [{ seed: 0.5 }, "invalid_type", "seed", "must be an integer. Given: 0.5"],
+    [{ seed: Infinity }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: Infinity"],
+    [{ frequencyPenalty: 2.1 }, "out_of_range", "frequency_penalty", "must be in -2..2. Given: 2.1"],
+    [{ presencePenalty: -2.1 }, "out_of_range", "presence_penalty", "must be in -2..2. Given: -2.1"],
+    [{ repetitionPenalty: 0 }, "out_of_range", "repetition_penalty", "must be more than 0 and at most 2. Given: 0"],
+    [{ repetitionPenalty: 2.01 }, "out_of_range", "repetition_penalty", "must be more than 0 and at most 2. Given: 2.01"],
+    [{ repetitionPenalty: "1" }, "invalid_type", "repetition_penalty", 'must be a number. Given: "1"'],
+    [{ stop: "a" }, "invalid_type", "stop", 'must be an array of strings. Given: "a"'],
+    [{ stop: ["a", 1] }, "invalid_type", "stop[1]", "must be a string. Given: 1"],
+    [{ stop: [["a"]] }, "invalid_type", "stop[0]", "must be a string. Given: an array"],
+    [{ stop: [""] }, "out_of_range", "stop[0]", 'must not be empty. Given: ""'],
+    [{ stop: ["a", "\ud800"] }, "out_of_range", "stop[1]", 'must not hold a lone surrogate. Given: "\\ud800"'],
+    [{ stop: ["a", "b", "c", "d", "e"] }, "out_of_range", "stop", "must have at most 4 sequences. Given: 5"],
+    [{ includeStop: 1 }, "invalid_type", "include_stop_str_in_output", "must be a boolean. Given: 1"],
+    [{ temperature: 2.1 }, "out_of_range", "temperature", "must be in 0..2. Given: 2.1"],
+    [{ temperature: -1 }, "out_of_range", "temperature", "must be in 0..2. Given: -1"],
+    [{ temperature: NaN }, "out_of_range", "temperature", "must be in 0..2. Given: NaN"],
+    [{ temperature: true }, "invalid_type", "temperature", "must be a number. Given: true"],
+    [{ temperature: words }, "invalid_type", "temperature", `must be a number. Given: "${words}"`],
+    [{ temperature: `${words}x` }, "invalid_type", "temperature", `must be a number. Given: "${words.slice(0, 76)}...`],
+    [{ topP: 1.01 }, "out_of_range", "top_p", "must be in 0..1. Given: 1.01"],
+    [{ topK: 0 }, "out_of_range", "top_k", "must be at least 1. Given: 0"],
+    [{ topK: 2.5 }, "invalid_type", "top_k", "must be an integer. Given: 2.5"],
+    [{ minP: -0.1 }, "out_of_range", "min_p", "must be in 0..1. Given: -0.1"],
+    [{ logitBias: { 1: 2 } }, "invalid_type", "logit_bias", "must be a Map from token id to number. Given: [object Object]"],
+    [{ logitBias: new Map([[-1, 0]]) }, "out_of_range", "logit_bias.-1", "must be keyed by token ids. Given: -1"],
+    [{ logitBias: new Map([[0.5, 0]]) }, "out_of_range", "logit_bias.0.5", "must be keyed by token ids. Given: 0.5"],
+    [{ logitBias: new Map([[17, 101]]) }, "out_of_range", "logit_bias.17", "must be in -100..100. Given: 101"],
+    [{ logitBias: new Map([[17, "1"]]) }, "invalid_type", "logit_bias.17", 'must be a number. Given: "1"'],
+    [{ logitBias: new Map([[17, NaN]]) }, "out_of_range", "logit_bias.17", "must be in -100..100. Given: NaN"],
+    [{ logitBias: tooMany }, "out_of_range", "logit_bias", "must have at most 1024 entries. Given: 1025"],
+    [{ logprobs: "yes" }, "invalid_type", "logprobs", 'must be a boolean. Given: "yes"'],
+    [{ logprobs: true, topLogprobs: 21 }, "out_of_range", "top_logprobs", "must be in 0..20. Given: 21"],
+    [{ topLogprobs: 1 }, "unsupported_value", "top_logprobs", "needs logprobs: true. Given: 1 without it"],
+    [{ separateReasoning: 0 }, "invalid_type", "separate_reasoning", "must be a boolean. Given: 0"],
+    [{ topk: 5 }, "unsupported_parameter", "topk", `is not a generation option. Known: ${Object.keys(generationConfig()).join(", ")}`],
   ];
   it.each(refused)("refuses %j with %s", (options, code, param, message) => {
     const error = refusal(options);
     expect(error.code).toBe(code);
     expect(error.param).toBe(param);
-    expect(error.message).toContain(message);
+    expect(error.message).toBe(`${param} ${message}`);
   });
 
   it("names the first bad parameter in the contract's order", () => {

@@ -244,8 +244,18 @@ describe("Sampler", () => {
     expect(sampler.sample(place(new Float32Array(4096).fill(1))).tokenId).toBe(4000);
   });
 
+  it("reports log-probabilities of the model where it is not told otherwise", () => {
+    const config = generationConfig({ seed: 4, temperature: 0.5, logprobs: true, topLogprobs: 3 });
+    const [byDefault, raw] = [new Sampler(kernels, 8, config, [], 0), new Sampler(kernels, 8, config, [], 0, "raw")];
+    expect(byDefault.sample(place(LOGITS))).toEqual(raw.sample(place(LOGITS)));
+  });
+
   it("is an invariant that tokens are in the vocabulary", () => {
-    const config = generationConfig({ logitBias: new Map([[8, 1]]) });
-    expect(() => new Sampler(kernels, 8, config, [], 0)).toThrow("token 8 is in the vocabulary");
+    const biased = generationConfig({ logitBias: new Map([[8, 1]]) });
+    expect(() => new Sampler(kernels, 8, biased, [], 0)).toThrow("token 8 is in the vocabulary");
+    const penalized = generationConfig({ repetitionPenalty: 2 });
+    for (const tokenId of [-1, 0.5, 8]) {
+      expect(() => new Sampler(kernels, 8, penalized, [tokenId], 0)).toThrow(`token ${tokenId} is in the vocabulary`);
+    }
   });
 });

@@ -64,7 +64,7 @@ export class Sampler {
       repetitionPenalty: config.repetitionPenalty,
       frequencyPenalty: config.frequencyPenalty,
       presencePenalty: config.presencePenalty,
-      adjustments: this.#adjustments.length > 0 ? this.#adjustments : null,
+      adjustments: this.#adjustments,
       allowed,
       topLogprobs: config.logprobs ? config.topLogprobs : null,
       logprobsMode: this.#logprobsMode,

@@ -271,6 +271,45 @@ describe("messages are checked", () => {
     expect(failure(() => template(CHATML).render(given as ChatMessage[]))).toMatchObject({ code, param });
   });
 
+  const given = (message: object): unknown => [{ role: "user", content: "a", ...message }];
+  const answered = (message: object): unknown => given({ role: "assistant", ...message });
+  it.each<[unknown, string]>([
+    [null, "messages is required and is absent or null."],
+    ["hi", "messages must be a list of messages; given: a value of type string."],
+    [[], "messages is empty; at least 1 message is needed."],
+    [[null], "messages[0] must be an object; given: null."],
+    [given({ role: null }), "messages[0].role is required and is absent or null."],
+    [given({ role: [] }), "messages[0].role must be a string; given: a list."],
+    [given({ role: "bot" }), 'messages[0].role is "bot"; allowed: system, developer, user, assistant, tool.'],
+    [given({ content: 1 }), "messages[0].content must be a string or a list of text parts; given: a value of type number."],
+    [given({ content: [] }), "messages[0].content is an empty list; at least 1 part is needed."],
+    [given({ content: ["a"] }), "messages[0].content[0] must be an object; given: a value of type string."],
+    [given({ content: [{ text: "a" }] }), "messages[0].content[0].type is required and is absent or null."],
+    [given({ content: [{ type: null }] }), "messages[0].content[0].type is required and is absent or null."],
+    [given({ content: [{ type: 1 }] }), "messages[0].content[0].type must be a string; given: a value of type number."],
+    [given({ content: [{ type: "x" }] }), 'messages[0].content[0].type is "x"; allowed: text.'],
+    [given({ content: [{ type: "text", text: null }] }), "messages[0].content[0].text is required and is absent or null."],
+    [given({ content: [{ type: "text", text: 1 }] }), "messages[0].content[0].text must be a string; given: a value of type number."],
+    [given({ name: 1 }), "messages[0].name must be a string; given: a value of type number."],
+    [given({ name: `${"a".repeat(70)} ${"b".repeat(20)}` }), `messages[0].name is "${"a".repeat(70)} ${"b".repeat(9)}"; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`],
+    [given({ name: "-é" }), 'messages[0].name is "-é"; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.'],
+    [given({ colour: 1 }), "messages[0].colour is not a known field."],
+    [given({ refusal: null }), "messages[0].refusal is not a known field."],
+    [answered({ audio: [] }), "messages[0].audio is not supported; allowed: null."],
+    [answered({ function_call: {} }), "messages[0].function_call is not supported; allowed: null."],
+    [answered({ annotations: [1] }), "messages[0].annotations is not supported; allowed: null or an empty list."],
+    [answered({ tool_calls: {} }), "messages[0].tool_calls is not supported; allowed: null or an empty list."],
+    [answered({ reasoning_content: 1 }), "messages[0].reasoning_content must be a string; given: a value of type number."],
+  ])("%j: says what was given and what is allowed", (messages, text) => {
+    expect(failure(() => template(CHATML).render(messages as ChatMessage[])).message).toBe(text);
+  });
+
+  it("and fields that are undefined, and a name of 64, are as good as absent and good", () => {
+    const name = "aZ0_-".padEnd(64, "x");
+    const chat = template("{% for m in messages %}[{{ m.name }}:{{ m.content }}]{% endfor %}");
+    expect(chat.render([{ role: "user", content: "a", name, colour: undefined } as ChatMessage]).text).toBe(`[${name}:a]`);
+  });
+
   it("and NUL is ordinary text", () => {
     expect(template(CHATML).render([user("a\0b")]).text).toContain("a\0b");
   });

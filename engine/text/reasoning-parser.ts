@@ -84,7 +84,7 @@ export class ReasoningParser {
     if (this.#phase === "start") rest = this.#start(rest, segments);
     if (this.#phase === "reasoning") rest = this.#reason(rest, segments);
     if (this.#phase === "gap") rest = this.#skipGap(rest, segments);
-    if (this.#phase === "answer") this.#emit(segments, "answer", rest);
+    this.#emit(segments, "answer", rest);
     return segments;
   }
 
@@ -93,8 +93,6 @@ export class ReasoningParser {
     const segments = this.push("");
     // An unfinished reasoning loses its last white space and a beginning of the closing tag.
     if (this.#phase === "start") this.#answer(segments);
-    this.#blank = "";
-    this.#partial = "";
     return segments;
   }
 
@@ -127,8 +125,6 @@ export class ReasoningParser {
   /** What came so far was no opening tag: it is the answer. */
   #answer(segments: TextSegment[]): void {
     this.#emit(segments, "answer", this.#blank + this.#partial);
-    this.#blank = "";
-    this.#partial = "";
     this.#phase = "answer";
   }
 
@@ -141,8 +137,6 @@ export class ReasoningParser {
     if (!this.#separate) this.#emit(segments, "frame", candidate.slice(this.#partial.length, end));
     if (start >= 0) {
       if (this.#separate) this.#emitReasoning(candidate.slice(0, start), segments);
-      this.#blank = "";
-      this.#partial = "";
       this.#phase = "gap";
       return candidate.slice(end);
     }
@@ -157,7 +151,7 @@ export class ReasoningParser {
     const body = this.#reasoningBegun ? text : text.slice(leadingBlank(text));
     const numKept = body.length - trailingBlank(body);
     if (numKept === 0) {
-      if (this.#reasoningBegun) this.#blank += body;
+      this.#blank += body;
       return;
     }
     this.#emit(segments, "reasoning", this.#blank + body.slice(0, numKept));
@@ -177,13 +171,13 @@ const isBlank = (unit: number): boolean => unit === 0x20 || unit === 0x09 || uni
 
 function leadingBlank(text: string): number {
   let length = 0;
-  while (length < text.length && isBlank(text.charCodeAt(length))) length++;
+  while (isBlank(text.charCodeAt(length))) length++;
   return length;
 }
 
 function trailingBlank(text: string): number {
   let length = 0;
-  while (length < text.length && isBlank(text.charCodeAt(text.length - 1 - length))) length++;
+  while (isBlank(text.charCodeAt(text.length - 1 - length))) length++;
   return length;
 }
 

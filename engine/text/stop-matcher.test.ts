@@ -72,6 +72,10 @@ describe("StopMatcher", () => {
     expect(matcher.finish()).toBe("");
   });
 
+  it("is an invariant that stop strings are not empty", () => {
+    expect(() => new StopMatcher(["a", ""], false)).toThrow("a stop string is empty");
+  });
+
   it("takes a long stop string against a text that nearly matches, in linear time", () => {
     const stop = `${"a".repeat(200_000)}b`;
     const matcher = new StopMatcher([stop], false);

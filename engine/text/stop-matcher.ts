@@ -57,9 +57,7 @@ export class StopMatcher {
 
   /** The end of the text. @returns what was held back: it can no longer become a stop string */
   finish(): string {
-    const text = this.#held;
-    this.#held = "";
-    return text;
+    return this.#held;
   }
 
   /** @returns the longest stop string that this code unit completes, or null */

@@ -91,6 +91,14 @@ describe.each([
 describe("StreamingDetokenizer", () => {
   const [e2, x82, xac] = [0xe2, 0x82, 0xac];
 
+  it("reads no more of a long prompt than can reach into the output", () => {
+    const read: number[] = [];
+    const counting = { ...byteLevel, tokenBytes: (tokenId: number) => (read.push(tokenId), byteLevel.tokenBytes(tokenId)) };
+    const prompt = [...new Array<number>(1000).fill(0x41), e2, x82];
+    expect(new StreamingDetokenizer(counting as unknown as Tokenizer, prompt).push(xac)).toBe("€");
+    expect(read.length).toBeLessThan(10);
+  });
+
   it("emits a code point with its last byte", () => {
     expect(stream(byteLevel, [], [e2, x82, xac])).toEqual(["", "", "€", ""]);
     expect(stream(byteLevel, [], [e2, x82, 0x41])).toEqual(["", "", "\uFFFDA", ""]);
@@ -123,5 +131,20 @@ describe("StreamingDetokenizer", () => {
     expect(stream(sentencePiece, [1], [a!, a!])).toEqual(["a", " a", ""]);
     expect(stream(sentencePiece, [1, a!], [a!])).toEqual([" a", ""]);
     expect(stream(sentencePiece, [1, 2], [a!])).toEqual([" a", ""]);
+    const [, c] = sentencePiece.encode("ac").slice(1);
+    expect(sentencePiece.tokenText(c!)).toBe("c");
+    expect(sentencePiece.decode([1, c!, a!])).toBe("c a");
+  });
+
+  it("drops as many leading spaces as the decoder does, from several tokens if need be", () => {
+    const json = sentencePieceJson() as { decoder: { decoders: object[] } };
+    json.decoder.decoders[3] = { type: "Strip", content: " ", start: 2, stop: 0 };
+    const strips = new Tokenizer(json, { bos_token: "<s>" });
+    const space = strips.encode("  ").at(-1)!;
+    expect(strips.tokenText(space)).toBe(" ");
+    expect(strips.decode([1, space, space, space])).toBe(" ");
+    const [a] = strips.encode("a").slice(1);
+    expect(strips.decode([1, space, a!, a!])).toBe("a a");
+    expect(strips.decode([1, a!, space])).toBe("a ");
   });
 });

@@ -58,6 +58,6 @@ function endOfPromptThatMatters(tokenizer: Tokenizer, promptIds: readonly number
 
 function numSpaces(bytes: Uint8Array): number {
   let length = 0;
-  while (length < bytes.length && bytes[length] === 0x20) length++;
+  while (bytes[length] === 0x20) length++;
   return length;
 }

@@ -51,7 +51,7 @@ export class Utf8Decoder {
     this.#lowest = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
     this.#highest = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
     this.#numMissing = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
-    this.#codePoint = byte & (byte < 0xe0 ? 0x1f : byte < 0xf0 ? 0x0f : 0x07);
+    this.#codePoint = byte & (0x3f >> this.#numMissing);
     return "";
   }
 }

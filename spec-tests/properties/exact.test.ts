@@ -90,16 +90,16 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     for (const table of tables) table.release();
   }
 
-  test("any number of threads", async () => {
+  test("TS-10.3 any number of threads", async () => {
     for (const numThreads of [1, 2, 3]) await comparesFrom({ numThreads }, 6);
   });
 
-  test("any build of the kernels", async () => {
+  test("TS-10.3 any build of the kernels", async () => {
     expect(variants).toContain("simd");
     for (const variant of variants) await comparesFrom({ variant, numThreads: 2 }, 6);
   });
 
-  test("1 to 8 sequences together", async () => {
+  test("TS-10.8 1 to 8 sequences together", async () => {
     await withRunner({ numThreads: 2 }, async (tested) => {
       for (let batch = 1; batch <= 8; batch++) {
         await fc.assert(
@@ -110,7 +110,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     });
   });
 
-  test("any cut of the prompts, and any number of rows a run of the kernels takes", async () => {
+  test("TS-10.3 any cut of the prompts, and any number of rows a run of the kernels takes", async () => {
     for (const numRowsMax of [1, 3, 64]) {
       await withRunner({ numThreads: 2, numRowsMax }, async (tested) => {
         await fc.assert(
@@ -121,7 +121,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     }
   });
 
-  test("fresh or shared keys and values, in any of the sharers", async () => {
+  test("TS-10.7 fresh or shared keys and values, in any of the sharers", async () => {
     await withRunner({ numThreads: 2 }, async ({ runner, cache }) => {
       await fc.assert(
         fc.asyncProperty(prompt, fc.array(prompt, { minLength: 2, maxLength: 4 }), async (prefix, ends) => {

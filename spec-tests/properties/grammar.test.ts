@@ -25,7 +25,7 @@ const embedded = vocabulary("dist/models/tiny/pack");
 const kernels = await Kernels.load();
 
 describe("structured output from random logits", () => {
-  it(`${NUM_SCHEMAS} schemas at temperature 2: every answer is finished and valid`, { timeout: 600_000 }, () => {
+  it(`TS-7.4 ${NUM_SCHEMAS} schemas at temperature 2: every answer is finished and valid`, { timeout: 600_000 }, () => {
     // Without a precision Ajv asks parseInt, which reads 1.5e21 as 1.
     const ajv = new Ajv2020({ strict: false, validateFormats: false, multipleOfPrecision: 6 });
     const sampler = new RandomLogits(embedded);
@@ -59,7 +59,7 @@ describe("structured output from random logits", () => {
     expect(counts.finished).toBe(NUM_SCHEMAS);
   });
 
-  it("what is valid can be written, with its keys in some order", { timeout: 300_000 }, () => {
+  it("TS-7.9 what is valid can be written, with its keys in some order", { timeout: 300_000 }, () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false, multipleOfPrecision: 6 });
     const counts = { valid: 0, invalid: 0 };
     fc.assert(
@@ -83,7 +83,7 @@ describe("structured output from random logits", () => {
     expect(counts.invalid).toBeGreaterThan(1000);
   });
 
-  it("a uniform draw reaches everything that a small schema allows", () => {
+  it("TS-7.4 a uniform draw reaches everything that a small schema allows", () => {
     for (const [schema, expected] of SMALL) {
       const grammar = compileGrammar({ type: "json_schema", schema });
       const seen = new Set<string>();
@@ -95,7 +95,7 @@ describe("structured output from random logits", () => {
 });
 
 describe("masks against reading every token by itself", () => {
-  it("the embedded vocabulary: states on random ways through random schemas", { timeout: 300_000 }, () => {
+  it("TS-7.4 the embedded vocabulary: states on random ways through random schemas", { timeout: 300_000 }, () => {
     const states = { compared: 0 };
     fc.assert(
       fc.property(schemas(), fc.nat(), (schema, seed) => {
@@ -109,7 +109,7 @@ describe("masks against reading every token by itself", () => {
   });
 
   describeWithAssets("Qwen2's vocabulary", () => {
-    it.each(SCHEMAS_FOR_MASKS)("%j", { timeout: 300_000 }, (schema) => {
+    it.each(SCHEMAS_FOR_MASKS)("TS-7.4 %j", { timeout: 300_000 }, (schema) => {
       const states = { compared: 0 };
       compareOnTheWay(compileGrammar({ type: "json_schema", schema }), qwen2(), 7, 2, states);
       expect(states.compared).toBeGreaterThan(0);

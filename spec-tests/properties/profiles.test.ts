@@ -50,7 +50,7 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
   });
   afterAll(() => used.close());
 
-  test("together as alone, cold or warm", async () => {
+  test("TS-10.8 together as alone, cold or warm", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(asks, { minLength: 2, maxLength: 5 }), async (all) => {
         const alone = [];
@@ -64,7 +64,7 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
     );
   });
 
-  test("also when neighbours are aborted or left", async () => {
+  test("TS-10.9 also when neighbours are aborted or left", async () => {
     await fc.assert(
       fc.asyncProperty(asks, fc.array(asks, { minLength: 1, maxLength: 4 }), fc.nat(8), async (kept, others, deltasRead) => {
         const alone = await inFreshEngine(kept);
@@ -88,7 +88,7 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
     );
   });
 
-  test("choice i of n is choice i of i + 1", async () => {
+  test("TS-2.10 choice i of n is choice i of i + 1", async () => {
     await fc.assert(
       fc.asyncProperty(asks, async (ask) => {
         const whole = await readAll(used.generate({ ...ask, n: 4 }));
@@ -97,6 +97,18 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
       { numRuns: 5 },
     );
   });
+});
+
+test("TS-10.3 any number of threads gives the same bytes", async () => {
+  const models = await Promise.all([1, 2, 3].map((numThreads) => loadModel({ model: pack, profile: "exact", numThreads })));
+  await fc.assert(
+    fc.asyncProperty(asks, async (ask) => {
+      const [one, ...more] = await Promise.all(models.map((model) => readAll(model.generate(ask))));
+      for (const answer of more) expect(answer).toEqual(one);
+    }),
+    { numRuns: 8 },
+  );
+  for (const model of models) await model.close();
 });
 
 type Answer = { content: string; tokenIds: number[]; logprobs: number[]; finishReason: string | null }[];

@@ -72,7 +72,7 @@ describe.each(PROFILES)("$name", (profile) => {
     Math.ceil(prompt.length / pageSize) + Math.ceil((prompt.length + (maxTokens ?? CONTEXT)) / pageSize) - Math.floor(prompt.length / pageSize);
 
   describe("a request's output does not depend on the others", () => {
-    test("on their prefixes, arrival, departure or memory", async () => {
+    test("TS-10.8 on their prefixes, arrival, departure or memory", async () => {
       await fc.assert(
         fc.asyncProperty(
           fc.array(visits, { minLength: 2, maxLength: 8 }),
@@ -101,7 +101,7 @@ describe.each(PROFILES)("$name", (profile) => {
       );
     });
 
-    test("also when all that came before is still there, or some of it", async () => {
+    test("TS-10.7 also when all that came before is still there, or some of it", async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(asks, { minLength: 2, maxLength: 6 }), fc.option(fc.nat(5)), async (all, numSparePages) => {
           const roomy = numSparePages === null;
@@ -120,7 +120,7 @@ describe.each(PROFILES)("$name", (profile) => {
       );
     });
 
-    test("choice i of n is choice i of i + 1", async () => {
+    test("TS-2.10 choice i of n is choice i of i + 1", async () => {
       await fc.assert(
         fc.asyncProperty(asks, async (ask) => {
           const whole = await readAll(submit(create({ slots: 3 }).engine, ask));
@@ -154,7 +154,7 @@ describe.each(PROFILES)("$name", (profile) => {
       return { times };
     }
 
-    test("a conversation of ten turns, each message as long as a block", async () => {
+    test("TS-10.7 a conversation of ten turns, each message as long as a block", async () => {
       const { times } = await converse(blockSize, 12);
       // The last token drawn never runs. In blocks, each token runs once more when its block is whole.
       expect(times.pop()).toBe(0);
@@ -162,7 +162,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(Math.min(...times)).toBe(1);
     });
 
-    test("a conversation of ten turns of a few tokens", async () => {
+    test("TS-10.7 a conversation of ten turns of a few tokens", async () => {
       const { times } = await converse(3, 5);
       expect(times.pop()).toBe(0);
       const numComputed = times.reduce((a, b) => a + b, 0);
@@ -171,7 +171,7 @@ describe.each(PROFILES)("$name", (profile) => {
       else expect(numComputed).toBeLessThanOrEqual(2 * times.length + TURNS * blockSize);
     });
 
-    test("sixteen requests with a system message of 300 tokens, at once", async () => {
+    test("TS-10.7 sixteen requests with a system message of 300 tokens, at once", async () => {
       const system = prefix(0).slice(0, 300);
       const all = Array.from({ length: 16 }, (_, i) => ({
         prompt: [...system, 200 + i, ...Array.from({ length: (i * 5) % 23 }, (_, j) => (i + j) % 256)],
@@ -189,7 +189,7 @@ describe.each(PROFILES)("$name", (profile) => {
       else expect(prompts.numTokens).toBeLessThanOrEqual(300 + numOwn + 16 * blockSize);
     });
 
-    test("an answer that is sent back", async () => {
+    test("TS-10.7 an answer that is sent back", async () => {
       const { engine, prompts } = create();
       const prompt = prefix(1).slice(0, blockSize + 3);
       const first = { prompt, seed: 1, n: 1, maxTokens: 2 * blockSize, logitBias: new Map([[END_TOKEN, -100]]) };
@@ -204,7 +204,7 @@ describe.each(PROFILES)("$name", (profile) => {
   });
 
   describe("the token loop", () => {
-    test("usage counts every generated token, and the prompt once", async () => {
+    test("TS-5.12 usage counts every generated token, and the prompt once", async () => {
       const { choices, usage } = await alone({ prompt: [1, 2, 3], seed: 5, n: 4, maxTokens: 9 });
       const completionTokens = choices.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
       expect(usage).toMatchObject({ promptTokens: 3, completionTokens, totalTokens: 3 + completionTokens, cachedTokens: 0 });
@@ -215,7 +215,7 @@ describe.each(PROFILES)("$name", (profile) => {
       }
     });
 
-    test("runs prompts in blocks on the grid, one between two tokens of the running sequences, which run together", async () => {
+    test("TS-10.6 runs prompts in blocks on the grid, one between two tokens of the running sequences, which run together", async () => {
       const { engine, prompts, tokens } = create();
       const order: string[] = [];
       for (const [name, runner] of Object.entries({ prompts, tokens })) {
@@ -237,7 +237,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(tokens.calls.length).toBeLessThanOrEqual(19 + blocks.length);
     });
 
-    test("a prompt that fails leaves the others alone", async () => {
+    test("TS-10.9 a prompt that fails leaves the others alone", async () => {
       const { engine, prompts, cache } = create();
       const ask = { prompt: [1, 2, 3], seed: 3, n: 2, maxTokens: 10 };
       prompts.poison = 99;
@@ -253,7 +253,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect((await readAll(submit(engine, again))).choices).toEqual((await alone(again)).choices);
     });
 
-    test("a token that fails ends its own request, and those that ran beside it go on", async () => {
+    test("TS-10.9 a token that fails ends its own request, and those that ran beside it go on", async () => {
       const { engine, tokens, cache } = create({ slots: 4 });
       const unended = new Map([[END_TOKEN, -100], [99, -100]]);
       const fine = [4, 5].map((seed) => ({ prompt: [1, 2, seed], seed, n: 1, maxTokens: 30, logitBias: unended }));
@@ -274,7 +274,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(warm.usage!.cachedTokens).toBe(reuse === "token" ? 3 : 0);
     });
 
-    test("lowers max_tokens to the context or refuses, as told; never cuts a prompt", async () => {
+    test("TS-1.4 lowers max_tokens to the context or refuses, as told; never cuts a prompt", async () => {
       const { engine } = create();
       const prompt = Array.from({ length: CONTEXT - 5 }, () => 65);
       const { choices } = await readAll(submit(engine, { prompt, seed: 1, n: 1, maxTokens: 50 }));
@@ -286,7 +286,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(() => submit(engine, { prompt: tooLong, seed: 1, n: 1, maxTokens: 1 })).toThrow(EngineError);
     });
 
-    test("refuses at once what could never fit in memory", async () => {
+    test("TS-9.11 refuses at once what could never fit in memory", async () => {
       const { engine } = create({ pagesMax: 5 });
       const prompt = Array.from({ length: 4 * pageSize }, () => 1);
       expect(() => submit(engine, { prompt, seed: 1, n: 1, maxTokens: pageSize + 1 })).toThrow(
@@ -294,7 +294,7 @@ describe.each(PROFILES)("$name", (profile) => {
       );
     });
 
-    test("without max_tokens the limit is what fits into memory", async () => {
+    test("TS-2.7 without max_tokens the limit is what fits into memory", async () => {
       const { engine } = create({ pagesMax: 5 });
       const prompt = Array.from({ length: pageSize + 3 }, () => 1);
       const { choices } = await readAll(submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }));
@@ -302,7 +302,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(choices[0]!.tokenIds.length).toBe(4 * pageSize - prompt.length);
     });
 
-    test("an aborted signal refuses at once", async () => {
+    test("TS-8.12 an aborted signal refuses at once", async () => {
       const { engine } = create();
       expect(() => submit(engine, { prompt: [1], seed: 1, n: 1, maxTokens: 2 }, AbortSignal.abort())).toThrow(/aborted/);
     });

@@ -57,7 +57,7 @@ async function chunksOf([dialect, request]: Ask, fields: object): Promise<ChatCo
 }
 
 describe("the served API", () => {
-  test("a stream put together is the unstreamed answer, logprobs and usage included", async () => {
+  test("TS-8.11 a stream put together is the unstreamed answer, logprobs and usage included", async () => {
     await fc.assert(
       fc.asyncProperty(asks, async (ask) => {
         const { choices, usage } = await whole(ask);
@@ -71,7 +71,7 @@ describe("the served API", () => {
     );
   });
 
-  test("choice i of n is choice i of i + 1", async () => {
+  test("TS-2.10 choice i of n is choice i of i + 1", async () => {
     await fc.assert(
       fc.asyncProperty(asks, async ([dialect, request]) => {
         const { choices } = await whole([dialect, { ...request, n: 3 }]);
@@ -83,7 +83,7 @@ describe("the served API", () => {
 });
 
 describeWithAssets("OpenAI's schemas", () => {
-  test("hold for every answer and every chunk", async () => {
+  test("TS-8.1 hold for every answer and every chunk", async () => {
     const validator = openAiSchemas();
     const isCompletion = validator("CreateChatCompletionResponse");
     const isChunk = validator("CreateChatCompletionStreamResponse");
@@ -96,7 +96,7 @@ describeWithAssets("OpenAI's schemas", () => {
     );
   });
 
-  test("hold for every error", async () => {
+  test("TS-9.1 hold for every error", async () => {
     const isError = openAiSchemas()("ErrorResponse");
     const damaged = fc.tuple(asks, fc.string(), fc.jsonValue(), fc.nat()).map(([[dialect, request], name, value, pick]) => {
       const names = [...Object.keys(request), "stream_options", "top_logprobs", "response_format", "tools", name];
@@ -117,7 +117,7 @@ describeWithAssets("OpenAI's schemas", () => {
     expect(codes.size).toBeGreaterThan(3);
   });
 
-  test("hold for the list of models, and for each of them", async () => {
+  test("TS-8.14 hold for the list of models, and for each of them", async () => {
     const validator = openAiSchemas();
     const [isList, isModel, isError] = [validator("ListModelsResponse"), validator("Model"), validator("ErrorResponse")];
     const { url } = tested.openai!;

@@ -52,7 +52,7 @@ async function streamedChoicesOf(fields: object): Promise<ChatCompletion["choice
   return concatenated((await events(response)) as unknown as ChatCompletionChunk[], true).choices!;
 }
 
-test("what is finished is valid, streamed or not, and choices stand alone", { timeout: 300_000 }, async () => {
+test("TS-7.4 what is finished is valid, streamed or not, and choices stand alone", { timeout: 300_000 }, async () => {
   const tokenize = await post(`${server.url}/v1/tokenize`, JSON.stringify({ model: "tiny", text: "</think>" }));
   const { token_ids: closing } = (await tokenize.json()) as { token_ids: number[] };
   // At this temperature a small model would seldom come to the end of its reasoning by itself.
@@ -76,7 +76,7 @@ test("what is finished is valid, streamed or not, and choices stand alone", { ti
   expect(numFinished).toBeGreaterThan(NUM_RUNS * 2);
 });
 
-test("a schema larger than what the server's own thread reads arrives whole", async () => {
+test("TS-7.12 a schema larger than what the server's own thread reads arrives whole", async () => {
   const schema = { const: true, description: "x".repeat(100_000) };
   const [choice] = await choicesOf({ response_format: { type: "json_schema", schema } });
   expect(choice!.message.content).toBe("true");
