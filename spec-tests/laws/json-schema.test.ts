@@ -41,22 +41,28 @@ const { schema: schemas } = fc.letrec<{ schema: Schema }>((tie) => {
 /** Values that the keywords are about, so that not every schema of one type refuses every value. */
 const plain: fc.Arbitrary<unknown> = fc.oneof(
   small,
-  fc.constantFrom<unknown>(1, "a", null, true, "é", "é9", "abc", "😊a", 2.5, [], {}, { a: [1] }, [1, 1], [1, [1]], ["a", { b: null }]),
+  fc.constantFrom("", "é", "é9", "abc", "😊", "😊a", "😊😊😊"),
+  fc.constantFrom<unknown>(1, "a", null, true, 2.5, [], {}, { a: [1] }, [1, 1], [1, [1]], ["a", { b: null }]),
   fc.dictionary(names, fc.oneof(small, values), { maxKeys: 3 }),
   fc.array(fc.oneof(small, values), { maxLength: 4 }),
   values,
 );
 
+/** As it comes out of JSON, with the prototypes that Ajv compares. */
+function parsed(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
 test("agrees with Ajv on every keyword it knows", () => {
   const ajv = new Ajv2020({ strict: false });
   const verdicts = { valid: 0, invalid: 0 };
   fc.assert(
-    fc.property(schemas, plain, (schema, value) => {
+    fc.property(schemas, plain.map(parsed), (schema, value) => {
       const isValid = ajv.validate(schema, value);
       verdicts[isValid ? "valid" : "invalid"]++;
       expect(schemaFault(value, schema) === null).toBe(isValid);
     }),
-    { numRuns: 1500 },
+    { numRuns: 4000 },
   );
   expect(Math.min(verdicts.valid, verdicts.invalid)).toBeGreaterThan(100);
 });
