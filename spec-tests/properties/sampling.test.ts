@@ -49,6 +49,10 @@ function kept(row: readonly number[], options: GenerationOptions, context: Conte
   return draw(row, { ...options, logprobs: true, topLogprobs: SHORT }, { ...context, mode: "processed" }).topLogprobs;
 }
 
+/** The same tokens; sums of weights in another order may move a log-probability's last bits (TS-3.9). */
+const alike = (tokens: SampledToken["topLogprobs"]): unknown[] =>
+  tokens.map(({ tokenId, logprob }) => ({ tokenId, logprob: expect.closeTo(logprob, 5) as number }));
+
 const idsOf = (tokens: SampledToken["topLogprobs"]): number[] => tokens.map(({ tokenId }) => tokenId);
 
 /** The row with all tokens but these removed. */
@@ -142,7 +146,7 @@ describe("order of the steps", () => {
     fc.property(rows, filters, (row, { temperature, topK, topP, minP }) => {
       const step5 = only(row, idsOf(kept(row, { temperature, topK })));
       const step6 = only(step5, idsOf(kept(step5, { temperature, topP })));
-      expect(kept(row, { temperature, topK, topP, minP })).toEqual(kept(step6, { temperature, minP }));
+      expect(kept(row, { temperature, topK, topP, minP })).toEqual(alike(kept(step6, { temperature, minP })));
     }),
   );
 
@@ -155,7 +159,7 @@ describe("order of the steps", () => {
       const short = order.map((id) => row[id]!);
       expect(order[draw(short, options).tokenId]).toBe(draw(row, { ...options, topK }).tokenId);
       const left = kept(short, options).map((token) => ({ ...token, tokenId: order[token.tokenId]! }));
-      expect(kept(row, { ...options, topK })).toEqual(left);
+      expect(kept(row, { ...options, topK })).toEqual(alike(left));
     }),
   );
 
