@@ -89,9 +89,17 @@ const FREE_ANSWER = {
   notes: ["cold", "clear\n"],
   ok: true,
 };
+const HOSTS = {
+  type: "object",
+  properties: { hosts: { type: "array", items: { type: "string", format: "hostname" } } },
+  required: ["hosts"],
+  additionalProperties: false,
+};
+const HOSTS_ANSWER = { hosts: ["xn--bcher-kva.example", "www.xn--fiqs8s", "mail.example.org", "xn--e1afmkfd.xn--p1ai"] };
 const CASES: readonly { name: string; schema: object; answer: unknown }[] = [
   { name: "an order, 1 kB", schema: ORDER, answer: ORDER_ANSWER },
   { name: "any object", schema: { type: "object" }, answer: FREE_ANSWER },
+  { name: "host names", schema: HOSTS, answer: HOSTS_ANSWER },
 ];
 
 console.log(`${describeMachine()}, vocabulary ${tokens.length}`);
