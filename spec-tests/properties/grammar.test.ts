@@ -334,8 +334,10 @@ function schemas(): fc.Arbitrary<unknown> {
   const optional = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined, freq: 2 });
   const present = (value: object): object => Object.fromEntries(Object.entries(value).filter(([, of]) => of !== undefined));
   const small = fc.integer({ min: 0, max: 4 });
+  // Ajv compares a constant with an answer by calling what its keys valueOf and toString hold.
   const json = fc
     .jsonValue({ maxDepth: 2, stringUnit: "grapheme" })
+    .filter((value) => !/"(?:valueOf|toString)":/.test(JSON.stringify(value)))
     .filter((value) => JSON.stringify(value) === JSON.stringify(JSON.parse(JSON.stringify(value))));
   const { schema } = fc.letrec<{ schema: unknown; leaf: unknown; composite: unknown }>((tie) => ({
     schema: fc.oneof({ maxDepth: 3, depthIdentifier: "schema" }, tie("leaf"), tie("composite")),
