@@ -72,6 +72,19 @@ describe("Tokenizer.encode", () => {
     );
   });
 
+  it("takes characters that mean something in a regular expression as they are", () => {
+    const odd = ["a.c", "(x)", "[y]", "{z}", "p|q", "u+", "v*", "w?", "^", "$", "\\d", "s/t"];
+    const tokenizer = new Tokenizer(byteLevelJson([], odd.map((content) => ({ content }))), {});
+    for (const content of odd) expect(names(tokenizer, tokenizer.encode(`-${content}-`))).toEqual(["-", content, "-"]);
+    expect(names(tokenizer, tokenizer.encode("abc"))).toEqual(["a", "b", "c"]);
+  });
+
+  it("looks for normalized tokens in the normalized text, and for the others before", () => {
+    const json = byteLevelJson([], [{ content: "É", normalized: true }, { content: "È" }]);
+    const tokenizer = new Tokenizer({ ...json, normalizer: { type: "Lowercase" } }, {});
+    expect(names(tokenizer, tokenizer.encode("aÉéÈè"))).toEqual(["a", "É", "É", "È", "\uFFFD", "\uFFFD"]);
+  });
+
   it("finds added tokens leftmost, then longest", () => {
     expect(byteLevel.encode("a<|end|>>b")).toEqual([0x61, idOf("<|end|>>"), 0x62]);
     expect(byteLevel.encode("a<|end|> <tool>")).toEqual([0x61, idOf("<|end|>"), 0x20, idOf("<tool>")]);
@@ -86,6 +99,12 @@ describe("Tokenizer.encode", () => {
     expect(byteLevel.encode("-word-")).toContain(idOf("word"));
     expect(byteLevel.encode("swords")).not.toContain(idOf("word"));
     expect(byteLevel.encode("éword")).not.toContain(idOf("word"));
+    for (const beside of ["_", "9", "\u0301", "𝐀", "\u203f"]) {
+      expect(byteLevel.encode(`word${beside}`), beside).not.toContain(idOf("word"));
+      if (beside !== "\u0301") expect(byteLevel.encode(`${beside}word`), beside).not.toContain(idOf("word"));
+    }
+    for (const beside of ["", " ", "😊", "-"]) expect(byteLevel.encode(`${beside}word${beside}`), beside).toContain(idOf("word"));
+    expect(byteLevel.encode("words word").filter((id) => id === idOf("word"))).toHaveLength(1);
   });
 
   it("takes NUL as ordinary text", () => {
@@ -139,6 +158,28 @@ describe("the begin token", () => {
     const twice = { ...template("<|end|>", "<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
     expect(failure(() => withProcessor(twice)).code).toBe("unsupported_model");
     expect(failure(() => withProcessor({ type: "BertProcessing" })).message).toContain("BertProcessing");
+    expect(failure(() => withProcessor(null, { add_bos_token: true, bos_token: "<none>" })).message).toBe(
+      "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json",
+    );
+    expect(failure(() => withProcessor(twice)).message).toBe("tokenizer.json puts 2 tokens in front of a text; at most one is supported");
+  });
+
+  it("is what stands in front of the text, and nothing where the template is incomplete", () => {
+    const text = { Sequence: { id: "A" } };
+    const token = { SpecialToken: { id: "<|end|>" } };
+    const tokens = { "<|end|>": { ids: [end] } };
+    const of = (...fields: object[]): number | null => withProcessor(Object.assign({ type: "TemplateProcessing" }, ...fields)).beginTokenId;
+    expect(of({ single: [token, text] }, { special_tokens: tokens })).toBe(end);
+    expect(of({ single: [text, token] }, { special_tokens: tokens })).toBeNull();
+    expect(of({ special_tokens: tokens })).toBeNull();
+    expect(of({ single: [token, text] })).toBeNull();
+    expect(of({ single: ["<|end|>", text] }, { special_tokens: tokens })).toBeNull();
+    for (const entry of [null, "x", {}, { ids: end }, { ids: [] }, { ids: ["<|end|>"] }]) {
+      expect(of({ single: [token, text] }, { special_tokens: { "<|end|>": entry } })).toBeNull();
+    }
+    expect(withProcessor({ type: "Sequence" }).beginTokenId).toBeNull();
+    expect(withProcessor({ type: "ByteLevel" }).beginTokenId).toBeNull();
+    expect(withProcessor("ByteLevel" as never).beginTokenId).toBeNull();
   });
 });
 
@@ -166,6 +207,16 @@ describe("tokens", () => {
     });
     expect(tokenizer.isSpecial(tokenizer.addedTokenId("<tool>")!)).toBe(true);
     expect([tokenizer.isSpecial(0x78), tokenizer.isSpecial(0x21)]).toEqual([true, false]);
+    expect(tokenizer.addedTokens.map(({ content }) => content)).toEqual(["<tool>", "x"]);
+  });
+
+  it("that only tokenizer_config.json lists are added, those of tokenizer.json stay as they are", () => {
+    const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<tool>" }]), {
+      added_tokens_decoder: { 256: { content: "<other>", special: true }, 300: { content: "<late>", special: true }, 301: { content: "<plain>" } },
+      unk_token: "<plain>",
+    });
+    const shown = tokenizer.addedTokens.map(({ id, content, special, normalized }) => [id, content, special, normalized]);
+    expect(shown).toEqual([[256, "<tool>", false, false], [300, "<late>", true, false], [301, "<plain>", true, true]]);
   });
 
   it("may leave holes", () => {
@@ -240,6 +291,12 @@ describe("what cannot be done exactly is refused by name", () => {
     expect(failure(() => new Tokenizer({}, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ ...base, added_tokens: [{ content: "x" }] }, {})).code).toBe("invalid_model");
+    const bad = [null, "x", { content: "x" }, { id: 1 }, { id: "1", content: "x" }, { id: 0.5, content: "x" }, { id: -1, content: "x" }];
+    for (const entry of bad) {
+      const error = failure(() => new Tokenizer({ ...base, added_tokens: [entry] }, {}));
+      expect(error.message).toBe("tokenizer.json: an added token has no content or no id");
+    }
+    expect(failure(() => new Tokenizer({ ...base, added_tokens: {} }, {})).message).toBe("tokenizer.json: added_tokens is not a list");
     const far = { ...base, added_tokens: [{ id: 2 ** 40, content: "x" }] };
     expect(failure(() => new Tokenizer(far, {})).message).toContain("supported: up to");
   });

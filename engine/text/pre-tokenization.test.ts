@@ -1,0 +1,81 @@
+/** What the tokenizer library is given. What it makes of it is in tokenizer.test.ts and, on real tokenizers, assets.test.ts. */
+
+import { describe, expect, it } from "vitest";
+import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
+
+const isolated = (regex: string): object => ({ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false });
+const metaspace = (replacement: string, scheme: string): object => ({ type: "Metaspace", replacement, prepend_scheme: scheme });
+const apart = (given: object, replacement = "▁"): object => ({
+  type: "Sequence",
+  pretokenizers: [given, isolated(`${replacement}[^${replacement}]*`)],
+});
+const split = { type: "Split", pattern: { String: " " } };
+
+describe("preparePreTokenizer", () => {
+  it.each<[unknown, object | null]>([
+    [null, null],
+    [undefined, null],
+    [{ type: "Sequence" }, { type: "Sequence", pretokenizers: [] }],
+    [
+      { type: "Sequence", pretokenizers: [null, { type: "Digits", individual_digits: true }, { type: "ByteLevel", use_regex: false }] },
+      { type: "Sequence", pretokenizers: [isolated("\\p{N}"), { type: "ByteLevel", use_regex: false }] },
+    ],
+    [{ type: "Digits" }, isolated("\\p{N}+")],
+    [{ type: "ByteLevel", use_regex: false, add_prefix_space: true }, { type: "ByteLevel", use_regex: false, add_prefix_space: true }],
+    [{ type: "ByteLevel", add_prefix_space: true }, { type: "ByteLevel", add_prefix_space: true }],
+    [{ ...split, behavior: "Isolated" }, { ...split, behavior: "Isolated" }],
+    [{ ...split, behavior: "Removed", invert: true }, { ...split, behavior: "Removed", invert: true }],
+    [{ type: "Metaspace" }, apart(metaspace("▁", "always"))],
+    [{ type: "Metaspace", split: false, add_prefix_space: true }, metaspace("▁", "always")],
+    [{ type: "Metaspace", split: false, add_prefix_space: false }, metaspace("▁", "never")],
+    [{ type: "Metaspace", replacement: "_", prepend_scheme: "first", add_prefix_space: false }, apart(metaspace("_", "first"), "_")],
+  ])("%j", (definition, expected) => {
+    expect(preparePreTokenizer(definition)).toEqual(expected);
+  });
+
+  it("spells GPT-2's words out, with the white space of Unicode", () => {
+    const prepared = preparePreTokenizer({ type: "ByteLevel" })!;
+    const [words, bytes] = prepared["pretokenizers"] as [{ pattern: { Regex: string } }, object];
+    expect(bytes).toEqual({ type: "ByteLevel", add_prefix_space: false, use_regex: false });
+    expect(words).toEqual(isolated(words.pattern.Regex));
+    const cut = "I'm we've  10 a\u00e9!?\n\n x".match(new RegExp(words.pattern.Regex, "gu"));
+    expect(cut).toEqual(["I", "'m", " we", "'ve", " ", " 10", " a\u00e9", "!?", "\n\n", " x"]);
+  });
+
+  it.each<[unknown, string]>([
+    ["ByteLevel", "tokenizer.json: the pre_tokenizer is not an object"],
+    [{ type: "Whitespace" }, "tokenizer.json has the pre-tokenizer Whitespace, which is not supported"],
+    [{ ...split, behavior: "Removed" }, "tokenizer.json has the pre-tokenizer Split with behavior Removed, which is not supported"],
+    [
+      { ...split, behavior: "Isolated", invert: true },
+      "tokenizer.json has the pre-tokenizer Split with behavior Isolated, inverted, which is not supported",
+    ],
+  ])("refuses %j", (definition, message) => {
+    expect(() => preparePreTokenizer(definition)).toThrow(message);
+  });
+});
+
+describe("prepareNormalizer", () => {
+  it.each<[unknown, object | null]>([
+    [null, null],
+    [undefined, null],
+    [{ type: "Sequence" }, { type: "Sequence", normalizers: [] }],
+    [{ type: "Sequence", normalizers: [null, { type: "NFC" }] }, { type: "Sequence", normalizers: [{ type: "NFC" }] }],
+    ...["NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Lowercase", "Strip"].map((type): [object, object] => [{ type }, { type }]),
+  ])("%j", (definition, expected) => {
+    expect(prepareNormalizer(definition)).toEqual(expected);
+  });
+
+  it("refuses others by name", () => {
+    expect(() => prepareNormalizer("NFC")).toThrow("tokenizer.json: the normalizer is not an object");
+    expect(() => prepareNormalizer({ type: "Precompiled" })).toThrow("tokenizer.json has the normalizer Precompiled, which is not supported");
+  });
+});
+
+describe("isByteLevel", () => {
+  it("finds the step at any depth", () => {
+    const inner = { type: "Sequence", pretokenizers: [{ type: "Split" }, { type: "ByteLevel" }] };
+    expect([null, { type: "Split" }, { type: "Sequence", pretokenizers: [{ type: "Split" }] }].map(isByteLevel)).toEqual([false, false, false]);
+    expect([{ type: "ByteLevel" }, inner, { type: "Sequence", pretokenizers: [inner] }].map(isByteLevel)).toEqual([true, true, true]);
+  });
+});

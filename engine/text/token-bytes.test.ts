@@ -1,0 +1,99 @@
+import { describe, expect, it } from "vitest";
+import { TokenBytes, byteDecoder, fallbackByte } from "./token-bytes.js";
+
+const NO_TEXT = "which cannot be decoded byte by byte";
+const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
+const sequence = (...decoders: object[]): object => ({ type: "Sequence", decoders });
+const replace = { type: "Replace", pattern: { String: "▁" }, content: " " };
+
+describe("byteDecoder, byte-level", () => {
+  it.each([[null], [undefined], [{ type: "ByteLevel" }], [sequence({ type: "ByteLevel" }, { type: "Fuse" })], [{ type: "Sequence" }]])("takes %j", (decoder) => {
+    const { vocabBytes, addedBytes, numLeadingSpaces } = byteDecoder(decoder, true);
+    expect([...vocabBytes("Ġa\u0143Ã")]).toEqual([0x20, 0x61, 0xad, 0xc3]);
+    // No merge reaches a word in plain text: it is taken literally.
+    expect([...vocabBytes("a中")]).toEqual(bytesOf("a中"));
+    expect([...addedBytes("Ġ")]).toEqual(bytesOf("Ġ"));
+    expect(numLeadingSpaces).toBe(0);
+  });
+
+  it("takes no other decoder", () => {
+    const refused = `tokenizer.json has the decoder CTC after a byte-level pre-tokenizer, ${NO_TEXT}`;
+    expect(() => byteDecoder(sequence({ type: "ByteLevel" }, { type: "CTC" }), true)).toThrow(refused);
+  });
+});
+
+describe("byteDecoder, SentencePiece", () => {
+  it("knows spaces, bytes and text", () => {
+    const decoder = byteDecoder(sequence(replace, { type: "ByteFallback" }, { type: "Fuse" }, { type: "Strip", content: " ", start: 1 }), false);
+    expect([...decoder.vocabBytes("▁a▁")]).toEqual(bytesOf(" a "));
+    expect([...decoder.vocabBytes("<0xE4>")]).toEqual([0xe4]);
+    expect([...decoder.addedBytes("<0xE4>▁")]).toEqual(bytesOf("<0xE4> "));
+    expect(decoder.numLeadingSpaces).toBe(1);
+  });
+
+  it("takes bytes for text where there is no ByteFallback, and strips nothing where Strip does not say how much", () => {
+    const decoder = byteDecoder(sequence({ type: "Fuse" }, { type: "Strip", content: " ", stop: 0 }), false);
+    expect([...decoder.vocabBytes("<0xE4>")]).toEqual(bytesOf("<0xE4>"));
+    expect(decoder.numLeadingSpaces).toBe(0);
+  });
+
+  it.each([
+    [{ type: "Metaspace" }, " a", 1],
+    [{ type: "Metaspace", prepend_scheme: "never" }, " a", 0],
+    [{ type: "Metaspace", add_prefix_space: false }, " a", 0],
+    [{ type: "Metaspace", replacement: "_" }, "▁a", 1],
+  ])("%j says the same in one step", (decoder, text, numLeadingSpaces) => {
+    expect([...byteDecoder(decoder, false).vocabBytes("▁a")]).toEqual(bytesOf(text));
+    expect(byteDecoder(decoder, false).numLeadingSpaces).toBe(numLeadingSpaces);
+  });
+
+  const crossing = "a decoder that replaces text across tokens";
+  const strip = "a decoder Strip other than of spaces at the beginning of the text";
+  const expression = "a decoder Replace with a regular expression";
+  it.each([
+    [null, "no decoder and no byte-level pre-tokenizer"],
+    [sequence(), "no decoder and no byte-level pre-tokenizer"],
+    [sequence({ type: "Fuse" }, replace), crossing],
+    [sequence({ type: "ByteFallback" }, replace), crossing],
+    [sequence({ type: "Fuse" }, { type: "ByteFallback" }), "the decoder ByteFallback after Fuse"],
+    [sequence({ type: "Strip", content: " ", start: 1, stop: 0 }), strip],
+    [sequence({ type: "Fuse" }, { type: "Strip", content: "x", start: 1, stop: 0 }), strip],
+    [sequence({ type: "Fuse" }, { type: "Strip", content: " ", start: 1, stop: 1 }), strip],
+    [sequence({ type: "Metaspace" }, { type: "Fuse" }), "the decoder Metaspace among others"],
+    [{ type: "Replace", pattern: { Regex: "." }, content: "" }, expression],
+    [{ type: "Replace", content: "" }, expression],
+    [{ type: "Replace", pattern: { String: "a" } }, expression],
+    [{ type: "CTC" }, "the decoder CTC"],
+  ])("refuses %j", (decoder, words) => {
+    expect(() => byteDecoder(decoder, false)).toThrow(`tokenizer.json has ${words}, ${NO_TEXT}`);
+  });
+
+  it("refuses what is no decoder", () => {
+    expect(() => byteDecoder("Fuse", false)).toThrow("tokenizer.json: the decoder is not an object");
+    expect(() => byteDecoder(sequence("Fuse" as never), false)).toThrow("tokenizer.json: the decoder is not an object");
+  });
+});
+
+describe("fallbackByte", () => {
+  it("reads two hexadecimal digits and nothing else", () => {
+    expect(["<0x0A>", "<0xff>", "<0x00>"].map(fallbackByte)).toEqual([10, 255, 0]);
+    expect(["<0x0>", "<0x0A", "<0x0AB>", "<0xGG>", "a<0x0A>", "<0x0A>b", "", "abcdef"].map(fallbackByte)).toEqual(new Array(8).fill(null));
+  });
+});
+
+describe("TokenBytes", () => {
+  it("keeps the bytes of every token, however long, and of none outside", () => {
+    const lengths = [0, 3, 200, 0, 1, 1000, 7];
+    const tokens = lengths.map((length, id) => Uint8Array.from({ length }, (_, index) => id * 16 + (index % 16)));
+    const asked: number[] = [];
+    const bytes = new TokenBytes(tokens.length, (id) => (asked.push(id), tokens[id] ?? new Uint8Array(0)));
+    expect(asked).toEqual([...tokens.keys()]);
+    tokens.forEach((token, id) => expect([...bytes.of(id)]).toEqual([...token]));
+    for (const id of [-1, 7, 1000]) expect(bytes.of(id).length).toBe(0);
+  });
+
+  it("keeps tokens that just fill what was set aside", () => {
+    const bytes = new TokenBytes(2, (id) => new Uint8Array(id === 0 ? 16 : 1).fill(id + 1));
+    expect([[...bytes.of(0)], [...bytes.of(1)]]).toEqual([new Array(16).fill(1), [2]]);
+  });
+});
