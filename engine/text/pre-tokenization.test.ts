@@ -42,8 +42,12 @@ describe("preparePreTokenizer", () => {
     expect(cut).toEqual(["I", "'m", " we", "'ve", " ", " 10", " a\u00e9", "!?", "\n\n", " x"]);
   });
 
+  it("refuses what is none", () => {
+    const refused = expect.objectContaining({ code: "invalid_model", message: "tokenizer.json: the pre_tokenizer is not an object" });
+    expect(() => preparePreTokenizer("ByteLevel")).toThrow(refused);
+  });
+
   it.each<[unknown, string]>([
-    ["ByteLevel", "tokenizer.json: the pre_tokenizer is not an object"],
     [{ type: "Whitespace" }, "tokenizer.json has the pre-tokenizer Whitespace, which is not supported"],
     [{ ...split, behavior: "Removed" }, "tokenizer.json has the pre-tokenizer Split with behavior Removed, which is not supported"],
     [
@@ -67,7 +71,8 @@ describe("prepareNormalizer", () => {
   });
 
   it("refuses others by name", () => {
-    expect(() => prepareNormalizer("NFC")).toThrow("tokenizer.json: the normalizer is not an object");
+    const none = expect.objectContaining({ code: "invalid_model", message: "tokenizer.json: the normalizer is not an object" });
+    expect(() => prepareNormalizer("NFC")).toThrow(none);
     expect(() => prepareNormalizer({ type: "Precompiled" })).toThrow("tokenizer.json has the normalizer Precompiled, which is not supported");
   });
 });

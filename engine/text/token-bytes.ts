@@ -135,7 +135,6 @@ function sentencePieceDecoder(steps: readonly Json[]): ByteDecoder {
 
 /** @returns the byte that a token such as `<0x0A>` stands for, or null */
 export function fallbackByte(token: string): number | null {
-  if (token.length !== 6) return null;
   const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
   return digits === undefined ? null : Number.parseInt(digits, 16);
 }

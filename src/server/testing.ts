@@ -5,12 +5,13 @@
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { pino } from "pino";
+import { afterAll } from "vitest";
 
 import { EngineHost } from "./host.js";
 import { ModelRegistry } from "./models.js";
@@ -165,8 +166,11 @@ function workerFile(source: string): URL {
   return pathToFileURL(scratchFile("worker.mjs", source));
 }
 
+const scratch = mkdtempSync(join(tmpdir(), "touchstone-server-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
 export function scratchFile(name: string, text: string): string {
-  const path = join(mkdtempSync(join(tmpdir(), "touchstone-server-")), name);
+  const path = join(mkdtempSync(join(scratch, "file-")), name);
   writeFileSync(path, text);
   return path;
 }
