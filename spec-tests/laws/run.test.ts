@@ -91,6 +91,16 @@ describe("findings", () => {
     expect(limits.slice(0, 2)).toEqual([999, 998]);
   });
 
+  test("an example that its arbitrary cannot shrink is the counterexample as it is", async () => {
+    const unmapped = (): never => {
+      throw new Error("Not one of mine");
+    };
+    const cases = fc.integer({ min: 1, max: 9 }).map((limit) => `${limit}`, unmapped);
+    const strings = law("P1", (probe) => probe.forAll(cases, (limit) => echoes(Number(limit))(probe), { examples: ["50"] }));
+    const { results } = await run(await serve(wrongFrom(1)), [strings]);
+    expect(results[0]!.findings[0]).toMatchObject({ counterexample: '"50"', path: "0" });
+  });
+
   test("a seed fixes every request and every finding; another seed draws other cases; --only changes nothing", async () => {
     const laws = [law("P1", echoesAll()), law("P2", echoesAll())];
     const ask = async (options: Partial<RunOptions>, chosen = laws): Promise<{ requests: unknown; findings: unknown }> => {

@@ -323,6 +323,8 @@ class Trial implements Probe {
   }
 
   private async smaller<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, { value, context }: Value<T>, isSame: (violation: Violation) => boolean) {
+    // An example comes without what its arbitrary noted when it drew a value; some cannot shrink without.
+    if (context === undefined && !cases.canShrinkWithoutContext(value)) return null;
     let index = 0;
     for (const candidate of cases.shrink(value, context)) {
       const violation = await this.violation(check, candidate.value);

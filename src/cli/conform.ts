@@ -13,7 +13,7 @@ import { EngineError } from "../../engine/index.js";
 import type { Law } from "../../spec-tests/laws/law.js";
 import { CannotRun, type Dialect } from "../../spec-tests/laws/profile.js";
 import { html } from "../../spec-tests/laws/report-html.js";
-import { clausesOf, json, junit, lawLine, numFindings, summary, type Clauses } from "../../spec-tests/laws/report.js";
+import { clausesOf, json, junit, numFindings, summary, type Clauses } from "../../spec-tests/laws/report.js";
 import type { Budget, Progress, Run } from "../../spec-tests/laws/run.js";
 import { progressBar } from "./terminal.js";
 
@@ -80,12 +80,12 @@ async function check({ baseUrl, apiKey = "", model, dialect, budget, seed }: Con
   }
 }
 
-/** A bar on a terminal; elsewhere a line for each law. */
+/** A bar on a terminal; elsewhere a short line for each law, of which the summary says more. */
 function showProgress(): (progress: Progress) => void {
   const bar = progressBar("Checking");
   return ({ share, lawId, result }) => {
     bar(share, 1, lawId ?? "");
-    if (result !== null && !process.stderr.isTTY) process.stderr.write(`${lawLine(result)}\n`);
+    if (result !== null && !process.stderr.isTTY) process.stderr.write(`${Math.round(share * 100)} % ${result.law.id} ${result.outcome}\n`);
   };
 }
 
