@@ -48,8 +48,9 @@ class Rows {
     this.sends(group, clause, what, { request: { ...BASE, max_tokens: 1, ...fields }, ...(needs === undefined ? {} : { needs }) }, ACCEPTED);
   }
 
+  /** One token too, so that a server that takes what it should refuse answers soon. */
   refuses(group: string, clause: string, what: string, fields: Fields, code: string, param: string | null, needs?: readonly string[]): void {
-    this.sends(group, clause, what, { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) }, refused(code, param));
+    this.sends(group, clause, what, { request: { ...BASE, max_tokens: 1, ...fields }, ...(needs === undefined ? {} : { needs }) }, refused(code, param));
   }
 
   /** A body as text; `{}` in it stands for the fields of a request. */
