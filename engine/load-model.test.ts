@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { randomModel } from "../spec-tests/random-model.js";
+import { randomModel, type RandomTensor } from "../spec-tests/random-model.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
 import { loadModel, Model, type OutputStream, type RequestOptions } from "./load-model.js";
@@ -268,4 +268,17 @@ describe("responseFormat", () => {
       expect(() => model.chat({ messages: MESSAGES, responseFormat: responseFormat as { type: "text" } })).toThrow(expect.objectContaining(error));
     });
   });
+});
+
+test("a model whose logits overflow ends the request with internal_error, and goes on for others", async () => {
+  const scratch = await mkdtemp(join(tmpdir(), "overflow-"));
+  const edit = (tensors: Map<string, RandomTensor>): void => void tensors.get("model.norm.weight")!.values.fill(3e38);
+  const pack = join(scratch, "pack");
+  await convert(await randomModel(join(scratch, "model"), { edit }), pack, { format: "f32" });
+  await withModel({ model: pack }, async (model) => {
+    for (let times = 0; times < 2; times++) {
+      await expect(read(model.generate({ prompt: "a", maxTokens: 3 }))).rejects.toMatchObject({ code: "internal_error" });
+    }
+  });
+  await rm(scratch, { recursive: true });
 });
