@@ -229,6 +229,20 @@ describe("what is not checked", () => {
     expect(results[2]!.reason).toBe("The endpoint no longer answers.");
   });
 
+  test("a server that dies of a case is blamed for that one alone", async () => {
+    const server = await serve(({ max_tokens: limit }, response) => {
+      if (limit !== 7) return json(response, 200, completion(String(limit)));
+      server.close();
+      response.destroy();
+    });
+    const thrice = law("P1", async (probe) => {
+      for (const first of [6, 7, 8]) await probe.forAll(fc.constant(first), (limit) => echoes(limit)(probe), { numRuns: 1 });
+    });
+    const { results } = await run(server, [thrice]);
+    expect(results[0]!.findings).toMatchObject([{ counterexample: "7" }]);
+    expect(results[0]!.notes).toContain("Ended early. The endpoint no longer answers.");
+  });
+
   test("a bug in a law ends the run", async () => {
     const server = await serve();
     await expect(run(server, [law("P1", () => Promise.reject(new TypeError("x is undefined")))])).rejects.toThrow(TypeError);

@@ -106,7 +106,7 @@ export async function runLaws({ endpoint, model, dialect, laws, budget, seed, on
       const trial = new Trial(client, purse.share(laws.length - i), law, profile, lawSeed(seed, law.id), tell);
       result = await trial.run();
       purse.numCalls += result.numCalls;
-      isGone = await diedOf(result, client, purse);
+      isGone = await hasDied(result.findings, client, purse);
     }
     results.push(result);
     onProgress({ share: (i + 1) / laws.length, lawId: law.id, result });
@@ -201,7 +201,7 @@ function notChecked(law: Law, outcome: Outcome, reason: string): LawResult {
 }
 
 /** Whether the endpoint is gone after a finding in which it did not answer: then nothing more can be said about it. */
-async function diedOf({ findings }: LawResult, client: Client, purse: Purse): Promise<boolean> {
+async function hasDied(findings: readonly Finding[], client: Client, purse: Purse): Promise<boolean> {
   if (!findings.some(({ exchanges }) => exchanges.some(isUnanswered))) return false;
   purse.numCalls++;
   return isUnanswered(await client.exchange({ method: "GET", path: "/models", body: null }, new AbortController().signal));
@@ -296,7 +296,10 @@ class Trial implements Probe {
       const violation = await this.violation(check, value.value);
       this.numCases++;
       if (violation === null) continue;
-      this.findings.push(await this.shrunk(cases, check, value, violation, seed, String(i)));
+      const finding = await this.shrunk(cases, check, value, violation, seed, String(i));
+      this.findings.push(finding);
+      // What comes after would be blamed on requests that nobody has read.
+      if (await hasDied([finding], this.client, this.purse)) throw new BudgetSpent("The endpoint no longer answers.");
       return;
     }
   }

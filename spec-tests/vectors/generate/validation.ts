@@ -26,7 +26,8 @@ interface Sent {
 }
 
 const USER = { role: "user", content: "Hi" };
-const BASE = { model: "$MODEL", messages: [USER] };
+/** One token, so that a server that takes what it should refuse answers soon. */
+const BASE = { model: "$MODEL", messages: [USER], max_tokens: 1 };
 const ACCEPTED: Expected = { status: 200 };
 
 const refused = (code: string, param: string | null, status = 400, type = "invalid_request_error"): Expected => ({ status, type, code, param });
@@ -43,14 +44,13 @@ class Rows {
     this.list.add(group, clause, what, { ...sent, expected } as unknown as { expected: Json });
   }
 
-  /** Fields that are fine, laid over a request of one token. */
+  /** Fields that are fine, laid over those of a whole request. */
   takes(group: string, clause: string, what: string, fields: Fields, needs?: readonly string[]): void {
-    this.sends(group, clause, what, { request: { ...BASE, max_tokens: 1, ...fields }, ...(needs === undefined ? {} : { needs }) }, ACCEPTED);
+    this.sends(group, clause, what, { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) }, ACCEPTED);
   }
 
-  /** One token too, so that a server that takes what it should refuse answers soon. */
   refuses(group: string, clause: string, what: string, fields: Fields, code: string, param: string | null, needs?: readonly string[]): void {
-    this.sends(group, clause, what, { request: { ...BASE, max_tokens: 1, ...fields }, ...(needs === undefined ? {} : { needs }) }, refused(code, param));
+    this.sends(group, clause, what, { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) }, refused(code, param));
   }
 
   /** A body as text; `{}` in it stands for the fields of a request. */
@@ -309,11 +309,11 @@ function addMessages(rows: Rows): void {
 }
 
 function addLimits(rows: Rows): void {
-  rows.takes("limits", "TS-2.7", "two equal limits", { max_tokens: 1, max_completion_tokens: 1 });
+  rows.takes("limits", "TS-2.7", "two equal limits", { max_completion_tokens: 1 });
   rows.takes("limits", "TS-2.7", "max_completion_tokens alone", { max_tokens: null, max_completion_tokens: 1 });
-  rows.refuses("limits", "TS-2.7", "two different limits", { max_tokens: 1, max_completion_tokens: 2 }, "unsupported_value", "max_tokens");
-  rows.refuses("limits", "TS-9.8", "each limit by itself before both together", { max_tokens: 1, max_completion_tokens: 0 }, "out_of_range", "max_completion_tokens");
-  rows.refuses("limits", "TS-9.8", "different limits before the next field", { max_tokens: 1, max_completion_tokens: 2, stream: 1 }, "unsupported_value", "max_tokens");
+  rows.refuses("limits", "TS-2.7", "two different limits", { max_completion_tokens: 2 }, "unsupported_value", "max_tokens");
+  rows.refuses("limits", "TS-9.8", "each limit by itself before both together", { max_completion_tokens: 0 }, "out_of_range", "max_completion_tokens");
+  rows.refuses("limits", "TS-9.8", "different limits before the next field", { max_completion_tokens: 2, stream: 1 }, "unsupported_value", "max_tokens");
 }
 
 function addStream(rows: Rows): void {
@@ -511,7 +511,7 @@ function addJson(rows: Rows): void {
 }
 
 function addHttp(rows: Rows): void {
-  const request = { ...BASE, max_tokens: 1 };
+  const request = BASE;
   const sends = (clause: string, what: string, sent: Sent, expected: Expected): void => rows.sends("http", clause, what, sent, expected);
   for (const path of ["/v3/openai/chat/completions", "/openai/v1/chat/completions"]) sends("TS-1.9", path, { path, request }, ACCEPTED);
   for (const path of ["/v1/chat/completion", "/v1/chat/completions/", "/chat/completions", "/v2/chat/completions", "/v1/v1/chat/completions", "/v1/completions"]) {
@@ -563,7 +563,7 @@ function addContext(rows: Rows): void {
   }
   const many = { ...BASE, max_tokens: 1e15 };
   sends("TS-1.4", "max_tokens over the context, as an error", { request: { ...many, context_length_exceeded_behavior: "error" } }, refused("context_length_exceeded", "max_tokens"));
-  sends("TS-2.7", "max_completion_tokens over the context, as an error", { request: { ...BASE, max_completion_tokens: 1e15, context_length_exceeded_behavior: "error" } }, refused("context_length_exceeded", "max_tokens"));
+  sends("TS-2.7", "max_completion_tokens over the context, as an error", { request: { ...BASE, max_tokens: null, max_completion_tokens: 1e15, context_length_exceeded_behavior: "error" } }, refused("context_length_exceeded", "max_tokens"));
   if (!isPpio) sends("TS-1.4", "max_tokens over the context", { request: many }, refused("context_length_exceeded", "max_tokens"));
   // One number is long enough to be an answer, so that what is lowered is not spent.
   const cheap = { response_format: { type: "regex", regex: "a" } };
