@@ -128,7 +128,8 @@ function faultOf({ clause, expected }: Row, exchange: Exchange, { isTouchstone }
   // Who refuses a large body need not read it, and a connection that closes meanwhile may lose the answer.
   if (status === 0 && (exchange.body?.length ?? 0) > LARGE) return null;
   const asExpected = isTouchstone ? status === expected.status : status >= 400 && status < 500;
-  if (!asExpected) return { kind: `status of ${clause}`, message: `the status must be ${expected.status}; it is ${status}: ${quoted(text)}`, clause, exchange };
+  // That a server says nothing, or dies, is worse than a wrong status, and another mistake.
+  if (!asExpected) return { kind: `${status === 0 ? "silence" : "status"} of ${clause}`, message: `the status must be ${expected.status}; it is ${status}: ${quoted(text)}`, clause, exchange };
   if (!isTouchstone || status === 200 || exchange.method === "HEAD") return null;
   const error = errorOf(text);
   if (error === null) {
