@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -116,6 +117,12 @@ describe("Tokenizer.encode", () => {
     expect(failure(() => byteLevel.encode(text))).toMatchObject({ code: "out_of_range", param: null });
   });
 
+  it("says where a lone surrogate is", () => {
+    expect(failure(() => byteLevel.encode("ab\uDEADc")).message).toBe(
+      "The text has a lone surrogate, U+DEAD, at index 2; only whole characters are allowed.",
+    );
+  });
+
   it("refuses a character that no token stands for, in short words and long ones", () => {
     const json = byteLevelJson([], []) as { model: { vocab: Record<string, number> } };
     delete json.model.vocab["z"];
@@ -127,6 +134,35 @@ describe("Tokenizer.encode", () => {
     bare.model.byte_fallback = false;
     expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d"))).toMatchObject({ code: "out_of_range" });
     expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d".repeat(200)))).toMatchObject({ code: "out_of_range" });
+  });
+});
+
+describe("Tokenizer.encodePrompt", () => {
+  const stop: [string, string][] = [["s", "t"], ["o", "p"], ["st", "op"]];
+  const prompt = (text: string, reserved: Iterable<number>) => ({ text, templateTokens: [], reserved: new Set(reserved), opensReasoning: false });
+
+  it.each([false, true])("spells a reserved token that is an ordinary word too in others, with ignore_merges %s", (ignoreMerges) => {
+    const json = byteLevelJson(stop, [{ content: "stop", special: true }]) as { model: object };
+    const tokenizer = new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
+    const id = tokenizer.addedTokenId("stop")!;
+    expect(tokenizer.encode("stop")).toEqual([id]);
+    expect(names(tokenizer, tokenizer.encodePrompt(prompt("stop", [id])))).toEqual(["st", "op"]);
+    expect(names(tokenizer, tokenizer.encodePrompt(prompt("st op", [id])))).toEqual(["st", " ", "op"]);
+    expect(tokenizer.encodePrompt(prompt("stop", []))).toEqual([id]);
+  });
+
+  it("spells other words whole where merges are ignored", () => {
+    const json = byteLevelJson([], [{ content: "<|end|>", special: true }]) as { model: { vocab: Record<string, number> } };
+    json.model.vocab["stop"] = 500;
+    const tokenizer = new Tokenizer({ ...json, model: { ...json.model, ignore_merges: true } }, {});
+    expect(tokenizer.encodePrompt(prompt("stop", [tokenizer.addedTokenId("<|end|>")!]))).toEqual([500]);
+    expect(tokenizer.encode("stop")).toEqual([500]);
+  });
+
+  it("names messages where one has a character that no token stands for", () => {
+    const json = byteLevelJson([], []) as { model: { vocab: Record<string, number> } };
+    delete json.model.vocab["z"];
+    expect(failure(() => new Tokenizer(json, {}).encodePrompt(prompt("z", [])))).toMatchObject({ code: "out_of_range", param: "messages" });
   });
 });
 
@@ -165,6 +201,12 @@ describe("the begin token", () => {
       "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json",
     );
     expect(failure(() => withProcessor(twice)).message).toBe("tokenizer.json puts 2 tokens in front of a text; at most one is supported");
+  });
+
+  it("also begins a text where the tokenizer does not add it", () => {
+    expect(withProcessor(null, { bos_token: "<|end|>" })).toMatchObject({ beginTokenId: null, startOfTextId: end });
+    expect(withProcessor(null, { bos_token: "none" })).toMatchObject({ beginTokenId: null, startOfTextId: null });
+    expect(new Tokenizer(sentencePieceJson(), {})).toMatchObject({ beginTokenId: 1, startOfTextId: 1 });
   });
 
   it("is what stands in front of the text, and nothing where the template is incomplete", () => {
@@ -222,6 +264,15 @@ describe("tokens", () => {
     expect(shown).toEqual([[256, "<tool>", false, false], [300, "<late>", true, false], [301, "<plain>", true, true]]);
   });
 
+  it("bound how much text one of them is", () => {
+    expect(byteLevel.tokenLengthMax).toBe("<|end|>>".length);
+    expect(new Tokenizer(byteLevelJson([["a", "b"], ["ab", "ab"]], [{ content: "xyz" }]), {}).tokenLengthMax).toBe(4);
+  });
+
+  it("that are not there have no id", () => {
+    expect(byteLevel.addedTokenId("<none>")).toBeNull();
+  });
+
   it("may leave holes", () => {
     const json = byteLevelJson([], []) as { added_tokens: object[] };
     json.added_tokens = [{ id: 300, content: "<|far|>", special: true }];
@@ -276,6 +327,7 @@ describe("what cannot be done exactly is refused by name", () => {
     ["WordPiece", { ...base, model: { type: "WordPiece", vocab: {} } }, "WordPiece"],
     ["Unigram", { ...base, model: { type: "Unigram", vocab: [] } }, "Unigram"],
     ["a word's suffix", { ...base, model: { type: "BPE", vocab: {}, merges: [], end_of_word_suffix: "</w>" } }, "end_of_word_suffix"],
+    ["a subword's prefix", { ...base, model: { type: "BPE", vocab: {}, merges: [], continuing_subword_prefix: "##" } }, "continuing_subword_prefix"],
     ["dropout", { ...base, model: { type: "BPE", vocab: {}, merges: [], dropout: 0.1 } }, "dropout"],
     ["a lossy pre-tokenizer", { ...base, pre_tokenizer: { type: "BertPreTokenizer" } }, "BertPreTokenizer"],
     ["a split the library gets wrong", { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" } }, "MergedWithPrevious"],
@@ -300,7 +352,21 @@ describe("what cannot be done exactly is refused by name", () => {
       expect(error.message).toBe("tokenizer.json: an added token has no content or no id");
     }
     expect(failure(() => new Tokenizer({ ...base, added_tokens: {} }, {})).message).toBe("tokenizer.json: added_tokens is not a list");
-    const far = { ...base, added_tokens: [{ id: 2 ** 40, content: "x" }] };
-    expect(failure(() => new Tokenizer(far, {})).message).toContain("supported: up to");
+    const last = (id: number): object => ({ ...base, added_tokens: [{ id, content: "x" }] });
+    expect(failure(() => new Tokenizer(last(LIMITS.vocabSizeMax), {}))).toMatchObject({
+      code: "unsupported_model",
+      message: `tokenizer.json has ids up to ${LIMITS.vocabSizeMax}; supported: up to ${LIMITS.vocabSizeMax - 1}`,
+    });
+    expect(new Tokenizer(last(LIMITS.vocabSizeMax - 1), {}).vocabSize).toBe(LIMITS.vocabSizeMax);
+    const empty = { ...base, model: { type: "BPE", vocab: {}, merges: [] } };
+    expect(failure(() => new Tokenizer(empty, {})).code).toBe("unsupported_model");
+    expect(failure(() => new Tokenizer({}, {})).message).toBe("tokenizer.json has no model");
+    expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).message).toBe("tokenizer.json: the BPE model has no vocab or no merges");
+  });
+
+  it("but options that do nothing are none", () => {
+    const { model } = base as { model: object };
+    const options = { continuing_subword_prefix: "", end_of_word_suffix: null, dropout: 0 };
+    expect(new Tokenizer({ ...base, model: { ...model, ...options } }, {}).encode("ab")).toEqual([0x61, 0x62]);
   });
 });
