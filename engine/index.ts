@@ -13,9 +13,10 @@ export {
   type RequestOptions,
 } from "./load-model.js";
 export type { LoadModelOptions, Profile } from "./load-options.js";
+export { describeEstimate, estimateMemory, machineMemory, type MachineMemory, type MemoryEstimate, type MemoryOptions } from "./memory.js";
 export { measureDrift, selfWrittenTexts, type DriftSide } from "./measure-drift.js";
 export type { ResponseFormat } from "./response-format.js";
-export { convert, listPacks } from "./model/index.js";
+export { cacheFolder, convert, listPacks, type ModelConfig } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";
 export type { ChatMessage } from "./text/chat-template.js";

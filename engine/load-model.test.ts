@@ -199,11 +199,17 @@ describe("memory", () => {
   });
 
   test("not enough for the weights: told before they are read", async () => {
-    const large = { ...(await openPack(pack)), weightsByteLength: 4.5 * 2 ** 30, readWeights: () => Promise.reject(new Error("read")) };
+    const opened = await openPack(pack);
+    const large = { ...opened, config: { ...opened.config, intermediateSize: 2 ** 23 }, readWeights: () => Promise.reject(new Error("read")) };
     await expect(Model.open(large, engineOptions({ profile: "exact" }))).rejects.toMatchObject({
       code: "out_of_memory",
-      message: expect.stringMatching(/weights take 4608 MiB; at most 403\d MiB are allowed/),
+      message: expect.stringMatching(/weights take \d{4,} MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB\. A smaller model is needed\./),
     });
+  });
+
+  test("nor is a folder read that cannot fit: its configuration is enough to tell", async () => {
+    const folder = await randomModel(join(scratch, "huge"), { files: { "config.json": JSON.stringify({ model_type: "llama", intermediate_size: 2 ** 23 }) } });
+    await expect(loadModel({ model: folder, quant: "f32" })).rejects.toMatchObject({ code: "out_of_memory", message: expect.stringContaining("4 GiB") });
   });
 
   test.each([0, -1, 1.5, NaN, Infinity])("kvCacheBytes may not be %d", async (kvCacheBytes) => {

@@ -2,7 +2,7 @@
  * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
  */
 
-import { Kernels, kvPageByteLength, type KVFormat, type KVPageShape, type LogprobsMode } from "../kernels/index.js";
+import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat, type KVPageShape, type LogprobsMode } from "../kernels/index.js";
 import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
 import { Engine } from "./engine.js";
 import { EngineError } from "./errors.js";
@@ -11,6 +11,7 @@ import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
 import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
+import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
 import { preparePack, type ModelPack } from "./model/index.js";
 import { answerGrammar, type ResponseFormat } from "./response-format.js";
 import { loadWeights } from "./runner/kernel-weights.js";
@@ -68,6 +69,7 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
   const engine = engineOptions(options);
   const pack = await preparePack({
     model: options.model ?? null,
+    onConfig: (config, format) => checkMemory(config, { ...engine, format }, true),
     ...(options.quant === undefined ? {} : { format: options.quant }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   });
@@ -83,6 +85,8 @@ export class Model {
   readonly kvCache: KVFormat;
   readonly maxConcurrency: number;
   readonly logprobsMode: LogprobsMode;
+  /** What it takes, as told before it was loaded. */
+  readonly memory: MemoryEstimate;
   readonly #engine: Engine;
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
@@ -98,6 +102,7 @@ export class Model {
     this.kvCache = options.kvCache;
     this.maxConcurrency = options.maxConcurrency;
     this.logprobsMode = options.logprobsMode;
+    this.memory = estimateMemory(pack.config, { ...options, format: pack.manifest.format });
     this.tokenizer = parts.tokenizer;
     this.template = new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig, parts.tokenizer);
     this.#engine = parts.engine;
@@ -106,6 +111,7 @@ export class Model {
   }
 
   static async open(pack: ModelPack, options: EngineOptions): Promise<Model> {
+    checkMemory(pack.config, { ...options, format: pack.manifest.format }, false);
     const kernels = await Kernels.load({ numThreads: options.numThreads });
     try {
       return await Model.#assemble(pack, options, kernels);
@@ -128,7 +134,7 @@ export class Model {
     };
     const tokenRunner = new WasmRunner({ kernels, weights, config, numRowsMax: LIMITS.promptBlockTokens, ...page });
     const promptRunner = profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads);
-    const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
+    const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig, pack.reasoning);
     const lmHead = new LMHead(kernels, weights.lmHead, {
       numRowsMax: maxConcurrency,
       vocabSize: Math.min(tokenizer.vocabSize, weights.lmHead.rows),
@@ -147,6 +153,11 @@ export class Model {
       logprobsMode,
     });
     return new Model(pack, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
+  }
+
+  /** Which build of the kernels this machine runs. */
+  get kernelVariant(): KernelVariant {
+    return this.#kernels.variant;
   }
 
   /** Threads that compute. */

@@ -122,7 +122,7 @@ function randomTensors(config: Record<string, unknown>, seed: number): Map<strin
   const hidden = size("hidden_size");
   const headDim = (config["head_dim"] as number | undefined) ?? hidden / size("num_attention_heads");
   const query = size("num_attention_heads") * headDim;
-  const key = size("num_key_value_heads") * headDim;
+  const key = ((config["num_key_value_heads"] as number | null) ?? size("num_attention_heads")) * headDim;
   const inner = size("intermediate_size");
   const isQwen2 = config["model_type"] === "qwen2";
   const tensors = new Map<string, RandomTensor>();

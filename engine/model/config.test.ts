@@ -53,6 +53,69 @@ describe("readModelConfig", () => {
     expect(readModelConfig({ model_type: "llama", rope_scaling: { rope_type: "default" } }, []).ropeScaling).toEqual({ type: "none" });
   });
 
+  // The keys that matter here of what is published; `architectures`, token ids, dtypes and the like are left out.
+  const llama3 = (factor: number) => ({ rope_type: "llama3", factor, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 });
+  test.each<[string, Record<string, unknown>, object]>([
+    [
+      "SmolLM2-135M",
+      { model_type: "llama", hidden_size: 576, intermediate_size: 1536, num_attention_heads: 9, num_key_value_heads: 3, num_hidden_layers: 30, vocab_size: 49152, max_position_embeddings: 8192, rope_theta: 100000, rope_scaling: null, rope_interleaved: false, is_llama_config: true, tie_word_embeddings: true, attention_bias: false, mlp_bias: false, torch_dtype: "bfloat16" },
+      { headDim: 64, numKvHeads: 3, ropeTheta: 100000, tiedEmbeddings: true },
+    ],
+    [
+      "TinyLlama-1.1B",
+      { model_type: "llama", hidden_size: 2048, intermediate_size: 5632, num_attention_heads: 32, num_key_value_heads: 4, num_hidden_layers: 22, vocab_size: 32000, max_position_embeddings: 2048, pretraining_tp: 1, rope_scaling: null, use_cache: true },
+      { headDim: 64, numKvHeads: 4, tiedEmbeddings: false },
+    ],
+    [
+      "Llama-3.2-1B",
+      { model_type: "llama", hidden_size: 2048, intermediate_size: 8192, head_dim: 64, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 16, vocab_size: 128256, max_position_embeddings: 131072, rope_theta: 500000, rope_scaling: llama3(32), tie_word_embeddings: true, mlp_bias: false },
+      { headDim: 64, ropeScaling: { type: "llama3", factor: 32 }, tiedEmbeddings: true },
+    ],
+    [
+      "DeepSeek-R1-Distill-Llama-8B",
+      { model_type: "llama", hidden_size: 4096, intermediate_size: 14336, num_attention_heads: 32, num_key_value_heads: 8, vocab_size: 128256, max_position_embeddings: 131072, rope_theta: 500000, rope_scaling: llama3(8) },
+      { headDim: 128, ropeScaling: { type: "llama3", factor: 8 } },
+    ],
+    [
+      "Qwen2.5-0.5B",
+      { model_type: "qwen2", hidden_size: 896, intermediate_size: 4864, num_attention_heads: 14, num_key_value_heads: 2, num_hidden_layers: 24, vocab_size: 151936, max_position_embeddings: 32768, max_window_layers: 21, rope_theta: 1000000, sliding_window: 32768, use_sliding_window: false, tie_word_embeddings: true },
+      { headDim: 64, attentionBias: true, outputBias: false, ropeTheta: 1000000 },
+    ],
+    [
+      "DeepSeek-R1-Distill-Qwen-1.5B",
+      { model_type: "qwen2", hidden_size: 1536, intermediate_size: 8960, num_attention_heads: 12, num_key_value_heads: 2, num_hidden_layers: 28, vocab_size: 151936, max_position_embeddings: 131072, max_window_layers: 21, rope_theta: 10000, sliding_window: 4096, use_sliding_window: false, use_mrope: false, tie_word_embeddings: false },
+      { headDim: 128, attentionBias: true, ropeTheta: 10000, contextLength: 131072 },
+    ],
+    [
+      "Qwen3-0.6B",
+      { model_type: "qwen3", hidden_size: 1024, intermediate_size: 3072, head_dim: 128, num_attention_heads: 16, num_key_value_heads: 8, num_hidden_layers: 28, vocab_size: 151936, max_position_embeddings: 40960, max_window_layers: 28, rope_theta: 1000000, rope_scaling: null, sliding_window: null, use_sliding_window: false, attention_bias: false, tie_word_embeddings: true },
+      { headDim: 128, qkNorm: true, attentionBias: false },
+    ],
+    [
+      "Mistral-7B-v0.3",
+      { model_type: "mistral", hidden_size: 4096, intermediate_size: 14336, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 32, vocab_size: 32768, max_position_embeddings: 32768, rope_theta: 1000000, sliding_window: null, head_dim: null },
+      { headDim: 128, numKvHeads: 8 },
+    ],
+    [
+      "one saved by a newer library",
+      { model_type: "qwen2", hidden_size: 896, num_attention_heads: 14, num_key_value_heads: 2, num_hidden_layers: 2, dtype: "bfloat16", layer_types: ["full_attention", "full_attention"], rope_parameters: { rope_theta: 1000000, rope_type: "default" }, sliding_window: null, use_sliding_window: false },
+      { ropeTheta: 1000000, ropeScaling: { type: "none" } },
+    ],
+  ])("reads the configuration of %s", (_, config, expected) => {
+    expect(readModelConfig(config, [])).toMatchObject(expected);
+  });
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ["Mistral-7B-v0.1", { model_type: "mistral", max_position_embeddings: 32768, sliding_window: 4096 }, /sliding_window 4096/],
+    ["SmolLM3-3B", { model_type: "smollm3", no_rope_layers: [1, 1, 1, 0] }, /model_type "smollm3"/],
+    ["DeepSeek-R1-0528-Qwen3-8B", { model_type: "qwen3", rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32768, attn_factor: 0.8782488562869419 } }, /rope_scaling type "yarn"/],
+    ["DeepSeek-R1", { model_type: "deepseek_v3" }, /model_type "deepseek_v3"/],
+    ["a quantised copy", { model_type: "qwen2", quantization_config: { quant_method: "awq", bits: 4 } }, /quantization_config/],
+    ["Qwen2-VL's text part", { model_type: "qwen2", use_mrope: true }, /use_mrope true/],
+  ])("refuses %s by name", (_, config, message) => {
+    expect(refusal(config)).toMatchObject({ code: "unsupported_model", message: expect.stringMatching(message) });
+  });
+
   test.each<[string, Record<string, unknown>]>([
     ["qwen2 whose window is switched off", { model_type: "qwen2", sliding_window: 64, use_sliding_window: false }],
     ["qwen2 whose window starts behind the last layer", { model_type: "qwen2", sliding_window: 64, use_sliding_window: true, num_hidden_layers: 4, max_window_layers: 4 }],

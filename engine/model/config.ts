@@ -169,6 +169,7 @@ const NEUTRAL_VALUES: Readonly<Record<string, readonly unknown[]>> = {
   compression_config: [null],
   partial_rotary_factor: [1, null],
   rope_interleaved: [false, null],
+  use_mrope: [false, null],
   is_encoder_decoder: [false],
   add_cross_attention: [false],
   attention_chunk_size: [null],

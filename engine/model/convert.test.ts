@@ -9,12 +9,14 @@ import * as ort from "onnxruntime-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { dequantize, pack as packMatrix, quantize, type MatrixFormat } from "../../kernels/index.js";
+import { byteTokenizerJson } from "../../spec-tests/byte-tokenizer.js";
 import { equalisedWeights } from "../../spec-tests/equalised-weights.js";
 import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTensor } from "../../spec-tests/random-model.js";
 import { EngineError } from "../errors.js";
 import { convert } from "./convert.js";
 import { openPack } from "./pack.js";
 import { cacheFolder, listPacks, preparePack } from "./prepare.js";
+import { readTextFiles } from "./source-model.js";
 import { modelWeights, packedWeights } from "./weights.js";
 
 let root: string;
@@ -114,6 +116,27 @@ describe("a pack", () => {
     const pack = await preparePack({ model: await model({ files }) });
     expect(pack).toMatchObject({ chatTemplate: "new <think> </think>", reasoning: { open: "<think>", close: "</think>" } });
     expect(await filesBelow(pack.dir)).toContain("chat_template.jinja");
+  });
+
+  test.each<[string, string[], string | null, object | null]>([
+    ["tokens alone", ["<think>", "</think>"], null, { open: "<think>", close: "</think>" }],
+    ["tokens of another name", ["[THINK]", "[/THINK]"], "no tag", { open: "[THINK]", close: "[/THINK]" }],
+    ["tokens with words for opening and closing", ["<|START_THINKING|>", "<|END_THINKING|>"], null, { open: "<|START_THINKING|>", close: "<|END_THINKING|>" }],
+    ["the template alone", [], "x <|begin_of_thought|>, <|end_of_thought|>", { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" }],
+    ["the usual ones before others", ["[THINK]", "[/THINK]"], "{{ '<think>' }}</think>", { open: "<think>", close: "</think>" }],
+    ["one of two tokens", ["<think>"], null, null],
+    ["a closing tag that the template cuts at", [], "{{ content.split('</think>')[-1] }}", null],
+    ["one tag in the tokens, the other in the template", ["<think>"], "</think>", null],
+    ["other tags in pairs", ["<tool_call>", "</tool_call>"], "<response></response>", null],
+    ["channels, which open reasoning and answers alike", ["<|channel|>", "<|message|>"], "<|channel|>analysis<|message|>", null],
+  ])("reasoning tags: %s", async (_, tokens, template, expected) => {
+    const json = byteTokenizerJson() as { added_tokens: object[] };
+    const added = tokens.map((content, index) => ({ id: 257 + index, content, special: true }));
+    const files = {
+      "tokenizer.json": JSON.stringify({ ...json, added_tokens: [...json.added_tokens, ...added] }),
+      ...(template === null ? {} : { "chat_template.jinja": template }),
+    };
+    expect((await readTextFiles(await model({ files }))).reasoning).toEqual(expected);
   });
 
   test("a model without tokenizer_config.json has no template", async () => {

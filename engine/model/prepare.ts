@@ -11,9 +11,9 @@ import { fileURLToPath } from "node:url";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError } from "../errors.js";
-import type { Architecture } from "./config.js";
+import { type Architecture, type ModelConfig, readModelConfig } from "./config.js";
 import { writePack, type ConvertOptions } from "./convert.js";
-import { fileExists } from "./model-files.js";
+import { fileExists, readModelJson } from "./model-files.js";
 import { FORMAT_VERSION, MANIFEST_FILE, openPack, type ModelPack } from "./pack.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
@@ -25,6 +25,8 @@ export interface PrepareOptions {
   readonly model: string | null;
   /** How a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
+  /** Called with a model folder's configuration before anything large is read or written. May throw. */
+  readonly onConfig?: ((config: ModelConfig, format: MatrixFormat) => void) | undefined;
   /** Called while a model is being converted, with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
@@ -40,8 +42,11 @@ export async function preparePack(options: PrepareOptions): Promise<ModelPack> {
   switch (await kindOfFolder(dir)) {
     case "pack":
       return ofFormat(await openPack(dir), options.format);
-    case "model":
-      return cachedPack(dir, options.format ?? "q8", options.onProgress);
+    case "model": {
+      const format = options.format ?? "q8";
+      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), format);
+      return cachedPack(dir, format, options.onProgress);
+    }
   }
 }
 

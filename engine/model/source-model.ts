@@ -109,9 +109,26 @@ function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject)
   throw new EngineError("invalid_model", "tokenizer_config.json: chat_template must be a string, or a list that has a template named default");
 }
 
+/**
+ * `<think>` and `</think>`, or another pair that is named after thinking: both tokens, or both in the template.
+ * What a model means by channels, where the same words open reasoning and answers, is no such pair.
+ */
 function reasoningTags(tokenizer: JsonObject, template: string | null): ReasoningTags | null {
-  const tags = { open: "<think>", close: "</think>" };
-  const areTokens = [tags.open, tags.close].every((tag) => tokenId(tokenizer, tag) !== null);
-  const areInTemplate = [tags.open, tags.close].every((tag) => template?.includes(tag));
-  return areTokens || areInTemplate ? tags : null;
+  const added: unknown[] = Array.isArray(tokenizer["added_tokens"]) ? tokenizer["added_tokens"] : [];
+  const contents = added.map((token) => `${isJsonObject(token) ? token["content"] : ""}`);
+  const ordinary = ["<think>", "</think>"].filter((tag) => tokenId(tokenizer, tag) !== null);
+  const named = (texts: readonly string[]): string[] => texts.filter((text) => new RegExp(`^${TAG.source}$`, "i").test(text));
+  const pairs = [[...ordinary, ...named(contents)], template?.match(TAG) ?? []].flatMap((tags) => pairsAmong(tags));
+  return pairs.find(({ open }) => open === "<think>") ?? pairs[0] ?? null;
+}
+
+const TAG = /(?:<\|?|\[)[\w:/]*(?:think|thought|reason)\w*(?:\|?>|\])/gi;
+
+/** A closing tag is the opening one with a slash, or with "end" where that has "start" or "begin". */
+function pairsAmong(tags: readonly string[]): ReasoningTags[] {
+  return tags.flatMap((open) => {
+    const closings = [open.replace(/^(<\|?|\[)/, "$1/"), open.replace(/start|begin/, "end"), open.replace(/START|BEGIN/, "END")];
+    const close = closings.find((closing) => closing !== open && tags.includes(closing));
+    return close === undefined ? [] : [{ open, close }];
+  });
 }

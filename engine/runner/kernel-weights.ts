@@ -4,8 +4,7 @@
  */
 
 import type { Address, DecoderLayer, Kernels, PackedMatrix } from "../../kernels/index.js";
-import { assert, EngineError } from "../errors.js";
-import { LIMITS } from "../limits.js";
+import { assert } from "../errors.js";
 import type { ModelPack } from "../model/index.js";
 import { modelWeights, type StackedWeight } from "../model/weights.js";
 
@@ -19,9 +18,8 @@ export interface KernelWeights {
   readonly lmHead: PackedMatrix;
 }
 
-/** @throws EngineError out_of_memory if they do not fit */
+/** What cannot fit has been refused before (memory.ts). */
 export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<KernelWeights> {
-  refuseOversized(pack.weightsByteLength, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
   const base = kernels.allocate(pack.weightsByteLength);
   await pack.readWeights(kernels.bytes(base, pack.weightsByteLength));
 
@@ -61,14 +59,4 @@ export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<Ke
     finalNorm: vector(weights.finalNorm),
     lmHead,
   };
-}
-
-function refuseOversized(weightsByteLength: number, numBytesLeft: number): void {
-  if (weightsByteLength <= numBytesLeft) return;
-  const mebibytes = (byteLength: number): number => Math.round(byteLength / 2 ** 20);
-  throw new EngineError(
-    "out_of_memory",
-    `The model's weights take ${mebibytes(weightsByteLength)} MiB; at most ${mebibytes(numBytesLeft)} MiB are allowed, ` +
-      "what one WebAssembly memory of 4 GiB has room for. A smaller format (--quant q4) or a smaller model fits.",
-  );
 }

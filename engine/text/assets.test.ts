@@ -151,6 +151,38 @@ describeWithAssets("real templates", () => {
     }
   });
 
+  // What transformers' own environment writes for the same messages.
+  const CONVERSATION: ChatMessage[] = [
+    { role: "system", content: " Be kind. " },
+    user("a"),
+    { role: "assistant", content: "<think>why</think>\n\nb" },
+    user(" c\n"),
+  ];
+  it.each<[string, ChatMessage[], string]>([
+    [
+      "qwen2",
+      CONVERSATION,
+      "<|im_start|>system\n Be kind. <|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<think>why</think>\n\nb<|im_end|>\n<|im_start|>user\n c\n<|im_end|>\n<|im_start|>assistant\n",
+    ],
+    ["qwen2", [user("a")], "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"],
+    ["r1-distill-qwen", CONVERSATION, "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜><think>\n"],
+    ["r1-distill-qwen", [user("a")], "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜><think>\n"],
+    [
+      "r1-distill-qwen",
+      [user("a"), { role: "tool", content: "t" }],
+      "<｜begin▁of▁sentence｜><｜User｜>a<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>t<｜tool▁output▁end｜><｜tool▁outputs▁end｜>",
+    ],
+    ["deepseek-v3", CONVERSATION, "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜>"],
+    ["deepseek-v3", [user("a")], "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>"],
+  ])("%s renders what its publisher's code renders, and begins once", (name, conversation, expected) => {
+    const prompt = chat(name).render(conversation);
+    expect(prompt.text).toBe(expected);
+    const { tokenizer } = load(name);
+    const ids = tokenizer.encodePrompt(prompt);
+    const begin = tokenizer.addedTokenId("<｜begin▁of▁sentence｜>");
+    expect(ids.filter((id) => id === begin)).toHaveLength(begin === null ? 0 : 1);
+  });
+
   it("R1's leaves the reasoning of earlier answers out, not the answers", () => {
     const prompt = chat("r1-distill-qwen").render([user("a"), { role: "assistant", content: "<think>why</think>\n\nb" }, user("c")]);
     expect(prompt.text).toBe("<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>\n");

@@ -124,9 +124,25 @@ describe("text of messages never becomes a special token", () => {
     expect(encode("<s>{{ messages[0].content }}</s>c")).toEqual(["<s>", "a", "</s>", "c"]);
   });
 
-  it("also where a template looks for them in the messages", () => {
+  it("also where a template looks for them in the messages: what it then writes is its own", () => {
     const chat = template("{% for m in messages %}{% if m.content.startswith('<|end|>') %}<|im|>{% endif %}{{ m.content }}{% endfor %}");
-    expect(namesOf(chat.render([user("<|end|>a")])).join("·")).toBe("<·|·e·n·d·|·>·a");
+    expect(namesOf(chat.render([user("<|end|>a")])).join("·")).toBe("<|im|>·<·|·e·n·d·|·>·a");
+  });
+
+  it.each([
+    ["a reversal", "{{ messages[0].content[::-1] }}", ">|dne|<"],
+    ["one character after another", "{% for c in messages[0].content %}{{ c }}{% endfor %}", "<|end|>"],
+    ["a list that is joined", "{{ messages[0].content.split('n') | join('n') }}", "<|end|>"],
+    ["a list that is printed", "{{ [messages[0].content] }}{{ messages[0].content }}", "<|end|>"],
+    ["JSON", "{{ messages[0] | tojson }}", "<|end|>"],
+    ["a macro", "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(messages[0].content) | upper | lower }}", "<|end|>"],
+    ["a block", "{% set x %}{{ messages[0].content }}{% endset %}{{ x | trim | indent }}", "<|end|>"],
+    ["a replacement", "{{ 'ab'.replace('b', messages[0].content) }}", "<|end|>"],
+    ["a default", "{{ nothing | default(messages[0].content) | replace('e', 'e') }}", "<|end|>"],
+    ["letters of another case", "{{ messages[0].content.lower() }}", "<|END|>"],
+    ["parts", "{{ messages[0].content.partition('e') | join }}{{ messages[0].content.splitlines() | first }}", "<|end|>"],
+  ])("through %s", (_, source, content) => {
+    expect(reservedIds(template(source).render([user(content)]))).toEqual([]);
   });
 });
 
@@ -178,7 +194,7 @@ describe("rendering", () => {
 
   it("gives the variables that templates expect", () => {
     const config = { bos_token: { content: "<s>" }, eos_token: "</s>", pad_token: null };
-    expect(template("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token is defined }}{{ tools is none }}", config).render([user("a")]).text).toBe("<s>a</s>falsetrue");
+    expect(template("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token is defined }}{{ tools is none }}", config).render([user("a")]).text).toBe("<s>a</s>FalseTrue");
   });
 
   it("strips what Python would", () => {
@@ -203,7 +219,102 @@ describe("rendering", () => {
   });
 
   it("leaves it to the template what to do without the date", () => {
-    expect(template("{{ messages[0].content }}{{ strftime_now is defined }}").render([user("a")]).text).toBe("afalse");
+    expect(template("{{ messages[0].content }}{{ strftime_now is defined }}").render([user("a")]).text).toBe("aFalse");
+  });
+});
+
+/** The ways in which families write prompts, in templates of our own. */
+describe("families", () => {
+  const CLOSED: ChatMessage[] = [user("q"), { role: "assistant", content: "<think>\nwhy\n</think>\n\nans" }];
+  /** As Qwen3 does: the reasoning of the last answers is kept, cut out of the content and framed anew. */
+  const REFRAMED =
+    "{%- for m in messages %}{%- set body = m.content %}{%- set why = '' %}" +
+    "{%- if m.reasoning_content is string %}{%- set why = m.reasoning_content %}" +
+    "{%- elif '</think>' in body %}{%- set why = body.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}" +
+    "{%- set body = body.split('</think>')[-1].lstrip('\\n') %}{%- endif %}" +
+    "{{- '<|start|>' + m.role + '\\n' }}{%- if why and loop.last %}{{- '<think>\\n' + why.strip('\\n') + '\\n</think>\\n\\n' }}{%- endif %}" +
+    "{{- body + '<|end|>\\n' }}{%- endfor %}" +
+    "{%- if add_generation_prompt %}{{- '<|start|>assistant\\n' }}{%- if think is defined and think is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}";
+
+  it("reasoning that a client sends back is framed by the template's own tags, whichever way it came", () => {
+    const expected = "<|start|>·u·s·e·r·\n·q·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n·<think>·\n·w·h·y·\n·</think>·\n·\n·a·n·s·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n";
+    const apart: ChatMessage[] = [user("q"), { role: "assistant", reasoning_content: "why", content: "ans" }];
+    for (const conversation of [CLOSED, apart]) {
+      const prompt = template(REFRAMED).render(conversation);
+      expect(namesOf(prompt).join("·")).toBe(expected);
+      const special = tokenizer.encodePrompt(prompt).filter((id) => prompt.reserved.has(id));
+      expect(special).toContain(tokenizer.addedTokenId("<think>"));
+      expect(special).toContain(tokenizer.addedTokenId("</think>"));
+      expect(prompt.opensReasoning).toBe(false);
+    }
+  });
+
+  it("an empty reasoning that the template writes to switch it off is closed", () => {
+    const off = REFRAMED.replace("think is defined and think is false", "true");
+    expect(template(off).render([user("q")])).toMatchObject({ opensReasoning: false, text: expect.stringMatching(/<think>\n\n<\/think>\n\n$/) });
+  });
+
+  it.each<[string, string, ChatMessage[], string]>([
+    [
+      "a first system message that goes into the user's turn (Mistral, Gemma)",
+      "{%- if messages[0].role == 'system' %}{% set first = messages[0].content %}{% set rest = messages[1:] %}{%- else %}{% set rest = messages %}{%- endif %}" +
+        "{{- bos_token }}{%- for m in rest %}{%- if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{- raise_exception('turns must alternate') }}{%- endif %}" +
+        "{%- if m.role == 'user' %}{{- '[INST] ' }}{%- if loop.last and first is defined %}{{- first + '\\n\\n' }}{%- endif %}{{- m.content + '[/INST]' }}" +
+        "{%- else %}{{- ' ' + m.content | trim + eos_token }}{%- endif %}{%- endfor %}",
+      [{ role: "system", content: "s" }, user(" a "), { role: "assistant", content: " b " }, user("c")],
+      "<s>[INST]  a [/INST] b</s>[INST] s\n\nc[/INST]",
+    ],
+    [
+      "the system's text gathered before anything is written (DeepSeek)",
+      "{% set ns = namespace(first=true, system='') %}{%- for m in messages %}{%- if m['role'] == 'system' %}" +
+        "{%- if ns.first %}{% set ns.system = ns.system + m['content'] %}{% set ns.first = false %}{%- else %}{% set ns.system = ns.system + '\\n\\n' + m['content'] %}{%- endif %}" +
+        "{%- endif %}{%- endfor %}{{ bos_token }}{{ ns.system }}{%- for m in messages %}{%- if m['role'] == 'user' %}{{ '<U>' + m['content'] }}" +
+        "{%- elif m['role'] == 'assistant' %}{% set body = m['content'] %}{% if '</think>' in body %}{% set body = body.split('</think>')[-1] %}{% endif %}{{ '<A>' + body + eos_token }}{%- endif %}{%- endfor %}" +
+        "{% if add_generation_prompt %}{{ '<A><think>\\n' }}{% endif %}",
+      [{ role: "system", content: "s" }, { role: "system", content: "t" }, ...CLOSED, user("r")],
+      "<s>s\n\nt<U>q<A>\n\nans</s><U>r<A><think>\n",
+    ],
+    [
+      "a date that is there only if it was given (Llama 3)",
+      "{{- bos_token }}{%- if not date is defined %}{%- if strftime_now is defined %}{%- set date = strftime_now('%d %b') %}{%- else %}{%- set date = '26 Jul' %}{%- endif %}{%- endif %}" +
+        "{{- 'Today: ' + date + '\\n' }}{%- for m in messages %}{%- if not (m.role == 'tool' or 'tool_calls' in m) %}{{- '<' + m['role'] + '>\\n\\n' + m['content'] | trim + '<eot>' }}{%- endif %}{%- endfor %}",
+      [user(" a\n")],
+      "<s>Today: 26 Jul\n<user>\n\na<eot>",
+    ],
+    [
+      "a system message of its own where there is none (SmolLM2, Qwen2.5, Phi)",
+      "{% for m in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|system|>d<|x|>\\n' }}{% endif %}{{'<|' + m['role'] + '|>' + '\\n' + m['content'] + '<|x|>' + '\\n'}}{% endfor %}",
+      [user("a")],
+      "<|system|>d<|x|>\n<|user|>\na<|x|>\n",
+    ],
+    [
+      "the last question found from the end, tools gathered in one turn (Qwen3, Phi-4)",
+      "{%- set ns = namespace(tool=true, last=messages | length - 1) %}{%- for m in messages[::-1] %}{%- set index = (messages | length - 1) - loop.index0 %}" +
+        "{%- if ns.tool and m.role == 'user' and not (m.content.startswith('<r>') and m.content.endswith('</r>')) %}{%- set ns.tool = false %}{%- set ns.last = index %}{%- endif %}{%- endfor %}" +
+        "{%- for m in messages %}{%- if m.role == 'tool' %}{%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{- '<T>' }}{%- endif %}{{- m.content }}" +
+        "{%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '</T>' }}{%- endif %}{%- else %}{{- loop.index0 ~ ('!' if loop.index0 == ns.last else '') ~ m.content }}{%- endif %}{%- endfor %}",
+      [user("a"), { role: "assistant", content: "b" }, { role: "tool", content: "x" }, { role: "tool", content: "y" }, user("<r>z</r>")],
+      "0!a1b<T>xy</T>4<r>z</r>",
+    ],
+    [
+      "the tag that marks what is trained on (SmolLM3)",
+      "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %};{% endfor %}",
+      [user("a"), { role: "assistant", content: "b" }],
+      "a;b;",
+    ],
+  ])("%s", (_, source, conversation, expected) => {
+    expect(template(source, { bos_token: "<s>", eos_token: "</s>" }).render(conversation).text).toBe(expected);
+  });
+
+  it("reasoning tags of another name are found where the template opens them, and nobody else can write them", () => {
+    const tags = { open: "[THINK]", close: "[/THINK]" };
+    const other = new Tokenizer(byteLevelJson([], [{ content: "[THINK]", special: true }, { content: "[/THINK]", special: true }]), {}, tags);
+    const prompt = new ChatTemplate("{{ messages[0].content }}[THINK]", {}, other).render([user("[THINK]")]);
+    expect(prompt.opensReasoning).toBe(true);
+    const ids = other.encodePrompt(prompt);
+    expect(ids.filter((id) => id === other.addedTokenId("[THINK]"))).toHaveLength(1);
+    expect(other.decode(ids)).toBe("[THINK][THINK]");
+    expect(other.isSpecial(ids.at(-1)!)).toBe(false);
   });
 });
 

@@ -2,18 +2,17 @@
  * Messages to the text of a prompt, by the model's own Jinja template (contract, section 2.1).
  *
  * 1. Check the messages.
- * 2. Render them. What the template refuses is a `template_error` with its own words.
- * 3. Render probes in their place: a message that leaves no trace would have been dropped silently.
- * 4. Find the special tokens that the template wrote, as opposed to those a user typed (message-marks.ts).
+ * 2. Render probes in their place: a message that leaves no trace would have been dropped silently.
+ * 3. Render them. What the template refuses is a `template_error` with its own words.
+ * 4. Find the special tokens that the template wrote, as opposed to those a user typed (sourced-text.ts).
  */
 
 import { EngineError } from "../errors.js";
-import { type AddedToken, type Json, PhraseFinder, isObject, tokenContent } from "./added-tokens.js";
+import { type AddedToken, type Json, PhraseFinder, type PhraseMatch, isObject, tokenContent } from "./added-tokens.js";
 import { JinjaTemplate } from "./jinja-template.js";
-import { MessageMarker, carryMarks, templateTokens } from "./message-marks.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
-import { REASONING_TAGS } from "./reasoning-parser.js";
-import { type RenderedPrompt, type Tokenizer, isReasoningTag } from "./tokenizer.js";
+import { SourcedText, type Text, plain } from "./sourced-text.js";
+import type { RenderedPrompt, Tokenizer } from "./tokenizer.js";
 
 export type { ChatMessage } from "./messages.js";
 
@@ -23,7 +22,7 @@ export class ChatTemplate {
   readonly #reservedTokens: ReadonlyMap<string, AddedToken>;
   readonly #reservedIds: ReadonlySet<number>;
   readonly #reservedText: PhraseFinder;
-  readonly #marker: MessageMarker;
+  readonly #openingTag: string;
 
   /**
    * A template that is missing or broken is reported by `render`, so that a model without one can still complete text.
@@ -35,13 +34,13 @@ export class ChatTemplate {
     const config = tokenizerConfig as Json;
     this.#variables = templateVariables(config);
     this.#template = compile(template ?? templateOf(config));
-    const reserved = tokenizer.addedTokens.filter((token) => token.special || isReasoningTag(token));
+    const reserved = tokenizer.addedTokens.filter((token) => token.special || tokenizer.isReasoningTag(token.content));
     const written = tokenizer.addedTokens.filter((token) => !reserved.includes(token) && this.#writes(token.content));
     this.#reservedTokens = new Map([...reserved, ...written].map((token) => [token.content, token]));
     this.#reservedIds = new Set([...this.#reservedTokens.values()].map((token) => token.id));
-    const tags = [REASONING_TAGS.open, REASONING_TAGS.close];
-    this.#reservedText = new PhraseFinder([...new Set([...this.#reservedTokens.keys(), ...tags])]);
-    this.#marker = new MessageMarker(this.#reservedText);
+    const { open, close } = tokenizer.reasoningTags;
+    this.#openingTag = open;
+    this.#reservedText = new PhraseFinder([...new Set([...this.#reservedTokens.keys(), open, close])]);
   }
 
   /** False where `render` would refuse all messages, for want of a template or for a mistake in it. */
@@ -55,40 +54,29 @@ export class ChatTemplate {
    */
   render(messages: readonly ChatMessage[]): RenderedPrompt {
     const checked = checkMessages(messages);
-    const plain = this.#render(checked);
     this.#checkNoneDropped(checked);
-    const marked = this.#marker.read(this.#render(checked.map((message) => this.#mark(message))));
-    const prompt = carryMarks(marked, plain) ?? marked;
+    const prompt = this.#render(checked.map(sourced));
     const found = templateTokens(prompt, this.#reservedText);
     const last = found.at(-1);
+    const text = plain(prompt);
     return {
-      text: prompt.text,
+      text,
       templateTokens: found.flatMap(({ start, end, phrase }) => {
         const token = this.#reservedTokens.get(phrase);
         return token === undefined ? [] : [{ start, end, token }];
       }),
       reserved: this.#reservedIds,
-      opensReasoning: last?.phrase === REASONING_TAGS.open && prompt.text.slice(last.end).trim() === "",
+      opensReasoning: last?.phrase === this.#openingTag && text.slice(last.end).trim() === "",
     };
   }
 
-  #render(messages: readonly TemplateMessage[]): string {
+  #render(messages: readonly object[]): Text {
     if (this.#template instanceof EngineError) throw this.#template;
     return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true, tools: null, documents: null });
   }
 
-  #mark(message: TemplateMessage): TemplateMessage {
-    const { name, reasoning_content: reasoning } = message;
-    return {
-      role: message.role,
-      content: this.#marker.mark(message.content),
-      ...(name === undefined ? {} : { name: this.#marker.mark(name) }),
-      ...(reasoning === undefined ? {} : { reasoning_content: this.#marker.mark(reasoning) }),
-    };
-  }
-
   #checkNoneDropped(messages: readonly TemplateMessage[]): void {
-    const text = this.#render(messages.map((message, index) => ({ ...message, content: probe(index) })));
+    const text = plain(this.#render(messages.map((message, index) => ({ ...message, content: probe(index) }))));
     const kept = new Set(text.match(PROBES));
     const dropped = messages.findIndex((_, index) => !kept.has(probe(index)));
     if (dropped < 0) return;
@@ -102,7 +90,7 @@ export class ChatTemplate {
     if (/^[\p{L}\p{N}\s]*$/u.test(content)) return false;
     return ROLE_SAMPLES.some((roles) => {
       try {
-        return this.#render(roles.map((role, index) => ({ role, content: probe(index) }))).includes(content);
+        return plain(this.#render(roles.map((role, index) => ({ role, content: probe(index) })))).includes(content);
       } catch {
         return false; // a conversation the template refuses says nothing
       }
@@ -116,6 +104,24 @@ const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
   ["user", "assistant", "user"],
   ["user", "assistant", "tool"],
 ];
+
+/** A message whose texts are known as such wherever the template puts them. The role is one of a few words, and no text. */
+function sourced({ role, ...texts }: TemplateMessage): object {
+  return { role, ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])) };
+}
+
+/** @returns the reserved tokens that the template wrote, from left to right: those without a character of a message */
+function templateTokens(prompt: Text, reserved: PhraseFinder): PhraseMatch[] {
+  const matches: PhraseMatch[] = [];
+  const isMessage = typeof prompt === "string" ? new Uint8Array(prompt.length) : prompt.isMessage;
+  let position = 0;
+  for (const match of reserved.findAll(plain(prompt))) {
+    if (match.start < position || isMessage.subarray(match.start, match.end).includes(1)) continue;
+    matches.push(match);
+    position = match.end;
+  }
+  return matches;
+}
 
 /** A text that no template writes and no template looks for; none is part of another. */
 const probe = (index: number): string => `\uFDD0${index}\uFDD0`;
@@ -139,8 +145,13 @@ function templateOf(config: Json): string | null {
   return isObject(named) && typeof named["template"] === "string" ? named["template"] : null;
 }
 
+/** The names that tokenizer_config.json gives to special tokens, those of its own among them. */
 function templateVariables(config: Json): Json {
   const variables: Record<string, unknown> = {};
+  const own = config["extra_special_tokens"];
+  for (const [key, token] of Object.entries(isObject(own) ? own : {})) variables[key] = tokenContent(token);
+  const additional = config["additional_special_tokens"];
+  if (Array.isArray(additional)) variables["additional_special_tokens"] = additional.map(tokenContent);
   for (const key of ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]) {
     const content = tokenContent(config[key]);
     if (content !== null) variables[key] = content;

@@ -13,7 +13,7 @@ import { type AddedToken, AddedTokenFinder, type Json, type TokenMatch, cutAtTok
 import { readBeginToken } from "./begin-token.js";
 import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
-import { REASONING_TAGS } from "./reasoning-parser.js";
+import { REASONING_TAGS, type ReasoningTags } from "./reasoning-parser.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { TokenBytes, byteDecoder } from "./token-bytes.js";
 
@@ -40,6 +40,8 @@ export class Tokenizer {
   /** Spaces that decoding drops right after the token that begins a text. */
   readonly numLeadingSpaces: number;
   readonly addedTokens: readonly AddedToken[];
+  /** What opens and closes the model's reasoning: text, whether or not they are tokens. */
+  readonly reasoningTags: ReasoningTags;
 
   readonly #library: Library;
   readonly #model: Json;
@@ -55,9 +57,11 @@ export class Tokenizer {
   /**
    * @param tokenizerJson the parsed tokenizer.json
    * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
+   * @param reasoningTags null for a model that has none
    * @throws EngineError invalid_model or unsupported_model, naming what cannot be done exactly
    */
-  constructor(tokenizerJson: object, tokenizerConfig: object) {
+  constructor(tokenizerJson: object, tokenizerConfig: object, reasoningTags: ReasoningTags | null = null) {
+    this.reasoningTags = reasoningTags ?? REASONING_TAGS;
     const json = tokenizerJson as Json;
     const config = tokenizerConfig as Json;
     const model = checkedModel(json["model"]);
@@ -145,7 +149,11 @@ export class Tokenizer {
   /** Whether the token has no text: a special token other than the reasoning tags. */
   isSpecial(tokenId: number): boolean {
     const token = this.#added.get(tokenId);
-    return token !== undefined && token.special && !isReasoningTag(token);
+    return token !== undefined && token.special && !this.isReasoningTag(token.content);
+  }
+
+  isReasoningTag(content: string): boolean {
+    return content === this.reasoningTags.open || content === this.reasoningTags.close;
   }
 
   /** Whether there is a token of this id. */
@@ -231,9 +239,6 @@ interface TextEncoding {
 
 const NO_BYTES = new Uint8Array(0);
 const NOTHING_RESERVED: ReadonlySet<number> = new Set();
-
-export const isReasoningTag = (token: AddedToken): boolean =>
-  token.content === REASONING_TAGS.open || token.content === REASONING_TAGS.close;
 
 /** @throws EngineError out_of_range if a surrogate has no partner */
 export function checkWellFormed(text: string, param: string | null): void {

@@ -91,6 +91,7 @@ describe("answers", () => {
     expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
     const inspected = await touchstone(["inspect", "--profile", "exact", "--threads", "3", "--kv-cache", "q8"]);
     expect(inspected.stdout).toMatch(/^profile +exact, threads: 3, keys and values: q8$/m);
+    expect(inspected.stdout).toMatch(/^memory +about \d+ MiB: weights 3 MiB, keys and values up to 1 MiB, buffers \d+ MiB, program and tokenizer \d+ MiB$/m);
   });
 
   test("several choices are numbered, logprobs are reported", async () => {

@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 
-import { EngineError, loadModel, type Model } from "../../engine/index.js";
+import { EngineError, describeEstimate, loadModel, type Model } from "../../engine/index.js";
 import { addModelOptions, modelOptions, type ModelFlags } from "./request-options.js";
 import { collect } from "./result.js";
 import { progressBar } from "./terminal.js";
@@ -31,7 +31,7 @@ async function inspect(flags: InspectFlags): Promise<void> {
   await model.close();
 }
 
-function describeModel({ pack, tokenizer, profile, numThreads, kvCache }: Model): string {
+function describeModel({ pack, tokenizer, profile, numThreads, kvCache, memory }: Model): string {
   const { config, manifest } = pack;
   const rows: [string, string | number][] = [
     ["pack", pack.dir],
@@ -45,6 +45,7 @@ function describeModel({ pack, tokenizer, profile, numThreads, kvCache }: Model)
     ["vocabulary", `${config.vocabSize} rows, ${tokenizer.vocabSize} tokens`],
     ["embedding", config.tiedEmbeddings ? "tied to the output" : "separate"],
     ["context", config.contextLength],
+    ["memory", describeEstimate(memory)],
     ["end tokens", config.endTokenIds.map((id) => `${id} ${JSON.stringify(tokenizer.tokenText(id))}`).join(", ")],
     ["reasoning", pack.reasoning === null ? "none" : `${pack.reasoning.open} … ${pack.reasoning.close}`],
   ];

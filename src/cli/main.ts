@@ -9,6 +9,7 @@ import { EngineError } from "../../engine/index.js";
 import { chatCommand } from "./chat.js";
 import { COULD_NOT_RUN, conformCommand } from "./conform.js";
 import { convertCommand } from "./convert.js";
+import { doctorCommand } from "./doctor.js";
 import { driftCommand } from "./drift.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
@@ -24,7 +25,7 @@ const program = new Command("touchstone")
   .showSuggestionAfterError()
   .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
 
-for (const command of [chatCommand(), generateCommand(), serveCommand(), convertCommand(), inspectCommand(), driftCommand(), listCommand()]) {
+for (const command of [chatCommand(), generateCommand(), serveCommand(), convertCommand(), inspectCommand(), driftCommand(), listCommand(), doctorCommand()]) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

@@ -1,0 +1,261 @@
+/**
+ * The values of a chat template, with Python's rules: what is true, equal or in what, how values are added, indexed by code
+ * point, printed and written as JSON. Templates are published after tests in Python; the differences show in prompts.
+ */
+
+import { SourcedText, type Text, characters, concat, isText, join, plain } from "./sourced-text.js";
+
+export type Value = null | boolean | number | Text | Float | Undefined | Tuple | Namespace | Lazy | Callable | Value[] | Map<string | number, Value>;
+
+export type Callable = (call: Call) => Value;
+
+export interface Call {
+  readonly args: readonly Value[];
+  readonly named: ReadonlyMap<string, Value>;
+}
+
+/** Numbers with a fraction; plain numbers are integers. */
+export class Float {
+  constructor(readonly value: number) {}
+}
+
+/** What a name or key stands for that is not there. Printed it is nothing; almost any other use is an error. */
+export class Undefined {
+  constructor(readonly name: string) {}
+}
+
+/** A value that may be missing: none is not. */
+export const orUndefined = (value: Value | undefined, name: string): Value => (value === undefined ? new Undefined(name) : value);
+
+export class Tuple {
+  constructor(readonly items: readonly Value[]) {}
+}
+
+/** What may be assigned to by attribute, and `loop`. */
+export class Namespace {
+  constructor(readonly attributes: Map<string, Value>) {}
+}
+
+/** Where Python has a generator: true even if empty, without a length, and nothing happens before it is walked. */
+export class Lazy {
+  constructor(readonly items: () => readonly Value[]) {}
+}
+
+/** JSON values, with texts of messages among them, as templates see them; absent fields stay absent. */
+export function toValue(json: unknown): Value {
+  if (json === null || typeof json === "boolean" || isText(json)) return json;
+  if (typeof json === "number") return Number.isInteger(json) ? json : new Float(json);
+  if (Array.isArray(json)) return json.map(toValue);
+  return new Map(Object.entries(json as object).filter(([, value]) => value !== undefined).map(([key, value]) => [key, toValue(value)]));
+}
+
+/** @throws Error in Python's sense, a TypeError: the template cannot go on */
+export function iterate(value: Value): readonly Value[] {
+  if (Array.isArray(value)) return value;
+  if (value instanceof Tuple) return value.items;
+  if (value instanceof Lazy) return value.items();
+  if (value instanceof Map) return [...value.keys()];
+  if (value instanceof Undefined) return [];
+  if (isText(value)) return characters(value);
+  throw new TypeError(`${typeName(value)} cannot be walked`);
+}
+
+export function lengthOf(value: Value): number {
+  if (isText(value)) return plain(value).length - (plain(value).match(/[\uD800-\uDBFF][\uDC00-\uDFFF]/g)?.length ?? 0);
+  if (value instanceof Lazy) throw new TypeError(`${typeName(value)} has no length`);
+  return iterate(value).length;
+}
+
+export function isTrue(value: Value): boolean {
+  if (value instanceof Float) return value.value !== 0;
+  if (isText(value)) return plain(value) !== "";
+  if (Array.isArray(value)) return value.length > 0;
+  if (value instanceof Tuple) return value.items.length > 0;
+  if (value instanceof Map) return value.size > 0;
+  return value !== null && value !== false && value !== 0 && !(value instanceof Undefined);
+}
+
+export function isEqual(a: Value, b: Value): boolean {
+  const [left, right] = [numberOf(a), numberOf(b)];
+  if (left !== null && right !== null) return left === right;
+  if (isText(a)) return isText(b) && plain(a) === plain(b);
+  if (a instanceof Undefined) return b instanceof Undefined;
+  if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b);
+  if (a instanceof Tuple) return b instanceof Tuple && areEqual(a.items, b.items);
+  if (a instanceof Map) {
+    return b instanceof Map && a.size === b.size && [...a].every(([key, value]) => b.has(key) && isEqual(value, b.get(key)!));
+  }
+  return a === b;
+}
+
+const areEqual = (a: readonly Value[], b: readonly Value[]): boolean => a.length === b.length && a.every((value, i) => isEqual(value, b[i]!));
+
+/** Integers, floats, true and false as a number; null for everything else. */
+export function numberOf(value: Value): number | null {
+  if (typeof value === "number") return value;
+  if (typeof value === "boolean") return Number(value);
+  return value instanceof Float ? value.value : null;
+}
+
+export function contains(container: Value, item: Value): boolean {
+  if (isText(container)) {
+    if (!isText(item)) throw new TypeError(`${typeName(item)} is looked for in a string`);
+    return plain(container).includes(plain(item));
+  }
+  return iterate(container).some((each) => isEqual(each, item));
+}
+
+/** @returns below 0, 0 or above 0, by value or by code points */
+export function compare(a: Value, b: Value): number {
+  const [left, right] = [numberOf(a), numberOf(b)];
+  if (left !== null && right !== null) return left - right;
+  if (!isText(a) || !isText(b)) throw new TypeError(`${typeName(a)} and ${typeName(b)} have no order`);
+  const [first, second] = [[...plain(a)], [...plain(b)]];
+  const at = first.findIndex((character, i) => character !== second[i]);
+  return at < 0 ? first.length - second.length : first[at]!.codePointAt(0)! - (second[at]?.codePointAt(0) ?? -1);
+}
+
+export function calculate(operator: string, a: Value, b: Value): Value {
+  const [left, right] = [numberOf(a), numberOf(b)];
+  if (left !== null && right !== null) {
+    const isFloat = a instanceof Float || b instanceof Float;
+    const result = calculateNumber(operator, left, right);
+    return isFloat || operator === "/" ? new Float(result) : result;
+  }
+  if (operator === "+") {
+    if (isText(a) && isText(b)) return concat([a, b]);
+    if (Array.isArray(a) && Array.isArray(b)) return [...a, ...b];
+    if (a instanceof Tuple && b instanceof Tuple) return new Tuple([...a.items, ...b.items]);
+  }
+  if (operator === "*" && typeof b === "number") {
+    if (isText(a)) return concat(Array.from({ length: Math.max(0, b) }, () => a));
+    if (Array.isArray(a)) return Array.from({ length: Math.max(0, b) }, () => a).flat(1);
+  }
+  throw new TypeError(`${typeName(a)} ${operator} ${typeName(b)} has no meaning`);
+}
+
+function calculateNumber(operator: string, a: number, b: number): number {
+  if (b === 0 && (operator === "/" || operator === "//" || operator === "%")) throw new RangeError("division by zero");
+  switch (operator) {
+    case "+":
+      return a + b;
+    case "-":
+      return a - b;
+    case "*":
+      return a * b;
+    case "/":
+      return a / b;
+    case "//":
+      return Math.floor(a / b);
+    case "%":
+      return a - b * Math.floor(a / b);
+    default:
+      throw new SyntaxError(`the operator ${operator} is not known`);
+  }
+}
+
+/** One element, in Python's counting; undefined where there is none. */
+export function elementAt(value: Value, index: number): Value | undefined {
+  return value instanceof Map ? value.get(index) : isText(value) || Array.isArray(value) || value instanceof Tuple ? iterate(value).at(index) : undefined;
+}
+
+export function slice(value: Value, start: number | null, stop: number | null, step: number): Value {
+  if (!isText(value) && !Array.isArray(value) && !(value instanceof Tuple)) throw new TypeError(`${typeName(value)} cannot be cut`);
+  if (step === 0) throw new RangeError("a slice's step is zero");
+  const items = iterate(value);
+  const isForward = step > 0;
+  const place = (given: number | null, absent: number): number => {
+    if (given === null) return absent;
+    return Math.min(Math.max(given < 0 ? given + items.length : given, isForward ? 0 : -1), isForward ? items.length : items.length - 1);
+  };
+  const [first, end] = [place(start, isForward ? 0 : items.length - 1), place(stop, isForward ? items.length : -1)];
+  const kept: Value[] = [];
+  for (let i = first; isForward ? i < end : i > end; i += step) kept.push(items[i]!);
+  if (isText(value)) return concat(kept as Text[]);
+  return value instanceof Tuple ? new Tuple(kept) : kept;
+}
+
+/** Python's `str`. */
+export function toText(value: Value): Text {
+  if (isText(value)) return value;
+  return value instanceof Undefined ? "" : representation(value);
+}
+
+function representation(value: Value): Text {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value === "number") return String(value);
+  if (value instanceof SourcedText) return SourcedText.ofMessage(quoted(value.text));
+  if (typeof value === "string") return quoted(value);
+  if (value instanceof Float) return floatText(value.value);
+  if (value instanceof Undefined) return "Undefined";
+  if (Array.isArray(value)) return concat(["[", join(value.map(representation), ", "), "]"]);
+  if (value instanceof Tuple) return concat(["(", join(value.items.map(representation), ", "), value.items.length === 1 ? ",)" : ")"]);
+  if (value instanceof Map) {
+    return concat(["{", join([...value].map(([key, each]) => concat([representation(key), ": ", representation(each)])), ", "), "}"]);
+  }
+  throw new TypeError(`${typeName(value)} cannot be written`);
+}
+
+function floatText(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e16 || size < 1e-4)) return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+  return Object.is(value, -0) ? "-0.0" : Number.isInteger(value) ? `${value}.0` : String(value);
+}
+
+function quoted(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const named: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", [quote]: `\\${quote}` };
+  const body = [...text].map((character) => {
+    if (Object.hasOwn(named, character)) return named[character]!;
+    if (character === " " || !/[\p{C}\p{Z}]/u.test(character)) return character;
+    const code = character.codePointAt(0)!;
+    const [letter, numDigits] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+    return `\\${letter}${code.toString(16).padStart(numDigits as number, "0")}`;
+  });
+  return quote + body.join("") + quote;
+}
+
+export interface JsonLayout {
+  readonly indent: number | null;
+  readonly separators: readonly [string, string];
+  readonly ensureAscii: boolean;
+  readonly sortKeys: boolean;
+}
+
+/** Python's `json.dumps`. */
+export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
+  if (value === null || typeof value === "boolean") return String(value);
+  if (typeof value === "number" || value instanceof Float) return representation(value);
+  if (value instanceof SourcedText) return SourcedText.ofMessage(toJson(value.text, layout) as string);
+  if (typeof value === "string") {
+    const text = JSON.stringify(value);
+    return layout.ensureAscii ? text.replace(/[\x7f-\uffff]/g, (unit) => (unit === "\x7f" ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)) : text;
+  }
+  const isMap = value instanceof Map;
+  if (!isMap && !Array.isArray(value) && !(value instanceof Tuple)) throw new TypeError(`${typeName(value)} cannot be written as JSON`);
+  const [comma, colon] = layout.separators;
+  const items = isMap
+    ? [...value]
+        .sort(([a], [b]) => (layout.sortKeys ? compare(a, b) : 0))
+        .map(([key, each]) => concat([toJson(String(key), layout), colon, toJson(each, layout, depth + 1)]))
+    : iterate(value).map((each) => toJson(each, layout, depth + 1));
+  const [open, close] = isMap ? ["{", "}"] : ["[", "]"];
+  if (layout.indent === null || items.length === 0) return concat([open!, join(items, comma), close!]);
+  const line = (level: number): string => `\n${" ".repeat(layout.indent! * level)}`;
+  return concat([open!, line(depth + 1), join(items, comma + line(depth + 1)), line(depth), close!]);
+}
+
+/** As an error says it. */
+export function typeName(value: Value): string {
+  if (value === null) return "none";
+  if (value instanceof Undefined) return `${value.name}, which is not defined,`;
+  if (value instanceof Float) return "a float";
+  if (value instanceof Tuple) return "a tuple";
+  if (value instanceof Namespace) return "a namespace";
+  if (value instanceof Lazy) return "a generator";
+  if (value instanceof Map) return "a mapping";
+  if (isText(value)) return "a string";
+  if (Array.isArray(value)) return "a list";
+  return { boolean: "a boolean", number: "an integer", function: "a function" }[typeof value as "boolean"];
+}

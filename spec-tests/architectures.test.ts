@@ -1,0 +1,155 @@
+/**
+ * Every architecture and option on random models: the hidden states of every position, from the kernels, from the ONNX body and
+ * from the kernels behind a prompt of the body, against a float64 forward pass that reads the same folder by itself.
+ */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { convert } from "../engine/model/convert.js";
+import { openPack } from "../engine/model/pack.js";
+import { testOnnxRunner, testRunner } from "../engine/runner/testing.js";
+import { randomModel, randomSource, type RandomModelOptions } from "./random-model.js";
+import { type FolderTensor, readConfig, readTensors, referenceHidden } from "./reference-model.js";
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "architectures-"));
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+interface Case {
+  readonly name: string;
+  readonly config: Record<string, unknown>;
+  readonly files?: Pick<RandomModelOptions, "dtype" | "numShards">;
+  /** How the reference is made blind to the option, which must then show. */
+  readonly blind?: (config: Record<string, unknown>, tensors: Map<string, FolderTensor>) => void;
+}
+
+const LLAMA3 = { factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+const unscaled: Case["blind"] = (config) => delete config["rope_scaling"];
+/** Query heads that read the key heads in turn, as if groups were interleaved. */
+const regrouped: Case["blind"] = (config, tensors) => {
+  const [heads, kvHeads] = [config["num_attention_heads"] as number, config["num_key_value_heads"] as number];
+  const group = heads / kvHeads;
+  for (const [name, { shape, values }] of tensors) {
+    if (!/q_proj/.test(name)) continue;
+    const size = values.length / heads;
+    const moved = new Float64Array(values.length);
+    for (let head = 0; head < heads; head++) moved.set(values.subarray(head * size, (head + 1) * size), ((head % group) * kvHeads + Math.floor(head / group)) * size);
+    tensors.set(name, { shape, values: moved });
+  }
+};
+
+const CASES: readonly Case[] = [
+  { name: "llama", config: {} },
+  { name: "llama, another base of rotation", config: { rope_theta: 500000 }, blind: (config) => delete config["rope_theta"] },
+  { name: "llama, another epsilon", config: { rms_norm_eps: 0.01 }, blind: (config) => delete config["rms_norm_eps"] },
+  { name: "llama, biases on all of attention", config: { attention_bias: true }, blind: (config) => delete config["attention_bias"] },
+  {
+    name: "llama, the bias behind attention",
+    config: { attention_bias: true },
+    blind: (_, tensors) => tensors.forEach((_, name) => name.endsWith("o_proj.bias") && tensors.delete(name)),
+  },
+  { name: "llama, linear scaling", config: { rope_scaling: { type: "linear", factor: 2 } }, blind: unscaled },
+  { name: "llama, llama3 scaling", config: { rope_theta: 500000, rope_scaling: { rope_type: "llama3", ...LLAMA3 } }, blind: unscaled },
+  {
+    name: "llama, llama3 scaling in the newer form",
+    config: { rope_theta: undefined, rope_parameters: { rope_type: "llama3", rope_theta: 500000, ...LLAMA3 } },
+    blind: (config) => delete config["rope_parameters"],
+  },
+  { name: "llama, tied embeddings", config: { tie_word_embeddings: true } },
+  { name: "llama, as many key heads as heads", config: { num_key_value_heads: 4 } },
+  { name: "llama, key heads not given", config: { num_key_value_heads: null, num_attention_heads: 4 } },
+  { name: "llama, two heads to a key head", config: {}, blind: regrouped },
+  { name: "llama, three heads to a key head, widths that are no multiple of a block", config: { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 }, blind: regrouped },
+  { name: "llama, four heads to a key head", config: { num_attention_heads: 8, num_key_value_heads: 2, head_dim: 6 }, blind: regrouped },
+  { name: "llama, eight heads to a key head", config: { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 } },
+  { name: "llama, wide heads", config: { head_dim: 40 } },
+  { name: "llama, narrow heads", config: { head_dim: 10 } },
+  { name: "llama, head_dim null", config: { head_dim: null } },
+  { name: "mistral", config: { model_type: "mistral", sliding_window: null, head_dim: 32 } },
+  { name: "qwen2", config: { model_type: "qwen2", num_attention_heads: 6 }, blind: (config) => (config["model_type"] = "llama") },
+  { name: "qwen3", config: { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }, blind: (config) => (config["model_type"] = "llama") },
+  { name: "qwen3, biases", config: { model_type: "qwen3", head_dim: 6, attention_bias: true }, blind: (config) => delete config["attention_bias"] },
+  { name: "bfloat16 in three files", config: {}, files: { dtype: "BF16", numShards: 3 } },
+  { name: "float16 in two files", config: { model_type: "qwen2" }, files: { dtype: "F16", numShards: 2 } },
+];
+
+/** A whole prompt block, and some behind it. */
+const TOKENS = Array.from({ length: 70 }, (_, i) => (i * i * 31) % 257);
+const BLOCK = 64;
+
+describe.each(CASES)("$name", ({ name, config, files, blind }) => {
+  test("hidden states are those of the reference", async () => {
+    const source = await randomModel(join(scratch, name, "source"), { config, seed: name.length, ...files });
+    await convert(source, join(scratch, name, "pack"), { format: "f32" });
+    const pack = await openPack(join(scratch, name, "pack"));
+    const [folderConfig, tensors] = [readConfig(source), readTensors(source)];
+    const expected = referenceHidden(folderConfig, tensors, TOKENS);
+    const bound = roundingBound(folderConfig, tensors, expected);
+
+    const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: BLOCK });
+    const prompts = await testOnnxRunner(pack, kernels, weights);
+    const byKernels = rows(await runner.forwardEach({ tokenIds: TOKENS, table: cache.createTable() }), pack.config.hiddenSize);
+    const byBody: Float32Array[] = [];
+    for (const [position] of TOKENS.entries()) {
+      const table = cache.createTable();
+      let last: Float32Array[] = [];
+      for (let start = 0; start <= position; start += BLOCK) {
+        last = await prompts.forward([{ tokenIds: TOKENS.slice(start, Math.min(start + BLOCK, position + 1)), table }]);
+      }
+      byBody.push(last[0]!);
+      table.release();
+    }
+    const table = cache.createTable();
+    const behind = [...(await prompts.forward([{ tokenIds: TOKENS.slice(0, BLOCK), table }]))];
+    behind.push(...rows(await runner.forwardEach({ tokenIds: TOKENS.slice(BLOCK), table }), pack.config.hiddenSize));
+    await prompts.release();
+    await kernels.close();
+
+    expect(largestDifference(byKernels, expected)).toBeLessThanOrEqual(bound);
+    expect(largestDifference(byBody, expected)).toBeLessThanOrEqual(bound);
+    expect(largestDifference(behind, expected.slice(BLOCK - 1))).toBeLessThanOrEqual(bound);
+    if (blind === undefined) return;
+    blind(folderConfig, tensors);
+    expect(largestDifference(byKernels, referenceHidden(folderConfig, tensors, TOKENS))).toBeGreaterThan(100 * bound);
+  });
+});
+
+/**
+ * How far float32 may take results: a product of n terms in float32, in any order, is the exact product with weights off by at
+ * most n * 2^-24 of themselves (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5), and norms, rotation,
+ * softmax and silu add a few roundings, counted as 8 more terms. So networks whose weights are all off by that much, up or down,
+ * show how far results can move; they are exact otherwise, and real roundings seldom all go to their limit.
+ */
+function roundingBound(config: Record<string, unknown>, tensors: ReadonlyMap<string, FolderTensor>, expected: readonly Float64Array[]): number {
+  const differences = [1, 2, 3].map((seed) => {
+    const random = randomSource(seed);
+    const moved = new Map<string, FolderTensor>();
+    for (const [name, { shape, values }] of tensors) {
+      const step = ((shape[1] ?? (config["hidden_size"] as number)) + 8) * 2 ** -24;
+      moved.set(name, { shape, values: values.map((value) => value * (1 + (random() < 0.5 ? -step : step))) });
+    }
+    return largestDifference(referenceHidden(config, moved, TOKENS), expected);
+  });
+  return Math.max(...differences);
+}
+
+const rows = (values: Float32Array, width: number): Float32Array[] => Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+
+function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
+  expect(actual.length).toBe(expected.length);
+  let largest = 0;
+  for (const [row, values] of expected.entries()) {
+    expect(actual[row]!.length).toBe(values.length);
+    for (let i = 0; i < values.length; i++) {
+      const difference = Math.abs(actual[row]![i]! - values[i]!);
+      if (!(difference <= largest)) largest = difference;
+    }
+  }
+  return largest;
+}
