@@ -15,7 +15,8 @@ export {
 export type { LoadModelOptions, Profile } from "./load-options.js";
 export { measureDrift, selfWrittenTexts, type DriftSide } from "./measure-drift.js";
 export type { ResponseFormat } from "./response-format.js";
-export { convert, listPacks } from "./model/index.js";
+export { hubReference, ONNX_DTYPES, pullModel, referenceText, type HubModel, type HubOptions, type HubReference, type OnnxDtype } from "./hub/index.js";
+export { convert, listModels, removeModel, type ModelSummary, type Removal } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";
 export type { ChatMessage } from "./text/chat-template.js";

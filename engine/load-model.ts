@@ -61,16 +61,13 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
 }
 
 /**
- * Loads a model, converting its folder into a pack in the cache if that has not been done yet.
+ * Loads a model, downloading it from the hub and converting it into a pack in the cache if that has not been done yet.
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
   const engine = engineOptions(options);
-  const pack = await preparePack({
-    model: options.model ?? null,
-    ...(options.quant === undefined ? {} : { format: options.quant }),
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-  });
+  const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
+  const pack = await preparePack({ model, format: quant, dtype, offline, signal, onProgress, onDownload, onNotice });
   return Model.open(pack, engine);
 }
 
