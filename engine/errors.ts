@@ -5,7 +5,7 @@
 
 /**
  * Stable codes. The first group is the contract's (the wire repeats them as they are), the second
- * concerns model files and the machine and never reaches a request.
+ * concerns model files, the hub and the machine, and never reaches a request.
  */
 export type EngineErrorCode =
   | "invalid_type"
@@ -22,6 +22,9 @@ export type EngineErrorCode =
   | "invalid_model"
   | "unsupported_model"
   | "model_not_found"
+  | "hub_unreachable"
+  | "access_denied"
+  | "download_failed"
   | "cache_unavailable"
   | "output_unavailable"
   | "out_of_memory";
@@ -42,6 +45,12 @@ export class EngineError extends Error {
   ) {
     super(message, options);
   }
+}
+
+/** The code of an error that the file system raised, such as EACCES; null for any other error. */
+export function fileSystemCode(error: unknown): string | null {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return error instanceof Error && code !== undefined && syscall !== undefined ? code : null;
 }
 
 /** Checks an invariant of our own: failing means a bug, never bad input. */

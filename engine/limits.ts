@@ -21,6 +21,28 @@ export const LIMITS = {
   headDimMax: 1024,
   /** Bytes of one protobuf message, hence of an ONNX file without external data. */
   protobufBytesMax: 2 ** 31 - 1,
+  /** Bytes of the hub's list of a repository's files. */
+  hubListingBytesMax: 32 << 20,
+  /** Redirects from a file of the hub to where its bytes are. */
+  hubRedirectsMax: 5,
+  /** Times that a request is tried without a byte of progress. */
+  hubAttemptsMax: 6,
+  /** The same for the first request of all: whoever mistypes a path shall not wait long. */
+  hubFirstAttemptsMax: 3,
+  /** The first pause between two tries, which doubles up to the longest. */
+  hubPauseMs: 500,
+  hubPauseMsMax: 15_000,
+  /** The longest pause that a busy hub may ask for. */
+  hubRetryAfterMsMax: 300_000,
+  /** How long a connection may be silent. */
+  hubStallMs: 20_000,
+  /** Parts of a large file that are fetched at the same time, and their bytes. */
+  hubPartsAtOnce: 4,
+  hubPartBytes: 16 << 20,
+  /** Small files that are fetched at the same time. */
+  hubFilesAtOnce: 4,
+  /** How long a lock may go untouched before its owner counts as gone. */
+  hubLockSilenceMs: 15_000,
   /** Tokens of one prompt block, and positions of one page of keys and values. */
   promptBlockTokens: 64,
   /** Choices that may be let draw tokens at the same time: a row of logits is kept for each. */

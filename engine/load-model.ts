@@ -2,7 +2,7 @@
  * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
  */
 
-import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat, type KVPageShape, type LogprobsMode } from "../kernels/index.js";
+import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat, type KVPageShape, type LogprobsMode, type MatrixFormat } from "../kernels/index.js";
 import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
 import { Engine } from "./engine.js";
 import { EngineError } from "./errors.js";
@@ -12,7 +12,7 @@ import { LIMITS } from "./limits.js";
 import { LMHead } from "./lm-head.js";
 import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
-import { preparePack, type ModelPack } from "./model/index.js";
+import { preparePack, type ModelConfig, type ModelPack } from "./model/index.js";
 import { answerGrammar, type ResponseFormat } from "./response-format.js";
 import { loadWeights } from "./runner/kernel-weights.js";
 import { loadOnnxRunner } from "./runner/load-onnx-runner.js";
@@ -62,17 +62,14 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
 }
 
 /**
- * Loads a model, converting its folder into a pack in the cache if that has not been done yet.
+ * Loads a model, downloading it from the hub and converting it into a pack in the cache if that has not been done yet.
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
   const engine = engineOptions(options);
-  const pack = await preparePack({
-    model: options.model ?? null,
-    onConfig: (config, format) => checkMemory(config, { ...engine, format }, true),
-    ...(options.quant === undefined ? {} : { format: options.quant }),
-    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-  });
+  const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
+  const onConfig = (config: ModelConfig, format: MatrixFormat): void => checkMemory(config, { ...engine, format }, true);
+  const pack = await preparePack({ model, format: quant, dtype, offline, signal, onConfig, onProgress, onDownload, onNotice });
   return Model.open(pack, engine);
 }
 

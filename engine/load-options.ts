@@ -4,10 +4,11 @@ import { availableParallelism } from "node:os";
 
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
 import { EngineError } from "./errors.js";
+import type { OnnxDtype } from "./hub/index.js";
 import { LIMITS } from "./limits.js";
 
 export interface LoadModelOptions {
-  /** A Hugging Face folder, a pack, or null for the embedded model. */
+  /** A Hugging Face folder, a pack, a model of the hub (`org/name` or `org/name@revision`), or null for the embedded model. */
   readonly model?: string | null;
   /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
   readonly quant?: MatrixFormat;
@@ -30,14 +31,26 @@ export interface LoadModelOptions {
   readonly kvCache?: KVFormat;
   /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
   readonly kvCacheBytes?: number;
+  /** Which ONNX files of a model of the hub are downloaded; unless given, safetensors where it has them. */
+  readonly dtype?: OnnxDtype;
+  /** Whether the hub is left alone, so that its models must have been downloaded before; `HF_HUB_OFFLINE` says so too. */
+  readonly offline?: boolean;
+  /** Ends a download, which goes on from there the next time. */
+  readonly signal?: AbortSignal;
   /** Called while a folder is converted, with bytes done and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Called while a file of the model is downloaded, with bytes done and bytes in all. */
+  readonly onDownload?: (done: number, total: number, file: string) => void;
+  /** Called with a sentence for people about something that is no error, such as a hub that does not answer. */
+  readonly onNotice?: (message: string) => void;
 }
 
 export type Profile = (typeof PROFILES)[number];
 
 /** How a pack is run. */
-export type EngineOptions = Required<Omit<LoadModelOptions, "model" | "quant" | "onProgress">>;
+export type EngineOptions = Required<
+  Pick<LoadModelOptions, "profile" | "numThreads" | "maxConcurrency" | "logprobsMode" | "kvCache" | "kvCacheBytes">
+>;
 
 /** @throws EngineError naming the option that cannot be */
 export function engineOptions(options: LoadModelOptions): EngineOptions {

@@ -10,6 +10,7 @@ import { dirname, join, normalize, relative } from "node:path";
 const MAY_IMPORT: Record<string, readonly string[]> = {
   kernels: [],
   engine: ["kernels/index.js"],
+  "engine/hub": ["engine/errors.js", "engine/limits.js", "engine/processes.js"],
   src: ["engine/index.js", "engine/limits.js", "engine/errors.js", "engine/grammar/index.js"],
   "src/cli": ["spec-tests/laws", "bench"],
   "spec-tests/laws": [],
@@ -24,7 +25,7 @@ const DOORS: readonly { readonly pattern: RegExp; readonly files: RegExp }[] = [
   { pattern: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$|^models\// },
   { pattern: /^@huggingface\/jinja$/, files: /^engine\/text\/jinja-template\.ts$|^models\// },
   { pattern: /^protobufjs/, files: /^engine\/model\/onnx\.ts$/ },
-  { pattern: /^node:fs/, files: /^engine\/model\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$|^engine\/runner\/onnx-runner\.ts$/ },
+  { pattern: /^node:fs/, files: /^engine\/model\/|^engine\/hub\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$|^engine\/runner\/onnx-runner\.ts$/ },
 ];
 
 const root = process.cwd();
@@ -51,7 +52,10 @@ function check(file: string, source: string): void {
 }
 
 function checkDirection(file: string, target: string): void {
-  const folder = file.startsWith("spec-tests/laws/") ? "spec-tests/laws" : (file.split("/")[0] ?? "");
+  if (target.startsWith("engine/hub/") && target !== "engine/hub/index.js" && !file.startsWith("engine/hub/")) {
+    problems.push(`${file}: imports ${target}; the door of engine/hub is index.js`);
+  }
+  const folder = ["spec-tests/laws", "engine/hub"].find((inner) => file.startsWith(`${inner}/`)) ?? file.split("/")[0] ?? "";
   const allowed = MAY_IMPORT[folder];
   if (allowed === undefined || target.startsWith(`${folder}/`)) return;
   const also = file.startsWith("src/cli/") ? (MAY_IMPORT["src/cli"] ?? []) : [];

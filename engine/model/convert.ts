@@ -8,21 +8,25 @@ import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { dequantize, pack, PACK_ROWS, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
-import { assert, EngineError } from "../errors.js";
+import { assert, EngineError, fileSystemCode } from "../errors.js";
+import type { HubOptions } from "../hub/index.js";
 import { bodyGraph, type BodyGraph, type WeightPart } from "./body-graph.js";
 import { equalise, readToEqualise, type Rewrite } from "./equalise.js";
 import { FileSink, type FileRecord } from "./file-sink.js";
+import { modelFolder } from "./locate.js";
 import { fileExists } from "./model-files.js";
 import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
 import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
 import { openSourceModel, type SourceModel } from "./source-model.js";
-import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
+import { removeFolder, writeFolder } from "./staging.js";
 import { packedWeights, type LayerWeights, type StackedWeight } from "./weights.js";
 
-export interface ConvertOptions {
+export interface ConvertOptions extends Omit<HubOptions, "onProgress"> {
   readonly format: MatrixFormat;
   /** Called after each chunk with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
+  readonly onDownload?: HubOptions["onProgress"];
   /** Puts the new pack in the place of one that is there already. */
   readonly replace?: boolean;
   /** Bytes of the body from which its weights go into a file of their own. */
@@ -30,14 +34,14 @@ export interface ConvertOptions {
 }
 
 /**
- * Converts the model in `sourceDir` into a pack `outDir`. On failure or interruption nothing new is left there.
+ * Converts the model in the folder `model`, or of that name on the hub, into a pack `outDir`. On failure or interruption nothing new is left there.
  *
  * @throws EngineError naming the file and the tensor that cannot be converted, or the folder that cannot be written
  */
-export async function convert(sourceDir: string, outDir: string, options: ConvertOptions): Promise<void> {
+export async function convert(model: string, outDir: string, options: ConvertOptions): Promise<void> {
   const target = resolve(outDir);
   await checkTarget(target, options.replace ?? false);
-  const source = await openSourceModel(sourceDir);
+  const source = await openSourceModel(await modelFolder(model, { ...options, onProgress: options.onDownload }));
   try {
     await writeFolder(target, async (dir) => {
       await writePack(source, dir, options);

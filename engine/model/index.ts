@@ -3,6 +3,7 @@
 export { type ModelConfig, type RopeScaling } from "./config.js";
 export { convert, type ConvertOptions } from "./convert.js";
 export { openPack, type Manifest, type ModelPack, type PackedTensor } from "./pack.js";
-export { cacheFolder, listPacks, preparePack, type PackSummary, type PrepareOptions } from "./prepare.js";
+export { cacheFolder, preparePack, type PrepareOptions } from "./prepare.js";
 export { RotaryEmbedding } from "./rope.js";
 export { type ReasoningTags } from "./source-model.js";
+export { listModels, removeModel, type ModelSummary, type Removal } from "./stored-models.js";

@@ -1,27 +1,29 @@
 /**
  * From what the user named to an open pack: a pack as it is, a model folder through the cache (converted on its
- * first use), nothing for the embedded model. A cached pack is named after the contents of the model's files, so
+ * first use), the name of a model on the hub through a download, nothing for the embedded model. A cached pack is named after the contents of the model's files, so
  * a changed model is converted anew and a moved one is not.
  */
 
-import { stat } from "node:fs/promises";
+import { stat, utimes } from "node:fs/promises";
 import { homedir, platform } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { MatrixFormat } from "../../kernels/index.js";
-import { EngineError } from "../errors.js";
-import { type Architecture, type ModelConfig, readModelConfig } from "./config.js";
+import { EngineError, fileSystemCode } from "../errors.js";
+import type { HubOptions } from "../hub/index.js";
+import { type ModelConfig, readModelConfig } from "./config.js";
 import { writePack, type ConvertOptions } from "./convert.js";
+import { modelFolder } from "./locate.js";
 import { fileExists, readModelJson } from "./model-files.js";
 import { FORMAT_VERSION, MANIFEST_FILE, openPack, type ModelPack } from "./pack.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
-import { identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
+import { identifySource, type SourceIdentity } from "./source-identity.js";
 import { openSourceModel } from "./source-model.js";
-import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
+import { removeFolder, writeFolder } from "./staging.js";
 
-export interface PrepareOptions {
-  /** A model folder or a pack; null for the embedded model. */
+export interface PrepareOptions extends Omit<HubOptions, "onProgress"> {
+  /** A model folder, a pack, or the name of a model on the hub; null for the embedded model. */
   readonly model: string | null;
   /** How a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
@@ -29,6 +31,8 @@ export interface PrepareOptions {
   readonly onConfig?: ((config: ModelConfig, format: MatrixFormat) => void) | undefined;
   /** Called while a model is being converted, with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
+  readonly onDownload?: HubOptions["onProgress"];
 }
 
 /** @throws EngineError naming what is missing, damaged, not supported or not writable */
@@ -38,7 +42,7 @@ export async function preparePack(options: PrepareOptions): Promise<ModelPack> {
     if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
     return ofFormat(await openPack(embedded), options.format);
   }
-  const dir = options.model;
+  const dir = await modelFolder(options.model, { ...options, onProgress: options.onDownload });
   switch (await kindOfFolder(dir)) {
     case "pack":
       return ofFormat(await openPack(dir), options.format);
@@ -64,43 +68,18 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
   }
 }
 
-/** A pack that is ready to run. */
-export interface PackSummary {
-  readonly name: string;
-  readonly architecture: Architecture;
-  readonly format: MatrixFormat;
-  /** Of all its files. */
-  readonly byteLength: number;
-  /** The model folder it was converted from; null for the embedded model. */
-  readonly source: string | null;
-}
-
-/** The embedded model, then the packs of the cache by name. Packs that cannot be opened are left out. */
-export async function listPacks(): Promise<PackSummary[]> {
-  const embedded = await embeddedPack();
-  const summaries = embedded === null ? [] : [summary(await openPack(embedded), "tiny", null)];
-  const cache = cacheFolder();
-  const cached: PackSummary[] = [];
-  for (const { path, hash } of await rememberedSources(cache)) {
-    for (const format of ["q8", "q4", "f32"] as const) {
-      const pack = await openPack(join(cache, PACKS, packName(hash, format))).catch(() => null);
-      if (pack !== null) cached.push(summary(pack, basename(path), path));
-    }
-  }
-  return [...summaries, ...cached.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))];
-}
-
-function summary({ config, manifest }: ModelPack, name: string, source: string | null): PackSummary {
-  const byteLength = Object.values(manifest.files).reduce((sum, file) => sum + file.byteLength, 0);
-  return { name, architecture: config.architecture, format: manifest.format, byteLength, source };
-}
-
-const PACKS = "packs";
+/** The folder of the cache where packs are. */
+export const PACKS = "packs";
 /** Hexadecimal digits of a sha256 that file names in the cache keep. */
 const HASH_DIGITS = 32;
 
 function packName(hash: string, format: MatrixFormat): string {
-  return `${hash.slice(0, HASH_DIGITS)}-${format}-v${FORMAT_VERSION}`;
+  return `${packPrefix(hash)}${format}-v${FORMAT_VERSION}`;
+}
+
+/** What the names of all packs of one model begin with. */
+export function packPrefix(hash: string): string {
+  return `${hash.slice(0, HASH_DIGITS)}-`;
 }
 
 async function cachedPack(
@@ -117,6 +96,8 @@ async function cachedPack(
     pack = await openPack(target);
   }
   await identity.remember();
+  // The folder's time stamp says when the pack was last used; a cache that cannot be written keeps none.
+  await utimes(target, new Date(), new Date()).catch(() => undefined);
   return pack;
 }
 
@@ -156,7 +137,7 @@ async function convertInto(
 }
 
 /** What the file system refuses while the cache is written is about the cache, not about the model. */
-function cacheError(cause: unknown): unknown {
+export function cacheError(cause: unknown): unknown {
   const code = fileSystemCode(cause);
   if (code === null) return cause;
   return new EngineError(
@@ -186,7 +167,7 @@ function ofFormat(pack: ModelPack, format: MatrixFormat | undefined): ModelPack 
 }
 
 /** The pack that comes with the package, beside the compiled program or in a source tree that has been built; null where it is missing. */
-async function embeddedPack(): Promise<string | null> {
+export async function embeddedPack(): Promise<string | null> {
   for (const place of ["../../models/tiny/pack", "../../dist/models/tiny/pack"]) {
     const dir = fileURLToPath(new URL(place, import.meta.url));
     if (await fileExists(join(dir, MANIFEST_FILE))) return dir;

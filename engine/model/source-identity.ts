@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { EngineError } from "../errors.js";
@@ -36,6 +36,11 @@ export async function rememberedSources(cache: string): Promise<{ readonly path:
   const files = await readdir(join(cache, FOLDER)).catch(() => []);
   const memories = await Promise.all(files.map((file) => readMemory(join(cache, FOLDER, file))));
   return memories.filter((memory) => memory !== null);
+}
+
+/** Makes the cache forget a folder, as if it had never been used. */
+export async function forgetSource(cache: string, path: string): Promise<void> {
+  await rm(memoryFile(cache, path), { force: true });
 }
 
 export interface SourceIdentity {

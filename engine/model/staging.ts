@@ -7,8 +7,10 @@
 import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
-import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
+
+import { fileSystemCode } from "../errors.js";
+import { isRunning, machineName } from "../processes.js";
 
 /**
  * Runs `write` on a fresh folder and gives that folder the name `target`. A target that exists by then (another
@@ -45,24 +47,13 @@ export async function removeFolder(path: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
-/** The code of an error that the file system raised, such as EACCES; null for any other error. */
-export function fileSystemCode(error: unknown): string | null {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  return error instanceof Error && code !== undefined && syscall !== undefined ? code : null;
-}
-
 const PREFIX = ".staging-";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** Clocks of files and processes need not agree to the millisecond. */
 const CLOCK_SLACK_MS = 2000;
 
 function temporaryName(parent: string): string {
-  return join(parent, `${PREFIX}${machine()}-${process.pid}-${randomBytes(6).toString("hex")}`);
-}
-
-/** Host name as part of a file name: process ids mean nothing on another machine. */
-function machine(): string {
-  return hostname().replaceAll(/[^A-Za-z0-9]/g, "_");
+  return join(parent, `${PREFIX}${machineName()}-${process.pid}-${randomBytes(6).toString("hex")}`);
 }
 
 /** False where the target exists already. An empty folder counts as not existing. */
@@ -103,7 +94,7 @@ function removeOnExit(dir: string): () => void {
 async function removeStale(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const match = /^(.*)-(\d+)-[0-9a-f]+$/.exec(name);
-    if (match?.[1] !== `${PREFIX}${machine()}`) continue;
+    if (match?.[1] !== `${PREFIX}${machineName()}`) continue;
     const path = join(parent, name);
     if (await isAbandoned(path, Number(match[2]))) await rm(path, { recursive: true, force: true });
   }
@@ -115,15 +106,6 @@ async function isAbandoned(path: string, pid: number): Promise<boolean> {
   const processStartMs = Date.now() - process.uptime() * 1000;
   const entry = await stat(path).catch(() => null);
   return entry !== null && entry.mtimeMs < processStartMs - CLOCK_SLACK_MS;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
-  }
 }
 
 /** Removes `path` and its parents up to `first`, as long as they are empty. */

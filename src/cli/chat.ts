@@ -10,7 +10,7 @@ import { Command } from "commander";
 import { EngineError, loadModel, type ChatMessage, type Model, type OutputDelta } from "../../engine/index.js";
 import { addModelOptions, addRequestOptions, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
-import { dim, hasColours, progressBar, statistics } from "./terminal.js";
+import { dim, hasColours, showLoading, statistics } from "./terminal.js";
 
 interface ChatFlags extends ModelFlags, ParsedRequestOptions {
   once?: string;
@@ -30,7 +30,7 @@ export function chatCommand(): Command {
 }
 
 async function chat(flags: ChatFlags): Promise<void> {
-  const model = await loadModel({ ...modelOptions(flags), onProgress: progressBar("Converting") });
+  const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
   const messages: ChatMessage[] = flags.system === undefined ? [] : [{ role: "system", content: flags.system }];
   if (flags.once === undefined) {
     await converse(model, messages, flags);

@@ -11,7 +11,7 @@ import { styleText } from "node:util";
 
 import { Command } from "commander";
 
-import { cacheFolder, estimateMemory, listPacks, loadModel, machineMemory, type ModelConfig, type Profile } from "../../engine/index.js";
+import { cacheFolder, estimateMemory, listModels, loadModel, machineMemory, type ModelConfig, type Profile } from "../../engine/index.js";
 import { hasColours } from "./terminal.js";
 
 /** What one check found. */
@@ -115,7 +115,7 @@ async function checkProcessor(): Promise<Omit<Finding, "name">> {
 }
 
 async function checkEmbedded(): Promise<Omit<Finding, "name">> {
-  const embedded = (await listPacks()).find(({ source }) => source === null);
+  const embedded = (await listModels()).find(({ source }) => source === null);
   if (embedded !== undefined) return ok(`${embedded.name}, ${megabytes(embedded.byteLength)}`);
   return { status: "problem", text: "missing from this installation", fix: 'install the package again; in a clone, run "npm run build"' };
 }
@@ -217,7 +217,7 @@ async function nearest(folder: string): Promise<string> {
 }
 
 async function describePacks(): Promise<string> {
-  const packs = (await listPacks()).filter(({ source }) => source !== null);
+  const packs = (await listModels()).filter(({ source, format }) => source !== null && format !== null);
   return `${counted(packs.length, "converted model")}, ${megabytes(packs.reduce((sum, { byteLength }) => sum + byteLength, 0))}`;
 }
 

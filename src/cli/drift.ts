@@ -5,14 +5,14 @@ import { readFile } from "node:fs/promises";
 import { Command } from "commander";
 
 import { EngineError, loadModel, measureDrift, selfWrittenTexts, type Drift, type MatrixFormat, type Model } from "../../engine/index.js";
-import { modelOption, modelOptions, quantOption, threadsOption, type ModelFlags } from "./request-options.js";
-import { progressBar } from "./terminal.js";
+import { modelOption, modelOptions, offlineOption, quantOption, threadsOption, type ModelFlags } from "./request-options.js";
+import { showLoading } from "./terminal.js";
 
 /** Of text that the model writes itself: enough that a mean moves little with the seeds. */
 const NUM_OWN_TOKENS = 2000;
 const FIRST_SEED = 1;
 
-interface DriftFlags extends Pick<ModelFlags, "model" | "quant" | "threads"> {
+interface DriftFlags extends Pick<ModelFlags, "model" | "quant" | "threads" | "offline"> {
   text?: string;
   json?: boolean;
 }
@@ -21,6 +21,7 @@ export function driftCommand(): Command {
   return new Command("drift")
     .description("measure how far the profile fast drifts from exact: divergence, agreement, perplexity")
     .addOption(modelOption())
+    .addOption(offlineOption())
     .addOption(quantOption())
     .addOption(threadsOption())
     .option("--text <file>", `UTF-8 text to read (default: ${NUM_OWN_TOKENS} tokens that the model writes itself, from fixed seeds)`)
@@ -30,7 +31,7 @@ export function driftCommand(): Command {
 
 async function drift(flags: DriftFlags): Promise<void> {
   const text = flags.text === undefined ? null : await readText(flags.text);
-  const model = await loadModel({ ...modelOptions(flags), profile: "exact", onProgress: progressBar("Converting") });
+  const model = await showLoading((display) => loadModel({ ...modelOptions(flags), profile: "exact", ...display }));
   const { pack, numThreads } = model;
   const texts = await tokenIds(model, text).finally(() => model.close());
   const measured = await measureDrift({ pack, profile: "exact" }, { pack, profile: "fast" }, texts, numThreads);

@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { loadModel } from "../../engine/index.js";
 import { addModelOptions, addRequestOptions, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
-import { progressBar, statistics } from "./terminal.js";
+import { showLoading, statistics } from "./terminal.js";
 
 interface GenerateFlags extends ModelFlags, ParsedRequestOptions {
   prompt: string;
@@ -21,7 +21,7 @@ export function generateCommand(): Command {
 }
 
 async function generate(flags: GenerateFlags): Promise<void> {
-  const model = await loadModel({ ...modelOptions(flags), onProgress: progressBar("Converting") });
+  const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
   const stream = model.generate({ prompt: flags.prompt, ...requestOptions(flags) });
   const streamsText = flags.json !== true && (flags.n ?? 1) === 1;
   const result = await collect(stream, (delta) => {

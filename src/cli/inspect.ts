@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { EngineError, describeEstimate, loadModel, type Model } from "../../engine/index.js";
 import { addModelOptions, modelOptions, type ModelFlags } from "./request-options.js";
 import { collect } from "./result.js";
-import { progressBar } from "./terminal.js";
+import { showLoading } from "./terminal.js";
 
 interface InspectFlags extends ModelFlags {
   prompt?: string;
@@ -24,7 +24,7 @@ async function inspect(flags: InspectFlags): Promise<void> {
   if (flags.prompt !== undefined && flags.message !== undefined) {
     throw new EngineError("unsupported_value", "Give --prompt or --message, not both.", "message");
   }
-  const model = await loadModel({ ...modelOptions(flags), onProgress: progressBar("Converting") });
+  const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
   print(describeModel(model));
   if (flags.prompt !== undefined) print(await describePrompt(model, { prompt: flags.prompt }));
   if (flags.message !== undefined) print(await describePrompt(model, { message: flags.message }));

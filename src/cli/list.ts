@@ -1,21 +1,27 @@
-/** `touchstone list`: the models that are ready to run. */
+/** `touchstone list`: the models that are here: the embedded one, downloads from the hub, packs. */
 
 import { Command } from "commander";
 
-import { listPacks } from "../../engine/index.js";
+import { listModels, type ModelSummary } from "../../engine/index.js";
+import { megabytes } from "./terminal.js";
 
 export function listCommand(): Command {
-  return new Command("list").description("list converted models").action(async () => {
-    const packs = await listPacks();
-    const rows = packs.map(({ name, architecture, format, byteLength, source }) => [
-      name,
-      architecture,
-      format,
-      `${(byteLength / 1e6).toFixed(1)} MB`,
-      source ?? "embedded",
-    ]);
-    for (const row of [["name", "architecture", "weights", "size", "from"], ...rows]) {
-      process.stdout.write(`${row.map((cell, column) => (column < 4 ? cell.padEnd(column === 0 ? 32 : 14) : cell)).join("")}\n`);
-    }
+  return new Command("list").description("list downloaded and converted models").action(async () => {
+    const rows = [["name", "revision", "architecture", "weights", "size", "last used", "from"], ...(await listModels()).map(row)];
+    const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
+    for (const cells of rows) process.stdout.write(`${cells.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()}\n`);
   });
+}
+
+/** Commits are cut to what tells them apart. */
+function row({ name, revision, architecture, format, byteLength, source, lastUsedMs }: ModelSummary): string[] {
+  return [
+    name,
+    (revision ?? "").replaceAll(/\b([0-9a-f]{8})[0-9a-f]{32}\b/g, "$1"),
+    architecture,
+    format ?? "as downloaded",
+    megabytes(byteLength),
+    lastUsedMs === null ? "" : new Date(lastUsedMs).toISOString().slice(0, 16).replace("T", " "),
+    source === null ? "embedded" : revision === null ? source : "hub",
+  ];
 }

@@ -14,6 +14,8 @@ import { driftCommand } from "./drift.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { listCommand } from "./list.js";
+import { pullCommand } from "./pull.js";
+import { rmCommand } from "./rm.js";
 import { serveCommand } from "./serve.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
@@ -25,7 +27,8 @@ const program = new Command("touchstone")
   .showSuggestionAfterError()
   .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
 
-for (const command of [chatCommand(), generateCommand(), serveCommand(), convertCommand(), inspectCommand(), driftCommand(), listCommand(), doctorCommand()]) {
+const commands = [chatCommand, generateCommand, serveCommand, pullCommand, convertCommand, inspectCommand, driftCommand, listCommand, rmCommand, doctorCommand];
+for (const command of commands.map((create) => create())) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 

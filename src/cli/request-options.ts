@@ -16,11 +16,15 @@ export function addModelOptions(command: Command): Command {
 }
 
 export function modelOption(): Option {
-  return new Option("--model <dir>", "a Hugging Face folder or a pack; the embedded model if absent");
+  return new Option("--model <model>", "a Hugging Face folder, a pack, or a model of the hub (org/name[@revision]); the embedded model if absent");
 }
 
 export function quantOption(): Option {
   return new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]);
+}
+
+export function offlineOption(): Option {
+  return new Option("--offline", "do without the hub: its models must have been downloaded before (also HF_HUB_OFFLINE=1)");
 }
 
 export function threadsOption(): Option {
@@ -30,6 +34,7 @@ export function threadsOption(): Option {
 /** How models run on this machine. */
 export function addMachineOptions(command: Command): Command {
   return command
+    .addOption(offlineOption())
     .addOption(quantOption())
     .addOption(new Option("--profile <name>", "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)").choices(["fast", "exact"]))
     .addOption(threadsOption())
@@ -39,6 +44,7 @@ export function addMachineOptions(command: Command): Command {
 /** What commander parsed of `addModelOptions`. */
 export interface ModelFlags {
   model?: string;
+  offline?: boolean;
   quant?: MatrixFormat;
   profile?: Profile;
   threads?: number;
@@ -46,9 +52,10 @@ export interface ModelFlags {
 }
 
 /** The model options that were given, under the library's names. */
-export function modelOptions({ model, quant, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
+export function modelOptions({ model, offline, quant, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
   return {
     ...(model === undefined ? {} : { model }),
+    ...(offline === undefined ? {} : { offline }),
     ...(quant === undefined ? {} : { quant }),
     ...(profile === undefined ? {} : { profile }),
     ...(threads === undefined ? {} : { numThreads: threads }),

@@ -7,11 +7,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { Logger } from "pino";
 
-import { EngineError, LIMITS, type LogprobsMode } from "../../engine/index.js";
+import { EngineError, hubReference, LIMITS, type LogprobsMode } from "../../engine/index.js";
 import type { Dialect } from "../openai/index.js";
+import type { HostOptions } from "../server/index.js";
 import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
-import { progressBar } from "./terminal.js";
+import { LoadingDisplay } from "./terminal.js";
 
 interface ServeFlags extends Omit<ModelFlags, "model"> {
   model?: string[];
@@ -35,7 +37,7 @@ export function serveCommand(): Command {
   const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text];
   const command = new Command("serve")
     .description("answer HTTP requests of the chat-completions API")
-    .option("--model <[name=]folder>", "a Hugging Face folder or a pack; repeatable, the first is the default; the embedded model, tiny, if absent", several)
+    .option("--model <[name=]model>", "a Hugging Face folder, a pack, or a model of the hub (org/name[@revision]); repeatable, the first is the default; the embedded model, tiny, if absent", several)
     .option("--alias <name=model>", "another name for a model; repeatable", alias);
   return addMachineOptions(command)
     .option("--host <address>", "where to listen", "127.0.0.1")
@@ -69,7 +71,7 @@ async function serve(flags: ServeFlags): Promise<void> {
       numPlaces: maxConcurrency,
       numWaitingMax: flags.maxQueue,
       log: log.child({ model: id }),
-      onProgress: progressBar(`Converting ${id}`),
+      ...loadingOf(id, log),
     }),
   }));
   const closeHosts = (): Promise<unknown> => Promise.all(models.map(({ host }) => host.close()));
@@ -104,14 +106,23 @@ async function serve(flags: ServeFlags): Promise<void> {
   }
 }
 
+/** Bars on a terminal, lines of the log elsewhere. */
+function loadingOf(id: string, log: Logger): Pick<HostOptions, "onProgress" | "onDownload" | "onNotice"> {
+  const { onProgress, onDownload } = new LoadingDisplay(id, (line) => log.info(line));
+  return { onProgress, onDownload, onNotice: (message) => log.warn({ model: id }, message) };
+}
+
 /** The name under which `--model` knows the model that comes with the program. */
 const EMBEDDED = "tiny";
 
-/** `folder`, whose last part is the id, or `id=folder`. */
+/** `folder`, whose last part is the id, `org/name`, which is the id whatever the revision, or `id=` one of these. */
 function modelAndId(text: string): { id: string; model?: string } {
   if (text === EMBEDDED && !existsSync(text)) return { id: EMBEDDED };
   const equals = text.indexOf("=");
-  if (equals <= 0 || existsSync(text)) return { id: basename(resolve(text)), model: text };
+  if (equals <= 0 || existsSync(text)) {
+    const reference = existsSync(text) ? null : hubReference(text);
+    return { id: reference?.repository ?? basename(resolve(text)), model: text };
+  }
   const model = text.slice(equals + 1);
   return { id: text.slice(0, equals), ...(model === EMBEDDED && !existsSync(model) ? {} : { model }) };
 }

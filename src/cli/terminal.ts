@@ -13,17 +13,161 @@ export function dim(text: string): string {
 
 /** Draws progress on a terminal, with a word on what is being done, and nothing where stderr is not one. */
 export function progressBar(label: string): (done: number, total: number, current?: string) => void {
-  if (!process.stderr.isTTY) return () => {};
-  const width = 30;
-  let drawn = "";
+  const line = new StatusLine();
   return (done, total, current = "") => {
     const share = total === 0 ? 1 : done / total;
-    const filled = Math.round(share * width);
-    const line = `${label} [${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} % ${current}`.trimEnd();
-    if (line === drawn) return;
-    process.stderr.write(`\r${line.padEnd(drawn.length)}${share >= 1 ? "\n" : ""}`);
-    drawn = line;
+    line.show(`${label} ${bar(share)} ${current}`.trimEnd());
+    if (share >= 1) line.end();
   };
+}
+
+/**
+ * Shows how a model is loaded: downloads and the conversion as bars on a terminal; elsewhere a line for each
+ * download that has come in, and every few seconds for one that has not.
+ */
+export class LoadingDisplay {
+  readonly #line = new StatusLine();
+  readonly #downloads = new Map<string, DownloadRate>();
+  readonly #label: string;
+  readonly #convertingBar: (done: number, total: number) => void;
+
+  /**
+   * @param name of the model, where several are loaded
+   * @param say takes a line where there is no terminal
+   */
+  constructor(
+    name = "",
+    private readonly say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  ) {
+    this.#label = name === "" ? "" : `${name} `;
+    this.#convertingBar = progressBar(`Converting ${name}`.trimEnd());
+  }
+
+  readonly onProgress = (done: number, total: number): void => this.#convertingBar(done, total);
+
+  readonly onDownload = (done: number, total: number, file: string): void => {
+    const nowMs = performance.now();
+    const download = this.#downloads.get(file) ?? new DownloadRate(done, nowMs);
+    this.#downloads.set(file, download);
+    download.sample(done, nowMs);
+    const isEnd = done >= total;
+    if (!isEnd && nowMs - download.saidMs < (this.#line.isTerminal ? DRAW_MS : SAY_MS)) return;
+    download.saidMs = nowMs;
+    if (isEnd) this.#downloads.delete(file);
+    const text = isEnd ? download.finished(total, nowMs) : download.underWay(done, total);
+    const name = `${this.#label}${file}`;
+    if (this.#line.isTerminal) {
+      const share = total === 0 ? 1 : done / total;
+      this.#line.show(`${name} ${bar(share, this.#line.width - name.length - text.length - BAR_FRAME)} ${text}`);
+      if (isEnd) this.#line.end();
+    } else this.say(`${name}: ${isEnd ? "" : `${Math.floor((100 * done) / total)} % of `}${text}`);
+  };
+
+  readonly onNotice = (message: string): void => {
+    this.#line.end();
+    process.stderr.write(`touchstone: ${message}\n`);
+  };
+
+  /** Leaves what has been drawn as it is; whatever is printed next gets a line of its own. */
+  end(): void {
+    this.#line.end();
+  }
+}
+
+/** Runs what loads a model, and shows how that goes. */
+export async function showLoading<T>(load: (display: LoadingDisplay) => Promise<T>): Promise<T> {
+  const display = new LoadingDisplay();
+  try {
+    return await load(display);
+  } finally {
+    display.end();
+  }
+}
+
+export function megabytes(byteLength: number): string {
+  return byteLength < 1e5 ? `${(byteLength / 1e3).toFixed(1)} kB` : `${(byteLength / 1e6).toFixed(1)} MB`;
+}
+
+const BAR_WIDTH = 30;
+const BAR_WIDTH_MIN = 8;
+/** Around a bar: blanks, brackets, the share. */
+const BAR_FRAME = 10;
+/** Between two drawings of a bar, and between two plain lines. */
+const DRAW_MS = 100;
+const SAY_MS = 5000;
+/** How far back the rate looks. */
+const RATE_MS = 10_000;
+
+/** How fast a file comes in. */
+class DownloadRate {
+  /** When it was last told of. */
+  saidMs: number;
+  #samples: { readonly ms: number; readonly done: number }[] = [];
+
+  /** @param startDone bytes that were there already */
+  constructor(
+    private readonly startDone: number,
+    private readonly startMs: number,
+  ) {
+    this.saidMs = startMs;
+  }
+
+  sample(done: number, ms: number): void {
+    const last = this.#samples.at(-1);
+    if (last !== undefined && last.done <= done && ms - last.ms < DRAW_MS) return;
+    // A file that begins anew leaves samples above its size.
+    this.#samples = [...this.#samples.filter((sample) => ms - sample.ms <= RATE_MS && sample.done <= done), { ms, done }];
+  }
+
+  underWay(done: number, total: number): string {
+    const first = this.#samples[0]!;
+    const last = this.#samples.at(-1)!;
+    const bytesPerMs = last.ms === first.ms ? 0 : (last.done - first.done) / (last.ms - first.ms);
+    const rate = bytesPerMs === 0 ? "" : `, ${megabytes(bytesPerMs * 1000)}/s, ${duration((total - done) / bytesPerMs)} left`;
+    return `${megabytes(total)}${rate}`;
+  }
+
+  finished(total: number, nowMs: number): string {
+    const time = nowMs - this.startMs < 1000 ? "" : ` in ${duration(nowMs - this.startMs)}`;
+    const earlier = this.startDone === 0 || this.startDone >= total ? "" : `, ${megabytes(this.startDone)} of it earlier`;
+    return `${megabytes(total)}${time}${earlier}`;
+  }
+}
+
+function duration(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  return seconds < 3600 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+/** @param room columns that are left for it */
+function bar(share: number, room: number = BAR_WIDTH): string {
+  const width = Math.max(BAR_WIDTH_MIN, Math.min(BAR_WIDTH, room));
+  const filled = Math.round(share * width);
+  return `[${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} %`;
+}
+
+/** A line of the terminal that is written over and over. */
+class StatusLine {
+  readonly isTerminal = process.stderr.isTTY;
+  #drawn = "";
+
+  /** A line that wraps could not be written over. */
+  get width(): number {
+    return (process.stderr.columns || 80) - 1;
+  }
+
+  show(text: string): void {
+    const line = text.slice(0, this.width);
+    if (!this.isTerminal || line === this.#drawn) return;
+    process.stderr.write(`\r${line.padEnd(this.#drawn.length)}`);
+    this.#drawn = line;
+  }
+
+  end(): void {
+    if (this.#drawn !== "") process.stderr.write("\n");
+    this.#drawn = "";
+  }
 }
 
 /** One line: how many tokens, how fast, and the seed that replays the answer. */

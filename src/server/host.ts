@@ -19,6 +19,10 @@ export interface HostOptions extends AdmissionOptions {
   readonly log: Logger;
   /** Called while a model folder is converted. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Called while a file of the model is downloaded. */
+  readonly onDownload?: (done: number, total: number, file: string) => void;
+  /** Called with a sentence about something that is no error. */
+  readonly onNotice?: (message: string) => void;
   /** The worker's program; tests put others in its place. */
   readonly workerUrl?: URL;
 }
@@ -148,6 +152,10 @@ export class EngineHost {
     switch (message.type) {
       case "progress":
         return this.#options.onProgress?.(message.done, message.total);
+      case "download":
+        return this.#options.onDownload?.(message.done, message.total, message.file);
+      case "notice":
+        return this.#options.onNotice?.(message.message);
       case "ready":
         this.#info = message.info;
         if (this.#state !== "closed") this.#state = "ready";

@@ -6,7 +6,7 @@
 import type { ChatMessage, ChatOptions, EngineErrorCode, KVFormat, LoadModelOptions, LogprobsMode, OutputDelta, Profile } from "../../engine/index.js";
 
 /** What a worker loads: its `workerData`. */
-export type WorkerModel = Omit<LoadModelOptions, "onProgress">;
+export type WorkerModel = Omit<LoadModelOptions, "onProgress" | "onDownload" | "onNotice" | "signal">;
 
 export type ToWorker =
   | { readonly type: "chat"; readonly call: number; readonly options: Sealed<ChatWork> }
@@ -17,6 +17,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: "progress"; readonly done: number; readonly total: number }
+  | { readonly type: "download"; readonly done: number; readonly total: number; readonly file: string }
+  | { readonly type: "notice"; readonly message: string }
   | { readonly type: "ready"; readonly info: ModelInfo }
   | { readonly type: "unusable"; readonly error: PostedError }
   | { readonly type: "started"; readonly call: number; readonly seed: number; readonly numPromptTokens: number }

@@ -13,18 +13,35 @@ if (parentPort === null) throw new Error("This file runs as a worker thread only
 const port = parentPort;
 const running = new Map<number, AbortController>();
 
+// Whoever gives up on a model that is still being downloaded need not wait for it.
+const loading = new AbortController();
+const stopLoading = (message: ToWorker): void => {
+  if (message.type === "close") loading.abort();
+};
+port.on("message", stopLoading);
+
 try {
   const model = await loadModel({
     ...(workerData as WorkerModel),
+    signal: loading.signal,
     onProgress: (done, total) => post({ type: "progress", done, total }),
+    onDownload: (done, total, file) => post({ type: "download", done, total, file }),
+    onNotice: (message) => post({ type: "notice", message }),
   });
+  port.off("message", stopLoading);
+  if (loading.signal.aborted) await receive(model, { type: "close" });
+  else listen(model);
+} catch (error) {
+  port.off("message", stopLoading);
+  post({ type: "unusable", error: posted(error) });
+}
+
+function listen(model: Model): void {
   const { profile, kvCache, maxConcurrency, logprobsMode, pack } = model;
   port.on("message", (message: ToWorker) => void receive(model, message));
   const { modelHash } = pack.manifest;
   const { contextLength } = pack.config;
   post({ type: "ready", info: { modelHash, profile, kvCache, contextLength, maxConcurrency, logprobsMode } });
-} catch (error) {
-  post({ type: "unusable", error: posted(error) });
 }
 
 async function receive(model: Model, message: ToWorker): Promise<void> {

@@ -1,0 +1,45 @@
+/** What a user calls a model of the hub, `org/name` or `org/name@revision`, and which names are safe to use as paths. */
+
+/** A repository at a branch, tag or commit. */
+export interface HubReference {
+  /** `org/name` */
+  readonly repository: string;
+  readonly revision: string;
+}
+
+export const DEFAULT_REVISION = "main";
+
+/** Null where the text cannot be the name of a repository, such as a path with two slashes. */
+export function hubReference(text: string): HubReference | null {
+  const at = text.indexOf("@");
+  const repository = at < 0 ? text : text.slice(0, at);
+  const revision = at < 0 ? DEFAULT_REVISION : text.slice(at + 1);
+  return isRepository(repository) && isRevision(revision) ? { repository, revision } : null;
+}
+
+export function referenceText({ repository, revision }: HubReference): string {
+  return revision === DEFAULT_REVISION ? repository : `${repository}@${revision}`;
+}
+
+/** A commit never changes, so it need not be asked for. */
+export function isCommit(revision: string): boolean {
+  return /^[0-9a-f]{40}$/.test(revision);
+}
+
+/** A relative path with slashes that stays in the folder it is laid in, on every platform. */
+export function isSafePath(path: string): boolean {
+  return path.length <= PATH_LENGTH_MAX && !/[\\:\0]/.test(path) && path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+}
+
+const REPOSITORY_LENGTH_MAX = 96;
+const PATH_LENGTH_MAX = 1024;
+
+/** The hub's own rules, which also keep `--` free to stand for the slash in the names of cache folders. */
+function isRepository(text: string): boolean {
+  if (text.length > REPOSITORY_LENGTH_MAX || /--|\.\.|\.git$/.test(text)) return false;
+  return /^[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?\/[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?$/.test(text);
+}
+
+function isRevision(text: string): boolean {
+  return /^[A-Za-z0-9_][\w./+-]*$/.test(text) && isSafePath(text);
+}

@@ -1,0 +1,170 @@
+/**
+ * Downloads in processes of their own: killed again and again, two at a time, and after one that left its lock.
+ * Runs the built program. `HUB_MEBIBYTES` is the size of the model, `HUB_SEED` decides where it is killed.
+ */
+
+import { spawn, type ChildProcess } from "node:child_process";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { randomSource } from "../random-model.js";
+import { HubServer, randomFile, textRepository, type HubRepository } from "./hub-server.js";
+
+const NUM_KILLS = 50;
+const NUM_BYTES = (Number(process.env["HUB_MEBIBYTES"] ?? 30) << 20) + 4321;
+const SEED = Number(process.env["HUB_SEED"] ?? Date.now() % 1e6);
+const NAME = "org/model";
+
+const PROGRAM = `
+  import { hubReference, locateModel } from ${JSON.stringify(pathToFileURL(resolve("dist/engine/hub/index.js")).href)};
+  const onNotice = (message) => console.error(message);
+  console.log((await locateModel(hubReference(${JSON.stringify(NAME)}), { onNotice })).dir);
+`;
+
+let hub: HubServer;
+let scratch: string;
+let repository: HubRepository;
+
+beforeEach(async () => {
+  hub = await HubServer.start();
+  scratch = await mkdtemp(join(tmpdir(), "touchstone-kill-"));
+  repository = textRepository({ "config.json": "{}", "tokenizer.json": "{}", "model.safetensors": randomFile(NUM_BYTES, SEED) });
+  hub.repositories.set(NAME, repository);
+});
+afterEach(async () => {
+  await hub.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+interface Run {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number | null;
+}
+
+interface Pull {
+  /** Bytes that the hub sends before it kills the process; it lives where it needs fewer. */
+  readonly killAfter?: number;
+  readonly environment?: Record<string, string>;
+  readonly onStart?: (child: ChildProcess) => void;
+  readonly onNotice?: () => void;
+}
+
+function pull({ killAfter, environment, onStart, onNotice }: Pull = {}): Promise<Run> {
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", PROGRAM], {
+      env: { ...process.env, ...hub.environment(scratch), ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    onStart?.(child);
+    if (killAfter !== undefined) {
+      const killAt = hub.numSent + killAfter;
+      hub.onSent = (numSent) => void (numSent >= killAt && child.kill("SIGKILL"));
+    }
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+      onNotice?.();
+    });
+    child.on("error", failed);
+    child.on("close", (code) => done({ stdout, stderr, code }));
+  });
+}
+
+/** Where the first part began that was asked for; null where the weights were not. */
+function firstByteAsked(): number | null {
+  const starts = hub.requests.flatMap(({ server, headers }) => (server === "files" ? Number(/^bytes=(\d+)-/.exec(headers.range ?? "bytes=0-")![1]) : []));
+  return starts.length === 0 ? null : Math.min(...starts);
+}
+
+async function checkFiles(dir: string): Promise<void> {
+  for (const [name, { hash, isLarge }] of repository.files) {
+    if (!isLarge) continue;
+    const digest = createHash("sha256");
+    for await (const chunk of createReadStream(join(dir, name))) digest.update(chunk as Buffer);
+    expect(digest.digest("hex")).toBe(hash);
+  }
+}
+
+test(`${NUM_BYTES} bytes, killed ${NUM_KILLS} times (seed ${SEED})`, { timeout: 600_000 }, async () => {
+  const random = randomSource(SEED);
+  const blobs = join(scratch, "hub", "models--org--model", "blobs");
+  const weights = repository.files.get("model.safetensors")!;
+  let numKilled = 0;
+  let finished: Run | null = null;
+  let begin = 0;
+  hub.faults.pauseMs = 1;
+  while (numKilled < NUM_KILLS && finished === null) {
+    hub.requests.length = 0;
+    const run = await pull({ killAfter: (random() * 2 * NUM_BYTES) / NUM_KILLS });
+    // What has been written is never fetched again.
+    const asked = firstByteAsked();
+    if (asked !== null) expect(asked).toBeGreaterThanOrEqual(begin);
+    begin = (await stat(join(blobs, `${weights.hash}.incomplete`)).catch(() => null))?.size ?? begin;
+    if (run.code === 0) finished = run;
+    else numKilled++;
+    // What has its final name is whole, whenever the process was killed.
+    if ((await readdir(blobs).catch((): string[] => [])).includes(weights.hash)) expect((await stat(join(blobs, weights.hash))).size).toBe(NUM_BYTES);
+  }
+  hub.onSent = () => {};
+  hub.faults = {};
+  finished ??= await pull();
+  expect(finished).toMatchObject({ code: 0, stderr: "" });
+  await checkFiles(finished.stdout.trim());
+  expect(numKilled).toBeGreaterThan(NUM_KILLS / 4);
+  expect(begin).toBeGreaterThan(0);
+  expect((await readdir(blobs)).sort()).toEqual([...new Set([...repository.files.values()].map(({ hash }) => hash))].sort());
+
+  hub.requests.length = 0;
+  expect(await pull({ environment: { HF_HUB_OFFLINE: "1" } })).toEqual(finished);
+  expect(await pull()).toEqual(finished);
+  expect(hub.requests).toEqual([]);
+});
+
+test("two processes at the same time: one downloads, the other waits for it", async () => {
+  const runs = await Promise.all([pull(), pull()]);
+  for (const { code, stdout } of runs) {
+    expect(code).toBe(0);
+    await checkFiles(stdout.trim());
+  }
+  expect(runs.map(({ stderr }) => stderr).sort()).toEqual(["", "another process is downloading org/model; waiting for it\n"]);
+  expect(hub.numSent).toBeLessThan(1.1 * NUM_BYTES);
+});
+
+test("a process that waits goes on where the other one was killed", async () => {
+  hub.faults.cut = ({ server }) => (server === "files" ? { after: 4 << 20, how: "stall" } : null);
+  let first: ChildProcess;
+  const begun = new Promise<void>((begun) => (hub.onSent = (numSent) => numSent > 2 << 20 && begun()));
+  const killed = pull({ onStart: (child) => (first = child) });
+  await begun;
+  const waited = await pull({
+    onNotice: () => {
+      hub.faults = {};
+      hub.requests.length = 0;
+      first.kill("SIGKILL");
+    },
+  });
+  expect((await killed).code).toBeNull();
+  expect(waited).toMatchObject({ code: 0, stderr: "another process is downloading org/model; waiting for it\n" });
+  expect(firstByteAsked()).toBeGreaterThan(0);
+  await checkFiles(waited.stdout.trim());
+});
+
+test("the lock of a process that is no more stops nobody", async () => {
+  const lock = join(scratch, "hub", ".locks", "models--org--model");
+  await mkdir(lock, { recursive: true });
+  await writeFile(join(lock, "touchstone.lock"), `${hostname().replaceAll(/[^A-Za-z0-9]/g, "_")} 4194999 gone`);
+  const startMs = performance.now();
+  const { code, stdout } = await pull();
+  expect(code).toBe(0);
+  await checkFiles(stdout.trim());
+  expect(performance.now() - startMs).toBeLessThan(10_000);
+});

@@ -1,0 +1,86 @@
+/** What is drawn while a model is loaded: bars on a terminal, a line now and then elsewhere. */
+
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import { LoadingDisplay, progressBar, showLoading } from "./terminal.js";
+
+const isTTY = process.stderr.isTTY;
+let written = "";
+
+beforeEach(() => {
+  written = "";
+  vi.useFakeTimers({ toFake: ["performance"] });
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    written += String(text);
+    return true;
+  });
+});
+afterEach(() => {
+  process.stderr.isTTY = isTTY;
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const MB = 1e6;
+
+/** 100 MB at 10 MB a second, of which 20 were there before. */
+function download(display: LoadingDisplay): void {
+  for (let done = 20; done <= 100; done += 1) {
+    display.onDownload(done * MB, 100 * MB, "model.safetensors");
+    if (done < 100) vi.advanceTimersByTime(100);
+  }
+}
+
+describe("a download", () => {
+  test("on a terminal: one line, written over, with share, rate and time left; its own line when it is done", () => {
+    process.stderr.isTTY = true;
+    download(new LoadingDisplay());
+    const drawn = written.split("\r");
+    expect(drawn).toContainEqual(expect.stringMatching(/^model\.safetensors \[#+·+\] 50 % 100\.0 MB, 10\.0 MB\/s, 5 s left/));
+    expect(drawn.at(-1)).toMatch(/^model\.safetensors \[#+\] 100 % 100\.0 MB in 8 s, 20\.0 MB of it earlier *\n$/);
+    expect(written.match(/\n/g)).toHaveLength(1);
+    for (const line of drawn) expect(line.trimEnd().length).toBeLessThan(80);
+  });
+
+  test("elsewhere: a line every five seconds, and one when it is done", () => {
+    process.stderr.isTTY = false;
+    download(new LoadingDisplay("org/name"));
+    expect(written).toBe("org/name model.safetensors: 70 % of 100.0 MB, 10.0 MB/s, 3 s left\norg/name model.safetensors: 100.0 MB in 8 s, 20.0 MB of it earlier\n");
+  });
+
+  test("that begins anew has no rate below zero", () => {
+    process.stderr.isTTY = true;
+    const display = new LoadingDisplay();
+    for (const done of [50, 60, 0, 1]) {
+      vi.advanceTimersByTime(1000);
+      display.onDownload(done * MB, 100 * MB, "a");
+    }
+    expect(written).not.toMatch(/-\d/);
+    expect(written).toMatch(/1 % 100\.0 MB, 1\.0 MB\/s, 1 min 39 s left *$/);
+  });
+});
+
+test("what fails in the middle of a bar leaves it, and the next line begins anew", async () => {
+  process.stderr.isTTY = true;
+  const failing = showLoading(async (display) => {
+    vi.advanceTimersByTime(1000);
+    display.onDownload(0, MB, "a");
+    vi.advanceTimersByTime(1000);
+    display.onDownload(1, MB, "a");
+    display.onNotice("something");
+    throw new Error("broken");
+  });
+  await expect(failing).rejects.toThrow("broken");
+  expect(written).toMatch(/^\ra \[·{30}\] 0 % 1\.0 MB[^\n]*\ntouchstone: something\n$/);
+});
+
+test("a bar of shares: nothing where there is no terminal", () => {
+  process.stderr.isTTY = false;
+  progressBar("Checking")(1, 2, "P1");
+  expect(written).toBe("");
+  process.stderr.isTTY = true;
+  const bar = progressBar("Checking");
+  bar(1, 2, "P1");
+  bar(2, 2);
+  expect(written).toMatch(/^\rChecking \[#{15}·{15}\] 50 % P1\rChecking \[#{30}\] 100 % *\n$/);
+});
