@@ -15,7 +15,7 @@ export {
 export type { LoadModelOptions, Profile } from "./load-options.js";
 export { measureDrift, selfWrittenTexts, type DriftSide } from "./measure-drift.js";
 export type { ResponseFormat } from "./response-format.js";
-export { convert, listPacks } from "./model/index.js";
+export { convert, listModels, type ModelSummary, type OnnxDtype } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";
 export type { ChatMessage } from "./text/chat-template.js";

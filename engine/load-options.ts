@@ -5,12 +5,15 @@ import { availableParallelism } from "node:os";
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
 import { EngineError } from "./errors.js";
 import { LIMITS } from "./limits.js";
+import { ONNX_DTYPES, type OnnxDtype } from "./model/index.js";
 
 export interface LoadModelOptions {
-  /** A Hugging Face folder, a pack, or null for the embedded model. */
+  /** A Hugging Face folder, a pack, a folder of ONNX files in the layout of transformers.js, or null for the embedded model. */
   readonly model?: string | null;
   /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
   readonly quant?: MatrixFormat;
+  /** Which of a folder's ONNX files is run, by transformers.js's name: the first of fp32, fp16, q8 and so on unless given. */
+  readonly dtype?: OnnxDtype;
   /**
    * How prompts are computed (contract, section 10). `fast`, the default: by ONNX Runtime; the same bytes on the same
    * machine. `exact`: by the kernels, like everything else; the same bytes everywhere, and ONNX Runtime is not loaded.
@@ -37,7 +40,7 @@ export interface LoadModelOptions {
 export type Profile = (typeof PROFILES)[number];
 
 /** How a pack is run. */
-export type EngineOptions = Required<Omit<LoadModelOptions, "model" | "quant" | "onProgress">>;
+export type EngineOptions = Required<Omit<LoadModelOptions, "model" | "quant" | "dtype" | "onProgress">>;
 
 /** @throws EngineError naming the option that cannot be */
 export function engineOptions(options: LoadModelOptions): EngineOptions {
@@ -55,6 +58,7 @@ export function engineOptions(options: LoadModelOptions): EngineOptions {
   checkOneOf("logprobsMode", checked.logprobsMode, LOGPROBS_MODES);
   checkOneOf("kvCache", checked.kvCache, KV_FORMATS);
   checkKvCacheBytes(checked.kvCacheBytes);
+  if (options.dtype !== undefined) checkOneOf("dtype", options.dtype, Object.keys(ONNX_DTYPES));
   if (checked.profile === "fast" && checked.kvCache !== "f32") {
     const message = "8-bit keys and values need the profile exact: ONNX Runtime, which computes prompts in fast, reads them as f32.";
     throw new EngineError("unsupported_value", message, "kvCache");

@@ -14,7 +14,7 @@ import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTens
 import { EngineError } from "../errors.js";
 import { convert } from "./convert.js";
 import { openPack } from "./pack.js";
-import { cacheFolder, listPacks, preparePack } from "./prepare.js";
+import { cacheFolder, listModels, preparePack } from "./prepare.js";
 import { modelWeights, packedWeights } from "./weights.js";
 
 let root: string;
@@ -250,7 +250,7 @@ describe("the cache", () => {
   test("each format has its pack; list shows them all", async () => {
     const source = await model();
     for (const format of ["q8", "f32"] as const) await preparePack({ model: source, format });
-    const cached = (await listPacks()).filter((pack) => pack.source !== null);
+    const cached = (await listModels()).filter((pack) => pack.source !== null);
     expect(cached.map(({ format }) => format).sort()).toEqual(["f32", "q8"]);
     for (const pack of cached) expect(pack).toMatchObject({ name: "model", architecture: "llama", source });
   });

@@ -1,6 +1,6 @@
 /**
- * From what the user named to an open pack: a pack as it is, a model folder through the cache (converted on its
- * first use), nothing for the embedded model. A cached pack is named after the contents of the model's files, so
+ * From what the user named to what an engine runs: a pack and a folder of ONNX files as they are, a model folder
+ * through the cache (converted on its first use), the embedded model for nothing. A cached pack is named after the contents of the model's files, so
  * a changed model is converted anew and a moved one is not.
  */
 
@@ -11,9 +11,9 @@ import { fileURLToPath } from "node:url";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError } from "../errors.js";
-import type { Architecture } from "./config.js";
 import { writePack, type ConvertOptions } from "./convert.js";
 import { fileExists } from "./model-files.js";
+import { ONNX_FOLDER, onnxDtypesOf, onnxFileName, openOnnxFolder, type OnnxDtype, type OnnxFolder } from "./onnx-folder.js";
 import { FORMAT_VERSION, MANIFEST_FILE, openPack, type ModelPack } from "./pack.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
@@ -21,16 +21,34 @@ import { openSourceModel } from "./source-model.js";
 import { fileSystemCode, removeFolder, writeFolder } from "./staging.js";
 
 export interface PrepareOptions {
-  /** A model folder or a pack; null for the embedded model. */
+  /** A model folder, a pack or a folder of ONNX files; null for the embedded model. */
   readonly model: string | null;
   /** How a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
+  /** Which of a folder's ONNX files is run; by default the first of ONNX_DTYPES. Other folders are refused. */
+  readonly dtype?: OnnxDtype | undefined;
   /** Called while a model is being converted, with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+export type RunnableModel = ModelPack | OnnxFolder;
+
 /** @throws EngineError naming what is missing, damaged, not supported or not writable */
-export async function preparePack(options: PrepareOptions): Promise<ModelPack> {
+export async function prepareModel(options: PrepareOptions): Promise<RunnableModel> {
+  const { model: dir, format, dtype } = options;
+  if (dir === null || !(await isOnnxFolder(dir, dtype))) {
+    if (dtype === undefined) return preparePack(options);
+    if (dir !== null) await kindOfFolder(dir);
+    throw new EngineError("unsupported_value", `dtype chooses among the files of an onnx folder; ${dir ?? "the embedded model"} has none`, "dtype");
+  }
+  if (format !== undefined) {
+    throw new EngineError("unsupported_value", `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`, "quant");
+  }
+  return openOnnxFolder(dir, dtype, cacheFolder());
+}
+
+/** @throws EngineError naming what is missing, damaged, not supported or not writable */
+export async function preparePack(options: Omit<PrepareOptions, "dtype">): Promise<ModelPack> {
   if (options.model === null) {
     const embedded = await embeddedPack();
     if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
@@ -59,24 +77,29 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
   }
 }
 
-/** A pack that is ready to run. */
-export interface PackSummary {
+/** A model that is ready to run. */
+export interface ModelSummary {
   readonly name: string;
-  readonly architecture: Architecture;
-  readonly format: MatrixFormat;
+  readonly architecture: string;
+  readonly format: MatrixFormat | OnnxDtype;
   /** Of all its files. */
   readonly byteLength: number;
-  /** The model folder it was converted from; null for the embedded model. */
+  /** The model folder it was converted from, or is; null for the embedded model. */
   readonly source: string | null;
 }
 
-/** The embedded model, then the packs of the cache by name. Packs that cannot be opened are left out. */
-export async function listPacks(): Promise<PackSummary[]> {
+/** The embedded model, then the packs of the cache and the ONNX folders that were run, by name. What cannot be opened is left out. */
+export async function listModels(): Promise<ModelSummary[]> {
   const embedded = await embeddedPack();
   const summaries = embedded === null ? [] : [summary(await openPack(embedded), "tiny", null)];
   const cache = cacheFolder();
-  const cached: PackSummary[] = [];
-  for (const { path, hash } of await rememberedSources(cache)) {
+  const cached: ModelSummary[] = [];
+  for (const { path, hash, names } of await rememberedSources(cache)) {
+    for (const dtype of await onnxDtypesOf(path)) {
+      if (!names.includes(`${ONNX_FOLDER}/${onnxFileName(dtype)}`)) continue;
+      const folder = await openOnnxFolder(path, dtype, cache).catch(() => null);
+      if (folder !== null) cached.push({ name: basename(path), architecture: folder.architecture, format: dtype, byteLength: folder.byteLength, source: path });
+    }
     for (const format of ["q8", "q4", "f32"] as const) {
       const pack = await openPack(join(cache, PACKS, packName(hash, format))).catch(() => null);
       if (pack !== null) cached.push(summary(pack, basename(path), path));
@@ -85,7 +108,7 @@ export async function listPacks(): Promise<PackSummary[]> {
   return [...summaries, ...cached.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))];
 }
 
-function summary({ config, manifest }: ModelPack, name: string, source: string | null): PackSummary {
+function summary({ config, manifest }: ModelPack, name: string, source: string | null): ModelSummary {
   const byteLength = Object.values(manifest.files).reduce((sum, file) => sum + file.byteLength, 0);
   return { name, architecture: config.architecture, format: manifest.format, byteLength, source };
 }
@@ -162,6 +185,16 @@ function cacheError(cause: unknown): unknown {
   );
 }
 
+/** A folder with both kinds of weights is one of safetensors, unless a dtype asks for the other. */
+async function isOnnxFolder(dir: string, dtype: OnnxDtype | undefined): Promise<boolean> {
+  if ((await onnxDtypesOf(dir)).length === 0) return false;
+  return dtype !== undefined || !(await hasSafetensors(dir));
+}
+
+async function hasSafetensors(dir: string): Promise<boolean> {
+  return (await fileExists(join(dir, SINGLE_FILE))) || fileExists(join(dir, INDEX_FILE));
+}
+
 async function kindOfFolder(dir: string): Promise<"pack" | "model"> {
   const entry = await stat(dir).catch(() => null);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
@@ -169,8 +202,7 @@ async function kindOfFolder(dir: string): Promise<"pack" | "model"> {
     throw new EngineError("model_not_found", `${dir} is a file; a model is a folder with config.json, tokenizer.json and ${SINGLE_FILE}`);
   }
   const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
-  const hasWeights = (await has(SINGLE_FILE)) || (await has(INDEX_FILE));
-  if (!hasWeights && (await has(MANIFEST_FILE))) return "pack";
+  if (!(await hasSafetensors(dir)) && (await has(MANIFEST_FILE))) return "pack";
   if (await has("config.json")) return "model";
   throw new EngineError("model_not_found", `${dir} is no model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`);
 }

@@ -63,7 +63,8 @@ export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<Ke
   };
 }
 
-function refuseOversized(weightsByteLength: number, numBytesLeft: number): void {
+/** @throws EngineError out_of_memory */
+export function refuseOversized(weightsByteLength: number, numBytesLeft: number): void {
   if (weightsByteLength <= numBytesLeft) return;
   const mebibytes = (byteLength: number): number => Math.round(byteLength / 2 ** 20);
   throw new EngineError(

@@ -2,12 +2,12 @@
 
 import { Command } from "commander";
 
-import { listPacks } from "../../engine/index.js";
+import { listModels } from "../../engine/index.js";
 
 export function listCommand(): Command {
-  return new Command("list").description("list converted models").action(async () => {
-    const packs = await listPacks();
-    const rows = packs.map(({ name, architecture, format, byteLength, source }) => [
+  return new Command("list").description("list models that are ready to run").action(async () => {
+    const models = await listModels();
+    const rows = models.map(({ name, architecture, format, byteLength, source }) => [
       name,
       architecture,
       format,

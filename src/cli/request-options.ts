@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { LIMITS, type KVFormat, type LoadModelOptions, type MatrixFormat, type Profile, type RequestOptions } from "../../engine/index.js";
+import { LIMITS, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
@@ -16,11 +16,15 @@ export function addModelOptions(command: Command): Command {
 }
 
 export function modelOption(): Option {
-  return new Option("--model <dir>", "a Hugging Face folder or a pack; the embedded model if absent");
+  return new Option("--model <dir>", "a Hugging Face folder, a pack or a folder of ONNX files; the embedded model if absent");
 }
 
 export function quantOption(): Option {
   return new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]);
+}
+
+export function dtypeOption(): Option {
+  return new Option("--dtype <name>", "which of a folder's ONNX files is run (default: the first there is)").choices(["fp32", "fp16", "q8", "int8", "uint8", "q4", "q4f16", "bnb4"]);
 }
 
 export function threadsOption(): Option {
@@ -31,6 +35,7 @@ export function threadsOption(): Option {
 export function addMachineOptions(command: Command): Command {
   return command
     .addOption(quantOption())
+    .addOption(dtypeOption())
     .addOption(new Option("--profile <name>", "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)").choices(["fast", "exact"]))
     .addOption(threadsOption())
     .addOption(new Option("--kv-cache <format>", "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)").choices(["f32", "q8"]));
@@ -40,16 +45,18 @@ export function addMachineOptions(command: Command): Command {
 export interface ModelFlags {
   model?: string;
   quant?: MatrixFormat;
+  dtype?: OnnxDtype;
   profile?: Profile;
   threads?: number;
   kvCache?: KVFormat;
 }
 
 /** The model options that were given, under the library's names. */
-export function modelOptions({ model, quant, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
+export function modelOptions({ model, quant, dtype, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
   return {
     ...(model === undefined ? {} : { model }),
     ...(quant === undefined ? {} : { quant }),
+    ...(dtype === undefined ? {} : { dtype }),
     ...(profile === undefined ? {} : { profile }),
     ...(threads === undefined ? {} : { numThreads: threads }),
     ...(kvCache === undefined ? {} : { kvCache }),

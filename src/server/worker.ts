@@ -18,10 +18,9 @@ try {
     ...(workerData as WorkerModel),
     onProgress: (done, total) => post({ type: "progress", done, total }),
   });
-  const { profile, kvCache, maxConcurrency, logprobsMode, pack } = model;
+  const { profile, kvCache, maxConcurrency, logprobsMode, folder } = model;
   port.on("message", (message: ToWorker) => void receive(model, message));
-  const { modelHash } = pack.manifest;
-  const { contextLength } = pack.config;
+  const { modelHash, contextLength } = folder;
   post({ type: "ready", info: { modelHash, profile, kvCache, contextLength, maxConcurrency, logprobsMode } });
 } catch (error) {
   post({ type: "unusable", error: posted(error) });
