@@ -8,7 +8,7 @@ import type { Address, Kernels, LogprobsMode, SampledToken } from "../kernels/in
 import type { AnswerGrammar } from "./answer-grammar.js";
 import { assert, EngineError } from "./errors.js";
 import type { KVCache } from "./kv-cache.js";
-import type { LMHead } from "./lm-head.js";
+import type { Head } from "./lm-head.js";
 import type { ModelRunner } from "./runner/model-runner.js";
 import type { GenerationConfig } from "./sampling/generation-config.js";
 import { Sampler } from "./sampling/sampler.js";
@@ -33,7 +33,7 @@ export interface EngineParts {
   readonly tokenRunner: ModelRunner;
   /** Prompts run in blocks of this many tokens. */
   readonly blockSize: number;
-  readonly lmHead: LMHead;
+  readonly lmHead: Head;
   readonly cache: KVCache;
   readonly tokenizer: Tokenizer;
   readonly endTokenIds: ReadonlySet<number>;

@@ -219,7 +219,7 @@ describe("memory", () => {
   /** Told by the message that refuses what can never fit. */
   function numPagesOf(model: Model): number {
     try {
-      model.generate({ prompt: "a", maxTokens: model.pack.config.contextLength });
+      model.generate({ prompt: "a", maxTokens: model.folder.contextLength });
     } catch (error) {
       const [, numPositions] = /set aside for (\d+) positions/.exec((error as Error).message)!;
       return Number(numPositions) / LIMITS.promptBlockTokens;
@@ -246,7 +246,7 @@ describe("responseFormat", () => {
     const pack = join(scratch, "pack");
     await convert(folder, pack, { format: "f32" });
     await withModel({ model: pack }, async (model) => {
-      expect(model.pack.config.endTokenIds).toEqual([]);
+      expect(model.folder.endTokenIds).toEqual([]);
       const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat: YES_OR_NO };
       const { choices } = await read(model.chat(options));
       expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(new Set(["yes stop", "no stop"]));

@@ -2,22 +2,20 @@
  * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
  */
 
-import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat, type KVPageShape, type LogprobsMode, type MatrixFormat } from "../kernels/index.js";
+import { Kernels, type KernelVariant, type KVFormat, type LogprobsMode, type MatrixFormat } from "../kernels/index.js";
 import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
 import { Engine } from "./engine.js";
 import { EngineError } from "./errors.js";
 import type { Grammar } from "./grammar/index.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
-import { LMHead } from "./lm-head.js";
+import { GraphLogits, LMHead } from "./lm-head.js";
 import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
-import { preparePack, type ModelConfig, type ModelPack } from "./model/index.js";
+import { prepareModel, type ModelConfig, type RunnableModel } from "./model/index.js";
 import { answerGrammar, type ResponseFormat } from "./response-format.js";
-import { loadWeights } from "./runner/kernel-weights.js";
-import { loadOnnxRunner } from "./runner/load-onnx-runner.js";
 import type { ModelRunner } from "./runner/model-runner.js";
-import { WasmRunner } from "./runner/wasm-runner.js";
+import { openRunners, type ModelRunners } from "./runner/open-runners.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "./sampling/generation-config.js";
 import type { OutputDelta } from "./sequence.js";
 import { ChatTemplate, type ChatMessage } from "./text/chat-template.js";
@@ -69,12 +67,13 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
   const engine = engineOptions(options);
   const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
   const onConfig = (config: ModelConfig, format: MatrixFormat): void => checkMemory(config, { ...engine, format }, true);
-  const pack = await preparePack({ model, format: quant, dtype, offline, signal, onConfig, onProgress, onDownload, onNotice });
-  return Model.open(pack, engine);
+  const folder = await prepareModel({ model, format: quant, dtype, offline, signal, onConfig, onProgress, onDownload, onNotice });
+  return Model.open(folder, engine);
 }
 
 export class Model {
-  readonly pack: ModelPack;
+  /** What it runs from: a pack, or a folder of ONNX files. */
+  readonly folder: RunnableModel;
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   /** What it was loaded with, down to `logprobsMode`. */
@@ -82,74 +81,64 @@ export class Model {
   readonly kvCache: KVFormat;
   readonly maxConcurrency: number;
   readonly logprobsMode: LogprobsMode;
-  /** What it takes, as told before it was loaded. */
-  readonly memory: MemoryEstimate;
+  /** What it takes, as told before it was loaded; null for a folder of ONNX files. */
+  readonly memory: MemoryEstimate | null;
   readonly #engine: Engine;
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
   #answerVocabulary: AnswerVocabulary | null = null;
 
   private constructor(
-    pack: ModelPack,
+    folder: RunnableModel,
     options: EngineOptions,
     parts: { tokenizer: Tokenizer; engine: Engine; kernels: Kernels; runners: readonly ModelRunner[] },
   ) {
-    this.pack = pack;
+    this.folder = folder;
     this.profile = options.profile;
     this.kvCache = options.kvCache;
     this.maxConcurrency = options.maxConcurrency;
     this.logprobsMode = options.logprobsMode;
-    this.memory = estimateMemory(pack.config, { ...options, format: pack.manifest.format });
+    this.memory = folder.kind === "pack" ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
     this.tokenizer = parts.tokenizer;
-    this.template = new ChatTemplate(pack.chatTemplate, pack.tokenizerConfig, parts.tokenizer);
+    this.template = new ChatTemplate(folder.chatTemplate, folder.tokenizerConfig, parts.tokenizer);
     this.#engine = parts.engine;
     this.#kernels = parts.kernels;
     this.#runners = new Set(parts.runners);
   }
 
-  static async open(pack: ModelPack, options: EngineOptions): Promise<Model> {
-    checkMemory(pack.config, { ...options, format: pack.manifest.format }, false);
+  static async open(folder: RunnableModel, options: EngineOptions): Promise<Model> {
+    if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
     const kernels = await Kernels.load({ numThreads: options.numThreads });
     try {
-      return await Model.#assemble(pack, options, kernels);
+      return await Model.#assemble(folder, options, kernels);
     } catch (error) {
       await kernels.close();
       throw error;
     }
   }
 
-  static async #assemble(pack: ModelPack, options: EngineOptions, kernels: Kernels): Promise<Model> {
-    const { profile, numThreads, maxConcurrency, logprobsMode } = options;
-    const { config } = pack;
-    const weights = await loadWeights(kernels, pack);
-    const page = {
-      numLayers: config.numLayers,
-      numKvHeads: config.numKvHeads,
-      headDim: config.headDim,
-      pageSize: LIMITS.promptBlockTokens,
-      kvFormat: options.kvCache,
+  static async #assemble(folder: RunnableModel, options: EngineOptions, kernels: Kernels): Promise<Model> {
+    const runners = await openRunners(folder, kernels, options);
+    const { promptRunner, tokenRunner, lmHead } = runners;
+    const tokenizer = new Tokenizer(folder.tokenizerJson, folder.tokenizerConfig);
+    const head = {
+      numRowsMax: options.maxConcurrency,
+      vocabSize: Math.min(tokenizer.vocabSize, lmHead?.rows ?? folder.vocabSize),
+      hasToken: (tokenId: number) => tokenizer.hasToken(tokenId),
     };
-    const tokenRunner = new WasmRunner({ kernels, weights, config, numRowsMax: LIMITS.promptBlockTokens, ...page });
-    const promptRunner = profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads);
-    const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig, pack.reasoning);
-    const lmHead = new LMHead(kernels, weights.lmHead, {
-      numRowsMax: maxConcurrency,
-      vocabSize: Math.min(tokenizer.vocabSize, weights.lmHead.rows),
-      hasToken: (tokenId) => tokenizer.hasToken(tokenId),
-    });
     const engine = new Engine({
       kernels,
       promptRunner,
       tokenRunner,
-      blockSize: LIMITS.promptBlockTokens,
-      lmHead,
-      cache: createCache(kernels, page, options),
+      blockSize: runners.blockSize,
+      lmHead: lmHead === null ? new GraphLogits(kernels, head) : new LMHead(kernels, lmHead, head),
+      cache: createCache(kernels, runners, options),
       tokenizer,
-      endTokenIds: new Set(config.endTokenIds),
-      contextLength: config.contextLength,
-      logprobsMode,
+      endTokenIds: new Set(folder.endTokenIds),
+      contextLength: folder.contextLength,
+      logprobsMode: options.logprobsMode,
     });
-    return new Model(pack, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
+    return new Model(folder, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
   }
 
   /** Which build of the kernels this machine runs. */
@@ -168,11 +157,11 @@ export class Model {
    */
   chat({ messages, separateReasoning = true, responseFormat = null, contextLengthExceededBehavior, signal, ...parameters }: ChatOptions): OutputStream {
     const config = this.#checkedConfig({ ...parameters, separateReasoning });
-    const grammar = answerGrammar(responseFormat, this.pack.reasoning !== null);
+    const grammar = answerGrammar(responseFormat, this.folder.reasoning !== null);
     this.#checkNumMessages(messages.length);
     const prompt = this.template.render(messages);
     this.#checkTextLength(prompt.text, "messages");
-    const tags = this.pack.reasoning;
+    const tags = this.folder.reasoning;
     const reasoning = tags === null ? null : { ...tags, startsInside: prompt.opensReasoning };
     const promptTokenIds = this.tokenizer.encodePrompt(prompt);
     return this.#submit({ promptTokenIds, config, reasoning, grammar, contextLengthExceededBehavior, signal });
@@ -219,13 +208,13 @@ export class Model {
 
   /** Rendering and encoding megabytes takes seconds, during which nothing else runs: what cannot fit is refused before. */
   #checkNumMessages(numMessages: number): void {
-    const { contextLength } = this.pack.config;
+    const { contextLength } = this.folder;
     if (numMessages <= contextLength) return;
     throw new EngineError("context_length_exceeded", `There are ${numMessages} messages; the context's ${contextLength} tokens hold at most as many.`, "messages");
   }
 
   #checkTextLength({ length }: string, param: string): void {
-    const { contextLength } = this.pack.config;
+    const { contextLength } = this.folder;
     const lengthMax = contextLength * this.tokenizer.tokenLengthMax * NORMALIZATION_FACTOR;
     if (length <= lengthMax) return;
     throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; the context's ${contextLength} tokens hold fewer than ${lengthMax}.`, param);
@@ -253,11 +242,11 @@ export class Model {
   get #vocabularyOfAnswers(): AnswerVocabulary {
     if (this.#answerVocabulary !== null) return this.#answerVocabulary;
     const tokens = Array.from({ length: this.#lastTokenId + 1 }, (_, tokenId) => this.tokenizer.tokenBytes(tokenId));
-    return (this.#answerVocabulary = new AnswerVocabulary(tokens, this.pack.config.endTokenIds, this.pack.reasoning));
+    return (this.#answerVocabulary = new AnswerVocabulary(tokens, this.folder.endTokenIds, this.folder.reasoning));
   }
 
   get #lastTokenId(): number {
-    return Math.min(this.pack.config.vocabSize, this.tokenizer.vocabSize) - 1;
+    return Math.min(this.folder.vocabSize, this.tokenizer.vocabSize) - 1;
   }
 }
 
@@ -265,16 +254,13 @@ export class Model {
 const NORMALIZATION_FACTOR = 4;
 
 /** After everything else of a fixed size is allocated: what is left bounds the pages. */
-function createCache(kernels: Kernels, page: KVPageShape, { profile, kvCacheBytes }: EngineOptions): KVCache {
-  const pageByteLength = kvPageByteLength(page);
+function createCache(kernels: Kernels, { blockSize: pageSize, pageByteLength, reuse }: ModelRunners, { kvCacheBytes }: EngineOptions): KVCache {
   const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
   if (numBytes < pageByteLength) {
     throw new EngineError(
       "out_of_memory",
-      `Keys and values take ${pageByteLength} bytes for each ${page.pageSize} positions; there are ${Math.max(0, numBytes)} for them.`,
+      `Keys and values take ${pageByteLength} bytes for each ${pageSize} positions; there are ${Math.max(0, numBytes)} for them.`,
     );
   }
-  // What ONNX Runtime computes depends on the block it is computed in; what the kernels compute does not.
-  const reuse = profile === "exact" ? "token" : "block";
-  return new KVCache(kernels, { pageSize: page.pageSize, pageByteLength, pagesMax: Math.floor(numBytes / pageByteLength), reuse });
+  return new KVCache(kernels, { pageSize, pageByteLength, pagesMax: Math.floor(numBytes / pageByteLength), reuse });
 }

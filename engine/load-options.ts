@@ -4,14 +4,22 @@ import { availableParallelism } from "node:os";
 
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
 import { EngineError } from "./errors.js";
-import type { OnnxDtype } from "./hub/index.js";
+import { ONNX_DTYPES, type OnnxDtype } from "./hub/index.js";
 import { LIMITS } from "./limits.js";
 
 export interface LoadModelOptions {
-  /** A Hugging Face folder, a pack, a model of the hub (`org/name` or `org/name@revision`), or null for the embedded model. */
+  /**
+   * A Hugging Face folder, a pack, a folder of ONNX files in the layout of transformers.js, a model of the hub (`org/name` or
+   * `org/name@revision`), or null for the embedded model.
+   */
   readonly model?: string | null;
   /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
   readonly quant?: MatrixFormat;
+  /**
+   * Which of a model's ONNX files is run, by transformers.js's name. Unless given, safetensors where it has them, else the
+   * first of fp32, fp16, q8 and so on.
+   */
+  readonly dtype?: OnnxDtype;
   /**
    * How prompts are computed (contract, section 10). `fast`, the default: by ONNX Runtime; the same bytes on the same
    * machine. `exact`: by the kernels, like everything else; the same bytes everywhere, and ONNX Runtime is not loaded.
@@ -31,8 +39,6 @@ export interface LoadModelOptions {
   readonly kvCache?: KVFormat;
   /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
   readonly kvCacheBytes?: number;
-  /** Which ONNX files of a model of the hub are downloaded; unless given, safetensors where it has them. */
-  readonly dtype?: OnnxDtype;
   /** Whether the hub is left alone, so that its models must have been downloaded before; `HF_HUB_OFFLINE` says so too. */
   readonly offline?: boolean;
   /** Ends a download, which goes on from there the next time. */
@@ -68,6 +74,7 @@ export function engineOptions(options: LoadModelOptions): EngineOptions {
   checkOneOf("logprobsMode", checked.logprobsMode, LOGPROBS_MODES);
   checkOneOf("kvCache", checked.kvCache, KV_FORMATS);
   checkKvCacheBytes(checked.kvCacheBytes);
+  if (options.dtype !== undefined) checkOneOf("dtype", options.dtype, ONNX_DTYPES);
   if (checked.profile === "fast" && checked.kvCache !== "f32") {
     const message = "8-bit keys and values need the profile exact: ONNX Runtime, which computes prompts in fast, reads them as f32.";
     throw new EngineError("unsupported_value", message, "kvCache");

@@ -67,7 +67,7 @@ export async function measureDrift(
  */
 export async function selfWrittenTexts(model: Model, numTokensMin: number, firstSeed: number): Promise<number[][]> {
   const texts: number[][] = [];
-  const maxTokens = Math.min(WINDOW_POSITIONS, model.pack.config.contextLength) / 2;
+  const maxTokens = Math.min(WINDOW_POSITIONS, model.folder.contextLength) / 2;
   for (let numTokens = 0; numTokens < numTokensMin; ) {
     const streams = OPENINGS.map((content, index) => {
       const parameters = { temperature: 1, seed: firstSeed + texts.length + index, maxTokens };
@@ -97,9 +97,9 @@ const OPENINGS = [
 ];
 
 /** As raw text, in which special tokens are recognised. */
-function startOfText({ tokenizer, pack }: Model): string {
+function startOfText({ tokenizer, folder }: Model): string {
   if (tokenizer.beginTokenId !== null) return "";
-  return tokenizer.addedTokens.find(({ id }) => id === (tokenizer.startOfTextId ?? pack.config.endTokenIds[0]))?.content ?? "\n";
+  return tokenizer.addedTokens.find(({ id }) => id === (tokenizer.startOfTextId ?? folder.endTokenIds[0]))?.content ?? "\n";
 }
 
 async function compare(reference: Side, other: Side, texts: readonly (readonly number[])[]): Promise<Drift> {

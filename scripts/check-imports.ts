@@ -21,11 +21,11 @@ const PACKAGES_OF_LAWS = /^node:|^fast-check$/;
 
 /** Packages that only the named files may import. */
 const DOORS: readonly { readonly pattern: RegExp; readonly files: RegExp }[] = [
-  { pattern: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-runner\.ts$/ },
+  { pattern: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-session\.ts$/ },
   { pattern: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$|^models\// },
   { pattern: /^@huggingface\/jinja$/, files: /^engine\/text\/jinja-template\.ts$|^models\// },
   { pattern: /^protobufjs/, files: /^engine\/model\/onnx\.ts$/ },
-  { pattern: /^node:fs/, files: /^engine\/model\/|^engine\/hub\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$|^engine\/runner\/onnx-runner\.ts$/ },
+  { pattern: /^node:fs/, files: /^engine\/model\/|^engine\/hub\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$|^engine\/runner\/onnx-session\.ts$/ },
 ];
 
 const root = process.cwd();

@@ -186,7 +186,7 @@ function toBfloat16(value: number): number {
   return (bitsOf(value) + 0x8000) >>> 16;
 }
 
-function toHalf(value: number): number {
+export function toHalf(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   if (Number.isNaN(value)) return 0x7e00;

@@ -15,7 +15,6 @@ import { fileExists, readModelFile } from "../../engine/model/model-files.js";
 import { byteSymbols } from "../../spec-tests/byte-tokenizer.js";
 import { randomSource } from "../../spec-tests/random-model.js";
 import { writeGguf } from "./gguf.js";
-import { writeTransformersLayout } from "./transformers-layout.js";
 import { bytesOf, type Quant } from "./weights.js";
 
 const RANDOM_SHAPES: Readonly<Record<string, JsonObject>> = {
@@ -93,7 +92,7 @@ export class Models {
       case "gguf":
         return this.#once(`model-${quant}.gguf`, (path) => writeGguf(source, path, quant));
       case "transformers":
-        return this.#once(`transformers-${quant}`, (dir) => writeTransformersLayout(source, dir, quant));
+        return this.#once(`transformers-${quant}`, (dir) => convert(source, dir, { format: quant, layout: "onnx" }));
     }
   }
 

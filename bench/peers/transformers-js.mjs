@@ -3,7 +3,7 @@
 
 import { basename, dirname } from "node:path";
 
-import { TRANSFORMERS_DTYPE } from "../../dist/bench/peers/transformers-layout.js";
+import { DTYPE_OF_FORMAT } from "../../dist/engine/model/onnx-layout.js";
 
 /** @param {number} numThreads @returns {Promise<import("../../dist/bench/peers/engine.js").Library>} */
 export async function start(numThreads) {
@@ -30,7 +30,7 @@ export async function start(numThreads) {
       env.localModelPath = dirname(path);
       env.allowRemoteModels = false;
       const model = await AutoModelForCausalLM.from_pretrained(basename(path), {
-        dtype: /** @type {any} */ (TRANSFORMERS_DTYPE[quant].dtype),
+        dtype: /** @type {any} */ (DTYPE_OF_FORMAT[quant]),
         device: "cpu",
         session_options: { intraOpNumThreads: numThreads, interOpNumThreads: 1 },
       });

@@ -31,6 +31,7 @@ export function selectWeights(paths: ReadonlySet<string>, dtype: OnnxDtype | nul
   return { kind: "onnx", graph, data: [...paths].filter((path) => isDataOf(path, graph)).sort() };
 }
 
+/** Its path in the repository. */
 export function onnxFile(dtype: OnnxDtype): string {
   const suffix = dtype === "fp32" ? "" : dtype === "q8" ? "_quantized" : `_${dtype}`;
   return `onnx/model${suffix}.onnx`;

@@ -14,8 +14,8 @@ import { equalisedWeights } from "../../spec-tests/equalised-weights.js";
 import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTensor } from "../../spec-tests/random-model.js";
 import { EngineError } from "../errors.js";
 import { convert } from "./convert.js";
-import { openPack } from "./pack.js";
-import { cacheFolder, preparePack } from "./prepare.js";
+import { openPack, type ModelPack } from "./pack.js";
+import { cacheFolder, prepareModel, type PrepareOptions } from "./prepare.js";
 import { readTextFiles } from "./source-model.js";
 import { listModels } from "./stored-models.js";
 import { modelWeights, packedWeights } from "./weights.js";
@@ -41,6 +41,12 @@ afterEach(() => {
 /** A model folder in this test's scratch folder. */
 function model(options: RandomModelOptions = {}): Promise<string> {
   return randomModel(join(scratch, "model"), options);
+}
+
+async function preparePack(options: Omit<PrepareOptions, "dtype">): Promise<ModelPack> {
+  const folder = await prepareModel(options);
+  if (folder.kind !== "pack") throw new Error(`${folder.dir} is no pack`);
+  return folder;
 }
 
 /** All files below a folder, none if it does not exist. */
@@ -224,8 +230,8 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     const program = `
       const { createServer } = await import("vite");
       const server = await createServer({ configFile: false, logLevel: "silent", server: { middlewareMode: true, ws: false }, appType: "custom" });
-      const { preparePack } = await server.ssrLoadModule("/engine/model/prepare.ts");
-      await preparePack({ model: ${JSON.stringify(source)}, onProgress: () => process.kill(process.pid, "${signal}") });
+      const { prepareModel } = await server.ssrLoadModule("/engine/model/prepare.ts");
+      await prepareModel({ model: ${JSON.stringify(source)}, onProgress: () => process.kill(process.pid, "${signal}") });
     `;
     const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "inherit", "inherit"] });
     const ended = await new Promise((resolve) => child.on("close", (_, endedBy) => resolve(endedBy)));

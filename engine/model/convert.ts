@@ -1,5 +1,6 @@
 /**
- * Turns a Hugging Face model folder into a pack: the ONNX body, the packed weights of the kernels, a manifest.
+ * Turns a Hugging Face model folder into a pack (or into a folder of the layout of transformers.js, which onnx-layout.ts
+ * writes): the ONNX body, the packed weights of the kernels, a manifest.
  * Weights stream through in chunks of rows, so memory stays at a few chunks whatever the model's size, and the
  * same files give the same bytes on every machine.
  */
@@ -7,44 +8,52 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { dequantize, pack, PACK_ROWS, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
+import { dequantize, pack, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
 import { assert, EngineError, fileSystemCode } from "../errors.js";
 import type { HubOptions } from "../hub/index.js";
+import { LIMITS } from "../limits.js";
 import { bodyGraph, type BodyGraph, type WeightPart } from "./body-graph.js";
-import { equalise, readToEqualise, type Rewrite } from "./equalise.js";
 import { FileSink, type FileRecord } from "./file-sink.js";
 import { modelFolder } from "./locate.js";
 import { fileExists } from "./model-files.js";
+import { ONNX_FOLDER, onnxDtypesOf } from "./onnx-folder.js";
+import { writeOnnxLayout } from "./onnx-layout.js";
 import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
 import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
-import { openSourceModel, type SourceModel } from "./source-model.js";
+import { openSourceModel, TEXT_FILES, type SourceModel } from "./source-model.js";
 import { removeFolder, writeFolder } from "./staging.js";
-import { packedWeights, type LayerWeights, type StackedWeight } from "./weights.js";
+import { countEqualised, countWeights, WeightReader, type WeightChunk } from "./weight-reader.js";
+import { packedWeights, type StackedWeight } from "./weights.js";
 
 export interface ConvertOptions extends Omit<HubOptions, "onProgress"> {
   readonly format: MatrixFormat;
+  /** A pack unless given; `onnx` is what transformers.js runs. */
+  readonly layout?: "pack" | "onnx" | undefined;
   /** Called after each chunk with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
   readonly onDownload?: HubOptions["onProgress"];
-  /** Puts the new pack in the place of one that is there already. */
+  /** Puts what is new in the place of a folder of its kind that is there already. */
   readonly replace?: boolean;
   /** Bytes of the body from which its weights go into a file of their own. */
   readonly externalFromBytes?: number;
 }
 
 /**
- * Converts the model in the folder `model`, or of that name on the hub, into a pack `outDir`. On failure or interruption nothing new is left there.
+ * Converts the model in the folder `model`, or of that name on the hub, into a new folder `outDir`. On failure or interruption
+ * nothing new is left there.
  *
  * @throws EngineError naming the file and the tensor that cannot be converted, or the folder that cannot be written
  */
 export async function convert(model: string, outDir: string, options: ConvertOptions): Promise<void> {
   const target = resolve(outDir);
-  await checkTarget(target, options.replace ?? false);
+  const { layout = "pack" } = options;
+  await checkTarget(target, layout, options.replace ?? false);
   const source = await openSourceModel(await modelFolder(model, { ...options, onProgress: options.onDownload }));
   try {
     await writeFolder(target, async (dir) => {
-      await writePack(source, dir, options);
+      if (layout === "onnx") await writeOnnxLayout(source, dir, options);
+      else await writePack(source, dir, options);
       if (options.replace === true) await removeFolder(target);
     });
   } catch (cause) {
@@ -61,7 +70,7 @@ export async function writePack(source: SourceModel, dir: string, options: Conve
   const { format } = options;
   const graph = bodyGraph(source.config, source.weights, format);
   const kernelWeights = [...packedWeights(source.weights)];
-  const reader = new WeightReader(source, format, options.onProgress);
+  const reader = new WeightReader(source, format, countRead(source, format), options.onProgress);
   const records = new Map<string, FileRecord>();
   const sinks: FileSink[] = [];
   const create = async (name: string): Promise<FileSink> => {
@@ -76,7 +85,7 @@ export async function writePack(source: SourceModel, dir: string, options: Conve
       records.set(name, await sink.finish());
     }
     const weights = new WeightsWriter(await create(WEIGHTS_FILE), format, reader);
-    const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? EXTERNAL_FROM_BYTES);
+    const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.inlineWeightsBytesMax);
     const body = await create(BODY_FILE);
     const data = isExternal ? { sink: await create(BODY_DATA_FILE), location: BODY_DATA_FILE } : null;
     await writeOnnx(graph, bodyContents(graph, format, reader, weights), body, data);
@@ -91,24 +100,33 @@ export async function writePack(source: SourceModel, dir: string, options: Conve
   }
 }
 
-/** A pack may be replaced on request; anything else that is there stays. */
-async function checkTarget(target: string, replace: boolean): Promise<void> {
+/** Weights that are read for a pack, each as often as it is. */
+function countRead(source: SourceModel, format: MatrixFormat): number {
+  const { weights } = source;
+  const kernels = [...packedWeights(weights)];
+  const body = kernels.filter((weight) => weight !== weights.embedding && weight.name !== "lm_head");
+  const again = format === "f32" ? body : body.filter(({ kind }) => kind === "vector");
+  return countWeights([...kernels, ...again]) + countEqualised(source, format);
+}
+
+/** A folder of the same kind may be replaced on request; anything else that is there stays. */
+async function checkTarget(target: string, layout: "pack" | "onnx", replace: boolean): Promise<void> {
   const entry = await stat(target).catch(() => null);
   if (entry === null) return;
   if (entry.isDirectory() && (await readdir(target)).length === 0) return;
-  if (!(await fileExists(join(target, MANIFEST_FILE)))) {
-    throw new EngineError("output_unavailable", `${target} exists and is no pack; a conversion writes a new folder`);
+  const isOfKind = layout === "pack" ? await fileExists(join(target, MANIFEST_FILE)) : await holdsOnnxAlone(target);
+  if (!isOfKind) {
+    const kind = layout === "pack" ? "no pack" : "no folder of ONNX files alone";
+    throw new EngineError("output_unavailable", `${target} exists and is ${kind}; a conversion writes a new folder`);
   }
   if (!replace) throw new EngineError("output_unavailable", `${target} exists already`);
 }
 
-/**
- * Far below the 2 GiB that protobuf allows: weights beside the model are mapped instead of parsed and copied,
- * which takes a third off the time and the memory of loading a session.
- */
-const EXTERNAL_FROM_BYTES = 64 << 20;
-/** float32 values held at a time for one chunk of rows. */
-const CHUNK_VALUES = 2 << 20;
+async function holdsOnnxAlone(dir: string): Promise<boolean> {
+  const own = new Set<string>([...TEXT_FILES, ONNX_FOLDER]);
+  return (await onnxDtypesOf(dir)).length > 0 && (await readdir(dir)).every((name) => own.has(name));
+}
+
 /** Packed matrices start where vector loads and mapped pages like it. */
 const TENSOR_ALIGNMENT = 64;
 
@@ -245,91 +263,6 @@ class Int8Matrix {
 }
 
 const INT8_MAX = 127;
-
-type RowRange = Pick<WeightPart, "firstRow" | "rows">;
-
-interface WeightChunk {
-  /** f32 [rows, cols], valid until the next chunk. */
-  readonly values: Float32Array;
-  readonly first: number;
-  readonly rows: number;
-}
-
-/** Reads stacked weights in chunks of rows, equalised where they are to be quantised, and reports progress. */
-class WeightReader {
-  readonly #layerOf = new Map<string, LayerWeights>();
-  readonly #rewrites = new Map<string, Rewrite>();
-  readonly #totalWeights: number;
-  #done = 0;
-
-  constructor(
-    readonly source: SourceModel,
-    format: MatrixFormat,
-    readonly onProgress: ConvertOptions["onProgress"],
-  ) {
-    this.#totalWeights = countWeights(source, format);
-    if (format === "f32") return;
-    for (const layer of source.weights.layers) {
-      for (const weight of Object.values(layer) as (StackedWeight | null)[]) if (weight !== null) this.#layerOf.set(weight.name, layer);
-    }
-  }
-
-  /** Rows of a weight, by default all. All chunks but the last have a multiple of PACK_ROWS rows. */
-  async *chunks(weight: StackedWeight, part: RowRange = { firstRow: 0, rows: weight.rows }): AsyncGenerator<WeightChunk> {
-    const rewrite = await this.#rewriteOf(weight);
-    for await (const chunk of this.#chunks(weight, part)) {
-      rewrite?.(chunk.values, chunk.first, chunk.rows);
-      yield chunk;
-    }
-  }
-
-  /** The scales of a layer are found when its first weight is asked for. */
-  async #rewriteOf({ name }: StackedWeight): Promise<Rewrite | undefined> {
-    const layer = this.#layerOf.get(name);
-    if (layer !== undefined && !this.#rewrites.has(layer.inputNorm.name)) {
-      const read = (weight: StackedWeight): AsyncGenerator<WeightChunk> => this.#chunks(weight, { firstRow: 0, rows: weight.rows });
-      for (const [each, rewrite] of await equalise(this.source.config, layer, read)) this.#rewrites.set(each, rewrite);
-    }
-    return this.#rewrites.get(name);
-  }
-
-  async *#chunks(weight: StackedWeight, { firstRow, rows: numRows }: RowRange): AsyncGenerator<WeightChunk> {
-    const { cols } = weight;
-    const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / cols / PACK_ROWS)) * PACK_ROWS;
-    const buffer = new Float32Array(Math.min(rowsPerChunk, numRows) * cols);
-    for (let row = 0; row < numRows; row += rowsPerChunk) {
-      const rows = Math.min(rowsPerChunk, numRows - row);
-      const values = buffer.subarray(0, rows * cols);
-      await this.#readStacked(weight, firstRow + row, rows, values);
-      yield { values, first: firstRow + row, rows };
-      this.#done += values.length;
-      this.onProgress?.(this.#done, this.#totalWeights);
-    }
-  }
-
-  /** Rows of the stack from `first` on, wherever its parts end. */
-  async #readStacked(weight: StackedWeight, first: number, rows: number, values: Float32Array): Promise<void> {
-    const { cols } = weight;
-    let partStart = 0;
-    for (const part of weight.parts) {
-      const from = Math.max(first, partStart);
-      const to = Math.min(first + rows, partStart + part.rows);
-      if (from < to) {
-        const target = values.subarray((from - first) * cols, (to - first) * cols);
-        await this.source.reader.readRows(part.name, from - partStart, to - from, target);
-      }
-      partStart += part.rows;
-    }
-  }
-}
-
-/** Weights that are read, each as often as it is. */
-function countWeights({ weights }: SourceModel, format: MatrixFormat): number {
-  const kernels = [...packedWeights(weights)];
-  const body = kernels.filter((weight) => weight !== weights.embedding && weight.name !== "lm_head");
-  const again = format === "f32" ? body : [...body.filter(({ kind }) => kind === "vector"), ...weights.layers.flatMap(readToEqualise)];
-  return [...kernels, ...again].reduce((sum, weight) => sum + weight.rows * weight.cols, 0);
-}
 
 function asBytes(values: Float32Array | BigInt64Array | Int8Array | Uint8Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

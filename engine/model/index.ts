@@ -3,7 +3,9 @@
 export { type ModelConfig, type RopeScaling } from "./config.js";
 export { convert, type ConvertOptions } from "./convert.js";
 export { openPack, type Manifest, type ModelPack, type PackedTensor } from "./pack.js";
-export { cacheFolder, preparePack, type PrepareOptions } from "./prepare.js";
+export { type OnnxHead } from "./onnx-decoder.js";
+export { readHead, type OnnxFolder } from "./onnx-folder.js";
+export { cacheFolder, prepareModel, type PrepareOptions, type RunnableModel } from "./prepare.js";
 export { RotaryEmbedding } from "./rope.js";
 export { type ReasoningTags } from "./source-model.js";
 export { listModels, removeModel, type ModelSummary, type Removal } from "./stored-models.js";

@@ -1,5 +1,5 @@
 /**
- * Writing ONNX files. The small parts (nodes, shapes, names) are encoded with protobufjs; weights are streamed
+ * ONNX files: their messages, and writing them (onnx-file.ts reads them). The small parts (nodes, shapes, names) are encoded with protobufjs; weights are streamed
  * behind them, because a protobuf message may be written in pieces once every length is known. A model too
  * large for one protobuf message (2 GiB), or large enough to be worth mapping, keeps its weights in a second
  * file beside it (ONNX external data). Knows nothing of decoders: body-graph.ts says what the graph is.
@@ -62,7 +62,7 @@ export function onnxFileBytes(graph: Graph): number {
   return headers.reduce((sum, header) => sum + messageBytes(header.messageBytes), encodeGraph(graph).length) + 1024;
 }
 
-export type DataType = "f32" | "u8" | "i8" | "i64";
+export type DataType = "f32" | "f16" | "u8" | "i8" | "i32" | "i64" | "bool";
 
 export interface Graph {
   readonly name: string;
@@ -105,7 +105,7 @@ export interface InitialiserPiece {
   readonly bytes: Uint8Array;
 }
 
-export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = { f32: 4, u8: 1, i8: 1, i64: 8 };
+export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = { f32: 4, f16: 2, u8: 1, i8: 1, i32: 4, i64: 8, bool: 1 };
 
 export function initialiserBytes(initialiser: Initialiser): number {
   return initialiser.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initialiser.dataType]);
@@ -113,17 +113,23 @@ export function initialiserBytes(initialiser: Initialiser): number {
 
 const IR_VERSION = 10;
 const OPSET = 21;
-const MODEL_GRAPH_FIELD = 7;
-const GRAPH_INITIALISER_FIELD = 5;
-const TENSOR_RAW_DATA_FIELD = 9;
+export const MODEL_GRAPH_FIELD = 7;
+export const MODEL_OPSET_FIELD = 8;
+export const GRAPH_NODE_FIELD = 1;
+export const GRAPH_INITIALISER_FIELD = 5;
+export const GRAPH_INPUT_FIELD = 11;
+export const GRAPH_OUTPUT_FIELD = 12;
+export const NODE_INPUT_FIELD = 1;
+export const TENSOR_RAW_DATA_FIELD = 9;
 /** Page size: what a loader needs to map a tensor instead of copying it. */
 const EXTERNAL_ALIGNMENT = 4096;
 /** Smaller initialisers stay in the model file. */
-const EXTERNAL_TENSOR_FROM_BYTES = 1024;
+export const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 
-const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i8: 3, i64: 7 };
+/** What ONNX numbers the types of elements by. */
+export const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, bool: 9, f16: 10 };
 const ONNX_ATTRIBUTE_TYPE = { float: 1, int: 2, ints: 7 } as const;
-const ONNX_DATA_LOCATION_EXTERNAL = 1;
+export const ONNX_DATA_LOCATION_EXTERNAL = 1;
 
 /** The part of onnx.proto (ONNX 1.16, IR version 10) that a decoder needs. */
 const root = protobuf.Root.fromJSON({
@@ -133,22 +139,22 @@ const root = protobuf.Root.fromJSON({
         irVersion: { type: "int64", id: 1 },
         producerName: { type: "string", id: 2 },
         graph: { type: "GraphProto", id: MODEL_GRAPH_FIELD },
-        opsetImport: { rule: "repeated", type: "OperatorSetIdProto", id: 8 },
+        opsetImport: { rule: "repeated", type: "OperatorSetIdProto", id: MODEL_OPSET_FIELD },
       },
     },
     OperatorSetIdProto: { fields: { domain: { type: "string", id: 1 }, version: { type: "int64", id: 2 } } },
     GraphProto: {
       fields: {
-        node: { rule: "repeated", type: "NodeProto", id: 1 },
+        node: { rule: "repeated", type: "NodeProto", id: GRAPH_NODE_FIELD },
         name: { type: "string", id: 2 },
         initializer: { rule: "repeated", type: "TensorProto", id: GRAPH_INITIALISER_FIELD },
-        input: { rule: "repeated", type: "ValueInfoProto", id: 11 },
-        output: { rule: "repeated", type: "ValueInfoProto", id: 12 },
+        input: { rule: "repeated", type: "ValueInfoProto", id: GRAPH_INPUT_FIELD },
+        output: { rule: "repeated", type: "ValueInfoProto", id: GRAPH_OUTPUT_FIELD },
       },
     },
     NodeProto: {
       fields: {
-        input: { rule: "repeated", type: "string", id: 1 },
+        input: { rule: "repeated", type: "string", id: NODE_INPUT_FIELD },
         output: { rule: "repeated", type: "string", id: 2 },
         name: { type: "string", id: 3 },
         opType: { type: "string", id: 4 },
@@ -184,8 +190,11 @@ const root = protobuf.Root.fromJSON({
   },
 });
 export const ModelProto = root.lookupType("ModelProto");
+export const NodeProto = root.lookupType("NodeProto");
+export const OperatorSetIdProto = root.lookupType("OperatorSetIdProto");
+export const TensorProto = root.lookupType("TensorProto");
+export const ValueInfoProto = root.lookupType("ValueInfoProto");
 const GraphProto = root.lookupType("GraphProto");
-const TensorProto = root.lookupType("TensorProto");
 
 interface TensorHeader {
   /** The TensorProto up to its raw bytes; all of it where they are external. */
@@ -227,15 +236,24 @@ function encodeGraph(graph: Graph): Uint8Array {
     name: graph.name,
     input: graph.inputs.map(valueInfo),
     output: graph.outputs.map(valueInfo),
-    node: graph.nodes.map((node) => ({
-      name: node.outputs[0],
-      opType: node.opType,
-      domain: node.domain,
-      input: node.inputs,
-      output: node.outputs,
-      attribute: Object.entries(node.attributes).map(([name, attribute]) => encodableAttribute(name, attribute)),
-    })),
+    node: graph.nodes.map(encodableNode),
   }).finish();
+}
+
+/** One node as it stands in a GraphProto. */
+export function encodeNode(node: GraphNode): Uint8Array {
+  return NodeProto.encode(encodableNode(node)).finish();
+}
+
+function encodableNode(node: GraphNode): object {
+  return {
+    name: node.outputs[0],
+    opType: node.opType,
+    domain: node.domain,
+    input: node.inputs,
+    output: node.outputs,
+    attribute: Object.entries(node.attributes).map(([name, attribute]) => encodableAttribute(name, attribute)),
+  };
 }
 
 function encodableAttribute(name: string, attribute: Attribute): object {
@@ -256,7 +274,7 @@ function valueInfo(value: ValueInfo): object {
 }
 
 /** Tag and length that precede a length-delimited field. */
-function lengthPrefix(field: number, byteLength: number): Uint8Array {
+export function lengthPrefix(field: number, byteLength: number): Uint8Array {
   const bytes: number[] = [(field << 3) | 2];
   let rest = byteLength;
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);

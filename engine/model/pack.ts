@@ -14,7 +14,8 @@ import { readEndTokenIds, readModelConfig, type ModelConfig } from "./config.js"
 import type { FileRecord } from "./file-sink.js";
 import { isJsonObject, type JsonObject } from "./json.js";
 import { readModelJson } from "./model-files.js";
-import { readTextFiles, type ReasoningTags } from "./source-model.js";
+import type { ModelFolder } from "./model-folder.js";
+import { readTextFiles } from "./source-model.js";
 import { modelWeights, packedWeights } from "./weights.js";
 
 /**
@@ -37,7 +38,12 @@ export async function openPack(dir: string): Promise<ModelPack> {
   const config = readModelConfig(texts.config, readEndTokenIds(texts));
   checkTensors(dir, manifest, config);
   return {
+    kind: "pack",
     dir,
+    modelHash: manifest.modelHash,
+    contextLength: config.contextLength,
+    vocabSize: config.vocabSize,
+    endTokenIds: config.endTokenIds,
     manifest,
     config,
     bodyPath: join(dir, BODY_FILE),
@@ -51,18 +57,11 @@ export async function openPack(dir: string): Promise<ModelPack> {
   };
 }
 
-export interface ModelPack {
-  readonly dir: string;
+export interface ModelPack extends ModelFolder {
+  readonly kind: "pack";
   readonly manifest: Manifest;
   readonly config: ModelConfig;
   readonly bodyPath: string;
-  readonly tokenizerJson: JsonObject;
-  /** Empty where the model has none. */
-  readonly tokenizerConfig: JsonObject;
-  /** Jinja source, or null where the model has no template. */
-  readonly chatTemplate: string | null;
-  /** The tags around the model's reasoning, or null where neither tokenizer nor template knows them. */
-  readonly reasoning: ReasoningTags | null;
   /** Every weight (weights.ts); `lm_head` is also the embedding table where the two are tied. */
   readonly tensors: ReadonlyMap<string, PackedTensor>;
   readonly weightsByteLength: number;

@@ -1,6 +1,7 @@
 /**
- * From what the user named to an open pack: a pack as it is, a model folder through the cache (converted on its
- * first use), the name of a model on the hub through a download, nothing for the embedded model. A cached pack is named after the contents of the model's files, so
+ * From what the user named to what an engine runs: a pack and a folder of ONNX files as they are, a model folder
+ * through the cache (converted on its first use), the name of a model on the hub through a download, nothing for the
+ * embedded model. A cached pack is named after the contents of the model's files, so
  * a changed model is converted anew and a moved one is not.
  */
 
@@ -11,11 +12,12 @@ import { fileURLToPath } from "node:url";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError, fileSystemCode } from "../errors.js";
-import type { HubOptions } from "../hub/index.js";
+import { type HubOptions, type OnnxDtype } from "../hub/index.js";
 import { type ModelConfig, readModelConfig } from "./config.js";
 import { writePack, type ConvertOptions } from "./convert.js";
 import { modelFolder } from "./locate.js";
 import { fileExists, readModelJson } from "./model-files.js";
+import { onnxDtypesOf, openOnnxFolder, type OnnxFolder } from "./onnx-folder.js";
 import { FORMAT_VERSION, MANIFEST_FILE, openPack, type ModelPack } from "./pack.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { identifySource, type SourceIdentity } from "./source-identity.js";
@@ -23,7 +25,7 @@ import { openSourceModel } from "./source-model.js";
 import { removeFolder, writeFolder } from "./staging.js";
 
 export interface PrepareOptions extends Omit<HubOptions, "onProgress"> {
-  /** A model folder, a pack, or the name of a model on the hub; null for the embedded model. */
+  /** A model folder, a pack, a folder of ONNX files, or the name of a model on the hub; null for the embedded model. */
   readonly model: string | null;
   /** How a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
@@ -35,21 +37,30 @@ export interface PrepareOptions extends Omit<HubOptions, "onProgress"> {
   readonly onDownload?: HubOptions["onProgress"];
 }
 
+export type RunnableModel = ModelPack | OnnxFolder;
+
 /** @throws EngineError naming what is missing, damaged, not supported or not writable */
-export async function preparePack(options: PrepareOptions): Promise<ModelPack> {
-  if (options.model === null) {
+export async function prepareModel(options: PrepareOptions): Promise<RunnableModel> {
+  const { model, format, dtype } = options;
+  if (model === null) {
+    refuseDtype("the embedded model", dtype);
     const embedded = await embeddedPack();
     if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
-    return ofFormat(await openPack(embedded), options.format);
+    return ofFormat(await openPack(embedded), format);
   }
-  const dir = await modelFolder(options.model, { ...options, onProgress: options.onDownload });
-  switch (await kindOfFolder(dir)) {
+  const dir = await modelFolder(model, { ...options, onProgress: options.onDownload });
+  switch (await kindOfFolder(dir, dtype)) {
+    case "onnx":
+      if (format === undefined) return openOnnxFolder(dir, dtype, cacheFolder());
+      throw new EngineError("unsupported_value", `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`, "quant");
     case "pack":
-      return ofFormat(await openPack(dir), options.format);
+      refuseDtype(dir, dtype);
+      return ofFormat(await openPack(dir), format);
     case "model": {
-      const format = options.format ?? "q8";
-      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), format);
-      return cachedPack(dir, format, options.onProgress);
+      refuseDtype(dir, dtype);
+      const target = format ?? "q8";
+      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target);
+      return cachedPack(dir, target, options.onProgress);
     }
   }
 }
@@ -148,17 +159,24 @@ export function cacheError(cause: unknown): unknown {
   );
 }
 
-async function kindOfFolder(dir: string): Promise<"pack" | "model"> {
+/** A folder with both kinds of weights is one of safetensors, unless a dtype asks for the other. */
+async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<"pack" | "model" | "onnx"> {
   const entry = await stat(dir).catch(() => null);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
   if (!entry.isDirectory()) {
     throw new EngineError("model_not_found", `${dir} is a file; a model is a folder with config.json, tokenizer.json and ${SINGLE_FILE}`);
   }
   const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
-  const hasWeights = (await has(SINGLE_FILE)) || (await has(INDEX_FILE));
-  if (!hasWeights && (await has(MANIFEST_FILE))) return "pack";
+  const hasSafetensors = (await has(SINGLE_FILE)) || (await has(INDEX_FILE));
+  if ((dtype !== undefined || !hasSafetensors) && (await onnxDtypesOf(dir)).length > 0) return "onnx";
+  if (!hasSafetensors && (await has(MANIFEST_FILE))) return "pack";
   if (await has("config.json")) return "model";
   throw new EngineError("model_not_found", `${dir} is no model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`);
+}
+
+function refuseDtype(name: string, dtype: OnnxDtype | undefined): void {
+  if (dtype === undefined) return;
+  throw new EngineError("unsupported_value", `dtype chooses among a model's ONNX files; ${name} has none`, "dtype");
 }
 
 function ofFormat(pack: ModelPack, format: MatrixFormat | undefined): ModelPack {

@@ -291,13 +291,13 @@ function widenBfloat16(raw: Uint8Array, into: Float32Array): void {
   for (let i = 0; i < bits.length; i++) bits[i] = halves[i]! << 16;
 }
 
-function widenHalf(raw: Uint8Array, into: Float32Array, table: Float32Array): void {
+export function widenHalf(raw: Uint8Array, into: Float32Array, table: Float32Array): void {
   const halves = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
   for (let i = 0; i < into.length; i++) into[i] = table[halves[i]!]!;
 }
 
 /** Every float16 as float32: sign, 5 bits of exponent (bias 15), 10 bits of fraction. f32 [65536] */
-function halfTable(): Float32Array {
+export function halfTable(): Float32Array {
   return Float32Array.from({ length: 1 << 16 }, (_, half) => {
     const sign = half >> 15 === 0 ? 1 : -1;
     const exponent = (half >> 10) & 31;

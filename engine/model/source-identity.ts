@@ -7,35 +7,41 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, readdir, readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { EngineError } from "../errors.js";
 import { fileExists, readModelFile } from "./model-files.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { TEXT_FILES } from "./source-model.js";
 
-/** Identifies the model in `dir`, from `cache` where that still holds and else by reading every file. */
-export async function identifySource(cache: string, dir: string): Promise<SourceIdentity> {
+/**
+ * Identifies the model in `dir`, from `cache` where that still holds and else by reading every file.
+ *
+ * @param weights names of the files that hold its weights: its safetensors unless given
+ */
+export async function identifySource(cache: string, dir: string, weights: readonly string[] | null = null): Promise<SourceIdentity> {
   const path = await realpath(dir);
   const takenMs = Date.now();
-  const states = await fileStates(dir);
-  const memory = await readMemory(memoryFile(cache, path));
+  const names = [...TEXT_FILES, ...(weights ?? (await weightFiles(dir)))];
+  const states = await fileStates(dir, names);
+  const file = memoryFile(cache, weights === null ? path : join(path, ...weights));
+  const memory = await readMemory(file);
   const isRemembered = memory !== null && isSettled(memory) && sameStates(memory.states, states);
   const hash = isRemembered ? memory.hash : await hashFiles(dir, states);
   return {
     hash,
-    isUnchanged: async () => sameStates(states, await fileStates(dir)),
+    isUnchanged: async () => sameStates(states, await fileStates(dir, names)),
     remember: async () => {
-      if (!isRemembered) await writeMemory(cache, { path, states, takenMs, hash });
+      if (!isRemembered) await writeMemory(file, { path, states, takenMs, hash });
     },
   };
 }
 
-/** The folders that the cache remembers. */
-export async function rememberedSources(cache: string): Promise<{ readonly path: string; readonly hash: string }[]> {
+/** The folders that the cache remembers, with the files of each. */
+export async function rememberedSources(cache: string): Promise<{ readonly path: string; readonly hash: string; readonly names: readonly string[] }[]> {
   const files = await readdir(join(cache, FOLDER)).catch(() => []);
   const memories = await Promise.all(files.map((file) => readMemory(join(cache, FOLDER, file))));
-  return memories.filter((memory) => memory !== null);
+  return memories.filter((memory) => memory !== null).map(({ path, hash, states }) => ({ path, hash, names: states.map(({ name }) => name) }));
 }
 
 /** Makes the cache forget a folder, as if it had never been used. */
@@ -76,9 +82,9 @@ interface Memory {
   readonly hash: string;
 }
 
-async function fileStates(dir: string): Promise<FileState[]> {
+async function fileStates(dir: string, names: readonly string[]): Promise<FileState[]> {
   const states: FileState[] = [];
-  for (const name of [...TEXT_FILES, ...(await weightFiles(dir))]) {
+  for (const name of names) {
     const entry = await stat(join(dir, name), { bigint: true }).catch(() => null);
     if (entry === null) continue;
     const { size, ino, mtimeNs, ctimeNs } = entry;
@@ -137,11 +143,10 @@ async function readMemory(file: string): Promise<Memory | null> {
   }
 }
 
-async function writeMemory(cache: string, memory: Memory): Promise<void> {
-  const file = memoryFile(cache, memory.path);
+async function writeMemory(file: string, memory: Memory): Promise<void> {
   const temporary = `${file}.${process.pid}`;
   try {
-    await mkdir(join(cache, FOLDER), { recursive: true });
+    await mkdir(dirname(file), { recursive: true });
     await writeFile(temporary, JSON.stringify(memory));
     await rename(temporary, file);
   } catch {

@@ -5,8 +5,9 @@ import { basename, join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError, fileSystemCode } from "../errors.js";
-import { hubReference, removeStored, snapshotName, storedModels } from "../hub/index.js";
+import { hubReference, ONNX_DTYPES, onnxFile, removeStored, snapshotName, storedModels, type OnnxDtype } from "../hub/index.js";
 import { readModelJson } from "./model-files.js";
+import { openOnnxFolder } from "./onnx-folder.js";
 import { openPack, type ModelPack } from "./pack.js";
 import { cacheError, cacheFolder, embeddedPack, PACKS, packPrefix } from "./prepare.js";
 import { forgetSource, rememberedSources } from "./source-identity.js";
@@ -19,7 +20,7 @@ export interface ModelSummary {
   readonly revision: string | null;
   readonly architecture: string;
   /** Null for a download that has not been converted. */
-  readonly format: MatrixFormat | null;
+  readonly format: MatrixFormat | OnnxDtype | null;
   /** Of all its files. */
   readonly byteLength: number;
   /** The folder that it is, or that it was converted from; null for the embedded model. */
@@ -34,7 +35,7 @@ const EMBEDDED = "tiny";
 export async function listModels(): Promise<ModelSummary[]> {
   const embedded = await embeddedPack();
   const first = embedded === null ? [] : [packSummary(await openPack(embedded), { name: EMBEDDED, revision: null, source: null, lastUsedMs: null })];
-  const rest = [...(await downloads()), ...(await packs())];
+  const rest = [...(await downloads()), ...(await runnable())];
   const key = ({ name, revision, format }: ModelSummary): string => `${name}\0${revision}\0${format ?? ""}`;
   return [...first, ...rest.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))];
 }
@@ -58,20 +59,24 @@ async function downloads(): Promise<ModelSummary[]> {
   );
 }
 
-async function packs(): Promise<ModelSummary[]> {
+/** Packs, and folders of ONNX files that were run. */
+async function runnable(): Promise<ModelSummary[]> {
   const cache = cacheFolder();
   const folders = await readdir(join(cache, PACKS)).catch(() => []);
   const summaries: ModelSummary[] = [];
   const revisions = new Map((await storedModels()).map((model) => [model.commit, model.revisions.join(", ")]));
-  for (const { path, hash } of await rememberedSources(cache)) {
+  for (const { path, hash, names } of await rememberedSources(cache)) {
+    const hub = await snapshotName(path);
+    const name = hub === null ? basename(path) : hub.repository;
+    const revision = hub === null ? null : (revisions.get(hub.commit) ?? hub.commit);
     for (const folder of folders.filter((name) => name.startsWith(packPrefix(hash)))) {
       const dir = join(cache, PACKS, folder);
       const pack = await openPack(dir).catch(() => null);
-      if (pack === null) continue;
-      const hub = await snapshotName(path);
-      const name = hub === null ? basename(path) : hub.repository;
-      const revision = hub === null ? null : (revisions.get(hub.commit) ?? hub.commit);
-      summaries.push(packSummary(pack, { name, revision, source: path, lastUsedMs: (await stat(dir)).mtimeMs }));
+      if (pack !== null) summaries.push(packSummary(pack, { name, revision, source: path, lastUsedMs: (await stat(dir)).mtimeMs }));
+    }
+    for (const dtype of ONNX_DTYPES.filter((dtype) => names.includes(onnxFile(dtype)))) {
+      const folder = await openOnnxFolder(path, dtype, cache).catch(() => null);
+      if (folder !== null) summaries.push({ name, revision, architecture: folder.architecture, format: dtype, byteLength: folder.byteLength, source: path, lastUsedMs: null });
     }
   }
   return summaries;

@@ -2,7 +2,8 @@
 
 import type { Kernels, PackedMatrix } from "../../kernels/index.js";
 import { LIMITS } from "../limits.js";
-import type { ModelPack } from "../model/index.js";
+import type { ModelPack, OnnxFolder } from "../model/index.js";
+import type { OnnxGraphRunner } from "./onnx-graph-runner.js";
 import type { OnnxRunner } from "./onnx-runner.js";
 
 /** @param embedding the pack's, in the memory of `kernels` */
@@ -20,4 +21,15 @@ export async function loadOnnxRunner(pack: ModelPack, kernels: Kernels, embeddin
     numThreads,
     blockSize: LIMITS.promptBlockTokens,
   });
+}
+
+export async function loadOnnxGraphRunner(
+  folder: OnnxFolder,
+  kernels: Kernels,
+  numThreads: number,
+): Promise<{ readonly runner: OnnxGraphRunner; readonly blockSize: number; readonly pageByteLength: number }> {
+  const { OnnxGraphRunner, graphPageByteLength } = await import("./onnx-graph-runner.js");
+  const { graphBlockTokens: pageSize } = LIMITS;
+  const runner = await OnnxGraphRunner.load({ kernels, folder, numThreads, pageSize });
+  return { runner, blockSize: pageSize, pageByteLength: graphPageByteLength(folder.decoder.caches, pageSize) };
 }

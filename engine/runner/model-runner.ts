@@ -1,6 +1,7 @@
 /**
- * What executes the transformer: token ids in, last hidden states out, keys and values kept in the
- * engine's cache. A runner has no policy: what runs, and when, is the scheduler's choice.
+ * What executes the transformer: token ids in, last hidden states out (or logits, from a graph that makes them
+ * itself), keys and values kept in the engine's cache. A runner has no policy: what runs, and when, is the scheduler's
+ * choice.
  */
 
 import type { PageTable } from "../kv-cache.js";
@@ -16,7 +17,8 @@ export interface ModelRunner {
   /**
    * Runs passes of different sequences together; each appends its keys and values to its table. A pass has the same
    * result whatever runs beside it. If it throws, the tables may or may not have grown.
-   * @returns for each pass the hidden state of its last token, after the final norm: f32 [hidden_size], the caller's to keep
+   * @returns for each pass what its last token came to, the caller's to keep: what the model's head takes, which is
+   *   the hidden state after the final norm, f32 [hidden_size], wherever the head is ours
    */
   forward(passes: readonly ForwardPass[]): Promise<Float32Array[]>;
   release(): Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * Runs the blocks of a prompt: a pack's ONNX body in ONNX Runtime. The only file that imports onnxruntime-node.
+ * Runs the blocks of a prompt: a pack's ONNX body in ONNX Runtime.
  *
  * Blocks have one fixed shape and lie on a grid (the last one of a prompt is padded, the padding discarded), so that
  * a position's result does not depend on how long the prompt is. Keys and values belong to the engine: the past goes
@@ -7,15 +7,12 @@
  * hold them, so handing them over is copying.
  */
 
-import { readFileSync } from "node:fs";
-
-import * as ort from "onnxruntime-node";
-
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import { RotaryEmbedding } from "../model/rope.js";
 import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
+import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 /** Looks up token embeddings: writes f32 [hidden_size]. */
 export type EmbeddingLookup = (tokenId: number, target: Float32Array) => void;
@@ -35,14 +32,14 @@ const PLANES = ["key", "value"] as const;
 type Plane = (typeof PLANES)[number];
 
 export class OnnxRunner implements ModelRunner, EachTokenRunner {
-  readonly #session: ort.InferenceSession;
+  readonly #session: Session;
   readonly #options: OnnxRunnerOptions;
   readonly #rope: RotaryEmbedding;
   readonly #outputNames: string[];
   /** Staging buffers of the past, kept between calls. */
   readonly #past: Record<Plane, Float32Array>[];
 
-  private constructor(session: ort.InferenceSession, options: OnnxRunnerOptions) {
+  private constructor(session: Session, options: OnnxRunnerOptions) {
     this.#session = session;
     this.#options = options;
     this.#rope = new RotaryEmbedding(options.config);
@@ -52,15 +49,8 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   }
 
   static async load(options: OnnxRunnerOptions): Promise<OnnxRunner> {
-    const session = await ort.InferenceSession.create(options.bodyPath, {
-      executionProviders: ["cpu"],
-      intraOpNumThreads: options.numThreads,
-      interOpNumThreads: 1,
-      // The graph is written as it should run: optimising it gains nothing and takes a third of the time to open it.
-      graphOptimizationLevel: "disabled",
-      logSeverityLevel: 3,
-      extra: { session: { x64quantprecision: multipliesBytesExactly() ? "0" : "1" } },
-    });
+    // The graph is written as it should run: optimising it gains nothing and takes a third of the time to open it.
+    const session = await openSession(options.bodyPath, { numThreads: options.numThreads, optimises: false });
     return new OnnxRunner(session, options);
   }
 
@@ -93,7 +83,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     await this.#session.release();
   }
 
-  #feeds(tokenIds: readonly number[], start: number, pages: readonly Address[]): Record<string, ort.Tensor> {
+  #feeds(tokenIds: readonly number[], start: number, pages: readonly Address[]): Record<string, Tensor> {
     const { blockSize: rows, embed } = this.#options;
     const { hiddenSize, headDim, numKvHeads, numLayers } = this.#options.config;
     const halfDim = headDim / 2;
@@ -109,18 +99,18 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
         sin.subarray(row * halfDim, (row + 1) * halfDim),
       );
     }
-    const feeds: Record<string, ort.Tensor> = {
-      inputs_embeds: new ort.Tensor("float32", embeddings, [rows, hiddenSize]),
-      rope_cos: new ort.Tensor("float32", cos, [rows, halfDim]),
-      rope_sin: new ort.Tensor("float32", sin, [rows, halfDim]),
-      attention_bias: new ort.Tensor("float32", causalBias(rows, start), [rows, start + rows]),
+    const feeds: Record<string, Tensor> = {
+      inputs_embeds: new Tensor("float32", embeddings, [rows, hiddenSize]),
+      rope_cos: new Tensor("float32", cos, [rows, halfDim]),
+      rope_sin: new Tensor("float32", sin, [rows, halfDim]),
+      attention_bias: new Tensor("float32", causalBias(rows, start), [rows, start + rows]),
     };
     const past = pages.slice(0, start / rows);
     for (let layer = 0; layer < numLayers; layer++) {
       const keys = this.#readPages(past, layer, "key");
       const values = this.#readPages(past, layer, "value");
-      feeds[`past_key.${layer}`] = new ort.Tensor("float32", keys, [numKvHeads, start / KEY_GROUP, headDim, KEY_GROUP]);
-      feeds[`past_value.${layer}`] = new ort.Tensor("float32", values, [numKvHeads, start, headDim]);
+      feeds[`past_key.${layer}`] = new Tensor("float32", keys, [numKvHeads, start / KEY_GROUP, headDim, KEY_GROUP]);
+      feeds[`past_value.${layer}`] = new Tensor("float32", values, [numKvHeads, start, headDim]);
     }
     return feeds;
   }
@@ -153,20 +143,6 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
 /** Keys lie in groups of this many positions: f32 [positions / 4][head_dim][4]. */
 const KEY_GROUP = 4;
 
-/**
- * Without VNNI instructions, x64 processors add pairs of products of unsigned and signed bytes with saturation. ONNX
- * Runtime can be told to take another product, right everywhere and half as fast where it is not needed; so it is
- * told unless the processor is known to be exact.
- */
-function multipliesBytesExactly(): boolean {
-  if (process.arch !== "x64") return true;
-  try {
-    return /\b(avx_vnni|avx512_vnni)\b/.test(readFileSync("/proc/cpuinfo", "latin1"));
-  } catch {
-    return false; // no such file: another operating system
-  }
-}
-
 /** Additive mask, f32 [rows, past + rows]: row r sees the past and rows 0 to r. */
 function causalBias(rows: number, past: number): Float32Array {
   const hidden = -3e38;
@@ -177,7 +153,7 @@ function causalBias(rows: number, past: number): Float32Array {
   return bias;
 }
 
-function floats(outputs: ort.InferenceSession.OnnxValueMapType, name: string): Float32Array {
+function floats(outputs: Outputs, name: string): Float32Array {
   const data = outputs[name]?.data;
   assert(data instanceof Float32Array, `the body has no float output ${name}`);
   return data;

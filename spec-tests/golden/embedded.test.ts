@@ -66,7 +66,7 @@ describe("streams", () => {
   test("concatenate to what the tokens decode to", async () => {
     for (const seed of [1, 2, 3]) {
       const { content, tokenIds, finishReason } = await read(model.chat({ messages: story, seed, separateReasoning: false }));
-      const endTokens = new Set(model.pack.config.endTokenIds);
+      const endTokens = new Set(model.folder.endTokenIds);
       const text = model.tokenizer.decode(tokenIds.filter((id) => !endTokens.has(id)));
       expect(finishReason).toBe("stop");
       expect(content.endsWith(text)).toBe(true);

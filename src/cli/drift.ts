@@ -32,7 +32,8 @@ export function driftCommand(): Command {
 async function drift(flags: DriftFlags): Promise<void> {
   const text = flags.text === undefined ? null : await readText(flags.text);
   const model = await showLoading((display) => loadModel({ ...modelOptions(flags), profile: "exact", ...display }));
-  const { pack, numThreads } = model;
+  const { folder: pack, numThreads } = model;
+  if (pack.kind !== "pack") throw new EngineError("unsupported_value", `${pack.dir} holds ONNX files, which run in one way only: there is nothing to compare.`, "model");
   const texts = await tokenIds(model, text).finally(() => model.close());
   const measured = await measureDrift({ pack, profile: "exact" }, { pack, profile: "fast" }, texts, numThreads);
   const { format } = pack.manifest;

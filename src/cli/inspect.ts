@@ -31,10 +31,25 @@ async function inspect(flags: InspectFlags): Promise<void> {
   await model.close();
 }
 
-function describeModel({ pack, tokenizer, profile, numThreads, kvCache, memory }: Model): string {
-  const { config, manifest } = pack;
+function describeModel({ folder, tokenizer, profile, numThreads, kvCache, memory }: Model): string {
   const rows: [string, string | number][] = [
-    ["pack", pack.dir],
+    ...(folder.kind === "pack" ? packRows(folder, profile, numThreads, kvCache) : onnxRows(folder, numThreads)),
+    ["context", folder.contextLength],
+    ["vocabulary", `${folder.vocabSize} rows, ${tokenizer.vocabSize} tokens`],
+    ["end tokens", folder.endTokenIds.map((id) => `${id} ${JSON.stringify(tokenizer.tokenText(id))}`).join(", ")],
+    ...(memory === null ? [] : [["memory", describeEstimate(memory)] as [string, string]]),
+    ["reasoning", folder.reasoning === null ? "none" : `${folder.reasoning.open} … ${folder.reasoning.close}`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const table = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  return `${table}\n\ntemplate:\n${folder.chatTemplate ?? "none"}`;
+}
+
+type Folder<Kind> = Extract<Model["folder"], { kind: Kind }>;
+
+function packRows({ dir, config, manifest }: Folder<"pack">, profile: string, numThreads: number, kvCache: string): [string, string | number][] {
+  return [
+    ["pack", dir],
     ["architecture", config.architecture],
     ["weights", manifest.format],
     ["profile", `${profile}, threads: ${numThreads}, keys and values: ${kvCache}`],
@@ -42,16 +57,21 @@ function describeModel({ pack, tokenizer, profile, numThreads, kvCache, memory }
     ["hidden size", config.hiddenSize],
     ["feed-forward size", config.intermediateSize],
     ["heads", `${config.numHeads} (${config.numKvHeads} for keys and values) of ${config.headDim}`],
-    ["vocabulary", `${config.vocabSize} rows, ${tokenizer.vocabSize} tokens`],
     ["embedding", config.tiedEmbeddings ? "tied to the output" : "separate"],
-    ["context", config.contextLength],
-    ["memory", describeEstimate(memory)],
-    ["end tokens", config.endTokenIds.map((id) => `${id} ${JSON.stringify(tokenizer.tokenText(id))}`).join(", ")],
-    ["reasoning", pack.reasoning === null ? "none" : `${pack.reasoning.open} … ${pack.reasoning.close}`],
   ];
-  const width = Math.max(...rows.map(([name]) => name.length));
-  const table = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
-  return `${table}\n\ntemplate:\n${pack.chatTemplate ?? "none"}`;
+}
+
+function onnxRows({ path, architecture, dtype, decoder }: Folder<"onnx">, numThreads: number): [string, string | number][] {
+  const { caches, ending } = decoder;
+  const shapes = new Set(caches.map(({ numHeads, headDim, type }) => `${numHeads} x ${headDim} ${type}`));
+  return [
+    ["onnx file", path],
+    ["architecture", architecture],
+    ["weights", dtype],
+    ["profile", `fast, threads: ${numThreads}`],
+    ["keys and values", `${caches.length} tensors, ${[...shapes].join(", ")}`],
+    ["final product", ending],
+  ];
 }
 
 async function describePrompt(model: Model, input: { prompt: string } | { message: string }): Promise<string> {

@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { LIMITS, type KVFormat, type LoadModelOptions, type MatrixFormat, type Profile, type RequestOptions } from "../../engine/index.js";
+import { LIMITS, ONNX_DTYPES, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
@@ -16,7 +16,7 @@ export function addModelOptions(command: Command): Command {
 }
 
 export function modelOption(): Option {
-  return new Option("--model <model>", "a Hugging Face folder, a pack, or a model of the hub (org/name[@revision]); the embedded model if absent");
+  return new Option("--model <model>", "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); the embedded model if absent");
 }
 
 export function quantOption(): Option {
@@ -25,6 +25,10 @@ export function quantOption(): Option {
 
 export function offlineOption(): Option {
   return new Option("--offline", "do without the hub: its models must have been downloaded before (also HF_HUB_OFFLINE=1)");
+}
+
+export function dtypeOption(): Option {
+  return new Option("--dtype <name>", "which of a model's ONNX files is run (default: the first there is)").choices(ONNX_DTYPES);
 }
 
 export function threadsOption(): Option {
@@ -36,6 +40,7 @@ export function addMachineOptions(command: Command): Command {
   return command
     .addOption(offlineOption())
     .addOption(quantOption())
+    .addOption(dtypeOption())
     .addOption(new Option("--profile <name>", "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)").choices(["fast", "exact"]))
     .addOption(threadsOption())
     .addOption(new Option("--kv-cache <format>", "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)").choices(["f32", "q8"]));
@@ -46,17 +51,19 @@ export interface ModelFlags {
   model?: string;
   offline?: boolean;
   quant?: MatrixFormat;
+  dtype?: OnnxDtype;
   profile?: Profile;
   threads?: number;
   kvCache?: KVFormat;
 }
 
 /** The model options that were given, under the library's names. */
-export function modelOptions({ model, offline, quant, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
+export function modelOptions({ model, offline, quant, dtype, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
   return {
     ...(model === undefined ? {} : { model }),
     ...(offline === undefined ? {} : { offline }),
     ...(quant === undefined ? {} : { quant }),
+    ...(dtype === undefined ? {} : { dtype }),
     ...(profile === undefined ? {} : { profile }),
     ...(threads === undefined ? {} : { numThreads: threads }),
     ...(kvCache === undefined ? {} : { kvCache }),

@@ -37,10 +37,9 @@ try {
 }
 
 function listen(model: Model): void {
-  const { profile, kvCache, maxConcurrency, logprobsMode, pack } = model;
+  const { profile, kvCache, maxConcurrency, logprobsMode, folder } = model;
   port.on("message", (message: ToWorker) => void receive(model, message));
-  const { modelHash } = pack.manifest;
-  const { contextLength } = pack.config;
+  const { modelHash, contextLength } = folder;
   post({ type: "ready", info: { modelHash, profile, kvCache, contextLength, maxConcurrency, logprobsMode } });
 }
 

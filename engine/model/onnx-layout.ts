@@ -1,64 +1,103 @@
 /**
  * Writes a Hugging Face folder in the layout that transformers.js runs: its text files, and onnx/model*.onnx from
  * token ids and past keys and values to logits. As in the exports people use, products are MatMulNBits and attention
- * is GroupQueryAttention; the values are those of our pack. Where ONNX Runtime offers a faster form (joined
- * projections, int8 activations, logits of the last position only) it gets it.
+ * is GroupQueryAttention; the values are those of a pack of the same format. Where ONNX Runtime offers a faster form
+ * (joined projections, int8 activations, logits of the last position only) it gets it.
  */
 
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 
-import { QUANTIZATION_BLOCK, dequantize } from "../../kernels/index.js";
-import type { ModelConfig } from "../../engine/model/config.js";
-import { FileSink } from "../../engine/model/file-sink.js";
-import { RotaryEmbedding } from "../../engine/model/index.js";
+import { dequantize, QUANTIZATION_BLOCK, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
+import { EngineError } from "../errors.js";
+import { onnxFile, type OnnxDtype } from "../hub/index.js";
+import { LIMITS } from "../limits.js";
+import type { ModelConfig } from "./config.js";
+import { FileSink } from "./file-sink.js";
+import { parseJsonObject, type JsonObject } from "./json.js";
 import {
+  ONNX_DATA_TYPE,
+  onnxFileBytes,
   writeOnnx,
   type Attribute,
   type DataType,
+  type Graph,
   type GraphNode,
   type Initialiser,
   type InitialiserPiece,
   type ValueInfo,
-} from "../../engine/model/onnx.js";
-import { openSourceModel, type SourceModel } from "../../engine/model/source-model.js";
-import type { StackedWeight } from "../../engine/model/weights.js";
-import { bytesOf, chunksOf, quantizeChunk, type Quant } from "./weights.js";
+} from "./onnx.js";
+import { ONNX_FOLDER } from "./onnx-folder.js";
+import { RotaryEmbedding } from "./rope.js";
+import type { SourceModel } from "./source-model.js";
+import { countEqualised, countWeights, WeightReader } from "./weight-reader.js";
+import { packedWeights, type StackedWeight } from "./weights.js";
 
-/** transformers.js's name of each format: its `dtype`, and what that adds to the file's name. */
-export const TRANSFORMERS_DTYPE: Readonly<Record<Quant, { dtype: string; suffix: string }>> = {
-  q4: { dtype: "q4", suffix: "_q4" },
-  q8: { dtype: "q8", suffix: "_quantized" },
-  f32: { dtype: "fp32", suffix: "" },
-};
+/** transformers.js's name of each format. */
+export const DTYPE_OF_FORMAT: Readonly<Record<MatrixFormat, OnnxDtype>> = { f32: "fp32", q8: "q8", q4: "q4" };
 
-/** @param dir a folder that may exist and holds no model of this format yet */
-export async function writeTransformersLayout(sourceDir: string, dir: string, quant: Quant): Promise<void> {
-  const source = await openSourceModel(sourceDir);
+export interface OnnxLayoutOptions {
+  readonly format: MatrixFormat;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Bytes of the ONNX file from which its weights go into a file of their own. */
+  readonly externalFromBytes?: number;
+}
+
+/** Fills the empty folder `dir`. */
+export async function writeOnnxLayout(source: SourceModel, dir: string, options: OnnxLayoutOptions): Promise<void> {
+  const { format, onProgress } = options;
+  const { headDim } = source.config;
+  if (headDim % HEAD_MULTIPLE !== 0) {
+    throw new EngineError("unsupported_model", `head_dim ${headDim} is no multiple of ${HEAD_MULTIPLE}, and ONNX Runtime's attention takes no other; convert to a pack`);
+  }
+  const reader = new WeightReader(source, format, countRead(source, format), onProgress);
+  const graph = new DecoderGraph(source, format, reader);
+  const name = basename(onnxFile(DTYPE_OF_FORMAT[format]));
+  const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.inlineWeightsBytesMax);
+  const sinks: FileSink[] = [];
+  const create = async (path: string): Promise<FileSink> => {
+    const sink = await FileSink.create(join(dir, path));
+    sinks.push(sink);
+    return sink;
+  };
   try {
-    await mkdir(join(dir, "onnx"), { recursive: true });
-    for (const [name, bytes] of source.files) await writeFile(join(dir, name), bytes);
-    const graph = new DecoderGraph(source, quant);
-    const sink = await FileSink.create(join(dir, "onnx", `model${TRANSFORMERS_DTYPE[quant].suffix}.onnx`));
-    try {
-      await writeOnnx(graph, graph.contents(), sink, null);
+    await mkdir(join(dir, ONNX_FOLDER));
+    for (const [file, bytes] of source.files) {
+      const sink = await create(file);
+      await sink.write(file === "config.json" ? withExternalData(bytes, isExternal ? name : null) : bytes);
       await sink.finish();
-    } finally {
-      await sink.abandon();
     }
+    const model = await create(join(ONNX_FOLDER, name));
+    const location = `${name}_data`;
+    const external = isExternal ? { sink: await create(join(ONNX_FOLDER, location)), location } : null;
+    await writeOnnx(graph, graph.contents(), model, external);
+    await model.finish();
+    await external?.sink.finish();
   } finally {
-    await source.reader.close();
+    await Promise.all(sinks.map((sink) => sink.abandon()));
   }
 }
 
-/** ONNX's numbers of element types, for Cast. */
-const INT32 = 6;
+/** What tells transformers.js that a file's weights lie beside it. */
+function withExternalData(config: Uint8Array, file: string | null): Uint8Array {
+  if (file === null) return config;
+  const parsed = parseJsonObject(config, "config.json");
+  const own = (parsed["transformers.js_config"] ?? {}) as JsonObject;
+  const settings = { ...own, use_external_data_format: { [file]: 1 } };
+  return Buffer.from(`${JSON.stringify({ ...parsed, "transformers.js_config": settings }, null, 2)}\n`);
+}
+
+function countRead(source: SourceModel, format: MatrixFormat): number {
+  const { weights } = source;
+  const tied = weights.lmHead === null ? [weights.embedding] : [];
+  return countWeights([...packedWeights(weights), ...tied]) + countEqualised(source, format);
+}
 
 /** transformers.js makes its empty cache by this name. */
 const BATCH = "batch_size";
 
 /** Shapes: B sequences, S new positions, P past ones, D a head's dimension. */
-class DecoderGraph {
+class DecoderGraph implements Graph {
   readonly name = "decoder";
   readonly inputs: ValueInfo[];
   readonly outputs: ValueInfo[];
@@ -69,7 +108,8 @@ class DecoderGraph {
 
   constructor(
     readonly source: SourceModel,
-    readonly quant: Quant,
+    readonly format: MatrixFormat,
+    readonly reader: WeightReader,
   ) {
     const { config, weights } = source;
     const cache = (prefix: string, length: string): ValueInfo[] =>
@@ -116,17 +156,12 @@ class DecoderGraph {
     const { config } = this.source;
     const lengths = this.op("ReduceSum", ["attention_mask", this.#constant([1])], "lengths", { keepdims: int(0) });
     const last = this.op("Sub", [lengths, this.#constant([1])], "lengths.last");
-    this.op("Cast", [last], "seqlens_k", { to: int(INT32) });
+    this.op("Cast", [last], "seqlens_k", { to: int(ONNX_DATA_TYPE.i32) });
     const total = this.op("Shape", ["attention_mask"], "total", { start: int(1) });
-    this.op("Cast", [this.op("Squeeze", [total], "total.scalar")], "total_sequence_length", { to: int(INT32) });
-    const [cos, sin] = ropeTables(config);
-    for (const [name, table] of [
-      ["rope.cos", cos],
-      ["rope.sin", sin],
-    ] as const) {
-      this.#initialiser(name, "f32", [POSITIONS_MAX, config.headDim / 2], async function* () {
-        yield bytesOf(table);
-      });
+    this.op("Cast", [this.op("Squeeze", [total], "total.scalar")], "total_sequence_length", { to: int(ONNX_DATA_TYPE.i32) });
+    const { contextLength, headDim } = config;
+    for (const part of ["cos", "sin"] as const) {
+      this.#initialiser(`rope.${part}`, "f32", [contextLength, headDim / 2], () => ropeTable(config, part));
     }
   }
 
@@ -136,22 +171,17 @@ class DecoderGraph {
     const name = (part: string): string => `layers.${index}.${part}`;
     const past = ["key", "value"].map((kind) => `past_key_values.${index}.${kind}`);
     const present = ["key", "value"].map((kind) => `present.${index}.${kind}`);
+    const { qNorm, kNorm } = this.source.weights.layers[index]!;
     const rotates = headDim % ROTATED_HEAD_MULTIPLE === 0;
     let inputs = [qkv, "", ""];
-    if (!rotates) {
+    if (!rotates || qNorm !== null || kNorm !== null) {
       const [q, k, v] = ["q", "k", "v"].map(name) as [string, string, string];
       const widths = this.#constant([numHeads * headDim, numKvHeads * headDim, numKvHeads * headDim]);
       this.nodes.push({ opType: "Split", domain: "", inputs: [qkv, widths], outputs: [q, k, v], attributes: { axis: int(-1) } });
-      for (const part of [q, k]) {
-        this.nodes.push({
-          opType: "RotaryEmbedding",
-          domain: "com.microsoft",
-          inputs: [part, "position_ids", "rope.cos", "rope.sin"],
-          outputs: [`${part}.rotated`],
-          attributes: {},
-        });
-      }
-      inputs = [`${q}.rotated`, `${k}.rotated`, v];
+      inputs = [this.#headNorm(q, qNorm, numHeads), this.#headNorm(k, kNorm, numKvHeads), v];
+    }
+    if (!rotates) {
+      inputs = inputs.map((part, which) => (which === 2 ? part : this.#rotated(part)));
     }
     this.nodes.push({
       opType: "GroupQueryAttention",
@@ -161,6 +191,22 @@ class DecoderGraph {
       attributes: { num_heads: int(numHeads), kv_num_heads: int(numKvHeads), do_rotary: int(rotates ? 1 : 0) },
     });
     return name("attended");
+  }
+
+  /** RMS norm of each head of [B, S, heads * D]. */
+  #headNorm(input: string, gain: StackedWeight | null, heads: number): string {
+    if (gain === null) return input;
+    const { headDim, normEpsilon } = this.source.config;
+    const split = this.op("Reshape", [input, this.#constant([0, -1, heads, headDim])], `${input}.heads`);
+    const normed = this.op("SimplifiedLayerNormalization", [split, this.#vector(gain)], `${input}.normed`, { axis: int(-1), epsilon: float(normEpsilon) });
+    return this.op("Reshape", [normed, this.#constant([0, -1, heads * headDim])], `${input}.joined`);
+  }
+
+  #rotated(input: string): string {
+    const output = `${input}.rotated`;
+    const inputs = [input, "position_ids", "rope.cos", "rope.sin"];
+    this.nodes.push({ opType: "RotaryEmbedding", domain: "com.microsoft", inputs, outputs: [output], attributes: {} });
+    return output;
   }
 
   /** gate_up [B, S, 2 * intermediate] -> silu(gate) * up */
@@ -192,28 +238,22 @@ class DecoderGraph {
   }
 
   #project(input: string, weight: StackedWeight, bias: StackedWeight | null): string {
-    const { quant, source } = this;
-    const { name, rows, cols, parts } = weight;
+    const { format, reader } = this;
+    const { name, rows, cols } = weight;
     const output = `${name}.out`;
-    if (quant === "f32") {
-      const values = this.#initialiser(name, "f32", [rows, cols], async function* () {
-        for (const part of parts) for await (const chunk of chunksOf(source, part.name, quant)) yield bytesOf(chunk.values);
-      });
+    if (format === "f32") {
+      const values = this.#initialiser(name, "f32", [rows, cols], () => this.#floats(weight));
       const product = this.op("MatMul", [input, this.op("Transpose", [values], `${name}.transposed`, { perm: ints([1, 0]) })], output);
       return bias === null ? product : this.op("Add", [product, this.#vector(bias)], `${output}.biased`);
     }
-    const bits = quant === "q8" ? 8 : 4;
+    const bits = format === "q8" ? 8 : 4;
     const blocks = Math.ceil(cols / QUANTIZATION_BLOCK);
     const scales = new Float32Array(rows * blocks);
     const values = this.#initialiser(name, "u8", [rows, blocks, (QUANTIZATION_BLOCK * bits) / 8], async function* () {
-      let numScales = 0;
-      for (const part of parts) {
-        for await (const chunk of chunksOf(source, part.name, quant)) {
-          const quantised = quantizeChunk(quant, chunk);
-          scales.set(quantised.scales, numScales);
-          numScales += quantised.scales.length;
-          yield unsigned(quant, quantised.values);
-        }
+      for await (const chunk of reader.chunks(weight)) {
+        const quantised = quantize(format, chunk.values, chunk.rows, cols);
+        scales.set(quantised.scales, chunk.first * blocks);
+        yield unsigned(format, quantised.values);
       }
     });
     const scalesName = this.#initialiser(`${name}.scales`, "f32", [rows * blocks], async function* () {
@@ -232,22 +272,22 @@ class DecoderGraph {
   }
 
   /** f32 [vocab, hidden] whatever the format, as usual in these files; the numbers are the quantised ones. */
-  #embedding({ name, rows, cols, parts }: StackedWeight): string {
-    const { quant, source } = this;
+  #embedding(weight: StackedWeight): string {
+    const { format, reader } = this;
+    const { name, rows, cols } = weight;
     return this.#initialiser(name, "f32", [rows, cols], async function* () {
-      for (const part of parts) {
-        for await (const chunk of chunksOf(source, part.name, quant)) {
-          yield bytesOf(quant === "f32" ? chunk.values : dequantize(quantizeChunk(quant, chunk)));
-        }
+      for await (const chunk of reader.chunks(weight)) {
+        yield bytesOf(format === "f32" ? chunk.values : dequantize(quantize(format, chunk.values, chunk.rows, cols)));
       }
     });
   }
 
-  #vector({ name, rows, parts }: StackedWeight): string {
-    const { source, quant } = this;
-    return this.#initialiser(name, "f32", [rows], async function* () {
-      for (const part of parts) for await (const chunk of chunksOf(source, part.name, quant)) yield bytesOf(chunk.values);
-    });
+  #vector(weight: StackedWeight): string {
+    return this.#initialiser(weight.name, "f32", [weight.rows], () => this.#floats(weight));
+  }
+
+  async *#floats(weight: StackedWeight): AsyncGenerator<Uint8Array> {
+    for await (const { values } of this.reader.chunks(weight)) yield bytesOf(values);
   }
 
   /** int64 [values.length] */
@@ -271,28 +311,32 @@ class DecoderGraph {
   }
 }
 
-/** GroupQueryAttention rotates only heads of a multiple of this size. */
+/** GroupQueryAttention takes only heads of a multiple of this size. */
+const HEAD_MULTIPLE = 8;
+/** And rotates only those of a multiple of this one. */
 const ROTATED_HEAD_MULTIPLE = 16;
-/** Positions that the bench ever uses. */
-const POSITIONS_MAX = 2048;
 const INT8_ACTIVATIONS = 4;
+const POSITIONS_PER_PIECE = 4096;
 
-/** f32 [POSITIONS_MAX, D/2] each */
-function ropeTables(config: ModelConfig): [cos: Float32Array, sin: Float32Array] {
+/** f32 [contextLength, D / 2], in pieces */
+async function* ropeTable(config: ModelConfig, part: "cos" | "sin"): AsyncGenerator<Uint8Array> {
   const rope = new RotaryEmbedding(config);
   const half = config.headDim / 2;
-  const cos = new Float32Array(POSITIONS_MAX * half);
-  const sin = new Float32Array(POSITIONS_MAX * half);
-  for (let position = 0; position < POSITIONS_MAX; position++) {
-    const at = [position * half, (position + 1) * half] as const;
-    rope.fill(position, cos.subarray(...at), sin.subarray(...at));
+  const other = new Float32Array(half);
+  for (let first = 0; first < config.contextLength; first += POSITIONS_PER_PIECE) {
+    const count = Math.min(POSITIONS_PER_PIECE, config.contextLength - first);
+    const table = new Float32Array(count * half);
+    for (let row = 0; row < count; row++) {
+      const own = table.subarray(row * half, (row + 1) * half);
+      rope.fill(first + row, part === "cos" ? own : other, part === "cos" ? other : own);
+    }
+    yield bytesOf(table);
   }
-  return [cos, sin];
 }
 
 /** MatMulNBits counts from the middle of the range; of two 4-bit values the first is the low half of the byte. */
-function unsigned(quant: "q4" | "q8", values: Int8Array): Uint8Array {
-  if (quant === "q8") return Uint8Array.from(values, (value) => value + 128);
+function unsigned(format: QuantizedFormat, values: Int8Array): Uint8Array {
+  if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
   return Uint8Array.from({ length: values.length / 2 }, (_, i) => (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4));
 }
 
@@ -306,4 +350,8 @@ function float(value: number): Attribute {
 
 function ints(value: readonly number[]): Attribute {
   return { type: "ints", value };
+}
+
+function bytesOf(values: Float32Array | BigInt64Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -1,0 +1,388 @@
+/**
+ * Reading ONNX files: the graph's interface, its nodes, and where its weights lie, without reading them. Parts are
+ * kept as the bytes they are, so that a file can be written again with a few of them changed; weights then stay where
+ * they are, because a tensor may name any file, any place in it, as its contents (ONNX external data).
+ */
+
+import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import {
+  EXTERNAL_TENSOR_FROM_BYTES,
+  GRAPH_INITIALISER_FIELD,
+  GRAPH_INPUT_FIELD,
+  GRAPH_NODE_FIELD,
+  GRAPH_OUTPUT_FIELD,
+  lengthPrefix,
+  MODEL_GRAPH_FIELD,
+  MODEL_OPSET_FIELD,
+  NodeProto,
+  ONNX_DATA_LOCATION_EXTERNAL,
+  OperatorSetIdProto,
+  TENSOR_RAW_DATA_FIELD,
+  TensorProto,
+  ValueInfoProto,
+} from "./onnx.js";
+
+/**
+ * @throws EngineError `invalid_model` for what is no ONNX file, is cut off, or names weights that are not there;
+ *   `unsupported_model` where the graph itself is too large
+ */
+export function readOnnxFile(path: string): OnnxFile {
+  const bytes = FileBytes.open(path);
+  try {
+    return readModel(path, bytes);
+  } catch (cause) {
+    if (cause instanceof EngineError) throw cause;
+    throw new EngineError("invalid_model", `${path} is no ONNX file, or a damaged one: ${(cause as Error).message}`, null, { cause });
+  } finally {
+    bytes.close();
+  }
+}
+
+export interface OnnxFile {
+  readonly path: string;
+  /** Version of the standard operators. */
+  readonly opset: number;
+  readonly inputs: readonly StoredValueInfo[];
+  readonly outputs: readonly StoredValueInfo[];
+  readonly nodes: readonly StoredNode[];
+  readonly initialisers: ReadonlyMap<string, StoredTensor>;
+  /** Names of the files beside it that hold weights. */
+  readonly dataFiles: readonly string[];
+  /** The model's other parts and the graph's, each with its tag. */
+  readonly modelParts: readonly Uint8Array[];
+  readonly graphParts: readonly Uint8Array[];
+}
+
+/** Element types are ONNX's numbers. */
+export interface StoredValueInfo {
+  readonly name: string;
+  readonly elementType: number;
+  /** A string is the name of a dimension known only at run time; null where the file says nothing. */
+  readonly shape: readonly (number | string | null)[] | null;
+  readonly bytes: Uint8Array;
+}
+
+export interface StoredNode {
+  readonly opType: string;
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Numbers and lists of integers; others are left out. */
+  readonly attributes: Readonly<Record<string, number | readonly number[]>>;
+  readonly bytes: Uint8Array;
+}
+
+export interface StoredTensor {
+  readonly name: string;
+  readonly elementType: number;
+  readonly dims: readonly number[];
+  /** Null where the values are no raw bytes but protobuf's own numbers. */
+  readonly contents: TensorContents | null;
+  /** The TensorProto, without its raw bytes where `contents` lie in the model file. */
+  readonly bytes: Uint8Array;
+}
+
+export interface TensorContents {
+  readonly file: string;
+  readonly isInModelFile: boolean;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/**
+ * The file with other nodes, outputs and further initialisers, as a model to be loaded from memory: its weights stay
+ * in the files that hold them, found from the folder of the file.
+ */
+export function rewriteOnnx(
+  file: OnnxFile,
+  changed: { readonly nodes: readonly Uint8Array[]; readonly outputs: readonly Uint8Array[]; readonly initialisers: readonly Uint8Array[] },
+): Uint8Array {
+  const bytes = FileBytes.open(file.path);
+  try {
+    const initialisers = [...file.initialisers.values()].map((tensor) => relocated(tensor, bytes));
+    const graph = [
+      ...file.graphParts,
+      ...changed.nodes.flatMap((node) => message(GRAPH_NODE_FIELD, node)),
+      ...[...initialisers, ...changed.initialisers].flatMap((tensor) => message(GRAPH_INITIALISER_FIELD, tensor)),
+      ...file.inputs.flatMap((input) => message(GRAPH_INPUT_FIELD, input.bytes)),
+      ...changed.outputs.flatMap((output) => message(GRAPH_OUTPUT_FIELD, output)),
+    ];
+    return Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]);
+  } finally {
+    bytes.close();
+  }
+}
+
+/** Fields of a message that is in memory: number, and bytes with and without what precedes them. */
+export function fieldsOf(message: Uint8Array): { field: number; whole: Uint8Array; contents: Uint8Array }[] {
+  const bytes = FileBytes.inMemory(message);
+  return [...fields(bytes, 0, message.length)].map(({ field, start, contents, end }) => ({
+    field,
+    whole: message.subarray(start, end),
+    contents: message.subarray(contents, end),
+  }));
+}
+
+/** Tag, length and contents of a sub-message or string. */
+export function message(field: number, contents: Uint8Array): Uint8Array[] {
+  return [lengthPrefix(field, contents.length), contents];
+}
+
+/** Weights that lie in the model file become external data, in that very file. Loaders want to see the smallest at once. */
+function relocated(tensor: StoredTensor, bytes: FileBytes): Uint8Array {
+  const { contents } = tensor;
+  if (contents === null || !contents.isInModelFile) return tensor.bytes;
+  const { offset, byteLength } = contents;
+  if (byteLength < EXTERNAL_TENSOR_FROM_BYTES) {
+    return Buffer.concat([tensor.bytes, ...message(TENSOR_RAW_DATA_FIELD, bytes.read(offset, byteLength))]);
+  }
+  const place = { location: basename(contents.file), offset: `${offset}`, length: `${byteLength}` };
+  const external = TensorProto.encode({
+    externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
+    dataLocation: ONNX_DATA_LOCATION_EXTERNAL,
+  }).finish();
+  return Buffer.concat([tensor.bytes, external]);
+}
+
+function readModel(path: string, bytes: FileBytes): OnnxFile {
+  const modelParts: Uint8Array[] = [];
+  let graph: Field | null = null;
+  let opset = 0;
+  for (const part of fields(bytes, 0, bytes.byteLength)) {
+    if (part.field === MODEL_GRAPH_FIELD) {
+      graph = part;
+      continue;
+    }
+    modelParts.push(bytes.keep(part.start, part.end));
+    if (part.field !== MODEL_OPSET_FIELD) continue;
+    const { domain = "", version } = toPlain(OperatorSetIdProto, bytes.read(part.contents, part.end - part.contents)) as { domain?: string; version: number };
+    if (domain === "" || domain === "ai.onnx") opset = version;
+  }
+  if (graph === null) throw new Error("it has no graph");
+
+  const dataFiles = new Map<string, number>();
+  const inputs: StoredValueInfo[] = [];
+  const outputs: StoredValueInfo[] = [];
+  const nodes: StoredNode[] = [];
+  const initialisers = new Map<string, StoredTensor>();
+  const graphParts: Uint8Array[] = [];
+  for (const part of fields(bytes, graph.contents, graph.end)) {
+    switch (part.field) {
+      case GRAPH_INITIALISER_FIELD: {
+        const tensor = readTensor(path, bytes, part, dataFiles);
+        initialisers.set(tensor.name, tensor);
+        break;
+      }
+      case GRAPH_NODE_FIELD:
+        nodes.push(readNode(bytes.keep(part.contents, part.end)));
+        break;
+      case GRAPH_INPUT_FIELD:
+        inputs.push(readValueInfo(bytes.keep(part.contents, part.end)));
+        break;
+      case GRAPH_OUTPUT_FIELD:
+        outputs.push(readValueInfo(bytes.keep(part.contents, part.end)));
+        break;
+      default:
+        graphParts.push(bytes.keep(part.start, part.end));
+    }
+  }
+  if (nodes.length === 0 || outputs.length === 0) throw new Error("its graph is empty");
+  return { path, opset, inputs, outputs, nodes, initialisers, dataFiles: [...dataFiles.keys()], modelParts, graphParts };
+}
+
+function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<string, number>): StoredTensor {
+  const kept: Uint8Array[] = [];
+  let contents: TensorContents | null = null;
+  for (const { field, start, contents: first, end } of fields(bytes, part.contents, part.end)) {
+    if (field === TENSOR_RAW_DATA_FIELD) contents = { file: path, isInModelFile: true, offset: first, byteLength: end - first };
+    else kept.push(bytes.keep(start, end));
+  }
+  const header = Buffer.concat(kept);
+  const { name = "", dims = [], dataType = 0, externalData = [], dataLocation = 0 } = toPlain(TensorProto, header) as {
+    name?: string;
+    dims?: number[];
+    dataType?: number;
+    externalData?: { key: string; value: string }[];
+    dataLocation?: number;
+  };
+  if (dataLocation === ONNX_DATA_LOCATION_EXTERNAL) {
+    contents = externalContents(path, name, new Map(externalData.map(({ key, value }) => [key, value])), dataFiles);
+  }
+  return { name, elementType: dataType, dims, contents, bytes: header };
+}
+
+/** @param dataFiles sizes of the files seen so far, by their names */
+function externalContents(path: string, tensor: string, data: ReadonlyMap<string, string>, dataFiles: Map<string, number>): TensorContents {
+  const location = data.get("location") ?? "";
+  if (location === "" || /[/\\:]/.test(location.replace(/^\.\//, ""))) {
+    throw new Error(`tensor ${JSON.stringify(tensor)} lies in ${JSON.stringify(location)}, which is no file beside it`);
+  }
+  const file = join(dirname(path), location);
+  let size = dataFiles.get(basename(file));
+  if (size === undefined) {
+    const entry = statSync(file, { throwIfNoEntry: false });
+    if (entry === undefined || !entry.isFile()) throw new Error(`its weights are in ${basename(file)}, which is not there`);
+    dataFiles.set(basename(file), (size = entry.size));
+  }
+  const offset = Number(data.get("offset") ?? 0);
+  const byteLength = Number(data.get("length") ?? size - offset);
+  if (!(offset >= 0 && byteLength >= 0 && offset + byteLength <= size)) {
+    throw new Error(`tensor ${JSON.stringify(tensor)} ends behind ${basename(file)}, which has ${size} bytes`);
+  }
+  return { file, isInModelFile: false, offset, byteLength };
+}
+
+function readNode(bytes: Uint8Array): StoredNode {
+  const { opType = "", domain = "", input = [], output = [], attribute = [] } = toPlain(NodeProto, bytes) as {
+    opType?: string;
+    domain?: string;
+    input?: string[];
+    output?: string[];
+    attribute?: { name: string; f?: number; i?: number; ints?: number[] }[];
+  };
+  const attributes = Object.fromEntries(
+    attribute.flatMap(({ name, f, i, ints }): [string, number | readonly number[]][] => {
+      const value = ints !== undefined && ints.length > 0 ? ints : (i ?? f);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+  return { opType, domain: domain === "ai.onnx" ? "" : domain, inputs: input, outputs: output, attributes, bytes };
+}
+
+function readValueInfo(bytes: Uint8Array): StoredValueInfo {
+  const { name = "", type } = toPlain(ValueInfoProto, bytes) as {
+    name?: string;
+    type?: { tensorType?: { elemType?: number; shape?: { dim?: { dimValue?: number; dimParam?: string }[] } } };
+  };
+  const shape = type?.tensorType?.shape;
+  return {
+    name,
+    elementType: type?.tensorType?.elemType ?? 0,
+    shape: shape === undefined ? null : (shape.dim ?? []).map(({ dimValue, dimParam }) => dimValue ?? dimParam ?? null),
+    bytes,
+  };
+}
+
+/** Only what is there: absent fields stay absent. */
+function toPlain(type: typeof NodeProto, bytes: Uint8Array): object {
+  return type.toObject(type.decode(bytes), { longs: Number });
+}
+
+/** A field of a message, in byte positions. */
+interface Field {
+  readonly field: number;
+  readonly start: number;
+  /** Behind tag and length. */
+  readonly contents: number;
+  readonly end: number;
+}
+
+function* fields(bytes: FileBytes, start: number, messageEnd: number): Generator<Field> {
+  for (let position = start; position < messageEnd; ) {
+    const first = position;
+    const tag = bytes.varint(position);
+    const field = Math.floor(tag.value / 8);
+    let contents = tag.end;
+    let end: number;
+    switch (tag.value % 8) {
+      case 0:
+        end = bytes.varint(contents).end;
+        break;
+      case 1:
+        end = contents + 8;
+        break;
+      case 2: {
+        const length = bytes.varint(contents);
+        contents = length.end;
+        end = contents + length.value;
+        break;
+      }
+      case 5:
+        end = contents + 4;
+        break;
+      default:
+        throw new Error(`byte ${first} begins no field`);
+    }
+    if (field === 0) throw new Error(`byte ${first} begins no field`);
+    if (end > messageEnd) throw new Error(`a part that begins at byte ${first} goes on behind its end, to byte ${end} of ${messageEnd}`);
+    yield { field, start: first, contents, end };
+    position = end;
+  }
+}
+
+/** Reads a file here and there, and counts what is kept of it. */
+class FileBytes {
+  #window: Uint8Array = new Uint8Array(0);
+  #windowStart = 0;
+  #numKept = 0;
+
+  private constructor(
+    readonly file: number | null,
+    readonly byteLength: number,
+  ) {}
+
+  static open(path: string): FileBytes {
+    try {
+      const file = openSync(path, "r");
+      return new FileBytes(file, fstatSync(file).size);
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException;
+      throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+    }
+  }
+
+  static inMemory(bytes: Uint8Array): FileBytes {
+    const all = new FileBytes(null, bytes.length);
+    all.#window = bytes;
+    return all;
+  }
+
+  varint(position: number): { value: number; end: number } {
+    let value = 0;
+    for (let index = 0; index < VARINT_BYTES_MAX; index++) {
+      const byte = this.#byte(position + index);
+      value += (byte & 0x7f) * 2 ** (7 * index);
+      if (byte < 0x80) return { value, end: position + index + 1 };
+    }
+    throw new Error(`byte ${position} begins no number`);
+  }
+
+  read(position: number, length: number): Uint8Array {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let done = 0; done < length; ) {
+      const count = this.file === null ? 0 : readSync(this.file, bytes, done, length - done, position + done);
+      if (count === 0) throw new Error(`it ends after ${position + done} bytes`);
+      done += count;
+    }
+    return bytes;
+  }
+
+  /** What is read to be held on to; all of it together is bounded. */
+  keep(start: number, end: number): Uint8Array {
+    this.#numKept += end - start;
+    if (this.#numKept > LIMITS.onnxGraphBytesMax) {
+      throw new EngineError("unsupported_model", `the ONNX graph has more than ${LIMITS.onnxGraphBytesMax} bytes beside its weights`);
+    }
+    return this.read(start, end - start);
+  }
+
+  close(): void {
+    if (this.file !== null) closeSync(this.file);
+  }
+
+  #byte(position: number): number {
+    if (position >= this.byteLength) throw new Error(`it ends after ${this.byteLength} bytes`);
+    if (position < this.#windowStart || position >= this.#windowStart + this.#window.length) {
+      this.#window = this.read(position, Math.min(WINDOW_BYTES, this.byteLength - position));
+      this.#windowStart = position;
+    }
+    return this.#window[position - this.#windowStart]!;
+  }
+}
+
+const VARINT_BYTES_MAX = 10;
+const WINDOW_BYTES = 1 << 16;

@@ -1,0 +1,206 @@
+/**
+ * Runs a whole decoder in ONNX Runtime, prompts and tokens, from a folder of ONNX files.
+ *
+ * Keys and values belong to the engine and lie in its pages, in a layout of this runner's own: of each cache tensor in
+ * the graph's order, [heads][positions][head_dim] in the graph's own numbers. A session takes the whole past on every
+ * call, through staging buffers that are kept, and gives the new positions alone.
+ *
+ * Blocks of a prompt lie on a grid and are whole but for the last, so a whole block is always computed in one shape.
+ * Passes run one after the other.
+ */
+
+import { dirname } from "node:path";
+
+import type { Address, Kernels } from "../../kernels/index.js";
+import { assert, EngineError } from "../errors.js";
+import type { OnnxFolder } from "../model/index.js";
+import type { CacheTensor, FloatType, IntegerInputName, IntegerType } from "../model/onnx-decoder.js";
+import { halfTable, widenHalf } from "../model/safetensors.js";
+import type { ForwardPass, ModelRunner } from "./model-runner.js";
+import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
+
+export interface OnnxGraphRunnerOptions {
+  /** Hold the pages of keys and values. */
+  readonly kernels: Kernels;
+  readonly folder: OnnxFolder;
+  readonly numThreads: number;
+  /** Positions of a page. */
+  readonly pageSize: number;
+}
+
+/** Bytes of a page: keys and values of `pageSize` positions. */
+export function graphPageByteLength(caches: readonly CacheTensor[], pageSize: number): number {
+  return caches.reduce((sum, cache) => sum + planeByteLength(cache, pageSize), 0);
+}
+
+export class OnnxGraphRunner implements ModelRunner {
+  readonly #session: Session;
+  readonly #options: OnnxGraphRunnerOptions;
+  readonly #planes: readonly Plane[];
+  readonly #outputNames: readonly string[];
+  readonly #pageByteLength: number;
+  #halfTable: Float32Array | null = null;
+
+  private constructor(session: Session, options: OnnxGraphRunnerOptions) {
+    const { caches, output } = options.folder.decoder;
+    this.#session = session;
+    this.#options = options;
+    this.#outputNames = [output, ...caches.map(({ added }) => added)];
+    this.#pageByteLength = graphPageByteLength(caches, options.pageSize);
+    let offset = 0;
+    this.#planes = caches.map((cache) => {
+      const plane = { ...cache, offset, rowBytes: cache.headDim * BYTES_PER_ELEMENT[cache.type], staging: new Uint8Array(0) };
+      offset += planeByteLength(cache, options.pageSize);
+      return plane;
+    });
+  }
+
+  /**
+   * Runs one token at once, so that a graph which cannot be run is refused here.
+   * @throws EngineError `invalid_model` with what ONNX Runtime says
+   */
+  static async load(options: OnnxGraphRunnerOptions): Promise<OnnxGraphRunner> {
+    const { path, decoder } = options.folder;
+    let session: Session | null = null;
+    try {
+      session = await openSession(decoder.rewritten, { numThreads: options.numThreads, optimises: true, alternates: true, weightsFolder: dirname(path) });
+      const runner = new OnnxGraphRunner(session, options);
+      await runner.#probe();
+      return runner;
+    } catch (cause) {
+      await session?.release();
+      if (cause instanceof EngineError) throw cause;
+      const reason = (cause as Error).message.replaceAll(/\s+/g, " ");
+      throw new EngineError("invalid_model", `${path} cannot be run: ${reason}`, null, { cause });
+    }
+  }
+
+  async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
+    const rows: Float32Array[] = [];
+    for (const pass of passes) rows.push(await this.#forward(pass));
+    return rows;
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+
+  async #forward({ tokenIds, table }: ForwardPass): Promise<Float32Array> {
+    const start = table.numPositions;
+    const outputs = await this.#run(tokenIds, start, table.pages);
+    table.extend(tokenIds.length);
+    this.#writePages(outputs, table.pages, start, tokenIds.length);
+    return this.#lastRow(outputs);
+  }
+
+  /** Shapes and sizes that are wrong in the file show in what one token gives. */
+  async #probe(): Promise<void> {
+    const { path, decoder } = this.#options.folder;
+    const outputs = await this.#run([0], 0, []);
+    for (const { added, past, numHeads, headDim, type } of this.#planes) {
+      const tensor = outputs[added]!;
+      if (tensor.type === type && `${tensor.dims}` === `1,${numHeads},1,${headDim}`) continue;
+      throw new EngineError("invalid_model", `${path}: what one token adds to ${past} is ${tensor.type} [${tensor.dims.join(", ")}], not ${type} [1, ${numHeads}, 1, ${headDim}]`);
+    }
+    const width = decoder.head?.cols ?? decoder.vocabSize;
+    const row = this.#lastRow(outputs);
+    if (row.length !== width) throw new EngineError("invalid_model", `${path}: the output ${decoder.output} has ${row.length} numbers for a token, not ${width}`);
+  }
+
+  async #run(tokenIds: readonly number[], start: number, pages: readonly Address[]): Promise<Outputs> {
+    const { inputs } = this.#options.folder.decoder;
+    const count = tokenIds.length;
+    const feeds: Record<string, Tensor> = {};
+    const feed = (name: IntegerInputName, dims: readonly number[], values: () => readonly number[]): void => {
+      const type = inputs[name];
+      if (type !== undefined) feeds[name] = integers(type, values(), dims);
+    };
+    feed("input_ids", [1, count], () => tokenIds);
+    feed("attention_mask", [1, start + count], () => new Array<number>(start + count).fill(1));
+    feed("position_ids", [1, count], () => tokenIds.map((_, index) => start + index));
+    feed("num_logits_to_keep", [], () => [1]);
+    for (const plane of this.#planes) feeds[plane.past] = this.#past(plane, pages, start);
+    return this.#session.run(feeds, this.#outputNames);
+  }
+
+  /** Keys or values of the first `numPositions`, from [page][head][position] to [head][page, position]. */
+  #past(plane: Plane, pages: readonly Address[], numPositions: number): Tensor {
+    const { pageSize } = this.#options;
+    const { numHeads, rowBytes, headDim, type, offset } = plane;
+    const byteLength = numHeads * numPositions * rowBytes;
+    if (plane.staging.length < byteLength) plane.staging = new Uint8Array(2 * byteLength);
+    for (const [index, page] of pages.entries()) {
+      const first = index * pageSize;
+      const count = Math.min(pageSize, numPositions - first);
+      const held = this.#inPage(page);
+      for (let head = 0; head < numHeads; head++) {
+        const from = offset + head * pageSize * rowBytes;
+        plane.staging.set(held.subarray(from, from + count * rowBytes), (head * numPositions + first) * rowBytes);
+      }
+    }
+    return new Tensor(type, floats(type, plane.staging.subarray(0, byteLength)) as Float32Array, [1, numHeads, numPositions, headDim]);
+  }
+
+  /** Copies what the graph gave for `count` positions from `start` on into their pages. */
+  #writePages(outputs: Outputs, pages: readonly Address[], start: number, count: number): void {
+    const { pageSize } = this.#options;
+    for (const { added, numHeads, rowBytes, offset } of this.#planes) {
+      const { data } = outputs[added]!;
+      assert(ArrayBuffer.isView(data) && data.byteLength === numHeads * count * rowBytes, `${added} has another size than the positions that ran`);
+      const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      for (let done = 0; done < count; ) {
+        const inPage = (start + done) % pageSize;
+        const length = Math.min(pageSize - inPage, count - done);
+        const held = this.#inPage(pages[Math.floor((start + done) / pageSize)]!);
+        for (let head = 0; head < numHeads; head++) {
+          const from = (head * count + done) * rowBytes;
+          held.set(source.subarray(from, from + length * rowBytes), offset + (head * pageSize + inPage) * rowBytes);
+        }
+        done += length;
+      }
+    }
+  }
+
+  #inPage(page: Address): Uint8Array {
+    return this.#options.kernels.bytes(page, this.#pageByteLength);
+  }
+
+  /** f32, whatever the graph gives. */
+  #lastRow(outputs: Outputs): Float32Array {
+    const { output, ending } = this.#options.folder.decoder;
+    const { data, dims, size, type } = outputs[output]!;
+    const width = dims.at(-1)!;
+    assert(size === width || ending === "as it is", "the graph gave more than its last position");
+    assert(ArrayBuffer.isView(data) && (type === "float32" || type === "float16"), `the output ${output} is of type ${type}`);
+    const rowBytes = width * BYTES_PER_ELEMENT[type];
+    const bytes = new Uint8Array(data.buffer, data.byteOffset + data.byteLength - rowBytes, rowBytes);
+    const row = new Float32Array(width);
+    if (type === "float32") new Uint8Array(row.buffer).set(bytes);
+    else widenHalf(bytes, row, (this.#halfTable ??= halfTable()));
+    return row;
+  }
+}
+
+interface Plane extends CacheTensor {
+  /** In a page, in bytes. */
+  readonly offset: number;
+  /** Of one position of one head. */
+  readonly rowBytes: number;
+  /** Kept between calls. */
+  staging: Uint8Array;
+}
+
+const BYTES_PER_ELEMENT: Readonly<Record<FloatType, number>> = { float32: 4, float16: 2 };
+
+function planeByteLength({ numHeads, headDim, type }: CacheTensor, pageSize: number): number {
+  return numHeads * pageSize * headDim * BYTES_PER_ELEMENT[type];
+}
+
+function integers(type: IntegerType, values: readonly number[], dims: readonly number[]): Tensor {
+  return type === "int64" ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims) : new Tensor("int32", Int32Array.from(values), dims);
+}
+
+function floats(type: FloatType, bytes: Uint8Array): Float32Array | Uint16Array {
+  const Numbers = type === "float32" ? Float32Array : Uint16Array;
+  return new Numbers(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength / BYTES_PER_ELEMENT[type]);
+}
