@@ -8,7 +8,7 @@ import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import type { JsonObject } from "./json.js";
 import { encodeNode, NODE_INPUT_FIELD, ONNX_DATA_TYPE, TensorProto, ValueInfoProto } from "./onnx.js";
-import { fieldsOf, message, rewriteOnnx, type OnnxFile, type StoredNode, type StoredTensor, type StoredValueInfo } from "./onnx-file.js";
+import { fieldsOf, message, rewriteOnnx, type OnnxFile, type RewrittenModel, type StoredNode, type StoredTensor, type StoredValueInfo } from "./onnx-file.js";
 
 /** @throws EngineError `unsupported_model` naming the input or output that is not known, `invalid_model` for what makes no sense */
 export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
@@ -55,8 +55,8 @@ export interface OnnxDecoder {
   readonly head: OnnxHead | null;
   /** What became of the final product. */
   readonly ending: "cut off" | "of the last position" | "as it is";
-  /** The graph to be loaded, with its weights in the file's folder. */
-  readonly rewritten: Uint8Array;
+  /** The graph to be loaded. */
+  readonly rewritten: RewrittenModel;
 }
 
 export type IntegerInputName = (typeof INTEGER_INPUTS)[number];

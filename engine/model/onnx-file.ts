@@ -4,8 +4,8 @@
  * they are, because a tensor may name any file, any place in it, as its contents (ONNX external data).
  */
 
-import { closeSync, fstatSync, openSync, readSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, relative, sep } from "node:path";
 
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
@@ -21,6 +21,8 @@ import {
   NodeProto,
   ONNX_DATA_LOCATION_EXTERNAL,
   OperatorSetIdProto,
+  TENSOR_EXTERNAL_DATA_FIELD,
+  TENSOR_DATA_LOCATION_FIELD,
   TENSOR_RAW_DATA_FIELD,
   TensorProto,
   ValueInfoProto,
@@ -82,28 +84,34 @@ export interface StoredTensor {
   readonly dims: readonly number[];
   /** Null where the values are no raw bytes but protobuf's own numbers. */
   readonly contents: TensorContents | null;
-  /** The TensorProto, without its raw bytes where `contents` lie in the model file. */
+  /** The TensorProto, without `contents` and where they lie. */
   readonly bytes: Uint8Array;
 }
 
 export interface TensorContents {
+  /** Without symbolic links: those of a shared cache lead out of the folder, where ONNX Runtime reads nothing. */
   readonly file: string;
-  readonly isInModelFile: boolean;
   readonly offset: number;
   readonly byteLength: number;
 }
 
-/**
- * The file with other nodes, outputs and further initialisers, as a model to be loaded from memory: its weights stay
- * in the files that hold them, found from the folder of the file.
- */
+/** A model to be loaded from memory. */
+export interface RewrittenModel {
+  readonly bytes: Uint8Array;
+  /** From where its weights are found. */
+  readonly weightsFolder: string;
+}
+
+/** The file with other nodes, outputs and further initialisers; its weights stay in the files that hold them. */
 export function rewriteOnnx(
   file: OnnxFile,
   changed: { readonly nodes: readonly Uint8Array[]; readonly outputs: readonly Uint8Array[]; readonly initialisers: readonly Uint8Array[] },
-): Uint8Array {
+): RewrittenModel {
   const bytes = FileBytes.open(file.path);
+  const tensors = [...file.initialisers.values()];
+  const folder = commonFolder(tensors.flatMap(({ contents }) => (contents === null ? [] : [contents.file])), dirname(file.path));
   try {
-    const initialisers = [...file.initialisers.values()].map((tensor) => relocated(tensor, bytes));
+    const initialisers = tensors.map((tensor) => relocated(tensor, folder));
     const graph = [
       ...file.graphParts,
       ...changed.nodes.flatMap((node) => message(GRAPH_NODE_FIELD, node)),
@@ -111,7 +119,7 @@ export function rewriteOnnx(
       ...file.inputs.flatMap((input) => message(GRAPH_INPUT_FIELD, input.bytes)),
       ...changed.outputs.flatMap((output) => message(GRAPH_OUTPUT_FIELD, output)),
     ];
-    return Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]);
+    return { bytes: Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]), weightsFolder: folder };
   } finally {
     bytes.close();
   }
@@ -132,20 +140,31 @@ export function message(field: number, contents: Uint8Array): Uint8Array[] {
   return [lengthPrefix(field, contents.length), contents];
 }
 
-/** Weights that lie in the model file become external data, in that very file. Loaders want to see the smallest at once. */
-function relocated(tensor: StoredTensor, bytes: FileBytes): Uint8Array {
-  const { contents } = tensor;
-  if (contents === null || !contents.isInModelFile) return tensor.bytes;
-  const { offset, byteLength } = contents;
+/** Weights become external data, those in the model file in that very file. Loaders want to see the smallest at once. */
+function relocated({ contents, bytes }: StoredTensor, folder: string): Uint8Array {
+  if (contents === null) return bytes;
+  const { file, offset, byteLength } = contents;
   if (byteLength < EXTERNAL_TENSOR_FROM_BYTES) {
-    return Buffer.concat([tensor.bytes, ...message(TENSOR_RAW_DATA_FIELD, bytes.read(offset, byteLength))]);
+    const source = FileBytes.open(file);
+    try {
+      return Buffer.concat([bytes, ...message(TENSOR_RAW_DATA_FIELD, source.read(offset, byteLength))]);
+    } finally {
+      source.close();
+    }
   }
-  const place = { location: basename(contents.file), offset: `${offset}`, length: `${byteLength}` };
+  const place = { location: relative(folder, file).replaceAll(sep, "/"), offset: `${offset}`, length: `${byteLength}` };
   const external = TensorProto.encode({
     externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
     dataLocation: ONNX_DATA_LOCATION_EXTERNAL,
   }).finish();
-  return Buffer.concat([tensor.bytes, external]);
+  return Buffer.concat([bytes, external]);
+}
+
+/** The innermost folder above all the files; `other` where there are none. */
+function commonFolder(files: readonly string[], other: string): string {
+  let folder = files[0] === undefined ? other : dirname(files[0]);
+  for (const file of new Set(files)) while (relative(folder, file).startsWith("..")) folder = dirname(folder);
+  return folder;
 }
 
 function readModel(path: string, bytes: FileBytes): OnnxFile {
@@ -196,12 +215,13 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
 
 function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<string, number>): StoredTensor {
   const kept: Uint8Array[] = [];
+  const place: Uint8Array[] = [];
   let contents: TensorContents | null = null;
   for (const { field, start, contents: first, end } of fields(bytes, part.contents, part.end)) {
-    if (field === TENSOR_RAW_DATA_FIELD) contents = { file: path, isInModelFile: true, offset: first, byteLength: end - first };
-    else kept.push(bytes.keep(start, end));
+    if (field === TENSOR_RAW_DATA_FIELD) contents = { file: realpathSync(path), offset: first, byteLength: end - first };
+    else (PLACE_FIELDS.has(field) ? place : kept).push(bytes.keep(start, end));
   }
-  const header = Buffer.concat(kept);
+  const header = Buffer.concat([...kept, ...place]);
   const { name = "", dims = [], dataType = 0, externalData = [], dataLocation = 0 } = toPlain(TensorProto, header) as {
     name?: string;
     dims?: number[];
@@ -212,8 +232,10 @@ function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<
   if (dataLocation === ONNX_DATA_LOCATION_EXTERNAL) {
     contents = externalContents(path, name, new Map(externalData.map(({ key, value }) => [key, value])), dataFiles);
   }
-  return { name, elementType: dataType, dims, contents, bytes: header };
+  return { name, elementType: dataType, dims, contents, bytes: contents === null ? header : Buffer.concat(kept) };
 }
+
+const PLACE_FIELDS: ReadonlySet<number> = new Set([TENSOR_EXTERNAL_DATA_FIELD, TENSOR_DATA_LOCATION_FIELD]);
 
 /** @param dataFiles sizes of the files seen so far, by their names */
 function externalContents(path: string, tensor: string, data: ReadonlyMap<string, string>, dataFiles: Map<string, number>): TensorContents {
@@ -233,7 +255,7 @@ function externalContents(path: string, tensor: string, data: ReadonlyMap<string
   if (!(offset >= 0 && byteLength >= 0 && offset + byteLength <= size)) {
     throw new Error(`tensor ${JSON.stringify(tensor)} ends behind ${basename(file)}, which has ${size} bytes`);
   }
-  return { file, isInModelFile: false, offset, byteLength };
+  return { file: realpathSync(file), offset, byteLength };
 }
 
 function readNode(bytes: Uint8Array): StoredNode {

@@ -121,6 +121,8 @@ export const GRAPH_INPUT_FIELD = 11;
 export const GRAPH_OUTPUT_FIELD = 12;
 export const NODE_INPUT_FIELD = 1;
 export const TENSOR_RAW_DATA_FIELD = 9;
+export const TENSOR_EXTERNAL_DATA_FIELD = 13;
+export const TENSOR_DATA_LOCATION_FIELD = 14;
 /** Page size: what a loader needs to map a tensor instead of copying it. */
 const EXTERNAL_ALIGNMENT = 4096;
 /** Smaller initialisers stay in the model file. */
@@ -177,8 +179,8 @@ const root = protobuf.Root.fromJSON({
         dataType: { type: "int32", id: 2 },
         name: { type: "string", id: 8 },
         rawData: { type: "bytes", id: TENSOR_RAW_DATA_FIELD },
-        externalData: { rule: "repeated", type: "StringStringEntryProto", id: 13 },
-        dataLocation: { type: "int32", id: 14 },
+        externalData: { rule: "repeated", type: "StringStringEntryProto", id: TENSOR_EXTERNAL_DATA_FIELD },
+        dataLocation: { type: "int32", id: TENSOR_DATA_LOCATION_FIELD },
       },
     },
     StringStringEntryProto: { fields: { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } },

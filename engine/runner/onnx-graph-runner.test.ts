@@ -3,7 +3,7 @@
  * pass; and what is refused, by name.
  */
 
-import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -152,6 +152,22 @@ test.each(["fp32", "q4"] as const)("%s gives what the float64 forward pass gives
     const rows = [...promptIds, ...tokenIds.slice(0, -1)].map((id) => forward.logits(forward.hidden(id)));
     expect(largestDifference(tops, rows.slice(promptIds.length - 1))).toBeLessThan(1e-3);
   });
+});
+
+test.each([true, false])("files that are links, as in the hub's cache, run like the files themselves (weights beside the graph: %s)", async (external) => {
+  const dir = await exported(`files-${external}`, { dtype: "fp32", external });
+  const linked = join(scratch, `links-${external}`, "snapshot");
+  const blobs = join(scratch, `links-${external}`, "blobs");
+  await mkdir(join(linked, "onnx"), { recursive: true });
+  await mkdir(blobs);
+  for (const name of await readdir(dir, { recursive: true })) {
+    if (name === "onnx") continue;
+    const blob = join(blobs, name.replaceAll(/\W/g, "-"));
+    await copyFile(join(dir, name), blob);
+    await symlink(blob, join(linked, name));
+  }
+  const answers = await Promise.all([dir, linked].map((model) => withModel({ model }, (loaded) => continued(loaded, "links"))));
+  expect(answers[1]).toEqual(answers[0]);
 });
 
 describe("a token depends on its own request alone", () => {

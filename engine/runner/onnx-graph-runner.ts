@@ -9,7 +9,6 @@
  * Passes run one after the other.
  */
 
-import { dirname } from "node:path";
 
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
@@ -63,7 +62,8 @@ export class OnnxGraphRunner implements ModelRunner {
     const { path, decoder } = options.folder;
     let session: Session | null = null;
     try {
-      session = await openSession(decoder.rewritten, { numThreads: options.numThreads, optimises: true, alternates: true, weightsFolder: dirname(path) });
+      const { bytes, weightsFolder } = decoder.rewritten;
+      session = await openSession(bytes, { numThreads: options.numThreads, optimises: true, alternates: true, weightsFolder });
       const runner = new OnnxGraphRunner(session, options);
       await runner.#probe();
       return runner;
