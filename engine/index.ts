@@ -16,7 +16,7 @@ export type { LoadModelOptions, Profile } from "./load-options.js";
 export { describeEstimate, estimateMemory, machineMemory, type MachineMemory, type MemoryEstimate, type MemoryOptions } from "./memory.js";
 export { measureDrift, selfWrittenTexts, type DriftSide } from "./measure-drift.js";
 export type { ResponseFormat } from "./response-format.js";
-export { hubReference, ONNX_DTYPES, pullModel, referenceText, type HubModel, type HubOptions, type HubReference, type OnnxDtype } from "./hub/index.js";
+export { hubCacheFolder, hubReference, hubSettings, ONNX_DTYPES, pullModel, referenceText, type HubModel, type HubOptions, type HubReference, type OnnxDtype } from "./hub/index.js";
 export { cacheFolder, convert, listModels, removeModel, type ModelConfig, type ModelSummary, type Removal } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";

@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 
 import { folderRepository, HubServer, randomFile, textRepository, TOKEN, type HubRequest } from "../../spec-tests/hub/hub-server.js";
 import { randomModel } from "../../spec-tests/random-model.js";
-import { hubReference, locateModel, pullModel, removeStored, storedModels, type HubOptions } from "./index.js";
+import { hubCacheFolder, hubReference, locateModel, pullModel, removeStored, storedModels, type HubOptions } from "./index.js";
 
 const NAME = "org/model";
 const REFERENCE = hubReference(NAME)!;
@@ -503,4 +503,11 @@ test("a model of a folder, byte for byte", async () => {
   hub.repositories.set(NAME, folderRepository(folder));
   const { dir } = await locateModel(REFERENCE, options());
   for (const name of await readdir(folder)) expect((await readFile(join(dir, name))).equals(await readFile(join(folder, name)))).toBe(true);
+});
+
+test("the cache is where Python's huggingface_hub has it", () => {
+  expect(hubCacheFolder({ HF_HUB_CACHE: "/a", HF_HOME: "/b" })).toBe("/a");
+  expect(hubCacheFolder({ HF_HOME: "/b" })).toBe("/b/hub");
+  expect(hubCacheFolder({ XDG_CACHE_HOME: "/c" })).toBe("/c/huggingface/hub");
+  expect(hubCacheFolder({})).toMatch(/\/\.cache\/huggingface\/hub$/);
 });

@@ -3,5 +3,5 @@
 export { locateModel, pullModel, type HubModel, type HubOptions } from "./pull.js";
 export { hubReference, referenceText, type HubReference } from "./reference.js";
 export { ONNX_DTYPES, onnxFile, type OnnxDtype } from "./selection.js";
-export { hubCacheFolder } from "./settings.js";
+export { hubCacheFolder, hubSettings } from "./settings.js";
 export { removeStored, snapshotName, storedModels, type StoredModel } from "./stored.js";

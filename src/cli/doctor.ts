@@ -5,13 +5,13 @@
 
 import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rmdir, stat, statfs } from "node:fs/promises";
-import { availableParallelism, freemem, homedir } from "node:os";
+import { availableParallelism, freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { styleText } from "node:util";
 
 import { Command } from "commander";
 
-import { cacheFolder, estimateMemory, listModels, loadModel, machineMemory, type ModelConfig, type Profile } from "../../engine/index.js";
+import { cacheFolder, estimateMemory, hubCacheFolder, hubSettings, listModels, loadModel, machineMemory, type ModelConfig, type Profile } from "../../engine/index.js";
 import { hasColours } from "./terminal.js";
 
 /** What one check found. */
@@ -63,8 +63,8 @@ function checks(isOffline: boolean): [name: string, check: Check][] {
     ["onnxruntime", () => checkRun("fast")],
     ["memory", async () => checkMemory(machineMemory().byteLength, freemem())],
     ["cache", () => checkFolder(cacheFolder(), "set TOUCHSTONE_CACHE to a folder that can be written", describePacks)],
-    ["hub cache", () => checkFolder(hubCacheFolder(process.env), "set HF_HUB_CACHE to a folder that can be written", describeSnapshots)],
-    ["hub", () => checkHub(process.env, isOffline)],
+    ["hub cache", () => checkFolder(hubCacheFolder(), "set HF_HUB_CACHE to a folder that can be written", describeSnapshots)],
+    ["hub", () => checkHub(isOffline)],
   ];
 }
 
@@ -186,12 +186,6 @@ function shape(hiddenSize: number, intermediateSize: number, numLayers: number, 
   };
 }
 
-/** Where the hub's own programs keep models. */
-export function hubCacheFolder(environment: NodeJS.ProcessEnv): string {
-  const { HF_HUB_CACHE: cache, HF_HOME: home } = environment;
-  return cache || join(home || join(environment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "huggingface"), "hub");
-}
-
 async function checkFolder(folder: string, fix: string, describe: (folder: string) => Promise<string>): Promise<Omit<Finding, "name">> {
   const existing = await nearest(folder);
   // Tried, because permissions do not tell: some file systems take nothing from anybody.
@@ -225,14 +219,12 @@ async function describeSnapshots(folder: string): Promise<string> {
   return counted((await readdir(folder)).filter((name) => name.startsWith("models--")).length, "model");
 }
 
-const HUB = "https://huggingface.co";
 const HUB_TIMEOUT_MS = 5000;
 
 /** Everything but downloading works without the hub. */
-async function checkHub(environment: NodeJS.ProcessEnv, isOffline: boolean): Promise<Omit<Finding, "name">> {
-  const endpoint = environment["HF_ENDPOINT"] || HUB;
-  if (isOffline) return ok("not asked (--offline)");
-  if (/^(1|on|yes|true)$/i.test(environment["HF_HUB_OFFLINE"] ?? "")) return ok("not asked (HF_HUB_OFFLINE)");
+async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
+  const { endpoint, isOffline } = await hubSettings(process.env, isForbidden);
+  if (isOffline) return ok("not asked (offline)");
   try {
     const { status } = await fetch(endpoint, { method: "HEAD", redirect: "manual", signal: AbortSignal.timeout(HUB_TIMEOUT_MS) });
     if (status < 500) return ok(`${endpoint} answers`);
