@@ -1,16 +1,20 @@
 /** What the README promises: its examples run as they are printed. The one for OpenAI's client is in peers. */
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../src/openai/response-schema.js";
+import { folderRepository, HubServer } from "./hub/hub-server.js";
+import { randomModel } from "./random-model.js";
 import { codeBlock, readersFolder } from "./readme.js";
 
 const folder = readersFolder();
 afterAll(() => folder.close());
 
-beforeAll(() => folder.serve(codeBlock("touchstone serve")));
+beforeAll(() => folder.serve(codeBlock("touchstone serve --port")));
 
 test("the server answers the curl command", async () => {
   const stream = await folder.run(codeBlock("curl -N"));
@@ -35,4 +39,23 @@ test("the library example answers", async () => {
 test("the library example is the one in examples/, which is type-checked", () => {
   const [, code] = readFileSync("examples/chat.ts", "utf8").split("*/\n\n");
   expect(codeBlock('from "touchstone"')).toBe(code);
+});
+
+test("a model of the hub is downloaded, converted and asked, and runs without the hub from then on", async () => {
+  const scratch = mkdtempSync(join(tmpdir(), "readme-hub-"));
+  const hub = await HubServer.start();
+  const files = { "chat_template.jinja": "{{ messages[0].content }}" };
+  hub.repositories.set("HuggingFaceTB/SmolLM2-135M-Instruct", folderRepository(await randomModel(join(scratch, "model"), { files })));
+  const command = codeBlock("--quant q4 --once").split("\n").find((line) => line.includes("--once"))!;
+  try {
+    vi.stubEnv("TOUCHSTONE_CACHE", join(scratch, "packs"));
+    for (const [name, value] of Object.entries(hub.environment(scratch))) vi.stubEnv(name, value);
+    await folder.run(`${command} --max-tokens 3 --json`);
+    await hub.close();
+    vi.stubEnv("HF_HUB_OFFLINE", "1");
+    expect(JSON.parse(await folder.run(`${command} --max-tokens 3 --json`))).toMatchObject({ finish_reason: "length" });
+  } finally {
+    vi.unstubAllEnvs();
+    rmSync(scratch, { recursive: true });
+  }
 });

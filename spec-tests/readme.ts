@@ -41,12 +41,12 @@ export function readersFolder(packages: Readonly<Record<string, string>> = {}): 
   const command = join(binaries, "touchstone");
   writeFileSync(command, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "dist/src/cli/main.js")}" "$@"\n`);
   chmodSync(command, 0o755);
-  const options = { cwd: folder, env: { ...process.env, PATH: `${binaries}${delimiter}${process.env["PATH"]}` } };
+  const options = () => ({ cwd: folder, env: { ...process.env, PATH: `${binaries}${delimiter}${process.env["PATH"]}` } });
   const ends: (() => Promise<unknown>)[] = [];
   let port = PRINTED_PORT;
   const atPort = (text: string): string => text.replaceAll(`${PRINTED_PORT}`, `${port}`);
 
-  const output = async (program: string, args: readonly string[]): Promise<string> => (await promisify(execFile)(program, args, options)).stdout;
+  const output = async (program: string, args: readonly string[]): Promise<string> => (await promisify(execFile)(program, args, options())).stdout;
   return {
     run: (command) => output("bash", ["-c", atPort(command)]),
     runProgram: (source) => {
@@ -56,7 +56,7 @@ export function readersFolder(packages: Readonly<Record<string, string>> = {}): 
     serve: async (command) => {
       port = await freePort(PRINTED_PORT);
       // A group of its own, so that whatever the shell has started ends with it.
-      const shell = spawn("bash", ["-c", atPort(command)], { ...options, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+      const shell = spawn("bash", ["-c", atPort(command)], { ...options(), detached: true, stdio: ["ignore", "pipe", "pipe"] });
       let log = "";
       shell.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
       const exit = once(shell, "exit");

@@ -155,7 +155,7 @@ describe("openai", () => {
   test("the README's example", async () => {
     const folder = readersFolder({ openai: fileURLToPath(new URL("node_modules/openai", import.meta.url)) });
     try {
-      await folder.serve(codeBlock("touchstone serve"));
+      await folder.serve(codeBlock("touchstone serve --port"));
       expect(await folder.runProgram(codeBlock('from "openai"'))).toContain("65");
     } finally {
       await folder.close();
