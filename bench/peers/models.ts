@@ -48,6 +48,21 @@ const RANDOM_SHAPES: Readonly<Record<string, JsonObject>> = {
     hidden_act: "silu",
     tie_word_embeddings: true,
   },
+  "llama-3.2-1b": {
+    architectures: ["LlamaForCausalLM"],
+    model_type: "llama",
+    hidden_size: 2048,
+    intermediate_size: 8192,
+    num_hidden_layers: 16,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 128_256,
+    max_position_embeddings: 131_072,
+    rms_norm_eps: 1e-5,
+    rope_theta: 500_000,
+    hidden_act: "silu",
+    tie_word_embeddings: true,
+  },
 };
 
 /** Shapes that are trained models, and where their folders are. */
