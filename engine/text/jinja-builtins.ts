@@ -25,6 +25,7 @@ import {
   toJson,
   toText,
   typeName,
+  wholeResult,
 } from "./jinja-values.js";
 
 /** Python's white space, which is not JavaScript's. */
@@ -48,7 +49,7 @@ function given(value: Value | undefined, what: string): Text {
   return value;
 }
 
-function integer(value: Value | undefined, absent: number, what: string): number {
+export function integer(value: Value | undefined, absent: number, what: string): number {
   if (value === undefined) return absent;
   if (typeof value !== "number") throw new TypeError(`${what} must be an integer`);
   return value;
@@ -88,9 +89,9 @@ const STRING_METHODS: Readonly<Record<string, (own: Text, call: Call) => Value>>
   split: (own, call) => split(own, argument(call, 0, "sep"), integer(argument(call, 1, "maxsplit"), -1, "maxsplit"), false),
   rsplit: (own, call) => split(own, argument(call, 0, "sep"), integer(argument(call, 1, "maxsplit"), -1, "maxsplit"), true),
   splitlines: splitLines,
-  partition: (own, { args }) => partition(own, plain(own).indexOf(text(args[0], "a separator")), args[0] as Text, false),
-  rpartition: (own, { args }) => partition(own, plain(own).lastIndexOf(text(args[0], "a separator")), args[0] as Text, true),
-  replace: (own, call) => replace(own, argument(call, 0, "old"), argument(call, 1, "new"), argument(call, 2, "count")),
+  partition: (own, { args }) => partition(own, args[0], false),
+  rpartition: (own, { args }) => partition(own, args[0], true),
+  replace: (own, { args }) => replace(own, args[0], args[1], args[2]),
   join: (own, { args }) => join(iterate(args[0] ?? null).map((each) => given(each, "what is joined")), own),
   count: (own, { args }) => plain(own).split(text(args[0], "what is counted")).length - 1,
   find: (own, { args }) => placeOf(own, plain(own).indexOf(text(args[0], "what is looked for"))),
@@ -98,7 +99,7 @@ const STRING_METHODS: Readonly<Record<string, (own: Text, call: Call) => Value>>
   isdigit: (own) => /^\p{Nd}+$/u.test(plain(own)),
   isalpha: (own) => /^\p{L}+$/u.test(plain(own)),
   isalnum: (own) => /^[\p{L}\p{N}]+$/u.test(plain(own)),
-  isspace: (own) => plain(own) !== "" && plain(strip(own, undefined, true, true)) === "",
+  isspace: (own) => plain(own) !== "" && plain(strip(own, undefined, true, false)) === "",
   isupper: (own) => isCased(plain(own), true),
   islower: (own) => isCased(plain(own), false),
 };
@@ -134,7 +135,7 @@ function strip(own: Text, characters: Value | undefined, atStart: boolean, atEnd
     start += character.length;
   }
   while (atEnd && end > start) {
-    const isPair = end - start > 1 && whole.codePointAt(end - 2)! > 0xffff;
+    const isPair = whole.codePointAt(end - 2)! > 0xffff;
     const character = whole.slice(isPair ? end - 2 : end - 1, end);
     if (!isStripped(character)) break;
     end -= character.length;
@@ -165,7 +166,7 @@ function split(own: Text, separator: Value | undefined, limit: number, fromEnd: 
   // The part that keeps its separators is the last one, or the first one from the end.
   const whole = lengths.length - numParts + 1;
   const kept = fromEnd ? [sum(lengths.slice(0, whole)) + (whole - 1) * between.length, ...lengths.slice(whole)] : lengths.slice(0, numParts - 1);
-  if (!fromEnd) kept.push(plain(own).length - sum(kept) - kept.length * between.length);
+  if (!fromEnd) kept.push(plain(own).length); // as far as it goes
   let place = 0;
   return kept.map((length) => {
     const part = cut(own, place, place + length);
@@ -180,9 +181,9 @@ function splitWords(own: Text, limit: number, fromEnd: boolean): Text[] {
   const words = [...plain(own).matchAll(WORDS)].map(({ 0: word, index }) => ({ start: index, end: index + word.length }));
   const each = (range: { start: number; end: number }): Text => cut(own, range.start, range.end);
   if (limit < 0 || words.length <= limit) return words.map(each);
-  if (!fromEnd) return [...words.slice(0, limit).map(each), strip(cut(own, words[limit]!.start, plain(own).length), undefined, false, true)];
+  if (!fromEnd) return [...words.slice(0, limit).map(each), cut(own, words[limit]!.start, plain(own).length)];
   const first = words.length - limit;
-  return [strip(cut(own, 0, words[first - 1]!.end), undefined, true, false), ...words.slice(first).map(each)];
+  return [cut(own, 0, words[first - 1]!.end), ...words.slice(first).map(each)];
 }
 
 function splitLines(own: Text): Text[] {
@@ -190,17 +191,19 @@ function splitLines(own: Text): Text[] {
   return lines.map(({ 0: line, index }) => cut(own, index, index + line.replace(LINE_END, "").length));
 }
 
-function partition(own: Text, at: number, separator: Text, fromEnd: boolean): Tuple {
+function partition(own: Text, value: Value | undefined, fromEnd: boolean): Tuple {
+  const separator = given(value, "a separator");
+  if (plain(separator) === "") throw new RangeError("partition() with an empty separator");
+  const at = fromEnd ? plain(own).lastIndexOf(plain(separator)) : plain(own).indexOf(plain(separator));
   if (at < 0) return new Tuple(fromEnd ? ["", "", own] : [own, "", ""]);
   return new Tuple([cut(own, 0, at), separator, cut(own, at + plain(separator).length, plain(own).length)]);
 }
 
 function replace(own: Text, old: Value | undefined, fresh: Value | undefined, count: Value | undefined): Text {
   const [from, to] = [text(old, "what is replaced"), given(fresh, "what replaces it")];
-  const limit = count === undefined || count === null ? -1 : integer(count, -1, "count");
+  const limit = integer(count ?? undefined, -1, "count");
   const parts = from === "" ? ["", ...characters(own), ""] : split(own, from, limit, false);
-  const numReplaced = limit < 0 ? parts.length - 1 : Math.min(limit, parts.length - 1);
-  return concat(parts.flatMap((part, i) => (i === 0 ? [part] : [i <= numReplaced ? to : "", part])));
+  return concat(parts.flatMap((part, i) => (i === 0 ? [part] : [limit < 0 || i <= limit ? to : "", part])));
 }
 
 /** Applies a filter. @throws Error naming one that is not known */
@@ -221,13 +224,13 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
   indent,
   int: (value, call) => {
     const found = numberOf(value) ?? (isText(value) ? parsedNumber(value) : null);
-    return found === null ? (argument(call, 0, "default") ?? 0) : Math.trunc(found);
+    return found === null ? (argument(call, 0, "default") ?? 0) : wholeResult(Math.trunc(found));
   },
   items: (value) => (value instanceof Undefined ? [] : new Lazy(() => [...mapping(value)].map((entry) => new Tuple(entry)))),
   join: (value, call) => {
-    const attribute = argument(call, 1, "attribute");
-    const items = iterate(value).map((each) => toText(attribute === undefined ? each : attributeOf(each, attribute)));
-    return join(items, toText(argument(call, 0, "d") ?? ""));
+    const [between = "", attribute] = [argument(call, 0, "d"), argument(call, 1, "attribute") ?? null];
+    const items = iterate(value).map((each) => toText(attribute === null ? each : attributeOf(each, attribute)));
+    return join(items, toText(between));
   },
   last: (value) => {
     if (value instanceof Lazy) throw new TypeError("a generator has no last element");
@@ -241,7 +244,7 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
   min: (value) => extreme(value, -1),
   reject: (value, call) => select(value, call, false),
   rejectattr: (value, call) => selectAttribute(value, call, false),
-  replace: (value, { args }) => replace(toText(value), args[0], args[1], args[2]),
+  replace: (value, call) => replace(toText(value), argument(call, 0, "old"), argument(call, 1, "new"), argument(call, 2, "count")),
   reverse: (value) => (isText(value) ? concat(characters(value).reverse()) : new Lazy(() => [...iterate(value)].reverse())),
   safe: toText,
   select: (value, call) => select(value, call, true),
@@ -269,8 +272,12 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
   unique: (value) =>
     new Lazy(() => {
       const seen: Value[] = [];
-      const fold = (each: Value): Value => (isText(each) ? plain(each).toLowerCase() : each);
-      return iterate(value).filter((each) => !seen.some((before) => isEqual(before, fold(each))) && seen.push(fold(each)) > 0);
+      return iterate(value).filter((each) => {
+        const key = isText(each) ? plain(each).toLowerCase() : each;
+        if (seen.some((before) => isEqual(before, key))) return false;
+        seen.push(key);
+        return true;
+      });
     }),
   upper: (value) => rewrite(toText(value), (each) => each.toUpperCase()),
 };
@@ -281,7 +288,7 @@ function number(value: Value): number {
   return found;
 }
 
-function mapping(value: Value): Map<string | number, Value> {
+export function mapping(value: Value): Map<string | number, Value> {
   if (!(value instanceof Map)) throw new TypeError(`${typeName(value)} is not a mapping`);
   return value;
 }
@@ -298,12 +305,12 @@ function parsedNumber(own: Text): number | null {
 }
 
 function indent(value: Value, call: Call): Text {
-  const width = argument(call, 0, "width") ?? 4;
+  const width = argument(call, 0, "width");
   const margin = isText(width) ? plain(width) : " ".repeat(integer(width, 4, "width"));
   const isBlankIndented = isTrue(argument(call, 2, "blank") ?? false);
-  const lines = splitLines(concat([toText(value), "\n"]));
+  const lines = splitLines(concat([given(value, "what is indented"), "\n"]));
   const rest = lines.slice(1).map((line) => (plain(line) === "" && !isBlankIndented ? line : concat([margin, line])));
-  return concat([isTrue(argument(call, 1, "first") ?? false) ? margin : "", join([lines[0] ?? "", ...rest], "\n")]);
+  return concat([isTrue(argument(call, 1, "first") ?? false) ? margin : "", join([lines[0]!, ...rest], "\n")]);
 }
 
 function extreme(value: Value, sign: 1 | -1): Value {
@@ -351,9 +358,9 @@ function passes(value: Value, [name, ...args]: readonly Value[]): boolean {
 
 function sort(value: Value, call: Call): Value[] {
   const isCaseSensitive = isTrue(argument(call, 1, "case_sensitive") ?? false);
-  const attribute = argument(call, 2, "attribute");
+  const attribute = argument(call, 2, "attribute") ?? null;
   const fold = (each: Value): Value => {
-    const key = attribute === undefined ? each : attributeOf(each, attribute);
+    const key = attribute === null ? each : attributeOf(each, attribute);
     return isText(key) && !isCaseSensitive ? plain(key).toLowerCase() : key;
   };
   return sorted([...iterate(value)], fold, isTrue(argument(call, 0, "reverse") ?? false));
@@ -377,12 +384,14 @@ function sorted<T extends Value>(items: T[], key: (item: T) => Value, isReversed
 /** Whether a value passes a test. @throws Error naming one that is not known */
 export function applyTest(name: string, value: Value, args: readonly Value[]): boolean {
   if (!Object.hasOwn(TESTS, name)) throw new SyntaxError(`the test ${name} is not known`);
-  return TESTS[name]!(value, args[0] ?? null);
+  const test = TESTS[name]!;
+  if (test.length > 1 + args.length) throw new TypeError(`the test ${name} is of two values`);
+  return test(value, args[0]!);
 }
 
 const TESTS: Readonly<Record<string, (value: Value, other: Value) => boolean>> = {
   boolean: (value) => typeof value === "boolean",
-  callable: (value) => typeof value === "function",
+  callable: (value) => typeof value === "function" || value instanceof Undefined,
   defined: (value) => !(value instanceof Undefined),
   divisibleby: (value, other) => number(value) % number(other) === 0,
   eq: isEqual,
@@ -410,7 +419,7 @@ const TESTS: Readonly<Record<string, (value: Value, other: Value) => boolean>> =
   "!=": (value, other) => !isEqual(value, other),
   none: (value) => value === null,
   number: (value) => numberOf(value) !== null,
-  odd: (value) => number(value) % 2 !== 0,
+  odd: (value) => Math.abs(number(value) % 2) === 1,
   sameas: (value, other) => value === other,
   sequence: (value) => isText(value) || Array.isArray(value) || value instanceof Tuple || value instanceof Map || value instanceof Undefined,
   string: isText,

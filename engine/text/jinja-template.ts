@@ -7,7 +7,7 @@
 import { parse, tokenize } from "@huggingface/jinja";
 import { EngineError } from "../errors.js";
 import type { Json } from "./added-tokens.js";
-import { applyFilter, applyTest, elementOf, methodOf } from "./jinja-builtins.js";
+import { applyFilter, applyTest, elementOf, integer, mapping, methodOf } from "./jinja-builtins.js";
 import { type Text, concat, isText, plain } from "./sourced-text.js";
 import {
   type Call,
@@ -29,15 +29,16 @@ import {
   toText,
   toValue,
   typeName,
+  wholeResult,
 } from "./jinja-values.js";
 
 export class JinjaTemplate {
-  readonly #program: readonly Node[];
+  readonly #program: Node;
 
   /** @throws SyntaxError if the template cannot be parsed */
   constructor(source: string) {
     const lines = source.replace(/\r\n?/g, "\n");
-    this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })).body as Node[];
+    this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })) as unknown as Node;
   }
 
   /**
@@ -47,10 +48,8 @@ export class JinjaTemplate {
   render(variables: Json): Text {
     const scope = new Scope(null);
     for (const [name, value] of Object.entries(variables)) if (value !== undefined) scope.variables.set(name, toValue(value));
-    const output: Text[] = [];
     try {
-      execute(this.#program, scope, output);
-      return concat(output);
+      return textOf(this.#program, scope);
     } catch (error) {
       const what = error instanceof TemplateRefusal ? "refuses the messages" : "failed";
       throw new EngineError("template_error", `The model's chat template ${what}: ${(error as Error).message}`, "messages", { cause: error });
@@ -99,17 +98,22 @@ const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
   [
     "range",
     ({ args }) => {
-      const [first = 0, second, step = 1] = args.map((value) => wholeNumber(value) ?? 0);
-      const [start, stop] = second === undefined ? [0, first] : [first, second];
+      if (args.length < 1 || args.length > 3) throw new TypeError(`range() of ${args.length} values, not one to three`);
+      const [first, second, step = 1] = args.map((value) => integer(value, 0, "what range() takes"));
+      const [start, stop] = second === undefined ? [0, first!] : [first!, second];
       if (step === 0) throw new RangeError("range() with a step of zero");
       const length = Math.max(0, Math.ceil((stop - start) / step));
       if (length > RANGE_MAX) throw new RangeError(`range() of more than ${RANGE_MAX} numbers`);
       return Array.from({ length }, (_, index) => start + index * step);
     },
   ],
-  ["dict", ({ named }) => new Map(named)],
-  ["namespace", ({ args, named }) => new Namespace(new Map([...(args[0] instanceof Map ? (args[0] as Map<string, Value>) : []), ...named]))],
+  ["dict", entriesOf],
+  ["namespace", (call) => new Namespace(entriesOf(call) as Map<string, Value>)],
 ]);
+
+function entriesOf({ args: [given = new Map()], named }: Call): Map<string | number, Value> {
+  return new Map([...mapping(given), ...named]);
+}
 
 /** How a block ended. */
 type Ending = "done" | "break" | "continue";
@@ -160,10 +164,12 @@ function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
 
 function textOf(node: Node, scope: Scope): Text {
   const output: Text[] = [];
-  execute(node["body"] as Node[], scope, output);
+  const ending = execute(node["body"] as Node[], scope, output);
+  if (ending !== "done") throw new SyntaxError(`a ${ending} without its loop`);
   return concat(output);
 }
 
+/** As in Jinja, the else is for a loop without a turn that came to its end, be it for a break or a continue in each. */
 function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
   const source = node["iterable"] as Node;
   const isFiltered = source.type === "SelectExpression";
@@ -175,12 +181,15 @@ function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
   };
   const all = iterate(evaluate((isFiltered ? source["lhs"] : source) as Node, scope));
   const items = isFiltered ? all.filter((item) => isTrue(evaluate(source["test"] as Node, turn(item)))) : all;
+  let isAnyWhole = false;
   for (const [index, item] of items.entries()) {
     const inner = turn(item);
     inner.variables.set("loop", loopState(items, index));
-    if (execute(node["body"] as Node[], inner, output) === "break") break;
+    const ending = execute(node["body"] as Node[], inner, output);
+    if (ending === "break") break;
+    isAnyWhole ||= ending === "done";
   }
-  return items.length > 0 ? "done" : execute(node["defaultBlock"] as Node[], new Scope(scope), output);
+  return isAnyWhole ? "done" : execute(node["defaultBlock"] as Node[], new Scope(scope), output);
 }
 
 function loopState(items: readonly Value[], index: number): Namespace {
@@ -196,7 +205,7 @@ function loopState(items: readonly Value[], index: number): Namespace {
       ["length", length],
       ["previtem", orUndefined(items[index - 1], "loop.previtem")],
       ["nextitem", orUndefined(items[index + 1], "loop.nextitem")],
-      ["cycle", ({ args }) => args[index % args.length] ?? null],
+      ["cycle", ({ args }) => orUndefined(args[index % args.length], "the next of nothing")],
     ]),
   );
 }
@@ -221,8 +230,7 @@ function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable 
   return ({ args, named }) => {
     const inner = new Scope(scope);
     const rest = new Map(named);
-    const caller = rest.get("caller");
-    if (caller !== undefined) inner.variables.set("caller", caller);
+    inner.variables.set("caller", orUndefined(rest.get("caller"), "caller"));
     rest.delete("caller");
     parameters.forEach((parameter, index) => {
       const isOptional = parameter.type === "KeywordArgumentExpression";
@@ -241,8 +249,9 @@ function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable 
 function evaluate(node: Node, scope: Scope): Value {
   switch (node.type) {
     case "StringLiteral":
+      return node["value"] as string;
     case "IntegerLiteral":
-      return node["value"] as Value;
+      return wholeResult(node["value"] as number);
     case "FloatLiteral":
       return new Float(node["value"] as number);
     case "ArrayLiteral":
@@ -287,7 +296,7 @@ function evaluateMember(node: Node, scope: Scope): Value {
   const object = evaluate(node["object"] as Node, scope);
   if (object instanceof Undefined) throw new TypeError(`${describe(node["object"] as Node)} is not defined${whyUndefined(object)}`);
   const property = node["property"] as Node;
-  if (node["computed"] === true && property.type === "SliceExpression") {
+  if (property.type === "SliceExpression") {
     const [start, stop, step] = ["start", "stop", "step"].map((part) => {
       const given = property[part] as Node | undefined;
       return given === undefined ? null : wholeNumber(evaluate(given, scope));
@@ -300,9 +309,8 @@ function evaluateMember(node: Node, scope: Scope): Value {
     const element = elementOf(object, key);
     return orUndefined(element === undefined ? method : element, describe(node));
   }
-  const name = property["value"] as Value;
-  const method = typeof name === "string" ? methodOf(object, name) : undefined;
-  return method ?? orUndefined(elementOf(object, name), describe(node));
+  const name = property["value"] as string | number;
+  return methodOf(object, String(name)) ?? orUndefined(elementOf(object, name), describe(node));
 }
 
 function wholeNumber(value: Value): number | null {
@@ -343,6 +351,10 @@ function evaluateUnary(operator: string, value: Value): Value {
 
 function evaluateBinary(node: Node, scope: Scope): Value {
   const operator = operatorOf(node);
+  if (isChained(node)) {
+    const first = node["left"] as Node;
+    return isTrue(evaluate(first, scope)) && evaluateBinary({ ...node, left: first["right"] }, scope);
+  }
   const left = evaluate(node["left"] as Node, scope);
   if (operator === "and" && !isTrue(left)) return left;
   if (operator === "or" && isTrue(left)) return left;
@@ -372,6 +384,12 @@ function evaluateBinary(node: Node, scope: Scope): Value {
     default:
       return calculate(operator, left, right);
   }
+}
+
+/** `a < b < c` is two comparisons; the parser makes it one of `a < b` with c. */
+function isChained(node: Node): boolean {
+  const left = node["left"] as Node;
+  return left.type === "BinaryExpression" && /[<>]/.test(operatorOf(left)) && /[<>]/.test(operatorOf(node));
 }
 
 /** An expression as the template writes it, or nearly so. */

@@ -76,8 +76,8 @@ export function isTrue(value: Value): boolean {
 }
 
 export function isEqual(a: Value, b: Value): boolean {
-  const [left, right] = [numberOf(a), numberOf(b)];
-  if (left !== null && right !== null) return left === right;
+  const number = numberOf(a);
+  if (number !== null) return number === numberOf(b);
   if (isText(a)) return isText(b) && plain(a) === plain(b);
   if (a instanceof Undefined) return b instanceof Undefined;
   if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b);
@@ -90,9 +90,9 @@ export function isEqual(a: Value, b: Value): boolean {
 
 const areEqual = (a: readonly Value[], b: readonly Value[]): boolean => a.length === b.length && a.every((value, i) => isEqual(value, b[i]!));
 
-/** Integers, floats, true and false as a number; null for everything else. */
+/** Integers, floats, true and false as a number; null for everything else. No integer is a negative zero. */
 export function numberOf(value: Value): number | null {
-  if (typeof value === "number") return value;
+  if (typeof value === "number") return value + 0;
   if (typeof value === "boolean") return Number(value);
   return value instanceof Float ? value.value : null;
 }
@@ -120,7 +120,7 @@ export function calculate(operator: string, a: Value, b: Value): Value {
   if (left !== null && right !== null) {
     const isFloat = a instanceof Float || b instanceof Float;
     const result = calculateNumber(operator, left, right);
-    return isFloat || operator === "/" ? new Float(result) : result;
+    return isFloat || operator === "/" ? new Float(result) : wholeResult(result);
   }
   if (operator === "+") {
     if (isText(a) && isText(b)) return concat([a, b]);
@@ -132,6 +132,12 @@ export function calculate(operator: string, a: Value, b: Value): Value {
     if (Array.isArray(a)) return Array.from({ length: Math.max(0, b) }, () => a).flat(1);
   }
   throw new TypeError(`${typeName(a)} ${operator} ${typeName(b)} has no meaning`);
+}
+
+/** Python's integers have no end; where ours would round, they are refused. */
+export function wholeResult(value: number): number {
+  if (!Number.isSafeInteger(value)) throw new RangeError("an integer beyond 2^53 is not supported");
+  return value;
 }
 
 function calculateNumber(operator: string, a: number, b: number): number {
@@ -230,15 +236,15 @@ export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
   if (value instanceof SourcedText) return SourcedText.ofMessage(toJson(value.text, layout) as string);
   if (typeof value === "string") {
     const text = JSON.stringify(value);
-    return layout.ensureAscii ? text.replace(/[\x7f-\uffff]/g, (unit) => (unit === "\x7f" ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)) : text;
+    return layout.ensureAscii ? text.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`) : text;
   }
   const isMap = value instanceof Map;
   if (!isMap && !Array.isArray(value) && !(value instanceof Tuple)) throw new TypeError(`${typeName(value)} cannot be written as JSON`);
   const [comma, colon] = layout.separators;
+  const entries = isMap ? [...value] : [];
+  if (layout.sortKeys) entries.sort(([a], [b]) => compare(a, b));
   const items = isMap
-    ? [...value]
-        .sort(([a], [b]) => (layout.sortKeys ? compare(a, b) : 0))
-        .map(([key, each]) => concat([toJson(String(key), layout), colon, toJson(each, layout, depth + 1)]))
+    ? entries.map(([key, each]) => concat([toJson(String(key), layout), colon, toJson(each, layout, depth + 1)]))
     : iterate(value).map((each) => toJson(each, layout, depth + 1));
   const [open, close] = isMap ? ["{", "}"] : ["[", "]"];
   if (layout.indent === null || items.length === 0) return concat([open!, join(items, comma), close!]);

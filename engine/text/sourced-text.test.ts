@@ -1,0 +1,142 @@
+/** Which characters of a rendered text count as a message's. Drawn below it: `m` for a message's, `.` for the template's. */
+
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { JinjaTemplate } from "./jinja-template.js";
+import { SourcedText, type Text, characters, concat, cut, isText, join, plain, rewrite } from "./sourced-text.js";
+
+const message = SourcedText.ofMessage;
+const drawn = (text: Text): [string, string] => {
+  const isMessage = typeof text === "string" ? new Uint8Array(text.length) : text.isMessage;
+  return [plain(text), Array.from(isMessage, (each) => (each === 1 ? "m" : ".")).join("")];
+};
+
+describe("text with an origin", () => {
+  it("is cut with it", () => {
+    const text = concat(["<", message("ab"), ">"]);
+    expect(drawn(text)).toEqual(["<ab>", ".mm."]);
+    expect(drawn(cut(text, 0, 2))).toEqual(["<a", ".m"]);
+    expect(drawn(cut(text, 2, 4))).toEqual(["b>", "m."]);
+    expect(drawn(cut(text, 2, 2))).toEqual(["", ""]);
+    expect(cut("abc", 1, 2)).toBe("b");
+  });
+
+  it("is joined with it, and stays a plain string where no part has one", () => {
+    expect(drawn(concat([message("a"), "b", message(""), message("🎉")]))).toEqual(["ab🎉", "m.mm"]);
+    expect(concat(["a", "b"])).toBe("ab");
+    expect(concat([])).toBe("");
+    expect(drawn(join([message("a"), "b", message("c")], ", "))).toEqual(["a, b, c", "m.....m"]);
+    expect(drawn(join(["1", "2", "3"], message("a")))).toEqual(["1a2a3", ".m.m."]);
+    expect(drawn(join([message("a")], "-"))).toEqual(["a", "m"]);
+    expect(join([], "-")).toBe("");
+  });
+
+  it("keeps it place by place when written anew, or is all a message's where places move", () => {
+    const upper = (text: Text): Text => rewrite(text, (each) => each.toUpperCase());
+    expect(drawn(upper(concat(["x", message("y"), "z"])))).toEqual(["XYZ", ".m."]);
+    expect(drawn(upper(concat(["x", message("ß"), "z"])))).toEqual(["XSSZ", "mmmm"]);
+    expect(upper("xß")).toBe("XSS");
+  });
+
+  it("comes apart into code points", () => {
+    expect(characters(concat([message("a🎉"), "🎉b"])).map(drawn)).toEqual([["a", "m"], ["🎉", "mm"], ["🎉", ".."], ["b", "."]]);
+    expect(characters("a🎉")).toEqual(["a", "🎉"]);
+  });
+
+  it("is text, as a string is, and nothing else", () => {
+    expect([message(""), "", 1, null, { text: "" }].map(isText)).toEqual([true, true, false, false, false]);
+  });
+});
+
+const renderText = (source: string, x: string, y = ""): Text =>
+  new JinjaTemplate(source).render({ x: message(x), y: message(y), messages: [{ role: "user", content: message(x) }] });
+
+/** Operations that keep characters, whatever else they do; what a template writes itself has no letters. */
+const KEEPING: readonly string[] = [
+  "{{ x }}",
+  "<{{ x }}>{{ 12 }}",
+  "{{ x ~ '1' ~ y }}{{ x + '|' + y }}",
+  "{{ x * 3 }}",
+  "{{ x[1:] }}.{{ x[:2] }}.{{ x[-1] }}.{{ x[::2] }}.{{ x[::-1] }}",
+  "{{ x | reverse }}{{ x | first }}{{ x | last }}",
+  "{{ x.upper() }}{{ x.lower() }}{{ x | capitalize }}{{ x | title }}{{ x.title() }}{{ x.capitalize() }}{{ x | upper }}{{ x | lower }}",
+  "{{ ('1' ~ x ~ '2').upper() }}{{ ('1' ~ x ~ '2') | title }}",
+  "{{ x | trim }}{{ x.strip() }}{{ x.lstrip('a') }}{{ x.rstrip('b') }}{{ ('12' ~ x ~ '34').strip('14') }}",
+  "{{ x.removeprefix('a') }}{{ x.removesuffix('b') }}{{ ('1' ~ x).removeprefix('1') }}{{ (x ~ '1').removesuffix('1') }}",
+  "{{ x.split('a') | join('1') }}{{ x.split() | join(' , ') }}{{ x.split('b', 1) | join('2') }}{{ x.rsplit('b', 1) | join('3') }}",
+  "{{ x.split(none, 1) | join('|') }}{{ x.rsplit(none, 1) | join('|') }}",
+  "{{ ('1,' ~ x ~ ',2').split(',') | join('-') }}{{ ('1,' ~ x ~ ',2').rsplit(',', 1) | last }}",
+  "{{ x.partition('a')[0] }}{{ x.partition('a')[2] }}{{ x.rpartition('b')[0] }}{{ x.rpartition('b')[2] }}",
+  "{{ x.replace('a', '1') }}{{ x | replace('b', '', 1) }}{{ '1-2'.replace('-', x) }}{{ x.replace('', '-') }}",
+  "{{ x | indent(2, true) }}{{ x | indent('> ') }}{{ x.splitlines() | join('/') }}",
+  "{{ [x, '1', y] | join(', ') }}{{ x.join(['1', '2']) }}{{ '-'.join([x, y]) }}{{ x | join('.') }}{{ ['1', '2'] | join(x) }}",
+  "{% for c in x %}{{ c }}{{ loop.nextitem }}-{% endfor %}{{ x | list | join }}{{ x | sort | join }}{{ x | unique | join }}",
+  "{{ [x, y] | map('upper') | join('1') }}{{ messages | map(attribute='content') | join('2') }}{{ [x, y] | select | join('3') }}",
+  "{{ [x, y] | sort | join }}{{ [x, y] | max }}{{ [x, y] | min }}{{ [x] | reverse | join }}{{ [y, x] | unique | join }}{{ [x, y] | reject('eq', '') | join }}",
+  "{{ nothing | default(x) }}{{ x | default('1') }}{{ '' | default(x, true) }}{{ '' or x }}{{ x and y }}{{ x if true else '1' }}",
+  "{{ x | string }}{{ x | safe }}{{ {'1': x}['1'] }}{{ {'1': x}.get('1') }}{{ dict(_=x)._ }}{{ (x, y)[0] }}{{ [[x]][0][0] }}",
+  "{% for k, v in {'1': x}.items() %}{{ k }}{{ v }}{% endfor %}{% for k, v in {'1': x} | dictsort %}{{ v }}{% endfor %}{{ {'1': x}.values() | join }}",
+  "{% set z = x %}{{ z }}{% set z %}1{{ x }}2{% endset %}{{ z }}{% set n = namespace(_='1') %}{% set n._ = n._ + x %}{{ n._ }}",
+  "{% macro f(_, __='1') %}<{{ _ }}{{ __ }}>{{ caller() if caller else '' }}{% endmacro %}{{ f(x) }}{{ f('1', __=x) | trim }}{% call f(x) %}{{ x }}!{% endcall %}",
+  "{% filter upper %}1{{ x }}2{% endfilter %}{% filter replace('1', '2') %}1{{ x }}{% endfilter %}",
+];
+
+const letters = fc.string({ unit: fc.constantFrom("a", "b", "A", "B", "é", "c", "a", "b"), maxLength: 6 });
+
+describe("whatever a template does that keeps characters", () => {
+  it.each(KEEPING)("%s: those of a message are a message's, and no others", (source) => {
+    fc.assert(
+      fc.property(letters, letters, (x, y) => {
+        const [text, origin] = drawn(renderText(source, x, y));
+        expect(origin).toBe(text.replace(/[a-zé]/gi, "m").replace(/[^m]/g, "."));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it.each<[source: string, text: string, origin: string]>([
+    ["[{{ x[1:3] }}]", "[ b]", ".mm."],
+    ["{{ x.split() | join('  ') }}", "a  b  🎉", "m..m..mm"],
+    ["{{ x.split(' ', 1) | join('  ') }}", "a  b 🎉\n", "m..mmmmm"],
+    ["{{ (' 1' ~ x ~ '2 ').strip() }}", "1a b 🎉\n2", ".mmmmmmm."],
+    ["{{ (' ' ~ x ~ ' ').strip() }}", "a b 🎉", "mmmmmm"],
+    ["{{ ('1 ' ~ x).partition(' ') | join('|') }}", "1| |a b 🎉\n", "....mmmmmmm"],
+    ["{{ x.partition(' ') | join('|') }}", "a| |b 🎉\n", "m...mmmmm"],
+    ["{{ x.replace(' ', '_') }}", "a_b_🎉\n", "m.m.mmm"],
+    ["{{ (x ~ '2') | indent(1, true) }}", " a b 🎉\n 2", ".mmmmmm..."],
+    ["{{ x | reverse }}", "\n🎉 b a", "mmmmmmm"],
+    ["{{ (x ~ 12) | reverse }}", "21\n🎉 b a", "..mmmmmmm"],
+    ["{{ x | length }}{{ x is string }}{{ 'a' in x }}{{ x.find('b') }}", "6TrueTrue2", ".........."],
+  ])("%s: %s", (source, text, origin) => {
+    expect(drawn(renderText(source, "a b 🎉\n"))).toEqual([text, origin]);
+  });
+});
+
+it("a message's text equals, orders and names what the same string does", () => {
+  const rows: [source: string, expected: string][] = [
+    ["{{ x == 'ab' }}{{ 'ab' == x }}{{ x != 'ab' }}{{ x == 'a' }}{{ x == y }}{{ x == 1 }}", "TrueTrueFalseFalseFalseFalse"],
+    ["{{ x in ['ab'] }}{{ 'ab' in [x] }}{{ 'b' in x }}{{ x in 'cabc' }}{{ [x] == ['ab'] }}{{ {'k': x} == {'k': 'ab'} }}", "TrueTrueTrueTrueTrueTrue"],
+    ["{{ x < 'b' }}{{ 'b' < x }}{{ x <= 'ab' }}{{ [x, 'ab'] | unique | list | length }}", "TrueFalseTrue1"],
+    ["{{ {'ab': 1}[x] }}{{ {'ab': 1}.get(x) }}{{ {'ab': 1} is mapping }}{{ 'upper'[x] is defined }}{{ 'T' if x else 'F' }}{{ 'T' if y else 'F' }}", "11TrueFalseTF"],
+    ["{{ x is string }}{{ x is iterable }}{{ x is sequence }}{{ x is lower }}{{ x | length }}{{ '7' ~ x | int(1) }}", "TrueTrueTrueTrue271"],
+  ];
+  expect(rows.map(([source]) => [source, plain(renderText(source, "ab"))])).toEqual(rows);
+});
+
+describe("what is written anew from a message is all its own, quotes and escapes too", () => {
+  it.each<[source: string, text: string, origin: string]>([
+    ["{{ [x, 'b'] }}", "['a\"\\n', 'b']", ".mmmmmm......"],
+    ["{{ (x,'b') }}{{ {'k': x} }}", "('a\"\\n', 'b'){'k': 'a\"\\n'}", ".mmmmmm............mmmmmm."],
+    ["{{ x | tojson }}", '"a\\"\\n"', "mmmmmmm"],
+    ["{{ {'k': [x, 1]} | tojson }}", '{"k": ["a\\"\\n", 1]}', ".......mmmmmmm....."],
+    ["{{ [x, 'b'] | tojson(indent=1) }}", '[\n "a\\"\\n",\n "b"\n]', "...mmmmmmm........"],
+    ["{{ messages | tojson }}", '[{"role": "user", "content": "a\\"\\n"}]', ".............................mmmmmmm.."],
+    ["{{ [x | string, 1] | string | upper }}", "['A\"\\N', 1]", ".mmmmmm...."],
+  ])("%s", (source, text, origin) => {
+    expect(drawn(renderText(source, 'a"\n'))).toEqual([text, origin]);
+  });
+
+  it("and so is a text whose length another case changes", () => {
+    expect(drawn(renderText("{{ ('1' ~ x) | upper }}", "ß"))).toEqual(["1SS", "mmm"]);
+  });
+});
