@@ -1,26 +1,51 @@
-/** A trained model whose greedy text another implementation published. */
+/** A trained model whose greedy text another implementation published, from a folder and from the hub. */
 
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 
-import { loadModel, type Profile } from "../../engine/index.js";
+import { loadModel, type LoadModelOptions } from "../../engine/index.js";
 import { asset, describeWithAssets } from "../assets.js";
+import { folderRepository, HubServer } from "../hub/hub-server.js";
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+async function expectGolden(options: LoadModelOptions): Promise<void> {
+  const golden = JSON.parse(readFileSync(asset("stories260K", "golden_greedy_200.json"), "utf8")) as { token_ids: number[]; text: string };
+  const model = await loadModel({ quant: "f32", ...options });
+  const tokenIds: number[] = [];
+  let text = "";
+  for await (const delta of model.generate({ prompt: "", temperature: 0, maxTokens: 200 })) {
+    tokenIds.push(...delta.tokenIds);
+    text += delta.content;
+  }
+  await model.close();
+  expect(tokenIds).toEqual(golden.token_ids);
+  expect(text).toBe(golden.text);
+}
 
 describeWithAssets("stories260K", () => {
-  test.each<Profile>(["fast", "exact"])("%s: the 200 greedy tokens and their text", async (profile) => {
-    const folder = asset("stories260K");
-    const golden = JSON.parse(readFileSync(join(folder, "golden_greedy_200.json"), "utf8")) as { token_ids: number[]; text: string };
-    const model = await loadModel({ model: folder, quant: "f32", profile });
-    const tokenIds: number[] = [];
-    let text = "";
-    for await (const delta of model.generate({ prompt: "", temperature: 0, maxTokens: 200 })) {
-      tokenIds.push(...delta.tokenIds);
-      text += delta.content;
+  test.each(["fast", "exact"] as const)("%s: the 200 greedy tokens and their text", (profile) => expectGolden({ model: asset("stories260K"), profile }));
+
+  test("the same from the hub, and without it once it is here", async () => {
+    const scratch = mkdtempSync(join(tmpdir(), "stories-hub-"));
+    const hub = await HubServer.start();
+    hub.repositories.set("karpathy/stories260K", folderRepository(asset("stories260K")));
+    for (const [name, value] of Object.entries(hub.environment(scratch))) vi.stubEnv(name, value);
+    try {
+      await expectGolden({ model: "karpathy/stories260K" });
+      hub.requests.length = 0;
+      await expectGolden({ model: "karpathy/stories260K" });
+      vi.stubEnv("HF_HUB_OFFLINE", "1");
+      await expectGolden({ model: "karpathy/stories260K" });
+      expect(hub.requests).toEqual([]);
+    } finally {
+      await hub.close();
+      rmSync(scratch, { recursive: true });
     }
-    await model.close();
-    expect(tokenIds).toEqual(golden.token_ids);
-    expect(text).toBe(golden.text);
   });
 });
