@@ -158,6 +158,14 @@ describe("a message that the template leaves out", () => {
     expect(failure(() => template(silent).render([user("a"), { role: "tool", content: "a" }])).param).toBe("messages[1]");
   });
 
+  it("is named with its role", () => {
+    const only = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
+    expect(failure(() => template(only).render([user("a"), { role: "system", content: "b" }]))).toMatchObject({
+      param: "messages[1]",
+      message: 'The model\'s chat template leaves out messages[1], of role "system", at this place.',
+    });
+  });
+
   it("is found where only the last of several counts", () => {
     const last = "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ ns.s }}";
     const system: ChatMessage = { role: "system", content: "s" };
@@ -330,6 +338,70 @@ describe("which template", () => {
   it("may be none: only chatting is then an error", () => {
     const error = failure(() => make(null, {}).render([user("a")]));
     expect(error).toMatchObject({ code: "template_error", message: "The model has no chat template." });
+  });
+});
+
+describe("a template that cannot be used", () => {
+  it("says so, and what is wrong, when it is asked to render", () => {
+    const broken = template("{% if %}");
+    expect([broken.canRender, template(CHATML).canRender, new ChatTemplate(null, {}, tokenizer).canRender]).toEqual([false, true, false]);
+    expect(failure(() => broken.render([user("a")]))).toMatchObject({
+      code: "template_error",
+      param: "messages",
+      message: expect.stringMatching(/^The model's chat template cannot be read: ./) as string,
+      cause: expect.any(Error) as Error,
+    });
+    expect(failure(() => new ChatTemplate(null, {}, tokenizer).render([user("a")]))).toMatchObject({ param: "messages", message: "The model has no chat template." });
+  });
+
+  it("is none of a list without a default, or with one that is no text", () => {
+    for (const chatTemplate of [[], {}, 7, [{ name: "tools", template: CHATML }], [{ name: "default", template: 7 }], [null, "default"]]) {
+      expect(new ChatTemplate(null, { chat_template: chatTemplate }, tokenizer).canRender).toBe(false);
+    }
+  });
+});
+
+describe("special tokens by their names", () => {
+  const shown = (name: string, config: object): string => template(`{{ ${name} }}{{ messages[0].content }}`, config).render([user("")]).text;
+
+  it.each(["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"])("%s", (name) => {
+    expect(shown(name, { [name]: "<x>" })).toBe("<x>");
+    expect(shown(name, { [name]: { content: "<y>" } })).toBe("<y>");
+    expect(shown(name, { [name]: null })).toBe("");
+    expect(shown(name, { other: "<x>" })).toBe("");
+  });
+
+  it("those of the model's own, and the additional ones", () => {
+    const config = { extra_special_tokens: { image_token: "<i>", video_token: { content: "<v>" } }, additional_special_tokens: ["<a>", { content: "<b>" }] };
+    expect(shown("image_token + video_token", config)).toBe("<i><v>");
+    expect(shown("additional_special_tokens | join", config)).toBe("<a><b>");
+    expect(shown("additional_special_tokens is defined", {})).toBe("False");
+  });
+});
+
+describe("tokens that are not marked special", () => {
+  const reserves = (source: string): boolean => template(source).render([user("hello")]).reserved.has(tokenizer.addedTokenId("<tool_call>")!);
+
+  it("are the template's where it writes them in any conversation that it takes", () => {
+    expect(reserves("{{ '<tool_call>' + messages[0].content }}")).toBe(true);
+    const last = "{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}<tool_call>{% endif %}{% endfor %}";
+    expect(reserves(last)).toBe(true);
+    expect(reserves(last.replace("'tool'", "'system'"))).toBe(true);
+    expect(reserves(last.replace("'tool'", "'assistant'"))).toBe(true);
+    // A conversation that it refuses says nothing of the others.
+    expect(reserves(`{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}${last}`)).toBe(true);
+  });
+
+  it("are anybody's where it does not, or refuses all that they would stand in", () => {
+    expect(reserves(CHATML)).toBe(false);
+    const picky = "{% if messages | length > 1 %}{{ raise_exception('one at a time') }}{% endif %}{{ messages[0].content }}";
+    expect(reserves(`${picky}{% if messages | length > 1 %}<tool_call>{% endif %}`)).toBe(false);
+  });
+
+  it("that are mere words are anybody's always", () => {
+    const words = new Tokenizer(byteLevelJson([], [{ content: "user" }, { content: "\n\n" }, { content: "<u>" }]), {});
+    const { reserved } = new ChatTemplate("user\n\n<u>{{ messages[0].content }}", {}, words).render([user("a")]);
+    expect([...reserved]).toEqual([words.addedTokenId("<u>")]);
   });
 });
 

@@ -1,0 +1,131 @@
+import { describe, expect, it } from "vitest";
+
+import { AddedTokenFinder, PhraseFinder, cutAtTokens, readAddedTokens, type AddedToken } from "./added-tokens.js";
+
+const NO_WORDS: ReadonlyMap<string, number> = new Map();
+
+function token(content: string, options: Partial<AddedToken> = {}): AddedToken {
+  return { id: content.length, content, special: false, normalized: false, singleWord: false, lstrip: false, rstrip: false, ...options };
+}
+
+function cut(text: string, ...tokens: readonly AddedToken[]): unknown[] {
+  const parts = cutAtTokens(text, new AddedTokenFinder(tokens).find(text));
+  return [...parts].map((part) => ("id" in part ? [part.content] : part));
+}
+
+describe("readAddedTokens", () => {
+  it("reads every option, which are off unless they are true", () => {
+    const entry = { id: 7, content: "<a>", special: true, normalized: true, single_word: true, lstrip: true, rstrip: true };
+    const off = { id: 8, content: "<b>", special: "true", single_word: 1, lstrip: "yes", rstrip: null };
+    expect(readAddedTokens({ added_tokens: [entry, off] }, {}, NO_WORDS)).toEqual([
+      { id: 7, content: "<a>", special: true, normalized: true, singleWord: true, lstrip: true, rstrip: true },
+      { id: 8, content: "<b>", special: false, normalized: true, singleWord: false, lstrip: false, rstrip: false },
+    ]);
+  });
+
+  it("takes one that is special to be looked for as it is, and others in the normalized text", () => {
+    const normalized = (special: boolean): boolean => readAddedTokens({ added_tokens: [{ id: 1, content: "x", special }] }, {}, NO_WORDS)[0]!.normalized;
+    expect([normalized(true), normalized(false)]).toEqual([false, true]);
+  });
+
+  it("may find none", () => {
+    expect(readAddedTokens({}, {}, NO_WORDS)).toEqual([]);
+    expect(readAddedTokens({ added_tokens: null }, { added_tokens_decoder: [] }, NO_WORDS)).toEqual([]);
+  });
+
+  it.each(["bos_token", "eos_token", "unk_token", "pad_token"])("an added token that the configuration names as %s is special", (name) => {
+    const json = { added_tokens: [{ id: 1, content: "<a>" }, { id: 2, content: "<b>" }] };
+    const isSpecial = (config: object): boolean[] => readAddedTokens(json, config as never, NO_WORDS).map(({ special }) => special);
+    expect(isSpecial({ [name]: "<a>" })).toEqual([true, false]);
+    expect(isSpecial({ [name]: { content: "<b>" } })).toEqual([false, true]);
+    expect(isSpecial({ additional_special_tokens: ["<a>", { content: "<b>" }, null, ""] })).toEqual([true, true]);
+  });
+
+  it("a word of the vocabulary becomes one where it begins or ends texts, not where it pads", () => {
+    const vocab = new Map([["!", 5], ["", 6]]);
+    const of = (name: string, content = "!"): unknown => readAddedTokens({}, { [name]: content }, vocab).map(({ id, content, special }) => [id, content, special]);
+    for (const name of ["bos_token", "eos_token"]) expect(of(name)).toEqual([[5, "!", true]]);
+    for (const name of ["unk_token", "pad_token"]) expect(of(name)).toEqual([]);
+    expect(of("bos_token", "none")).toEqual([]);
+    expect(of("bos_token", "")).toEqual([]);
+  });
+
+  it("refuses what is none, with its code", () => {
+    const refused = (message: string): unknown => expect.objectContaining({ code: "invalid_model", message });
+    expect(() => readAddedTokens({ added_tokens: {} }, {}, NO_WORDS)).toThrow(refused("tokenizer.json: added_tokens is not a list"));
+    for (const id of [undefined, "1", 0.5, -1, Number.NaN]) {
+      expect(() => readAddedTokens({ added_tokens: [{ id, content: "x" }] }, {}, NO_WORDS)).toThrow(refused("tokenizer.json: an added token has no content or no id"));
+    }
+  });
+});
+
+describe("AddedTokenFinder", () => {
+  it("finds the leftmost, then the longest, and the first of two with one text", () => {
+    const finder = new AddedTokenFinder([token("ab"), token("abc"), token("b"), token(""), token("ab", { id: 99 })]);
+    expect(finder.find("xabcabb").map(({ start, end, token: { id } }) => [start, end, id])).toEqual([
+      [1, 4, 3],
+      [4, 6, 2],
+      [6, 7, 1],
+    ]);
+    expect(new AddedTokenFinder([]).find("abc")).toEqual([]);
+    expect(new AddedTokenFinder([token("")]).find("abc")).toEqual([]);
+  });
+
+  it("looks for what stands for a token", () => {
+    const finder = new AddedTokenFinder([token("A")], ({ content }) => content.toLowerCase());
+    expect(finder.find("Aa").map(({ start }) => start)).toEqual([1]);
+  });
+
+  it.each([
+    ["word", 1],
+    ["-word ", 1],
+    ["sword", 0],
+    ["words", 0],
+    ["𝐀word", 0],
+    ["word𝐀", 0],
+    ["\uFFFFword", 1],
+    ["😊word😊", 1],
+    ["a\u0301word", 0],
+  ])("in %j a single word stands %d times", (text, count) => {
+    expect(new AddedTokenFinder([token("word", { singleWord: true })]).find(text)).toHaveLength(count);
+  });
+});
+
+describe("PhraseFinder", () => {
+  it("finds all, overlapping ones included, the longest first at each place", () => {
+    const finder = new PhraseFinder(["aa", "a", "aaa", "b"]);
+    expect([...finder.findAll("aaab")].map(({ start, phrase }) => `${start}${phrase}`)).toEqual(["0aaa", "0aa", "0a", "1aa", "1a", "2a", "3b"]);
+    expect(finder.phrases[0]).toBe("aaa");
+    expect([...new PhraseFinder([]).findAll("a")]).toEqual([]);
+    expect([...finder.findAll("xyz")]).toEqual([]);
+  });
+
+  it("takes what means something in regular expressions as it is", () => {
+    const odd = ["a.c", "(x)", "[y]", "{z}", "p|q", "u+", "v*", "w?", "^", "$", "\\d", "s/t"];
+    expect(new PhraseFinder(odd).find(`abc-${odd.join("-")}`).map(({ phrase }) => phrase)).toEqual(odd);
+  });
+});
+
+describe("cutAtTokens", () => {
+  it("gives tokens, and the texts between them with where they start", () => {
+    expect(cut("ab<x>cd<x><x>", token("<x>"))).toEqual([{ text: "ab", start: 0 }, ["<x>"], { text: "cd", start: 5 }, ["<x>"], ["<x>"]]);
+    expect(cut("<x>", token("<x>"))).toEqual([["<x>"]]);
+    expect(cut("", token("<x>"))).toEqual([]);
+  });
+
+  it("gives white space beside a token to it where it takes it, up to the token before", () => {
+    const [left, right] = [token("<l>", { lstrip: true }), token("<r>", { rstrip: true })];
+    expect(cut("a \n<l> b", left)).toEqual([{ text: "a", start: 0 }, ["<l>"], { text: " b", start: 6 }]);
+    expect(cut("a <r> \n b", right)).toEqual([{ text: "a ", start: 0 }, ["<r>"], { text: "b", start: 8 }]);
+    expect(cut("  <l>", left)).toEqual([["<l>"]]);
+    expect(cut("<r>  ", right)).toEqual([["<r>"]]);
+    expect(cut("<x> <l>", token("<x>"), left)).toEqual([["<x>"], ["<l>"]]);
+    expect(cut("<r>  <l>", left, right)).toEqual([["<r>"], ["<l>"]]);
+  });
+
+  it("leaves out a token that the one before has swallowed", () => {
+    const right = token("<r>", { rstrip: true });
+    expect(cut("<r> \n x", right, token("\n"))).toEqual([["<r>"], { text: "x", start: 6 }]);
+    expect(cut("<r>\nx", right, token("\nx"))).toEqual([["<r>"], ["\nx"]]);
+  });
+});
