@@ -151,6 +151,16 @@ describe("Tokenizer.encodePrompt", () => {
     expect(tokenizer.encodePrompt(prompt("stop", []))).toEqual([id]);
   });
 
+  it("nor does it where only ignored merges would have to spell it", () => {
+    const json = byteLevelJson([], [{ content: "stop", special: true }]) as { model: { vocab: Record<string, number> } };
+    const id = json.model.vocab["stop"] = 256;
+    const of = (ignoreMerges: boolean): Tokenizer => new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
+    for (const tokenizer of [of(true), of(false)]) {
+      expect(tokenizer.encode("stop")).toEqual([id]);
+      expect(names(tokenizer, tokenizer.encodePrompt(prompt("stop", [id])))).toEqual(["s", "t", "o", "p"]);
+    }
+  });
+
   it("spells other words whole where merges are ignored", () => {
     const json = byteLevelJson([], [{ content: "<|end|>", special: true }]) as { model: { vocab: Record<string, number> } };
     json.model.vocab["stop"] = 500;
