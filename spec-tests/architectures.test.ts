@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { convert } from "../engine/model/convert.js";
 import { openPack } from "../engine/model/pack.js";
-import { testOnnxRunner, testRunner } from "../engine/runner/testing.js";
+import { largestDifference, testOnnxRunner, testRunner } from "../engine/runner/testing.js";
 import { randomModel, randomSource, type RandomModelOptions } from "./random-model.js";
 import { type FolderTensor, readConfig, readTensors, referenceHidden } from "./reference-model.js";
 
@@ -140,16 +140,3 @@ function roundingBound(config: Record<string, unknown>, tensors: ReadonlyMap<str
 }
 
 const rows = (values: Float32Array, width: number): Float32Array[] => Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
-
-function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
-  expect(actual.length).toBe(expected.length);
-  let largest = 0;
-  for (const [row, values] of expected.entries()) {
-    expect(actual[row]!.length).toBe(values.length);
-    for (let i = 0; i < values.length; i++) {
-      const difference = Math.abs(actual[row]![i]! - values[i]!);
-      if (!(difference <= largest)) largest = difference;
-    }
-  }
-  return largest;
-}

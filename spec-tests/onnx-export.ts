@@ -10,7 +10,7 @@ import { copyFile, mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { FileSink } from "../engine/model/file-sink.js";
-import { BYTES_PER_ELEMENT, ONNX_DATA_TYPE, writeOnnx, type Attribute, type DataType, type Graph, type GraphNode, type Initialiser, type ValueInfo } from "../engine/model/onnx.js";
+import { BYTES_PER_ELEMENT, float, int, ints, ONNX_DATA_TYPE, writeOnnx, type Attribute, type DataType, type Graph, type GraphNode, type Initialiser, type ValueInfo } from "../engine/model/onnx.js";
 import { onnxFile, type OnnxDtype } from "../engine/hub/index.js";
 import { TEXT_FILES } from "../engine/model/source-model.js";
 import { quantize } from "../kernels/index.js";
@@ -310,16 +310,4 @@ class ExportedGraph implements Graph {
 function transposed(values: Float32Array, shape: readonly number[]): Float32Array {
   const [rows, cols] = shape as [number, number];
   return Float32Array.from(values, (_, i) => values[(i % rows) * cols + Math.floor(i / rows)]!);
-}
-
-function int(value: number): Attribute {
-  return { type: "int", value };
-}
-
-function float(value: number): Attribute {
-  return { type: "float", value };
-}
-
-function ints(value: readonly number[]): Attribute {
-  return { type: "ints", value };
 }

@@ -7,7 +7,7 @@
 
 import { QUANTIZATION_BLOCK, type MatrixFormat } from "../../kernels/index.js";
 import type { ModelConfig } from "./config.js";
-import type { Attribute, DataType, Graph, GraphNode, Initialiser, ValueInfo } from "./onnx.js";
+import { float, int, ints, type Attribute, type DataType, type Graph, type GraphNode, type Initialiser, type ValueInfo } from "./onnx.js";
 import type { LayerWeights, ModelWeights, StackedWeight } from "./weights.js";
 
 export interface BodyGraph extends Graph {
@@ -380,15 +380,3 @@ const INNER_SLICES_MAX = 8;
 const SLICED_LAYERS_MAX = 48;
 /** Divides a row of zeros, such as the padding of a block. */
 const SMALLEST_STEP = 1e-30;
-
-function int(value: number): Attribute {
-  return { type: "int", value };
-}
-
-function float(value: number): Attribute {
-  return { type: "float", value };
-}
-
-function ints(value: readonly number[]): Attribute {
-  return { type: "ints", value };
-}

@@ -16,6 +16,9 @@ import type { ModelConfig } from "./config.js";
 import { FileSink } from "./file-sink.js";
 import { parseJsonObject, type JsonObject } from "./json.js";
 import {
+  float,
+  int,
+  ints,
   ONNX_DATA_TYPE,
   onnxFileBytes,
   writeOnnx,
@@ -338,18 +341,6 @@ async function* ropeTable(config: ModelConfig, part: "cos" | "sin"): AsyncGenera
 function unsigned(format: QuantizedFormat, values: Int8Array): Uint8Array {
   if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
   return Uint8Array.from({ length: values.length / 2 }, (_, i) => (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4));
-}
-
-function int(value: number): Attribute {
-  return { type: "int", value };
-}
-
-function float(value: number): Attribute {
-  return { type: "float", value };
-}
-
-function ints(value: readonly number[]): Attribute {
-  return { type: "ints", value };
 }
 
 function bytesOf(values: Float32Array | BigInt64Array): Uint8Array {

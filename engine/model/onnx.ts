@@ -94,6 +94,10 @@ export type Attribute =
   | { readonly type: "float"; readonly value: number }
   | { readonly type: "ints"; readonly value: readonly number[] };
 
+export const int = (value: number): Attribute => ({ type: "int", value });
+export const float = (value: number): Attribute => ({ type: "float", value });
+export const ints = (value: readonly number[]): Attribute => ({ type: "ints", value });
+
 export interface Initialiser {
   readonly name: string;
   readonly dataType: DataType;

@@ -1,5 +1,7 @@
 /** Runners for tests: a pack in the kernels' memory, with as many pages as a test asks for. */
 
+import { expect } from "vitest";
+
 import { Kernels, kvPageByteLength, type KernelVariant, type KVFormat } from "../../kernels/index.js";
 import { KVCache } from "../kv-cache.js";
 import type { ModelPack } from "../model/index.js";
@@ -30,4 +32,18 @@ export async function testRunner(pack: ModelPack, { variant, numThreads = 1, kvF
 /** For prompts, in blocks of 64 positions, which is also the size that pages must have. */
 export async function testOnnxRunner(pack: ModelPack, kernels: Kernels, { embedding }: KernelWeights): Promise<OnnxRunner> {
   return loadOnnxRunner(pack, kernels, embedding, 1);
+}
+
+/** Of rows of the same lengths; NaN where one is. */
+export function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
+  expect(actual.length).toBe(expected.length);
+  let largest = 0;
+  for (const [row, values] of expected.entries()) {
+    expect(actual[row]!.length).toBe(values.length);
+    for (let i = 0; i < values.length; i++) {
+      const difference = Math.abs(actual[row]![i]! - values[i]!);
+      if (!(difference <= largest)) largest = difference;
+    }
+  }
+  return largest;
 }

@@ -13,7 +13,7 @@ import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-te
 import { convert } from "../model/convert.js";
 import { openPack, type ModelPack } from "../model/pack.js";
 import { ReferenceForward } from "../model/reference-forward.js";
-import { testRunner } from "./testing.js";
+import { largestDifference, testRunner } from "./testing.js";
 
 let scratch: string;
 beforeAll(async () => {
@@ -199,17 +199,4 @@ async function packed(name: string, config: Record<string, unknown>, format: Mat
   await convert(source, join(scratch, name, "pack"), { format });
   const pack = await openPack(join(scratch, name, "pack"));
   return { pack, tensors: format === "f32" ? tensors : await equalisedTensors(pack.config, tensors) };
-}
-
-function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
-  expect(actual.length).toBe(expected.length);
-  let largest = 0;
-  for (const [row, values] of expected.entries()) {
-    expect(actual[row]!.length).toBe(values.length);
-    for (let i = 0; i < values.length; i++) {
-      const difference = Math.abs(actual[row]![i]! - values[i]!);
-      if (!(difference <= largest)) largest = difference;
-    }
-  }
-  return largest;
 }
