@@ -408,6 +408,7 @@ describe("tokens that are not marked special", () => {
 describe("opensReasoning", () => {
   it.each([
     ["a template that opens it", "{{ messages[0].content }}<think>\n", "a", true],
+    ["one that leaves white space behind it", "{{ messages[0].content }}<think>\n\n \n\n", "a", true],
     ["one that opens and closes it", "{{ messages[0].content }}<think>\n\n</think>\n\n", "a", false],
     ["one that does not", "{{ messages[0].content }}", "a", false],
     ["a user who types the tag", "{{ messages[0].content }}", "<think>", false],
@@ -417,7 +418,8 @@ describe("opensReasoning", () => {
     expect(template(source).render([user(text)]).opensReasoning).toBe(expected);
     // Whether the tokenizer has tokens for the tags makes no difference.
     const plain = new Tokenizer(byteLevelJson([], []), {});
-    expect(new ChatTemplate(source, {}, plain).render([user(text)]).opensReasoning).toBe(expected);
+    const prompt = new ChatTemplate(source, {}, plain).render([user(text)]);
+    expect({ opensReasoning: prompt.opensReasoning, templateTokens: prompt.templateTokens }).toEqual({ opensReasoning: expected, templateTokens: [] });
   });
 });
 

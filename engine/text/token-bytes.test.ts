@@ -6,7 +6,7 @@ const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const sequence = (...decoders: object[]): object => ({ type: "Sequence", decoders });
 const replace = { type: "Replace", pattern: { String: "▁" }, content: " " };
 
-describe("byteDecoder, byte-level", () => {
+describe("byteDecoder, byte-level, in several steps", () => {
   it.each([[null], [undefined], [{ type: "ByteLevel" }], [sequence({ type: "ByteLevel" }, { type: "Fuse" })], [{ type: "Sequence" }]])("takes %j", (decoder) => {
     const { vocabBytes, addedBytes, numLeadingSpaces } = byteDecoder(decoder, true);
     expect([...vocabBytes("Ġa\u0143Ã")]).toEqual([0x20, 0x61, 0xad, 0xc3]);
@@ -95,5 +95,27 @@ describe("TokenBytes", () => {
   it("keeps tokens that just fill what was set aside", () => {
     const bytes = new TokenBytes(2, (id) => new Uint8Array(id === 0 ? 16 : 1).fill(id + 1));
     expect([[...bytes.of(0)], [...bytes.of(1)]]).toEqual([new Array(16).fill(1), [2]]);
+  });
+});
+
+describe("byteDecoder, byte-level, in several steps", () => {
+  const steps = (...types: readonly string[]): object => ({ type: "Sequence", decoders: types.map((type) => ({ type })) });
+
+  it("takes what changes no byte beside it, and nothing else", () => {
+    for (const decoder of [{ type: "ByteLevel" }, steps("ByteLevel", "Fuse"), steps("Fuse", "ByteLevel")]) {
+      expect([...byteDecoder(decoder, true).vocabBytes("Ġa")]).toEqual([0x20, 0x61]);
+    }
+    const refused = `tokenizer.json has the decoder WordPiece after a byte-level pre-tokenizer, ${NO_TEXT}`;
+    for (const decoder of [steps("WordPiece"), steps("ByteLevel", "Fuse", "WordPiece")]) expect(() => byteDecoder(decoder, true)).toThrow(refused);
+  });
+
+  it("takes a token with a character that spells no byte for its own text", () => {
+    expect(Buffer.from(byteDecoder({ type: "ByteLevel" }, true).vocabBytes("Ġ中")).toString()).toBe("Ġ中");
+  });
+});
+
+describe("fallbackByte", () => {
+  it.each([["<0x0A>", 10], ["<0xff>", 255], ["<0x0A>x", null], ["x<0x0A>", null], ["<0xA>", null], ["<0x0G>", null], ["", null]])("%j", (token, byte) => {
+    expect(fallbackByte(token)).toBe(byte);
   });
 });

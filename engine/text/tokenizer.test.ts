@@ -274,6 +274,11 @@ describe("tokens", () => {
     expect(shown).toEqual([[256, "<tool>", false, false], [300, "<late>", true, false], [301, "<plain>", true, true]]);
   });
 
+  it("may be a byte order mark, which is text like any other", () => {
+    const tokenizer = new Tokenizer(byteLevelJson([["ï", "»"], ["ï»", "¿"]], []), {});
+    expect(tokenizer.tokenText(tokenizer.encode("\uFEFF")[0]!)).toBe("\uFEFF");
+  });
+
   it("bound how much text one of them is", () => {
     expect(byteLevel.tokenLengthMax).toBe("<|end|>>".length);
     expect(new Tokenizer(byteLevelJson([["a", "b"], ["ab", "ab"]], [{ content: "xyz" }]), {}).tokenLengthMax).toBe(4);
