@@ -88,10 +88,12 @@ export class MockEngine {
     const promptIds = this.#encode(messages);
     const maxTokens = maxTokensOf(promptIds, config.maxTokens, contextLengthExceededBehavior);
 
-    const leave = await this.#admission.enter(config.n, signal);
+    // Who does not look before the first token does not see either who has left before its turn.
+    const isBlind = this.#bugs.has("disconnect-in-prefill-ignored");
+    const leave = await this.#admission.enter(config.n, isBlind ? new AbortController().signal : signal);
     let hasStarted = false;
     const abandoned = (): void => {
-      const isIgnored = this.#bugs.has("disconnect-ignored") || (!hasStarted && this.#bugs.has("disconnect-in-prefill-ignored"));
+      const isIgnored = this.#bugs.has("disconnect-ignored") || (!hasStarted && isBlind);
       if (isIgnored) setTimeout(leave, CONTEXT_LENGTH * IGNORED_TOKEN_MS).unref();
       else leave();
     };
