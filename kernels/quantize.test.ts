@@ -38,17 +38,21 @@ describe.each(quantized)("quantize %s", (format) => {
     expect(dequantize(quantize(format, zeros, 2, 35))).toEqual(zeros);
   });
 
-  it("is at least as good as the scale that only fits the extreme", () => {
-    const source = randomFloats(3, 32 * 500);
-    const matrix = quantize(format, source, 500, 32);
-    const errorOf = (values: Float32Array) => values.reduce((sum, value, i) => sum + (value - source[i]!) ** 2, 0);
-    const simple = source.map((value, i) => {
-      const block = source.subarray(i - (i % 32), i - (i % 32) + 32);
-      const extreme = block.reduce((most, x) => (Math.abs(x) > Math.abs(most) ? x : most), 0);
-      const scale = nearestBfloat16(extreme / lowest);
-      return Math.min(highest, Math.max(lowest, Math.round(value / scale))) * scale;
-    });
-    expect(errorOf(dequantize(matrix))).toBeLessThanOrEqual(errorOf(simple));
+  it("has a squared error close to the least that any bfloat16 scale has", () => {
+    const numBlocks = 200;
+    const source = normalFloats(3, numBlocks * 32);
+    const squaredErrors = (values: Float32Array) => values.reduce((sum, value, i) => sum + (value - source[i]!) ** 2, 0);
+    let least = 0;
+    for (let block = 0; block < numBlocks; block++) {
+      const weights = source.subarray(block * 32, block * 32 + 32);
+      const errorAt = (scale: number) =>
+        weights.reduce((sum, weight) => sum + (weight - scale * Math.min(highest, Math.max(lowest, Math.round(weight / scale)))) ** 2, 0);
+      const largest = Math.max(...weights.map(Math.abs));
+      const scales = bfloat16Between((0.75 * largest) / highest, (1.4 * largest) / highest);
+      least += Math.min(...scales.flatMap((scale) => [errorAt(scale), errorAt(-scale)]));
+    }
+    const error = squaredErrors(dequantize(quantize(format, source, numBlocks, 32)));
+    expect(error / least).toBeLessThan(format === "q4" ? 1.003 : 1.27);
   });
 
   it.each([NaN, Infinity, -Infinity])("refuses the weight %f", (weight) => {
@@ -80,8 +84,16 @@ describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
   });
 });
 
-function nearestBfloat16(value: number): number {
-  // Adding and subtracting 2^16 ulps rounds to the 8 bits that stay.
-  const magnet = Math.fround(value * 65537);
-  return Math.fround(magnet - Math.fround(magnet - Math.fround(value)));
+/** Sums of twelve uniform numbers are close to a normal distribution. */
+function normalFloats(seed: number, length: number): Float32Array {
+  const uniform = randomFloats(seed, 12 * length);
+  return Float32Array.from({ length }, (_, i) => uniform.subarray(12 * i, 12 * i + 12).reduce((sum, value) => sum + value, 0));
+}
+
+function bfloat16Between(from: number, to: number): number[] {
+  const float = new Float32Array(1);
+  const bits = new Uint32Array(float.buffer);
+  const numbers: number[] = [];
+  for (float[0] = from, bits[0]! &= 0xffff0000; float[0]! <= to; bits[0]! += 0x10000) numbers.push(float[0]!);
+  return numbers;
 }

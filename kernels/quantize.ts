@@ -35,9 +35,8 @@ export interface FloatMatrix {
 }
 
 /**
- * Quantises f32 [rows, cols] in blocks of 32 columns. Each block tries two scales, one that maps its
- * extreme value to the end of the range and the least-squares fit to what that gave, and keeps the
- * one with the smaller squared error.
+ * Quantises f32 [rows, cols] in blocks of 32 columns. Each block takes the scale with the smallest squared
+ * error of a few: those that lay its extreme value on one of LANDINGS, and the least-squares fit to the best.
  * @throws RangeError if a weight is not finite
  */
 export function quantize(format: QuantizedFormat, source: Float32Array, rows: number, cols: number): QuantizedMatrix {
@@ -154,65 +153,88 @@ function writeQ4Row(packed: Uint8Array, record: number, r: number, values: Int8A
   }
 }
 
+/**
+ * Codes on which a block's extreme value is laid; below the range it is clipped. At q4 these come within 0.3 % of the
+ * least squared error that there is, the end of the range alone within 8 %. At q8 more of them would take off a fifth,
+ * but with the extreme at the end the int8 body of the profile fast keeps the block as it is, which is worth more.
+ */
+const LANDINGS: Readonly<Record<QuantizedFormat, readonly number[]>> = {
+  q8: [-127],
+  q4: Array.from({ length: 13 }, (_, index) => -9 + index / 4),
+};
+
 /** Quantises one block at a time; owns the scratch for it. */
 class BlockQuantizer {
+  readonly #landings: readonly number[];
   readonly #lowest: number;
   readonly #highest: number;
-  readonly #first = new Int8Array(QUANTIZATION_BLOCK);
-  readonly #second = new Int8Array(QUANTIZATION_BLOCK);
+  /** The block's weights. */
+  readonly #weights = new Float64Array(QUANTIZATION_BLOCK);
+  /** The best scale so far, by how much smaller the squared error is than that of zeros alone. */
+  #scale = 0;
+  #explained = 0;
+  /** The least-squares fit to the codes of the best scale. */
+  #fitted = 0;
 
   constructor(format: QuantizedFormat) {
+    this.#landings = LANDINGS[format];
     this.#lowest = format === "q8" ? -127 : -8;
     this.#highest = format === "q8" ? 127 : 7;
   }
 
   /** Writes 32 values at values[target], zeros after `count`; returns the scale. */
   run(source: Float32Array, first: number, count: number, values: Int8Array, target: number): number {
-    const extreme = this.#extreme(source, first, count);
-    const scale = toBfloat16(extreme / this.#lowest);
-    if (scale === 0) return 0;
-    const codes = this.#first;
-    const error = this.#encode(source, first, count, scale, codes);
-    const fitted = toBfloat16(fit(source, first, count, codes));
-    const better = fitted !== 0 && this.#encode(source, first, count, fitted, this.#second) < error;
-    values.set((better ? this.#second : codes).subarray(0, count), target);
-    return better ? fitted : scale;
+    const extreme = this.#read(source, first, count);
+    this.#scale = this.#explained = 0;
+    for (const landing of this.#landings) this.#try(toBfloat16(extreme / landing), count);
+    if (this.#scale === 0) return 0;
+    this.#try(toBfloat16(this.#fitted), count);
+    for (let i = 0; i < count; i++) {
+      values[target + i] = nearestCode(this.#weights[i]! / this.#scale, this.#lowest, this.#highest);
+    }
+    return this.#scale;
   }
 
-  /** The value of the largest magnitude. */
-  #extreme(source: Float32Array, first: number, count: number): number {
+  /** Returns the value of the largest magnitude. */
+  #read(source: Float32Array, first: number, count: number): number {
+    const weights = this.#weights;
     let extreme = 0;
-    for (let i = first; i < first + count; i++) {
-      const value = source[i]!;
-      if (!Number.isFinite(value)) throw new RangeError(`Weight ${i} is ${value}; weights must be finite`);
-      if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+    for (let i = 0; i < count; i++) {
+      const weight = source[first + i]!;
+      if (!Number.isFinite(weight)) throw new RangeError(`Weight ${first + i} is ${weight}; weights must be finite`);
+      if (Math.abs(weight) > Math.abs(extreme)) extreme = weight;
+      weights[i] = weight;
     }
     return extreme;
   }
 
-  /** Rounds to the nearest code; returns the sum of the squared errors. */
-  #encode(source: Float32Array, first: number, count: number, scale: number, codes: Int8Array): number {
-    let error = 0;
+  /** Keeps the scale if it is better: sum((w - scale c)^2) = sum(w^2) - scale (2 sum(w c) - scale sum(c^2)). */
+  #try(scale: number, count: number): void {
+    const weights = this.#weights;
+    const lowest = this.#lowest;
+    const highest = this.#highest;
+    const inverse = 1 / scale;
+    let products = 0;
+    let squares = 0;
     for (let i = 0; i < count; i++) {
-      const value = source[first + i]!;
-      const code = Math.min(this.#highest, Math.max(this.#lowest, Math.round(value / scale)));
-      codes[i] = code;
-      const difference = value - code * scale;
-      error += difference * difference;
+      const weight = weights[i]!;
+      const code = nearestCode(weight * inverse, lowest, highest);
+      products += weight * code;
+      squares += code * code;
     }
-    return error;
+    const explained = scale * (2 * products - scale * squares);
+    if (explained > this.#explained) {
+      this.#explained = explained;
+      this.#scale = scale;
+      this.#fitted = products / squares;
+    }
   }
 }
 
-/** The scale with the least squared error for given codes. */
-function fit(source: Float32Array, first: number, count: number, codes: Int8Array): number {
-  let products = 0;
-  let squares = 0;
-  for (let i = 0; i < count; i++) {
-    products += source[first + i]! * codes[i]!;
-    squares += codes[i]! * codes[i]!;
-  }
-  return squares === 0 ? 0 : products / squares;
+/** Math.floor is one instruction here, Math.round five times as slow. */
+function nearestCode(value: number, lowest: number, highest: number): number {
+  const nearest = Math.floor(value + 0.5);
+  return nearest < lowest ? lowest : nearest > highest ? highest : nearest;
 }
 
 /** The nearest bfloat16 number, ties to even. */

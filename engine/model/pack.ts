@@ -99,7 +99,7 @@ export const BODY_DATA_FILE = "body.onnx.data";
 export const WEIGHTS_FILE = "weights.bin";
 
 /** Raised with every change to what a conversion writes: packs in a cache are then converted anew. */
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
 
 const PACK_KIND = "touchstone-pack";
 const READ_BYTES = 64 << 20;
