@@ -117,7 +117,7 @@ export class HubClient {
 
   async #fetch(url: URL, method: string, headers: Record<string, string>): Promise<Answer> {
     const clock = new Clock(url.host, this.signal, this.pace.stallMs);
-    const response = await clock.watch(() => fetch(url, { method, headers, redirect: "manual", signal: clock.signal }));
+    const response = await clock.watch(() => this.settings.fetch(url, { method, headers, redirect: "manual", signal: clock.signal }));
     return new Answer(url, response, clock);
   }
 
@@ -239,7 +239,7 @@ class Clock {
     } catch (error) {
       this.caller.throwIfAborted();
       if (this.#silence.signal.aborted) throw new Transient(`${this.host} has been silent for ${this.stallMs / 1000} s`);
-      throw new Transient(`${this.host}: ${networkFailure(error)}`, null, { cause: error });
+      throw new Transient(`${this.host}: ${networkFailure(error, this.host)}`, null, { cause: error });
     } finally {
       clearTimeout(timer);
     }
@@ -272,13 +272,17 @@ function retryAfterMs(headers: Headers): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-/** fetch hides the reason behind its own error. */
-function networkFailure(error: unknown): string {
+/** fetch hides the reason behind its own error. Where the address is not the host's own, it may be a proxy's, so it is told. */
+function networkFailure(error: unknown, host: string): string {
   let innermost = error;
   while (innermost instanceof Error && innermost.cause instanceof Error) innermost = innermost.cause;
-  const { code, message } = innermost as NodeJS.ErrnoException;
+  const { code, message, hostname, address, port } = innermost as NodeJS.ErrnoException & { hostname?: string; address?: string; port?: number };
+  const proxyStatus = /^Proxy response \((\d+)\)/.exec(message)?.[1];
+  if (proxyStatus !== undefined) return `the proxy answers ${proxyStatus}`;
   const words = code === undefined ? undefined : FAILURES[code];
-  return words === undefined ? (code ?? message) : `${words} (${code})`;
+  if (words === undefined) return code ?? message;
+  const where = hostname ?? (address === undefined ? host : `${address}:${port}`);
+  return `${words} (${host.startsWith(where) ? code : `${code} ${where}`})`;
 }
 
 const FAILURES: Readonly<Record<string, string>> = {

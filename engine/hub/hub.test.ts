@@ -3,6 +3,8 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -433,6 +435,71 @@ describe("a bad network", () => {
     hub.faults.cut = ({ server }) => (server === "files" && count <= 3 ? { after: MEBIBYTE, how: "break" } : null);
     await pullLarge();
     expect(paths().filter((path) => path.endsWith("/model.safetensors")).length).toBeGreaterThan(3);
+  });
+});
+
+describe("a proxy", () => {
+  const HOST = "http://hub.example";
+  let proxy: Server;
+  let tunnels: string[];
+  let status: number;
+  beforeEach(async () => {
+    tunnels = [];
+    status = 200;
+    proxy = createServer().on("connect", ({ url, headers }: IncomingMessage, client: Socket) => {
+      tunnels.push(`${url} ${headers["proxy-authorization"] ?? ""}`.trim());
+      client.write(`HTTP/1.1 ${status} Whatever\r\n\r\n`);
+      if (status !== 200) return void client.end();
+      const server = connect(Number(new URL(hub.endpoint).port), "127.0.0.1");
+      server.pipe(client).pipe(server);
+      for (const socket of [client, server]) socket.on("error", () => [client, server].forEach((each) => each.destroy()));
+    });
+    await new Promise<void>((listening) => proxy.listen(0, "127.0.0.1", listening));
+    publish({ ...TEXTS, "model.safetensors": "weights" });
+  });
+  afterEach(() => void proxy.close());
+
+  const port = (): number => (proxy.address() as AddressInfo).port;
+  const through = (variables: Record<string, string>): HubOptions => {
+    const given = options();
+    return { ...given, environment: { ...given.environment, HF_ENDPOINT: HOST, ...variables } };
+  };
+
+  test.each([
+    ["with user and password", "http_proxy", "http://user:pass%20word@127.0.0.1:", "Basic dXNlcjpwYXNzIHdvcmQ="],
+    ["without a scheme", "HTTP_PROXY", "127.0.0.1:", ""],
+    ["for everything", "ALL_PROXY", "http://127.0.0.1:", ""],
+  ])("%s is asked for every host but this machine", async (_, variable, address, authorization) => {
+    const { dir } = await pullModel(REFERENCE, through({ [variable]: `${address}${port()}` }));
+    expect(await readFile(join(dir, "model.safetensors"), "utf8")).toBe("weights");
+    expect(new Set(tunnels)).toEqual(new Set([`hub.example:80 ${authorization}`.trim()]));
+    // Large files come from a host of their own, here this machine.
+    expect(hub.requests.some(({ server }) => server === "files")).toBe(true);
+  });
+
+  test("for https is not asked for http, and the other way round", async () => {
+    await expect(pullModel(REFERENCE, { ...through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: "https://hub.example" }) })).rejects.toThrow();
+    expect(tunnels).toEqual(Array(3).fill("hub.example:443"));
+    const { dir } = await pullModel(REFERENCE, through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: hub.endpoint }));
+    expect(await readFile(join(dir, "config.json"), "utf8")).toBe(TEXTS["config.json"]);
+    expect(tunnels).toHaveLength(3);
+  });
+
+  test.each(["hub.example", ".example", "*"])("is passed by for NO_PROXY=%s", async (bypass) => {
+    await expect(pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}`, NO_PROXY: bypass }))).rejects.toThrow(/hub\.example: /);
+    expect(tunnels).toEqual([]);
+  });
+
+  test("that refuses, or is not there, is named", async () => {
+    status = 407;
+    await expect(pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}` }))).rejects.toThrow("the hub cannot be reached: hub.example: the proxy answers 407");
+    await expect(pullModel(REFERENCE, through({ http_proxy: "127.0.0.1:9" }))).rejects.toThrow("hub.example: connection refused (ECONNREFUSED 127.0.0.1:9)");
+  });
+
+  test.each(["socks5://me:secret@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])("%s is refused without being repeated", async (address) => {
+    await expect(pullModel(REFERENCE, through({ ALL_PROXY: address }))).rejects.toThrow(/^ALL_PROXY must look like http:\/\/proxy:3128; proxies speak http or https here\.$/);
+    // Nothing is asked offline.
+    await expect(pullModel(REFERENCE, { ...through({ ALL_PROXY: address }), offline: true })).rejects.toThrow(/is not in/);
   });
 });
 

@@ -5,6 +5,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 
 import { EngineError } from "../errors.js";
+import { proxiedFetch, type Fetch } from "./proxy.js";
 
 export interface HubSettings {
   /** Without a slash at its end. */
@@ -13,10 +14,11 @@ export interface HubSettings {
   /** Only ever sent to the endpoint. */
   readonly token: string | null;
   readonly isOffline: boolean;
+  readonly fetch: Fetch;
   readonly hasSymlinks: boolean;
 }
 
-/** @throws EngineError where HF_ENDPOINT is no address */
+/** @throws EngineError where HF_ENDPOINT or a proxy is no address */
 export async function hubSettings(environment: NodeJS.ProcessEnv, offline: boolean): Promise<HubSettings> {
   const isOffline = offline || isTrue(environment["HF_HUB_OFFLINE"] || environment["TRANSFORMERS_OFFLINE"]);
   return {
@@ -24,6 +26,7 @@ export async function hubSettings(environment: NodeJS.ProcessEnv, offline: boole
     cache: hubCacheFolder(environment),
     token: isOffline ? null : await token(environment),
     isOffline,
+    fetch: isOffline ? globalThis.fetch : await proxiedFetch(environment),
     hasSymlinks: !isTrue(environment["HF_HUB_DISABLE_SYMLINKS"]),
   };
 }

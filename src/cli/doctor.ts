@@ -223,7 +223,7 @@ const HUB_TIMEOUT_MS = 5000;
 
 /** Everything but downloading works without the hub. */
 async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
-  const { endpoint, isOffline } = await hubSettings(process.env, isForbidden);
+  const { endpoint, isOffline, fetch } = await hubSettings(process.env, isForbidden);
   if (isOffline) return ok("not asked (offline)");
   try {
     const { status } = await fetch(endpoint, { method: "HEAD", redirect: "manual", signal: AbortSignal.timeout(HUB_TIMEOUT_MS) });
@@ -231,7 +231,7 @@ async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
     return { status: "warning", text: `${endpoint} answers with ${status}`, fix: "try again later; models that are here run without it" };
   } catch (error) {
     const { message, cause } = error as Error & { cause?: { code?: string } };
-    return { status: "warning", text: `${endpoint} cannot be reached (${cause?.code ?? message})`, fix: "models that are here run without it; set HF_ENDPOINT for a mirror" };
+    return { status: "warning", text: `${endpoint} cannot be reached (${cause?.code ?? message})`, fix: "models that are here run without it; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror" };
   }
 }
 
