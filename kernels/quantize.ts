@@ -160,7 +160,7 @@ function writeQ4Row(packed: Uint8Array, record: number, r: number, values: Int8A
  */
 const LANDINGS: Readonly<Record<QuantizedFormat, readonly number[]>> = {
   q8: [-127],
-  q4: Array.from({ length: 13 }, (_, index) => -9 + index / 4),
+  q4: Array.from({ length: 9 }, (_, index) => -9 + index / 4),
 };
 
 /** Quantises one block at a time; owns the scratch for it. */
@@ -231,10 +231,10 @@ class BlockQuantizer {
   }
 }
 
-/** Math.floor is one instruction here, Math.round five times as slow. */
+/** Rounding by truncation takes a fifth of the time of Math.round. */
 function nearestCode(value: number, lowest: number, highest: number): number {
-  const nearest = Math.floor(value + 0.5);
-  return nearest < lowest ? lowest : nearest > highest ? highest : nearest;
+  const steps = (value - lowest + 0.5) | 0;
+  return steps < 0 ? lowest : steps > highest - lowest ? highest : steps + lowest;
 }
 
 /** The nearest bfloat16 number, ties to even. */
