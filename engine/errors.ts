@@ -27,6 +27,7 @@ export type EngineErrorCode =
   | "download_failed"
   | "cache_unavailable"
   | "output_unavailable"
+  | "model_closed"
   | "out_of_memory";
 
 export class EngineError extends Error {
@@ -45,6 +46,17 @@ export class EngineError extends Error {
   ) {
     super(message, options);
   }
+}
+
+/** @param expected such as `a number` */
+export function wrongType(param: string, expected: string, given: unknown): EngineError {
+  return new EngineError("invalid_type", `${param} must be ${expected}. Given: ${described(given)}`, param);
+}
+
+/** A short rendering of any value; strings as JSON, which also escapes lone surrogates. */
+export function described(value: unknown): string {
+  const text = typeof value === "string" ? JSON.stringify(value) : Array.isArray(value) ? "an array" : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
 /** The code of an error that the file system raised, such as EACCES; null for any other error. */

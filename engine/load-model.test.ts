@@ -80,12 +80,46 @@ describe("refuses before it loads anything", () => {
     [{ numThreads: 0 }, { code: "out_of_range", param: "numThreads", message: "numThreads must be in 1..64. Given: 0" }],
     [{ numThreads: 1.5 }, { code: "invalid_type", param: "numThreads" }],
     [{ numThreads: 65 }, { code: "out_of_range", param: "numThreads" }],
-    [{ profile: "slow" as "fast" }, { code: "unsupported_value", param: "profile", message: "profile must be fast or exact. Given: slow" }],
-    [{ kvCache: "q4" as "q8" }, { code: "unsupported_value", param: "kvCache", message: "kvCache must be f32 or q8. Given: q4" }],
+    [{ profile: "slow" as "fast" }, { code: "unsupported_value", param: "profile", message: 'profile must be fast or exact. Given: "slow"' }],
+    [{ kvCache: "q4" as "q8" }, { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or q8. Given: "q4"' }],
     [{ kvCache: "q8" }, { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) }],
+    [{ threads: 1 } as object, { code: "unknown_parameter", param: "threads", message: expect.stringMatching(/^threads is not an option of a model. Known: model, .*numThreads/) }],
+    [{ toString: 1 } as object, { code: "unknown_parameter", param: "toString" }],
+    [{ model: 5 as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: 5" }],
+    [{ model: new URL("file:///model") as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: file:///model" }],
+    [{ quant: null as never }, { code: "invalid_type", param: "quant" }],
+    [{ offline: "no" as never }, { code: "invalid_type", param: "offline", message: 'offline must be a boolean. Given: "no"' }],
+    [{ signal: {} as never }, { code: "invalid_type", param: "signal", message: "signal must be an AbortSignal. Given: [object Object]" }],
+    [{ onProgress: 5 as never }, { code: "invalid_type", param: "onProgress" }],
   ])("%o", async (options, error) => {
     await expect(loadModel({ model: "/no/such/folder", ...options })).rejects.toMatchObject(error);
   });
+});
+
+test.each([[[]], [5], ["model"], [null]])("options that are %o are refused", async (options) => {
+  await expect(loadModel(options as never)).rejects.toMatchObject({ code: "invalid_type", message: expect.stringMatching(/^The options of a model must be an object\. Given: /) });
+});
+
+test("requests that TypeScript would not let through are refused by name, and none are taken once the model is closed", async () => {
+  const model = await loadModel({ numThreads: 1 });
+  const chat = (options: unknown) => () => model.chat(options as never);
+  const generate = (options: unknown) => () => model.generate(options as never);
+  const refusal = (code: string, param: string | null, message: RegExp) => expect.objectContaining({ code, param, message: expect.stringMatching(message) });
+  for (const options of [undefined, null, 5, "hi", []]) {
+    expect(chat(options)).toThrow(refusal("invalid_type", null, /^A request must be an object with messages\. Given: /));
+    expect(generate(options)).toThrow(refusal("invalid_type", null, /^A request must be an object with prompt\. Given: /));
+  }
+  expect(chat({})).toThrow(refusal("missing_required_parameter", "messages", /required/));
+  expect(chat({ messages: {} })).toThrow(refusal("invalid_type", "messages", /a list of messages/));
+  expect(chat({ messages: MESSAGES, signal: 5 })).toThrow(refusal("invalid_type", "signal", /AbortSignal\. Given: 5$/));
+  expect(chat({ messages: MESSAGES, contextLengthExceededBehavior: "ask" })).toThrow(refusal("unsupported_value", "contextLengthExceededBehavior", /truncate or error\. Given: "ask"$/));
+  for (const prompt of [undefined, null, 5, ["a"]]) expect(generate({ prompt })).toThrow(refusal("invalid_type", "prompt", /^prompt must be a string\. Given: /));
+
+  const closing = model.close();
+  expect(chat({ messages: MESSAGES })).toThrow(refusal("model_closed", null, /^The model is closed\.$/));
+  await closing;
+  await model.close();
+  expect(generate({ prompt: "a" })).toThrow(refusal("model_closed", null, /closed/));
 });
 
 describe("maxConcurrency", () => {
@@ -117,7 +151,7 @@ describe("maxConcurrency", () => {
     [129, "out_of_range", "maxConcurrency must be in 1..128. Given: 129"],
     [Number.NaN, "out_of_range", "maxConcurrency must be in 1..128. Given: NaN"],
     [1.5, "invalid_type", "maxConcurrency must be an integer. Given: 1.5"],
-    ["2", "invalid_type", "maxConcurrency must be an integer. Given: 2"],
+    ["2", "invalid_type", 'maxConcurrency must be a number. Given: "2"'],
   ])("refuses %s before it loads anything", async (maxConcurrency, code, message) => {
     const options = { model: "/nowhere", maxConcurrency } as LoadModelOptions;
     await expect(loadModel(options)).rejects.toMatchObject({ code, message, param: "maxConcurrency" });
@@ -152,7 +186,7 @@ describe("logprobsMode", () => {
 
   test("refuses other modes", async () => {
     const options = { logprobsMode: "model" } as unknown as LoadModelOptions;
-    const message = "logprobsMode must be raw or processed. Given: model";
+    const message = 'logprobsMode must be raw or processed. Given: "model"';
     await expect(loadModel(options)).rejects.toMatchObject({ code: "unsupported_value", param: "logprobsMode", message });
   });
 });

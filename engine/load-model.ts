@@ -5,12 +5,12 @@
 import { Kernels, type KernelVariant, type KVFormat, type LogprobsMode, type MatrixFormat } from "../kernels/index.js";
 import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
 import { Engine } from "./engine.js";
-import { EngineError } from "./errors.js";
+import { described, EngineError, wrongType } from "./errors.js";
 import type { Grammar } from "./grammar/index.js";
 import { KVCache } from "./kv-cache.js";
 import { LIMITS } from "./limits.js";
 import { GraphLogits, LMHead } from "./lm-head.js";
-import { engineOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
+import { checkOneOf, checkSignal, engineOptions, isOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
 import { prepareModel, type ModelConfig, type RunnableModel } from "./model/index.js";
 import { answerGrammar, type ResponseFormat } from "./response-format.js";
@@ -87,6 +87,7 @@ export class Model {
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
   #answerVocabulary: AnswerVocabulary | null = null;
+  #closing: Promise<void> | null = null;
 
   private constructor(
     folder: RunnableModel,
@@ -155,10 +156,12 @@ export class Model {
    * Answers a conversation.
    * @throws EngineError at once for anything the request gets wrong
    */
-  chat({ messages, separateReasoning = true, responseFormat = null, contextLengthExceededBehavior, signal, ...parameters }: ChatOptions): OutputStream {
+  chat(options: ChatOptions): OutputStream {
+    this.#checkRequest(options, "messages");
+    const { messages, separateReasoning = true, responseFormat = null, contextLengthExceededBehavior, signal, ...parameters } = options;
     const config = this.#checkedConfig({ ...parameters, separateReasoning });
     const grammar = answerGrammar(responseFormat, this.folder.reasoning !== null);
-    this.#checkNumMessages(messages.length);
+    this.#checkNumMessages(messages);
     const prompt = this.template.render(messages);
     this.#checkTextLength(prompt.text, "messages");
     const tags = this.folder.reasoning;
@@ -168,8 +171,11 @@ export class Model {
   }
 
   /** Continues raw text. Reasoning tags are ordinary text here. */
-  generate({ prompt, contextLengthExceededBehavior, signal, ...parameters }: GenerateOptions): OutputStream {
+  generate(options: GenerateOptions): OutputStream {
+    this.#checkRequest(options, "prompt");
+    const { prompt, contextLengthExceededBehavior, signal, ...parameters } = options;
     const config = this.#checkedConfig(parameters);
+    if (typeof prompt !== "string") throw wrongType("prompt", "a string", prompt);
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt);
     if (promptTokenIds.length === 0) {
@@ -178,8 +184,12 @@ export class Model {
     return this.#submit({ promptTokenIds, config, reasoning: null, grammar: null, contextLengthExceededBehavior, signal });
   }
 
-  /** Waits for running requests, then frees the model. */
-  async close(): Promise<void> {
+  /** Waits for running requests, then frees the model, which takes no more of them from now on. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     await this.#engine.idle();
     for (const runner of this.#runners) await runner.release();
     await this.#kernels.close();
@@ -206,11 +216,21 @@ export class Model {
     return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
   }
 
+  /** What surrounds the sampling parameters; TypeScript checks it for its own callers alone. */
+  #checkRequest(options: RequestOptions, text: string): void {
+    if (this.#closing !== null) throw new EngineError("model_closed", "The model is closed.");
+    if (!isOptions(options)) throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
+    const { contextLengthExceededBehavior: behavior, signal } = options;
+    if (behavior !== undefined) checkOneOf("contextLengthExceededBehavior", behavior, ["truncate", "error"]);
+    checkSignal(signal);
+  }
+
   /** Rendering and encoding megabytes takes seconds, during which nothing else runs: what cannot fit is refused before. */
-  #checkNumMessages(numMessages: number): void {
+  #checkNumMessages(messages: readonly ChatMessage[]): void {
     const { contextLength } = this.folder;
-    if (numMessages <= contextLength) return;
-    throw new EngineError("context_length_exceeded", `There are ${numMessages} messages; the context's ${contextLength} tokens hold at most as many.`, "messages");
+    // What is no list is refused with the messages themselves.
+    if (!Array.isArray(messages) || messages.length <= contextLength) return;
+    throw new EngineError("context_length_exceeded", `There are ${messages.length} messages; the context's ${contextLength} tokens hold at most as many.`, "messages");
   }
 
   #checkTextLength({ length }: string, param: string): void {

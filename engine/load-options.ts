@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
-import { EngineError } from "./errors.js";
+import { described, EngineError, wrongType } from "./errors.js";
 import { ONNX_DTYPES, type OnnxDtype } from "./hub/index.js";
 import { LIMITS } from "./limits.js";
 
@@ -60,6 +60,7 @@ export type EngineOptions = Required<
 
 /** @throws EngineError naming the option that cannot be */
 export function engineOptions(options: LoadModelOptions): EngineOptions {
+  checkTypes(options);
   const checked: EngineOptions = {
     profile: options.profile ?? "fast",
     numThreads: options.numThreads ?? Math.min(availableParallelism(), LIMITS.threadsMax),
@@ -86,14 +87,55 @@ const PROFILES = ["fast", "exact"] as const;
 const LOGPROBS_MODES: readonly LogprobsMode[] = ["raw", "processed"];
 const KV_FORMATS: readonly KVFormat[] = ["f32", "q8"];
 
-function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return;
-  throw new EngineError("unsupported_value", `${name} must be ${allowed.join(" or ")}. Given: ${value}`, name);
+/** What `typeof` says of each option. */
+const OPTION_TYPES: Readonly<Record<keyof LoadModelOptions, "string" | "number" | "boolean" | "object" | "function">> = {
+  model: "string",
+  quant: "string",
+  dtype: "string",
+  profile: "string",
+  numThreads: "number",
+  maxConcurrency: "number",
+  logprobsMode: "string",
+  kvCache: "string",
+  kvCacheBytes: "number",
+  offline: "boolean",
+  signal: "object",
+  onProgress: "function",
+  onDownload: "function",
+  onNotice: "function",
+};
+
+/** TypeScript checks this for its own callers alone, and an option that is misspelled would go unnoticed. */
+function checkTypes(options: LoadModelOptions): void {
+  if (!isOptions(options)) throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
+  checkSignal(options.signal);
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(OPTION_TYPES, name)) {
+      throw new EngineError("unknown_parameter", `${name} is not an option of a model. Known: ${Object.keys(OPTION_TYPES).join(", ")}`, name);
+    }
+    const type = OPTION_TYPES[name as keyof LoadModelOptions];
+    if (value === undefined || (name === "model" && value === null) || typeof value === type) continue;
+    throw wrongType(name, `a ${type}`, value);
+  }
 }
 
-function checkInteger(name: string, value: unknown, highest: number): void {
-  if (typeof value !== "number" || (Number.isFinite(value) && !Number.isInteger(value))) {
-    throw new EngineError("invalid_type", `${name} must be an integer. Given: ${String(value)}`, name);
+export function isOptions(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return;
+  throw wrongType("signal", "an AbortSignal", signal);
+}
+
+export function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
+  if (allowed.includes(value)) return;
+  throw new EngineError("unsupported_value", `${name} must be ${allowed.join(" or ")}. Given: ${described(value)}`, name);
+}
+
+function checkInteger(name: string, value: number, highest: number): void {
+  if (Number.isFinite(value) && !Number.isInteger(value)) {
+    throw new EngineError("invalid_type", `${name} must be an integer. Given: ${value}`, name);
   }
   if (!(value >= 1 && value <= highest)) {
     throw new EngineError("out_of_range", `${name} must be in 1..${highest}. Given: ${value}`, name);

@@ -22,7 +22,6 @@ const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
 export interface KernelExports {
   /** Runs a job on all threads. */
   run: (job: number, argument: number, numPhases: number, numThreads: number) => void;
-  /** Runs a job on the caller's thread. */
   /** A worker's loop. */
   work: (index: number) => void;
   /** Ends all waiting between threads, now and later, with a trap. */
@@ -39,6 +38,7 @@ export interface KernelExports {
   heap_base: () => number;
 }
 
+/** @internal Its types are not the package's: they need a library that few programs for Node name. */
 export interface LoadedKernels {
   variant: KernelVariant;
   /** Where the build was found; the worker's compiled JavaScript lies beside it. */
@@ -48,7 +48,10 @@ export interface LoadedKernels {
   memory: WebAssembly.Memory;
 }
 
-/** @param variant which build to load; null for the best this machine runs */
+/**
+ * @internal
+ * @param variant which build to load; null for the best this machine runs
+ */
 export async function loadKernels(variant: KernelVariant | null): Promise<LoadedKernels> {
   const candidates = variant === null ? VARIANTS : [variant];
   for (const candidate of candidates) {

@@ -2,7 +2,7 @@
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
@@ -39,6 +39,13 @@ test("the library example answers", async () => {
 test("the library example is the one in examples/, which is type-checked", () => {
   const [, code] = readFileSync("examples/chat.ts", "utf8").split("*/\n\n");
   expect(codeBlock('from "touchstone"')).toBe(code);
+});
+
+test("the library example compiles where Node's types are the only ones", async () => {
+  const packages = resolve("node_modules");
+  const options = `--strict --module nodenext --target es2022 --lib es2022 --types node --typeRoots "${packages}/@types" --noEmit`;
+  const program = `cat > program.mts <<'END'\n${codeBlock('from "touchstone"')}END\n`;
+  expect(await folder.run(`${program}"${process.execPath}" "${packages}/typescript/bin/tsc" ${options} program.mts || true`)).toBe("");
 });
 
 test("a model of the hub is downloaded, converted and asked, and runs without the hub from then on", async () => {

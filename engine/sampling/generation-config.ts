@@ -4,7 +4,7 @@
  * `logitBias` exist is checked where the tokenizer is known.
  */
 
-import { EngineError } from "../errors.js";
+import { described, EngineError, wrongType } from "../errors.js";
 import { LIMITS } from "../limits.js";
 
 export interface GenerationConfig {
@@ -150,16 +150,6 @@ function randomSeed(): number {
   return (high! & 0x1fffff) * 4294967296 + low!;
 }
 
-function wrongType(param: string, expected: string, given: unknown): EngineError {
-  return new EngineError("invalid_type", `${param} must be ${expected}. Given: ${describe(given)}`, param);
-}
-
 function outOfRange(param: string, rule: string, given: unknown): EngineError {
-  return new EngineError("out_of_range", `${param} ${rule}. Given: ${describe(given)}`, param);
-}
-
-/** A short rendering of any value; strings as JSON, which also escapes lone surrogates. */
-function describe(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : Array.isArray(value) ? "an array" : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return new EngineError("out_of_range", `${param} ${rule}. Given: ${described(given)}`, param);
 }

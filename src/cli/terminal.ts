@@ -29,16 +29,15 @@ export class LoadingDisplay {
   readonly #line = new StatusLine();
   readonly #downloads = new Map<string, DownloadRate>();
   readonly #label: string;
+  readonly #say: (line: string) => void;
   readonly #convertingBar: (done: number, total: number) => void;
 
   /**
    * @param name of the model, where several are loaded
    * @param say takes a line where there is no terminal
    */
-  constructor(
-    name = "",
-    private readonly say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
-  ) {
+  constructor(name = "", say: (line: string) => void = (line) => process.stderr.write(`${line}\n`)) {
+    this.#say = say;
     this.#label = name === "" ? "" : `${name} `;
     this.#convertingBar = progressBar(`Converting ${name}`.trimEnd());
   }
@@ -60,7 +59,7 @@ export class LoadingDisplay {
       const share = total === 0 ? 1 : done / total;
       this.#line.show(`${name} ${bar(share, this.#line.width - name.length - text.length - BAR_FRAME)} ${text}`);
       if (isEnd) this.#line.end();
-    } else this.say(`${name}: ${isEnd ? "" : `${Math.floor((100 * done) / total)} % of `}${text}`);
+    } else this.#say(`${name}: ${isEnd ? "" : `${Math.floor((100 * done) / total)} % of `}${text}`);
   };
 
   readonly onNotice = (message: string): void => {
