@@ -100,19 +100,21 @@ const KEYWORDS: Readonly<Record<string, { readonly read: Read; readonly status?:
   },
   $defs: { read: (reader, _, value, at) => void reader.schemas(value, at) },
   definitions: { read: (reader, _, value, at) => void reader.schemas(value, at), note: "the older name of $defs" },
-  $anchor: { read: (_, __, value, at) => void string(value, at) },
+  $anchor: { read: (_, __, value, at) => checkAnchor(string(value, at), at) },
   $id: { read: (_, __, value, at) => void string(value, at), note: "a base for references within the document" },
   $schema: {
     read: (_, __, value, at) => checkDialect(value, at),
     note: "read as draft 2020-12, whichever draft it names",
     status: "annotation",
   },
-  ...Object.fromEntries(
-    ["$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"].map((keyword) => [
-      keyword,
-      { read: () => {}, status: "annotation" as const },
-    ]),
-  ),
+  $comment: { read: (_, __, value, at) => void string(value, at), status: "annotation" },
+  title: { read: (_, __, value, at) => void string(value, at), status: "annotation" },
+  description: { read: (_, __, value, at) => void string(value, at), status: "annotation" },
+  default: { read: () => {}, status: "annotation" },
+  examples: { read: (_, __, value, at) => void array(value, at), status: "annotation" },
+  deprecated: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
+  readOnly: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
+  writeOnly: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
 };
 
 /** The list that documentation and capabilities print. */
@@ -209,6 +211,7 @@ class SchemaReader {
       bits |= TYPE_NAMES[type]!;
     }
     if (types.length === 0) throw invalid(pointer, `${shown(pointer)} is an empty array.`);
+    checkUnique(types, pointer);
     schema.types &= bits;
     if (types.includes("integer") && !types.includes("number")) bound(schema, { step: ONE });
   }
@@ -262,8 +265,10 @@ class SchemaReader {
     for (const value of values) {
       if (value === null || typeof value === "boolean") scalars.types |= TYPE[String(value) as "null" | "true" | "false"];
       else if (typeof value === "string") texts.push(wellFormed(value, pointer));
-      else if (typeof value === "number") ranges.push({ min: decimalOf(value), max: decimalOf(value), step: null });
-      else branches.push(Array.isArray(value) ? this.#arrayValue(value, pointer) : this.#objectValue(value as Json, pointer));
+      else if (typeof value === "number") {
+        const exact = decimalOf(number(value, pointer));
+        ranges.push({ min: exact, max: exact, step: null });
+      } else branches.push(Array.isArray(value) ? this.#arrayValue(value, pointer) : this.#objectValue(value as Json, pointer));
     }
     if (texts.length > 0) {
       scalars.types |= TYPE.string;
@@ -418,9 +423,13 @@ function checkDialect(value: unknown, pointer: string): void {
   throw unsupported(pointer, `The $schema ${JSON.stringify(value)} is not supported; supported: drafts 2020-12, 2019-09, 07 and 06.`);
 }
 
+function checkAnchor(anchor: string, pointer: string): void {
+  if (/^[A-Za-z_][-A-Za-z0-9._]*$/.test(anchor)) return;
+  throw invalid(pointer, `${shown(pointer)} is ${JSON.stringify(anchor)}; an anchor has letters, digits, "-", "." and "_", and begins with a letter or "_".`);
+}
+
 function refuseUniqueItems(value: unknown, pointer: string): void {
-  if (typeof value !== "boolean") throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; expected a boolean.`);
-  if (value) throw unsupported(pointer, `The schema keyword "uniqueItems" at ${shown(pointer)} is not supported.`);
+  if (boolean(value, pointer)) throw unsupported(pointer, `The schema keyword "uniqueItems" at ${shown(pointer)} is not supported.`);
 }
 
 function bound(schema: Schema, range: Partial<NumberRange>): void {
@@ -443,7 +452,16 @@ function size(value: unknown, pointer: string): number {
 
 function names(value: unknown, pointer: string): string[] {
   const list = array(value, pointer).map((name) => wellFormed(string(name, pointer), pointer));
-  return [...new Set(list)];
+  checkUnique(list, pointer);
+  return list;
+}
+
+function checkUnique(names: readonly string[], pointer: string): void {
+  const known = new Set<string>();
+  for (const name of names) {
+    if (known.has(name)) throw invalid(pointer, `${shown(pointer)} names ${JSON.stringify(name)} twice.`);
+    known.add(name);
+  }
 }
 
 function dependencies(value: unknown, pointer: string): Map<string, string[]> {
@@ -456,8 +474,13 @@ function dependencies(value: unknown, pointer: string): Map<string, string[]> {
 }
 
 function number(value: unknown, pointer: string): number {
-  if (typeof value !== "number" || !Number.isFinite(value))
-    throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; expected a number.`);
+  if (typeof value !== "number") throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; expected a number.`);
+  if (!Number.isFinite(value)) throw invalid(pointer, `${shown(pointer)} holds a number beyond the range of double precision.`);
+  return value;
+}
+
+function boolean(value: unknown, pointer: string): boolean {
+  if (typeof value !== "boolean") throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; expected a boolean.`);
   return value;
 }
 
