@@ -122,6 +122,15 @@ test("requests that TypeScript would not let through are refused by name, and no
   expect(generate({ prompt: "a" })).toThrow(refusal("model_closed", null, /closed/));
 });
 
+test("a limit beyond the context is refused by the number that was given", async () => {
+  await withModel({}, async (model) => {
+    for (const [maxTokens, shown] of [[1025, "1025"], [1e30, "1e+30"]] as const) {
+      const message = expect.stringMatching(RegExp(`max_tokens is ${shown.replace("+", "\\+")};`));
+      expect(() => model.chat({ messages: MESSAGES, maxTokens, contextLengthExceededBehavior: "error" })).toThrow(expect.objectContaining({ code: "context_length_exceeded", message }));
+    }
+  });
+});
+
 describe("maxConcurrency", () => {
   const ask = (model: Model, changes: RequestOptions) =>
     read(model.chat({ messages: MESSAGES, maxTokens: 6, logprobs: true, topLogprobs: 2, ...changes }));

@@ -393,7 +393,7 @@ function checkRequest(request: SampleRequest, vocabSize: number): void {
   checkRange("repetitionPenalty", request.repetitionPenalty, Number.MIN_VALUE, Number.MAX_VALUE);
   checkRange("frequencyPenalty", request.frequencyPenalty, -Number.MAX_VALUE, Number.MAX_VALUE);
   checkRange("presencePenalty", request.presencePenalty, -Number.MAX_VALUE, Number.MAX_VALUE);
-  checkRange("topK", topK ?? 1, 1, Number.MAX_SAFE_INTEGER);
+  checkRange("topK", topK ?? 1, 1, Number.MAX_VALUE);
   checkRange("topLogprobs", topLogprobs ?? 0, 0, TOP_LOGPROBS_MAX);
   if (allowed !== null && allowed.length < Math.ceil(vocabSize / 32)) {
     throw new RangeError(`allowed must have ${Math.ceil(vocabSize / 32)} words. Given: ${allowed.length}`);

@@ -51,7 +51,7 @@ export type GenerationOptions = { readonly [K in keyof GenerationConfig]?: Gener
 export function generationConfig(options: GenerationOptions = {}): GenerationConfig {
   const logprobs = () => boolean(options.logprobs, "logprobs", false);
   const config: GenerationConfig = {
-    maxTokens: optional(options.maxTokens, (value) => integer(value, "max_tokens", 1, Number.MAX_SAFE_INTEGER)),
+    maxTokens: optional(options.maxTokens, (value) => integer(value, "max_tokens", 1, Number.MAX_VALUE)),
     n: integer(options.n ?? 1, "n", 1, LIMITS.choicesMax),
     seed: integer(options.seed ?? randomSeed(), "seed", Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
     frequencyPenalty: number(options.frequencyPenalty ?? 0, "frequency_penalty", -2, 2),
@@ -61,7 +61,7 @@ export function generationConfig(options: GenerationOptions = {}): GenerationCon
     includeStop: boolean(options.includeStop, "include_stop_str_in_output", false),
     temperature: number(options.temperature ?? 1, "temperature", 0, 2),
     topP: optional(options.topP, (value) => number(value, "top_p", 0, 1)),
-    topK: optional(options.topK, (value) => integer(value, "top_k", 1, Number.MAX_SAFE_INTEGER)),
+    topK: optional(options.topK, (value) => integer(value, "top_k", 1, Number.MAX_VALUE)),
     minP: optional(options.minP, (value) => number(value, "min_p", 0, 1)),
     logitBias: logitBias(options.logitBias ?? new Map()),
     logprobs: logprobs(),
@@ -82,7 +82,7 @@ function optional<T>(value: T | null | undefined, check: (value: T) => T): T | n
 
 function number(value: unknown, param: string, lowest: number, highest: number): number {
   if (typeof value !== "number") throw wrongType(param, "a number", value);
-  const isOpenEnded = lowest >= 0 && highest === Number.MAX_SAFE_INTEGER;
+  const isOpenEnded = highest === Number.MAX_VALUE;
   const range = isOpenEnded ? `at least ${lowest}` : `in ${lowest}..${highest}`;
   if (!(value >= lowest && value <= highest)) throw outOfRange(param, `must be ${range}`, value);
   return value;

@@ -51,7 +51,7 @@ describe("dialects", () => {
   it("openai's top_p 0 reaches the engine, and top_k below 1 is off", () => {
     expect(parse({ top_p: 0 }, "openai").options.topP).toBe(0);
     for (const off of [-1, 0, null]) expect(parse({ top_k: off }, "openai").options.topK).toBeNull();
-    expect(parse({ top_k: 1e300 }, "openai").options.topK).toBe(Number.MAX_SAFE_INTEGER);
+    expect(parse({ top_k: 1e300 }, "openai").options.topK).toBe(1e300);
   });
 });
 
@@ -121,7 +121,7 @@ describe("parseChatRequest", () => {
   it("takes either name of max_tokens", () => {
     expect(parse({ max_tokens: 3 }).options.maxTokens).toBe(3);
     expect(parse({ max_completion_tokens: 4 }).options.maxTokens).toBe(4);
-    expect(parse({ max_tokens: 1e300 }).options.maxTokens).toBe(Number.MAX_SAFE_INTEGER);
+    expect(parse({ max_tokens: 1e300 }).options.maxTokens).toBe(1e300);
     expect(parse().options.maxTokens).toBeNull();
   });
 

@@ -77,7 +77,7 @@ function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
     separateReasoning,
     logprobs,
     options: {
-      maxTokens: upToSafe(body.max_completion_tokens ?? body.max_tokens ?? null),
+      maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
       n,
       seed: body.seed ?? null,
       frequencyPenalty: body.frequency_penalty ?? null,
@@ -87,7 +87,7 @@ function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
       includeStop: body.include_stop_str_in_output ?? dialect.includeStop,
       temperature: body.temperature ?? null,
       topP: body.top_p ?? null,
-      topK: topK === null || topK < 1 ? null : upToSafe(topK),
+      topK: topK === null || topK < 1 ? null : topK,
       minP: body.min_p ?? null,
       logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
       logprobs,
@@ -111,11 +111,6 @@ function streamUsage(body: ChatRequestBody, dialect: DialectColumn): StreamUsage
   const asked = body.stream_options?.include_usage ?? null;
   if (asked === null) return dialect.streamUsage;
   return asked ? "last_chunk" : "none";
-}
-
-/** Any integer of at least 1 is allowed; past 2^53 - 1 all of them mean "no limit". */
-function upToSafe(value: number | null): number | null {
-  return value === null ? null : Math.min(value, Number.MAX_SAFE_INTEGER);
 }
 
 const isGiven = (value: unknown): boolean => value !== undefined && value !== null;

@@ -29,7 +29,8 @@ export class Exchange {
     this.#request = request;
     this.#response = response;
     this.method = request.method ?? "GET";
-    this.path = (request.url ?? "/").split("?", 1)[0]!;
+    // A proxy may ask for the whole address.
+    this.path = (request.url ?? "/").replace(/^https?:\/\/[^/?]*/i, "").split("?", 1)[0]! || "/";
     const given = request.headers["x-request-id"];
     this.requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString("hex")}`;
     response.setHeader("x-request-id", this.requestId);

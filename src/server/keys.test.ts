@@ -17,5 +17,9 @@ describe("ApiKeys", () => {
     for (const wrong of [undefined, "", "one", "Bearer", "Bearer three", "Bearer one two", "Basic one"]) expect(() => keys.check(wrong)).toThrow(/API key/);
   });
 
+  test("beyond ASCII: as the bytes that clients send", () => {
+    expect(() => new ApiKeys(["schlüssel"]).check(`Bearer ${Buffer.from("schlüssel").toString("latin1")}`)).not.toThrow();
+  });
+
   test("none: nobody needs one", () => expect(() => new ApiKeys([]).check(undefined)).not.toThrow());
 });

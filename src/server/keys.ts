@@ -9,7 +9,7 @@ export class ApiKeys {
   readonly #hashes: readonly Buffer[];
 
   constructor(keys: readonly string[]) {
-    this.#hashes = keys.map(hash);
+    this.#hashes = keys.map((key) => hash(Buffer.from(key)));
   }
 
   get isEmpty(): boolean {
@@ -25,7 +25,8 @@ export class ApiKeys {
     const given = /^Bearer +(\S+) *$/i.exec(authorization ?? "")?.[1];
     if (given === undefined) throw refused("An API key is needed: send it as Authorization: Bearer <key>.");
     // Hashes are of one length, and every key is looked at: time tells neither a key's length nor its place.
-    const digest = hash(given);
+    // Node reads the bytes of headers as Latin-1.
+    const digest = hash(Buffer.from(given, "latin1"));
     const matches = this.#hashes.map((known) => timingSafeEqual(known, digest));
     if (!matches.includes(true)) throw refused("The API key is not one of this server's.");
   }
@@ -43,7 +44,7 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
 LOOPBACK.addAddress("::1", "ipv6");
 
-function hash(key: string): Buffer {
+function hash(key: Uint8Array): Buffer {
   return createHash("sha256").update(key).digest();
 }
 

@@ -20,7 +20,7 @@ export interface BodyLimits {
 export async function readJsonBody(request: IncomingMessage, response: ServerResponse, limits: BodyLimits, signal: AbortSignal): Promise<Uint8Array> {
   checkMediaType(request);
   const { maxBytes } = limits;
-  if (request.headers.expect !== undefined) {
+  if (request.headers.expect?.toLowerCase() === "100-continue") {
     const declared = Number(request.headers["content-length"] ?? 0);
     if (declared > maxBytes) throw tooLarge(maxBytes, declared);
     response.writeContinue();
@@ -68,7 +68,7 @@ function checkMediaType({ headers }: IncomingMessage): void {
   const given = headers["content-type"];
   if (given === undefined) throw wrongMediaType("The request has no Content-Type; it must be application/json.");
   const [type = "", ...parameters] = given.split(";").map((part) => part.trim().toLowerCase());
-  const charset = parameters.find((parameter) => parameter.startsWith("charset="))?.slice("charset=".length).replaceAll('"', "");
+  const charset = parameters.find((parameter) => /^charset\s*=/.test(parameter))?.split("=")[1]!.trim().replaceAll('"', "");
   if (type !== "application/json" || (charset !== undefined && charset !== "utf-8" && charset !== "utf8")) {
     throw wrongMediaType(`Content-Type is ${JSON.stringify(given)}; it must be application/json in UTF-8.`);
   }

@@ -150,6 +150,7 @@ describe("refusals", () => {
     }
     await refuses(post(chatUrl, chatBody(), { headers: { "content-encoding": "gzip" } }), 415, "unsupported_media_type");
     expect((await post(chatUrl, chatBody(SHORT), { headers: { "content-type": 'Application/JSON; Charset="UTF-8"' } })).status).toBe(200);
+    expect((await post(chatUrl, chatBody(SHORT), { headers: { "content-type": "application/json; charset = latin1" } })).status).toBe(415);
   });
 
   test("bodies", async () => {
@@ -185,6 +186,14 @@ describe("refusals", () => {
     const answer = await raw("GET /v1/models HTTP/1.1\r\nHost\r\n\r\n");
     expect(answer).toMatch(/^HTTP\/1\.1 400 [^]*\{"error":\{"message":"[^"]+","type":"invalid_request_error","param":null,"code":null\}\}$/);
     expect(await raw(`GET /${"x".repeat(40_000)} HTTP/1.1\r\n\r\n`)).toMatch(/^HTTP\/1\.1 413 [^]*"code":"request_too_large"/);
+  });
+
+  test("neither a host nor an expectation is asked for, and proxies may send the whole address", async () => {
+    expect(await raw("GET /v1/nowhere HTTP/1.1\r\nConnection: close\r\n\r\n")).toMatch(/^HTTP\/1\.1 404 [^]*x-request-id[^]*"type":"/i);
+    const head = "HTTP/1.1\r\nHost: x\r\nExpect: something\r\nConnection: close\r\n";
+    expect(await raw(`POST /v1/chat/completions ${head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`)).toMatch(/^HTTP\/1\.1 400 [^]*missing_required_parameter/);
+    for (const address of ["http://x:1/healthz", "HTTPS://x/healthz?a=b"]) expect(await raw(`GET ${address} ${head}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await raw(`GET http://x ${head}\r\n`)).toMatch(/^HTTP\/1\.1 404 /);
   });
 
   test("Expect: 100-continue is answered before the body only if it will be read", async () => {

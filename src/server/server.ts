@@ -70,10 +70,12 @@ export class ApiServer {
       noteError: (exchange, error, cause) => this.#noteError(exchange, error, cause),
     };
     const receive = (request: IncomingMessage, response: ServerResponse): void => void this.#receive(new Exchange(request, response));
-    // Reading the body says "continue"; what is refused before is not sent at all.
+    // Reading the body says "continue"; what is refused before is not sent at all. Expectations of other kinds are passed over,
+    // and nothing depends on the host, so that all refusals are this server's own.
     const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS + bodyTimeoutMs, keepAliveTimeout: KEEP_ALIVE_MS };
-    this.#server = createServer(timeouts, receive)
+    this.#server = createServer({ requireHostHeader: false, ...timeouts }, receive)
       .on("checkContinue", receive)
+      .on("checkExpectation", receive)
       .on("clientError", refuseMalformed);
   }
 
@@ -93,7 +95,7 @@ export class ApiServer {
   async close(graceMs: number): Promise<void> {
     this.#isDraining = true;
     await this.#idle(graceMs);
-    for (const exchange of this.#active) exchange.abort(shuttingDown());
+    for (const exchange of this.#active) exchange.abort(new ApiError("shutting_down", "The server is shutting down and ended this answer.", null, RETRY_SOON));
     await this.#idle(LAST_WORDS_MS);
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
@@ -196,8 +198,10 @@ function preflight(exchange: Exchange, route: Route): void {
 }
 
 function shuttingDown(): ApiError {
-  return new ApiError("shutting_down", "The server is shutting down and takes no new requests.", null, { headers: { "retry-after": "1" } });
+  return new ApiError("shutting_down", "The server is shutting down and takes no new requests.", null, RETRY_SOON);
 }
+
+const RETRY_SOON = { headers: { "retry-after": "1" } };
 
 /** What is not HTTP, or never ends: there is no exchange to answer it. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
