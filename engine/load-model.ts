@@ -68,6 +68,7 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
   const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
   const onConfig = (config: ModelConfig, format: MatrixFormat): void => checkMemory(config, { ...engine, format }, true);
   const folder = await prepareModel({ model, format: quant, dtype, offline, signal, onConfig, onProgress, onDownload, onNotice });
+  signal?.throwIfAborted();
   return Model.open(folder, engine);
 }
 

@@ -41,7 +41,7 @@ export interface LoadModelOptions {
   readonly kvCacheBytes?: number;
   /** Whether the hub is left alone, so that its models must have been downloaded before; `HF_HUB_OFFLINE` says so too. */
   readonly offline?: boolean;
-  /** Ends a download, which goes on from there the next time. */
+  /** Ends a download, which goes on from there the next time, or a conversion, of which nothing is left then. */
   readonly signal?: AbortSignal;
   /** Called while a folder is converted, with bytes done and bytes in all. */
   readonly onProgress?: (done: number, total: number) => void;

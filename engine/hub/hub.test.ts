@@ -110,6 +110,31 @@ describe("the files that are needed", () => {
     await expect(pullModel(REFERENCE, options({ dtype }))).rejects.toThrow(message);
   });
 
+  test.each<[string, Record<string, string>]>([
+    ["one file", { "model.safetensors": "weights" }],
+    ["shards", { "model.safetensors.index.json": '{"weight_map":{"a":"a.safetensors"}}', "a.safetensors": "weights" }],
+  ])("what the caller refuses on sight of the texts costs no weights: %s", async (_, weights) => {
+    const { commit } = publish({ ...TEXTS, ...weights });
+    const seen: string[][] = [];
+    const onTextFiles = async (dir: string): Promise<void> => {
+      seen.push(await filesIn(dir));
+      throw new Error("refused");
+    };
+    for (const get of [pullModel, locateModel]) await expect(get(REFERENCE, options({ onTextFiles }))).rejects.toThrow(/^refused$/);
+    expect(seen).toEqual([["config.json", "tokenizer.json"], ["config.json", "tokenizer.json"]]);
+    expect(paths().filter((path) => path.includes("/resolve/")).sort()).toEqual(["config.json", "tokenizer.json"].map((name) => `/${NAME}/resolve/${commit}/${name}`));
+    expect(await storedModels(cache)).toEqual([]);
+    expect(await filesIn(join(cache, ".locks"))).toEqual([]);
+    await pullModel(REFERENCE, options({ onTextFiles: async () => undefined }));
+    expect(await storedModels(cache)).toHaveLength(1);
+  });
+
+  test("ONNX files are not judged by the texts", async () => {
+    publish({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
+    const onTextFiles = (): Promise<never> => Promise.reject(new Error("refused"));
+    expect(await filesIn((await pullModel(REFERENCE, options({ dtype: "fp32", onTextFiles }))).dir)).toContain("onnx/model.onnx");
+  });
+
   test.each(["../x", "/etc/passwd", "a/../../x", "a\\b", "C:x", "a//b", "./a"])("a list with the path %s is refused as a whole", async (path) => {
     publish({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.listed = path;

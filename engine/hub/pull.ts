@@ -37,6 +37,8 @@ export interface HubOptions {
   readonly offline?: boolean | undefined;
   /** Ends a download, which goes on from there the next time. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with the folder once its text files are there, before safetensors are downloaded. May throw. */
+  readonly onTextFiles?: ((dir: string) => Promise<unknown>) | undefined;
   /** Called as a file comes in, with its bytes so far (those of earlier runs included) and in all. */
   readonly onProgress?: ((done: number, total: number, file: string) => void) | undefined;
   /** Called with a sentence for people about something that is no error. */
@@ -160,32 +162,31 @@ class Session {
       options.onNotice?.(`another process is downloading ${reference.repository}; waiting for it`);
     });
     try {
-      const fetchFiles = async (names: readonly string[]): Promise<void> => {
+      const missingOf = async (names: readonly string[]): Promise<RemoteFile[]> => {
         const files = await inTurns(names, (path) => remoteFile(client, reference, commit, listing.files.get(path)!));
         const missing: RemoteFile[] = [];
         for (const file of files) if (!(await repository.has(commit, file))) missing.push(file);
         await this.#checkRoom(missing);
+        return missing;
+      };
+      const fetchFiles = async (missing: readonly RemoteFile[]): Promise<void> => {
         const fetchOne = (file: RemoteFile): Promise<void> => this.#fetchFile(client, commit, file, () => lock.isHeld());
         // Equal files share a blob; large ones are fetched in parts, which is enough at the same time.
         const isAlone = (file: RemoteFile): boolean => file.size > LIMITS.hubPartBytes || missing.find(({ hash }) => hash === file.hash) !== file;
         await inTurns(missing.filter((file) => !isAlone(file)), fetchOne);
         for (const file of missing.filter(isAlone)) await fetchOne(file);
       };
-      switch (weights.kind) {
-        case "single":
-          await fetchFiles([...texts, SINGLE_FILE]);
-          break;
-        case "sharded": {
-          await fetchFiles([...texts, INDEX_FILE]);
-          const index = await readFile(join(repository.snapshotDir(commit), INDEX_FILE));
-          const shards = shardsOf(index, reference.repository);
-          const lacking = shards.find((shard) => !paths.has(shard));
-          if (lacking !== undefined) throw new EngineError("invalid_model", `${reference.repository} has no ${lacking}, which its ${INDEX_FILE} names`);
-          await fetchFiles(shards);
-          break;
-        }
-        case "onnx":
-          await fetchFiles([...texts, weights.graph, ...weights.data]);
+      const dir = repository.snapshotDir(commit);
+      const missing = await missingOf([...texts, ...listedFiles(weights)]);
+      const isText = ({ path }: RemoteFile): boolean => texts.some((text) => text === path);
+      await fetchFiles(missing.filter(isText));
+      if (weights.kind !== "onnx") await options.onTextFiles?.(dir);
+      await fetchFiles(missing.filter((file) => !isText(file)));
+      if (weights.kind === "sharded") {
+        const shards = shardsOf(await readFile(join(dir, INDEX_FILE)), reference.repository);
+        const lacking = shards.find((shard) => !paths.has(shard));
+        if (lacking !== undefined) throw new EngineError("invalid_model", `${reference.repository} has no ${lacking}, which its ${INDEX_FILE} names`);
+        await fetchFiles(await missingOf(shards));
       }
       await repository.markAbsent(commit, absentFiles(paths, weights));
     } finally {
@@ -227,6 +228,18 @@ class Session {
       "cache_unavailable",
       `${referenceText(this.reference)} needs ${gigabytes(numBytes)} more, but ${cache} has ${gigabytes(numFree)} left; HF_HUB_CACHE names another folder`,
     );
+  }
+}
+
+/** The files of these weights that are known by name, without those that an index names. */
+function listedFiles(weights: Weights): string[] {
+  switch (weights.kind) {
+    case "single":
+      return [SINGLE_FILE];
+    case "sharded":
+      return [INDEX_FILE];
+    case "onnx":
+      return [weights.graph, ...weights.data];
   }
 }
 

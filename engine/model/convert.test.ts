@@ -13,7 +13,7 @@ import { byteTokenizerJson } from "../../spec-tests/byte-tokenizer.js";
 import { equalisedWeights } from "../../spec-tests/equalised-weights.js";
 import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTensor } from "../../spec-tests/random-model.js";
 import { EngineError } from "../errors.js";
-import { convert } from "./convert.js";
+import { convert, type ConvertOptions } from "./convert.js";
 import { openPack, type ModelPack } from "./pack.js";
 import { cacheFolder, prepareModel, type PrepareOptions } from "./prepare.js";
 import { readTextFiles } from "./source-model.js";
@@ -193,6 +193,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     ["a layer too many", { edit: replaced("model.layers.2.input_layernorm.weight", [48]) }, "unsupported_model", /"model\.layers\.2\.input_layernorm\.weight" is not part/],
     ["a tied head of its own", { config: { tie_word_embeddings: true }, edit: replaced("lm_head.weight", [257, 48]) }, "invalid_model", /"lm_head\.weight" differs from "model\.embed_tokens\.weight"$/],
     ["no tokenizer", { files: { "tokenizer.json": null } }, "invalid_model", /model has no tokenizer\.json$/],
+    ["a tokenizer without a model", { files: { "tokenizer.json": "{}" } }, "invalid_model", /^tokenizer\.json has no model$/],
     ["a broken tokenizer", { files: { "tokenizer.json": "{" } }, "invalid_model", /tokenizer\.json is not valid JSON/],
     ["a config.json with a key twice", { files: { "config.json": '{"model_type":"llama","model_type":"qwen2"}' } }, "invalid_model", /config\.json has the key "model_type" twice$/],
     ["another architecture", { config: { model_type: "gemma2" } }, "unsupported_model", /model_type "gemma2" is not supported/],
@@ -222,6 +223,40 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     const touch = (): void => void utimes(join(source, "config.json"), new Date(), new Date());
     await expect(preparePack({ model: source, onProgress: touch })).rejects.toThrow(/model changed while it was being converted$/);
     expect(await readdir(scratch)).toEqual(["model"]);
+  });
+
+  test.each<["q8" | "f32", "pack" | "onnx", number]>([
+    ["q8", "pack", 0],
+    ["q8", "pack", 0.3],
+    ["q8", "pack", 0.9],
+    ["f32", "pack", 0.5],
+    ["q8", "onnx", 0.5],
+  ])("an abort of a conversion to %s, %s, after a share of %f", async (format, layout, share) => {
+    const source = await model({ config: { head_dim: 8 } });
+    const attempts = [
+      (options: Pick<ConvertOptions, "signal" | "onProgress">) => convert(source, join(scratch, "out"), { format, layout, ...options }),
+      ...(layout === "pack" ? [(options: Pick<ConvertOptions, "signal" | "onProgress">) => preparePack({ model: source, format, ...options })] : []),
+    ];
+    for (const attempt of attempts) {
+      const abort = new AbortController();
+      if (share === 0) abort.abort();
+      let numChunksLater = 0;
+      const onProgress = (done: number, total: number): void => {
+        if (abort.signal.aborted) numChunksLater++;
+        if (done >= share * total) abort.abort();
+      };
+      await expect(attempt({ signal: abort.signal, onProgress })).rejects.toMatchObject({ name: "AbortError" });
+      expect(numChunksLater).toBe(0);
+      expect(await readdir(scratch)).toEqual(["model"]);
+    }
+  });
+
+  test("an abort while the files are hashed", async () => {
+    const source = await model();
+    await truncate(join(source, "model.safetensors"), 2 ** 33);
+    const startMs = performance.now();
+    await expect(preparePack({ model: source, signal: AbortSignal.timeout(100) })).rejects.toMatchObject({ name: "TimeoutError" });
+    expect(performance.now() - startMs).toBeLessThan(5000);
   });
 
   test.each(["SIGINT", "SIGTERM"] as const)("%s in the middle", async (signal) => {

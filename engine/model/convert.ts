@@ -20,17 +20,19 @@ import { ONNX_FOLDER, onnxDtypesOf } from "./onnx-folder.js";
 import { writeOnnxLayout } from "./onnx-layout.js";
 import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
 import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
-import { openSourceModel, TEXT_FILES, type SourceModel } from "./source-model.js";
+import { checkConfig, checkTextFiles, checkTokenizer, openSourceModel, TEXT_FILES, type SourceModel } from "./source-model.js";
 import { removeFolder, writeFolder } from "./staging.js";
 import { countEqualised, countWeights, WeightReader, type WeightChunk } from "./weight-reader.js";
 import { packedWeights, type StackedWeight } from "./weights.js";
 
-export interface ConvertOptions extends Omit<HubOptions, "onProgress"> {
+export interface ConvertOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
   readonly format: MatrixFormat;
   /** A pack unless given; `onnx` is what transformers.js runs. */
   readonly layout?: "pack" | "onnx" | undefined;
   /** Called after each chunk with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Ends a download, which goes on from there the next time, or the conversion, of which nothing is left then. */
+  readonly signal?: AbortSignal | undefined;
   /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
   readonly onDownload?: HubOptions["onProgress"];
   /** Puts what is new in the place of a folder of its kind that is there already. */
@@ -49,7 +51,8 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
   const target = resolve(outDir);
   const { layout = "pack" } = options;
   await checkTarget(target, layout, options.replace ?? false);
-  const source = await openSourceModel(await modelFolder(model, { ...options, onProgress: options.onDownload }));
+  const onTextFiles = layout === "onnx" ? checkConfig : checkTextFiles;
+  const source = await openSourceModel(await modelFolder(model, { ...options, onProgress: options.onDownload, onTextFiles }));
   try {
     await writeFolder(target, async (dir) => {
       if (layout === "onnx") await writeOnnxLayout(source, dir, options);
@@ -68,9 +71,10 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
 /** Fills the empty folder `dir`. */
 export async function writePack(source: SourceModel, dir: string, options: ConvertOptions): Promise<void> {
   const { format } = options;
+  checkTokenizer(source);
   const graph = bodyGraph(source.config, source.weights, format);
   const kernelWeights = [...packedWeights(source.weights)];
-  const reader = new WeightReader(source, format, countRead(source, format), options.onProgress);
+  const reader = new WeightReader(source, format, countRead(source, format), options);
   const records = new Map<string, FileRecord>();
   const sinks: FileSink[] = [];
   const create = async (name: string): Promise<FileSink> => {

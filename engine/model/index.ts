@@ -2,6 +2,7 @@
 
 export { type ModelConfig, type RopeScaling } from "./config.js";
 export { convert, type ConvertOptions } from "./convert.js";
+export { pullModel } from "./locate.js";
 export { openPack, type Manifest, type ModelPack, type PackedTensor } from "./pack.js";
 export { type OnnxHead } from "./onnx-decoder.js";
 export { readHead, type OnnxFolder } from "./onnx-folder.js";

@@ -3,7 +3,8 @@
 import { stat } from "node:fs/promises";
 
 import { EngineError } from "../errors.js";
-import { hubReference, locateModel, type HubOptions } from "../hub/index.js";
+import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions, type HubReference } from "../hub/index.js";
+import { checkTextFiles } from "./source-model.js";
 
 /**
  * @returns the folder; a name that can be neither is returned as it is
@@ -18,6 +19,15 @@ export async function modelFolder(model: string, options: HubOptions): Promise<s
     if (!(error instanceof EngineError) || !AMBIGUOUS_CODES.has(error.code)) throw error;
     throw new EngineError(error.code, `there is no folder ${model} here, and ${error.message}`, error.param, { cause: error });
   }
+}
+
+/**
+ * The hub's model as the hub has it now; only what changed is downloaded, and no safetensors that cannot be run.
+ *
+ * @throws EngineError where the hub does not have the model, cannot be asked, or has one that cannot be run
+ */
+export async function pullModel(reference: HubReference, options: HubOptions = {}): Promise<HubModel> {
+  return pullFromHub(reference, { onTextFiles: checkTextFiles, ...options });
 }
 
 /** Failures that a mistyped path would end in too. */

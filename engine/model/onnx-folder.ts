@@ -26,10 +26,11 @@ export async function onnxDtypesOf(dir: string): Promise<OnnxDtype[]> {
 /**
  * @param dtype the first of ONNX_DTYPES that is there unless given
  * @param cache where the hash of large files is remembered
+ * @param signal ends the hashing
  * @throws EngineError `unsupported_value` for a dtype that is not there, `invalid_model` or `unsupported_model` naming
  *   what is wrong with the graph
  */
-export async function openOnnxFolder(dir: string, dtype: OnnxDtype | undefined, cache: string): Promise<OnnxFolder> {
+export async function openOnnxFolder(dir: string, dtype: OnnxDtype | undefined, cache: string, signal?: AbortSignal): Promise<OnnxFolder> {
   const dtypes = await onnxDtypesOf(dir);
   const chosen = dtype ?? dtypes[0] ?? "fp32";
   if (!dtypes.includes(chosen)) {
@@ -42,7 +43,7 @@ export async function openOnnxFolder(dir: string, dtype: OnnxDtype | undefined, 
   const endTokenIds = readEndTokenIds(texts);
   const decoder = readDecoder(file, texts.config);
   const weights = [onnxFile(chosen), ...file.dataFiles.map((name) => `${ONNX_FOLDER}/${name}`)];
-  const identity = await identifySource(cache, dir, weights);
+  const identity = await identifySource(cache, dir, { weights, signal });
   await identity.remember();
   const sizes = await Promise.all(weights.map(async (name) => (await stat(join(dir, name))).size));
   const { model_type: architecture } = texts.config;

@@ -33,27 +33,26 @@ import {
 import { ONNX_FOLDER } from "./onnx-folder.js";
 import { RotaryEmbedding } from "./rope.js";
 import type { SourceModel } from "./source-model.js";
-import { countEqualised, countWeights, WeightReader } from "./weight-reader.js";
+import { countEqualised, countWeights, WeightReader, type ReadOptions } from "./weight-reader.js";
 import { packedWeights, type StackedWeight } from "./weights.js";
 
 /** transformers.js's name of each format. */
 export const DTYPE_OF_FORMAT: Readonly<Record<MatrixFormat, OnnxDtype>> = { f32: "fp32", q8: "q8", q4: "q4" };
 
-export interface OnnxLayoutOptions {
+export interface OnnxLayoutOptions extends ReadOptions {
   readonly format: MatrixFormat;
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Bytes of the ONNX file from which its weights go into a file of their own. */
   readonly externalFromBytes?: number;
 }
 
 /** Fills the empty folder `dir`. */
 export async function writeOnnxLayout(source: SourceModel, dir: string, options: OnnxLayoutOptions): Promise<void> {
-  const { format, onProgress } = options;
+  const { format } = options;
   const { headDim } = source.config;
   if (headDim % HEAD_MULTIPLE !== 0) {
     throw new EngineError("unsupported_model", `head_dim ${headDim} is no multiple of ${HEAD_MULTIPLE}, and ONNX Runtime's attention takes no other; convert to a pack`);
   }
-  const reader = new WeightReader(source, format, countRead(source, format), onProgress);
+  const reader = new WeightReader(source, format, countRead(source, format), options);
   const graph = new DecoderGraph(source, format, reader);
   const name = basename(onnxFile(DTYPE_OF_FORMAT[format]));
   const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.inlineWeightsBytesMax);
@@ -150,7 +149,10 @@ class DecoderGraph implements Graph {
 
   async *contents(): AsyncGenerator<InitialiserPiece> {
     for (const [index, { name }] of this.initialisers.entries()) {
-      for await (const bytes of this.#fillers[index]!()) yield { name, bytes };
+      for await (const bytes of this.#fillers[index]!()) {
+        this.reader.options.signal?.throwIfAborted();
+        yield { name, bytes };
+      }
     }
   }
 

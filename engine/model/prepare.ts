@@ -21,16 +21,18 @@ import { onnxDtypesOf, openOnnxFolder, type OnnxFolder } from "./onnx-folder.js"
 import { FORMAT_VERSION, MANIFEST_FILE, openPack, type ModelPack } from "./pack.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { identifySource, type SourceIdentity } from "./source-identity.js";
-import { openSourceModel } from "./source-model.js";
+import { checkTextFiles, openSourceModel } from "./source-model.js";
 import { removeFolder, writeFolder } from "./staging.js";
 
-export interface PrepareOptions extends Omit<HubOptions, "onProgress"> {
+export interface PrepareOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
   /** A model folder, a pack, a folder of ONNX files, or the name of a model on the hub; null for the embedded model. */
   readonly model: string | null;
   /** How a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
-  /** Called with a model folder's configuration before anything large is read or written. May throw. */
+  /** Called with a model folder's configuration before anything large is downloaded, read or written. May throw. */
   readonly onConfig?: ((config: ModelConfig, format: MatrixFormat) => void) | undefined;
+  /** Ends a download, which goes on from there the next time, or a conversion, of which nothing is left then. */
+  readonly signal?: AbortSignal | undefined;
   /** Called while a model is being converted, with the number of weights done and of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
@@ -41,27 +43,33 @@ export type RunnableModel = ModelPack | OnnxFolder;
 
 /** @throws EngineError naming what is missing, damaged, not supported or not writable */
 export async function prepareModel(options: PrepareOptions): Promise<RunnableModel> {
-  const { model, format, dtype } = options;
+  const { model, format, dtype, signal } = options;
+  const target = format ?? "q8";
   if (model === null) {
     refuseDtype("the embedded model", dtype);
     const embedded = await embeddedPack();
     if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
     return ofFormat(await openPack(embedded), format);
   }
-  const dir = await modelFolder(model, { ...options, onProgress: options.onDownload });
+  const dir = await modelFolder(model, {
+    ...options,
+    onProgress: options.onDownload,
+    onTextFiles: async (folder) => {
+      const config = await checkTextFiles(folder);
+      options.onConfig?.(config, target);
+    },
+  });
   switch (await kindOfFolder(dir, dtype)) {
     case "onnx":
-      if (format === undefined) return openOnnxFolder(dir, dtype, cacheFolder());
+      if (format === undefined) return openOnnxFolder(dir, dtype, cacheFolder(), signal);
       throw new EngineError("unsupported_value", `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`, "quant");
     case "pack":
       refuseDtype(dir, dtype);
       return ofFormat(await openPack(dir), format);
-    case "model": {
+    case "model":
       refuseDtype(dir, dtype);
-      const target = format ?? "q8";
       options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target);
-      return cachedPack(dir, target, options.onProgress);
-    }
+      return cachedPack(dir, { format: target, signal, onProgress: options.onProgress });
   }
 }
 
@@ -93,17 +101,13 @@ export function packPrefix(hash: string): string {
   return `${hash.slice(0, HASH_DIGITS)}-`;
 }
 
-async function cachedPack(
-  modelDir: string,
-  format: MatrixFormat,
-  onProgress: PrepareOptions["onProgress"],
-): Promise<ModelPack> {
+async function cachedPack(modelDir: string, options: ConvertOptions): Promise<ModelPack> {
   const cache = cacheFolder();
-  const identity = await identifySource(cache, modelDir);
-  const target = join(cache, PACKS, packName(identity.hash, format));
+  const identity = await identifySource(cache, modelDir, { signal: options.signal });
+  const target = join(cache, PACKS, packName(identity.hash, options.format));
   let pack = await openCached(target);
   if (pack === null) {
-    await convertInto(target, modelDir, identity, { format, onProgress });
+    await convertInto(target, modelDir, identity, options);
     pack = await openPack(target);
   }
   await identity.remember();

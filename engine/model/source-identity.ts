@@ -14,12 +14,8 @@ import { fileExists, readModelFile } from "./model-files.js";
 import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { TEXT_FILES } from "./source-model.js";
 
-/**
- * Identifies the model in `dir`, from `cache` where that still holds and else by reading every file.
- *
- * @param weights names of the files that hold its weights: its safetensors unless given
- */
-export async function identifySource(cache: string, dir: string, weights: readonly string[] | null = null): Promise<SourceIdentity> {
+/** Identifies the model in `dir`, from `cache` where that still holds and else by reading every file. */
+export async function identifySource(cache: string, dir: string, { weights = null, signal }: IdentifyOptions = {}): Promise<SourceIdentity> {
   const path = await realpath(dir);
   const takenMs = Date.now();
   const names = [...TEXT_FILES, ...(weights ?? (await weightFiles(dir)))];
@@ -27,7 +23,7 @@ export async function identifySource(cache: string, dir: string, weights: readon
   const file = memoryFile(cache, weights === null ? path : join(path, ...weights));
   const memory = await readMemory(file);
   const isRemembered = memory !== null && isSettled(memory) && sameStates(memory.states, states);
-  const hash = isRemembered ? memory.hash : await hashFiles(dir, states);
+  const hash = isRemembered ? memory.hash : await hashFiles(dir, states, signal);
   return {
     hash,
     isUnchanged: async () => sameStates(states, await fileStates(dir, names)),
@@ -47,6 +43,13 @@ export async function rememberedSources(cache: string): Promise<{ readonly path:
 /** Makes the cache forget a folder, as if it had never been used. */
 export async function forgetSource(cache: string, path: string): Promise<void> {
   await rm(memoryFile(cache, path), { force: true });
+}
+
+export interface IdentifyOptions {
+  /** Names of the files that hold its weights: its safetensors unless given. */
+  readonly weights?: readonly string[] | null;
+  /** Ends the reading. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface SourceIdentity {
@@ -112,14 +115,15 @@ function isSettled({ states, takenMs }: Memory): boolean {
   return states.every(({ changedNs }) => BigInt(changedNs) < settledNs);
 }
 
-async function hashFiles(dir: string, states: readonly FileState[]): Promise<string> {
+async function hashFiles(dir: string, states: readonly FileState[], signal: AbortSignal | undefined): Promise<string> {
   const all = createHash("sha256");
   for (const { name } of states) {
     const path = join(dir, name);
     const hash = createHash("sha256");
     try {
-      for await (const chunk of createReadStream(path, { highWaterMark: HASH_CHUNK_BYTES })) hash.update(chunk as Buffer);
+      for await (const chunk of createReadStream(path, { highWaterMark: HASH_CHUNK_BYTES, signal })) hash.update(chunk as Buffer);
     } catch (cause) {
+      signal?.throwIfAborted();
       const { code } = cause as NodeJS.ErrnoException;
       throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
     }

@@ -7,6 +7,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { EngineError } from "../errors.js";
+import { Tokenizer } from "../text/tokenizer.js";
 import { readEndTokenIds, readModelConfig, tokenId, type ModelConfig } from "./config.js";
 import { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
 import { readModelFile } from "./model-files.js";
@@ -18,8 +19,8 @@ export async function openSourceModel(dir: string): Promise<SourceModel> {
   const entry = await stat(dir).catch(() => null);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
   if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
-  const { files, ...texts } = await readTextFiles(dir);
-  const config = readModelConfig(texts.config, readEndTokenIds(texts));
+  const texts = await readTextFiles(dir);
+  const config = configOf(texts);
   const weights = modelWeights(config);
   const reader = await SafetensorsReader.open(dir);
   try {
@@ -28,16 +29,42 @@ export async function openSourceModel(dir: string): Promise<SourceModel> {
     await reader.close();
     throw error;
   }
-  return { config, weights, reader, files };
+  const { files, tokenizer, tokenizerConfig } = texts;
+  return { config, weights, reader, files, tokenizer, tokenizerConfig };
 }
 
-export interface SourceModel {
+/** Its `files` are what a pack repeats as they are. */
+export interface SourceModel extends Pick<TextFiles, "files" | "tokenizer" | "tokenizerConfig"> {
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   /** To be closed by whoever opened the model. */
   readonly reader: SafetensorsReader;
-  /** What a pack repeats as it is: file name to bytes. */
-  readonly files: ReadonlyMap<string, Uint8Array>;
+}
+
+/**
+ * What the files beside the weights tell of whether the model can be run, for whoever has yet to download the weights.
+ *
+ * @throws EngineError naming what is missing, damaged or not supported
+ */
+export async function checkTextFiles(dir: string): Promise<ModelConfig> {
+  const texts = await readTextFiles(dir);
+  const config = configOf(texts);
+  checkTokenizer(texts);
+  return config;
+}
+
+/** The same for whoever leaves the tokenizer to other programs. */
+export async function checkConfig(dir: string): Promise<ModelConfig> {
+  return configOf(await readTextFiles(dir));
+}
+
+/** @throws EngineError for a tokenizer that the engine cannot use */
+export function checkTokenizer({ tokenizer, tokenizerConfig }: Pick<TextFiles, "tokenizer" | "tokenizerConfig">): Tokenizer {
+  return new Tokenizer(tokenizer, tokenizerConfig);
+}
+
+function configOf(texts: TextFiles): ModelConfig {
+  return readModelConfig(texts.config, readEndTokenIds(texts));
 }
 
 export interface TextFiles {

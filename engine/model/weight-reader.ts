@@ -16,7 +16,7 @@ export class WeightReader {
     readonly source: SourceModel,
     format: MatrixFormat,
     readonly totalWeights: number,
-    readonly onProgress: ((done: number, total: number) => void) | undefined,
+    readonly options: ReadOptions,
   ) {
     if (format === "f32") return;
     for (const layer of source.weights.layers) {
@@ -48,12 +48,13 @@ export class WeightReader {
     const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / cols / PACK_ROWS)) * PACK_ROWS;
     const buffer = new Float32Array(Math.min(rowsPerChunk, numRows) * cols);
     for (let row = 0; row < numRows; row += rowsPerChunk) {
+      this.options.signal?.throwIfAborted();
       const rows = Math.min(rowsPerChunk, numRows - row);
       const values = buffer.subarray(0, rows * cols);
       await this.#readStacked(weight, firstRow + row, rows, values);
       yield { values, first: firstRow + row, rows };
       this.#done += values.length;
-      this.onProgress?.(this.#done, this.totalWeights);
+      this.options.onProgress?.(this.#done, this.totalWeights);
     }
   }
 
@@ -71,6 +72,13 @@ export class WeightReader {
       partStart += part.rows;
     }
   }
+}
+
+export interface ReadOptions {
+  /** Called after each chunk with the number of weights done and of all weights. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Ends the reading before the next chunk. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface RowRange {

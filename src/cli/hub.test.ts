@@ -1,7 +1,7 @@
 /** Models of the hub on the command line: pull, use by name, list, remove; what a person sees. Runs the built command. */
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -34,6 +34,11 @@ beforeEach(() => {
   rmSync(join(scratch, "hub"), { recursive: true, force: true });
   rmSync(join(scratch, "packs"), { recursive: true, force: true });
 });
+
+/** The text files of the random model. */
+function texts(): Record<string, string> {
+  return Object.fromEntries(readdirSync(folder).filter((name) => !name.endsWith("safetensors")).map((name) => [name, readFileSync(join(folder, name), "utf8")]));
+}
 
 interface Outcome {
   readonly stdout: string;
@@ -171,9 +176,38 @@ describe("refusals", () => {
   });
 });
 
+describe("what cannot be run is refused by its text files, before its weights are downloaded", () => {
+  const commands = [["pull", "org/unfit"], ["chat", "--model", "org/unfit", "--once", "x"], ["convert", "org/unfit", "--out", "unfit"], ["serve", "--port", "0", "--model", "org/unfit"]];
+
+  async function refused(contents: Record<string, string>, args: string[], message: RegExp): Promise<void> {
+    hub.repositories.set("org/unfit", textRepository({ ...texts(), ...contents, "model.safetensors": randomFile(1 << 20) }));
+    const { code, stdout, stderr } = await touchstone(args);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    const errors = stderr.split("\n").filter((line) => line.startsWith("touchstone:"));
+    expect(errors).toEqual([expect.stringMatching(message)]);
+    expect(hub.requests.map(({ path }) => path).filter((path) => path.endsWith("safetensors"))).toEqual([]);
+    expect(hub.requests.map(({ server }) => server)).not.toContain("files");
+    expect(existsSync(join(scratch, "packs", "packs"))).toBe(false);
+  }
+
+  test.each(commands)("an architecture: %s", async (...args) => {
+    await refused({ "config.json": '{"model_type":"gpt2"}' }, args, /^touchstone: config\.json: model_type "gpt2" is not supported \(supported: llama, mistral, qwen2, qwen3\)$/);
+  });
+
+  test.each(commands)("a tokenizer: %s", async (...args) => {
+    await refused({ "tokenizer.json": "{}" }, args, /^touchstone: tokenizer\.json has no model$/);
+  });
+
+  test("a size", async () => {
+    const config = JSON.parse(texts()["config.json"]!) as object;
+    const huge = JSON.stringify({ ...config, hidden_size: 65536, head_dim: 128, intermediate_size: 65536, num_hidden_layers: 64 });
+    await refused({ "config.json": huge }, commands[1]!, /^touchstone: The model's weights take \d+ MiB; /);
+  });
+});
+
 test("Ctrl-C stops a download, and the same command goes on from there", async () => {
   const weights = randomFile(40 << 20);
-  hub.repositories.set("org/large", textRepository({ "config.json": "{}", "tokenizer.json": "{}", "model.safetensors": weights }));
+  hub.repositories.set("org/large", textRepository({ ...texts(), "model.safetensors": weights }));
   const before = hub.numSent;
   let pid = 0;
   hub.onSent = (numSent) => numSent - before > 20 << 20 && process.kill(pid, "SIGINT") && (hub.onSent = () => {});

@@ -1,10 +1,13 @@
 /** `touchstone serve` as a process: what it prints, what it refuses, how it stops. Runs the built command. */
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { resolve } from "node:path";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
+import { randomModel } from "../../spec-tests/random-model.js";
 import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
 import { concatenated } from "../openai/testing.js";
 import { events } from "../server/testing.js";
@@ -200,6 +203,44 @@ async function streamedAnswer(response: Response): Promise<object> {
   const { prompt_tokens_details: _, ...counts } = usage!;
   return { choices, counts };
 }
+
+describe("while a model is converted", () => {
+  let scratch: string;
+  let folder: string;
+  beforeAll(async () => {
+    scratch = mkdtempSync(join(tmpdir(), "touchstone-serve-"));
+    folder = await randomModel(join(scratch, "large"), { config: { hidden_size: 512, vocab_size: 50_000, intermediate_size: 2048 }, dtype: "BF16" });
+  });
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+  /** A server that converts the folder into a cache of its own; how the end came, and what is left in the cache. */
+  async function converting(args: string[], stop: (child: ChildProcess) => void) {
+    const cache = mkdtempSync(join(scratch, "cache-"));
+    const packs = (): string[] => (existsSync(join(cache, "packs")) ? readdirSync(join(cache, "packs")) : []);
+    const { child, exit, output } = serve(["--model", folder, "--quant", "q4", ...args], { TOUCHSTONE_CACHE: cache });
+    await vi.waitUntil(() => packs().some((name) => name.startsWith(".staging-")) || child.exitCode !== null, { timeout: 20_000, interval: 5 });
+    const startMs = performance.now();
+    stop(child);
+    const code = await exit;
+    return { code, stdout: output.stdout, ms: performance.now() - startMs, left: packs() };
+  }
+
+  test.each(["SIGTERM", "SIGINT"] as const)("%s ends it at once, and nothing is left", async (signal) => {
+    const { ms, ...ended } = await converting([], (child) => child.kill(signal));
+    expect(ended).toEqual({ code: 0, stdout: "", left: [] });
+    expect(ms).toBeLessThan(3000);
+  });
+
+  test.each([
+    ["another model that cannot be loaded", ["--model", "nowhere"]],
+    ["an alias of no model", ["--alias", "a=b"]],
+    ["an address that cannot be listened on", ["--host", "203.0.113.1", "--insecure"]],
+  ])("%s does so too", async (_, args) => {
+    const { ms, ...ended } = await converting(args, () => {});
+    expect(ended).toEqual({ code: 1, stdout: "", left: [] });
+    expect(ms).toBeLessThan(3000);
+  });
+});
 
 describe("refuses", () => {
   test("to listen beyond this machine without a key", async () => {

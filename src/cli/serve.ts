@@ -59,12 +59,18 @@ export function serveCommand(): Command {
 async function serve(flags: ServeFlags): Promise<void> {
   // Not loaded before they are wanted: the other commands start a tenth of a second sooner.
   const { destination, pino } = await import("pino");
-  const { EngineHost, isLoopback, ModelRegistry, startServer } = await import("../server/index.js");
+  const { EngineHost, isLoopback, ModelRegistry, servedNames, startServer } = await import("../server/index.js");
   const apiKeys = [...(flags.apiKey ?? []), ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
   checkFlags(flags, apiKeys, isLoopback(flags.host));
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
-  const models = (flags.model ?? [EMBEDDED]).map(modelAndId).map(({ id, ...source }) => ({
+  const sources = (flags.model ?? [EMBEDDED]).map(modelAndId);
+  // What is wrong with the names is said before an engine starts to work.
+  servedNames(
+    sources.map(({ id }) => id),
+    flags.alias,
+  );
+  const models = sources.map(({ id, ...source }) => ({
     id,
     host: new EngineHost({
       model: { ...modelOptions({ ...machine, ...source }), maxConcurrency, logprobsMode },

@@ -2,5 +2,5 @@
 
 export { EngineHost, type HostOptions } from "./host.js";
 export { isLoopback } from "./keys.js";
-export { ModelRegistry, type ServedModel } from "./models.js";
+export { ModelRegistry, servedNames, type ServedModel } from "./models.js";
 export { startServer, type ApiServer, type ServerOptions } from "./server.js";

@@ -23,18 +23,11 @@ export class ModelRegistry {
    */
   constructor(models: readonly ServedModel[], aliases: ReadonlyMap<string, string> = new Map()) {
     this.#models = models;
-    const [standard] = models;
-    assert(standard !== undefined, "a server has at least one model");
-    for (const model of models) this.#add(model.id, model);
-    for (const [name, id] of aliases) {
-      const model = models.find((model) => model.id === id);
-      if (model === undefined) {
-        const served = models.map(({ id }) => id).join(", ");
-        throw new EngineError("unsupported_value", `The alias ${name} names ${id}, which is not served. Served: ${served}`, "alias");
-      }
-      this.#add(name, model);
-    }
-    if (!this.#byName.has(VENDOR_MODEL)) this.#add(VENDOR_MODEL, standard);
+    const names = servedNames(
+      models.map(({ id }) => id),
+      aliases,
+    );
+    for (const [name, id] of names) this.#byName.set(name, models.find((model) => model.id === id)!);
   }
 
   all(): readonly ServedModel[] {
@@ -55,11 +48,30 @@ export class ModelRegistry {
     if (model !== undefined) return model;
     throw new ApiError("model_not_found", `The model ${JSON.stringify(name.slice(0, 200))} is not served here. Served: ${this.names().join(", ")}`, "model");
   }
+}
 
-  #add(name: string, model: ServedModel): void {
-    if (this.#byName.has(name)) {
+/**
+ * The id behind each name that a server answers to, before any model is loaded.
+ *
+ * @throws EngineError as the registry's constructor
+ */
+export function servedNames(ids: readonly string[], aliases: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+  const [standard] = ids;
+  assert(standard !== undefined, "a server has at least one model");
+  const idOf = new Map<string, string>();
+  const add = (name: string, id: string): void => {
+    if (idOf.has(name)) {
       throw new EngineError("unsupported_value", `Two models are called ${name}; give one another name, as in --model name=folder.`, "model");
     }
-    this.#byName.set(name, model);
+    idOf.set(name, id);
+  };
+  for (const id of ids) add(id, id);
+  for (const [name, id] of aliases) {
+    if (!ids.includes(id)) {
+      throw new EngineError("unsupported_value", `The alias ${name} names ${id}, which is not served. Served: ${ids.join(", ")}`, "alias");
+    }
+    add(name, id);
   }
+  if (!idOf.has(VENDOR_MODEL)) add(VENDOR_MODEL, standard);
+  return idOf;
 }

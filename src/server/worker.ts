@@ -13,7 +13,7 @@ if (parentPort === null) throw new Error("This file runs as a worker thread only
 const port = parentPort;
 const running = new Map<number, AbortController>();
 
-// Whoever gives up on a model that is still being downloaded need not wait for it.
+// Whoever gives up on a model that is still being downloaded or converted need not wait for it.
 const loading = new AbortController();
 const stopLoading = (message: ToWorker): void => {
   if (message.type === "close") loading.abort();
