@@ -175,6 +175,17 @@ export class CachedRepository {
     return bytes;
   }
 
+  /** What interrupted downloads have left: absolute paths, and their bytes. */
+  async parts(): Promise<ReadonlyMap<string, number>> {
+    const bytes = new Map<string, number>();
+    const blobs = join(this.path, "blobs");
+    for (const name of (await readdir(blobs).catch(() => [])).filter((name) => name.endsWith(".incomplete"))) {
+      const state = await lstat(join(blobs, name)).catch(() => null);
+      if (state?.isFile() === true) bytes.set(join(blobs, name), state.size);
+    }
+    return bytes;
+  }
+
   /**
    * Removes snapshots, and the blobs that no other one points at.
    *

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, unlink, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -98,7 +98,7 @@ describe("the files that are needed", () => {
 
   test.each<[string, Record<string, string>, HubOptions["dtype"], RegExp]>([
     ["other formats", { ...TEXTS, "pytorch_model.bin": "", "model.gguf": "" }, undefined, /^org\/model cannot be run: it has no model\.safetensors, .*, but model\.gguf, pytorch_model\.bin$/],
-    ["no weights", TEXTS, undefined, /but no weights$/],
+    ["no weights", TEXTS, undefined, /^org\/model cannot be run: it has no model\.safetensors, .* or onnx\/model\.onnx, and no weights$/],
     ["no tokenizer", { "config.json": "{}", "model.safetensors": "" }, undefined, /it has no tokenizer\.json, but model\.safetensors$/],
     ["sub-folders", { "a/config.json": "{}", "a/model.safetensors": "" }, undefined, /keeps its model in sub-folders, which is not supported: it has a\/model\.safetensors$/],
     ["another dtype", { ...TEXTS, "onnx/model_q4.onnx": "" }, "fp16", /has no onnx\/model_fp16\.onnx for the dtype fp16: it has only q4$/],
@@ -533,7 +533,20 @@ describe("what is kept", () => {
     const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
     await pullModel(REFERENCE, options());
     await mkdir(join(cache, "models--other--thing", "snapshots", commit), { recursive: true });
-    expect(await storedModels(cache)).toMatchObject([{ repository: NAME, revisions: ["main"], commit, byteLength: 22 + 2 + 7 }]);
+    expect(await storedModels(cache)).toMatchObject([{ repository: NAME, revisions: ["main"], commit, isFinished: true, byteLength: 22 + 2 + 7 }]);
+  });
+
+  test("is listed as unfinished where a download has only begun, with what is there of it", async () => {
+    const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
+    const { dir } = await pullModel(REFERENCE, options());
+    await unlink(join(dir, "model.safetensors"));
+    await writeFile(join(cache, "models--org--model", "blobs", "aa.incomplete"), "weig");
+    await mkdir(join(cache, "models--other--begun", "blobs"), { recursive: true });
+    await writeFile(join(cache, "models--other--begun", "blobs", "bb.incomplete"), "part!");
+    expect(await storedModels(cache)).toMatchObject([
+      { repository: NAME, revisions: ["main"], commit, isFinished: false, byteLength: 22 + 2 + 4 },
+      { repository: "other/begun", revisions: [], commit: null, isFinished: false, byteLength: 5 },
+    ]);
   });
 
   test("goes revision by revision; shared blobs stay for the other one", async () => {

@@ -70,12 +70,12 @@ export function unsuitable(repository: string, paths: ReadonlySet<string>, dtype
     return new EngineError("unsupported_value", `${repository} has no ${onnxFile(dtype)} for the dtype ${dtype}: it has ${has}`, "dtype");
   }
   const more = weights.length > NAMED_MAX ? `, … (${weights.length} in all)` : "";
-  const has = weights.length === 0 ? "no weights" : `${weights.slice(0, NAMED_MAX).join(", ")}${more}`;
+  const has = `${weights.slice(0, NAMED_MAX).join(", ")}${more}`;
   if (weights.length > 0 && weights.every((path) => path.includes("/"))) {
     return new EngineError("unsupported_model", `${repository} keeps its model in sub-folders, which is not supported: it has ${has}`);
   }
   const needs = missing ?? `${SINGLE_FILE}, ${INDEX_FILE} or ${onnxFile("fp32")}`;
-  return new EngineError("unsupported_model", `${repository} cannot be run: it has no ${needs}, but ${has}`);
+  return new EngineError("unsupported_model", `${repository} cannot be run: it has no ${needs}, ${weights.length === 0 ? "and no weights" : `but ${has}`}`);
 }
 
 const NAMED_MAX = 5;

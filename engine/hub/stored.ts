@@ -9,12 +9,14 @@ import { acquireLock } from "./lock.js";
 import { isCommit } from "./reference.js";
 import { hubCacheFolder } from "./settings.js";
 
-/** A snapshot that can be run. */
+/** A snapshot that can be run, or a download that has only begun. */
 export interface StoredModel {
   readonly repository: string;
   /** Branches and tags that stood for it when they were last asked for; the commit where there are none. */
   readonly revisions: readonly string[];
-  readonly commit: string;
+  /** Null where a download ended before it had put a file into a snapshot. */
+  readonly commit: string | null;
+  readonly isFinished: boolean;
   readonly dir: string;
   readonly byteLength: number;
   readonly downloadedMs: number;
@@ -25,20 +27,28 @@ export async function storedModels(cache: string = hubCacheFolder()): Promise<St
   const models: StoredModel[] = [];
   for (const repository of await cachedRepositories(cache)) {
     const refs = await repository.refs();
-    for (const commit of await repository.commits()) {
-      const completeness = await repository.completeness(commit, null).catch(() => "missing");
-      if (completeness === "missing") continue;
-      const files = await repository.files(commit);
+    const begun: string[] = [];
+    const add = async (isFinished: boolean, commit: string | null, files: ReadonlyMap<string, number>): Promise<void> => {
       const times = await Promise.all([...files.keys()].map(async (file) => (await stat(file).catch(() => null))?.mtimeMs ?? 0));
       models.push({
         repository: repository.repository,
-        revisions: refs.get(commit) ?? [commit],
+        revisions: commit === null ? [] : (refs.get(commit) ?? [commit]),
         commit,
-        dir: repository.snapshotDir(commit),
+        isFinished,
+        dir: commit === null ? repository.path : repository.snapshotDir(commit),
         byteLength: [...files.values()].reduce((sum, byteLength) => sum + byteLength, 0),
         downloadedMs: Math.max(0, ...times),
       });
+    };
+    for (const commit of await repository.commits()) {
+      const completeness = await repository.completeness(commit, null).catch(() => "missing");
+      if (completeness === "missing") begun.push(commit);
+      else await add(true, commit, await repository.files(commit));
     }
+    const parts = await repository.parts();
+    // Which of several snapshots a part was for is not written anywhere.
+    const commit = begun.length === 1 ? begun[0]! : null;
+    if (parts.size > 0) await add(false, commit, new Map([...parts, ...(commit === null ? [] : await repository.files(commit))]));
   }
   return models;
 }

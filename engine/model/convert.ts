@@ -20,6 +20,7 @@ import { ONNX_FOLDER, onnxDtypesOf } from "./onnx-folder.js";
 import { writeOnnxLayout } from "./onnx-layout.js";
 import { onnxFileBytes, writeOnnx, type InitialiserPiece } from "./onnx.js";
 import { BODY_DATA_FILE, BODY_FILE, MANIFEST_FILE, writeManifest, WEIGHTS_FILE, type PackedTensor } from "./pack.js";
+import { INDEX_FILE, SINGLE_FILE } from "./safetensors.js";
 import { checkConfig, checkTextFiles, checkTokenizer, openSourceModel, TEXT_FILES, type SourceModel } from "./source-model.js";
 import { removeFolder, writeFolder } from "./staging.js";
 import { countEqualised, countWeights, WeightReader, type WeightChunk } from "./weight-reader.js";
@@ -52,7 +53,9 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
   const { layout = "pack" } = options;
   await checkTarget(target, layout, options.replace ?? false);
   const onTextFiles = layout === "onnx" ? checkConfig : checkTextFiles;
-  const source = await openSourceModel(await modelFolder(model, { ...options, onProgress: options.onDownload, onTextFiles }));
+  const folder = await modelFolder(model, { ...options, onProgress: options.onDownload, onTextFiles });
+  await refusePack(folder);
+  const source = await openSourceModel(folder);
   try {
     await writeFolder(target, async (dir) => {
       if (layout === "onnx") await writeOnnxLayout(source, dir, options);
@@ -111,6 +114,13 @@ function countRead(source: SourceModel, format: MatrixFormat): number {
   const body = kernels.filter((weight) => weight !== weights.embedding && weight.name !== "lm_head");
   const again = format === "f32" ? body : body.filter(({ kind }) => kind === "vector");
   return countWeights([...kernels, ...again]) + countEqualised(source, format);
+}
+
+/** A pack has lost what another format would need. */
+async function refusePack(dir: string): Promise<void> {
+  const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
+  if (!(await has(MANIFEST_FILE)) || (await has(SINGLE_FILE)) || (await has(INDEX_FILE))) return;
+  throw new EngineError("unsupported_value", `${dir} is a pack already; another one is made from the folder that it was converted from`, "model");
 }
 
 /** A folder of the same kind may be replaced on request; anything else that is there stays. */

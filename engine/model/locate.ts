@@ -8,9 +8,10 @@ import { checkTextFiles } from "./source-model.js";
 
 /**
  * @returns the folder; a name that can be neither is returned as it is
- * @throws EngineError where the hub does not have the model, or cannot be asked
+ * @throws EngineError where there is no name, or the hub does not have the model or cannot be asked
  */
 export async function modelFolder(model: string, options: HubOptions): Promise<string> {
+  if (model === "") throw new EngineError("model_not_found", "the model's name is empty", "model");
   const reference = hubReference(model);
   if (reference === null || (await stat(model).catch(() => null)) !== null) return model;
   try {

@@ -49,7 +49,7 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
     refuseDtype("the embedded model", dtype);
     const embedded = await embeddedPack();
     if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
-    return ofFormat(await openPack(embedded), format);
+    return ofFormat(await openPack(embedded), format, "the embedded model");
   }
   const dir = await modelFolder(model, {
     ...options,
@@ -183,9 +183,9 @@ function refuseDtype(name: string, dtype: OnnxDtype | undefined): void {
   throw new EngineError("unsupported_value", `dtype chooses among a model's ONNX files; ${name} has none`, "dtype");
 }
 
-function ofFormat(pack: ModelPack, format: MatrixFormat | undefined): ModelPack {
+function ofFormat(pack: ModelPack, format: MatrixFormat | undefined, name = pack.dir): ModelPack {
   if (format === undefined || format === pack.manifest.format) return pack;
-  throw new EngineError("unsupported_value", `${pack.dir} is a pack of ${pack.manifest.format} weights, not ${format}: convert the model again`, "format");
+  throw new EngineError("unsupported_value", `${name} is a pack of ${pack.manifest.format} weights, not ${format}, which is for folders that are converted`, "quant");
 }
 
 /** The pack that comes with the package, beside the compiled program or in a source tree that has been built; null where it is missing. */

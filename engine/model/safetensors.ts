@@ -195,7 +195,7 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
   const dataBytes = fileBytes - dataStart;
   if (begin > end) throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] run backwards`);
   if (end > dataBytes) {
-    throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data`);
+    throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data: it is shorter than its header says, as an incomplete download is`);
   }
   const byteLength = shape.reduce((product, dim) => product * dim, DTYPE_BYTES[dtype as Dtype]);
   if (byteLength !== end - begin) {

@@ -40,9 +40,12 @@ export async function rememberedSources(cache: string): Promise<{ readonly path:
   return memories.filter((memory) => memory !== null).map(({ path, hash, states }) => ({ path, hash, names: states.map(({ name }) => name) }));
 }
 
-/** Makes the cache forget a folder, as if it had never been used. */
+/** Makes the cache forget a folder, as if none of its weights had ever been used. */
 export async function forgetSource(cache: string, path: string): Promise<void> {
-  await rm(memoryFile(cache, path), { force: true });
+  for (const name of await readdir(join(cache, FOLDER)).catch(() => [])) {
+    const file = join(cache, FOLDER, name);
+    if ((await readMemory(file))?.path === path) await rm(file, { force: true });
+  }
 }
 
 export interface IdentifyOptions {

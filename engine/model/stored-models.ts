@@ -19,8 +19,10 @@ export interface ModelSummary {
   /** Of the hub's models: a branch, a tag or a commit. */
   readonly revision: string | null;
   readonly architecture: string;
-  /** Null for a download that has not been converted. */
+  /** Null for a download as it is. */
   readonly format: MatrixFormat | OnnxDtype | null;
+  /** False for a download that was interrupted. */
+  readonly isFinished: boolean;
   /** Of all its files. */
   readonly byteLength: number;
   /** The folder that it is, or that it was converted from; null for the embedded model. */
@@ -43,10 +45,11 @@ export async function listModels(): Promise<ModelSummary[]> {
 async function downloads(): Promise<ModelSummary[]> {
   const models = await storedModels();
   return Promise.all(
-    models.map(async ({ repository, revisions, dir, byteLength, downloadedMs }) => {
+    models.map(async ({ repository, revisions, isFinished, dir, byteLength, downloadedMs }) => {
       const config = await readModelJson(dir, "config.json").catch(() => null);
       const architecture = config?.["model_type"];
       return {
+        isFinished,
         name: repository,
         revision: revisions.join(", "),
         architecture: typeof architecture === "string" ? architecture : "unknown",
@@ -76,7 +79,7 @@ async function runnable(): Promise<ModelSummary[]> {
     }
     for (const dtype of ONNX_DTYPES.filter((dtype) => names.includes(onnxFile(dtype)))) {
       const folder = await openOnnxFolder(path, dtype, cache).catch(() => null);
-      if (folder !== null) summaries.push({ name, revision, architecture: folder.architecture, format: dtype, byteLength: folder.byteLength, source: path, lastUsedMs: null });
+      if (folder !== null) summaries.push({ name, revision, architecture: folder.architecture, format: dtype, isFinished: true, byteLength: folder.byteLength, source: path, lastUsedMs: null });
     }
   }
   return summaries;
@@ -84,12 +87,14 @@ async function runnable(): Promise<ModelSummary[]> {
 
 function packSummary({ config, manifest }: ModelPack, known: Pick<ModelSummary, "name" | "revision" | "source" | "lastUsedMs">): ModelSummary {
   const byteLength = Object.values(manifest.files).reduce((sum, file) => sum + file.byteLength, 0);
-  return { ...known, architecture: config.architecture, format: manifest.format, byteLength };
+  return { ...known, architecture: config.architecture, format: manifest.format, isFinished: true, byteLength };
 }
 
 export interface Removal {
-  /** What went, for people; empty where the only pack is another folder's too. */
+  /** What went, for people; empty where the model was only remembered. */
   readonly removed: readonly string[];
+  /** What stays of a model of which no pack went, and why, for people. */
+  readonly kept: readonly string[];
   /** That are free now. */
   readonly byteLength: number;
 }
@@ -102,11 +107,12 @@ export interface Removal {
  * @throws EngineError for the embedded model, and for a name that several folders have
  */
 export async function removeModel(name: string): Promise<Removal | null> {
-  if (name === EMBEDDED) throw new EngineError("unsupported_value", `${name} comes with the program and cannot be removed`, "name");
   const cache = cacheFolder();
   const sources = await rememberedSources(cache);
+  if (name === EMBEDDED) throw embeddedStays(sources.map(({ path }) => path));
   const named: string[] = [];
   const removed: string[] = [];
+  const kept: string[] = [];
   let byteLength = 0;
   const reference = hubReference(name);
   if (reference !== null) {
@@ -124,13 +130,23 @@ export async function removeModel(name: string): Promise<Removal | null> {
   }
   named.push(...folderNamed(name, sources.map(({ path }) => path)));
   for (const path of new Set(named)) {
-    const source = (await snapshotName(path))?.repository ?? basename(path);
-    for (const pack of await removePacks(cache, path)) {
-      removed.push(`the pack ${source} ${pack.format}`);
+    const hub = await snapshotName(path);
+    const { packs, sharedWith } = await removePacks(cache, path);
+    for (const pack of packs) {
+      removed.push(`the pack ${hub?.repository ?? basename(path)} ${pack.format}`);
       byteLength += pack.byteLength;
     }
+    if (sharedWith !== null) kept.push(`the packs, which ${sharedWith} needs too: it has the same files`);
+    else if (packs.length === 0 && hub === null && (await stat(path).catch(() => null)) !== null) kept.push(`the folder ${path} itself`);
   }
-  return removed.length === 0 && named.length === 0 ? null : { removed, byteLength };
+  return removed.length === 0 && named.length === 0 ? null : { removed, kept, byteLength };
+}
+
+/** A folder of the user's own may have the same name. */
+function embeddedStays(paths: readonly string[]): EngineError {
+  const others = paths.filter((path) => basename(path) === EMBEDDED);
+  const hint = others.length === 0 ? "" : `; the other model of that name goes by its path, ${others.sort().join(" or ")}`;
+  return new EngineError("unsupported_value", `${EMBEDDED} comes with the program and cannot be removed${hint}`, "name");
 }
 
 /** @throws EngineError where several folders have that name */
@@ -142,25 +158,31 @@ function folderNamed(name: string, paths: readonly string[]): string[] {
   throw new EngineError("unsupported_value", `several models are called ${name}: give one of the paths ${matching.sort().join(", ")}`, "name");
 }
 
-/** Of one source; packs of equal files that another source has too stay. */
-async function removePacks(cache: string, path: string): Promise<{ format: string; byteLength: number }[]> {
+interface RemovedPacks {
+  readonly packs: { readonly format: string; readonly byteLength: number }[];
+  /** Another source of equal files, for which packs stay. */
+  readonly sharedWith: string | null;
+}
+
+/** Of one source. */
+async function removePacks(cache: string, path: string): Promise<RemovedPacks> {
   const sources = await rememberedSources(cache);
-  const hash = sources.find((source) => source.path === path)?.hash;
-  if (hash === undefined) return [];
-  const isShared = sources.some((source) => source.path !== path && source.hash === hash);
-  const folders = isShared ? [] : (await readdir(join(cache, PACKS)).catch(() => [])).filter((name) => name.startsWith(packPrefix(hash)));
-  const removed = [];
+  // A folder of several kinds of weights has a hash for each.
+  const hashes = sources.filter((source) => source.path === path).map(({ hash }) => hash);
+  const folders = (await readdir(join(cache, PACKS)).catch(() => [])).filter((name) => hashes.some((hash) => name.startsWith(packPrefix(hash))));
+  const sharedWith = folders.length === 0 ? null : (sources.find((source) => source.path !== path && hashes.includes(source.hash))?.path ?? null);
+  const packs: RemovedPacks["packs"] = [];
   try {
-    for (const folder of folders) {
+    for (const folder of sharedWith === null ? folders : []) {
       const dir = join(cache, PACKS, folder);
       const files = await readdir(dir);
       const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
       await removeFolder(dir);
-      removed.push({ format: folder.slice(packPrefix(hash).length).split("-")[0]!, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
+      packs.push({ format: folder.split("-")[1]!, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
     }
     await forgetSource(cache, path);
   } catch (error) {
     throw fileSystemCode(error) === null ? error : cacheError(error);
   }
-  return removed;
+  return { packs, sharedWith };
 }

@@ -7,10 +7,10 @@ import { createInterface, type Interface } from "node:readline/promises";
 
 import { Command } from "commander";
 
-import { EngineError, loadModel, type ChatMessage, type Model, type OutputDelta } from "../../engine/index.js";
-import { addModelOptions, addRequestOptions, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
+import { EngineError, loadModel, type ChatMessage, type Model } from "../../engine/index.js";
+import { addModelOptions, addRequestOptions, checkJsonFlags, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
-import { dim, hasColours, showLoading, statistics } from "./terminal.js";
+import { dim, hasColours, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface ChatFlags extends ModelFlags, ParsedRequestOptions {
   once?: string;
@@ -25,11 +25,13 @@ export function chatCommand(): Command {
     .option("--once <text>", "answer one message and leave")
     .option("--system <text>", "a system message to start with")
     .option("--json", "print one JSON line for each answer")
-    .option("--no-separate-reasoning", "with --json: leave the reasoning, tags and all, in the content");
+    .option("--no-separate-reasoning", "with --json: leave the reasoning, tags and all, in the content")
+    .addHelpText("after", "\nFrom a pipe, each line is a message. One that fails gets no answer, and no line of JSON: the exit code is 1 then.");
   return addRequestOptions(addModelOptions(command)).action(chat);
 }
 
 async function chat(flags: ChatFlags): Promise<void> {
+  checkJsonFlags(flags);
   const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
   const messages: ChatMessage[] = flags.system === undefined ? [] : [{ role: "system", content: flags.system }];
   if (flags.once === undefined) {
@@ -38,19 +40,31 @@ async function chat(flags: ChatFlags): Promise<void> {
     const interrupt = new AbortController();
     process.once("SIGINT", () => interrupt.abort());
     await answer(model, [...messages, { role: "user", content: flags.once }], flags, interrupt.signal);
-    if (interrupt.signal.aborted) process.exitCode = 130;
+    if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
   }
   await model.close();
 }
 
 /** Reads turns until the input ends. */
 async function converse(model: Model, messages: ChatMessage[], flags: ChatFlags): Promise<void> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: "> " });
-  if (process.stdin.isTTY) process.stderr.write(dim("Ctrl-C stops an answer, Ctrl-D leaves.\n"));
-  lines.prompt();
+  refuseEarly(model, messages, flags);
+  const { isTTY } = process.stdin;
+  const lines = createInterface({ input: process.stdin, ...(isTTY ? { output: process.stderr, prompt: "> " } : {}) });
+  if (isTTY) process.stderr.write(dim("Ctrl-C stops an answer, Ctrl-D leaves.\n", process.stderr));
+  if (isTTY) lines.prompt();
   for await (const line of lines) {
     if (line.trim() !== "") await takeTurn(model, messages, line, flags, lines);
-    lines.prompt();
+    if (isTTY) lines.prompt();
+  }
+}
+
+/** @throws EngineError for what every turn would be refused for, whatever is asked: flags out of range, no chat template */
+function refuseEarly(model: Model, messages: readonly ChatMessage[], flags: ChatFlags): void {
+  const signal = AbortSignal.abort();
+  try {
+    model.chat({ messages: [...messages, { role: "user", content: "?" }], ...requestOptions(flags), signal });
+  } catch (error) {
+    if (error !== signal.reason) throw error;
   }
 }
 
@@ -66,6 +80,7 @@ async function takeTurn(model: Model, messages: ChatMessage[], line: string, fla
     if (!(error instanceof EngineError)) throw error;
     messages.pop();
     process.stderr.write(`touchstone: ${error.message}\n`);
+    if (!process.stdin.isTTY) process.exitCode = 1;
   } finally {
     lines.off("SIGINT", stop);
   }
@@ -94,13 +109,13 @@ async function answer(model: Model, messages: readonly ChatMessage[], flags: Cha
       process.stdout.write(`${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }))}\n`);
       return said;
     }
-    if (!streamsText) result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
+    if (!streamsText) result.choices.forEach((choice, index) => process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`));
     else process.stdout.write("\n");
-    process.stderr.write(`${dim(statistics(result.last, stream.seed))}\n`);
+    process.stderr.write(`${dim(statistics(result.last, stream.seed), process.stderr)}\n`);
   } catch (error) {
     if (!signal.aborted) throw error;
-    process.stdout.write("\n");
-    process.stderr.write(`${dim("(stopped)")}\n`);
+    if (streamsText) process.stdout.write("\n");
+    process.stderr.write(`${dim("(stopped)", process.stderr)}\n`);
   }
   return said;
 }
@@ -109,15 +124,16 @@ async function answer(model: Model, messages: readonly ChatMessage[], flags: Cha
 class AnswerDisplay {
   #inside: "nothing" | "reasoning" | "answer" = "nothing";
 
-  show({ reasoning, content }: OutputDelta): string {
+  show({ reasoning, content }: { readonly reasoning: string | null; readonly content: string }): string {
+    const isColoured = hasColours(process.stdout);
     let shown = "";
     if (reasoning !== null && reasoning !== "") {
-      if (this.#inside === "nothing") shown += hasColours ? "" : "<think>\n";
+      if (this.#inside === "nothing") shown += isColoured ? "" : "<think>\n";
       this.#inside = "reasoning";
-      shown += dim(reasoning);
+      shown += dim(reasoning, process.stdout);
     }
     if (content !== "") {
-      if (this.#inside === "reasoning") shown += hasColours ? "\n\n" : "\n</think>\n\n";
+      if (this.#inside === "reasoning") shown += isColoured ? "\n\n" : "\n</think>\n\n";
       this.#inside = "answer";
       shown += content;
     }

@@ -1,7 +1,7 @@
 /** The command as a person meets it: what it prints where, and how it refuses. Runs the built command. */
 
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -27,18 +27,19 @@ interface Outcome {
   readonly code: number | null;
 }
 
-function touchstone(args: string[], options: { env?: Record<string, string>; input?: string } = {}): Promise<Outcome> {
+function touchstone(args: string[], options: { env?: Record<string, string>; input?: string; output?: number } = {}): Promise<Outcome> {
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       env: { ...process.env, TOUCHSTONE_CACHE: cache, ...options.env },
+      stdio: ["pipe", options.output ?? "pipe", "pipe"],
     });
     let stdout = "";
     let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", failed);
     child.on("close", (code) => done({ stdout, stderr, code }));
-    child.stdin.end(options.input ?? "");
+    child.stdin!.end(options.input ?? "");
   });
 }
 
@@ -68,11 +69,22 @@ describe("answers", () => {
   });
 
   test("chat from a pipe: one answer a line, with history", async () => {
-    const { stdout, code } = await touchstone(["chat", "--temperature", "0", "--json"], { input: "What is 12 + 30?\nand twice that?\n" });
+    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], { input: "What is 12 + 30?\nand twice that?\n" });
     const [first, second] = stdout.trimEnd().split("\n").map((line) => (JSON.parse(line) as { content: string }).content);
-    expect(code).toBe(0);
+    expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
     expect(first).toContain("42");
     expect(second).toContain("84");
+  });
+
+  test("chat from a pipe: a message that is refused makes the exit code 1, and the others are answered", async () => {
+    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], { input: `${"word ".repeat(5000)}\nWhat is 27 + 38?\n` });
+    expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
+    expect({ stderr, code }).toEqual({ stderr: expect.stringMatching(/^touchstone: The prompt has \d+ tokens[^\n]*\n$/) as string, code: 1 });
+  });
+
+  test("the embedded model goes by its name where no folder has it", async () => {
+    const [named, unnamed] = [await touchstone(["generate", "--model", "tiny", "--prompt", "a", "--seed", "1", "--max-tokens", "3"]), await touchstone(["generate", "--prompt", "a", "--seed", "1", "--max-tokens", "3"])];
+    expect(named).toMatchObject({ code: 0, stdout: unnamed!.stdout });
   });
 
   test("generate --json: text, token ids, finish reason, usage, timings; a seed replays it", async () => {
@@ -96,7 +108,7 @@ describe("answers", () => {
 
   test("several choices are numbered, logprobs are reported", async () => {
     const plain = await touchstone(["chat", "--once", "Hello", "--n", "2", "--max-tokens", "400"]);
-    expect(plain.stdout).toMatch(/^--- 0 ---\n[^]*\n--- 1 ---\n/);
+    expect(plain.stdout).toMatch(/^--- 0 ---\n<think>\n[^]*\n<\/think>\n\n[^]*\n--- 1 ---\n<think>\n/);
     const { stdout } = await touchstone(["generate", "--prompt", "Hi", "--n", "2", "--max-tokens", "3", "--json", "--logprobs", "--top-logprobs", "2"]);
     const { choices } = JSON.parse(stdout) as { choices: { logprobs: { top_logprobs: unknown[] }[] }[] };
     expect(choices).toHaveLength(2);
@@ -137,12 +149,41 @@ describe("answers", () => {
   });
 });
 
+describe("Ctrl-C", () => {
+  // The command sends it to itself, a moment after it has begun to listen for it. Token 1 would end the text before.
+  const hook = `process.on("newListener", (name) => name === "SIGINT" && setTimeout(() => process.kill(process.pid, name), 100))`;
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` };
+
+  test.each<[string, string[], RegExp]>([
+    ["chat --json", ["chat", "--once", "Hello", "--json", "--n", "128"], /^$/],
+    ["generate", ["generate", "--prompt", "Once", "--logit-bias", "1=-100"], /\n$/],
+    ["generate --json", ["generate", "--prompt", "Once", "--json", "--n", "128"], /^$/],
+  ])("%s: what was said stays, and the exit code is 130", async (_, args, stdout) => {
+    expect(await touchstone(args, { env })).toEqual({ stdout: expect.stringMatching(stdout) as string, stderr: "(stopped)\n", code: 130 });
+  });
+});
+
+test.runIf(process.platform === "linux").each(["list", "doctor --offline", "chat --once Hi"])("%s whose output cannot be written says so in one line", async (line) => {
+  const { stderr, code } = await touchstone(line.split(" "), { output: openSync("/dev/full", "w") });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^touchstone: the output cannot be written \(ENOSPC\)\n$/);
+});
+
+test("the help of serve names folders of ONNX files too", async () => {
+  expect((await touchstone(["serve", "--help"])).stdout.replaceAll(/\s+/g, " ")).toMatch(/--model <\[name=\]model> [^;]*a folder of ONNX files/);
+});
+
 describe("refusals", () => {
   test.each<[string, string[], RegExp]>([
     ["an unknown option", ["chat", "--once", "Hi", "--top-q", "1"], /^touchstone: unknown option '--top-q'/],
     ["an unknown command", ["talk"], /^touchstone: unknown command 'talk'/],
     ["a number that is none", ["chat", "--once", "Hi", "--top-p", "half"], /--top-p <x>' argument 'half' is invalid. It must be a number/],
     ["a value out of range", ["chat", "--once", "Hi", "--temperature", "3"], /temperature.*3/],
+    ["a value out of range before the first message", ["chat", "--temperature", "9"], /temperature.*9/],
+    ["log-probabilities in text", ["chat", "--once", "Hi", "--logprobs"], /^touchstone: --logprobs needs --json/],
+    ["log-probabilities in continued text", ["generate", "--prompt", "a", "--logprobs"], /^touchstone: --logprobs needs --json/],
+    ["reasoning in the content of text", ["chat", "--once", "Hi", "--no-separate-reasoning"], /^touchstone: --no-separate-reasoning needs --json/],
+    ["a model without a name", ["chat", "--once", "Hi", "--model", ""], /^touchstone: the model's name is empty$/m],
     ["five stop sequences", ["chat", "--once", "Hi", ...["a", "b", "c", "d", "e"].flatMap((s) => ["--stop", s])], /stop.*4/],
     ["a bias for a token that does not exist", ["chat", "--once", "Hi", "--logit-bias", "999999=1"], /logit_bias.*999999/],
     ["no thread", ["chat", "--once", "Hi", "--threads", "0"], /--threads <count>' argument '0' is invalid. It must be an integer of at least 1/],
@@ -157,7 +198,7 @@ describe("refusals", () => {
   test("a prompt of 1 MB", async () => {
     // Longer than one command-line argument may be, so it goes through a pipe.
     const { stdout, stderr, code } = await touchstone(["chat"], { input: `${"word ".repeat(200_000)}\n` });
-    expect({ stdout, code }).toEqual({ stdout: "", code: 0 });
+    expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
     expect(stderr).toMatch(/touchstone: The prompt has 1000045 characters; the context.s \d+ tokens hold fewer than \d+/);
   });
 
@@ -177,6 +218,14 @@ describe("refusals", () => {
     mkdirSync(folder);
     writeFileSync(join(folder, "notes.txt"), "hello");
     await refuses(["generate", "--model", folder, "--prompt", "x"], /empty.*config\.json/);
+  });
+
+  test("a model without a chat template, before the first message", async () => {
+    await refuses(["chat", "--model", await randomModel("no-template")], /chat template/);
+  });
+
+  test("a pack that is to be converted", async () => {
+    await refuses(["convert", resolve("dist/models/tiny/pack"), "--out", join(scratch, "again")], /pack is a pack already/);
   });
 
   test("an empty prompt where the tokenizer has no begin token", async () => {

@@ -1,7 +1,7 @@
 /** `touchstone conform` as a person meets it: exit codes, what goes where, reports. Runs the built command against servers of a few lines. */
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -10,6 +10,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { completion, json, tinyServer, type TinyServer } from "../../spec-tests/laws/testing.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "touchstone-conform-"));
+const folder = join(scratch, "folder.json");
+mkdirSync(folder);
 const servers: TinyServer[] = [];
 
 afterAll(() => {
@@ -23,13 +25,13 @@ interface Outcome {
   readonly code: number | null;
 }
 
-function conform(args: string[], env: Record<string, string> = {}): Promise<Outcome> {
+function conform(args: string[], env: Record<string, string> = {}, output: "pipe" | number = "pipe"): Promise<Outcome> {
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [resolve("dist/src/cli/main.js"), "conform", ...args], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [resolve("dist/src/cli/main.js"), "conform", ...args], { env: { ...process.env, ...env }, stdio: ["ignore", output, "pipe"] });
     let stdout = "";
     let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", failed);
     child.on("close", (code) => done({ stdout, stderr, code }));
   });
@@ -89,6 +91,8 @@ describe("exit code", () => {
     ["a dialect that does not exist", ["--base-url", "http://h/v1", "--dialect", "vllm"], /Allowed choices are ppio, openai/],
     ["a report of another kind", ["--base-url", "http://h/v1", "--report", "report.pdf"], /It must end in \.html, \.json or \.xml/],
     ["a report that cannot be written", ["--base-url", "http://h/v1", "--report", "/no/such/folder/report.html"], /cannot be written: ENOENT/],
+    ["a report that is a folder", ["--base-url", "http://h/v1", "--report", folder], /folder\.json cannot be written: EISDIR/],
+    ["a report below a file", ["--base-url", "http://h/v1", "--report", join(resolve("package.json"), "report.xml")], /cannot be written: ENOTDIR/],
     ["nobody there", ["--base-url", "http://127.0.0.1:1/v1"], /Nobody answers at http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/],
   ])("2: %s", async (_, args, message) => {
     const { stdout, stderr, code } = await conform(args);
@@ -97,16 +101,42 @@ describe("exit code", () => {
     expect(stderr).toMatch(/^touchstone: (?!internal)[^\n]*\n(\(Did you mean .*\n)?$/);
   });
 
+  test("2: a report that could not be written in the end; the summary is printed before", async () => {
+    const report = join(scratch, "taken.json");
+    const { baseUrl } = await serve((_, response) => {
+      mkdirSync(report, { recursive: true });
+      json(response, 200, completion("Hello!"));
+    });
+    const { stdout, stderr, code } = await conform(["--base-url", baseUrl, "--only", "P8", "--budget", "calls=60", "--report", report]);
+    expect(code).toBe(2);
+    expect(stdout).toMatch(/^1 law: 1 broken/m);
+    expect(stderr).toMatch(/^touchstone: The report \S+taken\.json cannot be written: EISDIR/m);
+  });
+
+  test.runIf(process.platform === "linux")("2: a summary that cannot be written", async () => {
+    const full = openSync("/dev/full", "w");
+    const { stderr, code } = await conform(["--base-url", (await strict()).baseUrl, "--only", "P8"], {}, full);
+    expect({ stderr, code }).toEqual({ stderr: "100 % P8 holds\ntouchstone: the output cannot be written (ENOSPC)\n", code: 2 });
+  });
+
+  test("2: nobody there; no report is left behind", async () => {
+    const report = join(scratch, "absent.json");
+    await conform(["--base-url", "http://127.0.0.1:1/v1", "--report", report]);
+    expect(existsSync(report)).toBe(false);
+  });
+
   test("2: a budget too small for anything", async () => {
     const { stderr, code } = await conform(["--base-url", (await strict()).baseUrl, "--budget", "calls=3"]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^touchstone: The budget did not suffice/);
   });
 
-  test("0: --help, which tells the codes", async () => {
+  test("0: --help, which tells the codes and each default once", async () => {
     const { stdout, code } = await conform(["--help"]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked\./);
+    expect(stdout).toMatch(/Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written\./);
+    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/seconds to take \(default: calls=500,seconds=300\) --seed/);
+    expect(stdout).not.toMatch(/default: [[{]/);
   });
 });
 

@@ -1,11 +1,10 @@
 /**
  * `touchstone conform`: checks the laws of chat completions against any server. Exit code 0 if none is broken, 1 if one is,
- * 2 if nothing could be checked.
+ * 2 if nothing could be checked, or a report not written.
  */
 
-import { constants } from "node:fs";
-import { access, readFile, writeFile } from "node:fs/promises";
-import { dirname, extname } from "node:path";
+import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { extname } from "node:path";
 
 import { Command, InvalidArgumentError, Option } from "commander";
 
@@ -29,7 +28,7 @@ interface ConformFlags {
   only?: string;
   budget: Budget;
   seed?: number;
-  report: readonly string[];
+  report?: readonly string[];
 }
 
 export function conformCommand(): Command {
@@ -40,10 +39,10 @@ export function conformCommand(): Command {
     .option("--model <name>", "the model to ask (default: the first one the server lists)")
     .addOption(new Option("--dialect <name>", "whose rules hold where vendors differ (default: what the server says, else openai)").choices(["ppio", "openai"]))
     .option("--only <laws>", "check these laws alone, such as P4,P9 (default: all)")
-    .option("--budget <limits>", "most requests to send, and seconds to take (default: calls=500,seconds=300)", budget, DEFAULT_BUDGET)
+    .addOption(new Option("--budget <limits>", "most requests to send, and seconds to take").argParser(budget).default(DEFAULT_BUDGET, "calls=500,seconds=300"))
     .option("--seed <integer>", "of the cases tried; a run with the same seed tries the same (default: a random one)", seed)
-    .option("--report <file>", "write a report too: a page (.html), JSON (.json) or JUnit XML (.xml); repeatable", reportFile, [])
-    .addHelpText("after", "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked.")
+    .option("--report <file>", "write a report too: a page (.html), JSON (.json) or JUnit XML (.xml); repeatable", reportFile)
+    .addHelpText("after", "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written.")
     .action(conform);
 }
 
@@ -52,11 +51,12 @@ async function conform(flags: ConformFlags): Promise<void> {
   // Not loaded before they are wanted: the other commands start sooner without the laws and their library.
   const { LAWS } = await import("../../spec-tests/laws/all.js");
   const laws = flags.only === undefined ? LAWS : only(flags.only, LAWS);
-  for (const file of flags.report) await checkWritable(file);
+  const reports = flags.report ?? [];
+  for (const file of reports) await checkWritable(file);
   const clauses = await readClauses();
   const run = await check(flags, laws);
-  for (const file of flags.report) await writeFile(file, WRITERS[extname(file)]!(run, clauses));
   process.stdout.write(`${summary(run, clauses)}\n`);
+  for (const file of reports) await writeReport(file, WRITERS[extname(file)]!(run, clauses));
   process.exitCode = numFindings(run) === 0 ? 0 : 1;
 }
 
@@ -95,13 +95,20 @@ async function readClauses(): Promise<Clauses> {
   return clausesOf(text);
 }
 
-/** Before minutes are spent on what is to be written. */
+/** Before minutes are spent on what is to be written. Tried, because permissions do not tell; nothing stays changed. */
 async function checkWritable(file: string): Promise<void> {
-  try {
-    await access(dirname(file), constants.W_OK);
-  } catch (error) {
-    throw new EngineError("unsupported_value", `The report ${file} cannot be written: ${(error as Error).message}`, "report", { cause: error });
-  }
+  const isNew = (await stat(file).catch(() => null)) === null;
+  const handle = await open(file, "a").catch((error: Error) => refuseReport(file, error));
+  await handle.close();
+  if (isNew) await rm(file);
+}
+
+async function writeReport(file: string, text: string): Promise<void> {
+  await writeFile(file, text).catch((error: Error) => refuseReport(file, error));
+}
+
+function refuseReport(file: string, error: Error): never {
+  throw new EngineError("unsupported_value", `The report ${file} cannot be written: ${error.message}`, "report", { cause: error });
 }
 
 function baseUrl(text: string): string {
@@ -133,7 +140,7 @@ function seed(text: string): number {
   return Number(text);
 }
 
-function reportFile(text: string, earlier: readonly string[]): readonly string[] {
+function reportFile(text: string, earlier: readonly string[] | undefined): readonly string[] {
   if (WRITERS[extname(text)] === undefined) throw new InvalidArgumentError("It must end in .html, .json or .xml.");
-  return [...earlier, text];
+  return [...(earlier ?? []), text];
 }

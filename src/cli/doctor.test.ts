@@ -44,14 +44,16 @@ async function findings(env: Record<string, string>, args: string[] = []): Promi
 
 describe("doctor", () => {
   test("finds nothing wrong where nothing is, and prints a line for each check", async () => {
-    mkdirSync(join(scratch, "hub", "models--a--b"), { recursive: true });
+    mkdirSync(join(scratch, "hub", "models--a--empty"), { recursive: true });
+    mkdirSync(join(scratch, "hub", "models--a--begun", "blobs"), { recursive: true });
+    writeFileSync(join(scratch, "hub", "models--a--begun", "blobs", "0f.incomplete"), "part");
     const { code, stdout } = await doctor(["--offline"], {});
     expect(code).toBe(0);
     for (const name of ["node", "processor", "embedded model", "kernels", "onnxruntime", "memory", "cache", "hub cache", "hub"]) {
       expect(stdout).toMatch(new RegExp(`^(ok|warning) +${name} +\\S`, "m"));
     }
     expect(stdout).toMatch(/^ok +kernels +WebAssembly with .*SIMD.*, \d+ threads?$/m);
-    expect(stdout).toMatch(/^ok +hub cache .*: 1 model, \d+\.\d GiB free/m);
+    expect(stdout).toMatch(/^ok +hub cache .*: 0 models, 1 unfinished, \d+\.\d GiB free/m);
     expect(stdout).toMatch(/^ok +hub +not asked \(offline\)$/m);
     expect(stdout).toMatch(/\n0 problems, \d+ warnings?\n$/);
   });

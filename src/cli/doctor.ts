@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rmdir, stat, statfs } from "node:fs/promises";
+import { mkdtemp, readFile, rmdir, stat, statfs } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { dirname, join } from "node:path";
 import { styleText } from "node:util";
@@ -74,7 +74,7 @@ function line({ name, status, text, fix }: Finding): string {
   const [word, colour] = SIGNS[status];
   const sign = word.padEnd(7);
   const indent = " ".repeat(26);
-  return `${hasColours ? styleText(colour, sign) : sign}  ${name.padEnd(15)}  ${text}${fix === null ? "" : `\n${indent}${fix}`}`;
+  return `${hasColours(process.stdout) ? styleText(colour, sign, { validateStream: false }) : sign}  ${name.padEnd(15)}  ${text}${fix === null ? "" : `\n${indent}${fix}`}`;
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
@@ -215,8 +215,10 @@ async function describePacks(): Promise<string> {
   return `${counted(packs.length, "converted model")}, ${megabytes(packs.reduce((sum, { byteLength }) => sum + byteLength, 0))}`;
 }
 
-async function describeSnapshots(folder: string): Promise<string> {
-  return counted((await readdir(folder)).filter((name) => name.startsWith("models--")).length, "model");
+async function describeSnapshots(): Promise<string> {
+  const downloads = (await listModels()).filter(({ source, format }) => source !== null && format === null);
+  const [whole, begun] = [true, false].map((isFinished) => new Set(downloads.filter((model) => model.isFinished === isFinished).map(({ name }) => name)).size);
+  return `${counted(whole!, "model")}${begun === 0 ? "" : `, ${begun} unfinished`}`;
 }
 
 const HUB_TIMEOUT_MS = 5000;

@@ -2,10 +2,10 @@
 
 import { Command } from "commander";
 
-import { loadModel } from "../../engine/index.js";
-import { addModelOptions, addRequestOptions, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
+import { loadModel, type Model } from "../../engine/index.js";
+import { addModelOptions, addRequestOptions, checkJsonFlags, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
-import { showLoading, statistics } from "./terminal.js";
+import { dim, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface GenerateFlags extends ModelFlags, ParsedRequestOptions {
   prompt: string;
@@ -21,18 +21,32 @@ export function generateCommand(): Command {
 }
 
 async function generate(flags: GenerateFlags): Promise<void> {
+  checkJsonFlags(flags);
   const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
-  const stream = model.generate({ prompt: flags.prompt, ...requestOptions(flags) });
+  const interrupt = new AbortController();
+  process.once("SIGINT", () => interrupt.abort());
+  await complete(model, flags, interrupt.signal);
+  if (interrupt.signal.aborted) process.exitCode = INTERRUPTED;
+  await model.close();
+}
+
+async function complete(model: Model, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
+  const stream = model.generate({ prompt: flags.prompt, ...requestOptions(flags), signal });
   const streamsText = flags.json !== true && (flags.n ?? 1) === 1;
-  const result = await collect(stream, (delta) => {
-    if (streamsText) process.stdout.write(delta.content);
-  });
-  if (flags.json === true) {
-    process.stdout.write(`${jsonLine(result, stream.seed, ({ content }) => ({ text: content }))}\n`);
-  } else {
+  try {
+    const result = await collect(stream, (delta) => {
+      if (streamsText) process.stdout.write(delta.content);
+    });
+    if (flags.json === true) {
+      process.stdout.write(`${jsonLine(result, stream.seed, ({ content }) => ({ text: content }))}\n`);
+      return;
+    }
     if (!streamsText) result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
     else process.stdout.write("\n");
     process.stderr.write(`${statistics(result.last, stream.seed)}\n`);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    if (streamsText) process.stdout.write("\n");
+    process.stderr.write(`${dim("(stopped)", process.stderr)}\n`);
   }
-  await model.close();
 }

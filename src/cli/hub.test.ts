@@ -1,7 +1,7 @@
 /** Models of the hub on the command line: pull, use by name, list, remove; what a person sees. Runs the built command. */
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -136,13 +136,27 @@ describe("list and rm", () => {
     expect(stdout).toMatch(new RegExp(`^model +llama +q4 +\\d+\\.\\d [kM]B +${time} +\\S+/model$`, "m"));
 
     expect(await touchstone(["rm", "org/random-modle"])).toMatchObject({ code: 1, stderr: "touchstone: Nothing is kept of a model org/random-modle: the nearest name is org/random-model.\n" });
+    expect(await touchstone(["rm", "mo"])).toMatchObject({ code: 1, stderr: "touchstone: Nothing is kept of a model mo: list shows what is.\n" });
     // Both sources have the same files, so the packs stay for the one that is left.
-    expect((await touchstone(["rm", NAME])).stderr).toMatch(/^Removed org\/random-model, as downloaded\n\d+\.\d [kM]B are free now\n$/);
+    expect((await touchstone(["rm", NAME])).stderr).toMatch(/^Removed org\/random-model, as downloaded\nKept the packs, which \S+\/model needs too: it has the same files\n\d+\.\d [kM]B are free now\n$/);
     expect((await touchstone(["list"])).stdout).not.toContain("org/");
     expect((await touchstone(["rm", "model"])).stderr).toMatch(/^Removed the pack model q4\nRemoved the pack model q8\n\d+\.\d [kM]B are free now\n$/);
     expect((await touchstone(["list"])).stdout.trimEnd().split("\n")).toHaveLength(2);
     expect(existsSync(join(folder, "config.json"))).toBe(true);
     expect(await touchstone(["rm", "tiny"])).toMatchObject({ code: 1, stderr: "touchstone: tiny comes with the program and cannot be removed\n" });
+  });
+
+  test("rm of a folder that runs as it is, or whose pack another one needs, tells that nothing but the entry goes", async () => {
+    const onnx = join(scratch, "onnx", "tiny");
+    const source = await randomModel(join(scratch, "even-heads"), { config: { head_dim: 16 } });
+    await touchstone(["convert", source, "--out", onnx, "--layout", "onnx"]);
+    const copy = join(scratch, "copy");
+    cpSync(folder, copy, { recursive: true });
+    for (const model of [onnx, folder, copy]) await touchstone(["generate", "--model", model, "--prompt", "x", "--max-tokens", "1"]);
+    expect((await touchstone(["rm", "tiny"])).stderr).toBe(`touchstone: tiny comes with the program and cannot be removed; the other model of that name goes by its path, ${onnx}\n`);
+    expect(await touchstone(["rm", onnx])).toEqual({ code: 0, stdout: "", stderr: `Kept the folder ${onnx} itself\n${onnx} is no longer listed\n` });
+    expect(await touchstone(["rm", "copy"])).toEqual({ code: 0, stdout: "", stderr: `Kept the packs, which ${folder} needs too: it has the same files\ncopy is no longer listed\n` });
+    expect((await touchstone(["list"])).stdout).not.toMatch(/onnx|copy/);
   });
 
   test("one revision goes by its name, with its packs", async () => {
@@ -215,7 +229,9 @@ test("Ctrl-C stops a download, and the same command goes on from there", async (
   hub.onSent = () => {};
   expect(stopped).toMatchObject({ code: 130, stdout: "" });
   expect(stopped.stderr).toMatch(/touchstone: stopped; the same command goes on from here\n$/);
+  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +[0-9a-f]{8} +unknown +unfinished +\d+\.\d MB .* hub$/m);
   const again = await touchstone(["pull", "org/large"]);
   expect(again.code).toBe(0);
+  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +main +unknown +as downloaded +41\.9 MB .* hub$/m);
   expect(again.stderr).toMatch(/^model\.safetensors: 41\.9 MB.*, \d+\.\d [kM]B of it earlier$/m);
 });

@@ -14,12 +14,12 @@ export function listCommand(): Command {
 }
 
 /** Commits are cut to what tells them apart. */
-function row({ name, revision, architecture, format, byteLength, source, lastUsedMs }: ModelSummary): string[] {
+function row({ name, revision, architecture, format, isFinished, byteLength, source, lastUsedMs }: ModelSummary): string[] {
   return [
     name,
     (revision ?? "").replaceAll(/\b([0-9a-f]{8})[0-9a-f]{32}\b/g, "$1"),
     architecture,
-    format ?? "as downloaded",
+    format ?? (isFinished ? "as downloaded" : "unfinished"),
     megabytes(byteLength),
     lastUsedMs === null ? "" : new Date(lastUsedMs).toISOString().slice(0, 16).replace("T", " "),
     source === null ? "embedded" : revision === null ? source : "hub",

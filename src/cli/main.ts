@@ -36,9 +36,10 @@ for (const command of commands.map((create) => create())) {
 program.addCommand(conformCommand().copyInheritedSettings(program).exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN)));
 
 // A reader that goes away (`| head`) is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(0);
+process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
+  if (code === "EPIPE") process.exit(0);
+  process.stderr.write(`touchstone: the output cannot be written (${code ?? message})\n`);
+  process.exit(program.args[0] === "conform" ? COULD_NOT_RUN : 1);
 });
 
 try {

@@ -3,10 +3,7 @@
 import { Command, Option } from "commander";
 
 import { EngineError, hubReference, ONNX_DTYPES, pullModel, type OnnxDtype } from "../../engine/index.js";
-import { showLoading } from "./terminal.js";
-
-/** What a shell reports of a program that Ctrl-C has ended. */
-const INTERRUPTED = 130;
+import { INTERRUPTED, showLoading } from "./terminal.js";
 
 export function pullCommand(): Command {
   return new Command("pull")

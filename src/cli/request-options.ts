@@ -1,8 +1,10 @@
 /** The contract's request parameters as command-line options: one table for `generate` and `chat`. And the flags of whatever loads a model. */
 
+import { existsSync } from "node:fs";
+
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { LIMITS, ONNX_DTYPES, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
+import { EngineError, LIMITS, ONNX_DTYPES, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
@@ -57,10 +59,13 @@ export interface ModelFlags {
   kvCache?: KVFormat;
 }
 
+/** The name under which `list` shows the model that comes with the program. */
+const EMBEDDED = "tiny";
+
 /** The model options that were given, under the library's names. */
 export function modelOptions({ model, offline, quant, dtype, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
   return {
-    ...(model === undefined ? {} : { model }),
+    ...(model === undefined || (model === EMBEDDED && !existsSync(model)) ? {} : { model }),
     ...(offline === undefined ? {} : { offline }),
     ...(quant === undefined ? {} : { quant }),
     ...(dtype === undefined ? {} : { dtype }),
@@ -94,6 +99,13 @@ export interface ParsedRequestOptions {
 export function requestOptions(parsed: ParsedRequestOptions): RequestOptions {
   const names = REQUEST_OPTIONS.map((option) => option().attributeName()) as (keyof ParsedRequestOptions)[];
   return Object.fromEntries(names.filter((name) => parsed[name] !== undefined).map((name) => [name, parsed[name]]));
+}
+
+/** @throws EngineError for a flag that only changes what `--json` prints, where that is not given */
+export function checkJsonFlags(flags: { readonly json?: boolean; readonly logprobs?: boolean; readonly separateReasoning?: boolean }): void {
+  if (flags.json === true) return;
+  const given = flags.logprobs === true ? "--logprobs" : flags.separateReasoning === false ? "--no-separate-reasoning" : null;
+  if (given !== null) throw new EngineError("unsupported_value", `${given} needs --json: it changes nothing of what is printed as text.`, given.replace(/^-+/, ""));
 }
 
 // Ranges are the engine's to check: it names the parameter, what was given and what is allowed.

@@ -14,13 +14,17 @@ export function rmCommand(): Command {
       const removal = await removeModel(name);
       if (removal === null) throw await unknownModel(name);
       for (const what of removal.removed) process.stderr.write(`Removed ${what}\n`);
-      process.stderr.write(`${megabytes(removal.byteLength)} are free now\n`);
+      for (const what of removal.kept) process.stderr.write(`Kept ${what}\n`);
+      process.stderr.write(removal.removed.length === 0 ? `${name} is no longer listed\n` : `${megabytes(removal.byteLength)} are free now\n`);
     });
 }
 
+/** A name further off than this share of its length is no misspelling. */
+const MISSPELT_SHARE = 1 / 3;
+
 async function unknownModel(name: string): Promise<EngineError> {
   const known = (await listModels()).filter(({ source }) => source !== null).map((model) => model.name);
-  const nearest = nearestName(name, known);
-  const hint = nearest === null ? "no model is kept" : `the nearest name is ${nearest}`;
+  const nearest = nearestName(name, known, Math.floor(name.length * MISSPELT_SHARE));
+  const hint = nearest !== null ? `the nearest name is ${nearest}` : known.length === 0 ? "no model is kept" : "list shows what is";
   return new EngineError("model_not_found", `Nothing is kept of a model ${name}: ${hint}.`, "name");
 }

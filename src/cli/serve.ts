@@ -37,7 +37,7 @@ export function serveCommand(): Command {
   const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text];
   const command = new Command("serve")
     .description("answer HTTP requests of the chat-completions API")
-    .option("--model <[name=]model>", "a Hugging Face folder, a pack, or a model of the hub (org/name[@revision]); repeatable, the first is the default; the embedded model, tiny, if absent", several)
+    .option("--model <[name=]model>", "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); repeatable, the first is the default; the embedded model, tiny, if absent", several)
     .option("--alias <name=model>", "another name for a model; repeatable", alias);
   return addMachineOptions(command)
     .option("--host <address>", "where to listen", "127.0.0.1")

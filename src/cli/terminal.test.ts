@@ -2,9 +2,10 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { LoadingDisplay, progressBar, showLoading } from "./terminal.js";
+import { dim, LoadingDisplay, progressBar, showLoading } from "./terminal.js";
 
 const isTTY = process.stderr.isTTY;
+const isOutTTY = process.stdout.isTTY;
 let written = "";
 
 beforeEach(() => {
@@ -17,6 +18,8 @@ beforeEach(() => {
 });
 afterEach(() => {
   process.stderr.isTTY = isTTY;
+  process.stdout.isTTY = isOutTTY;
+  vi.unstubAllEnvs();
   vi.useRealTimers();
   vi.restoreAllMocks();
 });
@@ -72,6 +75,19 @@ test("what fails in the middle of a bar leaves it, and the next line begins anew
   });
   await expect(failing).rejects.toThrow("broken");
   expect(written).toMatch(/^\ra \[·{30}\] 0 % 1\.0 MB[^\n]*\ntouchstone: something\n$/);
+});
+
+test("colours go to a terminal alone, whatever the other stream is; NO_COLOR, unless it is empty, and a dumb terminal have none", () => {
+  vi.stubEnv("NO_COLOR", "");
+  vi.stubEnv("TERM", "xterm");
+  process.stdout.isTTY = true;
+  process.stderr.isTTY = false;
+  expect([dim("a", process.stdout), dim("a", process.stderr)]).toEqual(["\u001b[2ma\u001b[22m", "a"]);
+  vi.stubEnv("TERM", "dumb");
+  expect(dim("a", process.stdout)).toBe("a");
+  vi.stubEnv("TERM", "xterm");
+  vi.stubEnv("NO_COLOR", "1");
+  expect(dim("a", process.stdout)).toBe("a");
 });
 
 test("a bar of shares: nothing where there is no terminal", () => {

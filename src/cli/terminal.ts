@@ -4,11 +4,16 @@ import { styleText } from "node:util";
 
 import type { OutputDelta } from "../../engine/index.js";
 
-/** Whether text on stdout may carry colours. */
-export const hasColours = process.stdout.isTTY && process.env["NO_COLOR"] === undefined && process.env["TERM"] !== "dumb";
+/** What a shell reports of a program that Ctrl-C has ended. */
+export const INTERRUPTED = 130;
 
-export function dim(text: string): string {
-  return hasColours ? styleText("dim", text) : text;
+/** Whether text there may carry colours. An empty NO_COLOR counts as none. */
+export function hasColours({ isTTY }: NodeJS.WriteStream): boolean {
+  return isTTY && (process.env["NO_COLOR"] ?? "") === "" && process.env["TERM"] !== "dumb";
+}
+
+export function dim(text: string, stream: NodeJS.WriteStream): string {
+  return hasColours(stream) ? styleText("dim", text, { validateStream: false }) : text;
 }
 
 /** Draws progress on a terminal, with a word on what is being done, and nothing where stderr is not one. */

@@ -3,11 +3,14 @@
 /** Longer names are compared by their beginning: what is this long is no misspelling. */
 const COMPARED_CHARS = 64;
 
-/** @returns null where there are no known names; the first of equally near ones */
-export function nearestName(name: string, known: readonly string[]): string | null {
+/**
+ * @param distanceMax characters that may be replaced, added or left out
+ * @returns null where there is no known name as near as that; the first of equally near ones
+ */
+export function nearestName(name: string, known: readonly string[], distanceMax = Infinity): string | null {
   const start = name.slice(0, COMPARED_CHARS).toLowerCase();
   let nearest: string | null = null;
-  let least = Infinity;
+  let least = distanceMax + 1;
   for (const candidate of known) {
     const distance = editDistance(start, candidate.toLowerCase());
     if (distance >= least) continue;
