@@ -229,7 +229,7 @@ test("Ctrl-C stops a download, and the same command goes on from there", async (
   hub.onSent = () => {};
   expect(stopped).toMatchObject({ code: 130, stdout: "" });
   expect(stopped.stderr).toMatch(/touchstone: stopped; the same command goes on from here\n$/);
-  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +[0-9a-f]{8} +unknown +unfinished +\d+\.\d MB .* hub$/m);
+  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +[0-9a-f]{8} +llama +unfinished +\d+\.\d MB .* hub$/m);
   const again = await touchstone(["pull", "org/large"]);
   expect(again.code).toBe(0);
   expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +main +unknown +as downloaded +41\.9 MB .* hub$/m);
