@@ -1,6 +1,6 @@
 /** What this machine keeps of models: the embedded one, those downloaded from the hub, and the packs that were made of models. */
 
-import { readdir, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
@@ -122,43 +122,47 @@ export async function removeModel(name: string): Promise<Removal | null> {
       if (hub?.repository === repository && isMeant) named.push(path);
     }
   }
-  named.push(...folderNamed(name, sources.map(({ path }) => path)));
+  named.push(...(await folderNamed(name, new Set(sources.map(({ path }) => path)))));
   for (const path of new Set(named)) {
     const source = (await snapshotName(path))?.repository ?? basename(path);
-    for (const pack of await removePacks(cache, path)) {
-      removed.push(`the pack ${source} ${pack.format}`);
-      byteLength += pack.byteLength;
+    for (const { what, byteLength: numBytes } of await removeTraces(cache, path, source)) {
+      removed.push(what);
+      byteLength += numBytes;
     }
   }
   return removed.length === 0 && named.length === 0 ? null : { removed, byteLength };
 }
 
 /** @throws EngineError where several folders have that name */
-function folderNamed(name: string, paths: readonly string[]): string[] {
-  const exact = paths.filter((path) => path === resolve(name));
-  if (exact.length > 0) return exact;
-  const matching = paths.filter((path) => basename(path) === name);
+async function folderNamed(name: string, paths: ReadonlySet<string>): Promise<string[]> {
+  const named = await realpath(name).catch(() => resolve(name));
+  if (paths.has(named)) return [named];
+  const matching = [...paths].filter((path) => basename(path) === name);
   if (matching.length <= 1) return matching;
   throw new EngineError("unsupported_value", `several models are called ${name}: give one of the paths ${matching.sort().join(", ")}`, "name");
 }
 
-/** Of one source; packs of equal files that another source has too stay. */
-async function removePacks(cache: string, path: string): Promise<{ format: string; byteLength: number }[]> {
+/** The packs of one folder, and that its ONNX files were run; packs of equal files that another folder has too stay. */
+async function removeTraces(cache: string, path: string, name: string): Promise<{ what: string; byteLength: number }[]> {
   const sources = await rememberedSources(cache);
-  const hash = sources.find((source) => source.path === path)?.hash;
-  if (hash === undefined) return [];
-  const isShared = sources.some((source) => source.path !== path && source.hash === hash);
-  const folders = isShared ? [] : (await readdir(join(cache, PACKS)).catch(() => [])).filter((name) => name.startsWith(packPrefix(hash)));
   const removed = [];
   try {
-    for (const folder of folders) {
-      const dir = join(cache, PACKS, folder);
-      const files = await readdir(dir);
-      const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
-      await removeFolder(dir);
-      removed.push({ format: folder.slice(packPrefix(hash).length).split("-")[0]!, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
+    for (const source of sources.filter((other) => other.path === path)) {
+      const { hash, names } = source;
+      const isShared = sources.some((other) => other.path !== path && other.hash === hash);
+      const folders = isShared ? [] : (await readdir(join(cache, PACKS)).catch(() => [])).filter((folder) => folder.startsWith(packPrefix(hash)));
+      for (const folder of folders) {
+        const dir = join(cache, PACKS, folder);
+        const files = await readdir(dir);
+        const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
+        await removeFolder(dir);
+        const format = folder.slice(packPrefix(hash).length).split("-")[0]!;
+        removed.push({ what: `the pack ${name} ${format}`, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
+      }
+      await forgetSource(source);
+      const dtype = ONNX_DTYPES.find((other) => names.includes(onnxFile(other)));
+      if (dtype !== undefined) removed.push({ what: `${name} ${dtype} from the list`, byteLength: 0 });
     }
-    await forgetSource(cache, path);
   } catch (error) {
     throw fileSystemCode(error) === null ? error : cacheError(error);
   }
