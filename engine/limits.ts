@@ -32,8 +32,8 @@ export const LIMITS = {
   /** The first pause between two tries, which doubles up to the longest. */
   hubPauseMs: 500,
   hubPauseMsMax: 15_000,
-  /** The longest pause that a busy hub may ask for. */
-  hubRetryAfterMsMax: 300_000,
+  /** The longest pause that a busy hub may ask for; its own allowances are for five minutes. */
+  hubRetryAfterMsMax: 310_000,
   /** How long a connection may be silent. */
   hubStallMs: 20_000,
   /** Parts of a large file that are fetched at the same time, and their bytes. */
@@ -41,6 +41,9 @@ export const LIMITS = {
   hubPartBytes: 16 << 20,
   /** Small files that are fetched at the same time. */
   hubFilesAtOnce: 4,
+  /** How long nothing may be written into an unfinished folder before it counts as left behind: of a process that is not seen here, of any. */
+  stagingSilenceMs: 600_000,
+  stagingSilenceMsMax: 86_400_000,
   /** How long a lock may go untouched before its owner counts as gone. */
   hubLockSilenceMs: 15_000,
   /**

@@ -35,7 +35,8 @@ export interface ExportOptions {
   readonly tied?: boolean;
   /** An input that no decoder has. */
   readonly extraInput?: string;
-  readonly numLogitsToKeep?: boolean;
+  /** An input of this name: a number, or a list of one. */
+  readonly numLogitsToKeep?: boolean | "list";
   /** Weights go beside the file. */
   readonly external?: boolean;
   /** The batch, head and width of the caches are names, as some exporters leave them. */
@@ -89,7 +90,7 @@ class ExportedGraph implements Graph {
     this.inputs.push({ name: "input_ids", shape: ["batch_size", "sequence_length"], dataType: "i64" });
     this.inputs.push({ name: "attention_mask", shape: ["batch_size", "total_sequence_length"], dataType: "i64" });
     if (!this.#isFused) this.inputs.push({ name: "position_ids", shape: ["batch_size", "sequence_length"], dataType: "i64" });
-    if (options.numLogitsToKeep === true) this.inputs.push({ name: "num_logits_to_keep", shape: [], dataType: "i64" });
+    if (options.numLogitsToKeep) this.inputs.push({ name: "num_logits_to_keep", shape: options.numLogitsToKeep === "list" ? [1] : [], dataType: "i64" });
     if (options.extraInput !== undefined) this.inputs.push({ name: options.extraInput, shape: [], dataType: "i64" });
     const logits = options.logitsCastTo ?? this.#float;
     this.outputs.push({ name: "logits", shape: ["batch_size", "sequence_length", vocab], dataType: logits });
@@ -110,7 +111,7 @@ class ExportedGraph implements Graph {
   #logits(normed: string): void {
     const { softcap, numLogitsToKeep, logitsCastTo } = this.options;
     let x = normed;
-    if (numLogitsToKeep === true) {
+    if (numLogitsToKeep) {
       const start = this.#op("Neg", [this.#op("Reshape", ["num_logits_to_keep", this.#ints([1])])]);
       x = this.#op("Slice", [x, start, this.#ints([Number.MAX_SAFE_INTEGER]), this.#ints([1])]);
     }

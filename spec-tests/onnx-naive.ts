@@ -21,7 +21,7 @@ export async function naiveLogits({ path, decoder }: OnnxFolder, promptIds: read
         attention_mask: new Tensor("int64", ones, [1, ones.length]),
       };
       if (decoder.inputs.position_ids !== undefined) feeds["position_ids"] = new Tensor("int64", BigInt64Array.from(ids, (_, index) => BigInt(numPast + index)), [1, ids.length]);
-      if (decoder.inputs.num_logits_to_keep !== undefined) feeds["num_logits_to_keep"] = new Tensor("int64", BigInt64Array.of(0n), []);
+      if (decoder.inputs.num_logits_to_keep !== undefined) feeds["num_logits_to_keep"] = new Tensor("int64", BigInt64Array.of(0n), decoder.numLogitsShape);
       decoder.caches.forEach((cache, index) => (feeds[cache.past] = past[index]!));
       const outputs = await session.run(feeds);
       past = decoder.caches.map((cache) => outputs[presentOf(cache.past)]!);

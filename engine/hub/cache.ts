@@ -44,9 +44,10 @@ export class CachedRepository {
     private readonly hasSymlinks = true,
   ) {
     const folder = `models--${repository.replace("/", "--")}`;
-    this.path = join(cache, folder);
+    // Absolute, as what the links in it point at is.
+    this.path = resolve(cache, folder);
     // Python's locks are named after hashes and held by flock, which nothing but this process could see.
-    this.lockFile = join(cache, ".locks", folder, "touchstone.lock");
+    this.lockFile = resolve(cache, ".locks", folder, "touchstone.lock");
   }
 
   snapshotDir(commit: string): string {
@@ -196,7 +197,6 @@ export class CachedRepository {
     if (kept.length === 0) {
       const numBytes = await bytesBelow(this.path);
       await rm(this.path, { recursive: true, force: true });
-      await rm(dirname(this.lockFile), { recursive: true, force: true });
       return numBytes;
     }
     const keptFiles = new Set((await Promise.all(kept.map(async (commit) => [...(await this.files(commit)).keys()]))).flat());

@@ -263,10 +263,13 @@ function transientRefusal(status: number, headers: Headers, who: string): Transi
   return status === 408 || status === 429 || status >= 500 ? new Transient(`${who} answers ${status}`, retryAfterMs(headers)) : null;
 }
 
-/** Seconds or a date. */
+/** Seconds or a date; else, as the hub has it, the seconds until a used-up allowance is renewed. */
 function retryAfterMs(headers: Headers): number | null {
   const text = headers.get("retry-after")?.trim();
-  if (text === undefined) return null;
+  if (text === undefined) {
+    const renewal = /;\s*r=0\s*;\s*t=(\d+)/.exec(headers.get("ratelimit") ?? "");
+    return renewal === null ? null : (Number(renewal[1]) + 1) * 1000;
+  }
   if (/^\d+$/.test(text)) return Number(text) * 1000;
   const date = Date.parse(text);
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());

@@ -6,7 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import { EngineError } from "../errors.js";
@@ -40,6 +40,8 @@ export async function downloadFile(download: Download): Promise<void> {
       await fetchRest(download, part);
       if (await matches(part, file, download.client.signal)) {
         await part.sync();
+        // Another program that shares the cache may have finished the file, with the same part; so may whoever took over.
+        if ((await stat(blobFile).catch(() => null))?.size === file.size) return;
         if (!(await isHeld())) throw new EngineError("download_failed", `another process has taken over the download of ${subject.repository}`);
         await rename(partFile, blobFile);
         return;

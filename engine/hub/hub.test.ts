@@ -1,18 +1,21 @@
 /** Models from the hub: what is asked of it and what is not, what lies in the cache, and what a bad network does. */
 
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, unlink, writeFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { folderRepository, HubServer, randomFile, textRepository, TOKEN, type HubRequest } from "../../spec-tests/hub/hub-server.js";
 import { randomModel } from "../../spec-tests/random-model.js";
+import { machineName } from "../processes.js";
 import { hubCacheFolder, hubReference, locateModel, pullModel, removeStored, storedModels, type HubOptions } from "./index.js";
+import { acquireLock, type Lock } from "./lock.js";
 
 const NAME = "org/model";
 const REFERENCE = hubReference(NAME)!;
@@ -135,11 +138,23 @@ describe("the files that are needed", () => {
     expect(await filesIn((await pullModel(REFERENCE, options({ dtype: "fp32", onTextFiles }))).dir)).toContain("onnx/model.onnx");
   });
 
-  test.each(["../x", "/etc/passwd", "a/../../x", "a\\b", "C:x", "a//b", "./a"])("a list with the path %s is refused as a whole", async (path) => {
+  test.each(["../x", "/etc/passwd", "a/../../x", "runs\\a", "10:00.png", "a//b", "./a"])("of a list with the path %s that file is left out, and the others are fetched", async (path) => {
     publish({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.listed = path;
-    await expect(pullModel(REFERENCE, options())).rejects.toThrow(/a file that would lie outside its folder/);
-    expect(existsSync(cache)).toBe(false);
+    const { dir } = await pullModel(REFERENCE, options());
+    expect(await filesIn(dir)).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
+    expect(paths().some((asked) => asked.endsWith(path))).toBe(false);
+    expect(await readdir(scratch)).toEqual(["hub"]);
+  });
+
+  test.each(["null", "[]", '{"sha":"SHA"}', '{"sha":"SHA","siblings":[null]}', '{"sha":"SHA","siblings":[{"rfilename":3}]}'])("a list that says %s is refused", async (body) => {
+    const { environment, ...rest } = options();
+    const server = createServer((_, response) => void response.end(body.replace("SHA", "a".repeat(40))));
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    const HF_ENDPOINT = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await expect(pullModel(REFERENCE, { ...rest, environment: { ...environment, HF_ENDPOINT } })).rejects.toThrow(/^http.* answers with something that is no list of the files of org\/model$/);
+    server.closeAllConnections();
+    server.close();
   });
 
   test("sizes and hashes from the files' headers where the list has none", async () => {
@@ -443,6 +458,28 @@ describe("a bad network", () => {
     if (status === 429) expect(performance.now() - startMs).toBeGreaterThan(1900);
   });
 
+  test("429 with the time at which the hub's allowance is renewed: it is waited for, and a second more", async () => {
+    let numRefused = 0;
+    hub.faults.refuse = () => (numRefused++ === 0 ? { status: 429, headers: { ratelimit: '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300' } } : null);
+    publish({ ...TEXTS, "model.safetensors": "weights" });
+    const startMs = performance.now();
+    await pullModel(REFERENCE, options());
+    expect(performance.now() - startMs).toBeGreaterThan(1900);
+  });
+
+  test("a file that another program finishes first, with the same beginning", async () => {
+    const blob = join(cache, "models--org--model", "blobs", large.hash);
+    let isFinished = false;
+    const onProgress = (done: number): void => {
+      if (isFinished || done < SIZE / 2) return;
+      isFinished = true;
+      writeFileSync(`${blob}.incomplete`, large.read(0, SIZE));
+      renameSync(`${blob}.incomplete`, blob);
+    };
+    await pullLarge({ onProgress });
+    expect(isFinished).toBe(true);
+  });
+
   test("503 for good, silence, and a redirect without end", async () => {
     publish({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.refuse = () => ({ status: 503 });
@@ -563,6 +600,42 @@ describe("what is kept", () => {
     expect(await removeStored({ repository: NAME, revision: null }, cache)).toBeNull();
   });
 
+  test("goes from a cache that is named by a relative path", async () => {
+    const HF_HUB_CACHE = relative(process.cwd(), cache);
+    const environment = { ...hub.environment(scratch), HF_HUB_CACHE };
+    const first = publish({ ...TEXTS, "model.safetensors": "first" });
+    await pullModel(REFERENCE, options({ environment }));
+    publish({ ...TEXTS, "model.safetensors": "second" });
+    await pullModel(REFERENCE, options({ environment }));
+    expect(await removeStored({ repository: NAME, revision: first.commit }, HF_HUB_CACHE)).toEqual({ commits: [first.commit], byteLength: 5 });
+    expect(await readdir(join(cache, "models--org--model", "blobs"))).toHaveLength(3);
+  });
+
+  test("goes while a download waits for the lock, which then goes on; other programs' locks stay", async () => {
+    publish({ ...TEXTS, "model.safetensors": "first" });
+    await pullModel(REFERENCE, options());
+    publish({ ...TEXTS, "model.safetensors": "second" });
+    const locks = join(cache, ".locks", "models--org--model");
+    const lock = await locked(join(locks, "touchstone.lock"));
+    await writeFile(join(locks, "0123.lock"), "");
+    const removal = removeStored({ repository: NAME, revision: null }, cache);
+    await pause(70);
+    const pull = pullModel(REFERENCE, options());
+    await expect.poll(() => notices).toEqual(["another process is downloading org/model; waiting for it"]);
+    await lock.release();
+    expect(await removal).not.toBeNull();
+    expect(await readFile(join((await pull).dir, "model.safetensors"), "utf8")).toBe("second");
+    expect(await readdir(locks)).toEqual(["0123.lock"]);
+  });
+
+  test("does not go from a cache that cannot be written", async () => {
+    publish({ ...TEXTS, "model.safetensors": "weights" });
+    await pullModel(REFERENCE, options());
+    await rm(join(cache, ".locks"), { recursive: true });
+    await writeFile(join(cache, ".locks"), "");
+    await expect(removeStored({ repository: NAME, revision: null }, cache)).rejects.toMatchObject({ code: "cache_unavailable" });
+  });
+
   test("links out of the cache are not followed", async () => {
     const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
@@ -580,6 +653,40 @@ describe("what is kept", () => {
     expect(existsSync(join(own, "precious"))).toBe(true);
   });
 });
+
+describe("the lock", () => {
+  test("of a process that is no more is taken over by one of those who want it, round after round", async () => {
+    for (let round = 0; round < 40; round++) {
+      const path = join(scratch, `${round}`, "touchstone.lock");
+      await mkdir(join(path, ".."));
+      await writeFile(path, `${machineName()} 4194999 gone`);
+      const abort = new AbortController();
+      const holders: Lock[] = [];
+      const waiting = Array.from({ length: 8 }, () => acquireLock(path, abort.signal, () => {}).then((lock) => holders.push(lock)));
+      // Once for so long that those who have waited for their turn to take over find it taken.
+      await pause(round === 0 ? 700 : 40);
+      abort.abort();
+      await Promise.allSettled(waiting);
+      expect(holders).toHaveLength(1);
+      expect(await holders[0]!.isHeld()).toBe(true);
+      await holders[0]!.release();
+      expect(await readdir(join(path, ".."))).toEqual([]);
+    }
+  });
+
+  test("is had even if its folder goes while it is waited for", async () => {
+    const path = join(scratch, "locks", "touchstone.lock");
+    await locked(path);
+    const waiting = locked(path);
+    await pause(50);
+    await rm(join(scratch, "locks"), { recursive: true });
+    await (await waiting).release();
+  });
+});
+
+function locked(path: string): Promise<Lock> {
+  return acquireLock(path, new AbortController().signal, () => {});
+}
 
 test.each<[string, boolean]>([
   ["a/b", true],

@@ -31,11 +31,12 @@ export async function fetchListing(client: HubClient, reference: HubReference): 
   const { endpoint } = client.settings;
   const url = `${endpoint}/api/models/${repository}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const answer = await client.retrying(async () => (await client.request(url, { ...reference, path: null })).json());
-  const { sha, siblings } = answer as { sha?: unknown; siblings?: unknown };
-  if (typeof sha !== "string" || !isCommit(sha) || !Array.isArray(siblings)) {
+  const { sha, siblings } = (answer ?? {}) as { sha?: unknown; siblings?: unknown };
+  if (typeof sha !== "string" || !isCommit(sha) || !Array.isArray(siblings) || !siblings.every(isSibling)) {
     throw new EngineError("download_failed", `${endpoint} answers with something that is no list of the files of ${repository}`);
   }
-  const files = (siblings as unknown[]).map((sibling) => listedFile(sibling, repository));
+  // A file that could not be laid in the snapshot's folder on every platform is none that the engine needs.
+  const files = siblings.filter(({ rfilename }) => isSafePath(rfilename)).map(listedFile);
   return { commit: sha, files: new Map(files.map((file) => [file.path, file])) };
 }
 
@@ -66,17 +67,17 @@ export function hashOf(hubHeaders: Headers): string | null {
 
 /** A file as the hub lists it; large ones have `lfs`. */
 interface Sibling {
-  readonly rfilename?: unknown;
+  readonly rfilename: string;
   readonly size?: unknown;
   readonly blobId?: unknown;
   readonly lfs?: { readonly sha256?: unknown } | null;
 }
 
-function listedFile(sibling: unknown, repository: string): ListedFile {
-  const { rfilename: path, size, blobId, lfs } = sibling as Sibling;
-  if (typeof path !== "string" || !isSafePath(path)) {
-    throw new EngineError("download_failed", `the list of ${repository} has a file that would lie outside its folder: ${JSON.stringify(path)}`);
-  }
+function isSibling(value: unknown): value is Sibling {
+  return typeof (value as Partial<Sibling> | null)?.rfilename === "string";
+}
+
+function listedFile({ rfilename: path, size, blobId, lfs }: Sibling): ListedFile {
   const hash = lfs === undefined || lfs === null ? blobId : lfs.sha256;
   return {
     path,

@@ -21,7 +21,6 @@ export interface Lock {
 /** Waits for the lock; `onWait` is called once if it has to. */
 export async function acquireLock(path: string, signal: AbortSignal, onWait: () => void): Promise<Lock> {
   const owner = `${machineName()} ${process.pid} ${randomUUID()}`;
-  await mkdir(dirname(path), { recursive: true });
   let seen = null as Sighting | null;
   while (!(await created(path, owner))) {
     signal.throwIfAborted();
@@ -30,7 +29,7 @@ export async function acquireLock(path: string, signal: AbortSignal, onWait: () 
     const nowMs = performance.now();
     // Silence is measured by our own clock: that of another machine may be off.
     if (isAbandoned(state) || (seen?.state === state && nowMs - seen.sinceMs > LIMITS.hubLockSilenceMs)) {
-      await rm(path, { force: true });
+      await removeAbandoned(path, state, signal);
       continue;
     }
     if (seen === null) onWait();
@@ -59,11 +58,23 @@ const POLL_MS = 200;
 
 async function created(path: string, owner: string): Promise<boolean> {
   try {
+    // Whoever cleans up the cache may remove the folder while we wait.
+    await mkdir(dirname(path), { recursive: true });
     await writeFile(path, owner, { flag: "wx" });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw error;
+  }
+}
+
+/** One at a time, so that nobody removes the lock that a faster one has created in the place of the abandoned one. */
+async function removeAbandoned(path: string, state: string, signal: AbortSignal): Promise<void> {
+  const turn = await acquireLock(`${path}.takeover`, signal, () => {});
+  try {
+    if ((await lockState(path)) === state) await rm(path, { force: true });
+  } finally {
+    await turn.release();
   }
 }
 

@@ -77,16 +77,17 @@ export async function removeStored(
   const commit = revision === null ? null : await repository.commitOf({ repository: name, revision });
   const commits = (await repository.commits()).filter((other) => revision === null || other === commit);
   if (revision !== null && commits.length === 0) return null;
-  const lock = await acquireLock(repository.lockFile, new AbortController().signal, () => {});
   try {
-    return { commits, byteLength: await repository.remove(commits) };
+    const lock = await acquireLock(repository.lockFile, new AbortController().signal, () => {});
+    try {
+      return { commits, byteLength: await repository.remove(commits) };
+    } finally {
+      await lock.release();
+    }
   } catch (error) {
     throw hubCacheError(error, cache);
-  } finally {
-    await lock.release();
   }
 }
-
 
 /** What somebody linked into the cache is not ours to remove. */
 async function checkInside({ path }: CachedRepository, cache: string): Promise<void> {

@@ -1,9 +1,10 @@
 /** From a model folder to a pack and back, and everything that stops it on the way. */
 
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import * as ort from "onnxruntime-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -11,13 +12,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { dequantize, pack as packMatrix, quantize, type MatrixFormat } from "../../kernels/index.js";
 import { byteTokenizerJson } from "../../spec-tests/byte-tokenizer.js";
 import { equalisedWeights } from "../../spec-tests/equalised-weights.js";
+import { writeExport } from "../../spec-tests/onnx-export.js";
 import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTensor } from "../../spec-tests/random-model.js";
 import { EngineError } from "../errors.js";
 import { convert, type ConvertOptions } from "./convert.js";
+import { FileSink } from "./file-sink.js";
 import { openPack, type ModelPack } from "./pack.js";
 import { cacheFolder, prepareModel, type PrepareOptions } from "./prepare.js";
 import { readTextFiles } from "./source-model.js";
-import { listModels } from "./stored-models.js";
+import { listModels, removeModel } from "./stored-models.js";
 import { modelWeights, packedWeights } from "./weights.js";
 
 let root: string;
@@ -259,21 +262,48 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     expect(performance.now() - startMs).toBeLessThan(5000);
   });
 
-  test.each(["SIGINT", "SIGTERM"] as const)("%s in the middle", async (signal) => {
-    // A process of its own, which interrupts itself after the first chunk.
-    const source = await model();
-    const program = `
-      const { createServer } = await import("vite");
-      const server = await createServer({ configFile: false, logLevel: "silent", server: { middlewareMode: true, ws: false }, appType: "custom" });
-      const { prepareModel } = await server.ssrLoadModule("/engine/model/prepare.ts");
-      await prepareModel({ model: ${JSON.stringify(source)}, onProgress: () => process.kill(process.pid, "${signal}") });
-    `;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "inherit", "inherit"] });
-    const ended = await new Promise((resolve) => child.on("close", (_, endedBy) => resolve(endedBy)));
+  test.each([
+    ["SIGINT", 1],
+    ["SIGTERM", 1],
+    ["SIGINT", 2],
+  ] as const)("%s in the middle of %i", async (signal, numModels) => {
+    // A process of its own, which interrupts itself after the first chunk of each.
+    const sources = await Promise.all(Array.from({ length: numModels }, (_, seed) => randomModel(join(scratch, `model${seed}`), { seed })));
+    const ended = await endOf(`
+      const { prepareModel } = await load("/engine/model/prepare.ts");
+      const begun = new Set();
+      const onProgress = (model) => begun.add(model).size === ${numModels} && process.kill(process.pid, "${signal}");
+      await Promise.all(${JSON.stringify(sources)}.map((model) => prepareModel({ model, onProgress: () => onProgress(model) })));
+      process.exit();
+    `);
     expect(ended).toBe(signal);
     expect(await filesBelow(cache)).toEqual(["packs"]);
   });
+
+  test("SIGHUP in one while another has come to its end", async () => {
+    const ended = await endOf(`
+      const { writeFolder } = await load("/engine/model/staging.ts");
+      await writeFolder(${JSON.stringify(join(scratch, "one"))}, async () => {
+        await writeFolder(${JSON.stringify(join(scratch, "another"))}, async () => {});
+        process.kill(process.pid, "SIGHUP");
+        await new Promise((resolve) => setTimeout(resolve, 10_000));
+      });
+    `);
+    expect(ended).toBe("SIGHUP");
+    expect(await readdir(scratch)).toEqual(["another"]);
+  });
 });
+
+/** The signal that ends a process of its own which runs `program`. */
+function endOf(program: string): Promise<NodeJS.Signals | null> {
+  const loading = `
+    const { createServer } = await import("vite");
+    const server = await createServer({ configFile: false, logLevel: "silent", server: { middlewareMode: true, ws: false }, appType: "custom" });
+    const load = (path) => server.ssrLoadModule(path);
+  `;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", loading + program], { stdio: ["ignore", "inherit", "inherit"] });
+  return new Promise((resolve) => child.on("close", (_, endedBy) => resolve(endedBy)));
+}
 
 describe("the cache", () => {
   test("a second start converts nothing, wherever the model lies; a change of one weight converts again", async () => {
@@ -312,6 +342,33 @@ describe("the cache", () => {
     expect((await preparePack({ model: source })).dir).not.toBe(first.dir);
   });
 
+  test("what it has of a folder goes: packs, what was remembered of ONNX files, by name, by path and by a link; then there is nothing", async () => {
+    const source = join(scratch, "model");
+    const tensors = await writeRandomModel(source);
+    const shape = { hidden: 48, inner: 72, layers: 2, heads: 4, kvHeads: 2, vocab: 257, positions: 256, ropeTheta: 10_000, epsilon: 1e-5 };
+    await writeExport(source, source, shape, tensors, { dtype: "fp32" });
+    await symlink(source, join(scratch, "link"));
+    vi.stubEnv("HF_HUB_CACHE", join(scratch, "hub"));
+    for (const name of ["model", source, join(scratch, "link")]) {
+      await preparePack({ model: source });
+      await prepareModel({ model: source, dtype: "fp32" });
+      const removal = await removeModel(name);
+      expect(removal!.removed).toEqual(["the pack model q8"]);
+      expect(removal!.byteLength).toBeGreaterThan(0);
+      expect(await filesBelow(cache)).toEqual(["packs", "sources"]);
+      expect(await removeModel(name)).toBeNull();
+    }
+  });
+
+  test("folders of one name are told apart by their paths; a pack that two have stays for the other one", async () => {
+    const sources = await Promise.all(["a", "b"].map((name) => randomModel(join(scratch, name, "model"))));
+    for (const source of sources) await preparePack({ model: source });
+    vi.stubEnv("HF_HUB_CACHE", join(scratch, "hub"));
+    await expect(removeModel("model")).rejects.toThrow(`several models are called model: give one of the paths ${sources.join(", ")}`);
+    expect(await removeModel(sources[0]!)).toEqual({ removed: [], kept: [`the packs, which ${sources[1]} needs too: it has the same files`], byteLength: 0 });
+    expect(await removeModel("model")).toMatchObject({ removed: ["the pack model q8"] });
+  });
+
   test("each format has its pack; list shows them all", async () => {
     const source = await model();
     for (const format of ["q8", "f32"] as const) await preparePack({ model: source, format });
@@ -332,13 +389,22 @@ describe("the cache", () => {
     const packs = join(cache, "packs");
     const mine = hostname().replaceAll(/[^A-Za-z0-9]/g, "_");
     const dead = `.staging-${mine}-4194305-abc123`; // above Linux's largest process id
+    const reused = `.staging-${mine}-${process.pid}-abc123`; // in a container, where every run has the same
     const alive = `.staging-${mine}-${process.ppid}-abc123`;
     const foreign = ".staging-another_machine-4194305-abc123";
-    for (const name of [dead, alive, foreign]) await mkdir(join(packs, name), { recursive: true });
-    await preparePack({ model: await model() });
-    const left = await readdir(packs);
-    expect(left).toHaveLength(3);
-    expect(left).toEqual(expect.arrayContaining([alive, foreign]));
+    const forgotten = ".staging-another_machine-4194305-abc124";
+    // Its process is not seen from here.
+    const busy = [`.staging-${mine}-4194305-abc124`, `.staging-${mine}-${process.pid}-abc124`];
+    for (const name of [dead, reused, alive, foreign, forgotten, ...busy]) {
+      const minutes = name === forgotten ? 2000 : 60;
+      const old = new Date(Date.now() - minutes * 60_000);
+      await mkdir(join(packs, name), { recursive: true });
+      await writeFile(join(packs, name, "weights.bin"), "");
+      if (!busy.includes(name)) await utimes(join(packs, name, "weights.bin"), old, old);
+      await utimes(join(packs, name), old, old);
+    }
+    const { dir } = await preparePack({ model: await model() });
+    expect((await readdir(packs)).sort()).toEqual([alive, foreign, ...busy, basename(dir)].sort());
   });
 
   test("a damaged pack in it is converted again", async () => {
@@ -405,6 +471,25 @@ describe("what the user named", () => {
     await expect(refused).rejects.toThrow(message);
     await expect(refused).rejects.toBeInstanceOf(EngineError);
   });
+});
+
+test("weights that go between opening a pack and reading them", async () => {
+  const pack = await preparePack({ model: await model() });
+  await rm(join(pack.dir, "weights.bin"));
+  const reading = pack.readWeights(new Uint8Array(pack.weightsByteLength));
+  await expect(reading).rejects.toMatchObject({ code: "invalid_model", message: expect.stringMatching(/weights\.bin: it cannot be read \(ENOENT\)$/) as string });
+});
+
+test("a file is written as it was given, whatever becomes of the caller's buffer", async () => {
+  const path = join(scratch, "file");
+  const sink = await FileSink.create(path);
+  const bytes = Buffer.from("first");
+  await sink.write(bytes);
+  bytes.write("other");
+  const { sha256 } = await sink.finish();
+  const written = await readFile(path);
+  expect(written.toString()).toBe("first");
+  expect(createHash("sha256").update(written).digest("hex")).toBe(sha256);
 });
 
 describe("convert", () => {

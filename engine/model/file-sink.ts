@@ -41,7 +41,8 @@ export class FileSink implements ByteSink {
       await this.#writeAll(bytes);
       return;
     }
-    this.#pending.push(bytes.slice());
+    // `slice` of a Buffer would copy nothing.
+    this.#pending.push(new Uint8Array(bytes));
     this.#pendingBytes += bytes.length;
     if (this.#pendingBytes >= BUFFER_BYTES) await this.#flush();
   }

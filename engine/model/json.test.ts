@@ -20,6 +20,12 @@ describe("parseJsonObject", () => {
     expect(() => parse(text)).toThrow(message);
   });
 
+  test("reads strings of any length", () => {
+    const text = JSON.stringify({ a: "x\\".repeat(1 << 23) });
+    expect(Object.keys(parse(text))).toEqual(["a"]);
+    expect(Object.keys(parse(JSON.stringify({ b: "x".repeat(1 << 24) })))).toEqual(["b"]);
+  });
+
   test("refuses invalid UTF-8", () => {
     expect(() => parseJsonObject(Uint8Array.of(0x7b, 0xff, 0x7d), "a.json")).toThrow(/^a\.json is not valid UTF-8/);
   });

@@ -39,17 +39,28 @@ export function isJsonObject(value: unknown): value is JsonObject {
  */
 function firstRepeatedKey(text: string): string | null {
   const openObjects: Set<string>[] = [];
-  const lexemes = /[{}]|"(?:[^"\\]|\\.)*"(\s*:)?/g;
-  for (let match = lexemes.exec(text); match !== null; match = lexemes.exec(text)) {
-    const lexeme = match[0];
-    if (lexeme === "{") openObjects.push(new Set());
-    else if (lexeme === "}") openObjects.pop();
-    else if (match[1] !== undefined) {
-      const key = JSON.parse(lexeme.slice(0, lexeme.length - match[1].length)) as string;
+  const marks = /[{}"]/g;
+  const colon = /\s*:/y;
+  for (let match = marks.exec(text); match !== null; match = marks.exec(text)) {
+    if (match[0] === "{") openObjects.push(new Set());
+    else if (match[0] === "}") openObjects.pop();
+    else {
+      marks.lastIndex = colon.lastIndex = stringEnd(text, match.index);
+      if (!colon.test(text)) continue;
+      const key = JSON.parse(text.slice(match.index, marks.lastIndex)) as string;
       const keys = openObjects.at(-1)!;
       if (keys.has(key)) return key;
       keys.add(key);
     }
   }
   return null;
+}
+
+/** Behind the string that begins at `start`. A regular expression for whole strings would run out of stack in long ones. */
+function stringEnd(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
+    let numBackslashes = 0;
+    while (text[quote - 1 - numBackslashes] === "\\") numBackslashes++;
+    if (numBackslashes % 2 === 0) return quote + 1;
+  }
 }

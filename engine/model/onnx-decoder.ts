@@ -14,12 +14,15 @@ import { fieldsOf, message, rewriteOnnx, type OnnxFile, type RewrittenModel, typ
 export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   const inputs: Partial<Record<IntegerInputName, IntegerType>> = {};
   const caches: CacheTensor[] = [];
+  let numLogitsShape: readonly number[] = [];
   for (const input of file.inputs) {
     // Old files list their weights as inputs too.
     if (file.initialisers.has(input.name)) continue;
     if (PAST_NAME.test(input.name)) caches.push(readCache(file, input, config));
-    else if (isIntegerInput(input.name)) inputs[input.name] = readInteger(file, input, input.name);
-    else {
+    else if (isIntegerInput(input.name)) {
+      inputs[input.name] = readInteger(file, input, input.name);
+      if (input.name === NUM_LOGITS) numLogitsShape = input.shape?.length === 1 ? [1] : [];
+    } else {
       const known = [...INTEGER_INPUTS, "past_key_values.N.key", "past_key_values.N.value"].join(", ");
       throw new EngineError("unsupported_model", `${file.path}: the graph has the input ${shown(input.name)}; supported: ${known}`);
     }
@@ -40,12 +43,14 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
     outputs: [outputInfo(output, head?.inputType ?? logits.elementType), ...caches.map(({ added, type }) => outputInfo(added, ELEMENT_TYPES[type]))],
     initialisers: constants(),
   });
-  return { inputs, caches, vocabSize, output, head, ending, rewritten };
+  return { inputs, numLogitsShape, caches, vocabSize, output, head, ending, rewritten };
 }
 
 export interface OnnxDecoder {
   /** Those that the graph has, and their element types. */
   readonly inputs: Readonly<Partial<Record<IntegerInputName, IntegerType>>>;
+  /** How the graph wants the one number `num_logits_to_keep`: by itself, or as a list. */
+  readonly numLogitsShape: readonly number[];
   readonly caches: readonly CacheTensor[];
   /** Logits of a row. */
   readonly vocabSize: number;
@@ -89,6 +94,7 @@ export interface OnnxHead {
 }
 
 const INTEGER_INPUTS = ["input_ids", "attention_mask", "position_ids", "num_logits_to_keep"] as const;
+const NUM_LOGITS = "num_logits_to_keep" satisfies IntegerInputName;
 const LOGITS = "logits";
 const PAST_NAME = /^past_key_values\.\d+\.(key|value)$/;
 const ELEMENT_TYPES: Readonly<Record<FloatType, number>> = { float32: ONNX_DATA_TYPE.f32, float16: ONNX_DATA_TYPE.f16 };
@@ -113,10 +119,10 @@ function isIntegerInput(name: string): name is IntegerInputName {
   return (INTEGER_INPUTS as readonly string[]).includes(name);
 }
 
-/** Ids, mask and positions are [batch, length]; how many logits to keep is one number. */
+/** Ids, mask and positions are [batch, length]; how many logits to keep is one number, or a list of one. */
 function readInteger(file: OnnxFile, { name, elementType, shape }: StoredValueInfo, which: IntegerInputName): IntegerType {
   const rank = shape?.length ?? null;
-  const isShaped = rank === null || (which === "num_logits_to_keep" ? rank <= 1 : rank === 2);
+  const isShaped = rank === null || (which === NUM_LOGITS ? rank <= 1 : rank === 2);
   if (!isShaped) throw new EngineError("unsupported_model", `${file.path}: the input ${name} has ${rank} dimensions`);
   if (elementType === ONNX_DATA_TYPE.i64) return "int64";
   if (elementType === ONNX_DATA_TYPE.i32) return "int32";

@@ -7,7 +7,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { pack, PACK_ROWS } from "../../kernels/index.js";
-import { EngineError } from "../errors.js";
+import { EngineError, fileSystemCode } from "../errors.js";
 import { ONNX_DTYPES, onnxFile, type OnnxDtype } from "../hub/index.js";
 import { readEndTokenIds } from "./config.js";
 import type { ModelFolder } from "./model-folder.js";
@@ -91,7 +91,9 @@ export async function readHead({ tensor, type, rows, cols, isTransposed }: OnnxH
   const elementBytes = type === "float32" ? 4 : 2;
   const table = type === "float16" ? halfTable() : null;
   const { file: path, offset } = tensor.contents;
-  const file = await open(path, "r");
+  const file = await open(path, "r").catch((cause: unknown) => {
+    throw new EngineError("invalid_model", `${path} cannot be read (${fileSystemCode(cause)})`, null, { cause });
+  });
   /** Into f32 [count], from the element `first` on. */
   const readInto = async (first: number, target: Float32Array): Promise<void> => {
     const raw = new Uint8Array(table === null ? target.buffer : new ArrayBuffer(target.length * 2), table === null ? target.byteOffset : 0, target.length * elementBytes);

@@ -9,7 +9,7 @@ import { open, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
-import { EngineError } from "../errors.js";
+import { EngineError, fileSystemCode } from "../errors.js";
 import { readEndTokenIds, readModelConfig, type ModelConfig } from "./config.js";
 import type { FileRecord } from "./file-sink.js";
 import { isJsonObject, type JsonObject } from "./json.js";
@@ -169,15 +169,20 @@ function packedBytes({ format, rows, cols }: PackedTensor): number {
 }
 
 async function readWeights(dir: string, into: Uint8Array): Promise<void> {
-  const file = await open(join(dir, WEIGHTS_FILE), "r");
   try {
-    for (let done = 0; done < into.length; ) {
-      const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);
-      if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends after ${done} bytes`);
-      done += bytesRead;
+    const file = await open(join(dir, WEIGHTS_FILE), "r");
+    try {
+      for (let done = 0; done < into.length; ) {
+        const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);
+        if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends after ${done} bytes`);
+        done += bytesRead;
+      }
+    } finally {
+      await file.close();
     }
-  } finally {
-    await file.close();
+  } catch (cause) {
+    const code = fileSystemCode(cause);
+    throw code === null ? cause : damaged(dir, WEIGHTS_FILE, `it cannot be read (${code})`);
   }
 }
 

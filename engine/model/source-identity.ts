@@ -33,19 +33,29 @@ export async function identifySource(cache: string, dir: string, { weights = nul
   };
 }
 
-/** The folders that the cache remembers, with the files of each. */
-export async function rememberedSources(cache: string): Promise<{ readonly path: string; readonly hash: string; readonly names: readonly string[] }[]> {
-  const files = await readdir(join(cache, FOLDER)).catch(() => []);
-  const memories = await Promise.all(files.map((file) => readMemory(join(cache, FOLDER, file))));
-  return memories.filter((memory) => memory !== null).map(({ path, hash, states }) => ({ path, hash, names: states.map(({ name }) => name) }));
+/** What the cache remembers: folders, each once for its safetensors and once for each of its ONNX files. */
+export async function rememberedSources(cache: string): Promise<RememberedSource[]> {
+  const names = await readdir(join(cache, FOLDER)).catch(() => []);
+  const sources = names.map(async (name) => {
+    const file = join(cache, FOLDER, name);
+    const memory = await readMemory(file);
+    return memory === null ? [] : [{ file, path: memory.path, hash: memory.hash, names: memory.states.map(({ name }) => name) }];
+  });
+  return (await Promise.all(sources)).flat();
 }
 
-/** Makes the cache forget a folder, as if none of its weights had ever been used. */
-export async function forgetSource(cache: string, path: string): Promise<void> {
-  for (const name of await readdir(join(cache, FOLDER)).catch(() => [])) {
-    const file = join(cache, FOLDER, name);
-    if ((await readMemory(file))?.path === path) await rm(file, { force: true });
-  }
+export interface RememberedSource {
+  /** Where the cache has it. */
+  readonly file: string;
+  readonly path: string;
+  readonly hash: string;
+  /** Of the files that were hashed. */
+  readonly names: readonly string[];
+}
+
+/** Makes the cache forget, as if the files had never been used. */
+export async function forgetSource({ file }: RememberedSource): Promise<void> {
+  await rm(file, { force: true });
 }
 
 export interface IdentifyOptions {

@@ -10,6 +10,7 @@ import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { fileSystemCode } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { isRunning, machineName } from "../processes.js";
 
 /**
@@ -22,7 +23,7 @@ export async function writeFolder(target: string, write: (dir: string) => Promis
   await removeStale(parent);
   const dir = temporaryName(parent);
   await mkdir(dir);
-  const release = removeOnExit(dir);
+  removeOnExit(dir);
   try {
     await write(dir);
     if (!(await renamed(dir, target))) await rm(dir, { recursive: true, force: true });
@@ -31,7 +32,7 @@ export async function writeFolder(target: string, write: (dir: string) => Promis
     if (firstCreated !== undefined) await removeEmptyFolders(parent, firstCreated);
     throw error;
   } finally {
-    release();
+    keepOnExit(dir);
   }
 }
 
@@ -49,8 +50,6 @@ export async function removeFolder(path: string): Promise<void> {
 
 const PREFIX = ".staging-";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-/** Clocks of files and processes need not agree to the millisecond. */
-const CLOCK_SLACK_MS = 2000;
 
 function temporaryName(parent: string): string {
   return join(parent, `${PREFIX}${machineName()}-${process.pid}-${randomBytes(6).toString("hex")}`);
@@ -72,40 +71,63 @@ async function renamed(dir: string, target: string): Promise<boolean> {
   }
 }
 
-/** Returns what takes the hooks away again. In a worker thread only the exit hook ever runs. */
-function removeOnExit(dir: string): () => void {
-  const remove = (): void => rmSync(dir, { recursive: true, force: true });
-  const interrupted = (signal: NodeJS.Signals): void => {
-    // Whoever else listens decides what the signal means; alone, we clean up and let it end the process.
-    if (process.listenerCount(signal) > 1) return;
-    remove();
-    process.removeListener(signal, interrupted);
-    process.kill(process.pid, signal);
-  };
-  process.once("exit", remove);
-  for (const signal of SIGNALS) process.on(signal, interrupted);
-  return () => {
-    process.removeListener("exit", remove);
-    for (const signal of SIGNALS) process.removeListener(signal, interrupted);
-  };
+/** Folders that this process is writing. All share their hooks: who listens twice to a signal is taken for two who listen. */
+const unfinished = new Set<string>();
+
+/** In a worker thread only the exit hook ever runs. */
+function removeOnExit(dir: string): void {
+  if (unfinished.size === 0) {
+    process.on("exit", removeUnfinished);
+    for (const signal of SIGNALS) process.on(signal, interrupted);
+  }
+  unfinished.add(dir);
 }
 
-/** Removes the temporary folders of processes of this machine that are no more. */
+function keepOnExit(dir: string): void {
+  unfinished.delete(dir);
+  if (unfinished.size > 0) return;
+  process.removeListener("exit", removeUnfinished);
+  for (const signal of SIGNALS) process.removeListener(signal, interrupted);
+}
+
+function removeUnfinished(): void {
+  for (const dir of unfinished) rmSync(dir, { recursive: true, force: true });
+}
+
+function interrupted(signal: NodeJS.Signals): void {
+  // Whoever else listens decides what the signal means; alone, we clean up and let it end the process.
+  if (process.listenerCount(signal) > 1) return;
+  removeUnfinished();
+  process.removeListener(signal, interrupted);
+  process.kill(process.pid, signal);
+}
+
+/** Removes the temporary folders of processes that are no more. */
 async function removeStale(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const match = /^(.*)-(\d+)-[0-9a-f]+$/.exec(name);
-    if (match?.[1] !== `${PREFIX}${machineName()}`) continue;
+    if (match === null || !name.startsWith(PREFIX)) continue;
     const path = join(parent, name);
-    if (await isAbandoned(path, Number(match[2]))) await rm(path, { recursive: true, force: true });
+    const isStale = await isAbandoned(path, match[1]!.slice(PREFIX.length), Number(match[2]));
+    // What somebody else left and we may not remove is no reason to write nothing.
+    if (isStale) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
-async function isAbandoned(path: string, pid: number): Promise<boolean> {
-  if (pid !== process.pid) return !isRunning(pid);
-  // Our own id, reused: containers give the same one to every run. A folder older than this process is not ours.
-  const processStartMs = Date.now() - process.uptime() * 1000;
-  const entry = await stat(path).catch(() => null);
-  return entry !== null && entry.mtimeMs < processStartMs - CLOCK_SLACK_MS;
+/** Containers may share a disk and a host name, and each has processes of its own: a live one may look dead, but is not silent. */
+async function isAbandoned(path: string, machine: string, pid: number): Promise<boolean> {
+  const silenceMs = Date.now() - (await lastWriteMs(path));
+  if (silenceMs > LIMITS.stagingSilenceMsMax) return !unfinished.has(path);
+  if (machine !== machineName() || silenceMs < LIMITS.stagingSilenceMs) return false;
+  // Our own id, reused: containers give the same one to every run.
+  return pid === process.pid ? !unfinished.has(path) : !isRunning(pid);
+}
+
+/** Of a folder and the files in it. */
+async function lastWriteMs(path: string): Promise<number> {
+  const names = await readdir(path).catch(() => []);
+  const times = await Promise.all([path, ...names.map((name) => join(path, name))].map(async (each) => (await stat(each).catch(() => null))?.mtimeMs ?? 0));
+  return Math.max(...times);
 }
 
 /** Removes `path` and its parents up to `first`, as long as they are empty. */

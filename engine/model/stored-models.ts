@@ -1,6 +1,6 @@
 /** What this machine keeps of models: the embedded one, those downloaded from the hub, and the packs that were made of models. */
 
-import { readdir, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
@@ -128,10 +128,10 @@ export async function removeModel(name: string): Promise<Removal | null> {
       if (hub?.repository === repository && isMeant) named.push(path);
     }
   }
-  named.push(...folderNamed(name, sources.map(({ path }) => path)));
+  named.push(...(await folderNamed(name, new Set(sources.map(({ path }) => path)))));
   for (const path of new Set(named)) {
     const hub = await snapshotName(path);
-    const { packs, sharedWith } = await removePacks(cache, path);
+    const { packs, sharedWith } = await removeTraces(cache, path);
     for (const pack of packs) {
       removed.push(`the pack ${hub?.repository ?? basename(path)} ${pack.format}`);
       byteLength += pack.byteLength;
@@ -150,37 +150,40 @@ function embeddedStays(paths: readonly string[]): EngineError {
 }
 
 /** @throws EngineError where several folders have that name */
-function folderNamed(name: string, paths: readonly string[]): string[] {
-  const exact = paths.filter((path) => path === resolve(name));
-  if (exact.length > 0) return exact;
-  const matching = paths.filter((path) => basename(path) === name);
+async function folderNamed(name: string, paths: ReadonlySet<string>): Promise<string[]> {
+  const named = await realpath(name).catch(() => resolve(name));
+  if (paths.has(named)) return [named];
+  const matching = [...paths].filter((path) => basename(path) === name);
   if (matching.length <= 1) return matching;
   throw new EngineError("unsupported_value", `several models are called ${name}: give one of the paths ${matching.sort().join(", ")}`, "name");
 }
 
-interface RemovedPacks {
-  readonly packs: { readonly format: string; readonly byteLength: number }[];
-  /** Another source of equal files, for which packs stay. */
+interface RemovedTraces {
+  readonly packs: readonly { readonly format: string; readonly byteLength: number }[];
+  /** Another folder of equal files, for which packs stay. */
   readonly sharedWith: string | null;
 }
 
-/** Of one source. */
-async function removePacks(cache: string, path: string): Promise<RemovedPacks> {
+/** The packs of one folder, and that it was ever run: with its safetensors, or with some of its ONNX files. */
+async function removeTraces(cache: string, path: string): Promise<RemovedTraces> {
   const sources = await rememberedSources(cache);
-  // A folder of several kinds of weights has a hash for each.
-  const hashes = sources.filter((source) => source.path === path).map(({ hash }) => hash);
-  const folders = (await readdir(join(cache, PACKS)).catch(() => [])).filter((name) => hashes.some((hash) => name.startsWith(packPrefix(hash))));
-  const sharedWith = folders.length === 0 ? null : (sources.find((source) => source.path !== path && hashes.includes(source.hash))?.path ?? null);
-  const packs: RemovedPacks["packs"] = [];
+  const packs = [];
+  let sharedWith: string | null = null;
   try {
-    for (const folder of sharedWith === null ? folders : []) {
-      const dir = join(cache, PACKS, folder);
-      const files = await readdir(dir);
-      const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
-      await removeFolder(dir);
-      packs.push({ format: folder.split("-")[1]!, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
+    for (const source of sources.filter((other) => other.path === path)) {
+      const { hash } = source;
+      const folders = (await readdir(join(cache, PACKS)).catch(() => [])).filter((folder) => folder.startsWith(packPrefix(hash)));
+      const other = sources.find((other) => other.path !== path && other.hash === hash);
+      if (other !== undefined && folders.length > 0) sharedWith = other.path;
+      for (const folder of other === undefined ? folders : []) {
+        const dir = join(cache, PACKS, folder);
+        const files = await readdir(dir);
+        const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
+        await removeFolder(dir);
+        packs.push({ format: folder.slice(packPrefix(hash).length).split("-")[0]!, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
+      }
+      await forgetSource(source);
     }
-    await forgetSource(cache, path);
   } catch (error) {
     throw fileSystemCode(error) === null ? error : cacheError(error);
   }

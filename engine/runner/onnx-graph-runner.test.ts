@@ -16,7 +16,7 @@ import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-te
 import { loadModel, Model, type GenerateOptions } from "../load-model.js";
 import type { LoadModelOptions } from "../load-options.js";
 import { readModelConfig } from "../model/config.js";
-import { openOnnxFolder, type OnnxFolder } from "../model/onnx-folder.js";
+import { openOnnxFolder, readHead, type OnnxFolder } from "../model/onnx-folder.js";
 import { ReferenceForward } from "../model/reference-forward.js";
 
 /** Heads of 16, which GroupQueryAttention can rotate; widths of whole blocks of 32. */
@@ -112,6 +112,7 @@ const EXPORTS: readonly [string, Export][] = [
   ["plain fp32, tied, caches of named shape", { options: { dtype: "fp32", tied: true, symbolicCaches: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
   ["plain fp32, weights beside it", { options: { dtype: "fp32", external: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
   ["plain fp32 that keeps as many logits as asked", { options: { dtype: "fp32", numLogitsToKeep: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
+  ["plain fp32 that takes a list of how many", { options: { dtype: "fp32", numLogitsToKeep: "list" }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
   ["plain fp32 with capped logits", { options: { dtype: "fp32", softcap: 3 }, ending: "of the last position", bound: F32_BOUND, promptLengths: LENGTHS }],
   ["plain fp32 that ends otherwise", { options: { dtype: "fp32", reshaped: true }, ending: "as it is", bound: F32_BOUND, promptLengths: LENGTHS }],
   ["plain fp16", { options: { dtype: "fp16" }, ending: "cut off", bound: F16_BOUND, promptLengths: LENGTHS }],
@@ -290,6 +291,13 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     await expect(loadModel({ model: short })).rejects.toMatchObject({ code: "invalid_model", message: expect.stringContaining("model.onnx_data, which is not there") as string });
     await writeFile(join(short, "onnx", "model.onnx_data"), data.subarray(0, data.length - 1000));
     await expect(loadModel({ model: short })).rejects.toMatchObject({ code: "invalid_model", message: expect.stringContaining("ends behind model.onnx_data") as string });
+  });
+
+  test("weights that go between opening and reading", async () => {
+    const { decoder } = await open(await exported("gone", { dtype: "fp32", external: true }));
+    await rm(join(scratch, "gone", "onnx", "model.onnx_data"));
+    const { rows, cols } = decoder.head!;
+    await expect(readHead(decoder.head!, new Uint8Array(4 * rows * cols))).rejects.toMatchObject({ code: "invalid_model", message: expect.stringMatching(/model\.onnx_data cannot be read \(ENOENT\)$/) as string });
   });
 
   test("a context length that nobody knows", async () => {

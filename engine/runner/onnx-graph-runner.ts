@@ -108,7 +108,7 @@ export class OnnxGraphRunner implements ModelRunner {
   }
 
   async #run(tokenIds: readonly number[], start: number, pages: readonly Address[]): Promise<Outputs> {
-    const { inputs } = this.#options.folder.decoder;
+    const { inputs, numLogitsShape } = this.#options.folder.decoder;
     const count = tokenIds.length;
     const feeds: Record<string, Tensor> = {};
     const feed = (name: IntegerInputName, dims: readonly number[], values: () => readonly number[]): void => {
@@ -118,7 +118,7 @@ export class OnnxGraphRunner implements ModelRunner {
     feed("input_ids", [1, count], () => tokenIds);
     feed("attention_mask", [1, start + count], () => new Array<number>(start + count).fill(1));
     feed("position_ids", [1, count], () => tokenIds.map((_, index) => start + index));
-    feed("num_logits_to_keep", [], () => [1]);
+    feed("num_logits_to_keep", numLogitsShape, () => [1]);
     for (const plane of this.#planes) feeds[plane.past] = this.#past(plane, pages, start);
     return this.#session.run(feeds, this.#outputNames);
   }

@@ -232,6 +232,6 @@ test("Ctrl-C stops a download, and the same command goes on from there", async (
   expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +[0-9a-f]{8} +llama +unfinished +\d+\.\d MB .* hub$/m);
   const again = await touchstone(["pull", "org/large"]);
   expect(again.code).toBe(0);
-  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +main +unknown +as downloaded +41\.9 MB .* hub$/m);
+  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +main +llama +as downloaded +41\.9 MB .* hub$/m);
   expect(again.stderr).toMatch(/^model\.safetensors: 41\.9 MB.*, \d+\.\d [kM]B of it earlier$/m);
 });
