@@ -17,7 +17,7 @@ export { describeEstimate, estimateMemory, machineMemory, type MachineMemory, ty
 export { measureDrift, selfWrittenTexts, type DriftSide } from "./measure-drift.js";
 export type { ResponseFormat } from "./response-format.js";
 export { hubCacheFolder, hubReference, hubSettings, ONNX_DTYPES, referenceText, type HubModel, type HubOptions, type HubReference, type OnnxDtype } from "./hub/index.js";
-export { cacheFolder, convert, listModels, pullModel, removeModel, type ModelConfig, type ModelSummary, type Removal } from "./model/index.js";
+export { cacheFolder, convert, EMBEDDED_MODEL, listModels, pullModel, removeModel, type ModelConfig, type ModelSummary, type Removal } from "./model/index.js";
 export type { GenerationConfig, GenerationOptions } from "./sampling/generation-config.js";
 export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";
 export type { ChatMessage } from "./text/chat-template.js";

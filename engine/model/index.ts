@@ -9,4 +9,4 @@ export { readHead, type OnnxFolder } from "./onnx-folder.js";
 export { cacheFolder, prepareModel, type PrepareOptions, type RunnableModel } from "./prepare.js";
 export { RotaryEmbedding } from "./rope.js";
 export { type ReasoningTags } from "./source-model.js";
-export { listModels, removeModel, type ModelSummary, type Removal } from "./stored-models.js";
+export { EMBEDDED_MODEL, listModels, removeModel, type ModelSummary, type Removal } from "./stored-models.js";

@@ -31,12 +31,13 @@ export interface ModelSummary {
   readonly lastUsedMs: number | null;
 }
 
-const EMBEDDED = "tiny";
+/** The name of the model that comes with the program. */
+export const EMBEDDED_MODEL = "tiny";
 
 /** The embedded model, then downloads and packs by name. What cannot be opened is left out. */
 export async function listModels(): Promise<ModelSummary[]> {
   const embedded = await embeddedPack();
-  const first = embedded === null ? [] : [packSummary(await openPack(embedded), { name: EMBEDDED, revision: null, source: null, lastUsedMs: null })];
+  const first = embedded === null ? [] : [packSummary(await openPack(embedded), { name: EMBEDDED_MODEL, revision: null, source: null, lastUsedMs: null })];
   const rest = [...(await downloads()), ...(await runnable())];
   const key = ({ name, revision, format }: ModelSummary): string => `${name}\0${revision}\0${format ?? ""}`;
   return [...first, ...rest.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))];
@@ -109,7 +110,7 @@ export interface Removal {
 export async function removeModel(name: string): Promise<Removal | null> {
   const cache = cacheFolder();
   const sources = await rememberedSources(cache);
-  if (name === EMBEDDED) throw embeddedStays(sources.map(({ path }) => path));
+  if (name === EMBEDDED_MODEL) throw embeddedStays(sources.map(({ path }) => path));
   const named: string[] = [];
   const removed: string[] = [];
   const kept: string[] = [];
@@ -144,9 +145,9 @@ export async function removeModel(name: string): Promise<Removal | null> {
 
 /** A folder of the user's own may have the same name. */
 function embeddedStays(paths: readonly string[]): EngineError {
-  const others = paths.filter((path) => basename(path) === EMBEDDED);
+  const others = paths.filter((path) => basename(path) === EMBEDDED_MODEL);
   const hint = others.length === 0 ? "" : `; the other model of that name goes by its path, ${others.sort().join(" or ")}`;
-  return new EngineError("unsupported_value", `${EMBEDDED} comes with the program and cannot be removed${hint}`, "name");
+  return new EngineError("unsupported_value", `${EMBEDDED_MODEL} comes with the program and cannot be removed${hint}`, "name");
 }
 
 /** @throws EngineError where several folders have that name */

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { EngineError, LIMITS, ONNX_DTYPES, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
+import { EMBEDDED_MODEL, EngineError, LIMITS, ONNX_DTYPES, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
@@ -59,13 +59,10 @@ export interface ModelFlags {
   kvCache?: KVFormat;
 }
 
-/** The name under which `list` shows the model that comes with the program. */
-const EMBEDDED = "tiny";
-
 /** The model options that were given, under the library's names. */
 export function modelOptions({ model, offline, quant, dtype, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
   return {
-    ...(model === undefined || (model === EMBEDDED && !existsSync(model)) ? {} : { model }),
+    ...(model === undefined || (model === EMBEDDED_MODEL && !existsSync(model)) ? {} : { model }),
     ...(offline === undefined ? {} : { offline }),
     ...(quant === undefined ? {} : { quant }),
     ...(dtype === undefined ? {} : { dtype }),

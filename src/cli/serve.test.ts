@@ -250,6 +250,7 @@ describe("refuses", () => {
   test("what it cannot do", async () => {
     await Promise.all([
       refuses(["--logprobs", "model"], /^touchstone: .*raw, processed/),
+      refuses(["--cors-origin", "example.com"], /^touchstone: .*It must be \* or an origin such as https:\/\/example\.com/),
       refuses(["--model", "nowhere"], /^touchstone: (?!internal error).*nowhere/),
       refuses(["--alias", "a=b"], /^touchstone: The alias a names b, which is not served\. Served: tiny$/m),
       refuses(["--model", PACK, "--model", PACK], /^touchstone: Two models are called pack/),

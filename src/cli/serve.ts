@@ -9,7 +9,7 @@ import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
 
-import { EngineError, hubReference, LIMITS, type LogprobsMode } from "../../engine/index.js";
+import { EMBEDDED_MODEL, EngineError, hubReference, LIMITS, type LogprobsMode } from "../../engine/index.js";
 import type { Dialect } from "../openai/index.js";
 import type { HostOptions } from "../server/index.js";
 import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
@@ -48,7 +48,7 @@ export function serveCommand(): Command {
     .option("--max-concurrency <count>", "choices of a model that are generated at the same time", concurrency, LIMITS.runningSequencesDefault)
     .option("--max-queue <count>", "requests to a model that may wait; more are refused with 429", count, 128)
     .option("--max-body <bytes>", "largest request body, such as 8388608 or 8MiB", byteLength, 8 << 20)
-    .option("--cors-origin <origin>", "lets web pages of this origin (or *) call the server; repeatable", several)
+    .option("--cors-origin <origin>", "lets web pages of this origin (or *) call the server; repeatable", origin)
     .addOption(new Option("--logprobs <which>", "log-probabilities of the model itself, or of the tokens that sampling keeps").choices(["raw", "processed"]).default("raw"))
     .addOption(new Option("--log-level <level>", "least important lines to log").choices(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"))
     .option("--log-content", "log the text of messages and answers")
@@ -64,7 +64,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   checkFlags(flags, apiKeys, isLoopback(flags.host));
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
-  const sources = (flags.model ?? [EMBEDDED]).map(modelAndId);
+  const sources = (flags.model ?? [EMBEDDED_MODEL]).map(modelAndId);
   // What is wrong with the names is said before an engine starts to work.
   servedNames(
     sources.map(({ id }) => id),
@@ -118,19 +118,20 @@ function loadingOf(id: string, log: Logger): Pick<HostOptions, "onProgress" | "o
   return { onProgress, onDownload, onNotice: (message) => log.warn({ model: id }, message) };
 }
 
-/** The name under which `--model` knows the model that comes with the program. */
-const EMBEDDED = "tiny";
-
 /** `folder`, whose last part is the id, `org/name`, which is the id whatever the revision, or `id=` one of these. */
-function modelAndId(text: string): { id: string; model?: string } {
-  if (text === EMBEDDED && !existsSync(text)) return { id: EMBEDDED };
+function modelAndId(text: string): { id: string; model: string } {
   const equals = text.indexOf("=");
   if (equals <= 0 || existsSync(text)) {
     const reference = existsSync(text) ? null : hubReference(text);
     return { id: reference?.repository ?? basename(resolve(text)), model: text };
   }
-  const model = text.slice(equals + 1);
-  return { id: text.slice(0, equals), ...(model === EMBEDDED && !existsSync(model) ? {} : { model }) };
+  return { id: text.slice(0, equals), model: text.slice(equals + 1) };
+}
+
+/** What a browser sends as Origin: no path, and no slash at its end. */
+function origin(text: string, earlier: string[] | undefined): string[] {
+  if (!/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+)$/i.test(text)) throw new InvalidArgumentError("It must be * or an origin such as https://example.com, without a path.");
+  return [...(earlier ?? []), text];
 }
 
 function checkFlags({ host, insecure }: ServeFlags, apiKeys: readonly string[], isPrivate: boolean): void {
