@@ -96,6 +96,11 @@ describe("refuses before it loads anything", () => {
   });
 });
 
+test("the embedded model has one format", async () => {
+  const message = "the embedded model is a pack of q8 weights, not q4, which is for folders that are converted";
+  await expect(loadModel({ quant: "q4" })).rejects.toMatchObject({ code: "unsupported_value", param: "quant", message });
+});
+
 test.each([[[]], [5], ["model"], [null]])("options that are %o are refused", async (options) => {
   await expect(loadModel(options as never)).rejects.toMatchObject({ code: "invalid_type", message: expect.stringMatching(/^The options of a model must be an object\. Given: /) });
 });

@@ -205,7 +205,7 @@ describe("shutdown", () => {
     const whole = chat({ max_tokens: 100_000 });
     await new Promise((resolve) => setTimeout(resolve, 50));
     await server.close(50);
-    expect((await events(stream)).at(-1)).toMatchObject({ error: { code: "shutting_down" } });
+    expect((await events(stream)).at(-1)).toMatchObject({ error: { code: "shutting_down", message: "The server is shutting down and ended this answer." } });
     expect(await codeOf(whole)).toEqual({ status: 503, code: "shutting_down" });
   });
 });
