@@ -5,7 +5,7 @@
  */
 
 import { Kernels, type KernelVariant, type MatrixFormat, pack, quantize } from "../kernels/index.js";
-import { referenceMatmul } from "../kernels/reference.js";
+import { referenceMatmul } from "../spec-tests/oracles/kernels.js";
 import { check, describeMachine, inMs, isQuick, time } from "./measuring.js";
 
 const SHAPES = isQuick ? [[512, 96] as const] : [[49_152, 576] as const, [151_936, 896] as const];

@@ -5,7 +5,7 @@
  */
 
 import { Kernels, type KernelVariant, type SampleRequest } from "../kernels/index.js";
-import { referenceSample } from "../kernels/reference.js";
+import { referenceSample } from "../spec-tests/oracles/kernels.js";
 import { check, describeMachine, inMs, isQuick, time } from "./measuring.js";
 
 const VOCABULARY = isQuick ? 3000 : 151_936;

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { type Address, Decoder, type DecoderRow, type KVFormat, Kernels, type MatrixFormat, kvPageByteLength } from "./index.js";
-import { DEVIATIONS_MAX, type Estimate, type ReferenceSpec, referenceDecoder } from "./reference-decoder.js";
-import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "./testing.js";
+import { DEVIATIONS_MAX, type Estimate, type ReferenceSpec, referenceDecoder } from "../spec-tests/oracles/decoder.js";
+import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
 const threaded = [await Kernels.load({ numThreads: 2 }), await Kernels.load({ numThreads: 3 }), await Kernels.load({ variant: "scalar", numThreads: 2 })];

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Kernels, type MatrixFormat, dequantize } from "./index.js";
 import { type QuantizedMatrix } from "./index.js";
-import { LARGEST_ACTIVATION, referenceMatmul } from "./reference.js";
-import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "./testing.js";
+import { LARGEST_ACTIVATION, referenceMatmul } from "../spec-tests/oracles/kernels.js";
+import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
 const formats: MatrixFormat[] = ["f32", "q8", "q4"];

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PACK_ROWS, dequantize, pack, packedByteLength, quantize } from "./index.js";
-import { inFormat, randomFloats } from "./testing.js";
+import { inFormat, randomFloats } from "../spec-tests/fixtures/kernels.js";
 
 const quantized = ["q8", "q4"] as const;
 const finite = fc.float({ noDefaultInfinity: true, noNaN: true, min: -1000, max: 1000 });

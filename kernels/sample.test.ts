@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { InvalidLogitsError, type LogitAdjustments, type SampleRequest, type SampledToken } from "./index.js";
-import { type ReferenceSample, referenceSample } from "./reference.js";
-import { loadBuilds, placeFloats, randomNumbers, request } from "./testing.js";
+import { type ReferenceSample, referenceSample } from "../spec-tests/oracles/kernels.js";
+import { loadBuilds, placeFloats, randomNumbers, request } from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
 const VOCABULARY_MAX = 200_000;

@@ -1,78 +1,88 @@
 /**
- * Keeps the picture of docs/ARCHITECTURE.md true: imports go one way, and some packages have one door.
- * Prints each import that breaks a rule and exits with 1.
+ * Holds the sources to the table of rooms.ts: imports run downwards, through doors, and never in a circle; types count.
+ * Prints each import that breaks a rule and exits with 1. `--table` prints the table for docs/ARCHITECTURE.md instead.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
+import { pathToFileURL } from "node:url";
 
-/** Which folders a folder may import from, itself aside. Tests may import anything. */
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  kernels: [],
-  engine: ["kernels/index.js"],
-  "engine/hub": ["engine/errors.js", "engine/limits.js", "engine/processes.js"],
-  src: ["engine/index.js", "engine/limits.js", "engine/errors.js", "engine/grammar/index.js"],
-  "src/cli": ["spec-tests/laws", "bench"],
-  "spec-tests/laws": [],
-};
+import { PACKAGES, roomOf, ROOMS, roomsMarkdown } from "./rooms.js";
 
-/** The laws judge other servers too, and know ours from its answers alone. */
-const PACKAGES_OF_LAWS = /^node:|^fast-check$/;
-
-/** Packages that only the named files may import. */
-const DOORS: readonly { readonly pattern: RegExp; readonly files: RegExp }[] = [
-  { pattern: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-session\.ts$/ },
-  { pattern: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$|^models\// },
-  { pattern: /^@huggingface\/jinja$/, files: /^engine\/text\/jinja-template\.ts$|^models\// },
-  { pattern: /^protobufjs/, files: /^engine\/model\/onnx\.ts$/ },
-  { pattern: /^node:fs/, files: /^engine\/model\/|^engine\/hub\/|^src\/|^scripts\/|^models\/|^spec-tests\/|^bench\/|^kernels\/load\.ts$|^engine\/runner\/onnx-session\.ts$/ },
-];
-
-const root = process.cwd();
-const problems: string[] = [];
-let numFiles = 0;
-
-for (const folder of ["kernels", "engine", "src", "spec-tests", "bench", "models"]) {
-  for (const file of typescriptFiles(join(root, folder))) {
-    numFiles++;
-    if (!file.endsWith(".test.ts")) check(relative(root, file), readFileSync(file, "utf8"));
+/** @param sources every TypeScript file of the product by its path */
+export function importProblems(sources: ReadonlyMap<string, string>): string[] {
+  const problems = ROOMS.flatMap(({ path, uses }, index) =>
+    uses.filter((used) => ROOMS.findIndex((room) => room.path === used) >= index).map((used) => `rooms.ts: ${path} uses ${used}, which is not below it`),
+  );
+  const graph = new Map<string, string[]>();
+  for (const [file, source] of sources) {
+    if (roomOf(file) === null) problems.push(`${file}: is in no room`);
+    const specifiers = specifiersOf(source);
+    const targets = specifiers.filter((specifier) => specifier.startsWith(".")).map((specifier) => normalize(join(dirname(file), specifier)).replace(/\.js$/, ".ts"));
+    graph.set(file, targets);
+    problems.push(...targets.flatMap((target) => directionProblem(file, target)));
+    problems.push(...specifiers.filter((specifier) => !specifier.startsWith(".")).flatMap((specifier) => packageProblem(file, specifier)));
   }
-}
-for (const problem of problems) console.error(problem);
-if (numFiles === 0) throw new Error("No source files found: run this from the repository's root");
-console.log(`Imports: ${numFiles} files, ${problems.length} problems`);
-process.exitCode = problems.length === 0 ? 0 : 1;
-
-function check(file: string, source: string): void {
-  for (const [, specifier] of source.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"([^"]+)"/g)) {
-    if (specifier === undefined) continue;
-    if (specifier.startsWith(".")) checkDirection(file, normalize(join(dirname(file), specifier)));
-    else checkDoor(file, specifier);
-  }
+  return [...problems, ...circles(graph)];
 }
 
-function checkDirection(file: string, target: string): void {
-  if (target.startsWith("engine/hub/") && target !== "engine/hub/index.js" && !file.startsWith("engine/hub/")) {
-    problems.push(`${file}: imports ${target}; the door of engine/hub is index.js`);
-  }
-  const folder = ["spec-tests/laws", "engine/hub"].find((inner) => file.startsWith(`${inner}/`)) ?? file.split("/")[0] ?? "";
-  const allowed = MAY_IMPORT[folder];
-  if (allowed === undefined || target.startsWith(`${folder}/`)) return;
-  const also = file.startsWith("src/cli/") ? (MAY_IMPORT["src/cli"] ?? []) : [];
-  if ([...allowed, ...also].some((prefix) => target === prefix || target.startsWith(`${prefix}/`))) return;
-  problems.push(`${file}: imports ${target}; ${folder}/ may import only ${allowed.join(", ") || "itself"}`);
+function specifiersOf(source: string): string[] {
+  return [...source.matchAll(/(?:\bfrom\s+|\bimport\s*\(?\s*)"([^"]+)"/g)].map(([, specifier]) => specifier!);
 }
 
-function checkDoor(file: string, specifier: string): void {
-  if (file.startsWith("spec-tests/laws/") && !PACKAGES_OF_LAWS.test(specifier)) problems.push(`${file}: imports ${specifier}; the laws need node and fast-check alone`);
-  const door = DOORS.find(({ pattern }) => pattern.test(specifier));
-  if (door === undefined || door.files.test(file)) return;
-  problems.push(`${file}: imports ${specifier}, which belongs to ${door.files.source}`);
+function directionProblem(file: string, target: string): string[] {
+  const from = roomOf(file);
+  const to = roomOf(target);
+  if (from === null || from === to) return [];
+  if (to === null) return [`${file}: imports ${target}, which is in no room`];
+  if (!from.uses.includes(to.path)) return [`${file}: imports ${target}; ${from.path} may import ${from.uses.join(", ") || "nothing"}`];
+  const isDoor = to.doors.some((door) => target.endsWith(`/${door}`) && roomOf(target) === to && !target.slice(to.path.length + 1).includes("/"));
+  return isDoor || to.path.includes("*") ? [] : [`${file}: imports ${target}; the door of ${to.path} is ${to.doors.join(", ")}`];
 }
 
-function typescriptFiles(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => !/\/(node_modules|assembly|peers|\.work)\//.test(file));
+function packageProblem(file: string, specifier: string): string[] {
+  const rule = PACKAGES.find(({ name }) => name.test(specifier));
+  return rule === undefined || rule.files.test(file) ? [] : [`${file}: imports ${specifier}, which only ${rule.files.source} may`];
 }
+
+/** Each circle of files once, found by a depth-first walk. */
+function circles(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const found: string[] = [];
+  const state = new Map<string, "open" | "done">();
+  const walk = (file: string, path: readonly string[]): void => {
+    if (state.get(file) === "done") return;
+    if (state.get(file) === "open") {
+      found.push(`circle: ${[...path.slice(path.indexOf(file)), file].join(" -> ")}`);
+      return;
+    }
+    state.set(file, "open");
+    for (const target of graph.get(file) ?? []) walk(target, [...path, file]);
+    state.set(file, "done");
+  };
+  for (const file of graph.keys()) walk(file, []);
+  return found;
+}
+
+/** The product's files: what a user gets, without tests. */
+export function productSources(root: string): Map<string, string> {
+  const folders = ["kernels", "engine", "src", "spec-tests/conform"];
+  const files = folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
+      .filter((entry) => entry.isFile() && entry.name.endsWith(".ts") && !/\.(test|d)\.ts$/.test(entry.name))
+      .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll("\\", "/"))
+      .filter((file) => !/(^|\/)(assembly|node_modules)\//.test(file)),
+  );
+  return new Map(files.map((file) => [file, readFileSync(join(root, file), "utf8")]));
+}
+
+function main(): void {
+  if (process.argv.includes("--table")) return console.log(roomsMarkdown());
+  const sources = productSources(process.cwd());
+  if (sources.size === 0) throw new Error("No source files found: run this from the repository's root");
+  const problems = importProblems(sources);
+  for (const problem of problems) console.error(problem);
+  console.log(`Imports: ${sources.size} files in ${ROOMS.length} rooms, ${problems.length} problems`);
+  process.exitCode = problems.length === 0 ? 0 : 1;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) main();

@@ -9,11 +9,11 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { convert } from "../engine/model/convert.js";
-import { openPack } from "../engine/model/pack.js";
-import { largestDifference, testOnnxRunner, testRunner } from "../engine/runner/testing.js";
-import { randomModel, randomSource, type RandomModelOptions } from "./random-model.js";
-import { type FolderTensor, readConfig, readTensors, referenceHidden } from "./reference-model.js";
+import { convert } from "../engine/store/convert.js";
+import { openPack } from "../engine/folder/pack.js";
+import { largestDifference, testOnnxRunner, testRunner } from "./fixtures/runners.js";
+import { randomModel, randomSource, type RandomModelOptions } from "./fixtures/random-model.js";
+import { type FolderTensor, readConfig, readTensors, referenceHidden } from "./oracles/reference-model.js";
 
 let scratch: string;
 beforeAll(async () => {

@@ -8,8 +8,8 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../src/openai/response-schema.js";
 import { folderRepository, HubServer } from "./hub/hub-server.js";
-import { randomModel } from "./random-model.js";
-import { codeBlock, readersFolder } from "./readme.js";
+import { randomModel } from "./fixtures/random-model.js";
+import { codeBlock, readersFolder } from "./fixtures/readme.js";
 
 const folder = readersFolder();
 afterAll(() => folder.close());

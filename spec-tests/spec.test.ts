@@ -13,7 +13,7 @@ import { describe, expect, it } from "vitest";
 import { FORMATS, SCHEMA_KEYWORDS } from "../engine/grammar/index.js";
 import { ERROR_CODES } from "../src/openai/api-error.js";
 import { CHAT_REQUEST_SCHEMAS } from "../src/openai/chat-request.js";
-import { LAWS } from "./laws/all.js";
+import { LAWS } from "./conform/all.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SPEC = readFileSync(join(ROOT, "docs/SPEC.md"), "utf8");

@@ -6,9 +6,9 @@
 
 import { QUANTIZATION_BLOCK, type QuantizedMatrix } from "../../kernels/index.js";
 import { EngineError } from "../../engine/errors.js";
-import { FileSink } from "../../engine/model/file-sink.js";
-import type { JsonObject } from "../../engine/model/json.js";
-import { openSourceModel, type SourceModel } from "../../engine/model/source-model.js";
+import { FileSink } from "../../engine/formats/file-sink.js";
+import type { JsonObject } from "../../engine/formats/json.js";
+import { openSourceModel, type SourceModel } from "../../engine/folder/source-model.js";
 import { bytesOf, chunksOf, quantizeChunk, type Chunk, type Quant } from "./weights.js";
 
 /** @param path a file that does not exist yet */

@@ -8,12 +8,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { convert } from "../../engine/index.js";
-import { FORMAT_VERSION } from "../../engine/model/pack.js";
-import { FileSink } from "../../engine/model/file-sink.js";
-import { parseJsonObject, type JsonObject } from "../../engine/model/json.js";
-import { fileExists, readModelFile } from "../../engine/model/model-files.js";
-import { byteSymbols } from "../../spec-tests/byte-tokenizer.js";
-import { randomSource } from "../../spec-tests/random-model.js";
+import { FORMAT_VERSION } from "../../engine/folder/pack.js";
+import { FileSink } from "../../engine/formats/file-sink.js";
+import { parseJsonObject, type JsonObject } from "../../engine/formats/json.js";
+import { fileExists, readModelFile } from "../../engine/formats/model-files.js";
+import { byteSymbols } from "../../spec-tests/fixtures/byte-tokenizer.js";
+import { randomSource } from "../../spec-tests/fixtures/random-model.js";
 import { writeGguf } from "./gguf.js";
 import { bytesOf, type Quant } from "./weights.js";
 

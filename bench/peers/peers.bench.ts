@@ -12,7 +12,7 @@ import { availableParallelism, cpus, platform, release, tmpdir, totalmem } from 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { openPack } from "../../engine/model/index.js";
+import { openPack } from "../../engine/folder/pack.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
 import type { Prompt } from "./engine.js";
 import { EngineProcess } from "./engine-process.js";

@@ -1,7 +1,7 @@
 /** Prompts of an exact number of tokens, each another text, so that no engine can answer from what it computed before. */
 
 import type { Tokenizer } from "../../engine/text/tokenizer.js";
-import { randomSource } from "../../spec-tests/random-model.js";
+import { randomSource } from "../../spec-tests/fixtures/random-model.js";
 import type { Prompt } from "./engine.js";
 
 const WORDS = (

@@ -3,7 +3,7 @@
 
 import { basename, dirname } from "node:path";
 
-import { DTYPE_OF_FORMAT } from "../../dist/engine/model/onnx-layout.js";
+import { DTYPE_OF_FORMAT } from "../../dist/engine/convert/onnx-layout.js";
 
 /** @param {number} numThreads @returns {Promise<import("../../dist/bench/peers/engine.js").Library>} */
 export async function start(numThreads) {

@@ -1,8 +1,8 @@
 /** The weights of a Hugging Face folder as the bench's writers take them: chunk by chunk, quantised as ours are. */
 
-import { equalise, type Rewrite } from "../../engine/model/equalise.js";
-import type { SourceModel } from "../../engine/model/source-model.js";
-import type { StackedWeight } from "../../engine/model/weights.js";
+import { equalise, type Rewrite } from "../../engine/convert/equalise.js";
+import type { SourceModel } from "../../engine/folder/source-model.js";
+import type { StackedWeight } from "../../engine/architecture/weights.js";
 import { quantize, type QuantizedMatrix } from "../../kernels/index.js";
 
 /** The formats that every engine has: 4 and 8 bits in blocks of 32, and what comparisons of outputs use. */

@@ -474,7 +474,7 @@ function arrayFrame(tables: Tables, shape: ArrayShape, phase: ArrayPhase, space:
 type ObjectPhase = "open" | "name" | "colon" | "value" | "comma";
 
 interface ObjectState {
-  readonly shape: ObjectShape;
+  readonly shape: ObjectShape<ValueNode>;
   readonly phase: ObjectPhase;
   readonly space: Space;
   /** Slots before it are over. */
@@ -608,7 +608,7 @@ interface NameState {
   readonly state: StringState;
   /** The object before this name. */
   readonly object: ObjectFrame;
-  readonly nameClass: NameClass;
+  readonly nameClass: NameClass<ValueNode>;
   /** The name so far, as UTF-8, where one that the object has begins like this, and an escape of which more is to come. */
   readonly begun: { readonly bytes: string; readonly escape: string } | null;
 }

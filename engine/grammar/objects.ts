@@ -4,12 +4,11 @@
  */
 
 import type { Language, Languages } from "./language.js";
-import type { ValueNode } from "./values.js";
 
 /** A property that the schema names. */
-export interface Slot {
+export interface Slot<Value> {
   readonly name: string;
-  readonly value: ValueNode;
+  readonly value: Value;
   readonly isRequired: boolean;
   readonly isNameValid: boolean;
   /** Indexes of the slots that it needs. */
@@ -17,19 +16,19 @@ export interface Slot {
 }
 
 /** Names that the schema does not spell out, all with the same value. The classes of an object do not overlap. */
-export interface NameClass {
+export interface NameClass<Value> {
   /** Settled. */
   readonly names: Language;
-  readonly value: ValueNode;
+  readonly value: Value;
 }
 
 /** From here on, names are as good as endless. */
 export const NAMES_MAX = 1_000_000;
 
-export class ObjectShape {
+export class ObjectShape<Value> {
   /** Slots and classes that can have a value; known once `settle` was called. */
   #isPossible: readonly boolean[] = [];
-  classes: readonly NameClass[] = [];
+  classes: readonly NameClass<Value>[] = [];
   /** How many additional names there are. */
   #numSpare = 0;
   /** From each slot on: how many are required, and how many are possible. */
@@ -42,8 +41,8 @@ export class ObjectShape {
 
   constructor(
     readonly id: number,
-    readonly slots: readonly Slot[],
-    readonly allClasses: readonly NameClass[],
+    readonly slots: readonly Slot<Value>[],
+    readonly allClasses: readonly NameClass<Value>[],
     readonly min: number,
     readonly max: number,
   ) {
@@ -52,7 +51,7 @@ export class ObjectShape {
   }
 
   /** Says which values exist. @returns whether any such object exists */
-  settle(languages: Languages, exists: (value: ValueNode) => boolean): boolean {
+  settle(languages: Languages, exists: (value: Value) => boolean): boolean {
     const isPossible = this.slots.map((slot) => slot.isNameValid && exists(slot.value));
     this.#isPossible = isPossible;
     this.classes = this.allClasses.filter(({ value }) => exists(value));

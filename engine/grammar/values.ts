@@ -31,7 +31,7 @@ export interface ValueNode {
   /** Settled. */
   strings: Language;
   arrays: readonly ArrayShape[];
-  objects: readonly ObjectShape[];
+  objects: readonly ObjectShape<ValueNode>[];
   /** Whether some value fits. */
   exists: boolean;
 }
@@ -248,7 +248,7 @@ class ValueBuilder {
     };
   }
 
-  #object(schemas: readonly Schema[]): ObjectShape {
+  #object(schemas: readonly Schema[]): ObjectShape<ValueNode> {
     const { languages } = this;
     const names = new Set<string>();
     for (const { properties } of schemas) for (const name of properties.keys()) names.add(name);
@@ -263,7 +263,7 @@ class ValueBuilder {
     const validNames = this.#names(schemas);
     const indexes = new Map([...names].map((name, index) => [name, index]));
     const required = new Set(schemas.flatMap((schema) => schema.required));
-    const slots = [...names].map((name): Slot => ({
+    const slots = [...names].map((name): Slot<ValueNode> => ({
       name,
       value: this.#node(schemas.flatMap((schema) => property(schema, name, (pattern) => languages.has(pattern.names, name)))),
       isRequired: required.has(name),
@@ -290,7 +290,7 @@ class ValueBuilder {
   }
 
   /** Every way to match some of the patterns and not the others, as far as there are such names. */
-  #nameClasses(schemas: readonly Schema[], validNames: Language): NameClass[] {
+  #nameClasses(schemas: readonly Schema[], validNames: Language): NameClass<ValueNode>[] {
     const { languages } = this;
     const patterns = new Map(
       schemas.flatMap(({ patternProperties }) => patternProperties.map(({ source, names }) => [source, names] as const)),
@@ -353,7 +353,7 @@ function settleArray(shape: ArrayShape, exists: (value: ValueNode) => boolean): 
 }
 
 /** Whether slots need each other in a circle. */
-function isCyclic(slots: readonly Slot[]): boolean {
+function isCyclic(slots: readonly Slot<ValueNode>[]): boolean {
   const done = new Set<number>();
   const open = new Set<number>();
   const visit = (slot: number): boolean => {

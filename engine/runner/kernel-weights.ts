@@ -5,8 +5,8 @@
 
 import type { Address, DecoderLayer, Kernels, PackedMatrix } from "../../kernels/index.js";
 import { assert } from "../errors.js";
-import type { ModelPack } from "../model/index.js";
-import { modelWeights, type StackedWeight } from "../model/weights.js";
+import type { ModelPack } from "../folder/index.js";
+import { modelWeights, type StackedWeight } from "../architecture/index.js";
 
 export interface KernelWeights {
   /** [vocab, hidden]; the LM head itself where the two are tied. */

@@ -2,7 +2,7 @@
 
 import type { Kernels, PackedMatrix } from "../../kernels/index.js";
 import { LIMITS } from "../limits.js";
-import type { ModelPack, OnnxFolder } from "../model/index.js";
+import type { ModelPack, OnnxFolder } from "../folder/index.js";
 import type { OnnxGraphRunner } from "./onnx-graph-runner.js";
 import type { OnnxRunner } from "./onnx-runner.js";
 

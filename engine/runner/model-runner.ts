@@ -4,13 +4,30 @@
  * choice.
  */
 
-import type { PageTable } from "../kv-cache.js";
+import type { Address } from "../../kernels/index.js";
+
+/** How prompts are computed: `fast` by ONNX Runtime, `exact` by the kernels, like everything else. */
+export type Profile = "fast" | "exact";
+
+/**
+ * What another request may reuse. `token`: any position, because all runners compute it alike, however tokens are
+ * cut into passes. `block`: whole pages, each computed as one prompt block, because nothing else is computed alike.
+ */
+export type PrefixReuse = "token" | "block";
+
+/** Where a sequence's keys and values lie: pages, position 0 first. */
+export interface KVTable {
+  readonly numPositions: number;
+  readonly pages: readonly Address[];
+  /** Makes room for `count` more positions, which the runner then writes. */
+  extend(count: number): void;
+}
 
 /** Consecutive tokens of one sequence, to be run after the positions its table already holds. */
 export interface ForwardPass {
   readonly tokenIds: readonly number[];
   /** Holds the positions before these tokens, and after the pass these tokens too. */
-  readonly table: PageTable;
+  readonly table: KVTable;
 }
 
 export interface ModelRunner {

@@ -10,14 +10,14 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { dequantize, quantize } from "../../kernels/index.js";
-import { writeExport, type ExportOptions, type ExportShape } from "../../spec-tests/onnx-export.js";
-import { naiveLogits } from "../../spec-tests/onnx-naive.js";
-import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/random-model.js";
-import { loadModel, Model, type GenerateOptions } from "../load-model.js";
-import type { LoadModelOptions } from "../load-options.js";
-import { readModelConfig } from "../model/config.js";
-import { openOnnxFolder, readHead, type OnnxFolder } from "../model/onnx-folder.js";
-import { ReferenceForward } from "../model/reference-forward.js";
+import { writeExport, type ExportOptions, type ExportShape } from "../../spec-tests/fixtures/onnx-export.js";
+import { naiveLogits } from "../../spec-tests/oracles/onnx-naive.js";
+import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
+import { loadModel, Model, type GenerateOptions } from "../model/load-model.js";
+import type { LoadModelOptions } from "../model/load-options.js";
+import { readModelConfig } from "../architecture/config.js";
+import { openOnnxFolder, readHead, type OnnxFolder } from "../folder/onnx-folder.js";
+import { ReferenceForward } from "../../spec-tests/oracles/forward.js";
 
 /** Heads of 16, which GroupQueryAttention can rotate; widths of whole blocks of 32. */
 const CONFIG = { hidden_size: 64, intermediate_size: 96, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 512 };

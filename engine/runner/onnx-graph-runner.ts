@@ -12,9 +12,8 @@
 
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
-import type { OnnxFolder } from "../model/index.js";
-import type { CacheTensor, FloatType, IntegerInputName, IntegerType } from "../model/onnx-decoder.js";
-import { halfTable, widenHalf } from "../model/safetensors.js";
+import type { CacheTensor, FloatType, IntegerInputName, IntegerType, OnnxFolder } from "../folder/index.js";
+import { halfTable, widenHalf } from "../formats/index.js";
 import type { ForwardPass, ModelRunner } from "./model-runner.js";
 import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 

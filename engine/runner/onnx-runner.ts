@@ -9,8 +9,7 @@
 
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert } from "../errors.js";
-import type { ModelConfig } from "../model/config.js";
-import { RotaryEmbedding } from "../model/rope.js";
+import { RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
 import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
 import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 

@@ -21,16 +21,18 @@ export interface SessionOptions {
 
 /** @param model a file, or the bytes of one */
 export function openSession(model: string | Uint8Array, { numThreads, optimises, alternates = false, weightsFolder }: SessionOptions): Promise<Session> {
+  const isExact = multipliesBytesExactly();
   const options: ort.InferenceSession.SessionOptions = {
     executionProviders: ["cpu"],
     intraOpNumThreads: numThreads,
     interOpNumThreads: 1,
-    graphOptimizationLevel: optimises ? "all" : "disabled",
+    // The other product replaces the exact one when the graph is rewritten.
+    graphOptimizationLevel: optimises ? "all" : isExact ? "disabled" : "extended",
     // Fatal errors: the others are thrown.
     logSeverityLevel: 4,
     extra: {
       session: {
-        x64quantprecision: multipliesBytesExactly() ? "0" : "1",
+        x64quantprecision: isExact ? "0" : "1",
         ...(alternates ? { force_spinning_stop: "1" } : {}),
         ...(weightsFolder === undefined ? {} : { model_external_initializers_file_folder_path: weightsFolder }),
       },

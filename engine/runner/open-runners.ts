@@ -1,14 +1,12 @@
 /** What computes a model: the one place where packs and folders of ONNX files differ once they are open. */
 
-import { kvPageByteLength, packedByteLength, type Kernels, type PackedMatrix } from "../../kernels/index.js";
+import { kvPageByteLength, packedByteLength, type Kernels, type KVFormat, type PackedMatrix } from "../../kernels/index.js";
 import { EngineError } from "../errors.js";
-import type { PrefixReuse } from "../kv-cache.js";
 import { LIMITS } from "../limits.js";
-import type { EngineOptions } from "../load-options.js";
-import { readHead, type OnnxHead, type ModelPack, type OnnxFolder, type RunnableModel } from "../model/index.js";
+import { readHead, type ModelPack, type OnnxFolder, type OnnxHead, type RunnableModel } from "../folder/index.js";
 import { loadWeights } from "./kernel-weights.js";
 import { loadOnnxGraphRunner, loadOnnxRunner } from "./load-onnx-runner.js";
-import type { ModelRunner } from "./model-runner.js";
+import type { ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
 import { WasmRunner } from "./wasm-runner.js";
 
 export interface ModelRunners {
@@ -26,8 +24,14 @@ export interface ModelRunners {
   readonly reuse: PrefixReuse;
 }
 
+export interface RunnerOptions {
+  readonly profile: Profile;
+  readonly kvCache: KVFormat;
+  readonly numThreads: number;
+}
+
 /** @throws EngineError for options that the folder cannot be run with, or weights that do not fit */
-export function openRunners(folder: RunnableModel, kernels: Kernels, options: EngineOptions): Promise<ModelRunners> {
+export function openRunners(folder: RunnableModel, kernels: Kernels, options: RunnerOptions): Promise<ModelRunners> {
   switch (folder.kind) {
     case "pack":
       return packRunners(folder, kernels, options);
@@ -36,7 +40,7 @@ export function openRunners(folder: RunnableModel, kernels: Kernels, options: En
   }
 }
 
-async function packRunners(pack: ModelPack, kernels: Kernels, { profile, kvCache, numThreads }: EngineOptions): Promise<ModelRunners> {
+async function packRunners(pack: ModelPack, kernels: Kernels, { profile, kvCache, numThreads }: RunnerOptions): Promise<ModelRunners> {
   const { config } = pack;
   const { promptBlockTokens: pageSize } = LIMITS;
   const weights = await loadWeights(kernels, pack);
@@ -52,7 +56,7 @@ async function packRunners(pack: ModelPack, kernels: Kernels, { profile, kvCache
   };
 }
 
-async function graphRunners(folder: OnnxFolder, kernels: Kernels, { profile, numThreads }: EngineOptions): Promise<ModelRunners> {
+async function graphRunners(folder: OnnxFolder, kernels: Kernels, { profile, numThreads }: RunnerOptions): Promise<ModelRunners> {
   if (profile === "exact") {
     throw new EngineError("unsupported_value", `${folder.dir} holds ONNX files, which ONNX Runtime computes: they cannot give the same bytes on every machine, as the profile exact does, nor keep 8-bit keys and values.`, "profile");
   }

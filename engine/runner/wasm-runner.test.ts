@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { dequantize, quantize, type MatrixFormat, type PackedMatrix } from "../../kernels/index.js";
-import { quantizedActivations } from "../../kernels/reference.js";
-import { equalisedTensors } from "../../spec-tests/equalised-weights.js";
-import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/random-model.js";
-import { convert } from "../model/convert.js";
-import { openPack, type ModelPack } from "../model/pack.js";
-import { ReferenceForward } from "../model/reference-forward.js";
-import { largestDifference, testRunner } from "./testing.js";
+import { quantizedActivations } from "../../spec-tests/oracles/kernels.js";
+import { equalisedTensors } from "../../spec-tests/oracles/equalised-weights.js";
+import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
+import { convert } from "../store/convert.js";
+import { openPack, type ModelPack } from "../folder/pack.js";
+import { ReferenceForward } from "../../spec-tests/oracles/forward.js";
+import { largestDifference, testRunner } from "../../spec-tests/fixtures/runners.js";
 
 let scratch: string;
 beforeAll(async () => {

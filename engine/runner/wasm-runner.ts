@@ -6,8 +6,7 @@
 
 import { Decoder, type DecoderRow, type Kernels, type KVFormat } from "../../kernels/index.js";
 import { assert } from "../errors.js";
-import type { ModelConfig } from "../model/config.js";
-import { RotaryEmbedding } from "../model/rope.js";
+import { RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
 import type { KernelWeights } from "./kernel-weights.js";
 import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Address, Kernels } from "../../kernels/index.js";
-import { referenceSample } from "../../kernels/reference.js";
+import { referenceSample } from "../../spec-tests/oracles/kernels.js";
 import { type GenerationOptions, generationConfig } from "./generation-config.js";
 import { uniform } from "./philox.js";
 import { Sampler } from "./sampler.js";

@@ -155,6 +155,23 @@ export function tokenContent(value: unknown): string | null {
   return isObject(value) && typeof value["content"] === "string" ? value["content"] : null;
 }
 
+/** The id that tokenizer.json gives to exactly this token, or null. */
+export function tokenIdOf(tokenizer: Json, content: string): number | null {
+  const added = tokenizer["added_tokens"];
+  for (const token of Array.isArray(added) ? (added as unknown[]) : []) {
+    if (isObject(token) && token["content"] === content && typeof token["id"] === "number") return token["id"];
+  }
+  const model = tokenizer["model"];
+  const vocabulary = isObject(model) ? model["vocab"] : null;
+  if (Array.isArray(vocabulary)) {
+    const index = vocabulary.findIndex((entry) => Array.isArray(entry) && entry[0] === content);
+    return index === -1 ? null : index;
+  }
+  if (!isObject(vocabulary) || !Object.hasOwn(vocabulary, content)) return null;
+  const id = vocabulary[content];
+  return typeof id === "number" ? id : null;
+}
+
 function addedToken(entry: unknown, givenId: number | undefined): AddedToken {
   const id = givenId ?? (isObject(entry) ? entry["id"] : undefined);
   const content = tokenContent(entry);

@@ -5,31 +5,39 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { asset, describeWithAssets } from "../../spec-tests/assets.js";
+import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { EngineError } from "../errors.js";
-import { type ChatMessage, ChatTemplate } from "./chat-template.js";
+import { deriveMessageFormat, markupOf, type MessageFormat } from "../message/message-format.js";
+import { type ChatMessage, ChatTemplate } from "../template/chat-template.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { Tokenizer } from "./tokenizer.js";
 
-const loaded = new Map<string, { tokenizer: Tokenizer; config: object }>();
+interface LoadedModel {
+  readonly tokenizer: Tokenizer;
+  readonly config: object;
+  readonly format: MessageFormat;
+}
 
-function load(name: string): { tokenizer: Tokenizer; config: object } {
+const loaded = new Map<string, LoadedModel>();
+
+function load(name: string): LoadedModel {
   let model = loaded.get(name);
   if (model === undefined) {
     const folder = asset(name === "stories260K" ? name : join("tokenizers", name));
     const zipped = join(folder, "deepseek-tokenizer.json.gz");
     const json = existsSync(zipped) ? gunzipSync(readFileSync(zipped)).toString() : readFileSync(join(folder, "tokenizer.json"), "utf8");
     const config = join(folder, "tokenizer_config.json");
-    const parsed: object = existsSync(config) ? JSON.parse(readFileSync(config, "utf8")) : {};
-    model = { tokenizer: new Tokenizer(JSON.parse(json), parsed), config: parsed };
+    const parsed: { chat_template?: unknown } = existsSync(config) ? JSON.parse(readFileSync(config, "utf8")) : {};
+    const format = deriveMessageFormat(JSON.parse(json), typeof parsed.chat_template === "string" ? parsed.chat_template : null);
+    model = { tokenizer: new Tokenizer(JSON.parse(json), parsed, markupOf(format)), config: parsed, format };
     loaded.set(name, model);
   }
   return model;
 }
 
 function chat(name: string): ChatTemplate {
-  const { tokenizer, config } = load(name);
-  return new ChatTemplate(null, config, tokenizer);
+  const { tokenizer, config, format } = load(name);
+  return new ChatTemplate(null, config, tokenizer, format);
 }
 
 const user = (content: string): ChatMessage => ({ role: "user", content });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
-import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
+import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 import { Utf8Decoder } from "./utf8-decoder.js";
 
@@ -12,6 +12,7 @@ const byteLevel = new Tokenizer(
     { content: "<tool>" },
   ]),
   {},
+  ["<think>"],
 );
 const sentencePiece = new Tokenizer(sentencePieceJson([{ content: "</think>" }]), { bos_token: "<s>", add_bos_token: true });
 
@@ -116,7 +117,7 @@ describe("StreamingDetokenizer", () => {
     expect(stream(byteLevel, [0x41, e2], [])).toEqual([""]);
   });
 
-  it("leaves special tokens out, and the reasoning tags in", () => {
+  it("leaves special tokens out, and the markup of messages in", () => {
     const end = byteLevel.addedTokenId("<|end|>")!;
     const tag = byteLevel.addedTokenId("<think>")!;
     expect(stream(byteLevel, [], [0x41, end, 0x42, tag, byteLevel.addedTokenId("<tool>")!]).join("")).toBe("AB<think><tool>");

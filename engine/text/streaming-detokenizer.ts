@@ -5,18 +5,27 @@
  * Invariant: what `push` and `finish` return, put together, is `decode(prompt + output)` without the prompt's part.
  */
 
-import type { Tokenizer } from "./tokenizer.js";
 import { Utf8Decoder } from "./utf8-decoder.js";
 
+/** What decoding needs to know of a tokenizer. */
+export interface TokenTable {
+  /** @returns the token's bytes; empty for a token without text */
+  tokenBytes(tokenId: number): Uint8Array;
+  /** The token that begins a text; null where there is none. */
+  readonly startOfTextId: number | null;
+  /** Spaces that decoding drops right after that token. */
+  readonly numLeadingSpaces: number;
+}
+
 export class StreamingDetokenizer {
-  readonly #tokenizer: Tokenizer;
+  readonly #tokenizer: TokenTable;
   readonly #utf8 = new Utf8Decoder();
   /** Whether the incomplete code point began in the prompt: its U+FFFD, should it come to that, is the prompt's. */
   #startedInPrompt: boolean;
   #leadingSpaces: number;
 
   /** @param promptIds tokens the output follows; empty to decode from the beginning */
-  constructor(tokenizer: Tokenizer, promptIds: readonly number[]) {
+  constructor(tokenizer: TokenTable, promptIds: readonly number[]) {
     this.#tokenizer = tokenizer;
     this.#leadingSpaces = 0;
     for (const tokenId of promptIds.slice(endOfPromptThatMatters(tokenizer, promptIds))) this.#write(tokenId);
@@ -50,7 +59,7 @@ export class StreamingDetokenizer {
 }
 
 /** A code point has at most three bytes before its last: no more of the prompt can reach into the output. */
-function endOfPromptThatMatters(tokenizer: Tokenizer, promptIds: readonly number[]): number {
+function endOfPromptThatMatters(tokenizer: TokenTable, promptIds: readonly number[]): number {
   let index = promptIds.length;
   for (let numBytes = 0; index > 0 && numBytes < 4; ) numBytes += tokenizer.tokenBytes(promptIds[--index]!).length;
   return index;

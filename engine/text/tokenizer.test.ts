@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { byteLevelJson, sentencePieceJson } from "./test-tokenizers.js";
+import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const MERGES: readonly [string, string][] = [["a", "b"], ["b", "c"], ["ab", "ab"], ["a", "a"], ["aa", "aa"], ["c", "ab"], ["Ġ", "a"], ["Ġ", "Ġ"]];
@@ -247,8 +247,8 @@ describe("tokens", () => {
     expect([...byteLevel.tokenBytes(idOf("<tool>"))]).toEqual([...new TextEncoder().encode("<tool>")]);
   });
 
-  it("that are special have a name and no bytes, the reasoning tags aside", () => {
-    const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<|end|>", special: true }, { content: "<think>", special: true }]), {});
+  it("that are special have a name and no bytes, the markup of messages aside", () => {
+    const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<|end|>", special: true }, { content: "<think>", special: true }]), {}, ["<think>"]);
     const [end, think] = [tokenizer.addedTokenId("<|end|>")!, tokenizer.addedTokenId("<think>")!];
     expect([tokenizer.tokenText(end), tokenizer.tokenBytes(end).length, tokenizer.isSpecial(end)]).toEqual(["<|end|>", 0, true]);
     expect([tokenizer.tokenText(think), tokenizer.tokenBytes(think).length, tokenizer.isSpecial(think)]).toEqual(["<think>", 7, false]);

@@ -13,7 +13,6 @@ import { type AddedToken, AddedTokenFinder, type Json, type TokenMatch, cutAtTok
 import { readBeginToken } from "./begin-token.js";
 import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
-import { REASONING_TAGS, type ReasoningTags } from "./reasoning-parser.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { TokenBytes, byteDecoder } from "./token-bytes.js";
 
@@ -40,8 +39,8 @@ export class Tokenizer {
   /** Spaces that decoding drops right after the token that begins a text. */
   readonly numLeadingSpaces: number;
   readonly addedTokens: readonly AddedToken[];
-  /** What opens and closes the model's reasoning: text, whether or not they are tokens. */
-  readonly reasoningTags: ReasoningTags;
+  /** Texts around the parts of a message. A special token of this content has text. */
+  readonly markup: ReadonlySet<string>;
 
   readonly #library: Library;
   readonly #model: Json;
@@ -57,11 +56,11 @@ export class Tokenizer {
   /**
    * @param tokenizerJson the parsed tokenizer.json
    * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
-   * @param reasoningTags null for a model that has none
+   * @param markup the texts around the parts of a message, by the model's message format
    * @throws EngineError invalid_model or unsupported_model, naming what cannot be done exactly
    */
-  constructor(tokenizerJson: object, tokenizerConfig: object, reasoningTags: ReasoningTags | null = null) {
-    this.reasoningTags = reasoningTags ?? REASONING_TAGS;
+  constructor(tokenizerJson: object, tokenizerConfig: object, markup: Iterable<string> = []) {
+    this.markup = new Set(markup);
     const json = tokenizerJson as Json;
     const config = tokenizerConfig as Json;
     const model = checkedModel(json["model"]);
@@ -146,14 +145,10 @@ export class Tokenizer {
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.tokenBytes(tokenId));
   }
 
-  /** Whether the token has no text: a special token other than the reasoning tags. */
+  /** Whether the token has no text: a special token that is no markup of messages. */
   isSpecial(tokenId: number): boolean {
     const token = this.#added.get(tokenId);
-    return token !== undefined && token.special && !this.isReasoningTag(token.content);
-  }
-
-  isReasoningTag(content: string): boolean {
-    return content === this.reasoningTags.open || content === this.reasoningTags.close;
+    return token !== undefined && token.special && !this.markup.has(token.content);
   }
 
   /** Whether there is a token of this id. */

@@ -12,7 +12,7 @@ import { expect, it } from "vitest";
 import { EngineError } from "../../engine/errors.js";
 import { type Grammar, GrammarMatcher, VocabularyTrie, compileGrammar } from "../../engine/grammar/index.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
-import { asset, describeWithAssets } from "../assets.js";
+import { asset, describeWithAssets } from "../fixtures/assets.js";
 
 interface Case {
   readonly description: string;

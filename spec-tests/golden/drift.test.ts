@@ -1,7 +1,7 @@
 /**
  * The bars on how far the profile fast may drift from exact, at q8, on both trained models and on variants of them
  * with outlier channels. 1,500 tokens for each; DRIFT_TOKENS=10000 reads as many as the bars ask for, and
- * `node dist/spec-tests/drift-table.js` prints all figures.
+ * `node dist/spec-tests/golden/drift-table.js` prints all figures.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -11,9 +11,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { measureDrift } from "../../engine/index.js";
-import type { ModelPack } from "../../engine/model/index.js";
-import { describeWithAssets } from "../assets.js";
-import { EMBEDDED, openVariant, STORIES, VARIANTS, type DriftModel } from "../drift-variants.js";
+import type { ModelPack } from "../../engine/folder/pack.js";
+import { describeWithAssets } from "../fixtures/assets.js";
+import { EMBEDDED, openVariant, STORIES, VARIANTS, type DriftModel } from "../fixtures/drift-variants.js";
 
 const NUM_TOKENS = Number(process.env["DRIFT_TOKENS"] ?? 1500);
 /**

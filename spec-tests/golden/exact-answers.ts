@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { convert, loadModel, type ChatOptions, type GenerateOptions, type Model, type OutputStream } from "../../engine/index.js";
-import { openPack } from "../../engine/model/index.js";
+import { openPack } from "../../engine/folder/pack.js";
 
 export interface ExactAnswers {
   /** sha256 of weights.bin, by format. */

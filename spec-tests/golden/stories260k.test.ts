@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 
 import { loadModel, type LoadModelOptions } from "../../engine/index.js";
-import { asset, describeWithAssets } from "../assets.js";
+import { asset, describeWithAssets } from "../fixtures/assets.js";
 import { folderRepository, HubServer } from "../hub/hub-server.js";
 
 afterEach(() => {

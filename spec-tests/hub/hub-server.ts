@@ -11,7 +11,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { randomSource } from "../random-model.js";
+import { randomSource } from "../fixtures/random-model.js";
 
 export interface HubFile {
   readonly size: number;

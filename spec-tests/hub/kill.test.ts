@@ -13,7 +13,7 @@ import { pathToFileURL } from "node:url";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { randomSource } from "../random-model.js";
+import { randomSource } from "../fixtures/random-model.js";
 import { HubServer, randomFile, textRepository, type HubRepository } from "./hub-server.js";
 
 const NUM_KILLS = 50;
@@ -22,7 +22,7 @@ const SEED = Number(process.env["HUB_SEED"] ?? Date.now() % 1e6);
 const NAME = "org/model";
 
 const PROGRAM = `
-  import { hubReference, locateModel } from ${JSON.stringify(pathToFileURL(resolve("dist/engine/hub/index.js")).href)};
+  import { hubReference, locateModel } from ${JSON.stringify(pathToFileURL(resolve("dist/engine/store/hub/index.js")).href)};
   const onNotice = (message) => console.error(message);
   console.log((await locateModel(hubReference(${JSON.stringify(NAME)}), { onNotice })).dir);
 `;

@@ -9,7 +9,7 @@ export interface Bug {
   readonly description: string;
   /** Where it was reported: repository and number. */
   readonly report: string;
-  /** Of spec-tests/laws. */
+  /** Of spec-tests/conform. */
   readonly law: string;
 }
 

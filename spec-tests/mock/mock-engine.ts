@@ -7,22 +7,22 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-import { AnswerGrammar, AnswerVocabulary } from "../../engine/answer-grammar.js";
+import { AnswerGrammar, AnswerVocabulary } from "../../engine/message/answer-grammar.js";
 import { EngineError } from "../../engine/errors.js";
 import type { Grammar } from "../../engine/grammar/index.js";
 import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob } from "../../engine/index.js";
-import { answerGrammar, type ResponseFormat } from "../../engine/response-format.js";
+import { answerGrammar, type ResponseFormat } from "../../engine/message/response-format.js";
 import { generationConfig, type GenerationConfig } from "../../engine/sampling/generation-config.js";
 import { uniform } from "../../engine/sampling/philox.js";
-import { ChatTemplate } from "../../engine/text/chat-template.js";
-import { REASONING_TAGS } from "../../engine/text/reasoning-parser.js";
-import type { TextDelta } from "../../engine/text/text-stream.js";
+import { ChatTemplate } from "../../engine/template/chat-template.js";
+import { THINK } from "../../engine/message/message-format.js";
+import type { TextDelta } from "../../engine/message/text-stream.js";
 import type { SampleRequest } from "../../kernels/index.js";
-import { referenceSample } from "../../kernels/reference.js";
+import { referenceSample } from "../oracles/kernels.js";
 import type { ChatRequest } from "../../src/openai/index.js";
 import { Admission } from "../../src/server/admission.js";
 import { Call, type DeltaBatches } from "../../src/server/call.js";
-import { byteSymbols } from "../byte-tokenizer.js";
+import { byteSymbols } from "../fixtures/byte-tokenizer.js";
 import type { BugName } from "./bugs.js";
 import { type Hidden, logitsOf, mixed, NOTHING_READ, read } from "./fake-model.js";
 import { MockText } from "./mock-text.js";
@@ -66,7 +66,7 @@ export class MockEngine {
   readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer);
   readonly #bugs: ReadonlySet<BugName>;
   readonly #admission = new Admission({ numPlaces: NUM_PLACES, numWaitingMax: 256 });
-  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], REASONING_TAGS);
+  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINK);
   readonly #running = new Set<Request>();
   /** Earlier prompts, and the state behind each of their beginnings; the latest last. */
   #cache: { readonly promptIds: readonly number[]; readonly states: readonly Hidden[] }[] = [];
@@ -208,7 +208,7 @@ export class MockEngine {
       sequences.push({
         choice,
         text: new MockText({ tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser }, this.#bugs),
-        grammar: grammar === null ? null : new AnswerGrammar(grammar, this.#vocabulary, { ...REASONING_TAGS, startsInside: false }),
+        grammar: grammar === null ? null : new AnswerGrammar(grammar, this.#vocabulary, { ...THINK, startsInside: false }),
         counts: new Map(),
         hidden,
         numTokens: 0,

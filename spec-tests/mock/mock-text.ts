@@ -1,9 +1,10 @@
 /** From tokens to text as engine/text/text-stream.ts does it, of the same parts, with the bugs that text can have. */
 
-import { ReasoningParser, REASONING_TAGS, type TextSegment } from "../../engine/text/reasoning-parser.js";
+import { THINK } from "../../engine/message/message-format.js";
+import { ReasoningParser, type TextSegment } from "../../engine/message/reasoning-parser.js";
 import { StopMatcher } from "../../engine/text/stop-matcher.js";
 import { StreamingDetokenizer } from "../../engine/text/streaming-detokenizer.js";
-import type { TextDelta } from "../../engine/text/text-stream.js";
+import type { TextDelta } from "../../engine/message/text-stream.js";
 import type { Tokenizer } from "../../engine/text/tokenizer.js";
 import type { BugName } from "./bugs.js";
 
@@ -33,7 +34,7 @@ export class MockText {
     this.#detokenizer = new StreamingDetokenizer(options.tokenizer, options.promptIds);
     this.#stopMatcher = this.#createStopMatcher();
     const shared = bugs.has("choices-share-parser") ? options.parser : null;
-    this.parser = shared ?? new ReasoningParser({ ...REASONING_TAGS, startsInside: false }, options.separateReasoning);
+    this.parser = shared ?? new ReasoningParser({ ...THINK, startsInside: false }, options.separateReasoning);
   }
 
   push(tokenId: number): TextDelta {
@@ -70,7 +71,7 @@ export class MockText {
 
   #parse(text: string): readonly TextSegment[] {
     const isBlind = this.#bugs.has("stream-misses-split-tags") && this.#options.isStreamed && this.parser.insideReasoning;
-    if (!isBlind || text.includes(REASONING_TAGS.close)) return this.parser.push(text);
+    if (!isBlind || text.includes(THINK.close)) return this.parser.push(text);
     // The piece of text is no tag, so all of it is taken for reasoning, and the parser never sees that it ends one.
     return text === "" ? [] : [{ channel: this.#options.separateReasoning ? "reasoning" : "frame", text }];
   }

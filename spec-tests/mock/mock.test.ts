@@ -7,10 +7,10 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../../src/openai/response-schema.js";
-import { concatenated, withoutCachedTokens } from "../../src/openai/testing.js";
-import { events, post } from "../../src/server/testing.js";
-import { describeWithAssets } from "../assets.js";
-import { openAiSchemas, withoutVendorFields } from "../openai-schemas.js";
+import { concatenated, withoutCachedTokens } from "../fixtures/chat-requests.js";
+import { events, post } from "../fixtures/server.js";
+import { describeWithAssets } from "../fixtures/assets.js";
+import { openAiSchemas, withoutVendorFields } from "../oracles/openai-schemas.js";
 import { BUGS, type BugName } from "./bugs.js";
 import { startMock, type Mock } from "./server.js";
 

@@ -8,8 +8,8 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 
-import { LAWS } from "../laws/all.js";
-import { runLaws, type Run } from "../laws/run.js";
+import { LAWS } from "../conform/all.js";
+import { runLaws, type Run } from "../conform/run.js";
 import { BUGS, type BugName } from "./bugs.js";
 import { startMock } from "./server.js";
 

@@ -1,6 +1,6 @@
 /**
  * A small chat-completions server with a fake model, whose bugs can be switched on by name: what the laws of
- * spec-tests/laws are tried against. Without bugs it keeps the contract in all it offers.
+ * spec-tests/conform are tried against. Without bugs it keeps the contract in all it offers.
  *
  *   node dist/spec-tests/mock/server.js --port 0 --dialect openai --bug seed-ignored
  */

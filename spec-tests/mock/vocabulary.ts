@@ -3,8 +3,9 @@
  * tags and the parts to spell them with, and an end token. Text is encoded byte by byte; pieces are only ever generated.
  */
 
+import { markupOf, THINKING } from "../../engine/message/message-format.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
-import { byteTokenizerJson } from "../byte-tokenizer.js";
+import { byteTokenizerJson } from "../fixtures/byte-tokenizer.js";
 
 const WORDS = [
   " the", " a", " fox", " and", " to", " of", " in", " was", " it", " you", " red", " one", " day", " said", " then", " little", " house", " never",
@@ -34,7 +35,7 @@ export const TOKENIZER_CONFIG = { eos_token: "<|end|>", chat_template: TEMPLATE 
 export function mockTokenizer(): Tokenizer {
   const json = byteTokenizerJson(PIECES) as { readonly added_tokens: readonly object[] };
   const tags = ["<think>", "</think>"].map((content, index) => ({ id: OPEN + index, content, special: false, single_word: false, lstrip: false, rstrip: false, normalized: false }));
-  return new Tokenizer({ ...json, added_tokens: [...json.added_tokens, ...tags] }, TOKENIZER_CONFIG);
+  return new Tokenizer({ ...json, added_tokens: [...json.added_tokens, ...tags] }, TOKENIZER_CONFIG, markupOf(THINKING));
 }
 
 /** What the model thinks of a token whatever the context. */

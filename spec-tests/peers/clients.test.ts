@@ -12,7 +12,7 @@ import OpenAI, { APIError, APIUserAbortError, AuthenticationError, BadRequestErr
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 
-import { codeBlock, readersFolder } from "../readme.js";
+import { codeBlock, readersFolder } from "../fixtures/readme.js";
 
 const MAIN = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
 const QUESTION = { model: "tiny", messages: [{ role: "user" as const, content: "What is 27 + 38?" }], temperature: 0 };

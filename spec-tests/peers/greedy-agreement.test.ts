@@ -17,9 +17,9 @@ import { getLlama, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { convert, loadModel, type LoadModelOptions, type OnnxDtype } from "../../engine/index.js";
-import { asset, describeWithAssets } from "../assets.js";
-import { writeExport, type ExportShape } from "../onnx-export.js";
-import { randomSource, writeRandomModel, type RandomTensor } from "../random-model.js";
+import { asset, describeWithAssets } from "../fixtures/assets.js";
+import { writeExport, type ExportShape } from "../fixtures/onnx-export.js";
+import { randomSource, writeRandomModel, type RandomTensor } from "../fixtures/random-model.js";
 import { transformersContinuations } from "./transformers-process.js";
 
 const PROMPTS = [

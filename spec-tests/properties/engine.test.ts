@@ -7,10 +7,10 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect } from "vitest";
 
 import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
-import type { OutputDelta, TokenLogprob, Usage } from "../../engine/sequence.js";
-import { REASONING_TAGS } from "../../engine/text/reasoning-parser.js";
-import { TextStream } from "../../engine/text/text-stream.js";
-import { createEngine, END_TOKEN, PROFILES, tokenizer, type LoadedProfile } from "../scheduling-profiles.js";
+import type { OutputDelta, TokenLogprob, Usage } from "../../engine/core/sequence.js";
+import { THINK } from "../../engine/message/message-format.js";
+import { TextStream } from "../../engine/message/text-stream.js";
+import { createEngine, END_TOKEN, PROFILES, tokenizer, type LoadedProfile } from "../fixtures/scheduling-profiles.js";
 import { law } from "./law.js";
 
 interface Ask extends GenerationOptions {
@@ -45,7 +45,7 @@ async function answers(asks: readonly Ask[]): Promise<Answer[]> {
   return Promise.all(
     asks.map(({ prompt, reasons = false, ...options }) => {
       const config = generationConfig(options);
-      const reasoning = reasons ? { ...REASONING_TAGS, startsInside: true } : null;
+      const reasoning = reasons ? { ...THINK, startsInside: true } : null;
       const { stop, includeStop, separateReasoning } = config;
       return readAll(
         engine.submit({
@@ -286,7 +286,7 @@ law(
     for (const [index, choice] of together.choices.entries()) {
       expect(choice.tokenIds).toEqual(apart.choices[index]!.tokenIds);
       expect(choice.reasoning).toBe("");
-      expect(choice.content.startsWith(REASONING_TAGS.open)).toBe(true);
+      expect(choice.content.startsWith(THINK.open)).toBe(true);
       expect(choice.content).toContain(apart.choices[index]!.reasoning);
     }
   }),

@@ -11,12 +11,13 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { PageTable } from "../../engine/kv-cache.js";
-import { convert, openPack } from "../../engine/model/index.js";
-import { testRunner, type TestRunnerOptions } from "../../engine/runner/testing.js";
+import type { PageTable } from "../../engine/core/kv-cache.js";
+import { openPack } from "../../engine/folder/pack.js";
+import { convert } from "../../engine/store/convert.js";
+import { testRunner, type TestRunnerOptions } from "../fixtures/runners.js";
 import type { KernelVariant, KVFormat, MatrixFormat } from "../../kernels/index.js";
-import { loadBuilds } from "../../kernels/testing.js";
-import { writeRandomModel } from "../random-model.js";
+import { loadBuilds } from "../fixtures/kernels.js";
+import { writeRandomModel } from "../fixtures/random-model.js";
 
 /** Large enough that one row is worth waking a second thread for. */
 const MODEL = { model_type: "qwen3", hidden_size: 264, intermediate_size: 516, num_attention_heads: 6, num_key_value_heads: 2, head_dim: 42, attention_bias: true };

@@ -14,7 +14,7 @@ import { type Grammar, GrammarMatcher, VocabularyTrie, compileGrammar } from "..
 import { Tokenizer } from "../../engine/text/tokenizer.js";
 import { type Address, Kernels, type SampleRequest } from "../../kernels/index.js";
 import { parseJson } from "../../src/openai/json.js";
-import { asset, describeWithAssets } from "../assets.js";
+import { asset, describeWithAssets } from "../fixtures/assets.js";
 
 const NUM_SCHEMAS = 2000;
 /** From here on most rows of logits favour what ends strings, objects and arrays. */

@@ -11,8 +11,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { loadModel, type GenerateOptions, type Model, type OutputDelta, type Profile } from "../../engine/index.js";
-import { convert } from "../../engine/model/index.js";
-import { writeRandomModel } from "../random-model.js";
+import { convert } from "../../engine/store/convert.js";
+import { writeRandomModel } from "../fixtures/random-model.js";
 
 let scratch: string;
 let pack: string;

@@ -6,12 +6,12 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { Engine } from "../../engine/engine.js";
+import type { Engine } from "../../engine/core/engine.js";
 import { EngineError } from "../../engine/errors.js";
 import { generationConfig } from "../../engine/sampling/generation-config.js";
-import type { OutputDelta, Usage } from "../../engine/sequence.js";
-import { TextStream } from "../../engine/text/text-stream.js";
-import { CONTEXT, createEngine, END_TOKEN, PROFILES, tokenizer, type EngineUnderTest, type LoadedProfile } from "../scheduling-profiles.js";
+import type { OutputDelta, Usage } from "../../engine/core/sequence.js";
+import { TextStream } from "../../engine/message/text-stream.js";
+import { CONTEXT, createEngine, END_TOKEN, PROFILES, tokenizer, type EngineUnderTest, type LoadedProfile } from "../fixtures/scheduling-profiles.js";
 
 interface Ask {
   readonly prompt: readonly number[];

@@ -7,10 +7,10 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../../src/openai/response-schema.js";
-import { concatenated, withoutCachedTokens } from "../../src/openai/testing.js";
-import { events, post, testServer, type TestServer } from "../../src/server/testing.js";
-import { describeWithAssets } from "../assets.js";
-import { openAiSchemas, withoutVendorFields } from "../openai-schemas.js";
+import { concatenated, withoutCachedTokens } from "../fixtures/chat-requests.js";
+import { events, post, testServer, type TestServer } from "../fixtures/server.js";
+import { describeWithAssets } from "../fixtures/assets.js";
+import { openAiSchemas, withoutVendorFields } from "../oracles/openai-schemas.js";
 
 const tested: Partial<Record<"ppio" | "openai", TestServer>> = {};
 

@@ -8,8 +8,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../../src/openai/response-schema.js";
-import { concatenated } from "../../src/openai/testing.js";
-import { chatBody, events, post, testServer, type TestServer } from "../../src/server/testing.js";
+import { concatenated } from "../fixtures/chat-requests.js";
+import { chatBody, events, post, testServer, type TestServer } from "../fixtures/server.js";
 
 let server: TestServer;
 

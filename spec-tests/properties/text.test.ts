@@ -6,11 +6,11 @@
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 
-import { REASONING_TAGS } from "../../engine/text/reasoning-parser.js";
+import { THINK } from "../../engine/message/message-format.js";
 import { StreamingDetokenizer } from "../../engine/text/streaming-detokenizer.js";
-import { TextStream } from "../../engine/text/text-stream.js";
+import { TextStream } from "../../engine/message/text-stream.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
-import { byteTokenizerJson } from "../byte-tokenizer.js";
+import { byteTokenizerJson } from "../fixtures/byte-tokenizer.js";
 import { law } from "./law.js";
 
 const END = 256;
@@ -21,7 +21,7 @@ const fragments = [[0xe2, 0x82], [0xac, 0xf0, 0x9f], [0x98, 0x8a, 0xc3], [0xa9, 
 const wide = [...words.map(encoded), ...fragments].map((bytes) => Uint8Array.from(bytes));
 const tokenizer = new Tokenizer(byteTokenizerJson(wide), { eos_token: "<|end|>" });
 
-const { open: OPEN, close: CLOSE } = REASONING_TAGS;
+const { open: OPEN, close: CLOSE } = THINK;
 const BLANKS = [" ", "\t", "\r", "\n"];
 
 interface Options {
@@ -35,7 +35,7 @@ interface Options {
 /** What a choice of these tokens is, and what had been handed out after each of them. */
 function run(tokenIds: readonly number[], options: Options = {}) {
   const { stop = [], includeStop = false, separateReasoning = false, startsInside = null } = options;
-  const reasoning = startsInside === null ? null : { ...REASONING_TAGS, startsInside };
+  const reasoning = startsInside === null ? null : { ...THINK, startsInside };
   const stream = new TextStream({ tokenizer, promptIds: [], stop, includeStop, reasoning, separateReasoning });
   const after: { reasoning: string; content: string }[] = [];
   const given = { reasoning: "", content: "" };

@@ -3,13 +3,13 @@
  * there on is the engine's own: LM head, sampler, text stream, log-probabilities, the wire's words.
  */
 
-import type { AnswerGrammar } from "../../engine/answer-grammar.js";
-import { Engine } from "../../engine/engine.js";
-import { KVCache } from "../../engine/kv-cache.js";
-import { LMHead } from "../../engine/lm-head.js";
+import type { AnswerGrammar } from "../../engine/message/answer-grammar.js";
+import { Engine } from "../../engine/core/engine.js";
+import { KVCache } from "../../engine/core/kv-cache.js";
+import { LMHead } from "../../engine/core/lm-head.js";
 import type { ForwardPass, ModelRunner } from "../../engine/runner/model-runner.js";
 import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
-import { TextStream, type TextStreamOptions } from "../../engine/text/text-stream.js";
+import { TextStream, type TextStreamOptions } from "../../engine/message/text-stream.js";
 import type { Tokenizer } from "../../engine/text/tokenizer.js";
 import { type Kernels, pack } from "../../kernels/index.js";
 import { ResponseBuilder } from "../../src/openai/index.js";

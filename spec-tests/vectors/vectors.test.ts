@@ -12,17 +12,17 @@ import { fileURLToPath } from "node:url";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GrammarMatcher, VocabularyTrie } from "../../engine/grammar/index.js";
-import { answerGrammar, type ResponseFormat } from "../../engine/response-format.js";
+import { answerGrammar, type ResponseFormat } from "../../engine/message/response-format.js";
 import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
 import { philox4x32, uniform, type Counter, type Key } from "../../engine/sampling/philox.js";
 import { Sampler } from "../../engine/sampling/sampler.js";
-import { REASONING_TAGS } from "../../engine/text/reasoning-parser.js";
+import { THINK } from "../../engine/message/message-format.js";
 import { StreamingDetokenizer } from "../../engine/text/streaming-detokenizer.js";
-import { TextStream, type TextStreamOptions } from "../../engine/text/text-stream.js";
+import { TextStream, type TextStreamOptions } from "../../engine/message/text-stream.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
 import { InvalidLogitsError, Kernels } from "../../kernels/index.js";
-import { testServer, type TestServer } from "../../src/server/testing.js";
-import { byteSymbols, byteTokenizerJson } from "../byte-tokenizer.js";
+import { testServer, type TestServer } from "../fixtures/server.js";
+import { byteSymbols, byteTokenizerJson } from "../fixtures/byte-tokenizer.js";
 import { fileText, vectorFiles } from "./generate/index.js";
 import { answer, headOf } from "./scripted-engine.js";
 
@@ -324,7 +324,7 @@ interface ReasoningCase extends TextCase {
 
 async function checkReasoning(one: ReasoningCase): Promise<void> {
   const { opened, separate, expected } = one;
-  const streamed = streamOf(one, { reasoning: { ...REASONING_TAGS, startsInside: opened }, separateReasoning: separate });
+  const streamed = streamOf(one, { reasoning: { ...THINK, startsInside: opened }, separateReasoning: separate });
   const { deltas, final, stopped } = streamed;
   if (separate) expect({ deltas, final }).toEqual({ deltas: expected.deltas, final: expected.final });
   expect([...deltas, final].map(({ content }) => content).join("")).toBe(expected.content);

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 
 import { afterAll, describe, expect, test } from "vitest";
 
-import { writeRandomModel } from "../../spec-tests/random-model.js";
+import { writeRandomModel } from "../../spec-tests/fixtures/random-model.js";
 
 const MAIN = resolve("dist/src/cli/main.js");
 const scratch = mkdtempSync(join(tmpdir(), "touchstone-cli-"));

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 
 import { afterAll, describe, expect, test } from "vitest";
 
-import { completion, json, tinyServer, type TinyServer } from "../../spec-tests/laws/testing.js";
+import { completion, json, tinyServer, type TinyServer } from "../../spec-tests/fixtures/tiny-server.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "touchstone-conform-"));
 const folder = join(scratch, "folder.json");

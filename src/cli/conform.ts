@@ -9,11 +9,11 @@ import { extname } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 
 import { EngineError } from "../../engine/index.js";
-import type { Law } from "../../spec-tests/laws/law.js";
-import { CannotRun, type Dialect } from "../../spec-tests/laws/profile.js";
-import { html } from "../../spec-tests/laws/report-html.js";
-import { clausesOf, json, junit, numFindings, summary, type Clauses } from "../../spec-tests/laws/report.js";
-import type { Budget, Progress, Run } from "../../spec-tests/laws/run.js";
+import type { Law } from "../../spec-tests/conform/law.js";
+import { CannotRun, type Dialect } from "../../spec-tests/conform/profile.js";
+import { html } from "../../spec-tests/conform/report-html.js";
+import { clausesOf, json, junit, numFindings, summary, type Clauses } from "../../spec-tests/conform/report.js";
+import type { Budget, Progress, Run } from "../../spec-tests/conform/run.js";
 import { progressBar } from "./terminal.js";
 
 export const COULD_NOT_RUN = 2;
@@ -49,7 +49,7 @@ export function conformCommand(): Command {
 async function conform(flags: ConformFlags): Promise<void> {
   process.exitCode = COULD_NOT_RUN; // until there is a result
   // Not loaded before they are wanted: the other commands start sooner without the laws and their library.
-  const { LAWS } = await import("../../spec-tests/laws/all.js");
+  const { LAWS } = await import("../../spec-tests/conform/all.js");
   const laws = flags.only === undefined ? LAWS : only(flags.only, LAWS);
   const reports = flags.report ?? [];
   for (const file of reports) await checkWritable(file);
@@ -63,7 +63,7 @@ async function conform(flags: ConformFlags): Promise<void> {
 const WRITERS: Readonly<Record<string, (run: Run, clauses: Clauses) => string>> = { ".html": html, ".json": json, ".xml": junit };
 
 async function check({ baseUrl, apiKey = "", model, dialect, budget, seed }: ConformFlags, laws: readonly Law[]): Promise<Run> {
-  const { runLaws } = await import("../../spec-tests/laws/run.js");
+  const { runLaws } = await import("../../spec-tests/conform/run.js");
   try {
     return await runLaws({
       endpoint: { baseUrl, apiKey: apiKey === "" ? null : apiKey },

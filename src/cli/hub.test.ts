@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { folderRepository, HubServer, randomFile, textRepository } from "../../spec-tests/hub/hub-server.js";
-import { randomModel } from "../../spec-tests/random-model.js";
+import { randomModel } from "../../spec-tests/fixtures/random-model.js";
 
 const MAIN = resolve("dist/src/cli/main.js");
 const NAME = "org/random-model";

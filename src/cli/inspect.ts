@@ -32,13 +32,14 @@ async function inspect(flags: InspectFlags): Promise<void> {
 }
 
 function describeModel({ folder, tokenizer, profile, numThreads, kvCache, memory }: Model): string {
+  const { reasoning } = folder.messageFormat;
   const rows: [string, string | number][] = [
     ...(folder.kind === "pack" ? packRows(folder, profile, numThreads, kvCache) : onnxRows(folder, numThreads)),
     ["context", folder.contextLength],
     ["vocabulary", `${folder.vocabSize} rows, ${tokenizer.vocabSize} tokens`],
     ["end tokens", folder.endTokenIds.map((id) => `${id} ${JSON.stringify(tokenizer.tokenText(id))}`).join(", ")],
     ...(memory === null ? [] : [["memory", describeEstimate(memory)] as [string, string]]),
-    ["reasoning", folder.reasoning === null ? "none" : `${folder.reasoning.open} … ${folder.reasoning.close}`],
+    ["reasoning", reasoning === null ? "none" : `${reasoning.open} … ${reasoning.close}`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   const table = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");

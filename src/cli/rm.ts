@@ -3,7 +3,7 @@
 import { Command } from "commander";
 
 import { EngineError, listModels, removeModel } from "../../engine/index.js";
-import { nearestName } from "../openai/nearest-name.js";
+import { nearestName } from "../openai/index.js";
 import { megabytes } from "./terminal.js";
 
 export function rmCommand(): Command {

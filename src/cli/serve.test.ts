@@ -7,10 +7,10 @@ import { join, resolve } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { randomModel } from "../../spec-tests/random-model.js";
+import { randomModel } from "../../spec-tests/fixtures/random-model.js";
 import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
-import { concatenated } from "../openai/testing.js";
-import { events } from "../server/testing.js";
+import { concatenated } from "../../spec-tests/fixtures/chat-requests.js";
+import { events } from "../../spec-tests/fixtures/server.js";
 
 const MAIN = resolve("dist/src/cli/main.js");
 const PACK = resolve("dist/models/tiny/pack");

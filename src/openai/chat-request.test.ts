@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { ApiError } from "./api-error.js";
 import { parseChatRequest } from "./chat-request.js";
 import { parseJson } from "./json.js";
-import { bodyWith, chatBodies, parse, refusalOf, refused } from "./testing.js";
+import { bodyWith, chatBodies, parse, refusalOf, refused } from "../../spec-tests/fixtures/chat-requests.js";
 import { parseDetokenizeRequest, parseTokenizeRequest } from "./tokenize-request.js";
 
 describe("dialects", () => {

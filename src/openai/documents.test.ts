@@ -9,7 +9,7 @@ import { CHAT_REQUEST_SCHEMAS } from "./chat-request.js";
 import { checkValue } from "./check.js";
 import { openApiDocument } from "./openapi.js";
 import { parameterRows, parameterTableMarkdown } from "./parameter-table.js";
-import { chatBodies } from "./testing.js";
+import { chatBodies } from "../../spec-tests/fixtures/chat-requests.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
 

@@ -5,6 +5,7 @@ export { capabilities, type CapabilitiesOptions } from "./capabilities.js";
 export { parseChatRequest, type ChatRequest } from "./chat-request.js";
 export { DIALECTS, type Dialect, type StreamUsage } from "./dialects.js";
 export { parseJson } from "./json.js";
+export { nearestName } from "./nearest-name.js";
 export { openApiDocument, type OpenApiOptions } from "./openapi.js";
 export { parameterTableMarkdown } from "./parameter-table.js";
 export { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 
-import { parse, refusalOf, refused } from "./testing.js";
+import { parse, refusalOf, refused } from "../../spec-tests/fixtures/chat-requests.js";
 
 const T = "invalid_type";
 const R = "out_of_range";

@@ -4,11 +4,11 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
-import { asset, describeWithAssets } from "../../spec-tests/assets.js";
+import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { CHAT_REQUEST_SCHEMAS, parseChatRequest } from "./chat-request.js";
 import type { Dialect } from "./dialects.js";
 import { describeGiven } from "./quote.js";
-import { USER, bodyWith, errorOf, parse, refusalOf, refused } from "./testing.js";
+import { USER, bodyWith, errorOf, parse, refusalOf, refused } from "../../spec-tests/fixtures/chat-requests.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
 const ABOVE_2 = 2.0000000000000004;

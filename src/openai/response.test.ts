@@ -5,12 +5,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import type { OutputDelta, TokenLogprob, Usage } from "../../engine/index.js";
-import { describeWithAssets } from "../../spec-tests/assets.js";
-import { openAiSchemas, withoutVendorFields } from "../../spec-tests/openai-schemas.js";
+import { describeWithAssets } from "../../spec-tests/fixtures/assets.js";
+import { openAiSchemas, withoutVendorFields } from "../../spec-tests/oracles/openai-schemas.js";
 import { ApiError } from "./api-error.js";
 import { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
 import { chatCompletionChunkSchema, chatCompletionSchema, errorSchema, type ChatCompletion, type ChatCompletionChunk } from "./response-schema.js";
-import { concatenated } from "./testing.js";
+import { concatenated } from "../../spec-tests/fixtures/chat-requests.js";
 
 type Request = ResponseContext["request"];
 

@@ -12,7 +12,7 @@ import type { Exchange } from "./exchange.js";
 import type { Generation } from "./host.js";
 import type { ServedModel } from "./models.js";
 import type { Requests } from "./parse-request.js";
-import type { Services } from "./routes.js";
+import type { Services } from "./services.js";
 
 export async function chatCompletions(exchange: Exchange, services: Services): Promise<void> {
   const body = await exchange.readJsonBody(services.bodyLimits);

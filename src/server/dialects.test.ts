@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Dialect } from "../openai/index.js";
 import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
-import { chatBody, events, post, testServer, type TestServer } from "./testing.js";
+import { chatBody, events, post, testServer, type TestServer } from "../../spec-tests/fixtures/server.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
 const servers: Partial<Record<Dialect, TestServer>> = {};

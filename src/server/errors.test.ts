@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { ERROR_CODES, type ApiErrorCode } from "../openai/api-error.js";
 import type { Dialect } from "../openai/index.js";
-import { chatBody, fakeWorker, post, testServer, until, type TestServer, type TestServerOptions } from "./testing.js";
+import { chatBody, fakeWorker, post, testServer, until, type TestServer, type TestServerOptions } from "../../spec-tests/fixtures/server.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
 const LIMITS = { apiKeys: ["key"], maxBodyBytes: 20_000 };

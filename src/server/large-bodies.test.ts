@@ -5,7 +5,7 @@
 
 import { expect, test } from "vitest";
 
-import { chatBody, events, post, serverProcess } from "./testing.js";
+import { chatBody, events, post, serverProcess } from "../../spec-tests/fixtures/server.js";
 
 const IS_LONG = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4) >= 60;
 const LOOP_DELAY_MS_MAX = IS_LONG ? 20 : 100;

@@ -5,7 +5,7 @@
 
 import { expect, test } from "vitest";
 
-import { chatBody, events, post, serverProcess, until } from "./testing.js";
+import { chatBody, events, post, serverProcess, until } from "../../spec-tests/fixtures/server.js";
 
 const NUM_CLIENTS = 64;
 const SECONDS = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4);

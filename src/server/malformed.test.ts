@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { chatBody, post, serverProcess } from "./testing.js";
+import { chatBody, post, serverProcess } from "../../spec-tests/fixtures/server.js";
 
 const NUM_BODIES = 10_000;
 const NUM_AT_ONCE = 16;

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 
 import { afterEach, describe, expect, test } from "vitest";
 
-import { chatBody, events, fakeWorker, mortalWorker, post, testServer, until, type TestServer, type TestServerOptions } from "./testing.js";
+import { chatBody, events, fakeWorker, mortalWorker, post, testServer, until, type TestServer, type TestServerOptions } from "../../spec-tests/fixtures/server.js";
 
 const open: TestServer[] = [];
 

@@ -9,11 +9,11 @@ import { join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { scriptedModel, type ScriptedAnswer, type ScriptedModelOptions } from "../../spec-tests/scripted-model.js";
+import { scriptedModel, type ScriptedAnswer, type ScriptedModelOptions } from "../../spec-tests/fixtures/scripted-model.js";
 import type { Dialect } from "../openai/index.js";
 import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
-import { concatenated } from "../openai/testing.js";
-import { chatBody, events, post, testServer, type TestServer } from "./testing.js";
+import { concatenated } from "../../spec-tests/fixtures/chat-requests.js";
+import { chatBody, events, post, testServer, type TestServer } from "../../spec-tests/fixtures/server.js";
 
 let scratch: string;
 let embedded: Record<Dialect, TestServer>;

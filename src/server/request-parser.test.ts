@@ -7,10 +7,10 @@ import fc from "fast-check";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 
 import { ApiError, type Dialect } from "../openai/index.js";
-import { chatBodies } from "../openai/testing.js";
+import { chatBodies } from "../../spec-tests/fixtures/chat-requests.js";
 import { parseRequest, type RequestKind } from "./parse-request.js";
 import { RequestParser, type RequestParserOptions } from "./request-parser.js";
-import { BUILT_PARSER, chatBody, scratchFile, until } from "./testing.js";
+import { BUILT_PARSER, chatBody, scratchFile, until } from "../../spec-tests/fixtures/server.js";
 
 const never = new AbortController().signal;
 const wide = { ppio: new RequestParser("ppio", { workerUrl: BUILT_PARSER }), openai: new RequestParser("openai", { workerUrl: BUILT_PARSER }) };

@@ -1,38 +1,10 @@
 /** Which path is what: every route with its methods, and the endpoints that need only a few lines. */
 
-import type { Logger } from "pino";
-
-import {
-  ApiError,
-  capabilities,
-  openApiDocument,
-  type Dialect,
-} from "../openai/index.js";
+import { ApiError, capabilities, openApiDocument } from "../openai/index.js";
 import { chatCompletions } from "./completions.js";
 import type { Exchange } from "./exchange.js";
-import type { Metrics } from "./metrics.js";
-import type { ModelRegistry, ServedModel } from "./models.js";
-import type { BodyLimits } from "./request-body.js";
-import type { RequestParser } from "./request-parser.js";
-
-/** What endpoints work with. */
-export interface Services {
-  readonly models: ModelRegistry;
-  readonly metrics: Metrics;
-  readonly dialect: Dialect;
-  readonly requests: RequestParser;
-  readonly bodyLimits: BodyLimits;
-  readonly heartbeatMs: number;
-  readonly version: string;
-  /** Seconds since 1970 at which the server started: `created` of its models. */
-  readonly startedAt: number;
-  readonly log: Logger;
-  /** Whether logs may carry the text of messages and answers. */
-  readonly logContent: boolean;
-  readonly isDraining: () => boolean;
-  /** Counts an error, and logs it with its cause if it is ours. */
-  readonly noteError: (exchange: Exchange, error: ApiError, cause: unknown) => void;
-}
+import type { ServedModel } from "./models.js";
+import type { Services } from "./services.js";
 
 export interface Route {
   readonly name: string;

@@ -4,8 +4,8 @@ import { connect } from "node:net";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { withoutCachedTokens } from "../openai/testing.js";
-import { chatBody, events, post, testServer, until, type TestServer } from "./testing.js";
+import { withoutCachedTokens } from "../../spec-tests/fixtures/chat-requests.js";
+import { chatBody, events, post, testServer, until, type TestServer } from "../../spec-tests/fixtures/server.js";
 
 let tested: TestServer;
 let chatUrl: string;

@@ -14,7 +14,8 @@ import { ApiKeys } from "./keys.js";
 import { Metrics } from "./metrics.js";
 import type { ModelRegistry } from "./models.js";
 import { RequestParser, type RequestParserOptions } from "./request-parser.js";
-import { findRoute, type Route, type Services } from "./routes.js";
+import { findRoute, type Route } from "./routes.js";
+import type { Services } from "./services.js";
 
 export interface ServerOptions {
   readonly host: string;

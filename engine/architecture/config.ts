@@ -1,0 +1,290 @@
+/**
+ * Reads config.json of the four architectures this engine runs. What would change the function of the network
+ * and is not implemented is refused by name and value; absent keys mean what Hugging Face's configuration
+ * classes say they mean.
+ */
+
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { isJsonObject, type JsonObject } from "../formats/index.js";
+
+/**
+ * @param config parsed config.json
+ * @param endTokenIds from `readEndTokenIds`
+ * @throws EngineError `unsupported_model` for what is not implemented, `invalid_model` for what makes no sense
+ */
+export function readModelConfig(config: JsonObject, endTokenIds: readonly number[]): ModelConfig {
+  const architecture = readArchitecture(config);
+  const defaults = DEFAULTS[architecture];
+  const hiddenSize = size(config, "hidden_size", 4096);
+  const numHeads = size(config, "num_attention_heads", 32);
+  // Given as null, it means as many as heads, also where an absent one does not.
+  const isKvGivenAsNull = config["num_key_value_heads"] === null;
+  const numKvHeads = size(config, "num_key_value_heads", (isKvGivenAsNull ? null : defaults.numKvHeads) ?? numHeads);
+  const headDim = size(config, "head_dim", defaults.headDim ?? hiddenSize / numHeads);
+  const contextLength = size(config, "max_position_embeddings", defaults.contextLength);
+  const numLayers = size(config, "num_hidden_layers", 32);
+  if (numLayers > LIMITS.modelLayersMax) {
+    throw invalid(`num_hidden_layers must be at most ${LIMITS.modelLayersMax}; it is ${numLayers}`);
+  }
+  if (numHeads % numKvHeads !== 0) {
+    throw invalid(`num_attention_heads ${numHeads} is not a multiple of num_key_value_heads ${numKvHeads}`);
+  }
+  if (headDim > LIMITS.headDimMax) throw invalid(`head_dim must be at most ${LIMITS.headDimMax}; it is ${headDim}`);
+  if (headDim % 2 !== 0) throw invalid(`head_dim ${headDim} is odd: rotary positions need pairs`);
+  refuseUnsupported(config, architecture);
+  refuseSlidingWindow(config, architecture, { numLayers, contextLength });
+  const attentionBias = architecture === "qwen2" || flag(config, "attention_bias", false);
+  return {
+    architecture,
+    hiddenSize,
+    intermediateSize: size(config, "intermediate_size", defaults.intermediateSize),
+    numLayers,
+    numHeads,
+    numKvHeads,
+    headDim,
+    vocabSize: size(config, "vocab_size", defaults.vocabSize),
+    contextLength,
+    normEpsilon: positive(config, "rms_norm_eps", 1e-6, "config.json"),
+    ...readRope(config),
+    attentionBias,
+    outputBias: attentionBias && architecture !== "qwen2",
+    qkNorm: architecture === "qwen3",
+    tiedEmbeddings: flag(config, "tie_word_embeddings", false),
+    endTokenIds,
+  };
+}
+
+export type Architecture = "llama" | "mistral" | "qwen2" | "qwen3";
+
+/** Sizes in elements. */
+export interface ModelConfig {
+  readonly architecture: Architecture;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly numLayers: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  /** Even. */
+  readonly headDim: number;
+  readonly vocabSize: number;
+  /** Positions the model was made for. */
+  readonly contextLength: number;
+  readonly normEpsilon: number;
+  readonly ropeTheta: number;
+  readonly ropeScaling: RopeScaling;
+  /** On the q, k and v projections. */
+  readonly attentionBias: boolean;
+  /** On the projection behind attention. */
+  readonly outputBias: boolean;
+  /** RMS norm of each head of q and k, before rotation. */
+  readonly qkNorm: boolean;
+  /** The embedding table is also the LM head. */
+  readonly tiedEmbeddings: boolean;
+  readonly endTokenIds: readonly number[];
+}
+
+export type RopeScaling =
+  | { readonly type: "none" }
+  | { readonly type: "linear"; readonly factor: number }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalContextLength: number;
+    };
+
+interface Defaults {
+  readonly vocabSize: number;
+  readonly intermediateSize: number;
+  /** null: as many as heads. */
+  readonly numKvHeads: number | null;
+  /** null: hidden_size / num_attention_heads. */
+  readonly headDim: number | null;
+  readonly contextLength: number;
+}
+
+const DEFAULTS: Readonly<Record<Architecture, Defaults>> = {
+  llama: { vocabSize: 32000, intermediateSize: 11008, numKvHeads: null, headDim: null, contextLength: 2048 },
+  mistral: { vocabSize: 32000, intermediateSize: 14336, numKvHeads: 8, headDim: null, contextLength: 131072 },
+  qwen2: { vocabSize: 151936, intermediateSize: 22016, numKvHeads: 32, headDim: null, contextLength: 32768 },
+  qwen3: { vocabSize: 151936, intermediateSize: 22016, numKvHeads: 32, headDim: 128, contextLength: 32768 },
+};
+
+const ARCHITECTURES = Object.keys(DEFAULTS).join(", ");
+
+/** Keys that change the function of a network, with the values under which it stays the one implemented here. */
+const NEUTRAL_VALUES: Readonly<Record<string, readonly unknown[]>> = {
+  hidden_act: ["silu", "swish"],
+  mlp_bias: [false],
+  quantization_config: [null],
+  compression_config: [null],
+  partial_rotary_factor: [1, null],
+  rope_interleaved: [false, null],
+  use_mrope: [false, null],
+  is_encoder_decoder: [false],
+  add_cross_attention: [false],
+  attention_chunk_size: [null],
+  attn_logit_softcapping: [null],
+  final_logit_softcapping: [null],
+  logits_scaling: [1, null],
+  residual_multiplier: [1, null],
+  embedding_multiplier: [1, null],
+  num_local_experts: [0, null],
+  num_experts: [0, null],
+};
+
+function readArchitecture(config: JsonObject): Architecture {
+  const type = config["model_type"];
+  if (typeof type !== "string") throw invalid(`model_type must be one of ${ARCHITECTURES}; it is ${shown(type)}`);
+  if (!Object.hasOwn(DEFAULTS, type)) throw unsupported("model_type", type, `supported: ${ARCHITECTURES}`);
+  const heads = config["architectures"] ?? null;
+  if (heads !== null && !(Array.isArray(heads) && heads.some((head) => `${head}`.endsWith("ForCausalLM")))) {
+    throw unsupported("architectures", heads, "supported: a causal language model (…ForCausalLM)");
+  }
+  return type as Architecture;
+}
+
+function refuseUnsupported(config: JsonObject, architecture: Architecture): void {
+  for (const [key, neutral] of Object.entries(NEUTRAL_VALUES)) {
+    if (!Object.hasOwn(config, key) || neutral.includes(config[key])) continue;
+    throw unsupported(key, config[key], `supported: ${neutral.map(shown).join(" or ")}`);
+  }
+  if (architecture === "mistral" && flag(config, "attention_bias", false)) {
+    throw unsupported("attention_bias", true, "a mistral model has none");
+  }
+}
+
+/** A window of at least the context length hides nothing. */
+function refuseSlidingWindow(
+  config: JsonObject,
+  architecture: Architecture,
+  model: { numLayers: number; contextLength: number },
+): void {
+  if (architecture === "llama") {
+    refuseLayerTypes(config, null, model.contextLength);
+    return;
+  }
+  const isSwitched = architecture === "qwen2" || architecture === "qwen3";
+  const declared = config["sliding_window"] === undefined ? 4096 : config["sliding_window"];
+  if (declared !== null && (!Number.isSafeInteger(declared) || (declared as number) < 1)) {
+    throw invalid(`sliding_window must be a positive integer or null; it is ${shown(declared)}`);
+  }
+  const window = isSwitched && !flag(config, "use_sliding_window", false) ? null : (declared as number | null);
+  if (Array.isArray(config["layer_types"])) {
+    refuseLayerTypes(config, window, model.contextLength);
+    return;
+  }
+  const firstWindowed = isSwitched ? count(config, "max_window_layers", 28) : 0;
+  if (window !== null && window < model.contextLength && firstWindowed < model.numLayers) {
+    throw unsupported("sliding_window", window, `supported: null, or at least the context length ${model.contextLength}`);
+  }
+}
+
+function refuseLayerTypes(config: JsonObject, window: number | null, contextLength: number): void {
+  const types = config["layer_types"] ?? null;
+  if (types === null) return;
+  if (!Array.isArray(types)) throw invalid(`layer_types must be a list; it is ${shown(types)}`);
+  for (const type of types) {
+    if (type === "full_attention") continue;
+    if (type === "sliding_attention" && window !== null && window >= contextLength) continue;
+    throw unsupported("layer_types", type, "supported: full_attention");
+  }
+}
+
+/** Reads `rope_theta` with `rope_scaling`, or the newer `rope_parameters` that joins them. */
+function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeScaling } {
+  const joined = config["rope_parameters"] ?? null;
+  const scaling = config["rope_scaling"] ?? null;
+  if (joined !== null && scaling !== null) throw invalid("rope_parameters and rope_scaling are both given");
+  const key = joined === null ? "rope_scaling" : "rope_parameters";
+  const rope = joined ?? scaling ?? {};
+  if (!isJsonObject(rope)) throw invalid(`${key} must be an object; it is ${shown(rope)}`);
+  const where = `config.json ${key}`;
+  const type = rope["rope_type"] ?? rope["type"] ?? "default";
+  const allowed = new Set(["rope_type", "type", "rope_theta", "partial_rotary_factor", ...(ROPE_KEYS[`${type}`] ?? [])]);
+  if (!(typeof type === "string" && Object.hasOwn(ROPE_KEYS, type))) {
+    throw unsupported(`${key} type`, type, `supported: ${Object.keys(ROPE_KEYS).join(", ")}`);
+  }
+  for (const [name, value] of Object.entries(rope)) {
+    if (!allowed.has(name)) throw unsupported(`${key}.${name}`, value, `not known for type ${type}`);
+  }
+  if ((rope["partial_rotary_factor"] ?? 1) !== 1) {
+    throw unsupported(`${key}.partial_rotary_factor`, rope["partial_rotary_factor"], "supported: 1");
+  }
+  const outerTheta = positive(config, "rope_theta", 10000, "config.json");
+  const ropeTheta = positive(rope, "rope_theta", outerTheta, where);
+  if (config["rope_theta"] !== undefined && ropeTheta !== outerTheta) {
+    throw invalid(`rope_theta is ${outerTheta}, but ${key}.rope_theta is ${ropeTheta}`);
+  }
+  switch (type) {
+    case "linear":
+      return { ropeTheta, ropeScaling: { type, factor: positive(rope, "factor", null, where) } };
+    case "llama3": {
+      const lowFreqFactor = positive(rope, "low_freq_factor", null, where);
+      const highFreqFactor = positive(rope, "high_freq_factor", null, where);
+      if (highFreqFactor <= lowFreqFactor) {
+        throw invalid(`${key}: high_freq_factor ${highFreqFactor} must exceed low_freq_factor ${lowFreqFactor}`);
+      }
+      const factor = positive(rope, "factor", null, where);
+      const originalContextLength = positive(rope, "original_max_position_embeddings", null, where);
+      return { ropeTheta, ropeScaling: { type, factor, lowFreqFactor, highFreqFactor, originalContextLength } };
+    }
+    default:
+      return { ropeTheta, ropeScaling: { type: "none" } };
+  }
+}
+
+/** The keys each kind of rotary scaling may carry beside its type and base. */
+const ROPE_KEYS: Readonly<Record<string, readonly string[]>> = {
+  default: [],
+  linear: ["factor"],
+  llama3: ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
+};
+
+/** A positive integer; absent or null means `byDefault`. */
+function size(config: JsonObject, key: string, byDefault: number): number {
+  const value = config[key] ?? byDefault;
+  if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > LIMITS.modelDimensionMax) {
+    throw invalid(`${key} must be an integer from 1 to ${LIMITS.modelDimensionMax}; it is ${shown(value)}`);
+  }
+  return value as number;
+}
+
+function count(config: JsonObject, key: string, byDefault: number): number {
+  const value = config[key] ?? byDefault;
+  if (!Number.isSafeInteger(value) || (value as number) < 0) {
+    throw invalid(`${key} must be an integer from 0; it is ${shown(value)}`);
+  }
+  return value as number;
+}
+
+function positive(object: JsonObject, key: string, byDefault: number | null, where: string): number {
+  const value = object[key] ?? byDefault;
+  if (typeof value !== "number" || !(value > 0) || !Number.isFinite(value)) {
+    throw new EngineError("invalid_model", `${where}: ${key} must be a positive number; it is ${shown(value)}`);
+  }
+  return value;
+}
+
+function flag(config: JsonObject, key: string, byDefault: boolean): boolean {
+  const value = config[key] ?? byDefault;
+  if (typeof value !== "boolean") throw invalid(`${key} must be true or false; it is ${shown(value)}`);
+  return value;
+}
+
+function invalid(message: string): EngineError {
+  return new EngineError("invalid_model", `config.json: ${message}`);
+}
+
+function unsupported(key: string, value: unknown, hint: string): EngineError {
+  return new EngineError("unsupported_model", `config.json: ${key} ${shown(value)} is not supported (${hint})`);
+}
+
+/** A value as an error shows it, cut to a readable length. */
+function shown(value: unknown): string {
+  if (value === undefined) return "absent";
+  const text = JSON.stringify(value);
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
+}

@@ -1,0 +1,279 @@
+/** The ONNX body in ONNX Runtime against the float64 forward pass, on random models of every architecture. */
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { describe, afterAll, beforeAll, expect, test } from "vitest";
+
+import { dequantize, quantize, type MatrixFormat } from "../../kernels/index.js";
+import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
+import { equalisedTensors } from "../../spec-tests/oracles/equalised-weights.js";
+import { writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
+import { convert } from "../store/convert.js";
+import { openPack, type ModelPack } from "../folder/pack.js";
+import { openSession, Tensor, type Session } from "../runner/onnx-session.js";
+import { ReferenceForward } from "../../spec-tests/oracles/forward.js";
+import { RotaryEmbedding } from "../architecture/rope.js";
+import { SafetensorsReader } from "../formats/safetensors.js";
+
+let scratch: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "body-graph-"));
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+const LLAMA3 = { rope_type: "llama3", factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+
+const MODELS: [string, Record<string, unknown>][] = [
+  ["llama", {}],
+  ["llama with biases, tied, linear scaling", { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } }],
+  ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
+  ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
+  ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
+  ["qwen2", { model_type: "qwen2", num_attention_heads: 6 }],
+  ["qwen3", { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }],
+  ["qwen3 with biases", { model_type: "qwen3", head_dim: 6, attention_bias: true }],
+];
+
+const TOKENS = [5, 17, 200, 0, 256, 90, 90, 3, 41, 128, 77];
+
+describe.each(MODELS)("%s", (name, config) => {
+  test("hidden states, keys and values are those of the float64 forward pass, in chunks and at once", async () => {
+    const { pack, tensors } = await packed(name, config, "f32");
+    const reference = new ReferenceForward(pack.config, (tensor) => tensors.get(tensor)!.values);
+    const expected = TOKENS.map((token) => reference.hidden(token));
+    const embed = embedding(tensors);
+    for (const chunks of [[11], [1, 1, 1, 8], [4, 7], [10, 1]]) {
+      const body = await BodyRun.load(pack);
+      const hidden: Float32Array[] = [];
+      for (const size of chunks) hidden.push(...(await body.run(TOKENS.slice(hidden.length, hidden.length + size).map(embed))));
+      expect(largestDifference(hidden, expected)).toBeLessThan(2e-5);
+      for (let layer = 0; layer < pack.config.numLayers; layer++) {
+        expect(largestDifference(body.rows("key", layer), reference.keys[layer]!)).toBeLessThan(2e-5);
+        expect(largestDifference(body.rows("value", layer), reference.values[layer]!)).toBeLessThan(2e-5);
+      }
+      await body.release();
+    }
+  });
+});
+
+describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
+  const config = { model_type: "qwen2", hidden_size: 72, num_attention_heads: 6, intermediate_size: 300 };
+
+  test("the body computes with the kernels' weights, up to its int8", async () => {
+    // Widths that are no multiple of a block, biases on quantised products, inner slices of two widths.
+    const { pack, tensors } = await packed(`${format} body`, config, format);
+    const effective = await effectiveWeights(pack, tensors);
+    const reference = new ReferenceForward(pack.config, (tensor) => effective.get(tensor)!.values);
+    const expected = TOKENS.map((token) => reference.hidden(token));
+    const body = await BodyRun.load(pack);
+    const hidden = await body.run(TOKENS.map(embedding(tensors)));
+    await body.release();
+    // Rounding to steps of max / 127 leaves 1 / (127 sqrt(12)) of the maximum, which is about three times a row's
+    // root mean square; twice in each of eight products (activations, weights): 4 * 0.0068 of values of order 1.
+    expect(rootMeanSquare(hidden, expected)).toBeLessThan(0.027);
+    expect(largestDifference(hidden, expected)).toBeLessThan(4 * 0.027);
+  });
+
+  test("a row's result is its own: whatever follows it or pads the block, the same bits", async () => {
+    const { pack, tensors } = await packed(`${format} rows`, config, format);
+    const embed = embedding(tensors);
+    const first = Array.from({ length: 64 }, (_, i) => embed((i * 37) % 257));
+    const run = async (prefix: Float32Array[], rest: (row: number) => Float32Array): Promise<Uint8Array> => {
+      const body = await BodyRun.load(pack);
+      await body.run(first);
+      const block = Array.from({ length: 64 }, (_, row) => prefix[row] ?? rest(row));
+      const hidden = (await body.run(block)).slice(0, prefix.length);
+      const kept = [...hidden, ...body.rows("key", 1).slice(0, 64 + prefix.length), ...body.rows("value", 1).slice(0, 64 + prefix.length)];
+      await body.release();
+      return Buffer.concat(kept.map((row) => new Uint8Array(row.slice().buffer)));
+    };
+    for (const length of [1, 20, 63]) {
+      const prefix = Array.from({ length }, (_, i) => embed((i * 91 + 5) % 257));
+      const padded = await run(prefix, () => new Float32Array(72));
+      expect(Buffer.compare(padded, await run(prefix, (row) => embed(row)))).toBe(0);
+      expect(Buffer.compare(padded, await run(prefix, (row) => embed(row).map((value) => value * 1000)))).toBe(0);
+    }
+  });
+});
+
+describeWithAssets("stories260K", () => {
+  test.each<[MatrixFormat, number]>([
+    ["f32", 200],
+    ["q8", 40],
+  ])("%s: the first %d greedy tokens of the golden text", async (format, numTokens) => {
+    const source = asset("stories260K");
+    const golden = JSON.parse(await readFile(join(source, "golden_greedy_200.json"), "utf8")) as { token_ids: number[] };
+    const tensors = await readAll(source);
+    const out = join(scratch, `stories-${format}`);
+    await convert(source, out, { format });
+    const pack = await openPack(out);
+    const head = new ReferenceForward(pack.config, (tensor) => tensors.get(tensor)!.values);
+    const embed = embedding(tensors);
+    const body = await BodyRun.load(pack);
+    const generated: number[] = [];
+    for (let token = 1; generated.length < numTokens; generated.push(token)) {
+      const [hidden] = await body.run([embed(token)]);
+      const logits = head.logits(hidden!);
+      token = logits.indexOf(Math.max(...logits));
+    }
+    await body.release();
+    expect(generated).toEqual(golden.token_ids.slice(0, numTokens));
+  });
+});
+
+/** Runs a body chunk by chunk, each padded to a multiple of 4, and keeps its keys and values. */
+class BodyRun {
+  /** Rows that are in the cache; those that pad a chunk are hidden from what follows. */
+  readonly #isPadding: boolean[] = [];
+  #numPositions = 0;
+  /** [layer] -> keys [kv_heads, rows / 4, D, 4], values [kv_heads, rows, D] */
+  readonly #past: { key: Float32Array; value: Float32Array }[];
+  readonly #rope: RotaryEmbedding;
+
+  private constructor(
+    readonly pack: ModelPack,
+    readonly session: Session,
+  ) {
+    this.#rope = new RotaryEmbedding(pack.config);
+    this.#past = Array.from({ length: pack.config.numLayers }, () => ({ key: new Float32Array(0), value: new Float32Array(0) }));
+  }
+
+  static async load(pack: ModelPack): Promise<BodyRun> {
+    return new BodyRun(pack, await openSession(pack.bodyPath, { numThreads: 1, optimises: true }));
+  }
+
+  /** embedded: one f32 [hidden] per token; returns the hidden states alike */
+  async run(embedded: Float32Array[]): Promise<Float32Array[]> {
+    const { hiddenSize, headDim, numKvHeads, numLayers } = this.pack.config;
+    const half = headDim / 2;
+    const P = this.#isPadding.length;
+    const S = Math.ceil(embedded.length / 4) * 4;
+    const cos = new Float32Array(S * half);
+    const sin = new Float32Array(S * half);
+    const bias = new Float32Array(S * (P + S));
+    const input = new Float32Array(S * hiddenSize);
+    for (let row = 0; row < S; row++) {
+      input.set(embedded[row] ?? [], row * hiddenSize);
+      this.#rope.fill(this.#numPositions + row, cos.subarray(row * half, (row + 1) * half), sin.subarray(row * half, (row + 1) * half));
+      this.#isPadding.forEach((isPadding, past) => isPadding && (bias[row * (P + S) + past] = -3e38));
+      bias.fill(-3e38, row * (P + S) + P + row + 1, (row + 1) * (P + S));
+    }
+    const feeds: Record<string, Tensor> = {
+      inputs_embeds: tensor(input, [S, hiddenSize]),
+      rope_cos: tensor(cos, [S, half]),
+      rope_sin: tensor(sin, [S, half]),
+      attention_bias: tensor(bias, [S, P + S]),
+    };
+    for (const [layer, { key, value }] of this.#past.entries()) {
+      feeds[`past_key.${layer}`] = tensor(key, [numKvHeads, P / 4, headDim, 4]);
+      feeds[`past_value.${layer}`] = tensor(value, [numKvHeads, P, headDim]);
+    }
+    const outputs = await this.session.run(feeds);
+    assert.equal(Object.keys(outputs).length, 1 + 2 * numLayers);
+    for (const [layer, past] of this.#past.entries()) {
+      assert.deepEqual(outputs[`key.${layer}`]!.dims, [numKvHeads, S / 4, headDim, 4]);
+      assert.deepEqual(outputs[`value.${layer}`]!.dims, [numKvHeads, S, headDim]);
+      for (const plane of ["key", "value"] as const) {
+        past[plane] = joinHeads(past[plane], outputs[`${plane}.${layer}`]!.data as Float32Array, numKvHeads);
+      }
+    }
+    for (let row = 0; row < S; row++) this.#isPadding.push(row >= embedded.length);
+    this.#numPositions += embedded.length;
+    assert.deepEqual(outputs["hidden"]!.dims, [S, hiddenSize]);
+    return rowsOf(outputs["hidden"]!.data as Float32Array, hiddenSize).slice(0, embedded.length);
+  }
+
+  /** The cache of a layer as the reference keeps it: [position] -> [kv_heads * D] */
+  rows(plane: "key" | "value", layer: number): Float32Array[] {
+    const { headDim, numKvHeads } = this.pack.config;
+    const past = this.#past[layer]![plane];
+    const numRows = this.#isPadding.length;
+    const index = (row: number, head: number, i: number): number =>
+      head * numRows * headDim + (plane === "value" ? row * headDim + i : (row - (row % 4)) * headDim + i * 4 + (row % 4));
+    return this.#isPadding.flatMap((isPadding, row) =>
+      isPadding ? [] : [Float32Array.from({ length: numKvHeads * headDim }, (_, i) => past[index(row, Math.floor(i / headDim), i % headDim)]!)],
+    );
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+function tensor(data: Float32Array, dims: number[]): Tensor {
+  return new Tensor("float32", data, dims);
+}
+
+/** Two [kv_heads, ...] into one, head by head. */
+function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): Float32Array {
+  const joined = new Float32Array(past.length + fresh.length);
+  const [pastHead, freshHead] = [past.length / numHeads, fresh.length / numHeads];
+  for (let head = 0; head < numHeads; head++) {
+    const start = head * (pastHead + freshHead);
+    joined.set(past.subarray(head * pastHead, (head + 1) * pastHead), start);
+    joined.set(fresh.subarray(head * freshHead, (head + 1) * freshHead), start + pastHead);
+  }
+  return joined;
+}
+
+/** The projections that a pack stands for, under their Hugging Face names: equalised, and quantised as the kernels' are. */
+function effectiveWeights(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>): Promise<Map<string, RandomTensor>> {
+  const { format } = pack.manifest;
+  return equalisedTensors(pack.config, tensors, (values, { name, kind, rows, cols }) =>
+    kind === "vector" || format === "f32" || !name.startsWith("layers.") ? values : dequantize(quantize(format, values, rows, cols)),
+  );
+}
+
+async function packed(
+  name: string,
+  config: Record<string, unknown>,
+  format: MatrixFormat,
+): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
+  const source = join(scratch, name, "source");
+  const tensors = await writeRandomModel(source, { config, seed: name.length });
+  await convert(source, join(scratch, name, "pack"), { format });
+  return { pack: await openPack(join(scratch, name, "pack")), tensors };
+}
+
+async function readAll(dir: string): Promise<Map<string, RandomTensor>> {
+  const reader = await SafetensorsReader.open(dir);
+  const tensors = new Map<string, RandomTensor>();
+  for (const [name, { shape }] of reader.tensors) {
+    const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    await reader.readRows(name, 0, shape[0]!, values);
+    tensors.set(name, { shape, values });
+  }
+  await reader.close();
+  return tensors;
+}
+
+function embedding(tensors: ReadonlyMap<string, RandomTensor>): (token: number) => Float32Array {
+  const { shape, values } = tensors.get("model.embed_tokens.weight")!;
+  return (token) => values.subarray(token * shape[1]!, (token + 1) * shape[1]!);
+}
+
+function rowsOf(values: Float32Array, width: number): Float32Array[] {
+  return Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+}
+
+function largestDifference(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
+  assert.equal(actual.length, expected.length);
+  let largest = 0;
+  for (const [row, values] of expected.entries()) {
+    assert.equal(actual[row]!.length, values.length);
+    for (let i = 0; i < values.length; i++) {
+      const difference = Math.abs(actual[row]![i]! - values[i]!);
+      if (!(difference <= largest)) largest = difference;
+    }
+  }
+  return largest;
+}
+
+function rootMeanSquare(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
+  let squares = 0;
+  for (const [row, values] of expected.entries()) for (let i = 0; i < values.length; i++) squares += (actual[row]![i]! - values[i]!) ** 2;
+  return Math.sqrt(squares / expected.length / expected[0]!.length);
+}

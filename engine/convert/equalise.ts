@@ -1,0 +1,125 @@
+/**
+ * Scales channels between the matrices of a layer, so that quantisation finds channels of like size. A channel
+ * may be scaled up where it is written if it is scaled down where it is read: the network computes the same
+ * function, but an outlier no longer takes the range of its neighbours. Three places of a layer allow it: the
+ * gains of a norm against the columns behind them, the rows of v against the columns of the attention's output,
+ * the rows of up against the columns of down. What comes out depends on the function alone, not on how a
+ * checkpoint happens to have split it between two factors.
+ *
+ * Part of the bit-exact contract: maxima, + * / sqrt and rounding only.
+ */
+
+import type { LayerWeights, ModelConfig, StackedWeight } from "../architecture/index.js";
+
+/** Rewrites rows of a weight in place: f32 [rows, cols], of which the first is the weight's row `first`. */
+export type Rewrite = (values: Float32Array, first: number, rows: number) => void;
+
+/** Reads a weight in chunks of rows, each valid until the next. */
+export type ReadChunks = (weight: StackedWeight) => AsyncIterable<{ values: Float32Array; first: number; rows: number }>;
+
+/** The weights that `equalise` reads, once each. */
+export function readToEqualise(layer: LayerWeights): StackedWeight[] {
+  return [layer.inputNorm, layer.qkv, layer.output, layer.attentionNorm, layer.gateUp, layer.down];
+}
+
+/** What becomes of the weights of a layer, by their names. */
+export async function equalise(config: ModelConfig, layer: LayerWeights, read: ReadChunks): Promise<Map<string, Rewrite>> {
+  const { headDim, numHeads, numKvHeads, intermediateSize } = config;
+  const group = numHeads / numKvHeads;
+  const firstValueRow = (numHeads + numKvHeads) * headDim;
+  const valueChannel = (column: number): number => Math.floor(column / headDim / group) * headDim + (column % headDim);
+
+  const attention = await foldGains(layer.inputNorm, layer.qkv, read);
+  const readOfValue = new Float32Array(numKvHeads * headDim);
+  for (const [column, largest] of (await columnMaxima(layer.output, read)).entries()) {
+    const channel = valueChannel(column);
+    readOfValue[channel] = Math.max(readOfValue[channel]!, largest);
+  }
+  const value = balance(attention.rowNorms.subarray(firstValueRow), readOfValue);
+  const valueByColumn = Float32Array.from({ length: numHeads * headDim }, (_, column) => value[valueChannel(column)]!);
+
+  const feedForward = await foldGains(layer.attentionNorm, layer.gateUp, read);
+  const gateNorms = feedForward.rowNorms.subarray(0, intermediateSize);
+  const written = feedForward.rowNorms.subarray(intermediateSize).map((norm, channel) => norm * gateNorms[channel]!);
+  const up = balance(written, await columnMaxima(layer.down, read));
+
+  const rewrites = new Map<string, Rewrite>([
+    [layer.inputNorm.name, (values) => values.set(attention.gains)],
+    [layer.qkv.name, rescaled({ columns: attention.columns, rows: value, firstRow: firstValueRow })],
+    [layer.output.name, rescaled({ columns: valueByColumn.map((scale) => 1 / scale) })],
+    [layer.attentionNorm.name, (values) => values.set(feedForward.gains)],
+    [layer.gateUp.name, rescaled({ columns: feedForward.columns, rows: up, firstRow: intermediateSize })],
+    [layer.down.name, rescaled({ columns: up.map((scale) => 1 / scale) })],
+  ]);
+  if (layer.qkvBias !== null) rewrites.set(layer.qkvBias.name, rescaled({ rows: value, firstRow: firstValueRow }));
+  return rewrites;
+}
+
+interface FoldedGains {
+  /** [hidden]: what the norm multiplies with from now on. */
+  readonly gains: Float32Array;
+  /** [hidden]: what the matrix's columns are multiplied with in return. */
+  readonly columns: Float32Array;
+  /** Norm of each row of the matrix behind gains of 1: how large the channels it writes are, up to a common factor. */
+  readonly rowNorms: Float32Array;
+}
+
+/** Shares the product of gains and columns between the two: each takes the square root of its largest magnitude. */
+async function foldGains(norm: StackedWeight, matrix: StackedWeight, read: ReadChunks): Promise<FoldedGains> {
+  const before = new Float32Array(norm.rows);
+  for await (const { values } of read(norm)) before.set(values);
+  const rowNorms = new Float32Array(matrix.rows);
+  const columnMaxima = new Float32Array(matrix.cols);
+  for await (const { values, first, rows } of read(matrix)) {
+    for (let row = 0; row < rows; row++) {
+      let squares = 0;
+      for (let col = 0; col < matrix.cols; col++) {
+        const magnitude = Math.abs(values[row * matrix.cols + col]! * before[col]!);
+        if (magnitude > columnMaxima[col]!) columnMaxima[col] = magnitude;
+        squares += magnitude * magnitude;
+      }
+      rowNorms[first + row] = Math.sqrt(squares);
+    }
+  }
+  const gains = columnMaxima.map((largest) => (largest === 0 ? 1 : Math.sqrt(largest)));
+  return { gains, columns: gains.map((gain, col) => before[col]! / gain), rowNorms };
+}
+
+/** Largest magnitude of each column. */
+async function columnMaxima(matrix: StackedWeight, read: ReadChunks): Promise<Float32Array> {
+  const maxima = new Float32Array(matrix.cols);
+  for await (const { values, rows } of read(matrix)) {
+    for (let row = 0; row < rows; row++) {
+      for (let col = 0; col < matrix.cols; col++) {
+        const magnitude = Math.abs(values[row * matrix.cols + col]!);
+        if (magnitude > maxima[col]!) maxima[col] = magnitude;
+      }
+    }
+  }
+  return maxima;
+}
+
+/** The factor for each channel where it is written that makes it as large as where it is read, once that is divided by it. */
+function balance(written: Float32Array, read: Float32Array): Float32Array {
+  return written.map((largest, channel) => {
+    const factor = Math.sqrt(read[channel]! / largest);
+    return factor > 0 && factor < Infinity ? factor : 1;
+  });
+}
+
+/** Columns times `columns`, rows from `firstRow` on times `rows`. */
+function rescaled(by: { columns?: Float32Array; rows?: Float32Array; firstRow?: number }): Rewrite {
+  const { columns = null, rows: rowScales = null, firstRow = 0 } = by;
+  return (values, first, rows) => {
+    const cols = values.length / rows;
+    for (let row = 0; row < rows; row++) {
+      const channel = first + row - firstRow;
+      const rowScale = rowScales === null || channel < 0 ? 1 : rowScales[channel]!;
+      if (columns === null && rowScale === 1) continue;
+      for (let col = 0; col < cols; col++) {
+        const index = row * cols + col;
+        values[index] = values[index]! * rowScale * (columns === null ? 1 : columns[col]!);
+      }
+    }
+  };
+}

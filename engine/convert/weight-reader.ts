@@ -1,0 +1,106 @@
+/** The weights of a model folder as conversions take them: stacked, equalised where they are quantised, chunk by chunk. */
+
+import { PACK_ROWS, type MatrixFormat } from "../../kernels/index.js";
+import { equalise, readToEqualise, type Rewrite } from "./equalise.js";
+import type { SourceModel } from "../folder/index.js";
+import type { LayerWeights, StackedWeight } from "../architecture/index.js";
+
+/** Reads stacked weights in chunks of rows, equalised where they are to be quantised, and reports progress. */
+export class WeightReader {
+  readonly #layerOf = new Map<string, LayerWeights>();
+  readonly #rewrites = new Map<string, Rewrite>();
+  #done = 0;
+
+  /** @param totalWeights how many will be read, each as often as it is; `countEqualised` for those read to equalise */
+  constructor(
+    readonly source: SourceModel,
+    format: MatrixFormat,
+    readonly totalWeights: number,
+    readonly options: ReadOptions,
+  ) {
+    if (format === "f32") return;
+    for (const layer of source.weights.layers) {
+      for (const weight of Object.values(layer) as (StackedWeight | null)[]) if (weight !== null) this.#layerOf.set(weight.name, layer);
+    }
+  }
+
+  /** Rows of a weight, by default all. All chunks but the last have a multiple of PACK_ROWS rows. */
+  async *chunks(weight: StackedWeight, part: RowRange = { firstRow: 0, rows: weight.rows }): AsyncGenerator<WeightChunk> {
+    const rewrite = await this.#rewriteOf(weight);
+    for await (const chunk of this.#chunks(weight, part)) {
+      rewrite?.(chunk.values, chunk.first, chunk.rows);
+      yield chunk;
+    }
+  }
+
+  /** The scales of a layer are found when its first weight is asked for. */
+  async #rewriteOf({ name }: StackedWeight): Promise<Rewrite | undefined> {
+    const layer = this.#layerOf.get(name);
+    if (layer !== undefined && !this.#rewrites.has(layer.inputNorm.name)) {
+      const read = (weight: StackedWeight): AsyncGenerator<WeightChunk> => this.#chunks(weight, { firstRow: 0, rows: weight.rows });
+      for (const [each, rewrite] of await equalise(this.source.config, layer, read)) this.#rewrites.set(each, rewrite);
+    }
+    return this.#rewrites.get(name);
+  }
+
+  async *#chunks(weight: StackedWeight, { firstRow, rows: numRows }: RowRange): AsyncGenerator<WeightChunk> {
+    const { cols } = weight;
+    const rowsPerChunk = Math.max(1, Math.floor(CHUNK_VALUES / cols / PACK_ROWS)) * PACK_ROWS;
+    const buffer = new Float32Array(Math.min(rowsPerChunk, numRows) * cols);
+    for (let row = 0; row < numRows; row += rowsPerChunk) {
+      this.options.signal?.throwIfAborted();
+      const rows = Math.min(rowsPerChunk, numRows - row);
+      const values = buffer.subarray(0, rows * cols);
+      await this.#readStacked(weight, firstRow + row, rows, values);
+      yield { values, first: firstRow + row, rows };
+      this.#done += values.length;
+      this.options.onProgress?.(this.#done, this.totalWeights);
+    }
+  }
+
+  /** Rows of the stack from `first` on, wherever its parts end. */
+  async #readStacked(weight: StackedWeight, first: number, rows: number, values: Float32Array): Promise<void> {
+    const { cols } = weight;
+    let partStart = 0;
+    for (const part of weight.parts) {
+      const from = Math.max(first, partStart);
+      const to = Math.min(first + rows, partStart + part.rows);
+      if (from < to) {
+        const target = values.subarray((from - first) * cols, (to - first) * cols);
+        await this.source.reader.readRows(part.name, from - partStart, to - from, target);
+      }
+      partStart += part.rows;
+    }
+  }
+}
+
+export interface ReadOptions {
+  /** Called after each chunk with the number of weights done and of all weights. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Ends the reading before the next chunk. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+interface RowRange {
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+export interface WeightChunk {
+  /** f32 [rows, cols], valid until the next chunk. */
+  readonly values: Float32Array;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** float32 values held at a time for one chunk of rows. */
+const CHUNK_VALUES = 2 << 20;
+
+/** Weights that are read once more to equalise them. */
+export function countEqualised({ weights }: SourceModel, format: MatrixFormat): number {
+  return format === "f32" ? 0 : countWeights(weights.layers.flatMap(readToEqualise));
+}
+
+export function countWeights(weights: readonly StackedWeight[]): number {
+  return weights.reduce((sum, { rows, cols }) => sum + rows * cols, 0);
+}

@@ -1,0 +1,367 @@
+/**
+ * The token loop: schedule, run, project, sample, commit. One step advances every running sequence by
+ * a token and one prompt by a block. What a token means is the business of the sampler, the text stream
+ * and the plan; a feature that needs an `if` in `step` belongs there.
+ */
+
+import type { Address, Kernels, LogprobsMode, SampledToken } from "../../kernels/index.js";
+import type { AnswerGrammar, TextDelta, TextStream } from "../message/index.js";
+import { assert, EngineError } from "../errors.js";
+import type { KVCache } from "./kv-cache.js";
+import type { Head } from "./lm-head.js";
+import type { ModelRunner } from "../runner/index.js";
+import { Sampler, type GenerationConfig } from "../sampling/index.js";
+import { Scheduler } from "./scheduler.js";
+import type {
+  FinishReason,
+  OutputDelta,
+  Prompt,
+  Request,
+  Sequence,
+  TokenAlternative,
+  TokenLogprob,
+} from "./sequence.js";
+import type { Tokenizer } from "../text/index.js";
+
+export interface EngineParts {
+  readonly kernels: Kernels;
+  /** Runs prompts, a block at a time. */
+  readonly promptRunner: ModelRunner;
+  /** Runs generated tokens, those of all running sequences together. */
+  readonly tokenRunner: ModelRunner;
+  /** Prompts run in blocks of this many tokens. */
+  readonly blockSize: number;
+  readonly lmHead: Head;
+  readonly cache: KVCache;
+  readonly tokenizer: Tokenizer;
+  readonly endTokenIds: ReadonlySet<number>;
+  /** Prompt and completion together never hold more tokens. */
+  readonly contextLength: number;
+  /** Of the model itself (`raw`, the default), or of what sampling keeps. */
+  readonly logprobsMode?: LogprobsMode;
+}
+
+export interface EngineRequest {
+  readonly promptTokenIds: readonly number[];
+  readonly config: GenerationConfig;
+  /** What to do when prompt + max_tokens exceeds the context; a prompt is never cut. */
+  readonly contextLengthExceededBehavior: "truncate" | "error";
+  /** Turns a choice's tokens into text. */
+  readonly createText: () => TextStream;
+  /** What a choice's answer must be; any text unless given. */
+  readonly createGrammar?: (() => AnswerGrammar) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
+
+export class Engine {
+  readonly #parts: EngineParts;
+  readonly #scheduler: Scheduler;
+  #loop: Promise<void> | null = null;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.#scheduler = new Scheduler(parts.cache, {
+      blockSize: parts.blockSize,
+      numSequencesMax: parts.lmHead.numRowsMax,
+    });
+  }
+
+  /**
+   * Starts a request; its deltas come as the choices grow, choices interleaved. Leaving the loop early,
+   * or aborting the signal, ends the request at the next token; an abort throws the signal's reason.
+   * @throws EngineError at once if the request can never run
+   */
+  submit(request: EngineRequest): AsyncGenerator<OutputDelta, void, void> {
+    request.signal?.throwIfAborted();
+    const maxTokens = this.#maxTokens(request);
+    const deltas = new DeltaQueue();
+    const running = this.#createRequest(request, maxTokens, deltas);
+    this.#scheduler.add(running);
+    this.#loop ??= this.#run().finally(() => (this.#loop = null));
+
+    const abort = (): void => {
+      running.cancelled = true;
+      deltas.fail(request.signal?.reason);
+    };
+    request.signal?.addEventListener("abort", abort, { once: true });
+    return deltas.drain(() => {
+      running.cancelled = true;
+      request.signal?.removeEventListener("abort", abort);
+    });
+  }
+
+  /** Resolves when nothing runs any more. */
+  async idle(): Promise<void> {
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#scheduler.hasWork) {
+      try {
+        await this.step();
+      } catch (error) {
+        // A bug outside any one request's work: nothing that runs can be trusted to go on.
+        for (const request of this.#scheduler.requests()) fail(request, error);
+      }
+      // Lets aborts and consumers in between two steps.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Runs one prompt block and draws one token for every running sequence. */
+  async step(): Promise<void> {
+    const { prefill, sequences } = this.#scheduler.schedule();
+    if (prefill !== null) await this.#guard(prefill.request, () => this.#prefill(prefill));
+
+    const rows = await this.#hiddenStates(sequences.filter(({ request }) => !request.cancelled));
+    if (rows.length === 0) return;
+
+    const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
+    for (const [index, { sequence }] of rows.entries()) {
+      await this.#guard(sequence.request, () => this.#commit(sequence, draw(sequence, logits[index]!)));
+    }
+  }
+
+  /** The states from which the sequences' next tokens are drawn: the first from the prompt's last, the others after a pass. */
+  async #hiddenStates(sequences: readonly Sequence[]): Promise<{ sequence: Sequence; hidden: Float32Array }[]> {
+    const decoded = await this.#decode(sequences.filter(({ outputIds }) => outputIds.length > 0));
+    return sequences.flatMap((sequence) => {
+      const hidden = sequence.outputIds.length === 0 ? sequence.request.prompt.lastHidden : decoded.get(sequence);
+      assert(hidden !== null, "a sequence started before its prompt was computed");
+      return hidden === undefined ? [] : [{ sequence, hidden }];
+    });
+  }
+
+  /** Runs each sequence's last token, all together. What comes back lacks the sequences that failed. */
+  async #decode(sequences: readonly Sequence[]): Promise<Map<Sequence, Float32Array>> {
+    const [first, ...others] = sequences;
+    if (first === undefined) return new Map();
+    const passes = sequences.map(({ outputIds, table }) => ({ tokenIds: outputIds.slice(-1), table }));
+    const starts = passes.map(({ table }) => table.numPositions);
+    try {
+      const hidden = await this.#parts.tokenRunner.forward(passes);
+      return new Map(sequences.map((sequence, index) => [sequence, hidden[index]!]));
+    } catch (error) {
+      if (others.length === 0) {
+        fail(first.request, error);
+        return new Map();
+      }
+      // Whose pass is at fault is not known: each runs again, alone, and gives what it would have given beside the others.
+      passes.forEach(({ table }, index) => table.rewind(starts[index]!));
+      const alone = new Map<Sequence, Float32Array>();
+      for (const sequence of sequences) {
+        for (const [, hidden] of await this.#decode([sequence])) alone.set(sequence, hidden);
+      }
+      return alone;
+    }
+  }
+
+  async #prefill({ request, tokenIds }: { request: Request; tokenIds: readonly number[] }): Promise<void> {
+    const { prompt } = request;
+    const [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
+    assert(hidden !== undefined, "a pass came back without its hidden state");
+    prompt.table.publish(prompt.tokenIds.slice(0, prompt.table.numPositions));
+    if (prompt.table.numPositions < prompt.tokenIds.length) return;
+    prompt.lastHidden = hidden;
+    request.promptDoneAtMs = performance.now();
+  }
+
+  /** Appends a drawn token to its sequence and hands out what it completes. */
+  #commit(sequence: Sequence, sampled: SampledToken): void {
+    const { request, text, grammar, outputIds } = sequence;
+    const { tokenId } = sampled;
+    outputIds.push(tokenId);
+    request.numCompletionTokens++;
+    sequence.sampler.accept(tokenId);
+    grammar?.accept(tokenId);
+    sequence.pending.push({ tokenId, sampled });
+
+    const ended = this.#parts.endTokenIds.has(tokenId);
+    let gained = NO_TEXT;
+    if (ended) text.pushEnd();
+    else gained = text.push(tokenId);
+    // A whole answer is followed by an end token, if the model has one and there is room for it.
+    const finished = grammar?.isFinished ?? false;
+    const goesOn = outputIds.length < request.maxTokens && !(finished && this.#parts.endTokenIds.size === 0);
+    if (!ended && gained.stopped === null && goesOn) {
+      if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
+      return;
+    }
+    const rest = gained.stopped === null ? text.finish() : NO_TEXT;
+    request.numReasoningTokens += text.numReasoningTokens;
+    this.#scheduler.finish(sequence);
+    const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };
+    // Text held back to the end may complete a stop sequence.
+    const stopped = ended || finished || gained.stopped !== null || rest.stopped !== null;
+    this.#emit(sequence, all, stopped ? "stop" : "length");
+  }
+
+  #emit(sequence: Sequence, gained: Omit<TextDelta, "stopped">, finishReason: FinishReason | null): void {
+    const { request, choice, pending } = sequence;
+    sequence.pending = [];
+    const isLast = finishReason !== null && request.running.size === 0 && request.nextChoice === request.config.n;
+    const numPromptTokens = request.prompt.tokenIds.length;
+    request.emit({
+      choice,
+      content: gained.content,
+      reasoning: sequence.text.hasReasoning ? gained.reasoning : null,
+      tokenIds: pending.map(({ tokenId }) => tokenId),
+      logprobs: request.config.logprobs ? pending.map(({ sampled }) => this.#tokenLogprob(sampled)) : [],
+      finishReason,
+      usage: isLast
+        ? {
+            promptTokens: numPromptTokens,
+            completionTokens: request.numCompletionTokens,
+            totalTokens: numPromptTokens + request.numCompletionTokens,
+            reasoningTokens: request.numReasoningTokens,
+            cachedTokens: request.prompt.numCached,
+          }
+        : null,
+      timings: isLast
+        ? {
+            promptMs: request.promptDoneAtMs - request.startedAtMs,
+            completionMs: performance.now() - request.promptDoneAtMs,
+          }
+        : null,
+    });
+  }
+
+  #tokenLogprob({ tokenId, logprob, topLogprobs }: SampledToken): TokenLogprob {
+    assert(logprob !== null, "logprobs were asked for and not computed");
+    return {
+      ...this.#alternative(tokenId, logprob),
+      topLogprobs: topLogprobs.map((top) => this.#alternative(top.tokenId, top.logprob)),
+    };
+  }
+
+  #alternative(tokenId: number, logprob: number): TokenAlternative {
+    const { tokenizer } = this.#parts;
+    return { tokenId, token: tokenizer.tokenText(tokenId), logprob, bytes: [...tokenizer.tokenBytes(tokenId)] };
+  }
+
+  /**
+   * Runs a piece of one request's work, unless the request was cancelled meanwhile. If it throws, that
+   * request fails and the others go on.
+   */
+  async #guard(request: Request, work: () => void | Promise<void>): Promise<void> {
+    if (request.cancelled) return;
+    try {
+      await work();
+    } catch (error) {
+      fail(request, error);
+    }
+  }
+
+  #createRequest({ promptTokenIds, config, createText, createGrammar }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
+    const { kernels, cache, lmHead, logprobsMode } = this.#parts;
+    const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
+    const request: Request = {
+      prompt,
+      config,
+      maxTokens,
+      createSequence: (choice, numPagesReserved) => ({
+        request,
+        choice,
+        table: prompt.table.fork(),
+        numPagesReserved,
+        sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
+        text: createText(),
+        grammar: createGrammar?.() ?? null,
+        outputIds: [],
+        pending: [],
+      }),
+      nextChoice: 0,
+      running: new Set(),
+      numCompletionTokens: 0,
+      numReasoningTokens: 0,
+      cancelled: false,
+      emit: (delta) => deltas.push(delta),
+      fail: (error) => deltas.fail(error),
+      startedAtMs: performance.now(),
+      promptDoneAtMs: 0,
+    };
+    return request;
+  }
+
+  #maxTokens({ promptTokenIds, config, contextLengthExceededBehavior }: EngineRequest): number {
+    const { contextLength, cache } = this.#parts;
+    const numPromptTokens = promptTokenIds.length;
+    const left = contextLength - numPromptTokens;
+    if (left <= 0) {
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has ${numPromptTokens} tokens; the context holds ${contextLength}, of which at least one must be left for the answer.`,
+        "messages",
+      );
+    }
+    if (config.maxTokens !== null && config.maxTokens > left && contextLengthExceededBehavior === "error") {
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has ${numPromptTokens} tokens and max_tokens is ${config.maxTokens}; together they may be at most ${contextLength}.`,
+        "max_tokens",
+      );
+    }
+    let maxTokens = Math.min(config.maxTokens ?? left, left);
+    // A limit that nobody asked for is no reason to refuse: it is what fits, into memory too.
+    const isLowered = config.maxTokens === null;
+    while (isLowered && maxTokens > 1 && !this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
+      const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
+      maxTokens = Math.max(1, Math.min(maxTokens - cache.shape.pageSize, positionsMax - numPromptTokens));
+    }
+    if (!this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
+      const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has ${numPromptTokens} tokens and ${maxTokens} may follow; memory is set aside for ${positionsMax} positions.`,
+        "messages",
+      );
+    }
+    return maxTokens;
+  }
+}
+
+/** The sequence's next token, among those its grammar allows. */
+function draw({ sampler, grammar }: Sequence, logits: Address): SampledToken {
+  return sampler.sample(logits, grammar?.allowed() ?? null);
+}
+
+/** Ends a request with an error; the next step takes it out of the schedule. */
+function fail(request: Request, error: unknown): void {
+  request.cancelled = true;
+  const message = error instanceof Error ? error.message : String(error);
+  request.fail(error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }));
+}
+
+/** Hands deltas from the token loop to one consumer, in order. */
+class DeltaQueue {
+  readonly #deltas: OutputDelta[] = [];
+  #failure: { error: unknown } | null = null;
+  #wake: () => void = () => {};
+
+  push(delta: OutputDelta): void {
+    this.#deltas.push(delta);
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+
+  async *drain(onLeave: () => void): AsyncGenerator<OutputDelta, void, void> {
+    try {
+      for (;;) {
+        for (let delta = this.#deltas.shift(); delta !== undefined; delta = this.#deltas.shift()) {
+          yield delta;
+          if (delta.usage !== null) return;
+        }
+        if (this.#failure !== null) throw this.#failure.error;
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    } finally {
+      onLeave();
+    }
+  }
+}

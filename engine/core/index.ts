@@ -1,0 +1,6 @@
+/** The token loop: schedule, run, project, sample, commit. */
+
+export { Engine } from "./engine.js";
+export { KVCache } from "./kv-cache.js";
+export { GraphLogits, LMHead } from "./lm-head.js";
+export type { FinishReason, OutputDelta, Timings, TokenAlternative, TokenLogprob, Usage } from "./sequence.js";

@@ -1,0 +1,142 @@
+/**
+ * Finds pages by the tokens they hold: a radix tree of pages, in which a page is reached only through the
+ * pages of all tokens before it. Tokens are compared, never hashes, so a page is never mistaken for another.
+ * Knows nothing of memory, or of who uses a page.
+ */
+
+import { assert } from "../errors.js";
+
+interface Node<Page> {
+  /** null: the page begins at position 0. */
+  readonly parent: Node<Page> | null;
+  /** What the page holds, 1 to pageSize tokens; only a whole page has children. */
+  tokenIds: readonly number[];
+  readonly page: Page;
+  /** By their tokens, in lexicographic order; no two alike. */
+  readonly children: Node<Page>[];
+}
+
+export interface PrefixMatch<Page> {
+  /** Position 0 first; the last one may hold more than what matched. */
+  readonly pages: Page[];
+  readonly numTokens: number;
+}
+
+export class PrefixIndex<Page> {
+  readonly #pageSize: number;
+  readonly #children: Node<Page>[] = [];
+  readonly #nodes = new Map<Page, Node<Page>>();
+
+  constructor(pageSize: number) {
+    this.#pageSize = pageSize;
+  }
+
+  has(page: Page): boolean {
+    return this.#nodes.has(page);
+  }
+
+  /** The longest prefix of `tokenIds` that pages hold. */
+  match(tokenIds: readonly number[]): PrefixMatch<Page> {
+    const pages: Page[] = [];
+    let numTokens = 0;
+    for (let children = this.#children; ; ) {
+      const nearest = nearestOf(children, tokenIds.slice(numTokens, numTokens + this.#pageSize));
+      if (nearest === null) return { pages, numTokens };
+      pages.push(nearest.node.page);
+      numTokens += nearest.numCommon;
+      if (nearest.numCommon < this.#pageSize) return { pages, numTokens };
+      children = nearest.node.children;
+    }
+  }
+
+  /**
+   * Files pages under the tokens they hold. A page filed before may hold more tokens by now.
+   * @param pages those of `tokenIds`, position 0 first
+   * @returns the pages to use from now on: `pages`, but for whole pages that another page already stands for
+   */
+  insert(tokenIds: readonly number[], pages: readonly Page[]): Page[] {
+    const used = [...pages];
+    let parent: Node<Page> | null = null;
+    for (const [index, page] of pages.entries()) {
+      const content = tokenIds.slice(index * this.#pageSize, (index + 1) * this.#pageSize);
+      if (content.length === 0) break;
+      const siblings: Node<Page>[] = parent?.children ?? this.#children;
+      const nearest = nearestOf(siblings, content);
+      if (nearest?.numCommon === content.length) {
+        if (content.length === this.#pageSize) used[index] = nearest.node.page;
+        parent = nearest.node;
+      } else {
+        parent = this.#file(page, content, parent);
+      }
+    }
+    return used;
+  }
+
+  /** Forgets a page, which must have none after it. */
+  remove(page: Page): void {
+    const node = this.#nodes.get(page);
+    assert(node !== undefined, "a page was removed from the index that was not in it");
+    assert(node.children.length === 0, "a page was removed from the index before those that follow it");
+    this.#detach(node);
+    this.#nodes.delete(page);
+  }
+
+  #file(page: Page, content: readonly number[], parent: Node<Page> | null): Node<Page> {
+    let node = this.#nodes.get(page);
+    if (node === undefined) {
+      node = { parent, tokenIds: content, page, children: [] };
+      this.#nodes.set(page, node);
+    } else {
+      assert(node.parent === parent, "a page follows other pages than before");
+      this.#detach(node);
+      node.tokenIds = content;
+    }
+    const siblings = parent?.children ?? this.#children;
+    siblings.splice(lowerBound(siblings, content), 0, node);
+    return node;
+  }
+
+  #detach(node: Node<Page>): void {
+    const siblings = node.parent?.children ?? this.#children;
+    const index = lowerBound(siblings, node.tokenIds);
+    assert(siblings[index] === node, "the index is out of order");
+    siblings.splice(index, 1);
+  }
+}
+
+/** The child that begins most like `content`, unless none begins like it: a neighbour of the place it would take. */
+function nearestOf<Page>(children: readonly Node<Page>[], content: readonly number[]): { node: Node<Page>; numCommon: number } | null {
+  const index = lowerBound(children, content);
+  let nearest: { node: Node<Page>; numCommon: number } | null = null;
+  for (const node of [children[index], children[index - 1]]) {
+    if (node === undefined) continue;
+    const numCommon = numCommonOf(node.tokenIds, content);
+    if (numCommon > (nearest?.numCommon ?? 0)) nearest = { node, numCommon };
+  }
+  return nearest;
+}
+
+/** Index of the first child that is not before `content`. */
+function lowerBound<Page>(children: readonly Node<Page>[], content: readonly number[]): number {
+  let low = 0;
+  for (let high = children.length; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if (isBefore(children[middle]!.tokenIds, content)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function isBefore(a: readonly number[], b: readonly number[]): boolean {
+  const numCommon = numCommonOf(a, b);
+  const [first, second] = [a[numCommon], b[numCommon]];
+  return second !== undefined && (first === undefined || first < second);
+}
+
+function numCommonOf(a: readonly number[], b: readonly number[]): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    if (a[index] !== b[index]) return index;
+  }
+  return length;
+}

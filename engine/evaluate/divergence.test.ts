@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+
+import { DriftMeter } from "./divergence.js";
+
+test("divergence, agreement and perplexity of predictions known by hand", () => {
+  const meter = new DriftMeter();
+  const [half, third] = [Math.log(0.5), Math.log(0.25)];
+  // (1/2, 1/4, 1/4) against (1/4, 1/2, 1/4): 1/2 log 2 - 1/4 log 2. Logits may be shifted by any constant.
+  meter.add([half + 9, third + 9, third + 9], [third, half, third], 0);
+  meter.add([half, third, third], [half - 3, third - 3, third - 3], null);
+  const drift = meter.result();
+  expect(drift).toMatchObject({ numPositions: 2, top1Agreement: 0.5 });
+  expect(drift.klDivergence).toBeCloseTo(Math.log(2) / 8, 12);
+  expect(drift.perplexity.reference).toBeCloseTo(2, 12);
+  expect(drift.perplexity.other).toBeCloseTo(4, 12);
+});
+
+test("tokens that can never come count nothing", () => {
+  const meter = new DriftMeter();
+  meter.add([0, 0, -Infinity], [0, 0, -Infinity], 1);
+  expect(meter.result()).toEqual({ numPositions: 1, klDivergence: 0, top1Agreement: 1, perplexity: { reference: 2, other: 2 } });
+});

@@ -1,0 +1,72 @@
+/**
+ * How far one way of computing a model drifts from another: both read the same text, and at every position their
+ * predictions of the next token are compared. Knows nothing of runners: it is given logits. Measures answers and
+ * never reaches one, so it may compute with what differs in its last bit between machines.
+ */
+
+import { assert } from "../errors.js";
+
+/** Mean values over all positions of all texts. */
+export interface Drift {
+  readonly numPositions: number;
+  /** KL(reference || other) of the predictions, in nats per token. */
+  readonly klDivergence: number;
+  /** Share of positions whose likeliest token is the same. */
+  readonly top1Agreement: number;
+  /** Perplexity of the text itself. */
+  readonly perplexity: { readonly reference: number; readonly other: number };
+}
+
+/** Adds up positions as they come, so that no text's logits need to be held at once. */
+export class DriftMeter {
+  #numPositions = 0;
+  #klDivergence = 0;
+  #numAgreements = 0;
+  #numPredicted = 0;
+  #negativeLogLikelihood = { reference: 0, other: 0 };
+
+  /**
+   * Compares one position.
+   *
+   * @param reference f32 [vocab]
+   * @param other f32 [vocab]
+   * @param nextTokenId what the text goes on with; null at its end
+   */
+  add(reference: ArrayLike<number>, other: ArrayLike<number>, nextTokenId: number | null): void {
+    const [p, q] = [logProbabilities(reference), logProbabilities(other)];
+    assert(p.values.length === q.values.length, "the logits have different sizes");
+    let divergence = 0;
+    for (let id = 0; id < p.values.length; id++) {
+      const logP = p.values[id]!;
+      if (logP > -Infinity) divergence += Math.exp(logP) * (logP - q.values[id]!);
+    }
+    this.#numPositions++;
+    this.#klDivergence += divergence;
+    if (p.likeliest === q.likeliest) this.#numAgreements++;
+    if (nextTokenId === null) return;
+    this.#numPredicted++;
+    this.#negativeLogLikelihood.reference -= p.values[nextTokenId]!;
+    this.#negativeLogLikelihood.other -= q.values[nextTokenId]!;
+  }
+
+  result(): Drift {
+    assert(this.#numPositions > 0, "drift of no positions");
+    const perplexity = (sum: number): number => (this.#numPredicted === 0 ? NaN : Math.exp(sum / this.#numPredicted));
+    return {
+      numPositions: this.#numPositions,
+      klDivergence: this.#klDivergence / this.#numPositions,
+      top1Agreement: this.#numAgreements / this.#numPositions,
+      perplexity: { reference: perplexity(this.#negativeLogLikelihood.reference), other: perplexity(this.#negativeLogLikelihood.other) },
+    };
+  }
+}
+
+function logProbabilities(logits: ArrayLike<number>): { values: Float64Array; likeliest: number } {
+  let likeliest = 0;
+  for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[likeliest]!) likeliest = id;
+  const largest = logits[likeliest]!;
+  let total = 0;
+  for (let id = 0; id < logits.length; id++) total += Math.exp(logits[id]! - largest);
+  const logTotal = largest + Math.log(total);
+  return { values: Float64Array.from(logits, (logit) => logit - logTotal), likeliest };
+}

@@ -1,0 +1,92 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import type { MatrixFormat } from "../../kernels/index.js";
+import { randomModel } from "../../spec-tests/fixtures/random-model.js";
+import { DriftMeter } from "./divergence.js";
+import { loadModel } from "../model/load-model.js";
+import { LMHead } from "../core/lm-head.js";
+import { measureDrift, selfWrittenTexts } from "./evaluate.js";
+import type { ModelPack } from "../folder/pack.js";
+import { openPack } from "../folder/pack.js";
+import { convert } from "../store/convert.js";
+import { testOnnxRunner, testRunner } from "../../spec-tests/fixtures/runners.js";
+
+/** A context of two blocks and a bit, so that a text has several windows and none is whole blocks. */
+const CONTEXT = 150;
+const TEXTS = [340, 1, 5].map((length, text) => Array.from({ length }, (_, i) => (i * i * 31 + text) % 257));
+
+let scratch: string;
+let packs: Record<"q8" | "f32", ModelPack>;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "measure-drift-"));
+  await randomModel(join(scratch, "model"), { config: { max_position_embeddings: CONTEXT } });
+  process.env["TOUCHSTONE_CACHE"] = join(scratch, "cache");
+  const open = async (format: MatrixFormat): Promise<ModelPack> => {
+    await convert(join(scratch, "model"), join(scratch, format), { format });
+    return openPack(join(scratch, format));
+  };
+  packs = { q8: await open("q8"), f32: await open("f32") };
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+test("the drift of fast from exact is that of its blocks from single tokens in the kernels, window by window", async () => {
+  const pack = packs.q8;
+  const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: 64 });
+  const prompts = await testOnnxRunner(pack, kernels, weights);
+  const lmHead = new LMHead(kernels, weights.lmHead, { numRowsMax: 1, vocabSize: 257, hasToken: () => true });
+  const logits = (hidden: Float32Array): Float32Array => kernels.f32(lmHead.project([hidden])[0]!, 257).slice();
+  const meter = new DriftMeter();
+  for (const text of TEXTS) {
+    for (let start = 0; start < text.length; start += CONTEXT) {
+      const window = text.slice(start, start + CONTEXT);
+      const [exact, fast] = [cache.createTable(), cache.createTable()];
+      const blocks: number[] = [];
+      for (let at = 0; at < window.length; at += 64) blocks.push(...(await prompts.forwardEach({ tokenIds: window.slice(at, at + 64), table: fast })));
+      for (const [position, tokenId] of window.entries()) {
+        const [hidden] = await runner.forward([{ tokenIds: [tokenId], table: exact }]);
+        const other = Float32Array.from(blocks.slice(position * 48, (position + 1) * 48));
+        meter.add(logits(hidden!), logits(other), text[start + position + 1] ?? null);
+      }
+    }
+  }
+  await prompts.release();
+  await kernels.close();
+  const drift = await measureDrift({ pack, profile: "exact" }, { pack, profile: "fast" }, TEXTS, 1);
+  expect(drift).toEqual(meter.result());
+  expect(drift.numPositions).toBe(346);
+  expect(drift.klDivergence).toBeGreaterThan(0);
+});
+
+test("what is compared with itself does not drift; 8 bits do from 32, and the other way round by another divergence", async () => {
+  const [q8, f32] = [{ pack: packs.q8, profile: "exact" }, { pack: packs.f32, profile: "exact" }] as const;
+  expect(await measureDrift(q8, q8, TEXTS, 2)).toMatchObject({ klDivergence: 0, top1Agreement: 1 });
+  const [drift, back] = [await measureDrift(f32, q8, TEXTS, 1), await measureDrift(q8, f32, TEXTS, 1)];
+  expect(drift.klDivergence).toBeGreaterThan(1e-6);
+  expect(drift.klDivergence).toBeLessThan(0.1);
+  expect(back.klDivergence).not.toBe(drift.klDivergence);
+  expect(back.perplexity).toEqual({ reference: drift.perplexity.other, other: drift.perplexity.reference });
+});
+
+test("texts in which nothing can be predicted, and tokens that are none, are refused", async () => {
+  const side = { pack: packs.q8, profile: "exact" } as const;
+  await expect(measureDrift(side, side, [[1], []], 1)).rejects.toMatchObject({ code: "out_of_range", message: expect.stringMatching(/fewer than two tokens/) as string });
+  await expect(measureDrift(side, side, [[1, 257]], 1)).rejects.toMatchObject({ code: "out_of_range", message: expect.stringMatching(/token 257.*256/) as string });
+});
+
+test("a model writes the same texts from the same seeds, with a chat template and without one", async () => {
+  const files = { "tokenizer_config.json": JSON.stringify({ chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}" }) };
+  const templated = await randomModel(join(scratch, "templated"), { files });
+  for (const dir of [join(scratch, "f32"), templated]) {
+    const model = await loadModel({ model: dir, profile: "exact" });
+    const texts = await selfWrittenTexts(model, 200, 5);
+    expect(texts.flat().length).toBeGreaterThanOrEqual(200);
+    expect(await selfWrittenTexts(model, 200, 5)).toEqual(texts);
+    expect(await selfWrittenTexts(model, 200, 6)).not.toEqual(texts);
+    expect(texts[0]![0]).toBe(dir === templated ? "H".charCodeAt(0) : 256);
+    await model.close();
+  }
+});

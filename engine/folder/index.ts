@@ -1,0 +1,27 @@
+/** A model's folder on this machine, opened and checked: one of safetensors, a pack, or one of ONNX files. */
+
+import type { OnnxFolder } from "./onnx-folder.js";
+import type { ModelPack } from "./pack.js";
+
+/** What an engine runs as it is. */
+export type RunnableModel = ModelPack | OnnxFolder;
+
+export { readEndTokenIds } from "./end-tokens.js";
+export { ONNX_DTYPES, ONNX_FOLDER, onnxFile, OPTIONAL_TEXT_FILES, REQUIRED_TEXT_FILES, type OnnxDtype } from "./file-names.js";
+export type { CacheTensor, FloatType, IntegerInputName, IntegerType, OnnxHead } from "./onnx-decoder.js";
+export { onnxDtypesOf, openOnnxFolder, readHead, type OnnxFolder } from "./onnx-folder.js";
+export {
+  BODY_DATA_FILE,
+  BODY_FILE,
+  FORMAT_VERSION,
+  MANIFEST_FILE,
+  openPack,
+  WEIGHTS_FILE,
+  writeManifest,
+  type Manifest,
+  type ModelPack,
+  type PackedTensor,
+} from "./pack.js";
+export { forgetSource, identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
+export { checkConfig, checkTextFiles, checkTokenizer, openSourceModel, type SourceModel } from "./source-model.js";
+export { readTextFiles, TEXT_FILES } from "./text-files.js";

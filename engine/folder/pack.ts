@@ -1,0 +1,217 @@
+/**
+ * A pack: the folder an engine runs from. manifest.json names its version, files and packed tensors; the rest
+ * is the ONNX body, the kernels' weights and the model's own text files. Opening checks that everything is
+ * there, whole and of this version; the large files by their size, the small ones by their hash.
+ */
+
+import { createHash } from "node:crypto";
+import { open, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
+import { EngineError, fileSystemCode } from "../errors.js";
+import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
+import { isJsonObject, readModelJson, type FileRecord, type JsonObject } from "../formats/index.js";
+import { readEndTokenIds } from "./end-tokens.js";
+import type { ModelFolder } from "./model-folder.js";
+import { readTextFiles } from "./text-files.js";
+
+/**
+ * Opens the pack in `dir`.
+ *
+ * @throws EngineError `invalid_model` naming the file that is missing or damaged, `unsupported_model` for
+ *   another format version
+ */
+export async function openPack(dir: string): Promise<ModelPack> {
+  const manifest = await readManifest(dir);
+  const texts = await readTextFiles(dir);
+  for (const [name, bytes] of texts.files) {
+    if (manifest.files[name]?.sha256 !== sha256(bytes)) throw damaged(dir, name, "its contents are not what manifest.json records");
+  }
+  for (const [name, { byteLength }] of Object.entries(manifest.files)) {
+    const entry = await stat(join(dir, name)).catch(() => null);
+    if (entry === null) throw damaged(dir, name, "the file is missing");
+    if (entry.size !== byteLength) throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);
+  }
+  const config = readModelConfig(texts.config, readEndTokenIds(texts));
+  checkTensors(dir, manifest, config);
+  return {
+    kind: "pack",
+    dir,
+    modelHash: manifest.modelHash,
+    contextLength: config.contextLength,
+    vocabSize: config.vocabSize,
+    endTokenIds: config.endTokenIds,
+    manifest,
+    config,
+    bodyPath: join(dir, BODY_FILE),
+    tokenizerJson: texts.tokenizer,
+    tokenizerConfig: texts.tokenizerConfig,
+    chatTemplate: texts.chatTemplate,
+    messageFormat: texts.format,
+    tensors: new Map(Object.entries(manifest.tensors)),
+    weightsByteLength: manifest.files[WEIGHTS_FILE]!.byteLength,
+    readWeights: (into) => readWeights(dir, into),
+  };
+}
+
+export interface ModelPack extends ModelFolder {
+  readonly kind: "pack";
+  readonly manifest: Manifest;
+  readonly config: ModelConfig;
+  readonly bodyPath: string;
+  /** Every weight (weights.ts); `lm_head` is also the embedding table where the two are tied. */
+  readonly tensors: ReadonlyMap<string, PackedTensor>;
+  readonly weightsByteLength: number;
+  /**
+   * Reads all packed tensors, each to its offset.
+   *
+   * @param into `weightsByteLength` bytes; a view of memory that must not grow meanwhile
+   */
+  readWeights(into: Uint8Array): Promise<void>;
+}
+
+/** A weight as the kernels read it, inside weights.bin: a packed matrix, or a vector of plain f32 with one column. */
+export interface PackedTensor {
+  readonly format: MatrixFormat | "vector";
+  readonly rows: number;
+  readonly cols: number;
+  /** In bytes. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+export interface Manifest {
+  readonly kind: typeof PACK_KIND;
+  readonly formatVersion: number;
+  readonly format: MatrixFormat;
+  /** sha256 over the names and hashes of all files: equal hashes mean equal models. */
+  readonly modelHash: string;
+  readonly files: Readonly<Record<string, FileRecord>>;
+  readonly tensors: Readonly<Record<string, PackedTensor>>;
+}
+
+export const MANIFEST_FILE = "manifest.json";
+export const BODY_FILE = "body.onnx";
+export const BODY_DATA_FILE = "body.onnx.data";
+export const WEIGHTS_FILE = "weights.bin";
+
+/** Raised with every change to what a conversion writes: packs in a cache are then converted anew. */
+export const FORMAT_VERSION = 4;
+
+const PACK_KIND = "touchstone-pack";
+const READ_BYTES = 64 << 20;
+
+export async function writeManifest(
+  dir: string,
+  pack: {
+    format: MatrixFormat;
+    records: ReadonlyMap<string, FileRecord>;
+    tensors: ReadonlyMap<string, PackedTensor>;
+  },
+): Promise<void> {
+  const files = [...pack.records].sort(([a], [b]) => (a < b ? -1 : 1));
+  const manifest: Manifest = {
+    kind: PACK_KIND,
+    formatVersion: FORMAT_VERSION,
+    format: pack.format,
+    modelHash: sha256(Buffer.from(files.map(([name, record]) => `${name} ${record.sha256}\n`).join(""))),
+    files: Object.fromEntries(files),
+    tensors: Object.fromEntries(pack.tensors),
+  };
+  await writeFile(join(dir, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { flag: "wx", flush: true });
+}
+
+async function readManifest(dir: string): Promise<Manifest> {
+  const manifest = await readModelJson(dir, MANIFEST_FILE);
+  if (manifest === null) throw new EngineError("invalid_model", `${dir} is no pack: it has no ${MANIFEST_FILE}`);
+  if (manifest["kind"] !== PACK_KIND) throw damaged(dir, MANIFEST_FILE, `it does not say "kind": "${PACK_KIND}"`);
+  if (manifest["formatVersion"] !== FORMAT_VERSION) {
+    throw new EngineError(
+      "unsupported_model",
+      `${dir} is a pack of format version ${JSON.stringify(manifest["formatVersion"] ?? null)}; this program reads version ${FORMAT_VERSION}: convert the model again`,
+    );
+  }
+  const { format, modelHash, files, tensors } = manifest;
+  const isWhole =
+    isMatrixFormat(format) &&
+    typeof modelHash === "string" &&
+    isRecordOf(files, isFileRecord) &&
+    isRecordOf(tensors, isPackedTensor) &&
+    [BODY_FILE, WEIGHTS_FILE].every((name) => Object.hasOwn(files, name));
+  if (!isWhole) throw damaged(dir, MANIFEST_FILE, "it is incomplete");
+  for (const name of Object.keys(files)) {
+    if (/[/\\:]/.test(name)) throw damaged(dir, MANIFEST_FILE, `${JSON.stringify(name)} is not the name of a file in this folder`);
+  }
+  return manifest as unknown as Manifest;
+}
+
+/** The tensors must be the ones this configuration needs, inside weights.bin. */
+function checkTensors(dir: string, manifest: Manifest, config: ModelConfig): void {
+  const weightsBytes = manifest.files[WEIGHTS_FILE]!.byteLength;
+  for (const { name, kind, rows, cols } of packedWeights(modelWeights(config))) {
+    const tensor = manifest.tensors[name];
+    const fits =
+      tensor !== undefined &&
+      (tensor.format === "vector") === (kind === "vector") &&
+      tensor.rows === rows &&
+      tensor.cols === cols &&
+      tensor.byteLength === packedBytes(tensor) &&
+      tensor.offset + tensor.byteLength <= weightsBytes;
+    if (!fits) throw damaged(dir, MANIFEST_FILE, `tensor ${name} does not fit config.json or ${WEIGHTS_FILE}`);
+  }
+}
+
+function packedBytes({ format, rows, cols }: PackedTensor): number {
+  return format === "vector" ? rows * 4 : packedByteLength(format, rows, cols);
+}
+
+async function readWeights(dir: string, into: Uint8Array): Promise<void> {
+  try {
+    const file = await open(join(dir, WEIGHTS_FILE), "r");
+    try {
+      for (let done = 0; done < into.length; ) {
+        const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);
+        if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends after ${done} bytes`);
+        done += bytesRead;
+      }
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    const code = fileSystemCode(cause);
+    throw code === null ? cause : damaged(dir, WEIGHTS_FILE, `it cannot be read (${code})`);
+  }
+}
+
+function isMatrixFormat(value: unknown): value is MatrixFormat {
+  return value === "f32" || value === "q8" || value === "q4";
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isFileRecord(value: unknown): boolean {
+  return isJsonObject(value) && isCount(value["byteLength"]) && typeof value["sha256"] === "string";
+}
+
+function isPackedTensor(value: unknown): boolean {
+  return (
+    isJsonObject(value) &&
+    (isMatrixFormat(value["format"]) || value["format"] === "vector") &&
+    ["rows", "cols", "offset", "byteLength"].every((key) => isCount(value[key]))
+  );
+}
+
+function isRecordOf(value: unknown, isEntry: (entry: unknown) => boolean): value is JsonObject {
+  return isJsonObject(value) && Object.values(value).every(isEntry);
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function damaged(dir: string, file: string, reason: string): EngineError {
+  return new EngineError("invalid_model", `the pack is damaged: ${join(dir, file)}: ${reason}`);
+}

@@ -1,0 +1,66 @@
+/**
+ * A Hugging Face model folder, read and checked before a byte is written: configuration, tokenizer files,
+ * and every weight's presence and shape.
+ */
+
+import { stat } from "node:fs/promises";
+
+import { checkWeights, modelWeights, readModelConfig, type ModelConfig, type ModelWeights } from "../architecture/index.js";
+import { EngineError } from "../errors.js";
+import { SafetensorsReader } from "../formats/index.js";
+import { Tokenizer } from "../text/index.js";
+import { readEndTokenIds } from "./end-tokens.js";
+import { readTextFiles, type TextFiles } from "./text-files.js";
+
+/** @throws EngineError naming what is missing, damaged or not supported; nothing stays open then */
+export async function openSourceModel(dir: string): Promise<SourceModel> {
+  const entry = await stat(dir).catch(() => null);
+  if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
+  if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
+  const texts = await readTextFiles(dir);
+  const config = configOf(texts);
+  const weights = modelWeights(config);
+  const reader = await SafetensorsReader.open(dir);
+  try {
+    await checkWeights(config, weights, reader);
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+  const { files, tokenizer, tokenizerConfig } = texts;
+  return { config, weights, reader, files, tokenizer, tokenizerConfig };
+}
+
+/** Its `files` are what a pack repeats as they are. */
+export interface SourceModel extends Pick<TextFiles, "files" | "tokenizer" | "tokenizerConfig"> {
+  readonly config: ModelConfig;
+  readonly weights: ModelWeights;
+  /** To be closed by whoever opened the model. */
+  readonly reader: SafetensorsReader;
+}
+
+/**
+ * What the files beside the weights tell of whether the model can be run, for whoever has yet to download the weights.
+ *
+ * @throws EngineError naming what is missing, damaged or not supported
+ */
+export async function checkTextFiles(dir: string): Promise<ModelConfig> {
+  const texts = await readTextFiles(dir);
+  const config = configOf(texts);
+  checkTokenizer(texts);
+  return config;
+}
+
+/** The same for whoever leaves the tokenizer to other programs. */
+export async function checkConfig(dir: string): Promise<ModelConfig> {
+  return configOf(await readTextFiles(dir));
+}
+
+/** @throws EngineError for a tokenizer that the engine cannot use */
+export function checkTokenizer({ tokenizer, tokenizerConfig }: Pick<TextFiles, "tokenizer" | "tokenizerConfig">): Tokenizer {
+  return new Tokenizer(tokenizer, tokenizerConfig);
+}
+
+function configOf(texts: TextFiles): ModelConfig {
+  return readModelConfig(texts.config, readEndTokenIds(texts));
+}

@@ -1,0 +1,65 @@
+/** The files beside a model's weights: configuration, tokenizer, chat template. */
+
+import { join } from "node:path";
+
+import { EngineError } from "../errors.js";
+import { isJsonObject, parseJsonObject, readModelFile, type JsonObject } from "../formats/index.js";
+import { deriveMessageFormat, type MessageFormat } from "../message/index.js";
+
+export interface TextFiles {
+  /** By name, those that are there. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  readonly config: JsonObject;
+  readonly generationConfig: JsonObject | null;
+  readonly tokenizer: JsonObject;
+  /** Empty where the folder has none. */
+  readonly tokenizerConfig: JsonObject;
+  /** Jinja source, or null where the model has no template. */
+  readonly chatTemplate: string | null;
+  /** How the model writes a message. */
+  readonly format: MessageFormat;
+}
+
+/** In the order in which a model's hash takes them. */
+export const TEXT_FILES = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
+
+/** Reads the files beside the weights, from a model folder or a pack. */
+export async function readTextFiles(dir: string): Promise<TextFiles> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of TEXT_FILES) {
+    const bytes = await readModelFile(dir, name);
+    if (bytes !== null) files.set(name, bytes);
+  }
+  const optional = (name: string): JsonObject | null => {
+    const bytes = files.get(name);
+    return bytes === undefined ? null : parseJsonObject(bytes, join(dir, name));
+  };
+  const required = (name: string): JsonObject => {
+    const object = optional(name);
+    if (object === null) throw new EngineError("invalid_model", `${dir} has no ${name}`);
+    return object;
+  };
+  const tokenizer = required("tokenizer.json");
+  const tokenizerConfig = optional("tokenizer_config.json") ?? {};
+  const template = chatTemplate(files.get("chat_template.jinja"), tokenizerConfig);
+  return {
+    files,
+    config: required("config.json"),
+    generationConfig: optional("generation_config.json"),
+    tokenizer,
+    tokenizerConfig,
+    chatTemplate: template,
+    format: deriveMessageFormat(tokenizer, template),
+  };
+}
+
+/** chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list that names one "default". */
+function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject): string | null {
+  if (file !== undefined) return new TextDecoder().decode(file);
+  const template = tokenizerConfig["chat_template"] ?? null;
+  if (template === null || typeof template === "string") return template;
+  for (const entry of Array.isArray(template) ? (template as unknown[]) : []) {
+    if (isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string") return entry["template"];
+  }
+  throw new EngineError("invalid_model", "tokenizer_config.json: chat_template must be a string, or a list that has a template named default");
+}

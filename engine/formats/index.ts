@@ -1,0 +1,26 @@
+/** Files as bytes and numbers: strict JSON, safetensors, ONNX. Nothing here knows what a model is. */
+
+export { FileSink, type FileRecord } from "./file-sink.js";
+export { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
+export { fileExists, readModelFile, readModelJson } from "./model-files.js";
+export { fieldsOf, message, readOnnxFile, rewriteOnnx, type OnnxFile, type RewrittenModel, type StoredNode, type StoredTensor as StoredOnnxTensor, type StoredValueInfo } from "./onnx-file.js";
+export {
+  encodeNode,
+  float,
+  int,
+  ints,
+  NODE_INPUT_FIELD,
+  ONNX_DATA_TYPE,
+  onnxFileBytes,
+  TensorProto,
+  ValueInfoProto,
+  writeOnnx,
+  type Attribute,
+  type DataType,
+  type Graph,
+  type GraphNode,
+  type Initialiser,
+  type InitialiserPiece,
+  type ValueInfo,
+} from "./onnx.js";
+export { halfTable, INDEX_FILE, SafetensorsReader, SINGLE_FILE, widenHalf, type StoredTensor } from "./safetensors.js";

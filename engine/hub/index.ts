@@ -1,7 +1,0 @@
-/** Models of the hub as folders on this machine: the door to names, downloads and the shared cache. */
-
-export { locateModel, pullModel, type HubModel, type HubOptions } from "./pull.js";
-export { hubReference, referenceText, type HubReference } from "./reference.js";
-export { ONNX_DTYPES, onnxFile, type OnnxDtype } from "./selection.js";
-export { hubCacheFolder, hubSettings } from "./settings.js";
-export { removeStored, snapshotName, storedModels, type StoredModel } from "./stored.js";

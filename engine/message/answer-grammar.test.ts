@@ -1,0 +1,124 @@
+import { describe, expect, it } from "vitest";
+
+import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
+import { compileGrammar, type AnswerFormat } from "../grammar/index.js";
+import { LIMITS } from "../limits.js";
+import { THINK } from "./message-format.js";
+
+const WORDS = ["<think>", "</think>", "<thi", "nk>", "</", "think>", "think>{", "think>[", "think>\n{", "think>\n[", " </think> {\"a\"", "\n\n", " [", " {", "{\"", "<think>why", "<think></think>{", "<think></think>[", "why</think>}"];
+const BYTES = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+const END = 256;
+const OTHER = 257;
+const vocabulary = new AnswerVocabulary([...BYTES, null, null, ...WORDS.map((word) => new Uint8Array(Buffer.from(word)))], [END], THINK);
+const OBJECT: Format = { type: "json_object" };
+type Format = Exclude<AnswerFormat, { type: "text" }>;
+type Begin = "direct" | "opens" | "inside";
+
+const reasonings = { direct: null, opens: { ...THINK, startsInside: false }, inside: { ...THINK, startsInside: true } };
+const idOf = (token: string): number => (token.length === 1 ? token.charCodeAt(0) : 258 + WORDS.indexOf(token));
+
+function after(begin: Begin, format: Format, ...tokens: string[]): AnswerGrammar {
+  const grammar = new AnswerGrammar(compileGrammar(format), vocabulary, reasonings[begin]);
+  for (const token of tokens) {
+    expect(allows(grammar, idOf(token)), `${JSON.stringify(token)} of ${JSON.stringify(tokens)}`).toBe(true);
+    grammar.accept(idOf(token));
+  }
+  return grammar;
+}
+
+function allows(grammar: AnswerGrammar, tokenId: number): boolean {
+  return ((grammar.allowed()[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1;
+}
+
+/** The tokens that may come next, as text. */
+function allowed(grammar: AnswerGrammar): string[] {
+  const texts = [...vocabulary.trie.tokens.entries()].filter(([tokenId]) => allows(grammar, tokenId));
+  return texts.map(([tokenId, bytes]) => (tokenId === END ? "END" : bytes === null ? "OTHER" : Buffer.from(bytes).toString("latin1")));
+}
+
+describe("a model that does not reason", () => {
+  it("answers from its first token", () => {
+    expect(allowed(after("direct", OBJECT))).toEqual(["{", '{"']);
+    expect(allowed(after("direct", OBJECT, "{", "}"))).toEqual(["END"]);
+  });
+});
+
+describe("a model that may reason", () => {
+  it("begins with the opening tag or with the answer", () => {
+    expect(allowed(after("opens", OBJECT))).toEqual(["<", "{", "<think>", "<thi", '{"', "<think>why", "<think></think>{"]);
+    expect(allowed(after("opens", OBJECT, "<thi"))).toEqual(["n", "nk>"]);
+    expect(allowed(after("opens", OBJECT, '{"'))).toContain("<think>");
+    expect(allowed(after("opens", OBJECT, "{", "}"))).toEqual(["END"]);
+  });
+
+  it("reasons once the tag is there, in whatever tokens it came", () => {
+    for (const tokens of [["<think>"], ["<thi", "nk>"], ["<", ..."think>"], ["<think>why"]]) {
+      const grammar = after("opens", OBJECT, ...tokens);
+      expect(allows(grammar, OTHER)).toBe(true);
+      expect(allows(grammar, idOf("["))).toBe(true);
+    }
+    expect(allowed(after("opens", OBJECT, "<think></think>{", "}"))).toEqual(["END"]);
+  });
+
+  it("may answer with what begins like the tag", () => {
+    const format: Format = { type: "regex", regex: "<t?|<think>" };
+    expect(allowed(after("opens", format))).toEqual(["<", "<think>", "<thi", "<think>why"]);
+    expect(allowed(after("opens", format, "<"))).toEqual(["t", "END", "think>", "think>{", "think>[", "think>\n{", "think>\n["]);
+    expect(allowed(after("opens", format, "<", "t"))).toEqual(["h", "END"]);
+    // Whole, the tag opens the reasoning; behind the reasoning it is text.
+    expect(after("opens", format, "<think>").isFinished).toBe(false);
+    expect(allowed(after("opens", format, "<think>", "</think>", "<"))).toEqual(["t", "END", "think>"]);
+    expect(after("opens", format, "<think>", "</think>", "<think>").isFinished).toBe(true);
+  });
+
+  it("begins an answer with white space where the grammar does", () => {
+    expect(allowed(after("opens", { type: "regex", regex: " a|b" }, " "))).toEqual(["a"]);
+    expect(after("opens", { type: "regex", regex: " a|b" }, " ", "a").isFinished).toBe(true);
+  });
+});
+
+describe("inside the reasoning", () => {
+  it("every token may come, but an end token and one that closes it with what is no answer", () => {
+    const all = [...vocabulary.trie.tokens.keys()].length;
+    const grammar = after("inside", OBJECT, "}", "<think>");
+    expect(allows(grammar, END)).toBe(false);
+    const refused = ["END", "<think></think>[", "why</think>}"];
+    expect(allowed(grammar)).toHaveLength(all - refused.length);
+    for (const token of refused.slice(1)) expect(allows(grammar, idOf(token)), token).toBe(false);
+    const closing = after("inside", OBJECT, "why", "</");
+    for (const token of ["think>", "think>{", "think>\n{", "a", "</think>"]) expect(allows(closing, idOf(token)), token).toBe(true);
+    for (const token of ["think>[", "think>\n["]) expect(allows(closing, idOf(token)), token).toBe(false);
+  });
+
+  it("a beginning of the closing tag that goes on otherwise is reasoning", () => {
+    const grammar = after("inside", OBJECT, "</", "a", "think>[", "<", "</", "think>");
+    expect(allowed(grammar)).toEqual(["\t", "\n", "\r", " ", "{", "\n\n", " {", '{"']);
+  });
+
+  it("nothing is finished", () => {
+    expect(after("inside", OBJECT, "{", "}").isFinished).toBe(false);
+  });
+});
+
+describe("between reasoning and answer", () => {
+  it("white space is bounded, and the answer's first bytes may follow it in the same token", () => {
+    const blanks = Array.from({ length: LIMITS.blankBeforeAnswerMax }, () => "\n");
+    expect(allowed(after("inside", OBJECT, "</think>", ...blanks.slice(1)))).toEqual(["\t", "\n", "\r", " ", "{", " {", '{"']);
+    expect(allowed(after("inside", OBJECT, "</think>", ...blanks))).toEqual(["{", '{"']);
+    expect(allowed(after("inside", OBJECT, "</think>", "\n\n", " {", "}"))).toEqual(["END"]);
+    expect(allowed(after("inside", OBJECT, ' </think> {"a"'))).toEqual(["\n", " ", ":"]);
+  });
+
+  it("white space is not the answer's, whatever the grammar begins with", () => {
+    const grammar = after("inside", { type: "regex", regex: " *a" }, "</think>", " ");
+    expect(allowed(grammar)).toEqual(["\t", "\n", "\r", " ", "a", "\n\n"]);
+  });
+});
+
+it("a vocabulary without the bytes that an answer needs is told", () => {
+  const poor = new AnswerVocabulary([Uint8Array.of(0x61), null], [1], null);
+  const grammar = new AnswerGrammar(compileGrammar({ type: "regex", regex: "ab" }), poor, null);
+  expect([...grammar.allowed()]).toEqual([1]);
+  grammar.accept(0);
+  expect(() => grammar.allowed()).toThrow(expect.objectContaining({ code: "internal_error", message: expect.stringContaining("vocabulary lacks bytes") as string }));
+});

@@ -1,0 +1,176 @@
+/** The named cases are issues other engines had: the text in a stream, its stop sequences and its reasoning. */
+
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { THINK } from "./message-format.js";
+import { byteLevelJson } from "../../spec-tests/fixtures/tokenizers.js";
+import { TextStream, type TextStreamOptions } from "./text-stream.js";
+import { Tokenizer } from "../text/tokenizer.js";
+
+/** One token for each byte, some for several, and tags as tokens of their own. */
+const tokenizer = new Tokenizer(
+  byteLevelJson([["o", "p"], ["s", "t"], ["st", "op"], [">", "a"], ["t", "h"], ["Ã", "©"]], [
+    { content: "<|end|>", special: true },
+    { content: "<think>" },
+    { content: "</think>" },
+  ]),
+  {},
+);
+
+type Options = Partial<Pick<TextStreamOptions, "stop" | "includeStop" | "separateReasoning">> & { startsInside?: boolean; reasons?: boolean };
+
+function run(tokenIds: readonly number[], { startsInside = false, reasons = true, ...options }: Options = {}) {
+  const text = new TextStream({
+    tokenizer,
+    promptIds: [0x41],
+    stop: [],
+    includeStop: false,
+    separateReasoning: true,
+    reasoning: reasons ? { ...THINK, startsInside } : null,
+    ...options,
+  });
+  const deltas = [];
+  let stopped: string | null = null;
+  let numUsed = 0;
+  for (const tokenId of tokenIds) {
+    const delta = text.push(tokenId);
+    deltas.push(delta);
+    numUsed++;
+    stopped = delta.stopped;
+    if (stopped !== null) break;
+  }
+  const last = text.finish();
+  deltas.push(last);
+  return {
+    reasoning: text.hasReasoning ? deltas.map(({ reasoning }) => reasoning).join("") : null,
+    content: deltas.map(({ content }) => content).join(""),
+    stopped: stopped ?? last.stopped,
+    numUsed,
+    numReasoningTokens: text.numReasoningTokens,
+    deltas,
+  };
+}
+
+const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
+const tokensOf = (text: string): number[] => tokenizer.encode(text);
+
+const piece = fc.constantFrom("<think>", "</think>", "</thi", "<", " ", "\n", "stop", "st", "op", "a", "é", "€", "stopa");
+const texts = fc.array(piece, { maxLength: 14 }).map((pieces) => pieces.join(""));
+const options = fc.record({
+  stop: fc.array(fc.constantFrom("stop", "op", "\n", "é", "opa", "</think>", "aa"), { maxLength: 3 }),
+  includeStop: fc.boolean(),
+  separateReasoning: fc.boolean(),
+  startsInside: fc.boolean(),
+});
+
+describe("TextStream", () => {
+  it("gives the same text however the tokens cut it", () => {
+    fc.assert(
+      fc.property(texts, options, (text, chosen) => {
+        const { reasoning, content, stopped } = run(bytesOf(text), chosen);
+        expect(run(tokensOf(text), chosen)).toMatchObject({ reasoning, content, stopped });
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("lets stop sequences see the answer only, whether the reasoning is apart or not", () => {
+    fc.assert(
+      fc.property(texts, options, (text, chosen) => {
+        const apart = run(bytesOf(text), { ...chosen, separateReasoning: true });
+        const together = run(bytesOf(text), { ...chosen, separateReasoning: false });
+        expect(together.stopped).toBe(apart.stopped);
+        expect(together.numReasoningTokens).toBe(apart.numReasoningTokens);
+        expect(together.content.endsWith(apart.content)).toBe(true);
+        const given = (chosen.startsInside ? "<think>" : "") + text;
+        expect(given.startsWith(together.content)).toBe(true);
+        if (apart.stopped === null) expect(together.content).toBe(given);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it("counts reasoning tokens through the one that completes the closing tag", () => {
+    const close = tokenizer.addedTokenId("</think>")!;
+    expect(run([0x61, close, 0x62, 0x63], { startsInside: true }).numReasoningTokens).toBe(2);
+    expect(run(bytesOf("a</think>bc"), { startsInside: true }).numReasoningTokens).toBe(9);
+    // The token that completes the tag carries the beginning of the answer too.
+    const both = [...bytesOf("a</think"), ...tokensOf(">a")];
+    expect(run(both, { startsInside: true })).toMatchObject({ numReasoningTokens: 9, content: "a" });
+    expect(run(bytesOf("abc"), { startsInside: true }).numReasoningTokens).toBe(3);
+    expect(run(bytesOf("abc")).numReasoningTokens).toBe(0);
+  });
+
+  it("counts an end token inside unfinished reasoning", () => {
+    const text = new TextStream({ tokenizer, promptIds: [], stop: [], includeStop: false, separateReasoning: true, reasoning: { ...THINK, startsInside: true } });
+    text.push(0x61);
+    text.pushEnd();
+    expect(text.numReasoningTokens).toBe(2);
+  });
+
+  it("tells where the answer begins", () => {
+    const text = new TextStream({ tokenizer, promptIds: [], stop: [], includeStop: false, separateReasoning: true, reasoning: { ...THINK, startsInside: true } });
+    const begun = bytesOf("a</think>\nb").map((tokenId) => {
+      text.push(tokenId);
+      return text.answerBegun;
+    });
+    expect(begun.indexOf(true)).toBe(begun.length - 1);
+  });
+
+  it("a stop sequence that only the end of the text decides still ends it", () => {
+    // The white space might have come before an opening tag; at the end it is the answer.
+    expect(run(bytesOf(" \n"), { stop: ["\n"] })).toMatchObject({ content: " ", stopped: "\n" });
+  });
+
+  it("a special token has no text", () => {
+    expect(run([0x61, tokenizer.addedTokenId("<|end|>")!, 0x62]).content).toBe("ab");
+  });
+});
+
+describe("issues of other engines", () => {
+  it("row 7: an answer without tags is no reasoning", () => {
+    expect(run(bytesOf("Hello."))).toMatchObject({ reasoning: null, content: "Hello." });
+  });
+
+  it("rows 9 and 16: a stop sequence inside the reasoning does not stop", () => {
+    const text = "<think>stop, or not stop</think>\n\nI would stop here";
+    expect(run(bytesOf(text), { stop: ["stop"] })).toMatchObject({ reasoning: "stop, or not stop", content: "I would ", stopped: "stop" });
+    expect(run(bytesOf(text.slice(7)), { stop: ["stop"], startsInside: true, separateReasoning: false, includeStop: true }).content).toBe(
+      "<think>stop, or not stop</think>\n\nI would stop",
+    );
+  });
+
+  it("row 16: a stop sequence in both parts cuts the answer, not at its first occurrence in the text", () => {
+    expect(run(bytesOf("<think>a;b</think>c;d"), { stop: [";"], separateReasoning: false }).content).toBe("<think>a;b</think>c");
+  });
+
+  it("row 16: a stop sequence does not reach over the border into the answer", () => {
+    expect(run(bytesOf("<think>a</think>\nb"), { stop: [">\nb", "\nb"] })).toMatchObject({ content: "b", stopped: null });
+  });
+
+  it("row 10: tags inside a token that holds more", () => {
+    const wide = new Tokenizer(byteLevelJson([[">", "a"], ["b", "<"], ["b<", "/"], ["</", "t"]], []), {});
+    const text = new TextStream({ tokenizer: wide, promptIds: [], stop: [], includeStop: false, separateReasoning: true, reasoning: { ...THINK, startsInside: false } });
+    const deltas = [...wide.encode("<think>ab</think>ab").map((tokenId) => text.push(tokenId)), text.finish()];
+    expect(deltas.map(({ reasoning }) => reasoning).join("")).toBe("ab");
+    expect(deltas.map(({ content }) => content).join("")).toBe("ab");
+  });
+
+  it("row 17: a stop sequence over several tokens", () => {
+    expect(run(bytesOf("go stop now"), { stop: ["stop"] })).toMatchObject({ content: "go ", stopped: "stop", numUsed: 7 });
+  });
+
+  it("row 17: a stop sequence completed within a token ends the text there", () => {
+    const ids = [...bytesOf("a"), ...tokensOf("stop")];
+    expect(run(ids, { stop: ["to"], includeStop: true })).toMatchObject({ content: "asto", stopped: "to", numUsed: 2 });
+  });
+
+  it("row 18: text held back for a stop sequence is released at the end", () => {
+    expect(run(bytesOf("go sto"), { stop: ["stop"] })).toMatchObject({ content: "go sto", stopped: null });
+  });
+
+  it("row 19: text held back is released once", () => {
+    const { deltas } = run(bytesOf("stostost."), { stop: ["stop"] });
+    expect(deltas.map(({ content }) => content)).toEqual(["", "", "", "sto", "", "", "sto", "", "st.", ""]);
+  });
+});

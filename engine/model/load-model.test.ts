@@ -1,0 +1,339 @@
+/** What a model is loaded with: what each option does, what is refused, and what the machine must have. */
+
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+
+import { randomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
+import { LIMITS } from "../limits.js";
+import { LMHead } from "../core/lm-head.js";
+import { loadModel, Model, type OutputStream, type RequestOptions } from "./load-model.js";
+import { engineOptions, type LoadModelOptions } from "./load-options.js";
+import { openPack } from "../folder/pack.js";
+import { convert } from "../store/convert.js";
+import type { OutputDelta } from "../core/sequence.js";
+
+afterEach(() => vi.restoreAllMocks());
+
+const MESSAGES = [{ role: "user", content: "What is 27 + 38?" }] as const;
+
+async function withModel<T>(options: LoadModelOptions, use: (model: Model) => Promise<T>): Promise<T> {
+  const model = await loadModel({ numThreads: 1, ...options });
+  try {
+    return await use(model);
+  } finally {
+    await model.close();
+  }
+}
+
+/** Everything but timings, choice by choice: how choices interleave is not part of an answer. */
+async function read(stream: OutputStream) {
+  const choices: Pick<OutputDelta, "content" | "tokenIds" | "logprobs" | "finishReason">[] = [];
+  let usage: OutputDelta["usage"] = null;
+  for await (const delta of stream) {
+    const { content, tokenIds, logprobs } = choices[delta.choice] ?? { content: "", tokenIds: [], logprobs: [] };
+    choices[delta.choice] = {
+      content: content + delta.content,
+      tokenIds: [...tokenIds, ...delta.tokenIds],
+      logprobs: [...logprobs, ...delta.logprobs],
+      finishReason: delta.finishReason,
+    };
+    usage ??= delta.usage;
+  }
+  return { choices, usage };
+}
+
+describe("profile", () => {
+  /** Loads the embedded model in a process of its own, answers, and looks for ONNX Runtime among the native libraries. */
+  function loadsOnnxRuntime(profile: string): boolean {
+    const program = `
+      import { loadModel } from ${JSON.stringify(pathToFileURL(resolve("dist/engine/index.js")).href)};
+      const model = await loadModel({ profile: ${JSON.stringify(profile)}, numThreads: 2 });
+      for await (const _ of model.generate({ prompt: "a", maxTokens: 2 }));
+      console.log(JSON.stringify(process.report.getReport().sharedObjects));
+      await model.close();
+    `;
+    return /onnxruntime/.test(execFileSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" }));
+  }
+
+  test("exact does not load ONNX Runtime; fast does", () => {
+    expect([loadsOnnxRuntime("exact"), loadsOnnxRuntime("fast")]).toEqual([false, true]);
+  });
+
+  test("is fast unless given, and the model's to tell", async () => {
+    await withModel({}, async ({ profile, kvCache }) => expect({ profile, kvCache }).toEqual({ profile: "fast", kvCache: "f32" }));
+    await withModel({ profile: "exact", kvCache: "q8" }, async ({ profile, kvCache }) => expect({ profile, kvCache }).toEqual({ profile: "exact", kvCache: "q8" }));
+  });
+});
+
+describe("numThreads", () => {
+  test("is what was asked for, in the kernels too", async () => {
+    for (const numThreads of [1, 3]) await withModel({ numThreads }, async (model) => expect(model.numThreads).toBe(numThreads));
+  });
+});
+
+describe("refuses before it loads anything", () => {
+  test.each<[LoadModelOptions, object]>([
+    [{ numThreads: 0 }, { code: "out_of_range", param: "numThreads", message: "numThreads must be in 1..64. Given: 0" }],
+    [{ numThreads: 1.5 }, { code: "invalid_type", param: "numThreads" }],
+    [{ numThreads: 65 }, { code: "out_of_range", param: "numThreads" }],
+    [{ profile: "slow" as "fast" }, { code: "unsupported_value", param: "profile", message: 'profile must be fast or exact. Given: "slow"' }],
+    [{ kvCache: "q4" as "q8" }, { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or q8. Given: "q4"' }],
+    [{ kvCache: "q8" }, { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) }],
+    [{ threads: 1 } as object, { code: "unknown_parameter", param: "threads", message: expect.stringMatching(/^threads is not an option of a model. Known: model, .*numThreads/) }],
+    [{ toString: 1 } as object, { code: "unknown_parameter", param: "toString" }],
+    [{ model: 5 as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: 5" }],
+    [{ model: new URL("file:///model") as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: file:///model" }],
+    [{ quant: null as never }, { code: "invalid_type", param: "quant" }],
+    [{ offline: "no" as never }, { code: "invalid_type", param: "offline", message: 'offline must be a boolean. Given: "no"' }],
+    [{ signal: {} as never }, { code: "invalid_type", param: "signal", message: "signal must be an AbortSignal. Given: [object Object]" }],
+    [{ onProgress: 5 as never }, { code: "invalid_type", param: "onProgress" }],
+  ])("%o", async (options, error) => {
+    await expect(loadModel({ model: "/no/such/folder", ...options })).rejects.toMatchObject(error);
+  });
+});
+
+test("the embedded model has one format", async () => {
+  const message = "the embedded model is a pack of q8 weights, not q4, which is for folders that are converted";
+  await expect(loadModel({ quant: "q4" })).rejects.toMatchObject({ code: "unsupported_value", param: "quant", message });
+});
+
+test.each([[[]], [5], ["model"], [null]])("options that are %o are refused", async (options) => {
+  await expect(loadModel(options as never)).rejects.toMatchObject({ code: "invalid_type", message: expect.stringMatching(/^The options of a model must be an object\. Given: /) });
+});
+
+test("requests that TypeScript would not let through are refused by name, and none are taken once the model is closed", async () => {
+  const model = await loadModel({ numThreads: 1 });
+  const chat = (options: unknown) => () => model.chat(options as never);
+  const generate = (options: unknown) => () => model.generate(options as never);
+  const refusal = (code: string, param: string | null, message: RegExp) => expect.objectContaining({ code, param, message: expect.stringMatching(message) });
+  for (const options of [undefined, null, 5, "hi", []]) {
+    expect(chat(options)).toThrow(refusal("invalid_type", null, /^A request must be an object with messages\. Given: /));
+    expect(generate(options)).toThrow(refusal("invalid_type", null, /^A request must be an object with prompt\. Given: /));
+  }
+  expect(chat({})).toThrow(refusal("missing_required_parameter", "messages", /required/));
+  expect(chat({ messages: {} })).toThrow(refusal("invalid_type", "messages", /a list of messages/));
+  expect(chat({ messages: MESSAGES, signal: 5 })).toThrow(refusal("invalid_type", "signal", /AbortSignal\. Given: 5$/));
+  expect(chat({ messages: MESSAGES, contextLengthExceededBehavior: "ask" })).toThrow(refusal("unsupported_value", "contextLengthExceededBehavior", /truncate or error\. Given: "ask"$/));
+  for (const prompt of [undefined, null, 5, ["a"]]) expect(generate({ prompt })).toThrow(refusal("invalid_type", "prompt", /^prompt must be a string\. Given: /));
+
+  const closing = model.close();
+  expect(chat({ messages: MESSAGES })).toThrow(refusal("model_closed", null, /^The model is closed\.$/));
+  await closing;
+  await model.close();
+  expect(generate({ prompt: "a" })).toThrow(refusal("model_closed", null, /closed/));
+});
+
+test("a limit beyond the context is refused by the number that was given", async () => {
+  await withModel({}, async (model) => {
+    for (const [maxTokens, shown] of [[1025, "1025"], [1e30, "1e+30"]] as const) {
+      const message = expect.stringMatching(RegExp(`max_tokens is ${shown.replace("+", "\\+")};`));
+      expect(() => model.chat({ messages: MESSAGES, maxTokens, contextLengthExceededBehavior: "error" })).toThrow(expect.objectContaining({ code: "context_length_exceeded", message }));
+    }
+  });
+});
+
+describe("maxConcurrency", () => {
+  const ask = (model: Model, changes: RequestOptions) =>
+    read(model.chat({ messages: MESSAGES, maxTokens: 6, logprobs: true, topLogprobs: 2, ...changes }));
+
+  test("bounds the choices that run at the same time, within a request too, and changes no answer", async () => {
+    const project = vi.spyOn(LMHead.prototype, "project");
+    const answers = [];
+    for (const maxConcurrency of [1, 2, 16, 40]) {
+      project.mockClear();
+      const both = (model: Model) => Promise.all([ask(model, { n: 50, seed: 1 }), ask(model, { n: 3, seed: 2, temperature: 1.5 })]);
+      answers.push(await withModel({ maxConcurrency }, both));
+      // A step projects one row for every sequence that runs.
+      expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(maxConcurrency);
+    }
+    expect(answers[0]!.map(({ choices }) => choices.length)).toEqual([50, 3]);
+    for (const answer of answers) expect(answer).toEqual(answers[0]);
+  });
+
+  test("is 16 unless given", async () => {
+    const project = vi.spyOn(LMHead.prototype, "project");
+    await withModel({}, (model) => ask(model, { n: 20, seed: 1 }));
+    expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(16);
+  });
+
+  test.each([
+    [0, "out_of_range", "maxConcurrency must be in 1..128. Given: 0"],
+    [129, "out_of_range", "maxConcurrency must be in 1..128. Given: 129"],
+    [Number.NaN, "out_of_range", "maxConcurrency must be in 1..128. Given: NaN"],
+    [1.5, "invalid_type", "maxConcurrency must be an integer. Given: 1.5"],
+    ["2", "invalid_type", 'maxConcurrency must be a number. Given: "2"'],
+  ])("refuses %s before it loads anything", async (maxConcurrency, code, message) => {
+    const options = { model: "/nowhere", maxConcurrency } as LoadModelOptions;
+    await expect(loadModel(options)).rejects.toMatchObject({ code, message, param: "maxConcurrency" });
+  });
+});
+
+describe("logprobsMode", () => {
+  const ask = (logprobsMode: LoadModelOptions["logprobsMode"], changes: RequestOptions) =>
+    withModel(logprobsMode === undefined ? {} : { logprobsMode }, async (model) => {
+      const options = { messages: MESSAGES, seed: 3, maxTokens: 12, logprobs: true, topLogprobs: 5, ...changes };
+      const { choices } = await read(model.chat(options));
+      return choices[0]!;
+    });
+
+  test("processed: the kept tokens alone, their shares adding up to 1; what is drawn stays the same", async () => {
+    const filters = { temperature: 1.3, topK: 3 };
+    const raw = await ask("raw", filters);
+    const processed = await ask("processed", filters);
+    expect(processed.tokenIds).toEqual(raw.tokenIds);
+    expect(await ask(undefined, filters)).toEqual(raw);
+    for (const [index, { topLogprobs, tokenId, logprob }] of processed.logprobs.entries()) {
+      expect(topLogprobs.map((entry) => entry.tokenId)).toEqual(raw.logprobs[index]!.topLogprobs.slice(0, 3).map((entry) => entry.tokenId));
+      expect(topLogprobs.reduce((sum, entry) => sum + Math.exp(entry.logprob), 0)).toBeCloseTo(1, 6);
+      expect(topLogprobs.find((entry) => entry.tokenId === tokenId)?.logprob).toBe(logprob);
+    }
+    expect(processed.logprobs.map(({ logprob }) => logprob)).not.toEqual(raw.logprobs.map(({ logprob }) => logprob));
+  });
+
+  test("greedy, nothing adjusted: the same in both modes", async () => {
+    expect(await ask("processed", { temperature: 0, topK: 1 })).toEqual(await ask("raw", { temperature: 0, topK: 1 }));
+  });
+
+  test("refuses other modes", async () => {
+    const options = { logprobsMode: "model" } as unknown as LoadModelOptions;
+    const message = 'logprobsMode must be raw or processed. Given: "model"';
+    await expect(loadModel(options)).rejects.toMatchObject({ code: "unsupported_value", param: "logprobsMode", message });
+  });
+});
+
+const CONTEXT = 1 << 21;
+const NUM_LAYERS = 16;
+/** Keys and values, two heads of 12 dimensions, float32. */
+const BYTES_PER_POSITION = NUM_LAYERS * 2 * 2 * 12 * 4;
+
+describe("memory", () => {
+  let scratch: string;
+  let pack: string;
+  beforeAll(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "load-model-"));
+    pack = join(scratch, "pack");
+    const config = { max_position_embeddings: CONTEXT, num_hidden_layers: NUM_LAYERS };
+    await convert(await randomModel(join(scratch, "model"), { config }), pack, { format: "q8" });
+  });
+  afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+  const bytesPerPage = BYTES_PER_POSITION * LIMITS.promptBlockTokens;
+
+  test.each<[string, number | undefined, (numPages: number) => boolean]>([
+    ["a number of bytes", 3.9 * bytesPerPage, (numPages) => numPages === 3],
+    ["2 GiB by default", undefined, (numPages) => numPages === Math.floor(2 ** 31 / bytesPerPage)],
+    ["no more than is left of 4 GiB", 2 ** 40, (numPages) => numPages > 3.8 * 2 ** 30 / bytesPerPage && numPages < 2 ** 32 / bytesPerPage],
+  ])("keys and values: %s", async (_, kvCacheBytes, isRight) => {
+    const model = await loadModel({ model: pack, ...(kvCacheBytes === undefined ? {} : { kvCacheBytes: Math.floor(kvCacheBytes) }) });
+    expect(isRight(numPagesOf(model))).toBe(true);
+    await model.close();
+  });
+
+  test("8-bit keys and values: a page takes a third here, where a head's scale is as long as four of its twelve elements", async () => {
+    const model = await loadModel({ model: pack, profile: "exact", kvCache: "q8", kvCacheBytes: Math.floor(3.9 * bytesPerPage) });
+    expect(numPagesOf(model)).toBe(11);
+    await model.close();
+  });
+
+  test("not enough for a page of keys and values", async () => {
+    await expect(loadModel({ model: pack, kvCacheBytes: bytesPerPage - 1 })).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: "Keys and values take 196608 bytes for each 64 positions; there are 196607 for them.",
+    });
+  });
+
+  test("not enough for the weights: told before they are read", async () => {
+    const opened = await openPack(pack);
+    const large = { ...opened, config: { ...opened.config, intermediateSize: 2 ** 23 }, readWeights: () => Promise.reject(new Error("read")) };
+    await expect(Model.open(large, engineOptions({ profile: "exact" }))).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: expect.stringMatching(/weights take \d{4,} MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB\. A smaller model is needed\./),
+    });
+  });
+
+  test("nor is a folder read that cannot fit: its configuration is enough to tell", async () => {
+    const folder = await randomModel(join(scratch, "huge"), { files: { "config.json": JSON.stringify({ model_type: "llama", intermediate_size: 2 ** 23 }) } });
+    await expect(loadModel({ model: folder, quant: "f32" })).rejects.toMatchObject({ code: "out_of_memory", message: expect.stringContaining("4 GiB") });
+  });
+
+  test.each([0, -1, 1.5, NaN, Infinity])("kvCacheBytes may not be %d", async (kvCacheBytes) => {
+    await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({ code: "out_of_range", param: "kvCacheBytes" });
+  });
+
+  /** Told by the message that refuses what can never fit. */
+  function numPagesOf(model: Model): number {
+    try {
+      model.generate({ prompt: "a", maxTokens: model.folder.contextLength });
+    } catch (error) {
+      const [, numPositions] = /set aside for (\d+) positions/.exec((error as Error).message)!;
+      return Number(numPositions) / LIMITS.promptBlockTokens;
+    }
+    throw new Error("the whole context fits");
+  }
+});
+
+describe("responseFormat", () => {
+  const YES_OR_NO = { type: "regex", regex: "yes|no" } as const;
+  let scratch: string;
+  beforeAll(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "response-format-"));
+  });
+  afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+  test("a model that knows nothing, does not reason and has no end token answers at once, and ends with the answer", async () => {
+    const files = {
+      "tokenizer_config.json": "{}",
+      "generation_config.json": "{}",
+      "chat_template.jinja": "{% for message in messages %}{{ message.content }}{% endfor %}",
+    };
+    const folder = await randomModel(join(scratch, "endless"), { config: { eos_token_id: null }, files });
+    const pack = join(scratch, "pack");
+    await convert(folder, pack, { format: "f32" });
+    await withModel({ model: pack }, async (model) => {
+      expect(model.folder.endTokenIds).toEqual([]);
+      const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat: YES_OR_NO };
+      const { choices } = await read(model.chat(options));
+      expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(new Set(["yes stop", "no stop"]));
+      expect(choices.every(({ content, tokenIds }) => tokenIds.length <= content.length)).toBe(true);
+    });
+  });
+
+  test("processed log-probabilities are shares among the tokens that the grammar allows", async () => {
+    await withModel({ logprobsMode: "processed" }, async (model) => {
+      const { choices } = await read(model.chat({ messages: MESSAGES, seed: 2, logprobs: true, topLogprobs: 20, responseFormat: { type: "regex", regex: "x" } }));
+      expect(choices[0]!.content).toBe("x");
+      const end = choices[0]!.logprobs.at(-1)!;
+      expect({ numLeft: end.topLogprobs.length, logprob: end.logprob }).toEqual({ numLeft: 1, logprob: 0 });
+    });
+  });
+
+  test.each<[unknown, object]>([
+    [{ type: "xml" }, { code: "unsupported_value", param: "response_format.type" }],
+    [{}, { code: "missing_required_parameter", param: "response_format.type" }],
+    [{ type: "json_schema" }, { code: "missing_required_parameter", param: "response_format.schema" }],
+    [{ type: "regex" }, { code: "invalid_type", param: "response_format.regex" }],
+    [{ type: "json_schema", schema: { items: { uniqueItems: true } } }, { code: "unsupported_schema", param: "response_format.schema/items/uniqueItems" }],
+  ])("refuses %j at once", async (responseFormat, error) => {
+    await withModel({}, async (model) => {
+      expect(() => model.chat({ messages: MESSAGES, responseFormat: responseFormat as { type: "text" } })).toThrow(expect.objectContaining(error));
+    });
+  });
+});
+
+test("a model whose logits overflow ends the request with internal_error, and goes on for others", async () => {
+  const scratch = await mkdtemp(join(tmpdir(), "overflow-"));
+  const edit = (tensors: Map<string, RandomTensor>): void => void tensors.get("model.norm.weight")!.values.fill(3e38);
+  const pack = join(scratch, "pack");
+  await convert(await randomModel(join(scratch, "model"), { edit }), pack, { format: "f32" });
+  await withModel({ model: pack }, async (model) => {
+    for (let times = 0; times < 2; times++) {
+      await expect(read(model.generate({ prompt: "a", maxTokens: 3 }))).rejects.toMatchObject({ code: "internal_error" });
+    }
+  });
+  await rm(scratch, { recursive: true });
+});

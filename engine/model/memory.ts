@@ -1,0 +1,138 @@
+/**
+ * What a model will take of the machine's memory, from its configuration alone: asked before weights are converted or read,
+ * because a process that takes more is ended by the system without a word. Free memory is no bound: it comes and goes.
+ */
+
+import { totalmem } from "node:os";
+
+import { kvPageByteLength, packedByteLength, type KVFormat, type MatrixFormat } from "../../kernels/index.js";
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { modelWeights, packedWeights, type ModelConfig } from "../architecture/index.js";
+
+export interface MemoryOptions {
+  readonly format: MatrixFormat;
+  readonly profile: "fast" | "exact";
+  readonly kvCache: KVFormat;
+  readonly kvCacheBytes: number;
+  readonly maxConcurrency: number;
+}
+
+/** In bytes. */
+export interface MemoryEstimate {
+  /** In the kernels' memory. */
+  readonly weights: number;
+  /** In the kernels' memory: one whole context, or all that is set aside if that is less. Taken as it is used. */
+  readonly keysAndValues: number;
+  /** In the kernels' memory. */
+  readonly scratch: number;
+  /** What ONNX Runtime holds of the weights, in the profile `fast`. */
+  readonly body: number;
+  /** What it is given of one whole context while it runs a block of the prompt; little for short prompts. */
+  readonly copies: number;
+  /** The program, the tokenizer's tables, ONNX Runtime's own. */
+  readonly program: number;
+  readonly total: number;
+}
+
+export function estimateMemory(config: ModelConfig, options: MemoryOptions): MemoryEstimate {
+  const { format, profile, kvCache, maxConcurrency } = options;
+  const { vocabSize, hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, contextLength } = config;
+  const parts = [...packedWeights(modelWeights(config))];
+  const weights = sum(parts.map(({ kind, rows, cols }) => aligned(kind === "vector" ? rows * 4 : packedByteLength(format, rows, cols))));
+  const rowLength = 4 * hiddenSize + (numHeads + 2 * numKvHeads) * headDim + 3 * intermediateSize;
+  const scratch = 4 * (LIMITS.promptBlockTokens * rowLength + (maxConcurrency + 4) * vocabSize);
+  const page = pageByteLength(config, kvCache);
+  const keysAndValues = Math.min(Math.ceil(contextLength / LIMITS.promptBlockTokens) * page, Math.max(options.kvCacheBytes, page), roomForPages(weights));
+  const inLayers = sum(parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)));
+  const body = profile === "exact" ? 0 : Math.ceil(inLayers * (format === "f32" ? 4 : INTEGER_BODY_BYTES));
+  // All keys and values before the block once more, and two rows of scores for each of its positions and heads.
+  const scores = 2 * 4 * numHeads * LIMITS.promptBlockTokens * LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
+  const copies = profile === "exact" ? 0 : keysAndValues + scores;
+  const program = PROGRAM_BYTES + vocabSize * TOKEN_BYTES + (profile === "exact" ? 0 : ONNX_RUNTIME_BYTES);
+  return { weights, keysAndValues, scratch, body, copies, program, total: weights + keysAndValues + scratch + body + copies + program };
+}
+
+/**
+ * @param canConvert whether the weights may still be had in another format
+ * @throws EngineError out_of_memory with the numbers and what would fit
+ */
+export function checkMemory(config: ModelConfig, options: MemoryOptions, canConvert: boolean, machine: MachineMemory = machineMemory()): void {
+  const excess = excessOf(config, options, machine);
+  if (excess === null) return;
+  const fitting = alternatives(options, canConvert).find((other) => excessOf(config, { ...options, ...other }, machine) === null);
+  const hint = fitting === undefined ? "A smaller model is needed." : `What fits: ${flags(fitting)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
+  throw new EngineError("out_of_memory", `${excess} ${hint}`);
+}
+
+export interface MachineMemory {
+  readonly byteLength: number;
+  /** Whether a limit of this process, such as a container's, is less than what the machine has. */
+  readonly isLimited: boolean;
+}
+
+export function machineMemory(constrained: number = process.constrainedMemory(), total: number = totalmem()): MachineMemory {
+  const isLimited = constrained > 0 && constrained < total;
+  return { byteLength: isLimited ? constrained : total, isLimited };
+}
+
+export function describeEstimate({ weights, keysAndValues, scratch, body, copies, program, total }: MemoryEstimate): string {
+  const parts = [
+    `weights ${mebibytes(weights)}`,
+    `keys and values up to ${mebibytes(keysAndValues)}`,
+    ...(body > 0 ? [`ONNX Runtime ${mebibytes(body)}, with long prompts ${mebibytes(body + copies)}`] : []),
+    `buffers ${mebibytes(scratch)}`,
+    `program and tokenizer ${mebibytes(program)}`,
+  ];
+  return `about ${mebibytes(total)}: ${parts.join(", ")}`;
+}
+
+/** As measured: of a body of int8 products with what ONNX Runtime makes of it; of the program; of a token's tables. */
+const INTEGER_BODY_BYTES = 1.5;
+const PROGRAM_BYTES = 64 << 20;
+const ONNX_RUNTIME_BYTES = 48 << 20;
+const TOKEN_BYTES = 1200;
+const WASM_BYTES_MAX = 2 ** 32;
+
+function excessOf(config: ModelConfig, options: MemoryOptions, machine: MachineMemory): string | null {
+  const estimate = estimateMemory(config, options);
+  if (roomForPages(estimate.weights) < pageByteLength(config, options.kvCache)) {
+    return `The model's weights take ${mebibytes(estimate.weights)}; one WebAssembly memory of 4 GiB has room for ${mebibytes(WASM_BYTES_MAX - LIMITS.kernelScratchBytesMax)}.`;
+  }
+  // Long prompts may still take more; short ones work, and nobody should be kept from those.
+  if (estimate.total - estimate.copies <= machine.byteLength) return null;
+  const bound = machine.isLimited ? "this process is limited to" : "this machine has";
+  return `The model would take ${describeEstimate(estimate)}; ${bound} ${mebibytes(machine.byteLength)}.`;
+}
+
+/** Least loss first: what costs speed before what costs exactness. */
+function alternatives(options: MemoryOptions, canConvert: boolean): Partial<MemoryOptions>[] {
+  const formats: Partial<MemoryOptions>[] = [{}];
+  if (canConvert && options.format === "f32") formats.push({ format: "q8" });
+  if (canConvert && options.format !== "q4") formats.push({ format: "q4" });
+  const profiles: Partial<MemoryOptions>[] = [{}];
+  if (options.profile === "fast") profiles.push({ profile: "exact" });
+  if (options.kvCache === "f32") profiles.push({ profile: "exact", kvCache: "q8" });
+  return formats.flatMap((format) => profiles.map((profile) => ({ ...profile, ...format })));
+}
+
+function flags({ format, profile, kvCache }: Partial<MemoryOptions>): string {
+  const given = [
+    format === undefined ? null : `--quant ${format}`,
+    profile === undefined ? null : `--profile ${profile}`,
+    kvCache === undefined ? null : `--kv-cache ${kvCache}`,
+  ];
+  return given.filter((flag) => flag !== null).join(" ");
+}
+
+function pageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig, kvFormat: KVFormat): number {
+  return kvPageByteLength({ numLayers, numKvHeads, headDim, pageSize: LIMITS.promptBlockTokens, kvFormat });
+}
+
+const roomForPages = (weights: number): number => Math.max(0, WASM_BYTES_MAX - LIMITS.kernelScratchBytesMax - weights);
+
+const aligned = (byteLength: number): number => Math.ceil(byteLength / 64) * 64;
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+const mebibytes = (byteLength: number): string => `${Math.round(byteLength / 2 ** 20)} MiB`;

@@ -1,0 +1,59 @@
+/** The folder where this program keeps what it makes of models, and the pack that comes with it. */
+
+import { homedir, platform } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import type { MatrixFormat } from "../../kernels/index.js";
+import { EngineError, fileSystemCode } from "../errors.js";
+import { FORMAT_VERSION, MANIFEST_FILE } from "../folder/index.js";
+import { fileExists } from "../formats/index.js";
+
+/** The folder for everything this program keeps: `TOUCHSTONE_CACHE`, else the platform's place for caches. */
+export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
+  const chosen = environment["TOUCHSTONE_CACHE"];
+  if (chosen !== undefined && chosen !== "") return chosen;
+  switch (platform()) {
+    case "win32":
+      return join(environment["LOCALAPPDATA"] || join(homedir(), "AppData", "Local"), "touchstone", "cache");
+    case "darwin":
+      return join(homedir(), "Library", "Caches", "touchstone");
+    default:
+      return join(environment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "touchstone");
+  }
+}
+
+/** The folder of the cache where packs are. */
+export const PACKS = "packs";
+/** Hexadecimal digits of a sha256 that file names in the cache keep. */
+const HASH_DIGITS = 32;
+
+export function packName(hash: string, format: MatrixFormat): string {
+  return `${packPrefix(hash)}${format}-v${FORMAT_VERSION}`;
+}
+
+/** What the names of all packs of one model begin with. */
+export function packPrefix(hash: string): string {
+  return `${hash.slice(0, HASH_DIGITS)}-`;
+}
+
+/** What the file system refuses while the cache is written is about the cache, not about the model. */
+export function cacheError(cause: unknown): unknown {
+  const code = fileSystemCode(cause);
+  if (code === null) return cause;
+  return new EngineError(
+    "cache_unavailable",
+    `cannot write to the cache folder ${cacheFolder()} (${code}); set TOUCHSTONE_CACHE to a folder with room that can be written`,
+    null,
+    { cause },
+  );
+}
+
+/** The pack that comes with the package, beside the compiled program or in a source tree that has been built; null where it is missing. */
+export async function embeddedPack(): Promise<string | null> {
+  for (const place of ["../../models/tiny/pack", "../../dist/models/tiny/pack"]) {
+    const dir = fileURLToPath(new URL(place, import.meta.url));
+    if (await fileExists(join(dir, MANIFEST_FILE))) return dir;
+  }
+  return null;
+}

@@ -1,0 +1,101 @@
+/** The models that the cache of the hub holds: which there are, what they are called, and how they go. */
+
+import { realpath, stat } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+
+import { EngineError } from "../../errors.js";
+import { CachedRepository, cachedRepositories, hubCacheError } from "./cache.js";
+import { acquireLock } from "./lock.js";
+import { isCommit } from "./reference.js";
+import { hubCacheFolder } from "./settings.js";
+
+/** A snapshot that can be run, or a download that has only begun. */
+export interface StoredModel {
+  readonly repository: string;
+  /** Branches and tags that stood for it when they were last asked for; the commit where there are none. */
+  readonly revisions: readonly string[];
+  /** Null where a download ended before it had put a file into a snapshot. */
+  readonly commit: string | null;
+  readonly isFinished: boolean;
+  readonly dir: string;
+  readonly byteLength: number;
+  readonly downloadedMs: number;
+}
+
+/** By name. Other programs' models that the engine has no use for are left out. */
+export async function storedModels(cache: string = hubCacheFolder()): Promise<StoredModel[]> {
+  const models: StoredModel[] = [];
+  for (const repository of await cachedRepositories(cache)) {
+    const refs = await repository.refs();
+    const begun: string[] = [];
+    const add = async (isFinished: boolean, commit: string | null, files: ReadonlyMap<string, number>): Promise<void> => {
+      const times = await Promise.all([...files.keys()].map(async (file) => (await stat(file).catch(() => null))?.mtimeMs ?? 0));
+      models.push({
+        repository: repository.repository,
+        revisions: commit === null ? [] : (refs.get(commit) ?? [commit]),
+        commit,
+        isFinished,
+        dir: commit === null ? repository.path : repository.snapshotDir(commit),
+        byteLength: [...files.values()].reduce((sum, byteLength) => sum + byteLength, 0),
+        downloadedMs: Math.max(0, ...times),
+      });
+    };
+    for (const commit of await repository.commits()) {
+      const completeness = await repository.completeness(commit, null).catch(() => "missing");
+      if (completeness === "missing") begun.push(commit);
+      else await add(true, commit, await repository.files(commit));
+    }
+    const parts = await repository.parts();
+    // Which of several snapshots a part was for is not written anywhere.
+    const commit = begun.length === 1 ? begun[0]! : null;
+    if (parts.size > 0) await add(false, commit, new Map([...parts, ...(commit === null ? [] : await repository.files(commit))]));
+  }
+  return models;
+}
+
+/** What a folder of the cache is a snapshot of; null for any other folder. */
+export async function snapshotName(dir: string, cache: string = hubCacheFolder()): Promise<{ readonly repository: string; readonly commit: string } | null> {
+  const root = await realpath(cache).catch(() => null);
+  if (root === null) return null;
+  const [folder = "", kind, commit = "", ...rest] = relative(root, dir).split(sep);
+  const match = /^models--(.+?)--(.+)$/.exec(folder);
+  return match !== null && kind === "snapshots" && isCommit(commit) && rest.length === 0 ? { repository: `${match[1]}/${match[2]}`, commit } : null;
+}
+
+/**
+ * Removes a revision of a repository, or with null all of them; blobs that another revision needs stay.
+ *
+ * @returns the commits that went and the bytes that are free now; null where there was nothing
+ */
+export async function removeStored(
+  { repository: name, revision }: { readonly repository: string; readonly revision: string | null },
+  cache: string = hubCacheFolder(),
+): Promise<{ readonly commits: readonly string[]; readonly byteLength: number } | null> {
+  const repository = new CachedRepository(cache, name);
+  if ((await stat(repository.path).catch(() => null)) === null) return null;
+  await checkInside(repository, cache);
+  const commit = revision === null ? null : await repository.commitOf({ repository: name, revision });
+  const commits = (await repository.commits()).filter((other) => revision === null || other === commit);
+  if (revision !== null && commits.length === 0) return null;
+  try {
+    const lock = await acquireLock(repository.lockFile, new AbortController().signal, () => {});
+    try {
+      return { commits, byteLength: await repository.remove(commits) };
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    throw hubCacheError(error, cache);
+  }
+}
+
+/** What somebody linked into the cache is not ours to remove. */
+async function checkInside({ path }: CachedRepository, cache: string): Promise<void> {
+  const root = await realpath(cache);
+  for (const folder of [path, join(path, "blobs"), join(path, "snapshots")]) {
+    const target = await realpath(folder).catch(() => folder);
+    if (target !== folder && !target.startsWith(`${root}${sep}`)) {
+      throw new EngineError("cache_unavailable", `${folder} is a link to ${target}, outside the cache: nothing has been removed`);
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * From what the user named to what an engine runs: a pack and a folder of ONNX files as they are, a model folder
+ * through the cache (converted on its first use), the name of a model on the hub through a download, nothing for the
+ * embedded model. A cached pack is named after the contents of the model's files, so
+ * a changed model is converted anew and a moved one is not.
+ */
+
+import { stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { MatrixFormat } from "../../kernels/index.js";
+import { readModelConfig, type ModelConfig } from "../architecture/index.js";
+import { writePack, type WriteOptions } from "../convert/index.js";
+import { EngineError } from "../errors.js";
+import {
+  checkTextFiles,
+  identifySource,
+  MANIFEST_FILE,
+  onnxDtypesOf,
+  openOnnxFolder,
+  openPack,
+  openSourceModel,
+  type ModelPack,
+  type OnnxDtype,
+  type RunnableModel,
+  type SourceIdentity,
+} from "../folder/index.js";
+import { fileExists, INDEX_FILE, readModelJson, SINGLE_FILE } from "../formats/index.js";
+import { cacheError, cacheFolder, embeddedPack, packName, PACKS } from "./cache.js";
+import type { HubOptions } from "./hub/index.js";
+import { modelFolder } from "./locate.js";
+import { removeFolder, writeFolder } from "./staging.js";
+
+export interface PrepareOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
+  /** A model folder, a pack, a folder of ONNX files, or the name of a model on the hub; null for the embedded model. */
+  readonly model: string | null;
+  /** How a model folder is converted; by default q8. A pack of another format is refused. */
+  readonly format?: MatrixFormat | undefined;
+  /** Called with a model folder's configuration before anything large is downloaded, read or written. May throw. */
+  readonly onConfig?: ((config: ModelConfig, format: MatrixFormat) => void) | undefined;
+  /** Ends a download, which goes on from there the next time, or a conversion, of which nothing is left then. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called while a model is being converted, with the number of weights done and of all weights. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
+  readonly onDownload?: HubOptions["onProgress"];
+}
+
+/** @throws EngineError naming what is missing, damaged, not supported or not writable */
+export async function prepareModel(options: PrepareOptions): Promise<RunnableModel> {
+  const { model, format, dtype, signal } = options;
+  const target = format ?? "q8";
+  if (model === null) {
+    refuseDtype("the embedded model", dtype);
+    const embedded = await embeddedPack();
+    if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
+    return ofFormat(await openPack(embedded), format, "the embedded model");
+  }
+  const dir = await modelFolder(model, {
+    ...options,
+    onProgress: options.onDownload,
+    onTextFiles: async (folder) => {
+      const config = await checkTextFiles(folder);
+      options.onConfig?.(config, target);
+    },
+  });
+  switch (await kindOfFolder(dir, dtype)) {
+    case "onnx":
+      if (format === undefined) return openOnnxFolder(dir, dtype, cacheFolder(), signal);
+      throw new EngineError("unsupported_value", `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`, "quant");
+    case "pack":
+      refuseDtype(dir, dtype);
+      return ofFormat(await openPack(dir), format);
+    case "model":
+      refuseDtype(dir, dtype);
+      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target);
+      return cachedPack(dir, { format: target, signal, onProgress: options.onProgress });
+  }
+}
+
+async function cachedPack(modelDir: string, options: WriteOptions): Promise<ModelPack> {
+  const cache = cacheFolder();
+  const identity = await identifySource(cache, modelDir, { signal: options.signal });
+  const target = join(cache, PACKS, packName(identity.hash, options.format));
+  let pack = await openCached(target);
+  if (pack === null) {
+    await convertInto(target, modelDir, identity, options);
+    pack = await openPack(target);
+  }
+  await identity.remember();
+  // The folder's time stamp says when the pack was last used; a cache that cannot be written keeps none.
+  await utimes(target, new Date(), new Date()).catch(() => undefined);
+  return pack;
+}
+
+/** The pack at `target`, or null where there is none or a damaged one, which is then removed. */
+async function openCached(target: string): Promise<ModelPack | null> {
+  if ((await stat(target).catch(() => null)) === null) return null;
+  try {
+    return await openPack(target);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    await removeFolder(target).catch((cause: unknown) => {
+      throw cacheError(cause);
+    });
+    return null;
+  }
+}
+
+async function convertInto(
+  target: string,
+  modelDir: string,
+  identity: SourceIdentity,
+  options: WriteOptions,
+): Promise<void> {
+  const source = await openSourceModel(modelDir);
+  try {
+    await writeFolder(target, async (dir) => {
+      await writePack(source, dir, options);
+      if (!(await identity.isUnchanged())) {
+        throw new EngineError("invalid_model", `${modelDir} changed while it was being converted`);
+      }
+    });
+  } catch (error) {
+    throw cacheError(error);
+  } finally {
+    await source.reader.close();
+  }
+}
+
+/** A folder with both kinds of weights is one of safetensors, unless a dtype asks for the other. */
+async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<"pack" | "model" | "onnx"> {
+  const entry = await stat(dir).catch(() => null);
+  if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
+  if (!entry.isDirectory()) {
+    throw new EngineError("model_not_found", `${dir} is a file; a model is a folder with config.json, tokenizer.json and ${SINGLE_FILE}`);
+  }
+  const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
+  const hasSafetensors = (await has(SINGLE_FILE)) || (await has(INDEX_FILE));
+  if ((dtype !== undefined || !hasSafetensors) && (await onnxDtypesOf(dir)).length > 0) return "onnx";
+  if (!hasSafetensors && (await has(MANIFEST_FILE))) return "pack";
+  if (await has("config.json")) return "model";
+  throw new EngineError("model_not_found", `${dir} is no model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`);
+}
+
+function refuseDtype(name: string, dtype: OnnxDtype | undefined): void {
+  if (dtype === undefined) return;
+  throw new EngineError("unsupported_value", `dtype chooses among a model's ONNX files; ${name} has none`, "dtype");
+}
+
+function ofFormat(pack: ModelPack, format: MatrixFormat | undefined, name = pack.dir): ModelPack {
+  if (format === undefined || format === pack.manifest.format) return pack;
+  throw new EngineError("unsupported_value", `${name} is a pack of ${pack.manifest.format} weights, not ${format}, which is for folders that are converted`, "quant");
+}

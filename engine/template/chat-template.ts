@@ -1,0 +1,162 @@
+/**
+ * Messages to the text of a prompt, by the model's own Jinja template (contract, section 2.1).
+ *
+ * 1. Check the messages.
+ * 2. Render probes in their place: a message that leaves no trace would have been dropped silently.
+ * 3. Render them. What the template refuses is a `template_error` with its own words.
+ * 4. Find the special tokens that the template wrote, as opposed to those a user typed (sourced-text.ts).
+ */
+
+import { EngineError } from "../errors.js";
+import { isObject, PhraseFinder, tokenContent, type AddedToken, type Json, type PhraseMatch, type RenderedPrompt, type Tokenizer } from "../text/index.js";
+import { markupOf, PLAIN, type MessageFormat } from "../message/index.js";
+import { JinjaTemplate } from "./jinja-template.js";
+import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
+import { SourcedText, type Text, plain } from "./sourced-text.js";
+
+export type { ChatMessage } from "./messages.js";
+
+export class ChatTemplate {
+  readonly #template: JinjaTemplate | EngineError;
+  readonly #variables: Json;
+  readonly #reservedTokens: ReadonlyMap<string, AddedToken>;
+  readonly #reservedIds: ReadonlySet<number>;
+  readonly #reservedText: PhraseFinder;
+  /** Opens the reasoning; null for a model that does not reason. */
+  readonly #openingTag: string | null;
+
+  /**
+   * A template that is missing or broken is reported by `render`, so that a model without one can still complete text.
+   *
+   * @param template the text of chat_template.jinja, which wins over tokenizer_config.json; null where there is none
+   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
+   * @param format how the model writes a message; plain text unless given
+   */
+  constructor(template: string | null, tokenizerConfig: object, tokenizer: Tokenizer, format: MessageFormat = PLAIN) {
+    const config = tokenizerConfig as Json;
+    this.#variables = templateVariables(config);
+    this.#template = compile(template ?? templateOf(config));
+    const markup = markupOf(format);
+    const reserved = tokenizer.addedTokens.filter((token) => token.special || markup.includes(token.content));
+    const written = tokenizer.addedTokens.filter((token) => !reserved.includes(token) && this.#writes(token.content));
+    this.#reservedTokens = new Map([...reserved, ...written].map((token) => [token.content, token]));
+    this.#reservedIds = new Set([...this.#reservedTokens.values()].map((token) => token.id));
+    this.#openingTag = format.reasoning?.open ?? null;
+    this.#reservedText = new PhraseFinder([...new Set([...this.#reservedTokens.keys(), ...markup])]);
+  }
+
+  /** False where `render` would refuse all messages, for want of a template or for a mistake in it. */
+  get canRender(): boolean {
+    return !(this.#template instanceof EngineError);
+  }
+
+  /**
+   * @throws EngineError template_error where the template is missing, refuses the messages or drops one of them;
+   * others for messages that are not as they should be, naming the field
+   */
+  render(messages: readonly ChatMessage[]): RenderedPrompt {
+    const checked = checkMessages(messages);
+    this.#checkNoneDropped(checked);
+    const prompt = this.#render(checked.map(sourced));
+    const found = templateTokens(prompt, this.#reservedText);
+    const last = found.at(-1);
+    const text = plain(prompt);
+    return {
+      text,
+      templateTokens: found.flatMap(({ start, end, phrase }) => {
+        const token = this.#reservedTokens.get(phrase);
+        return token === undefined ? [] : [{ start, end, token }];
+      }),
+      reserved: this.#reservedIds,
+      opensReasoning: last !== undefined && last.phrase === this.#openingTag && text.slice(last.end).trim() === "",
+    };
+  }
+
+  #render(messages: readonly object[]): Text {
+    if (this.#template instanceof EngineError) throw this.#template;
+    return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true, tools: null, documents: null });
+  }
+
+  #checkNoneDropped(messages: readonly TemplateMessage[]): void {
+    const text = plain(this.#render(messages.map((message, index) => ({ ...message, content: probe(index) }))));
+    const kept = new Set(text.match(PROBES));
+    const dropped = messages.findIndex((_, index) => !kept.has(probe(index)));
+    if (dropped < 0) return;
+    const path = `messages[${dropped}]`;
+    const role = messages[dropped]!.role;
+    throw new EngineError("template_error", `The model's chat template leaves out ${path}, of role "${role}", at this place.`, path);
+  }
+
+  /** Whether the template writes this token around ordinary messages: then it marks roles, and nobody may type it. */
+  #writes(content: string): boolean {
+    if (/^[\p{L}\p{N}\s]*$/u.test(content)) return false;
+    return ROLE_SAMPLES.some((roles) => {
+      try {
+        return plain(this.#render(roles.map((role, index) => ({ role, content: probe(index) })))).includes(content);
+      } catch {
+        return false; // a conversation the template refuses says nothing
+      }
+    });
+  }
+}
+
+const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
+  ["user"],
+  ["system", "user"],
+  ["user", "assistant", "user"],
+  ["user", "assistant", "tool"],
+];
+
+/** A message whose texts are known as such wherever the template puts them. The role is one of a few words, and no text. */
+function sourced({ role, ...texts }: TemplateMessage): object {
+  return { role, ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])) };
+}
+
+/** @returns the reserved tokens that the template wrote, from left to right: those without a character of a message */
+function templateTokens(prompt: Text, reserved: PhraseFinder): PhraseMatch[] {
+  const matches: PhraseMatch[] = [];
+  const isMessage = typeof prompt === "string" ? new Uint8Array(prompt.length) : prompt.isMessage;
+  let position = 0;
+  for (const match of reserved.findAll(plain(prompt))) {
+    if (match.start < position || isMessage.subarray(match.start, match.end).includes(1)) continue;
+    matches.push(match);
+    position = match.end;
+  }
+  return matches;
+}
+
+/** A text that no template writes and no template looks for; none is part of another. */
+const probe = (index: number): string => `\uFDD0${index}\uFDD0`;
+const PROBES = /\uFDD0[0-9]+\uFDD0/g;
+
+function compile(source: string | null): JinjaTemplate | EngineError {
+  if (source === null) return new EngineError("template_error", "The model has no chat template.", "messages");
+  try {
+    return new JinjaTemplate(source);
+  } catch (error) {
+    return new EngineError("template_error", `The model's chat template cannot be read: ${(error as Error).message}`, "messages", { cause: error });
+  }
+}
+
+/** The template of tokenizer_config.json: one, or several with names, of which `default` is for chats. */
+function templateOf(config: Json): string | null {
+  const template = config["chat_template"];
+  if (typeof template === "string") return template;
+  const entries: unknown[] = Array.isArray(template) ? template : [];
+  const named = entries.find((entry) => isObject(entry) && entry["name"] === "default");
+  return isObject(named) && typeof named["template"] === "string" ? named["template"] : null;
+}
+
+/** The names that tokenizer_config.json gives to special tokens, those of its own among them. */
+function templateVariables(config: Json): Json {
+  const variables: Record<string, unknown> = {};
+  const own = config["extra_special_tokens"];
+  for (const [key, token] of Object.entries(isObject(own) ? own : {})) variables[key] = tokenContent(token);
+  const additional = config["additional_special_tokens"];
+  if (Array.isArray(additional)) variables["additional_special_tokens"] = additional.map(tokenContent);
+  for (const key of ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]) {
+    const content = tokenContent(config[key]);
+    if (content !== null) variables[key] = content;
+  }
+  return variables;
+}

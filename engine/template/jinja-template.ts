@@ -1,0 +1,408 @@
+/**
+ * Jinja as chat templates know it: the environment is that of Hugging Face's `apply_chat_template`, the parser the jinja
+ * library's. The interpreter is ours, because prompts depend on Python's rules: how far a `set` in a loop reaches, what
+ * equals none, what is counted as a character. What is not known is refused by name.
+ */
+
+import { parse, tokenize } from "@huggingface/jinja";
+import { EngineError } from "../errors.js";
+import type { Json } from "../text/index.js";
+import { applyFilter, applyTest, elementOf, integer, mapping, methodOf } from "./jinja-builtins.js";
+import { type Text, concat, isText, plain } from "./sourced-text.js";
+import {
+  type Call,
+  type Callable,
+  Float,
+  Namespace,
+  Tuple,
+  Undefined,
+  type Value,
+  calculate,
+  compare,
+  contains,
+  isEqual,
+  isTrue,
+  iterate,
+  numberOf,
+  orUndefined,
+  slice,
+  toText,
+  toValue,
+  typeName,
+  wholeResult,
+} from "./jinja-values.js";
+
+export class JinjaTemplate {
+  readonly #program: Node;
+
+  /** @throws SyntaxError if the template cannot be parsed */
+  constructor(source: string) {
+    const lines = source.replace(/\r\n?/g, "\n");
+    this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })) as unknown as Node;
+  }
+
+  /**
+   * @param variables JSON values, with `SourcedText` for what counts as text of messages
+   * @throws EngineError template_error with the template's own words, or naming what it asks for in vain
+   */
+  render(variables: Json): Text {
+    const scope = new Scope(null);
+    for (const [name, value] of Object.entries(variables)) if (value !== undefined) scope.variables.set(name, toValue(value));
+    try {
+      return textOf(this.#program, scope);
+    } catch (error) {
+      const what = error instanceof TemplateRefusal ? "refuses the messages" : "failed";
+      throw new EngineError("template_error", `The model's chat template ${what}: ${(error as Error).message}`, "messages", { cause: error });
+    }
+  }
+}
+
+/** What a template says in `raise_exception`. */
+class TemplateRefusal extends Error {}
+
+interface Node {
+  readonly type: string;
+  readonly [key: string]: unknown;
+}
+
+/** Variables of a template, of one turn of a loop, of a macro's call; those around it are seen, never changed. */
+class Scope {
+  readonly variables = new Map<string, Value>();
+
+  constructor(readonly parent: Scope | null) {}
+
+  find(name: string): Value {
+    const own = this.variables.get(name);
+    if (own !== undefined) return own;
+    if (this.parent !== null) return this.parent.find(name);
+    const global = GLOBALS.get(name);
+    return global === undefined ? new Undefined(name) : global;
+  }
+}
+
+const RANGE_MAX = 100_000;
+
+const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
+  ["true", true],
+  ["True", true],
+  ["false", false],
+  ["False", false],
+  ["none", null],
+  ["None", null],
+  [
+    "raise_exception",
+    ({ args }) => {
+      throw new TemplateRefusal(plain(toText(args[0] ?? "")));
+    },
+  ],
+  [
+    "range",
+    ({ args }) => {
+      if (args.length < 1 || args.length > 3) throw new TypeError(`range() of ${args.length} values, not one to three`);
+      const [first, second, step = 1] = args.map((value) => integer(value, 0, "what range() takes"));
+      const [start, stop] = second === undefined ? [0, first!] : [first!, second];
+      if (step === 0) throw new RangeError("range() with a step of zero");
+      const length = Math.max(0, Math.ceil((stop - start) / step));
+      if (length > RANGE_MAX) throw new RangeError(`range() of more than ${RANGE_MAX} numbers`);
+      return Array.from({ length }, (_, index) => start + index * step);
+    },
+  ],
+  ["dict", entriesOf],
+  ["namespace", (call) => new Namespace(entriesOf(call) as Map<string, Value>)],
+]);
+
+function entriesOf({ args: [given = new Map()], named }: Call): Map<string | number, Value> {
+  return new Map([...mapping(given), ...named]);
+}
+
+/** How a block ended. */
+type Ending = "done" | "break" | "continue";
+
+function execute(nodes: readonly Node[], scope: Scope, output: Text[]): Ending {
+  for (const node of nodes) {
+    const ending = executeOne(node, scope, output);
+    if (ending !== "done") return ending;
+  }
+  return "done";
+}
+
+function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
+  switch (node.type) {
+    case "Comment":
+      return "done";
+    case "If":
+      return execute((isTrue(evaluate(node["test"] as Node, scope)) ? node["body"] : node["alternate"]) as Node[], scope, output);
+    case "For":
+      return executeFor(node, scope, output);
+    case "Break":
+      return "break";
+    case "Continue":
+      return "continue";
+    case "Set": {
+      const given = node["value"] as Node | null;
+      assign(node["assignee"] as Node, given === null ? textOf(node, new Scope(scope)) : evaluate(given, scope), scope);
+      return "done";
+    }
+    case "Macro":
+      scope.variables.set((node["name"] as Node)["value"] as string, macro(node, node["args"] as Node[], scope));
+      return "done";
+    case "CallStatement": {
+      const call = node["call"] as Node;
+      const { args, named } = evaluateCall(call["args"] as Node[], scope);
+      const caller = macro(node, (node["callerArgs"] as Node[] | null) ?? [], scope);
+      output.push(toText(invoke(call["callee"] as Node, { args, named: new Map([...named, ["caller", caller]]) }, scope)));
+      return "done";
+    }
+    case "FilterStatement":
+      output.push(toText(filtered(node["filter"] as Node, textOf(node, new Scope(scope)), scope)));
+      return "done";
+    default:
+      output.push(toText(evaluate(node, scope)));
+      return "done";
+  }
+}
+
+function textOf(node: Node, scope: Scope): Text {
+  const output: Text[] = [];
+  const ending = execute(node["body"] as Node[], scope, output);
+  if (ending !== "done") throw new SyntaxError(`a ${ending} without its loop`);
+  return concat(output);
+}
+
+/** As in Jinja, the else is for a loop without a turn that came to its end, be it for a break or a continue in each. */
+function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
+  const source = node["iterable"] as Node;
+  const isFiltered = source.type === "SelectExpression";
+  const target = node["loopvar"] as Node;
+  const turn = (item: Value): Scope => {
+    const inner = new Scope(scope);
+    assign(target, item, inner);
+    return inner;
+  };
+  const all = iterate(evaluate((isFiltered ? source["lhs"] : source) as Node, scope));
+  const items = isFiltered ? all.filter((item) => isTrue(evaluate(source["test"] as Node, turn(item)))) : all;
+  let isAnyWhole = false;
+  for (const [index, item] of items.entries()) {
+    const inner = turn(item);
+    inner.variables.set("loop", loopState(items, index));
+    const ending = execute(node["body"] as Node[], inner, output);
+    if (ending === "break") break;
+    isAnyWhole ||= ending === "done";
+  }
+  return isAnyWhole ? "done" : execute(node["defaultBlock"] as Node[], new Scope(scope), output);
+}
+
+function loopState(items: readonly Value[], index: number): Namespace {
+  const { length } = items;
+  return new Namespace(
+    new Map<string, Value>([
+      ["index", index + 1],
+      ["index0", index],
+      ["revindex", length - index],
+      ["revindex0", length - index - 1],
+      ["first", index === 0],
+      ["last", index === length - 1],
+      ["length", length],
+      ["previtem", orUndefined(items[index - 1], "loop.previtem")],
+      ["nextitem", orUndefined(items[index + 1], "loop.nextitem")],
+      ["cycle", ({ args }) => orUndefined(args[index % args.length], "the next of nothing")],
+    ]),
+  );
+}
+
+function assign(target: Node, value: Value, scope: Scope): void {
+  if (target.type === "Identifier") {
+    scope.variables.set(target["value"] as string, value);
+  } else if (target.type === "TupleLiteral") {
+    const names = target["value"] as Node[];
+    const items = iterate(value);
+    if (items.length !== names.length) throw new RangeError(`${items.length} values for ${names.length} names`);
+    names.forEach((name, index) => assign(name, items[index]!, scope));
+  } else {
+    const object = target.type === "MemberExpression" ? evaluate(target["object"] as Node, scope) : null;
+    if (!(object instanceof Namespace)) throw new TypeError(`${describe(target)} cannot be assigned to`);
+    object.attributes.set((target["property"] as Node)["value"] as string, value);
+  }
+}
+
+/** A macro, or the body of a call block, as a function that gives text. */
+function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable {
+  return ({ args, named }) => {
+    const inner = new Scope(scope);
+    const rest = new Map(named);
+    inner.variables.set("caller", orUndefined(rest.get("caller"), "caller"));
+    rest.delete("caller");
+    parameters.forEach((parameter, index) => {
+      const isOptional = parameter.type === "KeywordArgumentExpression";
+      const name = (isOptional ? (parameter["key"] as Node) : parameter)["value"] as string;
+      const given = index < args.length ? args[index] : rest.get(name);
+      const absent = (): Value => (isOptional ? evaluate(parameter["value"] as Node, inner) : new Undefined(name));
+      inner.variables.set(name, given === undefined ? absent() : given);
+      rest.delete(name);
+    });
+    inner.variables.set("varargs", new Tuple(args.slice(parameters.length)));
+    inner.variables.set("kwargs", rest);
+    return textOf(node, inner);
+  };
+}
+
+function evaluate(node: Node, scope: Scope): Value {
+  switch (node.type) {
+    case "StringLiteral":
+      return node["value"] as string;
+    case "IntegerLiteral":
+      return wholeResult(node["value"] as number);
+    case "FloatLiteral":
+      return new Float(node["value"] as number);
+    case "ArrayLiteral":
+      return (node["value"] as Node[]).map((item) => evaluate(item, scope));
+    case "TupleLiteral":
+      return new Tuple((node["value"] as Node[]).map((item) => evaluate(item, scope)));
+    case "ObjectLiteral":
+      return new Map([...(node["value"] as Map<Node, Node>)].map(([key, value]) => [keyOf(evaluate(key, scope)), evaluate(value, scope)]));
+    case "Identifier":
+      return scope.find(node["value"] as string);
+    case "MemberExpression":
+      return evaluateMember(node, scope);
+    case "CallExpression":
+      return invoke(node["callee"] as Node, evaluateCall(node["args"] as Node[], scope), scope);
+    case "FilterExpression":
+      return filtered(node["filter"] as Node, evaluate(node["operand"] as Node, scope), scope);
+    case "TestExpression": {
+      const passes = applyTest((node["test"] as Node)["value"] as string, evaluate(node["operand"] as Node, scope), []);
+      return passes !== (node["negate"] as boolean);
+    }
+    case "UnaryExpression":
+      return evaluateUnary(operatorOf(node), evaluate(node["argument"] as Node, scope));
+    case "BinaryExpression":
+      return evaluateBinary(node, scope);
+    case "Ternary":
+      return evaluate((isTrue(evaluate(node["condition"] as Node, scope)) ? node["trueExpr"] : node["falseExpr"]) as Node, scope);
+    case "SelectExpression":
+      return isTrue(evaluate(node["test"] as Node, scope)) ? evaluate(node["lhs"] as Node, scope) : new Undefined("an if without else");
+    default:
+      throw new SyntaxError(`${node.type} is not known`);
+  }
+}
+
+const operatorOf = (node: Node): string => (node["operator"] as { value: string }).value;
+
+function keyOf(value: Value): string | number {
+  if (typeof value !== "string" && typeof value !== "number") throw new TypeError(`${typeName(value)} as a key is not supported`);
+  return value;
+}
+
+function evaluateMember(node: Node, scope: Scope): Value {
+  const object = evaluate(node["object"] as Node, scope);
+  if (object instanceof Undefined) throw new TypeError(`${describe(node["object"] as Node)} is not defined${whyUndefined(object)}`);
+  const property = node["property"] as Node;
+  if (property.type === "SliceExpression") {
+    const [start, stop, step] = ["start", "stop", "step"].map((part) => {
+      const given = property[part] as Node | undefined;
+      return given === undefined ? null : wholeNumber(evaluate(given, scope));
+    });
+    return slice(object, start ?? null, stop ?? null, step ?? 1);
+  }
+  if (node["computed"] === true) {
+    const key = evaluate(property, scope);
+    const method = isText(key) ? methodOf(object, plain(key)) : undefined;
+    const element = elementOf(object, key);
+    return orUndefined(element === undefined ? method : element, describe(node));
+  }
+  const name = property["value"] as string | number;
+  return methodOf(object, String(name)) ?? orUndefined(elementOf(object, name), describe(node));
+}
+
+function wholeNumber(value: Value): number | null {
+  if (value === null || typeof value === "number") return value;
+  throw new TypeError(`${typeName(value)} where an integer belongs`);
+}
+
+function evaluateCall(nodes: readonly Node[], scope: Scope): Call {
+  const args: Value[] = [];
+  const named = new Map<string, Value>();
+  for (const node of nodes) {
+    if (node.type === "KeywordArgumentExpression") named.set((node["key"] as Node)["value"] as string, evaluate(node["value"] as Node, scope));
+    else if (node.type === "SpreadExpression") args.push(...iterate(evaluate(node["argument"] as Node, scope)));
+    else args.push(evaluate(node, scope));
+  }
+  return { args, named };
+}
+
+function invoke(callee: Node, call: Call, scope: Scope): Value {
+  const callable = evaluate(callee, scope);
+  if (typeof callable === "function") return callable(call);
+  throw new TypeError(`it calls ${describe(callee)}(), which is not known${whyUndefined(callable)}`);
+}
+
+/** A filter's name, or a call of it with arguments. */
+function filtered(filter: Node, value: Value, scope: Scope): Value {
+  if (filter.type === "Identifier") return applyFilter(filter["value"] as string, value, { args: [], named: new Map() });
+  return applyFilter((filter["callee"] as Node)["value"] as string, value, evaluateCall(filter["args"] as Node[], scope));
+}
+
+function evaluateUnary(operator: string, value: Value): Value {
+  if (operator === "not") return !isTrue(value);
+  const number = numberOf(value);
+  if (number === null) throw new TypeError(`${operator} of ${typeName(value)} has no meaning`);
+  const result = operator === "-" ? -number : number;
+  return value instanceof Float ? new Float(result) : result;
+}
+
+function evaluateBinary(node: Node, scope: Scope): Value {
+  const operator = operatorOf(node);
+  if (isChained(node)) {
+    const first = node["left"] as Node;
+    return isTrue(evaluate(first, scope)) && evaluateBinary({ ...node, left: first["right"] }, scope);
+  }
+  const left = evaluate(node["left"] as Node, scope);
+  if (operator === "and" && !isTrue(left)) return left;
+  if (operator === "or" && isTrue(left)) return left;
+  const right = evaluate(node["right"] as Node, scope);
+  switch (operator) {
+    case "and":
+    case "or":
+      return right;
+    case "~":
+      return concat([toText(left), toText(right)]);
+    case "==":
+      return isEqual(left, right);
+    case "!=":
+      return !isEqual(left, right);
+    case "in":
+      return contains(right, left);
+    case "not in":
+      return !contains(right, left);
+    case "<":
+      return compare(left, right) < 0;
+    case "<=":
+      return compare(left, right) <= 0;
+    case ">":
+      return compare(left, right) > 0;
+    case ">=":
+      return compare(left, right) >= 0;
+    default:
+      return calculate(operator, left, right);
+  }
+}
+
+/** `a < b < c` is two comparisons; the parser makes it one of `a < b` with c. */
+function isChained(node: Node): boolean {
+  const left = node["left"] as Node;
+  return left.type === "BinaryExpression" && /[<>]/.test(operatorOf(left)) && /[<>]/.test(operatorOf(node));
+}
+
+/** An expression as the template writes it, or nearly so. */
+function describe(node: Node): string {
+  if (node.type === "Identifier") return node["value"] as string;
+  if (node.type !== "MemberExpression") return "a value";
+  const property = node["property"] as Node;
+  const object = describe(node["object"] as Node);
+  if (node["computed"] !== true) return `${object}.${property["value"]}`;
+  return property.type.endsWith("Literal") ? `${object}[${JSON.stringify(property["value"])}]` : `${object}[…]`;
+}
+
+function whyUndefined(value: Value): string {
+  const isDate = value instanceof Undefined && value.name === "strftime_now";
+  return isDate ? " (the date is not given: the same request has the same prompt on any day)" : "";
+}

@@ -1,0 +1,146 @@
+/**
+ * Checks the messages of a chat and brings them into the one form that templates are given (contract, section 2.1).
+ * The checks stand on their own: a library's caller has not been through the server's.
+ */
+
+import { EngineError } from "../errors.js";
+import { checkWellFormed, isObject } from "../text/index.js";
+
+export type Role = "system" | "developer" | "user" | "assistant" | "tool";
+
+export interface ChatMessage {
+  readonly role: Role;
+  /** Null for an assistant's message only; parts are joined with a newline. */
+  readonly content: string | null | readonly TextPart[];
+  /** Up to 64 of `[A-Za-z0-9_-]`; templates that do not use it leave it out. */
+  readonly name?: string | null;
+  /** The assistant's messages only: handed to the template. */
+  readonly reasoning_content?: string | null;
+  /** The fields below are those of an answer sent back as it was received; only these values are taken. */
+  readonly refusal?: null;
+  readonly annotations?: readonly never[] | null;
+  readonly audio?: null;
+  readonly function_call?: null;
+  readonly tool_calls?: readonly never[] | null;
+}
+
+export interface TextPart {
+  readonly type: "text";
+  readonly text: string;
+}
+
+/** A message as a template sees it: plain strings, absent fields absent. */
+export interface TemplateMessage {
+  readonly role: Exclude<Role, "developer">;
+  readonly content: string;
+  readonly name?: string;
+  readonly reasoning_content?: string;
+}
+
+/**
+ * @param messages what the caller gave, of any type
+ * @throws EngineError naming the field, such as `messages[2].content`
+ */
+export function checkMessages(messages: unknown): TemplateMessage[] {
+  if (messages === undefined || messages === null) throw missing("messages");
+  if (!Array.isArray(messages)) throw wrongType("messages", "a list of messages", messages);
+  if (messages.length === 0) throw new EngineError("out_of_range", "messages is empty; at least 1 message is needed.", "messages");
+  return messages.map((message: unknown, index) => checkMessage(message, `messages[${index}]`));
+}
+
+const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool"] satisfies Role[];
+
+/** What an assistant's message may carry without effect: null, or an empty list where so marked. */
+const ANSWER_FIELDS: Readonly<Record<string, "null" | "list">> = {
+  refusal: "null",
+  annotations: "list",
+  audio: "null",
+  function_call: "null",
+  tool_calls: "list",
+};
+
+function checkMessage(message: unknown, path: string): TemplateMessage {
+  if (!isObject(message)) throw wrongType(path, "an object", message);
+  const role = checkRole(message["role"], `${path}.role`);
+  const content = checkContent(message["content"], role, `${path}.content`);
+  const name = checkName(message["name"], `${path}.name`);
+  const reasoning = message["reasoning_content"] ?? null;
+  for (const [field, value] of Object.entries(message)) checkField(field, value, role, `${path}.${field}`);
+  if (reasoning !== null) checkText(reasoning, `${path}.reasoning_content`);
+  return {
+    role: role === "developer" ? "system" : role,
+    content,
+    ...(name === null ? {} : { name }),
+    ...(reasoning === null ? {} : { reasoning_content: reasoning as string }),
+  };
+}
+
+function checkRole(role: unknown, path: string): Role {
+  if (role === undefined || role === null) throw missing(path);
+  if (typeof role !== "string") throw wrongType(path, "a string", role);
+  if (!ROLES.includes(role)) {
+    throw new EngineError("unsupported_value", `${path} is ${JSON.stringify(role)}; allowed: ${ROLES.join(", ")}.`, path);
+  }
+  return role as Role;
+}
+
+function checkContent(content: unknown, role: Role, path: string): string {
+  if ((content === null || content === undefined) && role === "assistant") return "";
+  if (content === undefined || content === null) throw missing(path);
+  if (typeof content === "string") return checkText(content, path);
+  if (!Array.isArray(content)) throw wrongType(path, "a string or a list of text parts", content);
+  if (content.length === 0) throw new EngineError("out_of_range", `${path} is an empty list; at least 1 part is needed.`, path);
+  return content.map((part: unknown, index) => checkPart(part, `${path}[${index}]`)).join("\n");
+}
+
+function checkPart(part: unknown, path: string): string {
+  if (!isObject(part)) throw wrongType(path, "an object", part);
+  const type = part["type"];
+  if (type === undefined || type === null) throw missing(`${path}.type`);
+  if (typeof type !== "string") throw wrongType(`${path}.type`, "a string", type);
+  if (type !== "text") {
+    throw new EngineError("unsupported_value", `${path}.type is ${JSON.stringify(type)}; allowed: text.`, `${path}.type`);
+  }
+  const other = Object.keys(part).find((key) => key !== "type" && key !== "text");
+  if (other !== undefined) throw unknownField(`${path}.${other}`);
+  if (part["text"] === undefined || part["text"] === null) throw missing(`${path}.text`);
+  return checkText(part["text"], `${path}.text`);
+}
+
+function checkName(name: unknown, path: string): string | null {
+  if (name === undefined || name === null) return null;
+  if (typeof name !== "string") throw wrongType(path, "a string", name);
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(name)) return name;
+  throw new EngineError("out_of_range", `${path} is ${JSON.stringify(name.slice(0, 80))}; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`, path);
+}
+
+function checkField(field: string, value: unknown, role: Role, path: string): void {
+  if (field === "role" || field === "content" || field === "name" || value === undefined) return;
+  if (role === "assistant") {
+    if (field === "reasoning_content") return;
+    const kind = Object.hasOwn(ANSWER_FIELDS, field) ? ANSWER_FIELDS[field] : undefined;
+    if (kind !== undefined) {
+      if (value === null || (kind === "list" && Array.isArray(value) && value.length === 0)) return;
+      const allowed = kind === "list" ? "null or an empty list" : "null";
+      throw new EngineError("unsupported_parameter", `${path} is not supported; allowed: ${allowed}.`, path);
+    }
+  }
+  throw unknownField(path);
+}
+
+function checkText(text: unknown, path: string): string {
+  if (typeof text !== "string") throw wrongType(path, "a string", text);
+  checkWellFormed(text, path);
+  return text;
+}
+
+const missing = (path: string): EngineError =>
+  new EngineError("missing_required_parameter", `${path} is required and is absent or null.`, path);
+
+const unknownField = (path: string): EngineError =>
+  new EngineError("unknown_parameter", `${path} is not a known field.`, path);
+
+function wrongType(path: string, wanted: string, value: unknown): EngineError {
+  const given = value === null ? "null" : Array.isArray(value) ? "a list" : `a value of type ${typeof value}`;
+  return new EngineError("invalid_type", `${path} must be ${wanted}; given: ${given}.`, path);
+}

@@ -1,0 +1,191 @@
+/** What the client makes of answers, good and bad, and what it records of an exchange. */
+
+import { setTimeout as pause } from "node:timers/promises";
+
+import { afterEach, describe, expect, test } from "vitest";
+
+import { Client, readAnswer, sseEvents } from "./client.js";
+import { Violation, type Exchange } from "./law.js";
+import { completion, exchangeWith, json, sse, tinyServer, type TinyServer } from "../fixtures/tiny-server.js";
+
+const servers: TinyServer[] = [];
+
+async function serve(...[answer]: Parameters<typeof tinyServer>): Promise<TinyServer> {
+  const server = await tinyServer(answer);
+  servers.push(server);
+  return server;
+}
+
+afterEach(() => servers.splice(0).forEach((server) => server.close()));
+
+const { signal } = new AbortController();
+const chat = { method: "POST", path: "/chat/completions", body: "{}" };
+
+describe("the events of a stream", () => {
+  test.each([
+    ["one line, with and without the space", "data: a\n\ndata:b\n\n", ["a", "b"]],
+    ["lines of one event are joined", "data: a\ndata:\ndata:  b\n\n", ["a\n\n b"]],
+    ["any line end", "data: a\r\n\r\ndata: b\r\rdata: c\n\n", ["a", "b", "c"]],
+    ["comments, other fields and empty events are left out", ": keep-alive\n\nevent: x\nid: 1\ndata: a\n\n\n\n", ["a"]],
+    ["a byte order mark is none of it", "\uFEFFdata: a\n\n", ["a"]],
+    ["what no empty line ends is none", "data: a\n\ndata: [DONE]\n", ["a"]],
+    ["a field that only begins like data", "database: a\n\n", []],
+  ])("%s", (_, text, expected) => {
+    expect(sseEvents(text)).toEqual(expected);
+  });
+});
+
+describe("answers in one form", () => {
+  const entry = (token: string, top: object[] = []): object => ({ token, logprob: -0.5, bytes: [...Buffer.from(token)], top_logprobs: top });
+  const usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5, prompt_tokens_details: { cached_tokens: 1 }, completion_tokens_details: { reasoning_tokens: 1 } };
+  const inOnePiece = {
+    choices: [
+      { index: 1, message: { role: "assistant", content: null }, logprobs: null, finish_reason: "length" },
+      { index: 0, message: { content: "ab", reasoning_content: "r" }, logprobs: { content: [entry("a", [{ token: "b", logprob: -1 }]), entry("b")] }, finish_reason: "stop" },
+    ],
+    usage,
+  };
+  const chunk = (index: number, delta: object, rest: object = {}): object => ({ choices: [{ index, delta, finish_reason: null, ...rest }], usage: null });
+  const inChunks = [
+    chunk(0, { role: "assistant", content: "" }),
+    chunk(1, { role: "assistant", content: "" }),
+    chunk(0, { reasoning_content: "r" }),
+    chunk(0, { content: "a" }, { logprobs: { content: [entry("a", [{ token: "b", logprob: -1 }])] } }),
+    chunk(1, {}, { finish_reason: "length" }),
+    chunk(0, { content: "b" }),
+    chunk(0, {}, { logprobs: { content: [entry("b")] }, finish_reason: "stop" }),
+    { choices: [], usage },
+  ];
+  const streamed = (events: readonly unknown[], end = "data: [DONE]\n\n", type = "text/event-stream") =>
+    exchangeWith({ responseHeaders: { "content-type": type }, text: events.map((event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`).join("") + end });
+
+  test("a stream is read as the same answer in one piece", () => {
+    const whole = readAnswer(exchangeWith({ text: JSON.stringify(inOnePiece) }), false);
+    const stream = readAnswer(streamed(inChunks), true);
+    expect(whole.choices).toEqual([
+      {
+        index: 0,
+        content: "ab",
+        reasoning: "r",
+        finishReason: "stop",
+        logprobs: [
+          { token: "a", logprob: -0.5, bytes: [97], topLogprobs: [{ token: "b", logprob: -1, bytes: null }] },
+          { token: "b", logprob: -0.5, bytes: [98], topLogprobs: [] },
+        ],
+      },
+      { index: 1, content: "", reasoning: null, finishReason: "length", logprobs: null },
+    ]);
+    expect(whole.usage).toEqual({ promptTokens: 3, completionTokens: 2, totalTokens: 5, cachedTokens: 1, reasoningTokens: 1 });
+    expect({ choices: stream.choices, usage: stream.usage }).toEqual({ choices: whole.choices, usage: whole.usage });
+    expect([stream.chunks, stream.isDone, whole.chunks, whole.isDone]).toEqual([inChunks, true, [], true]);
+    expect(readAnswer(streamed(inChunks, ""), true).isDone).toBe(false);
+  });
+
+  const broken = (change: object): object => ({ ...inOnePiece, ...change });
+  const oneChoice = (change: object): object => broken({ choices: [{ index: 0, message: { content: "a" }, finish_reason: "stop", ...change }] });
+  test.each([
+    ["another status", exchangeWith({ status: 500, text: "boom" }), false, "TS-9.3", /^Status 500: boom$/],
+    ["no answer", exchangeWith({ status: 0, text: "reset" }), false, "TS-8.1", /^No answer: reset$/],
+    ["no JSON", exchangeWith({ text: "{" }), false, "TS-8.1", /no JSON/],
+    ["a list", exchangeWith({ text: "[]" }), false, "TS-8.1", /not an object/],
+    ["no choices", broken({ choices: [] }), false, "TS-8.3", /0 entries/],
+    ["the same index twice", broken({ choices: [inOnePiece.choices[0], inOnePiece.choices[0]] }), false, "TS-8.3", /2 entries with 1 different/],
+    ["no message", oneChoice({ message: undefined }), false, "TS-8.3", /message is missing/],
+    ["content of another type", oneChoice({ message: { content: 1 } }), false, "TS-8.3", /content is 1/],
+    ["an index that is none", oneChoice({ index: -1 }), false, "TS-8.3", /index is -1/],
+    ["a finish reason of another type", oneChoice({ finish_reason: false }), false, "TS-5.10", /finish_reason is false/],
+    ["a log-probability of another type", oneChoice({ logprobs: { content: [{ token: "a", logprob: null }] } }), false, "TS-4.1", /logprob is null/],
+    ["bytes that are none", oneChoice({ logprobs: { content: [{ token: "a", logprob: 0, bytes: [256] }] } }), false, "TS-4.5", /\[256\]/],
+    ["counts that are none", broken({ usage: { ...usage, total_tokens: "5" } }), false, "TS-8.4", /total_tokens is "5"/],
+    ["a stream of another type", streamed(inChunks, "", "application/json"), true, "TS-8.5", /application\/json/],
+    ["an event that is no JSON", streamed(["{"]), true, "TS-8.5", /Event 0/],
+    ["events after the last", streamed(inChunks, "data: [DONE]\n\ndata: {}\n\n"), true, "TS-8.5", /follow/],
+    ["an empty stream", streamed([]), true, "TS-8.5", /No event/],
+    ["an error in a stream", streamed([inChunks[0], { error: { message: "out of memory" } }]), true, "TS-8.9", /out of memory/],
+    ["text behind the finish reason", streamed([...inChunks, chunk(0, { content: "c" })]), true, "TS-8.6", /goes on/],
+    ["two finish reasons", streamed([...inChunks, chunk(0, {}, { finish_reason: "stop" })]), true, "TS-8.6", /goes on/],
+  ])("%s", (_, given, isStream, clause, message) => {
+    const exchange = "durationMs" in given ? (given as Exchange) : exchangeWith({ text: JSON.stringify(given) });
+    const error = (() => {
+      try {
+        return readAnswer(exchange, isStream);
+      } catch (error) {
+        return error;
+      }
+    })();
+    expect(error).toBeInstanceOf(Violation);
+    expect(error).toMatchObject({ clause, exchanges: [exchange], message: expect.stringMatching(message) as string });
+  });
+});
+
+describe("exchanges", () => {
+  test("are recorded as sent and as they came, without the key", async () => {
+    const seen: unknown[] = [];
+    const { baseUrl } = await serve((_, response, { headers }) => {
+      seen.push(headers.authorization, headers["content-type"], headers["x-law"]);
+      response.setHeader("x-echo", headers.authorization ?? "");
+      json(response, 401, { error: { message: `Wrong key: ${headers.authorization}` } });
+    });
+    const client = new Client({ baseUrl, apiKey: "sk-secret-1" });
+    const exchange = await client.exchange({ ...chat, headers: { "X-Law": "P8", "content-type": "" } }, signal);
+    expect(seen).toEqual(["Bearer sk-secret-1", undefined, "P8"]);
+    expect(exchange).toMatchObject({ ...chat, status: 401, headers: { authorization: "Bearer $API_KEY", "x-law": "P8" } });
+    expect(exchange.text).toBe('{"error":{"message":"Wrong key: Bearer $API_KEY"}}');
+    expect(JSON.stringify(exchange)).not.toContain("sk-secret-1");
+  });
+
+  test("a connection that fails, breaks off or stays silent is one too", async () => {
+    const { baseUrl, close } = await serve(({ how }, response) => {
+      if (how === "break") response.destroy();
+      if (how === "stop") {
+        response.writeHead(200).write('{"choices"');
+        setTimeout(() => response.destroy(), 50);
+      }
+    });
+    const client = new Client({ baseUrl, apiKey: null }, 300);
+    const ask = (how: string) => client.exchange({ ...chat, body: JSON.stringify({ how }) }, signal);
+    expect(await ask("break")).toMatchObject({ status: 0, text: "socket hang up" });
+    expect(await ask("stop")).toMatchObject({ status: 200, text: '{"choices"' });
+    expect(await ask("nothing")).toMatchObject({ status: 0, text: "No answer in time." });
+    close();
+    const refused = await ask("nothing");
+    expect(refused.status).toBe(0);
+    expect(refused.text).toMatch(/ECONNREFUSED/);
+  });
+
+  test("end at once where their signal says so", async () => {
+    const { baseUrl } = await serve(() => {});
+    const controller = new AbortController();
+    const call = new Client({ baseUrl, apiKey: null }).exchange(chat, controller.signal);
+    controller.abort(new Error("enough"));
+    await expect(call).rejects.toThrow("enough");
+  });
+
+  test("abandoned after so many events or milliseconds, or where the answer ends", async () => {
+    const gone: number[] = [];
+    const { baseUrl, requests } = await serve(({ numEvents }, response) => {
+      const start = performance.now();
+      response.on("close", () => gone.push(performance.now() - start));
+      if (numEvents === 2) return sse(response, {}, {});
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const timer = setInterval(() => response.write("data: {}\n\n"), 20);
+      response.on("close", () => clearInterval(timer));
+    });
+    const client = new Client({ baseUrl, apiKey: null });
+    const body = JSON.stringify({ stream: true });
+    expect(sseEvents((await client.abandon({ ...chat, body }, { chunks: 3 }, signal)).text)).toHaveLength(3);
+    expect((await client.abandon({ ...chat, body }, { chunks: 0 }, signal)).text).toBe("");
+    const { durationMs } = await client.abandon({ ...chat, body }, { ms: 100 }, signal);
+    expect(durationMs).toBeGreaterThan(90);
+    const { text } = await client.abandon({ ...chat, body: JSON.stringify({ numEvents: 2 }) }, { chunks: 30 }, signal);
+    expect(sseEvents(text)).toEqual(["{}", "{}", "[DONE]"]);
+    while (gone.length < requests.length) await pause(5);
+    expect(requests).toHaveLength(4);
+  });
+
+  test("an answer in one piece over HTTP", async () => {
+    const { baseUrl } = await serve((_, response) => json(response, 200, completion("é")));
+    const exchange = await new Client({ baseUrl, apiKey: null }).exchange(chat, signal);
+    expect(readAnswer(exchange, false).choices[0]!.content).toBe("é");
+  });
+});

@@ -1,0 +1,297 @@
+/** How laws are checked: shrinking, budgets, seeds, and what ends a law or a run. Against a server of a few lines. */
+
+import { setTimeout as pause } from "node:timers/promises";
+
+import fc from "fast-check";
+import { afterEach, describe, expect, test } from "vitest";
+
+import { Violation, type Law, type Probe } from "./law.js";
+import { CannotRun } from "./profile.js";
+import { runLaws, type Progress, type Run, type RunOptions } from "./run.js";
+import { completion, json, tinyServer, type TinyServer } from "../fixtures/tiny-server.js";
+
+const servers: TinyServer[] = [];
+afterEach(() => servers.splice(0).forEach((server) => server.close()));
+
+type Answer = Parameters<typeof tinyServer>[0];
+
+const echo: Answer = ({ max_tokens: limit }, response) => json(response, 200, completion(String(limit)));
+
+async function serve(answer: Answer = echo): Promise<TinyServer> {
+  const server = await tinyServer(answer);
+  servers.push(server);
+  return server;
+}
+
+function law(id: string, check: (probe: Probe) => Promise<void>, fields: Partial<Law> = {}): Law {
+  return { id, title: `Law ${id}`, clauses: ["TS-1.1"], reports: [], needs: [], errorRate: null, check, ...fields };
+}
+
+function run({ baseUrl }: TinyServer, laws: readonly Law[], options: Partial<RunOptions> = {}): Promise<Run> {
+  return runLaws({ endpoint: { baseUrl, apiKey: null }, model: null, dialect: null, laws, budget: { calls: 500, seconds: 60 }, seed: 1, ...options });
+}
+
+/** Calls that find out what the endpoint supports. */
+const NUM_PROFILE_CALLS = 21;
+
+/** The answer is the limit, as the echo says it. */
+const echoes = (limit: number) => async (probe: Probe): Promise<void> => {
+  const { choices, exchange } = await probe.ask({ max_tokens: limit });
+  if (choices[0]!.content !== String(limit)) throw new Violation(`Not ${limit}, but ${choices[0]!.content}`, [exchange]);
+};
+
+const echoesAll = (max = 1000, options: Parameters<Probe["forAll"]>[2] = {}) => (probe: Probe): Promise<void> =>
+  probe.forAll(fc.integer({ min: 1, max }), (limit) => echoes(limit)(probe), options as object);
+
+const wrongFrom = (first: number): Answer => ({ max_tokens: limit }, response) => json(response, 200, completion((limit as number) < first ? String(limit) : "!"));
+
+describe("findings", () => {
+  test("the smallest case that breaks a law is found, with the exchange that shows it", async () => {
+    const server = await serve(wrongFrom(38));
+    const { results } = await run(server, [law("P1", echoesAll())]);
+    const { outcome, findings } = results[0]!;
+    expect(outcome).toBe("broken");
+    expect(findings).toHaveLength(1);
+    expect(findings[0]).toMatchObject({ clause: "TS-1.1", message: "Not 38, but !", counterexample: "38", path: expect.stringMatching(/^\d+(:\d+)+$/) as string });
+    expect(findings[0]!.exchanges[0]!.body).toBe('{"model":"m","max_tokens":38}');
+    expect(findings[0]!.curls[0]).toContain(`--data-raw '{"model":"m","max_tokens":38}'`);
+  });
+
+  test("smaller cases that break another clause, or get no answer, are not taken for it", async () => {
+    const server = await serve(({ max_tokens }, response) => {
+      const limit = max_tokens as number;
+      if (limit === 61) return void response.destroy();
+      if (limit < 38) return json(response, 200, completion(String(limit)));
+      json(response, 200, limit <= 60 ? {} : completion("!"));
+    });
+    const { results } = await run(server, [law("P1", echoesAll(100, { examples: [100] }))]);
+    expect(results[0]!.findings[0]).toMatchObject({ counterexample: "62", clause: "TS-1.1" });
+  });
+
+  test("a violation outside of cases is a finding too; forAll goes on to the next one", async () => {
+    const server = await serve(wrongFrom(1));
+    const twice = law("P2", async (probe) => {
+      await echoesAll()(probe);
+      await echoesAll()(probe);
+      throw new Violation("At last", [], "TS-2.2");
+    });
+    const { results } = await run(server, [twice]);
+    expect(results[0]!.findings.map(({ clause, counterexample, path }) => ({ clause, counterexample, hasPath: path !== null }))).toEqual([
+      { clause: "TS-1.1", counterexample: "1", hasPath: true },
+      { clause: "TS-1.1", counterexample: "1", hasPath: true },
+      { clause: "TS-2.2", counterexample: null, hasPath: false },
+    ]);
+  });
+
+  test("examples are checked first", async () => {
+    const server = await serve();
+    await run(server, [law("P1", echoesAll(1000, { numRuns: 3, examples: [999, 998] }))]);
+    const limits = server.requests.slice(NUM_PROFILE_CALLS - 2).map(({ max_tokens: limit }) => limit);
+    expect(limits).toHaveLength(3);
+    expect(limits.slice(0, 2)).toEqual([999, 998]);
+  });
+
+  test("an example that its arbitrary cannot shrink is the counterexample as it is", async () => {
+    const unmapped = (): never => {
+      throw new Error("Not one of mine");
+    };
+    const cases = fc.integer({ min: 1, max: 9 }).map((limit) => `${limit}`, unmapped);
+    const strings = law("P1", (probe) => probe.forAll(cases, (limit) => echoes(Number(limit))(probe), { examples: ["50"] }));
+    const { results } = await run(await serve(wrongFrom(1)), [strings]);
+    expect(results[0]!.findings[0]).toMatchObject({ counterexample: '"50"', path: "0" });
+  });
+
+  test("a seed fixes every request and every finding; another seed draws other cases; --only changes nothing", async () => {
+    const laws = [law("P1", echoesAll()), law("P2", echoesAll())];
+    const ask = async (options: Partial<RunOptions>, chosen = laws): Promise<{ requests: unknown; findings: unknown }> => {
+      const server = await serve(wrongFrom(900));
+      const { results } = await run(server, chosen, options);
+      return { requests: server.requests, findings: results.map(({ findings }) => findings.map(({ seed, path, counterexample }) => ({ seed, path, counterexample }))) };
+    };
+    const first = await ask({ seed: 7 });
+    expect(await ask({ seed: 7 })).toEqual(first);
+    expect((await ask({ seed: 8 })).requests).not.toEqual(first.requests);
+    expect((await ask({ seed: 7 }, [laws[1]!])).findings).toEqual([(first.findings as unknown[])[1]]);
+  });
+
+  test("calls of a failed case end before the next case begins", async () => {
+    let running = 0;
+    const overlaps: number[] = [];
+    const server = await serve(async ({ max_tokens: limit, slow }, response) => {
+      running++;
+      if (slow === true) await pause(30);
+      else overlaps.push(running);
+      running--;
+      json(response, 200, completion(slow === true ? String(limit) : "!"));
+    });
+    const both = law("P1", (probe) =>
+      probe.forAll(fc.integer({ min: 1, max: 9 }), async (limit) => {
+        const { choices } = await probe.ask({ max_tokens: limit });
+        void probe.ask({ max_tokens: limit, slow: true });
+        throw new Violation(choices[0]!.content, []);
+      }),
+    );
+    await run(server, [both]);
+    expect(overlaps.length).toBeGreaterThan(NUM_PROFILE_CALLS - 2);
+    expect(Math.max(...overlaps)).toBe(1);
+  });
+});
+
+describe("the budget", () => {
+  test("each law has an even share; what one leaves goes to those behind it", async () => {
+    const server = await serve();
+    const greedy = (id: string): Law => law(id, async (probe) => {
+      for (;;) await echoes(1)(probe);
+    });
+    const modest = law("P3", echoes(1));
+    const { results, numCalls } = await run(server, [modest, greedy("P1"), law("P2", echoesAll(9, { numRuns: 1000 }))], { budget: { calls: NUM_PROFILE_CALLS + 61, seconds: 60 } });
+    expect(results.map(({ outcome, numCalls }) => [outcome, numCalls])).toEqual([["holds", 1], ["unchecked", 30], ["holds", 23]]);
+    expect(results[1]!.reason).toMatch(/spent/);
+    expect(numCalls).toBe(NUM_PROFILE_CALLS + 54);
+    expect(server.requests).toHaveLength(numCalls - 2);
+  });
+
+  test("a law says how much of its share its first cases may take", async () => {
+    const server = await serve();
+    const numCases: number[] = [];
+    const both = law("P1", async (probe) => {
+      for (const share of [0.4, 1]) {
+        const before = server.requests.length;
+        await echoesAll(9, { numRuns: 1000, share })(probe);
+        numCases.push(server.requests.length - before);
+      }
+    });
+    await run(server, [both], { budget: { calls: NUM_PROFILE_CALLS + 50, seconds: 60 } });
+    expect(numCases).toEqual([20, 30]);
+  });
+
+  test("shrinking stops where the law's share ends, and keeps what it has", async () => {
+    const server = await serve(wrongFrom(1000));
+    const { results, numCalls } = await run(server, [law("P1", echoesAll(2 ** 30, { examples: [2 ** 30] })), law("P2", echoes(1000))], { budget: { calls: NUM_PROFILE_CALLS + 4, seconds: 60 } });
+    expect(results.map(({ outcome, numCalls }) => [outcome, numCalls])).toEqual([["broken", 2], ["broken", 1]]);
+    expect(results[0]!.notes).toEqual(["The budget was spent before the counterexample was shrunk to the end."]);
+    expect(numCalls).toBeLessThanOrEqual(NUM_PROFILE_CALLS + 4);
+  });
+
+  test("a case cut short by the budget does not count, and the law says that it ended early", async () => {
+    const server = await serve();
+    const threeCalls = law("P1", (probe) =>
+      probe.forAll(fc.integer({ min: 1, max: 9 }), async (limit) => {
+        for (let i = 0; i < 3; i++) await echoes(limit)(probe);
+      }, { share: 1 }),
+    );
+    const { results } = await run(server, [threeCalls], { budget: { calls: NUM_PROFILE_CALLS + 8, seconds: 60 } });
+    expect(results[0]).toMatchObject({ outcome: "holds", numCases: 2, numCalls: 8, notes: [expect.stringMatching(/^Ended early/)] });
+  });
+
+  test("time ends a call that hangs; that is no finding", async () => {
+    const server = await serve(({ hang }, response) => {
+      if (hang === undefined) json(response, 200, completion("8"));
+    });
+    const start = performance.now();
+    const hanging = law("P1", async (probe) => void (await probe.ask({ hang: true })));
+    const { results } = await run(server, [hanging, law("P2", echoes(8))], { budget: { calls: 500, seconds: 2 } });
+    expect(results.map(({ outcome }) => outcome)).toEqual(["unchecked", "holds"]);
+    expect(performance.now() - start).toBeLessThan(2500);
+  });
+
+  test("a server that is busy is asked again; one that stays busy ends the law without a finding", async () => {
+    let numBusy = 0;
+    const server = await serve(({ busy, max_tokens: limit }, response) => {
+      if (busy === undefined || numBusy++ >= (busy as number)) return json(response, 200, completion(String(limit)));
+      response.setHeader("retry-after", "0.01");
+      json(response, numBusy % 2 === 0 ? 503 : 429, {});
+    });
+    const asks = (id: string, busy: number): Law => law(id, async (probe) => {
+      numBusy = 0;
+      await probe.ask({ busy });
+    });
+    const { results } = await run(server, [asks("P1", 3), asks("P2", 1000)]);
+    expect(results.map(({ outcome, numCalls, reason }) => [outcome, numCalls, reason])).toEqual([
+      ["holds", 4, null],
+      ["unchecked", 4, "The endpoint takes no more requests: status 503."],
+    ]);
+  });
+});
+
+describe("what is not checked", () => {
+  test("a law that needs what the endpoint does not support is skipped, and says why", async () => {
+    const server = await serve((request, response) => ("top_k" in request ? json(response, 400, { error: "no top_k" }) : echo(request, response, undefined as never)));
+    const { results } = await run(server, [law("P1", () => Promise.reject(new Error("was checked")), { needs: ["seed", "top_k"] }), law("P2", echoes(1))]);
+    expect(results.map(({ outcome, reason }) => [outcome, reason])).toEqual([["skipped", 'top_k: Status 400: {"error":"no top_k"}'], ["holds", null]]);
+  });
+
+  test("once the endpoint has died, nothing is said about the laws that are left, and nothing is shrunk", async () => {
+    const server = await serve((request, response, incoming) => (request["max_tokens"] === 5 ? (server.close(), incoming.socket.destroy()) : echo(request, response, incoming)));
+    const { results } = await run(server, [law("P1", echoesAll(4)), law("P2", echoesAll(1000, { examples: [5] })), law("P3", echoes(1))]);
+    expect(results.map(({ outcome }) => outcome)).toEqual(["holds", "broken", "unchecked"]);
+    expect(results[1]!.findings[0]).toMatchObject({ counterexample: "5", path: "0", exchanges: [{ status: 0 }] });
+    expect(results[2]!.reason).toBe("The endpoint no longer answers.");
+  });
+
+  test("a server that dies of a case is blamed for that one alone", async () => {
+    const server = await serve(({ max_tokens: limit }, response) => {
+      if (limit !== 7) return json(response, 200, completion(String(limit)));
+      server.close();
+      response.destroy();
+    });
+    const thrice = law("P1", async (probe) => {
+      for (const first of [6, 7, 8]) await probe.forAll(fc.constant(first), (limit) => echoes(limit)(probe), { numRuns: 1 });
+    });
+    const { results } = await run(server, [thrice]);
+    expect(results[0]!.findings).toMatchObject([{ counterexample: "7" }]);
+    expect(results[0]!.notes).toContain("Ended early. The endpoint no longer answers.");
+  });
+
+  test("a bug in a law ends the run", async () => {
+    const server = await serve();
+    await expect(run(server, [law("P1", () => Promise.reject(new TypeError("x is undefined")))])).rejects.toThrow(TypeError);
+    await expect(run(server, [law("P1", (probe) => probe.forAll(fc.nat(), () => Promise.reject(new TypeError("y"))))])).rejects.toThrow(TypeError);
+  });
+
+  test("laws whose false alarms add up to 1 in 1000 are not run", async () => {
+    const server = await serve();
+    const laws = [law("P1", echoes(1), { errorRate: 6e-4 }), law("P2", echoes(1), { errorRate: 4e-4 })];
+    await expect(run(server, laws)).rejects.toThrow(/0\.001/);
+    expect((await run(server, [laws[0]!])).errorRate).toBe(6e-4);
+  });
+
+  test.each([
+    ["too few calls to ask what it supports", { calls: 5, seconds: 60 }, /did not suffice/],
+    ["too few calls for a single case", { calls: NUM_PROFILE_CALLS, seconds: 60 }, /No law could be checked within 21 calls.*P1 unchecked \(The budget is spent\.\)/],
+  ])("%s: no run", async (_, budget, message) => {
+    const failed = run(await serve(), [law("P1", echoes(1))], { budget });
+    await expect(failed).rejects.toThrow(CannotRun);
+    await expect(failed).rejects.toThrow(message);
+  });
+
+  test("where everything is skipped, or there are no laws, there is no run either", async () => {
+    const server = await serve((request, response) => ("seed" in request ? json(response, 400, {}) : echo(request, response, undefined as never)));
+    await expect(run(server, [law("P1", echoes(1), { needs: ["seed"] })])).rejects.toThrow(/P1 skipped \(seed: Status 400/);
+    await expect(run(server, [])).rejects.toThrow(CannotRun);
+  });
+});
+
+test("a law asks with the model, sends what it likes, and leaves notes", async () => {
+  const server = await serve((request, response) => json(response, "bad" in request ? 400 : 200, completion("")));
+  const { results } = await run(server, [
+    law("P1", async (probe) => {
+      const refused = await probe.send({ bad: true });
+      const other = await probe.send("", { path: "/models", method: "GET" });
+      probe.note(`${refused.status} ${other.status}`);
+      probe.note("400 200");
+      await probe.abandon({ model: "other" }, { chunks: 1 });
+      expect(await probe.abandon({ bad: true }, { ms: 1000 }).catch((error: unknown) => error)).toBeInstanceOf(Violation);
+    }),
+  ]);
+  expect(results[0]!.notes).toEqual(["400 200"]);
+  expect(server.requests.slice(NUM_PROFILE_CALLS - 2)).toEqual([{ model: "m", bad: true }, { model: "other", stream: true }, { model: "m", bad: true, stream: true }]);
+});
+
+test("progress goes from 0 to 1, and every law's end is told", async () => {
+  const told: Progress[] = [];
+  await run(await serve(), [law("P1", echoesAll()), law("P2", echoes(1))], { onProgress: (progress) => told.push(progress) });
+  expect(told.map(({ share }) => share)).toEqual(told.map(({ share }) => share).sort((a, b) => a - b));
+  expect(told.filter(({ result }) => result !== null).map(({ lawId, share }) => [lawId, share])).toEqual([["P1", 0.5], ["P2", 1]]);
+  expect(told.length).toBeGreaterThan(20);
+});
