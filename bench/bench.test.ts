@@ -10,7 +10,9 @@ import { expect, test } from "vitest";
 import { ratiosOf, type EngineSamples } from "./peers/report.js";
 
 test.each(["lm-head", "decoder", "logits", "grammar"])("%s.bench runs", (name) => {
-  const output = execFileSync(process.execPath, [resolve(`dist/bench/${name}.bench.js`), "--quick"], { encoding: "utf8" });
+  const output = execFileSync(process.execPath, [resolve(`dist/bench/${name}.bench.js`), "--quick"], {
+    encoding: "utf8",
+  });
   expect(output).toMatch(/\d ms/);
 });
 
@@ -59,7 +61,12 @@ test("ratios are taken within a round, ours / theirs: times and memory small is 
     loadMs: { q4: [ms], q8: [ms] },
     peakBytes: { q4: [ms], q8: [3 * ms] },
   });
-  const engines = [samples("ours-fast", 10), samples("ours-exact", 30), samples("node-llama-cpp", 20), samples("transformers-js", 80)];
+  const engines = [
+    samples("ours-fast", 10),
+    samples("ours-exact", 30),
+    samples("node-llama-cpp", 20),
+    samples("transformers-js", 80),
+  ];
   const spreads = ratiosOf({ quant: "q4", engines });
   const medians = Object.fromEntries(Object.entries(spreads).map(([name, { median }]) => [name, median]));
   expect(medians).toMatchObject({

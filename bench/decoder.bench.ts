@@ -4,18 +4,40 @@
  * of keys and values read per second. Run: node dist/bench/decoder.bench.js [--quick]
  */
 
-import { type Address, Decoder, Kernels, type KVFormat, type MatrixFormat, type PackedMatrix, kvPageByteLength, pack, quantize } from "../kernels/index.js";
+import {
+  type Address,
+  Decoder,
+  Kernels,
+  type KVFormat,
+  type MatrixFormat,
+  type PackedMatrix,
+  kvPageByteLength,
+  pack,
+  quantize,
+} from "../kernels/index.js";
 import { check, describeMachine, inMs, isQuick, time } from "./measuring.js";
 
 const SHAPE = isQuick
   ? { numLayers: 2, hiddenSize: 96, intermediateSize: 160, numHeads: 3, numKvHeads: 1, headDim: 32, vocabSize: 512 }
-  : { numLayers: 30, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3, headDim: 64, vocabSize: 49_152 };
+  : {
+      numLayers: 30,
+      hiddenSize: 576,
+      intermediateSize: 1536,
+      numHeads: 9,
+      numKvHeads: 3,
+      headDim: 64,
+      vocabSize: 49_152,
+    };
 const CONTEXTS = isQuick ? [16, 70] : [128, 511];
 const PROMPT_LENGTH = isQuick ? 72 : 512;
 const BATCH = 8;
 const PASS_ROWS = 64;
 const PAGE_SIZE = 64;
-const FORMATS: [MatrixFormat, KVFormat][] = [["q4", "f32"], ["q4", "q8"], ["q8", "f32"]];
+const FORMATS: [MatrixFormat, KVFormat][] = [
+  ["q4", "f32"],
+  ["q4", "q8"],
+  ["q8", "f32"],
+];
 /** Rows of a matrix that are drawn and quantised; the matrix repeats them. */
 const DISTINCT_ROWS = 64;
 
@@ -23,7 +45,10 @@ console.log(describeMachine());
 for (const [format, kvFormat] of FORMATS) {
   const results: Float32Array[] = [];
   for (const numThreads of [1, 2]) results.push(await run(format, kvFormat, numThreads));
-  check(results[0]!.every((value, i) => Object.is(value, results[1]![i])), "one thread and two give different bits");
+  check(
+    results[0]!.every((value, i) => Object.is(value, results[1]![i])),
+    "one thread and two give different bits",
+  );
 }
 
 /** Prints the times; returns what the last pass of the prompt computed. */
@@ -37,14 +62,23 @@ async function run(format: MatrixFormat, kvFormat: KVFormat, numThreads: number)
   );
   const logits = kernels.allocate(BATCH * vocabSize * 4);
   const pass = (pages: readonly (readonly Address[])[], positions: readonly number[]) => {
-    const rows = positions.map((position, i) => ({ tokenId: (position * 7) % vocabSize, position, pages: pages[i % pages.length]! }));
+    const rows = positions.map((position, i) => ({
+      tokenId: (position * 7) % vocabSize,
+      position,
+      pages: pages[i % pages.length]!,
+    }));
     return decoder.forward(rows, ...angles(positions, headDim));
   };
   const prompt = (pages: readonly Address[]) => {
     let hidden = 0;
     for (let first = 0; first < PROMPT_LENGTH; first += PASS_ROWS) {
       const count = Math.min(PASS_ROWS, PROMPT_LENGTH - first);
-      hidden = pass([pages], Array.from({ length: count }, (_, i) => first + i)) + (count - 1) * hiddenSize * 4;
+      hidden =
+        pass(
+          [pages],
+          Array.from({ length: count }, (_, i) => first + i),
+        ) +
+        (count - 1) * hiddenSize * 4;
     }
     return kernels.f32(hidden, hiddenSize);
   };
@@ -63,7 +97,9 @@ async function run(format: MatrixFormat, kvFormat: KVFormat, numThreads: number)
       const { minMs, medianMs } = await time(() => kernels.matmul(embedding, pass(pages, positions), logits, size));
       const kvBytes = (pageBytes / PAGE_SIZE) * (context + 1) * size;
       const bandwidth = ((weightBytes + kvBytes) / minMs / 1e6).toFixed(1);
-      console.log(`${name}: step of ${size} at context ${context}: min ${inMs(minMs)}, median ${inMs(medianMs)}, ${bandwidth} GB/s`);
+      console.log(
+        `${name}: step of ${size} at context ${context}: min ${inMs(minMs)}, median ${inMs(medianMs)}, ${bandwidth} GB/s`,
+      );
     }
   }
   await kernels.close();
@@ -75,7 +111,10 @@ function randomDecoder(kernels: Kernels, format: MatrixFormat, kvFormat: KVForma
   let weightBytes = 0;
   const matrix = (rows: number, cols: number): PackedMatrix => {
     const random = floats(DISTINCT_ROWS * cols, cols).map((value) => value / Math.sqrt(cols));
-    const source = format === "f32" ? { format, rows: DISTINCT_ROWS, cols, values: random } : quantize(format, random, DISTINCT_ROWS, cols);
+    const source =
+      format === "f32"
+        ? { format, rows: DISTINCT_ROWS, cols, values: random }
+        : quantize(format, random, DISTINCT_ROWS, cols);
     const packed = pack(source);
     const placed = kernels.allocateMatrix(format, rows, cols);
     const bytes = kernels.bytes(placed.address, placed.byteLength);

@@ -57,7 +57,11 @@ const ORDER = {
             properties: { kind: { const: "book" }, title: { type: "string" }, price: { type: "number", minimum: 0 } },
             required: ["kind", "title", "price"],
           },
-          { type: "object", properties: { kind: { const: "note" }, text: { type: "string" } }, required: ["kind", "text"] },
+          {
+            type: "object",
+            properties: { kind: { const: "note" }, text: { type: "string" } },
+            required: ["kind", "text"],
+          },
         ],
       },
     },
@@ -95,7 +99,9 @@ const HOSTS = {
   required: ["hosts"],
   additionalProperties: false,
 };
-const HOSTS_ANSWER = { hosts: ["xn--bcher-kva.example", "www.xn--fiqs8s", "mail.example.org", "xn--e1afmkfd.xn--p1ai"] };
+const HOSTS_ANSWER = {
+  hosts: ["xn--bcher-kva.example", "www.xn--fiqs8s", "mail.example.org", "xn--e1afmkfd.xn--p1ai"],
+};
 const CASES: readonly { name: string; schema: object; answer: unknown }[] = [
   { name: "an order, 1 kB", schema: ORDER, answer: ORDER_ANSWER },
   { name: "any object", schema: { type: "object" }, answer: FREE_ANSWER },
@@ -111,10 +117,13 @@ const numNew = { schemas: 0 };
 for (const { name, schema, answer } of CASES) {
   const first = inTime(() => fresh(schema));
   const compiling = await time(() => fresh(schema));
-  console.log(`${`${name}: ready`.padEnd(34)} min ${inMs(compiling.minMs)}, median ${inMs(compiling.medianMs)}, first ${inMs(first.ms)}`);
+  console.log(
+    `${`${name}: ready`.padEnd(34)} min ${inMs(compiling.minMs)}, median ${inMs(compiling.medianMs)}, first ${inMs(first.ms)}`,
+  );
   const times: number[] = [];
   for (let round = 0; round < NUM_ROUNDS; round++) {
-    for (const text of [JSON.stringify(answer), JSON.stringify(answer, null, 2)]) times.push(...maskTimes(schema, text));
+    for (const text of [JSON.stringify(answer), JSON.stringify(answer, null, 2)])
+      times.push(...maskTimes(schema, text));
   }
   times.sort((a, b) => a - b);
   const at = (share: number): string => inMs(times[Math.min(times.length - 1, Math.floor(share * times.length))]!);
@@ -135,11 +144,17 @@ function maskTimes(schema: object, text: string): number[] {
   for (const tokenId of tokenizer.encode(text).slice(begin)) {
     const { ms, result } = inTime(() => matcher.allowed());
     times.push(ms);
-    check(((result[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1, `${tokenizer.tokenText(tokenId)} is not allowed in ${text}`);
+    check(
+      ((result[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1,
+      `${tokenizer.tokenText(tokenId)} is not allowed in ${text}`,
+    );
     matcher.acceptToken(tokenId);
   }
   check(matcher.isFinished, `${text} is not a whole answer`);
-  check(!new GrammarMatcher(fresh(schema), trie, [end]).acceptBytes(new TextEncoder().encode(`[${text}]`)), "an array is allowed");
+  check(
+    !new GrammarMatcher(fresh(schema), trie, [end]).acceptBytes(new TextEncoder().encode(`[${text}]`)),
+    "an array is allowed",
+  );
   return times;
 }
 

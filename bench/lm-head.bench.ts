@@ -26,7 +26,9 @@ async function run(variant: KernelVariant, format: MatrixFormat, rows: number, c
   const kernels = await Kernels.load({ variant });
   const weights = floats(DISTINCT_ROWS * cols, 1);
   const source =
-    format === "f32" ? { format, rows: DISTINCT_ROWS, cols, values: weights } : quantize(format, weights, DISTINCT_ROWS, cols);
+    format === "f32"
+      ? { format, rows: DISTINCT_ROWS, cols, values: weights }
+      : quantize(format, weights, DISTINCT_ROWS, cols);
   const packed = pack(source);
   const matrix = kernels.allocateMatrix(format, rows, cols);
   const bytes = kernels.bytes(matrix.address, matrix.byteLength);

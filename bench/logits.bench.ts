@@ -15,7 +15,9 @@ const NUM_TOUCHED = Math.floor(VOCABULARY / 150);
 const normal = normals(1);
 const ROWS: Record<string, Float32Array> = {
   // One likely token, some that compete, a long tail.
-  peaked: Float32Array.from({ length: VOCABULARY }, (_, i) => (i === 777 ? 25 : i % 5000 === 1 ? 18 + normal() : 2 * normal())),
+  peaked: Float32Array.from({ length: VOCABULARY }, (_, i) =>
+    i === 777 ? 25 : i % 5000 === 1 ? 18 + normal() : 2 * normal(),
+  ),
   flat: Float32Array.from({ length: VOCABULARY }, () => 0.01 * normal()),
   equal: new Float32Array(VOCABULARY),
 };
@@ -76,9 +78,13 @@ for (const variant of VARIANTS) {
     for (const [name, request] of Object.entries(REQUESTS)) {
       // The row stays as it is and u moves, so that every draw looks elsewhere.
       let draws = 0;
-      const { minMs, medianMs } = await time(() => kernels.sample(address, VOCABULARY, { ...request, uniform: (draws++ * 0.618) % 1 }));
+      const { minMs, medianMs } = await time(() =>
+        kernels.sample(address, VOCABULARY, { ...request, uniform: (draws++ * 0.618) % 1 }),
+      );
       compare(kernels, address, row, request, `${variant}, ${rowName}, ${name}`);
-      console.log(`${variant.padEnd(7)} ${rowName.padEnd(6)} ${name.padEnd(30)} min ${inMs(minMs)}, median ${inMs(medianMs)}`);
+      console.log(
+        `${variant.padEnd(7)} ${rowName.padEnd(6)} ${name.padEnd(30)} min ${inMs(minMs)}, median ${inMs(medianMs)}`,
+      );
     }
   }
 }

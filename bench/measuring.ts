@@ -20,7 +20,12 @@ export interface Timing {
 /** Times `run`, which draws on nothing that a compiler could leave out. */
 export async function time(run: () => unknown): Promise<Timing> {
   const budget = isQuick ? 1e6 : 1e9;
-  const stats = await measure(run, { min_cpu_time: budget, min_samples: isQuick ? 2 : 12, batch_threshold: 0, warmup_threshold: 5e8 });
+  const stats = await measure(run, {
+    min_cpu_time: budget,
+    min_samples: isQuick ? 2 : 12,
+    batch_threshold: 0,
+    warmup_threshold: 5e8,
+  });
   return { minMs: stats.min / 1e6, medianMs: stats.p50 / 1e6 };
 }
 

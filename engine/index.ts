@@ -14,7 +14,14 @@ export {
 } from "./model/index.js";
 export type { LoadModelOptions } from "./model/index.js";
 export type { Profile } from "./runner/index.js";
-export { describeEstimate, estimateMemory, machineMemory, type MachineMemory, type MemoryEstimate, type MemoryOptions } from "./model/index.js";
+export {
+  describeEstimate,
+  estimateMemory,
+  machineMemory,
+  type MachineMemory,
+  type MemoryEstimate,
+  type MemoryOptions,
+} from "./model/index.js";
 export { measureDrift, selfWrittenTexts, type DriftSide } from "./evaluate/index.js";
 export type { ResponseFormat } from "./message/index.js";
 export type { ModelConfig } from "./architecture/index.js";

@@ -1,10 +1,29 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { type Address, Decoder, type DecoderRow, type KVFormat, Kernels, type MatrixFormat, kvPageByteLength } from "./index.js";
+import {
+  type Address,
+  Decoder,
+  type DecoderRow,
+  type KVFormat,
+  Kernels,
+  type MatrixFormat,
+  kvPageByteLength,
+} from "./index.js";
 import { DEVIATIONS_MAX, type Estimate, type ReferenceSpec, referenceDecoder } from "../spec-tests/oracles/decoder.js";
-import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "../spec-tests/fixtures/kernels.js";
+import {
+  inFormat,
+  loadBuilds,
+  placeFloats,
+  placeMatrix,
+  randomFloats,
+  randomNumbers,
+} from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
-const threaded = [await Kernels.load({ numThreads: 2 }), await Kernels.load({ numThreads: 3 }), await Kernels.load({ variant: "scalar", numThreads: 2 })];
+const threaded = [
+  await Kernels.load({ numThreads: 2 }),
+  await Kernels.load({ numThreads: 3 }),
+  await Kernels.load({ variant: "scalar", numThreads: 2 }),
+];
 const nameOf = (kernels: Kernels) => `${kernels.variant} on ${kernels.numThreads}`;
 
 afterAll(() => Promise.all(threaded.map((kernels) => kernels.close())));
@@ -23,11 +42,61 @@ interface Shape {
 
 // Sizes on and off the grids of 4, 8 and 32; 1, 2, 3, 7 and 8 query heads to a kv head.
 const SHAPES: readonly Shape[] = [
-  { name: "even sizes", hiddenSize: 64, intermediateSize: 96, numHeads: 4, numKvHeads: 2, headDim: 16, pageSize: 8, hasBiases: false, hasHeadNorms: false },
-  { name: "odd sizes", hiddenSize: 50, intermediateSize: 75, numHeads: 6, numKvHeads: 2, headDim: 10, pageSize: 8, hasBiases: true, hasHeadNorms: true },
-  { name: "one kv head", hiddenSize: 33, intermediateSize: 40, numHeads: 8, numKvHeads: 1, headDim: 6, pageSize: 4, hasBiases: true, hasHeadNorms: false },
-  { name: "seven to a head", hiddenSize: 28, intermediateSize: 31, numHeads: 14, numKvHeads: 2, headDim: 2, pageSize: 12, hasBiases: false, hasHeadNorms: true },
-  { name: "wide heads", hiddenSize: 40, intermediateSize: 64, numHeads: 2, numKvHeads: 2, headDim: 68, pageSize: 64, hasBiases: false, hasHeadNorms: false },
+  {
+    name: "even sizes",
+    hiddenSize: 64,
+    intermediateSize: 96,
+    numHeads: 4,
+    numKvHeads: 2,
+    headDim: 16,
+    pageSize: 8,
+    hasBiases: false,
+    hasHeadNorms: false,
+  },
+  {
+    name: "odd sizes",
+    hiddenSize: 50,
+    intermediateSize: 75,
+    numHeads: 6,
+    numKvHeads: 2,
+    headDim: 10,
+    pageSize: 8,
+    hasBiases: true,
+    hasHeadNorms: true,
+  },
+  {
+    name: "one kv head",
+    hiddenSize: 33,
+    intermediateSize: 40,
+    numHeads: 8,
+    numKvHeads: 1,
+    headDim: 6,
+    pageSize: 4,
+    hasBiases: true,
+    hasHeadNorms: false,
+  },
+  {
+    name: "seven to a head",
+    hiddenSize: 28,
+    intermediateSize: 31,
+    numHeads: 14,
+    numKvHeads: 2,
+    headDim: 2,
+    pageSize: 12,
+    hasBiases: false,
+    hasHeadNorms: true,
+  },
+  {
+    name: "wide heads",
+    hiddenSize: 40,
+    intermediateSize: 64,
+    numHeads: 2,
+    numKvHeads: 2,
+    headDim: 68,
+    pageSize: 64,
+    hasBiases: false,
+    hasHeadNorms: false,
+  },
 ];
 const NUM_LAYERS = 2;
 const VOCABULARY = 21;
@@ -37,7 +106,12 @@ function randomModel(shape: Shape, format: MatrixFormat, kvFormat: KVFormat): Re
   let seed = 100;
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = shape;
   const matrix = (rows: number, cols: number) =>
-    inFormat(format, randomFloats(seed++, rows * cols).map((value) => (value * 2) / Math.sqrt(cols)), rows, cols);
+    inFormat(
+      format,
+      randomFloats(seed++, rows * cols).map((value) => (value * 2) / Math.sqrt(cols)),
+      rows,
+      cols,
+    );
   const norm = (length: number) => randomFloats(seed++, length).map((value) => 1 + value / 2);
   const numQkv = (numHeads + 2 * numKvHeads) * headDim;
   const bias = (length: number) => (shape.hasBiases ? randomFloats(seed++, length) : null);
@@ -107,7 +181,10 @@ class Placed {
   /** One pass: f32 [hiddenSize] for each row. */
   pass(rows: readonly DecoderRow[]): Float32Array[] {
     const { headDim, hiddenSize } = this.#model;
-    const [cos, sin] = angles(rows.map(({ position }) => position), headDim);
+    const [cos, sin] = angles(
+      rows.map(({ position }) => position),
+      headDim,
+    );
     const hidden = this.#decoder.forward(rows, cos, sin);
     return rows.map((_, n) => this.#kernels.f32(hidden + n * hiddenSize * 4, hiddenSize).slice());
   }
@@ -142,33 +219,62 @@ function expectSameBits(given: readonly Float32Array[], expected: readonly Float
   expect(bits(given), what).toEqual(bits(expected));
 }
 
-const FORMATS = (["f32", "q8", "q4"] as const).flatMap((format) => (["f32", "q8"] as const).map((kvFormat) => [format, kvFormat] as const));
+const FORMATS = (["f32", "q8", "q4"] as const).flatMap((format) =>
+  (["f32", "q8"] as const).map((kvFormat) => [format, kvFormat] as const),
+);
 
 describe.each(SHAPES)("a decoder of $name", (shape) => {
-  it.each(FORMATS)("with %s weights and %s pages agrees with the twin, bit for bit in every build", (format, kvFormat) => {
-    const model = randomModel(shape, format, kvFormat);
-    const tokenIds = randomTokens(1, shape.pageSize + 13);
-    const outputs = builds.map((kernels) => new Placed(kernels, model, 64, 128).sequence(tokenIds, [64]));
-    builds.forEach((kernels, i) => expectSameBits(outputs[i]!, outputs[0]!, nameOf(kernels)));
+  it.each(FORMATS)(
+    "with %s weights and %s pages agrees with the twin, bit for bit in every build",
+    (format, kvFormat) => {
+      const model = randomModel(shape, format, kvFormat);
+      const tokenIds = randomTokens(1, shape.pageSize + 13);
+      const outputs = builds.map((kernels) => new Placed(kernels, model, 64, 128).sequence(tokenIds, [64]));
+      builds.forEach((kernels, i) => expectSameBits(outputs[i]!, outputs[0]!, nameOf(kernels)));
 
-    const expected = referenceDecoder(model, tokenIds, ...angles(tokenIds.map((_, position) => position), shape.headDim));
-    const { deviations, values } = flattened(expected);
-    outputs[0]!.flatMap((row) => Array.from(row)).forEach((value, i) => {
-      expect(Math.abs(value - values[i]!), `element ${i}`).toBeLessThanOrEqual(DEVIATIONS_MAX * deviations[i]!);
-    });
-  });
+      const expected = referenceDecoder(
+        model,
+        tokenIds,
+        ...angles(
+          tokenIds.map((_, position) => position),
+          shape.headDim,
+        ),
+      );
+      const { deviations, values } = flattened(expected);
+      outputs[0]!
+        .flatMap((row) => Array.from(row))
+        .forEach((value, i) => {
+          expect(Math.abs(value - values[i]!), `element ${i}`).toBeLessThanOrEqual(DEVIATIONS_MAX * deviations[i]!);
+        });
+    },
+  );
 });
 
 function flattened(rows: readonly Estimate[]): { values: number[]; deviations: number[] } {
-  return { values: rows.flatMap(({ values }) => Array.from(values)), deviations: rows.flatMap(({ deviations }) => Array.from(deviations)) };
+  return {
+    values: rows.flatMap(({ values }) => Array.from(values)),
+    deviations: rows.flatMap(({ deviations }) => Array.from(deviations)),
+  };
 }
 
 /** Large enough that even a pass of one row runs on all threads. */
 const LARGE: Shape = {
-  name: "several threads", hiddenSize: 200, intermediateSize: 600, numHeads: 6, numKvHeads: 3, headDim: 36, pageSize: 8, hasBiases: true, hasHeadNorms: true,
+  name: "several threads",
+  hiddenSize: 200,
+  intermediateSize: 600,
+  numHeads: 6,
+  numKvHeads: 3,
+  headDim: 36,
+  pageSize: 8,
+  hasBiases: true,
+  hasHeadNorms: true,
 };
 
-describe.each([["q8", "f32"], ["q4", "q8"], ["f32", "f32"]] as const)("a row's bits, %s weights and %s pages", (format, kvFormat) => {
+describe.each([
+  ["q8", "f32"],
+  ["q4", "q8"],
+  ["f32", "f32"],
+] as const)("a row's bits, %s weights and %s pages", (format, kvFormat) => {
   const model = randomModel(LARGE, format, kvFormat);
   const everyone = [...builds, ...threaded];
   const placed = everyone.map((kernels) => new Placed(kernels, model, 40, 96));
@@ -178,7 +284,11 @@ describe.each([["q8", "f32"], ["q4", "q8"], ["f32", "f32"]] as const)("a row's b
   it("do not depend on the build, the threads or how the prompt is cut", () => {
     placed.forEach((decoder, i) => {
       for (const passSizes of [[1], [40], [2], [3, 1, 8, 5], [7]]) {
-        expectSameBits(decoder.sequence(sequences[7]!, passSizes), alone[7]!, `${nameOf(everyone[i]!)}, passes of ${passSizes.join(", ")}`);
+        expectSameBits(
+          decoder.sequence(sequences[7]!, passSizes),
+          alone[7]!,
+          `${nameOf(everyone[i]!)}, passes of ${passSizes.join(", ")}`,
+        );
       }
     });
   });
@@ -190,8 +300,14 @@ describe.each([["q8", "f32"], ["q4", "q8"], ["f32", "f32"]] as const)("a row's b
       const last = Math.max(...batch.map(({ length }) => length));
       for (let position = 0; position < last; position++) {
         const running = [...batch.keys()].filter((i) => position < batch[i]!.length);
-        const hidden = decoder.pass(running.map((i) => ({ tokenId: batch[i]![position]!, position, pages: pages[i]! })));
-        expectSameBits(hidden, running.map((i) => alone[8 - size + i]![position]!), `position ${position}`);
+        const hidden = decoder.pass(
+          running.map((i) => ({ tokenId: batch[i]![position]!, position, pages: pages[i]! })),
+        );
+        expectSameBits(
+          hidden,
+          running.map((i) => alone[8 - size + i]![position]!),
+          `position ${position}`,
+        );
       }
     }
   });
@@ -211,7 +327,11 @@ describe.each([["q8", "f32"], ["q4", "q8"], ["f32", "f32"]] as const)("a row's b
         { tokenId: a[16]!, position: 16, pages: second },
       ];
       const hidden = decoder.pass(rows);
-      expectSameBits(hidden, [...alone[3]!.slice(0, 9), ...alone[7]!.slice(16, 24), ...alone[3]!.slice(9), alone[7]![16]!], "rows of two prompts");
+      expectSameBits(
+        hidden,
+        [...alone[3]!.slice(0, 9), ...alone[7]!.slice(16, 24), ...alone[3]!.slice(9), alone[7]![16]!],
+        "rows of two prompts",
+      );
     }
   });
 });
@@ -221,7 +341,9 @@ describe("a decoder's edges", () => {
   const decoder = new Placed(builds[0]!, model, 4, 16);
 
   it("lets NaN in the weights reach the hidden state", () => {
-    const layers = model.layers.map((layer, i) => (i === 1 ? { ...layer, attentionNorm: layer.attentionNorm.map(() => NaN) } : layer));
+    const layers = model.layers.map((layer, i) =>
+      i === 1 ? { ...layer, attentionNorm: layer.attentionNorm.map(() => NaN) } : layer,
+    );
     for (const kernels of builds) {
       const [hidden] = new Placed(kernels, { ...model, layers }, 4, 16).sequence([1], [1]);
       expect(hidden!.some(Number.isFinite)).toBe(false);
@@ -233,9 +355,13 @@ describe("a decoder's edges", () => {
     const row = { tokenId: 0, position: 0, pages };
     expect(() => decoder.pass([])).toThrow("A pass has 1 to 4 rows. Given: 0");
     expect(() => decoder.pass([row, row, row, row, row])).toThrow("A pass has 1 to 4 rows. Given: 5");
-    expect(() => decoder.pass([{ ...row, tokenId: VOCABULARY }])).toThrow("tokenId must be an integer in 0..20. Given: 21");
+    expect(() => decoder.pass([{ ...row, tokenId: VOCABULARY }])).toThrow(
+      "tokenId must be an integer in 0..20. Given: 21",
+    );
     expect(() => decoder.pass([{ ...row, position: 16 }])).toThrow("position must be an integer in 0..15. Given: 16");
-    expect(() => decoder.pass([{ ...row, position: 8, pages: pages.slice(0, 1) }])).toThrow("pages.length must be an integer in 2..2. Given: 1");
+    expect(() => decoder.pass([{ ...row, position: 8, pages: pages.slice(0, 1) }])).toThrow(
+      "pages.length must be an integer in 2..2. Given: 1",
+    );
   });
 
   it("refuses a description that does not fit together", () => {
@@ -243,6 +369,8 @@ describe("a decoder's edges", () => {
     const broken = { ...model, layers: [{ ...layer!, down: layer!.qkv }] };
     expect(() => new Placed(builds[0]!, broken, 4, 16)).toThrow("layers.0.down must be [64, 96]. Given: [128, 64]");
     expect(() => new Placed(builds[0]!, { ...model, headDim: 15 }, 4, 16)).toThrow("headDim / 2 must be an integer");
-    expect(() => new Placed(builds[0]!, { ...model, numHeads: 3 }, 4, 16)).toThrow("numHeads / numKvHeads must be an integer");
+    expect(() => new Placed(builds[0]!, { ...model, numHeads: 3 }, 4, 16)).toThrow(
+      "numHeads / numKvHeads must be an integer",
+    );
   });
 });

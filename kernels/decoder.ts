@@ -4,7 +4,14 @@
  * checks shapes and writes descriptions; assembly/decoder.ts computes.
  */
 
-import { type Address, Job, type Kernels, MATRIX_BYTES, MULTIPLICATIONS_ALONE_MAX, type PackedMatrix } from "./kernels.js";
+import {
+  type Address,
+  Job,
+  type Kernels,
+  MATRIX_BYTES,
+  MULTIPLICATIONS_ALONE_MAX,
+  type PackedMatrix,
+} from "./kernels.js";
 
 /** `f32`: as computed; `q8`: int8 with one f32 scale for each position and head. */
 export type KVFormat = "f32" | "q8";
@@ -129,9 +136,11 @@ export class Decoder {
    */
   forward(rows: readonly DecoderRow[], cos: Float32Array, sin: Float32Array): Address {
     const { numRowsMax, headDim, layers } = this.spec;
-    if (rows.length < 1 || rows.length > numRowsMax) throw new RangeError(`A pass has 1 to ${numRowsMax} rows. Given: ${rows.length}`);
+    if (rows.length < 1 || rows.length > numRowsMax)
+      throw new RangeError(`A pass has 1 to ${numRowsMax} rows. Given: ${rows.length}`);
     const numAngles = rows.length * (headDim / 2);
-    if (cos.length !== numAngles || sin.length !== numAngles) throw new RangeError(`cos and sin must have ${numAngles} elements each`);
+    if (cos.length !== numAngles || sin.length !== numAngles)
+      throw new RangeError(`cos and sin must have ${numAngles} elements each`);
     this.#writeRows(rows);
     this.#kernels.f32(this.#cos, numAngles).set(cos);
     this.#kernels.f32(this.#sin, numAngles).set(sin);
@@ -191,7 +200,8 @@ export class Decoder {
     const { sizes } = kernels;
     const localBytes = Math.ceil((sizes.decode_local_bytes(this.#job, numRowsMax) >>> 0) / 64) * 64;
     const queriesBytes = numRowsMax * spec.numHeads * (sizes.decode_query_bytes(this.#job) >>> 0);
-    const partialsBytes = LOCAL_ROWS_MAX * spec.numHeads * this.#pagesMax * (sizes.decode_partial_bytes(this.#job) >>> 0);
+    const partialsBytes =
+      LOCAL_ROWS_MAX * spec.numHeads * this.#pagesMax * (sizes.decode_partial_bytes(this.#job) >>> 0);
     const perPass = [
       numRowsMax,
       this.#rows,

@@ -193,7 +193,12 @@ export class Kernels {
 
   /** @internal Writes what the kernels know a matrix by. */
   describe(matrix: PackedMatrix, address: Address): void {
-    new Uint32Array(this.#memory.buffer, address, 4).set([FORMATS[matrix.format], matrix.rows, matrix.cols, matrix.address]);
+    new Uint32Array(this.#memory.buffer, address, 4).set([
+      FORMATS[matrix.format],
+      matrix.rows,
+      matrix.cols,
+      matrix.address,
+    ]);
   }
 
   /**
@@ -208,7 +213,9 @@ export class Kernels {
     const address = aligned(this.#end);
     const end = address + byteLength;
     if (end > MEMORY_BYTES_MAX) {
-      throw new RangeError(`The kernels' memory is limited to 4 GiB; ${address} bytes are taken, ${byteLength} more asked for`);
+      throw new RangeError(
+        `The kernels' memory is limited to 4 GiB; ${address} bytes are taken, ${byteLength} more asked for`,
+      );
     }
     const missing = Math.ceil((end - this.#memory.buffer.byteLength) / PAGE_BYTES);
     if (missing > 0) {
@@ -248,7 +255,8 @@ export class Kernels {
    */
   matmul(matrix: PackedMatrix, input: Address, output: Address, numRows: number): void {
     const { format, rows, cols, address } = matrix;
-    if (!Number.isInteger(numRows) || numRows < 1) throw new RangeError(`numRows must be an integer >= 1. Given: ${numRows}`);
+    if (!Number.isInteger(numRows) || numRows < 1)
+      throw new RangeError(`numRows must be an integer >= 1. Given: ${numRows}`);
     this.#checkSpan("weights", address, matrix.byteLength);
     this.#checkSpan("input", input, numRows * cols * 4);
     this.#checkSpan("output", output, numRows * rows * 4);

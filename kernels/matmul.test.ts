@@ -3,14 +3,26 @@ import { describe, expect, it } from "vitest";
 import { type Kernels, type MatrixFormat, dequantize } from "./index.js";
 import { type QuantizedMatrix } from "./index.js";
 import { LARGEST_ACTIVATION, referenceMatmul } from "../spec-tests/oracles/kernels.js";
-import { inFormat, loadBuilds, placeFloats, placeMatrix, randomFloats, randomNumbers } from "../spec-tests/fixtures/kernels.js";
+import {
+  inFormat,
+  loadBuilds,
+  placeFloats,
+  placeMatrix,
+  randomFloats,
+  randomNumbers,
+} from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
 const formats: MatrixFormat[] = ["f32", "q8", "q4"];
 const FLOAT_EPSILON = 2 ** -24;
 
 /** input x matrix on one build, with a canary after the output. */
-function multiply(kernels: Kernels, source: ReturnType<typeof inFormat>, input: Float32Array, numRows: number): Float32Array {
+function multiply(
+  kernels: Kernels,
+  source: ReturnType<typeof inFormat>,
+  input: Float32Array,
+  numRows: number,
+): Float32Array {
   const matrix = placeMatrix(kernels, source);
   const inputAt = placeFloats(kernels, input);
   const outputAt = placeFloats(kernels, new Float32Array(numRows * source.rows + 1).fill(12345));
@@ -32,13 +44,25 @@ function check(source: ReturnType<typeof inFormat>, input: Float32Array, numRows
     const tolerance = terms * FLOAT_EPSILON * expected.magnitudes[i]! * (1 + 1e-6);
     expect(Math.abs(value - expected.values[i]!), `element ${i}`).toBeLessThanOrEqual(tolerance);
   });
-  for (const output of outputs) expect(new Uint8Array(output.slice().buffer)).toEqual(new Uint8Array(outputs[0]!.slice().buffer));
+  for (const output of outputs)
+    expect(new Uint8Array(output.slice().buffer)).toEqual(new Uint8Array(outputs[0]!.slice().buffer));
 }
 
 describe.each(formats)("matmul %s", (format) => {
   // Columns around the block, rows around the group, 1 to 9 activation rows.
   const shapes = [
-    [1, 1], [1, 31], [2, 32], [3, 33], [4, 4], [5, 63], [7, 64], [8, 65], [9, 96], [15, 100], [16, 576], [17, 577],
+    [1, 1],
+    [1, 31],
+    [2, 32],
+    [3, 33],
+    [4, 4],
+    [5, 63],
+    [7, 64],
+    [8, 65],
+    [9, 96],
+    [15, 100],
+    [16, 576],
+    [17, 577],
   ] as const;
   it.each(shapes)("[%i, %i] agrees with the twin for 1 to 9 rows, bit for bit in every build", (rows, cols) => {
     const source = inFormat(format, randomFloats(rows * 1000 + cols, rows * cols), rows, cols);
@@ -47,7 +71,11 @@ describe.each(formats)("matmul %s", (format) => {
 
   it("takes any shape and any magnitude", () => {
     const magnitude = fc.constantFrom(1e-10, 1e-3, 1, 1e3, 1e10);
-    const shape = { rows: fc.integer({ min: 1, max: 20 }), cols: fc.integer({ min: 1, max: 200 }), numRows: fc.integer({ min: 1, max: 4 }) };
+    const shape = {
+      rows: fc.integer({ min: 1, max: 20 }),
+      cols: fc.integer({ min: 1, max: 200 }),
+      numRows: fc.integer({ min: 1, max: 4 }),
+    };
     fc.assert(
       fc.property(fc.record({ ...shape, weights: magnitude, activations: magnitude, seed: fc.nat() }), (given) => {
         const { rows, cols, numRows, seed } = given;
@@ -97,7 +125,12 @@ describe.each(formats)("matmul %s", (format) => {
   });
 
   it("reads rows back as they were stored", () => {
-    for (const [rows, cols] of [[1, 1], [9, 33], [16, 64], [13, 70]] as const) {
+    for (const [rows, cols] of [
+      [1, 1],
+      [9, 33],
+      [16, 64],
+      [13, 70],
+    ] as const) {
       const source = inFormat(format, randomFloats(cols, rows * cols), rows, cols);
       const expected = source.format === "f32" ? source.values : dequantize(source);
       for (const kernels of builds) {
@@ -122,14 +155,24 @@ describe("integer extremes", () => {
     for (let run = 0; run < 40; run++) {
       const codes = extremes[format];
       const values = Int8Array.from({ length: rows * cols }, (_, i) =>
-        run === 0 ? codes[0] : run === 1 ? codes[1] : run === 2 ? codes[i & 1]! : codes[Math.floor(random() * codes.length)]!,
+        run === 0
+          ? codes[0]
+          : run === 1
+            ? codes[1]
+            : run === 2
+              ? codes[i & 1]!
+              : codes[Math.floor(random() * codes.length)]!,
       );
       const scales = new Float32Array((rows * cols) / 32).fill(1);
       const source: QuantizedMatrix = { format, rows, cols, blocks: cols / 32, values, scales };
       // Activations at the ends of their range have the scale 1, so every sum of a block is an integer below 2^24.
       const end = LARGEST_ACTIVATION[format];
-      const input = Float32Array.from({ length: cols }, (_, i) => (run % 3 === 0 ? end : run % 3 === 1 ? (i & 1 ? -end : end) : random() < 0.5 ? end : -end));
-      const expected = Float32Array.from({ length: rows }, (_, r) => input.reduce((sum, x, c) => sum + x * values[r * cols + c]!, 0));
+      const input = Float32Array.from({ length: cols }, (_, i) =>
+        run % 3 === 0 ? end : run % 3 === 1 ? (i & 1 ? -end : end) : random() < 0.5 ? end : -end,
+      );
+      const expected = Float32Array.from({ length: rows }, (_, r) =>
+        input.reduce((sum, x, c) => sum + x * values[r * cols + c]!, 0),
+      );
       for (const kernels of builds) expect(multiply(kernels, source, input, 1)).toEqual(expected);
     }
   });

@@ -41,12 +41,17 @@ describe.each(quantized)("quantize %s", (format) => {
   it("has a squared error close to the least that any bfloat16 scale has", () => {
     const numBlocks = 200;
     const source = normalFloats(3, numBlocks * 32);
-    const squaredErrors = (values: Float32Array) => values.reduce((sum, value, i) => sum + (value - source[i]!) ** 2, 0);
+    const squaredErrors = (values: Float32Array) =>
+      values.reduce((sum, value, i) => sum + (value - source[i]!) ** 2, 0);
     let least = 0;
     for (let block = 0; block < numBlocks; block++) {
       const weights = source.subarray(block * 32, block * 32 + 32);
       const errorAt = (scale: number) =>
-        weights.reduce((sum, weight) => sum + (weight - scale * Math.min(highest, Math.max(lowest, Math.round(weight / scale)))) ** 2, 0);
+        weights.reduce(
+          (sum, weight) =>
+            sum + (weight - scale * Math.min(highest, Math.max(lowest, Math.round(weight / scale)))) ** 2,
+          0,
+        );
       const largest = Math.max(...weights.map(Math.abs));
       const scales = bfloat16Between((0.75 * largest) / highest, (1.4 * largest) / highest);
       least += Math.min(...scales.flatMap((scale) => [errorAt(scale), errorAt(-scale)]));
@@ -63,17 +68,22 @@ describe.each(quantized)("quantize %s", (format) => {
 describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
   it("has the promised length, and chunks concatenate to the whole", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 4 }), (rows, cols, step) => {
-        const values = randomFloats(rows + cols, rows * cols);
-        const whole = pack(inFormat(format, values, rows, cols));
-        expect(whole.length).toBe(packedByteLength(format, rows, cols));
-        const chunks: Uint8Array[] = [];
-        for (let row = 0; row < rows; row += step * PACK_ROWS) {
-          const count = Math.min(step * PACK_ROWS, rows - row);
-          chunks.push(pack(inFormat(format, values.slice(row * cols, (row + count) * cols), count, cols)));
-        }
-        expect(Buffer.concat(chunks).equals(whole)).toBe(true);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 70 }),
+        fc.integer({ min: 1, max: 4 }),
+        (rows, cols, step) => {
+          const values = randomFloats(rows + cols, rows * cols);
+          const whole = pack(inFormat(format, values, rows, cols));
+          expect(whole.length).toBe(packedByteLength(format, rows, cols));
+          const chunks: Uint8Array[] = [];
+          for (let row = 0; row < rows; row += step * PACK_ROWS) {
+            const count = Math.min(step * PACK_ROWS, rows - row);
+            chunks.push(pack(inFormat(format, values.slice(row * cols, (row + count) * cols), count, cols)));
+          }
+          expect(Buffer.concat(chunks).equals(whole)).toBe(true);
+        },
+      ),
       { seed: 2, numRuns: 60 },
     );
   });
@@ -87,7 +97,9 @@ describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
 /** Sums of twelve uniform numbers are close to a normal distribution. */
 function normalFloats(seed: number, length: number): Float32Array {
   const uniform = randomFloats(seed, 12 * length);
-  return Float32Array.from({ length }, (_, i) => uniform.subarray(12 * i, 12 * i + 12).reduce((sum, value) => sum + value, 0));
+  return Float32Array.from({ length }, (_, i) =>
+    uniform.subarray(12 * i, 12 * i + 12).reduce((sum, value) => sum + value, 0),
+  );
 }
 
 function bfloat16Between(from: number, to: number): number[] {

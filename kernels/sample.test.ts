@@ -32,7 +32,9 @@ function reachable(logits: ArrayLike<number>, changes: Partial<SampleRequest>): 
   return found;
 }
 
-function adjustments(entries: readonly Partial<{ id: number; bias: number; count: number; seen: boolean }>[]): LogitAdjustments {
+function adjustments(
+  entries: readonly Partial<{ id: number; bias: number; count: number; seen: boolean }>[],
+): LogitAdjustments {
   return {
     length: entries.length,
     tokenIds: Int32Array.from(entries, ({ id }) => id ?? 0),
@@ -46,22 +48,33 @@ const logs = (probabilities: readonly number[]) => probabilities.map(Math.log);
 const FOUR = logs([0.4, 0.3, 0.2, 0.1]);
 
 describe("order of the steps", () => {
-  it("V1: temperature comes before top_p", () => expect(reachable(FOUR, { temperature: 2, topP: 0.65 })).toEqual([0, 1, 2]));
+  it("V1: temperature comes before top_p", () =>
+    expect(reachable(FOUR, { temperature: 2, topP: 0.65 })).toEqual([0, 1, 2]));
   it("V2: top_p comes before min_p", () => expect(reachable(FOUR, { minP: 0.3, topP: 0.75 })).toEqual([0, 1, 2]));
   it("V3: top_p counts what top_k has left", () => expect(reachable(FOUR, { topK: 2, topP: 0.5 })).toEqual([0]));
   it("V4: bias comes before repetition_penalty", () => {
     // (2 + 2) / 2 = 2, and not 2 / 2 + 2 = 3.
-    const changes = { repetitionPenalty: 2, adjustments: adjustments([{ id: 0, bias: 2, seen: true }]), temperature: 0 };
+    const changes = {
+      repetitionPenalty: 2,
+      adjustments: adjustments([{ id: 0, bias: 2, seen: true }]),
+      temperature: 0,
+    };
     expect(sample([2, 2.5], changes).tokenId).toBe(1);
     expect(sample([2, 1.99], changes).tokenId).toBe(0);
   });
   it("V5: repetition_penalty comes before frequency_penalty", () => {
     // 2 / 2 - 1 = 0, and not (2 - 1) / 2 = 0.5.
-    const changes = { repetitionPenalty: 2, frequencyPenalty: 1, adjustments: adjustments([{ id: 0, count: 1, seen: true }]), temperature: 0 };
+    const changes = {
+      repetitionPenalty: 2,
+      frequencyPenalty: 1,
+      adjustments: adjustments([{ id: 0, count: 1, seen: true }]),
+      temperature: 0,
+    };
     expect(sample([2, 0.25], changes).tokenId).toBe(1);
     expect(sample([2, -0.01], changes).tokenId).toBe(0);
   });
-  it("V6: top_k keeps exactly k, the lower ids of a tie", () => expect(reachable([1, 1, 1, 0], { topK: 2 })).toEqual([0, 1]));
+  it("V6: top_k keeps exactly k, the lower ids of a tie", () =>
+    expect(reachable([1, 1, 1, 0], { topK: 2 })).toEqual([0, 1]));
   it("V7: top_p keeps the smallest prefix that reaches p", () => {
     // 0.5 + 0.3 is p itself up to rounding, so p stays a millionth away on either side.
     const probabilities = logs([0.3, 0.1, 0.1, 0.5]);
@@ -177,7 +190,9 @@ describe("log-probabilities", () => {
     expect(changed.topLogprobs).toEqual(plain.topLogprobs);
     expect(changed.tokenId).toBe(3);
     expect(changed.logprob).toBe(plain.topLogprobs[3]!.logprob);
-    expect(plain.topLogprobs.map(({ logprob }) => Math.round(Math.exp(logprob) * 1e6) / 1e6)).toEqual([0.4, 0.3, 0.2, 0.1]);
+    expect(plain.topLogprobs.map(({ logprob }) => Math.round(Math.exp(logprob) * 1e6) / 1e6)).toEqual([
+      0.4, 0.3, 0.2, 0.1,
+    ]);
   });
   it("come as exactly k entries, ties by ascending id, the drawn token only if it ranks", () => {
     const { tokenId, topLogprobs } = sample([1, 2, 2, 1, 2], { topLogprobs: 4, temperature: 0 });
@@ -197,27 +212,93 @@ describe("log-probabilities", () => {
 });
 
 describe("processed log-probabilities", () => {
-  const processed = (changes: Partial<SampleRequest>) => sample(FOUR, { topLogprobs: 20, logprobsMode: "processed", ...changes });
+  const processed = (changes: Partial<SampleRequest>) =>
+    sample(FOUR, { topLogprobs: 20, logprobsMode: "processed", ...changes });
   const drawnOnce = (id: number) => adjustments([{ id, count: 1, seen: true }]);
   const rounded = (logprob: number) => Math.round(Math.exp(logprob) * 1e6) / 1e6;
-  const listed = ({ topLogprobs }: SampledToken) => topLogprobs.map(({ tokenId, logprob }) => [tokenId, rounded(logprob)]);
-  const share = (part: number, ...all: number[]) => Math.round((part / all.reduce((sum, weight) => sum + weight)) * 1e6) / 1e6;
+  const listed = ({ topLogprobs }: SampledToken) =>
+    topLogprobs.map(({ tokenId, logprob }) => [tokenId, rounded(logprob)]);
+  const share = (part: number, ...all: number[]) =>
+    Math.round((part / all.reduce((sum, weight) => sum + weight)) * 1e6) / 1e6;
   const [a, b, c] = [0.4, 0.3, 0.2].map(Math.sqrt) as [number, number, number];
 
   it.each<[string, Partial<SampleRequest>, [number, number][]]>([
-    ["nothing removed", {}, [[0, 0.4], [1, 0.3], [2, 0.2], [3, 0.1]]],
-    ["top_k", { topK: 2 }, [[0, share(4, 4, 3)], [1, share(3, 4, 3)]]],
-    ["temperature, then top_p", { temperature: 2, topP: 0.65 }, [[0, share(a, a, b, c)], [1, share(b, a, b, c)], [2, share(c, a, b, c)]]],
-    ["min_p", { minP: 0.6 }, [[0, share(4, 4, 3)], [1, share(3, 4, 3)]]],
-    ["top_p, then min_p", { topP: 0.85, minP: 0.6 }, [[0, share(4, 4, 3)], [1, share(3, 4, 3)]]],
-    ["the grammar", { allowed: Uint32Array.of(0b1010) }, [[1, 0.75], [3, 0.25]]],
-    ["a bias", { adjustments: adjustments([{ id: 3, bias: Math.log(11) }]) }, [[3, 0.55], [0, 0.2], [1, 0.15], [2, 0.1]]],
-    ["a penalty", { adjustments: drawnOnce(0), presencePenalty: Math.log(4), topK: 2 }, [[1, 0.6], [2, 0.4]]],
+    [
+      "nothing removed",
+      {},
+      [
+        [0, 0.4],
+        [1, 0.3],
+        [2, 0.2],
+        [3, 0.1],
+      ],
+    ],
+    [
+      "top_k",
+      { topK: 2 },
+      [
+        [0, share(4, 4, 3)],
+        [1, share(3, 4, 3)],
+      ],
+    ],
+    [
+      "temperature, then top_p",
+      { temperature: 2, topP: 0.65 },
+      [
+        [0, share(a, a, b, c)],
+        [1, share(b, a, b, c)],
+        [2, share(c, a, b, c)],
+      ],
+    ],
+    [
+      "min_p",
+      { minP: 0.6 },
+      [
+        [0, share(4, 4, 3)],
+        [1, share(3, 4, 3)],
+      ],
+    ],
+    [
+      "top_p, then min_p",
+      { topP: 0.85, minP: 0.6 },
+      [
+        [0, share(4, 4, 3)],
+        [1, share(3, 4, 3)],
+      ],
+    ],
+    [
+      "the grammar",
+      { allowed: Uint32Array.of(0b1010) },
+      [
+        [1, 0.75],
+        [3, 0.25],
+      ],
+    ],
+    [
+      "a bias",
+      { adjustments: adjustments([{ id: 3, bias: Math.log(11) }]) },
+      [
+        [3, 0.55],
+        [0, 0.2],
+        [1, 0.15],
+        [2, 0.1],
+      ],
+    ],
+    [
+      "a penalty",
+      { adjustments: drawnOnce(0), presencePenalty: Math.log(4), topK: 2 },
+      [
+        [1, 0.6],
+        [2, 0.4],
+      ],
+    ],
   ])("are those of the kept tokens, and no others are listed: %s", (_, changes, expected) => {
     for (const uniform of [0, 0.3, 0.6, 0.99]) {
       const answer = processed({ ...changes, uniform });
       expect(listed(answer)).toEqual(expected);
-      expect([answer.tokenId, rounded(answer.logprob!)]).toEqual(expected.find(([tokenId]) => tokenId === answer.tokenId));
+      expect([answer.tokenId, rounded(answer.logprob!)]).toEqual(
+        expected.find(([tokenId]) => tokenId === answer.tokenId),
+      );
     }
     expect(listed(processed({ ...changes, topLogprobs: 1 }))).toEqual(expected.slice(0, 1));
     expect(processed({ ...changes, topLogprobs: 0 }).topLogprobs).toEqual([]);
@@ -225,10 +306,24 @@ describe("processed log-probabilities", () => {
 
   it("of a greedy draw are those after the penalties: nothing is scaled or removed but by the grammar", () => {
     const ignored = { temperature: 0, topK: 1, topP: 0.1, minP: 1 };
-    expect(listed(processed(ignored))).toEqual([[0, 0.4], [1, 0.3], [2, 0.2], [3, 0.1]]);
-    const changed = { ...ignored, allowed: Uint32Array.of(0b1110), adjustments: drawnOnce(1), presencePenalty: Math.log(3) };
+    expect(listed(processed(ignored))).toEqual([
+      [0, 0.4],
+      [1, 0.3],
+      [2, 0.2],
+      [3, 0.1],
+    ]);
+    const changed = {
+      ...ignored,
+      allowed: Uint32Array.of(0b1110),
+      adjustments: drawnOnce(1),
+      presencePenalty: Math.log(3),
+    };
     expect(processed(changed).tokenId).toBe(2);
-    expect(listed(processed(changed))).toEqual([[2, 0.5], [1, 0.25], [3, 0.25]]);
+    expect(listed(processed(changed))).toEqual([
+      [2, 0.5],
+      [1, 0.25],
+      [3, 0.25],
+    ]);
   });
 
   it("list ties by ascending id", () => {
@@ -261,7 +356,9 @@ describe("rows without a distribution", () => {
   ];
   it.each(cases)("%s", (_, logits, changes) => {
     for (const kernels of builds) {
-      expect(() => kernels.sample(placeFloats(kernels, logits), logits.length, request(changes))).toThrow(InvalidLogitsError);
+      expect(() => kernels.sample(placeFloats(kernels, logits), logits.length, request(changes))).toThrow(
+        InvalidLogitsError,
+      );
     }
   });
 });
@@ -301,7 +398,8 @@ const row = fc
       bell: () => (random() + random() + random() - 1.5) * scale,
       "few values": () => (Math.floor(random() * 4) - 1) * scale,
       peak: (i) => (i === size >> 1 ? 3 * scale : random() * scale),
-      cluster: (i) => (i % 4000 === 7 ? 3 + random() : (random() + 0.001 * Math.floor(3 * random())) * 1e-4 * Math.min(1, scale)),
+      cluster: (i) =>
+        i % 4000 === 7 ? 3 + random() : (random() + 0.001 * Math.floor(3 * random())) * 1e-4 * Math.min(1, scale),
       ramp: (i) => (i * scale) / size,
       zeros: () => (random() < 0.5 ? 0 : -0),
       holes: (i) => (i > 0 && random() < 0.6 ? -Infinity : random() * scale),
@@ -352,7 +450,8 @@ function expectProcessed(logits: Float32Array, given: Partial<SampleRequest>): v
   expect(answer.tokenId).toBe(sample(logits, given).tokenId);
   if (expected.margin <= 1e-6) return;
   expect(answer.topLogprobs.map(({ tokenId }) => tokenId)).toEqual(expected.topLogprobs.map(({ tokenId }) => tokenId));
-  const near = (logprob: number, other: number) => expect(Math.abs(logprob - other)).toBeLessThanOrEqual(1e-15 + 2e-7 * Math.abs(other));
+  const near = (logprob: number, other: number) =>
+    expect(Math.abs(logprob - other)).toBeLessThanOrEqual(1e-15 + 2e-7 * Math.abs(other));
   near(answer.logprob!, expected.logprob!);
   answer.topLogprobs.forEach(({ logprob }, i) => near(logprob, expected.topLogprobs[i]!.logprob));
 }
@@ -376,10 +475,14 @@ describe("against the twin", () => {
           expect(answer.tokenId).toBe(expected.tokenId);
           compared++;
           if (expected.logprob !== answer.logprob) {
-            expect(Math.abs(answer.logprob! - expected.logprob!)).toBeLessThanOrEqual(1e-15 + 2e-7 * Math.abs(expected.logprob!));
+            expect(Math.abs(answer.logprob! - expected.logprob!)).toBeLessThanOrEqual(
+              1e-15 + 2e-7 * Math.abs(expected.logprob!),
+            );
           }
         }
-        expect(answer.topLogprobs.map((entry) => entry.tokenId)).toEqual(expected.topLogprobs.map((entry) => entry.tokenId));
+        expect(answer.topLogprobs.map((entry) => entry.tokenId)).toEqual(
+          expected.topLogprobs.map((entry) => entry.tokenId),
+        );
       }),
       { seed: 2026, numRuns: 1500 },
     );
@@ -388,8 +491,17 @@ describe("against the twin", () => {
 
   it("agrees on a vocabulary of 151,936 tokens", () => {
     const random = randomNumbers(4);
-    const logits = Float32Array.from({ length: 151_936 }, (_, i) => (i === 5 ? 12 : 2 * (random() + random() + random() + random() - 2)));
-    for (const changed of [{}, { topP: 0.9 }, { minP: 0.001 }, { topK: 40 }, { topK: 5000, topP: 0.7 }, { temperature: 0.5, topP: 0.99, minP: 1e-4 }]) {
+    const logits = Float32Array.from({ length: 151_936 }, (_, i) =>
+      i === 5 ? 12 : 2 * (random() + random() + random() + random() - 2),
+    );
+    for (const changed of [
+      {},
+      { topP: 0.9 },
+      { minP: 0.001 },
+      { topK: 40 },
+      { topK: 5000, topP: 0.7 },
+      { temperature: 0.5, topP: 0.99, minP: 1e-4 },
+    ]) {
       for (const uniform of [0.123456, 0.87654321]) {
         const expected = referenceSample(logits, request({ ...changed, uniform, topLogprobs: 20 }));
         expectProcessed(logits, { ...changed, uniform, topLogprobs: 20 });
@@ -408,7 +520,12 @@ describe("against the twin", () => {
     // All but one of the tokens lie within a thousandth, the one far away makes the buckets wide.
     const random = randomNumbers(12);
     const logits = Float32Array.from({ length: 6000 }, (_, i) => (i === 9 ? -20 : 5 - random() * 1e-3));
-    for (const changed of [{}, { topP: 0.37 }, { topP: 0.9, minP: Math.exp(-6.1e-4) }, { topP: 0.2, minP: Math.exp(-6.1e-4) }]) {
+    for (const changed of [
+      {},
+      { topP: 0.37 },
+      { topP: 0.9, minP: Math.exp(-6.1e-4) },
+      { topP: 0.2, minP: Math.exp(-6.1e-4) },
+    ]) {
       for (const uniform of [0.03, 0.31, 0.5001, 0.7772, 0.999]) {
         const expected = referenceSample(logits, request({ ...changed, uniform }));
         expect(expected.margin).toBeGreaterThan(1e-9);
@@ -429,7 +546,8 @@ describe("against the twin", () => {
       const logits = Float32Array.from({ length: size }, (_, i) => (i === 50 ? 4 : spread * (random() + random())));
       const switches = builds.map((kernels) => {
         const address = placeFloats(kernels, logits);
-        const drawn = (bits: number) => kernels.sample(address, size, request({ ...changed, uniform: bits / 2 ** 53 })).tokenId;
+        const drawn = (bits: number) =>
+          kernels.sample(address, size, request({ ...changed, uniform: bits / 2 ** 53 })).tokenId;
         // Bisection keeps two ends with different tokens, so it closes in on a change between neighbours.
         let below = 0.6 * 2 ** 53;
         let above = 0.61 * 2 ** 53;

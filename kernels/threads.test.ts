@@ -16,7 +16,11 @@ interface Product {
 }
 
 function place(kernels: Kernels): Product {
-  return { matrix: placeMatrix(kernels, SOURCE), input: placeFloats(kernels, randomFloats(2, 8 * COLS)), output: kernels.allocate(8 * ROWS * 4) };
+  return {
+    matrix: placeMatrix(kernels, SOURCE),
+    input: placeFloats(kernels, randomFloats(2, 8 * COLS)),
+    output: kernels.allocate(8 * ROWS * 4),
+  };
 }
 
 function multiply(kernels: Kernels, { matrix, input, output }: Product, numRows: number): Float32Array {
@@ -36,7 +40,8 @@ describe("threads", () => {
     for (let run = 0; run < 250; run++) {
       // Now and then the workers fall asleep in between.
       if (run % 50 === 0) await new Promise((done) => setTimeout(done, 5));
-      for (const [numRows, output] of expected) expect(multiply(kernels, product, numRows).every((value, i) => value === output[i])).toBe(true);
+      for (const [numRows, output] of expected)
+        expect(multiply(kernels, product, numRows).every((value, i) => value === output[i])).toBe(true);
     }
     await kernels.close();
   });
@@ -70,7 +75,10 @@ describe("threads", () => {
       const matrix = kernels.allocateMatrix("q4", 4096, 576);
       kernels.matmul(matrix, kernels.allocate(576 * 4), kernels.allocate(4096 * 4), 1);
       console.log("done");`;
-    const { stdout, status } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8", timeout: 20_000 });
+    const { stdout, status } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      encoding: "utf8",
+      timeout: 20_000,
+    });
     expect([stdout, status]).toEqual(["done\n", 0]);
   });
 

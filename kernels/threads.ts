@@ -49,12 +49,16 @@ export class ThreadPool {
   static start({ folder, module, memory, exports }: LoadedKernels, count: number): ThreadPool {
     // Compiled JavaScript: a worker of Node 20 cannot run TypeScript.
     const file = new URL("thread.js", folder);
-    return new ThreadPool(Array.from({ length: count }, (_, i) => startThread(file, module, memory, i + 1)), exports);
+    return new ThreadPool(
+      Array.from({ length: count }, (_, i) => startThread(file, module, memory, i + 1)),
+      exports,
+    );
   }
 
   /** Why a thread died, where one did. */
   failure(): string | null {
-    for (const { port } of this.#threads) this.#failure ??= (receiveMessageOnPort(port)?.message as string | undefined) ?? null;
+    for (const { port } of this.#threads)
+      this.#failure ??= (receiveMessageOnPort(port)?.message as string | undefined) ?? null;
     return this.#failure;
   }
 

@@ -26,22 +26,37 @@ const SOURCES = ["kernels", "engine"];
 const NOT_COMPUTING = /\.test\.ts$|\/testing\.ts$|\/reference[\w-]*\.ts$|\/test-[\w-]+\.ts$|\/engine\/drift\.ts$/;
 
 /** JavaScript leaves the last bit of these to the engine; + - * / sqrt, rounding and conversions it does not. */
-const TRANSCENDENTAL = /\b(?:Math|NativeMath|NativeMathf|Mathf|JSMath)\.(?:a?(?:sin|cos|tan)h?|atan2|exp|expm1|log|log2|log10|log1p|pow|cbrt|hypot)\b/;
+const TRANSCENDENTAL =
+  /\b(?:Math|NativeMath|NativeMathf|Mathf|JSMath)\.(?:a?(?:sin|cos|tan)h?|atan2|exp|expm1|log|log2|log10|log1p|pow|cbrt|hypot)\b/;
 /** So is `**`, but for whole powers of powers of 2, and for big integers. */
 const POWER = /(?:^|[^*/])\*\*(?!\/)/;
 const EXACT_POWER = /\b(?:2|16|64|[0-9]+n) \*\* /g;
 
 /** Immediates of the instructions that have any. */
 // memory.init, data.drop, memory.copy, memory.fill, table.init, elem.drop, table.copy, table.grow, table.size, table.fill
-const BULK_IMMEDIATES: Readonly<Record<number, number>> = { 8: 2, 9: 1, 10: 2, 11: 1, 12: 2, 13: 1, 14: 2, 15: 1, 16: 1, 17: 1 };
+const BULK_IMMEDIATES: Readonly<Record<number, number>> = {
+  8: 2,
+  9: 1,
+  10: 2,
+  11: 1,
+  12: 2,
+  13: 1,
+  14: 2,
+  15: 1,
+  16: 1,
+  17: 1,
+};
 // block, loop, if, br, br_if, call, the variables and tables, memory.size, memory.grow, i32.const, i64.const, ref.null, ref.func
-const ONE_IMMEDIATE = new Set([2, 3, 4, 0x0c, 0x0d, 0x10, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x3f, 0x40, 0x41, 0x42, 0xd0, 0xd2]);
+const ONE_IMMEDIATE = new Set([
+  2, 3, 4, 0x0c, 0x0d, 0x10, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x3f, 0x40, 0x41, 0x42, 0xd0, 0xd2,
+]);
 
 const root = process.cwd();
 const problems: string[] = [];
 let numInstructions = 0;
 
-for (const build of ["scalar", "simd", "relaxed"]) checkBuild(build, readFileSync(join(root, "dist/kernels", `${build}.wasm`)));
+for (const build of ["scalar", "simd", "relaxed"])
+  checkBuild(build, readFileSync(join(root, "dist/kernels", `${build}.wasm`)));
 for (const folder of SOURCES) {
   for (const file of typescriptFiles(join(root, folder))) checkSource(relative(root, file), readFileSync(file, "utf8"));
 }
@@ -50,10 +65,13 @@ console.log(`Exactness: ${numInstructions} instructions of 3 builds, ${problems.
 process.exitCode = problems.length === 0 && numInstructions > 0 ? 0 : 1;
 
 function checkSource(file: string, source: string): void {
-  const withoutComments = source.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, " ")).replace(/\/\/.*/g, "");
+  const withoutComments = source
+    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, " "))
+    .replace(/\/\/.*/g, "");
   withoutComments.split("\n").forEach((line, index) => {
     const found = TRANSCENDENTAL.exec(line)?.[0] ?? (POWER.test(line.replace(EXACT_POWER, "")) ? "**" : undefined);
-    if (found !== undefined) problems.push(`${file}:${index + 1}: ${found} may differ in its last bit between JavaScript engines`);
+    if (found !== undefined)
+      problems.push(`${file}:${index + 1}: ${found} may differ in its last bit between JavaScript engines`);
   });
 }
 
@@ -100,7 +118,8 @@ function checkInstruction(build: string, body: WasmReader): void {
   numInstructions++;
   const vector = skipInstruction(body);
   if (vector === null || vector < RELAXED_FIRST || vector > RELAXED_LAST) return;
-  if (vector !== RELAXED_DOT || build !== "relaxed") problems.push(`${build}.wasm holds the relaxed instruction 0x${vector.toString(16)}`);
+  if (vector !== RELAXED_DOT || build !== "relaxed")
+    problems.push(`${build}.wasm holds the relaxed instruction 0x${vector.toString(16)}`);
 }
 
 /** Skips one instruction; returns the number of a vector instruction, null for any other. */

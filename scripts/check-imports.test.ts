@@ -12,7 +12,8 @@ const sources = productSources(ROOT);
 
 const isFolder = ({ path }: Room): boolean => !path.includes("*");
 /** A file of a room that other rooms may import. */
-const doorOf = ({ path, doors }: Room): string => (isFolder({ path } as Room) ? `${path}/${doors[0]}` : `engine/${doors[0]}`);
+const doorOf = ({ path, doors }: Room): string =>
+  isFolder({ path } as Room) ? `${path}/${doors[0]}` : `engine/${doors[0]}`;
 const fileIn = (room: Room): string => (isFolder(room) ? `${room.path}/new-file.ts` : doorOf(room));
 
 /** Problems of the sources with one more file, or one more import in a file. */
@@ -29,20 +30,31 @@ describe("imports", () => {
   });
 
   it.each(ROOMS.map((room) => [room.path, room] as const))("a forbidden import is found: %s", (_, room) => {
-    for (const other of ROOMS.filter(({ path, doors }) => path !== room.path && !room.uses.includes(path) && doors.length > 0)) {
+    for (const other of ROOMS.filter(
+      ({ path, doors }) => path !== room.path && !room.uses.includes(path) && doors.length > 0,
+    )) {
       expect(problemsWith(fileIn(room), doorOf(other)).length, other.path).toBeGreaterThan(0);
     }
   });
 
-  it.each(ROOMS.filter((room) => isFolder(room)).map((room) => [room.path, room] as const))("an import past the door is found: %s", (_, room) => {
-    const hidden = `${room.path}/hidden.ts`;
-    for (const other of ROOMS.filter(({ uses }) => uses.includes(room.path))) {
-      expect(problemsWith(fileIn(other), hidden), other.path).toContainEqual(expect.stringContaining(`the door of ${room.path}`));
-    }
-  });
+  it.each(ROOMS.filter((room) => isFolder(room)).map((room) => [room.path, room] as const))(
+    "an import past the door is found: %s",
+    (_, room) => {
+      const hidden = `${room.path}/hidden.ts`;
+      for (const other of ROOMS.filter(({ uses }) => uses.includes(room.path))) {
+        expect(problemsWith(fileIn(other), hidden), other.path).toContainEqual(
+          expect.stringContaining(`the door of ${room.path}`),
+        );
+      }
+    },
+  );
 
   it("a circle of types is found", () => {
-    const circle = new Map([...sources, ["engine/text/a.ts", 'import type { B } from "./b.js";'], ["engine/text/b.ts", 'import type { A } from "./a.js";']]);
+    const circle = new Map([
+      ...sources,
+      ["engine/text/a.ts", 'import type { B } from "./b.js";'],
+      ["engine/text/b.ts", 'import type { A } from "./a.js";'],
+    ]);
     expect(importProblems(circle)).toEqual(["circle: engine/text/a.ts -> engine/text/b.ts -> engine/text/a.ts"]);
   });
 

@@ -12,16 +12,24 @@ import { PACKAGES, roomOf, ROOMS, roomsMarkdown } from "./rooms.js";
 /** @param sources every TypeScript file of the product by its path */
 export function importProblems(sources: ReadonlyMap<string, string>): string[] {
   const problems = ROOMS.flatMap(({ path, uses }, index) =>
-    uses.filter((used) => ROOMS.findIndex((room) => room.path === used) >= index).map((used) => `rooms.ts: ${path} uses ${used}, which is not below it`),
+    uses
+      .filter((used) => ROOMS.findIndex((room) => room.path === used) >= index)
+      .map((used) => `rooms.ts: ${path} uses ${used}, which is not below it`),
   );
   const graph = new Map<string, string[]>();
   for (const [file, source] of sources) {
     if (roomOf(file) === null) problems.push(`${file}: is in no room`);
     const specifiers = specifiersOf(source);
-    const targets = specifiers.filter((specifier) => specifier.startsWith(".")).map((specifier) => normalize(join(dirname(file), specifier)).replace(/\.js$/, ".ts"));
+    const targets = specifiers
+      .filter((specifier) => specifier.startsWith("."))
+      .map((specifier) => normalize(join(dirname(file), specifier)).replace(/\.js$/, ".ts"));
     graph.set(file, targets);
     problems.push(...targets.flatMap((target) => directionProblem(file, target)));
-    problems.push(...specifiers.filter((specifier) => !specifier.startsWith(".")).flatMap((specifier) => packageProblem(file, specifier)));
+    problems.push(
+      ...specifiers
+        .filter((specifier) => !specifier.startsWith("."))
+        .flatMap((specifier) => packageProblem(file, specifier)),
+    );
   }
   return [...problems, ...circles(graph)];
 }
@@ -35,14 +43,21 @@ function directionProblem(file: string, target: string): string[] {
   const to = roomOf(target);
   if (from === null || from === to) return [];
   if (to === null) return [`${file}: imports ${target}, which is in no room`];
-  if (!from.uses.includes(to.path)) return [`${file}: imports ${target}; ${from.path} may import ${from.uses.join(", ") || "nothing"}`];
-  const isDoor = to.doors.some((door) => target.endsWith(`/${door}`) && roomOf(target) === to && !target.slice(to.path.length + 1).includes("/"));
-  return isDoor || to.path.includes("*") ? [] : [`${file}: imports ${target}; the door of ${to.path} is ${to.doors.join(", ")}`];
+  if (!from.uses.includes(to.path))
+    return [`${file}: imports ${target}; ${from.path} may import ${from.uses.join(", ") || "nothing"}`];
+  const isDoor = to.doors.some(
+    (door) => target.endsWith(`/${door}`) && roomOf(target) === to && !target.slice(to.path.length + 1).includes("/"),
+  );
+  return isDoor || to.path.includes("*")
+    ? []
+    : [`${file}: imports ${target}; the door of ${to.path} is ${to.doors.join(", ")}`];
 }
 
 function packageProblem(file: string, specifier: string): string[] {
   const rule = PACKAGES.find(({ name }) => name.test(specifier));
-  return rule === undefined || rule.files.test(file) ? [] : [`${file}: imports ${specifier}, which only ${rule.files.source} may`];
+  return rule === undefined || rule.files.test(file)
+    ? []
+    : [`${file}: imports ${specifier}, which only ${rule.files.source} may`];
 }
 
 /** Each circle of files once, found by a depth-first walk. */

@@ -18,38 +18,175 @@ export interface Room {
 const GROUND = "engine/*.ts: errors, limits";
 
 export const ROOMS: readonly Room[] = [
-  { path: "kernels", doors: ["index.ts"], uses: [], holds: "matrix products, the decoder, logits to a drawn token: AssemblyScript, compiled to three builds, on several threads over one memory" },
-  { path: GROUND, doors: ["errors.ts", "limits.ts"], uses: [], holds: "the one error that a caller can cause, and every bound" },
-  { path: "engine/formats", doors: ["index.ts"], uses: [GROUND], holds: "files to bytes and numbers: strict JSON, safetensors, ONNX protobuf; knows nothing of models" },
-  { path: "engine/grammar", doors: ["index.ts"], uses: [GROUND], holds: "JSON schemas and regular expressions as automata over bytes, and token masks; knows nothing of models" },
-  { path: "engine/sampling", doors: ["index.ts"], uses: ["kernels", GROUND], holds: "the parameters of a generation, Philox, the sampler of one choice" },
-  { path: "engine/text", doors: ["index.ts"], uses: [GROUND], holds: "tokens to text and back: tokenizer, streaming detokenizer, stop sequences" },
-  { path: "engine/message", doors: ["index.ts"], uses: [GROUND, "engine/grammar", "engine/text"], holds: "how a model writes a message: reasoning, then the answer; the text stream and the token masks follow one description" },
-  { path: "engine/template", doors: ["index.ts"], uses: [GROUND, "engine/text", "engine/message"], holds: "messages to the text of a prompt: the interpreter of chat templates" },
-  { path: "engine/architecture", doors: ["index.ts"], uses: [GROUND, "engine/formats"], holds: "config.json to a ModelConfig, the tensors of each architecture by name, rotary positions" },
-  { path: "engine/folder", doors: ["index.ts"], uses: ["kernels", GROUND, "engine/formats", "engine/text", "engine/message", "engine/architecture"], holds: "a model's folder, opened and checked: safetensors, a pack, or ONNX files" },
-  { path: "engine/convert", doors: ["index.ts"], uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"], holds: "safetensors to a pack or to the layout of transformers.js: equalise, quantise, body graph" },
-  { path: "engine/runner", doors: ["index.ts"], uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"], holds: "`ModelRunner`, token ids in and hidden states out, and its kinds: kernels, ONNX body, ONNX graph" },
-  { path: "engine/core", doors: ["index.ts"], uses: ["kernels", GROUND, "engine/sampling", "engine/text", "engine/message", "engine/runner"], holds: "the token loop: engine, scheduler, sequences, KV cache, prefix index, LM head" },
-  { path: "engine/store/hub", doors: ["index.ts"], uses: [GROUND, "engine/formats", "engine/folder"], holds: "models of the hub: downloads, and the cache shared with Python's huggingface_hub" },
-  { path: "engine/store", doors: ["index.ts"], uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder", "engine/convert", "engine/store/hub"], holds: "where models are: names to folders, cached packs, staging folders, what is installed" },
+  {
+    path: "kernels",
+    doors: ["index.ts"],
+    uses: [],
+    holds:
+      "matrix products, the decoder, logits to a drawn token: AssemblyScript, compiled to three builds, on several threads over one memory",
+  },
+  {
+    path: GROUND,
+    doors: ["errors.ts", "limits.ts"],
+    uses: [],
+    holds: "the one error that a caller can cause, and every bound",
+  },
+  {
+    path: "engine/formats",
+    doors: ["index.ts"],
+    uses: [GROUND],
+    holds: "files to bytes and numbers: strict JSON, safetensors, ONNX protobuf; knows nothing of models",
+  },
+  {
+    path: "engine/grammar",
+    doors: ["index.ts"],
+    uses: [GROUND],
+    holds: "JSON schemas and regular expressions as automata over bytes, and token masks; knows nothing of models",
+  },
+  {
+    path: "engine/sampling",
+    doors: ["index.ts"],
+    uses: ["kernels", GROUND],
+    holds: "the parameters of a generation, Philox, the sampler of one choice",
+  },
+  {
+    path: "engine/text",
+    doors: ["index.ts"],
+    uses: [GROUND],
+    holds: "tokens to text and back: tokenizer, streaming detokenizer, stop sequences",
+  },
+  {
+    path: "engine/message",
+    doors: ["index.ts"],
+    uses: [GROUND, "engine/grammar", "engine/text"],
+    holds:
+      "how a model writes a message: reasoning, then the answer; the text stream and the token masks follow one description",
+  },
+  {
+    path: "engine/template",
+    doors: ["index.ts"],
+    uses: [GROUND, "engine/text", "engine/message"],
+    holds: "messages to the text of a prompt: the interpreter of chat templates",
+  },
+  {
+    path: "engine/architecture",
+    doors: ["index.ts"],
+    uses: [GROUND, "engine/formats"],
+    holds: "config.json to a ModelConfig, the tensors of each architecture by name, rotary positions",
+  },
+  {
+    path: "engine/folder",
+    doors: ["index.ts"],
+    uses: ["kernels", GROUND, "engine/formats", "engine/text", "engine/message", "engine/architecture"],
+    holds: "a model's folder, opened and checked: safetensors, a pack, or ONNX files",
+  },
+  {
+    path: "engine/convert",
+    doors: ["index.ts"],
+    uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"],
+    holds: "safetensors to a pack or to the layout of transformers.js: equalise, quantise, body graph",
+  },
+  {
+    path: "engine/runner",
+    doors: ["index.ts"],
+    uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"],
+    holds: "`ModelRunner`, token ids in and hidden states out, and its kinds: kernels, ONNX body, ONNX graph",
+  },
+  {
+    path: "engine/core",
+    doors: ["index.ts"],
+    uses: ["kernels", GROUND, "engine/sampling", "engine/text", "engine/message", "engine/runner"],
+    holds: "the token loop: engine, scheduler, sequences, KV cache, prefix index, LM head",
+  },
+  {
+    path: "engine/store/hub",
+    doors: ["index.ts"],
+    uses: [GROUND, "engine/formats", "engine/folder"],
+    holds: "models of the hub: downloads, and the cache shared with Python's huggingface_hub",
+  },
+  {
+    path: "engine/store",
+    doors: ["index.ts"],
+    uses: [
+      "kernels",
+      GROUND,
+      "engine/formats",
+      "engine/architecture",
+      "engine/folder",
+      "engine/convert",
+      "engine/store/hub",
+    ],
+    holds: "where models are: names to folders, cached packs, staging folders, what is installed",
+  },
   {
     path: "engine/model",
     doors: ["index.ts"],
-    uses: ["kernels", GROUND, "engine/grammar", "engine/sampling", "engine/text", "engine/message", "engine/template", "engine/architecture", "engine/folder", "engine/runner", "engine/core", "engine/store"],
+    uses: [
+      "kernels",
+      GROUND,
+      "engine/grammar",
+      "engine/sampling",
+      "engine/text",
+      "engine/message",
+      "engine/template",
+      "engine/architecture",
+      "engine/folder",
+      "engine/runner",
+      "engine/core",
+      "engine/store",
+    ],
     holds: "a loaded model: options, memory estimate, `chat` and `generate`",
   },
-  { path: "engine/evaluate", doors: ["index.ts"], uses: ["kernels", GROUND, "engine/text", "engine/folder", "engine/runner", "engine/core", "engine/model"], holds: "how far one way of computing a model is from another: KL divergence, agreement, perplexity" },
+  {
+    path: "engine/evaluate",
+    doors: ["index.ts"],
+    uses: ["kernels", GROUND, "engine/text", "engine/folder", "engine/runner", "engine/core", "engine/model"],
+    holds: "how far one way of computing a model is from another: KL divergence, agreement, perplexity",
+  },
   {
     path: "engine/*.ts: the library",
     doors: ["index.ts"],
-    uses: ["kernels", GROUND, "engine/sampling", "engine/message", "engine/template", "engine/architecture", "engine/folder", "engine/runner", "engine/core", "engine/store/hub", "engine/store", "engine/model", "engine/evaluate"],
+    uses: [
+      "kernels",
+      GROUND,
+      "engine/sampling",
+      "engine/message",
+      "engine/template",
+      "engine/architecture",
+      "engine/folder",
+      "engine/runner",
+      "engine/core",
+      "engine/store/hub",
+      "engine/store",
+      "engine/model",
+      "engine/evaluate",
+    ],
     holds: "the library's door",
   },
-  { path: "src/openai", doors: ["index.ts"], uses: [GROUND, "engine/grammar", "engine/*.ts: the library"], holds: "the wire: one table of parameters, validation, answers and chunks; pure functions" },
-  { path: "src/server", doors: ["index.ts"], uses: [GROUND, "engine/*.ts: the library", "src/openai"], holds: "HTTP: routes, keys, queue, streams, metrics; each model's engine in a worker thread" },
-  { path: "spec-tests/conform", doors: ["all.ts", "law.ts", "profile.ts", "report.ts", "report-html.ts", "run.ts"], uses: [], holds: "the laws, and a client that knows a server by its answers alone" },
-  { path: "src/cli", doors: [], uses: [GROUND, "engine/*.ts: the library", "src/openai", "src/server", "spec-tests/conform"], holds: "the command line" },
+  {
+    path: "src/openai",
+    doors: ["index.ts"],
+    uses: [GROUND, "engine/grammar", "engine/*.ts: the library"],
+    holds: "the wire: one table of parameters, validation, answers and chunks; pure functions",
+  },
+  {
+    path: "src/server",
+    doors: ["index.ts"],
+    uses: [GROUND, "engine/*.ts: the library", "src/openai"],
+    holds: "HTTP: routes, keys, queue, streams, metrics; each model's engine in a worker thread",
+  },
+  {
+    path: "spec-tests/conform",
+    doors: ["all.ts", "law.ts", "profile.ts", "report.ts", "report-html.ts", "run.ts"],
+    uses: [],
+    holds: "the laws, and a client that knows a server by its answers alone",
+  },
+  {
+    path: "src/cli",
+    doors: [],
+    uses: [GROUND, "engine/*.ts: the library", "src/openai", "src/server", "spec-tests/conform"],
+    holds: "the command line",
+  },
 ];
 
 /** Packages that only some files may import. */
@@ -59,7 +196,11 @@ export const PACKAGES: readonly { readonly name: RegExp; readonly files: RegExp 
   { name: /^@huggingface\/jinja$/, files: /^engine\/template\/jinja-template\.ts$/ },
   { name: /^protobufjs/, files: /^engine\/formats\/onnx\.ts$/ },
   { name: /^fast-check$/, files: /^spec-tests\/conform\// },
-  { name: /^node:fs/, files: /^engine\/(formats|folder|convert|store)\/|^src\/(cli|server)\/|^spec-tests\/conform\/|^kernels\/load\.ts$|^engine\/runner\/onnx-session\.ts$/ },
+  {
+    name: /^node:fs/,
+    files:
+      /^engine\/(formats|folder|convert|store)\/|^src\/(cli|server)\/|^spec-tests\/conform\/|^kernels\/load\.ts$|^engine\/runner\/onnx-session\.ts$/,
+  },
 ];
 
 /** The room of a file of the product; null for tests, benchmarks and scripts, which may import anything. */
@@ -73,7 +214,11 @@ export function roomOf(file: string): Room | null {
 
 /** The table as docs/ARCHITECTURE.md has it. */
 export function roomsMarkdown(): string {
-  const short = (path: string): string => (path === GROUND ? "errors, limits" : path.replace(/^engine\/(?!\*)/, "").replace("engine/*.ts: ", ""));
-  const rows = ROOMS.map(({ path, doors, uses, holds }) => `| \`${path}\` | ${doors.map((door) => `\`${door}\``).join(", ")} | ${holds} | ${uses.map(short).join(", ")} |`);
+  const short = (path: string): string =>
+    path === GROUND ? "errors, limits" : path.replace(/^engine\/(?!\*)/, "").replace("engine/*.ts: ", "");
+  const rows = ROOMS.map(
+    ({ path, doors, uses, holds }) =>
+      `| \`${path}\` | ${doors.map((door) => `\`${door}\``).join(", ")} | ${holds} | ${uses.map(short).join(", ")} |`,
+  );
   return ["| room | door | what it holds | may import |", "|---|---|---|---|", ...rows].join("\n");
 }

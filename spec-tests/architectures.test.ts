@@ -39,23 +39,39 @@ const regrouped: Case["blind"] = (config, tensors) => {
     if (!/q_proj/.test(name)) continue;
     const size = values.length / heads;
     const moved = new Float64Array(values.length);
-    for (let head = 0; head < heads; head++) moved.set(values.subarray(head * size, (head + 1) * size), ((head % group) * kvHeads + Math.floor(head / group)) * size);
+    for (let head = 0; head < heads; head++)
+      moved.set(
+        values.subarray(head * size, (head + 1) * size),
+        ((head % group) * kvHeads + Math.floor(head / group)) * size,
+      );
     tensors.set(name, { shape, values: moved });
   }
 };
 
 const CASES: readonly Case[] = [
   { name: "llama", config: {} },
-  { name: "llama, another base of rotation", config: { rope_theta: 500000 }, blind: (config) => delete config["rope_theta"] },
+  {
+    name: "llama, another base of rotation",
+    config: { rope_theta: 500000 },
+    blind: (config) => delete config["rope_theta"],
+  },
   { name: "llama, another epsilon", config: { rms_norm_eps: 0.01 }, blind: (config) => delete config["rms_norm_eps"] },
-  { name: "llama, biases on all of attention", config: { attention_bias: true }, blind: (config) => delete config["attention_bias"] },
+  {
+    name: "llama, biases on all of attention",
+    config: { attention_bias: true },
+    blind: (config) => delete config["attention_bias"],
+  },
   {
     name: "llama, the bias behind attention",
     config: { attention_bias: true },
     blind: (_, tensors) => tensors.forEach((_, name) => name.endsWith("o_proj.bias") && tensors.delete(name)),
   },
   { name: "llama, linear scaling", config: { rope_scaling: { type: "linear", factor: 2 } }, blind: unscaled },
-  { name: "llama, llama3 scaling", config: { rope_theta: 500000, rope_scaling: { rope_type: "llama3", ...LLAMA3 } }, blind: unscaled },
+  {
+    name: "llama, llama3 scaling",
+    config: { rope_theta: 500000, rope_scaling: { rope_type: "llama3", ...LLAMA3 } },
+    blind: unscaled,
+  },
   {
     name: "llama, llama3 scaling in the newer form",
     config: { rope_theta: undefined, rope_parameters: { rope_type: "llama3", rope_theta: 500000, ...LLAMA3 } },
@@ -65,16 +81,39 @@ const CASES: readonly Case[] = [
   { name: "llama, as many key heads as heads", config: { num_key_value_heads: 4 } },
   { name: "llama, key heads not given", config: { num_key_value_heads: null, num_attention_heads: 4 } },
   { name: "llama, two heads to a key head", config: {}, blind: regrouped },
-  { name: "llama, three heads to a key head, widths that are no multiple of a block", config: { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 }, blind: regrouped },
-  { name: "llama, four heads to a key head", config: { num_attention_heads: 8, num_key_value_heads: 2, head_dim: 6 }, blind: regrouped },
-  { name: "llama, eight heads to a key head", config: { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 } },
+  {
+    name: "llama, three heads to a key head, widths that are no multiple of a block",
+    config: { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 },
+    blind: regrouped,
+  },
+  {
+    name: "llama, four heads to a key head",
+    config: { num_attention_heads: 8, num_key_value_heads: 2, head_dim: 6 },
+    blind: regrouped,
+  },
+  {
+    name: "llama, eight heads to a key head",
+    config: { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 },
+  },
   { name: "llama, wide heads", config: { head_dim: 40 } },
   { name: "llama, narrow heads", config: { head_dim: 10 } },
   { name: "llama, head_dim null", config: { head_dim: null } },
   { name: "mistral", config: { model_type: "mistral", sliding_window: null, head_dim: 32 } },
-  { name: "qwen2", config: { model_type: "qwen2", num_attention_heads: 6 }, blind: (config) => (config["model_type"] = "llama") },
-  { name: "qwen3", config: { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }, blind: (config) => (config["model_type"] = "llama") },
-  { name: "qwen3, biases", config: { model_type: "qwen3", head_dim: 6, attention_bias: true }, blind: (config) => delete config["attention_bias"] },
+  {
+    name: "qwen2",
+    config: { model_type: "qwen2", num_attention_heads: 6 },
+    blind: (config) => (config["model_type"] = "llama"),
+  },
+  {
+    name: "qwen3",
+    config: { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true },
+    blind: (config) => (config["model_type"] = "llama"),
+  },
+  {
+    name: "qwen3, biases",
+    config: { model_type: "qwen3", head_dim: 6, attention_bias: true },
+    blind: (config) => delete config["attention_bias"],
+  },
   { name: "bfloat16 in three files", config: {}, files: { dtype: "BF16", numShards: 3 } },
   { name: "float16 in two files", config: { model_type: "qwen2" }, files: { dtype: "F16", numShards: 2 } },
 ];
@@ -94,7 +133,10 @@ describe.each(CASES)("$name", ({ name, config, files, blind }) => {
 
     const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: BLOCK });
     const prompts = await testOnnxRunner(pack, kernels, weights);
-    const byKernels = rows(await runner.forwardEach({ tokenIds: TOKENS, table: cache.createTable() }), pack.config.hiddenSize);
+    const byKernels = rows(
+      await runner.forwardEach({ tokenIds: TOKENS, table: cache.createTable() }),
+      pack.config.hiddenSize,
+    );
     const byBody: Float32Array[] = [];
     for (const [position] of TOKENS.entries()) {
       const table = cache.createTable();
@@ -126,7 +168,11 @@ describe.each(CASES)("$name", ({ name, config, files, blind }) => {
  * softmax and silu add a few roundings, counted as 8 more terms. So networks whose weights are all off by that much, up or down,
  * show how far results can move; they are exact otherwise, and real roundings seldom all go to their limit.
  */
-function roundingBound(config: Record<string, unknown>, tensors: ReadonlyMap<string, FolderTensor>, expected: readonly Float64Array[]): number {
+function roundingBound(
+  config: Record<string, unknown>,
+  tensors: ReadonlyMap<string, FolderTensor>,
+  expected: readonly Float64Array[],
+): number {
   const differences = [1, 2, 3].map((seed) => {
     const random = randomSource(seed);
     const moved = new Map<string, FolderTensor>();
@@ -139,4 +185,5 @@ function roundingBound(config: Record<string, unknown>, tensors: ReadonlyMap<str
   return Math.max(...differences);
 }
 
-const rows = (values: Float32Array, width: number): Float32Array[] => Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+const rows = (values: Float32Array, width: number): Float32Array[] =>
+  Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));

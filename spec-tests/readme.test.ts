@@ -18,7 +18,10 @@ beforeAll(() => folder.serve(codeBlock("touchstone serve --port")));
 
 test("the server answers the curl command", async () => {
   const stream = await folder.run(codeBlock("curl -N"));
-  const events = stream.trimEnd().split("\n\n").map((event) => event.slice("data: ".length));
+  const events = stream
+    .trimEnd()
+    .split("\n\n")
+    .map((event) => event.slice("data: ".length));
   expect(events.pop()).toBe("[DONE]");
   const chunks = events.map((event) => JSON.parse(event) as ChatCompletionChunk);
   const answer = chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("");
@@ -27,7 +30,10 @@ test("the server answers the curl command", async () => {
 
 test("the server answers as a schema says", async () => {
   const { choices } = JSON.parse(await folder.run(codeBlock("response_format"))) as ChatCompletion;
-  expect(JSON.parse(choices[0]!.message.content)).toMatchObject({ name: expect.any(String) as string, age: expect.any(Number) as number });
+  expect(JSON.parse(choices[0]!.message.content)).toMatchObject({
+    name: expect.any(String) as string,
+    age: expect.any(Number) as number,
+  });
 });
 
 test("the library example answers", async () => {
@@ -45,15 +51,22 @@ test("the library example compiles where Node's types are the only ones", async 
   const packages = resolve("node_modules");
   const options = `--strict --module nodenext --target es2022 --lib es2022 --types node --typeRoots "${packages}/@types" --noEmit`;
   const program = `cat > program.mts <<'END'\n${codeBlock('from "touchstone"')}END\n`;
-  expect(await folder.run(`${program}"${process.execPath}" "${packages}/typescript/bin/tsc" ${options} program.mts || true`)).toBe("");
+  expect(
+    await folder.run(`${program}"${process.execPath}" "${packages}/typescript/bin/tsc" ${options} program.mts || true`),
+  ).toBe("");
 });
 
 test("a model of the hub is downloaded, converted and asked, and runs without the hub from then on", async () => {
   const scratch = mkdtempSync(join(tmpdir(), "readme-hub-"));
   const hub = await HubServer.start();
   const files = { "chat_template.jinja": "{{ messages[0].content }}" };
-  hub.repositories.set("HuggingFaceTB/SmolLM2-135M-Instruct", folderRepository(await randomModel(join(scratch, "model"), { files })));
-  const command = codeBlock("--quant q4 --once").split("\n").find((line) => line.includes("--once"))!;
+  hub.repositories.set(
+    "HuggingFaceTB/SmolLM2-135M-Instruct",
+    folderRepository(await randomModel(join(scratch, "model"), { files })),
+  );
+  const command = codeBlock("--quant q4 --once")
+    .split("\n")
+    .find((line) => line.includes("--once"))!;
   try {
     vi.stubEnv("TOUCHSTONE_CACHE", join(scratch, "packs"));
     for (const [name, value] of Object.entries(hub.environment(scratch))) vi.stubEnv(name, value);

@@ -46,8 +46,12 @@ describe("clauses", () => {
     expect(SPEC.match(/^### .*$/gm)).toHaveLength(clauses.length);
     const sections = Array.from({ length: 10 }, (_, index) => clauses.filter(({ section }) => section === index + 1));
     expect(sections.every((section) => section.length > 0)).toBe(true);
-    expect(clauses.map(idOf)).toEqual(sections.flatMap((section) => section.map(({ section }, index) => `TS-${section}.${index + 1}`)));
-    expect([...SPEC.matchAll(/^## (\d+)\. /gm)].map(([, section]) => Number(section))).toEqual(sections.map((_, index) => index + 1));
+    expect(clauses.map(idOf)).toEqual(
+      sections.flatMap((section) => section.map(({ section }, index) => `TS-${section}.${index + 1}`)),
+    );
+    expect([...SPEC.matchAll(/^## (\d+)\. /gm)].map(([, section]) => Number(section))).toEqual(
+      sections.map((_, index) => index + 1),
+    );
   });
 
   it("have a text, then why, elsewhere if need be, and what tests them", () => {
@@ -78,7 +82,9 @@ describe("clauses", () => {
 
 describe("tables are the program's own", () => {
   it("schema keywords", () => {
-    expect(tableOf("TS-7.11")).toEqual(SCHEMA_KEYWORDS.map(({ keyword, status, note = "" }) => [`\`${keyword}\``, status, note]));
+    expect(tableOf("TS-7.11")).toEqual(
+      SCHEMA_KEYWORDS.map(({ keyword, status, note = "" }) => [`\`${keyword}\``, status, note]),
+    );
   });
 
   it("formats", () => {
@@ -86,14 +92,19 @@ describe("tables are the program's own", () => {
   });
 
   it("error codes", () => {
-    const codes = Object.entries(ERROR_CODES).map(([code, { status, type }]) => [`\`${code}\``, `${status}`, `\`${type}\``]);
+    const codes = Object.entries(ERROR_CODES).map(([code, { status, type }]) => [
+      `\`${code}\``,
+      `${status}`,
+      `\`${type}\``,
+    ]);
     expect(tableOf("TS-9.3")).toEqual(codes);
   });
 
   it("parameters, in the order in which they are looked at", () => {
     const [list = ""] = /`model`, .*; then unknown ones/.exec(clause("TS-9.8").body) ?? [];
-    const listed = [...list.matchAll(/`(\w+)`|those of (TS-2\.\d+) and (TS-2\.\d+)/g)].flatMap(([, name, ...elsewhere]) =>
-      name === undefined ? elsewhere.flatMap((id) => tableOf(id!).flatMap(([cell]) => cell!.match(/\w+/g))) : [name],
+    const listed = [...list.matchAll(/`(\w+)`|those of (TS-2\.\d+) and (TS-2\.\d+)/g)].flatMap(
+      ([, name, ...elsewhere]) =>
+        name === undefined ? elsewhere.flatMap((id) => tableOf(id!).flatMap(([cell]) => cell!.match(/\w+/g))) : [name],
     );
     expect(listed).toEqual(Object.keys(CHAT_REQUEST_SCHEMAS.ppio.properties ?? {}));
   });
@@ -104,20 +115,32 @@ function testsOf({ body }: Clause): { kind: string; name: string }[] {
   const groups = /^\*Tested by:\* (.*)$/m.exec(body)?.[1]?.split("; ") ?? [];
   return groups.flatMap((group) => {
     const [kind = ""] = group.split(" ", 1);
-    return group.slice(kind.length + 1).split(", ").map((name) => ({ kind, name: name.replaceAll("`", "") }));
+    return group
+      .slice(kind.length + 1)
+      .split(", ")
+      .map((name) => ({ kind, name: name.replaceAll("`", "") }));
   });
 }
 
 /** The cells of a clause's table, its heading aside. */
 function tableOf(id: string): string[][] {
-  const rows = clause(id).body.split("\n").filter((line) => line.startsWith("|"));
-  return rows.slice(2).map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+  const rows = clause(id)
+    .body.split("\n")
+    .filter((line) => line.startsWith("|"));
+  return rows.slice(2).map((line) =>
+    line
+      .split("|")
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
 }
 
 /** Those that git knows, or would with the next `git add`. */
 function repositoryFiles(...patterns: readonly string[]): string[] {
   const options = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-  return execFileSync("git", [...options, ...patterns], { cwd: ROOT, encoding: "utf8" }).split("\0").filter((file) => file !== "");
+  return execFileSync("git", [...options, ...patterns], { cwd: ROOT, encoding: "utf8" })
+    .split("\0")
+    .filter((file) => file !== "");
 }
 
 function exists(kind: string, name: string): boolean {
@@ -127,7 +150,10 @@ function exists(kind: string, name: string): boolean {
     case "laws":
       return LAW_IDS.has(name);
     case "checks":
-      return Object.hasOwn((JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: object }).scripts, name);
+      return Object.hasOwn(
+        (JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: object }).scripts,
+        name,
+      );
     case "tests":
       return [`${name}.test.ts`, `spec-tests/${name}.test.ts`].some((path) => existsSync(join(ROOT, path)));
     default:

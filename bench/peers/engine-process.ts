@@ -45,8 +45,15 @@ export class EngineProcess {
   }
 
   /** @param moduleUrl of an `EngineModule` */
-  static async load(name: string, moduleUrl: string, options: EngineOptions): Promise<{ engine: EngineProcess; loaded: LoadResult }> {
-    const child = fork(fileURLToPath(import.meta.url), [], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  static async load(
+    name: string,
+    moduleUrl: string,
+    options: EngineOptions,
+  ): Promise<{ engine: EngineProcess; loaded: LoadResult }> {
+    const child = fork(fileURLToPath(import.meta.url), [], {
+      execArgv: [],
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
     const engine = new EngineProcess(name, child);
     return { engine, loaded: await engine.#call<LoadResult>({ method: "load", moduleUrl, options }) };
   }
@@ -103,7 +110,11 @@ function answerCalls(): void {
         const library = await module.start(call.options.numThreads);
         const startedMs = performance.now();
         engine = await library.load(call.options);
-        return { version: library.version, startMs: startedMs - beginMs, loadMs: performance.now() - startedMs } satisfies LoadResult;
+        return {
+          version: library.version,
+          startMs: startedMs - beginMs,
+          loadMs: performance.now() - startedMs,
+        } satisfies LoadResult;
       }
       case "generate":
         return timedGenerate(engine!, call.prompts, call.numTokens);
@@ -114,7 +125,8 @@ function answerCalls(): void {
   process.on("message", (call: Call) => {
     answer(call).then(
       (result) => process.send!({ result }),
-      (error: unknown) => process.send!({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      (error: unknown) =>
+        process.send!({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   });
   process.on("disconnect", () => process.exit());

@@ -37,5 +37,9 @@ export interface Engine {
    * @param onTokens called when tokens of a sequence arrive
    * @returns the new ids of each sequence
    */
-  generate(prompts: readonly Prompt[], numTokens: number, onTokens: (sequence: number, count: number) => void): Promise<number[][]>;
+  generate(
+    prompts: readonly Prompt[],
+    numTokens: number,
+    onTokens: (sequence: number, count: number) => void,
+  ): Promise<number[][]>;
 }

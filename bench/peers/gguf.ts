@@ -31,7 +31,9 @@ export async function writeGguf(sourceDir: string, path: string, quant: Quant): 
     for (const tensor of tensors) {
       await sink.write(new Uint8Array(aligned(sink.byteLength) - sink.byteLength));
       for await (const chunk of chunksOf(source, tensor.from, quant)) {
-        await sink.write(encodeChunk(tensor.isRotated ? interleaveHeads(chunk, source.config.headDim) : chunk, tensor.type));
+        await sink.write(
+          encodeChunk(tensor.isRotated ? interleaveHeads(chunk, source.config.headDim) : chunk, tensor.type),
+        );
       }
     }
     await sink.write(new Uint8Array(aligned(sink.byteLength) - sink.byteLength));

@@ -11,7 +11,9 @@ import { describeMachine, inMs } from "../../dist/bench/measuring.js";
 import { Kernels } from "../../dist/kernels/index.js";
 
 // The sampler is not exported by the package.
-const { LogitsSampler } = await import(new URL("node_modules/@huggingface/transformers/src/generation/logits_sampler.js", import.meta.url).href);
+const { LogitsSampler } = await import(
+  new URL("node_modules/@huggingface/transformers/src/generation/logits_sampler.js", import.meta.url).href
+);
 
 const VOCABULARY = 151_936;
 const NUM_ROUNDS = 25;
@@ -23,7 +25,10 @@ const kernels = await Kernels.load();
 const address = kernels.allocate(VOCABULARY * 4);
 
 console.log(`${describeMachine()}, vocabulary ${VOCABULARY}, @huggingface/transformers 4.3.1`);
-for (const [name, scale] of /** @type {const} */ ([["peaked", 4], ["flat", 0.01]])) {
+for (const [name, scale] of /** @type {const} */ ([
+  ["peaked", 4],
+  ["flat", 0.01],
+])) {
   const row = Float32Array.from({ length: VOCABULARY }, (_, i) => scale * Math.sin(i * 12.9898) * 3);
   for (const topK of [40, null]) {
     /** @type {number[]} */
@@ -35,7 +40,9 @@ for (const [name, scale] of /** @type {const} */ ([["peaked", 4], ["flat", 0.01]
       theirs.push(await timeMs(() => drawTheirs(row, topK)));
     }
     const ratios = ours.map((ms, round) => theirs[round] / ms).sort((a, b) => a - b);
-    console.log(`${name.padEnd(6)} top_k ${String(topK ?? "off").padEnd(3)} ours ${inMs(median(ours))}, theirs ${inMs(median(theirs))}, ratio ${median(ratios).toFixed(1)}`);
+    console.log(
+      `${name.padEnd(6)} top_k ${String(topK ?? "off").padEnd(3)} ours ${inMs(median(ours))}, theirs ${inMs(median(theirs))}, ratio ${median(ratios).toFixed(1)}`,
+    );
   }
 }
 
@@ -69,7 +76,9 @@ async function drawTheirs(row, topK) {
   const logits = new Tensor("float32", row.slice(), [1, VOCABULARY]);
   new RepetitionPenaltyLogitsProcessor(PENALTY)._call([seenIds.map(BigInt)], logits);
   new TemperatureLogitsWarper(TEMPERATURE)._call([], logits);
-  await LogitsSampler.getSampler({ do_sample: true, top_k: topK ?? 0, num_beams: 1, num_return_sequences: 1 })(logits.view(VOCABULARY));
+  await LogitsSampler.getSampler({ do_sample: true, top_k: topK ?? 0, num_beams: 1, num_return_sequences: 1 })(
+    logits.view(VOCABULARY),
+  );
 }
 
 /** @param {() => Promise<void>} run */

@@ -198,7 +198,12 @@ function decoderTensors(config: JsonObject): RandomTensor[] {
     center: 0,
     spread: Math.sqrt(3 / cols),
   });
-  const vector = (name: string, rows: number, center: number): RandomTensor => ({ name, shape: [rows], center, spread: 0.3 });
+  const vector = (name: string, rows: number, center: number): RandomTensor => ({
+    name,
+    shape: [rows],
+    center,
+    spread: 0.3,
+  });
   const biases = config["model_type"] === "qwen2";
   const tensors = [matrix("model.embed_tokens.weight", size("vocab_size"), hidden)];
   for (let layer = 0; layer < size("num_hidden_layers"); layer++) {

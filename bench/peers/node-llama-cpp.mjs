@@ -18,7 +18,11 @@ export async function start(numThreads) {
       async function sequencesOf(numSequences) {
         let sequences = contexts.get(numSequences);
         if (sequences === undefined) {
-          const context = await model.createContext({ contextSize: contextLength, sequences: numSequences, threads: numThreads });
+          const context = await model.createContext({
+            contextSize: contextLength,
+            sequences: numSequences,
+            threads: numThreads,
+          });
           sequences = Array.from({ length: numSequences }, () => context.getSequence());
           contexts.set(numSequences, sequences);
         }

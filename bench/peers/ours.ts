@@ -6,7 +6,9 @@ import type { Engine, EngineOptions, Library } from "./engine.js";
 
 export async function start(): Promise<Library> {
   const { loadModel } = await import("../../engine/index.js");
-  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   return {
     version: `touchstone ${version}`,
     async load({ path, profile, numThreads }: EngineOptions): Promise<Engine> {
@@ -21,7 +23,8 @@ export async function start(): Promise<Library> {
                 ids.push(...tokenIds);
                 if (tokenIds.length > 0) onTokens(sequence, tokenIds.length);
               }
-              if (stream.promptTokenIds.join() !== prompt.tokenIds.join()) throw new Error("Others were given other tokens");
+              if (stream.promptTokenIds.join() !== prompt.tokenIds.join())
+                throw new Error("Others were given other tokens");
               return ids;
             }),
           );

@@ -128,7 +128,8 @@ class Bench {
 
   static async prepare(models: Models): Promise<Bench> {
     progress("writing models");
-    for (const form of new Set(kinds.map((kind) => kind.form))) for (const each of quantsOfRun()) await models.in(form, each);
+    for (const form of new Set(kinds.map((kind) => kind.form)))
+      for (const each of quantsOfRun()) await models.in(form, each);
     const { tokenizerJson, tokenizerConfig, config } = await openPack(await models.in("pack", quant));
     const contexts = CONTEXTS.filter((context) => context + NUM_TOKENS <= config.contextLength);
     return new Bench(models, new Tokenizer(tokenizerJson, tokenizerConfig), contexts);
@@ -154,14 +155,20 @@ class Bench {
         for (const ids of together.tokenIds) {
           check(ids.length === AGREEMENT_TOKENS, `${kind.name} ended an answer early`);
           const isAsAlone = ids.join() === outputs[0]!.join();
-          check(isAsAlone || kind.form !== "pack", `${kind.name}, ${each}: a sequence in a batch is not what it is alone`);
+          check(
+            isAsAlone || kind.form !== "pack",
+            `${kind.name}, ${each}: a sequence in a batch is not what it is alone`,
+          );
         }
         expected ??= outputs;
         const result = compare(kind.name, each, outputs, expected);
         results.push(result);
         const { sameFirst, sameAll, numPrompts } = result;
         const isAlike = each === "f32" ? sameAll === numPrompts : sameFirst >= SAME_FIRST_MIN;
-        check(isAlike, `${kind.name}, ${each}: of ${numPrompts}, only ${sameFirst} first tokens and ${sameAll} answers are as expected`);
+        check(
+          isAlike,
+          `${kind.name}, ${each}: of ${numPrompts}, only ${sameFirst} first tokens and ${sameAll} answers are as expected`,
+        );
       }
     }
     return results;
@@ -213,30 +220,48 @@ class Bench {
   }
 
   async #measureSpeed(engines: readonly Samples[]): Promise<void> {
-    const contextLength = Math.max(BATCH_PROMPT + BATCH_TOKENS, ...this.contexts.map((context) => context + NUM_TOKENS));
+    const contextLength = Math.max(
+      BATCH_PROMPT + BATCH_TOKENS,
+      ...this.contexts.map((context) => context + NUM_TOKENS),
+    );
     const running: EngineProcess[] = [];
     try {
       for (const kind of kinds) running.push((await this.#load(kind, quant, contextLength)).engine);
       // Round 0 warms up and is not kept.
       for (let round = 0; round <= rounds; round++) {
-        const turn = async (what: string, prompts: readonly Prompt[], numTokens: number, keep: (to: Samples, timed: Timed) => void) => {
+        const turn = async (
+          what: string,
+          prompts: readonly Prompt[],
+          numTokens: number,
+          keep: (to: Samples, timed: Timed) => void,
+        ) => {
           for (const [index, engine] of inTurn(running, round)) {
             progress(`round ${round}/${rounds}, ${what}: ${engine.name}`);
             const { firstTokenMs, tokensPerSecond, tokenIds } = await engine.generate(prompts, numTokens);
-            check(tokenIds.every((ids) => ids.length === numTokens), `${engine.name} ended an answer early`);
+            check(
+              tokenIds.every((ids) => ids.length === numTokens),
+              `${engine.name} ended an answer early`,
+            );
             check(tokensPerSecond !== null, `${engine.name}: a sequence ended before another one began`);
             if (round > 0) keep(engines[index]!, { firstTokenMs, tokensPerSecond });
           }
         };
         for (const context of this.contexts) {
-          await turn(`context ${context}`, [this.#prompt(context)], NUM_TOKENS, (to, { firstTokenMs, tokensPerSecond }) => {
-            push(to.firstTokenMs, context, firstTokenMs);
-            push(to.tokenMs, context, 1000 / tokensPerSecond);
-          });
+          await turn(
+            `context ${context}`,
+            [this.#prompt(context)],
+            NUM_TOKENS,
+            (to, { firstTokenMs, tokensPerSecond }) => {
+              push(to.firstTokenMs, context, firstTokenMs);
+              push(to.tokenMs, context, 1000 / tokensPerSecond);
+            },
+          );
         }
         for (const batch of BATCHES) {
           const prompts = Array.from({ length: batch }, () => this.#prompt(BATCH_PROMPT));
-          await turn(`${batch} sequences`, prompts, BATCH_TOKENS, (to, { tokensPerSecond }) => push(to.batchRate, batch, tokensPerSecond));
+          await turn(`${batch} sequences`, prompts, BATCH_TOKENS, (to, { tokensPerSecond }) =>
+            push(to.batchRate, batch, tokensPerSecond),
+          );
         }
       }
     } finally {
@@ -309,8 +334,12 @@ function compare(
 
 function commit(): string {
   try {
-    const run = (...args: string[]): string => execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-    return run("rev-parse", "--short", "HEAD") + (run("status", "--porcelain", "--untracked-files=no") === "" ? "" : " (changed)");
+    const run = (...args: string[]): string =>
+      execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    return (
+      run("rev-parse", "--short", "HEAD") +
+      (run("status", "--porcelain", "--untracked-files=no") === "" ? "" : " (changed)")
+    );
   } catch {
     return "unknown";
   }

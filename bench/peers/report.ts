@@ -20,7 +20,12 @@ export interface Report {
   readonly shape: string;
   /** Of the weights whose speed was measured. */
   readonly quant: string;
-  readonly machine: { readonly cpu: string; readonly numCores: number; readonly memoryBytes: number; readonly platform: string };
+  readonly machine: {
+    readonly cpu: string;
+    readonly numCores: number;
+    readonly memoryBytes: number;
+    readonly platform: string;
+  };
   readonly node: string;
   readonly commit: string;
   readonly date: string;
@@ -76,11 +81,19 @@ export function ratiosOf({ engines, quant }: Pick<Report, "engines" | "quant">):
     ] as const) {
       // Rates of prompts of equal length are inverse to their times.
       for (const length of [128, 512]) {
-        add(`prompt${length}_${profile}_vs_${suffix}`, find(peer)?.firstTokenMs[length], find(engine)?.firstTokenMs[length]);
+        add(
+          `prompt${length}_${profile}_vs_${suffix}`,
+          find(peer)?.firstTokenMs[length],
+          find(engine)?.firstTokenMs[length],
+        );
       }
       add(`memory_${profile}_vs_${suffix}`, find(engine)?.peakBytes[quant], find(peer)?.peakBytes[quant]);
       add(`memory_${profile}_q8_vs_${suffix}`, find(engine)?.peakBytes["q8"], find(peer)?.peakBytes["q8"]);
-      add(`${engine === OURS ? "load" : "load_exact"}_vs_${suffix}`, find(engine)?.loadMs[quant], find(peer)?.loadMs[quant]);
+      add(
+        `${engine === OURS ? "load" : "load_exact"}_vs_${suffix}`,
+        find(engine)?.loadMs[quant],
+        find(peer)?.loadMs[quant],
+      );
     }
     add(`batch8_vs_${suffix}`, find(OURS)?.batchRate[8], find(peer)?.batchRate[8]);
   }
@@ -167,7 +180,9 @@ export function svgOf(report: Report): string {
     title,
     bars: engines.flatMap((engine) => {
       const values = pick(engine);
-      return values === undefined ? [] : [{ name: engine.name, value: medianOf(values), shown: shown(medianOf(values)) }];
+      return values === undefined
+        ? []
+        : [{ name: engine.name, value: medianOf(values), shown: shown(medianOf(values)) }];
     }),
   });
   const panels = [
@@ -188,14 +203,20 @@ export function svgOf(report: Report): string {
         ),
       ),
     panel("8 sequences, tokens/s (more is better)", ({ batchRate }) => batchRate[8], round),
-    panel("peak memory, MiB (less is better)", ({ peakBytes }) => peakBytes[quant]?.map((bytes) => bytes / 2 ** 20), round),
+    panel(
+      "peak memory, MiB (less is better)",
+      ({ peakBytes }) => peakBytes[quant]?.map((bytes) => bytes / 2 ** 20),
+      round,
+    ),
   ].filter(({ bars }) => bars.length > 0);
   const panelHeight = 44 + engines.length * BAR_PITCH;
   const rows = Math.ceil(panels.length / 2);
   const height = 60 + rows * panelHeight;
   const conditions = `${report.machine.cpu}, Node ${report.node}, threads: ${report.numThreads}, commit ${report.commit}`;
   const style = 'font-family="sans-serif" font-size="13" fill="#24292f"';
-  const body = panels.map((one, index) => drawPanel(one, (index % 2) * PANEL_WIDTH, 60 + Math.floor(index / 2) * panelHeight));
+  const body = panels.map((one, index) =>
+    drawPanel(one, (index % 2) * PANEL_WIDTH, 60 + Math.floor(index / 2) * panelHeight),
+  );
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * PANEL_WIDTH} ${height}" ${style}>`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,

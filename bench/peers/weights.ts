@@ -44,7 +44,11 @@ function rewritesOf(source: SourceModel): Promise<Map<string, Rewrite>> {
 }
 
 async function findRewrites({ reader, config, weights }: SourceModel): Promise<Map<string, Rewrite>> {
-  const read = async function* ({ parts, rows, cols }: StackedWeight): AsyncGenerator<{ values: Float32Array; first: number; rows: number }> {
+  const read = async function* ({
+    parts,
+    rows,
+    cols,
+  }: StackedWeight): AsyncGenerator<{ values: Float32Array; first: number; rows: number }> {
     const values = new Float32Array(rows * cols);
     let first = 0;
     for (const part of parts) {

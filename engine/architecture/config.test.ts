@@ -16,7 +16,14 @@ function refusal(config: Record<string, unknown>): { code: EngineErrorCode; mess
 
 describe("readModelConfig", () => {
   test("absent keys mean what Hugging Face says they mean", () => {
-    const llama = { hiddenSize: 4096, intermediateSize: 11008, numLayers: 32, numHeads: 32, numKvHeads: 32, headDim: 128 };
+    const llama = {
+      hiddenSize: 4096,
+      intermediateSize: 11008,
+      numLayers: 32,
+      numHeads: 32,
+      numKvHeads: 32,
+      headDim: 128,
+    };
     expect(readModelConfig({ model_type: "llama" }, [2])).toEqual({
       ...llama,
       architecture: "llama",
@@ -31,17 +38,33 @@ describe("readModelConfig", () => {
       tiedEmbeddings: false,
       endTokenIds: [2],
     });
-    expect(readModelConfig({ model_type: "mistral", sliding_window: null }, [])).toMatchObject({ numKvHeads: 8, intermediateSize: 14336, contextLength: 131072 });
-    expect(readModelConfig({ model_type: "qwen2" }, [])).toMatchObject({ vocabSize: 151936, attentionBias: true, outputBias: false, qkNorm: false });
-    expect(readModelConfig({ model_type: "qwen3", hidden_size: 1024, num_attention_heads: 16, num_key_value_heads: 8 }, [])).toMatchObject({ headDim: 128, attentionBias: false, qkNorm: true });
+    expect(readModelConfig({ model_type: "mistral", sliding_window: null }, [])).toMatchObject({
+      numKvHeads: 8,
+      intermediateSize: 14336,
+      contextLength: 131072,
+    });
+    expect(readModelConfig({ model_type: "qwen2" }, [])).toMatchObject({
+      vocabSize: 151936,
+      attentionBias: true,
+      outputBias: false,
+      qkNorm: false,
+    });
+    expect(
+      readModelConfig({ model_type: "qwen3", hidden_size: 1024, num_attention_heads: 16, num_key_value_heads: 8 }, []),
+    ).toMatchObject({ headDim: 128, attentionBias: false, qkNorm: true });
   });
 
   test("as many key heads as heads where their number is null", () => {
-    expect(readModelConfig({ model_type: "mistral", sliding_window: null, num_key_value_heads: null }, []).numKvHeads).toBe(32);
+    expect(
+      readModelConfig({ model_type: "mistral", sliding_window: null, num_key_value_heads: null }, []).numKvHeads,
+    ).toBe(32);
   });
 
   test("llama with biases has them on every projection of attention", () => {
-    expect(readModelConfig({ model_type: "llama", attention_bias: true }, [])).toMatchObject({ attentionBias: true, outputBias: true });
+    expect(readModelConfig({ model_type: "llama", attention_bias: true }, [])).toMatchObject({
+      attentionBias: true,
+      outputBias: true,
+    });
   });
 
   test("rotary scaling, in the older and the newer form", () => {
@@ -49,57 +72,190 @@ describe("readModelConfig", () => {
     const read = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContextLength: 8192 };
     const older = { model_type: "llama", rope_theta: 500000, rope_scaling: { rope_type: "llama3", ...llama3 } };
     const newer = { model_type: "llama", rope_parameters: { rope_type: "llama3", rope_theta: 500000, ...llama3 } };
-    for (const config of [older, newer]) expect(readModelConfig(config, [])).toMatchObject({ ropeTheta: 500000, ropeScaling: read });
-    expect(readModelConfig({ model_type: "llama", rope_scaling: { type: "linear", factor: 2 } }, []).ropeScaling).toEqual({ type: "linear", factor: 2 });
-    expect(readModelConfig({ model_type: "llama", rope_scaling: { rope_type: "default" } }, []).ropeScaling).toEqual({ type: "none" });
+    for (const config of [older, newer])
+      expect(readModelConfig(config, [])).toMatchObject({ ropeTheta: 500000, ropeScaling: read });
+    expect(
+      readModelConfig({ model_type: "llama", rope_scaling: { type: "linear", factor: 2 } }, []).ropeScaling,
+    ).toEqual({ type: "linear", factor: 2 });
+    expect(readModelConfig({ model_type: "llama", rope_scaling: { rope_type: "default" } }, []).ropeScaling).toEqual({
+      type: "none",
+    });
   });
 
   // The keys that matter here of what is published; `architectures`, token ids, dtypes and the like are left out.
-  const llama3 = (factor: number) => ({ rope_type: "llama3", factor, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 });
+  const llama3 = (factor: number) => ({
+    rope_type: "llama3",
+    factor,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  });
   test.each<[string, Record<string, unknown>, object]>([
     [
       "SmolLM2-135M",
-      { model_type: "llama", hidden_size: 576, intermediate_size: 1536, num_attention_heads: 9, num_key_value_heads: 3, num_hidden_layers: 30, vocab_size: 49152, max_position_embeddings: 8192, rope_theta: 100000, rope_scaling: null, rope_interleaved: false, is_llama_config: true, tie_word_embeddings: true, attention_bias: false, mlp_bias: false, torch_dtype: "bfloat16" },
+      {
+        model_type: "llama",
+        hidden_size: 576,
+        intermediate_size: 1536,
+        num_attention_heads: 9,
+        num_key_value_heads: 3,
+        num_hidden_layers: 30,
+        vocab_size: 49152,
+        max_position_embeddings: 8192,
+        rope_theta: 100000,
+        rope_scaling: null,
+        rope_interleaved: false,
+        is_llama_config: true,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        mlp_bias: false,
+        torch_dtype: "bfloat16",
+      },
       { headDim: 64, numKvHeads: 3, ropeTheta: 100000, tiedEmbeddings: true },
     ],
     [
       "TinyLlama-1.1B",
-      { model_type: "llama", hidden_size: 2048, intermediate_size: 5632, num_attention_heads: 32, num_key_value_heads: 4, num_hidden_layers: 22, vocab_size: 32000, max_position_embeddings: 2048, pretraining_tp: 1, rope_scaling: null, use_cache: true },
+      {
+        model_type: "llama",
+        hidden_size: 2048,
+        intermediate_size: 5632,
+        num_attention_heads: 32,
+        num_key_value_heads: 4,
+        num_hidden_layers: 22,
+        vocab_size: 32000,
+        max_position_embeddings: 2048,
+        pretraining_tp: 1,
+        rope_scaling: null,
+        use_cache: true,
+      },
       { headDim: 64, numKvHeads: 4, tiedEmbeddings: false },
     ],
     [
       "Llama-3.2-1B",
-      { model_type: "llama", hidden_size: 2048, intermediate_size: 8192, head_dim: 64, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 16, vocab_size: 128256, max_position_embeddings: 131072, rope_theta: 500000, rope_scaling: llama3(32), tie_word_embeddings: true, mlp_bias: false },
+      {
+        model_type: "llama",
+        hidden_size: 2048,
+        intermediate_size: 8192,
+        head_dim: 64,
+        num_attention_heads: 32,
+        num_key_value_heads: 8,
+        num_hidden_layers: 16,
+        vocab_size: 128256,
+        max_position_embeddings: 131072,
+        rope_theta: 500000,
+        rope_scaling: llama3(32),
+        tie_word_embeddings: true,
+        mlp_bias: false,
+      },
       { headDim: 64, ropeScaling: { type: "llama3", factor: 32 }, tiedEmbeddings: true },
     ],
     [
       "DeepSeek-R1-Distill-Llama-8B",
-      { model_type: "llama", hidden_size: 4096, intermediate_size: 14336, num_attention_heads: 32, num_key_value_heads: 8, vocab_size: 128256, max_position_embeddings: 131072, rope_theta: 500000, rope_scaling: llama3(8) },
+      {
+        model_type: "llama",
+        hidden_size: 4096,
+        intermediate_size: 14336,
+        num_attention_heads: 32,
+        num_key_value_heads: 8,
+        vocab_size: 128256,
+        max_position_embeddings: 131072,
+        rope_theta: 500000,
+        rope_scaling: llama3(8),
+      },
       { headDim: 128, ropeScaling: { type: "llama3", factor: 8 } },
     ],
     [
       "Qwen2.5-0.5B",
-      { model_type: "qwen2", hidden_size: 896, intermediate_size: 4864, num_attention_heads: 14, num_key_value_heads: 2, num_hidden_layers: 24, vocab_size: 151936, max_position_embeddings: 32768, max_window_layers: 21, rope_theta: 1000000, sliding_window: 32768, use_sliding_window: false, tie_word_embeddings: true },
+      {
+        model_type: "qwen2",
+        hidden_size: 896,
+        intermediate_size: 4864,
+        num_attention_heads: 14,
+        num_key_value_heads: 2,
+        num_hidden_layers: 24,
+        vocab_size: 151936,
+        max_position_embeddings: 32768,
+        max_window_layers: 21,
+        rope_theta: 1000000,
+        sliding_window: 32768,
+        use_sliding_window: false,
+        tie_word_embeddings: true,
+      },
       { headDim: 64, attentionBias: true, outputBias: false, ropeTheta: 1000000 },
     ],
     [
       "DeepSeek-R1-Distill-Qwen-1.5B",
-      { model_type: "qwen2", hidden_size: 1536, intermediate_size: 8960, num_attention_heads: 12, num_key_value_heads: 2, num_hidden_layers: 28, vocab_size: 151936, max_position_embeddings: 131072, max_window_layers: 21, rope_theta: 10000, sliding_window: 4096, use_sliding_window: false, use_mrope: false, tie_word_embeddings: false },
+      {
+        model_type: "qwen2",
+        hidden_size: 1536,
+        intermediate_size: 8960,
+        num_attention_heads: 12,
+        num_key_value_heads: 2,
+        num_hidden_layers: 28,
+        vocab_size: 151936,
+        max_position_embeddings: 131072,
+        max_window_layers: 21,
+        rope_theta: 10000,
+        sliding_window: 4096,
+        use_sliding_window: false,
+        use_mrope: false,
+        tie_word_embeddings: false,
+      },
       { headDim: 128, attentionBias: true, ropeTheta: 10000, contextLength: 131072 },
     ],
     [
       "Qwen3-0.6B",
-      { model_type: "qwen3", hidden_size: 1024, intermediate_size: 3072, head_dim: 128, num_attention_heads: 16, num_key_value_heads: 8, num_hidden_layers: 28, vocab_size: 151936, max_position_embeddings: 40960, max_window_layers: 28, rope_theta: 1000000, rope_scaling: null, sliding_window: null, use_sliding_window: false, attention_bias: false, tie_word_embeddings: true },
+      {
+        model_type: "qwen3",
+        hidden_size: 1024,
+        intermediate_size: 3072,
+        head_dim: 128,
+        num_attention_heads: 16,
+        num_key_value_heads: 8,
+        num_hidden_layers: 28,
+        vocab_size: 151936,
+        max_position_embeddings: 40960,
+        max_window_layers: 28,
+        rope_theta: 1000000,
+        rope_scaling: null,
+        sliding_window: null,
+        use_sliding_window: false,
+        attention_bias: false,
+        tie_word_embeddings: true,
+      },
       { headDim: 128, qkNorm: true, attentionBias: false },
     ],
     [
       "Mistral-7B-v0.3",
-      { model_type: "mistral", hidden_size: 4096, intermediate_size: 14336, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 32, vocab_size: 32768, max_position_embeddings: 32768, rope_theta: 1000000, sliding_window: null, head_dim: null },
+      {
+        model_type: "mistral",
+        hidden_size: 4096,
+        intermediate_size: 14336,
+        num_attention_heads: 32,
+        num_key_value_heads: 8,
+        num_hidden_layers: 32,
+        vocab_size: 32768,
+        max_position_embeddings: 32768,
+        rope_theta: 1000000,
+        sliding_window: null,
+        head_dim: null,
+      },
       { headDim: 128, numKvHeads: 8 },
     ],
     [
       "one saved by a newer library",
-      { model_type: "qwen2", hidden_size: 896, num_attention_heads: 14, num_key_value_heads: 2, num_hidden_layers: 2, dtype: "bfloat16", layer_types: ["full_attention", "full_attention"], rope_parameters: { rope_theta: 1000000, rope_type: "default" }, sliding_window: null, use_sliding_window: false },
+      {
+        model_type: "qwen2",
+        hidden_size: 896,
+        num_attention_heads: 14,
+        num_key_value_heads: 2,
+        num_hidden_layers: 2,
+        dtype: "bfloat16",
+        layer_types: ["full_attention", "full_attention"],
+        rope_parameters: { rope_theta: 1000000, rope_type: "default" },
+        sliding_window: null,
+        use_sliding_window: false,
+      },
       { ropeTheta: 1000000, ropeScaling: { type: "none" } },
     ],
   ])("reads the configuration of %s", (_, config, expected) => {
@@ -107,11 +263,31 @@ describe("readModelConfig", () => {
   });
 
   test.each<[string, Record<string, unknown>, RegExp]>([
-    ["Mistral-7B-v0.1", { model_type: "mistral", max_position_embeddings: 32768, sliding_window: 4096 }, /sliding_window 4096/],
+    [
+      "Mistral-7B-v0.1",
+      { model_type: "mistral", max_position_embeddings: 32768, sliding_window: 4096 },
+      /sliding_window 4096/,
+    ],
     ["SmolLM3-3B", { model_type: "smollm3", no_rope_layers: [1, 1, 1, 0] }, /model_type "smollm3"/],
-    ["DeepSeek-R1-0528-Qwen3-8B", { model_type: "qwen3", rope_scaling: { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32768, attn_factor: 0.8782488562869419 } }, /rope_scaling type "yarn"/],
+    [
+      "DeepSeek-R1-0528-Qwen3-8B",
+      {
+        model_type: "qwen3",
+        rope_scaling: {
+          rope_type: "yarn",
+          factor: 4,
+          original_max_position_embeddings: 32768,
+          attn_factor: 0.8782488562869419,
+        },
+      },
+      /rope_scaling type "yarn"/,
+    ],
     ["DeepSeek-R1", { model_type: "deepseek_v3" }, /model_type "deepseek_v3"/],
-    ["a quantised copy", { model_type: "qwen2", quantization_config: { quant_method: "awq", bits: 4 } }, /quantization_config/],
+    [
+      "a quantised copy",
+      { model_type: "qwen2", quantization_config: { quant_method: "awq", bits: 4 } },
+      /quantization_config/,
+    ],
     ["Qwen2-VL's text part", { model_type: "qwen2", use_mrope: true }, /use_mrope true/],
   ])("refuses %s by name", (_, config, message) => {
     expect(refusal(config)).toMatchObject({ code: "unsupported_model", message: expect.stringMatching(message) });
@@ -119,9 +295,18 @@ describe("readModelConfig", () => {
 
   test.each<[string, Record<string, unknown>]>([
     ["qwen2 whose window is switched off", { model_type: "qwen2", sliding_window: 64, use_sliding_window: false }],
-    ["qwen2 whose window starts behind the last layer", { model_type: "qwen2", sliding_window: 64, use_sliding_window: true, num_hidden_layers: 4, max_window_layers: 4 }],
-    ["mistral whose window spans the context", { model_type: "mistral", sliding_window: 4096, max_position_embeddings: 4096 }],
-    ["layers that all attend to everything", { model_type: "qwen3", layer_types: ["full_attention", "full_attention"] }],
+    [
+      "qwen2 whose window starts behind the last layer",
+      { model_type: "qwen2", sliding_window: 64, use_sliding_window: true, num_hidden_layers: 4, max_window_layers: 4 },
+    ],
+    [
+      "mistral whose window spans the context",
+      { model_type: "mistral", sliding_window: 4096, max_position_embeddings: 4096 },
+    ],
+    [
+      "layers that all attend to everything",
+      { model_type: "qwen3", layer_types: ["full_attention", "full_attention"] },
+    ],
   ])("accepts %s", (_, config) => {
     expect(readModelConfig(config, [])).toBeDefined();
   });
@@ -134,11 +319,20 @@ describe("readModelConfig", () => {
     [{ quantization_config: { quant_method: "gptq" } }, /quantization_config \{"quant_method":"gptq"\}/],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor 0\.5/],
     [{ rope_interleaved: true }, /rope_interleaved true/],
-    [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, /rope_scaling type "yarn" is not supported \(supported: default, linear, llama3\)/],
+    [
+      { rope_scaling: { rope_type: "yarn", factor: 4 } },
+      /rope_scaling type "yarn" is not supported \(supported: default, linear, llama3\)/,
+    ],
     [{ rope_scaling: { type: "dynamic", factor: 2 } }, /rope_scaling type "dynamic"/],
     [{ rope_scaling: { type: "linear", factor: 2, mrope_section: [1] } }, /rope_scaling\.mrope_section \[1\]/],
-    [{ rope_parameters: { rope_type: "default", partial_rotary_factor: 0.25 } }, /rope_parameters\.partial_rotary_factor 0\.25/],
-    [{ model_type: "mistral" }, /sliding_window 4096 is not supported \(supported: null, or at least the context length 131072\)/],
+    [
+      { rope_parameters: { rope_type: "default", partial_rotary_factor: 0.25 } },
+      /rope_parameters\.partial_rotary_factor 0\.25/,
+    ],
+    [
+      { model_type: "mistral" },
+      /sliding_window 4096 is not supported \(supported: null, or at least the context length 131072\)/,
+    ],
     [{ model_type: "qwen2", use_sliding_window: true, max_window_layers: 1 }, /sliding_window 4096/],
     [{ model_type: "qwen3", layer_types: ["full_attention", "sliding_attention"] }, /layer_types "sliding_attention"/],
     [{ layer_types: ["chunked_attention"] }, /layer_types "chunked_attention"/],
@@ -157,15 +351,32 @@ describe("readModelConfig", () => {
     [{ vocab_size: "many" }, /vocab_size must be an integer.*"many"/],
     [{ num_hidden_layers: 5000 }, /num_hidden_layers must be at most 255; it is 5000/],
     [{ hidden_size: 100, num_attention_heads: 3 }, /head_dim must be an integer/],
-    [{ num_attention_heads: 32, num_key_value_heads: 5 }, /num_attention_heads 32 is not a multiple of num_key_value_heads 5/],
+    [
+      { num_attention_heads: 32, num_key_value_heads: 5 },
+      /num_attention_heads 32 is not a multiple of num_key_value_heads 5/,
+    ],
     [{ head_dim: 7 }, /head_dim 7 is odd/],
     [{ head_dim: 1026 }, /head_dim must be at most 1024; it is 1026/],
     [{ rms_norm_eps: -1 }, /rms_norm_eps must be a positive number; it is -1/],
     [{ tie_word_embeddings: "yes" }, /tie_word_embeddings must be true or false; it is "yes"/],
     [{ rope_scaling: { type: "linear" } }, /rope_scaling: factor must be a positive number; it is null/],
     [{ rope_scaling: "linear" }, /rope_scaling must be an object/],
-    [{ rope_theta: 1e4, rope_parameters: { rope_theta: 1e6 } }, /rope_theta is 10000, but rope_parameters\.rope_theta is 1000000/],
-    [{ rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4, original_max_position_embeddings: 8192 } }, /high_freq_factor 4 must exceed/],
+    [
+      { rope_theta: 1e4, rope_parameters: { rope_theta: 1e6 } },
+      /rope_theta is 10000, but rope_parameters\.rope_theta is 1000000/,
+    ],
+    [
+      {
+        rope_scaling: {
+          rope_type: "llama3",
+          factor: 8,
+          low_freq_factor: 4,
+          high_freq_factor: 4,
+          original_max_position_embeddings: 8192,
+        },
+      },
+      /high_freq_factor 4 must exceed/,
+    ],
     [{ model_type: "mistral", sliding_window: -1 }, /sliding_window must be a positive integer or null; it is -1/],
   ])("finds %j invalid", (config, message) => {
     const { code, message: text } = refusal(config);
@@ -179,7 +390,12 @@ describe("readEndTokenIds", () => {
   const none = { config: {}, generationConfig: null, tokenizerConfig: {}, tokenizer };
 
   test("generation_config.json counts first, then config.json, then the tokenizer's end token", () => {
-    const all = { ...none, config: { eos_token_id: 5 }, generationConfig: { eos_token_id: [3, 4, 3] }, tokenizerConfig: { eos_token: "</s>" } };
+    const all = {
+      ...none,
+      config: { eos_token_id: 5 },
+      generationConfig: { eos_token_id: [3, 4, 3] },
+      tokenizerConfig: { eos_token: "</s>" },
+    };
     expect(readEndTokenIds(all)).toEqual([3, 4]);
     expect(readEndTokenIds({ ...all, generationConfig: null })).toEqual([5]);
     expect(readEndTokenIds({ ...all, generationConfig: {}, config: { eos_token_id: null } })).toEqual([2]);
@@ -188,6 +404,8 @@ describe("readEndTokenIds", () => {
   });
 
   test("refuses what is no token id", () => {
-    expect(() => readEndTokenIds({ ...none, generationConfig: { eos_token_id: [1, "2"] } })).toThrow(/generation_config\.json: eos_token_id/);
+    expect(() => readEndTokenIds({ ...none, generationConfig: { eos_token_id: [1, "2"] } })).toThrow(
+      /generation_config\.json: eos_token_id/,
+    );
   });
 });

@@ -178,7 +178,11 @@ function refuseSlidingWindow(
   }
   const firstWindowed = isSwitched ? count(config, "max_window_layers", 28) : 0;
   if (window !== null && window < model.contextLength && firstWindowed < model.numLayers) {
-    throw unsupported("sliding_window", window, `supported: null, or at least the context length ${model.contextLength}`);
+    throw unsupported(
+      "sliding_window",
+      window,
+      `supported: null, or at least the context length ${model.contextLength}`,
+    );
   }
 }
 
@@ -203,7 +207,13 @@ function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeSca
   if (!isJsonObject(rope)) throw invalid(`${key} must be an object; it is ${shown(rope)}`);
   const where = `config.json ${key}`;
   const type = rope["rope_type"] ?? rope["type"] ?? "default";
-  const allowed = new Set(["rope_type", "type", "rope_theta", "partial_rotary_factor", ...(ROPE_KEYS[`${type}`] ?? [])]);
+  const allowed = new Set([
+    "rope_type",
+    "type",
+    "rope_theta",
+    "partial_rotary_factor",
+    ...(ROPE_KEYS[`${type}`] ?? []),
+  ]);
   if (!(typeof type === "string" && Object.hasOwn(ROPE_KEYS, type))) {
     throw unsupported(`${key} type`, type, `supported: ${Object.keys(ROPE_KEYS).join(", ")}`);
   }

@@ -2,4 +2,11 @@
 
 export { readModelConfig, type ModelConfig, type RopeScaling } from "./config.js";
 export { RotaryEmbedding } from "./rope.js";
-export { checkWeights, modelWeights, packedWeights, type LayerWeights, type ModelWeights, type StackedWeight } from "./weights.js";
+export {
+  checkWeights,
+  modelWeights,
+  packedWeights,
+  type LayerWeights,
+  type ModelWeights,
+  type StackedWeight,
+} from "./weights.js";

@@ -4,7 +4,13 @@ import type { RopeScaling } from "./config.js";
 import { referenceFrequency } from "../../spec-tests/oracles/forward.js";
 import { RotaryEmbedding } from "./rope.js";
 
-const LLAMA3: RopeScaling = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContextLength: 8192 };
+const LLAMA3: RopeScaling = {
+  type: "llama3",
+  factor: 8,
+  lowFreqFactor: 1,
+  highFreqFactor: 4,
+  originalContextLength: 8192,
+};
 
 describe("RotaryEmbedding", () => {
   test.each<[number, number, RopeScaling]>([
@@ -33,8 +39,11 @@ describe("RotaryEmbedding", () => {
 
   test("llama3 keeps short waves, slows long ones, and blends between", () => {
     const config = { headDim: 128, ropeTheta: 500000 };
-    const ratios = Array.from({ length: 64 }, (_, pair) =>
-      referenceFrequency(pair, { ...config, ropeScaling: LLAMA3 }) / referenceFrequency(pair, { ...config, ropeScaling: { type: "none" } }),
+    const ratios = Array.from(
+      { length: 64 },
+      (_, pair) =>
+        referenceFrequency(pair, { ...config, ropeScaling: LLAMA3 }) /
+        referenceFrequency(pair, { ...config, ropeScaling: { type: "none" } }),
     );
     expect(ratios[0]).toBe(1);
     expect(ratios[63]).toBeCloseTo(1 / 8, 12);

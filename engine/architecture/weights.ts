@@ -35,7 +35,11 @@ export function* packedWeights(weights: ModelWeights): Generator<StackedWeight> 
  * @throws EngineError `invalid_model` for a missing tensor or a wrong shape, `unsupported_model` for a tensor
  *   that no such decoder has: ignoring it would run another network than the one that was trained
  */
-export async function checkWeights(config: ModelConfig, weights: ModelWeights, reader: SafetensorsReader): Promise<void> {
+export async function checkWeights(
+  config: ModelConfig,
+  weights: ModelWeights,
+  reader: SafetensorsReader,
+): Promise<void> {
   const expected = new Map<string, readonly number[]>();
   for (const weight of packedWeights(weights)) {
     for (const part of weight.parts) {
@@ -138,7 +142,13 @@ function layerWeights(config: ModelConfig, layer: number): LayerWeights {
 type Part = readonly [name: string, rows: number];
 
 function stacked(name: string, cols: number, parts: readonly Part[]): StackedWeight {
-  return { kind: "matrix", name, cols, rows: totalRows(parts), parts: parts.map(([part, rows]) => ({ name: part, rows })) };
+  return {
+    kind: "matrix",
+    name,
+    cols,
+    rows: totalRows(parts),
+    parts: parts.map(([part, rows]) => ({ name: part, rows })),
+  };
 }
 
 function vector(name: string, parts: readonly Part[]): StackedWeight {

@@ -24,11 +24,20 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-const LLAMA3 = { rope_type: "llama3", factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+const LLAMA3 = {
+  rope_type: "llama3",
+  factor: 4,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 32,
+};
 
 const MODELS: [string, Record<string, unknown>][] = [
   ["llama", {}],
-  ["llama with biases, tied, linear scaling", { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } }],
+  [
+    "llama with biases, tied, linear scaling",
+    { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } },
+  ],
   ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
   ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
   ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
@@ -48,7 +57,8 @@ describe.each(MODELS)("%s", (name, config) => {
     for (const chunks of [[11], [1, 1, 1, 8], [4, 7], [10, 1]]) {
       const body = await BodyRun.load(pack);
       const hidden: Float32Array[] = [];
-      for (const size of chunks) hidden.push(...(await body.run(TOKENS.slice(hidden.length, hidden.length + size).map(embed))));
+      for (const size of chunks)
+        hidden.push(...(await body.run(TOKENS.slice(hidden.length, hidden.length + size).map(embed))));
       expect(largestDifference(hidden, expected)).toBeLessThan(2e-5);
       for (let layer = 0; layer < pack.config.numLayers; layer++) {
         expect(largestDifference(body.rows("key", layer), reference.keys[layer]!)).toBeLessThan(2e-5);
@@ -86,7 +96,11 @@ describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
       await body.run(first);
       const block = Array.from({ length: 64 }, (_, row) => prefix[row] ?? rest(row));
       const hidden = (await body.run(block)).slice(0, prefix.length);
-      const kept = [...hidden, ...body.rows("key", 1).slice(0, 64 + prefix.length), ...body.rows("value", 1).slice(0, 64 + prefix.length)];
+      const kept = [
+        ...hidden,
+        ...body.rows("key", 1).slice(0, 64 + prefix.length),
+        ...body.rows("value", 1).slice(0, 64 + prefix.length),
+      ];
       await body.release();
       return Buffer.concat(kept.map((row) => new Uint8Array(row.slice().buffer)));
     };
@@ -105,7 +119,9 @@ describeWithAssets("stories260K", () => {
     ["q8", 40],
   ])("%s: the first %d greedy tokens of the golden text", async (format, numTokens) => {
     const source = asset("stories260K");
-    const golden = JSON.parse(await readFile(join(source, "golden_greedy_200.json"), "utf8")) as { token_ids: number[] };
+    const golden = JSON.parse(await readFile(join(source, "golden_greedy_200.json"), "utf8")) as {
+      token_ids: number[];
+    };
     const tensors = await readAll(source);
     const out = join(scratch, `stories-${format}`);
     await convert(source, out, { format });
@@ -138,7 +154,10 @@ class BodyRun {
     readonly session: Session,
   ) {
     this.#rope = new RotaryEmbedding(pack.config);
-    this.#past = Array.from({ length: pack.config.numLayers }, () => ({ key: new Float32Array(0), value: new Float32Array(0) }));
+    this.#past = Array.from({ length: pack.config.numLayers }, () => ({
+      key: new Float32Array(0),
+      value: new Float32Array(0),
+    }));
   }
 
   static async load(pack: ModelPack): Promise<BodyRun> {
@@ -157,7 +176,11 @@ class BodyRun {
     const input = new Float32Array(S * hiddenSize);
     for (let row = 0; row < S; row++) {
       input.set(embedded[row] ?? [], row * hiddenSize);
-      this.#rope.fill(this.#numPositions + row, cos.subarray(row * half, (row + 1) * half), sin.subarray(row * half, (row + 1) * half));
+      this.#rope.fill(
+        this.#numPositions + row,
+        cos.subarray(row * half, (row + 1) * half),
+        sin.subarray(row * half, (row + 1) * half),
+      );
       this.#isPadding.forEach((isPadding, past) => isPadding && (bias[row * (P + S) + past] = -3e38));
       bias.fill(-3e38, row * (P + S) + P + row + 1, (row + 1) * (P + S));
     }
@@ -192,9 +215,17 @@ class BodyRun {
     const past = this.#past[layer]![plane];
     const numRows = this.#isPadding.length;
     const index = (row: number, head: number, i: number): number =>
-      head * numRows * headDim + (plane === "value" ? row * headDim + i : (row - (row % 4)) * headDim + i * 4 + (row % 4));
+      head * numRows * headDim +
+      (plane === "value" ? row * headDim + i : (row - (row % 4)) * headDim + i * 4 + (row % 4));
     return this.#isPadding.flatMap((isPadding, row) =>
-      isPadding ? [] : [Float32Array.from({ length: numKvHeads * headDim }, (_, i) => past[index(row, Math.floor(i / headDim), i % headDim)]!)],
+      isPadding
+        ? []
+        : [
+            Float32Array.from(
+              { length: numKvHeads * headDim },
+              (_, i) => past[index(row, Math.floor(i / headDim), i % headDim)]!,
+            ),
+          ],
     );
   }
 
@@ -220,10 +251,15 @@ function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): F
 }
 
 /** The projections that a pack stands for, under their Hugging Face names: equalised, and quantised as the kernels' are. */
-function effectiveWeights(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>): Promise<Map<string, RandomTensor>> {
+function effectiveWeights(
+  pack: ModelPack,
+  tensors: ReadonlyMap<string, RandomTensor>,
+): Promise<Map<string, RandomTensor>> {
   const { format } = pack.manifest;
   return equalisedTensors(pack.config, tensors, (values, { name, kind, rows, cols }) =>
-    kind === "vector" || format === "f32" || !name.startsWith("layers.") ? values : dequantize(quantize(format, values, rows, cols)),
+    kind === "vector" || format === "f32" || !name.startsWith("layers.")
+      ? values
+      : dequantize(quantize(format, values, rows, cols)),
   );
 }
 
@@ -274,6 +310,7 @@ function largestDifference(actual: readonly ArrayLike<number>[], expected: reado
 
 function rootMeanSquare(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
   let squares = 0;
-  for (const [row, values] of expected.entries()) for (let i = 0; i < values.length; i++) squares += (actual[row]![i]! - values[i]!) ** 2;
+  for (const [row, values] of expected.entries())
+    for (let i = 0; i < values.length; i++) squares += (actual[row]![i]! - values[i]!) ** 2;
   return Math.sqrt(squares / expected.length / expected[0]!.length);
 }

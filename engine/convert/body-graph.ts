@@ -7,7 +7,17 @@
 
 import { QUANTIZATION_BLOCK, type MatrixFormat } from "../../kernels/index.js";
 import type { LayerWeights, ModelConfig, ModelWeights, StackedWeight } from "../architecture/index.js";
-import { float, int, ints, type Attribute, type DataType, type Graph, type GraphNode, type Initialiser, type ValueInfo } from "../formats/index.js";
+import {
+  float,
+  int,
+  ints,
+  type Attribute,
+  type DataType,
+  type Graph,
+  type GraphNode,
+  type Initialiser,
+  type ValueInfo,
+} from "../formats/index.js";
 
 export interface BodyGraph extends Graph {
   readonly initialisers: readonly BodyInitialiser[];
@@ -86,13 +96,22 @@ function perLayer<T>(config: ModelConfig, each: (layer: number) => T[]): T[] {
 }
 
 /** normed [S, hidden] -> [S, hidden] */
-function attention(body: GraphBuilder, config: ModelConfig, layer: LayerWeights, index: number, normed: string): string {
+function attention(
+  body: GraphBuilder,
+  config: ModelConfig,
+  layer: LayerWeights,
+  index: number,
+  normed: string,
+): string {
   const { headDim, numKvHeads } = config;
   const group = config.numHeads / numKvHeads;
   const name = (part: string): string => `layers.${index}.${part}`;
   const input = body.activations(normed);
   const [q, k, v] = partsOf(layer.qkv).map((rows, part) =>
-    body.scaled(body.product(input, rows, name("qkv"[part]!)), layer.qkvBias === null ? null : { ...rows, weight: layer.qkvBias, cols: 1 }),
+    body.scaled(
+      body.product(input, rows, name("qkv"[part]!)),
+      layer.qkvBias === null ? null : { ...rows, weight: layer.qkvBias, cols: 1 },
+    ),
   ) as [string, string, string];
 
   const query = rotatedHeads(body, config, q, config.numHeads, layer.qNorm); // [1, S, heads * D]
@@ -187,7 +206,13 @@ function feedForward(body: GraphBuilder, layer: LayerWeights, index: number, nor
   return sums.length === 1 ? sums[0]! : body.op("Sum", sums, `layers.${index}.down.sum`);
 }
 
-function gateTimesUp(body: GraphBuilder, input: ScaledRows, gate: WeightPart, up: WeightPart, name: (part: string) => string): ScaledRows {
+function gateTimesUp(
+  body: GraphBuilder,
+  input: ScaledRows,
+  gate: WeightPart,
+  up: WeightPart,
+  name: (part: string) => string,
+): ScaledRows {
   const gates = body.scaled(body.product(input, gate, name("gate")), null);
   const { values, scale } = body.product(input, up, name("up"));
   const sigmoid = body.op("Sigmoid", [gates], name("gate.sigmoid"));
@@ -281,7 +306,10 @@ class GraphBuilder {
     const weight = this.#initialiser(name, "i8", [cols, rows], { kind: "int8", of });
     const scales = this.#initialiser(`${name}.scales`, "f32", [rows], { kind: "scales", of });
     const inputs = [input.values, weight, this.#float(1), scales, this.#constant("u8", [], Uint8Array.of(ZERO_POINT))];
-    return { values: this.op("MatMulIntegerToFloat", inputs, `${name}.product`, {}, "com.microsoft"), scale: input.scale };
+    return {
+      values: this.op("MatMulIntegerToFloat", inputs, `${name}.product`, {}, "com.microsoft"),
+      scale: input.scale,
+    };
   }
 
   /** The product itself, plus a bias [rows]. */
@@ -296,7 +324,10 @@ class GraphBuilder {
     const numSlices = Math.min(INNER_SLICES_MAX, Math.max(1, Math.floor(SLICED_LAYERS_MAX / this.numLayers)));
     const blocks = Math.ceil(width / QUANTIZATION_BLOCK / numSlices);
     const step = this.format === "f32" ? width : blocks * QUANTIZATION_BLOCK;
-    return Array.from({ length: Math.ceil(width / step) }, (_, i) => ({ first: i * step, count: Math.min(step, width - i * step) }));
+    return Array.from({ length: Math.ceil(width / step) }, (_, i) => ({
+      first: i * step,
+      count: Math.min(step, width - i * step),
+    }));
   }
 
   rmsNorm(input: string, gain: StackedWeight, epsilon: number): string {
@@ -311,13 +342,23 @@ class GraphBuilder {
     const normed = `${gain.name}.out`;
     const sum = `${gain.name}.sum`;
     const inputs = [residual, added, this.#vector(allOf(gain))];
-    this.node("SkipSimplifiedLayerNormalization", inputs, [normed, "", "", sum], { epsilon: float(epsilon) }, "com.microsoft");
+    this.node(
+      "SkipSimplifiedLayerNormalization",
+      inputs,
+      [normed, "", "", sum],
+      { epsilon: float(epsilon) },
+      "com.microsoft",
+    );
     return { normed, sum };
   }
 
   /** The run-time shape [kv_heads, G, S, P + S], computed once. */
   scoresShape(numKvHeads: number, group: number): string {
-    this.#scoresShape ??= this.#shape("scores.shape", [numKvHeads, group], [this.op("Shape", ["attention_bias"], "bias.shape")]);
+    this.#scoresShape ??= this.#shape(
+      "scores.shape",
+      [numKvHeads, group],
+      [this.op("Shape", ["attention_bias"], "bias.shape")],
+    );
     return this.#scoresShape;
   }
 
@@ -346,7 +387,10 @@ class GraphBuilder {
 
   #vector(of: WeightPart): string {
     const { weight, firstRow, rows } = of;
-    return this.#initialiser(rows === weight.rows ? weight.name : `${weight.name}.${firstRow}`, "f32", [rows], { kind: "rows", of });
+    return this.#initialiser(rows === weight.rows ? weight.name : `${weight.name}.${firstRow}`, "f32", [rows], {
+      kind: "rows",
+      of,
+    });
   }
 
   #float(value: number): string {
@@ -361,7 +405,12 @@ class GraphBuilder {
     return this.#initialiser(name, dataType, dims, { kind: "constant", values });
   }
 
-  #initialiser(name: string, dataType: DataType, dims: readonly number[], contents: BodyInitialiser["contents"]): string {
+  #initialiser(
+    name: string,
+    dataType: DataType,
+    dims: readonly number[],
+    contents: BodyInitialiser["contents"],
+  ): string {
     this.initialisers.push({ name, dataType, dims, contents });
     return name;
   }

@@ -15,7 +15,9 @@ import type { LayerWeights, ModelConfig, StackedWeight } from "../architecture/i
 export type Rewrite = (values: Float32Array, first: number, rows: number) => void;
 
 /** Reads a weight in chunks of rows, each valid until the next. */
-export type ReadChunks = (weight: StackedWeight) => AsyncIterable<{ values: Float32Array; first: number; rows: number }>;
+export type ReadChunks = (
+  weight: StackedWeight,
+) => AsyncIterable<{ values: Float32Array; first: number; rows: number }>;
 
 /** The weights that `equalise` reads, once each. */
 export function readToEqualise(layer: LayerWeights): StackedWeight[] {
@@ -23,7 +25,11 @@ export function readToEqualise(layer: LayerWeights): StackedWeight[] {
 }
 
 /** What becomes of the weights of a layer, by their names. */
-export async function equalise(config: ModelConfig, layer: LayerWeights, read: ReadChunks): Promise<Map<string, Rewrite>> {
+export async function equalise(
+  config: ModelConfig,
+  layer: LayerWeights,
+  read: ReadChunks,
+): Promise<Map<string, Rewrite>> {
   const { headDim, numHeads, numKvHeads, intermediateSize } = config;
   const group = numHeads / numKvHeads;
   const firstValueRow = (numHeads + numKvHeads) * headDim;

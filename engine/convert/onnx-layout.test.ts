@@ -22,7 +22,13 @@ afterAll(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-const LLAMA3 = { rope_type: "llama3", factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+const LLAMA3 = {
+  rope_type: "llama3",
+  factor: 4,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 32,
+};
 const MODELS: readonly [string, Record<string, unknown>][] = [
   ["llama", { head_dim: 8 }],
   ["llama, tied, heads that the operator rotates", { tie_word_embeddings: true, head_dim: 16 }],
@@ -42,7 +48,14 @@ async function predictions(model: string): Promise<{ first: Map<number, number>[
   let tokenIds: number[] = [];
   for (const length of [1, 40, 128, 140]) {
     tokenIds = [];
-    const stream = loaded.generate({ prompt: prompt.slice(0, length), temperature: 0, maxTokens: 20, logprobs: true, topLogprobs: 20, logitBias: new Map([[256, -100]]) });
+    const stream = loaded.generate({
+      prompt: prompt.slice(0, length),
+      temperature: 0,
+      maxTokens: 20,
+      logprobs: true,
+      topLogprobs: 20,
+      logitBias: new Map([[256, -100]]),
+    });
     let tops: Map<number, number> | null = null;
     for await (const delta of stream) {
       tokenIds.push(...delta.tokenIds);
@@ -70,7 +83,8 @@ describe.each(MODELS)("%s", (name, config) => {
     for (const [index, tops] of actual.first.entries()) {
       const common = [...tops].filter(([tokenId]) => expected.first[index]!.has(tokenId));
       expect(common.length).toBeGreaterThan(10);
-      for (const [tokenId, logprob] of common) expect(Math.abs(logprob - expected.first[index]!.get(tokenId)!)).toBeLessThanOrEqual(bound);
+      for (const [tokenId, logprob] of common)
+        expect(Math.abs(logprob - expected.first[index]!.get(tokenId)!)).toBeLessThanOrEqual(bound);
     }
     if (format === "f32") expect(actual.tokenIds).toEqual(expected.tokenIds);
   });
@@ -79,17 +93,30 @@ describe.each(MODELS)("%s", (name, config) => {
 describe("the folder", () => {
   test("has the text files and one ONNX file, and a second one with the weights from a size on, which config.json then says", async () => {
     const source = join(scratch, "source");
-    await writeRandomModel(source, { config: { tie_word_embeddings: true, head_dim: 8, max_position_embeddings: 256 }, files: { "chat_template.jinja": "{{ messages }}" } });
+    await writeRandomModel(source, {
+      config: { tie_word_embeddings: true, head_dim: 8, max_position_embeddings: 256 },
+      files: { "chat_template.jinja": "{{ messages }}" },
+    });
     const [inside, beside] = [join(scratch, "inside"), join(scratch, "beside")];
     await convert(source, inside, { format: "q8", layout: "onnx" });
     await convert(source, beside, { format: "q8", layout: "onnx", externalFromBytes: 1 });
-    const texts = ["chat_template.jinja", "config.json", "generation_config.json", "onnx", "tokenizer.json", "tokenizer_config.json"];
+    const texts = [
+      "chat_template.jinja",
+      "config.json",
+      "generation_config.json",
+      "onnx",
+      "tokenizer.json",
+      "tokenizer_config.json",
+    ];
     expect((await readdir(inside)).sort()).toEqual(texts);
     expect(await readdir(join(inside, "onnx"))).toEqual(["model_quantized.onnx"]);
     expect((await readdir(join(beside, "onnx"))).sort()).toEqual(["model_quantized.onnx", "model_quantized.onnx_data"]);
     expect(await readFile(join(inside, "config.json"))).toEqual(await readFile(join(source, "config.json")));
     const config = JSON.parse(await readFile(join(beside, "config.json"), "utf8")) as object;
-    expect(config).toMatchObject({ hidden_size: 48, "transformers.js_config": { use_external_data_format: { "model_quantized.onnx": 1 } } });
+    expect(config).toMatchObject({
+      hidden_size: 48,
+      "transformers.js_config": { use_external_data_format: { "model_quantized.onnx": 1 } },
+    });
     expect(await predictions(beside)).toEqual(await predictions(inside));
   });
 
@@ -103,18 +130,25 @@ describe("the folder", () => {
     await convert(source, out, { ...options, format: "q4", replace: true });
     expect(await readdir(join(out, "onnx"))).toEqual(["model_q4.onnx"]);
     await writeFile(join(out, "notes.txt"), "mine");
-    await expect(convert(source, out, { ...options, replace: true })).rejects.toMatchObject({ code: "output_unavailable" });
+    await expect(convert(source, out, { ...options, replace: true })).rejects.toMatchObject({
+      code: "output_unavailable",
+    });
     await access(join(out, "notes.txt"));
     const pack = join(scratch, "pack");
     await convert(source, pack, { format: "f32" });
-    await expect(convert(source, pack, { ...options, replace: true })).rejects.toMatchObject({ code: "output_unavailable" });
+    await expect(convert(source, pack, { ...options, replace: true })).rejects.toMatchObject({
+      code: "output_unavailable",
+    });
   });
 
   test("is refused for heads that the operator does not take", async () => {
     const source = join(scratch, "source with odd heads");
     await writeRandomModel(source, { config: { head_dim: 12 } });
     const refused = convert(source, join(scratch, "odd heads"), { format: "f32", layout: "onnx" });
-    await expect(refused).rejects.toMatchObject({ code: "unsupported_model", message: expect.stringContaining("head_dim 12") as string });
+    await expect(refused).rejects.toMatchObject({
+      code: "unsupported_model",
+      message: expect.stringContaining("head_dim 12") as string,
+    });
   });
 
   test("reports its progress up to the end", async () => {
@@ -122,7 +156,11 @@ describe("the folder", () => {
     await writeRandomModel(source, { config: { tie_word_embeddings: true, head_dim: 8 } });
     for (const format of ["f32", "q8"] as const) {
       const seen: number[] = [];
-      await convert(source, join(scratch, `progress ${format}`), { format, layout: "onnx", onProgress: (done, total) => seen.push(done / total) });
+      await convert(source, join(scratch, `progress ${format}`), {
+        format,
+        layout: "onnx",
+        onProgress: (done, total) => seen.push(done / total),
+      });
       expect(seen.at(-1)).toBe(1);
       expect(seen).toEqual([...seen].sort((a, b) => a - b));
     }

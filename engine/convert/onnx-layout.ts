@@ -8,11 +8,34 @@
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 
-import { dequantize, QUANTIZATION_BLOCK, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
+import {
+  dequantize,
+  QUANTIZATION_BLOCK,
+  quantize,
+  type MatrixFormat,
+  type QuantizedFormat,
+} from "../../kernels/index.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { packedWeights, RotaryEmbedding, type ModelConfig, type StackedWeight } from "../architecture/index.js";
-import { FileSink, float, int, ints, ONNX_DATA_TYPE, onnxFileBytes, parseJsonObject, writeOnnx, type Attribute, type DataType, type Graph, type GraphNode, type Initialiser, type InitialiserPiece, type JsonObject, type ValueInfo } from "../formats/index.js";
+import {
+  FileSink,
+  float,
+  int,
+  ints,
+  ONNX_DATA_TYPE,
+  onnxFileBytes,
+  parseJsonObject,
+  writeOnnx,
+  type Attribute,
+  type DataType,
+  type Graph,
+  type GraphNode,
+  type Initialiser,
+  type InitialiserPiece,
+  type JsonObject,
+  type ValueInfo,
+} from "../formats/index.js";
 import { ONNX_FOLDER, onnxFile, type OnnxDtype, type SourceModel } from "../folder/index.js";
 import { countEqualised, countWeights, WeightReader, type ReadOptions } from "./weight-reader.js";
 
@@ -30,7 +53,10 @@ export async function writeOnnxLayout(source: SourceModel, dir: string, options:
   const { format } = options;
   const { headDim } = source.config;
   if (headDim % HEAD_MULTIPLE !== 0) {
-    throw new EngineError("unsupported_model", `head_dim ${headDim} is no multiple of ${HEAD_MULTIPLE}, and ONNX Runtime's attention takes no other; convert to a pack`);
+    throw new EngineError(
+      "unsupported_model",
+      `head_dim ${headDim} is no multiple of ${HEAD_MULTIPLE}, and ONNX Runtime's attention takes no other; convert to a pack`,
+    );
   }
   const reader = new WeightReader(source, format, countRead(source, format), options);
   const graph = new DecoderGraph(source, format, reader);
@@ -96,7 +122,10 @@ class DecoderGraph implements Graph {
     const { config, weights } = source;
     const cache = (prefix: string, length: string): ValueInfo[] =>
       Array.from({ length: config.numLayers }, (_, layer) =>
-        ["key", "value"].map((kind) => ({ name: `${prefix}.${layer}.${kind}`, shape: [BATCH, config.numKvHeads, length, config.headDim] })),
+        ["key", "value"].map((kind) => ({
+          name: `${prefix}.${layer}.${kind}`,
+          shape: [BATCH, config.numKvHeads, length, config.headDim],
+        })),
       ).flat();
     this.inputs = [
       { name: "input_ids", shape: [BATCH, "S"], dataType: "i64" },
@@ -109,22 +138,39 @@ class DecoderGraph implements Graph {
 
     this.#positions();
     let residual = this.op("Gather", [this.#embedding(weights.embedding), "input_ids"], "embedded");
-    let normed = this.op("SimplifiedLayerNormalization", [residual, this.#vector(weights.layers[0]!.inputNorm)], "embedded.normed", {
-      axis: int(-1),
-      epsilon: float(config.normEpsilon),
-    });
+    let normed = this.op(
+      "SimplifiedLayerNormalization",
+      [residual, this.#vector(weights.layers[0]!.inputNorm)],
+      "embedded.normed",
+      {
+        axis: int(-1),
+        epsilon: float(config.normEpsilon),
+      },
+    );
     for (const [index, layer] of weights.layers.entries()) {
       const attended = this.#attended(this.#project(normed, layer.qkv, layer.qkvBias), index);
       const attention = this.#project(attended, layer.output, layer.outputBias);
       ({ normed, residual } = this.#addAndNorm(residual, attention, layer.attentionNorm));
       const fed = this.#project(this.#gated(this.#project(normed, layer.gateUp, null), index), layer.down, null);
-      ({ normed, residual } = this.#addAndNorm(residual, fed, weights.layers[index + 1]?.inputNorm ?? weights.finalNorm));
+      ({ normed, residual } = this.#addAndNorm(
+        residual,
+        fed,
+        weights.layers[index + 1]?.inputNorm ?? weights.finalNorm,
+      ));
     }
     // The last `num_logits_to_keep` positions; 0 keeps all.
     const count = this.op("Reshape", ["num_logits_to_keep", this.#constant([1])], "kept.count");
     const start = this.op("Neg", [count], "kept.start");
-    const kept = this.op("Slice", [normed, start, this.#constant([Number.MAX_SAFE_INTEGER]), this.#constant([1])], "kept");
-    this.op("Identity", [this.#project(kept, { ...(weights.lmHead ?? weights.embedding), name: "lm_head" }, null)], "logits");
+    const kept = this.op(
+      "Slice",
+      [normed, start, this.#constant([Number.MAX_SAFE_INTEGER]), this.#constant([1])],
+      "kept",
+    );
+    this.op(
+      "Identity",
+      [this.#project(kept, { ...(weights.lmHead ?? weights.embedding), name: "lm_head" }, null)],
+      "logits",
+    );
   }
 
   async *contents(): AsyncGenerator<InitialiserPiece> {
@@ -143,7 +189,9 @@ class DecoderGraph implements Graph {
     const last = this.op("Sub", [lengths, this.#constant([1])], "lengths.last");
     this.op("Cast", [last], "seqlens_k", { to: int(ONNX_DATA_TYPE.i32) });
     const total = this.op("Shape", ["attention_mask"], "total", { start: int(1) });
-    this.op("Cast", [this.op("Squeeze", [total], "total.scalar")], "total_sequence_length", { to: int(ONNX_DATA_TYPE.i32) });
+    this.op("Cast", [this.op("Squeeze", [total], "total.scalar")], "total_sequence_length", {
+      to: int(ONNX_DATA_TYPE.i32),
+    });
     const { contextLength, headDim } = config;
     for (const part of ["cos", "sin"] as const) {
       this.#initialiser(`rope.${part}`, "f32", [contextLength, headDim / 2], () => ropeTable(config, part));
@@ -162,7 +210,13 @@ class DecoderGraph implements Graph {
     if (!rotates || qNorm !== null || kNorm !== null) {
       const [q, k, v] = ["q", "k", "v"].map(name) as [string, string, string];
       const widths = this.#constant([numHeads * headDim, numKvHeads * headDim, numKvHeads * headDim]);
-      this.nodes.push({ opType: "Split", domain: "", inputs: [qkv, widths], outputs: [q, k, v], attributes: { axis: int(-1) } });
+      this.nodes.push({
+        opType: "Split",
+        domain: "",
+        inputs: [qkv, widths],
+        outputs: [q, k, v],
+        attributes: { axis: int(-1) },
+      });
       inputs = [this.#headNorm(q, qNorm, numHeads), this.#headNorm(k, kNorm, numKvHeads), v];
     }
     if (!rotates) {
@@ -183,7 +237,10 @@ class DecoderGraph implements Graph {
     if (gain === null) return input;
     const { headDim, normEpsilon } = this.source.config;
     const split = this.op("Reshape", [input, this.#constant([0, -1, heads, headDim])], `${input}.heads`);
-    const normed = this.op("SimplifiedLayerNormalization", [split, this.#vector(gain)], `${input}.normed`, { axis: int(-1), epsilon: float(normEpsilon) });
+    const normed = this.op("SimplifiedLayerNormalization", [split, this.#vector(gain)], `${input}.normed`, {
+      axis: int(-1),
+      epsilon: float(normEpsilon),
+    });
     return this.op("Reshape", [normed, this.#constant([0, -1, heads * headDim])], `${input}.joined`);
   }
 
@@ -228,7 +285,11 @@ class DecoderGraph implements Graph {
     const output = `${name}.out`;
     if (format === "f32") {
       const values = this.#initialiser(name, "f32", [rows, cols], () => this.#floats(weight));
-      const product = this.op("MatMul", [input, this.op("Transpose", [values], `${name}.transposed`, { perm: ints([1, 0]) })], output);
+      const product = this.op(
+        "MatMul",
+        [input, this.op("Transpose", [values], `${name}.transposed`, { perm: ints([1, 0]) })],
+        output,
+      );
       return bias === null ? product : this.op("Add", [product, this.#vector(bias)], `${output}.biased`);
     }
     const bits = format === "q8" ? 8 : 4;
@@ -284,12 +345,22 @@ class DecoderGraph implements Graph {
     });
   }
 
-  op(opType: string, inputs: readonly string[], output: string, attributes: Readonly<Record<string, Attribute>> = {}): string {
+  op(
+    opType: string,
+    inputs: readonly string[],
+    output: string,
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): string {
     this.nodes.push({ opType, domain: "", inputs, outputs: [output], attributes });
     return output;
   }
 
-  #initialiser(name: string, dataType: DataType, dims: readonly number[], filler: () => AsyncIterable<Uint8Array>): string {
+  #initialiser(
+    name: string,
+    dataType: DataType,
+    dims: readonly number[],
+    filler: () => AsyncIterable<Uint8Array>,
+  ): string {
     this.initialisers.push({ name, dataType, dims });
     this.#fillers.push(filler);
     return name;
@@ -322,7 +393,10 @@ async function* ropeTable(config: ModelConfig, part: "cos" | "sin"): AsyncGenera
 /** MatMulNBits counts from the middle of the range; of two 4-bit values the first is the low half of the byte. */
 function unsigned(format: QuantizedFormat, values: Int8Array): Uint8Array {
   if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
-  return Uint8Array.from({ length: values.length / 2 }, (_, i) => (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4));
+  return Uint8Array.from(
+    { length: values.length / 2 },
+    (_, i) => (values[2 * i]! + 8) | ((values[2 * i + 1]! + 8) << 4),
+  );
 }
 
 function bytesOf(values: Float32Array | BigInt64Array): Uint8Array {

@@ -20,12 +20,16 @@ export class WeightReader {
   ) {
     if (format === "f32") return;
     for (const layer of source.weights.layers) {
-      for (const weight of Object.values(layer) as (StackedWeight | null)[]) if (weight !== null) this.#layerOf.set(weight.name, layer);
+      for (const weight of Object.values(layer) as (StackedWeight | null)[])
+        if (weight !== null) this.#layerOf.set(weight.name, layer);
     }
   }
 
   /** Rows of a weight, by default all. All chunks but the last have a multiple of PACK_ROWS rows. */
-  async *chunks(weight: StackedWeight, part: RowRange = { firstRow: 0, rows: weight.rows }): AsyncGenerator<WeightChunk> {
+  async *chunks(
+    weight: StackedWeight,
+    part: RowRange = { firstRow: 0, rows: weight.rows },
+  ): AsyncGenerator<WeightChunk> {
     const rewrite = await this.#rewriteOf(weight);
     for await (const chunk of this.#chunks(weight, part)) {
       rewrite?.(chunk.values, chunk.first, chunk.rows);
@@ -37,7 +41,8 @@ export class WeightReader {
   async #rewriteOf({ name }: StackedWeight): Promise<Rewrite | undefined> {
     const layer = this.#layerOf.get(name);
     if (layer !== undefined && !this.#rewrites.has(layer.inputNorm.name)) {
-      const read = (weight: StackedWeight): AsyncGenerator<WeightChunk> => this.#chunks(weight, { firstRow: 0, rows: weight.rows });
+      const read = (weight: StackedWeight): AsyncGenerator<WeightChunk> =>
+        this.#chunks(weight, { firstRow: 0, rows: weight.rows });
       for (const [each, rewrite] of await equalise(this.source.config, layer, read)) this.#rewrites.set(each, rewrite);
     }
     return this.#rewrites.get(name);

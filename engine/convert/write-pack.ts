@@ -9,7 +9,15 @@ import { join } from "node:path";
 import { dequantize, pack, quantize, type MatrixFormat, type QuantizedFormat } from "../../kernels/index.js";
 import { packedWeights, type StackedWeight } from "../architecture/index.js";
 import { assert } from "../errors.js";
-import { BODY_DATA_FILE, BODY_FILE, checkTokenizer, WEIGHTS_FILE, writeManifest, type PackedTensor, type SourceModel } from "../folder/index.js";
+import {
+  BODY_DATA_FILE,
+  BODY_FILE,
+  checkTokenizer,
+  WEIGHTS_FILE,
+  writeManifest,
+  type PackedTensor,
+  type SourceModel,
+} from "../folder/index.js";
 import { FileSink, onnxFileBytes, writeOnnx, type FileRecord, type InitialiserPiece } from "../formats/index.js";
 import { LIMITS } from "../limits.js";
 import { bodyGraph, type BodyGraph, type WeightPart } from "./body-graph.js";
@@ -83,12 +91,14 @@ async function* bodyContents(
         yield { name, bytes: asBytes(contents.values) };
         break;
       case "rows":
-        for await (const { values } of reader.chunks(contents.of.weight, contents.of)) yield { name, bytes: asBytes(values) };
+        for await (const { values } of reader.chunks(contents.of.weight, contents.of))
+          yield { name, bytes: asBytes(values) };
         break;
       case "int8": {
         const { weight, cols } = contents.of;
         assert(format !== "f32", "a float body has no int8 matrices");
-        if (current?.weight !== weight) current = { weight, matrix: await weights.writeQuantised(weight, format, cols) };
+        if (current?.weight !== weight)
+          current = { weight, matrix: await weights.writeQuantised(weight, format, cols) };
         yield { name, bytes: asBytes(current.matrix.columnsFirst(contents.of)) };
         break;
       }
@@ -131,7 +141,9 @@ class WeightsWriter {
       await this.#write(weight, ({ values, rows }) => {
         if (weight.kind === "vector") return asBytes(values);
         const { format } = this;
-        return pack(format === "f32" ? { format, rows, cols: weight.cols, values } : quantize(format, values, rows, weight.cols));
+        return pack(
+          format === "f32" ? { format, rows, cols: weight.cols, values } : quantize(format, values, rows, weight.cols),
+        );
       });
     }
     return new Map(all.map(({ name }) => [name, this.#tensors.get(name)!]));

@@ -254,7 +254,11 @@ export class Engine {
     }
   }
 
-  #createRequest({ promptTokenIds, config, createText, createGrammar }: EngineRequest, maxTokens: number, deltas: DeltaQueue): Request {
+  #createRequest(
+    { promptTokenIds, config, createText, createGrammar }: EngineRequest,
+    maxTokens: number,
+    deltas: DeltaQueue,
+  ): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
     const request: Request = {
@@ -331,7 +335,9 @@ function draw({ sampler, grammar }: Sequence, logits: Address): SampledToken {
 function fail(request: Request, error: unknown): void {
   request.cancelled = true;
   const message = error instanceof Error ? error.message : String(error);
-  request.fail(error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }));
+  request.fail(
+    error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }),
+  );
 }
 
 /** Hands deltas from the token loop to one consumer, in order. */

@@ -137,7 +137,11 @@ describe("eviction", () => {
 
   test("takes what was unused for longest, the end of a prefix before its beginning", () => {
     const cache = create("token", 6);
-    const [a, b, c] = [[1, 1, 1, 1, 2], [3, 3, 3, 3, 4], [5, 5, 5, 5, 6]];
+    const [a, b, c] = [
+      [1, 1, 1, 1, 2],
+      [3, 3, 3, 3, 4],
+      [5, 5, 5, 5, 6],
+    ];
     const tables = [a, b, c].map((tokenIds) => published(cache, tokenIds));
     for (const index of [1, 0, 2]) tables[index]!.release();
     // Looking at b's beginning makes its whole page, not its last one, the latest used.
@@ -148,7 +152,14 @@ describe("eviction", () => {
       compute(taking, [9, 9, 9, 9]);
       numLeft.push([a, b, c].map((tokenIds) => cachedLength(cache, tokenIds)));
     }
-    expect(numLeft).toEqual([[5, 4, 5], [4, 4, 5], [0, 4, 5], [0, 4, 4], [0, 4, 0], [0, 0, 0]]);
+    expect(numLeft).toEqual([
+      [5, 4, 5],
+      [4, 4, 5],
+      [0, 4, 5],
+      [0, 4, 4],
+      [0, 4, 0],
+      [0, 0, 0],
+    ]);
     expect(() => compute(taking, [9])).toThrow(/without a reservation/);
   });
 
@@ -178,45 +189,51 @@ describe("eviction", () => {
   }
 });
 
-test.each<PrefixReuse>(["token", "block"])("%s: thousands of requests, forks and aborts never mix or lose a page", (reuse) => {
-  const random = randomSource(7);
-  const pick = (below: number): number => Math.floor(random() * below);
-  const numTables = 5;
-  const pagesPerTable = 4;
-  const cache = create(reuse, numTables * pagesPerTable);
-  let running: { table: PageTable; tokenIds: number[] }[] = [];
-  let numAdopted = 0;
-  for (let step = 0; step < 20_000; step++) {
-    const entry = running[pick(numTables)];
-    if (entry === undefined) {
-      if (running.length === numTables) continue;
-      const prompt = Array.from({ length: 1 + pick(14) }, () => pick(2));
-      const table = cache.createTable();
-      const numFound = table.adopt(prompt.slice(0, -1));
-      numAdopted += numFound;
-      running.push({ table, tokenIds: prompt.slice(0, numFound) });
-    } else if (random() < 0.1 && running.length < numTables) {
-      running.push({ table: entry.table.fork(), tokenIds: [...entry.tokenIds] });
-    } else if (random() < 0.2) {
-      running = running.filter((other) => other !== entry);
-      entry.table.release();
-    } else if (random() < 0.1) {
-      entry.tokenIds = entry.tokenIds.slice(0, pick(entry.tokenIds.length + 1));
-      entry.table.rewind(entry.tokenIds.length);
-    } else if (random() < 0.4) {
-      entry.table.publish(entry.tokenIds);
-    } else {
-      const fresh = Array.from({ length: 1 + pick(5) }, () => pick(2)).slice(0, pagesPerTable * PAGE_SIZE - entry.tokenIds.length);
-      compute(entry.table, fresh);
-      entry.tokenIds.push(...fresh);
+test.each<PrefixReuse>(["token", "block"])(
+  "%s: thousands of requests, forks and aborts never mix or lose a page",
+  (reuse) => {
+    const random = randomSource(7);
+    const pick = (below: number): number => Math.floor(random() * below);
+    const numTables = 5;
+    const pagesPerTable = 4;
+    const cache = create(reuse, numTables * pagesPerTable);
+    let running: { table: PageTable; tokenIds: number[] }[] = [];
+    let numAdopted = 0;
+    for (let step = 0; step < 20_000; step++) {
+      const entry = running[pick(numTables)];
+      if (entry === undefined) {
+        if (running.length === numTables) continue;
+        const prompt = Array.from({ length: 1 + pick(14) }, () => pick(2));
+        const table = cache.createTable();
+        const numFound = table.adopt(prompt.slice(0, -1));
+        numAdopted += numFound;
+        running.push({ table, tokenIds: prompt.slice(0, numFound) });
+      } else if (random() < 0.1 && running.length < numTables) {
+        running.push({ table: entry.table.fork(), tokenIds: [...entry.tokenIds] });
+      } else if (random() < 0.2) {
+        running = running.filter((other) => other !== entry);
+        entry.table.release();
+      } else if (random() < 0.1) {
+        entry.tokenIds = entry.tokenIds.slice(0, pick(entry.tokenIds.length + 1));
+        entry.table.rewind(entry.tokenIds.length);
+      } else if (random() < 0.4) {
+        entry.table.publish(entry.tokenIds);
+      } else {
+        const fresh = Array.from({ length: 1 + pick(5) }, () => pick(2)).slice(
+          0,
+          pagesPerTable * PAGE_SIZE - entry.tokenIds.length,
+        );
+        compute(entry.table, fresh);
+        entry.tokenIds.push(...fresh);
+      }
+      if (step % 10 === 0) for (const { table, tokenIds } of running) expect(tokensOf(table)).toEqual(tokenIds);
+      expect(cache.numPagesUsed + cache.numPagesCached).toBeLessThanOrEqual(numTables * pagesPerTable);
     }
-    if (step % 10 === 0) for (const { table, tokenIds } of running) expect(tokensOf(table)).toEqual(tokenIds);
-    expect(cache.numPagesUsed + cache.numPagesCached).toBeLessThanOrEqual(numTables * pagesPerTable);
-  }
-  for (const { table } of running) table.release();
-  expect(cache.numPagesUsed).toBe(0);
-  expect(numAdopted).toBeGreaterThan(2000);
-});
+    for (const { table } of running) table.release();
+    expect(cache.numPagesUsed).toBe(0);
+    expect(numAdopted).toBeGreaterThan(2000);
+  },
+);
 
 /** Pages of f32 [PAGE_SIZE]: the token of each position. */
 function create(reuse: PrefixReuse, pagesMax: number): KVCache {

@@ -106,7 +106,8 @@ export class KVCache {
     this.releasePage(from);
     const to = this.takePage();
     const { pageByteLength } = this.shape;
-    if (to !== from) this.#kernels.bytes(to.address, pageByteLength).set(this.#kernels.bytes(from.address, pageByteLength));
+    if (to !== from)
+      this.#kernels.bytes(to.address, pageByteLength).set(this.#kernels.bytes(from.address, pageByteLength));
     to.numFilled = numPositions;
     return to;
   }

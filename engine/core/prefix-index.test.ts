@@ -15,17 +15,23 @@ const sequences = fc.array(fc.nat(2), { maxLength: 14 });
 
 test("finds the longest prefix that was ever filed, in pages that hold it", () => {
   fc.assert(
-    fc.property(fc.array(sequences, { maxLength: 30 }), fc.array(sequences, { minLength: 1, maxLength: 10 }), (filed, asked) => {
-      const index = new PrefixIndex<Page>(PAGE_SIZE);
-      for (const tokenIds of filed) file(index, tokenIds);
-      for (const tokenIds of asked) {
-        const { pages, numTokens } = index.match(tokenIds);
-        expect(numTokens).toBe(Math.max(0, ...filed.map((other) => numCommonOf(other, tokenIds))));
-        expect(pages).toHaveLength(Math.ceil(numTokens / PAGE_SIZE));
-        const held = pages.flatMap(({ content }, i) => content.slice(0, i === pages.length - 1 ? numTokens - i * PAGE_SIZE : PAGE_SIZE));
-        expect(held).toEqual(tokenIds.slice(0, numTokens));
-      }
-    }),
+    fc.property(
+      fc.array(sequences, { maxLength: 30 }),
+      fc.array(sequences, { minLength: 1, maxLength: 10 }),
+      (filed, asked) => {
+        const index = new PrefixIndex<Page>(PAGE_SIZE);
+        for (const tokenIds of filed) file(index, tokenIds);
+        for (const tokenIds of asked) {
+          const { pages, numTokens } = index.match(tokenIds);
+          expect(numTokens).toBe(Math.max(0, ...filed.map((other) => numCommonOf(other, tokenIds))));
+          expect(pages).toHaveLength(Math.ceil(numTokens / PAGE_SIZE));
+          const held = pages.flatMap(({ content }, i) =>
+            content.slice(0, i === pages.length - 1 ? numTokens - i * PAGE_SIZE : PAGE_SIZE),
+          );
+          expect(held).toEqual(tokenIds.slice(0, numTokens));
+        }
+      },
+    ),
     { numRuns: 500 },
   );
 });

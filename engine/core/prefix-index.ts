@@ -39,7 +39,7 @@ export class PrefixIndex<Page> {
   match(tokenIds: readonly number[]): PrefixMatch<Page> {
     const pages: Page[] = [];
     let numTokens = 0;
-    for (let children = this.#children; ; ) {
+    for (let children = this.#children; ;) {
       const nearest = nearestOf(children, tokenIds.slice(numTokens, numTokens + this.#pageSize));
       if (nearest === null) return { pages, numTokens };
       pages.push(nearest.node.page);
@@ -105,7 +105,10 @@ export class PrefixIndex<Page> {
 }
 
 /** The child that begins most like `content`, unless none begins like it: a neighbour of the place it would take. */
-function nearestOf<Page>(children: readonly Node<Page>[], content: readonly number[]): { node: Node<Page>; numCommon: number } | null {
+function nearestOf<Page>(
+  children: readonly Node<Page>[],
+  content: readonly number[],
+): { node: Node<Page>; numCommon: number } | null {
   const index = lowerBound(children, content);
   let nearest: { node: Node<Page>; numCommon: number } | null = null;
   for (const node of [children[index], children[index - 1]]) {
@@ -119,7 +122,7 @@ function nearestOf<Page>(children: readonly Node<Page>[], content: readonly numb
 /** Index of the first child that is not before `content`. */
 function lowerBound<Page>(children: readonly Node<Page>[], content: readonly number[]): number {
   let low = 0;
-  for (let high = children.length; low < high; ) {
+  for (let high = children.length; low < high;) {
     const middle = (low + high) >>> 1;
     if (isBefore(children[middle]!.tokenIds, content)) low = middle + 1;
     else high = middle;

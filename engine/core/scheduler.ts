@@ -28,7 +28,10 @@ export class Scheduler {
   readonly #running = new Set<Sequence>();
 
   constructor(cache: KVCache, options: { readonly blockSize: number; readonly numSequencesMax: number }) {
-    assert(cache.shape.reuse === "token" || cache.shape.pageSize === options.blockSize, "pages and prompt blocks differ in size");
+    assert(
+      cache.shape.reuse === "token" || cache.shape.pageSize === options.blockSize,
+      "pages and prompt blocks differ in size",
+    );
     this.#cache = cache;
     this.#blockSize = options.blockSize;
     this.#numSequencesMax = options.numSequencesMax;

@@ -18,5 +18,10 @@ test("divergence, agreement and perplexity of predictions known by hand", () => 
 test("tokens that can never come count nothing", () => {
   const meter = new DriftMeter();
   meter.add([0, 0, -Infinity], [0, 0, -Infinity], 1);
-  expect(meter.result()).toEqual({ numPositions: 1, klDivergence: 0, top1Agreement: 1, perplexity: { reference: 2, other: 2 } });
+  expect(meter.result()).toEqual({
+    numPositions: 1,
+    klDivergence: 0,
+    top1Agreement: 1,
+    perplexity: { reference: 2, other: 2 },
+  });
 });

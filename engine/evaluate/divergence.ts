@@ -56,7 +56,10 @@ export class DriftMeter {
       numPositions: this.#numPositions,
       klDivergence: this.#klDivergence / this.#numPositions,
       top1Agreement: this.#numAgreements / this.#numPositions,
-      perplexity: { reference: perplexity(this.#negativeLogLikelihood.reference), other: perplexity(this.#negativeLogLikelihood.other) },
+      perplexity: {
+        reference: perplexity(this.#negativeLogLikelihood.reference),
+        other: perplexity(this.#negativeLogLikelihood.other),
+      },
     };
   }
 }

@@ -45,7 +45,8 @@ test("the drift of fast from exact is that of its blocks from single tokens in t
       const window = text.slice(start, start + CONTEXT);
       const [exact, fast] = [cache.createTable(), cache.createTable()];
       const blocks: number[] = [];
-      for (let at = 0; at < window.length; at += 64) blocks.push(...(await prompts.forwardEach({ tokenIds: window.slice(at, at + 64), table: fast })));
+      for (let at = 0; at < window.length; at += 64)
+        blocks.push(...(await prompts.forwardEach({ tokenIds: window.slice(at, at + 64), table: fast })));
       for (const [position, tokenId] of window.entries()) {
         const [hidden] = await runner.forward([{ tokenIds: [tokenId], table: exact }]);
         const other = Float32Array.from(blocks.slice(position * 48, (position + 1) * 48));
@@ -62,7 +63,10 @@ test("the drift of fast from exact is that of its blocks from single tokens in t
 });
 
 test("what is compared with itself does not drift; 8 bits do from 32, and the other way round by another divergence", async () => {
-  const [q8, f32] = [{ pack: packs.q8, profile: "exact" }, { pack: packs.f32, profile: "exact" }] as const;
+  const [q8, f32] = [
+    { pack: packs.q8, profile: "exact" },
+    { pack: packs.f32, profile: "exact" },
+  ] as const;
   expect(await measureDrift(q8, q8, TEXTS, 2)).toMatchObject({ klDivergence: 0, top1Agreement: 1 });
   const [drift, back] = [await measureDrift(f32, q8, TEXTS, 1), await measureDrift(q8, f32, TEXTS, 1)];
   expect(drift.klDivergence).toBeGreaterThan(1e-6);
@@ -73,12 +77,20 @@ test("what is compared with itself does not drift; 8 bits do from 32, and the ot
 
 test("texts in which nothing can be predicted, and tokens that are none, are refused", async () => {
   const side = { pack: packs.q8, profile: "exact" } as const;
-  await expect(measureDrift(side, side, [[1], []], 1)).rejects.toMatchObject({ code: "out_of_range", message: expect.stringMatching(/fewer than two tokens/) as string });
-  await expect(measureDrift(side, side, [[1, 257]], 1)).rejects.toMatchObject({ code: "out_of_range", message: expect.stringMatching(/token 257.*256/) as string });
+  await expect(measureDrift(side, side, [[1], []], 1)).rejects.toMatchObject({
+    code: "out_of_range",
+    message: expect.stringMatching(/fewer than two tokens/) as string,
+  });
+  await expect(measureDrift(side, side, [[1, 257]], 1)).rejects.toMatchObject({
+    code: "out_of_range",
+    message: expect.stringMatching(/token 257.*256/) as string,
+  });
 });
 
 test("a model writes the same texts from the same seeds, with a chat template and without one", async () => {
-  const files = { "tokenizer_config.json": JSON.stringify({ chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}" }) };
+  const files = {
+    "tokenizer_config.json": JSON.stringify({ chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}" }),
+  };
   const templated = await randomModel(join(scratch, "templated"), { files });
   for (const dir of [join(scratch, "f32"), templated]) {
     const model = await loadModel({ model: dir, profile: "exact" });

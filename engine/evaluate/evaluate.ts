@@ -11,7 +11,15 @@ import { KVCache, LMHead } from "../core/index.js";
 import { LIMITS } from "../limits.js";
 import type { ModelPack } from "../folder/index.js";
 import type { Model } from "../model/index.js";
-import { loadOnnxRunner, loadWeights, WasmRunner, type EachTokenRunner, type KernelWeights, type ModelRunner, type Profile } from "../runner/index.js";
+import {
+  loadOnnxRunner,
+  loadWeights,
+  WasmRunner,
+  type EachTokenRunner,
+  type KernelWeights,
+  type ModelRunner,
+  type Profile,
+} from "../runner/index.js";
 import { Tokenizer } from "../text/index.js";
 
 /** A way of running a model: its prompts as this profile computes them. */
@@ -63,7 +71,7 @@ export async function measureDrift(
 export async function selfWrittenTexts(model: Model, numTokensMin: number, firstSeed: number): Promise<number[][]> {
   const texts: number[][] = [];
   const maxTokens = Math.min(WINDOW_POSITIONS, model.folder.contextLength) / 2;
-  for (let numTokens = 0; numTokens < numTokensMin; ) {
+  for (let numTokens = 0; numTokens < numTokensMin;) {
     const streams = OPENINGS.map((content, index) => {
       const parameters = { temperature: 1, seed: firstSeed + texts.length + index, maxTokens };
       return model.template.canRender
@@ -94,7 +102,9 @@ const OPENINGS = [
 /** As raw text, in which special tokens are recognised. */
 function startOfText({ tokenizer, folder }: Model): string {
   if (tokenizer.beginTokenId !== null) return "";
-  return tokenizer.addedTokens.find(({ id }) => id === (tokenizer.startOfTextId ?? folder.endTokenIds[0]))?.content ?? "\n";
+  return (
+    tokenizer.addedTokens.find(({ id }) => id === (tokenizer.startOfTextId ?? folder.endTokenIds[0]))?.content ?? "\n"
+  );
 }
 
 async function compare(reference: Side, other: Side, texts: readonly (readonly number[])[]): Promise<Drift> {
@@ -108,7 +118,11 @@ async function compare(reference: Side, other: Side, texts: readonly (readonly n
         const count = Math.min(HEAD_ROWS, window.length - first);
         const logits = [reference.project(states[0], first, count), other.project(states[1], first, count)] as const;
         for (let row = 0; row < count; row++) {
-          meter.add(reference.logits(logits[0][row]!), other.logits(logits[1][row]!), text[start + first + row + 1] ?? null);
+          meter.add(
+            reference.logits(logits[0][row]!),
+            other.logits(logits[1][row]!),
+            text[start + first + row + 1] ?? null,
+          );
         }
       }
     }
@@ -185,7 +199,10 @@ class Side {
     const table = this.#cache.createTable();
     const hidden = new Float32Array(window.length * this.#hiddenSize);
     for (let start = 0; start < window.length; start += pageSize) {
-      hidden.set(await this.#runner.forwardEach({ tokenIds: window.slice(start, start + pageSize), table }), start * this.#hiddenSize);
+      hidden.set(
+        await this.#runner.forwardEach({ tokenIds: window.slice(start, start + pageSize), table }),
+        start * this.#hiddenSize,
+      );
     }
     assert(table.numPositions === window.length, "a window was not read to its end");
     table.release();
@@ -195,7 +212,9 @@ class Side {
   /** @returns of each of `count` rows the address of its logits, valid until the next call */
   project(hidden: Float32Array, first: number, count: number): Address[] {
     const size = this.#hiddenSize;
-    return this.#lmHead.project(Array.from({ length: count }, (_, row) => hidden.subarray((first + row) * size, (first + row + 1) * size)));
+    return this.#lmHead.project(
+      Array.from({ length: count }, (_, row) => hidden.subarray((first + row) * size, (first + row + 1) * size)),
+    );
   }
 
   /** f32 [vocab_size] */

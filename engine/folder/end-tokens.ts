@@ -23,7 +23,10 @@ export function readEndTokenIds(files: {
     const ids: unknown[] = Array.isArray(value) ? value : [value];
     for (const id of ids) {
       if (!Number.isSafeInteger(id) || (id as number) < 0) {
-        throw new EngineError("invalid_model", `${file}: eos_token_id must be a token id or a list of them, not ${shown(value)}`);
+        throw new EngineError(
+          "invalid_model",
+          `${file}: eos_token_id must be a token id or a list of them, not ${shown(value)}`,
+        );
       }
     }
     return [...new Set(ids as number[])];

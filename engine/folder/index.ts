@@ -7,7 +7,14 @@ import type { ModelPack } from "./pack.js";
 export type RunnableModel = ModelPack | OnnxFolder;
 
 export { readEndTokenIds } from "./end-tokens.js";
-export { ONNX_DTYPES, ONNX_FOLDER, onnxFile, OPTIONAL_TEXT_FILES, REQUIRED_TEXT_FILES, type OnnxDtype } from "./file-names.js";
+export {
+  ONNX_DTYPES,
+  ONNX_FOLDER,
+  onnxFile,
+  OPTIONAL_TEXT_FILES,
+  REQUIRED_TEXT_FILES,
+  type OnnxDtype,
+} from "./file-names.js";
 export type { CacheTensor, FloatType, IntegerInputName, IntegerType, OnnxHead } from "./onnx-decoder.js";
 export { onnxDtypesOf, openOnnxFolder, readHead, type OnnxFolder } from "./onnx-folder.js";
 export {

@@ -6,7 +6,22 @@
 
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { encodeNode, fieldsOf, message, NODE_INPUT_FIELD, ONNX_DATA_TYPE, rewriteOnnx, TensorProto, ValueInfoProto, type JsonObject, type OnnxFile, type RewrittenModel, type StoredNode, type StoredOnnxTensor, type StoredValueInfo } from "../formats/index.js";
+import {
+  encodeNode,
+  fieldsOf,
+  message,
+  NODE_INPUT_FIELD,
+  ONNX_DATA_TYPE,
+  rewriteOnnx,
+  TensorProto,
+  ValueInfoProto,
+  type JsonObject,
+  type OnnxFile,
+  type RewrittenModel,
+  type StoredNode,
+  type StoredOnnxTensor,
+  type StoredValueInfo,
+} from "../formats/index.js";
 
 /** @throws EngineError `unsupported_model` naming the input or output that is not known, `invalid_model` for what makes no sense */
 export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
@@ -22,23 +37,42 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
       if (input.name === NUM_LOGITS) numLogitsShape = input.shape?.length === 1 ? [1] : [];
     } else {
       const known = [...INTEGER_INPUTS, "past_key_values.N.key", "past_key_values.N.value"].join(", ");
-      throw new EngineError("unsupported_model", `${file.path}: the graph has the input ${shown(input.name)}; supported: ${known}`);
+      throw new EngineError(
+        "unsupported_model",
+        `${file.path}: the graph has the input ${shown(input.name)}; supported: ${known}`,
+      );
     }
   }
-  if (inputs.input_ids === undefined) throw new EngineError("unsupported_model", `${file.path}: the graph has no input input_ids`);
+  if (inputs.input_ids === undefined)
+    throw new EngineError("unsupported_model", `${file.path}: the graph has no input input_ids`);
   if (caches.length === 0) {
-    throw new EngineError("unsupported_model", `${file.path}: the graph has no inputs past_key_values.N.key and past_key_values.N.value: every token would run the whole text again`);
+    throw new EngineError(
+      "unsupported_model",
+      `${file.path}: the graph has no inputs past_key_values.N.key and past_key_values.N.value: every token would run the whole text again`,
+    );
   }
   const logits = file.outputs.find(({ name }) => name === LOGITS);
-  if (logits === undefined) throw new EngineError("unsupported_model", `${file.path}: the graph has no output ${LOGITS}`);
-  if (file.opset < OPSET_MIN) throw new EngineError("unsupported_model", `${file.path}: the graph is of opset ${file.opset}; supported: ${OPSET_MIN} and up`);
+  if (logits === undefined)
+    throw new EngineError("unsupported_model", `${file.path}: the graph has no output ${LOGITS}`);
+  if (file.opset < OPSET_MIN)
+    throw new EngineError(
+      "unsupported_model",
+      `${file.path}: the graph is of opset ${file.opset}; supported: ${OPSET_MIN} and up`,
+    );
   const { nodes, output, head, ending } = readEnding(file);
   const size = head?.rows ?? logits.shape?.at(-1);
   const vocabSize = typeof size === "number" ? size : sizeOf(config, ["vocab_size"]);
-  if (vocabSize === null) throw new EngineError("invalid_model", `${file.path}: neither the graph nor config.json says how many logits there are`);
+  if (vocabSize === null)
+    throw new EngineError(
+      "invalid_model",
+      `${file.path}: neither the graph nor config.json says how many logits there are`,
+    );
   const rewritten = rewriteOnnx(file, {
     nodes: [...nodes, ...newPositions(caches)],
-    outputs: [outputInfo(output, head?.inputType ?? logits.elementType), ...caches.map(({ added, type }) => outputInfo(added, ELEMENT_TYPES[type]))],
+    outputs: [
+      outputInfo(output, head?.inputType ?? logits.elementType),
+      ...caches.map(({ added, type }) => outputInfo(added, ELEMENT_TYPES[type])),
+    ],
     initialisers: constants(),
   });
   return { inputs, numLogitsShape, caches, vocabSize, output, head, ending, rewritten };
@@ -96,7 +130,10 @@ const NUM_LOGITS = "num_logits_to_keep" satisfies IntegerInputName;
 const LOGITS = "logits";
 const PAST_NAME = /^past_key_values\.\d+\.(key|value)$/;
 const ELEMENT_TYPES: Readonly<Record<FloatType, number>> = { float32: ONNX_DATA_TYPE.f32, float16: ONNX_DATA_TYPE.f16 };
-const FLOAT_TYPES: Readonly<Record<number, FloatType>> = { [ONNX_DATA_TYPE.f32]: "float32", [ONNX_DATA_TYPE.f16]: "float16" };
+const FLOAT_TYPES: Readonly<Record<number, FloatType>> = {
+  [ONNX_DATA_TYPE.f32]: "float32",
+  [ONNX_DATA_TYPE.f16]: "float16",
+};
 /** From which version on Slice takes what to keep as inputs; no decoder was ever exported to an earlier one. */
 const OPSET_MIN = 10;
 /** What the names of everything we add begin with. */
@@ -107,7 +144,8 @@ export function sizeOf(config: JsonObject, names: readonly string[]): number | n
   for (const object of [config, config["text_config"] as JsonObject | undefined]) {
     for (const name of names) {
       const value = object?.[name];
-      if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= LIMITS.modelDimensionMax) return value;
+      if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= LIMITS.modelDimensionMax)
+        return value;
     }
   }
   return null;
@@ -118,31 +156,51 @@ function isIntegerInput(name: string): name is IntegerInputName {
 }
 
 /** Ids, mask and positions are [batch, length]; how many logits to keep is one number, or a list of one. */
-function readInteger(file: OnnxFile, { name, elementType, shape }: StoredValueInfo, which: IntegerInputName): IntegerType {
+function readInteger(
+  file: OnnxFile,
+  { name, elementType, shape }: StoredValueInfo,
+  which: IntegerInputName,
+): IntegerType {
   const rank = shape?.length ?? null;
   const isShaped = rank === null || (which === NUM_LOGITS ? rank <= 1 : rank === 2);
   if (!isShaped) throw new EngineError("unsupported_model", `${file.path}: the input ${name} has ${rank} dimensions`);
   if (elementType === ONNX_DATA_TYPE.i64) return "int64";
   if (elementType === ONNX_DATA_TYPE.i32) return "int32";
-  throw new EngineError("unsupported_model", `${file.path}: the input ${name} has elements of type ${elementType}; supported: int64 and int32`);
+  throw new EngineError(
+    "unsupported_model",
+    `${file.path}: the input ${name} has elements of type ${elementType}; supported: int64 and int32`,
+  );
 }
 
 function readCache(file: OnnxFile, { name, elementType, shape }: StoredValueInfo, config: JsonObject): CacheTensor {
   const type = FLOAT_TYPES[elementType];
   if (type === undefined) {
-    throw new EngineError("unsupported_model", `${file.path}: the input ${name} has elements of type ${elementType}; supported: float32 and float16`);
+    throw new EngineError(
+      "unsupported_model",
+      `${file.path}: the input ${name} has elements of type ${elementType}; supported: float32 and float16`,
+    );
   }
   if (shape?.length !== 4) {
-    throw new EngineError("unsupported_model", `${file.path}: the input ${name} has the shape ${shown(shape)}; supported: batch, heads, positions, dimension of a head`);
+    throw new EngineError(
+      "unsupported_model",
+      `${file.path}: the input ${name} has the shape ${shown(shape)}; supported: batch, heads, positions, dimension of a head`,
+    );
   }
   const present = name.replace("past_key_values", "present");
   const output = file.outputs.find((other) => other.name === present);
-  if (output === undefined) throw new EngineError("unsupported_model", `${file.path}: the graph has the input ${name}, and no output ${present}`);
+  if (output === undefined)
+    throw new EngineError(
+      "unsupported_model",
+      `${file.path}: the graph has the input ${name}, and no output ${present}`,
+    );
   const [, heads, , dim] = shape;
   const numHeads = typeof heads === "number" ? heads : sizeOf(config, ["num_key_value_heads", ...HEADS]);
   const headDim = typeof dim === "number" ? dim : (sizeOf(config, ["head_dim"]) ?? dividedSize(config));
   if (numHeads === null || headDim === null || numHeads < 1 || headDim < 1) {
-    throw new EngineError("invalid_model", `${file.path}: neither the graph nor config.json says how many heads ${name} has, and of what dimension`);
+    throw new EngineError(
+      "invalid_model",
+      `${file.path}: neither the graph nor config.json says how many heads ${name} has, and of what dimension`,
+    );
   }
   return { past: name, added: `${OWN}.${present}`, numHeads, headDim, type };
 }
@@ -163,7 +221,13 @@ function newPositions(caches: readonly CacheTensor[]): Uint8Array[] {
   const [length, shape, first] = [`${OWN}.length`, `${OWN}.shape`, `${OWN}.first`];
   return [
     encodeNode({ opType: "Shape", domain: "", inputs: ["input_ids"], outputs: [shape], attributes: {} }),
-    encodeNode({ opType: "Gather", domain: "", inputs: [shape, CONSTANTS.one.name], outputs: [length], attributes: {} }),
+    encodeNode({
+      opType: "Gather",
+      domain: "",
+      inputs: [shape, CONSTANTS.one.name],
+      outputs: [length],
+      attributes: {},
+    }),
     encodeNode({ opType: "Neg", domain: "", inputs: [length], outputs: [first], attributes: {} }),
     ...caches.map(({ added }) => {
       const inputs = [added.slice(OWN.length + 1), first, CONSTANTS.end.name, CONSTANTS.lastButOne.name];
@@ -179,13 +243,16 @@ function newPositions(caches: readonly CacheTensor[]): Uint8Array[] {
  */
 function readEnding(file: OnnxFile): Pick<OnnxDecoder, "output" | "head" | "ending"> & { nodes: Uint8Array[] } {
   const path = pathToProduct(file);
-  if (path === null) return { nodes: file.nodes.map(({ bytes }) => bytes), output: LOGITS, head: null, ending: "as it is" };
+  if (path === null)
+    return { nodes: file.nodes.map(({ bytes }) => bytes), output: LOGITS, head: null, ending: "as it is" };
   const { product, behind, isPlain } = path;
   const inputs = [product.inputs[0]!, CONSTANTS.minusOne.name, CONSTANTS.end.name, CONSTANTS.lastButOne.name];
   const slice = encodeNode({ opType: "Slice", domain: "", inputs, outputs: [LAST_POSITION], attributes: {} });
   const found = isPlain ? headOf(file, product) : null;
   if (found === null) {
-    const nodes = file.nodes.flatMap((node) => (node === product ? [slice, withFirstInput(node.bytes, LAST_POSITION)] : [node.bytes]));
+    const nodes = file.nodes.flatMap((node) =>
+      node === product ? [slice, withFirstInput(node.bytes, LAST_POSITION)] : [node.bytes],
+    );
     return { nodes, output: LOGITS, head: null, ending: "of the last position" };
   }
   const removed = new Set([...behind, ...found.nodes]);
@@ -243,12 +310,13 @@ function pathToProduct(file: OnnxFile): PathToProduct | null {
   const producers = new Map(file.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   const outputs = new Set(file.outputs.map(({ name }) => name));
   const behind: StoredNode[] = [];
-  for (let name = LOGITS; ; ) {
+  for (let name = LOGITS; ;) {
     const node = producers.get(name);
     if (node === undefined) return null;
     const isShared = name !== LOGITS && (outputs.has(name) || usersOf(file, name).length !== 1);
     if (isShared) return null;
-    if (PRODUCTS.has(node.opType)) return { product: node, behind, isPlain: behind.every(({ opType }) => CONVERSIONS.has(opType)) };
+    if (PRODUCTS.has(node.opType))
+      return { product: node, behind, isPlain: behind.every(({ opType }) => CONVERSIONS.has(opType)) };
     if (!CONVERSIONS.has(node.opType) && !ROW_WISE.has(node.opType)) return null;
     const varying = node.inputs.filter((input) => !isSameForAllRows(file, producers, input));
     if (varying.length !== 1) return null;
@@ -269,7 +337,10 @@ function isSameForAllRows(file: OnnxFile, producers: ReadonlyMap<string, StoredN
   if (node === undefined) return false;
   if (node.opType === "Constant") return true;
   if (node.opType === "DynamicQuantizeLinear") return name !== node.outputs[0];
-  return (node.opType === "Mul" || CONVERSIONS.has(node.opType)) && node.inputs.every((input) => isSameForAllRows(file, producers, input));
+  return (
+    (node.opType === "Mul" || CONVERSIONS.has(node.opType)) &&
+    node.inputs.every((input) => isSameForAllRows(file, producers, input))
+  );
 }
 
 /** The product's weights, if they are floats that can be read; and the nodes that only it needed. */
@@ -285,7 +356,11 @@ function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: S
   for (let weight = file.initialisers.get(name); weight === undefined; weight = file.initialisers.get(name)) {
     const node = file.nodes.find(({ outputs }) => outputs.includes(name));
     if (node === undefined || usersOf(file, name).length !== 1) return null;
-    if (node.opType === "Transpose" && (node.attributes["perm"] === undefined || `${node.attributes["perm"]}` === "1,0")) isTransposed = !isTransposed;
+    if (
+      node.opType === "Transpose" &&
+      (node.attributes["perm"] === undefined || `${node.attributes["perm"]}` === "1,0")
+    )
+      isTransposed = !isTransposed;
     else if (node.opType === "Cast") inputType ??= node.attributes["to"] as number;
     else if (node.opType !== "Identity") return null;
     nodes.push(node);
@@ -297,9 +372,15 @@ function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: S
   if (contents === null || type === undefined || dims.length !== 2) return null;
   const [rows, cols] = isTransposed ? [dims[1]!, dims[0]!] : [dims[0]!, dims[1]!];
   if (contents.byteLength !== rows * cols * (type === "float32" ? 4 : 2)) {
-    throw new EngineError("invalid_model", `${file.path}: the tensor ${shown(name)} has ${contents.byteLength} bytes, not those of ${rows} x ${cols} numbers`);
+    throw new EngineError(
+      "invalid_model",
+      `${file.path}: the tensor ${shown(name)} has ${contents.byteLength} bytes, not those of ${rows} x ${cols} numbers`,
+    );
   }
-  return { head: { tensor: { ...tensor, contents }, type, inputType: inputType ?? elementType, rows, cols, isTransposed }, nodes };
+  return {
+    head: { tensor: { ...tensor, contents }, type, inputType: inputType ?? elementType, rows, cols, isTransposed },
+    nodes,
+  };
 }
 
 function shown(value: unknown): string {

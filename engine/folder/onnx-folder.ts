@@ -29,16 +29,29 @@ export async function onnxDtypesOf(dir: string): Promise<OnnxDtype[]> {
  * @throws EngineError `unsupported_value` for a dtype that is not there, `invalid_model` or `unsupported_model` naming
  *   what is wrong with the graph
  */
-export async function openOnnxFolder(dir: string, dtype: OnnxDtype | undefined, cache: string, signal?: AbortSignal): Promise<OnnxFolder> {
+export async function openOnnxFolder(
+  dir: string,
+  dtype: OnnxDtype | undefined,
+  cache: string,
+  signal?: AbortSignal,
+): Promise<OnnxFolder> {
   const dtypes = await onnxDtypesOf(dir);
   const chosen = dtype ?? dtypes[0] ?? "fp32";
   if (!dtypes.includes(chosen)) {
-    throw new EngineError("unsupported_value", `${dir} has no ${onnxFile(chosen)} (dtype ${chosen}); there are: ${dtypes.join(", ")}`, "dtype");
+    throw new EngineError(
+      "unsupported_value",
+      `${dir} has no ${onnxFile(chosen)} (dtype ${chosen}); there are: ${dtypes.join(", ")}`,
+      "dtype",
+    );
   }
   const texts = await readTextFiles(dir);
   const file = readOnnxFile(join(dir, onnxFile(chosen)));
   const contextLength = sizeOf(texts.config, CONTEXT_LENGTH);
-  if (contextLength === null) throw new EngineError("invalid_model", `${dir}: config.json has none of ${CONTEXT_LENGTH.join(", ")}: the context length is not known`);
+  if (contextLength === null)
+    throw new EngineError(
+      "invalid_model",
+      `${dir}: config.json has none of ${CONTEXT_LENGTH.join(", ")}: the context length is not known`,
+    );
   const endTokenIds = readEndTokenIds(texts);
   const decoder = readDecoder(file, texts.config);
   const weights = [onnxFile(chosen), ...file.dataFiles.map((name) => `${ONNX_FOLDER}/${name}`)];
@@ -77,7 +90,14 @@ export interface OnnxFolder extends ModelFolder {
   readonly decoder: OnnxDecoder;
 }
 
-const CONTEXT_LENGTH = ["max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length", "max_sequence_length"];
+const CONTEXT_LENGTH = [
+  "max_position_embeddings",
+  "n_positions",
+  "n_ctx",
+  "max_seq_len",
+  "seq_length",
+  "max_sequence_length",
+];
 
 /**
  * Reads the final product's weights and packs them as f32.
@@ -93,8 +113,12 @@ export async function readHead({ tensor, type, rows, cols, isTransposed }: OnnxH
   });
   /** Into f32 [count], from the element `first` on. */
   const readInto = async (first: number, target: Float32Array): Promise<void> => {
-    const raw = new Uint8Array(table === null ? target.buffer : new ArrayBuffer(target.length * 2), table === null ? target.byteOffset : 0, target.length * elementBytes);
-    for (let done = 0; done < raw.length; ) {
+    const raw = new Uint8Array(
+      table === null ? target.buffer : new ArrayBuffer(target.length * 2),
+      table === null ? target.byteOffset : 0,
+      target.length * elementBytes,
+    );
+    for (let done = 0; done < raw.length;) {
       const { bytesRead } = await file.read(raw, done, raw.length - done, offset + first * elementBytes + done);
       if (bytesRead === 0) throw new EngineError("invalid_model", `${path} became shorter while it was read`);
       done += bytesRead;

@@ -26,12 +26,14 @@ export async function openPack(dir: string): Promise<ModelPack> {
   const manifest = await readManifest(dir);
   const texts = await readTextFiles(dir);
   for (const [name, bytes] of texts.files) {
-    if (manifest.files[name]?.sha256 !== sha256(bytes)) throw damaged(dir, name, "its contents are not what manifest.json records");
+    if (manifest.files[name]?.sha256 !== sha256(bytes))
+      throw damaged(dir, name, "its contents are not what manifest.json records");
   }
   for (const [name, { byteLength }] of Object.entries(manifest.files)) {
     const entry = await stat(join(dir, name)).catch(() => null);
     if (entry === null) throw damaged(dir, name, "the file is missing");
-    if (entry.size !== byteLength) throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);
+    if (entry.size !== byteLength)
+      throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);
   }
   const config = readModelConfig(texts.config, readEndTokenIds(texts));
   checkTensors(dir, manifest, config);
@@ -141,7 +143,8 @@ async function readManifest(dir: string): Promise<Manifest> {
     [BODY_FILE, WEIGHTS_FILE].every((name) => Object.hasOwn(files, name));
   if (!isWhole) throw damaged(dir, MANIFEST_FILE, "it is incomplete");
   for (const name of Object.keys(files)) {
-    if (/[/\\:]/.test(name)) throw damaged(dir, MANIFEST_FILE, `${JSON.stringify(name)} is not the name of a file in this folder`);
+    if (/[/\\:]/.test(name))
+      throw damaged(dir, MANIFEST_FILE, `${JSON.stringify(name)} is not the name of a file in this folder`);
   }
   return manifest as unknown as Manifest;
 }
@@ -170,7 +173,7 @@ async function readWeights(dir: string, into: Uint8Array): Promise<void> {
   try {
     const file = await open(join(dir, WEIGHTS_FILE), "r");
     try {
-      for (let done = 0; done < into.length; ) {
+      for (let done = 0; done < into.length;) {
         const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);
         if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends after ${done} bytes`);
         done += bytesRead;

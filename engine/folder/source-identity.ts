@@ -14,7 +14,11 @@ import { fileExists, INDEX_FILE, readModelFile, SINGLE_FILE } from "../formats/i
 import { TEXT_FILES } from "./text-files.js";
 
 /** Identifies the model in `dir`, from `cache` where that still holds and else by reading every file. */
-export async function identifySource(cache: string, dir: string, { weights = null, signal }: IdentifyOptions = {}): Promise<SourceIdentity> {
+export async function identifySource(
+  cache: string,
+  dir: string,
+  { weights = null, signal }: IdentifyOptions = {},
+): Promise<SourceIdentity> {
   const path = await realpath(dir);
   const takenMs = Date.now();
   const names = [...TEXT_FILES, ...(weights ?? (await weightFiles(dir)))];
@@ -38,7 +42,9 @@ export async function rememberedSources(cache: string): Promise<RememberedSource
   const sources = names.map(async (name) => {
     const file = join(cache, FOLDER, name);
     const memory = await readMemory(file);
-    return memory === null ? [] : [{ file, path: memory.path, hash: memory.hash, names: memory.states.map(({ name }) => name) }];
+    return memory === null
+      ? []
+      : [{ file, path: memory.path, hash: memory.hash, names: memory.states.map(({ name }) => name) }];
   });
   return (await Promise.all(sources)).flat();
 }
@@ -113,7 +119,11 @@ async function weightFiles(dir: string): Promise<string[]> {
   if (await fileExists(join(dir, SINGLE_FILE))) return [SINGLE_FILE];
   const index = await readModelFile(dir, INDEX_FILE);
   if (index === null) return [];
-  const shards = new Set(Buffer.from(index).toString().match(/[^"/\\]+\.safetensors(?=")/g) ?? []);
+  const shards = new Set(
+    Buffer.from(index)
+      .toString()
+      .match(/[^"/\\]+\.safetensors(?=")/g) ?? [],
+  );
   return [INDEX_FILE, ...[...shards].sort()];
 }
 
@@ -133,7 +143,8 @@ async function hashFiles(dir: string, states: readonly FileState[], signal: Abor
     const path = join(dir, name);
     const hash = createHash("sha256");
     try {
-      for await (const chunk of createReadStream(path, { highWaterMark: HASH_CHUNK_BYTES, signal })) hash.update(chunk as Buffer);
+      for await (const chunk of createReadStream(path, { highWaterMark: HASH_CHUNK_BYTES, signal }))
+        hash.update(chunk as Buffer);
     } catch (cause) {
       signal?.throwIfAborted();
       const { code } = cause as NodeJS.ErrnoException;
@@ -151,7 +162,8 @@ function memoryFile(cache: string, path: string): string {
 async function readMemory(file: string): Promise<Memory | null> {
   try {
     const memory = JSON.parse(await readFile(file, "utf8")) as Memory;
-    const isWhole = /^[0-9a-f]{64}$/.test(memory.hash) && typeof memory.path === "string" && Array.isArray(memory.states);
+    const isWhole =
+      /^[0-9a-f]{64}$/.test(memory.hash) && typeof memory.path === "string" && Array.isArray(memory.states);
     return isWhole ? memory : null;
   } catch {
     // No memory, or an unreadable one: hashing gives the same answer, later.

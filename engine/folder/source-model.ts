@@ -5,7 +5,13 @@
 
 import { stat } from "node:fs/promises";
 
-import { checkWeights, modelWeights, readModelConfig, type ModelConfig, type ModelWeights } from "../architecture/index.js";
+import {
+  checkWeights,
+  modelWeights,
+  readModelConfig,
+  type ModelConfig,
+  type ModelWeights,
+} from "../architecture/index.js";
 import { EngineError } from "../errors.js";
 import { SafetensorsReader } from "../formats/index.js";
 import { Tokenizer } from "../text/index.js";
@@ -57,7 +63,10 @@ export async function checkConfig(dir: string): Promise<ModelConfig> {
 }
 
 /** @throws EngineError for a tokenizer that the engine cannot use */
-export function checkTokenizer({ tokenizer, tokenizerConfig }: Pick<TextFiles, "tokenizer" | "tokenizerConfig">): Tokenizer {
+export function checkTokenizer({
+  tokenizer,
+  tokenizerConfig,
+}: Pick<TextFiles, "tokenizer" | "tokenizerConfig">): Tokenizer {
   return new Tokenizer(tokenizer, tokenizerConfig);
 }
 

@@ -21,7 +21,13 @@ export interface TextFiles {
 }
 
 /** In the order in which a model's hash takes them. */
-export const TEXT_FILES = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
+export const TEXT_FILES = [
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+] as const;
 
 /** Reads the files beside the weights, from a model folder or a pack. */
 export async function readTextFiles(dir: string): Promise<TextFiles> {
@@ -59,7 +65,11 @@ function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject)
   const template = tokenizerConfig["chat_template"] ?? null;
   if (template === null || typeof template === "string") return template;
   for (const entry of Array.isArray(template) ? (template as unknown[]) : []) {
-    if (isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string") return entry["template"];
+    if (isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string")
+      return entry["template"];
   }
-  throw new EngineError("invalid_model", "tokenizer_config.json: chat_template must be a string, or a list that has a template named default");
+  throw new EngineError(
+    "invalid_model",
+    "tokenizer_config.json: chat_template must be a string, or a list that has a template named default",
+  );
 }

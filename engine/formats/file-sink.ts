@@ -70,7 +70,7 @@ export class FileSink implements ByteSink {
 
   /** `FileHandle.write` may write less than it was given. */
   async #writeAll(bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done);
       done += bytesWritten;
     }

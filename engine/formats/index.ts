@@ -3,7 +3,17 @@
 export { FileSink, type FileRecord } from "./file-sink.js";
 export { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
 export { fileExists, readModelFile, readModelJson } from "./model-files.js";
-export { fieldsOf, message, readOnnxFile, rewriteOnnx, type OnnxFile, type RewrittenModel, type StoredNode, type StoredTensor as StoredOnnxTensor, type StoredValueInfo } from "./onnx-file.js";
+export {
+  fieldsOf,
+  message,
+  readOnnxFile,
+  rewriteOnnx,
+  type OnnxFile,
+  type RewrittenModel,
+  type StoredNode,
+  type StoredTensor as StoredOnnxTensor,
+  type StoredValueInfo,
+} from "./onnx-file.js";
 export {
   encodeNode,
   float,

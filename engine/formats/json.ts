@@ -25,7 +25,8 @@ export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {
   }
   if (!isJsonObject(value)) throw new EngineError("invalid_model", `${file} must hold a JSON object`);
   const repeated = firstRepeatedKey(text);
-  if (repeated !== null) throw new EngineError("invalid_model", `${file} has the key ${JSON.stringify(repeated)} twice`);
+  if (repeated !== null)
+    throw new EngineError("invalid_model", `${file} has the key ${JSON.stringify(repeated)} twice`);
   return value;
 }
 

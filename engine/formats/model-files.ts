@@ -13,7 +13,10 @@ export async function readModelFile(dir: string, name: string): Promise<Uint8Arr
   try {
     const { size } = await stat(path);
     if (size > LIMITS.modelJsonBytesMax) {
-      throw new EngineError("invalid_model", `${path} has ${size} bytes; at most ${LIMITS.modelJsonBytesMax} are allowed`);
+      throw new EngineError(
+        "invalid_model",
+        `${path} has ${size} bytes; at most ${LIMITS.modelJsonBytesMax} are allowed`,
+      );
     }
     return await readFile(path);
   } catch (cause) {

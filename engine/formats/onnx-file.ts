@@ -38,7 +38,12 @@ export function readOnnxFile(path: string): OnnxFile {
     return readModel(path, bytes);
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
-    throw new EngineError("invalid_model", `${path} is no ONNX file, or a damaged one: ${(cause as Error).message}`, null, { cause });
+    throw new EngineError(
+      "invalid_model",
+      `${path} is no ONNX file, or a damaged one: ${(cause as Error).message}`,
+      null,
+      { cause },
+    );
   } finally {
     bytes.close();
   }
@@ -105,11 +110,18 @@ export interface RewrittenModel {
 /** The file with other nodes, outputs and further initialisers; its weights stay in the files that hold them. */
 export function rewriteOnnx(
   file: OnnxFile,
-  changed: { readonly nodes: readonly Uint8Array[]; readonly outputs: readonly Uint8Array[]; readonly initialisers: readonly Uint8Array[] },
+  changed: {
+    readonly nodes: readonly Uint8Array[];
+    readonly outputs: readonly Uint8Array[];
+    readonly initialisers: readonly Uint8Array[];
+  },
 ): RewrittenModel {
   const bytes = FileBytes.open(file.path);
   const tensors = [...file.initialisers.values()];
-  const folder = commonFolder(tensors.flatMap(({ contents }) => (contents === null ? [] : [contents.file])), dirname(file.path));
+  const folder = commonFolder(
+    tensors.flatMap(({ contents }) => (contents === null ? [] : [contents.file])),
+    dirname(file.path),
+  );
   try {
     const initialisers = tensors.map((tensor) => relocated(tensor, folder));
     const graph = [
@@ -119,7 +131,10 @@ export function rewriteOnnx(
       ...file.inputs.flatMap((input) => message(GRAPH_INPUT_FIELD, input.bytes)),
       ...changed.outputs.flatMap((output) => message(GRAPH_OUTPUT_FIELD, output)),
     ];
-    return { bytes: Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]), weightsFolder: folder };
+    return {
+      bytes: Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]),
+      weightsFolder: folder,
+    };
   } finally {
     bytes.close();
   }
@@ -178,7 +193,10 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
     }
     modelParts.push(bytes.keep(part.start, part.end));
     if (part.field !== MODEL_OPSET_FIELD) continue;
-    const { domain = "", version } = toPlain(OperatorSetIdProto, bytes.read(part.contents, part.end - part.contents)) as { domain?: string; version: number };
+    const { domain = "", version } = toPlain(
+      OperatorSetIdProto,
+      bytes.read(part.contents, part.end - part.contents),
+    ) as { domain?: string; version: number };
     if (domain === "" || domain === "ai.onnx") opset = version;
   }
   if (graph === null) throw new Error("it has no graph");
@@ -210,7 +228,17 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
     }
   }
   if (nodes.length === 0 || outputs.length === 0) throw new Error("its graph is empty");
-  return { path, opset, inputs, outputs, nodes, initialisers, dataFiles: [...dataFiles.keys()], modelParts, graphParts };
+  return {
+    path,
+    opset,
+    inputs,
+    outputs,
+    nodes,
+    initialisers,
+    dataFiles: [...dataFiles.keys()],
+    modelParts,
+    graphParts,
+  };
 }
 
 function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<string, number>): StoredTensor {
@@ -218,11 +246,18 @@ function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<
   const place: Uint8Array[] = [];
   let contents: TensorContents | null = null;
   for (const { field, start, contents: first, end } of fields(bytes, part.contents, part.end)) {
-    if (field === TENSOR_RAW_DATA_FIELD) contents = { file: realpathSync(path), offset: first, byteLength: end - first };
+    if (field === TENSOR_RAW_DATA_FIELD)
+      contents = { file: realpathSync(path), offset: first, byteLength: end - first };
     else (PLACE_FIELDS.has(field) ? place : kept).push(bytes.keep(start, end));
   }
   const header = Buffer.concat([...kept, ...place]);
-  const { name = "", dims = [], dataType = 0, externalData = [], dataLocation = 0 } = toPlain(TensorProto, header) as {
+  const {
+    name = "",
+    dims = [],
+    dataType = 0,
+    externalData = [],
+    dataLocation = 0,
+  } = toPlain(TensorProto, header) as {
     name?: string;
     dims?: number[];
     dataType?: number;
@@ -238,7 +273,12 @@ function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<
 const PLACE_FIELDS: ReadonlySet<number> = new Set([TENSOR_EXTERNAL_DATA_FIELD, TENSOR_DATA_LOCATION_FIELD]);
 
 /** @param dataFiles sizes of the files seen so far, by their names */
-function externalContents(path: string, tensor: string, data: ReadonlyMap<string, string>, dataFiles: Map<string, number>): TensorContents {
+function externalContents(
+  path: string,
+  tensor: string,
+  data: ReadonlyMap<string, string>,
+  dataFiles: Map<string, number>,
+): TensorContents {
   const location = data.get("location") ?? "";
   if (location === "" || /[/\\:]/.test(location.replace(/^\.\//, ""))) {
     throw new Error(`tensor ${JSON.stringify(tensor)} lies in ${JSON.stringify(location)}, which is no file beside it`);
@@ -247,7 +287,8 @@ function externalContents(path: string, tensor: string, data: ReadonlyMap<string
   let size = dataFiles.get(basename(file));
   if (size === undefined) {
     const entry = statSync(file, { throwIfNoEntry: false });
-    if (entry === undefined || !entry.isFile()) throw new Error(`its weights are in ${basename(file)}, which is not there`);
+    if (entry === undefined || !entry.isFile())
+      throw new Error(`its weights are in ${basename(file)}, which is not there`);
     dataFiles.set(basename(file), (size = entry.size));
   }
   const offset = Number(data.get("offset") ?? 0);
@@ -259,7 +300,13 @@ function externalContents(path: string, tensor: string, data: ReadonlyMap<string
 }
 
 function readNode(bytes: Uint8Array): StoredNode {
-  const { opType = "", domain = "", input = [], output = [], attribute = [] } = toPlain(NodeProto, bytes) as {
+  const {
+    opType = "",
+    domain = "",
+    input = [],
+    output = [],
+    attribute = [],
+  } = toPlain(NodeProto, bytes) as {
     opType?: string;
     domain?: string;
     input?: string[];
@@ -304,7 +351,7 @@ interface Field {
 }
 
 function* fields(bytes: FileBytes, start: number, messageEnd: number): Generator<Field> {
-  for (let position = start; position < messageEnd; ) {
+  for (let position = start; position < messageEnd;) {
     const first = position;
     const tag = bytes.varint(position);
     const field = Math.floor(tag.value / 8);
@@ -330,7 +377,8 @@ function* fields(bytes: FileBytes, start: number, messageEnd: number): Generator
         throw new Error(`byte ${first} begins no field`);
     }
     if (field === 0) throw new Error(`byte ${first} begins no field`);
-    if (end > messageEnd) throw new Error(`a part that begins at byte ${first} goes on behind its end, to byte ${end} of ${messageEnd}`);
+    if (end > messageEnd)
+      throw new Error(`a part that begins at byte ${first} goes on behind its end, to byte ${end} of ${messageEnd}`);
     yield { field, start: first, contents, end };
     position = end;
   }
@@ -375,7 +423,7 @@ class FileBytes {
 
   read(position: number, length: number): Uint8Array {
     const bytes = Buffer.allocUnsafe(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const count = this.file === null ? 0 : readSync(this.file, bytes, done, length - done, position + done);
       if (count === 0) throw new Error(`it ends after ${position + done} bytes`);
       done += count;
@@ -387,7 +435,10 @@ class FileBytes {
   keep(start: number, end: number): Uint8Array {
     this.#numKept += end - start;
     if (this.#numKept > LIMITS.onnxGraphBytesMax) {
-      throw new EngineError("unsupported_model", `the ONNX graph has more than ${LIMITS.onnxGraphBytesMax} bytes beside its weights`);
+      throw new EngineError(
+        "unsupported_model",
+        `the ONNX graph has more than ${LIMITS.onnxGraphBytesMax} bytes beside its weights`,
+      );
     }
     return this.read(start, end - start);
   }

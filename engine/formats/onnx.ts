@@ -109,7 +109,15 @@ export interface InitialiserPiece {
   readonly bytes: Uint8Array;
 }
 
-export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = { f32: 4, f16: 2, u8: 1, i8: 1, i32: 4, i64: 8, bool: 1 };
+export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
+  f32: 4,
+  f16: 2,
+  u8: 1,
+  i8: 1,
+  i32: 4,
+  i64: 8,
+  bool: 1,
+};
 
 export function initialiserBytes(initialiser: Initialiser): number {
   return initialiser.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initialiser.dataType]);
@@ -133,7 +141,15 @@ const EXTERNAL_ALIGNMENT = 4096;
 export const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 
 /** What ONNX numbers the types of elements by. */
-export const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, bool: 9, f16: 10 };
+export const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = {
+  f32: 1,
+  u8: 2,
+  i8: 3,
+  i32: 6,
+  i64: 7,
+  bool: 9,
+  f16: 10,
+};
 const ONNX_ATTRIBUTE_TYPE = { float: 1, int: 2, ints: 7 } as const;
 export const ONNX_DATA_LOCATION_EXTERNAL = 1;
 
@@ -276,7 +292,10 @@ function encodableAttribute(name: string, attribute: Attribute): object {
 
 function valueInfo(value: ValueInfo): object {
   const dim = value.shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
-  return { name: value.name, type: { tensorType: { elemType: ONNX_DATA_TYPE[value.dataType ?? "f32"], shape: { dim } } } };
+  return {
+    name: value.name,
+    type: { tensorType: { elemType: ONNX_DATA_TYPE[value.dataType ?? "f32"], shape: { dim } } },
+  };
 }
 
 /** Tag and length that precede a length-delimited field. */

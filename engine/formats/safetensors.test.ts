@@ -5,7 +5,13 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { randomSource, safetensors, safetensorsFile, writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
+import {
+  randomSource,
+  safetensors,
+  safetensorsFile,
+  writeRandomModel,
+  type RandomTensor,
+} from "../../spec-tests/fixtures/random-model.js";
 import { EngineError } from "../errors.js";
 import { SafetensorsReader, type Dtype } from "./safetensors.js";
 
@@ -42,7 +48,11 @@ function fileOf(entries: object | string, dataBytes: number): Uint8Array {
   return safetensorsFile(typeof entries === "string" ? entries : JSON.stringify(entries), new Uint8Array(dataBytes));
 }
 
-const f32 = (begin: number, end: number, shape = [(end - begin) / 4]): object => ({ dtype: "F32", shape, data_offsets: [begin, end] });
+const f32 = (begin: number, end: number, shape = [(end - begin) / 4]): object => ({
+  dtype: "F32",
+  shape,
+  data_offsets: [begin, end],
+});
 
 describe("reading", () => {
   test.each<[Dtype, number]>([
@@ -61,7 +71,9 @@ describe("reading", () => {
   test("every float16 converts exactly", async () => {
     const finite = Array.from({ length: 1 << 16 }, (_, half) => half).filter((half) => (half & 0x7c00) !== 0x7c00);
     const header = { all: { dtype: "F16", shape: [finite.length], data_offsets: [0, 2 * finite.length] } };
-    const dir = await folderWith(safetensorsFile(JSON.stringify(header), new Uint8Array(Uint16Array.from(finite).buffer)));
+    const dir = await folderWith(
+      safetensorsFile(JSON.stringify(header), new Uint8Array(Uint16Array.from(finite).buffer)),
+    );
     const expected = finite.map((half) => {
       const [exponent, fraction] = [(half >> 10) & 31, half & 1023];
       const size = exponent === 0 ? fraction / 2 ** 24 : (1024 + fraction) * 2 ** (exponent - 25);
@@ -116,25 +128,61 @@ describe("reading", () => {
 describe("a header that lies", () => {
   test.each<[string, Uint8Array, RegExp]>([
     ["an empty file", new Uint8Array(0), /the file is truncated: it has 0 bytes/],
-    ["a length beyond the bound", Buffer.concat([Buffer.from("0000000000000001", "hex"), Buffer.alloc(8)]), /its header claims 72057594037927936 bytes; at most 100000000/],
-    ["a length beyond the file", Buffer.concat([Buffer.from("ff00000000000000", "hex"), Buffer.alloc(8)]), /the file is truncated: its header claims 255 bytes, the file has 16/],
+    [
+      "a length beyond the bound",
+      Buffer.concat([Buffer.from("0000000000000001", "hex"), Buffer.alloc(8)]),
+      /its header claims 72057594037927936 bytes; at most 100000000/,
+    ],
+    [
+      "a length beyond the file",
+      Buffer.concat([Buffer.from("ff00000000000000", "hex"), Buffer.alloc(8)]),
+      /the file is truncated: its header claims 255 bytes, the file has 16/,
+    ],
     ["no JSON", fileOf("{]", 0), /its header is not valid JSON/],
     ["a list", fileOf("[]", 0), /its header must hold a JSON object/],
-    ["a tensor named twice", fileOf(`{"w":${JSON.stringify(f32(0, 4))},"w":${JSON.stringify(f32(0, 4))}}`, 4), /its header has the key "w" twice/],
+    [
+      "a tensor named twice",
+      fileOf(`{"w":${JSON.stringify(f32(0, 4))},"w":${JSON.stringify(f32(0, 4))}}`, 4),
+      /its header has the key "w" twice/,
+    ],
     ["overlap", fileOf({ a: f32(0, 8), b: f32(4, 12) }, 12), /tensor "b" overlaps the one before it/],
     ["a hole", fileOf({ a: f32(0, 8), b: f32(12, 16) }, 16), /4 bytes before tensor "b" belong to no tensor/],
     ["bytes left over", fileOf({ a: f32(0, 8) }, 11), /3 bytes after the last tensor belong to no tensor/],
-    ["offsets outside the file", fileOf({ a: f32(0, 16) }, 12), /tensor "a": data_offsets \[0, 16\] lie outside the file, which holds 12 bytes of data: it is shorter than its header says, as an incomplete download is$/],
+    [
+      "offsets outside the file",
+      fileOf({ a: f32(0, 16) }, 12),
+      /tensor "a": data_offsets \[0, 16\] lie outside the file, which holds 12 bytes of data: it is shorter than its header says, as an incomplete download is$/,
+    ],
     ["offsets that run backwards", fileOf({ a: f32(8, 4, []) }, 8), /tensor "a": data_offsets \[8, 4\] run backwards/],
-    ["a shape of another size", fileOf({ a: f32(0, 8, [3]) }, 8), /tensor "a": shape \[3\] of F32 takes 12 bytes, its data_offsets hold 8/],
+    [
+      "a shape of another size",
+      fileOf({ a: f32(0, 8, [3]) }, 8),
+      /tensor "a": shape \[3\] of F32 takes 12 bytes, its data_offsets hold 8/,
+    ],
     ["a shape that overflows", fileOf({ a: f32(0, 8, [2 ** 52, 2 ** 52]) }, 8), /tensor "a": shape/],
     ["a negative size", fileOf({ a: f32(0, 8, [-2]) }, 8), /tensor "a": shape must be a list of sizes; it is \[-2\]/],
-    ["a fractional offset", fileOf({ a: { dtype: "F32", shape: [1], data_offsets: [0, 4.5] } }, 8), /data_offsets must be two byte offsets/],
+    [
+      "a fractional offset",
+      fileOf({ a: { dtype: "F32", shape: [1], data_offsets: [0, 4.5] } }, 8),
+      /data_offsets must be two byte offsets/,
+    ],
     ["an entry that is no object", fileOf({ a: 7 }, 0), /tensor "a": its entry must be an object/],
     ["an unknown key", fileOf({ a: { ...f32(0, 4), stride: [1] } }, 4), /tensor "a": unknown key "stride"/],
-    ["metadata that is no text", fileOf({ __metadata__: { format: 1 } }, 0), /__metadata__ must map strings to strings/],
-    ["an unsupported dtype", fileOf({ a: { dtype: "I8", shape: [4], data_offsets: [0, 4] } }, 4), /tensor "a": dtype "I8" is not supported \(supported: F32, F16, BF16\)/],
-    ["a dtype from the prototype", fileOf({ a: { dtype: "constructor", shape: [4], data_offsets: [0, 4] } }, 4), /dtype "constructor" is not supported/],
+    [
+      "metadata that is no text",
+      fileOf({ __metadata__: { format: 1 } }, 0),
+      /__metadata__ must map strings to strings/,
+    ],
+    [
+      "an unsupported dtype",
+      fileOf({ a: { dtype: "I8", shape: [4], data_offsets: [0, 4] } }, 4),
+      /tensor "a": dtype "I8" is not supported \(supported: F32, F16, BF16\)/,
+    ],
+    [
+      "a dtype from the prototype",
+      fileOf({ a: { dtype: "constructor", shape: [4], data_offsets: [0, 4] } }, 4),
+      /dtype "constructor" is not supported/,
+    ],
   ])("%s", async (_, bytes, message) => {
     const dir = await folderWith(bytes);
     await expect(SafetensorsReader.open(dir)).rejects.toThrow(message);
@@ -160,23 +208,44 @@ async function sharded(index: (map: Record<string, string>) => unknown): Promise
 describe("an index", () => {
   test.each<[string, (map: Record<string, string>) => unknown, RegExp]>([
     ["that is no index", () => ({}), /index\.json: weight_map must be an object/],
-    ["that leads outside the folder", () => ({ weight_map: { a: "../model.safetensors" } }), /index\.json: tensor "a": "\.\.\/model\.safetensors" is not the name/],
-    ["that names a missing file", (map) => ({ weight_map: { ...map, a: "model-3-of-2.safetensors" } }), /model-3-of-2\.safetensors is missing, though model\.safetensors\.index\.json lists it/],
-    ["that names a missing tensor", (map) => ({ weight_map: { ...map, a: "model-1-of-2.safetensors" } }), /^model-1-of-2\.safetensors: tensor "a", listed in .* is missing/],
-    ["that leaves a tensor out", (map) => ({ weight_map: Object.fromEntries(Object.entries(map).slice(1)) }), /tensor "model\.embed_tokens\.weight" is not listed for this file/],
+    [
+      "that leads outside the folder",
+      () => ({ weight_map: { a: "../model.safetensors" } }),
+      /index\.json: tensor "a": "\.\.\/model\.safetensors" is not the name/,
+    ],
+    [
+      "that names a missing file",
+      (map) => ({ weight_map: { ...map, a: "model-3-of-2.safetensors" } }),
+      /model-3-of-2\.safetensors is missing, though model\.safetensors\.index\.json lists it/,
+    ],
+    [
+      "that names a missing tensor",
+      (map) => ({ weight_map: { ...map, a: "model-1-of-2.safetensors" } }),
+      /^model-1-of-2\.safetensors: tensor "a", listed in .* is missing/,
+    ],
+    [
+      "that leaves a tensor out",
+      (map) => ({ weight_map: Object.fromEntries(Object.entries(map).slice(1)) }),
+      /tensor "model\.embed_tokens\.weight" is not listed for this file/,
+    ],
   ])("%s", async (_, index, message) => {
     await expect(SafetensorsReader.open(await sharded(index))).rejects.toThrow(message);
   });
 });
 
 test("a folder without weights", async () => {
-  await expect(SafetensorsReader.open(scratch)).rejects.toThrow(/has neither model\.safetensors nor model\.safetensors\.index\.json$/);
+  await expect(SafetensorsReader.open(scratch)).rejects.toThrow(
+    /has neither model\.safetensors nor model\.safetensors\.index\.json$/,
+  );
 });
 
 test("a damaged header gives an EngineError or the same tensors, never anything else", async () => {
   const random = randomSource(3);
   const tensors = new Map(
-    [[2, 3], [4], [1, 1, 5]].map((shape, i) => [`t${i}`, { shape, values: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, random) }]),
+    [[2, 3], [4], [1, 1, 5]].map((shape, i) => [
+      `t${i}`,
+      { shape, values: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, random) },
+    ]),
   );
   const whole = Buffer.from(safetensors(tensors, "F32"));
   const headerEnd = 8 + Number(whole.readBigUInt64LE());
@@ -205,7 +274,12 @@ test("a damaged header gives an EngineError or the same tensors, never anything 
   );
 });
 
-function mutated(bytes: Buffer, kind: "set" | "digit" | "cut" | "insert" | "truncate", at: number, byte: number): Buffer<ArrayBuffer> {
+function mutated(
+  bytes: Buffer,
+  kind: "set" | "digit" | "cut" | "insert" | "truncate",
+  at: number,
+  byte: number,
+): Buffer<ArrayBuffer> {
   switch (kind) {
     case "set":
     case "digit": {

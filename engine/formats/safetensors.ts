@@ -163,7 +163,8 @@ export function parseHeader(
   let end = dataStart;
   for (const [name, tensor] of inOrder) {
     if (tensor.offset < end) throw invalid(file, `tensor ${quoted(name)} overlaps the one before it`);
-    if (tensor.offset > end) throw invalid(file, `${tensor.offset - end} bytes before tensor ${quoted(name)} belong to no tensor`);
+    if (tensor.offset > end)
+      throw invalid(file, `${tensor.offset - end} bytes before tensor ${quoted(name)} belong to no tensor`);
     end = tensor.offset + tensor.byteLength;
   }
   if (end !== fileBytes) throw invalid(file, `${fileBytes - end} bytes after the last tensor belong to no tensor`);
@@ -195,11 +196,17 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
   const dataBytes = fileBytes - dataStart;
   if (begin > end) throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] run backwards`);
   if (end > dataBytes) {
-    throw invalid(file, `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data: it is shorter than its header says, as an incomplete download is`);
+    throw invalid(
+      file,
+      `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data: it is shorter than its header says, as an incomplete download is`,
+    );
   }
   const byteLength = shape.reduce((product, dim) => product * dim, DTYPE_BYTES[dtype as Dtype]);
   if (byteLength !== end - begin) {
-    throw invalid(file, `${tensor}: shape [${shape.join(", ")}] of ${dtype} takes ${byteLength} bytes, its data_offsets hold ${end - begin}`);
+    throw invalid(
+      file,
+      `${tensor}: shape [${shape.join(", ")}] of ${dtype} takes ${byteLength} bytes, its data_offsets hold ${end - begin}`,
+    );
   }
   return { file, dtype: dtype as Dtype, shape, offset: dataStart + begin, byteLength };
 }
@@ -218,11 +225,17 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   const fileBytes = (await handle.stat()).size;
   const prefix = Buffer.alloc(LENGTH_BYTES);
   if (!(await readFully(handle, 0, prefix))) {
-    throw invalid(file, `the file is truncated: it has ${fileBytes} bytes, its header's length alone takes ${LENGTH_BYTES}`);
+    throw invalid(
+      file,
+      `the file is truncated: it has ${fileBytes} bytes, its header's length alone takes ${LENGTH_BYTES}`,
+    );
   }
   const headerBytes = prefix.readBigUInt64LE();
   if (headerBytes > LIMITS.safetensorsHeaderBytesMax) {
-    throw invalid(file, `its header claims ${headerBytes} bytes; at most ${LIMITS.safetensorsHeaderBytesMax} are allowed`);
+    throw invalid(
+      file,
+      `its header claims ${headerBytes} bytes; at most ${LIMITS.safetensorsHeaderBytesMax} are allowed`,
+    );
   }
   const dataStart = LENGTH_BYTES + Number(headerBytes);
   if (dataStart > fileBytes) {
@@ -249,7 +262,10 @@ function parseIndex(index: JsonObject): Map<string, string> {
   for (const [name, file] of Object.entries(map)) {
     // A shard lies in the model's own folder; anything like a path could read elsewhere.
     if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file)) {
-      throw new EngineError("invalid_model", `${INDEX_FILE}: tensor ${quoted(name)}: ${shown(file)} is not the name of a .safetensors file in this folder`);
+      throw new EngineError(
+        "invalid_model",
+        `${INDEX_FILE}: tensor ${quoted(name)}: ${shown(file)} is not the name of a .safetensors file in this folder`,
+      );
     }
   }
   return new Map(Object.entries(map) as [string, string][]);
@@ -267,7 +283,7 @@ async function openShard(dir: string, file: string): Promise<FileHandle> {
 
 /** False where the file ends first. A single read may return less than asked, and never more than 2 GiB. */
 async function readFully(handle: FileHandle, position: number, into: Uint8Array): Promise<boolean> {
-  for (let done = 0; done < into.length; ) {
+  for (let done = 0; done < into.length;) {
     const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, 1 << 30), position + done);
     if (bytesRead === 0) return false;
     done += bytesRead;

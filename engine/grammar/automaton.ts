@@ -46,7 +46,8 @@ export interface Position {
 }
 
 /** What the answer is made of: one value, or text. */
-export type AnswerShape = { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
+export type AnswerShape =
+  { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
 
 export class Automaton {
   readonly #languages: Languages;
@@ -95,7 +96,10 @@ export class Automaton {
     const next = this.step(configuration, byte);
     if (next === null) return null;
     if (next.isNameOpen) return { configuration: this.#tables.withName(next, utf8Bytes(characters(name))), name: "" };
-    return { configuration: next, name: next.isInName && configuration.isInName ? name + String.fromCharCode(byte) : "" };
+    return {
+      configuration: next,
+      name: next.isInName && configuration.isInName ? name + String.fromCharCode(byte) : "",
+    };
   }
 
   /** @returns where a byte leads, `UNKNOWN` if that depends on a name that was not written down, or null for nowhere */
@@ -139,14 +143,16 @@ class Tables {
     if (state.language.aLabel !== null) return new StringFrame(this.#ids.frame++, state, -1);
     const key = state.language.id * 2 ** 26 + state.part;
     let frame = this.#strings.get(key);
-    if (frame === undefined) this.#strings.set(key, (frame = new StringFrame(this.#ids.frame++, state, plainRoom(languages, state))));
+    if (frame === undefined)
+      this.#strings.set(key, (frame = new StringFrame(this.#ids.frame++, state, plainRoom(languages, state))));
     return frame;
   }
 
   text(languages: Languages, state: StringState): Frame {
     const key = state.language.id * 2 ** 26 + state.part;
     let frame = this.#texts.get(key);
-    if (frame === undefined) this.#texts.set(key, (frame = new TextFrame(this.#ids.frame++, state, plainRoom(languages, state))));
+    if (frame === undefined)
+      this.#texts.set(key, (frame = new TextFrame(this.#ids.frame++, state, plainRoom(languages, state))));
     return frame;
   }
 
@@ -165,7 +171,11 @@ class Tables {
         entries: sorted,
         isComplete: sorted.some(({ frame, below }) => frame.canEnd && (below?.isComplete ?? true)),
         plainRoom:
-          sorted.length === 1 ? sorted[0]!.frame.plainRoom : sorted.some(({ frame }) => frame.plainRoom === Infinity) ? Infinity : -1,
+          sorted.length === 1
+            ? sorted[0]!.frame.plainRoom
+            : sorted.some(({ frame }) => frame.plainRoom === Infinity)
+              ? Infinity
+              : -1,
         inALabel: null,
         isInName: sorted.some(({ frame }) => frame instanceof NameFrame),
         isNameOpen: sorted.some(({ frame }) => frame instanceof ObjectFrame && frame.state.isNameOpen),
@@ -181,7 +191,10 @@ class Tables {
     return this.configuration(
       configuration.entries.map(({ frame, below }) => {
         if (!(frame instanceof ObjectFrame) || !frame.state.isNameOpen) return { frame, below };
-        return { frame: objectFrame(this, { ...frame.state, added: [...frame.state.added, name].sort(), isNameOpen: false }), below };
+        return {
+          frame: objectFrame(this, { ...frame.state, added: [...frame.state.added, name].sort(), isNameOpen: false }),
+          below,
+        };
       }),
     );
   }
@@ -223,7 +236,10 @@ class Reader {
   /** The frame goes on as another. */
   become(frame: Frame, below: Configuration | null): void {
     const known = this.#found.get(frame);
-    this.#found.set(frame, known === undefined || known === null || below === null ? below : this.#merged(known, below));
+    this.#found.set(
+      frame,
+      known === undefined || known === null || below === null ? below : this.#merged(known, below),
+    );
   }
 
   /** The frame is done with this byte. */
@@ -272,8 +288,11 @@ class Reader {
   #leaveALabels(): void {
     if (this.#found.size === 1) return;
     const room = ({ state }: StringFrame): number => state.language.longest;
-    const inALabels = [...this.#found.keys()].filter((frame) => frame instanceof StringFrame).filter(({ inALabel }) => inALabel);
-    for (const frame of inALabels.sort((a, b) => room(a) - room(b))) if (this.#found.size > 1) this.#found.delete(frame);
+    const inALabels = [...this.#found.keys()]
+      .filter((frame) => frame instanceof StringFrame)
+      .filter(({ inALabel }) => inALabel);
+    for (const frame of inALabels.sort((a, b) => room(a) - room(b)))
+      if (this.#found.size > 1) this.#found.delete(frame);
   }
 
   #merged(a: Configuration, b: Configuration): Configuration {
@@ -414,7 +433,8 @@ class NumberFrame extends Frame {
   }
 }
 
-const isNumberByte = (byte: number): boolean => (byte >= 0x2b && byte <= 0x39 && byte !== COMMA && byte !== 0x2f) || (byte | 0x20) === 0x65;
+const isNumberByte = (byte: number): boolean =>
+  (byte >= 0x2b && byte <= 0x39 && byte !== COMMA && byte !== 0x2f) || (byte | 0x20) === 0x65;
 
 function numberFrame(tables: Tables, value: ValueNode, prefix: NumberPrefix): Frame {
   return tables.frame(`n${value.id},${prefixKey(prefix)}`, (id) => new NumberFrame(id, value, prefix));
@@ -457,9 +477,14 @@ class ArrayFrame extends Frame {
     } else if (byte === CLOSE_BRACKET) {
       if (phase !== "comma" && numItems >= shape.min) reader.finish(below);
     } else if (phase === "item") {
-      if (byte === COMMA && numItems < shape.max) reader.become(arrayFrame(tables, shape, "comma", NO_SPACE, numItems), below);
+      if (byte === COMMA && numItems < shape.max)
+        reader.become(arrayFrame(tables, shape, "comma", NO_SPACE, numItems), below);
     } else if (numItems < shape.max) {
-      reader.beginValue(shape.prefix[numItems] ?? shape.rest, arrayFrame(tables, shape, "item", NO_SPACE, numItems + 1), below);
+      reader.beginValue(
+        shape.prefix[numItems] ?? shape.rest,
+        arrayFrame(tables, shape, "item", NO_SPACE, numItems + 1),
+        below,
+      );
     }
   }
 }
@@ -467,7 +492,10 @@ class ArrayFrame extends Frame {
 function arrayFrame(tables: Tables, shape: ArrayShape, phase: ArrayPhase, space: Space, numItems: number): Frame {
   // Beyond what the shape tells apart, counting would only make states.
   const count = shape.max === Infinity ? Math.min(numItems, Math.max(shape.min, shape.prefix.length)) : numItems;
-  return tables.frame(`a${shape.id},${phase},${space},${count}`, (id) => new ArrayFrame(id, shape, phase, space, count));
+  return tables.frame(
+    `a${shape.id},${phase},${space},${count}`,
+    (id) => new ArrayFrame(id, shape, phase, space, count),
+  );
 }
 
 /** `open`: after the brace; `name`: after a name; `colon`; `value`: after a value; `comma`. */
@@ -528,7 +556,11 @@ class ObjectFrame extends Frame {
         if (byte === COLON) reader.become(objectFrame(tables, { ...state, phase: "colon", space: NO_SPACE }), below);
         return;
       case "colon":
-        reader.beginValue(state.value!, objectFrame(tables, { ...state, phase: "value", space: NO_SPACE, value: null }), below);
+        reader.beginValue(
+          state.value!,
+          objectFrame(tables, { ...state, phase: "value", space: NO_SPACE, value: null }),
+          below,
+        );
         return;
       case "value":
         if (byte === COMMA) this.#continue(reader, below);
@@ -558,7 +590,12 @@ class ObjectFrame extends Frame {
     if (!canAdd(state)) return;
     if (state.isNameOpen) reader.askForName();
     for (const nameClass of state.shape.classes) {
-      const name = { state: { language: nameClass.names, part: BETWEEN }, object: this, nameClass, begun: sharedBeginning(state, "") };
+      const name = {
+        state: { language: nameClass.names, part: BETWEEN },
+        object: this,
+        nameClass,
+        begun: sharedBeginning(state, ""),
+      };
       beginOrContinueName(reader, name, below);
     }
   }
@@ -632,7 +669,14 @@ class NameFrame extends Frame {
       const object = this.name.object.state;
       if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun.bytes))) return;
       const nextSlot = object.shape.slots.length;
-      const after = { phase: "name", space: NO_SPACE, nextSlot, count: oneMore(object), isNameOpen: true, value: nameClass.value } as const;
+      const after = {
+        phase: "name",
+        space: NO_SPACE,
+        nextSlot,
+        count: oneMore(object),
+        isNameOpen: true,
+        value: nameClass.value,
+      } as const;
       reader.become(objectFrame(reader.tables, { ...object, ...after }), below);
       return;
     }
@@ -661,7 +705,11 @@ function nextInName(languages: Languages, name: NameState, byte: number): NameSt
   const isEscape = begun.escape !== "" || byte === BACKSLASH;
   const read = begun.escape + String.fromCharCode(byte);
   if (isEscape && state.part !== BETWEEN) return { ...name, state, begun: { ...begun, escape: read } };
-  return { ...name, state, begun: sharedBeginning(object.state, begun.bytes + (isEscape ? utf8Bytes(characters(read)) : read)) };
+  return {
+    ...name,
+    state,
+    begun: sharedBeginning(object.state, begun.bytes + (isEscape ? utf8Bytes(characters(read)) : read)),
+  };
 }
 
 /** @returns the beginning of a name if one that the object has begins like this, else null */
@@ -677,7 +725,9 @@ function hasFreeName(languages: Languages, name: NameState): boolean {
     const count = languages.count(state.language, NAMES_MAX);
     if (count >= NAMES_MAX) return true;
     const taken = namesOf(name.object.state).filter((other) => other.startsWith(begun.bytes));
-    return count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.bytes.length)))).length;
+    return (
+      count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.bytes.length)))).length
+    );
   }
   for (let byte = 0; byte < 256; byte++) {
     const next = nextInName(languages, name, byte);

@@ -40,7 +40,8 @@ export function greatestBelow(value: number): Decimal {
 export const negated = ({ digits, exponent }: Decimal): Decimal => ({ digits: -digits, exponent });
 
 export function compare(a: Decimal, b: Decimal): number {
-  const signs = Math.sign(Number(a.digits > 0n) - Number(a.digits < 0n)) - Math.sign(Number(b.digits > 0n) - Number(b.digits < 0n));
+  const signs =
+    Math.sign(Number(a.digits > 0n) - Number(a.digits < 0n)) - Math.sign(Number(b.digits > 0n) - Number(b.digits < 0n));
   if (signs !== 0 || a.digits === 0n) return signs;
   const places = (leadingPlace(a) - leadingPlace(b)) * (a.digits > 0n ? 1 : -1);
   if (places !== 0) return places;

@@ -6,7 +6,11 @@ import { patternLanguage } from "./pattern.js";
 const POSITIONS_MAX = 10_000;
 
 /** Formats of JSON Schema, and whether strings are held to them; all other names are annotations. */
-export const FORMATS: readonly { readonly format: string; readonly status: "enforced" | "refused"; readonly note?: string }[] = [
+export const FORMATS: readonly {
+  readonly format: string;
+  readonly status: "enforced" | "refused";
+  readonly note?: string;
+}[] = [
   { format: "date", status: "enforced", note: "RFC 3339" },
   { format: "time", status: "enforced", note: "RFC 3339, leap seconds at 23:59:60 UTC" },
   { format: "date-time", status: "enforced", note: "RFC 3339, leap seconds at 23:59:60 UTC" },
@@ -15,7 +19,11 @@ export const FORMATS: readonly { readonly format: string; readonly status: "enfo
   { format: "ipv4", status: "enforced" },
   { format: "ipv6", status: "enforced" },
   { format: "email", status: "enforced", note: "RFC 5321, ASCII" },
-  { format: "hostname", status: "enforced", note: "RFC 1123; labels that spell other scripts (xn--) as IDNA2008 has them" },
+  {
+    format: "hostname",
+    status: "enforced",
+    note: "RFC 1123; labels that spell other scripts (xn--) as IDNA2008 has them",
+  },
   { format: "uri", status: "enforced", note: "RFC 3986" },
   ...[
     "idn-email",
@@ -41,7 +49,9 @@ export function formatLanguage(languages: Languages, format: string): Language |
     case "date-time":
       return languages.concat(whole(`${DATE}[Tt]`), timeLanguage(languages));
     case "duration":
-      return whole(`P(?:(?:${DURATION_DAY}|${DURATION_MONTH}|${DURATION_YEAR})(?:${DURATION_TIME})?|${DURATION_TIME}|\\d+W)`);
+      return whole(
+        `P(?:(?:${DURATION_DAY}|${DURATION_MONTH}|${DURATION_YEAR})(?:${DURATION_TIME})?|${DURATION_TIME}|\\d+W)`,
+      );
     case "uuid":
       return whole("[\\da-fA-F]{8}(?:-[\\da-fA-F]{4}){3}-[\\da-fA-F]{12}");
     case "ipv4":
@@ -82,7 +92,10 @@ function timeLanguage(languages: Languages): Language {
       const local = hour * 60 + minute;
       const ahead = (local + 1) % 1440;
       const offsets = [`+${clock(ahead)}`, `-${clock((1440 - ahead) % 1440)}`, ...(ahead === 0 ? ["Z", "z"] : [])];
-      return languages.concat(languages.words([`${two(minute)}:60`]), languages.concat(fraction, languages.words(offsets)));
+      return languages.concat(
+        languages.words([`${two(minute)}:60`]),
+        languages.concat(fraction, languages.words(offsets)),
+      );
     });
     return languages.concat(languages.words([`${two(hour)}:`]), languages.union(minutes));
   });
@@ -103,7 +116,9 @@ const LAST_32_BITS = either(`${GROUP}:${GROUP}`, IPV4);
 const IPV6 = either(
   `(?:${GROUP}:){6}${LAST_32_BITS}`,
   `::(?:${GROUP}:){5}${LAST_32_BITS}`,
-  ...[4, 3, 2, 1, 0].map((after, before) => `(?:(?:${GROUP}:){0,${before}}${GROUP})?::(?:${GROUP}:){${after}}${LAST_32_BITS}`),
+  ...[4, 3, 2, 1, 0].map(
+    (after, before) => `(?:(?:${GROUP}:){0,${before}}${GROUP})?::(?:${GROUP}:){${after}}${LAST_32_BITS}`,
+  ),
   `(?:(?:${GROUP}:){0,5}${GROUP})?::${GROUP}`,
   `(?:(?:${GROUP}:){0,6}${GROUP})?::`,
 );

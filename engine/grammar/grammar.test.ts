@@ -2,7 +2,14 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { type AnswerFormat, FORMATS, GrammarMatcher, SCHEMA_KEYWORDS, VocabularyTrie, compileGrammar } from "./index.js";
+import {
+  type AnswerFormat,
+  FORMATS,
+  GrammarMatcher,
+  SCHEMA_KEYWORDS,
+  VocabularyTrie,
+  compileGrammar,
+} from "./index.js";
 
 type Format = Exclude<AnswerFormat, { type: "text" }>;
 
@@ -58,9 +65,13 @@ describe("white space between tokens", () => {
 
   it("takes what JSON.stringify writes with indentation", () => {
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 5, stringUnit: "grapheme" }), fc.constantFrom(0, 2, 4, "\t"), (value, indentation) => {
-        expect(accepts(schema(true), JSON.stringify(value, null, indentation))).toBe(true);
-      }),
+      fc.property(
+        fc.jsonValue({ maxDepth: 5, stringUnit: "grapheme" }),
+        fc.constantFrom(0, 2, 4, "\t"),
+        (value, indentation) => {
+          expect(accepts(schema(true), JSON.stringify(value, null, indentation))).toBe(true);
+        },
+      ),
     );
   });
 });
@@ -120,27 +131,37 @@ describe("strings", () => {
       { maxLength: 4 },
     );
     fc.assert(
-      fc.property(spelled, fc.constantFrom({ minLength: 1, maxLength: 2 }, { pattern: "^[^a]+$" }, {}), (parts, keywords) => {
-        const text = `"${parts.join("")}"`;
-        let expected = false;
-        try {
-          const value = JSON.parse(text) as string;
-          const length = [...value].length;
-          const isLong = keywords.minLength === undefined || (length >= 1 && length <= 2);
-          expected =
-            !/[\uD800-\uDFFF]/u.test(value) && isLong && (keywords.pattern === undefined || new RegExp(keywords.pattern, "u").test(value));
-        } catch {
-          // Not JSON.
-        }
-        fc.pre(!/[\uD800-\uDFFF]/u.test(text));
-        expect(accepts(schema({ type: "string", ...keywords }), text)).toBe(expected);
-      }),
+      fc.property(
+        spelled,
+        fc.constantFrom({ minLength: 1, maxLength: 2 }, { pattern: "^[^a]+$" }, {}),
+        (parts, keywords) => {
+          const text = `"${parts.join("")}"`;
+          let expected = false;
+          try {
+            const value = JSON.parse(text) as string;
+            const length = [...value].length;
+            const isLong = keywords.minLength === undefined || (length >= 1 && length <= 2);
+            expected =
+              !/[\uD800-\uDFFF]/u.test(value) &&
+              isLong &&
+              (keywords.pattern === undefined || new RegExp(keywords.pattern, "u").test(value));
+          } catch {
+            // Not JSON.
+          }
+          fc.pre(!/[\uD800-\uDFFF]/u.test(text));
+          expect(accepts(schema({ type: "string", ...keywords }), text)).toBe(expected);
+        },
+      ),
       { numRuns: 2000 },
     );
   });
 
   it("count their length in code points", () => {
-    check(schema({ type: "string", minLength: 2, maxLength: 2 }), ['"ab"', '"😀é"', '"\\ud83d\\ude00a"'], ['"a"', '"😀"', '"abc"']);
+    check(
+      schema({ type: "string", minLength: 2, maxLength: 2 }),
+      ['"ab"', '"😀é"', '"\\ud83d\\ude00a"'],
+      ['"a"', '"😀"', '"abc"'],
+    );
   });
 
   it("take no byte that no character of the pattern begins with", () => {
@@ -158,7 +179,11 @@ function after(format: Format, text: string): GrammarMatcher {
 }
 
 describe("objects", () => {
-  const person = schema({ type: "object", properties: { name: { type: "string" }, age: { type: "integer" } }, required: ["name"] });
+  const person = schema({
+    type: "object",
+    properties: { name: { type: "string" }, age: { type: "integer" } },
+    required: ["name"],
+  });
 
   it("have declared properties in order, optional ones left out, additional ones last", () => {
     check(
@@ -205,8 +230,17 @@ describe("objects", () => {
     );
     check(schema({ type: "object", maxProperties: 1 }), ["{}", '{"a":1}'], ['{"a":1,"b":1}']);
     expect(failure(schema({ type: "object", minProperties: 3, ...names })).code).toBe("invalid_schema");
-    const needed = schema({ type: "object", properties: { a: {}, b: {}, c: {} }, maxProperties: 2, dependentRequired: { a: ["c"] } });
-    check(needed, ['{"a":1,"c":1}', '{"b":1,"c":1}', '{"b":1}', "{}"], ['{"a":1}', '{"a":1,"b":1}', '{"a":1,"b":1,"c":1}']);
+    const needed = schema({
+      type: "object",
+      properties: { a: {}, b: {}, c: {} },
+      maxProperties: 2,
+      dependentRequired: { a: ["c"] },
+    });
+    check(
+      needed,
+      ['{"a":1,"c":1}', '{"b":1,"c":1}', '{"b":1}', "{}"],
+      ['{"a":1}', '{"a":1,"b":1}', '{"a":1,"b":1,"c":1}'],
+    );
     expect(begins(needed, '{"a":1,"b')).toBe(false);
   });
 });
@@ -266,9 +300,13 @@ describe("what is refused", () => {
   it("schemas that are too large or too deep", () => {
     const nested = (depth: number): object => (depth === 0 ? {} : { items: nested(depth - 1) });
     expect(failure(schema(nested(LIMITS.schemaDepthMax + 1))).message).toContain("nested deeper");
-    expect(failure(schema({ const: JSON.parse("[".repeat(200) + "]".repeat(200)) })).message).toContain("nested deeper");
+    expect(failure(schema({ const: JSON.parse("[".repeat(200) + "]".repeat(200)) })).message).toContain(
+      "nested deeper",
+    );
     expect(failure(schema({ description: "x".repeat(LIMITS.schemaBytesMax) })).message).toContain("characters");
-    const many = Object.fromEntries(Array.from({ length: LIMITS.schemaPropertiesMax + 1 }, (_, index) => [`p${index}`, {}]));
+    const many = Object.fromEntries(
+      Array.from({ length: LIMITS.schemaPropertiesMax + 1 }, (_, index) => [`p${index}`, {}]),
+    );
     expect(failure(schema({ properties: many })).message).toContain("entries");
   });
 
@@ -316,12 +354,15 @@ describe("the tables", () => {
     ]) {
       expect(keywords).toContain(keyword);
     }
-    expect(SCHEMA_KEYWORDS.filter(({ status }) => status === "annotation").map(({ keyword }) => keyword)).toContain("description");
+    expect(SCHEMA_KEYWORDS.filter(({ status }) => status === "annotation").map(({ keyword }) => keyword)).toContain(
+      "description",
+    );
   });
 
   it("enforced formats are enforced, refused ones refused, unknown ones annotations", () => {
     for (const { format, status } of FORMATS) {
-      if (status === "enforced") expect(accepts(schema({ type: "string", format }), '"never any of them, see?"'), format).toBe(false);
+      if (status === "enforced")
+        expect(accepts(schema({ type: "string", format }), '"never any of them, see?"'), format).toBe(false);
       else expect(failure(schema({ format })).code).toBe("unsupported_schema");
     }
     expect(accepts(schema({ type: "string", format: "password" }), '"anything"')).toBe(true);
@@ -372,7 +413,16 @@ describe("matchers", () => {
   });
 
   it("compare names within a token, and with the name that the token ends", () => {
-    const spelled = ['{"', "x", "y", 'a":1,"a":2}', 'a":1,"b":2}', 'a":1,"xa":2}', 'a":{"a":1},"c":2}', 'a":1,"x\\u0061":2}'];
+    const spelled = [
+      '{"',
+      "x",
+      "y",
+      'a":1,"a":2}',
+      'a":1,"b":2}',
+      'a":1,"xa":2}',
+      'a":{"a":1},"c":2}',
+      'a":1,"x\\u0061":2}',
+    ];
     const names = VocabularyTrie.build([...spelled.map((word) => utf8.encode(word)), null]);
     const allowedAfter = (text: string): number[] => {
       const matcher = matcherOf({ type: "json_object" }, names, [spelled.length]);
@@ -443,10 +493,22 @@ describe("host names", () => {
     const host = { type: "string", format };
     check(schema(host), ['"xn--bcher-kva.example"', '"www.XN--BCHER-KVA"'], ['"xn--bcher-kv"', '"xn--a.b"', '"xn--"']);
     check(schema({ enum: ["xn--bcher-kva", "xn--x", "a"], format }), ['"xn--bcher-kva"', '"a"'], ['"xn--x"']);
-    check(schema({ type: "string", format, maxLength: 21 }), ['"xn--bcher-kva"', '"xn--bcher-kva.com"'], ['"xn--bcher-kva.examples"']);
+    check(
+      schema({ type: "string", format, maxLength: 21 }),
+      ['"xn--bcher-kva"', '"xn--bcher-kva.com"'],
+      ['"xn--bcher-kva.examples"'],
+    );
     check(schema({ type: "string", format, maxLength: 20 }), ['"xn--bcher-pqa"'], ['"xn--bcher-kva"']);
-    const holding = (maxLength: number): object => ({ type: "object", properties: { host: { ...host, maxLength } }, required: ["host"] });
-    check(schema({ anyOf: [holding(30), holding(40)] }), ['{"host":"xn--bcher-kva.www.example.org"}'], ['{"host":"xn--bcher-kv"}']);
+    const holding = (maxLength: number): object => ({
+      type: "object",
+      properties: { host: { ...host, maxLength } },
+      required: ["host"],
+    });
+    check(
+      schema({ anyOf: [holding(30), holding(40)] }),
+      ['{"host":"xn--bcher-kva.www.example.org"}'],
+      ['{"host":"xn--bcher-kv"}'],
+    );
     check(schema({ type: "object", propertyNames: { format } }), ['{"www":1}'], ['{"xn--bcher-kva":1}']);
     check(schema({ anyOf: [host, { type: "string", format: "ipv4" }] }), ['"xn--bcher-kva"', '"1.2.3.4"'], ['"xn--x"']);
     const either = schema({ type: "string", oneOf: [{ format }, { pattern: "^xn--[a-z]{3,5}$" }] });
@@ -455,7 +517,10 @@ describe("host names", () => {
 
   it("are never stuck, and masks say what reading each token says", () => {
     const words = ["ab", "zs", "dozs", "-a", "--", "-dozc", "Kva", "na-1", "c.a", 'e"', '."', "\\u0061", "é"];
-    const tokens = [...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), ...words.map((word) => utf8.encode(word))];
+    const tokens = [
+      ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
+      ...words.map((word) => utf8.encode(word)),
+    ];
     const trie = VocabularyTrie.build([...tokens, null]);
     const holding = (maxLength: number): object => ({
       type: "object",
@@ -463,7 +528,10 @@ describe("host names", () => {
       required: ["host"],
       additionalProperties: false,
     });
-    const lengths = fc.array(fc.oneof(fc.constantFrom(12, 13), fc.integer({ min: 13, max: 80 })), { minLength: 1, maxLength: 2 });
+    const lengths = fc.array(fc.oneof(fc.constantFrom(12, 13), fc.integer({ min: 13, max: 80 })), {
+      minLength: 1,
+      maxLength: 2,
+    });
     const property = fc.property(lengths, fc.infiniteStream(fc.nat()), (maxLengths, choices) => {
       const matcher = matcherOf(schema({ anyOf: maxLengths.map(holding) }), trie, [tokens.length]);
       // Four letters, one to copy, and eight that are always enough to end it.
@@ -472,7 +540,9 @@ describe("host names", () => {
       while (isLongEnough) {
         const allowed = tokensOf(matcher.allowed());
         expect(allowed).toEqual(
-          matcher.isFinished ? [tokens.length] : tokens.flatMap((bytes, tokenId) => (matcher.allowsBytes(bytes) ? tokenId : [])),
+          matcher.isFinished
+            ? [tokens.length]
+            : tokens.flatMap((bytes, tokenId) => (matcher.allowsBytes(bytes) ? tokenId : [])),
         );
         if (matcher.isFinished) return;
         matcher.acceptToken(allowed[choices.next().value! % allowed.length]!);

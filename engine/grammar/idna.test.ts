@@ -103,7 +103,18 @@ describe("labels", () => {
 
   it("hold what depends on its neighbours where these are right", () => {
     check(
-      ["l·l", "\u0375β", "א\u05f3", "א\u05f4", "カ・", "・漢", "क\u094d\u200dष", "क\u094d\u200cष", "بی\u200cبی", "ب\u064b\u200cی"],
+      [
+        "l·l",
+        "\u0375β",
+        "א\u05f3",
+        "א\u05f4",
+        "カ・",
+        "・漢",
+        "क\u094d\u200dष",
+        "क\u094d\u200cष",
+        "بی\u200cبی",
+        "ب\u064b\u200cی",
+      ],
       ["l·a", "·l", "\u0375a", "ab\u0375", "a\u05f3", "\u05f3א", "a・", "क\u200dष", "क\u200cष", "\u3099\u200da", "ب١۱"],
     );
     check([], ["بد\u200cب", "ب\u200c", "\u200cb", "ب\u200c\u200cب"]);
@@ -141,7 +152,24 @@ describe("beginnings", () => {
   /** Labels of many scripts, right and wrong. */
   const labels = fc.string({
     unit: fc.oneof(
-      fc.constantFrom(..."-al·0", "\u0375", "β", "א", "\u05f3", "ب", "١", "\u200c", "\u200d", "क", "\u094d", "・", "漢", "\u0301", "e", "가"),
+      fc.constantFrom(
+        ..."-al·0",
+        "\u0375",
+        "β",
+        "א",
+        "\u05f3",
+        "ب",
+        "١",
+        "\u200c",
+        "\u200d",
+        "क",
+        "\u094d",
+        "・",
+        "漢",
+        "\u0301",
+        "e",
+        "가",
+      ),
       fc.integer({ min: 0x80, max: 0x3200 }).map((codePoint) => String.fromCodePoint(codePoint)),
     ),
     minLength: 1,
@@ -157,7 +185,9 @@ describe("beginnings", () => {
         // From here on, any letter that leads nearer.
         while (label.numReserved > 0) {
           const { numReserved } = label;
-          const nearer = LETTERS.flatMap((letter) => nextInALabel(label, letter) ?? []).filter((next) => next.numReserved < numReserved);
+          const nearer = LETTERS.flatMap((letter) => nextInALabel(label, letter) ?? []).filter(
+            (next) => next.numReserved < numReserved,
+          );
           expect(nearer.length, label.text).toBeGreaterThan(0);
           label = nearer[choices.next().value! % nearer.length]!;
         }

@@ -129,7 +129,15 @@ function withValue({ points, n, i }: Decoding, value: number): Decoding {
   const at = value % length;
   const codePoint = n + Math.floor(value / length);
   const bias = adapted(value - i, length, i === 0);
-  return { points: points.toSpliced(at, 0, codePoint), n: codePoint, i: at + 1, bias, value: at + 1, weight: 1, k: BASE };
+  return {
+    points: points.toSpliced(at, 0, codePoint),
+    n: codePoint,
+    i: at + 1,
+    bias,
+    value: at + 1,
+    weight: 1,
+    k: BASE,
+  };
 }
 
 function adapted(difference: number, length: number, isFirst: boolean): number {
@@ -238,7 +246,8 @@ const HAS_CONTEXT = /[\u00b7\u0375\u05f3\u05f4\u0660-\u0669\u06f0-\u06f9\u200c-\
 function isVirama(character: string): boolean {
   if (["", "\u3099", "\u05b0"].includes(character)) return false;
   return (
-    `${character}\u3099`.normalize("NFD") === `\u3099${character}` && `\u05b0${character}`.normalize("NFD") === `${character}\u05b0`
+    `${character}\u3099`.normalize("NFD") === `\u3099${character}` &&
+    `\u05b0${character}`.normalize("NFD") === `${character}\u05b0`
   );
 }
 
@@ -272,7 +281,9 @@ const blocks = new Map<number, Uint8Array>();
 function block(number: number): Uint8Array {
   let known = blocks.get(number);
   if (known === undefined) {
-    known = Uint8Array.from({ length: 256 }, (_, offset) => Number(IN_LABELS.test(String.fromCodePoint(number * 256 + offset))));
+    known = Uint8Array.from({ length: 256 }, (_, offset) =>
+      Number(IN_LABELS.test(String.fromCodePoint(number * 256 + offset))),
+    );
     blocks.set(number, known);
   }
   return known;
@@ -282,7 +293,11 @@ const ALWAYS = "\\u00df\\u03c2\\u06fd\\u06fe\\u0f0b\\u3007";
 const IN_CONTEXT = "\\u00b7\\u0375\\u05f3\\u05f4\\u30fb\\u200c\\u200d";
 const NEVER = "\\u0640\\u07fa\\u302e\\u302f\\u3031-\\u3035\\u303b";
 const OLD_HANGUL = "\\u1100-\\u11ff\\ua960-\\ua97f\\ud7b0-\\ud7ff";
-const IGNORABLE = "\\p{Default_Ignorable_Code_Point}\\p{White_Space}\\u20d0-\\u20ff\\u{1d100}-\\u{1d1ff}\\u{1d200}-\\u{1d24f}";
+const IGNORABLE =
+  "\\p{Default_Ignorable_Code_Point}\\p{White_Space}\\u20d0-\\u20ff\\u{1d100}-\\u{1d1ff}\\u{1d200}-\\u{1d24f}";
 const UNSTABLE = "\\p{Changes_When_NFKC_Casefolded}";
 const LETTER_DIGITS = "\\p{Ll}\\p{Lu}\\p{Lo}\\p{Nd}\\p{Lm}\\p{Mn}\\p{Mc}";
-const IN_LABELS = new RegExp(`^(?:[${ALWAYS}${IN_CONTEXT}]|(?![${NEVER}${OLD_HANGUL}${IGNORABLE}${UNSTABLE}])[${LETTER_DIGITS}])$`, "u");
+const IN_LABELS = new RegExp(
+  `^(?:[${ALWAYS}${IN_CONTEXT}]|(?![${NEVER}${OLD_HANGUL}${IGNORABLE}${UNSTABLE}])[${LETTER_DIGITS}])$`,
+  "u",
+);

@@ -63,6 +63,11 @@ function regexLanguage(languages: Languages, regex: string): Language {
   } catch (error) {
     if (!(error instanceof PatternError)) throw error;
     const code = error.code === "invalid" ? "invalid_schema" : "unsupported_schema";
-    throw new EngineError(code, `The regular expression ${JSON.stringify(regex)} cannot be used: ${error.message}.`, "", { cause: error });
+    throw new EngineError(
+      code,
+      `The regular expression ${JSON.stringify(regex)} cannot be used: ${error.message}.`,
+      "",
+      { cause: error },
+    );
   }
 }

@@ -17,7 +17,9 @@ const patterns = fc.letrec<{ pattern: string; atom: string }>((tie) => ({
     fc
       .tuple(tie("atom"), fc.constantFrom("*", "+", "?", "{2}", "{1,3}", "{2,}", "*?"))
       .map(([atom, quantifier]) => (/^[$^]$/.test(atom) ? atom : atom + quantifier)),
-    fc.tuple(tie("pattern"), fc.constantFrom("*", "?", "{0,2}")).map(([pattern, quantifier]) => `(${pattern})${quantifier}`),
+    fc
+      .tuple(tie("pattern"), fc.constantFrom("*", "?", "{0,2}"))
+      .map(([pattern, quantifier]) => `(${pattern})${quantifier}`),
   ),
   atom: fc.constantFrom(
     ...ALPHABET,
@@ -51,7 +53,8 @@ describe("patterns", () => {
         const languages = new Languages();
         const language = compiled(languages, pattern);
         if (language === null) return;
-        for (const text of all) expect(languages.has(language, text), JSON.stringify(text)).toBe(new RegExp(pattern, "u").test(text));
+        for (const text of all)
+          expect(languages.has(language, text), JSON.stringify(text)).toBe(new RegExp(pattern, "u").test(text));
       }),
       { numRuns: 1500 },
     );

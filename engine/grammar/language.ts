@@ -103,7 +103,12 @@ export class Languages {
     if (first === this.all && rest === this.all) return this.all;
     if (first.shape.kind === "concat") return this.concat(first.shape.first, this.concat(first.shape.rest, rest));
     const isAccepting = first.isAccepting && rest.isAccepting;
-    return this.#make(`c${first.id},${rest.id}`, { kind: "concat", first, rest }, isAccepting, first.isPlain && rest.isPlain);
+    return this.#make(
+      `c${first.id},${rest.id}`,
+      { kind: "concat", first, rest },
+      isAccepting,
+      first.isPlain && rest.isPlain,
+    );
   }
 
   union(languages: readonly Language[]): Language {
@@ -115,7 +120,8 @@ export class Languages {
       for (const list of lists) parts.delete(list);
       parts.add(this.words(lists.flatMap(({ shape }) => (shape.kind === "words" ? shape.words : []))));
     }
-    if (parts.has(this.empty) && [...parts].some((part) => part !== this.empty && part.isAccepting)) parts.delete(this.empty);
+    if (parts.has(this.empty) && [...parts].some((part) => part !== this.empty && part.isAccepting))
+      parts.delete(this.empty);
     // What can be read in another way is, and the one with the most room is left otherwise.
     const inALabels = [...parts].filter(({ aLabel }) => aLabel !== null).sort((a, b) => a.longest - b.longest);
     for (const part of inALabels) if (parts.size > 1) parts.delete(part);
@@ -128,7 +134,9 @@ export class Languages {
     if (parts.has(this.none)) return this.none;
     const list = [...parts].find(({ shape }) => shape.kind === "words");
     if (list?.shape.kind === "words") {
-      return this.words(list.shape.words.filter((word) => [...parts].every((part) => part === list || this.has(part, word))));
+      return this.words(
+        list.shape.words.filter((word) => [...parts].every((part) => part === list || this.has(part, word))),
+      );
     }
     let min = 0;
     let max = parts.delete(this.empty) ? 0 : Infinity;
@@ -211,7 +219,13 @@ export class Languages {
   #bounded(of: Language, length: Language, max: number): Language {
     const parts = [of, length].sort((a, b) => a.id - b.id);
     const lengths = { shortest: of.shortest, longest: max };
-    return this.#make(`intersection${parts.map(({ id }) => id).join()}`, { kind: "intersection", parts }, of.isAccepting, true, lengths);
+    return this.#make(
+      `intersection${parts.map(({ id }) => id).join()}`,
+      { kind: "intersection", parts },
+      of.isAccepting,
+      true,
+      lengths,
+    );
   }
 
   /** Where code points lead; after `settle`, only states that can still accept. */
@@ -361,7 +375,10 @@ export class Languages {
         const { firsts, ends, targets } = this.steps(shape.of);
         const read = firsts.flatMap((first, i) => [first, ends[i]!]);
         const rest = onSet(complement(read), this.all);
-        return overlay([{ firsts, ends, targets: targets.map((target) => this.not(target)) }, rest], ([target]) => target!);
+        return overlay(
+          [{ firsts, ends, targets: targets.map((target) => this.not(target)) }, rest],
+          ([target]) => target!,
+        );
       }
       case "repeat": {
         const rest = this.repeat(shape.of, Math.max(0, shape.min - 1), shape.max - 1);
@@ -385,7 +402,11 @@ export class Languages {
       else known.push(rest);
     }
     const firsts = [...rests.keys()].sort((a, b) => a - b);
-    return { firsts, ends: firsts.map((first) => first + 1), targets: firsts.map((first) => this.words(rests.get(first)!)) };
+    return {
+      firsts,
+      ends: firsts.map((first) => first + 1),
+      targets: firsts.map((first) => this.words(rests.get(first)!)),
+    };
   }
 
   #afterLetter(label: ALabel): Steps {
@@ -412,13 +433,33 @@ export class Languages {
     if (sorted.length === 0) return neutral;
     if (sorted.length === 1) return sorted[0]!;
     const isPlain = kind === "union" && sorted.every((part) => part.isPlain);
-    return this.#make(`${kind}${sorted.map(({ id }) => id).join()}`, { kind, parts: sorted }, isAccepting(sorted), isPlain);
+    return this.#make(
+      `${kind}${sorted.map(({ id }) => id).join()}`,
+      { kind, parts: sorted },
+      isAccepting(sorted),
+      isPlain,
+    );
   }
 
-  #make(key: string, shape: Shape, isAccepting: boolean, isPlain: boolean, lengths: Lengths = textLengths(shape)): Language {
+  #make(
+    key: string,
+    shape: Shape,
+    isAccepting: boolean,
+    isPlain: boolean,
+    lengths: Lengths = textLengths(shape),
+  ): Language {
     let language = this.#known.get(key);
     if (language === undefined) {
-      language = { id: this.#numMade++, shape, isAccepting, isPlain, ...lengths, ...aLabelsIn(shape), steps: null, isLive: null };
+      language = {
+        id: this.#numMade++,
+        shape,
+        isAccepting,
+        isPlain,
+        ...lengths,
+        ...aLabelsIn(shape),
+        steps: null,
+        isLive: null,
+      };
       if (language.aLabel === null) this.#known.set(key, language);
     }
     return language;
@@ -445,7 +486,10 @@ function textLengths(shape: Shape): Lengths {
     case "aLabel":
       return { shortest: shape.label.numReserved, longest: roomLeft(shape.label) };
     case "concat":
-      return { shortest: shape.first.shortest + shape.rest.shortest, longest: shape.first.longest + shape.rest.longest };
+      return {
+        shortest: shape.first.shortest + shape.rest.shortest,
+        longest: shape.first.longest + shape.rest.longest,
+      };
     case "union":
       return {
         shortest: Math.min(...shape.parts.map(({ shortest }) => shortest)),
@@ -500,7 +544,8 @@ const NO_STEPS: Steps = { firsts: [], ends: [], targets: [] };
 function flatten(languages: readonly Language[], kind: "union" | "intersection"): Set<Language> {
   const parts = new Set<Language>();
   for (const language of languages) {
-    if (language.shape.kind === kind) for (const part of (language.shape as { parts: readonly Language[] }).parts) parts.add(part);
+    if (language.shape.kind === kind)
+      for (const part of (language.shape as { parts: readonly Language[] }).parts) parts.add(part);
     else parts.add(language);
   }
   return parts;

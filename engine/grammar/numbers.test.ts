@@ -1,7 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Decimal, compare, decimalOf, greatestBelow, isMultiple, leastAbove } from "./decimal.js";
-import { type NumberPrefix, type NumberRange, beginNumber, continueNumber, isEmptySet, isNumber, numberSet } from "./numbers.js";
+import {
+  type NumberPrefix,
+  type NumberRange,
+  beginNumber,
+  continueNumber,
+  isEmptySet,
+  isNumber,
+  numberSet,
+} from "./numbers.js";
 
 const values = fc.oneof(
   fc.integer({ min: -200, max: 200 }),
@@ -21,7 +29,8 @@ function decimal(value: number | null): Decimal | null {
 function read(range: NumberRange, text: string): NumberPrefix | null {
   const set = numberSet([range]);
   let prefix = beginNumber(set, text.charCodeAt(0));
-  for (let index = 1; prefix !== null && index < text.length; index++) prefix = continueNumber(set, prefix, text.charCodeAt(index));
+  for (let index = 1; prefix !== null && index < text.length; index++)
+    prefix = continueNumber(set, prefix, text.charCodeAt(index));
   return prefix;
 }
 
@@ -39,7 +48,11 @@ function exact(text: string): Decimal {
 function isWithin({ min, max, step }: NumberRange, text: string): boolean {
   const value = exact(text);
   if (min !== null && compare(value, min) < 0) return false;
-  return (max === null || compare(value, max) <= 0) && (step === null || isMultiple(value, step)) && Number.isFinite(Number(text));
+  return (
+    (max === null || compare(value, max) <= 0) &&
+    (step === null || isMultiple(value, step)) &&
+    Number.isFinite(Number(text))
+  );
 }
 
 describe("numbers", () => {
@@ -70,7 +83,8 @@ describe("numbers", () => {
           const from: NumberPrefix | null = prefix;
           const next: { character: string; reached: NumberPrefix }[] = [..."0123456789.-+eE"].flatMap((character) => {
             const byte = character.charCodeAt(0);
-            const reached: NumberPrefix | null = from === null ? beginNumber(set, byte) : continueNumber(set, from, byte);
+            const reached: NumberPrefix | null =
+              from === null ? beginNumber(set, byte) : continueNumber(set, from, byte);
             return reached === null ? [] : [{ character, reached }];
           });
           const isWhole = prefix !== null && isNumber(set, prefix);
@@ -95,7 +109,11 @@ describe("numbers", () => {
       ["0", "11", "1.5", "1e2", "-1", "01", "1.", ".5", "+1", "1e"],
     ],
     [{ min: 0, max: null, step: null }, ["0", "0.0", "1e308", "1e-400"], ["-1", "-0", "1e309", "-"]],
-    [{ min: null, max: null, step: 1 }, ["-0", "1e+21", "123456789012345680000", "1.5e300"], ["1e-7", "1.5", "1234567890123456789012"]],
+    [
+      { min: null, max: null, step: 1 },
+      ["-0", "1e+21", "123456789012345680000", "1.5e300"],
+      ["1e-7", "1.5", "1234567890123456789012"],
+    ],
     [{ min: null, max: null, step: 0.01 }, ["0.07", "1e-2", "19.99"], ["0.075", "1e-3"]],
     [
       { min: null, max: null, step: null },

@@ -62,11 +62,15 @@ export function numberSet(ranges: readonly NumberRange[]): NumberSet {
   const negative = ranges
     .map(({ min, max, step }) => ({ min: max && negated(max), max: min && negated(min), step }))
     .flatMap(magnitudes)
-    .filter((range) => range.high.digits > 0n && reaches({ ...range, low: range.low.digits === 0n ? SMALLEST : range.low }, START));
+    .filter(
+      (range) =>
+        range.high.digits > 0n && reaches({ ...range, low: range.low.digits === 0n ? SMALLEST : range.low }, START),
+    );
   return { positive, negative };
 }
 
-export const isEmptySet = ({ positive, negative }: NumberSet): boolean => positive.length === 0 && negative.length === 0;
+export const isEmptySet = ({ positive, negative }: NumberSet): boolean =>
+  positive.length === 0 && negative.length === 0;
 
 /** The part of a number that was read: (whole and fraction digits) * 10^-fractionDigits, then an exponent. */
 export interface NumberPrefix {
@@ -103,7 +107,8 @@ export function isNumber(set: NumberSet, prefix: NumberPrefix): boolean {
 }
 
 export function prefixKey(prefix: NumberPrefix): string {
-  const { isNegative, phase, digits, wholeDigits, fractionDigits, exponent, exponentDigits, isExponentNegative } = prefix;
+  const { isNegative, phase, digits, wholeDigits, fractionDigits, exponent, exponentDigits, isExponentNegative } =
+    prefix;
   return [
     isNegative ? "-" : "",
     phase,
@@ -131,7 +136,8 @@ const START: NumberPrefix = {
 };
 const SMALLEST: Decimal = { digits: 1n, exponent: -400 };
 
-const rangesOf = (set: NumberSet, prefix: NumberPrefix): readonly Magnitudes[] => (prefix.isNegative ? set.negative : set.positive);
+const rangesOf = (set: NumberSet, prefix: NumberPrefix): readonly Magnitudes[] =>
+  prefix.isNegative ? set.negative : set.positive;
 
 function magnitudes({ min, max, step }: NumberRange): Magnitudes[] {
   const low = min === null || min.digits < 0n ? ZERO : min;
@@ -168,7 +174,9 @@ function extended(prefix: NumberPrefix, byte: number): NumberPrefix | null {
 
 function firstDigit(prefix: NumberPrefix, byte: number): NumberPrefix | null {
   if (byte === 0x30) return { ...prefix, phase: "zero" };
-  return byte > 0x30 && byte <= 0x39 ? { ...prefix, phase: "whole", digits: BigInt(byte - 0x30), wholeDigits: 1 } : null;
+  return byte > 0x30 && byte <= 0x39
+    ? { ...prefix, phase: "whole", digits: BigInt(byte - 0x30), wholeDigits: 1 }
+    : null;
 }
 
 /** Zeros may follow the digits of a large integer. */
@@ -186,7 +194,12 @@ function exponentMark(prefix: NumberPrefix, byte: number): NumberPrefix | null {
 
 function withExponentDigit(prefix: NumberPrefix, digit: number): NumberPrefix | null {
   if (prefix.exponentDigits === EXPONENT_DIGITS_MAX) return null;
-  return { ...prefix, phase: "exponent", exponent: prefix.exponent * 10 + digit, exponentDigits: prefix.exponentDigits + 1 };
+  return {
+    ...prefix,
+    phase: "exponent",
+    exponent: prefix.exponent * 10 + digit,
+    exponentDigits: prefix.exponentDigits + 1,
+  };
 }
 
 /** @returns the prefix if some number of the set begins with it */
@@ -266,7 +279,10 @@ function reachesExponent(range: Magnitudes, prefix: NumberPrefix): boolean {
 }
 
 /** The exponents that put the digits read into the range: what is a multiple stays one when it grows tenfold. */
-function exponentsOf({ low, high, step }: Magnitudes, { digits, fractionDigits }: NumberPrefix): { low: number; high: number } | null {
+function exponentsOf(
+  { low, high, step }: Magnitudes,
+  { digits, fractionDigits }: NumberPrefix,
+): { low: number; high: number } | null {
   if (digits === 0n) return low.digits === 0n ? { low: -EXPONENT_MAX, high: EXPONENT_MAX } : null;
   if (high.digits === 0n) return null;
   const at = (exponent: number): Decimal => ({ digits, exponent: exponent - fractionDigits });

@@ -23,10 +23,18 @@ export class PatternError extends Error {
  * @param numPositionsMax bound on the characters of the pattern once its repetitions are written out
  * @throws PatternError
  */
-export function patternLanguage(languages: Languages, source: string, isWhole: boolean, numPositionsMax: number): Language {
+export function patternLanguage(
+  languages: Languages,
+  source: string,
+  isWhole: boolean,
+  numPositionsMax: number,
+): Language {
   const tree = new Reader(source).read();
   if (positions(tree) > numPositionsMax) {
-    throw new PatternError("unsupported", `the pattern has more than ${numPositionsMax} positions once its repetitions are written out`);
+    throw new PatternError(
+      "unsupported",
+      `the pattern has more than ${numPositionsMax} positions once its repetitions are written out`,
+    );
   }
   const everything: Tree = { kind: "repeat", of: { kind: "set", set: ANY }, min: 0, max: Infinity };
   const search: Tree = isWhole ? tree : { kind: "concat", parts: [everything, tree, everything] };
@@ -118,7 +126,8 @@ class Placed {
     const firstIsEmpty = (end: boolean): boolean => this.language(first, atStart, end).isAccepting;
     const restIsEmpty = (start: boolean): boolean => this.#concat(rest, start, atEnd).isAccepting;
     const notEmpty = languages.not(languages.empty);
-    const some = (language: Language): Language => (language.isAccepting ? languages.intersection([language, notEmpty]) : language);
+    const some = (language: Language): Language =>
+      language.isAccepting ? languages.intersection([language, notEmpty]) : language;
     return languages.union([
       firstIsEmpty(atEnd) && restIsEmpty(atStart) ? this.#both(first, following, atStart, atEnd) : languages.none,
       firstIsEmpty(false) ? some(this.#concat(rest, atStart, atEnd)) : languages.none,
@@ -135,7 +144,8 @@ class Placed {
 
   #repeat(tree: Tree & { kind: "repeat" }, atStart: boolean, atEnd: boolean): Language {
     const { of, min, max } = tree;
-    if (!holds(of, "start") && !holds(of, "end")) return this.languages.repeat(this.language(of, false, false), min, max);
+    if (!holds(of, "start") && !holds(of, "end"))
+      return this.languages.repeat(this.language(of, false, false), min, max);
     if (max > 1) throw new PatternError("unsupported", "^ or $ inside a repetition is not supported");
     const once = this.language(of, atStart, atEnd);
     return min === 0 ? this.languages.union([this.languages.empty, once]) : once;
@@ -197,7 +207,8 @@ class Reader {
       const kind = this.#next();
       if (kind === "=" || kind === "!") throw new PatternError("unsupported", "look-ahead is not supported");
       if (kind === "<") {
-        if (this.#peek === "=" || this.#peek === "!") throw new PatternError("unsupported", "look-behind is not supported");
+        if (this.#peek === "=" || this.#peek === "!")
+          throw new PatternError("unsupported", "look-behind is not supported");
         while (this.#next() !== ">");
       } else if (kind !== ":") {
         throw new PatternError("unsupported", `a group that begins with (?${kind} is not supported`);
@@ -261,7 +272,8 @@ class Reader {
       const property = unicodeProperty(this.#braced());
       return character === "p" ? property : complement(property);
     }
-    if (!inClass && (character === "b" || character === "B")) throw new PatternError("unsupported", `\\${character} is not supported`);
+    if (!inClass && (character === "b" || character === "B"))
+      throw new PatternError("unsupported", `\\${character} is not supported`);
     if (character === "k" || (character >= "1" && character <= "9"))
       throw new PatternError("unsupported", "back-references are not supported");
     this.#escaped = this.#codePoint(character);
@@ -285,7 +297,13 @@ class Reader {
   #codeUnits(): number {
     const unit = this.#hex(4);
     const isHigh = unit >= 0xd800 && unit < 0xdc00;
-    if (!isHigh || this.#peek !== "\\" || this.#characters[this.#at + 1] !== "u" || this.#characters[this.#at + 2] === "{") return unit;
+    if (
+      !isHigh ||
+      this.#peek !== "\\" ||
+      this.#characters[this.#at + 1] !== "u" ||
+      this.#characters[this.#at + 2] === "{"
+    )
+      return unit;
     const low = Number.parseInt(this.#characters.slice(this.#at + 2, this.#at + 6).join(""), 16);
     if (!(low >= 0xdc00 && low < 0xe000)) return unit;
     this.#at += 6;

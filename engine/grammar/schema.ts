@@ -56,13 +56,17 @@ type Json = Readonly<Record<string, unknown>>;
 type Read = (reader: SchemaReader, schema: Schema, value: unknown, at: string, whole: Json) => void;
 
 /** Every keyword that may stand in a schema, in the order of the documentation. */
-const KEYWORDS: Readonly<Record<string, { readonly read: Read; readonly status?: "annotation"; readonly note?: string }>> = {
+const KEYWORDS: Readonly<
+  Record<string, { readonly read: Read; readonly status?: "annotation"; readonly note?: string }>
+> = {
   type: { read: (reader, schema, value, at) => reader.readType(schema, value, at) },
   enum: { read: (reader, schema, value, at) => schema.groups.push(reader.values(array(value, at), at)) },
   const: { read: (reader, schema, value, at) => schema.groups.push(reader.values([value], at)) },
   properties: { read: (reader, schema, value, at) => void (schema.properties = reader.schemas(value, at)) },
   required: { read: (_, schema, value, at) => void (schema.required = names(value, at)) },
-  additionalProperties: { read: (reader, schema, value, at) => void (schema.additionalProperties = reader.schema(value, at)) },
+  additionalProperties: {
+    read: (reader, schema, value, at) => void (schema.additionalProperties = reader.schema(value, at)),
+  },
   patternProperties: { read: (reader, schema, value, at) => reader.readPatternProperties(schema, value, at) },
   propertyNames: { read: (reader, schema, value, at) => void (schema.propertyNames = reader.schema(value, at)) },
   minProperties: { read: (_, schema, value, at) => void (schema.minProperties = size(value, at)) },
@@ -87,7 +91,10 @@ const KEYWORDS: Readonly<Record<string, { readonly read: Read; readonly status?:
   maximum: { read: (_, schema, value, at) => bound(schema, { max: decimalOf(number(value, at)) }) },
   exclusiveMinimum: { read: (_, schema, value, at) => bound(schema, { min: leastAbove(number(value, at)) }) },
   exclusiveMaximum: { read: (_, schema, value, at) => bound(schema, { max: greatestBelow(number(value, at)) }) },
-  multipleOf: { read: (_, schema, value, at) => bound(schema, { step: multipleOf(value, at) }), note: "exact decimal arithmetic" },
+  multipleOf: {
+    read: (_, schema, value, at) => bound(schema, { step: multipleOf(value, at) }),
+    note: "exact decimal arithmetic",
+  },
   anyOf: { read: (reader, schema, value, at) => reader.readGroup(schema, value, at, false) },
   oneOf: {
     read: (reader, schema, value, at) => reader.readGroup(schema, value, at, true),
@@ -153,7 +160,8 @@ class SchemaReader {
   readonly #byPointer = new Map<string, Schema>();
   /** By absolute URI with the anchor as its fragment. */
   readonly #anchors = new Map<string, Schema>();
-  readonly #references: { readonly from: Schema; readonly to: string; readonly at: string; readonly base: string }[] = [];
+  readonly #references: { readonly from: Schema; readonly to: string; readonly at: string; readonly base: string }[] =
+    [];
   /** By absolute URI, without a fragment: where the schema with this `$id` stands. */
   readonly #resources = new Map<string, { readonly pointer: string; readonly value: unknown }>();
   /** The URI of the schema that is being read. */
@@ -190,9 +198,14 @@ class SchemaReader {
   schemas(value: unknown, pointer: string): Map<string, Schema> {
     const entries = Object.entries(object(value, pointer));
     if (entries.length > LIMITS.schemaPropertiesMax) {
-      throw invalid(pointer, `${shown(pointer)} has ${entries.length} entries; allowed: up to ${LIMITS.schemaPropertiesMax}.`);
+      throw invalid(
+        pointer,
+        `${shown(pointer)} has ${entries.length} entries; allowed: up to ${LIMITS.schemaPropertiesMax}.`,
+      );
     }
-    return new Map(entries.map(([name, schema]) => [wellFormed(name, pointer), this.schema(schema, `${pointer}/${escaped(name)}`)]));
+    return new Map(
+      entries.map(([name, schema]) => [wellFormed(name, pointer), this.schema(schema, `${pointer}/${escaped(name)}`)]),
+    );
   }
 
   schemaList(value: unknown, pointer: string): Schema[] {
@@ -206,7 +219,10 @@ class SchemaReader {
     let bits = 0;
     for (const type of types) {
       if (typeof type !== "string" || !Object.hasOwn(TYPE_NAMES, type)) {
-        throw invalid(pointer, `${shown(pointer)} is ${JSON.stringify(type)}; allowed: ${Object.keys(TYPE_NAMES).join(", ")}.`);
+        throw invalid(
+          pointer,
+          `${shown(pointer)} is ${JSON.stringify(type)}; allowed: ${Object.keys(TYPE_NAMES).join(", ")}.`,
+        );
       }
       bits |= TYPE_NAMES[type]!;
     }
@@ -263,12 +279,16 @@ class SchemaReader {
     const ranges: NumberRange[] = [];
     scalars.types = 0;
     for (const value of values) {
-      if (value === null || typeof value === "boolean") scalars.types |= TYPE[String(value) as "null" | "true" | "false"];
+      if (value === null || typeof value === "boolean")
+        scalars.types |= TYPE[String(value) as "null" | "true" | "false"];
       else if (typeof value === "string") texts.push(wellFormed(value, pointer));
       else if (typeof value === "number") {
         const exact = decimalOf(number(value, pointer));
         ranges.push({ min: exact, max: exact, step: null });
-      } else branches.push(Array.isArray(value) ? this.#arrayValue(value, pointer) : this.#objectValue(value as Json, pointer));
+      } else
+        branches.push(
+          Array.isArray(value) ? this.#arrayValue(value, pointer) : this.#objectValue(value as Json, pointer),
+        );
     }
     if (texts.length > 0) {
       scalars.types |= TYPE.string;
@@ -292,7 +312,9 @@ class SchemaReader {
   #objectValue(value: Json, pointer: string): Schema {
     const schema = this.#blank(pointer);
     schema.types = TYPE.object;
-    schema.properties = new Map(Object.entries(value).map(([name, of]) => [wellFormed(name, pointer), this.#value(of, pointer)]));
+    schema.properties = new Map(
+      Object.entries(value).map(([name, of]) => [wellFormed(name, pointer), this.#value(of, pointer)]),
+    );
     schema.required = [...schema.properties.keys()];
     schema.maxProperties = schema.properties.size;
     return schema;
@@ -320,7 +342,8 @@ class SchemaReader {
     const anchor = value["$anchor"];
     if (typeof anchor === "string") {
       const uri = `${this.#base}#${anchor}`;
-      if (this.#anchors.has(uri)) throw invalid(`${schema.pointer}/$anchor`, `The $anchor ${JSON.stringify(anchor)} is given twice.`);
+      if (this.#anchors.has(uri))
+        throw invalid(`${schema.pointer}/$anchor`, `The $anchor ${JSON.stringify(anchor)} is given twice.`);
       this.#anchors.set(uri, schema);
     }
     this.#base = base;
@@ -336,7 +359,10 @@ class SchemaReader {
   #beginResource(id: string, pointer: string, value: unknown): void {
     const uri = URL.canParse(id, this.#base) ? new URL(id, this.#base) : null;
     if (uri === null || uri.hash !== "")
-      throw invalid(`${pointer}/$id`, `${shown(pointer)}/$id is ${JSON.stringify(id)}; it must be a URI without a fragment.`);
+      throw invalid(
+        `${pointer}/$id`,
+        `${shown(pointer)}/$id is ${JSON.stringify(id)}; it must be a URI without a fragment.`,
+      );
     if (this.#resources.has(uri.href))
       throw invalid(`${pointer}/$id`, `The $id ${JSON.stringify(id)} at ${shown(pointer)} is given twice.`);
     this.#base = uri.href;
@@ -344,13 +370,17 @@ class SchemaReader {
   }
 
   #target(reference: string, at: string, base: string): Schema {
-    const missing = (): EngineError => invalid(at, `The $ref ${JSON.stringify(reference)} at ${shown(at)} points to nothing.`);
+    const missing = (): EngineError =>
+      invalid(at, `The $ref ${JSON.stringify(reference)} at ${shown(at)} points to nothing.`);
     const whole = reference.split("#")[0] ?? "";
     // A fragment alone stays where it is: not every URI can be a base.
     const uri = whole === "" ? base : URL.canParse(whole, base) ? new URL(whole, base).href : null;
     const resource = uri === null ? undefined : this.#resources.get(uri);
     if (uri === null || resource === undefined) {
-      throw unsupported(at, `The $ref ${JSON.stringify(reference)} at ${shown(at)} leads out of the schema, which is not supported.`);
+      throw unsupported(
+        at,
+        `The $ref ${JSON.stringify(reference)} at ${shown(at)} leads out of the schema, which is not supported.`,
+      );
     }
     let fragment: string;
     try {
@@ -420,16 +450,23 @@ const DIALECT = /^https?:\/\/json-schema\.org\/(draft\/2020-12|draft\/2019-09|dr
 
 function checkDialect(value: unknown, pointer: string): void {
   if (DIALECT.test(string(value, pointer))) return;
-  throw unsupported(pointer, `The $schema ${JSON.stringify(value)} is not supported; supported: drafts 2020-12, 2019-09, 07 and 06.`);
+  throw unsupported(
+    pointer,
+    `The $schema ${JSON.stringify(value)} is not supported; supported: drafts 2020-12, 2019-09, 07 and 06.`,
+  );
 }
 
 function checkAnchor(anchor: string, pointer: string): void {
   if (/^[A-Za-z_][-A-Za-z0-9._]*$/.test(anchor)) return;
-  throw invalid(pointer, `${shown(pointer)} is ${JSON.stringify(anchor)}; an anchor has letters, digits, "-", "." and "_", and begins with a letter or "_".`);
+  throw invalid(
+    pointer,
+    `${shown(pointer)} is ${JSON.stringify(anchor)}; an anchor has letters, digits, "-", "." and "_", and begins with a letter or "_".`,
+  );
 }
 
 function refuseUniqueItems(value: unknown, pointer: string): void {
-  if (boolean(value, pointer)) throw unsupported(pointer, `The schema keyword "uniqueItems" at ${shown(pointer)} is not supported.`);
+  if (boolean(value, pointer))
+    throw unsupported(pointer, `The schema keyword "uniqueItems" at ${shown(pointer)} is not supported.`);
 }
 
 function bound(schema: Schema, range: Partial<NumberRange>): void {
@@ -446,7 +483,8 @@ function multipleOf(value: unknown, pointer: string): Decimal {
 
 function size(value: unknown, pointer: string): number {
   const limit = number(value, pointer);
-  if (!Number.isInteger(limit) || limit < 0) throw invalid(pointer, `${shown(pointer)} is ${limit}; it must be a non-negative integer.`);
+  if (!Number.isInteger(limit) || limit < 0)
+    throw invalid(pointer, `${shown(pointer)} is ${limit}; it must be a non-negative integer.`);
   return limit;
 }
 
@@ -475,7 +513,8 @@ function dependencies(value: unknown, pointer: string): Map<string, string[]> {
 
 function number(value: unknown, pointer: string): number {
   if (typeof value !== "number") throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; expected a number.`);
-  if (!Number.isFinite(value)) throw invalid(pointer, `${shown(pointer)} holds a number beyond the range of double precision.`);
+  if (!Number.isFinite(value))
+    throw invalid(pointer, `${shown(pointer)} holds a number beyond the range of double precision.`);
   return value;
 }
 
@@ -504,7 +543,13 @@ function isObject(value: unknown): value is Json {
 }
 
 function kindOf(value: unknown): string {
-  return value === null ? "null" : Array.isArray(value) ? "an array" : value === undefined ? "missing" : `a value of type ${typeof value}`;
+  return value === null
+    ? "null"
+    : Array.isArray(value)
+      ? "an array"
+      : value === undefined
+        ? "missing"
+        : `a value of type ${typeof value}`;
 }
 
 /** Answers never hold lone surrogates, so a schema that asks for them is refused rather than half met. */

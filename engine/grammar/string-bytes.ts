@@ -16,11 +16,16 @@ export interface StringState {
 }
 
 /** @returns null if the byte is not text that leads on. Does not know the closing quote */
-export function nextInJsonString(languages: Languages, { language, part }: StringState, byte: number): StringState | null {
+export function nextInJsonString(
+  languages: Languages,
+  { language, part }: StringState,
+  byte: number,
+): StringState | null {
   const kind = Math.floor(part / VALUES);
   const value = part % VALUES;
   if (kind === 0) {
-    if (byte === BACKSLASH) return languages.steps(language).targets.length > 0 ? state(language, KIND.escape, 0) : null;
+    if (byte === BACKSLASH)
+      return languages.steps(language).targets.length > 0 ? state(language, KIND.escape, 0) : null;
     return byte < 0x20 || byte === QUOTE ? null : firstByte(languages, language, byte);
   }
   if (kind <= KIND.lastUtf8) return laterByte(languages, language, kind, value, byte);
@@ -72,7 +77,10 @@ const SHORT_ESCAPES: ReadonlyMap<number, number> = new Map(
   ]),
 );
 
-const state = (language: Language, kind: number, value: number): StringState => ({ language, part: kind * VALUES + value });
+const state = (language: Language, kind: number, value: number): StringState => ({
+  language,
+  part: kind * VALUES + value,
+});
 
 function after(languages: Languages, language: Language, codePoint: number): StringState | null {
   const next = languages.next(language, codePoint);
@@ -86,18 +94,32 @@ function firstByte(languages: Languages, language: Language, byte: number): Stri
   return byte >= 0xf0 && byte < 0xf5 ? toCome(languages, language, 3, byte & 0x07, 0x10000) : null;
 }
 
-function laterByte(languages: Languages, language: Language, kind: number, value: number, byte: number): StringState | null {
+function laterByte(
+  languages: Languages,
+  language: Language,
+  kind: number,
+  value: number,
+  byte: number,
+): StringState | null {
   if (byte < 0x80 || byte > 0xbf) return null;
   if (kind >= KIND.anyBytes) return kind === KIND.anyBytes ? state(language, 0, 0) : state(language, kind - 1, 0);
   const bits = value * 64 + (byte & 0x3f);
-  return kind === 1 ? after(languages, language, bits) : toCome(languages, language, kind - 1, bits, kind === 2 ? 0x800 : 0x10000);
+  return kind === 1
+    ? after(languages, language, bits)
+    : toCome(languages, language, kind - 1, bits, kind === 2 ? 0x800 : 0x10000);
 }
 
 /**
  * So many bytes of UTF-8 are to come after these bits. Surrogates and what lies above U+10FFFF are not text.
  * @param least what fewer bytes can spell lies below
  */
-function toCome(languages: Languages, language: Language, numBytes: number, bits: number, least: number): StringState | null {
+function toCome(
+  languages: Languages,
+  language: Language,
+  numBytes: number,
+  bits: number,
+  least: number,
+): StringState | null {
   const size = 64 ** numBytes;
   const first = bits * size;
   const isWhole = first >= least && first + size <= 0x110000 && !(first < 0xe000 && first + size > 0xd800);
@@ -111,7 +133,14 @@ function unitDigit(languages: Languages, language: Language, numRead: number, va
   if (numRead === 4) {
     if (value < 0xd800 || value >= 0xdc00) return after(languages, language, value);
     const first = 0x10000 + (value - 0xd800) * 0x400;
-    return leading(languages, language, first, first + 0x400, null, state(language, KIND.highSurrogate, value - 0xd800));
+    return leading(
+      languages,
+      language,
+      first,
+      first + 0x400,
+      null,
+      state(language, KIND.highSurrogate, value - 0xd800),
+    );
   }
   const size = 16 ** (4 - numRead);
   const first = value * size;
@@ -122,12 +151,25 @@ function unitDigit(languages: Languages, language: Language, numRead: number, va
     const isWhole = first + size <= 0xd800 || first >= 0xe000;
     return leading(languages, language, first, first + size, isWhole ? KIND.anyDigits + 3 - numRead : null, exact);
   }
-  const fromPair = leading(languages, language, 0x10000 + (high - 0xd800) * 0x400, 0x10000 + (highEnd - 0xd800) * 0x400, null, exact);
+  const fromPair = leading(
+    languages,
+    language,
+    0x10000 + (high - 0xd800) * 0x400,
+    0x10000 + (highEnd - 0xd800) * 0x400,
+    null,
+    exact,
+  );
   return fromPair ?? leading(languages, language, first, first + size, null, exact);
 }
 
 /** The first digit is d, the second c to f; ten bits of the code point come from these four digits. */
-function lowDigit(languages: Languages, language: Language, numRead: number, value: number, digit: number): StringState | null {
+function lowDigit(
+  languages: Languages,
+  language: Language,
+  numRead: number,
+  value: number,
+  digit: number,
+): StringState | null {
   if (numRead === 1) return digit === 13 ? state(language, KIND.lowSurrogate + 1, value) : null;
   if (numRead === 2 && digit < 12) return null;
   const bits = numRead === 2 ? value * 4 + digit - 12 : value * 16 + digit;
@@ -152,7 +194,8 @@ function leading(
   if (from >= to) return null;
   const { firsts, ends, targets } = languages.steps(language);
   const index = lastAtMost(firsts, from);
-  if (index >= 0 && from < ends[index]!) return ifAllAlike !== null && to <= ends[index]! ? state(targets[index]!, ifAllAlike, 0) : exact;
+  if (index >= 0 && from < ends[index]!)
+    return ifAllAlike !== null && to <= ends[index]! ? state(targets[index]!, ifAllAlike, 0) : exact;
   return firsts[index + 1] !== undefined && firsts[index + 1]! < to ? exact : null;
 }
 

@@ -76,7 +76,10 @@ class ValueBuilder {
     let node = this.#nodes.get(key);
     if (node === undefined) {
       if (this.#nodes.size >= LIMITS.grammarNodesMax) {
-        throw unsupported(schemas[0]!.pointer, `The schema describes more than ${LIMITS.grammarNodesMax} different values.`);
+        throw unsupported(
+          schemas[0]!.pointer,
+          `The schema describes more than ${LIMITS.grammarNodesMax} different values.`,
+        );
       }
       node = {
         id: this.#nodes.size,
@@ -96,7 +99,8 @@ class ValueBuilder {
   #describe(node: ValueNode): void {
     if (this.#begun.has(node)) return;
     this.#begun.add(node);
-    for (const word of [TYPE.null, TYPE.true, TYPE.false]) if (this.#alternatives(node.schemas, word).length > 0) node.words |= word;
+    for (const word of [TYPE.null, TYPE.true, TYPE.false])
+      if (this.#alternatives(node.schemas, word).length > 0) node.words |= word;
     node.numbers = numberSet(this.#alternatives(node.schemas, TYPE.number).flatMap((schemas) => rangesOf(schemas)));
     node.strings = this.#strings(this.#alternatives(node.schemas, TYPE.string));
     node.arrays = this.#alternatives(node.schemas, TYPE.array).map((schemas) => this.#array(schemas));
@@ -218,7 +222,10 @@ class ValueBuilder {
         const max = Math.min(Infinity, ...schemas.map(({ maxLength }) => maxLength));
         if (min > max) return languages.none;
         const length = languages.repeat(languages.any, min, max);
-        return this.#settled(languages.intersection([length, ...schemas.flatMap(({ strings }) => strings.map(as))]), schemas[0]);
+        return this.#settled(
+          languages.intersection([length, ...schemas.flatMap(({ strings }) => strings.map(as))]),
+          schemas[0],
+        );
       }),
     );
   }
@@ -238,7 +245,8 @@ class ValueBuilder {
 
   #array(schemas: readonly Schema[]): ArrayShape {
     const length = Math.max(0, ...schemas.map(({ prefixItems }) => prefixItems.length));
-    const at = (index: number): ValueNode => this.#node(schemas.flatMap(({ prefixItems, items }) => prefixItems[index] ?? items ?? []));
+    const at = (index: number): ValueNode =>
+      this.#node(schemas.flatMap(({ prefixItems, items }) => prefixItems[index] ?? items ?? []));
     return {
       id: this.#numShapes++,
       prefix: Array.from({ length }, (_, index) => at(index)),
@@ -265,7 +273,9 @@ class ValueBuilder {
     const required = new Set(schemas.flatMap((schema) => schema.required));
     const slots = [...names].map((name): Slot<ValueNode> => ({
       name,
-      value: this.#node(schemas.flatMap((schema) => property(schema, name, (pattern) => languages.has(pattern.names, name)))),
+      value: this.#node(
+        schemas.flatMap((schema) => property(schema, name, (pattern) => languages.has(pattern.names, name))),
+      ),
       isRequired: required.has(name),
       isNameValid: languages.has(validNames, name),
       needs: (needs.get(name) ?? []).map((needed) => indexes.get(needed)!),
@@ -293,7 +303,9 @@ class ValueBuilder {
   #nameClasses(schemas: readonly Schema[], validNames: Language): NameClass<ValueNode>[] {
     const { languages } = this;
     const patterns = new Map(
-      schemas.flatMap(({ patternProperties }) => patternProperties.map(({ source, names }) => [source, names] as const)),
+      schemas.flatMap(({ patternProperties }) =>
+        patternProperties.map(({ source, names }) => [source, names] as const),
+      ),
     );
     let classes: { names: Language; matched: ReadonlySet<string> }[] = [{ names: validNames, matched: new Set() }];
     for (const [source, names] of patterns) {
@@ -321,7 +333,11 @@ class ValueBuilder {
 }
 
 /** What a schema says about the value of a property: `additionalProperties` speaks where nothing else does. */
-function property(schema: Schema, name: string | null, matches: (pattern: Schema["patternProperties"][number]) => boolean): Schema[] {
+function property(
+  schema: Schema,
+  name: string | null,
+  matches: (pattern: Schema["patternProperties"][number]) => boolean,
+): Schema[] {
   const found = schema.patternProperties.filter((pattern) => matches(pattern)).map((pattern) => pattern.schema);
   const own = name === null ? undefined : schema.properties.get(name);
   if (own !== undefined) found.unshift(own);
@@ -340,7 +356,8 @@ function gather(schema: Schema, type: number, all: Set<Schema>, groups: Group[])
 /** The numbers that all of the schemas allow. */
 function rangesOf(schemas: readonly Schema[]): NumberRange[] {
   let ranges = [ALL_NUMBERS];
-  for (const { numbers } of schemas) ranges = ranges.flatMap((range) => numbers.map((other) => intersectRanges(range, other)));
+  for (const { numbers } of schemas)
+    ranges = ranges.flatMap((range) => numbers.map((other) => intersectRanges(range, other)));
   return ranges;
 }
 
@@ -404,7 +421,8 @@ function refuseLoops(root: Schema): void {
   const open = new Set<Schema>();
   const visit = (schema: Schema): void => {
     if (done.has(schema)) return;
-    if (open.has(schema)) throw invalid(schema.pointer, `The schema at ${shown(schema.pointer)} refers to itself without a value between.`);
+    if (open.has(schema))
+      throw invalid(schema.pointer, `The schema at ${shown(schema.pointer)} refers to itself without a value between.`);
     open.add(schema);
     for (const other of [...schema.all, ...schema.groups.flatMap(({ branches }) => branches)]) visit(other);
     open.delete(schema);

@@ -68,7 +68,8 @@ export class VocabularyTrie {
       const { aLabel, longest } = inALabel.language;
       return this.#aLabelTokens.maskBut(automaton, position, aLabel!, longest);
     }
-    const bits = plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
+    const bits =
+      plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
     const trie = plainRoom < 0 ? this.#all : this.#notPlain;
     return { bits, unknown: trie.walk(automaton, position.configuration, bits) };
   }
@@ -105,7 +106,10 @@ class ALabelTokens {
         const letters = text.slice(0, numLetters).toLowerCase();
         if (!ends.has(letters)) ends.set(letters, new Map());
         ends.get(letters)!.set(tokenId, text.slice(numLetters));
-      } else if (bytes[numLetters] === BACKSLASH && (numLetters + 1 === bytes.length || bytes[numLetters + 1] === LETTER_U)) {
+      } else if (
+        bytes[numLetters] === BACKSLASH &&
+        (numLetters + 1 === bytes.length || bytes[numLetters + 1] === LETTER_U)
+      ) {
         this.#escapes.push(tokenId);
       }
     });
@@ -119,12 +123,18 @@ class ALabelTokens {
   }
 
   /** @returns the tokens that can follow, and some that are to be read one by one */
-  maskBut(automaton: Automaton, position: Position, label: ALabel, room: number): { bits: Uint32Array; unknown: readonly number[] } {
+  maskBut(
+    automaton: Automaton,
+    position: Position,
+    label: ALabel,
+    room: number,
+  ): { bits: Uint32Array; unknown: readonly number[] } {
     const numFree = Math.max(0, freeRoom(label, room));
     const bits = this.#lettersWithin[Math.min(numFree, this.#lettersWithin.length - 1)]!.slice();
     const read = readerOf(label, room);
     const known = label.ending ?? "";
-    for (let length = numFree + 1; length <= known.length; length++) allow(bits, this.#letters.get(known.slice(0, length)) ?? []);
+    for (let length = numFree + 1; length <= known.length; length++)
+      allow(bits, this.#letters.get(known.slice(0, length)) ?? []);
     const firstHyphenMax = Math.max(numFree, known.length);
     for (const text of this.#hyphenated) {
       if (text.length <= numFree || text.indexOf("-") > firstHyphenMax) continue;
@@ -133,7 +143,10 @@ class ALabelTokens {
     const unknown = [...this.#escapes];
     for (const [letters, rests] of this.#ends) {
       if (!read(letters)?.isWhole) continue;
-      const { configuration } = automaton.readAll(position, Uint8Array.from(letters, (letter) => letter.charCodeAt(0)))!;
+      const { configuration } = automaton.readAll(
+        position,
+        Uint8Array.from(letters, (letter) => letter.charCodeAt(0)),
+      )!;
       unknown.push(...rests.walk(automaton, configuration, bits));
     }
     return { bits, unknown };

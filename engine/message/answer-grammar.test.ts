@@ -5,11 +5,35 @@ import { compileGrammar, type AnswerFormat } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
 import { THINK } from "./message-format.js";
 
-const WORDS = ["<think>", "</think>", "<thi", "nk>", "</", "think>", "think>{", "think>[", "think>\n{", "think>\n[", " </think> {\"a\"", "\n\n", " [", " {", "{\"", "<think>why", "<think></think>{", "<think></think>[", "why</think>}"];
+const WORDS = [
+  "<think>",
+  "</think>",
+  "<thi",
+  "nk>",
+  "</",
+  "think>",
+  "think>{",
+  "think>[",
+  "think>\n{",
+  "think>\n[",
+  ' </think> {"a"',
+  "\n\n",
+  " [",
+  " {",
+  '{"',
+  "<think>why",
+  "<think></think>{",
+  "<think></think>[",
+  "why</think>}",
+];
 const BYTES = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
 const END = 256;
 const OTHER = 257;
-const vocabulary = new AnswerVocabulary([...BYTES, null, null, ...WORDS.map((word) => new Uint8Array(Buffer.from(word)))], [END], THINK);
+const vocabulary = new AnswerVocabulary(
+  [...BYTES, null, null, ...WORDS.map((word) => new Uint8Array(Buffer.from(word)))],
+  [END],
+  THINK,
+);
 const OBJECT: Format = { type: "json_object" };
 type Format = Exclude<AnswerFormat, { type: "text" }>;
 type Begin = "direct" | "opens" | "inside";
@@ -33,7 +57,9 @@ function allows(grammar: AnswerGrammar, tokenId: number): boolean {
 /** The tokens that may come next, as text. */
 function allowed(grammar: AnswerGrammar): string[] {
   const texts = [...vocabulary.trie.tokens.entries()].filter(([tokenId]) => allows(grammar, tokenId));
-  return texts.map(([tokenId, bytes]) => (tokenId === END ? "END" : bytes === null ? "OTHER" : Buffer.from(bytes).toString("latin1")));
+  return texts.map(([tokenId, bytes]) =>
+    tokenId === END ? "END" : bytes === null ? "OTHER" : Buffer.from(bytes).toString("latin1"),
+  );
 }
 
 describe("a model that does not reason", () => {
@@ -45,7 +71,15 @@ describe("a model that does not reason", () => {
 
 describe("a model that may reason", () => {
   it("begins with the opening tag or with the answer", () => {
-    expect(allowed(after("opens", OBJECT))).toEqual(["<", "{", "<think>", "<thi", '{"', "<think>why", "<think></think>{"]);
+    expect(allowed(after("opens", OBJECT))).toEqual([
+      "<",
+      "{",
+      "<think>",
+      "<thi",
+      '{"',
+      "<think>why",
+      "<think></think>{",
+    ]);
     expect(allowed(after("opens", OBJECT, "<thi"))).toEqual(["n", "nk>"]);
     expect(allowed(after("opens", OBJECT, '{"'))).toContain("<think>");
     expect(allowed(after("opens", OBJECT, "{", "}"))).toEqual(["END"]);
@@ -63,7 +97,15 @@ describe("a model that may reason", () => {
   it("may answer with what begins like the tag", () => {
     const format: Format = { type: "regex", regex: "<t?|<think>" };
     expect(allowed(after("opens", format))).toEqual(["<", "<think>", "<thi", "<think>why"]);
-    expect(allowed(after("opens", format, "<"))).toEqual(["t", "END", "think>", "think>{", "think>[", "think>\n{", "think>\n["]);
+    expect(allowed(after("opens", format, "<"))).toEqual([
+      "t",
+      "END",
+      "think>",
+      "think>{",
+      "think>[",
+      "think>\n{",
+      "think>\n[",
+    ]);
     expect(allowed(after("opens", format, "<", "t"))).toEqual(["h", "END"]);
     // Whole, the tag opens the reasoning; behind the reasoning it is text.
     expect(after("opens", format, "<think>").isFinished).toBe(false);
@@ -86,7 +128,8 @@ describe("inside the reasoning", () => {
     expect(allowed(grammar)).toHaveLength(all - refused.length);
     for (const token of refused.slice(1)) expect(allows(grammar, idOf(token)), token).toBe(false);
     const closing = after("inside", OBJECT, "why", "</");
-    for (const token of ["think>", "think>{", "think>\n{", "a", "</think>"]) expect(allows(closing, idOf(token)), token).toBe(true);
+    for (const token of ["think>", "think>{", "think>\n{", "a", "</think>"])
+      expect(allows(closing, idOf(token)), token).toBe(true);
     for (const token of ["think>[", "think>\n["]) expect(allows(closing, idOf(token)), token).toBe(false);
   });
 
@@ -103,7 +146,15 @@ describe("inside the reasoning", () => {
 describe("between reasoning and answer", () => {
   it("white space is bounded, and the answer's first bytes may follow it in the same token", () => {
     const blanks = Array.from({ length: LIMITS.blankBeforeAnswerMax }, () => "\n");
-    expect(allowed(after("inside", OBJECT, "</think>", ...blanks.slice(1)))).toEqual(["\t", "\n", "\r", " ", "{", " {", '{"']);
+    expect(allowed(after("inside", OBJECT, "</think>", ...blanks.slice(1)))).toEqual([
+      "\t",
+      "\n",
+      "\r",
+      " ",
+      "{",
+      " {",
+      '{"',
+    ]);
     expect(allowed(after("inside", OBJECT, "</think>", ...blanks))).toEqual(["{", '{"']);
     expect(allowed(after("inside", OBJECT, "</think>", "\n\n", " {", "}"))).toEqual(["END"]);
     expect(allowed(after("inside", OBJECT, ' </think> {"a"'))).toEqual(["\n", " ", ":"]);
@@ -120,5 +171,10 @@ it("a vocabulary without the bytes that an answer needs is told", () => {
   const grammar = new AnswerGrammar(compileGrammar({ type: "regex", regex: "ab" }), poor, null);
   expect([...grammar.allowed()]).toEqual([1]);
   grammar.accept(0);
-  expect(() => grammar.allowed()).toThrow(expect.objectContaining({ code: "internal_error", message: expect.stringContaining("vocabulary lacks bytes") as string }));
+  expect(() => grammar.allowed()).toThrow(
+    expect.objectContaining({
+      code: "internal_error",
+      message: expect.stringContaining("vocabulary lacks bytes") as string,
+    }),
+  );
 });

@@ -59,7 +59,10 @@ export class AnswerVocabulary {
   get afterBlank(): ReadonlyMap<number | null, readonly TokenText[]> {
     if (this.#afterBlank !== null) return this.#afterBlank;
     const groups = new Map<number | null, TokenText[]>();
-    for (const token of this.#select((bytes) => isBlank(bytes[0]!), () => true)) {
+    for (const token of this.#select(
+      (bytes) => isBlank(bytes[0]!),
+      () => true,
+    )) {
       const numBlank = numLeadingBlank(token.text);
       const byte = numBlank === token.text.length ? null : token.text.charCodeAt(numBlank);
       const group = groups.get(byte);
@@ -138,7 +141,10 @@ export class AnswerGrammar {
   allowed(): Uint32Array {
     const mask = this.#computeMask();
     if (mask.some((word) => word !== 0)) return mask;
-    throw new EngineError("internal_error", "No token of this model goes on with an answer as response_format asks for: its vocabulary lacks bytes.");
+    throw new EngineError(
+      "internal_error",
+      "No token of this model goes on with an answer as response_format asks for: its vocabulary lacks bytes.",
+    );
   }
 
   /** @param tokenId one of the allowed ones */
@@ -250,7 +256,10 @@ export class AnswerGrammar {
     const numMore = numLeadingBlank(text);
     this.#state = { phase: "gap", numBlank: numBlank + numMore };
     if (numMore === text.length) return;
-    assert(this.#matcher.acceptBytes(bytesOf(text.slice(numMore))), "the answer begins with bytes that its grammar allows");
+    assert(
+      this.#matcher.acceptBytes(bytesOf(text.slice(numMore))),
+      "the answer begins with bytes that its grammar allows",
+    );
     this.#state = { phase: "answer" };
   }
 }

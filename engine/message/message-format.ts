@@ -49,7 +49,11 @@ const TAG = /(?:<\|?|\[)[\w:/]*(?:think|thought|reason)\w*(?:\|?>|\])/gi;
 /** A closing tag is the opening one with a slash, or with "end" where that has "start" or "begin". */
 function pairsAmong(tags: readonly string[]): Markup[] {
   return tags.flatMap((open) => {
-    const closings = [open.replace(/^(<\|?|\[)/, "$1/"), open.replace(/start|begin/, "end"), open.replace(/START|BEGIN/, "END")];
+    const closings = [
+      open.replace(/^(<\|?|\[)/, "$1/"),
+      open.replace(/start|begin/, "end"),
+      open.replace(/START|BEGIN/, "END"),
+    ];
     const close = closings.find((closing) => closing !== open && tags.includes(closing));
     return close === undefined ? [] : [{ open, close }];
   });

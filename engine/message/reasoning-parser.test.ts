@@ -16,8 +16,16 @@ function parse(chunks: readonly string[], startsInside: boolean, separate: boole
   const parser = new ReasoningParser({ ...THINK, startsInside }, separate);
   const segments = [...chunks.flatMap((chunk) => parser.push(chunk)), ...parser.finish()];
   const join = (...channels: string[]): string =>
-    segments.filter(({ channel }) => channels.includes(channel)).map(({ text }) => text).join("");
-  return { hasReasoning: parser.hasReasoning, reasoning: join("reasoning"), content: join("frame", "answer"), answer: join("answer") };
+    segments
+      .filter(({ channel }) => channels.includes(channel))
+      .map(({ text }) => text)
+      .join("");
+  return {
+    hasReasoning: parser.hasReasoning,
+    reasoning: join("reasoning"),
+    content: join("frame", "answer"),
+    answer: join("answer"),
+  };
 }
 
 /** Contract, section 6, written for a whole text. */
@@ -39,8 +47,29 @@ function oracle(text: string, startsInside: boolean, separate: boolean): Parsed 
   return { hasReasoning: true, reasoning: inner.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, ""), content: answer, answer };
 }
 
-const piece = fc.constantFrom("<think>", "</think>", "<", "</", "think>", "th", "ink>", ">", " ", "\n", "\r", "\t", "\u00a0", "\v", "a", "é", "</thi");
-const chunked = fc.array(fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join("")), { maxLength: 8 });
+const piece = fc.constantFrom(
+  "<think>",
+  "</think>",
+  "<",
+  "</",
+  "think>",
+  "th",
+  "ink>",
+  ">",
+  " ",
+  "\n",
+  "\r",
+  "\t",
+  "\u00a0",
+  "\v",
+  "a",
+  "é",
+  "</thi",
+);
+const chunked = fc.array(
+  fc.array(piece, { maxLength: 6 }).map((pieces) => pieces.join("")),
+  { maxLength: 8 },
+);
 
 describe("ReasoningParser", () => {
   it("agrees with the rules for a whole text, however it is cut", () => {
@@ -67,7 +96,13 @@ describe("ReasoningParser", () => {
       fc.property(chunked, (chunks) => {
         const parser = new ReasoningParser({ ...THINK, startsInside: true }, true);
         parser.push("why</think>\n\nA");
-        for (const chunk of chunks) expect(parser.push(chunk).map(({ text }) => text).join("")).toBe(chunk);
+        for (const chunk of chunks)
+          expect(
+            parser
+              .push(chunk)
+              .map(({ text }) => text)
+              .join(""),
+          ).toBe(chunk);
         expect(parser.finish()).toEqual([]);
       }),
     );
@@ -77,15 +112,35 @@ describe("ReasoningParser", () => {
     ["no tags at all", ["Hi."], { hasReasoning: false, reasoning: "", content: "Hi." }],
     ["white space only", [" ", "\n"], { hasReasoning: false, reasoning: "", content: " \n" }],
     ["an opening tag that never completes", ["\n<thi"], { hasReasoning: false, reasoning: "", content: "\n<thi" }],
-    ["a tag after other text", ["a<think>b</think>c"], { hasReasoning: false, reasoning: "", content: "a<think>b</think>c" }],
+    [
+      "a tag after other text",
+      ["a<think>b</think>c"],
+      { hasReasoning: false, reasoning: "", content: "a<think>b</think>c" },
+    ],
     ["a closing tag first", ["</think>a"], { hasReasoning: false, reasoning: "", content: "</think>a" }],
     ["an empty reasoning", ["<think></think>a"], { hasReasoning: true, reasoning: "", content: "a" }],
-    ["a second opening tag inside", ["<think>a<think>b</think>c"], { hasReasoning: true, reasoning: "a<think>b", content: "c" }],
-    ["tags in the answer", ["<think>a</think>b</think><think>"], { hasReasoning: true, reasoning: "a", content: "b</think><think>" }],
-    ["tags cut across chunks", ["<th", "ink>a", "b</th", "ink>c"], { hasReasoning: true, reasoning: "ab", content: "c" }],
+    [
+      "a second opening tag inside",
+      ["<think>a<think>b</think>c"],
+      { hasReasoning: true, reasoning: "a<think>b", content: "c" },
+    ],
+    [
+      "tags in the answer",
+      ["<think>a</think>b</think><think>"],
+      { hasReasoning: true, reasoning: "a", content: "b</think><think>" },
+    ],
+    [
+      "tags cut across chunks",
+      ["<th", "ink>a", "b</th", "ink>c"],
+      { hasReasoning: true, reasoning: "ab", content: "c" },
+    ],
     ["several tags in one chunk", ["<think>a</think>b"], { hasReasoning: true, reasoning: "a", content: "b" }],
     ["a cut within the closing tag", ["<think>a \n</thin"], { hasReasoning: true, reasoning: "a", content: "" }],
-    ["white space that is not the contract's", ["<think>\u00a0a\v</think>\u00a0b"], { hasReasoning: true, reasoning: "\u00a0a\v", content: "\u00a0b" }],
+    [
+      "white space that is not the contract's",
+      ["<think>\u00a0a\v</think>\u00a0b"],
+      { hasReasoning: true, reasoning: "\u00a0a\v", content: "\u00a0b" },
+    ],
   ])("takes %s", (_, chunks, expected) => {
     const { answer: _answer, ...parsed } = parse(chunks, false, true);
     expect(parsed).toEqual(expected);

@@ -35,7 +35,11 @@ export function answerGrammar(format: ResponseFormat | null, followsReasoning: b
       if (typeof regex !== "string") throw new EngineError("invalid_type", `${path} must be a string.`, path);
       const grammar = compiled({ type: "regex", regex }, path);
       if (followsReasoning && !grammar.mayBeginAfterBlank) {
-        throw new EngineError("unsupported_schema", "Behind reasoning an answer begins at its first character that is not white space; every match of the regular expression begins with white space.", path);
+        throw new EngineError(
+          "unsupported_schema",
+          "Behind reasoning an answer begins at its first character that is not white space; every match of the regular expression begins with white space.",
+          path,
+        );
       }
       return grammar;
     }

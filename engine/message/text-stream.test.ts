@@ -9,15 +9,24 @@ import { Tokenizer } from "../text/tokenizer.js";
 
 /** One token for each byte, some for several, and tags as tokens of their own. */
 const tokenizer = new Tokenizer(
-  byteLevelJson([["o", "p"], ["s", "t"], ["st", "op"], [">", "a"], ["t", "h"], ["Ã", "©"]], [
-    { content: "<|end|>", special: true },
-    { content: "<think>" },
-    { content: "</think>" },
-  ]),
+  byteLevelJson(
+    [
+      ["o", "p"],
+      ["s", "t"],
+      ["st", "op"],
+      [">", "a"],
+      ["t", "h"],
+      ["Ã", "©"],
+    ],
+    [{ content: "<|end|>", special: true }, { content: "<think>" }, { content: "</think>" }],
+  ),
   {},
 );
 
-type Options = Partial<Pick<TextStreamOptions, "stop" | "includeStop" | "separateReasoning">> & { startsInside?: boolean; reasons?: boolean };
+type Options = Partial<Pick<TextStreamOptions, "stop" | "includeStop" | "separateReasoning">> & {
+  startsInside?: boolean;
+  reasons?: boolean;
+};
 
 function run(tokenIds: readonly number[], { startsInside = false, reasons = true, ...options }: Options = {}) {
   const text = new TextStream({
@@ -54,7 +63,21 @@ function run(tokenIds: readonly number[], { startsInside = false, reasons = true
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const tokensOf = (text: string): number[] => tokenizer.encode(text);
 
-const piece = fc.constantFrom("<think>", "</think>", "</thi", "<", " ", "\n", "stop", "st", "op", "a", "é", "€", "stopa");
+const piece = fc.constantFrom(
+  "<think>",
+  "</think>",
+  "</thi",
+  "<",
+  " ",
+  "\n",
+  "stop",
+  "st",
+  "op",
+  "a",
+  "é",
+  "€",
+  "stopa",
+);
 const texts = fc.array(piece, { maxLength: 14 }).map((pieces) => pieces.join(""));
 const options = fc.record({
   stop: fc.array(fc.constantFrom("stop", "op", "\n", "é", "opa", "</think>", "aa"), { maxLength: 3 }),
@@ -102,14 +125,28 @@ describe("TextStream", () => {
   });
 
   it("counts an end token inside unfinished reasoning", () => {
-    const text = new TextStream({ tokenizer, promptIds: [], stop: [], includeStop: false, separateReasoning: true, reasoning: { ...THINK, startsInside: true } });
+    const text = new TextStream({
+      tokenizer,
+      promptIds: [],
+      stop: [],
+      includeStop: false,
+      separateReasoning: true,
+      reasoning: { ...THINK, startsInside: true },
+    });
     text.push(0x61);
     text.pushEnd();
     expect(text.numReasoningTokens).toBe(2);
   });
 
   it("tells where the answer begins", () => {
-    const text = new TextStream({ tokenizer, promptIds: [], stop: [], includeStop: false, separateReasoning: true, reasoning: { ...THINK, startsInside: true } });
+    const text = new TextStream({
+      tokenizer,
+      promptIds: [],
+      stop: [],
+      includeStop: false,
+      separateReasoning: true,
+      reasoning: { ...THINK, startsInside: true },
+    });
     const begun = bytesOf("a</think>\nb").map((tokenId) => {
       text.push(tokenId);
       return text.answerBegun;
@@ -134,30 +171,62 @@ describe("issues of other engines", () => {
 
   it("rows 9 and 16: a stop sequence inside the reasoning does not stop", () => {
     const text = "<think>stop, or not stop</think>\n\nI would stop here";
-    expect(run(bytesOf(text), { stop: ["stop"] })).toMatchObject({ reasoning: "stop, or not stop", content: "I would ", stopped: "stop" });
-    expect(run(bytesOf(text.slice(7)), { stop: ["stop"], startsInside: true, separateReasoning: false, includeStop: true }).content).toBe(
-      "<think>stop, or not stop</think>\n\nI would stop",
-    );
+    expect(run(bytesOf(text), { stop: ["stop"] })).toMatchObject({
+      reasoning: "stop, or not stop",
+      content: "I would ",
+      stopped: "stop",
+    });
+    expect(
+      run(bytesOf(text.slice(7)), { stop: ["stop"], startsInside: true, separateReasoning: false, includeStop: true })
+        .content,
+    ).toBe("<think>stop, or not stop</think>\n\nI would stop");
   });
 
   it("row 16: a stop sequence in both parts cuts the answer, not at its first occurrence in the text", () => {
-    expect(run(bytesOf("<think>a;b</think>c;d"), { stop: [";"], separateReasoning: false }).content).toBe("<think>a;b</think>c");
+    expect(run(bytesOf("<think>a;b</think>c;d"), { stop: [";"], separateReasoning: false }).content).toBe(
+      "<think>a;b</think>c",
+    );
   });
 
   it("row 16: a stop sequence does not reach over the border into the answer", () => {
-    expect(run(bytesOf("<think>a</think>\nb"), { stop: [">\nb", "\nb"] })).toMatchObject({ content: "b", stopped: null });
+    expect(run(bytesOf("<think>a</think>\nb"), { stop: [">\nb", "\nb"] })).toMatchObject({
+      content: "b",
+      stopped: null,
+    });
   });
 
   it("row 10: tags inside a token that holds more", () => {
-    const wide = new Tokenizer(byteLevelJson([[">", "a"], ["b", "<"], ["b<", "/"], ["</", "t"]], []), {});
-    const text = new TextStream({ tokenizer: wide, promptIds: [], stop: [], includeStop: false, separateReasoning: true, reasoning: { ...THINK, startsInside: false } });
+    const wide = new Tokenizer(
+      byteLevelJson(
+        [
+          [">", "a"],
+          ["b", "<"],
+          ["b<", "/"],
+          ["</", "t"],
+        ],
+        [],
+      ),
+      {},
+    );
+    const text = new TextStream({
+      tokenizer: wide,
+      promptIds: [],
+      stop: [],
+      includeStop: false,
+      separateReasoning: true,
+      reasoning: { ...THINK, startsInside: false },
+    });
     const deltas = [...wide.encode("<think>ab</think>ab").map((tokenId) => text.push(tokenId)), text.finish()];
     expect(deltas.map(({ reasoning }) => reasoning).join("")).toBe("ab");
     expect(deltas.map(({ content }) => content).join("")).toBe("ab");
   });
 
   it("row 17: a stop sequence over several tokens", () => {
-    expect(run(bytesOf("go stop now"), { stop: ["stop"] })).toMatchObject({ content: "go ", stopped: "stop", numUsed: 7 });
+    expect(run(bytesOf("go stop now"), { stop: ["stop"] })).toMatchObject({
+      content: "go ",
+      stopped: "stop",
+      numUsed: 7,
+    });
   });
 
   it("row 17: a stop sequence completed within a token ends the text there", () => {

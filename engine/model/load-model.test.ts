@@ -57,7 +57,9 @@ describe("profile", () => {
       console.log(JSON.stringify(process.report.getReport().sharedObjects));
       await model.close();
     `;
-    return /onnxruntime/.test(execFileSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" }));
+    return /onnxruntime/.test(
+      execFileSync(process.execPath, ["--input-type=module", "-e", program], { encoding: "utf8" }),
+    );
   }
 
   test("exact does not load ONNX Runtime; fast does", () => {
@@ -65,32 +67,65 @@ describe("profile", () => {
   });
 
   test("is fast unless given, and the model's to tell", async () => {
-    await withModel({}, async ({ profile, kvCache }) => expect({ profile, kvCache }).toEqual({ profile: "fast", kvCache: "f32" }));
-    await withModel({ profile: "exact", kvCache: "q8" }, async ({ profile, kvCache }) => expect({ profile, kvCache }).toEqual({ profile: "exact", kvCache: "q8" }));
+    await withModel({}, async ({ profile, kvCache }) =>
+      expect({ profile, kvCache }).toEqual({ profile: "fast", kvCache: "f32" }),
+    );
+    await withModel({ profile: "exact", kvCache: "q8" }, async ({ profile, kvCache }) =>
+      expect({ profile, kvCache }).toEqual({ profile: "exact", kvCache: "q8" }),
+    );
   });
 });
 
 describe("numThreads", () => {
   test("is what was asked for, in the kernels too", async () => {
-    for (const numThreads of [1, 3]) await withModel({ numThreads }, async (model) => expect(model.numThreads).toBe(numThreads));
+    for (const numThreads of [1, 3])
+      await withModel({ numThreads }, async (model) => expect(model.numThreads).toBe(numThreads));
   });
 });
 
 describe("refuses before it loads anything", () => {
   test.each<[LoadModelOptions, object]>([
-    [{ numThreads: 0 }, { code: "out_of_range", param: "numThreads", message: "numThreads must be in 1..64. Given: 0" }],
+    [
+      { numThreads: 0 },
+      { code: "out_of_range", param: "numThreads", message: "numThreads must be in 1..64. Given: 0" },
+    ],
     [{ numThreads: 1.5 }, { code: "invalid_type", param: "numThreads" }],
     [{ numThreads: 65 }, { code: "out_of_range", param: "numThreads" }],
-    [{ profile: "slow" as "fast" }, { code: "unsupported_value", param: "profile", message: 'profile must be fast or exact. Given: "slow"' }],
-    [{ kvCache: "q4" as "q8" }, { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or q8. Given: "q4"' }],
-    [{ kvCache: "q8" }, { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) }],
-    [{ threads: 1 } as object, { code: "unknown_parameter", param: "threads", message: expect.stringMatching(/^threads is not an option of a model. Known: model, .*numThreads/) }],
+    [
+      { profile: "slow" as "fast" },
+      { code: "unsupported_value", param: "profile", message: 'profile must be fast or exact. Given: "slow"' },
+    ],
+    [
+      { kvCache: "q4" as "q8" },
+      { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or q8. Given: "q4"' },
+    ],
+    [
+      { kvCache: "q8" },
+      { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) },
+    ],
+    [
+      { threads: 1 } as object,
+      {
+        code: "unknown_parameter",
+        param: "threads",
+        message: expect.stringMatching(/^threads is not an option of a model. Known: model, .*numThreads/),
+      },
+    ],
     [{ toString: 1 } as object, { code: "unknown_parameter", param: "toString" }],
     [{ model: 5 as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: 5" }],
-    [{ model: new URL("file:///model") as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: file:///model" }],
+    [
+      { model: new URL("file:///model") as never },
+      { code: "invalid_type", param: "model", message: "model must be a string. Given: file:///model" },
+    ],
     [{ quant: null as never }, { code: "invalid_type", param: "quant" }],
-    [{ offline: "no" as never }, { code: "invalid_type", param: "offline", message: 'offline must be a boolean. Given: "no"' }],
-    [{ signal: {} as never }, { code: "invalid_type", param: "signal", message: "signal must be an AbortSignal. Given: [object Object]" }],
+    [
+      { offline: "no" as never },
+      { code: "invalid_type", param: "offline", message: 'offline must be a boolean. Given: "no"' },
+    ],
+    [
+      { signal: {} as never },
+      { code: "invalid_type", param: "signal", message: "signal must be an AbortSignal. Given: [object Object]" },
+    ],
     [{ onProgress: 5 as never }, { code: "invalid_type", param: "onProgress" }],
   ])("%o", async (options, error) => {
     await expect(loadModel({ model: "/no/such/folder", ...options })).rejects.toMatchObject(error);
@@ -99,27 +134,42 @@ describe("refuses before it loads anything", () => {
 
 test("the embedded model has one format", async () => {
   const message = "the embedded model is a pack of q8 weights, not q4, which is for folders that are converted";
-  await expect(loadModel({ quant: "q4" })).rejects.toMatchObject({ code: "unsupported_value", param: "quant", message });
+  await expect(loadModel({ quant: "q4" })).rejects.toMatchObject({
+    code: "unsupported_value",
+    param: "quant",
+    message,
+  });
 });
 
 test.each([[[]], [5], ["model"], [null]])("options that are %o are refused", async (options) => {
-  await expect(loadModel(options as never)).rejects.toMatchObject({ code: "invalid_type", message: expect.stringMatching(/^The options of a model must be an object\. Given: /) });
+  await expect(loadModel(options as never)).rejects.toMatchObject({
+    code: "invalid_type",
+    message: expect.stringMatching(/^The options of a model must be an object\. Given: /),
+  });
 });
 
 test("requests that TypeScript would not let through are refused by name, and none are taken once the model is closed", async () => {
   const model = await loadModel({ numThreads: 1 });
   const chat = (options: unknown) => () => model.chat(options as never);
   const generate = (options: unknown) => () => model.generate(options as never);
-  const refusal = (code: string, param: string | null, message: RegExp) => expect.objectContaining({ code, param, message: expect.stringMatching(message) });
+  const refusal = (code: string, param: string | null, message: RegExp) =>
+    expect.objectContaining({ code, param, message: expect.stringMatching(message) });
   for (const options of [undefined, null, 5, "hi", []]) {
-    expect(chat(options)).toThrow(refusal("invalid_type", null, /^A request must be an object with messages\. Given: /));
-    expect(generate(options)).toThrow(refusal("invalid_type", null, /^A request must be an object with prompt\. Given: /));
+    expect(chat(options)).toThrow(
+      refusal("invalid_type", null, /^A request must be an object with messages\. Given: /),
+    );
+    expect(generate(options)).toThrow(
+      refusal("invalid_type", null, /^A request must be an object with prompt\. Given: /),
+    );
   }
   expect(chat({})).toThrow(refusal("missing_required_parameter", "messages", /required/));
   expect(chat({ messages: {} })).toThrow(refusal("invalid_type", "messages", /a list of messages/));
   expect(chat({ messages: MESSAGES, signal: 5 })).toThrow(refusal("invalid_type", "signal", /AbortSignal\. Given: 5$/));
-  expect(chat({ messages: MESSAGES, contextLengthExceededBehavior: "ask" })).toThrow(refusal("unsupported_value", "contextLengthExceededBehavior", /truncate or error\. Given: "ask"$/));
-  for (const prompt of [undefined, null, 5, ["a"]]) expect(generate({ prompt })).toThrow(refusal("invalid_type", "prompt", /^prompt must be a string\. Given: /));
+  expect(chat({ messages: MESSAGES, contextLengthExceededBehavior: "ask" })).toThrow(
+    refusal("unsupported_value", "contextLengthExceededBehavior", /truncate or error\. Given: "ask"$/),
+  );
+  for (const prompt of [undefined, null, 5, ["a"]])
+    expect(generate({ prompt })).toThrow(refusal("invalid_type", "prompt", /^prompt must be a string\. Given: /));
 
   const closing = model.close();
   expect(chat({ messages: MESSAGES })).toThrow(refusal("model_closed", null, /^The model is closed\.$/));
@@ -130,9 +180,14 @@ test("requests that TypeScript would not let through are refused by name, and no
 
 test("a limit beyond the context is refused by the number that was given", async () => {
   await withModel({}, async (model) => {
-    for (const [maxTokens, shown] of [[1025, "1025"], [1e30, "1e+30"]] as const) {
+    for (const [maxTokens, shown] of [
+      [1025, "1025"],
+      [1e30, "1e+30"],
+    ] as const) {
       const message = expect.stringMatching(RegExp(`max_tokens is ${shown.replace("+", "\\+")};`));
-      expect(() => model.chat({ messages: MESSAGES, maxTokens, contextLengthExceededBehavior: "error" })).toThrow(expect.objectContaining({ code: "context_length_exceeded", message }));
+      expect(() => model.chat({ messages: MESSAGES, maxTokens, contextLengthExceededBehavior: "error" })).toThrow(
+        expect.objectContaining({ code: "context_length_exceeded", message }),
+      );
     }
   });
 });
@@ -146,7 +201,8 @@ describe("maxConcurrency", () => {
     const answers = [];
     for (const maxConcurrency of [1, 2, 16, 40]) {
       project.mockClear();
-      const both = (model: Model) => Promise.all([ask(model, { n: 50, seed: 1 }), ask(model, { n: 3, seed: 2, temperature: 1.5 })]);
+      const both = (model: Model) =>
+        Promise.all([ask(model, { n: 50, seed: 1 }), ask(model, { n: 3, seed: 2, temperature: 1.5 })]);
       answers.push(await withModel({ maxConcurrency }, both));
       // A step projects one row for every sequence that runs.
       expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(maxConcurrency);
@@ -188,7 +244,9 @@ describe("logprobsMode", () => {
     expect(processed.tokenIds).toEqual(raw.tokenIds);
     expect(await ask(undefined, filters)).toEqual(raw);
     for (const [index, { topLogprobs, tokenId, logprob }] of processed.logprobs.entries()) {
-      expect(topLogprobs.map((entry) => entry.tokenId)).toEqual(raw.logprobs[index]!.topLogprobs.slice(0, 3).map((entry) => entry.tokenId));
+      expect(topLogprobs.map((entry) => entry.tokenId)).toEqual(
+        raw.logprobs[index]!.topLogprobs.slice(0, 3).map((entry) => entry.tokenId),
+      );
       expect(topLogprobs.reduce((sum, entry) => sum + Math.exp(entry.logprob), 0)).toBeCloseTo(1, 6);
       expect(topLogprobs.find((entry) => entry.tokenId === tokenId)?.logprob).toBe(logprob);
     }
@@ -202,7 +260,11 @@ describe("logprobsMode", () => {
   test("refuses other modes", async () => {
     const options = { logprobsMode: "model" } as unknown as LoadModelOptions;
     const message = 'logprobsMode must be raw or processed. Given: "model"';
-    await expect(loadModel(options)).rejects.toMatchObject({ code: "unsupported_value", param: "logprobsMode", message });
+    await expect(loadModel(options)).rejects.toMatchObject({
+      code: "unsupported_value",
+      param: "logprobsMode",
+      message,
+    });
   });
 });
 
@@ -227,15 +289,27 @@ describe("memory", () => {
   test.each<[string, number | undefined, (numPages: number) => boolean]>([
     ["a number of bytes", 3.9 * bytesPerPage, (numPages) => numPages === 3],
     ["2 GiB by default", undefined, (numPages) => numPages === Math.floor(2 ** 31 / bytesPerPage)],
-    ["no more than is left of 4 GiB", 2 ** 40, (numPages) => numPages > 3.8 * 2 ** 30 / bytesPerPage && numPages < 2 ** 32 / bytesPerPage],
+    [
+      "no more than is left of 4 GiB",
+      2 ** 40,
+      (numPages) => numPages > (3.8 * 2 ** 30) / bytesPerPage && numPages < 2 ** 32 / bytesPerPage,
+    ],
   ])("keys and values: %s", async (_, kvCacheBytes, isRight) => {
-    const model = await loadModel({ model: pack, ...(kvCacheBytes === undefined ? {} : { kvCacheBytes: Math.floor(kvCacheBytes) }) });
+    const model = await loadModel({
+      model: pack,
+      ...(kvCacheBytes === undefined ? {} : { kvCacheBytes: Math.floor(kvCacheBytes) }),
+    });
     expect(isRight(numPagesOf(model))).toBe(true);
     await model.close();
   });
 
   test("8-bit keys and values: a page takes a third here, where a head's scale is as long as four of its twelve elements", async () => {
-    const model = await loadModel({ model: pack, profile: "exact", kvCache: "q8", kvCacheBytes: Math.floor(3.9 * bytesPerPage) });
+    const model = await loadModel({
+      model: pack,
+      profile: "exact",
+      kvCache: "q8",
+      kvCacheBytes: Math.floor(3.9 * bytesPerPage),
+    });
     expect(numPagesOf(model)).toBe(11);
     await model.close();
   });
@@ -249,20 +323,34 @@ describe("memory", () => {
 
   test("not enough for the weights: told before they are read", async () => {
     const opened = await openPack(pack);
-    const large = { ...opened, config: { ...opened.config, intermediateSize: 2 ** 23 }, readWeights: () => Promise.reject(new Error("read")) };
+    const large = {
+      ...opened,
+      config: { ...opened.config, intermediateSize: 2 ** 23 },
+      readWeights: () => Promise.reject(new Error("read")),
+    };
     await expect(Model.open(large, engineOptions({ profile: "exact" }))).rejects.toMatchObject({
       code: "out_of_memory",
-      message: expect.stringMatching(/weights take \d{4,} MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB\. A smaller model is needed\./),
+      message: expect.stringMatching(
+        /weights take \d{4,} MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB\. A smaller model is needed\./,
+      ),
     });
   });
 
   test("nor is a folder read that cannot fit: its configuration is enough to tell", async () => {
-    const folder = await randomModel(join(scratch, "huge"), { files: { "config.json": JSON.stringify({ model_type: "llama", intermediate_size: 2 ** 23 }) } });
-    await expect(loadModel({ model: folder, quant: "f32" })).rejects.toMatchObject({ code: "out_of_memory", message: expect.stringContaining("4 GiB") });
+    const folder = await randomModel(join(scratch, "huge"), {
+      files: { "config.json": JSON.stringify({ model_type: "llama", intermediate_size: 2 ** 23 }) },
+    });
+    await expect(loadModel({ model: folder, quant: "f32" })).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: expect.stringContaining("4 GiB"),
+    });
   });
 
   test.each([0, -1, 1.5, NaN, Infinity])("kvCacheBytes may not be %d", async (kvCacheBytes) => {
-    await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({ code: "out_of_range", param: "kvCacheBytes" });
+    await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({
+      code: "out_of_range",
+      param: "kvCacheBytes",
+    });
   });
 
   /** Told by the message that refuses what can never fit. */
@@ -298,14 +386,24 @@ describe("responseFormat", () => {
       expect(model.folder.endTokenIds).toEqual([]);
       const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat: YES_OR_NO };
       const { choices } = await read(model.chat(options));
-      expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(new Set(["yes stop", "no stop"]));
+      expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(
+        new Set(["yes stop", "no stop"]),
+      );
       expect(choices.every(({ content, tokenIds }) => tokenIds.length <= content.length)).toBe(true);
     });
   });
 
   test("processed log-probabilities are shares among the tokens that the grammar allows", async () => {
     await withModel({ logprobsMode: "processed" }, async (model) => {
-      const { choices } = await read(model.chat({ messages: MESSAGES, seed: 2, logprobs: true, topLogprobs: 20, responseFormat: { type: "regex", regex: "x" } }));
+      const { choices } = await read(
+        model.chat({
+          messages: MESSAGES,
+          seed: 2,
+          logprobs: true,
+          topLogprobs: 20,
+          responseFormat: { type: "regex", regex: "x" },
+        }),
+      );
       expect(choices[0]!.content).toBe("x");
       const end = choices[0]!.logprobs.at(-1)!;
       expect({ numLeft: end.topLogprobs.length, logprob: end.logprob }).toEqual({ numLeft: 1, logprob: 0 });
@@ -317,10 +415,15 @@ describe("responseFormat", () => {
     [{}, { code: "missing_required_parameter", param: "response_format.type" }],
     [{ type: "json_schema" }, { code: "missing_required_parameter", param: "response_format.schema" }],
     [{ type: "regex" }, { code: "invalid_type", param: "response_format.regex" }],
-    [{ type: "json_schema", schema: { items: { uniqueItems: true } } }, { code: "unsupported_schema", param: "response_format.schema/items/uniqueItems" }],
+    [
+      { type: "json_schema", schema: { items: { uniqueItems: true } } },
+      { code: "unsupported_schema", param: "response_format.schema/items/uniqueItems" },
+    ],
   ])("refuses %j at once", async (responseFormat, error) => {
     await withModel({}, async (model) => {
-      expect(() => model.chat({ messages: MESSAGES, responseFormat: responseFormat as { type: "text" } })).toThrow(expect.objectContaining(error));
+      expect(() => model.chat({ messages: MESSAGES, responseFormat: responseFormat as { type: "text" } })).toThrow(
+        expect.objectContaining(error),
+      );
     });
   });
 });
@@ -332,7 +435,9 @@ test("a model whose logits overflow ends the request with internal_error, and go
   await convert(await randomModel(join(scratch, "model"), { edit }), pack, { format: "f32" });
   await withModel({ model: pack }, async (model) => {
     for (let times = 0; times < 2; times++) {
-      await expect(read(model.generate({ prompt: "a", maxTokens: 3 }))).rejects.toMatchObject({ code: "internal_error" });
+      await expect(read(model.generate({ prompt: "a", maxTokens: 3 }))).rejects.toMatchObject({
+        code: "internal_error",
+      });
     }
   });
   await rm(scratch, { recursive: true });

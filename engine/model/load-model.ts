@@ -2,13 +2,35 @@
  * The library's front: a model folder in, a `Model` out whose `chat` and `generate` stream deltas.
  */
 
-import { Kernels, type KernelVariant, type KVFormat, type LogprobsMode, type MatrixFormat } from "../../kernels/index.js";
-import { AnswerGrammar, answerGrammar, AnswerVocabulary, markupOf, TextStream, type Reasoning, type ResponseFormat } from "../message/index.js";
+import {
+  Kernels,
+  type KernelVariant,
+  type KVFormat,
+  type LogprobsMode,
+  type MatrixFormat,
+} from "../../kernels/index.js";
+import {
+  AnswerGrammar,
+  answerGrammar,
+  AnswerVocabulary,
+  markupOf,
+  TextStream,
+  type Reasoning,
+  type ResponseFormat,
+} from "../message/index.js";
 import { Engine, GraphLogits, KVCache, LMHead, type OutputDelta } from "../core/index.js";
 import { described, EngineError, wrongType } from "../errors.js";
 import type { Grammar } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
-import { checkOneOf, checkSignal, engineOptions, isOptions, type EngineOptions, type LoadModelOptions, type Profile } from "./load-options.js";
+import {
+  checkOneOf,
+  checkSignal,
+  engineOptions,
+  isOptions,
+  type EngineOptions,
+  type LoadModelOptions,
+  type Profile,
+} from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
 import type { ModelConfig } from "../architecture/index.js";
 import type { RunnableModel } from "../folder/index.js";
@@ -61,8 +83,19 @@ export interface OutputStream extends AsyncIterable<OutputDelta> {
 export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
   const engine = engineOptions(options);
   const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
-  const onConfig = (config: ModelConfig, format: MatrixFormat): void => checkMemory(config, { ...engine, format }, true);
-  const folder = await prepareModel({ model, format: quant, dtype, offline, signal, onConfig, onProgress, onDownload, onNotice });
+  const onConfig = (config: ModelConfig, format: MatrixFormat): void =>
+    checkMemory(config, { ...engine, format }, true);
+  const folder = await prepareModel({
+    model,
+    format: quant,
+    dtype,
+    offline,
+    signal,
+    onConfig,
+    onProgress,
+    onDownload,
+    onNotice,
+  });
   signal?.throwIfAborted();
   return Model.open(folder, engine);
 }
@@ -95,9 +128,15 @@ export class Model {
     this.kvCache = options.kvCache;
     this.maxConcurrency = options.maxConcurrency;
     this.logprobsMode = options.logprobsMode;
-    this.memory = folder.kind === "pack" ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
+    this.memory =
+      folder.kind === "pack" ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
     this.tokenizer = parts.tokenizer;
-    this.template = new ChatTemplate(folder.chatTemplate, folder.tokenizerConfig, parts.tokenizer, folder.messageFormat);
+    this.template = new ChatTemplate(
+      folder.chatTemplate,
+      folder.tokenizerConfig,
+      parts.tokenizer,
+      folder.messageFormat,
+    );
     this.#engine = parts.engine;
     this.#kernels = parts.kernels;
     this.#runners = new Set(parts.runners);
@@ -154,7 +193,14 @@ export class Model {
    */
   chat(options: ChatOptions): OutputStream {
     this.#checkRequest(options, "messages");
-    const { messages, separateReasoning = true, responseFormat = null, contextLengthExceededBehavior, signal, ...parameters } = options;
+    const {
+      messages,
+      separateReasoning = true,
+      responseFormat = null,
+      contextLengthExceededBehavior,
+      signal,
+      ...parameters
+    } = options;
     const config = this.#checkedConfig({ ...parameters, separateReasoning });
     const grammar = answerGrammar(responseFormat, this.folder.messageFormat.reasoning !== null);
     this.#checkNumMessages(messages);
@@ -175,9 +221,20 @@ export class Model {
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt);
     if (promptTokenIds.length === 0) {
-      throw new EngineError("out_of_range", "The prompt is empty, and this model's tokenizer has no begin token to start from.", "prompt");
+      throw new EngineError(
+        "out_of_range",
+        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
+        "prompt",
+      );
     }
-    return this.#submit({ promptTokenIds, config, reasoning: null, grammar: null, contextLengthExceededBehavior, signal });
+    return this.#submit({
+      promptTokenIds,
+      config,
+      reasoning: null,
+      grammar: null,
+      contextLengthExceededBehavior,
+      signal,
+    });
   }
 
   /** Waits for running requests, then frees the model, which takes no more of them from now on. */
@@ -191,7 +248,14 @@ export class Model {
     await this.#kernels.close();
   }
 
-  #submit({ promptTokenIds, config, reasoning, grammar, contextLengthExceededBehavior = "truncate", signal }: Submission): OutputStream {
+  #submit({
+    promptTokenIds,
+    config,
+    reasoning,
+    grammar,
+    contextLengthExceededBehavior = "truncate",
+    signal,
+  }: Submission): OutputStream {
     this.#checkPrompt(promptTokenIds);
     const deltas = this.#engine.submit({
       promptTokenIds,
@@ -207,7 +271,9 @@ export class Model {
           stop: config.stop,
           includeStop: config.includeStop,
         }),
-      ...(grammar === null ? {} : { createGrammar: () => new AnswerGrammar(grammar, this.#vocabularyOfAnswers, reasoning) }),
+      ...(grammar === null
+        ? {}
+        : { createGrammar: () => new AnswerGrammar(grammar, this.#vocabularyOfAnswers, reasoning) }),
     });
     return { seed: config.seed, promptTokenIds, [Symbol.asyncIterator]: () => deltas };
   }
@@ -215,7 +281,8 @@ export class Model {
   /** What surrounds the sampling parameters; TypeScript checks it for its own callers alone. */
   #checkRequest(options: RequestOptions, text: string): void {
     if (this.#closing !== null) throw new EngineError("model_closed", "The model is closed.");
-    if (!isOptions(options)) throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
+    if (!isOptions(options))
+      throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
     const { contextLengthExceededBehavior: behavior, signal } = options;
     if (behavior !== undefined) checkOneOf("contextLengthExceededBehavior", behavior, ["truncate", "error"]);
     checkSignal(signal);
@@ -226,21 +293,32 @@ export class Model {
     const { contextLength } = this.folder;
     // What is no list is refused with the messages themselves.
     if (!Array.isArray(messages) || messages.length <= contextLength) return;
-    throw new EngineError("context_length_exceeded", `There are ${messages.length} messages; the context's ${contextLength} tokens hold at most as many.`, "messages");
+    throw new EngineError(
+      "context_length_exceeded",
+      `There are ${messages.length} messages; the context's ${contextLength} tokens hold at most as many.`,
+      "messages",
+    );
   }
 
   #checkTextLength({ length }: string, param: string): void {
     const { contextLength } = this.folder;
     const lengthMax = contextLength * this.tokenizer.tokenLengthMax * NORMALIZATION_FACTOR;
     if (length <= lengthMax) return;
-    throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; the context's ${contextLength} tokens hold fewer than ${lengthMax}.`, param);
+    throw new EngineError(
+      "context_length_exceeded",
+      `The prompt has ${length} characters; the context's ${contextLength} tokens hold fewer than ${lengthMax}.`,
+      param,
+    );
   }
 
   #checkPrompt(promptTokenIds: readonly number[]): void {
     const last = this.#lastTokenId;
     const unknown = promptTokenIds.find((id) => id > last);
     if (unknown === undefined) return;
-    throw new EngineError("out_of_range", `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`);
+    throw new EngineError(
+      "out_of_range",
+      `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`,
+    );
   }
 
   /** The sampling parameters, checked before the prompt is. */
@@ -249,7 +327,11 @@ export class Model {
     const last = this.#lastTokenId;
     for (const id of config.logitBias.keys()) {
       if (id <= last && this.tokenizer.hasToken(id)) continue;
-      throw new EngineError("out_of_range", `logit_bias names ${id}, which is no token of this model; ids are 0 to ${last}.`, `logit_bias.${id}`);
+      throw new EngineError(
+        "out_of_range",
+        `logit_bias names ${id}, which is no token of this model; ids are 0 to ${last}.`,
+        `logit_bias.${id}`,
+      );
     }
     return config;
   }
@@ -258,7 +340,11 @@ export class Model {
   get #vocabularyOfAnswers(): AnswerVocabulary {
     if (this.#answerVocabulary !== null) return this.#answerVocabulary;
     const tokens = Array.from({ length: this.#lastTokenId + 1 }, (_, tokenId) => this.tokenizer.tokenBytes(tokenId));
-    return (this.#answerVocabulary = new AnswerVocabulary(tokens, this.folder.endTokenIds, this.folder.messageFormat.reasoning));
+    return (this.#answerVocabulary = new AnswerVocabulary(
+      tokens,
+      this.folder.endTokenIds,
+      this.folder.messageFormat.reasoning,
+    ));
   }
 
   get #lastTokenId(): number {
@@ -270,7 +356,11 @@ export class Model {
 const NORMALIZATION_FACTOR = 4;
 
 /** After everything else of a fixed size is allocated: what is left bounds the pages. */
-function createCache(kernels: Kernels, { blockSize: pageSize, pageByteLength, reuse }: ModelRunners, { kvCacheBytes }: EngineOptions): KVCache {
+function createCache(
+  kernels: Kernels,
+  { blockSize: pageSize, pageByteLength, reuse }: ModelRunners,
+  { kvCacheBytes }: EngineOptions,
+): KVCache {
   const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
   if (numBytes < pageByteLength) {
     throw new EngineError(

@@ -77,7 +77,8 @@ export function engineOptions(options: LoadModelOptions): EngineOptions {
   checkKvCacheBytes(checked.kvCacheBytes);
   if (options.dtype !== undefined) checkOneOf("dtype", options.dtype, ONNX_DTYPES);
   if (checked.profile === "fast" && checked.kvCache !== "f32") {
-    const message = "8-bit keys and values need the profile exact: ONNX Runtime, which computes prompts in fast, reads them as f32.";
+    const message =
+      "8-bit keys and values need the profile exact: ONNX Runtime, which computes prompts in fast, reads them as f32.";
     throw new EngineError("unsupported_value", message, "kvCache");
   }
   return checked;
@@ -88,30 +89,36 @@ const LOGPROBS_MODES: readonly LogprobsMode[] = ["raw", "processed"];
 const KV_FORMATS: readonly KVFormat[] = ["f32", "q8"];
 
 /** What `typeof` says of each option. */
-const OPTION_TYPES: Readonly<Record<keyof LoadModelOptions, "string" | "number" | "boolean" | "object" | "function">> = {
-  model: "string",
-  quant: "string",
-  dtype: "string",
-  profile: "string",
-  numThreads: "number",
-  maxConcurrency: "number",
-  logprobsMode: "string",
-  kvCache: "string",
-  kvCacheBytes: "number",
-  offline: "boolean",
-  signal: "object",
-  onProgress: "function",
-  onDownload: "function",
-  onNotice: "function",
-};
+const OPTION_TYPES: Readonly<Record<keyof LoadModelOptions, "string" | "number" | "boolean" | "object" | "function">> =
+  {
+    model: "string",
+    quant: "string",
+    dtype: "string",
+    profile: "string",
+    numThreads: "number",
+    maxConcurrency: "number",
+    logprobsMode: "string",
+    kvCache: "string",
+    kvCacheBytes: "number",
+    offline: "boolean",
+    signal: "object",
+    onProgress: "function",
+    onDownload: "function",
+    onNotice: "function",
+  };
 
 /** TypeScript checks this for its own callers alone, and an option that is misspelled would go unnoticed. */
 function checkTypes(options: LoadModelOptions): void {
-  if (!isOptions(options)) throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
+  if (!isOptions(options))
+    throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
   checkSignal(options.signal);
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(OPTION_TYPES, name)) {
-      throw new EngineError("unknown_parameter", `${name} is not an option of a model. Known: ${Object.keys(OPTION_TYPES).join(", ")}`, name);
+      throw new EngineError(
+        "unknown_parameter",
+        `${name} is not an option of a model. Known: ${Object.keys(OPTION_TYPES).join(", ")}`,
+        name,
+      );
     }
     const type = OPTION_TYPES[name as keyof LoadModelOptions];
     if (value === undefined || (name === "model" && value === null) || typeof value === type) continue;
@@ -130,7 +137,11 @@ export function checkSignal(signal: unknown): void {
 
 export function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
   if (allowed.includes(value)) return;
-  throw new EngineError("unsupported_value", `${name} must be ${allowed.join(" or ")}. Given: ${described(value)}`, name);
+  throw new EngineError(
+    "unsupported_value",
+    `${name} must be ${allowed.join(" or ")}. Given: ${described(value)}`,
+    name,
+  );
 }
 
 function checkInteger(name: string, value: number, highest: number): void {

@@ -3,15 +3,41 @@ import { describe, expect, it } from "vitest";
 import { readModelConfig } from "../architecture/config.js";
 import { checkMemory, estimateMemory, machineMemory, type MemoryOptions } from "./memory.js";
 
-const OPTIONS: MemoryOptions = { format: "q8", profile: "fast", kvCache: "f32", kvCacheBytes: 2 ** 31, maxConcurrency: 16 };
+const OPTIONS: MemoryOptions = {
+  format: "q8",
+  profile: "fast",
+  kvCache: "f32",
+  kvCacheBytes: 2 ** 31,
+  maxConcurrency: 16,
+};
 /** The shape of Qwen2.5-0.5B. */
 const SMALL = readModelConfig(
-  { model_type: "qwen2", hidden_size: 896, intermediate_size: 4864, num_attention_heads: 14, num_key_value_heads: 2, num_hidden_layers: 24, vocab_size: 151936, max_position_embeddings: 32768, use_sliding_window: false, tie_word_embeddings: true },
+  {
+    model_type: "qwen2",
+    hidden_size: 896,
+    intermediate_size: 4864,
+    num_attention_heads: 14,
+    num_key_value_heads: 2,
+    num_hidden_layers: 24,
+    vocab_size: 151936,
+    max_position_embeddings: 32768,
+    use_sliding_window: false,
+    tie_word_embeddings: true,
+  },
   [],
 );
 /** The shape of Llama-3.1-8B. */
 const LARGE = readModelConfig(
-  { model_type: "llama", hidden_size: 4096, intermediate_size: 14336, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 32, vocab_size: 128256, max_position_embeddings: 131072 },
+  {
+    model_type: "llama",
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    num_hidden_layers: 32,
+    vocab_size: 128256,
+    max_position_embeddings: 131072,
+  },
   [],
 );
 const MiB = 2 ** 20;
@@ -34,7 +60,9 @@ describe("an estimate", () => {
     const all = estimateMemory(SMALL, OPTIONS);
     expect(estimateMemory(SMALL, { ...OPTIONS, profile: "exact" })).toMatchObject({ body: 0, copies: 0 });
     expect(estimateMemory(SMALL, { ...OPTIONS, format: "q4" }).weights).toBeLessThan(0.55 * all.weights);
-    expect(estimateMemory(SMALL, { ...OPTIONS, profile: "exact", kvCache: "q8" }).keysAndValues).toBeLessThan(0.27 * all.keysAndValues);
+    expect(estimateMemory(SMALL, { ...OPTIONS, profile: "exact", kvCache: "q8" }).keysAndValues).toBeLessThan(
+      0.27 * all.keysAndValues,
+    );
     expect(estimateMemory(SMALL, { ...OPTIONS, kvCacheBytes: 100 * MiB }).keysAndValues).toBe(100 * MiB);
   });
 
@@ -45,7 +73,13 @@ describe("an estimate", () => {
 });
 
 describe("a model is refused", () => {
-  const refusal = (config: typeof SMALL, options: MemoryOptions, canConvert: boolean, bytes: number, isLimited = false): string => {
+  const refusal = (
+    config: typeof SMALL,
+    options: MemoryOptions,
+    canConvert: boolean,
+    bytes: number,
+    isLimited = false,
+  ): string => {
     try {
       checkMemory(config, options, canConvert, { byteLength: bytes, isLimited });
     } catch (error) {
@@ -59,7 +93,9 @@ describe("a model is refused", () => {
     const { total, copies } = estimateMemory(SMALL, OPTIONS);
     const least = total - copies;
     expect(() => checkMemory(SMALL, OPTIONS, true, machine(least))).not.toThrow();
-    expect(() => checkMemory(SMALL, OPTIONS, true, machine(least - 1))).toThrow(/would take about \d+ MiB: weights \d+ MiB, keys and values up to 768 MiB, ONNX Runtime \d+ MiB, with long prompts \d+ MiB.*; this machine has \d+ MiB/);
+    expect(() => checkMemory(SMALL, OPTIONS, true, machine(least - 1))).toThrow(
+      /would take about \d+ MiB: weights \d+ MiB, keys and values up to 768 MiB, ONNX Runtime \d+ MiB, with long prompts \d+ MiB.*; this machine has \d+ MiB/,
+    );
     expect(refusal(SMALL, OPTIONS, true, least - 1, true)).toContain("this process is limited to");
   });
 
@@ -77,13 +113,16 @@ describe("a model is refused", () => {
   });
 
   it("by the 4 GiB of a WebAssembly memory, whatever the machine has", () => {
-    expect(refusal(LARGE, OPTIONS, true, 2 ** 40)).toMatch(/weights take \d+ MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB/);
+    expect(refusal(LARGE, OPTIONS, true, 2 ** 40)).toMatch(
+      /weights take \d+ MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB/,
+    );
   });
 });
 
 describe("the machine's memory", () => {
   it("is a container's limit where that is less", () => {
     expect(machineMemory(2 ** 30, 2 ** 34)).toEqual({ byteLength: 2 ** 30, isLimited: true });
-    for (const unlimited of [0, 2 ** 64, 2 ** 34]) expect(machineMemory(unlimited, 2 ** 34)).toEqual({ byteLength: 2 ** 34, isLimited: false });
+    for (const unlimited of [0, 2 ** 64, 2 ** 34])
+      expect(machineMemory(unlimited, 2 ** 34)).toEqual({ byteLength: 2 ** 34, isLimited: false });
   });
 });

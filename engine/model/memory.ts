@@ -39,29 +39,56 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
   const { format, profile, kvCache, maxConcurrency } = options;
   const { vocabSize, hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, contextLength } = config;
   const parts = [...packedWeights(modelWeights(config))];
-  const weights = sum(parts.map(({ kind, rows, cols }) => aligned(kind === "vector" ? rows * 4 : packedByteLength(format, rows, cols))));
+  const weights = sum(
+    parts.map(({ kind, rows, cols }) => aligned(kind === "vector" ? rows * 4 : packedByteLength(format, rows, cols))),
+  );
   const rowLength = 4 * hiddenSize + (numHeads + 2 * numKvHeads) * headDim + 3 * intermediateSize;
   const scratch = 4 * (LIMITS.promptBlockTokens * rowLength + (maxConcurrency + 4) * vocabSize);
   const page = pageByteLength(config, kvCache);
-  const keysAndValues = Math.min(Math.ceil(contextLength / LIMITS.promptBlockTokens) * page, Math.max(options.kvCacheBytes, page), roomForPages(weights));
-  const inLayers = sum(parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)));
+  const keysAndValues = Math.min(
+    Math.ceil(contextLength / LIMITS.promptBlockTokens) * page,
+    Math.max(options.kvCacheBytes, page),
+    roomForPages(weights),
+  );
+  const inLayers = sum(
+    parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)),
+  );
   const body = profile === "exact" ? 0 : Math.ceil(inLayers * (format === "f32" ? 4 : INTEGER_BODY_BYTES));
   // All keys and values before the block once more, and two rows of scores for each of its positions and heads.
-  const scores = 2 * 4 * numHeads * LIMITS.promptBlockTokens * LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
+  const scores =
+    2 * 4 * numHeads * LIMITS.promptBlockTokens * LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
   const copies = profile === "exact" ? 0 : keysAndValues + scores;
   const program = PROGRAM_BYTES + vocabSize * TOKEN_BYTES + (profile === "exact" ? 0 : ONNX_RUNTIME_BYTES);
-  return { weights, keysAndValues, scratch, body, copies, program, total: weights + keysAndValues + scratch + body + copies + program };
+  return {
+    weights,
+    keysAndValues,
+    scratch,
+    body,
+    copies,
+    program,
+    total: weights + keysAndValues + scratch + body + copies + program,
+  };
 }
 
 /**
  * @param canConvert whether the weights may still be had in another format
  * @throws EngineError out_of_memory with the numbers and what would fit
  */
-export function checkMemory(config: ModelConfig, options: MemoryOptions, canConvert: boolean, machine: MachineMemory = machineMemory()): void {
+export function checkMemory(
+  config: ModelConfig,
+  options: MemoryOptions,
+  canConvert: boolean,
+  machine: MachineMemory = machineMemory(),
+): void {
   const excess = excessOf(config, options, machine);
   if (excess === null) return;
-  const fitting = alternatives(options, canConvert).find((other) => excessOf(config, { ...options, ...other }, machine) === null);
-  const hint = fitting === undefined ? "A smaller model is needed." : `What fits: ${flags(fitting)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
+  const fitting = alternatives(options, canConvert).find(
+    (other) => excessOf(config, { ...options, ...other }, machine) === null,
+  );
+  const hint =
+    fitting === undefined
+      ? "A smaller model is needed."
+      : `What fits: ${flags(fitting)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
   throw new EngineError("out_of_memory", `${excess} ${hint}`);
 }
 
@@ -71,12 +98,23 @@ export interface MachineMemory {
   readonly isLimited: boolean;
 }
 
-export function machineMemory(constrained: number = process.constrainedMemory(), total: number = totalmem()): MachineMemory {
+export function machineMemory(
+  constrained: number = process.constrainedMemory(),
+  total: number = totalmem(),
+): MachineMemory {
   const isLimited = constrained > 0 && constrained < total;
   return { byteLength: isLimited ? constrained : total, isLimited };
 }
 
-export function describeEstimate({ weights, keysAndValues, scratch, body, copies, program, total }: MemoryEstimate): string {
+export function describeEstimate({
+  weights,
+  keysAndValues,
+  scratch,
+  body,
+  copies,
+  program,
+  total,
+}: MemoryEstimate): string {
   const parts = [
     `weights ${mebibytes(weights)}`,
     `keys and values up to ${mebibytes(keysAndValues)}`,

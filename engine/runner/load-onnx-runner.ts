@@ -7,7 +7,12 @@ import type { OnnxGraphRunner } from "./onnx-graph-runner.js";
 import type { OnnxRunner } from "./onnx-runner.js";
 
 /** @param embedding the pack's, in the memory of `kernels` */
-export async function loadOnnxRunner(pack: ModelPack, kernels: Kernels, embedding: PackedMatrix, numThreads: number): Promise<OnnxRunner> {
+export async function loadOnnxRunner(
+  pack: ModelPack,
+  kernels: Kernels,
+  embedding: PackedMatrix,
+  numThreads: number,
+): Promise<OnnxRunner> {
   const { OnnxRunner } = await import("./onnx-runner.js");
   const row = kernels.allocate(embedding.cols * 4);
   return OnnxRunner.load({

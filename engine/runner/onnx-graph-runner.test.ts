@@ -20,8 +20,24 @@ import { openOnnxFolder, readHead, type OnnxFolder } from "../folder/onnx-folder
 import { ReferenceForward } from "../../spec-tests/oracles/forward.js";
 
 /** Heads of 16, which GroupQueryAttention can rotate; widths of whole blocks of 32. */
-const CONFIG = { hidden_size: 64, intermediate_size: 96, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 512 };
-const SHAPE: ExportShape = { hidden: 64, inner: 96, layers: 2, heads: 4, kvHeads: 2, vocab: 257, positions: 512, ropeTheta: 10_000, epsilon: 1e-5 };
+const CONFIG = {
+  hidden_size: 64,
+  intermediate_size: 96,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 512,
+};
+const SHAPE: ExportShape = {
+  hidden: 64,
+  inner: 96,
+  layers: 2,
+  heads: 4,
+  kvHeads: 2,
+  vocab: 257,
+  positions: 512,
+  ropeTheta: 10_000,
+  epsilon: 1e-5,
+};
 
 let scratch: string;
 let source: string;
@@ -46,7 +62,8 @@ async function exported(name: string, options: ExportOptions): Promise<string> {
   return dir;
 }
 
-const open = (dir: string, dtype?: ExportOptions["dtype"]): Promise<OnnxFolder> => openOnnxFolder(dir, dtype, join(scratch, "cache"));
+const open = (dir: string, dtype?: ExportOptions["dtype"]): Promise<OnnxFolder> =>
+  openOnnxFolder(dir, dtype, join(scratch, "cache"));
 
 async function withModel<T>(options: LoadModelOptions, use: (model: Model) => Promise<T>): Promise<T> {
   const model = await loadModel({ numThreads: 1, ...options });
@@ -83,7 +100,10 @@ function logProbabilities(logits: ArrayLike<number>): number[] {
 }
 
 /** The largest difference of the log-probabilities that the model reports from those of the logits. */
-function largestDifference(tops: readonly (readonly { tokenId: number; logprob: number }[])[], rows: readonly ArrayLike<number>[]): number {
+function largestDifference(
+  tops: readonly (readonly { tokenId: number; logprob: number }[])[],
+  rows: readonly ArrayLike<number>[],
+): number {
   expect(tops.length).toBeGreaterThan(0);
   return Math.max(
     ...tops.map((top, index) => {
@@ -109,18 +129,70 @@ const F16_BOUND = 2e-2;
 const LENGTHS = [5, 128, 150, 300];
 const EXPORTS: readonly [string, Export][] = [
   ["plain fp32", { options: { dtype: "fp32" }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["plain fp32, tied, caches of named shape", { options: { dtype: "fp32", tied: true, symbolicCaches: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["plain fp32, weights beside it", { options: { dtype: "fp32", external: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["plain fp32 that keeps as many logits as asked", { options: { dtype: "fp32", numLogitsToKeep: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["plain fp32 that takes a list of how many", { options: { dtype: "fp32", numLogitsToKeep: "list" }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["plain fp32 with capped logits", { options: { dtype: "fp32", softcap: 3 }, ending: "of the last position", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["plain fp32 that ends otherwise", { options: { dtype: "fp32", reshaped: true }, ending: "as it is", bound: F32_BOUND, promptLengths: LENGTHS }],
+  [
+    "plain fp32, tied, caches of named shape",
+    {
+      options: { dtype: "fp32", tied: true, symbolicCaches: true },
+      ending: "cut off",
+      bound: F32_BOUND,
+      promptLengths: LENGTHS,
+    },
+  ],
+  [
+    "plain fp32, weights beside it",
+    { options: { dtype: "fp32", external: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS },
+  ],
+  [
+    "plain fp32 that keeps as many logits as asked",
+    { options: { dtype: "fp32", numLogitsToKeep: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS },
+  ],
+  [
+    "plain fp32 that takes a list of how many",
+    {
+      options: { dtype: "fp32", numLogitsToKeep: "list" },
+      ending: "cut off",
+      bound: F32_BOUND,
+      promptLengths: LENGTHS,
+    },
+  ],
+  [
+    "plain fp32 with capped logits",
+    {
+      options: { dtype: "fp32", softcap: 3 },
+      ending: "of the last position",
+      bound: F32_BOUND,
+      promptLengths: LENGTHS,
+    },
+  ],
+  [
+    "plain fp32 that ends otherwise",
+    { options: { dtype: "fp32", reshaped: true }, ending: "as it is", bound: F32_BOUND, promptLengths: LENGTHS },
+  ],
   ["plain fp16", { options: { dtype: "fp16" }, ending: "cut off", bound: F16_BOUND, promptLengths: LENGTHS }],
-  ["plain fp16, logits in float, weights beside it", { options: { dtype: "fp16", logitsCastTo: "f32", external: true }, ending: "cut off", bound: F16_BOUND, promptLengths: LENGTHS }],
+  [
+    "plain fp16, logits in float, weights beside it",
+    {
+      options: { dtype: "fp16", logitsCastTo: "f32", external: true },
+      ending: "cut off",
+      bound: F16_BOUND,
+      promptLengths: LENGTHS,
+    },
+  ],
   ["plain q8", { options: { dtype: "q8" }, ending: "of the last position", bound: 0, promptLengths: [5, 128] }],
   ["fused q4", { options: { dtype: "q4" }, ending: "of the last position", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["fused q4, weights beside it", { options: { dtype: "q4", external: true }, ending: "of the last position", bound: F32_BOUND, promptLengths: LENGTHS }],
-  ["fused q4f16", { options: { dtype: "q4f16" }, ending: "of the last position", bound: F16_BOUND, promptLengths: LENGTHS }],
+  [
+    "fused q4, weights beside it",
+    {
+      options: { dtype: "q4", external: true },
+      ending: "of the last position",
+      bound: F32_BOUND,
+      promptLengths: LENGTHS,
+    },
+  ],
+  [
+    "fused q4f16",
+    { options: { dtype: "q4f16" }, ending: "of the last position", bound: F16_BOUND, promptLengths: LENGTHS },
+  ],
 ];
 
 describe.each(EXPORTS)("%s", (name, { options, ending, bound, promptLengths }) => {
@@ -142,11 +214,13 @@ describe.each(EXPORTS)("%s", (name, { options, ending, bound, promptLengths }) =
 test.each(["fp32", "q4"] as const)("%s gives what the float64 forward pass gives", async (dtype) => {
   const dir = await exported(`float64 ${dtype}`, { dtype });
   const config = readModelConfig(JSON.parse(await readFile(join(dir, "config.json"), "utf8")) as never, []);
-  const weights = new Map([...tensors].map(([name, { shape, values }]) => {
-    const [rows, cols] = shape;
-    const isMatrix = cols !== undefined && name !== "model.embed_tokens.weight";
-    return [name, dtype === "q4" && isMatrix ? dequantize(quantize("q4", values, rows!, cols)) : values];
-  }));
+  const weights = new Map(
+    [...tensors].map(([name, { shape, values }]) => {
+      const [rows, cols] = shape;
+      const isMatrix = cols !== undefined && name !== "model.embed_tokens.weight";
+      return [name, dtype === "q4" && isMatrix ? dequantize(quantize("q4", values, rows!, cols)) : values];
+    }),
+  );
   await withModel({ model: dir }, async (model) => {
     const { promptIds, tokenIds, tops } = await continued(model, text(140, 9));
     const forward = new ReferenceForward(config, (name) => weights.get(name)!);
@@ -155,35 +229,46 @@ test.each(["fp32", "q4"] as const)("%s gives what the float64 forward pass gives
   });
 });
 
-test.each([true, false])("files that are links, as in the hub's cache, run like the files themselves (weights beside the graph: %s)", async (external) => {
-  const dir = await exported(`files-${external}`, { dtype: "fp32", external });
-  const linked = join(scratch, `links-${external}`, "snapshot");
-  const blobs = join(scratch, `links-${external}`, "blobs");
-  await mkdir(join(linked, "onnx"), { recursive: true });
-  await mkdir(blobs);
-  for (const name of await readdir(dir, { recursive: true })) {
-    if (name === "onnx") continue;
-    const blob = join(blobs, name.replaceAll(/\W/g, "-"));
-    await copyFile(join(dir, name), blob);
-    await symlink(blob, join(linked, name));
-  }
-  const answers = await Promise.all([dir, linked].map((model) => withModel({ model }, (loaded) => continued(loaded, "links"))));
-  expect(answers[1]).toEqual(answers[0]);
-});
+test.each([true, false])(
+  "files that are links, as in the hub's cache, run like the files themselves (weights beside the graph: %s)",
+  async (external) => {
+    const dir = await exported(`files-${external}`, { dtype: "fp32", external });
+    const linked = join(scratch, `links-${external}`, "snapshot");
+    const blobs = join(scratch, `links-${external}`, "blobs");
+    await mkdir(join(linked, "onnx"), { recursive: true });
+    await mkdir(blobs);
+    for (const name of await readdir(dir, { recursive: true })) {
+      if (name === "onnx") continue;
+      const blob = join(blobs, name.replaceAll(/\W/g, "-"));
+      await copyFile(join(dir, name), blob);
+      await symlink(blob, join(linked, name));
+    }
+    const answers = await Promise.all(
+      [dir, linked].map((model) => withModel({ model }, (loaded) => continued(loaded, "links"))),
+    );
+    expect(answers[1]).toEqual(answers[0]);
+  },
+);
 
 describe("a token depends on its own request alone", () => {
-  test.each(["fp32", "fp16", "q8", "q4f16"] as const)("%s: alone, beside others, and after a prompt that was there before", async (dtype) => {
-    const dir = await exported(`alone ${dtype}`, { dtype });
-    const prompts = [text(300, 1), text(300, 1).slice(0, 200) + text(90, 2), text(3, 3), text(128, 1)];
-    await withModel({ model: dir }, async (model) => {
-      const fresh = await Promise.all(prompts.map((prompt) => withModel({ model: dir }, (other) => continued(other, prompt))));
-      for (const [index, prompt] of prompts.entries()) expect((await continued(model, prompt)).tokenIds).toEqual(fresh[index]!.tokenIds);
-      const together = await Promise.all(prompts.map((prompt) => continued(model, prompt, { n: 1 })));
-      expect(together.map(({ tops }) => tops)).toEqual(fresh.map(({ tops }) => tops));
-      // Whole blocks of 128 positions, and never the one that holds the last token of the prompt.
-      expect(together.map(({ cachedTokens }) => cachedTokens)).toEqual([256, 256, 0, 0]);
-    });
-  });
+  test.each(["fp32", "fp16", "q8", "q4f16"] as const)(
+    "%s: alone, beside others, and after a prompt that was there before",
+    async (dtype) => {
+      const dir = await exported(`alone ${dtype}`, { dtype });
+      const prompts = [text(300, 1), text(300, 1).slice(0, 200) + text(90, 2), text(3, 3), text(128, 1)];
+      await withModel({ model: dir }, async (model) => {
+        const fresh = await Promise.all(
+          prompts.map((prompt) => withModel({ model: dir }, (other) => continued(other, prompt))),
+        );
+        for (const [index, prompt] of prompts.entries())
+          expect((await continued(model, prompt)).tokenIds).toEqual(fresh[index]!.tokenIds);
+        const together = await Promise.all(prompts.map((prompt) => continued(model, prompt, { n: 1 })));
+        expect(together.map(({ tops }) => tops)).toEqual(fresh.map(({ tops }) => tops));
+        // Whole blocks of 128 positions, and never the one that holds the last token of the prompt.
+        expect(together.map(({ cachedTokens }) => cachedTokens)).toEqual([256, 256, 0, 0]);
+      });
+    },
+  );
 
   test("choices share a prompt and part after it", async () => {
     const dir = await exported("choices", { dtype: "fp32" });
@@ -206,15 +291,26 @@ describe("the choice of a file", () => {
     expect((await open(dir)).dtype).toBe("fp16");
     expect((await open(dir, "q4")).dtype).toBe("q4");
     expect((await open(dir, "q4")).modelHash).not.toBe((await open(dir)).modelHash);
-    await expect(loadModel({ model: dir, dtype: "fp32" })).rejects.toMatchObject({ code: "unsupported_value", param: "dtype", message: expect.stringMatching(/no onnx\/model\.onnx \(dtype fp32\); there are: fp16, q4$/) as string });
-    await expect(loadModel({ model: dir, dtype: "q5" as never })).rejects.toMatchObject({ code: "unsupported_value", param: "dtype" });
+    await expect(loadModel({ model: dir, dtype: "fp32" })).rejects.toMatchObject({
+      code: "unsupported_value",
+      param: "dtype",
+      message: expect.stringMatching(/no onnx\/model\.onnx \(dtype fp32\); there are: fp16, q4$/) as string,
+    });
+    await expect(loadModel({ model: dir, dtype: "q5" as never })).rejects.toMatchObject({
+      code: "unsupported_value",
+      param: "dtype",
+    });
   });
 
   test("beside safetensors it runs where a dtype asks for it", async () => {
     const dir = join(scratch, "both");
     const weights = await writeRandomModel(dir, { config: CONFIG, seed: 4 });
     await writeExport(dir, dir, SHAPE, weights, { dtype: "fp32" });
-    const kinds = await Promise.all([{}, { dtype: "fp32" } as const].map((options) => withModel({ model: dir, ...options }, async ({ folder }) => folder.kind)));
+    const kinds = await Promise.all(
+      [{}, { dtype: "fp32" } as const].map((options) =>
+        withModel({ model: dir, ...options }, async ({ folder }) => folder.kind),
+      ),
+    );
     expect(kinds).toEqual(["pack", "onnx"]);
   });
 
@@ -229,14 +325,19 @@ describe("the choice of a file", () => {
 
   test("a dtype is refused where there are no ONNX files", async () => {
     await expect(loadModel({ dtype: "q4" })).rejects.toMatchObject({ code: "unsupported_value", param: "dtype" });
-    await expect(loadModel({ model: join(scratch, "nothing"), dtype: "q4" })).rejects.toMatchObject({ code: "model_not_found" });
+    await expect(loadModel({ model: join(scratch, "nothing"), dtype: "q4" })).rejects.toMatchObject({
+      code: "model_not_found",
+    });
   });
 });
 
 describe("graphs that cannot be run are refused with one clear error", () => {
   test("an input that is not known, by its name", async () => {
     const dir = await exported("input", { dtype: "fp32", extraInput: "cache_position" });
-    await expect(loadModel({ model: dir })).rejects.toMatchObject({ code: "unsupported_model", message: expect.stringContaining('the input "cache_position"; supported: input_ids') as string });
+    await expect(loadModel({ model: dir })).rejects.toMatchObject({
+      code: "unsupported_model",
+      message: expect.stringContaining('the input "cache_position"; supported: input_ids') as string,
+    });
   });
 
   test("a file that ends early, wherever", async () => {
@@ -245,7 +346,10 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     const cut = join(scratch, "cut");
     for (const share of [0, 0.001, 0.1, 0.5, 0.9, 0.9999]) {
       await rewriteFolder(dir, cut, "model.onnx", bytes.subarray(0, Math.floor(bytes.length * share)));
-      await expect(loadModel({ model: cut }), `${share}`).rejects.toMatchObject({ name: "EngineError", code: "invalid_model" });
+      await expect(loadModel({ model: cut }), `${share}`).rejects.toMatchObject({
+        name: "EngineError",
+        code: "invalid_model",
+      });
     }
   });
 
@@ -255,7 +359,10 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     // A graph of 4 bytes, in which a node of 10 begins; behind it other fields, enough for both.
     const others = Array.from({ length: 10 }, () => [0x08, 1]).flat();
     await rewriteFolder(dir, broken, "model.onnx", Uint8Array.of(0x3a, 4, 0x0a, 10, 0x08, 1, ...others));
-    await expect(open(broken)).rejects.toMatchObject({ code: "invalid_model", message: expect.stringContaining("goes on behind its end") as string });
+    await expect(open(broken)).rejects.toMatchObject({
+      code: "invalid_model",
+      message: expect.stringContaining("goes on behind its end") as string,
+    });
   });
 
   test("random bytes, and bytes changed at random", async () => {
@@ -263,7 +370,12 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     const random = randomSource(5);
     const broken = join(scratch, "broken");
     for (let round = 0; round < 20; round++) {
-      await rewriteFolder(dir, broken, "model.onnx", Uint8Array.from({ length: 2000 }, () => Math.floor(random() * 256)));
+      await rewriteFolder(
+        dir,
+        broken,
+        "model.onnx",
+        Uint8Array.from({ length: 2000 }, () => Math.floor(random() * 256)),
+      );
       await expect(open(broken)).rejects.toMatchObject({ name: "EngineError" });
     }
     const bytes = await readFile(join(dir, "onnx", "model.onnx"));
@@ -279,7 +391,11 @@ describe("graphs that cannot be run are refused with one clear error", () => {
         },
         (error: unknown) => error,
       );
-      if (failure !== null) expect(failure).toMatchObject({ name: "EngineError", code: expect.stringMatching(/^(invalid|unsupported)_model$/) as string });
+      if (failure !== null)
+        expect(failure).toMatchObject({
+          name: "EngineError",
+          code: expect.stringMatching(/^(invalid|unsupported)_model$/) as string,
+        });
     }
   });
 
@@ -288,28 +404,43 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     const data = await readFile(join(dir, "onnx", "model.onnx_data"));
     const short = join(scratch, "short");
     await rewriteFolder(dir, short, "model.onnx", await readFile(join(dir, "onnx", "model.onnx")));
-    await expect(loadModel({ model: short })).rejects.toMatchObject({ code: "invalid_model", message: expect.stringContaining("model.onnx_data, which is not there") as string });
+    await expect(loadModel({ model: short })).rejects.toMatchObject({
+      code: "invalid_model",
+      message: expect.stringContaining("model.onnx_data, which is not there") as string,
+    });
     await writeFile(join(short, "onnx", "model.onnx_data"), data.subarray(0, data.length - 1000));
-    await expect(loadModel({ model: short })).rejects.toMatchObject({ code: "invalid_model", message: expect.stringContaining("ends behind model.onnx_data") as string });
+    await expect(loadModel({ model: short })).rejects.toMatchObject({
+      code: "invalid_model",
+      message: expect.stringContaining("ends behind model.onnx_data") as string,
+    });
   });
 
   test("weights that go between opening and reading", async () => {
     const { decoder } = await open(await exported("gone", { dtype: "fp32", external: true }));
     await rm(join(scratch, "gone", "onnx", "model.onnx_data"));
     const { rows, cols } = decoder.head!;
-    await expect(readHead(decoder.head!, new Uint8Array(4 * rows * cols))).rejects.toMatchObject({ code: "invalid_model", message: expect.stringMatching(/model\.onnx_data cannot be read \(ENOENT\)$/) as string });
+    await expect(readHead(decoder.head!, new Uint8Array(4 * rows * cols))).rejects.toMatchObject({
+      code: "invalid_model",
+      message: expect.stringMatching(/model\.onnx_data cannot be read \(ENOENT\)$/) as string,
+    });
   });
 
   test("a context length that nobody knows", async () => {
     const dir = await exported("context", { dtype: "fp32" });
     await writeFile(join(dir, "config.json"), JSON.stringify({ model_type: "some_decoder" }));
-    await expect(loadModel({ model: dir })).rejects.toMatchObject({ code: "invalid_model", message: expect.stringContaining("max_position_embeddings") as string });
+    await expect(loadModel({ model: dir })).rejects.toMatchObject({
+      code: "invalid_model",
+      message: expect.stringContaining("max_position_embeddings") as string,
+    });
   });
 
   test("nothing else of config.json is needed", async () => {
     const dir = await exported("bare", { dtype: "fp32" });
     const expected = await withModel({ model: dir }, (model) => continued(model, "some text"));
-    await writeFile(join(dir, "config.json"), JSON.stringify({ model_type: "some_decoder", max_position_embeddings: 512 }));
+    await writeFile(
+      join(dir, "config.json"),
+      JSON.stringify({ model_type: "some_decoder", max_position_embeddings: 512 }),
+    );
     expect(await withModel({ model: dir }, (model) => continued(model, "some text"))).toEqual(expected);
   });
 });
@@ -318,6 +449,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
 async function rewriteFolder(from: string, to: string, name: string, bytes: Uint8Array): Promise<void> {
   await rm(to, { recursive: true, force: true });
   await mkdir(join(to, "onnx"), { recursive: true });
-  for (const file of ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]) await copyFile(join(from, file), join(to, file));
+  for (const file of ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"])
+    await copyFile(join(from, file), join(to, file));
   await writeFile(join(to, "onnx", name), bytes);
 }

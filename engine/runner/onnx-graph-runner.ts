@@ -9,7 +9,6 @@
  * Passes run one after the other.
  */
 
-
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
 import type { CacheTensor, FloatType, IntegerInputName, IntegerType, OnnxFolder } from "../folder/index.js";
@@ -47,7 +46,12 @@ export class OnnxGraphRunner implements ModelRunner {
     this.#pageByteLength = graphPageByteLength(caches, options.pageSize);
     let offset = 0;
     this.#planes = caches.map((cache) => {
-      const plane = { ...cache, offset, rowBytes: cache.headDim * BYTES_PER_ELEMENT[cache.type], staging: new Uint8Array(0) };
+      const plane = {
+        ...cache,
+        offset,
+        rowBytes: cache.headDim * BYTES_PER_ELEMENT[cache.type],
+        staging: new Uint8Array(0),
+      };
       offset += planeByteLength(cache, options.pageSize);
       return plane;
     });
@@ -62,7 +66,12 @@ export class OnnxGraphRunner implements ModelRunner {
     let session: Session | null = null;
     try {
       const { bytes, weightsFolder } = decoder.rewritten;
-      session = await openSession(bytes, { numThreads: options.numThreads, optimises: true, alternates: true, weightsFolder });
+      session = await openSession(bytes, {
+        numThreads: options.numThreads,
+        optimises: true,
+        alternates: true,
+        weightsFolder,
+      });
       const runner = new OnnxGraphRunner(session, options);
       await runner.#probe();
       return runner;
@@ -99,11 +108,18 @@ export class OnnxGraphRunner implements ModelRunner {
     for (const { added, past, numHeads, headDim, type } of this.#planes) {
       const tensor = outputs[added]!;
       if (tensor.type === type && `${tensor.dims}` === `1,${numHeads},1,${headDim}`) continue;
-      throw new EngineError("invalid_model", `${path}: what one token adds to ${past} is ${tensor.type} [${tensor.dims.join(", ")}], not ${type} [1, ${numHeads}, 1, ${headDim}]`);
+      throw new EngineError(
+        "invalid_model",
+        `${path}: what one token adds to ${past} is ${tensor.type} [${tensor.dims.join(", ")}], not ${type} [1, ${numHeads}, 1, ${headDim}]`,
+      );
     }
     const width = decoder.head?.cols ?? decoder.vocabSize;
     const row = this.#lastRow(outputs);
-    if (row.length !== width) throw new EngineError("invalid_model", `${path}: the output ${decoder.output} has ${row.length} numbers for a token, not ${width}`);
+    if (row.length !== width)
+      throw new EngineError(
+        "invalid_model",
+        `${path}: the output ${decoder.output} has ${row.length} numbers for a token, not ${width}`,
+      );
   }
 
   async #run(tokenIds: readonly number[], start: number, pages: readonly Address[]): Promise<Outputs> {
@@ -137,7 +153,12 @@ export class OnnxGraphRunner implements ModelRunner {
         plane.staging.set(held.subarray(from, from + count * rowBytes), (head * numPositions + first) * rowBytes);
       }
     }
-    return new Tensor(type, floats(type, plane.staging.subarray(0, byteLength)) as Float32Array, [1, numHeads, numPositions, headDim]);
+    return new Tensor(type, floats(type, plane.staging.subarray(0, byteLength)) as Float32Array, [
+      1,
+      numHeads,
+      numPositions,
+      headDim,
+    ]);
   }
 
   /** Copies what the graph gave for `count` positions from `start` on into their pages. */
@@ -145,9 +166,12 @@ export class OnnxGraphRunner implements ModelRunner {
     const { pageSize } = this.#options;
     for (const { added, numHeads, rowBytes, offset } of this.#planes) {
       const { data } = outputs[added]!;
-      assert(ArrayBuffer.isView(data) && data.byteLength === numHeads * count * rowBytes, `${added} has another size than the positions that ran`);
+      assert(
+        ArrayBuffer.isView(data) && data.byteLength === numHeads * count * rowBytes,
+        `${added} has another size than the positions that ran`,
+      );
       const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-      for (let done = 0; done < count; ) {
+      for (let done = 0; done < count;) {
         const inPage = (start + done) % pageSize;
         const length = Math.min(pageSize - inPage, count - done);
         const held = this.#inPage(pages[Math.floor((start + done) / pageSize)]!);
@@ -170,7 +194,10 @@ export class OnnxGraphRunner implements ModelRunner {
     const { data, dims, size, type } = outputs[output]!;
     const width = dims.at(-1)!;
     assert(size === width || ending === "as it is", "the graph gave more than its last position");
-    assert(ArrayBuffer.isView(data) && (type === "float32" || type === "float16"), `the output ${output} is of type ${type}`);
+    assert(
+      ArrayBuffer.isView(data) && (type === "float32" || type === "float16"),
+      `the output ${output} is of type ${type}`,
+    );
     const rowBytes = width * BYTES_PER_ELEMENT[type];
     const bytes = new Uint8Array(data.buffer, data.byteOffset + data.byteLength - rowBytes, rowBytes);
     const row = new Float32Array(width);
@@ -196,7 +223,9 @@ function planeByteLength({ numHeads, headDim, type }: CacheTensor, pageSize: num
 }
 
 function integers(type: IntegerType, values: readonly number[], dims: readonly number[]): Tensor {
-  return type === "int64" ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims) : new Tensor("int32", Int32Array.from(values), dims);
+  return type === "int64"
+    ? new Tensor("int64", BigInt64Array.from(values, BigInt), dims)
+    : new Tensor("int32", Int32Array.from(values), dims);
 }
 
 function floats(type: FloatType, bytes: Uint8Array): Float32Array | Uint16Array {

@@ -20,7 +20,10 @@ export interface SessionOptions {
 }
 
 /** @param model a file, or the bytes of one */
-export function openSession(model: string | Uint8Array, { numThreads, optimises, alternates = false, weightsFolder }: SessionOptions): Promise<Session> {
+export function openSession(
+  model: string | Uint8Array,
+  { numThreads, optimises, alternates = false, weightsFolder }: SessionOptions,
+): Promise<Session> {
   const isExact = multipliesBytesExactly();
   const options: ort.InferenceSession.SessionOptions = {
     executionProviders: ["cpu"],
@@ -38,7 +41,9 @@ export function openSession(model: string | Uint8Array, { numThreads, optimises,
       },
     },
   };
-  return typeof model === "string" ? ort.InferenceSession.create(model, options) : ort.InferenceSession.create(model, options);
+  return typeof model === "string"
+    ? ort.InferenceSession.create(model, options)
+    : ort.InferenceSession.create(model, options);
 }
 
 /**

@@ -1,6 +1,12 @@
 /** What computes a model: the one place where packs and folders of ONNX files differ once they are open. */
 
-import { kvPageByteLength, packedByteLength, type Kernels, type KVFormat, type PackedMatrix } from "../../kernels/index.js";
+import {
+  kvPageByteLength,
+  packedByteLength,
+  type Kernels,
+  type KVFormat,
+  type PackedMatrix,
+} from "../../kernels/index.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { readHead, type ModelPack, type OnnxFolder, type OnnxHead, type RunnableModel } from "../folder/index.js";
@@ -40,13 +46,18 @@ export function openRunners(folder: RunnableModel, kernels: Kernels, options: Ru
   }
 }
 
-async function packRunners(pack: ModelPack, kernels: Kernels, { profile, kvCache, numThreads }: RunnerOptions): Promise<ModelRunners> {
+async function packRunners(
+  pack: ModelPack,
+  kernels: Kernels,
+  { profile, kvCache, numThreads }: RunnerOptions,
+): Promise<ModelRunners> {
   const { config } = pack;
   const { promptBlockTokens: pageSize } = LIMITS;
   const weights = await loadWeights(kernels, pack);
   const tokenRunner = new WasmRunner({ kernels, weights, config, numRowsMax: pageSize, pageSize, kvFormat: kvCache });
   return {
-    promptRunner: profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads),
+    promptRunner:
+      profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads),
     tokenRunner,
     lmHead: weights.lmHead,
     blockSize: pageSize,
@@ -56,14 +67,28 @@ async function packRunners(pack: ModelPack, kernels: Kernels, { profile, kvCache
   };
 }
 
-async function graphRunners(folder: OnnxFolder, kernels: Kernels, { profile, numThreads }: RunnerOptions): Promise<ModelRunners> {
+async function graphRunners(
+  folder: OnnxFolder,
+  kernels: Kernels,
+  { profile, numThreads }: RunnerOptions,
+): Promise<ModelRunners> {
   if (profile === "exact") {
-    throw new EngineError("unsupported_value", `${folder.dir} holds ONNX files, which ONNX Runtime computes: they cannot give the same bytes on every machine, as the profile exact does, nor keep 8-bit keys and values.`, "profile");
+    throw new EngineError(
+      "unsupported_value",
+      `${folder.dir} holds ONNX files, which ONNX Runtime computes: they cannot give the same bytes on every machine, as the profile exact does, nor keep 8-bit keys and values.`,
+      "profile",
+    );
   }
   const { head } = folder.decoder;
   const { runner, ...page } = await loadOnnxGraphRunner(folder, kernels, numThreads);
   try {
-    return { promptRunner: runner, tokenRunner: runner, lmHead: head === null ? null : await loadHead(head, kernels), ...page, reuse: "block" };
+    return {
+      promptRunner: runner,
+      tokenRunner: runner,
+      lmHead: head === null ? null : await loadHead(head, kernels),
+      ...page,
+      reuse: "block",
+    };
   } catch (error) {
     await runner.release();
     throw error;
@@ -71,8 +96,15 @@ async function graphRunners(folder: OnnxFolder, kernels: Kernels, { profile, num
 }
 
 async function loadHead(head: OnnxHead, kernels: Kernels): Promise<PackedMatrix> {
-  const [needed, left] = [packedByteLength("f32", head.rows, head.cols), kernels.numBytesLeft - LIMITS.kernelScratchBytesMax].map((bytes) => Math.round(bytes / 2 ** 20));
-  if (needed! > left!) throw new EngineError("out_of_memory", `The final product's weights take ${needed} MiB; one WebAssembly memory of 4 GiB has room for ${left} MiB.`);
+  const [needed, left] = [
+    packedByteLength("f32", head.rows, head.cols),
+    kernels.numBytesLeft - LIMITS.kernelScratchBytesMax,
+  ].map((bytes) => Math.round(bytes / 2 ** 20));
+  if (needed! > left!)
+    throw new EngineError(
+      "out_of_memory",
+      `The final product's weights take ${needed} MiB; one WebAssembly memory of 4 GiB has room for ${left} MiB.`,
+    );
   const matrix = kernels.allocateMatrix("f32", head.rows, head.cols);
   await readHead(head, kernels.bytes(matrix.address, matrix.byteLength));
   return matrix;

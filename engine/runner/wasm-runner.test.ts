@@ -21,15 +21,27 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-const LLAMA3 = { rope_type: "llama3", factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
+const LLAMA3 = {
+  rope_type: "llama3",
+  factor: 4,
+  low_freq_factor: 1,
+  high_freq_factor: 4,
+  original_max_position_embeddings: 32,
+};
 
 const MODELS: [string, Record<string, unknown>][] = [
   ["llama", {}],
-  ["llama with biases, tied, linear scaling", { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } }],
+  [
+    "llama with biases, tied, linear scaling",
+    { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } },
+  ],
   ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
   ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
   ["llama, eight heads to a key head", { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 }],
-  ["llama, three heads to a key head, widths that are no multiple of a block", { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 }],
+  [
+    "llama, three heads to a key head, widths that are no multiple of a block",
+    { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 },
+  ],
   ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
   ["qwen2", { model_type: "qwen2", num_attention_heads: 6 }],
   ["qwen3", { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }],
@@ -66,10 +78,13 @@ test.each([true, false])("the head and the embedding, tied: %s", async (isTied) 
     kernels.readRow(matrix, index, row);
     return kernels.f32(row, pack.config.hiddenSize).slice();
   };
-  const expected = (name: string, index: number): Float32Array => tensors.get(name)!.values.slice(index * pack.config.hiddenSize, (index + 1) * pack.config.hiddenSize);
+  const expected = (name: string, index: number): Float32Array =>
+    tensors.get(name)!.values.slice(index * pack.config.hiddenSize, (index + 1) * pack.config.hiddenSize);
   for (const index of [0, 77, 256]) {
     expect(rowOf(weights.embedding, index)).toEqual(expected("model.embed_tokens.weight", index));
-    expect(rowOf(weights.lmHead, index)).toEqual(expected(isTied ? "model.embed_tokens.weight" : "lm_head.weight", index));
+    expect(rowOf(weights.lmHead, index)).toEqual(
+      expected(isTied ? "model.embed_tokens.weight" : "lm_head.weight", index),
+    );
   }
   await kernels.close();
 });
@@ -110,7 +125,8 @@ describe("passes", () => {
     for (const tokenId of TOKENS) alone.push(...(await runner.forward([{ tokenIds: [tokenId], table }]))[0]!);
     const each = cache.createTable();
     const together: number[] = [];
-    for (const tokenIds of [TOKENS.slice(0, 3), TOKENS.slice(3)]) together.push(...(await runner.forwardEach({ tokenIds, table: each })));
+    for (const tokenIds of [TOKENS.slice(0, 3), TOKENS.slice(3)])
+      together.push(...(await runner.forwardEach({ tokenIds, table: each })));
     await kernels.close();
     expect(together).toEqual(alone);
     expect(each.numPositions).toBe(TOKENS.length);
@@ -145,7 +161,9 @@ function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tok
   });
   const moved = Array.from({ length: 4 }, (_, seed) => movedWeights(pack, tensors, weights, seed));
   const largest = (activations: () => Activations): number =>
-    Math.max(...moved.map((weights) => largestDifference(hiddenStates(pack, weights, tokens, activations()), expected)));
+    Math.max(
+      ...moved.map((weights) => largestDifference(hiddenStates(pack, weights, tokens, activations()), expected)),
+    );
   return {
     expected,
     /** If every activation becomes the same integer as here. */
@@ -177,12 +195,20 @@ function roundedActivations(format: MatrixFormat, x: Float64Array): Float64Array
   return format === "f32" ? x : quantizedActivations(Float32Array.from(x), format);
 }
 
-function movedWeights(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, weights: ReadonlyMap<string, Float32Array>, seed: number) {
+function movedWeights(
+  pack: ModelPack,
+  tensors: ReadonlyMap<string, RandomTensor>,
+  weights: ReadonlyMap<string, Float32Array>,
+  seed: number,
+) {
   const random = randomSource(seed);
   const moved = new Map<string, Float64Array>();
   for (const [name, values] of weights) {
     const numTerms = (tensors.get(name)!.shape[1] ?? pack.config.hiddenSize) + 8;
-    moved.set(name, Float64Array.from(values, (value) => value * (1 + (random() < 0.5 ? -1 : 1) * numTerms * 2 ** -24)));
+    moved.set(
+      name,
+      Float64Array.from(values, (value) => value * (1 + (random() < 0.5 ? -1 : 1) * numTerms * 2 ** -24)),
+    );
   }
   return moved;
 }
@@ -193,7 +219,11 @@ function inFormat(format: MatrixFormat, shape: readonly number[], values: Float3
 }
 
 /** A random model's pack, and the tensors that it stands for before they are quantised. */
-async function packed(name: string, config: Record<string, unknown>, format: MatrixFormat): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
+async function packed(
+  name: string,
+  config: Record<string, unknown>,
+  format: MatrixFormat,
+): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
   const source = join(scratch, name, "source");
   const tensors = await writeRandomModel(source, { config, seed: name.length });
   await convert(source, join(scratch, name, "pack"), { format });

@@ -83,7 +83,11 @@ export class WasmRunner implements ModelRunner, EachTokenRunner {
         this.#sin.subarray(index * half, (index + 1) * half),
       );
     }
-    return this.#decoder.forward(rows, this.#cos.subarray(0, rows.length * half), this.#sin.subarray(0, rows.length * half));
+    return this.#decoder.forward(
+      rows,
+      this.#cos.subarray(0, rows.length * half),
+      this.#sin.subarray(0, rows.length * half),
+    );
   }
 }
 

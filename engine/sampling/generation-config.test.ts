@@ -40,15 +40,27 @@ describe("generationConfig", () => {
   });
 
   it("draws it from 0..2^53-1", () => {
-    for (const [word, seed] of [[0, 0], [0xffffffff, Number.MAX_SAFE_INTEGER]] as const) {
-      const random = vi.spyOn(crypto, "getRandomValues").mockImplementation((words) => (words as Uint32Array).fill(word) as never);
+    for (const [word, seed] of [
+      [0, 0],
+      [0xffffffff, Number.MAX_SAFE_INTEGER],
+    ] as const) {
+      const random = vi
+        .spyOn(crypto, "getRandomValues")
+        .mockImplementation((words) => (words as Uint32Array).fill(word) as never);
       expect(generationConfig().seed).toBe(seed);
       random.mockRestore();
     }
   });
 
   it("reads null and undefined as not given", () => {
-    const options: GenerationOptions = { temperature: null, topP: undefined, stop: null, n: null, logprobs: null, seed: 1 };
+    const options: GenerationOptions = {
+      temperature: null,
+      topP: undefined,
+      stop: null,
+      n: null,
+      logprobs: null,
+      seed: 1,
+    };
     expect(generationConfig(options)).toEqual(generationConfig({ seed: 1 }));
   });
 
@@ -71,7 +83,13 @@ describe("generationConfig", () => {
       { topK: 1_000_000 },
       { minP: 0 },
       { minP: 1 },
-      { logitBias: new Map([[0, -100], [5, 100], [7, 0.5]]) },
+      {
+        logitBias: new Map([
+          [0, -100],
+          [5, 100],
+          [7, 0.5],
+        ]),
+      },
       { logitBias: new Map(Array.from({ length: 1024 }, (_, i) => [i, i / 100])) },
       { logprobs: true, topLogprobs: 20 },
     ];
@@ -90,14 +108,29 @@ describe("generationConfig", () => {
     [{ maxTokens: "1" }, "invalid_type", "max_tokens", 'must be an integer. Given: "1"'],
     [{ n: 129 }, "out_of_range", "n", "must be in 1..128. Given: 129"],
     [{ n: 0 }, "out_of_range", "n", "must be in 1..128. Given: 0"],
-    [{ seed: 2 ** 53 }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: 9007199254740992"],
-    [{ seed: -(2 ** 53) }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: -9007199254740992"],
+    [
+      { seed: 2 ** 53 },
+      "out_of_range",
+      "seed",
+      "must be in -9007199254740991..9007199254740991. Given: 9007199254740992",
+    ],
+    [
+      { seed: -(2 ** 53) },
+      "out_of_range",
+      "seed",
+      "must be in -9007199254740991..9007199254740991. Given: -9007199254740992",
+    ],
     [{ seed: 0.5 }, "invalid_type", "seed", "must be an integer. Given: 0.5"],
     [{ seed: Infinity }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: Infinity"],
     [{ frequencyPenalty: 2.1 }, "out_of_range", "frequency_penalty", "must be in -2..2. Given: 2.1"],
     [{ presencePenalty: -2.1 }, "out_of_range", "presence_penalty", "must be in -2..2. Given: -2.1"],
     [{ repetitionPenalty: 0 }, "out_of_range", "repetition_penalty", "must be more than 0 and at most 2. Given: 0"],
-    [{ repetitionPenalty: 2.01 }, "out_of_range", "repetition_penalty", "must be more than 0 and at most 2. Given: 2.01"],
+    [
+      { repetitionPenalty: 2.01 },
+      "out_of_range",
+      "repetition_penalty",
+      "must be more than 0 and at most 2. Given: 2.01",
+    ],
     [{ repetitionPenalty: "1" }, "invalid_type", "repetition_penalty", 'must be a number. Given: "1"'],
     [{ stop: "a" }, "invalid_type", "stop", 'must be an array of strings. Given: "a"'],
     [{ stop: ["a", 1] }, "invalid_type", "stop[1]", "must be a string. Given: 1"],
@@ -116,7 +149,12 @@ describe("generationConfig", () => {
     [{ topK: 0 }, "out_of_range", "top_k", "must be at least 1. Given: 0"],
     [{ topK: 2.5 }, "invalid_type", "top_k", "must be an integer. Given: 2.5"],
     [{ minP: -0.1 }, "out_of_range", "min_p", "must be in 0..1. Given: -0.1"],
-    [{ logitBias: { 1: 2 } }, "invalid_type", "logit_bias", "must be a Map from token id to number. Given: [object Object]"],
+    [
+      { logitBias: { 1: 2 } },
+      "invalid_type",
+      "logit_bias",
+      "must be a Map from token id to number. Given: [object Object]",
+    ],
     [{ logitBias: new Map([[-1, 0]]) }, "out_of_range", "logit_bias.-1", "must be keyed by token ids. Given: -1"],
     [{ logitBias: new Map([[0.5, 0]]) }, "out_of_range", "logit_bias.0.5", "must be keyed by token ids. Given: 0.5"],
     [{ logitBias: new Map([[17, 101]]) }, "out_of_range", "logit_bias.17", "must be in -100..100. Given: 101"],
@@ -127,7 +165,12 @@ describe("generationConfig", () => {
     [{ logprobs: true, topLogprobs: 21 }, "out_of_range", "top_logprobs", "must be in 0..20. Given: 21"],
     [{ topLogprobs: 1 }, "unsupported_value", "top_logprobs", "needs logprobs: true. Given: 1 without it"],
     [{ separateReasoning: 0 }, "invalid_type", "separate_reasoning", "must be a boolean. Given: 0"],
-    [{ topk: 5 }, "unsupported_parameter", "topk", `is not a generation option. Known: ${Object.keys(generationConfig()).join(", ")}`],
+    [
+      { topk: 5 },
+      "unsupported_parameter",
+      "topk",
+      `is not a generation option. Known: ${Object.keys(generationConfig()).join(", ")}`,
+    ],
   ];
   it.each(refused)("refuses %j with %s", (options, code, param, message) => {
     const error = refusal(options);

@@ -70,7 +70,11 @@ export function generationConfig(options: GenerationOptions = {}): GenerationCon
   };
   for (const name of Object.keys(options)) {
     if (!(name in config)) {
-      throw new EngineError("unsupported_parameter", `${name} is not a generation option. Known: ${Object.keys(config).join(", ")}`, name);
+      throw new EngineError(
+        "unsupported_parameter",
+        `${name} is not a generation option. Known: ${Object.keys(config).join(", ")}`,
+        name,
+      );
     }
   }
   return config;
@@ -139,7 +143,11 @@ function logitBias(value: unknown): ReadonlyMap<number, number> {
 function topLogprobs(value: unknown, logprobs: boolean): number {
   const count = integer(value, "top_logprobs", 0, LIMITS.topLogprobsMax);
   if (count > 0 && !logprobs) {
-    throw new EngineError("unsupported_value", `top_logprobs needs logprobs: true. Given: ${count} without it`, "top_logprobs");
+    throw new EngineError(
+      "unsupported_value",
+      `top_logprobs needs logprobs: true. Given: ${count} without it`,
+      "top_logprobs",
+    );
   }
   return count;
 }

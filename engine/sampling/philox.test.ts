@@ -5,7 +5,11 @@ import { type Counter, type Key, philox4x32, uniform } from "./philox.js";
 describe("philox4x32", () => {
   // The known-answer vectors for philox4x32-10 that Random123 publishes.
   const vectors: [Counter, Key, Counter][] = [
-    [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
+    [
+      [0, 0, 0, 0],
+      [0, 0],
+      [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+    ],
     [
       [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
       [0xffffffff, 0xffffffff],
@@ -22,7 +26,10 @@ describe("philox4x32", () => {
   });
 
   it("multiplies like 64-bit integers", () => {
-    const word = fc.oneof(fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.constantFrom(0, 1, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff));
+    const word = fc.oneof(
+      fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      fc.constantFrom(0, 1, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff),
+    );
     fc.assert(
       fc.property(fc.tuple(word, word, word, word), fc.tuple(word, word), (counter, key) => {
         expect(philox4x32(counter, key)).toEqual(philoxOfBigInts(counter, key));
@@ -40,7 +47,10 @@ describe("uniform", () => {
   });
 
   it("reads the seed as a two's-complement 64-bit integer", () => {
-    const seeds = fc.oneof(fc.maxSafeInteger(), fc.constantFrom(0, -1, 2 ** 32, -(2 ** 32), 2 ** 53 - 1, -(2 ** 53 - 1)));
+    const seeds = fc.oneof(
+      fc.maxSafeInteger(),
+      fc.constantFrom(0, -1, 2 ** 32, -(2 ** 32), 2 ** 53 - 1, -(2 ** 53 - 1)),
+    );
     fc.assert(
       fc.property(seeds, (seed) => {
         const bits = BigInt.asUintN(64, BigInt(seed));

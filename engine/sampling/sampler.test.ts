@@ -42,7 +42,13 @@ const cases: Case[] = [
   { name: "min_p 0.5", options: { minP: 0.5 }, kept: [1, 7] },
   {
     name: "logit_bias",
-    options: { logitBias: new Map([[2, 3], [1, -1.5], [5, 0.25]]) },
+    options: {
+      logitBias: new Map([
+        [2, 3],
+        [1, -1.5],
+        [5, 0.25],
+      ]),
+    },
     adjusted: [0.5, 0.5, 2, 1.25, 1.25, 0.25, -2.5, 1.75],
   },
   {
@@ -63,7 +69,10 @@ const cases: Case[] = [
   {
     name: "everything at once",
     options: {
-      logitBias: new Map([[1, 2], [2, 4]]),
+      logitBias: new Map([
+        [1, 2],
+        [2, 4],
+      ]),
       repetitionPenalty: 2,
       frequencyPenalty: 0.25,
       presencePenalty: 0.5,
@@ -83,7 +92,9 @@ const cases: Case[] = [
 
 /** Closed-form probabilities of a case. */
 function expectedProbabilities({ adjusted = LOGITS, temperature = 1, kept }: Case): number[] {
-  const weights = adjusted.map((z, tokenId) => (kept === undefined || kept.includes(tokenId) ? Math.exp(z / temperature) : 0));
+  const weights = adjusted.map((z, tokenId) =>
+    kept === undefined || kept.includes(tokenId) ? Math.exp(z / temperature) : 0,
+  );
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   return weights.map((weight) => weight / total);
 }
@@ -160,42 +171,53 @@ describe("Sampler", () => {
     presencePenalty: fc.constantFrom(0, 0.6),
     topP: fc.option(fc.constantFrom(0.9, 0.5)),
     topK: fc.option(fc.constantFrom(3, 20)),
-    logitBias: fc.constantFrom(new Map<number, number>(), new Map([[2, 1.5], [150, -2]])),
+    logitBias: fc.constantFrom(
+      new Map<number, number>(),
+      new Map([
+        [2, 1.5],
+        [150, -2],
+      ]),
+    ),
     logprobs: fc.boolean(),
   });
   const token = fc.integer({ min: 0, max: 199 });
 
   it("agrees with counting everything anew at every position", () => {
     fc.assert(
-      fc.property(options, fc.array(token, { maxLength: 100 }), fc.array(token, { maxLength: 100 }), (given, prompt, output) => {
-        const config = generationConfig(given);
-        const choice = 2;
-        const sampler = new Sampler(kernels, 200, config, prompt, choice);
-        const logits = Float32Array.from({ length: 200 }, (_, i) => ((i * 7919) % 200) / 40);
-        for (const tokenId of output) {
-          if (output.length % 7 === 0) sampler.sample(place(logits));
-          sampler.accept(tokenId);
-        }
-        const touched = [...new Set([...prompt, ...output, ...config.logitBias.keys()])];
-        const expected = referenceSample(logits, {
-          ...config,
-          uniform: uniform(config.seed, choice, output.length),
-          adjustments: {
-            length: touched.length,
-            tokenIds: Int32Array.from(touched),
-            biases: Float64Array.from(touched, (id) => config.logitBias.get(id) ?? 0),
-            counts: Int32Array.from(touched, (id) => output.filter((other) => other === id).length),
-            seen: Uint8Array.from(touched, (id) => (prompt.includes(id) || output.includes(id) ? 1 : 0)),
-          },
-          allowed: null,
-          topLogprobs: config.logprobs ? 0 : null,
-          logprobsMode: "raw",
-        });
-        const drawn = sampler.sample(place(logits));
-        if (expected.margin > 1e-6) expect(drawn.tokenId).toBe(expected.tokenId);
-        expect(drawn.logprob === null).toBe(!config.logprobs);
-        expect(sampler.sample(place(logits)), "drawn again").toEqual(drawn);
-      }),
+      fc.property(
+        options,
+        fc.array(token, { maxLength: 100 }),
+        fc.array(token, { maxLength: 100 }),
+        (given, prompt, output) => {
+          const config = generationConfig(given);
+          const choice = 2;
+          const sampler = new Sampler(kernels, 200, config, prompt, choice);
+          const logits = Float32Array.from({ length: 200 }, (_, i) => ((i * 7919) % 200) / 40);
+          for (const tokenId of output) {
+            if (output.length % 7 === 0) sampler.sample(place(logits));
+            sampler.accept(tokenId);
+          }
+          const touched = [...new Set([...prompt, ...output, ...config.logitBias.keys()])];
+          const expected = referenceSample(logits, {
+            ...config,
+            uniform: uniform(config.seed, choice, output.length),
+            adjustments: {
+              length: touched.length,
+              tokenIds: Int32Array.from(touched),
+              biases: Float64Array.from(touched, (id) => config.logitBias.get(id) ?? 0),
+              counts: Int32Array.from(touched, (id) => output.filter((other) => other === id).length),
+              seen: Uint8Array.from(touched, (id) => (prompt.includes(id) || output.includes(id) ? 1 : 0)),
+            },
+            allowed: null,
+            topLogprobs: config.logprobs ? 0 : null,
+            logprobsMode: "raw",
+          });
+          const drawn = sampler.sample(place(logits));
+          if (expected.margin > 1e-6) expect(drawn.tokenId).toBe(expected.tokenId);
+          expect(drawn.logprob === null).toBe(!config.logprobs);
+          expect(sampler.sample(place(logits)), "drawn again").toEqual(drawn);
+        },
+      ),
       { seed: 8, numRuns: 300 },
     );
   });
@@ -203,7 +225,10 @@ describe("Sampler", () => {
   it("gives a choice the same tokens whatever the other choices do, and other tokens to other choices and seeds", () => {
     const run = (seed: number, choice: number, others: number) => {
       const logits = place(new Float32Array(4096));
-      const samplers = Array.from({ length: others + 1 }, (_, i) => new Sampler(kernels, 4096, generationConfig({ seed }), [], choice + i));
+      const samplers = Array.from(
+        { length: others + 1 },
+        (_, i) => new Sampler(kernels, 4096, generationConfig({ seed }), [], choice + i),
+      );
       return Array.from({ length: 20 }, () => {
         const drawn = samplers.map((sampler) => sampler.sample(logits).tokenId);
         samplers.forEach((sampler, i) => sampler.accept(drawn[i]!));

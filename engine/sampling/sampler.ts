@@ -116,7 +116,10 @@ class AdjustmentTable implements LogitAdjustments {
   #slotOf(tokenId: number): number {
     const known = this.#slots.get(tokenId);
     if (known !== undefined) return known;
-    assert(Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#vocabSize, `token ${tokenId} is in the vocabulary`);
+    assert(
+      Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#vocabSize,
+      `token ${tokenId} is in the vocabulary`,
+    );
     const slot = this.length;
     if (slot === this.tokenIds.length) this.#grow();
     this.tokenIds[slot] = tokenId;

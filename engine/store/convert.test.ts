@@ -13,7 +13,12 @@ import { dequantize, pack as packMatrix, quantize, type MatrixFormat } from "../
 import { byteTokenizerJson } from "../../spec-tests/fixtures/byte-tokenizer.js";
 import { equalisedWeights } from "../../spec-tests/oracles/equalised-weights.js";
 import { writeExport } from "../../spec-tests/fixtures/onnx-export.js";
-import { randomModel, writeRandomModel, type RandomModelOptions, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
+import {
+  randomModel,
+  writeRandomModel,
+  type RandomModelOptions,
+  type RandomTensor,
+} from "../../spec-tests/fixtures/random-model.js";
 import { EngineError } from "../errors.js";
 import { convert, type ConvertOptions } from "../store/convert.js";
 import { FileSink } from "../formats/file-sink.js";
@@ -59,35 +64,49 @@ async function filesBelow(dir: string): Promise<string[]> {
   return entries.map((entry) => entry.name).sort();
 }
 
-const PACK_FILES = ["body.onnx", "config.json", "generation_config.json", "manifest.json", "tokenizer.json", "tokenizer_config.json", "weights.bin"];
+const PACK_FILES = [
+  "body.onnx",
+  "config.json",
+  "generation_config.json",
+  "manifest.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "weights.bin",
+];
 
 describe("a pack", () => {
-  test.each<MatrixFormat>(["q8", "q4", "f32"])("%s: holds every weight, equalised if it is quantised, as the kernels read it", async (format) => {
-    // More rows than one chunk holds, stacked parts whose rows are no multiple of the kernels' granularity.
-    const source = join(scratch, "model");
-    const config = { vocab_size: 45_003, intermediate_size: 35, head_dim: 6, attention_bias: true };
-    const tensors = await writeRandomModel(source, { config, dtype: "BF16" });
-    const steps: [number, number][] = [];
-    await convert(source, join(scratch, "pack"), { format, onProgress: (done, total) => steps.push([done, total]) });
-    const pack = await openPack(join(scratch, "pack"));
-    const weights = [...packedWeights(modelWeights(pack.config))];
-    const packedBytes = new Uint8Array(pack.weightsByteLength);
-    await pack.readWeights(packedBytes);
-    expect([...pack.tensors.keys()]).toEqual(weights.map(({ name }) => name));
-    const equalised = await equalisedWeights(pack.config, tensors);
-    for (const { name, kind, rows, cols, parts } of weights) {
-      const packed = pack.tensors.get(name)!;
-      expect(packed).toMatchObject({ format: kind === "vector" ? "vector" : format, rows, cols });
-      expect(packed.offset % 64).toBe(0);
-      const bytes = packedBytes.subarray(packed.offset, packed.offset + packed.byteLength);
-      const asTheyAre = Float32Array.from(parts.flatMap((part) => [...tensors.get(part.name)!.values]));
-      const values = format === "f32" ? asTheyAre : equalised.get(name)!.values;
-      const expected = kind === "vector" ? new Uint8Array(values.buffer) : packMatrix(asMatrix({ shape: [rows, cols], values }, format));
-      expect(Buffer.from(expected).equals(bytes), name).toBe(true);
-    }
-    expect(steps.at(-1)![0]).toBe(steps.at(-1)![1]);
-    expect(steps.every(([done], i) => i === 0 || done > steps[i - 1]![0])).toBe(true);
-  });
+  test.each<MatrixFormat>(["q8", "q4", "f32"])(
+    "%s: holds every weight, equalised if it is quantised, as the kernels read it",
+    async (format) => {
+      // More rows than one chunk holds, stacked parts whose rows are no multiple of the kernels' granularity.
+      const source = join(scratch, "model");
+      const config = { vocab_size: 45_003, intermediate_size: 35, head_dim: 6, attention_bias: true };
+      const tensors = await writeRandomModel(source, { config, dtype: "BF16" });
+      const steps: [number, number][] = [];
+      await convert(source, join(scratch, "pack"), { format, onProgress: (done, total) => steps.push([done, total]) });
+      const pack = await openPack(join(scratch, "pack"));
+      const weights = [...packedWeights(modelWeights(pack.config))];
+      const packedBytes = new Uint8Array(pack.weightsByteLength);
+      await pack.readWeights(packedBytes);
+      expect([...pack.tensors.keys()]).toEqual(weights.map(({ name }) => name));
+      const equalised = await equalisedWeights(pack.config, tensors);
+      for (const { name, kind, rows, cols, parts } of weights) {
+        const packed = pack.tensors.get(name)!;
+        expect(packed).toMatchObject({ format: kind === "vector" ? "vector" : format, rows, cols });
+        expect(packed.offset % 64).toBe(0);
+        const bytes = packedBytes.subarray(packed.offset, packed.offset + packed.byteLength);
+        const asTheyAre = Float32Array.from(parts.flatMap((part) => [...tensors.get(part.name)!.values]));
+        const values = format === "f32" ? asTheyAre : equalised.get(name)!.values;
+        const expected =
+          kind === "vector"
+            ? new Uint8Array(values.buffer)
+            : packMatrix(asMatrix({ shape: [rows, cols], values }, format));
+        expect(Buffer.from(expected).equals(bytes), name).toBe(true);
+      }
+      expect(steps.at(-1)![0]).toBe(steps.at(-1)![1]);
+      expect(steps.every(([done], i) => i === 0 || done > steps[i - 1]![0])).toBe(true);
+    },
+  );
 
   test.each<["q8" | "q4", number]>([
     ["q8", 127],
@@ -114,32 +133,73 @@ describe("a pack", () => {
   });
 
   test("carries the model's texts", async () => {
-    const tokenizerConfig = { eos_token: "<|end|>", chat_template: [{ name: "default", template: "{{ 1 }}" }, { name: "tools", template: "{{ 2 }}" }] };
-    const files = { "tokenizer_config.json": JSON.stringify(tokenizerConfig), "generation_config.json": JSON.stringify({ eos_token_id: [3, 256] }) };
+    const tokenizerConfig = {
+      eos_token: "<|end|>",
+      chat_template: [
+        { name: "default", template: "{{ 1 }}" },
+        { name: "tools", template: "{{ 2 }}" },
+      ],
+    };
+    const files = {
+      "tokenizer_config.json": JSON.stringify(tokenizerConfig),
+      "generation_config.json": JSON.stringify({ eos_token_id: [3, 256] }),
+    };
     const pack = await preparePack({ model: await model({ files }) });
-    expect(pack).toMatchObject({ tokenizerConfig, chatTemplate: "{{ 1 }}", messageFormat: { reasoning: null }, config: { endTokenIds: [3, 256], vocabSize: 257 } });
+    expect(pack).toMatchObject({
+      tokenizerConfig,
+      chatTemplate: "{{ 1 }}",
+      messageFormat: { reasoning: null },
+      config: { endTokenIds: [3, 256], vocabSize: 257 },
+    });
     expect(pack.tokenizerJson["model"]).toBeDefined();
     expect(await filesBelow(pack.dir)).toEqual(PACK_FILES);
   });
 
   test("chat_template.jinja comes before tokenizer_config.json; reasoning tags in it are found", async () => {
-    const files = { "tokenizer_config.json": JSON.stringify({ chat_template: "old" }), "chat_template.jinja": "new <think> </think>", "generation_config.json": null };
+    const files = {
+      "tokenizer_config.json": JSON.stringify({ chat_template: "old" }),
+      "chat_template.jinja": "new <think> </think>",
+      "generation_config.json": null,
+    };
     const pack = await preparePack({ model: await model({ files }) });
-    expect(pack).toMatchObject({ chatTemplate: "new <think> </think>", messageFormat: { reasoning: { open: "<think>", close: "</think>" } } });
+    expect(pack).toMatchObject({
+      chatTemplate: "new <think> </think>",
+      messageFormat: { reasoning: { open: "<think>", close: "</think>" } },
+    });
     expect(await filesBelow(pack.dir)).toContain("chat_template.jinja");
   });
 
   test.each<[string, string[], string | null, object | null]>([
     ["tokens alone", ["<think>", "</think>"], null, { open: "<think>", close: "</think>" }],
     ["tokens of another name", ["[THINK]", "[/THINK]"], "no tag", { open: "[THINK]", close: "[/THINK]" }],
-    ["tokens with words for opening and closing", ["<|START_THINKING|>", "<|END_THINKING|>"], null, { open: "<|START_THINKING|>", close: "<|END_THINKING|>" }],
-    ["the template alone", [], "x <|begin_of_thought|>, <|end_of_thought|>", { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" }],
-    ["the usual ones before others", ["[THINK]", "[/THINK]"], "{{ '<think>' }}</think>", { open: "<think>", close: "</think>" }],
+    [
+      "tokens with words for opening and closing",
+      ["<|START_THINKING|>", "<|END_THINKING|>"],
+      null,
+      { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
+    ],
+    [
+      "the template alone",
+      [],
+      "x <|begin_of_thought|>, <|end_of_thought|>",
+      { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" },
+    ],
+    [
+      "the usual ones before others",
+      ["[THINK]", "[/THINK]"],
+      "{{ '<think>' }}</think>",
+      { open: "<think>", close: "</think>" },
+    ],
     ["one of two tokens", ["<think>"], null, null],
     ["a closing tag that the template cuts at", [], "{{ content.split('</think>')[-1] }}", null],
     ["one tag in the tokens, the other in the template", ["<think>"], "</think>", null],
     ["other tags in pairs", ["<tool_call>", "</tool_call>"], "<response></response>", null],
-    ["channels, which open reasoning and answers alike", ["<|channel|>", "<|message|>"], "<|channel|>analysis<|message|>", null],
+    [
+      "channels, which open reasoning and answers alike",
+      ["<|channel|>", "<|message|>"],
+      "<|channel|>analysis<|message|>",
+      null,
+    ],
   ])("reasoning tags: %s", async (_, tokens, template, expected) => {
     const json = byteTokenizerJson() as { added_tokens: object[] };
     const added = tokens.map((content, index) => ({ id: 257 + index, content, special: true }));
@@ -151,7 +211,10 @@ describe("a pack", () => {
   });
 
   test("a model without tokenizer_config.json has no template", async () => {
-    expect(await preparePack({ model: await model({ files: { "tokenizer_config.json": null } }) })).toMatchObject({ tokenizerConfig: {}, chatTemplate: null });
+    expect(await preparePack({ model: await model({ files: { "tokenizer_config.json": null } }) })).toMatchObject({
+      tokenizerConfig: {},
+      chatTemplate: null,
+    });
   });
 
   test("beyond a size the body's weights lie in a second file, and the body computes the same", async () => {
@@ -162,7 +225,9 @@ describe("a pack", () => {
     expect(await filesBelow(join(scratch, "apart"))).toEqual([...PACK_FILES, "body.onnx.data"].sort());
     const [joined, apart] = [await openPack(join(scratch, "joined")), await openPack(join(scratch, "apart"))];
     expect(await firstHidden(apart.bodyPath)).toEqual(await firstHidden(joined.bodyPath));
-    expect(apart.manifest.files["body.onnx"]!.byteLength).toBeLessThan(joined.manifest.files["body.onnx"]!.byteLength / 2);
+    expect(apart.manifest.files["body.onnx"]!.byteLength).toBeLessThan(
+      joined.manifest.files["body.onnx"]!.byteLength / 2,
+    );
   });
 
   test("the same files give the same bytes", async () => {
@@ -186,28 +251,109 @@ function withValue(name: string, index: number, value: number): NonNullable<Rand
 
 describe("a model that cannot be converted leaves nothing behind:", () => {
   test.each<[string, RandomModelOptions, EngineError["code"], RegExp]>([
-    ["NaN", { edit: withValue("model.layers.1.mlp.up_proj.weight", 50, NaN) }, "invalid_model", /^model\.safetensors: tensor "model\.layers\.1\.mlp\.up_proj\.weight" holds NaN at \[1, 2\]$/],
-    ["NaN in a head", { edit: withValue("lm_head.weight", 0, NaN), dtype: "BF16" }, "invalid_model", /"lm_head\.weight" holds NaN at \[0, 0\]$/],
-    ["infinity in a norm", { edit: withValue("model.norm.weight", 3, Infinity), dtype: "F16" }, "invalid_model", /"model\.norm\.weight" holds an infinite value at \[3\]$/],
-    ["a missing tensor", { edit: (tensors) => tensors.delete("model.layers.1.self_attn.q_proj.weight") }, "invalid_model", /lack tensor "model\.layers\.1\.self_attn\.q_proj\.weight"$/],
-    ["a missing head", { edit: (tensors) => tensors.delete("lm_head.weight") }, "invalid_model", /lack tensor "lm_head\.weight"$/],
-    ["a wrong shape", { edit: replaced("model.layers.0.mlp.down_proj.weight", [72, 48]) }, "invalid_model", /^model\.safetensors: tensor "model\.layers\.0\.mlp\.down_proj\.weight" has shape \[72, 48\]; config\.json asks for \[48, 72\]$/],
-    ["a wrong rank", { edit: replaced("model.norm.weight", [1, 48]) }, "invalid_model", /"model\.norm\.weight" has shape \[1, 48\]; config\.json asks for \[48\]$/],
-    ["a tensor of another kind of model", { edit: replaced("model.layers.0.self_attn.q_norm.weight", [12]) }, "unsupported_model", /tensor "model\.layers\.0\.self_attn\.q_norm\.weight" is not part of a llama decoder of 2 layers$/],
-    ["a layer too many", { edit: replaced("model.layers.2.input_layernorm.weight", [48]) }, "unsupported_model", /"model\.layers\.2\.input_layernorm\.weight" is not part/],
-    ["a tied head of its own", { config: { tie_word_embeddings: true }, edit: replaced("lm_head.weight", [257, 48]) }, "invalid_model", /"lm_head\.weight" differs from "model\.embed_tokens\.weight"$/],
+    [
+      "NaN",
+      { edit: withValue("model.layers.1.mlp.up_proj.weight", 50, NaN) },
+      "invalid_model",
+      /^model\.safetensors: tensor "model\.layers\.1\.mlp\.up_proj\.weight" holds NaN at \[1, 2\]$/,
+    ],
+    [
+      "NaN in a head",
+      { edit: withValue("lm_head.weight", 0, NaN), dtype: "BF16" },
+      "invalid_model",
+      /"lm_head\.weight" holds NaN at \[0, 0\]$/,
+    ],
+    [
+      "infinity in a norm",
+      { edit: withValue("model.norm.weight", 3, Infinity), dtype: "F16" },
+      "invalid_model",
+      /"model\.norm\.weight" holds an infinite value at \[3\]$/,
+    ],
+    [
+      "a missing tensor",
+      { edit: (tensors) => tensors.delete("model.layers.1.self_attn.q_proj.weight") },
+      "invalid_model",
+      /lack tensor "model\.layers\.1\.self_attn\.q_proj\.weight"$/,
+    ],
+    [
+      "a missing head",
+      { edit: (tensors) => tensors.delete("lm_head.weight") },
+      "invalid_model",
+      /lack tensor "lm_head\.weight"$/,
+    ],
+    [
+      "a wrong shape",
+      { edit: replaced("model.layers.0.mlp.down_proj.weight", [72, 48]) },
+      "invalid_model",
+      /^model\.safetensors: tensor "model\.layers\.0\.mlp\.down_proj\.weight" has shape \[72, 48\]; config\.json asks for \[48, 72\]$/,
+    ],
+    [
+      "a wrong rank",
+      { edit: replaced("model.norm.weight", [1, 48]) },
+      "invalid_model",
+      /"model\.norm\.weight" has shape \[1, 48\]; config\.json asks for \[48\]$/,
+    ],
+    [
+      "a tensor of another kind of model",
+      { edit: replaced("model.layers.0.self_attn.q_norm.weight", [12]) },
+      "unsupported_model",
+      /tensor "model\.layers\.0\.self_attn\.q_norm\.weight" is not part of a llama decoder of 2 layers$/,
+    ],
+    [
+      "a layer too many",
+      { edit: replaced("model.layers.2.input_layernorm.weight", [48]) },
+      "unsupported_model",
+      /"model\.layers\.2\.input_layernorm\.weight" is not part/,
+    ],
+    [
+      "a tied head of its own",
+      { config: { tie_word_embeddings: true }, edit: replaced("lm_head.weight", [257, 48]) },
+      "invalid_model",
+      /"lm_head\.weight" differs from "model\.embed_tokens\.weight"$/,
+    ],
     ["no tokenizer", { files: { "tokenizer.json": null } }, "invalid_model", /model has no tokenizer\.json$/],
-    ["a tokenizer without a model", { files: { "tokenizer.json": "{}" } }, "invalid_model", /^tokenizer\.json has no model$/],
+    [
+      "a tokenizer without a model",
+      { files: { "tokenizer.json": "{}" } },
+      "invalid_model",
+      /^tokenizer\.json has no model$/,
+    ],
     ["a broken tokenizer", { files: { "tokenizer.json": "{" } }, "invalid_model", /tokenizer\.json is not valid JSON/],
-    ["a config.json with a key twice", { files: { "config.json": '{"model_type":"llama","model_type":"qwen2"}' } }, "invalid_model", /config\.json has the key "model_type" twice$/],
-    ["another architecture", { config: { model_type: "gemma2" } }, "unsupported_model", /model_type "gemma2" is not supported/],
-    ["no weights", { files: { "model.safetensors": null } }, "invalid_model", /has neither model\.safetensors nor model\.safetensors\.index\.json$/],
-    ["templates without a default", { files: { "tokenizer_config.json": '{"chat_template":[{"name":"rag","template":""}]}' } }, "invalid_model", /chat_template must be a string, or a list that has a template named default$/],
+    [
+      "a config.json with a key twice",
+      { files: { "config.json": '{"model_type":"llama","model_type":"qwen2"}' } },
+      "invalid_model",
+      /config\.json has the key "model_type" twice$/,
+    ],
+    [
+      "another architecture",
+      { config: { model_type: "gemma2" } },
+      "unsupported_model",
+      /model_type "gemma2" is not supported/,
+    ],
+    [
+      "no weights",
+      { files: { "model.safetensors": null } },
+      "invalid_model",
+      /has neither model\.safetensors nor model\.safetensors\.index\.json$/,
+    ],
+    [
+      "templates without a default",
+      { files: { "tokenizer_config.json": '{"chat_template":[{"name":"rag","template":""}]}' } },
+      "invalid_model",
+      /chat_template must be a string, or a list that has a template named default$/,
+    ],
   ])("%s", async (_, options, code, message) => {
     const source = await model(options);
-    const attempts = [() => preparePack({ model: source }), () => convert(source, join(scratch, "out"), { format: "q4" })];
+    const attempts = [
+      () => preparePack({ model: source }),
+      () => convert(source, join(scratch, "out"), { format: "q4" }),
+    ];
     for (const attempt of attempts) {
-      const error: unknown = await attempt().then(() => null, (reason: unknown) => reason);
+      const error: unknown = await attempt().then(
+        () => null,
+        (reason: unknown) => reason,
+      );
       expect(error).toBeInstanceOf(EngineError);
       expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
       expect((error as Error).message).not.toContain("\n");
@@ -218,14 +364,18 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
   test("truncated weights", async () => {
     const source = await model();
     await truncate(join(source, "model.safetensors"), 20_000);
-    await expect(preparePack({ model: source })).rejects.toThrow(/^model\.safetensors: tensor "[^"]+": data_offsets \[\d+, \d+\] lie outside the file/);
+    await expect(preparePack({ model: source })).rejects.toThrow(
+      /^model\.safetensors: tensor "[^"]+": data_offsets \[\d+, \d+\] lie outside the file/,
+    );
     expect(await readdir(scratch)).toEqual(["model"]);
   });
 
   test("weights that change while they are being read", async () => {
     const source = await model();
     const touch = (): void => void utimes(join(source, "config.json"), new Date(), new Date());
-    await expect(preparePack({ model: source, onProgress: touch })).rejects.toThrow(/model changed while it was being converted$/);
+    await expect(preparePack({ model: source, onProgress: touch })).rejects.toThrow(
+      /model changed while it was being converted$/,
+    );
     expect(await readdir(scratch)).toEqual(["model"]);
   });
 
@@ -238,8 +388,14 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
   ])("an abort of a conversion to %s, %s, after a share of %f", async (format, layout, share) => {
     const source = await model({ config: { head_dim: 8 } });
     const attempts = [
-      (options: Pick<ConvertOptions, "signal" | "onProgress">) => convert(source, join(scratch, "out"), { format, layout, ...options }),
-      ...(layout === "pack" ? [(options: Pick<ConvertOptions, "signal" | "onProgress">) => preparePack({ model: source, format, ...options })] : []),
+      (options: Pick<ConvertOptions, "signal" | "onProgress">) =>
+        convert(source, join(scratch, "out"), { format, layout, ...options }),
+      ...(layout === "pack"
+        ? [
+            (options: Pick<ConvertOptions, "signal" | "onProgress">) =>
+              preparePack({ model: source, format, ...options }),
+          ]
+        : []),
     ];
     for (const attempt of attempts) {
       const abort = new AbortController();
@@ -259,7 +415,9 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     const source = await model();
     await truncate(join(source, "model.safetensors"), 2 ** 33);
     const startMs = performance.now();
-    await expect(preparePack({ model: source, signal: AbortSignal.timeout(100) })).rejects.toMatchObject({ name: "TimeoutError" });
+    await expect(preparePack({ model: source, signal: AbortSignal.timeout(100) })).rejects.toMatchObject({
+      name: "TimeoutError",
+    });
     expect(performance.now() - startMs).toBeLessThan(5000);
   });
 
@@ -269,7 +427,9 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     ["SIGINT", 2],
   ] as const)("%s in the middle of %i", async (signal, numModels) => {
     // A process of its own, which interrupts itself after the first chunk of each.
-    const sources = await Promise.all(Array.from({ length: numModels }, (_, seed) => randomModel(join(scratch, `model${seed}`), { seed })));
+    const sources = await Promise.all(
+      Array.from({ length: numModels }, (_, seed) => randomModel(join(scratch, `model${seed}`), { seed })),
+    );
     const ended = await endOf(`
       const { prepareModel } = await load("/engine/store/prepare.ts");
       const begun = new Set();
@@ -302,7 +462,9 @@ function endOf(program: string): Promise<NodeJS.Signals | null> {
     const server = await createServer({ configFile: false, logLevel: "silent", server: { middlewareMode: true, ws: false }, appType: "custom" });
     const load = (path) => server.ssrLoadModule(path);
   `;
-  const child = spawn(process.execPath, ["--input-type=module", "-e", loading + program], { stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(process.execPath, ["--input-type=module", "-e", loading + program], {
+    stdio: ["ignore", "inherit", "inherit"],
+  });
   return new Promise((resolve) => child.on("close", (_, endedBy) => resolve(endedBy)));
 }
 
@@ -346,7 +508,17 @@ describe("the cache", () => {
   test("what it has of a folder goes: packs, what was remembered of ONNX files, by name, by path and by a link; then there is nothing", async () => {
     const source = join(scratch, "model");
     const tensors = await writeRandomModel(source);
-    const shape = { hidden: 48, inner: 72, layers: 2, heads: 4, kvHeads: 2, vocab: 257, positions: 256, ropeTheta: 10_000, epsilon: 1e-5 };
+    const shape = {
+      hidden: 48,
+      inner: 72,
+      layers: 2,
+      heads: 4,
+      kvHeads: 2,
+      vocab: 257,
+      positions: 256,
+      ropeTheta: 10_000,
+      epsilon: 1e-5,
+    };
     await writeExport(source, source, shape, tensors, { dtype: "fp32" });
     await symlink(source, join(scratch, "link"));
     vi.stubEnv("HF_HUB_CACHE", join(scratch, "hub"));
@@ -365,8 +537,14 @@ describe("the cache", () => {
     const sources = await Promise.all(["a", "b"].map((name) => randomModel(join(scratch, name, "model"))));
     for (const source of sources) await preparePack({ model: source });
     vi.stubEnv("HF_HUB_CACHE", join(scratch, "hub"));
-    await expect(removeModel("model")).rejects.toThrow(`several models are called model: give one of the paths ${sources.join(", ")}`);
-    expect(await removeModel(sources[0]!)).toEqual({ removed: [], kept: [`the packs, which ${sources[1]} needs too: it has the same files`], byteLength: 0 });
+    await expect(removeModel("model")).rejects.toThrow(
+      `several models are called model: give one of the paths ${sources.join(", ")}`,
+    );
+    expect(await removeModel(sources[0]!)).toEqual({
+      removed: [],
+      kept: [`the packs, which ${sources[1]} needs too: it has the same files`],
+      byteLength: 0,
+    });
     expect(await removeModel("model")).toMatchObject({ removed: ["the pack model q8"] });
   });
 
@@ -375,7 +553,8 @@ describe("the cache", () => {
     for (const format of ["q8", "f32"] as const) await preparePack({ model: source, format });
     const cached = (await listModels()).filter((pack) => pack.source === source);
     expect(cached.map(({ format }) => format).sort()).toEqual(["f32", "q8"]);
-    for (const pack of cached) expect(pack).toMatchObject({ name: "model", revision: null, architecture: "llama", source });
+    for (const pack of cached)
+      expect(pack).toMatchObject({ name: "model", revision: null, architecture: "llama", source });
   });
 
   test("conversions at the same time give one pack", async () => {
@@ -422,7 +601,9 @@ describe("the cache", () => {
     await writeFile(join(scratch, "file"), "");
     const refused = preparePack({ model: await model() });
     await expect(refused).rejects.toMatchObject({ code: "cache_unavailable" });
-    await expect(refused).rejects.toThrow(/^cannot write to the cache folder .*\/file \((ENOTDIR|EEXIST)\); set TOUCHSTONE_CACHE/);
+    await expect(refused).rejects.toThrow(
+      /^cannot write to the cache folder .*\/file \((ENOTDIR|EEXIST)\); set TOUCHSTONE_CACHE/,
+    );
   });
 
   test("its place: TOUCHSTONE_CACHE, else the platform's", () => {
@@ -439,7 +620,11 @@ describe("what the user named", () => {
   test.each<[string, (dir: string) => Promise<void>, RegExp]>([
     ["is not there", async () => undefined, /^there is no model folder at .*\/it$/],
     ["is a file", (dir) => writeFile(dir, ""), /\/it is a file; a model is a folder with config\.json/],
-    ["is an empty folder", async (dir) => void (await mkdir(dir)), /\/it is no model: it has neither config\.json \(a model folder\) nor manifest\.json \(a pack\)$/],
+    [
+      "is an empty folder",
+      async (dir) => void (await mkdir(dir)),
+      /\/it is no model: it has neither config\.json \(a model folder\) nor manifest\.json \(a pack\)$/,
+    ],
   ])("%s", async (_, create, message) => {
     await create(join(scratch, "it"));
     const refused = preparePack({ model: join(scratch, "it") });
@@ -457,13 +642,41 @@ describe("what the user named", () => {
 
   test.each<[string, (dir: string) => Promise<void>, RegExp]>([
     ["lacks its body", (dir) => rm(join(dir, "body.onnx")), /the pack is damaged: .*body\.onnx: the file is missing$/],
-    ["has short weights", (dir) => truncate(join(dir, "weights.bin"), 10), /weights\.bin: it has 10 bytes, manifest\.json records \d+$/],
-    ["has another tokenizer", (dir) => writeFile(join(dir, "tokenizer.json"), "{}"), /tokenizer\.json: its contents are not what manifest\.json records$/],
-    ["has a file that was not there", (dir) => writeFile(join(dir, "chat_template.jinja"), ""), /chat_template\.jinja: its contents are not/],
-    ["is of another version", (dir) => edited(dir, { formatVersion: 99 }), /is a pack of format version 99; this program reads version \d+: convert the model again$/],
-    ["has half a manifest", (dir) => edited(dir, { tensors: { lm_head: { rows: 3 } } }), /manifest\.json: it is incomplete$/],
-    ["lists tensors that do not fit", (dir) => edited(dir, { tensors: {} }), /tensor lm_head does not fit config\.json/],
-    ["lists files elsewhere", (dir) => editedFiles(dir), /"\.\.\/config\.json" is not the name of a file in this folder$/],
+    [
+      "has short weights",
+      (dir) => truncate(join(dir, "weights.bin"), 10),
+      /weights\.bin: it has 10 bytes, manifest\.json records \d+$/,
+    ],
+    [
+      "has another tokenizer",
+      (dir) => writeFile(join(dir, "tokenizer.json"), "{}"),
+      /tokenizer\.json: its contents are not what manifest\.json records$/,
+    ],
+    [
+      "has a file that was not there",
+      (dir) => writeFile(join(dir, "chat_template.jinja"), ""),
+      /chat_template\.jinja: its contents are not/,
+    ],
+    [
+      "is of another version",
+      (dir) => edited(dir, { formatVersion: 99 }),
+      /is a pack of format version 99; this program reads version \d+: convert the model again$/,
+    ],
+    [
+      "has half a manifest",
+      (dir) => edited(dir, { tensors: { lm_head: { rows: 3 } } }),
+      /manifest\.json: it is incomplete$/,
+    ],
+    [
+      "lists tensors that do not fit",
+      (dir) => edited(dir, { tensors: {} }),
+      /tensor lm_head does not fit config\.json/,
+    ],
+    [
+      "lists files elsewhere",
+      (dir) => editedFiles(dir),
+      /"\.\.\/config\.json" is not the name of a file in this folder$/,
+    ],
   ])("is a pack that %s", async (_, damage, message) => {
     const out = join(scratch, "pack");
     await convert(await model(), out, { format: "q4" });
@@ -478,7 +691,10 @@ test("weights that go between opening a pack and reading them", async () => {
   const pack = await preparePack({ model: await model() });
   await rm(join(pack.dir, "weights.bin"));
   const reading = pack.readWeights(new Uint8Array(pack.weightsByteLength));
-  await expect(reading).rejects.toMatchObject({ code: "invalid_model", message: expect.stringMatching(/weights\.bin: it cannot be read \(ENOENT\)$/) as string });
+  await expect(reading).rejects.toMatchObject({
+    code: "invalid_model",
+    message: expect.stringMatching(/weights\.bin: it cannot be read \(ENOENT\)$/) as string,
+  });
 });
 
 test("a file is written as it was given, whatever becomes of the caller's buffer", async () => {
@@ -502,14 +718,18 @@ describe("convert", () => {
     await expect(convert(source, out, { format: "q8" })).rejects.toThrow(/pack exists already$/);
     await convert(source, out, { format: "q8", replace: true });
     expect((await openPack(out)).manifest.format).toBe("q8");
-    await expect(convert(source, source, { format: "q8", replace: true })).rejects.toThrow(/model exists and is no pack/);
+    await expect(convert(source, source, { format: "q8", replace: true })).rejects.toThrow(
+      /model exists and is no pack/,
+    );
     expect(await readdir(join(scratch, "new"))).toEqual(["pack"]);
   });
 
   test("a replacement that fails keeps the old pack", async () => {
     const out = join(scratch, "pack");
     await convert(await model(), out, { format: "q4" });
-    const broken = await randomModel(join(scratch, "broken"), { edit: (tensors) => tensors.get("model.norm.weight")!.values.fill(NaN) });
+    const broken = await randomModel(join(scratch, "broken"), {
+      edit: (tensors) => tensors.get("model.norm.weight")!.values.fill(NaN),
+    });
     await expect(convert(broken, out, { format: "q8", replace: true })).rejects.toThrow(/NaN/);
     expect((await openPack(out)).manifest.format).toBe("q4");
     expect((await readdir(scratch)).sort()).toEqual(["broken", "model", "pack"]);
@@ -518,7 +738,10 @@ describe("convert", () => {
   test("a place that cannot be written", async () => {
     await writeFile(join(scratch, "file"), "");
     const refused = convert(await model(), join(scratch, "file", "pack"), { format: "q4" });
-    await expect(refused).rejects.toMatchObject({ code: "output_unavailable", message: expect.stringMatching(/^cannot write .*\/file\/pack \((ENOTDIR|EEXIST)\)$/) });
+    await expect(refused).rejects.toMatchObject({
+      code: "output_unavailable",
+      message: expect.stringMatching(/^cannot write .*\/file\/pack \((ENOTDIR|EEXIST)\)$/),
+    });
   });
 });
 
@@ -546,7 +769,11 @@ async function firstHidden(bodyPath: string): Promise<Float32Array> {
 }
 
 function tensor(dims: number[], fill: (i: number) => number): ort.Tensor {
-  return new ort.Tensor("float32", Float32Array.from({ length: dims.reduce((a, b) => a * b) }, (_, i) => fill(i)), dims);
+  return new ort.Tensor(
+    "float32",
+    Float32Array.from({ length: dims.reduce((a, b) => a * b) }, (_, i) => fill(i)),
+    dims,
+  );
 }
 
 async function edited(dir: string, changes: object): Promise<void> {
@@ -556,6 +783,8 @@ async function edited(dir: string, changes: object): Promise<void> {
 }
 
 async function editedFiles(dir: string): Promise<void> {
-  const { files } = JSON.parse(await readFile(join(dir, "manifest.json"), "utf8")) as { files: Record<string, unknown> };
+  const { files } = JSON.parse(await readFile(join(dir, "manifest.json"), "utf8")) as {
+    files: Record<string, unknown>;
+  };
   await edited(dir, { files: { ...files, "../config.json": files["config.json"] } });
 }

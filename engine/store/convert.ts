@@ -6,7 +6,15 @@ import { join, resolve } from "node:path";
 import type { MatrixFormat } from "../../kernels/index.js";
 import { writeOnnxLayout, writePack } from "../convert/index.js";
 import { EngineError, fileSystemCode } from "../errors.js";
-import { checkConfig, checkTextFiles, MANIFEST_FILE, ONNX_FOLDER, onnxDtypesOf, openSourceModel, TEXT_FILES } from "../folder/index.js";
+import {
+  checkConfig,
+  checkTextFiles,
+  MANIFEST_FILE,
+  ONNX_FOLDER,
+  onnxDtypesOf,
+  openSourceModel,
+  TEXT_FILES,
+} from "../folder/index.js";
 import { fileExists, INDEX_FILE, SINGLE_FILE } from "../formats/index.js";
 import type { HubOptions } from "./hub/index.js";
 import { modelFolder } from "./locate.js";
@@ -61,7 +69,11 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
 async function refusePack(dir: string): Promise<void> {
   const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
   if (!(await has(MANIFEST_FILE)) || (await has(SINGLE_FILE)) || (await has(INDEX_FILE))) return;
-  throw new EngineError("unsupported_value", `${dir} is a pack already; another one is made from the folder that it was converted from`, "model");
+  throw new EngineError(
+    "unsupported_value",
+    `${dir} is a pack already; another one is made from the folder that it was converted from`,
+    "model",
+  );
 }
 
 /** A folder of the same kind may be replaced on request; anything else that is there stays. */

@@ -4,7 +4,14 @@ import { stat } from "node:fs/promises";
 
 import { EngineError } from "../errors.js";
 import { checkTextFiles } from "../folder/index.js";
-import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions, type HubReference } from "./hub/index.js";
+import {
+  hubReference,
+  locateModel,
+  pullModel as pullFromHub,
+  type HubModel,
+  type HubOptions,
+  type HubReference,
+} from "./hub/index.js";
 
 /**
  * @returns the folder; a name that can be neither is returned as it is
@@ -18,7 +25,9 @@ export async function modelFolder(model: string, options: HubOptions): Promise<s
     return (await locateModel(reference, options)).dir;
   } catch (error) {
     if (!(error instanceof EngineError) || !AMBIGUOUS_CODES.has(error.code)) throw error;
-    throw new EngineError(error.code, `there is no folder ${model} here, and ${error.message}`, error.param, { cause: error });
+    throw new EngineError(error.code, `there is no folder ${model} here, and ${error.message}`, error.param, {
+      cause: error,
+    });
   }
 }
 

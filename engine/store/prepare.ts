@@ -53,7 +53,8 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
   if (model === null) {
     refuseDtype("the embedded model", dtype);
     const embedded = await embeddedPack();
-    if (embedded === null) throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
+    if (embedded === null)
+      throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
     return ofFormat(await openPack(embedded), format, "the embedded model");
   }
   const dir = await modelFolder(model, {
@@ -67,7 +68,11 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
   switch (await kindOfFolder(dir, dtype)) {
     case "onnx":
       if (format === undefined) return openOnnxFolder(dir, dtype, cacheFolder(), signal);
-      throw new EngineError("unsupported_value", `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`, "quant");
+      throw new EngineError(
+        "unsupported_value",
+        `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`,
+        "quant",
+      );
     case "pack":
       refuseDtype(dir, dtype);
       return ofFormat(await openPack(dir), format);
@@ -133,14 +138,20 @@ async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<
   const entry = await stat(dir).catch(() => null);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
   if (!entry.isDirectory()) {
-    throw new EngineError("model_not_found", `${dir} is a file; a model is a folder with config.json, tokenizer.json and ${SINGLE_FILE}`);
+    throw new EngineError(
+      "model_not_found",
+      `${dir} is a file; a model is a folder with config.json, tokenizer.json and ${SINGLE_FILE}`,
+    );
   }
   const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
   const hasSafetensors = (await has(SINGLE_FILE)) || (await has(INDEX_FILE));
   if ((dtype !== undefined || !hasSafetensors) && (await onnxDtypesOf(dir)).length > 0) return "onnx";
   if (!hasSafetensors && (await has(MANIFEST_FILE))) return "pack";
   if (await has("config.json")) return "model";
-  throw new EngineError("model_not_found", `${dir} is no model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`);
+  throw new EngineError(
+    "model_not_found",
+    `${dir} is no model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`,
+  );
 }
 
 function refuseDtype(name: string, dtype: OnnxDtype | undefined): void {
@@ -150,5 +161,9 @@ function refuseDtype(name: string, dtype: OnnxDtype | undefined): void {
 
 function ofFormat(pack: ModelPack, format: MatrixFormat | undefined, name = pack.dir): ModelPack {
   if (format === undefined || format === pack.manifest.format) return pack;
-  throw new EngineError("unsupported_value", `${name} is a pack of ${pack.manifest.format} weights, not ${format}, which is for folders that are converted`, "quant");
+  throw new EngineError(
+    "unsupported_value",
+    `${name} is a pack of ${pack.manifest.format} weights, not ${format}, which is for folders that are converted`,
+    "quant",
+  );
 }

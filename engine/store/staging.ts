@@ -126,7 +126,11 @@ async function isAbandoned(path: string, machine: string, pid: number): Promise<
 /** Of a folder and the files in it. */
 async function lastWriteMs(path: string): Promise<number> {
   const names = await readdir(path).catch(() => []);
-  const times = await Promise.all([path, ...names.map((name) => join(path, name))].map(async (each) => (await stat(each).catch(() => null))?.mtimeMs ?? 0));
+  const times = await Promise.all(
+    [path, ...names.map((name) => join(path, name))].map(
+      async (each) => (await stat(each).catch(() => null))?.mtimeMs ?? 0,
+    ),
+  );
   return Math.max(...times);
 }
 

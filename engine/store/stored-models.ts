@@ -5,7 +5,16 @@ import { basename, join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError, fileSystemCode } from "../errors.js";
-import { forgetSource, ONNX_DTYPES, onnxFile, openOnnxFolder, openPack, rememberedSources, type ModelPack, type OnnxDtype } from "../folder/index.js";
+import {
+  forgetSource,
+  ONNX_DTYPES,
+  onnxFile,
+  openOnnxFolder,
+  openPack,
+  rememberedSources,
+  type ModelPack,
+  type OnnxDtype,
+} from "../folder/index.js";
 import { readModelJson } from "../formats/index.js";
 import { cacheError, cacheFolder, embeddedPack, PACKS, packPrefix } from "./cache.js";
 import { hubReference, removeStored, snapshotName, storedModels } from "./hub/index.js";
@@ -35,7 +44,17 @@ export const EMBEDDED_MODEL = "tiny";
 /** The embedded model, then downloads and packs by name. What cannot be opened is left out. */
 export async function listModels(): Promise<ModelSummary[]> {
   const embedded = await embeddedPack();
-  const first = embedded === null ? [] : [packSummary(await openPack(embedded), { name: EMBEDDED_MODEL, revision: null, source: null, lastUsedMs: null })];
+  const first =
+    embedded === null
+      ? []
+      : [
+          packSummary(await openPack(embedded), {
+            name: EMBEDDED_MODEL,
+            revision: null,
+            source: null,
+            lastUsedMs: null,
+          }),
+        ];
   const rest = [...(await downloads()), ...(await runnable())];
   const key = ({ name, revision, format }: ModelSummary): string => `${name}\0${revision}\0${format ?? ""}`;
   return [...first, ...rest.sort((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))];
@@ -74,17 +93,31 @@ async function runnable(): Promise<ModelSummary[]> {
     for (const folder of folders.filter((name) => name.startsWith(packPrefix(hash)))) {
       const dir = join(cache, PACKS, folder);
       const pack = await openPack(dir).catch(() => null);
-      if (pack !== null) summaries.push(packSummary(pack, { name, revision, source: path, lastUsedMs: (await stat(dir)).mtimeMs }));
+      if (pack !== null)
+        summaries.push(packSummary(pack, { name, revision, source: path, lastUsedMs: (await stat(dir)).mtimeMs }));
     }
     for (const dtype of ONNX_DTYPES.filter((dtype) => names.includes(onnxFile(dtype)))) {
       const folder = await openOnnxFolder(path, dtype, cache).catch(() => null);
-      if (folder !== null) summaries.push({ name, revision, architecture: folder.architecture, format: dtype, isFinished: true, byteLength: folder.byteLength, source: path, lastUsedMs: null });
+      if (folder !== null)
+        summaries.push({
+          name,
+          revision,
+          architecture: folder.architecture,
+          format: dtype,
+          isFinished: true,
+          byteLength: folder.byteLength,
+          source: path,
+          lastUsedMs: null,
+        });
     }
   }
   return summaries;
 }
 
-function packSummary({ config, manifest }: ModelPack, known: Pick<ModelSummary, "name" | "revision" | "source" | "lastUsedMs">): ModelSummary {
+function packSummary(
+  { config, manifest }: ModelPack,
+  known: Pick<ModelSummary, "name" | "revision" | "source" | "lastUsedMs">,
+): ModelSummary {
   const byteLength = Object.values(manifest.files).reduce((sum, file) => sum + file.byteLength, 0);
   return { ...known, architecture: config.architecture, format: manifest.format, isFinished: true, byteLength };
 }
@@ -123,7 +156,10 @@ export async function removeModel(name: string): Promise<Removal | null> {
     }
     for (const { path } of sources) {
       const hub = await snapshotName(path);
-      const isMeant = !name.includes("@") || hub?.commit === reference.revision || download?.commits.includes(hub?.commit ?? "") === true;
+      const isMeant =
+        !name.includes("@") ||
+        hub?.commit === reference.revision ||
+        download?.commits.includes(hub?.commit ?? "") === true;
       if (hub?.repository === repository && isMeant) named.push(path);
     }
   }
@@ -136,7 +172,8 @@ export async function removeModel(name: string): Promise<Removal | null> {
       byteLength += pack.byteLength;
     }
     if (sharedWith !== null) kept.push(`the packs, which ${sharedWith} needs too: it has the same files`);
-    else if (packs.length === 0 && hub === null && (await stat(path).catch(() => null)) !== null) kept.push(`the folder ${path} itself`);
+    else if (packs.length === 0 && hub === null && (await stat(path).catch(() => null)) !== null)
+      kept.push(`the folder ${path} itself`);
   }
   return removed.length === 0 && named.length === 0 ? null : { removed, kept, byteLength };
 }
@@ -144,8 +181,13 @@ export async function removeModel(name: string): Promise<Removal | null> {
 /** A folder of the user's own may have the same name. */
 function embeddedStays(paths: readonly string[]): EngineError {
   const others = paths.filter((path) => basename(path) === EMBEDDED_MODEL);
-  const hint = others.length === 0 ? "" : `; the other model of that name goes by its path, ${others.sort().join(" or ")}`;
-  return new EngineError("unsupported_value", `${EMBEDDED_MODEL} comes with the program and cannot be removed${hint}`, "name");
+  const hint =
+    others.length === 0 ? "" : `; the other model of that name goes by its path, ${others.sort().join(" or ")}`;
+  return new EngineError(
+    "unsupported_value",
+    `${EMBEDDED_MODEL} comes with the program and cannot be removed${hint}`,
+    "name",
+  );
 }
 
 /** @throws EngineError where several folders have that name */
@@ -154,7 +196,11 @@ async function folderNamed(name: string, paths: ReadonlySet<string>): Promise<st
   if (paths.has(named)) return [named];
   const matching = [...paths].filter((path) => basename(path) === name);
   if (matching.length <= 1) return matching;
-  throw new EngineError("unsupported_value", `several models are called ${name}: give one of the paths ${matching.sort().join(", ")}`, "name");
+  throw new EngineError(
+    "unsupported_value",
+    `several models are called ${name}: give one of the paths ${matching.sort().join(", ")}`,
+    "name",
+  );
 }
 
 interface RemovedTraces {
@@ -171,7 +217,9 @@ async function removeTraces(cache: string, path: string): Promise<RemovedTraces>
   try {
     for (const source of sources.filter((other) => other.path === path)) {
       const { hash } = source;
-      const folders = (await readdir(join(cache, PACKS)).catch(() => [])).filter((folder) => folder.startsWith(packPrefix(hash)));
+      const folders = (await readdir(join(cache, PACKS)).catch(() => [])).filter((folder) =>
+        folder.startsWith(packPrefix(hash)),
+      );
       const other = sources.find((other) => other.path !== path && other.hash === hash);
       if (other !== undefined && folders.length > 0) sharedWith = other.path;
       for (const folder of other === undefined ? folders : []) {
@@ -179,7 +227,10 @@ async function removeTraces(cache: string, path: string): Promise<RemovedTraces>
         const files = await readdir(dir);
         const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
         await removeFolder(dir);
-        packs.push({ format: folder.slice(packPrefix(hash).length).split("-")[0]!, byteLength: sizes.reduce((sum, size) => sum + size, 0) });
+        packs.push({
+          format: folder.slice(packPrefix(hash).length).split("-")[0]!,
+          byteLength: sizes.reduce((sum, size) => sum + size, 0),
+        });
       }
       await forgetSource(source);
     }

@@ -9,17 +9,24 @@ import { type RenderedPrompt, Tokenizer } from "../text/tokenizer.js";
 
 const REPLACEMENT = "ï¿½"; // U+FFFD in the byte-level spelling, which is a special token here as in SmolLM2's tokenizer
 const tokenizer = new Tokenizer(
-  byteLevelJson([["ï", "¿"], ["ï¿", "½"], ["i", "m"]], [
-    { content: "<|start|>", special: true },
-    { content: "<|end|>", special: true },
-    { content: "<|user|>", special: true },
-    { content: "<|im|>", special: true },
-    { content: "<｜User｜>" },
-    { content: "<tool_call>" },
-    { content: "<think>" },
-    { content: "</think>" },
-    { content: REPLACEMENT, special: true },
-  ]),
+  byteLevelJson(
+    [
+      ["ï", "¿"],
+      ["ï¿", "½"],
+      ["i", "m"],
+    ],
+    [
+      { content: "<|start|>", special: true },
+      { content: "<|end|>", special: true },
+      { content: "<|user|>", special: true },
+      { content: "<|im|>", special: true },
+      { content: "<｜User｜>" },
+      { content: "<tool_call>" },
+      { content: "<think>" },
+      { content: "</think>" },
+      { content: REPLACEMENT, special: true },
+    ],
+  ),
   {},
   markupOf(THINKING),
 );
@@ -30,18 +37,24 @@ const CHATML =
 const TEMPLATES: Record<string, string> = {
   chatml: CHATML,
   "stripped contents": CHATML.replace("message.content", "(message.content | trim)"),
-  "roles spelt out around the content": "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '|>' }}{% endfor %}<|start|>",
-  "names in tokens": "{% for message in messages %}{{ '<|start|>' + message.content + '<|' + message.name + '|>' }}{% endfor %}",
+  "roles spelt out around the content":
+    "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '|>' }}{% endfor %}<|start|>",
+  "names in tokens":
+    "{% for message in messages %}{{ '<|start|>' + message.content + '<|' + message.name + '|>' }}{% endfor %}",
   "tags cut out": CHATML.replace("message.content", "message.content.replace('<think>', '')"),
   "reasoning cut off": CHATML.replace("message.content", "message.content.split('</think>')[-1].lstrip('\\n')"),
-  "a token that is not marked special": "{% for message in messages %}{{ '<｜User｜>' + message.content }}{% endfor %}<think>\n",
+  "a token that is not marked special":
+    "{% for message in messages %}{{ '<｜User｜>' + message.content }}{% endfor %}<think>\n",
   "text before and after": CHATML.replace("'\\n' + message.content", "'<|en' + message.content + 'nd|>'"),
 };
 
-const template = (source: string, config: object = {}): ChatTemplate => new ChatTemplate(source, config, tokenizer, THINKING);
+const template = (source: string, config: object = {}): ChatTemplate =>
+  new ChatTemplate(source, config, tokenizer, THINKING);
 const user = (content: string): ChatMessage => ({ role: "user", content });
-const reservedIds = (prompt: RenderedPrompt): number[] => tokenizer.encodePrompt(prompt).filter((id) => prompt.reserved.has(id));
-const namesOf = (prompt: RenderedPrompt): string[] => tokenizer.encodePrompt(prompt).map((id) => tokenizer.tokenText(id));
+const reservedIds = (prompt: RenderedPrompt): number[] =>
+  tokenizer.encodePrompt(prompt).filter((id) => prompt.reserved.has(id));
+const namesOf = (prompt: RenderedPrompt): string[] =>
+  tokenizer.encodePrompt(prompt).map((id) => tokenizer.tokenText(id));
 
 function failure(run: () => unknown): EngineError {
   try {
@@ -54,8 +67,35 @@ function failure(run: () => unknown): EngineError {
 }
 
 const piece = fc.constantFrom(
-  "<|start|>", "<|end|>", "<|user|>", "<|im|>", "<｜User｜>", "<think>", "</think>", "\uFFFD", "<tool_call>",
-  "<|", "|>", "<|en", "d|>", "im", "end", "user", "<", ">", "|", "a", " ", "\n", "\uFDD0", "\uFDD0\uFDD3", "\uFDD1", "\uFDD2", "é", "\0", "\uFEFF",
+  "<|start|>",
+  "<|end|>",
+  "<|user|>",
+  "<|im|>",
+  "<｜User｜>",
+  "<think>",
+  "</think>",
+  "\uFFFD",
+  "<tool_call>",
+  "<|",
+  "|>",
+  "<|en",
+  "d|>",
+  "im",
+  "end",
+  "user",
+  "<",
+  ">",
+  "|",
+  "a",
+  " ",
+  "\n",
+  "\uFDD0",
+  "\uFDD0\uFDD3",
+  "\uFDD1",
+  "\uFDD2",
+  "é",
+  "\0",
+  "\uFEFF",
 );
 const content = fc.array(piece, { maxLength: 8 }).map((pieces) => pieces.join(""));
 const message = fc.record({
@@ -108,7 +148,9 @@ describe("text of messages never becomes a special token", () => {
   });
 
   it("and added tokens that are not special are found, as ever", () => {
-    expect(tokenizer.encodePrompt(template(CHATML).render([user("<tool_call>")]))).toContain(tokenizer.addedTokenId("<tool_call>"));
+    expect(tokenizer.encodePrompt(template(CHATML).render([user("<tool_call>")]))).toContain(
+      tokenizer.addedTokenId("<tool_call>"),
+    );
   });
 
   it("but not those that the template marks roles with, special or not", () => {
@@ -118,7 +160,11 @@ describe("text of messages never becomes a special token", () => {
   });
 
   it("and only the beginning of a prompt is the beginning of a text", () => {
-    const definition = { normalizer: null, pre_tokenizer: { type: "Metaspace", prepend_scheme: "first" }, decoder: { type: "Metaspace" } };
+    const definition = {
+      normalizer: null,
+      pre_tokenizer: { type: "Metaspace", prepend_scheme: "first" },
+      decoder: { type: "Metaspace" },
+    };
     const llama = new Tokenizer({ ...sentencePieceJson(), ...definition }, {});
     const encode = (source: string): string[] =>
       llama.encodePrompt(new ChatTemplate(source, {}, llama).render([user("a")])).map((id) => llama.tokenText(id));
@@ -127,7 +173,9 @@ describe("text of messages never becomes a special token", () => {
   });
 
   it("also where a template looks for them in the messages: what it then writes is its own", () => {
-    const chat = template("{% for m in messages %}{% if m.content.startswith('<|end|>') %}<|im|>{% endif %}{{ m.content }}{% endfor %}");
+    const chat = template(
+      "{% for m in messages %}{% if m.content.startswith('<|end|>') %}<|im|>{% endif %}{{ m.content }}{% endfor %}",
+    );
     expect(namesOf(chat.render([user("<|end|>a")])).join("·")).toBe("<|im|>·<·|·e·n·d·|·>·a");
   });
 
@@ -142,7 +190,11 @@ describe("text of messages never becomes a special token", () => {
     ["a replacement", "{{ 'ab'.replace('b', messages[0].content) }}", "<|end|>"],
     ["a default", "{{ nothing | default(messages[0].content) | replace('e', 'e') }}", "<|end|>"],
     ["letters of another case", "{{ messages[0].content.lower() }}", "<|END|>"],
-    ["parts", "{{ messages[0].content.partition('e') | join }}{{ messages[0].content.splitlines() | first }}", "<|end|>"],
+    [
+      "parts",
+      "{{ messages[0].content.partition('e') | join }}{{ messages[0].content.splitlines() | first }}",
+      "<|end|>",
+    ],
   ])("through %s", (_, source, content) => {
     expect(reservedIds(template(source).render([user(content)]))).toEqual([]);
   });
@@ -156,8 +208,12 @@ describe("a message that the template leaves out", () => {
   });
 
   it("is one also if it is empty, or says what another says", () => {
-    expect(failure(() => template(silent).render([user("a"), { role: "assistant", content: null }])).param).toBe("messages[1]");
-    expect(failure(() => template(silent).render([user("a"), { role: "tool", content: "a" }])).param).toBe("messages[1]");
+    expect(failure(() => template(silent).render([user("a"), { role: "assistant", content: null }])).param).toBe(
+      "messages[1]",
+    );
+    expect(failure(() => template(silent).render([user("a"), { role: "tool", content: "a" }])).param).toBe(
+      "messages[1]",
+    );
   });
 
   it("is named with its role", () => {
@@ -169,7 +225,8 @@ describe("a message that the template leaves out", () => {
   });
 
   it("is found where only the last of several counts", () => {
-    const last = "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ ns.s }}";
+    const last =
+      "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ ns.s }}";
     const system: ChatMessage = { role: "system", content: "s" };
     expect(template(last).render([system, user("a")]).text).toBe("as");
     expect(failure(() => template(last).render([system, system, user("a")])).param).toBe("messages[0]");
@@ -177,7 +234,12 @@ describe("a message that the template leaves out", () => {
 
   it("is none where the template folds it into another, or shortens it", () => {
     const folded = "{{ messages[0].content + ' ' + messages[1].content.split('</think>')[-1] }}";
-    expect(template(folded).render([{ role: "system", content: "s" }, { role: "assistant", content: "why</think>a" }]).text).toBe("s a");
+    expect(
+      template(folded).render([
+        { role: "system", content: "s" },
+        { role: "assistant", content: "why</think>a" },
+      ]).text,
+    ).toBe("s a");
     expect(template(CHATML).render([user("")]).text).toContain("user\n<|end|>");
   });
 });
@@ -186,17 +248,33 @@ describe("rendering", () => {
   it("turns developer into system, null into nothing, parts into lines", () => {
     const shown = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}";
     const conversation: ChatMessage[] = [
-      { role: "developer", content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] },
+      {
+        role: "developer",
+        content: [
+          { type: "text", text: "a" },
+          { type: "text", text: "b" },
+        ],
+      },
       { role: "assistant", content: null },
     ];
     expect(template(shown).render(conversation).text).toBe("[system:a\nb][assistant:]");
   });
 
   it("hands name and reasoning_content on, and leaves absent fields absent", () => {
-    const shown = "{% for m in messages %}[{{ m.name if m.name is defined else '-' }}:{{ m.reasoning_content if m.reasoning_content is defined else '-' }}:{{ m.content }}]{% endfor %}";
+    const shown =
+      "{% for m in messages %}[{{ m.name if m.name is defined else '-' }}:{{ m.reasoning_content if m.reasoning_content is defined else '-' }}:{{ m.content }}]{% endfor %}";
     const conversation: ChatMessage[] = [
       { role: "user", name: "Bo", content: "a" },
-      { role: "assistant", reasoning_content: "why", content: "b", refusal: null, annotations: [], audio: null, function_call: null, tool_calls: [] },
+      {
+        role: "assistant",
+        reasoning_content: "why",
+        content: "b",
+        refusal: null,
+        annotations: [],
+        audio: null,
+        function_call: null,
+        tool_calls: [],
+      },
       { role: "assistant", name: null, reasoning_content: null, tool_calls: null, content: "c" },
     ];
     expect(template(shown).render(conversation).text).toBe("[Bo:-:a][-:why:b][-:-:c]");
@@ -204,12 +282,20 @@ describe("rendering", () => {
 
   it("gives the variables that templates expect", () => {
     const config = { bos_token: { content: "<s>" }, eos_token: "</s>", pad_token: null };
-    expect(template("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token is defined }}{{ tools is none }}", config).render([user("a")]).text).toBe("<s>a</s>FalseTrue");
+    expect(
+      template(
+        "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token is defined }}{{ tools is none }}",
+        config,
+      ).render([user("a")]).text,
+    ).toBe("<s>a</s>FalseTrue");
   });
 
   it("strips what Python would", () => {
-    const shown = "{{ messages[0].content.strip('\\n') }}|{{ messages[0].content.lstrip() }}|{{ messages[0].content | trim }}|{{ messages[0].content.rstrip(' \\n') }}";
-    expect(template(shown).render([user("\n \uFEFFa\u0085 \n")]).text).toBe(" \uFEFFa\u0085 |\uFEFFa\u0085 \n|\uFEFFa|\n \uFEFFa\u0085");
+    const shown =
+      "{{ messages[0].content.strip('\\n') }}|{{ messages[0].content.lstrip() }}|{{ messages[0].content | trim }}|{{ messages[0].content.rstrip(' \\n') }}";
+    expect(template(shown).render([user("\n \uFEFFa\u0085 \n")]).text).toBe(
+      " \uFEFFa\u0085 |\uFEFFa\u0085 \n|\uFEFFa|\n \uFEFFa\u0085",
+    );
   });
 
   it("says in the template's own words what it refuses", () => {
@@ -247,7 +333,8 @@ describe("families", () => {
     "{%- if add_generation_prompt %}{{- '<|start|>assistant\\n' }}{%- if think is defined and think is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}";
 
   it("reasoning that a client sends back is framed by the template's own tags, whichever way it came", () => {
-    const expected = "<|start|>·u·s·e·r·\n·q·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n·<think>·\n·w·h·y·\n·</think>·\n·\n·a·n·s·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n";
+    const expected =
+      "<|start|>·u·s·e·r·\n·q·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n·<think>·\n·w·h·y·\n·</think>·\n·\n·a·n·s·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n";
     const apart: ChatMessage[] = [user("q"), { role: "assistant", reasoning_content: "why", content: "ans" }];
     for (const conversation of [CLOSED, apart]) {
       const prompt = template(REFRAMED).render(conversation);
@@ -261,7 +348,10 @@ describe("families", () => {
 
   it("an empty reasoning that the template writes to switch it off is closed", () => {
     const off = REFRAMED.replace("think is defined and think is false", "true");
-    expect(template(off).render([user("q")])).toMatchObject({ opensReasoning: false, text: expect.stringMatching(/<think>\n\n<\/think>\n\n$/) });
+    expect(template(off).render([user("q")])).toMatchObject({
+      opensReasoning: false,
+      text: expect.stringMatching(/<think>\n\n<\/think>\n\n$/),
+    });
   });
 
   it.each<[string, string, ChatMessage[], string]>([
@@ -303,7 +393,13 @@ describe("families", () => {
         "{%- if ns.tool and m.role == 'user' and not (m.content.startswith('<r>') and m.content.endswith('</r>')) %}{%- set ns.tool = false %}{%- set ns.last = index %}{%- endif %}{%- endfor %}" +
         "{%- for m in messages %}{%- if m.role == 'tool' %}{%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{- '<T>' }}{%- endif %}{{- m.content }}" +
         "{%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '</T>' }}{%- endif %}{%- else %}{{- loop.index0 ~ ('!' if loop.index0 == ns.last else '') ~ m.content }}{%- endif %}{%- endfor %}",
-      [user("a"), { role: "assistant", content: "b" }, { role: "tool", content: "x" }, { role: "tool", content: "y" }, user("<r>z</r>")],
+      [
+        user("a"),
+        { role: "assistant", content: "b" },
+        { role: "tool", content: "x" },
+        { role: "tool", content: "y" },
+        user("<r>z</r>"),
+      ],
       "0!a1b<T>xy</T>4<r>z</r>",
     ],
     [
@@ -318,8 +414,20 @@ describe("families", () => {
 
   it("reasoning tags of another name are found where the template opens them, and nobody else can write them", () => {
     const tags = { open: "[THINK]", close: "[/THINK]" };
-    const other = new Tokenizer(byteLevelJson([], [{ content: "[THINK]", special: true }, { content: "[/THINK]", special: true }]), {}, [tags.open, tags.close]);
-    const prompt = new ChatTemplate("{{ messages[0].content }}[THINK]", {}, other, { reasoning: tags }).render([user("[THINK]")]);
+    const other = new Tokenizer(
+      byteLevelJson(
+        [],
+        [
+          { content: "[THINK]", special: true },
+          { content: "[/THINK]", special: true },
+        ],
+      ),
+      {},
+      [tags.open, tags.close],
+    );
+    const prompt = new ChatTemplate("{{ messages[0].content }}[THINK]", {}, other, { reasoning: tags }).render([
+      user("[THINK]"),
+    ]);
     expect(prompt.opensReasoning).toBe(true);
     const ids = other.encodePrompt(prompt);
     expect(ids.filter((id) => id === other.addedTokenId("[THINK]"))).toHaveLength(1);
@@ -331,7 +439,10 @@ describe("families", () => {
 describe("which template", () => {
   const make = (file: string | null, config: object): ChatTemplate => new ChatTemplate(file, config, tokenizer);
   it("is the file's, else the configuration's, else its default among several", () => {
-    const named = [{ name: "tool_use", template: "t" }, { name: "default", template: "d{{ messages[0].content }}" }];
+    const named = [
+      { name: "tool_use", template: "t" },
+      { name: "default", template: "d{{ messages[0].content }}" },
+    ];
     expect(make("f{{ messages[0].content }}", { chat_template: "c" }).render([user("a")]).text).toBe("fa");
     expect(make(null, { chat_template: "c{{ messages[0].content }}" }).render([user("a")]).text).toBe("ca");
     expect(make(null, { chat_template: named }).render([user("a")]).text).toBe("da");
@@ -346,35 +457,56 @@ describe("which template", () => {
 describe("a template that cannot be used", () => {
   it("says so, and what is wrong, when it is asked to render", () => {
     const broken = template("{% if %}");
-    expect([broken.canRender, template(CHATML).canRender, new ChatTemplate(null, {}, tokenizer).canRender]).toEqual([false, true, false]);
+    expect([broken.canRender, template(CHATML).canRender, new ChatTemplate(null, {}, tokenizer).canRender]).toEqual([
+      false,
+      true,
+      false,
+    ]);
     expect(failure(() => broken.render([user("a")]))).toMatchObject({
       code: "template_error",
       param: "messages",
       message: expect.stringMatching(/^The model's chat template cannot be read: ./) as string,
       cause: expect.any(Error) as Error,
     });
-    expect(failure(() => new ChatTemplate(null, {}, tokenizer).render([user("a")]))).toMatchObject({ param: "messages", message: "The model has no chat template." });
+    expect(failure(() => new ChatTemplate(null, {}, tokenizer).render([user("a")]))).toMatchObject({
+      param: "messages",
+      message: "The model has no chat template.",
+    });
   });
 
   it("is none of a list without a default, or with one that is no text", () => {
-    for (const chatTemplate of [[], {}, 7, [{ name: "tools", template: CHATML }], [{ name: "default", template: 7 }], [null, "default"]]) {
+    for (const chatTemplate of [
+      [],
+      {},
+      7,
+      [{ name: "tools", template: CHATML }],
+      [{ name: "default", template: 7 }],
+      [null, "default"],
+    ]) {
       expect(new ChatTemplate(null, { chat_template: chatTemplate }, tokenizer).canRender).toBe(false);
     }
   });
 });
 
 describe("special tokens by their names", () => {
-  const shown = (name: string, config: object): string => template(`{{ ${name} }}{{ messages[0].content }}`, config).render([user("")]).text;
+  const shown = (name: string, config: object): string =>
+    template(`{{ ${name} }}{{ messages[0].content }}`, config).render([user("")]).text;
 
-  it.each(["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"])("%s", (name) => {
-    expect(shown(name, { [name]: "<x>" })).toBe("<x>");
-    expect(shown(name, { [name]: { content: "<y>" } })).toBe("<y>");
-    expect(shown(name, { [name]: null })).toBe("");
-    expect(shown(name, { other: "<x>" })).toBe("");
-  });
+  it.each(["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"])(
+    "%s",
+    (name) => {
+      expect(shown(name, { [name]: "<x>" })).toBe("<x>");
+      expect(shown(name, { [name]: { content: "<y>" } })).toBe("<y>");
+      expect(shown(name, { [name]: null })).toBe("");
+      expect(shown(name, { other: "<x>" })).toBe("");
+    },
+  );
 
   it("those of the model's own, and the additional ones", () => {
-    const config = { extra_special_tokens: { image_token: "<i>", video_token: { content: "<v>" } }, additional_special_tokens: ["<a>", { content: "<b>" }] };
+    const config = {
+      extra_special_tokens: { image_token: "<i>", video_token: { content: "<v>" } },
+      additional_special_tokens: ["<a>", { content: "<b>" }],
+    };
     expect(shown("image_token + video_token", config)).toBe("<i><v>");
     expect(shown("additional_special_tokens | join", config)).toBe("<a><b>");
     expect(shown("additional_special_tokens is defined", {})).toBe("False");
@@ -382,7 +514,10 @@ describe("special tokens by their names", () => {
 });
 
 describe("tokens that are not marked special", () => {
-  const reserves = (source: string): boolean => template(source).render([user("hello")]).reserved.has(tokenizer.addedTokenId("<tool_call>")!);
+  const reserves = (source: string): boolean =>
+    template(source)
+      .render([user("hello")])
+      .reserved.has(tokenizer.addedTokenId("<tool_call>")!);
 
   it("are the template's where it writes them in any conversation that it takes", () => {
     expect(reserves("{{ '<tool_call>' + messages[0].content }}")).toBe(true);
@@ -396,7 +531,8 @@ describe("tokens that are not marked special", () => {
 
   it("are anybody's where it does not, or refuses all that they would stand in", () => {
     expect(reserves(CHATML)).toBe(false);
-    const picky = "{% if messages | length > 1 %}{{ raise_exception('one at a time') }}{% endif %}{{ messages[0].content }}";
+    const picky =
+      "{% if messages | length > 1 %}{{ raise_exception('one at a time') }}{% endif %}{{ messages[0].content }}";
     expect(reserves(`${picky}{% if messages | length > 1 %}<tool_call>{% endif %}`)).toBe(false);
   });
 
@@ -421,7 +557,10 @@ describe("opensReasoning", () => {
     // Whether the tokenizer has tokens for the tags makes no difference.
     const plain = new Tokenizer(byteLevelJson([], []), {});
     const prompt = new ChatTemplate(source, {}, plain, THINKING).render([user(text)]);
-    expect({ opensReasoning: prompt.opensReasoning, templateTokens: prompt.templateTokens }).toEqual({ opensReasoning: expected, templateTokens: [] });
+    expect({ opensReasoning: prompt.opensReasoning, templateTokens: prompt.templateTokens }).toEqual({
+      opensReasoning: expected,
+      templateTokens: [],
+    });
   });
 });
 
@@ -439,21 +578,61 @@ describe("messages are checked", () => {
     ["null from a user", [{ role: "user", content: null }], "missing_required_parameter", "messages[0].content"],
     ["a number", [{ role: "user", content: 1 }], "invalid_type", "messages[0].content"],
     ["no parts", [{ role: "user", content: [] }], "out_of_range", "messages[0].content"],
-    ["an image", [{ role: "user", content: [{ type: "image_url" }] }], "unsupported_value", "messages[0].content[0].type"],
-    ["a part without text", [{ role: "user", content: [{ type: "text" }] }], "missing_required_parameter", "messages[0].content[0].text"],
-    ["a part with more", [{ role: "user", content: [{ type: "text", text: "", x: 1 }] }], "unknown_parameter", "messages[0].content[0].x"],
+    [
+      "an image",
+      [{ role: "user", content: [{ type: "image_url" }] }],
+      "unsupported_value",
+      "messages[0].content[0].type",
+    ],
+    [
+      "a part without text",
+      [{ role: "user", content: [{ type: "text" }] }],
+      "missing_required_parameter",
+      "messages[0].content[0].text",
+    ],
+    [
+      "a part with more",
+      [{ role: "user", content: [{ type: "text", text: "", x: 1 }] }],
+      "unknown_parameter",
+      "messages[0].content[0].x",
+    ],
     ["a lone surrogate", [{ role: "user", content: lone }], "out_of_range", "messages[0].content"],
-    ["one in a part", [{ role: "user", content: [{ type: "text", text: lone }] }], "out_of_range", "messages[0].content[0].text"],
-    ["one in the reasoning", [{ role: "assistant", content: "", reasoning_content: lone }], "out_of_range", "messages[0].reasoning_content"],
+    [
+      "one in a part",
+      [{ role: "user", content: [{ type: "text", text: lone }] }],
+      "out_of_range",
+      "messages[0].content[0].text",
+    ],
+    [
+      "one in the reasoning",
+      [{ role: "assistant", content: "", reasoning_content: lone }],
+      "out_of_range",
+      "messages[0].reasoning_content",
+    ],
     ["a long name", [{ role: "user", content: "a", name: "x".repeat(65) }], "out_of_range", "messages[0].name"],
     ["a name with a space", [{ role: "user", content: "a", name: "a b" }], "out_of_range", "messages[0].name"],
     ["an empty name", [{ role: "user", content: "a", name: "" }], "out_of_range", "messages[0].name"],
     ["a name that is no string", [{ role: "user", content: "a", name: 1 }], "invalid_type", "messages[0].name"],
-    ["a user's reasoning", [{ role: "user", content: "a", reasoning_content: "b" }], "unknown_parameter", "messages[0].reasoning_content"],
-    ["calls", [{ role: "assistant", content: "a", tool_calls: [{}] }], "unsupported_parameter", "messages[0].tool_calls"],
+    [
+      "a user's reasoning",
+      [{ role: "user", content: "a", reasoning_content: "b" }],
+      "unknown_parameter",
+      "messages[0].reasoning_content",
+    ],
+    [
+      "calls",
+      [{ role: "assistant", content: "a", tool_calls: [{}] }],
+      "unsupported_parameter",
+      "messages[0].tool_calls",
+    ],
     ["a refusal", [{ role: "assistant", content: "a", refusal: "no" }], "unsupported_parameter", "messages[0].refusal"],
     ["another field", [{ role: "user", content: "a", colour: null }], "unknown_parameter", "messages[0].colour"],
-    ["a field of every object", [{ role: "assistant", content: "a", toString: null }], "unknown_parameter", "messages[0].toString"],
+    [
+      "a field of every object",
+      [{ role: "assistant", content: "a", toString: null }],
+      "unknown_parameter",
+      "messages[0].toString",
+    ],
   ])("%s", (_, given, code, param) => {
     expect(failure(() => template(CHATML).render(given as ChatMessage[]))).toMatchObject({ code, param });
   });
@@ -468,17 +647,29 @@ describe("messages are checked", () => {
     [given({ role: null }), "messages[0].role is required and is absent or null."],
     [given({ role: [] }), "messages[0].role must be a string; given: a list."],
     [given({ role: "bot" }), 'messages[0].role is "bot"; allowed: system, developer, user, assistant, tool.'],
-    [given({ content: 1 }), "messages[0].content must be a string or a list of text parts; given: a value of type number."],
+    [
+      given({ content: 1 }),
+      "messages[0].content must be a string or a list of text parts; given: a value of type number.",
+    ],
     [given({ content: [] }), "messages[0].content is an empty list; at least 1 part is needed."],
     [given({ content: ["a"] }), "messages[0].content[0] must be an object; given: a value of type string."],
     [given({ content: [{ text: "a" }] }), "messages[0].content[0].type is required and is absent or null."],
     [given({ content: [{ type: null }] }), "messages[0].content[0].type is required and is absent or null."],
     [given({ content: [{ type: 1 }] }), "messages[0].content[0].type must be a string; given: a value of type number."],
     [given({ content: [{ type: "x" }] }), 'messages[0].content[0].type is "x"; allowed: text.'],
-    [given({ content: [{ type: "text", text: null }] }), "messages[0].content[0].text is required and is absent or null."],
-    [given({ content: [{ type: "text", text: 1 }] }), "messages[0].content[0].text must be a string; given: a value of type number."],
+    [
+      given({ content: [{ type: "text", text: null }] }),
+      "messages[0].content[0].text is required and is absent or null.",
+    ],
+    [
+      given({ content: [{ type: "text", text: 1 }] }),
+      "messages[0].content[0].text must be a string; given: a value of type number.",
+    ],
     [given({ name: 1 }), "messages[0].name must be a string; given: a value of type number."],
-    [given({ name: `${"a".repeat(70)} ${"b".repeat(20)}` }), `messages[0].name is "${"a".repeat(70)} ${"b".repeat(9)}"; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`],
+    [
+      given({ name: `${"a".repeat(70)} ${"b".repeat(20)}` }),
+      `messages[0].name is "${"a".repeat(70)} ${"b".repeat(9)}"; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`,
+    ],
     [given({ name: "-é" }), 'messages[0].name is "-é"; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.'],
     [given({ colour: 1 }), "messages[0].colour is not a known field."],
     [given({ refusal: null }), "messages[0].refusal is not a known field."],
@@ -486,7 +677,10 @@ describe("messages are checked", () => {
     [answered({ function_call: {} }), "messages[0].function_call is not supported; allowed: null."],
     [answered({ annotations: [1] }), "messages[0].annotations is not supported; allowed: null or an empty list."],
     [answered({ tool_calls: {} }), "messages[0].tool_calls is not supported; allowed: null or an empty list."],
-    [answered({ reasoning_content: 1 }), "messages[0].reasoning_content must be a string; given: a value of type number."],
+    [
+      answered({ reasoning_content: 1 }),
+      "messages[0].reasoning_content must be a string; given: a value of type number.",
+    ],
   ])("%j: says what was given and what is allowed", (messages, text) => {
     expect(failure(() => template(CHATML).render(messages as ChatMessage[])).message).toBe(text);
   });
@@ -494,7 +688,9 @@ describe("messages are checked", () => {
   it("and fields that are undefined, and a name of 64, are as good as absent and good", () => {
     const name = "aZ0_-".padEnd(64, "x");
     const chat = template("{% for m in messages %}[{{ m.name }}:{{ m.content }}]{% endfor %}");
-    expect(chat.render([{ role: "user", content: "a", name, colour: undefined } as ChatMessage]).text).toBe(`[${name}:a]`);
+    expect(chat.render([{ role: "user", content: "a", name, colour: undefined } as ChatMessage]).text).toBe(
+      `[${name}:a]`,
+    );
   });
 
   it("and NUL is ordinary text", () => {

@@ -8,7 +8,16 @@
  */
 
 import { EngineError } from "../errors.js";
-import { isObject, PhraseFinder, tokenContent, type AddedToken, type Json, type PhraseMatch, type RenderedPrompt, type Tokenizer } from "../text/index.js";
+import {
+  isObject,
+  PhraseFinder,
+  tokenContent,
+  type AddedToken,
+  type Json,
+  type PhraseMatch,
+  type RenderedPrompt,
+  type Tokenizer,
+} from "../text/index.js";
 import { markupOf, PLAIN, type MessageFormat } from "../message/index.js";
 import { JinjaTemplate } from "./jinja-template.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
@@ -74,7 +83,13 @@ export class ChatTemplate {
 
   #render(messages: readonly object[]): Text {
     if (this.#template instanceof EngineError) throw this.#template;
-    return this.#template.render({ ...this.#variables, messages, add_generation_prompt: true, tools: null, documents: null });
+    return this.#template.render({
+      ...this.#variables,
+      messages,
+      add_generation_prompt: true,
+      tools: null,
+      documents: null,
+    });
   }
 
   #checkNoneDropped(messages: readonly TemplateMessage[]): void {
@@ -84,7 +99,11 @@ export class ChatTemplate {
     if (dropped < 0) return;
     const path = `messages[${dropped}]`;
     const role = messages[dropped]!.role;
-    throw new EngineError("template_error", `The model's chat template leaves out ${path}, of role "${role}", at this place.`, path);
+    throw new EngineError(
+      "template_error",
+      `The model's chat template leaves out ${path}, of role "${role}", at this place.`,
+      path,
+    );
   }
 
   /** Whether the template writes this token around ordinary messages: then it marks roles, and nobody may type it. */
@@ -109,7 +128,10 @@ const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
 
 /** A message whose texts are known as such wherever the template puts them. The role is one of a few words, and no text. */
 function sourced({ role, ...texts }: TemplateMessage): object {
-  return { role, ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])) };
+  return {
+    role,
+    ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])),
+  };
 }
 
 /** @returns the reserved tokens that the template wrote, from left to right: those without a character of a message */
@@ -134,7 +156,12 @@ function compile(source: string | null): JinjaTemplate | EngineError {
   try {
     return new JinjaTemplate(source);
   } catch (error) {
-    return new EngineError("template_error", `The model's chat template cannot be read: ${(error as Error).message}`, "messages", { cause: error });
+    return new EngineError(
+      "template_error",
+      `The model's chat template cannot be read: ${(error as Error).message}`,
+      "messages",
+      { cause: error },
+    );
   }
 }
 

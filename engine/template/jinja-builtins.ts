@@ -86,13 +86,19 @@ const STRING_METHODS: Readonly<Record<string, (own: Text, call: Call) => Value>>
     const suffix = text(args[0], "a suffix");
     return plain(own).endsWith(suffix) ? cut(own, 0, plain(own).length - suffix.length) : own;
   },
-  split: (own, call) => split(own, argument(call, 0, "sep"), integer(argument(call, 1, "maxsplit"), -1, "maxsplit"), false),
-  rsplit: (own, call) => split(own, argument(call, 0, "sep"), integer(argument(call, 1, "maxsplit"), -1, "maxsplit"), true),
+  split: (own, call) =>
+    split(own, argument(call, 0, "sep"), integer(argument(call, 1, "maxsplit"), -1, "maxsplit"), false),
+  rsplit: (own, call) =>
+    split(own, argument(call, 0, "sep"), integer(argument(call, 1, "maxsplit"), -1, "maxsplit"), true),
   splitlines: splitLines,
   partition: (own, { args }) => partition(own, args[0], false),
   rpartition: (own, { args }) => partition(own, args[0], true),
   replace: (own, { args }) => replace(own, args[0], args[1], args[2]),
-  join: (own, { args }) => join(iterate(args[0] ?? null).map((each) => given(each, "what is joined")), own),
+  join: (own, { args }) =>
+    join(
+      iterate(args[0] ?? null).map((each) => given(each, "what is joined")),
+      own,
+    ),
   count: (own, { args }) => plain(own).split(text(args[0], "what is counted")).length - 1,
   find: (own, { args }) => placeOf(own, plain(own).indexOf(text(args[0], "what is looked for"))),
   rfind: (own, { args }) => placeOf(own, plain(own).lastIndexOf(text(args[0], "what is looked for"))),
@@ -143,7 +149,8 @@ function strip(own: Text, characters: Value | undefined, atStart: boolean, atEnd
   return cut(own, start, end);
 }
 
-const affixes = (value: Value | undefined): string[] => (value instanceof Tuple ? value.items : [value]).map((each) => text(each, "a beginning or end"));
+const affixes = (value: Value | undefined): string[] =>
+  (value instanceof Tuple ? value.items : [value]).map((each) => text(each, "a beginning or end"));
 
 const placeOf = (own: Text, unit: number): number => (unit < 0 ? -1 : characters(cut(own, 0, unit)).length);
 
@@ -154,18 +161,25 @@ function capitalize(word: string): string {
 
 function isCased(word: string, wantsUpper: boolean): boolean {
   const cased = [...word].filter((character) => character.toLowerCase() !== character.toUpperCase());
-  return cased.length > 0 && cased.every((character) => character === (wantsUpper ? character.toUpperCase() : character.toLowerCase()));
+  return (
+    cased.length > 0 &&
+    cased.every((character) => character === (wantsUpper ? character.toUpperCase() : character.toLowerCase()))
+  );
 }
 
 function split(own: Text, separator: Value | undefined, limit: number, fromEnd: boolean): Text[] {
   if (separator === undefined || separator === null) return splitWords(own, limit, fromEnd);
   const between = text(separator, "a separator");
   if (between === "") throw new RangeError("split() with an empty separator");
-  const lengths = plain(own).split(between).map((part) => part.length);
+  const lengths = plain(own)
+    .split(between)
+    .map((part) => part.length);
   const numParts = limit < 0 ? lengths.length : Math.min(lengths.length, limit + 1);
   // The part that keeps its separators is the last one, or the first one from the end.
   const whole = lengths.length - numParts + 1;
-  const kept = fromEnd ? [sum(lengths.slice(0, whole)) + (whole - 1) * between.length, ...lengths.slice(whole)] : lengths.slice(0, numParts - 1);
+  const kept = fromEnd
+    ? [sum(lengths.slice(0, whole)) + (whole - 1) * between.length, ...lengths.slice(whole)]
+    : lengths.slice(0, numParts - 1);
   if (!fromEnd) kept.push(plain(own).length); // as far as it goes
   let place = 0;
   return kept.map((length) => {
@@ -178,7 +192,10 @@ function split(own: Text, separator: Value | undefined, limit: number, fromEnd: 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 function splitWords(own: Text, limit: number, fromEnd: boolean): Text[] {
-  const words = [...plain(own).matchAll(WORDS)].map(({ 0: word, index }) => ({ start: index, end: index + word.length }));
+  const words = [...plain(own).matchAll(WORDS)].map(({ 0: word, index }) => ({
+    start: index,
+    end: index + word.length,
+  }));
   const each = (range: { start: number; end: number }): Text => cut(own, range.start, range.end);
   if (limit < 0 || words.length <= limit) return words.map(each);
   if (!fromEnd) return [...words.slice(0, limit).map(each), cut(own, words[limit]!.start, plain(own).length)];
@@ -226,7 +243,8 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
     const found = numberOf(value) ?? (isText(value) ? parsedNumber(value) : null);
     return found === null ? (argument(call, 0, "default") ?? 0) : wholeResult(Math.trunc(found));
   },
-  items: (value) => (value instanceof Undefined ? [] : new Lazy(() => [...mapping(value)].map((entry) => new Tuple(entry)))),
+  items: (value) =>
+    value instanceof Undefined ? [] : new Lazy(() => [...mapping(value)].map((entry) => new Tuple(entry))),
   join: (value, call) => {
     const [between = "", attribute] = [argument(call, 0, "d"), argument(call, 1, "attribute") ?? null];
     const items = iterate(value).map((each) => toText(attribute === null ? each : attributeOf(each, attribute)));
@@ -244,8 +262,10 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
   min: (value) => extreme(value, -1),
   reject: (value, call) => select(value, call, false),
   rejectattr: (value, call) => selectAttribute(value, call, false),
-  replace: (value, call) => replace(toText(value), argument(call, 0, "old"), argument(call, 1, "new"), argument(call, 2, "count")),
-  reverse: (value) => (isText(value) ? concat(characters(value).reverse()) : new Lazy(() => [...iterate(value)].reverse())),
+  replace: (value, call) =>
+    replace(toText(value), argument(call, 0, "old"), argument(call, 1, "new"), argument(call, 2, "count")),
+  reverse: (value) =>
+    isText(value) ? concat(characters(value).reverse()) : new Lazy(() => [...iterate(value)].reverse()),
   safe: toText,
   select: (value, call) => select(value, call, true),
   selectattr: (value, call) => selectAttribute(value, call, true),
@@ -314,16 +334,21 @@ function indent(value: Value, call: Call): Text {
 }
 
 function extreme(value: Value, sign: 1 | -1): Value {
-  return iterate(value).reduce<Value>((best, each) => (best instanceof Undefined || sign * compare(each, best) > 0 ? each : best), new Undefined("the largest of nothing"));
+  return iterate(value).reduce<Value>(
+    (best, each) => (best instanceof Undefined || sign * compare(each, best) > 0 ? each : best),
+    new Undefined("the largest of nothing"),
+  );
 }
 
 /** A path such as `function.name`, followed from a value. */
 function attributeOf(value: Value, path: Value): Value {
   if (typeof path === "number") return orUndefined(elementAt(value, path), String(path));
-  return text(path, "attribute").split(".").reduce<Value>((object, name) => {
-    if (object instanceof Undefined) throw new TypeError(`${object.name} is not defined`);
-    return orUndefined(elementOf(object, /^\d+$/.test(name) ? Number(name) : name), name);
-  }, value);
+  return text(path, "attribute")
+    .split(".")
+    .reduce<Value>((object, name) => {
+      if (object instanceof Undefined) throw new TypeError(`${object.name} is not defined`);
+      return orUndefined(elementOf(object, /^\d+$/.test(name) ? Number(name) : name), name);
+    }, value);
 }
 
 /** These filters take none, as all that is not true, for an empty list. */
@@ -373,7 +398,11 @@ function dictsort(value: Value, call: Call): Value[] {
     const key = entry.items[place]!;
     return isText(key) && !isCaseSensitive ? plain(key).toLowerCase() : key;
   };
-  return sorted([...mapping(value)].map((entry) => new Tuple(entry)), fold, isTrue(argument(call, 2, "reverse") ?? false));
+  return sorted(
+    [...mapping(value)].map((entry) => new Tuple(entry)),
+    fold,
+    isTrue(argument(call, 2, "reverse") ?? false),
+  );
 }
 
 /** Stable in both directions, as Python's. */
@@ -407,7 +436,9 @@ const TESTS: Readonly<Record<string, (value: Value, other: Value) => boolean>> =
   ">": (value, other) => compare(value, other) > 0,
   in: (value, other) => contains(other, value),
   integer: (value) => typeof value === "number",
-  iterable: (value) => isText(value) || (typeof value === "object" && value !== null && !(value instanceof Float) && !(value instanceof Namespace)),
+  iterable: (value) =>
+    isText(value) ||
+    (typeof value === "object" && value !== null && !(value instanceof Float) && !(value instanceof Namespace)),
   le: (value, other) => compare(value, other) <= 0,
   "<=": (value, other) => compare(value, other) <= 0,
   lessthan: (value, other) => compare(value, other) < 0,
@@ -421,7 +452,12 @@ const TESTS: Readonly<Record<string, (value: Value, other: Value) => boolean>> =
   number: (value) => numberOf(value) !== null,
   odd: (value) => Math.abs(number(value) % 2) === 1,
   sameas: (value, other) => value === other,
-  sequence: (value) => isText(value) || Array.isArray(value) || value instanceof Tuple || value instanceof Map || value instanceof Undefined,
+  sequence: (value) =>
+    isText(value) ||
+    Array.isArray(value) ||
+    value instanceof Tuple ||
+    value instanceof Map ||
+    value instanceof Undefined,
   string: isText,
   true: (value) => value === true,
   undefined: (value) => value instanceof Undefined,

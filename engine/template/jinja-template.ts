@@ -47,12 +47,18 @@ export class JinjaTemplate {
    */
   render(variables: Json): Text {
     const scope = new Scope(null);
-    for (const [name, value] of Object.entries(variables)) if (value !== undefined) scope.variables.set(name, toValue(value));
+    for (const [name, value] of Object.entries(variables))
+      if (value !== undefined) scope.variables.set(name, toValue(value));
     try {
       return textOf(this.#program, scope);
     } catch (error) {
       const what = error instanceof TemplateRefusal ? "refuses the messages" : "failed";
-      throw new EngineError("template_error", `The model's chat template ${what}: ${(error as Error).message}`, "messages", { cause: error });
+      throw new EngineError(
+        "template_error",
+        `The model's chat template ${what}: ${(error as Error).message}`,
+        "messages",
+        { cause: error },
+      );
     }
   }
 }
@@ -131,7 +137,11 @@ function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
     case "Comment":
       return "done";
     case "If":
-      return execute((isTrue(evaluate(node["test"] as Node, scope)) ? node["body"] : node["alternate"]) as Node[], scope, output);
+      return execute(
+        (isTrue(evaluate(node["test"] as Node, scope)) ? node["body"] : node["alternate"]) as Node[],
+        scope,
+        output,
+      );
     case "For":
       return executeFor(node, scope, output);
     case "Break":
@@ -150,7 +160,9 @@ function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
       const call = node["call"] as Node;
       const { args, named } = evaluateCall(call["args"] as Node[], scope);
       const caller = macro(node, (node["callerArgs"] as Node[] | null) ?? [], scope);
-      output.push(toText(invoke(call["callee"] as Node, { args, named: new Map([...named, ["caller", caller]]) }, scope)));
+      output.push(
+        toText(invoke(call["callee"] as Node, { args, named: new Map([...named, ["caller", caller]]) }, scope)),
+      );
       return "done";
     }
     case "FilterStatement":
@@ -259,7 +271,12 @@ function evaluate(node: Node, scope: Scope): Value {
     case "TupleLiteral":
       return new Tuple((node["value"] as Node[]).map((item) => evaluate(item, scope)));
     case "ObjectLiteral":
-      return new Map([...(node["value"] as Map<Node, Node>)].map(([key, value]) => [keyOf(evaluate(key, scope)), evaluate(value, scope)]));
+      return new Map(
+        [...(node["value"] as Map<Node, Node>)].map(([key, value]) => [
+          keyOf(evaluate(key, scope)),
+          evaluate(value, scope),
+        ]),
+      );
     case "Identifier":
       return scope.find(node["value"] as string);
     case "MemberExpression":
@@ -277,9 +294,14 @@ function evaluate(node: Node, scope: Scope): Value {
     case "BinaryExpression":
       return evaluateBinary(node, scope);
     case "Ternary":
-      return evaluate((isTrue(evaluate(node["condition"] as Node, scope)) ? node["trueExpr"] : node["falseExpr"]) as Node, scope);
+      return evaluate(
+        (isTrue(evaluate(node["condition"] as Node, scope)) ? node["trueExpr"] : node["falseExpr"]) as Node,
+        scope,
+      );
     case "SelectExpression":
-      return isTrue(evaluate(node["test"] as Node, scope)) ? evaluate(node["lhs"] as Node, scope) : new Undefined("an if without else");
+      return isTrue(evaluate(node["test"] as Node, scope))
+        ? evaluate(node["lhs"] as Node, scope)
+        : new Undefined("an if without else");
     default:
       throw new SyntaxError(`${node.type} is not known`);
   }
@@ -288,13 +310,15 @@ function evaluate(node: Node, scope: Scope): Value {
 const operatorOf = (node: Node): string => (node["operator"] as { value: string }).value;
 
 function keyOf(value: Value): string | number {
-  if (typeof value !== "string" && typeof value !== "number") throw new TypeError(`${typeName(value)} as a key is not supported`);
+  if (typeof value !== "string" && typeof value !== "number")
+    throw new TypeError(`${typeName(value)} as a key is not supported`);
   return value;
 }
 
 function evaluateMember(node: Node, scope: Scope): Value {
   const object = evaluate(node["object"] as Node, scope);
-  if (object instanceof Undefined) throw new TypeError(`${describe(node["object"] as Node)} is not defined${whyUndefined(object)}`);
+  if (object instanceof Undefined)
+    throw new TypeError(`${describe(node["object"] as Node)} is not defined${whyUndefined(object)}`);
   const property = node["property"] as Node;
   if (property.type === "SliceExpression") {
     const [start, stop, step] = ["start", "stop", "step"].map((part) => {
@@ -322,7 +346,8 @@ function evaluateCall(nodes: readonly Node[], scope: Scope): Call {
   const args: Value[] = [];
   const named = new Map<string, Value>();
   for (const node of nodes) {
-    if (node.type === "KeywordArgumentExpression") named.set((node["key"] as Node)["value"] as string, evaluate(node["value"] as Node, scope));
+    if (node.type === "KeywordArgumentExpression")
+      named.set((node["key"] as Node)["value"] as string, evaluate(node["value"] as Node, scope));
     else if (node.type === "SpreadExpression") args.push(...iterate(evaluate(node["argument"] as Node, scope)));
     else args.push(evaluate(node, scope));
   }
@@ -337,8 +362,13 @@ function invoke(callee: Node, call: Call, scope: Scope): Value {
 
 /** A filter's name, or a call of it with arguments. */
 function filtered(filter: Node, value: Value, scope: Scope): Value {
-  if (filter.type === "Identifier") return applyFilter(filter["value"] as string, value, { args: [], named: new Map() });
-  return applyFilter((filter["callee"] as Node)["value"] as string, value, evaluateCall(filter["args"] as Node[], scope));
+  if (filter.type === "Identifier")
+    return applyFilter(filter["value"] as string, value, { args: [], named: new Map() });
+  return applyFilter(
+    (filter["callee"] as Node)["value"] as string,
+    value,
+    evaluateCall(filter["args"] as Node[], scope),
+  );
 }
 
 function evaluateUnary(operator: string, value: Value): Value {

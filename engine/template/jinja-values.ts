@@ -5,7 +5,19 @@
 
 import { SourcedText, type Text, characters, concat, isText, join, plain } from "./sourced-text.js";
 
-export type Value = null | boolean | number | Text | Float | Undefined | Tuple | Namespace | Lazy | Callable | Value[] | Map<string | number, Value>;
+export type Value =
+  | null
+  | boolean
+  | number
+  | Text
+  | Float
+  | Undefined
+  | Tuple
+  | Namespace
+  | Lazy
+  | Callable
+  | Value[]
+  | Map<string | number, Value>;
 
 export type Callable = (call: Call) => Value;
 
@@ -25,7 +37,8 @@ export class Undefined {
 }
 
 /** A value that may be missing: none is not. */
-export const orUndefined = (value: Value | undefined, name: string): Value => (value === undefined ? new Undefined(name) : value);
+export const orUndefined = (value: Value | undefined, name: string): Value =>
+  value === undefined ? new Undefined(name) : value;
 
 export class Tuple {
   constructor(readonly items: readonly Value[]) {}
@@ -46,7 +59,11 @@ export function toValue(json: unknown): Value {
   if (json === null || typeof json === "boolean" || isText(json)) return json;
   if (typeof json === "number") return Number.isInteger(json) ? json : new Float(json);
   if (Array.isArray(json)) return json.map(toValue);
-  return new Map(Object.entries(json as object).filter(([, value]) => value !== undefined).map(([key, value]) => [key, toValue(value)]));
+  return new Map(
+    Object.entries(json as object)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [key, toValue(value)]),
+  );
 }
 
 /** @throws Error in Python's sense, a TypeError: the template cannot go on */
@@ -83,12 +100,15 @@ export function isEqual(a: Value, b: Value): boolean {
   if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b);
   if (a instanceof Tuple) return b instanceof Tuple && areEqual(a.items, b.items);
   if (a instanceof Map) {
-    return b instanceof Map && a.size === b.size && [...a].every(([key, value]) => b.has(key) && isEqual(value, b.get(key)!));
+    return (
+      b instanceof Map && a.size === b.size && [...a].every(([key, value]) => b.has(key) && isEqual(value, b.get(key)!))
+    );
   }
   return a === b;
 }
 
-const areEqual = (a: readonly Value[], b: readonly Value[]): boolean => a.length === b.length && a.every((value, i) => isEqual(value, b[i]!));
+const areEqual = (a: readonly Value[], b: readonly Value[]): boolean =>
+  a.length === b.length && a.every((value, i) => isEqual(value, b[i]!));
 
 /** Integers, floats, true and false as a number; null for everything else. No integer is a negative zero. */
 export function numberOf(value: Value): number | null {
@@ -162,17 +182,25 @@ function calculateNumber(operator: string, a: number, b: number): number {
 
 /** One element, in Python's counting; undefined where there is none. */
 export function elementAt(value: Value, index: number): Value | undefined {
-  return value instanceof Map ? value.get(index) : isText(value) || Array.isArray(value) || value instanceof Tuple ? iterate(value).at(index) : undefined;
+  return value instanceof Map
+    ? value.get(index)
+    : isText(value) || Array.isArray(value) || value instanceof Tuple
+      ? iterate(value).at(index)
+      : undefined;
 }
 
 export function slice(value: Value, start: number | null, stop: number | null, step: number): Value {
-  if (!isText(value) && !Array.isArray(value) && !(value instanceof Tuple)) throw new TypeError(`${typeName(value)} cannot be cut`);
+  if (!isText(value) && !Array.isArray(value) && !(value instanceof Tuple))
+    throw new TypeError(`${typeName(value)} cannot be cut`);
   if (step === 0) throw new RangeError("a slice's step is zero");
   const items = iterate(value);
   const isForward = step > 0;
   const place = (given: number | null, absent: number): number => {
     if (given === null) return absent;
-    return Math.min(Math.max(given < 0 ? given + items.length : given, isForward ? 0 : -1), isForward ? items.length : items.length - 1);
+    return Math.min(
+      Math.max(given < 0 ? given + items.length : given, isForward ? 0 : -1),
+      isForward ? items.length : items.length - 1,
+    );
   };
   const [first, end] = [place(start, isForward ? 0 : items.length - 1), place(stop, isForward ? items.length : -1)];
   const kept: Value[] = [];
@@ -196,9 +224,17 @@ function representation(value: Value): Text {
   if (value instanceof Float) return floatText(value.value);
   if (value instanceof Undefined) return "Undefined";
   if (Array.isArray(value)) return concat(["[", join(value.map(representation), ", "), "]"]);
-  if (value instanceof Tuple) return concat(["(", join(value.items.map(representation), ", "), value.items.length === 1 ? ",)" : ")"]);
+  if (value instanceof Tuple)
+    return concat(["(", join(value.items.map(representation), ", "), value.items.length === 1 ? ",)" : ")"]);
   if (value instanceof Map) {
-    return concat(["{", join([...value].map(([key, each]) => concat([representation(key), ": ", representation(each)])), ", "), "}"]);
+    return concat([
+      "{",
+      join(
+        [...value].map(([key, each]) => concat([representation(key), ": ", representation(each)])),
+        ", ",
+      ),
+      "}",
+    ]);
   }
   throw new TypeError(`${typeName(value)} cannot be written`);
 }
@@ -211,7 +247,13 @@ function floatText(value: number): string {
 
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  const named: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", [quote]: `\\${quote}` };
+  const named: Readonly<Record<string, string>> = {
+    "\\": "\\\\",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    [quote]: `\\${quote}`,
+  };
   const body = [...text].map((character) => {
     if (Object.hasOwn(named, character)) return named[character]!;
     if (character === " " || !/[\p{C}\p{Z}]/u.test(character)) return character;
@@ -236,10 +278,13 @@ export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
   if (value instanceof SourcedText) return SourcedText.ofMessage(toJson(value.text, layout) as string);
   if (typeof value === "string") {
     const text = JSON.stringify(value);
-    return layout.ensureAscii ? text.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`) : text;
+    return layout.ensureAscii
+      ? text.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      : text;
   }
   const isMap = value instanceof Map;
-  if (!isMap && !Array.isArray(value) && !(value instanceof Tuple)) throw new TypeError(`${typeName(value)} cannot be written as JSON`);
+  if (!isMap && !Array.isArray(value) && !(value instanceof Tuple))
+    throw new TypeError(`${typeName(value)} cannot be written as JSON`);
   const [comma, colon] = layout.separators;
   const entries = isMap ? [...value] : [];
   if (layout.sortKeys) entries.sort(([a], [b]) => compare(a, b));

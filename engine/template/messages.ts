@@ -44,7 +44,8 @@ export interface TemplateMessage {
 export function checkMessages(messages: unknown): TemplateMessage[] {
   if (messages === undefined || messages === null) throw missing("messages");
   if (!Array.isArray(messages)) throw wrongType("messages", "a list of messages", messages);
-  if (messages.length === 0) throw new EngineError("out_of_range", "messages is empty; at least 1 message is needed.", "messages");
+  if (messages.length === 0)
+    throw new EngineError("out_of_range", "messages is empty; at least 1 message is needed.", "messages");
   return messages.map((message: unknown, index) => checkMessage(message, `messages[${index}]`));
 }
 
@@ -79,7 +80,11 @@ function checkRole(role: unknown, path: string): Role {
   if (role === undefined || role === null) throw missing(path);
   if (typeof role !== "string") throw wrongType(path, "a string", role);
   if (!ROLES.includes(role)) {
-    throw new EngineError("unsupported_value", `${path} is ${JSON.stringify(role)}; allowed: ${ROLES.join(", ")}.`, path);
+    throw new EngineError(
+      "unsupported_value",
+      `${path} is ${JSON.stringify(role)}; allowed: ${ROLES.join(", ")}.`,
+      path,
+    );
   }
   return role as Role;
 }
@@ -89,7 +94,8 @@ function checkContent(content: unknown, role: Role, path: string): string {
   if (content === undefined || content === null) throw missing(path);
   if (typeof content === "string") return checkText(content, path);
   if (!Array.isArray(content)) throw wrongType(path, "a string or a list of text parts", content);
-  if (content.length === 0) throw new EngineError("out_of_range", `${path} is an empty list; at least 1 part is needed.`, path);
+  if (content.length === 0)
+    throw new EngineError("out_of_range", `${path} is an empty list; at least 1 part is needed.`, path);
   return content.map((part: unknown, index) => checkPart(part, `${path}[${index}]`)).join("\n");
 }
 
@@ -99,7 +105,11 @@ function checkPart(part: unknown, path: string): string {
   if (type === undefined || type === null) throw missing(`${path}.type`);
   if (typeof type !== "string") throw wrongType(`${path}.type`, "a string", type);
   if (type !== "text") {
-    throw new EngineError("unsupported_value", `${path}.type is ${JSON.stringify(type)}; allowed: text.`, `${path}.type`);
+    throw new EngineError(
+      "unsupported_value",
+      `${path}.type is ${JSON.stringify(type)}; allowed: text.`,
+      `${path}.type`,
+    );
   }
   const other = Object.keys(part).find((key) => key !== "type" && key !== "text");
   if (other !== undefined) throw unknownField(`${path}.${other}`);
@@ -111,7 +121,11 @@ function checkName(name: unknown, path: string): string | null {
   if (name === undefined || name === null) return null;
   if (typeof name !== "string") throw wrongType(path, "a string", name);
   if (/^[A-Za-z0-9_-]{1,64}$/.test(name)) return name;
-  throw new EngineError("out_of_range", `${path} is ${JSON.stringify(name.slice(0, 80))}; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`, path);
+  throw new EngineError(
+    "out_of_range",
+    `${path} is ${JSON.stringify(name.slice(0, 80))}; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`,
+    path,
+  );
 }
 
 function checkField(field: string, value: unknown, role: Role, path: string): void {

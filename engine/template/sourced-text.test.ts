@@ -39,7 +39,12 @@ describe("text with an origin", () => {
   });
 
   it("comes apart into code points", () => {
-    expect(characters(concat([message("a🎉"), "🎉b"])).map(drawn)).toEqual([["a", "m"], ["🎉", "mm"], ["🎉", ".."], ["b", "."]]);
+    expect(characters(concat([message("a🎉"), "🎉b"])).map(drawn)).toEqual([
+      ["a", "m"],
+      ["🎉", "mm"],
+      ["🎉", ".."],
+      ["b", "."],
+    ]);
     expect(characters("a🎉")).toEqual(["a", "🎉"]);
   });
 
@@ -114,11 +119,23 @@ describe("whatever a template does that keeps characters", () => {
 
 it("a message's text equals, orders and names what the same string does", () => {
   const rows: [source: string, expected: string][] = [
-    ["{{ x == 'ab' }}{{ 'ab' == x }}{{ x != 'ab' }}{{ x == 'a' }}{{ x == y }}{{ x == 1 }}", "TrueTrueFalseFalseFalseFalse"],
-    ["{{ x in ['ab'] }}{{ 'ab' in [x] }}{{ 'b' in x }}{{ x in 'cabc' }}{{ [x] == ['ab'] }}{{ {'k': x} == {'k': 'ab'} }}", "TrueTrueTrueTrueTrueTrue"],
+    [
+      "{{ x == 'ab' }}{{ 'ab' == x }}{{ x != 'ab' }}{{ x == 'a' }}{{ x == y }}{{ x == 1 }}",
+      "TrueTrueFalseFalseFalseFalse",
+    ],
+    [
+      "{{ x in ['ab'] }}{{ 'ab' in [x] }}{{ 'b' in x }}{{ x in 'cabc' }}{{ [x] == ['ab'] }}{{ {'k': x} == {'k': 'ab'} }}",
+      "TrueTrueTrueTrueTrueTrue",
+    ],
     ["{{ x < 'b' }}{{ 'b' < x }}{{ x <= 'ab' }}{{ [x, 'ab'] | unique | list | length }}", "TrueFalseTrue1"],
-    ["{{ {'ab': 1}[x] }}{{ {'ab': 1}.get(x) }}{{ {'ab': 1} is mapping }}{{ 'upper'[x] is defined }}{{ 'T' if x else 'F' }}{{ 'T' if y else 'F' }}", "11TrueFalseTF"],
-    ["{{ x is string }}{{ x is iterable }}{{ x is sequence }}{{ x is lower }}{{ x | length }}{{ '7' ~ x | int(1) }}", "TrueTrueTrueTrue271"],
+    [
+      "{{ {'ab': 1}[x] }}{{ {'ab': 1}.get(x) }}{{ {'ab': 1} is mapping }}{{ 'upper'[x] is defined }}{{ 'T' if x else 'F' }}{{ 'T' if y else 'F' }}",
+      "11TrueFalseTF",
+    ],
+    [
+      "{{ x is string }}{{ x is iterable }}{{ x is sequence }}{{ x is lower }}{{ x | length }}{{ '7' ~ x | int(1) }}",
+      "TrueTrueTrueTrue271",
+    ],
   ];
   expect(rows.map(([source]) => [source, plain(renderText(source, "ab"))])).toEqual(rows);
 });

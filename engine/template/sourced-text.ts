@@ -23,7 +23,9 @@ export const plain = (value: Text): string => (typeof value === "string" ? value
 
 /** As `slice`: places are code units. */
 export function cut(value: Text, start: number, end: number): Text {
-  return typeof value === "string" ? value.slice(start, end) : new SourcedText(value.text.slice(start, end), value.isMessage.subarray(start, end));
+  return typeof value === "string"
+    ? value.slice(start, end)
+    : new SourcedText(value.text.slice(start, end), value.isMessage.subarray(start, end));
 }
 
 export function concat(parts: readonly Text[]): Text {

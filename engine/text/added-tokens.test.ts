@@ -5,7 +5,16 @@ import { AddedTokenFinder, PhraseFinder, cutAtTokens, readAddedTokens, type Adde
 const NO_WORDS: ReadonlyMap<string, number> = new Map();
 
 function token(content: string, options: Partial<AddedToken> = {}): AddedToken {
-  return { id: content.length, content, special: false, normalized: false, singleWord: false, lstrip: false, rstrip: false, ...options };
+  return {
+    id: content.length,
+    content,
+    special: false,
+    normalized: false,
+    singleWord: false,
+    lstrip: false,
+    rstrip: false,
+    ...options,
+  };
 }
 
 function cut(text: string, ...tokens: readonly AddedToken[]): unknown[] {
@@ -15,7 +24,15 @@ function cut(text: string, ...tokens: readonly AddedToken[]): unknown[] {
 
 describe("readAddedTokens", () => {
   it("reads every option, which are off unless they are true", () => {
-    const entry = { id: 7, content: "<a>", special: true, normalized: true, single_word: true, lstrip: true, rstrip: true };
+    const entry = {
+      id: 7,
+      content: "<a>",
+      special: true,
+      normalized: true,
+      single_word: true,
+      lstrip: true,
+      rstrip: true,
+    };
     const off = { id: 8, content: "<b>", special: "true", single_word: 1, lstrip: "yes", rstrip: null };
     expect(readAddedTokens({ added_tokens: [entry, off] }, {}, NO_WORDS)).toEqual([
       { id: 7, content: "<a>", special: true, normalized: true, singleWord: true, lstrip: true, rstrip: true },
@@ -24,7 +41,8 @@ describe("readAddedTokens", () => {
   });
 
   it("takes one that is special to be looked for as it is, and others in the normalized text", () => {
-    const normalized = (special: boolean): boolean => readAddedTokens({ added_tokens: [{ id: 1, content: "x", special }] }, {}, NO_WORDS)[0]!.normalized;
+    const normalized = (special: boolean): boolean =>
+      readAddedTokens({ added_tokens: [{ id: 1, content: "x", special }] }, {}, NO_WORDS)[0]!.normalized;
     expect([normalized(true), normalized(false)]).toEqual([false, true]);
   });
 
@@ -33,17 +51,30 @@ describe("readAddedTokens", () => {
     expect(readAddedTokens({ added_tokens: null }, { added_tokens_decoder: [] }, NO_WORDS)).toEqual([]);
   });
 
-  it.each(["bos_token", "eos_token", "unk_token", "pad_token"])("an added token that the configuration names as %s is special", (name) => {
-    const json = { added_tokens: [{ id: 1, content: "<a>" }, { id: 2, content: "<b>" }] };
-    const isSpecial = (config: object): boolean[] => readAddedTokens(json, config as never, NO_WORDS).map(({ special }) => special);
-    expect(isSpecial({ [name]: "<a>" })).toEqual([true, false]);
-    expect(isSpecial({ [name]: { content: "<b>" } })).toEqual([false, true]);
-    expect(isSpecial({ additional_special_tokens: ["<a>", { content: "<b>" }, null, ""] })).toEqual([true, true]);
-  });
+  it.each(["bos_token", "eos_token", "unk_token", "pad_token"])(
+    "an added token that the configuration names as %s is special",
+    (name) => {
+      const json = {
+        added_tokens: [
+          { id: 1, content: "<a>" },
+          { id: 2, content: "<b>" },
+        ],
+      };
+      const isSpecial = (config: object): boolean[] =>
+        readAddedTokens(json, config as never, NO_WORDS).map(({ special }) => special);
+      expect(isSpecial({ [name]: "<a>" })).toEqual([true, false]);
+      expect(isSpecial({ [name]: { content: "<b>" } })).toEqual([false, true]);
+      expect(isSpecial({ additional_special_tokens: ["<a>", { content: "<b>" }, null, ""] })).toEqual([true, true]);
+    },
+  );
 
   it("a word of the vocabulary becomes one where it begins or ends texts, not where it pads", () => {
-    const vocab = new Map([["!", 5], ["", 6]]);
-    const of = (name: string, content = "!"): unknown => readAddedTokens({}, { [name]: content }, vocab).map(({ id, content, special }) => [id, content, special]);
+    const vocab = new Map([
+      ["!", 5],
+      ["", 6],
+    ]);
+    const of = (name: string, content = "!"): unknown =>
+      readAddedTokens({}, { [name]: content }, vocab).map(({ id, content, special }) => [id, content, special]);
     for (const name of ["bos_token", "eos_token"]) expect(of(name)).toEqual([[5, "!", true]]);
     for (const name of ["unk_token", "pad_token"]) expect(of(name)).toEqual([]);
     expect(of("bos_token", "none")).toEqual([]);
@@ -52,9 +83,13 @@ describe("readAddedTokens", () => {
 
   it("refuses what is none, with its code", () => {
     const refused = (message: string): unknown => expect.objectContaining({ code: "invalid_model", message });
-    expect(() => readAddedTokens({ added_tokens: {} }, {}, NO_WORDS)).toThrow(refused("tokenizer.json: added_tokens is not a list"));
+    expect(() => readAddedTokens({ added_tokens: {} }, {}, NO_WORDS)).toThrow(
+      refused("tokenizer.json: added_tokens is not a list"),
+    );
     for (const id of [undefined, "1", 0.5, -1, Number.NaN]) {
-      expect(() => readAddedTokens({ added_tokens: [{ id, content: "x" }] }, {}, NO_WORDS)).toThrow(refused("tokenizer.json: an added token has no content or no id"));
+      expect(() => readAddedTokens({ added_tokens: [{ id, content: "x" }] }, {}, NO_WORDS)).toThrow(
+        refused("tokenizer.json: an added token has no content or no id"),
+      );
     }
   });
 });
@@ -94,7 +129,15 @@ describe("AddedTokenFinder", () => {
 describe("PhraseFinder", () => {
   it("finds all, overlapping ones included, the longest first at each place", () => {
     const finder = new PhraseFinder(["aa", "a", "aaa", "b"]);
-    expect([...finder.findAll("aaab")].map(({ start, phrase }) => `${start}${phrase}`)).toEqual(["0aaa", "0aa", "0a", "1aa", "1a", "2a", "3b"]);
+    expect([...finder.findAll("aaab")].map(({ start, phrase }) => `${start}${phrase}`)).toEqual([
+      "0aaa",
+      "0aa",
+      "0a",
+      "1aa",
+      "1a",
+      "2a",
+      "3b",
+    ]);
     expect(finder.phrases[0]).toBe("aaa");
     expect([...new PhraseFinder([]).findAll("a")]).toEqual([]);
     expect([...finder.findAll("xyz")]).toEqual([]);
@@ -108,7 +151,13 @@ describe("PhraseFinder", () => {
 
 describe("cutAtTokens", () => {
   it("gives tokens, and the texts between them with where they start", () => {
-    expect(cut("ab<x>cd<x><x>", token("<x>"))).toEqual([{ text: "ab", start: 0 }, ["<x>"], { text: "cd", start: 5 }, ["<x>"], ["<x>"]]);
+    expect(cut("ab<x>cd<x><x>", token("<x>"))).toEqual([
+      { text: "ab", start: 0 },
+      ["<x>"],
+      { text: "cd", start: 5 },
+      ["<x>"],
+      ["<x>"],
+    ]);
     expect(cut("<x>", token("<x>"))).toEqual([["<x>"]]);
     expect(cut("", token("<x>"))).toEqual([]);
   });

@@ -31,7 +31,11 @@ export interface TokenMatch {
  * @param vocab the model's own vocabulary
  * @returns one entry per id
  */
-export function readAddedTokens(tokenizerJson: Json, tokenizerConfig: Json, vocab: ReadonlyMap<string, number>): AddedToken[] {
+export function readAddedTokens(
+  tokenizerJson: Json,
+  tokenizerConfig: Json,
+  vocab: ReadonlyMap<string, number>,
+): AddedToken[] {
   const tokens = new Map<number, AddedToken>();
   const listed = tokenizerJson["added_tokens"] ?? [];
   if (!Array.isArray(listed)) throw new EngineError("invalid_model", "tokenizer.json: added_tokens is not a list");
@@ -43,7 +47,13 @@ export function readAddedTokens(tokenizerJson: Json, tokenizerConfig: Json, voca
   for (const [id, entry] of Object.entries(isObject(decoder) ? decoder : {})) {
     if (!tokens.has(Number(id))) tokens.set(Number(id), addedToken(entry, Number(id)));
   }
-  const named = contentsOf(tokenizerConfig, ["bos_token", "eos_token", "additional_special_tokens", "unk_token", "pad_token"]);
+  const named = contentsOf(tokenizerConfig, [
+    "bos_token",
+    "eos_token",
+    "additional_special_tokens",
+    "unk_token",
+    "pad_token",
+  ]);
   for (const token of tokens.values()) {
     if (named.has(token.content)) tokens.set(token.id, { ...token, special: true });
     named.delete(token.content);
@@ -130,7 +140,10 @@ export class PhraseFinder {
  * @param matches ascending and not overlapping
  * @returns tokens, and the non-empty texts between them with where they start
  */
-export function* cutAtTokens(text: string, matches: Iterable<TokenMatch>): Generator<AddedToken | { text: string; start: number }> {
+export function* cutAtTokens(
+  text: string,
+  matches: Iterable<TokenMatch>,
+): Generator<AddedToken | { text: string; start: number }> {
   let position = 0;
   for (const { start, end, token } of matches) {
     if (end <= position) continue; // swallowed by the white space of the token before

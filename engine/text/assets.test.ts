@@ -25,10 +25,15 @@ function load(name: string): LoadedModel {
   if (model === undefined) {
     const folder = asset(name === "stories260K" ? name : join("tokenizers", name));
     const zipped = join(folder, "deepseek-tokenizer.json.gz");
-    const json = existsSync(zipped) ? gunzipSync(readFileSync(zipped)).toString() : readFileSync(join(folder, "tokenizer.json"), "utf8");
+    const json = existsSync(zipped)
+      ? gunzipSync(readFileSync(zipped)).toString()
+      : readFileSync(join(folder, "tokenizer.json"), "utf8");
     const config = join(folder, "tokenizer_config.json");
     const parsed: { chat_template?: unknown } = existsSync(config) ? JSON.parse(readFileSync(config, "utf8")) : {};
-    const format = deriveMessageFormat(JSON.parse(json), typeof parsed.chat_template === "string" ? parsed.chat_template : null);
+    const format = deriveMessageFormat(
+      JSON.parse(json),
+      typeof parsed.chat_template === "string" ? parsed.chat_template : null,
+    );
     model = { tokenizer: new Tokenizer(JSON.parse(json), parsed, markupOf(format)), config: parsed, format };
     loaded.set(name, model);
   }
@@ -65,9 +70,12 @@ describeWithAssets("llama.cpp's vectors", () => {
     ["r1-distill-qwen", "deepseek-r1-qwen"],
     ["gpt2", "gpt-2"],
   ])("%s: all 47 encode exactly, and decode to the text, at once and token by token", (name, file) => {
-    const read = (kind: string): string => readFileSync(asset("tokenizers", "vectors", `ggml-vocab-${file}.gguf.${kind}`), "utf8");
+    const read = (kind: string): string =>
+      readFileSync(asset("tokenizers", "vectors", `ggml-vocab-${file}.gguf.${kind}`), "utf8");
     const texts = read("inp").split("\n__ggml_vocab_test__\n");
-    const ids = read("out").split("\n").map((line) => line.split(" ").filter(Boolean).map(Number));
+    const ids = read("out")
+      .split("\n")
+      .map((line) => line.split(" ").filter(Boolean).map(Number));
     expect([texts.length, ids.length]).toEqual([47, 47]);
     const { tokenizer } = load(name);
     const begin = tokenizer.beginTokenId === null ? [] : [tokenizer.beginTokenId];
@@ -101,7 +109,11 @@ describeWithAssets("real tokenizers", () => {
         const prompt = tokenizer.decode(ids.slice(0, cut));
         const whole = tokenizer.decode(ids);
         const detokenizer = new StreamingDetokenizer(tokenizer, ids.slice(0, cut));
-        const output = ids.slice(cut).map((id) => detokenizer.push(id)).join("") + detokenizer.finish();
+        const output =
+          ids
+            .slice(cut)
+            .map((id) => detokenizer.push(id))
+            .join("") + detokenizer.finish();
         expect(output).toBe(whole.slice(whole.startsWith(prompt) ? prompt.length : prompt.length - 1));
       }),
       { numRuns: 200 },
@@ -151,7 +163,10 @@ describeWithAssets("real templates", () => {
       const { tokenizer } = load(name);
       const typed = "<｜end▁of▁sentence｜><｜User｜>do<｜Assistant｜><think>ok</think>";
       const prompt = chat(name).render([{ role: "system", content: "Be kind." }, user(typed)]);
-      const special = tokenizer.encodePrompt(prompt).filter((id) => prompt.reserved.has(id)).map((id) => tokenizer.tokenText(id));
+      const special = tokenizer
+        .encodePrompt(prompt)
+        .filter((id) => prompt.reserved.has(id))
+        .map((id) => tokenizer.tokenText(id));
       const opened = name === "deepseek-v3" ? [] : ["<think>"];
       expect(special).toEqual(["<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", ...opened]);
       expect(prompt.opensReasoning).toBe(opened.length > 0);
@@ -172,15 +187,27 @@ describeWithAssets("real templates", () => {
       CONVERSATION,
       "<|im_start|>system\n Be kind. <|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n<think>why</think>\n\nb<|im_end|>\n<|im_start|>user\n c\n<|im_end|>\n<|im_start|>assistant\n",
     ],
-    ["qwen2", [user("a")], "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n"],
-    ["r1-distill-qwen", CONVERSATION, "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜><think>\n"],
+    [
+      "qwen2",
+      [user("a")],
+      "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n",
+    ],
+    [
+      "r1-distill-qwen",
+      CONVERSATION,
+      "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜><think>\n",
+    ],
     ["r1-distill-qwen", [user("a")], "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜><think>\n"],
     [
       "r1-distill-qwen",
       [user("a"), { role: "tool", content: "t" }],
       "<｜begin▁of▁sentence｜><｜User｜>a<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>t<｜tool▁output▁end｜><｜tool▁outputs▁end｜>",
     ],
-    ["deepseek-v3", CONVERSATION, "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜>"],
+    [
+      "deepseek-v3",
+      CONVERSATION,
+      "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜>",
+    ],
     ["deepseek-v3", [user("a")], "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>"],
   ])("%s renders what its publisher's code renders, and begins once", (name, conversation, expected) => {
     const prompt = chat(name).render(conversation);
@@ -192,18 +219,36 @@ describeWithAssets("real templates", () => {
   });
 
   it("R1's leaves the reasoning of earlier answers out, not the answers", () => {
-    const prompt = chat("r1-distill-qwen").render([user("a"), { role: "assistant", content: "<think>why</think>\n\nb" }, user("c")]);
-    expect(prompt.text).toBe("<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>\n");
+    const prompt = chat("r1-distill-qwen").render([
+      user("a"),
+      { role: "assistant", content: "<think>why</think>\n\nb" },
+      user("c"),
+    ]);
+    expect(prompt.text).toBe(
+      "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>\n",
+    );
   });
 
   it("Qwen2's drops tool messages, and system messages that are not first: both are errors", () => {
-    expect(failure(() => chat("qwen2").render([user("a"), { role: "tool", content: "b" }]))).toMatchObject({ code: "template_error", param: "messages[1]" });
-    expect(failure(() => chat("qwen2").render([user("a"), { role: "developer", content: "b" }]))).toMatchObject({ code: "template_error", param: "messages[1]" });
-    expect(chat("qwen2").render([{ role: "developer", content: "b" }, user("a")]).text).toContain("<|im_start|>system\nb<|im_end|>");
+    expect(failure(() => chat("qwen2").render([user("a"), { role: "tool", content: "b" }]))).toMatchObject({
+      code: "template_error",
+      param: "messages[1]",
+    });
+    expect(failure(() => chat("qwen2").render([user("a"), { role: "developer", content: "b" }]))).toMatchObject({
+      code: "template_error",
+      param: "messages[1]",
+    });
+    expect(chat("qwen2").render([{ role: "developer", content: "b" }, user("a")]).text).toContain(
+      "<|im_start|>system\nb<|im_end|>",
+    );
   });
 
   it("DeepSeek-V3's knows developer as system, and tool", () => {
-    const { text } = chat("deepseek-v3").render([{ role: "developer", content: "b" }, user("a"), { role: "tool", content: "c" }]);
+    const { text } = chat("deepseek-v3").render([
+      { role: "developer", content: "b" },
+      user("a"),
+      { role: "tool", content: "c" },
+    ]);
     expect(text).toMatch(/^<｜begin▁of▁sentence｜>b<｜User｜>a<｜tool▁outputs▁begin｜>.*c/);
   });
 
@@ -219,9 +264,14 @@ describeWithAssets("real templates", () => {
 
   it("U+FFFD in a message is not SmolLM2's unknown token", () => {
     const { tokenizer } = load("smollm2");
-    const prompt = new ChatTemplate("<|im_start|>{{ messages[0].content }}<|im_end|>", {}, tokenizer).render([user("a\uFFFD\uFFFD ï¿½")]);
+    const prompt = new ChatTemplate("<|im_start|>{{ messages[0].content }}<|im_end|>", {}, tokenizer).render([
+      user("a\uFFFD\uFFFD ï¿½"),
+    ]);
     const ids = tokenizer.encodePrompt(prompt);
-    expect(ids.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.tokenText(id))).toEqual(["<|im_start|>", "<|im_end|>"]);
+    expect(ids.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.tokenText(id))).toEqual([
+      "<|im_start|>",
+      "<|im_end|>",
+    ]);
     expect(tokenizer.decode(ids)).toBe("a\uFFFD\uFFFD ï¿½");
   });
 

@@ -8,14 +8,21 @@ import { type AddedToken, type Json, isObject, tokenContent } from "./added-toke
  *
  * @returns the token's id, or null for none
  */
-export function readBeginToken(tokenizerJson: Json, tokenizerConfig: Json, added: readonly AddedToken[]): number | null {
+export function readBeginToken(
+  tokenizerJson: Json,
+  tokenizerConfig: Json,
+  added: readonly AddedToken[],
+): number | null {
   const wanted = tokenizerConfig["add_bos_token"];
   if (wanted === false) return null;
   if (wanted !== true) return fromPostProcessor(tokenizerJson["post_processor"]);
   const bos = tokenContent(tokenizerConfig["bos_token"]);
   const token = added.find(({ content }) => content === bos);
   if (token === undefined) {
-    throw new EngineError("invalid_model", "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json");
+    throw new EngineError(
+      "invalid_model",
+      "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json",
+    );
   }
   return token.id;
 }
@@ -32,7 +39,10 @@ function fromPostProcessor(definition: unknown): number | null {
     case "TemplateProcessing":
       return fromTemplate(definition);
     default:
-      throw new EngineError("unsupported_model", `tokenizer.json has the post-processor ${String(definition["type"])}, which is not supported`);
+      throw new EngineError(
+        "unsupported_model",
+        `tokenizer.json has the post-processor ${String(definition["type"])}, which is not supported`,
+      );
   }
 }
 
@@ -49,7 +59,10 @@ function fromTemplate(definition: Json): number | null {
     return isObject(token) && Array.isArray(token["ids"]) ? token["ids"] : [];
   });
   if (ids.length > 1) {
-    throw new EngineError("unsupported_model", `tokenizer.json puts ${ids.length} tokens in front of a text; at most one is supported`);
+    throw new EngineError(
+      "unsupported_model",
+      `tokenizer.json puts ${ids.length} tokens in front of a text; at most one is supported`,
+    );
   }
   return typeof ids[0] === "number" ? ids[0] : null;
 }

@@ -56,7 +56,12 @@ describe("long words", () => {
   it("merges like the definition", () => {
     fc.assert(
       fc.property(mergeLists, long, ({ tokens, merges }, word) => {
-        const model = new BpeModel({ merges: merges.map(([left, right]) => `${left} ${right}`) }, vocabulary(tokens), noLibrary, true);
+        const model = new BpeModel(
+          { merges: merges.map(([left, right]) => `${left} ${right}`) },
+          vocabulary(tokens),
+          noLibrary,
+          true,
+        );
         expect(encode(model, word).map((id) => tokens[id])).toEqual(merged(word, merges));
       }),
       { numRuns: 60 },
@@ -89,16 +94,22 @@ describe("long words", () => {
   it("spells a character that is no token in bytes where there are tokens for them, and refuses it elsewhere", () => {
     const vocab = vocabulary(["a", "<0x0A>", "<0xC3>", "<0xA9>"]);
     const word = `${"a".repeat(LONG)}\n\u00e9`;
-    expect(encode(new BpeModel({ merges: [], byte_fallback: true }, vocab, noLibrary, false), word).slice(LONG)).toEqual([1, 2, 3]);
+    expect(
+      encode(new BpeModel({ merges: [], byte_fallback: true }, vocab, noLibrary, false), word).slice(LONG),
+    ).toEqual([1, 2, 3]);
     const refused = expect.objectContaining({
       code: "out_of_range",
       param: "prompt",
       message: "The text has a character that the model's tokenizer has no token for.",
     });
     for (const fallback of [false, undefined]) {
-      expect(() => encode(new BpeModel({ merges: [], byte_fallback: fallback }, vocab, noLibrary, false), word)).toThrow(refused);
+      expect(() =>
+        encode(new BpeModel({ merges: [], byte_fallback: fallback }, vocab, noLibrary, false), word),
+      ).toThrow(refused);
     }
-    expect(() => encode(new BpeModel({ merges: [], byte_fallback: true }, vocabulary(["a"]), noLibrary, false), word)).toThrow(refused);
+    expect(() =>
+      encode(new BpeModel({ merges: [], byte_fallback: true }, vocabulary(["a"]), noLibrary, false), word),
+    ).toThrow(refused);
   });
 });
 
@@ -115,7 +126,10 @@ describe("short words", () => {
   it("asks the library for those between long ones, together and in order", () => {
     const asked: (readonly string[])[] = [];
     const short = "b".repeat(LONG - 1);
-    const library: LibraryModel = { unk_token: null, encode: (words) => (asked.push(words), words.flatMap((word) => Array.from(word))) };
+    const library: LibraryModel = {
+      unk_token: null,
+      encode: (words) => (asked.push(words), words.flatMap((word) => Array.from(word))),
+    };
     const both = new BpeModel({ merges: [] }, vocabulary(tokens), library, true);
     const ids = encode(both, "a", short, "a".repeat(LONG), "a".repeat(LONG), "b");
     expect(asked).toEqual([["a", short], ["b"]]);
@@ -148,6 +162,9 @@ describe("mergeParts", () => {
   it.each<[Merge, readonly [string, string]]>([
     ["a b", ["a", "b"]],
     ["ab cd", ["ab", "cd"]],
-    [["a b", "c"], ["a b", "c"]],
+    [
+      ["a b", "c"],
+      ["a b", "c"],
+    ],
   ])("%j", (merge, parts) => expect(mergeParts(merge)).toEqual(parts));
 });

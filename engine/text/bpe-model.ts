@@ -161,7 +161,8 @@ class MergeTable {
       const index = entry - rank * LENGTH_MAX;
       const following = next[index]!;
       // Entries are not withdrawn when a neighbour merges: those that no longer hold are passed over.
-      if (symbols[index] !== this.#left[rank] || following >= length || symbols[following] !== this.#right[rank]) continue;
+      if (symbols[index] !== this.#left[rank] || following >= length || symbols[following] !== this.#right[rank])
+        continue;
       symbols[index] = this.#merged[rank]!;
       symbols[following] = UNKNOWN;
       next[index] = next[following]!;

@@ -3,8 +3,17 @@
 import { describe, expect, it } from "vitest";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
 
-const isolated = (regex: string): object => ({ type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false });
-const metaspace = (replacement: string, scheme: string): object => ({ type: "Metaspace", replacement, prepend_scheme: scheme });
+const isolated = (regex: string): object => ({
+  type: "Split",
+  pattern: { Regex: regex },
+  behavior: "Isolated",
+  invert: false,
+});
+const metaspace = (replacement: string, scheme: string): object => ({
+  type: "Metaspace",
+  replacement,
+  prepend_scheme: scheme,
+});
 const apart = (given: object, replacement = "▁"): object => ({
   type: "Sequence",
   pretokenizers: [given, isolated(`${replacement}[^${replacement}]*`)],
@@ -17,18 +26,36 @@ describe("preparePreTokenizer", () => {
     [undefined, null],
     [{ type: "Sequence" }, { type: "Sequence", pretokenizers: [] }],
     [
-      { type: "Sequence", pretokenizers: [null, { type: "Digits", individual_digits: true }, { type: "ByteLevel", use_regex: false }] },
+      {
+        type: "Sequence",
+        pretokenizers: [null, { type: "Digits", individual_digits: true }, { type: "ByteLevel", use_regex: false }],
+      },
       { type: "Sequence", pretokenizers: [isolated("\\p{N}"), { type: "ByteLevel", use_regex: false }] },
     ],
     [{ type: "Digits" }, isolated("\\p{N}+")],
-    [{ type: "ByteLevel", use_regex: false, add_prefix_space: true }, { type: "ByteLevel", use_regex: false, add_prefix_space: true }],
-    [{ type: "ByteLevel", add_prefix_space: true }, { type: "ByteLevel", add_prefix_space: true }],
-    [{ ...split, behavior: "Isolated" }, { ...split, behavior: "Isolated" }],
-    [{ ...split, behavior: "Removed", invert: true }, { ...split, behavior: "Removed", invert: true }],
+    [
+      { type: "ByteLevel", use_regex: false, add_prefix_space: true },
+      { type: "ByteLevel", use_regex: false, add_prefix_space: true },
+    ],
+    [
+      { type: "ByteLevel", add_prefix_space: true },
+      { type: "ByteLevel", add_prefix_space: true },
+    ],
+    [
+      { ...split, behavior: "Isolated" },
+      { ...split, behavior: "Isolated" },
+    ],
+    [
+      { ...split, behavior: "Removed", invert: true },
+      { ...split, behavior: "Removed", invert: true },
+    ],
     [{ type: "Metaspace" }, apart(metaspace("▁", "always"))],
     [{ type: "Metaspace", split: false, add_prefix_space: true }, metaspace("▁", "always")],
     [{ type: "Metaspace", split: false, add_prefix_space: false }, metaspace("▁", "never")],
-    [{ type: "Metaspace", replacement: "_", prepend_scheme: "first", add_prefix_space: false }, apart(metaspace("_", "first"), "_")],
+    [
+      { type: "Metaspace", replacement: "_", prepend_scheme: "first", add_prefix_space: false },
+      apart(metaspace("_", "first"), "_"),
+    ],
   ])("%j", (definition, expected) => {
     expect(preparePreTokenizer(definition)).toEqual(expected);
   });
@@ -43,13 +70,19 @@ describe("preparePreTokenizer", () => {
   });
 
   it("refuses what is none", () => {
-    const refused = expect.objectContaining({ code: "invalid_model", message: "tokenizer.json: the pre_tokenizer is not an object" });
+    const refused = expect.objectContaining({
+      code: "invalid_model",
+      message: "tokenizer.json: the pre_tokenizer is not an object",
+    });
     expect(() => preparePreTokenizer("ByteLevel")).toThrow(refused);
   });
 
   it.each<[unknown, string]>([
     [{ type: "Whitespace" }, "tokenizer.json has the pre-tokenizer Whitespace, which is not supported"],
-    [{ ...split, behavior: "Removed" }, "tokenizer.json has the pre-tokenizer Split with behavior Removed, which is not supported"],
+    [
+      { ...split, behavior: "Removed" },
+      "tokenizer.json has the pre-tokenizer Split with behavior Removed, which is not supported",
+    ],
     [
       { ...split, behavior: "Isolated", invert: true },
       "tokenizer.json has the pre-tokenizer Split with behavior Isolated, inverted, which is not supported",
@@ -64,23 +97,40 @@ describe("prepareNormalizer", () => {
     [null, null],
     [undefined, null],
     [{ type: "Sequence" }, { type: "Sequence", normalizers: [] }],
-    [{ type: "Sequence", normalizers: [null, { type: "NFC" }] }, { type: "Sequence", normalizers: [{ type: "NFC" }] }],
-    ...["NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Lowercase", "Strip"].map((type): [object, object] => [{ type }, { type }]),
+    [
+      { type: "Sequence", normalizers: [null, { type: "NFC" }] },
+      { type: "Sequence", normalizers: [{ type: "NFC" }] },
+    ],
+    ...["NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Lowercase", "Strip"].map((type): [object, object] => [
+      { type },
+      { type },
+    ]),
   ])("%j", (definition, expected) => {
     expect(prepareNormalizer(definition)).toEqual(expected);
   });
 
   it("refuses others by name", () => {
-    const none = expect.objectContaining({ code: "invalid_model", message: "tokenizer.json: the normalizer is not an object" });
+    const none = expect.objectContaining({
+      code: "invalid_model",
+      message: "tokenizer.json: the normalizer is not an object",
+    });
     expect(() => prepareNormalizer("NFC")).toThrow(none);
-    expect(() => prepareNormalizer({ type: "Precompiled" })).toThrow("tokenizer.json has the normalizer Precompiled, which is not supported");
+    expect(() => prepareNormalizer({ type: "Precompiled" })).toThrow(
+      "tokenizer.json has the normalizer Precompiled, which is not supported",
+    );
   });
 });
 
 describe("isByteLevel", () => {
   it("finds the step at any depth", () => {
     const inner = { type: "Sequence", pretokenizers: [{ type: "Split" }, { type: "ByteLevel" }] };
-    expect([null, { type: "Split" }, { type: "Sequence", pretokenizers: [{ type: "Split" }] }].map(isByteLevel)).toEqual([false, false, false]);
-    expect([{ type: "ByteLevel" }, inner, { type: "Sequence", pretokenizers: [inner] }].map(isByteLevel)).toEqual([true, true, true]);
+    expect(
+      [null, { type: "Split" }, { type: "Sequence", pretokenizers: [{ type: "Split" }] }].map(isByteLevel),
+    ).toEqual([false, false, false]);
+    expect([{ type: "ByteLevel" }, inner, { type: "Sequence", pretokenizers: [inner] }].map(isByteLevel)).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 });

@@ -9,7 +9,8 @@ import { type Json, isObject } from "./added-tokens.js";
 /** @returns the pre-tokenizer as the library should be given it; null where there is none */
 export function preparePreTokenizer(definition: unknown): Json | null {
   if (definition === null || definition === undefined) return null;
-  if (!isObject(definition)) throw new EngineError("invalid_model", "tokenizer.json: the pre_tokenizer is not an object");
+  if (!isObject(definition))
+    throw new EngineError("invalid_model", "tokenizer.json: the pre_tokenizer is not an object");
   switch (definition["type"]) {
     case "Sequence": {
       const parts = Array.isArray(definition["pretokenizers"]) ? definition["pretokenizers"] : [];

@@ -15,13 +15,16 @@ function oracle(text: string, stop: readonly string[], includeStop: boolean) {
   for (let end = 1; end <= text.length; end++) {
     const ending = stop.filter((string) => text.slice(0, end).endsWith(string));
     const longest = ending.sort((a, b) => b.length - a.length)[0];
-    if (longest !== undefined) return { text: text.slice(0, includeStop ? end : end - longest.length), stopped: longest };
+    if (longest !== undefined)
+      return { text: text.slice(0, includeStop ? end : end - longest.length), stopped: longest };
   }
   return { text, stopped: null };
 }
 
 const texts = fc.string({ unit: fc.constantFrom("a", "b", "c", "😀", "é"), maxLength: 40 });
-const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c", "😀"), minLength: 1, maxLength: 5 }), { maxLength: 4 });
+const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c", "😀"), minLength: 1, maxLength: 5 }), {
+  maxLength: 4,
+});
 const chunked = fc.array(texts, { maxLength: 12 });
 
 describe("StopMatcher", () => {
@@ -43,7 +46,8 @@ describe("StopMatcher", () => {
         fc.pre(stopped === null);
         let numHeld = 0;
         for (let length = 1; length <= text.length; length++) {
-          if (stop.some((string) => string.length > length && string.startsWith(text.slice(text.length - length)))) numHeld = length;
+          if (stop.some((string) => string.length > length && string.startsWith(text.slice(text.length - length))))
+            numHeld = length;
         }
         expect(released).toBe(text.slice(0, text.length - numHeld));
       }),

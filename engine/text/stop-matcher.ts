@@ -41,7 +41,8 @@ export class StopMatcher {
     if (this.#stopped !== null) return { text: "", stopped: this.#stopped };
     const held = this.#held;
     const numSeen = held.length + text.length;
-    const seen = (end: number): string => (end <= held.length ? held.slice(0, end) : held + text.slice(0, end - held.length));
+    const seen = (end: number): string =>
+      end <= held.length ? held.slice(0, end) : held + text.slice(0, end - held.length);
     for (let index = 0; index < text.length; index++) {
       const match = this.#step(text.charCodeAt(index));
       if (match === null) continue;

@@ -6,25 +6,58 @@ import { Tokenizer } from "./tokenizer.js";
 import { Utf8Decoder } from "./utf8-decoder.js";
 
 const byteLevel = new Tokenizer(
-  byteLevelJson([["Ã", "©"], ["â", "Ĥ"], ["h", "i"], ["¬", "h"], ["ï", "»"]], [
-    { content: "<|end|>", special: true },
-    { content: "<think>", special: true },
-    { content: "<tool>" },
-  ]),
+  byteLevelJson(
+    [
+      ["Ã", "©"],
+      ["â", "Ĥ"],
+      ["h", "i"],
+      ["¬", "h"],
+      ["ï", "»"],
+    ],
+    [{ content: "<|end|>", special: true }, { content: "<think>", special: true }, { content: "<tool>" }],
+  ),
   {},
   ["<think>"],
 );
-const sentencePiece = new Tokenizer(sentencePieceJson([{ content: "</think>" }]), { bos_token: "<s>", add_bos_token: true });
+const sentencePiece = new Tokenizer(sentencePieceJson([{ content: "</think>" }]), {
+  bos_token: "<s>",
+  add_bos_token: true,
+});
 
 /** Valid and invalid sequences, with every kind of lead and continuation byte often enough. */
 const bytes = fc
-  .array(fc.oneof(fc.constantFrom(0x00, 0x41, 0x80, 0xbf, 0xc2, 0xe0, 0xa0, 0xed, 0x9f, 0xef, 0xbb, 0xbf, 0xf0, 0x90, 0xf4, 0x8f, 0xff), fc.nat(255)))
+  .array(
+    fc.oneof(
+      fc.constantFrom(
+        0x00,
+        0x41,
+        0x80,
+        0xbf,
+        0xc2,
+        0xe0,
+        0xa0,
+        0xed,
+        0x9f,
+        0xef,
+        0xbb,
+        0xbf,
+        0xf0,
+        0x90,
+        0xf4,
+        0x8f,
+        0xff,
+      ),
+      fc.nat(255),
+    ),
+  )
   .map((values) => Uint8Array.from(values));
 
 const decodeWhole = (value: Uint8Array): string => new TextDecoder("utf-8", { ignoreBOM: true }).decode(value);
 
 const ids = (tokenizer: Tokenizer): fc.Arbitrary<number[]> =>
-  fc.array(fc.oneof(fc.nat(tokenizer.vocabSize - 1), fc.constantFrom(0xe2, 0x82, 0xac, 0xef, 0xbf, 0xbd, 1)), { maxLength: 20 });
+  fc.array(fc.oneof(fc.nat(tokenizer.vocabSize - 1), fc.constantFrom(0xe2, 0x82, 0xac, 0xef, 0xbf, 0xbd, 1)), {
+    maxLength: 20,
+  });
 
 function stream(tokenizer: Tokenizer, promptIds: readonly number[], outputIds: readonly number[]): string[] {
   const detokenizer = new StreamingDetokenizer(tokenizer, promptIds);
@@ -74,9 +107,14 @@ describe.each([
 
   it("decodes the tokens' bytes", () => {
     fc.assert(
-      fc.property(ids(tokenizer).map((all) => all.filter((id) => id !== 1 || tokenizer === byteLevel)), (all) => {
-        expect(tokenizer.decode(all)).toBe(decodeWhole(Uint8Array.from(all.flatMap((id) => [...tokenizer.tokenBytes(id)]))));
-      }),
+      fc.property(
+        ids(tokenizer).map((all) => all.filter((id) => id !== 1 || tokenizer === byteLevel)),
+        (all) => {
+          expect(tokenizer.decode(all)).toBe(
+            decodeWhole(Uint8Array.from(all.flatMap((id) => [...tokenizer.tokenBytes(id)]))),
+          );
+        },
+      ),
     );
   });
 
@@ -94,7 +132,10 @@ describe("StreamingDetokenizer", () => {
 
   it("reads no more of a long prompt than can reach into the output", () => {
     const read: number[] = [];
-    const counting = { ...byteLevel, tokenBytes: (tokenId: number) => (read.push(tokenId), byteLevel.tokenBytes(tokenId)) };
+    const counting = {
+      ...byteLevel,
+      tokenBytes: (tokenId: number) => (read.push(tokenId), byteLevel.tokenBytes(tokenId)),
+    };
     const prompt = [...new Array<number>(1000).fill(0x41), e2, x82];
     expect(new StreamingDetokenizer(counting as unknown as Tokenizer, prompt).push(xac)).toBe("€");
     expect(read.length).toBeLessThan(10);
@@ -120,7 +161,9 @@ describe("StreamingDetokenizer", () => {
   it("leaves special tokens out, and the markup of messages in", () => {
     const end = byteLevel.addedTokenId("<|end|>")!;
     const tag = byteLevel.addedTokenId("<think>")!;
-    expect(stream(byteLevel, [], [0x41, end, 0x42, tag, byteLevel.addedTokenId("<tool>")!]).join("")).toBe("AB<think><tool>");
+    expect(stream(byteLevel, [], [0x41, end, 0x42, tag, byteLevel.addedTokenId("<tool>")!]).join("")).toBe(
+      "AB<think><tool>",
+    );
     expect(stream(byteLevel, [], [e2, end, x82, xac]).join("")).toBe("€");
   });
 

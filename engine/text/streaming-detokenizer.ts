@@ -61,7 +61,7 @@ export class StreamingDetokenizer {
 /** A code point has at most three bytes before its last: no more of the prompt can reach into the output. */
 function endOfPromptThatMatters(tokenizer: TokenTable, promptIds: readonly number[]): number {
   let index = promptIds.length;
-  for (let numBytes = 0; index > 0 && numBytes < 4; ) numBytes += tokenizer.tokenBytes(promptIds[--index]!).length;
+  for (let numBytes = 0; index > 0 && numBytes < 4;) numBytes += tokenizer.tokenBytes(promptIds[--index]!).length;
   return index;
 }
 

@@ -7,7 +7,13 @@ const sequence = (...decoders: object[]): object => ({ type: "Sequence", decoder
 const replace = { type: "Replace", pattern: { String: "▁" }, content: " " };
 
 describe("byteDecoder, byte-level, in several steps", () => {
-  it.each([[null], [undefined], [{ type: "ByteLevel" }], [sequence({ type: "ByteLevel" }, { type: "Fuse" })], [{ type: "Sequence" }]])("takes %j", (decoder) => {
+  it.each([
+    [null],
+    [undefined],
+    [{ type: "ByteLevel" }],
+    [sequence({ type: "ByteLevel" }, { type: "Fuse" })],
+    [{ type: "Sequence" }],
+  ])("takes %j", (decoder) => {
     const { vocabBytes, addedBytes, numLeadingSpaces } = byteDecoder(decoder, true);
     expect([...vocabBytes("Ġa\u0143Ã")]).toEqual([0x20, 0x61, 0xad, 0xc3]);
     // No merge reaches a word in plain text: it is taken literally.
@@ -24,7 +30,10 @@ describe("byteDecoder, byte-level, in several steps", () => {
 
 describe("byteDecoder, SentencePiece", () => {
   it("knows spaces, bytes and text", () => {
-    const decoder = byteDecoder(sequence(replace, { type: "ByteFallback" }, { type: "Fuse" }, { type: "Strip", content: " ", start: 1 }), false);
+    const decoder = byteDecoder(
+      sequence(replace, { type: "ByteFallback" }, { type: "Fuse" }, { type: "Strip", content: " ", start: 1 }),
+      false,
+    );
     expect([...decoder.vocabBytes("▁a▁")]).toEqual(bytesOf(" a "));
     expect([...decoder.vocabBytes("<0xE4>")]).toEqual([0xe4]);
     expect([...decoder.addedBytes("<0xE4>▁")]).toEqual(bytesOf("<0xE4> "));
@@ -69,15 +78,21 @@ describe("byteDecoder, SentencePiece", () => {
   });
 
   it("refuses what is no decoder", () => {
-    const refused = expect.objectContaining({ code: "invalid_model", message: "tokenizer.json: the decoder is not an object" });
-    for (const decoder of ["Fuse", sequence("Fuse" as never)]) expect(() => byteDecoder(decoder, false)).toThrow(refused);
+    const refused = expect.objectContaining({
+      code: "invalid_model",
+      message: "tokenizer.json: the decoder is not an object",
+    });
+    for (const decoder of ["Fuse", sequence("Fuse" as never)])
+      expect(() => byteDecoder(decoder, false)).toThrow(refused);
   });
 });
 
 describe("fallbackByte", () => {
   it("reads two hexadecimal digits and nothing else", () => {
     expect(["<0x0A>", "<0xff>", "<0x00>"].map(fallbackByte)).toEqual([10, 255, 0]);
-    expect(["<0x0>", "<0x0A", "<0x0AB>", "<0xGG>", "a<0x0A>", "<0x0A>b", "", "abcdef"].map(fallbackByte)).toEqual(new Array(8).fill(null));
+    expect(["<0x0>", "<0x0A", "<0x0AB>", "<0xGG>", "a<0x0A>", "<0x0A>b", "", "abcdef"].map(fallbackByte)).toEqual(
+      new Array(8).fill(null),
+    );
   });
 });
 
@@ -99,14 +114,18 @@ describe("TokenBytes", () => {
 });
 
 describe("byteDecoder, byte-level, in several steps", () => {
-  const steps = (...types: readonly string[]): object => ({ type: "Sequence", decoders: types.map((type) => ({ type })) });
+  const steps = (...types: readonly string[]): object => ({
+    type: "Sequence",
+    decoders: types.map((type) => ({ type })),
+  });
 
   it("takes what changes no byte beside it, and nothing else", () => {
     for (const decoder of [{ type: "ByteLevel" }, steps("ByteLevel", "Fuse"), steps("Fuse", "ByteLevel")]) {
       expect([...byteDecoder(decoder, true).vocabBytes("Ġa")]).toEqual([0x20, 0x61]);
     }
     const refused = `tokenizer.json has the decoder WordPiece after a byte-level pre-tokenizer, ${NO_TEXT}`;
-    for (const decoder of [steps("WordPiece"), steps("ByteLevel", "Fuse", "WordPiece")]) expect(() => byteDecoder(decoder, true)).toThrow(refused);
+    for (const decoder of [steps("WordPiece"), steps("ByteLevel", "Fuse", "WordPiece")])
+      expect(() => byteDecoder(decoder, true)).toThrow(refused);
   });
 
   it("takes a token with a character that spells no byte for its own text", () => {
@@ -115,7 +134,15 @@ describe("byteDecoder, byte-level, in several steps", () => {
 });
 
 describe("fallbackByte", () => {
-  it.each([["<0x0A>", 10], ["<0xff>", 255], ["<0x0A>x", null], ["x<0x0A>", null], ["<0xA>", null], ["<0x0G>", null], ["", null]])("%j", (token, byte) => {
+  it.each([
+    ["<0x0A>", 10],
+    ["<0xff>", 255],
+    ["<0x0A>x", null],
+    ["x<0x0A>", null],
+    ["<0xA>", null],
+    ["<0x0G>", null],
+    ["", null],
+  ])("%j", (token, byte) => {
     expect(fallbackByte(token)).toBe(byte);
   });
 });

@@ -143,7 +143,8 @@ function replacement(step: Json): { from: string; to: string } {
   const pattern = step["pattern"];
   const from = isObject(pattern) ? pattern["String"] : undefined;
   const to = step["content"];
-  if (typeof from !== "string" || typeof to !== "string") throw unsupported("a decoder Replace with a regular expression");
+  if (typeof from !== "string" || typeof to !== "string")
+    throw unsupported("a decoder Replace with a regular expression");
   return { from, to };
 }
 

@@ -5,7 +5,16 @@ import { LIMITS } from "../limits.js";
 import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { Tokenizer } from "./tokenizer.js";
 
-const MERGES: readonly [string, string][] = [["a", "b"], ["b", "c"], ["ab", "ab"], ["a", "a"], ["aa", "aa"], ["c", "ab"], ["Ġ", "a"], ["Ġ", "Ġ"]];
+const MERGES: readonly [string, string][] = [
+  ["a", "b"],
+  ["b", "c"],
+  ["ab", "ab"],
+  ["a", "a"],
+  ["aa", "aa"],
+  ["c", "ab"],
+  ["Ġ", "a"],
+  ["Ġ", "Ġ"],
+];
 const ADDED = [
   { content: "<|end|>", special: true },
   { content: "<|end|>>", special: true },
@@ -59,23 +68,40 @@ describe("Tokenizer.encode", () => {
   });
 
   it("is undone by decode, for any text", () => {
-    const parts = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("<|end|", "\0", "\uFEFF", "\uFFFD", " a", "word"));
-    const text = fc.array(parts).map((all) => all.join("")).filter((all) => !/[\uD800-\uDFFF]/u.test(all) && !all.includes("<|end|>"));
-    fc.assert(fc.property(text, (value) => {
-      expect(byteLevel.decode(byteLevel.encode(value))).toBe(value);
-    }));
+    const parts = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.constantFrom("<|end|", "\0", "\uFEFF", "\uFFFD", " a", "word"),
+    );
+    const text = fc
+      .array(parts)
+      .map((all) => all.join(""))
+      .filter((all) => !/[\uD800-\uDFFF]/u.test(all) && !all.includes("<|end|>"));
+    fc.assert(
+      fc.property(text, (value) => {
+        expect(byteLevel.decode(byteLevel.encode(value))).toBe(value);
+      }),
+    );
     const llama = new Tokenizer(sentencePieceJson(), { bos_token: "<s>" });
     fc.assert(
-      fc.property(text.filter((value) => !/<s>|<\/s>|<unk>/.test(value) && !value.includes("▁")), (value) => {
-        expect(llama.decode(llama.encode(value))).toBe(value);
-      }),
+      fc.property(
+        text.filter((value) => !/<s>|<\/s>|<unk>/.test(value) && !value.includes("▁")),
+        (value) => {
+          expect(llama.decode(llama.encode(value))).toBe(value);
+        },
+      ),
       { numRuns: 50 },
     );
   });
 
   it("takes characters that mean something in a regular expression as they are", () => {
     const odd = ["a.c", "(x)", "[y]", "{z}", "p|q", "u+", "v*", "w?", "^", "$", "\\d", "s/t"];
-    const tokenizer = new Tokenizer(byteLevelJson([], odd.map((content) => ({ content }))), {});
+    const tokenizer = new Tokenizer(
+      byteLevelJson(
+        [],
+        odd.map((content) => ({ content })),
+      ),
+      {},
+    );
     for (const content of odd) expect(names(tokenizer, tokenizer.encode(`-${content}-`))).toEqual(["-", content, "-"]);
     expect(names(tokenizer, tokenizer.encode("abc"))).toEqual(["a", "b", "c"]);
   });
@@ -104,7 +130,8 @@ describe("Tokenizer.encode", () => {
       expect(byteLevel.encode(`word${beside}`), beside).not.toContain(idOf("word"));
       if (beside !== "\u0301") expect(byteLevel.encode(`${beside}word`), beside).not.toContain(idOf("word"));
     }
-    for (const beside of ["", " ", "😊", "-"]) expect(byteLevel.encode(`${beside}word${beside}`), beside).toContain(idOf("word"));
+    for (const beside of ["", " ", "😊", "-"])
+      expect(byteLevel.encode(`${beside}word${beside}`), beside).toContain(idOf("word"));
     expect(byteLevel.encode("words word").filter((id) => id === idOf("word"))).toHaveLength(1);
   });
 
@@ -133,28 +160,45 @@ describe("Tokenizer.encode", () => {
     const bare = sentencePieceJson() as { model: { byte_fallback: boolean } };
     bare.model.byte_fallback = false;
     expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d"))).toMatchObject({ code: "out_of_range" });
-    expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d".repeat(200)))).toMatchObject({ code: "out_of_range" });
+    expect(failure(() => new Tokenizer(bare, {}).encode("a\u4e2d".repeat(200)))).toMatchObject({
+      code: "out_of_range",
+    });
   });
 });
 
 describe("Tokenizer.encodePrompt", () => {
-  const stop: [string, string][] = [["s", "t"], ["o", "p"], ["st", "op"]];
-  const prompt = (text: string, reserved: Iterable<number>) => ({ text, templateTokens: [], reserved: new Set(reserved), opensReasoning: false });
-
-  it.each([false, true])("spells a reserved token that is an ordinary word too in others, with ignore_merges %s", (ignoreMerges) => {
-    const json = byteLevelJson(stop, [{ content: "stop", special: true }]) as { model: object };
-    const tokenizer = new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
-    const id = tokenizer.addedTokenId("stop")!;
-    expect(tokenizer.encode("stop")).toEqual([id]);
-    expect(names(tokenizer, tokenizer.encodePrompt(prompt("stop", [id])))).toEqual(["st", "op"]);
-    expect(names(tokenizer, tokenizer.encodePrompt(prompt("st op", [id])))).toEqual(["st", " ", "op"]);
-    expect(tokenizer.encodePrompt(prompt("stop", []))).toEqual([id]);
+  const stop: [string, string][] = [
+    ["s", "t"],
+    ["o", "p"],
+    ["st", "op"],
+  ];
+  const prompt = (text: string, reserved: Iterable<number>) => ({
+    text,
+    templateTokens: [],
+    reserved: new Set(reserved),
+    opensReasoning: false,
   });
 
+  it.each([false, true])(
+    "spells a reserved token that is an ordinary word too in others, with ignore_merges %s",
+    (ignoreMerges) => {
+      const json = byteLevelJson(stop, [{ content: "stop", special: true }]) as { model: object };
+      const tokenizer = new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
+      const id = tokenizer.addedTokenId("stop")!;
+      expect(tokenizer.encode("stop")).toEqual([id]);
+      expect(names(tokenizer, tokenizer.encodePrompt(prompt("stop", [id])))).toEqual(["st", "op"]);
+      expect(names(tokenizer, tokenizer.encodePrompt(prompt("st op", [id])))).toEqual(["st", " ", "op"]);
+      expect(tokenizer.encodePrompt(prompt("stop", []))).toEqual([id]);
+    },
+  );
+
   it("nor does it where only ignored merges would have to spell it", () => {
-    const json = byteLevelJson([], [{ content: "stop", special: true }]) as { model: { vocab: Record<string, number> } };
-    const id = json.model.vocab["stop"] = 256;
-    const of = (ignoreMerges: boolean): Tokenizer => new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
+    const json = byteLevelJson([], [{ content: "stop", special: true }]) as {
+      model: { vocab: Record<string, number> };
+    };
+    const id = (json.model.vocab["stop"] = 256);
+    const of = (ignoreMerges: boolean): Tokenizer =>
+      new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
     for (const tokenizer of [of(true), of(false)]) {
       expect(tokenizer.encode("stop")).toEqual([id]);
       expect(names(tokenizer, tokenizer.encodePrompt(prompt("stop", [id])))).toEqual(["s", "t", "o", "p"]);
@@ -162,7 +206,9 @@ describe("Tokenizer.encodePrompt", () => {
   });
 
   it("spells other words whole where merges are ignored", () => {
-    const json = byteLevelJson([], [{ content: "<|end|>", special: true }]) as { model: { vocab: Record<string, number> } };
+    const json = byteLevelJson([], [{ content: "<|end|>", special: true }]) as {
+      model: { vocab: Record<string, number> };
+    };
     json.model.vocab["stop"] = 500;
     const tokenizer = new Tokenizer({ ...json, model: { ...json.model, ignore_merges: true } }, {});
     expect(tokenizer.encodePrompt(prompt("stop", [tokenizer.addedTokenId("<|end|>")!]))).toEqual([500]);
@@ -172,7 +218,10 @@ describe("Tokenizer.encodePrompt", () => {
   it("names messages where one has a character that no token stands for", () => {
     const json = byteLevelJson([], []) as { model: { vocab: Record<string, number> } };
     delete json.model.vocab["z"];
-    expect(failure(() => new Tokenizer(json, {}).encodePrompt(prompt("z", [])))).toMatchObject({ code: "out_of_range", param: "messages" });
+    expect(failure(() => new Tokenizer(json, {}).encodePrompt(prompt("z", [])))).toMatchObject({
+      code: "out_of_range",
+      param: "messages",
+    });
   });
 });
 
@@ -194,9 +243,15 @@ describe("the begin token", () => {
   it("comes from the post-processor, or from add_bos_token, which wins", () => {
     const fromTemplate = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
     expect(withProcessor(fromTemplate).encode("")).toEqual([end]);
-    expect(withProcessor({ type: "Sequence", processors: [{ type: "ByteLevel" }, fromTemplate] }).encode("a")).toEqual([end, 0x61]);
+    expect(withProcessor({ type: "Sequence", processors: [{ type: "ByteLevel" }, fromTemplate] }).encode("a")).toEqual([
+      end,
+      0x61,
+    ]);
     expect(withProcessor(fromTemplate, { add_bos_token: false }).beginTokenId).toBeNull();
-    expect(withProcessor(null, { add_bos_token: true, bos_token: { content: "<|end|>" } }).encode("a")).toEqual([end, 0x61]);
+    expect(withProcessor(null, { add_bos_token: true, bos_token: { content: "<|end|>" } }).encode("a")).toEqual([
+      end,
+      0x61,
+    ]);
   });
 
   it("is refused where it cannot be", () => {
@@ -210,7 +265,9 @@ describe("the begin token", () => {
     expect(failure(() => withProcessor(null, { add_bos_token: true, bos_token: "<none>" })).message).toBe(
       "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json",
     );
-    expect(failure(() => withProcessor(twice)).message).toBe("tokenizer.json puts 2 tokens in front of a text; at most one is supported");
+    expect(failure(() => withProcessor(twice)).message).toBe(
+      "tokenizer.json puts 2 tokens in front of a text; at most one is supported",
+    );
   });
 
   it("also begins a text where the tokenizer does not add it", () => {
@@ -223,7 +280,8 @@ describe("the begin token", () => {
     const text = { Sequence: { id: "A" } };
     const token = { SpecialToken: { id: "<|end|>" } };
     const tokens = { "<|end|>": { ids: [end] } };
-    const of = (...fields: object[]): number | null => withProcessor(Object.assign({ type: "TemplateProcessing" }, ...fields)).beginTokenId;
+    const of = (...fields: object[]): number | null =>
+      withProcessor(Object.assign({ type: "TemplateProcessing" }, ...fields)).beginTokenId;
     expect(of({ single: [token, text] }, { special_tokens: tokens })).toBe(end);
     expect(of({ single: [text, token] }, { special_tokens: tokens })).toBeNull();
     expect(of({ special_tokens: tokens })).toBeNull();
@@ -248,10 +306,28 @@ describe("tokens", () => {
   });
 
   it("that are special have a name and no bytes, the markup of messages aside", () => {
-    const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<|end|>", special: true }, { content: "<think>", special: true }]), {}, ["<think>"]);
+    const tokenizer = new Tokenizer(
+      byteLevelJson(
+        [],
+        [
+          { content: "<|end|>", special: true },
+          { content: "<think>", special: true },
+        ],
+      ),
+      {},
+      ["<think>"],
+    );
     const [end, think] = [tokenizer.addedTokenId("<|end|>")!, tokenizer.addedTokenId("<think>")!];
-    expect([tokenizer.tokenText(end), tokenizer.tokenBytes(end).length, tokenizer.isSpecial(end)]).toEqual(["<|end|>", 0, true]);
-    expect([tokenizer.tokenText(think), tokenizer.tokenBytes(think).length, tokenizer.isSpecial(think)]).toEqual(["<think>", 7, false]);
+    expect([tokenizer.tokenText(end), tokenizer.tokenBytes(end).length, tokenizer.isSpecial(end)]).toEqual([
+      "<|end|>",
+      0,
+      true,
+    ]);
+    expect([tokenizer.tokenText(think), tokenizer.tokenBytes(think).length, tokenizer.isSpecial(think)]).toEqual([
+      "<think>",
+      7,
+      false,
+    ]);
   });
 
   it("that only tokenizer_config.json calls special are special", () => {
@@ -267,21 +343,54 @@ describe("tokens", () => {
 
   it("that only tokenizer_config.json lists are added, those of tokenizer.json stay as they are", () => {
     const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<tool>" }]), {
-      added_tokens_decoder: { 256: { content: "<other>", special: true }, 300: { content: "<late>", special: true }, 301: { content: "<plain>" } },
+      added_tokens_decoder: {
+        256: { content: "<other>", special: true },
+        300: { content: "<late>", special: true },
+        301: { content: "<plain>" },
+      },
       unk_token: "<plain>",
     });
-    const shown = tokenizer.addedTokens.map(({ id, content, special, normalized }) => [id, content, special, normalized]);
-    expect(shown).toEqual([[256, "<tool>", false, false], [300, "<late>", true, false], [301, "<plain>", true, true]]);
+    const shown = tokenizer.addedTokens.map(({ id, content, special, normalized }) => [
+      id,
+      content,
+      special,
+      normalized,
+    ]);
+    expect(shown).toEqual([
+      [256, "<tool>", false, false],
+      [300, "<late>", true, false],
+      [301, "<plain>", true, true],
+    ]);
   });
 
   it("may be a byte order mark, which is text like any other", () => {
-    const tokenizer = new Tokenizer(byteLevelJson([["ï", "»"], ["ï»", "¿"]], []), {});
+    const tokenizer = new Tokenizer(
+      byteLevelJson(
+        [
+          ["ï", "»"],
+          ["ï»", "¿"],
+        ],
+        [],
+      ),
+      {},
+    );
     expect(tokenizer.tokenText(tokenizer.encode("\uFEFF")[0]!)).toBe("\uFEFF");
   });
 
   it("bound how much text one of them is", () => {
     expect(byteLevel.tokenLengthMax).toBe("<|end|>>".length);
-    expect(new Tokenizer(byteLevelJson([["a", "b"], ["ab", "ab"]], [{ content: "xyz" }]), {}).tokenLengthMax).toBe(4);
+    expect(
+      new Tokenizer(
+        byteLevelJson(
+          [
+            ["a", "b"],
+            ["ab", "ab"],
+          ],
+          [{ content: "xyz" }],
+        ),
+        {},
+      ).tokenLengthMax,
+    ).toBe(4);
   });
 
   it("that are not there have no id", () => {
@@ -293,7 +402,14 @@ describe("tokens", () => {
     json.added_tokens = [{ id: 300, content: "<|far|>", special: true }];
     const tokenizer = new Tokenizer(json, {});
     expect(tokenizer.vocabSize).toBe(301);
-    expect([255, 256, 299, 300, 301, -1].map((id) => tokenizer.hasToken(id))).toEqual([true, false, false, true, false, false]);
+    expect([255, 256, 299, 300, 301, -1].map((id) => tokenizer.hasToken(id))).toEqual([
+      true,
+      false,
+      false,
+      true,
+      false,
+      false,
+    ]);
     expect([tokenizer.tokenText(256), tokenizer.tokenText(301)]).toEqual(["", ""]);
   });
 
@@ -307,23 +423,52 @@ describe("tokens", () => {
 
 describe("a pre-tokenizer", () => {
   const words = (preTokenizer: object, text: string): string[] => {
-    const json = { ...byteLevelJson([["1", "2"], ["Ù", "£"], ["Ù", "¤"], ["Ù£", "Ù¤"]], []), pre_tokenizer: { type: "Sequence", pretokenizers: [preTokenizer, { type: "ByteLevel", use_regex: false }] } };
+    const json = {
+      ...byteLevelJson(
+        [
+          ["1", "2"],
+          ["Ù", "£"],
+          ["Ù", "¤"],
+          ["Ù£", "Ù¤"],
+        ],
+        [],
+      ),
+      pre_tokenizer: { type: "Sequence", pretokenizers: [preTokenizer, { type: "ByteLevel", use_regex: false }] },
+    };
     const tokenizer = new Tokenizer(json, {});
     return names(tokenizer, tokenizer.encode(text));
   };
 
   it("Digits knows every numeric character", () => {
-    expect(words({ type: "Digits", individual_digits: true }, "12\u0663\u0664")).toEqual(["1", "2", "\u0663", "\u0664"]);
+    expect(words({ type: "Digits", individual_digits: true }, "12\u0663\u0664")).toEqual([
+      "1",
+      "2",
+      "\u0663",
+      "\u0664",
+    ]);
     expect(words({ type: "Digits", individual_digits: false }, "12\u0663\u0664")).toEqual(["12", "\u0663\u0664"]);
   });
 
   it("Metaspace puts words apart, and a space in front of the first where it should", () => {
-    const merges: [string, string][] = [["▁", "▁"], ["▁", "a"], ["a", "▁"]];
+    const merges: [string, string][] = [
+      ["▁", "▁"],
+      ["▁", "a"],
+      ["a", "▁"],
+    ];
     const metaspace = (definition: object, text: string): string[] => {
       const json = sentencePieceJson() as { model: { merges: unknown; vocab: Record<string, number> } };
       for (const merge of merges) json.model.vocab[merge.join("")] ??= Object.keys(json.model.vocab).length;
       json.model.merges = merges;
-      const tokenizer = new Tokenizer({ ...json, normalizer: null, post_processor: null, pre_tokenizer: { type: "Metaspace", ...definition }, decoder: { type: "Metaspace" } }, {});
+      const tokenizer = new Tokenizer(
+        {
+          ...json,
+          normalizer: null,
+          post_processor: null,
+          pre_tokenizer: { type: "Metaspace", ...definition },
+          decoder: { type: "Metaspace" },
+        },
+        {},
+      );
       return names(tokenizer, tokenizer.encode(text));
     };
     expect(metaspace({}, "a a  a")).toEqual([" a", " a", " ", " a"]);
@@ -341,16 +486,36 @@ describe("what cannot be done exactly is refused by name", () => {
   it.each<[string, object, string]>([
     ["WordPiece", { ...base, model: { type: "WordPiece", vocab: {} } }, "WordPiece"],
     ["Unigram", { ...base, model: { type: "Unigram", vocab: [] } }, "Unigram"],
-    ["a word's suffix", { ...base, model: { type: "BPE", vocab: {}, merges: [], end_of_word_suffix: "</w>" } }, "end_of_word_suffix"],
-    ["a subword's prefix", { ...base, model: { type: "BPE", vocab: {}, merges: [], continuing_subword_prefix: "##" } }, "continuing_subword_prefix"],
+    [
+      "a word's suffix",
+      { ...base, model: { type: "BPE", vocab: {}, merges: [], end_of_word_suffix: "</w>" } },
+      "end_of_word_suffix",
+    ],
+    [
+      "a subword's prefix",
+      { ...base, model: { type: "BPE", vocab: {}, merges: [], continuing_subword_prefix: "##" } },
+      "continuing_subword_prefix",
+    ],
     ["dropout", { ...base, model: { type: "BPE", vocab: {}, merges: [], dropout: 0.1 } }, "dropout"],
     ["a lossy pre-tokenizer", { ...base, pre_tokenizer: { type: "BertPreTokenizer" } }, "BertPreTokenizer"],
-    ["a split the library gets wrong", { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" } }, "MergedWithPrevious"],
+    [
+      "a split the library gets wrong",
+      { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" } },
+      "MergedWithPrevious",
+    ],
     ["a normalizer it only approximates", { ...base, normalizer: { type: "Precompiled" } }, "Precompiled"],
     ["no way to decode", { ...llama, decoder: null }, "no decoder"],
     ["a decoder with a mind of its own", { ...llama, decoder: { type: "CTC" } }, "CTC"],
-    ["a decoder that strips every token", { ...llama, decoder: { type: "Strip", content: " ", start: 1, stop: 0 } }, "Strip"],
-    ["a decoder with a regular expression", { ...llama, decoder: { type: "Replace", pattern: { Regex: "." }, content: "" } }, "Replace"],
+    [
+      "a decoder that strips every token",
+      { ...llama, decoder: { type: "Strip", content: " ", start: 1, stop: 0 } },
+      "Strip",
+    ],
+    [
+      "a decoder with a regular expression",
+      { ...llama, decoder: { type: "Replace", pattern: { Regex: "." }, content: "" } },
+      "Replace",
+    ],
   ])("%s", (_, json, name) => {
     const error = failure(() => new Tokenizer(json, {}));
     expect(error.code).toBe("unsupported_model");
@@ -361,12 +526,22 @@ describe("what cannot be done exactly is refused by name", () => {
     expect(failure(() => new Tokenizer({}, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ ...base, added_tokens: [{ content: "x" }] }, {})).code).toBe("invalid_model");
-    const bad = [null, "x", { content: "x" }, { id: 1 }, { id: "1", content: "x" }, { id: 0.5, content: "x" }, { id: -1, content: "x" }];
+    const bad = [
+      null,
+      "x",
+      { content: "x" },
+      { id: 1 },
+      { id: "1", content: "x" },
+      { id: 0.5, content: "x" },
+      { id: -1, content: "x" },
+    ];
     for (const entry of bad) {
       const error = failure(() => new Tokenizer({ ...base, added_tokens: [entry] }, {}));
       expect(error.message).toBe("tokenizer.json: an added token has no content or no id");
     }
-    expect(failure(() => new Tokenizer({ ...base, added_tokens: {} }, {})).message).toBe("tokenizer.json: added_tokens is not a list");
+    expect(failure(() => new Tokenizer({ ...base, added_tokens: {} }, {})).message).toBe(
+      "tokenizer.json: added_tokens is not a list",
+    );
     const last = (id: number): object => ({ ...base, added_tokens: [{ id, content: "x" }] });
     expect(failure(() => new Tokenizer(last(LIMITS.vocabSizeMax), {}))).toMatchObject({
       code: "unsupported_model",
@@ -376,7 +551,9 @@ describe("what cannot be done exactly is refused by name", () => {
     const empty = { ...base, model: { type: "BPE", vocab: {}, merges: [] } };
     expect(failure(() => new Tokenizer(empty, {})).code).toBe("unsupported_model");
     expect(failure(() => new Tokenizer({}, {})).message).toBe("tokenizer.json has no model");
-    expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).message).toBe("tokenizer.json: the BPE model has no vocab or no merges");
+    expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).message).toBe(
+      "tokenizer.json: the BPE model has no vocab or no merges",
+    );
   });
 
   it("but options that do nothing are none", () => {

@@ -9,7 +9,16 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { type AddedToken, AddedTokenFinder, type Json, type TokenMatch, cutAtTokens, isObject, readAddedTokens, tokenContent } from "./added-tokens.js";
+import {
+  type AddedToken,
+  AddedTokenFinder,
+  type Json,
+  type TokenMatch,
+  cutAtTokens,
+  isObject,
+  readAddedTokens,
+  tokenContent,
+} from "./added-tokens.js";
 import { readBeginToken } from "./begin-token.js";
 import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
@@ -81,7 +90,10 @@ export class Tokenizer {
     for (const [name, id] of this.#vocab) names.set(id, name);
     this.vocabSize = 1 + largest(names.keys(), this.#added.keys());
     if (!(this.vocabSize > 0 && this.vocabSize <= LIMITS.vocabSizeMax)) {
-      throw new EngineError("unsupported_model", `tokenizer.json has ids up to ${this.vocabSize - 1}; supported: up to ${LIMITS.vocabSizeMax - 1}`);
+      throw new EngineError(
+        "unsupported_model",
+        `tokenizer.json has ids up to ${this.vocabSize - 1}; supported: up to ${LIMITS.vocabSizeMax - 1}`,
+      );
     }
     const contents = [...this.#vocab.keys(), ...this.addedTokens.map(({ content }) => content)];
     this.tokenLengthMax = contents.reduce((length, content) => Math.max(length, content.length), 0);
@@ -93,7 +105,10 @@ export class Tokenizer {
       if (added !== undefined) return this.isSpecial(tokenId) ? NO_BYTES : decoder.addedBytes(added.content);
       return name === undefined ? NO_BYTES : decoder.vocabBytes(name);
     });
-    this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(this.#model, this.#vocab, this.#library.model, this.#isByteLevel));
+    this.#raw = this.#encoding(
+      NOTHING_RESERVED,
+      new BpeModel(this.#model, this.#vocab, this.#library.model, this.#isByteLevel),
+    );
   }
 
   /**
@@ -240,13 +255,20 @@ export function checkWellFormed(text: string, param: string | null): void {
   const index = text.search(/[\uD800-\uDFFF]/u);
   if (index < 0) return;
   const unit = text.charCodeAt(index).toString(16).toUpperCase();
-  throw new EngineError("out_of_range", `The text has a lone surrogate, U+${unit}, at index ${index}; only whole characters are allowed.`, param);
+  throw new EngineError(
+    "out_of_range",
+    `The text has a lone surrogate, U+${unit}, at index ${index}; only whole characters are allowed.`,
+    param,
+  );
 }
 
 function checkedModel(model: unknown): Json {
   if (!isObject(model)) throw new EngineError("invalid_model", "tokenizer.json has no model");
   if (model["type"] !== "BPE") {
-    throw new EngineError("unsupported_model", `tokenizer.json has a model of type ${String(model["type"])}; supported: BPE`);
+    throw new EngineError(
+      "unsupported_model",
+      `tokenizer.json has a model of type ${String(model["type"])}; supported: BPE`,
+    );
   }
   if (!isObject(model["vocab"]) || !Array.isArray(model["merges"])) {
     throw new EngineError("invalid_model", "tokenizer.json: the BPE model has no vocab or no merges");
@@ -254,7 +276,10 @@ function checkedModel(model: unknown): Json {
   for (const option of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"]) {
     const value = model[option];
     if (value !== undefined && value !== null && value !== "" && value !== 0) {
-      throw new EngineError("unsupported_model", `tokenizer.json has a BPE model with ${option} ${JSON.stringify(value)}, which is not supported`);
+      throw new EngineError(
+        "unsupported_model",
+        `tokenizer.json has a BPE model with ${option} ${JSON.stringify(value)}, which is not supported`,
+      );
     }
   }
   return model;
@@ -263,10 +288,19 @@ function checkedModel(model: unknown): Json {
 function loadLibrary(model: Json, normalizer: Json | null, preTokenizer: Json | null): Library {
   try {
     // The added tokens, decoding and the begin token are not the library's business here.
-    const definition = { model, normalizer, pre_tokenizer: preTokenizer, added_tokens: [], decoder: null, post_processor: null };
+    const definition = {
+      model,
+      normalizer,
+      pre_tokenizer: preTokenizer,
+      added_tokens: [],
+      decoder: null,
+      post_processor: null,
+    };
     return new LibraryTokenizer(definition, {}) as Library;
   } catch (error) {
-    throw new EngineError("unsupported_model", `tokenizer.json cannot be used: ${(error as Error).message}`, null, { cause: error });
+    throw new EngineError("unsupported_model", `tokenizer.json cannot be used: ${(error as Error).message}`, null, {
+      cause: error,
+    });
   }
 }
 

@@ -10,14 +10,16 @@ export function demandSame(expected: Answer, got: Answer, what: string, clause: 
 
 /** Where two answers differ, in words; null if nowhere. A usage that only one of them has says nothing. */
 export function difference(expected: Answer, got: Answer): string | null {
-  if (expected.choices.length !== got.choices.length) return `${expected.choices.length} choices were expected, ${got.choices.length} came`;
+  if (expected.choices.length !== got.choices.length)
+    return `${expected.choices.length} choices were expected, ${got.choices.length} came`;
   for (const [index, choice] of expected.choices.entries()) {
     const found = choiceDifference(choice, got.choices[index]!);
     if (found !== null) return `choice ${index}: ${found}`;
   }
   if (expected.usage === null || got.usage === null) return null;
   for (const name of ["promptTokens", "completionTokens", "reasoningTokens"] as const) {
-    if (expected.usage[name] !== got.usage[name]) return `usage, ${name}: ${expected.usage[name]} was expected, ${got.usage[name]} came`;
+    if (expected.usage[name] !== got.usage[name])
+      return `usage, ${name}: ${expected.usage[name]} was expected, ${got.usage[name]} came`;
   }
   return null;
 }
@@ -25,15 +27,19 @@ export function difference(expected: Answer, got: Answer): string | null {
 /** The same for two choices, whatever their index. */
 export function choiceDifference(expected: Choice, got: Choice): string | null {
   for (const name of ["reasoning", "content", "finishReason"] as const) {
-    if (expected[name] !== got[name]) return `${name}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} came`;
+    if (expected[name] !== got[name])
+      return `${name}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} came`;
   }
   if (expected.logprobs === null || got.logprobs === null) {
     if (expected.logprobs === got.logprobs) return null;
     return `logprobs: ${expected.logprobs === null ? "none were expected, some" : "some were expected, none"} came`;
   }
-  if (expected.logprobs.length !== got.logprobs.length) return `logprobs: ${expected.logprobs.length} entries were expected, ${got.logprobs.length} came`;
+  if (expected.logprobs.length !== got.logprobs.length)
+    return `logprobs: ${expected.logprobs.length} entries were expected, ${got.logprobs.length} came`;
   const index = expected.logprobs.findIndex((entry, i) => JSON.stringify(entry) !== JSON.stringify(got.logprobs![i]));
-  return index < 0 ? null : `logprobs, entry ${index}: ${JSON.stringify(expected.logprobs[index])} was expected, ${JSON.stringify(got.logprobs[index])} came`;
+  return index < 0
+    ? null
+    : `logprobs, entry ${index}: ${JSON.stringify(expected.logprobs[index])} was expected, ${JSON.stringify(got.logprobs[index])} came`;
 }
 
 /** A text, cut to where it begins to differ from another. */

@@ -36,16 +36,35 @@ describe("the events of a stream", () => {
 });
 
 describe("answers in one form", () => {
-  const entry = (token: string, top: object[] = []): object => ({ token, logprob: -0.5, bytes: [...Buffer.from(token)], top_logprobs: top });
-  const usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5, prompt_tokens_details: { cached_tokens: 1 }, completion_tokens_details: { reasoning_tokens: 1 } };
+  const entry = (token: string, top: object[] = []): object => ({
+    token,
+    logprob: -0.5,
+    bytes: [...Buffer.from(token)],
+    top_logprobs: top,
+  });
+  const usage = {
+    prompt_tokens: 3,
+    completion_tokens: 2,
+    total_tokens: 5,
+    prompt_tokens_details: { cached_tokens: 1 },
+    completion_tokens_details: { reasoning_tokens: 1 },
+  };
   const inOnePiece = {
     choices: [
       { index: 1, message: { role: "assistant", content: null }, logprobs: null, finish_reason: "length" },
-      { index: 0, message: { content: "ab", reasoning_content: "r" }, logprobs: { content: [entry("a", [{ token: "b", logprob: -1 }]), entry("b")] }, finish_reason: "stop" },
+      {
+        index: 0,
+        message: { content: "ab", reasoning_content: "r" },
+        logprobs: { content: [entry("a", [{ token: "b", logprob: -1 }]), entry("b")] },
+        finish_reason: "stop",
+      },
     ],
     usage,
   };
-  const chunk = (index: number, delta: object, rest: object = {}): object => ({ choices: [{ index, delta, finish_reason: null, ...rest }], usage: null });
+  const chunk = (index: number, delta: object, rest: object = {}): object => ({
+    choices: [{ index, delta, finish_reason: null, ...rest }],
+    usage: null,
+  });
   const inChunks = [
     chunk(0, { role: "assistant", content: "" }),
     chunk(1, { role: "assistant", content: "" }),
@@ -57,7 +76,11 @@ describe("answers in one form", () => {
     { choices: [], usage },
   ];
   const streamed = (events: readonly unknown[], end = "data: [DONE]\n\n", type = "text/event-stream") =>
-    exchangeWith({ responseHeaders: { "content-type": type }, text: events.map((event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`).join("") + end });
+    exchangeWith({
+      responseHeaders: { "content-type": type },
+      text:
+        events.map((event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`).join("") + end,
+    });
 
   test("a stream is read as the same answer in one piece", () => {
     const whole = readAnswer(exchangeWith({ text: JSON.stringify(inOnePiece) }), false);
@@ -75,33 +98,76 @@ describe("answers in one form", () => {
       },
       { index: 1, content: "", reasoning: null, finishReason: "length", logprobs: null },
     ]);
-    expect(whole.usage).toEqual({ promptTokens: 3, completionTokens: 2, totalTokens: 5, cachedTokens: 1, reasoningTokens: 1 });
+    expect(whole.usage).toEqual({
+      promptTokens: 3,
+      completionTokens: 2,
+      totalTokens: 5,
+      cachedTokens: 1,
+      reasoningTokens: 1,
+    });
     expect({ choices: stream.choices, usage: stream.usage }).toEqual({ choices: whole.choices, usage: whole.usage });
     expect([stream.chunks, stream.isDone, whole.chunks, whole.isDone]).toEqual([inChunks, true, [], true]);
     expect(readAnswer(streamed(inChunks, ""), true).isDone).toBe(false);
   });
 
   const broken = (change: object): object => ({ ...inOnePiece, ...change });
-  const oneChoice = (change: object): object => broken({ choices: [{ index: 0, message: { content: "a" }, finish_reason: "stop", ...change }] });
+  const oneChoice = (change: object): object =>
+    broken({ choices: [{ index: 0, message: { content: "a" }, finish_reason: "stop", ...change }] });
   test.each([
     ["another status", exchangeWith({ status: 500, text: "boom" }), false, "TS-9.3", /^Status 500: boom$/],
     ["no answer", exchangeWith({ status: 0, text: "reset" }), false, "TS-8.1", /^No answer: reset$/],
     ["no JSON", exchangeWith({ text: "{" }), false, "TS-8.1", /no JSON/],
     ["a list", exchangeWith({ text: "[]" }), false, "TS-8.1", /not an object/],
     ["no choices", broken({ choices: [] }), false, "TS-8.3", /0 entries/],
-    ["the same index twice", broken({ choices: [inOnePiece.choices[0], inOnePiece.choices[0]] }), false, "TS-8.3", /2 entries with 1 different/],
+    [
+      "the same index twice",
+      broken({ choices: [inOnePiece.choices[0], inOnePiece.choices[0]] }),
+      false,
+      "TS-8.3",
+      /2 entries with 1 different/,
+    ],
     ["no message", oneChoice({ message: undefined }), false, "TS-8.3", /message is missing/],
     ["content of another type", oneChoice({ message: { content: 1 } }), false, "TS-8.3", /content is 1/],
     ["an index that is none", oneChoice({ index: -1 }), false, "TS-8.3", /index is -1/],
-    ["a finish reason of another type", oneChoice({ finish_reason: false }), false, "TS-5.10", /finish_reason is false/],
-    ["a log-probability of another type", oneChoice({ logprobs: { content: [{ token: "a", logprob: null }] } }), false, "TS-4.1", /logprob is null/],
-    ["bytes that are none", oneChoice({ logprobs: { content: [{ token: "a", logprob: 0, bytes: [256] }] } }), false, "TS-4.5", /\[256\]/],
-    ["counts that are none", broken({ usage: { ...usage, total_tokens: "5" } }), false, "TS-8.4", /total_tokens is "5"/],
+    [
+      "a finish reason of another type",
+      oneChoice({ finish_reason: false }),
+      false,
+      "TS-5.10",
+      /finish_reason is false/,
+    ],
+    [
+      "a log-probability of another type",
+      oneChoice({ logprobs: { content: [{ token: "a", logprob: null }] } }),
+      false,
+      "TS-4.1",
+      /logprob is null/,
+    ],
+    [
+      "bytes that are none",
+      oneChoice({ logprobs: { content: [{ token: "a", logprob: 0, bytes: [256] }] } }),
+      false,
+      "TS-4.5",
+      /\[256\]/,
+    ],
+    [
+      "counts that are none",
+      broken({ usage: { ...usage, total_tokens: "5" } }),
+      false,
+      "TS-8.4",
+      /total_tokens is "5"/,
+    ],
     ["a stream of another type", streamed(inChunks, "", "application/json"), true, "TS-8.5", /application\/json/],
     ["an event that is no JSON", streamed(["{"]), true, "TS-8.5", /Event 0/],
     ["events after the last", streamed(inChunks, "data: [DONE]\n\ndata: {}\n\n"), true, "TS-8.5", /follow/],
     ["an empty stream", streamed([]), true, "TS-8.5", /No event/],
-    ["an error in a stream", streamed([inChunks[0], { error: { message: "out of memory" } }]), true, "TS-8.9", /out of memory/],
+    [
+      "an error in a stream",
+      streamed([inChunks[0], { error: { message: "out of memory" } }]),
+      true,
+      "TS-8.9",
+      /out of memory/,
+    ],
     ["text behind the finish reason", streamed([...inChunks, chunk(0, { content: "c" })]), true, "TS-8.6", /goes on/],
     ["two finish reasons", streamed([...inChunks, chunk(0, {}, { finish_reason: "stop" })]), true, "TS-8.6", /goes on/],
   ])("%s", (_, given, isStream, clause, message) => {
@@ -129,7 +195,11 @@ describe("exchanges", () => {
     const client = new Client({ baseUrl, apiKey: "sk-secret-1" });
     const exchange = await client.exchange({ ...chat, headers: { "X-Law": "P8", "content-type": "" } }, signal);
     expect(seen).toEqual(["Bearer sk-secret-1", undefined, "P8"]);
-    expect(exchange).toMatchObject({ ...chat, status: 401, headers: { authorization: "Bearer $API_KEY", "x-law": "P8" } });
+    expect(exchange).toMatchObject({
+      ...chat,
+      status: 401,
+      headers: { authorization: "Bearer $API_KEY", "x-law": "P8" },
+    });
     expect(exchange.text).toBe('{"error":{"message":"Wrong key: Bearer $API_KEY"}}');
     expect(JSON.stringify(exchange)).not.toContain("sk-secret-1");
   });

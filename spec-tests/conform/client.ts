@@ -6,7 +6,15 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 
-import { Violation, type Answer, type ChatRequest, type Choice, type Exchange, type TokenLogprob, type Usage } from "./law.js";
+import {
+  Violation,
+  type Answer,
+  type ChatRequest,
+  type Choice,
+  type Exchange,
+  type TokenLogprob,
+  type Usage,
+} from "./law.js";
 
 export interface Endpoint {
   /** Up to and with `/v1`; paths are appended. */
@@ -42,13 +50,22 @@ export class Client {
   }
 
   /** Streams an answer and closes the connection after so many events or milliseconds, or where the answer ends. */
-  abandon(sent: Sent, after: { readonly chunks: number } | { readonly ms: number }, signal: AbortSignal): Promise<Exchange> {
+  abandon(
+    sent: Sent,
+    after: { readonly chunks: number } | { readonly ms: number },
+    signal: AbortSignal,
+  ): Promise<Exchange> {
     if ("ms" in after) return this.open(sent, signal, () => false, after.ms);
     return this.open(sent, signal, (text) => sseEvents(text).length >= after.chunks);
   }
 
   /** `isEnough` is asked when the request is written, and after each piece of the answer. */
-  private open({ method, path, headers = {}, body }: Sent, signal: AbortSignal, isEnough: (text: string) => boolean, limitMs?: number): Promise<Exchange> {
+  private open(
+    { method, path, headers = {}, body }: Sent,
+    signal: AbortSignal,
+    isEnough: (text: string) => boolean,
+    limitMs?: number,
+  ): Promise<Exchange> {
     const recorded = this.headers(headers, body);
     const startMs = performance.now();
     return new Promise((resolve, reject) => {
@@ -98,21 +115,32 @@ export class Client {
   /** A connection of its own for each request: whether one is kept open must not decide what laws see. */
   private request(path: string, method: string, recorded: Readonly<Record<string, string>>): ClientRequest {
     const url = this.endpoint.baseUrl + path;
-    const headers = Object.fromEntries(Object.entries(recorded).map(([name, value]) => [name, value.replace(KEY_VARIABLE, () => this.endpoint.apiKey ?? "")]));
+    const headers = Object.fromEntries(
+      Object.entries(recorded).map(([name, value]) => [
+        name,
+        value.replace(KEY_VARIABLE, () => this.endpoint.apiKey ?? ""),
+      ]),
+    );
     return (url.startsWith("https:") ? httpsRequest : httpRequest)(url, { method, headers, agent: false });
   }
 
   private headers(given: Readonly<Record<string, string>>, body: string | null): Record<string, string> {
     const usual = {
-      ...(body === null ? {} : { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)) }),
+      ...(body === null
+        ? {}
+        : { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)) }),
       ...(this.endpoint.apiKey === null ? {} : { authorization: `Bearer ${KEY_VARIABLE}` }),
     };
     const lowered = Object.entries(given).map(([name, value]) => [name.toLowerCase(), value] as const);
-    return Object.fromEntries(Object.entries({ ...usual, ...Object.fromEntries(lowered) }).filter(([, value]) => value !== ""));
+    return Object.fromEntries(
+      Object.entries({ ...usual, ...Object.fromEntries(lowered) }).filter(([, value]) => value !== ""),
+    );
   }
 
   private responseHeaders({ headers }: IncomingMessage): Record<string, string> {
-    return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, this.withoutKey([value].flat().join(", "))]));
+    return Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, this.withoutKey([value].flat().join(", "))]),
+    );
   }
 
   private withoutKey(text: string): string {
@@ -128,7 +156,10 @@ function messageOf(error: NodeJS.ErrnoException): string {
 
 /** The data of a stream's events, as a browser reads them (WHATWG): comments and other fields left out. */
 export function sseEvents(text: string): string[] {
-  const blocks = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n").split("\n\n");
+  const blocks = text
+    .replace(/^\uFEFF/, "")
+    .replace(/\r\n?/g, "\n")
+    .split("\n\n");
   // What no empty line ends is no event yet.
   return blocks.slice(0, -1).flatMap((block) => {
     const lines = block.split("\n").filter((line) => line === "data" || line.startsWith("data:"));
@@ -151,13 +182,15 @@ export function readAnswer(exchange: Exchange, isStream: boolean): Answer {
     return draft;
   });
   const indexes = new Set(choices.map(({ index }) => index));
-  if (choices.length === 0 || indexes.size !== choices.length) fail("TS-8.3", `choices has ${choices.length} entries with ${indexes.size} different indexes.`);
+  if (choices.length === 0 || indexes.size !== choices.length)
+    fail("TS-8.3", `choices has ${choices.length} entries with ${indexes.size} different indexes.`);
   return { exchange, choices: ordered(choices), usage: usageOf(response["usage"], fail), chunks: [], isDone: true };
 }
 
 function readStream(exchange: Exchange, fail: Fail): Answer {
   const type = exchange.responseHeaders["content-type"] ?? "";
-  if (!type.startsWith("text/event-stream")) fail("TS-8.5", `A stream was asked for, and the content type is ${JSON.stringify(type)}.`);
+  if (!type.startsWith("text/event-stream"))
+    fail("TS-8.5", `A stream was asked for, and the content type is ${JSON.stringify(type)}.`);
   const events = sseEvents(exchange.text);
   const done = events.indexOf("[DONE]");
   if (done >= 0 && done < events.length - 1) fail("TS-8.5", "Events follow data: [DONE].");
@@ -197,20 +230,28 @@ function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: 
   const content = textOf(message["content"], fail, clause, "content");
   const reasoning = textOf(message["reasoning_content"] ?? message["reasoning"], fail, clause, "reasoning_content");
   const finishReason = textOf(choice["finish_reason"], fail, "TS-5.10", "finish_reason");
-  const { content: entries = null } = choice["logprobs"] == null ? {} : objectOf(choice["logprobs"], fail, "TS-4.4", "logprobs");
+  const { content: entries = null } =
+    choice["logprobs"] == null ? {} : objectOf(choice["logprobs"], fail, "TS-4.4", "logprobs");
   if (draft.finishReason !== null && ((content ?? "") !== "" || (reasoning ?? "") !== "" || finishReason !== null)) {
     fail(clause, `Choice ${draft.index} goes on after its finish reason.`);
   }
   draft.content += content ?? "";
   if (reasoning !== null) draft.reasoning = (draft.reasoning ?? "") + reasoning;
   draft.finishReason = finishReason ?? draft.finishReason;
-  if (entries !== null) draft.logprobs = [...(draft.logprobs ?? []), ...listOf(entries, fail, "TS-4.4", "logprobs.content").map((entry) => logprobOf(entry, fail))];
+  if (entries !== null)
+    draft.logprobs = [
+      ...(draft.logprobs ?? []),
+      ...listOf(entries, fail, "TS-4.4", "logprobs.content").map((entry) => logprobOf(entry, fail)),
+    ];
 }
 
 function logprobOf(value: unknown, fail: Fail): TokenLogprob {
   const entry = objectOf(value, fail, "TS-4.4", "An entry of logprobs.content");
   const top = listOf(entry["top_logprobs"] ?? [], fail, "TS-4.2", "top_logprobs");
-  return { ...tokenOf(entry, fail), topLogprobs: top.map((each) => tokenOf(objectOf(each, fail, "TS-4.2", "An entry of top_logprobs"), fail)) };
+  return {
+    ...tokenOf(entry, fail),
+    topLogprobs: top.map((each) => tokenOf(objectOf(each, fail, "TS-4.2", "An entry of top_logprobs"), fail)),
+  };
 }
 
 function tokenOf(entry: Fields, fail: Fail): { token: string; logprob: number; bytes: readonly number[] | null } {
@@ -232,7 +273,9 @@ function usageOf(value: unknown, fail: Fail): Usage | null {
   const usage = objectOf(value, fail, "TS-8.4", "usage");
   const count = (fields: Fields, name: string): number => {
     const number = fields[name];
-    return Number.isSafeInteger(number) && (number as number) >= 0 ? (number as number) : fail("TS-8.4", `usage: ${name} is ${JSON.stringify(number)}, not a count.`);
+    return Number.isSafeInteger(number) && (number as number) >= 0
+      ? (number as number)
+      : fail("TS-8.4", `usage: ${name} is ${JSON.stringify(number)}, not a count.`);
   };
   const detail = (group: string, name: string): number | null => {
     const fields = usage[group] == null ? {} : objectOf(usage[group], fail, "TS-5.14", group);
@@ -256,7 +299,8 @@ function jsonOf(text: string, fail: Fail, clause: string, what: string): unknown
 }
 
 function objectOf(value: unknown, fail: Fail, clause: string, what: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail(clause, `${what} is ${start(JSON.stringify(value))}, not an object.`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return fail(clause, `${what} is ${start(JSON.stringify(value))}, not an object.`);
   return value as Fields;
 }
 
@@ -265,7 +309,9 @@ function listOf(value: unknown, fail: Fail, clause: string, what: string): reado
 }
 
 function indexOf({ index }: Fields, fail: Fail, what: string): number {
-  return Number.isSafeInteger(index) && (index as number) >= 0 ? (index as number) : fail("TS-8.3", `${what}: index is ${JSON.stringify(index)}.`);
+  return Number.isSafeInteger(index) && (index as number) >= 0
+    ? (index as number)
+    : fail("TS-8.3", `${what}: index is ${JSON.stringify(index)}.`);
 }
 
 function textOf(value: unknown, fail: Fail, clause: string, what: string): string | null {

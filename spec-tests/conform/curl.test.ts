@@ -13,12 +13,17 @@ const SPY = `curl() { for word; do printf '%s\\0' "$word"; done; case "$*" in *-
 
 /** The words that curl is given, and what it reads from the pipe. */
 function wordsOf(command: string): string[] {
-  const output = execFileSync("sh", ["-c", `${SPY}\n${command}`], { env: { API_KEY: "sk-secret" }, encoding: "utf8", maxBuffer: 1 << 24 });
+  const output = execFileSync("sh", ["-c", `${SPY}\n${command}`], {
+    env: { API_KEY: "sk-secret" },
+    encoding: "utf8",
+    maxBuffer: 1 << 24,
+  });
   const words = output.split("\0");
   return words.at(-1) === "" ? words.slice(0, -1) : words;
 }
 
-const post = (body: string): ReturnType<typeof exchangeWith> => exchangeWith({ headers: { "content-type": "application/json", "content-length": "2" }, body });
+const post = (body: string): ReturnType<typeof exchangeWith> =>
+  exchangeWith({ headers: { "content-type": "application/json", "content-length": "2" }, body });
 
 describe("curl", () => {
   test("a chat request", () => {
@@ -32,18 +37,42 @@ describe("curl", () => {
   });
 
   test("other methods; requests without a body or a content type", () => {
-    expect(wordsOf(curl(exchangeWith({ method: "GET", path: "/models" }), BASE_URL))).toEqual(["-sS", `${BASE_URL}/models`]);
-    expect(wordsOf(curl(exchangeWith({ method: "PUT", body: "{}" }), BASE_URL))).toEqual(["-sS", "-X", "PUT", `${BASE_URL}/chat/completions`, "-H", "content-type:", "--data-raw", "{}"]);
+    expect(wordsOf(curl(exchangeWith({ method: "GET", path: "/models" }), BASE_URL))).toEqual([
+      "-sS",
+      `${BASE_URL}/models`,
+    ]);
+    expect(wordsOf(curl(exchangeWith({ method: "PUT", body: "{}" }), BASE_URL))).toEqual([
+      "-sS",
+      "-X",
+      "PUT",
+      `${BASE_URL}/chat/completions`,
+      "-H",
+      "content-type:",
+      "--data-raw",
+      "{}",
+    ]);
   });
 
   test("the key is the shell's variable, and the rest of its header is quoted", () => {
-    const command = curl(exchangeWith({ method: "GET", headers: { authorization: 'Bearer $API_KEY', "x-odd": 'a"b`c$API_KEY\\' } }), BASE_URL);
+    const command = curl(
+      exchangeWith({ method: "GET", headers: { authorization: "Bearer $API_KEY", "x-odd": 'a"b`c$API_KEY\\' } }),
+      BASE_URL,
+    );
     expect(command).toContain('-H "authorization: Bearer $API_KEY"');
-    expect(wordsOf(command).filter((word) => word.includes("sk-"))).toEqual(["authorization: Bearer sk-secret", 'x-odd: a"b`csk-secret\\']);
+    expect(wordsOf(command).filter((word) => word.includes("sk-"))).toEqual([
+      "authorization: Bearer sk-secret",
+      'x-odd: a"b`csk-secret\\',
+    ]);
   });
 
   test("whatever the body holds, the shell hands it over as it is", () => {
-    const body = fc.string({ unit: fc.oneof(fc.constantFrom("'", '"', "\\", "$", "`", "%", "\n", "@", "!", "é", "😀"), fc.string({ minLength: 1, maxLength: 1 })), minLength: 1 });
+    const body = fc.string({
+      unit: fc.oneof(
+        fc.constantFrom("'", '"', "\\", "$", "`", "%", "\n", "@", "!", "é", "😀"),
+        fc.string({ minLength: 1, maxLength: 1 }),
+      ),
+      minLength: 1,
+    });
     fc.assert(
       fc.property(body, (body) => {
         expect(wordsOf(curl(post(body), BASE_URL)).at(-1)).toBe(body);
@@ -57,7 +86,9 @@ describe("curl", () => {
     ["more than an argument holds", `{"content":"${"it's 100 % \\n ".repeat(20_000)}"}`],
   ])("%s goes through a pipe", (_, body) => {
     const command = curl(post(body), BASE_URL);
-    const output = execFileSync("sh", ["-s"], { input: `curl() { cat; }\n${command}`, maxBuffer: 1 << 24 }).toString("utf8");
+    const output = execFileSync("sh", ["-s"], { input: `curl() { cat; }\n${command}`, maxBuffer: 1 << 24 }).toString(
+      "utf8",
+    );
     expect(output).toBe(body);
     expect(command).toMatch(/--data-binary @-$/);
   });

@@ -10,7 +10,12 @@ const ARGUMENT_LENGTH_MAX = 100_000;
 export function curl({ method, path, headers, body }: Exchange, baseUrl: string): string {
   const isStream = body !== null && /"stream"\s*:\s*true/.test(body);
   const words = [
-    ["curl", isStream ? "-sSN" : "-sS", ...(method === (body === null ? "GET" : "POST") ? [] : ["-X", quoted(method)]), quoted(baseUrl + path)].join(" "),
+    [
+      "curl",
+      isStream ? "-sSN" : "-sS",
+      ...(method === (body === null ? "GET" : "POST") ? [] : ["-X", quoted(method)]),
+      quoted(baseUrl + path),
+    ].join(" "),
     ...Object.entries(headers)
       .filter(([name]) => name !== "content-length")
       .map(([name, value]) => `-H ${header(name, value)}`),
@@ -18,7 +23,8 @@ export function curl({ method, path, headers, body }: Exchange, baseUrl: string)
     ...(body !== null && headers["content-type"] === undefined ? ["-H 'content-type:'"] : []),
   ];
   if (body === null) return words.join(" \\\n  ");
-  if (Buffer.byteLength(body) <= ARGUMENT_LENGTH_MAX && !body.includes("\0")) return [...words, `--data-raw ${quoted(body)}`].join(" \\\n  ");
+  if (Buffer.byteLength(body) <= ARGUMENT_LENGTH_MAX && !body.includes("\0"))
+    return [...words, `--data-raw ${quoted(body)}`].join(" \\\n  ");
   // printf is a part of the shell, so that its arguments have no limit, and it can write NUL.
   const format = body.replaceAll("\\", "\\\\").replaceAll("%", "%%").replaceAll("\0", "\\000");
   return `printf ${quoted(format)} | ${[...words, "--data-binary @-"].join(" \\\n  ")}`;
@@ -27,7 +33,10 @@ export function curl({ method, path, headers, body }: Exchange, baseUrl: string)
 function header(name: string, value: string): string {
   const text = `${name}: ${value}`;
   if (!value.includes(KEY_VARIABLE)) return quoted(text);
-  return `"${text.split(KEY_VARIABLE).map((part) => part.replace(/[\\"$`]/g, "\\$&")).join(KEY_VARIABLE)}"`;
+  return `"${text
+    .split(KEY_VARIABLE)
+    .map((part) => part.replace(/[\\"$`]/g, "\\$&"))
+    .join(KEY_VARIABLE)}"`;
 }
 
 function quoted(text: string): string {

@@ -14,7 +14,10 @@ const names = fc.constantFrom("a", "b", "c d");
 /** One keyword or two, so that a verdict is not decided by others. */
 const { schema: schemas } = fc.letrec<{ schema: Schema }>((tie) => {
   const keywords: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-    type: fc.constantFrom<unknown>("object", "array", "string", "integer", "number", "boolean", "null", ["string", "integer"]),
+    type: fc.constantFrom<unknown>("object", "array", "string", "integer", "number", "boolean", "null", [
+      "string",
+      "integer",
+    ]),
     enum: fc.uniqueArray(fc.constantFrom<unknown>(1, "a", null, true, "é"), { minLength: 1 }),
     const: fc.constantFrom<unknown>(1, "a", { a: [1] }, [], {}),
     minimum: small,
@@ -35,7 +38,13 @@ const { schema: schemas } = fc.letrec<{ schema: Schema }>((tie) => {
     additionalProperties: tie("schema"),
   };
   const entry = fc.oneof(...Object.entries(keywords).map(([name, argument]) => fc.tuple(fc.constant(name), argument)));
-  return { schema: fc.oneof({ maxDepth: 2 }, fc.boolean(), fc.array(entry, { minLength: 1, maxLength: 2 }).map((entries) => Object.fromEntries(entries))) };
+  return {
+    schema: fc.oneof(
+      { maxDepth: 2 },
+      fc.boolean(),
+      fc.array(entry, { minLength: 1, maxLength: 2 }).map((entries) => Object.fromEntries(entries)),
+    ),
+  };
 });
 
 /** Values that the keywords are about, so that not every schema of one type refuses every value. */
@@ -68,7 +77,9 @@ test("agrees with Ajv on every keyword it knows", () => {
 });
 
 test("says where and what", () => {
-  expect(schemaFault({ a: [1, "x"] }, { properties: { a: { items: { type: "integer" } } } })).toBe('/a/1: "x" is not valid against type "integer"');
+  expect(schemaFault({ a: [1, "x"] }, { properties: { a: { items: { type: "integer" } } } })).toBe(
+    '/a/1: "x" is not valid against type "integer"',
+  );
 });
 
 test("knows what it does not know", () => {

@@ -15,19 +15,29 @@ export function schemaFault(value: unknown, schema: Schema, path = ""): string |
   return null;
 }
 
-type Check = (value: unknown, argument: never, path: string, schema: Readonly<Record<string, unknown>>) => string | null;
+type Check = (
+  value: unknown,
+  argument: never,
+  path: string,
+  schema: Readonly<Record<string, unknown>>,
+) => string | null;
 
 /** Makes a keyword's check from a condition. */
 function holds<T>(isValid: (value: unknown, argument: T) => boolean, what: string): Check {
-  const fault = (value: unknown, argument: T) => `${JSON.stringify(value)} is not valid against ${what} ${JSON.stringify(argument)}`;
+  const fault = (value: unknown, argument: T) =>
+    `${JSON.stringify(value)} is not valid against ${what} ${JSON.stringify(argument)}`;
   return (value, argument: T, path) => (isValid(value, argument) ? null : `${path || "/"}: ${fault(value, argument)}`);
 }
 
 const isNumber = (value: unknown): value is number => typeof value === "number";
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const KEYWORDS: Readonly<Record<string, Check>> = {
-  type: holds<string | readonly string[]>((value, types) => [types].flat().some((type) => isOfType(value, type as string)), "type"),
+  type: holds<string | readonly string[]>(
+    (value, types) => [types].flat().some((type) => isOfType(value, type as string)),
+    "type",
+  ),
   enum: holds<readonly unknown[]>((value, values) => values.some((other) => isEqual(value, other)), "enum"),
   const: holds<unknown>((value, other) => isEqual(value, other), "const"),
   minimum: holds<number>((value, bound) => !isNumber(value) || value >= bound, "minimum"),
@@ -36,15 +46,31 @@ const KEYWORDS: Readonly<Record<string, Check>> = {
   multipleOf: holds<number>((value, step) => !isNumber(value) || value % step === 0, "multipleOf"),
   minLength: holds<number>((value, bound) => typeof value !== "string" || [...value].length >= bound, "minLength"),
   maxLength: holds<number>((value, bound) => typeof value !== "string" || [...value].length <= bound, "maxLength"),
-  pattern: holds<string>((value, pattern) => typeof value !== "string" || new RegExp(pattern, "u").test(value), "pattern"),
+  pattern: holds<string>(
+    (value, pattern) => typeof value !== "string" || new RegExp(pattern, "u").test(value),
+    "pattern",
+  ),
   minItems: holds<number>((value, bound) => !Array.isArray(value) || value.length >= bound, "minItems"),
   maxItems: holds<number>((value, bound) => !Array.isArray(value) || value.length <= bound, "maxItems"),
-  uniqueItems: holds<boolean>((value, isUnique) => !isUnique || !Array.isArray(value) || areUnique(value), "uniqueItems"),
-  required: holds<readonly string[]>((value, names) => !isObject(value) || names.every((name) => Object.hasOwn(value, name)), "required"),
+  uniqueItems: holds<boolean>(
+    (value, isUnique) => !isUnique || !Array.isArray(value) || areUnique(value),
+    "uniqueItems",
+  ),
+  required: holds<readonly string[]>(
+    (value, names) => !isObject(value) || names.every((name) => Object.hasOwn(value, name)),
+    "required",
+  ),
   not: holds<Schema>((value, schema) => schemaFault(value, schema) !== null, "not"),
-  contains: holds<Schema>((value, schema) => !Array.isArray(value) || value.some((item) => schemaFault(item, schema) === null), "contains"),
-  anyOf: holds<readonly Schema[]>((value, schemas) => schemas.some((schema) => schemaFault(value, schema) === null), "anyOf"),
-  items: (value, schema: Schema, path) => firstFault(Array.isArray(value) ? value.map((item, i) => [item, schema, `${path}/${i}`]) : []),
+  contains: holds<Schema>(
+    (value, schema) => !Array.isArray(value) || value.some((item) => schemaFault(item, schema) === null),
+    "contains",
+  ),
+  anyOf: holds<readonly Schema[]>(
+    (value, schemas) => schemas.some((schema) => schemaFault(value, schema) === null),
+    "anyOf",
+  ),
+  items: (value, schema: Schema, path) =>
+    firstFault(Array.isArray(value) ? value.map((item, i) => [item, schema, `${path}/${i}`]) : []),
   properties: (value, schemas: Readonly<Record<string, Schema>>, path) => {
     if (!isObject(value)) return null;
     const present = Object.entries(schemas).filter(([name]) => Object.hasOwn(value, name));
@@ -80,5 +106,7 @@ function isEqual(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => isEqual(item, b[i]));
   if (!isObject(a) || !isObject(b)) return a === b;
   const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && isEqual(a[name], b[name]));
+  return (
+    names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && isEqual(a[name], b[name]))
+  );
 }

@@ -76,7 +76,11 @@ export interface TokenLogprob {
   readonly token: string;
   readonly logprob: number;
   readonly bytes: readonly number[] | null;
-  readonly topLogprobs: readonly { readonly token: string; readonly logprob: number; readonly bytes: readonly number[] | null }[];
+  readonly topLogprobs: readonly {
+    readonly token: string;
+    readonly logprob: number;
+    readonly bytes: readonly number[] | null;
+  }[];
 }
 
 export interface Usage {
@@ -115,7 +119,10 @@ export interface Probe {
   /** Sends `request`, `model` added where absent; streamed if it says so. @throws Violation for a status other than 200 or an unreadable answer */
   ask(request: ChatRequest): Promise<Answer>;
   /** The same without judging the status: for requests that ought to be refused. */
-  send(request: ChatRequest | string, options?: { readonly path?: string; readonly method?: string; readonly headers?: Readonly<Record<string, string>> }): Promise<Exchange>;
+  send(
+    request: ChatRequest | string,
+    options?: { readonly path?: string; readonly method?: string; readonly headers?: Readonly<Record<string, string>> },
+  ): Promise<Exchange>;
   /** Streams and goes away after so many chunks (0: at once after the request is written) or so many milliseconds. */
   abandon(request: ChatRequest, after: { readonly chunks: number } | { readonly ms: number }): Promise<void>;
   /**

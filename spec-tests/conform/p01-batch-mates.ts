@@ -17,7 +17,10 @@ export const batchMates: Law = {
   errorRate: null,
   async check(probe) {
     const maxTokens = { min: 12, max: 24 };
-    const mates = fc.array(fc.oneof(requests(probe, { seed: false, maxTokens, n: 3 }), requests(probe, { maxTokens })), { minLength: 1, maxLength: 4 });
+    const mates = fc.array(
+      fc.oneof(requests(probe, { seed: false, maxTokens, n: 3 }), requests(probe, { maxTokens })),
+      { minLength: 1, maxLength: 4 },
+    );
     const cases = fc.record({ request: requests(probe, { maxTokens, n: 2 }), mates, place: fc.nat(4) });
     await probe.forAll(
       cases,

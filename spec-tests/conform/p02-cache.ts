@@ -16,7 +16,8 @@ export const coldAndWarmCache: Law = {
   needs: ["seed"],
   errorRate: null,
   async check(probe) {
-    const words = (minLength: number, maxLength: number) => fc.array(fc.constantFrom(...WORDS), { minLength, maxLength }).map((list) => list.join(" "));
+    const words = (minLength: number, maxLength: number) =>
+      fc.array(fc.constantFrom(...WORDS), { minLength, maxLength }).map((list) => list.join(" "));
     const cases = fc.record({
       // Nobody has asked this before, so the first answer is computed cold.
       number: fc.nat(999_999_999),
@@ -36,13 +37,24 @@ export const coldAndWarmCache: Law = {
           demandSame(cold, warm, `The same seeded request, first with a new prompt and then after ${after}`);
           const { cachedTokens, promptTokens } = warm.usage ?? { cachedTokens: null, promptTokens: 0 };
           if (cachedTokens !== null && cachedTokens > promptTokens) {
-            throw new Violation(`${cachedTokens} cached tokens are told of a prompt of ${promptTokens}`, [warm.exchange], "TS-5.14");
+            throw new Violation(
+              `${cachedTokens} cached tokens are told of a prompt of ${promptTokens}`,
+              [warm.exchange],
+              "TS-5.14",
+            );
           }
         };
         demandAsCold(await about(prompt), "itself");
         // A small cache has now forgotten the prompt itself, and finds only the sibling's beginning.
-        await together(Array.from({ length: NUM_OTHERS }, (_, i) => () => probe.ask({ ...user(`${i} of ${number}: ${otherTail}`), ...limit(probe, 1) })));
-        await about({ "another end": `${head} ${otherTail}`, shorter: head, longer: `${prompt} ${otherTail}` }[sibling]);
+        await together(
+          Array.from(
+            { length: NUM_OTHERS },
+            (_, i) => () => probe.ask({ ...user(`${i} of ${number}: ${otherTail}`), ...limit(probe, 1) }),
+          ),
+        );
+        await about(
+          { "another end": `${head} ${otherTail}`, shorter: head, longer: `${prompt} ${otherTail}` }[sibling],
+        );
         demandAsCold(await about(prompt), `other prompts and one that begins alike (${sibling})`);
       },
       { numRuns: 3, share: 0.9 },
@@ -53,4 +65,21 @@ export const coldAndWarmCache: Law = {
 /** As many prompts as a server with small memory may keep. */
 const NUM_OTHERS = 4;
 
-const WORDS = ["the", "fox", "blue", "and", "seven", "houses", "never", "rain", "said", "café", "to", "of", "river", "42", "because", "green"];
+const WORDS = [
+  "the",
+  "fox",
+  "blue",
+  "and",
+  "seven",
+  "houses",
+  "never",
+  "rain",
+  "said",
+  "café",
+  "to",
+  "of",
+  "river",
+  "42",
+  "because",
+  "green",
+];

@@ -17,7 +17,10 @@ export const stopSequences: Law = {
   errorRate: null,
   async check(probe) {
     const inAnswer = cuts(probe, ["once", "overlapping", "at the end", "almost", "almost at the end"]);
-    const cases = fc.record({ request: requests(probe, { maxTokens: { min: 24, max: 64 } }), cuts: fc.tuple(inAnswer, inAnswer, cuts(probe, ["in the reasoning"])) });
+    const cases = fc.record({
+      request: requests(probe, { maxTokens: { min: 24, max: 64 } }),
+      cuts: fc.tuple(inAnswer, inAnswer, cuts(probe, ["in the reasoning"])),
+    });
     let numStopped = 0;
     await probe.forAll(
       cases,
@@ -77,13 +80,22 @@ function sequences(choice: Choice, { kind, at, length }: Cut): readonly string[]
   };
   const stop = [...new Set(made[kind])].filter((sequence) => sequence !== "");
   // What bytes a U+FFFD stands for depends on where the text is cut.
-  if (answer === null || text.length === 0 || stop.length === 0 || stop.some((sequence) => sequence.includes("\uFFFD"))) return null;
-  return kind === "in the reasoning" && (stop.some((sequence) => answer.includes(sequence)) || answer === "") ? null : stop;
+  if (answer === null || text.length === 0 || stop.length === 0 || stop.some((sequence) => sequence.includes("\uFFFD")))
+    return null;
+  return kind === "in the reasoning" && (stop.some((sequence) => answer.includes(sequence)) || answer === "")
+    ? null
+    : stop;
 }
 
 type Stopping = ChatRequest & { readonly stop: readonly string[] };
 
-async function demandCut(probe: Probe, unstopped: ChatRequest, base: Answer, fields: Stopping, isIncluded: boolean): Promise<void> {
+async function demandCut(
+  probe: Probe,
+  unstopped: ChatRequest,
+  base: Answer,
+  fields: Stopping,
+  isIncluded: boolean,
+): Promise<void> {
   const stopped = await probe.ask({ ...unstopped, ...fields });
   const [was, got] = [base.choices[0]!, stopped.choices[0]!];
   const match = firstMatch(was.content, fields.stop);
@@ -95,13 +107,26 @@ async function demandCut(probe: Probe, unstopped: ChatRequest, base: Answer, fie
   const exchanges = [base.exchange, stopped.exchange];
   const what = `With stop ${JSON.stringify(fields.stop)}, of the answer ${quoted(was.content)}`;
   if (got.reasoning !== was.reasoning) {
-    throw new Violation(`${what} the reasoning must stay ${quoted(was.reasoning)}; it is ${quoted(got.reasoning)}`, exchanges, "TS-5.8");
+    throw new Violation(
+      `${what} the reasoning must stay ${quoted(was.reasoning)}; it is ${quoted(got.reasoning)}`,
+      exchanges,
+      "TS-5.8",
+    );
   }
   if (got.content !== expected) {
-    const clause = match === null ? "TS-5.7" : got.content === was.content.slice(0, isIncluded ? match.start : match.end) ? "TS-1.2" : null;
+    const clause =
+      match === null
+        ? "TS-5.7"
+        : got.content === was.content.slice(0, isIncluded ? match.start : match.end)
+          ? "TS-1.2"
+          : null;
     throw new Violation(`${what} ${quoted(expected)} must be left; ${quoted(got.content)} came`, exchanges, clause);
   }
-  throw new Violation(`${what} the finish reason must be ${quoted(finish)}; it is ${quoted(got.finishReason)}`, exchanges, "TS-5.10");
+  throw new Violation(
+    `${what} the finish reason must be ${quoted(finish)}; it is ${quoted(got.finishReason)}`,
+    exchanges,
+    "TS-5.10",
+  );
 }
 
 /** The first character that completes a sequence, and of those it completes the one that begins first (TS-5.3, TS-5.4). */
@@ -117,8 +142,10 @@ function firstMatch(text: string, stop: readonly string[]): { readonly start: nu
 async function checkOverride(probe: Probe): Promise<void> {
   const unstopped: ChatRequest = { ...user("Hello!"), seed: 1, ...limit(probe, 64), ...apart(probe) };
   const isKnown = (await probe.send({ ...unstopped, include_stop_str_in_output: true })).status === 200;
-  const takesAnything = isKnown && (await probe.send({ ...unstopped, include_stop_str_in_outputs: true })).status === 200;
-  if (!isKnown || takesAnything) return probe.note("include_stop_str_in_output is not known to the endpoint, and was left out.");
+  const takesAnything =
+    isKnown && (await probe.send({ ...unstopped, include_stop_str_in_outputs: true })).status === 200;
+  if (!isKnown || takesAnything)
+    return probe.note("include_stop_str_in_output is not known to the endpoint, and was left out.");
   const base = await probe.ask(unstopped);
   const stop = sequences(base.choices[0]!, { kind: "once", at: 0.4, length: 3 });
   if (stop === null) return;

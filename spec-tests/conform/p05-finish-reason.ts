@@ -32,14 +32,35 @@ export const finishReason: Law = {
         demandLimit(base, maxTokens);
         if (base.choices[0]!.finishReason === "length") {
           const shorter = Math.max(1, Math.floor((cut / 100) * maxTokens));
-          demandReason(base, await again({ max_tokens: shorter }), "length", `max_tokens is ${shorter} and the answer goes on`);
+          demandReason(
+            base,
+            await again({ max_tokens: shorter }),
+            "length",
+            `max_tokens is ${shorter} and the answer goes on`,
+          );
           const stop = lastOnly(answerOf(base.choices[0]!));
           if (probe.features.has("stop") && stop !== null) {
-            demandReason(base, await again({ stop: [stop] }), "stop", `the last of ${maxTokens} tokens completes the stop sequence ${JSON.stringify(stop)}`);
+            demandReason(
+              base,
+              await again({ stop: [stop] }),
+              "stop",
+              `the last of ${maxTokens} tokens completes the stop sequence ${JSON.stringify(stop)}`,
+            );
           }
         } else if (numTokens !== null) {
-          demandReason(base, await again({ max_tokens: numTokens }), "stop", `the answer ends by itself with the last of ${numTokens} tokens`);
-          if (numTokens > 1) demandReason(base, await again({ max_tokens: numTokens - 1 }), "length", `max_tokens leaves out the last of ${numTokens} tokens`);
+          demandReason(
+            base,
+            await again({ max_tokens: numTokens }),
+            "stop",
+            `the answer ends by itself with the last of ${numTokens} tokens`,
+          );
+          if (numTokens > 1)
+            demandReason(
+              base,
+              await again({ max_tokens: numTokens - 1 }),
+              "length",
+              `max_tokens leaves out the last of ${numTokens} tokens`,
+            );
         }
       },
       { numRuns: 8, share: 0.8 },
@@ -48,11 +69,21 @@ export const finishReason: Law = {
     await probe.forAll(
       fc.record({ maxTokens: fc.integer({ min: 1, max: 12 }), seed: fc.nat(1000) }),
       async ({ maxTokens, seed }) => {
-        const answer = await probe.ask({ ...user("Hello!"), response_format: LONG, max_tokens: maxTokens, seed, ...apart(probe) });
+        const answer = await probe.ask({
+          ...user("Hello!"),
+          response_format: LONG,
+          max_tokens: maxTokens,
+          seed,
+          ...apart(probe),
+        });
         const [choice] = answer.choices;
         if (choice!.finishReason === "length" || isJson(choice!.content)) return;
         const ends = `${quoted(choice!.content)} ends with ${quoted(choice!.finishReason)}`;
-        throw new Violation(`A structured answer that max_tokens ${maxTokens} cut must end with "length"; ${ends}`, [answer.exchange], "TS-7.10");
+        throw new Violation(
+          `A structured answer that max_tokens ${maxTokens} cut must end with "length"; ${ends}`,
+          [answer.exchange],
+          "TS-7.10",
+        );
       },
       { numRuns: 4 },
     );
@@ -60,7 +91,12 @@ export const finishReason: Law = {
 };
 
 const PROPERTY = "a rather long name";
-const SCHEMA = { type: "object", properties: { [PROPERTY]: { type: "string", minLength: 20, maxLength: 40 } }, required: [PROPERTY], additionalProperties: false };
+const SCHEMA = {
+  type: "object",
+  properties: { [PROPERTY]: { type: "string", minLength: 20, maxLength: 40 } },
+  required: [PROPERTY],
+  additionalProperties: false,
+};
 const LONG = { type: "json_schema", json_schema: { name: "long", schema: SCHEMA } };
 
 function demandLimit({ choices: [choice], usage, exchange }: Answer, maxTokens: number): void {
@@ -71,7 +107,11 @@ function demandLimit({ choices: [choice], usage, exchange }: Answer, maxTokens: 
   if (usage === null) return;
   const isTrue = finishReason === "length" ? usage.completionTokens === maxTokens : usage.completionTokens <= maxTokens;
   if (!isTrue) {
-    throw new Violation(`With max_tokens ${maxTokens} an answer of ${usage.completionTokens} tokens ends with ${quoted(finishReason)}`, [exchange], "TS-5.11");
+    throw new Violation(
+      `With max_tokens ${maxTokens} an answer of ${usage.completionTokens} tokens ends with ${quoted(finishReason)}`,
+      [exchange],
+      "TS-5.11",
+    );
   }
 }
 
@@ -80,7 +120,10 @@ function demandReason(base: Answer, got: Answer, expected: "stop" | "length", wh
   // Without the same tokens nothing is known about the end; that is for other laws.
   const isSame = textOf(base).startsWith(textOf(got));
   if (!isSame || finishReason === expected) return;
-  throw new Violation(`finish_reason must be "${expected}", because ${why}; ${quoted(content)} ends with ${quoted(finishReason)}`, [base.exchange, got.exchange]);
+  throw new Violation(
+    `finish_reason must be "${expected}", because ${why}; ${quoted(content)} ends with ${quoted(finishReason)}`,
+    [base.exchange, got.exchange],
+  );
 }
 
 /** Without what a cut may change: white space at the ends, and characters whose last bytes are missing. */

@@ -18,18 +18,28 @@ export const tokenBytes: Law = {
   async check(probe) {
     const top = probe.features.has("top_logprobs") ? { top_logprobs: 4 } : {};
     const stream = probe.features.has("stream") ? fc.boolean() : fc.constant(false);
-    const cases = fc.record({ request: requests(probe, { prompts: MANY_SCRIPTS, maxTokens: { min: 4, max: 40 }, seed: probe.features.has("seed") }), stream });
+    const cases = fc.record({
+      request: requests(probe, {
+        prompts: MANY_SCRIPTS,
+        maxTokens: { min: 4, max: 40 },
+        seed: probe.features.has("seed"),
+      }),
+      stream,
+    });
     await probe.forAll(
       cases,
       async ({ request, stream }) => {
         const answer = await probe.ask({ ...request, logprobs: true, ...top, ...(stream ? { stream } : {}) });
         const choice = answer.choices[0]!;
-        if (choice.logprobs === null) throw new Violation("logprobs: true was asked for, and the answer has none", [answer.exchange], "TS-4.4");
+        if (choice.logprobs === null)
+          throw new Violation("logprobs: true was asked for, and the answer has none", [answer.exchange], "TS-4.4");
         const fail = (message: string, clause: string | null = null): never => {
           throw new Violation(message, [answer.exchange], clause);
         };
         for (const entry of choice.logprobs.flatMap((each) => [each, ...each.topLogprobs])) demandToken(entry, fail);
-        const said = decoded(choice.logprobs.flatMap((entry) => entry.bytes ?? [...new TextEncoder().encode(entry.token)]));
+        const said = decoded(
+          choice.logprobs.flatMap((entry) => entry.bytes ?? [...new TextEncoder().encode(entry.token)]),
+        );
         if (!isTextOf(choice, said)) {
           const behind = choice.reasoning === null ? "" : ` behind the reasoning ${quoted(choice.reasoning)}`;
           fail(`The bytes of the tokens are ${quoted(said)}; the answer is ${quoted(choice.content)}${behind}`);
@@ -40,7 +50,10 @@ export const tokenBytes: Law = {
   },
 };
 
-function demandToken({ token, bytes }: Pick<TokenLogprob, "token" | "bytes">, fail: (message: string, clause: string) => never): void {
+function demandToken(
+  { token, bytes }: Pick<TokenLogprob, "token" | "bytes">,
+  fail: (message: string, clause: string) => never,
+): void {
   if (bytes === null) {
     if (token.includes("\uFFFD")) fail(`The token ${quoted(token)} is no text by itself, and has no bytes`, "TS-4.5");
     return;
@@ -48,7 +61,8 @@ function demandToken({ token, bytes }: Pick<TokenLogprob, "token" | "bytes">, fa
   // A special token has a name and no bytes.
   if (bytes.length === 0 && token !== "") return;
   const text = decoded(bytes);
-  if (text !== token) fail(`The bytes ${JSON.stringify(bytes)} are ${quoted(text)}; the token is ${quoted(token)}`, "TS-4.5");
+  if (text !== token)
+    fail(`The bytes ${JSON.stringify(bytes)} are ${quoted(text)}; the token is ${quoted(token)}`, "TS-4.5");
 }
 
 function decoded(bytes: readonly number[]): string {
@@ -66,7 +80,9 @@ function isTextOf({ content, reasoning }: Choice, said: string): boolean {
   // Around the reasoning are its tags, at a cut the beginning of one.
   if (before === null) return false;
   const parts = before.split(reasoning);
-  return parts.some((_, i) => i > 0 && isTags(parts.slice(0, i).join(reasoning)) && isTags(parts.slice(i).join(reasoning)));
+  return parts.some(
+    (_, i) => i > 0 && isTags(parts.slice(0, i).join(reasoning)) && isTags(parts.slice(i).join(reasoning)),
+  );
 }
 
 function isTags(text: string): boolean {

@@ -26,9 +26,16 @@ export const logprobs: Law = {
       cases,
       async ({ request, top, stream }) => {
         const usage = stream && features.has("stream_usage") ? { stream_options: { include_usage: true } } : {};
-        const answer = await probe.ask({ ...request, logprobs: true, top_logprobs: top, ...(stream ? { stream, ...usage } : {}) });
+        const answer = await probe.ask({
+          ...request,
+          logprobs: true,
+          top_logprobs: top,
+          ...(stream ? { stream, ...usage } : {}),
+        });
         demandEntries(answer, top);
-        const isRaw = ["logit_bias", "frequency_penalty", "presence_penalty", "repetition_penalty"].every((name) => !(name in request));
+        const isRaw = ["logit_bias", "frequency_penalty", "presence_penalty", "repetition_penalty"].every(
+          (name) => !(name in request),
+        );
         if (request["temperature"] === 0 && isRaw) demandGreedy(answer);
       },
       { numRuns: 12, share: 0.5 },
@@ -48,18 +55,27 @@ function demandEntries({ choices, usage, exchange }: Answer, top: number): void 
       const where = `entry ${i} of choice ${index}`;
       const { topLogprobs } = entry;
       const wrong = [entry, ...topLogprobs].find(({ logprob }) => !(logprob <= 0 && Number.isFinite(logprob)));
-      if (wrong !== undefined) fail(`A logprob must be finite and at most 0; in ${where} that of ${quoted(wrong.token)} is ${wrong.logprob}`);
-      if (topLogprobs.length !== top) fail(`top_logprobs: ${top} was asked for; ${where} has ${topLogprobs.length}`, "TS-4.2");
+      if (wrong !== undefined)
+        fail(`A logprob must be finite and at most 0; in ${where} that of ${quoted(wrong.token)} is ${wrong.logprob}`);
+      if (topLogprobs.length !== top)
+        fail(`top_logprobs: ${top} was asked for; ${where} has ${topLogprobs.length}`, "TS-4.2");
       const values = topLogprobs.map(({ logprob }) => logprob);
-      if (values.some((value, j) => value > (values[j - 1] ?? 0))) fail(`top_logprobs must fall; in ${where} they are ${JSON.stringify(values)}`, "TS-4.2");
+      if (values.some((value, j) => value > (values[j - 1] ?? 0)))
+        fail(`top_logprobs must fall; in ${where} they are ${JSON.stringify(values)}`, "TS-4.2");
       const sum = values.reduce((total, value) => total + Math.exp(value), 0);
-      if (sum > 1 + SLACK) fail(`The probabilities of different tokens cannot be ${sum} together; in ${where} the logprobs are ${JSON.stringify(values)}`);
+      if (sum > 1 + SLACK)
+        fail(
+          `The probabilities of different tokens cannot be ${sum} together; in ${where} the logprobs are ${JSON.stringify(values)}`,
+        );
       demandDrawn(entry, where, fail);
     }
   }
   const numEntries = choices.reduce((total, { logprobs }) => total + logprobs!.length, 0);
   if (usage !== null && usage.completionTokens !== numEntries) {
-    fail(`Every generated token has its entry: usage tells of ${usage.completionTokens} tokens, and there are ${numEntries} entries`, "TS-4.4");
+    fail(
+      `Every generated token has its entry: usage tells of ${usage.completionTokens} tokens, and there are ${numEntries} entries`,
+      "TS-4.4",
+    );
   }
 }
 
@@ -67,9 +83,16 @@ function demandEntries({ choices, usage, exchange }: Answer, top: number): void 
 function demandDrawn(entry: TokenLogprob, where: string, fail: (message: string, clause?: string) => never): void {
   const alike = entry.topLogprobs.filter((other) => labelOf(other) === labelOf(entry));
   const last = entry.topLogprobs.at(-1)!;
-  if (alike.length === 0 ? entry.logprob > last.logprob + SLACK : !alike.some(({ logprob }) => Math.abs(logprob - entry.logprob) <= SLACK)) {
+  if (
+    alike.length === 0
+      ? entry.logprob > last.logprob + SLACK
+      : !alike.some(({ logprob }) => Math.abs(logprob - entry.logprob) <= SLACK)
+  ) {
     const listed = JSON.stringify(entry.topLogprobs);
-    fail(`In ${where} ${quoted(entry.token)} was drawn with logprob ${entry.logprob}, which its top_logprobs contradict: ${listed}`, "TS-4.2");
+    fail(
+      `In ${where} ${quoted(entry.token)} was drawn with logprob ${entry.logprob}, which its top_logprobs contradict: ${listed}`,
+      "TS-4.2",
+    );
   }
 }
 
@@ -94,14 +117,27 @@ async function checkAsked(probe: Probe): Promise<void> {
         throw new Violation("Nobody asked for logprobs, and the answer has some", [without.exchange], "TS-4.8");
       }
       const bare = await probe.ask({ ...request, logprobs: true });
-      const listed = bare.choices.flatMap(({ logprobs }) => logprobs ?? []).find(({ topLogprobs }) => topLogprobs.length > 0);
+      const listed = bare.choices
+        .flatMap(({ logprobs }) => logprobs ?? [])
+        .find(({ topLogprobs }) => topLogprobs.length > 0);
       if (listed !== undefined) {
-        throw new Violation(`Without top_logprobs the lists must be empty; one has ${listed.topLogprobs.length} entries`, [bare.exchange], "TS-4.2");
+        throw new Violation(
+          `Without top_logprobs the lists must be empty; one has ${listed.topLogprobs.length} entries`,
+          [bare.exchange],
+          "TS-4.2",
+        );
       }
       if (!probe.features.has("seed")) return;
-      const changed = difference(without, { ...bare, choices: bare.choices.map((choice) => ({ ...choice, logprobs: null })) });
+      const changed = difference(without, {
+        ...bare,
+        choices: bare.choices.map((choice) => ({ ...choice, logprobs: null })),
+      });
       if (changed === null || difference(without, await probe.ask(request)) !== null) return;
-      throw new Violation(`Asking for logprobs changed the answer: ${changed}`, [without.exchange, bare.exchange], "TS-4.10");
+      throw new Violation(
+        `Asking for logprobs changed the answer: ${changed}`,
+        [without.exchange, bare.exchange],
+        "TS-4.10",
+      );
     },
     { numRuns: 2, share: 0.5 },
   );
@@ -111,22 +147,41 @@ async function checkAsked(probe: Probe): Promise<void> {
 async function checkUnprocessed(probe: Probe): Promise<void> {
   const capabilities = await probe.send("", { method: "GET", path: "/capabilities" });
   if (capabilities.status === 200 && /"logprobs"\s*:\s*"processed"/.test(capabilities.text)) {
-    return probe.note("The endpoint says that it reports processed log-probabilities, so they were not held against the model's own.");
+    return probe.note(
+      "The endpoint says that it reports processed log-probabilities, so they were not held against the model's own.",
+    );
   }
-  const changes = Object.entries(PROCESSING).filter(([feature]) => probe.features.has(feature as keyof typeof PROCESSING));
+  const changes = Object.entries(PROCESSING).filter(([feature]) =>
+    probe.features.has(feature as keyof typeof PROCESSING),
+  );
   if (changes.length === 0) return;
-  const cases = fc.record({ change: fc.constantFrom(...changes.map(([name, value]) => ({ [name]: value }))), seed: seeds });
+  const cases = fc.record({
+    change: fc.constantFrom(...changes.map(([name, value]) => ({ [name]: value }))),
+    seed: seeds,
+  });
   await probe.forAll(
     cases,
     async ({ change, seed }) => {
       const first = (fields: object) =>
-        probe.ask({ ...user("Tell me a story"), ...(probe.features.has("seed") ? { seed } : {}), ...limit(probe, 1), logprobs: true, top_logprobs: 3, ...fields });
+        probe.ask({
+          ...user("Tell me a story"),
+          ...(probe.features.has("seed") ? { seed } : {}),
+          ...limit(probe, 1),
+          logprobs: true,
+          top_logprobs: 3,
+          ...fields,
+        });
       const [plain, processed] = [await first({}), await first(change)];
-      const [expected, got] = [plain, processed].map(({ choices }) => choices[0]?.logprobs?.[0]?.topLogprobs.map(({ logprob }) => logprob) ?? []);
+      const [expected, got] = [plain, processed].map(
+        ({ choices }) => choices[0]?.logprobs?.[0]?.topLogprobs.map(({ logprob }) => logprob) ?? [],
+      );
       // Numbers of one prompt may differ a little where a machine does not compute them in one order.
       if (expected!.length === got!.length && expected!.every((value, i) => Math.abs(value - got![i]!) < 0.01)) return;
       const lists = `${JSON.stringify(expected)} without it, ${JSON.stringify(got)} with it`;
-      throw new Violation(`The model's logprobs for the first token cannot depend on ${JSON.stringify(change)}: ${lists}`, [plain.exchange, processed.exchange]);
+      throw new Violation(
+        `The model's logprobs for the first token cannot depend on ${JSON.stringify(change)}: ${lists}`,
+        [plain.exchange, processed.exchange],
+      );
     },
     { numRuns: 3, examples: changes.slice(0, 1).map(([name, value]) => ({ change: { [name]: value }, seed: 1 })) },
   );

@@ -20,18 +20,37 @@ export const refusals: Law = {
     const demandRefused = async (fields: ChatRequest, why: string, clause: string): Promise<void> => {
       const exchange = await probe.send({ ...cheap, ...fields });
       if (exchange.status >= 400 && exchange.status < 500) return;
-      throw new Violation(`${why}: ${JSON.stringify(fields)} must be refused with status 400; the status is ${exchange.status}`, [exchange], clause);
+      throw new Violation(
+        `${why}: ${JSON.stringify(fields)} must be refused with status 400; the status is ${exchange.status}`,
+        [exchange],
+        clause,
+      );
     };
     await checkEffects(probe);
     for (const [feature, values] of Object.entries(OUT_OF_RANGE)) {
       const cases = fc.constantFrom(...values);
-      await probe.forAll(cases, (fields) => demandRefused(fields, `Out of the range of ${feature}`, "TS-2.3"), { examples: values, numRuns: values.length });
+      await probe.forAll(cases, (fields) => demandRefused(fields, `Out of the range of ${feature}`, "TS-2.3"), {
+        examples: values,
+        numRuns: values.length,
+      });
     }
     const made = fc.stringMatching(/^[a-z]{3,6}_[a-z]{3,8}$/).filter((name) => !MAYBE_KNOWN.test(name));
-    const unknown = fc.record({ name: fc.oneof(made, fc.constantFrom(...MISSPELT)), value: fc.constantFrom<unknown>(1, true, "yes") });
-    await probe.forAll(unknown, ({ name, value }) => demandRefused({ [name]: value }, "A field that nobody knows", "TS-2.29"), { numRuns: 4, share: 0.9 });
-    const inside = (fields: ChatRequest) => demandRefused(fields, "A field that nobody knows, inside another", "TS-2.29");
-    await probe.forAll(fc.constantFrom(...UNKNOWN_INSIDE), inside, { examples: UNKNOWN_INSIDE, numRuns: 3, share: 0.9 });
+    const unknown = fc.record({
+      name: fc.oneof(made, fc.constantFrom(...MISSPELT)),
+      value: fc.constantFrom<unknown>(1, true, "yes"),
+    });
+    await probe.forAll(
+      unknown,
+      ({ name, value }) => demandRefused({ [name]: value }, "A field that nobody knows", "TS-2.29"),
+      { numRuns: 4, share: 0.9 },
+    );
+    const inside = (fields: ChatRequest) =>
+      demandRefused(fields, "A field that nobody knows, inside another", "TS-2.29");
+    await probe.forAll(fc.constantFrom(...UNKNOWN_INSIDE), inside, {
+      examples: UNKNOWN_INSIDE,
+      numRuns: 3,
+      share: 0.9,
+    });
     const alone = (fields: ChatRequest) => demandRefused(fields, "A field without the one that it needs", "TS-2.1");
     await probe.forAll(fc.constantFrom(...CONFLICTS), alone, { examples: CONFLICTS, numRuns: 2, share: 0.9 });
   },
@@ -45,18 +64,27 @@ async function checkEffects(probe: Probe): Promise<void> {
       fc.integer({ min: 2, max: 3 }),
       async (n) => {
         const { choices, exchange } = await probe.ask({ ...cheap, n });
-        if (choices.length !== n) throw new Violation(`n is ${n}, and ${choices.length} choices came`, [exchange], "TS-2.1");
+        if (choices.length !== n)
+          throw new Violation(`n is ${n}, and ${choices.length} choices came`, [exchange], "TS-2.1");
       },
       { numRuns: 1 },
     );
   }
-  const tools = { tools: [{ type: "function", function: { name: "roll", parameters: { type: "object", properties: {} } } }], tool_choice: "required" };
+  const tools = {
+    tools: [{ type: "function", function: { name: "roll", parameters: { type: "object", properties: {} } } }],
+    tool_choice: "required",
+  };
   await probe.forAll(
     fc.constant(tools),
     async (fields) => {
       // Calls need more tokens than one; a limit that cuts them leaves nothing to judge.
-      const exchange = await probe.send({ ...cheap, ...(probe.features.has("max_tokens") ? { max_tokens: 64 } : {}), ...fields });
-      if (exchange.status !== 200 || /"tool_calls"\s*:\s*\[\s*\{|"finish_reason"\s*:\s*"length"/.test(exchange.text)) return;
+      const exchange = await probe.send({
+        ...cheap,
+        ...(probe.features.has("max_tokens") ? { max_tokens: 64 } : {}),
+        ...fields,
+      });
+      if (exchange.status !== 200 || /"tool_calls"\s*:\s*\[\s*\{|"finish_reason"\s*:\s*"length"/.test(exchange.text))
+        return;
       throw new Violation(`A tool call was required; the answer is ${quoted(exchange.text)}`, [exchange], "TS-2.28");
     },
     { numRuns: 1 },
@@ -81,7 +109,15 @@ const OUT_OF_RANGE: Readonly<Partial<Record<Feature | "messages", readonly ChatR
   messages: [{ messages: [] }],
 };
 
-const MISSPELT = ["temprature", "max_token", "topp", "Temperature", "stop_sequence", "response_fromat", "repeat_penality"];
+const MISSPELT = [
+  "temprature",
+  "max_token",
+  "topp",
+  "Temperature",
+  "stop_sequence",
+  "response_fromat",
+  "repeat_penality",
+];
 
 /** Names that some server might know. */
 const MAYBE_KNOWN =

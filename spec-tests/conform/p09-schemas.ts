@@ -19,11 +19,20 @@ export const structuredAnswers: Law = {
   errorRate: null,
   async check(probe) {
     const seed = probe.features.has("seed") ? seeds.map((seed) => ({ seed })) : fc.constant({});
-    const format = fc.constantFrom<Form>("json_schema", ...(probe.dialect === "ppio" ? (["json_object"] as const) : []));
+    const format = fc.constantFrom<Form>(
+      "json_schema",
+      ...(probe.dialect === "ppio" ? (["json_object"] as const) : []),
+    );
     const stream = probe.features.has("stream") ? fc.boolean() : fc.constant(false);
     let numWhole = 0;
     const demandValid = async (schema: Schema, form: Form, fields: ChatRequest): Promise<void> => {
-      const request: ChatRequest = { ...user(PROMPT), ...limit(probe, 400), ...apart(probe), ...fields, response_format: formatOf(schema, form) };
+      const request: ChatRequest = {
+        ...user(PROMPT),
+        ...limit(probe, 400),
+        ...apart(probe),
+        ...fields,
+        response_format: formatOf(schema, form),
+      };
       const exchange = await probe.send(request);
       if (exchange.status >= 400 && exchange.status < 500) return;
       for (const choice of readAnswer(exchange, request["stream"] === true).choices) {
@@ -31,17 +40,29 @@ export const structuredAnswers: Law = {
         const answer = answerOf(choice);
         if (answer === null) continue;
         const fault = faultOf(answer, schema);
-        if (fault !== null) throw new Violation(`The schema is ${JSON.stringify(schema)}; the answer ${quoted(answer)}: ${fault}`, [exchange]);
+        if (fault !== null)
+          throw new Violation(`The schema is ${JSON.stringify(schema)}; the answer ${quoted(answer)}: ${fault}`, [
+            exchange,
+          ]);
         numWhole++;
       }
     };
     // What models would not write by themselves, so that only who enforces the schema gets it right.
     const narrow = fc.record({ schema: fc.constantFrom(...NARROW), form: format, fields: seed });
     const examples = NARROW.slice(0, 3).map((schema) => ({ schema, form: "json_schema", fields: {} }) as const);
-    await probe.forAll(narrow, ({ schema, form, fields }) => demandValid(schema, form, fields), { numRuns: NARROW.length, share: 0.4, examples });
+    await probe.forAll(narrow, ({ schema, form, fields }) => demandValid(schema, form, fields), {
+      numRuns: NARROW.length,
+      share: 0.4,
+      examples,
+    });
     const cases = fc.record({ schema: objects, form: format, fields: seed, stream });
-    await probe.forAll(cases, ({ schema, form, fields, stream }) => demandValid(schema, form, { ...fields, ...(stream ? { stream } : {}) }), { numRuns: 6, share: 0.5 });
-    if (numWhole === 0) probe.note("No structured answer was whole: its tokens were spent on reasoning, or its schema was refused.");
+    await probe.forAll(
+      cases,
+      ({ schema, form, fields, stream }) => demandValid(schema, form, { ...fields, ...(stream ? { stream } : {}) }),
+      { numRuns: 6, share: 0.5 },
+    );
+    if (numWhole === 0)
+      probe.note("No structured answer was whole: its tokens were spent on reasoning, or its schema was refused.");
     await checkNonsense(probe);
     if (probe.features.has("json_object")) await checkAnyObject(probe);
   },
@@ -52,7 +73,9 @@ const PROMPT = "Describe a house in JSON.";
 type Form = "json_schema" | "json_object";
 
 export function formatOf(schema: unknown, form: Form = "json_schema"): ChatRequest {
-  return form === "json_object" ? { type: "json_object", schema } : { type: "json_schema", json_schema: { name: "answer", strict: true, schema } };
+  return form === "json_object"
+    ? { type: "json_object", schema }
+    : { type: "json_schema", json_schema: { name: "answer", strict: true, schema } };
 }
 
 export function faultOf(answer: string, schema: Schema): string | null {
@@ -65,18 +88,40 @@ export function faultOf(answer: string, schema: Schema): string | null {
 }
 
 const leaves: Arbitrary<Schema> = fc.oneof(
-  fc.constantFrom<Schema>({ type: "boolean" }, { type: "null" }, { type: ["integer", "null"], minimum: -9, maximum: 9 }),
-  fc.tuple(fc.integer({ min: -50, max: 50 }), fc.nat(20)).map(([minimum, more]) => ({ type: "integer", minimum, maximum: minimum + more })),
-  fc.uniqueArray(fc.constantFrom<unknown>("red", 'a "quoted" one', "é你", 7, null, true, ""), { minLength: 1, maxLength: 3 }).map((values) => ({ enum: values })),
-  fc.tuple(fc.nat(2), fc.nat(4)).map(([minLength, more]) => ({ type: "string", minLength, maxLength: minLength + more })),
+  fc.constantFrom<Schema>(
+    { type: "boolean" },
+    { type: "null" },
+    { type: ["integer", "null"], minimum: -9, maximum: 9 },
+  ),
+  fc
+    .tuple(fc.integer({ min: -50, max: 50 }), fc.nat(20))
+    .map(([minimum, more]) => ({ type: "integer", minimum, maximum: minimum + more })),
+  fc
+    .uniqueArray(fc.constantFrom<unknown>("red", 'a "quoted" one', "é你", 7, null, true, ""), {
+      minLength: 1,
+      maxLength: 3,
+    })
+    .map((values) => ({ enum: values })),
+  fc
+    .tuple(fc.nat(2), fc.nat(4))
+    .map(([minLength, more]) => ({ type: "string", minLength, maxLength: minLength + more })),
 );
 
 const values: Arbitrary<Schema> = fc.oneof(
   { weight: 3, arbitrary: leaves },
-  { weight: 1, arbitrary: fc.record({ items: leaves, bound: fc.nat(2) }).map(({ items, bound }) => ({ type: "array", items, minItems: bound, maxItems: bound + 1 })) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ items: leaves, bound: fc.nat(2) })
+      .map(({ items, bound }) => ({ type: "array", items, minItems: bound, maxItems: bound + 1 })),
+  },
 );
 
-const properties = fc.uniqueArray(fc.tuple(fc.constantFrom("a", "size", "with space", "größe"), values), { minLength: 1, maxLength: 3, selector: ([name]) => name });
+const properties = fc.uniqueArray(fc.tuple(fc.constantFrom("a", "size", "with space", "größe"), values), {
+  minLength: 1,
+  maxLength: 3,
+  selector: ([name]) => name,
+});
 
 /** Closed objects of one to three properties, whose every answer is short. */
 const objects: Arbitrary<Schema> = properties.map((entries) => ({
@@ -94,7 +139,13 @@ const NARROW: readonly Schema[] = [
   closed({ const: { deep: [1, null, "ü"] } }),
   closed({ type: "integer", multipleOf: 7, minimum: 50, maximum: 60 }),
   closed({ type: "string", pattern: "^[0-9]{3}-[xyz]{2}$" }),
-  closed({ type: "array", items: { type: "integer", minimum: 0, maximum: 9 }, contains: { const: 5 }, minItems: 1, maxItems: 1 }),
+  closed({
+    type: "array",
+    items: { type: "integer", minimum: 0, maximum: 9 },
+    contains: { const: 5 },
+    minItems: 1,
+    maxItems: 1,
+  }),
   closed({ type: "integer", minimum: 1, maximum: 9, not: { enum: [1, 2, 3, 4, 5, 6, 8, 9] } }),
   closed({ type: "array", items: { enum: ["p", "q"] }, minItems: 2, maxItems: 2, uniqueItems: true }),
   closed({ anyOf: [{ const: "zebra" }, { type: "integer", minimum: 1000, maximum: 1001 }] }),
@@ -103,7 +154,12 @@ const NARROW: readonly Schema[] = [
 /** No schemas at all, and schemas that no value satisfies. */
 const NONSENSE: readonly unknown[] = [
   { type: "hiccup" },
-  { type: "object", properties: { x: { type: "integer", minimum: 5, maximum: 1 } }, required: ["x"], additionalProperties: false },
+  {
+    type: "object",
+    properties: { x: { type: "integer", minimum: 5, maximum: 1 } },
+    required: ["x"],
+    additionalProperties: false,
+  },
   { type: "object", properties: { x: { $ref: "#/$defs/nowhere" } }, required: ["x"], additionalProperties: false },
   { type: "object", properties: { x: { enum: [] } }, required: ["x"], additionalProperties: false },
   123,
@@ -126,12 +182,23 @@ async function checkAnyObject(probe: Probe): Promise<void> {
   await probe.forAll(
     probe.features.has("seed") ? seeds.map((seed) => ({ seed })) : fc.constant({}),
     async (fields) => {
-      const { choices, exchange } = await probe.ask({ ...user(PROMPT), ...limit(probe, 200), ...apart(probe), ...fields, response_format: { type: "json_object" } });
+      const { choices, exchange } = await probe.ask({
+        ...user(PROMPT),
+        ...limit(probe, 200),
+        ...apart(probe),
+        ...fields,
+        response_format: { type: "json_object" },
+      });
       const [choice] = choices;
       const answer = answerOf(choice!);
       if (choice!.finishReason === "length" || answer === null) return;
       const fault = faultOf(answer, { type: "object" });
-      if (fault !== null) throw new Violation(`json_object must give one JSON object; the answer is ${quoted(answer)}: ${fault}`, [exchange], "TS-7.1");
+      if (fault !== null)
+        throw new Violation(
+          `json_object must give one JSON object; the answer is ${quoted(answer)}: ${fault}`,
+          [exchange],
+          "TS-7.1",
+        );
     },
     { numRuns: 2 },
   );

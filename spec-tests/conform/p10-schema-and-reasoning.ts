@@ -28,7 +28,12 @@ export const schemaAndReasoning: Law = {
       cases,
       async ({ request, schema, stream }) => {
         for (const way of ways) {
-          const answer = await probe.ask({ ...request, ...way, response_format: formatOf(schema), ...(stream ? { stream } : {}) });
+          const answer = await probe.ask({
+            ...request,
+            ...way,
+            response_format: formatOf(schema),
+            ...(stream ? { stream } : {}),
+          });
           for (const choice of answer.choices.filter(({ finishReason }) => finishReason !== "length")) {
             demandValid(choice, answer, schema, way);
             numWhole++;
@@ -45,13 +50,24 @@ export const schemaAndReasoning: Law = {
 const PROMPTS = ["What is 2 + 3?", "Give name and age of Alice, 30, as JSON.", "Hello!", "Which is larger, 17 or 71?"];
 
 const SCHEMAS: readonly Schema[] = [
-  { type: "object", properties: { sum: { type: "integer", minimum: 0, maximum: 99 } }, required: ["sum"], additionalProperties: false },
-  { type: "object", properties: { answer: { enum: ["yes", "no"] }, sure: { type: "boolean" } }, required: ["answer", "sure"], additionalProperties: false },
+  {
+    type: "object",
+    properties: { sum: { type: "integer", minimum: 0, maximum: 99 } },
+    required: ["sum"],
+    additionalProperties: false,
+  },
+  {
+    type: "object",
+    properties: { answer: { enum: ["yes", "no"] }, sure: { type: "boolean" } },
+    required: ["answer", "sure"],
+    additionalProperties: false,
+  },
 ];
 
 /** Both values of separate_reasoning where the endpoint knows it, and nothing said. */
 async function waysToShow(probe: Probe): Promise<readonly ChatRequest[]> {
-  const isTaken = (fields: ChatRequest) => probe.send({ ...user("Hello!"), ...limit(probe, 1), ...fields }).then(({ status }) => status === 200);
+  const isTaken = (fields: ChatRequest) =>
+    probe.send({ ...user("Hello!"), ...limit(probe, 1), ...fields }).then(({ status }) => status === 200);
   const isKnown = (await isTaken({ separate_reasoning: false })) && !(await isTaken({ separate_reasonings: false }));
   if (isKnown) return [{}, { separate_reasoning: true }, { separate_reasoning: false }];
   probe.note("separate_reasoning is not known to the endpoint, so formats were tried in one way only.");
@@ -65,7 +81,10 @@ function demandValid({ content, reasoning }: Choice, { exchange }: Answer, schem
   const fault = faultOf(answer, schema);
   if (fault === null) return;
   const shown = `${quoted(content)}${reasoning === null ? "" : `, behind the reasoning ${quoted(reasoning)}`}`;
-  throw new Violation(`With ${JSON.stringify(way)} and the schema ${JSON.stringify(schema)} the answer is ${shown}: ${fault}`, [exchange]);
+  throw new Violation(
+    `With ${JSON.stringify(way)} and the schema ${JSON.stringify(schema)} the answer is ${shown}: ${fault}`,
+    [exchange],
+  );
 }
 
 /** At temperature 0 a format changes nothing before the answer begins. */
@@ -74,13 +93,28 @@ async function checkFreedom(probe: Probe): Promise<void> {
   await probe.forAll(
     fc.record({ prompt: fc.constantFrom(...PROMPTS), schema: fc.constantFrom(...SCHEMAS) }),
     async ({ prompt, schema }) => {
-      const request = { ...user(prompt), ...limit(probe, 400), temperature: 0, ...(probe.dialect === "ppio" ? { separate_reasoning: true } : {}) };
-      const [free, formatted] = [await probe.ask(request), await probe.ask({ ...request, response_format: formatOf(schema) })];
+      const request = {
+        ...user(prompt),
+        ...limit(probe, 400),
+        temperature: 0,
+        ...(probe.dialect === "ppio" ? { separate_reasoning: true } : {}),
+      };
+      const [free, formatted] = [
+        await probe.ask(request),
+        await probe.ask({ ...request, response_format: formatOf(schema) }),
+      ];
       // A server may tell the model of the format: then it is another prompt.
       const isSamePrompt = free.usage !== null && free.usage.promptTokens === formatted.usage?.promptTokens;
       const [was, got] = [free.choices[0]!, formatted.choices[0]!];
       // Reasoning that did not end in time, or in a token of its own, may have had to go on another way.
-      if (!isSamePrompt || was.content === "" || was.reasoning === null || got.reasoning === was.reasoning || got.finishReason === "length") return;
+      if (
+        !isSamePrompt ||
+        was.content === "" ||
+        was.reasoning === null ||
+        got.reasoning === was.reasoning ||
+        got.finishReason === "length"
+      )
+        return;
       if (got.reasoning?.startsWith(was.reasoning)) return;
       const message = `The reasoning is ${quoted(was.reasoning)}, and with a response_format ${quoted(got.reasoning)}`;
       throw new Violation(message, [free.exchange, formatted.exchange]);

@@ -50,7 +50,8 @@ async function growPrompt(probe: Probe): Promise<void> {
       for (let count = firstWords; count <= GROWN_MAX; count *= 2) {
         const exchange = await probe.send({ ...user(words(count)), ...limit(probe, 1) });
         if (isRefused(exchange)) return;
-        if (exchange.status === 0) return probe.note(`A prompt of ${count} words was not answered in time, so no longer one was tried.`);
+        if (exchange.status === 0)
+          return probe.note(`A prompt of ${count} words was not answered in time, so no longer one was tried.`);
         const answer = readAnswer(exchange, false);
         const [few, many]: readonly (number | undefined)[] = [before?.usage?.promptTokens, answer.usage?.promptTokens];
         if (few !== undefined && many !== undefined && many < GROWTH * few) {
@@ -59,7 +60,9 @@ async function growPrompt(probe: Probe): Promise<void> {
         }
         before = answer;
       }
-      probe.note(`The endpoint does not tell its context, or a very long one, and no prompt of up to ${GROWN_MAX} words was refused.`);
+      probe.note(
+        `The endpoint does not tell its context, or a very long one, and no prompt of up to ${GROWN_MAX} words was refused.`,
+      );
     },
     { numRuns: 1 },
   );
@@ -86,7 +89,10 @@ async function checkBeyond(probe: Probe, context: number): Promise<void> {
 
 /** At least: from two prompts of different length, so that a template's own tokens do not count. */
 async function tokensPerWord(probe: Probe): Promise<number> {
-  const [few, many] = [await probe.ask({ ...user(words(20)), ...limit(probe, 1) }), await probe.ask({ ...user(words(60)), ...limit(probe, 1) })];
+  const [few, many] = [
+    await probe.ask({ ...user(words(20)), ...limit(probe, 1) }),
+    await probe.ask({ ...user(words(60)), ...limit(probe, 1) }),
+  ];
   const numTokens = (many.usage?.promptTokens ?? 0) - (few.usage?.promptTokens ?? 0);
   return numTokens >= 40 ? numTokens / 40 : 1;
 }
@@ -99,7 +105,8 @@ async function checkRoom(probe: Probe, context: number): Promise<void> {
     fc.constant({ numWords: count }),
     async () => {
       const { usage, exchange } = await probe.ask({ ...prompt, ...limit(probe, 1) });
-      if (usage !== null && usage.promptTokens < 0.6 * context) throw new Violation(`A prompt of ${count} words was counted as ${usage.promptTokens} tokens`, [exchange]);
+      if (usage !== null && usage.promptTokens < 0.6 * context)
+        throw new Violation(`A prompt of ${count} words was counted as ${usage.promptTokens} tokens`, [exchange]);
     },
     { numRuns: 1 },
   );
@@ -114,7 +121,8 @@ async function checkRoom(probe: Probe, context: number): Promise<void> {
         throw new Violation(message, [exchange], "TS-1.4");
       }
       const { usage } = readAnswer(exchange, false);
-      if (usage !== null && usage.totalTokens > context) throw new Violation(`The context has ${context} tokens, and usage tells of ${usage.totalTokens}`, [exchange]);
+      if (usage !== null && usage.totalTokens > context)
+        throw new Violation(`The context has ${context} tokens, and usage tells of ${usage.totalTokens}`, [exchange]);
     },
     { numRuns: 1 },
   );

@@ -29,7 +29,12 @@ export const usageAddsUp: Law = {
         const all = { ...request, ...extras, ...apart(probe) };
         const whole = await probe.ask(all);
         demandSums(whole, all);
-        if (features.has("stream_usage")) demandStreamed(whole, await probe.ask({ ...all, stream: true, stream_options: { include_usage: true } }), seed);
+        if (features.has("stream_usage"))
+          demandStreamed(
+            whole,
+            await probe.ask({ ...all, stream: true, stream_options: { include_usage: true } }),
+            seed,
+          );
       },
       { numRuns: 8, share: 0.65 },
     );
@@ -50,25 +55,39 @@ function demandSums(answer: Answer, request: ChatRequest): void {
   const { choices } = answer;
   const usage = demandUsage(answer);
   const { promptTokens, completionTokens, totalTokens, cachedTokens, reasoningTokens } = usage;
-  if (totalTokens !== promptTokens + completionTokens) fail(`total_tokens must be ${promptTokens} + ${completionTokens}; it is ${totalTokens}`, "TS-5.13");
+  if (totalTokens !== promptTokens + completionTokens)
+    fail(`total_tokens must be ${promptTokens} + ${completionTokens}; it is ${totalTokens}`, "TS-5.13");
   if (promptTokens < 1 || completionTokens < choices.length) {
-    fail(`A prompt, and each of ${choices.length} choices, has a token at least; usage is ${JSON.stringify(usage)}`, "TS-5.12");
+    fail(
+      `A prompt, and each of ${choices.length} choices, has a token at least; usage is ${JSON.stringify(usage)}`,
+      "TS-5.12",
+    );
   }
-  if (cachedTokens !== null && cachedTokens > promptTokens) fail(`${cachedTokens} of ${promptTokens} prompt tokens cannot be cached`, "TS-5.14");
+  if (cachedTokens !== null && cachedTokens > promptTokens)
+    fail(`${cachedTokens} of ${promptTokens} prompt tokens cannot be cached`, "TS-5.14");
   const numEntries = choices.reduce((sum, { logprobs }) => sum + (logprobs?.length ?? 0), 0);
   if (choices.every(({ logprobs }) => logprobs !== null) && completionTokens !== numEntries) {
     fail(`${completionTokens} completion tokens are told, and logprobs of ${numEntries}`, "TS-5.12");
   }
   const maxTokens = request["max_tokens"];
   if (typeof maxTokens === "number") {
-    if (completionTokens > maxTokens * choices.length) fail(`${choices.length} choices of at most ${maxTokens} tokens cannot have ${completionTokens}`, "TS-5.11");
-    if (choices.every(({ finishReason }) => finishReason === "length") && completionTokens !== maxTokens * choices.length) {
-      fail(`All of ${choices.length} choices reached max_tokens ${maxTokens}; ${completionTokens} tokens are told`, "TS-5.12");
+    if (completionTokens > maxTokens * choices.length)
+      fail(`${choices.length} choices of at most ${maxTokens} tokens cannot have ${completionTokens}`, "TS-5.11");
+    if (
+      choices.every(({ finishReason }) => finishReason === "length") &&
+      completionTokens !== maxTokens * choices.length
+    ) {
+      fail(
+        `All of ${choices.length} choices reached max_tokens ${maxTokens}; ${completionTokens} tokens are told`,
+        "TS-5.12",
+      );
     }
   }
-  if (reasoningTokens !== null && reasoningTokens > completionTokens) fail(`${reasoningTokens} of ${completionTokens} tokens cannot be reasoning`, "TS-6.7");
+  if (reasoningTokens !== null && reasoningTokens > completionTokens)
+    fail(`${reasoningTokens} of ${completionTokens} tokens cannot be reasoning`, "TS-6.7");
   const hasReasoned = choices.some(({ reasoning }) => reasoning !== null && reasoning !== "");
-  if (hasReasoned && !(reasoningTokens !== null && reasoningTokens > 0)) fail(`The answer has reasoning; reasoning_tokens is ${reasoningTokens}`, "TS-5.14");
+  if (hasReasoned && !(reasoningTokens !== null && reasoningTokens > 0))
+    fail(`The answer has reasoning; reasoning_tokens is ${reasoningTokens}`, "TS-5.14");
 }
 
 interface Chunk {
@@ -81,23 +100,49 @@ function demandStreamed(whole: Answer, streamed: Answer, isSeeded: boolean): voi
   const [expected, got] = [demandUsage(whole), demandUsage(streamed)];
   const chunks = streamed.chunks as readonly Chunk[];
   const early = chunks.slice(0, -1).find(({ usage }) => usage != null);
-  if (early !== undefined) throw new Violation(`usage belongs on the last chunk only; one before it is ${JSON.stringify(early)}`, [streamed.exchange], "TS-8.7");
+  if (early !== undefined)
+    throw new Violation(
+      `usage belongs on the last chunk only; one before it is ${JSON.stringify(early)}`,
+      [streamed.exchange],
+      "TS-8.7",
+    );
   if (chunks.at(-1)?.choices?.length !== 0) {
-    throw new Violation(`The chunk with usage must have no choices; it is ${JSON.stringify(chunks.at(-1))}`, [streamed.exchange], "TS-8.7");
+    throw new Violation(
+      `The chunk with usage must have no choices; it is ${JSON.stringify(chunks.at(-1))}`,
+      [streamed.exchange],
+      "TS-8.7",
+    );
   }
   if (expected.promptTokens !== got.promptTokens) {
-    throw new Violation(`The same prompt has ${expected.promptTokens} tokens, and streamed ${got.promptTokens}`, exchanges, "TS-8.11");
+    throw new Violation(
+      `The same prompt has ${expected.promptTokens} tokens, and streamed ${got.promptTokens}`,
+      exchanges,
+      "TS-8.11",
+    );
   }
   // Without a seed, or where it has no effect, they are two answers.
-  const isSame = isSeeded && whole.choices.every(({ content, reasoning }, i) => content === streamed.choices[i]?.content && reasoning === streamed.choices[i]?.reasoning);
+  const isSame =
+    isSeeded &&
+    whole.choices.every(
+      ({ content, reasoning }, i) =>
+        content === streamed.choices[i]?.content && reasoning === streamed.choices[i]?.reasoning,
+    );
   for (const name of ["completionTokens", "reasoningTokens"] as const) {
-    if (isSame && expected[name] !== got[name]) throw new Violation(`${name} of the same answer: ${expected[name]}, and streamed ${got[name]}`, exchanges, "TS-8.11");
+    if (isSame && expected[name] !== got[name])
+      throw new Violation(
+        `${name} of the same answer: ${expected[name]}, and streamed ${got[name]}`,
+        exchanges,
+        "TS-8.11",
+      );
   }
 }
 
 /** The prompt is counted once, whatever is made of it. */
 async function checkPrompt(probe: Probe): Promise<void> {
-  const cases = fc.record({ request: requests(probe, { maxTokens: { min: 1, max: 8 }, seed: probe.features.has("seed"), n: 3 }), n: fc.integer({ min: 2, max: 4 }) });
+  const cases = fc.record({
+    request: requests(probe, { maxTokens: { min: 1, max: 8 }, seed: probe.features.has("seed"), n: 3 }),
+    n: fc.integer({ min: 2, max: 4 }),
+  });
   await probe.forAll(
     cases,
     async ({ request, n }) => {
@@ -106,7 +151,11 @@ async function checkPrompt(probe: Probe): Promise<void> {
       const other = await probe.ask({ ...request, ...(probe.features.has("n") ? { n } : {}) });
       const [expected, got] = [demandUsage(plain).promptTokens, demandUsage(other).promptTokens];
       if (expected === got) return;
-      throw new Violation(`The same prompt has ${expected} tokens, and with other parameters ${got}`, [plain.exchange, other.exchange], "TS-5.13");
+      throw new Violation(
+        `The same prompt has ${expected} tokens, and with other parameters ${got}`,
+        [plain.exchange, other.exchange],
+        "TS-5.13",
+      );
     },
     { numRuns: 3, share: 0.7 },
   );
@@ -123,9 +172,13 @@ async function checkUnasked(probe: Probe): Promise<void> {
         const answer = await probe.ask({ ...request, ...options, stream: true });
         const chunks = answer.chunks as readonly Chunk[];
         const places = chunks.flatMap(({ usage }, i) => (usage == null ? [] : [i]));
-        const isLast = places.length === 1 && places[0] === chunks.length - 1 && chunks.at(-1)?.choices?.[0]?.finish_reason != null;
+        const isLast =
+          places.length === 1 && places[0] === chunks.length - 1 && chunks.at(-1)?.choices?.[0]?.finish_reason != null;
         if (probe.dialect === "openai" ? places.length === 0 : isLast) return;
-        const rule = probe.dialect === "openai" ? "no chunk has usage" : "the finish chunk of the choice that ends last has usage, and no other";
+        const rule =
+          probe.dialect === "openai"
+            ? "no chunk has usage"
+            : "the finish chunk of the choice that ends last has usage, and no other";
         const told = places.length === 0 ? "none has" : `chunks ${places.join(", ")} of ${chunks.length} have`;
         throw new Violation(`Where include_usage is not given, ${rule}; ${told}`, [answer.exchange], "TS-1.3");
       },

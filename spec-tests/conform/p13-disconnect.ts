@@ -19,7 +19,10 @@ export const disconnect: Law = {
     const { exchange } = await probe.ask({ ...short, stream: true });
     const aloneMs = Math.max(exchange.durationMs, await msUntilAnswered(probe, short));
     const allowedMs = Math.max(SLOW_MS, SLOW_FACTOR * aloneMs);
-    const ways = { "while they were answered": { ms: Math.max(LEAVE_MS, aloneMs) }, "before they were answered": { chunks: 0 } };
+    const ways = {
+      "while they were answered": { ms: Math.max(LEAVE_MS, aloneMs) },
+      "before they were answered": { chunks: 0 },
+    };
     for (const [when, after] of Object.entries(ways)) {
       await probe.forAll(
         fc.constant({ clientsLeave: when }),
@@ -56,5 +59,9 @@ async function msUntilAnswered(probe: Probe, request: ChatRequest, limitMs = 30_
 function long(probe: Probe, number: number): ChatRequest {
   const context = Math.min(probe.contextLength ?? 2048, 4096);
   const places = probe.features.has("n") ? { n: 4 } : {};
-  return { ...user(`${number} ${"and so on, ".repeat(20)}tell me a very long story`), ...limit(probe, Math.floor(context / 2)), ...places };
+  return {
+    ...user(`${number} ${"and so on, ".repeat(20)}tell me a very long story`),
+    ...limit(probe, Math.floor(context / 2)),
+    ...places,
+  };
 }

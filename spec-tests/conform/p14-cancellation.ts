@@ -13,7 +13,10 @@ export const cancellation: Law = {
   needs: ["stream", "seed"],
   errorRate: null,
   async check(probe) {
-    const leaver = fc.record({ request: requests(probe, { maxTokens: { min: 40, max: 80 }, n: 2 }), chunks: fc.integer({ min: 0, max: 6 }) });
+    const leaver = fc.record({
+      request: requests(probe, { maxTokens: { min: 40, max: 80 }, n: 2 }),
+      chunks: fc.integer({ min: 0, max: 6 }),
+    });
     const cases = fc.record({
       request: requests(probe, { maxTokens: { min: 20, max: 40 }, n: 2 }),
       stream: fc.boolean(),
@@ -27,11 +30,19 @@ export const cancellation: Law = {
         const asked = { ...request, ...(stream ? { stream } : {}) };
         const alone = await probe.ask(asked);
         const others = [
-          ...leavers.map(({ request, chunks }) => () => probe.abandon(request, { chunks })),
+          ...leavers.map(
+            ({ request, chunks }) =>
+              () =>
+                probe.abandon(request, { chunks }),
+          ),
           ...(isOneRefused ? [() => probe.send({ ...request, messages: [{ role: "nobody", content: "" }] })] : []),
         ];
         const [beside] = await Promise.all([probe.ask(asked), together<unknown>(others)]);
-        demandSame(alone, beside, `The same seeded request, first alone and then while ${leavers.length} clients went away`);
+        demandSame(
+          alone,
+          beside,
+          `The same seeded request, first alone and then while ${leavers.length} clients went away`,
+        );
       },
       { numRuns: 6, share: 0.9 },
     );

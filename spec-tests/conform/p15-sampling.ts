@@ -2,7 +2,15 @@ import fc from "fast-check";
 
 import { choiceDifference, labelOf, quoted } from "./answers.js";
 import { readAnswer } from "./client.js";
-import { Violation, type Answer, type ChatRequest, type Choice, type Law, type Probe, type TokenLogprob } from "./law.js";
+import {
+  Violation,
+  type Answer,
+  type ChatRequest,
+  type Choice,
+  type Law,
+  type Probe,
+  type TokenLogprob,
+} from "./law.js";
 import { limit, seeds, user } from "./requests.js";
 import { binomialTail } from "./statistics.js";
 
@@ -16,8 +24,30 @@ const ALPHA = 1e-5;
 export const sampling: Law = {
   id: "P15",
   title: "A seed selects among answers, and sampling parameters do what they say",
-  clauses: ["TS-10.11", "TS-2.11", "TS-2.16", "TS-3.4", "TS-3.5", "TS-3.6", "TS-3.7", "TS-3.9", "TS-3.10", "TS-3.11", "TS-3.12", "TS-3.13"],
-  reports: ["ollama#5044", "sglang#15746", "vllm#10852", "tgi#687", "vllm#17075", "mlx-vlm#1353", "llama.cpp#7109", "ollama#3795"],
+  clauses: [
+    "TS-10.11",
+    "TS-2.11",
+    "TS-2.16",
+    "TS-3.4",
+    "TS-3.5",
+    "TS-3.6",
+    "TS-3.7",
+    "TS-3.9",
+    "TS-3.10",
+    "TS-3.11",
+    "TS-3.12",
+    "TS-3.13",
+  ],
+  reports: [
+    "ollama#5044",
+    "sglang#15746",
+    "vllm#10852",
+    "tgi#687",
+    "vllm#17075",
+    "mlx-vlm#1353",
+    "llama.cpp#7109",
+    "ollama#3795",
+  ],
   needs: ["seed"],
   // Two tests of seeds and five of draws, each with less than ALPHA.
   errorRate: 7 * ALPHA,
@@ -47,9 +77,16 @@ async function checkSeeds(probe: Probe): Promise<void> {
       for (let i = 0; i < NUM_SEEDS; i++) seeded.push(await probe.ask({ ...request, seed: firstSeed + i }));
       const again = await probe.ask({ ...request, seed: firstSeed });
       const found = choiceDifference(seeded[0]!.choices[0]!, again.choices[0]!);
-      if (found !== null) throw new Violation(`The same seed gave two answers: ${found}`, [seeded[0]!.exchange, again.exchange], "TS-2.11");
+      if (found !== null)
+        throw new Violation(
+          `The same seed gave two answers: ${found}`,
+          [seeded[0]!.exchange, again.exchange],
+          "TS-2.11",
+        );
       if (!probe.features.has("n") || !(await isTaken(probe, { n: NUM_UNSEEDED }))) {
-        return probe.note(`The endpoint does not take n ${NUM_UNSEEDED}, so the variety of seeded answers was not compared with that of choices.`);
+        return probe.note(
+          `The endpoint does not take n ${NUM_UNSEEDED}, so the variety of seeded answers was not compared with that of choices.`,
+        );
       }
       const unseeded = await probe.ask({ ...request, n: NUM_UNSEEDED });
       const [bySeed, byChoice] = [seeded.map(({ choices }) => textOf(choices[0]!)), unseeded.choices.map(textOf)];
@@ -59,7 +96,10 @@ async function checkSeeds(probe: Probe): Promise<void> {
         throw new Violation(`${NUM_SEEDS} seeds all gave ${quoted(bySeed[0]!)}; ${varied}`, exchanges);
       }
       if (chanceOfOne(byChoice, bySeed) < ALPHA) {
-        throw new Violation(`${NUM_UNSEEDED} choices all are ${quoted(byChoice[0]!)}; ${NUM_SEEDS} seeds gave ${new Set(bySeed).size} different answers`, exchanges);
+        throw new Violation(
+          `${NUM_UNSEEDED} choices all are ${quoted(byChoice[0]!)}; ${NUM_SEEDS} seeds gave ${new Set(bySeed).size} different answers`,
+          exchanges,
+        );
       }
     },
     { numRuns: 1 },
@@ -87,7 +127,10 @@ function chanceOfOne(own: readonly string[], other: readonly string[]): number {
 /** Whatever leaves one token only, leaves the likeliest. */
 async function checkGreedy(probe: Probe): Promise<void> {
   const { features } = probe;
-  const ways: readonly ChatRequest[] = [...(features.has("top_k") ? [{ top_k: 1 }] : []), ...(features.has("top_p") ? [{ top_p: 1e-6 }] : [])];
+  const ways: readonly ChatRequest[] = [
+    ...(features.has("top_k") ? [{ top_k: 1 }] : []),
+    ...(features.has("top_p") ? [{ top_p: 1e-6 }] : []),
+  ];
   if (!features.has("temperature") || ways.length === 0) return;
   const request = { ...STORY, ...limit(probe, 12) };
   const greedy = await probe.ask({ ...request, temperature: 0 });
@@ -115,7 +158,9 @@ interface Row {
 async function flattest(probe: Probe): Promise<Row | null> {
   const { features } = probe;
   if (!features.has("logprobs") || !features.has("top_logprobs") || !features.has("max_tokens")) {
-    probe.note("Without logprobs, top_logprobs and max_tokens it was not tried whether draws follow the model's distribution.");
+    probe.note(
+      "Without logprobs, top_logprobs and max_tokens it was not tried whether draws follow the model's distribution.",
+    );
     return null;
   }
   const rows: Row[] = [];
@@ -126,7 +171,8 @@ async function flattest(probe: Probe): Promise<Row | null> {
     const answer = asked.status === 200 ? readAnswer(asked, false) : await probe.ask(request);
     const tokens = answer.choices[0]?.logprobs?.[0]?.topLogprobs ?? [];
     // Two tokens with one label could not be told apart.
-    if (tokens.length > 4 && new Set(tokens.map(labelOf)).size === tokens.length) rows.push({ request, answer, tokens });
+    if (tokens.length > 4 && new Set(tokens.map(labelOf)).size === tokens.length)
+      rows.push({ request, answer, tokens });
   }
   const [best] = rows.sort((a, b) => a.tokens[0]!.logprob - b.tokens[0]!.logprob);
   if (best !== undefined) return best;
@@ -147,7 +193,9 @@ async function checkDraws(probe: Probe, row: Row): Promise<void> {
     async ({ setting, seed }) => {
       const exchange = await probe.send({ ...row.request, ...setting, n: NUM_DRAWS, seed });
       if (exchange.status === 200) return demandDraws(readAnswer(exchange, false), row, setting);
-      probe.note(`The endpoint does not take n ${NUM_DRAWS}, so draws were not compared with the model's distribution.`);
+      probe.note(
+        `The endpoint does not take n ${NUM_DRAWS}, so draws were not compared with the model's distribution.`,
+      );
     },
     { numRuns: settings.length, examples: settings.map((setting, i) => ({ setting, seed: i })) },
   );
@@ -168,14 +216,18 @@ function settingsOf({ features }: Probe, { tokens }: Row): Setting[] {
   const probabilities = tokens.map(({ logprob }) => Math.exp(logprob));
   const gaps = probabilities.map((probability, i) => probability - (probabilities[i + 1] ?? probability));
   // Of the second to fourth tokens the one behind which the probability falls most.
-  const kept = [2, 3, 4].filter((count) => count < tokens.length).reduce((best, count) => (gaps[count - 1]! > gaps[best - 1]! ? count : best), 2);
+  const kept = [2, 3, 4]
+    .filter((count) => count < tokens.length)
+    .reduce((best, count) => (gaps[count - 1]! > gaps[best - 1]! ? count : best), 2);
   if (gaps[kept - 1]! < 1e-3) return [];
   const sum = probabilities.slice(0, kept).reduce((total, probability) => total + probability, 0);
   return [
     ...(features.has("temperature") ? [{ temperature: 2 }] : []),
     ...(features.has("top_k") ? [{ top_k: kept }] : []),
     ...(features.has("top_p") ? [{ top_p: sum - probabilities[kept - 1]! / 2 }] : []),
-    ...(features.has("min_p") ? [{ min_p: (probabilities[kept - 1]! + probabilities[kept]!) / 2 / probabilities[0]! }] : []),
+    ...(features.has("min_p")
+      ? [{ min_p: (probabilities[kept - 1]! + probabilities[kept]!) / 2 / probabilities[0]! }]
+      : []),
   ];
 }
 
@@ -191,18 +243,35 @@ function numKept({ tokens }: Row, { top_k: topK, top_p: topP, min_p: minP }: Set
 function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting): void {
   const exchanges = [row.answer.exchange, exchange];
   const what = Object.keys(setting).length === 0 ? "Without parameters" : `With ${JSON.stringify(setting)}`;
-  const clause = "top_k" in setting ? "TS-3.11" : "top_p" in setting ? "TS-3.12" : "min_p" in setting ? "TS-3.13" : "temperature" in setting ? "TS-3.9" : "TS-10.11";
+  const clause =
+    "top_k" in setting
+      ? "TS-3.11"
+      : "top_p" in setting
+        ? "TS-3.12"
+        : "min_p" in setting
+          ? "TS-3.13"
+          : "temperature" in setting
+            ? "TS-3.9"
+            : "TS-10.11";
   const kept = numKept(row, setting);
   const labels = row.tokens.map(labelOf);
   // -1: not among the listed ones.
-  const drawn = choices.flatMap(({ logprobs }) => (logprobs?.[0] === undefined ? [] : [{ place: labels.indexOf(labelOf(logprobs[0])), token: logprobs[0].token }]));
+  const drawn = choices.flatMap(({ logprobs }) =>
+    logprobs?.[0] === undefined ? [] : [{ place: labels.indexOf(labelOf(logprobs[0])), token: logprobs[0].token }],
+  );
   const stranger = drawn.find(({ place }) => Number.isFinite(kept) && (place < 0 || place >= kept));
   if (stranger !== undefined) {
     const left = row.tokens.slice(0, kept).map(({ token }) => quoted(token));
-    throw new Violation(`${what} only ${left.join(", ")} are left; ${quoted(stranger.token)} was drawn`, exchanges, clause);
+    throw new Violation(
+      `${what} only ${left.join(", ")} are left; ${quoted(stranger.token)} was drawn`,
+      exchanges,
+      clause,
+    );
   }
 
-  const weights = row.tokens.slice(0, kept === Infinity ? undefined : kept).map(({ logprob }) => Math.exp(logprob / (setting.temperature ?? 1)));
+  const weights = row.tokens
+    .slice(0, kept === Infinity ? undefined : kept)
+    .map(({ logprob }) => Math.exp(logprob / (setting.temperature ?? 1)));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const tests: Count[] = [];
   const listed = drawn.filter(({ place }) => place >= 0).length;
@@ -213,14 +282,24 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
   // Given that a listed token is drawn, which one does not depend on the others.
   for (const [place, weight] of weights.entries()) {
     const count = drawn.filter((each) => each.place === place).length;
-    tests.push({ what: quoted(row.tokens[place]!.token), count, trials: listed, least: weight / total, most: weight / total });
+    tests.push({
+      what: quoted(row.tokens[place]!.token),
+      count,
+      trials: listed,
+      least: weight / total,
+      most: weight / total,
+    });
   }
   for (const { what: token, count, trials, least, most } of tests) {
     const tooMany = binomialTail(count, trials, Math.min(1, most * (1 + NOISE)));
     const tooFew = binomialTail(trials - count, trials, Math.min(1, 1 - least * (1 - NOISE)));
     if (Math.min(tooMany, tooFew) * 2 * tests.length >= ALPHA) continue;
     const probability = least === most ? least.toFixed(3) : `${least.toFixed(3)} to ${most.toFixed(3)}`;
-    throw new Violation(`${what}, ${token} has the probability ${probability}; it was drawn ${count} times out of ${trials}`, exchanges, clause);
+    throw new Violation(
+      `${what}, ${token} has the probability ${probability}; it was drawn ${count} times out of ${trials}`,
+      exchanges,
+      clause,
+    );
   }
 }
 
@@ -240,7 +319,11 @@ const NOISE = 0.02;
  * The probability of all tokens that are not listed. What they have at temperature 1 is known together but not one by one;
  * each has at most the last listed one's, so that any other temperature bounds it from one side.
  */
-function chanceOfOthers({ tokens }: Row, temperature: number, total: number): { readonly least: number; readonly most: number } {
+function chanceOfOthers(
+  { tokens }: Row,
+  temperature: number,
+  total: number,
+): { readonly least: number; readonly most: number } {
   const probabilities = tokens.map(({ logprob }) => Math.exp(logprob));
   const rest = Math.max(0, 1 - probabilities.reduce((sum, probability) => sum + probability, 0));
   const bound = rest * probabilities.at(-1)! ** (1 / temperature - 1);
@@ -257,12 +340,17 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
     fc.record({ tokenId: fc.constantFrom(...MANY_TOKENS) }),
     async ({ tokenId }) => {
       const first = async (tokenIds: readonly number[], bias: number) => {
-        const { choices, exchange } = await probe.ask({ ...greedy, logit_bias: Object.fromEntries(tokenIds.map((id) => [id, bias])) });
+        const { choices, exchange } = await probe.ask({
+          ...greedy,
+          logit_bias: Object.fromEntries(tokenIds.map((id) => [id, bias])),
+        });
         return { entry: choices[0]!.logprobs![0]!, exchange };
       };
       const pushed = await first([tokenId], 100);
       const top = row.tokens[0]!;
-      const isRaw = pushed.entry.topLogprobs.every((other, i) => Math.abs(other.logprob - (row.tokens[i]?.logprob ?? 0)) < 0.01);
+      const isRaw = pushed.entry.topLogprobs.every(
+        (other, i) => Math.abs(other.logprob - (row.tokens[i]?.logprob ?? 0)) < 0.01,
+      );
       if (!isRaw) return probe.note("Logprobs change with logit_bias, so its size was not measured.");
       const lack = top.logprob - pushed.entry.logprob;
       if (labelOf(pushed.entry) === labelOf(top)) {
@@ -272,7 +360,10 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
         const message = `Neither 100 nor -100 on ${MANY_TOKENS.length} tokens changes the first token ${quoted(top.token)}`;
         throw new Violation(message, [row.answer.exchange, up.exchange, down.exchange], "TS-3.4");
       }
-      for (const [bias, expected] of [[lack + 1, pushed.entry], [lack - 1, top]] as const) {
+      for (const [bias, expected] of [
+        [lack + 1, pushed.entry],
+        [lack - 1, top],
+      ] as const) {
         if (bias > 100 || bias < -100) continue;
         const { entry, exchange } = await first([tokenId], bias);
         if (labelOf(entry) === labelOf(expected)) continue;
@@ -292,12 +383,27 @@ const MANY_TOKENS: readonly number[] = Array.from({ length: 200 }, (_, i) => 40 
 async function checkPenalties(probe: Probe): Promise<void> {
   const { features } = probe;
   const names = (["frequency_penalty", "presence_penalty"] as const).filter((name) => features.has(name));
-  if (names.length === 0 || !features.has("top_logprobs") || !features.has("temperature") || !(await isUnprocessed(probe))) return;
-  const penalties = fc.record(Object.fromEntries(names.map((name) => [name, fc.constantFrom(2, 1, -2, -1.5)])), { requiredKeys: [] });
+  if (
+    names.length === 0 ||
+    !features.has("top_logprobs") ||
+    !features.has("temperature") ||
+    !(await isUnprocessed(probe))
+  )
+    return;
+  const penalties = fc.record(Object.fromEntries(names.map((name) => [name, fc.constantFrom(2, 1, -2, -1.5)])), {
+    requiredKeys: [],
+  });
   await probe.forAll(
     fc.record({ prompt: prompts, penalties }),
     async ({ prompt, penalties }) => {
-      const answer = await probe.ask({ ...user(prompt), ...limit(probe, 40), temperature: 0, logprobs: true, top_logprobs: 5, ...penalties });
+      const answer = await probe.ask({
+        ...user(prompt),
+        ...limit(probe, 40),
+        temperature: 0,
+        logprobs: true,
+        top_logprobs: 5,
+        ...penalties,
+      });
       const { frequency_penalty: frequency = 0, presence_penalty: presence = 0 } = penalties;
       const counts = new Map<string, number>();
       for (const [i, entry] of (answer.choices[0]!.logprobs ?? []).entries()) {
@@ -336,16 +442,30 @@ async function checkRepetition(probe: Probe): Promise<void> {
   await probe.forAll(
     fc.record({ prompt: prompts, seed: seeds }),
     async ({ prompt, seed }) => {
-      const request = { ...user(prompt), ...limit(probe, 40), seed, ...(features.has("logprobs") ? { logprobs: true } : {}) };
+      const request = {
+        ...user(prompt),
+        ...limit(probe, 40),
+        seed,
+        ...(features.has("logprobs") ? { logprobs: true } : {}),
+      };
       const plain = await probe.ask(request);
       const off = await probe.ask({ ...request, repetition_penalty: 1 });
       const found = choiceDifference(plain.choices[0]!, off.choices[0]!);
-      if (found !== null) throw new Violation(`repetition_penalty 1 is none, and changed the answer: ${found}`, [plain.exchange, off.exchange], "TS-3.5");
+      if (found !== null)
+        throw new Violation(
+          `repetition_penalty 1 is none, and changed the answer: ${found}`,
+          [plain.exchange, off.exchange],
+          "TS-3.5",
+        );
       const { logprobs, content } = plain.choices[0]!;
       if (new Set(logprobs?.map(labelOf) ?? content.split(/\s+/)).size < NUM_DIFFERENT) return;
       const rewarded = await probe.ask({ ...request, repetition_penalty: 0.01 });
       if (textOf(plain.choices[0]!) !== textOf(rewarded.choices[0]!)) return;
-      throw new Violation(`repetition_penalty 0.01 leaves ${quoted(content)} as it is`, [plain.exchange, rewarded.exchange], "TS-3.5");
+      throw new Violation(
+        `repetition_penalty 0.01 leaves ${quoted(content)} as it is`,
+        [plain.exchange, rewarded.exchange],
+        "TS-3.5",
+      );
     },
     { numRuns: 2 },
   );

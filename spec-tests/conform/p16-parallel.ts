@@ -23,28 +23,53 @@ export const parallelAnswers: Law = {
       fc.array(asked, { minLength: 2, maxLength: 4 }),
       async (list) => {
         // Each has a prompt of its own, so that an answer that strays belongs nowhere else.
-        const all = list.map(({ request, stream }, i) => ({ ...request, ...user(`${PROMPTS[i]} Mark ${i}.`), ...(stream ? { stream } : {}) }));
+        const all = list.map(({ request, stream }, i) => ({
+          ...request,
+          ...user(`${PROMPTS[i]} Mark ${i}.`),
+          ...(stream ? { stream } : {}),
+        }));
         const alone = [];
         for (const request of all) alone.push(await probe.ask(request));
         const beside = await together(all.map((request) => () => probe.ask(request)));
-        for (const [i, answer] of alone.entries()) demandSame(answer, beside[i]!, `Request ${i} of ${all.length}, first alone and then together with the others`);
+        for (const [i, answer] of alone.entries())
+          demandSame(
+            answer,
+            beside[i]!,
+            `Request ${i} of ${all.length}, first alone and then together with the others`,
+          );
       },
       { numRuns: 2, share: 0.4 },
     );
     if (!probe.features.has("n")) return;
     await probe.forAll(
-      fc.record({ request: requests(probe, { maxTokens: { min: 24, max: 48 } }), n: fc.integer({ min: 2, max: 5 }), stream }),
+      fc.record({
+        request: requests(probe, { maxTokens: { min: 24, max: 48 } }),
+        n: fc.integer({ min: 2, max: 5 }),
+        stream,
+      }),
       async ({ request, n, stream }) => {
         const asked = { ...request, ...apart(probe) };
-        const [one, many] = [await probe.ask({ ...asked, n: 1 }), await probe.ask({ ...asked, n, ...(stream ? { stream } : {}) })];
+        const [one, many] = [
+          await probe.ask({ ...asked, n: 1 }),
+          await probe.ask({ ...asked, n, ...(stream ? { stream } : {}) }),
+        ];
         if (many.choices.some(({ index }, i) => index !== i) || many.choices.length !== n) {
-          throw new Violation(`n is ${n}; the choices have the indexes ${many.choices.map(({ index }) => index).join(", ")}`, [many.exchange], "TS-8.3");
+          throw new Violation(
+            `n is ${n}; the choices have the indexes ${many.choices.map(({ index }) => index).join(", ")}`,
+            [many.exchange],
+            "TS-8.3",
+          );
         }
         const fewer = n > 2 ? await probe.ask({ ...asked, n: n - 1 }) : one;
         for (const answer of [one, fewer]) {
           for (const [i, choice] of answer.choices.entries()) {
             const found = choiceDifference(choice, many.choices[i]!);
-            if (found !== null) throw new Violation(`Choice ${i} of ${answer.choices.length}, and of ${n}: ${found}`, [answer.exchange, many.exchange], "TS-2.10");
+            if (found !== null)
+              throw new Violation(
+                `Choice ${i} of ${answer.choices.length}, and of ${n}: ${found}`,
+                [answer.exchange, many.exchange],
+                "TS-2.10",
+              );
           }
         }
       },

@@ -19,7 +19,10 @@ async function serve(reply: (path: string, request: Record<string, unknown>) => 
   const server = createServer(async (incoming, response) => {
     let text = "";
     for await (const piece of incoming.setEncoding("utf8")) text += piece as string;
-    const [status, body] = reply(incoming.url!.replace("/v1", ""), text === "" ? {} : (JSON.parse(text) as Record<string, unknown>));
+    const [status, body] = reply(
+      incoming.url!.replace("/v1", ""),
+      text === "" ? {} : (JSON.parse(text) as Record<string, unknown>),
+    );
     response.writeHead(status).end(typeof body === "string" ? body : JSON.stringify(body));
   });
   await new Promise<void>((listening) => void server.listen(0, "127.0.0.1", listening));
@@ -27,18 +30,43 @@ async function serve(reply: (path: string, request: Record<string, unknown>) => 
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 }
 
-const nothing: Law = { id: "P1", title: "", clauses: [], reports: [], needs: [], errorRate: null, check: () => Promise.resolve() };
+const nothing: Law = {
+  id: "P1",
+  title: "",
+  clauses: [],
+  reports: [],
+  needs: [],
+  errorRate: null,
+  check: () => Promise.resolve(),
+};
 
 async function profileOf(baseUrl: string, options: Partial<RunOptions> = {}): Promise<Profile> {
   const budget = { calls: 100, seconds: 30 };
-  return (await runLaws({ endpoint: { baseUrl, apiKey: null }, model: null, dialect: null, laws: [nothing], budget, seed: 1, ...options })).profile;
+  return (
+    await runLaws({
+      endpoint: { baseUrl, apiKey: null },
+      model: null,
+      dialect: null,
+      laws: [nothing],
+      budget,
+      seed: 1,
+      ...options,
+    })
+  ).profile;
 }
 
 const MODELS: Reply = [200, { data: [{ id: "m" }, { id: "other", max_model_len: 4096 }] }];
 const NOT_FOUND: Reply = [404, { error: {} }];
-const answer = (message: object = { content: "5" }): Reply => [200, { system_fingerprint: "fp", choices: [{ index: 0, message }] }];
+const answer = (message: object = { content: "5" }): Reply => [
+  200,
+  { system_fingerprint: "fp", choices: [{ index: 0, message }] },
+];
 
-function endpoint(routes: { models?: Reply; capabilities?: Reply; chat?: (request: Record<string, unknown>) => Reply }): Promise<string> {
+function endpoint(routes: {
+  models?: Reply;
+  capabilities?: Reply;
+  chat?: (request: Record<string, unknown>) => Reply;
+}): Promise<string> {
   return serve((path, request) => {
     if (path === "/models") return routes.models ?? MODELS;
     if (path === "/capabilities") return routes.capabilities ?? NOT_FOUND;
@@ -66,18 +94,44 @@ describe("what an endpoint supports", () => {
       json_schema: "Status 500: boom",
       reasoning: "The answer has no reasoning_content.",
     });
-    expect([...profile.features]).toEqual(["max_tokens", "stream", "stream_usage", "seed", "n", "stop", "logprobs", "top_logprobs", "temperature", "top_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "json_object"]);
+    expect([...profile.features]).toEqual([
+      "max_tokens",
+      "stream",
+      "stream_usage",
+      "seed",
+      "n",
+      "stop",
+      "logprobs",
+      "top_logprobs",
+      "temperature",
+      "top_p",
+      "frequency_penalty",
+      "presence_penalty",
+      "repetition_penalty",
+      "json_object",
+    ]);
     expect(profile).toMatchObject({ model: "m", dialect: "openai", contextLength: null, fingerprint: "fp" });
   });
 
   test("a model that knows no max_tokens is asked without", async () => {
-    const profile = await profileOf(await endpoint({ chat: (request) => ("max_tokens" in request ? [400, "use another"] : answer()) }));
+    const profile = await profileOf(
+      await endpoint({ chat: (request) => ("max_tokens" in request ? [400, "use another"] : answer()) }),
+    );
     expect([...profile.missing.keys()]).toEqual(["max_tokens", "reasoning"]);
   });
 
   test.each([
-    ["apart where it is asked for", (request: object) => answer({ content: "", reasoning_content: "separate_reasoning" in request ? "Well" : null }), true],
-    ["apart always, and what asks for it is refused", (request: object): Reply => ("separate_reasoning" in request ? [400, ""] : answer({ content: "", reasoning: "Well" })), true],
+    [
+      "apart where it is asked for",
+      (request: object) => answer({ content: "", reasoning_content: "separate_reasoning" in request ? "Well" : null }),
+      true,
+    ],
+    [
+      "apart always, and what asks for it is refused",
+      (request: object): Reply =>
+        "separate_reasoning" in request ? [400, ""] : answer({ content: "", reasoning: "Well" }),
+      true,
+    ],
     ["in the text", () => answer({ content: "<think>Well" }), false],
     ["in answers that cannot be read", (): Reply => [200, "garbage"], false],
   ])("reasoning: %s", async (_, chat, expected) => {
@@ -85,7 +139,10 @@ describe("what an endpoint supports", () => {
   });
 
   test("capabilities tell the dialect and the context, and nothing else is believed", async () => {
-    const capabilities: Reply = [200, { dialect: "ppio", models: [{ id: "x", aliases: ["m"], context_length: 512 }], parameters: [{ name: "top_k" }] }];
+    const capabilities: Reply = [
+      200,
+      { dialect: "ppio", models: [{ id: "x", aliases: ["m"], context_length: 512 }], parameters: [{ name: "top_k" }] },
+    ];
     const chat = (request: object): Reply => ("top_k" in request ? [400, ""] : answer());
     const url = await endpoint({ capabilities, chat });
     const profile = await profileOf(url);
@@ -100,9 +157,15 @@ describe("what an endpoint supports", () => {
       asked.add(model);
       return answer();
     };
-    expect(await profileOf(await endpoint({ chat }), { model: "other" })).toMatchObject({ model: "other", contextLength: 4096 });
+    expect(await profileOf(await endpoint({ chat }), { model: "other" })).toMatchObject({
+      model: "other",
+      contextLength: 4096,
+    });
     expect(asked).toEqual(new Set(["other"]));
-    expect(await profileOf(await endpoint({ models: NOT_FOUND }), { model: "hidden" })).toMatchObject({ model: "hidden", contextLength: null });
+    expect(await profileOf(await endpoint({ models: NOT_FOUND }), { model: "hidden" })).toMatchObject({
+      model: "hidden",
+      contextLength: null,
+    });
   });
 });
 
@@ -110,7 +173,11 @@ describe("an endpoint that cannot be checked", () => {
   test.each([
     ["lists no model", { models: NOT_FOUND }, /\/models names no model \(Status 404.*give --model/],
     ["wants a key", { models: [401, "who?"] as Reply }, /another API key\. Status 401: who\?/],
-    ["refuses the plainest request", { chat: (): Reply => [404, "no such model"] }, /plainest request to m\. Status 404: no such model/],
+    [
+      "refuses the plainest request",
+      { chat: (): Reply => [404, "no such model"] },
+      /plainest request to m\. Status 404: no such model/,
+    ],
   ])("%s", async (_, routes, message) => {
     await expect(profileOf(await endpoint(routes))).rejects.toThrow(message);
   });

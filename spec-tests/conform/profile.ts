@@ -27,23 +27,32 @@ export class CannotRun extends Error {}
 /** Sends one request; throws `BudgetSpent` where the budget does not allow it. */
 export type Send = (method: string, path: string, body: string | null) => Promise<Exchange>;
 
-export async function profileOf(send: Send, { endpoint }: Client, given: { readonly model: string | null; readonly dialect: Dialect | null }): Promise<Profile> {
+export async function profileOf(
+  send: Send,
+  { endpoint }: Client,
+  given: { readonly model: string | null; readonly dialect: Dialect | null },
+): Promise<Profile> {
   const models = await send("GET", "/models", null);
   if (models.status === 0) throw new CannotRun(`Nobody answers at ${endpoint.baseUrl}: ${models.text}`);
-  if (models.status === 401 || models.status === 403) throw new CannotRun(`The endpoint wants another API key. ${refusal(models)}`);
+  if (models.status === 401 || models.status === 403)
+    throw new CannotRun(`The endpoint wants another API key. ${refusal(models)}`);
   const listed = entries(models, "data");
   const model = given.model ?? listed.map(({ id }) => id).find((id): id is string => typeof id === "string");
   if (model === undefined) {
-    throw new CannotRun(`${endpoint.baseUrl}/models names no model (${refusal(models)}): give --model, and a --base-url that ends where /chat/completions begins.`);
+    throw new CannotRun(
+      `${endpoint.baseUrl}/models names no model (${refusal(models)}): give --model, and a --base-url that ends where /chat/completions begins.`,
+    );
   }
   const capabilities = await send("GET", "/capabilities", null);
 
-  const ask = (fields: ChatRequest): Promise<Exchange> => send("POST", "/chat/completions", chatBody({ messages: MESSAGES, ...fields }, model));
+  const ask = (fields: ChatRequest): Promise<Exchange> =>
+    send("POST", "/chat/completions", chatBody({ messages: MESSAGES, ...fields }, model));
   const short = await ask({ max_tokens: NUM_TOKENS });
   // Some models know no max_tokens; they are asked without.
   const limit = short.status === 200 ? { max_tokens: NUM_TOKENS } : {};
   const plain = short.status === 200 ? short : await ask({});
-  if (plain.status !== 200) throw new CannotRun(`The endpoint refuses the plainest request to ${model}. ${refusal(short)}`);
+  if (plain.status !== 200)
+    throw new CannotRun(`The endpoint refuses the plainest request to ${model}. ${refusal(short)}`);
   const features = new Set<Feature>();
   const missing = new Map<Feature, string>();
   const judge = (feature: Feature, reason: string | null): void => {
@@ -59,7 +68,9 @@ export async function profileOf(send: Send, { endpoint }: Client, given: { reado
   const reasoned = hasReasoning(apart.status === 200 ? apart : await ask({ ...limit, temperature: 0 }));
   judge("reasoning", reasoned ? null : "The answer has no reasoning_content.");
 
-  const own = entries(capabilities, "models").find(({ id, aliases }) => id === model || (Array.isArray(aliases) && aliases.includes(model)));
+  const own = entries(capabilities, "models").find(
+    ({ id, aliases }) => id === model || (Array.isArray(aliases) && aliases.includes(model)),
+  );
   const context = own?.["context_length"] ?? listed.find(({ id }) => id === model)?.["max_model_len"];
   const told = fieldsOf(capabilities)["dialect"];
   const fingerprint = fieldsOf(plain)["system_fingerprint"];
@@ -94,13 +105,28 @@ const REQUESTS: readonly (readonly [Feature, ChatRequest])[] = [
   ["frequency_penalty", { frequency_penalty: 0.5 }],
   ["presence_penalty", { presence_penalty: 0.5 }],
   ["repetition_penalty", { repetition_penalty: 1.1 }],
-  ["json_object", { response_format: { type: "json_object" }, messages: [{ role: "user", content: "What is 2 + 3? Answer in JSON." }] }],
+  [
+    "json_object",
+    {
+      response_format: { type: "json_object" },
+      messages: [{ role: "user", content: "What is 2 + 3? Answer in JSON." }],
+    },
+  ],
   [
     "json_schema",
     {
       response_format: {
         type: "json_schema",
-        json_schema: { name: "sum", strict: true, schema: { type: "object", properties: { sum: { type: "integer" } }, required: ["sum"], additionalProperties: false } },
+        json_schema: {
+          name: "sum",
+          strict: true,
+          schema: {
+            type: "object",
+            properties: { sum: { type: "integer" } },
+            required: ["sum"],
+            additionalProperties: false,
+          },
+        },
       },
     },
   ],

@@ -43,17 +43,24 @@ ${support(run)}
 function headline(run: Run): string {
   const numBroken = withOutcome(run, "broken").length;
   const numChecked = numBroken + withOutcome(run, "holds").length;
-  if (numBroken === 0) return numChecked === 1 ? "The one law that was checked holds" : `All ${numChecked} laws that were checked hold`;
+  if (numBroken === 0)
+    return numChecked === 1 ? "The one law that was checked holds" : `All ${numChecked} laws that were checked hold`;
   return `${numBroken} of ${counted(numChecked, "law")} checked ${numBroken === 1 ? "is" : "are"} broken`;
 }
 
 function facts({ baseUrl, profile, startedAt, seed, budget, numCalls, seconds, errorRate }: Run): string {
   const rows: readonly (readonly [string, string])[] = [
     ["Endpoint", `<code>${markup(baseUrl)}</code>`],
-    ["Model", `<code>${markup(profile.model)}</code>${profile.fingerprint === null ? "" : ` <span class="quiet">${markup(profile.fingerprint)}</span>`}`],
+    [
+      "Model",
+      `<code>${markup(profile.model)}</code>${profile.fingerprint === null ? "" : ` <span class="quiet">${markup(profile.fingerprint)}</span>`}`,
+    ],
     ["Dialect", markup(profile.dialect)],
     ["Context", profile.contextLength === null ? "not told" : `${profile.contextLength} tokens`],
-    ["Started", `<time datetime="${markup(startedAt)}">${markup(startedAt.replace("T", " ").replace(/\.\d+Z$/, " UTC"))}</time>`],
+    [
+      "Started",
+      `<time datetime="${markup(startedAt)}">${markup(startedAt.replace("T", " ").replace(/\.\d+Z$/, " UTC"))}</time>`,
+    ],
     ["Seed", `<code>${seed}</code>`],
     ["Budget", `${numCalls} of ${budget.calls} calls, ${seconds.toFixed(1)} of ${budget.seconds} seconds`],
     ["False alarms", `chance below ${rate(errorRate)} in the whole run`],
@@ -108,7 +115,9 @@ function prose(text: string): string {
 }
 
 function exchangePart({ method, path, body, status, responseHeaders, text, durationMs }: Exchange): string {
-  const headers = Object.entries(responseHeaders).map(([name, value]) => `${name}: ${value}`).join("\n");
+  const headers = Object.entries(responseHeaders)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join("\n");
   return `<details><summary><code>${markup(method)} ${markup(path)}</code> → <strong>${status === 0 ? "no answer" : status}</strong> <span class="quiet">${Math.round(durationMs)} ms</span></summary>
 ${body === null ? "" : `<h5>Request</h5>${block(indented(body))}`}
 <h5>Response</h5>${headers === "" ? "" : block(headers)}${block(indented(text))}
@@ -148,7 +157,9 @@ function note(text: string): string {
 }
 
 function support({ profile: { features, missing } }: Run): string {
-  const rows = [...missing].map(([feature, reason]) => `<tr><th scope="row"><code>${feature}</code></th><td>${markup(reason)}</td></tr>`);
+  const rows = [...missing].map(
+    ([feature, reason]) => `<tr><th scope="row"><code>${feature}</code></th><td>${markup(reason)}</td></tr>`,
+  );
   return `<section><h2>What the endpoint supports</h2>
 <p>${[...features].map((feature) => `<code>${feature}</code>`).join(" ")}</p>
 ${rows.length === 0 ? "" : `<h3>What it does not</h3>\n<table>${rows.join("\n")}</table>`}

@@ -32,15 +32,53 @@ The first.
 Not of any clause.
 `);
 
-const law = (id: string, fields: Partial<Law> = {}): Law => ({ id, title: `Title of ${id} <b>`, clauses: ["TS-5.3"], reports: ["vllm#1"], needs: [], errorRate: null, check: () => Promise.resolve(), ...fields });
-const result = (id: string, fields: Partial<LawResult>): LawResult => ({ law: law(id), outcome: "holds", reason: null, findings: [], notes: [], numCases: 3, numCalls: 9, seconds: 0.25, ...fields });
-const exchange = exchangeWith({ body: `{"x":"${HOSTILE}"`, text: HOSTILE.repeat(400), responseHeaders: { "x-header": HOSTILE } });
+const law = (id: string, fields: Partial<Law> = {}): Law => ({
+  id,
+  title: `Title of ${id} <b>`,
+  clauses: ["TS-5.3"],
+  reports: ["vllm#1"],
+  needs: [],
+  errorRate: null,
+  check: () => Promise.resolve(),
+  ...fields,
+});
+const result = (id: string, fields: Partial<LawResult>): LawResult => ({
+  law: law(id),
+  outcome: "holds",
+  reason: null,
+  findings: [],
+  notes: [],
+  numCases: 3,
+  numCalls: 9,
+  seconds: 0.25,
+  ...fields,
+});
+const exchange = exchangeWith({
+  body: `{"x":"${HOSTILE}"`,
+  text: HOSTILE.repeat(400),
+  responseHeaders: { "x-header": HOSTILE },
+});
 const command = `curl '${"x".repeat(30_000)}end'`;
-const finding = { clause: "TS-5.3", message: HOSTILE, counterexample: HOSTILE, seed: 5, path: "1:0", exchanges: [exchange], curls: [command] };
+const finding = {
+  clause: "TS-5.3",
+  message: HOSTILE,
+  counterexample: HOSTILE,
+  seed: 5,
+  path: "1:0",
+  exchanges: [exchange],
+  curls: [command],
+};
 
 const run: Run = {
   baseUrl: "http://h/v1?<&",
-  profile: { model: HOSTILE, dialect: "ppio", contextLength: 512, features: new Set(["stream"]), missing: new Map([["top_k", HOSTILE]]), fingerprint: HOSTILE },
+  profile: {
+    model: HOSTILE,
+    dialect: "ppio",
+    contextLength: 512,
+    features: new Set(["stream"]),
+    missing: new Map([["top_k", HOSTILE]]),
+    fingerprint: HOSTILE,
+  },
   startedAt: "2026-01-02T03:04:05.678Z",
   seed: 42,
   budget: { calls: 500, seconds: 300 },
@@ -49,7 +87,11 @@ const run: Run = {
   errorRate: 0.00021,
   results: [
     result("P1", {}),
-    result("P2", { outcome: "broken", findings: [finding, { ...finding, clause: `TS-${99}.1`, counterexample: null, path: null }], notes: [HOSTILE] }),
+    result("P2", {
+      outcome: "broken",
+      findings: [finding, { ...finding, clause: `TS-${99}.1`, counterexample: null, path: null }],
+      notes: [HOSTILE],
+    }),
     result("P3", { outcome: "skipped", reason: HOSTILE, numCases: 0 }),
     result("P4", { outcome: "unchecked", reason: "No budget.\nAt all." }),
   ],
@@ -65,13 +107,20 @@ describe("on a terminal", () => {
   test("what was broken comes first, with all that is needed to see it again", () => {
     const text = summary(run, clauses);
     const lines = text.split("\n");
-    expect(lines[1]).toBe("4 laws: 1 broken, 1 not checked, 1 skipped, 1 hold · 123 of 500 calls, 5 of 300 seconds · chance of a false alarm below 0.0003");
+    expect(lines[1]).toBe(
+      "4 laws: 1 broken, 1 not checked, 1 skipped, 1 hold · 123 of 500 calls, 5 of 300 seconds · chance of a false alarm below 0.0003",
+    );
     expect(lines[3]).toBe("broken     P2   Title of P2 <b> (3 cases, 9 calls)");
     expect(lines).toContain("    TS-5.3 Matching <stop> sequences");
     expect(lines).toContain(`    TS-${99}.1`);
     expect(text).toContain("counterexample (seed 5, path 1:0): ");
     expect(text).toContain(`    ${command}`);
-    expect(lines.filter((line) => /^[a-z]+ +P\d /.test(line)).map((line) => line.slice(11, 13))).toEqual(["P2", "P4", "P3", "P1"]);
+    expect(lines.filter((line) => /^[a-z]+ +P\d /.test(line)).map((line) => line.slice(11, 13))).toEqual([
+      "P2",
+      "P4",
+      "P3",
+      "P1",
+    ]);
   });
 
   test("a law's line is one line", () => {
@@ -90,16 +139,55 @@ describe("on a terminal", () => {
 });
 
 test("JSON has everything, whole", () => {
-  const report = JSON.parse(json(run)) as { laws: { id: string; outcome: string; findings: { message: string; exchanges: { response: string; body: string }[]; curls: string[] }[] }[] };
-  expect(report).toMatchObject({ endpoint: run.baseUrl, model: HOSTILE, dialect: "ppio", seed: 42, calls: 123, findings: 2, error_rate: 0.00021, supported: ["stream"], not_supported: { top_k: HOSTILE } });
-  expect(report.laws.map(({ id, outcome }) => [id, outcome])).toEqual([["P1", "holds"], ["P2", "broken"], ["P3", "skipped"], ["P4", "unchecked"]]);
-  expect(report.laws[1]!.findings[0]).toMatchObject({ message: HOSTILE, curls: [command], exchanges: [{ response: exchange.text, body: exchange.body }] });
+  const report = JSON.parse(json(run)) as {
+    laws: {
+      id: string;
+      outcome: string;
+      findings: { message: string; exchanges: { response: string; body: string }[]; curls: string[] }[];
+    }[];
+  };
+  expect(report).toMatchObject({
+    endpoint: run.baseUrl,
+    model: HOSTILE,
+    dialect: "ppio",
+    seed: 42,
+    calls: 123,
+    findings: 2,
+    error_rate: 0.00021,
+    supported: ["stream"],
+    not_supported: { top_k: HOSTILE },
+  });
+  expect(report.laws.map(({ id, outcome }) => [id, outcome])).toEqual([
+    ["P1", "holds"],
+    ["P2", "broken"],
+    ["P3", "skipped"],
+    ["P4", "unchecked"],
+  ]);
+  expect(report.laws[1]!.findings[0]).toMatchObject({
+    message: HOSTILE,
+    curls: [command],
+    exchanges: [{ response: exchange.text, body: exchange.body }],
+  });
 });
 
 test("JUnit XML: one case for each law; well-formed, whatever the texts are", () => {
   const text = junit(run);
   const { names, texts } = parseXml(text.replace(/^<\?xml[^?]*\?>\n/, ""));
-  expect(names).toEqual(["testsuites", "testsuite", "properties", ...Array<string>(5).fill("property"), "testcase", "testcase", "failure", "failure", "system-out", "testcase", "skipped", "testcase", "skipped"]);
+  expect(names).toEqual([
+    "testsuites",
+    "testsuite",
+    "properties",
+    ...Array<string>(5).fill("property"),
+    "testcase",
+    "testcase",
+    "failure",
+    "failure",
+    "system-out",
+    "testcase",
+    "skipped",
+    "testcase",
+    "skipped",
+  ]);
   expect(text).toContain('tests="4" failures="1" errors="0" skipped="2" time="4.500"');
   const shown = HOSTILE.replace("\u0000", "\uFFFD").replace("\uD800", "\uFFFD");
   expect(texts.filter((part) => part.includes(shown)).length).toBeGreaterThanOrEqual(5);
@@ -112,7 +200,11 @@ describe("the page", () => {
   test("shows every text as text: what it holds besides is the page's own markup", () => {
     expect(page).not.toMatch(/<script>alert|<img|onerror='/);
     expect(page.match(/<script/g)).toHaveLength(1);
-    const body = page.replace(/^<!doctype html>\n/, "").replace(/<style>[^]*?<\/style>/, "").replace(/<script>[^]*?<\/script>/, "").replace(/<(meta|br)([^>]*)>/g, "<$1$2/>");
+    const body = page
+      .replace(/^<!doctype html>\n/, "")
+      .replace(/<style>[^]*?<\/style>/, "")
+      .replace(/<script>[^]*?<\/script>/, "")
+      .replace(/<(meta|br)([^>]*)>/g, "<$1$2/>");
     const { texts } = parseXml(body.trim());
     const shown = HOSTILE.replace("\uD800", "\uFFFD").replace("\u0000", "\uFFFD");
     expect(texts.filter((part) => part.includes(shown)).length).toBeGreaterThanOrEqual(6);
@@ -125,7 +217,15 @@ describe("the page", () => {
   });
 
   test("says first how it went, then what was found, then the rest", () => {
-    const order = ["1 of 2 laws checked is broken", "<h2>Findings", "Smallest case found", "<h2>Not checked", "<h2>Hold", "<h2>Skipped", "--seed 42"];
+    const order = [
+      "1 of 2 laws checked is broken",
+      "<h2>Findings",
+      "Smallest case found",
+      "<h2>Not checked",
+      "<h2>Hold",
+      "<h2>Skipped",
+      "--seed 42",
+    ];
     const places = order.map((text) => page.indexOf(text));
     expect(places).not.toContain(-1);
     expect(places).toEqual([...places].sort((a, b) => a - b));
@@ -134,7 +234,9 @@ describe("the page", () => {
   });
 
   test("has the clause's text beside a finding, and its commands whole, but cuts long answers", () => {
-    expect(page).toContain("Matching &lt;stop&gt; sequences</summary><p>They are matched in the <code>text</code>, <strong>across</strong> tokens, <em>always</em>.</p>");
+    expect(page).toContain(
+      "Matching &lt;stop&gt; sequences</summary><p>They are matched in the <code>text</code>, <strong>across</strong> tokens, <em>always</em>.</p>",
+    );
     expect(page).toContain("xend&#39;</code>");
     expect(page).toMatch(/… \d+ more characters/);
   });
@@ -149,13 +251,27 @@ function parseXml(text: string): { names: string[]; texts: string[] } {
   const texts: string[] = [];
   const open: string[] = [];
   const decode = (part: string): string => {
-    if (/[<]|&(?!(amp|lt|gt|quot|#39|#9|#10|#13);)/.test(part) || /[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]|\p{Surrogate}/u.test(part)) throw new Error(`Not XML: ${part.slice(0, 200)}`);
-    const named: Record<string, string> = { amp: "&", lt: "<", gt: ">", quot: '"', "#39": "'", "#9": "\t", "#10": "\n", "#13": "\r" };
+    if (
+      /[<]|&(?!(amp|lt|gt|quot|#39|#9|#10|#13);)/.test(part) ||
+      /[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]|\p{Surrogate}/u.test(part)
+    )
+      throw new Error(`Not XML: ${part.slice(0, 200)}`);
+    const named: Record<string, string> = {
+      amp: "&",
+      lt: "<",
+      gt: ">",
+      quot: '"',
+      "#39": "'",
+      "#9": "\t",
+      "#10": "\n",
+      "#13": "\r",
+    };
     return part.replace(/&([^;]+);/g, (_, name: string) => named[name]!);
   };
   let rest = text.trim();
   while (rest !== "") {
-    const [whole, closing, name, attributes = "", selfClosing, content] = /^(?:<(\/?)([a-z][a-z0-9-]*)((?:\s+[a-z-]+(?:="[^"<]*")?)*)\s*(\/?)>|([^<]+))/.exec(rest) ?? [];
+    const [whole, closing, name, attributes = "", selfClosing, content] =
+      /^(?:<(\/?)([a-z][a-z0-9-]*)((?:\s+[a-z-]+(?:="[^"<]*")?)*)\s*(\/?)>|([^<]+))/.exec(rest) ?? [];
     if (whole === undefined) throw new Error(`Not XML: ${rest.slice(0, 200)}`);
     rest = rest.slice(whole.length);
     if (content !== undefined) texts.push(decode(content));

@@ -17,7 +17,9 @@ export function clausesOf(specification: string): Clauses {
   return new Map(
     sections.flatMap((section) => {
       const [, id, title, text] = /^#+ (TS-\d+\.\d+) (.*)\n([^]*)$/.exec(section) ?? [];
-      return id === undefined || title === undefined || text === undefined ? [] : [[id, { title, text: text.trim() }] as const];
+      return id === undefined || title === undefined || text === undefined
+        ? []
+        : [[id, { title, text: text.trim() }] as const];
     }),
   );
 }
@@ -67,9 +69,17 @@ function lawLines(result: LawResult, clauses: Clauses): string[] {
 
 /** `17 laws: 12 hold, 2 broken, 3 skipped` */
 export function verdict(run: Run): string {
-  const words: Record<Outcome, string> = { broken: "broken", unchecked: "not checked", skipped: "skipped", holds: "hold" };
+  const words: Record<Outcome, string> = {
+    broken: "broken",
+    unchecked: "not checked",
+    skipped: "skipped",
+    holds: "hold",
+  };
   const counts = OUTCOMES.map((outcome) => [withOutcome(run, outcome).length, words[outcome]] as const);
-  return `${counted(run.results.length, "law")}: ${counts.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`).join(", ")}`;
+  return `${counted(run.results.length, "law")}: ${counts
+    .filter(([count]) => count > 0)
+    .map(([count, word]) => `${count} ${word}`)
+    .join(", ")}`;
 }
 
 export function counted(count: number, word: string): string {
@@ -118,7 +128,12 @@ export function json(run: Run): string {
       notes,
       findings: findings.map(({ exchanges, ...finding }) => ({
         ...finding,
-        exchanges: exchanges.map(({ responseHeaders, text, durationMs, ...sent }) => ({ ...sent, response_headers: responseHeaders, response: text, duration_ms: durationMs })),
+        exchanges: exchanges.map(({ responseHeaders, text, durationMs, ...sent }) => ({
+          ...sent,
+          response_headers: responseHeaders,
+          response: text,
+          duration_ms: durationMs,
+        })),
       })),
     })),
   };
@@ -130,13 +145,21 @@ export function junit(run: Run): string {
   const { results, seconds, startedAt } = run;
   const numSkipped = withOutcome(run, "skipped").length + withOutcome(run, "unchecked").length;
   const totals = `tests="${results.length}" failures="${withOutcome(run, "broken").length}" errors="0" skipped="${numSkipped}" time="${seconds.toFixed(3)}"`;
-  const properties = { endpoint: run.baseUrl, model: run.profile.model, dialect: run.profile.dialect, seed: run.seed, calls: run.numCalls };
+  const properties = {
+    endpoint: run.baseUrl,
+    model: run.profile.model,
+    dialect: run.profile.dialect,
+    seed: run.seed,
+    calls: run.numCalls,
+  };
   return [
     `<?xml version="1.0" encoding="UTF-8"?>`,
     `<testsuites ${totals}>`,
     `  <testsuite name="touchstone conform" timestamp="${startedAt.replace(/\..*/, "")}" ${totals}>`,
     `    <properties>`,
-    ...Object.entries(properties).map(([name, value]) => `      <property name="${name}" value="${xml(String(value))}"/>`),
+    ...Object.entries(properties).map(
+      ([name, value]) => `      <property name="${name}" value="${xml(String(value))}"/>`,
+    ),
     `    </properties>`,
     ...results.map(testCase),
     `  </testsuite>`,
@@ -148,7 +171,10 @@ export function junit(run: Run): string {
 function testCase({ law, reason, findings, notes, seconds }: LawResult): string {
   const parts = [
     ...(reason === null ? [] : [`<skipped message="${xml(reason)}"/>`]),
-    ...findings.map((finding) => `<failure type="${xml(finding.clause)}" message="${xml(finding.message)}">${xml(failureText(finding))}</failure>`),
+    ...findings.map(
+      (finding) =>
+        `<failure type="${xml(finding.clause)}" message="${xml(finding.message)}">${xml(failureText(finding))}</failure>`,
+    ),
     ...(notes.length === 0 ? [] : [`<system-out>${xml(notes.join("\n"))}</system-out>`]),
   ];
   return `    <testcase classname="touchstone.conform" name="${xml(`${law.id} ${law.title}`)}" time="${seconds.toFixed(3)}">${parts.join("")}</testcase>`;
@@ -156,7 +182,12 @@ function testCase({ law, reason, findings, notes, seconds }: LawResult): string 
 
 function failureText(finding: Finding): string {
   const { clause, message, counterexample, curls } = finding;
-  return [`${clause}: ${message}`, ...(counterexample === null ? [] : [`counterexample: ${counterexample}`]), origin(finding), ...curls].join("\n");
+  return [
+    `${clause}: ${message}`,
+    ...(counterexample === null ? [] : [`counterexample: ${counterexample}`]),
+    origin(finding),
+    ...curls,
+  ].join("\n");
 }
 
 /** As XML text or attribute, with its white space as it is. */

@@ -17,7 +17,14 @@ export const PROMPTS: readonly string[] = [
 ];
 
 /** Some characters have more bytes than tokens have: é, 你, 😊. */
-export const MANY_SCRIPTS: readonly string[] = ["Say 你好, and 日本 too.", "😊🎉🦊", "Répète : café, été, naïve.", "Wie heißt du? Schöne Grüße!", "Привет", "Hello!"];
+export const MANY_SCRIPTS: readonly string[] = [
+  "Say 你好, and 日本 too.",
+  "😊🎉🦊",
+  "Répète : café, été, naïve.",
+  "Wie heißt du? Schöne Grüße!",
+  "Привет",
+  "Hello!",
+];
 
 export function user(content: string): { readonly messages: readonly ChatRequest[] } {
   return { messages: [{ role: "user", content }] };
@@ -46,7 +53,10 @@ export interface RequestOptions {
 }
 
 /** Requests with any of the parameters that the endpoint supports; shrinking takes parameters away. */
-export function requests(probe: Probe, { prompts = PROMPTS, maxTokens = { min: 4, max: 24 }, seed = true, n = 1 }: RequestOptions = {}): Arbitrary<ChatRequest> {
+export function requests(
+  probe: Probe,
+  { prompts = PROMPTS, maxTokens = { min: 4, max: 24 }, seed = true, n = 1 }: RequestOptions = {},
+): Arbitrary<ChatRequest> {
   const fields = {
     messages: fc.constantFrom(...prompts).map((content) => user(content).messages),
     ...(probe.features.has("max_tokens") ? { max_tokens: fc.integer(maxTokens) } : {}),
@@ -54,7 +64,10 @@ export function requests(probe: Probe, { prompts = PROMPTS, maxTokens = { min: 4
   };
   const optional = Object.entries(SAMPLING).filter(([feature]) => probe.features.has(feature as Feature));
   const choices = n > 1 && probe.features.has("n") ? { n: fc.integer({ min: 1, max: n }) } : {};
-  return fc.record<ChatRequest>({ ...fields, ...Object.fromEntries(optional), ...choices }, { requiredKeys: Object.keys(fields) });
+  return fc.record<ChatRequest>(
+    { ...fields, ...Object.fromEntries(optional), ...choices },
+    { requiredKeys: Object.keys(fields) },
+  );
 }
 
 /** Mild enough that answers stay random: a law that compares answers learns nothing from two that could not differ. */

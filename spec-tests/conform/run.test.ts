@@ -28,22 +28,38 @@ function law(id: string, check: (probe: Probe) => Promise<void>, fields: Partial
 }
 
 function run({ baseUrl }: TinyServer, laws: readonly Law[], options: Partial<RunOptions> = {}): Promise<Run> {
-  return runLaws({ endpoint: { baseUrl, apiKey: null }, model: null, dialect: null, laws, budget: { calls: 500, seconds: 60 }, seed: 1, ...options });
+  return runLaws({
+    endpoint: { baseUrl, apiKey: null },
+    model: null,
+    dialect: null,
+    laws,
+    budget: { calls: 500, seconds: 60 },
+    seed: 1,
+    ...options,
+  });
 }
 
 /** Calls that find out what the endpoint supports. */
 const NUM_PROFILE_CALLS = 21;
 
 /** The answer is the limit, as the echo says it. */
-const echoes = (limit: number) => async (probe: Probe): Promise<void> => {
-  const { choices, exchange } = await probe.ask({ max_tokens: limit });
-  if (choices[0]!.content !== String(limit)) throw new Violation(`Not ${limit}, but ${choices[0]!.content}`, [exchange]);
-};
+const echoes =
+  (limit: number) =>
+  async (probe: Probe): Promise<void> => {
+    const { choices, exchange } = await probe.ask({ max_tokens: limit });
+    if (choices[0]!.content !== String(limit))
+      throw new Violation(`Not ${limit}, but ${choices[0]!.content}`, [exchange]);
+  };
 
-const echoesAll = (max = 1000, options: Parameters<Probe["forAll"]>[2] = {}) => (probe: Probe): Promise<void> =>
-  probe.forAll(fc.integer({ min: 1, max }), (limit) => echoes(limit)(probe), options as object);
+const echoesAll =
+  (max = 1000, options: Parameters<Probe["forAll"]>[2] = {}) =>
+  (probe: Probe): Promise<void> =>
+    probe.forAll(fc.integer({ min: 1, max }), (limit) => echoes(limit)(probe), options as object);
 
-const wrongFrom = (first: number): Answer => ({ max_tokens: limit }, response) => json(response, 200, completion((limit as number) < first ? String(limit) : "!"));
+const wrongFrom =
+  (first: number): Answer =>
+  ({ max_tokens: limit }, response) =>
+    json(response, 200, completion((limit as number) < first ? String(limit) : "!"));
 
 describe("findings", () => {
   test("the smallest case that breaks a law is found, with the exchange that shows it", async () => {
@@ -52,7 +68,12 @@ describe("findings", () => {
     const { outcome, findings } = results[0]!;
     expect(outcome).toBe("broken");
     expect(findings).toHaveLength(1);
-    expect(findings[0]).toMatchObject({ clause: "TS-1.1", message: "Not 38, but !", counterexample: "38", path: expect.stringMatching(/^\d+(:\d+)+$/) as string });
+    expect(findings[0]).toMatchObject({
+      clause: "TS-1.1",
+      message: "Not 38, but !",
+      counterexample: "38",
+      path: expect.stringMatching(/^\d+(:\d+)+$/) as string,
+    });
     expect(findings[0]!.exchanges[0]!.body).toBe('{"model":"m","max_tokens":38}');
     expect(findings[0]!.curls[0]).toContain(`--data-raw '{"model":"m","max_tokens":38}'`);
   });
@@ -76,7 +97,13 @@ describe("findings", () => {
       throw new Violation("At last", [], "TS-2.2");
     });
     const { results } = await run(server, [twice]);
-    expect(results[0]!.findings.map(({ clause, counterexample, path }) => ({ clause, counterexample, hasPath: path !== null }))).toEqual([
+    expect(
+      results[0]!.findings.map(({ clause, counterexample, path }) => ({
+        clause,
+        counterexample,
+        hasPath: path !== null,
+      })),
+    ).toEqual([
       { clause: "TS-1.1", counterexample: "1", hasPath: true },
       { clause: "TS-1.1", counterexample: "1", hasPath: true },
       { clause: "TS-2.2", counterexample: null, hasPath: false },
@@ -96,17 +123,27 @@ describe("findings", () => {
       throw new Error("Not one of mine");
     };
     const cases = fc.integer({ min: 1, max: 9 }).map((limit) => `${limit}`, unmapped);
-    const strings = law("P1", (probe) => probe.forAll(cases, (limit) => echoes(Number(limit))(probe), { examples: ["50"] }));
+    const strings = law("P1", (probe) =>
+      probe.forAll(cases, (limit) => echoes(Number(limit))(probe), { examples: ["50"] }),
+    );
     const { results } = await run(await serve(wrongFrom(1)), [strings]);
     expect(results[0]!.findings[0]).toMatchObject({ counterexample: '"50"', path: "0" });
   });
 
   test("a seed fixes every request and every finding; another seed draws other cases; --only changes nothing", async () => {
     const laws = [law("P1", echoesAll()), law("P2", echoesAll())];
-    const ask = async (options: Partial<RunOptions>, chosen = laws): Promise<{ requests: unknown; findings: unknown }> => {
+    const ask = async (
+      options: Partial<RunOptions>,
+      chosen = laws,
+    ): Promise<{ requests: unknown; findings: unknown }> => {
       const server = await serve(wrongFrom(900));
       const { results } = await run(server, chosen, options);
-      return { requests: server.requests, findings: results.map(({ findings }) => findings.map(({ seed, path, counterexample }) => ({ seed, path, counterexample }))) };
+      return {
+        requests: server.requests,
+        findings: results.map(({ findings }) =>
+          findings.map(({ seed, path, counterexample }) => ({ seed, path, counterexample })),
+        ),
+      };
     };
     const first = await ask({ seed: 7 });
     expect(await ask({ seed: 7 })).toEqual(first);
@@ -140,12 +177,21 @@ describe("findings", () => {
 describe("the budget", () => {
   test("each law has an even share; what one leaves goes to those behind it", async () => {
     const server = await serve();
-    const greedy = (id: string): Law => law(id, async (probe) => {
-      for (;;) await echoes(1)(probe);
-    });
+    const greedy = (id: string): Law =>
+      law(id, async (probe) => {
+        for (;;) await echoes(1)(probe);
+      });
     const modest = law("P3", echoes(1));
-    const { results, numCalls } = await run(server, [modest, greedy("P1"), law("P2", echoesAll(9, { numRuns: 1000 }))], { budget: { calls: NUM_PROFILE_CALLS + 61, seconds: 60 } });
-    expect(results.map(({ outcome, numCalls }) => [outcome, numCalls])).toEqual([["holds", 1], ["unchecked", 30], ["holds", 23]]);
+    const { results, numCalls } = await run(
+      server,
+      [modest, greedy("P1"), law("P2", echoesAll(9, { numRuns: 1000 }))],
+      { budget: { calls: NUM_PROFILE_CALLS + 61, seconds: 60 } },
+    );
+    expect(results.map(({ outcome, numCalls }) => [outcome, numCalls])).toEqual([
+      ["holds", 1],
+      ["unchecked", 30],
+      ["holds", 23],
+    ]);
     expect(results[1]!.reason).toMatch(/spent/);
     expect(numCalls).toBe(NUM_PROFILE_CALLS + 54);
     expect(server.requests).toHaveLength(numCalls - 2);
@@ -167,8 +213,15 @@ describe("the budget", () => {
 
   test("shrinking stops where the law's share ends, and keeps what it has", async () => {
     const server = await serve(wrongFrom(1000));
-    const { results, numCalls } = await run(server, [law("P1", echoesAll(2 ** 30, { examples: [2 ** 30] })), law("P2", echoes(1000))], { budget: { calls: NUM_PROFILE_CALLS + 4, seconds: 60 } });
-    expect(results.map(({ outcome, numCalls }) => [outcome, numCalls])).toEqual([["broken", 2], ["broken", 1]]);
+    const { results, numCalls } = await run(
+      server,
+      [law("P1", echoesAll(2 ** 30, { examples: [2 ** 30] })), law("P2", echoes(1000))],
+      { budget: { calls: NUM_PROFILE_CALLS + 4, seconds: 60 } },
+    );
+    expect(results.map(({ outcome, numCalls }) => [outcome, numCalls])).toEqual([
+      ["broken", 2],
+      ["broken", 1],
+    ]);
     expect(results[0]!.notes).toEqual(["The budget was spent before the counterexample was shrunk to the end."]);
     expect(numCalls).toBeLessThanOrEqual(NUM_PROFILE_CALLS + 4);
   });
@@ -176,12 +229,21 @@ describe("the budget", () => {
   test("a case cut short by the budget does not count, and the law says that it ended early", async () => {
     const server = await serve();
     const threeCalls = law("P1", (probe) =>
-      probe.forAll(fc.integer({ min: 1, max: 9 }), async (limit) => {
-        for (let i = 0; i < 3; i++) await echoes(limit)(probe);
-      }, { share: 1 }),
+      probe.forAll(
+        fc.integer({ min: 1, max: 9 }),
+        async (limit) => {
+          for (let i = 0; i < 3; i++) await echoes(limit)(probe);
+        },
+        { share: 1 },
+      ),
     );
     const { results } = await run(server, [threeCalls], { budget: { calls: NUM_PROFILE_CALLS + 8, seconds: 60 } });
-    expect(results[0]).toMatchObject({ outcome: "holds", numCases: 2, numCalls: 8, notes: [expect.stringMatching(/^Ended early/)] });
+    expect(results[0]).toMatchObject({
+      outcome: "holds",
+      numCases: 2,
+      numCalls: 8,
+      notes: [expect.stringMatching(/^Ended early/)],
+    });
   });
 
   test("time ends a call that hangs; that is no finding", async () => {
@@ -202,10 +264,11 @@ describe("the budget", () => {
       response.setHeader("retry-after", "0.01");
       json(response, numBusy % 2 === 0 ? 503 : 429, {});
     });
-    const asks = (id: string, busy: number): Law => law(id, async (probe) => {
-      numBusy = 0;
-      await probe.ask({ busy });
-    });
+    const asks = (id: string, busy: number): Law =>
+      law(id, async (probe) => {
+        numBusy = 0;
+        await probe.ask({ busy });
+      });
     const { results } = await run(server, [asks("P1", 3), asks("P2", 1000)]);
     expect(results.map(({ outcome, numCalls, reason }) => [outcome, numCalls, reason])).toEqual([
       ["holds", 4, null],
@@ -216,14 +279,28 @@ describe("the budget", () => {
 
 describe("what is not checked", () => {
   test("a law that needs what the endpoint does not support is skipped, and says why", async () => {
-    const server = await serve((request, response) => ("top_k" in request ? json(response, 400, { error: "no top_k" }) : echo(request, response, undefined as never)));
-    const { results } = await run(server, [law("P1", () => Promise.reject(new Error("was checked")), { needs: ["seed", "top_k"] }), law("P2", echoes(1))]);
-    expect(results.map(({ outcome, reason }) => [outcome, reason])).toEqual([["skipped", 'top_k: Status 400: {"error":"no top_k"}'], ["holds", null]]);
+    const server = await serve((request, response) =>
+      "top_k" in request ? json(response, 400, { error: "no top_k" }) : echo(request, response, undefined as never),
+    );
+    const { results } = await run(server, [
+      law("P1", () => Promise.reject(new Error("was checked")), { needs: ["seed", "top_k"] }),
+      law("P2", echoes(1)),
+    ]);
+    expect(results.map(({ outcome, reason }) => [outcome, reason])).toEqual([
+      ["skipped", 'top_k: Status 400: {"error":"no top_k"}'],
+      ["holds", null],
+    ]);
   });
 
   test("once the endpoint has died, nothing is said about the laws that are left, and nothing is shrunk", async () => {
-    const server = await serve((request, response, incoming) => (request["max_tokens"] === 5 ? (server.close(), incoming.socket.destroy()) : echo(request, response, incoming)));
-    const { results } = await run(server, [law("P1", echoesAll(4)), law("P2", echoesAll(1000, { examples: [5] })), law("P3", echoes(1))]);
+    const server = await serve((request, response, incoming) =>
+      request["max_tokens"] === 5 ? (server.close(), incoming.socket.destroy()) : echo(request, response, incoming),
+    );
+    const { results } = await run(server, [
+      law("P1", echoesAll(4)),
+      law("P2", echoesAll(1000, { examples: [5] })),
+      law("P3", echoes(1)),
+    ]);
     expect(results.map(({ outcome }) => outcome)).toEqual(["holds", "broken", "unchecked"]);
     expect(results[1]!.findings[0]).toMatchObject({ counterexample: "5", path: "0", exchanges: [{ status: 0 }] });
     expect(results[2]!.reason).toBe("The endpoint no longer answers.");
@@ -236,7 +313,8 @@ describe("what is not checked", () => {
       response.destroy();
     });
     const thrice = law("P1", async (probe) => {
-      for (const first of [6, 7, 8]) await probe.forAll(fc.constant(first), (limit) => echoes(limit)(probe), { numRuns: 1 });
+      for (const first of [6, 7, 8])
+        await probe.forAll(fc.constant(first), (limit) => echoes(limit)(probe), { numRuns: 1 });
     });
     const { results } = await run(server, [thrice]);
     expect(results[0]!.findings).toMatchObject([{ counterexample: "7" }]);
@@ -245,8 +323,12 @@ describe("what is not checked", () => {
 
   test("a bug in a law ends the run", async () => {
     const server = await serve();
-    await expect(run(server, [law("P1", () => Promise.reject(new TypeError("x is undefined")))])).rejects.toThrow(TypeError);
-    await expect(run(server, [law("P1", (probe) => probe.forAll(fc.nat(), () => Promise.reject(new TypeError("y"))))])).rejects.toThrow(TypeError);
+    await expect(run(server, [law("P1", () => Promise.reject(new TypeError("x is undefined")))])).rejects.toThrow(
+      TypeError,
+    );
+    await expect(
+      run(server, [law("P1", (probe) => probe.forAll(fc.nat(), () => Promise.reject(new TypeError("y"))))]),
+    ).rejects.toThrow(TypeError);
   });
 
   test("laws whose false alarms add up to 1 in 1000 are not run", async () => {
@@ -258,7 +340,11 @@ describe("what is not checked", () => {
 
   test.each([
     ["too few calls to ask what it supports", { calls: 5, seconds: 60 }, /did not suffice/],
-    ["too few calls for a single case", { calls: NUM_PROFILE_CALLS, seconds: 60 }, /No law could be checked within 21 calls.*P1 unchecked \(The budget is spent\.\)/],
+    [
+      "too few calls for a single case",
+      { calls: NUM_PROFILE_CALLS, seconds: 60 },
+      /No law could be checked within 21 calls.*P1 unchecked \(The budget is spent\.\)/,
+    ],
   ])("%s: no run", async (_, budget, message) => {
     const failed = run(await serve(), [law("P1", echoes(1))], { budget });
     await expect(failed).rejects.toThrow(CannotRun);
@@ -266,8 +352,12 @@ describe("what is not checked", () => {
   });
 
   test("where everything is skipped, or there are no laws, there is no run either", async () => {
-    const server = await serve((request, response) => ("seed" in request ? json(response, 400, {}) : echo(request, response, undefined as never)));
-    await expect(run(server, [law("P1", echoes(1), { needs: ["seed"] })])).rejects.toThrow(/P1 skipped \(seed: Status 400/);
+    const server = await serve((request, response) =>
+      "seed" in request ? json(response, 400, {}) : echo(request, response, undefined as never),
+    );
+    await expect(run(server, [law("P1", echoes(1), { needs: ["seed"] })])).rejects.toThrow(
+      /P1 skipped \(seed: Status 400/,
+    );
     await expect(run(server, [])).rejects.toThrow(CannotRun);
   });
 });
@@ -281,17 +371,28 @@ test("a law asks with the model, sends what it likes, and leaves notes", async (
       probe.note(`${refused.status} ${other.status}`);
       probe.note("400 200");
       await probe.abandon({ model: "other" }, { chunks: 1 });
-      expect(await probe.abandon({ bad: true }, { ms: 1000 }).catch((error: unknown) => error)).toBeInstanceOf(Violation);
+      expect(await probe.abandon({ bad: true }, { ms: 1000 }).catch((error: unknown) => error)).toBeInstanceOf(
+        Violation,
+      );
     }),
   ]);
   expect(results[0]!.notes).toEqual(["400 200"]);
-  expect(server.requests.slice(NUM_PROFILE_CALLS - 2)).toEqual([{ model: "m", bad: true }, { model: "other", stream: true }, { model: "m", bad: true, stream: true }]);
+  expect(server.requests.slice(NUM_PROFILE_CALLS - 2)).toEqual([
+    { model: "m", bad: true },
+    { model: "other", stream: true },
+    { model: "m", bad: true, stream: true },
+  ]);
 });
 
 test("progress goes from 0 to 1, and every law's end is told", async () => {
   const told: Progress[] = [];
-  await run(await serve(), [law("P1", echoesAll()), law("P2", echoes(1))], { onProgress: (progress) => told.push(progress) });
+  await run(await serve(), [law("P1", echoesAll()), law("P2", echoes(1))], {
+    onProgress: (progress) => told.push(progress),
+  });
   expect(told.map(({ share }) => share)).toEqual(told.map(({ share }) => share).sort((a, b) => a - b));
-  expect(told.filter(({ result }) => result !== null).map(({ lawId, share }) => [lawId, share])).toEqual([["P1", 0.5], ["P2", 1]]);
+  expect(told.filter(({ result }) => result !== null).map(({ lawId, share }) => [lawId, share])).toEqual([
+    ["P1", 0.5],
+    ["P2", 1],
+  ]);
   expect(told.length).toBeGreaterThan(20);
 });

@@ -11,7 +11,16 @@ import fc, { type Arbitrary, type Value } from "fast-check";
 
 import { chatBody, Client, readAnswer, type Endpoint, type Sent } from "./client.js";
 import { curl } from "./curl.js";
-import { BudgetSpent, Violation, type Answer, type CaseOptions, type ChatRequest, type Exchange, type Law, type Probe } from "./law.js";
+import {
+  BudgetSpent,
+  Violation,
+  type Answer,
+  type CaseOptions,
+  type ChatRequest,
+  type Exchange,
+  type Law,
+  type Probe,
+} from "./law.js";
 import { CannotRun, profileOf, type Dialect, type Profile } from "./profile.js";
 
 export interface Budget {
@@ -86,9 +95,18 @@ export interface Run {
 export const ERROR_RATE_MAX = 1e-3;
 
 /** @throws CannotRun where no law can be checked */
-export async function runLaws({ endpoint, model, dialect, laws, budget, seed, onProgress = () => {} }: RunOptions): Promise<Run> {
+export async function runLaws({
+  endpoint,
+  model,
+  dialect,
+  laws,
+  budget,
+  seed,
+  onProgress = () => {},
+}: RunOptions): Promise<Run> {
   const errorRate = laws.reduce((sum, law) => sum + (law.errorRate ?? 0), 0);
-  if (errorRate >= ERROR_RATE_MAX) throw new Error(`The laws' false alarms add up to ${errorRate}, which must be below ${ERROR_RATE_MAX}`);
+  if (errorRate >= ERROR_RATE_MAX)
+    throw new Error(`The laws' false alarms add up to ${errorRate}, which must be below ${ERROR_RATE_MAX}`);
   const client = new Client(endpoint);
   const purse = new Purse(budget);
   const startedAt = new Date().toISOString();
@@ -101,7 +119,12 @@ export async function runLaws({ endpoint, model, dialect, laws, budget, seed, on
     const missing = law.needs.filter((feature) => !profile.features.has(feature));
     let result: LawResult;
     if (isGone) result = notChecked(law, "unchecked", "The endpoint no longer answers.");
-    else if (missing.length > 0) result = notChecked(law, "skipped", missing.map((feature) => `${feature}: ${profile.missing.get(feature)}`).join("; "));
+    else if (missing.length > 0)
+      result = notChecked(
+        law,
+        "skipped",
+        missing.map((feature) => `${feature}: ${profile.missing.get(feature)}`).join("; "),
+      );
     else {
       const trial = new Trial(client, purse.share(laws.length - i), law, profile, lawSeed(seed, law.id), tell);
       result = await trial.run();
@@ -113,9 +136,21 @@ export async function runLaws({ endpoint, model, dialect, laws, budget, seed, on
   }
   if (!results.some(({ outcome }) => outcome === "holds" || outcome === "broken")) {
     const reasons = results.map(({ law, outcome, reason }) => `${law.id} ${outcome} (${reason})`).join(", ");
-    throw new CannotRun(`No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds, ${purse.numCalls} calls of which showed what the endpoint supports: ${reasons}`);
+    throw new CannotRun(
+      `No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds, ${purse.numCalls} calls of which showed what the endpoint supports: ${reasons}`,
+    );
   }
-  return { baseUrl: endpoint.baseUrl, profile, startedAt, seed, budget, numCalls: purse.numCalls, seconds: purse.seconds(), errorRate, results };
+  return {
+    baseUrl: endpoint.baseUrl,
+    profile,
+    startedAt,
+    seed,
+    budget,
+    numCalls: purse.numCalls,
+    seconds: purse.seconds(),
+    errorRate,
+    results,
+  };
 }
 
 /** The calls and seconds of a run, or of a law. */
@@ -139,7 +174,10 @@ class Purse {
 
   /** How much is spent, 0 to 1, of whichever is nearer its end. */
   spent(): number {
-    return Math.min(1, Math.max(this.numCalls / Math.max(1, this.budget.calls), this.seconds() / Math.max(1e-3, this.budget.seconds)));
+    return Math.min(
+      1,
+      Math.max(this.numCalls / Math.max(1, this.budget.calls), this.seconds() / Math.max(1e-3, this.budget.seconds)),
+    );
   }
 
   /** An even share of what is left, for one of so many. */
@@ -154,13 +192,20 @@ class Purse {
   }
 }
 
-async function askForProfile(client: Client, purse: Purse, model: string | null, dialect: Dialect | null): Promise<Profile> {
+async function askForProfile(
+  client: Client,
+  purse: Purse,
+  model: string | null,
+  dialect: Dialect | null,
+): Promise<Profile> {
   const deadline = timeLimit(purse);
   try {
-    const send = (method: string, path: string, body: string | null): Promise<Exchange> => patiently(purse, () => client.exchange({ method, path, body }, deadline.signal), deadline.signal);
+    const send = (method: string, path: string, body: string | null): Promise<Exchange> =>
+      patiently(purse, () => client.exchange({ method, path, body }, deadline.signal), deadline.signal);
     return await profileOf(send, client, { model, dialect });
   } catch (error) {
-    if (error instanceof BudgetSpent) throw new CannotRun(`The budget did not suffice to find out what the endpoint supports. ${error.message}`);
+    if (error instanceof BudgetSpent)
+      throw new CannotRun(`The budget did not suffice to find out what the endpoint supports. ${error.message}`);
     throw error;
   } finally {
     deadline.clear();
@@ -169,7 +214,10 @@ async function askForProfile(client: Client, purse: Purse, model: string | null,
 
 function timeLimit(purse: Purse): { readonly signal: AbortSignal; clear(): void } {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new BudgetSpent("The time is spent.")), Math.min(2 ** 31 - 1, 1000 * purse.secondsLeft()));
+  const timer = setTimeout(
+    () => controller.abort(new BudgetSpent("The time is spent.")),
+    Math.min(2 ** 31 - 1, 1000 * purse.secondsLeft()),
+  );
   return { signal: controller.signal, clear: () => clearTimeout(timer) };
 }
 
@@ -184,7 +232,8 @@ async function patiently(purse: Purse, ask: () => Promise<Exchange>, signal: Abo
     const exchange = await ask();
     const retryAfter = exchange.responseHeaders["retry-after"];
     if (exchange.status !== 429 && !(exchange.status === 503 && retryAfter !== undefined)) return exchange;
-    if (attempt === NUM_ATTEMPTS) throw new BudgetSpent(`The endpoint takes no more requests: status ${exchange.status}.`);
+    if (attempt === NUM_ATTEMPTS)
+      throw new BudgetSpent(`The endpoint takes no more requests: status ${exchange.status}.`);
     const given = Number(retryAfter ?? "");
     const seconds = Math.min(PATIENCE_SECONDS_MAX, given > 0 ? given : 2 ** (attempt - 1));
     await pause(1000 * seconds, undefined, { signal }).catch(() => Promise.reject(signal.reason as Error));
@@ -204,7 +253,9 @@ function notChecked(law: Law, outcome: Outcome, reason: string): LawResult {
 async function hasDied(findings: readonly Finding[], client: Client, purse: Purse): Promise<boolean> {
   if (!findings.some(({ exchanges }) => exchanges.some(isUnanswered))) return false;
   purse.numCalls++;
-  return isUnanswered(await client.exchange({ method: "GET", path: "/models", body: null }, new AbortController().signal));
+  return isUnanswered(
+    await client.exchange({ method: "GET", path: "/models", body: null }, new AbortController().signal),
+  );
 }
 
 function isUnanswered({ status }: Exchange): boolean {
@@ -270,28 +321,48 @@ class Trial implements Probe {
   }
 
   ask(request: ChatRequest): Promise<Answer> {
-    return this.follow(async () => readAnswer(await this.exchange({ method: "POST", path: CHAT_PATH, body: chatBody(request, this.profile.model) }), request["stream"] === true));
+    return this.follow(async () =>
+      readAnswer(
+        await this.exchange({ method: "POST", path: CHAT_PATH, body: chatBody(request, this.profile.model) }),
+        request["stream"] === true,
+      ),
+    );
   }
 
-  send(request: ChatRequest | string, { path = CHAT_PATH, method = "POST", headers }: Parameters<Probe["send"]>[1] = {}): Promise<Exchange> {
+  send(
+    request: ChatRequest | string,
+    { path = CHAT_PATH, method = "POST", headers }: Parameters<Probe["send"]>[1] = {},
+  ): Promise<Exchange> {
     const body = typeof request === "string" ? request : chatBody(request, this.profile.model);
-    return this.follow(() => this.exchange({ method, path, headers, body: method === "GET" || method === "HEAD" ? null : body }));
+    return this.follow(() =>
+      this.exchange({ method, path, headers, body: method === "GET" || method === "HEAD" ? null : body }),
+    );
   }
 
   abandon(request: ChatRequest, after: Parameters<Probe["abandon"]>[1]): Promise<void> {
     return this.follow(async () => {
       this.purse.pay();
-      const exchange = await this.client.abandon({ method: "POST", path: CHAT_PATH, body: chatBody({ ...request, stream: true }, this.profile.model) }, after, this.deadline.signal);
+      const exchange = await this.client.abandon(
+        { method: "POST", path: CHAT_PATH, body: chatBody({ ...request, stream: true }, this.profile.model) },
+        after,
+        this.deadline.signal,
+      );
       if (exchange.status >= 400) readAnswer(exchange, true);
     });
   }
 
-  async forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, { numRuns = NUM_RUNS, examples = [], share = CASE_SHARE }: CaseOptions<T> = {}): Promise<void> {
+  async forAll<T>(
+    cases: Arbitrary<T>,
+    check: (value: T) => Promise<void>,
+    { numRuns = NUM_RUNS, examples = [], share = CASE_SHARE }: CaseOptions<T> = {},
+  ): Promise<void> {
     const seed = (this.seed + this.numForAlls++) | 0;
     const drawn = fc.sample(new WithContext(cases), { seed, numRuns });
     const callsKept = this.purse.callsLeft() * (1 - share);
     const secondsKept = this.purse.secondsLeft() * (1 - share);
-    for (const [i, value] of [...examples.map((example) => new fc.Value(example, undefined)), ...drawn].slice(0, numRuns).entries()) {
+    for (const [i, value] of [...examples.map((example) => new fc.Value(example, undefined)), ...drawn]
+      .slice(0, numRuns)
+      .entries()) {
       if (i > 0 && (this.purse.callsLeft() <= callsKept || this.purse.secondsLeft() <= secondsKept)) break;
       const violation = await this.violation(check, value.value);
       this.numCases++;
@@ -309,9 +380,17 @@ class Trial implements Probe {
   }
 
   /** Goes to the first smaller case that breaks the same clause, again and again, until there is none or the budget is spent. */
-  private async shrunk<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, value: Value<T>, violation: Violation, seed: number, path: string): Promise<Finding> {
+  private async shrunk<T>(
+    cases: Arbitrary<T>,
+    check: (value: T) => Promise<void>,
+    value: Value<T>,
+    violation: Violation,
+    seed: number,
+    path: string,
+  ): Promise<Finding> {
     // A server that hangs or has died fails every case there is, so smaller ones would say nothing.
-    const isSame = (other: Violation): boolean => this.clause(other) === this.clause(violation) && !other.exchanges.some(isUnanswered);
+    const isSame = (other: Violation): boolean =>
+      this.clause(other) === this.clause(violation) && !other.exchanges.some(isUnanswered);
     try {
       let step = isSame(violation) ? await this.smaller(cases, check, value, isSame) : null;
       for (; step !== null; step = await this.smaller(cases, check, value, isSame)) {
@@ -325,7 +404,12 @@ class Trial implements Probe {
     return this.finding(violation, { value: value.value, seed, path });
   }
 
-  private async smaller<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, { value, context }: Value<T>, isSame: (violation: Violation) => boolean) {
+  private async smaller<T>(
+    cases: Arbitrary<T>,
+    check: (value: T) => Promise<void>,
+    { value, context }: Value<T>,
+    isSame: (violation: Violation) => boolean,
+  ) {
     // An example comes without what its arbitrary noted when it drew a value; some cannot shrink without.
     if (context === undefined && !cases.canShrinkWithoutContext(value)) return null;
     let index = 0;
@@ -349,7 +433,10 @@ class Trial implements Probe {
     }
   }
 
-  private finding(violation: Violation, counterexample: { readonly value: unknown; readonly seed: number; readonly path: string } | null): Finding {
+  private finding(
+    violation: Violation,
+    counterexample: { readonly value: unknown; readonly seed: number; readonly path: string } | null,
+  ): Finding {
     const { baseUrl } = this.client.endpoint;
     return {
       clause: this.clause(violation),
@@ -367,7 +454,11 @@ class Trial implements Probe {
   }
 
   private async exchange(sent: Sent): Promise<Exchange> {
-    const exchange = await patiently(this.purse, () => this.client.exchange(sent, this.deadline.signal), this.deadline.signal);
+    const exchange = await patiently(
+      this.purse,
+      () => this.client.exchange(sent, this.deadline.signal),
+      this.deadline.signal,
+    );
     this.tell(this.purse.spent());
     return exchange;
   }

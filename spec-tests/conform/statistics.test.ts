@@ -19,8 +19,15 @@ test.each([
 });
 
 test("the binomial tail at its ends, and of what is no distribution", () => {
-  expect([binomialTail(0, 5, 0), binomialTail(6, 5, 1), binomialTail(1, 5, 0), binomialTail(5, 5, 1)]).toEqual([1, 0, 0, 1]);
-  for (const [successes, trials, p] of [[0.5, 5, 0.5], [1, -1, 0.5], [1, 5, 1.5], [1, 5, NaN]] as const) {
+  expect([binomialTail(0, 5, 0), binomialTail(6, 5, 1), binomialTail(1, 5, 0), binomialTail(5, 5, 1)]).toEqual([
+    1, 0, 0, 1,
+  ]);
+  for (const [successes, trials, p] of [
+    [0.5, 5, 0.5],
+    [1, -1, 0.5],
+    [1, 5, 1.5],
+    [1, 5, NaN],
+  ] as const) {
     expect(() => binomialTail(successes, trials, p)).toThrow(RangeError);
   }
 });
@@ -34,7 +41,7 @@ test.each([
   [18.3, 10, 0.050109061411462],
   [2.5, 10, 0.9908757207816],
   [120, 37, 1.0717962899825e-10],
-  [400, 300, 9.6786219949336e-05],
+  [400, 300, 9.6786219949336e-5],
   [250, 300, 0.98380295020764],
 ])("P(X >= %d) of chi-square with %i degrees", (x, degrees, expected) => {
   expect(relativeError(chiSquareTail(x, degrees), expected)).toBeLessThan(1e-9);

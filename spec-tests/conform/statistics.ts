@@ -29,7 +29,8 @@ export function binomialTail(successes: number, trials: number, p: number): numb
  * only nearly, and only where every expected count is large (say 10); take `binomialTail` below that.
  */
 export function chiSquareTail(x: number, degrees: number): number {
-  if (!Number.isSafeInteger(degrees) || degrees < 1 || Number.isNaN(x)) throw new RangeError(`No chi-square distribution: ${x} with ${degrees} degrees`);
+  if (!Number.isSafeInteger(degrees) || degrees < 1 || Number.isNaN(x))
+    throw new RangeError(`No chi-square distribution: ${x} with ${degrees} degrees`);
   if (x <= 0) return 1;
   if (x === Infinity) return 0;
   const a = degrees / 2;

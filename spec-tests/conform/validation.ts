@@ -15,7 +15,42 @@ export const validation: Law = {
   clauses: [
     ...clauses(9, 8, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 14),
     ...clauses(1, 1, 5, 6),
-    ...clauses(2, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 31, 32, 33, 34, 35),
+    ...clauses(
+      2,
+      1,
+      2,
+      3,
+      5,
+      6,
+      7,
+      8,
+      9,
+      10,
+      11,
+      12,
+      13,
+      14,
+      15,
+      16,
+      17,
+      18,
+      19,
+      20,
+      21,
+      22,
+      23,
+      24,
+      25,
+      26,
+      27,
+      28,
+      29,
+      31,
+      32,
+      33,
+      34,
+      35,
+    ),
     ...clauses(7, 12, 13),
   ],
   reports: ["sglang#33504", "mtplx#191", "ocp#470"],
@@ -23,7 +58,10 @@ export const validation: Law = {
   errorRate: null,
   async check(probe) {
     const target = await targetOf(probe);
-    if (!target.isTouchstone) probe.note("The endpoint has error codes of its own, so only whether requests are refused was judged, and no field that it may have built.");
+    if (!target.isTouchstone)
+      probe.note(
+        "The endpoint has error codes of its own, so only whether requests are refused was judged, and no field that it may have built.",
+      );
     const rows = rowsOf(probe.dialect).filter((row) => isAskable(row, target));
     // In one order for all, but mixed, so that a budget that ends early has seen something of every clause.
     const mixed = fc.sample(fc.shuffledSubarray(rows, { minLength: rows.length }), { numRuns: 1, seed: 1 })[0]!;
@@ -59,7 +97,12 @@ interface Row {
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string | null>>;
   readonly needs?: readonly string[];
-  readonly expected: { readonly status: number; readonly type?: string; readonly code?: string; readonly param?: string | null };
+  readonly expected: {
+    readonly status: number;
+    readonly type?: string;
+    readonly code?: string;
+    readonly param?: string | null;
+  };
 }
 
 type Part = string | { readonly repeat: string; readonly times: number } | { readonly bytes: readonly number[] };
@@ -75,7 +118,9 @@ interface Target {
 function rowsOf(dialect: Probe["dialect"]): readonly Row[] {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
-  const { cases } = JSON.parse(readFileSync(join(folder, "spec-tests", "vectors", `validation-${dialect}.json`), "utf8")) as { cases: readonly Row[] };
+  const { cases } = JSON.parse(
+    readFileSync(join(folder, "spec-tests", "vectors", `validation-${dialect}.json`), "utf8"),
+  ) as { cases: readonly Row[] };
   return cases;
 }
 
@@ -96,8 +141,13 @@ const BASE = "/v1";
 
 /** Bytes that are no text, and paths beyond the base URL, cannot be asked here; what others may have built is not judged. */
 function isAskable({ path = `${BASE}/`, body, needs = [], expected }: Row, { isTouchstone, has }: Target): boolean {
-  const isText = body === undefined || typeof body === "string" || body.every((part) => typeof part === "string" || "repeat" in part);
-  const isForeign = !isTouchstone && (expected.code === "unsupported_parameter" || expected.code === "unsupported_schema" || expected.status === 200);
+  const isText =
+    body === undefined ||
+    typeof body === "string" ||
+    body.every((part) => typeof part === "string" || "repeat" in part);
+  const isForeign =
+    !isTouchstone &&
+    (expected.code === "unsupported_parameter" || expected.code === "unsupported_schema" || expected.status === 200);
   return isText && path.startsWith(`${BASE}/`) && needs.every((need) => has.has(need)) && !isForeign;
 }
 
@@ -105,7 +155,11 @@ function ask(probe: Probe, { request, body, method, path, headers = {} }: Row, {
   const written = request === undefined ? [body ?? ""].flat().map(textOf).join("") : JSON.stringify(request);
   const text = written.replaceAll("$MODEL", () => model);
   const given = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value ?? ""]));
-  return probe.send(text, { headers: given, ...(method === undefined ? {} : { method }), ...(path === undefined ? {} : { path: path.slice(BASE.length) }) });
+  return probe.send(text, {
+    headers: given,
+    ...(method === undefined ? {} : { method }),
+    ...(path === undefined ? {} : { path: path.slice(BASE.length) }),
+  });
 }
 
 /** In characters: more than a connection takes before anybody reads. */
@@ -129,11 +183,22 @@ function faultOf({ clause, expected }: Row, exchange: Exchange, { isTouchstone }
   if (status === 0 && (exchange.body?.length ?? 0) > LARGE) return null;
   const asExpected = isTouchstone ? status === expected.status : status >= 400 && status < 500;
   // That a server says nothing, or dies, is worse than a wrong status, and another mistake.
-  if (!asExpected) return { kind: `${status === 0 ? "silence" : "status"} of ${clause}`, message: `the status must be ${expected.status}; it is ${status}: ${quoted(text)}`, clause, exchange };
+  if (!asExpected)
+    return {
+      kind: `${status === 0 ? "silence" : "status"} of ${clause}`,
+      message: `the status must be ${expected.status}; it is ${status}: ${quoted(text)}`,
+      clause,
+      exchange,
+    };
   if (!isTouchstone || status === 200 || exchange.method === "HEAD") return null;
   const error = errorOf(text);
   if (error === null) {
-    return { kind: "form", message: `the error must be {"error": {"message", "type", "param", "code"}}; it is ${quoted(text)}`, clause: "TS-9.1", exchange };
+    return {
+      kind: "form",
+      message: `the error must be {"error": {"message", "type", "param", "code"}}; it is ${quoted(text)}`,
+      clause: "TS-9.1",
+      exchange,
+    };
   }
   const wrong = (["code", "type", "param"] as const).find((name) => error[name] !== expected[name]);
   if (wrong === undefined) return null;
@@ -146,8 +211,13 @@ function faultOf({ clause, expected }: Row, exchange: Exchange, { isTouchstone }
 function errorOf(text: string): Readonly<Record<"message" | "type" | "param" | "code", unknown>> | null {
   try {
     const { error } = JSON.parse(text) as { error?: Readonly<Record<string, unknown>> };
-    const isWhole = typeof error === "object" && error !== null && ["message", "type", "param", "code"].every((name) => name in error);
-    return isWhole && typeof error["message"] === "string" && error["message"] !== "" ? (error as ReturnType<typeof errorOf>) : null;
+    const isWhole =
+      typeof error === "object" &&
+      error !== null &&
+      ["message", "type", "param", "code"].every((name) => name in error);
+    return isWhole && typeof error["message"] === "string" && error["message"] !== ""
+      ? (error as ReturnType<typeof errorOf>)
+      : null;
   } catch {
     return null;
   }

@@ -70,7 +70,8 @@ describeWithAssets("JSON-Schema-Test-Suite", () => {
 
   it("at least half of the base schemas are supported", () => {
     const base = Object.entries(actual).filter(([file]) => !file.includes("/"));
-    const sum = (count: (counts: Table[string]) => number): number => base.reduce((total, [, counts]) => total + count(counts), 0);
+    const sum = (count: (counts: Table[string]) => number): number =>
+      base.reduce((total, [, counts]) => total + count(counts), 0);
     const supported = sum((counts) => counts.supported);
     expect(supported / (supported + sum((counts) => counts.refused))).toBeGreaterThanOrEqual(0.5);
   });
@@ -147,9 +148,11 @@ function orders(value: unknown): string[] {
   // Where there are more keys, their order as given is the one that matters.
   const sorted = keys.length <= 4 ? permutations(keys) : [keys];
   return sorted.flatMap((order) =>
-    product(order.map((key) => orders((value as Record<string, unknown>)[key]).map((text) => `${JSON.stringify(key)}:${text}`))).map(
-      (members) => `{${members.join()}}`,
-    ),
+    product(
+      order.map((key) =>
+        orders((value as Record<string, unknown>)[key]).map((text) => `${JSON.stringify(key)}:${text}`),
+      ),
+    ).map((members) => `{${members.join()}}`),
   );
 }
 

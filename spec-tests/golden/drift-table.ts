@@ -16,17 +16,31 @@ const NUM_THREADS = 1;
 
 async function main(numTokens: number): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), "drift-"));
-  console.log("| model | variant | tokens | q8: fast from exact | q4: fast from exact | q8 from f32, exact | q4 from f32, exact |");
+  console.log(
+    "| model | variant | tokens | q8: fast from exact | q4: fast from exact | q8 from f32, exact | q4 from f32, exact |",
+  );
   console.log("| --- | --- | --- | --- | --- | --- | --- |");
   for (const model of [STORIES, EMBEDDED]) {
     const texts = await model.write(numTokens);
     for (const variant of VARIANTS) {
       const { f32, q8, q4 } = await openVariant(model, variant, scratch, ["f32", "q8", "q4"]);
       const pairs: [DriftSide, DriftSide][] = [
-        [{ pack: q8, profile: "exact" }, { pack: q8, profile: "fast" }],
-        [{ pack: q4, profile: "exact" }, { pack: q4, profile: "fast" }],
-        [{ pack: f32, profile: "exact" }, { pack: q8, profile: "exact" }],
-        [{ pack: f32, profile: "exact" }, { pack: q4, profile: "exact" }],
+        [
+          { pack: q8, profile: "exact" },
+          { pack: q8, profile: "fast" },
+        ],
+        [
+          { pack: q4, profile: "exact" },
+          { pack: q4, profile: "fast" },
+        ],
+        [
+          { pack: f32, profile: "exact" },
+          { pack: q8, profile: "exact" },
+        ],
+        [
+          { pack: f32, profile: "exact" },
+          { pack: q4, profile: "exact" },
+        ],
       ];
       const drifts: Drift[] = [];
       for (const [reference, other] of pairs) drifts.push(await measureDrift(reference, other, texts, NUM_THREADS));

@@ -40,18 +40,27 @@ function staysWithinBars(model: DriftModel, klDivergenceMax: number): void {
     plain = (await openVariant(model, VARIANTS[0]!, scratch, ["f32"])).f32;
   }, 300_000);
 
-  test.each(VARIANTS.map((variant) => [variant.name, variant] as const))("%s", async (name, variant) => {
-    const { q8, f32 } = await openVariant(model, variant, scratch, ["q8", "f32"]);
+  test.each(VARIANTS.map((variant) => [variant.name, variant] as const))(
+    "%s",
+    async (name, variant) => {
+      const { q8, f32 } = await openVariant(model, variant, scratch, ["q8", "f32"]);
 
-    // The injection leaves the function as it was.
-    const injected = await measureDrift({ pack: plain, profile: "exact" }, { pack: f32, profile: "exact" }, texts.slice(0, 2), 1);
-    expect(injected.klDivergence).toBeLessThan(1e-6);
+      // The injection leaves the function as it was.
+      const injected = await measureDrift(
+        { pack: plain, profile: "exact" },
+        { pack: f32, profile: "exact" },
+        texts.slice(0, 2),
+        1,
+      );
+      expect(injected.klDivergence).toBeLessThan(1e-6);
 
-    const drift = await measureDrift({ pack: q8, profile: "exact" }, { pack: q8, profile: "fast" }, texts, 1);
-    const measured = `${drift.klDivergence.toFixed(5)} nats, ${(100 * drift.top1Agreement).toFixed(2)} %, ${drift.numPositions} tokens`;
-    console.log(`${model.name}, ${name}: ${measured}`);
-    expect(drift.numPositions).toBeGreaterThanOrEqual(NUM_TOKENS);
-    expect(drift.klDivergence).toBeLessThanOrEqual(klDivergenceMax);
-    expect(drift.top1Agreement).toBeGreaterThanOrEqual(TOP1_AGREEMENT_MIN);
-  }, 300_000);
+      const drift = await measureDrift({ pack: q8, profile: "exact" }, { pack: q8, profile: "fast" }, texts, 1);
+      const measured = `${drift.klDivergence.toFixed(5)} nats, ${(100 * drift.top1Agreement).toFixed(2)} %, ${drift.numPositions} tokens`;
+      console.log(`${model.name}, ${name}: ${measured}`);
+      expect(drift.numPositions).toBeGreaterThanOrEqual(NUM_TOKENS);
+      expect(drift.klDivergence).toBeLessThanOrEqual(klDivergenceMax);
+      expect(drift.top1Agreement).toBeGreaterThanOrEqual(TOP1_AGREEMENT_MIN);
+    },
+    300_000,
+  );
 }

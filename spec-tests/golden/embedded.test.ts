@@ -65,7 +65,9 @@ describe("streams", () => {
 
   test("concatenate to what the tokens decode to", async () => {
     for (const seed of [1, 2, 3]) {
-      const { content, tokenIds, finishReason } = await read(model.chat({ messages: story, seed, separateReasoning: false }));
+      const { content, tokenIds, finishReason } = await read(
+        model.chat({ messages: story, seed, separateReasoning: false }),
+      );
       const endTokens = new Set(model.folder.endTokenIds);
       const text = model.tokenizer.decode(tokenIds.filter((id) => !endTokens.has(id)));
       expect(finishReason).toBe("stop");
@@ -79,7 +81,9 @@ describe("streams", () => {
     const apart = await read(model.chat({ messages: story, seed: 4, separateReasoning: true }));
     expect(apart.tokenIds).toEqual(whole.tokenIds);
     expect(apart.reasoning + apart.content).not.toMatch(/think>/);
-    expect(whole.content.replaceAll(/\s/g, "")).toBe(`<think>${apart.reasoning}</think>${apart.content}`.replaceAll(/\s/g, ""));
+    expect(whole.content.replaceAll(/\s/g, "")).toBe(
+      `<think>${apart.reasoning}</think>${apart.content}`.replaceAll(/\s/g, ""),
+    );
     expect(apart.deltas.at(-1)!.usage!.reasoningTokens).toBeGreaterThan(0);
   });
 
@@ -101,8 +105,16 @@ describe("streams", () => {
   });
 
   test("run together as they run alone", async () => {
-    const asks = Object.values(CONVERSATIONS).map((messages, seed) => ({ messages, seed, logprobs: true, topLogprobs: 3 }));
-    const strip = ({ deltas, ...rest }: Awaited<ReturnType<typeof read>>) => ({ ...rest, logprobs: deltas.flatMap(({ logprobs }) => logprobs) });
+    const asks = Object.values(CONVERSATIONS).map((messages, seed) => ({
+      messages,
+      seed,
+      logprobs: true,
+      topLogprobs: 3,
+    }));
+    const strip = ({ deltas, ...rest }: Awaited<ReturnType<typeof read>>) => ({
+      ...rest,
+      logprobs: deltas.flatMap(({ logprobs }) => logprobs),
+    });
     const alone = [];
     for (const ask of asks) alone.push(strip(await read(model.chat(ask))));
     const together = await Promise.all(asks.map(async (ask) => strip(await read(model.chat(ask)))));
@@ -128,7 +140,8 @@ describe("streams", () => {
     for (const { logprob, topLogprobs } of entries) {
       expect(logprob).toBeLessThanOrEqual(0);
       expect(topLogprobs).toHaveLength(20);
-      for (let rank = 1; rank < 20; rank++) expect(topLogprobs[rank]!.logprob).toBeLessThanOrEqual(topLogprobs[rank - 1]!.logprob);
+      for (let rank = 1; rank < 20; rank++)
+        expect(topLogprobs[rank]!.logprob).toBeLessThanOrEqual(topLogprobs[rank - 1]!.logprob);
     }
   });
 
@@ -151,10 +164,22 @@ describe("bad input", () => {
     ["no messages", { messages: [] }, { param: "messages" }],
     ["a lone surrogate", { messages: [user("a\uD800b")] }, { code: "out_of_range", param: "messages[0].content" }],
     ["a lone surrogate in a stop sequence", { messages: [user("a")], stop: ["\uDC00"] }, { code: "out_of_range" }],
-    ["a role the template does not know", { messages: [user("a"), { role: "tool", content: "b" }] }, { code: "template_error" }],
-    ["more messages than the context has tokens", { messages: Array(200_000).fill(user("")) }, { code: "context_length_exceeded", message: expect.stringContaining("200000 messages") as string }],
+    [
+      "a role the template does not know",
+      { messages: [user("a"), { role: "tool", content: "b" }] },
+      { code: "template_error" },
+    ],
+    [
+      "more messages than the context has tokens",
+      { messages: Array(200_000).fill(user("")) },
+      { code: "context_length_exceeded", message: expect.stringContaining("200000 messages") as string },
+    ],
     ["a prompt of 1 MB", { messages: [user("word ".repeat(200_000))] }, { code: "context_length_exceeded" }],
-    ["top_logprobs without logprobs", { messages: [user("a")], topLogprobs: 2 }, { code: "unsupported_value", param: "top_logprobs" }],
+    [
+      "top_logprobs without logprobs",
+      { messages: [user("a")], topLogprobs: 2 },
+      { code: "unsupported_value", param: "top_logprobs" },
+    ],
     ["a bias for no token", { messages: [user("a")], logitBias: new Map([[1_000_000, 1]]) }, { code: "out_of_range" }],
   ])("%s is refused", (_, options, error) => {
     expect(() => model.chat(options)).toThrow(expect.objectContaining(error));

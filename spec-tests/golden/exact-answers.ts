@@ -9,7 +9,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { convert, loadModel, type ChatOptions, type GenerateOptions, type Model, type OutputStream } from "../../engine/index.js";
+import {
+  convert,
+  loadModel,
+  type ChatOptions,
+  type GenerateOptions,
+  type Model,
+  type OutputStream,
+} from "../../engine/index.js";
 import { openPack } from "../../engine/folder/pack.js";
 
 export interface ExactAnswers {
@@ -29,10 +36,38 @@ export interface ExactAnswer {
 export const REQUESTS: Readonly<Record<string, ChatOptions | GenerateOptions>> = {
   greedy: { messages: [user("What is 27 + 38?")], temperature: 0 },
   drawn: { messages: [user("Tell me a story about a fox.")], seed: 1 },
-  choices: { messages: [user("Give name and age of Alice, 30, as JSON.")], seed: 2, n: 3, temperature: 1.5, maxTokens: 40 },
-  filtered: { messages: [user("Tell me a story about a bear.")], seed: 3, topK: 20, topP: 0.9, minP: 0.02, temperature: 0.8 },
-  penalised: { prompt: "Once upon a time", seed: 4, repetitionPenalty: 1.2, frequencyPenalty: 0.3, presencePenalty: -0.1, maxTokens: 120 },
-  biased: { messages: [user("What is the capital of France?")], seed: 5, logitBias: new Map([[300, 2.5], [12, -7]]), maxTokens: 50 },
+  choices: {
+    messages: [user("Give name and age of Alice, 30, as JSON.")],
+    seed: 2,
+    n: 3,
+    temperature: 1.5,
+    maxTokens: 40,
+  },
+  filtered: {
+    messages: [user("Tell me a story about a bear.")],
+    seed: 3,
+    topK: 20,
+    topP: 0.9,
+    minP: 0.02,
+    temperature: 0.8,
+  },
+  penalised: {
+    prompt: "Once upon a time",
+    seed: 4,
+    repetitionPenalty: 1.2,
+    frequencyPenalty: 0.3,
+    presencePenalty: -0.1,
+    maxTokens: 120,
+  },
+  biased: {
+    messages: [user("What is the capital of France?")],
+    seed: 5,
+    logitBias: new Map([
+      [300, 2.5],
+      [12, -7],
+    ]),
+    maxTokens: 50,
+  },
   "a block and one token": { prompt: "ab ".repeat(64), seed: 6, maxTokens: 8 },
   "a long prompt": { prompt: "The fox said to the bear: what is 12 + 30? ".repeat(12), seed: 7, maxTokens: 60 },
 };
@@ -54,7 +89,8 @@ export async function exactAnswer(model: Model, request: ChatOptions | GenerateO
   for await (const { choice, tokenIds, logprobs } of stream) {
     const own = (choices[choice] ??= { tokenIds: [], logprobs: [] });
     own.tokenIds.push(...tokenIds);
-    for (const { logprob, topLogprobs } of logprobs) own.logprobs.push(logprob, ...topLogprobs.map((top) => top.logprob));
+    for (const { logprob, topLogprobs } of logprobs)
+      own.logprobs.push(logprob, ...topLogprobs.map((top) => top.logprob));
   }
   return {
     tokenIds: choices.map(({ tokenIds }) => tokenIds),

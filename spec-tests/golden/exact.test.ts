@@ -29,7 +29,9 @@ test.each([2, 3])("%d threads, twice, all requests at the same time the second t
   const model = await loadModel({ profile: "exact", numThreads });
   const fresh: Record<string, ExactAnswer> = {};
   for (const [name, request] of Object.entries(REQUESTS)) fresh[name] = await exactAnswer(model, request);
-  const together = await Promise.all(Object.entries(REQUESTS).map(async ([name, request]) => [name, await exactAnswer(model, request)] as const));
+  const together = await Promise.all(
+    Object.entries(REQUESTS).map(async ([name, request]) => [name, await exactAnswer(model, request)] as const),
+  );
   await model.close();
   expect(fresh).toEqual(golden().answers);
   expect(Object.fromEntries(together)).toEqual(golden().answers);
@@ -39,7 +41,9 @@ describe.skipIf(NODES.length === 0)("other versions of Node (needs TOUCHSTONE_NO
   test("give the recorded ones", async () => {
     for (const node of NODES) {
       for (const numThreads of ["1", "2"]) {
-        const { stdout } = await promisify(execFile)(node, ["dist/spec-tests/golden/exact-answers.js", numThreads], { maxBuffer: 1 << 26 });
+        const { stdout } = await promisify(execFile)(node, ["dist/spec-tests/golden/exact-answers.js", numThreads], {
+          maxBuffer: 1 << 26,
+        });
         expect(JSON.parse(stdout), node).toEqual(golden());
       }
     }

@@ -15,7 +15,10 @@ afterEach(() => {
 });
 
 async function expectGolden(options: LoadModelOptions): Promise<void> {
-  const golden = JSON.parse(readFileSync(asset("stories260K", "golden_greedy_200.json"), "utf8")) as { token_ids: number[]; text: string };
+  const golden = JSON.parse(readFileSync(asset("stories260K", "golden_greedy_200.json"), "utf8")) as {
+    token_ids: number[];
+    text: string;
+  };
   const model = await loadModel({ quant: "f32", ...options });
   const tokenIds: number[] = [];
   let text = "";
@@ -29,7 +32,9 @@ async function expectGolden(options: LoadModelOptions): Promise<void> {
 }
 
 describeWithAssets("stories260K", () => {
-  test.each(["fast", "exact"] as const)("%s: the 200 greedy tokens and their text", (profile) => expectGolden({ model: asset("stories260K"), profile }));
+  test.each(["fast", "exact"] as const)("%s: the 200 greedy tokens and their text", (profile) =>
+    expectGolden({ model: asset("stories260K"), profile }),
+  );
 
   test("the same from the hub, and without it once it is here", async () => {
     const scratch = mkdtempSync(join(tmpdir(), "stories-hub-"));

@@ -78,10 +78,16 @@ export class HubServer {
 
   static async start(): Promise<HubServer> {
     const servers = [createServer(), createServer()] as const;
-    await Promise.all(servers.map((server) => new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))));
+    await Promise.all(
+      servers.map((server) => new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening))),
+    );
     const hub = new HubServer(...servers);
     for (const [index, server] of servers.entries()) {
-      server.on("request", (request, response) => void hub.#answer(index === 0 ? "hub" : "files", request, response).catch(() => response.destroy()));
+      server.on(
+        "request",
+        (request, response) =>
+          void hub.#answer(index === 0 ? "hub" : "files", request, response).catch(() => response.destroy()),
+      );
     }
     return hub;
   }
@@ -92,7 +98,13 @@ export class HubServer {
 
   /** Variables under which programs use this hub and keep nothing outside `folder`. */
   environment(folder: string): Record<string, string> {
-    return { HF_ENDPOINT: this.endpoint, HF_HOME: join(folder, "home"), HF_HUB_CACHE: join(folder, "hub"), HF_TOKEN: "", HF_HUB_OFFLINE: "" };
+    return {
+      HF_ENDPOINT: this.endpoint,
+      HF_HOME: join(folder, "home"),
+      HF_HUB_CACHE: join(folder, "hub"),
+      HF_TOKEN: "",
+      HF_HUB_OFFLINE: "",
+    };
   }
 
   async close(): Promise<void> {
@@ -104,7 +116,12 @@ export class HubServer {
 
   async #answer(server: HubRequest["server"], message: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(message.url!, this.endpoint);
-    const request: HubRequest = { server, method: message.method!, path: decodeURIComponent(url.pathname), headers: message.headers };
+    const request: HubRequest = {
+      server,
+      method: message.method!,
+      path: decodeURIComponent(url.pathname),
+      headers: message.headers,
+    };
     this.requests.push(request);
     const refusal = this.faults.refuse?.(request) ?? null;
     if (refusal !== null) return end(response, refusal.status, refusal.headers);
@@ -118,8 +135,10 @@ export class HubServer {
       return end(response, 401, { "x-error-message": "Invalid credentials in Authorization header" });
     }
     // The hub does not say of what it hides whether it is there.
-    if (repository === undefined || (repository.access === "private" && !isKnown)) return end(response, isKnown ? 404 : 401, { "x-error-code": "RepoNotFound" });
-    if (revision !== repository.commit && !(repository.revisions ?? ["main"]).includes(revision!)) return end(response, 404, { "x-error-code": "RevisionNotFound" });
+    if (repository === undefined || (repository.access === "private" && !isKnown))
+      return end(response, isKnown ? 404 : 401, { "x-error-code": "RepoNotFound" });
+    if (revision !== repository.commit && !(repository.revisions ?? ["main"]).includes(revision!))
+      return end(response, 404, { "x-error-code": "RevisionNotFound" });
     if (list !== null) return this.#sendList(repository, response);
     if (repository.access === "gated") return end(response, isKnown ? 403 : 401, { "x-error-code": "GatedRepo" });
     const stored = repository.files.get(path!);
@@ -130,13 +149,24 @@ export class HubServer {
   #sendList({ commit, files }: HubRepository, response: ServerResponse): void {
     const siblings: object[] = [...files].map(([rfilename, { size, hash, isLarge }]) => {
       if (this.faults.bareList === true) return { rfilename };
-      return { rfilename, size, blobId: isLarge ? "0".repeat(40) : hash, ...(isLarge ? { lfs: { sha256: hash, size, pointerSize: 134 } } : {}) };
+      return {
+        rfilename,
+        size,
+        blobId: isLarge ? "0".repeat(40) : hash,
+        ...(isLarge ? { lfs: { sha256: hash, size, pointerSize: 134 } } : {}),
+      };
     });
-    if (this.faults.listed !== undefined) siblings.push({ rfilename: this.faults.listed, size: 1, blobId: "0".repeat(40) });
+    if (this.faults.listed !== undefined)
+      siblings.push({ rfilename: this.faults.listed, size: 1, blobId: "0".repeat(40) });
     end(response, 200, { "content-type": "application/json" }, JSON.stringify({ sha: commit, siblings }));
   }
 
-  #sendFile(file: HubFile, { commit }: HubRepository, request: HubRequest, response: ServerResponse): void | Promise<void> {
+  #sendFile(
+    file: HubFile,
+    { commit }: HubRepository,
+    request: HubRequest,
+    response: ServerResponse,
+  ): void | Promise<void> {
     const hash = this.faults.hash ?? file.hash;
     const headers = { "x-repo-commit": commit, "x-linked-etag": `"${hash}"`, "x-linked-size": String(file.size) };
     if (!file.isLarge) return this.#sendBytes(file, request, response, { ...headers, etag: `"${hash}"` });
@@ -148,12 +178,18 @@ export class HubServer {
     const hash = request.path.slice(1);
     for (const { files } of this.repositories.values()) {
       const file = [...files.values()].find((other) => other.hash === hash);
-      if (file !== undefined) return this.#sendBytes(file, request, response, { etag: this.faults.etag?.() ?? '"stored"' });
+      if (file !== undefined)
+        return this.#sendBytes(file, request, response, { etag: this.faults.etag?.() ?? '"stored"' });
     }
     end(response, 403);
   }
 
-  async #sendBytes(file: HubFile, request: HubRequest, response: ServerResponse, headers: Record<string, string>): Promise<void> {
+  async #sendBytes(
+    file: HubFile,
+    request: HubRequest,
+    response: ServerResponse,
+    headers: Record<string, string>,
+  ): Promise<void> {
     const { method, headers: asked } = request;
     const range = /^bytes=(\d+)-(\d+)$/.exec(asked.range ?? "");
     const isCurrent = asked["if-range"] === undefined || asked["if-range"] === headers["etag"];
@@ -185,7 +221,9 @@ export class HubServer {
 /** A file of these bytes; large ones, as the hub has it, are those of weights. */
 export function storedFile(path: string, bytes: Uint8Array): HubFile {
   const isLarge = /\.(safetensors|onnx|onnx_data(_\d+)?)$/.test(path);
-  const hash = isLarge ? createHash("sha256").update(bytes) : createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes);
+  const hash = isLarge
+    ? createHash("sha256").update(bytes)
+    : createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes);
   return { size: bytes.length, hash: hash.digest("hex"), isLarge, read: (start, end) => bytes.subarray(start, end) };
 }
 
@@ -197,7 +235,7 @@ export function randomFile(size: number, seed = 1): HubFile {
   const blocks = Buffer.concat([block, block, block]);
   const read = (start: number, end: number): Uint8Array => {
     const bytes = new Uint8Array(end - start);
-    for (let position = start; position < end; ) {
+    for (let position = start; position < end;) {
       const offset = position % BLOCK_BYTES;
       const length = Math.min(BLOCK_BYTES - offset, end - position);
       const from = ((Math.floor(position / BLOCK_BYTES) * 7919) % BLOCK_BYTES) + offset;
@@ -207,17 +245,24 @@ export function randomFile(size: number, seed = 1): HubFile {
     return bytes;
   };
   const hash = createHash("sha256");
-  for (let position = 0; position < size; position += SENT_BYTES) hash.update(read(position, Math.min(position + SENT_BYTES, size)));
+  for (let position = 0; position < size; position += SENT_BYTES)
+    hash.update(read(position, Math.min(position + SENT_BYTES, size)));
   return { size, hash: hash.digest("hex"), isLarge: true, read };
 }
 
 /** A repository with the files of a folder. */
 export function folderRepository(folder: string, options: Partial<HubRepository> = {}): HubRepository {
-  return textRepository(Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))])), options);
+  return textRepository(
+    Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))])),
+    options,
+  );
 }
 
 /** A repository of files given by their contents; its commit follows from them. */
-export function textRepository(contents: Readonly<Record<string, string | Uint8Array | HubFile>>, options: Partial<HubRepository> = {}): HubRepository {
+export function textRepository(
+  contents: Readonly<Record<string, string | Uint8Array | HubFile>>,
+  options: Partial<HubRepository> = {},
+): HubRepository {
   const files = new Map(
     Object.entries(contents).map(([path, content]) => {
       if (typeof content === "string") return [path, storedFile(path, Buffer.from(content))] as const;

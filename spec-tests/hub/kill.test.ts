@@ -34,7 +34,11 @@ let repository: HubRepository;
 beforeEach(async () => {
   hub = await HubServer.start();
   scratch = await mkdtemp(join(tmpdir(), "touchstone-kill-"));
-  repository = textRepository({ "config.json": "{}", "tokenizer.json": "{}", "model.safetensors": randomFile(NUM_BYTES, SEED) });
+  repository = textRepository({
+    "config.json": "{}",
+    "tokenizer.json": "{}",
+    "model.safetensors": randomFile(NUM_BYTES, SEED),
+  });
   hub.repositories.set(NAME, repository);
 });
 afterEach(async () => {
@@ -81,7 +85,9 @@ function pull({ killAfter, environment, onStart, onNotice }: Pull = {}): Promise
 
 /** Where the first part began that was asked for; null where the weights were not. */
 function firstByteAsked(): number | null {
-  const starts = hub.requests.flatMap(({ server, headers }) => (server === "files" ? Number(/^bytes=(\d+)-/.exec(headers.range ?? "bytes=0-")![1]) : []));
+  const starts = hub.requests.flatMap(({ server, headers }) =>
+    server === "files" ? Number(/^bytes=(\d+)-/.exec(headers.range ?? "bytes=0-")![1]) : [],
+  );
   return starts.length === 0 ? null : Math.min(...starts);
 }
 
@@ -111,7 +117,8 @@ test(`${NUM_BYTES} bytes, killed ${NUM_KILLS} times (seed ${SEED})`, { timeout: 
     if (begin > 0) numResumed++;
     begin = (await stat(join(blobs, `${weights.hash}.incomplete`)).catch(() => null))?.size ?? begin;
     // What has its final name is whole, whenever the process was killed.
-    if ((await readdir(blobs).catch((): string[] => [])).includes(weights.hash)) expect((await stat(join(blobs, weights.hash))).size).toBe(NUM_BYTES);
+    if ((await readdir(blobs).catch((): string[] => [])).includes(weights.hash))
+      expect((await stat(join(blobs, weights.hash))).size).toBe(NUM_BYTES);
     if (run.code !== 0) numKilled++;
     else {
       // It came to its end between two kills: once more from nothing.
@@ -126,7 +133,9 @@ test(`${NUM_BYTES} bytes, killed ${NUM_KILLS} times (seed ${SEED})`, { timeout: 
   expect(finished).toMatchObject({ code: 0, stderr: "" });
   await checkFiles(finished.stdout.trim());
   expect(numResumed).toBeGreaterThan(NUM_KILLS / 4);
-  expect((await readdir(blobs)).sort()).toEqual([...new Set([...repository.files.values()].map(({ hash }) => hash))].sort());
+  expect((await readdir(blobs)).sort()).toEqual(
+    [...new Set([...repository.files.values()].map(({ hash }) => hash))].sort(),
+  );
 
   hub.requests.length = 0;
   expect(await pull({ environment: { HF_HUB_OFFLINE: "1" } })).toEqual(finished);
@@ -140,7 +149,10 @@ test("two processes at the same time: one downloads, the other waits for it", as
     expect(code).toBe(0);
     await checkFiles(stdout.trim());
   }
-  expect(runs.map(({ stderr }) => stderr).sort()).toEqual(["", "another process is downloading org/model; waiting for it\n"]);
+  expect(runs.map(({ stderr }) => stderr).sort()).toEqual([
+    "",
+    "another process is downloading org/model; waiting for it\n",
+  ]);
   expect(hub.numSent).toBeLessThan(1.1 * NUM_BYTES);
 });
 

@@ -21,7 +21,14 @@ export interface Hidden {
   readonly isQuestion: boolean;
 }
 
-export const NOTHING_READ: Hidden = { hash: 0x9e3779b9, phase: "prompt", numTokens: 0, tail: "", isLong: false, isQuestion: false };
+export const NOTHING_READ: Hidden = {
+  hash: 0x9e3779b9,
+  phase: "prompt",
+  numTokens: 0,
+  tail: "",
+  isLong: false,
+  isQuestion: false,
+};
 
 export function read(hidden: Hidden, tokenId: number): Hidden {
   const tail = (hidden.tail + TOKEN_TEXTS[tokenId]!).slice(-TAIL_LENGTH);
@@ -50,7 +57,16 @@ export function logitsOf(hidden: Hidden): Float32Array {
   return logits;
 }
 
-const LIKING: Readonly<Record<TokenKind, number>> = { word: 2, json: 1.5, tag: -6, letter: -1, mark: -3, digit: -1.5, continuation: -9, other: -9 };
+const LIKING: Readonly<Record<TokenKind, number>> = {
+  word: 2,
+  json: 1.5,
+  tag: -6,
+  letter: -1,
+  mark: -3,
+  digit: -1.5,
+  continuation: -9,
+  other: -9,
+};
 
 /** Ends, tags and what is half spelt. */
 function likeMarks(logits: Float32Array, { phase, numTokens, tail, isLong, isQuestion }: Hidden): void {
@@ -98,7 +114,8 @@ function numBytesMissing(tail: string): number {
   for (let back = 1; back <= Math.min(3, tail.length); back++) {
     const byte = tail.charCodeAt(tail.length - back);
     if (byte >= 0x80 && byte < 0xc0) continue;
-    const length = byte >= 0xf0 && byte < 0xff ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc0 && byte < 0xe0 ? 2 : 1;
+    const length =
+      byte >= 0xf0 && byte < 0xff ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc0 && byte < 0xe0 ? 2 : 1;
     return Math.max(0, length - back);
   }
   return 0;

@@ -81,7 +81,10 @@ export class MockEngine {
   }
 
   /** @throws ApiError queue_full; EngineError for what the request gets wrong; the signal's reason */
-  async chat({ messages, options, stream }: ChatRequest, signal: AbortSignal): Promise<{ readonly seed: number; readonly deltas: DeltaBatches }> {
+  async chat(
+    { messages, options, stream }: ChatRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly seed: number; readonly deltas: DeltaBatches }> {
     const { responseFormat = null, contextLengthExceededBehavior = "truncate", ...sampling } = options;
     const config = this.#config(sampling);
     const grammar = this.#grammar(responseFormat, config.separateReasoning);
@@ -135,16 +138,25 @@ export class MockEngine {
     this.#running.delete(request);
     abandoned();
     if (!this.#bugs.has("cancel-ends-neighbours")) return;
-    for (const other of this.#running) for (const sequence of other.sequences) if (!sequence.isDone) this.#end(other, sequence, NO_TEXT, "stop");
+    for (const other of this.#running)
+      for (const sequence of other.sequences) if (!sequence.isDone) this.#end(other, sequence, NO_TEXT, "stop");
   }
 
-  #config(sampling: Omit<ChatRequest["options"], "responseFormat" | "contextLengthExceededBehavior">): GenerationConfig {
+  #config(
+    sampling: Omit<ChatRequest["options"], "responseFormat" | "contextLengthExceededBehavior">,
+  ): GenerationConfig {
     const config = generationConfig(sampling);
     for (const tokenId of config.logitBias.keys()) {
       if (tokenId < VOCABULARY_SIZE) continue;
-      throw new EngineError("out_of_range", `logit_bias names ${tokenId}, which is no token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`, `logit_bias.${tokenId}`);
+      throw new EngineError(
+        "out_of_range",
+        `logit_bias names ${tokenId}, which is no token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`,
+        `logit_bias.${tokenId}`,
+      );
     }
-    const isGreedy = (this.#bugs.has("seed-means-greedy") && (sampling.seed ?? null) !== null) || (this.#bugs.has("temperature-one-is-greedy") && config.temperature === 1);
+    const isGreedy =
+      (this.#bugs.has("seed-means-greedy") && (sampling.seed ?? null) !== null) ||
+      (this.#bugs.has("temperature-one-is-greedy") && config.temperature === 1);
     const isUnfiltered = this.#bugs.has("top-k-and-min-p-ignored");
     return {
       ...config,
@@ -159,7 +171,8 @@ export class MockEngine {
 
   #grammar(format: ResponseFormat | null, separateReasoning: boolean): Grammar | null {
     if (this.#bugs.has("schema-needs-separate-reasoning") && !separateReasoning) return null;
-    if (this.#bugs.has("schema-means-any-object") && format?.type === "json_schema") return answerGrammar({ type: "json_object" }, true);
+    if (this.#bugs.has("schema-means-any-object") && format?.type === "json_schema")
+      return answerGrammar({ type: "json_object" }, true);
     try {
       return answerGrammar(format, true);
     } catch (error) {
@@ -177,7 +190,11 @@ export class MockEngine {
     const promptIds = isLong && !isHalved ? [] : this.tokenizer.encodePrompt(prompt);
     if (!isLong && promptIds.length < CONTEXT_LENGTH) return promptIds;
     if (isHalved) return promptIds.slice(-CONTEXT_LENGTH / 2);
-    throw new EngineError("context_length_exceeded", `The prompt has ${Math.max(promptIds.length, prompt.text.length)} tokens or more; the context holds ${CONTEXT_LENGTH}, of which at least one must be left for the answer.`, "messages");
+    throw new EngineError(
+      "context_length_exceeded",
+      `The prompt has ${Math.max(promptIds.length, prompt.text.length)} tokens or more; the context holds ${CONTEXT_LENGTH}, of which at least one must be left for the answer.`,
+      "messages",
+    );
   }
 
   /** Goes on from the longest beginning that an earlier prompt shares; the last token is always read. */
@@ -194,21 +211,35 @@ export class MockEngine {
     }
     const isRepeat = numCached === promptIds.length;
     for (const tokenId of promptIds.slice(numCached)) states.push(read(states.at(-1)!, tokenId));
-    this.#cache = [...this.#cache.filter((earlier) => earlier.states.at(-1) !== states.at(-1)), { promptIds, states }].slice(-PROMPTS_KEPT);
+    this.#cache = [
+      ...this.#cache.filter((earlier) => earlier.states.at(-1) !== states.at(-1)),
+      { promptIds, states },
+    ].slice(-PROMPTS_KEPT);
     const hidden = states.at(-1)!;
-    if (isRepeat && this.#bugs.has("cached-repeat-differs")) return { hidden: { ...hidden, hash: mixed(hidden.hash, 1) }, numCached: promptIds.length - 1 };
+    if (isRepeat && this.#bugs.has("cached-repeat-differs"))
+      return { hidden: { ...hidden, hash: mixed(hidden.hash, 1) }, numCached: promptIds.length - 1 };
     return { hidden, numCached: Math.min(numCached, promptIds.length - 1) };
   }
 
-  #createSequences(config: GenerationConfig, promptIds: readonly number[], hidden: Hidden, grammar: Grammar | null, isStreamed: boolean): Sequence[] {
+  #createSequences(
+    config: GenerationConfig,
+    promptIds: readonly number[],
+    hidden: Hidden,
+    grammar: Grammar | null,
+    isStreamed: boolean,
+  ): Sequence[] {
     const sequences: Sequence[] = [];
     for (let choice = 0; choice < config.n; choice++) {
       const { stop, includeStop, separateReasoning } = config;
       const parser = sequences[0]?.text.parser ?? null;
       sequences.push({
         choice,
-        text: new MockText({ tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser }, this.#bugs),
-        grammar: grammar === null ? null : new AnswerGrammar(grammar, this.#vocabulary, { ...THINK, startsInside: false }),
+        text: new MockText(
+          { tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser },
+          this.#bugs,
+        ),
+        grammar:
+          grammar === null ? null : new AnswerGrammar(grammar, this.#vocabulary, { ...THINK, startsInside: false }),
         counts: new Map(),
         hidden,
         numTokens: 0,
@@ -255,7 +286,8 @@ export class MockEngine {
     if (tokenId === END) text.pushEnd();
     const gained = tokenId === END ? NO_TEXT : text.push(tokenId);
     if (tokenId === END || gained.stopped !== null) return this.#end(request, sequence, gained, "stop");
-    if (sequence.numTokens === request.maxTokens) return this.#end(request, sequence, gained, (sequence.grammar?.isFinished ?? false) ? "stop" : "length");
+    if (sequence.numTokens === request.maxTokens)
+      return this.#end(request, sequence, gained, (sequence.grammar?.isFinished ?? false) ? "stop" : "length");
     if (gained.content !== "" || gained.reasoning !== "") this.#emit(request, sequence, gained, null);
   }
 
@@ -270,7 +302,9 @@ export class MockEngine {
 
   #sampleRequest(request: Request, { choice, counts, grammar, numTokens }: Sequence): SampleRequest {
     const { config, promptIds } = request;
-    const touched = [...new Set([...config.logitBias.keys(), ...counts.keys(), ...(config.repetitionPenalty === 1 ? [] : promptIds)])];
+    const touched = [
+      ...new Set([...config.logitBias.keys(), ...counts.keys(), ...(config.repetitionPenalty === 1 ? [] : promptIds)]),
+    ];
     const seen = new Set([...promptIds, ...counts.keys()]);
     return {
       ...config,
@@ -311,7 +345,13 @@ export class MockEngine {
     request.leave();
   }
 
-  #emit(request: Request, sequence: Sequence, gained: TextDelta, finishReason: FinishReason | null, isLast = false): void {
+  #emit(
+    request: Request,
+    sequence: Sequence,
+    gained: TextDelta,
+    finishReason: FinishReason | null,
+    isLast = false,
+  ): void {
     const { promptIds, config } = request;
     const logprobs = sequence.pending;
     sequence.pending = [];
@@ -325,7 +365,11 @@ export class MockEngine {
       reasoningTokens: request.numReasoningTokens,
       cachedTokens: request.numCached,
     };
-    const isMisplaced = this.#bugs.has("json-in-reasoning") && request.isStructured && config.separateReasoning && !sequence.text.hasReasoning;
+    const isMisplaced =
+      this.#bugs.has("json-in-reasoning") &&
+      request.isStructured &&
+      config.separateReasoning &&
+      !sequence.text.hasReasoning;
     const content = this.#swapped(gained.content);
     const delta: OutputDelta = {
       choice: sequence.choice,
@@ -353,7 +397,8 @@ export class MockEngine {
     const order = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
     const distanceOf = (id: number): number => (logits[id]! - logits[order[0]!]!) / scale;
     const logTotal = Math.log(order.reduce((sum, id) => sum + Math.exp(distanceOf(id)), 0));
-    const alternative = (id: number): TokenAlternative => this.#alternative(id, Math.fround(distanceOf(id) - logTotal) + 0);
+    const alternative = (id: number): TokenAlternative =>
+      this.#alternative(id, Math.fround(distanceOf(id) - logTotal) + 0);
     return { ...alternative(tokenId), topLogprobs: order.slice(0, topLogprobs).map(alternative) };
   }
 
@@ -361,8 +406,10 @@ export class MockEngine {
     const logprob = this.#bugs.has("logprobs-positive") ? Math.exp(exact) : exact;
     const token = this.tokenizer.tokenText(tokenId);
     const bytes = [...this.tokenizer.tokenBytes(tokenId)];
-    if (this.#bugs.has("bytes-of-replacement-character") && bytes.length > 0) return { tokenId, token, logprob, bytes: [...Buffer.from(token)] };
-    if (this.#bugs.has("fragments-are-empty") && token.includes("\uFFFD")) return { tokenId, token: "", logprob, bytes: [] };
+    if (this.#bugs.has("bytes-of-replacement-character") && bytes.length > 0)
+      return { tokenId, token, logprob, bytes: [...Buffer.from(token)] };
+    if (this.#bugs.has("fragments-are-empty") && token.includes("\uFFFD"))
+      return { tokenId, token: "", logprob, bytes: [] };
     if (!this.#bugs.has("token-alphabet")) return { tokenId, token, logprob, bytes };
     const spelt = bytes.map((byte) => SYMBOLS[byte]).join("");
     return { tokenId, token: spelt, logprob, bytes: [...Buffer.from(spelt)] };
@@ -396,7 +443,11 @@ function numSharedTokens(a: readonly number[], b: readonly number[]): number {
 function maxTokensOf({ length }: readonly number[], asked: number | null, behavior: "truncate" | "error"): number {
   const left = CONTEXT_LENGTH - length;
   if (asked !== null && asked > left && behavior === "error") {
-    throw new EngineError("context_length_exceeded", `The prompt has ${length} tokens and max_tokens is ${asked}; together they may be at most ${CONTEXT_LENGTH}.`, "max_tokens");
+    throw new EngineError(
+      "context_length_exceeded",
+      `The prompt has ${length} tokens and max_tokens is ${asked}; together they may be at most ${CONTEXT_LENGTH}.`,
+      "max_tokens",
+    );
   }
   return Math.min(asked ?? left, left);
 }

@@ -52,7 +52,11 @@ export class MockText {
     const first = this.#pass(this.#parse(this.#detokenizer.finish()));
     const second = this.#pass(this.parser.finish());
     const held = this.#bugs.has("held-back-tail-lost") ? "" : this.#stopMatcher.finish();
-    return { reasoning: first.reasoning + second.reasoning, content: first.content + second.content + held, stopped: second.stopped };
+    return {
+      reasoning: first.reasoning + second.reasoning,
+      content: first.content + second.content + held,
+      stopped: second.stopped,
+    };
   }
 
   get hasReasoning(): boolean {
@@ -70,7 +74,8 @@ export class MockText {
   }
 
   #parse(text: string): readonly TextSegment[] {
-    const isBlind = this.#bugs.has("stream-misses-split-tags") && this.#options.isStreamed && this.parser.insideReasoning;
+    const isBlind =
+      this.#bugs.has("stream-misses-split-tags") && this.#options.isStreamed && this.parser.insideReasoning;
     if (!isBlind || text.includes(THINK.close)) return this.parser.push(text);
     // The piece of text is no tag, so all of it is taken for reasoning, and the parser never sees that it ends one.
     return text === "" ? [] : [{ channel: this.#options.separateReasoning ? "reasoning" : "frame", text }];

@@ -18,7 +18,11 @@ const QUESTION = { messages: [{ role: "user", content: "Which fox is that?" }], 
 const STORY = { messages: [{ role: "user", content: "Tell me a long story" }], seed: 2 };
 const SCHEMA = {
   type: "object",
-  properties: { a: { type: "integer", minimum: 3, maximum: 90 }, b: { type: "string", maxLength: 6 }, c: { enum: ["x", "é😊"] } },
+  properties: {
+    a: { type: "integer", minimum: 3, maximum: 90 },
+    b: { type: "string", maxLength: 6 },
+    c: { enum: ["x", "é😊"] },
+  },
   required: ["a", "b", "c"],
   additionalProperties: false,
 };
@@ -42,8 +46,10 @@ async function ask(mock: Mock, fields: object): Promise<ChatCompletion> {
 const chunksOf = async (mock: Mock, fields: object): Promise<ChatCompletionChunk[]> =>
   (await events(await send(mock, { ...fields, stream: true }))) as unknown as ChatCompletionChunk[];
 
-const choicesOf = async (mock: Mock, fields: object): Promise<ChatCompletion["choices"]> => (await ask(mock, fields)).choices;
-const textsOf = async (mock: Mock, fields: object): Promise<string[]> => (await choicesOf(mock, fields)).map(({ message }) => message.content);
+const choicesOf = async (mock: Mock, fields: object): Promise<ChatCompletion["choices"]> =>
+  (await ask(mock, fields)).choices;
+const textsOf = async (mock: Mock, fields: object): Promise<string[]> =>
+  (await choicesOf(mock, fields)).map(({ message }) => message.content);
 const streamedTextsOf = async (mock: Mock, fields: object): Promise<(string | undefined)[]> =>
   (concatenated(await chunksOf(mock, fields), true).choices ?? []).map(({ message }) => message.content);
 const statusOf = async (mock: Mock, fields: object): Promise<number> => (await send(mock, fields)).status;
@@ -65,21 +71,41 @@ async function millisecondsOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 describe("without bugs", () => {
-  test.each(["ppio", "openai"] as const)("a stream is the unstreamed answer, whatever runs beside it (%s)", async (dialect) => {
-    const mock = await startMock({ dialect });
-    for (const separateReasoning of [false, true]) {
-      for (const extra of [{}, { stop: ["aba", "\n", "the"] }, { response_format: FORMAT }, { temperature: 0, max_tokens: 12 }]) {
-        const fields = { ...QUESTION, n: 5, logprobs: true, top_logprobs: 3, separate_reasoning: separateReasoning, max_tokens: 300, ...extra };
-        const whole = await ask(mock, fields);
-        const [chunks] = await Promise.all([chunksOf(mock, { ...fields, stream_options: { include_usage: true } }), ask(mock, STORY), ask(mock, { ...QUESTION, seed: null })]);
-        const streamed = concatenated(chunks, separateReasoning);
-        expect(streamed.choices).toEqual(whole.choices);
-        expect(withoutCachedTokens(streamed.usage)).toEqual(withoutCachedTokens(whole.usage));
-        expect(await choicesOf(mock, { ...fields, n: 2 })).toEqual(whole.choices.slice(0, 2));
+  test.each(["ppio", "openai"] as const)(
+    "a stream is the unstreamed answer, whatever runs beside it (%s)",
+    async (dialect) => {
+      const mock = await startMock({ dialect });
+      for (const separateReasoning of [false, true]) {
+        for (const extra of [
+          {},
+          { stop: ["aba", "\n", "the"] },
+          { response_format: FORMAT },
+          { temperature: 0, max_tokens: 12 },
+        ]) {
+          const fields = {
+            ...QUESTION,
+            n: 5,
+            logprobs: true,
+            top_logprobs: 3,
+            separate_reasoning: separateReasoning,
+            max_tokens: 300,
+            ...extra,
+          };
+          const whole = await ask(mock, fields);
+          const [chunks] = await Promise.all([
+            chunksOf(mock, { ...fields, stream_options: { include_usage: true } }),
+            ask(mock, STORY),
+            ask(mock, { ...QUESTION, seed: null }),
+          ]);
+          const streamed = concatenated(chunks, separateReasoning);
+          expect(streamed.choices).toEqual(whole.choices);
+          expect(withoutCachedTokens(streamed.usage)).toEqual(withoutCachedTokens(whole.usage));
+          expect(await choicesOf(mock, { ...fields, n: 2 })).toEqual(whole.choices.slice(0, 2));
+        }
       }
-    }
-    await mock.close();
-  });
+      await mock.close();
+    },
+  );
 
   test("answers are what their tokens spell, and hold fragments of characters", async () => {
     const choices = await choicesOf(clean, { ...QUESTION, n: 30, logprobs: true, top_logprobs: 20 });
@@ -105,7 +131,8 @@ describe("without bugs", () => {
     const closesInOne = reasoned.filter(({ logprobs }) => logprobs!.content.some(({ token }) => token === "</think>"));
     expect(closesInOne.length).toBeGreaterThan(5);
     expect(reasoned.length - closesInOne.length).toBeGreaterThan(5);
-    for (const { message } of choices) expect(`${message.reasoning_content}${message.content}`).not.toMatch(/<\/?think>/);
+    for (const { message } of choices)
+      expect(`${message.reasoning_content}${message.content}`).not.toMatch(/<\/?think>/);
   });
 
   test("what is finished is valid against its schema, and most of it is finished", async () => {
@@ -129,13 +156,16 @@ describe("without bugs", () => {
     const authorized = { headers: { authorization: "Bearer secret" } };
     expect(await get("/healthz")).toBe(200);
     expect(await get("/v1/models")).toBe(401);
-    for (const path of ["/v1/models", "/v3/openai/models/mock", "/openai/v1/capabilities"]) expect(await get(path, authorized)).toBe(200);
+    for (const path of ["/v1/models", "/v3/openai/models/mock", "/openai/v1/capabilities"])
+      expect(await get(path, authorized)).toBe(200);
     expect(await get("/v1/models/other", authorized)).toBe(404);
     expect(await get("/v1/nothing", authorized)).toBe(404);
     expect(await get("/v1/chat/completions", authorized)).toBe(405);
     await mock.close();
     expect((await post(`${clean.url}/v1/tokenize`, JSON.stringify({ model: "mock", text: "é" }))).status).toBe(200);
-    const { text } = (await (await post(`${clean.url}/v1/detokenize`, JSON.stringify({ model: "mock", token_ids: [195, 169] }))).json()) as { text: string };
+    const { text } = (await (
+      await post(`${clean.url}/v1/detokenize`, JSON.stringify({ model: "mock", token_ids: [195, 169] }))
+    ).json()) as { text: string };
     expect(text).toBe("é");
   });
 
@@ -144,7 +174,9 @@ describe("without bugs", () => {
       const schemas = openAiSchemas();
       const cases = [
         ["CreateChatCompletionResponse", await ask(clean, { ...QUESTION, n: 3, logprobs: true, top_logprobs: 2 })],
-        ...(await chunksOf(clean, { ...QUESTION, n: 2, logprobs: true, stream_options: { include_usage: true } })).map((chunk) => ["CreateChatCompletionStreamResponse", chunk] as const),
+        ...(await chunksOf(clean, { ...QUESTION, n: 2, logprobs: true, stream_options: { include_usage: true } })).map(
+          (chunk) => ["CreateChatCompletionStreamResponse", chunk] as const,
+        ),
         ["ErrorResponse", await (await send(clean, { ...QUESTION, temperature: 3 })).json()],
       ] as const;
       for (const [name, value] of cases) {
@@ -167,15 +199,19 @@ const beside = async (mock: Mock, other: object): Promise<string[]> => {
 /** Whether a question waits long after as many answers were abandoned as there are places. */
 const waiting = async (mock: Mock, isInPrefill: boolean): Promise<boolean> => {
   // When a request arrives is the machine's business: some of these times fall into its prefill.
-  for (let round = 0; round < (isInPrefill ? 16 : 2); round++) await abandon(mock, { ...STORY, n: 4 }, isInPrefill ? 1 + (round % 8) : null);
+  for (let round = 0; round < (isInPrefill ? 16 : 2); round++)
+    await abandon(mock, { ...STORY, n: 4 }, isInPrefill ? 1 + (round % 8) : null);
   return (await millisecondsOf(() => ask(mock, QUESTION))) > 1_000;
 };
 const told = async (mock: Mock, fields: object) => {
   const choices = await choicesOf(mock, { ...fields, logprobs: true });
-  return choices.map(({ logprobs }) => logprobs?.content.map(({ token, bytes, logprob }) => ({ token, bytes, logprob })) ?? null);
+  return choices.map(
+    ({ logprobs }) => logprobs?.content.map(({ token, bytes, logprob }) => ({ token, bytes, logprob })) ?? null,
+  );
 };
 const FRAGMENTED = { ...QUESTION, n: 6, temperature: 1.2 };
-const overlong = async (mock: Mock) => statusOf(mock, { messages: [{ role: "user", content: "x".repeat(5000) }], max_tokens: 4 });
+const overlong = async (mock: Mock) =>
+  statusOf(mock, { messages: [{ role: "user", content: "x".repeat(5000) }], max_tokens: 4 });
 const unusual = async (mock: Mock) => {
   const response = await send(mock, { ...QUESTION, max_tokens: 0 });
   return Object.keys((await response.json()) as object);
@@ -191,16 +227,21 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
     await ask(mock, { messages: [{ role: "user", content: "Which fox is that? Or is it a bear?" }], max_tokens: 1 });
     return textsOf(mock, QUESTION);
   },
-  "stream-drops-reasoning-logprobs": async (mock) => concatenated(await chunksOf(mock, { ...SEPARATE, logprobs: true }), true).choices,
+  "stream-drops-reasoning-logprobs": async (mock) =>
+    concatenated(await chunksOf(mock, { ...SEPARATE, logprobs: true }), true).choices,
   "stream-misses-split-tags": (mock) => streamedTextsOf(mock, SEPARATE),
   "stream-without-reasoning": async (mock) => concatenated(await chunksOf(mock, SEPARATE), true).choices,
   "stop-within-one-token": (mock) => textsOf(mock, { ...QUESTION, n: 20, stop: ["d ", "e ", "y ", "n "] }),
-  "held-back-tail-lost": (mock) => textsOf(mock, { ...QUESTION, n: 20, max_tokens: 20, stop: ["the end", "\"}!!", "]!!", "}!!"] }),
-  "stop-leaks-in-stream": (mock) => streamedTextsOf(mock, { ...QUESTION, n: 20, stop: ["the", "\"}"], include_stop_str_in_output: false }),
-  "stop-inside-reasoning": (mock) => textsOf(mock, { ...SEPARATE, stop: ["\"", "a"] }),
-  "held-back-text-twice": (mock) => streamedTextsOf(mock, { ...QUESTION, n: 20, stop: ["aba!!", "\"!!", "}!!"] }),
-  "streamed-length-says-stop": async (mock) => (await chunksOf(mock, { ...QUESTION, max_tokens: 3 })).at(-1)!.choices[0]!.finish_reason,
-  "finish-reason-empty": async (mock) => (await chunksOf(mock, { ...QUESTION, max_tokens: 3 }))[0]!.choices[0]!.finish_reason,
+  "held-back-tail-lost": (mock) =>
+    textsOf(mock, { ...QUESTION, n: 20, max_tokens: 20, stop: ["the end", '"}!!', "]!!", "}!!"] }),
+  "stop-leaks-in-stream": (mock) =>
+    streamedTextsOf(mock, { ...QUESTION, n: 20, stop: ["the", '"}'], include_stop_str_in_output: false }),
+  "stop-inside-reasoning": (mock) => textsOf(mock, { ...SEPARATE, stop: ['"', "a"] }),
+  "held-back-text-twice": (mock) => streamedTextsOf(mock, { ...QUESTION, n: 20, stop: ["aba!!", '"!!', "}!!"] }),
+  "streamed-length-says-stop": async (mock) =>
+    (await chunksOf(mock, { ...QUESTION, max_tokens: 3 })).at(-1)!.choices[0]!.finish_reason,
+  "finish-reason-empty": async (mock) =>
+    (await chunksOf(mock, { ...QUESTION, max_tokens: 3 }))[0]!.choices[0]!.finish_reason,
   "bytes-of-replacement-character": (mock) => told(mock, FRAGMENTED),
   "characters-split": (mock) => textsOf(mock, { ...QUESTION, n: 10 }),
   "token-alphabet": (mock) => told(mock, FRAGMENTED),
@@ -211,13 +252,24 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
   "unknown-fields-accepted": (mock) => statusOf(mock, { ...QUESTION, temprature: 1 }),
   "out-of-range-accepted": (mock) => statusOf(mock, { ...QUESTION, temperature: 3 }),
   "n-ignored": async (mock) => (await choicesOf(mock, { ...QUESTION, n: 3 })).length,
-  "schema-fails-open": (mock) => statusOf(mock, { ...QUESTION, response_format: { type: "json_schema", schema: { not: {} } } }),
+  "schema-fails-open": (mock) =>
+    statusOf(mock, { ...QUESTION, response_format: { type: "json_schema", schema: { not: {} } } }),
   "schema-means-any-object": (mock) => textsOf(mock, { ...QUESTION, response_format: FORMAT }),
-  "schema-needs-separate-reasoning": (mock) => textsOf(mock, { ...QUESTION, response_format: FORMAT, separate_reasoning: false }),
-  "json-in-reasoning": (mock) => textsOf(mock, { messages: [{ role: "user", content: "Hello" }], seed: 1, n: 12, separate_reasoning: true, response_format: FORMAT, max_tokens: 100 }),
+  "schema-needs-separate-reasoning": (mock) =>
+    textsOf(mock, { ...QUESTION, response_format: FORMAT, separate_reasoning: false }),
+  "json-in-reasoning": (mock) =>
+    textsOf(mock, {
+      messages: [{ role: "user", content: "Hello" }],
+      seed: 1,
+      n: 12,
+      separate_reasoning: true,
+      response_format: FORMAT,
+      max_tokens: 100,
+    }),
   "prompt-truncated": overlong,
   "prompt-halved": overlong,
-  "stream-usage-counts-chunks": async (mock) => (await chunksOf(mock, { ...QUESTION, n: 4 })).at(-1)!.usage?.completion_tokens,
+  "stream-usage-counts-chunks": async (mock) =>
+    (await chunksOf(mock, { ...QUESTION, n: 4 })).at(-1)!.usage?.completion_tokens,
   "usage-on-every-chunk": async (mock) => (await chunksOf(mock, QUESTION)).map((chunk) => "usage" in chunk),
   "usage-unasked": async (mock) => (await chunksOf(mock, { ...QUESTION, stream_options: {} })).at(-1)!.choices.length,
   "disconnect-ignored": (mock) => waiting(mock, false),

@@ -35,7 +35,14 @@ async function conform({ bugs, dialect, seed, only, calls = BUDGET.calls }: Tria
   const mock = await startMock({ bugs, dialect });
   const laws = LAWS.filter(({ id }) => only === undefined || id === only);
   try {
-    return await runLaws({ endpoint: { baseUrl: `${mock.url}/v1`, apiKey: null }, model: null, dialect: null, laws, budget: { ...BUDGET, calls }, seed });
+    return await runLaws({
+      endpoint: { baseUrl: `${mock.url}/v1`, apiKey: null },
+      model: null,
+      dialect: null,
+      laws,
+      budget: { ...BUDGET, calls },
+      seed,
+    });
   } finally {
     await mock.close();
   }
@@ -54,7 +61,8 @@ function callsOf({ numCalls, results }: Run): ReadonlyMap<string, number> {
   );
 }
 
-const broken = ({ results }: Run): string[] => results.filter(({ findings }) => findings.length > 0).map(({ law }) => law.id);
+const broken = ({ results }: Run): string[] =>
+  results.filter(({ findings }) => findings.length > 0).map(({ law }) => law.id);
 
 describe("each bug is found by its law", () => {
   let calls: ReadonlyMap<string, number>;
@@ -63,11 +71,17 @@ describe("each bug is found by its law", () => {
   }, TIMEOUT.timeout);
 
   test.each(BUGS)("$law finds $name ($report)", TIMEOUT, async ({ name, law }) => {
-    const run = await conform({ bugs: [name], dialect: "openai", seed: 1, ...(IS_WHOLE ? {} : { only: law, calls: calls.get(law)! }) });
+    const run = await conform({
+      bugs: [name],
+      dialect: "openai",
+      seed: 1,
+      ...(IS_WHOLE ? {} : { only: law, calls: calls.get(law)! }),
+    });
     if (IS_WHOLE) console.log(`${name}: ${broken(run).join(", ")}; ${run.numCalls} calls, ${run.seconds.toFixed(0)} s`);
     expect(broken(run)).toContain(law);
     expect(run.numCalls).toBeLessThanOrEqual(BUDGET.calls);
-    for (const { findings } of run.results) for (const { curls } of findings) expect(curls.join("\n")).toContain("curl");
+    for (const { findings } of run.results)
+      for (const { curls } of findings) expect(curls.join("\n")).toContain("curl");
   });
 });
 
@@ -76,7 +90,15 @@ describe("without bugs nothing is found", () => {
   const runs = seeds.flatMap((seed) => (["ppio", "openai"] as const).map((dialect) => ({ seed, dialect })));
   test.each(runs)("seed $seed, $dialect", TIMEOUT, async ({ seed, dialect }) => {
     const { results } = await conform({ bugs: [], dialect, seed });
-    expect(results.flatMap(({ law, findings }) => findings.map(({ message, counterexample }) => `${law.id}: ${message} (${counterexample})`))).toEqual([]);
-    expect(results.filter(({ outcome }) => outcome !== "holds").map(({ law, outcome, reason }) => `${law.id} ${outcome}: ${reason}`)).toEqual([]);
+    expect(
+      results.flatMap(({ law, findings }) =>
+        findings.map(({ message, counterexample }) => `${law.id}: ${message} (${counterexample})`),
+      ),
+    ).toEqual([]);
+    expect(
+      results
+        .filter(({ outcome }) => outcome !== "holds")
+        .map(({ law, outcome, reason }) => `${law.id} ${outcome}: ${reason}`),
+    ).toEqual([]);
   });
 });

@@ -85,7 +85,8 @@ class MockServer {
     try {
       await this.#answer(exchange);
     } catch (error) {
-      if (this.#bugs.has("error-not-nested") && !exchange.isClientGone && exchange.status === 0) failFlat(exchange, error);
+      if (this.#bugs.has("error-not-nested") && !exchange.isClientGone && exchange.status === 0)
+        failFlat(exchange, error);
       else exchange.fail(error);
     }
   }
@@ -96,14 +97,26 @@ class MockServer {
     const name = isHealth ? "health" : path.replace(PREFIXES, "");
     const model = name.startsWith("models/") ? decodeURIComponent(name.slice("models/".length)) : null;
     const route = this.#routes[model === null ? name : "models/"];
-    if (route === undefined || (!isHealth && !PREFIXES.test(path))) throw new ApiError("not_found", `There is nothing at ${JSON.stringify(path)}.`);
+    if (route === undefined || (!isHealth && !PREFIXES.test(path)))
+      throw new ApiError("not_found", `There is nothing at ${JSON.stringify(path)}.`);
     const [allowed, answer] = route;
-    if (!allowed.includes(method)) throw new ApiError("method_not_allowed", `${method} is not possible here; allowed: ${allowed.join(", ")}.`, null, { headers: { allow: allowed.join(", ") } });
+    if (!allowed.includes(method))
+      throw new ApiError(
+        "method_not_allowed",
+        `${method} is not possible here; allowed: ${allowed.join(", ")}.`,
+        null,
+        { headers: { allow: allowed.join(", ") } },
+      );
     if (!isHealth) this.#keys.check(exchange.header("authorization"));
     await answer(exchange, model ?? "");
   }
 
-  readonly #routes: Readonly<Record<string, readonly [methods: readonly string[], answer: (exchange: Exchange, model: string) => void | Promise<void>]>> = {
+  readonly #routes: Readonly<
+    Record<
+      string,
+      readonly [methods: readonly string[], answer: (exchange: Exchange, model: string) => void | Promise<void>]
+    >
+  > = {
     health: [GET, (exchange) => exchange.sendJson({ status: "ok" })],
     models: [GET, (exchange) => exchange.sendJson({ object: "list", data: MODELS.map(modelObject) })],
     "models/": [GET, (exchange, model) => exchange.sendJson(modelObject(known(model)))],
@@ -115,15 +128,28 @@ class MockServer {
 
   #capabilities(): object {
     const [id, ...aliases] = MODELS as [string, ...string[]];
-    const model = { id, aliases, contextLength: CONTEXT_LENGTH, profile: "exact" as const, maxConcurrency: NUM_PLACES, logprobsMode: "raw" as const };
-    return capabilities({ dialect: this.#dialect, version: "0.0.0", models: [model], maxBodyBytes: BODY_LIMITS.maxBytes });
+    const model = {
+      id,
+      aliases,
+      contextLength: CONTEXT_LENGTH,
+      profile: "exact" as const,
+      maxConcurrency: NUM_PLACES,
+      logprobsMode: "raw" as const,
+    };
+    return capabilities({
+      dialect: this.#dialect,
+      version: "0.0.0",
+      models: [model],
+      maxBodyBytes: BODY_LIMITS.maxBytes,
+    });
   }
 
   async #tokenize(exchange: Exchange): Promise<void> {
     const { model, input } = parseTokenizeRequest(parseJson(await exchange.readJsonBody(BODY_LIMITS)));
     known(model);
     const { tokenizer, template } = this.#engine;
-    const tokenIds = "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
+    const tokenIds =
+      "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
     exchange.sendJson({ token_ids: tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) });
   }
 
@@ -132,7 +158,12 @@ class MockServer {
     known(model);
     const { tokenizer } = this.#engine;
     const index = tokenIds.findIndex((id) => !tokenizer.hasToken(id));
-    if (index >= 0) throw new EngineError("out_of_range", `token_ids[${index}] is ${tokenIds[index]}, which is no token of this model.`, `token_ids[${index}]`);
+    if (index >= 0)
+      throw new EngineError(
+        "out_of_range",
+        `token_ids[${index}] is ${tokenIds[index]}, which is no token of this model.`,
+        `token_ids[${index}]`,
+      );
     exchange.sendJson({ text: tokenizer.decode(tokenIds) });
   }
 
@@ -143,19 +174,30 @@ class MockServer {
     const { seed, deltas } = await this.#engine.chat(request, exchange.signal);
     exchange.setHeader("x-touchstone-seed", String(seed));
     const id = `chatcmpl-${randomBytes(12).toString("hex")}`;
-    const context = { id, created: Math.floor(Date.now() / 1000), model: request.model, systemFingerprint: "mock-exact-0.0.0", request };
+    const context = {
+      id,
+      created: Math.floor(Date.now() / 1000),
+      model: request.model,
+      systemFingerprint: "mock-exact-0.0.0",
+      request,
+    };
     if (request.stream) return this.#stream(exchange, context, deltas);
     const builder = new ResponseBuilder(context);
     for await (const batch of deltas) for (const delta of batch) builder.add(delta);
     exchange.sendJson(builder.finish());
   }
 
-  async #stream(exchange: Exchange, context: ConstructorParameters<typeof ChunkWriter>[0], deltas: AsyncIterable<readonly Parameters<ChunkWriter["write"]>[0][]>): Promise<void> {
+  async #stream(
+    exchange: Exchange,
+    context: ConstructorParameters<typeof ChunkWriter>[0],
+    deltas: AsyncIterable<readonly Parameters<ChunkWriter["write"]>[0][]>,
+  ): Promise<void> {
     const stream = exchange.stream(HEARTBEAT_MS);
     const writer = new ChunkWriter(context);
     exchange.signal.addEventListener("abort", () => stream.abandon());
     try {
-      for await (const batch of deltas) await stream.send(batch.flatMap((delta) => writer.write(delta)).flatMap((chunk) => this.#spoilt(chunk)));
+      for await (const batch of deltas)
+        await stream.send(batch.flatMap((delta) => writer.write(delta)).flatMap((chunk) => this.#spoilt(chunk)));
     } catch (error) {
       await stream.send([apiErrorOf(error).toBody()]);
     }
@@ -169,7 +211,11 @@ class MockServer {
     const known = CHAT_REQUEST_SCHEMAS[this.#dialect].properties ?? {};
     for (const name of Object.keys(fields)) {
       if (this.#bugs.has("unknown-fields-accepted") && !(name in known)) delete fields[name];
-      if (this.#bugs.has("tools-accepted") && ["tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"].includes(name)) delete fields[name];
+      if (
+        this.#bugs.has("tools-accepted") &&
+        ["tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"].includes(name)
+      )
+        delete fields[name];
     }
     if (this.#bugs.has("n-ignored")) delete fields["n"];
     if (this.#bugs.has("conflicts-accepted")) {
@@ -187,8 +233,13 @@ class MockServer {
 
   #parsed(body: unknown): ChatRequest {
     const request = parseChatRequest(body, this.#dialect);
-    const { stream_options: streamOptions } = body as { readonly stream_options?: { readonly include_usage?: boolean | null } | null };
-    const isUnasked = this.#bugs.has("usage-unasked") && (streamOptions ?? null) !== null && (streamOptions?.include_usage ?? null) === null;
+    const { stream_options: streamOptions } = body as {
+      readonly stream_options?: { readonly include_usage?: boolean | null } | null;
+    };
+    const isUnasked =
+      this.#bugs.has("usage-unasked") &&
+      (streamOptions ?? null) !== null &&
+      (streamOptions?.include_usage ?? null) === null;
     return {
       ...request,
       ...(isUnasked ? { streamUsage: "last_chunk" } : {}),
@@ -228,7 +279,11 @@ const modelObject = (id: string): object => ({ id, object: "model", created: STA
 /** @throws ApiError model_not_found */
 function known(model: string): string {
   if (MODELS.includes(model)) return model;
-  throw new ApiError("model_not_found", `The model ${JSON.stringify(model)} is not served here. Served: ${MODELS.join(", ")}`, "model");
+  throw new ApiError(
+    "model_not_found",
+    `The model ${JSON.stringify(model)} is not served here. Served: ${MODELS.join(", ")}`,
+    "model",
+  );
 }
 
 function failFlat(exchange: Exchange, error: unknown): void {
@@ -238,10 +293,16 @@ function failFlat(exchange: Exchange, error: unknown): void {
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { values } = parseArgs({
-    options: { port: { type: "string", default: "0" }, bug: { type: "string", multiple: true, default: [] }, dialect: { type: "string", default: "ppio" }, "api-key": { type: "string" } },
+    options: {
+      port: { type: "string", default: "0" },
+      bug: { type: "string", multiple: true, default: [] },
+      dialect: { type: "string", default: "ppio" },
+      "api-key": { type: "string" },
+    },
   });
   const unknown = values.bug.filter((name) => !BUGS.some((bug) => bug.name === name));
-  if (unknown.length > 0) throw new Error(`No such bug: ${unknown.join(", ")}. Bugs: ${BUGS.map(({ name }) => name).join(", ")}`);
+  if (unknown.length > 0)
+    throw new Error(`No such bug: ${unknown.join(", ")}. Bugs: ${BUGS.map(({ name }) => name).join(", ")}`);
   const apiKey = values["api-key"];
   const mock = await startMock({
     bugs: values.bug as BugName[],

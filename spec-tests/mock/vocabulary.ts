@@ -8,9 +8,73 @@ import { Tokenizer } from "../../engine/text/tokenizer.js";
 import { byteTokenizerJson } from "../fixtures/byte-tokenizer.js";
 
 const WORDS = [
-  " the", " a", " fox", " and", " to", " of", " in", " was", " it", " you", " red", " one", " day", " said", " then", " little", " house", " never",
-  " her", " with", " old", " tree", " went", " home", " but", " very", " sun", " saw", " big", " they", " who", " two", " over", " hat", " cold", " sang", " all", " ran",
-  "The", "It", "Yes", "No", "So", "ing", "er", "ly", ". ", ", ", ".\n", "!\n", "\n\n", " - ", "? ", " café", "é", "ï", "ß", "日", "本", "😊", "—", " 27", " 65", " = ", "ab", "aba", "bab",
+  " the",
+  " a",
+  " fox",
+  " and",
+  " to",
+  " of",
+  " in",
+  " was",
+  " it",
+  " you",
+  " red",
+  " one",
+  " day",
+  " said",
+  " then",
+  " little",
+  " house",
+  " never",
+  " her",
+  " with",
+  " old",
+  " tree",
+  " went",
+  " home",
+  " but",
+  " very",
+  " sun",
+  " saw",
+  " big",
+  " they",
+  " who",
+  " two",
+  " over",
+  " hat",
+  " cold",
+  " sang",
+  " all",
+  " ran",
+  "The",
+  "It",
+  "Yes",
+  "No",
+  "So",
+  "ing",
+  "er",
+  "ly",
+  ". ",
+  ", ",
+  ".\n",
+  "!\n",
+  "\n\n",
+  " - ",
+  "? ",
+  " café",
+  "é",
+  "ï",
+  "ß",
+  "日",
+  "本",
+  "😊",
+  "—",
+  " 27",
+  " 65",
+  " = ",
+  "ab",
+  "aba",
+  "bab",
 ];
 const FRAGMENTS = [[0xf0, 0x9f], [0x98, 0x8a], [0x8c, 0x99, 0x20], [0xe6, 0x97], [0xa5, 0xe6], [0xd0]];
 const JSON_PIECES = ['{"', '"}', '":', '": ', '", "', '["', '"]', "true", "false", "null", "},", "12", "-3"];
@@ -29,20 +93,35 @@ export const CLOSE = OPEN + 1;
 export const VOCABULARY_SIZE = CLOSE + 1;
 
 /** Whoever speaks, and the end token behind what they say. */
-const TEMPLATE = "{% for message in messages %}{{ message.role }}{% if message.name %} {{ message.name }}{% endif %}: {{ message.content }}<|end|>{% endfor %}assistant: ";
+const TEMPLATE =
+  "{% for message in messages %}{{ message.role }}{% if message.name %} {{ message.name }}{% endif %}: {{ message.content }}<|end|>{% endfor %}assistant: ";
 export const TOKENIZER_CONFIG = { eos_token: "<|end|>", chat_template: TEMPLATE };
 
 export function mockTokenizer(): Tokenizer {
   const json = byteTokenizerJson(PIECES) as { readonly added_tokens: readonly object[] };
-  const tags = ["<think>", "</think>"].map((content, index) => ({ id: OPEN + index, content, special: false, single_word: false, lstrip: false, rstrip: false, normalized: false }));
-  return new Tokenizer({ ...json, added_tokens: [...json.added_tokens, ...tags] }, TOKENIZER_CONFIG, markupOf(THINKING));
+  const tags = ["<think>", "</think>"].map((content, index) => ({
+    id: OPEN + index,
+    content,
+    special: false,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+  }));
+  return new Tokenizer(
+    { ...json, added_tokens: [...json.added_tokens, ...tags] },
+    TOKENIZER_CONFIG,
+    markupOf(THINKING),
+  );
 }
 
 /** What the model thinks of a token whatever the context. */
 export type TokenKind = "word" | "json" | "tag" | "letter" | "mark" | "digit" | "continuation" | "other";
 
 /** By token id. */
-export const TOKEN_KINDS: readonly TokenKind[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) => kindOf(tokenId));
+export const TOKEN_KINDS: readonly TokenKind[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) =>
+  kindOf(tokenId),
+);
 
 /** One character for each byte; the end token, which has none, is U+FFFF. */
 export const TOKEN_TEXTS: readonly string[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) => {

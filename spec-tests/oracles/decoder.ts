@@ -8,7 +8,13 @@
  * (Worst-case deviations, added as magnitudes, grow eightfold with each product and say nothing after one layer.)
  */
 
-import { type FloatMatrix, QUANTIZATION_BLOCK, type QuantizedFormat, type QuantizedMatrix, dequantize } from "../../kernels/quantize.js";
+import {
+  type FloatMatrix,
+  QUANTIZATION_BLOCK,
+  type QuantizedFormat,
+  type QuantizedMatrix,
+  dequantize,
+} from "../../kernels/quantize.js";
 import { LARGEST_ACTIVATION } from "./kernels.js";
 
 export interface Estimate {
@@ -51,7 +57,12 @@ const U = 2 ** -24;
  * Hidden states of consecutive tokens of one sequence from position 0.
  * @param cos, sin f32 [tokens, headDim / 2]
  */
-export function referenceDecoder(spec: ReferenceSpec, tokenIds: readonly number[], cos: Float32Array, sin: Float32Array): Estimate[] {
+export function referenceDecoder(
+  spec: ReferenceSpec,
+  tokenIds: readonly number[],
+  cos: Float32Array,
+  sin: Float32Array,
+): Estimate[] {
   const embedding = weightsOf(spec.embedding);
   const { hiddenSize } = spec;
   let rows = tokenIds.map((id) => exactly(embedding.subarray(id * hiddenSize, (id + 1) * hiddenSize)));
@@ -59,11 +70,19 @@ export function referenceDecoder(spec: ReferenceSpec, tokenIds: readonly number[
   return rows.map((row) => rmsNorm(row, spec.finalNorm, spec.normEpsilon));
 }
 
-function runLayer(spec: ReferenceSpec, layer: ReferenceLayer, rows: Estimate[], cos: Float32Array, sin: Float32Array): Estimate[] {
+function runLayer(
+  spec: ReferenceSpec,
+  layer: ReferenceLayer,
+  rows: Estimate[],
+  cos: Float32Array,
+  sin: Float32Array,
+): Estimate[] {
   const { numHeads, numKvHeads, headDim, normEpsilon } = spec;
   const heads = rows.map((row, position) => {
     const qkv = addVector(product(layer.qkv, rmsNorm(row, layer.inputNorm, normEpsilon)), layer.qkvBias);
-    const angles = [cos, sin].map((table) => table.subarray((position * headDim) / 2, ((position + 1) * headDim) / 2)) as [Float32Array, Float32Array];
+    const angles = [cos, sin].map((table) =>
+      table.subarray((position * headDim) / 2, ((position + 1) * headDim) / 2),
+    ) as [Float32Array, Float32Array];
     return Array.from({ length: numHeads + 2 * numKvHeads }, (_, index) => {
       const head = slice(qkv, index * headDim, headDim);
       if (index >= numHeads + numKvHeads) return stored(spec, head);
@@ -78,7 +97,12 @@ function runLayer(spec: ReferenceSpec, layer: ReferenceLayer, rows: Estimate[], 
     const attended = Array.from({ length: numHeads }, (_, head) => {
       const kvHead = numHeads + Math.floor((head * numKvHeads) / numHeads);
       const seen = heads.slice(0, position + 1);
-      return attention(spec, heads[position]![head]!, seen.map((all) => all[kvHead]!), seen.map((all) => all[kvHead + numKvHeads]!));
+      return attention(
+        spec,
+        heads[position]![head]!,
+        seen.map((all) => all[kvHead]!),
+        seen.map((all) => all[kvHead + numKvHeads]!),
+      );
     });
     const output = addVector(product(layer.output, concatenate(attended)), layer.outputBias);
     const middle = add(row, output);
@@ -107,7 +131,10 @@ function concatenate(parts: readonly Estimate[]): Estimate {
 /** a + b, elementwise. */
 function add(a: Estimate, b: Estimate): Estimate {
   const values = a.values.map((value, i) => value + b.values[i]!);
-  return { values, deviations: values.map((value, i) => rounding(value, Math.hypot(a.deviations[i]!, b.deviations[i]!), 1)) };
+  return {
+    values,
+    deviations: values.map((value, i) => rounding(value, Math.hypot(a.deviations[i]!, b.deviations[i]!), 1)),
+  };
 }
 
 function addVector(a: Estimate, b: Float32Array | null): Estimate {
@@ -117,7 +144,10 @@ function addVector(a: Estimate, b: Float32Array | null): Estimate {
 /** a * factor, after `numRoundings` roundings. */
 function times(a: Estimate, factor: number, numRoundings: number): Estimate {
   const values = a.values.map((value) => value * factor);
-  return { values, deviations: values.map((value, i) => rounding(value, a.deviations[i]! * Math.abs(factor), numRoundings)) };
+  return {
+    values,
+    deviations: values.map((value, i) => rounding(value, a.deviations[i]! * Math.abs(factor), numRoundings)),
+  };
 }
 
 /** The deviation of a result: what it inherits, and `numRoundings` roundings of numbers of the given magnitude. */
@@ -232,7 +262,12 @@ function roundTo15Bits(spec: ReferenceSpec, query: Estimate): Estimate {
   return spec.kvFormat === "q8" ? quantizeVector(query, 16383) : query;
 }
 
-function attention(spec: ReferenceSpec, query: Estimate, keys: readonly Estimate[], values: readonly Estimate[]): Estimate {
+function attention(
+  spec: ReferenceSpec,
+  query: Estimate,
+  keys: readonly Estimate[],
+  values: readonly Estimate[],
+): Estimate {
   const { headDim, kvFormat, pageSize } = spec;
   const numPages = Math.ceil(keys.length / pageSize);
   const scores = keys.map((key) => dot(query, key, headDim));
@@ -245,7 +280,11 @@ function attention(spec: ReferenceSpec, query: Estimate, keys: readonly Estimate
     return { value: weight, deviation: weight * relative + Math.exp(-87) };
   });
   const total = weights.reduce((sum, { value }) => sum + value, 0);
-  const totalDeviation = rounding(total, Math.hypot(...weights.map(({ deviation }) => deviation)), keys.length + numPages);
+  const totalDeviation = rounding(
+    total,
+    Math.hypot(...weights.map(({ deviation }) => deviation)),
+    keys.length + numPages,
+  );
   // With q8 pages, weights times scales are rounded to 1 / 16383 of the page's largest: uniformly, so 0.29 of a step.
   const codeDeviation = kvFormat === "q8" ? 0.29 / 16383 : 0;
   const largestTerm = Math.max(...weights.map(({ value }, p) => value * Math.max(...values[p]!.values.map(Math.abs))));

@@ -10,7 +10,8 @@ export async function equalisedWeights(
   config: ModelConfig,
   tensors: ReadonlyMap<string, RandomTensor>,
 ): Promise<Map<string, { weight: StackedWeight; values: Float32Array }>> {
-  const read = ({ parts }: StackedWeight): Float32Array => Float32Array.from(parts.flatMap(({ name }) => [...tensors.get(name)!.values]));
+  const read = ({ parts }: StackedWeight): Float32Array =>
+    Float32Array.from(parts.flatMap(({ name }) => [...tensors.get(name)!.values]));
   const weights = modelWeights(config);
   const result = new Map([...packedWeights(weights)].map((weight) => [weight.name, { weight, values: read(weight) }]));
   for (const layer of weights.layers) {
@@ -36,7 +37,10 @@ export async function equalisedTensors(
     const used = use(values, weight);
     let row = 0;
     for (const part of weight.parts) {
-      result.set(part.name, { shape: tensors.get(part.name)!.shape, values: used.slice(row * weight.cols, (row + part.rows) * weight.cols) });
+      result.set(part.name, {
+        shape: tensors.get(part.name)!.shape,
+        values: used.slice(row * weight.cols, (row + part.rows) * weight.cols),
+      });
       row += part.rows;
     }
   }

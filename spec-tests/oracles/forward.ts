@@ -32,7 +32,8 @@ export class ReferenceForward {
     let x: Float64Array = Float64Array.from({ length: hiddenSize }, (_, i) => table[tokenId * hiddenSize + i]!);
     for (let layer = 0; layer < config.numLayers; layer++) {
       const from = (name: string): ArrayLike<number> => weight(`model.layers.${layer}.${name}`);
-      const bias = (name: string, isThere: boolean): ArrayLike<number> | null => (isThere ? from(`self_attn.${name}.bias`) : null);
+      const bias = (name: string, isThere: boolean): ArrayLike<number> | null =>
+        isThere ? from(`self_attn.${name}.bias`) : null;
       const normed = activations(rmsNorm(x, from("input_layernorm.weight"), config.normEpsilon));
       const project = (name: string, heads: number): Float64Array =>
         product(from(`self_attn.${name}.weight`), normed, heads * headDim, bias(name, config.attentionBias));
@@ -88,7 +89,10 @@ export class ReferenceForward {
 }
 
 /** Inverse frequency of a pair, from the formulas of the Llama 3.1 release and of linear scaling. */
-export function referenceFrequency(pair: number, config: Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">): number {
+export function referenceFrequency(
+  pair: number,
+  config: Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">,
+): number {
   const frequency = config.ropeTheta ** ((-2 * pair) / config.headDim);
   const scaling: RopeScaling = config.ropeScaling;
   if (scaling.type === "none") return frequency;
@@ -97,7 +101,8 @@ export function referenceFrequency(pair: number, config: Pick<ModelConfig, "head
   if (wavelength < scaling.originalContextLength / scaling.highFreqFactor) return frequency;
   if (wavelength > scaling.originalContextLength / scaling.lowFreqFactor) return frequency / scaling.factor;
   const smooth =
-    (scaling.originalContextLength / wavelength - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor);
+    (scaling.originalContextLength / wavelength - scaling.lowFreqFactor) /
+    (scaling.highFreqFactor - scaling.lowFreqFactor);
   return ((1 - smooth) * frequency) / scaling.factor + smooth * frequency;
 }
 
@@ -118,7 +123,12 @@ function rmsNorm(x: Float64Array, gain: ArrayLike<number>, epsilon: number): Flo
 }
 
 /** matrix [rows, cols] times x [cols], plus bias [rows] */
-function product(matrix: ArrayLike<number>, x: ArrayLike<number>, rows: number, bias: ArrayLike<number> | null): Float64Array {
+function product(
+  matrix: ArrayLike<number>,
+  x: ArrayLike<number>,
+  rows: number,
+  bias: ArrayLike<number> | null,
+): Float64Array {
   const cols = x.length;
   return Float64Array.from({ length: rows }, (_, row) => {
     let total = bias === null ? 0 : bias[row]!;

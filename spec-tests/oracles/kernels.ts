@@ -4,7 +4,13 @@
  */
 
 import type { SampleRequest, SampledToken } from "../../kernels/kernels.js";
-import { type FloatMatrix, QUANTIZATION_BLOCK, type QuantizedFormat, type QuantizedMatrix, dequantize } from "../../kernels/quantize.js";
+import {
+  type FloatMatrix,
+  QUANTIZATION_BLOCK,
+  type QuantizedFormat,
+  type QuantizedMatrix,
+  dequantize,
+} from "../../kernels/quantize.js";
 
 /** A product and, for each element, the sum of the magnitudes of its terms (what rounding scales with). */
 export interface ReferenceProduct {
@@ -18,7 +24,11 @@ export interface ReferenceProduct {
  * input x matrix, transposed.
  * @param input f32 [numRows, cols], quantised first where the weights are
  */
-export function referenceMatmul(matrix: QuantizedMatrix | FloatMatrix, input: Float32Array, numRows: number): ReferenceProduct {
+export function referenceMatmul(
+  matrix: QuantizedMatrix | FloatMatrix,
+  input: Float32Array,
+  numRows: number,
+): ReferenceProduct {
   const { rows, cols } = matrix;
   const weights = matrix.format === "f32" ? matrix.values : dequantize(matrix);
   const values = new Float64Array(numRows * rows);
@@ -114,7 +124,13 @@ export function referenceSample(logits: Float32Array, request: SampleRequest): R
 }
 
 /** Log-softmax over the tokens of `order`, which descends: one token's, and the `count` largest. */
-function referenceLogprobs(z: Float32Array, order: readonly number[], temperature: number, tokenId: number, count: number) {
+function referenceLogprobs(
+  z: Float32Array,
+  order: readonly number[],
+  temperature: number,
+  tokenId: number,
+  count: number,
+) {
   const distanceOf = (tokenId: number) => (z[tokenId]! - z[order[0]!]!) / temperature;
   const logTotal = Math.log(sum(order.map((tokenId) => Math.exp(distanceOf(tokenId)))));
   const logprobOf = (tokenId: number) => Math.fround(Math.max(distanceOf(tokenId) - logTotal, -F32_MAX)) + 0;

@@ -21,13 +21,19 @@ export function readTensors(dir: string): Map<string, FolderTensor> {
   for (const file of readdirSync(dir).filter((name) => name.endsWith(".safetensors"))) {
     const bytes = readFileSync(join(dir, file));
     const start = 8 + Number(bytes.readBigUInt64LE(0));
-    const header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+    const header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<
+      string,
+      { dtype: string; shape: number[]; data_offsets: [number, number] }
+    >;
     for (const [name, entry] of Object.entries(header)) {
       if (name === "__metadata__") continue;
       const read = READERS[entry.dtype]!;
       const count = entry.shape.reduce((product, size) => product * size, 1);
       const width = (entry.data_offsets[1] - entry.data_offsets[0]) / count;
-      tensors.set(name, { shape: entry.shape, values: Float64Array.from({ length: count }, (_, i) => read(bytes, start + entry.data_offsets[0] + i * width)) });
+      tensors.set(name, {
+        shape: entry.shape,
+        values: Float64Array.from({ length: count }, (_, i) => read(bytes, start + entry.data_offsets[0] + i * width)),
+      });
     }
   }
   return tensors;
@@ -49,7 +55,11 @@ const READERS: Readonly<Record<string, (bytes: Buffer, at: number) => number>> =
 };
 
 /** @returns the hidden state behind the final norm of every position, float64 [tokens][hidden] */
-export function referenceHidden(config: Record<string, unknown>, tensors: ReadonlyMap<string, FolderTensor>, tokens: readonly number[]): Float64Array[] {
+export function referenceHidden(
+  config: Record<string, unknown>,
+  tensors: ReadonlyMap<string, FolderTensor>,
+  tokens: readonly number[],
+): Float64Array[] {
   const number = (key: string, absent: number): number => (config[key] as number | null | undefined) ?? absent;
   const weight = (name: string): Float64Array => tensors.get(name)!.values;
   const [hidden, heads] = [number("hidden_size", 0), number("num_attention_heads", 0)];
@@ -58,7 +68,9 @@ export function referenceHidden(config: Record<string, unknown>, tensors: Readon
   const epsilon = number("rms_norm_eps", 1e-6);
   const angles = rotaryAngles(config, headDim);
   const hasBias = config["model_type"] === "qwen2" || config["attention_bias"] === true;
-  let states: Float64Array[] = tokens.map((token) => weight("model.embed_tokens.weight").slice(token * hidden, (token + 1) * hidden));
+  let states: Float64Array[] = tokens.map((token) =>
+    weight("model.embed_tokens.weight").slice(token * hidden, (token + 1) * hidden),
+  );
   for (let layer = 0; layer < number("num_hidden_layers", 0); layer++) {
     const at = `model.layers.${layer}`;
     const linear = (name: string, x: Float64Array): Float64Array => {
@@ -68,24 +80,38 @@ export function referenceHidden(config: Record<string, unknown>, tensors: Readon
     const normed = states.map((x) => norm(x, weight(`${at}.input_layernorm.weight`), epsilon));
     const turned = (name: string, position: number): Float64Array[] =>
       split(linear(`self_attn.${name}_proj`, normed[position]!), headDim).map((head) => {
-        const own = config["model_type"] === "qwen3" ? norm(head, weight(`${at}.self_attn.${name}_norm.weight`), epsilon) : head;
-        return rotated(own, angles.map((angle) => angle * position));
+        const own =
+          config["model_type"] === "qwen3" ? norm(head, weight(`${at}.self_attn.${name}_norm.weight`), epsilon) : head;
+        return rotated(
+          own,
+          angles.map((angle) => angle * position),
+        );
       });
     const keys = tokens.map((_, position) => turned("k", position));
     const values = tokens.map((_, position) => split(linear("self_attn.v_proj", normed[position]!), headDim));
     states = states.map((x, position) => {
       const attended = turned("q", position).flatMap((query, head) => {
         const shared = Math.floor((head * kvHeads) / heads);
-        const scores = keys.slice(0, position + 1).map((key) => Math.exp(dot(query, key[shared]!) / Math.sqrt(headDim)));
+        const scores = keys
+          .slice(0, position + 1)
+          .map((key) => Math.exp(dot(query, key[shared]!) / Math.sqrt(headDim)));
         const total = scores.reduce((sum, score) => sum + score, 0);
-        return Array.from(query, (_, i) => scores.reduce((sum, score, past) => sum + (score / total) * values[past]![shared]![i]!, 0));
+        return Array.from(query, (_, i) =>
+          scores.reduce((sum, score, past) => sum + (score / total) * values[past]![shared]![i]!, 0),
+        );
       });
       return added(x, linear("self_attn.o_proj", Float64Array.from(attended)));
     });
     states = states.map((x) => {
       const fed = norm(x, weight(`${at}.post_attention_layernorm.weight`), epsilon);
       const up = linear("mlp.up_proj", fed);
-      return added(x, linear("mlp.down_proj", linear("mlp.gate_proj", fed).map((gate, i) => (gate / (1 + Math.exp(-gate))) * up[i]!)));
+      return added(
+        x,
+        linear(
+          "mlp.down_proj",
+          linear("mlp.gate_proj", fed).map((gate, i) => (gate / (1 + Math.exp(-gate))) * up[i]!),
+        ),
+      );
     });
   }
   return states.map((x) => norm(x, weight("model.norm.weight"), epsilon));
@@ -128,7 +154,10 @@ function norm(x: Float64Array, gain: Float64Array, epsilon: number): Float64Arra
 }
 
 function product(matrix: Float64Array, x: Float64Array, bias: Float64Array | undefined): Float64Array {
-  return Float64Array.from({ length: matrix.length / x.length }, (_, row) => dot(matrix.subarray(row * x.length, (row + 1) * x.length), x) + (bias?.[row] ?? 0));
+  return Float64Array.from(
+    { length: matrix.length / x.length },
+    (_, row) => dot(matrix.subarray(row * x.length, (row + 1) * x.length), x) + (bias?.[row] ?? 0),
+  );
 }
 
 function dot(a: Float64Array, b: Float64Array): number {
@@ -137,6 +166,7 @@ function dot(a: Float64Array, b: Float64Array): number {
   return total;
 }
 
-const split = (x: Float64Array, width: number): Float64Array[] => Array.from({ length: x.length / width }, (_, i) => x.subarray(i * width, (i + 1) * width));
+const split = (x: Float64Array, width: number): Float64Array[] =>
+  Array.from({ length: x.length / width }, (_, i) => x.subarray(i * width, (i + 1) * width));
 
 const added = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value + b[i]!);

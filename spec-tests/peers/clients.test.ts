@@ -8,7 +8,14 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, generateText, streamText } from "ai";
 import { LengthFinishReasonError } from "openai/core/error";
 import { zodResponseFormat } from "openai/helpers/zod";
-import OpenAI, { APIError, APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError, RateLimitError } from "openai";
+import OpenAI, {
+  APIError,
+  APIUserAbortError,
+  AuthenticationError,
+  BadRequestError,
+  NotFoundError,
+  RateLimitError,
+} from "openai";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 
@@ -16,7 +23,11 @@ import { codeBlock, readersFolder } from "../fixtures/readme.js";
 
 const MAIN = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
 const QUESTION = { model: "tiny", messages: [{ role: "user" as const, content: "What is 27 + 38?" }], temperature: 0 };
-const STORY = { model: "tiny", messages: [{ role: "user" as const, content: "Tell me a story about a fox." }], seed: 7 };
+const STORY = {
+  model: "tiny",
+  messages: [{ role: "user" as const, content: "Tell me a story about a fox." }],
+  seed: 7,
+};
 
 /** Long enough that it is still running when something else is asked. */
 const LONG = { ...STORY, n: 128 };
@@ -24,7 +35,14 @@ const WRONG = [
   { status: 400, code: "out_of_range", param: "temperature", temperature: 3 },
   { status: 401, code: "invalid_api_key", param: null, apiKey: "wrong" },
   { status: 404, code: "model_not_found", param: "model", model: "none" },
-] satisfies { status: number; code: string; param: string | null; temperature?: number; apiKey?: string; model?: string }[];
+] satisfies {
+  status: number;
+  code: string;
+  param: string | null;
+  temperature?: number;
+  apiKey?: string;
+  model?: string;
+}[];
 
 const servers: ChildProcess[] = [];
 let url: string;
@@ -44,7 +62,11 @@ afterAll(() => {
 
 /** Starts a server in the openai dialect; its base URL. */
 function serve(flags: readonly string[]): Promise<string> {
-  const server = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--dialect", "openai", "--log-level", "warn", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  const server = spawn(
+    process.execPath,
+    [MAIN, "serve", "--port", "0", "--dialect", "openai", "--log-level", "warn", ...flags],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
   servers.push(server);
   return new Promise((listening, failed) => {
     server.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -55,13 +77,18 @@ function serve(flags: readonly string[]): Promise<string> {
   });
 }
 
-const openai = (options: { baseURL: string; apiKey?: string }): OpenAI => new OpenAI({ apiKey: "secret", maxRetries: 0, ...options });
-const aiSdk = (baseURL: string, { model = "tiny", apiKey = "secret" } = {}) => createOpenAICompatible({ name: "touchstone", baseURL, apiKey })(model);
+const openai = (options: { baseURL: string; apiKey?: string }): OpenAI =>
+  new OpenAI({ apiKey: "secret", maxRetries: 0, ...options });
+const aiSdk = (baseURL: string, { model = "tiny", apiKey = "secret" } = {}) =>
+  createOpenAICompatible({ name: "touchstone", baseURL, apiKey })(model);
 
 /** Runs `work` while the narrow server is busy. */
 async function whileBusy(work: () => Promise<void>): Promise<void> {
   const controller = new AbortController();
-  const stream = await openai({ baseURL: narrowUrl }).chat.completions.create({ ...LONG, stream: true }, { signal: controller.signal });
+  const stream = await openai({ baseURL: narrowUrl }).chat.completions.create(
+    { ...LONG, stream: true },
+    { signal: controller.signal },
+  );
   try {
     await work();
   } finally {
@@ -95,7 +122,8 @@ describe("openai", () => {
 
   test("stream", async () => {
     let content = "";
-    for await (const { choices } of await client.chat.completions.create({ ...QUESTION, stream: true })) content += choices[0]?.delta.content ?? "";
+    for await (const { choices } of await client.chat.completions.create({ ...QUESTION, stream: true }))
+      content += choices[0]?.delta.content ?? "";
     expect(content).toBe("27 + 38 = 65");
   });
 
@@ -122,11 +150,17 @@ describe("openai", () => {
   });
 
   test("its typed errors", async () => {
-    await expect(client.chat.completions.create({ ...QUESTION, temperature: 3 })).rejects.toBeInstanceOf(BadRequestError);
+    await expect(client.chat.completions.create({ ...QUESTION, temperature: 3 })).rejects.toBeInstanceOf(
+      BadRequestError,
+    );
     await expect(client.chat.completions.create({ ...QUESTION, model: "none" })).rejects.toBeInstanceOf(NotFoundError);
-    await expect(openai({ baseURL: url, apiKey: "wrong" }).chat.completions.create(QUESTION)).rejects.toBeInstanceOf(AuthenticationError);
+    await expect(openai({ baseURL: url, apiKey: "wrong" }).chat.completions.create(QUESTION)).rejects.toBeInstanceOf(
+      AuthenticationError,
+    );
     for (const { status, code, param, apiKey = "secret", ...fields } of WRONG) {
-      const error: unknown = await openai({ baseURL: url, apiKey }).chat.completions.create({ ...QUESTION, ...fields }).catch((error: unknown) => error);
+      const error: unknown = await openai({ baseURL: url, apiKey })
+        .chat.completions.create({ ...QUESTION, ...fields })
+        .catch((error: unknown) => error);
       expect(error).toBeInstanceOf(APIError);
       expect(error).toMatchObject({ status, code, param });
     }
@@ -134,7 +168,9 @@ describe("openai", () => {
 
   test("its typed error for a full queue, with the time to wait", async () => {
     await whileBusy(async () => {
-      const error: unknown = await openai({ baseURL: narrowUrl }).chat.completions.create(QUESTION).catch((error: unknown) => error);
+      const error: unknown = await openai({ baseURL: narrowUrl })
+        .chat.completions.create(QUESTION)
+        .catch((error: unknown) => error);
       expect(error).toBeInstanceOf(RateLimitError);
       const { status, code, type, headers } = error as RateLimitError;
       expect({ status, code, type }).toEqual({ status: 429, code: "queue_full", type: "rate_limit_error" });
@@ -185,7 +221,10 @@ describe("openai's zodResponseFormat", () => {
   /** What the model answers is its own; that it is a person is the server's. */
   const isPerson = (value: unknown) => expect(Person.safeParse(value).error).toBeUndefined();
 
-  test.each([["by default", {}], ["with separate_reasoning: true", { separate_reasoning: true }]])("parses the answer %s, of three choices, whole and streamed", async (_, fields) => {
+  test.each([
+    ["by default", {}],
+    ["with separate_reasoning: true", { separate_reasoning: true }],
+  ])("parses the answer %s, of three choices, whole and streamed", async (_, fields) => {
     const { choices } = await client.chat.completions.parse({ ...request, ...fields, n: 3 });
     expect(choices.map(({ finish_reason }) => finish_reason)).toEqual(["stop", "stop", "stop"]);
     for (const { message } of choices) {
@@ -216,36 +255,59 @@ describe("openai's zodResponseFormat", () => {
   });
 
   test("a schema that cannot be kept to is told with its place", async () => {
-    const given = { type: "json_schema" as const, json_schema: { name: "a", schema: { properties: { a: { not: {} } } } } };
-    const error: unknown = await client.chat.completions.create({ ...request, response_format: given }).catch((error: unknown) => error);
+    const given = {
+      type: "json_schema" as const,
+      json_schema: { name: "a", schema: { properties: { a: { not: {} } } } },
+    };
+    const error: unknown = await client.chat.completions
+      .create({ ...request, response_format: given })
+      .catch((error: unknown) => error);
     expect(error).toBeInstanceOf(BadRequestError);
-    expect(error).toMatchObject({ code: "unsupported_schema", param: "response_format.json_schema.schema/properties/a/not" });
+    expect(error).toMatchObject({
+      code: "unsupported_schema",
+      param: "response_format.json_schema.schema/properties/a/not",
+    });
   });
 });
 
 describe("@ai-sdk/openai-compatible", () => {
   test("generateText", async () => {
-    const { text, reasoningText, finishReason } = await generateText({ model: aiSdk(url), prompt: "What is 27 + 38?", temperature: 0 });
+    const { text, reasoningText, finishReason } = await generateText({
+      model: aiSdk(url),
+      prompt: "What is 27 + 38?",
+      temperature: 0,
+    });
     expect({ text, finishReason }).toEqual({ text: "27 + 38 = 65", finishReason: "stop" });
     expect(reasoningText).toContain("7+8=15");
   });
 
   test("streamText", async () => {
     let text = "";
-    for await (const part of streamText({ model: aiSdk(url), prompt: "What is 27 + 38?", temperature: 0 }).textStream) text += part;
+    for await (const part of streamText({ model: aiSdk(url), prompt: "What is 27 + 38?", temperature: 0 }).textStream)
+      text += part;
     expect(text).toBe("27 + 38 = 65");
   });
 
   test("its errors have the status, and the server's words", async () => {
-    const errorOf = async (baseURL: string, { temperature = 0, ...options }: { temperature?: number; model?: string; apiKey?: string } = {}) => {
-      const error: unknown = await generateText({ model: aiSdk(baseURL, options), prompt: "Hello", temperature, maxRetries: 0 }).catch((error: unknown) => error);
+    const errorOf = async (
+      baseURL: string,
+      { temperature = 0, ...options }: { temperature?: number; model?: string; apiKey?: string } = {},
+    ) => {
+      const error: unknown = await generateText({
+        model: aiSdk(baseURL, options),
+        prompt: "Hello",
+        temperature,
+        maxRetries: 0,
+      }).catch((error: unknown) => error);
       if (!APICallError.isInstance(error)) throw new Error(`No APICallError: ${String(error)}`);
       return error;
     };
     for (const { status, code, param, ...given } of WRONG) {
       const error = await errorOf(url, given);
       expect(error.statusCode).toBe(status);
-      expect(JSON.parse(error.responseBody!)).toEqual({ error: { message: error.message, type: expect.any(String), param, code } });
+      expect(JSON.parse(error.responseBody!)).toEqual({
+        error: { message: error.message, type: expect.any(String), param, code },
+      });
     }
     await whileBusy(async () => {
       const error = await errorOf(narrowUrl);
@@ -270,15 +332,33 @@ describe("@ai-sdk/openai-compatible", () => {
 });
 
 describe("curl", () => {
-  const curl = async (baseURL: string, body: object, { apiKey = "secret", flags = [] }: { apiKey?: string | undefined; flags?: readonly string[] } = {}) => {
+  const curl = async (
+    baseURL: string,
+    body: object,
+    { apiKey = "secret", flags = [] }: { apiKey?: string | undefined; flags?: readonly string[] } = {},
+  ) => {
     const headers = ["-H", "content-type: application/json", "-H", `authorization: Bearer ${apiKey}`];
-    return (await promisify(execFile)("curl", [...flags, "-s", `${baseURL}/chat/completions`, ...headers, "-d", JSON.stringify(body)])).stdout;
+    return (
+      await promisify(execFile)("curl", [
+        ...flags,
+        "-s",
+        `${baseURL}/chat/completions`,
+        ...headers,
+        "-d",
+        JSON.stringify(body),
+      ])
+    ).stdout;
   };
 
   test("-N", async () => {
     const events = (await curl(url, { ...QUESTION, stream: true }, { flags: ["-N"] })).trimEnd().split("\n\n");
     expect(events.at(-1)).toBe("data: [DONE]");
-    const content = events.slice(0, -1).map((event) => (JSON.parse(event.slice("data: ".length)) as OpenAI.ChatCompletionChunk).choices[0]?.delta.content ?? "");
+    const content = events
+      .slice(0, -1)
+      .map(
+        (event) =>
+          (JSON.parse(event.slice("data: ".length)) as OpenAI.ChatCompletionChunk).choices[0]?.delta.content ?? "",
+      );
     expect(content.join("")).toBe("27 + 38 = 65");
   });
 
@@ -290,11 +370,17 @@ describe("curl", () => {
     };
     for (const { status, code, param, apiKey, ...fields } of WRONG) {
       const type = status === 401 ? "authentication_error" : "invalid_request_error";
-      expect(await refused(url, { ...QUESTION, ...fields }, apiKey)).toMatchObject({ status, body: { error: { message: expect.any(String), type, param, code } } });
+      expect(await refused(url, { ...QUESTION, ...fields }, apiKey)).toMatchObject({
+        status,
+        body: { error: { message: expect.any(String), type, param, code } },
+      });
     }
     await whileBusy(async () => {
       const full = await refused(narrowUrl, QUESTION);
-      expect(full).toMatchObject({ status: 429, body: { error: { message: expect.any(String), type: "rate_limit_error", param: null, code: "queue_full" } } });
+      expect(full).toMatchObject({
+        status: 429,
+        body: { error: { message: expect.any(String), type: "rate_limit_error", param: null, code: "queue_full" } },
+      });
       expect(full.head).toMatch(/^retry-after: [1-9]\d*\r?$/im);
     });
   });

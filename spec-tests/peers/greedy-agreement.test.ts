@@ -28,15 +28,15 @@ const PROMPTS = [
   "Lily and Ben went to the farm.",
   "Lily and Ben went to the zoo.",
   "The little dog was very sad because",
-  "\"Mom, can I have a cookie?\" asked",
+  '"Mom, can I have a cookie?" asked',
   "One day, a big bear found 3 red apples in the",
   "Tom had a new kite. It was blue and",
-  "She smiled and said, \"Thank you!\"\n",
+  'She smiled and said, "Thank you!"\n',
   "In the park there was a tall tree. A bird",
   "Café naïve 😊",
   "The sun was hot. Sam wanted to swim, but",
   "There was a girl named Mia who liked to",
-  "\"Look at the moon!\" said the old",
+  '"Look at the moon!" said the old',
   "It was raining all day, so the children",
   "A small cat sat on the",
   "Once there was a little car that could",
@@ -73,7 +73,11 @@ async function ours(options: LoadModelOptions, prompts: readonly string[], numTo
   return all;
 }
 
-async function llamaContinuations(modelPath: string, prompts: readonly (readonly number[])[], numTokens: number): Promise<number[][]> {
+async function llamaContinuations(
+  modelPath: string,
+  prompts: readonly (readonly number[])[],
+  numTokens: number,
+): Promise<number[][]> {
   const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error });
   const model = await llama.loadModel({ modelPath });
   const sequence = (await model.createContext({ contextSize: 512, threads: 1 })).getSequence();
@@ -97,16 +101,28 @@ function numEqual(actual: readonly number[], expected: readonly number[]): numbe
 }
 
 /** Every continuation is the expected one, or parts from it at a tie. */
-function expectAgreement(name: string, actual: readonly (readonly number[])[], expected: readonly Continuation[], tie: number): void {
+function expectAgreement(
+  name: string,
+  actual: readonly (readonly number[])[],
+  expected: readonly Continuation[],
+  tie: number,
+): void {
   expect(actual).toHaveLength(expected.length);
   const ties: string[] = [];
   for (const [index, { tokenIds, margins }] of expected.entries()) {
     const position = numEqual(actual[index]!, tokenIds);
     if (position === tokenIds.length) continue;
-    if (margins[position]! < tie) ties.push(`prompt ${index}, token ${position}: a tie to ${margins[position]!.toExponential(1)}`);
-    else expect(actual[index], `${name}, prompt ${index}, parts at token ${position}, whose margin is ${margins[position]}`).toEqual(tokenIds);
+    if (margins[position]! < tie)
+      ties.push(`prompt ${index}, token ${position}: a tie to ${margins[position]!.toExponential(1)}`);
+    else
+      expect(
+        actual[index],
+        `${name}, prompt ${index}, parts at token ${position}, whose margin is ${margins[position]}`,
+      ).toEqual(tokenIds);
   }
-  console.log(`${name}: ${expected.length - ties.length} of ${expected.length} continuations equal${ties.map((line) => `\n  ${line}`).join("")}`);
+  console.log(
+    `${name}: ${expected.length - ties.length} of ${expected.length} continuations equal${ties.map((line) => `\n  ${line}`).join("")}`,
+  );
   expect(ties.length, `${name}: ties`).toBeLessThanOrEqual(expected.length / 4);
 }
 
@@ -129,15 +145,28 @@ describeWithAssets("stories260K", () => {
   let expected: Continuation[];
   let prompts: (readonly number[])[];
   beforeAll(async () => {
-    for (const format of ["f32", "q8", "q4"] as const) await convert(source, join(scratch, format), { format, layout: "onnx" });
+    for (const format of ["f32", "q8", "q4"] as const)
+      await convert(source, join(scratch, format), { format, layout: "onnx" });
     expected = await ours({ model: source, quant: "f32" }, PROMPTS, NUM_TOKENS);
     prompts = expected.map(({ promptIds }) => promptIds);
   });
 
   test.each<[string, () => Promise<readonly (readonly number[])[]>]>([
-    ["ours, exact", async () => (await ours({ model: source, quant: "f32", profile: "exact" }, PROMPTS, NUM_TOKENS)).map(({ tokenIds }) => tokenIds)],
-    ["ours, from the ONNX folder that it wrote", async () => (await ours({ model: join(scratch, "f32") }, PROMPTS, NUM_TOKENS)).map(({ tokenIds }) => tokenIds)],
-    ["transformers.js, from the same folder", () => transformersContinuations({ path: join(scratch, "f32"), dtype: "fp32", prompts, numTokens: NUM_TOKENS })],
+    [
+      "ours, exact",
+      async () =>
+        (await ours({ model: source, quant: "f32", profile: "exact" }, PROMPTS, NUM_TOKENS)).map(
+          ({ tokenIds }) => tokenIds,
+        ),
+    ],
+    [
+      "ours, from the ONNX folder that it wrote",
+      async () => (await ours({ model: join(scratch, "f32") }, PROMPTS, NUM_TOKENS)).map(({ tokenIds }) => tokenIds),
+    ],
+    [
+      "transformers.js, from the same folder",
+      () => transformersContinuations({ path: join(scratch, "f32"), dtype: "fp32", prompts, numTokens: NUM_TOKENS }),
+    ],
     ["node-llama-cpp", () => llamaContinuations(join(source, "stories260K.gguf"), prompts, NUM_TOKENS)],
   ])("f32: %s", async (name, continuations) => {
     expectAgreement(name, await continuations(), expected, CLEAR_MARGIN);
@@ -154,26 +183,57 @@ describeWithAssets("stories260K", () => {
       shares[format] = {
         "pack against transformers.js": agreement(pack, theirs),
         "our ONNX against transformers.js": agreement(folder, theirs),
-        "pack against f32": agreement(pack, expected.map(({ tokenIds }) => tokenIds)),
-        "transformers.js against f32": agreement(theirs, expected.map(({ tokenIds }) => tokenIds)),
+        "pack against f32": agreement(
+          pack,
+          expected.map(({ tokenIds }) => tokenIds),
+        ),
+        "transformers.js against f32": agreement(
+          theirs,
+          expected.map(({ tokenIds }) => tokenIds),
+        ),
       };
-      rows[format] = Object.fromEntries(Object.entries(shares[format]).map(([name, share]) => [name, `${(100 * share).toFixed(1)} %`]));
+      rows[format] = Object.fromEntries(
+        Object.entries(shares[format]).map(([name, share]) => [name, `${(100 * share).toFixed(1)} %`]),
+      );
     }
     console.table(rows);
-    for (const [format, share] of [["q8", 0.98], ["q4", 0.9]] as const) {
+    for (const [format, share] of [
+      ["q8", 0.98],
+      ["q4", 0.9],
+    ] as const) {
       expect(shares[format]!["pack against transformers.js"]).toBeGreaterThanOrEqual(share);
       expect(shares[format]!["our ONNX against transformers.js"]).toBe(1);
-      expect(shares[format]!["pack against f32"]).toBeGreaterThanOrEqual(format === "q8" ? share : shares[format]!["transformers.js against f32"]! - 0.02);
+      expect(shares[format]!["pack against f32"]).toBeGreaterThanOrEqual(
+        format === "q8" ? share : shares[format]!["transformers.js against f32"]! - 0.02,
+      );
     }
   });
 });
 
 /** Folders as others export them, from random weights: their likeliest tokens are often close, so ties are wider in fewer bits. */
 describe("exports of others against transformers.js", () => {
-  const shape: ExportShape = { hidden: 64, inner: 96, layers: 2, heads: 4, kvHeads: 2, vocab: 257, positions: 512, ropeTheta: 10_000, epsilon: 1e-5 };
-  const config = { hidden_size: 64, intermediate_size: 96, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 512 };
+  const shape: ExportShape = {
+    hidden: 64,
+    inner: 96,
+    layers: 2,
+    heads: 4,
+    kvHeads: 2,
+    vocab: 257,
+    positions: 512,
+    ropeTheta: 10_000,
+    epsilon: 1e-5,
+  };
+  const config = {
+    hidden_size: 64,
+    intermediate_size: 96,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    max_position_embeddings: 512,
+  };
   const random = randomSource(11);
-  const prompts = Array.from({ length: 20 }, (_, index) => Array.from({ length: 1 + 7 * index }, () => String.fromCharCode(97 + Math.floor(random() * 26))).join(""));
+  const prompts = Array.from({ length: 20 }, (_, index) =>
+    Array.from({ length: 1 + 7 * index }, () => String.fromCharCode(97 + Math.floor(random() * 26))).join(""),
+  );
   let source: string;
   let tensors: Map<string, RandomTensor>;
   beforeAll(async () => {
@@ -192,8 +252,17 @@ describe("exports of others against transformers.js", () => {
   ])("%s", async (dtype, tie) => {
     const dir = join(scratch, `export-${dtype}`);
     await writeExport(source, dir, shape, tensors, { dtype });
-    const own = await ours({ model: dir }, dtype === "q8" ? prompts.filter(({ length }) => length <= 128) : prompts, 48);
-    const theirs = await transformersContinuations({ path: dir, dtype, prompts: own.map(({ promptIds }) => promptIds), numTokens: 48 });
+    const own = await ours(
+      { model: dir },
+      dtype === "q8" ? prompts.filter(({ length }) => length <= 128) : prompts,
+      48,
+    );
+    const theirs = await transformersContinuations({
+      path: dir,
+      dtype,
+      prompts: own.map(({ promptIds }) => promptIds),
+      numTokens: 48,
+    });
     expectAgreement(dtype, theirs, own, tie);
   });
 });

@@ -21,7 +21,11 @@ const waiting = [];
 
 const server = createServer(async (request, response) => {
   try {
-    if (request.url === "/v1/models") return json(response, 200, { object: "list", data: [{ id: "stories260K", object: "model", created: 0, owned_by: "nobody" }] });
+    if (request.url === "/v1/models")
+      return json(response, 200, {
+        object: "list",
+        data: [{ id: "stories260K", object: "model", created: 0, owned_by: "nobody" }],
+      });
     if (request.url !== "/v1/chat/completions") return json(response, 404, { error: { message: "Not found" } });
     await complete(JSON.parse(await text(request)), response);
   } catch (error) {
@@ -37,7 +41,9 @@ async function complete(body, response) {
   const prompt = body.messages.map(({ content }) => content).join("\n");
   const envelope = { id: `chatcmpl-${randomUUID()}`, created: Math.floor(Date.now() / 1000), model: body.model };
   const send = (delta, finishReason = null) =>
-    response.write(`data: ${JSON.stringify({ ...envelope, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason: finishReason }] })}\n\n`);
+    response.write(
+      `data: ${JSON.stringify({ ...envelope, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason: finishReason }] })}\n\n`,
+    );
   if (body.stream) {
     response.writeHead(200, { "content-type": "text/event-stream" });
     send({ role: "assistant", content: "" });

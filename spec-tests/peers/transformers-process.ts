@@ -13,7 +13,10 @@ export interface ContinuationRequest {
 
 /** What transformers.js goes on with after each prompt, the likeliest token at a time. */
 export async function transformersContinuations(request: ContinuationRequest): Promise<number[][]> {
-  const child = fork(fileURLToPath(new URL("./transformers.mjs", import.meta.url)), [], { execArgv: [], stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const child = fork(fileURLToPath(new URL("./transformers.mjs", import.meta.url)), [], {
+    execArgv: [],
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   try {
     return await new Promise<number[][]>((resolve, reject) => {
       child.on("message", (reply: { tokenIds: number[][] } | { error: string }) => {

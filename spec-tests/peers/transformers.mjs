@@ -21,7 +21,11 @@ process.on("disconnect", () => process.exit());
 /** @param {{ path: string, dtype: any, prompts: number[][], numTokens: number }} request */
 async function continuations({ path, dtype, prompts, numTokens }) {
   env.localModelPath = dirname(path);
-  const model = await AutoModelForCausalLM.from_pretrained(basename(path), { dtype, device: "cpu", session_options: { intraOpNumThreads: 1, interOpNumThreads: 1 } });
+  const model = await AutoModelForCausalLM.from_pretrained(basename(path), {
+    dtype,
+    device: "cpu",
+    session_options: { intraOpNumThreads: 1, interOpNumThreads: 1 },
+  });
   const all = [];
   for (const prompt of prompts) {
     const shape = [1, prompt.length];

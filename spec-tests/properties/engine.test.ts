@@ -52,7 +52,8 @@ async function answers(asks: readonly Ask[]): Promise<Answer[]> {
           promptTokenIds: prompt,
           config,
           contextLengthExceededBehavior: "truncate",
-          createText: () => new TextStream({ tokenizer, promptIds: prompt, reasoning, separateReasoning, stop, includeStop }),
+          createText: () =>
+            new TextStream({ tokenizer, promptIds: prompt, reasoning, separateReasoning, stop, includeStop }),
         }),
       );
     }),
@@ -66,7 +67,13 @@ async function readAll(stream: AsyncIterable<OutputDelta>): Promise<Answer> {
   let usage: Usage | null = null;
   for await (const delta of stream) {
     expect(usage, "nothing comes after the usage").toBeNull();
-    const choice = (choices[delta.choice] ??= { reasoning: "", content: "", tokenIds: [], logprobs: [], finishReason: null });
+    const choice = (choices[delta.choice] ??= {
+      reasoning: "",
+      content: "",
+      tokenIds: [],
+      logprobs: [],
+      finishReason: null,
+    });
     expect(choice.finishReason, "nothing of a choice comes after its end").toBeNull();
     choice.reasoning += delta.reasoning ?? "";
     choice.content += delta.content;
@@ -91,7 +98,9 @@ const asks = fc.record({
   frequencyPenalty: fc.constantFrom(0, 0, 1.5, -2),
   presencePenalty: fc.constantFrom(0, 0, 1.5, -2),
   repetitionPenalty: fc.constantFrom(1, 1, 0.7, 1.4),
-  logitBias: fc.array(fc.tuple(tokens, fc.integer({ min: -100, max: 5 })), { maxLength: 4 }).map((entries) => new Map(entries)),
+  logitBias: fc
+    .array(fc.tuple(tokens, fc.integer({ min: -100, max: 5 })), { maxLength: 4 })
+    .map((entries) => new Map(entries)),
   stop: stops,
   includeStop: fc.boolean(),
   logprobs: fc.constant(true),
@@ -119,7 +128,9 @@ law(
   "another seed gives another answer, where there is much to choose from",
   fc.asyncProperty(prompt, fc.maxSafeInteger(), fc.maxSafeInteger(), async (prompt, a, b) => {
     fc.pre(a !== b);
-    const [first, second] = await answers([a, b].map((seed) => ({ prompt, seed, maxTokens: 30, logitBias: new Map([[END_TOKEN, -100]]) })));
+    const [first, second] = await answers(
+      [a, b].map((seed) => ({ prompt, seed, maxTokens: 30, logitBias: new Map([[END_TOKEN, -100]]) })),
+    );
     expect(first!.choices[0]!.tokenIds).not.toEqual(second!.choices[0]!.tokenIds);
   }),
   runs,
@@ -177,7 +188,9 @@ law(
       expect(logprobs.map(({ tokenId }) => tokenId)).toEqual(tokenIds);
       for (const { topLogprobs, ...own } of logprobs) {
         expect(topLogprobs).toHaveLength(ask.topLogprobs);
-        expect(topLogprobs.map(({ logprob }) => logprob)).toEqual(topLogprobs.map(({ logprob }) => logprob).toSorted((a, b) => b - a));
+        expect(topLogprobs.map(({ logprob }) => logprob)).toEqual(
+          topLogprobs.map(({ logprob }) => logprob).toSorted((a, b) => b - a),
+        );
         for (const { tokenId, token, logprob, bytes } of [own, ...topLogprobs]) {
           expect(bytes).toEqual([...tokenizer.tokenBytes(tokenId)]);
           expect(token).toBe(tokenizer.tokenText(tokenId));
@@ -195,7 +208,8 @@ law(
   fc.asyncProperty(asks, async (ask) => {
     // Characters of ASCII, so that it is UTF-8.
     const logitBias = new Map(Array.from({ length: 128 }, (_, index) => [128 + index, -100]));
-    for (const { content, logprobs } of (await answer({ ...ask, prompt: [65], reasons: false, stop: [], logitBias })).choices) {
+    for (const { content, logprobs } of (await answer({ ...ask, prompt: [65], reasons: false, stop: [], logitBias }))
+      .choices) {
       expect([...new TextEncoder().encode(content)]).toEqual(logprobs.flatMap(({ bytes }) => bytes));
     }
   }),
@@ -212,7 +226,8 @@ law(
       expect(tokenIds).toEqual(whole.choices[index]!.tokenIds.slice(0, tokenIds.length));
       expect(whole.choices[index]!.content.startsWith(content)).toBe(true);
       const beforeLast = tokenizer.decode(tokenIds.slice(0, -1));
-      for (const sequence of ask.stop) for (const before of [content.slice(0, -1), beforeLast]) expect(before).not.toContain(sequence);
+      for (const sequence of ask.stop)
+        for (const before of [content.slice(0, -1), beforeLast]) expect(before).not.toContain(sequence);
     }
   }),
   runs,

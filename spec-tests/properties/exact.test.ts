@@ -20,15 +20,29 @@ import { loadBuilds } from "../fixtures/kernels.js";
 import { writeRandomModel } from "../fixtures/random-model.js";
 
 /** Large enough that one row is worth waking a second thread for. */
-const MODEL = { model_type: "qwen3", hidden_size: 264, intermediate_size: 516, num_attention_heads: 6, num_key_value_heads: 2, head_dim: 42, attention_bias: true };
-const CASES: [MatrixFormat, KVFormat][] = [["q8", "f32"], ["q4", "f32"], ["f32", "f32"], ["q4", "q8"]];
+const MODEL = {
+  model_type: "qwen3",
+  hidden_size: 264,
+  intermediate_size: 516,
+  num_attention_heads: 6,
+  num_key_value_heads: 2,
+  head_dim: 42,
+  attention_bias: true,
+};
+const CASES: [MatrixFormat, KVFormat][] = [
+  ["q8", "f32"],
+  ["q4", "f32"],
+  ["f32", "f32"],
+  ["q4", "q8"],
+];
 
 let scratch: string;
 let variants: KernelVariant[];
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "exact-"));
   await writeRandomModel(join(scratch, "model"), { config: MODEL });
-  for (const format of ["q8", "q4", "f32"] as const) await convert(join(scratch, "model"), join(scratch, format), { format });
+  for (const format of ["q8", "q4", "f32"] as const)
+    await convert(join(scratch, "model"), join(scratch, format), { format });
   const builds = await loadBuilds();
   variants = builds.map(({ variant }) => variant);
   for (const build of builds) await build.close();
@@ -76,7 +90,11 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
   }
 
   /** Runs the texts side by side, the next piece of each at a time, and holds every state it gets against one token at a time. */
-  async function runsTogether({ runner, cache }: TestRunner, texts: readonly number[][], sizes: readonly number[]): Promise<void> {
+  async function runsTogether(
+    { runner, cache }: TestRunner,
+    texts: readonly number[][],
+    sizes: readonly number[],
+  ): Promise<void> {
     const states = await Promise.all(texts.map(expected));
     const tables = texts.map(() => cache.createTable());
     for (let round = 0; tables.some((table, i) => table.numPositions < texts[i]!.length); round++) {

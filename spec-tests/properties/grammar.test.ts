@@ -181,12 +181,17 @@ class RandomLogits {
     this.#rows = kernels.allocate(this.#numRows * tokens.length * 4);
     this.#hurried = kernels.allocate(this.#numRows * tokens.length * 4);
     const next = numbers(1);
-    const noise = Float32Array.from({ length: this.#numRows * tokens.length }, () => 4 * (next() + next() + next() - 1.5));
+    const noise = Float32Array.from(
+      { length: this.#numRows * tokens.length },
+      () => 4 * (next() + next() + next() - 1.5),
+    );
     kernels.f32(this.#rows, noise.length).set(noise);
     const ends = tokens.map(
       (bytes, tokenId) => tokenId === vocabulary.end || (bytes.length > 0 && bytes.every((byte) => ENDING.has(byte))),
     );
-    kernels.f32(this.#hurried, noise.length).set(noise.map((value, index) => value + (ends[index % tokens.length] ? 60 : 0)));
+    kernels
+      .f32(this.#hurried, noise.length)
+      .set(noise.map((value, index) => value + (ends[index % tokens.length] ? 60 : 0)));
   }
 
   answer(grammar: Grammar, seed: number): Uint8Array {
@@ -196,12 +201,18 @@ class RandomLogits {
     for (let position = 0; position < TOKENS_MAX; position++) {
       const row = Math.floor(next() * this.#numRows) * this.#rowSize * 4;
       const rows = position < HURRY_AFTER || next() < 0.4 ? this.#rows : this.#hurried;
-      const { tokenId } = kernels.sample(rows + row, this.#rowSize, { ...TEMPERATURE_2, uniform: next(), allowed: matcher.allowed() });
+      const { tokenId } = kernels.sample(rows + row, this.#rowSize, {
+        ...TEMPERATURE_2,
+        uniform: next(),
+        allowed: matcher.allowed(),
+      });
       matcher.acceptToken(tokenId);
       if (tokenId === this.vocabulary.end) return Uint8Array.from(bytes);
       bytes.push(...this.vocabulary.tokens[tokenId]!);
     }
-    throw new Error(`no answer after ${TOKENS_MAX} tokens: ${new TextDecoder().decode(Uint8Array.from(bytes)).slice(-200)}`);
+    throw new Error(
+      `no answer after ${TOKENS_MAX} tokens: ${new TextDecoder().decode(Uint8Array.from(bytes)).slice(-200)}`,
+    );
   }
 }
 
@@ -300,7 +311,9 @@ const SMALL: readonly (readonly [unknown, readonly unknown[]])[] = [
     [[true], [false], [true, true], [true, false], [false, true], [false, false]],
   ],
   [
-    { anyOf: [{ const: "x" }, { type: "object", properties: { t: { const: "y" } }, required: ["t"], maxProperties: 1 }] },
+    {
+      anyOf: [{ const: "x" }, { type: "object", properties: { t: { const: "y" } }, required: ["t"], maxProperties: 1 }],
+    },
     ["x", { t: "y" }],
   ],
   [
@@ -312,14 +325,23 @@ const SMALL: readonly (readonly [unknown, readonly unknown[]])[] = [
     [{ p: null }, { q: null }, { p: null, q: null }, { q: null, p: null }],
   ],
   [
-    { type: "object", properties: { a: { const: 0 }, b: { const: 0 } }, dependentRequired: { a: ["b"] }, additionalProperties: false },
+    {
+      type: "object",
+      properties: { a: { const: 0 }, b: { const: 0 } },
+      dependentRequired: { a: ["b"] },
+      additionalProperties: false,
+    },
     [{}, { b: 0 }, { a: 0, b: 0 }],
   ],
   [{ type: "string", pattern: "^(ab|cd)$" }, ["ab", "cd"]],
 ];
 
 const SCHEMAS_FOR_MASKS: readonly unknown[] = [
-  { type: "object", properties: { name: { type: "string" }, age: { type: "integer", minimum: 0, maximum: 150 } }, required: ["name"] },
+  {
+    type: "object",
+    properties: { name: { type: "string" }, age: { type: "integer", minimum: 0, maximum: 150 } },
+    required: ["name"],
+  },
   { type: "array", items: { type: "string", maxLength: 12, minLength: 3 }, minItems: 1 },
   { type: "object", additionalProperties: { type: "number" }, minProperties: 2 },
   { type: "string", pattern: "^[a-zé😀 ]+$" },
@@ -331,8 +353,10 @@ const PATTERNS = ["^[a-z]+$", "a", "^(foo|bar)*$", "^\\d{2,}", "^.{2,5}$", "^\\p
 /** Schemas in which most keywords meet; few are without instances. */
 function schemas(): fc.Arbitrary<unknown> {
   const names = fc.constantFrom("a", "b", "c", "foo", "é", 'q"\\');
-  const optional = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined, freq: 2 });
-  const present = (value: object): object => Object.fromEntries(Object.entries(value).filter(([, of]) => of !== undefined));
+  const optional = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+    fc.option(arbitrary, { nil: undefined, freq: 2 });
+  const present = (value: object): object =>
+    Object.fromEntries(Object.entries(value).filter(([, of]) => of !== undefined));
   const small = fc.integer({ min: 0, max: 4 });
   // Ajv compares a constant with an answer by calling what its keys valueOf and toString hold.
   const json = fc
@@ -342,14 +366,25 @@ function schemas(): fc.Arbitrary<unknown> {
   const { schema } = fc.letrec<{ schema: unknown; leaf: unknown; composite: unknown }>((tie) => ({
     schema: fc.oneof({ maxDepth: 3, depthIdentifier: "schema" }, tie("leaf"), tie("composite")),
     leaf: fc.oneof(
-      fc.constantFrom<unknown>(true, {}, { type: "null" }, { type: "boolean" }, { type: ["string", "null"] }, { $ref: "#/$defs/word" }),
+      fc.constantFrom<unknown>(
+        true,
+        {},
+        { type: "null" },
+        { type: "boolean" },
+        { type: ["string", "null"] },
+        { $ref: "#/$defs/word" },
+      ),
       fc
         .record({
           type: fc.constantFrom("integer", "number", undefined),
           minimum: optional(fc.oneof(fc.integer({ min: -20, max: 20 }), fc.double({ min: -3, max: 3, noNaN: true }))),
           maximum: optional(fc.oneof(fc.integer({ min: 0, max: 2000 }), fc.double({ min: 3, max: 3e6, noNaN: true }))),
-          exclusiveMinimum: optional(fc.oneof(fc.integer({ min: -5, max: 5 }), fc.double({ min: -1e300, max: 1, noNaN: true }))),
-          exclusiveMaximum: optional(fc.oneof(fc.integer({ min: 1, max: 50 }), fc.double({ min: 1, max: 1e300, noNaN: true }))),
+          exclusiveMinimum: optional(
+            fc.oneof(fc.integer({ min: -5, max: 5 }), fc.double({ min: -1e300, max: 1, noNaN: true })),
+          ),
+          exclusiveMaximum: optional(
+            fc.oneof(fc.integer({ min: 1, max: 50 }), fc.double({ min: 1, max: 1e300, noNaN: true })),
+          ),
           multipleOf: optional(fc.integer({ min: 1, max: 12 })),
         })
         .map(present),
@@ -383,7 +418,9 @@ function schemas(): fc.Arbitrary<unknown> {
           patternProperties: optional(
             fc.dictionary(fc.constantFrom("^a", "o$", "^.$", "^(x|y.*)$"), tie("schema"), { minKeys: 1, maxKeys: 2 }),
           ),
-          propertyNames: optional(fc.constantFrom({ pattern: "^[a-z]*$" }, { maxLength: 3 }, { enum: ["a", "b", "x", "foo"] })),
+          propertyNames: optional(
+            fc.constantFrom({ pattern: "^[a-z]*$" }, { maxLength: 3 }, { enum: ["a", "b", "x", "foo"] }),
+          ),
           minProperties: optional(fc.integer({ min: 0, max: 3 })),
           maxProperties: optional(fc.integer({ min: 1, max: 5 })),
           dependentRequired: optional(fc.dictionary(names, fc.uniqueArray(names, { maxLength: 2 }), { maxKeys: 2 })),

@@ -19,14 +19,18 @@ let pack: string;
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "profiles-"));
   pack = join(scratch, "pack");
-  await writeRandomModel(join(scratch, "model"), { config: { max_position_embeddings: 320, model_type: "qwen3", head_dim: 16 } });
+  await writeRandomModel(join(scratch, "model"), {
+    config: { max_position_embeddings: 320, model_type: "qwen3", head_dim: 16 },
+  });
   await convert(join(scratch, "model"), pack, { format: "q8" });
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
 /** Prompts of up to four blocks that often begin alike. */
 const asks: fc.Arbitrary<GenerateOptions> = fc.record({
-  prompt: fc.array(fc.constantFrom("a".repeat(40), "system ".repeat(10), "b", "\u00e9?"), { minLength: 1, maxLength: 4 }).map((parts) => parts.join("")),
+  prompt: fc
+    .array(fc.constantFrom("a".repeat(40), "system ".repeat(10), "b", "\u00e9?"), { minLength: 1, maxLength: 4 })
+    .map((parts) => parts.join("")),
   seed: fc.integer({ min: -1000, max: 1000 }),
   n: fc.integer({ min: 1, max: 4 }),
   maxTokens: fc.integer({ min: 1, max: 12 }),
@@ -56,7 +60,8 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
         const alone = [];
         for (const ask of all) alone.push(await inFreshEngine(ask));
         const model = await open();
-        for (const _ of ["cold", "warm"]) expect(await Promise.all(all.map((ask) => readAll(model.generate(ask))))).toEqual(alone);
+        for (const _ of ["cold", "warm"])
+          expect(await Promise.all(all.map((ask) => readAll(model.generate(ask))))).toEqual(alone);
         expect(await Promise.all(all.map((ask) => readAll(used.generate(ask))))).toEqual(alone);
         await model.close();
       }),
@@ -66,24 +71,29 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
 
   test("TS-10.9 also when neighbours are aborted or left", async () => {
     await fc.assert(
-      fc.asyncProperty(asks, fc.array(asks, { minLength: 1, maxLength: 4 }), fc.nat(8), async (kept, others, deltasRead) => {
-        const alone = await inFreshEngine(kept);
-        const leaving = others.map(async (ask, index) => {
-          const controller = new AbortController();
-          let read = 0;
-          try {
-            for await (const _ of used.generate({ ...ask, signal: controller.signal })) {
-              if (read++ < deltasRead) continue;
-              if (index % 2 === 0) break;
-              controller.abort();
+      fc.asyncProperty(
+        asks,
+        fc.array(asks, { minLength: 1, maxLength: 4 }),
+        fc.nat(8),
+        async (kept, others, deltasRead) => {
+          const alone = await inFreshEngine(kept);
+          const leaving = others.map(async (ask, index) => {
+            const controller = new AbortController();
+            let read = 0;
+            try {
+              for await (const _ of used.generate({ ...ask, signal: controller.signal })) {
+                if (read++ < deltasRead) continue;
+                if (index % 2 === 0) break;
+                controller.abort();
+              }
+            } catch (error) {
+              expect((error as Error).name).toBe("AbortError");
             }
-          } catch (error) {
-            expect((error as Error).name).toBe("AbortError");
-          }
-        });
-        const [together] = await Promise.all([readAll(used.generate(kept)), ...leaving]);
-        expect(together).toEqual(alone);
-      }),
+          });
+          const [together] = await Promise.all([readAll(used.generate(kept)), ...leaving]);
+          expect(together).toEqual(alone);
+        },
+      ),
       { numRuns: 8 },
     );
   });
@@ -100,7 +110,9 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
 });
 
 test("TS-10.3 any number of threads gives the same bytes", async () => {
-  const models = await Promise.all([1, 2, 3].map((numThreads) => loadModel({ model: pack, profile: "exact", numThreads })));
+  const models = await Promise.all(
+    [1, 2, 3].map((numThreads) => loadModel({ model: pack, profile: "exact", numThreads })),
+  );
   await fc.assert(
     fc.asyncProperty(asks, async (ask) => {
       const [one, ...more] = await Promise.all(models.map((model) => readAll(model.generate(ask))));
@@ -119,7 +131,8 @@ async function readAll(stream: AsyncIterable<OutputDelta>): Promise<Answer> {
     const own = (choices[choice] ??= { content: "", tokenIds: [], logprobs: [], finishReason: null });
     own.content += content;
     own.tokenIds.push(...tokenIds);
-    for (const { logprob, topLogprobs } of logprobs) own.logprobs.push(logprob, ...topLogprobs.map((top) => top.logprob));
+    for (const { logprob, topLogprobs } of logprobs)
+      own.logprobs.push(logprob, ...topLogprobs.map((top) => top.logprob));
     own.finishReason = finishReason;
   }
   return choices;

@@ -56,14 +56,16 @@ const alike = (tokens: SampledToken["topLogprobs"]): unknown[] =>
 const idsOf = (tokens: SampledToken["topLogprobs"]): number[] => tokens.map(({ tokenId }) => tokenId);
 
 /** The row with all tokens but these removed. */
-const only = (row: readonly number[], tokenIds: readonly number[]): number[] => row.map((z, id) => (tokenIds.includes(id) ? z : -Infinity));
+const only = (row: readonly number[], tokenIds: readonly number[]): number[] =>
+  row.map((z, id) => (tokenIds.includes(id) ? z : -Infinity));
 
 /** Descending, the lower id first on a tie; what has weight 0 is left out. */
 function descending(row: readonly number[]): number[] {
   return [...row.keys()].filter((id) => row[id]! > -Infinity).sort((a, b) => row[b]! - row[a]! || a - b);
 }
 
-const weightOf = (row: readonly number[], temperature: number, id: number): number => Math.exp((row[id]! - Math.max(...row)) / temperature);
+const weightOf = (row: readonly number[], temperature: number, id: number): number =>
+  Math.exp((row[id]! - Math.max(...row)) / temperature);
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const logprobOf = (tokens: SampledToken["topLogprobs"], tokenId: number): number =>
   tokens.find((token) => token.tokenId === tokenId)?.logprob ?? -Infinity;
@@ -90,7 +92,12 @@ const temperatures = fc.constantFrom(0.1, 0.5, 0.7, 1, 1.3, 2);
 const shares = fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0, 0.5, 0.9, 1));
 const repetitions = fc.double({ min: 0.01, max: 2, noNaN: true });
 const topKs = fc.integer({ min: 1, max: SHORT + 5 });
-const filters = fc.record({ temperature: temperatures, topK: fc.option(topKs), topP: fc.option(shares), minP: fc.option(shares) });
+const filters = fc.record({
+  temperature: temperatures,
+  topK: fc.option(topKs),
+  topP: fc.option(shares),
+  minP: fc.option(shares),
+});
 const penalties = fc.record({
   repetitionPenalty: fc.constantFrom(1, 0.5, 1.3, 2),
   frequencyPenalty: fc.constantFrom(0, -2, 0.3, 2),
@@ -98,9 +105,12 @@ const penalties = fc.record({
 });
 const biases = fc.oneof(fc.double({ min: -100, max: 100, noNaN: true }), eighths);
 /** Everything a request can say about the draw. */
-const settings = fc
-  .tuple(filters, penalties, fc.constantFrom(0, 1), seeds)
-  .map(([chosen, penalized, scale, seed]) => ({ ...chosen, ...penalized, temperature: chosen.temperature * scale, seed }));
+const settings = fc.tuple(filters, penalties, fc.constantFrom(0, 1), seeds).map(([chosen, penalized, scale, seed]) => ({
+  ...chosen,
+  ...penalized,
+  temperature: chosen.temperature * scale,
+  seed,
+}));
 
 /** Rows, and tokens of them. */
 const withTokens = (given: fc.Arbitrary<number[]>): fc.Arbitrary<[number[], number[], number[]]> => {
@@ -115,10 +125,15 @@ describe("the row", () => {
   law(
     "TS-3.1",
     "what pads a row changes nothing",
-    fc.property(rows, fc.array(fc.oneof(logit, fc.constantFrom(NaN, Infinity, 1e30))), settings, (row, padding, options) => {
-      const asked = { ...options, logprobs: true, topLogprobs: SHORT };
-      expect(draw([...row, ...padding], asked, { vocabSize: row.length })).toEqual(draw(row, asked));
-    }),
+    fc.property(
+      rows,
+      fc.array(fc.oneof(logit, fc.constantFrom(NaN, Infinity, 1e30))),
+      settings,
+      (row, padding, options) => {
+        const asked = { ...options, logprobs: true, topLogprobs: SHORT };
+        expect(draw([...row, ...padding], asked, { vocabSize: row.length })).toEqual(draw(row, asked));
+      },
+    ),
   );
 
   law(
@@ -153,42 +168,55 @@ describe("order of the steps", () => {
   law(
     "TS-3.2",
     "behind top_k the row is its k largest tokens, however long it is",
-    fc.property(longRows, fc.integer({ min: 1, max: SHORT }), filters, seeds, (row, topK, { temperature, topP, minP }, seed) => {
-      const options = { temperature, topP, minP, seed };
-      const order = descending(row).slice(0, topK);
-      const short = order.map((id) => row[id]!);
-      expect(order[draw(short, options).tokenId]).toBe(draw(row, { ...options, topK }).tokenId);
-      const left = kept(short, options).map((token) => ({ ...token, tokenId: order[token.tokenId]! }));
-      expect(kept(row, { ...options, topK })).toEqual(alike(left));
-    }),
+    fc.property(
+      longRows,
+      fc.integer({ min: 1, max: SHORT }),
+      filters,
+      seeds,
+      (row, topK, { temperature, topP, minP }, seed) => {
+        const options = { temperature, topP, minP, seed };
+        const order = descending(row).slice(0, topK);
+        const short = order.map((id) => row[id]!);
+        expect(order[draw(short, options).tokenId]).toBe(draw(row, { ...options, topK }).tokenId);
+        const left = kept(short, options).map((token) => ({ ...token, tokenId: order[token.tokenId]! }));
+        expect(kept(row, { ...options, topK })).toEqual(alike(left));
+      },
+    ),
   );
 
   law(
     "TS-3.8",
     "bias, then penalties, in float64 and rounded once, come before all that follows",
-    fc.property(withTokens(finiteRows), fc.array(biases, { maxLength: SHORT }), settings, ([row, prompt, output], given, options) => {
-      const logitBias = new Map(given.slice(0, row.length).map((bias, id) => [id, bias]));
-      const { repetitionPenalty: r, frequencyPenalty, presencePenalty, ...others } = options;
-      const adjusted = row.map((logit, id) => {
-        const count = output.filter((other) => other === id).length;
-        let z = logit + (logitBias.get(id) ?? 0);
-        if (count > 0 || prompt.includes(id)) z = z > 0 ? z / r : z * r;
-        return Math.fround(z - frequencyPenalty * count - presencePenalty * Math.sign(count));
-      });
-      const context: Context = { output, mode: "processed" };
-      const asked = { logprobs: true, topLogprobs: SHORT };
-      const drawn = draw(row, { ...options, ...asked, logitBias }, { ...context, prompt });
-      expect(drawn).toEqual(draw(adjusted, { ...others, ...asked }, context));
-    }),
+    fc.property(
+      withTokens(finiteRows),
+      fc.array(biases, { maxLength: SHORT }),
+      settings,
+      ([row, prompt, output], given, options) => {
+        const logitBias = new Map(given.slice(0, row.length).map((bias, id) => [id, bias]));
+        const { repetitionPenalty: r, frequencyPenalty, presencePenalty, ...others } = options;
+        const adjusted = row.map((logit, id) => {
+          const count = output.filter((other) => other === id).length;
+          let z = logit + (logitBias.get(id) ?? 0);
+          if (count > 0 || prompt.includes(id)) z = z > 0 ? z / r : z * r;
+          return Math.fround(z - frequencyPenalty * count - presencePenalty * Math.sign(count));
+        });
+        const context: Context = { output, mode: "processed" };
+        const asked = { logprobs: true, topLogprobs: SHORT };
+        const drawn = draw(row, { ...options, ...asked, logitBias }, { ...context, prompt });
+        expect(drawn).toEqual(draw(adjusted, { ...others, ...asked }, context));
+      },
+    ),
   );
 });
 
 describe("the grammar's mask", () => {
   /** Rows, and some of their tokens: one at least. */
-  const masked = fc.tuple(longRows, fc.nat(), fc.array(fc.boolean())).map(([row, place, pattern]): [number[], number[]] => {
-    const order = descending(row);
-    return [row, order.filter((_, index) => index === place % order.length || pattern[index % pattern.length])];
-  });
+  const masked = fc
+    .tuple(longRows, fc.nat(), fc.array(fc.boolean()))
+    .map(([row, place, pattern]): [number[], number[]] => {
+      const order = descending(row);
+      return [row, order.filter((_, index) => index === place % order.length || pattern[index % pattern.length])];
+    });
 
   law(
     "TS-3.3",
@@ -238,7 +266,9 @@ describe("logit_bias", () => {
       const biasOf = (values: readonly number[]): Map<number, number> => new Map(row.map((_, id) => [id, values[id]!]));
       const moved = row.map((z, id) => z + first[id]!);
       const both = first.map((bias, index) => bias + second[index]!);
-      expect(kept(row, { ...options, logitBias: biasOf(both) })).toEqual(kept(moved, { ...options, logitBias: biasOf(second) }));
+      expect(kept(row, { ...options, logitBias: biasOf(both) })).toEqual(
+        kept(moved, { ...options, logitBias: biasOf(second) }),
+      );
     }),
   );
 
@@ -282,7 +312,9 @@ describe("penalties", () => {
     "the larger repetition_penalty, the less likely the only token that occurred",
     fc.property(finiteRows, fc.nat(), repetitions, repetitions, (row, place, a, b) => {
       const prompt = [place % row.length];
-      const [smaller, larger] = [a, b].toSorted((x, y) => x - y).map((repetitionPenalty) => kept(row, { repetitionPenalty }, { prompt }));
+      const [smaller, larger] = [a, b]
+        .toSorted((x, y) => x - y)
+        .map((repetitionPenalty) => kept(row, { repetitionPenalty }, { prompt }));
       expect(logprobOf(larger!, prompt[0]!)).toBeLessThanOrEqual(logprobOf(smaller!, prompt[0]!) + 1e-6);
     }),
   );
@@ -301,22 +333,35 @@ describe("penalties", () => {
   law(
     "TS-3.6",
     "frequency_penalty takes the same off for each occurrence",
-    fc.property(exactRows, fc.nat(), fc.nat(20), fc.constantFrom(-2, -0.5, 0.25, 2), (row, place, count, frequencyPenalty) => {
-      const tokenId = place % row.length;
-      const expected = row.with(tokenId, row[tokenId]! - count * frequencyPenalty);
-      expect(kept(row, { frequencyPenalty }, { output: new Array<number>(count).fill(tokenId) })).toEqual(kept(expected, {}));
-    }),
+    fc.property(
+      exactRows,
+      fc.nat(),
+      fc.nat(20),
+      fc.constantFrom(-2, -0.5, 0.25, 2),
+      (row, place, count, frequencyPenalty) => {
+        const tokenId = place % row.length;
+        const expected = row.with(tokenId, row[tokenId]! - count * frequencyPenalty);
+        expect(kept(row, { frequencyPenalty }, { output: new Array<number>(count).fill(tokenId) })).toEqual(
+          kept(expected, {}),
+        );
+      },
+    ),
   );
 
   law(
     "TS-3.6",
     "one occurrence more makes a token less likely where the penalty is positive, likelier where it is negative",
-    fc.property(withTokens(finiteRows), fc.nat(), fc.constantFrom(-2, -0.3, 0.3, 2), ([row, , output], place, frequencyPenalty) => {
-      const tokenId = place % row.length;
-      const before = logprobOf(kept(row, { frequencyPenalty }, { output }), tokenId);
-      const after = logprobOf(kept(row, { frequencyPenalty }, { output: [...output, tokenId] }), tokenId);
-      expect(Math.sign(frequencyPenalty) * (after - before)).toBeLessThanOrEqual(1e-6);
-    }),
+    fc.property(
+      withTokens(finiteRows),
+      fc.nat(),
+      fc.constantFrom(-2, -0.3, 0.3, 2),
+      ([row, , output], place, frequencyPenalty) => {
+        const tokenId = place % row.length;
+        const before = logprobOf(kept(row, { frequencyPenalty }, { output }), tokenId);
+        const after = logprobOf(kept(row, { frequencyPenalty }, { output: [...output, tokenId] }), tokenId);
+        expect(Math.sign(frequencyPenalty) * (after - before)).toBeLessThanOrEqual(1e-6);
+      },
+    ),
   );
 
   law(
@@ -326,7 +371,9 @@ describe("penalties", () => {
       const presencePenalty = eighth / 5;
       const tokenId = place % row.length;
       const expected = row.with(tokenId, row[tokenId]! - presencePenalty);
-      expect(kept(row, { presencePenalty }, { output: new Array<number>(count).fill(tokenId) })).toEqual(kept(expected, {}));
+      expect(kept(row, { presencePenalty }, { output: new Array<number>(count).fill(tokenId) })).toEqual(
+        kept(expected, {}),
+      );
     }),
   );
 });
@@ -335,22 +382,33 @@ describe("temperature", () => {
   law(
     "TS-3.9",
     "divides the logits",
-    fc.property(exactRows, fc.constantFrom(0.25, 0.5, 2), filters, seeds, (row, temperature, { topK, topP, minP }, seed) => {
-      const options = { topK, topP, minP, seed };
-      const divided = row.map((z) => z / temperature);
-      expect(kept(row, { ...options, temperature })).toEqual(kept(divided, { ...options, temperature: 1 }));
-      expect(draw(row, { ...options, temperature })).toEqual(draw(divided, { ...options, temperature: 1 }));
-    }),
+    fc.property(
+      exactRows,
+      fc.constantFrom(0.25, 0.5, 2),
+      filters,
+      seeds,
+      (row, temperature, { topK, topP, minP }, seed) => {
+        const options = { topK, topP, minP, seed };
+        const divided = row.map((z) => z / temperature);
+        expect(kept(row, { ...options, temperature })).toEqual(kept(divided, { ...options, temperature: 1 }));
+        expect(draw(row, { ...options, temperature })).toEqual(draw(divided, { ...options, temperature: 1 }));
+      },
+    ),
   );
 
   law(
     "TS-3.9",
     "lower makes the likeliest token likelier",
-    fc.property(finiteRows, fc.double({ min: 1e-3, max: 2, noNaN: true }), fc.double({ min: 1e-3, max: 2, noNaN: true }), (row, a, b) => {
-      const [cold, hot] = [a, b].toSorted((x, y) => x - y).map((temperature) => kept(row, { temperature }));
-      expect(cold![0]!.tokenId).toBe(hot![0]!.tokenId);
-      expect(cold![0]!.logprob).toBeGreaterThanOrEqual(hot![0]!.logprob - 1e-6);
-    }),
+    fc.property(
+      finiteRows,
+      fc.double({ min: 1e-3, max: 2, noNaN: true }),
+      fc.double({ min: 1e-3, max: 2, noNaN: true }),
+      (row, a, b) => {
+        const [cold, hot] = [a, b].toSorted((x, y) => x - y).map((temperature) => kept(row, { temperature }));
+        expect(cold![0]!.tokenId).toBe(hot![0]!.tokenId);
+        expect(cold![0]!.logprob).toBeGreaterThanOrEqual(hot![0]!.logprob - 1e-6);
+      },
+    ),
   );
 
   law(
@@ -399,7 +457,8 @@ describe("top_p", () => {
       expect(ids).toEqual(order.slice(0, ids.length));
       const weights = order.map((id) => weightOf(row, temperature, id));
       const target = topP * sum(weights);
-      if (topP < 1) expect(sum(weights.slice(0, ids.length - 1))).toBeLessThanOrEqual(ids.length === 1 ? 0 : target * (1 + 1e-9));
+      if (topP < 1)
+        expect(sum(weights.slice(0, ids.length - 1))).toBeLessThanOrEqual(ids.length === 1 ? 0 : target * (1 + 1e-9));
       expect(sum(weights.slice(0, ids.length))).toBeGreaterThanOrEqual(target * (1 - 1e-9));
     }),
   );
@@ -437,7 +496,8 @@ describe("min_p", () => {
       const [more, fewer] = [a, b].toSorted((x, y) => x - y).map((minP) => idsOf(kept(row, { minP, temperature })));
       expect(more!.slice(0, fewer!.length)).toEqual(fewer);
       expect(kept(row, { minP: 0, temperature })).toEqual(kept(row, { temperature }));
-      for (const id of idsOf(kept(row, { minP: 1, temperature }))) expect(weightOf(row, temperature, id)).toBeCloseTo(1, 9);
+      for (const id of idsOf(kept(row, { minP: 1, temperature })))
+        expect(weightOf(row, temperature, id)).toBeCloseTo(1, 9);
     }),
     // A logit that is less by so little has the same weight.
     { examples: [[[0, -1.401298464324817e-45], 0, 0, 0.1]] },
@@ -498,50 +558,69 @@ describe("the draw", () => {
   law(
     "TS-3.20",
     "what was said before, who draws beside it and how often it is asked change no draw",
-    fc.property(withTokens(rows), rows, filters, seeds, fc.nat(127), ([row, prompt, output], other, options, seed, choice) => {
-      const expected = draw(row, { ...options, seed }, { output, choice });
-      expect(draw(row, { ...options, seed }, { prompt, output: output.map(() => 0), choice })).toEqual(expected);
-      const config = generationConfig({ ...options, seed });
-      const [own, beside] = [row, other].map(({ length }) => new Sampler(kernels, length, config, [], choice));
-      for (const tokenId of output) {
-        kernels.f32(address, other.length).set(other);
-        beside!.accept(beside!.sample(address).tokenId);
-        own!.accept(tokenId);
-      }
-      kernels.f32(address, row.length).set(row);
-      expect([own!.sample(address), own!.sample(address)]).toEqual([expected, expected]);
-    }),
+    fc.property(
+      withTokens(rows),
+      rows,
+      filters,
+      seeds,
+      fc.nat(127),
+      ([row, prompt, output], other, options, seed, choice) => {
+        const expected = draw(row, { ...options, seed }, { output, choice });
+        expect(draw(row, { ...options, seed }, { prompt, output: output.map(() => 0), choice })).toEqual(expected);
+        const config = generationConfig({ ...options, seed });
+        const [own, beside] = [row, other].map(({ length }) => new Sampler(kernels, length, config, [], choice));
+        for (const tokenId of output) {
+          kernels.f32(address, other.length).set(other);
+          beside!.accept(beside!.sample(address).tokenId);
+          own!.accept(tokenId);
+        }
+        kernels.f32(address, row.length).set(row);
+        expect([own!.sample(address), own!.sample(address)]).toEqual([expected, expected]);
+      },
+    ),
   );
 
   law(
     "TS-10.11",
     "over seeds, choices and positions tokens come as often as what is left says",
-    fc.property(fc.array(logit, { minLength: 2, maxLength: 6 }), filters, seeds, fc.nat(2), (row, options, seed, axis) => {
-      const NUM_DRAWS = 3000;
-      kernels.f32(address, row.length).set(row);
-      const counts = new Map<number, number>();
-      const samplerOf = (seed: number, choice: number): Sampler =>
-        new Sampler(kernels, row.length, generationConfig({ ...options, seed }), [], choice);
-      const walker = samplerOf(seed, 0);
-      for (let i = 0; i < NUM_DRAWS; i++) {
-        const sampler = [samplerOf(Math.trunc(seed / 2) + i, 0), samplerOf(seed, i), walker][axis]!;
-        const { tokenId } = sampler.sample(address);
-        counts.set(tokenId, (counts.get(tokenId) ?? 0) + 1);
-        sampler.accept(tokenId);
-      }
-      const expected = new Map(kept(row, options).map(({ tokenId, logprob }) => [tokenId, Math.exp(logprob)]));
-      for (const tokenId of counts.keys()) expect(expected.has(tokenId)).toBe(true);
-      // By Bernstein's inequality a count is further off once in ten million.
-      for (const [tokenId, p] of expected) {
-        expect(Math.abs((counts.get(tokenId) ?? 0) - NUM_DRAWS * p)).toBeLessThan(8 + 6 * Math.sqrt(NUM_DRAWS * p * (1 - p)));
-      }
-    }),
+    fc.property(
+      fc.array(logit, { minLength: 2, maxLength: 6 }),
+      filters,
+      seeds,
+      fc.nat(2),
+      (row, options, seed, axis) => {
+        const NUM_DRAWS = 3000;
+        kernels.f32(address, row.length).set(row);
+        const counts = new Map<number, number>();
+        const samplerOf = (seed: number, choice: number): Sampler =>
+          new Sampler(kernels, row.length, generationConfig({ ...options, seed }), [], choice);
+        const walker = samplerOf(seed, 0);
+        for (let i = 0; i < NUM_DRAWS; i++) {
+          const sampler = [samplerOf(Math.trunc(seed / 2) + i, 0), samplerOf(seed, i), walker][axis]!;
+          const { tokenId } = sampler.sample(address);
+          counts.set(tokenId, (counts.get(tokenId) ?? 0) + 1);
+          sampler.accept(tokenId);
+        }
+        const expected = new Map(kept(row, options).map(({ tokenId, logprob }) => [tokenId, Math.exp(logprob)]));
+        for (const tokenId of counts.keys()) expect(expected.has(tokenId)).toBe(true);
+        // By Bernstein's inequality a count is further off once in ten million.
+        for (const [tokenId, p] of expected) {
+          expect(Math.abs((counts.get(tokenId) ?? 0) - NUM_DRAWS * p)).toBeLessThan(
+            8 + 6 * Math.sqrt(NUM_DRAWS * p * (1 - p)),
+          );
+        }
+      },
+    ),
     { numRuns: 30 },
   );
 });
 
 describe("log-probabilities", () => {
-  const asked = (options: GenerationOptions, topLogprobs: number): GenerationOptions => ({ ...options, logprobs: true, topLogprobs });
+  const asked = (options: GenerationOptions, topLogprobs: number): GenerationOptions => ({
+    ...options,
+    logprobs: true,
+    topLogprobs,
+  });
 
   law(
     "TS-4.1",
@@ -550,7 +629,9 @@ describe("log-probabilities", () => {
       const { tokenId, logprob, topLogprobs } = draw(row, asked(options, SHORT), { prompt, output });
       const logTotal = Math.log(sum(row.map((z) => Math.exp(z - Math.max(...row)))));
       for (const { tokenId: id, logprob: given } of topLogprobs) {
-        expect(given <= 0 && Number.isFinite(given) && Math.fround(given) === given && !Object.is(given, -0)).toBe(true);
+        expect(given <= 0 && Number.isFinite(given) && Math.fround(given) === given && !Object.is(given, -0)).toBe(
+          true,
+        );
         expect(Math.abs(given - (row[id]! - Math.max(...row) - logTotal))).toBeLessThan(1e-5);
       }
       expect(sum(topLogprobs.map((top) => Math.exp(top.logprob)))).toBeCloseTo(1, 5);
@@ -582,10 +663,16 @@ describe("log-probabilities", () => {
   law(
     "TS-4.10",
     "asking for them, in either mode, changes no draw",
-    fc.property(longRows, settings, fc.nat(SHORT), fc.constantFrom<LogprobsMode>("raw", "processed"), (row, options, count, mode) => {
-      const plain = draw(row, options);
-      expect(plain).toEqual({ tokenId: plain.tokenId, logprob: null, topLogprobs: [] });
-      expect(draw(row, asked(options, count), { mode }).tokenId).toBe(plain.tokenId);
-    }),
+    fc.property(
+      longRows,
+      settings,
+      fc.nat(SHORT),
+      fc.constantFrom<LogprobsMode>("raw", "processed"),
+      (row, options, count, mode) => {
+        const plain = draw(row, options);
+        expect(plain).toEqual({ tokenId: plain.tokenId, logprob: null, topLogprobs: [] });
+        expect(draw(row, asked(options, count), { mode }).tokenId).toBe(plain.tokenId);
+      },
+    ),
   );
 });

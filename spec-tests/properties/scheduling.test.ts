@@ -11,7 +11,15 @@ import { EngineError } from "../../engine/errors.js";
 import { generationConfig } from "../../engine/sampling/generation-config.js";
 import type { OutputDelta, Usage } from "../../engine/core/sequence.js";
 import { TextStream } from "../../engine/message/text-stream.js";
-import { CONTEXT, createEngine, END_TOKEN, PROFILES, tokenizer, type EngineUnderTest, type LoadedProfile } from "../fixtures/scheduling-profiles.js";
+import {
+  CONTEXT,
+  createEngine,
+  END_TOKEN,
+  PROFILES,
+  tokenizer,
+  type EngineUnderTest,
+  type LoadedProfile,
+} from "../fixtures/scheduling-profiles.js";
 
 interface Ask {
   readonly prompt: readonly number[];
@@ -49,7 +57,8 @@ describe.each(PROFILES)("$name", (profile) => {
     loaded = await profile.load();
   });
   afterAll(() => loaded.close());
-  const create = (options: { pagesMax?: number; slots?: number } = {}): EngineUnderTest => createEngine(profile, loaded, options);
+  const create = (options: { pagesMax?: number; slots?: number } = {}): EngineUnderTest =>
+    createEngine(profile, loaded, options);
   const alone = (ask: Ask): Promise<Output> => readAll(submit(create().engine, ask));
 
   /** Prompts of which many begin alike: some tokens of one of three prefixes, two of them alike at first, and some of their own. */
@@ -69,7 +78,9 @@ describe.each(PROFILES)("$name", (profile) => {
   });
   /** Pages that the ask needs to run at all. */
   const numPagesOf = ({ prompt, maxTokens }: Ask): number =>
-    Math.ceil(prompt.length / pageSize) + Math.ceil((prompt.length + (maxTokens ?? CONTEXT)) / pageSize) - Math.floor(prompt.length / pageSize);
+    Math.ceil(prompt.length / pageSize) +
+    Math.ceil((prompt.length + (maxTokens ?? CONTEXT)) / pageSize) -
+    Math.floor(prompt.length / pageSize);
 
   describe("a request's output does not depend on the others", () => {
     test("TS-10.8 on their prefixes, arrival, departure or memory", async () => {
@@ -103,19 +114,25 @@ describe.each(PROFILES)("$name", (profile) => {
 
     test("TS-10.7 also when all that came before is still there, or some of it", async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(asks, { minLength: 2, maxLength: 6 }), fc.option(fc.nat(5)), async (all, numSparePages) => {
-          const roomy = numSparePages === null;
-          const pagesMax = roomy ? 600 : Math.max(...all.map(numPagesOf)) + numSparePages;
-          const { engine } = create({ pagesMax });
-          for (const ask of [...all, ...all]) {
-            const warm = await readAll(submit(engine, ask));
-            expect(warm.choices).toEqual((await alone(ask)).choices);
-          }
-          if (!roomy) return;
-          const again = await readAll(submit(engine, all[0]!));
-          const numBeforeLast = all[0]!.prompt.length - 1;
-          expect(again.usage!.cachedTokens).toBe(reuse === "token" ? numBeforeLast : numBeforeLast - (numBeforeLast % blockSize));
-        }),
+        fc.asyncProperty(
+          fc.array(asks, { minLength: 2, maxLength: 6 }),
+          fc.option(fc.nat(5)),
+          async (all, numSparePages) => {
+            const roomy = numSparePages === null;
+            const pagesMax = roomy ? 600 : Math.max(...all.map(numPagesOf)) + numSparePages;
+            const { engine } = create({ pagesMax });
+            for (const ask of [...all, ...all]) {
+              const warm = await readAll(submit(engine, ask));
+              expect(warm.choices).toEqual((await alone(ask)).choices);
+            }
+            if (!roomy) return;
+            const again = await readAll(submit(engine, all[0]!));
+            const numBeforeLast = all[0]!.prompt.length - 1;
+            expect(again.usage!.cachedTokens).toBe(
+              reuse === "token" ? numBeforeLast : numBeforeLast - (numBeforeLast % blockSize),
+            );
+          },
+        ),
         { numRuns },
       );
     });
@@ -207,7 +224,12 @@ describe.each(PROFILES)("$name", (profile) => {
     test("TS-5.12 usage counts every generated token, and the prompt once", async () => {
       const { choices, usage } = await alone({ prompt: [1, 2, 3], seed: 5, n: 4, maxTokens: 9 });
       const completionTokens = choices.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
-      expect(usage).toMatchObject({ promptTokens: 3, completionTokens, totalTokens: 3 + completionTokens, cachedTokens: 0 });
+      expect(usage).toMatchObject({
+        promptTokens: 3,
+        completionTokens,
+        totalTokens: 3 + completionTokens,
+        cachedTokens: 0,
+      });
       for (const { tokenIds, logprobs, finishReason } of choices) {
         expect(logprobs).toHaveLength(tokenIds.length);
         expect(finishReason).toBe(tokenIds.at(-1) === END_TOKEN ? "stop" : "length");
@@ -227,10 +249,17 @@ describe.each(PROFILES)("$name", (profile) => {
       }
       const unended = new Map([[END_TOKEN, -100]]);
       const long = Array.from({ length: 3 * blockSize + 5 }, (_, i) => i);
-      const all = [{ prompt: [1], n: 3 }, { prompt: long, n: 1 }].map((ask) => ({ ...ask, seed: 1, maxTokens: 20, logitBias: unended }));
+      const all = [
+        { prompt: [1], n: 3 },
+        { prompt: long, n: 1 },
+      ].map((ask) => ({ ...ask, seed: 1, maxTokens: 20, logitBias: unended }));
       await Promise.all(all.map((ask) => readAll(submit(engine, ask))));
       const blocks = prompts.calls.map(([pass, ...others]) => [pass!.start, pass!.count, others.length]);
-      expect(blocks).toEqual([[0, 1, 0], ...[0, 1, 2].map((i) => [i * blockSize, blockSize, 0]), [3 * blockSize, 5, 0]]);
+      expect(blocks).toEqual([
+        [0, 1, 0],
+        ...[0, 1, 2].map((i) => [i * blockSize, blockSize, 0]),
+        [3 * blockSize, 5, 0],
+      ]);
       expect(order.join(" ")).not.toMatch(/tokens prompts prompts/);
       expect(Math.max(...tokens.calls.map((passes) => passes.length))).toBe(4);
       // 19 steps of the first request, and the second's 19 beside them and after.
@@ -255,13 +284,21 @@ describe.each(PROFILES)("$name", (profile) => {
 
     test("TS-10.9 a token that fails ends its own request, and those that ran beside it go on", async () => {
       const { engine, tokens, cache } = create({ slots: 4 });
-      const unended = new Map([[END_TOKEN, -100], [99, -100]]);
+      const unended = new Map([
+        [END_TOKEN, -100],
+        [99, -100],
+      ]);
       const fine = [4, 5].map((seed) => ({ prompt: [1, 2, seed], seed, n: 1, maxTokens: 30, logitBias: unended }));
       const failing = { prompt: [1, 2, 6], seed: 3, n: 1, maxTokens: 30, logitBias: new Map([[99, 100]]) };
       tokens.poison = 99;
-      const outputs = await Promise.allSettled([fine[0]!, failing, fine[1]!].map((ask) => readAll(submit(engine, ask))));
+      const outputs = await Promise.allSettled(
+        [fine[0]!, failing, fine[1]!].map((ask) => readAll(submit(engine, ask))),
+      );
       expect(outputs[1]).toMatchObject({ status: "rejected", reason: { code: "internal_error", message: "poisoned" } });
-      for (const [index, ask] of [[0, fine[0]!], [2, fine[1]!]] as const) {
+      for (const [index, ask] of [
+        [0, fine[0]!],
+        [2, fine[1]!],
+      ] as const) {
         expect((outputs[index] as PromiseFulfilledResult<Output>).value.choices).toEqual((await alone(ask)).choices);
       }
       await engine.idle();
@@ -279,9 +316,9 @@ describe.each(PROFILES)("$name", (profile) => {
       const prompt = Array.from({ length: CONTEXT - 5 }, () => 65);
       const { choices } = await readAll(submit(engine, { prompt, seed: 1, n: 1, maxTokens: 50 }));
       expect(choices[0]!.tokenIds.length).toBeLessThanOrEqual(5);
-      expect(() => submit(engine, { prompt, seed: 1, n: 1, maxTokens: 50, contextLengthExceededBehavior: "error" })).toThrow(
-        /prompt has 1019 tokens and max_tokens is 50.*at most 1024/,
-      );
+      expect(() =>
+        submit(engine, { prompt, seed: 1, n: 1, maxTokens: 50, contextLengthExceededBehavior: "error" }),
+      ).toThrow(/prompt has 1019 tokens and max_tokens is 50.*at most 1024/);
       const tooLong = Array.from({ length: CONTEXT }, () => 65);
       expect(() => submit(engine, { prompt: tooLong, seed: 1, n: 1, maxTokens: 1 })).toThrow(EngineError);
     });
@@ -297,14 +334,18 @@ describe.each(PROFILES)("$name", (profile) => {
     test("TS-2.7 without max_tokens the limit is what fits into memory", async () => {
       const { engine } = create({ pagesMax: 5 });
       const prompt = Array.from({ length: pageSize + 3 }, () => 1);
-      const { choices } = await readAll(submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }));
+      const { choices } = await readAll(
+        submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }),
+      );
       // The prompt's last page is copied for the answer: five pages hold the prompt's two and three of the answer's.
       expect(choices[0]!.tokenIds.length).toBe(4 * pageSize - prompt.length);
     });
 
     test("TS-8.12 an aborted signal refuses at once", async () => {
       const { engine } = create();
-      expect(() => submit(engine, { prompt: [1], seed: 1, n: 1, maxTokens: 2 }, AbortSignal.abort())).toThrow(/aborted/);
+      expect(() => submit(engine, { prompt: [1], seed: 1, n: 1, maxTokens: 2 }, AbortSignal.abort())).toThrow(
+        /aborted/,
+      );
     });
   });
 });
@@ -321,7 +362,14 @@ function submit(engine: Engine, ask: Ask, signal?: AbortSignal): AsyncGenerator<
     config: generationConfig({ seed, n, maxTokens, logitBias, logprobs: true, topLogprobs: 2 }),
     contextLengthExceededBehavior,
     createText: () =>
-      new TextStream({ tokenizer, promptIds: prompt, reasoning: null, separateReasoning: false, stop: [], includeStop: false }),
+      new TextStream({
+        tokenizer,
+        promptIds: prompt,
+        reasoning: null,
+        separateReasoning: false,
+        stop: [],
+        includeStop: false,
+      }),
     signal,
   });
 }

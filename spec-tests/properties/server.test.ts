@@ -19,7 +19,12 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all(Object.values(tested).map((server) => server.close())));
 
-const MESSAGES = ["What is 27 + 38?", "Tell me a story about a fox.", "Give name and age of Alice, 30, as JSON.", "Wie heißt du? 你好 😊"];
+const MESSAGES = [
+  "What is 27 + 38?",
+  "Tell me a story about a fox.",
+  "Give name and age of Alice, 30, as JSON.",
+  "Wie heißt du? 你好 😊",
+];
 
 const requests = fc.record(
   {
@@ -52,7 +57,10 @@ async function whole([dialect, request]: Ask): Promise<ChatCompletion> {
 }
 
 async function chunksOf([dialect, request]: Ask, fields: object): Promise<ChatCompletionChunk[]> {
-  const response = await post(`${tested[dialect]!.url}/v1/chat/completions`, JSON.stringify({ ...request, stream: true, ...fields }));
+  const response = await post(
+    `${tested[dialect]!.url}/v1/chat/completions`,
+    JSON.stringify({ ...request, stream: true, ...fields }),
+  );
   return (await events(response)) as unknown as ChatCompletionChunk[];
 }
 
@@ -75,7 +83,8 @@ describe("the served API", () => {
     await fc.assert(
       fc.asyncProperty(asks, async ([dialect, request]) => {
         const { choices } = await whole([dialect, { ...request, n: 3 }]);
-        for (const n of [1, 2]) expect((await whole([dialect, { ...request, n }])).choices).toEqual(choices.slice(0, n));
+        for (const n of [1, 2])
+          expect((await whole([dialect, { ...request, n }])).choices).toEqual(choices.slice(0, n));
       }),
       { numRuns: 10 },
     );
@@ -90,7 +99,8 @@ describeWithAssets("OpenAI's schemas", () => {
     await fc.assert(
       fc.asyncProperty(asks, async (ask) => {
         expect(isCompletion(withoutVendorFields(await whole(ask))), JSON.stringify(isCompletion.errors)).toBe(true);
-        for (const chunk of await chunksOf(ask, {})) expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
+        for (const chunk of await chunksOf(ask, {}))
+          expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
       }),
       { numRuns: 25 },
     );
@@ -98,10 +108,12 @@ describeWithAssets("OpenAI's schemas", () => {
 
   test("TS-9.1 hold for every error", async () => {
     const isError = openAiSchemas()("ErrorResponse");
-    const damaged = fc.tuple(asks, fc.string(), fc.jsonValue(), fc.nat()).map(([[dialect, request], name, value, pick]) => {
-      const names = [...Object.keys(request), "stream_options", "top_logprobs", "response_format", "tools", name];
-      return { dialect, body: { ...request, max_tokens: 1, [names[pick % names.length]!]: value } };
-    });
+    const damaged = fc
+      .tuple(asks, fc.string(), fc.jsonValue(), fc.nat())
+      .map(([[dialect, request], name, value, pick]) => {
+        const names = [...Object.keys(request), "stream_options", "top_logprobs", "response_format", "tools", name];
+        return { dialect, body: { ...request, max_tokens: 1, [names[pick % names.length]!]: value } };
+      });
     const codes = new Set<unknown>();
     await fc.assert(
       fc.asyncProperty(damaged, fc.boolean(), async ({ dialect, body }, stream) => {
@@ -119,7 +131,11 @@ describeWithAssets("OpenAI's schemas", () => {
 
   test("TS-8.14 hold for the list of models, and for each of them", async () => {
     const validator = openAiSchemas();
-    const [isList, isModel, isError] = [validator("ListModelsResponse"), validator("Model"), validator("ErrorResponse")];
+    const [isList, isModel, isError] = [
+      validator("ListModelsResponse"),
+      validator("Model"),
+      validator("ErrorResponse"),
+    ];
     const { url } = tested.openai!;
     const get = async (path: string) => (await fetch(`${url}/v1/models${path}`)).json();
     const list = (await get("")) as { data: { id: string }[] };

@@ -22,14 +22,39 @@ afterAll(() => server.close());
 const { schema: schemas } = fc.letrec<{ schema: object; scalar: object; list: object; record: object }>((tie) => ({
   schema: fc.oneof({ maxDepth: 2 }, tie("scalar"), tie("list"), tie("record")),
   scalar: fc.oneof(
-    fc.constantFrom({ type: "boolean" }, { type: "null" }, { type: "string", maxLength: 4 }, { type: "string", format: "date" }, { type: "string", pattern: "^[a-c]{1,3}$" }),
-    fc.record({ type: fc.constant("integer"), minimum: fc.integer({ min: -20, max: 0 }), maximum: fc.integer({ min: 1, max: 200 }) }),
-    fc.uniqueArray(fc.constantFrom(1, "a", "é😊", null, [true]), { minLength: 1, maxLength: 3, selector: (value) => JSON.stringify(value) }).map((values) => ({ enum: values })),
+    fc.constantFrom(
+      { type: "boolean" },
+      { type: "null" },
+      { type: "string", maxLength: 4 },
+      { type: "string", format: "date" },
+      { type: "string", pattern: "^[a-c]{1,3}$" },
+    ),
+    fc.record({
+      type: fc.constant("integer"),
+      minimum: fc.integer({ min: -20, max: 0 }),
+      maximum: fc.integer({ min: 1, max: 200 }),
+    }),
+    fc
+      .uniqueArray(fc.constantFrom(1, "a", "é😊", null, [true]), {
+        minLength: 1,
+        maxLength: 3,
+        selector: (value) => JSON.stringify(value),
+      })
+      .map((values) => ({ enum: values })),
   ),
-  list: fc.record({ type: fc.constant("array"), items: tie("schema"), minItems: fc.nat(1), maxItems: fc.integer({ min: 1, max: 3 }) }),
-  record: fc.dictionary(fc.constantFrom("a", "b", "ключ"), tie("schema"), { maxKeys: 3, noNullPrototype: true }).chain((properties) =>
-    fc.subarray(Object.keys(properties)).map((required) => ({ type: "object", properties, required, additionalProperties: false })),
-  ),
+  list: fc.record({
+    type: fc.constant("array"),
+    items: tie("schema"),
+    minItems: fc.nat(1),
+    maxItems: fc.integer({ min: 1, max: 3 }),
+  }),
+  record: fc
+    .dictionary(fc.constantFrom("a", "b", "ключ"), tie("schema"), { maxKeys: 3, noNullPrototype: true })
+    .chain((properties) =>
+      fc
+        .subarray(Object.keys(properties))
+        .map((required) => ({ type: "object", properties, required, additionalProperties: false })),
+    ),
 }));
 
 const formats = fc.tuple(schemas, fc.nat(2)).map(([schema, form]) => ({
@@ -80,8 +105,13 @@ test("TS-7.12 a schema larger than what the server's own thread reads arrives wh
   const schema = { const: true, description: "x".repeat(100_000) };
   const [choice] = await choicesOf({ response_format: { type: "json_schema", schema } });
   expect(choice!.message.content).toBe("true");
-  const refused = await post(`${server.url}/v1/chat/completions`, chatBody({ response_format: { type: "json_object", schema: { allOf: [schema, { not: {} }] } } }));
-  expect(await refused.json()).toMatchObject({ error: { code: "unsupported_schema", param: "response_format.schema/allOf/1/not" } });
+  const refused = await post(
+    `${server.url}/v1/chat/completions`,
+    chatBody({ response_format: { type: "json_object", schema: { allOf: [schema, { not: {} }] } } }),
+  );
+  expect(await refused.json()).toMatchObject({
+    error: { code: "unsupported_schema", param: "response_format.schema/allOf/1/not" },
+  });
 });
 
 const NUM_RUNS = 40;

@@ -15,9 +15,29 @@ import { law } from "./law.js";
 
 const END = 256;
 const encoded = (text: string): number[] => [...new TextEncoder().encode(text)];
-const words = ["<think>", "</think>", "<thi", "nk>", "</th", "ink>a", "</", "stop", "st", "op", "aa", "\n\n", "é", "b</think>\nst"];
+const words = [
+  "<think>",
+  "</think>",
+  "<thi",
+  "nk>",
+  "</th",
+  "ink>a",
+  "</",
+  "stop",
+  "st",
+  "op",
+  "aa",
+  "\n\n",
+  "é",
+  "b</think>\nst",
+];
 /** Ends of one code point with beginnings of another. */
-const fragments = [[0xe2, 0x82], [0xac, 0xf0, 0x9f], [0x98, 0x8a, 0xc3], [0xa9, 0x61]];
+const fragments = [
+  [0xe2, 0x82],
+  [0xac, 0xf0, 0x9f],
+  [0x98, 0x8a, 0xc3],
+  [0xa9, 0x61],
+];
 const wide = [...words.map(encoded), ...fragments].map((bytes) => Uint8Array.from(bytes));
 const tokenizer = new Tokenizer(byteTokenizerJson(wide), { eos_token: "<|end|>" });
 
@@ -94,7 +114,23 @@ function endThatBegins(text: string, phrases: readonly string[]): string {
 
 describe("text from tokens", () => {
   /** At the ends of ranges in the table of what is UTF-8. */
-  const borderByte = fc.constantFrom(0x41, 0x80, 0xbf, 0xc2, 0xe0, 0xa0, 0xed, 0x9f, 0xef, 0xbb, 0xbf, 0xf0, 0x90, 0xf4, 0x8f);
+  const borderByte = fc.constantFrom(
+    0x41,
+    0x80,
+    0xbf,
+    0xc2,
+    0xe0,
+    0xa0,
+    0xed,
+    0x9f,
+    0xef,
+    0xbb,
+    0xbf,
+    0xf0,
+    0x90,
+    0xf4,
+    0x8f,
+  );
 
   law(
     "TS-5.1",
@@ -259,7 +295,9 @@ describe("stop sequences", () => {
       const before = (startsInside ? "" : OPEN) + reasoning + CLOSE + gap;
       const { answer } = run(encoded(before + text), { ...options, startsInside });
       expect(answer.stopped).toBe(alone.stopped);
-      expect(answer.content).toBe(options.separateReasoning ? alone.content : (startsInside ? OPEN : "") + before + alone.content);
+      expect(answer.content).toBe(
+        options.separateReasoning ? alone.content : (startsInside ? OPEN : "") + before + alone.content,
+      );
     }),
     { numRuns: 1000 },
   );
@@ -272,7 +310,12 @@ describe("reasoning", () => {
     readonly text: string;
     readonly startsInside: boolean;
   }
-  const marked: fc.Arbitrary<Parts> = fc.record({ before: joined(...BLANKS), inside: reasonings, text: texts, startsInside: fc.boolean() });
+  const marked: fc.Arbitrary<Parts> = fc.record({
+    before: joined(...BLANKS),
+    inside: reasonings,
+    text: texts,
+    startsInside: fc.boolean(),
+  });
   /** The output with its tags, where the template has not written the first one. */
   const outputOf = ({ before, inside, text, startsInside }: Parts): number[] =>
     encoded(`${startsInside ? "" : before + OPEN}${inside}${CLOSE}${text}`);
@@ -332,7 +375,10 @@ describe("reasoning", () => {
     fc.property(reasonings, fc.nat(CLOSE.length - 1), (inside, numCut) => {
       const held = CLOSE.slice(0, numCut);
       fc.pre(endThatBegins(inside + held, [CLOSE]) === held);
-      const { answer, after, numReasoningTokens } = run(encoded(inside + held), { separateReasoning: true, startsInside: true });
+      const { answer, after, numReasoningTokens } = run(encoded(inside + held), {
+        separateReasoning: true,
+        startsInside: true,
+      });
       expect(answer).toEqual({ reasoning: trimmed(inside), content: "", stopped: null, hasReasoning: true });
       expect(numReasoningTokens).toBe(after.length);
     }),

@@ -29,7 +29,16 @@ export interface Script {
 }
 
 /** What a client gets. */
-export async function answer({ kernels, tokenizer, rows, vocabSize, endTokenId, options, text = {}, drawn }: Script): Promise<ChatCompletion> {
+export async function answer({
+  kernels,
+  tokenizer,
+  rows,
+  vocabSize,
+  endTokenId,
+  options,
+  text = {},
+  drawn,
+}: Script): Promise<ChatCompletion> {
   const promptTokenIds = [0];
   const runner = new ScriptedRunner(promptTokenIds.length, rows.length);
   const engine = new Engine({
@@ -45,22 +54,48 @@ export async function answer({ kernels, tokenizer, rows, vocabSize, endTokenId, 
   });
   const config = generationConfig({ seed: 0, ...options, maxTokens: rows.length });
   const separateReasoning = text.separateReasoning ?? false;
-  const createText = (): TextStream => new TextStream({ tokenizer, promptIds: promptTokenIds, stop: [], includeStop: false, reasoning: null, separateReasoning, ...text });
+  const createText = (): TextStream =>
+    new TextStream({
+      tokenizer,
+      promptIds: promptTokenIds,
+      stop: [],
+      includeStop: false,
+      reasoning: null,
+      separateReasoning,
+      ...text,
+    });
   const createGrammar = drawn === undefined ? undefined : () => onlyToken(drawn, vocabSize);
   const request = { n: 1, logprobs: config.logprobs, separateReasoning, streamUsage: "none" as const };
   const builder = new ResponseBuilder({ id: "", created: 0, model: "", systemFingerprint: "", request });
-  for await (const delta of engine.submit({ promptTokenIds, config, contextLengthExceededBehavior: "error", createText, createGrammar })) builder.add(delta);
+  for await (const delta of engine.submit({
+    promptTokenIds,
+    config,
+    contextLengthExceededBehavior: "error",
+    createText,
+    createGrammar,
+  }))
+    builder.add(delta);
   return builder.finish();
 }
 
 const PAGE_SIZE = 8;
 
 /** A head whose projection of the k-th unit vector is the k-th of these rows. */
-export function headOf(kernels: Kernels, rows: readonly (readonly number[])[], vocabSize: number, hasToken: (tokenId: number) => boolean): LMHead {
+export function headOf(
+  kernels: Kernels,
+  rows: readonly (readonly number[])[],
+  vocabSize: number,
+  hasToken: (tokenId: number) => boolean,
+): LMHead {
   const [first = []] = rows;
-  const values = Float32Array.from({ length: first.length * rows.length }, (_, index) => rows[index % rows.length]![Math.floor(index / rows.length)]!);
+  const values = Float32Array.from(
+    { length: first.length * rows.length },
+    (_, index) => rows[index % rows.length]![Math.floor(index / rows.length)]!,
+  );
   const matrix = kernels.allocateMatrix("f32", first.length, rows.length);
-  kernels.bytes(matrix.address, matrix.byteLength).set(pack({ format: "f32", rows: first.length, cols: rows.length, values }));
+  kernels
+    .bytes(matrix.address, matrix.byteLength)
+    .set(pack({ format: "f32", rows: first.length, cols: rows.length, values }));
   return new LMHead(kernels, matrix, { numRowsMax: 1, vocabSize, hasToken });
 }
 
@@ -89,6 +124,10 @@ class ScriptedRunner implements ModelRunner {
 function onlyToken(tokenId: number, vocabSize: number): AnswerGrammar {
   const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
   allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
-  const grammar: Pick<AnswerGrammar, "allowed" | "accept" | "isFinished"> = { allowed: () => allowed, accept: () => {}, isFinished: false };
+  const grammar: Pick<AnswerGrammar, "allowed" | "accept" | "isFinished"> = {
+    allowed: () => allowed,
+    accept: () => {},
+    isFinished: false,
+  };
   return grammar as AnswerGrammar;
 }

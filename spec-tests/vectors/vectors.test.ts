@@ -50,7 +50,8 @@ interface Case {
   readonly expected: unknown;
 }
 
-const casesOf = (name: FileName): Case[] => (JSON.parse(readFileSync(join(FOLDER, `${name}.json`), "utf8")) as { cases: Case[] }).cases;
+const casesOf = (name: FileName): Case[] =>
+  (JSON.parse(readFileSync(join(FOLDER, `${name}.json`), "utf8")) as { cases: Case[] }).cases;
 
 describe("the files", () => {
   it("are what their generators write, byte for byte", () => {
@@ -65,13 +66,19 @@ describe("the files", () => {
 
   it("come from generators that import nothing of the engine", () => {
     for (const file of readdirSync(join(FOLDER, "generate"))) {
-      const imports = [...readFileSync(join(FOLDER, "generate", file), "utf8").matchAll(/\bfrom\s+"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g)];
+      const imports = [
+        ...readFileSync(join(FOLDER, "generate", file), "utf8").matchAll(
+          /\bfrom\s+"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g,
+        ),
+      ];
       for (const [, from, bare] of imports) expect(from ?? bare, file).toMatch(/^\.\/[a-z-]+\.js$/);
     }
   });
 
   it.each(NAMES)("%s is what the schema says", (name) => {
-    const validate = new Ajv2020({ strict: false, allErrors: true }).compile(JSON.parse(readFileSync(join(FOLDER, "schema.json"), "utf8")) as object);
+    const validate = new Ajv2020({ strict: false, allErrors: true }).compile(
+      JSON.parse(readFileSync(join(FOLDER, "schema.json"), "utf8")) as object,
+    );
     const file = JSON.parse(readFileSync(join(FOLDER, `${name}.json`), "utf8")) as { cases: object[] };
     validate(file);
     expect(validate.errors).toBeNull();
@@ -95,7 +102,8 @@ const servers: Partial<Record<string, TestServer>> = {};
 
 beforeAll(async () => {
   kernels = await Kernels.load();
-  for (const dialect of ["ppio", "openai"] as const) servers[`validation-${dialect}`] = await testServer({ dialect, apiKeys: [KEY], maxBodyBytes: 8 << 20 });
+  for (const dialect of ["ppio", "openai"] as const)
+    servers[`validation-${dialect}`] = await testServer({ dialect, apiKeys: [KEY], maxBodyBytes: 8 << 20 });
 });
 afterAll(async () => {
   await Promise.all(Object.values(servers).map((server) => server?.close()));
@@ -179,19 +187,41 @@ interface SamplingCase extends Case {
   readonly seed: number;
   readonly choice: number;
   readonly uniform: number;
-  readonly expected: { readonly error: string } | { readonly token: number; readonly kept: readonly number[]; readonly adjusted?: Readonly<Record<string, WrittenNumber>> };
+  readonly expected:
+    | { readonly error: string }
+    | {
+        readonly token: number;
+        readonly kept: readonly number[];
+        readonly adjusted?: Readonly<Record<string, WrittenNumber>>;
+      };
 }
 
 /** Tokens that one list of log-probabilities can hold. */
 const LISTED_MAX = 20;
 
 function checkSampling(one: SamplingCase): void {
-  const { vocab_size: size, no_token: holes = [], prompt, output, parameters, forbidden = [], seed, choice, expected } = one;
+  const {
+    vocab_size: size,
+    no_token: holes = [],
+    prompt,
+    output,
+    parameters,
+    forbidden = [],
+    seed,
+    choice,
+    expected,
+  } = one;
   const [row] = headOf(kernels, [numbers(one.logits)], size, (id) => !holes.includes(id)).project([Float32Array.of(1)]);
   const allowed = new Uint32Array(Math.ceil(size / 32)).fill(0xffffffff);
   for (const id of forbidden) allowed[id >> 5]! &= ~(1 << (id & 31));
   const drawWith = (options: GenerationOptions) => {
-    const config = generationConfig({ ...optionsOf(parameters), seed, logprobs: true, topLogprobs: Math.min(size, LISTED_MAX), ...options });
+    const config = generationConfig({
+      ...optionsOf(parameters),
+      seed,
+      logprobs: true,
+      topLogprobs: Math.min(size, LISTED_MAX),
+      ...options,
+    });
     const sampler = new Sampler(kernels, size, config, prompt, choice, "processed");
     for (const id of output) sampler.accept(id);
     return sampler.sample(row!, forbidden.length === 0 ? null : allowed);
@@ -204,16 +234,23 @@ function checkSampling(one: SamplingCase): void {
   const { tokenId, topLogprobs } = drawWith({});
   expect(tokenId).toBe(expected.token);
   // What is kept shows in the processed log-probabilities, at temperature 0 aside, where nothing is removed.
-  if (parameters.temperature !== 0) expect(topLogprobs.map((top) => top.tokenId)).toEqual(expected.kept.slice(0, LISTED_MAX));
+  if (parameters.temperature !== 0)
+    expect(topLogprobs.map((top) => top.tokenId)).toEqual(expected.kept.slice(0, LISTED_MAX));
   if (expected.adjusted !== undefined) checkAdjusted(one, expected.adjusted, drawWith({ temperature: 0 }).topLogprobs);
 }
 
 /** The logits after step 3, from the log-probabilities of a greedy draw. */
-function checkAdjusted(one: SamplingCase, adjusted: Readonly<Record<string, WrittenNumber>>, listed: readonly { readonly tokenId: number; readonly logprob: number }[]): void {
+function checkAdjusted(
+  one: SamplingCase,
+  adjusted: Readonly<Record<string, WrittenNumber>>,
+  listed: readonly { readonly tokenId: number; readonly logprob: number }[],
+): void {
   const { no_token: holes = [], forbidden = [] } = one;
   const z = numbers(one.logits).slice(0, one.vocab_size);
   for (const [id, value] of Object.entries(adjusted)) z[Number(id)] = Number(value);
-  const left = z.flatMap((value, id) => (value === -Infinity || holes.includes(id) || forbidden.includes(id) ? [] : [value]));
+  const left = z.flatMap((value, id) =>
+    value === -Infinity || holes.includes(id) || forbidden.includes(id) ? [] : [value],
+  );
   const largest = Math.max(...left);
   const logTotal = Math.log(left.reduce((total, value) => total + Math.exp(value - largest), 0));
   expect(listed).toHaveLength(Math.min(left.length, LISTED_MAX));
@@ -223,7 +260,9 @@ function checkAdjusted(one: SamplingCase, adjusted: Readonly<Record<string, Writ
 const F32_MAX = (2 - 2 ** -23) * 2 ** 127;
 
 function expectClose(actual: number, expected: number): void {
-  expect(Math.abs(actual - expected), `${actual} and ${expected}`).toBeLessThanOrEqual(1e-6 * Math.max(1, Math.abs(expected)));
+  expect(Math.abs(actual - expected), `${actual} and ${expected}`).toBeLessThanOrEqual(
+    1e-6 * Math.max(1, Math.abs(expected)),
+  );
 }
 
 interface PhiloxCase extends Case {
@@ -232,7 +271,12 @@ interface PhiloxCase extends Case {
   readonly seed?: number;
   readonly choice: number;
   readonly position: number;
-  readonly expected: { readonly words: readonly number[]; readonly key: Key; readonly counter: Counter; readonly uniform: number };
+  readonly expected: {
+    readonly words: readonly number[];
+    readonly key: Key;
+    readonly counter: Counter;
+    readonly uniform: number;
+  };
 }
 
 function checkPhilox({ counter, key, seed, choice, position, expected }: PhiloxCase): void {
@@ -260,9 +304,18 @@ const LEAD = 50;
 /** A tokenizer that has these pieces, and their ids. */
 function tokensOf(pieces: readonly Piece[]): { tokenizer: Tokenizer; ids: number[] } {
   const all = pieces.map((piece) => Uint8Array.from(Buffer.from(piece as string)));
-  const words = [...new Set(all.filter(({ length }) => length > 1).map((bytes) => Buffer.from(bytes).toString("latin1")))];
-  const tokenizer = new Tokenizer(byteTokenizerJson(words.map((word) => Buffer.from(word, "latin1"))), { eos_token: "<|end|>" });
-  return { tokenizer, ids: all.map((bytes) => (bytes.length === 1 ? bytes[0]! : END_TOKEN + 1 + words.indexOf(Buffer.from(bytes).toString("latin1")))) };
+  const words = [
+    ...new Set(all.filter(({ length }) => length > 1).map((bytes) => Buffer.from(bytes).toString("latin1"))),
+  ];
+  const tokenizer = new Tokenizer(byteTokenizerJson(words.map((word) => Buffer.from(word, "latin1"))), {
+    eos_token: "<|end|>",
+  });
+  return {
+    tokenizer,
+    ids: all.map((bytes) =>
+      bytes.length === 1 ? bytes[0]! : END_TOKEN + 1 + words.indexOf(Buffer.from(bytes).toString("latin1")),
+    ),
+  };
 }
 
 /** What the engine's text stream gives after each token, and at the end. */
@@ -289,19 +342,40 @@ function streamOf(one: TextCase, text: Pick<TextStreamOptions, "reasoning" | "se
 /** The whole answer, from the row of logits to the wire. */
 function answerOf(one: TextCase, { tokenizer, ids, options }: ReturnType<typeof streamOf>) {
   const tokenIds = one.end === "end_token" ? [...ids, END_TOKEN] : ids;
-  const rows = tokenIds.map((drawn) => Array.from({ length: tokenizer.vocabSize }, (_, id) => (id === drawn ? LEAD : 0)));
-  return answer({ kernels, tokenizer, rows, vocabSize: tokenizer.vocabSize, endTokenId: END_TOKEN, options: { temperature: 0 }, text: options });
+  const rows = tokenIds.map((drawn) =>
+    Array.from({ length: tokenizer.vocabSize }, (_, id) => (id === drawn ? LEAD : 0)),
+  );
+  return answer({
+    kernels,
+    tokenizer,
+    rows,
+    vocabSize: tokenizer.vocabSize,
+    endTokenId: END_TOKEN,
+    options: { temperature: 0 },
+    text: options,
+  });
 }
 
 interface StopCase extends TextCase {
-  readonly expected: { readonly released: readonly string[]; readonly final: string; readonly text: string; readonly stopped: string | null; readonly finish_reason: string; readonly completion_tokens: number };
+  readonly expected: {
+    readonly released: readonly string[];
+    readonly final: string;
+    readonly text: string;
+    readonly stopped: string | null;
+    readonly finish_reason: string;
+    readonly completion_tokens: number;
+  };
 }
 
 async function checkStop(one: StopCase): Promise<void> {
   const { expected } = one;
   const streamed = streamOf(one, { reasoning: null, separateReasoning: false });
   const { deltas, final, stopped } = streamed;
-  expect({ released: deltas.map(({ content }) => content), final: final.content, stopped }).toEqual({ released: expected.released, final: expected.final, stopped: expected.stopped });
+  expect({ released: deltas.map(({ content }) => content), final: final.content, stopped }).toEqual({
+    released: expected.released,
+    final: expected.final,
+    stopped: expected.stopped,
+  });
   const { choices, usage } = await answerOf(one, streamed);
   expect(choices[0]).toMatchObject({ message: { content: expected.text }, finish_reason: expected.finish_reason });
   expect(usage.completion_tokens).toBe(expected.completion_tokens);
@@ -336,7 +410,10 @@ async function checkReasoning(one: ReasoningCase): Promise<void> {
     reasoning_content: expected.reasoning_content,
     finish_reason: expected.finish_reason,
   });
-  expect(usage).toMatchObject({ completion_tokens: expected.completion_tokens, completion_tokens_details: { reasoning_tokens: expected.reasoning_tokens } });
+  expect(usage).toMatchObject({
+    completion_tokens: expected.completion_tokens,
+    completion_tokens_details: { reasoning_tokens: expected.reasoning_tokens },
+  });
 }
 
 interface ValidationCase extends Case {
@@ -345,7 +422,12 @@ interface ValidationCase extends Case {
   readonly method?: string;
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string | null>>;
-  readonly expected: { readonly status: number; readonly type?: string; readonly code?: string; readonly param?: string | null };
+  readonly expected: {
+    readonly status: number;
+    readonly type?: string;
+    readonly code?: string;
+    readonly param?: string | null;
+  };
 }
 
 type BodyPart = string | { readonly repeat: string; readonly times: number } | { readonly bytes: readonly number[] };
@@ -353,17 +435,31 @@ type BodyPart = string | { readonly repeat: string; readonly times: number } | {
 const KEY = "vectors";
 const MODEL = "tiny";
 
-async function checkValidation(name: FileName, { request, body, method = "POST", path = "/v1/chat/completions", headers = {}, expected }: ValidationCase): Promise<void> {
-  const given = Object.entries({ "content-type": "application/json", authorization: `Bearer ${KEY}`, ...headers }).filter((entry): entry is [string, string] => entry[1] !== null);
+async function checkValidation(
+  name: FileName,
+  { request, body, method = "POST", path = "/v1/chat/completions", headers = {}, expected }: ValidationCase,
+): Promise<void> {
+  const given = Object.entries({
+    "content-type": "application/json",
+    authorization: `Bearer ${KEY}`,
+    ...headers,
+  }).filter((entry): entry is [string, string] => entry[1] !== null);
   const bytes = request === undefined ? bytesOf(body ?? "") : bytesOf(JSON.stringify(request));
-  const response = await fetch(`${servers[name]!.url}${path}`, { method, headers: given, ...(method === "GET" ? {} : { body: bytes }) });
+  const response = await fetch(`${servers[name]!.url}${path}`, {
+    method,
+    headers: given,
+    ...(method === "GET" ? {} : { body: bytes }),
+  });
   const text = await response.text();
   if (expected.status === 200) {
     expect(response.status, text).toBe(expected.status);
     return;
   }
   const { error } = JSON.parse(text) as { error?: Record<string, unknown> };
-  expect({ status: response.status, ...error }, text).toEqual({ ...expected, message: expect.stringMatching(/./) as string });
+  expect({ status: response.status, ...error }, text).toEqual({
+    ...expected,
+    message: expect.stringMatching(/./) as string,
+  });
 }
 
 function bytesOf(body: string | readonly BodyPart[]): Uint8Array<ArrayBuffer> {
@@ -389,29 +485,56 @@ function checkDetokenisation({ decoder, begin, prompt, output, expected }: Detok
   const keys = [...new Set([...prompt, ...output].map((one) => JSON.stringify(one)))];
   const spellings = keys.map((key) => JSON.parse(key) as Spelling);
   const ids = (tokens: readonly Spelling[]): number[] => tokens.map((one) => idOf(one));
-  const tokenizer = new Tokenizer(tokenizerJson(decoder, spellings), begin === null ? {} : { bos_token: begin, add_bos_token: spellings.some((one) => typeof one === "object" && "special" in one && one.special === begin) });
+  const tokenizer = new Tokenizer(
+    tokenizerJson(decoder, spellings),
+    begin === null
+      ? {}
+      : {
+          bos_token: begin,
+          add_bos_token: spellings.some((one) => typeof one === "object" && "special" in one && one.special === begin),
+        },
+  );
   const idOf = (one: Spelling): number => {
     const name = typeof one === "string" ? one : "special" in one ? one.special : one.added;
     return typeof one === "string" ? vocabOf(decoder.type, spellings).indexOf(name) : tokenizer.addedTokenId(name)!;
   };
   const detokenizer = new StreamingDetokenizer(tokenizer, ids(prompt));
-  expect({ deltas: ids(output).map((id) => detokenizer.push(id)), final: detokenizer.finish() }).toEqual({ deltas: expected.deltas, final: expected.final });
+  expect({ deltas: ids(output).map((id) => detokenizer.push(id)), final: detokenizer.finish() }).toEqual({
+    deltas: expected.deltas,
+    final: expected.final,
+  });
   expect(expected.deltas.join("") + expected.final).toBe(expected.text);
 }
 
 /** The ordinary tokens of a vocabulary that has these, and all bytes where it spells them. */
 function vocabOf(type: DetokenisationCase["decoder"]["type"], spellings: readonly Spelling[]): string[] {
   const hex = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-  const bytes = type === "byte_level" ? byteSymbols() : type === "byte_fallback" ? Array.from({ length: 256 }, (_, byte) => hex(byte)) : [];
+  const bytes =
+    type === "byte_level"
+      ? byteSymbols()
+      : type === "byte_fallback"
+        ? Array.from({ length: 256 }, (_, byte) => hex(byte))
+        : [];
   return [...new Set([...bytes, ...spellings.filter((one) => typeof one === "string")])];
 }
 
-function tokenizerJson({ type, leading_spaces: spaces }: DetokenisationCase["decoder"], spellings: readonly Spelling[]): object {
+function tokenizerJson(
+  { type, leading_spaces: spaces }: DetokenisationCase["decoder"],
+  spellings: readonly Spelling[],
+): object {
   const vocab = vocabOf(type, spellings);
   const named = spellings.filter((one) => typeof one !== "string");
   const added = named.map((one, index) => {
     const special = "special" in one;
-    return { id: vocab.length + index, content: special ? one.special : one.added, special, single_word: false, lstrip: false, rstrip: false, normalized: false };
+    return {
+      id: vocab.length + index,
+      content: special ? one.special : one.added,
+      special,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    };
   });
   const steps = [
     { type: "Replace", pattern: { String: "\u2581" }, content: " " },
@@ -430,7 +553,12 @@ function tokenizerJson({ type, leading_spaces: spaces }: DetokenisationCase["dec
     pre_tokenizer: type === "byte_level" ? { type: "ByteLevel", add_prefix_space: false, use_regex: false } : null,
     post_processor: null,
     decoder: decoders[type],
-    model: { type: "BPE", vocab: Object.fromEntries(vocab.map((token, id) => [token, id])), merges: [], byte_fallback: type === "byte_fallback" },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(vocab.map((token, id) => [token, id])),
+      merges: [],
+      byte_fallback: type === "byte_fallback",
+    },
   };
 }
 
@@ -452,15 +580,44 @@ interface LogprobsCase extends Case {
   readonly expected: Alternative & { readonly top_logprobs: readonly Alternative[] };
 }
 
-async function checkLogprobs({ logits, vocab_size: vocabSize, no_token: holes = [], tokens, drawn, top_logprobs: topLogprobs, parameters, expected }: LogprobsCase): Promise<void> {
+async function checkLogprobs({
+  logits,
+  vocab_size: vocabSize,
+  no_token: holes = [],
+  tokens,
+  drawn,
+  top_logprobs: topLogprobs,
+  parameters,
+  expected,
+}: LogprobsCase): Promise<void> {
   const symbols = byteSymbols();
-  const named = tokens.map((token, id) => ({ id, name: "special" in token ? token.special : token.map((byte) => symbols[byte]).join(""), special: "special" in token }));
+  const named = tokens.map((token, id) => ({
+    id,
+    name: "special" in token ? token.special : token.map((byte) => symbols[byte]).join(""),
+    special: "special" in token,
+  }));
   const present = named.filter(({ id }) => !holes.includes(id));
   const others = symbols.filter((symbol) => !present.some(({ name }) => name === symbol));
-  const vocab = [...present.filter(({ special }) => !special).map(({ id, name }) => [name, id] as const), ...others.map((symbol, index) => [symbol, logits.length + index] as const)];
-  const added = present.filter(({ special }) => special).map(({ id, name }) => ({ id, content: name, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }));
+  const vocab = [
+    ...present.filter(({ special }) => !special).map(({ id, name }) => [name, id] as const),
+    ...others.map((symbol, index) => [symbol, logits.length + index] as const),
+  ];
+  const added = present
+    .filter(({ special }) => special)
+    .map(({ id, name }) => ({
+      id,
+      content: name,
+      special: true,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+    }));
   const json = byteTokenizerJson() as { model: object };
-  const tokenizer = new Tokenizer({ ...json, added_tokens: added, model: { ...json.model, vocab: Object.fromEntries(vocab) } }, {});
+  const tokenizer = new Tokenizer(
+    { ...json, added_tokens: added, model: { ...json.model, vocab: Object.fromEntries(vocab) } },
+    {},
+  );
   const options = { ...optionsOf(parameters), logprobs: true, topLogprobs };
   const { choices } = await answer({ kernels, tokenizer, rows: [numbers(logits)], vocabSize, options, drawn });
   const [entry, ...rest] = choices[0]!.logprobs!.content;
@@ -469,7 +626,8 @@ async function checkLogprobs({ logits, vocab_size: vocabSize, no_token: holes = 
   expect(textOf(entry!)).toEqual(textOf(expected));
   expect(entry!.top_logprobs.map(textOf)).toEqual(expected.top_logprobs.map(textOf));
   expectLogprob(entry!.logprob, expected.logprob);
-  for (const [index, { logprob }] of entry!.top_logprobs.entries()) expectLogprob(logprob, expected.top_logprobs[index]!.logprob);
+  for (const [index, { logprob }] of entry!.top_logprobs.entries())
+    expectLogprob(logprob, expected.top_logprobs[index]!.logprob);
   expect(named.find(({ id }) => id === expected.id)?.id).toBe(drawn);
 }
 
@@ -484,7 +642,12 @@ interface StructuredOutputCase extends Case {
   readonly format: ResponseFormat;
   readonly expected:
     | { readonly error: string; readonly pointer: string }
-    | { readonly legal: readonly string[]; readonly illegal: readonly string[]; readonly begins?: readonly string[]; readonly dead?: readonly string[] };
+    | {
+        readonly legal: readonly string[];
+        readonly illegal: readonly string[];
+        readonly begins?: readonly string[];
+        readonly dead?: readonly string[];
+      };
 }
 
 const BYTES = VocabularyTrie.build([...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), null]);
@@ -517,10 +680,15 @@ const hasPython = spawnSync("python3", ["--version"]).status === 0;
 
 describe.skipIf(!hasPython)("check.py, where there is python3", () => {
   const lastLine = (text: string): string | undefined => text.trimEnd().split("\n").at(-1);
-  const numCases = (["sampling", "philox", "stop", "reasoning"] as const).reduce((count, name) => count + casesOf(name).length, 0);
+  const numCases = (["sampling", "philox", "stop", "reasoning"] as const).reduce(
+    (count, name) => count + casesOf(name).length,
+    0,
+  );
 
   it("passes", () => {
-    expect(lastLine(execFileSync("python3", [join(FOLDER, "check.py")], { encoding: "utf8" }))).toBe(`${numCases} passed, 0 failed`);
+    expect(lastLine(execFileSync("python3", [join(FOLDER, "check.py")], { encoding: "utf8" }))).toBe(
+      `${numCases} passed, 0 failed`,
+    );
   });
 
   it("fails where an expectation is wrong, and where there are no cases", () => {
@@ -534,7 +702,10 @@ describe.skipIf(!hasPython)("check.py, where there is python3", () => {
     };
     for (const name of ["sampling", "philox", "stop", "reasoning"] as const) {
       const [first, ...others] = casesOf(name);
-      expect(run(name, [...others, wrong(first!)]), name).toEqual({ status: 1, last: `${numCases - 1} passed, 1 failed` });
+      expect(run(name, [...others, wrong(first!)]), name).toEqual({
+        status: 1,
+        last: `${numCases - 1} passed, 1 failed`,
+      });
       expect(run(name, []), name).toEqual({ status: 1, last: `${numCases - others.length - 1} passed, 1 failed` });
     }
     rmSync(folder, { recursive: true });

@@ -8,7 +8,15 @@ import { createInterface, type Interface } from "node:readline/promises";
 import { Command } from "commander";
 
 import { EngineError, loadModel, type ChatMessage, type Model } from "../../engine/index.js";
-import { addModelOptions, addRequestOptions, checkJsonFlags, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
+import {
+  addModelOptions,
+  addRequestOptions,
+  checkJsonFlags,
+  modelOptions,
+  requestOptions,
+  type ModelFlags,
+  type ParsedRequestOptions,
+} from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
 import { dim, hasColours, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
@@ -26,7 +34,10 @@ export function chatCommand(): Command {
     .option("--system <text>", "a system message to start with")
     .option("--json", "print one JSON line for each answer")
     .option("--no-separate-reasoning", "with --json: leave the reasoning, tags and all, in the content")
-    .addHelpText("after", "\nFrom a pipe, each line is a message. One that fails gets no answer, and no line of JSON: the exit code is 1 then.");
+    .addHelpText(
+      "after",
+      "\nFrom a pipe, each line is a message. One that fails gets no answer, and no line of JSON: the exit code is 1 then.",
+    );
   return addRequestOptions(addModelOptions(command)).action(chat);
 }
 
@@ -69,7 +80,13 @@ function refuseEarly(model: Model, messages: readonly ChatMessage[], flags: Chat
 }
 
 /** Adds a question and its answer to the history; a turn that fails is told and taken back. */
-async function takeTurn(model: Model, messages: ChatMessage[], line: string, flags: ChatFlags, lines: Interface): Promise<void> {
+async function takeTurn(
+  model: Model,
+  messages: ChatMessage[],
+  line: string,
+  flags: ChatFlags,
+  lines: Interface,
+): Promise<void> {
   const interrupt = new AbortController();
   const stop = (): void => interrupt.abort();
   lines.on("SIGINT", stop);
@@ -90,7 +107,12 @@ async function takeTurn(model: Model, messages: ChatMessage[], line: string, fla
  * Streams one answer to stdout.
  * @returns its content, as far as it got if the signal ended it
  */
-async function answer(model: Model, messages: readonly ChatMessage[], flags: ChatFlags, signal: AbortSignal): Promise<string> {
+async function answer(
+  model: Model,
+  messages: readonly ChatMessage[],
+  flags: ChatFlags,
+  signal: AbortSignal,
+): Promise<string> {
   const stream = model.chat({
     messages,
     ...requestOptions(flags),
@@ -106,10 +128,15 @@ async function answer(model: Model, messages: readonly ChatMessage[], flags: Cha
       if (streamsText) process.stdout.write(display.show(delta));
     });
     if (flags.json === true) {
-      process.stdout.write(`${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }))}\n`);
+      process.stdout.write(
+        `${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }))}\n`,
+      );
       return said;
     }
-    if (!streamsText) result.choices.forEach((choice, index) => process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`));
+    if (!streamsText)
+      result.choices.forEach((choice, index) =>
+        process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`),
+      );
     else process.stdout.write("\n");
     process.stderr.write(`${dim(statistics(result.last, stream.seed), process.stderr)}\n`);
   } catch (error) {

@@ -27,7 +27,10 @@ interface Outcome {
   readonly code: number | null;
 }
 
-function touchstone(args: string[], options: { env?: Record<string, string>; input?: string; output?: number } = {}): Promise<Outcome> {
+function touchstone(
+  args: string[],
+  options: { env?: Record<string, string>; input?: string; output?: number } = {},
+): Promise<Outcome> {
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       env: { ...process.env, TOUCHSTONE_CACHE: cache, ...options.env },
@@ -48,7 +51,12 @@ async function refuses(args: string[], message: RegExp, env?: Record<string, str
   const { stdout, stderr, code } = await touchstone(args, env === undefined ? {} : { env });
   expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
   expect(stderr).toMatch(message);
-  expect(stderr.trimEnd().split("\n").filter((line) => !line.startsWith("(Did you mean"))).toHaveLength(1);
+  expect(
+    stderr
+      .trimEnd()
+      .split("\n")
+      .filter((line) => !line.startsWith("(Did you mean")),
+  ).toHaveLength(1);
 }
 
 describe("answers", () => {
@@ -56,12 +64,30 @@ describe("answers", () => {
     const { stdout, stderr, code } = await touchstone(["chat", "--once", "What is 27 + 38?", "--temperature", "0"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^<think>\n[^]+\n<\/think>\n\n[^]*65[^]*\n$/);
-    expect(stderr).toMatch(/prompt \d+ tokens in \d+ ms · answer \d+ tokens in \d+ ms \(\d+ tokens\/s\) · seed \d+ · finish stop/);
+    expect(stderr).toMatch(
+      /prompt \d+ tokens in \d+ ms · answer \d+ tokens in \d+ ms \(\d+ tokens\/s\) · seed \d+ · finish stop/,
+    );
   });
 
   test("chat --json: one line, reasoning apart", async () => {
-    const { stdout } = await touchstone(["chat", "--once", "What is 27 + 38?", "--temperature", "0", "--json", "--seed", "7"]);
-    const answer = JSON.parse(stdout) as { content: string; reasoning_content: string; finish_reason: string; seed: number; token_ids: number[]; usage: { completion_tokens: number } };
+    const { stdout } = await touchstone([
+      "chat",
+      "--once",
+      "What is 27 + 38?",
+      "--temperature",
+      "0",
+      "--json",
+      "--seed",
+      "7",
+    ]);
+    const answer = JSON.parse(stdout) as {
+      content: string;
+      reasoning_content: string;
+      finish_reason: string;
+      seed: number;
+      token_ids: number[];
+      usage: { completion_tokens: number };
+    };
     expect(answer.content).toContain("65");
     expect(answer.content).not.toContain("think>");
     expect(answer).toMatchObject({ finish_reason: "stop", seed: 7 });
@@ -69,47 +95,90 @@ describe("answers", () => {
   });
 
   test("chat from a pipe: one answer a line, with history", async () => {
-    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], { input: "What is 12 + 30?\nand twice that?\n" });
-    const [first, second] = stdout.trimEnd().split("\n").map((line) => (JSON.parse(line) as { content: string }).content);
+    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], {
+      input: "What is 12 + 30?\nand twice that?\n",
+    });
+    const [first, second] = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { content: string }).content);
     expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
     expect(first).toContain("42");
     expect(second).toContain("84");
   });
 
   test("chat from a pipe: a message that is refused makes the exit code 1, and the others are answered", async () => {
-    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], { input: `${"word ".repeat(5000)}\nWhat is 27 + 38?\n` });
+    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], {
+      input: `${"word ".repeat(5000)}\nWhat is 27 + 38?\n`,
+    });
     expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
-    expect({ stderr, code }).toEqual({ stderr: expect.stringMatching(/^touchstone: The prompt has \d+ tokens[^\n]*\n$/) as string, code: 1 });
+    expect({ stderr, code }).toEqual({
+      stderr: expect.stringMatching(/^touchstone: The prompt has \d+ tokens[^\n]*\n$/) as string,
+      code: 1,
+    });
   });
 
   test("the embedded model goes by its name where no folder has it", async () => {
-    const [named, unnamed] = [await touchstone(["generate", "--model", "tiny", "--prompt", "a", "--seed", "1", "--max-tokens", "3"]), await touchstone(["generate", "--prompt", "a", "--seed", "1", "--max-tokens", "3"])];
+    const [named, unnamed] = [
+      await touchstone(["generate", "--model", "tiny", "--prompt", "a", "--seed", "1", "--max-tokens", "3"]),
+      await touchstone(["generate", "--prompt", "a", "--seed", "1", "--max-tokens", "3"]),
+    ];
     expect(named).toMatchObject({ code: 0, stdout: unnamed!.stdout });
   });
 
   test("generate --json: text, token ids, finish reason, usage, timings; a seed replays it", async () => {
     const args = ["generate", "--prompt", "Once", "--max-tokens", "12", "--json", "--seed", "11"];
-    const [first, again] = [await touchstone(args), await touchstone(args)].map(({ stdout }) => JSON.parse(stdout) as Record<string, unknown>);
+    const [first, again] = [await touchstone(args), await touchstone(args)].map(
+      ({ stdout }) => JSON.parse(stdout) as Record<string, unknown>,
+    );
     expect(Object.keys(first!)).toEqual(["text", "token_ids", "finish_reason", "seed", "usage", "timings"]);
     expect({ ...first, timings: null }).toEqual({ ...again, timings: null });
   });
 
   test("the profile exact, on threads of one's choice, with 8-bit keys and values", async () => {
-    const args = ["chat", "--once", "What is 27 + 38?", "--temperature", "0", "--json", "--seed", "7", "--profile", "exact"];
-    const [one, two] = [await touchstone([...args, "--threads", "1"]), await touchstone([...args, "--threads", "2"])].map(({ stdout }) => JSON.parse(stdout) as Record<string, unknown>);
+    const args = [
+      "chat",
+      "--once",
+      "What is 27 + 38?",
+      "--temperature",
+      "0",
+      "--json",
+      "--seed",
+      "7",
+      "--profile",
+      "exact",
+    ];
+    const [one, two] = [
+      await touchstone([...args, "--threads", "1"]),
+      await touchstone([...args, "--threads", "2"]),
+    ].map(({ stdout }) => JSON.parse(stdout) as Record<string, unknown>);
     expect(one!["content"]).toContain("65");
     expect({ ...two, timings: null }).toEqual({ ...one, timings: null });
     const { stdout } = await touchstone([...args, "--kv-cache", "q8"]);
     expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
     const inspected = await touchstone(["inspect", "--profile", "exact", "--threads", "3", "--kv-cache", "q8"]);
     expect(inspected.stdout).toMatch(/^profile +exact, threads: 3, keys and values: q8$/m);
-    expect(inspected.stdout).toMatch(/^memory +about \d+ MiB: weights 3 MiB, keys and values up to 1 MiB, buffers \d+ MiB, program and tokenizer \d+ MiB$/m);
+    expect(inspected.stdout).toMatch(
+      /^memory +about \d+ MiB: weights 3 MiB, keys and values up to 1 MiB, buffers \d+ MiB, program and tokenizer \d+ MiB$/m,
+    );
   });
 
   test("several choices are numbered, logprobs are reported", async () => {
     const plain = await touchstone(["chat", "--once", "Hello", "--n", "2", "--max-tokens", "400"]);
     expect(plain.stdout).toMatch(/^--- 0 ---\n<think>\n[^]*\n<\/think>\n\n[^]*\n--- 1 ---\n<think>\n/);
-    const { stdout } = await touchstone(["generate", "--prompt", "Hi", "--n", "2", "--max-tokens", "3", "--json", "--logprobs", "--top-logprobs", "2"]);
+    const { stdout } = await touchstone([
+      "generate",
+      "--prompt",
+      "Hi",
+      "--n",
+      "2",
+      "--max-tokens",
+      "3",
+      "--json",
+      "--logprobs",
+      "--top-logprobs",
+      "2",
+    ]);
     const { choices } = JSON.parse(stdout) as { choices: { logprobs: { top_logprobs: unknown[] }[] }[] };
     expect(choices).toHaveLength(2);
     for (const { logprobs } of choices) for (const { top_logprobs } of logprobs) expect(top_logprobs).toHaveLength(2);
@@ -118,7 +187,15 @@ describe("answers", () => {
   test("inspect shows the architecture, the template, tokens and likeliest next tokens", async () => {
     const { stdout, code } = await touchstone(["inspect", "--message", "Hello"]);
     expect(code).toBe(0);
-    for (const part of [/architecture +llama/, /weights +q8/, /profile +fast, threads: \d+, keys and values: f32/, /template:\n/, /tokens \(\d+\):/, /likeliest next tokens/]) expect(stdout).toMatch(part);
+    for (const part of [
+      /architecture +llama/,
+      /weights +q8/,
+      /profile +fast, threads: \d+, keys and values: f32/,
+      /template:\n/,
+      /tokens \(\d+\):/,
+      /likeliest next tokens/,
+    ])
+      expect(stdout).toMatch(part);
   });
 
   test("drift of fast from exact: a table, or one line of JSON; on a text, or on what the model writes itself", async () => {
@@ -127,22 +204,54 @@ describe("answers", () => {
     writeFileSync(text, "Twelve times seven is eighty-four. ".repeat(5));
     const { stdout, code } = await touchstone(["drift", "--model", source, "--text", text]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^weights +q8\ntext +\S*text\.txt\ntokens +175\nKL\(exact \|\| fast\) +0\.(?!000000)\d{6} nats per token\nsame likeliest token +\d+\.\d\d %\nperplexity, exact +\d+\.\d{4}\nperplexity, fast +\d+\.\d{4}\n$/);
+    expect(stdout).toMatch(
+      /^weights +q8\ntext +\S*text\.txt\ntokens +175\nKL\(exact \|\| fast\) +0\.(?!000000)\d{6} nats per token\nsame likeliest token +\d+\.\d\d %\nperplexity, exact +\d+\.\d{4}\nperplexity, fast +\d+\.\d{4}\n$/,
+    );
     const own = await touchstone(["drift", "--model", source, "--quant", "f32", "--json", "--threads", "1"]);
-    const line = JSON.parse(own.stdout) as { tokens: number; kl_divergence: number; perplexity: { exact: number; fast: number } };
+    const line = JSON.parse(own.stdout) as {
+      tokens: number;
+      kl_divergence: number;
+      perplexity: { exact: number; fast: number };
+    };
     expect(line).toMatchObject({ weights: "f32", text: null, top1_agreement: 1 });
     expect(line.tokens).toBeGreaterThanOrEqual(2000);
     expect(line.kl_divergence).toBeLessThan(1e-9);
     expect(line.perplexity.fast).toBeCloseTo(line.perplexity.exact, 3);
-    expect((await touchstone(["drift", "--model", source])).stdout).toMatch(/^text +written by the model itself at temperature 1, seeds from 1$/m);
+    expect((await touchstone(["drift", "--model", source])).stdout).toMatch(
+      /^text +written by the model itself at temperature 1, seeds from 1$/m,
+    );
   });
 
   test("convert writes a pack that runs, and list shows what the cache holds", async () => {
     const source = await randomModel("source");
     const out = join(scratch, "pack");
     expect(await touchstone(["convert", source, "--out", out, "--quant", "q4"])).toMatchObject({ code: 0, stdout: "" });
-    const fromPack = await touchstone(["generate", "--model", out, "--prompt", "a", "--max-tokens", "3", "--json", "--seed", "1"]);
-    const fromFolder = await touchstone(["generate", "--model", source, "--quant", "q4", "--prompt", "a", "--max-tokens", "3", "--json", "--seed", "1"]);
+    const fromPack = await touchstone([
+      "generate",
+      "--model",
+      out,
+      "--prompt",
+      "a",
+      "--max-tokens",
+      "3",
+      "--json",
+      "--seed",
+      "1",
+    ]);
+    const fromFolder = await touchstone([
+      "generate",
+      "--model",
+      source,
+      "--quant",
+      "q4",
+      "--prompt",
+      "a",
+      "--max-tokens",
+      "3",
+      "--json",
+      "--seed",
+      "1",
+    ]);
     const ids = ({ stdout }: Outcome): unknown => (JSON.parse(stdout) as { token_ids: unknown }).token_ids;
     expect(ids(fromPack)).toEqual(ids(fromFolder));
     expect((await touchstone(["list"])).stdout).toMatch(/embedded[^]*source/);
@@ -159,47 +268,106 @@ describe("Ctrl-C", () => {
     ["generate", ["generate", "--prompt", "Once", "--logit-bias", "1=-100"], /\n$/],
     ["generate --json", ["generate", "--prompt", "Once", "--json", "--n", "128"], /^$/],
   ])("%s: what was said stays, and the exit code is 130", async (_, args, stdout) => {
-    expect(await touchstone(args, { env })).toEqual({ stdout: expect.stringMatching(stdout) as string, stderr: "(stopped)\n", code: 130 });
+    expect(await touchstone(args, { env })).toEqual({
+      stdout: expect.stringMatching(stdout) as string,
+      stderr: "(stopped)\n",
+      code: 130,
+    });
   });
 });
 
-test.runIf(process.platform === "linux").each(["list", "doctor --offline", "chat --once Hi"])("%s whose output cannot be written says so in one line", async (line) => {
-  const { stderr, code } = await touchstone(line.split(" "), { output: openSync("/dev/full", "w") });
-  expect(code).toBe(1);
-  expect(stderr).toMatch(/^touchstone: the output cannot be written \(ENOSPC\)\n$/);
-});
+test.runIf(process.platform === "linux").each(["list", "doctor --offline", "chat --once Hi"])(
+  "%s whose output cannot be written says so in one line",
+  async (line) => {
+    const { stderr, code } = await touchstone(line.split(" "), { output: openSync("/dev/full", "w") });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^touchstone: the output cannot be written \(ENOSPC\)\n$/);
+  },
+);
 
 test("the help of serve names folders of ONNX files too", async () => {
-  expect((await touchstone(["serve", "--help"])).stdout.replaceAll(/\s+/g, " ")).toMatch(/--model <\[name=\]model> [^;]*a folder of ONNX files/);
+  expect((await touchstone(["serve", "--help"])).stdout.replaceAll(/\s+/g, " ")).toMatch(
+    /--model <\[name=\]model> [^;]*a folder of ONNX files/,
+  );
 });
 
 describe("refusals", () => {
   test.each<[string, string[], RegExp]>([
     ["an unknown option", ["chat", "--once", "Hi", "--top-q", "1"], /^touchstone: unknown option '--top-q'/],
     ["an unknown command", ["talk"], /^touchstone: unknown command 'talk'/],
-    ["a number that is none", ["chat", "--once", "Hi", "--top-p", "half"], /--top-p <x>' argument 'half' is invalid. It must be a number/],
+    [
+      "a number that is none",
+      ["chat", "--once", "Hi", "--top-p", "half"],
+      /--top-p <x>' argument 'half' is invalid. It must be a number/,
+    ],
     ["a value out of range", ["chat", "--once", "Hi", "--temperature", "3"], /temperature.*3/],
     ["a value out of range before the first message", ["chat", "--temperature", "9"], /temperature.*9/],
     ["log-probabilities in text", ["chat", "--once", "Hi", "--logprobs"], /^touchstone: --logprobs needs --json/],
-    ["log-probabilities in continued text", ["generate", "--prompt", "a", "--logprobs"], /^touchstone: --logprobs needs --json/],
-    ["reasoning in the content of text", ["chat", "--once", "Hi", "--no-separate-reasoning"], /^touchstone: --no-separate-reasoning needs --json/],
+    [
+      "log-probabilities in continued text",
+      ["generate", "--prompt", "a", "--logprobs"],
+      /^touchstone: --logprobs needs --json/,
+    ],
+    [
+      "reasoning in the content of text",
+      ["chat", "--once", "Hi", "--no-separate-reasoning"],
+      /^touchstone: --no-separate-reasoning needs --json/,
+    ],
     ["a model without a name", ["chat", "--once", "Hi", "--model", ""], /^touchstone: the model's name is empty$/m],
-    ["five stop sequences", ["chat", "--once", "Hi", ...["a", "b", "c", "d", "e"].flatMap((s) => ["--stop", s])], /stop.*4/],
-    ["a bias for a token that does not exist", ["chat", "--once", "Hi", "--logit-bias", "999999=1"], /logit_bias.*999999/],
-    ["no thread", ["chat", "--once", "Hi", "--threads", "0"], /--threads <count>' argument '0' is invalid. It must be an integer of at least 1/],
-    ["too many threads", ["generate", "--prompt", "a", "--threads", "1000"], /--threads <count>' argument '1000' is invalid. It must be in 1\.\.64/],
-    ["an unknown profile", ["generate", "--prompt", "a", "--profile", "slow"], /--profile <name>' argument 'slow' is invalid. Allowed choices are fast, exact/],
-    ["an unknown format of keys and values", ["chat", "--once", "Hi", "--kv-cache", "q4"], /--kv-cache <format>' argument 'q4' is invalid. Allowed choices are f32, q8/],
-    ["8-bit keys and values in the profile fast", ["chat", "--once", "Hi", "--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/],
-    ["a folder that does not exist", ["generate", "--model", "/no/such/folder", "--prompt", "x"], /^touchstone: .*\/no\/such\/folder/],
-    ["a prompt longer than the context", ["generate", "--prompt", "word ".repeat(5000)], /^touchstone: The prompt has \d+ tokens; the context holds 1024/],
+    [
+      "five stop sequences",
+      ["chat", "--once", "Hi", ...["a", "b", "c", "d", "e"].flatMap((s) => ["--stop", s])],
+      /stop.*4/,
+    ],
+    [
+      "a bias for a token that does not exist",
+      ["chat", "--once", "Hi", "--logit-bias", "999999=1"],
+      /logit_bias.*999999/,
+    ],
+    [
+      "no thread",
+      ["chat", "--once", "Hi", "--threads", "0"],
+      /--threads <count>' argument '0' is invalid. It must be an integer of at least 1/,
+    ],
+    [
+      "too many threads",
+      ["generate", "--prompt", "a", "--threads", "1000"],
+      /--threads <count>' argument '1000' is invalid. It must be in 1\.\.64/,
+    ],
+    [
+      "an unknown profile",
+      ["generate", "--prompt", "a", "--profile", "slow"],
+      /--profile <name>' argument 'slow' is invalid. Allowed choices are fast, exact/,
+    ],
+    [
+      "an unknown format of keys and values",
+      ["chat", "--once", "Hi", "--kv-cache", "q4"],
+      /--kv-cache <format>' argument 'q4' is invalid. Allowed choices are f32, q8/,
+    ],
+    [
+      "8-bit keys and values in the profile fast",
+      ["chat", "--once", "Hi", "--kv-cache", "q8"],
+      /^touchstone: 8-bit keys and values need the profile exact/,
+    ],
+    [
+      "a folder that does not exist",
+      ["generate", "--model", "/no/such/folder", "--prompt", "x"],
+      /^touchstone: .*\/no\/such\/folder/,
+    ],
+    [
+      "a prompt longer than the context",
+      ["generate", "--prompt", "word ".repeat(5000)],
+      /^touchstone: The prompt has \d+ tokens; the context holds 1024/,
+    ],
   ])("%s", (_, args, message) => refuses(args, message));
 
   test("a prompt of 1 MB", async () => {
     // Longer than one command-line argument may be, so it goes through a pipe.
     const { stdout, stderr, code } = await touchstone(["chat"], { input: `${"word ".repeat(200_000)}\n` });
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
-    expect(stderr).toMatch(/touchstone: The prompt has 1000045 characters; the context.s \d+ tokens hold fewer than \d+/);
+    expect(stderr).toMatch(
+      /touchstone: The prompt has 1000045 characters; the context.s \d+ tokens hold fewer than \d+/,
+    );
   });
 
   test("texts that drift cannot be measured on", async () => {
@@ -225,7 +393,10 @@ describe("refusals", () => {
   });
 
   test("a pack that is to be converted", async () => {
-    await refuses(["convert", resolve("dist/models/tiny/pack"), "--out", join(scratch, "again")], /pack is a pack already/);
+    await refuses(
+      ["convert", resolve("dist/models/tiny/pack"), "--out", join(scratch, "again")],
+      /pack is a pack already/,
+    );
   });
 
   test("an empty prompt where the tokenizer has no begin token", async () => {
@@ -238,7 +409,9 @@ describe("refusals", () => {
     const readOnly = join(scratch, "read-only");
     writeFileSync(readOnly, "a file where the cache folder should be");
     chmodSync(readOnly, 0o444);
-    await refuses(["generate", "--model", source, "--prompt", "x"], /read-only.*TOUCHSTONE_CACHE/, { TOUCHSTONE_CACHE: readOnly });
+    await refuses(["generate", "--model", source, "--prompt", "x"], /read-only.*TOUCHSTONE_CACHE/, {
+      TOUCHSTONE_CACHE: readOnly,
+    });
   });
 
   test("a broken model leaves nothing behind", async () => {
@@ -246,7 +419,9 @@ describe("refusals", () => {
     const weights = join(source, "model.safetensors");
     writeFileSync(weights, "short");
     const elsewhere = join(scratch, "other-cache");
-    await refuses(["generate", "--model", source, "--prompt", "x"], /model\.safetensors/, { TOUCHSTONE_CACHE: elsewhere });
+    await refuses(["generate", "--model", source, "--prompt", "x"], /model\.safetensors/, {
+      TOUCHSTONE_CACHE: elsewhere,
+    });
     expect(existsSync(elsewhere) ? readdirSync(elsewhere) : []).toEqual([]);
   });
 

@@ -27,7 +27,10 @@ interface Outcome {
 
 function conform(args: string[], env: Record<string, string> = {}, output: "pipe" | number = "pipe"): Promise<Outcome> {
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [resolve("dist/src/cli/main.js"), "conform", ...args], { env: { ...process.env, ...env }, stdio: ["ignore", output, "pipe"] });
+    const child = spawn(process.execPath, [resolve("dist/src/cli/main.js"), "conform", ...args], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", output, "pipe"],
+    });
     let stdout = "";
     let stderr = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -49,8 +52,14 @@ const careless = (): Promise<TinyServer> => serve((_, response) => json(response
 /** Knows three fields, and refuses everything else. */
 const strict = (): Promise<TinyServer> =>
   serve(({ model, messages, max_tokens: limit, ...others }, response) => {
-    const isPlain = (message: object): boolean => Object.keys(message).every((name) => name === "role" || name === "content");
-    const isKnown = model === "m" && Object.keys(others).length === 0 && (limit as number) >= 1 && (messages as object[]).length > 0 && (messages as object[]).every(isPlain);
+    const isPlain = (message: object): boolean =>
+      Object.keys(message).every((name) => name === "role" || name === "content");
+    const isKnown =
+      model === "m" &&
+      Object.keys(others).length === 0 &&
+      (limit as number) >= 1 &&
+      (messages as object[]).length > 0 &&
+      (messages as object[]).every(isPlain);
     json(response, isKnown ? 200 : 400, isKnown ? completion("Hello!") : { error: { message: "No." } });
   });
 
@@ -74,7 +83,12 @@ describe("exit code", () => {
     expect(first.stdout).toContain(`curl -sS '${baseUrl}/chat/completions'`);
     const [page, data, xml] = reports.map((file) => readFileSync(file, "utf8"));
     expect(page).toMatch(/^<!doctype html>[^]*P8[^]*<\/html>\n$/);
-    expect(JSON.parse(data!)).toMatchObject({ endpoint: baseUrl, seed: 7, budget: { calls: 200, seconds: 60 }, laws: [{ id: "P8", outcome: "broken" }] });
+    expect(JSON.parse(data!)).toMatchObject({
+      endpoint: baseUrl,
+      seed: 7,
+      budget: { calls: 200, seconds: 60 },
+      laws: [{ id: "P8", outcome: "broken" }],
+    });
     expect(xml).toMatch(/^<\?xml[^]*<failure [^]*<\/testsuites>\n$/);
     const withoutTimes = ({ stdout }: Outcome): string => stdout.replace(/\d+ of \d+ seconds/, "");
     expect(withoutTimes(await conform(args))).toBe(withoutTimes(first));
@@ -85,15 +99,47 @@ describe("exit code", () => {
     ["an unknown option", ["--base-url", "http://h/v1", "--laws", "P8"], /unknown option '--laws'/],
     ["a base URL that is none", ["--base-url", "127.0.0.1:8000"], /'127\.0\.0\.1:8000' is invalid\. It must look like/],
     ["a law that does not exist", ["--base-url", "http://h/v1", "--only", "P8,P99"], /There is no law P99, but .*P8/],
-    ["a budget of something else", ["--base-url", "http://h/v1", "--budget", "tokens=5"], /It must look like calls=500,seconds=300/],
-    ["a budget given twice", ["--base-url", "http://h/v1", "--budget", "calls=5,calls=6"], /It must look like calls=500,seconds=300/],
+    [
+      "a budget of something else",
+      ["--base-url", "http://h/v1", "--budget", "tokens=5"],
+      /It must look like calls=500,seconds=300/,
+    ],
+    [
+      "a budget given twice",
+      ["--base-url", "http://h/v1", "--budget", "calls=5,calls=6"],
+      /It must look like calls=500,seconds=300/,
+    ],
     ["a seed that is none", ["--base-url", "http://h/v1", "--seed", "x"], /It must be an integer/],
-    ["a dialect that does not exist", ["--base-url", "http://h/v1", "--dialect", "vllm"], /Allowed choices are ppio, openai/],
-    ["a report of another kind", ["--base-url", "http://h/v1", "--report", "report.pdf"], /It must end in \.html, \.json or \.xml/],
-    ["a report that cannot be written", ["--base-url", "http://h/v1", "--report", "/no/such/folder/report.html"], /cannot be written: ENOENT/],
-    ["a report that is a folder", ["--base-url", "http://h/v1", "--report", folder], /folder\.json cannot be written: EISDIR/],
-    ["a report below a file", ["--base-url", "http://h/v1", "--report", join(resolve("package.json"), "report.xml")], /cannot be written: ENOTDIR/],
-    ["nobody there", ["--base-url", "http://127.0.0.1:1/v1"], /Nobody answers at http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/],
+    [
+      "a dialect that does not exist",
+      ["--base-url", "http://h/v1", "--dialect", "vllm"],
+      /Allowed choices are ppio, openai/,
+    ],
+    [
+      "a report of another kind",
+      ["--base-url", "http://h/v1", "--report", "report.pdf"],
+      /It must end in \.html, \.json or \.xml/,
+    ],
+    [
+      "a report that cannot be written",
+      ["--base-url", "http://h/v1", "--report", "/no/such/folder/report.html"],
+      /cannot be written: ENOENT/,
+    ],
+    [
+      "a report that is a folder",
+      ["--base-url", "http://h/v1", "--report", folder],
+      /folder\.json cannot be written: EISDIR/,
+    ],
+    [
+      "a report below a file",
+      ["--base-url", "http://h/v1", "--report", join(resolve("package.json"), "report.xml")],
+      /cannot be written: ENOTDIR/,
+    ],
+    [
+      "nobody there",
+      ["--base-url", "http://127.0.0.1:1/v1"],
+      /Nobody answers at http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/,
+    ],
   ])("2: %s", async (_, args, message) => {
     const { stdout, stderr, code } = await conform(args);
     expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
@@ -107,7 +153,16 @@ describe("exit code", () => {
       mkdirSync(report, { recursive: true });
       json(response, 200, completion("Hello!"));
     });
-    const { stdout, stderr, code } = await conform(["--base-url", baseUrl, "--only", "P8", "--budget", "calls=60", "--report", report]);
+    const { stdout, stderr, code } = await conform([
+      "--base-url",
+      baseUrl,
+      "--only",
+      "P8",
+      "--budget",
+      "calls=60",
+      "--report",
+      report,
+    ]);
     expect(code).toBe(2);
     expect(stdout).toMatch(/^1 law: 1 broken/m);
     expect(stderr).toMatch(/^touchstone: The report \S+taken\.json cannot be written: EISDIR/m);
@@ -116,7 +171,10 @@ describe("exit code", () => {
   test.runIf(process.platform === "linux")("2: a summary that cannot be written", async () => {
     const full = openSync("/dev/full", "w");
     const { stderr, code } = await conform(["--base-url", (await strict()).baseUrl, "--only", "P8"], {}, full);
-    expect({ stderr, code }).toEqual({ stderr: "100 % P8 holds\ntouchstone: the output cannot be written (ENOSPC)\n", code: 2 });
+    expect({ stderr, code }).toEqual({
+      stderr: "100 % P8 holds\ntouchstone: the output cannot be written (ENOSPC)\n",
+      code: 2,
+    });
   });
 
   test("2: nobody there; no report is left behind", async () => {
@@ -134,7 +192,9 @@ describe("exit code", () => {
   test("0: --help, which tells the codes and each default once", async () => {
     const { stdout, code } = await conform(["--help"]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written\./);
+    expect(stdout).toMatch(
+      /Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written\./,
+    );
     expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/seconds to take \(default: calls=500,seconds=300\) --seed/);
     expect(stdout).not.toMatch(/default: [[{]/);
   });
@@ -148,7 +208,10 @@ test("the key, from an option or the environment, reaches the server and no repo
   });
   const report = join(scratch, "key.json");
   const args = ["--base-url", baseUrl, "--only", "P8", "--report", report, "--budget", "calls=60"];
-  const outcomes = [await conform([...args, "--api-key", "sk-from-option"], { TOUCHSTONE_API_KEY: "sk-other" }), await conform(args, { TOUCHSTONE_API_KEY: "sk-from-environment" })];
+  const outcomes = [
+    await conform([...args, "--api-key", "sk-from-option"], { TOUCHSTONE_API_KEY: "sk-other" }),
+    await conform(args, { TOUCHSTONE_API_KEY: "sk-from-environment" }),
+  ];
   expect(keys).toEqual(new Set(["Bearer sk-from-option", "Bearer sk-from-environment"]));
   for (const { stdout, stderr } of outcomes) {
     expect(stdout + stderr + readFileSync(report, "utf8")).not.toMatch(/sk-from/);

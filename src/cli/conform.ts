@@ -37,12 +37,32 @@ export function conformCommand(): Command {
     .requiredOption("--base-url <url>", "where its API begins, such as http://127.0.0.1:8000/v1", baseUrl)
     .addOption(new Option("--api-key <key>", "sent with every request, and never printed").env("TOUCHSTONE_API_KEY"))
     .option("--model <name>", "the model to ask (default: the first one the server lists)")
-    .addOption(new Option("--dialect <name>", "whose rules hold where vendors differ (default: what the server says, else openai)").choices(["ppio", "openai"]))
+    .addOption(
+      new Option(
+        "--dialect <name>",
+        "whose rules hold where vendors differ (default: what the server says, else openai)",
+      ).choices(["ppio", "openai"]),
+    )
     .option("--only <laws>", "check these laws alone, such as P4,P9 (default: all)")
-    .addOption(new Option("--budget <limits>", "most requests to send, and seconds to take").argParser(budget).default(DEFAULT_BUDGET, "calls=500,seconds=300"))
-    .option("--seed <integer>", "of the cases tried; a run with the same seed tries the same (default: a random one)", seed)
-    .option("--report <file>", "write a report too: a page (.html), JSON (.json) or JUnit XML (.xml); repeatable", reportFile)
-    .addHelpText("after", "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written.")
+    .addOption(
+      new Option("--budget <limits>", "most requests to send, and seconds to take")
+        .argParser(budget)
+        .default(DEFAULT_BUDGET, "calls=500,seconds=300"),
+    )
+    .option(
+      "--seed <integer>",
+      "of the cases tried; a run with the same seed tries the same (default: a random one)",
+      seed,
+    )
+    .option(
+      "--report <file>",
+      "write a report too: a page (.html), JSON (.json) or JUnit XML (.xml); repeatable",
+      reportFile,
+    )
+    .addHelpText(
+      "after",
+      "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written.",
+    )
     .action(conform);
 }
 
@@ -60,9 +80,16 @@ async function conform(flags: ConformFlags): Promise<void> {
   process.exitCode = numFindings(run) === 0 ? 0 : 1;
 }
 
-const WRITERS: Readonly<Record<string, (run: Run, clauses: Clauses) => string>> = { ".html": html, ".json": json, ".xml": junit };
+const WRITERS: Readonly<Record<string, (run: Run, clauses: Clauses) => string>> = {
+  ".html": html,
+  ".json": json,
+  ".xml": junit,
+};
 
-async function check({ baseUrl, apiKey = "", model, dialect, budget, seed }: ConformFlags, laws: readonly Law[]): Promise<Run> {
+async function check(
+  { baseUrl, apiKey = "", model, dialect, budget, seed }: ConformFlags,
+  laws: readonly Law[],
+): Promise<Run> {
   const { runLaws } = await import("../../spec-tests/conform/run.js");
   try {
     return await runLaws({
@@ -75,7 +102,8 @@ async function check({ baseUrl, apiKey = "", model, dialect, budget, seed }: Con
       onProgress: showProgress(),
     });
   } catch (error) {
-    if (error instanceof CannotRun) throw new EngineError("unsupported_value", error.message, "base-url", { cause: error });
+    if (error instanceof CannotRun)
+      throw new EngineError("unsupported_value", error.message, "base-url", { cause: error });
     throw error;
   }
 }
@@ -85,7 +113,8 @@ function showProgress(): (progress: Progress) => void {
   const bar = progressBar("Checking");
   return ({ share, lawId, result }) => {
     bar(share, 1, lawId ?? "");
-    if (result !== null && !process.stderr.isTTY) process.stderr.write(`${Math.round(share * 100)} % ${result.law.id} ${result.outcome}\n`);
+    if (result !== null && !process.stderr.isTTY)
+      process.stderr.write(`${Math.round(share * 100)} % ${result.law.id} ${result.outcome}\n`);
   };
 }
 
@@ -108,7 +137,9 @@ async function writeReport(file: string, text: string): Promise<void> {
 }
 
 function refuseReport(file: string, error: Error): never {
-  throw new EngineError("unsupported_value", `The report ${file} cannot be written: ${error.message}`, "report", { cause: error });
+  throw new EngineError("unsupported_value", `The report ${file} cannot be written: ${error.message}`, "report", {
+    cause: error,
+  });
 }
 
 function baseUrl(text: string): string {
@@ -123,7 +154,11 @@ function only(text: string, laws: readonly Law[]): readonly Law[] {
   const ids = text.split(",").map((id) => id.trim());
   const unknown = ids.find((id) => !laws.some((law) => law.id === id));
   if (unknown !== undefined) {
-    throw new EngineError("unsupported_value", `There is no law ${unknown}, but ${laws.map(({ id }) => id).join(", ")}.`, "only");
+    throw new EngineError(
+      "unsupported_value",
+      `There is no law ${unknown}, but ${laws.map(({ id }) => id).join(", ")}.`,
+      "only",
+    );
   }
   return laws.filter(({ id }) => ids.includes(id));
 }
@@ -131,7 +166,8 @@ function only(text: string, laws: readonly Law[]): readonly Law[] {
 function budget(text: string): Budget {
   const parts = text.split(",").map((part) => /^(calls|seconds)=([1-9]\d{0,6})$/.exec(part.trim()));
   const named = parts.map((match) => [match?.[1], Number(match?.[2])] as const);
-  if (parts.includes(null) || new Set(named.map(([name]) => name)).size < named.length) throw new InvalidArgumentError("It must look like calls=500,seconds=300.");
+  if (parts.includes(null) || new Set(named.map(([name]) => name)).size < named.length)
+    throw new InvalidArgumentError("It must look like calls=500,seconds=300.");
   return { ...DEFAULT_BUDGET, ...Object.fromEntries(named) };
 }
 

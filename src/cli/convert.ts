@@ -17,7 +17,10 @@ interface ConvertFlags {
 export function convertCommand(): Command {
   return new Command("convert")
     .description("convert a model folder into a pack, or into ONNX files in the layout of transformers.js")
-    .argument("<model>", "a Hugging Face folder (config.json, tokenizer.json, safetensors) or a model of the hub (org/name[@revision])")
+    .argument(
+      "<model>",
+      "a Hugging Face folder (config.json, tokenizer.json, safetensors) or a model of the hub (org/name[@revision])",
+    )
     .requiredOption("--out <dir>", "where it goes")
     .option("--force", "replace a folder of the same kind that is there already")
     .addOption(new Option("--quant <format>", "weights").choices(["q8", "q4", "f32"]).default("q8"))
@@ -25,7 +28,9 @@ export function convertCommand(): Command {
     .addOption(offlineOption())
     .action(async (model: string, flags: ConvertFlags) => {
       const { quant: format, layout, offline } = flags;
-      await showLoading((display) => convert(model, flags.out, { format, layout, offline, replace: flags.force === true, ...display }));
+      await showLoading((display) =>
+        convert(model, flags.out, { format, layout, offline, replace: flags.force === true, ...display }),
+      );
       process.stderr.write(`Wrote ${flags.out}\n`);
     });
 }

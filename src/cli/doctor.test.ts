@@ -36,7 +36,10 @@ async function listening(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-async function findings(env: Record<string, string>, args: string[] = []): Promise<{ code: number | null; of: (name: string) => Finding }> {
+async function findings(
+  env: Record<string, string>,
+  args: string[] = [],
+): Promise<{ code: number | null; of: (name: string) => Finding }> {
   const { code, stdout } = await doctor(["--json", ...args], env);
   const all = (JSON.parse(stdout) as { findings: Finding[] }).findings;
   return { code, of: (name) => all.find((finding) => finding.name === name)! };
@@ -49,7 +52,17 @@ describe("doctor", () => {
     writeFileSync(join(scratch, "hub", "models--a--begun", "blobs", "0f.incomplete"), "part");
     const { code, stdout } = await doctor(["--offline"], {});
     expect(code).toBe(0);
-    for (const name of ["node", "processor", "embedded model", "kernels", "onnxruntime", "memory", "cache", "hub cache", "hub"]) {
+    for (const name of [
+      "node",
+      "processor",
+      "embedded model",
+      "kernels",
+      "onnxruntime",
+      "memory",
+      "cache",
+      "hub cache",
+      "hub",
+    ]) {
       expect(stdout).toMatch(new RegExp(`^(ok|warning) +${name} +\\S`, "m"));
     }
     expect(stdout).toMatch(/^ok +kernels +WebAssembly with .*SIMD.*, \d+ threads?$/m);
@@ -63,7 +76,11 @@ describe("doctor", () => {
     writeFileSync(file, "");
     const { code, of } = await findings({ TOUCHSTONE_CACHE: join(file, "cache") }, ["--offline"]);
     expect(code).toBe(1);
-    expect(of("cache")).toMatchObject({ status: "problem", text: expect.stringContaining("file"), fix: expect.stringContaining("TOUCHSTONE_CACHE") });
+    expect(of("cache")).toMatchObject({
+      status: "problem",
+      text: expect.stringContaining("file"),
+      fix: expect.stringContaining("TOUCHSTONE_CACHE"),
+    });
     expect(of("hub cache").status).not.toBe("problem");
   });
 
@@ -73,7 +90,11 @@ describe("doctor", () => {
     await new Promise((closed) => server.close(closed));
     const { code, of } = await findings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "" });
     expect(code).toBe(0);
-    expect(of("hub")).toMatchObject({ status: "warning", text: `${endpoint} cannot be reached (ECONNREFUSED)`, fix: expect.stringContaining("HF_ENDPOINT") });
+    expect(of("hub")).toMatchObject({
+      status: "warning",
+      text: `${endpoint} cannot be reached (ECONNREFUSED)`,
+      fix: expect.stringContaining("HF_ENDPOINT"),
+    });
   });
 
   test("a hub that answers is reached, one that is broken is a warning, and one that is not wanted is not asked", async () => {
@@ -84,9 +105,15 @@ describe("doctor", () => {
       response.writeHead(status).end();
     });
     const endpoint = await listening(server);
-    expect((await findings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "0" })).of("hub")).toMatchObject({ status: "ok", text: `${endpoint} answers` });
+    expect((await findings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "0" })).of("hub")).toMatchObject({
+      status: "ok",
+      text: `${endpoint} answers`,
+    });
     status = 503;
-    expect((await findings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "" })).of("hub")).toMatchObject({ status: "warning", text: `${endpoint} answers with 503` });
+    expect((await findings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "" })).of("hub")).toMatchObject({
+      status: "warning",
+      text: `${endpoint} answers with 503`,
+    });
     expect((await findings({ HF_ENDPOINT: endpoint, HF_HUB_OFFLINE: "1" })).of("hub").status).toBe("ok");
     expect(numAsked).toBe(2);
     server.close();
@@ -106,8 +133,16 @@ describe("checks", () => {
 
   test("memory says which models fit, and in which format", () => {
     const GIB = 2 ** 30;
-    expect(checkMemory(16 * GIB, 8 * GIB).text).toBe("16.0 GiB, of which 8.0 GiB free; room for models of 0.1B (q8), 0.5B (q8), 1.5B (q8), 3B (q8), 7B (q4)");
-    expect(checkMemory(2 * GIB, GIB).text).toBe("2.0 GiB, of which 1.0 GiB free; room for models of 0.1B (q8), 0.5B (q8)");
-    expect(checkMemory(GIB / 4, GIB / 8)).toMatchObject({ status: "warning", text: expect.stringContaining("less than 0.1B"), fix: expect.any(String) });
+    expect(checkMemory(16 * GIB, 8 * GIB).text).toBe(
+      "16.0 GiB, of which 8.0 GiB free; room for models of 0.1B (q8), 0.5B (q8), 1.5B (q8), 3B (q8), 7B (q4)",
+    );
+    expect(checkMemory(2 * GIB, GIB).text).toBe(
+      "2.0 GiB, of which 1.0 GiB free; room for models of 0.1B (q8), 0.5B (q8)",
+    );
+    expect(checkMemory(GIB / 4, GIB / 8)).toMatchObject({
+      status: "warning",
+      text: expect.stringContaining("less than 0.1B"),
+      fix: expect.any(String),
+    });
   });
 });

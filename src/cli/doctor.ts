@@ -11,7 +11,17 @@ import { styleText } from "node:util";
 
 import { Command } from "commander";
 
-import { cacheFolder, estimateMemory, hubCacheFolder, hubSettings, listModels, loadModel, machineMemory, type ModelConfig, type Profile } from "../../engine/index.js";
+import {
+  cacheFolder,
+  estimateMemory,
+  hubCacheFolder,
+  hubSettings,
+  listModels,
+  loadModel,
+  machineMemory,
+  type ModelConfig,
+  type Profile,
+} from "../../engine/index.js";
 import { hasColours } from "./terminal.js";
 
 /** What one check found. */
@@ -41,13 +51,18 @@ export function doctorCommand(): Command {
 async function doctor(flags: DoctorFlags): Promise<void> {
   const findings: Finding[] = [];
   for (const [name, check] of checks(flags.offline === true)) {
-    const finding = await check().catch((error: Error): Omit<Finding, "name"> => ({ status: "problem", text: error.message, fix: null }));
+    const finding = await check().catch((error: Error): Omit<Finding, "name"> => ({
+      status: "problem",
+      text: error.message,
+      fix: null,
+    }));
     findings.push({ name, ...finding });
     if (flags.json !== true) process.stdout.write(`${line(findings.at(-1)!)}\n`);
   }
   const numProblems = findings.filter(({ status }) => status === "problem").length;
   const numWarnings = findings.filter(({ status }) => status === "warning").length;
-  if (flags.json === true) process.stdout.write(`${JSON.stringify({ findings, problems: numProblems, warnings: numWarnings }, null, 2)}\n`);
+  if (flags.json === true)
+    process.stdout.write(`${JSON.stringify({ findings, problems: numProblems, warnings: numWarnings }, null, 2)}\n`);
   else process.stdout.write(`\n${counted(numProblems, "problem")}, ${counted(numWarnings, "warning")}\n`);
   if (numProblems > 0) process.exitCode = 1;
 }
@@ -63,7 +78,10 @@ function checks(isOffline: boolean): [name: string, check: Check][] {
     ["onnxruntime", () => checkRun("fast")],
     ["memory", async () => checkMemory(machineMemory().byteLength, freemem())],
     ["cache", () => checkFolder(cacheFolder(), "set TOUCHSTONE_CACHE to a folder that can be written", describePacks)],
-    ["hub cache", () => checkFolder(hubCacheFolder(), "set HF_HUB_CACHE to a folder that can be written", describeSnapshots)],
+    [
+      "hub cache",
+      () => checkFolder(hubCacheFolder(), "set HF_HUB_CACHE to a folder that can be written", describeSnapshots),
+    ],
     ["hub", () => checkHub(isOffline)],
   ];
 }
@@ -82,7 +100,9 @@ const counted = (count: number, what: string): string => `${count} ${what}${coun
 const ok = (text: string): Omit<Finding, "name"> => ({ status: "ok", text, fix: null });
 
 function nodeFloor(): string {
-  const { engines } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { engines: { node: string } };
+  const { engines } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+    engines: { node: string };
+  };
   return engines.node.replace(">=", "");
 }
 
@@ -117,7 +137,11 @@ async function checkProcessor(): Promise<Omit<Finding, "name">> {
 async function checkEmbedded(): Promise<Omit<Finding, "name">> {
   const embedded = (await listModels()).find(({ source }) => source === null);
   if (embedded !== undefined) return ok(`${embedded.name}, ${megabytes(embedded.byteLength)}`);
-  return { status: "problem", text: "missing from this installation", fix: 'install the package again; in a clone, run "npm run build"' };
+  return {
+    status: "problem",
+    text: "missing from this installation",
+    fix: 'install the package again; in a clone, run "npm run build"',
+  };
 }
 
 /** Loads the embedded model and draws a token, which shows whether the kernels and ONNX Runtime load and compute here. */
@@ -129,15 +153,24 @@ async function checkRun(profile: Profile): Promise<Omit<Finding, "name">> {
     await model.close();
     if (profile === "fast") return ok("loads, and computes prompts (profile fast)");
     const text = `${VARIANTS[kernelVariant]}, ${counted(numThreads, "thread")}`;
-    return kernelVariant === "scalar" ? { status: "warning", text, fix: "this Node.js has no WebAssembly SIMD: models run many times slower" } : ok(text);
+    return kernelVariant === "scalar"
+      ? { status: "warning", text, fix: "this Node.js has no WebAssembly SIMD: models run many times slower" }
+      : ok(text);
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0]!;
-    const fix = profile === "fast" ? "onnxruntime-node must match this system: install again, or use --profile exact, which does without" : 'install the package again; in a clone, run "npm run build"';
+    const fix =
+      profile === "fast"
+        ? "onnxruntime-node must match this system: install again, or use --profile exact, which does without"
+        : 'install the package again; in a clone, run "npm run build"';
     return { status: "problem", text: reason, fix };
   }
 }
 
-const VARIANTS = { relaxed: "WebAssembly with relaxed SIMD", simd: "WebAssembly with SIMD, not relaxed", scalar: "WebAssembly without SIMD" } as const;
+const VARIANTS = {
+  relaxed: "WebAssembly with relaxed SIMD",
+  simd: "WebAssembly with SIMD, not relaxed",
+  scalar: "WebAssembly without SIMD",
+} as const;
 
 const GIB = 2 ** 30;
 
@@ -145,7 +178,13 @@ const GIB = 2 ** 30;
 export function checkMemory(available: number, free: number): Omit<Finding, "name"> {
   const fitting = SIZES.flatMap(([name, config]) => {
     const format = (["q8", "q4"] as const).find((each) => {
-      const { total, copies, weights } = estimateMemory(config, { format: each, profile: "fast", kvCache: "f32", kvCacheBytes: 2 * GIB, maxConcurrency: 16 });
+      const { total, copies, weights } = estimateMemory(config, {
+        format: each,
+        profile: "fast",
+        kvCache: "f32",
+        kvCacheBytes: 2 * GIB,
+        maxConcurrency: 16,
+      });
       return total - copies <= available && weights < 4 * GIB - (64 << 20);
     });
     return format === undefined ? [] : [`${name} (${format})`];
@@ -164,7 +203,14 @@ const SIZES: readonly [name: string, config: ModelConfig][] = [
   ["7B", shape(4096, 14336, 32, 32, 8, 32768)],
 ];
 
-function shape(hiddenSize: number, intermediateSize: number, numLayers: number, numHeads: number, numKvHeads: number, vocabSize: number): ModelConfig {
+function shape(
+  hiddenSize: number,
+  intermediateSize: number,
+  numLayers: number,
+  numHeads: number,
+  numKvHeads: number,
+  vocabSize: number,
+): ModelConfig {
   return {
     architecture: "llama",
     hiddenSize,
@@ -186,19 +232,26 @@ function shape(hiddenSize: number, intermediateSize: number, numLayers: number, 
   };
 }
 
-async function checkFolder(folder: string, fix: string, describe: (folder: string) => Promise<string>): Promise<Omit<Finding, "name">> {
+async function checkFolder(
+  folder: string,
+  fix: string,
+  describe: (folder: string) => Promise<string>,
+): Promise<Omit<Finding, "name">> {
   const existing = await nearest(folder);
   // Tried, because permissions do not tell: some file systems take nothing from anybody.
   const refusal = await mkdtemp(join(existing, ".touchstone-")).then(
     async (made) => rmdir(made).then(() => null),
     (error: NodeJS.ErrnoException) => error.code,
   );
-  if (refusal !== null) return { status: "problem", text: `${folder}: ${existing} cannot be written (${refusal})`, fix };
+  if (refusal !== null)
+    return { status: "problem", text: `${folder}: ${existing} cannot be written (${refusal})`, fix };
   const { bavail, bsize } = await statfs(existing);
   const free = bavail * bsize;
   const contents = existing === folder ? await describe(folder) : "not there yet";
   const text = `${folder}: ${contents}, ${gibibytes(free)} free on the disk`;
-  return free >= GIB ? ok(text) : { status: "warning", text, fix: "make room: a model takes about two bytes for each parameter" };
+  return free >= GIB
+    ? ok(text)
+    : { status: "warning", text, fix: "make room: a model takes about two bytes for each parameter" };
 }
 
 /** The folder itself, or the closest one above it that is there. */
@@ -217,7 +270,9 @@ async function describePacks(): Promise<string> {
 
 async function describeSnapshots(): Promise<string> {
   const downloads = (await listModels()).filter(({ source, format }) => source !== null && format === null);
-  const [whole, begun] = [true, false].map((isFinished) => new Set(downloads.filter((model) => model.isFinished === isFinished).map(({ name }) => name)).size);
+  const [whole, begun] = [true, false].map(
+    (isFinished) => new Set(downloads.filter((model) => model.isFinished === isFinished).map(({ name }) => name)).size,
+  );
   return `${counted(whole!, "model")}${begun === 0 ? "" : `, ${begun} unfinished`}`;
 }
 
@@ -228,12 +283,24 @@ async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
   const { endpoint, isOffline, fetch } = await hubSettings(process.env, isForbidden);
   if (isOffline) return ok("not asked (offline)");
   try {
-    const { status } = await fetch(endpoint, { method: "HEAD", redirect: "manual", signal: AbortSignal.timeout(HUB_TIMEOUT_MS) });
+    const { status } = await fetch(endpoint, {
+      method: "HEAD",
+      redirect: "manual",
+      signal: AbortSignal.timeout(HUB_TIMEOUT_MS),
+    });
     if (status < 500) return ok(`${endpoint} answers`);
-    return { status: "warning", text: `${endpoint} answers with ${status}`, fix: "try again later; models that are here run without it" };
+    return {
+      status: "warning",
+      text: `${endpoint} answers with ${status}`,
+      fix: "try again later; models that are here run without it",
+    };
   } catch (error) {
     const { message, cause } = error as Error & { cause?: { code?: string } };
-    return { status: "warning", text: `${endpoint} cannot be reached (${cause?.code ?? message})`, fix: "models that are here run without it; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror" };
+    return {
+      status: "warning",
+      text: `${endpoint} cannot be reached (${cause?.code ?? message})`,
+      fix: "models that are here run without it; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror",
+    };
   }
 }
 

@@ -4,8 +4,23 @@ import { readFile } from "node:fs/promises";
 
 import { Command } from "commander";
 
-import { EngineError, loadModel, measureDrift, selfWrittenTexts, type Drift, type MatrixFormat, type Model } from "../../engine/index.js";
-import { modelOption, modelOptions, offlineOption, quantOption, threadsOption, type ModelFlags } from "./request-options.js";
+import {
+  EngineError,
+  loadModel,
+  measureDrift,
+  selfWrittenTexts,
+  type Drift,
+  type MatrixFormat,
+  type Model,
+} from "../../engine/index.js";
+import {
+  modelOption,
+  modelOptions,
+  offlineOption,
+  quantOption,
+  threadsOption,
+  type ModelFlags,
+} from "./request-options.js";
 import { showLoading } from "./terminal.js";
 
 /** Of text that the model writes itself: enough that a mean moves little with the seeds. */
@@ -24,7 +39,10 @@ export function driftCommand(): Command {
     .addOption(offlineOption())
     .addOption(quantOption())
     .addOption(threadsOption())
-    .option("--text <file>", `UTF-8 text to read (default: ${NUM_OWN_TOKENS} tokens that the model writes itself, from fixed seeds)`)
+    .option(
+      "--text <file>",
+      `UTF-8 text to read (default: ${NUM_OWN_TOKENS} tokens that the model writes itself, from fixed seeds)`,
+    )
     .option("--json", "print one JSON line")
     .action(drift);
 }
@@ -33,11 +51,18 @@ async function drift(flags: DriftFlags): Promise<void> {
   const text = flags.text === undefined ? null : await readText(flags.text);
   const model = await showLoading((display) => loadModel({ ...modelOptions(flags), profile: "exact", ...display }));
   const { folder: pack, numThreads } = model;
-  if (pack.kind !== "pack") throw new EngineError("unsupported_value", `${pack.dir} holds ONNX files, which run in one way only: there is nothing to compare.`, "model");
+  if (pack.kind !== "pack")
+    throw new EngineError(
+      "unsupported_value",
+      `${pack.dir} holds ONNX files, which run in one way only: there is nothing to compare.`,
+      "model",
+    );
   const texts = await tokenIds(model, text).finally(() => model.close());
   const measured = await measureDrift({ pack, profile: "exact" }, { pack, profile: "fast" }, texts, numThreads);
   const { format } = pack.manifest;
-  process.stdout.write(flags.json === true ? `${json(measured, format, flags.text)}\n` : table(measured, format, flags.text));
+  process.stdout.write(
+    flags.json === true ? `${json(measured, format, flags.text)}\n` : table(measured, format, flags.text),
+  );
 }
 
 async function readText(file: string): Promise<string> {
@@ -45,7 +70,9 @@ async function readText(file: string): Promise<string> {
   try {
     bytes = await readFile(file);
   } catch (error) {
-    throw new EngineError("unsupported_value", `The text cannot be read: ${(error as Error).message}`, "text", { cause: error });
+    throw new EngineError("unsupported_value", `The text cannot be read: ${(error as Error).message}`, "text", {
+      cause: error,
+    });
   }
   let text: string;
   try {
@@ -61,7 +88,11 @@ async function tokenIds(model: Model, text: string | null): Promise<number[][]> 
   return text === null ? selfWrittenTexts(model, NUM_OWN_TOKENS, FIRST_SEED) : [model.tokenizer.encode(text, "text")];
 }
 
-function table({ numPositions, klDivergence, top1Agreement, perplexity }: Drift, format: MatrixFormat, file: string | undefined): string {
+function table(
+  { numPositions, klDivergence, top1Agreement, perplexity }: Drift,
+  format: MatrixFormat,
+  file: string | undefined,
+): string {
   const rows = [
     ["weights", format],
     ["text", file ?? `written by the model itself at temperature 1, seeds from ${FIRST_SEED}`],
@@ -75,7 +106,11 @@ function table({ numPositions, klDivergence, top1Agreement, perplexity }: Drift,
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join("");
 }
 
-function json({ numPositions, klDivergence, top1Agreement, perplexity }: Drift, format: MatrixFormat, file: string | undefined): string {
+function json(
+  { numPositions, klDivergence, top1Agreement, perplexity }: Drift,
+  format: MatrixFormat,
+  file: string | undefined,
+): string {
   return JSON.stringify({
     weights: format,
     text: file ?? null,

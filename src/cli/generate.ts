@@ -3,7 +3,15 @@
 import { Command } from "commander";
 
 import { loadModel, type Model } from "../../engine/index.js";
-import { addModelOptions, addRequestOptions, checkJsonFlags, modelOptions, requestOptions, type ModelFlags, type ParsedRequestOptions } from "./request-options.js";
+import {
+  addModelOptions,
+  addRequestOptions,
+  checkJsonFlags,
+  modelOptions,
+  requestOptions,
+  type ModelFlags,
+  type ParsedRequestOptions,
+} from "./request-options.js";
 import { collect, jsonLine } from "./result.js";
 import { dim, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
@@ -41,7 +49,8 @@ async function complete(model: Model, flags: GenerateFlags, signal: AbortSignal)
       process.stdout.write(`${jsonLine(result, stream.seed, ({ content }) => ({ text: content }))}\n`);
       return;
     }
-    if (!streamsText) result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
+    if (!streamsText)
+      result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
     else process.stdout.write("\n");
     process.stderr.write(`${statistics(result.last, stream.seed)}\n`);
   } catch (error) {

@@ -37,7 +37,11 @@ beforeEach(() => {
 
 /** The text files of the random model. */
 function texts(): Record<string, string> {
-  return Object.fromEntries(readdirSync(folder).filter((name) => !name.endsWith("safetensors")).map((name) => [name, readFileSync(join(folder, name), "utf8")]));
+  return Object.fromEntries(
+    readdirSync(folder)
+      .filter((name) => !name.endsWith("safetensors"))
+      .map((name) => [name, readFileSync(join(folder, name), "utf8")]),
+  );
 }
 
 interface Outcome {
@@ -46,7 +50,11 @@ interface Outcome {
   readonly code: number | null;
 }
 
-function touchstone(args: string[], env: Record<string, string> = {}, onStart: (pid: number) => void = () => {}): Promise<Outcome> {
+function touchstone(
+  args: string[],
+  env: Record<string, string> = {},
+  onStart: (pid: number) => void = () => {},
+): Promise<Outcome> {
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       env: { ...process.env, ...hub.environment(scratch), TOUCHSTONE_CACHE: join(scratch, "packs"), ...env },
@@ -65,9 +73,19 @@ function touchstone(args: string[], env: Record<string, string> = {}, onStart: (
 
 test("pull prints the folder, and a line for each file; chat then needs no hub, by either way to say so", async () => {
   const pulled = await touchstone(["pull", NAME]);
-  expect(pulled).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\S+\/hub\/models--org--random-model\/snapshots\/[0-9a-f]{40}\n$/) as string });
+  expect(pulled).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^\S+\/hub\/models--org--random-model\/snapshots\/[0-9a-f]{40}\n$/) as string,
+  });
   const lines = pulled.stderr.trimEnd().split("\n");
-  expect(lines.map((line) => line.split(":")[0]).sort()).toEqual(["chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]);
+  expect(lines.map((line) => line.split(":")[0]).sort()).toEqual([
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+  ]);
   for (const line of lines) expect(line).toMatch(/^[\w.]+: \d+\.\d [kM]B$/);
   hub.requests.length = 0;
   const answers = [
@@ -81,7 +99,10 @@ test("pull prints the folder, and a line for each file; chat then needs no hub, 
 });
 
 test("a name that is no folder is downloaded at its first use, by every command that takes a model", async () => {
-  expect(await touchstone(["convert", NAME, "--out", join(scratch, "converted"), "--force"])).toMatchObject({ code: 0, stdout: "" });
+  expect(await touchstone(["convert", NAME, "--out", join(scratch, "converted"), "--force"])).toMatchObject({
+    code: 0,
+    stdout: "",
+  });
   expect(hub.requests.length).toBeGreaterThan(3);
   hub.requests.length = 0;
   const inspected = await touchstone(["inspect", "--model", NAME]);
@@ -93,14 +114,27 @@ test("a folder of that name goes before the hub", async () => {
   mkdirSync(join(scratch, "org", "random-model"), { recursive: true });
   const { code, stderr } = await touchstone(["generate", "--model", NAME, "--prompt", "x"]);
   rmSync(join(scratch, "org"), { recursive: true });
-  expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringMatching(/^touchstone: org\/random-model is no model/) as string });
+  expect({ code, stderr }).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^touchstone: org\/random-model is no model/) as string,
+  });
   expect(hub.requests).toEqual([]);
 });
 
 test("serve downloads its models before it says that it listens, and calls them by their names", async () => {
   let pid = 0;
-  const run = touchstone(["serve", "--port", "0", "--model", `${NAME}@main`, "--grace", "0", "--threads", "1"], {}, (started) => (pid = started));
-  const timer = setInterval(() => existsSync(join(scratch, "packs", "sources")) && setTimeout(() => process.kill(pid, "SIGTERM"), 1500) && clearInterval(timer), 50);
+  const run = touchstone(
+    ["serve", "--port", "0", "--model", `${NAME}@main`, "--grace", "0", "--threads", "1"],
+    {},
+    (started) => (pid = started),
+  );
+  const timer = setInterval(
+    () =>
+      existsSync(join(scratch, "packs", "sources")) &&
+      setTimeout(() => process.kill(pid, "SIGTERM"), 1500) &&
+      clearInterval(timer),
+    50,
+  );
   const { code, stdout, stderr } = await run;
   clearInterval(timer);
   expect(code).toBe(0);
@@ -117,7 +151,11 @@ test("serve that is told to stop while a model is downloaded does so at once", a
     startMs = performance.now();
     if (hub.requests.some(({ server }) => server === "files")) process.kill(pid, "SIGTERM");
   };
-  const { code, stdout } = await touchstone(["serve", "--port", "0", "--model", NAME], {}, (started) => (pid = started));
+  const { code, stdout } = await touchstone(
+    ["serve", "--port", "0", "--model", NAME],
+    {},
+    (started) => (pid = started),
+  );
   hub.onSent = () => {};
   expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
   expect(performance.now() - startMs).toBeLessThan(5000);
@@ -131,19 +169,34 @@ describe("list and rm", () => {
     const time = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d`;
     expect(stdout).toMatch(/^name +revision +architecture +weights +size +last used +from\n/);
     expect(stdout).toMatch(/^tiny +llama +q8 +\d+\.\d MB +embedded$/m);
-    expect(stdout).toMatch(new RegExp(`^org/random-model +main +llama +as downloaded +\\d+\\.\\d [kM]B +${time} +hub$`, "m"));
+    expect(stdout).toMatch(
+      new RegExp(`^org/random-model +main +llama +as downloaded +\\d+\\.\\d [kM]B +${time} +hub$`, "m"),
+    );
     expect(stdout).toMatch(new RegExp(`^org/random-model +main +llama +q8 +\\d+\\.\\d [kM]B +${time} +hub$`, "m"));
     expect(stdout).toMatch(new RegExp(`^model +llama +q4 +\\d+\\.\\d [kM]B +${time} +\\S+/model$`, "m"));
 
-    expect(await touchstone(["rm", "org/random-modle"])).toMatchObject({ code: 1, stderr: "touchstone: Nothing is kept of a model org/random-modle: the nearest name is org/random-model.\n" });
-    expect(await touchstone(["rm", "mo"])).toMatchObject({ code: 1, stderr: "touchstone: Nothing is kept of a model mo: list shows what is.\n" });
+    expect(await touchstone(["rm", "org/random-modle"])).toMatchObject({
+      code: 1,
+      stderr: "touchstone: Nothing is kept of a model org/random-modle: the nearest name is org/random-model.\n",
+    });
+    expect(await touchstone(["rm", "mo"])).toMatchObject({
+      code: 1,
+      stderr: "touchstone: Nothing is kept of a model mo: list shows what is.\n",
+    });
     // Both sources have the same files, so the packs stay for the one that is left.
-    expect((await touchstone(["rm", NAME])).stderr).toMatch(/^Removed org\/random-model, as downloaded\nKept the packs, which \S+\/model needs too: it has the same files\n\d+\.\d [kM]B are free now\n$/);
+    expect((await touchstone(["rm", NAME])).stderr).toMatch(
+      /^Removed org\/random-model, as downloaded\nKept the packs, which \S+\/model needs too: it has the same files\n\d+\.\d [kM]B are free now\n$/,
+    );
     expect((await touchstone(["list"])).stdout).not.toContain("org/");
-    expect((await touchstone(["rm", "model"])).stderr).toMatch(/^Removed the pack model q4\nRemoved the pack model q8\n\d+\.\d [kM]B are free now\n$/);
+    expect((await touchstone(["rm", "model"])).stderr).toMatch(
+      /^Removed the pack model q4\nRemoved the pack model q8\n\d+\.\d [kM]B are free now\n$/,
+    );
     expect((await touchstone(["list"])).stdout.trimEnd().split("\n")).toHaveLength(2);
     expect(existsSync(join(folder, "config.json"))).toBe(true);
-    expect(await touchstone(["rm", "tiny"])).toMatchObject({ code: 1, stderr: "touchstone: tiny comes with the program and cannot be removed\n" });
+    expect(await touchstone(["rm", "tiny"])).toMatchObject({
+      code: 1,
+      stderr: "touchstone: tiny comes with the program and cannot be removed\n",
+    });
   });
 
   test("rm of a folder that runs as it is, or whose pack another one needs, tells that nothing but the entry goes", async () => {
@@ -152,17 +205,30 @@ describe("list and rm", () => {
     await touchstone(["convert", source, "--out", onnx, "--layout", "onnx"]);
     const copy = join(scratch, "copy");
     cpSync(folder, copy, { recursive: true });
-    for (const model of [onnx, folder, copy]) await touchstone(["generate", "--model", model, "--prompt", "x", "--max-tokens", "1"]);
-    expect((await touchstone(["rm", "tiny"])).stderr).toBe(`touchstone: tiny comes with the program and cannot be removed; the other model of that name goes by its path, ${onnx}\n`);
-    expect(await touchstone(["rm", onnx])).toEqual({ code: 0, stdout: "", stderr: `Kept the folder ${onnx} itself\n${onnx} is no longer listed\n` });
-    expect(await touchstone(["rm", "copy"])).toEqual({ code: 0, stdout: "", stderr: `Kept the packs, which ${folder} needs too: it has the same files\ncopy is no longer listed\n` });
+    for (const model of [onnx, folder, copy])
+      await touchstone(["generate", "--model", model, "--prompt", "x", "--max-tokens", "1"]);
+    expect((await touchstone(["rm", "tiny"])).stderr).toBe(
+      `touchstone: tiny comes with the program and cannot be removed; the other model of that name goes by its path, ${onnx}\n`,
+    );
+    expect(await touchstone(["rm", onnx])).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: `Kept the folder ${onnx} itself\n${onnx} is no longer listed\n`,
+    });
+    expect(await touchstone(["rm", "copy"])).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: `Kept the packs, which ${folder} needs too: it has the same files\ncopy is no longer listed\n`,
+    });
     expect((await touchstone(["list"])).stdout).not.toMatch(/onnx|copy/);
   });
 
   test("one revision goes by its name, with its packs", async () => {
     await touchstone(["generate", "--model", NAME, "--prompt", "x", "--max-tokens", "1"]);
     expect(await touchstone(["rm", `${NAME}@v2`])).toMatchObject({ code: 1 });
-    expect((await touchstone(["rm", `${NAME}@main`])).stderr).toMatch(/^Removed org\/random-model@main, as downloaded\nRemoved the pack org\/random-model q8\n/);
+    expect((await touchstone(["rm", `${NAME}@main`])).stderr).toMatch(
+      /^Removed org\/random-model@main, as downloaded\nRemoved the pack org\/random-model q8\n/,
+    );
     expect((await touchstone(["list"])).stdout.trimEnd().split("\n")).toHaveLength(2);
   });
 });
@@ -176,25 +242,57 @@ describe("refusals", () => {
   };
 
   test.each<[string, string[], RegExp, Record<string, string>?]>([
-    ["a name without a slash", ["chat", "--model", "nosuchdir", "--once", "x"], /^touchstone: there is no model folder at nosuchdir$/m],
-    ["a name that cannot be pulled", ["pull", "nosuchdir"], /^touchstone: nosuchdir is no name of a model on the hub, such as org\/name or org\/name@revision$/m],
-    ["neither a folder nor on the hub", ["chat", "--model", "org/none", "--once", "x"], /^touchstone: there is no folder org\/none here, and there is no model org\/none at http\S+, or it is private: then set HF_TOKEN$/m],
-    ["neither a folder nor in the cache", ["chat", "--model", "org/none", "--offline", "--once", "x"], /^touchstone: there is no folder org\/none here, and org\/none is not in \S+, and the hub is not asked while offline$/m],
-    ["a hub that cannot be reached", ["chat", "--model", "org/none", "--once", "x"], /^touchstone: there is no folder org\/none here, and the hub cannot be reached: localhost\.invalid: /m, { HF_ENDPOINT: "http://localhost.invalid" }],
+    [
+      "a name without a slash",
+      ["chat", "--model", "nosuchdir", "--once", "x"],
+      /^touchstone: there is no model folder at nosuchdir$/m,
+    ],
+    [
+      "a name that cannot be pulled",
+      ["pull", "nosuchdir"],
+      /^touchstone: nosuchdir is no name of a model on the hub, such as org\/name or org\/name@revision$/m,
+    ],
+    [
+      "neither a folder nor on the hub",
+      ["chat", "--model", "org/none", "--once", "x"],
+      /^touchstone: there is no folder org\/none here, and there is no model org\/none at http\S+, or it is private: then set HF_TOKEN$/m,
+    ],
+    [
+      "neither a folder nor in the cache",
+      ["chat", "--model", "org/none", "--offline", "--once", "x"],
+      /^touchstone: there is no folder org\/none here, and org\/none is not in \S+, and the hub is not asked while offline$/m,
+    ],
+    [
+      "a hub that cannot be reached",
+      ["chat", "--model", "org/none", "--once", "x"],
+      /^touchstone: there is no folder org\/none here, and the hub cannot be reached: localhost\.invalid: /m,
+      { HF_ENDPOINT: "http://localhost.invalid" },
+    ],
     ["an unknown dtype", ["pull", NAME, "--dtype", "q5"], /--dtype <name>' argument 'q5' is invalid/],
   ])("%s", async (_, args, message, env) => refuses(args, message, env));
 
   test("a gated model says what to do", async () => {
     hub.repositories.set("org/gated", folderRepository(folder, { access: "gated" }));
-    await refuses(["chat", "--model", "org/gated", "--once", "x"], /^touchstone: org\/gated is gated: accept its terms at http\S+\/org\/gated, then set HF_TOKEN/);
+    await refuses(
+      ["chat", "--model", "org/gated", "--once", "x"],
+      /^touchstone: org\/gated is gated: accept its terms at http\S+\/org\/gated, then set HF_TOKEN/,
+    );
   });
 });
 
 describe("what cannot be run is refused by its text files, before its weights are downloaded", () => {
-  const commands = [["pull", "org/unfit"], ["chat", "--model", "org/unfit", "--once", "x"], ["convert", "org/unfit", "--out", "unfit"], ["serve", "--port", "0", "--model", "org/unfit"]];
+  const commands = [
+    ["pull", "org/unfit"],
+    ["chat", "--model", "org/unfit", "--once", "x"],
+    ["convert", "org/unfit", "--out", "unfit"],
+    ["serve", "--port", "0", "--model", "org/unfit"],
+  ];
 
   async function refused(contents: Record<string, string>, args: string[], message: RegExp): Promise<void> {
-    hub.repositories.set("org/unfit", textRepository({ ...texts(), ...contents, "model.safetensors": randomFile(1 << 20) }));
+    hub.repositories.set(
+      "org/unfit",
+      textRepository({ ...texts(), ...contents, "model.safetensors": randomFile(1 << 20) }),
+    );
     const { code, stdout, stderr } = await touchstone(args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     const errors = stderr.split("\n").filter((line) => line.startsWith("touchstone:"));
@@ -205,7 +303,11 @@ describe("what cannot be run is refused by its text files, before its weights ar
   }
 
   test.each(commands)("an architecture: %s", async (...args) => {
-    await refused({ "config.json": '{"model_type":"gpt2"}' }, args, /^touchstone: config\.json: model_type "gpt2" is not supported \(supported: llama, mistral, qwen2, qwen3\)$/);
+    await refused(
+      { "config.json": '{"model_type":"gpt2"}' },
+      args,
+      /^touchstone: config\.json: model_type "gpt2" is not supported \(supported: llama, mistral, qwen2, qwen3\)$/,
+    );
   });
 
   test.each(commands)("a tokenizer: %s", async (...args) => {
@@ -214,7 +316,13 @@ describe("what cannot be run is refused by its text files, before its weights ar
 
   test("a size", async () => {
     const config = JSON.parse(texts()["config.json"]!) as object;
-    const huge = JSON.stringify({ ...config, hidden_size: 65536, head_dim: 128, intermediate_size: 65536, num_hidden_layers: 64 });
+    const huge = JSON.stringify({
+      ...config,
+      hidden_size: 65536,
+      head_dim: 128,
+      intermediate_size: 65536,
+      num_hidden_layers: 64,
+    });
     await refused({ "config.json": huge }, commands[1]!, /^touchstone: The model's weights take \d+ MiB; /);
   });
 });
@@ -229,7 +337,9 @@ test("Ctrl-C stops a download, and the same command goes on from there", async (
   hub.onSent = () => {};
   expect(stopped).toMatchObject({ code: 130, stdout: "" });
   expect(stopped.stderr).toMatch(/touchstone: stopped; the same command goes on from here\n$/);
-  expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +[0-9a-f]{8} +llama +unfinished +\d+\.\d MB .* hub$/m);
+  expect((await touchstone(["list"])).stdout).toMatch(
+    /^org\/large +[0-9a-f]{8} +llama +unfinished +\d+\.\d MB .* hub$/m,
+  );
   const again = await touchstone(["pull", "org/large"]);
   expect(again.code).toBe(0);
   expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +main +llama +as downloaded +41\.9 MB .* hub$/m);

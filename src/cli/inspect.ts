@@ -48,7 +48,12 @@ function describeModel({ folder, tokenizer, profile, numThreads, kvCache, memory
 
 type Folder<Kind> = Extract<Model["folder"], { kind: Kind }>;
 
-function packRows({ dir, config, manifest }: Folder<"pack">, profile: string, numThreads: number, kvCache: string): [string, string | number][] {
+function packRows(
+  { dir, config, manifest }: Folder<"pack">,
+  profile: string,
+  numThreads: number,
+  kvCache: string,
+): [string, string | number][] {
   return [
     ["pack", dir],
     ["architecture", config.architecture],
@@ -62,7 +67,10 @@ function packRows({ dir, config, manifest }: Folder<"pack">, profile: string, nu
   ];
 }
 
-function onnxRows({ path, architecture, dtype, decoder }: Folder<"onnx">, numThreads: number): [string, string | number][] {
+function onnxRows(
+  { path, architecture, dtype, decoder }: Folder<"onnx">,
+  numThreads: number,
+): [string, string | number][] {
   const { caches, ending } = decoder;
   const shapes = new Set(caches.map(({ numHeads, headDim, type }) => `${numHeads} x ${headDim} ${type}`));
   return [
@@ -82,9 +90,13 @@ async function describePrompt(model: Model, input: { prompt: string } | { messag
       ? model.generate({ ...input, ...parameters })
       : model.chat({ messages: [{ role: "user", content: input.message }], ...parameters });
   const { choices } = await collect(stream);
-  const tokens = stream.promptTokenIds.map((id) => `${String(id).padStart(8)}  ${JSON.stringify(model.tokenizer.tokenText(id))}`);
+  const tokens = stream.promptTokenIds.map(
+    (id) => `${String(id).padStart(8)}  ${JSON.stringify(model.tokenizer.tokenText(id))}`,
+  );
   const next = choices[0]?.logprobs[0]?.topLogprobs ?? [];
-  const top = next.map((t) => `${t.logprob.toFixed(4).padStart(10)}  ${String(t.tokenId).padStart(8)}  ${JSON.stringify(t.token)}`);
+  const top = next.map(
+    (t) => `${t.logprob.toFixed(4).padStart(10)}  ${String(t.tokenId).padStart(8)}  ${JSON.stringify(t.token)}`,
+  );
   return `\ntokens (${tokens.length}):\n${tokens.join("\n")}\n\nlikeliest next tokens (log-probability, id, text):\n${top.join("\n")}`;
 }
 

@@ -7,14 +7,32 @@ import { megabytes } from "./terminal.js";
 
 export function listCommand(): Command {
   return new Command("list").description("list downloaded and converted models").action(async () => {
-    const rows = [["name", "revision", "architecture", "weights", "size", "last used", "from"], ...(await listModels()).map(row)];
+    const rows = [
+      ["name", "revision", "architecture", "weights", "size", "last used", "from"],
+      ...(await listModels()).map(row),
+    ];
     const widths = rows[0]!.map((_, column) => Math.max(...rows.map((cells) => cells[column]!.length)));
-    for (const cells of rows) process.stdout.write(`${cells.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()}\n`);
+    for (const cells of rows)
+      process.stdout.write(
+        `${cells
+          .map((cell, column) => cell.padEnd(widths[column]!))
+          .join("  ")
+          .trimEnd()}\n`,
+      );
   });
 }
 
 /** Commits are cut to what tells them apart. */
-function row({ name, revision, architecture, format, isFinished, byteLength, source, lastUsedMs }: ModelSummary): string[] {
+function row({
+  name,
+  revision,
+  architecture,
+  format,
+  isFinished,
+  byteLength,
+  source,
+  lastUsedMs,
+}: ModelSummary): string[] {
   return [
     name,
     (revision ?? "").replaceAll(/\b([0-9a-f]{8})[0-9a-f]{32}\b/g, "$1"),

@@ -18,7 +18,9 @@ import { pullCommand } from "./pull.js";
 import { rmCommand } from "./rm.js";
 import { serveCommand } from "./serve.js";
 
-const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 
 const program = new Command("touchstone")
   .description("Runs language models offline on a CPU.")
@@ -27,13 +29,28 @@ const program = new Command("touchstone")
   .showSuggestionAfterError()
   .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
 
-const commands = [chatCommand, generateCommand, serveCommand, pullCommand, convertCommand, inspectCommand, driftCommand, listCommand, rmCommand, doctorCommand];
+const commands = [
+  chatCommand,
+  generateCommand,
+  serveCommand,
+  pullCommand,
+  convertCommand,
+  inspectCommand,
+  driftCommand,
+  listCommand,
+  rmCommand,
+  doctorCommand,
+];
 for (const command of commands.map((create) => create())) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 
 // Of conform, 1 means findings: what commander refuses is something else.
-program.addCommand(conformCommand().copyInheritedSettings(program).exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN)));
+program.addCommand(
+  conformCommand()
+    .copyInheritedSettings(program)
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN)),
+);
 
 // A reader that goes away (`| head`) is no error.
 process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {

@@ -9,7 +9,12 @@ export function pullCommand(): Command {
   return new Command("pull")
     .description("download a model from the hub, or what has changed of it since; prints its folder")
     .argument("<model>", "org/name or org/name@revision, where a revision is a branch, a tag or a commit")
-    .addOption(new Option("--dtype <name>", "take these ONNX files (default: safetensors, or else the first of these that is there)").choices(ONNX_DTYPES))
+    .addOption(
+      new Option(
+        "--dtype <name>",
+        "take these ONNX files (default: safetensors, or else the first of these that is there)",
+      ).choices(ONNX_DTYPES),
+    )
     .addHelpText(
       "after",
       "\nHF_ENDPOINT names another hub, HF_TOKEN gives access to private and gated models, HF_HUB_CACHE says where models go.",
@@ -20,7 +25,11 @@ export function pullCommand(): Command {
 async function pull(name: string, { dtype }: { dtype?: OnnxDtype }): Promise<void> {
   const reference = hubReference(name);
   if (reference === null) {
-    throw new EngineError("unsupported_value", `${name} is no name of a model on the hub, such as org/name or org/name@revision`, "model");
+    throw new EngineError(
+      "unsupported_value",
+      `${name} is no name of a model on the hub, such as org/name or org/name@revision`,
+      "model",
+    );
   }
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());

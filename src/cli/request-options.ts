@@ -4,7 +4,18 @@ import { existsSync } from "node:fs";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
-import { EMBEDDED_MODEL, EngineError, LIMITS, ONNX_DTYPES, type KVFormat, type LoadModelOptions, type MatrixFormat, type OnnxDtype, type Profile, type RequestOptions } from "../../engine/index.js";
+import {
+  EMBEDDED_MODEL,
+  EngineError,
+  LIMITS,
+  ONNX_DTYPES,
+  type KVFormat,
+  type LoadModelOptions,
+  type MatrixFormat,
+  type OnnxDtype,
+  type Profile,
+  type RequestOptions,
+} from "../../engine/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
@@ -18,23 +29,38 @@ export function addModelOptions(command: Command): Command {
 }
 
 export function modelOption(): Option {
-  return new Option("--model <model>", "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); the embedded model if absent");
+  return new Option(
+    "--model <model>",
+    "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); the embedded model if absent",
+  );
 }
 
 export function quantOption(): Option {
-  return new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices(["q8", "q4", "f32"]);
+  return new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices([
+    "q8",
+    "q4",
+    "f32",
+  ]);
 }
 
 export function offlineOption(): Option {
-  return new Option("--offline", "do without the hub: its models must have been downloaded before (also HF_HUB_OFFLINE=1)");
+  return new Option(
+    "--offline",
+    "do without the hub: its models must have been downloaded before (also HF_HUB_OFFLINE=1)",
+  );
 }
 
 export function dtypeOption(): Option {
-  return new Option("--dtype <name>", "which of a model's ONNX files is run (default: the first there is)").choices(ONNX_DTYPES);
+  return new Option("--dtype <name>", "which of a model's ONNX files is run (default: the first there is)").choices(
+    ONNX_DTYPES,
+  );
 }
 
 export function threadsOption(): Option {
-  return new Option("--threads <count>", "threads that compute (default: as many as the machine runs at a time)").argParser(threads);
+  return new Option(
+    "--threads <count>",
+    "threads that compute (default: as many as the machine runs at a time)",
+  ).argParser(threads);
 }
 
 /** How models run on this machine. */
@@ -43,9 +69,19 @@ export function addMachineOptions(command: Command): Command {
     .addOption(offlineOption())
     .addOption(quantOption())
     .addOption(dtypeOption())
-    .addOption(new Option("--profile <name>", "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)").choices(["fast", "exact"]))
+    .addOption(
+      new Option(
+        "--profile <name>",
+        "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)",
+      ).choices(["fast", "exact"]),
+    )
     .addOption(threadsOption())
-    .addOption(new Option("--kv-cache <format>", "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)").choices(["f32", "q8"]));
+    .addOption(
+      new Option(
+        "--kv-cache <format>",
+        "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)",
+      ).choices(["f32", "q8"]),
+    );
 }
 
 /** What commander parsed of `addModelOptions`. */
@@ -60,7 +96,15 @@ export interface ModelFlags {
 }
 
 /** The model options that were given, under the library's names. */
-export function modelOptions({ model, offline, quant, dtype, profile, threads, kvCache }: ModelFlags): LoadModelOptions {
+export function modelOptions({
+  model,
+  offline,
+  quant,
+  dtype,
+  profile,
+  threads,
+  kvCache,
+}: ModelFlags): LoadModelOptions {
   return {
     ...(model === undefined || (model === EMBEDDED_MODEL && !existsSync(model)) ? {} : { model }),
     ...(offline === undefined ? {} : { offline }),
@@ -99,10 +143,20 @@ export function requestOptions(parsed: ParsedRequestOptions): RequestOptions {
 }
 
 /** @throws EngineError for a flag that only changes what `--json` prints, where that is not given */
-export function checkJsonFlags(flags: { readonly json?: boolean; readonly logprobs?: boolean; readonly separateReasoning?: boolean }): void {
+export function checkJsonFlags(flags: {
+  readonly json?: boolean;
+  readonly logprobs?: boolean;
+  readonly separateReasoning?: boolean;
+}): void {
   if (flags.json === true) return;
-  const given = flags.logprobs === true ? "--logprobs" : flags.separateReasoning === false ? "--no-separate-reasoning" : null;
-  if (given !== null) throw new EngineError("unsupported_value", `${given} needs --json: it changes nothing of what is printed as text.`, given.replace(/^-+/, ""));
+  const given =
+    flags.logprobs === true ? "--logprobs" : flags.separateReasoning === false ? "--no-separate-reasoning" : null;
+  if (given !== null)
+    throw new EngineError(
+      "unsupported_value",
+      `${given} needs --json: it changes nothing of what is printed as text.`,
+      given.replace(/^-+/, ""),
+    );
 }
 
 // Ranges are the engine's to check: it names the parameter, what was given and what is allowed.
@@ -123,7 +177,10 @@ const REQUEST_OPTIONS: readonly (() => Option)[] = [
   () => new Option("--logprobs", "report each token's log-probability (with --json)"),
   () => new Option("--top-logprobs <count>", "and those of the likeliest alternatives, up to 20").argParser(number),
   () =>
-    new Option("--context-length-exceeded-behavior <how>", "when prompt and max-tokens exceed the context").choices(["truncate", "error"]),
+    new Option("--context-length-exceeded-behavior <how>", "when prompt and max-tokens exceed the context").choices([
+      "truncate",
+      "error",
+    ]),
 ];
 
 function number(text: string): number {

@@ -16,12 +16,21 @@ export interface Collected {
 }
 
 /** Reads a stream to its end, showing each delta as it comes. */
-export async function collect(stream: OutputStream, onDelta: (delta: OutputDelta) => void = () => {}): Promise<Collected> {
+export async function collect(
+  stream: OutputStream,
+  onDelta: (delta: OutputDelta) => void = () => {},
+): Promise<Collected> {
   const choices: CollectedChoice[] = [];
   let last: OutputDelta | null = null;
   for await (const delta of stream) {
     onDelta(delta);
-    const choice = (choices[delta.choice] ??= { content: "", reasoning: null, tokenIds: [], logprobs: [], finishReason: null });
+    const choice = (choices[delta.choice] ??= {
+      content: "",
+      reasoning: null,
+      tokenIds: [],
+      logprobs: [],
+      finishReason: null,
+    });
     choice.content += delta.content;
     if (delta.reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + delta.reasoning;
     choice.tokenIds.push(...delta.tokenIds);
@@ -49,7 +58,8 @@ export function jsonLine(
     ...(fields.length === 1 ? fields[0] : { choices: fields }),
     seed,
     usage: wireUsage(last.usage),
-    timings: last.timings === null ? null : { prompt_ms: last.timings.promptMs, completion_ms: last.timings.completionMs },
+    timings:
+      last.timings === null ? null : { prompt_ms: last.timings.promptMs, completion_ms: last.timings.completionMs },
   });
 }
 

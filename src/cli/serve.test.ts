@@ -21,7 +21,9 @@ afterEach(() => {
 });
 
 function serve(args: string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--threads", "1", ...args], { env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--threads", "1", ...args], {
+    env: { ...process.env, ...env },
+  });
   children.push(child);
   const output = { stdout: "", stderr: "" };
   child.stderr.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
@@ -39,8 +41,17 @@ function serve(args: string[], env: Record<string, string> = {}) {
 }
 
 function chat(url: string, fields: object, headers: Record<string, string> = {}): Promise<Response> {
-  const body = JSON.stringify({ model: "tiny", messages: [{ role: "user", content: "What is 27 + 38?" }], max_tokens: 8, ...fields });
-  return fetch(`${url}/v1/chat/completions`, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
+  const body = JSON.stringify({
+    model: "tiny",
+    messages: [{ role: "user", content: "What is 27 + 38?" }],
+    max_tokens: 8,
+    ...fields,
+  });
+  return fetch(`${url}/v1/chat/completions`, {
+    method: "POST",
+    body,
+    headers: { "content-type": "application/json", ...headers },
+  });
 }
 
 interface Choice {
@@ -91,7 +102,10 @@ describe("serves", () => {
     expect((await chat(base, { model: "first" })).status).toBe(401);
     for (const model of ["first", "org/second", "other", "deepseek/deepseek-r1-turbo"]) {
       const response = await chat(base, { model }, { authorization: "Bearer k2" });
-      expect({ status: response.status, answer: await response.json() }).toMatchObject({ status: 200, answer: { model } });
+      expect({ status: response.status, answer: await response.json() }).toMatchObject({
+        status: 200,
+        answer: { model },
+      });
     }
     expect((await chat(base, {}, { authorization: "Bearer k2" })).status).toBe(404);
   });
@@ -122,7 +136,9 @@ describe("serves", () => {
     const ask = { seed: 7, top_k: 3, logprobs: true, top_logprobs: 5 };
     const choices = [];
     for (const args of [[], ["--logprobs", "processed"]]) {
-      const { choices: [choice] } = (await (await chat(await serve(args).url, ask)).json()) as { choices: [Choice] };
+      const {
+        choices: [choice],
+      } = (await (await chat(await serve(args).url, ask)).json()) as { choices: [Choice] };
       choices.push(choice);
     }
     const [raw, processed] = choices as [Choice, Choice];
@@ -164,7 +180,13 @@ describe("serves", () => {
 
 describe("a seed, given or drawn", () => {
   test("replays its answer in another process, streamed and not", async () => {
-    const story = { messages: [{ role: "user", content: "Tell me a story about a fox." }], max_tokens: 48, n: 2, logprobs: true, top_logprobs: 2 };
+    const story = {
+      messages: [{ role: "user", content: "Tell me a story about a fox." }],
+      max_tokens: 48,
+      n: 2,
+      logprobs: true,
+      top_logprobs: 2,
+    };
     /** Asks a server of its own, with each seed unstreamed, then streamed. */
     const answers = async (seeds: readonly (number | undefined)[]) => {
       const { url, child, exit } = serve([]);
@@ -173,7 +195,10 @@ describe("a seed, given or drawn", () => {
       for (const seed of seeds) {
         for (const stream of [false, true]) {
           const response = await chat(base, { ...story, stream, ...(seed === undefined ? {} : { seed }) });
-          told.push({ seed: Number(response.headers.get("x-touchstone-seed")), answer: stream ? await streamedAnswer(response) : await wholeAnswer(response) });
+          told.push({
+            seed: Number(response.headers.get("x-touchstone-seed")),
+            answer: stream ? await streamedAnswer(response) : await wholeAnswer(response),
+          });
         }
       }
       child.kill("SIGTERM");
@@ -209,7 +234,10 @@ describe("while a model is converted", () => {
   let folder: string;
   beforeAll(async () => {
     scratch = mkdtempSync(join(tmpdir(), "touchstone-serve-"));
-    folder = await randomModel(join(scratch, "large"), { config: { hidden_size: 512, vocab_size: 50_000, intermediate_size: 2048 }, dtype: "BF16" });
+    folder = await randomModel(join(scratch, "large"), {
+      config: { hidden_size: 512, vocab_size: 50_000, intermediate_size: 2048 },
+      dtype: "BF16",
+    });
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -218,7 +246,10 @@ describe("while a model is converted", () => {
     const cache = mkdtempSync(join(scratch, "cache-"));
     const packs = (): string[] => (existsSync(join(cache, "packs")) ? readdirSync(join(cache, "packs")) : []);
     const { child, exit, output } = serve(["--model", folder, "--quant", "q4", ...args], { TOUCHSTONE_CACHE: cache });
-    await vi.waitUntil(() => packs().some((name) => name.startsWith(".staging-")) || child.exitCode !== null, { timeout: 20_000, interval: 5 });
+    await vi.waitUntil(() => packs().some((name) => name.startsWith(".staging-")) || child.exitCode !== null, {
+      timeout: 20_000,
+      interval: 5,
+    });
     const startMs = performance.now();
     stop(child);
     const code = await exit;
@@ -244,19 +275,28 @@ describe("while a model is converted", () => {
 
 describe("refuses", () => {
   test("to listen beyond this machine without a key", async () => {
-    await refuses(["--host", "0.0.0.0"], /^touchstone: Listening on 0\.0\.0\.0 lets others reach the server: set an API key, or say --insecure\.$/m);
+    await refuses(
+      ["--host", "0.0.0.0"],
+      /^touchstone: Listening on 0\.0\.0\.0 lets others reach the server: set an API key, or say --insecure\.$/m,
+    );
   });
 
   test("what it cannot do", async () => {
     await Promise.all([
       refuses(["--logprobs", "model"], /^touchstone: .*raw, processed/),
-      refuses(["--cors-origin", "example.com"], /^touchstone: .*It must be \* or an origin such as https:\/\/example\.com/),
+      refuses(
+        ["--cors-origin", "example.com"],
+        /^touchstone: .*It must be \* or an origin such as https:\/\/example\.com/,
+      ),
       refuses(["--model", "nowhere"], /^touchstone: (?!internal error).*nowhere/),
       refuses(["--alias", "a=b"], /^touchstone: The alias a names b, which is not served\. Served: tiny$/m),
       refuses(["--model", PACK, "--model", PACK], /^touchstone: Two models are called pack/),
       refuses(["--max-concurrency", "129"], /^touchstone: .*1\.\.128/),
       refuses(["--max-concurrency", "0"], /^touchstone: .*at least 1/),
-      refuses(["--threads", "none"], /^touchstone: .*--threads <count>' argument 'none' is invalid. It must be a number/),
+      refuses(
+        ["--threads", "none"],
+        /^touchstone: .*--threads <count>' argument 'none' is invalid. It must be a number/,
+      ),
       refuses(["--profile", "other"], /^touchstone: .*fast, exact/),
       refuses(["--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/),
       refuses(["--max-body", "8MB"], /^touchstone: .*8MiB/),

@@ -37,20 +37,41 @@ export function serveCommand(): Command {
   const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text];
   const command = new Command("serve")
     .description("answer HTTP requests of the chat-completions API")
-    .option("--model <[name=]model>", "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); repeatable, the first is the default; the embedded model, tiny, if absent", several)
+    .option(
+      "--model <[name=]model>",
+      "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); repeatable, the first is the default; the embedded model, tiny, if absent",
+      several,
+    )
     .option("--alias <name=model>", "another name for a model; repeatable", alias);
   return addMachineOptions(command)
     .option("--host <address>", "where to listen", "127.0.0.1")
     .option("--port <number>", "0 takes any free one", port, 8000)
     .option("--api-key <key>", "requests need it; repeatable; also TOUCHSTONE_API_KEYS, separated by commas", several)
     .option("--insecure", "listen beyond this machine without a key")
-    .addOption(new Option("--dialect <name>", "whose rules hold where vendors differ").choices(["ppio", "openai"]).default("ppio"))
-    .option("--max-concurrency <count>", "choices of a model that are generated at the same time", concurrency, LIMITS.runningSequencesDefault)
+    .addOption(
+      new Option("--dialect <name>", "whose rules hold where vendors differ")
+        .choices(["ppio", "openai"])
+        .default("ppio"),
+    )
+    .option(
+      "--max-concurrency <count>",
+      "choices of a model that are generated at the same time",
+      concurrency,
+      LIMITS.runningSequencesDefault,
+    )
     .option("--max-queue <count>", "requests to a model that may wait; more are refused with 429", count, 128)
     .option("--max-body <bytes>", "largest request body, such as 8388608 or 8MiB", byteLength, 8 << 20)
     .option("--cors-origin <origin>", "lets web pages of this origin (or *) call the server; repeatable", origin)
-    .addOption(new Option("--logprobs <which>", "log-probabilities of the model itself, or of the tokens that sampling keeps").choices(["raw", "processed"]).default("raw"))
-    .addOption(new Option("--log-level <level>", "least important lines to log").choices(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"))
+    .addOption(
+      new Option("--logprobs <which>", "log-probabilities of the model itself, or of the tokens that sampling keeps")
+        .choices(["raw", "processed"])
+        .default("raw"),
+    )
+    .addOption(
+      new Option("--log-level <level>", "least important lines to log")
+        .choices(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+        .default("info"),
+    )
     .option("--log-content", "log the text of messages and answers")
     .option("--grace <seconds>", "how long running answers may go on after SIGTERM", count, 30)
     .action(serve);
@@ -60,7 +81,9 @@ async function serve(flags: ServeFlags): Promise<void> {
   // Not loaded before they are wanted: the other commands start a tenth of a second sooner.
   const { destination, pino } = await import("pino");
   const { EngineHost, isLoopback, ModelRegistry, servedNames, startServer } = await import("../server/index.js");
-  const apiKeys = [...(flags.apiKey ?? []), ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
+  const apiKeys = [...(flags.apiKey ?? []), ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter(
+    (key) => key !== "",
+  );
   checkFlags(flags, apiKeys, isLoopback(flags.host));
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
@@ -95,7 +118,12 @@ async function serve(flags: ServeFlags): Promise<void> {
       log,
       logContent: flags.logContent === true,
     }).catch((error: Error) => {
-      throw new EngineError("unsupported_value", `Cannot listen on ${flags.host}, port ${flags.port}: ${error.message}`, "port", { cause: error });
+      throw new EngineError(
+        "unsupported_value",
+        `Cannot listen on ${flags.host}, port ${flags.port}: ${error.message}`,
+        "port",
+        { cause: error },
+      );
     });
     const stopped = stopSignal();
     try {
@@ -130,13 +158,18 @@ function modelAndId(text: string): { id: string; model: string } {
 
 /** What a browser sends as Origin: no path, and no slash at its end. */
 function origin(text: string, earlier: string[] | undefined): string[] {
-  if (!/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+)$/i.test(text)) throw new InvalidArgumentError("It must be * or an origin such as https://example.com, without a path.");
+  if (!/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+)$/i.test(text))
+    throw new InvalidArgumentError("It must be * or an origin such as https://example.com, without a path.");
   return [...(earlier ?? []), text];
 }
 
 function checkFlags({ host, insecure }: ServeFlags, apiKeys: readonly string[], isPrivate: boolean): void {
   if (apiKeys.length === 0 && insecure !== true && !isPrivate) {
-    throw new EngineError("unsupported_value", `Listening on ${host} lets others reach the server: set an API key, or say --insecure.`, "host");
+    throw new EngineError(
+      "unsupported_value",
+      `Listening on ${host} lets others reach the server: set an API key, or say --insecure.`,
+      "host",
+    );
   }
 }
 
@@ -154,7 +187,9 @@ function stopSignal(): Promise<NodeJS.Signals> {
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 function programVersion(): string {
-  const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+  const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   return manifest.version;
 }
 
@@ -177,12 +212,13 @@ function port(text: string): number {
 
 function concurrency(text: string): number {
   const value = positiveInteger(text);
-  if (value > LIMITS.runningSequencesMax) throw new InvalidArgumentError(`It must be in 1..${LIMITS.runningSequencesMax}.`);
+  if (value > LIMITS.runningSequencesMax)
+    throw new InvalidArgumentError(`It must be in 1..${LIMITS.runningSequencesMax}.`);
   return value;
 }
 
 function byteLength(text: string): number {
   const match = /^([1-9]\d{0,9})(KiB|MiB)?$/.exec(text);
   if (match === null) throw new InvalidArgumentError("It must be a number of bytes, such as 8388608 or 8MiB.");
-  return Number(match[1]) * { KiB: 1 << 10, MiB: 1 << 20, "": 1 }[match[2] as "KiB" | "MiB" | undefined ?? ""];
+  return Number(match[1]) * { KiB: 1 << 10, MiB: 1 << 20, "": 1 }[(match[2] as "KiB" | "MiB" | undefined) ?? ""];
 }

@@ -39,7 +39,9 @@ describe("a download", () => {
     process.stderr.isTTY = true;
     download(new LoadingDisplay());
     const drawn = written.split("\r");
-    expect(drawn).toContainEqual(expect.stringMatching(/^model\.safetensors \[#+·+\] 50 % 100\.0 MB, 10\.0 MB\/s, 5 s left/));
+    expect(drawn).toContainEqual(
+      expect.stringMatching(/^model\.safetensors \[#+·+\] 50 % 100\.0 MB, 10\.0 MB\/s, 5 s left/),
+    );
     expect(drawn.at(-1)).toMatch(/^model\.safetensors \[#+\] 100 % 100\.0 MB in 8 s, 20\.0 MB of it earlier *\n$/);
     expect(written.match(/\n/g)).toHaveLength(1);
     for (const line of drawn) expect(line.trimEnd().length).toBeLessThan(80);
@@ -48,7 +50,9 @@ describe("a download", () => {
   test("elsewhere: a line every five seconds, and one when it is done", () => {
     process.stderr.isTTY = false;
     download(new LoadingDisplay("org/name"));
-    expect(written).toBe("org/name model.safetensors: 70 % of 100.0 MB, 10.0 MB/s, 3 s left\norg/name model.safetensors: 100.0 MB in 8 s, 20.0 MB of it earlier\n");
+    expect(written).toBe(
+      "org/name model.safetensors: 70 % of 100.0 MB, 10.0 MB/s, 3 s left\norg/name model.safetensors: 100.0 MB in 8 s, 20.0 MB of it earlier\n",
+    );
   });
 
   test("that begins anew has no rate below zero", () => {

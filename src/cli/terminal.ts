@@ -120,20 +120,25 @@ class DownloadRate {
     const last = this.#samples.at(-1);
     if (last !== undefined && last.done <= done && ms - last.ms < DRAW_MS) return;
     // A file that begins anew leaves samples above its size.
-    this.#samples = [...this.#samples.filter((sample) => ms - sample.ms <= RATE_MS && sample.done <= done), { ms, done }];
+    this.#samples = [
+      ...this.#samples.filter((sample) => ms - sample.ms <= RATE_MS && sample.done <= done),
+      { ms, done },
+    ];
   }
 
   underWay(done: number, total: number): string {
     const first = this.#samples[0]!;
     const last = this.#samples.at(-1)!;
     const bytesPerMs = last.ms === first.ms ? 0 : (last.done - first.done) / (last.ms - first.ms);
-    const rate = bytesPerMs === 0 ? "" : `, ${megabytes(bytesPerMs * 1000)}/s, ${duration((total - done) / bytesPerMs)} left`;
+    const rate =
+      bytesPerMs === 0 ? "" : `, ${megabytes(bytesPerMs * 1000)}/s, ${duration((total - done) / bytesPerMs)} left`;
     return `${megabytes(total)}${rate}`;
   }
 
   finished(total: number, nowMs: number): string {
     const time = nowMs - this.startMs < 1000 ? "" : ` in ${duration(nowMs - this.startMs)}`;
-    const earlier = this.startDone === 0 || this.startDone >= total ? "" : `, ${megabytes(this.startDone)} of it earlier`;
+    const earlier =
+      this.startDone === 0 || this.startDone >= total ? "" : `, ${megabytes(this.startDone)} of it earlier`;
     return `${megabytes(total)}${time}${earlier}`;
   }
 }
@@ -141,7 +146,9 @@ class DownloadRate {
 function duration(ms: number): string {
   const seconds = Math.ceil(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
-  return seconds < 3600 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return seconds < 3600
+    ? `${Math.floor(seconds / 60)} min ${seconds % 60} s`
+    : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
 /** @param room columns that are left for it */

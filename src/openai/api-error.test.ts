@@ -6,8 +6,16 @@ import { EngineError, type EngineErrorCode } from "../../engine/errors.js";
 import { ApiError, ERROR_CODES, apiErrorOf, type ApiErrorCode } from "./api-error.js";
 
 const TABLE: [number, string, string][] = [
-  [400, "invalid_request_error", "invalid_json invalid_type out_of_range missing_required_parameter unknown_parameter unsupported_parameter"],
-  [400, "invalid_request_error", "unsupported_value context_length_exceeded invalid_schema unsupported_schema template_error"],
+  [
+    400,
+    "invalid_request_error",
+    "invalid_json invalid_type out_of_range missing_required_parameter unknown_parameter unsupported_parameter",
+  ],
+  [
+    400,
+    "invalid_request_error",
+    "unsupported_value context_length_exceeded invalid_schema unsupported_schema template_error",
+  ],
   [401, "authentication_error", "invalid_api_key"],
   [404, "invalid_request_error", "model_not_found not_found"],
   [405, "invalid_request_error", "method_not_allowed"],
@@ -18,14 +26,18 @@ const TABLE: [number, string, string][] = [
   [500, "api_error", "internal_error"],
   [503, "api_error", "model_loading shutting_down"],
 ];
-const CODES = TABLE.flatMap(([status, type, codes]) => codes.split(" ").map((code) => ({ status, type, code: code as ApiErrorCode })));
+const CODES = TABLE.flatMap(([status, type, codes]) =>
+  codes.split(" ").map((code) => ({ status, type, code: code as ApiErrorCode })),
+);
 
 describe("ApiError", () => {
   it.each(CODES)("$code is $status $type, with all four fields", ({ code, status, type }) => {
     const error = new ApiError(code, "Why.", "n");
     expect(error.status).toBe(status);
     expect(error.toBody()).toEqual({ error: { message: "Why.", type, param: "n", code } });
-    expect(JSON.parse(JSON.stringify(new ApiError(code, "Why.").toBody()))).toEqual({ error: { message: "Why.", type, param: null, code } });
+    expect(JSON.parse(JSON.stringify(new ApiError(code, "Why.").toBody()))).toEqual({
+      error: { message: "Why.", type, param: null, code },
+    });
   });
 
   it("knows the contract's codes and no others", () => {
@@ -42,7 +54,13 @@ describe("ApiError", () => {
 });
 
 describe("apiErrorOf", () => {
-  const requestCodes = ["invalid_type", "out_of_range", "unsupported_value", "context_length_exceeded", "template_error"] satisfies EngineErrorCode[];
+  const requestCodes = [
+    "invalid_type",
+    "out_of_range",
+    "unsupported_value",
+    "context_length_exceeded",
+    "template_error",
+  ] satisfies EngineErrorCode[];
   it.each(requestCodes)("keeps the engine's %s, also without its class", (code) => {
     const error = new EngineError(code, "Given: 3", "n");
     const lost = { name: error.name, code: error.code, message: error.message, param: error.param };
@@ -51,7 +69,15 @@ describe("apiErrorOf", () => {
     }
   });
 
-  const ourCodes = ["internal_error", "invalid_model", "unsupported_model", "model_not_found", "cache_unavailable", "output_unavailable", "out_of_memory"] satisfies EngineErrorCode[];
+  const ourCodes = [
+    "internal_error",
+    "invalid_model",
+    "unsupported_model",
+    "model_not_found",
+    "cache_unavailable",
+    "output_unavailable",
+    "out_of_memory",
+  ] satisfies EngineErrorCode[];
   const failures = [
     ...ourCodes.map((code) => new EngineError(code, "/secret/path", "/secret/path")),
     new TypeError("/secret/path"),

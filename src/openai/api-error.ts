@@ -8,7 +8,12 @@ import { EngineError } from "../../engine/errors.js";
 export type ApiErrorCode = keyof typeof ERROR_CODES;
 
 export interface ErrorBody {
-  readonly error: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: string };
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string;
+  };
 }
 
 export interface ApiErrorOptions {
@@ -59,7 +64,9 @@ export function apiErrorOf(error: unknown): ApiError {
   if (isEngineError(error) && REQUEST_CODES.has(error.code)) {
     return new ApiError(error.code as ApiErrorCode, error.message, error.param, { cause: error });
   }
-  return new ApiError("internal_error", "The server failed to answer this request; its log says why.", null, { cause: error });
+  return new ApiError("internal_error", "The server failed to answer this request; its log says why.", null, {
+    cause: error,
+  });
 }
 
 export type ErrorType = "invalid_request_error" | "authentication_error" | "rate_limit_error" | "api_error";
@@ -101,5 +108,10 @@ function isEngineError(error: unknown): error is Pick<EngineError, "code" | "mes
   if (error instanceof EngineError) return true;
   if (typeof error !== "object" || error === null) return false;
   const { name, code, message, param } = error as Partial<Record<"name" | "code" | "message" | "param", unknown>>;
-  return name === "EngineError" && typeof code === "string" && typeof message === "string" && (param === null || typeof param === "string");
+  return (
+    name === "EngineError" &&
+    typeof code === "string" &&
+    typeof message === "string" &&
+    (param === null || typeof param === "string")
+  );
 }

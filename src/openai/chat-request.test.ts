@@ -13,13 +13,21 @@ describe("dialects", () => {
   it("ppio: stop sequences stay, usage on finish, prompts and limits truncate, reasoning stays in the text", () => {
     const request = parse({}, "ppio");
     expect(request).toMatchObject({ streamUsage: "on_finish", separateReasoning: false });
-    expect(request.options).toMatchObject({ includeStop: true, contextLengthExceededBehavior: "truncate", separateReasoning: false });
+    expect(request.options).toMatchObject({
+      includeStop: true,
+      contextLengthExceededBehavior: "truncate",
+      separateReasoning: false,
+    });
   });
 
   it("openai: stop sequences go, no usage, limits are errors, reasoning comes apart", () => {
     const request = parse({}, "openai");
     expect(request).toMatchObject({ streamUsage: "none", separateReasoning: true });
-    expect(request.options).toMatchObject({ includeStop: false, contextLengthExceededBehavior: "error", separateReasoning: true });
+    expect(request.options).toMatchObject({
+      includeStop: false,
+      contextLengthExceededBehavior: "error",
+      separateReasoning: true,
+    });
   });
 
   describe.each(["ppio", "openai"] as const)("%s: what a request overrides", (dialect) => {
@@ -32,18 +40,24 @@ describe("dialects", () => {
       const usage = (options: object | null) => parse({ stream: true, stream_options: options }, dialect).streamUsage;
       expect(usage({ include_usage: true })).toBe("last_chunk");
       expect(usage({ include_usage: false })).toBe("none");
-      for (const absent of [null, {}, { include_usage: null }, { include_obfuscation: false }]) expect(usage(absent)).toBe(parse({}, dialect).streamUsage);
+      for (const absent of [null, {}, { include_usage: null }, { include_obfuscation: false }])
+        expect(usage(absent)).toBe(parse({}, dialect).streamUsage);
     });
 
     it("what happens at the end of the context", () => {
       for (const behavior of ["truncate", "error"]) {
-        expect(parse({ context_length_exceeded_behavior: behavior }, dialect).options.contextLengthExceededBehavior).toBe(behavior);
+        expect(
+          parse({ context_length_exceeded_behavior: behavior }, dialect).options.contextLengthExceededBehavior,
+        ).toBe(behavior);
       }
     });
 
     it("whether reasoning comes apart", () => {
       for (const separate of [true, false]) {
-        expect(parse({ separate_reasoning: separate }, dialect)).toMatchObject({ separateReasoning: separate, options: { separateReasoning: separate } });
+        expect(parse({ separate_reasoning: separate }, dialect)).toMatchObject({
+          separateReasoning: separate,
+          options: { separateReasoning: separate },
+        });
       }
     });
   });
@@ -89,7 +103,10 @@ describe("parseChatRequest", () => {
       topP: 0.9,
       topK: 40,
       minP: 0.05,
-      logitBias: new Map([[0, 100], [17, -1.5]]),
+      logitBias: new Map([
+        [0, 100],
+        [17, -1.5],
+      ]),
       logprobs: true,
       topLogprobs: 3,
       responseFormat: { type: "text" },
@@ -102,19 +119,29 @@ describe("parseChatRequest", () => {
   it.each([
     [{ type: "text" }, { type: "text" }],
     [{ type: "json_object" }, { type: "json_object" }],
-    [{ type: "json_object", schema: { a: 1 } }, { type: "json_object", schema: { a: 1 } }],
-    [{ type: "json_schema", schema: { a: 1 } }, { type: "json_schema", schema: { a: 1 } }],
+    [
+      { type: "json_object", schema: { a: 1 } },
+      { type: "json_object", schema: { a: 1 } },
+    ],
+    [
+      { type: "json_schema", schema: { a: 1 } },
+      { type: "json_schema", schema: { a: 1 } },
+    ],
     [
       { type: "json_schema", json_schema: { name: "n", strict: false, schema: { a: 1 } } },
       { type: "json_schema", schema: { a: 1 }, schemaPath: "response_format.json_schema.schema" },
     ],
-    [{ type: "regex", regex: "a+" }, { type: "regex", regex: "a+" }],
+    [
+      { type: "regex", regex: "a+" },
+      { type: "regex", regex: "a+" },
+    ],
   ])("hands the response_format %j to the engine, and gives reasoning apart with any but text", (format, expected) => {
     const isText = format.type === "text";
     expect(parse({ response_format: format }).options.responseFormat).toEqual(expected);
     for (const dialect of ["ppio", "openai"] as const) {
       expect(parse({ response_format: format }, dialect).separateReasoning).toBe(dialect === "openai" || !isText);
-      for (const given of [true, false]) expect(parse({ response_format: format, separate_reasoning: given }, dialect).separateReasoning).toBe(given);
+      for (const given of [true, false])
+        expect(parse({ response_format: format, separate_reasoning: given }, dialect).separateReasoning).toBe(given);
     }
   });
 
@@ -126,39 +153,55 @@ describe("parseChatRequest", () => {
   });
 
   it("takes integers written with a fraction of zero", () => {
-    const body = parseJson(new TextEncoder().encode('{"model":"m","messages":[{"role":"user","content":""}],"n":1.0,"seed":2e1,"max_tokens":30.00e-1}'));
+    const body = parseJson(
+      new TextEncoder().encode(
+        '{"model":"m","messages":[{"role":"user","content":""}],"n":1.0,"seed":2e1,"max_tokens":30.00e-1}',
+      ),
+    );
     expect(parseChatRequest(body, "ppio").options).toMatchObject({ n: 1, seed: 20, maxTokens: 3 });
   });
 
-  it.each(["ppio", "openai"] as const)("%s: takes every body of its schema, fields that do not go together aside", (dialect) => {
-    fc.assert(
-      fc.property(chatBodies(dialect), (body) => {
-        try {
-          expect(parseChatRequest(body, dialect).model).toBe(body["model"]);
-        } catch (error) {
-          const { code, param } = error as ApiError;
-          const isWithoutSchema = code === "missing_required_parameter" && param === "response_format.json_schema";
-          if (!isWithoutSchema) expect(`${code} ${param}`).toMatch(/^unsupported_value (?:max_tokens|stream_options|top_logprobs|response_format\.schema)$/);
-        }
-      }),
-      { numRuns: 200 },
-    );
-  });
+  it.each(["ppio", "openai"] as const)(
+    "%s: takes every body of its schema, fields that do not go together aside",
+    (dialect) => {
+      fc.assert(
+        fc.property(chatBodies(dialect), (body) => {
+          try {
+            expect(parseChatRequest(body, dialect).model).toBe(body["model"]);
+          } catch (error) {
+            const { code, param } = error as ApiError;
+            const isWithoutSchema = code === "missing_required_parameter" && param === "response_format.json_schema";
+            if (!isWithoutSchema)
+              expect(`${code} ${param}`).toMatch(
+                /^unsupported_value (?:max_tokens|stream_options|top_logprobs|response_format\.schema)$/,
+              );
+          }
+        }),
+        { numRuns: 200 },
+      );
+    },
+  );
 
   it("throws nothing but an ApiError, for any JSON and for any damaged body", () => {
-    const damaged = fc.tuple(chatBodies("ppio"), fc.string({ maxLength: 8 }), fc.jsonValue(), fc.nat()).map(([body, name, value, pick]) => {
-      const names = [...Object.keys(body), name];
-      return { ...body, [names[pick % names.length]!]: value };
-    });
+    const damaged = fc
+      .tuple(chatBodies("ppio"), fc.string({ maxLength: 8 }), fc.jsonValue(), fc.nat())
+      .map(([body, name, value, pick]) => {
+        const names = [...Object.keys(body), name];
+        return { ...body, [names[pick % names.length]!]: value };
+      });
     fc.assert(
-      fc.property(fc.oneof(fc.jsonValue(), damaged), fc.constantFrom("ppio" as const, "openai" as const), (body, dialect) => {
-        try {
-          parseChatRequest(body, dialect);
-        } catch (error) {
-          expect(error).toBeInstanceOf(ApiError);
-          expect((error as ApiError).status).toBe(400);
-        }
-      }),
+      fc.property(
+        fc.oneof(fc.jsonValue(), damaged),
+        fc.constantFrom("ppio" as const, "openai" as const),
+        (body, dialect) => {
+          try {
+            parseChatRequest(body, dialect);
+          } catch (error) {
+            expect(error).toBeInstanceOf(ApiError);
+            expect((error as ApiError).status).toBe(400);
+          }
+        },
+      ),
       { numRuns: 1000 },
     );
   });

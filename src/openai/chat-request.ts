@@ -45,7 +45,10 @@ function checkConflict(name: string, body: ChatRequestBody): void {
   if (name === "max_completion_tokens") {
     const { max_tokens: first = null, max_completion_tokens: second = null } = body;
     if (first === null || second === null || first === second) return;
-    throw conflict("max_tokens", `max_tokens is ${first} and max_completion_tokens is ${second}; given both, they must be equal.`);
+    throw conflict(
+      "max_tokens",
+      `max_tokens is ${first} and max_completion_tokens is ${second}; given both, they must be equal.`,
+    );
   }
   if (name === "stream_options" && isGiven(body.stream_options) && body.stream !== true) {
     throw conflict(name, "stream_options is given without stream: true, which it needs.");
@@ -55,9 +58,17 @@ function checkConflict(name: string, body: ChatRequestBody): void {
   }
   if (name === "response_format" && body.response_format?.type === "json_schema") {
     const { json_schema: named, schema } = body.response_format;
-    if (isGiven(named) && isGiven(schema)) throw conflict("response_format.schema", "response_format.schema is given beside response_format.json_schema; one of them is needed.");
+    if (isGiven(named) && isGiven(schema))
+      throw conflict(
+        "response_format.schema",
+        "response_format.schema is given beside response_format.json_schema; one of them is needed.",
+      );
     if (isGiven(named) || isGiven(schema)) return;
-    throw new ApiError("missing_required_parameter", "response_format.json_schema is required and is absent or null, and so is response_format.schema.", "response_format.json_schema");
+    throw new ApiError(
+      "missing_required_parameter",
+      "response_format.json_schema is required and is absent or null, and so is response_format.schema.",
+      "response_format.json_schema",
+    );
   }
 }
 
@@ -102,7 +113,11 @@ function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
 function responseFormat(format: NonNullable<ChatRequestBody["response_format"]>): ResponseFormat {
   if (format.type === "text" || format.type === "regex") return format;
   if (format.type === "json_schema" && isGiven(format.json_schema)) {
-    return { type: "json_schema", schema: format.json_schema?.schema, schemaPath: "response_format.json_schema.schema" };
+    return {
+      type: "json_schema",
+      schema: format.json_schema?.schema,
+      schemaPath: "response_format.json_schema.schema",
+    };
   }
   return { type: format.type, schema: format.schema };
 }

@@ -76,7 +76,8 @@ export function checkValue(schema: JsonSchema, value: unknown, path = "", afterF
 export function allowedBy(schema: JsonSchema): string {
   const listed = schema["x-no-effect"] ?? schema.enum ?? (schema.const === undefined ? undefined : [schema.const]);
   if (listed !== undefined) return oneOf(listed.map((value) => JSON.stringify(value)));
-  if (schema.discriminator !== undefined) return `an object whose ${schema.discriminator.propertyName} is ${oneOf(tagsOf(schema).map((tag) => JSON.stringify(tag)))}`;
+  if (schema.discriminator !== undefined)
+    return `an object whose ${schema.discriminator.propertyName} is ${oneOf(tagsOf(schema).map((tag) => JSON.stringify(tag)))}`;
   if (schema.anyOf !== undefined) return oneOf(schema.anyOf.filter(({ type }) => type !== "null").map(allowedBy));
   switch (schema.type) {
     case "number":
@@ -144,12 +145,19 @@ function checkString(schema: JsonSchema, value: string, path: string): void {
 
 function checkArray(schema: JsonSchema, value: readonly unknown[], path: string): void {
   const { minItems = 0, maxItems = Infinity, items } = schema;
-  if (value.length < minItems || value.length > maxItems) throw failure("out_of_range", schema, path, describeGiven(value));
+  if (value.length < minItems || value.length > maxItems)
+    throw failure("out_of_range", schema, path, describeGiven(value));
   if (items !== undefined) for (const [index, item] of value.entries()) checkValue(items, item, `${path}[${index}]`);
 }
 
 function checkObject(schema: JsonSchema, value: JsonObject, path: string, afterField?: (name: string) => void): void {
-  const { properties = {}, required = [], additionalProperties = true, propertyNames, maxProperties = Infinity } = schema;
+  const {
+    properties = {},
+    required = [],
+    additionalProperties = true,
+    propertyNames,
+    maxProperties = Infinity,
+  } = schema;
   const names = Object.keys(value);
   if (names.length > maxProperties) throw failure("out_of_range", schema, path, `${names.length} entries`);
   for (const [name, property] of Object.entries(properties)) {
@@ -174,7 +182,8 @@ function fieldOf(object: JsonObject, name: string): unknown {
 }
 
 function hasType(schema: JsonSchema, value: unknown): boolean {
-  if (schema.anyOf !== undefined) return schema.discriminator === undefined ? schema.anyOf.some((one) => hasType(one, value)) : isObject(value);
+  if (schema.anyOf !== undefined)
+    return schema.discriminator === undefined ? schema.anyOf.some((one) => hasType(one, value)) : isObject(value);
   switch (schema.type) {
     case undefined:
       return true;
@@ -196,7 +205,11 @@ const childPath = (path: string, name: string): string => (path === "" ? name : 
 const nameOf = (path: string): string => (path === "" ? "The body" : shorten(path));
 
 function failure(code: ApiErrorCode, schema: JsonSchema, path: string, given: string, rule = "must be"): ApiError {
-  return new ApiError(code, `${nameOf(path)} ${rule} ${allowedBy(schema)}. Given: ${given}`, path === "" ? null : shorten(path));
+  return new ApiError(
+    code,
+    `${nameOf(path)} ${rule} ${allowedBy(schema)}. Given: ${given}`,
+    path === "" ? null : shorten(path),
+  );
 }
 
 function missing(schema: JsonSchema, path: string): ApiError {
@@ -210,7 +223,8 @@ function oneOf(choices: readonly string[]): string {
 }
 
 function range({ minimum, maximum, exclusiveMinimum }: JsonSchema): string {
-  if (exclusiveMinimum !== undefined) return ` more than ${exclusiveMinimum}${maximum === undefined ? "" : ` and at most ${maximum}`}`;
+  if (exclusiveMinimum !== undefined)
+    return ` more than ${exclusiveMinimum}${maximum === undefined ? "" : ` and at most ${maximum}`}`;
   if (minimum !== undefined && maximum !== undefined) return ` in ${minimum}..${maximum}`;
   return minimum === undefined ? "" : ` of at least ${minimum}`;
 }

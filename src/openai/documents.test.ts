@@ -45,18 +45,30 @@ describe.each(DIALECTS)("the request schema of %s", (dialect) => {
 
 describe("openApiDocument", () => {
   it.each(DIALECTS)("of %s refers to nothing that is not there and compiles", (dialect) => {
-    const document = JSON.parse(JSON.stringify(openApiDocument({ dialect, version: "1.2.3" }))) as { components: { schemas: Record<string, object> } };
-    expect(document).toMatchObject({ openapi: "3.1.0", info: { version: "1.2.3" }, servers: [{ url: "/v1" }, { url: "/v3/openai" }, { url: "/openai/v1" }] });
+    const document = JSON.parse(JSON.stringify(openApiDocument({ dialect, version: "1.2.3" }))) as {
+      components: { schemas: Record<string, object> };
+    };
+    expect(document).toMatchObject({
+      openapi: "3.1.0",
+      info: { version: "1.2.3" },
+      servers: [{ url: "/v1" }, { url: "/v3/openai" }, { url: "/openai/v1" }],
+    });
     const refs = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)].map((match) => match[1]!);
     expect(refs.length).toBeGreaterThan(20);
-    for (const ref of refs) expect(ref.split("/").reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], document), ref).toBeDefined();
+    for (const ref of refs)
+      expect(
+        ref.split("/").reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], document),
+        ref,
+      ).toBeDefined();
     const ajv = new Ajv2020({ strict: false });
     ajv.addSchema(document, "doc");
-    for (const name of Object.keys(document.components.schemas)) expect(() => ajv.compile({ $ref: `doc#/components/schemas/${name}` }), name).not.toThrow();
+    for (const name of Object.keys(document.components.schemas))
+      expect(() => ajv.compile({ $ref: `doc#/components/schemas/${name}` }), name).not.toThrow();
   });
 
   it("differs between the dialects where they do", () => {
-    const topP = (dialect: (typeof DIALECTS)[number]) => CHAT_REQUEST_SCHEMAS[dialect].properties?.["top_p"]?.anyOf?.[0];
+    const topP = (dialect: (typeof DIALECTS)[number]) =>
+      CHAT_REQUEST_SCHEMAS[dialect].properties?.["top_p"]?.anyOf?.[0];
     expect(topP("ppio")).toMatchObject({ exclusiveMinimum: 0, maximum: 1 });
     expect(topP("openai")).toMatchObject({ minimum: 0, maximum: 1 });
   });
@@ -65,7 +77,14 @@ describe("openApiDocument", () => {
 describe("capabilities", () => {
   it("prints the table for the running server", () => {
     const models = [
-      { id: "a", aliases: ["b"], contextLength: 512, profile: "exact" as const, maxConcurrency: 4, logprobsMode: "processed" as const },
+      {
+        id: "a",
+        aliases: ["b"],
+        contextLength: 512,
+        profile: "exact" as const,
+        maxConcurrency: 4,
+        logprobsMode: "processed" as const,
+      },
       { id: "c", aliases: [], contextLength: null },
     ];
     const printed = capabilities({ dialect: "openai", version: "1", models, maxBodyBytes: 9 });
@@ -74,7 +93,9 @@ describe("capabilities", () => {
       { id: "a", aliases: ["b"], context_length: 512, profile: "exact", running_choices: 4, logprobs: "processed" },
       { id: "c", aliases: [], context_length: null },
     ]);
-    const { response_format: format } = printed as { response_format: { schema_keywords: object[]; schema_formats: object[] } };
+    const { response_format: format } = printed as {
+      response_format: { schema_keywords: object[]; schema_formats: object[] };
+    };
     expect(format.schema_keywords).toContainEqual({ keyword: "required", status: "enforced" });
     expect(format.schema_formats).toContainEqual(expect.objectContaining({ format: "date-time", status: "enforced" }));
     const { parameters } = printed as { parameters: { name: string }[] };
@@ -84,9 +105,15 @@ describe("capabilities", () => {
 
 describe("the table of parameters", () => {
   it("says what is accepted and what it does", () => {
-    const row = (name: string, dialect: (typeof DIALECTS)[number] = "ppio") => parameterRows(dialect).find((one) => one.name === name);
+    const row = (name: string, dialect: (typeof DIALECTS)[number] = "ppio") =>
+      parameterRows(dialect).find((one) => one.name === name);
     expect(row("model")).toMatchObject({ required: true, accepted: "a string", effect: "honoured" });
-    expect(row("n")).toMatchObject({ required: false, accepted: "an integer in 1..128", default: 1, effect: "honoured" });
+    expect(row("n")).toMatchObject({
+      required: false,
+      accepted: "an integer in 1..128",
+      default: 1,
+      effect: "honoured",
+    });
     expect(row("top_k")?.accepted).toBe("an integer in 1..128");
     expect(row("top_k", "openai")?.accepted).toBe("an integer of at least -1");
     expect(row("user")?.effect).toBe("none");
@@ -97,8 +124,12 @@ describe("the table of parameters", () => {
   it("is written with both dialects where they differ", () => {
     const lines = parameterTableMarkdown().trimEnd().split("\n");
     expect(lines).toHaveLength(2 + parameterRows("ppio").length);
-    expect(lines.find((line) => line.startsWith("| `top_p`"))).toContain("| ppio: a number more than 0 and at most 1; openai: a number in 0..1 |");
-    expect(lines.find((line) => line.startsWith("| `separate_reasoning`"))).toContain("| ppio: `false`; openai: `true` |");
+    expect(lines.find((line) => line.startsWith("| `top_p`"))).toContain(
+      "| ppio: a number more than 0 and at most 1; openai: a number in 0..1 |",
+    );
+    expect(lines.find((line) => line.startsWith("| `separate_reasoning`"))).toContain(
+      "| ppio: `false`; openai: `true` |",
+    );
     expect(lines.every((line) => line.split(/(?<!\\)\|/).length === 6)).toBe(true);
   });
 });

@@ -1,6 +1,13 @@
 /** The wire: what comes in, checked, and what goes out, as the contract writes it. Nothing here knows HTTP. */
 
-export { ApiError, apiErrorOf, type ApiErrorCode, type ApiErrorOptions, type ErrorBody, type ErrorType } from "./api-error.js";
+export {
+  ApiError,
+  apiErrorOf,
+  type ApiErrorCode,
+  type ApiErrorOptions,
+  type ErrorBody,
+  type ErrorType,
+} from "./api-error.js";
 export { capabilities, type CapabilitiesOptions } from "./capabilities.js";
 export { parseChatRequest, type ChatRequest } from "./chat-request.js";
 export { DIALECTS, type Dialect, type StreamUsage } from "./dialects.js";
@@ -10,4 +17,9 @@ export { openApiDocument, type OpenApiOptions } from "./openapi.js";
 export { parameterTableMarkdown } from "./parameter-table.js";
 export { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
 export type { ChatCompletion, ChatCompletionChunk } from "./response-schema.js";
-export { parseDetokenizeRequest, parseTokenizeRequest, type DetokenizeRequest, type TokenizeRequest } from "./tokenize-request.js";
+export {
+  parseDetokenizeRequest,
+  parseTokenizeRequest,
+  type DetokenizeRequest,
+  type TokenizeRequest,
+} from "./tokenize-request.js";

@@ -13,7 +13,11 @@ function failureOf(bytes: Uint8Array): ApiError {
   } catch (error) {
     expect(error).toBeInstanceOf(ApiError);
     const failure = error as ApiError;
-    expect({ status: failure.status, code: failure.code, param: failure.param }).toEqual({ status: 400, code: "invalid_json", param: null });
+    expect({ status: failure.status, code: failure.code, param: failure.param }).toEqual({
+      status: 400,
+      code: "invalid_json",
+      param: null,
+    });
     return failure;
   }
   throw new Error("nothing was refused");
@@ -21,9 +25,24 @@ function failureOf(bytes: Uint8Array): ApiError {
 
 describe("parseJson", () => {
   it.each([
-    "0", "-0", "1.0", "1e3", "-12.5E-2", "1e999", "123456789012345678901234567890", "true", "false", "null", '""',
-    String.raw`"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00\ud800"`, '"é€😀\u007f"', "[]", "{}", " [ 1 , [ ] , { } ] ",
-    '{"a":{"a":1},"b":[{"a":2},{"a":3}]}', '\t{"toString":1,"constructor":2,"":3}\r\n',
+    "0",
+    "-0",
+    "1.0",
+    "1e3",
+    "-12.5E-2",
+    "1e999",
+    "123456789012345678901234567890",
+    "true",
+    "false",
+    "null",
+    '""',
+    String.raw`"\"\\\/\b\f\n\r\t\u0041\ud83d\ude00\ud800"`,
+    '"é€😀\u007f"',
+    "[]",
+    "{}",
+    " [ 1 , [ ] , { } ] ",
+    '{"a":{"a":1},"b":[{"a":2},{"a":3}]}',
+    '\t{"toString":1,"constructor":2,"":3}\r\n',
   ])("takes %s as JSON.parse does", (text) => {
     expect(parseJson(bytesOf(text))).toEqual(JSON.parse(text));
   });
@@ -57,9 +76,12 @@ describe("parseJson", () => {
     expect(message).toContain(place);
   });
 
-  it.each(['{"a":1,"a":1}', '{"x":[{"b":{"a":1,"c":2,"a":3}}]}', String.raw`{"a":1,"\u0061":2}`])("refuses the repeated key of %s", (text) => {
-    expect(failureOf(bytesOf(text)).message).toContain('The key "a" is repeated');
-  });
+  it.each(['{"a":1,"a":1}', '{"x":[{"b":{"a":1,"c":2,"a":3}}]}', String.raw`{"a":1,"\u0061":2}`])(
+    "refuses the repeated key of %s",
+    (text) => {
+      expect(failureOf(bytesOf(text)).message).toContain('The key "a" is repeated');
+    },
+  );
 
   it("takes __proto__ as an ordinary key, also twice", () => {
     const value = parseJson(bytesOf('{"__proto__":{"model":"x"},"a":1}')) as object;
@@ -101,7 +123,29 @@ describe("parseJson", () => {
   });
 
   it("takes and refuses what JSON.parse does for texts of JSON's own characters", () => {
-    const piece = fc.constantFrom("{", "}", "[", "]", ",", ":", '"', '"k"', '"l"', "\\", "\\u00e9", "1", "-", ".5", "e+1", "0", "true", "nul", " ", "\n", "é");
+    const piece = fc.constantFrom(
+      "{",
+      "}",
+      "[",
+      "]",
+      ",",
+      ":",
+      '"',
+      '"k"',
+      '"l"',
+      "\\",
+      "\\u00e9",
+      "1",
+      "-",
+      ".5",
+      "e+1",
+      "0",
+      "true",
+      "nul",
+      " ",
+      "\n",
+      "é",
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const text = pieces.join("");

@@ -97,7 +97,8 @@ class Parser {
       if (Object.hasOwn(object, key)) throw this.#error(`The key ${quote(key)} is repeated`, keyAt);
       if (!this.#takeAfterSpace(":")) throw this.#error(`${this.#next()} is where ":" is needed`);
       const value = this.#value(depth);
-      if (key === "__proto__") Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+      if (key === "__proto__")
+        Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
       else object[key] = value;
     } while (this.#takeAfterSpace(","));
     if (!this.#takeAfterSpace("}")) throw this.#error(`${this.#next()} is where "," or "}" is needed`);
@@ -139,7 +140,9 @@ class Parser {
       } else if (Number.isNaN(code)) {
         throw this.#error("A string has no end", openedAt);
       } else {
-        throw this.#error(`A string holds the control character U+${code.toString(16).toUpperCase().padStart(4, "0")}, which must be escaped`);
+        throw this.#error(
+          `A string holds the control character U+${code.toString(16).toUpperCase().padStart(4, "0")}, which must be escaped`,
+        );
       }
     }
   }
@@ -203,6 +206,9 @@ class Parser {
       line++;
       lineStart = end + 1;
     }
-    return new ApiError("invalid_json", `The body is not JSON as it must be: ${problem}, at line ${line}, column ${position - lineStart + 1}.`);
+    return new ApiError(
+      "invalid_json",
+      `The body is not JSON as it must be: ${problem}, at line ${line}, column ${position - lineStart + 1}.`,
+    );
   }
 }

@@ -16,10 +16,20 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
   const messagesOf = (message: object) => parse({ messages: [message] }, dialect).messages;
 
   it.each(ROLES)("take the role %s with text, parts and a name", (role) => {
-    for (const content of ["", "Hi", "\0\uFEFF", [{ type: "text", text: "a" }], [{ type: "text", text: "" }, { type: "text", text: "b" }]]) {
+    for (const content of [
+      "",
+      "Hi",
+      "\0\uFEFF",
+      [{ type: "text", text: "a" }],
+      [
+        { type: "text", text: "" },
+        { type: "text", text: "b" },
+      ],
+    ]) {
       expect(messagesOf({ role, content })).toEqual([{ role, content }]);
     }
-    for (const name of ["a", "A-Z_09", "x".repeat(64), null]) expect(messagesOf({ role, content: "Hi", name })).toHaveLength(1);
+    for (const name of ["a", "A-Z_09", "x".repeat(64), null])
+      expect(messagesOf({ role, content: "Hi", name })).toHaveLength(1);
   });
 
   it("take an assistant's null content, and its absence", () => {
@@ -44,7 +54,9 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
 
   it.each(ROLES)("hold the role %s to its name and content", (role) => {
     const refuses = (fields: object, code: string, field: string) =>
-      expect(refusalOf(() => messagesOf({ role, content: "Hi", ...fields }))).toEqual(refused(code, `messages[0].${field}`));
+      expect(refusalOf(() => messagesOf({ role, content: "Hi", ...fields }))).toEqual(
+        refused(code, `messages[0].${field}`),
+      );
     for (const name of ["", "x".repeat(65), "a b", "a.b", "é", "a\n"]) refuses({ name }, R, "name");
     for (const name of [1, true, [], {}]) refuses({ name }, T, "name");
     for (const content of [1, true, {}]) refuses({ content }, T, "content");

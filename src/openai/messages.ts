@@ -3,8 +3,10 @@
 import { Type, type Static, type TSchema } from "typebox";
 
 /** A field that may be absent or null; both mean "not given". */
-export const optional = <T extends TSchema>(schema: T, notes: { default?: unknown; description?: string; "x-ignored"?: boolean } = {}) =>
-  Type.Optional(Type.Union([schema, Type.Null()], notes));
+export const optional = <T extends TSchema>(
+  schema: T,
+  notes: { default?: unknown; description?: string; "x-ignored"?: boolean } = {},
+) => Type.Optional(Type.Union([schema, Type.Null()], notes));
 
 const closed = { additionalProperties: false } as const;
 
@@ -12,9 +14,12 @@ const closed = { additionalProperties: false } as const;
 export const text = () => Type.String({ "x-text": true });
 
 const content = () =>
-  Type.Union([text(), Type.Array(Type.Union([textPart()], { discriminator: { propertyName: "type" } }), { minItems: 1 })], {
-    description: "A string, or parts of text, which are joined with a newline.",
-  });
+  Type.Union(
+    [text(), Type.Array(Type.Union([textPart()], { discriminator: { propertyName: "type" } }), { minItems: 1 })],
+    {
+      description: "A string, or parts of text, which are joined with a newline.",
+    },
+  );
 
 const textPart = () => Type.Object({ type: Type.Literal("text"), text: text() }, closed);
 
@@ -51,7 +56,13 @@ const assistantMessage = () =>
 export const messagesSchema = () =>
   Type.Array(
     Type.Union(
-      [plainMessage("system"), plainMessage("developer"), plainMessage("user"), assistantMessage(), plainMessage("tool")],
+      [
+        plainMessage("system"),
+        plainMessage("developer"),
+        plainMessage("user"),
+        assistantMessage(),
+        plainMessage("tool"),
+      ],
       { discriminator: { propertyName: "role" } },
     ),
     { minItems: 1, description: "The conversation. `developer` is rendered as `system`." },

@@ -13,7 +13,11 @@ export interface OpenApiOptions {
   readonly prefixes?: readonly string[];
 }
 
-export function openApiDocument({ dialect, version, prefixes = ["/v1", "/v3/openai", "/openai/v1"] }: OpenApiOptions): object {
+export function openApiDocument({
+  dialect,
+  version,
+  prefixes = ["/v1", "/v3/openai", "/openai/v1"],
+}: OpenApiOptions): object {
   return {
     openapi: "3.1.0",
     info: { title: "Touchstone", version, description: `Chat completions, offline. Dialect: ${dialect}.` },
@@ -23,7 +27,9 @@ export function openApiDocument({ dialect, version, prefixes = ["/v1", "/v3/open
     components: {
       securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
       schemas: { CreateChatCompletionRequest: CHAT_REQUEST_SCHEMAS[dialect], ...SCHEMAS },
-      responses: Object.fromEntries(Object.entries(statuses()).map(([status, codes]) => [`Error${status}`, errorResponse(codes)])),
+      responses: Object.fromEntries(
+        Object.entries(statuses()).map(([status, codes]) => [`Error${status}`, errorResponse(codes)]),
+      ),
     },
   };
 }
@@ -33,7 +39,11 @@ const json = (schema: object) => ({ "application/json": { schema } });
 const ok = (description: string, content: object) => ({ 200: { description, content } });
 const body = (name: string) => ({ required: true, content: json(ref(name)) });
 const list = (items: object) => ({ type: "array", items });
-const object = (properties: Record<string, object>) => ({ type: "object", properties, required: Object.keys(properties) });
+const object = (properties: Record<string, object>) => ({
+  type: "object",
+  properties,
+  required: Object.keys(properties),
+});
 
 const SCHEMAS = {
   CreateChatCompletionResponse: chatCompletionSchema,
@@ -43,7 +53,12 @@ const SCHEMAS = {
   TokenizeResponse: object({ token_ids: list({ type: "integer" }), tokens: list({ type: "string" }) }),
   DetokenizeRequest: detokenizeSchema,
   DetokenizeResponse: object({ text: { type: "string" } }),
-  Model: object({ id: { type: "string" }, object: { const: "model" }, created: { type: "integer" }, owned_by: { type: "string" } }),
+  Model: object({
+    id: { type: "string" },
+    object: { const: "model" },
+    created: { type: "integer" },
+    owned_by: { type: "string" },
+  }),
   ListModelsResponse: object({ object: { const: "list" }, data: list(ref("Model")) }),
 };
 
@@ -59,7 +74,8 @@ const errorResponse = (codes: readonly string[]) => ({
   content: json(ref("ErrorResponse")),
 });
 
-const errors = (...among: number[]) => Object.fromEntries(among.map((status) => [status, { $ref: `#/components/responses/Error${status}` }]));
+const errors = (...among: number[]) =>
+  Object.fromEntries(among.map((status) => [status, { $ref: `#/components/responses/Error${status}` }]));
 
 const generationErrors = errors(400, 401, 404, 408, 413, 415, 429, 500, 503);
 const lookupErrors = errors(401, 404, 500);
@@ -74,9 +90,13 @@ const PATHS = {
       requestBody: body("CreateChatCompletionRequest"),
       responses: {
         200: {
-          description: "The answer; with `stream: true`, server-sent events, each with a chunk, and `[DONE]` at the end.",
+          description:
+            "The answer; with `stream: true`, server-sent events, each with a chunk, and `[DONE]` at the end.",
           headers: {
-            "x-touchstone-seed": { description: "The seed used: send it to get the same answer.", schema: { type: "string" } },
+            "x-touchstone-seed": {
+              description: "The seed used: send it to get the same answer.",
+              schema: { type: "string" },
+            },
             "x-request-id": { schema: { type: "string" } },
           },
           content: {
@@ -88,11 +108,24 @@ const PATHS = {
       },
     },
   },
-  "/models": { get: { operationId: "listModels", responses: { ...ok("The served models.", json(ref("ListModelsResponse"))), ...lookupErrors } } },
+  "/models": {
+    get: {
+      operationId: "listModels",
+      responses: { ...ok("The served models.", json(ref("ListModelsResponse"))), ...lookupErrors },
+    },
+  },
   "/models/{id}": {
     get: {
       operationId: "retrieveModel",
-      parameters: [{ name: "id", in: "path", required: true, schema: { type: "string" }, description: "May have a slash, raw or as %2F." }],
+      parameters: [
+        {
+          name: "id",
+          in: "path",
+          required: true,
+          schema: { type: "string" },
+          description: "May have a slash, raw or as %2F.",
+        },
+      ],
       responses: { ...ok("One model.", json(ref("Model"))), ...lookupErrors },
     },
   },
@@ -113,14 +146,33 @@ const PATHS = {
   "/capabilities": {
     get: {
       operationId: "getCapabilities",
-      responses: { ...ok("Every parameter and what this server does with it.", json({ type: "object" })), ...lookupErrors },
+      responses: {
+        ...ok("Every parameter and what this server does with it.", json({ type: "object" })),
+        ...lookupErrors,
+      },
     },
   },
-  "/healthz": { servers: rootServer, get: { operationId: "healthz", security: [], responses: { 200: { description: "The process is alive." } } } },
+  "/healthz": {
+    servers: rootServer,
+    get: { operationId: "healthz", security: [], responses: { 200: { description: "The process is alive." } } },
+  },
   "/readyz": {
     servers: rootServer,
-    get: { operationId: "readyz", security: [], responses: { 200: { description: "Requests are taken." }, ...errors(503) } },
+    get: {
+      operationId: "readyz",
+      security: [],
+      responses: { 200: { description: "Requests are taken." }, ...errors(503) },
+    },
   },
-  "/metrics": { servers: rootServer, get: { operationId: "metrics", responses: ok("In Prometheus' text format.", { "text/plain": { schema: { type: "string" } } }) } },
-  "/openapi.json": { servers: rootServer, get: { operationId: "openapi", responses: ok("This document.", json({ type: "object" })) } },
+  "/metrics": {
+    servers: rootServer,
+    get: {
+      operationId: "metrics",
+      responses: ok("In Prometheus' text format.", { "text/plain": { schema: { type: "string" } } }),
+    },
+  },
+  "/openapi.json": {
+    servers: rootServer,
+    get: { operationId: "openapi", responses: ok("This document.", json({ type: "object" })) },
+  },
 };

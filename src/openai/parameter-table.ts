@@ -33,7 +33,9 @@ export function parameterTableMarkdown(): string {
   const ppio = parameterRows("ppio").map(cellsOf);
   const openai = parameterRows("openai").map(cellsOf);
   const rows = ppio.map((cells, row) =>
-    cells.map((cell, column) => (cell === openai[row]?.[column] ? cell : `ppio: ${cell}; openai: ${openai[row]?.[column]}`)),
+    cells.map((cell, column) =>
+      cell === openai[row]?.[column] ? cell : `ppio: ${cell}; openai: ${openai[row]?.[column]}`,
+    ),
   );
   const lines = [["parameter", "accepted", "default", "meaning"], ["---", "---", "---", "---"], ...rows];
   return `${lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n`;

@@ -39,13 +39,28 @@ const ROWS: readonly Row[] = [
     accepted: [1, 1e3, SAFE, 1e300],
     refused: [[0, R], [-1, R], [Infinity, R], ...notNumbers(1.5)] as Row["refused"],
   })),
-  { field: "max_tokens", given: { max_completion_tokens: 5 }, accepted: [5, null], refused: [[6, U], [4, U]] },
+  {
+    field: "max_tokens",
+    given: { max_completion_tokens: 5 },
+    accepted: [5, null],
+    refused: [
+      [6, U],
+      [4, U],
+    ],
+  },
   { field: "max_completion_tokens", given: { max_tokens: 5 }, accepted: [5, null], refused: [[6, U, "max_tokens"]] },
   { field: "stream", accepted: [true, false], refused: notBooleans },
   {
     field: "stream_options",
     given: { stream: true },
-    accepted: [{}, { include_usage: true }, { include_usage: false }, { include_usage: null }, { include_obfuscation: false }, { include_obfuscation: null }],
+    accepted: [
+      {},
+      { include_usage: true },
+      { include_usage: false },
+      { include_usage: null },
+      { include_obfuscation: false },
+      { include_obfuscation: null },
+    ],
     refused: [
       ["x", T],
       [[], T],
@@ -55,17 +70,32 @@ const ROWS: readonly Row[] = [
       [{ other: null }, "unknown_parameter", "stream_options.other"],
     ],
   },
-  { field: "stream_options", accepted: [null], refused: [[{}, U], [{ include_usage: true }, U]] },
+  {
+    field: "stream_options",
+    accepted: [null],
+    refused: [
+      [{}, U],
+      [{ include_usage: true }, U],
+    ],
+  },
   { field: "stream_options", given: { stream: false }, accepted: [null], refused: [[{}, U]] },
   { field: "stream_options", given: { stream: null }, accepted: [null], refused: [[{}, U]] },
   { field: "n", accepted: [1, 2, 128], refused: [[0, R], [-1, R], [129, R], ...notNumbers(1.5)] },
-  { field: "seed", accepted: [0, -1, SAFE, -SAFE], refused: [[SAFE + 1, R], [-SAFE - 1, R], [Infinity, R], ...notNumbers(0.5)] },
+  {
+    field: "seed",
+    accepted: [0, -1, SAFE, -SAFE],
+    refused: [[SAFE + 1, R], [-SAFE - 1, R], [Infinity, R], ...notNumbers(0.5)],
+  },
   ...["frequency_penalty", "presence_penalty"].map((field) => ({
     field,
     accepted: [-2, 0, 0.5, 2],
     refused: [[ABOVE_2, R], [-ABOVE_2, R], [Infinity, R], ...notNumbers()] as Row["refused"],
   })),
-  { field: "repetition_penalty", accepted: [Number.MIN_VALUE, 1, 2], refused: [[0, R], [-0, R], [-1, R], [ABOVE_2, R], ...notNumbers()] },
+  {
+    field: "repetition_penalty",
+    accepted: [Number.MIN_VALUE, 1, 2],
+    refused: [[0, R], [-0, R], [-1, R], [ABOVE_2, R], ...notNumbers()],
+  },
   {
     field: "stop",
     accepted: ["a", "\0", ["a"], ["a", "b", "c", "d"], ["a", "a"]],
@@ -83,12 +113,35 @@ const ROWS: readonly Row[] = [
       [{}, T],
     ],
   },
-  { field: "temperature", accepted: [0, Number.MIN_VALUE, 1, 2], refused: [[-Number.MIN_VALUE, R], [ABOVE_2, R], [Infinity, R], ...notNumbers()] },
-  { field: "top_p", dialects: ["ppio"], accepted: [Number.MIN_VALUE, 1], refused: [[0, R], [-0, R], [-1, R], [1 + Number.EPSILON, R], ...notNumbers()] },
-  { field: "top_p", dialects: ["openai"], accepted: [0, 1], refused: [[-Number.MIN_VALUE, R], [1 + Number.EPSILON, R], ...notNumbers()] },
+  {
+    field: "temperature",
+    accepted: [0, Number.MIN_VALUE, 1, 2],
+    refused: [[-Number.MIN_VALUE, R], [ABOVE_2, R], [Infinity, R], ...notNumbers()],
+  },
+  {
+    field: "top_p",
+    dialects: ["ppio"],
+    accepted: [Number.MIN_VALUE, 1],
+    refused: [[0, R], [-0, R], [-1, R], [1 + Number.EPSILON, R], ...notNumbers()],
+  },
+  {
+    field: "top_p",
+    dialects: ["openai"],
+    accepted: [0, 1],
+    refused: [[-Number.MIN_VALUE, R], [1 + Number.EPSILON, R], ...notNumbers()],
+  },
   { field: "top_k", dialects: ["ppio"], accepted: [1, 128], refused: [[0, R], [-1, R], [129, R], ...notNumbers(1.5)] },
-  { field: "top_k", dialects: ["openai"], accepted: [-1, 0, 1, 129, SAFE, 1e300], refused: [[-2, R], [Infinity, R], ...notNumbers(1.5)] },
-  { field: "min_p", accepted: [0, 0.5, 1], refused: [[-Number.MIN_VALUE, R], [1 + Number.EPSILON, R], ...notNumbers()] },
+  {
+    field: "top_k",
+    dialects: ["openai"],
+    accepted: [-1, 0, 1, 129, SAFE, 1e300],
+    refused: [[-2, R], [Infinity, R], ...notNumbers(1.5)],
+  },
+  {
+    field: "min_p",
+    accepted: [0, 0.5, 1],
+    refused: [[-Number.MIN_VALUE, R], [1 + Number.EPSILON, R], ...notNumbers()],
+  },
   {
     field: "logit_bias",
     accepted: [{}, { 0: 1 }, { 17: -100, 18: 100, 19: 0.5 }, ids(1024)],
@@ -112,8 +165,21 @@ const ROWS: readonly Row[] = [
     ],
   },
   { field: "logprobs", accepted: [true, false], refused: notBooleans },
-  { field: "top_logprobs", given: { logprobs: true }, accepted: [0, 20], refused: [[-1, R], [21, R], ...notNumbers(1.5)] },
-  { field: "top_logprobs", accepted: [null], refused: [[5, U], [0, U], [21, R]] },
+  {
+    field: "top_logprobs",
+    given: { logprobs: true },
+    accepted: [0, 20],
+    refused: [[-1, R], [21, R], ...notNumbers(1.5)],
+  },
+  {
+    field: "top_logprobs",
+    accepted: [null],
+    refused: [
+      [5, U],
+      [0, U],
+      [21, R],
+    ],
+  },
   { field: "top_logprobs", given: { logprobs: false }, accepted: [null], refused: [[5, U]] },
   {
     field: "response_format",
@@ -125,7 +191,11 @@ const ROWS: readonly Row[] = [
       { type: "json_schema", schema: {} },
       { type: "json_schema", schema: true, json_schema: null },
       { type: "json_schema", json_schema: { name: "a", schema: {} } },
-      { type: "json_schema", json_schema: { name: "A_-9".repeat(16), schema: { not: {} }, strict: false, description: "" }, schema: null },
+      {
+        type: "json_schema",
+        json_schema: { name: "A_-9".repeat(16), schema: { not: {} }, strict: false, description: "" },
+        schema: null,
+      },
       { type: "json_schema", json_schema: { name: "a", schema: {}, strict: null, description: null } },
       { type: "regex", regex: "[" },
     ],
@@ -138,22 +208,54 @@ const ROWS: readonly Row[] = [
       [{ type: "json_object", schema: [] }, T, "response_format.schema"],
       [{ type: "json_object", json_schema: {} }, "unknown_parameter", "response_format.json_schema"],
       [{ type: "json_schema" }, "missing_required_parameter", "response_format.json_schema"],
-      [{ type: "json_schema", json_schema: null, schema: null }, "missing_required_parameter", "response_format.json_schema"],
+      [
+        { type: "json_schema", json_schema: null, schema: null },
+        "missing_required_parameter",
+        "response_format.json_schema",
+      ],
       [{ type: "json_schema", json_schema: { name: "a", schema: {} }, schema: {} }, U, "response_format.schema"],
       [{ type: "json_schema", schema: 1 }, T, "response_format.schema"],
       [{ type: "json_schema", schema: {}, name: "a" }, "unknown_parameter", "response_format.name"],
       [{ type: "json_schema", json_schema: "{}" }, T, "response_format.json_schema"],
-      [{ type: "json_schema", json_schema: { schema: {} } }, "missing_required_parameter", "response_format.json_schema.name"],
+      [
+        { type: "json_schema", json_schema: { schema: {} } },
+        "missing_required_parameter",
+        "response_format.json_schema.name",
+      ],
       [{ type: "json_schema", json_schema: { name: "", schema: {} } }, R, "response_format.json_schema.name"],
       [{ type: "json_schema", json_schema: { name: "a b", schema: {} } }, R, "response_format.json_schema.name"],
-      [{ type: "json_schema", json_schema: { name: "x".repeat(65), schema: {} } }, R, "response_format.json_schema.name"],
+      [
+        { type: "json_schema", json_schema: { name: "x".repeat(65), schema: {} } },
+        R,
+        "response_format.json_schema.name",
+      ],
       [{ type: "json_schema", json_schema: { name: 1, schema: {} } }, T, "response_format.json_schema.name"],
-      [{ type: "json_schema", json_schema: { name: "a" } }, "missing_required_parameter", "response_format.json_schema.schema"],
-      [{ type: "json_schema", json_schema: { name: "a", schema: null } }, "missing_required_parameter", "response_format.json_schema.schema"],
+      [
+        { type: "json_schema", json_schema: { name: "a" } },
+        "missing_required_parameter",
+        "response_format.json_schema.schema",
+      ],
+      [
+        { type: "json_schema", json_schema: { name: "a", schema: null } },
+        "missing_required_parameter",
+        "response_format.json_schema.schema",
+      ],
       [{ type: "json_schema", json_schema: { name: "a", schema: "{}" } }, T, "response_format.json_schema.schema"],
-      [{ type: "json_schema", json_schema: { name: "a", schema: {}, strict: 1 } }, T, "response_format.json_schema.strict"],
-      [{ type: "json_schema", json_schema: { name: "a", schema: {}, description: 1 } }, T, "response_format.json_schema.description"],
-      [{ type: "json_schema", json_schema: { name: "a", schema: {}, scheme: {} } }, "unknown_parameter", "response_format.json_schema.scheme"],
+      [
+        { type: "json_schema", json_schema: { name: "a", schema: {}, strict: 1 } },
+        T,
+        "response_format.json_schema.strict",
+      ],
+      [
+        { type: "json_schema", json_schema: { name: "a", schema: {}, description: 1 } },
+        T,
+        "response_format.json_schema.description",
+      ],
+      [
+        { type: "json_schema", json_schema: { name: "a", schema: {}, scheme: {} } },
+        "unknown_parameter",
+        "response_format.json_schema.scheme",
+      ],
       [{ type: "regex" }, "missing_required_parameter", "response_format.regex"],
       [{ type: "regex", regex: null }, "missing_required_parameter", "response_format.regex"],
       [{ type: "regex", regex: 1 }, T, "response_format.regex"],
@@ -167,21 +269,84 @@ const ROWS: readonly Row[] = [
   },
   { field: "separate_reasoning", accepted: [true, false], refused: notBooleans },
   { field: "user", accepted: ["", "u"], refused: notStrings },
-  { field: "metadata", accepted: [{}, { a: "b" }], refused: [[{ a: 1 }, T, "metadata.a"], ["x", T], [[], T]] },
+  {
+    field: "metadata",
+    accepted: [{}, { a: "b" }],
+    refused: [
+      [{ a: 1 }, T, "metadata.a"],
+      ["x", T],
+      [[], T],
+    ],
+  },
   { field: "service_tier", accepted: ["auto", "priority"], refused: [["gold", U], ...notStrings] },
   { field: "prompt_cache_key", accepted: ["k"], refused: notStrings },
-  { field: "safety_identifier", accepted: ["x".repeat(64), "😀".repeat(64)], refused: [["x".repeat(65), R], ...notStrings] },
-  { field: "modalities", accepted: [["text"]], refused: [[["text", "audio"], P], [[], P], ["text", P]] },
-  { field: "verbosity", accepted: ["medium"], refused: [["low", P], [1, P]] },
-  { field: "reasoning_effort", accepted: ["medium"], refused: [["none", P], ["high", P]] },
+  {
+    field: "safety_identifier",
+    accepted: ["x".repeat(64), "😀".repeat(64)],
+    refused: [["x".repeat(65), R], ...notStrings],
+  },
+  {
+    field: "modalities",
+    accepted: [["text"]],
+    refused: [
+      [["text", "audio"], P],
+      [[], P],
+      ["text", P],
+    ],
+  },
+  {
+    field: "verbosity",
+    accepted: ["medium"],
+    refused: [
+      ["low", P],
+      [1, P],
+    ],
+  },
+  {
+    field: "reasoning_effort",
+    accepted: ["medium"],
+    refused: [
+      ["none", P],
+      ["high", P],
+    ],
+  },
   { field: "web_search_options", accepted: [], refused: [[{}, P]] },
   { field: "audio", accepted: [], refused: [[{ voice: "alloy", format: "wav" }, P]] },
-  { field: "store", accepted: [false], refused: [[true, P], ["false", P]] },
+  {
+    field: "store",
+    accepted: [false],
+    refused: [
+      [true, P],
+      ["false", P],
+    ],
+  },
   { field: "moderation", accepted: [], refused: [[{ model: "m" }, P]] },
   { field: "prediction", accepted: [], refused: [[{ type: "content", content: "x" }, P]] },
-  { field: "tools", accepted: [[]], refused: [[[{ type: "function", function: { name: "f" } }], P], [{}, P]] },
-  { field: "tool_choice", accepted: ["none"], refused: [["auto", P], ["required", P], [{ type: "function", function: { name: "f" } }, P]] },
-  { field: "parallel_tool_calls", accepted: [true], refused: [[false, P], [1, P]] },
+  {
+    field: "tools",
+    accepted: [[]],
+    refused: [
+      [[{ type: "function", function: { name: "f" } }], P],
+      [{}, P],
+    ],
+  },
+  {
+    field: "tool_choice",
+    accepted: ["none"],
+    refused: [
+      ["auto", P],
+      ["required", P],
+      [{ type: "function", function: { name: "f" } }, P],
+    ],
+  },
+  {
+    field: "parallel_tool_calls",
+    accepted: [true],
+    refused: [
+      [false, P],
+      [1, P],
+    ],
+  },
   { field: "function_call", accepted: ["none"], refused: [["auto", P]] },
   { field: "functions", accepted: [[]], refused: [[[{ name: "f" }], P]] },
   { field: "prompt_cache_options", accepted: [], refused: [[{ mode: "explicit" }, P]] },
@@ -192,9 +357,34 @@ const ROWS: readonly Row[] = [
 
 /** The table's fields from first to last; what nobody knows comes after them. */
 const IN_ORDER = [
-  "model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options", "n", "seed", "frequency_penalty", "presence_penalty",
-  "repetition_penalty", "stop", "temperature", "top_p", "top_k", "min_p", "logit_bias", "logprobs", "top_logprobs", "response_format",
-  "separate_reasoning", "user", "metadata", "service_tier", "prompt_cache_key", "safety_identifier", "tools", "odd",
+  "model",
+  "messages",
+  "max_tokens",
+  "max_completion_tokens",
+  "stream",
+  "stream_options",
+  "n",
+  "seed",
+  "frequency_penalty",
+  "presence_penalty",
+  "repetition_penalty",
+  "stop",
+  "temperature",
+  "top_p",
+  "top_k",
+  "min_p",
+  "logit_bias",
+  "logprobs",
+  "top_logprobs",
+  "response_format",
+  "separate_reasoning",
+  "user",
+  "metadata",
+  "service_tier",
+  "prompt_cache_key",
+  "safety_identifier",
+  "tools",
+  "odd",
 ];
 
 for (const row of ROWS) {
@@ -277,9 +467,18 @@ describe("messages of errors", () => {
     [{ stop: 1 }, "stop must be a non-empty string or an array of 1 to 4, each a non-empty string. Given: 1"],
     [{ logit_bias: ids(1025) }, "logit_bias must be an object of at most 1024 entries. Given: 1025 entries"],
     [{ tools: [1, 2] }, "tools is not supported; it may only be null or []. Given: an array of 2"],
-    [{ messages: [{ role: "bot", content: "" }] }, 'messages[0].role must be "system", "developer", "user", "assistant" or "tool". Given: "bot"'],
-    [{ response_format: "text" }, 'response_format must be an object whose type is "text", "json_object", "json_schema" or "regex". Given: "text"'],
-    [{ max_tokens: 1, max_completion_tokens: 2 }, "max_tokens is 1 and max_completion_tokens is 2; given both, they must be equal."],
+    [
+      { messages: [{ role: "bot", content: "" }] },
+      'messages[0].role must be "system", "developer", "user", "assistant" or "tool". Given: "bot"',
+    ],
+    [
+      { response_format: "text" },
+      'response_format must be an object whose type is "text", "json_object", "json_schema" or "regex". Given: "text"',
+    ],
+    [
+      { max_tokens: 1, max_completion_tokens: 2 },
+      "max_tokens is 1 and max_completion_tokens is 2; given both, they must be equal.",
+    ],
   ])("say what was given and what is allowed (%#)", (fields, message) => {
     expect(errorOf(() => parse(fields)).message).toBe(message);
   });
@@ -317,7 +516,9 @@ describe.each(DIALECTS)("the first failure wins (%s)", (dialect) => {
 
 describeWithAssets("OpenAI's request", () => {
   it("has no field that the table lacks", () => {
-    const subset = JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8")) as { components: { schemas: Record<string, OpenApiSchema> } };
+    const subset = JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8")) as {
+      components: { schemas: Record<string, OpenApiSchema> };
+    };
     const { schemas } = subset.components;
     const names = fieldsOf({ $ref: "#/components/schemas/CreateChatCompletionRequest" }, schemas);
     expect(names.length).toBeGreaterThan(30);
@@ -331,7 +532,10 @@ interface OpenApiSchema {
   readonly properties?: Readonly<Record<string, unknown>>;
 }
 
-function fieldsOf({ $ref, allOf = [], properties = {} }: OpenApiSchema, schemas: Readonly<Record<string, OpenApiSchema>>): string[] {
+function fieldsOf(
+  { $ref, allOf = [], properties = {} }: OpenApiSchema,
+  schemas: Readonly<Record<string, OpenApiSchema>>,
+): string[] {
   const referred = $ref === undefined ? [] : fieldsOf(schemas[$ref.split("/").at(-1)!]!, schemas);
   return [...referred, ...allOf.flatMap((part) => fieldsOf(part, schemas)), ...Object.keys(properties)];
 }

@@ -19,9 +19,16 @@ export function chatRequestSchema(dialect: DialectColumn) {
     {
       model: Type.String({ description: "A served id or an alias of one." }),
       messages: messagesSchema(),
-      max_tokens: optional(Type.Integer({ minimum: 1 }), { description: "Tokens of each answer, at most; what the context leaves if not given." }),
-      max_completion_tokens: optional(Type.Integer({ minimum: 1 }), { description: "Another name of `max_tokens`; given both, they must be equal." }),
-      stream: optional(Type.Boolean(), { default: false, description: "Answer in server-sent events as the text is made." }),
+      max_tokens: optional(Type.Integer({ minimum: 1 }), {
+        description: "Tokens of each answer, at most; what the context leaves if not given.",
+      }),
+      max_completion_tokens: optional(Type.Integer({ minimum: 1 }), {
+        description: "Another name of `max_tokens`; given both, they must be equal.",
+      }),
+      stream: optional(Type.Boolean(), {
+        default: false,
+        description: "Answer in server-sent events as the text is made.",
+      }),
       stream_options: optional(streamOptions(), { description: "Only with `stream: true`." }),
       n: optional(Type.Integer({ minimum: 1, maximum: LIMITS.choicesMax }), {
         default: 1,
@@ -30,32 +37,57 @@ export function chatRequestSchema(dialect: DialectColumn) {
       seed: optional(Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }), {
         description: "The same seed gives the same answer. One is drawn if not given; `x-touchstone-seed` names it.",
       }),
-      frequency_penalty: optional(Type.Number(range), { default: 0, description: "Subtracted from a token's logit for each time it was generated." }),
-      presence_penalty: optional(Type.Number(range), { default: 0, description: "Subtracted once from the logit of a token that was generated." }),
+      frequency_penalty: optional(Type.Number(range), {
+        default: 0,
+        description: "Subtracted from a token's logit for each time it was generated.",
+      }),
+      presence_penalty: optional(Type.Number(range), {
+        default: 0,
+        description: "Subtracted once from the logit of a token that was generated.",
+      }),
       repetition_penalty: optional(Type.Number({ exclusiveMinimum: 0, maximum: 2 }), {
         default: 1,
         description: "Divides positive logits of tokens of prompt and answer, multiplies negative ones.",
       }),
-      stop: optional(Type.Union([stopSequence(), Type.Array(stopSequence(), { minItems: 1, maxItems: LIMITS.stopSequencesMax })]), {
-        description: "Generation ends where one of these completes in the answer.",
-      }),
+      stop: optional(
+        Type.Union([stopSequence(), Type.Array(stopSequence(), { minItems: 1, maxItems: LIMITS.stopSequencesMax })]),
+        {
+          description: "Generation ends where one of these completes in the answer.",
+        },
+      ),
       temperature: optional(Type.Number({ minimum: 0, maximum: 2 }), { default: 1, description: "0 is greedy." }),
-      top_p: optional(Type.Number(dialect.topP), { description: "Keep the likeliest tokens that together reach this share; 1 is off." }),
-      top_k: optional(Type.Integer(dialect.topK), { description: "Keep this many of the likeliest tokens; values below 1, where allowed, are off." }),
-      min_p: optional(Type.Number(unit), { description: "Keep tokens at least this likely, relative to the likeliest." }),
+      top_p: optional(Type.Number(dialect.topP), {
+        description: "Keep the likeliest tokens that together reach this share; 1 is off.",
+      }),
+      top_k: optional(Type.Integer(dialect.topK), {
+        description: "Keep this many of the likeliest tokens; values below 1, where allowed, are off.",
+      }),
+      min_p: optional(Type.Number(unit), {
+        description: "Keep tokens at least this likely, relative to the likeliest.",
+      }),
       logit_bias: optional(logitBias(), { description: "Token ids and what is added to their logits." }),
-      logprobs: optional(Type.Boolean(), { default: false, description: "Report the log-probability of every generated token." }),
+      logprobs: optional(Type.Boolean(), {
+        default: false,
+        description: "Report the log-probability of every generated token.",
+      }),
       top_logprobs: optional(Type.Integer({ minimum: 0, maximum: LIMITS.topLogprobsMax }), {
         default: 0,
         description: "And those of the likeliest tokens at each position. Needs `logprobs: true`.",
       }),
-      response_format: optional(responseFormat(), { default: { type: "text" }, description: "What the answer is, behind the reasoning." }),
+      response_format: optional(responseFormat(), {
+        default: { type: "text" },
+        description: "What the answer is, behind the reasoning.",
+      }),
       separate_reasoning: optional(Type.Boolean(), {
         default: dialect.separateReasoning.ofText,
-        description: "Give reasoning in `reasoning_content`, apart from the answer. `true` with a `response_format` other than `text`, unless given.",
+        description:
+          "Give reasoning in `reasoning_content`, apart from the answer. `true` with a `response_format` other than `text`, unless given.",
       }),
       user: optional(Type.String(), ACCEPTED),
-      metadata: optional(Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: { type: "string" } }), ACCEPTED),
+      metadata: optional(
+        Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: { type: "string" } }),
+        ACCEPTED,
+      ),
       service_tier: optional(Type.String({ enum: ["auto", "default", "flex", "scale", "priority", "fast"] }), ACCEPTED),
       prompt_cache_key: optional(Type.String(), ACCEPTED),
       safety_identifier: optional(Type.String({ maxLength: 64 }), ACCEPTED),
@@ -92,7 +124,11 @@ const logitBias = () =>
   Type.Unsafe<Record<string, number>>({
     type: "object",
     maxProperties: LIMITS.logitBiasEntriesMax,
-    propertyNames: { type: "string", pattern: "^(0|[1-9][0-9]{0,14})$", "x-allowed": "keyed by token ids, such as \"17\"" },
+    propertyNames: {
+      type: "string",
+      pattern: "^(0|[1-9][0-9]{0,14})$",
+      "x-allowed": 'keyed by token ids, such as "17"',
+    },
     additionalProperties: { type: "number", minimum: -100, maximum: 100 },
   });
 
@@ -104,7 +140,10 @@ const responseFormat = () =>
     [
       Type.Object({ type: Type.Literal("text") }, closed),
       Type.Object({ type: Type.Literal("json_object"), schema: optional(jsonSchema()) }, closed),
-      Type.Object({ type: Type.Literal("json_schema"), json_schema: optional(namedSchema()), schema: optional(jsonSchema()) }, closed),
+      Type.Object(
+        { type: Type.Literal("json_schema"), json_schema: optional(namedSchema()), schema: optional(jsonSchema()) },
+        closed,
+      ),
       Type.Object({ type: Type.Literal("regex"), regex: text() }, closed),
     ],
     { discriminator: { propertyName: "type" } },
@@ -123,7 +162,11 @@ const namedSchema = () =>
 
 const jsonSchema = () =>
   Type.Union([Type.Unsafe<object>({ type: "object" }), Type.Boolean()], {
-    description: `A JSON schema, draft 2020-12. Keywords: ${keywords("enforced")}; annotations: ${keywords("annotation")}. Formats enforced: ${FORMATS.filter(({ status }) => status === "enforced").map(({ format }) => format).join(", ")}. Others are refused; unknown formats are annotations.`,
+    description: `A JSON schema, draft 2020-12. Keywords: ${keywords("enforced")}; annotations: ${keywords("annotation")}. Formats enforced: ${FORMATS.filter(
+      ({ status }) => status === "enforced",
+    )
+      .map(({ format }) => format)
+      .join(", ")}. Others are refused; unknown formats are annotations.`,
   });
 
 const keywords = (wanted: "enforced" | "annotation"): string =>

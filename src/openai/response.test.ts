@@ -9,7 +9,13 @@ import { describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { openAiSchemas, withoutVendorFields } from "../../spec-tests/oracles/openai-schemas.js";
 import { ApiError } from "./api-error.js";
 import { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
-import { chatCompletionChunkSchema, chatCompletionSchema, errorSchema, type ChatCompletion, type ChatCompletionChunk } from "./response-schema.js";
+import {
+  chatCompletionChunkSchema,
+  chatCompletionSchema,
+  errorSchema,
+  type ChatCompletion,
+  type ChatCompletionChunk,
+} from "./response-schema.js";
 import { concatenated } from "../../spec-tests/fixtures/chat-requests.js";
 
 type Request = ResponseContext["request"];
@@ -45,7 +51,13 @@ const delta = (fields: Partial<OutputDelta> = {}): OutputDelta => ({
 
 const logprob = (token: string): TokenLogprob => {
   const bytes = [...new TextEncoder().encode(token)];
-  return { tokenId: 1, token, logprob: -0.5, bytes, topLogprobs: [{ tokenId: 2, token: "x", logprob: -0.25, bytes: [120] }] };
+  return {
+    tokenId: 1,
+    token,
+    logprob: -0.5,
+    bytes,
+    topLogprobs: [{ tokenId: 2, token: "x", logprob: -0.25, bytes: [120] }],
+  };
 };
 const entry = (token: string) => ({
   token,
@@ -81,23 +93,42 @@ describe("ResponseBuilder", () => {
       created: 1_700_000_000,
       model: "alias/of-it",
       system_fingerprint: "tiny-fast-0.1.0",
-      choices: [{ index: 0, message: { role: "assistant", content: "Hello!", refusal: null }, logprobs: null, finish_reason: "stop" }],
+      choices: [
+        {
+          index: 0,
+          message: { role: "assistant", content: "Hello!", refusal: null },
+          logprobs: null,
+          finish_reason: "stop",
+        },
+      ],
       usage: WIRE_USAGE,
     });
   });
 
   it("gives reasoning apart where asked to, null where there is none, and no field where not", () => {
     const end = delta({ content: "4", reasoning: "", finishReason: "stop", usage: USAGE });
-    const message = (deltas: OutputDelta[], separateReasoning: boolean) => whole(deltas, { separateReasoning }).choices[0]?.message;
-    expect(message([delta({ reasoning: "2 + 2" }), end], true)).toEqual({ role: "assistant", content: "4", reasoning_content: "2 + 2", refusal: null });
+    const message = (deltas: OutputDelta[], separateReasoning: boolean) =>
+      whole(deltas, { separateReasoning }).choices[0]?.message;
+    expect(message([delta({ reasoning: "2 + 2" }), end], true)).toEqual({
+      role: "assistant",
+      content: "4",
+      reasoning_content: "2 + 2",
+      refusal: null,
+    });
     expect(message([end], true)).toMatchObject({ reasoning_content: "" });
     expect(message([{ ...end, reasoning: null }], true)).toMatchObject({ reasoning_content: null });
     expect(message([end], false)).toEqual({ role: "assistant", content: "4", refusal: null });
   });
 
   it("lists logprobs of every token", () => {
-    const deltas = [delta({ content: "a", logprobs: [logprob("a")] }), delta({ logprobs: [logprob("b")], finishReason: "length", usage: USAGE })];
-    expect(whole(deltas, { logprobs: true }).choices[0]?.logprobs).toEqual({ content: [entry("a"), entry("b")], refusal: null });
+    const deltas = [
+      delta({ content: "a", logprobs: [logprob("a")] }),
+      delta({ logprobs: [logprob("b")], finishReason: "length", usage: USAGE }),
+    ];
+    expect(whole(deltas, { logprobs: true }).choices[0]?.logprobs).toEqual({
+      content: [entry("a"), entry("b")],
+      refusal: null,
+    });
   });
 
   it("refuses to finish early: that would be a bug", () => {
@@ -129,7 +160,8 @@ describe("ChunkWriter", () => {
   });
 
   it("tells usage as asked: never, on the last finish chunk, or on a chunk of its own with null on all others", () => {
-    const usages = (streamUsage: Request["streamUsage"]) => streamed(ANSWER, { streamUsage }).map((chunk) => chunk.usage);
+    const usages = (streamUsage: Request["streamUsage"]) =>
+      streamed(ANSWER, { streamUsage }).map((chunk) => chunk.usage);
     expect(usages("none")).toEqual([undefined, undefined, undefined, undefined, undefined]);
     expect(usages("on_finish")).toEqual([undefined, undefined, undefined, undefined, WIRE_USAGE]);
     expect(usages("last_chunk")).toEqual([null, null, null, null, null, WIRE_USAGE]);
@@ -148,7 +180,11 @@ describe("ChunkWriter", () => {
   });
 
   it("sends reasoning before the answer, each in its own chunk", () => {
-    const deltas = [delta({ reasoning: "hm" }), delta({ reasoning: "!", content: "4" }), delta({ reasoning: "", finishReason: "stop", usage: USAGE })];
+    const deltas = [
+      delta({ reasoning: "hm" }),
+      delta({ reasoning: "!", content: "4" }),
+      delta({ reasoning: "", finishReason: "stop", usage: USAGE }),
+    ];
     expect(choicesOf(streamed(deltas, { separateReasoning: true })).map((choice) => choice?.delta)).toEqual([
       { role: "assistant", content: "" },
       { reasoning_content: "hm" },
@@ -159,9 +195,19 @@ describe("ChunkWriter", () => {
   });
 
   it("says once that there is reasoning, when it is empty", () => {
-    const deltas = [delta({ reasoning: "", content: "4" }), delta({ reasoning: "", content: "2", finishReason: "stop", usage: USAGE })];
-    const sent = (separateReasoning: boolean) => choicesOf(streamed(deltas, { separateReasoning })).map((choice) => choice?.delta);
-    expect(sent(true)).toEqual([{ role: "assistant", content: "" }, { reasoning_content: "" }, { content: "4" }, { content: "2" }, {}]);
+    const deltas = [
+      delta({ reasoning: "", content: "4" }),
+      delta({ reasoning: "", content: "2", finishReason: "stop", usage: USAGE }),
+    ];
+    const sent = (separateReasoning: boolean) =>
+      choicesOf(streamed(deltas, { separateReasoning })).map((choice) => choice?.delta);
+    expect(sent(true)).toEqual([
+      { role: "assistant", content: "" },
+      { reasoning_content: "" },
+      { content: "4" },
+      { content: "2" },
+      {},
+    ]);
     expect(sent(false)).toEqual([{ role: "assistant", content: "" }, { content: "4" }, { content: "2" }, {}]);
   });
 
@@ -189,12 +235,26 @@ const requests: fc.Arbitrary<Request> = fc.record({
 /** Deltas as the engine sends them: of any choice at any time, each choice ending once, the last one with the usage. */
 function deltasOf({ n, logprobs, separateReasoning }: Request): fc.Arbitrary<OutputDelta[]> {
   const word = fc.string({ maxLength: 3, unit: "grapheme" });
-  const part = fc.record({ content: word, reasoning: separateReasoning ? fc.option(word) : fc.constantFrom(null, ""), tokens: fc.array(word, { maxLength: 3 }) });
-  const choices = fc.tuple(...Array.from({ length: n }, () => fc.tuple(fc.array(part, { minLength: 1, maxLength: 5 }), fc.constantFrom("stop" as const, "length" as const))));
+  const part = fc.record({
+    content: word,
+    reasoning: separateReasoning ? fc.option(word) : fc.constantFrom(null, ""),
+    tokens: fc.array(word, { maxLength: 3 }),
+  });
+  const choices = fc.tuple(
+    ...Array.from({ length: n }, () =>
+      fc.tuple(fc.array(part, { minLength: 1, maxLength: 5 }), fc.constantFrom("stop" as const, "length" as const)),
+    ),
+  );
   return fc.tuple(choices, fc.infiniteStream(fc.nat({ max: 3 }))).map(([parts, turns]) => {
     const queues = parts.map(([list, finishReason], choice) =>
       list.map(({ content, reasoning, tokens }, index) =>
-        delta({ choice, content, reasoning, logprobs: logprobs ? tokens.map(logprob) : [], finishReason: index === list.length - 1 ? finishReason : null }),
+        delta({
+          choice,
+          content,
+          reasoning,
+          logprobs: logprobs ? tokens.map(logprob) : [],
+          finishReason: index === list.length - 1 ? finishReason : null,
+        }),
       ),
     );
     const deltas: OutputDelta[] = [];
@@ -228,8 +288,13 @@ describe("the stream", () => {
           const own = chunks.filter((choice) => choice.index === index);
           expect(own[0]?.delta).toEqual({ role: "assistant", content: "" });
           expect(own.slice(1).some((choice) => "role" in choice.delta)).toBe(false);
-          expect(own.at(-1)).toMatchObject({ delta: {}, finish_reason: expect.stringMatching(/^(?:stop|length)$/) as string });
-          expect(own.slice(0, -1).every((choice) => choice.finish_reason === null && Object.keys(choice.delta).length > 0)).toBe(true);
+          expect(own.at(-1)).toMatchObject({
+            delta: {},
+            finish_reason: expect.stringMatching(/^(?:stop|length)$/) as string,
+          });
+          expect(
+            own.slice(0, -1).every((choice) => choice.finish_reason === null && Object.keys(choice.delta).length > 0),
+          ).toBe(true);
         }
       }),
       { numRuns: 100 },
@@ -245,7 +310,8 @@ describe("our own schemas", () => {
     fc.assert(
       fc.property(answers, ([request, deltas]) => {
         expect(isCompletion(whole(deltas, request)), JSON.stringify(isCompletion.errors)).toBe(true);
-        for (const chunk of streamed(deltas, request)) expect(isChunk(chunk), JSON.stringify(isChunk.errors)).toBe(true);
+        for (const chunk of streamed(deltas, request))
+          expect(isChunk(chunk), JSON.stringify(isChunk.errors)).toBe(true);
       }),
       { numRuns: 100 },
     );
@@ -261,12 +327,16 @@ describeWithAssets("OpenAI's schema", () => {
     const isError = validator("ErrorResponse");
     fc.assert(
       fc.property(answers, ([request, deltas]) => {
-        expect(isCompletion(withoutVendorFields(whole(deltas, request))), JSON.stringify(isCompletion.errors)).toBe(true);
-        for (const chunk of streamed(deltas, request)) expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
+        expect(isCompletion(withoutVendorFields(whole(deltas, request))), JSON.stringify(isCompletion.errors)).toBe(
+          true,
+        );
+        for (const chunk of streamed(deltas, request))
+          expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
       }),
       { numRuns: 100 },
     );
-    for (const param of [null, "messages[2].content"]) expect(isError(new ApiError("invalid_type", "m", param).toBody())).toBe(true);
+    for (const param of [null, "messages[2].content"])
+      expect(isError(new ApiError("invalid_type", "m", param).toBody())).toBe(true);
     // A canary: the schemas must be able to refuse.
     expect(isChunk({ ...streamed(ANSWER, {})[0], vendor: 1 })).toBe(false);
     expect(isCompletion({ ...whole(ANSWER, {}), object: "other" })).toBe(false);

@@ -5,7 +5,13 @@
 
 import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob, Usage } from "../../engine/index.js";
 import type { ChatRequest } from "./chat-request.js";
-import type { ChatCompletion, ChatCompletionChunk, ChoiceLogprobs, LogprobEntry, WireUsage } from "./response-schema.js";
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChoiceLogprobs,
+  LogprobEntry,
+  WireUsage,
+} from "./response-schema.js";
 
 /** What all of an answer's chunks share, and the request that they answer. */
 export interface ResponseContext {
@@ -27,12 +33,18 @@ export class ResponseBuilder {
 
   constructor(context: ResponseContext) {
     this.#context = context;
-    this.#choices = Array.from({ length: context.request.n }, () => ({ content: "", reasoning: null, logprobs: [], finishReason: null }));
+    this.#choices = Array.from({ length: context.request.n }, () => ({
+      content: "",
+      reasoning: null,
+      logprobs: [],
+      finishReason: null,
+    }));
   }
 
   add(delta: OutputDelta): void {
     const choice = this.#choices[delta.choice];
-    if (choice === undefined) throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
+    if (choice === undefined)
+      throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
     choice.content += delta.content;
     if (delta.reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + delta.reasoning;
     for (const entry of delta.logprobs) choice.logprobs.push(logprobEntry(entry));
@@ -79,7 +91,8 @@ export class ChunkWriter {
   write(delta: OutputDelta): ChatCompletionChunk[] {
     const { separateReasoning, streamUsage } = this.#context.request;
     const choice = this.#choices[delta.choice];
-    if (choice === undefined) throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
+    if (choice === undefined)
+      throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
     const chunks: ChatCompletionChunk[] = [];
     const send = (content: WireDelta, finishReason: FinishReason | null = null) =>
       chunks.push(this.#chunk(delta.choice, content, choice.unsent.splice(0), finishReason));
@@ -103,11 +116,18 @@ export class ChunkWriter {
     return chunks;
   }
 
-  #chunk(index: number, delta: WireDelta, entries: readonly TokenLogprob[], finishReason: FinishReason | null): ChatCompletionChunk {
+  #chunk(
+    index: number,
+    delta: WireDelta,
+    entries: readonly TokenLogprob[],
+    finishReason: FinishReason | null,
+  ): ChatCompletionChunk {
     const { logprobs, streamUsage } = this.#context.request;
     return {
       ...this.#envelope(),
-      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries.map(logprobEntry)), finish_reason: finishReason }],
+      choices: [
+        { index, delta, logprobs: choiceLogprobs(logprobs, entries.map(logprobEntry)), finish_reason: finishReason },
+      ],
       ...(streamUsage === "last_chunk" ? { usage: null } : {}),
     };
   }

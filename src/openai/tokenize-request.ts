@@ -28,7 +28,9 @@ export const tokenizeSchema = Type.Object(
 export const detokenizeSchema = Type.Object(
   {
     model: Type.String(),
-    token_ids: Type.Array(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), { maxItems: WIRE_LIMITS.detokenizeIdsMax }),
+    token_ids: Type.Array(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), {
+      maxItems: WIRE_LIMITS.detokenizeIdsMax,
+    }),
   },
   { additionalProperties: false },
 );
@@ -42,7 +44,11 @@ export function parseTokenizeRequest(body: unknown): TokenizeRequest {
   }
   if (text !== null) return { model, input: { text } };
   if (messages !== null) return { model, input: { messages: engineMessages(messages) } };
-  throw new ApiError("missing_required_parameter", "text and messages are absent or null; one of them is required.", "text");
+  throw new ApiError(
+    "missing_required_parameter",
+    "text and messages are absent or null; one of them is required.",
+    "text",
+  );
 }
 
 /** @throws ApiError for the first failure, in the schema's order */

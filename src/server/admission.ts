@@ -68,9 +68,14 @@ export class Admission {
   #wait(numPlaces: number, signal: AbortSignal): Promise<void> {
     const { numWaitingMax } = this.#options;
     if (this.#waiting.length >= numWaitingMax) {
-      throw new ApiError("queue_full", `${this.#numRunning} requests are running and ${this.#waiting.length} wait; at most ${numWaitingMax} may wait. Try again later.`, null, {
-        headers: { "retry-after": RETRY_AFTER_SECONDS },
-      });
+      throw new ApiError(
+        "queue_full",
+        `${this.#numRunning} requests are running and ${this.#waiting.length} wait; at most ${numWaitingMax} may wait. Try again later.`,
+        null,
+        {
+          headers: { "retry-after": RETRY_AFTER_SECONDS },
+        },
+      );
     }
     return new Promise((resolve, reject) => {
       const leave = (): void => {

@@ -9,8 +9,30 @@ const NUM_DELTAS = 1000;
 test("what piled up is handed out in small parts, in order, and others get their turn in between", async () => {
   const call = new Call(() => {});
   for (let token = 0; token < NUM_DELTAS; token++) {
-    const usage = token < NUM_DELTAS - 1 ? null : { promptTokens: 1, completionTokens: NUM_DELTAS, totalTokens: NUM_DELTAS + 1, reasoningTokens: 0, cachedTokens: 0 };
-    call.receive({ type: "delta", call: 0, delta: { choice: 0, content: "", reasoning: null, tokenIds: [token], logprobs: [], finishReason: null, usage, timings: null } });
+    const usage =
+      token < NUM_DELTAS - 1
+        ? null
+        : {
+            promptTokens: 1,
+            completionTokens: NUM_DELTAS,
+            totalTokens: NUM_DELTAS + 1,
+            reasoningTokens: 0,
+            cachedTokens: 0,
+          };
+    call.receive({
+      type: "delta",
+      call: 0,
+      delta: {
+        choice: 0,
+        content: "",
+        reasoning: null,
+        tokenIds: [token],
+        logprobs: [],
+        finishReason: null,
+        usage,
+        timings: null,
+      },
+    });
   }
   let isOver = false;
   let numTurns = 0;

@@ -20,7 +20,8 @@ export async function chatCompletions(exchange: Exchange, services: Services): P
   const model = services.models.find(request.model);
   const { work, n } = request;
   exchange.facts["model"] = model.id;
-  if (services.logContent) exchange.facts["messages"] = work instanceof Uint8Array ? `${work.length} bytes, too long to log` : work.messages;
+  if (services.logContent)
+    exchange.facts["messages"] = work instanceof Uint8Array ? `${work.length} bytes, too long to log` : work.messages;
 
   const generation = await model.host.chat(work, n, exchange.signal);
   exchange.setHeader("x-touchstone-seed", String(generation.seed));
@@ -41,7 +42,12 @@ async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answe
 }
 
 /** An error after the first byte is an event of the stream, and the stream ends as it always does. */
-async function streamAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answer: Answer, exchange: Exchange, services: Services): Promise<void> {
+async function streamAnswer(
+  batches: AsyncIterable<readonly OutputDelta[]>,
+  answer: Answer,
+  exchange: Exchange,
+  services: Services,
+): Promise<void> {
   const stream = exchange.stream(services.heartbeatMs);
   const writer = new ChunkWriter(answer);
   try {
@@ -57,7 +63,12 @@ async function streamAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answ
 }
 
 /** Passes the deltas on, and tells metrics and log about them. */
-async function* watched({ deltas, numPromptTokens }: Generation, model: ServedModel, exchange: Exchange, services: Services) {
+async function* watched(
+  { deltas, numPromptTokens }: Generation,
+  model: ServedModel,
+  exchange: Exchange,
+  services: Services,
+) {
   const metrics = services.metrics.generation(model.id, numPromptTokens, exchange.arrivedAtMs);
   const texts: string[] = [];
   try {
@@ -81,6 +92,11 @@ function identity({ host }: ServedModel, { version }: Services) {
   return {
     id: `chatcmpl-${randomBytes(12).toString("hex")}`,
     created: Math.floor(Date.now() / 1000),
-    systemFingerprint: [info.modelHash.slice(0, 16), info.profile, ...(info.kvCache === "f32" ? [] : [`kv${info.kvCache}`]), version].join("-"),
+    systemFingerprint: [
+      info.modelHash.slice(0, 16),
+      info.profile,
+      ...(info.kvCache === "f32" ? [] : [`kv${info.kvCache}`]),
+      version,
+    ].join("-"),
   };
 }

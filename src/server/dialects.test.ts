@@ -14,7 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all(Object.values(servers).map((server) => server.close())));
 
-const send = (dialect: Dialect, fields: object): Promise<Response> => post(`${servers[dialect]!.url}/v1/chat/completions`, chatBody({ temperature: 0, ...fields }));
+const send = (dialect: Dialect, fields: object): Promise<Response> =>
+  post(`${servers[dialect]!.url}/v1/chat/completions`, chatBody({ temperature: 0, ...fields }));
 
 async function answer(dialect: Dialect, fields: object = {}): Promise<ChatCompletion> {
   const response = await send(dialect, fields);
@@ -32,7 +33,10 @@ const refused = (code: string, param: string) => ({ status: 400, code, param });
 const text = ({ choices }: ChatCompletion): string => choices[0]!.message.content;
 
 describe("a stop sequence in the returned text", () => {
-  test.each([["ppio", "27 + 38"], ["openai", "27 + "]] as const)("%s: %j", async (dialect, expected) => {
+  test.each([
+    ["ppio", "27 + 38"],
+    ["openai", "27 + "],
+  ] as const)("%s: %j", async (dialect, expected) => {
     const request = { stop: "38", separate_reasoning: true };
     expect(text(await answer(dialect, request))).toBe(expected);
     expect(text(await answer(dialect, { ...request, include_stop_str_in_output: null }))).toBe(expected);
@@ -44,16 +48,29 @@ describe("a stop sequence in the returned text", () => {
 describe("usage while streaming", () => {
   /** On which chunks it is, counted from the end, and whether it is null on the others. */
   async function usage(dialect: Dialect, fields: object): Promise<object> {
-    const chunks = (await events(await send(dialect, { max_tokens: 3, n: 2, stream: true, ...fields }))) as unknown as ChatCompletionChunk[];
-    const told = chunks.flatMap((chunk, index) => (chunk.usage ? [{ fromEnd: chunks.length - index, numChoices: chunk.choices.length }] : []));
+    const chunks = (await events(
+      await send(dialect, { max_tokens: 3, n: 2, stream: true, ...fields }),
+    )) as unknown as ChatCompletionChunk[];
+    const told = chunks.flatMap((chunk, index) =>
+      chunk.usage ? [{ fromEnd: chunks.length - index, numChoices: chunk.choices.length }] : [],
+    );
     return { told, others: new Set(chunks.filter(({ usage }) => !usage).map(({ usage }) => usage)) };
   }
   const never = { told: [], others: new Set([undefined]) };
   const onFinish = { told: [{ fromEnd: 1, numChoices: 1 }], others: new Set([undefined]) };
   const onItsOwn = { told: [{ fromEnd: 1, numChoices: 0 }], others: new Set([null]) };
 
-  test.each([["ppio", onFinish], ["openai", never]] as const)("%s", async (dialect, expected) => {
-    for (const absent of [{}, { stream_options: null }, { stream_options: {} }, { stream_options: { include_usage: null } }]) expect(await usage(dialect, absent)).toEqual(expected);
+  test.each([
+    ["ppio", onFinish],
+    ["openai", never],
+  ] as const)("%s", async (dialect, expected) => {
+    for (const absent of [
+      {},
+      { stream_options: null },
+      { stream_options: {} },
+      { stream_options: { include_usage: null } },
+    ])
+      expect(await usage(dialect, absent)).toEqual(expected);
     expect(await usage(dialect, { stream_options: { include_usage: true } })).toEqual(onItsOwn);
     expect(await usage(dialect, { stream_options: { include_usage: false } })).toEqual(never);
   });
@@ -66,12 +83,15 @@ describe("prompt and max_tokens over the context", () => {
 
   test.each(DIALECTS)("%s", async (dialect) => {
     const left = { prompt_tokens: 1014, completion_tokens: 10, total_tokens: 1024 };
-    const fits = async (fields: object) => expect((await answer(dialect, { ...prompt, ...fields })).usage).toMatchObject(left);
+    const fits = async (fields: object) =>
+      expect((await answer(dialect, { ...prompt, ...fields })).usage).toMatchObject(left);
     await fits({ max_tokens: 10 });
     await fits({});
     for (const limit of [{ max_tokens: 11 }, { max_completion_tokens: 11 }]) {
       await fits({ ...limit, context_length_exceeded_behavior: "truncate" });
-      expect(await refusal(dialect, { ...prompt, ...limit, context_length_exceeded_behavior: "error" })).toEqual(TOO_MANY);
+      expect(await refusal(dialect, { ...prompt, ...limit, context_length_exceeded_behavior: "error" })).toEqual(
+        TOO_MANY,
+      );
       if (dialect === "ppio") await fits(limit);
       else expect(await refusal(dialect, { ...prompt, ...limit })).toEqual(TOO_MANY);
     }
@@ -80,32 +100,42 @@ describe("prompt and max_tokens over the context", () => {
 
 describe("top_p and top_k", () => {
   test("ppio: more than 0 and at most 1; 1 to 128", async () => {
-    for (const fields of [{ top_p: Number.MIN_VALUE }, { top_p: 1 }, { top_k: 1 }, { top_k: 128 }]) await answer("ppio", { ...fields, max_tokens: 1 });
+    for (const fields of [{ top_p: Number.MIN_VALUE }, { top_p: 1 }, { top_k: 1 }, { top_k: 128 }])
+      await answer("ppio", { ...fields, max_tokens: 1 });
     for (const top_p of [0, 1.01]) expect(await refusal("ppio", { top_p })).toEqual(refused("out_of_range", "top_p"));
-    for (const top_k of [-1, 0, 129]) expect(await refusal("ppio", { top_k })).toEqual(refused("out_of_range", "top_k"));
+    for (const top_k of [-1, 0, 129])
+      expect(await refusal("ppio", { top_k })).toEqual(refused("out_of_range", "top_k"));
   });
 
   test("openai: 0 to 1, of which 0 keeps one token; -1 and 0 are off, and there is no largest", async () => {
     const request = { temperature: 2, seed: 3, max_tokens: 20 };
     const free = text(await answer("openai", { ...request, separate_reasoning: false }));
-    for (const top_k of [-1, 0, 1e300]) expect(text(await answer("openai", { ...request, separate_reasoning: false, top_k }))).toBe(free);
+    for (const top_k of [-1, 0, 1e300])
+      expect(text(await answer("openai", { ...request, separate_reasoning: false, top_k }))).toBe(free);
     const greedy = await answer("openai", { temperature: 0, max_tokens: 20 });
-    for (const one of [{ top_p: 0 }, { top_k: 1 }]) expect((await answer("openai", { ...request, ...one })).choices).toEqual(greedy.choices);
-    for (const top_p of [-0.01, 1.01]) expect(await refusal("openai", { top_p })).toEqual(refused("out_of_range", "top_p"));
+    for (const one of [{ top_p: 0 }, { top_k: 1 }])
+      expect((await answer("openai", { ...request, ...one })).choices).toEqual(greedy.choices);
+    for (const top_p of [-0.01, 1.01])
+      expect(await refusal("openai", { top_p })).toEqual(refused("out_of_range", "top_p"));
     expect(await refusal("openai", { top_k: -2 })).toEqual(refused("out_of_range", "top_k"));
   });
 });
 
 describe("separate_reasoning", () => {
-  test.each([["ppio", false], ["openai", true]] as const)("%s: %j unless it is given, true with a response_format other than text", async (dialect, separates) => {
+  test.each([
+    ["ppio", false],
+    ["openai", true],
+  ] as const)("%s: %j unless it is given, true with a response_format other than text", async (dialect, separates) => {
     const apart = { content: "27 + 38 = 65", reasoning_content: expect.stringContaining("7+8=15") as string };
     const together = { content: expect.stringMatching(/^<think>[^]*7\+8=15[^]*<\/think>\s*27 \+ 38 = 65$/) as string };
     const message = async (fields: object) => (await answer(dialect, fields)).choices[0]!.message;
     const shape = (isApart: boolean) => ({ role: "assistant", refusal: null, ...(isApart ? apart : together) });
-    for (const fields of [{}, { separate_reasoning: null }, { response_format: { type: "text" } }]) expect(await message(fields)).toEqual(shape(separates));
+    for (const fields of [{}, { separate_reasoning: null }, { response_format: { type: "text" } }])
+      expect(await message(fields)).toEqual(shape(separates));
     const sum = { response_format: { type: "regex", regex: "27 \\+ 38 = \\d+" } };
     expect(await message(sum)).toEqual(shape(true));
     expect(await message({ ...sum, separate_reasoning: false })).toEqual(shape(false));
-    for (const separate_reasoning of [true, false]) expect(await message({ separate_reasoning })).toEqual(shape(separate_reasoning));
+    for (const separate_reasoning of [true, false])
+      expect(await message({ separate_reasoning })).toEqual(shape(separate_reasoning));
   });
 });

@@ -8,7 +8,15 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 import { ERROR_CODES, type ApiErrorCode } from "../openai/api-error.js";
 import type { Dialect } from "../openai/index.js";
-import { chatBody, fakeWorker, post, testServer, until, type TestServer, type TestServerOptions } from "../../spec-tests/fixtures/server.js";
+import {
+  chatBody,
+  fakeWorker,
+  post,
+  testServer,
+  until,
+  type TestServer,
+  type TestServerOptions,
+} from "../../spec-tests/fixtures/server.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
 const LIMITS = { apiKeys: ["key"], maxBodyBytes: 20_000 };
@@ -34,7 +42,14 @@ interface Told {
 async function told(pending: Promise<Response> | Response): Promise<Told> {
   const response = await pending;
   const body = (await response.json()) as { error: Record<string, unknown> };
-  expect(body).toEqual({ error: { message: expect.stringMatching(/./), type: expect.any(String), param: body.error["param"], code: expect.any(String) } });
+  expect(body).toEqual({
+    error: {
+      message: expect.stringMatching(/./),
+      type: expect.any(String),
+      param: body.error["param"],
+      code: expect.any(String),
+    },
+  });
   const { type, code, param } = body.error as unknown as Told;
   return { status: response.status, type, code, param };
 }
@@ -44,7 +59,8 @@ const row = (status: number, type: string, code: ApiErrorCode, param: string | n
   CODES_TOLD.add(code);
   return { status, type, code, param };
 };
-const invalid = (code: ApiErrorCode, param: string | null = null, status = 400): Told => row(status, "invalid_request_error", code, param);
+const invalid = (code: ApiErrorCode, param: string | null = null, status = 400): Told =>
+  row(status, "invalid_request_error", code, param);
 
 /** A request that would be answered, with something wrong laid over it. */
 interface Wrong {
@@ -55,8 +71,21 @@ interface Wrong {
   readonly fields?: object;
 }
 
-function send({ url }: TestServer, { path = "/v1/chat/completions", method = "POST", headers = {}, fields = {}, body = chatBody({ max_tokens: 1, ...fields }) }: Wrong): Promise<Response> {
-  return fetch(`${url}${path}`, { method, body, headers: { "content-type": "application/json", authorization: "Bearer key", ...headers } });
+function send(
+  { url }: TestServer,
+  {
+    path = "/v1/chat/completions",
+    method = "POST",
+    headers = {},
+    fields = {},
+    body = chatBody({ max_tokens: 1, ...fields }),
+  }: Wrong,
+): Promise<Response> {
+  return fetch(`${url}${path}`, {
+    method,
+    body,
+    headers: { "content-type": "application/json", authorization: "Bearer key", ...headers },
+  });
 }
 
 const digits = (count: number) => ({ messages: [{ role: "user", content: "1".repeat(count) }] });
@@ -73,16 +102,32 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
   ["the wrong JSON type", { fields: { temperature: "hot" } }, invalid("invalid_type", "temperature")],
   ["a fraction for an integer", { fields: { n: 1.5 } }, invalid("invalid_type", "n")],
   ["a value out of range", { fields: { stop: ["a", ""] } }, invalid("out_of_range", "stop[1]")],
-  ["an id that is no token", { fields: { logit_bias: { 1023: 0, 1024: 0 } } }, invalid("out_of_range", "logit_bias.1024")],
+  [
+    "an id that is no token",
+    { fields: { logit_bias: { 1023: 0, 1024: 0 } } },
+    invalid("out_of_range", "logit_bias.1024"),
+  ],
   ["a required field that is absent", { body: '{"model":"tiny"}' }, invalid("missing_required_parameter", "messages")],
   ["a required field that is null", { fields: { model: null } }, invalid("missing_required_parameter", "model")],
   ["a field that nobody knows", { fields: { temprature: null } }, invalid("unknown_parameter", "temprature")],
   ["a field that is not built", { fields: { store: true } }, invalid("unsupported_parameter", "store")],
-  ["a value that is not listed", { fields: { messages: [{ role: "user", content: [{ type: "image_url" }] }] } }, invalid("unsupported_value", "messages[0].content[0].type")],
+  [
+    "a value that is not listed",
+    { fields: { messages: [{ role: "user", content: [{ type: "image_url" }] }] } },
+    invalid("unsupported_value", "messages[0].content[0].type"),
+  ],
   ["two limits", { fields: { max_tokens: 1, max_completion_tokens: 2 } }, invalid("unsupported_value", "max_tokens")],
-  ["stream_options without a stream", { fields: { stream_options: {} } }, invalid("unsupported_value", "stream_options")],
+  [
+    "stream_options without a stream",
+    { fields: { stream_options: {} } },
+    invalid("unsupported_value", "stream_options"),
+  ],
   ["top_logprobs without logprobs", { fields: { top_logprobs: 1 } }, invalid("unsupported_value", "top_logprobs")],
-  ["a prompt of the context's length", { fields: digits(1024 - NUM_FRAME_TOKENS) }, invalid("context_length_exceeded", "messages")],
+  [
+    "a prompt of the context's length",
+    { fields: digits(1024 - NUM_FRAME_TOKENS) },
+    invalid("context_length_exceeded", "messages"),
+  ],
   [
     "a prompt of the context's length, to be truncated",
     { fields: { ...digits(1024 - NUM_FRAME_TOKENS), context_length_exceeded_behavior: "truncate" } },
@@ -96,20 +141,51 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
   ["a role that the template refuses", { fields: { messages: [TOOL] } }, invalid("template_error", "messages")],
   [
     "a schema keyword that is not enforced",
-    { fields: { response_format: { type: "json_schema", json_schema: { name: "a", schema: { properties: { a: { not: {} } } } } } } },
+    {
+      fields: {
+        response_format: {
+          type: "json_schema",
+          json_schema: { name: "a", schema: { properties: { a: { not: {} } } } },
+        },
+      },
+    },
     invalid("unsupported_schema", "response_format.json_schema.schema/properties/a/not"),
   ],
-  ["a schema that is none", { fields: { response_format: { type: "json_object", schema: { type: "text" } } } }, invalid("invalid_schema", "response_format.schema/type")],
-  ["a schema that no value meets", { fields: { response_format: { type: "json_schema", schema: false } } }, invalid("invalid_schema", "response_format.schema")],
-  ["a regular expression that is none", { fields: { response_format: { type: "regex", regex: "(" } } }, invalid("invalid_schema", "response_format.regex")],
-  ["a regular expression that is not regular", { fields: { response_format: { type: "regex", regex: "(a)\\1" } } }, invalid("unsupported_schema", "response_format.regex")],
-  ["an answer that begins where no answer begins", { fields: { response_format: { type: "regex", regex: "[ \\n]a" } } }, invalid("unsupported_schema", "response_format.regex")],
+  [
+    "a schema that is none",
+    { fields: { response_format: { type: "json_object", schema: { type: "text" } } } },
+    invalid("invalid_schema", "response_format.schema/type"),
+  ],
+  [
+    "a schema that no value meets",
+    { fields: { response_format: { type: "json_schema", schema: false } } },
+    invalid("invalid_schema", "response_format.schema"),
+  ],
+  [
+    "a regular expression that is none",
+    { fields: { response_format: { type: "regex", regex: "(" } } },
+    invalid("invalid_schema", "response_format.regex"),
+  ],
+  [
+    "a regular expression that is not regular",
+    { fields: { response_format: { type: "regex", regex: "(a)\\1" } } },
+    invalid("unsupported_schema", "response_format.regex"),
+  ],
+  [
+    "an answer that begins where no answer begins",
+    { fields: { response_format: { type: "regex", regex: "[ \\n]a" } } },
+    invalid("unsupported_schema", "response_format.regex"),
+  ],
   ["no key", { headers: { authorization: "" } }, row(401, "authentication_error", "invalid_api_key")],
   ["a wrong key", { headers: { authorization: "Bearer kei" } }, row(401, "authentication_error", "invalid_api_key")],
   ["a model that is not served", { fields: { model: "tinny" } }, invalid("model_not_found", "model", 404)],
   ["a path that is none", { path: "/v1/completion" }, invalid("not_found", null, 404)],
   ["a method that is none", { method: "PUT" }, invalid("method_not_allowed", null, 405)],
-  ["a body of a byte too many", { body: chatBody({ user: "x".repeat(20_001 - chatBody({ user: "" }).length) }) }, invalid("request_too_large", null, 413)],
+  [
+    "a body of a byte too many",
+    { body: chatBody({ user: "x".repeat(20_001 - chatBody({ user: "" }).length) }) },
+    invalid("request_too_large", null, 413),
+  ],
   ["another media type", { headers: { "content-type": "text/json" } }, invalid("unsupported_media_type", null, 415)],
 ];
 
@@ -144,7 +220,8 @@ describe("what befalls a server", () => {
     open.push(server);
     return server;
   }
-  const chat = ({ url }: TestServer, fields: object = {}) => post(`${url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }));
+  const chat = ({ url }: TestServer, fields: object = {}) =>
+    post(`${url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }));
 
   test("a body that does not come: 408", async () => {
     const { url } = await start({ bodyTimeoutMs: 50 });

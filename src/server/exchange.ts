@@ -32,7 +32,8 @@ export class Exchange {
     // A proxy may ask for the whole address.
     this.path = (request.url ?? "/").replace(/^https?:\/\/[^/?]*/i, "").split("?", 1)[0]! || "/";
     const given = request.headers["x-request-id"];
-    this.requestId = typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString("hex")}`;
+    this.requestId =
+      typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString("hex")}`;
     response.setHeader("x-request-id", this.requestId);
     // Writing to a client that has gone is no error; `close` tells.
     response.on("error", () => {});

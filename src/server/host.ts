@@ -12,7 +12,15 @@ import { EngineError } from "../../engine/errors.js";
 import { ApiError } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
 import { Call, receivedError, type DeltaBatches } from "./call.js";
-import type { ChatWork, FromWorker, ModelInfo, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
+import type {
+  ChatWork,
+  FromWorker,
+  ModelInfo,
+  Sealed,
+  ToWorker,
+  TokenizeInput,
+  WorkerModel,
+} from "./worker-protocol.js";
 
 export interface HostOptions extends AdmissionOptions {
   readonly model: WorkerModel;
@@ -205,7 +213,12 @@ export class EngineHost {
   }
 
   /** @param work in the message; bytes are moved, not copied */
-  #submit(message: (call: number) => ToWorker, work: Sealed<object>, signal: AbortSignal, onEnd: () => void = () => {}): Call {
+  #submit(
+    message: (call: number) => ToWorker,
+    work: Sealed<object>,
+    signal: AbortSignal,
+    onEnd: () => void = () => {},
+  ): Call {
     const number = this.#nextCall++;
     const cancel = (): void => {
       this.#post({ type: "cancel", call: number });
@@ -233,7 +246,9 @@ async function jsonOf(call: Call): Promise<Buffer> {
 }
 
 function modelLoading(): ApiError {
-  return new ApiError("model_loading", "The model is being loaded. Try again in a moment.", null, { headers: { "retry-after": "1" } });
+  return new ApiError("model_loading", "The model is being loaded. Try again in a moment.", null, {
+    headers: { "retry-after": "1" },
+  });
 }
 
 const WORKER_URL = new URL("./worker.js", import.meta.url);

@@ -20,7 +20,8 @@ function filled(before: string, item: string, after: string, separator = ",", nu
   return `${before}${Array<string>(count).fill(item).join(separator)}${after}`;
 }
 
-const numbered = (item: (index: number) => string, count: number): string => Array.from({ length: count }, (_, index) => item(index)).join(",");
+const numbered = (item: (index: number) => string, count: number): string =>
+  Array.from({ length: count }, (_, index) => item(index)).join(",");
 const messages = '{"model":"tiny","messages":[';
 const content = '{"model":"tiny","messages":[{"role":"user","content":';
 const emptyMessage = '{"role":"user","content":""}';
@@ -36,19 +37,49 @@ const CASES: readonly Large[] = [
   { what: "one string", status: 400, body: filled(`${content}"`, "x", '"}],"n":0}', "") },
   { what: "escapes", status: 400, body: filled(`${content}"`, "\\n", '"}],"n":0}', "") },
   { what: "messages", status: 400, body: filled(messages, emptyMessage, '],"n":0}') },
-  { what: "parts of content, for the engine", status: 400, body: filled(`${content}[`, '{"type":"text","text":"a b c"}', "]}]}", ",", 2 << 20) },
+  {
+    what: "parts of content, for the engine",
+    status: 400,
+    body: filled(`${content}[`, '{"type":"text","text":"a b c"}', "]}]}", ",", 2 << 20),
+  },
   { what: "empty arrays", status: 400, body: filled(messages, "[]", "]}") },
   { what: "deep arrays, many", status: 400, body: filled(messages, "[".repeat(250) + "]".repeat(250), "]}") },
   { what: "one array, too deep", status: 400, body: "[".repeat(MAX_BODY) },
   { what: "unknown fields", status: 400, body: `{${numbered((index) => `"k${index}":1`, 600_000)}}` },
-  { what: "logit_bias", status: 400, body: `${messages}${emptyMessage}],"logit_bias":{${numbered((id) => `"${id}":1`, 700_000)}}}` },
+  {
+    what: "logit_bias",
+    status: 400,
+    body: `${messages}${emptyMessage}],"logit_bias":{${numbered((id) => `"${id}":1`, 700_000)}}}`,
+  },
   { what: "stop sequences", status: 400, body: filled(`${messages}${emptyMessage}],"stop":[`, '"ab"', "]}") },
-  { what: "a long name of a model", status: 404, body: filled(`{"messages":[${emptyMessage}],"model":"`, "x", '"}', "") },
+  {
+    what: "a long name of a model",
+    status: 404,
+    body: filled(`{"messages":[${emptyMessage}],"model":"`, "x", '"}', ""),
+  },
   { what: "a key repeated at the end", status: 400, body: filled(messages, emptyMessage, '],"model":1}') },
-  { what: "invalid UTF-8 at the end", status: 400, body: Buffer.concat([Buffer.from(filled(`${content}"`, "é", "", "", MAX_BODY / 2)), Buffer.of(0xff)]) },
-  { what: "text to tokenize", path: "tokenize", status: 200, body: filled('{"model":"tiny","text":"', "hello ", '"}', "", 1 << 20) },
-  { what: "a million tokens", path: "detokenize", status: 200, body: `{"model":"tiny","token_ids":[${numbered(() => "300", 1_000_000)}]}` },
-  { what: "an answer with all log-probabilities", status: 200, body: chatBody({ n: 128, max_tokens: 900, temperature: 2, seed: 1, logprobs: true, top_logprobs: 20 }) },
+  {
+    what: "invalid UTF-8 at the end",
+    status: 400,
+    body: Buffer.concat([Buffer.from(filled(`${content}"`, "é", "", "", MAX_BODY / 2)), Buffer.of(0xff)]),
+  },
+  {
+    what: "text to tokenize",
+    path: "tokenize",
+    status: 200,
+    body: filled('{"model":"tiny","text":"', "hello ", '"}', "", 1 << 20),
+  },
+  {
+    what: "a million tokens",
+    path: "detokenize",
+    status: 200,
+    body: `{"model":"tiny","token_ids":[${numbered(() => "300", 1_000_000)}]}`,
+  },
+  {
+    what: "an answer with all log-probabilities",
+    status: 200,
+    body: chatBody({ n: 128, max_tokens: 900, temperature: 2, seed: 1, logprobs: true, top_logprobs: 20 }),
+  },
 ];
 
 test("whatever is sent, others get their turn", { timeout: 600_000 }, async () => {
@@ -57,7 +88,10 @@ test("whatever is sent, others get their turn", { timeout: 600_000 }, async () =
     let isOver = false;
     let numStreams = 0;
     const stream = async (client: number): Promise<void> => {
-      for (; !isOver; numStreams++) await events(await post(`${server.url}/v1/chat/completions`, chatBody({ seed: client, stream: true, max_tokens: 48 })));
+      for (; !isOver; numStreams++)
+        await events(
+          await post(`${server.url}/v1/chat/completions`, chatBody({ seed: client, stream: true, max_tokens: 48 })),
+        );
     };
     const streams = Array.from({ length: NUM_STREAMS }, (_, client) => stream(client));
 

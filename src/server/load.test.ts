@@ -17,7 +17,16 @@ test("many clients, some of which leave", { timeout: (SECONDS + 120) * 1000 }, a
   try {
     const chatUrl = `${server.url}/v1/chat/completions`;
     const ask = (client: number, fields: object, init: RequestInit = {}) =>
-      post(chatUrl, chatBody({ seed: client, max_tokens: 48, messages: [{ role: "user", content: `What is ${client} + ${3 * client}?` }], ...fields }), init);
+      post(
+        chatUrl,
+        chatBody({
+          seed: client,
+          max_tokens: 48,
+          messages: [{ role: "user", content: `What is ${client} + ${3 * client}?` }],
+          ...fields,
+        }),
+        init,
+      );
 
     const alone: string[] = [];
     for (let client = 0; client < NUM_CLIENTS; client++) {
@@ -55,7 +64,11 @@ test("many clients, some of which leave", { timeout: (SECONDS + 120) * 1000 }, a
 
     expect(counts.whole).toBeGreaterThan(NUM_CLIENTS / 4);
     expect(counts.cut).toBeGreaterThan(0);
-    await until(async () => /vllm:num_requests_running\{[^}]+\} 0\n[^]*vllm:num_requests_waiting\{[^}]+\} 0\n/.test(await (await fetch(`${server.url}/metrics`)).text()));
+    await until(async () =>
+      /vllm:num_requests_running\{[^}]+\} 0\n[^]*vllm:num_requests_waiting\{[^}]+\} 0\n/.test(
+        await (await fetch(`${server.url}/metrics`)).text(),
+      ),
+    );
     expect(after.loopDelayMs).toBeLessThanOrEqual(LOOP_DELAY_MS_MAX);
     expect(after.numBytesInUse / before.numBytesInUse).toBeLessThan(1.1);
   } finally {

@@ -17,8 +17,12 @@ interface Malformed {
 }
 
 const messages = [{ role: "user", content: "Hello" }];
-const json = (body: fc.Arbitrary<string>): fc.Arbitrary<Malformed> => body.map((body) => ({ body, contentType: "application/json" }));
-const wrongValue = fc.oneof(fc.constantFrom([], {}, "", "\ud800", -1e308, 0.5, [[]], [null], { __proto__: null, a: 1 }), fc.array(fc.string(), { minLength: 5 }));
+const json = (body: fc.Arbitrary<string>): fc.Arbitrary<Malformed> =>
+  body.map((body) => ({ body, contentType: "application/json" }));
+const wrongValue = fc.oneof(
+  fc.constantFrom([], {}, "", "\ud800", -1e308, 0.5, [[]], [null], { __proto__: null, a: 1 }),
+  fc.array(fc.string(), { minLength: 5 }),
+);
 
 const brokenText = fc.tuple(fc.nat(), fc.string({ minLength: 1, maxLength: 3 })).map(([at, text]) => {
   const body = chatBody();
@@ -30,20 +34,56 @@ const arbitrary: fc.Arbitrary<Malformed> = fc.oneof(
   json(fc.nat(100).map((length) => chatBody().slice(0, length % (chatBody().length - 1)))),
   json(brokenText),
   json(fc.json().filter((text) => !text.includes('"model"'))),
-  json(fc.tuple(fc.constantFrom("temperature", "n", "stop", "logit_bias", "stream", "max_tokens", "top_k", "seed", "response_format", "messages", "model", "stream_options", "tools"), wrongValue)
-    .filter(([name, value]) => !isAccepted(name, value))
-    .map(([name, value]) => JSON.stringify({ model: "tiny", messages, [name]: value }))),
+  json(
+    fc
+      .tuple(
+        fc.constantFrom(
+          "temperature",
+          "n",
+          "stop",
+          "logit_bias",
+          "stream",
+          "max_tokens",
+          "top_k",
+          "seed",
+          "response_format",
+          "messages",
+          "model",
+          "stream_options",
+          "tools",
+        ),
+        wrongValue,
+      )
+      .filter(([name, value]) => !isAccepted(name, value))
+      .map(([name, value]) => JSON.stringify({ model: "tiny", messages, [name]: value })),
+  ),
   json(fc.string({ minLength: 1 }).map((name) => `{"model":"tiny","messages":[],${JSON.stringify(name)}:1}`)),
-  json(fc.constantFrom("model", "messages", "__proto__", "constructor", "toString").map((name) => chatBody().replace("{", `{"${name}":1,`))),
-  json(fc.integer({ min: 100, max: 50_000 }).map((depth) => `{"model":"tiny","messages":${"[".repeat(depth)}${"]".repeat(depth)}}`)),
-  fc.uint8Array({ minLength: 1, maxLength: 8 }).map((bytes) => ({ body: withBytes(bytes), contentType: "application/json" })),
-  fc.constantFrom("text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "x").map((contentType) => ({ body: chatBody(), contentType })),
+  json(
+    fc
+      .constantFrom("model", "messages", "__proto__", "constructor", "toString")
+      .map((name) => chatBody().replace("{", `{"${name}":1,`)),
+  ),
+  json(
+    fc
+      .integer({ min: 100, max: 50_000 })
+      .map((depth) => `{"model":"tiny","messages":${"[".repeat(depth)}${"]".repeat(depth)}}`),
+  ),
+  fc
+    .uint8Array({ minLength: 1, maxLength: 8 })
+    .map((bytes) => ({ body: withBytes(bytes), contentType: "application/json" })),
+  fc
+    .constantFrom("text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "x")
+    .map((contentType) => ({ body: chatBody(), contentType })),
 );
 
 /** Empty lists and the like are the no-effect values of some parameters. */
 function isAccepted(name: string, value: unknown): boolean {
   const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
-  return (name === "logit_bias" && isEmpty && !Array.isArray(value)) || (name === "tools" && isEmpty && Array.isArray(value)) || (name === "temperature" && value === 0.5);
+  return (
+    (name === "logit_bias" && isEmpty && !Array.isArray(value)) ||
+    (name === "tools" && isEmpty && Array.isArray(value)) ||
+    (name === "temperature" && value === 0.5)
+  );
 }
 
 /** A body whose text holds bytes that are no UTF-8. */
@@ -61,7 +101,10 @@ test("malformed bodies are refused in shape, and leave nothing behind", { timeou
       const answer = (await response.json()) as { error: Record<string, unknown> };
       const given = typeof body === "string" ? body.slice(0, 200) : [...body];
       const { type, message, code, param } = answer.error;
-      const isWhole = type === "invalid_request_error" && [message, code, param ?? ""].every((field) => typeof field === "string") && param !== undefined;
+      const isWhole =
+        type === "invalid_request_error" &&
+        [message, code, param ?? ""].every((field) => typeof field === "string") &&
+        param !== undefined;
       if (isWhole && Object.keys(answer.error).length === 4 && response.status >= 400 && response.status < 500) return;
       throw new Error(`${response.status} ${JSON.stringify(answer)} for ${JSON.stringify(given)} as ${contentType}`);
     };
@@ -70,7 +113,8 @@ test("malformed bodies are refused in shape, and leave nothing behind", { timeou
     await inParallel(bodies.slice(0, 1_000), refuse);
     const before = await server.vitals();
     await inParallel(bodies.slice(1_000), refuse);
-    for (const length of [7 << 20, 10 << 20, 40 << 20]) await refuse({ body: chatBody({ user: "x".repeat(length), n: 0 }), contentType: "application/json" });
+    for (const length of [7 << 20, 10 << 20, 40 << 20])
+      await refuse({ body: chatBody({ user: "x".repeat(length), n: 0 }), contentType: "application/json" });
     expect((await post(chatUrl, chatBody({ max_tokens: 1 }))).status).toBe(200);
     expect((await server.vitals()).numBytesInUse / before.numBytesInUse).toBeLessThan(1.1);
   } finally {

@@ -39,11 +39,21 @@ export class Metrics {
     };
     perModel("vllm:num_requests_running", "Requests whose choices are being generated.", ({ host }) => host.numRunning);
     perModel("vllm:num_requests_waiting", "Requests that wait for a place.", ({ host }) => host.numWaiting);
-    perModel("touchstone_model_ready", "1 if the model answers requests.", ({ host }) => (host.state === "ready" ? 1 : 0));
-    perModel("touchstone_engine_restarts", "Times the model's engine stopped and was started again.", ({ host }) => host.numRestarts);
+    perModel("touchstone_model_ready", "1 if the model answers requests.", ({ host }) =>
+      host.state === "ready" ? 1 : 0,
+    );
+    perModel(
+      "touchstone_engine_restarts",
+      "Times the model's engine stopped and was started again.",
+      ({ host }) => host.numRestarts,
+    );
 
     this.#promptTokens = new Counter({ name: "vllm:prompt_tokens_total", help: "Tokens of prompts.", ...byModel });
-    this.#generationTokens = new Counter({ name: "vllm:generation_tokens_total", help: "Generated tokens.", ...byModel });
+    this.#generationTokens = new Counter({
+      name: "vllm:generation_tokens_total",
+      help: "Generated tokens.",
+      ...byModel,
+    });
     this.#numFinished = new Counter({
       name: "vllm:request_success_total",
       help: "Finished choices, by how they ended.",
@@ -114,13 +124,15 @@ export class Metrics {
         for (const { tokenIds, finishReason } of deltas) {
           numTokens += tokenIds.length;
           this.#generationTokens.inc(model, tokenIds.length);
-          if (finishReason !== null) this.#numFinished.inc({ ...model, finished_reason: finishReason satisfies FinishReason });
+          if (finishReason !== null)
+            this.#numFinished.inc({ ...model, finished_reason: finishReason satisfies FinishReason });
         }
       },
       finish: () => {
         const nowMs = performance.now();
         this.#latency.observe(model, (nowMs - arrivedAtMs) / 1000);
-        if (firstAtMs !== null && numTokens > 1) this.#perToken.observe(model, (nowMs - firstAtMs) / 1000 / (numTokens - 1));
+        if (firstAtMs !== null && numTokens > 1)
+          this.#perToken.observe(model, (nowMs - firstAtMs) / 1000 / (numTokens - 1));
         return { numTokens, firstTokenMs: firstAtMs === null ? null : firstAtMs - arrivedAtMs };
       },
     };

@@ -23,11 +23,19 @@ test("unless a model or an alias has it", () => {
 
 test("what is not served is told with what is", () => {
   const registry = new ModelRegistry([model("a")]);
-  expect(() => registry.find("c")).toThrow(expect.objectContaining({ code: "model_not_found", param: "model", message: `The model "c" is not served here. Served: a, ${VENDOR}` }));
+  expect(() => registry.find("c")).toThrow(
+    expect.objectContaining({
+      code: "model_not_found",
+      param: "model",
+      message: `The model "c" is not served here. Served: a, ${VENDOR}`,
+    }),
+  );
 });
 
 test("a name given twice, and an alias of no model, are refused", () => {
   expect(() => new ModelRegistry([model("a"), model("a")])).toThrow(/Two models are called a;/);
   expect(() => new ModelRegistry([model("a"), model("b")], new Map([["b", "a"]]))).toThrow(/Two models are called b;/);
-  expect(() => new ModelRegistry([model("a")], new Map([["x", "c"]]))).toThrow("The alias x names c, which is not served. Served: a");
+  expect(() => new ModelRegistry([model("a")], new Map([["x", "c"]]))).toThrow(
+    "The alias x names c, which is not served. Served: a",
+  );
 });

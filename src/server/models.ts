@@ -27,7 +27,11 @@ export class ModelRegistry {
       models.map(({ id }) => id),
       aliases,
     );
-    for (const [name, id] of names) this.#byName.set(name, models.find((model) => model.id === id)!);
+    for (const [name, id] of names)
+      this.#byName.set(
+        name,
+        models.find((model) => model.id === id)!,
+      );
   }
 
   all(): readonly ServedModel[] {
@@ -46,7 +50,11 @@ export class ModelRegistry {
   find(name: string): ServedModel {
     const model = this.#byName.get(name);
     if (model !== undefined) return model;
-    throw new ApiError("model_not_found", `The model ${JSON.stringify(name.slice(0, 200))} is not served here. Served: ${this.names().join(", ")}`, "model");
+    throw new ApiError(
+      "model_not_found",
+      `The model ${JSON.stringify(name.slice(0, 200))} is not served here. Served: ${this.names().join(", ")}`,
+      "model",
+    );
   }
 }
 
@@ -55,20 +63,31 @@ export class ModelRegistry {
  *
  * @throws EngineError as the registry's constructor
  */
-export function servedNames(ids: readonly string[], aliases: ReadonlyMap<string, string> = new Map()): ReadonlyMap<string, string> {
+export function servedNames(
+  ids: readonly string[],
+  aliases: ReadonlyMap<string, string> = new Map(),
+): ReadonlyMap<string, string> {
   const [standard] = ids;
   assert(standard !== undefined, "a server has at least one model");
   const idOf = new Map<string, string>();
   const add = (name: string, id: string): void => {
     if (idOf.has(name)) {
-      throw new EngineError("unsupported_value", `Two models are called ${name}; give one another name, as in --model name=folder.`, "model");
+      throw new EngineError(
+        "unsupported_value",
+        `Two models are called ${name}; give one another name, as in --model name=folder.`,
+        "model",
+      );
     }
     idOf.set(name, id);
   };
   for (const id of ids) add(id, id);
   for (const [name, id] of aliases) {
     if (!ids.includes(id)) {
-      throw new EngineError("unsupported_value", `The alias ${name} names ${id}, which is not served. Served: ${ids.join(", ")}`, "alias");
+      throw new EngineError(
+        "unsupported_value",
+        `The alias ${name} names ${id}, which is not served. Served: ${ids.join(", ")}`,
+        "alias",
+      );
     }
     add(name, id);
   }

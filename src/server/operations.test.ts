@@ -4,7 +4,17 @@ import { connect } from "node:net";
 
 import { afterEach, describe, expect, test } from "vitest";
 
-import { chatBody, events, fakeWorker, mortalWorker, post, testServer, until, type TestServer, type TestServerOptions } from "../../spec-tests/fixtures/server.js";
+import {
+  chatBody,
+  events,
+  fakeWorker,
+  mortalWorker,
+  post,
+  testServer,
+  until,
+  type TestServer,
+  type TestServerOptions,
+} from "../../spec-tests/fixtures/server.js";
 
 const open: TestServer[] = [];
 
@@ -15,7 +25,8 @@ afterEach(async () => {
 async function start(options: TestServerOptions = {}) {
   const tested = await testServer({ worker: fakeWorker(), ...options });
   open.push(tested);
-  const chat = (fields: object = {}, init: RequestInit = {}) => post(`${tested.url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }), init);
+  const chat = (fields: object = {}, init: RequestInit = {}) =>
+    post(`${tested.url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }), init);
   return { ...tested, chat };
 }
 
@@ -43,12 +54,18 @@ describe("keys", () => {
     }
     for (const path of ["/v1/models", "/v1/models/none", "/v1/capabilities", "/metrics", "/openapi.json"]) {
       expect((await fetch(`${url}${path}`)).status).toBe(401);
-      expect((await fetch(`${url}${path}`, { headers: { authorization: "Basic first-key" } })).headers.get("www-authenticate")).toBe("Bearer");
+      expect(
+        (await fetch(`${url}${path}`, { headers: { authorization: "Basic first-key" } })).headers.get(
+          "www-authenticate",
+        ),
+      ).toBe("Bearer");
     }
     for (const path of ["/healthz", "/readyz"]) expect((await fetch(`${url}${path}`)).status).toBe(200);
     expect((await fetch(`${url}/nowhere`)).status).toBe(404);
     expect((await fetch(`${url}/v1/chat/completions`)).status).toBe(405);
-    expect(await codeOf(post(`${url}/v1/chat/completions`, "{", { headers: { "content-type": "text/plain" } }))).toMatchObject({ status: 401 });
+    expect(
+      await codeOf(post(`${url}/v1/chat/completions`, "{", { headers: { "content-type": "text/plain" } })),
+    ).toMatchObject({ status: 401 });
   });
 });
 
@@ -56,7 +73,11 @@ describe("CORS", () => {
   const preflight = (url: string, origin: string) =>
     fetch(`${url}/v1/chat/completions`, {
       method: "OPTIONS",
-      headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-stainless-os" },
+      headers: {
+        origin,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-stainless-os",
+      },
     });
 
   test("is off unless asked for", async () => {
@@ -134,7 +155,9 @@ describe("streams", () => {
     const body = chatBody({ ...says("much"), stream: true, max_tokens: 100_000 });
     const socket = connect(Number(port), hostname);
     socket.pause();
-    socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
     await until(() => tested.host.numRunning === 1);
     await new Promise((resolve) => setTimeout(resolve, 300)); // socket buffers fill up
     expect((await fetch(`${tested.url}/healthz`)).status).toBe(200);
@@ -159,7 +182,9 @@ describe("a worker that dies", () => {
     expect(await codeOf(whole)).toEqual({ status: 500, code: "internal_error" });
     expect(await codeOf(waiting)).toEqual({ status: 503, code: "model_loading" });
     const chunks = await events(stream);
-    expect(chunks.at(-1)).toEqual({ error: { message: expect.any(String), type: "api_error", param: null, code: "internal_error" } });
+    expect(chunks.at(-1)).toEqual({
+      error: { message: expect.any(String), type: "api_error", param: null, code: "internal_error" },
+    });
     expect(await codeOf(fetch(`${url}/readyz`))).toEqual({ status: 503, code: "model_loading" });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     expect(await codeOf(chat())).toEqual({ status: 503, code: "model_loading" });
@@ -172,7 +197,8 @@ describe("a worker that dies", () => {
 
   test("the engine itself comes back, and answers as before", async () => {
     const tested = await start({ worker: mortalWorker() });
-    const answer = async () => ((await (await tested.chat({ max_tokens: 20, seed: 3 })).json()) as { choices: object[] }).choices;
+    const answer = async () =>
+      ((await (await tested.chat({ max_tokens: 20, seed: 3 })).json()) as { choices: object[] }).choices;
     const before = await answer();
     await tested.host.detokenize([1], new AbortController().signal).catch(() => {});
     await until(() => tested.host.numRestarts === 1);
@@ -205,7 +231,9 @@ describe("shutdown", () => {
     const whole = chat({ max_tokens: 100_000 });
     await new Promise((resolve) => setTimeout(resolve, 50));
     await server.close(50);
-    expect((await events(stream)).at(-1)).toMatchObject({ error: { code: "shutting_down", message: "The server is shutting down and ended this answer." } });
+    expect((await events(stream)).at(-1)).toMatchObject({
+      error: { code: "shutting_down", message: "The server is shutting down and ended this answer." },
+    });
     expect(await codeOf(whole)).toEqual({ status: 503, code: "shutting_down" });
   });
 });
@@ -252,12 +280,21 @@ describe("metrics and logs", () => {
       const { message } = ((await response.json()) as { choices: { message: { content: string } }[] }).choices[0]!;
       expect(message.content).toBe("x x x ");
       await until(() => logs.some((line) => line.includes('"answered"')));
-      return { line: logs.find((line) => line.includes('"answered"'))!, requestId: response.headers.get("x-request-id") };
+      return {
+        line: logs.find((line) => line.includes('"answered"'))!,
+        requestId: response.headers.get("x-request-id"),
+      };
     };
     const quiet = await logged(false);
     expect(JSON.parse(quiet.line)).toMatchObject({
-      requestId: quiet.requestId, status: 200, model: "tiny", seed: 7, promptTokens: 3, completionTokens: 3,
-      durationMs: expect.any(Number), firstTokenMs: expect.any(Number),
+      requestId: quiet.requestId,
+      status: 200,
+      model: "tiny",
+      seed: 7,
+      promptTokens: 3,
+      completionTokens: 3,
+      durationMs: expect.any(Number),
+      firstTokenMs: expect.any(Number),
     });
     expect(quiet.line).not.toMatch(/secret|x x/);
     expect((await logged(true)).line).toMatch(/a secret.*x x x /);

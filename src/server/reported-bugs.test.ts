@@ -9,7 +9,11 @@ import { join } from "node:path";
 
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { scriptedModel, type ScriptedAnswer, type ScriptedModelOptions } from "../../spec-tests/fixtures/scripted-model.js";
+import {
+  scriptedModel,
+  type ScriptedAnswer,
+  type ScriptedModelOptions,
+} from "../../spec-tests/fixtures/scripted-model.js";
 import type { Dialect } from "../openai/index.js";
 import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
 import { concatenated } from "../../spec-tests/fixtures/chat-requests.js";
@@ -47,7 +51,10 @@ async function chunksOf({ url }: TestServer, fields: object): Promise<ChatComple
 type Choice = ChatCompletion["choices"][number];
 
 /** The answer, asked for at once and as a stream, which must agree. */
-async function ask(server: TestServer, fields: object = {}): Promise<Pick<ChatCompletion, "choices" | "usage"> & { readonly choice: Choice }> {
+async function ask(
+  server: TestServer,
+  fields: object = {},
+): Promise<Pick<ChatCompletion, "choices" | "usage"> & { readonly choice: Choice }> {
   const response = await post(`${server.url}/v1/chat/completions`, chatBody({ seed: 1, ...fields }));
   const { choices, usage } = (await response.json()) as ChatCompletion;
   const choice = choices[0]!;
@@ -57,7 +64,11 @@ async function ask(server: TestServer, fields: object = {}): Promise<Pick<ChatCo
 }
 
 /** What a client reads of a choice. */
-const read = ({ message, finish_reason }: Choice) => ({ reasoning: message.reasoning_content, content: message.content, finish_reason });
+const read = ({ message, finish_reason }: Choice) => ({
+  reasoning: message.reasoning_content,
+  content: message.content,
+  finish_reason,
+});
 
 const byte = (value: number): Uint8Array => Uint8Array.of(value);
 const STORY = { messages: [{ role: "user", content: "Tell me a story about a fox." }] };
@@ -65,7 +76,8 @@ const STORY = { messages: [{ role: "user", content: "Tell me a story about a fox
 describe("the stream", () => {
   test("tells usage once, at the end, and not on every chunk (vllm#7262)", async () => {
     const fields = { n: 2, max_tokens: 8 };
-    const usages = async (dialect: Dialect, options: object = {}) => (await chunksOf(embedded[dialect], { ...fields, ...options })).map(({ usage }) => usage);
+    const usages = async (dialect: Dialect, options: object = {}) =>
+      (await chunksOf(embedded[dialect], { ...fields, ...options })).map(({ usage }) => usage);
     const told = { prompt_tokens: expect.any(Number) as number, completion_tokens: 16 };
 
     const onFinish = await usages("ppio");
@@ -75,7 +87,9 @@ describe("the stream", () => {
       const asked = await chunksOf(embedded[dialect], { ...fields, stream_options: { include_usage: true } });
       expect(asked.at(-1)).toMatchObject({ choices: [], usage: told });
       expect(asked.slice(0, -1).every(({ choices, usage }) => choices.length === 1 && usage === null)).toBe(true);
-      expect((await usages(dialect, { stream_options: { include_usage: false } })).every((usage) => usage === undefined)).toBe(true);
+      expect(
+        (await usages(dialect, { stream_options: { include_usage: false } })).every((usage) => usage === undefined),
+      ).toBe(true);
     }
   });
 
@@ -93,7 +107,9 @@ describe("the stream", () => {
   test("has a finish_reason of null, never an empty one, until a choice ends (ollama#4357)", async () => {
     const chunks = await chunksOf(embedded.openai, { ...STORY, n: 2, max_tokens: 12 });
     for (const index of [0, 1]) {
-      const reasons = chunks.flatMap(({ choices }) => choices.filter((choice) => choice.index === index).map(({ finish_reason }) => finish_reason));
+      const reasons = chunks.flatMap(({ choices }) =>
+        choices.filter((choice) => choice.index === index).map(({ finish_reason }) => finish_reason),
+      );
       expect(reasons.length).toBeGreaterThan(3);
       expect(reasons).toEqual([...reasons.slice(1).map(() => null), "length"]);
     }
@@ -113,7 +129,11 @@ describe("choices", () => {
     ]);
     const { choices } = await ask(server, { n: 12 });
     const told = new Set(choices.map((choice) => JSON.stringify(read(choice))));
-    expect([...told].map((text) => JSON.parse(text) as object).sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b)))).toEqual([
+    expect(
+      [...told]
+        .map((text) => JSON.parse(text) as object)
+        .sort((a, b) => JSON.stringify(a).localeCompare(JSON.stringify(b))),
+    ).toEqual([
       { reasoning: "deep thought", content: "So.", finish_reason: "stop" },
       { reasoning: null, content: "At once.", finish_reason: "stop" },
     ]);
@@ -122,7 +142,11 @@ describe("choices", () => {
 
 describe("logprobs", () => {
   test("show fragments of a character among the likeliest tokens, with U+FFFD and their byte (vllm#27300)", async () => {
-    const server = await saying([[byte(0xe4), byte(0xbd), byte(0xa0)], [byte(0xf0), byte(0x9f), byte(0x98), byte(0x8a)], ["é"]]);
+    const server = await saying([
+      [byte(0xe4), byte(0xbd), byte(0xa0)],
+      [byte(0xf0), byte(0x9f), byte(0x98), byte(0x8a)],
+      ["é"],
+    ]);
     const { choice } = await ask(server, { logprobs: true, top_logprobs: 3 });
     expect(choice.logprobs!.content[0]!.top_logprobs.map(({ token, bytes }) => ({ token, bytes }))).toEqual([
       { token: "\uFFFD", bytes: [0xe4] },
@@ -142,7 +166,10 @@ describe("logprobs", () => {
     expect(choice.logprobs!.content[0]!.bytes).toEqual([0xe6, 0x98, 0xaf]);
 
     const story = await ask(embedded.openai, { ...STORY, logprobs: true, top_logprobs: 20, max_tokens: 60 });
-    const tokens = story.choice.logprobs!.content.flatMap(({ token, top_logprobs }) => [token, ...top_logprobs.map(({ token }) => token)]);
+    const tokens = story.choice.logprobs!.content.flatMap(({ token, top_logprobs }) => [
+      token,
+      ...top_logprobs.map(({ token }) => token),
+    ]);
     expect(tokens.some((token) => token.startsWith(" "))).toBe(true);
     expect(tokens.filter((token) => /[ĠĊâÃ]/.test(token))).toEqual([]);
   });
@@ -162,20 +189,39 @@ describe("reasoning", () => {
   test("does not swallow an answer in JSON (vllm#16182)", async () => {
     const json = ['{"name"', ': "Ann"', "}"];
     const direct = await saying([json]);
-    expect(read((await ask(direct)).choice)).toEqual({ reasoning: null, content: '{"name": "Ann"}', finish_reason: "stop" });
+    expect(read((await ask(direct)).choice)).toEqual({
+      reasoning: null,
+      content: '{"name": "Ann"}',
+      finish_reason: "stop",
+    });
     const afterwards = await saying([["<think>", "a {}", "</think>", ...json]]);
-    expect(read((await ask(afterwards)).choice)).toEqual({ reasoning: "a {}", content: '{"name": "Ann"}', finish_reason: "stop" });
-    const { choice } = await ask(embedded.openai, { messages: [{ role: "user", content: "Give name and age of Alice, 30, as JSON." }], temperature: 0 });
+    expect(read((await ask(afterwards)).choice)).toEqual({
+      reasoning: "a {}",
+      content: '{"name": "Ann"}',
+      finish_reason: "stop",
+    });
+    const { choice } = await ask(embedded.openai, {
+      messages: [{ role: "user", content: "Give name and age of Alice, 30, as JSON." }],
+      temperature: 0,
+    });
     expect(JSON.parse(choice.message.content)).toEqual({ name: "Alice", age: 30 });
   });
 
   test("is null where a model that can reason does not (vllm#48863, vllm#26399)", async () => {
     const server = await saying([["I", " <think>", " therefore", " I am", "</think>", "."]]);
-    expect(read((await ask(server)).choice)).toEqual({ reasoning: null, content: "I <think> therefore I am</think>.", finish_reason: "stop" });
+    expect(read((await ask(server)).choice)).toEqual({
+      reasoning: null,
+      content: "I <think> therefore I am</think>.",
+      finish_reason: "stop",
+    });
     const chunks = await chunksOf(server, {});
     expect(chunks.filter(({ choices }) => "reasoning_content" in choices[0]!.delta)).toEqual([]);
     // Cut short, too.
-    expect(read((await ask(server, { max_tokens: 2 })).choice)).toEqual({ reasoning: null, content: "I <think>", finish_reason: "length" });
+    expect(read((await ask(server, { max_tokens: 2 })).choice)).toEqual({
+      reasoning: null,
+      content: "I <think>",
+      finish_reason: "length",
+    });
   });
 
   test.each([
@@ -193,14 +239,25 @@ describe("reasoning", () => {
 
 describe("structured output", () => {
   const ALICE = { messages: [{ role: "user", content: "Give name and age of Alice, 30, as JSON." }] };
-  const SCHEMA = { type: "object", properties: { name: { type: "string", maxLength: 8 }, age: { type: "integer" } }, required: ["name", "age"], additionalProperties: false };
-  const FORMAT = { response_format: { type: "json_schema", json_schema: { name: "person", strict: true, schema: SCHEMA } } };
+  const SCHEMA = {
+    type: "object",
+    properties: { name: { type: "string", maxLength: 8 }, age: { type: "integer" } },
+    required: ["name", "age"],
+    additionalProperties: false,
+  };
+  const FORMAT = {
+    response_format: { type: "json_schema", json_schema: { name: "person", strict: true, schema: SCHEMA } },
+  };
   const person = { name: expect.any(String) as string, age: expect.any(Number) as number };
 
   test("is the content, and the reasoning is apart, in every dialect and whoever opens it (vllm#16182)", async () => {
     const json = ['{"name"', ': "Ann"', ', "age": 7', "}"];
     const content = json.join("");
-    for (const [answer, opensReasoning, reasoning] of [[json, false, null], [["<think>", "a {}", "</think>", ...json], false, "a {}"], [["a {}", "</think>\n\n{", ...json.slice(0, 1).map((token) => token.slice(1)), ...json.slice(1)], true, "a {}"]] as const) {
+    for (const [answer, opensReasoning, reasoning] of [
+      [json, false, null],
+      [["<think>", "a {}", "</think>", ...json], false, "a {}"],
+      [["a {}", "</think>\n\n{", ...json.slice(0, 1).map((token) => token.slice(1)), ...json.slice(1)], true, "a {}"],
+    ] as const) {
       const server = await saying([answer], { opensReasoning });
       expect(read((await ask(server, FORMAT)).choice)).toEqual({ reasoning, content, finish_reason: "stop" });
     }
@@ -225,9 +282,15 @@ describe("structured output", () => {
 
   test("is refused where a schema cannot be kept to, never let through (llama.cpp#19051, llama.cpp#24097)", async () => {
     for (const type of ["json_object", "json_schema"]) {
-      const response = await post(`${embedded.ppio.url}/v1/chat/completions`, chatBody({ response_format: { type, schema: { properties: { a: { contains: {} } } } } }));
+      const response = await post(
+        `${embedded.ppio.url}/v1/chat/completions`,
+        chatBody({ response_format: { type, schema: { properties: { a: { contains: {} } } } } }),
+      );
       const { error } = (await response.json()) as { error: object };
-      expect({ status: response.status, error }).toMatchObject({ status: 400, error: { code: "unsupported_schema", param: "response_format.schema/properties/a/contains" } });
+      expect({ status: response.status, error }).toMatchObject({
+        status: 400,
+        error: { code: "unsupported_schema", param: "response_format.schema/properties/a/contains" },
+      });
     }
   });
 
@@ -237,7 +300,9 @@ describe("structured output", () => {
     expect(read(choice)).toMatchObject({ reasoning: "no {json} <here> [at all", finish_reason: "stop" });
     expect(JSON.parse(choice.message.content)).toEqual(person);
     const free = (await ask(embedded.openai, { temperature: 0 })).choice;
-    const bound = (await ask(embedded.openai, { temperature: 0, response_format: { type: "json_object" }, max_tokens: 300 })).choice;
+    const bound = (
+      await ask(embedded.openai, { temperature: 0, response_format: { type: "json_object" }, max_tokens: 300 })
+    ).choice;
     expect(free.message.reasoning_content).toMatch(/./);
     expect(bound.message.reasoning_content).toBe(free.message.reasoning_content);
   });
@@ -254,14 +319,18 @@ describe("structured output", () => {
   test("of any text at all is the free answer, greedy or not (llama.cpp#8711)", async () => {
     const anything = { response_format: { type: "regex", regex: "[^]*" } };
     for (const fields of [{ temperature: 0 }, { seed: 3 }, { ...STORY, seed: 8, max_tokens: 60 }]) {
-      expect((await ask(embedded.openai, { ...fields, ...anything })).choices).toEqual((await ask(embedded.openai, fields)).choices);
+      expect((await ask(embedded.openai, { ...fields, ...anything })).choices).toEqual(
+        (await ask(embedded.openai, fields)).choices,
+      );
     }
   });
 
   test("is the same for the same seed, alone, beside others and as one of several choices (node-llama-cpp#447)", async () => {
     const fields = { ...ALICE, response_format: { type: "json_object" }, seed: 12, temperature: 1.5, max_tokens: 200 };
     const alone = await ask(embedded.openai, fields);
-    const beside = await Promise.all([1, 2, 3].map((seed) => ask(embedded.openai, seed === 2 ? fields : { ...fields, seed, ...FORMAT })));
+    const beside = await Promise.all(
+      [1, 2, 3].map((seed) => ask(embedded.openai, seed === 2 ? fields : { ...fields, seed, ...FORMAT })),
+    );
     expect(beside[1]!.choices).toEqual(alone.choices);
     const { choices } = await ask(embedded.openai, { ...fields, n: 3 });
     expect(choices[0]).toEqual(alone.choices[0]);
@@ -273,7 +342,9 @@ describe("structured output", () => {
     const whole = await ask(embedded.openai, fields);
     const numTokens = whole.usage.completion_tokens;
     // The end token is no part of the text: without room for it the answer is whole all the same.
-    expect(read((await ask(embedded.openai, { ...fields, max_tokens: numTokens - 1 })).choice)).toEqual(read(whole.choice));
+    expect(read((await ask(embedded.openai, { ...fields, max_tokens: numTokens - 1 })).choice)).toEqual(
+      read(whole.choice),
+    );
     const cut = await ask(embedded.openai, { ...fields, max_tokens: numTokens - 2 });
     expect(cut.choice.finish_reason).toBe("length");
     expect(whole.choice.message.content.startsWith(cut.choice.message.content)).toBe(true);
@@ -283,7 +354,13 @@ describe("structured output", () => {
   });
 
   test("reports the model's own log-probabilities, of every token", async () => {
-    const { choice } = await ask(embedded.openai, { ...ALICE, response_format: { type: "regex", regex: "xyz" }, temperature: 0, logprobs: true, top_logprobs: 2 });
+    const { choice } = await ask(embedded.openai, {
+      ...ALICE,
+      response_format: { type: "regex", regex: "xyz" },
+      temperature: 0,
+      logprobs: true,
+      top_logprobs: 2,
+    });
     expect(choice.message.content).toBe("xyz");
     // Nothing but the grammar makes this model say so.
     const forced = choice.logprobs!.content.find(({ token }) => token.trim().startsWith("x"))!;
@@ -292,7 +369,10 @@ describe("structured output", () => {
 
   test("ends where a stop sequence completes in it, and not in the reasoning", async () => {
     const { choice } = await ask(embedded.openai, { ...ALICE, ...FORMAT, temperature: 0, stop: '"age"' });
-    expect(read(choice)).toMatchObject({ content: expect.stringMatching(/^\{\s?"name":\s?"Alice",\s?$/) as string, finish_reason: "stop" });
+    expect(read(choice)).toMatchObject({
+      content: expect.stringMatching(/^\{\s?"name":\s?"Alice",\s?$/) as string,
+      finish_reason: "stop",
+    });
   });
 });
 
@@ -302,23 +382,30 @@ describe("stop sequences", () => {
   test.each([
     ["opened by the model", ["<think>", ...THINKING], false],
     ["opened by the template", THINKING, true],
-  ])("do not fire inside reasoning %s (vllm#52393, vllm#53066, vllm#38499, vllm#14170)", async (_, answer, opensReasoning) => {
-    const server = await saying([answer], { opensReasoning });
-    const expected = { reasoning: "a STOP in thought", content: "an answer, ", finish_reason: "stop" };
-    expect(read((await ask(server, { stop: "STOP" })).choice)).toEqual(expected);
-    // Neither the tag nor the white space behind it is part of the answer.
-    const rest = { ...expected, content: "an answer, STOP and more" };
-    expect(read((await ask(server, { stop: ["</think>", "\n\n", "in thought"] })).choice)).toEqual(rest);
-    // Cut inside the reasoning: the sequence there has not ended it.
-    const cut = await ask(server, { stop: "STOP", max_tokens: opensReasoning ? 1 : 2 });
-    expect(read(cut.choice)).toEqual({ reasoning: "a STOP in thought", content: "", finish_reason: "length" });
-  });
+  ])(
+    "do not fire inside reasoning %s (vllm#52393, vllm#53066, vllm#38499, vllm#14170)",
+    async (_, answer, opensReasoning) => {
+      const server = await saying([answer], { opensReasoning });
+      const expected = { reasoning: "a STOP in thought", content: "an answer, ", finish_reason: "stop" };
+      expect(read((await ask(server, { stop: "STOP" })).choice)).toEqual(expected);
+      // Neither the tag nor the white space behind it is part of the answer.
+      const rest = { ...expected, content: "an answer, STOP and more" };
+      expect(read((await ask(server, { stop: ["</think>", "\n\n", "in thought"] })).choice)).toEqual(rest);
+      // Cut inside the reasoning: the sequence there has not ended it.
+      const cut = await ask(server, { stop: "STOP", max_tokens: opensReasoning ? 1 : 2 });
+      expect(read(cut.choice)).toEqual({ reasoning: "a STOP in thought", content: "", finish_reason: "length" });
+    },
+  );
 
   test("do not fire inside the embedded model's reasoning either (vllm#52393)", async () => {
     const free = (await ask(embedded.openai, { temperature: 0 })).choice;
     expect(free.message.reasoning_content).toContain("38 =");
     const { choice } = await ask(embedded.openai, { temperature: 0, stop: "38 =" });
-    expect(read(choice)).toEqual({ reasoning: free.message.reasoning_content, content: "27 + ", finish_reason: "stop" });
+    expect(read(choice)).toEqual({
+      reasoning: free.message.reasoning_content,
+      content: "27 + ",
+      finish_reason: "stop",
+    });
   });
 
   test("and thinking: the five defects of sglang#40529", async () => {
@@ -332,27 +419,52 @@ describe("stop sequences", () => {
     expect(apart.usage.completion_tokens).toBe(5);
     // 3: without a closing tag, an opened reasoning is reasoning; what was never opened is the answer.
     const open = await saying([["<think>", "no end"]]);
-    expect(read((await ask(open, { stop: "end" })).choice)).toEqual({ reasoning: "no end", content: "", finish_reason: "stop" });
+    expect(read((await ask(open, { stop: "end" })).choice)).toEqual({
+      reasoning: "no end",
+      content: "",
+      finish_reason: "stop",
+    });
     // 4: a switch that is not built is refused, not dropped.
     const refused = await post(`${server.url}/v1/chat/completions`, chatBody({ enable_thinking: false }));
-    expect({ status: refused.status, body: await refused.json() }).toMatchObject({ status: 400, body: { error: { code: "unknown_parameter", param: "enable_thinking" } } });
+    expect({ status: refused.status, body: await refused.json() }).toMatchObject({
+      status: 400,
+      body: { error: { code: "unknown_parameter", param: "enable_thinking" } },
+    });
   });
 
   test("are found across tokens (llama.cpp#11538)", async () => {
     const server = await saying([["al", "pha b", "e", "ta ga", "mma"]]);
-    expect(read((await ask(server, { stop: "a beta g" })).choice)).toMatchObject({ content: "alph", finish_reason: "stop" });
-    expect(read((await ask(server, { stop: ["gam", "a be"] })).choice)).toMatchObject({ content: "alph", finish_reason: "stop" });
+    expect(read((await ask(server, { stop: "a beta g" })).choice)).toMatchObject({
+      content: "alph",
+      finish_reason: "stop",
+    });
+    expect(read((await ask(server, { stop: ["gam", "a be"] })).choice)).toMatchObject({
+      content: "alph",
+      finish_reason: "stop",
+    });
     const included = await ask(server, { stop: "a beta g", include_stop_str_in_output: true });
     expect(read(included.choice)).toMatchObject({ content: "alpha beta g", finish_reason: "stop" });
     expect(included.usage.completion_tokens).toBe(4);
-    expect(read((await ask(embedded.openai, { temperature: 0, stop: "38 = 6" })).choice)).toMatchObject({ content: "27 + ", finish_reason: "stop" });
+    expect(read((await ask(embedded.openai, { temperature: 0, stop: "38 = 6" })).choice)).toMatchObject({
+      content: "27 + ",
+      finish_reason: "stop",
+    });
   });
 
   test("lose nothing that was held back for one that never came (llama.cpp#9867)", async () => {
     const server = await saying([["one ", "two", byte(0xf0), byte(0x9f)]]);
-    expect(read((await ask(server, { stop: "two three" })).choice)).toMatchObject({ content: "one two\uFFFD", finish_reason: "stop" });
-    expect(read((await ask(server, { stop: "two three", max_tokens: 2 })).choice)).toMatchObject({ content: "one two", finish_reason: "length" });
-    expect(read((await ask(server, { max_tokens: 3 })).choice)).toMatchObject({ content: "one two\uFFFD", finish_reason: "length" });
+    expect(read((await ask(server, { stop: "two three" })).choice)).toMatchObject({
+      content: "one two\uFFFD",
+      finish_reason: "stop",
+    });
+    expect(read((await ask(server, { stop: "two three", max_tokens: 2 })).choice)).toMatchObject({
+      content: "one two",
+      finish_reason: "length",
+    });
+    expect(read((await ask(server, { max_tokens: 3 })).choice)).toMatchObject({
+      content: "one two\uFFFD",
+      finish_reason: "length",
+    });
   });
 
   test("never leak a part of themselves into the stream (llama.cpp#15007)", async () => {
@@ -364,7 +476,8 @@ describe("stop sequences", () => {
   test("do not make text come twice (llama.cpp#10914, llama.cpp#13780)", async () => {
     const server = await saying([["ab", "aba", "ba", "bab", "c-", "abab", "-ab"]]);
     const content = "abababababc-abab-ab";
-    for (const stop of ["abab!", ["ababc!", "b-ab!", "c-c"], "-ab-"]) expect((await ask(server, { stop })).choice.message.content).toBe(content);
+    for (const stop of ["abab!", ["ababc!", "b-ab!", "c-c"], "-ab-"])
+      expect((await ask(server, { stop })).choice.message.content).toBe(content);
     expect((await ask(server, { stop: "babc" })).choice.message.content).toBe("abababa");
   });
 });

@@ -17,7 +17,12 @@ export interface BodyLimits {
  * @param signal aborts when the client goes away
  * @throws ApiError unsupported_media_type, request_too_large or request_timeout; the signal's reason
  */
-export async function readJsonBody(request: IncomingMessage, response: ServerResponse, limits: BodyLimits, signal: AbortSignal): Promise<Uint8Array> {
+export async function readJsonBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  limits: BodyLimits,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   checkMediaType(request);
   const { maxBytes } = limits;
   if (request.headers.expect?.toLowerCase() === "100-continue") {
@@ -33,7 +38,11 @@ export async function readJsonBody(request: IncomingMessage, response: ServerRes
   }
 }
 
-function collect(request: IncomingMessage, { maxBytes, timeoutMs }: BodyLimits, signal: AbortSignal): Promise<Uint8Array> {
+function collect(
+  request: IncomingMessage,
+  { maxBytes, timeoutMs }: BodyLimits,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let numBytes = 0;
@@ -50,7 +59,13 @@ function collect(request: IncomingMessage, { maxBytes, timeoutMs }: BodyLimits, 
     const onAbort = (): void => settle(() => reject(signal.reason));
     const timer = setTimeout(() => {
       const isTooLarge = numBytes > maxBytes;
-      settle(() => reject(isTooLarge ? tooLarge(maxBytes, numBytes) : new ApiError("request_timeout", `The body had not arrived after ${timeoutMs / 1000} s.`)));
+      settle(() =>
+        reject(
+          isTooLarge
+            ? tooLarge(maxBytes, numBytes)
+            : new ApiError("request_timeout", `The body had not arrived after ${timeoutMs / 1000} s.`),
+        ),
+      );
     }, timeoutMs);
     const settle = (outcome: () => void): void => {
       clearTimeout(timer);
@@ -68,7 +83,11 @@ function checkMediaType({ headers }: IncomingMessage): void {
   const given = headers["content-type"];
   if (given === undefined) throw wrongMediaType("The request has no Content-Type; it must be application/json.");
   const [type = "", ...parameters] = given.split(";").map((part) => part.trim().toLowerCase());
-  const charset = parameters.find((parameter) => /^charset\s*=/.test(parameter))?.split("=")[1]!.trim().replaceAll('"', "");
+  const charset = parameters
+    .find((parameter) => /^charset\s*=/.test(parameter))
+    ?.split("=")[1]!
+    .trim()
+    .replaceAll('"', "");
   if (type !== "application/json" || (charset !== undefined && charset !== "utf-8" && charset !== "utf8")) {
     throw wrongMediaType(`Content-Type is ${JSON.stringify(given)}; it must be application/json in UTF-8.`);
   }

@@ -13,7 +13,10 @@ import { RequestParser, type RequestParserOptions } from "./request-parser.js";
 import { BUILT_PARSER, chatBody, scratchFile, until } from "../../spec-tests/fixtures/server.js";
 
 const never = new AbortController().signal;
-const wide = { ppio: new RequestParser("ppio", { workerUrl: BUILT_PARSER }), openai: new RequestParser("openai", { workerUrl: BUILT_PARSER }) };
+const wide = {
+  ppio: new RequestParser("ppio", { workerUrl: BUILT_PARSER }),
+  openai: new RequestParser("openai", { workerUrl: BUILT_PARSER }),
+};
 
 afterAll(() => Promise.all(Object.values(wide).map((parser) => parser.close())));
 
@@ -24,7 +27,10 @@ const large = (body: string | Uint8Array): Buffer => Buffer.concat([SPACE, Buffe
 async function outcomeOf(parse: () => unknown): Promise<object> {
   try {
     const request = (await parse()) as { work: object };
-    return { ...request, work: request.work instanceof Uint8Array ? (deserialize(request.work) as unknown) : request.work };
+    return {
+      ...request,
+      work: request.work instanceof Uint8Array ? (deserialize(request.work) as unknown) : request.work,
+    };
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     const { status, code, param, message, headers } = error;
@@ -32,7 +38,11 @@ async function outcomeOf(parse: () => unknown): Promise<object> {
   }
 }
 
-async function outcomes(kind: RequestKind, body: string | Uint8Array, dialect: Dialect = "ppio"): Promise<{ atOnce: object; inThread: object }> {
+async function outcomes(
+  kind: RequestKind,
+  body: string | Uint8Array,
+  dialect: Dialect = "ppio",
+): Promise<{ atOnce: object; inThread: object }> {
   const atOnce = await outcomeOf(() => parseRequest(kind, large(body), dialect));
   const inThread = await outcomeOf(() => wide[dialect].parse(kind, large(body), never));
   return { atOnce, inThread };
@@ -53,10 +63,30 @@ describe("the same from both", () => {
   });
 
   test("fields of any value", async () => {
-    const names = fc.oneof(fc.constantFrom("model", "messages", "n", "stop", "logit_bias", "stream_options", "tools", "response_format", "__proto__"), fc.string());
-    const values = fc.oneof(fc.jsonValue(), fc.constantFrom("\ud800", [], {}, [[]], -1e308), fc.array(fc.string(), { minLength: 5 }));
+    const names = fc.oneof(
+      fc.constantFrom(
+        "model",
+        "messages",
+        "n",
+        "stop",
+        "logit_bias",
+        "stream_options",
+        "tools",
+        "response_format",
+        "__proto__",
+      ),
+      fc.string(),
+    );
+    const values = fc.oneof(
+      fc.jsonValue(),
+      fc.constantFrom("\ud800", [], {}, [[]], -1e308),
+      fc.array(fc.string(), { minLength: 5 }),
+    );
     const property = fc.asyncProperty(names, values, async (name, value) => {
-      const { atOnce, inThread } = await outcomes("chat", chatBody().replace(/\}$/, `,${JSON.stringify(name)}:${JSON.stringify(value)}}`));
+      const { atOnce, inThread } = await outcomes(
+        "chat",
+        chatBody().replace(/\}$/, `,${JSON.stringify(name)}:${JSON.stringify(value)}}`),
+      );
       expect(inThread).toStrictEqual(atOnce);
     });
     await fc.assert(property, { numRuns: 400 });
@@ -68,13 +98,25 @@ describe("the same from both", () => {
     ["chat", Uint8Array.of(0x22, 0xff, 0x22), { code: "invalid_json" }],
     ["chat", "[".repeat(300), { code: "invalid_json" }],
     ["chat", chatBody({ stop: Array(10_000).fill("x") }), { code: "out_of_range", param: "stop" }],
-    ["chat", chatBody({ logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, id) => [id, 1])) }), { code: "out_of_range", param: "logit_bias" }],
+    [
+      "chat",
+      chatBody({ logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, id) => [id, 1])) }),
+      { code: "out_of_range", param: "logit_bias" },
+    ],
     ["chat", chatBody({ messages: [[], []] }), { code: "invalid_type", param: "messages[0]" }],
-    ["chat", chatBody({ messages: [{ role: "user", content: "\ud800" }] }), { code: "out_of_range", param: "messages[0].content" }],
+    [
+      "chat",
+      chatBody({ messages: [{ role: "user", content: "\ud800" }] }),
+      { code: "out_of_range", param: "messages[0].content" },
+    ],
     ["chat", chatBody({ logit_bias: { 7: -1.5 }, seed: -3, stop: "é\u2028" }), { model: "tiny" }],
     ["tokenize", '{"model":"m","text":"a\\u0000\u{1f600}"}', { work: { text: "a\0\u{1f600}" } }],
     ["tokenize", '{"model":"m"}', { code: "missing_required_parameter", param: "text" }],
-    ["detokenize", '{"model":"m","token_ids":[0,9007199254740991]}', { model: "m", work: [0, Number.MAX_SAFE_INTEGER] }],
+    [
+      "detokenize",
+      '{"model":"m","token_ids":[0,9007199254740991]}',
+      { model: "m", work: [0, Number.MAX_SAFE_INTEGER] },
+    ],
     ["detokenize", '{"model":"m","token_ids":[-1]}', { code: "out_of_range", param: "token_ids[0]" }],
   ];
   test.each(bodies)("%s, body %#", async (kind, body, expected) => {
@@ -85,7 +127,10 @@ describe("the same from both", () => {
 });
 
 /** Answers with its thread's number, and dies or hangs as the body says. */
-const MOODY = pathToFileURL(scratchFile("moody.mjs", `
+const MOODY = pathToFileURL(
+  scratchFile(
+    "moody.mjs",
+    `
 import { parentPort, threadId } from "node:worker_threads";
 parentPort.on("message", ({ body }) => {
   const mood = new TextDecoder().decode(body).trim();
@@ -94,11 +139,15 @@ parentPort.on("message", ({ body }) => {
   while (mood === "hang");
   parentPort.postMessage({ request: { model: mood, work: threadId } });
 });
-`));
+`,
+  ),
+);
 
 describe("the thread", () => {
   const parsers: RequestParser[] = [];
-  const moodyParser = (options: RequestParserOptions = {}): ((mood: string, signal?: AbortSignal) => Promise<{ model: string; work: unknown }>) => {
+  const moodyParser = (
+    options: RequestParserOptions = {},
+  ): ((mood: string, signal?: AbortSignal) => Promise<{ model: string; work: unknown }>) => {
     const parser = new RequestParser("ppio", { workerUrl: MOODY, ...options });
     parsers.push(parser);
     return (mood, signal = never) => parser.parse("tokenize", large(mood), signal);
@@ -109,13 +158,9 @@ describe("the thread", () => {
   test("fails the body it dies of, and only that one", async () => {
     const parse = moodyParser();
     const results = await Promise.allSettled(["a", "die", "b", "exit", "c"].map((mood) => parse(mood)));
-    expect(results.map((result) => (result.status === "fulfilled" ? result.value.model : (result.reason as Error).message))).toEqual([
-      "a",
-      "died as asked",
-      "b",
-      "The thread that parses bodies ended with code 3",
-      "c",
-    ]);
+    expect(
+      results.map((result) => (result.status === "fulfilled" ? result.value.model : (result.reason as Error).message)),
+    ).toEqual(["a", "died as asked", "b", "The thread that parses bodies ended with code 3", "c"]);
   });
 
   test("is ended when it hangs", async () => {

@@ -41,7 +41,10 @@ export class RequestParser {
   /** While a body is parsed, its time is up then; else, the thread is ended then. */
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(dialect: Dialect, { workerUrl = WORKER_URL, timeoutMs = TIMEOUT_MS, idleMs = IDLE_MS }: RequestParserOptions = {}) {
+  constructor(
+    dialect: Dialect,
+    { workerUrl = WORKER_URL, timeoutMs = TIMEOUT_MS, idleMs = IDLE_MS }: RequestParserOptions = {},
+  ) {
     this.#dialect = dialect;
     this.#workerUrl = workerUrl;
     this.#timeoutMs = timeoutMs;
@@ -63,7 +66,8 @@ export class RequestParser {
       const settle = (outcome: FromParser | Error): void => {
         signal.removeEventListener("abort", leave);
         if (outcome instanceof Error) reject(outcome);
-        else if ("error" in outcome) reject(new ApiError(outcome.error.code, outcome.error.message, outcome.error.param));
+        else if ("error" in outcome)
+          reject(new ApiError(outcome.error.code, outcome.error.message, outcome.error.param));
         else resolve(outcome.request as Requests[K]);
       };
       const job: Job = { kind, body, settle };

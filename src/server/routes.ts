@@ -29,7 +29,10 @@ export function findRoute(path: string): Route {
     const modelId = rest.startsWith("/models/") ? decoded(rest.slice("/models/".length)) : null;
     if (modelId !== null && modelId !== "") return modelRoute(modelId);
   }
-  throw new ApiError("not_found", `There is nothing at ${JSON.stringify(path.slice(0, 200))}. GET /openapi.json lists what there is.`);
+  throw new ApiError(
+    "not_found",
+    `There is nothing at ${JSON.stringify(path.slice(0, 200))}. GET /openapi.json lists what there is.`,
+  );
 }
 
 /** Paths of other vendors' clients, so that a base URL is all they need. */
@@ -49,7 +52,12 @@ const API_ROUTES: Readonly<Record<string, Route>> = {
 };
 
 const ROOT_ROUTES: Readonly<Record<string, Route>> = {
-  "/healthz": { name: "healthz", method: "GET", isHealth: true, answer: (exchange) => exchange.sendJson({ status: "ok" }) },
+  "/healthz": {
+    name: "healthz",
+    method: "GET",
+    isHealth: true,
+    answer: (exchange) => exchange.sendJson({ status: "ok" }),
+  },
   "/readyz": { name: "readyz", method: "GET", isHealth: true, answer: ready },
   "/metrics": { name: "metrics", method: "GET", isHealth: false, answer: metrics },
   "/openapi.json": {
@@ -82,19 +90,31 @@ function modelObject(id: string, { startedAt }: Services): object {
 }
 
 async function tokenize(exchange: Exchange, services: Services): Promise<void> {
-  const { model, work } = await services.requests.parse("tokenize", await exchange.readJsonBody(services.bodyLimits), exchange.signal);
+  const { model, work } = await services.requests.parse(
+    "tokenize",
+    await exchange.readJsonBody(services.bodyLimits),
+    exchange.signal,
+  );
   exchange.sendJsonBytes(await services.models.find(model).host.tokenize(work, exchange.signal));
 }
 
 async function detokenize(exchange: Exchange, services: Services): Promise<void> {
-  const { model, work } = await services.requests.parse("detokenize", await exchange.readJsonBody(services.bodyLimits), exchange.signal);
+  const { model, work } = await services.requests.parse(
+    "detokenize",
+    await exchange.readJsonBody(services.bodyLimits),
+    exchange.signal,
+  );
   exchange.sendJsonBytes(await services.models.find(model).host.detokenize(work, exchange.signal));
 }
 
 function ready(exchange: Exchange, { models, isDraining }: Services): void {
   if (isDraining()) throw new ApiError("shutting_down", "The server is shutting down.");
   const missing = models.all().filter(({ host }) => host.state !== "ready");
-  if (missing.length > 0) throw new ApiError("model_loading", `Not ready: ${missing.map(({ id, host }) => `${id} (${host.state})`).join(", ")}`);
+  if (missing.length > 0)
+    throw new ApiError(
+      "model_loading",
+      `Not ready: ${missing.map(({ id, host }) => `${id} (${host.state})`).join(", ")}`,
+    );
   exchange.sendJson({ status: "ready", models: models.all().map(({ id }) => id) });
 }
 

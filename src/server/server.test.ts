@@ -25,7 +25,10 @@ interface Completion {
 
 interface Chunk {
   readonly id: string;
-  readonly choices: readonly { readonly delta: { readonly role?: string; readonly content?: string }; readonly finish_reason: string | null }[];
+  readonly choices: readonly {
+    readonly delta: { readonly role?: string; readonly content?: string };
+    readonly finish_reason: string | null;
+  }[];
   readonly usage?: object;
 }
 
@@ -62,7 +65,9 @@ describe("answers", () => {
     const chunks = (await events(response)) as unknown as Chunk[];
     expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
     expect(chunks[0]!.choices[0]!.delta).toEqual({ role: "assistant", content: "" });
-    expect(chunks.map(({ choices }) => choices[0]!.delta.content ?? "").join("")).toBe(whole.choices[0]!.message.content);
+    expect(chunks.map(({ choices }) => choices[0]!.delta.content ?? "").join("")).toBe(
+      whole.choices[0]!.message.content,
+    );
     expect(chunks.at(-1)!.choices[0]).toMatchObject({ delta: {}, finish_reason: whole.choices[0]!.finish_reason });
     expect(withoutCachedTokens(chunks.at(-1)!.usage)).toEqual(withoutCachedTokens(whole.usage));
   });
@@ -89,21 +94,35 @@ describe("answers", () => {
     for (const path of ["tiny", "deepseek/deepseek-r1-turbo", "deepseek%2Fdeepseek-r1-turbo", "org%2falias"]) {
       const response = await fetch(`${tested.url}/v3/openai/models/${path}`);
       expect(response.status).toBe(200);
-      expect(await response.json()).toMatchObject({ id: decodeURIComponent(path), object: "model", owned_by: "touchstone" });
+      expect(await response.json()).toMatchObject({
+        id: decodeURIComponent(path),
+        object: "model",
+        owned_by: "touchstone",
+      });
     }
-    for (const path of ["other", "org%2Fother", "__proto__"]) await refuses(fetch(`${tested.url}/v1/models/${path}`), 404, "model_not_found", "model");
+    for (const path of ["other", "org%2Fother", "__proto__"])
+      await refuses(fetch(`${tested.url}/v1/models/${path}`), 404, "model_not_found", "model");
     await refuses(fetch(`${tested.url}/v1/models/%ff`), 404, "not_found");
     await refuses(fetch(`${tested.url}/v1/models/`), 404, "not_found");
   });
 
   test("tokenize and detokenize", async () => {
-    const ask = async (route: string, body: object) => (await post(`${tested.url}/v1/${route}`, JSON.stringify({ model: "org/alias", ...body }))).json();
-    const { token_ids: ids, tokens } = (await ask("tokenize", { text: "Hello, 12!" })) as { token_ids: number[]; tokens: string[] };
+    const ask = async (route: string, body: object) =>
+      (await post(`${tested.url}/v1/${route}`, JSON.stringify({ model: "org/alias", ...body }))).json();
+    const { token_ids: ids, tokens } = (await ask("tokenize", { text: "Hello, 12!" })) as {
+      token_ids: number[];
+      tokens: string[];
+    };
     expect(tokens).toHaveLength(ids.length);
     expect(await ask("detokenize", { token_ids: ids })).toEqual({ text: "Hello, 12!" });
     const chat = (await ask("tokenize", { messages: [{ role: "user", content: "Hello" }] })) as { token_ids: number[] };
     expect(chat.token_ids.length).toBeGreaterThan(1);
-    await refuses(post(`${tested.url}/v1/detokenize`, JSON.stringify({ model: "tiny", token_ids: [1, 99_999] })), 400, "out_of_range", "token_ids[1]");
+    await refuses(
+      post(`${tested.url}/v1/detokenize`, JSON.stringify({ model: "tiny", token_ids: [1, 99_999] })),
+      400,
+      "out_of_range",
+      "token_ids[1]",
+    );
   });
 
   test("capabilities, the OpenAPI document, health", async () => {
@@ -116,13 +135,19 @@ describe("answers", () => {
   });
 
   test("a client's own request id is kept if it is one", async () => {
-    const idOf = async (id: string) => (await fetch(`${tested.url}/healthz`, { headers: { "x-request-id": id } })).headers.get("x-request-id");
+    const idOf = async (id: string) =>
+      (await fetch(`${tested.url}/healthz`, { headers: { "x-request-id": id } })).headers.get("x-request-id");
     expect(await idOf("my-trace.7")).toBe("my-trace.7");
     expect(await idOf("a b")).toMatch(/^req_/);
   });
 });
 
-async function refuses(pending: Promise<Response>, status: number, code: string, param: string | null = null): Promise<Response> {
+async function refuses(
+  pending: Promise<Response>,
+  status: number,
+  code: string,
+  param: string | null = null,
+): Promise<Response> {
   const response = await pending;
   const body = (await response.json()) as { error: Record<string, unknown> };
   expect({ status: response.status, body }).toEqual({
@@ -135,11 +160,22 @@ async function refuses(pending: Promise<Response>, status: number, code: string,
 
 describe("refusals", () => {
   test("paths and methods", async () => {
-    for (const path of ["/", "/v1", "/v1/", "/v2/models", "/chat/completions", "/v1/chat/completions/", "/__proto__", "/v1/constructor"]) {
+    for (const path of [
+      "/",
+      "/v1",
+      "/v1/",
+      "/v2/models",
+      "/chat/completions",
+      "/v1/chat/completions/",
+      "/__proto__",
+      "/v1/constructor",
+    ]) {
       await refuses(fetch(`${tested.url}${path}`), 404, "not_found");
     }
     expect((await refuses(fetch(chatUrl), 405, "method_not_allowed")).headers.get("allow")).toBe("POST");
-    expect((await refuses(post(`${tested.url}/v1/models`, "{}"), 405, "method_not_allowed")).headers.get("allow")).toBe("GET, HEAD");
+    expect((await refuses(post(`${tested.url}/v1/models`, "{}"), 405, "method_not_allowed")).headers.get("allow")).toBe(
+      "GET, HEAD",
+    );
     await refuses(fetch(chatUrl, { method: "OPTIONS" }), 405, "method_not_allowed");
     expect((await fetch(`${tested.url}/healthz`, { method: "HEAD" })).status).toBe(200);
   });
@@ -148,9 +184,19 @@ describe("refusals", () => {
     for (const type of ["text/plain", "application/json; charset=latin1", "multipart/form-data", "application/jsonp"]) {
       await refuses(post(chatUrl, chatBody(), { headers: { "content-type": type } }), 415, "unsupported_media_type");
     }
-    await refuses(post(chatUrl, chatBody(), { headers: { "content-encoding": "gzip" } }), 415, "unsupported_media_type");
-    expect((await post(chatUrl, chatBody(SHORT), { headers: { "content-type": 'Application/JSON; Charset="UTF-8"' } })).status).toBe(200);
-    expect((await post(chatUrl, chatBody(SHORT), { headers: { "content-type": "application/json; charset = latin1" } })).status).toBe(415);
+    await refuses(
+      post(chatUrl, chatBody(), { headers: { "content-encoding": "gzip" } }),
+      415,
+      "unsupported_media_type",
+    );
+    expect(
+      (await post(chatUrl, chatBody(SHORT), { headers: { "content-type": 'Application/JSON; Charset="UTF-8"' } }))
+        .status,
+    ).toBe(200);
+    expect(
+      (await post(chatUrl, chatBody(SHORT), { headers: { "content-type": "application/json; charset = latin1" } }))
+        .status,
+    ).toBe(415);
   });
 
   test("bodies", async () => {
@@ -159,13 +205,21 @@ describe("refusals", () => {
     await refuses(post(chatUrl, chatBody({ temperature: 3 })), 400, "out_of_range", "temperature");
     await refuses(post(chatUrl, chatBody({ temperatur: 1 })), 400, "unknown_parameter", "temperatur");
     await refuses(post(chatUrl, chatBody({ model: "gpt-4o" })), 404, "model_not_found", "model");
-    await refuses(post(chatUrl, chatBody({ max_tokens: 5000, context_length_exceeded_behavior: "error", stream: true })), 400, "context_length_exceeded", "max_tokens");
+    await refuses(
+      post(chatUrl, chatBody({ max_tokens: 5000, context_length_exceeded_behavior: "error", stream: true })),
+      400,
+      "context_length_exceeded",
+      "max_tokens",
+    );
   });
 
   test("bodies that are too large, announced or not", async () => {
     await refuses(post(chatUrl, chatBody({ user: "x".repeat(20_000) })), 413, "request_too_large");
     await refuses(post(chatUrl, chatBody({ user: "x".repeat(200_000) })), 413, "request_too_large");
-    const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)) }, { highWaterMark: 0 });
+    const endless = new ReadableStream(
+      { pull: (controller) => controller.enqueue(new Uint8Array(1000)) },
+      { highWaterMark: 0 },
+    );
     const piecewise = new ReadableStream({
       start(controller) {
         for (let i = 0; i < 20; i++) controller.enqueue(new Uint8Array(1000));
@@ -178,21 +232,32 @@ describe("refusals", () => {
   });
 
   test("a body that does not come: 408", async () => {
-    const answer = await raw(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"mod`);
+    const answer = await raw(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"mod`,
+    );
     expect(answer).toMatch(/^HTTP\/1\.1 408 [^]*connection: close[^]*"code":"request_timeout"/i);
   });
 
   test("what is not HTTP", async () => {
     const answer = await raw("GET /v1/models HTTP/1.1\r\nHost\r\n\r\n");
-    expect(answer).toMatch(/^HTTP\/1\.1 400 [^]*\{"error":\{"message":"[^"]+","type":"invalid_request_error","param":null,"code":null\}\}$/);
-    expect(await raw(`GET /${"x".repeat(40_000)} HTTP/1.1\r\n\r\n`)).toMatch(/^HTTP\/1\.1 413 [^]*"code":"request_too_large"/);
+    expect(answer).toMatch(
+      /^HTTP\/1\.1 400 [^]*\{"error":\{"message":"[^"]+","type":"invalid_request_error","param":null,"code":null\}\}$/,
+    );
+    expect(await raw(`GET /${"x".repeat(40_000)} HTTP/1.1\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 413 [^]*"code":"request_too_large"/,
+    );
   });
 
   test("neither a host nor an expectation is asked for, and proxies may send the whole address", async () => {
-    expect(await raw("GET /v1/nowhere HTTP/1.1\r\nConnection: close\r\n\r\n")).toMatch(/^HTTP\/1\.1 404 [^]*x-request-id[^]*"type":"/i);
+    expect(await raw("GET /v1/nowhere HTTP/1.1\r\nConnection: close\r\n\r\n")).toMatch(
+      /^HTTP\/1\.1 404 [^]*x-request-id[^]*"type":"/i,
+    );
     const head = "HTTP/1.1\r\nHost: x\r\nExpect: something\r\nConnection: close\r\n";
-    expect(await raw(`POST /v1/chat/completions ${head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`)).toMatch(/^HTTP\/1\.1 400 [^]*missing_required_parameter/);
-    for (const address of ["http://x:1/healthz", "HTTPS://x/healthz?a=b"]) expect(await raw(`GET ${address} ${head}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
+    expect(
+      await raw(`POST /v1/chat/completions ${head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`),
+    ).toMatch(/^HTTP\/1\.1 400 [^]*missing_required_parameter/);
+    for (const address of ["http://x:1/healthz", "HTTPS://x/healthz?a=b"])
+      expect(await raw(`GET ${address} ${head}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
     expect(await raw(`GET http://x ${head}\r\n`)).toMatch(/^HTTP\/1\.1 404 /);
   });
 

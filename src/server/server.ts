@@ -53,7 +53,16 @@ export class ApiServer {
   #isDraining = false;
 
   constructor(options: ServerOptions) {
-    const { models, dialect, version, log, logContent, maxBodyBytes, bodyTimeoutMs = BODY_TIMEOUT_MS, heartbeatMs = HEARTBEAT_MS } = options;
+    const {
+      models,
+      dialect,
+      version,
+      log,
+      logContent,
+      maxBodyBytes,
+      bodyTimeoutMs = BODY_TIMEOUT_MS,
+      heartbeatMs = HEARTBEAT_MS,
+    } = options;
     this.#options = options;
     this.#keys = new ApiKeys(options.apiKeys);
     this.#services = {
@@ -70,10 +79,15 @@ export class ApiServer {
       isDraining: () => this.#isDraining,
       noteError: (exchange, error, cause) => this.#noteError(exchange, error, cause),
     };
-    const receive = (request: IncomingMessage, response: ServerResponse): void => void this.#receive(new Exchange(request, response));
+    const receive = (request: IncomingMessage, response: ServerResponse): void =>
+      void this.#receive(new Exchange(request, response));
     // Reading the body says "continue"; what is refused before is not sent at all. Expectations of other kinds are passed over,
     // and nothing depends on the host, so that all refusals are this server's own.
-    const timeouts = { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: HEADERS_TIMEOUT_MS + bodyTimeoutMs, keepAliveTimeout: KEEP_ALIVE_MS };
+    const timeouts = {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: HEADERS_TIMEOUT_MS + bodyTimeoutMs,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    };
     this.#server = createServer({ requireHostHeader: false, ...timeouts }, receive)
       .on("checkContinue", receive)
       .on("checkExpectation", receive)
@@ -96,7 +110,10 @@ export class ApiServer {
   async close(graceMs: number): Promise<void> {
     this.#isDraining = true;
     await this.#idle(graceMs);
-    for (const exchange of this.#active) exchange.abort(new ApiError("shutting_down", "The server is shutting down and ended this answer.", null, RETRY_SOON));
+    for (const exchange of this.#active)
+      exchange.abort(
+        new ApiError("shutting_down", "The server is shutting down and ended this answer.", null, RETRY_SOON),
+      );
     await this.#idle(LAST_WORDS_MS);
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
@@ -164,7 +181,8 @@ export class ApiServer {
   #noteError(exchange: Exchange, error: ApiError, cause: unknown): void {
     exchange.facts["error"] = error.code;
     this.#services.metrics.countError(error.code);
-    if (error.code === "internal_error") this.#services.log.error({ requestId: exchange.requestId, err: cause }, "internal error");
+    if (error.code === "internal_error")
+      this.#services.log.error({ requestId: exchange.requestId, err: cause }, "internal error");
   }
 
   /** Resolves when nothing is being answered, or after `timeoutMs`. */
@@ -188,12 +206,17 @@ const LAST_WORDS_MS = 1_000;
 function checkMethod({ method }: Exchange, route: Route): void {
   const allowed = route.method === "GET" ? ["GET", "HEAD"] : [route.method];
   if (allowed.includes(method)) return;
-  throw new ApiError("method_not_allowed", `${method} is not possible here; allowed: ${allowed.join(", ")}.`, null, { headers: { allow: allowed.join(", ") } });
+  throw new ApiError("method_not_allowed", `${method} is not possible here; allowed: ${allowed.join(", ")}.`, null, {
+    headers: { allow: allowed.join(", ") },
+  });
 }
 
 function preflight(exchange: Exchange, route: Route): void {
   exchange.setHeader("access-control-allow-methods", route.method);
-  exchange.setHeader("access-control-allow-headers", exchange.header("access-control-request-headers") ?? "authorization, content-type");
+  exchange.setHeader(
+    "access-control-allow-headers",
+    exchange.header("access-control-request-headers") ?? "authorization, content-type",
+  );
   exchange.setHeader("access-control-max-age", "600");
   exchange.sendNothing();
 }
@@ -210,9 +233,15 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
     socket.destroy();
     return;
   }
-  const [status, code, message] = MALFORMED[error.code ?? ""] ?? ["400 Bad Request", null, "The request is not well-formed HTTP/1.1."];
+  const [status, code, message] = MALFORMED[error.code ?? ""] ?? [
+    "400 Bad Request",
+    null,
+    "The request is not well-formed HTTP/1.1.",
+  ];
   const body = JSON.stringify({ error: { message, type: "invalid_request_error", param: null, code } });
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
 }
 
 const MALFORMED: Readonly<Record<string, readonly [status: string, code: string, message: string]>> = {

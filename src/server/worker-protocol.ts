@@ -3,7 +3,16 @@
  * belongs to one request carries its call number.
  */
 
-import type { ChatMessage, ChatOptions, EngineErrorCode, KVFormat, LoadModelOptions, LogprobsMode, OutputDelta, Profile } from "../../engine/index.js";
+import type {
+  ChatMessage,
+  ChatOptions,
+  EngineErrorCode,
+  KVFormat,
+  LoadModelOptions,
+  LogprobsMode,
+  OutputDelta,
+  Profile,
+} from "../../engine/index.js";
 
 /** What a worker loads: its `workerData`. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress" | "onDownload" | "onNotice" | "signal">;

@@ -7,7 +7,15 @@ import { deserialize } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 
 import { EngineError, loadModel, type Model } from "../../engine/index.js";
-import type { ChatWork, FromWorker, PostedError, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
+import type {
+  ChatWork,
+  FromWorker,
+  PostedError,
+  Sealed,
+  ToWorker,
+  TokenizeInput,
+  WorkerModel,
+} from "./worker-protocol.js";
 
 if (parentPort === null) throw new Error("This file runs as a worker thread only");
 const port = parentPort;
@@ -92,7 +100,8 @@ async function chat(model: Model, call: number, options: ChatWork): Promise<void
 
 function tokenize(model: Model, input: TokenizeInput): object {
   const { tokenizer, template } = model;
-  const tokenIds = "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
+  const tokenIds =
+    "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
   return { token_ids: tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) };
 }
 
@@ -100,7 +109,11 @@ function detokenize({ tokenizer }: Model, tokenIds: readonly number[]): string {
   const index = tokenIds.findIndex((id) => id >= tokenizer.vocabSize || !tokenizer.hasToken(id));
   if (index < 0) return tokenizer.decode(tokenIds);
   const param = `token_ids[${index}]`;
-  throw new EngineError("out_of_range", `${param} is ${tokenIds[index]}, which is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}.`, param);
+  throw new EngineError(
+    "out_of_range",
+    `${param} is ${tokenIds[index]}, which is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}.`,
+    param,
+  );
 }
 
 function opened<T extends object>(sealed: Sealed<T>): T {

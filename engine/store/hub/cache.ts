@@ -11,7 +11,20 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { copyFile, lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, unlink, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 
 import { EngineError, fileSystemCode } from "../../errors.js";
@@ -77,7 +90,12 @@ export class CachedRepository {
         break;
       }
       case "onnx":
-        if (dtype === null) others.push(SINGLE_FILE, INDEX_FILE, ...ONNX_DTYPES.map(onnxFile).slice(0, ONNX_DTYPES.map(onnxFile).indexOf(weights.graph)));
+        if (dtype === null)
+          others.push(
+            SINGLE_FILE,
+            INDEX_FILE,
+            ...ONNX_DTYPES.map(onnxFile).slice(0, ONNX_DTYPES.map(onnxFile).indexOf(weights.graph)),
+          );
         others.push(dataFile(weights.graph, weights.data.length));
     }
     const known = await Promise.all(others.map((path) => exists(this.#absenceFile(commit, path))));
@@ -87,8 +105,13 @@ export class CachedRepository {
   /** The files of a snapshot that are there, two folders deep. */
   async paths(commit: string): Promise<ReadonlySet<string>> {
     const dir = this.snapshotDir(commit);
-    const names = [...(await readdir(dir).catch(() => [])), ...(await readdir(join(dir, "onnx")).catch(() => [])).map((name) => `onnx/${name}`)];
-    const files = await Promise.all(names.map(async (name) => ((await stat(join(dir, name)).catch(() => null))?.isFile() === true ? [name] : [])));
+    const names = [
+      ...(await readdir(dir).catch(() => [])),
+      ...(await readdir(join(dir, "onnx")).catch(() => [])).map((name) => `onnx/${name}`),
+    ];
+    const files = await Promise.all(
+      names.map(async (name) => ((await stat(join(dir, name)).catch(() => null))?.isFile() === true ? [name] : [])),
+    );
     return new Set(files.flat());
   }
 
@@ -151,7 +174,10 @@ export class CachedRepository {
   /** Commits that have a snapshot. */
   async commits(): Promise<string[]> {
     const entries = await readdir(join(this.path, "snapshots"), { withFileTypes: true }).catch(() => []);
-    return entries.filter((entry) => entry.isDirectory() && isCommit(entry.name)).map(({ name }) => name).sort();
+    return entries
+      .filter((entry) => entry.isDirectory() && isCommit(entry.name))
+      .map(({ name }) => name)
+      .sort();
   }
 
   /** The blobs that a snapshot points at, and files that lie in it themselves: absolute paths, and their bytes. */
@@ -190,7 +216,9 @@ export class CachedRepository {
       await rm(this.path, { recursive: true, force: true });
       return numBytes;
     }
-    const keptFiles = new Set((await Promise.all(kept.map(async (commit) => [...(await this.files(commit)).keys()]))).flat());
+    const keptFiles = new Set(
+      (await Promise.all(kept.map(async (commit) => [...(await this.files(commit)).keys()]))).flat(),
+    );
     const blobs = join(this.path, "blobs");
     let numBytes = 0;
     for (const commit of commits) {
@@ -202,9 +230,11 @@ export class CachedRepository {
         if (isBlob) await unlink(file);
         numBytes += byteLength;
       }
-      for (const folder of [this.snapshotDir(commit), join(this.path, ".no_exist", commit)]) await rm(folder, { recursive: true, force: true });
+      for (const folder of [this.snapshotDir(commit), join(this.path, ".no_exist", commit)])
+        await rm(folder, { recursive: true, force: true });
       await rm(join(this.path, "trees", `${commit}.json`), { force: true });
-      for (const name of (await this.refs()).get(commit) ?? []) await rm(join(this.path, "refs", ...name.split("/")), { force: true });
+      for (const name of (await this.refs()).get(commit) ?? [])
+        await rm(join(this.path, "refs", ...name.split("/")), { force: true });
     }
     return numBytes;
   }
@@ -235,7 +265,12 @@ async function linked(target: string, path: string): Promise<boolean> {
     await symlink(target, path);
     return true;
   } catch (error) {
-    if (["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "UNKNOWN"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+    if (
+      ["EPERM", "EACCES", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "UNKNOWN"].includes(
+        (error as NodeJS.ErrnoException).code ?? "",
+      )
+    )
+      return false;
     throw error;
   }
 }

@@ -17,7 +17,11 @@ export interface Pace {
   readonly stallMs: number;
 }
 
-export const PACE: Pace = { attemptsMax: LIMITS.hubAttemptsMax, pauseMs: LIMITS.hubPauseMs, stallMs: LIMITS.hubStallMs };
+export const PACE: Pace = {
+  attemptsMax: LIMITS.hubAttemptsMax,
+  pauseMs: LIMITS.hubPauseMs,
+  stallMs: LIMITS.hubStallMs,
+};
 
 /** What a request is about, for the words of its refusal. */
 export interface Subject extends HubReference {
@@ -60,7 +64,7 @@ export class HubClient {
    */
   async retrying<T>(attempt: () => Promise<T>, progress: () => number = () => 0): Promise<T> {
     let numFailures = 0;
-    for (let before = progress(); ; ) {
+    for (let before = progress(); ;) {
       try {
         this.signal.throwIfAborted();
         return await attempt();
@@ -68,7 +72,8 @@ export class HubClient {
         if (!(error instanceof Transient)) throw error;
         if (progress() > before) numFailures = 0;
         before = progress();
-        if (++numFailures >= this.pace.attemptsMax || (error.retryAfterMs ?? 0) > LIMITS.hubRetryAfterMsMax) throw this.#unreachable(error);
+        if (++numFailures >= this.pace.attemptsMax || (error.retryAfterMs ?? 0) > LIMITS.hubRetryAfterMsMax)
+          throw this.#unreachable(error);
         // Half of the pause is chance, so that those who failed together do not come back together.
         const longestMs = Math.min(this.pace.pauseMs * 2 ** (numFailures - 1), LIMITS.hubPauseMsMax);
         const pauseMs = error.retryAfterMs ?? longestMs * (0.5 + Math.random() / 2);
@@ -82,7 +87,11 @@ export class HubClient {
    *
    * @throws Transient for what a retry may mend, EngineError for what it cannot
    */
-  async request(url: string, subject: Subject, { method = "GET", headers = {}, leavesEndpoint = true }: Ask = {}): Promise<Answer> {
+  async request(
+    url: string,
+    subject: Subject,
+    { method = "GET", headers = {}, leavesEndpoint = true }: Ask = {},
+  ): Promise<Answer> {
     const endpoint = new URL(this.settings.endpoint);
     let hubHeaders: Headers | null = null;
     let target = new URL(url);
@@ -104,7 +113,11 @@ export class HubClient {
         throw isEndpoint ? this.#refusal(answer, subject) : elsewhereRefusal(answer, target);
       }
       const next = URL.canParse(location, target.href) ? new URL(location, target) : null;
-      if (next === null || !/^https?:$/.test(next.protocol) || (target.protocol === "https:" && next.protocol === "http:")) {
+      if (
+        next === null ||
+        !/^https?:$/.test(next.protocol) ||
+        (target.protocol === "https:" && next.protocol === "http:")
+      ) {
         answer.discard();
         throw new EngineError("download_failed", `${target.host} redirects to an address that is not followed`);
       }
@@ -117,7 +130,9 @@ export class HubClient {
 
   async #fetch(url: URL, method: string, headers: Record<string, string>): Promise<Answer> {
     const clock = new Clock(url.host, this.signal, this.pace.stallMs);
-    const response = await clock.watch(() => this.settings.fetch(url, { method, headers, redirect: "manual", signal: clock.signal }));
+    const response = await clock.watch(() =>
+      this.settings.fetch(url, { method, headers, redirect: "manual", signal: clock.signal }),
+    );
     return new Answer(url, response, clock);
   }
 
@@ -128,9 +143,13 @@ export class HubClient {
     if (transient !== null) return transient;
     const page = `${endpoint}/${repository}`;
     const code = headers.get("x-error-code");
-    const isMissing = code === "RepoNotFound" || (code === null && (status === 401 || (status === 404 && path === null)));
+    const isMissing =
+      code === "RepoNotFound" || (code === null && (status === 401 || (status === 404 && path === null)));
     if (status === 401 && /invalid credentials/i.test(headers.get("x-error-message") ?? "")) {
-      return new EngineError("access_denied", `${endpoint} does not accept the token: set HF_TOKEN to a valid one, or to none for public models`);
+      return new EngineError(
+        "access_denied",
+        `${endpoint} does not accept the token: set HF_TOKEN to a valid one, or to none for public models`,
+      );
     }
     if (code === "GatedRepo") {
       const message =
@@ -139,15 +158,18 @@ export class HubClient {
           : `${repository} is gated, and the token's account has no access: ask for it at ${page}`;
       return new EngineError("access_denied", message);
     }
-    if (code === "RevisionNotFound") return new EngineError("model_not_found", `${repository} has no revision ${revision} at ${endpoint}`);
+    if (code === "RevisionNotFound")
+      return new EngineError("model_not_found", `${repository} has no revision ${revision} at ${endpoint}`);
     if (code === "EntryNotFound" || (status === 404 && path !== null)) {
       return new EngineError("model_not_found", `${repository} has no file ${path} at revision ${revision}`);
     }
     if (isMissing) {
-      const otherwise = token === null ? "or it is private: then set HF_TOKEN" : "or the token does not give access to it";
+      const otherwise =
+        token === null ? "or it is private: then set HF_TOKEN" : "or the token does not give access to it";
       return new EngineError("model_not_found", `there is no model ${repository} at ${endpoint}, ${otherwise}`);
     }
-    if (status === 401 || status === 403) return new EngineError("access_denied", `${endpoint} denies access to ${repository} (${status})`);
+    if (status === 401 || status === 403)
+      return new EngineError("access_denied", `${endpoint} denies access to ${repository} (${status})`);
     return new EngineError("download_failed", `${endpoint} answers ${status} for ${path ?? repository}`);
   }
 
@@ -202,7 +224,10 @@ export class Answer {
       byteLength += part.length;
       if (byteLength > LIMITS.hubListingBytesMax) {
         const limit = LIMITS.hubListingBytesMax;
-        throw new EngineError("download_failed", `${this.url.host} answers with more than ${limit} bytes where a list of files was asked for`);
+        throw new EngineError(
+          "download_failed",
+          `${this.url.host} answers with more than ${limit} bytes where a list of files was asked for`,
+        );
       }
       parts.push(part);
     }
@@ -238,7 +263,8 @@ class Clock {
       return await wait();
     } catch (error) {
       this.caller.throwIfAborted();
-      if (this.#silence.signal.aborted) throw new Transient(`${this.host} has been silent for ${this.stallMs / 1000} s`);
+      if (this.#silence.signal.aborted)
+        throw new Transient(`${this.host} has been silent for ${this.stallMs / 1000} s`);
       throw new Transient(`${this.host}: ${networkFailure(error, this.host)}`, null, { cause: error });
     } finally {
       clearTimeout(timer);
@@ -260,7 +286,9 @@ function elsewhereRefusal({ status, headers }: Answer, { host }: URL): Error {
 }
 
 function transientRefusal(status: number, headers: Headers, who: string): Transient | null {
-  return status === 408 || status === 429 || status >= 500 ? new Transient(`${who} answers ${status}`, retryAfterMs(headers)) : null;
+  return status === 408 || status === 429 || status >= 500
+    ? new Transient(`${who} answers ${status}`, retryAfterMs(headers))
+    : null;
 }
 
 /** Seconds or a date; else, as the hub has it, the seconds until a used-up allowance is renewed. */
@@ -279,7 +307,11 @@ function retryAfterMs(headers: Headers): number | null {
 function networkFailure(error: unknown, host: string): string {
   let innermost = error;
   while (innermost instanceof Error && innermost.cause instanceof Error) innermost = innermost.cause;
-  const { code, message, hostname, address, port } = innermost as NodeJS.ErrnoException & { hostname?: string; address?: string; port?: number };
+  const { code, message, hostname, address, port } = innermost as NodeJS.ErrnoException & {
+    hostname?: string;
+    address?: string;
+    port?: number;
+  };
   const proxyStatus = /^Proxy response \((\d+)\)/.exec(message)?.[1];
   if (proxyStatus !== undefined) return `the proxy answers ${proxyStatus}`;
   const words = code === undefined ? undefined : FAILURES[code];

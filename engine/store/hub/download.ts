@@ -42,7 +42,11 @@ export async function downloadFile(download: Download): Promise<void> {
         await part.sync();
         // Another program that shares the cache may have finished the file, with the same part; so may whoever took over.
         if ((await stat(blobFile).catch(() => null))?.size === file.size) return;
-        if (!(await isHeld())) throw new EngineError("download_failed", `another process has taken over the download of ${subject.repository}`);
+        if (!(await isHeld()))
+          throw new EngineError(
+            "download_failed",
+            `another process has taken over the download of ${subject.repository}`,
+          );
         await rename(partFile, blobFile);
         return;
       }
@@ -52,14 +56,20 @@ export async function downloadFile(download: Download): Promise<void> {
     await rm(partFile, { force: true });
   }
   const name = `${file.path} of ${subject.repository}`;
-  throw new EngineError("download_failed", `${name} does not have the hash that the hub lists for it (${file.hash}), downloaded twice`);
+  throw new EngineError(
+    "download_failed",
+    `${name} does not have the hash that the hub lists for it (${file.hash}), downloaded twice`,
+  );
 }
 
 /** Bytes of a part that an earlier run left. */
 export async function partLength(partFile: string): Promise<number> {
   const part = await open(partFile, "r").catch(() => null);
   if (part === null) return 0;
-  return part.stat().then(({ size }) => size).finally(() => part.close());
+  return part
+    .stat()
+    .then(({ size }) => size)
+    .finally(() => part.close());
 }
 
 /** Brings the part to the file's size. */
@@ -73,7 +83,7 @@ async function fetchRest(download: Download, part: FileHandle): Promise<void> {
   const done = new AbortController();
   const source = new FileSource(download, done.signal);
   try {
-    for (let numRestarts = 0; length < file.size; ) {
+    for (let numRestarts = 0; length < file.size;) {
       try {
         for await (const chunk of inParts(source, length, report)) {
           await writeAll(part, chunk, length);
@@ -84,7 +94,9 @@ async function fetchRest(download: Download, part: FileHandle): Promise<void> {
         if (!(error instanceof RangeRefused)) throw error;
         // Only the whole file can be had, so what is there is of no use.
         if (++numRestarts >= LIMITS.hubAttemptsMax) {
-          throw new EngineError("hub_unreachable", `the hub cannot be reached: ${error.message}`, null, { cause: error });
+          throw new EngineError("hub_unreachable", `the hub cannot be reached: ${error.message}`, null, {
+            cause: error,
+          });
         }
         await part.truncate((length = 0));
         source.givesRanges = false;
@@ -99,17 +111,21 @@ async function fetchRest(download: Download, part: FileHandle): Promise<void> {
 
 /** A write may end early. */
 async function writeAll(part: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
+  for (let written = 0; written < bytes.length;) {
     written += (await part.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
   }
 }
 
 /** The bytes from `start` on, in order, while the next parts are on their way already. */
-async function* inParts(source: FileSource, start: number, onBytes: (numBytes: number) => void): AsyncGenerator<Uint8Array> {
+async function* inParts(
+  source: FileSource,
+  start: number,
+  onBytes: (numBytes: number) => void,
+): AsyncGenerator<Uint8Array> {
   const { size } = source;
   const partBytes = source.givesRanges ? LIMITS.hubPartBytes : size;
   const ahead: FetchAhead[] = [];
-  for (let next = start; next < size || ahead.length > 0; ) {
+  for (let next = start; next < size || ahead.length > 0;) {
     while (next < size && ahead.length < LIMITS.hubPartsAtOnce) {
       const end = Math.min(next + partBytes, size);
       ahead.push(new FetchAhead(source, next, end, onBytes));
@@ -198,8 +214,11 @@ class FileSource {
   async #open(start: number, end: number): Promise<Answer> {
     const { file, url, subject } = this.download;
     const isWhole = start === 0 && end === file.size;
-    if (!isWhole && !this.givesRanges) throw new RangeRefused(`the connection broke, and ${file.path} cannot be had from where it broke`);
-    const range = isWhole ? {} : { range: `bytes=${start}-${end - 1}`, ...(this.#validator === null ? {} : { "if-range": this.#validator }) };
+    if (!isWhole && !this.givesRanges)
+      throw new RangeRefused(`the connection broke, and ${file.path} cannot be had from where it broke`);
+    const range = isWhole
+      ? {}
+      : { range: `bytes=${start}-${end - 1}`, ...(this.#validator === null ? {} : { "if-range": this.#validator }) };
     const target = this.#location ?? url;
     this.#location = null;
     const answer = await this.#client.request(target, subject, { headers: range });
@@ -217,10 +236,14 @@ class FileSource {
     const name = `${file.path} of ${subject.repository}`;
     const hubHash = hubHeaders === null ? null : hashOf(hubHeaders);
     if (hubHash !== null && hubHash !== file.hash) {
-      throw new EngineError("download_failed", `${name} has changed: the hub lists the hash ${file.hash} and offers ${hubHash}`);
+      throw new EngineError(
+        "download_failed",
+        `${name} has changed: the hub lists the hash ${file.hash} and offers ${hubHash}`,
+      );
     }
     const range = status === 206 ? /^bytes (\d+)-\d+\/(\d+)$/.exec(headers.get("content-range") ?? "") : null;
-    if (isWhole ? status !== 200 : range?.[1] !== `${start}`) throw new RangeRefused(`${url.host} does not send the part of ${file.path} that was asked for`);
+    if (isWhole ? status !== 200 : range?.[1] !== `${start}`)
+      throw new RangeRefused(`${url.host} does not send the part of ${file.path} that was asked for`);
     const total = range?.[2] ?? (headers.has("content-encoding") ? null : headers.get("content-length"));
     if (total !== null && Number(total) !== file.size) {
       throw new EngineError("download_failed", `${name} has ${total} bytes where the hub lists ${file.size}`);
@@ -228,7 +251,8 @@ class FileSource {
     if (url.origin !== new URL(client.settings.endpoint).origin) this.#location = url.href;
     const etag = headers.get("etag");
     if (etag === null || etag.startsWith("W/")) return;
-    if (!isWhole && this.#validator !== null && this.#validator !== etag) throw new RangeRefused(`${url.host} has another version of ${file.path} by now`);
+    if (!isWhole && this.#validator !== null && this.#validator !== etag)
+      throw new RangeRefused(`${url.host} has another version of ${file.path} by now`);
     this.#validator = etag;
   }
 }
@@ -243,7 +267,7 @@ async function matches(part: FileHandle, { size, hash }: RemoteFile, signal: Abo
   if ((await part.stat()).size !== size) return false;
   const digest = hash.length === SHA256_DIGITS ? createHash("sha256") : createHash("sha1").update(`blob ${size}\0`);
   const buffer = Buffer.alloc(READ_BYTES);
-  for (let position = 0; position < size; ) {
+  for (let position = 0; position < size;) {
     signal.throwIfAborted();
     const { bytesRead } = await part.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0) return false;

@@ -2,7 +2,19 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, renameSync, writeFileSync } from "node:fs";
-import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, unlink, writeFile } from "node:fs/promises";
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -11,10 +23,25 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { folderRepository, HubServer, randomFile, textRepository, TOKEN, type HubRequest } from "../../../spec-tests/hub/hub-server.js";
+import {
+  folderRepository,
+  HubServer,
+  randomFile,
+  textRepository,
+  TOKEN,
+  type HubRequest,
+} from "../../../spec-tests/hub/hub-server.js";
 import { randomModel } from "../../../spec-tests/fixtures/random-model.js";
 import { machineName } from "./processes.js";
-import { hubCacheFolder, hubReference, locateModel, pullModel, removeStored, storedModels, type HubOptions } from "./index.js";
+import {
+  hubCacheFolder,
+  hubReference,
+  locateModel,
+  pullModel,
+  removeStored,
+  storedModels,
+  type HubOptions,
+} from "./index.js";
 import { acquireLock, type Lock } from "./lock.js";
 
 const NAME = "org/model";
@@ -43,7 +70,12 @@ afterEach(() => rm(scratch, { recursive: true, force: true }));
 
 function options(more: HubOptions & { token?: string } = {}): HubOptions {
   const environment = { ...hub.environment(scratch), HF_TOKEN: more.token ?? "" };
-  return { environment, pace: { attemptsMax: 3, pauseMs: 5, stallMs: 300 }, onNotice: (message) => notices.push(message), ...more };
+  return {
+    environment,
+    pace: { attemptsMax: 3, pauseMs: 5, stallMs: 300 },
+    onNotice: (message) => notices.push(message),
+    ...more,
+  };
 }
 
 function publish(contents: Parameters<typeof textRepository>[0], more: Parameters<typeof textRepository>[1] = {}) {
@@ -53,12 +85,21 @@ function publish(contents: Parameters<typeof textRepository>[0], more: Parameter
 }
 
 const paths = (): string[] => hub.requests.map(({ path }) => path);
-const filesIn = async (dir: string): Promise<string[]> => (await readdir(dir, { recursive: true, withFileTypes: true })).filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name).slice(dir.length + 1)).sort();
+const filesIn = async (dir: string): Promise<string[]> =>
+  (await readdir(dir, { recursive: true, withFileTypes: true }))
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(dir.length + 1))
+    .sort();
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 describe("the files that are needed", () => {
   test("texts and model.safetensors, as links to blobs that are named by their hashes; and nothing else", async () => {
-    const { commit, files } = publish({ ...TEXTS, "model.safetensors": "weights", "pytorch_model.bin": "others", "onnx/model.onnx": "graph" });
+    const { commit, files } = publish({
+      ...TEXTS,
+      "model.safetensors": "weights",
+      "pytorch_model.bin": "others",
+      "onnx/model.onnx": "graph",
+    });
     const { dir } = await pullModel(REFERENCE, options());
     expect(dir).toBe(join(cache, "models--org--model", "snapshots", commit));
     expect(await filesIn(dir)).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
@@ -67,15 +108,31 @@ describe("the files that are needed", () => {
     }
     expect(await readFile(join(dir, "model.safetensors"), "utf8")).toBe("weights");
     expect(await readFile(join(cache, "models--org--model", "refs", "main"), "utf8")).toBe(commit);
-    expect((await filesIn(join(cache, "models--org--model", "blobs"))).filter((name) => name.includes("incomplete"))).toEqual([]);
+    expect(
+      (await filesIn(join(cache, "models--org--model", "blobs"))).filter((name) => name.includes("incomplete")),
+    ).toEqual([]);
     expect(await filesIn(join(cache, ".locks"))).toEqual([]);
   });
 
   test("the index and the shards that it names", async () => {
-    const index = JSON.stringify({ weight_map: { a: "model-00001-of-00002.safetensors", b: "model-00002-of-00002.safetensors" } });
-    publish({ ...TEXTS, "model.safetensors.index.json": index, "model-00001-of-00002.safetensors": "1", "model-00002-of-00002.safetensors": "2", "other.safetensors": "3" });
+    const index = JSON.stringify({
+      weight_map: { a: "model-00001-of-00002.safetensors", b: "model-00002-of-00002.safetensors" },
+    });
+    publish({
+      ...TEXTS,
+      "model.safetensors.index.json": index,
+      "model-00001-of-00002.safetensors": "1",
+      "model-00002-of-00002.safetensors": "2",
+      "other.safetensors": "3",
+    });
     const { dir } = await pullModel(REFERENCE, options());
-    expect(await filesIn(dir)).toEqual(["config.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json", "tokenizer.json"]);
+    expect(await filesIn(dir)).toEqual([
+      "config.json",
+      "model-00001-of-00002.safetensors",
+      "model-00002-of-00002.safetensors",
+      "model.safetensors.index.json",
+      "tokenizer.json",
+    ]);
   });
 
   test.each<[string, HubOptions["dtype"], readonly string[]]>([
@@ -83,7 +140,15 @@ describe("the files that are needed", () => {
     ["of a dtype, with its data", "q4", ["onnx/model_q4.onnx", "onnx/model_q4.onnx_data", "onnx/model_q4.onnx_data_1"]],
     ["q8 is called quantized", "q8", ["onnx/model_quantized.onnx"]],
   ])("ONNX files %s", async (_, dtype, expected) => {
-    const variants = ["model_fp16.onnx", "model_q4.onnx", "model_q4.onnx_data", "model_q4.onnx_data_1", "model_q4f16.onnx", "model_quantized.onnx", "model_q4.onnx_data_old"];
+    const variants = [
+      "model_fp16.onnx",
+      "model_q4.onnx",
+      "model_q4.onnx_data",
+      "model_q4.onnx_data_1",
+      "model_q4f16.onnx",
+      "model_quantized.onnx",
+      "model_q4.onnx_data_old",
+    ];
     publish({ ...TEXTS, ...Object.fromEntries(variants.map((name) => [`onnx/${name}`, name])) });
     const { dir } = await pullModel(REFERENCE, options({ dtype }));
     expect(await filesIn(dir)).toEqual(["config.json", ...expected, "tokenizer.json"]);
@@ -100,14 +165,54 @@ describe("the files that are needed", () => {
   });
 
   test.each<[string, Record<string, string>, HubOptions["dtype"], RegExp]>([
-    ["other formats", { ...TEXTS, "pytorch_model.bin": "", "model.gguf": "" }, undefined, /^org\/model cannot be run: it has no model\.safetensors, .*, but model\.gguf, pytorch_model\.bin$/],
-    ["no weights", TEXTS, undefined, /^org\/model cannot be run: it has no model\.safetensors, .* or onnx\/model\.onnx, and no weights$/],
-    ["no tokenizer", { "config.json": "{}", "model.safetensors": "" }, undefined, /it has no tokenizer\.json, but model\.safetensors$/],
-    ["sub-folders", { "a/config.json": "{}", "a/model.safetensors": "" }, undefined, /keeps its model in sub-folders, which is not supported: it has a\/model\.safetensors$/],
-    ["another dtype", { ...TEXTS, "onnx/model_q4.onnx": "" }, "fp16", /has no onnx\/model_fp16\.onnx for the dtype fp16: it has only q4$/],
-    ["a dtype, but safetensors alone", { ...TEXTS, "model.safetensors": "" }, "q4", /for the dtype q4: it has no ONNX files$/],
-    ["a shard that is missing", { ...TEXTS, "model.safetensors.index.json": '{"weight_map":{"a":"gone.safetensors"}}' }, undefined, /has no gone\.safetensors, which its model\.safetensors\.index\.json names$/],
-    ["a shard elsewhere", { ...TEXTS, "model.safetensors.index.json": '{"weight_map":{"a":"../x.safetensors"}}' }, undefined, /names "\.\.\/x\.safetensors", which is no safetensors file beside it$/],
+    [
+      "other formats",
+      { ...TEXTS, "pytorch_model.bin": "", "model.gguf": "" },
+      undefined,
+      /^org\/model cannot be run: it has no model\.safetensors, .*, but model\.gguf, pytorch_model\.bin$/,
+    ],
+    [
+      "no weights",
+      TEXTS,
+      undefined,
+      /^org\/model cannot be run: it has no model\.safetensors, .* or onnx\/model\.onnx, and no weights$/,
+    ],
+    [
+      "no tokenizer",
+      { "config.json": "{}", "model.safetensors": "" },
+      undefined,
+      /it has no tokenizer\.json, but model\.safetensors$/,
+    ],
+    [
+      "sub-folders",
+      { "a/config.json": "{}", "a/model.safetensors": "" },
+      undefined,
+      /keeps its model in sub-folders, which is not supported: it has a\/model\.safetensors$/,
+    ],
+    [
+      "another dtype",
+      { ...TEXTS, "onnx/model_q4.onnx": "" },
+      "fp16",
+      /has no onnx\/model_fp16\.onnx for the dtype fp16: it has only q4$/,
+    ],
+    [
+      "a dtype, but safetensors alone",
+      { ...TEXTS, "model.safetensors": "" },
+      "q4",
+      /for the dtype q4: it has no ONNX files$/,
+    ],
+    [
+      "a shard that is missing",
+      { ...TEXTS, "model.safetensors.index.json": '{"weight_map":{"a":"gone.safetensors"}}' },
+      undefined,
+      /has no gone\.safetensors, which its model\.safetensors\.index\.json names$/,
+    ],
+    [
+      "a shard elsewhere",
+      { ...TEXTS, "model.safetensors.index.json": '{"weight_map":{"a":"../x.safetensors"}}' },
+      undefined,
+      /names "\.\.\/x\.safetensors", which is no safetensors file beside it$/,
+    ],
   ])("a repository with %s is refused by name", async (_, contents, dtype, message) => {
     publish(contents);
     await expect(pullModel(REFERENCE, options({ dtype }))).rejects.toThrow(message);
@@ -123,9 +228,17 @@ describe("the files that are needed", () => {
       seen.push(await filesIn(dir));
       throw new Error("refused");
     };
-    for (const get of [pullModel, locateModel]) await expect(get(REFERENCE, options({ onTextFiles }))).rejects.toThrow(/^refused$/);
-    expect(seen).toEqual([["config.json", "tokenizer.json"], ["config.json", "tokenizer.json"]]);
-    expect(paths().filter((path) => path.includes("/resolve/")).sort()).toEqual(["config.json", "tokenizer.json"].map((name) => `/${NAME}/resolve/${commit}/${name}`));
+    for (const get of [pullModel, locateModel])
+      await expect(get(REFERENCE, options({ onTextFiles }))).rejects.toThrow(/^refused$/);
+    expect(seen).toEqual([
+      ["config.json", "tokenizer.json"],
+      ["config.json", "tokenizer.json"],
+    ]);
+    expect(
+      paths()
+        .filter((path) => path.includes("/resolve/"))
+        .sort(),
+    ).toEqual(["config.json", "tokenizer.json"].map((name) => `/${NAME}/resolve/${commit}/${name}`));
     expect(await storedModels(cache)).toEqual([]);
     expect(await filesIn(join(cache, ".locks"))).toEqual([]);
     await pullModel(REFERENCE, options({ onTextFiles: async () => undefined }));
@@ -135,24 +248,37 @@ describe("the files that are needed", () => {
   test("ONNX files are not judged by the texts", async () => {
     publish({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
     const onTextFiles = (): Promise<never> => Promise.reject(new Error("refused"));
-    expect(await filesIn((await pullModel(REFERENCE, options({ dtype: "fp32", onTextFiles }))).dir)).toContain("onnx/model.onnx");
+    expect(await filesIn((await pullModel(REFERENCE, options({ dtype: "fp32", onTextFiles }))).dir)).toContain(
+      "onnx/model.onnx",
+    );
   });
 
-  test.each(["../x", "/etc/passwd", "a/../../x", "runs\\a", "10:00.png", "a//b", "./a"])("of a list with the path %s that file is left out, and the others are fetched", async (path) => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
-    hub.faults.listed = path;
-    const { dir } = await pullModel(REFERENCE, options());
-    expect(await filesIn(dir)).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
-    expect(paths().some((asked) => asked.endsWith(path))).toBe(false);
-    expect(await readdir(scratch)).toEqual(["hub"]);
-  });
+  test.each(["../x", "/etc/passwd", "a/../../x", "runs\\a", "10:00.png", "a//b", "./a"])(
+    "of a list with the path %s that file is left out, and the others are fetched",
+    async (path) => {
+      publish({ ...TEXTS, "model.safetensors": "weights" });
+      hub.faults.listed = path;
+      const { dir } = await pullModel(REFERENCE, options());
+      expect(await filesIn(dir)).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
+      expect(paths().some((asked) => asked.endsWith(path))).toBe(false);
+      expect(await readdir(scratch)).toEqual(["hub"]);
+    },
+  );
 
-  test.each(["null", "[]", '{"sha":"SHA"}', '{"sha":"SHA","siblings":[null]}', '{"sha":"SHA","siblings":[{"rfilename":3}]}'])("a list that says %s is refused", async (body) => {
+  test.each([
+    "null",
+    "[]",
+    '{"sha":"SHA"}',
+    '{"sha":"SHA","siblings":[null]}',
+    '{"sha":"SHA","siblings":[{"rfilename":3}]}',
+  ])("a list that says %s is refused", async (body) => {
     const { environment, ...rest } = options();
     const server = createServer((_, response) => void response.end(body.replace("SHA", "a".repeat(40))));
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     const HF_ENDPOINT = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    await expect(pullModel(REFERENCE, { ...rest, environment: { ...environment, HF_ENDPOINT } })).rejects.toThrow(/^http.* answers with something that is no list of the files of org\/model$/);
+    await expect(pullModel(REFERENCE, { ...rest, environment: { ...environment, HF_ENDPOINT } })).rejects.toThrow(
+      /^http.* answers with something that is no list of the files of org\/model$/,
+    );
     server.closeAllConnections();
     server.close();
   });
@@ -177,7 +303,9 @@ describe("the cache", () => {
     const second = await pullModel(REFERENCE, options());
     expect(second.commit).not.toBe(first.commit);
     expect(await readFile(join(second.dir, "model.safetensors"), "utf8")).toBe("second");
-    expect(paths().filter((path) => path.includes("/resolve/"))).toEqual([`/${NAME}/resolve/${second.commit}/model.safetensors`]);
+    expect(paths().filter((path) => path.includes("/resolve/"))).toEqual([
+      `/${NAME}/resolve/${second.commit}/model.safetensors`,
+    ]);
     expect(await locateModel(REFERENCE, options())).toEqual(second);
   });
 
@@ -213,7 +341,10 @@ describe("the cache", () => {
     expect((await locateModel(REFERENCE, offline)).commit).toBe(commit);
     expect(paths()).toEqual([]);
     const { dir } = await locateModel(REFERENCE, options());
-    expect(paths()).toEqual([`/api/models/${NAME}/revision/${commit}`, `/${NAME}/resolve/${commit}/chat_template.jinja`]);
+    expect(paths()).toEqual([
+      `/api/models/${NAME}/revision/${commit}`,
+      `/${NAME}/resolve/${commit}/chat_template.jinja`,
+    ]);
     expect(await readFile(join(dir, "chat_template.jinja"), "utf8")).toBe("template");
     hub.requests.length = 0;
     await locateModel(REFERENCE, options());
@@ -226,19 +357,30 @@ describe("the cache", () => {
     await rm(join(cache, "models--org--model", ".no_exist"), { recursive: true });
     publish({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
     expect(await locateModel(REFERENCE, options())).toEqual({ dir, commit });
-    expect(notices).toEqual([expect.stringMatching(/^there is no model org\/model at .*; org\/model is used as it was downloaded before/)]);
+    expect(notices).toEqual([
+      expect.stringMatching(/^there is no model org\/model at .*; org\/model is used as it was downloaded before/),
+    ]);
   });
 
   test("a snapshot without one of its shards is not whole", async () => {
     const index = JSON.stringify({ weight_map: { a: "model-1.safetensors", b: "model-2.safetensors" } });
-    const { commit } = publish({ ...TEXTS, "model.safetensors.index.json": index, "model-1.safetensors": "1", "model-2.safetensors": "2" });
+    const { commit } = publish({
+      ...TEXTS,
+      "model.safetensors.index.json": index,
+      "model-1.safetensors": "1",
+      "model-2.safetensors": "2",
+    });
     const { dir } = await pullModel(REFERENCE, options());
     await rm(join(dir, "model-2.safetensors"));
-    await expect(locateModel(REFERENCE, options({ offline: true }))).rejects.toThrow(/^org\/model is not in .*hub, and the hub is not asked while offline$/);
+    await expect(locateModel(REFERENCE, options({ offline: true }))).rejects.toThrow(
+      /^org\/model is not in .*hub, and the hub is not asked while offline$/,
+    );
     hub.requests.length = 0;
     await locateModel(REFERENCE, options());
     expect(paths().filter((path) => path.includes("/resolve/"))).toEqual([]);
-    expect(await readFile(join(cache, "models--org--model", "snapshots", commit, "model-2.safetensors"), "utf8")).toBe("2");
+    expect(await readFile(join(cache, "models--org--model", "snapshots", commit, "model-2.safetensors"), "utf8")).toBe(
+      "2",
+    );
   });
 
   test("without links, files lie in their snapshots", async () => {
@@ -255,8 +397,13 @@ describe("the cache", () => {
   test("its place: HF_HUB_CACHE, else HF_HOME, else the platform's; HF_HUB_OFFLINE asks nothing", async () => {
     publish({ ...TEXTS, "model.safetensors": "weights" });
     const { HF_HUB_CACHE: _, ...environment } = hub.environment(scratch);
-    expect((await pullModel(REFERENCE, options({ environment }))).dir).toContain(join(scratch, "home", "hub", "models--org--model"));
-    expect((await pullModel(REFERENCE, options({ environment: { HF_ENDPOINT: hub.endpoint, XDG_CACHE_HOME: scratch } }))).dir).toContain(join(scratch, "huggingface", "hub", "models--org--model"));
+    expect((await pullModel(REFERENCE, options({ environment }))).dir).toContain(
+      join(scratch, "home", "hub", "models--org--model"),
+    );
+    expect(
+      (await pullModel(REFERENCE, options({ environment: { HF_ENDPOINT: hub.endpoint, XDG_CACHE_HOME: scratch } })))
+        .dir,
+    ).toContain(join(scratch, "huggingface", "hub", "models--org--model"));
     hub.requests.length = 0;
     await pullModel(REFERENCE, options({ environment: { ...environment, HF_HUB_OFFLINE: "1" } }));
     expect(paths()).toEqual([]);
@@ -267,31 +414,55 @@ describe("the cache", () => {
     const gone = await HubServer.start();
     await gone.close();
     const down = options({ environment: { ...hub.environment(scratch), HF_ENDPOINT: gone.endpoint } });
-    await expect(pullModel(REFERENCE, down)).rejects.toMatchObject({ code: "hub_unreachable", message: expect.stringMatching(/^the hub cannot be reached: 127\.0\.0\.1:\d+: connection refused \(ECONNREFUSED\)$/) as string });
+    await expect(pullModel(REFERENCE, down)).rejects.toMatchObject({
+      code: "hub_unreachable",
+      message: expect.stringMatching(
+        /^the hub cannot be reached: 127\.0\.0\.1:\d+: connection refused \(ECONNREFUSED\)$/,
+      ) as string,
+    });
     const { dir } = await pullModel(REFERENCE, options());
     expect((await pullModel(REFERENCE, down)).dir).toBe(dir);
-    expect(notices).toEqual([expect.stringMatching(/^the hub cannot be reached: .*; org\/model is used as it was downloaded before \([0-9a-f]{8}\)$/)]);
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /^the hub cannot be reached: .*; org\/model is used as it was downloaded before \([0-9a-f]{8}\)$/,
+      ),
+    ]);
     hub.faults.refuse = () => ({ status: 503 });
     expect((await pullModel(REFERENCE, options())).dir).toBe(dir);
   });
 
   test("a disk without room is told before anything is downloaded", async () => {
     publish({ ...TEXTS, "model.safetensors": { ...randomFile(10), size: 2 ** 53 - 1 } });
-    await expect(pullModel(REFERENCE, options())).rejects.toThrow(/^org\/model needs 9007199\.25 GB more, but .*hub has \d+\.\d\d GB left; HF_HUB_CACHE names another folder$/);
+    await expect(pullModel(REFERENCE, options())).rejects.toThrow(
+      /^org\/model needs 9007199\.25 GB more, but .*hub has \d+\.\d\d GB left; HF_HUB_CACHE names another folder$/,
+    );
     expect(paths()).toEqual([`/api/models/${NAME}/revision/main`]);
   });
 
   test("a cache that cannot be written", async () => {
     publish({ ...TEXTS, "model.safetensors": "weights" });
     await writeFile(cache, "a file");
-    await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({ code: "cache_unavailable", message: expect.stringMatching(/hub, cannot be written \(\w+\); HF_HUB_CACHE names another one$/) as string });
+    await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({
+      code: "cache_unavailable",
+      message: expect.stringMatching(/hub, cannot be written \(\w+\); HF_HUB_CACHE names another one$/) as string,
+    });
   });
 });
 
 describe("who may have it", () => {
   test.each<["private" | "gated" | "public", string, string, RegExp]>([
-    ["gated", "", "access_denied", /^org\/model is gated: accept its terms at http.*\/org\/model, then set HF_TOKEN to a token of that account$/],
-    ["gated", TOKEN, "access_denied", /^org\/model is gated, and the token's account has no access: ask for it at http/],
+    [
+      "gated",
+      "",
+      "access_denied",
+      /^org\/model is gated: accept its terms at http.*\/org\/model, then set HF_TOKEN to a token of that account$/,
+    ],
+    [
+      "gated",
+      TOKEN,
+      "access_denied",
+      /^org\/model is gated, and the token's account has no access: ask for it at http/,
+    ],
     ["private", "", "model_not_found", /^there is no model org\/model at http.*, or it is private: then set HF_TOKEN$/],
     ["public", "hf_wrong", "access_denied", /does not accept the token/],
   ])("%s, with the token '%s': %s", async (access, token, code, message) => {
@@ -317,23 +488,32 @@ describe("who may have it", () => {
   test("what does not exist", async () => {
     await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({ code: "model_not_found" });
     publish({ ...TEXTS, "model.safetensors": "weights" });
-    await expect(pullModel(hubReference(`${NAME}@v9`)!, options())).rejects.toThrow(/^org\/model has no revision v9 at http/);
-    hub.faults.refuse = ({ path }) => (path.endsWith("tokenizer.json") ? { status: 404, headers: { "x-error-code": "EntryNotFound" } } : null);
-    await expect(pullModel(REFERENCE, options())).rejects.toThrow(/^org\/model has no file tokenizer\.json at revision main$/);
+    await expect(pullModel(hubReference(`${NAME}@v9`)!, options())).rejects.toThrow(
+      /^org\/model has no revision v9 at http/,
+    );
+    hub.faults.refuse = ({ path }) =>
+      path.endsWith("tokenizer.json") ? { status: 404, headers: { "x-error-code": "EntryNotFound" } } : null;
+    await expect(pullModel(REFERENCE, options())).rejects.toThrow(
+      /^org\/model has no file tokenizer\.json at revision main$/,
+    );
   });
 
-  test.each(["not a url", "ftp://x", "https://user:secret@x"])("HF_ENDPOINT %s is refused, and not repeated", async (address) => {
-    const refused = pullModel(REFERENCE, options({ environment: { HF_ENDPOINT: address, HF_HUB_CACHE: cache } }));
-    await expect(refused).rejects.toMatchObject({ code: "unsupported_value" });
-    await expect(refused).rejects.not.toThrow(/secret/);
-  });
+  test.each(["not a url", "ftp://x", "https://user:secret@x"])(
+    "HF_ENDPOINT %s is refused, and not repeated",
+    async (address) => {
+      const refused = pullModel(REFERENCE, options({ environment: { HF_ENDPOINT: address, HF_HUB_CACHE: cache } }));
+      await expect(refused).rejects.toMatchObject({ code: "unsupported_value" });
+      await expect(refused).rejects.not.toThrow(/secret/);
+    },
+  );
 });
 
 describe("a bad network", () => {
   const SIZE = 40 * MEBIBYTE + 12345;
   const large = randomFile(SIZE);
 
-  const ranges = (): (string | undefined)[] => hub.requests.filter(({ server }) => server === "files").map(({ headers }) => headers.range);
+  const ranges = (): (string | undefined)[] =>
+    hub.requests.filter(({ server }) => server === "files").map(({ headers }) => headers.range);
   async function pullLarge(more: HubOptions = {}): Promise<void> {
     publish({ ...TEXTS, "model.safetensors": large });
     const { dir } = await pullModel(REFERENCE, options(more));
@@ -344,7 +524,11 @@ describe("a bad network", () => {
     const seen: number[] = [];
     await pullLarge({ onProgress: (done, total, file) => file === "model.safetensors" && seen.push(done, total) });
     const part = 16 * MEBIBYTE;
-    expect(ranges().sort()).toEqual([`bytes=0-${part - 1}`, `bytes=${part}-${2 * part - 1}`, `bytes=${2 * part}-${SIZE - 1}`]);
+    expect(ranges().sort()).toEqual([
+      `bytes=0-${part - 1}`,
+      `bytes=${part}-${2 * part - 1}`,
+      `bytes=${2 * part}-${SIZE - 1}`,
+    ]);
     expect(seen.slice(-2)).toEqual([SIZE, SIZE]);
     const dones = seen.filter((_, index) => index % 2 === 0);
     expect(dones).toEqual([...dones].sort((a, b) => a - b));
@@ -360,7 +544,8 @@ describe("a bad network", () => {
   });
 
   test("a network that stays away: an error, and a beginning from which the next run goes on", async () => {
-    hub.faults.cut = ({ server, headers }) => (server === "files" ? { after: headers.range?.startsWith("bytes=0-") ? 3 * MEBIBYTE : 0, how: "break" } : null);
+    hub.faults.cut = ({ server, headers }) =>
+      server === "files" ? { after: headers.range?.startsWith("bytes=0-") ? 3 * MEBIBYTE : 0, how: "break" } : null;
     await expect(pullLarge()).rejects.toMatchObject({ code: "hub_unreachable" });
     const part = join(cache, "models--org--model", "blobs", `${large.hash}.incomplete`);
     expect((await stat(part)).size).toBeGreaterThan(0);
@@ -380,7 +565,9 @@ describe("a bad network", () => {
       if (done > 8 * MEBIBYTE) abort.abort();
     };
     await expect(pullLarge({ signal: abort.signal, onProgress })).rejects.toMatchObject({ name: "AbortError" });
-    expect((await stat(join(cache, "models--org--model", "blobs", `${large.hash}.incomplete`))).size).toBeGreaterThan(0);
+    expect((await stat(join(cache, "models--org--model", "blobs", `${large.hash}.incomplete`))).size).toBeGreaterThan(
+      0,
+    );
     expect(await filesIn(join(cache, ".locks"))).toEqual([]);
     await pullLarge();
   });
@@ -395,19 +582,24 @@ describe("a bad network", () => {
   test("parts of a version that has changed meanwhile are not glued to the old ones", async () => {
     // Three parts are asked for at once; the first breaks, and what it would go on with is another version.
     let count = 0;
-    hub.faults.cut = ({ server }) => (server === "files" && count++ === 0 ? { after: 5 * MEBIBYTE, how: "break" } : null);
+    hub.faults.cut = ({ server }) =>
+      server === "files" && count++ === 0 ? { after: 5 * MEBIBYTE, how: "break" } : null;
     hub.faults.etag = () => `"version-${count < 3 ? 1 : 2}"`;
     hub.faults.alter = (bytes, _, { headers }) => headers.range !== undefined && bytes.fill(0);
     await pullLarge();
     expect(hub.requests.some(({ headers }) => headers["if-range"] === '"version-1"')).toBe(true);
-    expect(hub.requests.filter(({ server, headers }) => server === "files" && headers.range === undefined)).toHaveLength(1);
+    expect(
+      hub.requests.filter(({ server, headers }) => server === "files" && headers.range === undefined),
+    ).toHaveLength(1);
   });
 
   test("parts of two versions, asked for at the same time, are told apart before anything is hashed", async () => {
     let count = 0;
     hub.faults.etag = () => `"version-${count++ === 0 ? 1 : 2}"`;
     await pullLarge();
-    expect(hub.requests.filter(({ server, headers }) => server === "files" && headers.range === undefined)).toHaveLength(1);
+    expect(
+      hub.requests.filter(({ server, headers }) => server === "files" && headers.range === undefined),
+    ).toHaveLength(1);
   });
 
   test("a beginning of other bytes, and a beginning that is too long", async () => {
@@ -421,26 +613,40 @@ describe("a bad network", () => {
     await pullLarge();
   });
 
-  test.each(["model.safetensors", "config.json"])("a flipped byte in %s: downloaded anew once, then refused by name", async (name) => {
-    const isIt = ({ path }: HubRequest): boolean => path.endsWith(name) || path.includes(large.hash);
-    let numFlips = 0;
-    const flip = (most: number) => (bytes: Uint8Array, start: number, request: HubRequest) => {
-      if (isIt(request) && start === 0 && numFlips++ < most) bytes[1]! ^= 1;
-    };
-    hub.faults.alter = flip(1);
-    await pullLarge();
-    await rm(cache, { recursive: true });
-    numFlips = 0;
-    hub.faults.alter = flip(Infinity);
-    await expect(pullLarge()).rejects.toMatchObject({ code: "download_failed", message: expect.stringMatching(new RegExp(`^${name} of org/model does not have the hash that the hub lists for it`)) as string });
-    expect(await filesIn(join(cache, "models--org--model", "blobs"))).not.toContain(`${large.hash}.incomplete`);
-  });
+  test.each(["model.safetensors", "config.json"])(
+    "a flipped byte in %s: downloaded anew once, then refused by name",
+    async (name) => {
+      const isIt = ({ path }: HubRequest): boolean => path.endsWith(name) || path.includes(large.hash);
+      let numFlips = 0;
+      const flip = (most: number) => (bytes: Uint8Array, start: number, request: HubRequest) => {
+        if (isIt(request) && start === 0 && numFlips++ < most) bytes[1]! ^= 1;
+      };
+      hub.faults.alter = flip(1);
+      await pullLarge();
+      await rm(cache, { recursive: true });
+      numFlips = 0;
+      hub.faults.alter = flip(Infinity);
+      await expect(pullLarge()).rejects.toMatchObject({
+        code: "download_failed",
+        message: expect.stringMatching(
+          new RegExp(`^${name} of org/model does not have the hash that the hub lists for it`),
+        ) as string,
+      });
+      expect(await filesIn(join(cache, "models--org--model", "blobs"))).not.toContain(`${large.hash}.incomplete`);
+    },
+  );
 
   test("a file that has another hash than the list says, or another size", async () => {
     hub.faults.hash = "ab".repeat(32);
-    await expect(pullLarge()).rejects.toThrow(/of org\/model has changed: the hub lists the hash [0-9a-f]+ and offers abab/);
+    await expect(pullLarge()).rejects.toThrow(
+      /of org\/model has changed: the hub lists the hash [0-9a-f]+ and offers abab/,
+    );
     hub.faults = {};
-    publish({ ...TEXTS, "model.safetensors": "weights", "chat_template.jinja": { ...randomFile(10), size: 11, isLarge: true } });
+    publish({
+      ...TEXTS,
+      "model.safetensors": "weights",
+      "chat_template.jinja": { ...randomFile(10), size: 11, isLarge: true },
+    });
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/chat_template\.jinja/);
   });
 
@@ -460,7 +666,13 @@ describe("a bad network", () => {
 
   test("429 with the time at which the hub's allowance is renewed: it is waited for, and a second more", async () => {
     let numRefused = 0;
-    hub.faults.refuse = () => (numRefused++ === 0 ? { status: 429, headers: { ratelimit: '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300' } } : null);
+    hub.faults.refuse = () =>
+      numRefused++ === 0
+        ? {
+            status: 429,
+            headers: { ratelimit: '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300' },
+          }
+        : null;
     publish({ ...TEXTS, "model.safetensors": "weights" });
     const startMs = performance.now();
     await pullModel(REFERENCE, options());
@@ -514,7 +726,8 @@ describe("a proxy", () => {
       if (status !== 200) return void client.end();
       const server = connect(Number(new URL(hub.endpoint).port), "127.0.0.1");
       server.pipe(client).pipe(server);
-      for (const socket of [client, server]) socket.on("error", () => [client, server].forEach((each) => each.destroy()));
+      for (const socket of [client, server])
+        socket.on("error", () => [client, server].forEach((each) => each.destroy()));
     });
     await new Promise<void>((listening) => proxy.listen(0, "127.0.0.1", listening));
     publish({ ...TEXTS, "model.safetensors": "weights" });
@@ -540,29 +753,47 @@ describe("a proxy", () => {
   });
 
   test("for https is not asked for http, and the other way round", async () => {
-    await expect(pullModel(REFERENCE, { ...through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: "https://hub.example" }) })).rejects.toThrow();
+    await expect(
+      pullModel(REFERENCE, { ...through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: "https://hub.example" }) }),
+    ).rejects.toThrow();
     expect(tunnels).toEqual(Array(3).fill("hub.example:443"));
-    const { dir } = await pullModel(REFERENCE, through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: hub.endpoint }));
+    const { dir } = await pullModel(
+      REFERENCE,
+      through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: hub.endpoint }),
+    );
     expect(await readFile(join(dir, "config.json"), "utf8")).toBe(TEXTS["config.json"]);
     expect(tunnels).toHaveLength(3);
   });
 
   test.each(["hub.example", ".example", "*"])("is passed by for NO_PROXY=%s", async (bypass) => {
-    await expect(pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}`, NO_PROXY: bypass }))).rejects.toThrow(/hub\.example: /);
+    await expect(
+      pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}`, NO_PROXY: bypass })),
+    ).rejects.toThrow(/hub\.example: /);
     expect(tunnels).toEqual([]);
   });
 
   test("that refuses, or is not there, is named", async () => {
     status = 407;
-    await expect(pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}` }))).rejects.toThrow("the hub cannot be reached: hub.example: the proxy answers 407");
-    await expect(pullModel(REFERENCE, through({ http_proxy: "127.0.0.1:9" }))).rejects.toThrow("hub.example: connection refused (ECONNREFUSED 127.0.0.1:9)");
+    await expect(pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}` }))).rejects.toThrow(
+      "the hub cannot be reached: hub.example: the proxy answers 407",
+    );
+    await expect(pullModel(REFERENCE, through({ http_proxy: "127.0.0.1:9" }))).rejects.toThrow(
+      "hub.example: connection refused (ECONNREFUSED 127.0.0.1:9)",
+    );
   });
 
-  test.each(["socks5://me:secret@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])("%s is refused without being repeated", async (address) => {
-    await expect(pullModel(REFERENCE, through({ ALL_PROXY: address }))).rejects.toThrow(/^ALL_PROXY must look like http:\/\/proxy:3128; proxies speak http or https here\.$/);
-    // Nothing is asked offline.
-    await expect(pullModel(REFERENCE, { ...through({ ALL_PROXY: address }), offline: true })).rejects.toThrow(/is not in/);
-  });
+  test.each(["socks5://me:secret@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])(
+    "%s is refused without being repeated",
+    async (address) => {
+      await expect(pullModel(REFERENCE, through({ ALL_PROXY: address }))).rejects.toThrow(
+        /^ALL_PROXY must look like http:\/\/proxy:3128; proxies speak http or https here\.$/,
+      );
+      // Nothing is asked offline.
+      await expect(pullModel(REFERENCE, { ...through({ ALL_PROXY: address }), offline: true })).rejects.toThrow(
+        /is not in/,
+      );
+    },
+  );
 });
 
 describe("what is kept", () => {
@@ -570,7 +801,9 @@ describe("what is kept", () => {
     const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
     await pullModel(REFERENCE, options());
     await mkdir(join(cache, "models--other--thing", "snapshots", commit), { recursive: true });
-    expect(await storedModels(cache)).toMatchObject([{ repository: NAME, revisions: ["main"], commit, isFinished: true, byteLength: 22 + 2 + 7 }]);
+    expect(await storedModels(cache)).toMatchObject([
+      { repository: NAME, revisions: ["main"], commit, isFinished: true, byteLength: 22 + 2 + 7 },
+    ]);
   });
 
   test("is listed as unfinished where a download has only begun, with what is there of it", async () => {
@@ -591,7 +824,10 @@ describe("what is kept", () => {
     await pullModel(REFERENCE, options());
     publish({ ...TEXTS, "model.safetensors": "second", "pytorch_model.bin": "" });
     const second = await pullModel(REFERENCE, options());
-    expect(await removeStored({ repository: NAME, revision: first.commit }, cache)).toEqual({ commits: [first.commit], byteLength: 5 });
+    expect(await removeStored({ repository: NAME, revision: first.commit }, cache)).toEqual({
+      commits: [first.commit],
+      byteLength: 5,
+    });
     expect((await storedModels(cache)).map(({ commit }) => commit)).toEqual([second.commit]);
     expect((await locateModel(REFERENCE, options({ offline: true }))).commit).toBe(second.commit);
     expect(await removeStored({ repository: NAME, revision: "v9" }, cache)).toBeNull();
@@ -607,7 +843,10 @@ describe("what is kept", () => {
     await pullModel(REFERENCE, options({ environment }));
     publish({ ...TEXTS, "model.safetensors": "second" });
     await pullModel(REFERENCE, options({ environment }));
-    expect(await removeStored({ repository: NAME, revision: first.commit }, HF_HUB_CACHE)).toEqual({ commits: [first.commit], byteLength: 5 });
+    expect(await removeStored({ repository: NAME, revision: first.commit }, HF_HUB_CACHE)).toEqual({
+      commits: [first.commit],
+      byteLength: 5,
+    });
     expect(await readdir(join(cache, "models--org--model", "blobs"))).toHaveLength(3);
   });
 
@@ -633,7 +872,9 @@ describe("what is kept", () => {
     await pullModel(REFERENCE, options());
     await rm(join(cache, ".locks"), { recursive: true });
     await writeFile(join(cache, ".locks"), "");
-    await expect(removeStored({ repository: NAME, revision: null }, cache)).rejects.toMatchObject({ code: "cache_unavailable" });
+    await expect(removeStored({ repository: NAME, revision: null }, cache)).rejects.toMatchObject({
+      code: "cache_unavailable",
+    });
   });
 
   test("links out of the cache are not followed", async () => {
@@ -649,7 +890,9 @@ describe("what is kept", () => {
     expect(await readFile(join(own, "precious"), "utf8")).toBe("mine");
     await mkdir(join(own, "snapshots", commit), { recursive: true });
     await symlink(own, join(cache, "models--a--b"));
-    await expect(removeStored({ repository: "a/b", revision: null }, cache)).rejects.toThrow(/models--a--b is a link to .*own, outside the cache: nothing has been removed$/);
+    await expect(removeStored({ repository: "a/b", revision: null }, cache)).rejects.toThrow(
+      /models--a--b is a link to .*own, outside the cache: nothing has been removed$/,
+    );
     expect(existsSync(join(own, "precious"))).toBe(true);
   });
 });
@@ -662,7 +905,9 @@ describe("the lock", () => {
       await writeFile(path, `${machineName()} 4194999 gone`);
       const abort = new AbortController();
       const holders: Lock[] = [];
-      const waiting = Array.from({ length: 8 }, () => acquireLock(path, abort.signal, () => {}).then((lock) => holders.push(lock)));
+      const waiting = Array.from({ length: 8 }, () =>
+        acquireLock(path, abort.signal, () => {}).then((lock) => holders.push(lock)),
+      );
       // Once for so long that those who have waited for their turn to take over find it taken.
       await pause(round === 0 ? 700 : 40);
       abort.abort();
@@ -714,7 +959,8 @@ test("a model of a folder, byte for byte", async () => {
   const folder = await randomModel(join(scratch, "model"), { numShards: 3 });
   hub.repositories.set(NAME, folderRepository(folder));
   const { dir } = await locateModel(REFERENCE, options());
-  for (const name of await readdir(folder)) expect((await readFile(join(dir, name))).equals(await readFile(join(folder, name)))).toBe(true);
+  for (const name of await readdir(folder))
+    expect((await readFile(join(dir, name))).equals(await readFile(join(folder, name)))).toBe(true);
 });
 
 test("the cache is where Python's huggingface_hub has it", () => {

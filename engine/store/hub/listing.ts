@@ -33,7 +33,10 @@ export async function fetchListing(client: HubClient, reference: HubReference): 
   const answer = await client.retrying(async () => (await client.request(url, { ...reference, path: null })).json());
   const { sha, siblings } = (answer ?? {}) as { sha?: unknown; siblings?: unknown };
   if (typeof sha !== "string" || !isCommit(sha) || !Array.isArray(siblings) || !siblings.every(isSibling)) {
-    throw new EngineError("download_failed", `${endpoint} answers with something that is no list of the files of ${repository}`);
+    throw new EngineError(
+      "download_failed",
+      `${endpoint} answers with something that is no list of the files of ${repository}`,
+    );
   }
   // A file that could not be laid in the snapshot's folder on every platform is none that the engine needs.
   const files = siblings.filter(({ rfilename }) => isSafePath(rfilename)).map(listedFile);
@@ -41,7 +44,12 @@ export async function fetchListing(client: HubClient, reference: HubReference): 
 }
 
 /** Size and hash from the file's own headers where the list left them out. */
-export async function remoteFile(client: HubClient, reference: HubReference, commit: string, listed: ListedFile): Promise<RemoteFile> {
+export async function remoteFile(
+  client: HubClient,
+  reference: HubReference,
+  commit: string,
+  listed: ListedFile,
+): Promise<RemoteFile> {
   const { path } = listed;
   if (listed.size !== null && listed.hash !== null) return { path, size: listed.size, hash: listed.hash };
   const ask = { method: "HEAD", leavesEndpoint: false } as const;
@@ -50,7 +58,10 @@ export async function remoteFile(client: HubClient, reference: HubReference, com
   const size = headers.get("x-linked-size") ?? (status === 200 ? headers.get("content-length") : null);
   const hash = hubHeaders === null ? null : hashOf(hubHeaders);
   if (size === null || !/^\d{1,15}$/.test(size) || hash === null) {
-    throw new EngineError("download_failed", `${client.settings.endpoint} gives no size and hash for ${path} of ${reference.repository}`);
+    throw new EngineError(
+      "download_failed",
+      `${client.settings.endpoint} gives no size and hash for ${path} of ${reference.repository}`,
+    );
   }
   return { path, size: Number(size), hash };
 }

@@ -37,7 +37,10 @@ export async function acquireLock(path: string, signal: AbortSignal, onWait: () 
     await pause(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
   const isHeld = async (): Promise<boolean> => (await readFile(path, "utf8").catch(() => null)) === owner;
-  const touching = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => undefined), LIMITS.hubLockSilenceMs / 5);
+  const touching = setInterval(
+    () => void utimes(path, new Date(), new Date()).catch(() => undefined),
+    LIMITS.hubLockSilenceMs / 5,
+  );
   touching.unref();
   return {
     isHeld,

@@ -31,5 +31,8 @@ function proxyAddress(environment: NodeJS.ProcessEnv, names: readonly string[]):
   // "proxy:3128" is what many write, and other programs take.
   const text = given.includes("://") ? given : `http://${given}`;
   if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
-  throw new EngineError("unsupported_value", `${name} must look like http://proxy:3128; proxies speak http or https here.`);
+  throw new EngineError(
+    "unsupported_value",
+    `${name} must look like http://proxy:3128; proxies speak http or https here.`,
+  );
 }

@@ -90,12 +90,21 @@ class Session {
   ) {}
 
   static async open(reference: HubReference, options: HubOptions): Promise<Session> {
-    const { environment = process.env, offline = false, signal = new AbortController().signal, dtype = null, pace = PACE } = options;
+    const {
+      environment = process.env,
+      offline = false,
+      signal = new AbortController().signal,
+      dtype = null,
+      pace = PACE,
+    } = options;
     const settings = await hubSettings(environment, offline);
     const repository = new CachedRepository(settings.cache, reference.repository, settings.hasSymlinks);
     const commit = await repository.commitOf(reference);
     const completeness = commit === null ? "missing" : await repository.completeness(commit, dtype);
-    const cached = commit === null || completeness === "missing" ? null : { model: { dir: repository.snapshotDir(commit), commit }, completeness };
+    const cached =
+      commit === null || completeness === "missing"
+        ? null
+        : { model: { dir: repository.snapshotDir(commit), commit }, completeness };
     // Whoever has something to fall back on does not wait long for a hub that does not answer.
     const attemptsMax = cached === null ? Math.min(pace.attemptsMax, LIMITS.hubFirstAttemptsMax) : 1;
     const patience = { ...pace, attemptsMax, stallMs: cached === null ? pace.stallMs : pace.stallMs / 2 };
@@ -109,7 +118,9 @@ class Session {
   /** Tells why the model is used as it was. */
   notice(reason: string): void {
     const commit = this.cached?.model.commit.slice(0, COMMIT_DIGITS);
-    this.options.onNotice?.(`${reason}; ${referenceText(this.reference)} is used as it was downloaded before (${commit})`);
+    this.options.onNotice?.(
+      `${reason}; ${referenceText(this.reference)} is used as it was downloaded before (${commit})`,
+    );
   }
 
   /** @param asked the reference, or the commit that it stood for */
@@ -117,7 +128,10 @@ class Session {
     const { client, reference, cached } = this;
     if (this.isOffline) {
       if (cached !== null) return cached.model;
-      throw new EngineError("model_not_found", `${referenceText(reference)} is not in ${client.settings.cache}, and the hub is not asked while offline`);
+      throw new EngineError(
+        "model_not_found",
+        `${referenceText(reference)} is not in ${client.settings.cache}, and the hub is not asked while offline`,
+      );
     }
     let listing: Listing;
     try {
@@ -143,7 +157,8 @@ class Session {
     const { commit } = listing;
     const paths = new Set(listing.files.keys());
     const weights = selectWeights(paths, options.dtype ?? null);
-    if (weights === null || !REQUIRED_TEXT_FILES.every((path) => paths.has(path))) throw unsuitable(reference.repository, paths, options.dtype ?? null);
+    if (weights === null || !REQUIRED_TEXT_FILES.every((path) => paths.has(path)))
+      throw unsuitable(reference.repository, paths, options.dtype ?? null);
     const texts = [...REQUIRED_TEXT_FILES, ...OPTIONAL_TEXT_FILES].filter((path) => paths.has(path));
     // The hub has answered: from here on it is worth waiting for.
     const client = new HubClient(settings, signal, options.pace ?? PACE);
@@ -159,10 +174,15 @@ class Session {
         return missing;
       };
       const fetchFiles = async (missing: readonly RemoteFile[]): Promise<void> => {
-        const fetchOne = (file: RemoteFile): Promise<void> => this.#fetchFile(client, commit, file, () => lock.isHeld());
+        const fetchOne = (file: RemoteFile): Promise<void> =>
+          this.#fetchFile(client, commit, file, () => lock.isHeld());
         // Equal files share a blob; large ones are fetched in parts, which is enough at the same time.
-        const isAlone = (file: RemoteFile): boolean => file.size > LIMITS.hubPartBytes || missing.find(({ hash }) => hash === file.hash) !== file;
-        await inTurns(missing.filter((file) => !isAlone(file)), fetchOne);
+        const isAlone = (file: RemoteFile): boolean =>
+          file.size > LIMITS.hubPartBytes || missing.find(({ hash }) => hash === file.hash) !== file;
+        await inTurns(
+          missing.filter((file) => !isAlone(file)),
+          fetchOne,
+        );
         for (const file of missing.filter(isAlone)) await fetchOne(file);
       };
       const dir = repository.snapshotDir(commit);
@@ -174,7 +194,11 @@ class Session {
       if (weights.kind === "sharded") {
         const shards = shardsOf(await readFile(join(dir, INDEX_FILE)), reference.repository);
         const lacking = shards.find((shard) => !paths.has(shard));
-        if (lacking !== undefined) throw new EngineError("invalid_model", `${reference.repository} has no ${lacking}, which its ${INDEX_FILE} names`);
+        if (lacking !== undefined)
+          throw new EngineError(
+            "invalid_model",
+            `${reference.repository} has no ${lacking}, which its ${INDEX_FILE} names`,
+          );
         await fetchFiles(await missingOf(shards));
       }
       await repository.markAbsent(commit, absentFiles(paths, weights));
@@ -206,7 +230,8 @@ class Session {
     const { repository, client } = this;
     let numBytes = 0;
     for (const file of files) {
-      if (!(await repository.hasBlob(file))) numBytes += Math.max(0, file.size - (await partLength(repository.partFile(file))));
+      if (!(await repository.hasBlob(file)))
+        numBytes += Math.max(0, file.size - (await partLength(repository.partFile(file))));
     }
     await mkdir(repository.path, { recursive: true });
     const { bavail, bsize } = await statfs(repository.path);
@@ -234,7 +259,10 @@ function listedFiles(weights: Weights): string[] {
 
 /** Of the files that would be of use beside these weights, or instead of them, those that a repository does not have. */
 function absentFiles(paths: ReadonlySet<string>, weights: Weights): string[] {
-  const others = weights.kind === "onnx" ? [SINGLE_FILE, INDEX_FILE, ...ONNX_DTYPES.map(onnxFile), dataFile(weights.graph, weights.data.length)] : [];
+  const others =
+    weights.kind === "onnx"
+      ? [SINGLE_FILE, INDEX_FILE, ...ONNX_DTYPES.map(onnxFile), dataFile(weights.graph, weights.data.length)]
+      : [];
   return [...OPTIONAL_TEXT_FILES, ...others].filter((path) => !paths.has(path));
 }
 
@@ -248,7 +276,11 @@ async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>)
       results[index] = await work(items[index]!);
     }
   };
-  const workers = Array.from({ length: Math.min(LIMITS.hubFilesAtOnce, items.length) }, () => worker().finally(() => { next = items.length; }));
+  const workers = Array.from({ length: Math.min(LIMITS.hubFilesAtOnce, items.length) }, () =>
+    worker().finally(() => {
+      next = items.length;
+    }),
+  );
   await Promise.allSettled(workers);
   await Promise.all(workers);
   return results;

@@ -28,7 +28,11 @@ export function isCommit(revision: string): boolean {
 
 /** A relative path with slashes that stays in the folder it is laid in, on every platform. */
 export function isSafePath(path: string): boolean {
-  return path.length <= PATH_LENGTH_MAX && !/[\\:\0]/.test(path) && path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+  return (
+    path.length <= PATH_LENGTH_MAX &&
+    !/[\\:\0]/.test(path) &&
+    path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
+  );
 }
 
 const REPOSITORY_LENGTH_MAX = 96;

@@ -40,7 +40,10 @@ export function shardsOf(index: Uint8Array, where: string): string[] {
   const shards = [...new Set(names)].sort();
   for (const name of shards) {
     if (typeof name !== "string" || !/^\w[\w.-]*\.safetensors$/.test(name)) {
-      throw new EngineError("invalid_model", `${where}: ${INDEX_FILE} names ${JSON.stringify(name)}, which is no safetensors file beside it`);
+      throw new EngineError(
+        "invalid_model",
+        `${where}: ${INDEX_FILE} names ${JSON.stringify(name)}, which is no safetensors file beside it`,
+      );
     }
   }
   return shards as string[];
@@ -49,19 +52,31 @@ export function shardsOf(index: Uint8Array, where: string): string[] {
 /** Why a repository with these files cannot be run. */
 export function unsuitable(repository: string, paths: ReadonlySet<string>, dtype: OnnxDtype | null): EngineError {
   const missing = REQUIRED_TEXT_FILES.find((path) => !paths.has(path));
-  const weights = [...paths].filter((path) => /\.(safetensors|bin|gguf|pt|pth|ckpt|h5|msgpack|onnx|tflite|nemo|mlmodel)$/.test(path)).sort();
+  const weights = [...paths]
+    .filter((path) => /\.(safetensors|bin|gguf|pt|pth|ckpt|h5|msgpack|onnx|tflite|nemo|mlmodel)$/.test(path))
+    .sort();
   const variants = ONNX_DTYPES.filter((other) => paths.has(onnxFile(other)));
   if (missing === undefined && dtype !== null && selectWeights(paths, null) !== null) {
     const has = variants.length === 0 ? "no ONNX files" : `only ${variants.join(", ")}`;
-    return new EngineError("unsupported_value", `${repository} has no ${onnxFile(dtype)} for the dtype ${dtype}: it has ${has}`, "dtype");
+    return new EngineError(
+      "unsupported_value",
+      `${repository} has no ${onnxFile(dtype)} for the dtype ${dtype}: it has ${has}`,
+      "dtype",
+    );
   }
   const more = weights.length > NAMED_MAX ? `, … (${weights.length} in all)` : "";
   const has = `${weights.slice(0, NAMED_MAX).join(", ")}${more}`;
   if (weights.length > 0 && weights.every((path) => path.includes("/"))) {
-    return new EngineError("unsupported_model", `${repository} keeps its model in sub-folders, which is not supported: it has ${has}`);
+    return new EngineError(
+      "unsupported_model",
+      `${repository} keeps its model in sub-folders, which is not supported: it has ${has}`,
+    );
   }
   const needs = missing ?? `${SINGLE_FILE}, ${INDEX_FILE} or ${onnxFile("fp32")}`;
-  return new EngineError("unsupported_model", `${repository} cannot be run: it has no ${needs}, ${weights.length === 0 ? "and no weights" : `but ${has}`}`);
+  return new EngineError(
+    "unsupported_model",
+    `${repository} cannot be run: it has no ${needs}, ${weights.length === 0 ? "and no weights" : `but ${has}`}`,
+  );
 }
 
 const NAMED_MAX = 5;

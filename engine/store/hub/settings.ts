@@ -33,13 +33,18 @@ export async function hubSettings(environment: NodeJS.ProcessEnv, offline: boole
 
 /** The cache that all programs which use the hub share. */
 export function hubCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
-  return expanded(environment["HF_HUB_CACHE"] || environment["HUGGINGFACE_HUB_CACHE"]) ?? join(home(environment), "hub");
+  return (
+    expanded(environment["HF_HUB_CACHE"] || environment["HUGGINGFACE_HUB_CACHE"]) ?? join(home(environment), "hub")
+  );
 }
 
 const DEFAULT_ENDPOINT = "https://huggingface.co";
 
 function home(environment: NodeJS.ProcessEnv): string {
-  return expanded(environment["HF_HOME"]) ?? join(expanded(environment["XDG_CACHE_HOME"]) ?? join(homedir(), ".cache"), "huggingface");
+  return (
+    expanded(environment["HF_HOME"]) ??
+    join(expanded(environment["XDG_CACHE_HOME"]) ?? join(homedir(), ".cache"), "huggingface")
+  );
 }
 
 function expanded(path: string | undefined): string | null {
@@ -51,18 +56,34 @@ function expanded(path: string | undefined): string | null {
 function endpoint(text: string | undefined): string {
   if (text === undefined || text === "") return DEFAULT_ENDPOINT;
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-    throw new EngineError("unsupported_value", `HF_ENDPOINT must look like ${DEFAULT_ENDPOINT}, without user, password or query.`);
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== "" ||
+    url.password !== "" ||
+    url.search !== "" ||
+    url.hash !== ""
+  ) {
+    throw new EngineError(
+      "unsupported_value",
+      `HF_ENDPOINT must look like ${DEFAULT_ENDPOINT}, without user, password or query.`,
+    );
   }
   return url.href.replace(/\/+$/, "");
 }
 
 async function token(environment: NodeJS.ProcessEnv): Promise<string | null> {
   const given = (environment["HF_TOKEN"] || environment["HUGGING_FACE_HUB_TOKEN"] || "").trim();
-  const text = given !== "" ? given : await readFile(expanded(environment["HF_TOKEN_PATH"]) ?? join(home(environment), "token"), "utf8").catch(() => "");
+  const text =
+    given !== ""
+      ? given
+      : await readFile(expanded(environment["HF_TOKEN_PATH"]) ?? join(home(environment), "token"), "utf8").catch(
+          () => "",
+        );
   const line = text.trim();
   if (line === "") return null;
-  if (!/^[\x21-\x7e]+$/.test(line)) throw new EngineError("unsupported_value", "The token of the hub holds blanks or characters that cannot be sent.");
+  if (!/^[\x21-\x7e]+$/.test(line))
+    throw new EngineError("unsupported_value", "The token of the hub holds blanks or characters that cannot be sent.");
   return line;
 }
 

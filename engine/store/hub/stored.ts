@@ -28,8 +28,14 @@ export async function storedModels(cache: string = hubCacheFolder()): Promise<St
   for (const repository of await cachedRepositories(cache)) {
     const refs = await repository.refs();
     const begun: string[] = [];
-    const add = async (isFinished: boolean, commit: string | null, files: ReadonlyMap<string, number>): Promise<void> => {
-      const times = await Promise.all([...files.keys()].map(async (file) => (await stat(file).catch(() => null))?.mtimeMs ?? 0));
+    const add = async (
+      isFinished: boolean,
+      commit: string | null,
+      files: ReadonlyMap<string, number>,
+    ): Promise<void> => {
+      const times = await Promise.all(
+        [...files.keys()].map(async (file) => (await stat(file).catch(() => null))?.mtimeMs ?? 0),
+      );
       models.push({
         repository: repository.repository,
         revisions: commit === null ? [] : (refs.get(commit) ?? [commit]),
@@ -48,18 +54,24 @@ export async function storedModels(cache: string = hubCacheFolder()): Promise<St
     const parts = await repository.parts();
     // Which of several snapshots a part was for is not written anywhere.
     const commit = begun.length === 1 ? begun[0]! : null;
-    if (parts.size > 0) await add(false, commit, new Map([...parts, ...(commit === null ? [] : await repository.files(commit))]));
+    if (parts.size > 0)
+      await add(false, commit, new Map([...parts, ...(commit === null ? [] : await repository.files(commit))]));
   }
   return models;
 }
 
 /** What a folder of the cache is a snapshot of; null for any other folder. */
-export async function snapshotName(dir: string, cache: string = hubCacheFolder()): Promise<{ readonly repository: string; readonly commit: string } | null> {
+export async function snapshotName(
+  dir: string,
+  cache: string = hubCacheFolder(),
+): Promise<{ readonly repository: string; readonly commit: string } | null> {
   const root = await realpath(cache).catch(() => null);
   if (root === null) return null;
   const [folder = "", kind, commit = "", ...rest] = relative(root, dir).split(sep);
   const match = /^models--(.+?)--(.+)$/.exec(folder);
-  return match !== null && kind === "snapshots" && isCommit(commit) && rest.length === 0 ? { repository: `${match[1]}/${match[2]}`, commit } : null;
+  return match !== null && kind === "snapshots" && isCommit(commit) && rest.length === 0
+    ? { repository: `${match[1]}/${match[2]}`, commit }
+    : null;
 }
 
 /**
@@ -95,7 +107,10 @@ async function checkInside({ path }: CachedRepository, cache: string): Promise<v
   for (const folder of [path, join(path, "blobs"), join(path, "snapshots")]) {
     const target = await realpath(folder).catch(() => folder);
     if (target !== folder && !target.startsWith(`${root}${sep}`)) {
-      throw new EngineError("cache_unavailable", `${folder} is a link to ${target}, outside the cache: nothing has been removed`);
+      throw new EngineError(
+        "cache_unavailable",
+        `${folder} is a link to ${target}, outside the cache: nothing has been removed`,
+      );
     }
   }
 }

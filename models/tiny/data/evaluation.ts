@@ -38,7 +38,11 @@ export function evaluationSet(): Question[] {
 }
 
 /** Keeps `numConcurrent` questions in flight; outcomes are in the order of the questions. */
-export async function evaluate(questions: readonly Question[], answer: Answer, numConcurrent: number): Promise<Outcome[]> {
+export async function evaluate(
+  questions: readonly Question[],
+  answer: Answer,
+  numConcurrent: number,
+): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const pending = questions.entries();
   const worker = async (): Promise<void> => {
@@ -50,7 +54,13 @@ export async function evaluate(questions: readonly Question[], answer: Answer, n
 
 export function judge({ skill, example }: Question, reply: Reply): Outcome {
   const closed = reply.reasoning !== null && reply.content.trim() !== "";
-  return { skill, example, reply, closed, passed: reply.finishReason === "stop" && grade(skill, example, reply.content) };
+  return {
+    skill,
+    example,
+    reply,
+    closed,
+    passed: reply.finishReason === "stop" && grade(skill, example, reply.content),
+  };
 }
 
 /** One score per skill, and one for closed reasoning. */
@@ -61,7 +71,10 @@ export function scores(outcomes: readonly Outcome[]): Score[] {
     return { name, passed: own.filter(({ passed }) => passed).length, total: own.length, targetPercent };
   });
   const closed = outcomes.filter((outcome) => outcome.closed).length;
-  return [...perSkill, { name: "reasoning closed", passed: closed, total: outcomes.length, targetPercent: CLOSED_TARGET_PERCENT }];
+  return [
+    ...perSkill,
+    { name: "reasoning closed", passed: closed, total: outcomes.length, targetPercent: CLOSED_TARGET_PERCENT },
+  ];
 }
 
 export function reached({ passed, total, targetPercent }: Score): boolean {

@@ -86,7 +86,8 @@ export function casually(random: Random, text: string): string {
   if (random.chance(0.12)) result = result.slice(0, 1).toLowerCase() + result.slice(1);
   if (random.chance(0.15)) result = result.replace(/[?.!]$/, "");
   if (random.chance(0.06)) result = `Please ${result.slice(0, 1).toLowerCase()}${result.slice(1)}`;
-  else if (random.chance(0.05)) result = `${random.pick(["Hi", "Hello", "Hey"])}, ${result.slice(0, 1).toLowerCase()}${result.slice(1)}`;
+  else if (random.chance(0.05))
+    result = `${random.pick(["Hi", "Hello", "Hey"])}, ${result.slice(0, 1).toLowerCase()}${result.slice(1)}`;
   return result;
 }
 

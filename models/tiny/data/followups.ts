@@ -1,7 +1,16 @@
 /** Second turns that only make sense after the first: "and twice that?". */
 
 import { type Example, type Message, type Skill, casually, fill, plain } from "./example.js";
-import { type Problem, arithmeticExample, ask, problemKey, randomProblem, result, workedSteps, expression } from "./arithmetic.js";
+import {
+  type Problem,
+  arithmeticExample,
+  ask,
+  problemKey,
+  randomProblem,
+  result,
+  workedSteps,
+  expression,
+} from "./arithmetic.js";
 import { factExample, followUpQuestion, otherFact, randomFact, statement, thought } from "./facts.js";
 import type { Random } from "./random.js";
 
@@ -10,10 +19,45 @@ export const followUps: Skill = {
   generate: (random) => (random.chance(0.65) ? arithmeticFollowUp(random) : factFollowUp(random)),
 };
 
-const TWICE = ["And twice that?", "And twice that", "Double that.", "And double that?", "What is twice that?", "Twice that?", "Now double it.", "Times two?", "And that doubled?"];
-const PLUS = ["And plus {n}?", "Add {n} to that.", "And {n} more?", "Plus {n}?", "Now add {n}.", "What is that plus {n}?", "And if you add {n}?", "And {n} more than that?"];
-const MINUS = ["And minus {n}?", "Subtract {n} from that.", "And {n} less?", "Minus {n}?", "Now subtract {n}.", "What is that minus {n}?", "And if you take away {n}?", "And {n} less than that?"];
-const TIMES = ["And times {n}?", "Multiply that by {n}.", "Times {n}?", "Now multiply by {n}.", "What is that times {n}?", "And {n} times that?"];
+const TWICE = [
+  "And twice that?",
+  "And twice that",
+  "Double that.",
+  "And double that?",
+  "What is twice that?",
+  "Twice that?",
+  "Now double it.",
+  "Times two?",
+  "And that doubled?",
+];
+const PLUS = [
+  "And plus {n}?",
+  "Add {n} to that.",
+  "And {n} more?",
+  "Plus {n}?",
+  "Now add {n}.",
+  "What is that plus {n}?",
+  "And if you add {n}?",
+  "And {n} more than that?",
+];
+const MINUS = [
+  "And minus {n}?",
+  "Subtract {n} from that.",
+  "And {n} less?",
+  "Minus {n}?",
+  "Now subtract {n}.",
+  "What is that minus {n}?",
+  "And if you take away {n}?",
+  "And {n} less than that?",
+];
+const TIMES = [
+  "And times {n}?",
+  "Multiply that by {n}.",
+  "Times {n}?",
+  "Now multiply by {n}.",
+  "What is that times {n}?",
+  "And {n} times that?",
+];
 
 function arithmeticFollowUp(random: Random): Example {
   const first = randomProblem(random);
@@ -24,7 +68,11 @@ function arithmeticFollowUp(random: Random): Example {
   const opening = arithmeticExample("arithmetic", casually(random, ask(random, first)), first);
   return {
     skill: "two turns",
-    messages: [...opening.messages, answered(opening.answer), { role: "user", content: casually(random, fill(random.pick(templates), { n: value })) }],
+    messages: [
+      ...opening.messages,
+      answered(opening.answer),
+      { role: "user", content: casually(random, fill(random.pick(templates), { n: value })) },
+    ],
     reasoning: `${expression(second)}. ${workedSteps(second)}`,
     answer: `${expression(second)} = ${result(second)}`,
     contentKeys: [problemKey(first), problemKey(second)],
@@ -34,7 +82,8 @@ function arithmeticFollowUp(random: Random): Example {
 function nextProblem(random: Random, start: number): { templates: readonly string[]; second: Problem } {
   const kind = random.float();
   if (kind < 0.35) return { templates: TWICE, second: { operation: "add", a: start, b: start } };
-  if (kind < 0.45 && start < 100) return { templates: TIMES, second: { operation: "multiply", a: start, b: random.integer(2, 9) } };
+  if (kind < 0.45 && start < 100)
+    return { templates: TIMES, second: { operation: "multiply", a: start, b: random.integer(2, 9) } };
   const step = random.integer(1, random.pick([9, 99, 999]));
   if (kind < 0.75) return { templates: PLUS, second: { operation: "add", a: start, b: step } };
   return { templates: MINUS, second: { operation: "subtract", a: start, b: Math.min(step, start) } };

@@ -33,8 +33,15 @@ export const instructions: Skill = {
 const INSTRUCTIONS: readonly Instruction[] = [
   {
     systemMessages: [
-      "Answer in capitals.", "Answer in capital letters.", "Always answer in capitals.", "Write your answer in capitals.", "Use only capital letters.",
-      "You answer in capital letters only.", "Please answer in capitals.", "Respond in upper case.", "Reply in capital letters.",
+      "Answer in capitals.",
+      "Answer in capital letters.",
+      "Always answer in capitals.",
+      "Write your answer in capitals.",
+      "Use only capital letters.",
+      "You answer in capital letters only.",
+      "Please answer in capitals.",
+      "Respond in upper case.",
+      "Reply in capital letters.",
     ],
     apply: (answer) => plain(answer).toUpperCase(),
     thought: "In capitals.",
@@ -42,8 +49,14 @@ const INSTRUCTIONS: readonly Instruction[] = [
   },
   {
     systemMessages: [
-      "Answer with the number only.", "Answer with a number only.", "Give only the number.", "Reply with the number only.", "Only answer with the number.",
-      "Respond with just the number.", "Your answer is the number and nothing else.", "Just the number, please.",
+      "Answer with the number only.",
+      "Answer with a number only.",
+      "Give only the number.",
+      "Reply with the number only.",
+      "Only answer with the number.",
+      "Respond with just the number.",
+      "Your answer is the number and nothing else.",
+      "Just the number, please.",
     ],
     apply: (_, short) => short,
     thought: "Only the number.",
@@ -51,7 +64,12 @@ const INSTRUCTIONS: readonly Instruction[] = [
   },
   {
     systemMessages: [
-      "Answer in one word.", "Answer with one word.", "Use one word only.", "Reply with a single word.", "Give one-word answers.", "One word answers only.",
+      "Answer in one word.",
+      "Answer with one word.",
+      "Use one word only.",
+      "Reply with a single word.",
+      "Give one-word answers.",
+      "One word answers only.",
       "Respond in just one word.",
     ],
     apply: (_, short) => short,
@@ -60,7 +78,11 @@ const INSTRUCTIONS: readonly Instruction[] = [
   },
   {
     systemMessages: [
-      "End every answer with Sir.", "Always end with the word Sir.", "End your answers with Sir.", "Call me Sir at the end of each answer.", "Finish each answer with Sir.",
+      "End every answer with Sir.",
+      "Always end with the word Sir.",
+      "End your answers with Sir.",
+      "Call me Sir at the end of each answer.",
+      "Finish each answer with Sir.",
       "Address me as Sir at the end.",
     ],
     apply: (answer) => `${answer.replace(/\.$/, "")}, Sir.`,
@@ -69,7 +91,11 @@ const INSTRUCTIONS: readonly Instruction[] = [
   },
   {
     systemMessages: [
-      "Begin every answer with Well.", "Start your answers with Well.", "Always begin with the word Well.", "Start each answer with Well.", "Begin with Well.",
+      "Begin every answer with Well.",
+      "Start your answers with Well.",
+      "Always begin with the word Well.",
+      "Start each answer with Well.",
+      "Begin with Well.",
     ],
     apply: (answer) => `Well: ${answer}`,
     thought: "Begin with Well.",
@@ -77,8 +103,14 @@ const INSTRUCTIONS: readonly Instruction[] = [
   },
   {
     systemMessages: [
-      "You are a helpful assistant.", "You are a friendly assistant.", "Be helpful.", "You are a helpful tutor.", "Answer the user's questions.", "You are a small language model.",
-      "Think step by step.", "Answer briefly and correctly.",
+      "You are a helpful assistant.",
+      "You are a friendly assistant.",
+      "Be helpful.",
+      "You are a helpful tutor.",
+      "Answer the user's questions.",
+      "You are a small language model.",
+      "Think step by step.",
+      "Answer briefly and correctly.",
     ],
     apply: (answer) => answer,
     thought: "As usual.",

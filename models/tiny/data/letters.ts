@@ -24,24 +24,56 @@ export const reverse: Skill = {
 };
 
 const COUNT_ALL = [
-  "How many letters are in {word}?", "How many letters does {word} have?", "How many letters are there in the word {word}?",
-  "Count the letters in {word}.", "Count the letters of the word {word}.", "What is the length of the word {word}?", "How long is the word {word}?",
-  "How many letters has the word {word}?", "Tell me how many letters {word} has.", "Can you count the letters in {word}?", "Number of letters in {word}?",
+  "How many letters are in {word}?",
+  "How many letters does {word} have?",
+  "How many letters are there in the word {word}?",
+  "Count the letters in {word}.",
+  "Count the letters of the word {word}.",
+  "What is the length of the word {word}?",
+  "How long is the word {word}?",
+  "How many letters has the word {word}?",
+  "Tell me how many letters {word} has.",
+  "Can you count the letters in {word}?",
+  "Number of letters in {word}?",
 ];
 const COUNT_ONE = [
-  "How many times does the letter {letter} appear in {word}?", "How many {letter}'s are in {word}?", "How many {letter} are in {word}?",
-  "How many letters {letter} are in the word {word}?", "Count the letter {letter} in {word}.", "Count the {letter}'s in {word}.",
-  "How often does {letter} occur in {word}?", "How many times is {letter} in the word {word}?", "In {word}, how many times do you see the letter {letter}?",
-  "Tell me how many times {letter} appears in {word}.", "How many {letter}s are there in {word}?", "Can you count the letter {letter} in the word {word}?",
+  "How many times does the letter {letter} appear in {word}?",
+  "How many {letter}'s are in {word}?",
+  "How many {letter} are in {word}?",
+  "How many letters {letter} are in the word {word}?",
+  "Count the letter {letter} in {word}.",
+  "Count the {letter}'s in {word}.",
+  "How often does {letter} occur in {word}?",
+  "How many times is {letter} in the word {word}?",
+  "In {word}, how many times do you see the letter {letter}?",
+  "Tell me how many times {letter} appears in {word}.",
+  "How many {letter}s are there in {word}?",
+  "Can you count the letter {letter} in the word {word}?",
 ];
 const REVERSE = [
-  "Reverse the word {word}.", "Reverse {word}.", "Spell {word} backwards.", "Write {word} backwards.", "What is {word} backwards?",
-  "What is {word} spelled backwards?", "Reverse the letters of {word}.", "Can you reverse {word}?", "Turn the word {word} around.",
-  "Write the letters of {word} in reverse order.", "Give me {word} in reverse.", "What do you get when you reverse {word}?", "Say {word} backwards.",
+  "Reverse the word {word}.",
+  "Reverse {word}.",
+  "Spell {word} backwards.",
+  "Write {word} backwards.",
+  "What is {word} backwards?",
+  "What is {word} spelled backwards?",
+  "Reverse the letters of {word}.",
+  "Can you reverse {word}?",
+  "Turn the word {word} around.",
+  "Write the letters of {word} in reverse order.",
+  "Give me {word} in reverse.",
+  "What do you get when you reverse {word}?",
+  "Say {word} backwards.",
 ];
 const SPELL = [
-  "Spell {word}.", "Spell the word {word}.", "How do you spell {word}?", "Can you spell {word}?", "List the letters of {word}.",
-  "Write {word} letter by letter.", "Which letters are in {word}?", "Spell {word} for me.",
+  "Spell {word}.",
+  "Spell the word {word}.",
+  "How do you spell {word}?",
+  "Can you spell {word}?",
+  "List the letters of {word}.",
+  "Write {word} letter by letter.",
+  "Which letters are in {word}?",
+  "Spell {word} for me.",
 ];
 
 export function countAll(random: Random, text: string): Example {

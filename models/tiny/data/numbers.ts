@@ -24,17 +24,46 @@ export const sort: Skill = {
 };
 
 const LARGER = [
-  "Which is larger, {a} or {b}?", "Which is bigger, {a} or {b}?", "Which number is larger: {a} or {b}?", "Which is greater: {a} or {b}?",
-  "Is {a} or {b} larger?", "What is bigger, {a} or {b}?", "Compare {a} and {b}. Which is larger?", "{a} or {b}, which is more?",
-  "Which of {a} and {b} is greater?", "Name the larger of {a} and {b}.", "What is the larger number, {a} or {b}?", "Tell me which is bigger, {a} or {b}.",
+  "Which is larger, {a} or {b}?",
+  "Which is bigger, {a} or {b}?",
+  "Which number is larger: {a} or {b}?",
+  "Which is greater: {a} or {b}?",
+  "Is {a} or {b} larger?",
+  "What is bigger, {a} or {b}?",
+  "Compare {a} and {b}. Which is larger?",
+  "{a} or {b}, which is more?",
+  "Which of {a} and {b} is greater?",
+  "Name the larger of {a} and {b}.",
+  "What is the larger number, {a} or {b}?",
+  "Tell me which is bigger, {a} or {b}.",
 ];
 const SMALLER = [
-  "Which is smaller, {a} or {b}?", "Which is less, {a} or {b}?", "Which number is smaller: {a} or {b}?", "Which is lower: {a} or {b}?",
-  "Is {a} or {b} smaller?", "What is smaller, {a} or {b}?", "Compare {a} and {b}. Which is smaller?", "{a} or {b}, which is less?",
-  "Which of {a} and {b} is smaller?", "Name the smaller of {a} and {b}.", "What is the smaller number, {a} or {b}?", "Tell me which is less, {a} or {b}.",
+  "Which is smaller, {a} or {b}?",
+  "Which is less, {a} or {b}?",
+  "Which number is smaller: {a} or {b}?",
+  "Which is lower: {a} or {b}?",
+  "Is {a} or {b} smaller?",
+  "What is smaller, {a} or {b}?",
+  "Compare {a} and {b}. Which is smaller?",
+  "{a} or {b}, which is less?",
+  "Which of {a} and {b} is smaller?",
+  "Name the smaller of {a} and {b}.",
+  "What is the smaller number, {a} or {b}?",
+  "Tell me which is less, {a} or {b}.",
 ];
-const IS_LARGER = ["Is {a} larger than {b}?", "Is {a} greater than {b}?", "Is {a} more than {b}?", "Is {a} bigger than {b}?", "Is it true that {a} is more than {b}?"];
-const IS_SMALLER = ["Is {a} smaller than {b}?", "Is {a} less than {b}?", "Is {a} lower than {b}?", "Is it true that {a} is less than {b}?"];
+const IS_LARGER = [
+  "Is {a} larger than {b}?",
+  "Is {a} greater than {b}?",
+  "Is {a} more than {b}?",
+  "Is {a} bigger than {b}?",
+  "Is it true that {a} is more than {b}?",
+];
+const IS_SMALLER = [
+  "Is {a} smaller than {b}?",
+  "Is {a} less than {b}?",
+  "Is {a} lower than {b}?",
+  "Is it true that {a} is less than {b}?",
+];
 
 function compareExample(random: Random, a: number, b: number): Example {
   const width = Math.max(String(a).length, String(b).length);
@@ -63,22 +92,46 @@ function compareExample(random: Random, a: number, b: number): Example {
 }
 
 const ASCENDING = [
-  "Sort {list}.", "Sort these numbers: {list}", "Sort {list} from smallest to largest.", "Sort in ascending order: {list}",
-  "Put {list} in order.", "Order these numbers from low to high: {list}", "Arrange {list} in ascending order.",
-  "Please sort the numbers {list}.", "Can you sort {list}?", "Write {list} in increasing order.", "Sort the list {list} with the smallest first.",
+  "Sort {list}.",
+  "Sort these numbers: {list}",
+  "Sort {list} from smallest to largest.",
+  "Sort in ascending order: {list}",
+  "Put {list} in order.",
+  "Order these numbers from low to high: {list}",
+  "Arrange {list} in ascending order.",
+  "Please sort the numbers {list}.",
+  "Can you sort {list}?",
+  "Write {list} in increasing order.",
+  "Sort the list {list} with the smallest first.",
 ];
 const DESCENDING = [
-  "Sort {list} from largest to smallest.", "Sort in descending order: {list}", "Sort these numbers in descending order: {list}",
-  "Order these numbers from high to low: {list}", "Arrange {list} in descending order.", "Put {list} in order, largest first.",
-  "Write {list} in decreasing order.", "Sort the list {list} with the largest first.", "Can you sort {list} in descending order?",
+  "Sort {list} from largest to smallest.",
+  "Sort in descending order: {list}",
+  "Sort these numbers in descending order: {list}",
+  "Order these numbers from high to low: {list}",
+  "Arrange {list} in descending order.",
+  "Put {list} in order, largest first.",
+  "Write {list} in decreasing order.",
+  "Sort the list {list} with the largest first.",
+  "Can you sort {list} in descending order?",
 ];
 const GREATEST = [
-  "What is the largest of {list}?", "Which is the largest: {list}?", "Find the biggest of {list}.", "What is the maximum of {list}?",
-  "Which number is the largest among {list}?", "Name the greatest of {list}.", "What is the highest number in {list}?",
+  "What is the largest of {list}?",
+  "Which is the largest: {list}?",
+  "Find the biggest of {list}.",
+  "What is the maximum of {list}?",
+  "Which number is the largest among {list}?",
+  "Name the greatest of {list}.",
+  "What is the highest number in {list}?",
 ];
 const LEAST = [
-  "What is the smallest of {list}?", "Which is the smallest: {list}?", "Find the lowest of {list}.", "What is the minimum of {list}?",
-  "Which number is the smallest among {list}?", "Name the least of {list}.", "What is the lowest number in {list}?",
+  "What is the smallest of {list}?",
+  "Which is the smallest: {list}?",
+  "Find the lowest of {list}.",
+  "What is the minimum of {list}?",
+  "Which number is the smallest among {list}?",
+  "Name the least of {list}.",
+  "What is the lowest number in {list}?",
 ];
 
 type SortKind = "ascending" | "descending" | "least" | "greatest";
@@ -92,14 +145,19 @@ function sortExample(random: Random, numbers: number[], kind: SortKind): Example
   const left = [...numbers];
   const steps: string[] = [];
   for (const next of kind === "ascending" || kind === "descending" ? sorted : sorted.slice(0, 1)) {
-    steps.push(`${upward ? "Least" : "Most"} of ${left.map((number) => pad(number, width)).join(" ")}: ${pad(next, width)}.`);
+    steps.push(
+      `${upward ? "Least" : "Most"} of ${left.map((number) => pad(number, width)).join(" ")}: ${pad(next, width)}.`,
+    );
     left.splice(left.indexOf(next), 1);
   }
   return {
     skill: "sort",
     messages: [{ role: "user", content: casually(random, fill(random.pick(questions), { list })) }],
     reasoning: steps.join(" "),
-    answer: kind === "ascending" || kind === "descending" ? sorted.join(", ") : `${sorted[0]} is the ${kind === "least" ? "smallest" : "largest"}.`,
+    answer:
+      kind === "ascending" || kind === "descending"
+        ? sorted.join(", ")
+        : `${sorted[0]} is the ${kind === "least" ? "smallest" : "largest"}.`,
     contentKeys: [`sort:${[...numbers].sort((x, y) => x - y).join(":")}`],
   };
 }

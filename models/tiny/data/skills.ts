@@ -12,7 +12,19 @@ import { compare, sort } from "./numbers.js";
 import { Random } from "./random.js";
 import { stories } from "./stories.js";
 
-export const SKILLS: readonly Skill[] = [arithmetic, compare, sort, count, reverse, facts, instructions, followUps, smallTalk, stories, json];
+export const SKILLS: readonly Skill[] = [
+  arithmetic,
+  compare,
+  sort,
+  count,
+  reverse,
+  facts,
+  instructions,
+  followUps,
+  smallTalk,
+  stories,
+  json,
+];
 
 /** Part one teaches all skills; part two has more of those that are slow to learn. */
 export type Part = "one" | "two";
@@ -20,12 +32,30 @@ export type Part = "one" | "two";
 /** Out of 100 examples of each part. */
 const SHARES: Record<Part, Record<string, number>> = {
   one: {
-    arithmetic: 28, compare: 5, sort: 7, "count letters": 12, "reverse letters": 10, facts: 7,
-    "system message": 9, "two turns": 8, "small talk": 4, stories: 4, JSON: 6,
+    arithmetic: 28,
+    compare: 5,
+    sort: 7,
+    "count letters": 12,
+    "reverse letters": 10,
+    facts: 7,
+    "system message": 9,
+    "two turns": 8,
+    "small talk": 4,
+    stories: 4,
+    JSON: 6,
   },
   two: {
-    arithmetic: 15, compare: 16, sort: 15, "count letters": 11, "reverse letters": 10, facts: 5,
-    "system message": 8, "two turns": 5, "small talk": 4, stories: 3, JSON: 8,
+    arithmetic: 15,
+    compare: 16,
+    sort: 15,
+    "count letters": 11,
+    "reverse letters": 10,
+    facts: 5,
+    "system message": 8,
+    "two turns": 5,
+    "small talk": 4,
+    stories: 3,
+    JSON: 8,
   },
 };
 
@@ -49,7 +79,8 @@ export function evaluationExamples(skill: Skill, count: number, seed: number = E
   const seen = new Set<string>();
   const examples: Example[] = [];
   for (let draw = 0; examples.length < count; draw++) {
-    if (draw === DRAWS_PER_SKILL_MAX) throw new Error(`${skill.name}: only ${examples.length} unseen questions in ${draw} draws`);
+    if (draw === DRAWS_PER_SKILL_MAX)
+      throw new Error(`${skill.name}: only ${examples.length} unseen questions in ${draw} draws`);
     const example = skill.generate(random);
     const identity = example.contentKeys.join();
     if (splitOf(example.contentKeys) !== "eval" || seen.has(identity)) continue;

@@ -11,7 +11,10 @@ import { evaluationExamples, SKILLS, trainingExamples } from "./skills.js";
 
 const NUM_TRAINING_EXAMPLES = 20_000;
 
-const trained = [...take(NUM_TRAINING_EXAMPLES, trainingExamples("one")), ...take(NUM_TRAINING_EXAMPLES, trainingExamples("two"))];
+const trained = [
+  ...take(NUM_TRAINING_EXAMPLES, trainingExamples("one")),
+  ...take(NUM_TRAINING_EXAMPLES, trainingExamples("two")),
+];
 const asked = evaluationSet();
 
 test("no key of an evaluated question is trained on", () => {
@@ -43,7 +46,11 @@ test("the evaluation is large enough: 200 sums, 50 of each other skill", () => {
 });
 
 test("every skill is trained on, and about 150 facts exist", () => {
-  for (const skill of SKILLS) expect(trained.some((example) => example.skill === skill.name), skill.name).toBe(true);
+  for (const skill of SKILLS)
+    expect(
+      trained.some((example) => example.skill === skill.name),
+      skill.name,
+    ).toBe(true);
   expect(NUM_FACTS).toBeGreaterThanOrEqual(150);
 });
 
@@ -63,19 +70,30 @@ test("every expected answer passes its own grader, and a wrong one does not", ()
 test("worked answers are right", () => {
   for (const { answer } of trained.filter(({ skill }) => skill === "arithmetic")) {
     const [, a, operator, b, value] = /^(-?\d+) (.) (\d+) = (-?\d+)$/.exec(answer) ?? [];
-    const expected = { "+": Number(a) + Number(b), "-": Number(a) - Number(b), "×": Number(a) * Number(b) }[operator ?? ""];
+    const expected = { "+": Number(a) + Number(b), "-": Number(a) - Number(b), "×": Number(a) * Number(b) }[
+      operator ?? ""
+    ];
     expect(Number(value), answer).toBe(expected);
   }
 });
 
 test("the tokenizer that ships decodes what it encodes", () => {
-  const encoder = new ExampleEncoder(JSON.parse(readFileSync(new URL("../tokenizer.json", import.meta.url), "utf8")) as object);
+  const encoder = new ExampleEncoder(
+    JSON.parse(readFileSync(new URL("../tokenizer.json", import.meta.url), "utf8")) as object,
+  );
   for (const example of trained.slice(0, 2000)) {
     const { ids, mask } = encoder.encode(example);
     expect(mask.length).toBe(ids.length);
     const text = encoder.tokenizer.decode(ids, { skip_special_tokens: false });
-    expect(text).toBe(`${encoder.prompt(example)}${plain(example.reasoning)}\n</think>\n\n${plain(example.answer)}<|end|>`);
-    expect(encoder.tokenizer.decode(ids.filter((_, index) => mask[index] === 1), { skip_special_tokens: false })).toMatch(/^<think>\n/);
+    expect(text).toBe(
+      `${encoder.prompt(example)}${plain(example.reasoning)}\n</think>\n\n${plain(example.answer)}<|end|>`,
+    );
+    expect(
+      encoder.tokenizer.decode(
+        ids.filter((_, index) => mask[index] === 1),
+        { skip_special_tokens: false },
+      ),
+    ).toMatch(/^<think>\n/);
   }
   for (const text of ["naïve café — 東京 🙂\t\r\n  x", "12345", "PARIS <b>"]) {
     const { ids } = encoder.tokenizer.encode(text, { add_special_tokens: false });

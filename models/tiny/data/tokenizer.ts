@@ -40,7 +40,12 @@ export function trainTokenizer(texts: Iterable<string>, vocabSize: number) {
     truncation: null,
     padding: null,
     added_tokens: ADDED.map((content, id) => ({
-      id, content, single_word: false, lstrip: false, rstrip: false, normalized: false,
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
       special: content !== THINK && content !== END_THINK,
     })),
     normalizer: null,
@@ -54,9 +59,16 @@ export function trainTokenizer(texts: Iterable<string>, vocabSize: number) {
     post_processor: null,
     decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: {
-      type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
-      fuse_unk: false, byte_fallback: false, ignore_merges: false,
-      vocab: Object.fromEntries(vocab), merges: merges.map((pair) => pair.join(" ")),
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab: Object.fromEntries(vocab),
+      merges: merges.map((pair) => pair.join(" ")),
     },
   };
 }
@@ -131,7 +143,8 @@ function mostFrequentPair(words: readonly { symbols: string[]; occurrences: numb
   let best: string | null = null;
   let most = 0;
   for (const [pair, occurrences] of counts) {
-    if (occurrences > most || (occurrences === most && best !== null && pair < best)) [best, most] = [pair, occurrences];
+    if (occurrences > most || (occurrences === most && best !== null && pair < best))
+      [best, most] = [pair, occurrences];
   }
   return best === null ? null : (best.split(" ") as unknown as Pair);
 }

@@ -41,7 +41,10 @@ yellow yesterday yogurt young zebra zipper
 
 export const COMMON_WORDS: readonly string[] = COMMON.trim().split(/\s+/);
 
-const ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k kn l m n p ph pl pr qu r s sc sh sk sl sm sn sp st str sw t th tr tw v w wh y z".split(" ");
+const ONSETS =
+  "b bl br c ch cl cr d dr f fl fr g gl gr h j k kn l m n p ph pl pr qu r s sc sh sk sl sm sn sp st str sw t th tr tw v w wh y z".split(
+    " ",
+  );
 const VOWELS = "a e i o u a e i o u ai ea ee ia ie io oa oo ou y".split(" ");
 const CODAS = "b ck d f g l ll m mp n nd ng nt p r rd rn rt s sh ss st t tch tt x".split(" ");
 const ENDINGS = "able al ed er est ful ing ion ity ize less ly ment ness ous tion y".split(" ");
@@ -51,7 +54,8 @@ export function word(random: Random): string {
   const kind = random.float();
   if (kind < 0.4) return random.pick(COMMON_WORDS);
   if (kind < 0.7) return madeUpWord(random);
-  if (kind < 0.85) return random.pick(COMMON_WORDS).slice(0, random.integer(2, 5)) + random.pick([...CODAS, ...ENDINGS]);
+  if (kind < 0.85)
+    return random.pick(COMMON_WORDS).slice(0, random.integer(2, 5)) + random.pick([...CODAS, ...ENDINGS]);
   return Array.from({ length: random.integer(3, 8) }, () => random.pick([...LETTERS])).join("");
 }
 

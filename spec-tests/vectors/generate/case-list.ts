@@ -23,7 +23,12 @@ export class CaseList<C extends object> {
   add(group: string, clause: string, what: string, fields: C): void {
     const count = (this.#counts.get(group) ?? 0) + 1;
     this.#counts.set(group, count);
-    this.cases.push({ id: `${this.#prefix}/${group}-${count}`, clause, what, ...(fields as { readonly [name: string]: Json }) });
+    this.cases.push({
+      id: `${this.#prefix}/${group}-${count}`,
+      clause,
+      what,
+      ...(fields as { readonly [name: string]: Json }),
+    });
   }
 }
 

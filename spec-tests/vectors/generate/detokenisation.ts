@@ -25,9 +25,12 @@ const utf8 = new TextEncoder();
 
 /** The characters that byte-level vocabularies are spelt in, by byte: printable ones stand for themselves. */
 const SPELLING: readonly string[] = (() => {
-  const isPrinted = (byte: number): boolean => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
+  const isPrinted = (byte: number): boolean =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
   const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !isPrinted(byte));
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrinted(byte) ? byte : 256 + others.indexOf(byte)));
+  return Array.from({ length: 256 }, (_, byte) =>
+    String.fromCharCode(isPrinted(byte) ? byte : 256 + others.indexOf(byte)),
+  );
 })();
 
 /** A byte-level spelling of these bytes. */
@@ -37,8 +40,12 @@ const speltText = (text: string): string => spelt(...utf8.encode(text));
 function bytesOf(token: Token, { type }: Decoder): number[] {
   if (typeof token === "object" && "special" in token) return [];
   const text = typeof token === "string" ? token : token.added;
-  if (type === "byte_level") return typeof token === "string" ? Array.from(text, (character) => SPELLING.indexOf(character)) : [...utf8.encode(text)];
-  const byte = typeof token === "string" && type === "byte_fallback" ? /^<0x([0-9A-F]{2})>$/.exec(token)?.[1] : undefined;
+  if (type === "byte_level")
+    return typeof token === "string"
+      ? Array.from(text, (character) => SPELLING.indexOf(character))
+      : [...utf8.encode(text)];
+  const byte =
+    typeof token === "string" && type === "byte_fallback" ? /^<0x([0-9A-F]{2})>$/.exec(token)?.[1] : undefined;
   return byte === undefined ? [...utf8.encode(text.replaceAll("\u2581", " "))] : [Number.parseInt(byte, 16)];
 }
 
@@ -47,7 +54,8 @@ function bytesOfAll(tokens: readonly Token[], { decoder, begin }: Detokenisation
   return tokens.flatMap((token, index) => {
     const bytes = bytesOf(token, decoder);
     const before = tokens[index - 1];
-    const isFirst = begin !== undefined && typeof before === "object" && "special" in before && before.special === begin;
+    const isFirst =
+      begin !== undefined && typeof before === "object" && "special" in before && before.special === begin;
     return isFirst && decoder.leading_spaces === 1 && bytes[0] === 0x20 ? bytes.slice(1) : bytes;
   });
 }
@@ -80,12 +88,19 @@ const begun: Token = { special: BEGIN };
 
 export function detokenisationVectors(): VectorFile {
   const list = new CaseList<{ expected: Json }>("detokenisation");
-  const add = (group: string, clause: string, what: string, one: DetokenisationCase): void => list.add(group, clause, what, fieldsOf(one));
-  const byteLevel = (clause: string, what: string, output: readonly Token[], prompt: readonly Token[] = []): void => add("byte-level", clause, what, { decoder: BYTE_LEVEL, prompt, output });
+  const add = (group: string, clause: string, what: string, one: DetokenisationCase): void =>
+    list.add(group, clause, what, fieldsOf(one));
+  const byteLevel = (clause: string, what: string, output: readonly Token[], prompt: readonly Token[] = []): void =>
+    add("byte-level", clause, what, { decoder: BYTE_LEVEL, prompt, output });
   const fallback = (clause: string, what: string, output: readonly Token[], prompt: readonly Token[] = [begun]): void =>
     add("byte-fallback", clause, what, { decoder: FALLBACK, begin: BEGIN, prompt, output });
-  const metaspace = (clause: string, what: string, output: readonly Token[], prompt: readonly Token[] = [begun], decoder = METASPACE): void =>
-    add("metaspace", clause, what, { decoder, begin: BEGIN, prompt, output });
+  const metaspace = (
+    clause: string,
+    what: string,
+    output: readonly Token[],
+    prompt: readonly Token[] = [begun],
+    decoder = METASPACE,
+  ): void => add("metaspace", clause, what, { decoder, begin: BEGIN, prompt, output });
 
   byteLevel("TS-5.1", "words with their spaces", ["Hello", "\u0120world", "!"]);
   byteLevel("TS-5.1", "a leading space stays", ["\u0120Hello"]);
@@ -95,17 +110,35 @@ export function detokenisationVectors(): VectorFile {
   byteLevel("TS-5.6", "a character of two bytes in two tokens", ["a", spelt(0xc3), spelt(0xa9), "b"]);
   byteLevel("TS-5.6", "a character of three bytes in three tokens", [spelt(0xe2), spelt(0x82), spelt(0xac)]);
   byteLevel("TS-5.6", "a character of four bytes in four tokens", [spelt(0xf0), spelt(0x9f), spelt(0x98), spelt(0x80)]);
-  byteLevel("TS-5.6", "the end of one character and the beginning of the next in a token", [spelt(0xe2, 0x82), spelt(0xac, 0xf0, 0x9f), spelt(0x98, 0x80)]);
+  byteLevel("TS-5.6", "the end of one character and the beginning of the next in a token", [
+    spelt(0xe2, 0x82),
+    spelt(0xac, 0xf0, 0x9f),
+    spelt(0x98, 0x80),
+  ]);
   byteLevel("TS-5.6", "text before an incomplete character goes out", ["ab" + spelt(0xe2), spelt(0x82, 0xac) + "c"]);
   byteLevel("TS-5.7", "an incomplete character at the end", ["a", spelt(0xe2, 0x82)]);
   byteLevel("TS-5.7", "one byte of four at the end", [spelt(0xf0)]);
   byteLevel("TS-5.1", "a special token is nothing", ["a", { special: "<|end|>" }, "b"]);
-  byteLevel("TS-5.1", "a special token within a character does not break it", [spelt(0xe2), { special: "<|end|>" }, spelt(0x82, 0xac)]);
+  byteLevel("TS-5.1", "a special token within a character does not break it", [
+    spelt(0xe2),
+    { special: "<|end|>" },
+    spelt(0x82, 0xac),
+  ]);
   byteLevel("TS-5.1", "an added token that is not special is its text", ["a", { added: "<tool>" }, "b"]);
   byteLevel("TS-5.1", "an added token beyond ASCII is its text, not a spelling", [{ added: "\u0120\u00e9" }]);
   byteLevel("TS-5.1", "the prompt's part is left out", ["\u0120there"], ["Hello"]);
-  byteLevel("TS-5.1", "a character that the prompt begins belongs to the output", [spelt(0xac), "!"], ["a" + spelt(0xe2, 0x82)]);
-  byteLevel("TS-5.1", "a character that the prompt begins and the output does not complete is the prompt's", ["!"], [spelt(0xe2, 0x82)]);
+  byteLevel(
+    "TS-5.1",
+    "a character that the prompt begins belongs to the output",
+    [spelt(0xac), "!"],
+    ["a" + spelt(0xe2, 0x82)],
+  );
+  byteLevel(
+    "TS-5.1",
+    "a character that the prompt begins and the output does not complete is the prompt's",
+    ["!"],
+    [spelt(0xe2, 0x82)],
+  );
   byteLevel("TS-5.1", "the same, in two steps", [spelt(0x82), "!"], [spelt(0xe2)]);
   byteLevel("TS-5.1", "the same, at the end of the output", [spelt(0x82)], [spelt(0xe2)]);
   byteLevel("TS-5.1", "a whole character of the prompt is not repeated", ["b"], [speltText("\u20ac")]);
@@ -129,12 +162,19 @@ export function detokenisationVectors(): VectorFile {
     ["three of four bytes, then ASCII: one", [0xf0, 0x9f, 0x98, 0x41]],
     ["two of four bytes, then another lead", [0xf0, 0x9f, 0xc3, 0xa9]],
     ["a lead byte before a whole character", [0xe2, 0xe2, 0x82, 0xac]],
-    ["Unicode's example of maximal subparts", [0x61, 0xf1, 0x80, 0x80, 0xe1, 0x80, 0xc2, 0x62, 0x80, 0x63, 0x80, 0xbf, 0x64]],
+    [
+      "Unicode's example of maximal subparts",
+      [0x61, 0xf1, 0x80, 0x80, 0xe1, 0x80, 0xc2, 0x62, 0x80, 0x63, 0x80, 0xbf, 0x64],
+    ],
     ["Unicode's example of ill-formed sequences", [0xe1, 0x80, 0xe2, 0xf0, 0x91, 0x92, 0xf1, 0xbf, 0x41]],
   ];
   for (const [what, bytes] of invalid) {
     byteLevel("TS-5.2", `${what}; in one token`, [spelt(...bytes)]);
-    byteLevel("TS-5.2", `${what}; a token for each byte`, bytes.map((byte) => spelt(byte)));
+    byteLevel(
+      "TS-5.2",
+      `${what}; a token for each byte`,
+      bytes.map((byte) => spelt(byte)),
+    );
   }
 
   fallback("TS-5.1", "the space right after the begin token is dropped", ["\u2581Hello", "\u2581world"]);
@@ -143,9 +183,18 @@ export function detokenisationVectors(): VectorFile {
   fallback("TS-5.1", "a first token without a space", ["Hello", "\u2581world"]);
   fallback("TS-5.1", "not at the beginning of the output, but of the text", ["\u2581world"], [begun, "\u2581Hello"]);
   fallback("TS-5.1", "no begin token, no space dropped", ["\u2581Hello"], []);
-  fallback("TS-5.1", "another special token behind the begin token: the space stays", ["\u2581Hello"], [begun, { special: "<|user|>" }]);
+  fallback(
+    "TS-5.1",
+    "another special token behind the begin token: the space stays",
+    ["\u2581Hello"],
+    [begun, { special: "<|user|>" }],
+  );
   fallback("TS-5.1", "a begin token within the output", ["\u2581a", begun, "\u2581b"]);
-  fallback("TS-5.1", "a special token is nothing, and the space behind it stays", ["a", { special: "</s>" }, "\u2581b"]);
+  fallback("TS-5.1", "a special token is nothing, and the space behind it stays", [
+    "a",
+    { special: "</s>" },
+    "\u2581b",
+  ]);
   fallback("TS-5.1", "bytes that make up a character", ["<0xE2>", "<0x82>", "<0xAC>"]);
   fallback("TS-5.1", "bytes among words", ["\u2581a", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "\u2581b"]);
   fallback("TS-5.1", "the byte of a newline", ["a", "<0x0A>", "b"]);
@@ -158,14 +207,23 @@ export function detokenisationVectors(): VectorFile {
   fallback("TS-5.1", "bytes that the prompt begins", ["<0xAC>", "a"], [begun, "<0xE2>", "<0x82>"]);
 
   metaspace("TS-5.1", "the space right after the begin token is dropped", ["\u2581Hello", "\u2581world"]);
-  metaspace("TS-5.1", "a decoder that drops none", ["\u2581Hello", "\u2581world"], [begun], { type: "metaspace", leading_spaces: 0 });
+  metaspace("TS-5.1", "a decoder that drops none", ["\u2581Hello", "\u2581world"], [begun], {
+    type: "metaspace",
+    leading_spaces: 0,
+  });
   metaspace("TS-5.1", "no byte fallback: the spelling is the text", ["<0x0A>"]);
   metaspace("TS-5.1", "several spaces within", ["a", "\u2581\u2581\u2581", "b"]);
   metaspace("TS-5.1", "beyond ASCII", ["\u2581caf\u00e9", "\u2581\u{1f600}"]);
 
   const numbers = new Numbers(40);
   for (let count = 0; count < 10; count++) {
-    const output = Array.from({ length: 12 }, () => spelt(...Array.from({ length: 1 + numbers.below(2) }, () => numbers.pick([0x41, 0x80, 0xbf, 0xc3, 0xa9, 0xe0, 0xa0, 0xed, 0xef, 0xbb, 0xf0, 0x90, 0xf4, 0x8f]))));
+    const output = Array.from({ length: 12 }, () =>
+      spelt(
+        ...Array.from({ length: 1 + numbers.below(2) }, () =>
+          numbers.pick([0x41, 0x80, 0xbf, 0xc3, 0xa9, 0xe0, 0xa0, 0xed, 0xef, 0xbb, 0xf0, 0x90, 0xf4, 0x8f]),
+        ),
+      ),
+    );
     byteLevel("TS-5.2", "arbitrary bytes", output);
   }
   return { name: "detokenisation", kind: "detokenisation", cases: list.cases };

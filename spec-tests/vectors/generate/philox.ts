@@ -28,7 +28,8 @@ export function uniformBlock(seed: number, choice: number, position: number) {
   return { key, counter, words, uniform };
 }
 
-export const uniform = (seed: number, choice: number, position: number): number => uniformBlock(seed, choice, position).uniform;
+export const uniform = (seed: number, choice: number, position: number): number =>
+  uniformBlock(seed, choice, position).uniform;
 
 /** Numbers for generators that need arbitrary ones, the same in every run. */
 export class Numbers {
@@ -55,7 +56,12 @@ export class Numbers {
 }
 
 /** The known answers that Random123 publishes for philox4x32-10: counter, key, result. */
-const KNOWN_ANSWERS: readonly (readonly [what: string, counter: readonly number[], key: readonly number[], words: readonly number[]])[] = [
+const KNOWN_ANSWERS: readonly (readonly [
+  what: string,
+  counter: readonly number[],
+  key: readonly number[],
+  words: readonly number[],
+])[] = [
   ["zeros", [0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
   [
     "all bits set",
@@ -96,7 +102,11 @@ export function philoxVectors(): VectorFile {
   const list = new CaseList<{ expected: Json }>("philox");
   const words = (values: readonly bigint[]): Json => values.map(Number);
   for (const [what, counter, key, expected] of KNOWN_ANSWERS) {
-    list.add("known-answer", "TS-3.17", `Random123's known answer for ${what}`, { counter, key, expected: { words: expected } } as { expected: Json });
+    list.add("known-answer", "TS-3.17", `Random123's known answer for ${what}`, {
+      counter,
+      key,
+      expected: { words: expected },
+    } as { expected: Json });
   }
   const block = (counter: readonly number[], key: readonly number[], what: string): void => {
     const result = philox(counter.map(BigInt), key.map(BigInt));
@@ -111,18 +121,25 @@ export function philoxVectors(): VectorFile {
   block([0, 0, 0, 0], [0xffffffff, 0xffffffff], "key words that wrap when they grow");
   const numbers = new Numbers(1);
   const word = (): number => numbers.below(2 ** 32);
-  for (let index = 0; index < 8; index++) block([word(), word(), word(), word()], [word(), word()], "arbitrary counter and key");
+  for (let index = 0; index < 8; index++)
+    block([word(), word(), word(), word()], [word(), word()], "arbitrary counter and key");
 
   const draw = (group: string, clause: string, what: string, seed: number, choice: number, position: number): void => {
     const result = uniformBlock(seed, choice, position);
-    const expected = { key: words(result.key), counter: words(result.counter), words: words(result.words), uniform: result.uniform };
+    const expected = {
+      key: words(result.key),
+      counter: words(result.counter),
+      words: words(result.words),
+      uniform: result.uniform,
+    };
     list.add(group, clause, what, { seed, choice, position, expected } as { expected: Json });
   };
   for (const [seed, what] of SEEDS) draw("seed", "TS-3.18", what, seed, 0, 0);
   for (const position of [1, 2, 63, 64, 1023, 131_071, 2 ** 31, 2 ** 32 - 1]) {
     draw("position", "TS-3.18", `position ${position} is counter word 0`, 7, 0, position);
   }
-  for (const choice of [1, 2, 7, 63, 127]) draw("choice", "TS-3.18", `choice ${choice} is counter word 1`, 7, choice, 0);
+  for (const choice of [1, 2, 7, 63, 127])
+    draw("choice", "TS-3.18", `choice ${choice} is counter word 1`, 7, choice, 0);
   draw("exchange", "TS-3.18", "position 3 of choice 5", 7, 5, 3);
   draw("exchange", "TS-3.18", "position 5 of choice 3: another number than position 3 of choice 5", 7, 3, 5);
   draw("exchange", "TS-3.18", "choice 1 of seed 7 is not choice 0 of seed 8", 8, 0, 0);

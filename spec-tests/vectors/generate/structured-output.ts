@@ -23,123 +23,682 @@ export function structuredOutputVectors(): VectorFile {
   const list = new CaseList<{ expected: Json }>("structured-output");
   const add = (group: string, clause: string, what: string, format: unknown, expected: Texts | Refused): void =>
     list.add(group, clause, what, { format, expected } as unknown as { expected: Json });
-  const schema = (group: string, clause: string, what: string, value: unknown, expected: Texts | Refused): void => add(group, clause, what, { type: "json_schema", schema: value }, expected);
-  const texts = (group: string, clause: string, what: string, value: unknown, legal: readonly string[], illegal: readonly string[], more: Texts = {}): void =>
-    schema(group, clause, what, value, { legal, illegal, ...more });
-  const refuses = (clause: string, what: string, value: unknown, pointer: string, error: Refused["error"] = "unsupported_schema"): void =>
-    schema(error === "unsupported_schema" ? "refused" : "invalid", clause, what, value, { error, pointer });
+  const schema = (group: string, clause: string, what: string, value: unknown, expected: Texts | Refused): void =>
+    add(group, clause, what, { type: "json_schema", schema: value }, expected);
+  const texts = (
+    group: string,
+    clause: string,
+    what: string,
+    value: unknown,
+    legal: readonly string[],
+    illegal: readonly string[],
+    more: Texts = {},
+  ): void => schema(group, clause, what, value, { legal, illegal, ...more });
+  const refuses = (
+    clause: string,
+    what: string,
+    value: unknown,
+    pointer: string,
+    error: Refused["error"] = "unsupported_schema",
+  ): void => schema(error === "unsupported_schema" ? "refused" : "invalid", clause, what, value, { error, pointer });
 
-  add("format", "TS-7.1", "json_object is an object and nothing else", { type: "json_object" }, { legal: ["{}", '{"a":[1,null]}'], illegal: ["[]", "1", "null", '"{}"', "", '{"a":1', "{}{}"], dead: ["[", "n", "```"] });
-  add("format", "TS-7.1", "json_object with a schema: the schema says of which type", { type: "json_object", schema: { type: "array" } }, { legal: ["[]", "[1]"], illegal: ["{}"] });
-  add("format", "TS-7.3", "regex is the whole answer", { type: "regex", regex: "yes|no" }, { legal: ["yes", "no"], illegal: ["yesno", "", "y", " yes", "yes "], begins: ["", "y"], dead: ["m", "yes!"] });
-  add("format", "TS-7.3", "anchors are not needed and not wrong", { type: "regex", regex: "^[0-9]{4}-[0-9]{2}$" }, { legal: ["2026-11"], illegal: ["2026-1", "12026-11"] });
-  add("format", "TS-7.3", "characters beyond ASCII are characters", { type: "regex", regex: ".{2}" }, { legal: ["\u{1f600}\u00e9", "ab"], illegal: ["\u{1f600}", "abc", "a\n"] });
+  add(
+    "format",
+    "TS-7.1",
+    "json_object is an object and nothing else",
+    { type: "json_object" },
+    {
+      legal: ["{}", '{"a":[1,null]}'],
+      illegal: ["[]", "1", "null", '"{}"', "", '{"a":1', "{}{}"],
+      dead: ["[", "n", "```"],
+    },
+  );
+  add(
+    "format",
+    "TS-7.1",
+    "json_object with a schema: the schema says of which type",
+    { type: "json_object", schema: { type: "array" } },
+    { legal: ["[]", "[1]"], illegal: ["{}"] },
+  );
+  add(
+    "format",
+    "TS-7.3",
+    "regex is the whole answer",
+    { type: "regex", regex: "yes|no" },
+    { legal: ["yes", "no"], illegal: ["yesno", "", "y", " yes", "yes "], begins: ["", "y"], dead: ["m", "yes!"] },
+  );
+  add(
+    "format",
+    "TS-7.3",
+    "anchors are not needed and not wrong",
+    { type: "regex", regex: "^[0-9]{4}-[0-9]{2}$" },
+    { legal: ["2026-11"], illegal: ["2026-1", "12026-11"] },
+  );
+  add(
+    "format",
+    "TS-7.3",
+    "characters beyond ASCII are characters",
+    { type: "regex", regex: ".{2}" },
+    { legal: ["\u{1f600}\u00e9", "ab"], illegal: ["\u{1f600}", "abc", "a\n"] },
+  );
 
-  texts("any", "TS-7.2", "true is any value", true, ["1", "null", '"a"', "[]", "{}", "false"], ["", "tru", "nul", "undefined", "NaN", "Infinity", "'a'"]);
+  texts(
+    "any",
+    "TS-7.2",
+    "true is any value",
+    true,
+    ["1", "null", '"a"', "[]", "{}", "false"],
+    ["", "tru", "nul", "undefined", "NaN", "Infinity", "'a'"],
+  );
   texts("any", "TS-7.2", "{} is any value", {}, ["1", '{"a":{}}'], ["{a:1}", "01"]);
-  texts("any", "TS-7.2", "annotations say nothing", { title: "a", description: "b", default: 1, examples: [2], $comment: "c", type: "boolean" }, ["true", "false"], ["1", "2", "True"]);
+  texts(
+    "any",
+    "TS-7.2",
+    "annotations say nothing",
+    { title: "a", description: "b", default: 1, examples: [2], $comment: "c", type: "boolean" },
+    ["true", "false"],
+    ["1", "2", "True"],
+  );
 
-  texts("space", "TS-7.7", "nothing, one space, or one newline and up to 32 blanks", { type: "array", items: { type: "integer" } }, ["[1,2]", "[1, 2]", "[ 1 , 2 ]", "[\n  1,\n  2\n]", "[\n\t1\n]", `[\n${" ".repeat(32)}1]`], ["[  1]", "[\n\n1]", "[ \n1]", "[\r\n1]", "[\t1]", `[\n${" ".repeat(33)}1]`]);
-  texts("space", "TS-7.7", "none before the value or behind it", { type: "integer" }, ["1"], [" 1", "1 ", "\n1", "1\n"], { dead: [" ", "\n"] });
-  texts("space", "TS-7.7", "in objects", { type: "object" }, ['{ "a" : 1 }', '{\n  "a": 1\n}', "{ }"], ['{"a"  :1}', '{"a":  1}', '{\f"a":1}', '{\u00a0"a":1}']);
+  texts(
+    "space",
+    "TS-7.7",
+    "nothing, one space, or one newline and up to 32 blanks",
+    { type: "array", items: { type: "integer" } },
+    ["[1,2]", "[1, 2]", "[ 1 , 2 ]", "[\n  1,\n  2\n]", "[\n\t1\n]", `[\n${" ".repeat(32)}1]`],
+    ["[  1]", "[\n\n1]", "[ \n1]", "[\r\n1]", "[\t1]", `[\n${" ".repeat(33)}1]`],
+  );
+  texts(
+    "space",
+    "TS-7.7",
+    "none before the value or behind it",
+    { type: "integer" },
+    ["1"],
+    [" 1", "1 ", "\n1", "1\n"],
+    { dead: [" ", "\n"] },
+  );
+  texts(
+    "space",
+    "TS-7.7",
+    "in objects",
+    { type: "object" },
+    ['{ "a" : 1 }', '{\n  "a": 1\n}', "{ }"],
+    ['{"a"  :1}', '{"a":  1}', '{\f"a":1}', '{\u00a0"a":1}'],
+  );
 
-  texts("number", "TS-7.8", "any spelling", { const: 100 }, ["100", "1e2", "1E+2", "100.0", "1.00e2", "1000e-1"], ["0100", "+100", "100.", "1e02x", "10", "1000"]);
-  texts("number", "TS-7.8", "no leading zeros, points or signs that JSON does not have", { type: "number" }, ["0", "-0", "0.5", "-1.25e-3"], ["00", "-", ".5", "1.", "1e", "0x1", "--1", "1,5"]);
-  texts("number", "TS-7.8", "at most 17 significant digits", { type: "number" }, ["1.2345678901234567", "12345678901234567"], ["1.23456789012345678", "123456789012345678"]);
+  texts(
+    "number",
+    "TS-7.8",
+    "any spelling",
+    { const: 100 },
+    ["100", "1e2", "1E+2", "100.0", "1.00e2", "1000e-1"],
+    ["0100", "+100", "100.", "1e02x", "10", "1000"],
+  );
+  texts(
+    "number",
+    "TS-7.8",
+    "no leading zeros, points or signs that JSON does not have",
+    { type: "number" },
+    ["0", "-0", "0.5", "-1.25e-3"],
+    ["00", "-", ".5", "1.", "1e", "0x1", "--1", "1,5"],
+  );
+  texts(
+    "number",
+    "TS-7.8",
+    "at most 17 significant digits",
+    { type: "number" },
+    ["1.2345678901234567", "12345678901234567"],
+    ["1.23456789012345678", "123456789012345678"],
+  );
   texts("number", "TS-7.8", "a finite float64", { type: "number" }, ["1e308", "-1e308"], ["1e309", "1e999", "-1e309"]);
   texts("number", "TS-7.8", "integers by value", { type: "integer" }, ["1", "-3", "1.0", "1e2"], ["1.5", "1e-1"]);
-  texts("number", "TS-7.11", "bounds include their ends", { type: "integer", minimum: -2, maximum: 12 }, ["-2", "0", "9", "12"], ["-3", "13", "100"], { begins: ["1", "-"], dead: ["-3", "13"] });
-  texts("number", "TS-7.11", "exclusive bounds do not", { type: "number", exclusiveMinimum: 0, exclusiveMaximum: 1 }, ["0.5", "0.001", "1e-5"], ["0", "1", "0.0", "1.0", "-0.5"]);
-  texts("number", "TS-7.8", "bounds hold for the float64 too", { type: "number", exclusiveMaximum: 1 }, ["0.99999999999999989"], ["0.99999999999999999", "1"]);
-  texts("number", "TS-7.17", "0.3 is a multiple of 0.1", { type: "number", multipleOf: 0.1, minimum: 0, maximum: 1 }, ["0.3", "0.7", "0", "1", "0.30"], ["0.35", "0.01"]);
-  texts("number", "TS-7.17", "multiples of 5", { type: "integer", multipleOf: 5, minimum: 0, maximum: 100 }, ["0", "5", "95", "100", "5e1"], ["3", "101", "51"]);
+  texts(
+    "number",
+    "TS-7.11",
+    "bounds include their ends",
+    { type: "integer", minimum: -2, maximum: 12 },
+    ["-2", "0", "9", "12"],
+    ["-3", "13", "100"],
+    { begins: ["1", "-"], dead: ["-3", "13"] },
+  );
+  texts(
+    "number",
+    "TS-7.11",
+    "exclusive bounds do not",
+    { type: "number", exclusiveMinimum: 0, exclusiveMaximum: 1 },
+    ["0.5", "0.001", "1e-5"],
+    ["0", "1", "0.0", "1.0", "-0.5"],
+  );
+  texts(
+    "number",
+    "TS-7.8",
+    "bounds hold for the float64 too",
+    { type: "number", exclusiveMaximum: 1 },
+    ["0.99999999999999989"],
+    ["0.99999999999999999", "1"],
+  );
+  texts(
+    "number",
+    "TS-7.17",
+    "0.3 is a multiple of 0.1",
+    { type: "number", multipleOf: 0.1, minimum: 0, maximum: 1 },
+    ["0.3", "0.7", "0", "1", "0.30"],
+    ["0.35", "0.01"],
+  );
+  texts(
+    "number",
+    "TS-7.17",
+    "multiples of 5",
+    { type: "integer", multipleOf: 5, minimum: 0, maximum: 100 },
+    ["0", "5", "95", "100", "5e1"],
+    ["3", "101", "51"],
+  );
   texts("number", "TS-7.17", "cents", { type: "number", multipleOf: 0.01, minimum: 0 }, ["19.99", "0.07"], ["19.999"]);
 
-  texts("string", "TS-7.9", "every escape of JSON", { const: "a\n\"\\/\u{1f600}" }, ['"a\\n\\"\\\\/\u{1f600}"', '"\\u0061\\u000a\\u0022\\u005c\\/\\ud83d\\ude00"', '"a\\n\\"\\\\/\\uD83D\\uDE00"'], ['"a\n\\"\\\\/\u{1f600}"', '"a\\n\\"\\\\/\\ud83d"']);
-  texts("string", "TS-7.9", "no control characters as they are", { type: "string" }, ['""', '"\u007f"', '"\\u0000"', '"\u2028"'], ['"\u0000"', '"\u001f"', '"\t"', '"a', "'a'"]);
-  texts("string", "TS-7.9", "no lone surrogates", { type: "string" }, ['"\\ud83d\\ude00"'], ['"\\ud83d"', '"\\ude00"', '"\\ude00\\ud83d"', '"\\ud83dx"'], { dead: ['"\\ude', '"\\ud83d\\n'] });
-  texts("string", "TS-7.9", "no escapes of other languages", { type: "string" }, ['"\\b\\f\\n\\r\\t\\/"'], ['"\\x41"', '"\\a"', '"\\0"', '"\\u{41}"', '"\\u004"']);
-  texts("string", "TS-7.9", "lengths in code points", { type: "string", minLength: 2, maxLength: 3 }, ['"ab"', '"\u{1f600}\u{1f600}"', '"\\ud83d\\ude00a"', '"abc"'], ['"a"', '"\u{1f600}"', '"abcd"']);
-  texts("string", "TS-7.16", "a pattern is found anywhere", { type: "string", pattern: "b+", maxLength: 4 }, ['"b"', '"abba"'], ['"a"', '""', '"abbab"']);
-  texts("string", "TS-7.16", "an anchored pattern", { type: "string", pattern: "^[A-Z]{2}[0-9]+$" }, ['"AB1"', '"\\u0041B12"'], ['"aAB1"', '"AB"', '"AB1x"'], { dead: ['"a', '"AB1x'] });
-  texts("string", "TS-7.16", "a pattern is about the unescaped string", { type: "string", pattern: "^\\n$" }, ['"\\n"', '"\\u000a"'], ['"n"', '"\\\\n"']);
-  texts("string", "TS-7.16", "classes of Unicode", { type: "string", pattern: "^\\p{Lu}$" }, ['"A"', '"\u00c9"'], ['"a"', '"1"']);
-  texts("string", "TS-7.15", "date", { type: "string", format: "date" }, ['"2024-02-29"'], ['"2023-02-29"', '"2024-13-01"', '"24-01-01"']);
-  texts("string", "TS-7.15", "date-time", { type: "string", format: "date-time" }, ['"2026-11-22T10:00:00Z"', '"2026-11-22T10:00:00.5+01:00"'], ['"2026-11-22"', '"2026-11-22T25:00:00Z"', '"2026-11-22T10:00:00"']);
-  texts("string", "TS-7.15", "uuid", { type: "string", format: "uuid" }, ['"2eb8aa08-aa98-11ea-b4aa-73b441d16380"'], ['"2eb8aa08aa9811eab4aa73b441d16380"', '"2eb8aa08-aa98-11ea-b4aa-73b441d1638g"']);
-  texts("string", "TS-7.15", "ipv4", { type: "string", format: "ipv4" }, ['"192.168.0.1"', '"255.255.255.255"'], ['"256.0.0.1"', '"1.2.3"', '"01.2.3.4"']);
-  texts("string", "TS-7.15", "an unknown format is an annotation", { type: "string", format: "colour" }, ['"anything"'], ["1"]);
+  texts(
+    "string",
+    "TS-7.9",
+    "every escape of JSON",
+    { const: 'a\n"\\/\u{1f600}' },
+    ['"a\\n\\"\\\\/\u{1f600}"', '"\\u0061\\u000a\\u0022\\u005c\\/\\ud83d\\ude00"', '"a\\n\\"\\\\/\\uD83D\\uDE00"'],
+    ['"a\n\\"\\\\/\u{1f600}"', '"a\\n\\"\\\\/\\ud83d"'],
+  );
+  texts(
+    "string",
+    "TS-7.9",
+    "no control characters as they are",
+    { type: "string" },
+    ['""', '"\u007f"', '"\\u0000"', '"\u2028"'],
+    ['"\u0000"', '"\u001f"', '"\t"', '"a', "'a'"],
+  );
+  texts(
+    "string",
+    "TS-7.9",
+    "no lone surrogates",
+    { type: "string" },
+    ['"\\ud83d\\ude00"'],
+    ['"\\ud83d"', '"\\ude00"', '"\\ude00\\ud83d"', '"\\ud83dx"'],
+    { dead: ['"\\ude', '"\\ud83d\\n'] },
+  );
+  texts(
+    "string",
+    "TS-7.9",
+    "no escapes of other languages",
+    { type: "string" },
+    ['"\\b\\f\\n\\r\\t\\/"'],
+    ['"\\x41"', '"\\a"', '"\\0"', '"\\u{41}"', '"\\u004"'],
+  );
+  texts(
+    "string",
+    "TS-7.9",
+    "lengths in code points",
+    { type: "string", minLength: 2, maxLength: 3 },
+    ['"ab"', '"\u{1f600}\u{1f600}"', '"\\ud83d\\ude00a"', '"abc"'],
+    ['"a"', '"\u{1f600}"', '"abcd"'],
+  );
+  texts(
+    "string",
+    "TS-7.16",
+    "a pattern is found anywhere",
+    { type: "string", pattern: "b+", maxLength: 4 },
+    ['"b"', '"abba"'],
+    ['"a"', '""', '"abbab"'],
+  );
+  texts(
+    "string",
+    "TS-7.16",
+    "an anchored pattern",
+    { type: "string", pattern: "^[A-Z]{2}[0-9]+$" },
+    ['"AB1"', '"\\u0041B12"'],
+    ['"aAB1"', '"AB"', '"AB1x"'],
+    { dead: ['"a', '"AB1x'] },
+  );
+  texts(
+    "string",
+    "TS-7.16",
+    "a pattern is about the unescaped string",
+    { type: "string", pattern: "^\\n$" },
+    ['"\\n"', '"\\u000a"'],
+    ['"n"', '"\\\\n"'],
+  );
+  texts(
+    "string",
+    "TS-7.16",
+    "classes of Unicode",
+    { type: "string", pattern: "^\\p{Lu}$" },
+    ['"A"', '"\u00c9"'],
+    ['"a"', '"1"'],
+  );
+  texts(
+    "string",
+    "TS-7.15",
+    "date",
+    { type: "string", format: "date" },
+    ['"2024-02-29"'],
+    ['"2023-02-29"', '"2024-13-01"', '"24-01-01"'],
+  );
+  texts(
+    "string",
+    "TS-7.15",
+    "date-time",
+    { type: "string", format: "date-time" },
+    ['"2026-11-22T10:00:00Z"', '"2026-11-22T10:00:00.5+01:00"'],
+    ['"2026-11-22"', '"2026-11-22T25:00:00Z"', '"2026-11-22T10:00:00"'],
+  );
+  texts(
+    "string",
+    "TS-7.15",
+    "uuid",
+    { type: "string", format: "uuid" },
+    ['"2eb8aa08-aa98-11ea-b4aa-73b441d16380"'],
+    ['"2eb8aa08aa9811eab4aa73b441d16380"', '"2eb8aa08-aa98-11ea-b4aa-73b441d1638g"'],
+  );
+  texts(
+    "string",
+    "TS-7.15",
+    "ipv4",
+    { type: "string", format: "ipv4" },
+    ['"192.168.0.1"', '"255.255.255.255"'],
+    ['"256.0.0.1"', '"1.2.3"', '"01.2.3.4"'],
+  );
+  texts(
+    "string",
+    "TS-7.15",
+    "an unknown format is an annotation",
+    { type: "string", format: "colour" },
+    ['"anything"'],
+    ["1"],
+  );
 
-  texts("choice", "TS-7.11", "enum", { enum: ["red", 1, null, [1, { a: 2 }]] }, ['"red"', "1", "1.0", "null", '[1,{"a":2}]'], ['"blue"', "2", "[1]", '"re"'], { begins: ['"r'], dead: ['"b', "2"] });
-  texts("choice", "TS-7.11", "enum with a common beginning", { enum: ["a", "ab", "abc"] }, ['"a"', '"ab"', '"abc"'], ['"abcd"', '"b"', '""'], { begins: ['"ab'] });
-  texts("choice", "TS-7.11", "const of an object", { const: { a: [true] } }, ['{"a":[true]}', '{"a": [ true ]}'], ['{"a":[false]}', "{}"]);
+  texts(
+    "choice",
+    "TS-7.11",
+    "enum",
+    { enum: ["red", 1, null, [1, { a: 2 }]] },
+    ['"red"', "1", "1.0", "null", '[1,{"a":2}]'],
+    ['"blue"', "2", "[1]", '"re"'],
+    { begins: ['"r'], dead: ['"b', "2"] },
+  );
+  texts(
+    "choice",
+    "TS-7.11",
+    "enum with a common beginning",
+    { enum: ["a", "ab", "abc"] },
+    ['"a"', '"ab"', '"abc"'],
+    ['"abcd"', '"b"', '""'],
+    { begins: ['"ab'] },
+  );
+  texts(
+    "choice",
+    "TS-7.11",
+    "const of an object",
+    { const: { a: [true] } },
+    ['{"a":[true]}', '{"a": [ true ]}'],
+    ['{"a":[false]}', "{}"],
+  );
   texts("choice", "TS-7.11", "several types", { type: ["integer", "null"] }, ["1", "null"], ['"1"', "1.5", "true"]);
-  texts("choice", "TS-7.11", "anyOf", { anyOf: [{ type: "integer", minimum: 10 }, { enum: ["none"] }] }, ["10", '"none"'], ["9", '"nine"']);
-  texts("choice", "TS-7.11", "anyOf with branches that overlap", { anyOf: [{ type: "integer", maximum: 5 }, { type: "integer", minimum: 3 }] }, ["1", "4", "9"], ["1.5"]);
-  texts("choice", "TS-7.11", "anyOf beside other keywords", { type: "integer", maximum: 12, anyOf: [{ minimum: 10 }, { multipleOf: 2 }] }, ["11", "4"], ["3", "14", "13"]);
-  texts("choice", "TS-7.11", "allOf", { allOf: [{ type: "integer", minimum: 3 }, { maximum: 5 }] }, ["3", "5"], ["2", "6", '"4"']);
-  texts("choice", "TS-7.18", "oneOf of disjoint types", { oneOf: [{ type: "string" }, { type: "integer" }] }, ['"a"', "1"], ["1.5", "null"]);
+  texts(
+    "choice",
+    "TS-7.11",
+    "anyOf",
+    { anyOf: [{ type: "integer", minimum: 10 }, { enum: ["none"] }] },
+    ["10", '"none"'],
+    ["9", '"nine"'],
+  );
+  texts(
+    "choice",
+    "TS-7.11",
+    "anyOf with branches that overlap",
+    {
+      anyOf: [
+        { type: "integer", maximum: 5 },
+        { type: "integer", minimum: 3 },
+      ],
+    },
+    ["1", "4", "9"],
+    ["1.5"],
+  );
+  texts(
+    "choice",
+    "TS-7.11",
+    "anyOf beside other keywords",
+    { type: "integer", maximum: 12, anyOf: [{ minimum: 10 }, { multipleOf: 2 }] },
+    ["11", "4"],
+    ["3", "14", "13"],
+  );
+  texts(
+    "choice",
+    "TS-7.11",
+    "allOf",
+    { allOf: [{ type: "integer", minimum: 3 }, { maximum: 5 }] },
+    ["3", "5"],
+    ["2", "6", '"4"'],
+  );
+  texts(
+    "choice",
+    "TS-7.18",
+    "oneOf of disjoint types",
+    { oneOf: [{ type: "string" }, { type: "integer" }] },
+    ['"a"', "1"],
+    ["1.5", "null"],
+  );
   texts(
     "choice",
     "TS-7.18",
     "oneOf told apart by a key",
     {
       oneOf: [
-        { type: "object", properties: { kind: { const: "a" }, x: { type: "integer" } }, required: ["kind", "x"], additionalProperties: false },
-        { type: "object", properties: { kind: { const: "b" }, y: { type: "string" } }, required: ["kind", "y"], additionalProperties: false },
+        {
+          type: "object",
+          properties: { kind: { const: "a" }, x: { type: "integer" } },
+          required: ["kind", "x"],
+          additionalProperties: false,
+        },
+        {
+          type: "object",
+          properties: { kind: { const: "b" }, y: { type: "string" } },
+          required: ["kind", "y"],
+          additionalProperties: false,
+        },
       ],
     },
     ['{"kind":"a","x":1}', '{"kind":"b","y":""}'],
     ['{"kind":"a","y":""}', '{"kind":"c"}', '{"kind":"b","x":1}'],
     { dead: ['{"kind":"a","y', '{"kind":"c'] },
   );
-  texts("choice", "TS-7.18", "oneOf of disjoint ranges", { oneOf: [{ type: "integer", maximum: 2 }, { type: "integer", minimum: 5 }] }, ["2", "5", "-7"], ["3", "4"]);
+  texts(
+    "choice",
+    "TS-7.18",
+    "oneOf of disjoint ranges",
+    {
+      oneOf: [
+        { type: "integer", maximum: 2 },
+        { type: "integer", minimum: 5 },
+      ],
+    },
+    ["2", "5", "-7"],
+    ["3", "4"],
+  );
 
-  const point = { type: "object", properties: { x: { type: "integer" }, y: { type: "integer" } }, required: ["x"], additionalProperties: false };
-  texts("object", "TS-7.11", "required and optional properties", point, ['{"x":1}', '{"x":1,"y":2}'], ["{}", '{"y":2}', '{"x":"1"}', '{"x":1,"z":3}', '{"x":1,}'], { begins: ['{"x":1,'], dead: ['{"y', '{"z', '{"x":1,"x'] });
-  texts("object", "TS-7.9", "declared properties come in the schema's order", point, ['{"x":1,"y":2}'], ['{"y":2,"x":1}']);
-  texts("object", "TS-7.9", "keys are distinct after unescaping", { type: "object", additionalProperties: { type: "integer" } }, ['{"a":1,"b":2}'], ['{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '{"\\u0061":1,"a":2}']);
+  const point = {
+    type: "object",
+    properties: { x: { type: "integer" }, y: { type: "integer" } },
+    required: ["x"],
+    additionalProperties: false,
+  };
+  texts(
+    "object",
+    "TS-7.11",
+    "required and optional properties",
+    point,
+    ['{"x":1}', '{"x":1,"y":2}'],
+    ["{}", '{"y":2}', '{"x":"1"}', '{"x":1,"z":3}', '{"x":1,}'],
+    { begins: ['{"x":1,'], dead: ['{"y', '{"z', '{"x":1,"x'] },
+  );
+  texts(
+    "object",
+    "TS-7.9",
+    "declared properties come in the schema's order",
+    point,
+    ['{"x":1,"y":2}'],
+    ['{"y":2,"x":1}'],
+  );
+  texts(
+    "object",
+    "TS-7.9",
+    "keys are distinct after unescaping",
+    { type: "object", additionalProperties: { type: "integer" } },
+    ['{"a":1,"b":2}'],
+    ['{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '{"\\u0061":1,"a":2}'],
+  );
   texts("object", "TS-7.9", "a declared key may be written with escapes", point, ['{"\\u0078":1}'], ['{"\\u0079":1}']);
-  texts("object", "TS-7.9", "an additional key is none that is declared", { type: "object", properties: { a: { type: "integer" } }, additionalProperties: { type: "string" } }, ['{"a":1,"b":"x"}', '{"b":"x"}'], ['{"a":"x"}', '{"b":1}', '{"\\u0061":"x"}']);
-  texts("object", "TS-7.11", "additionalProperties false", { type: "object", properties: { a: true }, additionalProperties: false }, ["{}", '{"a":null}'], ['{"b":1}']);
-  texts("object", "TS-7.11", "a required key that is not declared", { type: "object", required: ["id"], properties: { a: { type: "integer" } } }, ['{"a":1,"id":2}', '{"id":null}'], ['{"a":1}', "{}"]);
-  texts("object", "TS-7.11", "patternProperties", { type: "object", patternProperties: { "^n_": { type: "integer" } }, additionalProperties: false }, ['{"n_a":1}', "{}"], ['{"n_a":"1"}', '{"a":1}']);
-  texts("object", "TS-7.11", "propertyNames", { type: "object", propertyNames: { maxLength: 2 } }, ['{"ab":1}'], ['{"abc":1}']);
-  texts("object", "TS-7.11", "minProperties and maxProperties", { type: "object", minProperties: 1, maxProperties: 2, additionalProperties: { type: "integer" } }, ['{"a":1}', '{"a":1,"b":2}'], ["{}", '{"a":1,"b":2,"c":3}'], { dead: ["{}", '{"a":1,"b":2,'] });
-  texts("object", "TS-7.11", "dependentRequired", { type: "object", properties: { a: { type: "integer" }, b: { type: "integer" } }, dependentRequired: { a: ["b"] }, additionalProperties: false }, ["{}", '{"b":1}', '{"a":1,"b":2}'], ['{"a":1}'], { dead: ['{"a":1}'] });
-  texts("object", "TS-7.11", "the keyword properties does not say that it is an object", { properties: { a: { type: "integer" } } }, ["1", '"a"', '{"a":1}'], ['{"a":"1"}']);
-  texts("object", "TS-7.9", "a key with a quote and a key with a backslash", { type: "object", properties: { 'a"b': { type: "null" }, "c\\d": { type: "null" } }, additionalProperties: false }, ['{"a\\"b":null,"c\\\\d":null}'], ['{"a"b":null}']);
-  texts("object", "TS-7.9", "the empty key", { type: "object", properties: { "": { type: "integer" } }, required: [""], additionalProperties: false }, ['{"":1}'], ["{}"]);
+  texts(
+    "object",
+    "TS-7.9",
+    "an additional key is none that is declared",
+    { type: "object", properties: { a: { type: "integer" } }, additionalProperties: { type: "string" } },
+    ['{"a":1,"b":"x"}', '{"b":"x"}'],
+    ['{"a":"x"}', '{"b":1}', '{"\\u0061":"x"}'],
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "additionalProperties false",
+    { type: "object", properties: { a: true }, additionalProperties: false },
+    ["{}", '{"a":null}'],
+    ['{"b":1}'],
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "a required key that is not declared",
+    { type: "object", required: ["id"], properties: { a: { type: "integer" } } },
+    ['{"a":1,"id":2}', '{"id":null}'],
+    ['{"a":1}', "{}"],
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "patternProperties",
+    { type: "object", patternProperties: { "^n_": { type: "integer" } }, additionalProperties: false },
+    ['{"n_a":1}', "{}"],
+    ['{"n_a":"1"}', '{"a":1}'],
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "propertyNames",
+    { type: "object", propertyNames: { maxLength: 2 } },
+    ['{"ab":1}'],
+    ['{"abc":1}'],
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "minProperties and maxProperties",
+    { type: "object", minProperties: 1, maxProperties: 2, additionalProperties: { type: "integer" } },
+    ['{"a":1}', '{"a":1,"b":2}'],
+    ["{}", '{"a":1,"b":2,"c":3}'],
+    { dead: ["{}", '{"a":1,"b":2,'] },
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "dependentRequired",
+    {
+      type: "object",
+      properties: { a: { type: "integer" }, b: { type: "integer" } },
+      dependentRequired: { a: ["b"] },
+      additionalProperties: false,
+    },
+    ["{}", '{"b":1}', '{"a":1,"b":2}'],
+    ['{"a":1}'],
+    { dead: ['{"a":1}'] },
+  );
+  texts(
+    "object",
+    "TS-7.11",
+    "the keyword properties does not say that it is an object",
+    { properties: { a: { type: "integer" } } },
+    ["1", '"a"', '{"a":1}'],
+    ['{"a":"1"}'],
+  );
+  texts(
+    "object",
+    "TS-7.9",
+    "a key with a quote and a key with a backslash",
+    { type: "object", properties: { 'a"b': { type: "null" }, "c\\d": { type: "null" } }, additionalProperties: false },
+    ['{"a\\"b":null,"c\\\\d":null}'],
+    ['{"a"b":null}'],
+  );
+  texts(
+    "object",
+    "TS-7.9",
+    "the empty key",
+    { type: "object", properties: { "": { type: "integer" } }, required: [""], additionalProperties: false },
+    ['{"":1}'],
+    ["{}"],
+  );
 
-  texts("array", "TS-7.11", "items", { type: "array", items: { type: "integer" } }, ["[]", "[1,2]"], ["[1,]", "[,]", '["1"]', "[1 2]", "1"]);
-  texts("array", "TS-7.11", "minItems and maxItems", { type: "array", items: { enum: [0] }, minItems: 1, maxItems: 2 }, ["[0]", "[0,0]"], ["[]", "[0,0,0]"], { dead: ["[]", "[0,0,"] });
-  texts("array", "TS-7.11", "prefixItems, then items", { type: "array", prefixItems: [{ type: "string" }, { type: "integer" }], items: { type: "null" } }, ["[]", '["a"]', '["a",1]', '["a",1,null]'], ['[1]', '["a","b"]', '["a",1,2]']);
-  texts("array", "TS-7.11", "items false behind prefixItems", { type: "array", prefixItems: [{ type: "integer" }], items: false, minItems: 1 }, ["[1]"], ["[]", "[1,2]"]);
-  texts("array", "TS-7.11", "uniqueItems false asks for nothing", { type: "array", uniqueItems: false, items: { type: "integer" } }, ["[1,1]"], ['["a"]']);
+  texts(
+    "array",
+    "TS-7.11",
+    "items",
+    { type: "array", items: { type: "integer" } },
+    ["[]", "[1,2]"],
+    ["[1,]", "[,]", '["1"]', "[1 2]", "1"],
+  );
+  texts(
+    "array",
+    "TS-7.11",
+    "minItems and maxItems",
+    { type: "array", items: { enum: [0] }, minItems: 1, maxItems: 2 },
+    ["[0]", "[0,0]"],
+    ["[]", "[0,0,0]"],
+    { dead: ["[]", "[0,0,"] },
+  );
+  texts(
+    "array",
+    "TS-7.11",
+    "prefixItems, then items",
+    { type: "array", prefixItems: [{ type: "string" }, { type: "integer" }], items: { type: "null" } },
+    ["[]", '["a"]', '["a",1]', '["a",1,null]'],
+    ["[1]", '["a","b"]', '["a",1,2]'],
+  );
+  texts(
+    "array",
+    "TS-7.11",
+    "items false behind prefixItems",
+    { type: "array", prefixItems: [{ type: "integer" }], items: false, minItems: 1 },
+    ["[1]"],
+    ["[]", "[1,2]"],
+  );
+  texts(
+    "array",
+    "TS-7.11",
+    "uniqueItems false asks for nothing",
+    { type: "array", uniqueItems: false, items: { type: "integer" } },
+    ["[1,1]"],
+    ['["a"]'],
+  );
 
-  const tree = { $defs: { node: { type: "object", properties: { v: { type: "integer" }, next: { anyOf: [{ $ref: "#/$defs/node" }, { type: "null" }] } }, required: ["v", "next"], additionalProperties: false } }, $ref: "#/$defs/node" };
-  texts("reference", "TS-7.14", "recursion", tree, ['{"v":1,"next":null}', '{"v":1,"next":{"v":2,"next":null}}'], ['{"v":1}', '{"v":1,"next":{"v":2}}', '{"v":1,"next":1}']);
-  texts("reference", "TS-7.14", "the root", { type: "array", items: { $ref: "#" } }, ["[]", "[[],[[]]]"], ["[1]", "{}"]);
-  texts("reference", "TS-7.14", "$anchor", { $defs: { a: { $anchor: "num", type: "integer" } }, $ref: "#num" }, ["1"], ['"1"']);
-  texts("reference", "TS-7.14", "$id of a schema in the document", { $id: "https://example.com/a", $defs: { b: { $id: "b", type: "boolean" } }, $ref: "b" }, ["true"], ["1"]);
-  texts("reference", "TS-7.14", "keywords beside $ref hold too", { $defs: { a: { type: "integer", minimum: 1 } }, $ref: "#/$defs/a", maximum: 3 }, ["1", "3"], ["0", "4"]);
-  texts("reference", "TS-7.14", "a pointer with escapes", { $defs: { "a/b~c": { type: "null" } }, $ref: "#/$defs/a~1b~0c" }, ["null"], ["1"]);
-  texts("reference", "TS-7.11", "definitions", { definitions: { a: { type: "null" } }, $ref: "#/definitions/a" }, ["null"], ["1"]);
+  const tree = {
+    $defs: {
+      node: {
+        type: "object",
+        properties: { v: { type: "integer" }, next: { anyOf: [{ $ref: "#/$defs/node" }, { type: "null" }] } },
+        required: ["v", "next"],
+        additionalProperties: false,
+      },
+    },
+    $ref: "#/$defs/node",
+  };
+  texts(
+    "reference",
+    "TS-7.14",
+    "recursion",
+    tree,
+    ['{"v":1,"next":null}', '{"v":1,"next":{"v":2,"next":null}}'],
+    ['{"v":1}', '{"v":1,"next":{"v":2}}', '{"v":1,"next":1}'],
+  );
+  texts(
+    "reference",
+    "TS-7.14",
+    "the root",
+    { type: "array", items: { $ref: "#" } },
+    ["[]", "[[],[[]]]"],
+    ["[1]", "{}"],
+  );
+  texts(
+    "reference",
+    "TS-7.14",
+    "$anchor",
+    { $defs: { a: { $anchor: "num", type: "integer" } }, $ref: "#num" },
+    ["1"],
+    ['"1"'],
+  );
+  texts(
+    "reference",
+    "TS-7.14",
+    "$id of a schema in the document",
+    { $id: "https://example.com/a", $defs: { b: { $id: "b", type: "boolean" } }, $ref: "b" },
+    ["true"],
+    ["1"],
+  );
+  texts(
+    "reference",
+    "TS-7.14",
+    "keywords beside $ref hold too",
+    { $defs: { a: { type: "integer", minimum: 1 } }, $ref: "#/$defs/a", maximum: 3 },
+    ["1", "3"],
+    ["0", "4"],
+  );
+  texts(
+    "reference",
+    "TS-7.14",
+    "a pointer with escapes",
+    { $defs: { "a/b~c": { type: "null" } }, $ref: "#/$defs/a~1b~0c" },
+    ["null"],
+    ["1"],
+  );
+  texts(
+    "reference",
+    "TS-7.11",
+    "definitions",
+    { definitions: { a: { type: "null" } }, $ref: "#/definitions/a" },
+    ["null"],
+    ["1"],
+  );
 
-  for (const keyword of ["not", "if", "then", "else", "dependentSchemas", "contains", "minContains", "maxContains", "unevaluatedProperties", "unevaluatedItems", "contentEncoding", "$dynamicRef", "$vocabulary", "additionalItems", "dependencies", "nullable", "maximun"]) {
+  for (const keyword of [
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+    "contains",
+    "minContains",
+    "maxContains",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "contentEncoding",
+    "$dynamicRef",
+    "$vocabulary",
+    "additionalItems",
+    "dependencies",
+    "nullable",
+    "maximun",
+  ]) {
     refuses("TS-7.12", `the keyword ${keyword}`, { [keyword]: {} }, `/${keyword}`);
   }
-  refuses("TS-7.12", "a keyword deep inside", { type: "object", properties: { "a/b": { items: { not: {} } } } }, "/properties/a~1b/items/not");
+  refuses(
+    "TS-7.12",
+    "a keyword deep inside",
+    { type: "object", properties: { "a/b": { items: { not: {} } } } },
+    "/properties/a~1b/items/not",
+  );
   refuses("TS-7.11", "uniqueItems true", { type: "array", uniqueItems: true }, "/uniqueItems");
   refuses("TS-7.14", "a reference out of the document", { $ref: "https://example.com/other#/a" }, "/$ref");
-  for (const format of ["iri", "uri-reference", "regex", "json-pointer", "idn-email"]) refuses("TS-7.15", `the format ${format}`, { type: "string", format }, "/format");
-  for (const [what, pattern] of [["look-ahead", "(?=a)"], ["negative look-behind", "(?<!a)b"], ["a word boundary", "\\bword\\b"], ["a back-reference", "(a)\\1"]] as const) {
+  for (const format of ["iri", "uri-reference", "regex", "json-pointer", "idn-email"])
+    refuses("TS-7.15", `the format ${format}`, { type: "string", format }, "/format");
+  for (const [what, pattern] of [
+    ["look-ahead", "(?=a)"],
+    ["negative look-behind", "(?<!a)b"],
+    ["a word boundary", "\\bword\\b"],
+    ["a back-reference", "(a)\\1"],
+  ] as const) {
     refuses("TS-7.16", what, { type: "string", pattern }, "/pattern");
   }
-  refuses("TS-7.18", "oneOf with branches that may overlap", { oneOf: [{ type: "integer" }, { type: "number", minimum: 3 }] }, "/oneOf");
+  refuses(
+    "TS-7.18",
+    "oneOf with branches that may overlap",
+    { oneOf: [{ type: "integer" }, { type: "number", minimum: 3 }] },
+    "/oneOf",
+  );
   refuses("TS-7.17", "a step above 2^53 - 1", { type: "number", multipleOf: 1e17 }, "/multipleOf");
 
-  const invalid = (clause: string, what: string, value: unknown, pointer: string): void => refuses(clause, what, value, pointer, "invalid_schema");
+  const invalid = (clause: string, what: string, value: unknown, pointer: string): void =>
+    refuses(clause, what, value, pointer, "invalid_schema");
   invalid("TS-7.13", "a type that is none", { type: "text" }, "/type");
   invalid("TS-7.13", "a bound that is a string", { type: "integer", minimum: "1" }, "/minimum");
   invalid("TS-7.13", "a negative length", { type: "string", minLength: -1 }, "/minLength");
@@ -151,9 +710,24 @@ export function structuredOutputVectors(): VectorFile {
   invalid("TS-7.16", "a pattern that is no expression", { type: "string", pattern: "[" }, "/pattern");
   invalid("TS-7.13", "false: no value satisfies it", false, "");
   invalid("TS-7.13", "bounds that leave nothing", { type: "integer", minimum: 3, maximum: 2 }, "");
-  invalid("TS-7.13", "no integer between the bounds", { type: "integer", exclusiveMinimum: 1, exclusiveMaximum: 2 }, "");
-  invalid("TS-7.13", "a required property that may not be", { type: "object", required: ["a"], properties: { a: false } }, "");
-  invalid("TS-7.13", "an instance without an end", { type: "object", properties: { a: { $ref: "#" } }, required: ["a"] }, "");
+  invalid(
+    "TS-7.13",
+    "no integer between the bounds",
+    { type: "integer", exclusiveMinimum: 1, exclusiveMaximum: 2 },
+    "",
+  );
+  invalid(
+    "TS-7.13",
+    "a required property that may not be",
+    { type: "object", required: ["a"], properties: { a: false } },
+    "",
+  );
+  invalid(
+    "TS-7.13",
+    "an instance without an end",
+    { type: "object", properties: { a: { $ref: "#" } }, required: ["a"] },
+    "",
+  );
   invalid("TS-7.13", "an empty enum", { enum: [] }, "");
   return { name: "structured-output", kind: "structured-output", cases: list.cases };
 }

@@ -5,7 +5,8 @@ export type Piece = string | readonly number[];
 
 const utf8 = new TextEncoder();
 
-export const bytesOf = (piece: Piece): readonly number[] => (typeof piece === "string" ? [...utf8.encode(piece)] : piece);
+export const bytesOf = (piece: Piece): readonly number[] =>
+  typeof piece === "string" ? [...utf8.encode(piece)] : piece;
 
 /** Well-formed sequences (Unicode, table 3-7), then beginnings of one, then any byte: the first that matches is taken. */
 const WELL_FORMED =

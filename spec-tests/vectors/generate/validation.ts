@@ -30,7 +30,12 @@ const USER = { role: "user", content: "Hi" };
 const BASE = { model: "$MODEL", messages: [USER], max_tokens: 1 };
 const ACCEPTED: Expected = { status: 200 };
 
-const refused = (code: string, param: string | null, status = 400, type = "invalid_request_error"): Expected => ({ status, type, code, param });
+const refused = (code: string, param: string | null, status = 400, type = "invalid_request_error"): Expected => ({
+  status,
+  type,
+  code,
+  param,
+});
 
 /** The rows of one dialect. */
 class Rows {
@@ -46,21 +51,50 @@ class Rows {
 
   /** Fields that are fine, laid over those of a whole request. */
   takes(group: string, clause: string, what: string, fields: Fields, needs?: readonly string[]): void {
-    this.sends(group, clause, what, { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) }, ACCEPTED);
+    this.sends(
+      group,
+      clause,
+      what,
+      { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) },
+      ACCEPTED,
+    );
   }
 
-  refuses(group: string, clause: string, what: string, fields: Fields, code: string, param: string | null, needs?: readonly string[]): void {
-    this.sends(group, clause, what, { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) }, refused(code, param));
+  refuses(
+    group: string,
+    clause: string,
+    what: string,
+    fields: Fields,
+    code: string,
+    param: string | null,
+    needs?: readonly string[],
+  ): void {
+    this.sends(
+      group,
+      clause,
+      what,
+      { request: { ...BASE, ...fields }, ...(needs === undefined ? {} : { needs }) },
+      refused(code, param),
+    );
   }
 
   /** A body as text; `{}` in it stands for the fields of a request. */
-  refusesText(group: string, clause: string, what: string, body: unknown, code: string, param: string | null, needs?: readonly string[]): void {
+  refusesText(
+    group: string,
+    clause: string,
+    what: string,
+    body: unknown,
+    code: string,
+    param: string | null,
+    needs?: readonly string[],
+  ): void {
     this.sends(group, clause, what, { body, ...(needs === undefined ? {} : { needs }) }, refused(code, param));
   }
 }
 
 /** A request's text that ends with these fields, for what no serialiser writes. */
-const bodyWith = (fields: string): string => `{"model":"$MODEL","messages":[{"role":"user","content":"Hi"}],"max_tokens":1,${fields}}`;
+const bodyWith = (fields: string): string =>
+  `{"model":"$MODEL","messages":[{"role":"user","content":"Hi"}],"max_tokens":1,${fields}}`;
 
 interface Field {
   readonly name: string;
@@ -81,15 +115,63 @@ function fieldsOf(dialect: Dialect): Field[] {
   const isPpio = dialect === "ppio";
   return [
     { name: "max_tokens", clause: "TS-2.7", accepted: [1, null], outOfRange: [0, -1], wrongType: [1.5, ...NO_NUMBER] },
-    { name: "max_completion_tokens", clause: "TS-2.7", accepted: [1, null], outOfRange: [0, -1], wrongType: [1.5, ...NO_NUMBER] },
+    {
+      name: "max_completion_tokens",
+      clause: "TS-2.7",
+      accepted: [1, null],
+      outOfRange: [0, -1],
+      wrongType: [1.5, ...NO_NUMBER],
+    },
     { name: "stream", clause: "TS-2.8", accepted: [false, true, null], wrongType: NO_BOOLEAN },
-    { name: "n", clause: "TS-2.10", accepted: [1, 2, 128, null], outOfRange: [0, -1, 129], wrongType: [1.5, ...NO_NUMBER] },
-    { name: "seed", clause: "TS-2.11", accepted: [0, -1, 2 ** 53 - 1, -(2 ** 53 - 1), null], outOfRange: [2 ** 53, -(2 ** 53)], wrongType: [0.5, ...NO_NUMBER] },
-    { name: "frequency_penalty", clause: "TS-2.12", accepted: [-2, 2, 0.5, 0, null], outOfRange: [-2.001, 2.001], wrongType: NO_NUMBER },
-    { name: "presence_penalty", clause: "TS-2.13", accepted: [-2, 2, 0.5, 0, null], outOfRange: [-2.001, 2.001], wrongType: NO_NUMBER },
-    { name: "repetition_penalty", clause: "TS-2.14", accepted: [0.001, 1, 2, null], outOfRange: [0, -1, 2.001], wrongType: NO_NUMBER },
-    { name: "temperature", clause: "TS-2.16", accepted: [0, 1e-9, 1, 2, null], outOfRange: [-0.001, 2.001], wrongType: NO_NUMBER },
-    { name: "top_p", clause: "TS-1.5", accepted: [0.001, 1, null, ...(isPpio ? [] : [0])], outOfRange: [-0.001, 1.001, ...(isPpio ? [0] : [])], wrongType: NO_NUMBER },
+    {
+      name: "n",
+      clause: "TS-2.10",
+      accepted: [1, 2, 128, null],
+      outOfRange: [0, -1, 129],
+      wrongType: [1.5, ...NO_NUMBER],
+    },
+    {
+      name: "seed",
+      clause: "TS-2.11",
+      accepted: [0, -1, 2 ** 53 - 1, -(2 ** 53 - 1), null],
+      outOfRange: [2 ** 53, -(2 ** 53)],
+      wrongType: [0.5, ...NO_NUMBER],
+    },
+    {
+      name: "frequency_penalty",
+      clause: "TS-2.12",
+      accepted: [-2, 2, 0.5, 0, null],
+      outOfRange: [-2.001, 2.001],
+      wrongType: NO_NUMBER,
+    },
+    {
+      name: "presence_penalty",
+      clause: "TS-2.13",
+      accepted: [-2, 2, 0.5, 0, null],
+      outOfRange: [-2.001, 2.001],
+      wrongType: NO_NUMBER,
+    },
+    {
+      name: "repetition_penalty",
+      clause: "TS-2.14",
+      accepted: [0.001, 1, 2, null],
+      outOfRange: [0, -1, 2.001],
+      wrongType: NO_NUMBER,
+    },
+    {
+      name: "temperature",
+      clause: "TS-2.16",
+      accepted: [0, 1e-9, 1, 2, null],
+      outOfRange: [-0.001, 2.001],
+      wrongType: NO_NUMBER,
+    },
+    {
+      name: "top_p",
+      clause: "TS-1.5",
+      accepted: [0.001, 1, null, ...(isPpio ? [] : [0])],
+      outOfRange: [-0.001, 1.001, ...(isPpio ? [0] : [])],
+      wrongType: NO_NUMBER,
+    },
     {
       name: "top_k",
       clause: "TS-1.6",
@@ -97,14 +179,32 @@ function fieldsOf(dialect: Dialect): Field[] {
       outOfRange: isPpio ? [0, -1, 129] : [-2],
       wrongType: [1.5, ...NO_NUMBER],
     },
-    { name: "min_p", clause: "TS-2.19", accepted: [0, 0.5, 1, null], outOfRange: [-0.001, 1.001], wrongType: NO_NUMBER },
+    {
+      name: "min_p",
+      clause: "TS-2.19",
+      accepted: [0, 0.5, 1, null],
+      outOfRange: [-0.001, 1.001],
+      wrongType: NO_NUMBER,
+    },
     { name: "logprobs", clause: "TS-2.21", accepted: [true, false, null], wrongType: NO_BOOLEAN },
     { name: "separate_reasoning", clause: "TS-2.24", accepted: [true, false, null], wrongType: NO_BOOLEAN },
     { name: "user", clause: "TS-2.27", accepted: ["somebody", "", null], wrongType: NO_STRING },
     { name: "metadata", clause: "TS-2.27", accepted: [{}, { a: "b" }, null], wrongType: ["a", 1, []] },
-    { name: "service_tier", clause: "TS-2.27", accepted: ["auto", "priority", null], unlisted: ["none", ""], wrongType: [1, ["auto"]] },
+    {
+      name: "service_tier",
+      clause: "TS-2.27",
+      accepted: ["auto", "priority", null],
+      unlisted: ["none", ""],
+      wrongType: [1, ["auto"]],
+    },
     { name: "prompt_cache_key", clause: "TS-2.27", accepted: ["a", null], wrongType: [1, {}] },
-    { name: "safety_identifier", clause: "TS-2.27", accepted: ["x".repeat(64), "\u{1f600}".repeat(64), null], outOfRange: ["x".repeat(65)], wrongType: [1, {}] },
+    {
+      name: "safety_identifier",
+      clause: "TS-2.27",
+      accepted: ["x".repeat(64), "\u{1f600}".repeat(64), null],
+      outOfRange: ["x".repeat(65)],
+      wrongType: [1, {}],
+    },
     { name: "modalities", clause: "TS-2.28", accepted: [["text"], null], unsupported: [["text", "audio"], [], "text"] },
     { name: "verbosity", clause: "TS-2.28", accepted: ["medium", null], unsupported: ["low"] },
     { name: "reasoning_effort", clause: "TS-2.28", accepted: ["medium", null], unsupported: ["high", "none"] },
@@ -113,7 +213,12 @@ function fieldsOf(dialect: Dialect): Field[] {
     { name: "store", clause: "TS-2.28", accepted: [false, null], unsupported: [true] },
     { name: "moderation", clause: "TS-2.28", accepted: [null], unsupported: [{}] },
     { name: "prediction", clause: "TS-2.28", accepted: [null], unsupported: [{ type: "content", content: "a" }] },
-    { name: "tools", clause: "TS-2.28", accepted: [[], null], unsupported: [[{ type: "function", function: { name: "f" } }]] },
+    {
+      name: "tools",
+      clause: "TS-2.28",
+      accepted: [[], null],
+      unsupported: [[{ type: "function", function: { name: "f" } }]],
+    },
     { name: "tool_choice", clause: "TS-2.28", accepted: ["none", null], unsupported: ["auto", "required"] },
     { name: "parallel_tool_calls", clause: "TS-2.28", accepted: [true, null], unsupported: [false] },
     { name: "function_call", clause: "TS-2.28", accepted: ["none", null], unsupported: ["auto"] },
@@ -121,7 +226,13 @@ function fieldsOf(dialect: Dialect): Field[] {
     { name: "prompt_cache_options", clause: "TS-2.28", accepted: [null], unsupported: [{}] },
     { name: "prompt_cache_retention", clause: "TS-2.28", accepted: [null], unsupported: ["24h"] },
     { name: "include_stop_str_in_output", clause: "TS-2.25", accepted: [true, false, null], wrongType: NO_BOOLEAN },
-    { name: "context_length_exceeded_behavior", clause: "TS-2.26", accepted: ["truncate", "error", null], unlisted: ["none", ""], wrongType: [1, true] },
+    {
+      name: "context_length_exceeded_behavior",
+      clause: "TS-2.26",
+      accepted: ["truncate", "error", null],
+      unlisted: ["none", ""],
+      wrongType: [1, true],
+    },
   ];
 }
 
@@ -200,144 +311,492 @@ const shortly = (value: unknown): string => {
 };
 
 function addValues(rows: Rows): void {
-  for (const { name, clause, accepted, outOfRange = [], unlisted = [], wrongType = [], unsupported = [] } of fieldsOf(rows.dialect)) {
-    for (const value of accepted) rows.takes(name, value === null ? "TS-2.2" : clause, `${name} ${shortly(value)}`, { [name]: value });
-    for (const value of outOfRange) rows.refuses(name, clause, `${name} ${shortly(value)}`, { [name]: value }, "out_of_range", name);
-    for (const value of unlisted) rows.refuses(name, clause, `${name} ${shortly(value)}`, { [name]: value }, "unsupported_value", name);
-    for (const value of wrongType) rows.refuses(name, "TS-9.4", `${name} ${shortly(value)}`, { [name]: value }, "invalid_type", name);
-    for (const value of unsupported) rows.refuses(name, clause, `${name} ${shortly(value)}`, { [name]: value }, "unsupported_parameter", name);
+  for (const { name, clause, accepted, outOfRange = [], unlisted = [], wrongType = [], unsupported = [] } of fieldsOf(
+    rows.dialect,
+  )) {
+    for (const value of accepted)
+      rows.takes(name, value === null ? "TS-2.2" : clause, `${name} ${shortly(value)}`, { [name]: value });
+    for (const value of outOfRange)
+      rows.refuses(name, clause, `${name} ${shortly(value)}`, { [name]: value }, "out_of_range", name);
+    for (const value of unlisted)
+      rows.refuses(name, clause, `${name} ${shortly(value)}`, { [name]: value }, "unsupported_value", name);
+    for (const value of wrongType)
+      rows.refuses(name, "TS-9.4", `${name} ${shortly(value)}`, { [name]: value }, "invalid_type", name);
+    for (const value of unsupported)
+      rows.refuses(name, clause, `${name} ${shortly(value)}`, { [name]: value }, "unsupported_parameter", name);
   }
-  rows.refuses("metadata", "TS-2.27", "a value of metadata that is no string", { metadata: { a: 1 } }, "invalid_type", "metadata.a");
-  rows.refuses("metadata", "TS-2.2", "a value of metadata that is null: it is no field", { metadata: { a: null } }, "invalid_type", "metadata.a");
+  rows.refuses(
+    "metadata",
+    "TS-2.27",
+    "a value of metadata that is no string",
+    { metadata: { a: 1 } },
+    "invalid_type",
+    "metadata.a",
+  );
+  rows.refuses(
+    "metadata",
+    "TS-2.2",
+    "a value of metadata that is null: it is no field",
+    { metadata: { a: null } },
+    "invalid_type",
+    "metadata.a",
+  );
 }
 
 function addModel(rows: Rows): void {
-  const refuses = (what: string, request: Fields, code: string): void => rows.sends("model", "TS-2.5", what, { request }, refused(code, "model"));
+  const refuses = (what: string, request: Fields, code: string): void =>
+    rows.sends("model", "TS-2.5", what, { request }, refused(code, "model"));
   refuses("no model", { messages: [USER] }, "missing_required_parameter");
   refuses("model null", { ...BASE, model: null }, "missing_required_parameter");
-  for (const value of [1, true, ["$MODEL"], {}]) refuses(`model ${shortly(value)}`, { ...BASE, model: value }, "invalid_type");
+  for (const value of [1, true, ["$MODEL"], {}])
+    refuses(`model ${shortly(value)}`, { ...BASE, model: value }, "invalid_type");
   const unknown = refused("model_not_found", "model", 404);
-  rows.sends("model", "TS-2.5", "a model that is not served", { request: { ...BASE, model: "no-such-model/at-all" } }, unknown);
+  rows.sends(
+    "model",
+    "TS-2.5",
+    "a model that is not served",
+    { request: { ...BASE, model: "no-such-model/at-all" } },
+    unknown,
+  );
   rows.sends("model", "TS-2.5", "the empty name", { request: { ...BASE, model: "" } }, unknown);
-  rows.sends("model", "TS-9.8", "fields come before the model", { request: { ...BASE, model: "no-such-model/at-all", temperature: 3 } }, refused("out_of_range", "temperature"));
-  rows.sends("model", "TS-9.8", "unknown fields come before the model", { request: { ...BASE, model: "no-such-model/at-all", unheard_of: 1 } }, refused("unknown_parameter", "unheard_of"));
+  rows.sends(
+    "model",
+    "TS-9.8",
+    "fields come before the model",
+    { request: { ...BASE, model: "no-such-model/at-all", temperature: 3 } },
+    refused("out_of_range", "temperature"),
+  );
+  rows.sends(
+    "model",
+    "TS-9.8",
+    "unknown fields come before the model",
+    { request: { ...BASE, model: "no-such-model/at-all", unheard_of: 1 } },
+    refused("unknown_parameter", "unheard_of"),
+  );
   rows.sends(
     "model",
     "TS-9.8",
     "the model comes before the schema",
-    { request: { ...BASE, model: "no-such-model/at-all", response_format: { type: "json_object", schema: { type: "text" } } } },
+    {
+      request: {
+        ...BASE,
+        model: "no-such-model/at-all",
+        response_format: { type: "json_object", schema: { type: "text" } },
+      },
+    },
     unknown,
   );
-  rows.sends("model", "TS-9.8", "the model comes before the tokens of logit_bias", { request: { ...BASE, model: "no-such-model/at-all", logit_bias: { 999999999999999: 1 } } }, unknown);
+  rows.sends(
+    "model",
+    "TS-9.8",
+    "the model comes before the tokens of logit_bias",
+    { request: { ...BASE, model: "no-such-model/at-all", logit_bias: { 999999999999999: 1 } } },
+    unknown,
+  );
 }
 
 function addMessages(rows: Rows): void {
-  const takes = (clause: string, what: string, messages: readonly unknown[], needs?: readonly string[]): void => rows.takes("messages", clause, what, { messages }, needs);
-  const refuses = (clause: string, what: string, messages: unknown, code: string, param: string): void => rows.refuses("messages", clause, what, { messages }, code, param);
+  const takes = (clause: string, what: string, messages: readonly unknown[], needs?: readonly string[]): void =>
+    rows.takes("messages", clause, what, { messages }, needs);
+  const refuses = (clause: string, what: string, messages: unknown, code: string, param: string): void =>
+    rows.refuses("messages", clause, what, { messages }, code, param);
   const assistant = (fields: Fields) => [USER, { role: "assistant", content: "Hello", ...fields }, USER];
 
-  rows.sends("messages", "TS-2.6", "no messages", { request: { model: "$MODEL" } }, refused("missing_required_parameter", "messages"));
+  rows.sends(
+    "messages",
+    "TS-2.6",
+    "no messages",
+    { request: { model: "$MODEL" } },
+    refused("missing_required_parameter", "messages"),
+  );
   refuses("TS-2.6", "messages null", null, "missing_required_parameter", "messages");
   refuses("TS-2.6", "an empty array", [], "out_of_range", "messages");
   for (const value of ["Hi", 1, {}]) refuses("TS-9.4", `messages ${shortly(value)}`, value, "invalid_type", "messages");
   refuses("TS-9.4", "a message that is a string", ["Hi"], "invalid_type", "messages[0]");
-  refuses("TS-2.2", "a message that is null: an element of an array is no field", [USER, null], "invalid_type", "messages[1]");
+  refuses(
+    "TS-2.2",
+    "a message that is null: an element of an array is no field",
+    [USER, null],
+    "invalid_type",
+    "messages[1]",
+  );
 
   takes("TS-2.31", "system, user", [{ role: "system", content: "Be brief." }, USER]);
   takes("TS-2.31", "developer, user", [{ role: "developer", content: "Be brief." }, USER]);
   takes("TS-2.31", "user, assistant, user", assistant({}));
   refuses("TS-2.31", "no role", [{ content: "Hi" }], "missing_required_parameter", "messages[0].role");
   refuses("TS-2.31", "role null", [{ role: null, content: "Hi" }], "missing_required_parameter", "messages[0].role");
-  for (const role of ["robot", "User", "function", ""]) refuses("TS-2.31", `role ${shortly(role)}`, [{ role, content: "Hi" }], "unsupported_value", "messages[0].role");
+  for (const role of ["robot", "User", "function", ""])
+    refuses("TS-2.31", `role ${shortly(role)}`, [{ role, content: "Hi" }], "unsupported_value", "messages[0].role");
   refuses("TS-9.4", "role 1", [{ role: 1, content: "Hi" }], "invalid_type", "messages[0].role");
-  refuses("TS-2.31", "a wrong role in the third message", [USER, { role: "assistant", content: "a" }, { role: "x", content: "b" }], "unsupported_value", "messages[2].role");
+  refuses(
+    "TS-2.31",
+    "a wrong role in the third message",
+    [USER, { role: "assistant", content: "a" }, { role: "x", content: "b" }],
+    "unsupported_value",
+    "messages[2].role",
+  );
 
   takes("TS-2.32", "content of one part", [{ role: "user", content: [{ type: "text", text: "Hi" }] }]);
-  takes("TS-2.32", "content of two parts", [{ role: "user", content: [{ type: "text", text: "Hi" }, { type: "text", text: "you" }] }]);
+  takes("TS-2.32", "content of two parts", [
+    {
+      role: "user",
+      content: [
+        { type: "text", text: "Hi" },
+        { type: "text", text: "you" },
+      ],
+    },
+  ]);
   takes("TS-2.32", "an assistant's content null", assistant({ content: null }));
   takes("TS-2.32", "an assistant without content", [USER, { role: "assistant" }, USER]);
   takes("TS-2.32", "the empty text", [{ role: "system", content: "" }, USER], ["embedded_model"]);
   for (const role of ["system", "developer", "user", "tool"]) {
     refuses("TS-2.32", `${role} without content`, [{ role }], "missing_required_parameter", "messages[0].content");
-    refuses("TS-2.32", `${role} with content null`, [{ role, content: null }], "missing_required_parameter", "messages[0].content");
+    refuses(
+      "TS-2.32",
+      `${role} with content null`,
+      [{ role, content: null }],
+      "missing_required_parameter",
+      "messages[0].content",
+    );
   }
-  for (const value of [1, true, {}]) refuses("TS-9.4", `content ${shortly(value)}`, [{ role: "user", content: value }], "invalid_type", "messages[0].content");
+  for (const value of [1, true, {}])
+    refuses(
+      "TS-9.4",
+      `content ${shortly(value)}`,
+      [{ role: "user", content: value }],
+      "invalid_type",
+      "messages[0].content",
+    );
   refuses("TS-2.32", "no parts", [{ role: "user", content: [] }], "out_of_range", "messages[0].content");
-  refuses("TS-2.32", "a part of an image", [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }], "unsupported_value", "messages[0].content[0].type");
-  refuses("TS-2.32", "the second part is sound", [{ role: "user", content: [{ type: "text", text: "a" }, { type: "input_audio" }] }], "unsupported_value", "messages[0].content[1].type");
-  refuses("TS-9.4", "a part that is a string", [{ role: "user", content: ["Hi"] }], "invalid_type", "messages[0].content[0]");
-  refuses("TS-2.2", "a part that is null", [{ role: "user", content: [null] }], "invalid_type", "messages[0].content[0]");
-  refuses("TS-9.7", "a part without type", [{ role: "user", content: [{ text: "Hi" }] }], "missing_required_parameter", "messages[0].content[0].type");
-  refuses("TS-9.7", "a part without text", [{ role: "user", content: [{ type: "text" }] }], "missing_required_parameter", "messages[0].content[0].text");
-  refuses("TS-9.4", "a part's text 1", [{ role: "user", content: [{ type: "text", text: 1 }] }], "invalid_type", "messages[0].content[0].text");
-  refuses("TS-2.29", "an unknown field of a part", [{ role: "user", content: [{ type: "text", text: "Hi", cache_control: {} }] }], "unknown_parameter", "messages[0].content[0].cache_control");
+  refuses(
+    "TS-2.32",
+    "a part of an image",
+    [{ role: "user", content: [{ type: "image_url", image_url: { url: "data:," } }] }],
+    "unsupported_value",
+    "messages[0].content[0].type",
+  );
+  refuses(
+    "TS-2.32",
+    "the second part is sound",
+    [{ role: "user", content: [{ type: "text", text: "a" }, { type: "input_audio" }] }],
+    "unsupported_value",
+    "messages[0].content[1].type",
+  );
+  refuses(
+    "TS-9.4",
+    "a part that is a string",
+    [{ role: "user", content: ["Hi"] }],
+    "invalid_type",
+    "messages[0].content[0]",
+  );
+  refuses(
+    "TS-2.2",
+    "a part that is null",
+    [{ role: "user", content: [null] }],
+    "invalid_type",
+    "messages[0].content[0]",
+  );
+  refuses(
+    "TS-9.7",
+    "a part without type",
+    [{ role: "user", content: [{ text: "Hi" }] }],
+    "missing_required_parameter",
+    "messages[0].content[0].type",
+  );
+  refuses(
+    "TS-9.7",
+    "a part without text",
+    [{ role: "user", content: [{ type: "text" }] }],
+    "missing_required_parameter",
+    "messages[0].content[0].text",
+  );
+  refuses(
+    "TS-9.4",
+    "a part's text 1",
+    [{ role: "user", content: [{ type: "text", text: 1 }] }],
+    "invalid_type",
+    "messages[0].content[0].text",
+  );
+  refuses(
+    "TS-2.29",
+    "an unknown field of a part",
+    [{ role: "user", content: [{ type: "text", text: "Hi", cache_control: {} }] }],
+    "unknown_parameter",
+    "messages[0].content[0].cache_control",
+  );
 
   takes("TS-2.33", "a name", [{ role: "user", content: "Hi", name: "Ada_1-x" }]);
   takes("TS-2.33", "a name of 64 characters", [{ role: "user", content: "Hi", name: "a".repeat(64) }]);
   takes("TS-2.2", "a name null", [{ role: "user", content: "Hi", name: null }]);
-  for (const name of ["", "a".repeat(65), "Ada Lovelace", "\u00c5da", "a.b"]) refuses("TS-2.33", `name ${shortly(name)}`, [{ role: "user", content: "Hi", name }], "out_of_range", "messages[0].name");
+  for (const name of ["", "a".repeat(65), "Ada Lovelace", "\u00c5da", "a.b"])
+    refuses(
+      "TS-2.33",
+      `name ${shortly(name)}`,
+      [{ role: "user", content: "Hi", name }],
+      "out_of_range",
+      "messages[0].name",
+    );
   refuses("TS-9.4", "name 1", [{ role: "user", content: "Hi", name: 1 }], "invalid_type", "messages[0].name");
 
-  takes("TS-2.34", "an answer sent back as it was received", assistant({ refusal: null, annotations: [], audio: null, function_call: null, tool_calls: null }));
+  takes(
+    "TS-2.34",
+    "an answer sent back as it was received",
+    assistant({ refusal: null, annotations: [], audio: null, function_call: null, tool_calls: null }),
+  );
   takes("TS-2.34", "tool_calls []", assistant({ tool_calls: [] }));
   takes("TS-2.34", "reasoning_content", assistant({ reasoning_content: "Hm." }));
   takes("TS-2.34", "reasoning_content null", assistant({ reasoning_content: null }));
-  refuses("TS-9.4", "reasoning_content 1", assistant({ reasoning_content: 1 }), "invalid_type", "messages[1].reasoning_content");
-  for (const [name, value] of [["refusal", "No."], ["annotations", [{}]], ["audio", { id: "a" }], ["function_call", { name: "f" }], ["tool_calls", [{ id: "a" }]]] as const) {
-    refuses("TS-2.34", `an assistant's ${name}`, assistant({ [name]: value }), "unsupported_parameter", `messages[1].${name}`);
+  refuses(
+    "TS-9.4",
+    "reasoning_content 1",
+    assistant({ reasoning_content: 1 }),
+    "invalid_type",
+    "messages[1].reasoning_content",
+  );
+  for (const [name, value] of [
+    ["refusal", "No."],
+    ["annotations", [{}]],
+    ["audio", { id: "a" }],
+    ["function_call", { name: "f" }],
+    ["tool_calls", [{ id: "a" }]],
+  ] as const) {
+    refuses(
+      "TS-2.34",
+      `an assistant's ${name}`,
+      assistant({ [name]: value }),
+      "unsupported_parameter",
+      `messages[1].${name}`,
+    );
   }
   for (const name of ["tool_calls", "reasoning_content", "refusal"]) {
-    refuses("TS-2.34", `${name} of a user, null`, [{ ...USER, [name]: null }], "unknown_parameter", `messages[0].${name}`);
+    refuses(
+      "TS-2.34",
+      `${name} of a user, null`,
+      [{ ...USER, [name]: null }],
+      "unknown_parameter",
+      `messages[0].${name}`,
+    );
   }
-  refuses("TS-2.34", "an unknown field of a message", [{ ...USER, weight: 1 }], "unknown_parameter", "messages[0].weight");
-  refuses("TS-2.34", "an unknown field of a message, null", [{ ...USER, weight: null }], "unknown_parameter", "messages[0].weight");
-  refuses("TS-2.34", "tool_call_id, which is not known", [USER, { role: "tool", content: "1", tool_call_id: "a" }], "unknown_parameter", "messages[1].tool_call_id");
+  refuses(
+    "TS-2.34",
+    "an unknown field of a message",
+    [{ ...USER, weight: 1 }],
+    "unknown_parameter",
+    "messages[0].weight",
+  );
+  refuses(
+    "TS-2.34",
+    "an unknown field of a message, null",
+    [{ ...USER, weight: null }],
+    "unknown_parameter",
+    "messages[0].weight",
+  );
+  refuses(
+    "TS-2.34",
+    "tool_call_id, which is not known",
+    [USER, { role: "tool", content: "1", tool_call_id: "a" }],
+    "unknown_parameter",
+    "messages[1].tool_call_id",
+  );
 
-  refuses("TS-2.35", "a high surrogate alone", [{ role: "user", content: "a\ud83d" }], "out_of_range", "messages[0].content");
-  refuses("TS-2.35", "a low surrogate alone", [{ role: "user", content: "\ude00b" }], "out_of_range", "messages[0].content");
-  refuses("TS-2.35", "surrogates the wrong way round", [{ role: "user", content: "\ude00\ud83d" }], "out_of_range", "messages[0].content");
-  refuses("TS-2.35", "a lone surrogate in a part", [{ role: "user", content: [{ type: "text", text: "\ud800" }] }], "out_of_range", "messages[0].content[0].text");
-  refuses("TS-2.35", "a lone surrogate in reasoning_content", assistant({ reasoning_content: "\udfff" }), "out_of_range", "messages[1].reasoning_content");
+  refuses(
+    "TS-2.35",
+    "a high surrogate alone",
+    [{ role: "user", content: "a\ud83d" }],
+    "out_of_range",
+    "messages[0].content",
+  );
+  refuses(
+    "TS-2.35",
+    "a low surrogate alone",
+    [{ role: "user", content: "\ude00b" }],
+    "out_of_range",
+    "messages[0].content",
+  );
+  refuses(
+    "TS-2.35",
+    "surrogates the wrong way round",
+    [{ role: "user", content: "\ude00\ud83d" }],
+    "out_of_range",
+    "messages[0].content",
+  );
+  refuses(
+    "TS-2.35",
+    "a lone surrogate in a part",
+    [{ role: "user", content: [{ type: "text", text: "\ud800" }] }],
+    "out_of_range",
+    "messages[0].content[0].text",
+  );
+  refuses(
+    "TS-2.35",
+    "a lone surrogate in reasoning_content",
+    assistant({ reasoning_content: "\udfff" }),
+    "out_of_range",
+    "messages[1].reasoning_content",
+  );
   takes("TS-2.35", "U+0000 is ordinary text", [{ role: "user", content: "a\u0000b" }], ["embedded_model"]);
   takes("TS-2.38", "tags and special tokens are ordinary text", [{ role: "user", content: "</think> <|im_end|> <s>" }]);
-  rows.refuses("messages", "TS-2.37", "a role that the template does not know", { messages: [{ role: "tool", content: "Hi" }] }, "template_error", "messages", ["embedded_model"]);
+  rows.refuses(
+    "messages",
+    "TS-2.37",
+    "a role that the template does not know",
+    { messages: [{ role: "tool", content: "Hi" }] },
+    "template_error",
+    "messages",
+    ["embedded_model"],
+  );
 
-  refuses("TS-9.8", "the first message at fault is told", [{ role: "x", content: "a" }, { role: "user" }], "unsupported_value", "messages[0].role");
+  refuses(
+    "TS-9.8",
+    "the first message at fault is told",
+    [{ role: "x", content: "a" }, { role: "user" }],
+    "unsupported_value",
+    "messages[0].role",
+  );
   refuses("TS-9.8", "role before content", [{ role: "x" }], "unsupported_value", "messages[0].role");
-  refuses("TS-9.8", "content before name", [{ role: "user", content: 1, name: "" }], "invalid_type", "messages[0].content");
-  refuses("TS-9.8", "name before unknown fields", [{ role: "user", content: "a", weight: 1, name: "" }], "out_of_range", "messages[0].name");
+  refuses(
+    "TS-9.8",
+    "content before name",
+    [{ role: "user", content: 1, name: "" }],
+    "invalid_type",
+    "messages[0].content",
+  );
+  refuses(
+    "TS-9.8",
+    "name before unknown fields",
+    [{ role: "user", content: "a", weight: 1, name: "" }],
+    "out_of_range",
+    "messages[0].name",
+  );
 }
 
 function addLimits(rows: Rows): void {
   rows.takes("limits", "TS-2.7", "two equal limits", { max_completion_tokens: 1 });
   rows.takes("limits", "TS-2.7", "max_completion_tokens alone", { max_tokens: null, max_completion_tokens: 1 });
-  rows.refuses("limits", "TS-2.7", "two different limits", { max_completion_tokens: 2 }, "unsupported_value", "max_tokens");
-  rows.refuses("limits", "TS-9.8", "each limit by itself before both together", { max_completion_tokens: 0 }, "out_of_range", "max_completion_tokens");
-  rows.refuses("limits", "TS-9.8", "different limits before the next field", { max_completion_tokens: 2, stream: 1 }, "unsupported_value", "max_tokens");
+  rows.refuses(
+    "limits",
+    "TS-2.7",
+    "two different limits",
+    { max_completion_tokens: 2 },
+    "unsupported_value",
+    "max_tokens",
+  );
+  rows.refuses(
+    "limits",
+    "TS-9.8",
+    "each limit by itself before both together",
+    { max_completion_tokens: 0 },
+    "out_of_range",
+    "max_completion_tokens",
+  );
+  rows.refuses(
+    "limits",
+    "TS-9.8",
+    "different limits before the next field",
+    { max_completion_tokens: 2, stream: 1 },
+    "unsupported_value",
+    "max_tokens",
+  );
 }
 
 function addStream(rows: Rows): void {
   const options = (stream_options: unknown, stream: unknown = true) => ({ stream, stream_options });
-  for (const value of [{}, null, { include_usage: true }, { include_usage: false }, { include_usage: null }, { include_obfuscation: false }, { include_obfuscation: null }]) {
+  for (const value of [
+    {},
+    null,
+    { include_usage: true },
+    { include_usage: false },
+    { include_usage: null },
+    { include_obfuscation: false },
+    { include_obfuscation: null },
+  ]) {
     rows.takes("stream-options", "TS-2.9", `stream_options ${shortly(value)}`, options(value));
   }
   rows.takes("stream-options", "TS-2.2", "stream_options null without a stream", { stream_options: null });
   for (const stream of [undefined, false, null]) {
-    rows.refuses("stream-options", "TS-2.9", `stream_options without stream: true (${String(stream)})`, { stream_options: {}, ...(stream === undefined ? {} : { stream }) }, "unsupported_value", "stream_options");
+    rows.refuses(
+      "stream-options",
+      "TS-2.9",
+      `stream_options without stream: true (${String(stream)})`,
+      { stream_options: {}, ...(stream === undefined ? {} : { stream }) },
+      "unsupported_value",
+      "stream_options",
+    );
   }
-  rows.refuses("stream-options", "TS-2.9", "include_usage false without a stream", { stream_options: { include_usage: false } }, "unsupported_value", "stream_options");
-  for (const value of ["", 1, true, []]) rows.refuses("stream-options", "TS-9.4", `stream_options ${shortly(value)}`, options(value), "invalid_type", "stream_options");
-  for (const value of ["yes", 1]) rows.refuses("stream-options", "TS-9.4", `include_usage ${shortly(value)}`, options({ include_usage: value }), "invalid_type", "stream_options.include_usage");
-  rows.refuses("stream-options", "TS-2.9", "include_obfuscation true", options({ include_obfuscation: true }), "unsupported_parameter", "stream_options.include_obfuscation");
-  rows.refuses("stream-options", "TS-2.29", "an unknown option", options({ usage: true }), "unknown_parameter", "stream_options.usage");
-  rows.refuses("stream-options", "TS-2.29", "an unknown option, null", options({ usage: null }), "unknown_parameter", "stream_options.usage");
-  rows.refuses("stream-options", "TS-9.8", "stream_options by itself before the stream it needs", { stream_options: { include_usage: 1 } }, "invalid_type", "stream_options.include_usage");
-  rows.refuses("stream-options", "TS-9.8", "the stream it needs before the next field", { stream_options: {}, n: 0 }, "unsupported_value", "stream_options");
+  rows.refuses(
+    "stream-options",
+    "TS-2.9",
+    "include_usage false without a stream",
+    { stream_options: { include_usage: false } },
+    "unsupported_value",
+    "stream_options",
+  );
+  for (const value of ["", 1, true, []])
+    rows.refuses(
+      "stream-options",
+      "TS-9.4",
+      `stream_options ${shortly(value)}`,
+      options(value),
+      "invalid_type",
+      "stream_options",
+    );
+  for (const value of ["yes", 1])
+    rows.refuses(
+      "stream-options",
+      "TS-9.4",
+      `include_usage ${shortly(value)}`,
+      options({ include_usage: value }),
+      "invalid_type",
+      "stream_options.include_usage",
+    );
+  rows.refuses(
+    "stream-options",
+    "TS-2.9",
+    "include_obfuscation true",
+    options({ include_obfuscation: true }),
+    "unsupported_parameter",
+    "stream_options.include_obfuscation",
+  );
+  rows.refuses(
+    "stream-options",
+    "TS-2.29",
+    "an unknown option",
+    options({ usage: true }),
+    "unknown_parameter",
+    "stream_options.usage",
+  );
+  rows.refuses(
+    "stream-options",
+    "TS-2.29",
+    "an unknown option, null",
+    options({ usage: null }),
+    "unknown_parameter",
+    "stream_options.usage",
+  );
+  rows.refuses(
+    "stream-options",
+    "TS-9.8",
+    "stream_options by itself before the stream it needs",
+    { stream_options: { include_usage: 1 } },
+    "invalid_type",
+    "stream_options.include_usage",
+  );
+  rows.refuses(
+    "stream-options",
+    "TS-9.8",
+    "the stream it needs before the next field",
+    { stream_options: {}, n: 0 },
+    "unsupported_value",
+    "stream_options",
+  );
 }
 
 function addStop(rows: Rows): void {
-  for (const value of ["x", ["x"], ["a", "b", "c", "d"], ["a", "a"], "\u0000", "\u{1f600}", null]) rows.takes("stop", "TS-2.15", `stop ${shortly(value)}`, { stop: value });
-  const refuses = (what: string, value: unknown, code: string, param: string): void => rows.refuses("stop", "TS-2.15", what, { stop: value }, code, param);
+  for (const value of ["x", ["x"], ["a", "b", "c", "d"], ["a", "a"], "\u0000", "\u{1f600}", null])
+    rows.takes("stop", "TS-2.15", `stop ${shortly(value)}`, { stop: value });
+  const refuses = (what: string, value: unknown, code: string, param: string): void =>
+    rows.refuses("stop", "TS-2.15", what, { stop: value }, code, param);
   refuses("the empty text", "", "out_of_range", "stop");
   refuses("no sequences", [], "out_of_range", "stop");
   refuses("five sequences", ["a", "b", "c", "d", "e"], "out_of_range", "stop");
@@ -351,37 +810,106 @@ function addStop(rows: Rows): void {
 }
 
 function addBias(rows: Rows): void {
-  for (const value of [{}, { 0: -100 }, { 0: 100 }, { 0: 0.5 }, { 0: 0, 1: -0.25 }, null]) rows.takes("logit-bias", "TS-2.20", `logit_bias ${shortly(value)}`, { logit_bias: value });
-  const refuses = (what: string, value: unknown, code: string, param: string): void => rows.refuses("logit-bias", "TS-2.20", what, { logit_bias: value }, code, param);
-  for (const key of ["01", "-1", "+1", "1.0", "1e1", " 1", "a", "", "0x1", "00"]) refuses(`the key ${shortly(key)}`, { [key]: 1 }, "out_of_range", `logit_bias.${key}`);
+  for (const value of [{}, { 0: -100 }, { 0: 100 }, { 0: 0.5 }, { 0: 0, 1: -0.25 }, null])
+    rows.takes("logit-bias", "TS-2.20", `logit_bias ${shortly(value)}`, { logit_bias: value });
+  const refuses = (what: string, value: unknown, code: string, param: string): void =>
+    rows.refuses("logit-bias", "TS-2.20", what, { logit_bias: value }, code, param);
+  for (const key of ["01", "-1", "+1", "1.0", "1e1", " 1", "a", "", "0x1", "00"])
+    refuses(`the key ${shortly(key)}`, { [key]: 1 }, "out_of_range", `logit_bias.${key}`);
   refuses("the id of no token", { 999999999999999: 1 }, "out_of_range", "logit_bias.999999999999999");
-  refuses("the id of no token, of which it is no matter what is added", { 999999999999999: 0 }, "out_of_range", "logit_bias.999999999999999");
-  refuses("an id that no number holds", { "99999999999999999999": 1 }, "out_of_range", "logit_bias.99999999999999999999");
+  refuses(
+    "the id of no token, of which it is no matter what is added",
+    { 999999999999999: 0 },
+    "out_of_range",
+    "logit_bias.999999999999999",
+  );
+  refuses(
+    "an id that no number holds",
+    { "99999999999999999999": 1 },
+    "out_of_range",
+    "logit_bias.99999999999999999999",
+  );
   for (const value of [100.001, -100.001]) refuses(`a bias of ${value}`, { 0: value }, "out_of_range", "logit_bias.0");
-  for (const value of ["1", true, null, []]) refuses(`a bias of ${shortly(value)}`, { 0: value }, "invalid_type", "logit_bias.0");
+  for (const value of ["1", true, null, []])
+    refuses(`a bias of ${shortly(value)}`, { 0: value }, "invalid_type", "logit_bias.0");
   for (const value of ["", 1, []]) refuses(`logit_bias ${shortly(value)}`, value, "invalid_type", "logit_bias");
   const entries = (count: number): Fields => Object.fromEntries(Array.from({ length: count }, (_, id) => [id, 1]));
   refuses("1,025 entries", entries(1025), "out_of_range", "logit_bias");
   rows.takes("logit-bias", "TS-2.20", "1,024 entries", { logit_bias: entries(1024) }, ["embedded_model"]);
-  rows.refuses("logit-bias", "TS-9.8", "the form of keys before other fields, their tokens behind", { logit_bias: { 999999999999999: 1 }, logprobs: 1 }, "invalid_type", "logprobs");
+  rows.refuses(
+    "logit-bias",
+    "TS-9.8",
+    "the form of keys before other fields, their tokens behind",
+    { logit_bias: { 999999999999999: 1 }, logprobs: 1 },
+    "invalid_type",
+    "logprobs",
+  );
 }
 
 function addLogprobs(rows: Rows): void {
-  for (const value of [0, 1, 20, null]) rows.takes("top-logprobs", "TS-2.22", `top_logprobs ${value}`, { logprobs: true, top_logprobs: value });
+  for (const value of [0, 1, 20, null])
+    rows.takes("top-logprobs", "TS-2.22", `top_logprobs ${value}`, { logprobs: true, top_logprobs: value });
   rows.takes("top-logprobs", "TS-2.2", "top_logprobs null without logprobs", { top_logprobs: null });
-  for (const value of [21, -1]) rows.refuses("top-logprobs", "TS-2.22", `top_logprobs ${value}`, { logprobs: true, top_logprobs: value }, "out_of_range", "top_logprobs");
-  for (const value of [1.5, "1", true, []]) rows.refuses("top-logprobs", "TS-9.4", `top_logprobs ${shortly(value)}`, { logprobs: true, top_logprobs: value }, "invalid_type", "top_logprobs");
-  for (const value of [0, 3]) rows.refuses("top-logprobs", "TS-2.22", `top_logprobs ${value} without logprobs`, { top_logprobs: value }, "unsupported_value", "top_logprobs");
-  rows.refuses("top-logprobs", "TS-2.22", "top_logprobs with logprobs false", { logprobs: false, top_logprobs: 3 }, "unsupported_value", "top_logprobs");
-  rows.refuses("top-logprobs", "TS-2.22", "top_logprobs with logprobs null", { logprobs: null, top_logprobs: 3 }, "unsupported_value", "top_logprobs");
-  rows.refuses("top-logprobs", "TS-9.8", "top_logprobs by itself before the logprobs it needs", { top_logprobs: 21 }, "out_of_range", "top_logprobs");
+  for (const value of [21, -1])
+    rows.refuses(
+      "top-logprobs",
+      "TS-2.22",
+      `top_logprobs ${value}`,
+      { logprobs: true, top_logprobs: value },
+      "out_of_range",
+      "top_logprobs",
+    );
+  for (const value of [1.5, "1", true, []])
+    rows.refuses(
+      "top-logprobs",
+      "TS-9.4",
+      `top_logprobs ${shortly(value)}`,
+      { logprobs: true, top_logprobs: value },
+      "invalid_type",
+      "top_logprobs",
+    );
+  for (const value of [0, 3])
+    rows.refuses(
+      "top-logprobs",
+      "TS-2.22",
+      `top_logprobs ${value} without logprobs`,
+      { top_logprobs: value },
+      "unsupported_value",
+      "top_logprobs",
+    );
+  rows.refuses(
+    "top-logprobs",
+    "TS-2.22",
+    "top_logprobs with logprobs false",
+    { logprobs: false, top_logprobs: 3 },
+    "unsupported_value",
+    "top_logprobs",
+  );
+  rows.refuses(
+    "top-logprobs",
+    "TS-2.22",
+    "top_logprobs with logprobs null",
+    { logprobs: null, top_logprobs: 3 },
+    "unsupported_value",
+    "top_logprobs",
+  );
+  rows.refuses(
+    "top-logprobs",
+    "TS-9.8",
+    "top_logprobs by itself before the logprobs it needs",
+    { top_logprobs: 21 },
+    "out_of_range",
+    "top_logprobs",
+  );
 }
 
 function addFormats(rows: Rows): void {
   const format = (value: unknown) => ({ response_format: value });
-  const named = (fields: Fields) => format({ type: "json_schema", json_schema: { name: "a", schema: { type: "object" }, ...fields } });
+  const named = (fields: Fields) =>
+    format({ type: "json_schema", json_schema: { name: "a", schema: { type: "object" }, ...fields } });
   const takes = (what: string, fields: Fields): void => rows.takes("response-format", "TS-2.23", what, fields);
-  const refuses = (clause: string, what: string, fields: Fields, code: string, param: string): void => rows.refuses("response-format", clause, what, fields, code, param);
+  const refuses = (clause: string, what: string, fields: Fields, code: string, param: string): void =>
+    rows.refuses("response-format", clause, what, fields, code, param);
   const path = (rest: string): string => `response_format.${rest}`;
 
   takes("null", format(null));
@@ -396,75 +924,263 @@ function addFormats(rows: Rows): void {
   takes("a name of 64 characters", named({ name: "A_z-9".padEnd(64, "x") }));
   takes("a schema that is true", named({ schema: true }));
   takes("json_schema with a bare schema", format({ type: "json_schema", schema: { type: "object" } }));
-  takes("json_schema null beside a bare schema", format({ type: "json_schema", json_schema: null, schema: { type: "object" } }));
+  takes(
+    "json_schema null beside a bare schema",
+    format({ type: "json_schema", json_schema: null, schema: { type: "object" } }),
+  );
   takes("regex", format({ type: "regex", regex: "yes|no" }));
 
-  for (const value of ["json", 1, []]) refuses("TS-9.4", `response_format ${shortly(value)}`, format(value), "invalid_type", "response_format");
+  for (const value of ["json", 1, []])
+    refuses("TS-9.4", `response_format ${shortly(value)}`, format(value), "invalid_type", "response_format");
   refuses("TS-9.7", "no type", format({}), "missing_required_parameter", path("type"));
   refuses("TS-9.7", "type null", format({ type: null }), "missing_required_parameter", path("type"));
-  for (const type of ["xml", "JSON_OBJECT", ""]) refuses("TS-2.23", `type ${shortly(type)}`, format({ type }), "unsupported_value", path("type"));
+  for (const type of ["xml", "JSON_OBJECT", ""])
+    refuses("TS-2.23", `type ${shortly(type)}`, format({ type }), "unsupported_value", path("type"));
   refuses("TS-9.4", "type 1", format({ type: 1 }), "invalid_type", path("type"));
   refuses("TS-2.23", "text with a schema", format({ type: "text", schema: {} }), "unknown_parameter", path("schema"));
-  refuses("TS-2.23", "json_object with json_schema", format({ type: "json_object", json_schema: {} }), "unknown_parameter", path("json_schema"));
-  refuses("TS-2.23", "an unknown field", format({ type: "json_object", strict: true }), "unknown_parameter", path("strict"));
-  refuses("TS-2.23", "json_schema without a schema in either place", format({ type: "json_schema" }), "missing_required_parameter", path("json_schema"));
-  refuses("TS-2.23", "both places null", format({ type: "json_schema", json_schema: null, schema: null }), "missing_required_parameter", path("json_schema"));
-  refuses("TS-2.23", "both places at once", format({ type: "json_schema", json_schema: { name: "a", schema: {} }, schema: {} }), "unsupported_value", path("schema"));
-  refuses("TS-9.7", "no name", format({ type: "json_schema", json_schema: { schema: {} } }), "missing_required_parameter", path("json_schema.name"));
-  refuses("TS-9.7", "no schema beside the name", format({ type: "json_schema", json_schema: { name: "a" } }), "missing_required_parameter", path("json_schema.schema"));
-  for (const name of ["", "a b", "a".repeat(65), "\u00e9"]) refuses("TS-2.23", `name ${shortly(name)}`, named({ name }), "out_of_range", path("json_schema.name"));
+  refuses(
+    "TS-2.23",
+    "json_object with json_schema",
+    format({ type: "json_object", json_schema: {} }),
+    "unknown_parameter",
+    path("json_schema"),
+  );
+  refuses(
+    "TS-2.23",
+    "an unknown field",
+    format({ type: "json_object", strict: true }),
+    "unknown_parameter",
+    path("strict"),
+  );
+  refuses(
+    "TS-2.23",
+    "json_schema without a schema in either place",
+    format({ type: "json_schema" }),
+    "missing_required_parameter",
+    path("json_schema"),
+  );
+  refuses(
+    "TS-2.23",
+    "both places null",
+    format({ type: "json_schema", json_schema: null, schema: null }),
+    "missing_required_parameter",
+    path("json_schema"),
+  );
+  refuses(
+    "TS-2.23",
+    "both places at once",
+    format({ type: "json_schema", json_schema: { name: "a", schema: {} }, schema: {} }),
+    "unsupported_value",
+    path("schema"),
+  );
+  refuses(
+    "TS-9.7",
+    "no name",
+    format({ type: "json_schema", json_schema: { schema: {} } }),
+    "missing_required_parameter",
+    path("json_schema.name"),
+  );
+  refuses(
+    "TS-9.7",
+    "no schema beside the name",
+    format({ type: "json_schema", json_schema: { name: "a" } }),
+    "missing_required_parameter",
+    path("json_schema.schema"),
+  );
+  for (const name of ["", "a b", "a".repeat(65), "\u00e9"])
+    refuses("TS-2.23", `name ${shortly(name)}`, named({ name }), "out_of_range", path("json_schema.name"));
   refuses("TS-9.4", "name 1", named({ name: 1 }), "invalid_type", path("json_schema.name"));
-  for (const schema of ["{}", 1, []]) refuses("TS-9.4", `schema ${shortly(schema)}`, named({ schema }), "invalid_type", path("json_schema.schema"));
-  refuses("TS-9.4", "strict \"yes\"", named({ strict: "yes" }), "invalid_type", path("json_schema.strict"));
+  for (const schema of ["{}", 1, []])
+    refuses("TS-9.4", `schema ${shortly(schema)}`, named({ schema }), "invalid_type", path("json_schema.schema"));
+  refuses("TS-9.4", 'strict "yes"', named({ strict: "yes" }), "invalid_type", path("json_schema.strict"));
   refuses("TS-9.4", "description 1", named({ description: 1 }), "invalid_type", path("json_schema.description"));
-  refuses("TS-2.29", "an unknown field beside the schema", named({ version: 1 }), "unknown_parameter", path("json_schema.version"));
-  refuses("TS-9.4", "a schema of json_object that is a string", format({ type: "json_object", schema: "{}" }), "invalid_type", path("schema"));
-  refuses("TS-9.7", "regex without an expression", format({ type: "regex" }), "missing_required_parameter", path("regex"));
+  refuses(
+    "TS-2.29",
+    "an unknown field beside the schema",
+    named({ version: 1 }),
+    "unknown_parameter",
+    path("json_schema.version"),
+  );
+  refuses(
+    "TS-9.4",
+    "a schema of json_object that is a string",
+    format({ type: "json_object", schema: "{}" }),
+    "invalid_type",
+    path("schema"),
+  );
+  refuses(
+    "TS-9.7",
+    "regex without an expression",
+    format({ type: "regex" }),
+    "missing_required_parameter",
+    path("regex"),
+  );
   refuses("TS-9.4", "regex 1", format({ type: "regex", regex: 1 }), "invalid_type", path("regex"));
-  refuses("TS-2.35", "a lone surrogate in the expression", format({ type: "regex", regex: "\ud800" }), "out_of_range", path("regex"));
+  refuses(
+    "TS-2.35",
+    "a lone surrogate in the expression",
+    format({ type: "regex", regex: "\ud800" }),
+    "out_of_range",
+    path("regex"),
+  );
 }
 
 function addSchemas(rows: Rows): void {
   const named = (schema: unknown) => ({ response_format: { type: "json_schema", json_schema: { name: "a", schema } } });
   const at = "response_format.json_schema.schema";
-  const refuses = (clause: string, what: string, fields: Fields, code: string, param: string): void => rows.refuses("schema", clause, what, fields, code, param);
+  const refuses = (clause: string, what: string, fields: Fields, code: string, param: string): void =>
+    rows.refuses("schema", clause, what, fields, code, param);
   refuses("TS-7.12", "not", named({ not: {} }), "unsupported_schema", `${at}/not`);
-  refuses("TS-7.12", "not, deeper", named({ properties: { a: { not: {} } } }), "unsupported_schema", `${at}/properties/a/not`);
-  refuses("TS-7.12", "a keyword that does not exist", named({ type: "object", maximun: 3 }), "unsupported_schema", `${at}/maximun`);
+  refuses(
+    "TS-7.12",
+    "not, deeper",
+    named({ properties: { a: { not: {} } } }),
+    "unsupported_schema",
+    `${at}/properties/a/not`,
+  );
+  refuses(
+    "TS-7.12",
+    "a keyword that does not exist",
+    named({ type: "object", maximun: 3 }),
+    "unsupported_schema",
+    `${at}/maximun`,
+  );
   refuses("TS-7.12", "if", named({ if: {} }), "unsupported_schema", `${at}/if`);
   refuses("TS-7.12", "contains", named({ type: "array", contains: {} }), "unsupported_schema", `${at}/contains`);
-  refuses("TS-7.12", "uniqueItems true", named({ type: "array", uniqueItems: true }), "unsupported_schema", `${at}/uniqueItems`);
+  refuses(
+    "TS-7.12",
+    "uniqueItems true",
+    named({ type: "array", uniqueItems: true }),
+    "unsupported_schema",
+    `${at}/uniqueItems`,
+  );
   refuses("TS-7.13", "a type that is none", named({ type: "text" }), "invalid_schema", `${at}/type`);
   refuses("TS-7.13", "a bound that is a string", named({ minimum: "0" }), "invalid_schema", `${at}/minimum`);
   refuses("TS-7.13", "a schema that is false", named(false), "invalid_schema", at);
   refuses("TS-7.13", "a reference to nothing", named({ $ref: "#/$defs/a" }), "invalid_schema", `${at}/$ref`);
-  refuses("TS-7.14", "a reference out of the document", named({ $ref: "https://example.com/schema" }), "unsupported_schema", `${at}/$ref`);
-  refuses("TS-7.15", "a format that is not enforced", named({ type: "string", format: "iri" }), "unsupported_schema", `${at}/format`);
-  refuses("TS-7.16", "a pattern that is no expression", named({ type: "string", pattern: "(" }), "invalid_schema", `${at}/pattern`);
+  refuses(
+    "TS-7.14",
+    "a reference out of the document",
+    named({ $ref: "https://example.com/schema" }),
+    "unsupported_schema",
+    `${at}/$ref`,
+  );
+  refuses(
+    "TS-7.15",
+    "a format that is not enforced",
+    named({ type: "string", format: "iri" }),
+    "unsupported_schema",
+    `${at}/format`,
+  );
+  refuses(
+    "TS-7.16",
+    "a pattern that is no expression",
+    named({ type: "string", pattern: "(" }),
+    "invalid_schema",
+    `${at}/pattern`,
+  );
   refuses("TS-7.16", "look-ahead", named({ type: "string", pattern: "(?=a)" }), "unsupported_schema", `${at}/pattern`);
-  refuses("TS-7.12", "the place of a bare schema", { response_format: { type: "json_schema", schema: { not: {} } } }, "unsupported_schema", "response_format.schema/not");
-  refuses("TS-7.12", "the place of json_object's schema", { response_format: { type: "json_object", schema: { not: {} } } }, "unsupported_schema", "response_format.schema/not");
-  refuses("TS-7.3", "a regex that is none", { response_format: { type: "regex", regex: "(" } }, "invalid_schema", "response_format.regex");
-  refuses("TS-7.3", "a regex that matches nothing", { response_format: { type: "regex", regex: "[]" } }, "invalid_schema", "response_format.regex");
-  refuses("TS-7.16", "a back-reference", { response_format: { type: "regex", regex: "(a)\\1" } }, "unsupported_schema", "response_format.regex");
-  refuses("TS-9.8", "the tokens of logit_bias before the schema", { logit_bias: { 999999999999999: 1 }, ...named({ not: {} }) }, "out_of_range", "logit_bias.999999999999999");
-  refuses("TS-9.8", "later fields before the schema", { ...named({ not: {} }), store: true }, "unsupported_parameter", "store");
-  rows.refuses("schema", "TS-9.8", "the schema before the template", { messages: [{ role: "tool", content: "a" }], ...named({ not: {} }) }, "unsupported_schema", `${at}/not`, ["embedded_model"]);
+  refuses(
+    "TS-7.12",
+    "the place of a bare schema",
+    { response_format: { type: "json_schema", schema: { not: {} } } },
+    "unsupported_schema",
+    "response_format.schema/not",
+  );
+  refuses(
+    "TS-7.12",
+    "the place of json_object's schema",
+    { response_format: { type: "json_object", schema: { not: {} } } },
+    "unsupported_schema",
+    "response_format.schema/not",
+  );
+  refuses(
+    "TS-7.3",
+    "a regex that is none",
+    { response_format: { type: "regex", regex: "(" } },
+    "invalid_schema",
+    "response_format.regex",
+  );
+  refuses(
+    "TS-7.3",
+    "a regex that matches nothing",
+    { response_format: { type: "regex", regex: "[]" } },
+    "invalid_schema",
+    "response_format.regex",
+  );
+  refuses(
+    "TS-7.16",
+    "a back-reference",
+    { response_format: { type: "regex", regex: "(a)\\1" } },
+    "unsupported_schema",
+    "response_format.regex",
+  );
+  refuses(
+    "TS-9.8",
+    "the tokens of logit_bias before the schema",
+    { logit_bias: { 999999999999999: 1 }, ...named({ not: {} }) },
+    "out_of_range",
+    "logit_bias.999999999999999",
+  );
+  refuses(
+    "TS-9.8",
+    "later fields before the schema",
+    { ...named({ not: {} }), store: true },
+    "unsupported_parameter",
+    "store",
+  );
+  rows.refuses(
+    "schema",
+    "TS-9.8",
+    "the schema before the template",
+    { messages: [{ role: "tool", content: "a" }], ...named({ not: {} }) },
+    "unsupported_schema",
+    `${at}/not`,
+    ["embedded_model"],
+  );
 }
 
 function addUnknown(rows: Rows): void {
-  for (const name of ["temprature", "max_token", "Temperature", "topk", "repeat_penalty", "best_of", "min_tokens", "ignore_eos", "enable_thinking", "extra_body", "constructor"]) {
+  for (const name of [
+    "temprature",
+    "max_token",
+    "Temperature",
+    "topk",
+    "repeat_penalty",
+    "best_of",
+    "min_tokens",
+    "ignore_eos",
+    "enable_thinking",
+    "extra_body",
+    "constructor",
+  ]) {
     rows.refuses("unknown", "TS-2.29", `${name}`, { [name]: 1 }, "unknown_parameter", name);
   }
   rows.refuses("unknown", "TS-2.29", "null", { temprature: null }, "unknown_parameter", "temprature");
   rows.refuses("unknown", "TS-2.29", "the empty name", { "": 1 }, "unknown_parameter", "");
-  rows.refuses("unknown", "TS-2.29", "a known name within a path", { "stream_options.include_usage": true }, "unknown_parameter", "stream_options.include_usage");
-  rows.refusesText("unknown", "TS-2.29", "__proto__ is a field like any other", bodyWith('"__proto__":{"temperature":0}'), "unknown_parameter", "__proto__");
+  rows.refuses(
+    "unknown",
+    "TS-2.29",
+    "a known name within a path",
+    { "stream_options.include_usage": true },
+    "unknown_parameter",
+    "stream_options.include_usage",
+  );
+  rows.refusesText(
+    "unknown",
+    "TS-2.29",
+    "__proto__ is a field like any other",
+    bodyWith('"__proto__":{"temperature":0}'),
+    "unknown_parameter",
+    "__proto__",
+  );
 }
 
 function addNumbers(rows: Rows): void {
-  const takes = (what: string, fields: string): void => rows.sends("number", "TS-2.3", what, { body: bodyWith(fields) }, ACCEPTED);
-  const refuses = (what: string, fields: string, code: string, param: string): void => rows.refusesText("number", "TS-2.3", what, bodyWith(fields), code, param);
+  const takes = (what: string, fields: string): void =>
+    rows.sends("number", "TS-2.3", what, { body: bodyWith(fields) }, ACCEPTED);
+  const refuses = (what: string, fields: string, code: string, param: string): void =>
+    rows.refusesText("number", "TS-2.3", what, bodyWith(fields), code, param);
   takes("1.0 is an integer", '"n":1.0');
   takes("1e0 is an integer", '"n":1e0');
   takes("an exponent", '"temperature":5e-1');
@@ -480,7 +1196,8 @@ function addNumbers(rows: Rows): void {
 }
 
 function addJson(rows: Rows): void {
-  const refuses = (what: string, body: unknown): void => rows.refusesText("json", "TS-9.9", what, body, "invalid_json", null);
+  const refuses = (what: string, body: unknown): void =>
+    rows.refusesText("json", "TS-9.9", what, body, "invalid_json", null);
   refuses("no body", "");
   refuses("white space", " \n");
   refuses("a half object", "{");
@@ -501,27 +1218,57 @@ function addJson(rows: Rows): void {
   refuses("a repeated field", bodyWith('"n":1,"n":1'));
   refuses("a field repeated by an escape", bodyWith('"n":1,"\\u006e":1'));
   refuses("a repeated key deep inside", bodyWith('"metadata":{"a":"1","a":"2"}'));
-  refuses("a repeated key in a schema", bodyWith('"response_format":{"type":"json_object","schema":{"type":"object","type":"object"}}'));
+  refuses(
+    "a repeated key in a schema",
+    bodyWith('"response_format":{"type":"json_object","schema":{"type":"object","type":"object"}}'),
+  );
   refuses("arrays 257 deep", ['{"a":', { repeat: "[", times: 257 }, { repeat: "]", times: 257 }, "}"]);
-  for (const [what, body] of [["an array", "[]"], ["a string", '"Hi"'], ["a number", "1"], ["null", "null"], ["true", "true"]] as const) {
+  for (const [what, body] of [
+    ["an array", "[]"],
+    ["a string", '"Hi"'],
+    ["a number", "1"],
+    ["null", "null"],
+    ["true", "true"],
+  ] as const) {
     rows.refusesText("json", "TS-9.4", `a body that is ${what}`, body, "invalid_type", null);
   }
   rows.sends("json", "TS-9.9", "white space around the object", { body: ` \n\t\r${bodyWith('"n":1')}\n ` }, ACCEPTED);
-  rows.sends("json", "TS-9.9", "names and values with escapes", { body: bodyWith('"us\\u0065r":"\\ud83d\\ude00\\/"') }, ACCEPTED);
+  rows.sends(
+    "json",
+    "TS-9.9",
+    "names and values with escapes",
+    { body: bodyWith('"us\\u0065r":"\\ud83d\\ude00\\/"') },
+    ACCEPTED,
+  );
 }
 
 function addHttp(rows: Rows): void {
   const request = BASE;
-  const sends = (clause: string, what: string, sent: Sent, expected: Expected): void => rows.sends("http", clause, what, sent, expected);
-  for (const path of ["/v3/openai/chat/completions", "/openai/v1/chat/completions"]) sends("TS-1.9", path, { path, request }, ACCEPTED);
-  for (const path of ["/v1/chat/completion", "/v1/chat/completions/", "/chat/completions", "/v2/chat/completions", "/v1/v1/chat/completions", "/v1/completions"]) {
+  const sends = (clause: string, what: string, sent: Sent, expected: Expected): void =>
+    rows.sends("http", clause, what, sent, expected);
+  for (const path of ["/v3/openai/chat/completions", "/openai/v1/chat/completions"])
+    sends("TS-1.9", path, { path, request }, ACCEPTED);
+  for (const path of [
+    "/v1/chat/completion",
+    "/v1/chat/completions/",
+    "/chat/completions",
+    "/v2/chat/completions",
+    "/v1/v1/chat/completions",
+    "/v1/completions",
+  ]) {
     sends("TS-9.14", `the path ${path}`, { path, request }, refused("not_found", null, 404));
   }
   for (const method of ["GET", "PUT", "DELETE", "PATCH"]) {
-    sends("TS-9.14", `the method ${method}`, { method, ...(method === "GET" ? {} : { request }) }, refused("method_not_allowed", null, 405));
+    sends(
+      "TS-9.14",
+      `the method ${method}`,
+      { method, ...(method === "GET" ? {} : { request }) },
+      refused("method_not_allowed", null, 405),
+    );
   }
   sends("TS-9.14", "POST to a route of GET", { path: "/v1/models", request }, refused("method_not_allowed", null, 405));
-  const type = (value: string | null, expected: Expected, what = String(value)): void => sends("TS-9.10", `Content-Type: ${what}`, { headers: { "content-type": value }, request }, expected);
+  const type = (value: string | null, expected: Expected, what = String(value)): void =>
+    sends("TS-9.10", `Content-Type: ${what}`, { headers: { "content-type": value }, request }, expected);
   const unsupported = refused("unsupported_media_type", null, 415);
   type("application/json; charset=utf-8", ACCEPTED);
   type("Application/JSON;charset=UTF-8", ACCEPTED);
@@ -532,8 +1279,18 @@ function addHttp(rows: Rows): void {
   type("application/json; charset=latin1", unsupported);
   sends("TS-9.10", "Content-Encoding: identity", { headers: { "content-encoding": "identity" }, request }, ACCEPTED);
   sends("TS-9.10", "Content-Encoding: gzip", { headers: { "content-encoding": "gzip" }, request }, unsupported);
-  sends("TS-9.8", "the path before the method", { path: "/v1/nothing", method: "PUT", request }, refused("not_found", null, 404));
-  sends("TS-9.8", "the method before the media type", { method: "PUT", headers: { "content-type": "text/plain" }, request }, refused("method_not_allowed", null, 405));
+  sends(
+    "TS-9.8",
+    "the path before the method",
+    { path: "/v1/nothing", method: "PUT", request },
+    refused("not_found", null, 404),
+  );
+  sends(
+    "TS-9.8",
+    "the method before the media type",
+    { method: "PUT", headers: { "content-type": "text/plain" }, request },
+    refused("method_not_allowed", null, 405),
+  );
   sends("TS-9.8", "the media type before JSON", { headers: { "content-type": "text/plain" }, body: "{" }, unsupported);
   sends("TS-9.8", "JSON before the fields", { body: '{"model":1,' }, refused("invalid_json", null));
   const keyed = { needs: ["api_key"] };
@@ -541,35 +1298,119 @@ function addHttp(rows: Rows): void {
   sends("TS-9.12", "no key", { headers: { authorization: null }, request, ...keyed }, noKey);
   sends("TS-9.12", "a wrong key", { headers: { authorization: "Bearer wrong" }, request, ...keyed }, noKey);
   sends("TS-9.12", "another scheme", { headers: { authorization: "Basic d3Jvbmc6a2V5" }, request, ...keyed }, noKey);
-  sends("TS-9.8", "the key before the media type", { headers: { authorization: null, "content-type": "text/plain" }, request, ...keyed }, noKey);
-  sends("TS-9.8", "the method before the key", { method: "PUT", headers: { authorization: null }, request, ...keyed }, refused("method_not_allowed", null, 405));
-  sends("TS-9.8", "the path before the key", { path: "/v1/nothing", headers: { authorization: null }, request, ...keyed }, refused("not_found", null, 404));
-  const filler = (times: number): readonly unknown[] => [bodyWith('"user":"').slice(0, -1), { repeat: "x", times }, '"}'];
+  sends(
+    "TS-9.8",
+    "the key before the media type",
+    { headers: { authorization: null, "content-type": "text/plain" }, request, ...keyed },
+    noKey,
+  );
+  sends(
+    "TS-9.8",
+    "the method before the key",
+    { method: "PUT", headers: { authorization: null }, request, ...keyed },
+    refused("method_not_allowed", null, 405),
+  );
+  sends(
+    "TS-9.8",
+    "the path before the key",
+    { path: "/v1/nothing", headers: { authorization: null }, request, ...keyed },
+    refused("not_found", null, 404),
+  );
+  const filler = (times: number): readonly unknown[] => [
+    bodyWith('"user":"').slice(0, -1),
+    { repeat: "x", times },
+    '"}',
+  ];
   const size = 8 << 20;
-  sends("TS-9.10", "a body of a little less than 8 MiB", { body: filler(size - 2000), needs: ["default_limits"] }, ACCEPTED);
-  sends("TS-9.10", "a body of more than 8 MiB", { body: filler(size), needs: ["default_limits"] }, refused("request_too_large", null, 413));
-  sends("TS-9.8", "the media type before the size", { headers: { "content-type": "text/plain" }, body: filler(size), needs: ["default_limits"] }, unsupported);
-  sends("TS-9.8", "the size before JSON", { body: ["{", { repeat: " ", times: size }], needs: ["default_limits"] }, refused("request_too_large", null, 413));
+  sends(
+    "TS-9.10",
+    "a body of a little less than 8 MiB",
+    { body: filler(size - 2000), needs: ["default_limits"] },
+    ACCEPTED,
+  );
+  sends(
+    "TS-9.10",
+    "a body of more than 8 MiB",
+    { body: filler(size), needs: ["default_limits"] },
+    refused("request_too_large", null, 413),
+  );
+  sends(
+    "TS-9.8",
+    "the media type before the size",
+    { headers: { "content-type": "text/plain" }, body: filler(size), needs: ["default_limits"] },
+    unsupported,
+  );
+  sends(
+    "TS-9.8",
+    "the size before JSON",
+    { body: ["{", { repeat: " ", times: size }], needs: ["default_limits"] },
+    refused("request_too_large", null, 413),
+  );
 }
 
 function addContext(rows: Rows): void {
   const isPpio = rows.dialect === "ppio";
-  const long = (fields: string): readonly unknown[] => ['{"model":"$MODEL","messages":[{"role":"user","content":"', { repeat: "0123456789 ", times: 4096 }, `"}]${fields}}`];
-  const sends = (clause: string, what: string, sent: Sent, expected: Expected): void => rows.sends("context", clause, what, sent, expected);
+  const long = (fields: string): readonly unknown[] => [
+    '{"model":"$MODEL","messages":[{"role":"user","content":"',
+    { repeat: "0123456789 ", times: 4096 },
+    `"}]${fields}}`,
+  ];
+  const sends = (clause: string, what: string, sent: Sent, expected: Expected): void =>
+    rows.sends("context", clause, what, sent, expected);
   const small = { needs: ["context_4096"] };
-  sends("TS-1.8", "a prompt longer than the context", { body: long(',"max_tokens":1'), ...small }, refused("context_length_exceeded", "messages"));
+  sends(
+    "TS-1.8",
+    "a prompt longer than the context",
+    { body: long(',"max_tokens":1'), ...small },
+    refused("context_length_exceeded", "messages"),
+  );
   for (const behavior of ["truncate", "error"]) {
-    sends("TS-1.8", `a prompt longer than the context, with ${behavior}`, { body: long(`,"max_tokens":1,"context_length_exceeded_behavior":"${behavior}"`), ...small }, refused("context_length_exceeded", "messages"));
+    sends(
+      "TS-1.8",
+      `a prompt longer than the context, with ${behavior}`,
+      { body: long(`,"max_tokens":1,"context_length_exceeded_behavior":"${behavior}"`), ...small },
+      refused("context_length_exceeded", "messages"),
+    );
   }
   const many = { ...BASE, max_tokens: 1e15 };
-  sends("TS-1.4", "max_tokens over the context, as an error", { request: { ...many, context_length_exceeded_behavior: "error" } }, refused("context_length_exceeded", "max_tokens"));
-  sends("TS-2.7", "max_completion_tokens over the context, as an error", { request: { ...BASE, max_tokens: null, max_completion_tokens: 1e15, context_length_exceeded_behavior: "error" } }, refused("context_length_exceeded", "max_tokens"));
-  if (!isPpio) sends("TS-1.4", "max_tokens over the context", { request: many }, refused("context_length_exceeded", "max_tokens"));
+  sends(
+    "TS-1.4",
+    "max_tokens over the context, as an error",
+    { request: { ...many, context_length_exceeded_behavior: "error" } },
+    refused("context_length_exceeded", "max_tokens"),
+  );
+  sends(
+    "TS-2.7",
+    "max_completion_tokens over the context, as an error",
+    { request: { ...BASE, max_tokens: null, max_completion_tokens: 1e15, context_length_exceeded_behavior: "error" } },
+    refused("context_length_exceeded", "max_tokens"),
+  );
+  if (!isPpio)
+    sends("TS-1.4", "max_tokens over the context", { request: many }, refused("context_length_exceeded", "max_tokens"));
   // One number is long enough to be an answer, so that what is lowered is not spent.
   const cheap = { response_format: { type: "regex", regex: "a" } };
-  sends("TS-1.4", "max_tokens over the context, to be lowered", { request: { ...many, ...cheap, context_length_exceeded_behavior: "truncate" }, needs: ["embedded_model"] }, ACCEPTED);
-  if (isPpio) sends("TS-1.4", "max_tokens over the context is lowered", { request: { ...many, ...cheap }, needs: ["embedded_model"] }, ACCEPTED);
-  sends("TS-9.8", "the template before the context", { body: ['{"model":"$MODEL","messages":[{"role":"tool","content":"', { repeat: "0", times: 2000 }, '"}]}'], needs: ["embedded_model"] }, refused("template_error", "messages"));
+  sends(
+    "TS-1.4",
+    "max_tokens over the context, to be lowered",
+    { request: { ...many, ...cheap, context_length_exceeded_behavior: "truncate" }, needs: ["embedded_model"] },
+    ACCEPTED,
+  );
+  if (isPpio)
+    sends(
+      "TS-1.4",
+      "max_tokens over the context is lowered",
+      { request: { ...many, ...cheap }, needs: ["embedded_model"] },
+      ACCEPTED,
+    );
+  sends(
+    "TS-9.8",
+    "the template before the context",
+    {
+      body: ['{"model":"$MODEL","messages":[{"role":"tool","content":"', { repeat: "0", times: 2000 }, '"}]}'],
+      needs: ["embedded_model"],
+    },
+    refused("template_error", "messages"),
+  );
 }
 
 /** Of two failures the first is told; what comes first here comes last in the body. */
@@ -579,14 +1420,29 @@ function addOrder(rows: Rows): void {
     if (next === undefined) continue;
     const [second, other] = next;
     const { [first]: _, ...base } = { ...BASE } as Fields;
-    rows.sends("order", "TS-9.8", `${first} before ${second}`, { request: { [second]: other, ...withoutField(base, second), [first]: wrong } }, refused(code, param));
+    rows.sends(
+      "order",
+      "TS-9.8",
+      `${first} before ${second}`,
+      { request: { [second]: other, ...withoutField(base, second), [first]: wrong } },
+      refused(code, param),
+    );
   }
   const all = Object.fromEntries([...IN_ORDER].reverse().map(([name, wrong]) => [name, wrong]));
   for (let count = 4; count < IN_ORDER.length - 1; count += 9) {
     const [name, , code, param = name] = IN_ORDER[count]!;
-    const wrong = Object.fromEntries(Object.entries(all).filter(([one]) => IN_ORDER.findIndex(([known]) => known === one) >= count));
-    rows.sends("order", "TS-9.8", `everything from ${name} on is wrong`, { request: { ...wrong, ...BASE } }, refused(code, param));
+    const wrong = Object.fromEntries(
+      Object.entries(all).filter(([one]) => IN_ORDER.findIndex(([known]) => known === one) >= count),
+    );
+    rows.sends(
+      "order",
+      "TS-9.8",
+      `everything from ${name} on is wrong`,
+      { request: { ...wrong, ...BASE } },
+      refused(code, param),
+    );
   }
 }
 
-const withoutField = (fields: Fields, name: string): Fields => Object.fromEntries(Object.entries(fields).filter(([one]) => one !== name));
+const withoutField = (fields: Fields, name: string): Fields =>
+  Object.fromEntries(Object.entries(fields).filter(([one]) => one !== name));
