@@ -1,11 +1,13 @@
 /**
- * The one error a caller can cause. A bug inside the engine throws something else (an assertion)
- * and is never dressed up as the caller's mistake.
+ * The one error that a caller can cause. A bug inside the engine throws something else (an assertion) and never
+ * passes for the caller's mistake.
  */
 
+import { LIMITS } from "./limits.js";
+
 /**
- * Stable codes. The first group is the contract's (the wire repeats them as they are), the second
- * concerns model files, the hub and the machine, and never reaches a request.
+ * Stable codes. The first group belongs to the contract, and the wire repeats it; the second concerns model files, the
+ * hub and the machine, and never reaches a request.
  */
 export type EngineErrorCode =
   | "invalid_type"
@@ -26,37 +28,83 @@ export type EngineErrorCode =
   | "access_denied"
   | "download_failed"
   | "cache_unavailable"
+  | "input_unavailable"
   | "output_unavailable"
+  | "address_unavailable"
+  | "missing_dependency"
   | "model_closed"
   | "out_of_memory";
 
+/** The name of a parameter, given the library's: `logitBias.17` may be `logit_bias.17` elsewhere. */
+export type Naming = (path: string) => string;
+
+/** A sentence about parameters, in whichever names the reader uses. */
+export type Message = string | ((name: Naming) => string);
+
 export class EngineError extends Error {
   override readonly name = "EngineError";
+  readonly #message: Message;
 
   /**
    * @param code stable, for programs
    * @param message one line for people: what was given and what is allowed
-   * @param param path of the offending parameter, such as `messages[2].content`, or null
+   * @param param path of the offending parameter by the library's names, such as `messages[2].content`, or null
    */
   constructor(
     readonly code: EngineErrorCode,
-    message: string,
+    message: Message,
     readonly param: string | null = null,
     options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(typeof message === "string" ? message : message((path) => path), options);
+    this.#message = message;
+  }
+
+  /** @returns the same error for a reader who calls the parameters otherwise */
+  renamed(name: Naming): EngineError {
+    const message = typeof this.#message === "string" ? this.#message : this.#message(name);
+    return new EngineError(this.code, message, this.param === null ? null : name(this.param), { cause: this.cause });
   }
 }
 
-/** @param expected such as `a number` */
+/** @param expected follows "must be", such as `a number` */
 export function wrongType(param: string, expected: string, given: unknown): EngineError {
-  return new EngineError("invalid_type", `${param} must be ${expected}. Given: ${described(given)}`, param);
+  return new EngineError(
+    "invalid_type",
+    (name) => `${name(param)} must be ${expected}. Given: ${described(given)}`,
+    param,
+  );
 }
 
-/** A short rendering of any value; strings as JSON, which also escapes lone surrogates. */
+/** @param rule follows the parameter's name, such as `must be in 0..2` */
+export function outOfRange(param: string, rule: string, given: unknown): EngineError {
+  return new EngineError("out_of_range", (name) => `${name(param)} ${rule}. Given: ${described(given)}`, param);
+}
+
+export function missingParameter(param: string): EngineError {
+  return new EngineError(
+    "missing_required_parameter",
+    (name) => `${name(param)} is required and is absent or null.`,
+    param,
+  );
+}
+
+/** A short rendering of what was given: scalars as JSON writes them, the others by what they are. */
 export function described(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : Array.isArray(value) ? "an array" : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  if (typeof value === "string") return quoted(value);
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : `an array of ${value.length}`;
+  if (value instanceof Map) return `a Map of ${value.size}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "function" ? "a function" : String(value);
+}
+
+/** A text as JSON, which also escapes control characters and lone surrogates, cut to a readable length. */
+export function quoted(text: string): string {
+  return JSON.stringify(shortened(text));
+}
+
+export function shortened(text: string): string {
+  return text.length <= LIMITS.quotedCharsMax ? text : `${text.slice(0, LIMITS.quotedCharsMax)}...`;
 }
 
 /** The code of an error that the file system raised, such as EACCES; null for any other error. */

@@ -9,6 +9,10 @@ export const LIMITS = {
   logitBiasEntriesMax: 1024,
   /** Alternatives listed for each token. */
   topLogprobsMax: 20,
+  /** Arrays and objects inside each other: parsing recurses, so the bound is far from the end of the stack. */
+  jsonDepthMax: 256,
+  /** Characters of a value or a name that an error repeats. */
+  quotedCharsMax: 80,
   /** Bytes of a safetensors header; the format's own bound. */
   safetensorsHeaderBytesMax: 100_000_000,
   /** Bytes of config.json, tokenizer.json and their like. */

@@ -14,8 +14,10 @@ export interface Room {
   readonly holds: string;
 }
 
-/** Errors and limits: every room of the engine may use them. */
-const GROUND = "engine/*.ts: errors, limits";
+/** What every room may use. */
+const GROUND = "engine/*.ts: errors, limits, json, async-queue";
+
+const LIBRARY = "engine/*.ts: the library";
 
 export const ROOMS: readonly Room[] = [
   {
@@ -27,9 +29,9 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: GROUND,
-    doors: ["errors.ts", "limits.ts"],
+    doors: ["errors.ts", "limits.ts", "json.ts", "async-queue.ts"],
     uses: [],
-    holds: "the one error that a caller can cause, and every bound",
+    holds: "the one error that a caller can cause, every bound, strict JSON, one queue",
   },
   {
     path: "engine/formats",
@@ -144,35 +146,33 @@ export const ROOMS: readonly Room[] = [
     holds: "how far one way of computing a model is from another: KL divergence, agreement, perplexity",
   },
   {
-    path: "engine/*.ts: the library",
-    doors: ["index.ts"],
+    path: LIBRARY,
+    doors: ["index.ts", "models.ts", "evaluate.ts"],
     uses: [
       "kernels",
       GROUND,
       "engine/sampling",
       "engine/message",
       "engine/template",
-      "engine/architecture",
       "engine/folder",
       "engine/runner",
       "engine/core",
-      "engine/store/hub",
       "engine/store",
       "engine/model",
       "engine/evaluate",
     ],
-    holds: "the library's door",
+    holds: "the library's doors: `touchstone`, `touchstone/models`, `touchstone/evaluate`",
   },
   {
     path: "src/openai",
     doors: ["index.ts"],
-    uses: [GROUND, "engine/grammar", "engine/*.ts: the library"],
-    holds: "the wire: one table of parameters, validation, answers and chunks; pure functions",
+    uses: [GROUND, "engine/grammar", "engine/sampling", LIBRARY],
+    holds: "the wire: request schemas from the table of parameters, validation, answers and chunks; pure functions",
   },
   {
     path: "src/server",
     doors: ["index.ts"],
-    uses: [GROUND, "engine/*.ts: the library", "src/openai"],
+    uses: [GROUND, "engine/core", LIBRARY, "src/openai"],
     holds: "HTTP: routes, keys, queue, streams, metrics; each model's engine in a worker thread",
   },
   {
@@ -184,7 +184,20 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/cli",
     doors: [],
-    uses: [GROUND, "engine/*.ts: the library", "src/openai", "src/server", "spec-tests/conform"],
+    uses: [
+      GROUND,
+      "engine/sampling",
+      "engine/architecture",
+      "engine/folder",
+      "engine/runner",
+      "engine/store",
+      "engine/model",
+      "engine/evaluate",
+      LIBRARY,
+      "src/openai",
+      "src/server",
+      "spec-tests/conform",
+    ],
     holds: "the command line",
   },
 ];

@@ -4,10 +4,10 @@
  * a bfloat16 scale is a float16 one as long as it is not below float16's normal range.
  */
 
+import type { JsonObject } from "../../engine/json.js";
 import { QUANTIZATION_BLOCK, type QuantizedMatrix } from "../../kernels/index.js";
 import { EngineError } from "../../engine/errors.js";
 import { FileSink } from "../../engine/formats/file-sink.js";
-import type { JsonObject } from "../../engine/formats/json.js";
 import { openSourceModel, type SourceModel } from "../../engine/folder/source-model.js";
 import { bytesOf, chunksOf, quantizeChunk, type Chunk, type Quant } from "./weights.js";
 

@@ -7,10 +7,11 @@ import { access, copyFile, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { convert } from "../../engine/index.js";
+import type { JsonObject } from "../../engine/json.js";
+import { convertModel } from "../../engine/models.js";
 import { FORMAT_VERSION } from "../../engine/folder/pack.js";
 import { FileSink } from "../../engine/formats/file-sink.js";
-import { parseJsonObject, type JsonObject } from "../../engine/formats/json.js";
+import { parseJsonObject } from "../../engine/formats/json.js";
 import { fileExists, readModelFile } from "../../engine/formats/model-files.js";
 import { byteSymbols } from "../../spec-tests/fixtures/byte-tokenizer.js";
 import { randomSource } from "../../spec-tests/fixtures/random-model.js";
@@ -103,11 +104,13 @@ export class Models {
     const source = await this.source();
     switch (form) {
       case "pack":
-        return this.#once(`pack-v${FORMAT_VERSION}-${quant}`, (dir) => convert(source, dir, { format: quant }));
+        return this.#once(`pack-v${FORMAT_VERSION}-${quant}`, (dir) => convertModel(source, dir, { format: quant }));
       case "gguf":
         return this.#once(`model-${quant}.gguf`, (path) => writeGguf(source, path, quant));
       case "transformers":
-        return this.#once(`transformers-${quant}`, (dir) => convert(source, dir, { format: quant, layout: "onnx" }));
+        return this.#once(`transformers-${quant}`, (dir) =>
+          convertModel(source, dir, { format: quant, layout: "onnx" }),
+        );
     }
   }
 

@@ -4,9 +4,9 @@
  * classes say they mean.
  */
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { isJsonObject, type JsonObject } from "../formats/index.js";
 
 /**
  * @param config parsed config.json
@@ -204,7 +204,7 @@ function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeSca
   if (joined !== null && scaling !== null) throw invalid("rope_parameters and rope_scaling are both given");
   const key = joined === null ? "rope_scaling" : "rope_parameters";
   const rope = joined ?? scaling ?? {};
-  if (!isJsonObject(rope)) throw invalid(`${key} must be an object; it is ${shown(rope)}`);
+  if (!isObject(rope)) throw invalid(`${key} must be an object; it is ${shown(rope)}`);
   const where = `config.json ${key}`;
   const type = rope["rope_type"] ?? rope["type"] ?? "default";
   const allowed = new Set([

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { randomSource, writeRandomModel } from "../../spec-tests/fixtures/random-model.js";
-import { loadModel } from "../model/load-model.js";
+import { loadModel } from "../model/model.js";
 import { convert } from "../store/convert.js";
 
 let scratch: string;

@@ -8,6 +8,7 @@
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 
+import type { JsonObject } from "../json.js";
 import {
   dequantize,
   QUANTIZATION_BLOCK,
@@ -33,7 +34,6 @@ import {
   type GraphNode,
   type Initialiser,
   type InitialiserPiece,
-  type JsonObject,
   type ValueInfo,
 } from "../formats/index.js";
 import { ONNX_FOLDER, onnxFile, type OnnxDtype, type SourceModel } from "../folder/index.js";

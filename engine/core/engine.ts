@@ -5,7 +5,8 @@
  */
 
 import type { Address, Kernels, LogprobsMode, SampledToken } from "../../kernels/index.js";
-import type { AnswerGrammar, TextDelta, TextStream } from "../message/index.js";
+import type { AnswerMask, TextDelta, TextStream } from "../message/index.js";
+import { AsyncQueue } from "../async-queue.js";
 import { assert, EngineError } from "../errors.js";
 import type { KVCache } from "./kv-cache.js";
 import type { Head } from "./lm-head.js";
@@ -44,12 +45,10 @@ export interface EngineParts {
 export interface EngineRequest {
   readonly promptTokenIds: readonly number[];
   readonly config: GenerationConfig;
-  /** What to do when prompt + max_tokens exceeds the context; a prompt is never cut. */
-  readonly contextLengthExceededBehavior: "truncate" | "error";
   /** Turns a choice's tokens into text. */
   readonly createText: () => TextStream;
   /** What a choice's answer must be; any text unless given. */
-  readonly createGrammar?: (() => AnswerGrammar) | undefined;
+  readonly createMask?: (() => AnswerMask) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,7 +75,7 @@ export class Engine {
   submit(request: EngineRequest): AsyncGenerator<OutputDelta, void, void> {
     request.signal?.throwIfAborted();
     const maxTokens = this.#maxTokens(request);
-    const deltas = new DeltaQueue();
+    const deltas = new AsyncQueue<OutputDelta>();
     const running = this.#createRequest(request, maxTokens, deltas);
     this.#scheduler.add(running);
     this.#loop ??= this.#run().finally(() => (this.#loop = null));
@@ -86,7 +85,7 @@ export class Engine {
       deltas.fail(request.signal?.reason);
     };
     request.signal?.addEventListener("abort", abort, { once: true });
-    return deltas.drain(() => {
+    return drained(deltas, () => {
       running.cancelled = true;
       request.signal?.removeEventListener("abort", abort);
     });
@@ -162,7 +161,7 @@ export class Engine {
     const { prompt } = request;
     const [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
     assert(hidden !== undefined, "a pass came back without its hidden state");
-    prompt.table.publish(prompt.tokenIds.slice(0, prompt.table.numPositions));
+    prompt.table.insertPrefix(prompt.tokenIds.slice(0, prompt.table.numPositions));
     if (prompt.table.numPositions < prompt.tokenIds.length) return;
     prompt.lastHidden = hidden;
     request.promptDoneAtMs = performance.now();
@@ -170,12 +169,12 @@ export class Engine {
 
   /** Appends a drawn token to its sequence and hands out what it completes. */
   #commit(sequence: Sequence, sampled: SampledToken): void {
-    const { request, text, grammar, outputIds } = sequence;
+    const { request, text, mask, outputIds } = sequence;
     const { tokenId } = sampled;
     outputIds.push(tokenId);
     request.numCompletionTokens++;
     sequence.sampler.accept(tokenId);
-    grammar?.accept(tokenId);
+    mask?.accept(tokenId);
     sequence.pending.push({ tokenId, sampled });
 
     const ended = this.#parts.endTokenIds.has(tokenId);
@@ -183,7 +182,7 @@ export class Engine {
     if (ended) text.pushEnd();
     else gained = text.push(tokenId);
     // A whole answer is followed by an end token, if the model has one and there is room for it.
-    const finished = grammar?.isFinished ?? false;
+    const finished = mask?.isFinished ?? false;
     const goesOn = outputIds.length < request.maxTokens && !(finished && this.#parts.endTokenIds.size === 0);
     if (!ended && gained.stopped === null && goesOn) {
       if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
@@ -255,9 +254,9 @@ export class Engine {
   }
 
   #createRequest(
-    { promptTokenIds, config, createText, createGrammar }: EngineRequest,
+    { promptTokenIds, config, createText, createMask }: EngineRequest,
     maxTokens: number,
-    deltas: DeltaQueue,
+    deltas: AsyncQueue<OutputDelta>,
   ): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
@@ -272,7 +271,7 @@ export class Engine {
         numPagesReserved,
         sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
         text: createText(),
-        grammar: createGrammar?.() ?? null,
+        mask: createMask?.() ?? null,
         outputIds: [],
         pending: [],
       }),
@@ -281,7 +280,10 @@ export class Engine {
       numCompletionTokens: 0,
       numReasoningTokens: 0,
       cancelled: false,
-      emit: (delta) => deltas.push(delta),
+      emit: (delta) => {
+        deltas.push(delta);
+        if (delta.usage !== null) deltas.end();
+      },
       fail: (error) => deltas.fail(error),
       startedAtMs: performance.now(),
       promptDoneAtMs: 0,
@@ -289,7 +291,7 @@ export class Engine {
     return request;
   }
 
-  #maxTokens({ promptTokenIds, config, contextLengthExceededBehavior }: EngineRequest): number {
+  #maxTokens({ promptTokenIds, config }: EngineRequest): number {
     const { contextLength, cache } = this.#parts;
     const numPromptTokens = promptTokenIds.length;
     const left = contextLength - numPromptTokens;
@@ -300,11 +302,12 @@ export class Engine {
         "messages",
       );
     }
-    if (config.maxTokens !== null && config.maxTokens > left && contextLengthExceededBehavior === "error") {
+    if (config.maxTokens !== null && config.maxTokens > left && config.contextLengthExceededBehavior === "error") {
       throw new EngineError(
         "context_length_exceeded",
-        `The prompt has ${numPromptTokens} tokens and max_tokens is ${config.maxTokens}; together they may be at most ${contextLength}.`,
-        "max_tokens",
+        (name) =>
+          `The prompt has ${numPromptTokens} tokens and ${name("maxTokens")} is ${config.maxTokens}; together they may be at most ${contextLength}.`,
+        "maxTokens",
       );
     }
     let maxTokens = Math.min(config.maxTokens ?? left, left);
@@ -326,9 +329,9 @@ export class Engine {
   }
 }
 
-/** The sequence's next token, among those its grammar allows. */
-function draw({ sampler, grammar }: Sequence, logits: Address): SampledToken {
-  return sampler.sample(logits, grammar?.allowed() ?? null);
+/** The sequence's next token, among those its mask allows. */
+function draw({ sampler, mask }: Sequence, logits: Address): SampledToken {
+  return sampler.sample(logits, mask?.allowed() ?? null);
 }
 
 /** Ends a request with an error; the next step takes it out of the schedule. */
@@ -340,34 +343,11 @@ function fail(request: Request, error: unknown): void {
   );
 }
 
-/** Hands deltas from the token loop to one consumer, in order. */
-class DeltaQueue {
-  readonly #deltas: OutputDelta[] = [];
-  #failure: { error: unknown } | null = null;
-  #wake: () => void = () => {};
-
-  push(delta: OutputDelta): void {
-    this.#deltas.push(delta);
-    this.#wake();
-  }
-
-  fail(error: unknown): void {
-    this.#failure ??= { error };
-    this.#wake();
-  }
-
-  async *drain(onLeave: () => void): AsyncGenerator<OutputDelta, void, void> {
-    try {
-      for (;;) {
-        for (let delta = this.#deltas.shift(); delta !== undefined; delta = this.#deltas.shift()) {
-          yield delta;
-          if (delta.usage !== null) return;
-        }
-        if (this.#failure !== null) throw this.#failure.error;
-        await new Promise<void>((resolve) => (this.#wake = resolve));
-      }
-    } finally {
-      onLeave();
-    }
+/** @param onLeave called when the reader has had everything, or goes early */
+async function* drained<T>(queue: AsyncQueue<T>, onLeave: () => void): AsyncGenerator<T, void, void> {
+  try {
+    for (let values = await queue.take(); values !== null; values = await queue.take()) yield* values;
+  } finally {
+    onLeave();
   }
 }

@@ -1,5 +1,6 @@
 /** The token loop: schedule, run, project, sample, commit. */
 
+export { AnswerCollector, type AnswerChoice, type AnswerResult } from "./answer-collector.js";
 export { Engine } from "./engine.js";
 export { KVCache } from "./kv-cache.js";
 export { GraphLogits, LMHead } from "./lm-head.js";

@@ -68,14 +68,14 @@ describe("published pages", () => {
     const cache = create("token", 10);
     const table = published(cache, [1, 2, 3, 4, 5, 6, 7]);
     const other = cache.createTable();
-    expect(other.adopt([1, 2, 3, 4, 5, 6, 9, 9])).toBe(6);
+    expect(other.lookUpPrefix([1, 2, 3, 4, 5, 6, 9, 9])).toBe(6);
     expect(other.pages).toEqual(table.pages);
     compute(other, [9]);
     compute(table, [8]);
     expect(tokensOf(other)).toEqual([1, 2, 3, 4, 5, 6, 9]);
     expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(other.pages[0]).toBe(table.pages[0]);
-    expect(other.adopt([1, 2, 3, 4, 5, 6, 9, 9])).toBe(0);
+    expect(other.lookUpPrefix([1, 2, 3, 4, 5, 6, 9, 9])).toBe(0);
   });
 
   test("a conversation goes on in the very page where it stopped", () => {
@@ -85,7 +85,7 @@ describe("published pages", () => {
     table.release();
     expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([0, 2]);
     const next = cache.createTable();
-    expect(next.adopt([1, 2, 3, 4, 5, 6, 7])).toBe(6);
+    expect(next.lookUpPrefix([1, 2, 3, 4, 5, 6, 7])).toBe(6);
     compute(next, [7]);
     expect(next.pages).toEqual(pages);
     expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([2, 0]);
@@ -96,7 +96,7 @@ describe("published pages", () => {
     const slow = published(cache, [1, 2]);
     const fast = published(cache, [1, 2, 3, 4, 5, 6]);
     expect(cache.numPagesUsed).toBe(3);
-    expect(slow.adopt([1, 2, 3, 4, 5, 9])).toBe(3);
+    expect(slow.lookUpPrefix([1, 2, 3, 4, 5, 9])).toBe(3);
     expect(slow.pages).toEqual(fast.pages);
     expect(cache.numPagesUsed).toBe(2);
   });
@@ -104,9 +104,9 @@ describe("published pages", () => {
   test("whole pages that were computed twice are kept once", () => {
     const cache = create("token", 10);
     const [table, twin] = [computed(cache, [1, 2, 3, 4, 5]), computed(cache, [1, 2, 3, 4, 6])];
-    table.publish([1, 2, 3, 4, 5]);
+    table.insertPrefix([1, 2, 3, 4, 5]);
     expect(cache.numPagesUsed).toBe(4);
-    twin.publish([1, 2, 3, 4, 6]);
+    twin.insertPrefix([1, 2, 3, 4, 6]);
     expect(cache.numPagesUsed).toBe(3);
     expect(tokensOf(twin)).toEqual([1, 2, 3, 4, 6]);
     table.release();
@@ -118,8 +118,8 @@ describe("published pages", () => {
     const cache = create("block", 10);
     const table = published(cache, [1, 2, 3, 4, 5, 6]);
     const other = cache.createTable();
-    expect(other.adopt([1, 2, 3])).toBe(0);
-    expect(other.adopt([1, 2, 3, 4, 5, 6, 7, 8])).toBe(4);
+    expect(other.lookUpPrefix([1, 2, 3])).toBe(0);
+    expect(other.lookUpPrefix([1, 2, 3, 4, 5, 6, 7, 8])).toBe(4);
     expect(other.pages).toEqual(table.pages.slice(0, 1));
     table.release();
     other.release();
@@ -130,7 +130,7 @@ describe("published pages", () => {
 describe("eviction", () => {
   const found = (cache: KVCache, tokenIds: number[]): number => {
     const table = cache.createTable();
-    const numFound = table.adopt(tokenIds);
+    const numFound = table.lookUpPrefix(tokenIds);
     table.release();
     return numFound;
   };
@@ -177,7 +177,7 @@ describe("eviction", () => {
     const cache = create("token", 2);
     published(cache, [1, 2, 3, 4, 5, 6, 7]).release();
     const table = cache.createTable();
-    expect(table.adopt([1, 2, 3, 4, 5, 6])).toBe(6);
+    expect(table.lookUpPrefix([1, 2, 3, 4, 5, 6])).toBe(6);
     // No page is left for a copy, and nobody else holds the original.
     compute(table, [9, 9]);
     expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 6, 9, 9]);
@@ -205,7 +205,7 @@ test.each<PrefixReuse>(["token", "block"])(
         if (running.length === numTables) continue;
         const prompt = Array.from({ length: 1 + pick(14) }, () => pick(2));
         const table = cache.createTable();
-        const numFound = table.adopt(prompt.slice(0, -1));
+        const numFound = table.lookUpPrefix(prompt.slice(0, -1));
         numAdopted += numFound;
         running.push({ table, tokenIds: prompt.slice(0, numFound) });
       } else if (random() < 0.1 && running.length < numTables) {
@@ -217,7 +217,7 @@ test.each<PrefixReuse>(["token", "block"])(
         entry.tokenIds = entry.tokenIds.slice(0, pick(entry.tokenIds.length + 1));
         entry.table.rewind(entry.tokenIds.length);
       } else if (random() < 0.4) {
-        entry.table.publish(entry.tokenIds);
+        entry.table.insertPrefix(entry.tokenIds);
       } else {
         const fresh = Array.from({ length: 1 + pick(5) }, () => pick(2)).slice(
           0,
@@ -254,7 +254,7 @@ function computed(cache: KVCache, tokenIds: readonly number[]): PageTable {
 
 function published(cache: KVCache, tokenIds: readonly number[]): PageTable {
   const table = computed(cache, tokenIds);
-  table.publish(tokenIds);
+  table.insertPrefix(tokenIds);
   return table;
 }
 

@@ -199,17 +199,17 @@ export class PageTable implements KVTable {
   }
 
   /** Lets later requests find the first positions, which hold `tokenIds` and are all computed. */
-  publish(tokenIds: readonly number[]): void {
-    assert(tokenIds.length <= this.#numPositions, "more tokens published than the table holds");
+  insertPrefix(tokenIds: readonly number[]): void {
+    assert(tokenIds.length <= this.#numPositions, "more tokens are inserted than the table holds");
     this.#replacePages(this.#cache.insert(tokenIds, this.#pages));
   }
 
   /**
-   * Takes over what has been published of a prompt that begins with `tokenIds`, where it is more than the table
+   * Shares the cached pages of a prompt that begins with `tokenIds`, where it is more than the table
    * holds of it already.
    * @returns the number of positions gained
    */
-  adopt(tokenIds: readonly number[]): number {
+  lookUpPrefix(tokenIds: readonly number[]): number {
     const { pages, numTokens } = this.#cache.match(tokenIds);
     const numGained = numTokens - this.#numPositions;
     if (numGained <= 0) return 0;

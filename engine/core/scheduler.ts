@@ -120,7 +120,7 @@ export class Scheduler {
     this.#admitted = [...this.#admitted.slice(0, index), ...this.#admitted.slice(index + 1), request];
     const { prompt } = request;
     // The last token always runs: its hidden state is needed.
-    prompt.numCached += prompt.table.adopt(prompt.tokenIds.slice(0, -1));
+    prompt.numCached += prompt.table.lookUpPrefix(prompt.tokenIds.slice(0, -1));
     const start = prompt.table.numPositions;
     return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
   }
@@ -131,7 +131,8 @@ export class Scheduler {
     this.#running.delete(sequence);
     request.running.delete(sequence);
     // The last token drawn has not run.
-    if (this.#cache.shape.reuse === "token") table.publish([...request.prompt.tokenIds, ...outputIds.slice(0, -1)]);
+    if (this.#cache.shape.reuse === "token")
+      table.insertPrefix([...request.prompt.tokenIds, ...outputIds.slice(0, -1)]);
     table.release();
     this.#cache.unreserve(sequence.numPagesReserved);
   }

@@ -3,7 +3,7 @@
  * Holds state and hands out deltas; decides nothing.
  */
 
-import type { AnswerGrammar, TextStream } from "../message/index.js";
+import type { AnswerMask, TextStream } from "../message/index.js";
 import type { SampledToken } from "../../kernels/index.js";
 import type { PageTable } from "./kv-cache.js";
 import type { GenerationConfig, Sampler } from "../sampling/index.js";
@@ -82,7 +82,7 @@ export interface Sequence {
   readonly sampler: Sampler;
   readonly text: TextStream;
   /** Null where the answer may be any text. */
-  readonly grammar: AnswerGrammar | null;
+  readonly mask: AnswerMask | null;
   readonly outputIds: number[];
   /** Tokens not yet handed out, because no text came with them. */
   pending: { tokenId: number; sampled: SampledToken }[];

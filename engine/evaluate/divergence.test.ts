@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 
-import { DriftMeter } from "./divergence.js";
+import { DivergenceMeter } from "./divergence.js";
 
 test("divergence, agreement and perplexity of predictions known by hand", () => {
-  const meter = new DriftMeter();
+  const meter = new DivergenceMeter();
   const [half, third] = [Math.log(0.5), Math.log(0.25)];
   // (1/2, 1/4, 1/4) against (1/4, 1/2, 1/4): 1/2 log 2 - 1/4 log 2. Logits may be shifted by any constant.
   meter.add([half + 9, third + 9, third + 9], [third, half, third], 0);
@@ -16,7 +16,7 @@ test("divergence, agreement and perplexity of predictions known by hand", () => 
 });
 
 test("tokens that can never come count nothing", () => {
-  const meter = new DriftMeter();
+  const meter = new DivergenceMeter();
   meter.add([0, 0, -Infinity], [0, 0, -Infinity], 1);
   expect(meter.result()).toEqual({
     numPositions: 1,

@@ -1,13 +1,13 @@
 /**
- * How far one way of computing a model drifts from another: both read the same text, and at every position their
- * predictions of the next token are compared. Knows nothing of runners: it is given logits. Measures answers and
- * never reaches one, so it may compute with what differs in its last bit between machines.
+ * Compares the predictions of two ways of computing a model: both read the same text, and their logits are compared at
+ * every position. It measures answers and never reaches one, so it may use functions whose last bit differs between
+ * machines.
  */
 
 import { assert } from "../errors.js";
 
 /** Mean values over all positions of all texts. */
-export interface Drift {
+export interface Divergence {
   readonly numPositions: number;
   /** KL(reference || other) of the predictions, in nats per token. */
   readonly klDivergence: number;
@@ -18,7 +18,7 @@ export interface Drift {
 }
 
 /** Adds up positions as they come, so that no text's logits need to be held at once. */
-export class DriftMeter {
+export class DivergenceMeter {
   #numPositions = 0;
   #klDivergence = 0;
   #numAgreements = 0;
@@ -49,8 +49,8 @@ export class DriftMeter {
     this.#negativeLogLikelihood.other -= q.values[nextTokenId]!;
   }
 
-  result(): Drift {
-    assert(this.#numPositions > 0, "drift of no positions");
+  result(): Divergence {
+    assert(this.#numPositions > 0, "a divergence needs positions");
     const perplexity = (sum: number): number => (this.#numPredicted === 0 ? NaN : Math.exp(sum / this.#numPredicted));
     return {
       numPositions: this.#numPositions,

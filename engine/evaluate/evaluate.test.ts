@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { randomModel } from "../../spec-tests/fixtures/random-model.js";
-import { DriftMeter } from "./divergence.js";
-import { loadModel } from "../model/load-model.js";
+import { DivergenceMeter } from "./divergence.js";
+import { loadModel } from "../model/model.js";
 import { LMHead } from "../core/lm-head.js";
-import { measureDrift, selfWrittenTexts } from "./evaluate.js";
+import { evaluate, selfWrittenTexts } from "./evaluate.js";
 import type { ModelPack } from "../folder/pack.js";
 import { openPack } from "../folder/pack.js";
 import { convert } from "../store/convert.js";
@@ -39,7 +39,7 @@ test("the drift of fast from exact is that of its blocks from single tokens in t
   const prompts = await testOnnxRunner(pack, kernels, weights);
   const lmHead = new LMHead(kernels, weights.lmHead, { numRowsMax: 1, vocabSize: 257, hasToken: () => true });
   const logits = (hidden: Float32Array): Float32Array => kernels.f32(lmHead.project([hidden])[0]!, 257).slice();
-  const meter = new DriftMeter();
+  const meter = new DivergenceMeter();
   for (const text of TEXTS) {
     for (let start = 0; start < text.length; start += CONTEXT) {
       const window = text.slice(start, start + CONTEXT);
@@ -56,7 +56,7 @@ test("the drift of fast from exact is that of its blocks from single tokens in t
   }
   await prompts.release();
   await kernels.close();
-  const drift = await measureDrift({ pack, profile: "exact" }, { pack, profile: "fast" }, TEXTS, 1);
+  const drift = await evaluate({ pack, profile: "exact" }, { pack, profile: "fast" }, TEXTS, 1);
   expect(drift).toEqual(meter.result());
   expect(drift.numPositions).toBe(346);
   expect(drift.klDivergence).toBeGreaterThan(0);
@@ -67,8 +67,8 @@ test("what is compared with itself does not drift; 8 bits do from 32, and the ot
     { pack: packs.q8, profile: "exact" },
     { pack: packs.f32, profile: "exact" },
   ] as const;
-  expect(await measureDrift(q8, q8, TEXTS, 2)).toMatchObject({ klDivergence: 0, top1Agreement: 1 });
-  const [drift, back] = [await measureDrift(f32, q8, TEXTS, 1), await measureDrift(q8, f32, TEXTS, 1)];
+  expect(await evaluate(q8, q8, TEXTS, 2)).toMatchObject({ klDivergence: 0, top1Agreement: 1 });
+  const [drift, back] = [await evaluate(f32, q8, TEXTS, 1), await evaluate(q8, f32, TEXTS, 1)];
   expect(drift.klDivergence).toBeGreaterThan(1e-6);
   expect(drift.klDivergence).toBeLessThan(0.1);
   expect(back.klDivergence).not.toBe(drift.klDivergence);
@@ -77,11 +77,11 @@ test("what is compared with itself does not drift; 8 bits do from 32, and the ot
 
 test("texts in which nothing can be predicted, and tokens that are none, are refused", async () => {
   const side = { pack: packs.q8, profile: "exact" } as const;
-  await expect(measureDrift(side, side, [[1], []], 1)).rejects.toMatchObject({
+  await expect(evaluate(side, side, [[1], []], 1)).rejects.toMatchObject({
     code: "out_of_range",
     message: expect.stringMatching(/fewer than two tokens/) as string,
   });
-  await expect(measureDrift(side, side, [[1, 257]], 1)).rejects.toMatchObject({
+  await expect(evaluate(side, side, [[1, 257]], 1)).rejects.toMatchObject({
     code: "out_of_range",
     message: expect.stringMatching(/token 257.*256/) as string,
   });

@@ -1,29 +1,20 @@
 /**
- * Measures how far one way of running a model drifts from another: a profile from the other, or a format of the
- * weights from another. Both read the same token ids in windows of the context; at every position their
- * predictions are compared (drift.ts). Holds one window's hidden states and a few rows of logits at a time.
+ * Measures how far one way of running a model is from another: one profile from another, or one format of the weights
+ * from another. Both read the same token ids in windows of the context; at every position their predictions are
+ * compared (divergence.ts). One window's hidden states and a few rows of logits are held at a time.
  */
 
-import { Kernels, kvPageByteLength, type Address } from "../../kernels/index.js";
-import { DriftMeter, type Drift } from "./divergence.js";
-import { assert, EngineError } from "../errors.js";
+import { Kernels } from "../../kernels/index.js";
 import { KVCache, LMHead } from "../core/index.js";
-import { LIMITS } from "../limits.js";
+import { assert, EngineError } from "../errors.js";
 import type { ModelPack } from "../folder/index.js";
 import type { Model } from "../model/index.js";
-import {
-  loadOnnxRunner,
-  loadWeights,
-  WasmRunner,
-  type EachTokenRunner,
-  type KernelWeights,
-  type ModelRunner,
-  type Profile,
-} from "../runner/index.js";
+import { openPackRunners, type EachTokenRunner, type ModelRunner, type Profile } from "../runner/index.js";
 import { Tokenizer } from "../text/index.js";
+import { DivergenceMeter, type Divergence } from "./divergence.js";
 
-/** A way of running a model: its prompts as this profile computes them. */
-export interface DriftSide {
+/** A way of running a model: a pack, and the profile that computes its prompts. */
+export interface EvaluatedModel {
   readonly pack: ModelPack;
   readonly profile: Profile;
 }
@@ -35,29 +26,27 @@ const HEAD_ROWS = 8;
 
 /**
  * @param texts token ids, at least two in one of them
- * @throws EngineError where nothing can be predicted, or a token is none of both models
+ * @throws EngineError where nothing can be predicted, or a token does not belong to both models
  */
-export async function measureDrift(
-  reference: DriftSide,
-  other: DriftSide,
+export async function evaluate(
+  reference: EvaluatedModel,
+  other: EvaluatedModel,
   texts: readonly (readonly number[])[],
   numThreads: number,
-): Promise<Drift> {
+): Promise<Divergence> {
   if (!texts.some(({ length }) => length >= 2)) {
     throw new EngineError("out_of_range", "The text has fewer than two tokens: there is nothing to predict.", "text");
   }
   // Two profiles of one pack share its weights.
-  const loaded = new Map<ModelPack, LoadedPack>();
-  const sides: Side[] = [];
+  const packs = new Map<ModelPack, Set<Profile>>();
+  for (const { pack, profile } of [reference, other]) packs.set(pack, (packs.get(pack) ?? new Set()).add(profile));
+  const open = new Map<ModelPack, OpenPack>();
   try {
-    for (const { pack, profile } of [reference, other]) {
-      if (!loaded.has(pack)) loaded.set(pack, await loadPack(pack, numThreads));
-      sides.push(await Side.open(loaded.get(pack)!, profile));
-    }
-    return await compare(sides[0]!, sides[1]!, texts);
+    for (const [pack, profiles] of packs) open.set(pack, await OpenPack.open(pack, profiles, numThreads));
+    const [one, two] = [reference, other].map(({ pack, profile }) => open.get(pack)!.reader(profile));
+    return await compare(one!, two!, texts);
   } finally {
-    for (const side of sides) await side.release();
-    for (const { kernels } of loaded.values()) await kernels.close();
+    for (const pack of open.values()) await pack.close();
   }
 }
 
@@ -72,15 +61,15 @@ export async function selfWrittenTexts(model: Model, numTokensMin: number, first
   const texts: number[][] = [];
   const maxTokens = Math.min(WINDOW_POSITIONS, model.folder.contextLength) / 2;
   for (let numTokens = 0; numTokens < numTokensMin;) {
-    const streams = OPENINGS.map((content, index) => {
+    const answers = OPENINGS.map((content, index) => {
       const parameters = { temperature: 1, seed: firstSeed + texts.length + index, maxTokens };
       return model.template.canRender
         ? model.chat({ messages: [{ role: "user", content }], ...parameters })
         : model.generate({ prompt: startOfText(model), ...parameters });
     });
-    for (const stream of streams) {
-      const tokenIds = [...stream.promptTokenIds];
-      for await (const delta of stream) tokenIds.push(...delta.tokenIds);
+    for (const answer of answers) {
+      const { choices } = await answer.result();
+      const tokenIds = [...answer.promptTokenIds, ...choices[0]!.tokenIds];
       texts.push(tokenIds);
       numTokens += tokenIds.length;
     }
@@ -107,89 +96,86 @@ function startOfText({ tokenizer, folder }: Model): string {
   );
 }
 
-async function compare(reference: Side, other: Side, texts: readonly (readonly number[])[]): Promise<Drift> {
-  const meter = new DriftMeter();
+async function compare(reference: Reader, other: Reader, texts: readonly (readonly number[])[]): Promise<Divergence> {
+  const meter = new DivergenceMeter();
   const windowLength = Math.min(reference.windowLength, other.windowLength);
   for (const text of texts) {
     for (let start = 0; start < text.length; start += windowLength) {
       const window = text.slice(start, start + windowLength);
-      const states = [await reference.hiddenStates(window), await other.hiddenStates(window)] as const;
+      const [one, two] = [await reference.read(window), await other.read(window)];
       for (let first = 0; first < window.length; first += HEAD_ROWS) {
         const count = Math.min(HEAD_ROWS, window.length - first);
-        const logits = [reference.project(states[0], first, count), other.project(states[1], first, count)] as const;
-        for (let row = 0; row < count; row++) {
-          meter.add(
-            reference.logits(logits[0][row]!),
-            other.logits(logits[1][row]!),
-            text[start + first + row + 1] ?? null,
-          );
-        }
+        const [a, b] = [one(first, count), two(first, count)];
+        for (let row = 0; row < count; row++) meter.add(a[row]!, b[row]!, text[start + first + row + 1] ?? null);
       }
     }
   }
   return meter.result();
 }
 
-interface LoadedPack {
-  readonly pack: ModelPack;
-  readonly kernels: Kernels;
-  readonly weights: KernelWeights;
-}
+/** @returns logits of rows of the window, f32 [vocab_size] each, valid until its model projects again */
+type Logits = (first: number, count: number) => Float32Array[];
 
-async function loadPack(pack: ModelPack, numThreads: number): Promise<LoadedPack> {
-  const kernels = await Kernels.load({ numThreads });
-  try {
-    return { pack, kernels, weights: await loadWeights(kernels, pack) };
-  } catch (error) {
-    await kernels.close();
-    throw error;
-  }
-}
-
-type DriftRunner = ModelRunner & EachTokenRunner;
-
-class Side {
+interface Reader {
   readonly windowLength: number;
+  read(window: readonly number[]): Promise<Logits>;
+}
+
+/** A pack's weights in the kernels' memory, with the runners of the profiles that are asked for. */
+class OpenPack {
   readonly #kernels: Kernels;
-  readonly #runner: DriftRunner;
+  readonly #runners: ReadonlyMap<Profile, ModelRunner & EachTokenRunner>;
   readonly #cache: KVCache;
   readonly #lmHead: LMHead;
+  readonly #windowLength: number;
   readonly #hiddenSize: number;
 
-  private constructor({ pack, kernels, weights }: LoadedPack, runner: DriftRunner) {
-    const { config } = pack;
-    const { promptBlockTokens: pageSize } = LIMITS;
+  private constructor(pack: ModelPack, kernels: Kernels, runners: Awaited<ReturnType<typeof openPackRunners>>) {
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
-    this.windowLength = Math.min(WINDOW_POSITIONS, config.contextLength);
+    const { blockSize: pageSize, pageByteLength, lmHead } = runners;
     this.#kernels = kernels;
-    this.#runner = runner;
-    this.#cache = new KVCache(kernels, {
-      pageSize,
-      pageByteLength: kvPageByteLength({ ...config, pageSize, kvFormat: "f32" }),
-      pagesMax: Math.ceil(this.windowLength / pageSize),
-      reuse: "block",
-    });
-    this.#lmHead = new LMHead(kernels, weights.lmHead, {
+    // In the profile fast the kernels still run every generated token, which makes them the runner of exact.
+    this.#runners = new Map([
+      ["exact", runners.tokenRunner],
+      ["fast", runners.promptRunner],
+    ]);
+    this.#windowLength = Math.min(WINDOW_POSITIONS, pack.config.contextLength);
+    const pagesMax = Math.ceil(this.#windowLength / pageSize);
+    this.#cache = new KVCache(kernels, { pageSize, pageByteLength, pagesMax, reuse: "block" });
+    this.#lmHead = new LMHead(kernels, lmHead, {
       numRowsMax: HEAD_ROWS,
-      vocabSize: Math.min(tokenizer.vocabSize, weights.lmHead.rows),
+      vocabSize: Math.min(tokenizer.vocabSize, lmHead.rows),
       hasToken: (tokenId) => tokenizer.hasToken(tokenId),
     });
-    this.#hiddenSize = config.hiddenSize;
+    this.#hiddenSize = pack.config.hiddenSize;
   }
 
-  static async open(loaded: LoadedPack, profile: Profile): Promise<Side> {
-    const { pack, kernels, weights } = loaded;
-    const { config } = pack;
-    const { promptBlockTokens: pageSize } = LIMITS;
-    const runner =
-      profile === "exact"
-        ? new WasmRunner({ kernels, weights, config, numRowsMax: pageSize, pageSize, kvFormat: "f32" })
-        : await loadOnnxRunner(pack, kernels, weights.embedding, kernels.numThreads);
-    return new Side(loaded, runner);
+  static async open(pack: ModelPack, profiles: ReadonlySet<Profile>, numThreads: number): Promise<OpenPack> {
+    const kernels = await Kernels.load({ numThreads });
+    try {
+      const profile = profiles.has("fast") ? "fast" : "exact";
+      return new OpenPack(pack, kernels, await openPackRunners(pack, kernels, { profile, kvCache: "f32", numThreads }));
+    } catch (error) {
+      await kernels.close();
+      throw error;
+    }
+  }
+
+  reader(profile: Profile): Reader {
+    const runner = this.#runners.get(profile)!;
+    return {
+      windowLength: this.#windowLength,
+      read: async (window) => this.#logitsOf(await this.#hiddenStates(runner, window)),
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const runner of new Set(this.#runners.values())) await runner.release();
+    await this.#kernels.close();
   }
 
   /** f32 [positions, hidden_size] */
-  async hiddenStates(window: readonly number[]): Promise<Float32Array> {
+  async #hiddenStates(runner: EachTokenRunner, window: readonly number[]): Promise<Float32Array> {
     const unknown = window.find((id) => id >= this.#lmHead.vocabSize);
     if (unknown !== undefined) {
       const message = `The text holds token ${unknown}; this model's tokens end at ${this.#lmHead.vocabSize - 1}.`;
@@ -199,30 +185,21 @@ class Side {
     const table = this.#cache.createTable();
     const hidden = new Float32Array(window.length * this.#hiddenSize);
     for (let start = 0; start < window.length; start += pageSize) {
-      hidden.set(
-        await this.#runner.forwardEach({ tokenIds: window.slice(start, start + pageSize), table }),
-        start * this.#hiddenSize,
-      );
+      const tokenIds = window.slice(start, start + pageSize);
+      hidden.set(await runner.forwardEach({ tokenIds, table }), start * this.#hiddenSize);
     }
     assert(table.numPositions === window.length, "a window was not read to its end");
     table.release();
     return hidden;
   }
 
-  /** @returns of each of `count` rows the address of its logits, valid until the next call */
-  project(hidden: Float32Array, first: number, count: number): Address[] {
+  #logitsOf(hidden: Float32Array): Logits {
     const size = this.#hiddenSize;
-    return this.#lmHead.project(
-      Array.from({ length: count }, (_, row) => hidden.subarray((first + row) * size, (first + row + 1) * size)),
-    );
-  }
-
-  /** f32 [vocab_size] */
-  logits(address: Address): Float32Array {
-    return this.#kernels.f32(address, this.#lmHead.vocabSize);
-  }
-
-  release(): Promise<void> {
-    return this.#runner.release();
+    return (first, count) => {
+      const rows = Array.from({ length: count }, (_, row) =>
+        hidden.subarray((first + row) * size, (first + row + 1) * size),
+      );
+      return this.#lmHead.project(rows).map((address) => this.#kernels.f32(address, this.#lmHead.vocabSize));
+    };
   }
 }

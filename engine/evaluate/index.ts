@@ -1,4 +1,4 @@
 /** How far one way of computing a model is from another. */
 
-export type { Drift } from "./divergence.js";
-export { measureDrift, selfWrittenTexts, type DriftSide } from "./evaluate.js";
+export type { Divergence } from "./divergence.js";
+export { evaluate, selfWrittenTexts, type EvaluatedModel } from "./evaluate.js";

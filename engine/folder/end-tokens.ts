@@ -1,7 +1,7 @@
 /** Which tokens end an answer, by a model's text files. */
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import { isJsonObject, type JsonObject } from "../formats/index.js";
 import { tokenIdOf } from "../text/index.js";
 
 /**
@@ -32,7 +32,7 @@ export function readEndTokenIds(files: {
     return [...new Set(ids as number[])];
   }
   const token = files.tokenizerConfig["eos_token"];
-  const content = isJsonObject(token) ? token["content"] : token;
+  const content = isObject(token) ? token["content"] : token;
   const id = typeof content === "string" ? tokenIdOf(files.tokenizer, content) : null;
   return id === null ? [] : [id];
 }

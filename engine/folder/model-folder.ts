@@ -1,6 +1,6 @@
 /** What every folder that an engine runs from tells about its model, whatever computes it. */
 
-import type { JsonObject } from "../formats/index.js";
+import type { JsonObject } from "../json.js";
 import type { MessageFormat } from "../message/index.js";
 
 export interface ModelFolder {

@@ -4,6 +4,7 @@
  * graph leaves open. What is not understood is refused by name: an input left out or guessed would change results.
  */
 
+import type { JsonObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import {
@@ -15,7 +16,6 @@ import {
   rewriteOnnx,
   TensorProto,
   ValueInfoProto,
-  type JsonObject,
   type OnnxFile,
   type RewrittenModel,
   type StoredNode,

@@ -8,10 +8,11 @@ import { createHash } from "node:crypto";
 import { open, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { type JsonObject, isObject } from "../json.js";
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
 import { EngineError, fileSystemCode } from "../errors.js";
 import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
-import { isJsonObject, readModelJson, type FileRecord, type JsonObject } from "../formats/index.js";
+import { readModelJson, type FileRecord } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import type { ModelFolder } from "./model-folder.js";
 import { readTextFiles } from "./text-files.js";
@@ -196,19 +197,19 @@ function isCount(value: unknown): value is number {
 }
 
 function isFileRecord(value: unknown): boolean {
-  return isJsonObject(value) && isCount(value["byteLength"]) && typeof value["sha256"] === "string";
+  return isObject(value) && isCount(value["byteLength"]) && typeof value["sha256"] === "string";
 }
 
 function isPackedTensor(value: unknown): boolean {
   return (
-    isJsonObject(value) &&
+    isObject(value) &&
     (isMatrixFormat(value["format"]) || value["format"] === "vector") &&
     ["rows", "cols", "offset", "byteLength"].every((key) => isCount(value[key]))
   );
 }
 
 function isRecordOf(value: unknown, isEntry: (entry: unknown) => boolean): value is JsonObject {
-  return isJsonObject(value) && Object.values(value).every(isEntry);
+  return isObject(value) && Object.values(value).every(isEntry);
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -2,8 +2,9 @@
 
 import { join } from "node:path";
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import { isJsonObject, parseJsonObject, readModelFile, type JsonObject } from "../formats/index.js";
+import { parseJsonObject, readModelFile } from "../formats/index.js";
 import { deriveMessageFormat, type MessageFormat } from "../message/index.js";
 
 export interface TextFiles {
@@ -65,7 +66,7 @@ function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject)
   const template = tokenizerConfig["chat_template"] ?? null;
   if (template === null || typeof template === "string") return template;
   for (const entry of Array.isArray(template) ? (template as unknown[]) : []) {
-    if (isJsonObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string")
+    if (isObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string")
       return entry["template"];
   }
   throw new EngineError(

@@ -1,7 +1,7 @@
 /** Files as bytes and numbers: strict JSON, safetensors, ONNX. Nothing here knows what a model is. */
 
 export { FileSink, type FileRecord } from "./file-sink.js";
-export { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
+export { parseJsonObject } from "./json.js";
 export { fileExists, readModelFile, readModelJson } from "./model-files.js";
 export {
   fieldsOf,

@@ -11,13 +11,17 @@ describe("parseJsonObject", () => {
   });
 
   test.each([
-    ['{"a": 1, "a": 2}', /^a\.json has the key "a" twice/],
-    ['{"x": [{"a": 1, "\\u0061" : 2}]}', /the key "a" twice/],
+    ['{"a": 1, "a": 2}', /^a\.json is not valid JSON: The key "a" is repeated, at line 1, column 10/],
+    ['{"x": [{"a": 1, "\\u0061" : 2}]}', /The key "a" is repeated/],
     ['{"a": 1', /^a\.json is not valid JSON/],
     ["[1]", /^a\.json must hold a JSON object/],
     ["null", /must hold a JSON object/],
   ])("refuses %s", (text, message) => {
     expect(() => parse(text)).toThrow(message);
+  });
+
+  test("skips a byte order mark", () => {
+    expect(parse('\uFEFF{"a": 1}')).toEqual({ a: 1 });
   });
 
   test("reads strings of any length", () => {
@@ -27,6 +31,8 @@ describe("parseJsonObject", () => {
   });
 
   test("refuses invalid UTF-8", () => {
-    expect(() => parseJsonObject(Uint8Array.of(0x7b, 0xff, 0x7d), "a.json")).toThrow(/^a\.json is not valid UTF-8/);
+    expect(() => parseJsonObject(Uint8Array.of(0x7b, 0xff, 0x7d), "a.json")).toThrow(
+      /^a\.json is not valid JSON: it must be UTF-8; the bytes at offset 1 are not/,
+    );
   });
 });

@@ -3,9 +3,10 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
+import type { JsonObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { parseJsonObject, type JsonObject } from "./json.js";
+import { parseJsonObject } from "./json.js";
 
 /** The bytes of `dir/name`, or null where there is no such file. */
 export async function readModelFile(dir: string, name: string): Promise<Uint8Array | null> {

@@ -143,7 +143,7 @@ describe("a header that lies", () => {
     [
       "a tensor named twice",
       fileOf(`{"w":${JSON.stringify(f32(0, 4))},"w":${JSON.stringify(f32(0, 4))}}`, 4),
-      /its header has the key "w" twice/,
+      /its header is not valid JSON: The key "w" is repeated/,
     ],
     ["overlap", fileOf({ a: f32(0, 8), b: f32(4, 12) }, 12), /tensor "b" overlaps the one before it/],
     ["a hole", fileOf({ a: f32(0, 8), b: f32(12, 16) }, 16), /4 bytes before tensor "b" belong to no tensor/],

@@ -7,9 +7,10 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
+import { type JsonObject, isObject } from "../json.js";
 import { assert, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { isJsonObject, parseJsonObject, type JsonObject } from "./json.js";
+import { parseJsonObject } from "./json.js";
 import { fileExists, readModelFile } from "./model-files.js";
 
 export const SINGLE_FILE = "model.safetensors";
@@ -177,7 +178,7 @@ const COMPARE_BYTES = 4 << 20;
 
 function parseEntry(name: string, entry: unknown, file: string, dataStart: number, fileBytes: number): StoredTensor {
   const tensor = `tensor ${quoted(name)}`;
-  if (!isJsonObject(entry)) throw invalid(file, `${tensor}: its entry must be an object`);
+  if (!isObject(entry)) throw invalid(file, `${tensor}: its entry must be an object`);
   for (const key of Object.keys(entry)) {
     if (!["dtype", "shape", "data_offsets"].includes(key)) throw invalid(file, `${tensor}: unknown key ${quoted(key)}`);
   }
@@ -212,7 +213,7 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
 }
 
 function checkMetadata(metadata: unknown, file: string): void {
-  if (!isJsonObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
+  if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
     throw invalid(file, "__metadata__ must map strings to strings");
   }
 }
@@ -258,7 +259,7 @@ async function readIndex(dir: string): Promise<Map<string, string> | null> {
 
 function parseIndex(index: JsonObject): Map<string, string> {
   const map = index["weight_map"];
-  if (!isJsonObject(map)) throw new EngineError("invalid_model", `${INDEX_FILE}: weight_map must be an object`);
+  if (!isObject(map)) throw new EngineError("invalid_model", `${INDEX_FILE}: weight_map must be an object`);
   for (const [name, file] of Object.entries(map)) {
     // A shard lies in the model's own folder; anything like a path could read elsewhere.
     if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file)) {

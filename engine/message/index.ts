@@ -1,6 +1,6 @@
 /** How a model writes a message: reasoning, then the answer. */
 
-export { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
+export { AnswerMask, AnswerVocabulary } from "./answer-mask.js";
 export {
   deriveMessageFormat,
   markupOf,
@@ -10,6 +10,5 @@ export {
   type Markup,
   type MessageFormat,
 } from "./message-format.js";
-export type { Reasoning } from "./reasoning-parser.js";
 export { answerGrammar, type ResponseFormat } from "./response-format.js";
 export { TextStream, type TextDelta } from "./text-stream.js";

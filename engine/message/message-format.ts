@@ -1,6 +1,7 @@
 /** How a model writes a message, derived from its tokenizer and its chat template (contract, section 6). */
 
-import { type Json, isObject, tokenIdOf } from "../text/index.js";
+import { type JsonObject, isObject } from "../json.js";
+import { tokenIdOf } from "../text/index.js";
 
 /** The texts that open and close a part of a message. ASCII. */
 export interface Markup {
@@ -29,7 +30,7 @@ export const THINKING: MessageFormat = { reasoning: THINK };
  * @param tokenizerJson the parsed tokenizer.json
  * @param template the Jinja source; null where the model has none
  */
-export function deriveMessageFormat(tokenizerJson: Json, template: string | null): MessageFormat {
+export function deriveMessageFormat(tokenizerJson: JsonObject, template: string | null): MessageFormat {
   const added: unknown[] = Array.isArray(tokenizerJson["added_tokens"]) ? tokenizerJson["added_tokens"] : [];
   const contents = added.map((token) => `${isObject(token) ? token["content"] : ""}`);
   const ordinary = [THINK.open, THINK.close].filter((tag) => tokenIdOf(tokenizerJson, tag) !== null);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { THINK } from "./message-format.js";
+import { PLAIN, THINK, THINKING } from "./message-format.js";
 import { ReasoningParser } from "./reasoning-parser.js";
 
 const CLOSE = THINK.close;
@@ -13,7 +13,7 @@ interface Parsed {
 }
 
 function parse(chunks: readonly string[], startsInside: boolean, separate: boolean): Parsed {
-  const parser = new ReasoningParser({ ...THINK, startsInside }, separate);
+  const parser = new ReasoningParser({ format: THINKING, insideReasoning: startsInside, separate });
   const segments = [...chunks.flatMap((chunk) => parser.push(chunk)), ...parser.finish()];
   const join = (...channels: string[]): string =>
     segments
@@ -94,7 +94,7 @@ describe("ReasoningParser", () => {
   it("holds nothing back once the answer has begun", () => {
     fc.assert(
       fc.property(chunked, (chunks) => {
-        const parser = new ReasoningParser({ ...THINK, startsInside: true }, true);
+        const parser = new ReasoningParser({ format: THINKING, insideReasoning: true, separate: true });
         parser.push("why</think>\n\nA");
         for (const chunk of chunks)
           expect(
@@ -152,13 +152,13 @@ describe("ReasoningParser", () => {
   });
 
   it("takes everything as the answer of a model that does not reason", () => {
-    const parser = new ReasoningParser(null, true);
+    const parser = new ReasoningParser({ format: PLAIN, insideReasoning: false, separate: true });
     expect(parser.push(" <think>a")).toEqual([{ channel: "answer", text: " <think>a" }]);
     expect(parser.hasReasoning).toBe(false);
   });
 
   it("takes long white space in linear time", () => {
-    const parser = new ReasoningParser({ ...THINK, startsInside: true }, true);
+    const parser = new ReasoningParser({ format: THINKING, insideReasoning: true, separate: true });
     for (let index = 0; index < 100_000; index++) parser.push("\n");
     parser.push("a");
     for (let index = 0; index < 100_000; index++) parser.push(" ");

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { THINK } from "./message-format.js";
+import { PLAIN, THINKING } from "./message-format.js";
 import { byteLevelJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { TextStream, type TextStreamOptions } from "./text-stream.js";
 import { Tokenizer } from "../text/tokenizer.js";
@@ -35,7 +35,8 @@ function run(tokenIds: readonly number[], { startsInside = false, reasons = true
     stop: [],
     includeStop: false,
     separateReasoning: true,
-    reasoning: reasons ? { ...THINK, startsInside } : null,
+    format: reasons ? THINKING : PLAIN,
+    insideReasoning: startsInside,
     ...options,
   });
   const deltas = [];
@@ -131,27 +132,12 @@ describe("TextStream", () => {
       stop: [],
       includeStop: false,
       separateReasoning: true,
-      reasoning: { ...THINK, startsInside: true },
+      format: THINKING,
+      insideReasoning: true,
     });
     text.push(0x61);
     text.pushEnd();
     expect(text.numReasoningTokens).toBe(2);
-  });
-
-  it("tells where the answer begins", () => {
-    const text = new TextStream({
-      tokenizer,
-      promptIds: [],
-      stop: [],
-      includeStop: false,
-      separateReasoning: true,
-      reasoning: { ...THINK, startsInside: true },
-    });
-    const begun = bytesOf("a</think>\nb").map((tokenId) => {
-      text.push(tokenId);
-      return text.answerBegun;
-    });
-    expect(begun.indexOf(true)).toBe(begun.length - 1);
   });
 
   it("a stop sequence that only the end of the text decides still ends it", () => {
@@ -214,7 +200,8 @@ describe("issues of other engines", () => {
       stop: [],
       includeStop: false,
       separateReasoning: true,
-      reasoning: { ...THINK, startsInside: false },
+      format: THINKING,
+      insideReasoning: false,
     });
     const deltas = [...wide.encode("<think>ab</think>ab").map((tokenId) => text.push(tokenId)), text.finish()];
     expect(deltas.map(({ reasoning }) => reasoning).join("")).toBe("ab");

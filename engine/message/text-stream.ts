@@ -4,8 +4,9 @@
  * Law: the deltas put together do not depend on how the tokens cut the text. Stop sequences see the answer only.
  */
 
-import { type Reasoning, ReasoningParser, type TextSegment } from "./reasoning-parser.js";
 import { StopMatcher, StreamingDetokenizer, type Tokenizer } from "../text/index.js";
+import type { MessageFormat } from "./message-format.js";
+import { ReasoningParser, type TextSegment } from "./reasoning-parser.js";
 
 export interface TextStreamOptions {
   readonly tokenizer: Tokenizer;
@@ -14,8 +15,10 @@ export interface TextStreamOptions {
   readonly stop: readonly string[];
   /** Whether a stop sequence is part of the text that it ends. */
   readonly includeStop: boolean;
-  /** Null for a model that does not reason, and for raw text; else `startsInside` is the prompt's `opensReasoning`. */
-  readonly reasoning: Reasoning | null;
+  /** How the model writes a message; `PLAIN` for raw text. */
+  readonly format: MessageFormat;
+  /** Whether the prompt ends inside the reasoning. */
+  readonly insideReasoning: boolean;
   /** Whether the reasoning is given apart from the answer. */
   readonly separateReasoning: boolean;
 }
@@ -37,7 +40,7 @@ export class TextStream {
 
   constructor(options: TextStreamOptions) {
     this.#detokenizer = new StreamingDetokenizer(options.tokenizer, options.promptIds);
-    this.#parser = new ReasoningParser(options.reasoning, options.separateReasoning);
+    this.#parser = new ReasoningParser({ ...options, separate: options.separateReasoning });
     this.#stopMatcher = new StopMatcher(options.stop, options.includeStop);
   }
 
@@ -68,11 +71,6 @@ export class TextStream {
   /** Whether there is reasoning, finished or not: without it `reasoning_content` is null. */
   get hasReasoning(): boolean {
     return this.#parser.hasReasoning;
-  }
-
-  /** Whether the next character belongs to the answer: grammars begin here. */
-  get answerBegun(): boolean {
-    return this.#parser.answerBegun;
   }
 
   /** Tokens through the one that completed the closing tag; all so far while it has not come; 0 without reasoning. */

@@ -1,13 +1,7 @@
 /** A loaded model: what a program holds and asks. */
 
-export {
-  loadModel,
-  Model,
-  type ChatOptions,
-  type GenerateOptions,
-  type OutputStream,
-  type RequestOptions,
-} from "./load-model.js";
+export { Answer } from "./answer.js";
+export { inspectModel, type ModelDescription } from "./inspect.js";
 export type { LoadModelOptions } from "./load-options.js";
 export {
   describeEstimate,
@@ -17,3 +11,11 @@ export {
   type MemoryEstimate,
   type MemoryOptions,
 } from "./memory.js";
+export {
+  loadModel,
+  Model,
+  type ChatOptions,
+  type GenerateOptions,
+  type ModelInfo,
+  type RequestOptions,
+} from "./model.js";

@@ -3,9 +3,14 @@
 import { availableParallelism } from "node:os";
 
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../../kernels/index.js";
-import { described, EngineError, wrongType } from "../errors.js";
-import { ONNX_DTYPES, type OnnxDtype } from "../folder/index.js";
+import { described, EngineError, outOfRange, wrongType } from "../errors.js";
+import type { ModelConfig } from "../architecture/index.js";
+import { ONNX_DTYPES, type OnnxDtype, type RunnableModel } from "../folder/index.js";
+import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
+import { onnxRuntimeProblem, type Profile } from "../runner/index.js";
+import { prepareModel } from "../store/index.js";
+import { checkMemory } from "./memory.js";
 
 export interface LoadModelOptions {
   /**
@@ -21,10 +26,11 @@ export interface LoadModelOptions {
    */
   readonly dtype?: OnnxDtype;
   /**
-   * How prompts are computed (contract, section 10). `fast`, the default: by ONNX Runtime; the same bytes on the same
-   * machine. `exact`: by the kernels, like everything else; the same bytes everywhere, and ONNX Runtime is not loaded.
+   * How prompts are computed (contract, section 10). `fast`: by ONNX Runtime; the same bytes on the same machine. `exact`:
+   * by the kernels, like everything else; the same bytes everywhere, and ONNX Runtime is not needed. `auto`, the default:
+   * `fast` where ONNX Runtime can be loaded, else `exact`; the embedded model runs `exact`, which starts sooner.
    */
-  readonly profile?: Profile;
+  readonly profile?: Profile | "auto";
   /** Threads of the kernels and of ONNX Runtime, which take turns; as many as the machine runs at a time unless given. */
   readonly numThreads?: number;
   /** Choices that draw tokens at the same time, 1..128: 16 unless given. More wait for their turn; answers stay the same. */
@@ -51,109 +57,134 @@ export interface LoadModelOptions {
   readonly onNotice?: (message: string) => void;
 }
 
-export type Profile = (typeof PROFILES)[number];
+/** How a model is run: every option, checked and with its default. */
+export interface CheckedOptions {
+  readonly profile: Profile | "auto";
+  readonly numThreads: number;
+  readonly maxConcurrency: number;
+  readonly logprobsMode: LogprobsMode;
+  readonly kvCache: KVFormat;
+  readonly kvCacheBytes: number;
+}
 
-/** How a pack is run. */
-export type EngineOptions = Required<
-  Pick<LoadModelOptions, "profile" | "numThreads" | "maxConcurrency" | "logprobsMode" | "kvCache" | "kvCacheBytes">
->;
+/** The same with the profile that `auto` stands for. */
+export interface EngineOptions extends CheckedOptions {
+  readonly profile: Profile;
+}
 
 /** @throws EngineError naming the option that cannot be */
-export function engineOptions(options: LoadModelOptions): EngineOptions {
-  checkTypes(options);
-  const checked: EngineOptions = {
-    profile: options.profile ?? "fast",
+export function engineOptions(options: LoadModelOptions): CheckedOptions {
+  if (!isObject(options as unknown)) {
+    throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
+  }
+  // TypeScript checks this for its own callers alone, and a misspelled option would go unnoticed.
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(CHECKS, name)) {
+      const known = Object.keys(CHECKS).join(", ");
+      throw new EngineError("unknown_parameter", `${name} is not an option of a model. Known: ${known}`, name);
+    }
+    if (value !== undefined) CHECKS[name as keyof LoadModelOptions](value, name);
+  }
+  const { profile = "auto", kvCache = "f32" } = options;
+  if (profile === "fast" && kvCache !== "f32") {
+    const reason = "ONNX Runtime, which computes prompts in fast, reads them as f32";
+    throw new EngineError("unsupported_value", `8-bit keys and values need the profile exact: ${reason}.`, "kvCache");
+  }
+  return {
+    profile,
     numThreads: options.numThreads ?? Math.min(availableParallelism(), LIMITS.threadsMax),
     maxConcurrency: options.maxConcurrency ?? LIMITS.runningSequencesDefault,
     logprobsMode: options.logprobsMode ?? "raw",
-    kvCache: options.kvCache ?? "f32",
+    kvCache,
     kvCacheBytes: options.kvCacheBytes ?? LIMITS.kvCacheBytesMax,
   };
-  checkOneOf("profile", checked.profile, PROFILES);
-  checkInteger("numThreads", checked.numThreads, LIMITS.threadsMax);
-  checkInteger("maxConcurrency", checked.maxConcurrency, LIMITS.runningSequencesMax);
-  checkOneOf("logprobsMode", checked.logprobsMode, LOGPROBS_MODES);
-  checkOneOf("kvCache", checked.kvCache, KV_FORMATS);
-  checkKvCacheBytes(checked.kvCacheBytes);
-  if (options.dtype !== undefined) checkOneOf("dtype", options.dtype, ONNX_DTYPES);
-  if (checked.profile === "fast" && checked.kvCache !== "f32") {
-    const message =
-      "8-bit keys and values need the profile exact: ONNX Runtime, which computes prompts in fast, reads them as f32.";
-    throw new EngineError("unsupported_value", message, "kvCache");
-  }
-  return checked;
 }
 
-const PROFILES = ["fast", "exact"] as const;
-const LOGPROBS_MODES: readonly LogprobsMode[] = ["raw", "processed"];
-const KV_FORMATS: readonly KVFormat[] = ["f32", "q8"];
-
-/** What `typeof` says of each option. */
-const OPTION_TYPES: Readonly<Record<keyof LoadModelOptions, "string" | "number" | "boolean" | "object" | "function">> =
-  {
-    model: "string",
-    quant: "string",
-    dtype: "string",
-    profile: "string",
-    numThreads: "number",
-    maxConcurrency: "number",
-    logprobsMode: "string",
-    kvCache: "string",
-    kvCacheBytes: "number",
-    offline: "boolean",
-    signal: "object",
-    onProgress: "function",
-    onDownload: "function",
-    onNotice: "function",
-  };
-
-/** TypeScript checks this for its own callers alone, and an option that is misspelled would go unnoticed. */
-function checkTypes(options: LoadModelOptions): void {
-  if (!isOptions(options))
-    throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
-  checkSignal(options.signal);
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(OPTION_TYPES, name)) {
-      throw new EngineError(
-        "unknown_parameter",
-        `${name} is not an option of a model. Known: ${Object.keys(OPTION_TYPES).join(", ")}`,
-        name,
-      );
-    }
-    const type = OPTION_TYPES[name as keyof LoadModelOptions];
-    if (value === undefined || (name === "model" && value === null) || typeof value === type) continue;
-    throw wrongType(name, `a ${type}`, value);
-  }
+/** The profile that a model runs in, before its folder is known. */
+async function profileFor(
+  { profile, kvCache }: CheckedOptions,
+  model: { readonly isEmbedded: boolean; readonly onNotice?: ((message: string) => void) | undefined },
+): Promise<Profile> {
+  if (profile !== "auto") return profile;
+  if (model.isEmbedded || kvCache !== "f32") return "exact";
+  const problem = await onnxRuntimeProblem();
+  if (problem === null) return "fast";
+  if (problem.isInstalled) model.onNotice?.(`${problem.message}. Prompts are computed by the kernels (profile exact).`);
+  return "exact";
 }
 
-export function isOptions(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** A model's folder, ready to be run, and the options to run it with. */
+export interface PreparedModel {
+  readonly folder: RunnableModel;
+  readonly options: EngineOptions;
 }
+
+/**
+ * Downloads and converts what is needed, after everything that could be refused has been checked.
+ * @throws EngineError for an option or a model that cannot be used
+ */
+export async function prepare(options: LoadModelOptions): Promise<PreparedModel> {
+  const checked = engineOptions(options);
+  const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
+  const profile = await profileFor(checked, { isEmbedded: model === null, onNotice });
+  const onConfig = (config: ModelConfig, format: MatrixFormat): void =>
+    checkMemory(config, { ...checked, profile, format }, true);
+  const hub = { dtype, offline, signal, onDownload, onNotice };
+  const folder = await prepareModel({ model, format: quant, onConfig, onProgress, ...hub });
+  signal?.throwIfAborted();
+  // A graph has one way to run: a folder of ONNX files needs ONNX Runtime, even where a pack would do without.
+  const isGraph = folder.kind === "onnx" && checked.profile === "auto";
+  return { folder, options: { ...checked, profile: isGraph ? "fast" : profile } };
+}
+
+type Check = (value: unknown, name: string) => void;
+
+const CHECKS: Readonly<Record<keyof LoadModelOptions, Check>> = {
+  model: (value, name) => {
+    if (value !== null && typeof value !== "string") throw wrongType(name, "a string or null", value);
+  },
+  quant: oneOf(["q8", "q4", "f32"] satisfies MatrixFormat[]),
+  dtype: oneOf(ONNX_DTYPES),
+  profile: oneOf(["auto", "fast", "exact"]),
+  numThreads: count(LIMITS.threadsMax),
+  maxConcurrency: count(LIMITS.runningSequencesMax),
+  logprobsMode: oneOf(["raw", "processed"] satisfies LogprobsMode[]),
+  kvCache: oneOf(["f32", "q8"] satisfies KVFormat[]),
+  kvCacheBytes: count(Number.MAX_SAFE_INTEGER),
+  offline: (value, name) => {
+    if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
+  },
+  signal: checkSignal,
+  onProgress: callback,
+  onDownload: callback,
+  onNotice: callback,
+};
 
 export function checkSignal(signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return;
   throw wrongType("signal", "an AbortSignal", signal);
 }
 
-export function checkOneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return;
-  throw new EngineError(
-    "unsupported_value",
-    `${name} must be ${allowed.join(" or ")}. Given: ${described(value)}`,
-    name,
-  );
+function oneOf(allowed: readonly string[]): Check {
+  return (value, name) => {
+    if (typeof value !== "string") throw wrongType(name, "a string", value);
+    if (allowed.includes(value)) return;
+    throw new EngineError(
+      "unsupported_value",
+      `${name} must be ${allowed.join(" or ")}. Given: ${described(value)}`,
+      name,
+    );
+  };
 }
 
-function checkInteger(name: string, value: number, highest: number): void {
-  if (Number.isFinite(value) && !Number.isInteger(value)) {
-    throw new EngineError("invalid_type", `${name} must be an integer. Given: ${value}`, name);
-  }
-  if (!(value >= 1 && value <= highest)) {
-    throw new EngineError("out_of_range", `${name} must be in 1..${highest}. Given: ${value}`, name);
-  }
+function count(maximum: number): Check {
+  return (value, name) => {
+    if (typeof value !== "number" || (Number.isFinite(value) && !Number.isInteger(value)))
+      throw wrongType(name, "an integer", value);
+    if (!(value >= 1 && value <= maximum)) throw outOfRange(name, `must be in 1..${maximum}`, value);
+  };
 }
 
-function checkKvCacheBytes(value: number): void {
-  if (Number.isSafeInteger(value) && value >= 1) return;
-  throw new EngineError("out_of_range", `kvCacheBytes must be an integer >= 1. Given: ${value}`, "kvCacheBytes");
+function callback(value: unknown, name: string): void {
+  if (typeof value !== "function") throw wrongType(name, "a function", value);
 }

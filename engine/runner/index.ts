@@ -1,7 +1,5 @@
 /** What executes a model: token ids in, hidden states out. */
 
-export { loadWeights, type KernelWeights } from "./kernel-weights.js";
-export { loadOnnxRunner } from "./load-onnx-runner.js";
-export type { EachTokenRunner, ForwardPass, KVTable, ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
-export { openRunners, type ModelRunners, type RunnerOptions } from "./open-runners.js";
-export { WasmRunner } from "./wasm-runner.js";
+export type { EachTokenRunner, KVTable, ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
+export { ONNX_RUNTIME, onnxRuntimeProblem } from "./onnx-runtime.js";
+export { openPackRunners, openRunners, type ModelRunners, type RunnerOptions } from "./open-runners.js";

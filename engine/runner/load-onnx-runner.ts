@@ -5,6 +5,7 @@ import { LIMITS } from "../limits.js";
 import type { ModelPack, OnnxFolder } from "../folder/index.js";
 import type { OnnxGraphRunner } from "./onnx-graph-runner.js";
 import type { OnnxRunner } from "./onnx-runner.js";
+import { withOnnxRuntime } from "./onnx-runtime.js";
 
 /** @param embedding the pack's, in the memory of `kernels` */
 export async function loadOnnxRunner(
@@ -13,7 +14,7 @@ export async function loadOnnxRunner(
   embedding: PackedMatrix,
   numThreads: number,
 ): Promise<OnnxRunner> {
-  const { OnnxRunner } = await import("./onnx-runner.js");
+  const { OnnxRunner } = await withOnnxRuntime(() => import("./onnx-runner.js"));
   const row = kernels.allocate(embedding.cols * 4);
   return OnnxRunner.load({
     kernels,
@@ -33,7 +34,7 @@ export async function loadOnnxGraphRunner(
   kernels: Kernels,
   numThreads: number,
 ): Promise<{ readonly runner: OnnxGraphRunner; readonly blockSize: number; readonly pageByteLength: number }> {
-  const { OnnxGraphRunner, graphPageByteLength } = await import("./onnx-graph-runner.js");
+  const { OnnxGraphRunner, graphPageByteLength } = await withOnnxRuntime(() => import("./onnx-graph-runner.js"));
   const { graphBlockTokens: pageSize } = LIMITS;
   const runner = await OnnxGraphRunner.load({ kernels, folder, numThreads, pageSize });
   return { runner, blockSize: pageSize, pageByteLength: graphPageByteLength(folder.decoder.caches, pageSize) };

@@ -13,7 +13,7 @@ import { dequantize, quantize } from "../../kernels/index.js";
 import { writeExport, type ExportOptions, type ExportShape } from "../../spec-tests/fixtures/onnx-export.js";
 import { naiveLogits } from "../../spec-tests/oracles/onnx-naive.js";
 import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
-import { loadModel, Model, type GenerateOptions } from "../model/load-model.js";
+import { loadModel, Model, type GenerateOptions } from "../model/model.js";
 import type { LoadModelOptions } from "../model/load-options.js";
 import { readModelConfig } from "../architecture/config.js";
 import { openOnnxFolder, readHead, type OnnxFolder } from "../folder/onnx-folder.js";

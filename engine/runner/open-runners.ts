@@ -12,7 +12,7 @@ import { LIMITS } from "../limits.js";
 import { readHead, type ModelPack, type OnnxFolder, type OnnxHead, type RunnableModel } from "../folder/index.js";
 import { loadWeights } from "./kernel-weights.js";
 import { loadOnnxGraphRunner, loadOnnxRunner } from "./load-onnx-runner.js";
-import type { ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
+import type { EachTokenRunner, ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
 import { WasmRunner } from "./wasm-runner.js";
 
 export interface ModelRunners {
@@ -30,6 +30,13 @@ export interface ModelRunners {
   readonly reuse: PrefixReuse;
 }
 
+/** A pack's runners give every token's hidden state on request, and its head is ours. */
+export interface PackRunners extends ModelRunners {
+  readonly promptRunner: ModelRunner & EachTokenRunner;
+  readonly tokenRunner: ModelRunner & EachTokenRunner;
+  readonly lmHead: PackedMatrix;
+}
+
 export interface RunnerOptions {
   readonly profile: Profile;
   readonly kvCache: KVFormat;
@@ -40,17 +47,17 @@ export interface RunnerOptions {
 export function openRunners(folder: RunnableModel, kernels: Kernels, options: RunnerOptions): Promise<ModelRunners> {
   switch (folder.kind) {
     case "pack":
-      return packRunners(folder, kernels, options);
+      return openPackRunners(folder, kernels, options);
     case "onnx":
       return graphRunners(folder, kernels, options);
   }
 }
 
-async function packRunners(
+export async function openPackRunners(
   pack: ModelPack,
   kernels: Kernels,
   { profile, kvCache, numThreads }: RunnerOptions,
-): Promise<ModelRunners> {
+): Promise<PackRunners> {
   const { config } = pack;
   const { promptBlockTokens: pageSize } = LIMITS;
   const weights = await loadWeights(kernels, pack);

@@ -1,163 +1,125 @@
 /**
- * What a caller can ask of a generation: types, defaults and ranges (contract, section 2). Everything
- * that leaves generationConfig() is valid; nothing behind it checks again. Whether the ids of
- * `logitBias` exist is checked where the tokenizer is known.
+ * Checks what a caller asks of a generation against the table of parameters, once, where the request enters. Everything
+ * that leaves `generationConfig` is valid, and nothing after it checks again. Whether the ids of `logitBias` exist is
+ * checked where the tokenizer is known.
  */
 
-import { described, EngineError, wrongType } from "../errors.js";
-import { LIMITS } from "../limits.js";
+import { described, EngineError, outOfRange, wrongType } from "../errors.js";
+import { PARAMETER_NAMES, parameterIn, type Parameter, type ParameterKind, type PARAMETERS } from "./parameters.js";
 
-export interface GenerationConfig {
-  /** Integer >= 1; null: what the context leaves. */
-  readonly maxTokens: number | null;
-  /** 1..128 */
-  readonly n: number;
-  /** Safe integer. */
-  readonly seed: number;
-  /** -2..2, off at 0 */
-  readonly frequencyPenalty: number;
-  /** -2..2, off at 0 */
-  readonly presencePenalty: number;
-  /** 0 < x <= 2, off at 1 */
-  readonly repetitionPenalty: number;
-  /** Up to 4 non-empty strings. */
-  readonly stop: readonly string[];
-  /** Whether a stop sequence stays in the text. */
-  readonly includeStop: boolean;
-  /** 0..2, 0 is greedy */
-  readonly temperature: number;
-  /** 0..1; null: off */
-  readonly topP: number | null;
-  /** Integer >= 1; null: off */
-  readonly topK: number | null;
-  /** 0..1; null: off */
-  readonly minP: number | null;
-  /** Token id to a number in -100..100; up to 1,024 entries. */
-  readonly logitBias: ReadonlyMap<number, number>;
-  readonly logprobs: boolean;
-  /** 0..20, needs logprobs */
-  readonly topLogprobs: number;
-  /** Whether reasoning is split from the answer. */
-  readonly separateReasoning: boolean;
-}
+type ValueOf<P> = P extends Parameter<infer Value> ? Value : never;
+
+/** Every parameter, checked and with its default. */
+export type GenerationConfig = { readonly [K in keyof typeof PARAMETERS]: ValueOf<(typeof PARAMETERS)[K]> };
 
 /** What a caller may leave out; undefined and null both mean "not given". */
 export type GenerationOptions = { readonly [K in keyof GenerationConfig]?: GenerationConfig[K] | null | undefined };
 
 /**
- * Defaults for what is not given; a seed is drawn where there is none.
- * @throws EngineError for the first option, in the order of GenerationConfig, that is not valid
+ * Fills in defaults; draws a seed where none is given.
+ * @throws EngineError for the first option, in the table's order, that is not valid
  */
 export function generationConfig(options: GenerationOptions = {}): GenerationConfig {
-  const logprobs = () => boolean(options.logprobs, "logprobs", false);
-  const config: GenerationConfig = {
-    maxTokens: optional(options.maxTokens, (value) => integer(value, "max_tokens", 1, Number.MAX_VALUE)),
-    n: integer(options.n ?? 1, "n", 1, LIMITS.choicesMax),
-    seed: integer(options.seed ?? randomSeed(), "seed", Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
-    frequencyPenalty: number(options.frequencyPenalty ?? 0, "frequency_penalty", -2, 2),
-    presencePenalty: number(options.presencePenalty ?? 0, "presence_penalty", -2, 2),
-    repetitionPenalty: repetitionPenalty(options.repetitionPenalty ?? 1),
-    stop: stopSequences(options.stop ?? []),
-    includeStop: boolean(options.includeStop, "include_stop_str_in_output", false),
-    temperature: number(options.temperature ?? 1, "temperature", 0, 2),
-    topP: optional(options.topP, (value) => number(value, "top_p", 0, 1)),
-    topK: optional(options.topK, (value) => integer(value, "top_k", 1, Number.MAX_VALUE)),
-    minP: optional(options.minP, (value) => number(value, "min_p", 0, 1)),
-    logitBias: logitBias(options.logitBias ?? new Map()),
-    logprobs: logprobs(),
-    topLogprobs: topLogprobs(options.topLogprobs ?? 0, logprobs()),
-    separateReasoning: boolean(options.separateReasoning, "separate_reasoning", false),
-  };
+  const config = Object.fromEntries(
+    PARAMETER_NAMES.map((name) => [name, valueOf(name, options[name])]),
+  ) as unknown as GenerationConfig;
   for (const name of Object.keys(options)) {
-    if (!(name in config)) {
-      throw new EngineError(
-        "unsupported_parameter",
-        `${name} is not a generation option. Known: ${Object.keys(config).join(", ")}`,
-        name,
-      );
-    }
+    if (Object.hasOwn(config, name)) continue;
+    throw new EngineError(
+      "unknown_parameter",
+      `${name} is not a generation option. Known: ${PARAMETER_NAMES.join(", ")}`,
+      name,
+    );
+  }
+  if (config.topLogprobs > 0 && !config.logprobs) {
+    throw new EngineError(
+      "unsupported_value",
+      (name) => `${name("topLogprobs")} needs ${name("logprobs")}: true. Given: ${config.topLogprobs} without it`,
+      "topLogprobs",
+    );
   }
   return config;
 }
 
-function optional<T>(value: T | null | undefined, check: (value: T) => T): T | null {
-  return value === null || value === undefined ? null : check(value);
+function valueOf(name: (typeof PARAMETER_NAMES)[number], given: unknown): unknown {
+  const { kind, default: fallback } = parameterIn(name, null);
+  if (given === null || given === undefined)
+    return typeof fallback === "function" ? (fallback as () => unknown)() : fallback;
+  return checked(kind, given, name);
 }
 
-function number(value: unknown, param: string, lowest: number, highest: number): number {
-  if (typeof value !== "number") throw wrongType(param, "a number", value);
-  const isOpenEnded = highest === Number.MAX_VALUE;
-  const range = isOpenEnded ? `at least ${lowest}` : `in ${lowest}..${highest}`;
-  if (!(value >= lowest && value <= highest)) throw outOfRange(param, `must be ${range}`, value);
-  return value;
-}
-
-function integer(value: unknown, param: string, lowest: number, highest: number): number {
-  if (typeof value !== "number" || (Number.isFinite(value) && !Number.isInteger(value))) {
-    throw wrongType(param, "an integer", value);
+function checked(kind: ParameterKind, value: unknown, param: string): unknown {
+  switch (kind.type) {
+    case "integer":
+    case "number":
+      return checkedNumber(kind, value, param);
+    case "boolean":
+      if (typeof value !== "boolean") throw wrongType(param, "a boolean", value);
+      return value;
+    case "choice":
+      if (kind.values.includes(value as string)) return value;
+      throw new EngineError(
+        "unsupported_value",
+        (name) => `${name(param)} must be ${kind.values.join(" or ")}. Given: ${described(value)}`,
+        param,
+      );
+    case "texts":
+      return checkedTexts(kind.maxItems, value, param);
+    case "biases":
+      return checkedBiases(kind, value, param);
   }
-  return number(value, param, lowest, highest);
 }
 
-function boolean(value: unknown, param: string, fallback: boolean): boolean {
-  if (value === null || value === undefined) return fallback;
-  if (typeof value !== "boolean") throw wrongType(param, "a boolean", value);
-  return value;
-}
-
-function repetitionPenalty(value: unknown): number {
-  const param = "repetition_penalty";
-  if (typeof value !== "number") throw wrongType(param, "a number", value);
-  if (!(value > 0 && value <= 2)) throw outOfRange(param, "must be more than 0 and at most 2", value);
-  return value;
-}
-
-function stopSequences(value: unknown): readonly string[] {
-  if (!Array.isArray(value)) throw wrongType("stop", "an array of strings", value);
-  if (value.length > LIMITS.stopSequencesMax) {
-    throw outOfRange("stop", `must have at most ${LIMITS.stopSequencesMax} sequences`, value.length);
+function checkedNumber(
+  kind: Extract<ParameterKind, { type: "integer" | "number" }>,
+  value: unknown,
+  param: string,
+): number {
+  const isInteger = kind.type === "integer";
+  if (typeof value !== "number" || (isInteger && Number.isFinite(value) && !Number.isInteger(value))) {
+    throw wrongType(param, isInteger ? "an integer" : "a number", value);
   }
-  return value.map((sequence: unknown, index) => {
-    const param = `stop[${index}]`;
-    if (typeof sequence !== "string") throw wrongType(param, "a string", sequence);
-    if (sequence === "") throw outOfRange(param, "must not be empty", sequence);
-    if (/\p{Surrogate}/u.test(sequence)) throw outOfRange(param, "must not hold a lone surrogate", sequence);
-    return sequence;
+  const { minimum, maximum = Number.MAX_VALUE } = kind;
+  const isAboveMinimum = kind.type === "number" && kind.excludesMinimum === true ? value > minimum : value >= minimum;
+  if (isAboveMinimum && value <= maximum) return value;
+  throw outOfRange(param, `must be ${rangeOf(kind)}`, value);
+}
+
+/** The range in words, as they follow "must be". */
+function rangeOf(kind: Extract<ParameterKind, { type: "integer" | "number" }>): string {
+  const { minimum, maximum } = kind;
+  if (maximum === undefined) return `at least ${minimum}`;
+  return kind.type === "number" && kind.excludesMinimum === true
+    ? `more than ${minimum} and at most ${maximum}`
+    : `in ${minimum}..${maximum}`;
+}
+
+function checkedTexts(maxItems: number, value: unknown, param: string): readonly string[] {
+  if (!Array.isArray(value)) throw wrongType(param, "an array of strings", value);
+  if (value.length > maxItems) throw outOfRange(param, `must have at most ${maxItems} entries`, value.length);
+  return value.map((text: unknown, index) => {
+    const place = `${param}[${index}]`;
+    if (typeof text !== "string") throw wrongType(place, "a string", text);
+    if (text === "") throw outOfRange(place, "must not be empty", text);
+    if (/\p{Surrogate}/u.test(text)) throw outOfRange(place, "must not hold a lone surrogate", text);
+    return text;
   });
 }
 
-function logitBias(value: unknown): ReadonlyMap<number, number> {
-  if (!(value instanceof Map)) throw wrongType("logit_bias", "a Map from token id to number", value);
-  if (value.size > LIMITS.logitBiasEntriesMax) {
-    throw outOfRange("logit_bias", `must have at most ${LIMITS.logitBiasEntriesMax} entries`, value.size);
-  }
+function checkedBiases(
+  kind: Extract<ParameterKind, { type: "biases" }>,
+  value: unknown,
+  param: string,
+): ReadonlyMap<number, number> {
+  const { maxEntries, minimum, maximum } = kind;
+  if (!(value instanceof Map)) throw wrongType(param, "a Map from token id to number", value);
+  if (value.size > maxEntries) throw outOfRange(param, `must have at most ${maxEntries} entries`, value.size);
   const biases = new Map<number, number>();
-  for (const [tokenId, bias] of value) {
-    const param = `logit_bias.${String(tokenId)}`;
-    if (!Number.isSafeInteger(tokenId) || tokenId < 0) throw outOfRange(param, "must be keyed by token ids", tokenId);
-    biases.set(tokenId, number(bias, param, -100, 100));
+  for (const [tokenId, bias] of value as ReadonlyMap<unknown, unknown>) {
+    const place = `${param}.${String(tokenId)}`;
+    if (!Number.isSafeInteger(tokenId) || (tokenId as number) < 0)
+      throw outOfRange(place, "must be keyed by token ids", tokenId);
+    biases.set(tokenId as number, checkedNumber({ type: "number", minimum, maximum }, bias, place));
   }
   return biases;
-}
-
-function topLogprobs(value: unknown, logprobs: boolean): number {
-  const count = integer(value, "top_logprobs", 0, LIMITS.topLogprobsMax);
-  if (count > 0 && !logprobs) {
-    throw new EngineError(
-      "unsupported_value",
-      `top_logprobs needs logprobs: true. Given: ${count} without it`,
-      "top_logprobs",
-    );
-  }
-  return count;
-}
-
-/** An integer in 0..2^53-1. */
-function randomSeed(): number {
-  const [low, high] = crypto.getRandomValues(new Uint32Array(2));
-  return (high! & 0x1fffff) * 4294967296 + low!;
-}
-
-function outOfRange(param: string, rule: string, given: unknown): EngineError {
-  return new EngineError("out_of_range", `${param} ${rule}. Given: ${described(given)}`, param);
 }

@@ -11,6 +11,6 @@ export {
   type HubOptions,
   type HubReference,
 } from "./hub/index.js";
-export { pullModel } from "./locate.js";
+export { pullModel, type PullOptions } from "./locate.js";
 export { prepareModel, type PrepareOptions } from "./prepare.js";
 export { EMBEDDED_MODEL, listModels, removeModel, type ModelSummary, type Removal } from "./stored-models.js";

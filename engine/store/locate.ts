@@ -3,15 +3,8 @@
 import { stat } from "node:fs/promises";
 
 import { EngineError } from "../errors.js";
-import { checkTextFiles } from "../folder/index.js";
-import {
-  hubReference,
-  locateModel,
-  pullModel as pullFromHub,
-  type HubModel,
-  type HubOptions,
-  type HubReference,
-} from "./hub/index.js";
+import { checkTextFiles, type OnnxDtype } from "../folder/index.js";
+import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions } from "./hub/index.js";
 
 /**
  * @returns the folder; a name that can be neither is returned as it is
@@ -31,13 +24,30 @@ export async function modelFolder(model: string, options: HubOptions): Promise<s
   }
 }
 
+export interface PullOptions {
+  /** Which ONNX variant to download; safetensors where the model has them unless given. */
+  readonly dtype?: OnnxDtype | undefined;
+  /** Ends the download, which continues from there the next time. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called as a file comes in, with its bytes so far (those of earlier runs included) and in all. */
+  readonly onDownload?: ((done: number, total: number, file: string) => void) | undefined;
+  /** Called with a sentence for people about something that is no error. */
+  readonly onNotice?: ((message: string) => void) | undefined;
+}
+
 /**
- * The hub's model as the hub has it now; only what changed is downloaded, and no safetensors that cannot be run.
+ * Downloads a model of the hub as the hub has it now; only what has changed, and no safetensors that cannot be run.
  *
+ * @param model `org/name` or `org/name@revision`, where a revision is a branch, a tag or a commit
  * @throws EngineError where the hub does not have the model, cannot be asked, or has one that cannot be run
  */
-export async function pullModel(reference: HubReference, options: HubOptions = {}): Promise<HubModel> {
-  return pullFromHub(reference, { onTextFiles: checkTextFiles, ...options });
+export async function pullModel(model: string, { onDownload, ...options }: PullOptions = {}): Promise<HubModel> {
+  const reference = hubReference(model);
+  if (reference === null) {
+    const message = `${model} is not the name of a model on the hub, such as org/name or org/name@revision`;
+    throw new EngineError("model_not_found", message, "model");
+  }
+  return pullFromHub(reference, { onTextFiles: checkTextFiles, onProgress: onDownload, ...options });
 }
 
 /** Failures that a mistyped path would end in too. */

@@ -7,13 +7,12 @@
  * 4. Find the special tokens that the template wrote, as opposed to those a user typed (sourced-text.ts).
  */
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import {
-  isObject,
   PhraseFinder,
   tokenContent,
   type AddedToken,
-  type Json,
   type PhraseMatch,
   type RenderedPrompt,
   type Tokenizer,
@@ -27,7 +26,7 @@ export type { ChatMessage } from "./messages.js";
 
 export class ChatTemplate {
   readonly #template: JinjaTemplate | EngineError;
-  readonly #variables: Json;
+  readonly #variables: JsonObject;
   readonly #reservedTokens: ReadonlyMap<string, AddedToken>;
   readonly #reservedIds: ReadonlySet<number>;
   readonly #reservedText: PhraseFinder;
@@ -42,7 +41,7 @@ export class ChatTemplate {
    * @param format how the model writes a message; plain text unless given
    */
   constructor(template: string | null, tokenizerConfig: object, tokenizer: Tokenizer, format: MessageFormat = PLAIN) {
-    const config = tokenizerConfig as Json;
+    const config = tokenizerConfig as JsonObject;
     this.#variables = templateVariables(config);
     this.#template = compile(template ?? templateOf(config));
     const markup = markupOf(format);
@@ -166,7 +165,7 @@ function compile(source: string | null): JinjaTemplate | EngineError {
 }
 
 /** The template of tokenizer_config.json: one, or several with names, of which `default` is for chats. */
-function templateOf(config: Json): string | null {
+function templateOf(config: JsonObject): string | null {
   const template = config["chat_template"];
   if (typeof template === "string") return template;
   const entries: unknown[] = Array.isArray(template) ? template : [];
@@ -175,7 +174,7 @@ function templateOf(config: Json): string | null {
 }
 
 /** The names that tokenizer_config.json gives to special tokens, those of its own among them. */
-function templateVariables(config: Json): Json {
+function templateVariables(config: JsonObject): JsonObject {
   const variables: Record<string, unknown> = {};
   const own = config["extra_special_tokens"];
   for (const [key, token] of Object.entries(isObject(own) ? own : {})) variables[key] = tokenContent(token);

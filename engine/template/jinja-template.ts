@@ -5,8 +5,8 @@
  */
 
 import { parse, tokenize } from "@huggingface/jinja";
+import type { JsonObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import type { Json } from "../text/index.js";
 import { applyFilter, applyTest, elementOf, integer, mapping, methodOf } from "./jinja-builtins.js";
 import { type Text, concat, isText, plain } from "./sourced-text.js";
 import {
@@ -45,7 +45,7 @@ export class JinjaTemplate {
    * @param variables JSON values, with `SourcedText` for what counts as text of messages
    * @throws EngineError template_error with the template's own words, or naming what it asks for in vain
    */
-  render(variables: Json): Text {
+  render(variables: JsonObject): Text {
     const scope = new Scope(null);
     for (const [name, value] of Object.entries(variables))
       if (value !== undefined) scope.variables.set(name, toValue(value));

@@ -3,8 +3,9 @@
  * The checks stand on their own: a library's caller has not been through the server's.
  */
 
+import { isObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import { checkWellFormed, isObject } from "../text/index.js";
+import { checkWellFormed } from "../text/index.js";
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool";
 

@@ -5,6 +5,7 @@
  */
 
 import { EngineError } from "../errors.js";
+import { isObject, type JsonObject } from "../json.js";
 
 export interface AddedToken {
   readonly id: number;
@@ -32,8 +33,8 @@ export interface TokenMatch {
  * @returns one entry per id
  */
 export function readAddedTokens(
-  tokenizerJson: Json,
-  tokenizerConfig: Json,
+  tokenizerJson: JsonObject,
+  tokenizerConfig: JsonObject,
   vocab: ReadonlyMap<string, number>,
 ): AddedToken[] {
   const tokens = new Map<number, AddedToken>();
@@ -157,11 +158,6 @@ export function* cutAtTokens(
   if (position < text.length) yield { text: text.slice(position), start: position };
 }
 
-export type Json = Readonly<Record<string, unknown>>;
-
-export const isObject = (value: unknown): value is Json =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** A token of tokenizer_config.json: its content, or an object that has it. */
 export function tokenContent(value: unknown): string | null {
   if (typeof value === "string") return value;
@@ -169,7 +165,7 @@ export function tokenContent(value: unknown): string | null {
 }
 
 /** The id that tokenizer.json gives to exactly this token, or null. */
-export function tokenIdOf(tokenizer: Json, content: string): number | null {
+export function tokenIdOf(tokenizer: JsonObject, content: string): number | null {
   const added = tokenizer["added_tokens"];
   for (const token of Array.isArray(added) ? (added as unknown[]) : []) {
     if (isObject(token) && token["content"] === content && typeof token["id"] === "number") return token["id"];
@@ -203,7 +199,7 @@ function addedToken(entry: unknown, givenId: number | undefined): AddedToken {
   };
 }
 
-function contentsOf(config: Json, keys: readonly string[]): Set<string> {
+function contentsOf(config: JsonObject, keys: readonly string[]): Set<string> {
   const contents = keys.flatMap((key) => config[key]).map(tokenContent);
   return new Set(contents.filter((content): content is string => content !== null && content !== ""));
 }

@@ -1,7 +1,8 @@
 /** Which token, if any, a tokenizer puts in front of raw text by itself. */
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import { type AddedToken, type Json, isObject, tokenContent } from "./added-tokens.js";
+import { type AddedToken, tokenContent } from "./added-tokens.js";
 
 /**
  * `add_bos_token` of tokenizer_config.json decides; without it, the post-processor of tokenizer.json.
@@ -9,8 +10,8 @@ import { type AddedToken, type Json, isObject, tokenContent } from "./added-toke
  * @returns the token's id, or null for none
  */
 export function readBeginToken(
-  tokenizerJson: Json,
-  tokenizerConfig: Json,
+  tokenizerJson: JsonObject,
+  tokenizerConfig: JsonObject,
   added: readonly AddedToken[],
 ): number | null {
   const wanted = tokenizerConfig["add_bos_token"];
@@ -46,7 +47,7 @@ function fromPostProcessor(definition: unknown): number | null {
   }
 }
 
-function fromTemplate(definition: Json): number | null {
+function fromTemplate(definition: JsonObject): number | null {
   const single = Array.isArray(definition["single"]) ? definition["single"] : [];
   const names: string[] = [];
   for (const item of single) {

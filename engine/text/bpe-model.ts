@@ -6,9 +6,9 @@
  * Both merge the pair of the lowest rank first, the leftmost of equals.
  */
 
+import type { JsonObject } from "../json.js";
 import { EngineError, assert } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import type { Json } from "./added-tokens.js";
 import { fallbackByte } from "./token-bytes.js";
 
 /** The part of the library's model that is used. */
@@ -20,7 +20,7 @@ export interface LibraryModel {
 
 export class BpeModel {
   readonly #library: LibraryModel;
-  readonly #definition: Json;
+  readonly #definition: JsonObject;
   readonly #vocab: ReadonlyMap<string, number>;
   readonly #isByteLevel: boolean;
   #merges: MergeTable | null = null;
@@ -31,7 +31,7 @@ export class BpeModel {
    * @param library the library's model of the same definition
    * @param isByteLevel whether words are spelt with one character for each byte
    */
-  constructor(definition: Json, vocab: ReadonlyMap<string, number>, library: LibraryModel, isByteLevel: boolean) {
+  constructor(definition: JsonObject, vocab: ReadonlyMap<string, number>, library: LibraryModel, isByteLevel: boolean) {
     this.#library = library;
     this.#definition = definition;
     this.#vocab = vocab;

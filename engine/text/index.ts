@@ -1,14 +1,6 @@
 /** Tokens to text and back. */
 
-export {
-  isObject,
-  PhraseFinder,
-  tokenContent,
-  tokenIdOf,
-  type AddedToken,
-  type Json,
-  type PhraseMatch,
-} from "./added-tokens.js";
+export { PhraseFinder, tokenContent, tokenIdOf, type AddedToken, type PhraseMatch } from "./added-tokens.js";
 export { StopMatcher } from "./stop-matcher.js";
 export { StreamingDetokenizer } from "./streaming-detokenizer.js";
 export { checkWellFormed, Tokenizer, type RenderedPrompt } from "./tokenizer.js";

@@ -3,11 +3,11 @@
  * it: what the library does otherwise is spelt out for it, what it cannot do is refused by name.
  */
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import { type Json, isObject } from "./added-tokens.js";
 
 /** @returns the pre-tokenizer as the library should be given it; null where there is none */
-export function preparePreTokenizer(definition: unknown): Json | null {
+export function preparePreTokenizer(definition: unknown): JsonObject | null {
   if (definition === null || definition === undefined) return null;
   if (!isObject(definition))
     throw new EngineError("invalid_model", "tokenizer.json: the pre_tokenizer is not an object");
@@ -31,7 +31,7 @@ export function preparePreTokenizer(definition: unknown): Json | null {
 }
 
 /** @returns the normalizer as the library should be given it; null where there is none */
-export function prepareNormalizer(definition: unknown): Json | null {
+export function prepareNormalizer(definition: unknown): JsonObject | null {
   if (definition === null || definition === undefined) return null;
   if (!isObject(definition)) throw new EngineError("invalid_model", "tokenizer.json: the normalizer is not an object");
   switch (definition["type"]) {
@@ -54,7 +54,7 @@ export function prepareNormalizer(definition: unknown): Json | null {
 }
 
 /** Whether bytes are spelt as characters in the way of GPT-2. */
-export function isByteLevel(preTokenizer: Json | null): boolean {
+export function isByteLevel(preTokenizer: JsonObject | null): boolean {
   if (preTokenizer === null) return false;
   const parts = preTokenizer["pretokenizers"];
   return preTokenizer["type"] === "ByteLevel" || (Array.isArray(parts) && parts.some(isByteLevel));
@@ -63,14 +63,14 @@ export function isByteLevel(preTokenizer: Json | null): boolean {
 /** GPT-2's words, with the white space of Unicode instead of JavaScript's. */
 const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-function prepareByteLevel(definition: Json): Json {
+function prepareByteLevel(definition: JsonObject): JsonObject {
   if (definition["use_regex"] === false) return definition;
   if (definition["add_prefix_space"] === true) return definition;
   const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
   return { type: "Sequence", pretokenizers: [split(GPT2_PATTERN), bytes] };
 }
 
-function prepareSplit(definition: Json): Json {
+function prepareSplit(definition: JsonObject): JsonObject {
   const behavior = String(definition["behavior"]);
   const inverted = definition["invert"] === true;
   if (behavior === "Isolated" && !inverted) return definition;
@@ -78,7 +78,7 @@ function prepareSplit(definition: Json): Json {
   throw unsupported(`pre-tokenizer Split with behavior ${behavior}${inverted ? ", inverted" : ""}`);
 }
 
-function prepareMetaspace(definition: Json): Json {
+function prepareMetaspace(definition: JsonObject): JsonObject {
   const replacement = typeof definition["replacement"] === "string" ? definition["replacement"] : "▁";
   const scheme = definition["prepend_scheme"] ?? (definition["add_prefix_space"] === false ? "never" : "always");
   const metaspace = { type: "Metaspace", replacement, prepend_scheme: scheme };
@@ -87,7 +87,7 @@ function prepareMetaspace(definition: Json): Json {
   return { type: "Sequence", pretokenizers: [metaspace, split(`${replacement}[^${replacement}]*`)] };
 }
 
-const split = (regex: string): Json => ({
+const split = (regex: string): JsonObject => ({
   type: "Split",
   pattern: { Regex: regex },
   behavior: "Isolated",

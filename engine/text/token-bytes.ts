@@ -3,8 +3,8 @@
  * byte and token by token. A decoder whose text is not the concatenation of its tokens' bytes is refused by name.
  */
 
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
-import { type Json, isObject } from "./added-tokens.js";
 
 /** What a decoder does, token by token. */
 export interface ByteDecoder {
@@ -91,7 +91,7 @@ function gpt2Bytes(): Map<string, number> {
 }
 
 /** Replace, ByteFallback, Fuse, then Strip on the whole text; or the same said by Metaspace. */
-function sentencePieceDecoder(steps: readonly Json[]): ByteDecoder {
+function sentencePieceDecoder(steps: readonly JsonObject[]): ByteDecoder {
   const replacements: { from: string; to: string }[] = [];
   let hasByteFallback = false;
   let isFused = false;
@@ -139,7 +139,7 @@ export function fallbackByte(token: string): number | null {
   return digits === undefined ? null : Number.parseInt(digits, 16);
 }
 
-function replacement(step: Json): { from: string; to: string } {
+function replacement(step: JsonObject): { from: string; to: string } {
   const pattern = step["pattern"];
   const from = isObject(pattern) ? pattern["String"] : undefined;
   const to = step["content"];
@@ -148,7 +148,7 @@ function replacement(step: Json): { from: string; to: string } {
   return { from, to };
 }
 
-function flatten(decoder: unknown): Json[] {
+function flatten(decoder: unknown): JsonObject[] {
   if (decoder === null) return [];
   if (!isObject(decoder)) throw new EngineError("invalid_model", "tokenizer.json: the decoder is not an object");
   if (decoder["type"] !== "Sequence") return [decoder];

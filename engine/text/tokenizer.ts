@@ -7,15 +7,14 @@
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import {
   type AddedToken,
   AddedTokenFinder,
-  type Json,
   type TokenMatch,
   cutAtTokens,
-  isObject,
   readAddedTokens,
   tokenContent,
 } from "./added-tokens.js";
@@ -52,7 +51,7 @@ export class Tokenizer {
   readonly markup: ReadonlySet<string>;
 
   readonly #library: Library;
-  readonly #model: Json;
+  readonly #model: JsonObject;
   readonly #vocab: ReadonlyMap<string, number>;
   readonly #isByteLevel: boolean;
   readonly #added: ReadonlyMap<number, AddedToken>;
@@ -70,8 +69,8 @@ export class Tokenizer {
    */
   constructor(tokenizerJson: object, tokenizerConfig: object, markup: Iterable<string> = []) {
     this.markup = new Set(markup);
-    const json = tokenizerJson as Json;
-    const config = tokenizerConfig as Json;
+    const json = tokenizerJson as JsonObject;
+    const config = tokenizerConfig as JsonObject;
     const model = checkedModel(json["model"]);
     this.#model = { ...model, byte_fallback: model["byte_fallback"] === true };
     const preTokenizer = preparePreTokenizer(json["pre_tokenizer"]);
@@ -262,7 +261,7 @@ export function checkWellFormed(text: string, param: string | null): void {
   );
 }
 
-function checkedModel(model: unknown): Json {
+function checkedModel(model: unknown): JsonObject {
   if (!isObject(model)) throw new EngineError("invalid_model", "tokenizer.json has no model");
   if (model["type"] !== "BPE") {
     throw new EngineError(
@@ -285,7 +284,7 @@ function checkedModel(model: unknown): Json {
   return model;
 }
 
-function loadLibrary(model: Json, normalizer: Json | null, preTokenizer: Json | null): Library {
+function loadLibrary(model: JsonObject, normalizer: JsonObject | null, preTokenizer: JsonObject | null): Library {
   try {
     // The added tokens, decoding and the begin token are not the library's business here.
     const definition = {

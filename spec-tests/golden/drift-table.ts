@@ -9,7 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { measureDrift, type Drift, type DriftSide } from "../../engine/index.js";
+import { evaluate, type Divergence, type EvaluatedModel } from "../../engine/evaluate.js";
 import { EMBEDDED, openVariant, STORIES, VARIANTS } from "../fixtures/drift-variants.js";
 
 const NUM_THREADS = 1;
@@ -24,7 +24,7 @@ async function main(numTokens: number): Promise<void> {
     const texts = await model.write(numTokens);
     for (const variant of VARIANTS) {
       const { f32, q8, q4 } = await openVariant(model, variant, scratch, ["f32", "q8", "q4"]);
-      const pairs: [DriftSide, DriftSide][] = [
+      const pairs: [EvaluatedModel, EvaluatedModel][] = [
         [
           { pack: q8, profile: "exact" },
           { pack: q8, profile: "fast" },
@@ -42,8 +42,8 @@ async function main(numTokens: number): Promise<void> {
           { pack: q4, profile: "exact" },
         ],
       ];
-      const drifts: Drift[] = [];
-      for (const [reference, other] of pairs) drifts.push(await measureDrift(reference, other, texts, NUM_THREADS));
+      const drifts: Divergence[] = [];
+      for (const [reference, other] of pairs) drifts.push(await evaluate(reference, other, texts, NUM_THREADS));
       console.log(`| ${[model.name, variant.name, drifts[0]!.numPositions, ...drifts.map(cell)].join(" | ")} |`);
     }
   }
@@ -51,7 +51,7 @@ async function main(numTokens: number): Promise<void> {
 }
 
 /** KL divergence in nats per token, agreement, and both perplexities. */
-function cell({ klDivergence, top1Agreement, perplexity }: Drift): string {
+function cell({ klDivergence, top1Agreement, perplexity }: Divergence): string {
   const perplexities = `${perplexity.reference.toFixed(3)} → ${perplexity.other.toFixed(3)}`;
   return `${klDivergence.toFixed(5)}; ${(100 * top1Agreement).toFixed(2)} %; ${perplexities}`;
 }

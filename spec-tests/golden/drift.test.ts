@@ -10,7 +10,7 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { measureDrift } from "../../engine/index.js";
+import { evaluate } from "../../engine/evaluate.js";
 import type { ModelPack } from "../../engine/folder/pack.js";
 import { describeWithAssets } from "../fixtures/assets.js";
 import { EMBEDDED, openVariant, STORIES, VARIANTS, type DriftModel } from "../fixtures/drift-variants.js";
@@ -46,7 +46,7 @@ function staysWithinBars(model: DriftModel, klDivergenceMax: number): void {
       const { q8, f32 } = await openVariant(model, variant, scratch, ["q8", "f32"]);
 
       // The injection leaves the function as it was.
-      const injected = await measureDrift(
+      const injected = await evaluate(
         { pack: plain, profile: "exact" },
         { pack: f32, profile: "exact" },
         texts.slice(0, 2),
@@ -54,7 +54,7 @@ function staysWithinBars(model: DriftModel, klDivergenceMax: number): void {
       );
       expect(injected.klDivergence).toBeLessThan(1e-6);
 
-      const drift = await measureDrift({ pack: q8, profile: "exact" }, { pack: q8, profile: "fast" }, texts, 1);
+      const drift = await evaluate({ pack: q8, profile: "exact" }, { pack: q8, profile: "fast" }, texts, 1);
       const measured = `${drift.klDivergence.toFixed(5)} nats, ${(100 * drift.top1Agreement).toFixed(2)} %, ${drift.numPositions} tokens`;
       console.log(`${model.name}, ${name}: ${measured}`);
       expect(drift.numPositions).toBeGreaterThanOrEqual(NUM_TOKENS);

@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { loadModel, type ChatMessage, type Model, type OutputDelta, type OutputStream } from "../../engine/index.js";
+import { loadModel, type Answer, type ChatMessage, type Model, type OutputDelta } from "../../engine/index.js";
 
 const GOLDEN_FILE = new URL("embedded.json", import.meta.url);
 const user = (content: string): ChatMessage => ({ role: "user", content });
@@ -36,16 +36,11 @@ beforeAll(async () => {
 });
 afterAll(() => model.close());
 
-async function read(stream: OutputStream): Promise<Golden & { deltas: OutputDelta[] }> {
+async function read(answer: Answer): Promise<Golden & { deltas: OutputDelta[] }> {
   const deltas: OutputDelta[] = [];
-  for await (const delta of stream) deltas.push(delta);
-  return {
-    deltas,
-    tokenIds: deltas.flatMap(({ tokenIds }) => tokenIds),
-    reasoning: deltas.map(({ reasoning }) => reasoning ?? "").join(""),
-    content: deltas.map(({ content }) => content).join(""),
-    finishReason: deltas.at(-1)!.finishReason,
-  };
+  const { choices } = await answer.result((delta) => deltas.push(delta));
+  const { tokenIds, reasoning, content, finishReason } = choices[0]!;
+  return { deltas, tokenIds: [...tokenIds], reasoning: reasoning ?? "", content, finishReason };
 }
 
 describe("greedy answers", () => {

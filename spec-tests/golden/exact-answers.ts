@@ -10,13 +10,13 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import {
-  convert,
   loadModel,
   type ChatOptions,
   type GenerateOptions,
   type Model,
-  type OutputStream,
+  type TokenLogprob,
 } from "../../engine/index.js";
+import { convertModel } from "../../engine/models.js";
 import { openPack } from "../../engine/folder/pack.js";
 
 export interface ExactAnswers {
@@ -84,24 +84,22 @@ export async function exactAnswers(numThreads: number): Promise<ExactAnswers> {
 
 export async function exactAnswer(model: Model, request: ChatOptions | GenerateOptions): Promise<ExactAnswer> {
   const options = { ...request, logprobs: true, topLogprobs: 2 };
-  const stream: OutputStream = "prompt" in options ? model.generate(options) : model.chat(options);
-  const choices: { tokenIds: number[]; logprobs: number[] }[] = [];
-  for await (const { choice, tokenIds, logprobs } of stream) {
-    const own = (choices[choice] ??= { tokenIds: [], logprobs: [] });
-    own.tokenIds.push(...tokenIds);
-    for (const { logprob, topLogprobs } of logprobs)
-      own.logprobs.push(logprob, ...topLogprobs.map((top) => top.logprob));
-  }
+  const { choices } = await ("prompt" in options ? model.generate(options) : model.chat(options)).result();
   return {
-    tokenIds: choices.map(({ tokenIds }) => tokenIds),
-    logprobBits: choices.map(({ logprobs }) => Buffer.from(Float32Array.from(logprobs).buffer).toString("base64")),
+    tokenIds: choices.map(({ tokenIds }) => [...tokenIds]),
+    logprobBits: choices.map(({ logprobs }) => bitsOf(logprobs)),
   };
+}
+
+function bitsOf(logprobs: readonly TokenLogprob[]): string {
+  const values = logprobs.flatMap(({ logprob, topLogprobs }) => [logprob, ...topLogprobs.map((top) => top.logprob)]);
+  return Buffer.from(Float32Array.from(values).buffer).toString("base64");
 }
 
 async function weightsHash(format: "q8" | "q4" | "f32"): Promise<string> {
   const scratch = await mkdtemp(join(tmpdir(), "exact-answers-"));
   try {
-    await convert("models/tiny", join(scratch, "pack"), { format });
+    await convertModel("models/tiny", join(scratch, "pack"), { format });
     return (await openPack(join(scratch, "pack"))).manifest.files["weights.bin"]!.sha256;
   } finally {
     await rm(scratch, { recursive: true });

@@ -7,7 +7,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-import { AnswerGrammar, AnswerVocabulary } from "../../engine/message/answer-grammar.js";
+import { AnswerMask, AnswerVocabulary } from "../../engine/message/answer-mask.js";
 import { EngineError } from "../../engine/errors.js";
 import type { Grammar } from "../../engine/grammar/index.js";
 import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob } from "../../engine/index.js";
@@ -15,7 +15,7 @@ import { answerGrammar, type ResponseFormat } from "../../engine/message/respons
 import { generationConfig, type GenerationConfig } from "../../engine/sampling/generation-config.js";
 import { uniform } from "../../engine/sampling/philox.js";
 import { ChatTemplate } from "../../engine/template/chat-template.js";
-import { THINK } from "../../engine/message/message-format.js";
+import { THINKING } from "../../engine/message/message-format.js";
 import type { TextDelta } from "../../engine/message/text-stream.js";
 import type { SampleRequest } from "../../kernels/index.js";
 import { referenceSample } from "../oracles/kernels.js";
@@ -53,7 +53,7 @@ interface Request {
 interface Sequence {
   readonly choice: number;
   readonly text: MockText;
-  readonly grammar: AnswerGrammar | null;
+  readonly grammar: AnswerMask | null;
   readonly counts: Map<number, number>;
   hidden: Hidden;
   numTokens: number;
@@ -63,10 +63,10 @@ interface Sequence {
 
 export class MockEngine {
   readonly tokenizer = mockTokenizer();
-  readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer);
+  readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer, THINKING);
   readonly #bugs: ReadonlySet<BugName>;
   readonly #admission = new Admission({ numPlaces: NUM_PLACES, numWaitingMax: 256 });
-  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINK);
+  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINKING);
   readonly #running = new Set<Request>();
   /** Earlier prompts, and the state behind each of their beginnings; the latest last. */
   #cache: { readonly promptIds: readonly number[]; readonly states: readonly Hidden[] }[] = [];
@@ -85,11 +85,11 @@ export class MockEngine {
     { messages, options, stream }: ChatRequest,
     signal: AbortSignal,
   ): Promise<{ readonly seed: number; readonly deltas: DeltaBatches }> {
-    const { responseFormat = null, contextLengthExceededBehavior = "truncate", ...sampling } = options;
+    const { responseFormat = null, ...sampling } = options;
     const config = this.#config(sampling);
     const grammar = this.#grammar(responseFormat, config.separateReasoning);
     const promptIds = this.#encode(messages);
-    const maxTokens = maxTokensOf(promptIds, config.maxTokens, contextLengthExceededBehavior);
+    const maxTokens = maxTokensOf(promptIds, config.maxTokens, config.contextLengthExceededBehavior);
 
     // Who does not look before the first token does not see either who has left before its turn.
     const isBlind = this.#bugs.has("disconnect-in-prefill-ignored");
@@ -142,16 +142,14 @@ export class MockEngine {
       for (const sequence of other.sequences) if (!sequence.isDone) this.#end(other, sequence, NO_TEXT, "stop");
   }
 
-  #config(
-    sampling: Omit<ChatRequest["options"], "responseFormat" | "contextLengthExceededBehavior">,
-  ): GenerationConfig {
+  #config(sampling: Omit<ChatRequest["options"], "responseFormat">): GenerationConfig {
     const config = generationConfig(sampling);
     for (const tokenId of config.logitBias.keys()) {
       if (tokenId < VOCABULARY_SIZE) continue;
       throw new EngineError(
         "out_of_range",
-        `logit_bias names ${tokenId}, which is no token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`,
-        `logit_bias.${tokenId}`,
+        `logitBias names ${tokenId}, which is no token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`,
+        `logitBias.${tokenId}`,
       );
     }
     const isGreedy =
@@ -238,8 +236,7 @@ export class MockEngine {
           { tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser },
           this.#bugs,
         ),
-        grammar:
-          grammar === null ? null : new AnswerGrammar(grammar, this.#vocabulary, { ...THINK, startsInside: false }),
+        grammar: grammar === null ? null : new AnswerMask(grammar, this.#vocabulary, false),
         counts: new Map(),
         hidden,
         numTokens: 0,
@@ -445,8 +442,9 @@ function maxTokensOf({ length }: readonly number[], asked: number | null, behavi
   if (asked !== null && asked > left && behavior === "error") {
     throw new EngineError(
       "context_length_exceeded",
-      `The prompt has ${length} tokens and max_tokens is ${asked}; together they may be at most ${CONTEXT_LENGTH}.`,
-      "max_tokens",
+      (name) =>
+        `The prompt has ${length} tokens and ${name("maxTokens")} is ${asked}; together they may be at most ${CONTEXT_LENGTH}.`,
+      "maxTokens",
     );
   }
   return Math.min(asked ?? left, left);

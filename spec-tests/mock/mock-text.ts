@@ -1,6 +1,6 @@
 /** From tokens to text as engine/text/text-stream.ts does it, of the same parts, with the bugs that text can have. */
 
-import { THINK } from "../../engine/message/message-format.js";
+import { THINK, THINKING } from "../../engine/message/message-format.js";
 import { ReasoningParser, type TextSegment } from "../../engine/message/reasoning-parser.js";
 import { StopMatcher } from "../../engine/text/stop-matcher.js";
 import { StreamingDetokenizer } from "../../engine/text/streaming-detokenizer.js";
@@ -34,7 +34,8 @@ export class MockText {
     this.#detokenizer = new StreamingDetokenizer(options.tokenizer, options.promptIds);
     this.#stopMatcher = this.#createStopMatcher();
     const shared = bugs.has("choices-share-parser") ? options.parser : null;
-    this.parser = shared ?? new ReasoningParser({ ...THINK, startsInside: false }, options.separateReasoning);
+    this.parser =
+      shared ?? new ReasoningParser({ format: THINKING, insideReasoning: false, separate: options.separateReasoning });
   }
 
   push(tokenId: number): TextDelta {

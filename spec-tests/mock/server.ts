@@ -11,6 +11,7 @@ import { randomBytes } from "node:crypto";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 
+import { AnswerCollector } from "../../engine/core/answer-collector.js";
 import { EngineError } from "../../engine/errors.js";
 import { CHAT_REQUEST_SCHEMAS } from "../../src/openai/chat-request.js";
 import {
@@ -22,7 +23,8 @@ import {
   parseDetokenizeRequest,
   parseJson,
   parseTokenizeRequest,
-  ResponseBuilder,
+  wireName,
+  chatCompletion,
   type ChatCompletionChunk,
   type ChatRequest,
   type Dialect,
@@ -171,7 +173,9 @@ class MockServer {
     const body = this.#loosened(parseJson(await exchange.readJsonBody(BODY_LIMITS)));
     const request = this.#parsed(body);
     known(request.model);
-    const { seed, deltas } = await this.#engine.chat(request, exchange.signal);
+    const { seed, deltas } = await this.#engine.chat(request, exchange.signal).catch((error: unknown) => {
+      throw error instanceof EngineError ? error.renamed((path) => wireName(path, request.schemaPath)) : error;
+    });
     exchange.setHeader("x-touchstone-seed", String(seed));
     const id = `chatcmpl-${randomBytes(12).toString("hex")}`;
     const context = {
@@ -182,9 +186,9 @@ class MockServer {
       request,
     };
     if (request.stream) return this.#stream(exchange, context, deltas);
-    const builder = new ResponseBuilder(context);
-    for await (const batch of deltas) for (const delta of batch) builder.add(delta);
-    exchange.sendJson(builder.finish());
+    const collector = new AnswerCollector();
+    for await (const batch of deltas) for (const delta of batch) collector.add(delta);
+    exchange.sendJson(chatCompletion(context, collector.result(seed)));
   }
 
   async #stream(

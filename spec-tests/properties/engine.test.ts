@@ -7,8 +7,9 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect } from "vitest";
 
 import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
-import type { OutputDelta, TokenLogprob, Usage } from "../../engine/core/sequence.js";
-import { THINK } from "../../engine/message/message-format.js";
+import { AnswerCollector, type AnswerResult } from "../../engine/core/answer-collector.js";
+import type { OutputDelta } from "../../engine/core/sequence.js";
+import { PLAIN, THINK, THINKING } from "../../engine/message/message-format.js";
 import { TextStream } from "../../engine/message/text-stream.js";
 import { createEngine, END_TOKEN, PROFILES, tokenizer, type LoadedProfile } from "../fixtures/scheduling-profiles.js";
 import { law } from "./law.js";
@@ -19,18 +20,7 @@ interface Ask extends GenerationOptions {
   readonly reasons?: boolean;
 }
 
-interface Choice {
-  reasoning: string;
-  content: string;
-  tokenIds: number[];
-  logprobs: TokenLogprob[];
-  finishReason: string | null;
-}
-
-interface Answer {
-  readonly choices: Choice[];
-  readonly usage: Usage;
-}
+type Answer = Omit<AnswerResult, "timings" | "seed">;
 
 const profile = PROFILES[0]!;
 let loaded: LoadedProfile;
@@ -45,15 +35,14 @@ async function answers(asks: readonly Ask[]): Promise<Answer[]> {
   return Promise.all(
     asks.map(({ prompt, reasons = false, ...options }) => {
       const config = generationConfig(options);
-      const reasoning = reasons ? { ...THINK, startsInside: true } : null;
+      const start = { format: reasons ? THINKING : PLAIN, insideReasoning: reasons };
       const { stop, includeStop, separateReasoning } = config;
       return readAll(
         engine.submit({
           promptTokenIds: prompt,
           config,
-          contextLengthExceededBehavior: "truncate",
           createText: () =>
-            new TextStream({ tokenizer, promptIds: prompt, reasoning, separateReasoning, stop, includeStop }),
+            new TextStream({ tokenizer, promptIds: prompt, ...start, separateReasoning, stop, includeStop }),
         }),
       );
     }),
@@ -63,26 +52,18 @@ async function answers(asks: readonly Ask[]): Promise<Answer[]> {
 const answer = async (ask: Ask): Promise<Answer> => (await answers([ask]))[0]!;
 
 async function readAll(stream: AsyncIterable<OutputDelta>): Promise<Answer> {
-  const choices: Choice[] = [];
-  let usage: Usage | null = null;
+  const collector = new AnswerCollector();
+  const finished = new Set<number>();
+  let isWhole = false;
   for await (const delta of stream) {
-    expect(usage, "nothing comes after the usage").toBeNull();
-    const choice = (choices[delta.choice] ??= {
-      reasoning: "",
-      content: "",
-      tokenIds: [],
-      logprobs: [],
-      finishReason: null,
-    });
-    expect(choice.finishReason, "nothing of a choice comes after its end").toBeNull();
-    choice.reasoning += delta.reasoning ?? "";
-    choice.content += delta.content;
-    choice.tokenIds.push(...delta.tokenIds);
-    choice.logprobs.push(...delta.logprobs);
-    choice.finishReason = delta.finishReason;
-    usage = delta.usage;
+    expect(isWhole, "nothing comes after the usage").toBe(false);
+    expect(finished.has(delta.choice), "nothing of a choice comes after its end").toBe(false);
+    if (delta.finishReason !== null) finished.add(delta.choice);
+    isWhole = delta.usage !== null;
+    collector.add(delta);
   }
-  return { choices, usage: usage! };
+  const { choices, usage } = collector.result(0);
+  return { choices, usage };
 }
 
 const tokens = fc.nat(END_TOKEN);
@@ -300,7 +281,7 @@ law(
     expect(together.usage).toEqual(apart.usage);
     for (const [index, choice] of together.choices.entries()) {
       expect(choice.tokenIds).toEqual(apart.choices[index]!.tokenIds);
-      expect(choice.reasoning).toBe("");
+      expect(choice.reasoning ?? "").toBe("");
       expect(choice.content.startsWith(THINK.open)).toBe(true);
       expect(choice.content).toContain(apart.choices[index]!.reasoning);
     }

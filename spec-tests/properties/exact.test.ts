@@ -147,11 +147,11 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
           const states = await Promise.all(ends.map((end) => expected([...prefix, ...end])));
           const first = cache.createTable();
           await runner.forward([{ tokenIds: prefix, table: first }]);
-          first.publish(prefix);
+          first.insertPrefix(prefix);
           const tables: PageTable[] = ends.map((_, i) => {
             if (i % 2 === 0) return first.fork();
             const found = cache.createTable();
-            expect(found.adopt(prefix)).toBe(prefix.length);
+            expect(found.lookUpPrefix(prefix)).toBe(prefix.length);
             return found;
           });
           const hidden = await runner.forward(ends.map((tokenIds, i) => ({ tokenIds, table: tables[i]! })));

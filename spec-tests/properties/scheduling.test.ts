@@ -10,6 +10,7 @@ import type { Engine } from "../../engine/core/engine.js";
 import { EngineError } from "../../engine/errors.js";
 import { generationConfig } from "../../engine/sampling/generation-config.js";
 import type { OutputDelta, Usage } from "../../engine/core/sequence.js";
+import { PLAIN } from "../../engine/message/message-format.js";
 import { TextStream } from "../../engine/message/text-stream.js";
 import {
   CONTEXT,
@@ -359,13 +360,21 @@ function submit(engine: Engine, ask: Ask, signal?: AbortSignal): AsyncGenerator<
   const { prompt, seed, n, maxTokens, logitBias = null, contextLengthExceededBehavior = "truncate" } = ask;
   return engine.submit({
     promptTokenIds: prompt,
-    config: generationConfig({ seed, n, maxTokens, logitBias, logprobs: true, topLogprobs: 2 }),
-    contextLengthExceededBehavior,
+    config: generationConfig({
+      seed,
+      n,
+      maxTokens,
+      logitBias,
+      contextLengthExceededBehavior,
+      logprobs: true,
+      topLogprobs: 2,
+    }),
     createText: () =>
       new TextStream({
         tokenizer,
         promptIds: prompt,
-        reasoning: null,
+        format: PLAIN,
+        insideReasoning: false,
         separateReasoning: false,
         stop: [],
         includeStop: false,

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { describe, expect } from "vitest";
 
-import { THINK } from "../../engine/message/message-format.js";
+import { PLAIN, THINK, THINKING } from "../../engine/message/message-format.js";
 import { StreamingDetokenizer } from "../../engine/text/streaming-detokenizer.js";
 import { TextStream } from "../../engine/message/text-stream.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
@@ -55,8 +55,8 @@ interface Options {
 /** What a choice of these tokens is, and what had been handed out after each of them. */
 function run(tokenIds: readonly number[], options: Options = {}) {
   const { stop = [], includeStop = false, separateReasoning = false, startsInside = null } = options;
-  const reasoning = startsInside === null ? null : { ...THINK, startsInside };
-  const stream = new TextStream({ tokenizer, promptIds: [], stop, includeStop, reasoning, separateReasoning });
+  const start = { format: startsInside === null ? PLAIN : THINKING, insideReasoning: startsInside === true };
+  const stream = new TextStream({ tokenizer, promptIds: [], stop, includeStop, ...start, separateReasoning });
   const after: { reasoning: string; content: string }[] = [];
   const given = { reasoning: "", content: "" };
   let stopped: string | null = null;

@@ -3,7 +3,9 @@
  * there on is the engine's own: LM head, sampler, text stream, log-probabilities, the wire's words.
  */
 
-import type { AnswerGrammar } from "../../engine/message/answer-grammar.js";
+import type { AnswerMask } from "../../engine/message/answer-mask.js";
+import { AnswerCollector } from "../../engine/core/answer-collector.js";
+import { PLAIN } from "../../engine/message/message-format.js";
 import { Engine } from "../../engine/core/engine.js";
 import { KVCache } from "../../engine/core/kv-cache.js";
 import { LMHead } from "../../engine/core/lm-head.js";
@@ -12,7 +14,7 @@ import { generationConfig, type GenerationOptions } from "../../engine/sampling/
 import { TextStream, type TextStreamOptions } from "../../engine/message/text-stream.js";
 import type { Tokenizer } from "../../engine/text/tokenizer.js";
 import { type Kernels, pack } from "../../kernels/index.js";
-import { ResponseBuilder } from "../../src/openai/index.js";
+import { chatCompletion } from "../../src/openai/index.js";
 import type { ChatCompletion } from "../../src/openai/response-schema.js";
 
 export interface Script {
@@ -60,22 +62,23 @@ export async function answer({
       promptIds: promptTokenIds,
       stop: [],
       includeStop: false,
-      reasoning: null,
+      format: PLAIN,
+      insideReasoning: false,
       separateReasoning,
       ...text,
     });
-  const createGrammar = drawn === undefined ? undefined : () => onlyToken(drawn, vocabSize);
+  const createMask = drawn === undefined ? undefined : () => onlyToken(drawn, vocabSize);
   const request = { n: 1, logprobs: config.logprobs, separateReasoning, streamUsage: "none" as const };
-  const builder = new ResponseBuilder({ id: "", created: 0, model: "", systemFingerprint: "", request });
+  const collector = new AnswerCollector();
   for await (const delta of engine.submit({
     promptTokenIds,
     config,
-    contextLengthExceededBehavior: "error",
     createText,
-    createGrammar,
+    createMask,
   }))
-    builder.add(delta);
-  return builder.finish();
+    collector.add(delta);
+  const context = { id: "", created: 0, model: "", systemFingerprint: "", request };
+  return chatCompletion(context, collector.result(config.seed));
 }
 
 const PAGE_SIZE = 8;
@@ -121,13 +124,13 @@ class ScriptedRunner implements ModelRunner {
 }
 
 /** A grammar of one token, in what the engine uses of one. */
-function onlyToken(tokenId: number, vocabSize: number): AnswerGrammar {
+function onlyToken(tokenId: number, vocabSize: number): AnswerMask {
   const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
   allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
-  const grammar: Pick<AnswerGrammar, "allowed" | "accept" | "isFinished"> = {
+  const grammar: Pick<AnswerMask, "allowed" | "accept" | "isFinished"> = {
     allowed: () => allowed,
     accept: () => {},
     isFinished: false,
   };
-  return grammar as AnswerGrammar;
+  return grammar as AnswerMask;
 }

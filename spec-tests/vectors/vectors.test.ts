@@ -16,7 +16,7 @@ import { answerGrammar, type ResponseFormat } from "../../engine/message/respons
 import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
 import { philox4x32, uniform, type Counter, type Key } from "../../engine/sampling/philox.js";
 import { Sampler } from "../../engine/sampling/sampler.js";
-import { THINK } from "../../engine/message/message-format.js";
+import { PLAIN, THINKING } from "../../engine/message/message-format.js";
 import { StreamingDetokenizer } from "../../engine/text/streaming-detokenizer.js";
 import { TextStream, type TextStreamOptions } from "../../engine/message/text-stream.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
@@ -319,7 +319,7 @@ function tokensOf(pieces: readonly Piece[]): { tokenizer: Tokenizer; ids: number
 }
 
 /** What the engine's text stream gives after each token, and at the end. */
-function streamOf(one: TextCase, text: Pick<TextStreamOptions, "reasoning" | "separateReasoning">) {
+function streamOf(one: TextCase, text: Pick<TextStreamOptions, "format" | "insideReasoning" | "separateReasoning">) {
   const { tokenizer, ids } = tokensOf(one.pieces);
   const options = { stop: one.stop, includeStop: one.include, ...text };
   const stream = new TextStream({ tokenizer, promptIds: [], ...options });
@@ -369,7 +369,7 @@ interface StopCase extends TextCase {
 
 async function checkStop(one: StopCase): Promise<void> {
   const { expected } = one;
-  const streamed = streamOf(one, { reasoning: null, separateReasoning: false });
+  const streamed = streamOf(one, { format: PLAIN, insideReasoning: false, separateReasoning: false });
   const { deltas, final, stopped } = streamed;
   expect({ released: deltas.map(({ content }) => content), final: final.content, stopped }).toEqual({
     released: expected.released,
@@ -398,7 +398,7 @@ interface ReasoningCase extends TextCase {
 
 async function checkReasoning(one: ReasoningCase): Promise<void> {
   const { opened, separate, expected } = one;
-  const streamed = streamOf(one, { reasoning: { ...THINK, startsInside: opened }, separateReasoning: separate });
+  const streamed = streamOf(one, { format: THINKING, insideReasoning: opened, separateReasoning: separate });
   const { deltas, final, stopped } = streamed;
   if (separate) expect({ deltas, final }).toEqual({ deltas: expected.deltas, final: expected.final });
   expect([...deltas, final].map(({ content }) => content).join("")).toBe(expected.content);

@@ -7,7 +7,7 @@ import { createInterface, type Interface } from "node:readline/promises";
 
 import { Command } from "commander";
 
-import { EngineError, loadModel, type ChatMessage, type Model } from "../../engine/index.js";
+import { EngineError, loadModel, type AnswerChoice, type ChatMessage, type Model } from "../../engine/index.js";
 import {
   addModelOptions,
   addRequestOptions,
@@ -17,7 +17,7 @@ import {
   type ModelFlags,
   type ParsedRequestOptions,
 } from "./request-options.js";
-import { collect, jsonLine } from "./result.js";
+import { jsonLine } from "./json-line.js";
 import { dim, hasColours, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface ChatFlags extends ModelFlags, ParsedRequestOptions {
@@ -123,28 +123,28 @@ async function answer(
   const display = new AnswerDisplay();
   let said = "";
   try {
-    const result = await collect(stream, (delta) => {
+    const result = await stream.result((delta) => {
       if (delta.choice === 0) said += delta.content;
       if (streamsText) process.stdout.write(display.show(delta));
     });
     if (flags.json === true) {
-      process.stdout.write(
-        `${jsonLine(result, stream.seed, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }))}\n`,
-      );
+      const line = jsonLine(result, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }));
+      process.stdout.write(`${line}\n`);
       return said;
     }
-    if (!streamsText)
-      result.choices.forEach((choice, index) =>
-        process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`),
-      );
-    else process.stdout.write("\n");
-    process.stderr.write(`${dim(statistics(result.last, stream.seed), process.stderr)}\n`);
+    if (streamsText) process.stdout.write("\n");
+    else result.choices.forEach(writeChoice);
+    process.stderr.write(`${dim(statistics(result), process.stderr)}\n`);
   } catch (error) {
     if (!signal.aborted) throw error;
     if (streamsText) process.stdout.write("\n");
     process.stderr.write(`${dim("(stopped)", process.stderr)}\n`);
   }
   return said;
+}
+
+function writeChoice(choice: AnswerChoice, index: number): void {
+  process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`);
 }
 
 /** Reasoning dimmed on a terminal; between its tags where there are no colours to tell it by. */

@@ -2,7 +2,8 @@
 
 import { Command, Option } from "commander";
 
-import { convert, type MatrixFormat } from "../../engine/index.js";
+import type { MatrixFormat } from "../../engine/index.js";
+import { convertModel } from "../../engine/models.js";
 import { offlineOption } from "./request-options.js";
 import { showLoading } from "./terminal.js";
 
@@ -29,7 +30,7 @@ export function convertCommand(): Command {
     .action(async (model: string, flags: ConvertFlags) => {
       const { quant: format, layout, offline } = flags;
       await showLoading((display) =>
-        convert(model, flags.out, { format, layout, offline, replace: flags.force === true, ...display }),
+        convertModel(model, flags.out, { format, layout, offline, replace: flags.force === true, ...display }),
       );
       process.stderr.write(`Wrote ${flags.out}\n`);
     });

@@ -11,18 +11,13 @@ import { styleText } from "node:util";
 
 import { Command } from "commander";
 
-import {
-  cacheFolder,
-  estimateMemory,
-  hubCacheFolder,
-  hubSettings,
-  listModels,
-  loadModel,
-  machineMemory,
-  type ModelConfig,
-  type Profile,
-} from "../../engine/index.js";
-import { hasColours } from "./terminal.js";
+import type { ModelConfig } from "../../engine/architecture/index.js";
+import { loadModel, type Profile } from "../../engine/index.js";
+import { estimateMemory, machineMemory } from "../../engine/model/index.js";
+import { listModels } from "../../engine/models.js";
+import { ONNX_RUNTIME, onnxRuntimeProblem } from "../../engine/runner/index.js";
+import { cacheFolder, hubCacheFolder, hubSettings } from "../../engine/store/index.js";
+import { hasColours, megabytes } from "./terminal.js";
 
 /** What one check found. */
 export interface Finding {
@@ -75,7 +70,7 @@ function checks(isOffline: boolean): [name: string, check: Check][] {
     ["processor", checkProcessor],
     ["embedded model", checkEmbedded],
     ["kernels", () => checkRun("exact")],
-    ["onnxruntime", () => checkRun("fast")],
+    ["onnxruntime", checkOnnxRuntime],
     ["memory", async () => checkMemory(machineMemory().byteLength, freemem())],
     ["cache", () => checkFolder(cacheFolder(), "set TOUCHSTONE_CACHE to a folder that can be written", describePacks)],
     [
@@ -148,11 +143,12 @@ async function checkEmbedded(): Promise<Omit<Finding, "name">> {
 async function checkRun(profile: Profile): Promise<Omit<Finding, "name">> {
   try {
     const model = await loadModel({ profile });
-    const { kernelVariant, numThreads } = model;
-    for await (const delta of model.generate({ prompt: "Hello", maxTokens: 1, temperature: 0 })) void delta;
+    const { kernelVariant, info } = model;
+    await model.generate({ prompt: "Hello", maxTokens: 1, temperature: 0 }).result();
     await model.close();
-    if (profile === "fast") return ok("loads, and computes prompts (profile fast)");
-    const text = `${VARIANTS[kernelVariant]}, ${counted(numThreads, "thread")}`;
+    if (profile === "fast")
+      return ok("loads, and computes prompts: the profile is fast unless --profile says otherwise");
+    const text = `${VARIANTS[kernelVariant]}, ${counted(info.numThreads, "thread")}`;
     return kernelVariant === "scalar"
       ? { status: "warning", text, fix: "this Node.js has no WebAssembly SIMD: models run many times slower" }
       : ok(text);
@@ -164,6 +160,15 @@ async function checkRun(profile: Profile): Promise<Omit<Finding, "name">> {
         : 'install the package again; in a clone, run "npm run build"';
     return { status: "problem", text: reason, fix };
   }
+}
+
+/** It is an optional package: without it every model in safetensors still runs. */
+async function checkOnnxRuntime(): Promise<Omit<Finding, "name">> {
+  const problem = await onnxRuntimeProblem();
+  if (problem === null || problem.isInstalled) return checkRun("fast");
+  const text =
+    "not installed: prompts are computed by the kernels (profile exact), and folders of ONNX files do not run";
+  return { status: "ok", text, fix: `for faster prompts: npm install ${ONNX_RUNTIME} --ignore-scripts` };
 }
 
 const VARIANTS = {
@@ -303,7 +308,5 @@ async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
     };
   }
 }
-
-const megabytes = (byteLength: number): string => `${(byteLength / 1e6).toFixed(1)} MB`;
 
 const gibibytes = (byteLength: number): string => `${(byteLength / GIB).toFixed(1)} GiB`;

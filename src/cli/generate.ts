@@ -12,7 +12,7 @@ import {
   type ModelFlags,
   type ParsedRequestOptions,
 } from "./request-options.js";
-import { collect, jsonLine } from "./result.js";
+import { jsonLine } from "./json-line.js";
 import { dim, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface GenerateFlags extends ModelFlags, ParsedRequestOptions {
@@ -39,20 +39,20 @@ async function generate(flags: GenerateFlags): Promise<void> {
 }
 
 async function complete(model: Model, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
-  const stream = model.generate({ prompt: flags.prompt, ...requestOptions(flags), signal });
+  const answer = model.generate({ prompt: flags.prompt, ...requestOptions(flags), signal });
   const streamsText = flags.json !== true && (flags.n ?? 1) === 1;
   try {
-    const result = await collect(stream, (delta) => {
+    const result = await answer.result((delta) => {
       if (streamsText) process.stdout.write(delta.content);
     });
     if (flags.json === true) {
-      process.stdout.write(`${jsonLine(result, stream.seed, ({ content }) => ({ text: content }))}\n`);
+      process.stdout.write(`${jsonLine(result, ({ content }) => ({ text: content }))}\n`);
       return;
     }
     if (!streamsText)
       result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
     else process.stdout.write("\n");
-    process.stderr.write(`${statistics(result.last, stream.seed)}\n`);
+    process.stderr.write(`${statistics(result)}\n`);
   } catch (error) {
     if (!signal.aborted) throw error;
     if (streamsText) process.stdout.write("\n");

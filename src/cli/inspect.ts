@@ -2,9 +2,10 @@
 
 import { Command } from "commander";
 
-import { EngineError, describeEstimate, loadModel, type Model } from "../../engine/index.js";
+import { EngineError, loadModel, type Model } from "../../engine/index.js";
+import { describeEstimate } from "../../engine/model/index.js";
+import { inspectModel, type ModelDescription } from "../../engine/models.js";
 import { addModelOptions, modelOptions, type ModelFlags } from "./request-options.js";
-import { collect } from "./result.js";
 import { showLoading } from "./terminal.js";
 
 interface InspectFlags extends ModelFlags {
@@ -15,7 +16,7 @@ interface InspectFlags extends ModelFlags {
 export function inspectCommand(): Command {
   const command = new Command("inspect")
     .description("show a model's architecture, sizes and template, and how it sees a prompt")
-    .option("--prompt <text>", "show the tokens of this raw text and the likeliest next ones")
+    .option("--prompt <text>", "show the tokens of this raw text and the most probable next ones")
     .option("--message <text>", "the same for a user's message, through the chat template");
   return addModelOptions(command).action(inspect);
 }
@@ -24,80 +25,67 @@ async function inspect(flags: InspectFlags): Promise<void> {
   if (flags.prompt !== undefined && flags.message !== undefined) {
     throw new EngineError("unsupported_value", "Give --prompt or --message, not both.", "message");
   }
-  const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
-  print(describeModel(model));
-  if (flags.prompt !== undefined) print(await describePrompt(model, { prompt: flags.prompt }));
-  if (flags.message !== undefined) print(await describePrompt(model, { message: flags.message }));
-  await model.close();
+  const { model = null, ...options } = modelOptions(flags);
+  print(tableOf(await showLoading((display) => inspectModel(model, { ...options, ...display }))));
+  if (flags.prompt === undefined && flags.message === undefined) return;
+  const loaded = await showLoading((display) => loadModel(model, { ...options, ...display }));
+  print(
+    flags.prompt === undefined ? await describeChat(loaded, flags.message!) : await describeText(loaded, flags.prompt),
+  );
+  await loaded.close();
 }
 
-function describeModel({ folder, tokenizer, profile, numThreads, kvCache, memory }: Model): string {
-  const { reasoning } = folder.messageFormat;
+function tableOf(description: ModelDescription): string {
+  const { path, architecture, weights, profile, numThreads, contextLength, vocabSize, endTokens } = description;
+  const { sizes, cache, memory, reasoning, chatTemplate } = description;
   const rows: [string, string | number][] = [
-    ...(folder.kind === "pack" ? packRows(folder, profile, numThreads, kvCache) : onnxRows(folder, numThreads)),
-    ["context", folder.contextLength],
-    ["vocabulary", `${folder.vocabSize} rows, ${tokenizer.vocabSize} tokens`],
-    ["end tokens", folder.endTokenIds.map((id) => `${id} ${JSON.stringify(tokenizer.tokenText(id))}`).join(", ")],
-    ...(memory === null ? [] : [["memory", describeEstimate(memory)] as [string, string]]),
+    ["from", path],
+    ["architecture", architecture],
+    ["weights", weights],
+    ["profile", `${profile}, threads: ${numThreads}`],
+    ...(sizes === null ? [] : sizeRows(sizes)),
+    ["keys and values", cache],
+    ["context", contextLength],
+    ["vocabulary", vocabSize],
+    ["end tokens", endTokens.map(({ tokenId, text }) => `${tokenId} ${JSON.stringify(text)}`).join(", ")],
+    ...(memory === null ? [] : ([["memory", describeEstimate(memory)]] as [string, string][])),
     ["reasoning", reasoning === null ? "none" : `${reasoning.open} … ${reasoning.close}`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   const table = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
-  return `${table}\n\ntemplate:\n${folder.chatTemplate ?? "none"}`;
+  return `${table}\n\ntemplate:\n${chatTemplate ?? "none"}`;
 }
 
-type Folder<Kind> = Extract<Model["folder"], { kind: Kind }>;
-
-function packRows(
-  { dir, config, manifest }: Folder<"pack">,
-  profile: string,
-  numThreads: number,
-  kvCache: string,
-): [string, string | number][] {
+function sizeRows(sizes: NonNullable<ModelDescription["sizes"]>): [string, string | number][] {
   return [
-    ["pack", dir],
-    ["architecture", config.architecture],
-    ["weights", manifest.format],
-    ["profile", `${profile}, threads: ${numThreads}, keys and values: ${kvCache}`],
-    ["layers", config.numLayers],
-    ["hidden size", config.hiddenSize],
-    ["feed-forward size", config.intermediateSize],
-    ["heads", `${config.numHeads} (${config.numKvHeads} for keys and values) of ${config.headDim}`],
-    ["embedding", config.tiedEmbeddings ? "tied to the output" : "separate"],
+    ["layers", sizes.numLayers],
+    ["hidden size", sizes.hiddenSize],
+    ["feed-forward size", sizes.intermediateSize],
+    ["heads", `${sizes.numHeads} (${sizes.numKvHeads} for keys and values) of ${sizes.headDim}`],
+    ["embedding", sizes.tiedEmbeddings ? "tied to the output" : "separate"],
   ];
 }
 
-function onnxRows(
-  { path, architecture, dtype, decoder }: Folder<"onnx">,
-  numThreads: number,
-): [string, string | number][] {
-  const { caches, ending } = decoder;
-  const shapes = new Set(caches.map(({ numHeads, headDim, type }) => `${numHeads} x ${headDim} ${type}`));
-  return [
-    ["onnx file", path],
-    ["architecture", architecture],
-    ["weights", dtype],
-    ["profile", `fast, threads: ${numThreads}`],
-    ["keys and values", `${caches.length} tensors, ${[...shapes].join(", ")}`],
-    ["final product", ending],
-  ];
-}
+const ONE_TOKEN = { maxTokens: 1, temperature: 0, logprobs: true, topLogprobs: 20 };
 
-async function describePrompt(model: Model, input: { prompt: string } | { message: string }): Promise<string> {
-  const parameters = { maxTokens: 1, temperature: 0, logprobs: true, topLogprobs: 20 };
-  const stream =
-    "prompt" in input
-      ? model.generate({ ...input, ...parameters })
-      : model.chat({ messages: [{ role: "user", content: input.message }], ...parameters });
-  const { choices } = await collect(stream);
-  const tokens = stream.promptTokenIds.map(
+const describeText = (model: Model, prompt: string): Promise<string> =>
+  describePrompt(model, model.generate({ prompt, ...ONE_TOKEN }));
+
+const describeChat = (model: Model, content: string): Promise<string> =>
+  describePrompt(model, model.chat({ messages: [{ role: "user", content }], ...ONE_TOKEN }));
+
+async function describePrompt(model: Model, answer: ReturnType<Model["chat"]>): Promise<string> {
+  const { choices } = await answer.result();
+  const tokens = answer.promptTokenIds.map(
     (id) => `${String(id).padStart(8)}  ${JSON.stringify(model.tokenizer.tokenText(id))}`,
   );
   const next = choices[0]?.logprobs[0]?.topLogprobs ?? [];
   const top = next.map(
-    (t) => `${t.logprob.toFixed(4).padStart(10)}  ${String(t.tokenId).padStart(8)}  ${JSON.stringify(t.token)}`,
+    ({ logprob, tokenId, token }) =>
+      `${logprob.toFixed(4).padStart(10)}  ${String(tokenId).padStart(8)}  ${JSON.stringify(token)}`,
   );
-  return `\ntokens (${tokens.length}):\n${tokens.join("\n")}\n\nlikeliest next tokens (log-probability, id, text):\n${top.join("\n")}`;
+  const heading = "most probable next tokens (log-probability, id, text)";
+  return `\ntokens (${tokens.length}):\n${tokens.join("\n")}\n\n${heading}:\n${top.join("\n")}`;
 }
 
 function print(text: string): void {

@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 
-import { listModels, type ModelSummary } from "../../engine/index.js";
+import { listModels, type ModelSummary } from "../../engine/models.js";
 import { megabytes } from "./terminal.js";
 
 export function listCommand(): Command {

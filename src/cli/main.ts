@@ -10,11 +10,12 @@ import { chatCommand } from "./chat.js";
 import { COULD_NOT_RUN, conformCommand } from "./conform.js";
 import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
-import { driftCommand } from "./drift.js";
+import { evaluateCommand } from "./evaluate.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { listCommand } from "./list.js";
 import { pullCommand } from "./pull.js";
+import { flagName } from "./request-options.js";
 import { rmCommand } from "./rm.js";
 import { serveCommand } from "./serve.js";
 
@@ -36,7 +37,7 @@ const commands = [
   pullCommand,
   convertCommand,
   inspectCommand,
-  driftCommand,
+  evaluateCommand,
   listCommand,
   rmCommand,
   doctorCommand,
@@ -62,7 +63,12 @@ process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
 try {
   await program.parseAsync();
 } catch (error) {
-  const message = error instanceof Error ? error.message : String(error);
+  const message =
+    error instanceof EngineError
+      ? error.renamed(flagName).message
+      : error instanceof Error
+        ? error.message
+        : String(error);
   const isCallersMistake = error instanceof EngineError && error.code !== "internal_error";
   process.stderr.write(`touchstone: ${isCallersMistake ? "" : "internal error: "}${message}\n`);
   if (program.opts()["debug"] === true && error instanceof Error) process.stderr.write(`${error.stack}\n`);

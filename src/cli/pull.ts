@@ -2,7 +2,9 @@
 
 import { Command, Option } from "commander";
 
-import { EngineError, hubReference, ONNX_DTYPES, pullModel, type OnnxDtype } from "../../engine/index.js";
+import { ONNX_DTYPES } from "../../engine/folder/index.js";
+import type { OnnxDtype } from "../../engine/index.js";
+import { pullModel } from "../../engine/models.js";
 import { INTERRUPTED, showLoading } from "./terminal.js";
 
 export function pullCommand(): Command {
@@ -23,19 +25,11 @@ export function pullCommand(): Command {
 }
 
 async function pull(name: string, { dtype }: { dtype?: OnnxDtype }): Promise<void> {
-  const reference = hubReference(name);
-  if (reference === null) {
-    throw new EngineError(
-      "unsupported_value",
-      `${name} is no name of a model on the hub, such as org/name or org/name@revision`,
-      "model",
-    );
-  }
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
   try {
     const { dir } = await showLoading(({ onDownload, onNotice }) => {
-      return pullModel(reference, { dtype, signal: interrupt.signal, onProgress: onDownload, onNotice });
+      return pullModel(name, { dtype, signal: interrupt.signal, onDownload, onNotice });
     });
     process.stdout.write(`${dir}\n`);
   } catch (error) {

@@ -1,25 +1,26 @@
-/** The contract's request parameters as command-line options: one table for `generate` and `chat`. And the flags of whatever loads a model. */
+/** Command-line options of whatever loads a model, and those of requests, which come from the engine's table of parameters. */
 
 import { existsSync } from "node:fs";
 
 import { InvalidArgumentError, Option, type Command } from "commander";
 
 import {
-  EMBEDDED_MODEL,
   EngineError,
-  LIMITS,
-  ONNX_DTYPES,
+  type GenerationOptions,
   type KVFormat,
   type LoadModelOptions,
   type MatrixFormat,
   type OnnxDtype,
   type Profile,
-  type RequestOptions,
 } from "../../engine/index.js";
+import { ONNX_DTYPES } from "../../engine/folder/index.js";
+import { LIMITS } from "../../engine/limits.js";
+import { PARAMETER_NAMES, parameterIn, PARAMETERS, type ParameterName } from "../../engine/sampling/index.js";
+import { EMBEDDED_MODEL } from "../../engine/store/index.js";
 
 /** Adds every option of the table, `--model` and what goes with it. */
 export function addRequestOptions(command: Command): Command {
-  for (const option of REQUEST_OPTIONS) command.addOption(option());
+  for (const name of REQUEST_PARAMETERS) command.addOption(requestOption(name));
   return command;
 }
 
@@ -72,8 +73,8 @@ export function addMachineOptions(command: Command): Command {
     .addOption(
       new Option(
         "--profile <name>",
-        "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: fast)",
-      ).choices(["fast", "exact"]),
+        "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: auto, which is fast where ONNX Runtime is installed, and exact for the embedded model)",
+      ).choices(["auto", "fast", "exact"]),
     )
     .addOption(threadsOption())
     .addOption(
@@ -90,7 +91,7 @@ export interface ModelFlags {
   offline?: boolean;
   quant?: MatrixFormat;
   dtype?: OnnxDtype;
-  profile?: Profile;
+  profile?: Profile | "auto";
   threads?: number;
   kvCache?: KVFormat;
 }
@@ -116,37 +117,27 @@ export function modelOptions({
   };
 }
 
-/** What commander parsed, under its camel-case names. */
-export interface ParsedRequestOptions {
-  maxTokens?: number;
-  seed?: number;
-  n?: number;
-  temperature?: number;
-  topP?: number;
-  topK?: number;
-  minP?: number;
-  frequencyPenalty?: number;
-  presencePenalty?: number;
-  repetitionPenalty?: number;
-  stop?: string[];
-  includeStop?: boolean;
-  logitBias?: Map<number, number>;
-  logprobs?: boolean;
-  topLogprobs?: number;
-  contextLengthExceededBehavior?: "truncate" | "error";
-}
+/** What commander parsed of the table's options. */
+export type ParsedRequestOptions = GenerationOptions;
 
 /** Keeps what was given and nothing else, so that the engine's defaults apply to the rest. */
-export function requestOptions(parsed: ParsedRequestOptions): RequestOptions {
-  const names = REQUEST_OPTIONS.map((option) => option().attributeName()) as (keyof ParsedRequestOptions)[];
-  return Object.fromEntries(names.filter((name) => parsed[name] !== undefined).map((name) => [name, parsed[name]]));
+export function requestOptions(parsed: ParsedRequestOptions): GenerationOptions {
+  const given = REQUEST_PARAMETERS.filter((name) => parsed[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, parsed[name]]));
+}
+
+/** What the command line calls a parameter of the library or a place inside one: `logitBias.17` is `--logit-bias 17`. */
+export function flagName(path: string): string {
+  const [, head = "", place = ""] = /^(\w+)(.*)$/.exec(path) ?? [];
+  if (!PARAMETER_NAMES.includes(head as ParameterName)) return path;
+  return `--${kebabCase(head)}${place.replace(/^\./, " ")}`;
 }
 
 /** @throws EngineError for a flag that only changes what `--json` prints, where that is not given */
 export function checkJsonFlags(flags: {
   readonly json?: boolean;
-  readonly logprobs?: boolean;
-  readonly separateReasoning?: boolean;
+  readonly logprobs?: boolean | null | undefined;
+  readonly separateReasoning?: boolean | null | undefined;
 }): void {
   if (flags.json === true) return;
   const given =
@@ -159,29 +150,41 @@ export function checkJsonFlags(flags: {
     );
 }
 
-// Ranges are the engine's to check: it names the parameter, what was given and what is allowed.
-const REQUEST_OPTIONS: readonly (() => Option)[] = [
-  () => new Option("--max-tokens <count>", "tokens of the answer, at most").argParser(number),
-  () => new Option("--seed <integer>", "makes the answer repeatable").argParser(number),
-  () => new Option("--n <count>", "choices to draw").argParser(number),
-  () => new Option("--temperature <x>", "0 is greedy (default: 1)").argParser(number),
-  () => new Option("--top-p <x>", "keep the likeliest tokens that reach this share").argParser(number),
-  () => new Option("--top-k <count>", "keep this many of the likeliest tokens").argParser(number),
-  () => new Option("--min-p <x>", "keep tokens at least this likely, relative to the likeliest").argParser(number),
-  () => new Option("--frequency-penalty <x>", "subtracted for each earlier use of a token").argParser(number),
-  () => new Option("--presence-penalty <x>", "subtracted once for a token used before").argParser(number),
-  () => new Option("--repetition-penalty <x>", "divides the logits of tokens in prompt and answer").argParser(number),
-  () => new Option("--stop <text>", "ends the answer where this text appears; up to 4 times").argParser(collect),
-  () => new Option("--include-stop", "keep the stop sequence in the answer"),
-  () => new Option("--logit-bias <id=value>", "added to a token's logit; repeatable").argParser(bias),
-  () => new Option("--logprobs", "report each token's log-probability (with --json)"),
-  () => new Option("--top-logprobs <count>", "and those of the likeliest alternatives, up to 20").argParser(number),
-  () =>
-    new Option("--context-length-exceeded-behavior <how>", "when prompt and max-tokens exceed the context").choices([
-      "truncate",
-      "error",
-    ]),
-];
+/** Every parameter but the one that each command treats in its own way. */
+const REQUEST_PARAMETERS = PARAMETER_NAMES.filter((name) => name !== "separateReasoning");
+
+/** Ranges are the engine's to check: it names the parameter, what was given and what is allowed. */
+function requestOption(name: ParameterName): Option {
+  const { kind, default: fallback } = parameterIn(name, null);
+  const flag = `--${kebabCase(name)}`;
+  const isStated = typeof fallback === "number" || typeof fallback === "string";
+  const help = helpOf(PARAMETERS[name].description) + (isStated ? ` (default: ${fallback})` : "");
+  switch (kind.type) {
+    case "integer":
+      return new Option(`${flag} <integer>`, help).argParser(number);
+    case "number":
+      return new Option(`${flag} <x>`, help).argParser(number);
+    case "boolean":
+      return new Option(flag, help);
+    case "choice":
+      return new Option(`${flag} <how>`, help).choices(kind.values);
+    case "texts":
+      return new Option(`${flag} <text>`, `${help}; repeatable`).argParser(collect);
+    case "biases":
+      return new Option(`${flag} <id=value>`, `${help}; repeatable`).argParser(bias);
+  }
+}
+
+/** A description as help texts are written: no capital, no stop at its end, names of the wire as flags. */
+function helpOf(description: string): string {
+  const text = description.replaceAll(/`?\b([a-z]+(?:_[a-z]+)+)\b`?/g, (_, wire: string) => {
+    const name = PARAMETER_NAMES.find((other) => PARAMETERS[other].wire === wire);
+    return name === undefined ? wire : `--${kebabCase(name)}`;
+  });
+  return text.replace(/^[A-Z](?=[a-z ])/, (capital) => capital.toLowerCase()).replace(/\.$/, "");
+}
+
+const kebabCase = (name: string): string => name.replaceAll(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`);
 
 function number(text: string): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);

@@ -2,7 +2,8 @@
 
 import { Command } from "commander";
 
-import { EngineError, listModels, removeModel } from "../../engine/index.js";
+import { EngineError } from "../../engine/index.js";
+import { listModels, removeModel } from "../../engine/models.js";
 import { nearestName } from "../openai/index.js";
 import { megabytes } from "./terminal.js";
 

@@ -3,14 +3,16 @@
  * answer. SIGTERM and SIGINT let running answers finish; a second one does not wait.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
 
-import { EMBEDDED_MODEL, EngineError, hubReference, LIMITS, type LogprobsMode } from "../../engine/index.js";
-import type { Dialect } from "../openai/index.js";
+import type { LogprobsMode } from "../../engine/index.js";
+import { LIMITS } from "../../engine/limits.js";
+import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
+import { DIALECT_NAMES, type Dialect } from "../openai/index.js";
 import type { HostOptions } from "../server/index.js";
 import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
@@ -22,7 +24,7 @@ interface ServeFlags extends Omit<ModelFlags, "model"> {
   port: number;
   apiKey?: string[];
   insecure?: boolean;
-  dialect: Dialect;
+  dialect?: Dialect;
   maxConcurrency: number;
   maxQueue: number;
   maxBody: number;
@@ -49,9 +51,10 @@ export function serveCommand(): Command {
     .option("--api-key <key>", "requests need it; repeatable; also TOUCHSTONE_API_KEYS, separated by commas", several)
     .option("--insecure", "listen beyond this machine without a key")
     .addOption(
-      new Option("--dialect <name>", "whose rules hold where vendors differ")
-        .choices(["ppio", "openai"])
-        .default("ppio"),
+      new Option(
+        "--dialect <name>",
+        "the request format of every path (default: openai below /v1, ppio below /v3/openai and /openai/v1)",
+      ).choices(DIALECT_NAMES),
     )
     .option(
       "--max-concurrency <count>",
@@ -80,64 +83,44 @@ export function serveCommand(): Command {
 async function serve(flags: ServeFlags): Promise<void> {
   // Not loaded before they are wanted: the other commands start a tenth of a second sooner.
   const { destination, pino } = await import("pino");
-  const { EngineHost, isLoopback, ModelRegistry, servedNames, startServer } = await import("../server/index.js");
-  const apiKeys = [...(flags.apiKey ?? []), ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter(
-    (key) => key !== "",
-  );
-  checkFlags(flags, apiKeys, isLoopback(flags.host));
+  const { listen } = await import("../server/index.js");
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
   const sources = (flags.model ?? [EMBEDDED_MODEL]).map(modelAndId);
-  // What is wrong with the names is said before an engine starts to work.
-  servedNames(
-    sources.map(({ id }) => id),
-    flags.alias,
-  );
-  const models = sources.map(({ id, ...source }) => ({
-    id,
-    host: new EngineHost({
-      model: { ...modelOptions({ ...machine, ...source }), maxConcurrency, logprobsMode },
-      numPlaces: maxConcurrency,
-      numWaitingMax: flags.maxQueue,
-      log: log.child({ model: id }),
-      ...loadingOf(id, log),
-    }),
-  }));
-  const closeHosts = (): Promise<unknown> => Promise.all(models.map(({ host }) => host.close()));
+  const server = await listen({
+    models: sources.map(({ id, ...source }) => ({
+      id,
+      ...modelOptions({ ...machine, ...source }),
+      maxConcurrency,
+      logprobsMode,
+    })),
+    aliases: Object.fromEntries(flags.alias ?? []),
+    host: flags.host,
+    port: flags.port,
+    apiKeys: apiKeys(flags),
+    insecure: flags.insecure === true,
+    corsOrigins: flags.corsOrigin ?? [],
+    dialect: flags.dialect ?? null,
+    queueMax: flags.maxQueue,
+    bodyBytesMax: flags.maxBody,
+    log,
+    logContent: flags.logContent === true,
+    onLoading: (id) => loadingOf(id, log),
+  });
   try {
-    const registry = new ModelRegistry(models, flags.alias);
-    const server = await startServer({
-      host: flags.host,
-      port: flags.port,
-      models: registry,
-      apiKeys,
-      corsOrigins: flags.corsOrigin ?? [],
-      dialect: flags.dialect,
-      maxBodyBytes: flags.maxBody,
-      version: programVersion(),
-      log,
-      logContent: flags.logContent === true,
-    }).catch((error: Error) => {
-      throw new EngineError(
-        "unsupported_value",
-        `Cannot listen on ${flags.host}, port ${flags.port}: ${error.message}`,
-        "port",
-        { cause: error },
-      );
-    });
-    const stopped = stopSignal();
-    try {
-      const loaded = Promise.all(models.map(({ host }) => host.loaded)).then(() => "loaded" as const);
-      if ((await Promise.race([loaded, stopped])) === "loaded") {
-        process.stdout.write(`Listening on ${server.url}/v1 (${registry.names().join(", ")})\n`);
-        log.info({ url: server.url, signal: await stopped }, "shutting down");
-      }
-    } finally {
-      await server.close(flags.grace * 1000);
-    }
+    const signal = stopSignal();
+    const profiles = await Promise.race([server.loaded, signal]);
+    if (typeof profiles === "string") return;
+    const served = [...profiles].map(([id, profile]) => `${id} ${profile}`).join(", ");
+    process.stdout.write(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})\n`);
+    log.info({ url: server.url, signal: await signal }, "shutting down");
   } finally {
-    await closeHosts();
+    await server.close(flags.grace * 1000);
   }
+}
+
+function apiKeys({ apiKey = [] }: ServeFlags): string[] {
+  return [...apiKey, ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
 }
 
 /** Bars on a terminal, lines of the log elsewhere. */
@@ -163,16 +146,6 @@ function origin(text: string, earlier: string[] | undefined): string[] {
   return [...(earlier ?? []), text];
 }
 
-function checkFlags({ host, insecure }: ServeFlags, apiKeys: readonly string[], isPrivate: boolean): void {
-  if (apiKeys.length === 0 && insecure !== true && !isPrivate) {
-    throw new EngineError(
-      "unsupported_value",
-      `Listening on ${host} lets others reach the server: set an API key, or say --insecure.`,
-      "host",
-    );
-  }
-}
-
 /** Resolves with the first signal to stop; the second has its usual effect, and ends the process at once. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
@@ -185,13 +158,6 @@ function stopSignal(): Promise<NodeJS.Signals> {
 }
 
 const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
-
-function programVersion(): string {
-  const manifest = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
-  return manifest.version;
-}
 
 function alias(text: string, earlier: Map<string, string> | undefined): Map<string, string> {
   const equals = text.indexOf("=");

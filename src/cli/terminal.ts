@@ -2,7 +2,7 @@
 
 import { styleText } from "node:util";
 
-import type { OutputDelta } from "../../engine/index.js";
+import type { AnswerResult } from "../../engine/index.js";
 
 /** What a shell reports of a program that Ctrl-C has ended. */
 export const INTERRUPTED = 130;
@@ -182,14 +182,12 @@ class StatusLine {
 }
 
 /** One line: how many tokens, how fast, and the seed that replays the answer. */
-export function statistics(last: OutputDelta, seed: number): string {
-  const { usage, timings, finishReason } = last;
-  if (usage === null || timings === null) return "";
+export function statistics({ usage, timings, seed, choices }: AnswerResult): string {
   const rate = (usage.completionTokens / timings.completionMs) * 1000;
   return [
     `prompt ${usage.promptTokens} tokens in ${Math.round(timings.promptMs)} ms`,
     `answer ${usage.completionTokens} tokens in ${Math.round(timings.completionMs)} ms (${Math.round(rate)} tokens/s)`,
     `seed ${seed}`,
-    `finish ${finishReason}`,
+    `finish ${choices.at(-1)!.finishReason}`,
   ].join(" · ");
 }

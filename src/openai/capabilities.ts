@@ -5,7 +5,6 @@ import { FORMATS, SCHEMA_KEYWORDS } from "../../engine/grammar/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { ERROR_CODES } from "./api-error.js";
 import type { Dialect } from "./dialects.js";
-import { WIRE_LIMITS } from "./limits.js";
 import { parameterRows } from "./parameter-table.js";
 
 export interface CapabilitiesOptions {
@@ -44,7 +43,7 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
     response_format: { schema_keywords: SCHEMA_KEYWORDS, schema_formats: FORMATS },
     limits: {
       ...(maxBodyBytes === undefined ? {} : { body_bytes: maxBodyBytes }),
-      json_depth: WIRE_LIMITS.jsonDepthMax,
+      json_depth: LIMITS.jsonDepthMax,
       choices: LIMITS.choicesMax,
       stop_sequences: LIMITS.stopSequencesMax,
       logit_bias_entries: LIMITS.logitBiasEntriesMax,

@@ -129,7 +129,7 @@ describe("parseChatRequest", () => {
     ],
     [
       { type: "json_schema", json_schema: { name: "n", strict: false, schema: { a: 1 } } },
-      { type: "json_schema", schema: { a: 1 }, schemaPath: "response_format.json_schema.schema" },
+      { type: "json_schema", schema: { a: 1 } },
     ],
     [
       { type: "regex", regex: "a+" },

@@ -3,10 +3,11 @@
  * here is ready for the engine, and nothing behind it looks at the body or at the dialect again.
  */
 
-import type { ChatMessage, ChatOptions, ResponseFormat } from "../../engine/index.js";
+import type { ChatMessage, ChatOptions, GenerationOptions, ResponseFormat } from "../../engine/index.js";
+import { PARAMETER_NAMES, parameterIn, PARAMETERS, type ParameterKind } from "../../engine/sampling/index.js";
 import { ApiError } from "./api-error.js";
 import { checkValue, type JsonSchema } from "./check.js";
-import { DIALECTS, type Dialect, type DialectColumn, type StreamUsage } from "./dialects.js";
+import { DIALECTS, type Dialect, type StreamUsage } from "./dialects.js";
 import type { WireMessage } from "./messages.js";
 import { chatRequestSchema, type ChatRequestBody } from "./request-schema.js";
 
@@ -19,20 +20,22 @@ export interface ChatRequest {
   readonly streamUsage: StreamUsage;
   readonly separateReasoning: boolean;
   readonly logprobs: boolean;
+  /** Where the request has its JSON schema, for errors about it. */
+  readonly schemaPath: string;
   /** For the engine, next to `messages`; can be cloned to another thread. */
   readonly options: Omit<ChatOptions, "messages">;
 }
 
 /** The table of each dialect. */
 export const CHAT_REQUEST_SCHEMAS: Readonly<Record<Dialect, JsonSchema>> = {
-  ppio: chatRequestSchema(DIALECTS.ppio) as JsonSchema,
-  openai: chatRequestSchema(DIALECTS.openai) as JsonSchema,
+  ppio: chatRequestSchema("ppio") as JsonSchema,
+  openai: chatRequestSchema("openai") as JsonSchema,
 };
 
 /** @throws ApiError for the first failure in the contract's order */
 export function parseChatRequest(body: unknown, dialect: Dialect): ChatRequest {
   checkValue(CHAT_REQUEST_SCHEMAS[dialect], body, "", (name) => checkConflict(name, body as ChatRequestBody));
-  return resolve(body as ChatRequestBody, DIALECTS[dialect]);
+  return resolve(body as ChatRequestBody, dialect);
 }
 
 /** The engine's form of messages that were checked. */
@@ -72,59 +75,66 @@ function checkConflict(name: string, body: ChatRequestBody): void {
   }
 }
 
-function resolve(body: ChatRequestBody, dialect: DialectColumn): ChatRequest {
-  const format = responseFormat(body.response_format ?? { type: "text" });
-  const { ofText, ofStructured } = dialect.separateReasoning;
-  const separateReasoning = body.separate_reasoning ?? (format.type === "text" ? ofText : ofStructured);
-  const n = body.n ?? 1;
-  const logprobs = body.logprobs ?? false;
-  const topK = body.top_k ?? null;
+function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
+  const { format, schemaPath } = responseFormat(body.response_format ?? { type: "text" });
+  const parameters = fromTable(body, dialect);
+  // TS-1.7: where the answer is structured, content is to parse, whatever the dialect.
+  const separateReasoning =
+    body.separate_reasoning ?? (format.type === "text" ? parameters.separateReasoning === true : true);
   return {
     model: body.model,
     messages: engineMessages(body.messages),
-    n,
+    n: parameters.n ?? 1,
     stream: body.stream ?? false,
     streamUsage: streamUsage(body, dialect),
     separateReasoning,
-    logprobs,
+    logprobs: parameters.logprobs ?? false,
+    schemaPath,
     options: {
+      ...parameters,
       maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
-      n,
-      seed: body.seed ?? null,
-      frequencyPenalty: body.frequency_penalty ?? null,
-      presencePenalty: body.presence_penalty ?? null,
-      repetitionPenalty: body.repetition_penalty ?? null,
-      stop: typeof body.stop === "string" ? [body.stop] : (body.stop ?? null),
-      includeStop: body.include_stop_str_in_output ?? dialect.includeStop,
-      temperature: body.temperature ?? null,
-      topP: body.top_p ?? null,
-      topK: topK === null || topK < 1 ? null : topK,
-      minP: body.min_p ?? null,
-      logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias])),
-      logprobs,
-      topLogprobs: body.top_logprobs ?? null,
       responseFormat: format,
       separateReasoning,
-      contextLengthExceededBehavior: body.context_length_exceeded_behavior ?? dialect.contextLengthExceededBehavior,
     },
   };
 }
 
-function responseFormat(format: NonNullable<ChatRequestBody["response_format"]>): ResponseFormat {
-  if (format.type === "text" || format.type === "regex") return format;
-  if (format.type === "json_schema" && isGiven(format.json_schema)) {
-    return {
-      type: "json_schema",
-      schema: format.json_schema?.schema,
-      schemaPath: "response_format.json_schema.schema",
-    };
-  }
-  return { type: format.type, schema: format.schema };
+/** The parameters of the engine's table, under its names; those that are not given keep the engine's defaults. */
+function fromTable(body: ChatRequestBody, dialect: Dialect): GenerationOptions {
+  const values = PARAMETER_NAMES.map((name) => {
+    const { kind, default: fallback, offBelow = -Infinity } = parameterIn(name, dialect);
+    const given = body[PARAMETERS[name].wire] ?? null;
+    if (given === null) return [name, typeof fallback === "function" ? null : fallback];
+    return [name, typeof given === "number" && given < offBelow ? null : fromWire(kind, given)];
+  });
+  return Object.fromEntries(values) as GenerationOptions;
 }
 
-function streamUsage(body: ChatRequestBody, dialect: DialectColumn): StreamUsage {
+/** @param value checked against the wire's schema of this kind */
+function fromWire({ type }: ParameterKind, value: unknown): unknown {
+  if (type === "texts" && typeof value === "string") return [value];
+  if (type === "biases") return new Map(Object.entries(value as object).map(([id, bias]) => [Number(id), bias]));
+  return value;
+}
+
+function responseFormat(given: NonNullable<ChatRequestBody["response_format"]>): {
+  readonly format: ResponseFormat;
+  readonly schemaPath: string;
+} {
+  if (given.type === "json_schema" && isGiven(given.json_schema)) {
+    const format = { type: "json_schema", schema: given.json_schema?.schema } as const;
+    return { format, schemaPath: "response_format.json_schema.schema" };
+  }
+  const isPlain = given.type === "text" || given.type === "regex";
+  return {
+    format: isPlain ? given : { type: given.type, schema: given.schema },
+    schemaPath: "response_format.schema",
+  };
+}
+
+function streamUsage(body: ChatRequestBody, dialect: Dialect): StreamUsage {
   const asked = body.stream_options?.include_usage ?? null;
-  if (asked === null) return dialect.streamUsage;
+  if (asked === null) return DIALECTS[dialect].streamUsage;
   return asked ? "last_chunk" : "none";
 }
 

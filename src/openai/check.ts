@@ -9,9 +9,10 @@
 
 import { isDeepStrictEqual } from "node:util";
 
+import { described, quoted, shortened } from "../../engine/errors.js";
+import { isObject, type JsonObject } from "../../engine/json.js";
 import { ApiError, type ApiErrorCode } from "./api-error.js";
 import { nearestName } from "./nearest-name.js";
-import { describeGiven, quote, shorten } from "./quote.js";
 
 type JsonType = "null" | "boolean" | "number" | "integer" | "string" | "array" | "object";
 
@@ -42,9 +43,9 @@ export interface JsonSchema {
   readonly "x-no-effect"?: readonly unknown[];
   /** For the tables: the field is accepted and changes nothing. */
   readonly "x-ignored"?: boolean;
+  /** For the tables: the clause of the contract. */
+  readonly "x-clause"?: string;
 }
-
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * @param path of the value, `""` for the body itself
@@ -54,17 +55,17 @@ export function checkValue(schema: JsonSchema, value: unknown, path = "", afterF
   const noEffect = schema["x-no-effect"];
   if (noEffect !== undefined) {
     if (noEffect.some((allowed) => isDeepStrictEqual(allowed, value))) return;
-    throw failure("unsupported_parameter", schema, path, describeGiven(value), "is not supported; it may only be");
+    throw failure("unsupported_parameter", schema, path, described(value), "is not supported; it may only be");
   }
   if (schema.discriminator !== undefined) {
     checkVariant(schema, schema.discriminator.propertyName, value, path);
   } else if (schema.anyOf !== undefined) {
     const branch = schema.anyOf.find((candidate) => hasType(candidate, value));
-    if (branch === undefined) throw failure("invalid_type", schema, path, describeGiven(value));
+    if (branch === undefined) throw failure("invalid_type", schema, path, described(value));
     checkValue(branch, value, path, afterField);
   } else {
-    if (!hasType(schema, value)) throw failure("invalid_type", schema, path, describeGiven(value));
-    if (schema.enum?.includes(value) === false) throw failure("unsupported_value", schema, path, describeGiven(value));
+    if (!hasType(schema, value)) throw failure("invalid_type", schema, path, described(value));
+    if (schema.enum?.includes(value) === false) throw failure("unsupported_value", schema, path, described(value));
     if (typeof value === "number") checkNumber(schema, value, path);
     else if (typeof value === "string") checkString(schema, value, path);
     else if (Array.isArray(value)) checkArray(schema, value, path);
@@ -97,15 +98,11 @@ export function allowedBy(schema: JsonSchema): string {
   }
 }
 
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /** The error for a field that nothing knows, with the name that may have been meant. */
 export function unknownField(name: string, known: readonly string[], path: string): ApiError {
   const nearest = nearestName(name, known);
-  const hint = nearest === null ? "No field is allowed here." : `The nearest known name is ${quote(nearest)}.`;
-  return new ApiError("unknown_parameter", `${shorten(path)} is not a known field. ${hint}`, shorten(path));
+  const hint = nearest === null ? "No field is allowed here." : `The nearest known name is ${quoted(nearest)}.`;
+  return new ApiError("unknown_parameter", `${shortened(path)} is not a known field. ${hint}`, shortened(path));
 }
 
 /** The values that tell a schema's variants apart. */
@@ -114,7 +111,7 @@ function tagsOf({ anyOf = [], discriminator }: JsonSchema): unknown[] {
 }
 
 function checkVariant(schema: JsonSchema, tag: string, value: unknown, path: string): void {
-  if (!isObject(value)) throw failure("invalid_type", schema, path, describeGiven(value));
+  if (!isObject(value)) throw failure("invalid_type", schema, path, described(value));
   const tags = tagsOf(schema);
   const tagPath = childPath(path, tag);
   const given = fieldOf(value, tag);
@@ -127,14 +124,14 @@ function checkNumber(schema: JsonSchema, value: number, path: string): void {
   const { minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity } = schema;
   // JSON writes no infinity, but 1e999 becomes one.
   if (value >= minimum && value <= maximum && value > exclusiveMinimum && Number.isFinite(value)) return;
-  throw failure("out_of_range", schema, path, describeGiven(value));
+  throw failure("out_of_range", schema, path, described(value));
 }
 
 function checkString(schema: JsonSchema, value: string, path: string): void {
   const { minLength = 0, maxLength = Infinity, pattern } = schema;
   const fits = value.length >= minLength && (value.length <= maxLength || Array.from(value).length <= maxLength);
   if (!fits || (pattern !== undefined && !new RegExp(pattern, "u").test(value))) {
-    throw failure("out_of_range", schema, path, describeGiven(value));
+    throw failure("out_of_range", schema, path, described(value));
   }
   const surrogateAt = schema["x-text"] === true ? value.search(/\p{Surrogate}/u) : -1;
   if (surrogateAt >= 0) {
@@ -145,8 +142,7 @@ function checkString(schema: JsonSchema, value: string, path: string): void {
 
 function checkArray(schema: JsonSchema, value: readonly unknown[], path: string): void {
   const { minItems = 0, maxItems = Infinity, items } = schema;
-  if (value.length < minItems || value.length > maxItems)
-    throw failure("out_of_range", schema, path, describeGiven(value));
+  if (value.length < minItems || value.length > maxItems) throw failure("out_of_range", schema, path, described(value));
   if (items !== undefined) for (const [index, item] of value.entries()) checkValue(items, item, `${path}[${index}]`);
 }
 
@@ -202,13 +198,13 @@ function hasType(schema: JsonSchema, value: unknown): boolean {
 
 const childPath = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
 
-const nameOf = (path: string): string => (path === "" ? "The body" : shorten(path));
+const nameOf = (path: string): string => (path === "" ? "The body" : shortened(path));
 
 function failure(code: ApiErrorCode, schema: JsonSchema, path: string, given: string, rule = "must be"): ApiError {
   return new ApiError(
     code,
     `${nameOf(path)} ${rule} ${allowedBy(schema)}. Given: ${given}`,
-    path === "" ? null : shorten(path),
+    path === "" ? null : shortened(path),
   );
 }
 

@@ -44,15 +44,38 @@ describe.each(DIALECTS)("the request schema of %s", (dialect) => {
 });
 
 describe("openApiDocument", () => {
-  it.each(DIALECTS)("of %s refers to nothing that is not there and compiles", (dialect) => {
-    const document = JSON.parse(JSON.stringify(openApiDocument({ dialect, version: "1.2.3" }))) as {
+  interface Operation {
+    readonly operationId?: string;
+    readonly requestBody: { readonly content: Record<string, { readonly schema: { readonly $ref: string } }> };
+  }
+  const documentOf = (dialect: (typeof DIALECTS)[number] | null) =>
+    JSON.parse(JSON.stringify(openApiDocument({ dialect, version: "1.2.3" }))) as {
+      paths: Record<string, Record<string, Operation>>;
       components: { schemas: Record<string, object> };
     };
-    expect(document).toMatchObject({
-      openapi: "3.1.0",
-      info: { version: "1.2.3" },
-      servers: [{ url: "/v1" }, { url: "/v3/openai" }, { url: "/openai/v1" }],
-    });
+
+  it.each([
+    [null, ["", "Ppio", "Ppio"]],
+    ["openai" as const, ["", "", ""]],
+    ["ppio" as const, ["Ppio", "Ppio", "Ppio"]],
+  ])("names the request of each path by its dialect, where %s is forced", (dialect, suffixes) => {
+    const { paths, components } = documentOf(dialect);
+    const requests = ["/v1", "/v3/openai", "/openai/v1"].map(
+      (prefix) => paths[`${prefix}/chat/completions`]!["post"]!.requestBody.content["application/json"]!.schema.$ref,
+    );
+    const names = suffixes.map((suffix) => `CreateChatCompletionRequest${suffix}`);
+    expect(requests).toEqual(names.map((name) => `#/components/schemas/${name}`));
+    expect(Object.keys(components.schemas).filter((name) => name.startsWith("CreateChatCompletionRequest"))).toEqual([
+      ...new Set(names),
+    ]);
+    const ids = Object.values(paths).flatMap((item) => Object.values(item).flatMap((one) => one.operationId ?? []));
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids).toContain("createChatCompletion");
+  });
+
+  it.each([null, ...DIALECTS])("of %s refers to nothing that is not there and compiles", (dialect) => {
+    const document = documentOf(dialect);
+    expect(document).toMatchObject({ openapi: "3.1.0", info: { version: "1.2.3" }, servers: [{ url: "/" }] });
     const refs = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)].map((match) => match[1]!);
     expect(refs.length).toBeGreaterThan(20);
     for (const ref of refs)

@@ -10,12 +10,12 @@ export {
 } from "./api-error.js";
 export { capabilities, type CapabilitiesOptions } from "./capabilities.js";
 export { parseChatRequest, type ChatRequest } from "./chat-request.js";
-export { DIALECTS, type Dialect, type StreamUsage } from "./dialects.js";
+export { apiPrefixes, DIALECT_NAMES, type Dialect, type StreamUsage } from "./dialects.js";
 export { parseJson } from "./json.js";
 export { nearestName } from "./nearest-name.js";
 export { openApiDocument, type OpenApiOptions } from "./openapi.js";
 export { parameterTableMarkdown } from "./parameter-table.js";
-export { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
+export { chatCompletion, ChunkWriter, logprobEntry, wireUsage, type ResponseContext } from "./response.js";
 export type { ChatCompletion, ChatCompletionChunk } from "./response-schema.js";
 export {
   parseDetokenizeRequest,
@@ -23,3 +23,4 @@ export {
   type DetokenizeRequest,
   type TokenizeRequest,
 } from "./tokenize-request.js";
+export { wireName } from "./wire-names.js";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { ApiError } from "./api-error.js";
 import { parseJson } from "./json.js";
-import { WIRE_LIMITS } from "./limits.js";
+import { LIMITS } from "../../engine/limits.js";
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -48,14 +48,14 @@ describe("parseJson", () => {
   });
 
   it.each([
-    ["", "empty", "line 1, column 1"],
+    ["", "Nothing is there", "line 1, column 1"],
     ["{} x", '"x" follows the end', "line 1, column 4"],
     ["[1,]", '"]" is where a JSON value', "line 1, column 4"],
     ['{"a":1,}', '"}" is where a key', "line 1, column 8"],
     ["{a:1}", '"a" is where a key', "line 1, column 2"],
     ['{"a" 1}', 'where ":" is needed', "line 1, column 6"],
     ["[1\n2]", 'where "," or "]"', "line 2, column 1"],
-    ['{"a":1', "The end of the body", "line 1, column 7"],
+    ['{"a":1', "The end of the text", "line 1, column 7"],
     ['"abc', "A string has no end", "line 1, column 1"],
     ['"a\nb"', "U+000A", "line 1, column 3"],
     [String.raw`"\x41"`, String.raw`\x is no escape`, "line 1, column 2"],
@@ -92,7 +92,7 @@ describe("parseJson", () => {
   });
 
   it("bounds the depth, whatever nests", () => {
-    const max = WIRE_LIMITS.jsonDepthMax;
+    const max = LIMITS.jsonDepthMax;
     const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     expect(parseJson(bytesOf(nested(max)))).toEqual(JSON.parse(nested(max)));
     expect(failureOf(bytesOf(nested(max + 1))).message).toContain(`more than ${max} deep`);

@@ -5,7 +5,7 @@ import { Type, type Static, type TSchema } from "typebox";
 /** A field that may be absent or null; both mean "not given". */
 export const optional = <T extends TSchema>(
   schema: T,
-  notes: { default?: unknown; description?: string; "x-ignored"?: boolean } = {},
+  notes: { default?: unknown; description?: string; "x-ignored"?: boolean; "x-clause"?: string } = {},
 ) => Type.Optional(Type.Union([schema, Type.Null()], notes));
 
 const closed = { additionalProperties: false } as const;

@@ -2,37 +2,49 @@
 
 import { ERROR_CODES } from "./api-error.js";
 import { CHAT_REQUEST_SCHEMAS } from "./chat-request.js";
-import type { Dialect } from "./dialects.js";
+import { apiPrefixes, type Dialect } from "./dialects.js";
 import { chatCompletionChunkSchema, chatCompletionSchema, errorSchema } from "./response-schema.js";
 import { detokenizeSchema, tokenizeSchema } from "./tokenize-request.js";
 
 export interface OpenApiOptions {
-  readonly dialect: Dialect;
+  /** The dialect of every path, where one is forced; null where it follows the path. */
+  readonly dialect: Dialect | null;
   readonly version: string;
-  /** Where every route of the API is served; the first is the canonical one. */
-  readonly prefixes?: readonly string[];
 }
 
-export function openApiDocument({
-  dialect,
-  version,
-  prefixes = ["/v1", "/v3/openai", "/openai/v1"],
-}: OpenApiOptions): object {
+export function openApiDocument({ dialect, version }: OpenApiOptions): object {
+  const places = apiPrefixes(dialect);
+  const dialects = [...new Set(places.map((place) => place.dialect))];
+  const apiPaths = places.flatMap((place) =>
+    Object.entries(apiPathsOf(place.dialect, (id) => (place === places[0] ? { operationId: id } : {}))).map(
+      ([path, item]) => [place.prefix + path, item],
+    ),
+  );
   return {
     openapi: "3.1.0",
-    info: { title: "Touchstone", version, description: `Chat completions, offline. Dialect: ${dialect}.` },
-    servers: prefixes.map((url) => ({ url })),
+    info: {
+      title: "Touchstone",
+      version,
+      description: "Chat completions, offline. The request format follows the path.",
+    },
+    servers: [{ url: "/" }],
     security: [{ bearer: [] }, {}],
-    paths: PATHS,
+    paths: { ...Object.fromEntries(apiPaths), ...ROOT_PATHS },
     components: {
       securitySchemes: { bearer: { type: "http", scheme: "bearer" } },
-      schemas: { CreateChatCompletionRequest: CHAT_REQUEST_SCHEMAS[dialect], ...SCHEMAS },
+      schemas: {
+        ...Object.fromEntries(dialects.map((name) => [requestName(name), CHAT_REQUEST_SCHEMAS[name]])),
+        ...SCHEMAS,
+      },
       responses: Object.fromEntries(
         Object.entries(statuses()).map(([status, codes]) => [`Error${status}`, errorResponse(codes)]),
       ),
     },
   };
 }
+
+const requestName = (dialect: Dialect): string =>
+  dialect === "openai" ? "CreateChatCompletionRequest" : "CreateChatCompletionRequestPpio";
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const json = (schema: object) => ({ "application/json": { schema } });
@@ -80,14 +92,12 @@ const errors = (...among: number[]) =>
 const generationErrors = errors(400, 401, 404, 408, 413, 415, 429, 500, 503);
 const lookupErrors = errors(401, 404, 500);
 
-/** Routes outside the API's prefixes. */
-const rootServer = [{ url: "/" }];
-
-const PATHS = {
+/** @param named gives an operation its id, which only one path may have */
+const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<string, object> => ({
   "/chat/completions": {
     post: {
-      operationId: "createChatCompletion",
-      requestBody: body("CreateChatCompletionRequest"),
+      ...named("createChatCompletion"),
+      requestBody: body(requestName(dialect)),
       responses: {
         200: {
           description:
@@ -110,13 +120,13 @@ const PATHS = {
   },
   "/models": {
     get: {
-      operationId: "listModels",
+      ...named("listModels"),
       responses: { ...ok("The served models.", json(ref("ListModelsResponse"))), ...lookupErrors },
     },
   },
   "/models/{id}": {
     get: {
-      operationId: "retrieveModel",
+      ...named("retrieveModel"),
       parameters: [
         {
           name: "id",
@@ -131,33 +141,34 @@ const PATHS = {
   },
   "/tokenize": {
     post: {
-      operationId: "tokenize",
+      ...named("tokenize"),
       requestBody: body("TokenizeRequest"),
       responses: { ...ok("Token ids, and what each one is.", json(ref("TokenizeResponse"))), ...generationErrors },
     },
   },
   "/detokenize": {
     post: {
-      operationId: "detokenize",
+      ...named("detokenize"),
       requestBody: body("DetokenizeRequest"),
       responses: { ...ok("The text.", json(ref("DetokenizeResponse"))), ...generationErrors },
     },
   },
   "/capabilities": {
     get: {
-      operationId: "getCapabilities",
+      ...named("getCapabilities"),
       responses: {
         ...ok("Every parameter and what this server does with it.", json({ type: "object" })),
         ...lookupErrors,
       },
     },
   },
+});
+
+const ROOT_PATHS = {
   "/healthz": {
-    servers: rootServer,
     get: { operationId: "healthz", security: [], responses: { 200: { description: "The process is alive." } } },
   },
   "/readyz": {
-    servers: rootServer,
     get: {
       operationId: "readyz",
       security: [],
@@ -165,14 +176,12 @@ const PATHS = {
     },
   },
   "/metrics": {
-    servers: rootServer,
     get: {
       operationId: "metrics",
       responses: ok("In Prometheus' text format.", { "text/plain": { schema: { type: "string" } } }),
     },
   },
   "/openapi.json": {
-    servers: rootServer,
     get: { operationId: "openapi", responses: ok("This document.", json({ type: "object" })) },
   },
 };

@@ -14,6 +14,8 @@ export interface ParameterRow {
   /** `none`: accepted and changes nothing. `not_built`: only the values that ask for nothing are accepted. */
   readonly effect: "honoured" | "none" | "not_built";
   readonly description: string;
+  /** Of the contract; null for what several fields share. */
+  readonly clause: string | null;
 }
 
 export function parameterRows(dialect: Dialect): ParameterRow[] {
@@ -25,6 +27,7 @@ export function parameterRows(dialect: Dialect): ParameterRow[] {
     default: schema.default ?? null,
     effect: effectOf(schema),
     description: schema.description ?? "",
+    clause: schema["x-clause"] ?? null,
   }));
 }
 

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { CHAT_REQUEST_SCHEMAS, parseChatRequest } from "./chat-request.js";
 import type { Dialect } from "./dialects.js";
-import { describeGiven } from "./quote.js";
+import { described } from "../../engine/errors.js";
 import { USER, bodyWith, errorOf, parse, refusalOf, refused } from "../../spec-tests/fixtures/chat-requests.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
@@ -398,7 +398,7 @@ for (const row of ROWS) {
       });
 
       for (const [value, code, param = row.field] of row.refused) {
-        it(`refuses ${describeGiven(value)}: ${code}`, () => {
+        it(`refuses ${described(value)}: ${code}`, () => {
           expect(refusalOf(() => read(value))).toEqual(refused(code, param));
         });
       }

@@ -1,108 +1,105 @@
 /**
- * The one table of request parameters (contract, section 2): validation, types, the OpenAPI document, the
- * capabilities route and the documentation's table are read from it. Its order is the order of failures.
+ * The schema of a request body (contract, section 2), made from the engine's table of parameters and from what only the
+ * wire has. Validation, the OpenAPI document and the capabilities route read it. Its order is the order of failures.
  */
 
 import { Type, type Static, type TSchema } from "typebox";
 
 import { FORMATS, SCHEMA_KEYWORDS } from "../../engine/grammar/index.js";
-import { LIMITS } from "../../engine/limits.js";
-import type { DialectColumn } from "./dialects.js";
-import { messagesSchema, onlyThese, optional, text } from "./messages.js";
+import {
+  PARAMETER_NAMES,
+  parameterIn,
+  PARAMETERS,
+  type ParameterKind,
+  type ParameterName,
+} from "../../engine/sampling/index.js";
+import type { Dialect } from "./dialects.js";
+import { messagesSchema, onlyThese, optional, text, type WireMessage } from "./messages.js";
 
-export type ChatRequestBody = Static<ReturnType<typeof chatRequestSchema>>;
+/** What a checked body is, as far as code reads it; the table's parameters are read by their wire names. */
+export interface ChatRequestBody {
+  readonly [name: string]: unknown;
+  readonly model: string;
+  readonly messages: readonly WireMessage[];
+  readonly max_tokens?: number | null;
+  readonly max_completion_tokens?: number | null;
+  readonly stream?: boolean | null;
+  readonly stream_options?: { readonly include_usage?: boolean | null } | null;
+  readonly top_logprobs?: number | null;
+  readonly logprobs?: boolean | null;
+  readonly separate_reasoning?: boolean | null;
+  readonly response_format?: Static<ReturnType<typeof responseFormat>> | null;
+}
 
-export function chatRequestSchema(dialect: DialectColumn) {
-  const range = { minimum: -2, maximum: 2 };
-  const unit = { minimum: 0, maximum: 1 };
-  return Type.Object(
-    {
-      model: Type.String({ description: "A served id or an alias of one." }),
-      messages: messagesSchema(),
-      max_tokens: optional(Type.Integer({ minimum: 1 }), {
-        description: "Tokens of each answer, at most; what the context leaves if not given.",
-      }),
-      max_completion_tokens: optional(Type.Integer({ minimum: 1 }), {
-        description: "Another name of `max_tokens`; given both, they must be equal.",
-      }),
-      stream: optional(Type.Boolean(), {
-        default: false,
-        description: "Answer in server-sent events as the text is made.",
-      }),
-      stream_options: optional(streamOptions(), { description: "Only with `stream: true`." }),
-      n: optional(Type.Integer({ minimum: 1, maximum: LIMITS.choicesMax }), {
-        default: 1,
-        description: "Choices to draw. Choice i is the same whatever n is.",
-      }),
-      seed: optional(Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }), {
-        description: "The same seed gives the same answer. One is drawn if not given; `x-touchstone-seed` names it.",
-      }),
-      frequency_penalty: optional(Type.Number(range), {
-        default: 0,
-        description: "Subtracted from a token's logit for each time it was generated.",
-      }),
-      presence_penalty: optional(Type.Number(range), {
-        default: 0,
-        description: "Subtracted once from the logit of a token that was generated.",
-      }),
-      repetition_penalty: optional(Type.Number({ exclusiveMinimum: 0, maximum: 2 }), {
-        default: 1,
-        description: "Divides positive logits of tokens of prompt and answer, multiplies negative ones.",
-      }),
-      stop: optional(
-        Type.Union([stopSequence(), Type.Array(stopSequence(), { minItems: 1, maxItems: LIMITS.stopSequencesMax })]),
-        {
-          description: "Generation ends where one of these completes in the answer.",
-        },
-      ),
-      temperature: optional(Type.Number({ minimum: 0, maximum: 2 }), { default: 1, description: "0 is greedy." }),
-      top_p: optional(Type.Number(dialect.topP), {
-        description: "Keep the likeliest tokens that together reach this share; 1 is off.",
-      }),
-      top_k: optional(Type.Integer(dialect.topK), {
-        description: "Keep this many of the likeliest tokens; values below 1, where allowed, are off.",
-      }),
-      min_p: optional(Type.Number(unit), {
-        description: "Keep tokens at least this likely, relative to the likeliest.",
-      }),
-      logit_bias: optional(logitBias(), { description: "Token ids and what is added to their logits." }),
-      logprobs: optional(Type.Boolean(), {
-        default: false,
-        description: "Report the log-probability of every generated token.",
-      }),
-      top_logprobs: optional(Type.Integer({ minimum: 0, maximum: LIMITS.topLogprobsMax }), {
-        default: 0,
-        description: "And those of the likeliest tokens at each position. Needs `logprobs: true`.",
-      }),
-      response_format: optional(responseFormat(), {
-        default: { type: "text" },
-        description: "What the answer is, behind the reasoning.",
-      }),
-      separate_reasoning: optional(Type.Boolean(), {
-        default: dialect.separateReasoning.ofText,
-        description:
-          "Give reasoning in `reasoning_content`, apart from the answer. `true` with a `response_format` other than `text`, unless given.",
-      }),
-      user: optional(Type.String(), ACCEPTED),
-      metadata: optional(
-        Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: { type: "string" } }),
-        ACCEPTED,
-      ),
-      service_tier: optional(Type.String({ enum: ["auto", "default", "flex", "scale", "priority", "fast"] }), ACCEPTED),
-      prompt_cache_key: optional(Type.String(), ACCEPTED),
-      safety_identifier: optional(Type.String({ maxLength: 64 }), ACCEPTED),
-      ...notBuilt(),
-      include_stop_str_in_output: optional(Type.Boolean(), {
-        default: dialect.includeStop,
-        description: "Whether the stop sequence stays in the text.",
-      }),
-      context_length_exceeded_behavior: optional(Type.Enum(["truncate", "error"], { type: "string" }), {
-        default: dialect.contextLengthExceededBehavior,
-        description: "Where prompt and max_tokens exceed the context: lower max_tokens, or refuse.",
-      }),
-    },
-    { additionalProperties: false },
-  );
+export function chatRequestSchema(dialect: Dialect) {
+  const fields: Record<string, TSchema> = {
+    model: Type.String({ description: "A served id or an alias of one." }),
+    messages: messagesSchema(),
+  };
+  for (const name of PARAMETER_NAMES) {
+    fields[PARAMETERS[name].wire] = parameterSchema(name, dialect);
+    Object.assign(fields, FIELDS_AFTER[name]?.());
+  }
+  return Type.Object(fields, { additionalProperties: false });
+}
+
+/** What only the wire has, by the parameter of the table that it follows: order is the order of failures. */
+const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>> = {
+  maxTokens: () => ({
+    max_completion_tokens: optional(Type.Integer({ minimum: 1 }), {
+      description: "Another name of `max_tokens`; given both, they must be equal.",
+    }),
+    stream: optional(Type.Boolean(), {
+      default: false,
+      description: "Answer in server-sent events as the text is made.",
+    }),
+    stream_options: optional(streamOptions(), { description: "Only with `stream: true`." }),
+  }),
+  topLogprobs: () => ({
+    response_format: optional(responseFormat(), {
+      default: { type: "text" },
+      description: "What the answer after the reasoning must be.",
+    }),
+  }),
+  separateReasoning: () => ({
+    user: optional(Type.String(), ACCEPTED),
+    metadata: optional(
+      Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: { type: "string" } }),
+      ACCEPTED,
+    ),
+    service_tier: optional(Type.String({ enum: ["auto", "default", "flex", "scale", "priority", "fast"] }), ACCEPTED),
+    prompt_cache_key: optional(Type.String(), ACCEPTED),
+    safety_identifier: optional(Type.String({ maxLength: 64 }), ACCEPTED),
+    ...notBuilt(),
+  }),
+};
+
+function parameterSchema(name: ParameterName, dialect: Dialect): TSchema {
+  const { kind, default: fallback } = parameterIn(name, dialect);
+  const { description, clause } = PARAMETERS[name];
+  const isStated = fallback !== null && typeof fallback !== "function" && typeof fallback !== "object";
+  return optional(kindSchema(kind), { ...(isStated ? { default: fallback } : {}), description, "x-clause": clause });
+}
+
+function kindSchema(kind: ParameterKind): TSchema {
+  switch (kind.type) {
+    case "integer": {
+      const { minimum, maximum } = kind;
+      return Type.Integer({ minimum, ...(maximum === undefined ? {} : { maximum }) });
+    }
+    case "number": {
+      const { minimum, maximum, excludesMinimum } = kind;
+      return Type.Number({ ...(excludesMinimum === true ? { exclusiveMinimum: minimum } : { minimum }), maximum });
+    }
+    case "boolean":
+      return Type.Boolean();
+    case "choice":
+      return Type.Enum([...kind.values], { type: "string" });
+    case "texts":
+      return Type.Union([stopSequence(), Type.Array(stopSequence(), { minItems: 1, maxItems: kind.maxItems })]);
+    case "biases":
+      return logitBias(kind);
+  }
 }
 
 const ACCEPTED = { description: "Accepted; no effect.", "x-ignored": true };
@@ -120,16 +117,16 @@ const streamOptions = () =>
 
 const stopSequence = () => Type.String({ minLength: 1, "x-text": true });
 
-const logitBias = () =>
+const logitBias = ({ maxEntries, minimum, maximum }: Extract<ParameterKind, { type: "biases" }>) =>
   Type.Unsafe<Record<string, number>>({
     type: "object",
-    maxProperties: LIMITS.logitBiasEntriesMax,
+    maxProperties: maxEntries,
     propertyNames: {
       type: "string",
       pattern: "^(0|[1-9][0-9]{0,14})$",
       "x-allowed": 'keyed by token ids, such as "17"',
     },
-    additionalProperties: { type: "number", minimum: -100, maximum: 100 },
+    additionalProperties: { type: "number", minimum, maximum },
   });
 
 const closed = { additionalProperties: false } as const;

@@ -4,11 +4,12 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import type { OutputDelta, TokenLogprob, Usage } from "../../engine/index.js";
+import { AnswerCollector } from "../../engine/core/answer-collector.js";
+import type { OutputDelta, Timings, TokenLogprob, Usage } from "../../engine/index.js";
 import { describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { openAiSchemas, withoutVendorFields } from "../../spec-tests/oracles/openai-schemas.js";
 import { ApiError } from "./api-error.js";
-import { ChunkWriter, ResponseBuilder, type ResponseContext } from "./response.js";
+import { chatCompletion, ChunkWriter, type ResponseContext } from "./response.js";
 import {
   chatCompletionChunkSchema,
   chatCompletionSchema,
@@ -29,6 +30,7 @@ const contextOf = (request: Partial<Request> = {}): ResponseContext => ({
 });
 
 const USAGE: Usage = { promptTokens: 5, completionTokens: 7, totalTokens: 12, reasoningTokens: 2, cachedTokens: 3 };
+const TIMINGS: Timings = { promptMs: 1, completionMs: 2 };
 const WIRE_USAGE = {
   prompt_tokens: 5,
   completion_tokens: 7,
@@ -45,7 +47,7 @@ const delta = (fields: Partial<OutputDelta> = {}): OutputDelta => ({
   logprobs: [],
   finishReason: null,
   usage: null,
-  timings: null,
+  timings: fields.usage ? TIMINGS : null,
   ...fields,
 });
 
@@ -67,9 +69,9 @@ const entry = (token: string) => ({
 });
 
 function whole(deltas: readonly OutputDelta[], request: Partial<Request>): ChatCompletion {
-  const builder = new ResponseBuilder(contextOf(request));
-  for (const one of deltas) builder.add(one);
-  return builder.finish();
+  const collector = new AnswerCollector();
+  for (const one of deltas) collector.add(one);
+  return chatCompletion(contextOf(request), collector.result(1));
 }
 
 function streamed(deltas: readonly OutputDelta[], request: Partial<Request>): ChatCompletionChunk[] {
@@ -85,7 +87,7 @@ const ANSWER = [
   delta({ content: "!", finishReason: "stop", usage: USAGE }),
 ];
 
-describe("ResponseBuilder", () => {
+describe("chatCompletion", () => {
   it("puts the deltas together", () => {
     expect(whole(ANSWER, {})).toEqual({
       id: `chatcmpl-${"a".repeat(24)}`,
@@ -131,10 +133,9 @@ describe("ResponseBuilder", () => {
     });
   });
 
-  it("refuses to finish early: that would be a bug", () => {
+  it("is not made from half an answer: that would be a bug", () => {
     expect(() => whole(ANSWER.slice(0, 2), {})).toThrow("before its last delta");
-    expect(() => whole(ANSWER, { n: 2 })).toThrow("Choice 1 has no finish reason");
-    expect(() => whole([delta({ choice: 1 })], {})).toThrow("choice 1");
+    expect(() => whole([delta({ choice: 1 }), ...ANSWER], { n: 2 })).toThrow("choice 1 has no finish reason");
   });
 });
 
@@ -262,7 +263,7 @@ function deltasOf({ n, logprobs, separateReasoning }: Request): fc.Arbitrary<Out
       const open = queues.filter((queue) => queue.length > 0);
       deltas.push(open[turns.next().value! % open.length]!.shift()!);
     }
-    return [...deltas.slice(0, -1), { ...deltas.at(-1)!, usage: USAGE }];
+    return [...deltas.slice(0, -1), { ...deltas.at(-1)!, usage: USAGE, timings: TIMINGS }];
   });
 }
 

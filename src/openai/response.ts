@@ -3,7 +3,14 @@
  * Law: the chunks put together equal the object, field by field.
  */
 
-import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob, Usage } from "../../engine/index.js";
+import type {
+  AnswerResult,
+  FinishReason,
+  OutputDelta,
+  TokenAlternative,
+  TokenLogprob,
+  Usage,
+} from "../../engine/index.js";
 import type { ChatRequest } from "./chat-request.js";
 import type {
   ChatCompletion,
@@ -25,56 +32,25 @@ export interface ResponseContext {
   readonly request: Pick<ChatRequest, "n" | "logprobs" | "separateReasoning" | "streamUsage">;
 }
 
-/** The answer as one object: `add` every delta, then `finish`. */
-export class ResponseBuilder {
-  readonly #context: ResponseContext;
-  readonly #choices: CollectedChoice[];
-  #usage: Usage | null = null;
-
-  constructor(context: ResponseContext) {
-    this.#context = context;
-    this.#choices = Array.from({ length: context.request.n }, () => ({
-      content: "",
-      reasoning: null,
-      logprobs: [],
-      finishReason: null,
-    }));
-  }
-
-  add(delta: OutputDelta): void {
-    const choice = this.#choices[delta.choice];
-    if (choice === undefined)
-      throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
-    choice.content += delta.content;
-    if (delta.reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + delta.reasoning;
-    for (const entry of delta.logprobs) choice.logprobs.push(logprobEntry(entry));
-    choice.finishReason = delta.finishReason ?? choice.finishReason;
-    this.#usage = delta.usage ?? this.#usage;
-  }
-
-  finish(): ChatCompletion {
-    const { request } = this.#context;
-    if (this.#usage === null) throw new Error("The answer is finished before its last delta");
-    return {
-      ...envelope(this.#context),
-      object: "chat.completion",
-      choices: this.#choices.map(({ content, reasoning, logprobs, finishReason }, index) => {
-        if (finishReason === null) throw new Error(`Choice ${index} has no finish reason`);
-        return {
-          index,
-          message: {
-            role: "assistant",
-            content,
-            ...(request.separateReasoning ? { reasoning_content: reasoning } : {}),
-            refusal: null,
-          },
-          logprobs: choiceLogprobs(request.logprobs, logprobs),
-          finish_reason: finishReason,
-        };
-      }),
-      usage: wireUsage(this.#usage),
-    };
-  }
+/** The answer as one object. */
+export function chatCompletion(context: ResponseContext, { choices, usage }: AnswerResult): ChatCompletion {
+  const { request } = context;
+  return {
+    ...envelope(context),
+    object: "chat.completion",
+    choices: choices.map(({ content, reasoning, logprobs, finishReason }, index) => ({
+      index,
+      message: {
+        role: "assistant",
+        content,
+        ...(request.separateReasoning ? { reasoning_content: reasoning } : {}),
+        refusal: null,
+      },
+      logprobs: choiceLogprobs(request.logprobs, logprobs),
+      finish_reason: finishReason,
+    })),
+    usage: wireUsage(usage),
+  };
 }
 
 /** The answer as chunks, in the order they are to be sent. */
@@ -125,9 +101,7 @@ export class ChunkWriter {
     const { logprobs, streamUsage } = this.#context.request;
     return {
       ...this.#envelope(),
-      choices: [
-        { index, delta, logprobs: choiceLogprobs(logprobs, entries.map(logprobEntry)), finish_reason: finishReason },
-      ],
+      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries), finish_reason: finishReason }],
       ...(streamUsage === "last_chunk" ? { usage: null } : {}),
     };
   }
@@ -138,13 +112,6 @@ export class ChunkWriter {
 }
 
 type WireDelta = ChatCompletionChunk["choices"][number]["delta"];
-
-interface CollectedChoice {
-  content: string;
-  reasoning: string | null;
-  readonly logprobs: LogprobEntry[];
-  finishReason: FinishReason | null;
-}
 
 interface StreamedChoice {
   begun: boolean;
@@ -158,11 +125,12 @@ function envelope({ id, created, model, systemFingerprint }: ResponseContext) {
   return { id, created, model, system_fingerprint: systemFingerprint };
 }
 
-function choiceLogprobs(asked: boolean, content: LogprobEntry[]): ChoiceLogprobs {
-  return asked ? { content, refusal: null } : null;
+function choiceLogprobs(asked: boolean, entries: readonly TokenLogprob[]): ChoiceLogprobs {
+  return asked ? { content: entries.map(logprobEntry), refusal: null } : null;
 }
 
-function logprobEntry(entry: TokenLogprob): LogprobEntry {
+/** A token's entry of the log-probabilities. */
+export function logprobEntry(entry: TokenLogprob): LogprobEntry {
   return { ...alternative(entry), top_logprobs: entry.topLogprobs.map(alternative) };
 }
 
@@ -170,7 +138,7 @@ function alternative({ token, logprob, bytes }: TokenAlternative) {
   return { token, logprob, bytes: [...bytes] };
 }
 
-function wireUsage(usage: Usage): WireUsage {
+export function wireUsage(usage: Usage): WireUsage {
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,

@@ -2,6 +2,7 @@
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 
+import { AsyncQueue } from "../../engine/async-queue.js";
 import { EngineError } from "../../engine/errors.js";
 import type { OutputDelta } from "../../engine/index.js";
 import type { FromWorker, PostedError } from "./worker-protocol.js";
@@ -18,9 +19,7 @@ export class Call {
   readonly #onEnd: () => void;
   readonly #first: Promise<CallMessage>;
   #settle!: { resolve: (reply: CallMessage) => void; reject: (error: unknown) => void };
-  #batch: OutputDelta[] = [];
-  #failure: { readonly error: unknown } | null = null;
-  #wake: () => void = () => {};
+  readonly #queue = new AsyncQueue<OutputDelta>();
   #ended = false;
 
   /** @param onEnd called once: after the last delta, the only reply, or a failure */
@@ -47,9 +46,10 @@ export class Call {
         this.#end();
         return;
       case "delta":
-        this.#batch.push(message.delta);
-        if (message.delta.usage !== null) this.#end();
-        this.#wake();
+        this.#queue.push(message.delta);
+        if (message.delta.usage === null) return;
+        this.#queue.end();
+        this.#end();
         return;
       case "error":
         this.fail(receivedError(message.error));
@@ -59,10 +59,9 @@ export class Call {
   /** Ends the call; what had come before is still handed out. */
   fail(error: unknown): void {
     if (this.#ended) return;
-    this.#failure = { error };
+    this.#queue.fail(error);
     this.#settle.reject(error);
     this.#end();
-    this.#wake();
   }
 
   #end(): void {
@@ -72,19 +71,10 @@ export class Call {
   }
 
   async *#drain(): AsyncGenerator<readonly OutputDelta[], void, void> {
-    for (;;) {
-      if (this.#batch.length > 0) {
-        const deltas = this.#batch;
-        this.#batch = [];
-        for (let start = 0; start < deltas.length; start += BATCH_DELTAS_MAX) {
-          if (start > 0) await nextTurn();
-          yield deltas.slice(start, start + BATCH_DELTAS_MAX);
-        }
-        if (deltas.at(-1)?.usage !== null) return;
-      } else if (this.#failure !== null) {
-        throw this.#failure.error;
-      } else {
-        await new Promise<void>((resolve) => (this.#wake = resolve));
+    for (let deltas = await this.#queue.take(); deltas !== null; deltas = await this.#queue.take()) {
+      for (let start = 0; start < deltas.length; start += BATCH_DELTAS_MAX) {
+        if (start > 0) await nextTurn();
+        yield deltas.slice(start, start + BATCH_DELTAS_MAX);
       }
     }
   }

@@ -6,17 +6,18 @@
 import { randomBytes } from "node:crypto";
 
 import { assert } from "../../engine/errors.js";
-import type { OutputDelta } from "../../engine/index.js";
-import { apiErrorOf, ChunkWriter, ResponseBuilder } from "../openai/index.js";
+import { AnswerCollector } from "../../engine/core/index.js";
+import type { AnswerResult, OutputDelta } from "../../engine/index.js";
+import { apiErrorOf, chatCompletion, ChunkWriter, type Dialect } from "../openai/index.js";
 import type { Exchange } from "./exchange.js";
 import type { Generation } from "./host.js";
 import type { ServedModel } from "./models.js";
 import type { Requests } from "./parse-request.js";
 import type { Services } from "./services.js";
 
-export async function chatCompletions(exchange: Exchange, services: Services): Promise<void> {
+export async function chatCompletions(exchange: Exchange, dialect: Dialect, services: Services): Promise<void> {
   const body = await exchange.readJsonBody(services.bodyLimits);
-  const request = await services.requests.parse("chat", body, exchange.signal);
+  const request = await services.requests.parse("chat", dialect, body, exchange.signal);
   const model = services.models.find(request.model);
   const { work, n } = request;
   exchange.facts["model"] = model.id;
@@ -30,15 +31,15 @@ export async function chatCompletions(exchange: Exchange, services: Services): P
   const batches = watched(generation, model, exchange, services);
   const answer = { ...identity(model, services), model: request.model, request };
   if (request.stream) await streamAnswer(batches, answer, exchange, services);
-  else await exchange.sendLargeJson(await wholeAnswer(batches, answer));
+  else await exchange.sendLargeJson(chatCompletion(answer, await wholeAnswer(batches, generation.seed)));
 }
 
 type Answer = ConstructorParameters<typeof ChunkWriter>[0] & { readonly request: Requests["chat"] };
 
-async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, answer: Answer): Promise<object> {
-  const builder = new ResponseBuilder(answer);
-  for await (const deltas of batches) for (const delta of deltas) builder.add(delta);
-  return builder.finish();
+async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, seed: number): Promise<AnswerResult> {
+  const collector = new AnswerCollector();
+  for await (const deltas of batches) for (const delta of deltas) collector.add(delta);
+  return collector.result(seed);
 }
 
 /** An error after the first byte is an event of the stream, and the stream ends as it always does. */

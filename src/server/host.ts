@@ -9,18 +9,11 @@ import { Worker } from "node:worker_threads";
 import type { Logger } from "pino";
 
 import { EngineError } from "../../engine/errors.js";
+import type { ModelInfo } from "../../engine/index.js";
 import { ApiError } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
 import { Call, receivedError, type DeltaBatches } from "./call.js";
-import type {
-  ChatWork,
-  FromWorker,
-  ModelInfo,
-  Sealed,
-  ToWorker,
-  TokenizeInput,
-  WorkerModel,
-} from "./worker-protocol.js";
+import type { ChatWork, FromWorker, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
 
 export interface HostOptions extends AdmissionOptions {
   readonly model: WorkerModel;

@@ -4,7 +4,7 @@
  */
 
 import { serialize } from "node:v8";
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
 import { ApiError, type Dialect } from "../openai/index.js";
 import { parseRequest } from "./parse-request.js";
@@ -12,15 +12,14 @@ import type { FromParser, ToParser } from "./request-parser.js";
 
 if (parentPort === null) throw new Error("This file runs as a worker thread only");
 const port = parentPort;
-const dialect = workerData as Dialect;
 
-port.on("message", ({ kind, body }: ToParser) => {
-  const reply = parsed(kind, body);
+port.on("message", ({ kind, dialect, body }: ToParser) => {
+  const reply = parsed(kind, dialect, body);
   port.postMessage(reply, "request" in reply ? [(reply.request.work as Buffer<ArrayBuffer>).buffer] : []);
 });
 
 /** Anything but a mistake of the client's is a bug, and ends this thread. */
-function parsed(kind: ToParser["kind"], body: Uint8Array): FromParser {
+function parsed(kind: ToParser["kind"], dialect: Dialect, body: Uint8Array): FromParser {
   try {
     const request = parseRequest(kind, body, dialect);
     return { request: { ...request, work: serialize(request.work) } };

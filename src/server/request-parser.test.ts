@@ -13,12 +13,9 @@ import { RequestParser, type RequestParserOptions } from "./request-parser.js";
 import { BUILT_PARSER, chatBody, scratchFile, until } from "../../spec-tests/fixtures/server.js";
 
 const never = new AbortController().signal;
-const wide = {
-  ppio: new RequestParser("ppio", { workerUrl: BUILT_PARSER }),
-  openai: new RequestParser("openai", { workerUrl: BUILT_PARSER }),
-};
+const wide = new RequestParser({ workerUrl: BUILT_PARSER });
 
-afterAll(() => Promise.all(Object.values(wide).map((parser) => parser.close())));
+afterAll(() => wide.close());
 
 /** Large enough for the thread; what the body says, and where it is wrong, stays as it was. */
 const SPACE = Buffer.from(`${" ".repeat(40_000)}\n`);
@@ -44,7 +41,7 @@ async function outcomes(
   dialect: Dialect = "ppio",
 ): Promise<{ atOnce: object; inThread: object }> {
   const atOnce = await outcomeOf(() => parseRequest(kind, large(body), dialect));
-  const inThread = await outcomeOf(() => wide[dialect].parse(kind, large(body), never));
+  const inThread = await outcomeOf(() => wide.parse(kind, dialect, large(body), never));
   return { atOnce, inThread };
 }
 
@@ -148,9 +145,9 @@ describe("the thread", () => {
   const moodyParser = (
     options: RequestParserOptions = {},
   ): ((mood: string, signal?: AbortSignal) => Promise<{ model: string; work: unknown }>) => {
-    const parser = new RequestParser("ppio", { workerUrl: MOODY, ...options });
+    const parser = new RequestParser({ workerUrl: MOODY, ...options });
     parsers.push(parser);
-    return (mood, signal = never) => parser.parse("tokenize", large(mood), signal);
+    return (mood, signal = never) => parser.parse("tokenize", "ppio", large(mood), signal);
   };
 
   afterEach(async () => void (await Promise.all(parsers.splice(0).map((parser) => parser.close()))));

@@ -12,6 +12,7 @@ import { parseRequest, type RequestKind, type Requests } from "./parse-request.j
 /** A body for parser-worker.ts; its answer is the next message. */
 export interface ToParser {
   readonly kind: RequestKind;
+  readonly dialect: Dialect;
   readonly body: Uint8Array;
 }
 
@@ -31,7 +32,6 @@ interface Job extends ToParser {
 }
 
 export class RequestParser {
-  readonly #dialect: Dialect;
   readonly #workerUrl: URL;
   readonly #timeoutMs: number;
   readonly #idleMs: number;
@@ -41,11 +41,7 @@ export class RequestParser {
   /** While a body is parsed, its time is up then; else, the thread is ended then. */
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    dialect: Dialect,
-    { workerUrl = WORKER_URL, timeoutMs = TIMEOUT_MS, idleMs = IDLE_MS }: RequestParserOptions = {},
-  ) {
-    this.#dialect = dialect;
+  constructor({ workerUrl = WORKER_URL, timeoutMs = TIMEOUT_MS, idleMs = IDLE_MS }: RequestParserOptions = {}) {
     this.#workerUrl = workerUrl;
     this.#timeoutMs = timeoutMs;
     this.#idleMs = idleMs;
@@ -55,8 +51,13 @@ export class RequestParser {
    * @param body taken over: a large one is moved to the other thread
    * @throws ApiError for the first failure in the contract's order; the signal's reason
    */
-  async parse<K extends RequestKind>(kind: K, body: Uint8Array, signal: AbortSignal): Promise<Requests[K]> {
-    if (body.length <= INLINE_BYTES_MAX) return parseRequest(kind, body, this.#dialect);
+  async parse<K extends RequestKind>(
+    kind: K,
+    dialect: Dialect,
+    body: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Requests[K]> {
+    if (body.length <= INLINE_BYTES_MAX) return parseRequest(kind, body, dialect);
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -70,7 +71,7 @@ export class RequestParser {
           reject(new ApiError(outcome.error.code, outcome.error.message, outcome.error.param));
         else resolve(outcome.request as Requests[K]);
       };
-      const job: Job = { kind, body, settle };
+      const job: Job = { kind, dialect, body, settle };
       signal.addEventListener("abort", leave, { once: true });
       this.#waiting.add(job);
       this.#parseNext();
@@ -96,15 +97,15 @@ export class RequestParser {
     this.#waiting.delete(job);
     this.#current = job;
     this.#worker ??= this.#startWorker();
-    const { kind, body } = job;
-    this.#worker.postMessage({ kind, body } satisfies ToParser, [body.buffer as ArrayBuffer]);
+    const { kind, dialect, body } = job;
+    this.#worker.postMessage({ kind, dialect, body } satisfies ToParser, [body.buffer as ArrayBuffer]);
     this.#timer = setTimeout(() => {
       void this.#worker?.terminate();
     }, this.#timeoutMs);
   }
 
   #startWorker(): Worker {
-    const worker = new Worker(this.#workerUrl, { workerData: this.#dialect });
+    const worker = new Worker(this.#workerUrl);
     let failure: Error | null = null;
     worker.on("message", (reply: FromParser) => this.#settle(reply));
     worker.on("error", (error) => (failure = error instanceof Error ? error : new Error(String(error))));

@@ -1,6 +1,6 @@
 /** Which path is what: every route with its methods, and the endpoints that need only a few lines. */
 
-import { ApiError, capabilities, openApiDocument } from "../openai/index.js";
+import { ApiError, apiPrefixes, capabilities, openApiDocument, type Dialect } from "../openai/index.js";
 import { chatCompletions } from "./completions.js";
 import type { Exchange } from "./exchange.js";
 import type { ServedModel } from "./models.js";
@@ -16,40 +16,53 @@ export interface Route {
 
 /**
  * @param path as sent, without its query
+ * @param forced the dialect of every path; null: it follows the path
  * @throws ApiError not_found
  */
-export function findRoute(path: string): Route {
+export function findRoute(path: string, forced: Dialect | null): Route {
   const root = routeIn(ROOT_ROUTES, path);
   if (root !== null) return root;
-  for (const prefix of PREFIXES) {
+  for (const { prefix, dialect } of apiPrefixes(forced)) {
     if (!path.startsWith(`${prefix}/`)) continue;
     const rest = path.slice(prefix.length);
-    const route = routeIn(API_ROUTES, rest);
+    const route = routeIn(API_ROUTES[dialect], rest);
     if (route !== null) return route;
     const modelId = rest.startsWith("/models/") ? decoded(rest.slice("/models/".length)) : null;
     if (modelId !== null && modelId !== "") return modelRoute(modelId);
   }
-  throw new ApiError(
-    "not_found",
-    `There is nothing at ${JSON.stringify(path.slice(0, 200))}. GET /openapi.json lists what there is.`,
-  );
+  const given = JSON.stringify(path.slice(0, 200));
+  throw new ApiError("not_found", `There is nothing at ${given}. GET /openapi.json lists what there is.`);
 }
 
-/** Paths of other vendors' clients, so that a base URL is all they need. */
-const PREFIXES = ["/v1", "/v3/openai", "/openai/v1"];
-
-const API_ROUTES: Readonly<Record<string, Route>> = {
-  "/chat/completions": { name: "chat/completions", method: "POST", isHealth: false, answer: chatCompletions },
+const apiRoutes = (dialect: Dialect): Readonly<Record<string, Route>> => ({
+  "/chat/completions": {
+    name: "chat/completions",
+    method: "POST",
+    isHealth: false,
+    answer: (exchange, services) => chatCompletions(exchange, dialect, services),
+  },
   "/models": { name: "models", method: "GET", isHealth: false, answer: listModels },
-  "/tokenize": { name: "tokenize", method: "POST", isHealth: false, answer: tokenize },
-  "/detokenize": { name: "detokenize", method: "POST", isHealth: false, answer: detokenize },
+  "/tokenize": {
+    name: "tokenize",
+    method: "POST",
+    isHealth: false,
+    answer: (exchange, services) => tokenize(exchange, dialect, services),
+  },
+  "/detokenize": {
+    name: "detokenize",
+    method: "POST",
+    isHealth: false,
+    answer: (exchange, services) => detokenize(exchange, dialect, services),
+  },
   "/capabilities": {
     name: "capabilities",
     method: "GET",
     isHealth: false,
-    answer: (exchange, services) => exchange.sendJson(capabilities(description(services))),
+    answer: (exchange, services) => exchange.sendJson(capabilities({ dialect, ...description(services) })),
   },
-};
+});
+
+const API_ROUTES = { ppio: apiRoutes("ppio"), openai: apiRoutes("openai") } as const;
 
 const ROOT_ROUTES: Readonly<Record<string, Route>> = {
   "/healthz": {
@@ -64,7 +77,7 @@ const ROOT_ROUTES: Readonly<Record<string, Route>> = {
     name: "openapi.json",
     method: "GET",
     isHealth: false,
-    answer: (exchange, services) => exchange.sendJson(openApiDocument(description(services))),
+    answer: (exchange, { dialect, version }) => exchange.sendJson(openApiDocument({ dialect, version })),
   },
 };
 
@@ -89,18 +102,20 @@ function modelObject(id: string, { startedAt }: Services): object {
   return { id, object: "model", created: startedAt, owned_by: "touchstone" };
 }
 
-async function tokenize(exchange: Exchange, services: Services): Promise<void> {
+async function tokenize(exchange: Exchange, dialect: Dialect, services: Services): Promise<void> {
   const { model, work } = await services.requests.parse(
     "tokenize",
+    dialect,
     await exchange.readJsonBody(services.bodyLimits),
     exchange.signal,
   );
   exchange.sendJsonBytes(await services.models.find(model).host.tokenize(work, exchange.signal));
 }
 
-async function detokenize(exchange: Exchange, services: Services): Promise<void> {
+async function detokenize(exchange: Exchange, dialect: Dialect, services: Services): Promise<void> {
   const { model, work } = await services.requests.parse(
     "detokenize",
+    dialect,
     await exchange.readJsonBody(services.bodyLimits),
     exchange.signal,
   );
@@ -122,7 +137,7 @@ async function metrics(exchange: Exchange, { metrics }: Services): Promise<void>
   exchange.sendText(await metrics.read(), metrics.contentType);
 }
 
-function description({ dialect, version, models, bodyLimits }: Services) {
+function description({ version, models, bodyLimits }: Services) {
   const describe = (model: ServedModel) => ({
     id: model.id,
     aliases: models.aliasesOf(model),
@@ -131,7 +146,7 @@ function description({ dialect, version, models, bodyLimits }: Services) {
     maxConcurrency: model.host.info?.maxConcurrency,
     logprobsMode: model.host.info?.logprobsMode,
   });
-  return { dialect, version, models: models.all().map(describe), maxBodyBytes: bodyLimits.maxBytes };
+  return { version, models: models.all().map(describe), maxBodyBytes: bodyLimits.maxBytes };
 }
 
 /** Null for what is no percent-encoding. */

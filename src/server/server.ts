@@ -26,7 +26,8 @@ export interface ServerOptions {
   readonly apiKeys: readonly string[];
   /** Origins that browsers may call from; `*` for all; empty: CORS is off. */
   readonly corsOrigins: readonly string[];
-  readonly dialect: Dialect;
+  /** The dialect of every path; null: it follows the path. */
+  readonly dialect: Dialect | null;
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs?: number;
   readonly heartbeatMs?: number;
@@ -69,7 +70,7 @@ export class ApiServer {
       models,
       metrics: new Metrics(models),
       dialect,
-      requests: new RequestParser(dialect, options.parser),
+      requests: new RequestParser(options.parser),
       bodyLimits: { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs },
       heartbeatMs,
       version,
@@ -142,7 +143,7 @@ export class ApiServer {
   async #answer(exchange: Exchange): Promise<void> {
     this.#allowOrigin(exchange);
     if (this.#isDraining) exchange.setHeader("connection", "close");
-    const route = findRoute(exchange.path);
+    const route = findRoute(exchange.path, this.#options.dialect);
     exchange.route = route.name;
     if (this.#isPreflight(exchange)) return preflight(exchange, route);
     checkMethod(exchange, route);

@@ -12,7 +12,8 @@ import type { RequestParser } from "./request-parser.js";
 export interface Services {
   readonly models: ModelRegistry;
   readonly metrics: Metrics;
-  readonly dialect: Dialect;
+  /** The dialect of every path, where one is forced; null where it follows the path. */
+  readonly dialect: Dialect | null;
   readonly requests: RequestParser;
   readonly bodyLimits: BodyLimits;
   readonly heartbeatMs: number;

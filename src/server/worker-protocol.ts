@@ -7,11 +7,9 @@ import type {
   ChatMessage,
   ChatOptions,
   EngineErrorCode,
-  KVFormat,
   LoadModelOptions,
-  LogprobsMode,
+  ModelInfo,
   OutputDelta,
-  Profile,
 } from "../../engine/index.js";
 
 /** What a worker loads: its `workerData`. */
@@ -41,19 +39,10 @@ export type FromWorker =
  */
 export type Sealed<T> = T | Uint8Array;
 
-export type ChatWork = Omit<ChatOptions, "signal">;
+/** `schemaPath`: where the request has its JSON schema, for errors about it. */
+export type ChatWork = Omit<ChatOptions, "signal"> & { readonly schemaPath: string };
 
 export type TokenizeInput = { readonly text: string } | { readonly messages: readonly ChatMessage[] };
-
-/** What the server says about a loaded model. */
-export interface ModelInfo {
-  readonly modelHash: string;
-  readonly profile: Profile;
-  readonly kvCache: KVFormat;
-  readonly contextLength: number;
-  readonly maxConcurrency: number;
-  readonly logprobsMode: LogprobsMode;
-}
 
 /** An EngineError, or `internal_error` for whatever else was thrown. */
 export interface PostedError {

@@ -7,6 +7,7 @@ import { deserialize } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 
 import { EngineError, loadModel, type Model } from "../../engine/index.js";
+import { wireName } from "../openai/index.js";
 import type {
   ChatWork,
   FromWorker,
@@ -45,10 +46,8 @@ try {
 }
 
 function listen(model: Model): void {
-  const { profile, kvCache, maxConcurrency, logprobsMode, folder } = model;
   port.on("message", (message: ToWorker) => void receive(model, message));
-  const { modelHash, contextLength } = folder;
-  post({ type: "ready", info: { modelHash, profile, kvCache, contextLength, maxConcurrency, logprobsMode } });
+  post({ type: "ready", info: model.info });
 }
 
 async function receive(model: Model, message: ToWorker): Promise<void> {
@@ -61,35 +60,40 @@ async function receive(model: Model, message: ToWorker): Promise<void> {
       await model.close();
       port.close();
       return;
-    case "chat":
-      return answering(message.call, () => chat(model, message.call, opened(message.options)));
+    case "chat": {
+      const { schemaPath, ...options } = opened(message.options);
+      return answering(message.call, schemaPath, () => chat(model, message.call, options));
+    }
     case "tokenize":
-      return answering(message.call, () => {
-        postJson(message.call, tokenize(model, opened(message.input)));
-      });
+      return answering(message.call, undefined, () => postJson(message.call, tokenize(model, opened(message.input))));
     case "detokenize":
-      return answering(message.call, () => {
-        postJson(message.call, { text: detokenize(model, opened(message.tokenIds)) });
+      return answering(message.call, undefined, () => {
+        postJson(message.call, { text: model.decode(opened(message.tokenIds)) });
       });
   }
 }
 
-/** Runs a call's work; what it throws becomes the call's error. */
-async function answering(call: number, work: () => void | Promise<void>): Promise<void> {
+/** Runs a call's work; what it throws becomes the call's error, in the wire's names. */
+async function answering(
+  call: number,
+  schemaPath: string | undefined,
+  work: () => void | Promise<void>,
+): Promise<void> {
   try {
     await work();
   } catch (error) {
-    post({ type: "error", call, error: posted(error) });
+    const named = error instanceof EngineError ? error.renamed((path) => wireName(path, schemaPath)) : error;
+    post({ type: "error", call, error: posted(named) });
   }
 }
 
-async function chat(model: Model, call: number, options: ChatWork): Promise<void> {
+async function chat(model: Model, call: number, options: Omit<ChatWork, "schemaPath">): Promise<void> {
   const cancel = new AbortController();
   running.set(call, cancel);
   try {
-    const stream = model.chat({ ...options, signal: cancel.signal });
-    post({ type: "started", call, seed: stream.seed, numPromptTokens: stream.promptTokenIds.length });
-    for await (const delta of stream) post({ type: "delta", call, delta });
+    const answer = model.chat({ ...options, signal: cancel.signal });
+    post({ type: "started", call, seed: answer.seed, numPromptTokens: answer.promptTokenIds.length });
+    for await (const delta of answer) post({ type: "delta", call, delta });
   } catch (error) {
     // Nobody listens to a call that was cancelled.
     if (!cancel.signal.aborted) throw error;
@@ -99,21 +103,8 @@ async function chat(model: Model, call: number, options: ChatWork): Promise<void
 }
 
 function tokenize(model: Model, input: TokenizeInput): object {
-  const { tokenizer, template } = model;
-  const tokenIds =
-    "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
-  return { token_ids: tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) };
-}
-
-function detokenize({ tokenizer }: Model, tokenIds: readonly number[]): string {
-  const index = tokenIds.findIndex((id) => id >= tokenizer.vocabSize || !tokenizer.hasToken(id));
-  if (index < 0) return tokenizer.decode(tokenIds);
-  const param = `token_ids[${index}]`;
-  throw new EngineError(
-    "out_of_range",
-    `${param} is ${tokenIds[index]}, which is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}.`,
-    param,
-  );
+  const tokenIds = model.encode("text" in input ? input.text : input.messages);
+  return { token_ids: tokenIds, tokens: tokenIds.map((id) => model.tokenizer.tokenText(id)) };
 }
 
 function opened<T extends object>(sealed: Sealed<T>): T {

@@ -78,7 +78,7 @@ function options(more: HubOptions & { token?: string } = {}): HubOptions {
   };
 }
 
-function publish(contents: Parameters<typeof textRepository>[0], more: Parameters<typeof textRepository>[1] = {}) {
+function insertPrefix(contents: Parameters<typeof textRepository>[0], more: Parameters<typeof textRepository>[1] = {}) {
   const repository = textRepository(contents, more);
   hub.repositories.set(NAME, repository);
   return repository;
@@ -94,7 +94,7 @@ const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes)
 
 describe("the files that are needed", () => {
   test("texts and model.safetensors, as links to blobs that are named by their hashes; and nothing else", async () => {
-    const { commit, files } = publish({
+    const { commit, files } = insertPrefix({
       ...TEXTS,
       "model.safetensors": "weights",
       "pytorch_model.bin": "others",
@@ -118,7 +118,7 @@ describe("the files that are needed", () => {
     const index = JSON.stringify({
       weight_map: { a: "model-00001-of-00002.safetensors", b: "model-00002-of-00002.safetensors" },
     });
-    publish({
+    insertPrefix({
       ...TEXTS,
       "model.safetensors.index.json": index,
       "model-00001-of-00002.safetensors": "1",
@@ -149,7 +149,7 @@ describe("the files that are needed", () => {
       "model_quantized.onnx",
       "model_q4.onnx_data_old",
     ];
-    publish({ ...TEXTS, ...Object.fromEntries(variants.map((name) => [`onnx/${name}`, name])) });
+    insertPrefix({ ...TEXTS, ...Object.fromEntries(variants.map((name) => [`onnx/${name}`, name])) });
     const { dir } = await pullModel(REFERENCE, options({ dtype }));
     expect(await filesIn(dir)).toEqual(["config.json", ...expected, "tokenizer.json"]);
     hub.requests.length = 0;
@@ -158,7 +158,7 @@ describe("the files that are needed", () => {
   });
 
   test("a dtype goes before safetensors", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
     const { dir } = await pullModel(REFERENCE, options({ dtype: "fp32" }));
     expect(await filesIn(dir)).toEqual(["config.json", "onnx/model.onnx", "tokenizer.json"]);
     expect(await filesIn((await locateModel(REFERENCE, options())).dir)).toContain("model.safetensors");
@@ -214,7 +214,7 @@ describe("the files that are needed", () => {
       /names "\.\.\/x\.safetensors", which is no safetensors file beside it$/,
     ],
   ])("a repository with %s is refused by name", async (_, contents, dtype, message) => {
-    publish(contents);
+    insertPrefix(contents);
     await expect(pullModel(REFERENCE, options({ dtype }))).rejects.toThrow(message);
   });
 
@@ -222,7 +222,7 @@ describe("the files that are needed", () => {
     ["one file", { "model.safetensors": "weights" }],
     ["shards", { "model.safetensors.index.json": '{"weight_map":{"a":"a.safetensors"}}', "a.safetensors": "weights" }],
   ])("what the caller refuses on sight of the texts costs no weights: %s", async (_, weights) => {
-    const { commit } = publish({ ...TEXTS, ...weights });
+    const { commit } = insertPrefix({ ...TEXTS, ...weights });
     const seen: string[][] = [];
     const onTextFiles = async (dir: string): Promise<void> => {
       seen.push(await filesIn(dir));
@@ -246,7 +246,7 @@ describe("the files that are needed", () => {
   });
 
   test("ONNX files are not judged by the texts", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
     const onTextFiles = (): Promise<never> => Promise.reject(new Error("refused"));
     expect(await filesIn((await pullModel(REFERENCE, options({ dtype: "fp32", onTextFiles }))).dir)).toContain(
       "onnx/model.onnx",
@@ -256,7 +256,7 @@ describe("the files that are needed", () => {
   test.each(["../x", "/etc/passwd", "a/../../x", "runs\\a", "10:00.png", "a//b", "./a"])(
     "of a list with the path %s that file is left out, and the others are fetched",
     async (path) => {
-      publish({ ...TEXTS, "model.safetensors": "weights" });
+      insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
       hub.faults.listed = path;
       const { dir } = await pullModel(REFERENCE, options());
       expect(await filesIn(dir)).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
@@ -284,7 +284,7 @@ describe("the files that are needed", () => {
   });
 
   test("sizes and hashes from the files' headers where the list has none", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.bareList = true;
     const { dir } = await pullModel(REFERENCE, options());
     expect(await readFile(join(dir, "model.safetensors"), "utf8")).toBe("weights");
@@ -293,9 +293,9 @@ describe("the files that are needed", () => {
 
 describe("the cache", () => {
   test("a model that is there is found without a request, whatever it stands for on the hub by now", async () => {
-    publish({ ...TEXTS, "model.safetensors": "first" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     const first = await locateModel(REFERENCE, options());
-    publish({ ...TEXTS, "model.safetensors": "second" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "second" });
     hub.requests.length = 0;
     expect(await locateModel(REFERENCE, options())).toEqual(first);
     expect(await locateModel(hubReference(`${NAME}@${first.commit}`)!, options())).toEqual(first);
@@ -310,7 +310,7 @@ describe("the cache", () => {
   });
 
   test("pulling what has not changed asks once, for the list", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     hub.requests.length = 0;
     expect((await pullModel(REFERENCE, options())).dir).toBe(dir);
@@ -318,7 +318,7 @@ describe("the cache", () => {
   });
 
   test("a branch, a tag and a pull request have revisions of their own", async () => {
-    const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" }, { revisions: ["v1.0", "refs/pr/1"] });
+    const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { revisions: ["v1.0", "refs/pr/1"] });
     for (const revision of ["v1.0", "refs/pr/1"]) {
       expect((await pullModel(hubReference(`${NAME}@${revision}`)!, options())).commit).toBe(commit);
       expect(await readFile(join(cache, "models--org--model", "refs", ...revision.split("/")), "utf8")).toBe(commit);
@@ -327,7 +327,11 @@ describe("the cache", () => {
   });
 
   test("what another program has fetched in part is completed at the same commit, once", async () => {
-    const { commit, files } = publish({ ...TEXTS, "chat_template.jinja": "template", "model.safetensors": "weights" });
+    const { commit, files } = insertPrefix({
+      ...TEXTS,
+      "chat_template.jinja": "template",
+      "model.safetensors": "weights",
+    });
     const folder = join(cache, "models--org--model");
     for (const sub of ["blobs", "refs", join("snapshots", commit)]) await mkdir(join(folder, sub), { recursive: true });
     await writeFile(join(folder, "refs", "main"), commit);
@@ -352,10 +356,10 @@ describe("the cache", () => {
   });
 
   test("what is enough to run is run, whatever the hub says of the rest", async () => {
-    const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
+    const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     await rm(join(cache, "models--org--model", ".no_exist"), { recursive: true });
-    publish({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
     expect(await locateModel(REFERENCE, options())).toEqual({ dir, commit });
     expect(notices).toEqual([
       expect.stringMatching(/^there is no model org\/model at .*; org\/model is used as it was downloaded before/),
@@ -364,7 +368,7 @@ describe("the cache", () => {
 
   test("a snapshot without one of its shards is not whole", async () => {
     const index = JSON.stringify({ weight_map: { a: "model-1.safetensors", b: "model-2.safetensors" } });
-    const { commit } = publish({
+    const { commit } = insertPrefix({
       ...TEXTS,
       "model.safetensors.index.json": index,
       "model-1.safetensors": "1",
@@ -384,7 +388,7 @@ describe("the cache", () => {
   });
 
   test("without links, files lie in their snapshots", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const environment = { ...hub.environment(scratch), HF_HUB_DISABLE_SYMLINKS: "1" };
     const { dir } = await pullModel(REFERENCE, options({ environment }));
     expect((await lstat(join(dir, "model.safetensors"))).isFile()).toBe(true);
@@ -395,7 +399,7 @@ describe("the cache", () => {
   });
 
   test("its place: HF_HUB_CACHE, else HF_HOME, else the platform's; HF_HUB_OFFLINE asks nothing", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { HF_HUB_CACHE: _, ...environment } = hub.environment(scratch);
     expect((await pullModel(REFERENCE, options({ environment }))).dir).toContain(
       join(scratch, "home", "hub", "models--org--model"),
@@ -410,7 +414,7 @@ describe("the cache", () => {
   });
 
   test("a hub that cannot be reached: what is there is used, with one line; what is not is missed by name", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const gone = await HubServer.start();
     await gone.close();
     const down = options({ environment: { ...hub.environment(scratch), HF_ENDPOINT: gone.endpoint } });
@@ -432,7 +436,7 @@ describe("the cache", () => {
   });
 
   test("a disk without room is told before anything is downloaded", async () => {
-    publish({ ...TEXTS, "model.safetensors": { ...randomFile(10), size: 2 ** 53 - 1 } });
+    insertPrefix({ ...TEXTS, "model.safetensors": { ...randomFile(10), size: 2 ** 53 - 1 } });
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(
       /^org\/model needs 9007199\.25 GB more, but .*hub has \d+\.\d\d GB left; HF_HUB_CACHE names another folder$/,
     );
@@ -440,7 +444,7 @@ describe("the cache", () => {
   });
 
   test("a cache that cannot be written", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await writeFile(cache, "a file");
     await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({
       code: "cache_unavailable",
@@ -466,14 +470,14 @@ describe("who may have it", () => {
     ["private", "", "model_not_found", /^there is no model org\/model at http.*, or it is private: then set HF_TOKEN$/],
     ["public", "hf_wrong", "access_denied", /does not accept the token/],
   ])("%s, with the token '%s': %s", async (access, token, code, message) => {
-    publish({ ...TEXTS, "model.safetensors": "weights" }, { access });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { access });
     const refused = pullModel(REFERENCE, options({ token }));
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string });
     await expect(refused).rejects.not.toThrow(/hf_/);
   });
 
   test("private, with a token, from the variable or from a file; which goes to the hub alone", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
     const file = join(scratch, "token");
     await writeFile(file, `${TOKEN}\n`);
     for (const environment of [{ HF_TOKEN: TOKEN }, { HF_TOKEN_PATH: file }]) {
@@ -487,7 +491,7 @@ describe("who may have it", () => {
 
   test("what does not exist", async () => {
     await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({ code: "model_not_found" });
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await expect(pullModel(hubReference(`${NAME}@v9`)!, options())).rejects.toThrow(
       /^org\/model has no revision v9 at http/,
     );
@@ -515,7 +519,7 @@ describe("a bad network", () => {
   const ranges = (): (string | undefined)[] =>
     hub.requests.filter(({ server }) => server === "files").map(({ headers }) => headers.range);
   async function pullLarge(more: HubOptions = {}): Promise<void> {
-    publish({ ...TEXTS, "model.safetensors": large });
+    insertPrefix({ ...TEXTS, "model.safetensors": large });
     const { dir } = await pullModel(REFERENCE, options(more));
     expect(sha256(await readFile(join(dir, "model.safetensors")))).toBe(large.hash);
   }
@@ -642,7 +646,7 @@ describe("a bad network", () => {
       /of org\/model has changed: the hub lists the hash [0-9a-f]+ and offers abab/,
     );
     hub.faults = {};
-    publish({
+    insertPrefix({
       ...TEXTS,
       "model.safetensors": "weights",
       "chat_template.jinja": { ...randomFile(10), size: 11, isLarge: true },
@@ -658,7 +662,7 @@ describe("a bad network", () => {
       const retryAfter = path.endsWith("config.json") ? "1" : "0";
       return numAsked.get(path)! < 3 ? { status, headers: status === 429 ? { "retry-after": retryAfter } : {} } : null;
     };
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const startMs = performance.now();
     await pullModel(REFERENCE, options());
     if (status === 429) expect(performance.now() - startMs).toBeGreaterThan(1900);
@@ -673,7 +677,7 @@ describe("a bad network", () => {
             headers: { ratelimit: '"api";r=0;t=1', "ratelimit-policy": '"fixed window";"api";q=500;w=300' },
           }
         : null;
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const startMs = performance.now();
     await pullModel(REFERENCE, options());
     expect(performance.now() - startMs).toBeGreaterThan(1900);
@@ -693,7 +697,7 @@ describe("a bad network", () => {
   });
 
   test("503 for good, silence, and a redirect without end", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.refuse = () => ({ status: 503 });
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/^the hub cannot be reached: http.* answers 503$/);
     expect(hub.requests).toHaveLength(3);
@@ -730,7 +734,7 @@ describe("a proxy", () => {
         socket.on("error", () => [client, server].forEach((each) => each.destroy()));
     });
     await new Promise<void>((listening) => proxy.listen(0, "127.0.0.1", listening));
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
   });
   afterEach(() => void proxy.close());
 
@@ -798,7 +802,7 @@ describe("a proxy", () => {
 
 describe("what is kept", () => {
   test("is listed with its revisions and bytes", async () => {
-    const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
+    const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await pullModel(REFERENCE, options());
     await mkdir(join(cache, "models--other--thing", "snapshots", commit), { recursive: true });
     expect(await storedModels(cache)).toMatchObject([
@@ -807,7 +811,7 @@ describe("what is kept", () => {
   });
 
   test("is listed as unfinished where a download has only begun, with what is there of it", async () => {
-    const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
+    const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     await unlink(join(dir, "model.safetensors"));
     await writeFile(join(cache, "models--org--model", "blobs", "aa.incomplete"), "weig");
@@ -820,9 +824,9 @@ describe("what is kept", () => {
   });
 
   test("goes revision by revision; shared blobs stay for the other one", async () => {
-    const first = publish({ ...TEXTS, "model.safetensors": "first" });
+    const first = insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     await pullModel(REFERENCE, options());
-    publish({ ...TEXTS, "model.safetensors": "second", "pytorch_model.bin": "" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "second", "pytorch_model.bin": "" });
     const second = await pullModel(REFERENCE, options());
     expect(await removeStored({ repository: NAME, revision: first.commit }, cache)).toEqual({
       commits: [first.commit],
@@ -839,9 +843,9 @@ describe("what is kept", () => {
   test("goes from a cache that is named by a relative path", async () => {
     const HF_HUB_CACHE = relative(process.cwd(), cache);
     const environment = { ...hub.environment(scratch), HF_HUB_CACHE };
-    const first = publish({ ...TEXTS, "model.safetensors": "first" });
+    const first = insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     await pullModel(REFERENCE, options({ environment }));
-    publish({ ...TEXTS, "model.safetensors": "second" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "second" });
     await pullModel(REFERENCE, options({ environment }));
     expect(await removeStored({ repository: NAME, revision: first.commit }, HF_HUB_CACHE)).toEqual({
       commits: [first.commit],
@@ -851,9 +855,9 @@ describe("what is kept", () => {
   });
 
   test("goes while a download waits for the lock, which then goes on; other programs' locks stay", async () => {
-    publish({ ...TEXTS, "model.safetensors": "first" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     await pullModel(REFERENCE, options());
-    publish({ ...TEXTS, "model.safetensors": "second" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "second" });
     const locks = join(cache, ".locks", "models--org--model");
     const lock = await locked(join(locks, "touchstone.lock"));
     await writeFile(join(locks, "0123.lock"), "");
@@ -868,7 +872,7 @@ describe("what is kept", () => {
   });
 
   test("does not go from a cache that cannot be written", async () => {
-    publish({ ...TEXTS, "model.safetensors": "weights" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await pullModel(REFERENCE, options());
     await rm(join(cache, ".locks"), { recursive: true });
     await writeFile(join(cache, ".locks"), "");
@@ -878,13 +882,13 @@ describe("what is kept", () => {
   });
 
   test("links out of the cache are not followed", async () => {
-    const { commit } = publish({ ...TEXTS, "model.safetensors": "weights" });
+    const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     const own = join(scratch, "own");
     await mkdir(own);
     await writeFile(join(own, "precious"), "mine");
     await symlink(join(own, "precious"), join(dir, "link"));
-    publish({ ...TEXTS, "model.safetensors": "second" });
+    insertPrefix({ ...TEXTS, "model.safetensors": "second" });
     await pullModel(REFERENCE, options());
     await removeStored({ repository: NAME, revision: commit }, cache);
     expect(await readFile(join(own, "precious"), "utf8")).toBe("mine");

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 
-import { AnswerGrammar, AnswerVocabulary } from "./answer-grammar.js";
+import { AnswerMask, AnswerVocabulary } from "./answer-mask.js";
 import { compileGrammar, type AnswerFormat } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
-import { THINK } from "./message-format.js";
+import { PLAIN, THINKING } from "./message-format.js";
 
 const WORDS = [
   "<think>",
@@ -29,20 +29,21 @@ const WORDS = [
 const BYTES = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
 const END = 256;
 const OTHER = 257;
-const vocabulary = new AnswerVocabulary(
-  [...BYTES, null, null, ...WORDS.map((word) => new Uint8Array(Buffer.from(word)))],
-  [END],
-  THINK,
-);
+const TOKENS = [...BYTES, null, null, ...WORDS.map((word) => new Uint8Array(Buffer.from(word)))];
+const vocabulary = new AnswerVocabulary(TOKENS, [END], THINKING);
+const plainVocabulary = new AnswerVocabulary(TOKENS, [END], PLAIN);
 const OBJECT: Format = { type: "json_object" };
 type Format = Exclude<AnswerFormat, { type: "text" }>;
 type Begin = "direct" | "opens" | "inside";
 
-const reasonings = { direct: null, opens: { ...THINK, startsInside: false }, inside: { ...THINK, startsInside: true } };
 const idOf = (token: string): number => (token.length === 1 ? token.charCodeAt(0) : 258 + WORDS.indexOf(token));
 
-function after(begin: Begin, format: Format, ...tokens: string[]): AnswerGrammar {
-  const grammar = new AnswerGrammar(compileGrammar(format), vocabulary, reasonings[begin]);
+function after(begin: Begin, format: Format, ...tokens: string[]): AnswerMask {
+  const grammar = new AnswerMask(
+    compileGrammar(format),
+    begin === "direct" ? plainVocabulary : vocabulary,
+    begin === "inside",
+  );
   for (const token of tokens) {
     expect(allows(grammar, idOf(token)), `${JSON.stringify(token)} of ${JSON.stringify(tokens)}`).toBe(true);
     grammar.accept(idOf(token));
@@ -50,12 +51,12 @@ function after(begin: Begin, format: Format, ...tokens: string[]): AnswerGrammar
   return grammar;
 }
 
-function allows(grammar: AnswerGrammar, tokenId: number): boolean {
+function allows(grammar: AnswerMask, tokenId: number): boolean {
   return ((grammar.allowed()[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1;
 }
 
 /** The tokens that may come next, as text. */
-function allowed(grammar: AnswerGrammar): string[] {
+function allowed(grammar: AnswerMask): string[] {
   const texts = [...vocabulary.trie.tokens.entries()].filter(([tokenId]) => allows(grammar, tokenId));
   return texts.map(([tokenId, bytes]) =>
     tokenId === END ? "END" : bytes === null ? "OTHER" : Buffer.from(bytes).toString("latin1"),
@@ -167,8 +168,8 @@ describe("between reasoning and answer", () => {
 });
 
 it("a vocabulary without the bytes that an answer needs is told", () => {
-  const poor = new AnswerVocabulary([Uint8Array.of(0x61), null], [1], null);
-  const grammar = new AnswerGrammar(compileGrammar({ type: "regex", regex: "ab" }), poor, null);
+  const poor = new AnswerVocabulary([Uint8Array.of(0x61), null], [1], PLAIN);
+  const grammar = new AnswerMask(compileGrammar({ type: "regex", regex: "ab" }), poor, false);
   expect([...grammar.allowed()]).toEqual([1]);
   grammar.accept(0);
   expect(() => grammar.allowed()).toThrow(

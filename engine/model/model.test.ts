@@ -11,11 +11,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { randomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
 import { LIMITS } from "../limits.js";
 import { LMHead } from "../core/lm-head.js";
-import { loadModel, Model, type OutputStream, type RequestOptions } from "./load-model.js";
+import type { Answer } from "./answer.js";
+import { loadModel, Model, type RequestOptions } from "./model.js";
 import { engineOptions, type LoadModelOptions } from "./load-options.js";
 import { openPack } from "../folder/pack.js";
+import { AnswerCollector } from "../core/answer-collector.js";
 import { convert } from "../store/convert.js";
-import type { OutputDelta } from "../core/sequence.js";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -30,20 +31,9 @@ async function withModel<T>(options: LoadModelOptions, use: (model: Model) => Pr
   }
 }
 
-/** Everything but timings, choice by choice: how choices interleave is not part of an answer. */
-async function read(stream: OutputStream) {
-  const choices: Pick<OutputDelta, "content" | "tokenIds" | "logprobs" | "finishReason">[] = [];
-  let usage: OutputDelta["usage"] = null;
-  for await (const delta of stream) {
-    const { content, tokenIds, logprobs } = choices[delta.choice] ?? { content: "", tokenIds: [], logprobs: [] };
-    choices[delta.choice] = {
-      content: content + delta.content,
-      tokenIds: [...tokenIds, ...delta.tokenIds],
-      logprobs: [...logprobs, ...delta.logprobs],
-      finishReason: delta.finishReason,
-    };
-    usage ??= delta.usage;
-  }
+/** Everything but timings. */
+async function read(answer: Answer) {
+  const { choices, usage } = await answer.result();
   return { choices, usage };
 }
 
@@ -66,20 +56,100 @@ describe("profile", () => {
     expect([loadsOnnxRuntime("exact"), loadsOnnxRuntime("fast")]).toEqual([false, true]);
   });
 
-  test("is fast unless given, and the model's to tell", async () => {
-    await withModel({}, async ({ profile, kvCache }) =>
-      expect({ profile, kvCache }).toEqual({ profile: "fast", kvCache: "f32" }),
-    );
-    await withModel({ profile: "exact", kvCache: "q8" }, async ({ profile, kvCache }) =>
-      expect({ profile, kvCache }).toEqual({ profile: "exact", kvCache: "q8" }),
-    );
+  const profileOf = (options: LoadModelOptions): Promise<string> =>
+    withModel(options, async ({ info }) => info.profile);
+
+  test("is exact for the embedded model and with 8-bit keys and values, fast for others where ONNX Runtime loads", async () => {
+    const scratch = await mkdtemp(join(tmpdir(), "profile-"));
+    const pack = join(scratch, "pack");
+    await convert(await randomModel(join(scratch, "model")), pack, { format: "q8" });
+    expect(await profileOf({})).toBe("exact");
+    expect(await profileOf({ profile: "fast" })).toBe("fast");
+    expect(await profileOf({ model: pack })).toBe("fast");
+    expect(await profileOf({ model: pack, profile: "auto", kvCache: "q8" })).toBe("exact");
+    expect(await profileOf({ model: pack, profile: "exact" })).toBe("exact");
+    await rm(scratch, { recursive: true });
+  });
+
+  test("is told by the model, with what else it was loaded with", async () => {
+    await withModel({ profile: "exact", kvCache: "q8", numThreads: 3, maxConcurrency: 5 }, async ({ info }) => {
+      expect(info).toMatchObject({
+        profile: "exact",
+        kvCache: "q8",
+        numThreads: 3,
+        maxConcurrency: 5,
+        logprobsMode: "raw",
+        weights: "q8",
+        architecture: "llama",
+        contextLength: 1024,
+        modelHash: expect.stringMatching(/^[0-9a-f]{64}$/),
+      });
+    });
   });
 });
 
-describe("numThreads", () => {
-  test("is what was asked for, in the kernels too", async () => {
-    for (const numThreads of [1, 3])
-      await withModel({ numThreads }, async (model) => expect(model.numThreads).toBe(numThreads));
+describe("loadModel", () => {
+  test("takes a model's name with options, all options in one object, or nothing", async () => {
+    const models = [await loadModel(), await loadModel(null, { numThreads: 1 }), await loadModel({ numThreads: 1 })];
+    expect(new Set(models.map(({ info }) => info.modelHash)).size).toBe(1);
+    for (const model of models) await model.close();
+    await expect(loadModel("/no/such/folder", { quant: "q8" })).rejects.toMatchObject({ code: "model_not_found" });
+    await expect(loadModel("/no/such/folder", { quant: "q9" as "q8" })).rejects.toMatchObject({ param: "quant" });
+  });
+
+  test("gives a model that is disposed of", async () => {
+    let model: Model;
+    {
+      await using scoped = await loadModel({ numThreads: 1 });
+      model = scoped;
+      expect(await scoped.chat({ messages: MESSAGES, temperature: 0 }).text()).toContain("65");
+    }
+    expect(() => model.generate({ prompt: "a" })).toThrow("The model is closed.");
+  });
+});
+
+describe("an answer", () => {
+  test("is read delta by delta, or waited for, once", async () => {
+    await withModel({}, async (model) => {
+      const ask = (): Answer => model.chat({ messages: MESSAGES, seed: 5, n: 2, logprobs: true });
+      const collector = new AnswerCollector();
+      for await (const delta of ask()) collector.add(delta);
+      const streamed = collector.result(5);
+      const deltas: unknown[] = [];
+      const answer = ask();
+      const result = await answer.result((delta) => deltas.push(delta));
+      expect(result.choices).toEqual(streamed.choices);
+      expect(deltas.length).toBeGreaterThan(2);
+      expect(result.seed).toBe(5);
+      expect(await ask().text()).toBe(result.choices[0]!.content);
+      await expect(answer.result()).rejects.toThrow(/read already/);
+      await expect(answer.text()).rejects.toThrow(/read already/);
+      expect(() => answer[Symbol.asyncIterator]()).toThrow(TypeError);
+    });
+  });
+
+  test("ends with its request", async () => {
+    await withModel({}, async (model) => {
+      const controller = new AbortController();
+      const answer = model.chat({ messages: MESSAGES, maxTokens: 500, signal: controller.signal });
+      controller.abort(new Error("enough"));
+      await expect(answer.result()).rejects.toThrow("enough");
+    });
+  });
+});
+
+test("text becomes tokens and back; ids that are no tokens are refused by the library's name", async () => {
+  await withModel({}, async (model) => {
+    const ids = model.encode("Hello, fox!");
+    expect(model.decode(ids)).toBe("Hello, fox!");
+    expect(model.encode(MESSAGES)).toEqual(model.chat({ messages: MESSAGES }).promptTokenIds);
+    expect(() => model.decode([1, 1_000_000])).toThrow(
+      expect.objectContaining({
+        code: "out_of_range",
+        param: "tokenIds[1]",
+        message: expect.stringMatching(/^tokenIds\[1\] /),
+      }),
+    );
   });
 });
 
@@ -93,14 +163,14 @@ describe("refuses before it loads anything", () => {
     [{ numThreads: 65 }, { code: "out_of_range", param: "numThreads" }],
     [
       { profile: "slow" as "fast" },
-      { code: "unsupported_value", param: "profile", message: 'profile must be fast or exact. Given: "slow"' },
+      { code: "unsupported_value", param: "profile", message: 'profile must be auto or fast or exact. Given: "slow"' },
     ],
     [
       { kvCache: "q4" as "q8" },
       { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or q8. Given: "q4"' },
     ],
     [
-      { kvCache: "q8" },
+      { profile: "fast", kvCache: "q8" },
       { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) },
     ],
     [
@@ -112,10 +182,13 @@ describe("refuses before it loads anything", () => {
       },
     ],
     [{ toString: 1 } as object, { code: "unknown_parameter", param: "toString" }],
-    [{ model: 5 as never }, { code: "invalid_type", param: "model", message: "model must be a string. Given: 5" }],
+    [
+      { model: 5 as never },
+      { code: "invalid_type", param: "model", message: "model must be a string or null. Given: 5" },
+    ],
     [
       { model: new URL("file:///model") as never },
-      { code: "invalid_type", param: "model", message: "model must be a string. Given: file:///model" },
+      { code: "invalid_type", param: "model", message: "model must be a string or null. Given: an object" },
     ],
     [{ quant: null as never }, { code: "invalid_type", param: "quant" }],
     [
@@ -124,7 +197,7 @@ describe("refuses before it loads anything", () => {
     ],
     [
       { signal: {} as never },
-      { code: "invalid_type", param: "signal", message: "signal must be an AbortSignal. Given: [object Object]" },
+      { code: "invalid_type", param: "signal", message: "signal must be an AbortSignal. Given: an object" },
     ],
     [{ onProgress: 5 as never }, { code: "invalid_type", param: "onProgress" }],
   ])("%o", async (options, error) => {
@@ -141,11 +214,9 @@ test("the embedded model has one format", async () => {
   });
 });
 
-test.each([[[]], [5], ["model"], [null]])("options that are %o are refused", async (options) => {
-  await expect(loadModel(options as never)).rejects.toMatchObject({
-    code: "invalid_type",
-    message: expect.stringMatching(/^The options of a model must be an object\. Given: /),
-  });
+test.each([[[]], [5], [true]])("a model that is %o is refused, and so are options", async (given) => {
+  await expect(loadModel(given as never)).rejects.toMatchObject({ code: "invalid_type", param: "model" });
+  await expect(loadModel("/nowhere", given as never)).rejects.toMatchObject({ code: "invalid_type", param: "options" });
 });
 
 test("requests that TypeScript would not let through are refused by name, and none are taken once the model is closed", async () => {
@@ -184,7 +255,7 @@ test("a limit beyond the context is refused by the number that was given", async
       [1025, "1025"],
       [1e30, "1e+30"],
     ] as const) {
-      const message = expect.stringMatching(RegExp(`max_tokens is ${shown.replace("+", "\\+")};`));
+      const message = expect.stringMatching(RegExp(`maxTokens is ${shown.replace("+", "\\+")};`));
       expect(() => model.chat({ messages: MESSAGES, maxTokens, contextLengthExceededBehavior: "error" })).toThrow(
         expect.objectContaining({ code: "context_length_exceeded", message }),
       );
@@ -222,7 +293,7 @@ describe("maxConcurrency", () => {
     [129, "out_of_range", "maxConcurrency must be in 1..128. Given: 129"],
     [Number.NaN, "out_of_range", "maxConcurrency must be in 1..128. Given: NaN"],
     [1.5, "invalid_type", "maxConcurrency must be an integer. Given: 1.5"],
-    ["2", "invalid_type", 'maxConcurrency must be a number. Given: "2"'],
+    ["2", "invalid_type", 'maxConcurrency must be an integer. Given: "2"'],
   ])("refuses %s before it loads anything", async (maxConcurrency, code, message) => {
     const options = { model: "/nowhere", maxConcurrency } as LoadModelOptions;
     await expect(loadModel(options)).rejects.toMatchObject({ code, message, param: "maxConcurrency" });
@@ -328,7 +399,7 @@ describe("memory", () => {
       config: { ...opened.config, intermediateSize: 2 ** 23 },
       readWeights: () => Promise.reject(new Error("read")),
     };
-    await expect(Model.open(large, engineOptions({ profile: "exact" }))).rejects.toMatchObject({
+    await expect(Model.open(large, { ...engineOptions({}), profile: "exact" })).rejects.toMatchObject({
       code: "out_of_memory",
       message: expect.stringMatching(
         /weights take \d{4,} MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB\. A smaller model is needed\./,
@@ -346,11 +417,14 @@ describe("memory", () => {
     });
   });
 
-  test.each([0, -1, 1.5, NaN, Infinity])("kvCacheBytes may not be %d", async (kvCacheBytes) => {
-    await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({
-      code: "out_of_range",
-      param: "kvCacheBytes",
-    });
+  test.each([
+    [0, "out_of_range"],
+    [-1, "out_of_range"],
+    [1.5, "invalid_type"],
+    [NaN, "out_of_range"],
+    [Infinity, "out_of_range"],
+  ])("kvCacheBytes may not be %d", async (kvCacheBytes, code) => {
+    await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({ code, param: "kvCacheBytes" });
   });
 
   /** Told by the message that refuses what can never fit. */
@@ -411,13 +485,13 @@ describe("responseFormat", () => {
   });
 
   test.each<[unknown, object]>([
-    [{ type: "xml" }, { code: "unsupported_value", param: "response_format.type" }],
-    [{}, { code: "missing_required_parameter", param: "response_format.type" }],
-    [{ type: "json_schema" }, { code: "missing_required_parameter", param: "response_format.schema" }],
-    [{ type: "regex" }, { code: "invalid_type", param: "response_format.regex" }],
+    [{ type: "xml" }, { code: "unsupported_value", param: "responseFormat.type" }],
+    [{}, { code: "missing_required_parameter", param: "responseFormat.type" }],
+    [{ type: "json_schema" }, { code: "missing_required_parameter", param: "responseFormat.schema" }],
+    [{ type: "regex" }, { code: "invalid_type", param: "responseFormat.regex" }],
     [
       { type: "json_schema", schema: { items: { uniqueItems: true } } },
-      { code: "unsupported_schema", param: "response_format.schema/items/uniqueItems" },
+      { code: "unsupported_schema", param: "responseFormat.schema/items/uniqueItems" },
     ],
   ])("refuses %j at once", async (responseFormat, error) => {
     await withModel({}, async (model) => {

@@ -1,18 +1,11 @@
-/** `touchstone drift`: how far the profile fast drifts from exact, on a text or on what the model writes itself. */
+/** `touchstone evaluate`: how far the profile fast is from exact, on a text or on what the model writes itself. */
 
 import { readFile } from "node:fs/promises";
 
 import { Command } from "commander";
 
-import {
-  EngineError,
-  loadModel,
-  measureDrift,
-  selfWrittenTexts,
-  type Drift,
-  type MatrixFormat,
-  type Model,
-} from "../../engine/index.js";
+import { EngineError, loadModel, type MatrixFormat, type Model } from "../../engine/index.js";
+import { evaluate, selfWrittenTexts, type Divergence } from "../../engine/evaluate/index.js";
 import {
   modelOption,
   modelOptions,
@@ -27,14 +20,14 @@ import { showLoading } from "./terminal.js";
 const NUM_OWN_TOKENS = 2000;
 const FIRST_SEED = 1;
 
-interface DriftFlags extends Pick<ModelFlags, "model" | "quant" | "threads" | "offline"> {
+interface EvaluateFlags extends Pick<ModelFlags, "model" | "quant" | "threads" | "offline"> {
   text?: string;
   json?: boolean;
 }
 
-export function driftCommand(): Command {
-  return new Command("drift")
-    .description("measure how far the profile fast drifts from exact: divergence, agreement, perplexity")
+export function evaluateCommand(): Command {
+  return new Command("evaluate")
+    .description("measure how far the profile fast is from exact: KL divergence, agreement, perplexity")
     .addOption(modelOption())
     .addOption(offlineOption())
     .addOption(quantOption())
@@ -44,13 +37,13 @@ export function driftCommand(): Command {
       `UTF-8 text to read (default: ${NUM_OWN_TOKENS} tokens that the model writes itself, from fixed seeds)`,
     )
     .option("--json", "print one JSON line")
-    .action(drift);
+    .action(evaluateFlags);
 }
 
-async function drift(flags: DriftFlags): Promise<void> {
+async function evaluateFlags(flags: EvaluateFlags): Promise<void> {
   const text = flags.text === undefined ? null : await readText(flags.text);
   const model = await showLoading((display) => loadModel({ ...modelOptions(flags), profile: "exact", ...display }));
-  const { folder: pack, numThreads } = model;
+  const { folder: pack, info } = model;
   if (pack.kind !== "pack")
     throw new EngineError(
       "unsupported_value",
@@ -58,7 +51,7 @@ async function drift(flags: DriftFlags): Promise<void> {
       "model",
     );
   const texts = await tokenIds(model, text).finally(() => model.close());
-  const measured = await measureDrift({ pack, profile: "exact" }, { pack, profile: "fast" }, texts, numThreads);
+  const measured = await evaluate({ pack, profile: "exact" }, { pack, profile: "fast" }, texts, info.numThreads);
   const { format } = pack.manifest;
   process.stdout.write(
     flags.json === true ? `${json(measured, format, flags.text)}\n` : table(measured, format, flags.text),
@@ -70,7 +63,7 @@ async function readText(file: string): Promise<string> {
   try {
     bytes = await readFile(file);
   } catch (error) {
-    throw new EngineError("unsupported_value", `The text cannot be read: ${(error as Error).message}`, "text", {
+    throw new EngineError("input_unavailable", `The text cannot be read: ${(error as Error).message}`, "text", {
       cause: error,
     });
   }
@@ -89,7 +82,7 @@ async function tokenIds(model: Model, text: string | null): Promise<number[][]> 
 }
 
 function table(
-  { numPositions, klDivergence, top1Agreement, perplexity }: Drift,
+  { numPositions, klDivergence, top1Agreement, perplexity }: Divergence,
   format: MatrixFormat,
   file: string | undefined,
 ): string {
@@ -107,7 +100,7 @@ function table(
 }
 
 function json(
-  { numPositions, klDivergence, top1Agreement, perplexity }: Drift,
+  { numPositions, klDivergence, top1Agreement, perplexity }: Divergence,
   format: MatrixFormat,
   file: string | undefined,
 ): string {

@@ -1,0 +1,354 @@
+/** A loaded model: messages or raw text in, an `Answer` out. */
+
+import { Kernels, type KVFormat, type LogprobsMode, type MatrixFormat } from "../../kernels/index.js";
+import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
+import { described, EngineError, outOfRange, wrongType } from "../errors.js";
+import type { OnnxDtype, RunnableModel } from "../folder/index.js";
+import type { Grammar } from "../grammar/index.js";
+import { isObject } from "../json.js";
+import { LIMITS } from "../limits.js";
+import {
+  answerGrammar,
+  AnswerMask,
+  AnswerVocabulary,
+  markupOf,
+  PLAIN,
+  TextStream,
+  type MessageFormat,
+  type ResponseFormat,
+} from "../message/index.js";
+import { openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
+import { generationConfig, type GenerationConfig, type GenerationOptions } from "../sampling/index.js";
+import { ChatTemplate, type ChatMessage } from "../template/index.js";
+import { Tokenizer } from "../text/index.js";
+import { Answer } from "./answer.js";
+import { checkSignal, prepare, type EngineOptions, type LoadModelOptions } from "./load-options.js";
+import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
+
+/** Sampling parameters, and a signal that ends the request at the next token; reading then throws the signal's reason. */
+export interface RequestOptions extends GenerationOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ChatOptions extends RequestOptions {
+  readonly messages: readonly ChatMessage[];
+  /** What the answer after the reasoning must be: `{ type: "text" }` unless given. */
+  readonly responseFormat?: ResponseFormat | null | undefined;
+}
+
+export interface GenerateOptions extends RequestOptions {
+  /** Raw text; special tokens in it are recognized, and the tokenizer adds its begin token if it does so. */
+  readonly prompt: string;
+}
+
+export interface ModelInfo {
+  /** sha256 over the model's files, in hexadecimal: equal hashes mean equal models. */
+  readonly modelHash: string;
+  /** `model_type` of config.json. */
+  readonly architecture: string;
+  /** How the weights are kept. */
+  readonly weights: MatrixFormat | OnnxDtype;
+  /** Tokens that prompt and answer together may have. */
+  readonly contextLength: number;
+  /** Token ids are below it; some may be no tokens. */
+  readonly vocabSize: number;
+  readonly profile: Profile;
+  /** How keys and values are kept. */
+  readonly kvCache: KVFormat;
+  /** Threads that compute. */
+  readonly numThreads: number;
+  /** Choices that draw tokens at the same time. */
+  readonly maxConcurrency: number;
+  readonly logprobsMode: LogprobsMode;
+}
+
+/**
+ * Loads a model: downloads it from the hub and converts it into a pack in the cache, unless that has been done before.
+ *
+ * @param model a Hugging Face folder, a pack, a folder of ONNX files, `org/name[@revision]` on the hub, or null for the
+ *   embedded model; or all options in one object
+ * @throws EngineError for an option or a model that cannot be used
+ */
+export async function loadModel(
+  model: string | null | LoadModelOptions = null,
+  options: Omit<LoadModelOptions, "model"> = {},
+): Promise<Model> {
+  if (!isObject(options)) throw wrongType("options", "an object", options);
+  const { folder, options: checked } = await prepare({ ...options, ...(isObject(model) ? model : { model }) });
+  return Model.open(folder, checked);
+}
+
+export class Model {
+  /** @internal What it runs from: a pack, or a folder of ONNX files. */
+  readonly folder: RunnableModel;
+  /** @internal */
+  readonly tokenizer: Tokenizer;
+  /** @internal */
+  readonly template: ChatTemplate;
+  readonly info: ModelInfo;
+  /** @internal The memory it takes, as estimated before it was loaded; null for a folder of ONNX files. */
+  readonly memory: MemoryEstimate | null;
+  readonly #engine: Engine;
+  readonly #kernels: Kernels;
+  readonly #runners: ReadonlySet<ModelRunner>;
+  #answerVocabulary: AnswerVocabulary | null = null;
+  #closing: Promise<void> | null = null;
+
+  private constructor(
+    folder: RunnableModel,
+    options: EngineOptions,
+    parts: { tokenizer: Tokenizer; engine: Engine; kernels: Kernels; runners: readonly ModelRunner[] },
+  ) {
+    const { profile, kvCache, maxConcurrency, logprobsMode } = options;
+    const { modelHash, contextLength, messageFormat } = folder;
+    const isPack = folder.kind === "pack";
+    this.folder = folder;
+    this.memory = isPack ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
+    this.tokenizer = parts.tokenizer;
+    this.template = new ChatTemplate(folder.chatTemplate, folder.tokenizerConfig, parts.tokenizer, messageFormat);
+    this.#engine = parts.engine;
+    this.#kernels = parts.kernels;
+    this.#runners = new Set(parts.runners);
+    this.info = {
+      modelHash,
+      architecture: isPack ? folder.config.architecture : folder.architecture,
+      weights: isPack ? folder.manifest.format : folder.dtype,
+      contextLength,
+      vocabSize: this.#lastTokenId + 1,
+      profile,
+      kvCache,
+      numThreads: parts.kernels.numThreads,
+      maxConcurrency,
+      logprobsMode,
+    };
+  }
+
+  /** @internal */
+  static async open(folder: RunnableModel, options: EngineOptions): Promise<Model> {
+    if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
+    const kernels = await Kernels.load({ numThreads: options.numThreads });
+    try {
+      return await Model.#assemble(folder, options, kernels);
+    } catch (error) {
+      await kernels.close();
+      throw error;
+    }
+  }
+
+  static async #assemble(folder: RunnableModel, options: EngineOptions, kernels: Kernels): Promise<Model> {
+    const runners = await openRunners(folder, kernels, options);
+    const { promptRunner, tokenRunner, lmHead } = runners;
+    const tokenizer = new Tokenizer(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat));
+    const head = {
+      numRowsMax: options.maxConcurrency,
+      vocabSize: Math.min(tokenizer.vocabSize, lmHead?.rows ?? folder.vocabSize),
+      hasToken: (tokenId: number) => tokenizer.hasToken(tokenId),
+    };
+    const engine = new Engine({
+      kernels,
+      promptRunner,
+      tokenRunner,
+      blockSize: runners.blockSize,
+      lmHead: lmHead === null ? new GraphLogits(kernels, head) : new LMHead(kernels, lmHead, head),
+      cache: createCache(kernels, runners, options),
+      tokenizer,
+      endTokenIds: new Set(folder.endTokenIds),
+      contextLength: folder.contextLength,
+      logprobsMode: options.logprobsMode,
+    });
+    return new Model(folder, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
+  }
+
+  /** @internal Which build of the kernels this machine runs. */
+  get kernelVariant(): Kernels["variant"] {
+    return this.#kernels.variant;
+  }
+
+  /**
+   * Answers a conversation.
+   * @throws EngineError at once for anything the request gets wrong
+   */
+  chat(options: ChatOptions): Answer {
+    this.#checkRequest(options, "messages");
+    const { messages, responseFormat = null, signal, ...parameters } = options;
+    const config = this.#checkedConfig(parameters);
+    const grammar = answerGrammar(responseFormat, this.folder.messageFormat.reasoning !== null);
+    this.#checkNumMessages(messages);
+    const prompt = this.template.render(messages);
+    this.#checkTextLength(prompt.text, "messages");
+    const promptTokenIds = this.tokenizer.encodePrompt(prompt);
+    const start = { format: this.folder.messageFormat, insideReasoning: prompt.opensReasoning };
+    return this.#submit({ promptTokenIds, config, ...start, grammar, signal });
+  }
+
+  /**
+   * Continues raw text. Reasoning markup is ordinary text here.
+   * @throws EngineError at once for anything the request gets wrong
+   */
+  generate(options: GenerateOptions): Answer {
+    this.#checkRequest(options, "prompt");
+    const { prompt, signal, ...parameters } = options;
+    const config = this.#checkedConfig(parameters);
+    if (typeof prompt !== "string") throw wrongType("prompt", "a string", prompt);
+    this.#checkTextLength(prompt, "prompt");
+    const promptTokenIds = this.tokenizer.encode(prompt);
+    if (promptTokenIds.length === 0) {
+      throw new EngineError(
+        "out_of_range",
+        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
+        "prompt",
+      );
+    }
+    return this.#submit({ promptTokenIds, config, format: PLAIN, insideReasoning: false, grammar: null, signal });
+  }
+
+  /**
+   * @param input raw text, in which special tokens are recognized, or messages, which go through the chat template
+   * @returns the token ids that the model would read
+   * @throws EngineError for text that cannot be encoded, or messages that the template refuses
+   */
+  encode(input: string | readonly ChatMessage[]): number[] {
+    if (typeof input === "string") return this.tokenizer.encode(input, "text");
+    return this.tokenizer.encodePrompt(this.template.render(input));
+  }
+
+  /**
+   * @returns the text of token ids
+   * @throws EngineError for an id that is no token of this model
+   */
+  decode(tokenIds: readonly number[]): string {
+    const { tokenizer } = this;
+    const index = tokenIds.findIndex((id) => id >= tokenizer.vocabSize || !tokenizer.hasToken(id));
+    if (index >= 0)
+      throw outOfRange(
+        `tokenIds[${index}]`,
+        `is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}`,
+        tokenIds[index],
+      );
+    return tokenizer.decode(tokenIds);
+  }
+
+  /** Waits for running requests, then frees the model, which takes no more of them from now on. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#engine.idle();
+    for (const runner of this.#runners) await runner.release();
+    await this.#kernels.close();
+  }
+
+  #submit({ promptTokenIds, config, format, insideReasoning, grammar, signal }: Submission): Answer {
+    this.#checkPrompt(promptTokenIds);
+    const { tokenizer } = this;
+    const { separateReasoning, stop, includeStop } = config;
+    const text = {
+      tokenizer,
+      promptIds: promptTokenIds,
+      format,
+      insideReasoning,
+      separateReasoning,
+      stop,
+      includeStop,
+    };
+    const deltas = this.#engine.submit({
+      promptTokenIds,
+      config,
+      signal,
+      createText: () => new TextStream(text),
+      createMask:
+        grammar === null ? undefined : () => new AnswerMask(grammar, this.#vocabularyOfAnswers, insideReasoning),
+    });
+    return new Answer(deltas, config.seed, promptTokenIds);
+  }
+
+  /** TypeScript checks what surrounds the sampling parameters for its own callers alone. */
+  #checkRequest(options: RequestOptions, text: string): void {
+    if (this.#closing !== null) throw new EngineError("model_closed", "The model is closed.");
+    if (!isObject(options))
+      throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
+    checkSignal(options.signal);
+  }
+
+  /** Rendering and encoding megabytes takes seconds, during which nothing else runs: what cannot fit is refused before. */
+  #checkNumMessages(messages: readonly ChatMessage[]): void {
+    const { contextLength } = this.folder;
+    // What is no list is refused with the messages themselves.
+    if (!Array.isArray(messages) || messages.length <= contextLength) return;
+    const limit = `the context's ${contextLength} tokens hold at most as many`;
+    throw new EngineError("context_length_exceeded", `There are ${messages.length} messages; ${limit}.`, "messages");
+  }
+
+  #checkTextLength({ length }: string, param: string): void {
+    const { contextLength } = this.folder;
+    const lengthMax = contextLength * this.tokenizer.tokenLengthMax * NORMALIZATION_FACTOR;
+    if (length <= lengthMax) return;
+    const limit = `the context's ${contextLength} tokens hold fewer than ${lengthMax}`;
+    throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; ${limit}.`, param);
+  }
+
+  #checkPrompt(promptTokenIds: readonly number[]): void {
+    const last = this.#lastTokenId;
+    const unknown = promptTokenIds.find((id) => id > last);
+    if (unknown === undefined) return;
+    throw new EngineError(
+      "out_of_range",
+      `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`,
+    );
+  }
+
+  /** The sampling parameters, checked before the prompt is. */
+  #checkedConfig(parameters: GenerationOptions): GenerationConfig {
+    const config = generationConfig(parameters);
+    const last = this.#lastTokenId;
+    for (const id of config.logitBias.keys()) {
+      if (id <= last && this.tokenizer.hasToken(id)) continue;
+      const rule = `which is no token of this model; ids are 0 to ${last}.`;
+      throw new EngineError("out_of_range", (name) => `${name("logitBias")} names ${id}, ${rule}`, `logitBias.${id}`);
+    }
+    return config;
+  }
+
+  /** Made for the first answer with a grammar: a large vocabulary takes a part of a second. */
+  get #vocabularyOfAnswers(): AnswerVocabulary {
+    if (this.#answerVocabulary !== null) return this.#answerVocabulary;
+    const tokens = Array.from({ length: this.#lastTokenId + 1 }, (_, tokenId) => this.tokenizer.tokenBytes(tokenId));
+    return (this.#answerVocabulary = new AnswerVocabulary(tokens, this.folder.endTokenIds, this.folder.messageFormat));
+  }
+
+  get #lastTokenId(): number {
+    return Math.min(this.folder.vocabSize, this.tokenizer.vocabSize) - 1;
+  }
+}
+
+interface Submission {
+  readonly promptTokenIds: number[];
+  readonly config: GenerationConfig;
+  readonly format: MessageFormat;
+  readonly insideReasoning: boolean;
+  readonly grammar: Grammar | null;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Composing Unicode characters (NFC, NFKC) makes at most this many of a text's code units one. */
+const NORMALIZATION_FACTOR = 4;
+
+/** Called after everything else of a fixed size is allocated: what is left bounds the pages. */
+function createCache(
+  kernels: Kernels,
+  { blockSize: pageSize, pageByteLength, reuse }: ModelRunners,
+  { kvCacheBytes }: EngineOptions,
+): KVCache {
+  const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
+  if (numBytes < pageByteLength) {
+    const needed = `Keys and values take ${pageByteLength} bytes for each ${pageSize} positions`;
+    throw new EngineError("out_of_memory", `${needed}; there are ${Math.max(0, numBytes)} for them.`);
+  }
+  return new KVCache(kernels, { pageSize, pageByteLength, pagesMax: Math.floor(numBytes / pageByteLength), reuse });
+}

@@ -1,0 +1,15 @@
+/** Models on this machine and on the hub: list, pull, remove, convert, inspect. */
+
+export { inspectModel, type ModelDescription } from "./model/index.js";
+export {
+  convert as convertModel,
+  EMBEDDED_MODEL,
+  listModels,
+  pullModel,
+  removeModel,
+  type ConvertOptions,
+  type HubModel,
+  type ModelSummary,
+  type PullOptions,
+  type Removal,
+} from "./store/index.js";

@@ -1,0 +1,49 @@
+/** Whether ONNX Runtime, an optional package, can be loaded. */
+
+import { EngineError } from "../errors.js";
+
+/** The package and version that the profile `fast` was built with. */
+export const ONNX_RUNTIME = "onnxruntime-node@1.30.0";
+
+export interface OnnxRuntimeProblem {
+  /** False where the package is missing, which is a choice; true where it is there and does not load. */
+  readonly isInstalled: boolean;
+  readonly message: string;
+}
+
+/** @returns null where ONNX Runtime loads */
+export async function onnxRuntimeProblem(): Promise<OnnxRuntimeProblem | null> {
+  try {
+    await import("./onnx-session.js");
+    return null;
+  } catch (error) {
+    return problemOf(error);
+  }
+}
+
+/**
+ * Loads a module that uses ONNX Runtime.
+ * @throws EngineError missing_dependency with the command that installs it, or with the reason why it does not load
+ */
+export async function withOnnxRuntime<Module>(load: () => Promise<Module>): Promise<Module> {
+  try {
+    return await load();
+  } catch (cause) {
+    const { isInstalled, message } = problemOf(cause);
+    const hint = isInstalled ? "" : ` Install it: npm install ${ONNX_RUNTIME} --ignore-scripts`;
+    throw new EngineError(
+      "missing_dependency",
+      `${message}.${hint} Or use the profile exact, which does without.`,
+      "profile",
+      { cause },
+    );
+  }
+}
+
+function problemOf(error: unknown): OnnxRuntimeProblem {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND") {
+    return { isInstalled: false, message: "ONNX Runtime, which the profile fast needs, is not installed" };
+  }
+  return { isInstalled: true, message: `ONNX Runtime does not load (${message.split("\n", 1)[0]})` };
+}

@@ -1,0 +1,23 @@
+/** The one JSON line that `--json` prints for an answer. */
+
+import type { AnswerChoice, AnswerResult } from "../../engine/index.js";
+import { logprobEntry, wireUsage } from "../openai/index.js";
+
+/** One choice: its fields at the top level; several: a list of them under `choices`. */
+export function jsonLine(
+  { choices, usage, timings, seed }: AnswerResult,
+  textOf: (choice: AnswerChoice) => Record<string, string | null>,
+): string {
+  const fields = choices.map((choice) => ({
+    ...textOf(choice),
+    token_ids: choice.tokenIds,
+    ...(choice.logprobs.length === 0 ? {} : { logprobs: choice.logprobs.map(logprobEntry) }),
+    finish_reason: choice.finishReason,
+  }));
+  return JSON.stringify({
+    ...(fields.length === 1 ? fields[0] : { choices: fields }),
+    seed,
+    usage: wireUsage(usage),
+    timings: { prompt_ms: timings.promptMs, completion_ms: timings.completionMs },
+  });
+}
