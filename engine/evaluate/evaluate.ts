@@ -113,7 +113,7 @@ async function compare(reference: Reader, other: Reader, texts: readonly (readon
   return meter.result();
 }
 
-/** @returns logits of rows of the window, f32 [vocab_size] each, valid until its model projects again */
+/** @returns logits of `count` rows of the window from `first` on, f32 [vocab_size] each */
 type Logits = (first: number, count: number) => Float32Array[];
 
 interface Reader {
@@ -199,7 +199,7 @@ class OpenPack {
       const rows = Array.from({ length: count }, (_, row) =>
         hidden.subarray((first + row) * size, (first + row + 1) * size),
       );
-      return this.#lmHead.project(rows).map((address) => this.#kernels.f32(address, this.#lmHead.vocabSize));
+      return this.#lmHead.project(rows).map((address) => this.#kernels.f32(address, this.#lmHead.vocabSize).slice());
     };
   }
 }

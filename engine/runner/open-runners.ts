@@ -77,15 +77,14 @@ export async function openPackRunners(
 async function graphRunners(
   folder: OnnxFolder,
   kernels: Kernels,
-  { profile, numThreads }: RunnerOptions,
+  { profile, kvCache, numThreads }: RunnerOptions,
 ): Promise<ModelRunners> {
+  const problem = `${folder.dir} holds ONNX files, which ONNX Runtime computes`;
   if (profile === "exact") {
-    throw new EngineError(
-      "unsupported_value",
-      `${folder.dir} holds ONNX files, which ONNX Runtime computes: they cannot give the same bytes on every machine, as the profile exact does, nor keep 8-bit keys and values.`,
-      "profile",
-    );
+    const message = `${problem}: they cannot give the same bytes on every machine, as the profile exact does.`;
+    throw new EngineError("unsupported_value", message, "profile");
   }
+  if (kvCache !== "f32") throw new EngineError("unsupported_value", `${problem}, with f32 keys and values.`, "kvCache");
   const { head } = folder.decoder;
   const { runner, ...page } = await loadOnnxGraphRunner(folder, kernels, numThreads);
   try {

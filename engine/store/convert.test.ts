@@ -323,7 +323,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
       "a config.json with a key twice",
       { files: { "config.json": '{"model_type":"llama","model_type":"qwen2"}' } },
       "invalid_model",
-      /config\.json has the key "model_type" twice$/,
+      /config\.json is not valid JSON: The key "model_type" is repeated/,
     ],
     [
       "another architecture",

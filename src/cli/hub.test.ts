@@ -250,7 +250,7 @@ describe("refusals", () => {
     [
       "a name that cannot be pulled",
       ["pull", "nosuchdir"],
-      /^touchstone: nosuchdir is no name of a model on the hub, such as org\/name or org\/name@revision$/m,
+      /^touchstone: nosuchdir is not the name of a model on the hub, such as org\/name or org\/name@revision$/m,
     ],
     [
       "neither a folder nor on the hub",

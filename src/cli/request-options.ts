@@ -126,9 +126,24 @@ export function requestOptions(parsed: ParsedRequestOptions): GenerationOptions 
   return Object.fromEntries(given.map((name) => [name, parsed[name]]));
 }
 
-/** What the command line calls a parameter of the library or a place inside one: `logitBias.17` is `--logit-bias 17`. */
+/** Options of models and servers that have a flag, by the library's name. */
+const OPTION_FLAGS: Readonly<Record<string, string>> = {
+  model: "--model",
+  quant: "--quant",
+  dtype: "--dtype",
+  profile: "--profile",
+  numThreads: "--threads",
+  kvCache: "--kv-cache",
+  maxConcurrency: "--max-concurrency",
+  logprobsMode: "--logprobs",
+  offline: "--offline",
+  insecure: "--insecure",
+};
+
+/** @returns the flag of a parameter or an option of the library, or of a place inside one: `logitBias.17` is `--logit-bias 17` */
 export function flagName(path: string): string {
   const [, head = "", place = ""] = /^(\w+)(.*)$/.exec(path) ?? [];
+  if (Object.hasOwn(OPTION_FLAGS, path)) return OPTION_FLAGS[path]!;
   if (!PARAMETER_NAMES.includes(head as ParameterName)) return path;
   return `--${kebabCase(head)}${place.replace(/^\./, " ")}`;
 }

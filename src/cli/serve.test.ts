@@ -61,7 +61,7 @@ interface Choice {
 
 interface ChunkChoice {
   readonly index: number;
-  readonly delta: { readonly content?: string };
+  readonly delta: { readonly content?: string; readonly reasoning_content?: string };
   readonly finish_reason: string | null;
 }
 
@@ -74,9 +74,9 @@ async function read(response: Response): Promise<{ contents: string[]; numOpenMa
     if (!event.startsWith("data: {")) continue;
     const { choices } = JSON.parse(event.slice("data: ".length)) as { choices: ChunkChoice[] };
     for (const { index, delta, finish_reason: finishReason } of choices) {
-      const { content = "" } = delta;
-      contents[index] = (contents[index] ?? "") + content;
-      if (content !== "") open.add(index);
+      const text = (delta.reasoning_content ?? "") + (delta.content ?? "");
+      contents[index] = (contents[index] ?? "") + text;
+      if (text !== "") open.add(index);
       numOpenMax = Math.max(numOpenMax, open.size);
       if (finishReason !== null) open.delete(index);
     }
@@ -98,7 +98,9 @@ describe("serves", () => {
     const args = ["--model", `first=${PACK}`, "--model", "org/second=tiny", "--alias", "other=org/second"];
     const { url, output } = serve(args, { TOUCHSTONE_API_KEYS: "k1,k2" });
     const base = await url;
-    expect(output.stdout).toBe(`Listening on ${base}/v1 (first, org/second, other, deepseek/deepseek-r1-turbo)\n`);
+    expect(output.stdout).toBe(
+      `Listening on ${base}/v1 (first, org/second, other, deepseek/deepseek-r1-turbo; profile: first fast, org/second exact)\n`,
+    );
     expect((await chat(base, { model: "first" })).status).toBe(401);
     for (const model of ["first", "org/second", "other", "deepseek/deepseek-r1-turbo"]) {
       const response = await chat(base, { model }, { authorization: "Bearer k2" });
@@ -194,7 +196,8 @@ describe("a seed, given or drawn", () => {
       const told = [];
       for (const seed of seeds) {
         for (const stream of [false, true]) {
-          const response = await chat(base, { ...story, stream, ...(seed === undefined ? {} : { seed }) });
+          const usage = stream ? { stream_options: { include_usage: true } } : {};
+          const response = await chat(base, { ...story, stream, ...usage, ...(seed === undefined ? {} : { seed }) });
           told.push({
             seed: Number(response.headers.get("x-touchstone-seed")),
             answer: stream ? await streamedAnswer(response) : await wholeAnswer(response),
@@ -224,7 +227,7 @@ async function wholeAnswer(response: Response): Promise<object> {
 }
 
 async function streamedAnswer(response: Response): Promise<object> {
-  const { choices, usage } = concatenated((await events(response)) as unknown as ChatCompletionChunk[], false);
+  const { choices, usage } = concatenated((await events(response)) as unknown as ChatCompletionChunk[], true);
   const { prompt_tokens_details: _, ...counts } = usage!;
   return { choices, counts };
 }
@@ -277,7 +280,7 @@ describe("refuses", () => {
   test("to listen beyond this machine without a key", async () => {
     await refuses(
       ["--host", "0.0.0.0"],
-      /^touchstone: Listening on 0\.0\.0\.0 lets others reach the server: set an API key, or say --insecure\.$/m,
+      /^touchstone: Listening on 0\.0\.0\.0 lets others reach the server: set an API key, or allow it with --insecure\.$/m,
     );
   });
 
@@ -297,10 +300,10 @@ describe("refuses", () => {
         ["--threads", "none"],
         /^touchstone: .*--threads <count>' argument 'none' is invalid. It must be a number/,
       ),
-      refuses(["--profile", "other"], /^touchstone: .*fast, exact/),
-      refuses(["--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/),
+      refuses(["--profile", "other"], /^touchstone: .*auto, fast, exact/),
+      refuses(["--profile", "fast", "--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/),
       refuses(["--max-body", "8MB"], /^touchstone: .*8MiB/),
-      refuses(["--dialect", "other"], /^touchstone: .*ppio, openai/),
+      refuses(["--dialect", "other"], /^touchstone: .*openai, ppio/),
     ]);
   });
 

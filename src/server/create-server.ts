@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 import { pino, type Logger } from "pino";
 
-import { EngineError } from "../../engine/errors.js";
+import { EngineError, type Naming } from "../../engine/errors.js";
 import type { LoadModelOptions } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { Dialect } from "../openai/index.js";
@@ -94,7 +94,8 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
   } = options;
   const { log = pino({ level: "silent" }), onLoading = () => ({}) } = options;
   if (apiKeys.length === 0 && options.insecure !== true && !isLoopback(host)) {
-    const message = `Listening on ${host} lets others reach the server: set an API key, or allow it (insecure).`;
+    const message = (named: Naming): string =>
+      `Listening on ${host} lets others reach the server: set an API key, or allow it with ${named("insecure")}.`;
     throw new EngineError("unsupported_value", message, "host");
   }
   // Names are checked before an engine starts to work.
