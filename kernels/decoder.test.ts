@@ -364,6 +364,11 @@ describe("a decoder's edges", () => {
     );
   });
 
+  it("refuses scratch that the memory cannot hold", () => {
+    const wide = randomModel({ ...SHAPES[4]!, pageSize: 4 }, "q8", "f32");
+    expect(() => new Placed(builds[0]!, wide, 1, 2 ** 24)).toThrow("limited to 4 GiB");
+  });
+
   it("refuses a description that does not fit together", () => {
     const [layer] = model.layers;
     const broken = { ...model, layers: [{ ...layer!, down: layer!.qkv }] };

@@ -4,14 +4,20 @@
  * checks shapes and writes descriptions; assembly/decoder.ts computes.
  */
 
+import { type Address, FORMATS, type Kernels, type PackedMatrix } from "./kernels.js";
 import {
-  type Address,
+  DECODE_BYTES,
+  type Decode,
   Job,
-  type Kernels,
+  LAYERS_MAX,
+  LAYER_BYTES,
   MATRIX_BYTES,
-  MULTIPLICATIONS_ALONE_MAX,
-  type PackedMatrix,
-} from "./kernels.js";
+  PRODUCTS_MAX,
+  ROW_BYTES,
+  writeDecode,
+  writeLayer,
+  writeRow,
+} from "./layout.js";
 
 /** `f32`: as computed; `q8`: int8 with one f32 scale for each position and head. */
 export type KVFormat = "f32" | "q8";
@@ -80,49 +86,25 @@ export function kvPageByteLength({ numLayers, numKvHeads, headDim, pageSize, kvF
   return numLayers * 2 * numKvHeads * pageSize * (kvFormat === "f32" ? headDim * 4 : headDim + 4);
 }
 
-/** Rows that each thread prepares for itself (LOCAL_ROWS_MAX in assembly/matmul.ts). */
-const LOCAL_ROWS_MAX = 2;
-const HEAD_DIM_MAX = 1024;
-/** Bytes of the descriptions in assembly/decoder.ts. */
-const JOB_BYTES = 108;
-const LAYER_BYTES = 40;
-const ROW_BYTES = 12;
-/** Phases of a layer, and those before and after all layers. */
-const LAYER_PHASES = 8;
-const OTHER_PHASES = 2;
-/** PHASES_MAX in assembly/threads.ts. */
-const PHASES_MAX = 2048;
-
 export class Decoder {
-  readonly spec: DecoderSpec;
+  readonly #spec: DecoderSpec;
   readonly #kernels: Kernels;
   readonly #job: Address;
-  readonly #hidden: Address;
-  readonly #rows: Address;
-  readonly #cos: Address;
-  readonly #sin: Address;
+  readonly #decode: Decode;
   readonly #pages: Address;
-  /** Pages of a sequence, at most. */
-  readonly #pagesMax: number;
   readonly #multiplicationsPerRow: number;
 
   /** Describes the model to the kernels and takes its scratch; the arrays of `spec` are not read again. */
   constructor(kernels: Kernels, spec: DecoderSpec) {
     checkSpec(spec);
     this.#kernels = kernels;
-    this.spec = spec;
-    const { numRowsMax, headDim } = spec;
-    this.#pagesMax = Math.ceil(spec.contextLength / spec.pageSize);
+    this.#spec = spec;
     this.#multiplicationsPerRow = spec.layers
       .flatMap(({ qkv, output, gateUp, down }) => [qkv, output, gateUp, down])
       .reduce((total, { rows, cols }) => total + rows * cols, 0);
-    this.#rows = kernels.allocate(numRowsMax * ROW_BYTES);
-    this.#pages = kernels.allocate(numRowsMax * this.#pagesMax * 4);
-    this.#cos = kernels.allocate(numRowsMax * (headDim / 2) * 4);
-    this.#sin = kernels.allocate(numRowsMax * (headDim / 2) * 4);
-    this.#hidden = kernels.allocate(numRowsMax * spec.hiddenSize * 4);
-    this.#job = kernels.allocate(JOB_BYTES);
-    this.#describe();
+    this.#job = kernels.allocate(DECODE_BYTES);
+    this.#decode = this.#describe();
+    this.#pages = kernels.allocate(spec.numRowsMax * this.#decode.pagesMax * 4);
   }
 
   /**
@@ -135,107 +117,99 @@ export class Decoder {
    * @returns f32 [rows, hiddenSize], valid until the next pass
    */
   forward(rows: readonly DecoderRow[], cos: Float32Array, sin: Float32Array): Address {
-    const { numRowsMax, headDim, layers } = this.spec;
+    const { numRowsMax, headDim } = this.#spec;
     if (rows.length < 1 || rows.length > numRowsMax)
       throw new RangeError(`A pass has 1 to ${numRowsMax} rows. Given: ${rows.length}`);
     const numAngles = rows.length * (headDim / 2);
     if (cos.length !== numAngles || sin.length !== numAngles)
       throw new RangeError(`cos and sin must have ${numAngles} elements each`);
     this.#writeRows(rows);
-    this.#kernels.f32(this.#cos, numAngles).set(cos);
-    this.#kernels.f32(this.#sin, numAngles).set(sin);
-    this.#words(this.#job + NUM_ROWS_OFFSET, 1)[0] = rows.length;
-    const numPhases = layers.length * LAYER_PHASES + OTHER_PHASES;
-    const alone = rows.length * this.#multiplicationsPerRow <= MULTIPLICATIONS_ALONE_MAX;
-    this.#kernels.run(Job.decode, this.#job, numPhases, alone);
-    return this.#hidden;
+    this.#kernels.f32(this.#decode.cos, numAngles).set(cos);
+    this.#kernels.f32(this.#decode.sin, numAngles).set(sin);
+    this.#decode.numRows = rows.length;
+    writeDecode(this.#kernels.view, this.#job, this.#decode);
+    this.#kernels.run(Job.Decode, this.#job, rows.length * this.#multiplicationsPerRow);
+    return this.#decode.hidden;
   }
 
   /** Rows that share their array of pages share its copy. */
   #writeRows(rows: readonly DecoderRow[]): void {
+    const { view } = this.#kernels;
     const copies = new Map<readonly Address[], Address>();
-    const words = this.#words(this.#rows, rows.length * 3);
     rows.forEach((row, n) => {
       this.#checkRow(row);
-      let copy = copies.get(row.pages);
-      if (copy === undefined) {
-        copy = this.#pages + copies.size * this.#pagesMax * 4;
-        copies.set(row.pages, copy);
-        this.#words(copy, row.pages.length).set(row.pages);
+      const { tokenId, position } = row;
+      let pages = copies.get(row.pages);
+      if (pages === undefined) {
+        pages = this.#pages + copies.size * this.#decode.pagesMax * 4;
+        copies.set(row.pages, pages);
+        new Uint32Array(view.buffer, pages, row.pages.length).set(row.pages);
       }
-      words.set([row.tokenId, row.position, copy], n * 3);
+      writeRow(view, this.#decode.rows + n * ROW_BYTES, { tokenId, position, pages });
     });
   }
 
   #checkRow({ tokenId, position, pages }: DecoderRow): void {
-    const { embedding, contextLength, pageSize } = this.spec;
+    const { embedding, contextLength, pageSize } = this.#spec;
     checkInteger("tokenId", tokenId, 0, embedding.rows - 1);
     checkInteger("position", position, 0, contextLength - 1);
-    checkInteger("pages.length", pages.length, Math.floor(position / pageSize) + 1, this.#pagesMax);
+    checkInteger("pages.length", pages.length, Math.floor(position / pageSize) + 1, this.#decode.pagesMax);
   }
 
-  /** Writes the job, all but its rows, and takes the scratch whose size the build knows. */
-  #describe(): void {
+  /** Takes the memory of a pass. Sizes that depend on the build are those of a job without rows or scratch. */
+  #describe(): Decode {
     const kernels = this.#kernels;
-    const { spec } = this;
-    const { numRowsMax } = spec;
-    const fixed = [
-      spec.hiddenSize,
-      spec.intermediateSize,
-      spec.numHeads,
-      spec.numKvHeads,
-      spec.headDim,
-      floatBits(spec.normEpsilon),
-      spec.layers.length,
-      this.#describeLayers(),
-      spec.finalNorm,
-      this.#describeMatrix(spec.embedding),
-      spec.pageSize,
-      spec.kvFormat === "q8" ? 1 : 0,
-      this.#pagesMax,
-      kernels.numThreads,
-    ];
-    this.#words(this.#job, fixed.length).set(fixed);
-
-    const { sizes } = kernels;
-    const localBytes = Math.ceil((sizes.decode_local_bytes(this.#job, numRowsMax) >>> 0) / 64) * 64;
-    const queriesBytes = numRowsMax * spec.numHeads * (sizes.decode_query_bytes(this.#job) >>> 0);
-    const partialsBytes =
-      LOCAL_ROWS_MAX * spec.numHeads * this.#pagesMax * (sizes.decode_partial_bytes(this.#job) >>> 0);
-    const perPass = [
+    const { sizes, numThreads } = kernels;
+    const { hiddenSize, headDim, layers, pageSize, kvFormat, numRowsMax } = this.#spec;
+    const { intermediateSize, numHeads, numKvHeads, normEpsilon, finalNorm } = this.#spec;
+    const decode: Decode = {
+      hiddenSize,
+      intermediateSize,
+      numHeads,
+      numKvHeads,
+      headDim,
+      normEpsilon,
+      numLayers: layers.length,
+      layers: this.#describeLayers(),
+      finalNorm,
+      embedding: this.#describeMatrix(this.#spec.embedding),
+      pageSize,
+      kvFormat: FORMATS[kvFormat],
+      pagesMax: Math.ceil(this.#spec.contextLength / pageSize),
+      numThreads,
       numRowsMax,
-      this.#rows,
-      this.#cos,
-      this.#sin,
-      kernels.allocate(numRowsMax * spec.hiddenSize * 4),
-      this.#hidden,
-      kernels.allocate(sizes.decode_prepared_bytes(this.#job, numRowsMax) >>> 0),
-      kernels.allocate(sizes.decode_activated_bytes(this.#job, numRowsMax) >>> 0),
-      kernels.allocate(queriesBytes),
-      kernels.allocate(numRowsMax * spec.numHeads * spec.headDim * 4),
-      kernels.allocate(partialsBytes),
-      kernels.allocate(kernels.numThreads * localBytes),
-      localBytes,
-    ];
-    this.#words(this.#job + NUM_ROWS_OFFSET, perPass.length).set(perPass);
+      numRows: 0,
+      rows: kernels.allocate(numRowsMax * ROW_BYTES),
+      cos: kernels.allocate(numRowsMax * (headDim / 2) * 4),
+      sin: kernels.allocate(numRowsMax * (headDim / 2) * 4),
+      hidden: kernels.allocate(numRowsMax * hiddenSize * 4),
+      scratch: 0,
+    };
+    writeDecode(kernels.view, this.#job, decode);
+    const pageBytes = kvPageByteLength({ numLayers: layers.length, numKvHeads, headDim, pageSize, kvFormat });
+    if (sizes.decode_page_bytes(this.#job) !== pageBytes)
+      throw new Error("kvPageByteLength is not that of the kernels");
+    decode.scratch = kernels.allocate(sizes.decode_scratch(this.#job));
+    return decode;
   }
 
   #describeLayers(): Address {
-    const { layers } = this.spec;
+    const { layers } = this.#spec;
     const address = this.#kernels.allocate(layers.length * LAYER_BYTES);
     layers.forEach((layer, index) => {
-      this.#words(address + index * LAYER_BYTES, LAYER_BYTES / 4).set([
-        layer.inputNorm,
-        this.#describeMatrix(layer.qkv),
-        layer.qkvBias ?? 0,
-        layer.qNorm ?? 0,
-        layer.kNorm ?? 0,
-        this.#describeMatrix(layer.output),
-        layer.outputBias ?? 0,
-        layer.attentionNorm,
-        this.#describeMatrix(layer.gateUp),
-        this.#describeMatrix(layer.down),
-      ]);
+      const fields = {
+        inputNorm: layer.inputNorm,
+        qkv: this.#describeMatrix(layer.qkv),
+        qkvBias: layer.qkvBias ?? 0,
+        qNorm: layer.qNorm ?? 0,
+        kNorm: layer.kNorm ?? 0,
+        output: this.#describeMatrix(layer.output),
+        outputBias: layer.outputBias ?? 0,
+        attentionNorm: layer.attentionNorm,
+        gateUp: this.#describeMatrix(layer.gateUp),
+        down: this.#describeMatrix(layer.down),
+      };
+      writeLayer(this.#kernels.view, address + index * LAYER_BYTES, fields);
     });
     return address;
   }
@@ -245,19 +219,6 @@ export class Decoder {
     this.#kernels.describe(matrix, address);
     return address;
   }
-
-  /** u32 [length] */
-  #words(address: Address, length: number): Uint32Array {
-    const { buffer, byteOffset } = this.#kernels.bytes(address, length * 4);
-    return new Uint32Array(buffer, byteOffset, length);
-  }
-}
-
-/** Where `numRows` is in the job, behind what never changes. */
-const NUM_ROWS_OFFSET = 56;
-
-function floatBits(value: number): number {
-  return new Uint32Array(Float32Array.of(value).buffer)[0]!;
 }
 
 function checkSpec(spec: DecoderSpec): void {
@@ -266,9 +227,9 @@ function checkSpec(spec: DecoderSpec): void {
   checkInteger("intermediateSize", intermediateSize, 1, 2 ** 20);
   checkInteger("numKvHeads", numKvHeads, 1, 2 ** 16);
   checkInteger("numHeads / numKvHeads", numHeads / numKvHeads, 1, 2 ** 16);
-  checkInteger("headDim / 2", headDim / 2, 1, HEAD_DIM_MAX / 2);
-  checkInteger("layers.length", layers.length, 1, Math.floor((PHASES_MAX - OTHER_PHASES) / LAYER_PHASES));
-  checkInteger("pageSize / 4", pageSize / 4, 1, 256);
+  checkInteger("headDim / 2", headDim / 2, 1, PRODUCTS_MAX / 2);
+  checkInteger("layers.length", layers.length, 1, LAYERS_MAX);
+  checkInteger("pageSize / 4", pageSize / 4, 1, PRODUCTS_MAX / 4);
   checkInteger("numRowsMax", spec.numRowsMax, 1, 2 ** 16);
   checkInteger("contextLength", spec.contextLength, 1, 2 ** 24);
   checkMatrix("embedding", spec.embedding, spec.embedding.rows, hiddenSize);

@@ -1,9 +1,10 @@
 /** The only door into the kernels: the decoder, products with packed weights, and the way from logits to a token. */
 
 export { Decoder, kvPageByteLength } from "./decoder.js";
-export type { DecoderLayer, DecoderRow, DecoderSpec, KVFormat, KVPageShape } from "./decoder.js";
+export type { DecoderLayer, DecoderRow, KVFormat } from "./decoder.js";
 export { InvalidLogitsError, Kernels } from "./kernels.js";
 export type { Address, LogitAdjustments, LogprobsMode, PackedMatrix, SampledToken, SampleRequest } from "./kernels.js";
+export { PACK_ROWS, QUANTIZATION_BLOCK } from "./layout.js";
 export type { KernelVariant } from "./load.js";
-export { PACK_ROWS, QUANTIZATION_BLOCK, dequantize, pack, packedByteLength, quantize } from "./quantize.js";
+export { dequantize, pack, packedByteLength, quantize } from "./quantize.js";
 export type { FloatMatrix, MatrixFormat, QuantizedFormat, QuantizedMatrix } from "./quantize.js";

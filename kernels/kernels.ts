@@ -3,9 +3,25 @@
  * a kernel reads or writes lies there, so logits and weights never cross into JavaScript.
  */
 
-import { type KernelExports, type KernelVariant, type LoadedKernels, loadKernels } from "./load.js";
+import {
+  Format,
+  Job,
+  type KernelExports,
+  Logprobs,
+  MATMUL_BYTES,
+  MATRIX_BYTES,
+  MEMORY,
+  REQUEST_BYTES,
+  Status,
+  THREADS_MAX,
+  readAnswer,
+  writeMatmul,
+  writeMatrix,
+  writeRequest,
+} from "./layout.js";
+import { type KernelVariant, type LoadedKernels, loadKernels } from "./load.js";
 import { type MatrixFormat, packedByteLength } from "./quantize.js";
-import { NUM_THREADS_MAX, ThreadPool } from "./threads.js";
+import { ThreadPool } from "./threads.js";
 
 /** A byte address in the kernels' memory. */
 export type Address = number;
@@ -83,37 +99,21 @@ const ALIGNMENT = 64;
 const PAGE_BYTES = 65536;
 /** The arena grows in steps of 1 MiB at least. */
 const GROWTH_PAGES = 16;
-const MEMORY_BYTES_MAX = 2 ** 32;
+const MEMORY_BYTES_MAX = MEMORY.maximum * PAGE_BYTES;
 const TOP_LOGPROBS_MAX = 20;
 
-/** Bytes of a sample request and its answer; the fields are in assembly/sample.ts. */
-const REQUEST_BYTES = 276;
-const RESULT_OFFSET = 104;
-const TOP_TOKENS_OFFSET = 116;
-const TOP_LOGPROBS_OFFSET = 196;
+const INVALID_LOGITS = {
+  [Status.NotANumber]: "The row of logits holds NaN",
+  [Status.NotFinite]: "The row of logits holds +Infinity or no finite value",
+  [Status.NothingAllowed]: "The grammar leaves no token",
+} as const;
 
-const INVALID_LOGITS: Readonly<Record<number, string>> = {
-  1: "The row of logits holds NaN",
-  2: "The row of logits holds +Infinity or no finite value",
-  3: "The grammar leaves no token",
-};
-const TOKEN_OUT_OF_RANGE = 4;
+/** @internal */
+export const FORMATS: Readonly<Record<MatrixFormat, Format>> = { f32: Format.F32, q8: Format.Q8, q4: Format.Q4 };
+const LOGPROBS: Readonly<Record<LogprobsMode, Logprobs>> = { raw: Logprobs.Raw, processed: Logprobs.Processed };
 
-/** What the threads can be asked to run together (assembly/jobs.ts). */
-export const Job = { matmul: 1, decode: 2 } as const;
-export type Job = (typeof Job)[keyof typeof Job];
-
-const FORMATS: Readonly<Record<MatrixFormat, number>> = { f32: 0, q8: 1, q4: 2 };
-
-/** Products of fewer multiplications run on the caller's thread: they take less time than waking others. */
-export const MULTIPLICATIONS_ALONE_MAX = 1_000_000;
-/** Of assembly/matmul.ts: rows that each thread prepares for itself, and groups of 8 weight rows in a unit. */
-const LOCAL_ROWS_MAX = 2;
-const GROUPS_PER_UNIT_MAX = 16;
-const MATMUL_BYTES = 36;
-/** @internal What `describe` writes. */
-export const MATRIX_BYTES = 16;
-const MATMUL_PHASES = 2;
+/** Jobs of fewer multiplications run on the caller's thread: they take less time than waking others. */
+const MULTIPLICATIONS_ALONE_MAX = 1_000_000;
 
 /** Room for something whose size varies from call to call. */
 interface Scratch {
@@ -130,9 +130,12 @@ export class Kernels {
   readonly #pool: ThreadPool;
   #state: "open" | "closed" | "failed" = "open";
   #end: Address;
+  #view: DataView;
   readonly #request: Address;
   readonly #matmul: Address;
   readonly #matrix: Address;
+  /** i32 [TOP_LOGPROBS_MAX], then f32 [TOP_LOGPROBS_MAX] */
+  readonly #top: Address;
   #gemmScratch: Scratch = { address: 0, byteLength: 0 };
   #sampleScratch: Scratch = { address: 0, byteLength: 0 };
   #inputScratch: Scratch = { address: 0, byteLength: 0 };
@@ -144,9 +147,11 @@ export class Kernels {
     this.#memory = memory;
     this.#pool = pool;
     this.#end = exports.heap_base() >>> 0;
+    this.#view = new DataView(memory.buffer);
     this.#request = this.allocate(REQUEST_BYTES);
     this.#matmul = this.allocate(MATMUL_BYTES);
     this.#matrix = this.allocate(MATRIX_BYTES);
+    this.#top = this.allocate(TOP_LOGPROBS_MAX * 8);
   }
 
   /**
@@ -156,7 +161,7 @@ export class Kernels {
   static async load(options: { variant?: KernelVariant; numThreads?: number } = {}): Promise<Kernels> {
     const { numThreads = 1 } = options;
     if (!Number.isInteger(numThreads)) throw new RangeError(`numThreads must be an integer. Given: ${numThreads}`);
-    checkRange("numThreads", numThreads, 1, NUM_THREADS_MAX);
+    checkRange("numThreads", numThreads, 1, THREADS_MAX);
     const loaded = await loadKernels(options.variant ?? null);
     return new Kernels(loaded, ThreadPool.start(loaded, numThreads - 1), numThreads);
   }
@@ -168,14 +173,15 @@ export class Kernels {
   }
 
   /**
-   * @internal Runs a job of at most `numPhases` phases, on all threads or on the caller's alone.
+   * @internal Runs a job, on all threads if that pays.
    * @throws Error if a thread has died; the kernels are of no use then
    */
-  run(job: Job, argument: Address, numPhases: number, alone: boolean): void {
+  run(job: Job, argument: Address, numMultiplications: number): void {
     if (this.#state === "closed") throw new Error("The kernels are closed");
     if (this.#state === "open") {
+      const numThreads = numMultiplications <= MULTIPLICATIONS_ALONE_MAX ? 1 : this.numThreads;
       try {
-        this.#exports.run(job, argument, numPhases, alone ? 1 : this.numThreads);
+        this.#exports.run(job, argument, numThreads);
         return;
       } catch (error) {
         this.#state = "failed";
@@ -186,19 +192,19 @@ export class Kernels {
     throw new Error("A kernel has failed before; load the kernels anew");
   }
 
-  /** @internal The sizes that depend on how a build lays activations out. */
+  /** @internal What a decoder takes of the memory. */
   get sizes(): Pick<KernelExports, `decode_${string}` & keyof KernelExports> {
     return this.#exports;
   }
 
-  /** @internal Writes what the kernels know a matrix by. */
-  describe(matrix: PackedMatrix, address: Address): void {
-    new Uint32Array(this.#memory.buffer, address, 4).set([
-      FORMATS[matrix.format],
-      matrix.rows,
-      matrix.cols,
-      matrix.address,
-    ]);
+  /** @internal All of the memory that is allocated. */
+  get view(): DataView {
+    return this.#view;
+  }
+
+  /** @internal Writes a matrix as the kernels know it. */
+  describe({ format, rows, cols, address: weights }: PackedMatrix, address: Address): void {
+    writeMatrix(this.#view, address, { format: FORMATS[format], rows, cols, weights });
   }
 
   /**
@@ -221,6 +227,7 @@ export class Kernels {
     if (missing > 0) {
       const room = (MEMORY_BYTES_MAX - this.#memory.buffer.byteLength) / PAGE_BYTES;
       this.#memory.grow(Math.min(Math.max(missing, GROWTH_PAGES), room));
+      this.#view = new DataView(this.#memory.buffer);
     }
     this.#end = end;
     return address;
@@ -228,7 +235,7 @@ export class Kernels {
 
   /** Bytes that can still be allocated, if the machine has them. */
   get numBytesLeft(): number {
-    return MEMORY_BYTES_MAX - Math.ceil(this.#end / ALIGNMENT) * ALIGNMENT;
+    return MEMORY_BYTES_MAX - aligned(this.#end);
   }
 
   /** A view of `length` bytes. */
@@ -254,31 +261,19 @@ export class Kernels {
    * @param output f32 [numRows, rows], 4-byte aligned, overlapping neither input nor weights
    */
   matmul(matrix: PackedMatrix, input: Address, output: Address, numRows: number): void {
-    const { format, rows, cols, address } = matrix;
+    const { rows, cols, address } = matrix;
+    const { numThreads } = this;
     if (!Number.isInteger(numRows) || numRows < 1)
       throw new RangeError(`numRows must be an integer >= 1. Given: ${numRows}`);
     this.#checkSpan("weights", address, matrix.byteLength);
     this.#checkSpan("input", input, numRows * cols * 4);
     this.#checkSpan("output", output, numRows * rows * 4);
-    const prepared = aligned(this.#exports.prepared_bytes(FORMATS[format], cols, numRows) >>> 0);
-    const localPrepared = this.#exports.prepared_bytes(FORMATS[format], cols, LOCAL_ROWS_MAX) >>> 0;
-    const local = aligned(localPrepared + numRows * GROUPS_PER_UNIT_MAX * 32);
-    this.#gemmScratch = this.#reserve(this.#gemmScratch, prepared + this.numThreads * local);
-
-    const scratch = this.#gemmScratch.address;
     this.describe(matrix, this.#matrix);
-    new Uint32Array(this.#memory.buffer, this.#matmul, 9).set([
-      this.#matrix,
-      input,
-      output,
-      numRows,
-      scratch,
-      scratch + prepared,
-      local,
-      localPrepared,
-      this.numThreads,
-    ]);
-    this.run(Job.matmul, this.#matmul, MATMUL_PHASES, rows * cols * numRows <= MULTIPLICATIONS_ALONE_MAX);
+    const scratchBytes = this.#exports.matmul_scratch(this.#matrix, numRows, numThreads);
+    this.#gemmScratch = this.#reserve(this.#gemmScratch, scratchBytes);
+    const scratch = this.#gemmScratch.address;
+    writeMatmul(this.#view, this.#matmul, { matrix: this.#matrix, input, output, numRows, numThreads, scratch });
+    this.run(Job.Matmul, this.#matmul, rows * cols * numRows);
   }
 
   /** One row of the matrix as floats: f32 [cols] at `output`, 4-byte aligned. */
@@ -306,13 +301,17 @@ export class Kernels {
     this.#checkSpan("logits", logits, vocabSize * 4);
     checkRequest(request, vocabSize);
     this.#writeRequest(logits, vocabSize, request);
-    const status = this.#exports.sample(this.#request);
-    if (status === TOKEN_OUT_OF_RANGE) {
+    const { status, tokenId, logprob, numTop } = readAnswer(this.#view, this.#exports.sample(this.#request));
+    if (status === Status.TokenOutOfRange) {
       throw new RangeError(`adjustments.tokenIds must be in 0..${vocabSize - 1}`);
     }
-    const complaint = INVALID_LOGITS[status];
-    if (complaint !== undefined) throw new InvalidLogitsError(complaint);
-    return this.#readResult(request.topLogprobs !== null);
+    if (status !== Status.Ok) throw new InvalidLogitsError(INVALID_LOGITS[status]);
+    if (request.topLogprobs === null) return { tokenId, logprob: null, topLogprobs: [] };
+    const { buffer } = this.#memory;
+    const tokenIds = new Int32Array(buffer, this.#top, numTop);
+    const logprobs = new Float32Array(buffer, this.#top + TOP_LOGPROBS_MAX * 4, numTop);
+    const topLogprobs = Array.from(tokenIds, (id, i) => ({ tokenId: id, logprob: logprobs[i]! }));
+    return { tokenId, logprob, topLogprobs };
   }
 
   #writeRequest(logits: Address, vocabSize: number, request: SampleRequest): void {
@@ -336,41 +335,29 @@ export class Kernels {
     }
     if (request.allowed !== null) new Uint32Array(buffer, allowed, numWords).set(request.allowed.subarray(0, numWords));
 
-    new Float64Array(buffer, this.#request, 7).set([
-      request.temperature,
-      request.topP ?? 1,
-      request.minP ?? 0,
-      request.uniform,
-      request.repetitionPenalty,
-      request.frequencyPenalty,
-      request.presencePenalty,
-    ]);
-    new Uint32Array(buffer, this.#request + 56, 12).set([
+    writeRequest(this.#view, this.#request, {
+      temperature: request.temperature,
+      topP: request.topP ?? 1,
+      minP: request.minP ?? 0,
+      uniform: request.uniform,
+      repetition: request.repetitionPenalty,
+      frequency: request.frequencyPenalty,
+      presence: request.presencePenalty,
       vocabSize,
-      Math.min(request.topK ?? vocabSize, vocabSize),
-      request.topLogprobs === null ? 0 : request.logprobsMode === "raw" ? 1 : 2,
-      request.topLogprobs ?? 0,
+      topK: Math.min(request.topK ?? vocabSize, vocabSize),
+      logprobs: request.topLogprobs === null ? Logprobs.None : LOGPROBS[request.logprobsMode],
+      numTop: request.topLogprobs ?? 0,
       numAdjusted,
       logits,
-      request.allowed === null ? 0 : allowed,
+      allowed: request.allowed === null ? 0 : allowed,
       tokenIds,
       biases,
       counts,
       seen,
-      this.#sampleScratch.address,
-    ]);
-  }
-
-  #readResult(wantsLogprobs: boolean): SampledToken {
-    const { buffer } = this.#memory;
-    const result = new DataView(buffer, this.#request + RESULT_OFFSET, 12);
-    const tokenId = result.getInt32(0, true);
-    if (!wantsLogprobs) return { tokenId, logprob: null, topLogprobs: [] };
-    const count = result.getInt32(8, true);
-    const tokenIds = new Int32Array(buffer, this.#request + TOP_TOKENS_OFFSET, count);
-    const logprobs = new Float32Array(buffer, this.#request + TOP_LOGPROBS_OFFSET, count);
-    const topLogprobs = Array.from(tokenIds, (id, i) => ({ tokenId: id, logprob: logprobs[i]! }));
-    return { tokenId, logprob: result.getFloat32(4, true), topLogprobs };
+      scratch: this.#sampleScratch.address,
+      topTokens: this.#top,
+      topLogprobs: this.#top + TOP_LOGPROBS_MAX * 4,
+    });
   }
 
   /** `scratch` if it is large enough, else a new one, at least twice as large. */

@@ -6,6 +6,8 @@
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
 
+import { type KernelExports, LAYOUT, MEMORY } from "./layout.js";
+
 /** `scalar`: no vectors; `simd`: 128-bit vectors; `relaxed`: also the relaxed integer dot product. */
 export type KernelVariant = "scalar" | "simd" | "relaxed";
 
@@ -14,29 +16,6 @@ const VARIANTS: readonly KernelVariant[] = ["relaxed", "simd", "scalar"];
 
 /** Beside the compiled JavaScript, or in the build folder when the TypeScript sources run themselves. */
 const FOLDERS = ["./", "../dist/kernels/"];
-
-/** Pages of 64 KiB: what the builds were compiled for. */
-const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
-
-/** What the WebAssembly builds export. Addresses and sizes are bytes, counts are elements. */
-export interface KernelExports {
-  /** Runs a job on all threads. */
-  run: (job: number, argument: number, numPhases: number, numThreads: number) => void;
-  /** A worker's loop. */
-  work: (index: number) => void;
-  /** Ends all waiting between threads, now and later, with a trap. */
-  fail: () => void;
-  prepared_bytes: (format: number, cols: number, numRows: number) => number;
-  decode_prepared_bytes: (job: number, numRows: number) => number;
-  decode_activated_bytes: (job: number, numRows: number) => number;
-  decode_query_bytes: (job: number) => number;
-  decode_partial_bytes: (job: number) => number;
-  decode_local_bytes: (job: number, numRowsMax: number) => number;
-  read_row: (matrix: number, row: number, output: number) => void;
-  sample: (request: number) => number;
-  sample_scratch: (vocabSize: number) => number;
-  heap_base: () => number;
-}
 
 /** @internal Its types are not the package's: they need a library that few programs for Node name. */
 export interface LoadedKernels {
@@ -60,6 +39,7 @@ export async function loadKernels(variant: KernelVariant | null): Promise<Loaded
     const module = await WebAssembly.compile(bytes);
     const memory = new WebAssembly.Memory(MEMORY);
     const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort } });
+    checkLayout(candidate, exports);
     return { variant: candidate, folder, module, exports: exports as unknown as KernelExports, memory };
   }
   throw new Error(`This JavaScript engine cannot run the ${candidates.join(", ")} build of the kernels`);
@@ -83,6 +63,12 @@ async function readBuild(variant: KernelVariant): Promise<{ bytes: Uint8Array<Ar
     }
   }
   throw new Error(`The ${variant} build of the kernels is missing: run "npm run build"`);
+}
+
+/** A build and a layout.ts that are not of one compilation would write over each other's memory. */
+function checkLayout(variant: KernelVariant, { layout }: Record<string, unknown>): void {
+  if ((layout as { value: unknown } | undefined)?.value === LAYOUT) return;
+  throw new Error(`The ${variant} build of the kernels was compiled with another layout.ts: run "npm run build"`);
 }
 
 export function abort(): never {

@@ -3,17 +3,13 @@
  * that layout.md draws. Conversion is part of the bit-exact contract: + - * / and rounding only.
  */
 
+import { F32_GROUP_ROWS, PACK_ROWS, Q4_RECORD, Q8_RECORD, QUANTIZATION_BLOCK, SCALES_BYTES } from "./layout.js";
+
 /** `f32`: as they are; `q8`: int8 in blocks of 32; `q4`: 4 bits in blocks of 32. */
 export type MatrixFormat = "f32" | QuantizedFormat;
 export type QuantizedFormat = "q8" | "q4";
 
-/** Columns that share a scale. */
-export const QUANTIZATION_BLOCK = 32;
-
-/** Chunks of a matrix can be packed one by one if each, the last aside, has a multiple of this many rows. */
-export const PACK_ROWS = 8;
-
-/** weights[r][c] ~ values[r][c] * scales[r][floor(c / 32)]. */
+/** weights[r][c] ~ values[r][c] * scales[r][floor(c / QUANTIZATION_BLOCK)]. */
 export interface QuantizedMatrix {
   readonly format: QuantizedFormat;
   readonly rows: number;
@@ -73,8 +69,8 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array {
 /** Bytes of a packed matrix. */
 export function packedByteLength(format: MatrixFormat, rows: number, cols: number): number {
   checkShape(rows, cols);
-  if (format === "f32") return Math.ceil(rows / F32_GROUP) * F32_GROUP * Math.ceil(cols / 4) * 16;
-  return Math.ceil(rows / PACK_ROWS) * Math.ceil(cols / QUANTIZATION_BLOCK) * recordBytes(format);
+  if (format === "f32") return Math.ceil(rows / F32_GROUP_ROWS) * F32_GROUP_ROWS * Math.ceil(cols / 4) * 16;
+  return Math.ceil(rows / PACK_ROWS) * Math.ceil(cols / QUANTIZATION_BLOCK) * RECORD_BYTES[format];
 }
 
 /**
@@ -92,23 +88,17 @@ export function pack(source: QuantizedMatrix | FloatMatrix): Uint8Array {
   }
 }
 
-/** Rows of an f32 group. */
-const F32_GROUP = 4;
-/** Scales of a record of the quantised layouts: 8 bfloat16. */
-const SCALES_BYTES = 16;
-
-function recordBytes(format: QuantizedFormat): number {
-  return SCALES_BYTES + (PACK_ROWS * QUANTIZATION_BLOCK) / (format === "q8" ? 1 : 2);
-}
+/** A block of PACK_ROWS rows. */
+const RECORD_BYTES: Readonly<Record<QuantizedFormat, number>> = { q8: Q8_RECORD, q4: Q4_RECORD };
 
 function packF32({ rows, cols, values }: FloatMatrix): Uint8Array {
   checkLength("values", values.length, rows * cols);
   const packed = new DataView(new ArrayBuffer(packedByteLength("f32", rows, cols)));
-  const groupBytes = Math.ceil(cols / 4) * F32_GROUP * 16;
+  const groupBytes = Math.ceil(cols / 4) * F32_GROUP_ROWS * 16;
   for (let row = 0; row < rows; row++) {
-    const base = Math.floor(row / F32_GROUP) * groupBytes + (row % F32_GROUP) * 16;
+    const base = Math.floor(row / F32_GROUP_ROWS) * groupBytes + (row % F32_GROUP_ROWS) * 16;
     for (let col = 0; col < cols; col++) {
-      packed.setFloat32(base + (col >> 2) * F32_GROUP * 16 + (col & 3) * 4, values[row * cols + col]!, true);
+      packed.setFloat32(base + (col >> 2) * F32_GROUP_ROWS * 16 + (col & 3) * 4, values[row * cols + col]!, true);
     }
   }
   return new Uint8Array(packed.buffer);
@@ -123,7 +113,7 @@ function packBlocks(source: QuantizedMatrix, writeRow: RowWriter): Uint8Array {
   checkLength("scales", scales.length, rows * blocks);
   const packed = new Uint8Array(packedByteLength(format, rows, cols));
   const scaleBits = new Uint32Array(scales.buffer, scales.byteOffset, scales.length);
-  const bytes = recordBytes(format);
+  const bytes = RECORD_BYTES[format];
   for (let row = 0; row < Math.ceil(rows / PACK_ROWS) * PACK_ROWS; row++) {
     const r = row % PACK_ROWS;
     for (let block = 0; block < blocks; block++) {

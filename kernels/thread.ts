@@ -2,7 +2,8 @@
 
 import { workerData } from "node:worker_threads";
 
-import { type KernelExports, abort } from "./load.js";
+import type { KernelExports } from "./layout.js";
+import { abort } from "./load.js";
 import type { ThreadData } from "./threads.js";
 
 const { module, memory, index, port } = workerData as ThreadData;

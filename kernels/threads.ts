@@ -5,7 +5,8 @@
 
 import { MessageChannel, type MessagePort, Worker, receiveMessageOnPort } from "node:worker_threads";
 
-import type { KernelExports, LoadedKernels } from "./load.js";
+import type { KernelExports } from "./layout.js";
+import type { LoadedKernels } from "./load.js";
 
 /** What a worker starts with (thread.ts). */
 export interface ThreadData {
@@ -16,9 +17,6 @@ export interface ThreadData {
   /** Takes the message of the error that ends the thread, if one does. */
   readonly port: MessagePort;
 }
-
-/** As many as the kernels have room for (THREADS_MAX in assembly/threads.ts). */
-export const NUM_THREADS_MAX = 64;
 
 interface Thread {
   readonly worker: Worker;

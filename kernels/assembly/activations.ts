@@ -16,7 +16,7 @@
  * Columns past `cols` count as zeros.
  */
 
-import { thread } from "./threads";
+import { THREADS_MAX, thread } from "./threads";
 
 /** Columns of one quantisation block. */
 export const BLOCK: i32 = 32;
@@ -63,7 +63,7 @@ export function quantizeColumns(input: usize, count: i32, record: usize, order: 
 }
 
 /** f32 [THREADS_MAX, 32]: a row's last block, filled up with zeros. */
-const PADDED: usize = memory.data(8192, 64);
+const PADDED: usize = memory.data(THREADS_MAX * BLOCK * 4, 64);
 
 function fillUp(input: usize, count: i32): usize {
   const padded = PADDED + <usize>thread() * 128;

@@ -18,17 +18,17 @@ const BUCKETS: i32 = 1024;
 /** f32 [4]: BUCKETS - 1, in memory because a load is cheaper than a vector constant. */
 const LAST_BUCKET: usize = memory.data<f32>([1023, 1023, 1023, 1023], 16);
 /** f64 [BUCKETS, 4]: weights by bucket and lane. */
-const LANES: usize = memory.data(32768, 16);
+const LANES: usize = memory.data(BUCKETS * 32, 16);
 /** f64 [BUCKETS]: the weight of everything up to the end of a bucket. */
-const ENDS: usize = memory.data(8192, 16);
+const ENDS: usize = memory.data(BUCKETS * 8, 16);
 
 /** Buckets of one level below the first. */
 const DIGITS: i32 = 2048;
 const DIGIT_BITS: u32 = 11;
 /** f64 [DIGITS] */
-const DIGIT_WEIGHTS: usize = memory.data(16384, 16);
+const DIGIT_WEIGHTS: usize = memory.data(DIGITS * 8, 16);
 /** u32 [DIGITS] */
-const DIGIT_COUNTS: usize = memory.data(8192, 16);
+const DIGIT_COUNTS: usize = memory.data(DIGITS * 4, 16);
 
 /** f64: the cumulative weight at the token found last. */
 const FOUND: usize = memory.data(8, 8);

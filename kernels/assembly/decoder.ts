@@ -29,11 +29,11 @@ import { BLOCK } from "./activations";
 import { addTo, rmsNorm, rotate, scaleBy, swiglu } from "./f32";
 import { partBytes, writeKey, writeValue } from "./kv";
 import { LOCAL_ROWS_MAX, groupsPerUnit } from "./matmul";
-import { Matrix, multiply, numGroups, prepareBlock, prepareRow, preparedBytes, readRow } from "./matrix";
+import { Format, Matrix, multiply, numGroups, prepareBlock, prepareRow, preparedBytes, readRow } from "./matrix";
 import { GROUP_ROWS } from "./rows";
-import { claim, endPhase, thread } from "./threads";
+import { PHASES_MAX, claim, endPhase, thread, wholeLines } from "./threads";
 
-/** Written by the host, as all that follows: u32 fields but for the epsilon. Drawn in layout.md. */
+/** Written by the host. */
 @unmanaged
 export class Layer {
   inputNorm: usize;
@@ -49,6 +49,7 @@ export class Layer {
   down: Matrix;
 }
 
+/** Written by the host. */
 @unmanaged
 export class Row {
   tokenId: i32;
@@ -57,6 +58,7 @@ export class Row {
   pages: usize;
 }
 
+/** Written by the host; only `numRows` differs from pass to pass. */
 @unmanaged
 export class Decode {
   hiddenSize: i32;
@@ -64,27 +66,37 @@ export class Decode {
   numHeads: i32;
   numKvHeads: i32;
   headDim: i32;
-  epsilon: f32;
+  normEpsilon: f32;
   numLayers: i32;
   /** Layer [numLayers] */
   layers: usize;
   finalNorm: usize;
   embedding: Matrix;
   pageSize: i32;
-  isQ8: i32;
+  /** F32 or Q8. */
+  kvFormat: Format;
   /** Pages of a sequence, at most. */
   pagesMax: i32;
   numThreads: i32;
+  /** Rows of a pass, at most. */
+  numRowsMax: i32;
   numRows: i32;
   /** Row [numRows] */
   rows: usize;
   /** f32 [numRows, headDim / 2], both */
   cos: usize;
   sin: usize;
-  /** f32 [numRows, hiddenSize]: the residual stream. */
-  residual: usize;
   /** f32 [numRows, hiddenSize]: the result. */
   hidden: usize;
+  /** decode_scratch(this) bytes, 64-byte aligned. */
+  scratch: usize;
+}
+
+/** Addresses in the scratch. */
+@unmanaged
+class Places {
+  /** f32 [numRows, hiddenSize]: the residual stream. */
+  residual: usize;
   /** Prepared activations of a product. */
   prepared: usize;
   /** Prepared activations of `down`. */
@@ -99,24 +111,68 @@ export class Decode {
   locals: usize;
   localBytes: usize;
 }
+/** For the pass that runs. */
+const PLACES = changetype<Places>(memory.data(offsetof<Places>(), 16));
+
+/** Phases of a layer, at most, and those before and after all layers. */
+const LAYER_PHASES: i32 = 8;
+const OTHER_PHASES: i32 = 2;
+export const LAYERS_MAX: i32 = (PHASES_MAX - OTHER_PHASES) / LAYER_PHASES;
 
 /** Weight rows that one unit of a product with residual takes, at most. */
 const UNIT_GROUPS_MAX: i32 = 8;
 
-/** Bytes of each thread's part of `locals`. */
-export function decode_local_bytes(d: Decode, numRowsMax: i32): usize {
-  return wideBytes(d) + localPreparedBytes(d) + resultBytes(d) * <usize>numRowsMax;
+/** Lays out the scratch; called by the host's thread before the job opens. @returns phases of the job, at most */
+export function prepareDecode(d: Decode): i32 {
+  placeScratch(d);
+  return d.numLayers * LAYER_PHASES + OTHER_PHASES;
+}
+
+/** Bytes of scratch; they may be more than the memory can hold. */
+export function decode_scratch(d: Decode): f64 {
+  return <f64>(placeScratch(d) - d.scratch);
+}
+
+/** Writes PLACES; returns where the scratch ends. */
+function placeScratch(d: Decode): u64 {
+  const numRows = <u64>d.numRowsMax;
+  let end: u64 = d.scratch;
+  PLACES.residual = <usize>end;
+  end += wholeLines(numRows * d.hiddenSize * 4);
+  PLACES.prepared = <usize>end;
+  end += wholeLines(projectionBytes(d, d.numRowsMax));
+  PLACES.activated = <usize>end;
+  end += wholeLines(preparedBytes(changetype<Layer>(d.layers).down.format, d.intermediateSize, d.numRowsMax));
+  PLACES.queries = <usize>end;
+  end += wholeLines(numRows * d.numHeads * queryBytes(d.headDim));
+  PLACES.attended = <usize>end;
+  end += wholeLines(numRows * d.numHeads * d.headDim * 4);
+  PLACES.partials = <usize>end;
+  end += wholeLines(<u64>LOCAL_ROWS_MAX * d.numHeads * d.pagesMax * partialBytes(d.headDim));
+  PLACES.locals = <usize>end;
+  const localBytes = wholeLines(wideBytes(d) + localPreparedBytes(d) + numRows * resultBytes(d));
+  PLACES.localBytes = <usize>localBytes;
+  return end + d.numThreads * localBytes;
+}
+
+/** Bytes of `prepared`. */
+function projectionBytes(d: Decode, numRows: i32): u64 {
+  const layer = changetype<Layer>(d.layers);
+  const input = preparedBytes(layer.qkv.format, d.hiddenSize, numRows);
+  const gateUp = preparedBytes(layer.gateUp.format, d.hiddenSize, numRows);
+  const output = preparedBytes(layer.output.format, d.numHeads * d.headDim, numRows);
+  return max(max(input, gateUp), output);
 }
 
 /** f32 [the widest row]: norms, merged heads, and what attention works in. */
 function wideBytes(d: Decode): usize {
   const widest = max(max(d.hiddenSize, d.numHeads * d.headDim), BLOCK) + 4;
   const attention = attentionScratchBytes(d.pageSize) + 2 * <usize>GROUP_QUERIES * partialBytes(d.headDim);
-  return (max(<usize>widest * 4, attention) + 63) & ~63;
+  return <usize>wholeLines(max(<usize>widest * 4, attention));
 }
 
 function localPreparedBytes(d: Decode): usize {
-  return decode_prepared_bytes(d, LOCAL_ROWS_MAX);
+  return <usize>wholeLines(projectionBytes(d, LOCAL_ROWS_MAX));
 }
 
 /** Bytes of a row of a unit's results. */
@@ -126,28 +182,9 @@ function resultBytes(d: Decode): usize {
   return <usize>(max(max(heads, gateUp), UNIT_GROUPS_MAX * GROUP_ROWS) * 4);
 }
 
-/** Bytes of `prepared`. */
-export function decode_prepared_bytes(d: Decode, numRows: i32): usize {
-  const layer = changetype<Layer>(d.layers);
-  const input = preparedBytes(layer.qkv.format, d.hiddenSize, numRows);
-  const gateUp = preparedBytes(layer.gateUp.format, d.hiddenSize, numRows);
-  const output = preparedBytes(layer.output.format, d.numHeads * d.headDim, numRows);
-  return (max(max(input, gateUp), output) + 63) & ~63;
-}
-
-/** Bytes of `activated`. */
-export function decode_activated_bytes(d: Decode, numRows: i32): usize {
-  return preparedBytes(changetype<Layer>(d.layers).down.format, d.intermediateSize, numRows);
-}
-
-/** Bytes of one of `queries`. */
-export function decode_query_bytes(d: Decode): usize {
-  return queryBytes(d.headDim);
-}
-
-/** Bytes of one of `partials`. */
-export function decode_partial_bytes(d: Decode): usize {
-  return partialBytes(d.headDim);
+/** Bytes of a page of keys and values. */
+export function decode_page_bytes(d: Decode): f64 {
+  return <f64>d.numLayers * 2 * d.numKvHeads * partBytes(d.headDim, d.pageSize, isQ8(d));
 }
 
 export function decode(d: Decode): void {
@@ -158,7 +195,7 @@ export function decode(d: Decode): void {
     attend(d, i);
     addOutput(d, layer);
     projectGateUp(d, layer);
-    addProduct(d, layer.down, 0, d.activated);
+    addProduct(d, layer.down, 0, PLACES.activated);
   }
   normRows(d);
 }
@@ -172,13 +209,19 @@ function rowOf(d: Decode, n: i32): Row {
 // @ts-ignore: decorator
 @inline
 function residualRow(d: Decode, n: i32): usize {
-  return d.residual + <usize>n * <usize>d.hiddenSize * 4;
+  return PLACES.residual + <usize>n * <usize>d.hiddenSize * 4;
 }
 
 // @ts-ignore: decorator
 @inline
 function local(d: Decode): usize {
-  return d.locals + <usize>thread() * d.localBytes;
+  return PLACES.locals + <usize>thread() * PLACES.localBytes;
+}
+
+// @ts-ignore: decorator
+@inline
+function isQ8(d: Decode): bool {
+  return d.kvFormat == Format.Q8;
 }
 
 // @ts-ignore: decorator
@@ -202,7 +245,7 @@ function normRows(d: Decode): void {
   let completed = 0;
   for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
     const output = d.hidden + <usize>n * <usize>d.hiddenSize * 4;
-    rmsNorm(residualRow(d, n), d.finalNorm, d.hiddenSize, d.epsilon, output);
+    rmsNorm(residualRow(d, n), d.finalNorm, d.hiddenSize, d.normEpsilon, output);
     completed++;
   }
   endPhase(numRows, completed);
@@ -211,7 +254,7 @@ function normRows(d: Decode): void {
 /** The residual stream's row n, normed, as activations of `matrix`. */
 function prepareNormed(d: Decode, norm: usize, matrix: Matrix, prepared: usize, n: i32): void {
   const normed = local(d);
-  rmsNorm(residualRow(d, n), norm, d.hiddenSize, d.epsilon, normed);
+  rmsNorm(residualRow(d, n), norm, d.hiddenSize, d.normEpsilon, normed);
   prepareRow(matrix, normed, prepared, n, d.numRows);
 }
 
@@ -219,7 +262,7 @@ function prepareAllNormed(d: Decode, norm: usize, matrix: Matrix): void {
   const numRows = d.numRows;
   let completed = 0;
   for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
-    prepareNormed(d, norm, matrix, d.prepared, n);
+    prepareNormed(d, norm, matrix, PLACES.prepared, n);
     completed++;
   }
   endPhase(numRows, completed);
@@ -229,7 +272,7 @@ function prepareAllNormed(d: Decode, norm: usize, matrix: Matrix): void {
 // @ts-ignore: decorator
 @inline
 function preparedFor(d: Decode): usize {
-  return isLocal(d) ? local(d) + wideBytes(d) : d.prepared;
+  return isLocal(d) ? local(d) + wideBytes(d) : PLACES.prepared;
 }
 
 // @ts-ignore: decorator
@@ -267,23 +310,22 @@ function projectHead(d: Decode, layer: Layer, layerIndex: i32, prepared: usize, 
   const isKey = !isQuery && unit < d.numHeads + d.numKvHeads;
   const norm = isQuery ? layer.qNorm : isKey ? layer.kNorm : 0;
   const kvHead = unit - d.numHeads - (isKey ? 0 : d.numKvHeads);
-  const isQ8 = d.isQ8 != 0;
   const inverseRoot = <f32>1 / sqrt<f32>(<f32>headDim);
   const angles = <usize>(headDim / 2) * 4;
   for (let n = 0; n < d.numRows; n++) {
     const head = results + <usize>n * stride + <usize>(first - firstGroup * GROUP_ROWS) * 4;
     if (layer.qkvBias != 0) addTo(head, layer.qkvBias + <usize>first * 4, headDim);
-    if (norm != 0) rmsNorm(head, norm, headDim, d.epsilon, head);
+    if (norm != 0) rmsNorm(head, norm, headDim, d.normEpsilon, head);
     if (isQuery || isKey) rotate(head, headDim, d.cos + <usize>n * angles, d.sin + <usize>n * angles);
     if (isQuery) {
       scaleBy(head, inverseRoot, headDim, head);
-      writeQuery(head, headDim, queryOf(d, n, unit), isQ8);
+      writeQuery(head, headDim, queryOf(d, n, unit), isQ8(d));
     } else {
       const row = rowOf(d, n);
       const part = partOf(d, row, row.position / d.pageSize, layerIndex, isKey ? 0 : 1, kvHead);
       const offset = row.position % d.pageSize;
-      if (isKey) writeKey(part, head, headDim, d.pageSize, offset, isQ8);
-      else writeValue(part, head, headDim, d.pageSize, offset, isQ8);
+      if (isKey) writeKey(part, head, headDim, d.pageSize, offset, isQ8(d));
+      else writeValue(part, head, headDim, d.pageSize, offset, isQ8(d));
     }
   }
 }
@@ -291,7 +333,7 @@ function projectHead(d: Decode, layer: Layer, layerIndex: i32, prepared: usize, 
 // @ts-ignore: decorator
 @inline
 function queryOf(d: Decode, n: i32, head: i32): usize {
-  return d.queries + <usize>(n * d.numHeads + head) * queryBytes(d.headDim);
+  return PLACES.queries + <usize>(n * d.numHeads + head) * queryBytes(d.headDim);
 }
 
 /** plane: 0 keys, 1 values */
@@ -299,7 +341,7 @@ function queryOf(d: Decode, n: i32, head: i32): usize {
 @inline
 function partOf(d: Decode, row: Row, page: i32, layerIndex: i32, plane: i32, kvHead: i32): usize {
   const part = <usize>((layerIndex * 2 + plane) * d.numKvHeads + kvHead);
-  return load<usize>(row.pages + <usize>page * 4) + part * partBytes(d.headDim, d.pageSize, d.isQ8 != 0);
+  return load<usize>(row.pages + <usize>page * 4) + part * partBytes(d.headDim, d.pageSize, isQ8(d));
 }
 
 // @ts-ignore: decorator
@@ -311,7 +353,7 @@ function numPages(d: Decode, n: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function partialOf(d: Decode, n: i32, head: i32, page: i32): usize {
-  return d.partials + <usize>((n * d.numHeads + head) * d.pagesMax + page) * partialBytes(d.headDim);
+  return PLACES.partials + <usize>((n * d.numHeads + head) * d.pagesMax + page) * partialBytes(d.headDim);
 }
 
 function attend(d: Decode, layerIndex: i32): void {
@@ -392,14 +434,14 @@ function attendHeads(
   const keys = partOf(d, row, page, layerIndex, 0, kvHead);
   const values = partOf(d, row, page, layerIndex, 1, kvHead);
   const seen = min(d.pageSize, row.position + 1 - page * d.pageSize);
-  if (isCold) fetchPage(keys, values, d.headDim, seen, d.isQ8 != 0, partials);
-  attendPage(queryOf(d, n, head), count, keys, values, d.headDim, d.pageSize, seen, d.isQ8 != 0, local(d), partials);
+  if (isCold) fetchPage(keys, values, d.headDim, seen, isQ8(d), partials);
+  attendPage(queryOf(d, n, head), count, keys, values, d.headDim, d.pageSize, seen, isQ8(d), local(d), partials);
 }
 
 // @ts-ignore: decorator
 @inline
 function attendedHead(d: Decode, n: i32, head: i32): usize {
-  return d.attended + <usize>((n * d.numHeads + head) * d.headDim) * 4;
+  return PLACES.attended + <usize>((n * d.numHeads + head) * d.headDim) * 4;
 }
 
 /** Merges the pages of row n into f32 [numHeads * headDim]; partial results stay as they are. */
@@ -419,11 +461,11 @@ function addOutput(d: Decode, layer: Layer): void {
   const numRows = d.numRows;
   let completed = 0;
   for (let n = claim(numRows); n < numRows; n = claim(numRows)) {
-    prepareRow(layer.output, attendedHead(d, n, 0), d.prepared, n, numRows);
+    prepareRow(layer.output, attendedHead(d, n, 0), PLACES.prepared, n, numRows);
     completed++;
   }
   endPhase(numRows, completed);
-  addProduct(d, layer.output, layer.outputBias, d.prepared);
+  addProduct(d, layer.output, layer.outputBias, PLACES.prepared);
 }
 
 /**
@@ -495,6 +537,6 @@ function projectGateUpBlock(d: Decode, layer: Layer, prepared: usize, unit: i32)
   for (let n = 0; n < d.numRows; n++) {
     const gate = results + <usize>n * stride;
     swiglu(gate, gate + upOffset, count, gate);
-    prepareBlock(layer.down, gate, count, d.activated, unit, n, d.numRows);
+    prepareBlock(layer.down, gate, count, PLACES.activated, unit, n, d.numRows);
   }
 }

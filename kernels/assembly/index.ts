@@ -1,17 +1,20 @@
-/** What the host can call. */
+/**
+ * What the host calls and what it must know. `asc` writes all of it to kernels/layout.ts: these functions, constants
+ * and enums, and every exported @unmanaged class.
+ */
 
-export { fail } from "./threads";
-export { run, work } from "./jobs";
-export { preparedBytes as prepared_bytes } from "./matrix";
-export {
-  decode_activated_bytes,
-  decode_local_bytes,
-  decode_partial_bytes,
-  decode_prepared_bytes,
-  decode_query_bytes,
-} from "./decoder";
-export { readRow as read_row } from "./matrix";
-export { sample, sample_scratch } from "./sample";
+export { PRODUCTS_MAX } from "./attention";
+export { BLOCK as QUANTIZATION_BLOCK } from "./activations";
+export { LAYERS_MAX, decode_page_bytes, decode_scratch } from "./decoder";
+export { Job, run, work } from "./jobs";
+export { matmul_scratch } from "./matmul";
+export { GROUP_ROWS as F32_GROUP_ROWS } from "./matmul-f32";
+export { RECORD as Q4_RECORD } from "./matmul-q4";
+export { RECORD as Q8_RECORD } from "./matmul-q8";
+export { Format, readRow as read_row } from "./matrix";
+export { GROUP_ROWS as PACK_ROWS, SCALES_BYTES } from "./rows";
+export { Logprobs, Status, sample, sample_scratch } from "./sample";
+export { THREADS_MAX, fail } from "./threads";
 
 /** Where the host's arena may begin: the end of the kernels' own static data. */
 export function heap_base(): usize {

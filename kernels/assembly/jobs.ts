@@ -1,10 +1,9 @@
 /** How jobs start, on the host's thread and on workers. */
 
-import { Decode, decode } from "./decoder";
-import { Matmul, matmul } from "./matmul";
+import { Decode, decode, prepareDecode } from "./decoder";
+import { MATMUL_PHASES, Matmul, matmul } from "./matmul";
 import { closeJob, enterJob, leaveJob, openJob, setThread } from "./threads";
 
-/** Mirrored in kernels.ts. */
 export const enum Job {
   Matmul = 1,
   Decode,
@@ -14,13 +13,14 @@ export const enum Job {
 const JOB: usize = memory.data(16, 16);
 
 /**
- * Runs a job of at most `numPhases` phases.
+ * Runs a job.
+ * @param argument its Matmul or Decode
  * @param numThreads all of them, or 1 for what takes less time than waking the others does
  */
-export function run(job: Job, argument: usize, numPhases: i32, numThreads: i32): void {
+export function run(job: Job, argument: usize, numThreads: i32): void {
   store<i32>(JOB, job);
   store<usize>(JOB, argument, 4);
-  openJob(numPhases, numThreads);
+  openJob(job == Job.Decode ? prepareDecode(changetype<Decode>(argument)) : MATMUL_PHASES, numThreads);
   runJob(job, argument);
   closeJob();
 }

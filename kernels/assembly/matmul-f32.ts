@@ -7,7 +7,7 @@
  */
 
 /** Weight rows of one group of this layout; callers count in groups of 8. */
-const GROUP_ROWS: i32 = 4;
+export const GROUP_ROWS: i32 = 4;
 
 /**
  * The products of groups firstGroup to endGroup of 8 weight rows.

@@ -12,13 +12,14 @@
  */
 
 import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder } from "./activations";
-import { GROUP_ROWS, addScaled } from "./rows";
+import { GROUP_ROWS, SCALES_BYTES, addScaled } from "./rows";
 
 /** How activations are stored for this build, and the bytes of one record of them. */
 export const Q4_ORDER: ValueOrder = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
 export const Q4_INPUT_RECORD: usize = ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16_RECORD;
 
-const RECORD: usize = 144;
+/** Bytes of a group's block. */
+export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK) / 2;
 
 /**
  * 15 in every byte, and in every 16-bit lane. In memory, as a load is cheaper than the several
@@ -80,7 +81,7 @@ export function multiplyQ4(
 /** The stored nibble, 0..15, of row `r` and column `c` in a record. */
 function nibble(record: usize, r: usize, c: usize): i32 {
   const column = c & 15;
-  const byte = <i32>load<u8>(record + 16 + (column >> 2) * 32 + r * 4 + (column & 3));
+  const byte = <i32>load<u8>(record + SCALES_BYTES + (column >> 2) * 32 + r * 4 + (column & 3));
   return c < 16 ? byte & 15 : byte >> 4;
 }
 

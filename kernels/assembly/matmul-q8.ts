@@ -7,9 +7,10 @@
  */
 
 import { BLOCK, I16_RECORD } from "./activations";
-import { GROUP_ROWS, addScaled } from "./rows";
+import { GROUP_ROWS, SCALES_BYTES, addScaled } from "./rows";
 
-const RECORD: usize = 272;
+/** Bytes of a group's block. */
+export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK);
 
 /**
  * The products of groups firstGroup to endGroup of 8 weight rows.
@@ -67,7 +68,7 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: 
       const activations = input + <usize>b * inputStride;
       let dot = 0;
       for (let c: usize = 0; c < 32; c++) {
-        const weight = <i32>load<i8>(record + 16 + (c >> 1) * 16 + r * 2 + (c & 1));
+        const weight = <i32>load<i8>(record + SCALES_BYTES + (c >> 1) * 16 + r * 2 + (c & 1));
         dot += weight * <i32>load<i16>(activations + 16 + c * 2);
       }
       const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16) * load<f32>(activations);
@@ -256,7 +257,7 @@ export function f32_q8_row(weights: usize, cols: i32, row: i32, output: usize): 
     const scale = reinterpret<f32>(<i32>load<u16>(record + r * 2) << 16);
     const count = <usize>min(BLOCK, cols - first);
     for (let c: usize = 0; c < count; c++) {
-      const value = <f32>load<i8>(record + 16 + (c >> 1) * 16 + r * 2 + (c & 1));
+      const value = <f32>load<i8>(record + SCALES_BYTES + (c >> 1) * 16 + r * 2 + (c & 1));
       store<f32>(output + (<usize>first + c) * 4, value * scale);
     }
     record += RECORD;

@@ -1,13 +1,13 @@
 /** The job that multiplies rows of activations with one matrix: the product with the vocabulary. */
 
-import { Matrix, multiply, numGroups, prepareRow } from "./matrix";
+import { Matrix, multiply, numGroups, prepareRow, preparedBytes } from "./matrix";
 import { GROUP_ROWS } from "./rows";
-import { claim, endPhase, thread } from "./threads";
+import { claim, endPhase, thread, wholeLines } from "./threads";
 
 /** Up to so many rows are prepared by every thread for itself: that costs less than a phase does. */
 export const LOCAL_ROWS_MAX: i32 = 2;
 
-/** Written by the host: u32 fields, drawn in layout.md. */
+/** Written by the host. */
 @unmanaged
 export class Matmul {
   matrix: Matrix;
@@ -16,13 +16,29 @@ export class Matmul {
   /** f32 [numRows, rows] */
   output: usize;
   numRows: i32;
-  /** Prepared activations, used by all threads. */
-  prepared: usize;
-  /** A part for each thread: prepared activations of LOCAL_ROWS_MAX rows, then the results of one unit. */
-  locals: usize;
-  localBytes: usize;
-  localPreparedBytes: usize;
   numThreads: i32;
+  /** matmul_scratch(matrix, numRows, numThreads) bytes, 64-byte aligned. */
+  scratch: usize;
+}
+
+/** Phases of the job, at most. */
+export const MATMUL_PHASES: i32 = 2;
+
+// Scratch: prepared activations that all threads use, then a part for each thread, which holds the prepared
+// activations of LOCAL_ROWS_MAX rows and the results of one unit.
+function sharedBytes(matrix: Matrix, numRows: i32): u64 {
+  return wholeLines(preparedBytes(matrix.format, matrix.cols, numRows));
+}
+function localBytes(matrix: Matrix, numRows: i32): u64 {
+  return wholeLines(localPreparedBytes(matrix) + <u64>numRows * (GROUPS_PER_UNIT_MAX * GROUP_ROWS * 4));
+}
+function localPreparedBytes(matrix: Matrix): u64 {
+  return preparedBytes(matrix.format, matrix.cols, LOCAL_ROWS_MAX);
+}
+
+/** Bytes of scratch for a product of `numRows` rows; they may be more than the memory can hold. */
+export function matmul_scratch(matrix: Matrix, numRows: i32, numThreads: i32): f64 {
+  return <f64>(sharedBytes(matrix, numRows) + <u64>numThreads * localBytes(matrix, numRows));
 }
 
 /** Groups of weight rows that a thread claims at a time: at least 8 units a thread, but no large ones. */
@@ -35,12 +51,12 @@ export function matmul(job: Matmul): void {
   const matrix = job.matrix;
   const numRows = job.numRows;
   const rows = matrix.rows;
-  const local = job.locals + <usize>thread() * job.localBytes;
+  const local = job.scratch + <usize>(sharedBytes(matrix, numRows) + <u64>thread() * localBytes(matrix, numRows));
   const isLocal = numRows <= LOCAL_ROWS_MAX;
-  if (!isLocal) prepareRows(job, job.prepared);
+  if (!isLocal) prepareRows(job, job.scratch);
 
-  const prepared = isLocal ? local : job.prepared;
-  const results = local + job.localPreparedBytes;
+  const prepared = isLocal ? local : job.scratch;
+  const results = local + <usize>localPreparedBytes(matrix);
   const groups = numGroups(matrix);
   const perUnit = groupsPerUnit(groups, job.numThreads);
   const numUnits = (groups + perUnit - 1) / perUnit;

@@ -12,7 +12,7 @@ export const enum Format {
   Q4,
 }
 
-/** Written by the host: u32 fields. */
+/** Written by the host. */
 @unmanaged
 export class Matrix {
   format: Format;
@@ -32,10 +32,10 @@ function numBlocks(matrix: Matrix): i32 {
 }
 
 /** Bytes that `numRows` prepared rows of activations take; a multiple of 16. */
-export function preparedBytes(format: Format, cols: i32, numRows: i32): usize {
-  if (format == Format.F32) return <usize>((cols + 3) / 4) * 16 * <usize>numRows;
+export function preparedBytes(format: Format, cols: i32, numRows: i32): u64 {
+  if (format == Format.F32) return <u64>((cols + 3) / 4) * 16 * <u64>numRows;
   const record = format == Format.Q4 ? Q4_INPUT_RECORD : I16_RECORD;
-  return <usize>((cols + BLOCK - 1) / BLOCK) * record * <usize>numRows;
+  return <u64>((cols + BLOCK - 1) / BLOCK) * record * <u64>numRows;
 }
 
 /**
@@ -46,7 +46,7 @@ export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32
   const cols = matrix.cols;
   const row = <usize>n;
   const stride = <usize>numRows;
-  if (matrix.format == Format.F32) padRow(input, cols, prepared + row * preparedBytes(Format.F32, cols, 1));
+  if (matrix.format == Format.F32) padRow(input, cols, prepared + row * <usize>preparedBytes(Format.F32, cols, 1));
   else if (matrix.format == Format.Q8) quantizeRow(input, cols, prepared + row * I16_RECORD, stride * I16_RECORD, ValueOrder.I16Wide);
   else quantizeRow(input, cols, prepared + row * Q4_INPUT_RECORD, stride * Q4_INPUT_RECORD, Q4_ORDER);
 }
@@ -55,7 +55,7 @@ export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32
 export function prepareBlock(matrix: Matrix, input: usize, count: i32, prepared: usize, b: i32, n: i32, numRows: i32): void {
   const index = <usize>(b * numRows + n);
   if (matrix.format == Format.F32) {
-    padRow(input, count, prepared + <usize>n * preparedBytes(Format.F32, matrix.cols, 1) + <usize>b * 128);
+    padRow(input, count, prepared + <usize>n * <usize>preparedBytes(Format.F32, matrix.cols, 1) + <usize>b * 128);
   } else if (matrix.format == Format.Q8) {
     quantizeColumns(input, count, prepared + index * I16_RECORD, ValueOrder.I16Wide);
   } else {

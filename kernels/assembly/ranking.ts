@@ -49,9 +49,9 @@ const INSERTION_MAX: i32 = 16;
 const DIGIT_BITS: u64 = 11;
 const DIGITS: i32 = 1 << 11;
 /** u32 [DIGITS] */
-const COUNTS: usize = memory.data(8192, 16);
+const COUNTS: usize = memory.data(DIGITS * 4, 16);
 /** u64 [SORT_MAX]: the other side of the merges. */
-const MERGED: usize = memory.data(8192, 16);
+const MERGED: usize = memory.data(SORT_MAX * 8, 16);
 
 /** Sorts u64 [count] in place, ascending: runs by insertion, then merges. count <= SORT_MAX */
 export function sortRanks(list: usize, count: i32): void {

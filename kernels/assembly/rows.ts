@@ -3,6 +3,9 @@
 /** Weight rows of one group: what the quantised layouts keep together, and the unit in which products are asked for. */
 export const GROUP_ROWS: i32 = 8;
 
+/** Bytes of a record's scales, one bfloat16 number for each row of the group; its values follow. */
+export const SCALES_BYTES: usize = 2 * <usize>GROUP_ROWS;
+
 /** f32 [8] at `output` += integer sums of 8 weight rows * (weight scales * activation scale). */
 // @ts-ignore: decorator
 @inline

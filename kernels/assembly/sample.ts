@@ -29,7 +29,7 @@ import {
   sumWeights,
 } from "./scan";
 
-/** What `sample` returns. */
+/** How a draw ends. */
 export const enum Status {
   Ok,
   /** The row holds NaN. */
@@ -54,41 +54,59 @@ export const enum Logprobs {
   Processed,
 }
 
-/**
- * The request and its answer, in memory. The host writes all fields up to `tokenId`.
- * Offsets in bytes; the drawing in layout.md repeats them.
- */
+/** Written by the host. */
 @unmanaged
 export class Request {
-  temperature: f64; //    0
-  topP: f64; //           8  1 keeps everything
-  minP: f64; //          16  0 keeps everything
-  uniform: f64; //       24  [0, 1)
-  repetition: f64; //    32
-  frequency: f64; //     40
-  presence: f64; //      48
-  vocabSize: i32; //     56  >= 1
-  topK: i32; //          60  1..vocabSize; vocabSize keeps everything
-  logprobs: i32; //      64  Logprobs
-  numTop: i32; //        68  0..20
-  numAdjusted: i32; //   72
-  logits: usize; //      76  f32 [vocabSize]
-  allowed: usize; //     80  u32 [ceil(vocabSize / 32)], or 0: no grammar
-  tokenIds: usize; //    84  i32 [numAdjusted], distinct
-  biases: usize; //      88  f64 [numAdjusted]
-  counts: usize; //      92  i32 [numAdjusted]
-  seen: usize; //        96  u8 [numAdjusted]
-  scratch: usize; //    100  sample_scratch(vocabSize) bytes, 16-byte aligned
-  tokenId: i32; //      104
-  logprob: f32; //      108
-  numTopFound: i32; //  112  min(numTop, tokens of the row, or kept)
-  // 116: i32 [20] token ids, 196: f32 [20] log-probabilities; 276 bytes in all
+  temperature: f64;
+  /** 1 keeps everything. */
+  topP: f64;
+  /** 0 keeps everything. */
+  minP: f64;
+  /** [0, 1) */
+  uniform: f64;
+  repetition: f64;
+  frequency: f64;
+  presence: f64;
+  /** >= 1 */
+  vocabSize: i32;
+  /** 1..vocabSize; vocabSize keeps everything. */
+  topK: i32;
+  logprobs: Logprobs;
+  numTop: i32;
+  numAdjusted: i32;
+  /** f32 [vocabSize] */
+  logits: usize;
+  /** u32 [ceil(vocabSize / 32)], or 0: no grammar */
+  allowed: usize;
+  /** i32 [numAdjusted], distinct */
+  tokenIds: usize;
+  /** f64 [numAdjusted] */
+  biases: usize;
+  /** i32 [numAdjusted] */
+  counts: usize;
+  /** u8 [numAdjusted] */
+  seen: usize;
+  /** sample_scratch(vocabSize) bytes, 16-byte aligned */
+  scratch: usize;
+  /** i32 [numTop] and f32 [numTop], for the alternatives of the answer */
+  topTokens: usize;
+  topLogprobs: usize;
 }
-const TOP_TOKENS: usize = 116;
-const TOP_LOGPROBS: usize = 196;
+
+/** Read by the host; all but the status count only where that is Ok. */
+@unmanaged
+export class Answer {
+  status: Status;
+  tokenId: i32;
+  /** Where they are asked for. */
+  logprob: f32;
+  /** min(numTop, tokens of the row, or kept) */
+  numTop: i32;
+}
+const ANSWER = changetype<Answer>(memory.data(offsetof<Answer>(), 16));
 
 /** f64 [SORT_MAX]: weights of a sorted list. */
-const WEIGHTS: usize = memory.data(8192, 16);
+const WEIGHTS: usize = memory.data(SORT_MAX * 8, 16);
 
 /** f64: the weight of all tokens that steps 5 to 7 keep; u64: the rank of the last of them, or anything behind it. */
 const KEPT: usize = memory.data(16, 8);
@@ -123,8 +141,13 @@ export function sample_scratch(n: i32): usize {
   return blockRanksAt(0, n) + padded(numBlocks(n)) * 8;
 }
 
-/** Fills in the answer of `request`. The row of logits is the same afterwards as before. */
-export function sample(request: Request): Status {
+/** Draws a token; the answer stands until the next draw. The row of logits is the same afterwards as before. */
+export function sample(request: Request): Answer {
+  ANSWER.status = draw(request);
+  return ANSWER;
+}
+
+function draw(request: Request): Status {
   const row = request.logits;
   const n = request.vocabSize;
   const scratch = request.scratch;
@@ -160,13 +183,13 @@ export function sample(request: Request): Status {
   if (status == Status.Ok) {
     // What top_k removes is gone from the row afterwards.
     if (request.logprobs == Logprobs.Processed) findTop(request, work);
-    request.tokenId = choose(request, work, largest);
+    ANSWER.tokenId = choose(request, work, largest);
     if (request.logprobs == Logprobs.Processed) writeProcessed(request, work, largest);
   }
 
   if (work == row) restore(request, row);
   if (request.logprobs == Logprobs.Raw && status == Status.Ok) {
-    request.logprob = logprobOf(load<f32>(row + <usize>request.tokenId * 4), rawLargest, 1, logTotal);
+    ANSWER.logprob = logprobOf(load<f32>(row + <usize>ANSWER.tokenId * 4), rawLargest, 1, logTotal);
   }
   return status;
 }
@@ -381,26 +404,24 @@ function findTop(request: Request, row: usize): void {
   const list = listAt(scratch, n);
   const k = min(request.numTop, n);
   const count = k == 0 ? 0 : selectTop(row, n, maximaAt(scratch, n), k, list, blockRanksAt(scratch, n));
-  request.numTopFound = count;
-  const base = changetype<usize>(request);
+  ANSWER.numTop = count;
   for (let i: usize = 0; i < <usize>count; i++) {
     const rank = load<u64>(list + i * 8);
-    store<i32>(base + TOP_TOKENS + i * 4, rankToken(rank));
-    store<f32>(base + TOP_LOGPROBS + i * 4, rankLogit(rank));
+    store<i32>(request.topTokens + i * 4, rankToken(rank));
+    store<f32>(request.topLogprobs + i * 4, rankLogit(rank));
   }
 }
 
 /** What `findTop` found becomes log-probabilities; tokens that rank behind `last` are left out. */
 function writeTop(request: Request, largest: f32, temperature: f64, logTotal: f64, last: u64): void {
-  const base = changetype<usize>(request);
   let count: usize = 0;
-  for (; count < <usize>request.numTopFound; count++) {
-    const slot = base + TOP_LOGPROBS + count * 4;
+  for (; count < <usize>ANSWER.numTop; count++) {
+    const slot = request.topLogprobs + count * 4;
     const logit = load<f32>(slot);
-    if (rankOf(logit, load<i32>(base + TOP_TOKENS + count * 4)) > last) break;
+    if (rankOf(logit, load<i32>(request.topTokens + count * 4)) > last) break;
     store<f32>(slot, logprobOf(logit, largest, temperature, logTotal));
   }
-  request.numTopFound = <i32>count;
+  ANSWER.numTop = <i32>count;
 }
 
 /** Step 9. @param row as it was drawn from */
@@ -408,7 +429,7 @@ function writeProcessed(request: Request, row: usize, largest: f32): void {
   const isGreedy = request.temperature == 0;
   const temperature = isGreedy ? 1 : request.temperature;
   const logTotal = log(isGreedy ? sumWeights(row, request.vocabSize, largest, LOG2_E) : load<f64>(KEPT));
-  const drawn = load<f32>(row + <usize>request.tokenId * 4);
-  request.logprob = logprobOf(drawn, largest, temperature, logTotal);
+  const drawn = load<f32>(row + <usize>ANSWER.tokenId * 4);
+  ANSWER.logprob = logprobOf(drawn, largest, temperature, logTotal);
   writeTop(request, largest, temperature, logTotal, isGreedy ? u64.MAX_VALUE : load<u64>(KEPT, 8));
 }

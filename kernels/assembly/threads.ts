@@ -37,10 +37,10 @@ const FAILED: usize = memory.data(64, 64);
 /** i64: number of the job's first phase; phases are numbered on and on. i32: threads that share its units. */
 const JOB_STATE: usize = memory.data(64, 64);
 /** [THREADS_MAX] lines: i64, number of a phase << UNIT_BITS | units claimed of the thread's share of it. */
-const SHARES: usize = memory.data(4096, 64);
+const SHARES: usize = memory.data(THREADS_MAX * 64, 64);
 const UNIT_BITS: i64 = 20;
 /** [PHASES_MAX] lines: i32 units done. */
-const PHASES: usize = memory.data(131072, 64);
+const PHASES: usize = memory.data(PHASES_MAX * 64, 64);
 
 /** Looks at a word before a thread sleeps: some 10 microseconds, about what sleeping and waking cost. */
 const SPINS_IN_JOB: i32 = 10000;
@@ -59,6 +59,13 @@ let phase: usize = PHASES;
 let phaseNumber: i64 = 0;
 /** Shares that had nothing left, the thread's own one first. */
 let sharesEmptied: i32 = 0;
+
+/** Rounded up to whole cache lines, so that what follows begins on one of its own. */
+// @ts-ignore: decorator
+@inline
+export function wholeLines(byteLength: u64): u64 {
+  return (byteLength + LINE - 1) & ~(<u64>LINE - 1);
+}
 
 // @ts-ignore: decorator
 @inline

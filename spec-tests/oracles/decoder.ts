@@ -14,7 +14,7 @@ import {
   type QuantizedFormat,
   type QuantizedMatrix,
   dequantize,
-} from "../../kernels/quantize.js";
+} from "../../kernels/index.js";
 import { LARGEST_ACTIVATION } from "./kernels.js";
 
 export interface Estimate {

@@ -10,7 +10,7 @@ import {
   type QuantizedFormat,
   type QuantizedMatrix,
   dequantize,
-} from "../../kernels/quantize.js";
+} from "../../kernels/index.js";
 
 /** A product and, for each element, the sum of the magnitudes of its terms (what rounding scales with). */
 export interface ReferenceProduct {
