@@ -156,26 +156,26 @@ export class Decoder {
     checkInteger("pages.length", pages.length, Math.floor(position / pageSize) + 1, this.#decode.pagesMax);
   }
 
-  /** Takes the memory of a pass. Sizes that depend on the build are those of a job without rows or scratch. */
+  /** Takes the memory of a pass. The kernels derive sizes from a job that has no scratch yet. */
   #describe(): Decode {
     const kernels = this.#kernels;
     const { sizes, numThreads } = kernels;
-    const { hiddenSize, headDim, layers, pageSize, kvFormat, numRowsMax } = this.#spec;
-    const { intermediateSize, numHeads, numKvHeads, normEpsilon, finalNorm } = this.#spec;
+    const spec = this.#spec;
+    const { hiddenSize, headDim, pageSize, numRowsMax } = spec;
     const decode: Decode = {
       hiddenSize,
-      intermediateSize,
-      numHeads,
-      numKvHeads,
+      intermediateSize: spec.intermediateSize,
+      numHeads: spec.numHeads,
+      numKvHeads: spec.numKvHeads,
       headDim,
-      normEpsilon,
-      numLayers: layers.length,
+      normEpsilon: spec.normEpsilon,
+      numLayers: spec.layers.length,
       layers: this.#describeLayers(),
-      finalNorm,
-      embedding: this.#describeMatrix(this.#spec.embedding),
+      finalNorm: spec.finalNorm,
+      embedding: this.#describeMatrix(spec.embedding),
       pageSize,
-      kvFormat: FORMATS[kvFormat],
-      pagesMax: Math.ceil(this.#spec.contextLength / pageSize),
+      kvFormat: FORMATS[spec.kvFormat],
+      pagesMax: Math.ceil(spec.contextLength / pageSize),
       numThreads,
       numRowsMax,
       numRows: 0,
@@ -186,9 +186,10 @@ export class Decoder {
       scratch: 0,
     };
     writeDecode(kernels.view, this.#job, decode);
-    const pageBytes = kvPageByteLength({ numLayers: layers.length, numKvHeads, headDim, pageSize, kvFormat });
-    if (sizes.decode_page_bytes(this.#job) !== pageBytes)
-      throw new Error("kvPageByteLength is not that of the kernels");
+    // The formula serves callers who have no kernels; a page that is smaller than theirs would be written past its end.
+    const given = kvPageByteLength({ ...spec, numLayers: spec.layers.length });
+    const needed = sizes.decode_page_bytes(this.#job);
+    if (given !== needed) throw new Error(`kvPageByteLength gives ${given} bytes; the kernels use ${needed}`);
     decode.scratch = kernels.allocate(sizes.decode_scratch(this.#job));
     return decode;
   }

@@ -4,6 +4,7 @@
  */
 
 import {
+  CACHE_LINE,
   Format,
   Job,
   type KernelExports,
@@ -95,7 +96,6 @@ export class InvalidLogitsError extends Error {
   override readonly name = "InvalidLogitsError";
 }
 
-const ALIGNMENT = 64;
 const PAGE_BYTES = 65536;
 /** The arena grows in steps of 1 MiB at least. */
 const GROWTH_PAGES = 16;
@@ -108,7 +108,7 @@ const INVALID_LOGITS = {
   [Status.NothingAllowed]: "The grammar leaves no token",
 } as const;
 
-/** @internal */
+/** @internal What the kernels call the formats. */
 export const FORMATS: Readonly<Record<MatrixFormat, Format>> = { f32: Format.F32, q8: Format.Q8, q4: Format.Q4 };
 const LOGPROBS: Readonly<Record<LogprobsMode, Logprobs>> = { raw: Logprobs.Raw, processed: Logprobs.Processed };
 
@@ -208,7 +208,7 @@ export class Kernels {
   }
 
   /**
-   * Takes `byteLength` bytes of the arena: zeros, 64-byte aligned, never given back (drop the Kernels
+   * Takes `byteLength` bytes of the arena: zeros, on a cache line of their own, never given back (drop the Kernels
    * to free them all). Views taken before do not reach it.
    * @throws RangeError past 4 GiB, or where the machine has no memory left
    */
@@ -374,9 +374,9 @@ export class Kernels {
   }
 }
 
-/** The next multiple of the alignment. */
+/** The next multiple of a cache line. */
 function aligned(byteLength: number): number {
-  return Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
+  return Math.ceil(byteLength / CACHE_LINE) * CACHE_LINE;
 }
 
 function checkRequest(request: SampleRequest, vocabSize: number): void {

@@ -4,7 +4,7 @@
  */
 
 /** A hash of all that follows. Each build exports the one of the layout it was compiled with. */
-export const LAYOUT = 1807399580;
+export const LAYOUT = 459972192;
 
 /** Pages of 64 KiB. */
 export const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
@@ -17,6 +17,7 @@ export const Q4_RECORD = 144;
 export const Q8_RECORD = 272;
 export const PACK_ROWS = 8;
 export const SCALES_BYTES = 16;
+export const CACHE_LINE = 64;
 export const THREADS_MAX = 64;
 
 export const Job = {

@@ -80,7 +80,8 @@ export const MEMORY = { initial: ${initialMemory}, maximum: ${maximumMemory}, sh
 }
 
 function fieldsOf({ name: struct, members }, typeOf) {
-  return [...members.values()].map(({ instance: { name, type, typeNode, memoryOffset } }) => {
+  const fields = [...members.values()].filter(({ isField }) => isField).map(({ instance }) => instance);
+  return fields.map(({ name, type, typeNode, memoryOffset }) => {
     const viewType = VIEW_TYPES[type.isReference ? "usize" : type.toString()];
     if (viewType === undefined) throw new Error(`${struct}.${name}: the host cannot access a field of type ${type}`);
     return { name, viewType, at: `address + ${memoryOffset}`, type: typeOf(type, typeNode) };

@@ -14,7 +14,7 @@ export { RECORD as Q8_RECORD } from "./matmul-q8";
 export { Format, readRow as read_row } from "./matrix";
 export { GROUP_ROWS as PACK_ROWS, SCALES_BYTES } from "./rows";
 export { Logprobs, Status, sample, sample_scratch } from "./sample";
-export { THREADS_MAX, fail } from "./threads";
+export { LINE as CACHE_LINE, THREADS_MAX, fail } from "./threads";
 
 /** Where the host's arena may begin: the end of the kernels' own static data. */
 export function heap_base(): usize {

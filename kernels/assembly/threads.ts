@@ -23,7 +23,7 @@ export const PHASES_MAX: i32 = 2048;
 export const THREADS_MAX: i32 = 64;
 
 /** The words that threads share lie on cache lines of their own. */
-const LINE: usize = 64;
+export const LINE: usize = 64;
 /** i32: odd while a job is open. */
 const GENERATION: usize = memory.data(64, 64);
 /** i32: workers asleep between jobs. */
