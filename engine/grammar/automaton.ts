@@ -22,8 +22,6 @@ export interface Configuration {
   readonly isComplete: boolean;
   /** How many code points of plain text (see VocabularyTrie) can follow, whichever they are; -1: it depends. */
   readonly plainRoom: number;
-  /** The string in which an A-label of a host name is being read: these are too many to be remembered, see `Language`. */
-  readonly inALabel: StringState | null;
   /** Inside the name of an additional property. */
   readonly isInName: boolean;
   /** A name was closed that is not written down yet: see `Automaton.read`. */
@@ -110,9 +108,7 @@ export class Automaton {
     if (this.#tables.numConfigurations > LIMITS.grammarConfigurationsMax) this.#tables = new Tables(this.#ids);
     const reader = new Reader(this.#languages, this.#tables, byte);
     reader.readAll(configuration);
-    const next = reader.result();
-    if (configuration.inALabel === null) configuration.next[byte] = next;
-    return next;
+    return (configuration.next[byte] = reader.result());
   }
 }
 
@@ -140,7 +136,6 @@ class Tables {
   }
 
   string(languages: Languages, state: StringState): Frame {
-    if (state.language.aLabel !== null) return new StringFrame(this.#ids.frame++, state, -1);
     const key = state.language.id * 2 ** 26 + state.part;
     let frame = this.#strings.get(key);
     if (frame === undefined)
@@ -158,10 +153,6 @@ class Tables {
 
   configuration(entries: readonly Entry[]): Configuration {
     const sorted = entries.length === 1 ? entries : [...entries].sort((a, b) => a.frame.id - b.frame.id);
-    const { frame } = sorted[0]!;
-    if (frame instanceof StringFrame && frame.inALabel) {
-      return { ...UNKNOWN, id: this.#ids.configuration++, entries: sorted, inALabel: frame.state };
-    }
     let key = "";
     for (const { frame, below } of sorted) key += `${frame.id}:${below?.id ?? ""};`;
     let configuration = this.#configurations.get(key);
@@ -176,7 +167,6 @@ class Tables {
             : sorted.some(({ frame }) => frame.plainRoom === Infinity)
               ? Infinity
               : -1,
-        inALabel: null,
         isInName: sorted.some(({ frame }) => frame instanceof NameFrame),
         isNameOpen: sorted.some(({ frame }) => frame instanceof ObjectFrame && frame.state.isNameOpen),
         next: new Array<Configuration | null | undefined>(256),
@@ -206,7 +196,6 @@ export const UNKNOWN: Configuration = {
   entries: [],
   isComplete: false,
   plainRoom: -1,
-  inALabel: null,
   isInName: false,
   isNameOpen: false,
   next: [],
@@ -280,19 +269,7 @@ class Reader {
   result(): Configuration | null {
     if (this.#asksForName) return UNKNOWN;
     if (this.#found.size === 0) return null;
-    this.#leaveALabels();
     return this.tables.configuration([...this.#found].map(([frame, below]) => ({ frame, below })));
-  }
-
-  /** What can be read in another way is, and the A-label with the most room is left otherwise: see `Languages.union`. */
-  #leaveALabels(): void {
-    if (this.#found.size === 1) return;
-    const room = ({ state }: StringFrame): number => state.language.longest;
-    const inALabels = [...this.#found.keys()]
-      .filter((frame) => frame instanceof StringFrame)
-      .filter(({ inALabel }) => inALabel);
-    for (const frame of inALabels.sort((a, b) => room(a) - room(b)))
-      if (this.#found.size > 1) this.#found.delete(frame);
   }
 
   #merged(a: Configuration, b: Configuration): Configuration {
@@ -370,15 +347,12 @@ class TextFrame extends Frame {
 
 /** Inside a JSON string. */
 class StringFrame extends Frame {
-  readonly inALabel: boolean;
-
   constructor(
     id: number,
     readonly state: StringState,
     override readonly plainRoom: number,
   ) {
     super(id);
-    this.inALabel = state.language.aLabel !== null;
   }
 
   override read(reader: Reader, below: Configuration): void {

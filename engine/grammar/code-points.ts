@@ -39,11 +39,6 @@ export function intersect(a: CodePointSet, b: CodePointSet): CodePointSet {
   return set;
 }
 
-export function contains(set: CodePointSet, codePoint: number): boolean {
-  for (let i = 0; i < set.length; i += 2) if (codePoint >= set[i]! && codePoint < set[i + 1]!) return true;
-  return false;
-}
-
 /** What text can hold besides. */
 export function complement(set: CodePointSet): CodePointSet {
   const gaps: number[] = [];

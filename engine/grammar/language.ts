@@ -6,15 +6,9 @@
  * Languages without intersection and complement are empty only if they say so, and so are those that only bound the
  * length of one. For the others `settle` walks every state once, so that afterwards a state that can never accept is
  * never entered.
- *
- * A-labels of host names are languages too, though not regular: each beginning is a state that knows how it can end. There
- * are too many of them to be kept or searched, so they are made anew for whoever reads on. Languages that would have to be
- * searched, and alternatives that go on with the same letters, are taken without them.
  */
 
-import { assert } from "../errors.js";
-import { ANY, type CodePointSet, complement, contains } from "./code-points.js";
-import { type ALabel, beginALabel, nextInALabel, roomLeft } from "./idna.js";
+import { ANY, type CodePointSet, complement } from "./code-points.js";
 
 /** A state and the code points that lead on from it. */
 export interface Language {
@@ -24,13 +18,9 @@ export interface Language {
   readonly isAccepting: boolean;
   /** Known to be without dead ends: some text belongs to it and to all that its steps lead to, unless it is `none`. */
   readonly isPlain: boolean;
-  /** Code points of its shortest and longest text, where it is plain; inside an A-label, those it must have room for. */
+  /** Code points of its shortest and longest text, where it is plain. */
   readonly shortest: number;
   readonly longest: number;
-  /** The A-label that is being read. */
-  readonly aLabel: ALabel | null;
-  /** Whether one is, or comes later in some of its texts. */
-  readonly hasALabels: boolean;
   /** Filled when asked for. */
   steps: Steps | null;
   /** Known after `settle`, where it is not plain. */
@@ -48,7 +38,6 @@ type Shape =
   | { readonly kind: "none" | "empty" }
   | { readonly kind: "set"; readonly set: CodePointSet }
   | { readonly kind: "words"; readonly words: readonly string[] }
-  | { readonly kind: "aLabel"; readonly label: ALabel }
   | { readonly kind: "concat"; readonly first: Language; readonly rest: Language }
   | { readonly kind: "union" | "intersection"; readonly parts: readonly Language[] }
   | { readonly kind: "not"; readonly of: Language }
@@ -63,11 +52,8 @@ export class Languages {
   readonly any: Language;
   /** Every text. */
   readonly all: Language;
-  /** A label of a host name in Punycode, behind `xn--`. */
-  readonly aLabel: Language;
   readonly #known = new Map<string, Language>();
   readonly #counts = new Map<Language, number>();
-  #numMade = 0;
   #numSettled = 0;
   #numExplored = 0;
 
@@ -76,10 +62,9 @@ export class Languages {
     this.empty = this.#make("empty", { kind: "empty" }, true, true);
     this.any = this.set(ANY);
     this.all = this.repeat(this.any, 0, Infinity);
-    this.aLabel = this.#inALabel(beginALabel());
   }
 
-  /** States that are kept. */
+  /** States made so far. */
   get numStates(): number {
     return this.#known.size;
   }
@@ -122,9 +107,6 @@ export class Languages {
     }
     if (parts.has(this.empty) && [...parts].some((part) => part !== this.empty && part.isAccepting))
       parts.delete(this.empty);
-    // What can be read in another way is, and the one with the most room is left otherwise.
-    const inALabels = [...parts].filter(({ aLabel }) => aLabel !== null).sort((a, b) => a.longest - b.longest);
-    for (const part of inALabels) if (parts.size > 1) parts.delete(part);
     return this.#combined("union", parts, this.none, (all) => all.some(({ isAccepting }) => isAccepting));
   }
 
@@ -139,7 +121,7 @@ export class Languages {
       );
     }
     let min = 0;
-    let max = parts.delete(this.empty) ? 0 : Infinity;
+    let max = Infinity;
     for (const part of parts) {
       if (part.shape.kind !== "repeat" || part.shape.of !== this.any) continue;
       min = Math.max(min, part.shape.min);
@@ -157,9 +139,6 @@ export class Languages {
     if (length !== this.all) parts.add(length);
     if (parts.has(this.empty)) return [...parts].every(({ isAccepting }) => isAccepting) ? this.empty : this.none;
     if (only?.isPlain && min === 0 && max !== Infinity) return this.#bounded(only, length, max);
-    if (parts.size > 1 && [...parts].some(({ hasALabels }) => hasALabels)) {
-      return this.intersection([...parts].map((part) => this.withoutALabels(part)));
-    }
     return this.#combined("intersection", parts, this.all, (all) => all.every(({ isAccepting }) => isAccepting));
   }
 
@@ -167,42 +146,7 @@ export class Languages {
     if (of === this.none) return this.all;
     if (of === this.all) return this.none;
     if (of.shape.kind === "not") return of.shape.of;
-    if (of.hasALabels) return this.not(this.withAnyALabel(of));
     return this.#make(`n${of.id}`, { kind: "not", of }, !of.isAccepting, false);
-  }
-
-  /** A regular language with all the texts of another: it takes for an A-label what looks like one. */
-  withAnyALabel(language: Language): Language {
-    const letters = this.set(LETTERS);
-    return this.#withALabel(language, this.concat(this.repeat(letters, 0, roomLeft(beginALabel()) - 1), letters));
-  }
-
-  withoutALabels(language: Language): Language {
-    return this.#withALabel(language, this.none);
-  }
-
-  #withALabel(language: Language, substitute: Language): Language {
-    const { shape } = language;
-    const of = (part: Language): Language => this.#withALabel(part, substitute);
-    if (!language.hasALabels) return language;
-    switch (shape.kind) {
-      case "aLabel":
-        return substitute;
-      case "concat":
-        return this.concat(of(shape.first), of(shape.rest));
-      case "union":
-        return this.union(shape.parts.map(of));
-      case "intersection":
-        return this.intersection(shape.parts.map(of));
-      case "repeat":
-        return this.repeat(of(shape.of), shape.min, shape.max);
-      default:
-        return language;
-    }
-  }
-
-  #inALabel(label: ALabel): Language {
-    return this.#make(`a${label.text}`, { kind: "aLabel", label }, label.isWhole, true);
   }
 
   /** @param max Infinity for no bound */
@@ -235,27 +179,9 @@ export class Languages {
 
   /** @returns the state after a code point, or null */
   next(language: Language, codePoint: number): Language | null {
-    if (language.aLabel !== null) return this.#nextInALabel(language, codePoint);
     const { firsts, ends, targets } = this.steps(language);
     const index = lastAtMost(firsts, codePoint);
     return index >= 0 && codePoint < ends[index]! ? targets[index]! : null;
-  }
-
-  /** The same without looking at all the other letters that could follow. */
-  #nextInALabel({ shape }: Language, codePoint: number): Language | null {
-    const after = (of: Language): Language => this.next(of, codePoint) ?? this.none;
-    let next = this.none;
-    if (shape.kind === "aLabel") {
-      const label = contains(LETTERS, codePoint) ? nextInALabel(shape.label, String.fromCodePoint(codePoint)) : null;
-      if (label !== null) next = this.#inALabel(label);
-    } else if (shape.kind === "concat") {
-      const begun = this.concat(after(shape.first), shape.rest);
-      next = shape.first.isAccepting ? this.union([begun, after(shape.rest)]) : begun;
-    } else {
-      assert(shape.kind === "intersection", "an A-label is followed by something, and bounded");
-      next = this.intersection(shape.parts.map(after));
-    }
-    return next === this.none ? null : next;
   }
 
   has(language: Language, text: string): boolean {
@@ -359,8 +285,6 @@ export class Languages {
         return onSet(shape.set, this.empty);
       case "words":
         return this.#afterFirst(shape.words);
-      case "aLabel":
-        return this.#afterLetter(shape.label);
       case "concat": {
         const begun = mapped(this.steps(shape.first), (target) => this.concat(target, shape.rest));
         return shape.first.isAccepting ? this.#overlaid([begun, this.steps(shape.rest)]) : begun;
@@ -409,20 +333,6 @@ export class Languages {
     };
   }
 
-  #afterLetter(label: ALabel): Steps {
-    const firsts: number[] = [];
-    const targets: Language[] = [];
-    for (let i = 0; i < LETTERS.length; i += 2) {
-      for (let codePoint = LETTERS[i]!; codePoint < LETTERS[i + 1]!; codePoint++) {
-        const next = nextInALabel(label, String.fromCodePoint(codePoint));
-        if (next === null) continue;
-        firsts.push(codePoint);
-        targets.push(this.#inALabel(next));
-      }
-    }
-    return { firsts, ends: firsts.map((first) => first + 1), targets };
-  }
-
   #combined(
     kind: "union" | "intersection",
     parts: ReadonlySet<Language>,
@@ -450,17 +360,8 @@ export class Languages {
   ): Language {
     let language = this.#known.get(key);
     if (language === undefined) {
-      language = {
-        id: this.#numMade++,
-        shape,
-        isAccepting,
-        isPlain,
-        ...lengths,
-        ...aLabelsIn(shape),
-        steps: null,
-        isLive: null,
-      };
-      if (language.aLabel === null) this.#known.set(key, language);
+      language = { id: this.#known.size, shape, isAccepting, isPlain, ...lengths, steps: null, isLive: null };
+      this.#known.set(key, language);
     }
     return language;
   }
@@ -483,8 +384,6 @@ function textLengths(shape: Shape): Lengths {
       const lengths = shape.words.map((word) => [...word].length);
       return { shortest: Math.min(...lengths), longest: Math.max(...lengths) };
     }
-    case "aLabel":
-      return { shortest: shape.label.numReserved, longest: roomLeft(shape.label) };
     case "concat":
       return {
         shortest: shape.first.shortest + shape.rest.shortest,
@@ -505,26 +404,6 @@ function textLengths(shape: Shape): Lengths {
   }
 }
 
-function aLabelsIn(shape: Shape): Pick<Language, "aLabel" | "hasALabels"> {
-  switch (shape.kind) {
-    case "aLabel":
-      return { aLabel: shape.label, hasALabels: true };
-    case "concat":
-      return { aLabel: shape.first.aLabel, hasALabels: shape.first.hasALabels || shape.rest.hasALabels };
-    case "union":
-    case "intersection":
-      return {
-        aLabel: shape.parts.find(({ aLabel }) => aLabel !== null)?.aLabel ?? null,
-        hasALabels: shape.parts.some(({ hasALabels }) => hasALabels),
-      };
-    case "repeat":
-    case "not":
-      return { aLabel: null, hasALabels: shape.of.hasALabels };
-    default:
-      return { aLabel: null, hasALabels: false };
-  }
-}
-
 /** @returns the index of the last element that is at most `value`, or -1 */
 export function lastAtMost(ascending: readonly number[], value: number): number {
   let low = 0;
@@ -537,8 +416,6 @@ export function lastAtMost(ascending: readonly number[], value: number): number 
   return low - 1;
 }
 
-/** What host names are made of: hyphens, digits and letters. */
-const LETTERS: CodePointSet = [0x2d, 0x2e, 0x30, 0x3a, 0x41, 0x5b, 0x61, 0x7b];
 const NO_STEPS: Steps = { firsts: [], ends: [], targets: [] };
 
 function flatten(languages: readonly Language[], kind: "union" | "intersection"): Set<Language> {

@@ -35,7 +35,6 @@ export class Grammar {
   /** @returns the tokens whose bytes can follow; read only, as it is kept */
   mask(trie: VocabularyTrie, position: Position): Uint32Array {
     const { configuration } = position;
-    if (configuration.inALabel !== null) return trie.mask(this.automaton, position).bits;
     let masks = this.#masks.get(trie);
     if (masks === undefined) this.#masks.set(trie, (masks = new Map()));
     let mask = masks.get(configuration);

@@ -165,7 +165,7 @@ class ValueBuilder {
       case TYPE.number:
         return isEmptySet(numberSet(rangesOf(schemas)));
       case TYPE.string:
-        return this.#strings([schemas], (strings) => this.languages.withAnyALabel(strings)) === this.languages.none;
+        return this.#strings([schemas]) === this.languages.none;
       case TYPE.array:
         return !settleArray(this.#array(schemas), (value) => !this.#isNothingAt(value));
       case TYPE.object:
@@ -213,8 +213,7 @@ class ValueBuilder {
     );
   }
 
-  /** @param as a language to take in place of each; more texts make a proof that there are none */
-  #strings(alternatives: readonly (readonly Schema[])[], as = (strings: Language): Language => strings): Language {
+  #strings(alternatives: readonly (readonly Schema[])[]): Language {
     const { languages } = this;
     return languages.union(
       alternatives.map((schemas) => {
@@ -223,7 +222,7 @@ class ValueBuilder {
         if (min > max) return languages.none;
         const length = languages.repeat(languages.any, min, max);
         return this.#settled(
-          languages.intersection([length, ...schemas.flatMap(({ strings }) => strings.map(as))]),
+          languages.intersection([length, ...schemas.flatMap(({ strings }) => strings)]),
           schemas[0],
         );
       }),
@@ -288,8 +287,7 @@ class ValueBuilder {
       const message = `Properties that need each other (${where}) are not supported with both minProperties and maxProperties.`;
       throw unsupported(`${pointer}/dependentRequired`, message);
     }
-    const addedNames = languages.withoutALabels(validNames);
-    return new ObjectShape(this.#numShapes++, slots, this.#nameClasses(schemas, addedNames), min, max);
+    return new ObjectShape(this.#numShapes++, slots, this.#nameClasses(schemas, validNames), min, max);
   }
 
   /** What `propertyNames` leaves. */

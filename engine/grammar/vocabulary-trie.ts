@@ -4,8 +4,6 @@
  */
 
 import { type Automaton, type Configuration, type Position, UNKNOWN } from "./automaton.js";
-import { type ALabel, freeRoom, readerOf } from "./idna.js";
-import { BETWEEN } from "./string-bytes.js";
 
 export interface TokenMask {
   /** u32 [ceil(vocabulary / 32)], bit by bit */
@@ -22,8 +20,6 @@ export class VocabularyTrie {
   readonly #plain: readonly Uint32Array[];
   readonly #all: FlatTrie;
   readonly #notPlain: FlatTrie;
-  /** Made when an A-label first needs it. */
-  #aLabelTokens: ALabelTokens | null = null;
 
   private constructor(readonly tokens: readonly (Uint8Array | null)[]) {
     const spelled = new Map<number, string>();
@@ -53,122 +49,21 @@ export class VocabularyTrie {
 
   /** @returns the tokens whose bytes can follow */
   mask(automaton: Automaton, position: Position): TokenMask {
-    const { bits, unknown } = this.#maskBut(automaton, position);
+    const { plainRoom } = position.configuration;
+    const bits =
+      plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
+    const trie = plainRoom < 0 ? this.#all : this.#notPlain;
+    const unknown = trie.walk(automaton, position.configuration, bits);
     for (const tokenId of unknown) {
       if (automaton.readAll(position, this.tokens[tokenId]!) !== null) bits[tokenId >> 5]! |= 1 << (tokenId & 31);
     }
     return { bits, dependsOnName: unknown.length > 0 };
   }
 
-  /** The mask but for some tokens that are to be read one by one. */
-  #maskBut(automaton: Automaton, position: Position): { bits: Uint32Array; unknown: readonly number[] } {
-    const { plainRoom, inALabel } = position.configuration;
-    if (inALabel?.part === BETWEEN) {
-      this.#aLabelTokens ??= new ALabelTokens(this.tokens);
-      const { aLabel, longest } = inALabel.language;
-      return this.#aLabelTokens.maskBut(automaton, position, aLabel!, longest);
-    }
-    const bits =
-      plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
-    const trie = plainRoom < 0 ? this.#all : this.#notPlain;
-    return { bits, unknown: trie.walk(automaton, position.configuration, bits) };
-  }
-
   /** Plain tokens of at most so many code points. */
   #plainWithin(numCodePoints: number): Uint32Array {
     return this.#plain[Math.min(numCodePoints, this.#plain.length - 1)]!;
   }
-}
-
-/** Tokens that may come inside an A-label, where almost all letters are free and no state is remembered. */
-class ALabelTokens {
-  /** By length, masks of the tokens of letters, digits and hyphens alone that are not longer. */
-  readonly #lettersWithin: Uint32Array[] = [];
-  /** The same tokens by their text in lower case, and those texts that have hyphens. */
-  readonly #letters = new Map<string, number[]>();
-  readonly #hyphenated: readonly string[];
-  /** Tokens in which a label may end, by the letters before that: the rest of them. */
-  readonly #ends = new Map<string, FlatTrie>();
-  /** Tokens with letters that are spelled as escapes. */
-  readonly #escapes: number[] = [];
-
-  constructor(tokens: readonly (Uint8Array | null)[]) {
-    const ends = new Map<string, Map<number, string>>();
-    const byLength: number[][] = [[]];
-    tokens.forEach((bytes, tokenId) => {
-      const numLetters = bytes?.findIndex((byte) => !isLetter(byte)) ?? 0;
-      if (bytes === null || bytes.length === 0) return;
-      if (numLetters < 0) {
-        pushTo(this.#letters, latin1(bytes).toLowerCase(), tokenId);
-        (byLength[bytes.length] ??= []).push(tokenId);
-      } else if (bytes[numLetters] === QUOTE || bytes[numLetters] === DOT) {
-        const text = latin1(bytes);
-        const letters = text.slice(0, numLetters).toLowerCase();
-        if (!ends.has(letters)) ends.set(letters, new Map());
-        ends.get(letters)!.set(tokenId, text.slice(numLetters));
-      } else if (
-        bytes[numLetters] === BACKSLASH &&
-        (numLetters + 1 === bytes.length || bytes[numLetters + 1] === LETTER_U)
-      ) {
-        this.#escapes.push(tokenId);
-      }
-    });
-    const mask = new Uint32Array(Math.ceil(tokens.length / 32));
-    for (let length = 0; length < byLength.length; length++) {
-      allow(mask, byLength[length] ?? []);
-      this.#lettersWithin.push(mask.slice());
-    }
-    this.#hyphenated = [...this.#letters.keys()].filter((text) => text.includes("-"));
-    for (const [letters, rests] of ends) this.#ends.set(letters, new FlatTrie(rests));
-  }
-
-  /** @returns the tokens that can follow, and some that are to be read one by one */
-  maskBut(
-    automaton: Automaton,
-    position: Position,
-    label: ALabel,
-    room: number,
-  ): { bits: Uint32Array; unknown: readonly number[] } {
-    const numFree = Math.max(0, freeRoom(label, room));
-    const bits = this.#lettersWithin[Math.min(numFree, this.#lettersWithin.length - 1)]!.slice();
-    const read = readerOf(label, room);
-    const known = label.ending ?? "";
-    for (let length = numFree + 1; length <= known.length; length++)
-      allow(bits, this.#letters.get(known.slice(0, length)) ?? []);
-    const firstHyphenMax = Math.max(numFree, known.length);
-    for (const text of this.#hyphenated) {
-      if (text.length <= numFree || text.indexOf("-") > firstHyphenMax) continue;
-      if (read(text) !== null) allow(bits, this.#letters.get(text)!);
-    }
-    const unknown = [...this.#escapes];
-    for (const [letters, rests] of this.#ends) {
-      if (!read(letters)?.isWhole) continue;
-      const { configuration } = automaton.readAll(
-        position,
-        Uint8Array.from(letters, (letter) => letter.charCodeAt(0)),
-      )!;
-      unknown.push(...rests.walk(automaton, configuration, bits));
-    }
-    return { bits, unknown };
-  }
-}
-
-const QUOTE = 0x22;
-const DOT = 0x2e;
-const BACKSLASH = 0x5c;
-const LETTER_U = 0x75;
-
-const isLetter = (byte: number): boolean =>
-  byte === 0x2d || (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a);
-
-function allow(mask: Uint32Array, tokenIds: readonly number[]): void {
-  for (const tokenId of tokenIds) mask[tokenId >> 5]! |= 1 << (tokenId & 31);
-}
-
-function pushTo<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, [value]);
-  else list.push(value);
 }
 
 /** Nodes in preorder, the root left out. */

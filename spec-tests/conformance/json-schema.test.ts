@@ -2,7 +2,8 @@
  * JSON-Schema-Test-Suite, draft 2020-12: each schema is refused with `unsupported_schema` (or, where nothing satisfies it,
  * `invalid_schema`), or right on all its instances. Valid ones are legal paths through the masks of two vocabularies, keys
  * in the schema's order; invalid ones are not legal in any order. `json-schema.json` says how many schemas of each file
- * are supported: UPDATE_GOLDEN=1 rewrites it, and only ever upwards.
+ * are supported, and which valid instances of these are never written, and why: UPDATE_GOLDEN=1 rewrites it, and only ever
+ * for the better.
  */
 
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -20,13 +21,28 @@ interface Case {
   readonly tests: readonly { readonly description: string; readonly data: unknown; readonly valid: boolean }[];
 }
 
-/** Of each file: schemas supported, schemas refused. */
-type Table = Record<string, { supported: number; refused: number }>;
+interface Counts {
+  /** Schemas. */
+  readonly supported: number;
+  readonly refused: number;
+  /** Valid instances of supported schemas that are never written; absent where there are none. */
+  readonly unwritten?: { readonly instances: number; readonly reason: string };
+}
+
+/** By file. */
+type Table = Record<string, Counts>;
 
 const TABLE = fileURLToPath(new URL("json-schema.json", import.meta.url));
 const SUITE = ["json-schema-test-suite", "draft2020-12"];
 /** Where `format` is an annotation: ours is an assertion. */
 const LEFT_OUT = "format.json";
+/** Where the contract is narrower than the suite, by file: the instances that are refused, valid or not. */
+const NARROWER: Readonly<Record<string, { readonly instances: RegExp; readonly reason: string }>> = {
+  "optional/format/hostname.json": {
+    instances: /(?:^|\.)xn--/i,
+    reason: "TS-7.15: no label begins with xn--, because tables of Unicode say which of those are valid",
+  },
+};
 
 describeWithAssets("JSON-Schema-Test-Suite", () => {
   const files = ["", "optional/", "optional/format/"].flatMap((folder) =>
@@ -40,7 +56,7 @@ describeWithAssets("JSON-Schema-Test-Suite", () => {
 
   it.each(files.filter((file) => file !== LEFT_OUT))("%s", (file) => {
     const cases = JSON.parse(readFileSync(asset(...SUITE, file), "utf8")) as Case[];
-    const counts = { supported: 0, refused: 0 };
+    const counts = { supported: 0, refused: 0, unwritten: 0 };
     for (const { description, schema, tests } of cases) {
       const grammar = compiled(schema, tests);
       if (grammar === null) counts.refused++;
@@ -52,18 +68,26 @@ describeWithAssets("JSON-Schema-Test-Suite", () => {
           const legal = texts.find((text) => isAnswer(grammar, vocabularies[0]!, text));
           const isLegal = legal !== undefined;
           for (const one of vocabularies) expect(isPath(grammar, one, legal ?? texts[0]!), what).toBe(isLegal);
-          expect(isLegal, what).toBe(test.valid);
+          const isUnwritten = typeof test.data === "string" && (NARROWER[file]?.instances.test(test.data) ?? false);
+          if (isUnwritten && test.valid) counts.unwritten++;
+          expect(isLegal, what).toBe(test.valid && !isUnwritten);
         }
       }
     }
-    actual[file] = counts;
+    const { supported, refused, unwritten } = counts;
+    actual[file] = {
+      supported,
+      refused,
+      ...(unwritten > 0 && { unwritten: { instances: unwritten, reason: NARROWER[file]!.reason } }),
+    };
     if (process.env["UPDATE_GOLDEN"] === "1") return;
     expect(actual[file]).toEqual(expected[file]);
   });
 
   it("only improves", () => {
-    for (const [file, { supported }] of Object.entries(expected)) {
+    for (const [file, { supported, unwritten }] of Object.entries(expected)) {
       expect(actual[file]?.supported, file).toBeGreaterThanOrEqual(supported);
+      expect(actual[file]?.unwritten?.instances ?? 0, file).toBeLessThanOrEqual(unwritten?.instances ?? 0);
     }
     if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(TABLE, `${JSON.stringify(actual, null, 2)}\n`);
   });
