@@ -8,7 +8,9 @@ import {
   type MatrixFormat,
   kvPageByteLength,
 } from "./index.js";
-import { DEVIATIONS_MAX, type Estimate, type ReferenceSpec, referenceDecoder } from "../spec-tests/oracles/decoder.js";
+import { DEVIATIONS_MAX } from "../spec-tests/oracles/estimate.js";
+import { hiddenStates } from "../spec-tests/oracles/forward.js";
+import { type KernelModel, kernelModel } from "../spec-tests/oracles/kernel-model.js";
 import {
   inFormat,
   loadBuilds,
@@ -102,7 +104,7 @@ const NUM_LAYERS = 2;
 const VOCABULARY = 21;
 
 /** A random model in which every part matters. */
-function randomModel(shape: Shape, format: MatrixFormat, kvFormat: KVFormat): ReferenceSpec {
+function randomModel(shape: Shape, format: MatrixFormat, kvFormat: KVFormat): KernelModel {
   let seed = 100;
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = shape;
   const matrix = (rows: number, cols: number) =>
@@ -140,10 +142,10 @@ function randomModel(shape: Shape, format: MatrixFormat, kvFormat: KVFormat): Re
 /** The model in the memory of one build, with pages whose unwritten bytes are poison. */
 class Placed {
   readonly #kernels: Kernels;
-  readonly #model: ReferenceSpec;
+  readonly #model: KernelModel;
   readonly #decoder: Decoder;
 
-  constructor(kernels: Kernels, model: ReferenceSpec, numRowsMax: number, contextLength: number) {
+  constructor(kernels: Kernels, model: KernelModel, numRowsMax: number, contextLength: number) {
     const vector = (values: Float32Array | null) => (values === null ? null : placeFloats(kernels, values));
     this.#kernels = kernels;
     this.#model = model;
@@ -232,30 +234,18 @@ describe.each(SHAPES)("a decoder of $name", (shape) => {
       const outputs = builds.map((kernels) => new Placed(kernels, model, 64, 128).sequence(tokenIds, [64]));
       builds.forEach((kernels, i) => expectSameBits(outputs[i]!, outputs[0]!, nameOf(kernels)));
 
-      const expected = referenceDecoder(
-        model,
-        tokenIds,
-        ...angles(
-          tokenIds.map((_, position) => position),
-          shape.headDim,
-        ),
-      );
-      const { deviations, values } = flattened(expected);
+      const positions = [...tokenIds.keys()];
+      const reference = kernelModel(model, ...angles(positions, shape.headDim));
+      const expected = hiddenStates(reference, tokenIds).flat();
       outputs[0]!
         .flatMap((row) => Array.from(row))
         .forEach((value, i) => {
-          expect(Math.abs(value - values[i]!), `element ${i}`).toBeLessThanOrEqual(DEVIATIONS_MAX * deviations[i]!);
+          const difference = Math.abs(value - expected[i]!.value);
+          expect(difference, `element ${i}`).toBeLessThanOrEqual(DEVIATIONS_MAX * expected[i]!.deviation);
         });
     },
   );
 });
-
-function flattened(rows: readonly Estimate[]): { values: number[]; deviations: number[] } {
-  return {
-    values: rows.flatMap(({ values }) => Array.from(values)),
-    deviations: rows.flatMap(({ deviations }) => Array.from(deviations)),
-  };
-}
 
 /** Large enough that even a pass of one row runs on all threads. */
 const LARGE: Shape = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { RopeScaling } from "./config.js";
-import { referenceFrequency } from "../../spec-tests/oracles/forward.js";
+import { rotaryFrequency } from "../../spec-tests/oracles/named-model.js";
 import { RotaryEmbedding } from "./rope.js";
 
 const LLAMA3: RopeScaling = {
@@ -19,6 +19,7 @@ describe("RotaryEmbedding", () => {
     [80, 100000, { type: "linear", factor: 4 }],
     [128, 500000, LLAMA3],
     [8, 10000, LLAMA3],
+    [128, 500000, { ...LLAMA3, lowFreqFactor: 2 }],
     [2, 10000, { type: "none" }],
   ])("agrees with Math for head_dim %d, base %d, %j", (headDim, ropeTheta, ropeScaling) => {
     const config = { headDim, ropeTheta, ropeScaling };
@@ -28,7 +29,7 @@ describe("RotaryEmbedding", () => {
     for (const position of [0, 1, 2, 3, 17, 100, 8191, 131071, 2 ** 21 - 1]) {
       rope.fill(position, cos, sin);
       for (let pair = 0; pair < headDim / 2; pair++) {
-        const angle = position * referenceFrequency(pair, config);
+        const angle = position * rotaryFrequency(pair, config);
         // Half a unit of float32, and what a relative error of 2^-50 makes of the angle.
         const tolerance = 2 ** -25 + angle * 2 ** -50;
         expect(Math.abs(cos[pair]! - Math.cos(angle))).toBeLessThanOrEqual(tolerance);
@@ -42,8 +43,8 @@ describe("RotaryEmbedding", () => {
     const ratios = Array.from(
       { length: 64 },
       (_, pair) =>
-        referenceFrequency(pair, { ...config, ropeScaling: LLAMA3 }) /
-        referenceFrequency(pair, { ...config, ropeScaling: { type: "none" } }),
+        rotaryFrequency(pair, { ...config, ropeScaling: LLAMA3 }) /
+        rotaryFrequency(pair, { ...config, ropeScaling: { type: "none" } }),
     );
     expect(ratios[0]).toBe(1);
     expect(ratios[63]).toBeCloseTo(1 / 8, 12);

@@ -17,7 +17,9 @@ import { loadModel, Model, type GenerateOptions } from "../model/model.js";
 import type { LoadModelOptions } from "../model/load-options.js";
 import { readModelConfig } from "../architecture/config.js";
 import { openOnnxFolder, readHead, type OnnxFolder } from "../folder/onnx-folder.js";
-import { ReferenceForward } from "../../spec-tests/oracles/forward.js";
+import { valuesOf } from "../../spec-tests/oracles/estimate.js";
+import { hiddenStates } from "../../spec-tests/oracles/forward.js";
+import { namedLogits, namedModel } from "../../spec-tests/oracles/named-model.js";
 
 /** Heads of 16, which GroupQueryAttention can rotate; widths of whole blocks of 32. */
 const CONFIG = {
@@ -223,8 +225,9 @@ test.each(["fp32", "q4"] as const)("%s gives what the float64 forward pass gives
   );
   await withModel({ model: dir }, async (model) => {
     const { promptIds, tokenIds, tops } = await continued(model, text(140, 9));
-    const forward = new ReferenceForward(config, (name) => weights.get(name)!);
-    const rows = [...promptIds, ...tokenIds.slice(0, -1)].map((id) => forward.logits(forward.hidden(id)));
+    const weight = (name: string): ArrayLike<number> => weights.get(name)!;
+    const hidden = hiddenStates(namedModel(config, weight), [...promptIds, ...tokenIds.slice(0, -1)]);
+    const rows = hidden.map((state) => namedLogits(config, weight, valuesOf(state)));
     expect(largestDifference(tops, rows.slice(promptIds.length - 1))).toBeLessThan(1e-3);
   });
 });

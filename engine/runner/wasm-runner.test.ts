@@ -12,7 +12,9 @@ import { equalisedTensors } from "../../spec-tests/oracles/equalised-weights.js"
 import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
 import { convert } from "../store/convert.js";
 import { openPack, type ModelPack } from "../folder/pack.js";
-import { ReferenceForward } from "../../spec-tests/oracles/forward.js";
+import { valuesOf } from "../../spec-tests/oracles/estimate.js";
+import { hiddenStates } from "../../spec-tests/oracles/forward.js";
+import { namedModel } from "../../spec-tests/oracles/named-model.js";
 import { largestDifference, testRunner } from "../../spec-tests/fixtures/runners.js";
 
 let scratch: string;
@@ -154,16 +156,14 @@ function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tok
   const weights = new Map([...tensors].map(([name, { shape, values }]) => [name, inFormat(format, shape, values)]));
   /** What rounding activations to integers adds to them, in the order in which they are computed. */
   const steps: Float64Array[] = [];
-  const expected = hiddenStates(pack, weights, tokens, (x) => {
+  const expected = statesOf(pack, weights, tokens, (x) => {
     const rounded = roundedActivations(format, x);
     steps.push(rounded.map((value, i) => value - x[i]!));
     return rounded;
   });
   const moved = Array.from({ length: 4 }, (_, seed) => movedWeights(pack, tensors, weights, seed));
   const largest = (activations: () => Activations): number =>
-    Math.max(
-      ...moved.map((weights) => largestDifference(hiddenStates(pack, weights, tokens, activations()), expected)),
-    );
+    Math.max(...moved.map((weights) => largestDifference(statesOf(pack, weights, tokens, activations()), expected)));
   return {
     expected,
     /** If every activation becomes the same integer as here. */
@@ -181,14 +181,14 @@ function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tok
 
 type Activations = (x: Float64Array) => Float64Array;
 
-function hiddenStates(
+function statesOf(
   pack: ModelPack,
   weights: ReadonlyMap<string, ArrayLike<number>>,
   tokens: readonly number[],
   activations: Activations,
 ): Float64Array[] {
-  const forward = new ReferenceForward(pack.config, (name) => weights.get(name)!, activations);
-  return tokens.map((token) => forward.hidden(token));
+  const model = namedModel(pack.config, (name) => weights.get(name)!, activations);
+  return hiddenStates(model, tokens).map(valuesOf);
 }
 
 function roundedActivations(format: MatrixFormat, x: Float64Array): Float64Array {

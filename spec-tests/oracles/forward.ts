@@ -1,142 +1,145 @@
 /**
- * The oracle of this folder's tests: the Llama family's forward pass in float64, written for reading, one token
- * at a time over plain arrays. Takes weights under their Hugging Face names, so that it shares no code with the
- * conversion.
+ * The Llama family's forward pass in float64, straight from the formulas, one token at a time: the only one of the tests.
+ * A model comes from weights by their names (named-model.ts), from a folder that is read without the engine
+ * (folder-model.ts), or from the kernels' matrices (kernel-model.ts). Every number has the deviation to expect of an f32
+ * computation (estimate.ts); a test with a bound of its own reads the values alone.
  */
 
-import type { ModelConfig, RopeScaling } from "../../engine/architecture/config.js";
+import {
+  type Rotation,
+  UNIT_ROUNDOFF,
+  type Vector,
+  add,
+  dot,
+  exactly,
+  quantized,
+  rmsNorm,
+  rotate,
+  rounded,
+  split,
+  swiglu,
+  times,
+} from "./estimate.js";
 
-/** Row-major values of a tensor by its Hugging Face name. */
-export type WeightSource = (name: string) => ArrayLike<number>;
+/** A product with weights, plus a bias where there is one. */
+export type Linear = (input: Vector) => Vector;
+
+export interface ReferenceModel {
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly normEpsilon: number;
+  /** A token's row of the embedding, [hiddenSize] */
+  readonly embed: (tokenId: number) => ArrayLike<number>;
+  readonly rotation: (position: number) => Rotation;
+  readonly layers: readonly ReferenceLayer[];
+  /** [hiddenSize] */
+  readonly finalNorm: ArrayLike<number>;
+  readonly pages: Pages;
+}
+
+export interface ReferenceLayer {
+  /** [hiddenSize] */
+  readonly inputNorm: ArrayLike<number>;
+  /** [hiddenSize] -> [(numHeads + 2 * numKvHeads) * headDim]: queries, keys, values */
+  readonly qkv: Linear;
+  /** [headDim]; null where heads are not normed */
+  readonly qNorm: ArrayLike<number> | null;
+  readonly kNorm: ArrayLike<number> | null;
+  /** [numHeads * headDim] -> [hiddenSize] */
+  readonly output: Linear;
+  /** [hiddenSize] */
+  readonly attentionNorm: ArrayLike<number>;
+  /** [hiddenSize] -> [2 * intermediateSize]: gate, up */
+  readonly gateUp: Linear;
+  /** [intermediateSize] -> [hiddenSize] */
+  readonly down: Linear;
+}
+
+/** How keys and values are kept, and how many positions attention reads before it merges what it has. */
+export interface Pages {
+  readonly format: "f32" | "q8";
+  readonly size: number;
+}
+
+/** @returns the hidden state of each token of a sequence, [hiddenSize] */
+export function hiddenStates(model: ReferenceModel, tokenIds: readonly number[]): Vector[] {
+  const forward = new ReferenceForward(model);
+  return tokenIds.map((tokenId) => forward.hidden(tokenId));
+}
 
 export class ReferenceForward {
-  /** [layer][position] -> [kv_heads * D] */
-  readonly keys: Float64Array[][];
-  readonly values: Float64Array[][];
+  /** [layer][position][kv head] -> [headDim], as pages keep them */
+  readonly keys: readonly Vector[][][];
+  readonly values: readonly Vector[][][];
 
-  /** @param activations what a product with weights sees of its input */
-  constructor(
-    readonly config: ModelConfig,
-    readonly weight: WeightSource,
-    readonly activations: (x: Float64Array) => Float64Array = (x) => x,
-  ) {
-    this.keys = Array.from({ length: config.numLayers }, () => []);
-    this.values = Array.from({ length: config.numLayers }, () => []);
+  constructor(readonly model: ReferenceModel) {
+    this.keys = model.layers.map(() => []);
+    this.values = model.layers.map(() => []);
   }
 
-  /** Appends one token and returns its last hidden state, after the final norm. float64 [hidden] */
-  hidden(tokenId: number): Float64Array {
-    const { config, weight, activations } = this;
-    const { hiddenSize, headDim, numHeads, numKvHeads, intermediateSize } = config;
-    const table = weight("model.embed_tokens.weight");
-    let x: Float64Array = Float64Array.from({ length: hiddenSize }, (_, i) => table[tokenId * hiddenSize + i]!);
-    for (let layer = 0; layer < config.numLayers; layer++) {
-      const from = (name: string): ArrayLike<number> => weight(`model.layers.${layer}.${name}`);
-      const bias = (name: string, isThere: boolean): ArrayLike<number> | null =>
-        isThere ? from(`self_attn.${name}.bias`) : null;
-      const normed = activations(rmsNorm(x, from("input_layernorm.weight"), config.normEpsilon));
-      const project = (name: string, heads: number): Float64Array =>
-        product(from(`self_attn.${name}.weight`), normed, heads * headDim, bias(name, config.attentionBias));
-      const position = this.keys[layer]!.length;
-      const prepare = (flat: Float64Array, norm: string): Float64Array => {
-        for (let start = 0; start < flat.length; start += headDim) {
-          const head = flat.subarray(start, start + headDim);
-          if (config.qkNorm) head.set(rmsNorm(head, from(`self_attn.${norm}.weight`), config.normEpsilon));
-          rotate(head, position, config);
-        }
-        return flat;
-      };
-      const query = prepare(project("q_proj", numHeads), "q_norm");
-      this.keys[layer]!.push(prepare(project("k_proj", numKvHeads), "k_norm"));
-      this.values[layer]!.push(project("v_proj", numKvHeads));
-      const attended = activations(this.#attend(query, layer));
-      x = sum(x, product(from("self_attn.o_proj.weight"), attended, hiddenSize, bias("o_proj", config.outputBias)));
-      const fedIn = activations(rmsNorm(x, from("post_attention_layernorm.weight"), config.normEpsilon));
-      const gate = product(from("mlp.gate_proj.weight"), fedIn, intermediateSize, null);
-      const up = product(from("mlp.up_proj.weight"), fedIn, intermediateSize, null);
-      const gated = gate.map((value, i) => (value / (1 + Math.exp(-value))) * up[i]!);
-      x = sum(x, product(from("mlp.down_proj.weight"), activations(gated), hiddenSize, null));
-    }
-    return rmsNorm(x, weight("model.norm.weight"), config.normEpsilon);
+  /** Appends one token. @returns its hidden state behind the final norm, [hiddenSize] */
+  hidden(tokenId: number): Vector {
+    const { embed, rotation, layers, finalNorm, normEpsilon } = this.model;
+    const angles = rotation(this.keys[0]?.length ?? 0);
+    let row = exactly(embed(tokenId));
+    layers.forEach((layer, index) => {
+      const qkv = layer.qkv(rmsNorm(row, layer.inputNorm, normEpsilon));
+      row = add(row, layer.output(this.#attend(index, qkv, angles)));
+      const gateUp = layer.gateUp(rmsNorm(row, layer.attentionNorm, normEpsilon));
+      const [gate, up] = split(gateUp, gateUp.length / 2);
+      row = add(row, layer.down(swiglu(gate!, up!)));
+    });
+    return rmsNorm(row, finalNorm, normEpsilon);
   }
 
-  /** float64 [vocab] */
-  logits(hidden: ArrayLike<number>): Float64Array {
-    const head = this.weight(this.config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight");
-    return product(head, hidden, this.config.vocabSize, null);
-  }
-
-  #attend(query: Float64Array, layer: number): Float64Array {
-    const { headDim, numHeads, numKvHeads } = this.config;
-    const attended = new Float64Array(query.length);
-    for (let head = 0; head < numHeads; head++) {
-      const own = head * headDim;
-      const shared = Math.floor(head / (numHeads / numKvHeads)) * headDim;
-      const scores = this.keys[layer]!.map((key) => {
-        let score = 0;
-        for (let i = 0; i < headDim; i++) score += query[own + i]! * key[shared + i]!;
-        return score / Math.sqrt(headDim);
-      });
-      const max = Math.max(...scores);
-      const weights = scores.map((score) => Math.exp(score - max));
-      const total = weights.reduce((a, b) => a + b, 0);
-      this.values[layer]!.forEach((value, position) => {
-        for (let i = 0; i < headDim; i++) attended[own + i]! += (weights[position]! / total) * value[shared + i]!;
-      });
-    }
-    return attended;
+  /** Keeps keys and values, and attends to all that are kept. @returns [numHeads * headDim] */
+  #attend(index: number, qkv: Vector, angles: Rotation): Vector {
+    const { numHeads, numKvHeads, headDim, normEpsilon, layers, pages } = this.model;
+    const { qNorm, kNorm } = layers[index]!;
+    const [keys, values] = [this.keys[index]!, this.values[index]!];
+    const turned = (head: Vector, norm: ArrayLike<number> | null): Vector =>
+      rotate(norm === null ? head : rmsNorm(head, norm, normEpsilon), angles);
+    const asIntegers = (x: Vector, levels: number): Vector => (pages.format === "q8" ? quantized(x, levels) : x);
+    const heads = split(qkv, headDim);
+    keys.push(heads.slice(numHeads, numHeads + numKvHeads).map((head) => asIntegers(turned(head, kNorm), 127)));
+    values.push(heads.slice(numHeads + numKvHeads).map((head) => asIntegers(head, 127)));
+    return heads.slice(0, numHeads).flatMap((head, i) => {
+      // Two roundings for 1 / sqrt(headDim), one for the product. Over q8 pages queries are integers of 15 bits.
+      const query = asIntegers(times(turned(head, qNorm), 1 / Math.sqrt(headDim), 3), 16383);
+      const shared = Math.floor((i * numKvHeads) / numHeads);
+      const ofHead = (all: readonly Vector[]): Vector => all[shared]!;
+      return attention(query, keys.map(ofHead), values.map(ofHead), pages);
+    });
   }
 }
 
-/** Inverse frequency of a pair, from the formulas of the Llama 3.1 release and of linear scaling. */
-export function referenceFrequency(
-  pair: number,
-  config: Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">,
-): number {
-  const frequency = config.ropeTheta ** ((-2 * pair) / config.headDim);
-  const scaling: RopeScaling = config.ropeScaling;
-  if (scaling.type === "none") return frequency;
-  if (scaling.type === "linear") return frequency / scaling.factor;
-  const wavelength = (2 * Math.PI) / frequency;
-  if (wavelength < scaling.originalContextLength / scaling.highFreqFactor) return frequency;
-  if (wavelength > scaling.originalContextLength / scaling.lowFreqFactor) return frequency / scaling.factor;
-  const smooth =
-    (scaling.originalContextLength / wavelength - scaling.lowFreqFactor) /
-    (scaling.highFreqFactor - scaling.lowFreqFactor);
-  return ((1 - smooth) * frequency) / scaling.factor + smooth * frequency;
-}
-
-/** Rotates the pairs (i, i + D / 2) of one head in place. */
-function rotate(head: Float64Array, position: number, config: ModelConfig): void {
-  const half = head.length / 2;
-  for (let i = 0; i < half; i++) {
-    const angle = position * referenceFrequency(i, config);
-    const [first, second] = [head[i]!, head[i + half]!];
-    head[i] = first * Math.cos(angle) - second * Math.sin(angle);
-    head[i + half] = second * Math.cos(angle) + first * Math.sin(angle);
-  }
-}
-
-function rmsNorm(x: Float64Array, gain: ArrayLike<number>, epsilon: number): Float64Array {
-  const meanSquare = x.reduce((total, value) => total + value * value, 0) / x.length;
-  return x.map((value, i) => (value / Math.sqrt(meanSquare + epsilon)) * gain[i]!);
-}
-
-/** matrix [rows, cols] times x [cols], plus bias [rows] */
-function product(
-  matrix: ArrayLike<number>,
-  x: ArrayLike<number>,
-  rows: number,
-  bias: ArrayLike<number> | null,
-): Float64Array {
-  const cols = x.length;
-  return Float64Array.from({ length: rows }, (_, row) => {
-    let total = bias === null ? 0 : bias[row]!;
-    for (let col = 0; col < cols; col++) total += matrix[row * cols + col]! * x[col]!;
-    return total;
+/** Softmax of the products of a query, which is scaled, with keys; the mean of the values by these weights. */
+function attention(query: Vector, keys: readonly Vector[], values: readonly Vector[], pages: Pages): Vector {
+  const numPages = Math.ceil(keys.length / pages.size);
+  const scores = keys.map((key) => dot(query, key, query.length + 2));
+  const largest = Math.max(...scores.map(({ value }) => value));
+  const weights = scores.map(({ value, deviation }) => {
+    const weight = Math.exp(value - largest);
+    // The score's deviation as a factor; the argument's rounding; an exp, and for each merge one more and a product.
+    const ofExp = 1.5 * UNIT_ROUNDOFF * Math.sqrt(1 + 2 * numPages);
+    const relative = Math.hypot(deviation, (value - largest) * UNIT_ROUNDOFF, ofExp);
+    // Weights below e^-87 of the page's largest count as zero.
+    return { value: weight, deviation: weight * relative + Math.exp(-87) };
   });
-}
-
-function sum(a: Float64Array, b: Float64Array): Float64Array {
-  return a.map((value, i) => value + b[i]!);
+  const total = rounded(
+    weights.reduce((sum, { value }) => sum + value, 0),
+    Math.hypot(...weights.map(({ deviation }) => deviation)),
+    keys.length + numPages,
+  );
+  // With q8 pages, weights times scales are rounded to 1 / 16383 of the page's largest: uniformly, so 0.29 of a step.
+  const terms = weights.map(({ value }, p) => value * Math.max(...values[p]!.map((one) => Math.abs(one.value))));
+  const ofCodes = pages.format === "q8" ? (Math.sqrt(keys.length) * 0.29 * Math.max(...terms)) / 16383 : 0;
+  return query.map((_, d) => {
+    const column = values.map((all) => all[d]!);
+    const sum = dot(weights, column, keys.length + 3 * numPages + 4);
+    const value = sum.value / total.value;
+    const inherited = Math.hypot(sum.deviation, ofCodes, value * total.deviation) / total.value;
+    return rounded(value, inherited, 2);
+  });
 }
