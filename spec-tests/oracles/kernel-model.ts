@@ -6,7 +6,7 @@ import {
   type QuantizedFormat,
   type QuantizedMatrix,
   dequantize,
-} from "../../kernels/quantize.js";
+} from "../../kernels/index.js";
 import { type Vector, add, exactly, product, quantized, split } from "./estimate.js";
 import type { Linear, ReferenceModel } from "./forward.js";
 import { LARGEST_ACTIVATION } from "./kernels.js";
