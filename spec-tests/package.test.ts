@@ -1,0 +1,159 @@
+/**
+ * The packed package in a user's project: every entry point through `import`, `require` and TypeScript's CommonJS.
+ * TOUCHSTONE_NODES has paths of further Node binaries, as in PATH.
+ */
+
+import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+
+import ts from "typescript";
+import { afterAll, expect, test } from "vitest";
+
+import { entryPoints } from "../scripts/commonjs-doors.js";
+import { manifest, packedFiles, usersFolder } from "./fixtures/package.js";
+
+const folder = usersFolder();
+afterAll(() => folder.close());
+
+const ENTRIES = entryPoints(manifest);
+const NODES = [process.execPath, ...(process.env["TOUCHSTONE_NODES"] ?? "").split(delimiter)].filter(Boolean);
+/** Node as it is, and as versions are that cannot load ES modules with `require`. */
+const RUNS = NODES.flatMap((node) => [
+  { node, flags: [] },
+  { node, flags: ["--no-experimental-require-module"] },
+]);
+
+const written = (name: string, source: string): string => {
+  const path = join(folder.path, name);
+  writeFileSync(path, source);
+  return path;
+};
+
+test("package.json names the files with side effects as they are packed", () => {
+  const packed = packedFiles();
+  expect(manifest.sideEffects.filter((path) => !packed.has(path.replace("./", "")))).toEqual([]);
+});
+
+test("every entry point but package.json has a door for require", () => {
+  const specifiers = Object.keys(manifest.exports).map((subpath) => manifest.name + subpath.slice(1));
+  expect(ENTRIES.map(({ specifier }) => specifier)).toEqual(
+    specifiers.filter((specifier) => specifier !== "touchstone/package.json"),
+  );
+});
+
+test.each(RUNS)("require gives what import gives: $node $flags", async ({ node, flags }) => {
+  const path = written(
+    "names.cjs",
+    `(async () => {
+      const names = [];
+      for (const entry of ${JSON.stringify(ENTRIES.map(({ specifier }) => specifier))})
+        names.push([Object.keys(require(entry)).sort(), Object.keys(await import(entry)).sort()]);
+      console.log(JSON.stringify(names));
+    })();`,
+  );
+  const names = JSON.parse(await output(node, [...flags, path])) as [string[], string[]][];
+  expect(names).toHaveLength(ENTRIES.length);
+  for (const [required, imported] of names) expect(required).toEqual(imported);
+});
+
+test.each(RUNS)("a CommonJS program gets an answer: $node $flags", async ({ node, flags }) => {
+  const path = written(
+    "chat.cjs",
+    `const { loadModel } = require("touchstone");
+    (async () => {
+      const model = await loadModel({ profile: "exact" });
+      for await (const delta of model.chat({ messages: [{ role: "user", content: "What is 27 + 38?" }], seed: 7 }))
+        process.stdout.write(delta.content);
+      await model.close();
+    })();`,
+  );
+  expect(await output(node, [...flags, path])).toContain("65");
+});
+
+test("where require cannot load ES modules, what cannot be had says so", async () => {
+  const path = written("limits.cjs", 'require("touchstone").LIMITS');
+  await expect(output(process.execPath, ["--no-experimental-require-module", path])).rejects.toThrow(
+    /require\("touchstone"\) has no LIMITS in Node .*: use Node 20\.19, 22\.12 or later, or \(await import\("touchstone"\)\)\.LIMITS/,
+  );
+});
+
+const COMPILERS: [string, ts.CompilerOptions][] = [
+  ["node16", { module: ts.ModuleKind.Node16 }],
+  [
+    "commonjs, node10",
+    { module: ts.ModuleKind.CommonJS, moduleResolution: ts.ModuleResolutionKind.Node10, esModuleInterop: true },
+  ],
+];
+
+test.each(COMPILERS)("a CommonJS program is type-checked: %s", (_, options) => {
+  const imports = ENTRIES.map(({ specifier }, index) => `import * as entry${index} from "${specifier}";`);
+  const uses = ENTRIES.map((_, index) => `void entry${index};`);
+  const path = written(
+    "chat.cts",
+    `import { EngineError, loadModel, type ChatMessage } from "touchstone";
+${imports.join("\n")}
+const messages: ChatMessage[] = [{ role: "user", content: "Hello" }];
+async function chat(): Promise<string | EngineError> {
+  try {
+    const model = await loadModel({ profile: "exact" });
+    for await (const delta of model.chat({ messages })) return delta.content;
+    // @ts-expect-error: an option that does not exist
+    await loadModel({ profil: "exact" });
+  } catch (error) {
+    if (error instanceof EngineError) return error;
+  }
+  return "";
+}
+void chat();
+${uses.join("\n")}
+`,
+  );
+  const program = compiled(path, options);
+  const files = program.getSourceFiles().filter(({ fileName }) => /chat\.cts$|\/touchstone\//.test(fileName));
+  expect(files.length).toBeGreaterThan(2);
+  expect(files.flatMap((file) => problems(program, file))).toEqual([]);
+});
+
+test.each(ENTRIES)("$specifier declares the same values and types for require as for import", ({ moduleFile }) => {
+  const declarations = join(folder.path, "node_modules", manifest.name, moduleFile);
+  const imported = declared(declarations.replace(/\.js$/, ".d.ts"));
+  expect(imported.size).toBeGreaterThan(0);
+  expect(declared(declarations.replace(/\.js$/, ".d.cts"))).toEqual(imported);
+});
+
+/** What a program prints; rejects with what it complains of. */
+async function output(node: string, args: readonly string[]): Promise<string> {
+  return (await promisify(execFile)(node, args, { cwd: folder.path })).stdout;
+}
+
+function compiled(path: string, options: ts.CompilerOptions): ts.Program {
+  return ts.createProgram([path], {
+    strict: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2022,
+    types: ["node"],
+    typeRoots: [join(folder.path, "node_modules/@types")],
+    ...options,
+  });
+}
+
+/** What the compiler says of one file, declarations included. */
+function problems(program: ts.Program, file: ts.SourceFile): string[] {
+  return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(
+    ({ messageText }) => `${file.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
+  );
+}
+
+/** Exported names with whether each is a value and a type. */
+function declared(path: string): Map<string, { value: boolean; type: boolean }> {
+  const program = compiled(path, { module: ts.ModuleKind.NodeNext });
+  const checker = program.getTypeChecker();
+  const module = checker.getSymbolAtLocation(program.getSourceFile(path)!)!;
+  const names = checker.getExportsOfModule(module).map((symbol): [string, { value: boolean; type: boolean }] => {
+    const { flags } = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+    return [symbol.name, { value: (flags & ts.SymbolFlags.Value) !== 0, type: (flags & ts.SymbolFlags.Type) !== 0 }];
+  });
+  return new Map(names.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
