@@ -177,9 +177,10 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: "spec-tests/conform",
-    doors: ["all.ts", "law.ts", "profile.ts", "report.ts", "report-html.ts", "run.ts"],
+    doors: ["index.ts", "command.ts", "terminal.ts"],
     uses: [],
-    holds: "the laws, and a client that knows a server by its answers alone",
+    holds:
+      "the package `touchstone-conform`: the laws, a client that knows a server by its answers alone, the command, the vectors",
   },
   {
     path: "src/cli",

@@ -13,13 +13,13 @@ import { describe, expect, it } from "vitest";
 import { FORMATS, SCHEMA_KEYWORDS } from "../engine/grammar/index.js";
 import { ERROR_CODES } from "../src/openai/api-error.js";
 import { CHAT_REQUEST_SCHEMAS } from "../src/openai/chat-request.js";
-import { LAWS } from "./conform/all.js";
+import { LAWS } from "./conform/laws/all.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SPEC = readFileSync(join(ROOT, "docs/SPEC.md"), "utf8");
 
 const VECTORS = new Set(
-  readdirSync(join(ROOT, "spec-tests/vectors"))
+  readdirSync(join(ROOT, "spec-tests/conform/vectors"))
     .filter((file) => file.endsWith(".json") && file !== "schema.json")
     .map((file) => file.slice(0, -".json".length)),
 );

@@ -19,7 +19,7 @@ export function difference(expected: Answer, got: Answer): string | null {
   if (expected.usage === null || got.usage === null) return null;
   for (const name of ["promptTokens", "completionTokens", "reasoningTokens"] as const) {
     if (expected.usage[name] !== got.usage[name])
-      return `usage, ${name}: ${expected.usage[name]} was expected, ${got.usage[name]} came`;
+      return `${wireName(name)} of usage: ${expected.usage[name]} was expected, ${got.usage[name]} came`;
   }
   return null;
 }
@@ -28,7 +28,7 @@ export function difference(expected: Answer, got: Answer): string | null {
 export function choiceDifference(expected: Choice, got: Choice): string | null {
   for (const name of ["reasoning", "content", "finishReason"] as const) {
     if (expected[name] !== got[name])
-      return `${name}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} came`;
+      return `${wireName(name)}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} came`;
   }
   if (expected.logprobs === null || got.logprobs === null) {
     if (expected.logprobs === got.logprobs) return null;
@@ -40,6 +40,11 @@ export function choiceDifference(expected: Choice, got: Choice): string | null {
   return index < 0
     ? null
     : `logprobs, entry ${index}: ${JSON.stringify(expected.logprobs[index])} was expected, ${JSON.stringify(got.logprobs[index])} came`;
+}
+
+/** As the field is called in an answer: `finish_reason`. */
+export function wireName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** A text, cut to where it begins to differ from another. */

@@ -69,6 +69,7 @@ export class Client {
     const recorded = this.headers(headers, body);
     const startMs = performance.now();
     return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
       let text = "";
       let response: IncomingMessage | null = null;
       const request = this.request(path, method, recorded);
@@ -93,7 +94,6 @@ export class Client {
         );
       const abort = (): void => end(() => reject(signal.reason as Error));
       const timer = setTimeout(() => finish("No answer in time."), limitMs ?? this.timeoutMs);
-      if (signal.aborted) return abort();
       signal.addEventListener("abort", abort);
       request.on("error", (error) => finish(messageOf(error)));
       request.on("response", (incoming) => {

@@ -27,7 +27,11 @@ export type Feature =
   | "json_schema"
   | "reasoning";
 
-export interface Law {
+/** Whose rules hold where vendors differ: PPIO and Novita, or OpenAI. */
+export type Dialect = "ppio" | "openai";
+
+/** A law as results and reports name it. */
+export interface LawDescription {
   /** `P1` to `P16`, or `validation`. */
   readonly id: string;
   /** One line, as a statement that holds: "A seeded answer does not depend on what else runs". */
@@ -40,6 +44,9 @@ export interface Law {
   readonly needs: readonly Feature[];
   /** For laws that compare distributions: the chance of a false alarm of one whole run, at most; null where none is possible. */
   readonly errorRate: number | null;
+}
+
+export interface Law extends LawDescription {
   check(probe: Probe): Promise<void>;
 }
 
@@ -113,7 +120,7 @@ export interface CaseOptions<T> {
 /** What a law asks with. Every call counts against the budget; when that is spent, calls throw `BudgetSpent`. */
 export interface Probe {
   readonly features: ReadonlySet<Feature>;
-  readonly dialect: "ppio" | "openai";
+  readonly dialect: Dialect;
   /** Tokens of context, where the endpoint tells; else null. */
   readonly contextLength: number | null;
   /** Sends `request`, `model` added where absent; streamed if it says so. @throws Violation for a status other than 200 or an unreadable answer */

@@ -171,12 +171,16 @@ describe("what an endpoint supports", () => {
 
 describe("an endpoint that cannot be checked", () => {
   test.each([
-    ["lists no model", { models: NOT_FOUND }, /\/models names no model \(Status 404.*give --model/],
-    ["wants a key", { models: [401, "who?"] as Reply }, /another API key\. Status 401: who\?/],
+    [
+      "lists no model",
+      { models: NOT_FOUND },
+      /\/models names no model \(Status 404.*Give the model, or another base URL/,
+    ],
+    ["wants a key", { models: [401, "who?"] as Reply }, /wants an API key, or another one\. Status 401: who\?/],
     [
       "refuses the plainest request",
       { chat: (): Reply => [404, "no such model"] },
-      /plainest request to m\. Status 404: no such model/,
+      /plainest request to m, POST http:\/\/\S+\/v1\/chat\/completions\. Status 404: no such model/,
     ],
   ])("%s", async (_, routes, message) => {
     await expect(profileOf(await endpoint(routes))).rejects.toThrow(message);

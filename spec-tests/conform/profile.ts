@@ -4,16 +4,17 @@
  */
 
 import { chatBody, readAnswer, refusal, type Client } from "./client.js";
-import type { ChatRequest, Exchange, Feature, Probe } from "./law.js";
-import { Violation } from "./law.js";
+import { ConformError } from "./errors.js";
+import { Violation, type ChatRequest, type Dialect, type Exchange, type Feature } from "./law.js";
 
-export type Dialect = Probe["dialect"];
-
+/** What the endpoint is and supports. */
 export interface Profile {
+  /** The model that was asked. */
   readonly model: string;
   readonly dialect: Dialect;
   /** In tokens; null where the endpoint does not tell. */
   readonly contextLength: number | null;
+  /** A feature counts as supported if a cheap request with it was answered with 200; its effect is for the laws to judge. */
   readonly features: ReadonlySet<Feature>;
   /** What the endpoint said to a request with what it does not support. */
   readonly missing: ReadonlyMap<Feature, string>;
@@ -21,26 +22,26 @@ export interface Profile {
   readonly fingerprint: string | null;
 }
 
-/** The endpoint cannot be checked at all: nobody answers, there is no model, even the plainest request is refused. */
-export class CannotRun extends Error {}
-
 /** Sends one request; throws `BudgetSpent` where the budget does not allow it. */
 export type Send = (method: string, path: string, body: string | null) => Promise<Exchange>;
 
+/** @throws ConformError `cannot_run` where nobody answers, there is no model, or even the plainest request is refused */
 export async function profileOf(
   send: Send,
   { endpoint }: Client,
   given: { readonly model: string | null; readonly dialect: Dialect | null },
 ): Promise<Profile> {
   const models = await send("GET", "/models", null);
-  if (models.status === 0) throw new CannotRun(`Nobody answers at ${endpoint.baseUrl}: ${models.text}`);
+  if (models.status === 0)
+    throw new ConformError("cannot_run", `Nobody answers at ${endpoint.baseUrl}: ${models.text}`);
   if (models.status === 401 || models.status === 403)
-    throw new CannotRun(`The endpoint wants another API key. ${refusal(models)}`);
+    throw new ConformError("cannot_run", `The endpoint wants an API key, or another one. ${refusal(models)}`);
   const listed = entries(models, "data");
   const model = given.model ?? listed.map(({ id }) => id).find((id): id is string => typeof id === "string");
   if (model === undefined) {
-    throw new CannotRun(
-      `${endpoint.baseUrl}/models names no model (${refusal(models)}): give --model, and a --base-url that ends where /chat/completions begins.`,
+    throw new ConformError(
+      "cannot_run",
+      `${endpoint.baseUrl}/models names no model (${refusal(models)}). Give the model, or another base URL: it ends where /chat/completions begins, mostly with /v1.`,
     );
   }
   const capabilities = await send("GET", "/capabilities", null);
@@ -52,7 +53,10 @@ export async function profileOf(
   const limit = short.status === 200 ? { max_tokens: NUM_TOKENS } : {};
   const plain = short.status === 200 ? short : await ask({});
   if (plain.status !== 200)
-    throw new CannotRun(`The endpoint refuses the plainest request to ${model}. ${refusal(short)}`);
+    throw new ConformError(
+      "cannot_run",
+      `The endpoint refuses the plainest request to ${model}, POST ${endpoint.baseUrl}/chat/completions. ${refusal(short)}`,
+    );
   const features = new Set<Feature>();
   const missing = new Map<Feature, string>();
   const judge = (feature: Feature, reason: string | null): void => {

@@ -60,6 +60,7 @@ const exchange = exchangeWith({
 });
 const command = `curl '${"x".repeat(30_000)}end'`;
 const finding = {
+  lawId: "P2",
   clause: "TS-5.3",
   message: HOSTILE,
   counterexample: HOSTILE,
@@ -85,7 +86,7 @@ const run: Run = {
   numCalls: 123,
   seconds: 4.5,
   errorRate: 0.00021,
-  results: [
+  laws: [
     result("P1", {}),
     result("P2", {
       outcome: "broken",
@@ -96,7 +97,7 @@ const run: Run = {
     result("P4", { outcome: "unchecked", reason: "No budget.\nAt all." }),
   ],
 };
-const allHold: Run = { ...run, results: [run.results[0]!] };
+const allHold: Run = { ...run, laws: [run.laws[0]!] };
 
 test("clauses of the specification, by number", () => {
   expect([...clauses.keys()]).toEqual(["TS-5.3", "TS-5.4"]);
@@ -110,10 +111,10 @@ describe("on a terminal", () => {
     expect(lines[1]).toBe(
       "4 laws: 1 broken, 1 not checked, 1 skipped, 1 hold · 123 of 500 calls, 5 of 300 seconds · chance of a false alarm below 0.0003",
     );
-    expect(lines[3]).toBe("broken     P2   Title of P2 <b> (3 cases, 9 calls)");
+    expect(lines[3]).toBe("broken     P2  Title of P2 <b> (3 cases, 9 calls)");
     expect(lines).toContain("    TS-5.3 Matching <stop> sequences");
     expect(lines).toContain(`    TS-${99}.1`);
-    expect(text).toContain("counterexample (seed 5, path 1:0): ");
+    expect(text).toContain("    smallest case found: ");
     expect(text).toContain(`    ${command}`);
     expect(lines.filter((line) => /^[a-z]+ +P\d /.test(line)).map((line) => line.slice(11, 13))).toEqual([
       "P2",
@@ -123,8 +124,18 @@ describe("on a terminal", () => {
     ]);
   });
 
+  test("the end says how to go on: only where something is broken", () => {
+    const end = [
+      "",
+      "Try the same cases again: --only P2 --seed 42",
+      "Read the clauses beside the findings: --report findings.html",
+    ];
+    expect(summary(run, clauses).split("\n").slice(-3)).toEqual(end);
+    expect(summary(allHold, clauses)).not.toContain("--");
+  });
+
   test("a law's line is one line", () => {
-    expect(lawLine(run.results[3]!)).toBe("unchecked  P4   Title of P4 <b>: No budget. At all.");
+    expect(lawLine(run.laws[3]!, 10)).toBe("unchecked  P4          Title of P4 <b>: No budget. At all.");
     expect(verdict(allHold)).toBe("1 law: 1 hold");
   });
 

@@ -27,12 +27,12 @@ export function clausesOf(specification: string): Clauses {
 /** The worst first. */
 export const OUTCOMES: readonly Outcome[] = ["broken", "unchecked", "skipped", "holds"];
 
-export function withOutcome({ results }: Run, outcome: Outcome): LawResult[] {
-  return results.filter((result) => result.outcome === outcome);
+export function withOutcome({ laws }: Run, outcome: Outcome): LawResult[] {
+  return laws.filter((result) => result.outcome === outcome);
 }
 
-export function numFindings({ results }: Run): number {
-  return results.reduce((sum, { findings }) => sum + findings.length, 0);
+export function numFindings({ laws }: Run): number {
+  return laws.reduce((sum, { findings }) => sum + findings.length, 0);
 }
 
 /** Where a finding comes from, so that it can be found again. */
@@ -40,31 +40,40 @@ export function origin({ seed, path }: Finding): string {
   return `seed ${seed}${path === null ? "" : `, path ${path}`}`;
 }
 
+/** What was broken comes first; the last lines say how to go on from there. */
 export function summary(run: Run, clauses: Clauses): string {
   const { baseUrl, profile, seed, budget, numCalls, seconds, errorRate } = run;
-  return [
+  const broken = withOutcome(run, "broken");
+  const width = Math.max(...run.laws.map(({ law }) => law.id.length));
+  const lines = [
     `${baseUrl} · ${profile.model} · dialect ${profile.dialect} · seed ${seed}`,
     `${verdict(run)} · ${numCalls} of ${budget.calls} calls, ${Math.round(seconds)} of ${budget.seconds} seconds · chance of a false alarm below ${rate(errorRate)}`,
     "",
-    ...OUTCOMES.flatMap((outcome) => withOutcome(run, outcome)).flatMap((result) => lawLines(result, clauses)),
-  ].join("\n");
+    ...OUTCOMES.flatMap((outcome) => withOutcome(run, outcome)).flatMap((result) => lawLines(result, width, clauses)),
+  ];
+  const next = [
+    "",
+    `Try the same cases again: --only ${broken.map(({ law }) => law.id).join(",")} --seed ${seed}`,
+    "Read the clauses beside the findings: --report findings.html",
+  ];
+  return [lines.join("\n").trimEnd(), ...(broken.length === 0 ? [] : next)].join("\n");
 }
 
-/** One line on how a law fared. */
-export function lawLine({ law, outcome, reason, numCases, numCalls }: LawResult): string {
-  return `${outcome.padEnd(9)}  ${law.id.padEnd(4)} ${law.title}${reason === null ? ` (${counted(numCases, "case")}, ${counted(numCalls, "call")})` : `: ${oneLine(reason)}`}`;
+/** One line on how a law fared; its title stands behind so many columns for ids. */
+export function lawLine({ law, outcome, reason, numCases, numCalls }: LawResult, width: number): string {
+  return `${outcome.padEnd(9)}  ${law.id.padEnd(width)}  ${law.title}${reason === null ? ` (${counted(numCases, "case")}, ${counted(numCalls, "call")})` : `: ${oneLine(reason)}`}`;
 }
 
-function lawLines(result: LawResult, clauses: Clauses): string[] {
+function lawLines(result: LawResult, width: number, clauses: Clauses): string[] {
   const findings = result.findings.flatMap((finding) => [
     `${finding.clause} ${clauses.get(finding.clause)?.title ?? ""}`.trimEnd(),
     finding.message,
-    ...(finding.counterexample === null ? [] : [`counterexample (${origin(finding)}): ${finding.counterexample}`]),
+    ...(finding.counterexample === null ? [] : [`smallest case found: ${finding.counterexample}`]),
     ...finding.curls,
     "",
   ]);
   const notes = result.notes.map((note) => `note: ${note}`);
-  return [lawLine(result), ...[...notes, ...findings].map((text) => text.replace(/^(?=.)/gm, "    "))];
+  return [lawLine(result, width), ...[...notes, ...findings].map((text) => text.replace(/^(?=.)/gm, "    "))];
 }
 
 /** `17 laws: 12 hold, 2 broken, 3 skipped` */
@@ -76,7 +85,7 @@ export function verdict(run: Run): string {
     holds: "hold",
   };
   const counts = OUTCOMES.map((outcome) => [withOutcome(run, outcome).length, words[outcome]] as const);
-  return `${counted(run.results.length, "law")}: ${counts
+  return `${counted(run.laws.length, "law")}: ${counts
     .filter(([count]) => count > 0)
     .map(([count, word]) => `${count} ${word}`)
     .join(", ")}`;
@@ -114,7 +123,7 @@ export function json(run: Run): string {
     seconds: run.seconds,
     error_rate: run.errorRate,
     findings: numFindings(run),
-    laws: run.results.map(({ law, outcome, reason, findings, notes, numCases, numCalls, seconds }) => ({
+    laws: run.laws.map(({ law, outcome, reason, findings, notes, numCases, numCalls, seconds }) => ({
       id: law.id,
       title: law.title,
       clauses: law.clauses,
@@ -126,8 +135,13 @@ export function json(run: Run): string {
       calls: numCalls,
       seconds,
       notes,
-      findings: findings.map(({ exchanges, ...finding }) => ({
-        ...finding,
+      findings: findings.map(({ clause, message, counterexample, seed, path, exchanges, curls }) => ({
+        clause,
+        message,
+        counterexample,
+        seed,
+        path,
+        curls,
         exchanges: exchanges.map(({ responseHeaders, text, durationMs, ...sent }) => ({
           ...sent,
           response_headers: responseHeaders,
@@ -142,9 +156,9 @@ export function json(run: Run): string {
 
 /** The form that Jenkins, GitLab and others read: one test case for each law. */
 export function junit(run: Run): string {
-  const { results, seconds, startedAt } = run;
+  const { laws, seconds, startedAt } = run;
   const numSkipped = withOutcome(run, "skipped").length + withOutcome(run, "unchecked").length;
-  const totals = `tests="${results.length}" failures="${withOutcome(run, "broken").length}" errors="0" skipped="${numSkipped}" time="${seconds.toFixed(3)}"`;
+  const totals = `tests="${laws.length}" failures="${withOutcome(run, "broken").length}" errors="0" skipped="${numSkipped}" time="${seconds.toFixed(3)}"`;
   const properties = {
     endpoint: run.baseUrl,
     model: run.profile.model,
@@ -161,7 +175,7 @@ export function junit(run: Run): string {
       ([name, value]) => `      <property name="${name}" value="${xml(String(value))}"/>`,
     ),
     `    </properties>`,
-    ...results.map(testCase),
+    ...laws.map(testCase),
     `  </testsuite>`,
     `</testsuites>`,
     "",

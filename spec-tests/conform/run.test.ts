@@ -6,7 +6,6 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 
 import { Violation, type Law, type Probe } from "./law.js";
-import { CannotRun } from "./profile.js";
 import { runLaws, type Progress, type Run, type RunOptions } from "./run.js";
 import { completion, json, tinyServer, type TinyServer } from "../fixtures/tiny-server.js";
 
@@ -64,7 +63,7 @@ const wrongFrom =
 describe("findings", () => {
   test("the smallest case that breaks a law is found, with the exchange that shows it", async () => {
     const server = await serve(wrongFrom(38));
-    const { results } = await run(server, [law("P1", echoesAll())]);
+    const { laws: results } = await run(server, [law("P1", echoesAll())]);
     const { outcome, findings } = results[0]!;
     expect(outcome).toBe("broken");
     expect(findings).toHaveLength(1);
@@ -85,7 +84,7 @@ describe("findings", () => {
       if (limit < 38) return json(response, 200, completion(String(limit)));
       json(response, 200, limit <= 60 ? {} : completion("!"));
     });
-    const { results } = await run(server, [law("P1", echoesAll(100, { examples: [100] }))]);
+    const { laws: results } = await run(server, [law("P1", echoesAll(100, { examples: [100] }))]);
     expect(results[0]!.findings[0]).toMatchObject({ counterexample: "62", clause: "TS-1.1" });
   });
 
@@ -96,7 +95,7 @@ describe("findings", () => {
       await echoesAll()(probe);
       throw new Violation("At last", [], "TS-2.2");
     });
-    const { results } = await run(server, [twice]);
+    const { laws: results } = await run(server, [twice]);
     expect(
       results[0]!.findings.map(({ clause, counterexample, path }) => ({
         clause,
@@ -126,8 +125,17 @@ describe("findings", () => {
     const strings = law("P1", (probe) =>
       probe.forAll(cases, (limit) => echoes(Number(limit))(probe), { examples: ["50"] }),
     );
-    const { results } = await run(await serve(wrongFrom(1)), [strings]);
+    const { laws: results } = await run(await serve(wrongFrom(1)), [strings]);
     expect(results[0]!.findings[0]).toMatchObject({ counterexample: '"50"', path: "0" });
+  });
+
+  test("a record is printed as a literal, also one without a prototype", async () => {
+    const bare = Object.assign(Object.create(null) as object, { limits: [{ limit: 50 }] });
+    const records = law("P1", (probe) =>
+      probe.forAll(fc.constant({ bare, at: 0 }), ({ at }) => echoes([50][at]!)(probe)),
+    );
+    const { laws: results } = await run(await serve(wrongFrom(1)), [records]);
+    expect(results[0]!.findings[0]!.counterexample).toBe('{"bare":{"limits":[{"limit":50}]},"at":0}');
   });
 
   test("a seed fixes every request and every finding; another seed draws other cases; --only changes nothing", async () => {
@@ -137,7 +145,7 @@ describe("findings", () => {
       chosen = laws,
     ): Promise<{ requests: unknown; findings: unknown }> => {
       const server = await serve(wrongFrom(900));
-      const { results } = await run(server, chosen, options);
+      const { laws: results } = await run(server, chosen, options);
       return {
         requests: server.requests,
         findings: results.map(({ findings }) =>
@@ -182,7 +190,7 @@ describe("the budget", () => {
         for (;;) await echoes(1)(probe);
       });
     const modest = law("P3", echoes(1));
-    const { results, numCalls } = await run(
+    const { laws: results, numCalls } = await run(
       server,
       [modest, greedy("P1"), law("P2", echoesAll(9, { numRuns: 1000 }))],
       { budget: { calls: NUM_PROFILE_CALLS + 61, seconds: 60 } },
@@ -213,7 +221,7 @@ describe("the budget", () => {
 
   test("shrinking stops where the law's share ends, and keeps what it has", async () => {
     const server = await serve(wrongFrom(1000));
-    const { results, numCalls } = await run(
+    const { laws: results, numCalls } = await run(
       server,
       [law("P1", echoesAll(2 ** 30, { examples: [2 ** 30] })), law("P2", echoes(1000))],
       { budget: { calls: NUM_PROFILE_CALLS + 4, seconds: 60 } },
@@ -222,7 +230,9 @@ describe("the budget", () => {
       ["broken", 2],
       ["broken", 1],
     ]);
-    expect(results[0]!.notes).toEqual(["The budget was spent before the counterexample was shrunk to the end."]);
+    expect(results[0]!.notes).toEqual([
+      "The case found was not shrunk to the end: the law's share of the budget was spent.",
+    ]);
     expect(numCalls).toBeLessThanOrEqual(NUM_PROFILE_CALLS + 4);
   });
 
@@ -237,7 +247,9 @@ describe("the budget", () => {
         { share: 1 },
       ),
     );
-    const { results } = await run(server, [threeCalls], { budget: { calls: NUM_PROFILE_CALLS + 8, seconds: 60 } });
+    const { laws: results } = await run(server, [threeCalls], {
+      budget: { calls: NUM_PROFILE_CALLS + 8, seconds: 60 },
+    });
     expect(results[0]).toMatchObject({
       outcome: "holds",
       numCases: 2,
@@ -252,7 +264,9 @@ describe("the budget", () => {
     });
     const start = performance.now();
     const hanging = law("P1", async (probe) => void (await probe.ask({ hang: true })));
-    const { results } = await run(server, [hanging, law("P2", echoes(8))], { budget: { calls: 500, seconds: 2 } });
+    const { laws: results } = await run(server, [hanging, law("P2", echoes(8))], {
+      budget: { calls: 500, seconds: 2 },
+    });
     expect(results.map(({ outcome }) => outcome)).toEqual(["unchecked", "holds"]);
     expect(performance.now() - start).toBeLessThan(2500);
   });
@@ -269,7 +283,7 @@ describe("the budget", () => {
         numBusy = 0;
         await probe.ask({ busy });
       });
-    const { results } = await run(server, [asks("P1", 3), asks("P2", 1000)]);
+    const { laws: results } = await run(server, [asks("P1", 3), asks("P2", 1000)]);
     expect(results.map(({ outcome, numCalls, reason }) => [outcome, numCalls, reason])).toEqual([
       ["holds", 4, null],
       ["unchecked", 4, "The endpoint takes no more requests: status 503."],
@@ -282,7 +296,7 @@ describe("what is not checked", () => {
     const server = await serve((request, response) =>
       "top_k" in request ? json(response, 400, { error: "no top_k" }) : echo(request, response, undefined as never),
     );
-    const { results } = await run(server, [
+    const { laws: results } = await run(server, [
       law("P1", () => Promise.reject(new Error("was checked")), { needs: ["seed", "top_k"] }),
       law("P2", echoes(1)),
     ]);
@@ -296,7 +310,7 @@ describe("what is not checked", () => {
     const server = await serve((request, response, incoming) =>
       request["max_tokens"] === 5 ? (server.close(), incoming.socket.destroy()) : echo(request, response, incoming),
     );
-    const { results } = await run(server, [
+    const { laws: results } = await run(server, [
       law("P1", echoesAll(4)),
       law("P2", echoesAll(1000, { examples: [5] })),
       law("P3", echoes(1)),
@@ -316,7 +330,7 @@ describe("what is not checked", () => {
       for (const first of [6, 7, 8])
         await probe.forAll(fc.constant(first), (limit) => echoes(limit)(probe), { numRuns: 1 });
     });
-    const { results } = await run(server, [thrice]);
+    const { laws: results } = await run(server, [thrice]);
     expect(results[0]!.findings).toMatchObject([{ counterexample: "7" }]);
     expect(results[0]!.notes).toContain("Ended early. The endpoint no longer answers.");
   });
@@ -343,11 +357,11 @@ describe("what is not checked", () => {
     [
       "too few calls for a single case",
       { calls: NUM_PROFILE_CALLS, seconds: 60 },
-      /No law could be checked within 21 calls.*P1 unchecked \(The budget is spent\.\)/,
+      /No law could be checked within 21 calls.*P1 unchecked \(Its share of the budget is spent\.\)/,
     ],
   ])("%s: no run", async (_, budget, message) => {
     const failed = run(await serve(), [law("P1", echoes(1))], { budget });
-    await expect(failed).rejects.toThrow(CannotRun);
+    await expect(failed).rejects.toMatchObject({ code: "cannot_run" });
     await expect(failed).rejects.toThrow(message);
   });
 
@@ -358,13 +372,13 @@ describe("what is not checked", () => {
     await expect(run(server, [law("P1", echoes(1), { needs: ["seed"] })])).rejects.toThrow(
       /P1 skipped \(seed: Status 400/,
     );
-    await expect(run(server, [])).rejects.toThrow(CannotRun);
+    await expect(run(server, [])).rejects.toMatchObject({ code: "cannot_run" });
   });
 });
 
 test("a law asks with the model, sends what it likes, and leaves notes", async () => {
   const server = await serve((request, response) => json(response, "bad" in request ? 400 : 200, completion("")));
-  const { results } = await run(server, [
+  const { laws: results } = await run(server, [
     law("P1", async (probe) => {
       const refused = await probe.send({ bad: true });
       const other = await probe.send("", { path: "/models", method: "GET" });

@@ -11,20 +11,26 @@ import fc, { type Arbitrary, type Value } from "fast-check";
 
 import { chatBody, Client, readAnswer, type Endpoint, type Sent } from "./client.js";
 import { curl } from "./curl.js";
+import { ConformError } from "./errors.js";
 import {
   BudgetSpent,
   Violation,
   type Answer,
   type CaseOptions,
   type ChatRequest,
+  type Dialect,
   type Exchange,
   type Law,
+  type LawDescription,
   type Probe,
 } from "./law.js";
-import { CannotRun, profileOf, type Dialect, type Profile } from "./profile.js";
+import { profileOf, type Profile } from "./profile.js";
 
+/** The most that a run may cost: it ends where either is spent. */
 export interface Budget {
+  /** Requests. */
   readonly calls: number;
+  /** Wall-clock time. */
   readonly seconds: number;
 }
 
@@ -37,64 +43,87 @@ export interface RunOptions {
   readonly laws: readonly Law[];
   readonly budget: Budget;
   readonly seed: number;
+  /** Ends the run, requests included. */
+  readonly signal?: AbortSignal;
   /** Told of every call and of every law that ends. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
 export interface Progress {
-  /** 0 to 1. */
+  /** How much of the run is done, 0 to 1; never falls. */
   readonly share: number;
-  readonly lawId: string | null;
-  /** Set where a law ends. */
+  /** The law that is being checked, or that has ended. */
+  readonly lawId: string;
+  /** Set where a law ends; else null. */
   readonly result: LawResult | null;
 }
 
+/** One way in which the endpoint breaks a law. */
 export interface Finding {
+  /** Of the law that is broken: `P4`. */
+  readonly lawId: string;
+  /** Number of the clause that is broken: `TS-5.3`. */
   readonly clause: string;
+  /** What was expected and what came. */
   readonly message: string;
   /** The smallest case found that breaks the law, printed; null where the law has no cases. */
   readonly counterexample: string | null;
   /** Of the cases; with `path` it names the counterexample: which case, then which step at each turn of shrinking. */
   readonly seed: number;
   readonly path: string | null;
+  /** The requests that show it, with what came back, in the order in which they were sent. */
   readonly exchanges: readonly Exchange[];
-  /** The requests of `exchanges` as shell commands. */
+  /** The requests of `exchanges` as `curl` commands for a POSIX shell, which take the key from the variable `API_KEY`. */
   readonly curls: readonly string[];
 }
 
-/** `unchecked`: the budget did not suffice for a single case. */
+/**
+ * `holds`: no case that was tried breaks the law. `skipped`: the endpoint does not support what the law needs.
+ * `unchecked`: the budget did not suffice for a single case, or the endpoint no longer answered.
+ */
 export type Outcome = "holds" | "broken" | "skipped" | "unchecked";
 
 export interface LawResult {
-  readonly law: Law;
+  readonly law: LawDescription;
   readonly outcome: Outcome;
-  /** Why it was skipped or not checked. */
+  /** Why it was skipped or not checked; null where it was checked. */
   readonly reason: string | null;
+  /** Empty unless the law is broken. */
   readonly findings: readonly Finding[];
+  /** What was left out, and why. */
   readonly notes: readonly string[];
   /** Cases checked to the end. */
   readonly numCases: number;
+  /** Requests sent for it. */
   readonly numCalls: number;
+  /** Wall-clock time. */
   readonly seconds: number;
 }
 
 export interface Run {
   readonly baseUrl: string;
   readonly profile: Profile;
-  /** ISO 8601. */
+  /** ISO 8601, UTC. */
   readonly startedAt: string;
+  /** A run with the same seed tries the same cases. */
   readonly seed: number;
   readonly budget: Budget;
+  /** Requests sent, those that found out what the endpoint supports among them. */
   readonly numCalls: number;
+  /** Wall-clock time. */
   readonly seconds: number;
   /** The chance that an endpoint that keeps every law is blamed, at most. */
   readonly errorRate: number;
-  readonly results: readonly LawResult[];
+  /** In the order in which they were checked. */
+  readonly laws: readonly LawResult[];
 }
 
 export const ERROR_RATE_MAX = 1e-3;
 
-/** @throws CannotRun where no law can be checked */
+/**
+ * @throws ConformError `cannot_run` where no law can be checked
+ * @throws what `signal` is aborted with
+ */
 export async function runLaws({
   endpoint,
   model,
@@ -102,19 +131,22 @@ export async function runLaws({
   laws,
   budget,
   seed,
+  signal = new AbortController().signal,
   onProgress = () => {},
 }: RunOptions): Promise<Run> {
+  signal.throwIfAborted();
   const errorRate = laws.reduce((sum, law) => sum + (law.errorRate ?? 0), 0);
   if (errorRate >= ERROR_RATE_MAX)
     throw new Error(`The laws' false alarms add up to ${errorRate}, which must be below ${ERROR_RATE_MAX}`);
   const client = new Client(endpoint);
   const purse = new Purse(budget);
   const startedAt = new Date().toISOString();
-  const profile = await askForProfile(client, purse, model, dialect);
+  const profile = await askForProfile(client, purse, signal, model, dialect);
 
   const results: LawResult[] = [];
   let isGone = false;
   for (const [i, law] of laws.entries()) {
+    signal.throwIfAborted();
     const tell = (share: number): void => onProgress({ share: (i + share) / laws.length, lawId: law.id, result: null });
     const missing = law.needs.filter((feature) => !profile.features.has(feature));
     let result: LawResult;
@@ -126,17 +158,18 @@ export async function runLaws({
         missing.map((feature) => `${feature}: ${profile.missing.get(feature)}`).join("; "),
       );
     else {
-      const trial = new Trial(client, purse.share(laws.length - i), law, profile, lawSeed(seed, law.id), tell);
+      const trial = new Trial(client, purse.share(laws.length - i), law, profile, lawSeed(seed, law.id), signal, tell);
       result = await trial.run();
       purse.numCalls += result.numCalls;
-      isGone = await hasDied(result.findings, client, purse);
+      isGone = await hasDied(result.findings, client, purse, signal);
     }
     results.push(result);
     onProgress({ share: (i + 1) / laws.length, lawId: law.id, result });
   }
   if (!results.some(({ outcome }) => outcome === "holds" || outcome === "broken")) {
     const reasons = results.map(({ law, outcome, reason }) => `${law.id} ${outcome} (${reason})`).join(", ");
-    throw new CannotRun(
+    throw new ConformError(
+      "cannot_run",
       `No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds, ${purse.numCalls} calls of which showed what the endpoint supports: ${reasons}`,
     );
   }
@@ -149,7 +182,7 @@ export async function runLaws({
     numCalls: purse.numCalls,
     seconds: purse.seconds(),
     errorRate,
-    results,
+    laws: results,
   };
 }
 
@@ -158,7 +191,11 @@ class Purse {
   numCalls = 0;
   private readonly startMs = performance.now();
 
-  constructor(private readonly budget: Budget) {}
+  constructor(
+    private readonly budget: Budget,
+    /** For messages. */
+    readonly name = "The budget",
+  ) {}
 
   seconds(): number {
     return (performance.now() - this.startMs) / 1000;
@@ -182,12 +219,15 @@ class Purse {
 
   /** An even share of what is left, for one of so many. */
   share(numSharers: number): Purse {
-    return new Purse({ calls: Math.floor(this.callsLeft() / numSharers), seconds: this.secondsLeft() / numSharers });
+    return new Purse(
+      { calls: Math.floor(this.callsLeft() / numSharers), seconds: this.secondsLeft() / numSharers },
+      "Its share of the budget",
+    );
   }
 
   /** @throws BudgetSpent */
   pay(): void {
-    if (this.callsLeft() <= 0 || this.secondsLeft() <= 0) throw new BudgetSpent("The budget is spent.");
+    if (this.callsLeft() <= 0 || this.secondsLeft() <= 0) throw new BudgetSpent(`${this.name} is spent.`);
     this.numCalls++;
   }
 }
@@ -195,30 +235,35 @@ class Purse {
 async function askForProfile(
   client: Client,
   purse: Purse,
+  signal: AbortSignal,
   model: string | null,
   dialect: Dialect | null,
 ): Promise<Profile> {
-  const deadline = timeLimit(purse);
+  const deadline = timeLimit(purse, signal);
   try {
     const send = (method: string, path: string, body: string | null): Promise<Exchange> =>
       patiently(purse, () => client.exchange({ method, path, body }, deadline.signal), deadline.signal);
     return await profileOf(send, client, { model, dialect });
   } catch (error) {
     if (error instanceof BudgetSpent)
-      throw new CannotRun(`The budget did not suffice to find out what the endpoint supports. ${error.message}`);
+      throw new ConformError(
+        "cannot_run",
+        `The budget did not suffice to find out what the endpoint supports, which takes some two dozen calls. ${error.message}`,
+      );
     throw error;
   } finally {
     deadline.clear();
   }
 }
 
-function timeLimit(purse: Purse): { readonly signal: AbortSignal; clear(): void } {
+/** Aborts where the purse's time is spent, or with the run. */
+function timeLimit(purse: Purse, signal: AbortSignal): { readonly signal: AbortSignal; clear(): void } {
   const controller = new AbortController();
   const timer = setTimeout(
-    () => controller.abort(new BudgetSpent("The time is spent.")),
+    () => controller.abort(new BudgetSpent(`${purse.name} is spent.`)),
     Math.min(2 ** 31 - 1, 1000 * purse.secondsLeft()),
   );
-  return { signal: controller.signal, clear: () => clearTimeout(timer) };
+  return { signal: AbortSignal.any([signal, controller.signal]), clear: () => clearTimeout(timer) };
 }
 
 /** How often, and for how long at most, a server that has no room is asked again. */
@@ -250,12 +295,15 @@ function notChecked(law: Law, outcome: Outcome, reason: string): LawResult {
 }
 
 /** Whether the endpoint is gone after a finding in which it did not answer: then nothing more can be said about it. */
-async function hasDied(findings: readonly Finding[], client: Client, purse: Purse): Promise<boolean> {
+async function hasDied(
+  findings: readonly Finding[],
+  client: Client,
+  purse: Purse,
+  signal: AbortSignal,
+): Promise<boolean> {
   if (!findings.some(({ exchanges }) => exchanges.some(isUnanswered))) return false;
   purse.numCalls++;
-  return isUnanswered(
-    await client.exchange({ method: "GET", path: "/models", body: null }, new AbortController().signal),
-  );
+  return isUnanswered(await client.exchange({ method: "GET", path: "/models", body: null }, signal));
 }
 
 function isUnanswered({ status }: Exchange): boolean {
@@ -284,10 +332,11 @@ class Trial implements Probe {
     private readonly law: Law,
     private readonly profile: Profile,
     private readonly seed: number,
+    private readonly signal: AbortSignal,
     private readonly tell: (share: number) => void,
   ) {
     ({ features: this.features, dialect: this.dialect, contextLength: this.contextLength } = profile);
-    this.deadline = timeLimit(purse);
+    this.deadline = timeLimit(purse, signal);
   }
 
   async run(): Promise<LawResult> {
@@ -370,7 +419,8 @@ class Trial implements Probe {
       const finding = await this.shrunk(cases, check, value, violation, seed, String(i));
       this.findings.push(finding);
       // What comes after would be blamed on requests that nobody has read.
-      if (await hasDied([finding], this.client, this.purse)) throw new BudgetSpent("The endpoint no longer answers.");
+      if (await hasDied([finding], this.client, this.purse, this.signal))
+        throw new BudgetSpent("The endpoint no longer answers.");
       return;
     }
   }
@@ -399,7 +449,7 @@ class Trial implements Probe {
       }
     } catch (error) {
       if (!(error instanceof BudgetSpent)) throw error;
-      this.note("The budget was spent before the counterexample was shrunk to the end.");
+      this.note("The case found was not shrunk to the end: the law's share of the budget was spent.");
     }
     return this.finding(violation, { value: value.value, seed, path });
   }
@@ -439,9 +489,10 @@ class Trial implements Probe {
   ): Finding {
     const { baseUrl } = this.client.endpoint;
     return {
+      lawId: this.law.id,
       clause: this.clause(violation),
       message: violation.message,
-      counterexample: counterexample === null ? null : fc.stringify(counterexample.value),
+      counterexample: counterexample === null ? null : fc.stringify(withPrototypes(counterexample.value)),
       seed: counterexample?.seed ?? this.seed,
       path: counterexample?.path ?? null,
       exchanges: violation.exchanges,
@@ -478,6 +529,15 @@ class Trial implements Probe {
 }
 
 const CHAT_PATH = "/chat/completions";
+
+/** The same value for people: that fast-check makes records without a prototype says nothing about a server. */
+function withPrototypes(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withPrototypes);
+  if (typeof value !== "object" || value === null) return value;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, withPrototypes(field)]));
+}
 
 /** Draws each case together with what its arbitrary needs to shrink it. */
 class WithContext<T> extends fc.Arbitrary<Value<T>> {

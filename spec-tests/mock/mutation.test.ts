@@ -8,19 +8,16 @@
 
 import { beforeAll, describe, expect, test } from "vitest";
 
-import { LAWS } from "../conform/all.js";
-import { runLaws, type Run } from "../conform/run.js";
+import { conform, type ConformResult, type Dialect } from "../conform/index.js";
 import { BUGS, type BugName } from "./bugs.js";
 import { startMock } from "./server.js";
 
 const IS_WHOLE = process.env["MUTATION_WHOLE"] === "1";
 const NUM_SEEDS = Number(process.env["MUTATION_SEEDS"] ?? 2);
 
-/** Of `touchstone conform`, where it is not told otherwise. */
+/** The default one. */
 const BUDGET = { calls: 500, seconds: 300 };
 const TIMEOUT = { timeout: 1000 * (BUDGET.seconds + 30) };
-
-type Dialect = "ppio" | "openai";
 
 interface Trial {
   readonly bugs: readonly BugName[];
@@ -31,15 +28,12 @@ interface Trial {
   readonly calls?: number;
 }
 
-async function conform({ bugs, dialect, seed, only, calls = BUDGET.calls }: Trial): Promise<Run> {
+async function check({ bugs, dialect, seed, only, calls = BUDGET.calls }: Trial): Promise<ConformResult> {
   const mock = await startMock({ bugs, dialect });
-  const laws = LAWS.filter(({ id }) => only === undefined || id === only);
   try {
-    return await runLaws({
-      endpoint: { baseUrl: `${mock.url}/v1`, apiKey: null },
-      model: null,
-      dialect: null,
-      laws,
+    return await conform({
+      baseUrl: `${mock.url}/v1`,
+      ...(only === undefined ? {} : { only: [only] }),
       budget: { ...BUDGET, calls },
       seed,
     });
@@ -49,29 +43,29 @@ async function conform({ bugs, dialect, seed, only, calls = BUDGET.calls }: Tria
 }
 
 /** What a run with one law alone may use, so that the law has what it has in this run of all. */
-function callsOf({ numCalls, results }: Run): ReadonlyMap<string, number> {
-  const forProfile = results.reduce((calls, result) => calls - result.numCalls, numCalls);
+function callsOf({ numCalls, laws }: ConformResult): ReadonlyMap<string, number> {
+  const forProfile = laws.reduce((calls, law) => calls - law.numCalls, numCalls);
   let spent = forProfile;
   return new Map(
-    results.map(({ law, numCalls }, index) => {
-      const share = Math.floor((BUDGET.calls - spent) / (results.length - index));
+    laws.map(({ law, numCalls }, index) => {
+      const share = Math.floor((BUDGET.calls - spent) / (laws.length - index));
       spent += numCalls;
       return [law.id, forProfile + share];
     }),
   );
 }
 
-const broken = ({ results }: Run): string[] =>
-  results.filter(({ findings }) => findings.length > 0).map(({ law }) => law.id);
+const broken = ({ laws }: ConformResult): string[] =>
+  laws.filter(({ outcome }) => outcome === "broken").map(({ law }) => law.id);
 
 describe("each bug is found by its law", () => {
   let calls: ReadonlyMap<string, number>;
   beforeAll(async () => {
-    calls = callsOf(await conform({ bugs: [], dialect: "openai", seed: 1 }));
+    calls = callsOf(await check({ bugs: [], dialect: "openai", seed: 1 }));
   }, TIMEOUT.timeout);
 
   test.each(BUGS)("$law finds $name ($report)", TIMEOUT, async ({ name, law }) => {
-    const run = await conform({
+    const run = await check({
       bugs: [name],
       dialect: "openai",
       seed: 1,
@@ -80,8 +74,7 @@ describe("each bug is found by its law", () => {
     if (IS_WHOLE) console.log(`${name}: ${broken(run).join(", ")}; ${run.numCalls} calls, ${run.seconds.toFixed(0)} s`);
     expect(broken(run)).toContain(law);
     expect(run.numCalls).toBeLessThanOrEqual(BUDGET.calls);
-    for (const { findings } of run.results)
-      for (const { curls } of findings) expect(curls.join("\n")).toContain("curl");
+    for (const { curls } of run.findings) expect(curls.join("\n")).toContain("curl");
   });
 });
 
@@ -89,14 +82,12 @@ describe("without bugs nothing is found", () => {
   const seeds = Array.from({ length: NUM_SEEDS }, (_, index) => index + 1);
   const runs = seeds.flatMap((seed) => (["ppio", "openai"] as const).map((dialect) => ({ seed, dialect })));
   test.each(runs)("seed $seed, $dialect", TIMEOUT, async ({ seed, dialect }) => {
-    const { results } = await conform({ bugs: [], dialect, seed });
+    const { findings, laws } = await check({ bugs: [], dialect, seed });
+    expect(findings.map(({ lawId, message, counterexample }) => `${lawId}: ${message} (${counterexample})`)).toEqual(
+      [],
+    );
     expect(
-      results.flatMap(({ law, findings }) =>
-        findings.map(({ message, counterexample }) => `${law.id}: ${message} (${counterexample})`),
-      ),
-    ).toEqual([]);
-    expect(
-      results
+      laws
         .filter(({ outcome }) => outcome !== "holds")
         .map(({ law, outcome, reason }) => `${law.id} ${outcome}: ${reason}`),
     ).toEqual([]);

@@ -3,7 +3,7 @@
 
 It is written from the clauses of docs/SPEC.md in float64 and shares no code with the vectors' generators or the engine,
 so that a mistake has to be made twice to go unseen. Standard library only. Exits with 1 on a mismatch; the last line
-is `N passed, M failed`.
+is `N passed, M failed`. It reads the vectors of this repository, or those of a folder that is given.
 """
 
 import codecs
@@ -14,7 +14,7 @@ import pathlib
 import struct
 import sys
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).parent.parent / "conform" / "vectors"
 F32_MAX = (2 - 2**-23) * 2.0**127
 OPEN, CLOSE = "<think>", "</think>"
 BLANK = " \t\r\n"
@@ -288,10 +288,10 @@ def wrong_copy(value):
         return value
 
 
-def main():
+def main(folder):
     num_passed, num_failed = 0, 0
     for kind, run in RUNNERS.items():
-        cases = json.loads((FOLDER / f"{kind}.json").read_text(encoding="utf-8"))["cases"]
+        cases = json.loads((folder / f"{kind}.json").read_text(encoding="utf-8"))["cases"]
         if not cases:
             print(f"{kind}: no cases")
             num_failed += 1
@@ -311,4 +311,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER))

@@ -26,7 +26,9 @@ import { byteSymbols, byteTokenizerJson } from "../fixtures/byte-tokenizer.js";
 import { fileText, vectorFiles } from "./generate/index.js";
 import { answer, headOf } from "./scripted-engine.js";
 
-const FOLDER = fileURLToPath(new URL(".", import.meta.url));
+const FOLDER = fileURLToPath(new URL("../conform/vectors/", import.meta.url));
+const GENERATORS = fileURLToPath(new URL("generate/", import.meta.url));
+const CHECK = fileURLToPath(new URL("check.py", import.meta.url));
 
 /** The files, and how many cases each has at least. */
 const FILES = {
@@ -65,11 +67,9 @@ describe("the files", () => {
   });
 
   it("come from generators that import nothing of the engine", () => {
-    for (const file of readdirSync(join(FOLDER, "generate"))) {
+    for (const file of readdirSync(GENERATORS)) {
       const imports = [
-        ...readFileSync(join(FOLDER, "generate", file), "utf8").matchAll(
-          /\bfrom\s+"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g,
-        ),
+        ...readFileSync(join(GENERATORS, file), "utf8").matchAll(/\bfrom\s+"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g),
       ];
       for (const [, from, bare] of imports) expect(from ?? bare, file).toMatch(/^\.\/[a-z-]+\.js$/);
     }
@@ -686,9 +686,7 @@ describe.skipIf(!hasPython)("check.py, where there is python3", () => {
   );
 
   it("passes", () => {
-    expect(lastLine(execFileSync("python3", [join(FOLDER, "check.py")], { encoding: "utf8" }))).toBe(
-      `${numCases} passed, 0 failed`,
-    );
+    expect(lastLine(execFileSync("python3", [CHECK], { encoding: "utf8" }))).toBe(`${numCases} passed, 0 failed`);
   });
 
   it("fails where an expectation is wrong, and where there are no cases", () => {
@@ -696,7 +694,7 @@ describe.skipIf(!hasPython)("check.py, where there is python3", () => {
     cpSync(FOLDER, folder, { recursive: true });
     const run = (name: FileName, cases: readonly unknown[]): { status: number | null; last: string | undefined } => {
       writeFileSync(join(folder, `${name}.json`), JSON.stringify({ cases }));
-      const { status, stdout } = spawnSync("python3", [join(folder, "check.py")], { encoding: "utf8" });
+      const { status, stdout } = spawnSync("python3", [CHECK, folder], { encoding: "utf8" });
       cpSync(join(FOLDER, `${name}.json`), join(folder, `${name}.json`));
       return { status, last: lastLine(stdout) };
     };

@@ -1,23 +1,15 @@
-/** `touchstone conform` as a person meets it: exit codes, what goes where, reports. Runs the built command against servers of a few lines. */
+/**
+ * `touchstone conform` is the command of touchstone-conform under another name: what that does stands in
+ * spec-tests/conform/command.test.ts, and here what could differ.
+ */
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { openSync } from "node:fs";
+import { resolve } from "node:path";
 
-import { afterAll, describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
-import { completion, json, tinyServer, type TinyServer } from "../../spec-tests/fixtures/tiny-server.js";
-
-const scratch = mkdtempSync(join(tmpdir(), "touchstone-conform-"));
-const folder = join(scratch, "folder.json");
-mkdirSync(folder);
-const servers: TinyServer[] = [];
-
-afterAll(() => {
-  rmSync(scratch, { recursive: true, force: true });
-  for (const server of servers) server.close();
-});
+import { completion, json, tinyServer } from "../../spec-tests/fixtures/tiny-server.js";
 
 interface Outcome {
   readonly stdout: string;
@@ -25,12 +17,9 @@ interface Outcome {
   readonly code: number | null;
 }
 
-function conform(args: string[], env: Record<string, string> = {}, output: "pipe" | number = "pipe"): Promise<Outcome> {
+function run(program: readonly string[], args: readonly string[], output: "pipe" | number = "pipe"): Promise<Outcome> {
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [resolve("dist/src/cli/main.js"), "conform", ...args], {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", output, "pipe"],
-    });
+    const child = spawn(process.execPath, [...program, ...args], { stdio: ["ignore", output, "pipe"] });
     let stdout = "";
     let stderr = "";
     child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -40,181 +29,54 @@ function conform(args: string[], env: Record<string, string> = {}, output: "pipe
   });
 }
 
-async function serve(...[answer]: Parameters<typeof tinyServer>): Promise<TinyServer> {
-  const server = await tinyServer(answer);
-  servers.push(server);
-  return server;
-}
+const OURS = [resolve("dist/src/cli/main.js"), "conform"];
+const THEIRS = [resolve("dist/spec-tests/conform/main.js")];
 
-/** Answers whatever it is asked, and cares for no parameter. */
-const careless = (): Promise<TinyServer> => serve((_, response) => json(response, 200, completion("Hello!")));
+/** One name for both, and no times. */
+const comparable = ({ stdout, stderr, code }: Outcome): Outcome => {
+  const plain = (text: string): string =>
+    text.replaceAll(/\btouchstone(-| )conform\b|\btouchstone(?=: )/g, "NAME").replace(/\d+ of \d+ seconds/, "");
+  return { stdout: plain(stdout), stderr: plain(stderr), code };
+};
 
-/** Knows three fields, and refuses everything else. */
-const strict = (): Promise<TinyServer> =>
-  serve(({ model, messages, max_tokens: limit, ...others }, response) => {
-    const isPlain = (message: object): boolean =>
-      Object.keys(message).every((name) => name === "role" || name === "content");
-    const isKnown =
-      model === "m" &&
-      Object.keys(others).length === 0 &&
-      (limit as number) >= 1 &&
-      (messages as object[]).length > 0 &&
-      (messages as object[]).every(isPlain);
-    json(response, isKnown ? 200 : 400, isKnown ? completion("Hello!") : { error: { message: "No." } });
+test("0, 1 and 2 where touchstone-conform has them, with the same text", async () => {
+  const server = await tinyServer(({ n }, response) => {
+    const isRefused = typeof n === "string";
+    json(response, isRefused ? 400 : 200, isRefused ? { error: { message: "No." } } : completion("Hello!"));
   });
-
-describe("exit code", () => {
-  test("0 where no law is broken; a line for each law goes to stderr, the summary to stdout", async () => {
-    const { baseUrl } = await strict();
-    const { stdout, stderr, code } = await conform(["--base-url", `${baseUrl}/`, "--only", "P8,P7", "--seed", "5"]);
-    expect(stdout).toContain(`${baseUrl} · m · dialect openai · seed 5\n2 laws: 1 skipped, 1 hold · `);
-    expect(stdout).toMatch(/^skipped {4}P7 .*logprobs: Status 400: .*No\./m);
-    expect(stderr).toBe("50 % P7 skipped\n100 % P8 holds\n");
-    expect(code).toBe(0);
+  const against = ["--base-url", server.baseUrl, "--seed", "5", "--budget", "calls=60"];
+  const runs = [
+    [...against, "--only", "P1"],
+    [...against, "--only", "P8"],
+    [...against, "--only", "P99"],
+    [...against, "--onyl", "P8"],
+    ["--base-url", "http://127.0.0.1:1/v1"],
+    [],
+  ].map(async (args) => {
+    const [ours, theirs] = await Promise.all([run(OURS, args), run(THEIRS, args)]);
+    expect(comparable(ours)).toEqual(comparable(theirs));
+    return ours.code;
   });
-
-  test("1 where one is; every report is written; a seed repeats it", async () => {
-    const { baseUrl } = await careless();
-    const reports = ["html", "json", "xml"].map((ending) => join(scratch, `report.${ending}`));
-    const args = ["--base-url", baseUrl, "--only", "P8", "--seed", "7", "--budget", "calls=200,seconds=60"];
-    const first = await conform([...args, ...reports.flatMap((file) => ["--report", file])]);
-    expect(first.code).toBe(1);
-    expect(first.stdout).toMatch(/^1 law: 1 broken · \d+ of 200 calls, \d+ of 60 seconds/m);
-    expect(first.stdout).toContain(`curl -sS '${baseUrl}/chat/completions'`);
-    const [page, data, xml] = reports.map((file) => readFileSync(file, "utf8"));
-    expect(page).toMatch(/^<!doctype html>[^]*P8[^]*<\/html>\n$/);
-    expect(JSON.parse(data!)).toMatchObject({
-      endpoint: baseUrl,
-      seed: 7,
-      budget: { calls: 200, seconds: 60 },
-      laws: [{ id: "P8", outcome: "broken" }],
-    });
-    expect(xml).toMatch(/^<\?xml[^]*<failure [^]*<\/testsuites>\n$/);
-    const withoutTimes = ({ stdout }: Outcome): string => stdout.replace(/\d+ of \d+ seconds/, "");
-    expect(withoutTimes(await conform(args))).toBe(withoutTimes(first));
-  });
-
-  test.each<[string, string[], RegExp]>([
-    ["no base URL", [], /required option '--base-url <url>' not specified/],
-    ["an unknown option", ["--base-url", "http://h/v1", "--laws", "P8"], /unknown option '--laws'/],
-    ["a base URL that is none", ["--base-url", "127.0.0.1:8000"], /'127\.0\.0\.1:8000' is invalid\. It must look like/],
-    ["a law that does not exist", ["--base-url", "http://h/v1", "--only", "P8,P99"], /There is no law P99, but .*P8/],
-    [
-      "a budget of something else",
-      ["--base-url", "http://h/v1", "--budget", "tokens=5"],
-      /It must look like calls=500,seconds=300/,
-    ],
-    [
-      "a budget given twice",
-      ["--base-url", "http://h/v1", "--budget", "calls=5,calls=6"],
-      /It must look like calls=500,seconds=300/,
-    ],
-    ["a seed that is none", ["--base-url", "http://h/v1", "--seed", "x"], /It must be an integer/],
-    [
-      "a dialect that does not exist",
-      ["--base-url", "http://h/v1", "--dialect", "vllm"],
-      /Allowed choices are ppio, openai/,
-    ],
-    [
-      "a report of another kind",
-      ["--base-url", "http://h/v1", "--report", "report.pdf"],
-      /It must end in \.html, \.json or \.xml/,
-    ],
-    [
-      "a report that cannot be written",
-      ["--base-url", "http://h/v1", "--report", "/no/such/folder/report.html"],
-      /cannot be written: ENOENT/,
-    ],
-    [
-      "a report that is a folder",
-      ["--base-url", "http://h/v1", "--report", folder],
-      /folder\.json cannot be written: EISDIR/,
-    ],
-    [
-      "a report below a file",
-      ["--base-url", "http://h/v1", "--report", join(resolve("package.json"), "report.xml")],
-      /cannot be written: ENOTDIR/,
-    ],
-    [
-      "nobody there",
-      ["--base-url", "http://127.0.0.1:1/v1"],
-      /Nobody answers at http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/,
-    ],
-  ])("2: %s", async (_, args, message) => {
-    const { stdout, stderr, code } = await conform(args);
-    expect({ stdout, code }).toEqual({ stdout: "", code: 2 });
-    expect(stderr).toMatch(message);
-    expect(stderr).toMatch(/^touchstone: (?!internal)[^\n]*\n(\(Did you mean .*\n)?$/);
-  });
-
-  test("2: a report that could not be written in the end; the summary is printed before", async () => {
-    const report = join(scratch, "taken.json");
-    const { baseUrl } = await serve((_, response) => {
-      mkdirSync(report, { recursive: true });
-      json(response, 200, completion("Hello!"));
-    });
-    const { stdout, stderr, code } = await conform([
-      "--base-url",
-      baseUrl,
-      "--only",
-      "P8",
-      "--budget",
-      "calls=60",
-      "--report",
-      report,
-    ]);
-    expect(code).toBe(2);
-    expect(stdout).toMatch(/^1 law: 1 broken/m);
-    expect(stderr).toMatch(/^touchstone: The report \S+taken\.json cannot be written: EISDIR/m);
-  });
-
-  test.runIf(process.platform === "linux")("2: a summary that cannot be written", async () => {
-    const full = openSync("/dev/full", "w");
-    const { stderr, code } = await conform(["--base-url", (await strict()).baseUrl, "--only", "P8"], {}, full);
-    expect({ stderr, code }).toEqual({
-      stderr: "100 % P8 holds\ntouchstone: the output cannot be written (ENOSPC)\n",
-      code: 2,
-    });
-  });
-
-  test("2: nobody there; no report is left behind", async () => {
-    const report = join(scratch, "absent.json");
-    await conform(["--base-url", "http://127.0.0.1:1/v1", "--report", report]);
-    expect(existsSync(report)).toBe(false);
-  });
-
-  test("2: a budget too small for anything", async () => {
-    const { stderr, code } = await conform(["--base-url", (await strict()).baseUrl, "--budget", "calls=3"]);
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/^touchstone: The budget did not suffice/);
-  });
-
-  test("0: --help, which tells the codes and each default once", async () => {
-    const { stdout, code } = await conform(["--help"]);
-    expect(code).toBe(0);
-    expect(stdout).toMatch(
-      /Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written\./,
-    );
-    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/seconds to take \(default: calls=500,seconds=300\) --seed/);
-    expect(stdout).not.toMatch(/default: [[{]/);
-  });
+  const codes = await Promise.all(runs);
+  server.close();
+  expect(codes).toEqual([0, 1, 2, 2, 2, 2]);
 });
 
-test("the key, from an option or the environment, reaches the server and no report", async () => {
-  const keys = new Set<unknown>();
-  const { baseUrl } = await serve((_, response, { headers }) => {
-    keys.add(headers.authorization);
-    json(response, 200, completion(`You are ${headers.authorization}`));
+test("--help differs in the name and in --version, which touchstone has itself", async () => {
+  const ours = comparable(await run(OURS, ["--help"]));
+  const theirs = comparable(await run(THEIRS, ["--help"]));
+  expect(theirs.stdout).toMatch(/^ {2}-V, --version .*$/m);
+  expect(ours.stdout).toBe(theirs.stdout.replace(/^ {2}-V, --version .*\n/m, ""));
+  expect(await run(OURS.slice(0, 1), ["help", "conform"])).toEqual(await run(OURS, ["--help"]));
+});
+
+test.runIf(process.platform === "linux")("2: a summary that cannot be written", async () => {
+  const server = await tinyServer((_, response) => json(response, 200, completion("Hello!")));
+  const args = ["--base-url", server.baseUrl, "--only", "P1", "--budget", "calls=60"];
+  const { stderr, code } = await run(OURS, args, openSync("/dev/full", "w"));
+  server.close();
+  expect({ stderr, code }).toEqual({
+    stderr: "100 % P1 holds\ntouchstone: the output cannot be written (ENOSPC)\n",
+    code: 2,
   });
-  const report = join(scratch, "key.json");
-  const args = ["--base-url", baseUrl, "--only", "P8", "--report", report, "--budget", "calls=60"];
-  const outcomes = [
-    await conform([...args, "--api-key", "sk-from-option"], { TOUCHSTONE_API_KEY: "sk-other" }),
-    await conform(args, { TOUCHSTONE_API_KEY: "sk-from-environment" }),
-  ];
-  expect(keys).toEqual(new Set(["Bearer sk-from-option", "Bearer sk-from-environment"]));
-  for (const { stdout, stderr } of outcomes) {
-    expect(stdout + stderr + readFileSync(report, "utf8")).not.toMatch(/sk-from/);
-    expect(stdout).toContain('-H "authorization: Bearer $API_KEY"');
-  }
 });

@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 
 import { EngineError } from "../../engine/index.js";
+import { exitWithOutput } from "../../spec-tests/conform/terminal.js";
 import { chatCommand } from "./chat.js";
-import { COULD_NOT_RUN, conformCommand } from "./conform.js";
+import { conformCommand, ConformError, COULD_NOT_RUN } from "./conform.js";
 import { convertCommand } from "./convert.js";
 import { doctorCommand } from "./doctor.js";
 import { evaluateCommand } from "./evaluate.js";
@@ -46,30 +47,17 @@ for (const command of commands.map((create) => create())) {
   program.addCommand(command.copyInheritedSettings(program));
 }
 
-// Of conform, 1 means findings: what commander refuses is something else.
-program.addCommand(
-  conformCommand()
-    .copyInheritedSettings(program)
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN)),
-);
+program.addCommand(conformCommand(program));
 
-// A reader that goes away (`| head`) is no error.
-process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
-  if (code === "EPIPE") process.exit(0);
-  process.stderr.write(`touchstone: the output cannot be written (${code ?? message})\n`);
-  process.exit(program.args[0] === "conform" ? COULD_NOT_RUN : 1);
-});
+exitWithOutput("touchstone", () => (program.args[0] === "conform" ? COULD_NOT_RUN : 1));
 
 try {
   await program.parseAsync();
 } catch (error) {
-  const message =
-    error instanceof EngineError
-      ? error.renamed(flagName).message
-      : error instanceof Error
-        ? error.message
-        : String(error);
-  const isCallersMistake = error instanceof EngineError && error.code !== "internal_error";
+  const known = error instanceof EngineError ? error.renamed(flagName) : error;
+  const message = known instanceof Error ? known.message : String(known);
+  const isCallersMistake =
+    error instanceof EngineError ? error.code !== "internal_error" : error instanceof ConformError;
   process.stderr.write(`touchstone: ${isCallersMistake ? "" : "internal error: "}${message}\n`);
   if (program.opts()["debug"] === true && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode ??= 1;

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { dim, LoadingDisplay, progressBar, showLoading } from "./terminal.js";
+import { dim, LoadingDisplay, showLoading } from "./terminal.js";
 
 const isTTY = process.stderr.isTTY;
 const isOutTTY = process.stdout.isTTY;
@@ -67,13 +67,30 @@ describe("a download", () => {
   });
 });
 
-test("what fails in the middle of a bar leaves it, and the next line begins anew", async () => {
+/** A download is drawn when it goes on. */
+function beginDownload(display: LoadingDisplay): void {
+  display.onDownload(0, MB, "a");
+  vi.advanceTimersByTime(1000);
+  display.onDownload(1, MB, "a");
+}
+
+test.each([
+  ["a download", beginDownload, /^\ra \[·{30}\] 0 % 1\.0 MB[^\n]*\n$/],
+  ["a conversion", (display: LoadingDisplay) => display.onProgress(1, 2), /^\rConverting \[#{15}·{15}\] 50 %\n$/],
+])("what fails in the middle of %s leaves its bar, and the next line begins anew", async (_, draw, expected) => {
   process.stderr.isTTY = true;
   const failing = showLoading(async (display) => {
-    vi.advanceTimersByTime(1000);
-    display.onDownload(0, MB, "a");
-    vi.advanceTimersByTime(1000);
-    display.onDownload(1, MB, "a");
+    draw(display);
+    throw new Error("broken");
+  });
+  await expect(failing).rejects.toThrow("broken");
+  expect(written).toMatch(expected);
+});
+
+test("a notice in the middle of a bar gets a line of its own", async () => {
+  process.stderr.isTTY = true;
+  const failing = showLoading(async (display) => {
+    beginDownload(display);
     display.onNotice("something");
     throw new Error("broken");
   });
@@ -92,15 +109,4 @@ test("colours go to a terminal alone, whatever the other stream is; NO_COLOR, un
   vi.stubEnv("TERM", "xterm");
   vi.stubEnv("NO_COLOR", "1");
   expect(dim("a", process.stdout)).toBe("a");
-});
-
-test("a bar of shares: nothing where there is no terminal", () => {
-  process.stderr.isTTY = false;
-  progressBar("Checking")(1, 2, "P1");
-  expect(written).toBe("");
-  process.stderr.isTTY = true;
-  const bar = progressBar("Checking");
-  bar(1, 2, "P1");
-  bar(2, 2);
-  expect(written).toMatch(/^\rChecking \[#{15}·{15}\] 50 % P1\rChecking \[#{30}\] 100 % *\n$/);
 });

@@ -1,8 +1,9 @@
-/** What a person sees beside the answer itself: a progress bar, dimmed text, the statistics line. */
+/** What a person sees beside the answer itself: how a model is loaded, dimmed text, the statistics line. */
 
 import { styleText } from "node:util";
 
 import type { AnswerResult } from "../../engine/index.js";
+import { bar, progressBar, StatusLine, type ProgressBar } from "../../spec-tests/conform/terminal.js";
 
 /** What a shell reports of a program that Ctrl-C has ended. */
 export const INTERRUPTED = 130;
@@ -16,16 +17,6 @@ export function dim(text: string, stream: NodeJS.WriteStream): string {
   return hasColours(stream) ? styleText("dim", text, { validateStream: false }) : text;
 }
 
-/** Draws progress on a terminal, with a word on what is being done, and nothing where stderr is not one. */
-export function progressBar(label: string): (done: number, total: number, current?: string) => void {
-  const line = new StatusLine();
-  return (done, total, current = "") => {
-    const share = total === 0 ? 1 : done / total;
-    line.show(`${label} ${bar(share)} ${current}`.trimEnd());
-    if (share >= 1) line.end();
-  };
-}
-
 /**
  * Shows how a model is loaded: downloads and the conversion as bars on a terminal; elsewhere a line for each
  * download that has come in, and every few seconds for one that has not.
@@ -35,7 +26,7 @@ export class LoadingDisplay {
   readonly #downloads = new Map<string, DownloadRate>();
   readonly #label: string;
   readonly #say: (line: string) => void;
-  readonly #convertingBar: (done: number, total: number) => void;
+  readonly #convertingBar: ProgressBar;
 
   /**
    * @param name of the model, where several are loaded
@@ -47,7 +38,7 @@ export class LoadingDisplay {
     this.#convertingBar = progressBar(`Converting ${name}`.trimEnd());
   }
 
-  readonly onProgress = (done: number, total: number): void => this.#convertingBar(done, total);
+  readonly onProgress = (done: number, total: number): void => this.#convertingBar.show(done, total);
 
   readonly onDownload = (done: number, total: number, file: string): void => {
     const nowMs = performance.now();
@@ -75,6 +66,7 @@ export class LoadingDisplay {
   /** Leaves what has been drawn as it is; whatever is printed next gets a line of its own. */
   end(): void {
     this.#line.end();
+    this.#convertingBar.end();
   }
 }
 
@@ -92,8 +84,6 @@ export function megabytes(byteLength: number): string {
   return byteLength < 1e5 ? `${(byteLength / 1e3).toFixed(1)} kB` : `${(byteLength / 1e6).toFixed(1)} MB`;
 }
 
-const BAR_WIDTH = 30;
-const BAR_WIDTH_MIN = 8;
 /** Around a bar: blanks, brackets, the share. */
 const BAR_FRAME = 10;
 /** Between two drawings of a bar, and between two plain lines. */
@@ -149,36 +139,6 @@ function duration(ms: number): string {
   return seconds < 3600
     ? `${Math.floor(seconds / 60)} min ${seconds % 60} s`
     : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-}
-
-/** @param room columns that are left for it */
-function bar(share: number, room: number = BAR_WIDTH): string {
-  const width = Math.max(BAR_WIDTH_MIN, Math.min(BAR_WIDTH, room));
-  const filled = Math.round(share * width);
-  return `[${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} %`;
-}
-
-/** A line of the terminal that is written over and over. */
-class StatusLine {
-  readonly isTerminal = process.stderr.isTTY;
-  #drawn = "";
-
-  /** A line that wraps could not be written over. */
-  get width(): number {
-    return (process.stderr.columns || 80) - 1;
-  }
-
-  show(text: string): void {
-    const line = text.slice(0, this.width);
-    if (!this.isTerminal || line === this.#drawn) return;
-    process.stderr.write(`\r${line.padEnd(this.#drawn.length)}`);
-    this.#drawn = line;
-  }
-
-  end(): void {
-    if (this.#drawn !== "") process.stderr.write("\n");
-    this.#drawn = "";
-  }
 }
 
 /** One line: how many tokens, how fast, and the seed that replays the answer. */

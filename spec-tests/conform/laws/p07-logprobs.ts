@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { difference, labelOf, quoted } from "./answers.js";
-import { Violation, type Answer, type Law, type Probe, type TokenLogprob } from "./law.js";
-import { limit, requests, seeds, user } from "./requests.js";
+import { difference, labelOf, quoted } from "../answers.js";
+import { Violation, type Answer, type Law, type Probe, type TokenLogprob } from "../law.js";
+import { limit, requests, seeds, user } from "../requests.js";
 
 /**
  * Broken by probabilities where logarithms are due, by lists of another length or order, by entries that get lost in a
@@ -73,7 +73,7 @@ function demandEntries({ choices, usage, exchange }: Answer, top: number): void 
   const numEntries = choices.reduce((total, { logprobs }) => total + logprobs!.length, 0);
   if (usage !== null && usage.completionTokens !== numEntries) {
     fail(
-      `Every generated token has its entry: usage tells of ${usage.completionTokens} tokens, and there are ${numEntries} entries`,
+      `Every generated token has its entry: usage has ${usage.completionTokens} tokens, and logprobs has ${numEntries} entries`,
       "TS-4.4",
     );
   }

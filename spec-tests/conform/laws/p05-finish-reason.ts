@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { answerOf, quoted } from "./answers.js";
-import { Violation, type Answer, type ChatRequest, type Law } from "./law.js";
-import { apart, requests, user } from "./requests.js";
+import { answerOf, quoted } from "../answers.js";
+import { Violation, type Answer, type ChatRequest, type Law } from "../law.js";
+import { apart, requests, user } from "../requests.js";
 
 /**
  * Broken by a limit that is looked at before the end token or the stop sequence, by streams that say something else than

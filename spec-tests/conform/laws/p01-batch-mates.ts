@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { demandSame } from "./answers.js";
-import type { Law } from "./law.js";
-import { requests, together } from "./requests.js";
+import { demandSame } from "../answers.js";
+import type { Law } from "../law.js";
+import { requests, together } from "../requests.js";
 
 /**
  * Broken by random numbers, logits or penalties that are shared or computed by batch: a generator that all requests draw

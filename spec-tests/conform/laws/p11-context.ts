@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { readAnswer } from "./client.js";
-import { Violation, type Answer, type Exchange, type Law, type Probe } from "./law.js";
-import { limit, user } from "./requests.js";
+import { readAnswer } from "../client.js";
+import { Violation, type Answer, type Exchange, type Law, type Probe } from "../law.js";
+import { limit, user } from "../requests.js";
 
 /**
  * Broken by prompts that are cut to fit: the answer is then to another question, and looks like any other. It shows in
@@ -122,7 +122,7 @@ async function checkRoom(probe: Probe, context: number): Promise<void> {
       }
       const { usage } = readAnswer(exchange, false);
       if (usage !== null && usage.totalTokens > context)
-        throw new Violation(`The context has ${context} tokens, and usage tells of ${usage.totalTokens}`, [exchange]);
+        throw new Violation(`The context has ${context} tokens, and usage has ${usage.totalTokens}`, [exchange]);
     },
     { numRuns: 1 },
   );

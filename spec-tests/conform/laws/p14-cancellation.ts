@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { demandSame } from "./answers.js";
-import type { Law } from "./law.js";
-import { requests, together } from "./requests.js";
+import { demandSame } from "../answers.js";
+import type { Law } from "../law.js";
+import { requests, together } from "../requests.js";
 
 /** Broken by a batch that is thrown away, recomputed in another form, or shifted by one, because a member left or failed. */
 export const cancellation: Law = {

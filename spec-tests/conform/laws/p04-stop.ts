@@ -1,8 +1,8 @@
 import fc, { type Arbitrary } from "fast-check";
 
-import { answerOf, difference, quoted } from "./answers.js";
-import { Violation, type Answer, type ChatRequest, type Choice, type Law, type Probe } from "./law.js";
-import { apart, limit, requests, user } from "./requests.js";
+import { answerOf, difference, quoted } from "../answers.js";
+import { Violation, type Answer, type ChatRequest, type Choice, type Law, type Probe } from "../law.js";
+import { apart, limit, requests, user } from "../requests.js";
 
 /**
  * Broken by stop sequences that are looked for in tokens instead of text, at the end of a token only, or in the reasoning;
@@ -105,10 +105,10 @@ async function demandCut(
   // Answers that differ by themselves are for other laws.
   if (difference(base, await probe.ask(unstopped)) !== null) return;
   const exchanges = [base.exchange, stopped.exchange];
-  const what = `With stop ${JSON.stringify(fields.stop)}, of the answer ${quoted(was.content)}`;
+  const what = `With stop ${JSON.stringify(fields.stop)}`;
   if (got.reasoning !== was.reasoning) {
     throw new Violation(
-      `${what} the reasoning must stay ${quoted(was.reasoning)}; it is ${quoted(got.reasoning)}`,
+      `${what} the reasoning must stay ${quoted(was.reasoning)}; ${quoted(got.reasoning)} came`,
       exchanges,
       "TS-5.8",
     );
@@ -120,10 +120,12 @@ async function demandCut(
         : got.content === was.content.slice(0, isIncluded ? match.start : match.end)
           ? "TS-1.2"
           : null;
-    throw new Violation(`${what} ${quoted(expected)} must be left; ${quoted(got.content)} came`, exchanges, clause);
+    const whole =
+      match === null ? `must stay ${quoted(expected)}` : `${quoted(was.content)} must end as ${quoted(expected)}`;
+    throw new Violation(`${what} the answer ${whole}; ${quoted(got.content)} came`, exchanges, clause);
   }
   throw new Violation(
-    `${what} the finish reason must be ${quoted(finish)}; it is ${quoted(got.finishReason)}`,
+    `${what} the answer ${quoted(was.content)} must have the finish_reason ${quoted(finish)}; ${quoted(got.finishReason)} came`,
     exchanges,
     "TS-5.10",
   );

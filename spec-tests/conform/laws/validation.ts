@@ -1,17 +1,14 @@
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-
 import fc from "fast-check";
 
-import { quoted } from "./answers.js";
-import { Violation, type Exchange, type Law, type Probe } from "./law.js";
-import { limit, user } from "./requests.js";
+import { quoted } from "../answers.js";
+import { Violation, type Dialect, type Exchange, type Law, type Probe } from "../law.js";
+import { validationVectors } from "../package-files.js";
+import { limit, user } from "../requests.js";
 
 /** Broken by a request that is refused although it is allowed, taken although it is not, or refused for another reason. */
 export const validation: Law = {
   id: "validation",
-  title: "Requests are taken and refused as the published rows say",
+  title: "Requests are taken and refused as the validation vectors say",
   clauses: [
     ...clauses(9, 8, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 14),
     ...clauses(1, 1, 5, 6),
@@ -60,7 +57,7 @@ export const validation: Law = {
     const target = await targetOf(probe);
     if (!target.isTouchstone)
       probe.note(
-        "The endpoint has error codes of its own, so only whether requests are refused was judged, and no field that it may have built.",
+        "The endpoint has error codes of its own, so it was only judged whether it refuses a request, and fields that it may support were left out.",
       );
     const rows = rowsOf(probe.dialect).filter((row) => isAskable(row, target));
     // In one order for all, but mixed, so that a budget that ends early has seen something of every clause.
@@ -86,7 +83,7 @@ function clauses(section: number, ...numbers: readonly number[]): string[] {
   return numbers.map((number) => `TS-${section}.${number}`);
 }
 
-/** Of spec-tests/vectors/validation-*.json. */
+/** Of vectors/validation-*.json. */
 interface Row {
   readonly id: string;
   readonly clause: string;
@@ -115,13 +112,8 @@ interface Target {
   readonly has: ReadonlySet<string>;
 }
 
-function rowsOf(dialect: Probe["dialect"]): readonly Row[] {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
-  const { cases } = JSON.parse(
-    readFileSync(join(folder, "spec-tests", "vectors", `validation-${dialect}.json`), "utf8"),
-  ) as { cases: readonly Row[] };
-  return cases;
+function rowsOf(dialect: Dialect): readonly Row[] {
+  return (validationVectors(dialect) as { readonly cases: readonly Row[] }).cases;
 }
 
 async function targetOf(probe: Probe): Promise<Target> {

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 
-import { Violation, type Answer, type ChatRequest, type Law, type Probe, type Usage } from "./law.js";
-import { apart, requests } from "./requests.js";
+import { wireName } from "../answers.js";
+import { Violation, type Answer, type ChatRequest, type Law, type Probe, type Usage } from "../law.js";
+import { apart, requests } from "../requests.js";
 
 /**
  * Broken by counting chunks or characters, by counting a prompt once for each choice, by tokens without text that are
@@ -67,7 +68,7 @@ function demandSums(answer: Answer, request: ChatRequest): void {
     fail(`${cachedTokens} of ${promptTokens} prompt tokens cannot be cached`, "TS-5.14");
   const numEntries = choices.reduce((sum, { logprobs }) => sum + (logprobs?.length ?? 0), 0);
   if (choices.every(({ logprobs }) => logprobs !== null) && completionTokens !== numEntries) {
-    fail(`${completionTokens} completion tokens are told, and logprobs of ${numEntries}`, "TS-5.12");
+    fail(`usage has ${completionTokens} completion tokens, and logprobs has ${numEntries} entries`, "TS-5.12");
   }
   const maxTokens = request["max_tokens"];
   if (typeof maxTokens === "number") {
@@ -78,7 +79,7 @@ function demandSums(answer: Answer, request: ChatRequest): void {
       completionTokens !== maxTokens * choices.length
     ) {
       fail(
-        `All of ${choices.length} choices reached max_tokens ${maxTokens}; ${completionTokens} tokens are told`,
+        `All of ${choices.length} choices reached max_tokens ${maxTokens}; usage has ${completionTokens} completion tokens`,
         "TS-5.12",
       );
     }
@@ -130,7 +131,7 @@ function demandStreamed(whole: Answer, streamed: Answer, isSeeded: boolean): voi
   for (const name of ["completionTokens", "reasoningTokens"] as const) {
     if (isSame && expected[name] !== got[name])
       throw new Violation(
-        `${name} of the same answer: ${expected[name]}, and streamed ${got[name]}`,
+        `${wireName(name)} of the same answer is ${expected[name]}, and ${got[name]} where it is streamed`,
         exchanges,
         "TS-8.11",
       );
@@ -177,10 +178,10 @@ async function checkUnasked(probe: Probe): Promise<void> {
         if (probe.dialect === "openai" ? places.length === 0 : isLast) return;
         const rule =
           probe.dialect === "openai"
-            ? "no chunk has usage"
-            : "the finish chunk of the choice that ends last has usage, and no other";
-        const told = places.length === 0 ? "none has" : `chunks ${places.join(", ")} of ${chunks.length} have`;
-        throw new Violation(`Where include_usage is not given, ${rule}; ${told}`, [answer.exchange], "TS-1.3");
+            ? "no chunk may have usage"
+            : "the finish chunk of the choice that ends last must have usage, and no other";
+        const told = places.length === 0 ? "none has it" : `chunks ${places.join(", ")} of ${chunks.length} have it`;
+        throw new Violation(`Without include_usage ${rule}; ${told}`, [answer.exchange], "TS-1.3");
       },
       { numRuns: 2 },
     );

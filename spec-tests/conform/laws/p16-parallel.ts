@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { choiceDifference, demandSame } from "./answers.js";
-import { Violation, type Law } from "./law.js";
-import { apart, PROMPTS, requests, together, user } from "./requests.js";
+import { choiceDifference, demandSame } from "../answers.js";
+import { Violation, type Law } from "../law.js";
+import { apart, PROMPTS, requests, together, user } from "../requests.js";
 
 /**
  * Broken by buffers, parsers or detokenisers that requests or choices share: what one was told reaches another. It is the

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 
-import { Violation, type ChatRequest, type Law, type Probe } from "./law.js";
-import { limit, together, user } from "./requests.js";
+import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
+import { limit, together, user } from "../requests.js";
 
 /**
  * Broken by servers that go on for a client that has gone: its place is lost to others until the answer would have ended.

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { quoted } from "./answers.js";
-import { Violation, type ChatRequest, type Feature, type Law, type Probe } from "./law.js";
-import { user } from "./requests.js";
+import { quoted } from "../answers.js";
+import { Violation, type ChatRequest, type Feature, type Law, type Probe } from "../law.js";
+import { user } from "../requests.js";
 
 /**
  * Broken by servers that drop what they do not know and clamp what is out of range: the client gets an answer to another

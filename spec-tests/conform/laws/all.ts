@@ -1,6 +1,6 @@
 /** Every law, in the order they are checked. */
 
-import type { Law } from "./law.js";
+import type { Law } from "../law.js";
 import { batchMates } from "./p01-batch-mates.js";
 import { coldAndWarmCache } from "./p02-cache.js";
 import { streams } from "./p03-streams.js";

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 
-import { quoted } from "./answers.js";
-import { Violation, type Answer, type ChatRequest, type Choice, type Law, type Probe } from "./law.js";
-import { limit, requests, user } from "./requests.js";
-import type { Schema } from "./json-schema.js";
+import { quoted } from "../answers.js";
+import { Violation, type Answer, type ChatRequest, type Choice, type Law, type Probe } from "../law.js";
+import { limit, requests, user } from "../requests.js";
+import type { Schema } from "../json-schema.js";
 import { faultOf, formatOf } from "./p09-schemas.js";
 
 /**

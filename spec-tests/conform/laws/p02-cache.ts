@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { demandSame } from "./answers.js";
-import { Violation, type Answer, type Law } from "./law.js";
-import { limit, requests, together, user } from "./requests.js";
+import { demandSame } from "../answers.js";
+import { Violation, type Answer, type Law } from "../law.js";
+import { limit, requests, together, user } from "../requests.js";
 
 /**
  * Broken by keys and values that are reused although a cold run would have computed others: from one position too far,
@@ -38,7 +38,7 @@ export const coldAndWarmCache: Law = {
           const { cachedTokens, promptTokens } = warm.usage ?? { cachedTokens: null, promptTokens: 0 };
           if (cachedTokens !== null && cachedTokens > promptTokens) {
             throw new Violation(
-              `${cachedTokens} cached tokens are told of a prompt of ${promptTokens}`,
+              `A prompt of ${promptTokens} tokens cannot have ${cachedTokens} cached ones`,
               [warm.exchange],
               "TS-5.14",
             );

@@ -1,10 +1,10 @@
 import fc, { type Arbitrary } from "fast-check";
 
-import { answerOf, quoted } from "./answers.js";
-import { readAnswer } from "./client.js";
-import { schemaFault, type Schema } from "./json-schema.js";
-import { Violation, type ChatRequest, type Law, type Probe } from "./law.js";
-import { apart, limit, seeds, user } from "./requests.js";
+import { answerOf, quoted } from "../answers.js";
+import { readAnswer } from "../client.js";
+import { schemaFault, type Schema } from "../json-schema.js";
+import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
+import { apart, limit, seeds, user } from "../requests.js";
 
 /**
  * Broken by schemas that fail open: a keyword, or the whole schema, that is not understood is dropped, and the answer is

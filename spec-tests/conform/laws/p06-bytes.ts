@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { quoted } from "./answers.js";
-import { Violation, type Choice, type Law, type TokenLogprob } from "./law.js";
-import { MANY_SCRIPTS, requests } from "./requests.js";
+import { quoted } from "../answers.js";
+import { Violation, type Choice, type Law, type TokenLogprob } from "../law.js";
+import { MANY_SCRIPTS, requests } from "../requests.js";
 
 /**
  * Broken by bytes that are made from a token's text instead of the token, and by tokens that are decoded one by one:

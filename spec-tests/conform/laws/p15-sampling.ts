@@ -1,7 +1,7 @@
 import fc from "fast-check";
 
-import { choiceDifference, labelOf, quoted } from "./answers.js";
-import { readAnswer } from "./client.js";
+import { choiceDifference, labelOf, quoted } from "../answers.js";
+import { readAnswer } from "../client.js";
 import {
   Violation,
   type Answer,
@@ -10,9 +10,9 @@ import {
   type Law,
   type Probe,
   type TokenLogprob,
-} from "./law.js";
-import { limit, seeds, user } from "./requests.js";
-import { binomialTail } from "./statistics.js";
+} from "../law.js";
+import { limit, seeds, user } from "../requests.js";
+import { binomialTail } from "../statistics.js";
 
 /** The chance of a false alarm of one test. */
 const ALPHA = 1e-5;
@@ -159,7 +159,7 @@ async function flattest(probe: Probe): Promise<Row | null> {
   const { features } = probe;
   if (!features.has("logprobs") || !features.has("top_logprobs") || !features.has("max_tokens")) {
     probe.note(
-      "Without logprobs, top_logprobs and max_tokens it was not tried whether draws follow the model's distribution.",
+      "Draws were not compared with the model's distribution: the endpoint lacks logprobs, top_logprobs or max_tokens.",
     );
     return null;
   }
@@ -176,7 +176,7 @@ async function flattest(probe: Probe): Promise<Row | null> {
   }
   const [best] = rows.sort((a, b) => a.tokens[0]!.logprob - b.tokens[0]!.logprob);
   if (best !== undefined) return best;
-  probe.note("No list of top_logprobs was long enough to compare draws with.");
+  probe.note("Draws were not compared with the model's distribution: no list of top_logprobs had more than 4 tokens.");
   return null;
 }
 
@@ -187,15 +187,14 @@ async function isTaken(probe: Probe, fields: ChatRequest): Promise<boolean> {
 /** Draws of the first token follow its logprobs, at any temperature, and stay among the tokens that the parameters leave. */
 async function checkDraws(probe: Probe, row: Row): Promise<void> {
   const settings = [{}, ...settingsOf(probe, row)];
-  if (!probe.features.has("n")) return probe.note("Without n draws were not compared with the model's distribution.");
+  if (!probe.features.has("n"))
+    return probe.note("Draws were not compared with the model's distribution: the endpoint takes no n.");
   await probe.forAll(
     fc.record({ setting: fc.constantFrom(...settings), seed: seeds }),
     async ({ setting, seed }) => {
       const exchange = await probe.send({ ...row.request, ...setting, n: NUM_DRAWS, seed });
       if (exchange.status === 200) return demandDraws(readAnswer(exchange, false), row, setting);
-      probe.note(
-        `The endpoint does not take n ${NUM_DRAWS}, so draws were not compared with the model's distribution.`,
-      );
+      probe.note(`Draws were not compared with the model's distribution: the endpoint does not take n ${NUM_DRAWS}.`);
     },
     { numRuns: settings.length, examples: settings.map((setting, i) => ({ setting, seed: i })) },
   );
@@ -263,7 +262,7 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
   if (stranger !== undefined) {
     const left = row.tokens.slice(0, kept).map(({ token }) => quoted(token));
     throw new Violation(
-      `${what} only ${left.join(", ")} are left; ${quoted(stranger.token)} was drawn`,
+      `${what}, only ${left.join(", ")} can be drawn; ${quoted(stranger.token)} came`,
       exchanges,
       clause,
     );
@@ -277,7 +276,12 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
   const listed = drawn.filter(({ place }) => place >= 0).length;
   if (kept === Infinity) {
     const chance = chanceOfOthers(row, setting.temperature ?? 1, total);
-    tests.push({ what: "one of all others", count: drawn.length - listed, trials: drawn.length, ...chance });
+    tests.push({
+      what: "a token beside those of top_logprobs",
+      count: drawn.length - listed,
+      trials: drawn.length,
+      ...chance,
+    });
   }
   // Given that a listed token is drawn, which one does not depend on the others.
   for (const [place, weight] of weights.entries()) {

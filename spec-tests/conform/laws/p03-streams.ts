@@ -1,8 +1,8 @@
 import fc from "fast-check";
 
-import { demandSame } from "./answers.js";
-import { Violation, type Answer, type ChatRequest, type Law, type Probe } from "./law.js";
-import { requests } from "./requests.js";
+import { demandSame } from "../answers.js";
+import { Violation, type Answer, type ChatRequest, type Law, type Probe } from "../law.js";
+import { requests } from "../requests.js";
 
 /**
  * Broken by a stream with a path of its own: tags or stop sequences found only where one piece of text holds them,
