@@ -231,6 +231,14 @@ describe("exchanges", () => {
     await expect(call).rejects.toThrow("enough");
   });
 
+  test("are not begun where their signal said so before", async () => {
+    const { baseUrl, requests } = await serve((_, response) => json(response, 200, completion("é")));
+    const call = new Client({ baseUrl, apiKey: null }).exchange(chat, AbortSignal.abort(new Error("enough")));
+    await expect(call).rejects.toThrow("enough");
+    await pause(50); // a request that is dropped unheard would end the process here
+    expect(requests).toEqual([]);
+  });
+
   test("abandoned after so many events or milliseconds, or where the answer ends", async () => {
     const gone: number[] = [];
     const { baseUrl, requests } = await serve(({ numEvents }, response) => {

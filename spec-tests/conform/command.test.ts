@@ -198,7 +198,7 @@ describe("exit code", () => {
     const { stdout, code } = await conform(["--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked or a report could not be written\./,
+      /Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked\nor a report could not be written\./,
     );
     expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/so many seconds \(default: calls=500,seconds=300\) --seed/);
     expect(stdout).not.toMatch(/default: [[{]/);

@@ -61,7 +61,7 @@ export function conformCommand(command: Command): Command {
       )
       .addHelpText(
         "after",
-        "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked or a report could not be written.",
+        "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked\nor a report could not be written.",
       )
       // 1 means findings: what commander refuses is something else.
       .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN))

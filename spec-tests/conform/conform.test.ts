@@ -60,7 +60,7 @@ describe("a signal", () => {
   test.each<[string, (request: Record<string, unknown>, numRequests: number) => boolean]>([
     ["while it is found out what the server supports", (_, numRequests) => numRequests === 3],
     ["while a law is checked", (_, numRequests) => numRequests === 30],
-  ])("ends the run at once: %s", async (_, isReached) => {
+  ])("ends the run at once: %s", { timeout: 10_000 }, async (_, isReached) => {
     const controller = new AbortController();
     const reason = new Error("Enough");
     let numOpen = 0;

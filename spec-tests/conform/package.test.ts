@@ -136,7 +136,7 @@ describe("touchstone-conform", () => {
     const own = await pack("--workspace", "touchstone-conform");
     const others = await pack(...[...dependenciesOf(join(ROOT, "spec-tests/conform"))].map(moduleFolder));
     await succeed("npm", ["install", ...own, ...others], reader);
-  }, TIMEOUT.timeout);
+  }, 2 * TIMEOUT.timeout);
 
   test("installs in less than 15 MB, and nothing of an engine", () => {
     const packages = readdirSync(join(reader, "node_modules")).filter((name) => !name.startsWith("."));
