@@ -41,6 +41,7 @@ export type Naming = (path: string) => string;
 /** A sentence about parameters, in whichever names the reader uses. */
 export type Message = string | ((name: Naming) => string);
 
+/** What a caller did wrong, or what the machine, the hub or a file lacks: `message` is one line for people. */
 export class EngineError extends Error {
   override readonly name = "EngineError";
   readonly #message: Message;
@@ -49,10 +50,13 @@ export class EngineError extends Error {
    * @param code stable, for programs
    * @param message one line for people: what was given and what is allowed
    * @param param path of the offending parameter by the library's names, such as `messages[2].content`, or null
+   * @internal
    */
   constructor(
+    /** Stable, for programs. */
     readonly code: EngineErrorCode,
     message: Message,
+    /** Path of the parameter that the error is about, such as `messages[2].content`; null where there is none. */
     readonly param: string | null = null,
     options?: ErrorOptions,
   ) {
@@ -60,7 +64,10 @@ export class EngineError extends Error {
     this.#message = message;
   }
 
-  /** @returns the same error for a reader who calls the parameters otherwise */
+  /**
+   * @returns the same error with other names for the parameters
+   * @internal
+   */
   renamed(name: Naming): EngineError {
     const message = typeof this.#message === "string" ? this.#message : this.#message(name);
     return new EngineError(this.code, message, this.param === null ? null : name(this.param), { cause: this.cause });

@@ -25,4 +25,4 @@ export {
 } from "./model/index.js";
 export type { Profile } from "./runner/index.js";
 export type { GenerationOptions } from "./sampling/index.js";
-export type { ChatMessage } from "./template/index.js";
+export type { ChatMessage, Role, TextPart } from "./template/index.js";

@@ -1,6 +1,7 @@
 /** Models on this machine and on the hub: list, pull, remove, convert, inspect. */
 
-export { inspectModel, type ModelDescription } from "./model/index.js";
+export type { Markup } from "./message/index.js";
+export { inspectModel, type MemoryEstimate, type ModelDescription, type ModelSizes } from "./model/index.js";
 export {
   convert as convertModel,
   EMBEDDED_MODEL,

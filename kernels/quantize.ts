@@ -6,8 +6,8 @@
 import { F32_GROUP_ROWS, PACK_ROWS, Q4_RECORD, Q8_RECORD, QUANTIZATION_BLOCK, SCALES_BYTES } from "./layout.js";
 
 /** `f32`: as they are; `q8`: int8 in blocks of 32; `q4`: 4 bits in blocks of 32. */
-export type MatrixFormat = "f32" | QuantizedFormat;
-export type QuantizedFormat = "q8" | "q4";
+export type MatrixFormat = "f32" | "q8" | "q4";
+export type QuantizedFormat = Exclude<MatrixFormat, "f32">;
 
 /** weights[r][c] ~ values[r][c] * scales[r][floor(c / QUANTIZATION_BLOCK)]. */
 export interface QuantizedMatrix {

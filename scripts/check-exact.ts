@@ -23,7 +23,7 @@ const RELAXED_DOT = 0x112;
 
 /** Where results are computed; aside from tests and their oracles, and from what measures results. */
 const SOURCES = ["kernels", "engine"];
-const NOT_COMPUTING = /\.test\.ts$|\/testing\.ts$|\/reference[\w-]*\.ts$|\/test-[\w-]+\.ts$|\/engine\/drift\.ts$/;
+const NOT_COMPUTING = /\.test\.ts$|\/engine\/evaluate\//;
 
 /** JavaScript leaves the last bit of these to the engine; + - * / sqrt, rounding and conversions it does not. */
 const TRANSCENDENTAL =

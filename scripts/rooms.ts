@@ -147,11 +147,14 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: LIBRARY,
-    doors: ["index.ts", "models.ts", "evaluate.ts"],
+    doors: ["index.ts", "models.ts", "grammar.ts", "evaluate.ts"],
     uses: [
       "kernels",
       GROUND,
+      "engine/formats",
+      "engine/grammar",
       "engine/sampling",
+      "engine/text",
       "engine/message",
       "engine/template",
       "engine/folder",
@@ -161,7 +164,7 @@ export const ROOMS: readonly Room[] = [
       "engine/model",
       "engine/evaluate",
     ],
-    holds: "the library's doors: `touchstone`, `touchstone/models`, `touchstone/evaluate`",
+    holds: "the library's doors: `touchstone`, `touchstone/models`, `touchstone/grammar`, `touchstone/evaluate`",
   },
   {
     path: "src/openai",

@@ -4,17 +4,20 @@
  */
 
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 
 import ts from "typescript";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 
+import { ONNX_RUNTIME } from "../engine/runner/index.js";
 import { entryPoints } from "../scripts/commonjs-doors.js";
-import { manifest, packedFiles, usersFolder } from "./fixtures/package.js";
+import { randomModel } from "./fixtures/random-model.js";
+import { manifest, packedFiles, ROOT, UsersFolder } from "./fixtures/package.js";
 
-const folder = usersFolder();
+const folder = await UsersFolder.with(ROOT);
+folder.link("@types/node");
 afterAll(() => folder.close());
 
 const ENTRIES = entryPoints(manifest);
@@ -30,6 +33,54 @@ const written = (name: string, source: string): string => {
   writeFileSync(path, source);
   return path;
 };
+
+describe("without optional packages", () => {
+  test("it is small, and nothing of ONNX Runtime is there", () => {
+    const files = folder.files("node_modules");
+    expect(files.filter((file) => file.startsWith("onnxruntime"))).toEqual([]);
+    const numBytes = files
+      .filter((file) => !file.startsWith("@types"))
+      .reduce((sum, file) => sum + statSync(join(folder.path, "node_modules", file)).size, 0);
+    expect(numBytes).toBeLessThan(40e6);
+  });
+
+  test("the embedded model answers at once, without a build", async () => {
+    const args = ["touchstone", "chat", "--once", "What is 27 + 38?", "--seed", "7"];
+    const { stdout, stderr, code } = await folder.run("npx", args);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^prompt 16 tokens in .* seed 7 · finish stop\n$/);
+    expect(stdout).toContain("65");
+  });
+
+  test("other models run in the profile exact", async () => {
+    const model = await randomModel(join(folder.path, "model"));
+    const args = ["touchstone", "generate", "--model", model, "--prompt", "a", "--max-tokens", "3", "--json"];
+    const { stdout, stderr, code } = await folder.run("npx", args);
+    expect({ stderr, code }).toEqual({ stderr: "", code: 0 });
+    expect((JSON.parse(stdout) as { token_ids: number[] }).token_ids).toHaveLength(3);
+    const { stdout: table } = await folder.run("npx", ["touchstone", "inspect", "--model", model]);
+    expect(table).toMatch(/^profile +exact, /m);
+  });
+
+  test.each([
+    ["the profile fast", ["chat", "--once", "Hi", "--profile", "fast"]],
+    ["the comparison with fast", ["evaluate"]],
+  ])("%s says in one line what to install", async (_, args) => {
+    const { stdout, stderr, code } = await folder.run("npx", ["touchstone", ...args]);
+    expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
+    expect(stderr).toMatch(/^touchstone: .* npm install onnxruntime-node@[\d.]+ --ignore-scripts\n$/);
+  });
+
+  test("doctor says which profile models run in", async () => {
+    const { stdout } = await folder.run("npx", ["touchstone", "doctor", "--offline"]);
+    expect(stdout).toMatch(/^ok +onnxruntime +not installed: .*profile exact/m);
+  });
+});
+
+test("the version of ONNX Runtime that errors name is the one that is tried", () => {
+  const [name, version] = ONNX_RUNTIME.split("@");
+  expect(manifest.optionalDependencies).toEqual({ [name!]: version });
+});
 
 test("package.json names the files with side effects as they are packed", () => {
   const packed = packedFiles();
@@ -79,9 +130,9 @@ test.each(RUNS)("a CommonJS program gets an answer: $node $flags", async ({ node
 });
 
 test("where require cannot load ES modules, what cannot be had says so", async () => {
-  const path = written("limits.cjs", 'require("touchstone").LIMITS');
+  const path = written("limits.cjs", 'require("touchstone").EngineError');
   await expect(output(process.execPath, ["--no-experimental-require-module", path])).rejects.toThrow(
-    /require\("touchstone"\) has no LIMITS in Node .*: use Node 20\.19, 22\.12 or later, or \(await import\("touchstone"\)\)\.LIMITS/,
+    /require\("touchstone"\) has no EngineError in Node .*: use Node 20\.19, 22\.12 or later, or \(await import\("touchstone"\)\)\.EngineError/,
   );
 });
 

@@ -453,8 +453,8 @@ describe("matchers", () => {
     const matcher = matcherOf(schema({ type: "integer" }), trie, [end]);
     expect(matcher.acceptBytes(utf8.encode("1}"))).toBe(false);
     expect(matcher.isComplete).toBe(false);
-    expect(() => matcher.acceptToken(3)).toThrow("Internal invariant broken");
-    expect(() => matcher.acceptToken(end)).toThrow("Internal invariant broken");
+    expect(matcher.acceptToken(3)).toBe(false);
+    expect(matcher.acceptToken(end)).toBe(false);
     expect(matcher.acceptBytes(utf8.encode("1"))).toBe(true);
   });
 

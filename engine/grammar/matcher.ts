@@ -1,6 +1,5 @@
-/** One choice's way through a grammar. */
+/** A compiled answer format, and one answer's way through it. */
 
-import { assert } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { type AnswerShape, Automaton, type Configuration, type Position } from "./automaton.js";
 import type { Languages } from "./language.js";
@@ -8,10 +7,12 @@ import type { VocabularyTrie } from "./vocabulary-trie.js";
 
 /** A compiled answer format. What it says never changes; what was worked out about it is kept and shared. */
 export class Grammar {
+  /** @internal */
   readonly automaton: Automaton;
   readonly #languages: Languages;
   readonly #masks = new WeakMap<VocabularyTrie, Map<Configuration, Uint32Array>>();
 
+  /** @internal */
   constructor(languages: Languages, shape: AnswerShape) {
     this.#languages = languages;
     this.automaton = new Automaton(languages, shape);
@@ -27,12 +28,18 @@ export class Grammar {
     return configuration.isComplete;
   }
 
-  /** Whether so much was worked out that it is better compiled again for the next request. */
+  /**
+   * Whether so much was worked out that it is better compiled again for the next request.
+   * @internal
+   */
   get isBloated(): boolean {
     return this.#languages.numStates > LIMITS.grammarLanguagesMax;
   }
 
-  /** @returns the tokens whose bytes can follow; read only, as it is kept */
+  /**
+   * @returns the tokens whose bytes can follow; read only, as it is kept
+   * @internal
+   */
   mask(trie: VocabularyTrie, position: Position): Uint32Array {
     const { configuration } = position;
     let masks = this.#masks.get(trie);
@@ -51,6 +58,10 @@ export class Grammar {
   }
 }
 
+/**
+ * One answer's way through a grammar, token by token: mask the logits with `allowed`, draw, tell `acceptToken`, until
+ * an end token is accepted.
+ */
 export class GrammarMatcher {
   readonly #grammar: Grammar;
   readonly #trie: VocabularyTrie;
@@ -60,6 +71,7 @@ export class GrammarMatcher {
   /** Null once an end token was accepted. */
   #position: Position | null;
 
+  /** @param endTokenIds tokens that end an answer; they are allowed where the answer is whole */
   constructor(grammar: Grammar, trie: VocabularyTrie, endTokenIds: readonly number[]) {
     this.#grammar = grammar;
     this.#trie = trie;
@@ -97,15 +109,15 @@ export class GrammarMatcher {
     return allowed;
   }
 
-  /** @param tokenId one of the allowed ones */
-  acceptToken(tokenId: number): void {
+  /** @returns whether this token can follow, as `allowed` says too; if not, nothing changes */
+  acceptToken(tokenId: number): boolean {
     if (this.#endTokenIds.includes(tokenId)) {
-      assert(this.isComplete, `the answer is whole before the end token ${tokenId}`);
+      if (!this.isComplete) return false;
       this.#position = null;
-      return;
+      return true;
     }
     const bytes = this.#trie.tokens[tokenId] ?? null;
-    assert(bytes !== null && bytes.length > 0 && this.acceptBytes(bytes), `the grammar allows token ${tokenId}`);
+    return bytes !== null && bytes.length > 0 && this.acceptBytes(bytes);
   }
 
   /** @returns whether these bytes can follow; nothing changes */

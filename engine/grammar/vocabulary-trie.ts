@@ -12,6 +12,7 @@ export interface TokenMask {
   readonly dependsOnName: boolean;
 }
 
+/** The bytes of a model's tokens, as masks need them. Build it once for each model. */
 export class VocabularyTrie {
   /**
    * By number of code points, the plain tokens that have no more: whole text that needs no escape in a JSON string, without
@@ -47,7 +48,10 @@ export class VocabularyTrie {
     return new VocabularyTrie(tokens);
   }
 
-  /** @returns the tokens whose bytes can follow */
+  /**
+   * @returns the tokens whose bytes can follow
+   * @internal
+   */
   mask(automaton: Automaton, position: Position): TokenMask {
     const { plainRoom } = position.configuration;
     const bits =

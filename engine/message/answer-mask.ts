@@ -142,7 +142,10 @@ export class AnswerMask {
   /** @param tokenId one of the allowed ones */
   accept(tokenId: number): void {
     if (this.#vocabulary.endTokenIds.includes(tokenId)) return;
-    if (this.#tracker.phase === "answer") return this.#matcher.acceptToken(tokenId);
+    if (this.#tracker.phase === "answer") {
+      assert(this.#matcher.acceptToken(tokenId), `the grammar allows token ${tokenId}`);
+      return;
+    }
     const bytes = this.#vocabulary.trie.tokens[tokenId] ?? NO_BYTES;
     const isDirect = this.#direct?.acceptBytes(bytes) === true;
     const spans = this.#tracker.push(latin1(bytes));

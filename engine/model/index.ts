@@ -1,7 +1,7 @@
 /** A loaded model: what a program holds and asks. */
 
 export { Answer } from "./answer.js";
-export { inspectModel, type ModelDescription } from "./inspect.js";
+export { inspectModel, type ModelDescription, type ModelSizes } from "./inspect.js";
 export type { LoadModelOptions } from "./load-options.js";
 export {
   describeEstimate,

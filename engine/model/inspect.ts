@@ -1,7 +1,6 @@
 /** What a model is, without loading its weights. */
 
 import type { KVFormat, MatrixFormat } from "../../kernels/index.js";
-import type { ModelConfig } from "../architecture/index.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
 import { markupOf, type Markup } from "../message/index.js";
 import type { Profile } from "../runner/index.js";
@@ -19,22 +18,35 @@ export interface ModelDescription {
   readonly numThreads: number;
   /** Tokens that prompt and answer together may have. */
   readonly contextLength: number;
-  /** Logits of a row, and how many tokens the tokenizer has. */
-  readonly vocabSize: string;
+  /** Logits that the model computes at a position. */
+  readonly vocabSize: number;
+  /** Token ids of the tokenizer; a model may have logits for more. */
+  readonly numTokens: number;
   readonly endTokens: readonly { readonly tokenId: number; readonly text: string }[];
   /** Jinja source, or null where the model has no template. */
   readonly chatTemplate: string | null;
   /** The texts around the reasoning; null for a model that does not reason. */
   readonly reasoning: Markup | null;
-  /** Sizes in elements; null for a folder of ONNX files, whose graph alone knows them. */
-  readonly sizes: Pick<
-    ModelConfig,
-    "numLayers" | "hiddenSize" | "intermediateSize" | "numHeads" | "numKvHeads" | "headDim" | "tiedEmbeddings"
-  > | null;
-  /** How keys and values are kept, in words. */
-  readonly cache: string;
+  /** Null for a folder of ONNX files, whose graph alone knows them. */
+  readonly sizes: ModelSizes | null;
+  /** Format of keys and values; for a folder of ONNX files, the tensors of the graph in words. */
+  readonly kvCache: string;
   /** Null for a folder of ONNX files. */
   readonly memory: MemoryEstimate | null;
+}
+
+/** In elements. */
+export interface ModelSizes {
+  readonly numLayers: number;
+  readonly hiddenSize: number;
+  /** Of the feed-forward network. */
+  readonly intermediateSize: number;
+  readonly numHeads: number;
+  /** Heads of keys and values; several query heads share one where there are fewer. */
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  /** The embedding is the output's matrix too. */
+  readonly tiedEmbeddings: boolean;
 }
 
 /**
@@ -56,20 +68,33 @@ export async function inspectModel(
           path: folder.dir,
           architecture: folder.config.architecture,
           weights: folder.manifest.format,
-          sizes: folder.config,
+          sizes: sizesOf(folder.config),
         }
       : { path: folder.path, architecture: folder.architecture, weights: folder.dtype, sizes: null }),
     profile: engine.profile,
     numThreads: engine.numThreads,
     contextLength,
-    vocabSize: `${vocabSize} rows, ${tokenizer.vocabSize} tokens`,
+    vocabSize,
+    numTokens: tokenizer.vocabSize,
     endTokens: endTokenIds.map((tokenId) => ({ tokenId, text: tokenizer.tokenText(tokenId) })),
     chatTemplate,
     reasoning: messageFormat.reasoning,
-    cache: cacheOf(folder, engine.kvCache),
+    kvCache: cacheOf(folder, engine.kvCache),
     memory:
       folder.kind === "pack" ? estimateMemory(folder.config, { ...engine, format: folder.manifest.format }) : null,
   };
+}
+
+function sizesOf({
+  numLayers,
+  hiddenSize,
+  intermediateSize,
+  numHeads,
+  numKvHeads,
+  headDim,
+  tiedEmbeddings,
+}: ModelSizes): ModelSizes {
+  return { numLayers, hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, tiedEmbeddings };
 }
 
 function cacheOf(folder: RunnableModel, format: KVFormat): string {

@@ -30,13 +30,9 @@ export async function withOnnxRuntime<Module>(load: () => Promise<Module>): Prom
     return await load();
   } catch (cause) {
     const { isInstalled, message } = problemOf(cause);
-    const hint = isInstalled ? "" : ` Install it: npm install ${ONNX_RUNTIME} --ignore-scripts`;
-    throw new EngineError(
-      "missing_dependency",
-      `${message}.${hint} Or use the profile exact, which does without.`,
-      "profile",
-      { cause },
-    );
+    const hint = isInstalled ? "." : `, or install it: npm install ${ONNX_RUNTIME} --ignore-scripts`;
+    const text = `${message}. Use the profile exact, which does without${hint}`;
+    throw new EngineError("missing_dependency", text, "profile", { cause });
   }
 }
 

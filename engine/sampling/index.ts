@@ -5,7 +5,7 @@ export {
   PARAMETER_NAMES,
   parameterIn,
   PARAMETERS,
-  type DialectName,
+  type Dialect,
   type Parameter,
   type ParameterKind,
   type ParameterName,

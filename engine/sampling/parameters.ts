@@ -18,7 +18,7 @@ export type ParameterKind =
   | { readonly type: "biases"; readonly maxEntries: number; readonly minimum: number; readonly maximum: number };
 
 /** The two published request formats (contract, section 1). The library is neither. */
-export type DialectName = "ppio" | "openai";
+export type Dialect = "ppio" | "openai";
 
 export interface Parameter<Value> {
   readonly kind: ParameterKind;
@@ -30,7 +30,7 @@ export interface Parameter<Value> {
   readonly description: string;
   /** Where a dialect differs from the library. Values of an integer kind below `offBelow` mean "not given". */
   readonly dialects?: Partial<
-    Record<DialectName, { readonly kind?: ParameterKind; readonly default?: Value; readonly offBelow?: number }>
+    Record<Dialect, { readonly kind?: ParameterKind; readonly default?: Value; readonly offBelow?: number }>
   >;
 }
 
@@ -194,7 +194,7 @@ export const PARAMETER_NAMES = Object.keys(PARAMETERS) as readonly ParameterName
 /** What a dialect takes, and what "not given" means there; null is the library. */
 export function parameterIn(
   name: ParameterName,
-  dialect: DialectName | null,
+  dialect: Dialect | null,
 ): Pick<Parameter<unknown>, "kind" | "default"> & { readonly offBelow?: number } {
   const { kind, default: fallback, dialects }: Parameter<unknown> = PARAMETERS[name];
   return { kind, default: fallback, ...(dialect === null ? {} : dialects?.[dialect]) };

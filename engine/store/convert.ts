@@ -32,7 +32,10 @@ export interface ConvertOptions extends Omit<HubOptions, "onProgress" | "onTextF
   readonly onDownload?: HubOptions["onProgress"];
   /** Puts what is new in the place of a folder of its kind that is there already. */
   readonly replace?: boolean;
-  /** Bytes of the body from which its weights go into a file of their own. */
+  /**
+   * Bytes of the body from which its weights go into a file of their own.
+   * @internal
+   */
   readonly externalFromBytes?: number;
 }
 

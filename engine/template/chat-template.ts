@@ -22,8 +22,6 @@ import { JinjaTemplate } from "./jinja-template.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
 import { SourcedText, type Text, plain } from "./sourced-text.js";
 
-export type { ChatMessage } from "./messages.js";
-
 export class ChatTemplate {
   readonly #template: JinjaTemplate | EngineError;
   readonly #variables: JsonObject;

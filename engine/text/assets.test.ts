@@ -8,7 +8,7 @@ import { expect, it } from "vitest";
 import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { EngineError } from "../errors.js";
 import { deriveMessageFormat, markupOf, type MessageFormat } from "../message/message-format.js";
-import { type ChatMessage, ChatTemplate } from "../template/chat-template.js";
+import { type ChatMessage, ChatTemplate } from "../template/index.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { Tokenizer } from "./tokenizer.js";
 

@@ -376,7 +376,7 @@ export class MockEngine {
       logprobs,
       finishReason,
       usage: isLast ? usage : null,
-      timings: null,
+      timings: isLast ? { promptMs: 0, completionMs: 0 } : null,
     };
     request.call.receive({ type: "delta", call: 0, delta });
   }

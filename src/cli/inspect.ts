@@ -36,17 +36,17 @@ async function inspect(flags: InspectFlags): Promise<void> {
 }
 
 function tableOf(description: ModelDescription): string {
-  const { path, architecture, weights, profile, numThreads, contextLength, vocabSize, endTokens } = description;
-  const { sizes, cache, memory, reasoning, chatTemplate } = description;
+  const { path, architecture, weights, profile, numThreads, contextLength, vocabSize, numTokens } = description;
+  const { sizes, kvCache, memory, endTokens, reasoning, chatTemplate } = description;
   const rows: [string, string | number][] = [
     ["from", path],
     ["architecture", architecture],
     ["weights", weights],
     ["profile", `${profile}, threads: ${numThreads}`],
     ...(sizes === null ? [] : sizeRows(sizes)),
-    ["keys and values", cache],
+    ["keys and values", kvCache],
     ["context", contextLength],
-    ["vocabulary", vocabSize],
+    ["vocabulary", `${vocabSize} rows, ${numTokens} tokens`],
     ["end tokens", endTokens.map(({ tokenId, text }) => `${tokenId} ${JSON.stringify(text)}`).join(", ")],
     ...(memory === null ? [] : ([["memory", describeEstimate(memory)]] as [string, string][])),
     ["reasoning", reasoning === null ? "none" : `${reasoning.open} … ${reasoning.close}`],

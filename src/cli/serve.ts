@@ -13,7 +13,7 @@ import type { LogprobsMode } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/index.js";
-import type { HostOptions } from "../server/index.js";
+import type { LoadingCallbacks } from "../server/index.js";
 import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
 
@@ -124,7 +124,7 @@ function apiKeys({ apiKey = [] }: ServeFlags): string[] {
 }
 
 /** Bars on a terminal, lines of the log elsewhere. */
-function loadingOf(id: string, log: Logger): Pick<HostOptions, "onProgress" | "onDownload" | "onNotice"> {
+function loadingOf(id: string, log: Logger): LoadingCallbacks {
   const { onProgress, onDownload } = new LoadingDisplay(id, (line) => log.info(line));
   return { onProgress, onDownload, onNotice: (message) => log.warn({ model: id }, message) };
 }

@@ -3,9 +3,9 @@
  * their differences is here. Other code takes a row and never asks for its name.
  */
 
-import type { DialectName } from "../../engine/sampling/index.js";
+import type { Dialect } from "../../engine/sampling/index.js";
 
-export type Dialect = DialectName;
+export type { Dialect };
 
 export const DIALECT_NAMES: readonly Dialect[] = ["openai", "ppio"];
 

@@ -8,7 +8,7 @@ import { EngineError, type Naming } from "../../engine/errors.js";
 import type { LoadModelOptions } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { Dialect } from "../openai/index.js";
-import { EngineHost, type HostOptions } from "./host.js";
+import { EngineHost } from "./host.js";
 import { isLoopback } from "./keys.js";
 import { ModelRegistry, servedNames } from "./models.js";
 import { startServer, type ApiServer } from "./server.js";
@@ -48,8 +48,10 @@ export interface CreateServerOptions {
   /** Whether the log may carry the text of messages and answers: false unless given. */
   readonly logContent?: boolean;
   /** Called with a model's id; what it returns is told how that model is loaded. */
-  readonly onLoading?: (id: string) => Pick<HostOptions, "onProgress" | "onDownload" | "onNotice">;
+  readonly onLoading?: (id: string) => LoadingCallbacks;
 }
+
+export type LoadingCallbacks = Pick<LoadModelOptions, "onProgress" | "onDownload" | "onNotice">;
 
 export interface RunningServer {
   /** Such as `http://127.0.0.1:8000`; OpenAI's clients take it with `/v1` as their base URL. */

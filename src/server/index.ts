@@ -5,7 +5,8 @@ export {
   listen,
   type CreateServerOptions,
   type ListeningServer,
+  type LoadingCallbacks,
   type RunningServer,
   type ServedModelOptions,
 } from "./create-server.js";
-export type { HostOptions } from "./host.js";
+export type { Dialect } from "../openai/index.js";

@@ -32,7 +32,9 @@ export interface HubOptions {
   readonly onProgress?: ((done: number, total: number, file: string) => void) | undefined;
   /** Called with a sentence for people about something that is no error. */
   readonly onNotice?: ((message: string) => void) | undefined;
+  /** Where the hub's settings come from: this process's environment unless given. */
   readonly environment?: NodeJS.ProcessEnv | undefined;
+  /** @internal */
   readonly pace?: Pace | undefined;
 }
 
