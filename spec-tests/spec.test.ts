@@ -13,6 +13,7 @@ import { describe, expect, it } from "vitest";
 import { FORMATS, SCHEMA_KEYWORDS } from "../engine/grammar/index.js";
 import { ERROR_CODES } from "../src/openai/api-error.js";
 import { CHAT_REQUEST_SCHEMAS } from "../src/openai/chat-request.js";
+import { parameterTableMarkdown } from "../src/openai/parameter-table.js";
 import { LAWS } from "./conform/laws/all.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -81,6 +82,11 @@ describe("clauses", () => {
 });
 
 describe("tables are the program's own", () => {
+  it("parameters", () => {
+    const [, section = ""] = /^## 2\. Request parameters\n([^]*?)^### /m.exec(SPEC) ?? [];
+    expect(section).toContain(parameterTableMarkdown());
+  });
+
   it("schema keywords", () => {
     expect(tableOf("TS-7.11")).toEqual(
       SCHEMA_KEYWORDS.map(({ keyword, status, note = "" }) => [`\`${keyword}\``, status, note]),

@@ -1,4 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
+
+import { generationConfigs } from "../../spec-tests/fixtures/generation-configs.js";
 import { EngineError } from "../errors.js";
 import { type GenerationOptions, generationConfig } from "./generation-config.js";
 
@@ -34,6 +37,14 @@ describe("generationConfig", () => {
       separateReasoning: true,
       contextLengthExceededBehavior: "truncate",
     });
+  });
+
+  it("takes whatever the table allows, as it is", () => {
+    fc.assert(
+      fc.property(generationConfigs(), (config) => {
+        expect(generationConfig(config)).toEqual(config);
+      }),
+    );
   });
 
   it("draws a new seed each time none is given", () => {

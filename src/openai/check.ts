@@ -45,6 +45,8 @@ export interface JsonSchema {
   readonly "x-ignored"?: boolean;
   /** For the tables: the clause of the contract. */
   readonly "x-clause"?: string;
+  /** The library's name of it. */
+  readonly "x-library"?: string;
 }
 
 /**

@@ -141,18 +141,21 @@ describe("the table of parameters", () => {
     expect(row("top_k", "openai")?.accepted).toBe("an integer of at least -1");
     expect(row("user")?.effect).toBe("none");
     expect(row("tools")).toMatchObject({ accepted: "null or []", effect: "not_built" });
-    expect(parameterRows("ppio").every(({ description }) => description !== "")).toBe(true);
+    for (const { description, clause } of parameterRows("ppio")) {
+      expect(description).not.toBe("");
+      expect(clause).toMatch(/^TS-2\.\d+$/);
+    }
   });
 
   it("is written with both dialects where they differ", () => {
     const lines = parameterTableMarkdown().trimEnd().split("\n");
-    expect(lines).toHaveLength(2 + parameterRows("ppio").length);
+    expect(lines).toHaveLength(2 + parameterRows("ppio").filter(({ effect }) => effect === "honoured").length);
     expect(lines.find((line) => line.startsWith("| `top_p`"))).toContain(
-      "| ppio: a number more than 0 and at most 1; openai: a number in 0..1 |",
+      "| `topP` | ppio: a number more than 0 and at most 1; openai: a number in 0..1 |",
     );
     expect(lines.find((line) => line.startsWith("| `separate_reasoning`"))).toContain(
       "| ppio: `false`; openai: `true` |",
     );
-    expect(lines.every((line) => line.split(/(?<!\\)\|/).length === 6)).toBe(true);
+    expect(lines.every((line) => line.split(/(?<!\\)\|/).length === 7)).toBe(true);
   });
 });

@@ -2,11 +2,18 @@
 
 import { Type, type Static, type TSchema } from "typebox";
 
+/** What documents say of a field. */
+export type FieldNotes = {
+  readonly default?: unknown;
+  readonly description?: string;
+  readonly "x-ignored"?: boolean;
+  readonly "x-clause"?: string;
+  readonly "x-library"?: string;
+};
+
 /** A field that may be absent or null; both mean "not given". */
-export const optional = <T extends TSchema>(
-  schema: T,
-  notes: { default?: unknown; description?: string; "x-ignored"?: boolean; "x-clause"?: string } = {},
-) => Type.Optional(Type.Union([schema, Type.Null()], notes));
+export const optional = <T extends TSchema>(schema: T, notes: FieldNotes = {}) =>
+  Type.Optional(Type.Union([schema, Type.Null()], notes));
 
 const closed = { additionalProperties: false } as const;
 
@@ -53,7 +60,7 @@ const assistantMessage = () =>
     closed,
   );
 
-export const messagesSchema = () =>
+export const messagesSchema = (notes: FieldNotes = {}) =>
   Type.Array(
     Type.Union(
       [
@@ -65,7 +72,7 @@ export const messagesSchema = () =>
       ],
       { discriminator: { propertyName: "role" } },
     ),
-    { minItems: 1, description: "The conversation. `developer` is rendered as `system`." },
+    { minItems: 1, description: "The conversation. `developer` is rendered as `system`.", ...notes },
   );
 
 export type WireMessage = Static<ReturnType<typeof messagesSchema>>[number];

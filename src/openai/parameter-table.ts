@@ -6,6 +6,8 @@ import type { Dialect } from "./dialects.js";
 
 export interface ParameterRow {
   readonly name: string;
+  /** What the library calls it; null for what only the wire has. */
+  readonly library: string | null;
   readonly required: boolean;
   /** In words, as in "must be ...". */
   readonly accepted: string;
@@ -14,33 +16,41 @@ export interface ParameterRow {
   /** `none`: accepted and changes nothing. `not_built`: only the values that ask for nothing are accepted. */
   readonly effect: "honoured" | "none" | "not_built";
   readonly description: string;
-  /** Of the contract; null for what several fields share. */
-  readonly clause: string | null;
+  /** Of the contract. */
+  readonly clause: string;
 }
 
 export function parameterRows(dialect: Dialect): ParameterRow[] {
   const { properties = {}, required = [] } = CHAT_REQUEST_SCHEMAS[dialect];
   return Object.entries(properties).map(([name, schema]) => ({
     name,
+    library: schema["x-library"] ?? null,
     required: required.includes(name),
     accepted: allowedBy(schema),
     default: schema.default ?? null,
     effect: effectOf(schema),
     description: schema.description ?? "",
-    clause: schema["x-clause"] ?? null,
+    clause: schema["x-clause"] ?? "",
   }));
 }
 
-/** One row for a parameter; where the dialects differ, the cell has both. */
+/** What a parameter of the contract may be, a row each; where the dialects differ, the cell has both. */
 export function parameterTableMarkdown(): string {
-  const ppio = parameterRows("ppio").map(cellsOf);
-  const openai = parameterRows("openai").map(cellsOf);
+  const [ppio, openai] = (["ppio", "openai"] as const).map((dialect) =>
+    parameterRows(dialect)
+      .filter(({ effect }) => effect === "honoured")
+      .map(cellsOf),
+  ) as [string[][], string[][]];
   const rows = ppio.map((cells, row) =>
     cells.map((cell, column) =>
       cell === openai[row]?.[column] ? cell : `ppio: ${cell}; openai: ${openai[row]?.[column]}`,
     ),
   );
-  const lines = [["parameter", "accepted", "default", "meaning"], ["---", "---", "---", "---"], ...rows];
+  const lines = [
+    ["parameter", "in the library", "accepted", "default", "clause"],
+    Array<string>(5).fill("---"),
+    ...rows,
+  ];
   return `${lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n`;
 }
 
@@ -51,5 +61,6 @@ function effectOf(schema: JsonSchema): ParameterRow["effect"] {
 
 function cellsOf(row: ParameterRow): string[] {
   const fallback = row.required ? "required" : row.default === null ? "" : `\`${JSON.stringify(row.default)}\``;
-  return [`\`${row.name}\``, row.accepted, fallback, row.description];
+  const library = row.library === null ? "" : `\`${row.library}\``;
+  return [`\`${row.name}\``, library, row.accepted, fallback, row.clause];
 }

@@ -33,8 +33,8 @@ export interface ChatRequestBody {
 
 export function chatRequestSchema(dialect: Dialect) {
   const fields: Record<string, TSchema> = {
-    model: Type.String({ description: "A served id or an alias of one." }),
-    messages: messagesSchema(),
+    model: Type.String({ description: "A served id or an alias of one.", "x-clause": "TS-2.5" }),
+    messages: messagesSchema({ "x-clause": "TS-2.6", "x-library": "messages" }),
   };
   for (const name of PARAMETER_NAMES) {
     fields[PARAMETERS[name].wire] = parameterSchema(name, dialect);
@@ -48,17 +48,21 @@ const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>
   maxTokens: () => ({
     max_completion_tokens: optional(Type.Integer({ minimum: 1 }), {
       description: "Another name of `max_tokens`; given both, they must be equal.",
+      "x-clause": "TS-2.7",
     }),
     stream: optional(Type.Boolean(), {
       default: false,
       description: "Answer in server-sent events as the text is made.",
+      "x-clause": "TS-2.8",
     }),
-    stream_options: optional(streamOptions(), { description: "Only with `stream: true`." }),
+    stream_options: optional(streamOptions(), { description: "Only with `stream: true`.", "x-clause": "TS-2.9" }),
   }),
   topLogprobs: () => ({
     response_format: optional(responseFormat(), {
       default: { type: "text" },
       description: "What the answer after the reasoning must be.",
+      "x-clause": "TS-2.23",
+      "x-library": "responseFormat",
     }),
   }),
   separateReasoning: () => ({
@@ -78,7 +82,12 @@ function parameterSchema(name: ParameterName, dialect: Dialect): TSchema {
   const { kind, default: fallback } = parameterIn(name, dialect);
   const { description, clause } = PARAMETERS[name];
   const isStated = fallback !== null && typeof fallback !== "function" && typeof fallback !== "object";
-  return optional(kindSchema(kind), { ...(isStated ? { default: fallback } : {}), description, "x-clause": clause });
+  return optional(kindSchema(kind), {
+    ...(isStated ? { default: fallback } : {}),
+    description,
+    "x-clause": clause,
+    "x-library": name,
+  });
 }
 
 function kindSchema(kind: ParameterKind): TSchema {
@@ -102,7 +111,7 @@ function kindSchema(kind: ParameterKind): TSchema {
   }
 }
 
-const ACCEPTED = { description: "Accepted; no effect.", "x-ignored": true };
+const ACCEPTED = { description: "Accepted; no effect.", "x-ignored": true, "x-clause": "TS-2.27" };
 
 const streamOptions = () =>
   Type.Object(
@@ -191,5 +200,5 @@ const notBuilt = () => ({
 });
 
 function noEffect(...values: unknown[]): TSchema {
-  return Type.Unsafe<unknown>({ description: "Not built.", ...onlyThese(null, ...values) });
+  return Type.Unsafe<unknown>({ description: "Not built.", "x-clause": "TS-2.28", ...onlyThese(null, ...values) });
 }
