@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { ChatOpenAI } from "@langchain/openai";
 import { APICallError, generateText, streamText } from "ai";
 import { LengthFinishReasonError } from "openai/core/error";
 import { zodResponseFormat } from "openai/helpers/zod";
@@ -60,13 +61,11 @@ afterAll(() => {
   for (const server of servers) server.kill();
 });
 
-/** Starts a server in the openai dialect; its base URL. */
+/** Starts a server with its defaults; its base URL. */
 function serve(flags: readonly string[]): Promise<string> {
-  const server = spawn(
-    process.execPath,
-    [MAIN, "serve", "--port", "0", "--dialect", "openai", "--log-level", "warn", ...flags],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
+  const server = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--log-level", "warn", ...flags], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   servers.push(server);
   return new Promise((listening, failed) => {
     server.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -112,6 +111,43 @@ async function narrowIsFree(): Promise<void> {
   const ask = () => openai({ baseURL: narrowUrl }).chat.completions.create({ ...QUESTION, max_tokens: 1 });
   await vi.waitFor(() => expect(ask()).resolves.toMatchObject({ object: "chat.completion" }), { timeout: 5_000 });
 }
+
+describe("given a base URL and a model alone, the reasoning is apart and a stop sequence is not in the text", () => {
+  const PROMPT = "What is 27 + 38?";
+  const markup = /<\/?think>/;
+
+  test("openai", async () => {
+    const ask = (fields: object = {}) =>
+      client.chat.completions.create({ model: "tiny", messages: [{ role: "user", content: PROMPT }], ...fields });
+    const { message } = (await ask()).choices[0]!;
+    expect(message.content).not.toMatch(markup);
+    expect(message).toHaveProperty("reasoning_content", expect.stringMatching(/./));
+    const stopped = (await ask({ stop: "+" })).choices[0]!;
+    expect(stopped.message.content).not.toContain("+");
+    expect(stopped.finish_reason).toBe("stop");
+  });
+
+  test("@ai-sdk/openai-compatible", async () => {
+    const { text, reasoningText } = await generateText({ model: aiSdk(url), prompt: PROMPT });
+    expect(text).not.toMatch(markup);
+    expect(reasoningText).toMatch(/./);
+    const stopped = await generateText({ model: aiSdk(url), prompt: PROMPT, stopSequences: ["+"] });
+    expect(stopped.text).not.toContain("+");
+    expect(stopped.finishReason).toBe("stop");
+  });
+
+  test("@langchain/openai", async () => {
+    const chat = new ChatOpenAI({ model: "tiny", apiKey: "secret", configuration: { baseURL: url } });
+    expect((await chat.invoke(PROMPT)).content).toMatch(/^(?!.*think>).*\d/s);
+    let streamed = "";
+    for await (const chunk of await chat.stream(PROMPT)) streamed += chunk.text;
+    expect(streamed).toMatch(/^(?!.*think>).*\d/s);
+    const stopped = await chat.invoke(PROMPT, { stop: ["+"] });
+    expect(stopped.content).not.toContain("+");
+    expect(stopped.response_metadata["finish_reason"]).toBe("stop");
+    expect(stopped.usage_metadata?.input_tokens).toBe(16);
+  });
+});
 
 describe("openai", () => {
   test("create", async () => {

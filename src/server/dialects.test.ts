@@ -1,4 +1,4 @@
-/** Contract, section 1, as served: each row of the table in both dialects, and what overrides it. */
+/** Contract, section 1, as served by one server: each row of the table below the paths of both dialects, and what overrides it. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -7,15 +7,16 @@ import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-sch
 import { chatBody, events, post, testServer, type TestServer } from "../../spec-tests/fixtures/server.js";
 
 const DIALECTS = ["ppio", "openai"] as const;
-const servers: Partial<Record<Dialect, TestServer>> = {};
+const PREFIXES = { ppio: "/v3/openai", openai: "/v1" } as const;
 
+let server: TestServer;
 beforeAll(async () => {
-  for (const dialect of DIALECTS) servers[dialect] = await testServer({ dialect });
+  server = await testServer({ dialect: null });
 });
-afterAll(() => Promise.all(Object.values(servers).map((server) => server.close())));
+afterAll(() => server.close());
 
 const send = (dialect: Dialect, fields: object): Promise<Response> =>
-  post(`${servers[dialect]!.url}/v1/chat/completions`, chatBody({ temperature: 0, ...fields }));
+  post(`${server.url}${PREFIXES[dialect]}/chat/completions`, chatBody({ temperature: 0, ...fields }));
 
 async function answer(dialect: Dialect, fields: object = {}): Promise<ChatCompletion> {
   const response = await send(dialect, fields);
@@ -31,6 +32,41 @@ async function refusal(dialect: Dialect, fields: object): Promise<object> {
 
 const refused = (code: string, param: string) => ({ status: 400, code, param });
 const text = ({ choices }: ChatCompletion): string => choices[0]!.message.content;
+
+describe("a path", () => {
+  /** The dialects of the three prefixes, by what the route of capabilities says and by what a request without options gets. */
+  async function spoken(url: string): Promise<unknown[]> {
+    const dialects = [];
+    for (const prefix of ["/v1", "/v3/openai", "/openai/v1"]) {
+      const { dialect } = (await (await fetch(`${url}${prefix}/capabilities`)).json()) as { dialect: string };
+      const response = await post(`${url}${prefix}/chat/completions`, chatBody({ temperature: 0, stop: "38" }));
+      const { message } = ((await response.json()) as ChatCompletion).choices[0]!;
+      dialects.push([dialect, message.reasoning_content === undefined ? "ppio" : "openai"]);
+    }
+    return dialects;
+  }
+
+  test("has its dialect: /v1 openai, the vendor's own paths ppio", async () => {
+    expect(await spoken(server.url)).toEqual([
+      ["openai", "openai"],
+      ["ppio", "ppio"],
+      ["ppio", "ppio"],
+    ]);
+  });
+
+  test.each(DIALECTS)("has the one that is forced: %s", async (dialect) => {
+    const forced = await testServer({ dialect });
+    expect(await spoken(forced.url)).toEqual(Array(3).fill([dialect, dialect]));
+    await forced.close();
+  });
+
+  test("serves the vendor's name of the default model", async () => {
+    for (const prefix of ["/v1", "/v3/openai", "/openai/v1"]) {
+      const body = chatBody({ model: "deepseek/deepseek-r1-turbo", max_tokens: 1 });
+      expect((await post(`${server.url}${prefix}/chat/completions`, body)).status).toBe(200);
+    }
+  });
+});
 
 describe("a stop sequence in the returned text", () => {
   test.each([
