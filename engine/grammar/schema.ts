@@ -3,7 +3,7 @@
  * refused with its name and JSON pointer. References are looked up here; what keywords mean together is not known here.
  */
 
-import { EngineError } from "../errors.js";
+import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { ONE, type Decimal, decimalOf, greatestBelow, leastAbove } from "./decimal.js";
 import { FORMATS, formatLanguage } from "./formats.js";
@@ -137,7 +137,7 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
 export function readSchema(languages: Languages, document: unknown): Schema {
   const numBytes = JSON.stringify(document)?.length ?? 0;
   if (numBytes > LIMITS.schemaBytesMax) {
-    throw invalid("", `The schema has ${numBytes} characters; allowed: up to ${LIMITS.schemaBytesMax}.`);
+    throw invalid("", `The schema must have at most ${LIMITS.schemaBytesMax} characters. Given: ${numBytes}`);
   }
   const reader = new SchemaReader(languages, document);
   const root = reader.schema(document, "");
@@ -200,7 +200,7 @@ class SchemaReader {
     if (entries.length > LIMITS.schemaPropertiesMax) {
       throw invalid(
         pointer,
-        `${shown(pointer)} has ${entries.length} entries; allowed: up to ${LIMITS.schemaPropertiesMax}.`,
+        `${shown(pointer)} must have at most ${LIMITS.schemaPropertiesMax} entries. Given: ${entries.length}`,
       );
     }
     return new Map(
@@ -221,7 +221,7 @@ class SchemaReader {
       if (typeof type !== "string" || !Object.hasOwn(TYPE_NAMES, type)) {
         throw invalid(
           pointer,
-          `${shown(pointer)} is ${JSON.stringify(type)}; allowed: ${Object.keys(TYPE_NAMES).join(", ")}.`,
+          `${shown(pointer)} must be one of ${Object.keys(TYPE_NAMES).join(", ")}. Given: ${described(type)}`,
         );
       }
       bits |= TYPE_NAMES[type]!;

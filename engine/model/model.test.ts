@@ -234,7 +234,7 @@ test("requests that TypeScript would not let through are refused by name, and no
     );
   }
   expect(chat({})).toThrow(refusal("missing_required_parameter", "messages", /required/));
-  expect(chat({ messages: {} })).toThrow(refusal("invalid_type", "messages", /a list of messages/));
+  expect(chat({ messages: {} })).toThrow(refusal("invalid_type", "messages", /an array of messages/));
   expect(chat({ messages: MESSAGES, signal: 5 })).toThrow(refusal("invalid_type", "signal", /AbortSignal\. Given: 5$/));
   expect(chat({ messages: MESSAGES, contextLengthExceededBehavior: "ask" })).toThrow(
     refusal("unsupported_value", "contextLengthExceededBehavior", /truncate or error\. Given: "ask"$/),

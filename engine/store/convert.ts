@@ -73,7 +73,7 @@ async function refusePack(dir: string): Promise<void> {
   const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
   if (!(await has(MANIFEST_FILE)) || (await has(SINGLE_FILE)) || (await has(INDEX_FILE))) return;
   throw new EngineError(
-    "unsupported_value",
+    "unsupported_model",
     `${dir} is a pack already; another one is made from the folder that it was converted from`,
     "model",
   );

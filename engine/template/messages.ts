@@ -4,7 +4,7 @@
  */
 
 import { isObject } from "../json.js";
-import { EngineError } from "../errors.js";
+import { described, EngineError, missingParameter, outOfRange, wrongType } from "../errors.js";
 import { checkWellFormed } from "../text/index.js";
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool";
@@ -43,10 +43,9 @@ export interface TemplateMessage {
  * @throws EngineError naming the field, such as `messages[2].content`
  */
 export function checkMessages(messages: unknown): TemplateMessage[] {
-  if (messages === undefined || messages === null) throw missing("messages");
-  if (!Array.isArray(messages)) throw wrongType("messages", "a list of messages", messages);
-  if (messages.length === 0)
-    throw new EngineError("out_of_range", "messages is empty; at least 1 message is needed.", "messages");
+  if (messages === undefined || messages === null) throw missingParameter("messages");
+  if (!Array.isArray(messages)) throw wrongType("messages", "an array of messages", messages);
+  if (messages.length === 0) throw outOfRange("messages", "must have at least 1 message", messages);
   return messages.map((message: unknown, index) => checkMessage(message, `messages[${index}]`));
 }
 
@@ -78,43 +77,30 @@ function checkMessage(message: unknown, path: string): TemplateMessage {
 }
 
 function checkRole(role: unknown, path: string): Role {
-  if (role === undefined || role === null) throw missing(path);
+  if (role === undefined || role === null) throw missingParameter(path);
   if (typeof role !== "string") throw wrongType(path, "a string", role);
-  if (!ROLES.includes(role)) {
-    throw new EngineError(
-      "unsupported_value",
-      `${path} is ${JSON.stringify(role)}; allowed: ${ROLES.join(", ")}.`,
-      path,
-    );
-  }
+  if (!ROLES.includes(role)) throw unsupported(path, role, ROLES);
   return role as Role;
 }
 
 function checkContent(content: unknown, role: Role, path: string): string {
   if ((content === null || content === undefined) && role === "assistant") return "";
-  if (content === undefined || content === null) throw missing(path);
+  if (content === undefined || content === null) throw missingParameter(path);
   if (typeof content === "string") return checkText(content, path);
-  if (!Array.isArray(content)) throw wrongType(path, "a string or a list of text parts", content);
-  if (content.length === 0)
-    throw new EngineError("out_of_range", `${path} is an empty list; at least 1 part is needed.`, path);
+  if (!Array.isArray(content)) throw wrongType(path, "a string or an array of text parts", content);
+  if (content.length === 0) throw outOfRange(path, "must have at least 1 part", content);
   return content.map((part: unknown, index) => checkPart(part, `${path}[${index}]`)).join("\n");
 }
 
 function checkPart(part: unknown, path: string): string {
   if (!isObject(part)) throw wrongType(path, "an object", part);
   const type = part["type"];
-  if (type === undefined || type === null) throw missing(`${path}.type`);
+  if (type === undefined || type === null) throw missingParameter(`${path}.type`);
   if (typeof type !== "string") throw wrongType(`${path}.type`, "a string", type);
-  if (type !== "text") {
-    throw new EngineError(
-      "unsupported_value",
-      `${path}.type is ${JSON.stringify(type)}; allowed: text.`,
-      `${path}.type`,
-    );
-  }
+  if (type !== "text") throw unsupported(`${path}.type`, type, ["text"]);
   const other = Object.keys(part).find((key) => key !== "type" && key !== "text");
   if (other !== undefined) throw unknownField(`${path}.${other}`);
-  if (part["text"] === undefined || part["text"] === null) throw missing(`${path}.text`);
+  if (part["text"] === undefined || part["text"] === null) throw missingParameter(`${path}.text`);
   return checkText(part["text"], `${path}.text`);
 }
 
@@ -122,11 +108,7 @@ function checkName(name: unknown, path: string): string | null {
   if (name === undefined || name === null) return null;
   if (typeof name !== "string") throw wrongType(path, "a string", name);
   if (/^[A-Za-z0-9_-]{1,64}$/.test(name)) return name;
-  throw new EngineError(
-    "out_of_range",
-    `${path} is ${JSON.stringify(name.slice(0, 80))}; allowed: 1 to 64 of A-Z, a-z, 0-9, _ and -.`,
-    path,
-  );
+  throw outOfRange(path, "must be 1 to 64 of A-Z, a-z, 0-9, _ and -", name);
 }
 
 function checkField(field: string, value: unknown, role: Role, path: string): void {
@@ -136,8 +118,9 @@ function checkField(field: string, value: unknown, role: Role, path: string): vo
     const kind = Object.hasOwn(ANSWER_FIELDS, field) ? ANSWER_FIELDS[field] : undefined;
     if (kind !== undefined) {
       if (value === null || (kind === "list" && Array.isArray(value) && value.length === 0)) return;
-      const allowed = kind === "list" ? "null or an empty list" : "null";
-      throw new EngineError("unsupported_parameter", `${path} is not supported; allowed: ${allowed}.`, path);
+      const allowed = kind === "list" ? "null or []" : "null";
+      const message = `${path} is not supported; it may only be ${allowed}. Given: ${described(value)}`;
+      throw new EngineError("unsupported_parameter", message, path);
     }
   }
   throw unknownField(path);
@@ -149,13 +132,10 @@ function checkText(text: unknown, path: string): string {
   return text;
 }
 
-const missing = (path: string): EngineError =>
-  new EngineError("missing_required_parameter", `${path} is required and is absent or null.`, path);
-
 const unknownField = (path: string): EngineError =>
   new EngineError("unknown_parameter", `${path} is not a known field.`, path);
 
-function wrongType(path: string, wanted: string, value: unknown): EngineError {
-  const given = value === null ? "null" : Array.isArray(value) ? "a list" : `a value of type ${typeof value}`;
-  return new EngineError("invalid_type", `${path} must be ${wanted}; given: ${given}.`, path);
+function unsupported(path: string, given: string, allowed: readonly string[]): EngineError {
+  const values = allowed.map((value) => JSON.stringify(value)).join(" or ");
+  return new EngineError("unsupported_value", `${path} must be ${values}. Given: ${described(given)}`, path);
 }

@@ -71,9 +71,9 @@ async function readText(file: string): Promise<string> {
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new EngineError("unsupported_value", `${file} is not UTF-8.`, "text", { cause: error });
+    throw new EngineError("input_unavailable", `${file} is not UTF-8.`, "text", { cause: error });
   }
-  if (text === "") throw new EngineError("unsupported_value", `${file} is empty.`, "text");
+  if (text === "") throw new EngineError("input_unavailable", `${file} is empty.`, "text");
   return text;
 }
 
