@@ -1,12 +1,21 @@
 /**
- * Reads config.json of the four architectures this engine runs. What would change the function of the network
- * and is not implemented is refused by name and value; absent keys mean what Hugging Face's configuration
- * classes say they mean.
+ * Reads config.json of the architectures that this engine runs. What would change the function of the network and is not
+ * implemented is refused by name and value; absent keys mean what Hugging Face's configuration classes say they mean.
  */
 
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
+import type { Family } from "./family.js";
+import { llama } from "./llama.js";
+import { mistral } from "./mistral.js";
+import { qwen2 } from "./qwen2.js";
+import { qwen3 } from "./qwen3.js";
+
+/** By `model_type` of config.json. */
+const FAMILIES = { llama, mistral, qwen2, qwen3 } as const satisfies Readonly<Record<string, Family>>;
+
+export type Architecture = keyof typeof FAMILIES;
 
 /**
  * @param config parsed config.json
@@ -15,7 +24,8 @@ import { LIMITS } from "../limits.js";
  */
 export function readModelConfig(config: JsonObject, endTokenIds: readonly number[]): ModelConfig {
   const architecture = readArchitecture(config);
-  const defaults = DEFAULTS[architecture];
+  const family: Family = FAMILIES[architecture];
+  const { defaults } = family;
   const hiddenSize = size(config, "hidden_size", 4096);
   const numHeads = size(config, "num_attention_heads", 32);
   // Given as null, it means as many as heads, also where an absent one does not.
@@ -32,9 +42,8 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
   }
   if (headDim > LIMITS.headDimMax) throw invalid(`head_dim must be at most ${LIMITS.headDimMax}; it is ${headDim}`);
   if (headDim % 2 !== 0) throw invalid(`head_dim ${headDim} is odd: rotary positions need pairs`);
-  refuseUnsupported(config, architecture);
-  refuseSlidingWindow(config, architecture, { numLayers, contextLength });
-  const attentionBias = architecture === "qwen2" || flag(config, "attention_bias", false);
+  refuseUnsupported(config);
+  refuseSlidingWindow(config, family, { numLayers, contextLength });
   return {
     architecture,
     hiddenSize,
@@ -47,15 +56,12 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
     contextLength,
     normEpsilon: positive(config, "rms_norm_eps", 1e-6, "config.json"),
     ...readRope(config),
-    attentionBias,
-    outputBias: attentionBias && architecture !== "qwen2",
-    qkNorm: architecture === "qwen3",
+    ...readBiases(config, architecture),
+    qkNorm: family.qkNorm,
     tiedEmbeddings: flag(config, "tie_word_embeddings", false),
     endTokenIds,
   };
 }
-
-export type Architecture = "llama" | "mistral" | "qwen2" | "qwen3";
 
 /** Sizes in elements. */
 export interface ModelConfig {
@@ -95,24 +101,7 @@ export type RopeScaling =
       readonly originalContextLength: number;
     };
 
-interface Defaults {
-  readonly vocabSize: number;
-  readonly intermediateSize: number;
-  /** null: as many as heads. */
-  readonly numKvHeads: number | null;
-  /** null: hidden_size / num_attention_heads. */
-  readonly headDim: number | null;
-  readonly contextLength: number;
-}
-
-const DEFAULTS: Readonly<Record<Architecture, Defaults>> = {
-  llama: { vocabSize: 32000, intermediateSize: 11008, numKvHeads: null, headDim: null, contextLength: 2048 },
-  mistral: { vocabSize: 32000, intermediateSize: 14336, numKvHeads: 8, headDim: null, contextLength: 131072 },
-  qwen2: { vocabSize: 151936, intermediateSize: 22016, numKvHeads: 32, headDim: null, contextLength: 32768 },
-  qwen3: { vocabSize: 151936, intermediateSize: 22016, numKvHeads: 32, headDim: 128, contextLength: 32768 },
-};
-
-const ARCHITECTURES = Object.keys(DEFAULTS).join(", ");
+const ARCHITECTURES = Object.keys(FAMILIES).join(", ");
 
 /** Keys that change the function of a network, with the values under which it stays the one implemented here. */
 const NEUTRAL_VALUES: Readonly<Record<string, readonly unknown[]>> = {
@@ -138,7 +127,7 @@ const NEUTRAL_VALUES: Readonly<Record<string, readonly unknown[]>> = {
 function readArchitecture(config: JsonObject): Architecture {
   const type = config["model_type"];
   if (typeof type !== "string") throw invalid(`model_type must be one of ${ARCHITECTURES}; it is ${shown(type)}`);
-  if (!Object.hasOwn(DEFAULTS, type)) throw unsupported("model_type", type, `supported: ${ARCHITECTURES}`);
+  if (!Object.hasOwn(FAMILIES, type)) throw unsupported("model_type", type, `supported: ${ARCHITECTURES}`);
   const heads = config["architectures"] ?? null;
   if (heads !== null && !(Array.isArray(heads) && heads.some((head) => `${head}`.endsWith("ForCausalLM")))) {
     throw unsupported("architectures", heads, "supported: a causal language model (…ForCausalLM)");
@@ -146,27 +135,32 @@ function readArchitecture(config: JsonObject): Architecture {
   return type as Architecture;
 }
 
-function refuseUnsupported(config: JsonObject, architecture: Architecture): void {
+function refuseUnsupported(config: JsonObject): void {
   for (const [key, neutral] of Object.entries(NEUTRAL_VALUES)) {
     if (!Object.hasOwn(config, key) || neutral.includes(config[key])) continue;
     throw unsupported(key, config[key], `supported: ${neutral.map(shown).join(" or ")}`);
   }
-  if (architecture === "mistral" && flag(config, "attention_bias", false)) {
-    throw unsupported("attention_bias", true, "a mistral model has none");
-  }
+}
+
+function readBiases(config: JsonObject, architecture: Architecture): Pick<ModelConfig, "attentionBias" | "outputBias"> {
+  const { attentionBias }: Family = FAMILIES[architecture];
+  if (attentionBias === "inputs") return { attentionBias: true, outputBias: false };
+  const isSet = flag(config, "attention_bias", false);
+  if (isSet && attentionBias === "none") throw unsupported("attention_bias", true, `a ${architecture} model has none`);
+  return { attentionBias: isSet, outputBias: isSet };
 }
 
 /** A window of at least the context length hides nothing. */
 function refuseSlidingWindow(
   config: JsonObject,
-  architecture: Architecture,
+  { slidingWindow }: Family,
   model: { numLayers: number; contextLength: number },
 ): void {
-  if (architecture === "llama") {
+  if (slidingWindow === "never") {
     refuseLayerTypes(config, null, model.contextLength);
     return;
   }
-  const isSwitched = architecture === "qwen2" || architecture === "qwen3";
+  const isSwitched = slidingWindow === "switched";
   const declared = config["sliding_window"] === undefined ? 4096 : config["sliding_window"];
   if (declared !== null && (!Number.isSafeInteger(declared) || (declared as number) < 1)) {
     throw invalid(`sliding_window must be a positive integer or null; it is ${shown(declared)}`);
