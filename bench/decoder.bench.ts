@@ -147,7 +147,7 @@ function randomDecoder(kernels: Kernels, format: MatrixFormat, kvFormat: KVForma
     embedding,
     pageSize: PAGE_SIZE,
     kvFormat,
-    numRowsMax: PASS_ROWS,
+    maxRows: PASS_ROWS,
     contextLength: PROMPT_LENGTH + PAGE_SIZE,
   });
   return { decoder, embedding, weightBytes };

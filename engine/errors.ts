@@ -111,7 +111,7 @@ export function quoted(text: string): string {
 }
 
 export function shortened(text: string): string {
-  return text.length <= LIMITS.quotedCharsMax ? text : `${text.slice(0, LIMITS.quotedCharsMax)}...`;
+  return text.length <= LIMITS.maxQuotedChars ? text : `${text.slice(0, LIMITS.maxQuotedChars)}...`;
 }
 
 /** The code of an error that the file system raised, such as EACCES; null for any other error. */

@@ -125,8 +125,8 @@ class Parser {
   }
 
   #enter(depth: number): void {
-    if (depth > LIMITS.jsonDepthMax) {
-      throw this.#error(`Arrays and objects are nested more than ${LIMITS.jsonDepthMax} deep`);
+    if (depth > LIMITS.maxJsonDepth) {
+      throw this.#error(`Arrays and objects are nested more than ${LIMITS.maxJsonDepth} deep`);
     }
     this.#position++;
   }

@@ -2,42 +2,42 @@
 
 export const LIMITS = {
   /** Stop sequences of one request. */
-  stopSequencesMax: 4,
+  maxStopSequences: 4,
   /** Choices of one request. */
-  choicesMax: 128,
+  maxChoices: 128,
   /** Entries of `logit_bias`. */
-  logitBiasEntriesMax: 1024,
+  maxLogitBiasEntries: 1024,
   /** Alternatives listed for each token. */
-  topLogprobsMax: 20,
+  maxTopLogprobs: 20,
   /** Arrays and objects inside each other: parsing recurses, so the bound is far from the end of the stack. */
-  jsonDepthMax: 256,
+  maxJsonDepth: 256,
   /** Characters of a value or a name that an error repeats. */
-  quotedCharsMax: 80,
+  maxQuotedChars: 80,
   /** Bytes of a safetensors header; the format's own bound. */
-  safetensorsHeaderBytesMax: 100_000_000,
+  maxSafetensorsHeaderBytes: 100_000_000,
   /** Bytes of config.json, tokenizer.json and their like. */
-  modelJsonBytesMax: 256 << 20,
+  maxModelJsonBytes: 256 << 20,
   /** Any single size in config.json: hidden size, vocabulary, context length. */
-  modelDimensionMax: 1 << 24,
+  maxModelDimension: 1 << 24,
   /** Layers that the kernels run in one go. */
-  modelLayersMax: 255,
+  maxModelLayers: 255,
   /** Dimensions of a head. */
-  headDimMax: 1024,
+  maxHeadDim: 1024,
   /** Bytes of one protobuf message, hence of an ONNX file without external data. */
-  protobufBytesMax: 2 ** 31 - 1,
+  maxProtobufBytes: 2 ** 31 - 1,
   /** Bytes of the hub's list of a repository's files. */
-  hubListingBytesMax: 32 << 20,
+  maxHubListingBytes: 32 << 20,
   /** Redirects from a file of the hub to where its bytes are. */
-  hubRedirectsMax: 5,
+  maxHubRedirects: 5,
   /** Times that a request is tried without a byte of progress. */
-  hubAttemptsMax: 6,
+  maxHubAttempts: 6,
   /** The same for the first request of all: whoever mistypes a path shall not wait long. */
-  hubFirstAttemptsMax: 3,
+  maxHubFirstAttempts: 3,
   /** The first pause between two tries, which doubles up to the longest. */
   hubPauseMs: 500,
-  hubPauseMsMax: 15_000,
+  maxHubPauseMs: 15_000,
   /** The longest pause that a busy hub may ask for; its own allowances are for five minutes. */
-  hubRetryAfterMsMax: 310_000,
+  maxHubRetryAfterMs: 310_000,
   /** How long a connection may be silent. */
   hubStallMs: 20_000,
   /** Parts of a large file that are fetched at the same time, and their bytes. */
@@ -47,55 +47,55 @@ export const LIMITS = {
   hubFilesAtOnce: 4,
   /** How long nothing may be written into an unfinished folder before it counts as left behind: of a process that is not seen here, of any. */
   stagingSilenceMs: 600_000,
-  stagingSilenceMsMax: 86_400_000,
+  maxStagingSilenceMs: 86_400_000,
   /** How long a lock may go untouched before its owner counts as gone. */
   hubLockSilenceMs: 15_000,
   /**
    * Bytes from which on an ONNX file keeps its weights beside it, far below protobuf's limit: they are then mapped
    * instead of parsed and copied, which takes a third off the time and the memory of loading a session.
    */
-  inlineWeightsBytesMax: 64 << 20,
+  maxInlineWeightsBytes: 64 << 20,
   /** Bytes of an ONNX file that are no weights. */
-  onnxGraphBytesMax: 256 << 20,
+  maxOnnxGraphBytes: 256 << 20,
   /** Tokens of one prompt block, and positions of one page of keys and values. */
   promptBlockTokens: 64,
   /** The same for graphs that ONNX Runtime runs whole: it reads all weights for every block, so these are longer. */
   graphBlockTokens: 128,
   /** Choices that may be let draw tokens at the same time: a row of logits is kept for each. */
-  runningSequencesMax: 128,
+  maxRunningSequences: 128,
   /** Choices that do, unless told otherwise; more wait for their turn. */
   runningSequencesDefault: 16,
   /** Memory for keys and values, unless told otherwise. */
-  kvCacheBytesMax: 2 ** 31,
+  maxKVCacheBytes: 2 ** 31,
   /** Of the kernels' memory, what weights, keys and values leave for buffers that grow with use. */
-  kernelScratchBytesMax: 64 << 20,
+  maxKernelScratchBytes: 64 << 20,
   /** Threads of the kernels, and of ONNX Runtime. */
-  threadsMax: 64,
+  maxThreads: 64,
   /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */
-  vocabSizeMax: 2_097_152,
+  maxVocabSize: 2_097_152,
   /** Characters of a JSON schema as JSON. */
-  schemaBytesMax: 256 << 10,
+  maxSchemaBytes: 256 << 10,
   /** Schemas within one another. */
-  schemaDepthMax: 128,
+  maxSchemaDepth: 128,
   /** Schemas of one document, the values of `enum` and `const` included. */
-  schemaSchemasMax: 20_000,
+  maxSchemaSchemas: 20_000,
   /** Entries of `properties` and its like. */
-  schemaPropertiesMax: 1000,
+  maxSchemaProperties: 1000,
   /** Characters of a pattern, its repetitions written out. */
-  patternPositionsMax: 10_000,
+  maxPatternPositions: 10_000,
   /** Different values that a schema describes. */
-  grammarNodesMax: 10_000,
+  maxGrammarNodes: 10_000,
   /** Ways to combine the branches of `anyOf`, `oneOf` and `enum` at one place. */
-  grammarAlternativesMax: 512,
+  maxGrammarAlternatives: 512,
   /** States of a grammar's patterns, and of its strings that are searched for dead ends. */
-  grammarStatesMax: 20_000,
+  maxGrammarStates: 20_000,
   /** States of a grammar that are remembered, and masks. */
-  grammarConfigurationsMax: 10_000,
-  grammarMasksMax: 256,
+  maxGrammarConfigurations: 10_000,
+  maxGrammarMasks: 256,
   /** Languages that a grammar may have come upon before it is compiled anew for the next request. */
-  grammarLanguagesMax: 200_000,
+  maxGrammarLanguages: 200_000,
   /** Grammars that are kept for the next request. */
-  grammarsKeptMax: 16,
+  maxGrammarsKept: 16,
   /** Characters of white space between the reasoning and an answer that has a grammar. */
-  blankBeforeAnswerMax: 16,
+  maxBlankBeforeAnswer: 16,
 } as const;

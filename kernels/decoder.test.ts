@@ -8,7 +8,7 @@ import {
   type MatrixFormat,
   kvPageByteLength,
 } from "./index.js";
-import { DEVIATIONS_MAX } from "../spec-tests/oracles/estimate.js";
+import { MAX_DEVIATIONS } from "../spec-tests/oracles/estimate.js";
 import { hiddenStates } from "../spec-tests/oracles/forward.js";
 import { type KernelModel, kernelModel } from "../spec-tests/oracles/kernel-model.js";
 import {
@@ -145,13 +145,13 @@ class Placed {
   readonly #model: KernelModel;
   readonly #decoder: Decoder;
 
-  constructor(kernels: Kernels, model: KernelModel, numRowsMax: number, contextLength: number) {
+  constructor(kernels: Kernels, model: KernelModel, maxRows: number, contextLength: number) {
     const vector = (values: Float32Array | null) => (values === null ? null : placeFloats(kernels, values));
     this.#kernels = kernels;
     this.#model = model;
     this.#decoder = new Decoder(kernels, {
       ...model,
-      numRowsMax,
+      maxRows,
       contextLength,
       finalNorm: placeFloats(kernels, model.finalNorm),
       embedding: placeMatrix(kernels, model.embedding),
@@ -241,7 +241,7 @@ describe.each(SHAPES)("a decoder of $name", (shape) => {
         .flatMap((row) => Array.from(row))
         .forEach((value, i) => {
           const difference = Math.abs(value - expected[i]!.value);
-          expect(difference, `element ${i}`).toBeLessThanOrEqual(DEVIATIONS_MAX * expected[i]!.deviation);
+          expect(difference, `element ${i}`).toBeLessThanOrEqual(MAX_DEVIATIONS * expected[i]!.deviation);
         });
     },
   );

@@ -9,10 +9,10 @@ import {
   DECODE_BYTES,
   type Decode,
   Job,
-  LAYERS_MAX,
+  MAX_LAYERS,
   LAYER_BYTES,
   MATRIX_BYTES,
-  PRODUCTS_MAX,
+  MAX_PRODUCTS,
   ROW_BYTES,
   writeDecode,
   writeLayer,
@@ -62,7 +62,7 @@ export interface DecoderSpec {
   readonly pageSize: number;
   readonly kvFormat: KVFormat;
   /** Rows of one pass, at most. */
-  readonly numRowsMax: number;
+  readonly maxRows: number;
   readonly contextLength: number;
 }
 
@@ -104,7 +104,7 @@ export class Decoder {
       .reduce((total, { rows, cols }) => total + rows * cols, 0);
     this.#job = kernels.allocate(DECODE_BYTES);
     this.#decode = this.#describe();
-    this.#pages = kernels.allocate(spec.numRowsMax * this.#decode.pagesMax * 4);
+    this.#pages = kernels.allocate(spec.maxRows * this.#decode.maxPages * 4);
   }
 
   /**
@@ -117,9 +117,9 @@ export class Decoder {
    * @returns f32 [rows, hiddenSize], valid until the next pass
    */
   forward(rows: readonly DecoderRow[], cos: Float32Array, sin: Float32Array): Address {
-    const { numRowsMax, headDim } = this.#spec;
-    if (rows.length < 1 || rows.length > numRowsMax)
-      throw new RangeError(`A pass has 1 to ${numRowsMax} rows. Given: ${rows.length}`);
+    const { maxRows, headDim } = this.#spec;
+    if (rows.length < 1 || rows.length > maxRows)
+      throw new RangeError(`A pass has 1 to ${maxRows} rows. Given: ${rows.length}`);
     const numAngles = rows.length * (headDim / 2);
     if (cos.length !== numAngles || sin.length !== numAngles)
       throw new RangeError(`cos and sin must have ${numAngles} elements each`);
@@ -141,7 +141,7 @@ export class Decoder {
       const { tokenId, position } = row;
       let pages = copies.get(row.pages);
       if (pages === undefined) {
-        pages = this.#pages + copies.size * this.#decode.pagesMax * 4;
+        pages = this.#pages + copies.size * this.#decode.maxPages * 4;
         copies.set(row.pages, pages);
         new Uint32Array(view.buffer, pages, row.pages.length).set(row.pages);
       }
@@ -153,7 +153,7 @@ export class Decoder {
     const { embedding, contextLength, pageSize } = this.#spec;
     checkInteger("tokenId", tokenId, 0, embedding.rows - 1);
     checkInteger("position", position, 0, contextLength - 1);
-    checkInteger("pages.length", pages.length, Math.floor(position / pageSize) + 1, this.#decode.pagesMax);
+    checkInteger("pages.length", pages.length, Math.floor(position / pageSize) + 1, this.#decode.maxPages);
   }
 
   /** Takes the memory of a pass. The kernels derive sizes from a job that has no scratch yet. */
@@ -161,7 +161,7 @@ export class Decoder {
     const kernels = this.#kernels;
     const { sizes, numThreads } = kernels;
     const spec = this.#spec;
-    const { hiddenSize, headDim, pageSize, numRowsMax } = spec;
+    const { hiddenSize, headDim, pageSize, maxRows } = spec;
     const decode: Decode = {
       hiddenSize,
       intermediateSize: spec.intermediateSize,
@@ -175,14 +175,14 @@ export class Decoder {
       embedding: this.#describeMatrix(spec.embedding),
       pageSize,
       kvFormat: FORMATS[spec.kvFormat],
-      pagesMax: Math.ceil(spec.contextLength / pageSize),
+      maxPages: Math.ceil(spec.contextLength / pageSize),
       numThreads,
-      numRowsMax,
+      maxRows,
       numRows: 0,
-      rows: kernels.allocate(numRowsMax * ROW_BYTES),
-      cos: kernels.allocate(numRowsMax * (headDim / 2) * 4),
-      sin: kernels.allocate(numRowsMax * (headDim / 2) * 4),
-      hidden: kernels.allocate(numRowsMax * hiddenSize * 4),
+      rows: kernels.allocate(maxRows * ROW_BYTES),
+      cos: kernels.allocate(maxRows * (headDim / 2) * 4),
+      sin: kernels.allocate(maxRows * (headDim / 2) * 4),
+      hidden: kernels.allocate(maxRows * hiddenSize * 4),
       scratch: 0,
     };
     writeDecode(kernels.view, this.#job, decode);
@@ -228,10 +228,10 @@ function checkSpec(spec: DecoderSpec): void {
   checkInteger("intermediateSize", intermediateSize, 1, 2 ** 20);
   checkInteger("numKvHeads", numKvHeads, 1, 2 ** 16);
   checkInteger("numHeads / numKvHeads", numHeads / numKvHeads, 1, 2 ** 16);
-  checkInteger("headDim / 2", headDim / 2, 1, PRODUCTS_MAX / 2);
-  checkInteger("layers.length", layers.length, 1, LAYERS_MAX);
-  checkInteger("pageSize / 4", pageSize / 4, 1, PRODUCTS_MAX / 4);
-  checkInteger("numRowsMax", spec.numRowsMax, 1, 2 ** 16);
+  checkInteger("headDim / 2", headDim / 2, 1, MAX_PRODUCTS / 2);
+  checkInteger("layers.length", layers.length, 1, MAX_LAYERS);
+  checkInteger("pageSize / 4", pageSize / 4, 1, MAX_PRODUCTS / 4);
+  checkInteger("maxRows", spec.maxRows, 1, 2 ** 16);
   checkInteger("contextLength", spec.contextLength, 1, 2 ** 24);
   checkMatrix("embedding", spec.embedding, spec.embedding.rows, hiddenSize);
   layers.forEach(({ qkv, output, gateUp, down }, index) => {

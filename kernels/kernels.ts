@@ -14,7 +14,7 @@ import {
   MEMORY,
   REQUEST_BYTES,
   Status,
-  THREADS_MAX,
+  MAX_THREADS,
   readAnswer,
   writeMatmul,
   writeMatrix,
@@ -99,8 +99,8 @@ export class InvalidLogitsError extends Error {
 const PAGE_BYTES = 65536;
 /** The arena grows in steps of 1 MiB at least. */
 const GROWTH_PAGES = 16;
-const MEMORY_BYTES_MAX = MEMORY.maximum * PAGE_BYTES;
-const TOP_LOGPROBS_MAX = 20;
+const MAX_MEMORY_BYTES = MEMORY.maximum * PAGE_BYTES;
+const MAX_TOP_LOGPROBS = 20;
 
 const INVALID_LOGITS = {
   [Status.NotANumber]: "The row of logits holds NaN",
@@ -113,7 +113,7 @@ export const FORMATS: Readonly<Record<MatrixFormat, Format>> = { f32: Format.F32
 const LOGPROBS: Readonly<Record<LogprobsMode, Logprobs>> = { raw: Logprobs.Raw, processed: Logprobs.Processed };
 
 /** Jobs of fewer multiplications run on the caller's thread: they take less time than waking others. */
-const MULTIPLICATIONS_ALONE_MAX = 1_000_000;
+const MAX_MULTIPLICATIONS_ALONE = 1_000_000;
 
 /** Room for something whose size varies from call to call. */
 interface Scratch {
@@ -134,7 +134,7 @@ export class Kernels {
   readonly #request: Address;
   readonly #matmul: Address;
   readonly #matrix: Address;
-  /** i32 [TOP_LOGPROBS_MAX], then f32 [TOP_LOGPROBS_MAX] */
+  /** i32 [MAX_TOP_LOGPROBS], then f32 [MAX_TOP_LOGPROBS] */
   readonly #top: Address;
   #gemmScratch: Scratch = { address: 0, byteLength: 0 };
   #sampleScratch: Scratch = { address: 0, byteLength: 0 };
@@ -151,7 +151,7 @@ export class Kernels {
     this.#request = this.allocate(REQUEST_BYTES);
     this.#matmul = this.allocate(MATMUL_BYTES);
     this.#matrix = this.allocate(MATRIX_BYTES);
-    this.#top = this.allocate(TOP_LOGPROBS_MAX * 8);
+    this.#top = this.allocate(MAX_TOP_LOGPROBS * 8);
   }
 
   /**
@@ -161,7 +161,7 @@ export class Kernels {
   static async load(options: { variant?: KernelVariant; numThreads?: number } = {}): Promise<Kernels> {
     const { numThreads = 1 } = options;
     if (!Number.isInteger(numThreads)) throw new RangeError(`numThreads must be an integer. Given: ${numThreads}`);
-    checkRange("numThreads", numThreads, 1, THREADS_MAX);
+    checkRange("numThreads", numThreads, 1, MAX_THREADS);
     const loaded = await loadKernels(options.variant ?? null);
     return new Kernels(loaded, ThreadPool.start(loaded, numThreads - 1), numThreads);
   }
@@ -179,7 +179,7 @@ export class Kernels {
   run(job: Job, argument: Address, numMultiplications: number): void {
     if (this.#state === "closed") throw new Error("The kernels are closed");
     if (this.#state === "open") {
-      const numThreads = numMultiplications <= MULTIPLICATIONS_ALONE_MAX ? 1 : this.numThreads;
+      const numThreads = numMultiplications <= MAX_MULTIPLICATIONS_ALONE ? 1 : this.numThreads;
       try {
         this.#exports.run(job, argument, numThreads);
         return;
@@ -218,14 +218,14 @@ export class Kernels {
     }
     const address = aligned(this.#end);
     const end = address + byteLength;
-    if (end > MEMORY_BYTES_MAX) {
+    if (end > MAX_MEMORY_BYTES) {
       throw new RangeError(
         `The kernels' memory is limited to 4 GiB; ${address} bytes are taken, ${byteLength} more asked for`,
       );
     }
     const missing = Math.ceil((end - this.#memory.buffer.byteLength) / PAGE_BYTES);
     if (missing > 0) {
-      const room = (MEMORY_BYTES_MAX - this.#memory.buffer.byteLength) / PAGE_BYTES;
+      const room = (MAX_MEMORY_BYTES - this.#memory.buffer.byteLength) / PAGE_BYTES;
       this.#memory.grow(Math.min(Math.max(missing, GROWTH_PAGES), room));
       this.#view = new DataView(this.#memory.buffer);
     }
@@ -235,7 +235,7 @@ export class Kernels {
 
   /** Bytes that can still be allocated, if the machine has them. */
   get numBytesLeft(): number {
-    return MEMORY_BYTES_MAX - aligned(this.#end);
+    return MAX_MEMORY_BYTES - aligned(this.#end);
   }
 
   /** A view of `length` bytes. */
@@ -309,7 +309,7 @@ export class Kernels {
     if (request.topLogprobs === null) return { tokenId, logprob: null, topLogprobs: [] };
     const { buffer } = this.#memory;
     const tokenIds = new Int32Array(buffer, this.#top, numTop);
-    const logprobs = new Float32Array(buffer, this.#top + TOP_LOGPROBS_MAX * 4, numTop);
+    const logprobs = new Float32Array(buffer, this.#top + MAX_TOP_LOGPROBS * 4, numTop);
     const topLogprobs = Array.from(tokenIds, (id, i) => ({ tokenId: id, logprob: logprobs[i]! }));
     return { tokenId, logprob, topLogprobs };
   }
@@ -356,7 +356,7 @@ export class Kernels {
       seen,
       scratch: this.#sampleScratch.address,
       topTokens: this.#top,
-      topLogprobs: this.#top + TOP_LOGPROBS_MAX * 4,
+      topLogprobs: this.#top + MAX_TOP_LOGPROBS * 4,
     });
   }
 
@@ -389,7 +389,7 @@ function checkRequest(request: SampleRequest, vocabSize: number): void {
   checkRange("frequencyPenalty", request.frequencyPenalty, -Number.MAX_VALUE, Number.MAX_VALUE);
   checkRange("presencePenalty", request.presencePenalty, -Number.MAX_VALUE, Number.MAX_VALUE);
   checkRange("topK", topK ?? 1, 1, Number.MAX_VALUE);
-  checkRange("topLogprobs", topLogprobs ?? 0, 0, TOP_LOGPROBS_MAX);
+  checkRange("topLogprobs", topLogprobs ?? 0, 0, MAX_TOP_LOGPROBS);
   if (allowed !== null && allowed.length < Math.ceil(vocabSize / 32)) {
     throw new RangeError(`allowed must have ${Math.ceil(vocabSize / 32)} words. Given: ${allowed.length}`);
   }

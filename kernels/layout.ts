@@ -4,21 +4,21 @@
  */
 
 /** A hash of all that follows. Each build exports the one of the layout it was compiled with. */
-export const LAYOUT = 459972192;
+export const LAYOUT = 4715492;
 
 /** Pages of 64 KiB. */
 export const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
 
-export const PRODUCTS_MAX = 1024;
+export const MAX_PRODUCTS = 1024;
 export const QUANTIZATION_BLOCK = 32;
-export const LAYERS_MAX = 255;
+export const MAX_LAYERS = 255;
 export const F32_GROUP_ROWS = 4;
 export const Q4_RECORD = 144;
 export const Q8_RECORD = 272;
 export const PACK_ROWS = 8;
 export const SCALES_BYTES = 16;
 export const CACHE_LINE = 64;
-export const THREADS_MAX = 64;
+export const MAX_THREADS = 64;
 
 export const Job = {
   Matmul: 1,
@@ -76,9 +76,9 @@ export interface Decode {
   embedding: number;
   pageSize: number;
   kvFormat: Format;
-  pagesMax: number;
+  maxPages: number;
   numThreads: number;
-  numRowsMax: number;
+  maxRows: number;
   numRows: number;
   rows: number;
   cos: number;
@@ -102,9 +102,9 @@ export function writeDecode(view: DataView, address: number, fields: Decode): vo
   view.setUint32(address + 36, fields.embedding, true);
   view.setInt32(address + 40, fields.pageSize, true);
   view.setInt32(address + 44, fields.kvFormat, true);
-  view.setInt32(address + 48, fields.pagesMax, true);
+  view.setInt32(address + 48, fields.maxPages, true);
   view.setInt32(address + 52, fields.numThreads, true);
-  view.setInt32(address + 56, fields.numRowsMax, true);
+  view.setInt32(address + 56, fields.maxRows, true);
   view.setInt32(address + 60, fields.numRows, true);
   view.setUint32(address + 64, fields.rows, true);
   view.setUint32(address + 68, fields.cos, true);

@@ -5,8 +5,8 @@ import { type ReferenceSample, referenceSample } from "../spec-tests/oracles/ker
 import { loadBuilds, placeFloats, randomNumbers, request } from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
-const VOCABULARY_MAX = 200_000;
-const rows = builds.map((kernels) => kernels.allocate(VOCABULARY_MAX * 4));
+const MAX_VOCABULARY = 200_000;
+const rows = builds.map((kernels) => kernels.allocate(MAX_VOCABULARY * 4));
 
 /** One draw on every build: equal answers, and the row as it was. */
 function sample(logits: ArrayLike<number>, changes: Partial<SampleRequest>): SampledToken {

@@ -134,7 +134,7 @@ function largeDecoder(kernels: Kernels): Decoder {
     embedding: kernels.allocateMatrix("q4", 8, hiddenSize),
     pageSize: 64,
     kvFormat: "f32",
-    numRowsMax: 1,
+    maxRows: 1,
     contextLength: 64,
   });
 }

@@ -79,8 +79,8 @@ export class EngineProcess {
     return new Promise<T>((resolve, reject) => {
       if (this.#exited !== null) throw this.#exited;
       const deadline = setTimeout(
-        () => reject(new Error(`${this.name}: no answer to ${call.method} in ${CALL_MS_MAX / 1000} s`)),
-        CALL_MS_MAX,
+        () => reject(new Error(`${this.name}: no answer to ${call.method} in ${MAX_CALL_MS / 1000} s`)),
+        MAX_CALL_MS,
       );
       this.#waiting = {
         resolve: (result) => (clearTimeout(deadline), resolve(result)),
@@ -92,7 +92,7 @@ export class EngineProcess {
 }
 
 /** A thread pool that starves on a busy machine can take this long and longer. */
-const CALL_MS_MAX = 300_000;
+const MAX_CALL_MS = 300_000;
 
 type Call =
   | { readonly method: "load"; readonly moduleUrl: string; readonly options: EngineOptions }

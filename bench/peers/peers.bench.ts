@@ -87,13 +87,13 @@ const BATCHES = [1, 8];
 const BATCH_PROMPT = 128;
 const BATCH_TOKENS = isQuick ? 32 : 96;
 /** A fresh process answers the longest prompt up to this before its memory is read. */
-const MEMORY_PROMPT_MAX = 512;
+const MAX_MEMORY_PROMPT = 512;
 /** Fresh processes per engine and format. */
 const LOADS = isQuick ? 1 : Math.min(rounds, 3);
 const AGREEMENT_PROMPTS = 8;
 const AGREEMENT_TOKENS = isQuick ? 8 : 24;
 /** The best two tokens of random weights may be closer than int8 activations are exact. Heads in a wrong order leave 2 of 8. */
-const SAME_FIRST_MIN = AGREEMENT_PROMPTS / 2;
+const MIN_SAME_FIRST = AGREEMENT_PROMPTS / 2;
 /** Contexts of llama.cpp come in steps of this many positions. */
 const CONTEXT_STEP = 256;
 
@@ -164,7 +164,7 @@ class Bench {
         const result = compare(kind.name, each, outputs, expected);
         results.push(result);
         const { sameFirst, sameAll, numPrompts } = result;
-        const isAlike = each === "f32" ? sameAll === numPrompts : sameFirst >= SAME_FIRST_MIN;
+        const isAlike = each === "f32" ? sameAll === numPrompts : sameFirst >= MIN_SAME_FIRST;
         check(
           isAlike,
           `${kind.name}, ${each}: of ${numPrompts}, only ${sameFirst} first tokens and ${sameAll} answers are as expected`,
@@ -200,7 +200,7 @@ class Bench {
 
   /** Load time and peak memory, of a fresh process each. */
   async #measureLoads(engines: readonly Samples[]): Promise<void> {
-    const promptLength = Math.max(...this.contexts.filter((context) => context <= MEMORY_PROMPT_MAX));
+    const promptLength = Math.max(...this.contexts.filter((context) => context <= MAX_MEMORY_PROMPT));
     for (let round = 0; round < LOADS; round++) {
       for (const each of ["q4", "q8"] as const) {
         const prompt = this.#prompt(promptLength);

@@ -34,13 +34,13 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
   const headDim = size(config, "head_dim", defaults.headDim ?? hiddenSize / numHeads);
   const contextLength = size(config, "max_position_embeddings", defaults.contextLength);
   const numLayers = size(config, "num_hidden_layers", 32);
-  if (numLayers > LIMITS.modelLayersMax) {
-    throw invalid(`num_hidden_layers must be at most ${LIMITS.modelLayersMax}; it is ${numLayers}`);
+  if (numLayers > LIMITS.maxModelLayers) {
+    throw invalid(`num_hidden_layers must be at most ${LIMITS.maxModelLayers}; it is ${numLayers}`);
   }
   if (numHeads % numKvHeads !== 0) {
     throw invalid(`num_attention_heads ${numHeads} is not a multiple of num_key_value_heads ${numKvHeads}`);
   }
-  if (headDim > LIMITS.headDimMax) throw invalid(`head_dim must be at most ${LIMITS.headDimMax}; it is ${headDim}`);
+  if (headDim > LIMITS.maxHeadDim) throw invalid(`head_dim must be at most ${LIMITS.maxHeadDim}; it is ${headDim}`);
   if (headDim % 2 !== 0) throw invalid(`head_dim ${headDim} is odd: rotary positions need pairs`);
   refuseUnsupported(config);
   refuseSlidingWindow(config, family, { numLayers, contextLength });
@@ -250,8 +250,8 @@ const ROPE_KEYS: Readonly<Record<string, readonly string[]>> = {
 /** A positive integer; absent or null means `byDefault`. */
 function size(config: JsonObject, key: string, byDefault: number): number {
   const value = config[key] ?? byDefault;
-  if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > LIMITS.modelDimensionMax) {
-    throw invalid(`${key} must be an integer from 1 to ${LIMITS.modelDimensionMax}; it is ${shown(value)}`);
+  if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > LIMITS.maxModelDimension) {
+    throw invalid(`${key} must be an integer from 1 to ${LIMITS.maxModelDimension}; it is ${shown(value)}`);
   }
   return value as number;
 }

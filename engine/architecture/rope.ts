@@ -28,7 +28,7 @@ export class RotaryEmbedding {
   fill(position: number, cos: Float32Array, sin: Float32Array): void {
     const frequencies = this.#frequencies;
     assert(cos.length === frequencies.length && sin.length === frequencies.length, "cos and sin are [head_dim / 2]");
-    assert(Number.isInteger(position) && position >= 0 && position < POSITION_MAX, "position out of range");
+    assert(Number.isInteger(position) && position >= 0 && position < MAX_POSITION, "position out of range");
     for (let pair = 0; pair < frequencies.length; pair++) {
       const angle = position * frequencies[pair]!;
       const { cosine, sine } = cosineAndSine(angle);
@@ -38,7 +38,7 @@ export class RotaryEmbedding {
   }
 }
 
-const POSITION_MAX = 2 ** 21;
+const MAX_POSITION = 2 ** 21;
 
 /**
  * llama3: wavelengths beyond `originalContextLength / lowFreqFactor` are slowed by `factor`, those below

@@ -321,7 +321,7 @@ class GraphBuilder {
 
   /** Whole blocks of the pack's quantisation, the last one aside; a float body needs no slices. */
   innerSlices(width: number): { first: number; count: number }[] {
-    const numSlices = Math.min(INNER_SLICES_MAX, Math.max(1, Math.floor(SLICED_LAYERS_MAX / this.numLayers)));
+    const numSlices = Math.min(MAX_INNER_SLICES, Math.max(1, Math.floor(MAX_SLICED_LAYERS / this.numLayers)));
     const blocks = Math.ceil(width / QUANTIZATION_BLOCK / numSlices);
     const step = this.format === "f32" ? width : blocks * QUANTIZATION_BLOCK;
     return Array.from({ length: Math.ceil(width / step) }, (_, i) => ({
@@ -424,7 +424,7 @@ const ZERO_POINT = 128;
  * activations as for the weights behind them: eight slices halve the drift of the body from the kernels. ONNX Runtime
  * takes time quadratic in the number of nodes to open a body, so deep models, which are also the wide ones, get fewer.
  */
-const INNER_SLICES_MAX = 8;
-const SLICED_LAYERS_MAX = 48;
+const MAX_INNER_SLICES = 8;
+const MAX_SLICED_LAYERS = 48;
 /** Divides a row of zeros, such as the padding of a block. */
 const SMALLEST_STEP = 1e-30;

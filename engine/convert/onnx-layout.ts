@@ -61,7 +61,7 @@ export async function writeOnnxLayout(source: SourceModel, dir: string, options:
   const reader = new WeightReader(source, format, countRead(source, format), options);
   const graph = new DecoderGraph(source, format, reader);
   const name = basename(onnxFile(DTYPE_OF_FORMAT[format]));
-  const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.inlineWeightsBytesMax);
+  const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.maxInlineWeightsBytes);
   const sinks: FileSink[] = [];
   const create = async (path: string): Promise<FileSink> => {
     const sink = await FileSink.create(join(dir, path));

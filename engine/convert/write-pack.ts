@@ -50,7 +50,7 @@ export async function writePack(source: SourceModel, dir: string, options: Write
       records.set(name, await sink.finish());
     }
     const weights = new WeightsWriter(await create(WEIGHTS_FILE), format, reader);
-    const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.inlineWeightsBytesMax);
+    const isExternal = onnxFileBytes(graph) >= (options.externalFromBytes ?? LIMITS.maxInlineWeightsBytes);
     const body = await create(BODY_FILE);
     const data = isExternal ? { sink: await create(BODY_DATA_FILE), location: BODY_DATA_FILE } : null;
     await writeOnnx(graph, bodyContents(graph, format, reader, weights), body, data);

@@ -63,7 +63,7 @@ export class Engine {
     this.#parts = parts;
     this.#scheduler = new Scheduler(parts.cache, {
       blockSize: parts.blockSize,
-      numSequencesMax: parts.lmHead.numRowsMax,
+      maxSequences: parts.lmHead.maxRows,
     });
   }
 
@@ -314,14 +314,14 @@ export class Engine {
     // A limit that nobody asked for is no reason to refuse: it is what fits, into memory too.
     const isLowered = config.maxTokens === null;
     while (isLowered && maxTokens > 1 && !this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
-      const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
-      maxTokens = Math.max(1, Math.min(maxTokens - cache.shape.pageSize, positionsMax - numPromptTokens));
+      const maxPositions = cache.shape.maxPages * cache.shape.pageSize;
+      maxTokens = Math.max(1, Math.min(maxTokens - cache.shape.pageSize, maxPositions - numPromptTokens));
     }
     if (!this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
-      const positionsMax = cache.shape.pagesMax * cache.shape.pageSize;
+      const maxPositions = cache.shape.maxPages * cache.shape.pageSize;
       throw new EngineError(
         "context_length_exceeded",
-        `The prompt has ${numPromptTokens} tokens and ${maxTokens} may follow; memory is set aside for ${positionsMax} positions.`,
+        `The prompt has ${numPromptTokens} tokens and ${maxTokens} may follow; memory is set aside for ${maxPositions} positions.`,
         "messages",
       );
     }

@@ -236,8 +236,8 @@ test.each<PrefixReuse>(["token", "block"])(
 );
 
 /** Pages of f32 [PAGE_SIZE]: the token of each position. */
-function create(reuse: PrefixReuse, pagesMax: number): KVCache {
-  return new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: PAGE_SIZE * 4, pagesMax, reuse });
+function create(reuse: PrefixReuse, maxPages: number): KVCache {
+  return new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: PAGE_SIZE * 4, maxPages, reuse });
 }
 
 function compute(table: PageTable, tokenIds: readonly number[]): void {

@@ -17,7 +17,7 @@ export interface KVCacheShape {
   readonly pageSize: number;
   readonly pageByteLength: number;
   /** Pages that may exist at once. */
-  readonly pagesMax: number;
+  readonly maxPages: number;
   readonly reuse: PrefixReuse;
 }
 
@@ -55,7 +55,7 @@ export class KVCache {
 
   /** Sets pages aside for a sequence that may need them later; false if there is no room now. */
   reserve(numPages: number): boolean {
-    if (this.#numReserved + numPages > this.shape.pagesMax) return false;
+    if (this.#numReserved + numPages > this.shape.maxPages) return false;
     this.#numReserved += numPages;
     return true;
   }
@@ -131,7 +131,7 @@ export class KVCache {
   }
 
   #createPage(): Page | null {
-    if (this.#numPages === this.shape.pagesMax) return null;
+    if (this.#numPages === this.shape.maxPages) return null;
     const address = this.#kernels.allocate(this.shape.pageByteLength);
     this.#numPages++;
     return { address, numOwners: 0, numFilled: 0 };

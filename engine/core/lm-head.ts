@@ -9,7 +9,7 @@ import { assert } from "../errors.js";
 
 /** What stands between a runner and the sampler. */
 export interface Head {
-  readonly numRowsMax: number;
+  readonly maxRows: number;
   /** Logits of a row that count. */
   readonly vocabSize: number;
   /**
@@ -21,7 +21,7 @@ export interface Head {
 
 export interface HeadOptions {
   /** Rows projected by one call, at most. */
-  readonly numRowsMax: number;
+  readonly maxRows: number;
   /** Logits of a row that may be tokens; those behind them are padding. */
   readonly vocabSize: number;
   /** Ids below vocabSize that are no tokens can never be drawn: their logits are -Infinity. */
@@ -29,7 +29,7 @@ export interface HeadOptions {
 }
 
 export class LMHead implements Head {
-  readonly numRowsMax: number;
+  readonly maxRows: number;
   readonly vocabSize: number;
   readonly #kernels: Kernels;
   readonly #matrix: PackedMatrix;
@@ -38,21 +38,21 @@ export class LMHead implements Head {
   readonly #logits: Address;
 
   /** @param matrix [rows >= vocabSize, hidden_size] */
-  constructor(kernels: Kernels, matrix: PackedMatrix, { numRowsMax, vocabSize, hasToken }: HeadOptions) {
+  constructor(kernels: Kernels, matrix: PackedMatrix, { maxRows, vocabSize, hasToken }: HeadOptions) {
     assert(vocabSize <= matrix.rows, "the LM head has fewer rows than there are tokens");
-    this.numRowsMax = numRowsMax;
+    this.maxRows = maxRows;
     this.vocabSize = vocabSize;
     this.#kernels = kernels;
     this.#matrix = matrix;
     this.#missingIds = missingIds(vocabSize, hasToken);
-    this.#hidden = kernels.allocate(numRowsMax * matrix.cols * 4);
-    this.#logits = kernels.allocate(numRowsMax * matrix.rows * 4);
+    this.#hidden = kernels.allocate(maxRows * matrix.cols * 4);
+    this.#logits = kernels.allocate(maxRows * matrix.rows * 4);
   }
 
   /** @param hidden f32 [hidden_size] for each row */
   project(hidden: readonly Float32Array[]): Address[] {
     const { rows, cols } = this.#matrix;
-    assert(hidden.length > 0 && hidden.length <= this.numRowsMax, "LM head called with too few or too many rows");
+    assert(hidden.length > 0 && hidden.length <= this.maxRows, "LM head called with too few or too many rows");
     hidden.forEach((row, index) => {
       assert(row.length === cols, "hidden state has another size than the LM head");
       this.#kernels.f32(this.#hidden + index * cols * 4, cols).set(row);
@@ -69,23 +69,23 @@ export class LMHead implements Head {
 
 /** Logits that a graph has made. */
 export class GraphLogits implements Head {
-  readonly numRowsMax: number;
+  readonly maxRows: number;
   readonly vocabSize: number;
   readonly #kernels: Kernels;
   readonly #missingIds: readonly number[];
   readonly #logits: Address;
 
-  constructor(kernels: Kernels, { numRowsMax, vocabSize, hasToken }: HeadOptions) {
-    this.numRowsMax = numRowsMax;
+  constructor(kernels: Kernels, { maxRows, vocabSize, hasToken }: HeadOptions) {
+    this.maxRows = maxRows;
     this.vocabSize = vocabSize;
     this.#kernels = kernels;
     this.#missingIds = missingIds(vocabSize, hasToken);
-    this.#logits = kernels.allocate(numRowsMax * vocabSize * 4);
+    this.#logits = kernels.allocate(maxRows * vocabSize * 4);
   }
 
   /** @param rows f32 [at least vocabSize] for each row */
   project(rows: readonly Float32Array[]): Address[] {
-    assert(rows.length > 0 && rows.length <= this.numRowsMax, "too few or too many rows of logits");
+    assert(rows.length > 0 && rows.length <= this.maxRows, "too few or too many rows of logits");
     return rows.map((row, index) => {
       assert(row.length >= this.vocabSize, "a row has fewer logits than there are tokens");
       const address = this.#logits + index * this.vocabSize * 4;

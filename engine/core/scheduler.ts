@@ -21,20 +21,20 @@ export interface StepPlan {
 export class Scheduler {
   readonly #cache: KVCache;
   readonly #blockSize: number;
-  readonly #numSequencesMax: number;
+  readonly #maxSequences: number;
   readonly #waiting: Request[] = [];
   /** Admitted: pages for the prompt and one choice are set aside. */
   #admitted: Request[] = [];
   readonly #running = new Set<Sequence>();
 
-  constructor(cache: KVCache, options: { readonly blockSize: number; readonly numSequencesMax: number }) {
+  constructor(cache: KVCache, options: { readonly blockSize: number; readonly maxSequences: number }) {
     assert(
       cache.shape.reuse === "token" || cache.shape.pageSize === options.blockSize,
       "pages and prompt blocks differ in size",
     );
     this.#cache = cache;
     this.#blockSize = options.blockSize;
-    this.#numSequencesMax = options.numSequencesMax;
+    this.#maxSequences = options.maxSequences;
   }
 
   get hasWork(): boolean {
@@ -44,7 +44,7 @@ export class Scheduler {
   /** Whether the request could run if nothing else did. */
   canEverFit(numPromptTokens: number, maxTokens: number): boolean {
     const numPages = this.#cache.pagesFor(numPromptTokens) + this.#numOwnPages(numPromptTokens, maxTokens);
-    return numPages <= this.#cache.shape.pagesMax;
+    return numPages <= this.#cache.shape.maxPages;
   }
 
   /** Every request that waits or runs. */
@@ -102,7 +102,7 @@ export class Scheduler {
   #startChoices(): void {
     for (const request of this.#admitted) {
       if (request.prompt.lastHidden === null) continue;
-      while (request.nextChoice < request.config.n && this.#running.size < this.#numSequencesMax) {
+      while (request.nextChoice < request.config.n && this.#running.size < this.#maxSequences) {
         const isFirst = request.nextChoice === 0;
         if (!isFirst && !this.#cache.reserve(this.#numOwnPagesOf(request))) return;
         const sequence = request.createSequence(request.nextChoice++, this.#numOwnPagesOf(request));

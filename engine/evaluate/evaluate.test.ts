@@ -37,7 +37,7 @@ test("the drift of fast from exact is that of its blocks from single tokens in t
   const pack = packs.q8;
   const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: 64 });
   const prompts = await testOnnxRunner(pack, kernels, weights);
-  const lmHead = new LMHead(kernels, weights.lmHead, { numRowsMax: 1, vocabSize: 257, hasToken: () => true });
+  const lmHead = new LMHead(kernels, weights.lmHead, { maxRows: 1, vocabSize: 257, hasToken: () => true });
   const logits = (hidden: Float32Array): Float32Array => kernels.f32(lmHead.project([hidden])[0]!, 257).slice();
   const meter = new DivergenceMeter();
   for (const text of TEXTS) {

@@ -55,12 +55,12 @@ export async function evaluate(
  * a few openings where it has a chat template, otherwise whatever comes after the token that begins a text.
  *
  * @param firstSeed of the first answer; each later one has the next
- * @returns token ids of each text, prompt included: `numTokensMin` in all, or a little more
+ * @returns token ids of each text, prompt included: `minTokens` in all, or a little more
  */
-export async function selfWrittenTexts(model: Model, numTokensMin: number, firstSeed: number): Promise<number[][]> {
+export async function selfWrittenTexts(model: Model, minTokens: number, firstSeed: number): Promise<number[][]> {
   const texts: number[][] = [];
   const maxTokens = Math.min(WINDOW_POSITIONS, model.folder.contextLength) / 2;
-  for (let numTokens = 0; numTokens < numTokensMin;) {
+  for (let numTokens = 0; numTokens < minTokens;) {
     const answers = OPENINGS.map((content, index) => {
       const parameters = { temperature: 1, seed: firstSeed + texts.length + index, maxTokens };
       return model.template.canRender
@@ -140,10 +140,10 @@ class OpenPack {
       ["fast", runners.promptRunner],
     ]);
     this.#windowLength = Math.min(WINDOW_POSITIONS, pack.config.contextLength);
-    const pagesMax = Math.ceil(this.#windowLength / pageSize);
-    this.#cache = new KVCache(kernels, { pageSize, pageByteLength, pagesMax, reuse: "block" });
+    const maxPages = Math.ceil(this.#windowLength / pageSize);
+    this.#cache = new KVCache(kernels, { pageSize, pageByteLength, maxPages, reuse: "block" });
     this.#lmHead = new LMHead(kernels, lmHead, {
-      numRowsMax: HEAD_ROWS,
+      maxRows: HEAD_ROWS,
       vocabSize: Math.min(tokenizer.vocabSize, lmHead.rows),
       hasToken: (tokenId) => tokenizer.hasToken(tokenId),
     });

@@ -54,10 +54,10 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   const logits = file.outputs.find(({ name }) => name === LOGITS);
   if (logits === undefined)
     throw new EngineError("unsupported_model", `${file.path}: the graph has no output ${LOGITS}`);
-  if (file.opset < OPSET_MIN)
+  if (file.opset < MIN_OPSET)
     throw new EngineError(
       "unsupported_model",
-      `${file.path}: the graph is of opset ${file.opset}; supported: ${OPSET_MIN} and up`,
+      `${file.path}: the graph is of opset ${file.opset}; supported: ${MIN_OPSET} and up`,
     );
   const { nodes, output, head, ending } = readEnding(file);
   const size = head?.rows ?? logits.shape?.at(-1);
@@ -135,7 +135,7 @@ const FLOAT_TYPES: Readonly<Record<number, FloatType>> = {
   [ONNX_DATA_TYPE.f16]: "float16",
 };
 /** From which version on Slice takes what to keep as inputs; no decoder was ever exported to an earlier one. */
-const OPSET_MIN = 10;
+const MIN_OPSET = 10;
 /** What the names of everything we add begin with. */
 const OWN = "touchstone";
 
@@ -144,7 +144,7 @@ export function sizeOf(config: JsonObject, names: readonly string[]): number | n
   for (const object of [config, config["text_config"] as JsonObject | undefined]) {
     for (const name of names) {
       const value = object?.[name];
-      if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= LIMITS.modelDimensionMax)
+      if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= LIMITS.maxModelDimension)
         return value;
     }
   }

@@ -13,10 +13,10 @@ export async function readModelFile(dir: string, name: string): Promise<Uint8Arr
   const path = join(dir, name);
   try {
     const { size } = await stat(path);
-    if (size > LIMITS.modelJsonBytesMax) {
+    if (size > LIMITS.maxModelJsonBytes) {
       throw new EngineError(
         "invalid_model",
-        `${path} has ${size} bytes; at most ${LIMITS.modelJsonBytesMax} are allowed`,
+        `${path} has ${size} bytes; at most ${LIMITS.maxModelJsonBytes} are allowed`,
       );
     }
     return await readFile(path);

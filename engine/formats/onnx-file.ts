@@ -413,7 +413,7 @@ class FileBytes {
 
   varint(position: number): { value: number; end: number } {
     let value = 0;
-    for (let index = 0; index < VARINT_BYTES_MAX; index++) {
+    for (let index = 0; index < MAX_VARINT_BYTES; index++) {
       const byte = this.#byte(position + index);
       value += (byte & 0x7f) * 2 ** (7 * index);
       if (byte < 0x80) return { value, end: position + index + 1 };
@@ -434,10 +434,10 @@ class FileBytes {
   /** What is read to be held on to; all of it together is bounded. */
   keep(start: number, end: number): Uint8Array {
     this.#numKept += end - start;
-    if (this.#numKept > LIMITS.onnxGraphBytesMax) {
+    if (this.#numKept > LIMITS.maxOnnxGraphBytes) {
       throw new EngineError(
         "unsupported_model",
-        `the ONNX graph has more than ${LIMITS.onnxGraphBytesMax} bytes beside its weights`,
+        `the ONNX graph has more than ${LIMITS.maxOnnxGraphBytes} bytes beside its weights`,
       );
     }
     return this.read(start, end - start);
@@ -457,5 +457,5 @@ class FileBytes {
   }
 }
 
-const VARINT_BYTES_MAX = 10;
+const MAX_VARINT_BYTES = 10;
 const WINDOW_BYTES = 1 << 16;

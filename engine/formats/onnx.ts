@@ -36,7 +36,7 @@ export async function writeOnnx(
     ],
   }).finish();
   assert(
-    modelPrefix.length + messageBytes(graphBytes) < LIMITS.protobufBytesMax,
+    modelPrefix.length + messageBytes(graphBytes) < LIMITS.maxProtobufBytes,
     "an ONNX file beyond protobuf's limit needs external data",
   );
 

@@ -232,10 +232,10 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
     );
   }
   const headerBytes = prefix.readBigUInt64LE();
-  if (headerBytes > LIMITS.safetensorsHeaderBytesMax) {
+  if (headerBytes > LIMITS.maxSafetensorsHeaderBytes) {
     throw invalid(
       file,
-      `its header claims ${headerBytes} bytes; at most ${LIMITS.safetensorsHeaderBytesMax} are allowed`,
+      `its header claims ${headerBytes} bytes; at most ${LIMITS.maxSafetensorsHeaderBytes} are allowed`,
     );
   }
   const dataStart = LENGTH_BYTES + Number(headerBytes);

@@ -10,7 +10,7 @@
 import { LIMITS } from "../limits.js";
 import type { Language, Languages } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, isNumber, prefixKey } from "./numbers.js";
-import { NAMES_MAX, type NameClass, type ObjectShape, has, utf8Bytes } from "./objects.js";
+import { MAX_NAMES, type NameClass, type ObjectShape, has, utf8Bytes } from "./objects.js";
 import { TYPE } from "./schema.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
 import type { ArrayShape, ValueNode } from "./values.js";
@@ -105,7 +105,7 @@ export class Automaton {
     const known = configuration.next[byte];
     if (known !== undefined) return known;
     // What was remembered is let go as a whole; configurations in use stay good, and are found anew.
-    if (this.#tables.numConfigurations > LIMITS.grammarConfigurationsMax) this.#tables = new Tables(this.#ids);
+    if (this.#tables.numConfigurations > LIMITS.maxGrammarConfigurations) this.#tables = new Tables(this.#ids);
     const reader = new Reader(this.#languages, this.#tables, byte);
     reader.readAll(configuration);
     return (configuration.next[byte] = reader.result());
@@ -420,12 +420,12 @@ type Space = number;
 const NO_SPACE: Space = 0;
 const ONE_SPACE: Space = 1;
 const NEWLINE: Space = 2;
-const INDENTATION_MAX = 32;
+const MAX_INDENTATION = 32;
 
 /** @returns the white space with another byte, or null if it may not follow */
 function moreSpace(space: Space, byte: number): Space | null {
   if (space === NO_SPACE) return byte === 0x20 ? ONE_SPACE : byte === 0x0a ? NEWLINE : null;
-  return space >= NEWLINE && space < NEWLINE + INDENTATION_MAX && (byte === 0x20 || byte === 0x09) ? space + 1 : null;
+  return space >= NEWLINE && space < NEWLINE + MAX_INDENTATION && (byte === 0x20 || byte === 0x09) ? space + 1 : null;
 }
 
 /** `open`: after the bracket; `item`: after an item; `comma`: after a comma. */
@@ -696,8 +696,8 @@ function hasFreeName(languages: Languages, name: NameState): boolean {
   const { state, begun } = name;
   if (begun === null) return true;
   if (state.part === BETWEEN) {
-    const count = languages.count(state.language, NAMES_MAX);
-    if (count >= NAMES_MAX) return true;
+    const count = languages.count(state.language, MAX_NAMES);
+    if (count >= MAX_NAMES) return true;
     const taken = namesOf(name.object.state).filter((other) => other.startsWith(begun.bytes));
     return (
       count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.bytes.length)))).length

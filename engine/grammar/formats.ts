@@ -3,7 +3,7 @@
 import type { Language, Languages } from "./language.js";
 import { patternLanguage } from "./pattern.js";
 
-const POSITIONS_MAX = 10_000;
+const MAX_POSITIONS = 10_000;
 
 /** Formats of JSON Schema, and whether strings are held to them; all other names are annotations. */
 export const FORMATS: readonly {
@@ -36,7 +36,7 @@ export const FORMATS: readonly {
 
 /** @returns the strings of an enforced format, or null */
 export function formatLanguage(languages: Languages, format: string): Language | null {
-  const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, POSITIONS_MAX);
+  const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
   switch (format) {
     case "date":
       return whole(DATE);
@@ -57,7 +57,7 @@ export function formatLanguage(languages: Languages, format: string): Language |
     case "email":
       return whole(EMAIL);
     case "hostname":
-      return languages.intersection([whole(HOST_NAME), languages.repeat(languages.any, 0, HOST_NAME_LENGTH_MAX)]);
+      return languages.intersection([whole(HOST_NAME), languages.repeat(languages.any, 0, MAX_HOST_NAME_LENGTH)]);
     case "uri":
       return whole(URI);
     default:
@@ -79,7 +79,7 @@ const CLOCK = "(?:[01]\\d|2[0-3]):[0-5]\\d";
 
 /** A second is 60 only where the time in UTC is 23:59, so the offset says which hour and minute it can be. */
 function timeLanguage(languages: Languages): Language {
-  const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, POSITIONS_MAX);
+  const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
   const fraction = whole(FRACTION);
   const two = (value: number): string => String(value).padStart(2, "0");
   const clock = (minutes: number): string => `${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
@@ -135,7 +135,7 @@ const LABEL = either(
   `[xX][nN]-${EDGE}(?:${INNER}{0,58}${EDGE})?`,
 );
 const HOST_NAME = `${LABEL}(?:\\.${LABEL})*`;
-const HOST_NAME_LENGTH_MAX = 253;
+const MAX_HOST_NAME_LENGTH = 253;
 
 const ATOM = "[\\w!#$%&'*+\\-\\/=?^`\\{\\|\\}~]+";
 const QUOTED = '"(?:[ !#-\\[\\]-~]|\\\\[ -~])*"';

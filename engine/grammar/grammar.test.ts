@@ -299,13 +299,13 @@ describe("what is refused", () => {
 
   it("schemas that are too large or too deep", () => {
     const nested = (depth: number): object => (depth === 0 ? {} : { items: nested(depth - 1) });
-    expect(failure(schema(nested(LIMITS.schemaDepthMax + 1))).message).toContain("nested deeper");
+    expect(failure(schema(nested(LIMITS.maxSchemaDepth + 1))).message).toContain("nested deeper");
     expect(failure(schema({ const: JSON.parse("[".repeat(200) + "]".repeat(200)) })).message).toContain(
       "nested deeper",
     );
-    expect(failure(schema({ description: "x".repeat(LIMITS.schemaBytesMax) })).message).toContain("characters");
+    expect(failure(schema({ description: "x".repeat(LIMITS.maxSchemaBytes) })).message).toContain("characters");
     const many = Object.fromEntries(
-      Array.from({ length: LIMITS.schemaPropertiesMax + 1 }, (_, index) => [`p${index}`, {}]),
+      Array.from({ length: LIMITS.maxSchemaProperties + 1 }, (_, index) => [`p${index}`, {}]),
     );
     expect(failure(schema({ properties: many })).message).toContain("entries");
   });
@@ -459,7 +459,7 @@ describe("matchers", () => {
   });
 
   it("find their way back when more states were met than are remembered", () => {
-    const depth = LIMITS.grammarConfigurationsMax + 1000;
+    const depth = LIMITS.maxGrammarConfigurations + 1000;
     const deep = '[{"a":'.repeat(depth / 2) + "1" + "}]".repeat(depth / 2);
     expect(accepts(schema(true), deep)).toBe(true);
     expect(accepts(schema(true), `${deep.slice(0, -2)}]]`)).toBe(false);

@@ -30,7 +30,7 @@ export function compileGrammar(format: Exclude<AnswerFormat, { type: "text" }>):
   kept.delete(key);
   if (grammar === undefined || grammar.isBloated) grammar = compile(format);
   kept.set(key, grammar);
-  if (kept.size > LIMITS.grammarsKeptMax) kept.delete(kept.keys().next().value!);
+  if (kept.size > LIMITS.maxGrammarsKept) kept.delete(kept.keys().next().value!);
   return grammar;
 }
 
@@ -57,7 +57,7 @@ function schemaValue(languages: Languages, schema: unknown): ValueNode {
 /** The expression describes the whole answer. */
 function regexLanguage(languages: Languages, regex: string): Language {
   try {
-    const language = languages.settle(boundedPattern(languages, regex, true), LIMITS.grammarStatesMax);
+    const language = languages.settle(boundedPattern(languages, regex, true), LIMITS.maxGrammarStates);
     if (language !== languages.none) return language;
     throw new EngineError("invalid_schema", `No text matches the regular expression ${JSON.stringify(regex)}.`, "");
   } catch (error) {

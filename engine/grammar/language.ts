@@ -195,18 +195,18 @@ export class Languages {
 
   /**
    * Finds the states of a language that can never accept, and cuts them off.
-   * @param numStatesMax for all languages settled here together
+   * @param maxStates for all languages settled here together
    * @returns the language itself, or `none` if no text belongs to it
    * @throws TooManyStates
    */
-  settle(language: Language, numStatesMax: number): Language {
+  settle(language: Language, maxStates: number): Language {
     if (language.isPlain || language.isLive === true) return language;
     if (language.isLive === false) return this.none;
     const found: Language[] = [language];
     const cameFrom = new Map<Language, Language[]>([[language, []]]);
     const live: Language[] = [];
     for (const state of found) {
-      if (++this.#numSettled > numStatesMax) throw new TooManyStates();
+      if (++this.#numSettled > maxStates) throw new TooManyStates();
       let isLive = state.isAccepting;
       for (const target of new Set(this.steps(state).targets)) {
         if (target.isPlain || target.isLive === true) isLive = true;
@@ -232,14 +232,14 @@ export class Languages {
 
   /**
    * Walks every state once, so that no text can lead to more of them later.
-   * @param sizeMax for all languages explored here together: states, each as large as the languages it is the union of
+   * @param maxSize for all languages explored here together: states, each as large as the languages it is the union of
    * @throws TooManyStates
    */
-  explore(language: Language, sizeMax: number): void {
+  explore(language: Language, maxSize: number): void {
     const found = new Set([language]);
     for (const state of found) {
       this.#numExplored += state.shape.kind === "union" ? state.shape.parts.length : 1;
-      if (this.#numExplored > sizeMax) throw new TooManyStates();
+      if (this.#numExplored > maxSize) throw new TooManyStates();
       for (const target of this.steps(state).targets) found.add(target);
     }
   }

@@ -33,7 +33,7 @@ export class Grammar {
    * @internal
    */
   get isBloated(): boolean {
-    return this.#languages.numStates > LIMITS.grammarLanguagesMax;
+    return this.#languages.numStates > LIMITS.maxGrammarLanguages;
   }
 
   /**
@@ -53,7 +53,7 @@ export class Grammar {
     // A Map keeps the order of insertion: what was used last comes last, and the first is let go.
     masks.delete(configuration);
     masks.set(configuration, mask);
-    if (masks.size > LIMITS.grammarMasksMax) masks.delete(masks.keys().next().value!);
+    if (masks.size > LIMITS.maxGrammarMasks) masks.delete(masks.keys().next().value!);
     return mask;
   }
 }

@@ -40,15 +40,15 @@ export interface NumberSet {
   readonly negative: readonly Magnitudes[];
 }
 
-const DIGITS_MAX = 17;
+const MAX_DIGITS = 17;
 /** JSON.stringify writes integers up to here without an exponent. */
-const WHOLE_DIGITS_MAX = 21;
+const MAX_WHOLE_DIGITS = 21;
 /** ... and fractions from 1e-6 on: six zeros and 17 digits. */
-const FRACTION_DIGITS_MAX = 23;
-const EXPONENT_DIGITS_MAX = 3;
-const EXPONENT_MAX = 999;
+const MAX_FRACTION_DIGITS = 23;
+const MAX_EXPONENT_DIGITS = 3;
+const MAX_EXPONENT = 999;
 /** Above, doubles are too far apart to tell multiples. */
-const EXACT_MAX: Decimal = { digits: 2n ** 53n, exponent: 0 };
+const MAX_EXACT: Decimal = { digits: 2n ** 53n, exponent: 0 };
 
 export function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
   const min = a.min === null || (b.min !== null && compare(b.min, a.min) > 0) ? b.min : a.min;
@@ -142,7 +142,7 @@ const rangesOf = (set: NumberSet, prefix: NumberPrefix): readonly Magnitudes[] =
 function magnitudes({ min, max, step }: NumberRange): Magnitudes[] {
   const low = min === null || min.digits < 0n ? ZERO : min;
   const isExact = step === null || isMultiple(ONE, step);
-  const limit = isExact ? LARGEST : EXACT_MAX;
+  const limit = isExact ? LARGEST : MAX_EXACT;
   const high = max === null || compare(max, limit) > 0 ? limit : max;
   return compare(low, high) > 0 ? [] : [{ low, high, step }];
 }
@@ -157,7 +157,7 @@ function extended(prefix: NumberPrefix, byte: number): NumberPrefix | null {
       return firstDigit(prefix, byte);
     case "zero":
     case "whole":
-      if (isDigit) return phase === "whole" && prefix.wholeDigits < WHOLE_DIGITS_MAX ? withDigit(prefix, digit) : null;
+      if (isDigit) return phase === "whole" && prefix.wholeDigits < MAX_WHOLE_DIGITS ? withDigit(prefix, digit) : null;
       return byte === POINT ? { ...prefix, phase: "point" } : exponentMark(prefix, byte);
     case "point":
     case "fraction":
@@ -182,8 +182,8 @@ function firstDigit(prefix: NumberPrefix, byte: number): NumberPrefix | null {
 /** Zeros may follow the digits of a large integer. */
 function withDigit(prefix: NumberPrefix, digit: number): NumberPrefix | null {
   const numKept = prefix.digits === 0n ? 0 : numDigits(prefix.digits);
-  const isFull = numKept >= DIGITS_MAX && (prefix.phase === "fraction" || digit !== 0);
-  if (isFull || prefix.fractionDigits > FRACTION_DIGITS_MAX) return null;
+  const isFull = numKept >= MAX_DIGITS && (prefix.phase === "fraction" || digit !== 0);
+  if (isFull || prefix.fractionDigits > MAX_FRACTION_DIGITS) return null;
   const wholeDigits = prefix.wholeDigits + (prefix.phase === "whole" ? 1 : 0);
   return { ...prefix, digits: prefix.digits * 10n + BigInt(digit), wholeDigits };
 }
@@ -193,7 +193,7 @@ function exponentMark(prefix: NumberPrefix, byte: number): NumberPrefix | null {
 }
 
 function withExponentDigit(prefix: NumberPrefix, digit: number): NumberPrefix | null {
-  if (prefix.exponentDigits === EXPONENT_DIGITS_MAX) return null;
+  if (prefix.exponentDigits === MAX_EXPONENT_DIGITS) return null;
   return {
     ...prefix,
     phase: "exponent",
@@ -214,7 +214,7 @@ function possible(set: NumberSet, prefix: NumberPrefix | null): NumberPrefix | n
 
 function numDigitsLeft({ digits, fractionDigits }: NumberPrefix): number {
   const numKept = digits === 0n ? 0 : numDigits(digits);
-  return Math.max(0, Math.min(DIGITS_MAX - numKept, FRACTION_DIGITS_MAX - fractionDigits));
+  return Math.max(0, Math.min(MAX_DIGITS - numKept, MAX_FRACTION_DIGITS - fractionDigits));
 }
 
 /** Whether digits can follow, and then an exponent, so that the number is in the range. An exponent can always follow. */
@@ -233,8 +233,8 @@ function reaches(range: Magnitudes, prefix: NumberPrefix): boolean {
       ? [-fractionDigits - 1, -fractionDigits - numLeft]
       : [numDigits(digits) - 1 - fractionDigits, numDigits(digits) - 1 - fractionDigits];
   const smallest = low.digits > 0n ? leadingPlace(low) : step === null ? leadingPlace(high) - 1 : leadingPlace(step);
-  const first = Math.min(EXPONENT_MAX, leadingPlace(high) - lowestPlace);
-  const last = Math.max(-EXPONENT_MAX, smallest - highestPlace);
+  const first = Math.min(MAX_EXPONENT, leadingPlace(high) - lowestPlace);
+  const last = Math.max(-MAX_EXPONENT, smallest - highestPlace);
   for (let exponent = first; exponent >= last; exponent--) {
     const least: Decimal = { digits, exponent: exponent - fractionDigits };
     if (digits > 0n && isIn(range, least)) return true;
@@ -269,7 +269,7 @@ function reachesExponent(range: Magnitudes, prefix: NumberPrefix): boolean {
   const { phase, exponent, exponentDigits, isExponentNegative } = prefix;
   const isWithin = (low: number, high: number): boolean => low <= exponents.high && high >= exponents.low;
   if (phase === "e") return true;
-  for (let more = 0; more <= EXPONENT_DIGITS_MAX - exponentDigits; more++) {
+  for (let more = 0; more <= MAX_EXPONENT_DIGITS - exponentDigits; more++) {
     const power = Number(10n ** BigInt(more));
     const first = exponent * power;
     const last = first + power - 1;
@@ -283,13 +283,13 @@ function exponentsOf(
   { low, high, step }: Magnitudes,
   { digits, fractionDigits }: NumberPrefix,
 ): { low: number; high: number } | null {
-  if (digits === 0n) return low.digits === 0n ? { low: -EXPONENT_MAX, high: EXPONENT_MAX } : null;
+  if (digits === 0n) return low.digits === 0n ? { low: -MAX_EXPONENT, high: MAX_EXPONENT } : null;
   if (high.digits === 0n) return null;
   const at = (exponent: number): Decimal => ({ digits, exponent: exponent - fractionDigits });
   const place = numDigits(digits) - 1 - fractionDigits;
   let last = leadingPlace(high) - place;
   if (compare(at(last), high) > 0) last--;
-  let first = -EXPONENT_MAX;
+  let first = -MAX_EXPONENT;
   if (low.digits > 0n) {
     first = leadingPlace(low) - place;
     if (compare(at(first), low) < 0) first++;
@@ -299,7 +299,7 @@ function exponentsOf(
     if (power === null) return null;
     first = Math.max(first, power + fractionDigits + step.exponent);
   }
-  const exponents = { low: Math.max(first, -EXPONENT_MAX), high: Math.min(last, EXPONENT_MAX) };
+  const exponents = { low: Math.max(first, -MAX_EXPONENT), high: Math.min(last, MAX_EXPONENT) };
   return exponents.low <= exponents.high ? exponents : null;
 }
 

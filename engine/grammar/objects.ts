@@ -23,7 +23,7 @@ export interface NameClass<Value> {
 }
 
 /** From here on, names are as good as endless. */
-export const NAMES_MAX = 1_000_000;
+export const MAX_NAMES = 1_000_000;
 
 export class ObjectShape<Value> {
   /** Slots and classes that can have a value; known once `settle` was called. */
@@ -141,8 +141,8 @@ export class ObjectShape<Value> {
   }
 
   #countNames(languages: Languages, names: Language): number {
-    const count = languages.count(names, NAMES_MAX);
-    if (count >= NAMES_MAX) return Infinity;
+    const count = languages.count(names, MAX_NAMES);
+    if (count >= MAX_NAMES) return Infinity;
     return count - this.slots.filter(({ name }) => languages.has(names, name)).length;
   }
 }

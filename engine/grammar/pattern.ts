@@ -20,20 +20,20 @@ export class PatternError extends Error {
 
 /**
  * @param isWhole whether the pattern describes the whole text, or something found in it, as `pattern` does
- * @param numPositionsMax bound on the characters of the pattern once its repetitions are written out
+ * @param maxPositions bound on the characters of the pattern once its repetitions are written out
  * @throws PatternError
  */
 export function patternLanguage(
   languages: Languages,
   source: string,
   isWhole: boolean,
-  numPositionsMax: number,
+  maxPositions: number,
 ): Language {
   const tree = new Reader(source).read();
-  if (positions(tree) > numPositionsMax) {
+  if (positions(tree) > maxPositions) {
     throw new PatternError(
       "unsupported",
-      `the pattern has more than ${numPositionsMax} positions once its repetitions are written out`,
+      `the pattern has more than ${maxPositions} positions once its repetitions are written out`,
     );
   }
   const everything: Tree = { kind: "repeat", of: { kind: "set", set: ANY }, min: 0, max: Infinity };
@@ -46,12 +46,12 @@ export function patternLanguage(
  * @throws PatternError
  */
 export function boundedPattern(languages: Languages, source: string, isWhole: boolean): Language {
-  const language = patternLanguage(languages, source, isWhole, LIMITS.patternPositionsMax);
+  const language = patternLanguage(languages, source, isWhole, LIMITS.maxPatternPositions);
   try {
-    languages.explore(language, LIMITS.grammarStatesMax);
+    languages.explore(language, LIMITS.maxGrammarStates);
   } catch (error) {
     if (!(error instanceof TooManyStates)) throw error;
-    throw new PatternError("unsupported", `the patterns need more than ${LIMITS.grammarStatesMax} states`);
+    throw new PatternError("unsupported", `the patterns need more than ${LIMITS.maxGrammarStates} states`);
   }
   return language;
 }

@@ -136,8 +136,8 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
 /** @throws EngineError invalid_schema or unsupported_schema; `param` is the JSON pointer */
 export function readSchema(languages: Languages, document: unknown): Schema {
   const numBytes = JSON.stringify(document)?.length ?? 0;
-  if (numBytes > LIMITS.schemaBytesMax) {
-    throw invalid("", `The schema must have at most ${LIMITS.schemaBytesMax} characters. Given: ${numBytes}`);
+  if (numBytes > LIMITS.maxSchemaBytes) {
+    throw invalid("", `The schema must have at most ${LIMITS.maxSchemaBytes} characters. Given: ${numBytes}`);
   }
   const reader = new SchemaReader(languages, document);
   const root = reader.schema(document, "");
@@ -197,10 +197,10 @@ class SchemaReader {
 
   schemas(value: unknown, pointer: string): Map<string, Schema> {
     const entries = Object.entries(object(value, pointer));
-    if (entries.length > LIMITS.schemaPropertiesMax) {
+    if (entries.length > LIMITS.maxSchemaProperties) {
       throw invalid(
         pointer,
-        `${shown(pointer)} must have at most ${LIMITS.schemaPropertiesMax} entries. Given: ${entries.length}`,
+        `${shown(pointer)} must have at most ${LIMITS.maxSchemaProperties} entries. Given: ${entries.length}`,
       );
     }
     return new Map(
@@ -351,8 +351,8 @@ class SchemaReader {
   }
 
   #enter(pointer: string): void {
-    if (++this.#depth > LIMITS.schemaDepthMax) {
-      throw invalid(pointer, `The schema is nested deeper than ${LIMITS.schemaDepthMax} at ${shown(pointer)}.`);
+    if (++this.#depth > LIMITS.maxSchemaDepth) {
+      throw invalid(pointer, `The schema is nested deeper than ${LIMITS.maxSchemaDepth} at ${shown(pointer)}.`);
     }
   }
 
@@ -404,8 +404,8 @@ class SchemaReader {
   }
 
   #blank(pointer: string): Schema {
-    if (++this.#numSchemas > LIMITS.schemaSchemasMax) {
-      throw invalid(pointer, `The schema holds more than ${LIMITS.schemaSchemasMax} schemas.`);
+    if (++this.#numSchemas > LIMITS.maxSchemaSchemas) {
+      throw invalid(pointer, `The schema holds more than ${LIMITS.maxSchemaSchemas} schemas.`);
     }
     return {
       id: this.#numSchemas,

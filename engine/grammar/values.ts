@@ -75,10 +75,10 @@ class ValueBuilder {
       .join();
     let node = this.#nodes.get(key);
     if (node === undefined) {
-      if (this.#nodes.size >= LIMITS.grammarNodesMax) {
+      if (this.#nodes.size >= LIMITS.maxGrammarNodes) {
         throw unsupported(
           schemas[0]!.pointer,
-          `The schema describes more than ${LIMITS.grammarNodesMax} different values.`,
+          `The schema describes more than ${LIMITS.maxGrammarNodes} different values.`,
         );
       }
       node = {
@@ -130,11 +130,11 @@ class ValueBuilder {
       const kept = [...all].filter((schema) => hasOwnKeywords(schema));
       const key = kept.map(({ id }) => id).sort((a, b) => a - b);
       found.set(key.join(), kept);
-      if (found.size > LIMITS.grammarAlternativesMax) {
+      if (found.size > LIMITS.maxGrammarAlternatives) {
         const where = shown(open[0]?.pointer ?? "");
         throw unsupported(
           open[0]?.pointer ?? "",
-          `The branches at ${where} combine to more than ${LIMITS.grammarAlternativesMax} alternatives.`,
+          `The branches at ${where} combine to more than ${LIMITS.maxGrammarAlternatives} alternatives.`,
         );
       }
       return;
@@ -231,13 +231,13 @@ class ValueBuilder {
 
   #settled(language: Language, schema: Schema | undefined): Language {
     try {
-      return this.languages.settle(language, LIMITS.grammarStatesMax);
+      return this.languages.settle(language, LIMITS.maxGrammarStates);
     } catch (error) {
       if (!(error instanceof TooManyStates)) throw error;
       const pointer = schema?.pointer ?? "";
       throw unsupported(
         pointer,
-        `The strings at ${shown(pointer)} need more than ${LIMITS.grammarStatesMax} states: patterns and lengths combine to too much.`,
+        `The strings at ${shown(pointer)} need more than ${LIMITS.maxGrammarStates} states: patterns and lengths combine to too much.`,
       );
     }
   }
@@ -314,10 +314,10 @@ class ValueBuilder {
       classes = split
         .map((found) => ({ ...found, names: this.#settled(found.names, schemas[0]) }))
         .filter((found) => found.names !== languages.none);
-      if (classes.length > LIMITS.grammarAlternativesMax) {
+      if (classes.length > LIMITS.maxGrammarAlternatives) {
         throw unsupported(
           schemas[0]!.pointer,
-          `The patternProperties at ${shown(schemas[0]!.pointer)} overlap in more than ${LIMITS.grammarAlternativesMax} ways.`,
+          `The patternProperties at ${shown(schemas[0]!.pointer)} overlap in more than ${LIMITS.maxGrammarAlternatives} ways.`,
         );
       }
     }

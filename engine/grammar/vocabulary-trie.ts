@@ -81,16 +81,16 @@ class FlatTrie {
   /** u32 [numNodes + 1]: where the tokens that end at a node begin. */
   readonly #firstTokens: Uint32Array;
   readonly #tokenIds: Uint32Array;
-  readonly #depthMax: number;
+  readonly #maxDepth: number;
 
   constructor(tokens: ReadonlyMap<number, string>) {
     const sorted = [...tokens].sort(([, a], [, b]) => (a < b ? -1 : a > b ? 1 : 0));
     let numNodes = 0;
-    let depthMax = 0;
+    let maxDepth = 0;
     let last = "";
     for (const [, text] of sorted) {
       numNodes += text.length - shared(last, text);
-      depthMax = Math.max(depthMax, text.length);
+      maxDepth = Math.max(maxDepth, text.length);
       last = text;
     }
     this.#bytes = new Uint8Array(numNodes);
@@ -98,7 +98,7 @@ class FlatTrie {
     this.#skips = new Uint32Array(numNodes);
     this.#firstTokens = new Uint32Array(numNodes + 1);
     this.#tokenIds = Uint32Array.from(sorted, ([tokenId]) => tokenId);
-    this.#depthMax = depthMax;
+    this.#maxDepth = maxDepth;
     this.#fill(sorted, numNodes);
   }
 
@@ -110,7 +110,7 @@ class FlatTrie {
     const skips = this.#skips;
     const firstTokens = this.#firstTokens;
     const tokenIds = this.#tokenIds;
-    const path = new Array<Configuration>(this.#depthMax + 1);
+    const path = new Array<Configuration>(this.#maxDepth + 1);
     path[0] = start;
     for (let node = 0; node < bytes.length;) {
       const depth = depths[node]!;

@@ -146,7 +146,7 @@ describe("inside the reasoning", () => {
 
 describe("between reasoning and answer", () => {
   it("white space is bounded, and the answer's first bytes may follow it in the same token", () => {
-    const blanks = Array.from({ length: LIMITS.blankBeforeAnswerMax }, () => "\n");
+    const blanks = Array.from({ length: LIMITS.maxBlankBeforeAnswer }, () => "\n");
     expect(allowed(after("inside", OBJECT, "</think>", ...blanks.slice(1)))).toEqual([
       "\t",
       "\n",

@@ -215,7 +215,7 @@ export class AnswerMask {
   /** @param text of a token that opens, continues or closes the reasoning, or follows it */
   #isLegal(text: string): boolean {
     const spans = this.#tracker.peek(text);
-    if (this.#numBlankAfter(spans) > LIMITS.blankBeforeAnswerMax) return false;
+    if (this.#numBlankAfter(spans) > LIMITS.maxBlankBeforeAnswer) return false;
     const answer = textOf(spans, "answer");
     return answer === "" || this.#matcher.allowsBytes(bytesOf(answer));
   }

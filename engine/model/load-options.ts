@@ -43,7 +43,7 @@ export interface LoadModelOptions {
   readonly logprobsMode?: LogprobsMode;
   /** How keys and values are kept: `f32` unless given. `q8` takes little more than a quarter of the memory; `exact` only. */
   readonly kvCache?: KVFormat;
-  /** Memory for keys and values; LIMITS.kvCacheBytesMax unless given, and never more than the weights leave of 4 GiB. */
+  /** Memory for keys and values; LIMITS.maxKVCacheBytes unless given, and never more than the weights leave of 4 GiB. */
   readonly kvCacheBytes?: number;
   /** Whether the hub is left alone, so that its models must have been downloaded before; `HF_HUB_OFFLINE` says so too. */
   readonly offline?: boolean;
@@ -92,11 +92,11 @@ export function engineOptions(options: LoadModelOptions): CheckedOptions {
   }
   return {
     profile,
-    numThreads: options.numThreads ?? Math.min(availableParallelism(), LIMITS.threadsMax),
+    numThreads: options.numThreads ?? Math.min(availableParallelism(), LIMITS.maxThreads),
     maxConcurrency: options.maxConcurrency ?? LIMITS.runningSequencesDefault,
     logprobsMode: options.logprobsMode ?? "raw",
     kvCache,
-    kvCacheBytes: options.kvCacheBytes ?? LIMITS.kvCacheBytesMax,
+    kvCacheBytes: options.kvCacheBytes ?? LIMITS.maxKVCacheBytes,
   };
 }
 
@@ -146,8 +146,8 @@ const CHECKS: Readonly<Record<keyof LoadModelOptions, Check>> = {
   quant: oneOf(["q8", "q4", "f32"] satisfies MatrixFormat[]),
   dtype: oneOf(ONNX_DTYPES),
   profile: oneOf(["auto", "fast", "exact"]),
-  numThreads: count(LIMITS.threadsMax),
-  maxConcurrency: count(LIMITS.runningSequencesMax),
+  numThreads: count(LIMITS.maxThreads),
+  maxConcurrency: count(LIMITS.maxRunningSequences),
   logprobsMode: oneOf(["raw", "processed"] satisfies LogprobsMode[]),
   kvCache: oneOf(["f32", "q8"] satisfies KVFormat[]),
   kvCacheBytes: count(Number.MAX_SAFE_INTEGER),

@@ -130,12 +130,12 @@ const INTEGER_BODY_BYTES = 1.5;
 const PROGRAM_BYTES = 64 << 20;
 const ONNX_RUNTIME_BYTES = 48 << 20;
 const TOKEN_BYTES = 1200;
-const WASM_BYTES_MAX = 2 ** 32;
+const MAX_WASM_BYTES = 2 ** 32;
 
 function excessOf(config: ModelConfig, options: MemoryOptions, machine: MachineMemory): string | null {
   const estimate = estimateMemory(config, options);
   if (roomForPages(estimate.weights) < pageByteLength(config, options.kvCache)) {
-    return `The model's weights take ${mebibytes(estimate.weights)}; one WebAssembly memory of 4 GiB has room for ${mebibytes(WASM_BYTES_MAX - LIMITS.kernelScratchBytesMax)}.`;
+    return `The model's weights take ${mebibytes(estimate.weights)}; one WebAssembly memory of 4 GiB has room for ${mebibytes(MAX_WASM_BYTES - LIMITS.maxKernelScratchBytes)}.`;
   }
   // Long prompts may still take more; short ones work, and nobody should be kept from those.
   if (estimate.total - estimate.copies <= machine.byteLength) return null;
@@ -167,7 +167,7 @@ function pageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig, kvForma
   return kvPageByteLength({ numLayers, numKvHeads, headDim, pageSize: LIMITS.promptBlockTokens, kvFormat });
 }
 
-const roomForPages = (weights: number): number => Math.max(0, WASM_BYTES_MAX - LIMITS.kernelScratchBytesMax - weights);
+const roomForPages = (weights: number): number => Math.max(0, MAX_WASM_BYTES - LIMITS.maxKernelScratchBytes - weights);
 
 const aligned = (byteLength: number): number => Math.ceil(byteLength / 64) * 64;
 

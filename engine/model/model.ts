@@ -140,7 +140,7 @@ export class Model {
     const { promptRunner, tokenRunner, lmHead } = runners;
     const tokenizer = new Tokenizer(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat));
     const head = {
-      numRowsMax: options.maxConcurrency,
+      maxRows: options.maxConcurrency,
       vocabSize: Math.min(tokenizer.vocabSize, lmHead?.rows ?? folder.vocabSize),
       hasToken: (tokenId: number) => tokenizer.hasToken(tokenId),
     };
@@ -287,9 +287,9 @@ export class Model {
 
   #checkTextLength({ length }: string, param: string): void {
     const { contextLength } = this.folder;
-    const lengthMax = contextLength * this.tokenizer.tokenLengthMax * NORMALIZATION_FACTOR;
-    if (length <= lengthMax) return;
-    const limit = `the context's ${contextLength} tokens hold fewer than ${lengthMax}`;
+    const maxLength = contextLength * this.tokenizer.maxTokenLength * NORMALIZATION_FACTOR;
+    if (length <= maxLength) return;
+    const limit = `the context's ${contextLength} tokens hold fewer than ${maxLength}`;
     throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; ${limit}.`, param);
   }
 
@@ -345,10 +345,10 @@ function createCache(
   { blockSize: pageSize, pageByteLength, reuse }: ModelRunners,
   { kvCacheBytes }: EngineOptions,
 ): KVCache {
-  const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.kernelScratchBytesMax);
+  const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.maxKernelScratchBytes);
   if (numBytes < pageByteLength) {
     const needed = `Keys and values take ${pageByteLength} bytes for each ${pageSize} positions`;
     throw new EngineError("out_of_memory", `${needed}; there are ${Math.max(0, numBytes)} for them.`);
   }
-  return new KVCache(kernels, { pageSize, pageByteLength, pagesMax: Math.floor(numBytes / pageByteLength), reuse });
+  return new KVCache(kernels, { pageSize, pageByteLength, maxPages: Math.floor(numBytes / pageByteLength), reuse });
 }

@@ -61,7 +61,7 @@ export async function openPackRunners(
   const { config } = pack;
   const { promptBlockTokens: pageSize } = LIMITS;
   const weights = await loadWeights(kernels, pack);
-  const tokenRunner = new WasmRunner({ kernels, weights, config, numRowsMax: pageSize, pageSize, kvFormat: kvCache });
+  const tokenRunner = new WasmRunner({ kernels, weights, config, maxRows: pageSize, pageSize, kvFormat: kvCache });
   return {
     promptRunner:
       profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads),
@@ -104,7 +104,7 @@ async function graphRunners(
 async function loadHead(head: OnnxHead, kernels: Kernels): Promise<PackedMatrix> {
   const [needed, left] = [
     packedByteLength("f32", head.rows, head.cols),
-    kernels.numBytesLeft - LIMITS.kernelScratchBytesMax,
+    kernels.numBytesLeft - LIMITS.maxKernelScratchBytes,
   ].map((bytes) => Math.round(bytes / 2 ** 20));
   if (needed! > left!)
     throw new EngineError(

@@ -110,7 +110,7 @@ test("8-bit keys and values move hidden states by what their rounding allows", a
 describe("passes", () => {
   test("what runs together comes back in the order given, also when it takes several runs of the kernels", async () => {
     const { pack } = await packed("together", {}, "q8");
-    const { kernels, runner, cache } = await testRunner(pack, { numRowsMax: 5 });
+    const { kernels, runner, cache } = await testRunner(pack, { maxRows: 5 });
     const prompts = [TOKENS.slice(0, 7), TOKENS.slice(3, 4), TOKENS.slice(2, 13), TOKENS.slice(20)];
     const alone: Float32Array[] = [];
     for (const tokenIds of prompts) alone.push(...(await runner.forward([{ tokenIds, table: cache.createTable() }])));
@@ -121,7 +121,7 @@ describe("passes", () => {
 
   test("each token's state, also when a pass takes several runs of the kernels, is that of its own pass", async () => {
     const { pack } = await packed("each", {}, "q8");
-    const { kernels, runner, cache } = await testRunner(pack, { numRowsMax: 5 });
+    const { kernels, runner, cache } = await testRunner(pack, { maxRows: 5 });
     const table = cache.createTable();
     const alone: number[] = [];
     for (const tokenId of TOKENS) alone.push(...(await runner.forward([{ tokenIds: [tokenId], table }]))[0]!);

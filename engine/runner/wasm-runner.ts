@@ -18,29 +18,29 @@ export interface WasmRunnerOptions {
   readonly pageSize: number;
   readonly kvFormat: KVFormat;
   /** Rows that the kernels run at a time. */
-  readonly numRowsMax: number;
+  readonly maxRows: number;
 }
 
 export class WasmRunner implements ModelRunner, EachTokenRunner {
   readonly #kernels: Kernels;
   readonly #decoder: Decoder;
   readonly #rope: RotaryEmbedding;
-  readonly #numRowsMax: number;
+  readonly #maxRows: number;
   readonly #hiddenSize: number;
   readonly #halfDim: number;
-  /** f32 [numRowsMax, head_dim / 2] */
+  /** f32 [maxRows, head_dim / 2] */
   readonly #cos: Float32Array;
   readonly #sin: Float32Array;
 
-  constructor({ kernels, weights, config, pageSize, kvFormat, numRowsMax }: WasmRunnerOptions) {
+  constructor({ kernels, weights, config, pageSize, kvFormat, maxRows }: WasmRunnerOptions) {
     this.#kernels = kernels;
-    this.#decoder = new Decoder(kernels, { ...config, ...weights, pageSize, kvFormat, numRowsMax });
+    this.#decoder = new Decoder(kernels, { ...config, ...weights, pageSize, kvFormat, maxRows });
     this.#rope = new RotaryEmbedding(config);
-    this.#numRowsMax = numRowsMax;
+    this.#maxRows = maxRows;
     this.#hiddenSize = config.hiddenSize;
     this.#halfDim = config.headDim / 2;
-    this.#cos = new Float32Array(numRowsMax * this.#halfDim);
-    this.#sin = new Float32Array(numRowsMax * this.#halfDim);
+    this.#cos = new Float32Array(maxRows * this.#halfDim);
+    this.#sin = new Float32Array(maxRows * this.#halfDim);
   }
 
   async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
@@ -50,8 +50,8 @@ export class WasmRunner implements ModelRunner, EachTokenRunner {
       return rows.length - 1;
     });
     const hidden: Float32Array[] = [];
-    for (let start = 0; start < rows.length; start += this.#numRowsMax) {
-      const chunk = rows.slice(start, start + this.#numRowsMax);
+    for (let start = 0; start < rows.length; start += this.#maxRows) {
+      const chunk = rows.slice(start, start + this.#maxRows);
       const address = this.#run(chunk);
       for (const row of lastRows) {
         if (row < start || row >= start + chunk.length) continue;
@@ -64,8 +64,8 @@ export class WasmRunner implements ModelRunner, EachTokenRunner {
   async forwardEach(pass: ForwardPass): Promise<Float32Array> {
     const rows = rowsOf(pass);
     const hidden = new Float32Array(rows.length * this.#hiddenSize);
-    for (let start = 0; start < rows.length; start += this.#numRowsMax) {
-      const chunk = rows.slice(start, start + this.#numRowsMax);
+    for (let start = 0; start < rows.length; start += this.#maxRows) {
+      const chunk = rows.slice(start, start + this.#maxRows);
       hidden.set(this.#kernels.f32(this.#run(chunk), chunk.length * this.#hiddenSize), start * this.#hiddenSize);
     }
     return hidden;

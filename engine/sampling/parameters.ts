@@ -49,7 +49,7 @@ export const PARAMETERS = {
   }),
   /** Choices to draw, 1 to 128; 1 unless given. */
   n: parameter<number>({
-    kind: { type: "integer", minimum: 1, maximum: LIMITS.choicesMax },
+    kind: { type: "integer", minimum: 1, maximum: LIMITS.maxChoices },
     default: 1,
     wire: "n",
     clause: "TS-2.10",
@@ -89,7 +89,7 @@ export const PARAMETERS = {
   }),
   /** Up to 4 texts; generation ends where one of them completes in the answer. */
   stop: parameter<readonly string[]>({
-    kind: { type: "texts", maxItems: LIMITS.stopSequencesMax },
+    kind: { type: "texts", maxItems: LIMITS.maxStopSequences },
     default: [],
     wire: "stop",
     clause: "TS-2.15",
@@ -134,7 +134,7 @@ export const PARAMETERS = {
   }),
   /** Token ids, each with a number from -100 to 100 that is added to its logit; up to 1,024 entries. */
   logitBias: parameter<ReadonlyMap<number, number>>({
-    kind: { type: "biases", maxEntries: LIMITS.logitBiasEntriesMax, minimum: -100, maximum: 100 },
+    kind: { type: "biases", maxEntries: LIMITS.maxLogitBiasEntries, minimum: -100, maximum: 100 },
     default: new Map(),
     wire: "logit_bias",
     clause: "TS-2.20",
@@ -150,7 +150,7 @@ export const PARAMETERS = {
   }),
   /** 0 to 20, 0 unless given: alternatives reported at each position. Needs `logprobs`. */
   topLogprobs: parameter<number>({
-    kind: { type: "integer", minimum: 0, maximum: LIMITS.topLogprobsMax },
+    kind: { type: "integer", minimum: 0, maximum: LIMITS.maxTopLogprobs },
     default: 0,
     wire: "top_logprobs",
     clause: "TS-2.22",

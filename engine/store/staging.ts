@@ -117,7 +117,7 @@ async function removeStale(parent: string): Promise<void> {
 /** Containers may share a disk and a host name, and each has processes of its own: a live one may look dead, but is not silent. */
 async function isAbandoned(path: string, machine: string, pid: number): Promise<boolean> {
   const silenceMs = Date.now() - (await lastWriteMs(path));
-  if (silenceMs > LIMITS.stagingSilenceMsMax) return !unfinished.has(path);
+  if (silenceMs > LIMITS.maxStagingSilenceMs) return !unfinished.has(path);
   if (machine !== machineName() || silenceMs < LIMITS.stagingSilenceMs) return false;
   // Our own id, reused: containers give the same one to every run.
   return pid === process.pid ? !unfinished.has(path) : !isRunning(pid);

@@ -86,7 +86,7 @@ class Scope {
   }
 }
 
-const RANGE_MAX = 100_000;
+const MAX_RANGE = 100_000;
 
 const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
   ["true", true],
@@ -109,7 +109,7 @@ const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
       const [start, stop] = second === undefined ? [0, first!] : [first!, second];
       if (step === 0) throw new RangeError("range() with a step of zero");
       const length = Math.max(0, Math.ceil((stop - start) / step));
-      if (length > RANGE_MAX) throw new RangeError(`range() of more than ${RANGE_MAX} numbers`);
+      if (length > MAX_RANGE) throw new RangeError(`range() of more than ${MAX_RANGE} numbers`);
       return Array.from({ length }, (_, index) => start + index * step);
     },
   ],

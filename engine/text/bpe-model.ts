@@ -109,10 +109,10 @@ export function mergeParts(merge: Merge): readonly [string, string] {
 const LIBRARY_CACHE_LENGTH = 255;
 /** Stands for a character that is not in the vocabulary, which no merge touches. */
 const UNKNOWN = -1;
-const LENGTH_MAX = 2 ** 28;
+const MAX_LENGTH = 2 ** 28;
 
 class MergeTable {
-  /** left id * vocabSizeMax + right id -> rank. */
+  /** left id * maxVocabSize + right id -> rank. */
   readonly #ranks = new Map<number, number>();
   /** i32 [ranks] each. */
   readonly #left: Int32Array;
@@ -132,7 +132,7 @@ class MergeTable {
       this.#left[rank] = left;
       this.#right[rank] = right;
       this.#merged[rank] = merged;
-      this.#ranks.set(left * LIMITS.vocabSizeMax + right, rank);
+      this.#ranks.set(left * LIMITS.maxVocabSize + right, rank);
     });
   }
 
@@ -144,21 +144,21 @@ class MergeTable {
    */
   merge(symbols: Int32Array): Int32Array {
     const length = symbols.length;
-    assert(length < LENGTH_MAX, "a word is too long to be merged");
+    assert(length < MAX_LENGTH, "a word is too long to be merged");
     const next = Int32Array.from(symbols, (_, index) => index + 1);
     const previous = Int32Array.from(symbols, (_, index) => index - 1);
     const queue = new MinHeap(length);
     const enqueue = (index: number): void => {
       const following = next[index]!;
       if (following >= length) return;
-      const rank = this.#ranks.get(symbols[index]! * LIMITS.vocabSizeMax + symbols[following]!);
+      const rank = this.#ranks.get(symbols[index]! * LIMITS.maxVocabSize + symbols[following]!);
       // One number orders by rank, then by place.
-      if (rank !== undefined) queue.push(rank * LENGTH_MAX + index);
+      if (rank !== undefined) queue.push(rank * MAX_LENGTH + index);
     };
     for (let index = 0; index < length; index++) enqueue(index);
     for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-      const rank = Math.floor(entry / LENGTH_MAX);
-      const index = entry - rank * LENGTH_MAX;
+      const rank = Math.floor(entry / MAX_LENGTH);
+      const index = entry - rank * MAX_LENGTH;
       const following = next[index]!;
       // Entries are not withdrawn when a neighbour merges: those that no longer hold are passed over.
       if (symbols[index] !== this.#left[rank] || following >= length || symbols[following] !== this.#right[rank])

@@ -378,7 +378,7 @@ describe("tokens", () => {
   });
 
   it("bound how much text one of them is", () => {
-    expect(byteLevel.tokenLengthMax).toBe("<|end|>>".length);
+    expect(byteLevel.maxTokenLength).toBe("<|end|>>".length);
     expect(
       new Tokenizer(
         byteLevelJson(
@@ -389,7 +389,7 @@ describe("tokens", () => {
           [{ content: "xyz" }],
         ),
         {},
-      ).tokenLengthMax,
+      ).maxTokenLength,
     ).toBe(4);
   });
 
@@ -543,11 +543,11 @@ describe("what cannot be done exactly is refused by name", () => {
       "tokenizer.json: added_tokens is not a list",
     );
     const last = (id: number): object => ({ ...base, added_tokens: [{ id, content: "x" }] });
-    expect(failure(() => new Tokenizer(last(LIMITS.vocabSizeMax), {}))).toMatchObject({
+    expect(failure(() => new Tokenizer(last(LIMITS.maxVocabSize), {}))).toMatchObject({
       code: "unsupported_model",
-      message: `tokenizer.json has ids up to ${LIMITS.vocabSizeMax}; supported: up to ${LIMITS.vocabSizeMax - 1}`,
+      message: `tokenizer.json has ids up to ${LIMITS.maxVocabSize}; supported: up to ${LIMITS.maxVocabSize - 1}`,
     });
-    expect(new Tokenizer(last(LIMITS.vocabSizeMax - 1), {}).vocabSize).toBe(LIMITS.vocabSizeMax);
+    expect(new Tokenizer(last(LIMITS.maxVocabSize - 1), {}).vocabSize).toBe(LIMITS.maxVocabSize);
     const empty = { ...base, model: { type: "BPE", vocab: {}, merges: [] } };
     expect(failure(() => new Tokenizer(empty, {})).code).toBe("unsupported_model");
     expect(failure(() => new Tokenizer({}, {})).message).toBe("tokenizer.json has no model");

@@ -39,7 +39,7 @@ export class Tokenizer {
   /** The largest id + 1. Ids below it may be holes: see `hasToken`. */
   readonly vocabSize: number;
   /** The most UTF-16 code units of text that one token stands for. */
-  readonly tokenLengthMax: number;
+  readonly maxTokenLength: number;
   /** The token that `encode` puts first; null for a tokenizer that adds none, which cannot encode an empty text. */
   readonly beginTokenId: number | null;
   /** The token that begins a text, whoever writes it; null where there is none. */
@@ -88,14 +88,14 @@ export class Tokenizer {
     const names = new Map<number, string>();
     for (const [name, id] of this.#vocab) names.set(id, name);
     this.vocabSize = 1 + largest(names.keys(), this.#added.keys());
-    if (!(this.vocabSize > 0 && this.vocabSize <= LIMITS.vocabSizeMax)) {
+    if (!(this.vocabSize > 0 && this.vocabSize <= LIMITS.maxVocabSize)) {
       throw new EngineError(
         "unsupported_model",
-        `tokenizer.json has ids up to ${this.vocabSize - 1}; supported: up to ${LIMITS.vocabSizeMax - 1}`,
+        `tokenizer.json has ids up to ${this.vocabSize - 1}; supported: up to ${LIMITS.maxVocabSize - 1}`,
       );
     }
     const contents = [...this.#vocab.keys(), ...this.addedTokens.map(({ content }) => content)];
-    this.tokenLengthMax = contents.reduce((length, content) => Math.max(length, content.length), 0);
+    this.maxTokenLength = contents.reduce((length, content) => Math.max(length, content.length), 0);
     this.#present = new Uint8Array(this.vocabSize);
     this.#bytes = new TokenBytes(this.vocabSize, (tokenId) => {
       const added = this.#added.get(tokenId);

@@ -16,7 +16,7 @@
  * Columns past `cols` count as zeros.
  */
 
-import { THREADS_MAX, thread } from "./threads";
+import { MAX_THREADS, thread } from "./threads";
 
 /** Columns of one quantisation block. */
 export const BLOCK: i32 = 32;
@@ -62,8 +62,8 @@ export function quantizeColumns(input: usize, count: i32, record: usize, order: 
   quantizeBlock(count == BLOCK ? input : fillUp(input, count), record, order);
 }
 
-/** f32 [THREADS_MAX, 32]: a row's last block, filled up with zeros. */
-const PADDED: usize = memory.data(THREADS_MAX * BLOCK * 4, 64);
+/** f32 [MAX_THREADS, 32]: a row's last block, filled up with zeros. */
+const PADDED: usize = memory.data(MAX_THREADS * BLOCK * 4, 64);
 
 function fillUp(input: usize, count: i32): usize {
   const padded = PADDED + <usize>thread() * 128;

@@ -46,10 +46,10 @@ function scoresBytes(pageSize: i32): usize {
   return <usize>((pageSize + 7) & ~7) * 4;
 }
 
-/** Magnitude of the largest value of a 15-bit vector: PRODUCTS_MAX products with int8 fit 32 bits. */
+/** Magnitude of the largest value of a 15-bit vector: MAX_PRODUCTS products with int8 fit 32 bits. */
 const Q15_MAX: f32 = 16383;
 /** Dimensions of a head, and positions of a page, at most. */
-export const PRODUCTS_MAX: i32 = 1024;
+export const MAX_PRODUCTS: i32 = 1024;
 /** Below this a vector counts as zeros. */
 const SMALLEST_AMAX: f32 = 1e-30;
 

@@ -11,7 +11,7 @@
  */
 
 import { exp2, exp2__simd } from "./math";
-import { SORT_MAX, rankLogit, rankOf, sortRanks } from "./ranking";
+import { MAX_SORT, rankLogit, rankOf, sortRanks } from "./ranking";
 import { smallestOf } from "./scan";
 
 const BUCKETS: i32 = 1024;
@@ -212,7 +212,7 @@ function search(
       most = max(most, bits);
     }
     if (least == most) return pickTied(list, count, start, largest, factor, goal, target, last);
-    if (count <= SORT_MAX) {
+    if (count <= MAX_SORT) {
       sortRanks(list, count);
       return walk(list, count, start, largest, factor, goal, target, last);
     }

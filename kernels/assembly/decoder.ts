@@ -28,10 +28,10 @@ import {
 import { BLOCK } from "./activations";
 import { addTo, rmsNorm, rotate, scaleBy, swiglu } from "./f32";
 import { partBytes, writeKey, writeValue } from "./kv";
-import { LOCAL_ROWS_MAX, groupsPerUnit } from "./matmul";
+import { MAX_LOCAL_ROWS, groupsPerUnit } from "./matmul";
 import { Format, Matrix, multiply, numGroups, prepareBlock, prepareRow, preparedBytes, readRow } from "./matrix";
 import { GROUP_ROWS } from "./rows";
-import { PHASES_MAX, claim, endPhase, thread, wholeLines } from "./threads";
+import { MAX_PHASES, claim, endPhase, thread, wholeLines } from "./threads";
 
 /** Written by the host. */
 @unmanaged
@@ -76,10 +76,10 @@ export class Decode {
   /** F32 or Q8. */
   kvFormat: Format;
   /** Pages of a sequence, at most. */
-  pagesMax: i32;
+  maxPages: i32;
   numThreads: i32;
   /** Rows of a pass, at most. */
-  numRowsMax: i32;
+  maxRows: i32;
   numRows: i32;
   /** Row [numRows] */
   rows: usize;
@@ -105,7 +105,7 @@ class Places {
   queries: usize;
   /** f32 [numRows, numHeads * headDim] */
   attended: usize;
-  /** Partial results [LOCAL_ROWS_MAX, numHeads, pagesMax] */
+  /** Partial results [MAX_LOCAL_ROWS, numHeads, maxPages] */
   partials: usize;
   /** A part for each thread: `locals` in layout.md. */
   locals: usize;
@@ -117,10 +117,10 @@ const PLACES = changetype<Places>(memory.data(offsetof<Places>(), 16));
 /** Phases of a layer, at most, and those before and after all layers. */
 const LAYER_PHASES: i32 = 8;
 const OTHER_PHASES: i32 = 2;
-export const LAYERS_MAX: i32 = (PHASES_MAX - OTHER_PHASES) / LAYER_PHASES;
+export const MAX_LAYERS: i32 = (MAX_PHASES - OTHER_PHASES) / LAYER_PHASES;
 
 /** Weight rows that one unit of a product with residual takes, at most. */
-const UNIT_GROUPS_MAX: i32 = 8;
+const MAX_UNIT_GROUPS: i32 = 8;
 
 /** Lays out the scratch; called by the host's thread before the job opens. @returns phases of the job, at most */
 export function prepareDecode(d: Decode): i32 {
@@ -135,20 +135,20 @@ export function decode_scratch(d: Decode): f64 {
 
 /** Writes PLACES; returns where the scratch ends. */
 function placeScratch(d: Decode): u64 {
-  const numRows = <u64>d.numRowsMax;
+  const numRows = <u64>d.maxRows;
   let end: u64 = d.scratch;
   PLACES.residual = <usize>end;
   end += wholeLines(numRows * d.hiddenSize * 4);
   PLACES.prepared = <usize>end;
-  end += wholeLines(projectionBytes(d, d.numRowsMax));
+  end += wholeLines(projectionBytes(d, d.maxRows));
   PLACES.activated = <usize>end;
-  end += wholeLines(preparedBytes(changetype<Layer>(d.layers).down.format, d.intermediateSize, d.numRowsMax));
+  end += wholeLines(preparedBytes(changetype<Layer>(d.layers).down.format, d.intermediateSize, d.maxRows));
   PLACES.queries = <usize>end;
   end += wholeLines(numRows * d.numHeads * queryBytes(d.headDim));
   PLACES.attended = <usize>end;
   end += wholeLines(numRows * d.numHeads * d.headDim * 4);
   PLACES.partials = <usize>end;
-  end += wholeLines(<u64>LOCAL_ROWS_MAX * d.numHeads * d.pagesMax * partialBytes(d.headDim));
+  end += wholeLines(<u64>MAX_LOCAL_ROWS * d.numHeads * d.maxPages * partialBytes(d.headDim));
   PLACES.locals = <usize>end;
   const localBytes = wholeLines(wideBytes(d) + localPreparedBytes(d) + numRows * resultBytes(d));
   PLACES.localBytes = <usize>localBytes;
@@ -172,14 +172,14 @@ function wideBytes(d: Decode): usize {
 }
 
 function localPreparedBytes(d: Decode): usize {
-  return <usize>wholeLines(projectionBytes(d, LOCAL_ROWS_MAX));
+  return <usize>wholeLines(projectionBytes(d, MAX_LOCAL_ROWS));
 }
 
 /** Bytes of a row of a unit's results. */
 function resultBytes(d: Decode): usize {
   const heads = d.headDim + 2 * GROUP_ROWS;
   const gateUp = 2 * (BLOCK + GROUP_ROWS);
-  return <usize>(max(max(heads, gateUp), UNIT_GROUPS_MAX * GROUP_ROWS) * 4);
+  return <usize>(max(max(heads, gateUp), MAX_UNIT_GROUPS * GROUP_ROWS) * 4);
 }
 
 /** Bytes of a page of keys and values. */
@@ -227,7 +227,7 @@ function isQ8(d: Decode): bool {
 // @ts-ignore: decorator
 @inline
 function isLocal(d: Decode): bool {
-  return d.numRows <= LOCAL_ROWS_MAX;
+  return d.numRows <= MAX_LOCAL_ROWS;
 }
 
 function embed(d: Decode): void {
@@ -353,7 +353,7 @@ function numPages(d: Decode, n: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function partialOf(d: Decode, n: i32, head: i32, page: i32): usize {
-  return PLACES.partials + <usize>((n * d.numHeads + head) * d.pagesMax + page) * partialBytes(d.headDim);
+  return PLACES.partials + <usize>((n * d.numHeads + head) * d.maxPages + page) * partialBytes(d.headDim);
 }
 
 function attend(d: Decode, layerIndex: i32): void {
@@ -476,7 +476,7 @@ function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): vo
   const merges = prepared == 0;
   if (merges) prepared = preparedFor(d);
   const groups = numGroups(matrix);
-  const perUnit = min(UNIT_GROUPS_MAX, groupsPerUnit(groups, d.numThreads));
+  const perUnit = min(MAX_UNIT_GROUPS, groupsPerUnit(groups, d.numThreads));
   const numUnits = (groups + perUnit - 1) / perUnit;
   const results = resultsOf(d);
   let completed = 0;

@@ -3,9 +3,9 @@
  * and enums, and every exported @unmanaged class.
  */
 
-export { PRODUCTS_MAX } from "./attention";
+export { MAX_PRODUCTS } from "./attention";
 export { BLOCK as QUANTIZATION_BLOCK } from "./activations";
-export { LAYERS_MAX, decode_page_bytes, decode_scratch } from "./decoder";
+export { MAX_LAYERS, decode_page_bytes, decode_scratch } from "./decoder";
 export { Job, run, work } from "./jobs";
 export { matmul_scratch } from "./matmul";
 export { GROUP_ROWS as F32_GROUP_ROWS } from "./matmul-f32";
@@ -14,7 +14,7 @@ export { RECORD as Q8_RECORD } from "./matmul-q8";
 export { Format, readRow as read_row } from "./matrix";
 export { GROUP_ROWS as PACK_ROWS, SCALES_BYTES } from "./rows";
 export { Logprobs, Status, sample, sample_scratch } from "./sample";
-export { LINE as CACHE_LINE, THREADS_MAX, fail } from "./threads";
+export { LINE as CACHE_LINE, MAX_THREADS, fail } from "./threads";
 
 /** Where the host's arena may begin: the end of the kernels' own static data. */
 export function heap_base(): usize {

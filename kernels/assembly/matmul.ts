@@ -5,7 +5,7 @@ import { GROUP_ROWS } from "./rows";
 import { claim, endPhase, thread, wholeLines } from "./threads";
 
 /** Up to so many rows are prepared by every thread for itself: that costs less than a phase does. */
-export const LOCAL_ROWS_MAX: i32 = 2;
+export const MAX_LOCAL_ROWS: i32 = 2;
 
 /** Written by the host. */
 @unmanaged
@@ -25,15 +25,15 @@ export class Matmul {
 export const MATMUL_PHASES: i32 = 2;
 
 // Scratch: prepared activations that all threads use, then a part for each thread, which holds the prepared
-// activations of LOCAL_ROWS_MAX rows and the results of one unit.
+// activations of MAX_LOCAL_ROWS rows and the results of one unit.
 function sharedBytes(matrix: Matrix, numRows: i32): u64 {
   return wholeLines(preparedBytes(matrix.format, matrix.cols, numRows));
 }
 function localBytes(matrix: Matrix, numRows: i32): u64 {
-  return wholeLines(localPreparedBytes(matrix) + <u64>numRows * (GROUPS_PER_UNIT_MAX * GROUP_ROWS * 4));
+  return wholeLines(localPreparedBytes(matrix) + <u64>numRows * (MAX_GROUPS_PER_UNIT * GROUP_ROWS * 4));
 }
 function localPreparedBytes(matrix: Matrix): u64 {
-  return preparedBytes(matrix.format, matrix.cols, LOCAL_ROWS_MAX);
+  return preparedBytes(matrix.format, matrix.cols, MAX_LOCAL_ROWS);
 }
 
 /** Bytes of scratch for a product of `numRows` rows; they may be more than the memory can hold. */
@@ -43,16 +43,16 @@ export function matmul_scratch(matrix: Matrix, numRows: i32, numThreads: i32): f
 
 /** Groups of weight rows that a thread claims at a time: at least 8 units a thread, but no large ones. */
 export function groupsPerUnit(groups: i32, numThreads: i32): i32 {
-  return max(1, min(GROUPS_PER_UNIT_MAX, groups / (8 * numThreads)));
+  return max(1, min(MAX_GROUPS_PER_UNIT, groups / (8 * numThreads)));
 }
-export const GROUPS_PER_UNIT_MAX: i32 = 16;
+export const MAX_GROUPS_PER_UNIT: i32 = 16;
 
 export function matmul(job: Matmul): void {
   const matrix = job.matrix;
   const numRows = job.numRows;
   const rows = matrix.rows;
   const local = job.scratch + <usize>(sharedBytes(matrix, numRows) + <u64>thread() * localBytes(matrix, numRows));
-  const isLocal = numRows <= LOCAL_ROWS_MAX;
+  const isLocal = numRows <= MAX_LOCAL_ROWS;
   if (!isLocal) prepareRows(job, job.scratch);
 
   const prepared = isLocal ? local : job.scratch;

@@ -42,25 +42,25 @@ export function fromAscending(value: u32): f32 {
 }
 
 /** Up to this many ranks are sorted; more are first narrowed down. */
-export const SORT_MAX: i32 = 1024;
+export const MAX_SORT: i32 = 1024;
 /** Lists this short are sorted by insertion. */
-const INSERTION_MAX: i32 = 16;
+const MAX_INSERTION: i32 = 16;
 
 const DIGIT_BITS: u64 = 11;
 const DIGITS: i32 = 1 << 11;
 /** u32 [DIGITS] */
 const COUNTS: usize = memory.data(DIGITS * 4, 16);
-/** u64 [SORT_MAX]: the other side of the merges. */
-const MERGED: usize = memory.data(SORT_MAX * 8, 16);
+/** u64 [MAX_SORT]: the other side of the merges. */
+const MERGED: usize = memory.data(MAX_SORT * 8, 16);
 
-/** Sorts u64 [count] in place, ascending: runs by insertion, then merges. count <= SORT_MAX */
+/** Sorts u64 [count] in place, ascending: runs by insertion, then merges. count <= MAX_SORT */
 export function sortRanks(list: usize, count: i32): void {
-  for (let start = 0; start < count; start += INSERTION_MAX) {
-    insertionSort(list + <usize>start * 8, min(INSERTION_MAX, count - start));
+  for (let start = 0; start < count; start += MAX_INSERTION) {
+    insertionSort(list + <usize>start * 8, min(MAX_INSERTION, count - start));
   }
   let from = list;
   let to = MERGED;
-  for (let run = INSERTION_MAX; run < count; run *= 2) {
+  for (let run = MAX_INSERTION; run < count; run *= 2) {
     for (let start = 0; start < count; start += 2 * run) {
       const middle = min(start + run, count);
       merge(from, start, middle, min(start + 2 * run, count), to);

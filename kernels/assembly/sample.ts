@@ -15,7 +15,7 @@
 
 import { Goal, bucketScale, dealWeights, foundWeight, locate, totalWeight, weightOf } from "./cumulative";
 import { LOG2_E, exp2, log } from "./math";
-import { SORT_MAX, ascending, fromAscending, keepUpTo, rankLogit, rankOf, rankToken, selectRank, sortRanks } from "./ranking";
+import { MAX_SORT, ascending, fromAscending, keepUpTo, rankLogit, rankOf, rankToken, selectRank, sortRanks } from "./ranking";
 import {
   BLOCK,
   copyAllowed,
@@ -105,8 +105,8 @@ export class Answer {
 }
 const ANSWER = changetype<Answer>(memory.data(offsetof<Answer>(), 16));
 
-/** f64 [SORT_MAX]: weights of a sorted list. */
-const WEIGHTS: usize = memory.data(SORT_MAX * 8, 16);
+/** f64 [MAX_SORT]: weights of a sorted list. */
+const WEIGHTS: usize = memory.data(MAX_SORT * 8, 16);
 
 /** f64: the weight of all tokens that steps 5 to 7 keep; u64: the rank of the last of them, or anything behind it. */
 const KEPT: usize = memory.data(16, 8);
@@ -205,7 +205,7 @@ function choose(request: Request, work: usize, largest: f32): i32 {
   // Larger factors change nothing (every weight but the largest is 0 already) and could overflow.
   const factor = min(LOG2_E / request.temperature, 1e300);
   if (request.topK < n) {
-    if (request.topK <= min(SORT_MAX, numBlocks(n))) {
+    if (request.topK <= min(MAX_SORT, numBlocks(n))) {
       const count = selectTop(work, n, maxima, request.topK, list, blockRanksAt(scratch, n));
       return drawFromList(request, list, count, largest, factor);
     }
@@ -217,7 +217,7 @@ function choose(request: Request, work: usize, largest: f32): i32 {
     }
   } else if (request.topP >= 1 && request.minP > 0) {
     const count = gatherWeighty(work, n, maxima, minPThreshold(request.minP, largest, factor), list);
-    if (count <= SORT_MAX) {
+    if (count <= MAX_SORT) {
       sortRanks(list, count);
       return drawFromList(request, list, count, largest, factor);
     }
@@ -225,7 +225,7 @@ function choose(request: Request, work: usize, largest: f32): i32 {
   return drawFromRow(request, work, u64.MAX_VALUE, largest, factor);
 }
 
-/** Steps 6 to 8 on sorted ranks, u64 [count]. 1 <= count <= SORT_MAX */
+/** Steps 6 to 8 on sorted ranks, u64 [count]. 1 <= count <= MAX_SORT */
 function drawFromList(request: Request, list: usize, count: i32, largest: f32, factor: f64): i32 {
   let total: f64 = 0;
   for (let i: usize = 0; i < <usize>count; i++) {
@@ -304,7 +304,7 @@ function minPThreshold(minP: f64, largest: f32, factor: f64): f32 {
 /**
  * The k first tokens of the row, sorted; fewer if fewer are left. Only the k blocks with the largest
  * logits can hold them (the blocks' largest logits are k tokens themselves).
- * @param list u64 [n] @param blockRanks u64 [numBlocks(n)] 1 <= k <= SORT_MAX
+ * @param list u64 [n] @param blockRanks u64 [numBlocks(n)] 1 <= k <= MAX_SORT
  */
 function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, blockRanks: usize): i32 {
   const blocks = numBlocks(n);
@@ -322,15 +322,15 @@ function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, block
     if (load<u64>(blockRanks + <usize>b * 8) > last) continue;
     count = gatherAtLeast(row, b * BLOCK, min(BLOCK, n - b * BLOCK), threshold, list, count);
   }
-  if (count > SORT_MAX) count = keepUpTo(list, count, selectRank(list, count, min(k, count)));
+  if (count > MAX_SORT) count = keepUpTo(list, count, selectRank(list, count, min(k, count)));
   sortRanks(list, count);
   return min(k, count);
 }
 
-/** The tokens with a logit of at least `threshold`; stops soon after SORT_MAX of them. */
+/** The tokens with a logit of at least `threshold`; stops soon after MAX_SORT of them. */
 function gatherWeighty(row: usize, n: i32, maxima: usize, threshold: f32, list: usize): i32 {
   let count = 0;
-  for (let first = 0; first < n && count <= SORT_MAX; first += BLOCK) {
+  for (let first = 0; first < n && count <= MAX_SORT; first += BLOCK) {
     if (load<f32>(maxima + <usize>(first / BLOCK) * 4) < threshold) continue;
     count = gatherAtLeast(row, first, min(BLOCK, n - first), threshold, list, count);
   }

@@ -19,8 +19,8 @@
  */
 
 /** Phases of one job, at most. */
-export const PHASES_MAX: i32 = 2048;
-export const THREADS_MAX: i32 = 64;
+export const MAX_PHASES: i32 = 2048;
+export const MAX_THREADS: i32 = 64;
 
 /** The words that threads share lie on cache lines of their own. */
 export const LINE: usize = 64;
@@ -36,11 +36,11 @@ const NUM_SLEEPING: usize = memory.data(64, 64);
 const FAILED: usize = memory.data(64, 64);
 /** i64: number of the job's first phase; phases are numbered on and on. i32: threads that share its units. */
 const JOB_STATE: usize = memory.data(64, 64);
-/** [THREADS_MAX] lines: i64, number of a phase << UNIT_BITS | units claimed of the thread's share of it. */
-const SHARES: usize = memory.data(THREADS_MAX * 64, 64);
+/** [MAX_THREADS] lines: i64, number of a phase << UNIT_BITS | units claimed of the thread's share of it. */
+const SHARES: usize = memory.data(MAX_THREADS * 64, 64);
 const UNIT_BITS: i64 = 20;
-/** [PHASES_MAX] lines: i32 units done. */
-const PHASES: usize = memory.data(PHASES_MAX * 64, 64);
+/** [MAX_PHASES] lines: i32 units done. */
+const PHASES: usize = memory.data(MAX_PHASES * 64, 64);
 
 /** Looks at a word before a thread sleeps: some 10 microseconds, about what sleeping and waking cost. */
 const SPINS_IN_JOB: i32 = 10000;
@@ -49,7 +49,7 @@ const SPINS_IDLE: i32 = 50000;
 /** Sleeping threads look up this often, in nanoseconds, to see whether another thread has died. */
 const LOOK_UP_NS: i64 = 100_000_000;
 /** A phase without progress for so many looks is stuck: its thread died without a word. */
-const LOOKS_MAX: i32 = 300;
+const MAX_LOOKS: i32 = 300;
 
 /** 0 for the host's caller. These globals belong to the instance, hence to the thread. */
 let threadIndex: i32 = 0;
@@ -125,7 +125,7 @@ function awaitValue(address: usize, value: i32): void {
       looks = 0;
       continue;
     }
-    if (++looks == LOOKS_MAX) fail();
+    if (++looks == MAX_LOOKS) fail();
     checkAlive();
   }
   atomic.sub<i32>(NUM_SLEEPING, 1);
@@ -144,7 +144,7 @@ function checkAlive(): void {
 export function openJob(numPhases: i32, count: i32): void {
   checkAlive();
   memory.fill(PHASES, 0, <usize>numPhases * LINE);
-  store<i64>(JOB_STATE, load<i64>(JOB_STATE) + <i64>PHASES_MAX);
+  store<i64>(JOB_STATE, load<i64>(JOB_STATE) + <i64>MAX_PHASES);
   store<i32>(JOB_STATE, count, 8);
   beginJob();
   if (count == 1) return;

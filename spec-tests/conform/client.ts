@@ -36,7 +36,7 @@ export const KEY_VARIABLE = "$API_KEY";
 /** Asks at most so long for one answer; what has not come by then is no answer. */
 const CALL_TIMEOUT_MS = 60_000;
 /** Shorter keys would be found in texts that have nothing to do with them. */
-const SECRET_LENGTH_MIN = 8;
+const MIN_SECRET_LENGTH = 8;
 
 export class Client {
   constructor(
@@ -145,7 +145,7 @@ export class Client {
 
   private withoutKey(text: string): string {
     const { apiKey } = this.endpoint;
-    return apiKey === null || apiKey.length < SECRET_LENGTH_MIN ? text : text.replaceAll(apiKey, () => KEY_VARIABLE);
+    return apiKey === null || apiKey.length < MIN_SECRET_LENGTH ? text : text.replaceAll(apiKey, () => KEY_VARIABLE);
   }
 }
 

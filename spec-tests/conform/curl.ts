@@ -4,7 +4,7 @@ import { KEY_VARIABLE } from "./client.js";
 import type { Exchange } from "./law.js";
 
 /** Linux takes at most 128 KiB as one argument. */
-const ARGUMENT_LENGTH_MAX = 100_000;
+const MAX_ARGUMENT_LENGTH = 100_000;
 
 /** The key is left to the shell's variable `API_KEY`. */
 export function curl({ method, path, headers, body }: Exchange, baseUrl: string): string {
@@ -23,7 +23,7 @@ export function curl({ method, path, headers, body }: Exchange, baseUrl: string)
     ...(body !== null && headers["content-type"] === undefined ? ["-H 'content-type:'"] : []),
   ];
   if (body === null) return words.join(" \\\n  ");
-  if (Buffer.byteLength(body) <= ARGUMENT_LENGTH_MAX && !body.includes("\0"))
+  if (Buffer.byteLength(body) <= MAX_ARGUMENT_LENGTH && !body.includes("\0"))
     return [...words, `--data-raw ${quoted(body)}`].join(" \\\n  ");
   // printf is a part of the shell, so that its arguments have no limit, and it can write NUL.
   const format = body.replaceAll("\\", "\\\\").replaceAll("%", "%%").replaceAll("\0", "\\000");

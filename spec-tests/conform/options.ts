@@ -26,8 +26,8 @@ export interface ConformOptions {
 }
 
 export const DEFAULT_BUDGET: Budget = { calls: 500, seconds: 300 };
-const BUDGET_MAX = 9_999_999;
-const SEED_MAX = 1e15 - 1;
+const MAX_BUDGET = 9_999_999;
+const MAX_SEED = 1e15 - 1;
 
 /** @throws ConformError `invalid_option` for an option that is not known, or whose value cannot be used */
 export function checkOptions(options: ConformOptions): void {
@@ -75,13 +75,13 @@ const RULES: Readonly<Record<keyof ConformOptions, Rule>> = {
     allows: (value) => Array.isArray(value) && value.length > 0 && value.every((id) => typeof id === "string"),
   },
   budget: {
-    expected: `{ calls, seconds }, each an integer from 1 to ${BUDGET_MAX} or left out`,
+    expected: `{ calls, seconds }, each an integer from 1 to ${MAX_BUDGET} or left out`,
     allows: (value) =>
       typeof value === "object" &&
       value !== null &&
-      Object.entries(value).every(([name, limit]) => name in DEFAULT_BUDGET && isIntegerIn(limit, 1, BUDGET_MAX)),
+      Object.entries(value).every(([name, limit]) => name in DEFAULT_BUDGET && isIntegerIn(limit, 1, MAX_BUDGET)),
   },
-  seed: { expected: "an integer of at most 15 digits", allows: (value) => isIntegerIn(value, -SEED_MAX, SEED_MAX) },
+  seed: { expected: "an integer of at most 15 digits", allows: (value) => isIntegerIn(value, -MAX_SEED, MAX_SEED) },
   signal: { expected: "an AbortSignal", allows: (value) => value instanceof AbortSignal },
   onProgress: { expected: "a function", allows: (value) => typeof value === "function" },
 };

@@ -19,7 +19,7 @@ const OWN = join(ROOT, "spec-tests/conform");
 const README = readFileSync(join(OWN, "README.md"), "utf8");
 const MAIN = join(ROOT, "dist/spec-tests/conform/main.js");
 const INSTALLED = "node_modules/touchstone-conform";
-const INSTALLED_BYTES_MAX = 15e6;
+const MAX_INSTALLED_BYTES = 15e6;
 const TIMEOUT = { timeout: 120_000 };
 
 const folders: UsersFolder[] = [];
@@ -62,7 +62,7 @@ describe("touchstone-conform", () => {
     expect(names.sort()).toEqual(["commander", "fast-check", "pure-rand", "touchstone-conform"]);
     const numBytes = reader.files().reduce((sum, file) => sum + statSync(join(reader.path, file)).size, 0);
     expect(numBytes).toBeGreaterThan(1e6);
-    expect(numBytes).toBeLessThan(INSTALLED_BYTES_MAX);
+    expect(numBytes).toBeLessThan(MAX_INSTALLED_BYTES);
   });
 
   test("has its license, its specification and the sources that its types point to, but no tests", () => {

@@ -5,7 +5,7 @@ import { counted, markup, numFindings, origin, rate, verdict, withOutcome, type 
 import type { Finding, LawResult, Run } from "./run.js";
 
 /** A page of megabytes is read by nobody; the JSON report has every exchange whole. */
-const SHOWN_LENGTH_MAX = 20_000;
+const MAX_SHOWN_LENGTH = 20_000;
 
 export function html(run: Run, clauses: Clauses): string {
   const broken = withOutcome(run, "broken");
@@ -133,9 +133,9 @@ function indented(text: string): string {
   }
 }
 
-function block(text: string, lengthMax = SHOWN_LENGTH_MAX): string {
-  const cut = text.length - lengthMax;
-  return `<pre tabindex="0"><code>${markup(text.slice(0, lengthMax))}</code>${cut > 0 ? `<span class="quiet">… ${cut} more characters</span>` : ""}</pre>`;
+function block(text: string, maxLength = MAX_SHOWN_LENGTH): string {
+  const cut = text.length - maxLength;
+  return `<pre tabindex="0"><code>${markup(text.slice(0, maxLength))}</code>${cut > 0 ? `<span class="quiet">… ${cut} more characters</span>` : ""}</pre>`;
 }
 
 function lawTable(title: string, meaning: string, results: readonly LawResult[], clauses: Clauses): string {

@@ -118,7 +118,7 @@ export interface Run {
   readonly laws: readonly LawResult[];
 }
 
-export const ERROR_RATE_MAX = 1e-3;
+export const MAX_ERROR_RATE = 1e-3;
 
 /**
  * @throws ConformError `cannot_run` where no law can be checked
@@ -136,8 +136,8 @@ export async function runLaws({
 }: RunOptions): Promise<Run> {
   signal.throwIfAborted();
   const errorRate = laws.reduce((sum, law) => sum + (law.errorRate ?? 0), 0);
-  if (errorRate >= ERROR_RATE_MAX)
-    throw new Error(`The laws' false alarms add up to ${errorRate}, which must be below ${ERROR_RATE_MAX}`);
+  if (errorRate >= MAX_ERROR_RATE)
+    throw new Error(`The laws' false alarms add up to ${errorRate}, which must be below ${MAX_ERROR_RATE}`);
   const client = new Client(endpoint);
   const purse = new Purse(budget);
   const startedAt = new Date().toISOString();
@@ -268,7 +268,7 @@ function timeLimit(purse: Purse, signal: AbortSignal): { readonly signal: AbortS
 
 /** How often, and for how long at most, a server that has no room is asked again. */
 const NUM_ATTEMPTS = 4;
-const PATIENCE_SECONDS_MAX = 20;
+const MAX_PATIENCE_SECONDS = 20;
 
 /** Asks again where the server says it is busy. That is no answer, so it breaks no law: where it stays so, the budget counts as spent. */
 async function patiently(purse: Purse, ask: () => Promise<Exchange>, signal: AbortSignal): Promise<Exchange> {
@@ -280,7 +280,7 @@ async function patiently(purse: Purse, ask: () => Promise<Exchange>, signal: Abo
     if (attempt === NUM_ATTEMPTS)
       throw new BudgetSpent(`The endpoint takes no more requests: status ${exchange.status}.`);
     const given = Number(retryAfter ?? "");
-    const seconds = Math.min(PATIENCE_SECONDS_MAX, given > 0 ? given : 2 ** (attempt - 1));
+    const seconds = Math.min(MAX_PATIENCE_SECONDS, given > 0 ? given : 2 ** (attempt - 1));
     await pause(1000 * seconds, undefined, { signal }).catch(() => Promise.reject(signal.reason as Error));
   }
 }

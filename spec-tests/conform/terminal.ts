@@ -30,11 +30,11 @@ export function progressBar(label: string): ProgressBar {
 }
 
 const BAR_WIDTH = 30;
-const BAR_WIDTH_MIN = 8;
+const MIN_BAR_WIDTH = 8;
 
 /** @param room columns that are left for it */
 export function bar(share: number, room: number = BAR_WIDTH): string {
-  const width = Math.max(BAR_WIDTH_MIN, Math.min(BAR_WIDTH, room));
+  const width = Math.max(MIN_BAR_WIDTH, Math.min(BAR_WIDTH, room));
   const filled = Math.round(share * width);
   return `[${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} %`;
 }

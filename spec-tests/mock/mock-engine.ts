@@ -65,7 +65,7 @@ export class MockEngine {
   readonly tokenizer = mockTokenizer();
   readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer, THINKING);
   readonly #bugs: ReadonlySet<BugName>;
-  readonly #admission = new Admission({ numPlaces: NUM_PLACES, numWaitingMax: 256 });
+  readonly #admission = new Admission({ numPlaces: NUM_PLACES, maxWaiting: 256 });
   readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINKING);
   readonly #running = new Set<Request>();
   /** Earlier prompts, and the state behind each of their beginnings; the latest last. */

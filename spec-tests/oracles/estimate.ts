@@ -21,7 +21,7 @@ export type Vector = readonly Estimate[];
 export const UNIT_ROUNDOFF = 2 ** -24;
 
 /** How many deviations the tests allow, and a value near a middle is taken to move. */
-export const DEVIATIONS_MAX = 3;
+export const MAX_DEVIATIONS = 3;
 
 export const exactly = (values: ArrayLike<number>): Vector => Array.from(values, (value) => ({ value, deviation: 0 }));
 
@@ -130,7 +130,7 @@ export function quantized(x: Vector, levels: number): Vector {
     // What the kernels round is off by the value's and the scale's deviations and two roundings of its own.
     const off = rounded(exact, Math.hypot(one.deviation, exact * scale.deviation) / scale.value, 2).deviation;
     const toMiddle = Math.abs(exact - Math.floor(exact) - 0.5);
-    const steps = one !== largest && toMiddle <= DEVIATIONS_MAX * off ? Math.max(1, off) : 0;
+    const steps = one !== largest && toMiddle <= MAX_DEVIATIONS * off ? Math.max(1, off) : 0;
     return { value: code * scale.value, deviation: Math.hypot(steps * scale.value, code * scale.deviation) };
   });
 }

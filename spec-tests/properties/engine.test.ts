@@ -32,7 +32,7 @@ afterAll(() => loaded.close());
 
 /** The answers of one engine to requests that come at the same time. */
 async function answers(asks: readonly Ask[]): Promise<Answer[]> {
-  const { engine } = createEngine(profile, loaded, { pagesMax: 4000 });
+  const { engine } = createEngine(profile, loaded, { maxPages: 4000 });
   return Promise.all(
     asks.map(({ prompt, reasons = false, ...options }) => {
       const config = generationConfig(options);

@@ -130,8 +130,8 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
   });
 
   test("TS-10.3 any cut of the prompts, and any number of rows a run of the kernels takes", async () => {
-    for (const numRowsMax of [1, 3, 64]) {
-      await withRunner({ numThreads: 2, numRowsMax }, async (tested) => {
+    for (const maxRows of [1, 3, 64]) {
+      await withRunner({ numThreads: 2, maxRows }, async (tested) => {
         await fc.assert(
           fc.asyncProperty(prompts(1, 4), cuts, async (texts, sizes) => runsTogether(tested, texts, sizes)),
           { numRuns: 6 },

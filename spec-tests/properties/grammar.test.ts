@@ -19,7 +19,7 @@ import { asset, describeWithAssets } from "../fixtures/assets.js";
 const NUM_SCHEMAS = 2000;
 /** From here on most rows of logits favour what ends strings, objects and arrays. */
 const HURRY_AFTER = 60;
-const TOKENS_MAX = 3000;
+const MAX_TOKENS = 3000;
 
 const embedded = vocabulary("dist/models/tiny/pack");
 const kernels = await Kernels.load();
@@ -30,7 +30,7 @@ describe("structured output from random logits", () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false, multipleOfPrecision: 6 });
     const sampler = new RandomLogits(embedded);
     const counts = { finished: 0, nothing: 0, refused: 0 };
-    const runsMax = NUM_SCHEMAS * 3;
+    const maxRuns = NUM_SCHEMAS * 3;
     fc.assert(
       fc.property(schemas(), fc.nat(), (schema, seed) => {
         if (counts.finished >= NUM_SCHEMAS) return;
@@ -54,7 +54,7 @@ describe("structured output from random logits", () => {
         for (const [digits] of text.replaceAll(/"(?:[^"\\]|\\.)*"/g, "").matchAll(/\d[\d.]*/g))
           expect(numSignificant(digits)).toBeLessThanOrEqual(17);
       }),
-      { numRuns: runsMax },
+      { numRuns: maxRuns },
     );
     expect(counts.finished).toBe(NUM_SCHEMAS);
   });
@@ -198,7 +198,7 @@ class RandomLogits {
     const matcher = new GrammarMatcher(grammar, this.vocabulary.trie, [this.vocabulary.end]);
     const next = numbers(seed);
     const bytes: number[] = [];
-    for (let position = 0; position < TOKENS_MAX; position++) {
+    for (let position = 0; position < MAX_TOKENS; position++) {
       const row = Math.floor(next() * this.#numRows) * this.#rowSize * 4;
       const rows = position < HURRY_AFTER || next() < 0.4 ? this.#rows : this.#hurried;
       const { tokenId } = kernels.sample(rows + row, this.#rowSize, {
@@ -211,7 +211,7 @@ class RandomLogits {
       bytes.push(...this.vocabulary.tokens[tokenId]!);
     }
     throw new Error(
-      `no answer after ${TOKENS_MAX} tokens: ${new TextDecoder().decode(Uint8Array.from(bytes)).slice(-200)}`,
+      `no answer after ${MAX_TOKENS} tokens: ${new TextDecoder().decode(Uint8Array.from(bytes)).slice(-200)}`,
     );
   }
 }

@@ -58,7 +58,7 @@ describe.each(PROFILES)("$name", (profile) => {
     loaded = await profile.load();
   });
   afterAll(() => loaded.close());
-  const create = (options: { pagesMax?: number; slots?: number } = {}): EngineUnderTest =>
+  const create = (options: { maxPages?: number; slots?: number } = {}): EngineUnderTest =>
     createEngine(profile, loaded, options);
   const alone = (ask: Ask): Promise<Output> => readAll(submit(create().engine, ask));
 
@@ -93,16 +93,16 @@ describe.each(PROFILES)("$name", (profile) => {
           async (all, numSparePages, slots) => {
             const expected = [];
             for (const { ask } of all) expected.push((await alone(ask)).choices);
-            const pagesMax = Math.max(...all.map(({ ask }) => numPagesOf(ask))) + numSparePages;
-            const { engine, cache, prompts } = create({ slots, pagesMax });
+            const maxPages = Math.max(...all.map(({ ask }) => numPagesOf(ask))) + numSparePages;
+            const { engine, cache, prompts } = create({ slots, maxPages });
             const seen = await Promise.all(all.map((visit, index) => visited(engine, visit, index % 2 === 0)));
             for (const [index, output] of seen.entries()) {
               if (all[index]!.patience === Infinity) expect(output.choices).toEqual(expected[index]);
             }
             await engine.idle();
             expect(cache.numPagesUsed).toBe(0);
-            expect(cache.numPagesCached).toBeLessThanOrEqual(pagesMax);
-            expect(cache.reserve(pagesMax)).toBe(true);
+            expect(cache.numPagesCached).toBeLessThanOrEqual(maxPages);
+            expect(cache.reserve(maxPages)).toBe(true);
             if (all.every(({ patience }) => patience === Infinity)) {
               const numComputed = seen.reduce((sum, { usage }) => sum + usage!.promptTokens - usage!.cachedTokens, 0);
               expect(prompts.numTokens).toBe(numComputed);
@@ -120,8 +120,8 @@ describe.each(PROFILES)("$name", (profile) => {
           fc.option(fc.nat(5)),
           async (all, numSparePages) => {
             const roomy = numSparePages === null;
-            const pagesMax = roomy ? 600 : Math.max(...all.map(numPagesOf)) + numSparePages;
-            const { engine } = create({ pagesMax });
+            const maxPages = roomy ? 600 : Math.max(...all.map(numPagesOf)) + numSparePages;
+            const { engine } = create({ maxPages });
             for (const ask of [...all, ...all]) {
               const warm = await readAll(submit(engine, ask));
               expect(warm.choices).toEqual((await alone(ask)).choices);
@@ -199,7 +199,7 @@ describe.each(PROFILES)("$name", (profile) => {
       }));
       const expected = [];
       for (const ask of all) expected.push((await alone(ask)).choices);
-      const { engine, prompts } = create({ pagesMax: 4000, slots: 5 });
+      const { engine, prompts } = create({ maxPages: 4000, slots: 5 });
       const together = await Promise.all(all.map((ask) => readAll(submit(engine, ask))));
       expect(together.map(({ choices }) => choices)).toEqual(expected);
       const numOwn = all.reduce((sum, { prompt }) => sum + prompt.length - system.length, 0);
@@ -325,7 +325,7 @@ describe.each(PROFILES)("$name", (profile) => {
     });
 
     test("TS-9.11 refuses at once what could never fit in memory", async () => {
-      const { engine } = create({ pagesMax: 5 });
+      const { engine } = create({ maxPages: 5 });
       const prompt = Array.from({ length: 4 * pageSize }, () => 1);
       expect(() => submit(engine, { prompt, seed: 1, n: 1, maxTokens: pageSize + 1 })).toThrow(
         `memory is set aside for ${5 * pageSize} positions`,
@@ -333,7 +333,7 @@ describe.each(PROFILES)("$name", (profile) => {
     });
 
     test("TS-2.7 without max_tokens the limit is what fits into memory", async () => {
-      const { engine } = create({ pagesMax: 5 });
+      const { engine } = create({ maxPages: 5 });
       const prompt = Array.from({ length: pageSize + 3 }, () => 1);
       const { choices } = await readAll(
         submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }),

@@ -49,7 +49,7 @@ export async function answer({
     tokenRunner: runner,
     blockSize: PAGE_SIZE,
     lmHead: headOf(kernels, rows, vocabSize, (tokenId) => tokenizer.hasToken(tokenId)),
-    cache: new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: 4, pagesMax: 16, reuse: "token" }),
+    cache: new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: 4, maxPages: 16, reuse: "token" }),
     tokenizer,
     endTokenIds: new Set(endTokenId === undefined ? [] : [endTokenId]),
     contextLength: 1024,
@@ -99,7 +99,7 @@ export function headOf(
   kernels
     .bytes(matrix.address, matrix.byteLength)
     .set(pack({ format: "f32", rows: first.length, cols: rows.length, values }));
-  return new LMHead(kernels, matrix, { numRowsMax: 1, vocabSize, hasToken });
+  return new LMHead(kernels, matrix, { maxRows: 1, vocabSize, hasToken });
 }
 
 /** Behind the prompt and behind each token of the answer: the unit vector of that position. */

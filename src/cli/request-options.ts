@@ -215,7 +215,7 @@ export function positiveInteger(text: string): number {
 
 function threads(text: string): number {
   const value = positiveInteger(text);
-  if (value > LIMITS.threadsMax) throw new InvalidArgumentError(`It must be in 1..${LIMITS.threadsMax}.`);
+  if (value > LIMITS.maxThreads) throw new InvalidArgumentError(`It must be in 1..${LIMITS.maxThreads}.`);
   return value;
 }
 

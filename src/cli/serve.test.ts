@@ -66,10 +66,10 @@ interface ChunkChoice {
 }
 
 /** A stream's texts by choice, and how many choices were under way at most. */
-async function read(response: Response): Promise<{ contents: string[]; numOpenMax: number }> {
+async function read(response: Response): Promise<{ contents: string[]; maxOpen: number }> {
   const contents: string[] = [];
   const open = new Set<number>();
-  let numOpenMax = 0;
+  let maxOpen = 0;
   for (const event of (await response.text()).split("\n\n")) {
     if (!event.startsWith("data: {")) continue;
     const { choices } = JSON.parse(event.slice("data: ".length)) as { choices: ChunkChoice[] };
@@ -77,11 +77,11 @@ async function read(response: Response): Promise<{ contents: string[]; numOpenMa
       const text = (delta.reasoning_content ?? "") + (delta.content ?? "");
       contents[index] = (contents[index] ?? "") + text;
       if (text !== "") open.add(index);
-      numOpenMax = Math.max(numOpenMax, open.size);
+      maxOpen = Math.max(maxOpen, open.size);
       if (finishReason !== null) open.delete(index);
     }
   }
-  return { contents, numOpenMax };
+  return { contents, maxOpen };
 }
 
 /** Exit code 1, nothing on stdout, one line on stderr. */
@@ -125,8 +125,8 @@ describe("serves", () => {
     const answers = [];
     for (const places of [1, 2, 6]) {
       const response = await chat(await serve(["--max-concurrency", String(places)]).url, ask);
-      const { contents, numOpenMax } = await read(response);
-      expect(numOpenMax).toBe(places);
+      const { contents, maxOpen } = await read(response);
+      expect(maxOpen).toBe(places);
       answers.push(contents);
     }
     expect(answers[0]).toHaveLength(6);

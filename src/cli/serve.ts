@@ -101,8 +101,8 @@ async function serve(flags: ServeFlags): Promise<void> {
     insecure: flags.insecure === true,
     corsOrigins: flags.corsOrigin ?? [],
     dialect: flags.dialect ?? null,
-    queueMax: flags.maxQueue,
-    bodyBytesMax: flags.maxBody,
+    maxQueue: flags.maxQueue,
+    maxBodyBytes: flags.maxBody,
     log,
     logContent: flags.logContent === true,
     onLoading: (id) => loadingOf(id, log),
@@ -178,8 +178,8 @@ function port(text: string): number {
 
 function concurrency(text: string): number {
   const value = positiveInteger(text);
-  if (value > LIMITS.runningSequencesMax)
-    throw new InvalidArgumentError(`It must be in 1..${LIMITS.runningSequencesMax}.`);
+  if (value > LIMITS.maxRunningSequences)
+    throw new InvalidArgumentError(`It must be in 1..${LIMITS.maxRunningSequences}.`);
   return value;
 }
 

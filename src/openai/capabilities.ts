@@ -43,11 +43,11 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
     response_format: { schema_keywords: SCHEMA_KEYWORDS, schema_formats: FORMATS },
     limits: {
       ...(maxBodyBytes === undefined ? {} : { body_bytes: maxBodyBytes }),
-      json_depth: LIMITS.jsonDepthMax,
-      choices: LIMITS.choicesMax,
-      stop_sequences: LIMITS.stopSequencesMax,
-      logit_bias_entries: LIMITS.logitBiasEntriesMax,
-      top_logprobs: LIMITS.topLogprobsMax,
+      json_depth: LIMITS.maxJsonDepth,
+      choices: LIMITS.maxChoices,
+      stop_sequences: LIMITS.maxStopSequences,
+      logit_bias_entries: LIMITS.maxLogitBiasEntries,
+      top_logprobs: LIMITS.maxTopLogprobs,
     },
     error_codes: Object.entries(ERROR_CODES).map(([code, { status, type }]) => ({ code, status, type })),
   };

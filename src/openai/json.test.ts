@@ -92,7 +92,7 @@ describe("parseJson", () => {
   });
 
   it("bounds the depth, whatever nests", () => {
-    const max = LIMITS.jsonDepthMax;
+    const max = LIMITS.maxJsonDepth;
     const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     expect(parseJson(bytesOf(nested(max)))).toEqual(JSON.parse(nested(max)));
     expect(failureOf(bytesOf(nested(max + 1))).message).toContain(`more than ${max} deep`);

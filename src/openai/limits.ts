@@ -2,5 +2,5 @@
 
 export const WIRE_LIMITS = {
   /** Token ids of one detokenize request. */
-  detokenizeIdsMax: 1 << 20,
+  maxDetokenizeIds: 1 << 20,
 } as const;

@@ -4,13 +4,13 @@
 const COMPARED_CHARS = 64;
 
 /**
- * @param distanceMax characters that may be replaced, added or left out
+ * @param maxDistance characters that may be replaced, added or left out
  * @returns null where there is no known name as near as that; the first of equally near ones
  */
-export function nearestName(name: string, known: readonly string[], distanceMax = Infinity): string | null {
+export function nearestName(name: string, known: readonly string[], maxDistance = Infinity): string | null {
   const start = name.slice(0, COMPARED_CHARS).toLowerCase();
   let nearest: string | null = null;
-  let least = distanceMax + 1;
+  let least = maxDistance + 1;
   for (const candidate of known) {
     const distance = editDistance(start, candidate.toLowerCase());
     if (distance >= least) continue;

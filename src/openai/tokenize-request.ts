@@ -29,7 +29,7 @@ export const detokenizeSchema = Type.Object(
   {
     model: Type.String(),
     token_ids: Type.Array(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), {
-      maxItems: WIRE_LIMITS.detokenizeIdsMax,
+      maxItems: WIRE_LIMITS.maxDetokenizeIds,
     }),
   },
   { additionalProperties: false },

@@ -16,8 +16,8 @@ test("places, order and refusals are those of a list that is looked at from the 
     fc.integer({ min: 1, max: 4 }),
     fc.integer({ min: 0, max: 5 }),
     fc.array(step, { maxLength: 40, size: "max" }),
-    async (numPlaces, numWaitingMax, steps) => {
-      const admission = new Admission({ numPlaces, numWaitingMax });
+    async (numPlaces, maxWaiting, steps) => {
+      const admission = new Admission({ numPlaces, maxWaiting });
       const running = new Map<number, { places: number; leave: () => void }>();
       const waiting = new Map<number, { places: number; abort: AbortController }>();
       const expectedRunning = new Map<number, number>();
@@ -34,7 +34,7 @@ test("places, order and refusals are those of a list that is looked at from the 
         if (action.type === "enter") {
           const places = Math.min(action.numChoices, numPlaces);
           const fits = expectedWaiting.length === 0 && sum() + places <= numPlaces;
-          const isRefused = !fits && expectedWaiting.length >= numWaitingMax;
+          const isRefused = !fits && expectedWaiting.length >= maxWaiting;
           const abort = new AbortController();
           let refusal: unknown = null;
           waiting.set(id, { places, abort });

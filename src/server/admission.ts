@@ -9,7 +9,7 @@ export interface AdmissionOptions {
   /** Choices that run at the same time. A request with more takes all places. */
   readonly numPlaces: number;
   /** Requests that wait; one more is refused. */
-  readonly numWaitingMax: number;
+  readonly maxWaiting: number;
 }
 
 interface Waiting {
@@ -66,11 +66,11 @@ export class Admission {
   }
 
   #wait(numPlaces: number, signal: AbortSignal): Promise<void> {
-    const { numWaitingMax } = this.#options;
-    if (this.#waiting.length >= numWaitingMax) {
+    const { maxWaiting } = this.#options;
+    if (this.#waiting.length >= maxWaiting) {
       throw new ApiError(
         "queue_full",
-        `${this.#numRunning} requests are running and ${this.#waiting.length} wait; at most ${numWaitingMax} may wait. Try again later.`,
+        `${this.#numRunning} requests are running and ${this.#waiting.length} wait; at most ${maxWaiting} may wait. Try again later.`,
         null,
         {
           headers: { "retry-after": RETRY_AFTER_SECONDS },

@@ -72,16 +72,16 @@ export class Call {
 
   async *#drain(): AsyncGenerator<readonly OutputDelta[], void, void> {
     for (let deltas = await this.#queue.take(); deltas !== null; deltas = await this.#queue.take()) {
-      for (let start = 0; start < deltas.length; start += BATCH_DELTAS_MAX) {
+      for (let start = 0; start < deltas.length; start += MAX_BATCH_DELTAS) {
         if (start > 0) await nextTurn();
-        yield deltas.slice(start, start + BATCH_DELTAS_MAX);
+        yield deltas.slice(start, start + MAX_BATCH_DELTAS);
       }
     }
   }
 }
 
 /** What a consumer that was slow gets at once: with log-probabilities, a few milliseconds' work. */
-const BATCH_DELTAS_MAX = 64;
+const MAX_BATCH_DELTAS = 64;
 
 /** The error as the worker had it, with the worker's stack as its cause where it is a bug. */
 export function receivedError({ code, message, param, stack }: PostedError): EngineError {

@@ -40,9 +40,9 @@ export interface CreateServerOptions {
   /** The request format of every path; it follows the path unless given (contract, section 1). */
   readonly dialect?: Dialect | null;
   /** Requests to a model that may wait: 128 unless given. */
-  readonly queueMax?: number;
+  readonly maxQueue?: number;
   /** Bytes of a request's body: 8 MiB unless given. */
-  readonly bodyBytesMax?: number;
+  readonly maxBodyBytes?: number;
   /** Nothing is logged unless given. */
   readonly log?: Logger;
   /** Whether the log may carry the text of messages and answers: false unless given. */
@@ -92,7 +92,7 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
     host = "127.0.0.1",
     port = 0,
     apiKeys = [],
-    queueMax = 128,
+    maxQueue = 128,
   } = options;
   const { log = pino({ level: "silent" }), onLoading = () => ({}) } = options;
   if (apiKeys.length === 0 && options.insecure !== true && !isLoopback(host)) {
@@ -108,7 +108,7 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
   );
   const hosts = models.map(({ id, ...model }) => {
     const numPlaces = model.maxConcurrency ?? LIMITS.runningSequencesDefault;
-    const queue = { numPlaces, numWaitingMax: queueMax };
+    const queue = { numPlaces, maxWaiting: maxQueue };
     return { id, host: new EngineHost({ model, ...queue, log: log.child({ model: id }), ...onLoading(id) }) };
   });
   const closeHosts = async (): Promise<void> => {
@@ -123,7 +123,7 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
       apiKeys,
       corsOrigins: options.corsOrigins ?? [],
       dialect: options.dialect ?? null,
-      maxBodyBytes: options.bodyBytesMax ?? 8 << 20,
+      maxBodyBytes: options.maxBodyBytes ?? 8 << 20,
       version: programVersion(),
       log,
       logContent: options.logContent ?? false,

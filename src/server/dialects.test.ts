@@ -56,7 +56,7 @@ describe("a path", () => {
 
   test.each(DIALECTS)("has the one that is forced: %s", async (dialect) => {
     const forced = await testServer({ dialect });
-    expect(await spoken(forced.url)).toEqual(Array(3).fill([dialect, dialect]));
+    expect(await spoken(forced.url)).toEqual(Array.from({ length: 3 }, () => [dialect, dialect]));
     await forced.close();
   });
 

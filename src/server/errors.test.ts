@@ -235,7 +235,7 @@ describe("what befalls a server", () => {
   });
 
   test("a full queue: 429, and when to come back", async () => {
-    const server = await start({ numPlaces: 1, numWaitingMax: 0 });
+    const server = await start({ numPlaces: 1, maxWaiting: 0 });
     await chat(server, { max_tokens: 100_000, stream: true });
     const response = await chat(server);
     expect(response.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);

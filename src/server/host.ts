@@ -188,7 +188,7 @@ export class EngineHost {
     }
     this.#state = "restarting";
     this.#numRestarts++;
-    const pauseMs = Math.min(RESTART_MS * 2 ** this.#numCrashesInRow++, RESTART_MS_MAX);
+    const pauseMs = Math.min(RESTART_MS * 2 ** this.#numCrashesInRow++, MAX_RESTART_MS);
     this.#options.log.error({ err: error, pauseMs }, "engine stopped");
     this.#restart = setTimeout(() => {
       this.#state = "loading";
@@ -248,4 +248,4 @@ const WORKER_URL = new URL("./worker.js", import.meta.url);
 /** How long a worker may take to end by itself. One that is ended inside native code may take the process along. */
 const CLOSE_MS = 10_000;
 const RESTART_MS = 250;
-const RESTART_MS_MAX = 30_000;
+const MAX_RESTART_MS = 30_000;

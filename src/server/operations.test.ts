@@ -104,7 +104,7 @@ describe("CORS", () => {
 
 describe("the queue", () => {
   test("a full one answers 429; whoever leaves it makes room; the rest are answered in order", async () => {
-    const tested = await start({ numPlaces: 1, numWaitingMax: 2 });
+    const tested = await start({ numPlaces: 1, maxWaiting: 2 });
     const { chat, host } = tested;
     const leave = new AbortController();
     const running = chat({ max_tokens: 100_000, stream: true }, { signal: leave.signal });
@@ -170,7 +170,7 @@ describe("streams", () => {
 
 describe("a worker that dies", () => {
   test("fails its answers, sends the waiting away, is started again; readyz tells", async () => {
-    const tested = await start({ numPlaces: 3, numWaitingMax: 5 });
+    const tested = await start({ numPlaces: 3, maxWaiting: 5 });
     const { chat, url } = tested;
     const stream = await chat({ max_tokens: 100_000, stream: true });
     const whole = chat({ max_tokens: 100_000 });

@@ -57,7 +57,7 @@ export class RequestParser {
     body: Uint8Array,
     signal: AbortSignal,
   ): Promise<Requests[K]> {
-    if (body.length <= INLINE_BYTES_MAX) return parseRequest(kind, body, dialect);
+    if (body.length <= MAX_INLINE_BYTES) return parseRequest(kind, body, dialect);
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -128,7 +128,7 @@ export class RequestParser {
  * A body of this size costs the server's thread a few milliseconds whatever is in it, or about 15 before anything is
  * compiled; one of the 8 MiB that are taken can cost more than a second.
  */
-const INLINE_BYTES_MAX = 32 << 10;
+const MAX_INLINE_BYTES = 32 << 10;
 /** Far from what any body takes; past it the thread hangs. */
 const TIMEOUT_MS = 60_000;
 const IDLE_MS = 10_000;

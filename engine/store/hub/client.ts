@@ -12,13 +12,13 @@ import type { HubSettings } from "./settings.js";
 
 /** How patient a client is; tests are less so. */
 export interface Pace {
-  readonly attemptsMax: number;
+  readonly maxAttempts: number;
   readonly pauseMs: number;
   readonly stallMs: number;
 }
 
 export const PACE: Pace = {
-  attemptsMax: LIMITS.hubAttemptsMax,
+  maxAttempts: LIMITS.maxHubAttempts,
   pauseMs: LIMITS.hubPauseMs,
   stallMs: LIMITS.hubStallMs,
 };
@@ -72,10 +72,10 @@ export class HubClient {
         if (!(error instanceof Transient)) throw error;
         if (progress() > before) numFailures = 0;
         before = progress();
-        if (++numFailures >= this.pace.attemptsMax || (error.retryAfterMs ?? 0) > LIMITS.hubRetryAfterMsMax)
+        if (++numFailures >= this.pace.maxAttempts || (error.retryAfterMs ?? 0) > LIMITS.maxHubRetryAfterMs)
           throw this.#unreachable(error);
         // Half of the pause is chance, so that those who failed together do not come back together.
-        const longestMs = Math.min(this.pace.pauseMs * 2 ** (numFailures - 1), LIMITS.hubPauseMsMax);
+        const longestMs = Math.min(this.pace.pauseMs * 2 ** (numFailures - 1), LIMITS.maxHubPauseMs);
         const pauseMs = error.retryAfterMs ?? longestMs * (0.5 + Math.random() / 2);
         await pause(pauseMs, undefined, { signal: this.signal }).catch(() => this.signal.throwIfAborted());
       }
@@ -95,7 +95,7 @@ export class HubClient {
     const endpoint = new URL(this.settings.endpoint);
     let hubHeaders: Headers | null = null;
     let target = new URL(url);
-    for (let numRedirects = 0; numRedirects <= LIMITS.hubRedirectsMax; numRedirects++) {
+    for (let numRedirects = 0; numRedirects <= LIMITS.maxHubRedirects; numRedirects++) {
       const isEndpoint = target.origin === endpoint.origin;
       const answer = await this.#fetch(target, method, {
         // Ranges and sizes are those of the file, not of a compressed form of it.
@@ -125,7 +125,7 @@ export class HubClient {
       answer.discard();
       target = next;
     }
-    throw new EngineError("download_failed", `${endpoint.host} redirects more than ${LIMITS.hubRedirectsMax} times`);
+    throw new EngineError("download_failed", `${endpoint.host} redirects more than ${LIMITS.maxHubRedirects} times`);
   }
 
   async #fetch(url: URL, method: string, headers: Record<string, string>): Promise<Answer> {
@@ -222,8 +222,8 @@ export class Answer {
     let byteLength = 0;
     for await (const part of this.chunks()) {
       byteLength += part.length;
-      if (byteLength > LIMITS.hubListingBytesMax) {
-        const limit = LIMITS.hubListingBytesMax;
+      if (byteLength > LIMITS.maxHubListingBytes) {
+        const limit = LIMITS.maxHubListingBytes;
         throw new EngineError(
           "download_failed",
           `${this.url.host} answers with more than ${limit} bytes where a list of files was asked for`,

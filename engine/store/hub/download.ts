@@ -93,7 +93,7 @@ async function fetchRest(download: Download, part: FileHandle): Promise<void> {
       } catch (error) {
         if (!(error instanceof RangeRefused)) throw error;
         // Only the whole file can be had, so what is there is of no use.
-        if (++numRestarts >= LIMITS.hubAttemptsMax) {
+        if (++numRestarts >= LIMITS.maxHubAttempts) {
           throw new EngineError("hub_unreachable", `the hub cannot be reached: ${error.message}`, null, {
             cause: error,
           });

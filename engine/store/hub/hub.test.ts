@@ -72,7 +72,7 @@ function options(more: HubOptions & { token?: string } = {}): HubOptions {
   const environment = { ...hub.environment(scratch), HF_TOKEN: more.token ?? "" };
   return {
     environment,
-    pace: { attemptsMax: 3, pauseMs: 5, stallMs: 300 },
+    pace: { maxAttempts: 3, pauseMs: 5, stallMs: 300 },
     onNotice: (message) => notices.push(message),
     ...more,
   };

@@ -108,8 +108,8 @@ class Session {
         ? null
         : { model: { dir: repository.snapshotDir(commit), commit }, completeness };
     // Whoever has something to fall back on does not wait long for a hub that does not answer.
-    const attemptsMax = cached === null ? Math.min(pace.attemptsMax, LIMITS.hubFirstAttemptsMax) : 1;
-    const patience = { ...pace, attemptsMax, stallMs: cached === null ? pace.stallMs : pace.stallMs / 2 };
+    const maxAttempts = cached === null ? Math.min(pace.maxAttempts, LIMITS.maxHubFirstAttempts) : 1;
+    const patience = { ...pace, maxAttempts, stallMs: cached === null ? pace.stallMs : pace.stallMs / 2 };
     return new Session(reference, new HubClient(settings, signal, patience), repository, cached, options);
   }
 

@@ -29,18 +29,18 @@ export function isCommit(revision: string): boolean {
 /** A relative path with slashes that stays in the folder it is laid in, on every platform. */
 export function isSafePath(path: string): boolean {
   return (
-    path.length <= PATH_LENGTH_MAX &&
+    path.length <= MAX_PATH_LENGTH &&
     !/[\\:\0]/.test(path) &&
     path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
   );
 }
 
-const REPOSITORY_LENGTH_MAX = 96;
-const PATH_LENGTH_MAX = 1024;
+const MAX_REPOSITORY_LENGTH = 96;
+const MAX_PATH_LENGTH = 1024;
 
 /** The hub's own rules, which also keep `--` free to stand for the slash in the names of cache folders. */
 function isRepository(text: string): boolean {
-  if (text.length > REPOSITORY_LENGTH_MAX || /--|\.\.|\.git$/.test(text)) return false;
+  if (text.length > MAX_REPOSITORY_LENGTH || /--|\.\.|\.git$/.test(text)) return false;
   return /^[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?\/[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?$/.test(text);
 }
 

@@ -64,8 +64,8 @@ export function unsuitable(repository: string, paths: ReadonlySet<string>, dtype
       "dtype",
     );
   }
-  const more = weights.length > NAMED_MAX ? `, … (${weights.length} in all)` : "";
-  const has = `${weights.slice(0, NAMED_MAX).join(", ")}${more}`;
+  const more = weights.length > MAX_NAMED ? `, … (${weights.length} in all)` : "";
+  const has = `${weights.slice(0, MAX_NAMED).join(", ")}${more}`;
   if (weights.length > 0 && weights.every((path) => path.includes("/"))) {
     return new EngineError(
       "unsupported_model",
@@ -79,7 +79,7 @@ export function unsuitable(repository: string, paths: ReadonlySet<string>, dtype
   );
 }
 
-const NAMED_MAX = 5;
+const MAX_NAMED = 5;
 
 function isDataOf(path: string, graph: string): boolean {
   return path.startsWith(`${graph}_data`) && /^(_\d+)?$/.test(path.slice(`${graph}_data`.length));

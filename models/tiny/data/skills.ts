@@ -61,7 +61,7 @@ const SHARES: Record<Part, Record<string, number>> = {
 
 const SEEDS: Record<Part, number> = { one: 1, two: 3 };
 const EVAL_SEED = 2;
-const DRAWS_PER_SKILL_MAX = 1_000_000;
+const MAX_DRAWS_PER_SKILL = 1_000_000;
 
 /** Endless; only examples whose keys all fall on the training side. */
 export function* trainingExamples(part: Part = "one", seed: number = SEEDS[part]): Generator<Example> {
@@ -79,7 +79,7 @@ export function evaluationExamples(skill: Skill, count: number, seed: number = E
   const seen = new Set<string>();
   const examples: Example[] = [];
   for (let draw = 0; examples.length < count; draw++) {
-    if (draw === DRAWS_PER_SKILL_MAX)
+    if (draw === MAX_DRAWS_PER_SKILL)
       throw new Error(`${skill.name}: only ${examples.length} unseen questions in ${draw} draws`);
     const example = skill.generate(random);
     const identity = example.contentKeys.join();

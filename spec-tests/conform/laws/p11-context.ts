@@ -17,19 +17,19 @@ export const contextLength: Law = {
   errorRate: null,
   async check(probe) {
     const { contextLength } = probe;
-    if (contextLength === null || contextLength > TOLD_MAX) return growPrompt(probe);
+    if (contextLength === null || contextLength > MAX_TOLD) return growPrompt(probe);
     await checkBeyond(probe, contextLength);
-    if (contextLength <= NEAR_MAX) await checkRoom(probe, contextLength);
+    if (contextLength <= MAX_NEAR) await checkRoom(probe, contextLength);
     else probe.note(`Prompts that nearly fill a context of ${contextLength} tokens cost too much to be tried.`);
   },
 };
 
 /** In tokens: longer prompts cost too much to send. */
-const TOLD_MAX = 200_000;
+const MAX_TOLD = 200_000;
 /** In tokens: longer prompts cost too much to be computed. */
-const NEAR_MAX = 8192;
+const MAX_NEAR = 8192;
 /** In words, where nobody tells how long the context is. */
-const GROWN_MAX = 32_768;
+const MAX_GROWN = 32_768;
 
 /** So many words, each at least one token, and no two alike next to each other. */
 function words(count: number): string {
@@ -47,7 +47,7 @@ async function growPrompt(probe: Probe): Promise<void> {
     fc.constant({ firstWords: 256 }),
     async ({ firstWords }) => {
       let before: Answer | null = null;
-      for (let count = firstWords; count <= GROWN_MAX; count *= 2) {
+      for (let count = firstWords; count <= MAX_GROWN; count *= 2) {
         const exchange = await probe.send({ ...user(words(count)), ...limit(probe, 1) });
         if (isRefused(exchange)) return;
         if (exchange.status === 0)
@@ -61,7 +61,7 @@ async function growPrompt(probe: Probe): Promise<void> {
         before = answer;
       }
       probe.note(
-        `The endpoint does not tell its context, or a very long one, and no prompt of up to ${GROWN_MAX} words was refused.`,
+        `The endpoint does not tell its context, or a very long one, and no prompt of up to ${MAX_GROWN} words was refused.`,
       );
     },
     { numRuns: 1 },
