@@ -38,7 +38,7 @@ const FORMATS: [MatrixFormat, KVFormat][] = [
   ["q4", "q8"],
   ["q8", "f32"],
 ];
-/** Rows of a matrix that are drawn and quantised; the matrix repeats them. */
+/** Rows of a matrix that are drawn and quantized; the matrix repeats them. */
 const DISTINCT_ROWS = 64;
 
 console.log(describeMachine());

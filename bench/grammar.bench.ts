@@ -35,7 +35,7 @@ const ORDER = {
   properties: {
     id: { type: "string", format: "uuid" },
     placed: { type: "string", format: "date-time" },
-    status: { enum: ["open", "paid", "shipped", "cancelled"] },
+    status: { enum: ["open", "paid", "shipped", "canceled"] },
     customer: {
       type: "object",
       properties: {

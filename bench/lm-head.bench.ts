@@ -12,7 +12,7 @@ const SHAPES = isQuick ? [[512, 96] as const] : [[49_152, 576] as const, [151_93
 const FORMATS: MatrixFormat[] = ["q4", "q8", "f32"];
 const VARIANTS: KernelVariant[] = ["relaxed", "simd"];
 const NUM_ROWS = isQuick ? [1, 3] : [1, 2, 8];
-/** Rows that are quantised and checked; the matrix repeats them. */
+/** Rows that are quantized and checked; the matrix repeats them. */
 const DISTINCT_ROWS = 256;
 
 console.log(describeMachine());

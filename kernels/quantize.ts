@@ -1,5 +1,5 @@
 /**
- * Weights on their way into the kernels: quantisation in blocks of 32 columns, and the packed layouts
+ * Weights on their way into the kernels: quantization in blocks of 32 columns, and the packed layouts
  * that layout.md draws. Conversion is part of the bit-exact contract: + - * / and rounding only.
  */
 
@@ -31,7 +31,7 @@ export interface FloatMatrix {
 }
 
 /**
- * Quantises f32 [rows, cols] in blocks of 32 columns. Each block takes the scale with the smallest squared
+ * Quantizes f32 [rows, cols] in blocks of 32 columns. Each block takes the scale with the smallest squared
  * error of a few: those that lay its extreme value on one of LANDINGS, and the least-squares fit to the best.
  * @throws RangeError if a weight is not finite
  */
@@ -53,7 +53,7 @@ export function quantize(format: QuantizedFormat, source: Float32Array, rows: nu
   return { format, rows, cols, blocks, values, scales };
 }
 
-/** The weights a quantised matrix stands for: f32 [rows, cols], each product rounded to f32. */
+/** The weights a quantized matrix stands for: f32 [rows, cols], each product rounded to f32. */
 export function dequantize(matrix: QuantizedMatrix): Float32Array {
   const { rows, cols, blocks, values, scales } = matrix;
   const result = new Float32Array(rows * cols);
@@ -153,7 +153,7 @@ const LANDINGS: Readonly<Record<QuantizedFormat, readonly number[]>> = {
   q4: Array.from({ length: 9 }, (_, index) => -9 + index / 4),
 };
 
-/** Quantises one block at a time; owns the scratch for it. */
+/** Quantizes one block at a time; owns the scratch for it. */
 class BlockQuantizer {
   readonly #landings: readonly number[];
   readonly #lowest: number;

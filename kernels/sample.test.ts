@@ -548,7 +548,7 @@ describe("against the twin", () => {
         const address = placeFloats(kernels, logits);
         const drawn = (bits: number) =>
           kernels.sample(address, size, request({ ...changed, uniform: bits / 2 ** 53 })).tokenId;
-        // Bisection keeps two ends with different tokens, so it closes in on a change between neighbours.
+        // Bisection keeps two ends with different tokens, so it closes in on a change between neighbors.
         let below = 0.6 * 2 ** 53;
         let above = 0.61 * 2 ** 53;
         if (drawn(below) === drawn(above)) above = 2 ** 53 - 1;

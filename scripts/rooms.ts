@@ -86,7 +86,7 @@ export const ROOMS: readonly Room[] = [
     path: "engine/convert",
     doors: ["index.ts"],
     uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"],
-    holds: "safetensors to a pack or to the layout of transformers.js: equalise, quantise, body graph",
+    holds: "safetensors to a pack or to the layout of transformers.js: equalize, quantize, body graph",
   },
   {
     path: "engine/runner",

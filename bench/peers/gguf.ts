@@ -1,6 +1,6 @@
 /**
  * Writes a Hugging Face folder as a GGUF file for llama.cpp, format version 3: header, metadata, tensor table, then
- * the tensors' bytes. The quantised values and scales are those of our pack, so both engines hold the same weights:
+ * the tensors' bytes. The quantized values and scales are those of our pack, so both engines hold the same weights:
  * a bfloat16 scale is a float16 one as long as it is not below float16's normal range.
  */
 
@@ -52,7 +52,7 @@ interface GgufTensor {
   readonly dims: readonly number[];
   readonly type: Quant;
   readonly byteLength: number;
-  /** Rows are heads that llama.cpp rotates in pairs of neighbours, not of halves. */
+  /** Rows are heads that llama.cpp rotates in pairs of neighbors, not of halves. */
   readonly isRotated: boolean;
 }
 

@@ -231,7 +231,7 @@ function decoderTensors(config: JsonObject): RandomTensor[] {
   return [...tensors, vector("model.norm.weight", hidden, 1)];
 }
 
-/** bfloat16, rounded towards zero: any bits will do, as long as all engines read the same ones. */
+/** bfloat16, rounded toward zero: any bits will do, as long as all engines read the same ones. */
 function upperHalves(values: Float32Array): Uint8Array {
   const halves = new Uint16Array(values.buffer);
   const upper = new Uint16Array(values.length);

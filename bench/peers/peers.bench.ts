@@ -136,7 +136,7 @@ class Bench {
   }
 
   /**
-   * Every engine continues the same prompts. Trained models at f32 must do so alike; quantised ones differ in how
+   * Every engine continues the same prompts. Trained models at f32 must do so alike; quantized ones differ in how
    * they round activations, so of random weights most first tokens must be the same.
    */
   async agreement(): Promise<Agreement[]> {

@@ -1,6 +1,6 @@
-/** The weights of a Hugging Face folder as the bench's writers take them: chunk by chunk, quantised as ours are. */
+/** The weights of a Hugging Face folder as the bench's writers take them: chunk by chunk, quantized as ours are. */
 
-import { equalise, type Rewrite } from "../../engine/convert/equalise.js";
+import { equalize, type Rewrite } from "../../engine/convert/equalize.js";
 import type { SourceModel } from "../../engine/folder/source-model.js";
 import type { StackedWeight } from "../../engine/architecture/weights.js";
 import { quantize, type QuantizedMatrix } from "../../kernels/index.js";
@@ -16,7 +16,7 @@ export interface Chunk {
 }
 
 /**
- * A tensor's rows in order, equalised as a conversion does it where weights are to be quantised; every chunk but the
+ * A tensor's rows in order, equalized as a conversion does it where weights are to be quantized; every chunk but the
  * last holds whole heads. A vector is one column wide.
  */
 export async function* chunksOf(source: SourceModel, name: string, quant: Quant): AsyncGenerator<Chunk> {
@@ -36,7 +36,7 @@ export async function* chunksOf(source: SourceModel, name: string, quant: Quant)
 
 const known = new WeakMap<SourceModel, Promise<Map<string, Rewrite>>>();
 
-/** What equalising does to each tensor of the files; a stacked weight's rewrite counts rows from its first part on. */
+/** What equalizing does to each tensor of the files; a stacked weight's rewrite counts rows from its first part on. */
 function rewritesOf(source: SourceModel): Promise<Map<string, Rewrite>> {
   let rewrites = known.get(source);
   if (rewrites === undefined) known.set(source, (rewrites = findRewrites(source)));
@@ -59,7 +59,7 @@ async function findRewrites({ reader, config, weights }: SourceModel): Promise<M
   };
   const found = new Map<string, Rewrite>();
   for (const layer of weights.layers) {
-    const rewrites = await equalise(config, layer, read);
+    const rewrites = await equalize(config, layer, read);
     for (const weight of Object.values(layer) as (StackedWeight | null)[]) {
       const rewrite = weight === null ? undefined : rewrites.get(weight.name);
       if (weight === null || rewrite === undefined) continue;

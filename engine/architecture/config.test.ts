@@ -284,7 +284,7 @@ describe("readModelConfig", () => {
     ],
     ["DeepSeek-R1", { model_type: "deepseek_v3" }, /model_type "deepseek_v3"/],
     [
-      "a quantised copy",
+      "a quantized copy",
       { model_type: "qwen2", quantization_config: { quant_method: "awq", bits: 4 } },
       /quantization_config/,
     ],

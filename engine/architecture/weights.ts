@@ -1,6 +1,6 @@
 /**
  * Which tensors each architecture keeps in its safetensors, with their shapes, and which of them are stacked
- * into one matrix of the body: q, k and v; gate and up. Stacking adds outputs, and blocks of quantised values
+ * into one matrix of the body: q, k and v; gate and up. Stacking adds outputs, and blocks of quantized values
  * run along the inputs, so a stacked matrix holds the very numbers of its parts.
  */
 

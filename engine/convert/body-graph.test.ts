@@ -9,7 +9,7 @@ import { describe, afterAll, beforeAll, expect, test } from "vitest";
 
 import { dequantize, quantize, type MatrixFormat } from "../../kernels/index.js";
 import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
-import { equalisedTensors } from "../../spec-tests/oracles/equalised-weights.js";
+import { equalizedTensors } from "../../spec-tests/oracles/equalized-weights.js";
 import { writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
 import { largestDifference } from "../../spec-tests/fixtures/runners.js";
 import { convert } from "../store/convert.js";
@@ -77,7 +77,7 @@ describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
   const config = { model_type: "qwen2", hidden_size: 72, num_attention_heads: 6, intermediate_size: 300 };
 
   test("the body computes with the kernels' weights, up to its int8", async () => {
-    // Widths that are no multiple of a block, biases on quantised products, inner slices of two widths.
+    // Widths that are no multiple of a block, biases on quantized products, inner slices of two widths.
     const { pack, tensors } = await packed(`${format} body`, config, format);
     const effective = await effectiveWeights(pack, tensors);
     const reference = namedModel(pack.config, (tensor) => effective.get(tensor)!.values);
@@ -164,7 +164,7 @@ class BodyRun {
   }
 
   static async load(pack: ModelPack): Promise<BodyRun> {
-    return new BodyRun(pack, await openSession(pack.bodyPath, { numThreads: 1, optimises: true }));
+    return new BodyRun(pack, await openSession(pack.bodyPath, { numThreads: 1, optimizes: true }));
   }
 
   /** embedded: one f32 [hidden] per token; returns the hidden states alike */
@@ -253,13 +253,13 @@ function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): F
   return joined;
 }
 
-/** The projections that a pack stands for, under their Hugging Face names: equalised, and quantised as the kernels' are. */
+/** The projections that a pack stands for, under their Hugging Face names: equalized, and quantized as the kernels' are. */
 function effectiveWeights(
   pack: ModelPack,
   tensors: ReadonlyMap<string, RandomTensor>,
 ): Promise<Map<string, RandomTensor>> {
   const { format } = pack.manifest;
-  return equalisedTensors(pack.config, tensors, (values, { name, kind, rows, cols }) =>
+  return equalizedTensors(pack.config, tensors, (values, { name, kind, rows, cols }) =>
     kind === "vector" || format === "f32" || !name.startsWith("layers.")
       ? values
       : dequantize(quantize(format, values, rows, cols)),

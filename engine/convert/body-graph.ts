@@ -2,7 +2,7 @@
  * The decoder without its embedding and its LM head, as an ONNX graph: embedded tokens in, normed hidden states
  * and the new keys and values out. S is the number of tokens and P of positions already in the KV cache, both
  * multiples of 4; D the head's dimension, G the query heads that share a key head. Which tensors of the model
- * fill the initialisers is said beside each of them, for convert.ts.
+ * fill the initializers is said beside each of them, for convert.ts.
  */
 
 import { QUANTIZATION_BLOCK, type MatrixFormat } from "../../kernels/index.js";
@@ -15,16 +15,16 @@ import {
   type DataType,
   type Graph,
   type GraphNode,
-  type Initialiser,
+  type Initializer,
   type ValueInfo,
 } from "../formats/index.js";
 
 export interface BodyGraph extends Graph {
-  readonly initialisers: readonly BodyInitialiser[];
+  readonly initializers: readonly BodyInitializer[];
 }
 
-/** An initialiser and what fills it. */
-export interface BodyInitialiser extends Initialiser {
+/** An initializer and what fills it. */
+export interface BodyInitializer extends Initializer {
   readonly contents:
     /** f32 [rows, cols], of all columns, or [rows] of a vector. */
     | { readonly kind: "rows"; readonly of: WeightPart }
@@ -62,7 +62,7 @@ export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: Ma
     inputs: bodyInputs(config),
     outputs: bodyOutputs(config),
     nodes: body.nodes,
-    initialisers: body.initialisers,
+    initializers: body.initializers,
   };
 }
 
@@ -200,7 +200,7 @@ function feedForward(body: GraphBuilder, layer: LayerWeights, index: number, nor
   const sums = slices.map(({ first, count }, slice) => {
     const columns = { ...allOf(layer.down), firstCol: first, cols: count };
     const { values, scale } = gated[slice]!;
-    // Each row's scale of `up` passes through the quantisation: one multiplication of the wide matrix is saved.
+    // Each row's scale of `up` passes through the quantization: one multiplication of the wide matrix is saved.
     return body.scaled(body.product(body.activations(values, scale), columns, `layers.${index}.down.${slice}`), null);
   });
   return sums.length === 1 ? sums[0]! : body.op("Sum", sums, `layers.${index}.down.sum`);
@@ -239,10 +239,10 @@ interface ScaledRows {
   readonly scale: string | null;
 }
 
-/** Collects nodes and initialisers; an operation returns the name of its result. */
+/** Collects nodes and initializers; an operation returns the name of its result. */
 class GraphBuilder {
   readonly nodes: GraphNode[] = [];
-  readonly initialisers: BodyInitialiser[] = [];
+  readonly initializers: BodyInitializer[] = [];
   readonly #constants = new Set<string>();
   #scoresShape: string | null = null;
   #rowsShape: string | null = null;
@@ -280,7 +280,7 @@ class GraphBuilder {
   }
 
   /**
-   * What a product takes: the rows as they are, or quantised to int8 with a scale for each, kept as unsigned
+   * What a product takes: the rows as they are, or quantized to int8 with a scale for each, kept as unsigned
    * values around a zero point. A scale per row, and no other, keeps each row's result its own.
    *
    * @param carried a scale by which the rows are still to be multiplied
@@ -300,11 +300,11 @@ class GraphBuilder {
   product(input: ScaledRows, of: WeightPart, name: string): ScaledRows {
     const { rows, cols } = of;
     if (this.format === "f32") {
-      const weight = this.#initialiser(name, "f32", [rows, cols], { kind: "rows", of });
+      const weight = this.#initializer(name, "f32", [rows, cols], { kind: "rows", of });
       return { values: this.op("Gemm", [input.values, weight], `${name}.out`, { transB: int(1) }), scale: null };
     }
-    const weight = this.#initialiser(name, "i8", [cols, rows], { kind: "int8", of });
-    const scales = this.#initialiser(`${name}.scales`, "f32", [rows], { kind: "scales", of });
+    const weight = this.#initializer(name, "i8", [cols, rows], { kind: "int8", of });
+    const scales = this.#initializer(`${name}.scales`, "f32", [rows], { kind: "scales", of });
     const inputs = [input.values, weight, this.#float(1), scales, this.#constant("u8", [], Uint8Array.of(ZERO_POINT))];
     return {
       values: this.op("MatMulIntegerToFloat", inputs, `${name}.product`, {}, "com.microsoft"),
@@ -319,7 +319,7 @@ class GraphBuilder {
     return bias === null ? whole : this.op("Add", [whole, this.#vector(bias)], `${values}.biased`);
   }
 
-  /** Whole blocks of the pack's quantisation, the last one aside; a float body needs no slices. */
+  /** Whole blocks of the pack's quantization, the last one aside; a float body needs no slices. */
   innerSlices(width: number): { first: number; count: number }[] {
     const numSlices = Math.min(MAX_INNER_SLICES, Math.max(1, Math.floor(MAX_SLICED_LAYERS / this.numLayers)));
     const blocks = Math.ceil(width / QUANTIZATION_BLOCK / numSlices);
@@ -387,7 +387,7 @@ class GraphBuilder {
 
   #vector(of: WeightPart): string {
     const { weight, firstRow, rows } = of;
-    return this.#initialiser(rows === weight.rows ? weight.name : `${weight.name}.${firstRow}`, "f32", [rows], {
+    return this.#initializer(rows === weight.rows ? weight.name : `${weight.name}.${firstRow}`, "f32", [rows], {
       kind: "rows",
       of,
     });
@@ -402,16 +402,16 @@ class GraphBuilder {
     const name = `constant.${dataType}.${dims.length}.${values.join(",")}`;
     if (this.#constants.has(name)) return name;
     this.#constants.add(name);
-    return this.#initialiser(name, dataType, dims, { kind: "constant", values });
+    return this.#initializer(name, dataType, dims, { kind: "constant", values });
   }
 
-  #initialiser(
+  #initializer(
     name: string,
     dataType: DataType,
     dims: readonly number[],
-    contents: BodyInitialiser["contents"],
+    contents: BodyInitializer["contents"],
   ): string {
-    this.initialisers.push({ name, dataType, dims, contents });
+    this.initializers.push({ name, dataType, dims, contents });
     return name;
   }
 }

@@ -32,12 +32,12 @@ import {
   type DataType,
   type Graph,
   type GraphNode,
-  type Initialiser,
-  type InitialiserPiece,
+  type Initializer,
+  type InitializerPiece,
   type ValueInfo,
 } from "../formats/index.js";
 import { ONNX_FOLDER, onnxFile, type OnnxDtype, type SourceModel } from "../folder/index.js";
-import { countEqualised, countWeights, WeightReader, type ReadOptions } from "./weight-reader.js";
+import { countEqualized, countWeights, WeightReader, type ReadOptions } from "./weight-reader.js";
 
 /** transformers.js's name of each format. */
 export const DTYPE_OF_FORMAT: Readonly<Record<MatrixFormat, OnnxDtype>> = { f32: "fp32", q8: "q8", q4: "q4" };
@@ -98,7 +98,7 @@ function withExternalData(config: Uint8Array, file: string | null): Uint8Array {
 function countRead(source: SourceModel, format: MatrixFormat): number {
   const { weights } = source;
   const tied = weights.lmHead === null ? [weights.embedding] : [];
-  return countWeights([...packedWeights(weights), ...tied]) + countEqualised(source, format);
+  return countWeights([...packedWeights(weights), ...tied]) + countEqualized(source, format);
 }
 
 /** transformers.js makes its empty cache by this name. */
@@ -110,8 +110,8 @@ class DecoderGraph implements Graph {
   readonly inputs: ValueInfo[];
   readonly outputs: ValueInfo[];
   readonly nodes: GraphNode[] = [];
-  readonly initialisers: Initialiser[] = [];
-  /** What fills each initialiser, in their order. */
+  readonly initializers: Initializer[] = [];
+  /** What fills each initializer, in their order. */
   readonly #fillers: (() => AsyncIterable<Uint8Array>)[] = [];
 
   constructor(
@@ -173,8 +173,8 @@ class DecoderGraph implements Graph {
     );
   }
 
-  async *contents(): AsyncGenerator<InitialiserPiece> {
-    for (const [index, { name }] of this.initialisers.entries()) {
+  async *contents(): AsyncGenerator<InitializerPiece> {
+    for (const [index, { name }] of this.initializers.entries()) {
       for await (const bytes of this.#fillers[index]!()) {
         this.reader.options.signal?.throwIfAborted();
         yield { name, bytes };
@@ -194,7 +194,7 @@ class DecoderGraph implements Graph {
     });
     const { contextLength, headDim } = config;
     for (const part of ["cos", "sin"] as const) {
-      this.#initialiser(`rope.${part}`, "f32", [contextLength, headDim / 2], () => ropeTable(config, part));
+      this.#initializer(`rope.${part}`, "f32", [contextLength, headDim / 2], () => ropeTable(config, part));
     }
   }
 
@@ -284,7 +284,7 @@ class DecoderGraph implements Graph {
     const { name, rows, cols } = weight;
     const output = `${name}.out`;
     if (format === "f32") {
-      const values = this.#initialiser(name, "f32", [rows, cols], () => this.#floats(weight));
+      const values = this.#initializer(name, "f32", [rows, cols], () => this.#floats(weight));
       const product = this.op(
         "MatMul",
         [input, this.op("Transpose", [values], `${name}.transposed`, { perm: ints([1, 0]) })],
@@ -295,14 +295,14 @@ class DecoderGraph implements Graph {
     const bits = format === "q8" ? 8 : 4;
     const blocks = Math.ceil(cols / QUANTIZATION_BLOCK);
     const scales = new Float32Array(rows * blocks);
-    const values = this.#initialiser(name, "u8", [rows, blocks, (QUANTIZATION_BLOCK * bits) / 8], async function* () {
+    const values = this.#initializer(name, "u8", [rows, blocks, (QUANTIZATION_BLOCK * bits) / 8], async function* () {
       for await (const chunk of reader.chunks(weight)) {
-        const quantised = quantize(format, chunk.values, chunk.rows, cols);
-        scales.set(quantised.scales, chunk.first * blocks);
-        yield unsigned(format, quantised.values);
+        const quantized = quantize(format, chunk.values, chunk.rows, cols);
+        scales.set(quantized.scales, chunk.first * blocks);
+        yield unsigned(format, quantized.values);
       }
     });
-    const scalesName = this.#initialiser(`${name}.scales`, "f32", [rows * blocks], async function* () {
+    const scalesName = this.#initializer(`${name}.scales`, "f32", [rows * blocks], async function* () {
       yield bytesOf(scales);
     });
     const inputs = [input, values, scalesName, ...(bias === null ? [] : ["", "", this.#vector(bias)])];
@@ -317,11 +317,11 @@ class DecoderGraph implements Graph {
     return output;
   }
 
-  /** f32 [vocab, hidden] whatever the format, as usual in these files; the numbers are the quantised ones. */
+  /** f32 [vocab, hidden] whatever the format, as usual in these files; the numbers are the quantized ones. */
   #embedding(weight: StackedWeight): string {
     const { format, reader } = this;
     const { name, rows, cols } = weight;
-    return this.#initialiser(name, "f32", [rows, cols], async function* () {
+    return this.#initializer(name, "f32", [rows, cols], async function* () {
       for await (const chunk of reader.chunks(weight)) {
         yield bytesOf(format === "f32" ? chunk.values : dequantize(quantize(format, chunk.values, chunk.rows, cols)));
       }
@@ -329,7 +329,7 @@ class DecoderGraph implements Graph {
   }
 
   #vector(weight: StackedWeight): string {
-    return this.#initialiser(weight.name, "f32", [weight.rows], () => this.#floats(weight));
+    return this.#initializer(weight.name, "f32", [weight.rows], () => this.#floats(weight));
   }
 
   async *#floats(weight: StackedWeight): AsyncGenerator<Uint8Array> {
@@ -339,8 +339,8 @@ class DecoderGraph implements Graph {
   /** int64 [values.length] */
   #constant(values: readonly number[]): string {
     const name = `constant.${values.join(",")}`;
-    if (this.initialisers.some((initialiser) => initialiser.name === name)) return name;
-    return this.#initialiser(name, "i64", [values.length], async function* () {
+    if (this.initializers.some((initializer) => initializer.name === name)) return name;
+    return this.#initializer(name, "i64", [values.length], async function* () {
       yield bytesOf(BigInt64Array.from(values, BigInt));
     });
   }
@@ -355,13 +355,13 @@ class DecoderGraph implements Graph {
     return output;
   }
 
-  #initialiser(
+  #initializer(
     name: string,
     dataType: DataType,
     dims: readonly number[],
     filler: () => AsyncIterable<Uint8Array>,
   ): string {
-    this.initialisers.push({ name, dataType, dims });
+    this.initializers.push({ name, dataType, dims });
     this.#fillers.push(filler);
     return name;
   }

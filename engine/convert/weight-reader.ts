@@ -1,17 +1,17 @@
-/** The weights of a model folder as conversions take them: stacked, equalised where they are quantised, chunk by chunk. */
+/** The weights of a model folder as conversions take them: stacked, equalized where they are quantized, chunk by chunk. */
 
 import { PACK_ROWS, type MatrixFormat } from "../../kernels/index.js";
-import { equalise, readToEqualise, type Rewrite } from "./equalise.js";
+import { equalize, readToEqualize, type Rewrite } from "./equalize.js";
 import type { SourceModel } from "../folder/index.js";
 import type { LayerWeights, StackedWeight } from "../architecture/index.js";
 
-/** Reads stacked weights in chunks of rows, equalised where they are to be quantised, and reports progress. */
+/** Reads stacked weights in chunks of rows, equalized where they are to be quantized, and reports progress. */
 export class WeightReader {
   readonly #layerOf = new Map<string, LayerWeights>();
   readonly #rewrites = new Map<string, Rewrite>();
   #done = 0;
 
-  /** @param totalWeights how many will be read, each as often as it is; `countEqualised` for those read to equalise */
+  /** @param totalWeights how many will be read, each as often as it is; `countEqualized` for those read to equalize */
   constructor(
     readonly source: SourceModel,
     format: MatrixFormat,
@@ -43,7 +43,7 @@ export class WeightReader {
     if (layer !== undefined && !this.#rewrites.has(layer.inputNorm.name)) {
       const read = (weight: StackedWeight): AsyncGenerator<WeightChunk> =>
         this.#chunks(weight, { firstRow: 0, rows: weight.rows });
-      for (const [each, rewrite] of await equalise(this.source.config, layer, read)) this.#rewrites.set(each, rewrite);
+      for (const [each, rewrite] of await equalize(this.source.config, layer, read)) this.#rewrites.set(each, rewrite);
     }
     return this.#rewrites.get(name);
   }
@@ -101,9 +101,9 @@ export interface WeightChunk {
 /** float32 values held at a time for one chunk of rows. */
 const CHUNK_VALUES = 2 << 20;
 
-/** Weights that are read once more to equalise them. */
-export function countEqualised({ weights }: SourceModel, format: MatrixFormat): number {
-  return format === "f32" ? 0 : countWeights(weights.layers.flatMap(readToEqualise));
+/** Weights that are read once more to equalize them. */
+export function countEqualized({ weights }: SourceModel, format: MatrixFormat): number {
+  return format === "f32" ? 0 : countWeights(weights.layers.flatMap(readToEqualize));
 }
 
 export function countWeights(weights: readonly StackedWeight[]): number {

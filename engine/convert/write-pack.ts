@@ -18,10 +18,10 @@ import {
   type PackedTensor,
   type SourceModel,
 } from "../folder/index.js";
-import { FileSink, onnxFileBytes, writeOnnx, type FileRecord, type InitialiserPiece } from "../formats/index.js";
+import { FileSink, onnxFileBytes, writeOnnx, type FileRecord, type InitializerPiece } from "../formats/index.js";
 import { LIMITS } from "../limits.js";
 import { bodyGraph, type BodyGraph, type WeightPart } from "./body-graph.js";
-import { countEqualised, countWeights, WeightReader, type ReadOptions, type WeightChunk } from "./weight-reader.js";
+import { countEqualized, countWeights, WeightReader, type ReadOptions, type WeightChunk } from "./weight-reader.js";
 
 export interface WriteOptions extends ReadOptions {
   readonly format: MatrixFormat;
@@ -71,21 +71,21 @@ function countRead(source: SourceModel, format: MatrixFormat): number {
   const kernels = [...packedWeights(weights)];
   const body = kernels.filter((weight) => weight !== weights.embedding && weight.name !== "lm_head");
   const again = format === "f32" ? body : body.filter(({ kind }) => kind === "vector");
-  return countWeights([...kernels, ...again]) + countEqualised(source, format);
+  return countWeights([...kernels, ...again]) + countEqualized(source, format);
 }
 
 /** Packed matrices start where vector loads and mapped pages like it. */
 const TENSOR_ALIGNMENT = 64;
 
-/** The initialisers' bytes, in the graph's order. Matrices that are quantised for the body go to the kernels on the way. */
+/** The initializers' bytes, in the graph's order. Matrices that are quantized for the body go to the kernels on the way. */
 async function* bodyContents(
   graph: BodyGraph,
   format: MatrixFormat,
   reader: WeightReader,
   weights: WeightsWriter,
-): AsyncGenerator<InitialiserPiece> {
+): AsyncGenerator<InitializerPiece> {
   let current = null as { weight: StackedWeight; matrix: Int8Matrix } | null;
-  for (const { name, contents } of graph.initialisers) {
+  for (const { name, contents } of graph.initializers) {
     switch (contents.kind) {
       case "constant":
         yield { name, bytes: asBytes(contents.values) };
@@ -98,7 +98,7 @@ async function* bodyContents(
         const { weight, cols } = contents.of;
         assert(format !== "f32", "a float body has no int8 matrices");
         if (current?.weight !== weight)
-          current = { weight, matrix: await weights.writeQuantised(weight, format, cols) };
+          current = { weight, matrix: await weights.writeQuantized(weight, format, cols) };
         yield { name, bytes: asBytes(current.matrix.columnsFirst(contents.of)) };
         break;
       }
@@ -122,14 +122,14 @@ class WeightsWriter {
   ) {}
 
   /** Writes a matrix, and returns the values it now stands for as the body wants them: in slices of `sliceCols` columns. */
-  async writeQuantised(weight: StackedWeight, format: QuantizedFormat, sliceCols: number): Promise<Int8Matrix> {
+  async writeQuantized(weight: StackedWeight, format: QuantizedFormat, sliceCols: number): Promise<Int8Matrix> {
     assert(!this.#tensors.has(weight.name), `${weight.name} is wanted twice`);
     const { cols } = weight;
     const matrix = new Int8Matrix(weight.rows, cols, sliceCols);
     await this.#write(weight, ({ values, first, rows }) => {
-      const quantised = quantize(format, values, rows, cols);
-      matrix.setRows(first, dequantize(quantised));
-      return pack(quantised);
+      const quantized = quantize(format, values, rows, cols);
+      matrix.setRows(first, dequantize(quantized));
+      return pack(quantized);
     });
     return matrix;
   }

@@ -81,12 +81,12 @@ export class Engine {
     this.#loop ??= this.#run().finally(() => (this.#loop = null));
 
     const abort = (): void => {
-      running.cancelled = true;
+      running.canceled = true;
       deltas.fail(request.signal?.reason);
     };
     request.signal?.addEventListener("abort", abort, { once: true });
     return drained(deltas, () => {
-      running.cancelled = true;
+      running.canceled = true;
       request.signal?.removeEventListener("abort", abort);
     });
   }
@@ -114,7 +114,7 @@ export class Engine {
     const { prefill, sequences } = this.#scheduler.schedule();
     if (prefill !== null) await this.#guard(prefill.request, () => this.#prefill(prefill));
 
-    const rows = await this.#hiddenStates(sequences.filter(({ request }) => !request.cancelled));
+    const rows = await this.#hiddenStates(sequences.filter(({ request }) => !request.canceled));
     if (rows.length === 0) return;
 
     const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
@@ -241,11 +241,11 @@ export class Engine {
   }
 
   /**
-   * Runs a piece of one request's work, unless the request was cancelled meanwhile. If it throws, that
+   * Runs a piece of one request's work, unless the request was canceled meanwhile. If it throws, that
    * request fails and the others go on.
    */
   async #guard(request: Request, work: () => void | Promise<void>): Promise<void> {
-    if (request.cancelled) return;
+    if (request.canceled) return;
     try {
       await work();
     } catch (error) {
@@ -279,7 +279,7 @@ export class Engine {
       running: new Set(),
       numCompletionTokens: 0,
       numReasoningTokens: 0,
-      cancelled: false,
+      canceled: false,
       emit: (delta) => {
         deltas.push(delta);
         if (delta.usage !== null) deltas.end();
@@ -336,7 +336,7 @@ function draw({ sampler, mask }: Sequence, logits: Address): SampledToken {
 
 /** Ends a request with an error; the next step takes it out of the schedule. */
 function fail(request: Request, error: unknown): void {
-  request.cancelled = true;
+  request.canceled = true;
   const message = error instanceof Error ? error.message : String(error);
   request.fail(
     error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }),

@@ -104,7 +104,7 @@ export class PrefixIndex<Page> {
   }
 }
 
-/** The child that begins most like `content`, unless none begins like it: a neighbour of the place it would take. */
+/** The child that begins most like `content`, unless none begins like it: a neighbor of the place it would take. */
 function nearestOf<Page>(
   children: readonly Node<Page>[],
   content: readonly number[],

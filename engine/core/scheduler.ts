@@ -57,7 +57,7 @@ export class Scheduler {
   }
 
   schedule(): StepPlan {
-    this.#dropCancelled();
+    this.#dropCanceled();
     this.#startChoices();
     this.#admit();
     return { prefill: this.#nextPromptBlock(), sequences: [...this.#running] };
@@ -84,9 +84,9 @@ export class Scheduler {
     this.#leave(request);
   }
 
-  #dropCancelled(): void {
+  #dropCanceled(): void {
     for (const request of this.requests()) {
-      if (request.cancelled) this.#remove(request);
+      if (request.canceled) this.#remove(request);
     }
   }
 

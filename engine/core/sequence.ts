@@ -100,7 +100,7 @@ export interface Request {
   numCompletionTokens: number;
   numReasoningTokens: number;
   /** Set by the consumer: the request leaves the engine at the next step. */
-  cancelled: boolean;
+  canceled: boolean;
   readonly emit: (delta: OutputDelta) => void;
   readonly fail: (error: unknown) => void;
   readonly startedAtMs: number;

@@ -88,7 +88,7 @@ const OPENINGS = [
   "How do I boil an egg?",
 ];
 
-/** As raw text, in which special tokens are recognised. */
+/** As raw text, in which special tokens are recognized. */
 function startOfText({ tokenizer, folder }: Model): string {
   if (tokenizer.beginTokenId !== null) return "";
   return (

@@ -30,7 +30,7 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   let numLogitsShape: readonly number[] = [];
   for (const input of file.inputs) {
     // Old files list their weights as inputs too.
-    if (file.initialisers.has(input.name)) continue;
+    if (file.initializers.has(input.name)) continue;
     if (PAST_NAME.test(input.name)) caches.push(readCache(file, input, config));
     else if (isIntegerInput(input.name)) {
       inputs[input.name] = readInteger(file, input, input.name);
@@ -73,7 +73,7 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
       outputInfo(output, head?.inputType ?? logits.elementType),
       ...caches.map(({ added, type }) => outputInfo(added, ELEMENT_TYPES[type])),
     ],
-    initialisers: constants(),
+    initializers: constants(),
   });
   return { inputs, numLogitsShape, caches, vocabSize, output, head, ending, rewritten };
 }
@@ -329,9 +329,9 @@ function usersOf(file: OnnxFile, name: string): StoredNode[] {
   return file.nodes.filter(({ inputs }) => inputs.includes(name));
 }
 
-/** Weights, constants, and the scales by which integers are quantised: they come from the whole input of a product at once. */
+/** Weights, constants, and the scales by which integers are quantized: they come from the whole input of a product at once. */
 function isSameForAllRows(file: OnnxFile, producers: ReadonlyMap<string, StoredNode>, name: string): boolean {
-  const weight = file.initialisers.get(name);
+  const weight = file.initializers.get(name);
   if (weight !== undefined) return weight.dims.length < 2;
   const node = producers.get(name);
   if (node === undefined) return false;
@@ -353,7 +353,7 @@ function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: S
   let name = inputs[1]!;
   let inputType: number | null = null;
   const nodes: StoredNode[] = [];
-  for (let weight = file.initialisers.get(name); weight === undefined; weight = file.initialisers.get(name)) {
+  for (let weight = file.initializers.get(name); weight === undefined; weight = file.initializers.get(name)) {
     const node = file.nodes.find(({ outputs }) => outputs.includes(name));
     if (node === undefined || usersOf(file, name).length !== 1) return null;
     if (
@@ -366,7 +366,7 @@ function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: S
     nodes.push(node);
     name = node.inputs[0]!;
   }
-  const tensor = file.initialisers.get(name)!;
+  const tensor = file.initializers.get(name)!;
   const { contents, dims, elementType } = tensor;
   const type = FLOAT_TYPES[elementType];
   if (contents === null || type === undefined || dims.length !== 2) return null;

@@ -29,8 +29,8 @@ export {
   type DataType,
   type Graph,
   type GraphNode,
-  type Initialiser,
-  type InitialiserPiece,
+  type Initializer,
+  type InitializerPiece,
   type ValueInfo,
 } from "./onnx.js";
 export { halfTable, INDEX_FILE, SafetensorsReader, SINGLE_FILE, widenHalf, type StoredTensor } from "./safetensors.js";

@@ -11,7 +11,7 @@ import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import {
   EXTERNAL_TENSOR_FROM_BYTES,
-  GRAPH_INITIALISER_FIELD,
+  GRAPH_INITIALIZER_FIELD,
   GRAPH_INPUT_FIELD,
   GRAPH_NODE_FIELD,
   GRAPH_OUTPUT_FIELD,
@@ -56,7 +56,7 @@ export interface OnnxFile {
   readonly inputs: readonly StoredValueInfo[];
   readonly outputs: readonly StoredValueInfo[];
   readonly nodes: readonly StoredNode[];
-  readonly initialisers: ReadonlyMap<string, StoredTensor>;
+  readonly initializers: ReadonlyMap<string, StoredTensor>;
   /** Names of the files beside it that hold weights. */
   readonly dataFiles: readonly string[];
   /** The model's other parts and the graph's, each with its tag. */
@@ -107,27 +107,27 @@ export interface RewrittenModel {
   readonly weightsFolder: string;
 }
 
-/** The file with other nodes, outputs and further initialisers; its weights stay in the files that hold them. */
+/** The file with other nodes, outputs and further initializers; its weights stay in the files that hold them. */
 export function rewriteOnnx(
   file: OnnxFile,
   changed: {
     readonly nodes: readonly Uint8Array[];
     readonly outputs: readonly Uint8Array[];
-    readonly initialisers: readonly Uint8Array[];
+    readonly initializers: readonly Uint8Array[];
   },
 ): RewrittenModel {
   const bytes = FileBytes.open(file.path);
-  const tensors = [...file.initialisers.values()];
+  const tensors = [...file.initializers.values()];
   const folder = commonFolder(
     tensors.flatMap(({ contents }) => (contents === null ? [] : [contents.file])),
     dirname(file.path),
   );
   try {
-    const initialisers = tensors.map((tensor) => relocated(tensor, folder));
+    const initializers = tensors.map((tensor) => relocated(tensor, folder));
     const graph = [
       ...file.graphParts,
       ...changed.nodes.flatMap((node) => message(GRAPH_NODE_FIELD, node)),
-      ...[...initialisers, ...changed.initialisers].flatMap((tensor) => message(GRAPH_INITIALISER_FIELD, tensor)),
+      ...[...initializers, ...changed.initializers].flatMap((tensor) => message(GRAPH_INITIALIZER_FIELD, tensor)),
       ...file.inputs.flatMap((input) => message(GRAPH_INPUT_FIELD, input.bytes)),
       ...changed.outputs.flatMap((output) => message(GRAPH_OUTPUT_FIELD, output)),
     ];
@@ -205,13 +205,13 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
   const inputs: StoredValueInfo[] = [];
   const outputs: StoredValueInfo[] = [];
   const nodes: StoredNode[] = [];
-  const initialisers = new Map<string, StoredTensor>();
+  const initializers = new Map<string, StoredTensor>();
   const graphParts: Uint8Array[] = [];
   for (const part of fields(bytes, graph.contents, graph.end)) {
     switch (part.field) {
-      case GRAPH_INITIALISER_FIELD: {
+      case GRAPH_INITIALIZER_FIELD: {
         const tensor = readTensor(path, bytes, part, dataFiles);
-        initialisers.set(tensor.name, tensor);
+        initializers.set(tensor.name, tensor);
         break;
       }
       case GRAPH_NODE_FIELD:
@@ -234,7 +234,7 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
     inputs,
     outputs,
     nodes,
-    initialisers,
+    initializers,
     dataFiles: [...dataFiles.keys()],
     modelParts,
     graphParts,

@@ -14,13 +14,13 @@ import type { ByteSink } from "./file-sink.js";
 /**
  * Writes `graph` to `model`, and its weights to `external` where that is not null.
  *
- * @param contents the initialisers' raw bytes in the order of `graph.initialisers`, each in any number of pieces
- * @param external where all but the smallest initialisers go, and the name by which the model finds that file in
+ * @param contents the initializers' raw bytes in the order of `graph.initializers`, each in any number of pieces
+ * @param external where all but the smallest initializers go, and the name by which the model finds that file in
  *   its own folder; a loader must see the smallest, such as shapes, before it opens other files
  */
 export async function writeOnnx(
   graph: Graph,
-  contents: AsyncIterable<InitialiserPiece>,
+  contents: AsyncIterable<InitializerPiece>,
   model: ByteSink,
   external: { sink: ByteSink; location: string } | null,
 ): Promise<void> {
@@ -44,16 +44,16 @@ export async function writeOnnx(
   await model.write(lengthPrefix(MODEL_GRAPH_FIELD, graphBytes));
   await model.write(graphPrefix);
   const pieces = contents[Symbol.asyncIterator]();
-  for (const [index, initialiser] of graph.initialisers.entries()) {
+  for (const [index, initializer] of graph.initializers.entries()) {
     const header = headers[index]!;
-    await model.write(lengthPrefix(GRAPH_INITIALISER_FIELD, header.messageBytes));
+    await model.write(lengthPrefix(GRAPH_INITIALIZER_FIELD, header.messageBytes));
     await model.write(header.prefix);
     if (external !== null && header.offset !== null) {
       await padTo(external.sink, header.offset);
-      await copyPieces(pieces, initialiser, external.sink);
-    } else await copyPieces(pieces, initialiser, model);
+      await copyPieces(pieces, initializer, external.sink);
+    } else await copyPieces(pieces, initializer, model);
   }
-  assert((await pieces.next()).done === true, "more contents than initialisers");
+  assert((await pieces.next()).done === true, "more contents than initializers");
 }
 
 /** The bytes `writeOnnx` would put into a single file: what decides whether weights go beside it. */
@@ -69,7 +69,7 @@ export interface Graph {
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   readonly nodes: readonly GraphNode[];
-  readonly initialisers: readonly Initialiser[];
+  readonly initializers: readonly Initializer[];
 }
 
 /** A tensor of the graph's interface; a string is the name of a dimension known only at run time. */
@@ -98,13 +98,13 @@ export const int = (value: number): Attribute => ({ type: "int", value });
 export const float = (value: number): Attribute => ({ type: "float", value });
 export const ints = (value: readonly number[]): Attribute => ({ type: "ints", value });
 
-export interface Initialiser {
+export interface Initializer {
   readonly name: string;
   readonly dataType: DataType;
   readonly dims: readonly number[];
 }
 
-export interface InitialiserPiece {
+export interface InitializerPiece {
   readonly name: string;
   readonly bytes: Uint8Array;
 }
@@ -119,8 +119,8 @@ export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
   bool: 1,
 };
 
-export function initialiserBytes(initialiser: Initialiser): number {
-  return initialiser.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initialiser.dataType]);
+export function initializerBytes(initializer: Initializer): number {
+  return initializer.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initializer.dataType]);
 }
 
 const IR_VERSION = 10;
@@ -128,7 +128,7 @@ const OPSET = 21;
 export const MODEL_GRAPH_FIELD = 7;
 export const MODEL_OPSET_FIELD = 8;
 export const GRAPH_NODE_FIELD = 1;
-export const GRAPH_INITIALISER_FIELD = 5;
+export const GRAPH_INITIALIZER_FIELD = 5;
 export const GRAPH_INPUT_FIELD = 11;
 export const GRAPH_OUTPUT_FIELD = 12;
 export const NODE_INPUT_FIELD = 1;
@@ -137,7 +137,7 @@ export const TENSOR_EXTERNAL_DATA_FIELD = 13;
 export const TENSOR_DATA_LOCATION_FIELD = 14;
 /** Page size: what a loader needs to map a tensor instead of copying it. */
 const EXTERNAL_ALIGNMENT = 4096;
-/** Smaller initialisers stay in the model file. */
+/** Smaller initializers stay in the model file. */
 export const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 
 /** What ONNX numbers the types of elements by. */
@@ -169,7 +169,7 @@ const root = protobuf.Root.fromJSON({
       fields: {
         node: { rule: "repeated", type: "NodeProto", id: GRAPH_NODE_FIELD },
         name: { type: "string", id: 2 },
-        initializer: { rule: "repeated", type: "TensorProto", id: GRAPH_INITIALISER_FIELD },
+        initializer: { rule: "repeated", type: "TensorProto", id: GRAPH_INITIALIZER_FIELD },
         input: { rule: "repeated", type: "ValueInfoProto", id: GRAPH_INPUT_FIELD },
         output: { rule: "repeated", type: "ValueInfoProto", id: GRAPH_OUTPUT_FIELD },
       },
@@ -230,9 +230,9 @@ interface TensorHeader {
 function tensorHeaders(graph: Graph, location: string | null): TensorHeader[] {
   const headers: TensorHeader[] = [];
   let offset = 0;
-  for (const initialiser of graph.initialisers) {
-    const { name, dims, dataType } = initialiser;
-    const byteLength = initialiserBytes(initialiser);
+  for (const initializer of graph.initializers) {
+    const { name, dims, dataType } = initializer;
+    const byteLength = initializerBytes(initializer);
     const tensor = { name, dims, dataType: ONNX_DATA_TYPE[dataType] };
     if (location === null || byteLength < EXTERNAL_TENSOR_FROM_BYTES) {
       const fields = TensorProto.encode(tensor).finish();
@@ -252,7 +252,7 @@ function tensorHeaders(graph: Graph, location: string | null): TensorHeader[] {
   return headers;
 }
 
-/** Everything of the GraphProto but its initialisers. */
+/** Everything of the GraphProto but its initializers. */
 function encodeGraph(graph: Graph): Uint8Array {
   return GraphProto.encode({
     name: graph.name,
@@ -313,16 +313,16 @@ function messageBytes(byteLength: number): number {
 }
 
 async function copyPieces(
-  pieces: AsyncIterator<InitialiserPiece>,
-  initialiser: Initialiser,
+  pieces: AsyncIterator<InitializerPiece>,
+  initializer: Initializer,
   sink: ByteSink,
 ): Promise<void> {
-  let missing = initialiserBytes(initialiser);
+  let missing = initializerBytes(initializer);
   while (missing > 0) {
     const next = await pieces.next();
-    assert(next.done !== true && next.value.name === initialiser.name, `contents of ${initialiser.name} are missing`);
+    assert(next.done !== true && next.value.name === initializer.name, `contents of ${initializer.name} are missing`);
     missing -= next.value.bytes.length;
-    assert(missing >= 0, `contents of ${initialiser.name} are too long`);
+    assert(missing >= 0, `contents of ${initializer.name} are too long`);
     await sink.write(next.value.bytes);
   }
 }

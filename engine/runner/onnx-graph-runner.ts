@@ -68,7 +68,7 @@ export class OnnxGraphRunner implements ModelRunner {
       const { bytes, weightsFolder } = decoder.rewritten;
       session = await openSession(bytes, {
         numThreads: options.numThreads,
-        optimises: true,
+        optimizes: true,
         alternates: true,
         weightsFolder,
       });

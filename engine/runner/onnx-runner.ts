@@ -48,8 +48,8 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   }
 
   static async load(options: OnnxRunnerOptions): Promise<OnnxRunner> {
-    // The graph is written as it should run: optimising it gains nothing and takes a third of the time to open it.
-    const session = await openSession(options.bodyPath, { numThreads: options.numThreads, optimises: false });
+    // The graph is written as it should run: optimizing it gains nothing and takes a third of the time to open it.
+    const session = await openSession(options.bodyPath, { numThreads: options.numThreads, optimizes: false });
     return new OnnxRunner(session, options);
   }
 

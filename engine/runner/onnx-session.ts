@@ -12,7 +12,7 @@ export type Outputs = ort.InferenceSession.OnnxValueMapType;
 export interface SessionOptions {
   readonly numThreads: number;
   /** Whether ONNX Runtime rewrites the graph: one that was written as it should run gains nothing by it. */
-  readonly optimises: boolean;
+  readonly optimizes: boolean;
   /** Whether the kernels run after each of its runs: its threads then do not wait busily, taking processors from theirs. */
   readonly alternates?: boolean;
   /** Where a model from memory finds the files with its weights. */
@@ -22,7 +22,7 @@ export interface SessionOptions {
 /** @param model a file, or the bytes of one */
 export function openSession(
   model: string | Uint8Array,
-  { numThreads, optimises, alternates = false, weightsFolder }: SessionOptions,
+  { numThreads, optimizes, alternates = false, weightsFolder }: SessionOptions,
 ): Promise<Session> {
   const isExact = multipliesBytesExactly();
   const options: ort.InferenceSession.SessionOptions = {
@@ -30,7 +30,7 @@ export function openSession(
     intraOpNumThreads: numThreads,
     interOpNumThreads: 1,
     // The other product replaces the exact one when the graph is rewritten.
-    graphOptimizationLevel: optimises ? "all" : isExact ? "disabled" : "extended",
+    graphOptimizationLevel: optimizes ? "all" : isExact ? "disabled" : "extended",
     // Fatal errors: the others are thrown.
     logSeverityLevel: 4,
     extra: {

@@ -1,4 +1,4 @@
-/** The decoder in the kernels, with quantised weights, against the float64 forward pass, on random models of every architecture. */
+/** The decoder in the kernels, with quantized weights, against the float64 forward pass, on random models of every architecture. */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { dequantize, quantize, type MatrixFormat, type PackedMatrix } from "../../kernels/index.js";
 import { quantizedActivations } from "../../spec-tests/oracles/kernels.js";
-import { equalisedTensors } from "../../spec-tests/oracles/equalised-weights.js";
+import { equalizedTensors } from "../../spec-tests/oracles/equalized-weights.js";
 import { randomSource, writeRandomModel, type RandomTensor } from "../../spec-tests/fixtures/random-model.js";
 import { convert } from "../store/convert.js";
 import { openPack, type ModelPack } from "../folder/pack.js";
@@ -218,7 +218,7 @@ function inFormat(format: MatrixFormat, shape: readonly number[], values: Float3
   return format === "f32" || cols === undefined ? values : dequantize(quantize(format, values, rows!, cols));
 }
 
-/** A random model's pack, and the tensors that it stands for before they are quantised. */
+/** A random model's pack, and the tensors that it stands for before they are quantized. */
 async function packed(
   name: string,
   config: Record<string, unknown>,
@@ -228,5 +228,5 @@ async function packed(
   const tensors = await writeRandomModel(source, { config, seed: name.length });
   await convert(source, join(scratch, name, "pack"), { format });
   const pack = await openPack(join(scratch, name, "pack"));
-  return { pack, tensors: format === "f32" ? tensors : await equalisedTensors(pack.config, tensors) };
+  return { pack, tensors: format === "f32" ? tensors : await equalizedTensors(pack.config, tensors) };
 }

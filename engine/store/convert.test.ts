@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 
 import { dequantize, pack as packMatrix, quantize, type MatrixFormat } from "../../kernels/index.js";
 import { byteTokenizerJson } from "../../spec-tests/fixtures/byte-tokenizer.js";
-import { equalisedWeights } from "../../spec-tests/oracles/equalised-weights.js";
+import { equalizedWeights } from "../../spec-tests/oracles/equalized-weights.js";
 import { writeExport } from "../../spec-tests/fixtures/onnx-export.js";
 import {
   randomModel,
@@ -76,7 +76,7 @@ const PACK_FILES = [
 
 describe("a pack", () => {
   test.each<MatrixFormat>(["q8", "q4", "f32"])(
-    "%s: holds every weight, equalised if it is quantised, as the kernels read it",
+    "%s: holds every weight, equalized if it is quantized, as the kernels read it",
     async (format) => {
       // More rows than one chunk holds, stacked parts whose rows are no multiple of the kernels' granularity.
       const source = join(scratch, "model");
@@ -89,14 +89,14 @@ describe("a pack", () => {
       const packedBytes = new Uint8Array(pack.weightsByteLength);
       await pack.readWeights(packedBytes);
       expect([...pack.tensors.keys()]).toEqual(weights.map(({ name }) => name));
-      const equalised = await equalisedWeights(pack.config, tensors);
+      const equalized = await equalizedWeights(pack.config, tensors);
       for (const { name, kind, rows, cols, parts } of weights) {
         const packed = pack.tensors.get(name)!;
         expect(packed).toMatchObject({ format: kind === "vector" ? "vector" : format, rows, cols });
         expect(packed.offset % 64).toBe(0);
         const bytes = packedBytes.subarray(packed.offset, packed.offset + packed.byteLength);
         const asTheyAre = Float32Array.from(parts.flatMap((part) => [...tensors.get(part.name)!.values]));
-        const values = format === "f32" ? asTheyAre : equalised.get(name)!.values;
+        const values = format === "f32" ? asTheyAre : equalized.get(name)!.values;
         const expected =
           kind === "vector"
             ? new Uint8Array(values.buffer)
@@ -113,11 +113,11 @@ describe("a pack", () => {
     ["q4", 7],
   ])("%s: a weight is at most half a step off, or one and a half where a block's end is clamped", (format, range) => {
     const values = Float32Array.from({ length: 3200 }, (_, i) => Math.sin(i * i));
-    const quantised = quantize(format, values, 1, values.length);
-    const restored = dequantize(quantised);
+    const quantized = quantize(format, values, 1, values.length);
+    const restored = dequantize(quantized);
     for (const [i, value] of values.entries()) {
-      const scale = Math.abs(quantised.scales[Math.floor(i / 32)]!);
-      const isClamped = Math.abs(quantised.values[i]!) >= range;
+      const scale = Math.abs(quantized.scales[Math.floor(i / 32)]!);
+      const isClamped = Math.abs(quantized.values[i]!) >= range;
       expect(Math.abs(restored[i]! - value)).toBeLessThanOrEqual((isClamped ? 1.5 : 0.5001) * scale);
     }
   });

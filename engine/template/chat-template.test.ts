@@ -38,7 +38,7 @@ const CHATML =
 const TEMPLATES: Record<string, string> = {
   chatml: CHATML,
   "stripped contents": CHATML.replace("message.content", "(message.content | trim)"),
-  "roles spelt out around the content":
+  "roles spelled out around the content":
     "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '|>' }}{% endfor %}<|start|>",
   "names in tokens":
     "{% for message in messages %}{{ '<|start|>' + message.content + '<|' + message.name + '|>' }}{% endfor %}",
@@ -627,7 +627,7 @@ describe("messages are checked", () => {
       "messages[0].tool_calls",
     ],
     ["a refusal", [{ role: "assistant", content: "a", refusal: "no" }], "unsupported_parameter", "messages[0].refusal"],
-    ["another field", [{ role: "user", content: "a", colour: null }], "unknown_parameter", "messages[0].colour"],
+    ["another field", [{ role: "user", content: "a", color: null }], "unknown_parameter", "messages[0].color"],
     [
       "a field of every object",
       [{ role: "assistant", content: "a", toString: null }],
@@ -669,7 +669,7 @@ describe("messages are checked", () => {
       `messages[0].name must be 1 to 64 of A-Z, a-z, 0-9, _ and -. Given: "${"a".repeat(70)} ${"b".repeat(9)}..."`,
     ],
     [given({ name: "-é" }), 'messages[0].name must be 1 to 64 of A-Z, a-z, 0-9, _ and -. Given: "-é"'],
-    [given({ colour: 1 }), "messages[0].colour is not a known field."],
+    [given({ color: 1 }), "messages[0].color is not a known field."],
     [given({ refusal: null }), "messages[0].refusal is not a known field."],
     [answered({ audio: [] }), "messages[0].audio is not supported; it may only be null. Given: an empty array"],
     [
@@ -692,7 +692,7 @@ describe("messages are checked", () => {
   it("and fields that are undefined, and a name of 64, are as good as absent and good", () => {
     const name = "aZ0_-".padEnd(64, "x");
     const chat = template("{% for m in messages %}[{{ m.name }}:{{ m.content }}]{% endfor %}");
-    expect(chat.render([{ role: "user", content: "a", name, colour: undefined } as ChatMessage]).text).toBe(
+    expect(chat.render([{ role: "user", content: "a", name, color: undefined } as ChatMessage]).text).toBe(
       `[${name}:a]`,
     );
   });

@@ -29,7 +29,7 @@ export class BpeModel {
    * @param definition `model` of tokenizer.json, of type BPE
    * @param vocab its vocabulary, from the spelling to the id
    * @param library the library's model of the same definition
-   * @param isByteLevel whether words are spelt with one character for each byte
+   * @param isByteLevel whether words are spelled with one character for each byte
    */
   constructor(definition: JsonObject, vocab: ReadonlyMap<string, number>, library: LibraryModel, isByteLevel: boolean) {
     this.#library = library;
@@ -160,7 +160,7 @@ class MergeTable {
       const rank = Math.floor(entry / MAX_LENGTH);
       const index = entry - rank * MAX_LENGTH;
       const following = next[index]!;
-      // Entries are not withdrawn when a neighbour merges: those that no longer hold are passed over.
+      // Entries are not withdrawn when a neighbor merges: those that no longer hold are passed over.
       if (symbols[index] !== this.#left[rank] || following >= length || symbols[following] !== this.#right[rank])
         continue;
       symbols[index] = this.#merged[rank]!;

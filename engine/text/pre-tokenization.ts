@@ -1,6 +1,6 @@
 /**
  * Prepares the definitions of tokenizer.json for the tokenizer library, so that text is cut as the Rust tokenizers cut
- * it: what the library does otherwise is spelt out for it, what it cannot do is refused by name.
+ * it: what the library does otherwise is spelled out for it, what it cannot do is refused by name.
  */
 
 import { type JsonObject, isObject } from "../json.js";
@@ -53,7 +53,7 @@ export function prepareNormalizer(definition: unknown): JsonObject | null {
   }
 }
 
-/** Whether bytes are spelt as characters in the way of GPT-2. */
+/** Whether bytes are spelled as characters in the way of GPT-2. */
 export function isByteLevel(preTokenizer: JsonObject | null): boolean {
   if (preTokenizer === null) return false;
   const parts = preTokenizer["pretokenizers"];

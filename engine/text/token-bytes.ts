@@ -8,7 +8,7 @@ import { EngineError } from "../errors.js";
 
 /** What a decoder does, token by token. */
 export interface ByteDecoder {
-  /** The bytes of a token of the vocabulary, given as it is spelt there. */
+  /** The bytes of a token of the vocabulary, given as it is spelled there. */
   vocabBytes(token: string): Uint8Array;
   /** The bytes of an added token. */
   addedBytes(content: string): Uint8Array;

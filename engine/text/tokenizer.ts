@@ -2,8 +2,8 @@
  * Text to token ids and back. Normalizing, cutting into words and merging are the tokenizer library's; added tokens and
  * everything that concerns bytes are ours, because the library knows neither offsets nor fragments of characters.
  *
- * Two ways in: `encode` for raw text, where special tokens are recognised wherever they stand, and `encodePrompt` for
- * what a chat template rendered, where they are recognised only where the template wrote them.
+ * Two ways in: `encode` for raw text, where special tokens are recognized wherever they stand, and `encodePrompt` for
+ * what a chat template rendered, where they are recognized only where the template wrote them.
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
@@ -111,7 +111,7 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes raw text: special tokens are recognised, and the begin token is added where the tokenizer adds one.
+   * Encodes raw text: special tokens are recognized, and the begin token is added where the tokenizer adds one.
    *
    * @param param the parameter to name in an error
    * @throws EngineError out_of_range for lone surrogates, and for characters the tokenizer has no token for
@@ -124,7 +124,7 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes a rendered chat prompt, adding no special tokens. Those the template wrote are recognised; text of the
+   * Encodes a rendered chat prompt, adding no special tokens. Those the template wrote are recognized; text of the
    * messages never becomes one of the prompt's reserved tokens.
    *
    * @throws EngineError out_of_range for characters the tokenizer has no token for

@@ -18,7 +18,7 @@
 
 import { MAX_THREADS, thread } from "./threads";
 
-/** Columns of one quantisation block. */
+/** Columns of one quantization block. */
 export const BLOCK: i32 = 32;
 /** Bytes of a record holding int16 values, and of one holding int8 values. */
 export const I16_RECORD: usize = 80;

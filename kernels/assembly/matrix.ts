@@ -39,7 +39,7 @@ export function preparedBytes(format: Format, cols: i32, numRows: i32): u64 {
 }
 
 /**
- * Prepares row n of `numRows`: copied, or quantised in blocks.
+ * Prepares row n of `numRows`: copied, or quantized in blocks.
  * @param input f32 [matrix.cols]
  */
 export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32, numRows: i32): void {

@@ -1,6 +1,6 @@
-/** What the quantised products share. */
+/** What the quantized products share. */
 
-/** Weight rows of one group: what the quantised layouts keep together, and the unit in which products are asked for. */
+/** Weight rows of one group: what the quantized layouts keep together, and the unit in which products are asked for. */
 export const GROUP_ROWS: i32 = 8;
 
 /** Bytes of a record's scales, one bfloat16 number for each row of the group; its values follow. */

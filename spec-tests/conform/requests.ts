@@ -9,7 +9,7 @@ export const PROMPTS: readonly string[] = [
   "Hello!",
   "What is 2 + 3?",
   "Tell me a story",
-  "Name three colours.",
+  "Name three colors.",
   "Wie heißt du?",
   "Say 你好 and 😊.",
   "Count from one to five.",

@@ -35,7 +35,7 @@ export function chiSquareTail(x: number, degrees: number): number {
   if (x === Infinity) return 0;
   const a = degrees / 2;
   const half = x / 2;
-  // Both are the regularised incomplete gamma function (Abramowitz and Stegun 6.5.29, 6.5.31), each where it converges fast.
+  // Both are the regularized incomplete gamma function (Abramowitz and Stegun 6.5.29, 6.5.31), each where it converges fast.
   const scale = Math.exp(a * Math.log(half) - half - logGammaOfHalf(degrees));
   return half < a + 1 ? 1 - scale * lowerSeries(a, half) : scale * upperFraction(a, half);
 }

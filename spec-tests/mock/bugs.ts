@@ -46,7 +46,7 @@ export const BUGS = [
     "stream-misses-split-tags",
     "vllm#55195",
     "P3",
-    "While streaming, a closing tag is recognised only where one piece of text holds all of it",
+    "While streaming, a closing tag is recognized only where one piece of text holds all of it",
   ),
   bug("stream-without-reasoning", "vllm#36632", "P3", "A stream leaves the reasoning out"),
 
@@ -76,7 +76,7 @@ export const BUGS = [
     "P6",
     "Each token is decoded alone, so a character of several tokens becomes U+FFFD",
   ),
-  bug("token-alphabet", "vllm#19177", "P6", "token and bytes are spelt in the tokenizer's alphabet for bytes"),
+  bug("token-alphabet", "vllm#19177", "P6", "token and bytes are spelled in the tokenizer's alphabet for bytes"),
   bug("fragments-are-empty", "vllm#27300", "P6", "Fragments of a character have an empty token and no bytes"),
 
   bug("logprobs-after-temperature", "vllm#9453", "P7", "Logprobs change with the temperature"),
@@ -123,7 +123,7 @@ export const BUGS = [
     "The same, where the client goes before the first token",
   ),
 
-  bug("cancel-ends-neighbours", "ik_llama.cpp#1929", "P14", "A client that goes away ends the answers of the others"),
+  bug("cancel-ends-neighbors", "ik_llama.cpp#1929", "P14", "A client that goes away ends the answers of the others"),
 
   bug("seed-means-greedy", "ollama#5044", "P15", "A seed sets the temperature to 0"),
   bug("seed-ignored", "sglang#15746", "P15", "A seed has no effect"),

@@ -68,7 +68,7 @@ const LIKING: Readonly<Record<TokenKind, number>> = {
   other: -9,
 };
 
-/** Ends, tags and what is half spelt. */
+/** Ends, tags and what is half spelled. */
 function likeMarks(logits: Float32Array, { phase, numTokens, tail, isLong, isQuestion }: Hidden): void {
   const like = (text: string, amount: number): void => {
     const tokenId = TOKEN_TEXTS.indexOf(text);

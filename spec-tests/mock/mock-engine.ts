@@ -137,7 +137,7 @@ export class MockEngine {
   #cancel(request: Request, abandoned: () => void): void {
     this.#running.delete(request);
     abandoned();
-    if (!this.#bugs.has("cancel-ends-neighbours")) return;
+    if (!this.#bugs.has("cancel-ends-neighbors")) return;
     for (const other of this.#running)
       for (const sequence of other.sequences) if (!sequence.isDone) this.#end(other, sequence, NO_TEXT, "stop");
   }
@@ -408,8 +408,8 @@ export class MockEngine {
     if (this.#bugs.has("fragments-are-empty") && token.includes("\uFFFD"))
       return { tokenId, token: "", logprob, bytes: [] };
     if (!this.#bugs.has("token-alphabet")) return { tokenId, token, logprob, bytes };
-    const spelt = bytes.map((byte) => SYMBOLS[byte]).join("");
-    return { tokenId, token: spelt, logprob, bytes: [...Buffer.from(spelt)] };
+    const spelled = bytes.map((byte) => SYMBOLS[byte]).join("");
+    return { tokenId, token: spelled, logprob, bytes: [...Buffer.from(spelled)] };
   }
 }
 

@@ -274,7 +274,7 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
   "usage-unasked": async (mock) => (await chunksOf(mock, { ...QUESTION, stream_options: {} })).at(-1)!.choices.length,
   "disconnect-ignored": (mock) => waiting(mock, false),
   "disconnect-in-prefill-ignored": (mock) => waiting(mock, true),
-  "cancel-ends-neighbours": async (mock) => {
+  "cancel-ends-neighbors": async (mock) => {
     const story = textsOf(mock, STORY);
     await new Promise((resolve) => setTimeout(resolve, 30));
     await abandon(mock, { ...STORY, seed: 3 }, null);

@@ -2,7 +2,7 @@
  * Numbers in float64 with the deviation to expect of an f32 computation: the arithmetic of forward.ts. A deviation is a
  * standard deviation, derived by the rules of error propagation: roundings are independent and off by at most u = 2^-24 of
  * what is rounded, so that n additions of terms t are off by sqrt(n) u sum|t|; a function passes its inputs' deviations on
- * by its derivatives, added as squares. Where a value is quantised and lies so near the middle between two integers that
+ * by its derivatives, added as squares. Where a value is quantized and lies so near the middle between two integers that
  * its deviation can push it over, it may be off by a whole step. (Worst-case deviations, added as magnitudes, grow
  * eightfold with each product and say nothing after one layer.)
  */

@@ -1,4 +1,4 @@
-/** A model of the forward pass from the kernels' matrices: products with quantised weights see quantised activations. */
+/** A model of the forward pass from the kernels' matrices: products with quantized weights see quantized activations. */
 
 import {
   type FloatMatrix,

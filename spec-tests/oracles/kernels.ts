@@ -22,7 +22,7 @@ export interface ReferenceProduct {
 
 /**
  * input x matrix, transposed.
- * @param input f32 [numRows, cols], quantised first where the weights are
+ * @param input f32 [numRows, cols], quantized first where the weights are
  */
 export function referenceMatmul(
   matrix: QuantizedMatrix | FloatMatrix,

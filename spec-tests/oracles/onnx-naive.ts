@@ -12,7 +12,7 @@ export async function naiveLogits(
   promptIds: readonly number[],
   nextIds: readonly number[],
 ): Promise<Float32Array[]> {
-  const session = await openSession(path, { numThreads: 1, optimises: true, weightsFolder: dirname(path) });
+  const session = await openSession(path, { numThreads: 1, optimizes: true, weightsFolder: dirname(path) });
   try {
     const presentOf = (past: string): string => past.replace("past_key_values", "present");
     let past: Tensor[] = decoder.caches.map(

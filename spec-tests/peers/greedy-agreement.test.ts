@@ -3,7 +3,7 @@
  *
  * The rule for float weights: all ids are equal. Two engines may part only where the two likeliest tokens are nearer to
  * each other than the order of float additions moves them (CLEAR_MARGIN); such a place is printed, and what follows it
- * is not compared. For quantised weights, whose activations each engine rounds in its own way, the agreement up to the
+ * is not compared. For quantized weights, whose activations each engine rounds in its own way, the agreement up to the
  * first difference is bounded, and printed: of the tokens chosen behind the same text, the share that is the same. (Behind
  * a difference the texts are others.) At q4 both engines leave f32 early, by the weights alone: there the pack
  * must agree with f32 as often as transformers.js does.

@@ -17,7 +17,7 @@ import { parseJson } from "../../src/openai/json.js";
 import { asset, describeWithAssets } from "../fixtures/assets.js";
 
 const NUM_SCHEMAS = 2000;
-/** From here on most rows of logits favour what ends strings, objects and arrays. */
+/** From here on most rows of logits favor what ends strings, objects and arrays. */
 const HURRY_AFTER = 60;
 const MAX_TOKENS = 3000;
 

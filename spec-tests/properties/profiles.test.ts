@@ -69,7 +69,7 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
     );
   });
 
-  test("TS-10.9 also when neighbours are aborted or left", async () => {
+  test("TS-10.9 also when neighbors are aborted or left", async () => {
     await fc.assert(
       fc.asyncProperty(
         asks,

@@ -413,7 +413,7 @@ describe("temperature", () => {
 
   law(
     "TS-3.9",
-    "towards 0 it draws from the largest logits alone",
+    "toward 0 it draws from the largest logits alone",
     fc.property(exactRows, fc.constantFrom(1e-3, 1e-100, 5e-324), seeds, (row, temperature, seed) => {
       expect(row[draw(row, { temperature, seed }).tokenId]).toBe(Math.max(...row));
     }),

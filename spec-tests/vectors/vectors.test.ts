@@ -654,7 +654,7 @@ const BYTES = VocabularyTrie.build([...Array.from({ length: 256 }, (_, byte) => 
 
 function checkStructuredOutput({ format, expected }: StructuredOutputCase): void {
   if ("error" in expected) {
-    const param = (format.type === "regex" ? "response_format.regex" : "response_format.schema") + expected.pointer;
+    const param = (format.type === "regex" ? "responseFormat.regex" : "responseFormat.schema") + expected.pointer;
     expect(() => answerGrammar(format, false)).toThrow(expect.objectContaining({ code: expected.error, param }));
     return;
   }

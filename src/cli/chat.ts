@@ -18,7 +18,7 @@ import {
   type ParsedRequestOptions,
 } from "./request-options.js";
 import { jsonLine } from "./json-line.js";
-import { dim, hasColours, INTERRUPTED, showLoading, statistics } from "./terminal.js";
+import { dim, hasColors, INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface ChatFlags extends ModelFlags, ParsedRequestOptions {
   once?: string;
@@ -147,20 +147,20 @@ function writeChoice(choice: AnswerChoice, index: number): void {
   process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`);
 }
 
-/** Reasoning dimmed on a terminal; between its tags where there are no colours to tell it by. */
+/** Reasoning dimmed on a terminal; between its tags where there are no colors to tell it by. */
 class AnswerDisplay {
   #inside: "nothing" | "reasoning" | "answer" = "nothing";
 
   show({ reasoning, content }: { readonly reasoning: string | null; readonly content: string }): string {
-    const isColoured = hasColours(process.stdout);
+    const isColored = hasColors(process.stdout);
     let shown = "";
     if (reasoning !== null && reasoning !== "") {
-      if (this.#inside === "nothing") shown += isColoured ? "" : "<think>\n";
+      if (this.#inside === "nothing") shown += isColored ? "" : "<think>\n";
       this.#inside = "reasoning";
       shown += dim(reasoning, process.stdout);
     }
     if (content !== "") {
-      if (this.#inside === "reasoning") shown += isColoured ? "\n\n" : "\n</think>\n\n";
+      if (this.#inside === "reasoning") shown += isColored ? "\n\n" : "\n</think>\n\n";
       this.#inside = "answer";
       shown += content;
     }

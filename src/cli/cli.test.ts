@@ -60,7 +60,7 @@ async function refuses(args: string[], message: RegExp, env?: Record<string, str
 }
 
 describe("answers", () => {
-  test("chat --once: reasoning between tags where there are no colours, then the answer; statistics on stderr", async () => {
+  test("chat --once: reasoning between tags where there are no colors, then the answer; statistics on stderr", async () => {
     const { stdout, stderr, code } = await touchstone(["chat", "--once", "What is 27 + 38?", "--temperature", "0"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^<think>\n[^]+\n<\/think>\n\n[^]*65[^]*\n$/);

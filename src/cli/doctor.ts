@@ -17,7 +17,7 @@ import { estimateMemory, machineMemory } from "../../engine/model/index.js";
 import { listModels } from "../../engine/models.js";
 import { ONNX_RUNTIME, onnxRuntimeProblem } from "../../engine/runner/index.js";
 import { cacheFolder, hubCacheFolder, hubSettings } from "../../engine/store/index.js";
-import { hasColours, megabytes } from "./terminal.js";
+import { hasColors, megabytes } from "./terminal.js";
 
 /** What one check found. */
 export interface Finding {
@@ -84,10 +84,10 @@ function checks(isOffline: boolean): [name: string, check: Check][] {
 const SIGNS = { ok: ["ok", "green"], warning: ["warning", "yellow"], problem: ["PROBLEM", "red"] } as const;
 
 function line({ name, status, text, fix }: Finding): string {
-  const [word, colour] = SIGNS[status];
+  const [word, color] = SIGNS[status];
   const sign = word.padEnd(7);
   const indent = " ".repeat(26);
-  return `${hasColours(process.stdout) ? styleText(colour, sign, { validateStream: false }) : sign}  ${name.padEnd(15)}  ${text}${fix === null ? "" : `\n${indent}${fix}`}`;
+  return `${hasColors(process.stdout) ? styleText(color, sign, { validateStream: false }) : sign}  ${name.padEnd(15)}  ${text}${fix === null ? "" : `\n${indent}${fix}`}`;
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;

@@ -28,11 +28,11 @@ export function rmCommand(): Command {
 }
 
 /** A name further off than this share of its length is no misspelling. */
-const MISSPELT_SHARE = 1 / 3;
+const MISSPELLED_SHARE = 1 / 3;
 
 async function unknownModel(name: string): Promise<EngineError> {
   const known = (await listModels()).filter(({ source }) => source !== null).map((model) => model.name);
-  const nearest = nearestName(name, known, Math.floor(name.length * MISSPELT_SHARE));
+  const nearest = nearestName(name, known, Math.floor(name.length * MISSPELLED_SHARE));
   const hint =
     nearest !== null
       ? `the nearest name is ${nearest}`

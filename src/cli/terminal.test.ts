@@ -98,7 +98,7 @@ test("a notice in the middle of a bar gets a line of its own", async () => {
   expect(written).toMatch(/^\ra \[·{30}\] 0 % 1\.0 MB[^\n]*\ntouchstone: something\n$/);
 });
 
-test("colours go to a terminal alone, whatever the other stream is; NO_COLOR, unless it is empty, and a dumb terminal have none", () => {
+test("colors go to a terminal alone, whatever the other stream is; NO_COLOR, unless it is empty, and a dumb terminal have none", () => {
   vi.stubEnv("NO_COLOR", "");
   vi.stubEnv("TERM", "xterm");
   process.stdout.isTTY = true;

@@ -8,13 +8,13 @@ import { bar, progressBar, StatusLine, type ProgressBar } from "../../spec-tests
 /** What a shell reports of a program that Ctrl-C has ended. */
 export const INTERRUPTED = 130;
 
-/** Whether text there may carry colours. An empty NO_COLOR counts as none. */
-export function hasColours({ isTTY }: NodeJS.WriteStream): boolean {
+/** Whether text there may carry colors. An empty NO_COLOR counts as none. */
+export function hasColors({ isTTY }: NodeJS.WriteStream): boolean {
   return isTTY && (process.env["NO_COLOR"] ?? "") === "" && process.env["TERM"] !== "dumb";
 }
 
 export function dim(text: string, stream: NodeJS.WriteStream): string {
-  return hasColours(stream) ? styleText("dim", text, { validateStream: false }) : text;
+  return hasColors(stream) ? styleText("dim", text, { validateStream: false }) : text;
 }
 
 /**

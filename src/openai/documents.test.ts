@@ -130,12 +130,12 @@ describe("the table of parameters", () => {
   it("says what is accepted and what it does", () => {
     const row = (name: string, dialect: (typeof DIALECTS)[number] = "ppio") =>
       parameterRows(dialect).find((one) => one.name === name);
-    expect(row("model")).toMatchObject({ required: true, accepted: "a string", effect: "honoured" });
+    expect(row("model")).toMatchObject({ required: true, accepted: "a string", effect: "honored" });
     expect(row("n")).toMatchObject({
       required: false,
       accepted: "an integer in 1..128",
       default: 1,
-      effect: "honoured",
+      effect: "honored",
     });
     expect(row("top_k")?.accepted).toBe("an integer in 1..128");
     expect(row("top_k", "openai")?.accepted).toBe("an integer of at least -1");
@@ -149,7 +149,7 @@ describe("the table of parameters", () => {
 
   it("is written with both dialects where they differ", () => {
     const lines = parameterTableMarkdown().trimEnd().split("\n");
-    expect(lines).toHaveLength(2 + parameterRows("ppio").filter(({ effect }) => effect === "honoured").length);
+    expect(lines).toHaveLength(2 + parameterRows("ppio").filter(({ effect }) => effect === "honored").length);
     expect(lines.find((line) => line.startsWith("| `top_p`"))).toContain(
       "| `topP` | ppio: a number more than 0 and at most 1; openai: a number in 0..1 |",
     );

@@ -1,4 +1,4 @@
-/** The known name that a misspelt one is closest to. */
+/** The known name that a misspelled one is closest to. */
 
 /** Longer names are compared by their beginning: what is this long is no misspelling. */
 const COMPARED_CHARS = 64;

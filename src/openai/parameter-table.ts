@@ -14,7 +14,7 @@ export interface ParameterRow {
   /** null: not given. */
   readonly default: unknown;
   /** `none`: accepted and changes nothing. `not_built`: only the values that ask for nothing are accepted. */
-  readonly effect: "honoured" | "none" | "not_built";
+  readonly effect: "honored" | "none" | "not_built";
   readonly description: string;
   /** Of the contract. */
   readonly clause: string;
@@ -38,7 +38,7 @@ export function parameterRows(dialect: Dialect): ParameterRow[] {
 export function parameterTableMarkdown(): string {
   const [ppio, openai] = (["ppio", "openai"] as const).map((dialect) =>
     parameterRows(dialect)
-      .filter(({ effect }) => effect === "honoured")
+      .filter(({ effect }) => effect === "honored")
       .map(cellsOf),
   ) as [string[][], string[][]];
   const rows = ppio.map((cells, row) =>
@@ -56,7 +56,7 @@ export function parameterTableMarkdown(): string {
 
 function effectOf(schema: JsonSchema): ParameterRow["effect"] {
   if (schema["x-no-effect"] !== undefined) return "not_built";
-  return schema["x-ignored"] === true ? "none" : "honoured";
+  return schema["x-ignored"] === true ? "none" : "honored";
 }
 
 function cellsOf(row: ParameterRow): string[] {

@@ -1,6 +1,6 @@
 /**
  * Parses large bodies in a thread of its own, for request-parser.ts. What the engine needs of them leaves here
- * serialised, so that the server's thread can pass it on without looking at every value in it.
+ * serialized, so that the server's thread can pass it on without looking at every value in it.
  */
 
 import { serialize } from "node:v8";

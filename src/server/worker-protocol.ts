@@ -34,7 +34,7 @@ export type FromWorker =
   | { readonly type: "error"; readonly call: number; readonly error: PostedError };
 
 /**
- * A value as it is or, if it is large, as bytes of v8's serialisation: the server's thread moves those without
+ * A value as it is or, if it is large, as bytes of v8's serialization: the server's thread moves those without
  * looking at what is in them.
  */
 export type Sealed<T> = T | Uint8Array;

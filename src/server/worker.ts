@@ -95,7 +95,7 @@ async function chat(model: Model, call: number, options: Omit<ChatWork, "schemaP
     post({ type: "started", call, seed: answer.seed, numPromptTokens: answer.promptTokenIds.length });
     for await (const delta of answer) post({ type: "delta", call, delta });
   } catch (error) {
-    // Nobody listens to a call that was cancelled.
+    // Nobody listens to a call that was canceled.
     if (!cancel.signal.aborted) throw error;
   } finally {
     running.delete(call);

@@ -6,7 +6,7 @@ import { requests, together } from "../requests.js";
 
 /**
  * Broken by random numbers, logits or penalties that are shared or computed by batch: a generator that all requests draw
- * from, a seed that counts only if every neighbour has one, kernels whose order of additions follows the batch's size.
+ * from, a seed that counts only if every neighbor has one, kernels whose order of additions follows the batch's size.
  */
 export const batchMates: Law = {
   id: "P1",

@@ -6,7 +6,7 @@ import { limit, requests, together, user } from "../requests.js";
 
 /**
  * Broken by keys and values that are reused although a cold run would have computed others: from one position too far,
- * by another kernel, or from a neighbour whose prompt only begins alike.
+ * by another kernel, or from a neighbor whose prompt only begins alike.
  */
 export const coldAndWarmCache: Law = {
   id: "P2",

@@ -36,7 +36,7 @@ export const refusals: Law = {
     }
     const made = fc.stringMatching(/^[a-z]{3,6}_[a-z]{3,8}$/).filter((name) => !MAYBE_KNOWN.test(name));
     const unknown = fc.record({
-      name: fc.oneof(made, fc.constantFrom(...MISSPELT)),
+      name: fc.oneof(made, fc.constantFrom(...MISSPELLED)),
       value: fc.constantFrom<unknown>(1, true, "yes"),
     });
     await probe.forAll(
@@ -109,7 +109,7 @@ const OUT_OF_RANGE: Readonly<Partial<Record<Feature | "messages", readonly ChatR
   messages: [{ messages: [] }],
 };
 
-const MISSPELT = [
+const MISSPELLED = [
   "temprature",
   "max_token",
   "topp",
@@ -124,9 +124,9 @@ const MAYBE_KNOWN =
   /^(add|bad|ban|beam|best|cache|dry|early|echo|guided|ignore|length|log|max|min|num|penal|prompt|repeat|safe|seed|skip|space|stop|system|tfs|think|tool|top|typical|use|xtc)/;
 
 const UNKNOWN_INSIDE: readonly ChatRequest[] = [
-  { messages: [{ role: "user", content: "Hello!", colour: "red" }] },
-  { response_format: { type: "text", colour: "red" } },
-  { stream: true, stream_options: { include_colour: true } },
+  { messages: [{ role: "user", content: "Hello!", color: "red" }] },
+  { response_format: { type: "text", color: "red" } },
+  { stream: true, stream_options: { include_color: true } },
 ];
 
 const CONFLICTS: readonly ChatRequest[] = [{ stream_options: { include_usage: true } }, { top_logprobs: 2 }];

@@ -7,7 +7,7 @@ import { requests, together } from "../requests.js";
 /** Broken by a batch that is thrown away, recomputed in another form, or shifted by one, because a member left or failed. */
 export const cancellation: Law = {
   id: "P14",
-  title: "A request that is cancelled or refused disturbs no other",
+  title: "A request that is canceled or refused disturbs no other",
   clauses: ["TS-10.9"],
   reports: ["ik_llama.cpp#1929"],
   needs: ["stream", "seed"],

@@ -65,7 +65,7 @@ export const sampling: Law = {
 };
 
 const STORY = user("Tell me a story");
-const prompts = fc.constantFrom("Tell me a story", "What is 25 + 38?", "Name three colours.");
+const prompts = fc.constantFrom("Tell me a story", "What is 25 + 38?", "Name three colors.");
 
 /** The same seed, the same answer; other seeds, choices and no seed, answers of the same variety. */
 async function checkSeeds(probe: Probe): Promise<void> {

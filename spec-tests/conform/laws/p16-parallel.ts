@@ -5,7 +5,7 @@ import { Violation, type Law } from "../law.js";
 import { apart, PROMPTS, requests, together, user } from "../requests.js";
 
 /**
- * Broken by buffers, parsers or detokenisers that requests or choices share: what one was told reaches another. It is the
+ * Broken by buffers, parsers or detokenizers that requests or choices share: what one was told reaches another. It is the
  * one fault that is also a leak.
  */
 export const parallelAnswers: Law = {

@@ -121,11 +121,11 @@ async function targetOf(probe: Probe): Promise<Target> {
   const isTouchstone = status === 200 && text.includes('"error_codes"') && text.includes('"schema_keywords"');
   const { exchange } = await probe.ask({ ...user("Hello!"), ...limit(probe, 1) });
   const { model } = JSON.parse(exchange.body!) as { model: string };
-  const isAuthorised = "authorization" in exchange.headers;
+  const isAuthorized = "authorization" in exchange.headers;
   const isEmbedded = isTouchstone && model === "tiny";
   const isShort = probe.contextLength !== null && probe.contextLength <= 4096;
   const isDefault = isTouchstone && text.includes(`"body_bytes":${8 << 20}`);
-  const needs = { api_key: isAuthorised, embedded_model: isEmbedded, context_4096: isShort, default_limits: isDefault };
+  const needs = { api_key: isAuthorized, embedded_model: isEmbedded, context_4096: isShort, default_limits: isDefault };
   return { model, isTouchstone, has: new Set(Object.entries(needs).flatMap(([name, holds]) => (holds ? [name] : []))) };
 }
 

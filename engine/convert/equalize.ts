@@ -1,7 +1,7 @@
 /**
- * Scales channels between the matrices of a layer, so that quantisation finds channels of like size. A channel
+ * Scales channels between the matrices of a layer, so that quantization finds channels of like size. A channel
  * may be scaled up where it is written if it is scaled down where it is read: the network computes the same
- * function, but an outlier no longer takes the range of its neighbours. Three places of a layer allow it: the
+ * function, but an outlier no longer takes the range of its neighbors. Three places of a layer allow it: the
  * gains of a norm against the columns behind them, the rows of v against the columns of the attention's output,
  * the rows of up against the columns of down. What comes out depends on the function alone, not on how a
  * checkpoint happens to have split it between two factors.
@@ -19,13 +19,13 @@ export type ReadChunks = (
   weight: StackedWeight,
 ) => AsyncIterable<{ values: Float32Array; first: number; rows: number }>;
 
-/** The weights that `equalise` reads, once each. */
-export function readToEqualise(layer: LayerWeights): StackedWeight[] {
+/** The weights that `equalize` reads, once each. */
+export function readToEqualize(layer: LayerWeights): StackedWeight[] {
   return [layer.inputNorm, layer.qkv, layer.output, layer.attentionNorm, layer.gateUp, layer.down];
 }
 
 /** What becomes of the weights of a layer, by their names. */
-export async function equalise(
+export async function equalize(
   config: ModelConfig,
   layer: LayerWeights,
   read: ReadChunks,

@@ -1,12 +1,12 @@
-/** What a conversion makes of a model's weights before it quantises them, from tensors held in memory. */
+/** What a conversion makes of a model's weights before it quantizes them, from tensors held in memory. */
 
-import { equalise } from "../../engine/convert/equalise.js";
+import { equalize } from "../../engine/convert/equalize.js";
 import type { ModelConfig } from "../../engine/architecture/config.js";
 import { modelWeights, packedWeights, type StackedWeight } from "../../engine/architecture/weights.js";
 import type { RandomTensor } from "../fixtures/random-model.js";
 
 /** The values of each stacked weight, by its name in the pack. */
-export async function equalisedWeights(
+export async function equalizedWeights(
   config: ModelConfig,
   tensors: ReadonlyMap<string, RandomTensor>,
 ): Promise<Map<string, { weight: StackedWeight; values: Float32Array }>> {
@@ -15,7 +15,7 @@ export async function equalisedWeights(
   const weights = modelWeights(config);
   const result = new Map([...packedWeights(weights)].map((weight) => [weight.name, { weight, values: read(weight) }]));
   for (const layer of weights.layers) {
-    const rewrites = await equalise(config, layer, async function* (weight) {
+    const rewrites = await equalize(config, layer, async function* (weight) {
       yield { values: read(weight), first: 0, rows: weight.rows };
     });
     for (const [name, rewrite] of rewrites) {
@@ -27,13 +27,13 @@ export async function equalisedWeights(
 }
 
 /** The same cut into the checkpoint's own tensors, each passed through `use` while it is still stacked. */
-export async function equalisedTensors(
+export async function equalizedTensors(
   config: ModelConfig,
   tensors: ReadonlyMap<string, RandomTensor>,
   use: (values: Float32Array, weight: StackedWeight) => Float32Array = (values) => values,
 ): Promise<Map<string, RandomTensor>> {
   const result = new Map(tensors);
-  for (const { weight, values } of (await equalisedWeights(config, tensors)).values()) {
+  for (const { weight, values } of (await equalizedWeights(config, tensors)).values()) {
     const used = use(values, weight);
     let row = 0;
     for (const part of weight.parts) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { expect, test } from "vitest";
 
-import { equalisedTensors } from "../../spec-tests/oracles/equalised-weights.js";
+import { equalizedTensors } from "../../spec-tests/oracles/equalized-weights.js";
 import { writeRandomModel } from "../../spec-tests/fixtures/random-model.js";
 import { largestDifference } from "../../spec-tests/fixtures/runners.js";
 import { valuesOf } from "../../spec-tests/oracles/estimate.js";
@@ -17,12 +17,12 @@ test.each<Record<string, unknown>>([
   { attention_bias: true, num_key_value_heads: 1 },
   { model_type: "qwen2", num_attention_heads: 6 },
   { model_type: "qwen3", head_dim: 6 },
-])("equalised weights compute the same function: %o", async (config) => {
-  const dir = await mkdtemp(join(tmpdir(), "equalise-"));
+])("equalized weights compute the same function: %o", async (config) => {
+  const dir = await mkdtemp(join(tmpdir(), "equalize-"));
   const tensors = await writeRandomModel(dir, { config });
   const source = await openSourceModel(dir);
-  const equalised = await equalisedTensors(source.config, tensors);
-  const [plain, after] = [tensors, equalised].map((weights) =>
+  const equalized = await equalizedTensors(source.config, tensors);
+  const [plain, after] = [tensors, equalized].map((weights) =>
     hiddenStates(
       namedModel(source.config, (name) => weights.get(name)!.values),
       [5, 17, 200, 3],
