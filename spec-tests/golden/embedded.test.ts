@@ -171,9 +171,9 @@ describe("bad input", () => {
     ],
     ["a prompt of 1 MB", { messages: [user("word ".repeat(200_000))] }, { code: "context_length_exceeded" }],
     [
-      "top_logprobs without logprobs",
+      "topLogprobs without logprobs",
       { messages: [user("a")], topLogprobs: 2 },
-      { code: "unsupported_value", param: "top_logprobs" },
+      { code: "unsupported_value", param: "topLogprobs" },
     ],
     ["a bias for no token", { messages: [user("a")], logitBias: new Map([[1_000_000, 1]]) }, { code: "out_of_range" }],
   ])("%s is refused", (_, options, error) => {

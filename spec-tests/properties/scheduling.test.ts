@@ -319,7 +319,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(choices[0]!.tokenIds.length).toBeLessThanOrEqual(5);
       expect(() =>
         submit(engine, { prompt, seed: 1, n: 1, maxTokens: 50, contextLengthExceededBehavior: "error" }),
-      ).toThrow(/prompt has 1019 tokens and max_tokens is 50.*at most 1024/);
+      ).toThrow(/prompt has 1019 tokens and maxTokens is 50.*at most 1024/);
       const tooLong = Array.from({ length: CONTEXT }, () => 65);
       expect(() => submit(engine, { prompt: tooLong, seed: 1, n: 1, maxTokens: 1 })).toThrow(EngineError);
     });
