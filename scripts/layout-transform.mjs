@@ -5,7 +5,7 @@
  * returns, and writes any other.
  */
 
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 import { CommonFlags, DecoratorFlags, ElementKind } from "assemblyscript";
 import { Transform } from "assemblyscript/transform";
@@ -28,7 +28,9 @@ export default class LayoutTransform extends Transform {
     const number = hash(body);
     module.addGlobal("layout", binaryen.i32, false, module.i32.const(number));
     module.addGlobalExport("layout", "layout");
-    writeFileSync(OUTPUT, `${headerOf(number)}\n${body}`);
+    // A file that is as before keeps its time, so that nothing is compiled again for it.
+    const text = `${headerOf(number)}\n${body}`;
+    if (!existsSync(OUTPUT) || readFileSync(OUTPUT, "utf8") !== text) writeFileSync(OUTPUT, text);
   }
 }
 
