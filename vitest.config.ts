@@ -1,11 +1,33 @@
 import { defineConfig } from "vitest/config";
 
+const TESTS = "{kernels,engine,src,spec-tests,bench,models,scripts}/**/*";
+
+/** Tests that `npm run test:peers` runs, because they need other engines and clients. */
+const PEERS = ["spec-tests/peers/**", "bench/peers/**"];
+
+/** CONTRIBUTING.md says which project a test belongs to. */
 export default defineConfig({
   test: {
-    include: ["{kernels,engine,src,spec-tests,bench,models,scripts}/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "dist/**", "spec-tests/peers/**", "bench/peers/**"],
+    projects: [
+      project("unit", `${TESTS}.test.ts`, [`${TESTS}.{integration,slow}.test.ts`]),
+      project("integration", `${TESTS}.integration.test.ts`),
+      project("slow", `${TESTS}.slow.test.ts`),
+    ],
+    // The number of processors, where Vitest leaves one out by default.
+    maxWorkers: "100%",
     reporters: ["default", "./spec-tests/summary-reporter.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
   },
 });
+
+function project(name: string, include: string, exclude: string[] = []) {
+  return {
+    test: {
+      name,
+      include: [include],
+      exclude: ["**/node_modules/**", "dist/**", ...PEERS, ...exclude],
+      globalSetup: "./scripts/build.mjs",
+      testTimeout: 60_000,
+      hookTimeout: 120_000,
+    },
+  };
+}

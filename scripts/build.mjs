@@ -67,4 +67,9 @@ function newestSource(paths) {
   return newest;
 }
 
+/** Vitest calls this before the tests of a project. Unit tests run the sources, and need the kernels only. */
+export function setup({ name }) {
+  build(name === "unit" ? ["kernels"] : Object.keys(STEPS));
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) build(Object.keys(STEPS));

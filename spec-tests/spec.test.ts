@@ -161,7 +161,9 @@ function exists(kind: string, name: string): boolean {
         name,
       );
     case "tests":
-      return [`${name}.test.ts`, `spec-tests/${name}.test.ts`].some((path) => existsSync(join(ROOT, path)));
+      return ["", "integration.", "slow."].some((kind) =>
+        [name, `spec-tests/${name}`].some((path) => existsSync(join(ROOT, `${path}.${kind}test.ts`))),
+      );
     default:
       return false;
   }
