@@ -1,10 +1,12 @@
 /**
- * The pushdown automaton of a grammar. A configuration is a set of frames, one for each way to read the answer so far, and
- * under each frame the configuration that goes on when it is done: a stack that shares what its branches have in common.
- * Frames and configurations are interned, so that the same state is the same object and remembers where bytes lead.
+ * The pushdown automaton of a grammar. A configuration is a set of stack frames, one for each way to read the answer so
+ * far. Below each frame is the configuration that continues when the frame is finished, so branches share their common
+ * stack. Frames and configurations are interned: equal states are one object, which caches the transition for each
+ * byte.
  *
- * Every frame can be finished: a byte is taken only if the rest of the answer can still be written (see objects.ts,
- * numbers.ts and `settle` in language.ts). White space between JSON tokens is one space, or one newline and indentation.
+ * Every frame can be finished: a byte is accepted only if the rest of the answer can still be written (see objects.ts,
+ * numbers.ts and `settle` in language.ts). White space between JSON tokens is one space, or one newline and
+ * indentation.
  */
 
 import { LIMITS } from "../limits.js";
@@ -18,39 +20,42 @@ import type { ArrayShape, ValueNode } from "./values.js";
 /** All ways to read the answer so far. */
 export interface Configuration {
   readonly entries: readonly Entry[];
-  /** The answer may end here. */
+  /** True if the answer may end here. */
   readonly isComplete: boolean;
-  /** How many code points of plain text (see VocabularyTrie) can follow, whichever they are; -1: it depends. */
+  /**
+   * Number of code points of plain text (see VocabularyTrie) that can follow, whatever they are; -1 if it depends on
+   * them.
+   */
   readonly plainRoom: number;
-  /** Inside the name of an additional property. */
+  /** True inside the name of an additional property. */
   readonly isInName: boolean;
-  /** A name was closed that is not written down yet: see `Automaton.read`. */
+  /** Set when a name was closed that is not recorded in its object yet: see `Automaton.#read`. */
   readonly isNameOpen: boolean;
-  /** Where bytes lead: null for nowhere, undefined where it was not asked. */
+  /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
   readonly next: (Configuration | null | undefined)[];
   readonly id: number;
 }
 
-/** One way. */
+/** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
 export interface Entry {
   readonly frame: Frame;
   readonly below: Configuration | null;
 }
 
-/** A configuration, and the text of the name that is being read in it, as it is spelled: one character for each byte. */
+/** A configuration, and the name that is being read in it, with escapes not decoded: one character for each byte. */
 export interface Position {
   readonly configuration: Configuration;
   readonly name: string;
 }
 
-/** What the answer is made of: one value, or text. */
+/** Content of an answer: one JSON value, or text. */
 export type AnswerShape =
   { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
 
 export class Automaton {
   readonly #languages: Languages;
   readonly #shape: AnswerShape;
-  /** Ids are never given twice: what was let go may still be in use. */
+  /** Next ids. An id is never reused, because objects dropped from the tables may still be in use. */
   readonly #ids = { frame: 0, configuration: 0 };
   #tables = new Tables(this.#ids);
 
@@ -76,7 +81,7 @@ export class Automaton {
     return tables.start;
   }
 
-  /** @returns where bytes lead, or null if no answer goes on like this */
+  /** @returns the position after these bytes, or null if they cannot follow */
   readAll(position: Position, bytes: Uint8Array): Position | null {
     let reached: Position | null = position;
     for (const byte of bytes) {
@@ -87,8 +92,9 @@ export class Automaton {
   }
 
   /**
-   * A name that no other name of its object begins like is not part of the configuration while it is read, or every name
-   * would be a state. It is written into its object when it is closed.
+   * Reads one byte, and keeps track of the name. Once no other name of the object begins with the bytes of a name,
+   * these bytes are not part of the configuration any more, or every name would be a state of its own. When the name is
+   * closed, it is recorded in its object.
    */
   #read({ configuration, name }: Position, byte: number): Position | null {
     const next = this.step(configuration, byte);
@@ -100,11 +106,14 @@ export class Automaton {
     };
   }
 
-  /** @returns where a byte leads, `UNKNOWN` if that depends on a name that was not written down, or null for nowhere */
+  /**
+   * @returns the configuration after a byte, `UNKNOWN` if it depends on a name that is not recorded yet, or null if the
+   * byte cannot follow
+   */
   step(configuration: Configuration, byte: number): Configuration | null {
     const known = configuration.next[byte];
     if (known !== undefined) return known;
-    // What was remembered is let go as a whole; configurations in use stay good, and are found anew.
+    // Drops all tables at once. Configurations in use stay valid, and equal ones are built again when they are reached.
     if (this.#tables.numConfigurations > LIMITS.maxGrammarConfigurations) this.#tables = new Tables(this.#ids);
     const reader = new Reader(this.#languages, this.#tables, byte);
     reader.readAll(configuration);
@@ -112,7 +121,7 @@ export class Automaton {
   }
 }
 
-/** What is interned. */
+/** The interned frames and configurations. */
 class Tables {
   start: Configuration | null = null;
   readonly #frames = new Map<string, Frame>();
@@ -176,7 +185,7 @@ class Tables {
     return configuration;
   }
 
-  /** Writes the name that was closed into its object. */
+  /** Records the name that was closed in its object. */
   withName(configuration: Configuration, name: string): Configuration {
     return this.configuration(
       configuration.entries.map(({ frame, below }) => {
@@ -190,7 +199,7 @@ class Tables {
   }
 }
 
-/** Where it depends on what a name was. */
+/** Result of a step that depends on a name that is not recorded yet. */
 export const UNKNOWN: Configuration = {
   id: -1,
   entries: [],
@@ -201,13 +210,13 @@ export const UNKNOWN: Configuration = {
   next: [],
 };
 
-/** Universal text, or text bounded by its length alone. */
+/** Returns the maximum length of a language that restricts only the length, maybe Infinity; -1 for all others. */
 function plainRoom(languages: Languages, { language, part }: StringState): number {
   const { shape } = language;
   return part === BETWEEN && shape.kind === "repeat" && shape.of === languages.any ? shape.max : -1;
 }
 
-/** Reads one byte in every frame of a configuration and collects what they become. */
+/** Reads one byte in every frame of a configuration and collects the resulting frames. */
 class Reader {
   readonly #found = new Map<Frame, Configuration | null>();
   #asksForName = false;
@@ -222,7 +231,7 @@ class Reader {
     for (const { frame, below } of configuration.entries) frame.read(this, below!);
   }
 
-  /** The frame goes on as another. */
+  /** Adds a frame that the current one becomes with this byte. */
   become(frame: Frame, below: Configuration | null): void {
     const known = this.#found.get(frame);
     this.#found.set(
@@ -231,12 +240,12 @@ class Reader {
     );
   }
 
-  /** The frame is done with this byte. */
+  /** Finishes the current frame with this byte: the configuration below it continues. */
   finish(below: Configuration): void {
     for (const entry of below.entries) this.become(entry.frame, entry.below);
   }
 
-  /** A value begins with this byte, inside `outer`. */
+  /** Begins a value with this byte; `outer` continues after the value. */
   beginValue(value: ValueNode, outer: Frame, below: Configuration): void {
     this.beginValueIn(value, this.tables.configuration([{ frame: outer, below }]));
   }
@@ -261,7 +270,7 @@ class Reader {
     }
   }
 
-  /** What the byte leads to depends on a name that is not known here. */
+  /** Marks the result as dependent on a name that is not recorded yet. */
   askForName(): void {
     this.#asksForName = true;
   }
@@ -298,14 +307,14 @@ const WORDS: ReadonlyMap<number, { readonly text: string; readonly type: number 
 abstract class Frame {
   constructor(readonly id: number) {}
 
-  /** Whether it may end without another byte. */
+  /** True if the frame may end without another byte. */
   readonly canEnd: boolean = false;
   readonly plainRoom: number = -1;
 
   abstract read(reader: Reader, below: Configuration): void;
 }
 
-/** After the answer: nothing follows. */
+/** After the answer: no byte may follow. */
 class EndFrame extends Frame {
   override readonly canEnd = true;
 
@@ -387,7 +396,7 @@ function wordFrame(tables: Tables, text: string, numRead: number): Frame {
   return tables.frame(`w${text},${numRead}`, (id) => new WordFrame(id, text, numRead));
 }
 
-/** Inside a number; only what follows tells that it is over. */
+/** Inside a number; only the byte after a number shows that it has ended. */
 class NumberFrame extends Frame {
   override readonly canEnd: boolean;
 
@@ -414,7 +423,7 @@ function numberFrame(tables: Tables, value: ValueNode, prefix: NumberPrefix): Fr
   return tables.frame(`n${value.id},${prefixKey(prefix)}`, (id) => new NumberFrame(id, value, prefix));
 }
 
-/** White space that was read: none, a space, or a newline and so much indentation. */
+/** White space that was read: 0 for none, 1 for a space, 2 + n for a newline and n characters of indentation. */
 type Space = number;
 
 const NO_SPACE: Space = 0;
@@ -422,7 +431,7 @@ const ONE_SPACE: Space = 1;
 const NEWLINE: Space = 2;
 const MAX_INDENTATION = 32;
 
-/** @returns the white space with another byte, or null if it may not follow */
+/** @returns the white space after another byte, or null if the byte may not follow */
 function moreSpace(space: Space, byte: number): Space | null {
   if (space === NO_SPACE) return byte === 0x20 ? ONE_SPACE : byte === 0x0a ? NEWLINE : null;
   return space >= NEWLINE && space < NEWLINE + MAX_INDENTATION && (byte === 0x20 || byte === 0x09) ? space + 1 : null;
@@ -464,7 +473,7 @@ class ArrayFrame extends Frame {
 }
 
 function arrayFrame(tables: Tables, shape: ArrayShape, phase: ArrayPhase, space: Space, numItems: number): Frame {
-  // Beyond what the shape tells apart, counting would only make states.
+  // Counts that the shape does not distinguish would only add states.
   const count = shape.max === Infinity ? Math.min(numItems, Math.max(shape.min, shape.prefix.length)) : numItems;
   return tables.frame(
     `a${shape.id},${phase},${space},${count}`,
@@ -472,24 +481,24 @@ function arrayFrame(tables: Tables, shape: ArrayShape, phase: ArrayPhase, space:
   );
 }
 
-/** `open`: after the brace; `name`: after a name; `colon`; `value`: after a value; `comma`. */
+/** `open`: after the brace; each other phase: after what it names. */
 type ObjectPhase = "open" | "name" | "colon" | "value" | "comma";
 
 interface ObjectState {
   readonly shape: ObjectShape<ValueNode>;
   readonly phase: ObjectPhase;
   readonly space: Space;
-  /** Slots before it are over. */
+  /** The first slot that can still follow. */
   readonly nextSlot: number;
-  /** Properties there are, as far as the bounds ask. */
+  /** Number of properties so far, counted only as far as the bounds need it. */
   readonly count: number;
-  /** Bits of the slots that are there, where some need others. */
+  /** Bit set of the slots that are present; 0 if no slot needs another. */
   readonly present: bigint;
-  /** Additional names that are taken, as UTF-8, in order. */
+  /** Additional names that are already used, as UTF-8, sorted. */
   readonly added: readonly string[];
-  /** One more additional name was closed; it differs from the others, but is not among them yet. */
+  /** Set when one more additional name was closed: it differs from the others, but is not in `added` yet. */
   readonly isNameOpen: boolean;
-  /** What follows the colon. */
+  /** The value that follows the colon; null outside the phases `name` and `colon`. */
   readonly value: ValueNode | null;
 }
 
@@ -581,7 +590,7 @@ function objectFrame(tables: Tables, state: ObjectState): Frame {
   return tables.frame(key, (id) => new ObjectFrame(id, state));
 }
 
-/** The declared properties that can come next: those after a required one cannot. */
+/** Returns the slots of declared properties that can come next, none of them after the first required slot. */
 function nextSlots(state: ObjectState): number[] {
   const { shape, nextSlot } = state;
   const slots: number[] = [];
@@ -609,22 +618,25 @@ function canAdd(state: ObjectState): boolean {
   return shape.canAdd(count, present, numAdded);
 }
 
-/** Counted only as far as it matters. */
+/** Returns the count after one more property, counted only as far as the bounds need it. */
 function oneMore({ shape, count }: ObjectState): number {
   return shape.max === Infinity ? Math.min(count + 1, shape.min) : count + 1;
 }
 
-/** The name of an additional property, as far as it was read. */
+/** The name of an additional property that has been read in part. */
 interface NameState {
   readonly state: StringState;
   /** The object before this name. */
   readonly object: ObjectFrame;
   readonly nameClass: NameClass<ValueNode>;
-  /** The name so far, as UTF-8, where one that the object has begins like this, and an escape of which more is to come. */
+  /**
+   * The name so far as UTF-8, and the unfinished escape after it. Null once no name of the object begins with these
+   * bytes.
+   */
   readonly begun: { readonly bytes: string; readonly escape: string } | null;
 }
 
-/** Inside the name of an additional property, which must differ from all others of the object. */
+/** Inside the name of an additional property, which must differ from all other names of the object. */
 class NameFrame extends Frame {
   override readonly plainRoom: number;
 
@@ -686,12 +698,12 @@ function nextInName(languages: Languages, name: NameState, byte: number): NameSt
   };
 }
 
-/** @returns the beginning of a name if one that the object has begins like this, else null */
+/** @returns `begun` for these bytes if a name of the object begins with them, else null */
 function sharedBeginning(object: ObjectState, bytes: string): NameState["begun"] {
   return namesOf(object).some((other) => other.startsWith(bytes)) ? { bytes, escape: "" } : null;
 }
 
-/** Whether a name begins like this that the object does not have: there must be more such names than are taken. */
+/** True if the name can still become one that the object does not have: more names begin like this than are used. */
 function hasFreeName(languages: Languages, name: NameState): boolean {
   const { state, begun } = name;
   if (begun === null) return true;
@@ -710,18 +722,24 @@ function hasFreeName(languages: Languages, name: NameState): boolean {
   return false;
 }
 
-/** The names that an additional one must differ from, as UTF-8. */
+/** Returns the names that an additional name must differ from, as UTF-8. */
 function namesOf({ shape, added }: ObjectState): readonly string[] {
   return added.length === 0 ? shape.nameBytes : [...shape.nameBytes, ...added];
 }
 
-/** @param spelled UTF-8 and escapes of JSON, one character for each byte */
+/**
+ * Decodes the source text of a JSON string.
+ * @param spelled UTF-8 and escapes of JSON, one character for each byte
+ */
 function characters(spelled: string): string {
   const text = textOf(spelled);
   return text.includes("\\") ? (JSON.parse(`"${text}"`) as string) : text;
 }
 
-/** @param bytes UTF-8, one character for each byte */
+/**
+ * Decodes UTF-8.
+ * @param bytes one character for each byte
+ */
 function textOf(bytes: string): string {
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
 }

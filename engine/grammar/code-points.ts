@@ -1,8 +1,11 @@
-/** Sets of code points, as flat pairs of a first and one past a last: [0x30, 0x3a] is the digits. Sorted, never touching. */
+/**
+ * Sets of code points as flat pairs of first and end (exclusive): [0x30, 0x3a] is the digits. Pairs are sorted, and
+ * neither overlap nor touch.
+ */
 
 export type CodePointSet = readonly number[];
 
-/** Every code point that text can hold: all but the surrogates. */
+/** Every code point that text can contain: all except the surrogates. */
 export const ANY: CodePointSet = [0, 0xd800, 0xe000, 0x110000];
 export const NOTHING: CodePointSet = [];
 
@@ -14,7 +17,7 @@ export function union(a: CodePointSet, b: CodePointSet): CodePointSet {
   return fromPairs(pairs);
 }
 
-/** @param pairs first and one past the last, in any order */
+/** @param pairs first and end (exclusive), in any order */
 export function fromPairs(pairs: [number, number][]): CodePointSet {
   pairs.sort((a, b) => a[0] - b[0]);
   const set: number[] = [];
@@ -39,7 +42,7 @@ export function intersect(a: CodePointSet, b: CodePointSet): CodePointSet {
   return set;
 }
 
-/** What text can hold besides. */
+/** Returns every code point of `ANY` that is not in the set. */
 export function complement(set: CodePointSet): CodePointSet {
   const gaps: number[] = [];
   let from = 0;

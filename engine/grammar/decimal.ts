@@ -8,17 +8,19 @@ export interface Decimal {
 
 export const ZERO: Decimal = { digits: 0n, exponent: 0 };
 export const ONE: Decimal = { digits: 1n, exponent: 0 };
-/** The largest decimal of 17 digits that is read as a finite double. */
+/** The largest decimal of 17 digits that parses to a finite double. */
 export const LARGEST: Decimal = { digits: 17976931348623158n, exponent: 292 };
 
-/** The number as JavaScript writes it, which is how JSON carried it. */
+/** Returns the decimal that JavaScript prints for the number; JSON documents are taken to contain this one. */
 export function decimalOf(value: number): Decimal {
   const [mantissa = "", exponent = "0"] = String(value).split("e");
   const [whole = "", fraction = ""] = mantissa.split(".");
   return trimmed({ digits: BigInt(whole + fraction), exponent: Number(exponent) - fraction.length });
 }
 
-/** The smallest decimal of at most 17 digits that is read as a double above `value`, a tie of two doubles left out. */
+/**
+ * Returns the smallest decimal of at most 17 digits that parses to a double above `value`, except a tie of two doubles.
+ */
 export function leastAbove(value: number): Decimal {
   const bits = new BigInt64Array(1);
   const double = new Float64Array(bits.buffer);
@@ -50,7 +52,7 @@ export function compare(a: Decimal, b: Decimal): number {
   return difference === 0n ? 0 : difference > 0n ? 1 : -1;
 }
 
-/** The power of ten of the first digit; the number is not zero. */
+/** Returns the power of ten of the first digit. The number must not be zero. */
 export function leadingPlace({ digits, exponent }: Decimal): number {
   return numDigits(digits) - 1 + exponent;
 }
@@ -59,12 +61,12 @@ export function numDigits(digits: bigint): number {
   return (digits < 0n ? -digits : digits).toString().length;
 }
 
-/** The number in units of 10^exponent, which it is a multiple of. */
+/** Returns the number in units of 10^exponent. It must be a multiple of that unit. */
 export function scaled(value: Decimal, exponent: number): bigint {
   return value.digits === 0n ? 0n : value.digits * 10n ** BigInt(value.exponent - exponent);
 }
 
-/** The smallest positive number that both divide. */
+/** Returns the smallest positive number that is a multiple of both. */
 export function leastCommonMultiple(a: Decimal, b: Decimal): Decimal {
   const exponent = Math.min(a.exponent, b.exponent);
   const [x, y] = [scaled(a, exponent), scaled(b, exponent)];
@@ -82,7 +84,7 @@ export function greatestCommonDivisor(a: bigint, b: bigint): bigint {
   return a;
 }
 
-/** Without zeros at the end of the digits. */
+/** Removes trailing zeros from the digits. */
 export function trimmed({ digits, exponent }: Decimal): Decimal {
   if (digits === 0n) return ZERO;
   while (digits % 10n === 0n) {
@@ -92,10 +94,10 @@ export function trimmed({ digits, exponent }: Decimal): Decimal {
   return { digits, exponent };
 }
 
-/** The double itself, not the number it is written as. */
+/** Returns the exact value of the double, not of the decimal that JavaScript prints for it. */
 function exactly(value: number): Decimal {
   let exponent = 0;
-  // Doubles are integers times a power of two; halving below 2^53 and doubling are exact.
+  // A double is an integer times a power of two, and doubling it is exact.
   while (!Number.isInteger(value)) {
     value *= 2;
     exponent++;
@@ -103,7 +105,7 @@ function exactly(value: number): Decimal {
   return { digits: BigInt(value) * 5n ** BigInt(exponent), exponent: -exponent };
 }
 
-/** The next number above that has at most so many digits. */
+/** Returns the next greater number that has at most `most` digits. */
 function nextWithDigits({ digits, exponent }: Decimal, most: number): Decimal {
   const excess = Math.max(0, numDigits(digits) - most);
   const unit = 10n ** BigInt(excess);

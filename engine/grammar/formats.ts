@@ -1,11 +1,11 @@
-/** The formats that are enforced, as patterns of the whole string. */
+/** String formats of JSON Schema: the enforced ones are patterns that the whole string must match. */
 
 import type { Language, Languages } from "./language.js";
 import { patternLanguage } from "./pattern.js";
 
 const MAX_POSITIONS = 10_000;
 
-/** Formats of JSON Schema, and whether strings are held to them; all other names are annotations. */
+/** Formats of JSON Schema that are enforced or refused. Every other name is an annotation. */
 export const FORMATS: readonly {
   readonly format: string;
   readonly status: "enforced" | "refused";
@@ -34,7 +34,7 @@ export const FORMATS: readonly {
   ].map((format) => ({ format, status: "refused" as const })),
 ];
 
-/** @returns the strings of an enforced format, or null */
+/** @returns the strings of an enforced format; null for every other format */
 export function formatLanguage(languages: Languages, format: string): Language | null {
   const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
   switch (format) {
@@ -77,7 +77,10 @@ const DATE = either(
 const FRACTION = "(?:\\.\\d+)?";
 const CLOCK = "(?:[01]\\d|2[0-3]):[0-5]\\d";
 
-/** A second is 60 only where the time in UTC is 23:59, so the offset says which hour and minute it can be. */
+/**
+ * Returns the times of RFC 3339. The second can be 60 only at 23:59 UTC, so the offset must fit the local hour and
+ * minute.
+ */
 function timeLanguage(languages: Languages): Language {
   const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
   const fraction = whole(FRACTION);
@@ -120,8 +123,9 @@ const IPV6 = either(
 );
 
 /**
- * A label of 1 to 63 letters, digits and hyphens, with no hyphen at either end (RFC 1123, section 2.1), that does not begin
- * with `xn--` in any case. Which of those are valid depends on tables of Unicode (IDNA2008), so none of them is written.
+ * A label of 1 to 63 letters, digits and hyphens, with no hyphen at either end (RFC 1123, section 2.1), that does not
+ * begin with `xn--` in any letter case: the validity of such labels depends on Unicode tables (IDNA2008), so none is
+ * allowed.
  */
 const INNER = "[\\da-zA-Z\\-]";
 const EDGE = "[\\da-zA-Z]";

@@ -23,13 +23,13 @@ function matcherOf(format: Format, trie = BYTES, ends: readonly number[] = [END]
   return new GrammarMatcher(compileGrammar(format), trie, ends);
 }
 
-/** Whether the text is a whole answer. */
+/** True if the text is a complete answer. */
 function accepts(format: Format, text: string | Uint8Array): boolean {
   const matcher = matcherOf(format);
   return matcher.acceptBytes(typeof text === "string" ? utf8.encode(text) : text) && matcher.isComplete;
 }
 
-/** Whether the text is the beginning of an answer. */
+/** True if the text is the beginning of an answer. */
 const begins = (format: Format, text: string): boolean => matcherOf(format).acceptBytes(utf8.encode(text));
 
 function check(format: Format, right: readonly string[], wrong: readonly string[]): void {
@@ -44,7 +44,7 @@ function failure(format: Format): EngineError {
     expect(error).toBeInstanceOf(EngineError);
     return error as EngineError;
   }
-  throw new Error("it was compiled");
+  throw new Error("The format compiled without an error.");
 }
 
 function tokensOf(mask: Uint32Array): number[] {
@@ -54,7 +54,7 @@ function tokensOf(mask: Uint32Array): number[] {
 }
 
 describe("white space between tokens", () => {
-  it("is at most one space, or one newline and 32 of indentation", () => {
+  it("is at most one space, or one newline and 32 characters of indentation", () => {
     const indented = (count: number): string => `{\n${" ".repeat(count)}"a": 1}`;
     check(
       { type: "json_object" },
@@ -63,7 +63,7 @@ describe("white space between tokens", () => {
     );
   });
 
-  it("takes what JSON.stringify writes with indentation", () => {
+  it("allows the output of JSON.stringify with indentation", () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5, stringUnit: "grapheme" }),
@@ -77,7 +77,7 @@ describe("white space between tokens", () => {
 });
 
 describe("strings", () => {
-  it("hold any escape of any character, and no lone surrogates", () => {
+  it("allow every escape of every character, and no lone surrogates", () => {
     check(
       schema({ const: "a😀\n" }),
       ['"a😀\\n"', '"\\u0061\\ud83d\\ude00\\u000a"', '"\\u0061\\uD83D\\uDE00\\u000A"'],
@@ -121,7 +121,7 @@ describe("strings", () => {
     }
   });
 
-  it("are told as JSON.parse tells them, however they are spelled", () => {
+  it("are accepted by the value that JSON.parse returns, in every spelling", () => {
     const spelled = fc.array(
       fc.oneof(
         fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
@@ -164,7 +164,7 @@ describe("strings", () => {
     );
   });
 
-  it("take no byte that no character of the pattern begins with", () => {
+  it("allow only bytes that begin a character of the pattern", () => {
     const format = schema({ type: "string", pattern: "^é$" });
     expect(tokensOf(after(format, '"').allowed())).toEqual([0x5c, 0xc3]);
     expect(tokensOf(after(format, '"\\').allowed())).toEqual([0x75]);
@@ -185,7 +185,7 @@ describe("objects", () => {
     required: ["name"],
   });
 
-  it("have declared properties in order, optional ones left out, additional ones last", () => {
+  it("have declared properties in order, may omit optional ones, and have additional ones last", () => {
     check(
       person,
       ['{"name":"x"}', '{"name":"x","age":3}', '{"name":"x","age":3,"b":null,"a":[]}', '{"name":"x","b":1}'],
@@ -193,7 +193,7 @@ describe("objects", () => {
     );
   });
 
-  it("never repeat a name, however it is spelled", () => {
+  it("never repeat a name in any spelling", () => {
     check(
       person,
       ['{"name":"x","b":1,"bb":2,"":3}', '{"name":"x","é":1,"\\u00e9\\u00e9":2}'],
@@ -209,7 +209,7 @@ describe("objects", () => {
     check(person, ['{"name":"x","b":{"b":1},"c":{"b":1}}'], []);
   });
 
-  it("offer no name that is bound to be taken", () => {
+  it("allow no beginning of a name if all such names are already used", () => {
     const format = schema({ type: "object", patternProperties: { "^(a|b.*)$": true }, additionalProperties: false });
     expect(begins(format, '{"a":1,"')).toBe(true);
     expect(begins(format, '{"a":1,"a')).toBe(false);
@@ -221,7 +221,7 @@ describe("objects", () => {
     expect(begins(narrow, '{"é":1,"ä":2}')).toBe(true);
   });
 
-  it("hold as many properties as they must and may", () => {
+  it("respect the minimum and the maximum number of properties", () => {
     const names = { propertyNames: { pattern: "^[ab]$" } };
     check(
       schema({ type: "object", minProperties: 2, ...names }),
@@ -245,7 +245,7 @@ describe("objects", () => {
   });
 });
 
-describe("what is refused", () => {
+describe("schemas and expressions that are refused", () => {
   it.each([
     [{ properties: { a: { not: {} } } }, "unsupported_schema", "/properties/a/not", '"not"'],
     [
@@ -255,7 +255,7 @@ describe("what is refused", () => {
       '"uniqueItems"',
     ],
     [{ unheardOf: 1 }, "unsupported_schema", "/unheardOf", '"unheardOf"'],
-    [{ $ref: "https://example.com/schema" }, "unsupported_schema", "/$ref", "leads out"],
+    [{ $ref: "https://example.com/schema" }, "unsupported_schema", "/$ref", "points outside"],
     [{ $ref: "#/$defs/missing" }, "invalid_schema", "/$ref", "points to nothing"],
     [{ $ref: "#" }, "invalid_schema", "", "refers to itself"],
     [{ oneOf: [{ type: "integer" }, { minimum: 2 }] }, "unsupported_schema", "/oneOf", "provably disjoint"],
@@ -266,14 +266,14 @@ describe("what is refused", () => {
     [{ items: [{}] }, "invalid_schema", "/items", "an array"],
     [{ minLength: -1 }, "invalid_schema", "/minLength", "non-negative"],
     [{ multipleOf: 0 }, "invalid_schema", "/multipleOf", "above 0"],
-    // What 1e400 becomes.
+    // JSON.parse reads 1e400 as Infinity.
     [{ minimum: Infinity }, "invalid_schema", "/minimum", "beyond the range"],
     [{ const: -Infinity }, "invalid_schema", "/const", "beyond the range"],
     [{ enum: [1, { x: [Infinity] }] }, "invalid_schema", "/enum", "beyond the range"],
     [{ type: ["null", "null"] }, "invalid_schema", "/type", 'names "null" twice'],
     [{ required: ["a", "b", "a"] }, "invalid_schema", "/required", 'names "a" twice'],
     [{ dependentRequired: { a: ["b", "b"] } }, "invalid_schema", "/dependentRequired/a", 'names "b" twice'],
-    [{ $anchor: "a b" }, "invalid_schema", "/$anchor", "an anchor has"],
+    [{ $anchor: "a b" }, "invalid_schema", "/$anchor", "an anchor contains"],
     [{ $comment: 1 }, "invalid_schema", "/$comment", "expected a string"],
     [{ title: null }, "invalid_schema", "/title", "expected a string"],
     [{ description: [] }, "invalid_schema", "/description", "expected a string"],
@@ -297,7 +297,7 @@ describe("what is refused", () => {
     expect(error.message).toContain(part);
   });
 
-  it("schemas that are too large or too deep", () => {
+  it("include schemas that are too large or too deep", () => {
     const nested = (depth: number): object => (depth === 0 ? {} : { items: nested(depth - 1) });
     expect(failure(schema(nested(LIMITS.maxSchemaDepth + 1))).message).toContain("nested deeper");
     expect(failure(schema({ const: JSON.parse("[".repeat(200) + "]".repeat(200)) })).message).toContain(
@@ -310,15 +310,15 @@ describe("what is refused", () => {
     expect(failure(schema({ properties: many })).message).toContain("entries");
   });
 
-  it("regular expressions that are wrong, not regular, or match nothing", () => {
+  it("include regular expressions that are invalid, not regular, or match nothing", () => {
     expect(failure({ type: "regex", regex: "(" }).code).toBe("invalid_schema");
     expect(failure({ type: "regex", regex: "(a)\\1" }).code).toBe("unsupported_schema");
     expect(failure({ type: "regex", regex: "a^b" }).code).toBe("invalid_schema");
   });
 });
 
-describe("the tables", () => {
-  it("list every keyword that is taken", () => {
+describe("the tables of keywords and formats", () => {
+  it("list every supported keyword", () => {
     const keywords = SCHEMA_KEYWORDS.map(({ keyword }) => keyword);
     for (const keyword of [
       "type",
@@ -359,7 +359,7 @@ describe("the tables", () => {
     );
   });
 
-  it("enforced formats are enforced, refused ones refused, unknown ones annotations", () => {
+  it("give the true status of each format; unknown formats are annotations", () => {
     for (const { format, status } of FORMATS) {
       if (status === "enforced")
         expect(accepts(schema({ type: "string", format }), '"never any of them, see?"'), format).toBe(false);
@@ -377,13 +377,13 @@ describe("regular expressions", () => {
 });
 
 describe("matchers", () => {
-  /** Tokens that span JSON tokens, that are parts of characters, and one without text. */
+  /** Tokens that span several JSON tokens, tokens that are parts of characters, and tokens without text. */
   const WORDS = ['{"', 'a":', "1", "}", "}}", '"', "é", "\u{1f600}"].map((word) => utf8.encode(word));
   const tokens = [...WORDS, Uint8Array.of(0xf0, 0x9f), Uint8Array.of(0x98, 0x80), null, new Uint8Array(0)];
   const trie = VocabularyTrie.build(tokens);
   const end = 10;
 
-  it("allow tokens that span several JSON tokens and parts of characters, and none without text", () => {
+  it("allow tokens that span several JSON tokens or are parts of characters, but no token without text", () => {
     const format = schema({
       type: "object",
       properties: { a: { type: "integer", maximum: 9, minimum: 1 } },
@@ -412,7 +412,7 @@ describe("matchers", () => {
     expect(tokensOf(smile.allowed())).toEqual([9]);
   });
 
-  it("compare names within a token, and with the name that the token ends", () => {
+  it("compare names within a token, and with the name that the token completes", () => {
     const spelled = [
       '{"',
       "x",
@@ -429,14 +429,14 @@ describe("matchers", () => {
       expect(matcher.acceptBytes(utf8.encode(text))).toBe(true);
       return tokensOf(matcher.allowed());
     };
-    // On one grammar, so that the masks of one name are not those of another.
+    // All calls share one grammar, so the masks of one name must not be cached for another.
     expect(allowedAfter('{"')).toEqual([0, 1, 2, 4, 5, 6, 7]);
     expect(allowedAfter('{"x')).toEqual([0, 1, 2, 3, 4, 6]);
     expect(allowedAfter('{"y')).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(allowedAfter('{"x')).toEqual([0, 1, 2, 3, 4, 6]);
   });
 
-  it("allow the end, and more, where the answer may go on", () => {
+  it("allow the end token and further text if a complete answer may continue", () => {
     const matcher = matcherOf(schema({ type: "integer" }), trie, [end]);
     matcher.acceptToken(2);
     expect(matcher.isComplete).toBe(true);
@@ -449,7 +449,7 @@ describe("matchers", () => {
     expect(tokensOf(matcher.allowed())).toEqual([]);
   });
 
-  it("refuse what is not allowed: a bug for a token, false for bytes, and nothing changes", () => {
+  it("return false for a token or bytes that are not allowed, and do not change", () => {
     const matcher = matcherOf(schema({ type: "integer" }), trie, [end]);
     expect(matcher.acceptBytes(utf8.encode("1}"))).toBe(false);
     expect(matcher.isComplete).toBe(false);
@@ -458,14 +458,14 @@ describe("matchers", () => {
     expect(matcher.acceptBytes(utf8.encode("1"))).toBe(true);
   });
 
-  it("find their way back when more states were met than are remembered", () => {
+  it("still work after more states than the tables keep", () => {
     const depth = LIMITS.maxGrammarConfigurations + 1000;
     const deep = '[{"a":'.repeat(depth / 2) + "1" + "}]".repeat(depth / 2);
     expect(accepts(schema(true), deep)).toBe(true);
     expect(accepts(schema(true), `${deep.slice(0, -2)}]]`)).toBe(false);
   });
 
-  it("are apart from each other, on one grammar that is compiled once", () => {
+  it("are independent of each other on one grammar, which is compiled once", () => {
     const format = schema({ type: "array", items: { type: "boolean" } });
     expect(compileGrammar(format)).toBe(compileGrammar(structuredClone(format)));
     const [first, second] = [matcherOf(format), matcherOf(format)];
@@ -475,13 +475,13 @@ describe("matchers", () => {
 });
 
 describe("issues of other engines", () => {
-  it("a schema that cannot be enforced is refused, never let through (llama.cpp#19051, #24097)", () => {
+  it("a schema that cannot be enforced is refused, never ignored (llama.cpp#19051, #24097)", () => {
     expect(failure(schema({ type: "object", properties: { a: { contains: {} } } })).message).toContain(
       '"contains" at #/properties/a/contains',
     );
   });
 
-  it("a grammar that allows everything leaves every token of text (llama.cpp#8711)", () => {
+  it("a grammar that allows every text allows every token of text (llama.cpp#8711)", () => {
     const matcher = matcherOf({ type: "regex", regex: "[^]*" });
     expect(tokensOf(matcher.allowed())).toHaveLength(1 + 128 + (0xf5 - 0xc2));
   });
@@ -494,7 +494,7 @@ describe("host names", () => {
     /^[a-z\d](?:[a-z\d-]*[a-z\d])?$/i.test(text) && text.length <= 63 && !/^xn--/i.test(text);
   const isHost = (text: string): boolean => text.length <= 253 && text.split(".").every(isLabel);
 
-  it("have labels of letters, digits and hyphens, none of which begins with xn--", () => {
+  it("consist of labels of letters, digits and hyphens that do not begin with xn--", () => {
     let texts = [""];
     for (let length = 1; length <= 6; length++) {
       texts = texts.flatMap((text) => ["x", "N", "-", "1", "."].map((letter) => text + letter));
@@ -514,7 +514,7 @@ describe("host names", () => {
     check(schema({ type: "string", format: "uri" }), ['"http://xn--nw2a.xn--j6w193g/"'], []);
   });
 
-  it("are so to every keyword", () => {
+  it("exclude xn-- labels in combination with other keywords too", () => {
     check(schema({ enum: ["xn--bcher-kva", "a"], format }), ['"a"'], ['"xn--bcher-kva"']);
     expect(failure(schema({ const: "xn--bcher-kva", format })).code).toBe("invalid_schema");
     check(schema({ type: "object", propertyNames: { format } }), ['{"www":1}'], ['{"xn--bcher-kva":1}']);
@@ -526,7 +526,7 @@ describe("host names", () => {
     check(schema({ ...host, maxLength: 5 }), ['"a.b.c"', '"xn-ab"'], ['"xn--a"', '"abcdef"']);
   });
 
-  it("of other scripts are refused by name", () => {
+  it("are refused by format name if they are internationalized", () => {
     for (const name of ["idn-hostname", "idn-email"]) {
       const error = failure(schema({ type: "string", format: name }));
       expect(error.code).toBe("unsupported_schema");
@@ -534,7 +534,7 @@ describe("host names", () => {
     }
   });
 
-  it("are never stuck, and masks say what reading each token says", () => {
+  it("never reach a dead end, and masks agree with reading each token", () => {
     const words = ["ab", "xn", "n-", "-a", "--", "c.a", 'e"', '."', "\\u0061", "é"];
     const tokens = [
       ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),

@@ -1,4 +1,4 @@
-/** Answers that a JSON schema or a regular expression describes: which tokens can lead to one. The only door. */
+/** Grammars for answers: compiles a JSON schema or a regular expression, and computes the tokens that may come next. */
 
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
@@ -13,7 +13,7 @@ export { type Grammar, GrammarMatcher } from "./matcher.js";
 export { SCHEMA_KEYWORDS, type SchemaKeyword } from "./schema.js";
 export { VocabularyTrie } from "./vocabulary-trie.js";
 
-/** What an answer must be. */
+/** Format that an answer must have. */
 export type AnswerFormat =
   | { readonly type: "text" }
   | { readonly type: "json_object" }
@@ -21,8 +21,8 @@ export type AnswerFormat =
   | { readonly type: "regex"; readonly regex: string };
 
 /**
- * @returns a grammar, the same one for the same format as long as it is kept
- * @throws EngineError invalid_schema or unsupported_schema; `param` is a JSON pointer into the schema, "" for the whole
+ * Compiles a format, or returns its cached grammar.
+ * @throws EngineError invalid_schema or unsupported_schema; `param` is a JSON pointer into the schema, "" for its root
  */
 export function compileGrammar(format: Exclude<AnswerFormat, { type: "text" }>): Grammar {
   const key = JSON.stringify(format);
@@ -34,7 +34,7 @@ export function compileGrammar(format: Exclude<AnswerFormat, { type: "text" }>):
   return grammar;
 }
 
-/** By the format's text, least recently used first. */
+/** Cached grammars by their format as JSON, least recently used first. */
 const kept = new Map<string, Grammar>();
 
 function compile(format: Exclude<AnswerFormat, { type: "text" }>): Grammar {
@@ -54,7 +54,7 @@ function schemaValue(languages: Languages, schema: unknown): ValueNode {
   return valuesOf(languages, root);
 }
 
-/** The expression describes the whole answer. */
+/** Compiles an expression that must match the whole answer. */
 function regexLanguage(languages: Languages, regex: string): Language {
   try {
     const language = languages.settle(boundedPattern(languages, regex, true), LIMITS.maxGrammarStates);

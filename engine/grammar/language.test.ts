@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { type Language, Languages, TooManyStates } from "./language.js";
 import { PatternError, patternLanguage } from "./pattern.js";
 
-/** Characters that the patterns and texts below are made of. */
+/** Characters of the patterns and texts below. */
 const ALPHABET = ["a", "b", "é", "😀", "1"];
 const texts = fc.string({ unit: fc.constantFrom(...ALPHABET, "\n"), maxLength: 7 });
 
-/** Patterns with everything that is supported, anchors in odd places included. */
+/** Patterns with all supported syntax, with anchors in unusual places too. */
 const patterns = fc.letrec<{ pattern: string; atom: string }>((tie) => ({
   pattern: fc.oneof(
     { maxDepth: 4, depthIdentifier: "pattern" },
@@ -47,7 +47,7 @@ function compiled(languages: Languages, pattern: string): Language | null {
 }
 
 describe("patterns", () => {
-  it("match what JavaScript's own expressions match", () => {
+  it("match the same texts as RegExp", () => {
     fc.assert(
       fc.property(patterns, fc.array(texts, { minLength: 10, maxLength: 10 }), (pattern, all) => {
         const languages = new Languages();
@@ -68,18 +68,18 @@ describe("patterns", () => {
     ["\\bword", "\\b"],
     ["(^a)+", "inside a repetition"],
     ["(a{100}){200}", "positions"],
-  ])("%s is refused", (pattern, reason) => {
+  ])("refuse %s", (pattern, reason) => {
     expect(() => patternLanguage(new Languages(), pattern, false, 10_000)).toThrow(reason);
   });
 
-  it("what JavaScript refuses is invalid", () => {
+  it("are invalid if JavaScript refuses them", () => {
     expect(() => patternLanguage(new Languages(), "[b-a]", false, 10_000)).toThrow(PatternError);
     expect(() => patternLanguage(new Languages(), "\\a", false, 10_000)).toThrow(PatternError);
   });
 });
 
 describe("languages", () => {
-  it("union, intersection and complement are those of the sets of texts, and settled states have no dead ends", () => {
+  it("form unions, intersections and complements of their sets of texts, and have no dead ends once settled", () => {
     fc.assert(
       fc.property(
         patterns,
@@ -107,7 +107,7 @@ describe("languages", () => {
     );
   });
 
-  it("counts the texts of a language", () => {
+  it("count their texts", () => {
     const languages = new Languages();
     const count = (pattern: string): number =>
       languages.count(languages.settle(patternLanguage(languages, pattern, true, 1000), 1000), 1000);
@@ -119,14 +119,14 @@ describe("languages", () => {
     expect(languages.count(languages.words(["", "a", "ab"]), 1000)).toBe(3);
   });
 
-  it("gives up on more states than allowed", () => {
+  it("throw if they need more states than allowed", () => {
     const languages = new Languages();
     const wide = patternLanguage(languages, "(a|b)*a(a|b){12}", true, 1000);
     expect(() => languages.settle(languages.not(wide), 1000)).toThrow(TooManyStates);
   });
 });
 
-/** Every state within so many code points accepts or leads on. */
+/** Expects that every state reachable within `depth` code points accepts, or has a transition. */
 function expectNoDeadEnds(languages: Languages, language: Language, depth: number): void {
   const states = new Set([language]);
   for (let step = 0; step <= depth; step++) {

@@ -1,33 +1,40 @@
 /**
- * Regular languages over code points, as expressions with intersection and complement. An expression is a state: reading
- * a code point gives the expression of what may follow (Brzozowski, "Derivatives of regular expressions", JACM 1964), so
- * an automaton is built no further than it is walked. Equal expressions are one object, which keeps the states few.
+ * Regular languages over code points, as expressions with intersection and complement. An expression is a state:
+ * reading a code point gives the expression of the text that may follow (Brzozowski, "Derivatives of regular
+ * expressions", JACM 1964), so the automaton is built only as far as it is walked. Equal expressions are one object,
+ * which keeps the number of states small.
  *
- * Languages without intersection and complement are empty only if they say so, and so are those that only bound the
- * length of one. For the others `settle` walks every state once, so that afterwards a state that can never accept is
- * never entered.
+ * A language without intersection and complement is empty only if it is the object `none`. The same is true of its
+ * intersection with a maximum length. For all others `settle` visits every state once; after that, a state that can
+ * never accept is never entered.
  */
 
 import { ANY, type CodePointSet, complement } from "./code-points.js";
 
-/** A state and the code points that lead on from it. */
+/** A language: a state, and its transitions by code point. */
 export interface Language {
   readonly id: number;
   readonly shape: Shape;
-  /** Whether the empty text belongs to it: reading may stop here. */
+  /** True if the empty text belongs to the language: reading may stop here. */
   readonly isAccepting: boolean;
-  /** Known to be without dead ends: some text belongs to it and to all that its steps lead to, unless it is `none`. */
+  /**
+   * True if the language is known to have no dead ends: it and every state reachable from it contain some text, unless
+   * it is `none`.
+   */
   readonly isPlain: boolean;
-  /** Code points of its shortest and longest text, where it is plain. */
+  /** Code points of its shortest text, and an upper bound for its longest. Meaningful only if `isPlain`. */
   readonly shortest: number;
   readonly longest: number;
-  /** Filled when asked for. */
+  /** Transitions, computed on first use. */
   steps: Steps | null;
-  /** Known after `settle`, where it is not plain. */
+  /** True if some text belongs to the language. Set by `settle` if the language is not plain, else null. */
   isLive: boolean | null;
 }
 
-/** Where the code points of a range lead: parallel arrays, ascending, not overlapping. Others lead nowhere. */
+/**
+ * Transitions by ranges of code points, first to end (exclusive): parallel arrays, ascending, without overlaps. Other
+ * code points are not allowed.
+ */
 export interface Steps {
   readonly firsts: readonly number[];
   readonly ends: readonly number[];
@@ -43,14 +50,14 @@ type Shape =
   | { readonly kind: "not"; readonly of: Language }
   | { readonly kind: "repeat"; readonly of: Language; readonly min: number; readonly max: number };
 
-/** Thrown when a language has more states than it was given. */
+/** Thrown when a language has more states than the limit. */
 export class TooManyStates extends Error {}
 
 export class Languages {
   readonly none: Language;
   readonly empty: Language;
   readonly any: Language;
-  /** Every text. */
+  /** The language of every text. */
   readonly all: Language;
   readonly #known = new Map<string, Language>();
   readonly #counts = new Map<Language, number>();
@@ -64,7 +71,7 @@ export class Languages {
     this.all = this.repeat(this.any, 0, Infinity);
   }
 
-  /** States made so far. */
+  /** Number of states created so far. */
   get numStates(): number {
     return this.#known.size;
   }
@@ -73,7 +80,7 @@ export class Languages {
     return set.length === 0 ? this.none : this.#make(`s${set.join()}`, { kind: "set", set }, false, true);
   }
 
-  /** These texts, without lone surrogates. */
+  /** Returns the language of exactly these texts, which must not contain lone surrogates. */
   words(words: Iterable<string>): Language {
     const sorted = [...new Set(words)].sort();
     if (sorted.length === 0) return this.none;
@@ -159,7 +166,10 @@ export class Languages {
     return this.#make(`r${of.id},${least},${max}`, { kind: "repeat", of, min: least, max }, least === 0, of.isPlain);
   }
 
-  /** At most `max` code points: what is left of `of` is short enough at every step, or it is `none`. */
+  /**
+   * Returns the intersection of a plain language with `length`, which allows at most `max` code points. It has no dead
+   * ends: `intersection` returns `none` for every step after which the shortest remaining text would be too long.
+   */
   #bounded(of: Language, length: Language, max: number): Language {
     const parts = [of, length].sort((a, b) => a.id - b.id);
     const lengths = { shortest: of.shortest, longest: max };
@@ -172,12 +182,12 @@ export class Languages {
     );
   }
 
-  /** Where code points lead; after `settle`, only states that can still accept. */
+  /** Returns the transitions by code point; after `settle`, only those to states that can still accept. */
   steps(language: Language): Steps {
     return (language.steps ??= this.#derive(language));
   }
 
-  /** @returns the state after a code point, or null */
+  /** @returns the state after a code point, or null if it is not allowed */
   next(language: Language, codePoint: number): Language | null {
     const { firsts, ends, targets } = this.steps(language);
     const index = lastAtMost(firsts, codePoint);
@@ -194,8 +204,8 @@ export class Languages {
   }
 
   /**
-   * Finds the states of a language that can never accept, and cuts them off.
-   * @param maxStates for all languages settled here together
+   * Finds the states of a language that can never accept, and removes the transitions to them.
+   * @param maxStates limit for all languages settled by this object together
    * @returns the language itself, or `none` if no text belongs to it
    * @throws TooManyStates
    */
@@ -231,8 +241,9 @@ export class Languages {
   }
 
   /**
-   * Walks every state once, so that no text can lead to more of them later.
-   * @param maxSize for all languages explored here together: states, each as large as the languages it is the union of
+   * Visits every state once, so that no text can lead to a new state later.
+   * @param maxSize limit for all languages explored by this object together: number of states, where a union counts as
+   * many as it has parts
    * @throws TooManyStates
    */
   explore(language: Language, maxSize: number): void {
@@ -244,7 +255,7 @@ export class Languages {
     }
   }
 
-  /** How many texts belong to a settled language, up to `most`: from there on it does not matter. */
+  /** Counts the texts of a settled language, up to `most`. */
   count(language: Language, most: number): number {
     const open = new Set<Language>();
     const stack: Language[] = [language];
@@ -260,7 +271,7 @@ export class Languages {
       for (let i = 0; i < targets.length; i++) sum += (ends[i]! - firsts[i]!) * (this.#counts.get(targets[i]!) ?? 0);
       const next = targets.find((target) => !this.#counts.has(target));
       if (state === this.all || isWide || sum >= most || (next !== undefined && open.has(next))) {
-        // Enough, or a loop through states that can all accept: there is no end to the texts.
+        // The count is large enough, or a cycle of states that can all still accept makes it infinite.
         this.#counts.set(state, most);
       } else if (next === undefined) {
         this.#counts.set(state, sum);
@@ -452,7 +463,7 @@ function onlyLive({ firsts, ends, targets }: Steps): Steps {
   return { firsts: kept(firsts), ends: kept(ends), targets: kept(targets) };
 }
 
-/** Lays ranges over each other and combines what covers each stretch; stretches that nothing covers lead nowhere. */
+/** Overlays transitions: each interval gets the combined targets of all that cover it, or none if nothing covers it. */
 function overlay(all: readonly Steps[], combine: (targets: readonly Language[]) => Language): Steps {
   const borders: { at: number; index: number; target: Language | null }[] = [];
   all.forEach(({ firsts, ends, targets }, index) => {

@@ -1,11 +1,13 @@
-/** A compiled answer format, and one answer's way through it. */
+/** A compiled answer format, and the state of one answer in it. */
 
 import { LIMITS } from "../limits.js";
 import { type AnswerShape, Automaton, type Configuration, type Position } from "./automaton.js";
 import type { Languages } from "./language.js";
 import type { VocabularyTrie } from "./vocabulary-trie.js";
 
-/** A compiled answer format. What it says never changes; what was worked out about it is kept and shared. */
+/**
+ * A compiled answer format. The answers that it allows never change; computed states and masks are cached and shared.
+ */
 export class Grammar {
   /** @internal */
   readonly automaton: Automaton;
@@ -18,7 +20,7 @@ export class Grammar {
     this.automaton = new Automaton(languages, shape);
   }
 
-  /** Whether an answer can begin with something else than white space, or be empty. */
+  /** True if an answer can begin with a byte other than white space, or can be empty. */
   get mayBeginAfterBlank(): boolean {
     const { configuration } = this.automaton.start;
     for (let byte = 0; byte < 256; byte++) {
@@ -29,7 +31,7 @@ export class Grammar {
   }
 
   /**
-   * Whether so much was worked out that it is better compiled again for the next request.
+   * True if so many states were computed that the next request should compile the grammar again.
    * @internal
    */
   get isBloated(): boolean {
@@ -37,7 +39,7 @@ export class Grammar {
   }
 
   /**
-   * @returns the tokens whose bytes can follow; read only, as it is kept
+   * @returns the tokens whose bytes can follow. The array may be cached, so callers must not change it
    * @internal
    */
   mask(trie: VocabularyTrie, position: Position): Uint32Array {
@@ -50,7 +52,7 @@ export class Grammar {
       if (dependsOnName) return bits;
       mask = bits;
     }
-    // A Map keeps the order of insertion: what was used last comes last, and the first is let go.
+    // A Map keeps the order of insertion: the mask used last is inserted last, and the first one is evicted.
     masks.delete(configuration);
     masks.set(configuration, mask);
     if (masks.size > LIMITS.maxGrammarMasks) masks.delete(masks.keys().next().value!);
@@ -59,19 +61,19 @@ export class Grammar {
 }
 
 /**
- * One answer's way through a grammar, token by token: mask the logits with `allowed`, draw, tell `acceptToken`, until
- * an end token is accepted.
+ * Follows one answer through a grammar, token by token: mask the logits with `allowed`, sample a token, pass it to
+ * `acceptToken`, and repeat until an end token is accepted.
  */
 export class GrammarMatcher {
   readonly #grammar: Grammar;
   readonly #trie: VocabularyTrie;
   readonly #endTokenIds: readonly number[];
-  /** u32 [ceil(vocabulary / 32)] */
+  /** u32 [ceil(vocabulary / 32)]: returned by `allowed`. */
   readonly #allowed: Uint32Array;
   /** Null once an end token was accepted. */
   #position: Position | null;
 
-  /** @param endTokenIds tokens that end an answer; they are allowed where the answer is whole */
+  /** @param endTokenIds tokens that end an answer; they are allowed where the answer is complete */
   constructor(grammar: Grammar, trie: VocabularyTrie, endTokenIds: readonly number[]) {
     this.#grammar = grammar;
     this.#trie = trie;
@@ -80,12 +82,12 @@ export class GrammarMatcher {
     this.#position = grammar.automaton.start;
   }
 
-  /** The answer so far is a whole answer. */
+  /** True if the answer so far is complete. */
   get isComplete(): boolean {
     return this.#position?.configuration.isComplete ?? true;
   }
 
-  /** The answer is whole and nothing may follow. */
+  /** True if the answer is complete and nothing may follow. */
   get isFinished(): boolean {
     if (this.#position === null) return true;
     const { configuration } = this.#position;
@@ -95,8 +97,9 @@ export class GrammarMatcher {
   }
 
   /**
-   * @returns u32 [ceil(vocabulary / 32)]: the tokens that can still lead to a whole answer, bit by bit; end tokens where
-   * the answer is whole, and after the end. Valid until the next token is accepted, and only to be read
+   * @returns u32 [ceil(vocabulary / 32)], one bit per token id: the tokens that can still lead to a complete answer,
+   * and the end tokens if the answer is complete or was ended. Callers must not change the array; it is valid until the
+   * next token is accepted
    */
   allowed(): Uint32Array {
     const allowed = this.#allowed;
@@ -109,7 +112,7 @@ export class GrammarMatcher {
     return allowed;
   }
 
-  /** @returns whether this token can follow, as `allowed` says too; if not, nothing changes */
+  /** @returns true if this token can follow, exactly as in `allowed`; if not, nothing changes */
   acceptToken(tokenId: number): boolean {
     if (this.#endTokenIds.includes(tokenId)) {
       if (!this.isComplete) return false;
@@ -120,12 +123,12 @@ export class GrammarMatcher {
     return bytes !== null && bytes.length > 0 && this.acceptBytes(bytes);
   }
 
-  /** @returns whether these bytes can follow; nothing changes */
+  /** @returns true if these bytes can follow; nothing changes */
   allowsBytes(bytes: Uint8Array): boolean {
     return this.#position !== null && this.#grammar.automaton.readAll(this.#position, bytes) !== null;
   }
 
-  /** @returns whether these bytes can follow; if not, nothing changes */
+  /** @returns true if these bytes can follow; if not, nothing changes */
   acceptBytes(bytes: Uint8Array): boolean {
     const position = this.#position === null ? null : this.#grammar.automaton.readAll(this.#position, bytes);
     if (position === null) return false;

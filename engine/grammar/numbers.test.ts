@@ -56,11 +56,11 @@ function isWithin({ min, max, step }: NumberRange, text: string): boolean {
 }
 
 describe("numbers", () => {
-  it("a number as JSON.stringify writes it is taken exactly if it is within the range", () => {
+  it("accept the output of JSON.stringify if and only if it is within the range", () => {
     fc.assert(
       fc.property(ranges, values, (range, value) => {
         const text = JSON.stringify(value);
-        // Multiples are not told apart above 2^53, and not taken there unless every integer is one.
+        // Above 2^53 multiples are not distinguished: numbers are accepted only if every integer is a multiple.
         fc.pre(range.step === null || Math.abs(value) <= 2 ** 53);
         expect(accepts(range, text), text).toBe(isWithin(range, text));
       }),
@@ -68,7 +68,7 @@ describe("numbers", () => {
     );
   });
 
-  it("random ways end in numbers of the range: there are no dead ends", () => {
+  it("end in numbers of the range after random choices, without dead ends", () => {
     fc.assert(
       fc.property(ranges, fc.infiniteStream(fc.nat(1_000_000)), (range, choices) => {
         const set = numberSet([range]);
@@ -126,7 +126,7 @@ describe("numbers", () => {
     for (const text of wrong) expect(accepts(range, text), text).toBe(false);
   });
 
-  it("exclusive bounds hold for the doubles that decimals are read as", () => {
+  it("respect exclusive bounds for the doubles that decimals parse to", () => {
     const above = { min: leastAbove(1), max: null, step: null };
     expect(accepts(above, "1.0000000000000001")).toBe(false);
     expect(accepts(above, "1.0000000000000002")).toBe(true);
@@ -143,7 +143,7 @@ describe("numbers", () => {
   });
 });
 
-/** Bounds beyond the doubles leave nothing. */
+/** True if the range is so close to the largest doubles that it may contain none. */
 function isNearTheEnds({ min, max }: NumberRange): boolean {
   const far = 1.7e308;
   return (min !== null && compare(min, decimalOf(far)) > 0) || (max !== null && compare(max, decimalOf(-far)) < 0);

@@ -1,6 +1,7 @@
 /**
- * JSON numbers of at most 17 significant digits whose exact value lies in given ranges, read byte by byte. What was read
- * is kept as digits; a byte is taken only if some number still begins like this. Any spelling is open: 100, 1e2, 1.00E+2.
+ * Reads JSON numbers of at most 17 significant digits, byte by byte, whose exact value is in given ranges. The prefix
+ * read so far is kept as digits; a byte is accepted only if some number in range begins with the result. Every spelling
+ * is allowed: 100, 1e2, 1.00E+2.
  */
 
 import {
@@ -18,7 +19,7 @@ import {
   scaled,
 } from "./decimal.js";
 
-/** Multiples of `step` from `min` to `max`; null: no bound. */
+/** Multiples of `step` from `min` to `max`, inclusive; null means no bound. */
 export interface NumberRange {
   readonly min: Decimal | null;
   readonly max: Decimal | null;
@@ -34,20 +35,26 @@ interface Magnitudes {
   readonly step: Decimal | null;
 }
 
-/** What numbers there may be. */
+/** Allowed numbers, as magnitudes for each sign. */
 export interface NumberSet {
   readonly positive: readonly Magnitudes[];
   readonly negative: readonly Magnitudes[];
 }
 
 const MAX_DIGITS = 17;
-/** JSON.stringify writes integers up to here without an exponent. */
+/** Digits before the point: JSON.stringify writes integers of up to 21 digits without an exponent. */
 const MAX_WHOLE_DIGITS = 21;
-/** ... and fractions from 1e-6 on: six zeros and 17 digits. */
+/**
+ * Digits after the point. They have room for every fraction that JSON.stringify writes without an exponent (1e-6 and
+ * above): up to five zeros, then 17 digits.
+ */
 const MAX_FRACTION_DIGITS = 23;
 const MAX_EXPONENT_DIGITS = 3;
 const MAX_EXPONENT = 999;
-/** Above, doubles are too far apart to tell multiples. */
+/**
+ * Upper limit for multiples of a step, unless every integer is a multiple of it: above, doubles are too far apart to
+ * distinguish multiples.
+ */
 const MAX_EXACT: Decimal = { digits: 2n ** 53n, exponent: 0 };
 
 export function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
@@ -72,7 +79,7 @@ export function numberSet(ranges: readonly NumberRange[]): NumberSet {
 export const isEmptySet = ({ positive, negative }: NumberSet): boolean =>
   positive.length === 0 && negative.length === 0;
 
-/** The part of a number that was read: (whole and fraction digits) * 10^-fractionDigits, then an exponent. */
+/** The part of a number that was read: digits (whole and fraction) * 10^-fractionDigits, then an exponent. */
 export interface NumberPrefix {
   readonly isNegative: boolean;
   readonly phase: "minus" | "zero" | "whole" | "point" | "fraction" | "e" | "sign" | "exponent";
@@ -84,18 +91,18 @@ export interface NumberPrefix {
   readonly isExponentNegative: boolean;
 }
 
-/** @returns what was read after the first byte of a number, or null if no number begins with it */
+/** @returns the prefix after the first byte of a number, or null if no number of the set begins with this byte */
 export function beginNumber(set: NumberSet, byte: number): NumberPrefix | null {
   if (byte === MINUS) return set.negative.length > 0 ? { ...START, isNegative: true, phase: "minus" } : null;
   return possible(set, firstDigit(START, byte));
 }
 
-/** @returns null if no number goes on like this */
+/** @returns the prefix after another byte, or null if no number of the set begins with it */
 export function continueNumber(set: NumberSet, prefix: NumberPrefix, byte: number): NumberPrefix | null {
   return possible(set, extended(prefix, byte));
 }
 
-/** Whether what was read is a number of the set. */
+/** True if the prefix itself is a number of the set. */
 export function isNumber(set: NumberSet, prefix: NumberPrefix): boolean {
   const { phase } = prefix;
   if (phase !== "zero" && phase !== "whole" && phase !== "fraction" && phase !== "exponent") return false;
@@ -147,7 +154,7 @@ function magnitudes({ min, max, step }: NumberRange): Magnitudes[] {
   return compare(low, high) > 0 ? [] : [{ low, high, step }];
 }
 
-/** The prefix and a byte by the syntax alone. */
+/** Extends the prefix by a byte, checking the syntax only. */
 function extended(prefix: NumberPrefix, byte: number): NumberPrefix | null {
   const { phase } = prefix;
   const digit = byte - 0x30;
@@ -179,7 +186,7 @@ function firstDigit(prefix: NumberPrefix, byte: number): NumberPrefix | null {
     : null;
 }
 
-/** Zeros may follow the digits of a large integer. */
+/** Appends a digit. An integer that already has MAX_DIGITS significant digits takes only zeros. */
 function withDigit(prefix: NumberPrefix, digit: number): NumberPrefix | null {
   const numKept = prefix.digits === 0n ? 0 : numDigits(prefix.digits);
   const isFull = numKept >= MAX_DIGITS && (prefix.phase === "fraction" || digit !== 0);
@@ -202,7 +209,7 @@ function withExponentDigit(prefix: NumberPrefix, digit: number): NumberPrefix | 
   };
 }
 
-/** @returns the prefix if some number of the set begins with it */
+/** @returns the prefix if some number of the set begins with it, else null */
 function possible(set: NumberSet, prefix: NumberPrefix | null): NumberPrefix | null {
   if (prefix === null) return null;
   const { phase } = prefix;
@@ -217,7 +224,7 @@ function numDigitsLeft({ digits, fractionDigits }: NumberPrefix): number {
   return Math.max(0, Math.min(MAX_DIGITS - numKept, MAX_FRACTION_DIGITS - fractionDigits));
 }
 
-/** Whether digits can follow, and then an exponent, so that the number is in the range. An exponent can always follow. */
+/** True if appending digits and then an exponent can give a number in the range. An exponent can always be appended. */
 function reaches(range: Magnitudes, prefix: NumberPrefix): boolean {
   const { digits, fractionDigits } = prefix;
   const { low, high, step } = range;
@@ -227,7 +234,8 @@ function reaches(range: Magnitudes, prefix: NumberPrefix): boolean {
     if (numLeft === 0) return false;
   }
   if (high.digits === 0n) return false;
-  // The place of the first digit that is not zero, before the exponent moves it; where none was read, it can be anywhere below.
+  // The power of ten of the first nonzero digit, before the exponent is applied. If no nonzero digit was read yet, it
+  // can be any of the places still to come.
   const [highestPlace, lowestPlace] =
     digits === 0n
       ? [-fractionDigits - 1, -fractionDigits - numLeft]
@@ -243,7 +251,7 @@ function reaches(range: Magnitudes, prefix: NumberPrefix): boolean {
   return false;
 }
 
-/** Whether the range holds a number from `least` up that begins with its digits and has at most `numLeft` more. */
+/** True if the range contains a number that begins with the digits of `least` and has at most `numLeft` more. */
 function hasMultiple({ low, high, step }: Magnitudes, least: Decimal, numLeft: number): boolean {
   const grid: Decimal = { digits: 1n, exponent: least.exponent - numLeft };
   const unit = step === null ? grid : leastCommonMultiple(grid, step);
@@ -262,7 +270,9 @@ function isIn({ low, high, step }: Magnitudes, value: Decimal): boolean {
   return compare(value, low) >= 0 && compare(value, high) <= 0 && (step === null || isMultiple(value, step));
 }
 
-/** Whether the exponent, of which perhaps some digits were read, can end so that the number is in the range. */
+/**
+ * True if the exponent, of which some digits may have been read, can be completed so that the number is in the range.
+ */
 function reachesExponent(range: Magnitudes, prefix: NumberPrefix): boolean {
   const exponents = exponentsOf(range, prefix);
   if (exponents === null) return false;
@@ -278,7 +288,10 @@ function reachesExponent(range: Magnitudes, prefix: NumberPrefix): boolean {
   return false;
 }
 
-/** The exponents that put the digits read into the range: what is a multiple stays one when it grows tenfold. */
+/**
+ * Returns the exponents for which the digits read give a number in the range. They form one interval, because a
+ * multiple of the step times ten is a multiple too.
+ */
 function exponentsOf(
   { low, high, step }: Magnitudes,
   { digits, fractionDigits }: NumberPrefix,
@@ -303,7 +316,7 @@ function exponentsOf(
   return exponents.low <= exponents.high ? exponents : null;
 }
 
-/** @returns the least k, negative ones included, for which `of` divides digits * 10^k; null if none does */
+/** @returns the least k, possibly negative, for which `of` divides digits * 10^k; null if no such k exists */
 function powerToDivide(digits: bigint, of: bigint): number | null {
   let power = 0;
   let rest = of / greatestCommonDivisor(digits, of);
@@ -311,7 +324,7 @@ function powerToDivide(digits: bigint, of: bigint): number | null {
     while (digits % (of * 10n ** BigInt(1 - power)) === 0n) power--;
     return power;
   }
-  // Each factor 10 brings a 2 and a 5.
+  // Each factor of 10 contributes a 2 and a 5.
   while (rest > 1n) {
     const shared = greatestCommonDivisor(rest, 10n);
     if (shared === 1n) return null;

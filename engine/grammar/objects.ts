@@ -1,37 +1,38 @@
 /**
- * What an object may hold: declared properties in order, then additional ones by classes of names. Whether an object that
- * was begun can still be finished is decided here, by counting: no choice is offered that leads into a dead end.
+ * Properties that an object may contain: declared ones in order, then additional ones by classes of names. Counting
+ * decides here if a partly written object can still be completed, so that no allowed choice leads to a dead end.
  */
 
 import type { Language, Languages } from "./language.js";
 
-/** A property that the schema names. */
+/** A property that the schema declares by name. */
 export interface Slot<Value> {
   readonly name: string;
   readonly value: Value;
   readonly isRequired: boolean;
   readonly isNameValid: boolean;
-  /** Indexes of the slots that it needs. */
+  /** Indexes of the slots that must be present if this one is. */
   readonly needs: readonly number[];
 }
 
-/** Names that the schema does not spell out, all with the same value. The classes of an object do not overlap. */
+/** Names that the schema does not list, all with the same value. The classes of an object do not overlap. */
 export interface NameClass<Value> {
-  /** Settled. */
+  /** Settled: without dead ends. */
   readonly names: Language;
   readonly value: Value;
 }
 
-/** From here on, names are as good as endless. */
+/** A class with at least this many names is treated as infinite. */
 export const MAX_NAMES = 1_000_000;
 
 export class ObjectShape<Value> {
-  /** Slots and classes that can have a value; known once `settle` was called. */
+  /** By slot: true if it can have a value. Set by `settle`, like the fields below. */
   #isPossible: readonly boolean[] = [];
+  /** Classes that can have a value. */
   classes: readonly NameClass<Value>[] = [];
-  /** How many additional names there are. */
+  /** Number of possible additional names. */
   #numSpare = 0;
-  /** From each slot on: how many are required, and how many are possible. */
+  /** Number of required slots, and of possible slots, from each slot index on. */
   #requiredFrom: number[] = [];
   #possibleFrom: number[] = [];
   readonly hasNeeds: boolean;
@@ -50,7 +51,7 @@ export class ObjectShape<Value> {
     this.hasNeeds = slots.some(({ needs }) => needs.length > 0);
   }
 
-  /** Says which values exist. @returns whether any such object exists */
+  /** Sets which slots and classes can have a value. @returns true if any such object exists */
   settle(languages: Languages, exists: (value: Value) => boolean): boolean {
     const isPossible = this.slots.map((slot) => slot.isNameValid && exists(slot.value));
     this.#isPossible = isPossible;
@@ -71,21 +72,21 @@ export class ObjectShape<Value> {
     return this.#isPossible[index]!;
   }
 
-  /** Whether an additional property can follow. */
+  /** True if an additional property can follow. */
   canAdd(count: number, present: bigint, numAdded: number): boolean {
     return numAdded < this.#numSpare && this.canFinish(this.slots.length, count + 1, present, numAdded + 1);
   }
 
-  /** Whether the object can be closed now. */
+  /** True if the object can be closed now. */
   isWhole(next: number, count: number, present: bigint): boolean {
     return count >= this.min && count <= this.max && this.#forced(next, present)?.size === 0;
   }
 
   /**
-   * Whether some rest makes the object whole.
-   * @param next slots before it are over; those of them that are required are there
-   * @param count properties there are, up to the bounds
-   * @param present bits of the slots that are there, where some need others
+   * True if the object can still be completed.
+   * @param next first slot that can still follow; all required slots before it are present
+   * @param count number of properties so far, counted only as far as the bounds need it
+   * @param present bit set of the slots that are present; 0 if no slot needs another
    */
   canFinish(next: number, count: number, present: bigint, numAdded: number): boolean {
     const numMore = this.#numSpare - numAdded;
@@ -107,7 +108,10 @@ export class ObjectShape<Value> {
     return result;
   }
 
-  /** The slots that must still come, or null if one of them is over. */
+  /**
+   * Returns the slots that must still follow, or null if one of them cannot follow any more. If no slot needs another,
+   * only the emptiness of the set has a meaning.
+   */
   #forced(next: number, present: bigint): Set<number> | null {
     if (!this.hasNeeds) return this.#requiredFrom[next] === 0 ? new Set() : new Set([next]);
     const forced = new Set<number>();
@@ -125,7 +129,7 @@ export class ObjectShape<Value> {
     return forced;
   }
 
-  /** All slots that can still come together: those whose needs are there or can come too. */
+  /** Returns all slots that can still follow together: those whose needed slots are present or can follow too. */
   #largest(next: number, present: bigint): Set<number> {
     const slots = new Set<number>();
     for (let index = next; index < this.slots.length; index++) if (this.#isPossible[index]!) slots.add(index);
@@ -149,7 +153,7 @@ export class ObjectShape<Value> {
 
 export const has = (bits: bigint, index: number): boolean => ((bits >> BigInt(index)) & 1n) === 1n;
 
-/** UTF-8, one character for each byte. */
+/** Encodes a text as UTF-8, one character for each byte. */
 export function utf8Bytes(text: string): string {
   let bytes = "";
   for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte);

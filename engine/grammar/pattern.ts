@@ -1,14 +1,14 @@
 /**
- * ECMA-262 regular expressions with the `u` flag, as languages. The syntax is checked by the JavaScript engine itself, so
- * the reader below only ever sees expressions that are right. What is not a regular language, or is not about the text
- * alone, is refused: look-around, word boundaries, back-references.
+ * ECMA-262 regular expressions with the `u` flag, as languages. The JavaScript engine checks the syntax, so the reader
+ * below sees only valid expressions. Look-around, word boundaries and back-references are refused: they are not
+ * regular, or depend on the text around them.
  */
 
 import { LIMITS } from "../limits.js";
 import { ANY, type CodePointSet, NOTHING, complement, fromPairs, intersect, union } from "./code-points.js";
 import { type Language, type Languages, TooManyStates } from "./language.js";
 
-/** Why a pattern cannot be used. */
+/** Thrown when a pattern cannot be used; `code` and the message give the reason. */
 export class PatternError extends Error {
   constructor(
     readonly code: "invalid" | "unsupported",
@@ -19,8 +19,9 @@ export class PatternError extends Error {
 }
 
 /**
- * @param isWhole whether the pattern describes the whole text, or something found in it, as `pattern` does
- * @param maxPositions bound on the characters of the pattern once its repetitions are written out
+ * Returns the language of the texts that match a pattern.
+ * @param isWhole true if the pattern must match the whole text; false to search for it in the text, as `pattern` does
+ * @param maxPositions limit on the characters of the pattern after its repetitions are expanded
  * @throws PatternError
  */
 export function patternLanguage(
@@ -33,7 +34,7 @@ export function patternLanguage(
   if (positions(tree) > maxPositions) {
     throw new PatternError(
       "unsupported",
-      `the pattern has more than ${maxPositions} positions once its repetitions are written out`,
+      `the pattern has more than ${maxPositions} positions after its repetitions are expanded`,
     );
   }
   const everything: Tree = { kind: "repeat", of: { kind: "set", set: ANY }, min: 0, max: Infinity };
@@ -42,7 +43,7 @@ export function patternLanguage(
 }
 
 /**
- * A pattern that somebody else wrote: small enough to be followed wherever a text leads.
+ * Returns the language of a pattern from a request, and checks that all its states together are within the limits.
  * @throws PatternError
  */
 export function boundedPattern(languages: Languages, source: string, isWhole: boolean): Language {
@@ -91,7 +92,9 @@ function holds(tree: Tree, anchor: "start" | "end"): boolean {
   }
 }
 
-/** Turns trees into languages, given whether they stand at the start and at the end of the text. */
+/**
+ * Converts trees to languages. `atStart` and `atEnd` are true if the tree is at the start or at the end of the text.
+ */
 class Placed {
   constructor(readonly languages: Languages) {}
 
@@ -113,7 +116,7 @@ class Placed {
     }
   }
 
-  /** A part stands at the start only if nothing was read before it, and at the end only if nothing follows. */
+  /** A part is at the start only if no character was read before it, and at the end only if none follows. */
   #concat(parts: readonly Tree[], atStart: boolean, atEnd: boolean): Language {
     const [first, ...rest] = parts;
     if (first === undefined) return this.languages.empty;
@@ -136,7 +139,7 @@ class Placed {
     ]);
   }
 
-  /** Both parts match nothing: the place between them is the start and the end where the whole stands there. */
+  /** Both parts match the empty text: the position between them is the start or the end if the whole is there. */
   #both(first: Tree, rest: Tree, atStart: boolean, atEnd: boolean): Language {
     const matches = this.language(first, atStart, atEnd).isAccepting && this.language(rest, atStart, atEnd).isAccepting;
     return matches ? this.languages.empty : this.languages.none;
@@ -260,7 +263,7 @@ class Reader {
     return { set, codePoint: this.#escaped };
   }
 
-  /** The single code point of the escape that was read last, surrogates included; null for a class of them. */
+  /** The code point of the escape that was read last, surrogates included; null if the escape is a class. */
   #escaped: number | null = null;
 
   #escape(inClass: boolean): CodePointSet {
@@ -293,7 +296,7 @@ class Reader {
     }
   }
 
-  /** Four digits, or two times four that make a pair of surrogates. */
+  /** Reads four digits, or two escapes of four digits that form a surrogate pair. */
   #codeUnits(): number {
     const unit = this.#hex(4);
     const isHigh = unit >= 0xd800 && unit < 0xdc00;
@@ -366,12 +369,13 @@ const CONTROLS: Readonly<Record<string, number>> = { "0": 0, b: 8, t: 9, n: 10, 
 
 const properties = new Map<string, CodePointSet>();
 
-/** What the JavaScript engine holds a Unicode property to be, asked once. */
+/** Returns the code points that have a Unicode property in the JavaScript engine; computed once for each property. */
 function unicodeProperty(name: string): CodePointSet {
   let set = properties.get(name);
   if (set === undefined) {
     const pairs: [number, number][] = [];
-    // Runs of characters in a text that holds all of them in order; the surrogates, and pairs of them, part the texts.
+    // Finds the runs of matching characters in texts that contain all code points in order. The texts are split at the
+    // surrogates, and at U+10000, from which on a character has two code units.
     for (const [first, end] of [
       [0, 0xd800],
       [0xe000, 0x10000],

@@ -1,6 +1,6 @@
 /**
- * JSON Schema (draft 2020-12) as it was written, checked and taken apart: every keyword is enforced, an annotation, or
- * refused with its name and JSON pointer. References are looked up here; what keywords mean together is not known here.
+ * Reads a JSON Schema (draft 2020-12): checks it and parses each keyword. Every keyword is enforced, an annotation, or
+ * refused by name and JSON pointer. References are resolved here; keywords are combined in values.ts.
  */
 
 import { described, EngineError } from "../errors.js";
@@ -11,20 +11,22 @@ import type { Language, Languages } from "./language.js";
 import { ALL_NUMBERS, type NumberRange, intersectRanges } from "./numbers.js";
 import { PatternError, boundedPattern } from "./pattern.js";
 
-/** The types of JSON as bits; the two booleans apart, so that `const` and `enum` can name one. */
+/** The types of JSON as bits. Each boolean has a bit of its own, so that `const` and `enum` can name one. */
 export const TYPE = { null: 1, true: 2, false: 4, number: 8, string: 16, array: 32, object: 64 } as const;
 export const ALL_TYPES = 127;
 
-/** One schema of the document, each keyword read. Keywords that are absent leave everything open. */
+/**
+ * One schema of the document, with its keywords parsed. A keyword that is absent has a value that restricts nothing.
+ */
 export interface Schema {
   readonly id: number;
-  /** Where it stands: a JSON pointer, "" for the whole. */
+  /** Location in the document: a JSON pointer, "" for the root. */
   readonly pointer: string;
-  /** Bits of TYPE. */
+  /** Bits of TYPE: the allowed types. */
   types: number;
-  /** The number lies in one of them. */
+  /** A number must be in one of these ranges. */
   numbers: readonly NumberRange[];
-  /** The string belongs to each. */
+  /** A string must belong to each of these languages. */
   readonly strings: Language[];
   minLength: number;
   maxLength: number;
@@ -40,9 +42,12 @@ export interface Schema {
   minProperties: number;
   maxProperties: number;
   dependentRequired: ReadonlyMap<string, readonly string[]>;
-  /** `allOf` and `$ref`: the instance is valid against each. */
+  /** `allOf` and `$ref`: the instance must be valid against each. */
   readonly all: Schema[];
-  /** `anyOf`, `oneOf` and `enum`: the instance is valid against one of each group, and for `oneOf` not against two. */
+  /**
+   * `anyOf`, `oneOf`, `enum` and `const`: the instance must be valid against a branch of each group, and against
+   * exactly one if the group is exclusive.
+   */
   readonly groups: { readonly branches: readonly Schema[]; readonly isExclusive: boolean; readonly pointer: string }[];
 }
 
@@ -55,7 +60,7 @@ export interface SchemaKeyword {
 type Json = Readonly<Record<string, unknown>>;
 type Read = (reader: SchemaReader, schema: Schema, value: unknown, at: string, whole: Json) => void;
 
-/** Every keyword that may stand in a schema, in the order of the documentation. */
+/** Every keyword that a schema may contain, in the order of the documentation. */
 const KEYWORDS: Readonly<
   Record<string, { readonly read: Read; readonly status?: "annotation"; readonly note?: string }>
 > = {
@@ -124,7 +129,7 @@ const KEYWORDS: Readonly<
   writeOnly: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
 };
 
-/** The list that documentation and capabilities print. */
+/** The keywords as documentation and capabilities list them. */
 export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS).map(
   ([keyword, { status = "enforced" as const, note }]) => ({
     keyword,
@@ -133,11 +138,14 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
   }),
 );
 
-/** @throws EngineError invalid_schema or unsupported_schema; `param` is the JSON pointer */
+/**
+ * Reads a schema document.
+ * @throws EngineError invalid_schema or unsupported_schema; `param` is the JSON pointer
+ */
 export function readSchema(languages: Languages, document: unknown): Schema {
-  const numBytes = JSON.stringify(document)?.length ?? 0;
-  if (numBytes > LIMITS.maxSchemaBytes) {
-    throw invalid("", `The schema must have at most ${LIMITS.maxSchemaBytes} characters. Given: ${numBytes}`);
+  const numCharacters = JSON.stringify(document)?.length ?? 0;
+  if (numCharacters > LIMITS.maxSchemaBytes) {
+    throw invalid("", `The schema must have at most ${LIMITS.maxSchemaBytes} characters. Given: ${numCharacters}`);
   }
   const reader = new SchemaReader(languages, document);
   const root = reader.schema(document, "");
@@ -153,18 +161,18 @@ export function unsupported(pointer: string, message: string): EngineError {
   return new EngineError("unsupported_schema", message, pointer);
 }
 
-/** A pointer for people. */
+/** Formats a pointer for messages. */
 export const shown = (pointer: string): string => `#${pointer}`;
 
 class SchemaReader {
   readonly #byPointer = new Map<string, Schema>();
-  /** By absolute URI with the anchor as its fragment. */
+  /** Schemas with an `$anchor`, by absolute URI with the anchor as its fragment. */
   readonly #anchors = new Map<string, Schema>();
   readonly #references: { readonly from: Schema; readonly to: string; readonly at: string; readonly base: string }[] =
     [];
-  /** By absolute URI, without a fragment: where the schema with this `$id` stands. */
+  /** The document and its schemas with an `$id`, by absolute URI without a fragment. */
   readonly #resources = new Map<string, { readonly pointer: string; readonly value: unknown }>();
-  /** The URI of the schema that is being read. */
+  /** Base URI of the schema that is being read. */
   #base = DOCUMENT_URI;
   readonly #patterns = new Map<string, Language>();
   #depth = 0;
@@ -177,7 +185,7 @@ class SchemaReader {
     this.#resources.set(DOCUMENT_URI, { pointer: "", value: document });
   }
 
-  /** Follows the references; what they point to may bring more. */
+  /** Resolves the references. The loop includes references that their targets add. */
   resolve(): void {
     for (const { from, to, at, base } of this.#references) from.all.push(this.#target(to, at, base));
   }
@@ -271,7 +279,10 @@ class SchemaReader {
     return language;
   }
 
-  /** The schemas that only these instances are valid against: one for what is neither array nor object. */
+  /**
+   * Returns a group against which only these instances are valid: one branch for all scalars, and one for each array
+   * and object.
+   */
   values(values: readonly unknown[], pointer: string): Schema["groups"][number] {
     const scalars = this.#blank(pointer);
     const branches = [scalars];
@@ -352,7 +363,7 @@ class SchemaReader {
 
   #enter(pointer: string): void {
     if (++this.#depth > LIMITS.maxSchemaDepth) {
-      throw invalid(pointer, `The schema is nested deeper than ${LIMITS.maxSchemaDepth} at ${shown(pointer)}.`);
+      throw invalid(pointer, `The schema is nested deeper than ${LIMITS.maxSchemaDepth} levels at ${shown(pointer)}.`);
     }
   }
 
@@ -373,13 +384,13 @@ class SchemaReader {
     const missing = (): EngineError =>
       invalid(at, `The $ref ${JSON.stringify(reference)} at ${shown(at)} points to nothing.`);
     const whole = reference.split("#")[0] ?? "";
-    // A fragment alone stays where it is: not every URI can be a base.
+    // A reference that is only a fragment is not joined with the base: not every URI can be a base.
     const uri = whole === "" ? base : URL.canParse(whole, base) ? new URL(whole, base).href : null;
     const resource = uri === null ? undefined : this.#resources.get(uri);
     if (uri === null || resource === undefined) {
       throw unsupported(
         at,
-        `The $ref ${JSON.stringify(reference)} at ${shown(at)} leads out of the schema, which is not supported.`,
+        `The $ref ${JSON.stringify(reference)} at ${shown(at)} points outside the document, which is not supported.`,
       );
     }
     let fragment: string;
@@ -405,7 +416,7 @@ class SchemaReader {
 
   #blank(pointer: string): Schema {
     if (++this.#numSchemas > LIMITS.maxSchemaSchemas) {
-      throw invalid(pointer, `The schema holds more than ${LIMITS.maxSchemaSchemas} schemas.`);
+      throw invalid(pointer, `The document contains more than ${LIMITS.maxSchemaSchemas} schemas.`);
     }
     return {
       id: this.#numSchemas,
@@ -433,7 +444,7 @@ class SchemaReader {
   }
 }
 
-/** What relative references are relative to where there is no `$id`; nothing is ever fetched. */
+/** Base URI of the document; an `$id` replaces it. Nothing is ever fetched. */
 const DOCUMENT_URI = "schema:///";
 
 const TYPE_NAMES: Readonly<Record<string, number>> = {
@@ -460,7 +471,7 @@ function checkAnchor(anchor: string, pointer: string): void {
   if (/^[A-Za-z_][-A-Za-z0-9._]*$/.test(anchor)) return;
   throw invalid(
     pointer,
-    `${shown(pointer)} is ${JSON.stringify(anchor)}; an anchor has letters, digits, "-", "." and "_", and begins with a letter or "_".`,
+    `${shown(pointer)} is ${JSON.stringify(anchor)}; an anchor contains only letters, digits, "-", "." and "_", and begins with a letter or "_".`,
   );
 }
 
@@ -514,7 +525,7 @@ function dependencies(value: unknown, pointer: string): Map<string, string[]> {
 function number(value: unknown, pointer: string): number {
   if (typeof value !== "number") throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; expected a number.`);
   if (!Number.isFinite(value))
-    throw invalid(pointer, `${shown(pointer)} holds a number beyond the range of double precision.`);
+    throw invalid(pointer, `${shown(pointer)} contains a number beyond the range of double precision.`);
   return value;
 }
 
@@ -552,9 +563,9 @@ function kindOf(value: unknown): string {
         : `a value of type ${typeof value}`;
 }
 
-/** Answers never hold lone surrogates, so a schema that asks for them is refused rather than half met. */
+/** Refuses a lone surrogate: answers never contain one, so no answer could satisfy a schema that requires it. */
 function wellFormed(text: string, pointer: string): string {
-  if (/[\uD800-\uDFFF]/u.test(text)) throw invalid(pointer, `${shown(pointer)} holds a lone surrogate.`);
+  if (/[\uD800-\uDFFF]/u.test(text)) throw invalid(pointer, `${shown(pointer)} contains a lone surrogate.`);
   return text;
 }
 

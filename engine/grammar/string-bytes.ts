@@ -1,21 +1,22 @@
 /**
- * Strings byte by byte: UTF-8, and in JSON also every escape (`\u0061`, `\ud83d\ude00`, `\n`). What was read of a code
- * point is one number, its `part`; a byte is taken only if some code point that begins like this leads on. Where all of
- * them lead to one state, the part says only how much is to come, so that states stay few.
+ * Reads strings byte by byte: UTF-8, and in JSON also every escape (`\u0061`, `\ud83d\ude00`, `\n`). The bytes read of
+ * an unfinished code point are encoded as one number, `part`. A byte is accepted only if the language allows some code
+ * point that begins with the bytes read. If all of these code points lead to the same state, `part` holds only the
+ * number of bytes to come, which keeps the number of states small.
  */
 
 import { type Language, type Languages, lastAtMost } from "./language.js";
 
-/** Before a code point. */
+/** Value of `part` between two code points. */
 export const BETWEEN = 0;
 
-/** A language's state and the part of a code point that was read after it. */
+/** State of a language, and the part of the next code point that was read. */
 export interface StringState {
   readonly language: Language;
   readonly part: number;
 }
 
-/** @returns null if the byte is not text that leads on. Does not know the closing quote */
+/** @returns the state after a byte, or null if the byte is not allowed. The closing quote is left to the caller */
 export function nextInJsonString(
   languages: Languages,
   { language, part }: StringState,
@@ -44,7 +45,7 @@ export function nextInJsonString(
     : lowDigit(languages, language, kind - KIND.lowSurrogate + 1, value, digit);
 }
 
-/** The same without escapes, where any character stands for itself. */
+/** Like `nextInJsonString`, for text without quotes and escapes. */
 export function nextInText(languages: Languages, { language, part }: StringState, byte: number): StringState | null {
   const kind = Math.floor(part / VALUES);
   return kind === 0 ? firstByte(languages, language, byte) : laterByte(languages, language, kind, part % VALUES, byte);
@@ -54,20 +55,20 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const LETTER_U = 0x75;
 const VALUES = 2 ** 21;
-/** What the number of a part begins with; ranges of kinds count what is still to come, or what was read. */
+/** A part is kind * VALUES + value. In a range of kinds, the kind counts the bytes or digits to come, or those read. */
 const KIND = {
-  /** 1 to 3: so many bytes of UTF-8 to come; the value holds the bits that were read. */
+  /** The last kind of UTF-8. 1 to 3: the number of bytes to come; the value holds the bits that were read. */
   lastUtf8: 6,
-  /** 4 to 6: one to three bytes to come, whichever they are. */
+  /** 4 to 6: one to three bytes to come, any continuation bytes. */
   anyBytes: 4,
   escape: 7,
-  /** 8 to 11: \u and none to three digits. */
+  /** 8 to 11: after \u and zero to three digits. */
   unit: 8,
-  /** 12 and 13: a high surrogate, then a backslash. */
+  /** 12: after a high surrogate; 13: after the backslash that follows it. */
   highSurrogate: 12,
-  /** 14 to 17: \u after a high surrogate and none to three digits. */
+  /** 14 to 17: after a high surrogate, \u and zero to three digits. */
   lowSurrogate: 14,
-  /** 18 to 21: one to four digits to come, whichever they are. */
+  /** 18 to 20: one to three digits to come, any hexadecimal digits. */
   anyDigits: 18,
 } as const;
 const SHORT_ESCAPES: ReadonlyMap<number, number> = new Map(
@@ -110,8 +111,9 @@ function laterByte(
 }
 
 /**
- * So many bytes of UTF-8 are to come after these bits. Surrogates and what lies above U+10FFFF are not text.
- * @param least what fewer bytes can spell lies below
+ * Returns the state when `numBytes` bytes of UTF-8 are still to come after `bits`. Surrogates and code points above
+ * U+10FFFF are not text.
+ * @param least the smallest code point of this encoded length; smaller ones would be overlong
  */
 function toCome(
   languages: Languages,
@@ -162,7 +164,9 @@ function unitDigit(languages: Languages, language: Language, numRead: number, va
   return fromPair ?? leading(languages, language, first, first + size, null, exact);
 }
 
-/** The first digit is d, the second c to f; ten bits of the code point come from these four digits. */
+/**
+ * Reads a digit of a low surrogate: the first is d, the second c to f, and the four give ten bits of the code point.
+ */
 function lowDigit(
   languages: Languages,
   language: Language,
@@ -180,8 +184,10 @@ function lowDigit(
 }
 
 /**
- * @param ifAllAlike the kind of the part if all code points of the range lead to one state; null: some are not text
- * @returns null if none of them leads on
+ * Returns the state when the code point being read will be in [from, to), or null if the language allows none of these.
+ * @param ifAllAlike the kind of the part if all of these code points lead to one state; null to keep the exact part
+ * always
+ * @param exact the state that keeps the exact part
  */
 function leading(
   languages: Languages,

@@ -1,9 +1,9 @@
 /**
- * What a place of the answer may hold, type by type. A place is described by a set of schemas that all apply: the same
- * set is the same place, so `allOf`, `$ref` and properties that match several keywords merge without copying, recursion
- * included. `anyOf`, `oneOf` and `enum` are multiplied out for each type by itself.
+ * The values that are allowed at each location of the answer, by type. A location is described by the set of schemas
+ * that all apply to it, and equal sets share one node. So `allOf`, `$ref` and properties that match several keywords
+ * merge without copying, recursion included. `anyOf`, `oneOf` and `enum` are expanded for each type separately.
  *
- * Places that nothing can fill are found as a least fixed point (an instance is finite), and never offered.
+ * Nodes that no value satisfies are found as a least fixed point (an instance is finite), and are never offered.
  */
 
 import { LIMITS } from "../limits.js";
@@ -17,27 +17,28 @@ export interface ArrayShape {
   readonly prefix: readonly ValueNode[];
   readonly rest: ValueNode;
   readonly min: number;
-  /** Settled: positions that nothing can fill are beyond it. */
+  /** Settled: lowered to the number of items that can have a value. */
   max: number;
 }
 
-/** A place. */
+/** A location of the answer: the values that it allows. */
 export interface ValueNode {
   readonly id: number;
   readonly schemas: readonly Schema[];
   /** Bits of TYPE for null and the booleans. */
   words: number;
   numbers: NumberSet;
-  /** Settled. */
+  /** Settled: without dead ends. */
   strings: Language;
   arrays: readonly ArrayShape[];
   objects: readonly ObjectShape<ValueNode>[];
-  /** Whether some value fits. */
+  /** True if some value is allowed. */
   exists: boolean;
 }
 
 /**
- * @returns the place of the whole answer
+ * Builds the nodes that a schema describes.
+ * @returns the node of the whole answer
  * @throws EngineError invalid_schema or unsupported_schema
  */
 export function valuesOf(languages: Languages, root: Schema): ValueNode {
@@ -48,7 +49,7 @@ type Group = Schema["groups"][number];
 
 class ValueBuilder {
   readonly #nodes = new Map<string, ValueNode>();
-  /** Nodes that are being described, or were. */
+  /** Nodes whose description was begun; it may be finished. */
   readonly #begun = new Set<ValueNode>();
   readonly #described = new Set<ValueNode>();
   readonly #asked = new Set<ValueNode>();
@@ -60,7 +61,7 @@ class ValueBuilder {
   build(root: Schema): ValueNode {
     refuseLoops(root);
     const node = this.#node([root]);
-    // Describing a node brings more of them; a Map's iteration reaches those too.
+    // Describing a node adds more nodes; the iteration of a Map reaches these too.
     for (const found of this.#nodes.values()) this.#describe(found);
     this.#findWhatExists();
     if (!node.exists) throw invalid(root.pointer, "The schema is satisfied by no instance.");
@@ -68,8 +69,8 @@ class ValueBuilder {
   }
 
   #node(schemas: readonly Schema[]): ValueNode {
-    const telling = [...new Set(schemas)].filter((schema) => !isOpen(schema));
-    const key = telling
+    const restricting = [...new Set(schemas)].filter((schema) => !isOpen(schema));
+    const key = restricting
       .map(({ id }) => id)
       .sort((a, b) => a - b)
       .join();
@@ -78,12 +79,12 @@ class ValueBuilder {
       if (this.#nodes.size >= LIMITS.maxGrammarNodes) {
         throw unsupported(
           schemas[0]!.pointer,
-          `The schema describes more than ${LIMITS.maxGrammarNodes} different values.`,
+          `The schema needs more than ${LIMITS.maxGrammarNodes} different combinations of subschemas.`,
         );
       }
       node = {
         id: this.#nodes.size,
-        schemas: telling,
+        schemas: restricting,
         words: 0,
         numbers: { positive: [], negative: [] },
         strings: this.languages.none,
@@ -108,7 +109,7 @@ class ValueBuilder {
     this.#described.add(node);
   }
 
-  /** The ways to choose branches, each as the set of schemas whose own keywords then apply to this type. */
+  /** Returns every choice of branches, each as the set of schemas whose own keywords then apply to this type. */
   #alternatives(schemas: readonly Schema[], type: number): Schema[][] {
     const found = new Map<string, Schema[]>();
     this.#choose(schemas, new Set(), [], type, found);
@@ -143,7 +144,9 @@ class ValueBuilder {
     for (const branch of group.branches) this.#choose([branch], all, rest, type, found);
   }
 
-  /** `oneOf` is `anyOf` where no instance is valid against two branches. */
+  /**
+   * Refuses a `oneOf` with branches that may overlap. If no instance is valid against two, it is the same as `anyOf`.
+   */
   #proveDisjoint(group: Group, context: ReadonlySet<Schema>, type: number): void {
     for (const [index, first] of group.branches.entries()) {
       for (const second of group.branches.slice(index + 1)) {
@@ -152,14 +155,14 @@ class ValueBuilder {
         if ([...both.values()].every((schemas) => this.#isNothing(schemas, type))) continue;
         throw unsupported(
           group.pointer,
-          `The schema keyword "oneOf" at ${shown(group.pointer)} is supported where its branches are provably disjoint; ` +
-            `${shown(first.pointer)} and ${shown(second.pointer)} may overlap. anyOf allows that.`,
+          `The schema keyword "oneOf" at ${shown(group.pointer)} is supported only if its branches are provably disjoint; ` +
+            `${shown(first.pointer)} and ${shown(second.pointer)} may overlap. anyOf allows overlapping branches.`,
         );
       }
     }
   }
 
-  /** Whether it is certain that no value of this type fits. */
+  /** True if it is certain that no value of this type is allowed. */
   #isNothing(schemas: readonly Schema[], type: number): boolean {
     switch (type) {
       case TYPE.number:
@@ -178,7 +181,7 @@ class ValueBuilder {
   #isNothingAt(node: ValueNode): boolean {
     if (this.#nothing.has(node)) return true;
     this.#describe(node);
-    // What is still being described or asked about may exist, as far as is known here.
+    // A value that is still being described or checked may exist, as far as is known here.
     if (!this.#described.has(node) || this.#asked.has(node)) return false;
     this.#asked.add(node);
     const exists = (value: ValueNode): boolean => !this.#isNothingAt(value);
@@ -237,7 +240,7 @@ class ValueBuilder {
       const pointer = schema?.pointer ?? "";
       throw unsupported(
         pointer,
-        `The strings at ${shown(pointer)} need more than ${LIMITS.maxGrammarStates} states: patterns and lengths combine to too much.`,
+        `The strings at ${shown(pointer)} need more than ${LIMITS.maxGrammarStates} states: the combination of patterns and lengths is too large.`,
       );
     }
   }
@@ -284,20 +287,20 @@ class ValueBuilder {
     if (min > 0 && max < Infinity && isCyclic(slots)) {
       const { pointer } = schemas.find(({ dependentRequired }) => dependentRequired.size > 0)!;
       const where = `dependentRequired at ${shown(pointer)}`;
-      const message = `Properties that need each other (${where}) are not supported with both minProperties and maxProperties.`;
+      const message = `Properties that require each other (${where}) are not supported with both minProperties and maxProperties.`;
       throw unsupported(`${pointer}/dependentRequired`, message);
     }
     return new ObjectShape(this.#numShapes++, slots, this.#nameClasses(schemas, validNames), min, max);
   }
 
-  /** What `propertyNames` leaves. */
+  /** Returns the names that `propertyNames` allows. */
   #names(schemas: readonly Schema[]): Language {
     const given = schemas.flatMap(({ propertyNames }) => propertyNames ?? []);
     if (given.length === 0) return this.languages.all;
     return this.#strings(this.#alternatives(given, TYPE.string));
   }
 
-  /** Every way to match some of the patterns and not the others, as far as there are such names. */
+  /** Returns a class for every way to match some of the patterns and not the others, if such names exist. */
   #nameClasses(schemas: readonly Schema[], validNames: Language): NameClass<ValueNode>[] {
     const { languages } = this;
     const patterns = new Map(
@@ -330,7 +333,7 @@ class ValueBuilder {
   }
 }
 
-/** What a schema says about the value of a property: `additionalProperties` speaks where nothing else does. */
+/** Returns the schemas that apply to the value of a property: `additionalProperties` only if no other keyword does. */
 function property(
   schema: Schema,
   name: string | null,
@@ -342,7 +345,7 @@ function property(
   return found.length > 0 || schema.additionalProperties === null ? found : [schema.additionalProperties];
 }
 
-/** Adds a schema and all that it refers to. @returns false if one of them rules the type out */
+/** Adds a schema and all schemas that it refers to. @returns false if one of them excludes the type */
 function gather(schema: Schema, type: number, all: Set<Schema>, groups: Group[]): boolean {
   if (all.has(schema)) return true;
   if ((schema.types & type) === 0) return false;
@@ -351,7 +354,7 @@ function gather(schema: Schema, type: number, all: Set<Schema>, groups: Group[])
   return schema.all.every((other) => gather(other, type, all, groups));
 }
 
-/** The numbers that all of the schemas allow. */
+/** Returns the numbers that all of the schemas allow. */
 function rangesOf(schemas: readonly Schema[]): NumberRange[] {
   let ranges = [ALL_NUMBERS];
   for (const { numbers } of schemas)
@@ -359,7 +362,7 @@ function rangesOf(schemas: readonly Schema[]): NumberRange[] {
   return ranges;
 }
 
-/** Cuts off positions that nothing can fill. @returns whether any such array exists */
+/** Lowers `max` to the number of items that can have a value. @returns true if any such array exists */
 function settleArray(shape: ArrayShape, exists: (value: ValueNode) => boolean): boolean {
   const blocked = shape.prefix.findIndex((value, index) => index < shape.max && !exists(value));
   if (blocked >= 0) shape.max = blocked;
@@ -367,7 +370,7 @@ function settleArray(shape: ArrayShape, exists: (value: ValueNode) => boolean): 
   return shape.min <= shape.max;
 }
 
-/** Whether slots need each other in a circle. */
+/** True if slots need each other in a cycle. */
 function isCyclic(slots: readonly Slot<ValueNode>[]): boolean {
   const done = new Set<number>();
   const open = new Set<number>();
@@ -375,10 +378,10 @@ function isCyclic(slots: readonly Slot<ValueNode>[]): boolean {
     if (open.has(slot)) return true;
     if (done.has(slot)) return false;
     open.add(slot);
-    const isCircle = slots[slot]!.needs.some((needed) => needed !== slot && visit(needed));
+    const isFound = slots[slot]!.needs.some((needed) => needed !== slot && visit(needed));
     open.delete(slot);
     done.add(slot);
-    return isCircle;
+    return isFound;
   };
   return slots.some((_, index) => visit(index));
 }
@@ -387,7 +390,7 @@ function isOpen(schema: Schema): boolean {
   return schema.types === ALL_TYPES && schema.all.length === 0 && schema.groups.length === 0 && !hasOwnKeywords(schema);
 }
 
-/** Whether the schema says anything but which types and which other schemas apply. */
+/** True if the schema has keywords other than those that name types or apply other schemas. */
 function hasOwnKeywords(schema: Schema): boolean {
   const [range] = schema.numbers;
   return (
@@ -413,14 +416,17 @@ function hasOwnKeywords(schema: Schema): boolean {
   );
 }
 
-/** A schema that leads back to itself without a value between is circular: it says nothing. */
+/** Refuses a schema that refers to itself without a property or an item in between: it has no meaning. */
 function refuseLoops(root: Schema): void {
   const done = new Set<Schema>();
   const open = new Set<Schema>();
   const visit = (schema: Schema): void => {
     if (done.has(schema)) return;
     if (open.has(schema))
-      throw invalid(schema.pointer, `The schema at ${shown(schema.pointer)} refers to itself without a value between.`);
+      throw invalid(
+        schema.pointer,
+        `The schema at ${shown(schema.pointer)} refers to itself without a property or an array item in between.`,
+      );
     open.add(schema);
     for (const other of [...schema.all, ...schema.groups.flatMap(({ branches }) => branches)]) visit(other);
     open.delete(schema);
@@ -431,7 +437,7 @@ function refuseLoops(root: Schema): void {
   for (const schema of later) visit(schema);
 }
 
-/** The schemas of what lies within the instance. */
+/** Returns the schemas that apply to the items, properties and names of the instance. */
 function innerSchemas(schema: Schema): Schema[] {
   return [
     ...schema.prefixItems,

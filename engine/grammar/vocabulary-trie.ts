@@ -1,22 +1,23 @@
 /**
- * A vocabulary's bytes as a trie in preorder: a walk is one loop over flat arrays, and a byte that leads nowhere skips
- * everything below it. Tokens of plain text stand apart, because inside a free string all of them are allowed at once.
+ * The bytes of a vocabulary as a trie in preorder: a walk is one loop over flat arrays, and a byte that is not allowed
+ * skips its whole subtree. Tokens of plain text are kept separately, because inside an unrestricted string all of them
+ * are allowed.
  */
 
 import { type Automaton, type Configuration, type Position, UNKNOWN } from "./automaton.js";
 
 export interface TokenMask {
-  /** u32 [ceil(vocabulary / 32)], bit by bit */
+  /** u32 [ceil(vocabulary / 32)]: one bit per token id. */
   readonly bits: Uint32Array;
-  /** Whether the same configuration has another mask where another name is being read. */
+  /** True if the same configuration has another mask while another name is being read. */
   readonly dependsOnName: boolean;
 }
 
-/** The bytes of a model's tokens, as masks need them. Build it once for each model. */
+/** The bytes of a model's tokens, prepared for computing token masks. Build it once for each model. */
 export class VocabularyTrie {
   /**
-   * By number of code points, the plain tokens that have no more: whole text that needs no escape in a JSON string, without
-   * control characters, quotes, backslashes and fragments of code points.
+   * Masks by number of code points: the plain tokens that have at most so many. A plain token is complete UTF-8 that
+   * needs no escape in a JSON string: it contains no control character, quote, backslash or partial code point.
    */
   readonly #plain: readonly Uint32Array[];
   readonly #all: FlatTrie;
@@ -43,7 +44,7 @@ export class VocabularyTrie {
     this.#notPlain = new FlatTrie(rest);
   }
 
-  /** @param tokens the bytes of each token id; null or empty: a token without text, never allowed */
+  /** @param tokens the bytes of each token id; null or empty for a token without text, which is never allowed */
   static build(tokens: readonly (Uint8Array | null)[]): VocabularyTrie {
     return new VocabularyTrie(tokens);
   }
@@ -64,21 +65,21 @@ export class VocabularyTrie {
     return { bits, dependsOnName: unknown.length > 0 };
   }
 
-  /** Plain tokens of at most so many code points. */
+  /** Returns the mask of the plain tokens that have at most `numCodePoints` code points. */
   #plainWithin(numCodePoints: number): Uint32Array {
     return this.#plain[Math.min(numCodePoints, this.#plain.length - 1)]!;
   }
 }
 
-/** Nodes in preorder, the root left out. */
+/** Trie nodes in preorder, without the root. */
 class FlatTrie {
   /** u8 [numNodes]: the byte that leads to the node. */
   readonly #bytes: Uint8Array;
-  /** u16 [numNodes]: bytes from the root, 1 for its children. */
+  /** u32 [numNodes]: depth of the node, 1 for children of the root. */
   readonly #depths: Uint32Array;
-  /** u32 [numNodes]: the next node that is not below it. */
+  /** u32 [numNodes]: the next node outside the node's subtree. */
   readonly #skips: Uint32Array;
-  /** u32 [numNodes + 1]: where the tokens that end at a node begin. */
+  /** u32 [numNodes + 1]: index into `#tokenIds` of the first token that ends at the node. */
   readonly #firstTokens: Uint32Array;
   readonly #tokenIds: Uint32Array;
   readonly #maxDepth: number;
@@ -102,7 +103,7 @@ class FlatTrie {
     this.#fill(sorted, numNodes);
   }
 
-  /** Sets the bits of tokens that can follow. @returns the tokens for which that depends on a name */
+  /** Sets the bits of the tokens that can follow. @returns the tokens for which this depends on a name */
   walk(automaton: Automaton, start: Configuration, mask: Uint32Array): number[] {
     const unknown: number[] = [];
     const bytes = this.#bytes;
@@ -166,7 +167,7 @@ function shared(a: string, b: string): number {
   return length;
 }
 
-/** One character for each byte. */
+/** Converts bytes to a string with one character for each byte. */
 function latin1(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
@@ -175,7 +176,7 @@ function latin1(bytes: Uint8Array): string {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** @returns the number of code points of plain text, or null */
+/** @returns the number of code points, or null if the token is not plain text */
 function plainCodePoints(bytes: Uint8Array, text: string): number | null {
   if (/["\\\x00-\x1f]/.test(text)) return null;
   if (!/[\x80-\xff]/.test(text)) return text.length;
