@@ -92,8 +92,8 @@ export class Automaton {
   }
 
   /**
-   * Reads one byte, and keeps track of the name. Once no other name of the object begins with the bytes of a name,
-   * these bytes are not part of the configuration any more, or every name would be a state of its own. When the name is
+   * Reads one byte, and keeps track of the name. Once no other name of the object begins with the bytes read of a name,
+   * the configuration no longer contains these bytes; otherwise every name would be a separate state. When the name is
    * closed, it is recorded in its object.
    */
   #read({ configuration, name }: Position, byte: number): Position | null {

@@ -63,7 +63,7 @@ describe("white space between tokens", () => {
     );
   });
 
-  it("allows the output of JSON.stringify with indentation", () => {
+  it("includes everything that JSON.stringify writes with indentation", () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5, stringUnit: "grapheme" }),

@@ -68,7 +68,7 @@ describe("patterns", () => {
     ["\\bword", "\\b"],
     ["(^a)+", "inside a repetition"],
     ["(a{100}){200}", "positions"],
-  ])("refuse %s", (pattern, reason) => {
+  ])("%s is refused", (pattern, reason) => {
     expect(() => patternLanguage(new Languages(), pattern, false, 10_000)).toThrow(reason);
   });
 
