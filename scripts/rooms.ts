@@ -164,7 +164,8 @@ export const ROOMS: readonly Room[] = [
       "engine/model",
       "engine/evaluate",
     ],
-    holds: "the library's doors: `touchstone`, `touchstone/models`, `touchstone/grammar`, `touchstone/evaluate`",
+    holds:
+      "the library's entry points `touchstone`, `touchstone/models` and `touchstone/grammar`; `evaluate.ts` is for the command line",
   },
   {
     path: "src/openai",

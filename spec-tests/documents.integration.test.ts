@@ -20,9 +20,15 @@ const inFolder = (folder: string, recursive = false): string[] =>
     .map((file) => join(folder, file).replaceAll("\\", "/"))
     .sort();
 const DOCUMENTS = [
-  ...[".", ".github", "bench/peers", "models/tiny", "spec-tests/mutation", "spec-tests/vectors"].flatMap((folder) =>
-    inFolder(folder),
-  ),
+  ...[
+    ".",
+    ".github",
+    "bench/peers",
+    "models/tiny",
+    "spec-tests/conform",
+    "spec-tests/conform/vectors",
+    "spec-tests/mutation",
+  ].flatMap((folder) => inFolder(folder)),
   ...inFolder("docs", true),
 ];
 
