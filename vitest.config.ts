@@ -5,13 +5,19 @@ const TESTS = "{kernels,engine,src,spec-tests,bench,models,scripts}/**/*";
 /** Tests that `npm run test:peers` runs, because they need other engines and clients. */
 const PEERS = ["spec-tests/peers/**", "bench/peers/**"];
 
+/** Tests with properties that run in `unit` with few cases and in `slow` with all of them. */
+const PROPERTIES = [
+  "engine/{architecture,grammar,sampling}/*.test.ts",
+  "kernels/sample.test.ts",
+];
+
 /** CONTRIBUTING.md says which project a test belongs to. */
 export default defineConfig({
   test: {
     projects: [
-      project("unit", `${TESTS}.test.ts`, [`${TESTS}.{integration,slow}.test.ts`]),
-      project("integration", `${TESTS}.integration.test.ts`),
-      project("slow", `${TESTS}.slow.test.ts`),
+      project("unit", [`${TESTS}.test.ts`], [`${TESTS}.{integration,slow}.test.ts`]),
+      project("integration", [`${TESTS}.integration.test.ts`]),
+      project("slow", [`${TESTS}.slow.test.ts`, ...PROPERTIES], [], { PROPERTY_SIZE: "full" }),
     ],
     // The number of processors, where Vitest leaves one out by default.
     maxWorkers: "100%",
@@ -19,12 +25,13 @@ export default defineConfig({
   },
 });
 
-function project(name: string, include: string, exclude: string[] = []) {
+function project(name: string, include: string[], exclude: string[] = [], env: Record<string, string> = {}) {
   return {
     test: {
       name,
-      include: [include],
+      include,
       exclude: ["**/node_modules/**", "dist/**", ...PEERS, ...exclude],
+      env,
       globalSetup: "./scripts/build.mjs",
       testTimeout: 60_000,
       hookTimeout: 120_000,

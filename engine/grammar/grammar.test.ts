@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import {
@@ -152,7 +153,7 @@ describe("strings", () => {
           expect(accepts(schema({ type: "string", ...keywords }), text)).toBe(expected);
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: numCases(2000) },
     );
   });
 
@@ -562,6 +563,6 @@ describe("host names", () => {
         matcher.acceptToken(allowed[choices.next().value! % allowed.length]!);
       }
     });
-    fc.assert(property, { numRuns: 40 });
+    fc.assert(property, { numRuns: numCases(40) });
   });
 });

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { type Language, Languages, TooManyStates } from "./language.js";
 import { PatternError, patternLanguage } from "./pattern.js";
 
@@ -56,7 +57,7 @@ describe("patterns", () => {
         for (const text of all)
           expect(languages.has(language, text), JSON.stringify(text)).toBe(new RegExp(pattern, "u").test(text));
       }),
-      { numRuns: 1500 },
+      { numRuns: numCases(1500) },
     );
   });
 
@@ -103,7 +104,7 @@ describe("languages", () => {
           expectNoDeadEnds(languages, both, length + 1);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: numCases(400) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { type Decimal, compare, decimalOf, greatestBelow, isMultiple, leastAbove } from "./decimal.js";
 import {
   type NumberPrefix,
@@ -64,7 +65,7 @@ describe("numbers", () => {
         fc.pre(range.step === null || Math.abs(value) <= 2 ** 53);
         expect(accepts(range, text), text).toBe(isWithin(range, text));
       }),
-      { numRuns: 3000 },
+      { numRuns: numCases(3000) },
     );
   });
 
@@ -98,7 +99,7 @@ describe("numbers", () => {
         expect(JSON.parse(text)).toBe(Number(text));
         expect(isWithin(range, text), text).toBe(true);
       }),
-      { numRuns: 1500 },
+      { numRuns: numCases(1500) },
     );
   });
 
@@ -138,7 +139,7 @@ describe("numbers", () => {
         expect(Number(`${up.digits}e${up.exponent}`)).toBeGreaterThan(value);
         expect(Number(`${down.digits}e${down.exponent}`)).toBeLessThan(value);
       }),
-      { numRuns: 2000 },
+      { numRuns: numCases(2000) },
     );
   });
 });
