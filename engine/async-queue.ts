@@ -11,13 +11,13 @@ export class AsyncQueue<T> {
     this.#wake();
   }
 
-  /** No more values come. */
+  /** Ends the queue: the consumer gets the remaining values, then null. */
   end(): void {
     if (this.#end === "open") this.#end = "whole";
     this.#wake();
   }
 
-  /** No more values come, and the consumer gets the error after those that came before it. */
+  /** Ends the queue with an error, which the consumer gets after the remaining values. */
   fail(error: unknown): void {
     if (this.#end === "open") this.#end = { error };
     this.#wake();
@@ -25,8 +25,8 @@ export class AsyncQueue<T> {
 
   /**
    * Waits for values.
-   * @returns all that have come since the last call, at least one; null at the end
-   * @throws the error that the producer failed with
+   * @returns all values pushed since the last call, at least one; null at the end
+   * @throws the error that was passed to `fail`
    */
   async take(): Promise<T[] | null> {
     for (;;) {

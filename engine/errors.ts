@@ -1,13 +1,13 @@
 /**
- * The one error that a caller can cause. A bug inside the engine throws something else (an assertion) and never
- * passes for the caller's mistake.
+ * The only error class for mistakes of the caller. A bug inside the engine throws another class (an assertion), so it
+ * is never reported as the caller's mistake.
  */
 
 import { LIMITS } from "./limits.js";
 
 /**
- * Stable codes. The first group belongs to the contract, and the wire repeats it; the second concerns model files, the
- * hub and the machine, and never reaches a request.
+ * Stable codes. The first group, up to `internal_error`, is defined by the contract and used in HTTP responses. The
+ * second group concerns model files, the hub and the machine, and is never the result of a request.
  */
 export type EngineErrorCode =
   | "invalid_type"
@@ -35,28 +35,28 @@ export type EngineErrorCode =
   | "model_closed"
   | "out_of_memory";
 
-/** The name of a parameter, given the library's: `logitBias.17` may be `logit_bias.17` elsewhere. */
+/** Maps a parameter's path in the library to its path elsewhere, such as `logitBias.17` to `logit_bias.17`. */
 export type Naming = (path: string) => string;
 
-/** A sentence about parameters, in whichever names the reader uses. */
+/** An error message; a function if it names parameters, so that it can use the caller's names for them. */
 export type Message = string | ((name: Naming) => string);
 
-/** What a caller did wrong, or what the machine, the hub or a file lacks: `message` is one line for people. */
+/** A mistake of the caller, or a problem with the machine, the hub or a file. `message` is one line for people. */
 export class EngineError extends Error {
   override readonly name = "EngineError";
   readonly #message: Message;
 
   /**
    * @param code stable, for programs
-   * @param message one line for people: what was given and what is allowed
-   * @param param path of the offending parameter by the library's names, such as `messages[2].content`, or null
+   * @param message one line for people that states what is allowed and what was given
+   * @param param path of the invalid parameter in the library's names, such as `messages[2].content`, or null
    * @internal
    */
   constructor(
     /** Stable, for programs. */
     readonly code: EngineErrorCode,
     message: Message,
-    /** Path of the parameter that the error is about, such as `messages[2].content`; null where there is none. */
+    /** Path of the parameter that the error is about, such as `messages[2].content`; null if it is about none. */
     readonly param: string | null = null,
     options?: ErrorOptions,
   ) {
@@ -65,7 +65,7 @@ export class EngineError extends Error {
   }
 
   /**
-   * @returns the same error with other names for the parameters
+   * @returns the same error with the parameters renamed
    * @internal
    */
   renamed(name: Naming): EngineError {
@@ -96,7 +96,7 @@ export function missingParameter(param: string): EngineError {
   );
 }
 
-/** A short rendering of what was given: scalars as JSON writes them, the others by what they are. */
+/** Describes a given value in a few words: scalars in JSON notation, other values by their type and size. */
 export function described(value: unknown): string {
   if (typeof value === "string") return quoted(value);
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : `an array of ${value.length}`;
@@ -105,7 +105,7 @@ export function described(value: unknown): string {
   return typeof value === "function" ? "a function" : String(value);
 }
 
-/** A text as JSON, which also escapes control characters and lone surrogates, cut to a readable length. */
+/** Quotes a text as a JSON string, cut to a readable length. Control characters and lone surrogates are escaped. */
 export function quoted(text: string): string {
   return JSON.stringify(shortened(text));
 }
@@ -114,13 +114,13 @@ export function shortened(text: string): string {
   return text.length <= LIMITS.maxQuotedChars ? text : `${text.slice(0, LIMITS.maxQuotedChars)}...`;
 }
 
-/** The code of an error that the file system raised, such as EACCES; null for any other error. */
+/** Returns the code of a file system error, such as EACCES; null for any other error. */
 export function fileSystemCode(error: unknown): string | null {
   const { code, syscall } = error as NodeJS.ErrnoException;
   return error instanceof Error && code !== undefined && syscall !== undefined ? code : null;
 }
 
-/** Checks an invariant of our own: failing means a bug, never bad input. */
+/** Checks an internal invariant. A failure means a bug in the engine, never bad input. */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`Internal invariant broken: ${message}`);
 }

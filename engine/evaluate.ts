@@ -1,3 +1,3 @@
-/** How far one way of computing a model is from another: KL divergence, agreement, perplexity. */
+/** Compares two ways of computing a model: KL divergence, top-1 agreement and perplexity. */
 
 export { evaluate, selfWrittenTexts, type Divergence, type EvaluatedModel } from "./evaluate/index.js";

@@ -1,4 +1,4 @@
-/** Token masks for any engine: which tokens can continue an answer that a JSON schema or a regular expression describes. */
+/** Token masks for any engine: the tokens that can continue an answer under a JSON schema or a regular expression. */
 
 import { parseJsonObject } from "./formats/index.js";
 import { VocabularyTrie } from "./grammar/index.js";
@@ -8,8 +8,10 @@ export { EngineError, type EngineErrorCode } from "./errors.js";
 export { compileGrammar, GrammarMatcher, VocabularyTrie, type AnswerFormat, type Grammar } from "./grammar/index.js";
 
 /**
+ * Reads the vocabulary that token masks refer to.
+ *
  * @param tokenizerJson the bytes of a model's `tokenizer.json`
- * @returns its tokens; special ones have no bytes, so that no answer contains one
+ * @returns the model's tokens; special tokens have no bytes, so that no answer can contain one
  * @throws EngineError invalid_model or unsupported_model
  */
 export function readVocabulary(tokenizerJson: Uint8Array): VocabularyTrie {

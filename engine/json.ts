@@ -1,7 +1,7 @@
 /**
- * Strict JSON, for requests and for files that decide what a model computes. What JSON.parse takes is taken with the same
- * result, except for repeated keys, which hide one of two meanings, and nesting beyond a bound; both are refused, as is
- * invalid UTF-8. `__proto__` is a key like any other.
+ * A strict JSON parser, for requests and for files that decide what a model computes. It accepts the same texts as
+ * JSON.parse with the same result, with three exceptions that it refuses: repeated keys, because only one of the values
+ * would count; nesting beyond a limit; and invalid UTF-8. `__proto__` is an ordinary key.
  */
 
 import { quoted } from "./errors.js";
@@ -13,7 +13,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Why a text is not JSON, and where. */
+/** Reports why a text is not valid JSON, with line and column. */
 export class JsonError extends Error {
   override readonly name = "JsonError";
 }
@@ -31,7 +31,7 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** The first U+FFFD of a forgiving decoder that does not stand for a U+FFFD of the input. */
+/** Returns the byte offset of the first U+FFFD that a lenient decoder inserted, rather than found in the input. */
 function invalidUtf8Offset(bytes: Uint8Array): number {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   let offset = 0;
@@ -67,7 +67,7 @@ class Parser {
 
   document(): unknown {
     this.#skipSpace();
-    if (this.#position === this.#text.length) throw this.#error("Nothing is there; a JSON value is needed");
+    if (this.#position === this.#text.length) throw this.#error("The text is empty; a JSON value is needed");
     const value = this.#value(0);
     this.#skipSpace();
     if (this.#position < this.#text.length) throw this.#error(`${this.#next()} follows the end of the JSON value`);
@@ -101,16 +101,16 @@ class Parser {
     do {
       this.#skipSpace();
       const keyAt = this.#position;
-      if (this.#text[keyAt] !== '"') throw this.#error(`${this.#next()} is where a key in double quotes is needed`);
+      if (this.#text[keyAt] !== '"') throw this.#error(`Unexpected ${this.#next()}; a key in double quotes is needed`);
       const key = this.#string();
       if (Object.hasOwn(object, key)) throw this.#error(`The key ${quoted(key)} is repeated`, keyAt);
-      if (!this.#takeAfterSpace(":")) throw this.#error(`${this.#next()} is where ":" is needed`);
+      if (!this.#takeAfterSpace(":")) throw this.#error(`Unexpected ${this.#next()}; ":" is needed`);
       const value = this.#value(depth);
       if (key === "__proto__")
         Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
       else object[key] = value;
     } while (this.#takeAfterSpace(","));
-    if (!this.#takeAfterSpace("}")) throw this.#error(`${this.#next()} is where "," or "}" is needed`);
+    if (!this.#takeAfterSpace("}")) throw this.#error(`Unexpected ${this.#next()}; "," or "}" is needed`);
     return object;
   }
 
@@ -120,7 +120,7 @@ class Parser {
     if (this.#takeAfterSpace("]")) return array;
     do array.push(this.#value(depth));
     while (this.#takeAfterSpace(","));
-    if (!this.#takeAfterSpace("]")) throw this.#error(`${this.#next()} is where "," or "]" is needed`);
+    if (!this.#takeAfterSpace("]")) throw this.#error(`Unexpected ${this.#next()}; "," or "]" is needed`);
     return array;
   }
 
@@ -147,10 +147,10 @@ class Parser {
       } else if (code >= 0x20) {
         this.#position++;
       } else if (Number.isNaN(code)) {
-        throw this.#error("A string has no end", openedAt);
+        throw this.#error("A string is not terminated", openedAt);
       } else {
         throw this.#error(
-          `A string holds the control character U+${code.toString(16).toUpperCase().padStart(4, "0")}, which must be escaped`,
+          `A string contains the control character U+${code.toString(16).toUpperCase().padStart(4, "0")}, which must be escaped`,
         );
       }
     }
@@ -165,7 +165,7 @@ class Parser {
       return String.fromCharCode(Number.parseInt(hex, 16));
     }
     const decoded = Object.hasOwn(ESCAPES, char) ? ESCAPES[char] : undefined;
-    if (decoded === undefined) throw this.#error(`\\${char} is no escape of JSON`);
+    if (decoded === undefined) throw this.#error(`\\${char} is not a JSON escape`);
     this.#position += 2;
     return decoded;
   }
@@ -200,12 +200,12 @@ class Parser {
   }
 
   #noValue(): JsonError {
-    return this.#error(`${this.#next()} is where a JSON value is needed`);
+    return this.#error(`Unexpected ${this.#next()}; a JSON value is needed`);
   }
 
   #next(): string {
     const codePoint = this.#text.codePointAt(this.#position);
-    return codePoint === undefined ? "The end of the text" : quoted(String.fromCodePoint(codePoint));
+    return codePoint === undefined ? "end of the text" : quoted(String.fromCodePoint(codePoint));
   }
 
   #error(problem: string, position = this.#position): JsonError {

@@ -1,101 +1,105 @@
-/** Every bound of the engine, in one place (contract, section 2, where a bound is the contract's). */
+/** All limits of the engine. Those of request parameters are defined in section 2 of the contract. */
 
 export const LIMITS = {
-  /** Stop sequences of one request. */
+  /** Stop sequences in one request. */
   maxStopSequences: 4,
-  /** Choices of one request. */
+  /** Choices in one request. */
   maxChoices: 128,
-  /** Entries of `logit_bias`. */
+  /** Entries in `logit_bias`. */
   maxLogitBiasEntries: 1024,
   /** Alternatives listed for each token. */
   maxTopLogprobs: 20,
-  /** Arrays and objects inside each other: parsing recurses, so the bound is far from the end of the stack. */
+  /** Nesting depth of arrays and objects. The parser is recursive; this depth is far from a stack overflow. */
   maxJsonDepth: 256,
-  /** Characters of a value or a name that an error repeats. */
+  /** Characters that an error message quotes of a value or a name. */
   maxQuotedChars: 80,
-  /** Bytes of a safetensors header; the format's own bound. */
+  /** Bytes of a safetensors header; the limit is set by the format. */
   maxSafetensorsHeaderBytes: 100_000_000,
-  /** Bytes of config.json, tokenizer.json and their like. */
+  /** Bytes of config.json, tokenizer.json and similar files. */
   maxModelJsonBytes: 256 << 20,
-  /** Any single size in config.json: hidden size, vocabulary, context length. */
+  /** Largest single size in config.json, such as hidden size, vocabulary size or context length. */
   maxModelDimension: 1 << 24,
-  /** Layers that the kernels run in one go. */
+  /** Layers of a model; one call of the kernels runs all of them. */
   maxModelLayers: 255,
-  /** Dimensions of a head. */
+  /** Size of an attention head. */
   maxHeadDim: 1024,
-  /** Bytes of one protobuf message, hence of an ONNX file without external data. */
+  /** Bytes of one protobuf message, and therefore of an ONNX file without external data. */
   maxProtobufBytes: 2 ** 31 - 1,
-  /** Bytes of the hub's list of a repository's files. */
+  /** Bytes of the hub's response that lists the files of a repository. */
   maxHubListingBytes: 32 << 20,
-  /** Redirects from a file of the hub to where its bytes are. */
+  /** Redirects from the hub's URL of a file to the server that stores it. */
   maxHubRedirects: 5,
-  /** Times that a request is tried without a byte of progress. */
+  /** Attempts of a hub request in a row that receive no byte. */
   maxHubAttempts: 6,
-  /** The same for the first request of all: whoever mistypes a path shall not wait long. */
+  /** Attempts of the first request to the hub; fewer, so that a mistyped endpoint fails soon. */
   maxHubFirstAttempts: 3,
-  /** The first pause between two tries, which doubles up to the longest. */
+  /** Pause before the second attempt; it doubles for each further attempt, up to `maxHubPauseMs`. */
   hubPauseMs: 500,
   maxHubPauseMs: 15_000,
-  /** The longest pause that a busy hub may ask for; its own allowances are for five minutes. */
+  /** Longest pause that a rate-limiting hub may request; its rate limits apply to windows of five minutes. */
   maxHubRetryAfterMs: 310_000,
-  /** How long a connection may be silent. */
+  /** Time after which a connection that sends nothing is closed. */
   hubStallMs: 20_000,
-  /** Parts of a large file that are fetched at the same time, and their bytes. */
+  /** Parts of a large file that are downloaded concurrently, and the bytes of a part. */
   hubPartsAtOnce: 4,
   hubPartBytes: 16 << 20,
-  /** Small files that are fetched at the same time. */
+  /** Small files that are downloaded concurrently. */
   hubFilesAtOnce: 4,
-  /** How long nothing may be written into an unfinished folder before it counts as left behind: of a process that is not seen here, of any. */
+  /**
+   * Time without writes after which an unfinished folder is stale: the first value if its process is dead, the second
+   * in any case.
+   */
   stagingSilenceMs: 600_000,
   maxStagingSilenceMs: 86_400_000,
-  /** How long a lock may go untouched before its owner counts as gone. */
+  /** Time without a heartbeat after which the owner of a lock is considered dead. */
   hubLockSilenceMs: 15_000,
   /**
-   * Bytes from which on an ONNX file keeps its weights beside it, far below protobuf's limit: they are then mapped
-   * instead of parsed and copied, which takes a third off the time and the memory of loading a session.
+   * Size from which an ONNX file keeps its weights in a separate file, in bytes. It is far below protobuf's limit:
+   * external weights are memory-mapped instead of parsed and copied, which saves a third of the time and memory needed
+   * to load a session.
    */
   maxInlineWeightsBytes: 64 << 20,
-  /** Bytes of an ONNX file that are no weights. */
+  /** Bytes of an ONNX file without its weights. */
   maxOnnxGraphBytes: 256 << 20,
-  /** Tokens of one prompt block, and positions of one page of keys and values. */
+  /** Tokens in one block of a prefill, and positions in one KV cache page. */
   promptBlockTokens: 64,
-  /** The same for graphs that ONNX Runtime runs whole: it reads all weights for every block, so these are longer. */
+  /** The same for ONNX graphs of whole models: every block reads all weights, so longer blocks are faster. */
   graphBlockTokens: 128,
-  /** Choices that may be let draw tokens at the same time: a row of logits is kept for each. */
+  /** Upper limit of `maxConcurrency`, the choices that decode at the same time; each has a row of logits. */
   maxRunningSequences: 128,
-  /** Choices that do, unless told otherwise; more wait for their turn. */
+  /** Default of `maxConcurrency`; further choices wait in a queue. */
   runningSequencesDefault: 16,
-  /** Memory for keys and values, unless told otherwise. */
+  /** Default size of the KV cache, in bytes. */
   maxKVCacheBytes: 2 ** 31,
-  /** Of the kernels' memory, what weights, keys and values leave for buffers that grow with use. */
+  /** Bytes of the kernels' memory that weights and KV cache leave free for buffers that grow with use. */
   maxKernelScratchBytes: 64 << 20,
   /** Threads of the kernels, and of ONNX Runtime. */
   maxThreads: 64,
-  /** Tokens of a tokenizer, holes included: pairs of ids must fit a float64 exactly. */
+  /** Token ids of a tokenizer, including unused ones: a pair of ids must fit a float64 exactly. */
   maxVocabSize: 2_097_152,
-  /** Characters of a JSON schema as JSON. */
+  /** UTF-16 code units of a JSON schema that is serialized as JSON. */
   maxSchemaBytes: 256 << 10,
-  /** Schemas within one another. */
+  /** Nesting depth of schemas. */
   maxSchemaDepth: 128,
-  /** Schemas of one document, the values of `enum` and `const` included. */
+  /** Schemas in one document, including the values of `enum` and `const`. */
   maxSchemaSchemas: 20_000,
-  /** Entries of `properties` and its like. */
+  /** Entries of `properties` and similar keywords. */
   maxSchemaProperties: 1000,
-  /** Characters of a pattern, its repetitions written out. */
+  /** Characters of a pattern after its repetitions are expanded. */
   maxPatternPositions: 10_000,
   /** Different values that a schema describes. */
   maxGrammarNodes: 10_000,
-  /** Ways to combine the branches of `anyOf`, `oneOf` and `enum` at one place. */
+  /** Combinations of the branches of `anyOf`, `oneOf` and `enum` at one place of a schema. */
   maxGrammarAlternatives: 512,
-  /** States of a grammar's patterns, and of its strings that are searched for dead ends. */
+  /** States of one pattern or string language, which is searched for dead ends when a grammar is compiled. */
   maxGrammarStates: 20_000,
-  /** States of a grammar that are remembered, and masks. */
+  /** Cached states of a grammar's automaton, and cached token masks. */
   maxGrammarConfigurations: 10_000,
   maxGrammarMasks: 256,
-  /** Languages that a grammar may have come upon before it is compiled anew for the next request. */
+  /** Cached language states of a grammar; above this, the next request compiles the grammar again. */
   maxGrammarLanguages: 200_000,
-  /** Grammars that are kept for the next request. */
+  /** Compiled grammars that are cached for later requests. */
   maxGrammarsKept: 16,
-  /** Characters of white space between the reasoning and an answer that has a grammar. */
+  /** White-space characters between the reasoning and an answer that has a grammar. */
   maxBlankBeforeAnswer: 16,
 } as const;

@@ -39,7 +39,7 @@ describe("generationConfig", () => {
     });
   });
 
-  it("takes whatever the table allows, as it is", () => {
+  it("returns every valid configuration unchanged", () => {
     fc.assert(
       fc.property(generationConfigs(), (config) => {
         expect(generationConfig(config)).toEqual(config);
@@ -47,11 +47,11 @@ describe("generationConfig", () => {
     );
   });
 
-  it("draws a new seed each time none is given", () => {
+  it("draws a new seed each time if none is given", () => {
     expect(generationConfig().seed).not.toBe(generationConfig().seed);
   });
 
-  it("draws it from 0..2^53-1", () => {
+  it("draws the seed from 0..2^53-1", () => {
     for (const [word, seed] of [
       [0, 0],
       [0xffffffff, Number.MAX_SAFE_INTEGER],
@@ -64,7 +64,7 @@ describe("generationConfig", () => {
     }
   });
 
-  it("reads null and undefined as not given", () => {
+  it("treats null and undefined as not given", () => {
     const options: GenerationOptions = {
       temperature: null,
       topP: undefined,
@@ -76,7 +76,7 @@ describe("generationConfig", () => {
     expect(generationConfig(options)).toEqual(generationConfig({ seed: 1 }));
   });
 
-  it("accepts the ends of every range, and its own result", () => {
+  it("accepts the ends of every range, and its own result as input", () => {
     const accepted: GenerationOptions[] = [
       { maxTokens: 1 },
       { n: 1 },
@@ -192,7 +192,7 @@ describe("generationConfig", () => {
     expect(error.message).toBe(`${param} ${message}`);
   });
 
-  it("names the first bad parameter in the contract's order", () => {
+  it("reports the first invalid parameter in the contract's order", () => {
     expect(refusal({ topK: 0, temperature: 3, n: 0 }).param).toBe("n");
     expect(refusal({ topP: 3, temperature: 3 }).param).toBe("temperature");
   });

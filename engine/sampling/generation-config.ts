@@ -1,7 +1,7 @@
 /**
- * Checks what a caller asks of a generation against the table of parameters, once, where the request enters. Everything
- * that leaves `generationConfig` is valid, and nothing after it checks again. Whether the ids of `logitBias` exist is
- * checked where the tokenizer is known.
+ * Validates generation options against the table of parameters, once, when a request enters the engine. The result of
+ * `generationConfig` is valid and is not checked again. The token ids in `logitBias` are the exception: the code that
+ * has the tokenizer checks that they exist.
  */
 
 import { described, EngineError, outOfRange, wrongType } from "../errors.js";
@@ -9,15 +9,15 @@ import { PARAMETER_NAMES, parameterIn, type Parameter, type ParameterKind, type 
 
 type ValueOf<P> = P extends Parameter<infer Value> ? Value : never;
 
-/** Every parameter, checked and with its default. */
+/** All parameters, validated, with defaults filled in. */
 export type GenerationConfig = { readonly [K in keyof typeof PARAMETERS]: ValueOf<(typeof PARAMETERS)[K]> };
 
-/** What a caller may leave out; undefined and null both mean "not given". */
+/** Options of a caller, all optional; undefined and null both mean "not given". */
 export type GenerationOptions = { readonly [K in keyof GenerationConfig]?: GenerationConfig[K] | null | undefined };
 
 /**
- * Fills in defaults; draws a seed where none is given.
- * @throws EngineError for the first option, in the table's order, that is not valid
+ * Validates options and fills in defaults; draws a random seed if none is given.
+ * @throws EngineError for the first invalid option in the table's order
  */
 export function generationConfig(options: GenerationOptions = {}): GenerationConfig {
   const config = Object.fromEntries(
@@ -85,7 +85,7 @@ function checkedNumber(
   throw outOfRange(param, `must be ${rangeOf(kind)}`, value);
 }
 
-/** The range in words, as they follow "must be". */
+/** Describes a range in words that follow "must be". */
 function rangeOf(kind: Extract<ParameterKind, { type: "integer" | "number" }>): string {
   const { minimum, maximum } = kind;
   if (maximum === undefined) return `at least ${minimum}`;

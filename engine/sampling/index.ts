@@ -1,4 +1,4 @@
-/** From logits to a drawn token: the parameters of a generation, and the sampler of one choice. */
+/** Sampling: the generation parameters, and the sampler that draws the tokens of one choice from logits. */
 
 export { generationConfig, type GenerationConfig, type GenerationOptions } from "./generation-config.js";
 export {

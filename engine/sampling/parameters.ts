@@ -1,12 +1,12 @@
 /**
- * The one table of what a caller can ask of a generation (contract, section 2). From it come `GenerationOptions` and its
- * check, the wire's schema, the command line's options, the capabilities route, the table in docs/SPEC.md and the tests'
- * arbitraries. Its order is the order in which mistakes are reported.
+ * The table of generation parameters (contract, section 2). `GenerationOptions` and its validation, the JSON schema of
+ * requests, the command-line options, the capabilities route, the table in docs/SPEC.md and the tests' arbitraries are
+ * all derived from it. Errors are reported in the order of the table.
  */
 
 import { LIMITS } from "../limits.js";
 
-/** Which values a parameter takes. Ranges include their ends unless `excludesMinimum`; null is "not given" everywhere. */
+/** Values that a parameter accepts. Ranges include their ends unless `excludesMinimum`; null means "not given". */
 export type ParameterKind =
   | { readonly type: "integer"; readonly minimum: number; readonly maximum?: number }
   | { readonly type: "number"; readonly minimum: number; readonly maximum: number; readonly excludesMinimum?: true }
@@ -14,21 +14,21 @@ export type ParameterKind =
   | { readonly type: "choice"; readonly values: readonly string[] }
   /** Non-empty texts without lone surrogates. */
   | { readonly type: "texts"; readonly maxItems: number }
-  /** Token ids with a number each. */
+  /** A map from token ids to numbers. */
   | { readonly type: "biases"; readonly maxEntries: number; readonly minimum: number; readonly maximum: number };
 
-/** The two published request formats (contract, section 1). The library is neither. */
+/** The two published request formats (contract, section 1). The library's own format is a third. */
 export type Dialect = "ppio" | "openai";
 
 export interface Parameter<Value> {
   readonly kind: ParameterKind;
-  /** What "not given" means; a function where that is drawn anew for each request. */
+  /** Default value; a function if each request draws a new one. */
   readonly default: Value | (() => Value);
-  /** What a request body calls it. */
+  /** Name of the field in a request body. */
   readonly wire: string;
   readonly clause: string;
   readonly description: string;
-  /** Where a dialect differs from the library. Values of an integer kind below `offBelow` mean "not given". */
+  /** Differences of a dialect from the library. Integers below `offBelow` mean "not given". */
   readonly dialects?: Partial<
     Record<Dialect, { readonly kind?: ParameterKind; readonly default?: Value; readonly offBelow?: number }>
   >;
@@ -39,29 +39,29 @@ const parameter = <Value>(definition: Parameter<Value>): Parameter<Value> => def
 const PENALTY = { type: "number", minimum: -2, maximum: 2 } as const;
 
 export const PARAMETERS = {
-  /** Tokens of each answer at most, 1 or more; what the context leaves unless given. */
+  /** Maximum tokens of each answer, 1 or more; by default, all that fit in the context after the prompt. */
   maxTokens: parameter<number | null>({
     kind: { type: "integer", minimum: 1 },
     default: null,
     wire: "max_tokens",
     clause: "TS-2.7",
-    description: "Tokens of each answer, at most; what the context leaves if not given.",
+    description: "Maximum tokens of each answer; by default, all that fit in the context after the prompt.",
   }),
-  /** Choices to draw, 1 to 128; 1 unless given. */
+  /** Number of choices to generate, 1 to 128; the default is 1. */
   n: parameter<number>({
     kind: { type: "integer", minimum: 1, maximum: LIMITS.maxChoices },
     default: 1,
     wire: "n",
     clause: "TS-2.10",
-    description: "Choices to draw. Choice i is the same whatever n is.",
+    description: "Number of choices to generate. Choice i does not depend on n.",
   }),
-  /** A safe integer; the same seed gives the same answer. Drawn unless given. */
+  /** A safe integer; the same seed gives the same answer. A random seed by default. */
   seed: parameter<number>({
     kind: { type: "integer", minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
     default: randomSeed,
     wire: "seed",
     clause: "TS-2.11",
-    description: "The same seed gives the same answer. One is drawn if not given; `x-touchstone-seed` names it.",
+    description: "The same seed gives the same answer. Random by default; the header `x-touchstone-seed` reports it.",
   }),
   /** -2 to 2; 0, the default, is off. */
   frequencyPenalty: parameter<number>({
@@ -69,7 +69,7 @@ export const PARAMETERS = {
     default: 0,
     wire: "frequency_penalty",
     clause: "TS-2.12",
-    description: "Subtracted from a token's logit for each time it was generated.",
+    description: "Subtracted from a token's logit once for each time the token was generated.",
   }),
   /** -2 to 2; 0, the default, is off. */
   presencePenalty: parameter<number>({
@@ -77,7 +77,7 @@ export const PARAMETERS = {
     default: 0,
     wire: "presence_penalty",
     clause: "TS-2.13",
-    description: "Subtracted once from the logit of a token that was generated.",
+    description: "Subtracted once from the logit of every token that was generated.",
   }),
   /** More than 0, at most 2; 1, the default, is off. */
   repetitionPenalty: parameter<number>({
@@ -85,34 +85,34 @@ export const PARAMETERS = {
     default: 1,
     wire: "repetition_penalty",
     clause: "TS-2.14",
-    description: "Divides positive logits of tokens of prompt and answer, multiplies negative ones.",
+    description: "For tokens in the prompt or the answer, positive logits are divided by it and negative ones multiplied.",
   }),
-  /** Up to 4 texts; generation ends where one of them completes in the answer. */
+  /** Up to 4 texts; generation ends when the answer contains one of them. */
   stop: parameter<readonly string[]>({
     kind: { type: "texts", maxItems: LIMITS.maxStopSequences },
     default: [],
     wire: "stop",
     clause: "TS-2.15",
-    description: "Generation ends where one of these completes in the answer.",
+    description: "Generation ends when the answer contains one of these texts.",
   }),
-  /** 0 to 2; 0 is greedy, 1 is the default. */
+  /** 0 to 2; 0 selects the most probable token, 1 is the default. */
   temperature: parameter<number>({
     kind: { type: "number", minimum: 0, maximum: 2 },
     default: 1,
     wire: "temperature",
     clause: "TS-2.16",
-    description: "Logits are divided by it; 0 is greedy.",
+    description: "Logits are divided by it; 0 selects the most probable token.",
   }),
-  /** 0 to 1; 1 or not given is off. */
+  /** 0 to 1; 1 is off, as is the default. */
   topP: parameter<number | null>({
     kind: { type: "number", minimum: 0, maximum: 1 },
     default: null,
     wire: "top_p",
     clause: "TS-2.17",
-    description: "Keep the most probable tokens that together reach this share; 1 is off.",
+    description: "Keep the most probable tokens that together reach this probability; 1 is off.",
     dialects: { ppio: { kind: { type: "number", minimum: 0, maximum: 1, excludesMinimum: true } } },
   }),
-  /** 1 or more; off unless given. */
+  /** 1 or more; off by default. */
   topK: parameter<number | null>({
     kind: { type: "integer", minimum: 1 },
     default: null,
@@ -124,23 +124,23 @@ export const PARAMETERS = {
       openai: { kind: { type: "integer", minimum: -1 }, offBelow: 1 },
     },
   }),
-  /** 0 to 1; 0 or not given is off. */
+  /** 0 to 1; 0 is off, as is the default. */
   minP: parameter<number | null>({
     kind: { type: "number", minimum: 0, maximum: 1 },
     default: null,
     wire: "min_p",
     clause: "TS-2.19",
-    description: "Keep tokens at least this probable, relative to the most probable one.",
+    description: "Keep tokens with at least this fraction of the probability of the most probable token.",
   }),
-  /** Token ids, each with a number from -100 to 100 that is added to its logit; up to 1,024 entries. */
+  /** Up to 1,024 token ids, each with a number from -100 to 100 that is added to the token's logit. */
   logitBias: parameter<ReadonlyMap<number, number>>({
     kind: { type: "biases", maxEntries: LIMITS.maxLogitBiasEntries, minimum: -100, maximum: 100 },
     default: new Map(),
     wire: "logit_bias",
     clause: "TS-2.20",
-    description: "Token ids and what is added to their logits.",
+    description: "Token ids, each with a number that is added to its logit.",
   }),
-  /** Whether every generated token's log-probability is reported; false unless given. */
+  /** Report the log-probability of every generated token; false by default. */
   logprobs: parameter<boolean>({
     kind: { type: "boolean" },
     default: false,
@@ -148,50 +148,50 @@ export const PARAMETERS = {
     clause: "TS-2.21",
     description: "Report the log-probability of every generated token.",
   }),
-  /** 0 to 20, 0 unless given: alternatives reported at each position. Needs `logprobs`. */
+  /** Number of most probable tokens to report at each position, 0 to 20; 0 by default. Needs `logprobs`. */
   topLogprobs: parameter<number>({
     kind: { type: "integer", minimum: 0, maximum: LIMITS.maxTopLogprobs },
     default: 0,
     wire: "top_logprobs",
     clause: "TS-2.22",
-    description: "Report the most probable tokens at each position too. Needs `logprobs: true`.",
+    description: "Also report this many of the most probable tokens at each position. Needs `logprobs: true`.",
   }),
-  /** Whether reasoning comes apart from the answer; true unless given. */
+  /** Return reasoning separately from the answer; true by default. */
   separateReasoning: parameter<boolean>({
     kind: { type: "boolean" },
     default: true,
     wire: "separate_reasoning",
     clause: "TS-2.24",
     description:
-      "Give reasoning in `reasoning_content`, apart from the answer. `true` with a `response_format` other than `text`, unless given.",
+      "Return reasoning in `reasoning_content`, separately from the answer. Defaults to `true` with a `response_format` other than `text`.",
     dialects: { ppio: { default: false } },
   }),
-  /** Whether the stop sequence that ends an answer stays in its text; false unless given. */
+  /** Keep the stop sequence that ended an answer in its text; false by default. */
   includeStop: parameter<boolean>({
     kind: { type: "boolean" },
     default: false,
     wire: "include_stop_str_in_output",
     clause: "TS-2.25",
-    description: "Whether the stop sequence stays in the text.",
+    description: "Keep the stop sequence in the text.",
     dialects: { ppio: { default: true } },
   }),
-  /** Where prompt and maxTokens exceed the context: lower maxTokens (`truncate`, the default), or refuse (`error`). */
+  /** If prompt and maxTokens exceed the context: lower maxTokens (`truncate`, the default) or fail (`error`). */
   contextLengthExceededBehavior: parameter<"truncate" | "error">({
     kind: { type: "choice", values: ["truncate", "error"] },
     default: "truncate",
     wire: "context_length_exceeded_behavior",
     clause: "TS-2.26",
-    description: "Where prompt and max_tokens exceed the context: lower max_tokens, or refuse.",
+    description: "If prompt and max_tokens exceed the context: lower max_tokens (truncate) or fail (error).",
     dialects: { openai: { default: "error" } },
   }),
 } as const;
 
 export type ParameterName = keyof typeof PARAMETERS;
 
-/** Names in the table's order. */
+/** Parameter names in the table's order. */
 export const PARAMETER_NAMES = Object.keys(PARAMETERS) as readonly ParameterName[];
 
-/** What a dialect takes, and what "not given" means there; null is the library. */
+/** Returns the accepted values and the default in a dialect; null is the library. */
 export function parameterIn(
   name: ParameterName,
   dialect: Dialect | null,
@@ -200,7 +200,7 @@ export function parameterIn(
   return { kind, default: fallback, ...(dialect === null ? {} : dialects?.[dialect]) };
 }
 
-/** An integer in 0..2^53-1. */
+/** Draws a random integer in 0..2^53-1. */
 function randomSeed(): number {
   const [low, high] = crypto.getRandomValues(new Uint32Array(2));
   return (high! & 0x1fffff) * 4294967296 + low!;

@@ -21,7 +21,7 @@ describe("philox4x32", () => {
       [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1],
     ],
   ];
-  it.each(vectors)("%j under %j gives the published block", (counter, key, expected) => {
+  it.each(vectors)("maps counter %j and key %j to the published block", (counter, key, expected) => {
     expect(philox4x32(counter, key)).toEqual(expected);
   });
 
@@ -40,7 +40,7 @@ describe("philox4x32", () => {
 });
 
 describe("uniform", () => {
-  it("takes key, counter and bits as the contract says", () => {
+  it("derives key, counter and bits as the contract defines", () => {
     const [r0, r1] = philox4x32([7, 3, 0, 0], [42, 0]);
     const bits = (BigInt(r0 >>> 5) << 26n) | BigInt(r1 >>> 6);
     expect(uniform(42, 3, 7)).toBe(Number(bits) / 2 ** 53);
@@ -61,7 +61,7 @@ describe("uniform", () => {
     );
   });
 
-  it("stays in [0, 1) and spreads evenly over positions, choices and seeds", () => {
+  it("stays in [0, 1) and is uniform over positions, choices and seeds", () => {
     const axes: ((i: number) => number)[] = [(i) => uniform(1, 0, i), (i) => uniform(1, i, 0), (i) => uniform(i, 0, 0)];
     for (const axis of axes) {
       const counts = new Array<number>(64).fill(0);
@@ -77,7 +77,7 @@ describe("uniform", () => {
   });
 });
 
-/** The definition, with exact products. */
+/** Philox as defined, with exact products of BigInts. */
 function philoxOfBigInts(counter: Counter, key: Key): Counter {
   let [c0, c1, c2, c3] = counter.map(BigInt) as [bigint, bigint, bigint, bigint];
   let [k0, k1] = key.map(BigInt) as [bigint, bigint];

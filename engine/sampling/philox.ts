@@ -1,11 +1,12 @@
 /**
- * Counter-based randomness: Philox-4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as
- * easy as 1, 2, 3", SC 2011). There is no state: what is drawn depends on seed, choice and position
- * alone, so that no batch, order or cache can change it.
+ * Counter-based random numbers: Philox-4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2,
+ * 3", SC 2011). The generator has no state: a number depends only on seed, choice and position, so batching, order and
+ * caching cannot change it.
  */
 
-/** Four or two unsigned 32-bit integers. */
+/** Four unsigned 32-bit integers. */
 export type Counter = readonly [number, number, number, number];
+/** Two unsigned 32-bit integers. */
 export type Key = readonly [number, number];
 
 const ROUNDS = 10;
@@ -15,19 +16,19 @@ const WEYL_0 = 0x9e3779b9;
 const WEYL_1 = 0xbb67ae85;
 
 /**
- * The number in [0, 1) for one token: a multiple of 2^-53.
+ * Returns the random number in [0, 1) for one token, a multiple of 2^-53.
  * @param seed safe integer, negative ones included
  * @param choice index of the choice, 0..2^32-1
- * @param position generated tokens before this one, 0..2^32-1
+ * @param position number of tokens generated before this one, 0..2^32-1
  */
 export function uniform(seed: number, choice: number, position: number): number {
-  // Low and high word of the seed as a two's-complement 64-bit integer.
+  // The low and high words of the seed as a two's-complement 64-bit integer.
   const key: Key = [seed >>> 0, Math.floor(seed / 4294967296) >>> 0];
   const [r0, r1] = philox4x32([position, choice, 0, 0], key);
   return ((r0 >>> 5) * 67108864 + (r1 >>> 6)) / 9007199254740992;
 }
 
-/** The block of 128 random bits for a counter and a key. */
+/** Returns the block of 128 random bits for a counter and a key. */
 export function philox4x32(counter: Counter, key: Key): Counter {
   let [c0, c1, c2, c3] = counter;
   let [k0, k1] = key;
@@ -46,7 +47,7 @@ export function philox4x32(counter: Counter, key: Key): Counter {
   return [c0, c1, c2, c3];
 }
 
-/** The upper 32 bits of the product of two unsigned 32-bit integers, by halves. */
+/** Returns the upper 32 bits of the product of two unsigned 32-bit integers, computed from 16-bit halves. */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;

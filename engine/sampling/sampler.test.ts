@@ -22,10 +22,10 @@ const HISTORY = [1, 1, 4];
 interface Case {
   name: string;
   options: GenerationOptions;
-  /** Logits after steps 2 and 3, written out by hand; LOGITS where nothing touches them. */
+  /** Logits after bias and penalties, computed by hand; LOGITS if not given. */
   adjusted?: readonly number[];
   temperature?: number;
-  /** The tokens that stay; all by default. */
+  /** Tokens that the filters keep; all by default. */
   kept?: readonly number[];
 }
 
@@ -67,7 +67,7 @@ const cases: Case[] = [
     adjusted: [0.5 / 1.6, 2 / 1.6, -1, 1.25 / 1.6, 1.25 / 1.6, 0, -2.5 * 1.6, 1.75],
   },
   {
-    name: "everything at once",
+    name: "all options together",
     options: {
       logitBias: new Map([
         [1, 2],
@@ -90,7 +90,7 @@ const cases: Case[] = [
   },
 ];
 
-/** Closed-form probabilities of a case. */
+/** Computes the exact probabilities of a case. */
 function expectedProbabilities({ adjusted = LOGITS, temperature = 1, kept }: Case): number[] {
   const weights = adjusted.map((z, tokenId) =>
     kept === undefined || kept.includes(tokenId) ? Math.exp(z / temperature) : 0,
@@ -99,7 +99,7 @@ function expectedProbabilities({ adjusted = LOGITS, temperature = 1, kept }: Cas
   return weights.map((weight) => weight / total);
 }
 
-/** Checks counts against probabilities; what is impossible must not have happened. */
+/** Tests counts against probabilities by chi-square; tokens of probability 0 must not have been drawn. */
 function expectGoodFit(counts: readonly number[], probabilities: readonly number[]): void {
   const draws = counts.reduce((sum, count) => sum + count, 0);
   let chiSquare = 0;
@@ -119,7 +119,7 @@ function expectGoodFit(counts: readonly number[], probabilities: readonly number
 }
 
 describe("distribution", () => {
-  it.each(cases)("over seeds: $name", (given) => {
+  it.each(cases)("matches the probabilities over seeds: $name", (given) => {
     const logits = place(LOGITS);
     const counts = LOGITS.map(() => 0);
     for (let seed = 0; seed < 20_000; seed++) {
@@ -130,7 +130,7 @@ describe("distribution", () => {
     expectGoodFit(counts, expectedProbabilities(given));
   });
 
-  it("over positions", () => {
+  it("matches the probabilities over positions", () => {
     const logits = place(LOGITS);
     const counts = LOGITS.map(() => 0);
     const sampler = new Sampler(kernels, LOGITS.length, generationConfig({ seed: 5 }), [], 0);
@@ -142,7 +142,7 @@ describe("distribution", () => {
     expectGoodFit(counts, expectedProbabilities(cases[0]!));
   });
 
-  it("over choices", () => {
+  it("matches the probabilities over choices", () => {
     const logits = place(LOGITS);
     const config = generationConfig({ seed: 6 });
     const counts = LOGITS.map(() => 0);
@@ -152,7 +152,7 @@ describe("distribution", () => {
     expectGoodFit(counts, expectedProbabilities(cases[0]!));
   });
 
-  it("the test itself notices a small error", () => {
+  it("detects a small error in the counts", () => {
     const probabilities = expectedProbabilities(cases[0]!);
     const counts = probabilities.map((probability) => Math.round(20_000 * probability));
     expectGoodFit(counts, probabilities);
@@ -182,7 +182,7 @@ describe("Sampler", () => {
   });
   const token = fc.integer({ min: 0, max: 199 });
 
-  it("agrees with counting everything anew at every position", () => {
+  it("agrees with a reference that recounts all tokens at every position", () => {
     fc.assert(
       fc.property(
         options,
@@ -222,7 +222,7 @@ describe("Sampler", () => {
     );
   });
 
-  it("gives a choice the same tokens whatever the other choices do, and other tokens to other choices and seeds", () => {
+  it("gives a choice the same tokens independent of other choices; choices and seeds differ in their tokens", () => {
     const run = (seed: number, choice: number, others: number) => {
       const logits = place(new Float32Array(4096));
       const samplers = Array.from(
@@ -241,7 +241,7 @@ describe("Sampler", () => {
     expect(run(1, 0, 0)).not.toEqual(run(-1, 0, 0));
   });
 
-  it("reports log-probabilities of the model, or after the penalties and filters, and draws the same", () => {
+  it("reports log-probabilities before or after penalties and filters, and draws the same token in both modes", () => {
     const changes = { temperature: 0.5, topK: 3, frequencyPenalty: 0.7, logitBias: new Map([[0, 1]]) };
     const options = { seed: 4, logprobs: true, topLogprobs: 20, ...changes };
     const drawn = (["raw", "processed"] as const).map((mode) => {
@@ -258,24 +258,24 @@ describe("Sampler", () => {
     processed!.topLogprobs.forEach(({ logprob }, i) => expect(logprob).toBeCloseTo(-0.5 * i - total, 6));
   });
 
-  it("ignores what the head pads its rows with", () => {
+  it("ignores the padding after a row of logits", () => {
     const sampler = new Sampler(kernels, 3, generationConfig({ temperature: 0 }), [], 0);
     expect(sampler.sample(place([1, 2, 0, 99, NaN])).tokenId).toBe(1);
   });
 
-  it("holds many touched tokens", () => {
+  it("handles many tokens with adjustments", () => {
     const prompt = Array.from({ length: 4000 }, (_, i) => i);
     const sampler = new Sampler(kernels, 4096, generationConfig({ temperature: 0, repetitionPenalty: 2 }), prompt, 0);
     expect(sampler.sample(place(new Float32Array(4096).fill(1))).tokenId).toBe(4000);
   });
 
-  it("reports log-probabilities of the model where it is not told otherwise", () => {
+  it("reports raw log-probabilities by default", () => {
     const config = generationConfig({ seed: 4, temperature: 0.5, logprobs: true, topLogprobs: 3 });
     const [byDefault, raw] = [new Sampler(kernels, 8, config, [], 0), new Sampler(kernels, 8, config, [], 0, "raw")];
     expect(byDefault.sample(place(LOGITS))).toEqual(raw.sample(place(LOGITS)));
   });
 
-  it("is an invariant that tokens are in the vocabulary", () => {
+  it("throws if a token is not in the vocabulary", () => {
     const biased = generationConfig({ logitBias: new Map([[8, 1]]) });
     expect(() => new Sampler(kernels, 8, biased, [], 0)).toThrow("token 8 is in the vocabulary");
     const penalized = generationConfig({ repetitionPenalty: 2 });

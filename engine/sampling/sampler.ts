@@ -1,7 +1,7 @@
 /**
- * Draws the tokens of one choice. Keeps what the penalties need (which tokens were seen, how often)
- * as a small table that grows by at most one entry per token; the arithmetic is the kernels'.
- * Does not know about text, stop sequences or end tokens.
+ * Draws the tokens of one choice. A small table records which tokens occurred and how often, for the penalties; it
+ * grows by at most one entry per token. The kernels do the arithmetic. The sampler does not handle text, stop sequences
+ * or end tokens.
  */
 
 import type { Address, Kernels, LogitAdjustments, LogprobsMode, SampledToken } from "../../kernels/index.js";
@@ -16,14 +16,14 @@ export class Sampler {
   readonly #choiceIndex: number;
   readonly #logprobsMode: LogprobsMode;
   readonly #adjustments: AdjustmentTable;
-  /** Tokens accepted so far: the position of the next one. */
+  /** Number of tokens accepted so far, which is the position of the next token. */
   #position = 0;
 
   /**
-   * @param vocabSize tokens of the tokenizer: ids 0..vocabSize-1; the rows of logits may be longer
-   * @param promptTokenIds the prompt, for repetitionPenalty
+   * @param vocabSize number of token ids, 0..vocabSize-1; rows of logits may be longer
+   * @param promptTokenIds tokens in the prompt, for `repetitionPenalty`
    * @param choiceIndex 0..n-1
-   * @param logprobsMode the engine's, not the request's
+   * @param logprobsMode a setting of the engine, not of the request
    */
   constructor(
     kernels: Kernels,
@@ -48,10 +48,10 @@ export class Sampler {
   }
 
   /**
-   * Draws the token at the current position; drawing again without accept() gives the same.
-   * @param logits f32 [vocabSize or more], left as it is
-   * @param allowed u32 [ceil(vocabSize / 32)]: the tokens a grammar allows, bit by bit; null allows all
-   * @throws InvalidLogitsError for a row without a distribution
+   * Draws the token at the current position. Another call before accept() draws the same token.
+   * @param logits f32 [vocabSize or more], not modified
+   * @param allowed token mask of a grammar, u32 [ceil(vocabSize / 32)], one bit per token; null allows all tokens
+   * @throws InvalidLogitsError if the row does not define a distribution
    */
   sample(logits: Address, allowed: Uint32Array | null = null): SampledToken {
     const config = this.#config;
@@ -71,7 +71,7 @@ export class Sampler {
     });
   }
 
-  /** Makes `tokenId` part of the output and moves on to the next position. */
+  /** Appends `tokenId` to the output and advances to the next position. */
   accept(tokenId: number): void {
     const { repetitionPenalty, frequencyPenalty, presencePenalty } = this.#config;
     if (repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0) {
@@ -81,7 +81,7 @@ export class Sampler {
   }
 }
 
-/** The tokens that bias and penalties touch, in the form the kernels read. */
+/** Tokens affected by a bias or a penalty, in the layout that the kernels read. */
 class AdjustmentTable implements LogitAdjustments {
   length = 0;
   tokenIds = new Int32Array(64);
@@ -100,13 +100,13 @@ class AdjustmentTable implements LogitAdjustments {
     this.biases[slot] = bias;
   }
 
-  /** Part of the prompt. */
+  /** Records a token of the prompt. */
   markSeen(tokenId: number): void {
     const slot = this.#slotOf(tokenId); // may replace the arrays
     this.seen[slot] = 1;
   }
 
-  /** One more occurrence in the output. */
+  /** Records one more occurrence in the output. */
   count(tokenId: number): void {
     const slot = this.#slotOf(tokenId); // may replace the arrays
     this.seen[slot] = 1;
