@@ -85,7 +85,8 @@ export const PARAMETERS = {
     default: 1,
     wire: "repetition_penalty",
     clause: "TS-2.14",
-    description: "For tokens in the prompt or the answer, positive logits are divided by it and negative ones multiplied.",
+    description:
+      "For tokens in the prompt or the answer, positive logits are divided by it and negative ones multiplied.",
   }),
   /** Up to 4 texts; generation ends when the answer contains one of them. */
   stop: parameter<readonly string[]>({

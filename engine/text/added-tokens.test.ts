@@ -23,7 +23,7 @@ function cut(text: string, ...tokens: readonly AddedToken[]): unknown[] {
 }
 
 describe("readAddedTokens", () => {
-  it("reads every option, which are off unless they are true", () => {
+  it("reads every option; an option is off unless it is true", () => {
     const entry = {
       id: 7,
       content: "<a>",
@@ -40,19 +40,19 @@ describe("readAddedTokens", () => {
     ]);
   });
 
-  it("takes one that is special to be looked for as it is, and others in the normalized text", () => {
+  it("by default, searches special tokens in the original text and others in the normalized text", () => {
     const normalized = (special: boolean): boolean =>
       readAddedTokens({ added_tokens: [{ id: 1, content: "x", special }] }, {}, NO_WORDS)[0]!.normalized;
     expect([normalized(true), normalized(false)]).toEqual([false, true]);
   });
 
-  it("may find none", () => {
+  it("returns an empty list if there are no added tokens", () => {
     expect(readAddedTokens({}, {}, NO_WORDS)).toEqual([]);
     expect(readAddedTokens({ added_tokens: null }, { added_tokens_decoder: [] }, NO_WORDS)).toEqual([]);
   });
 
   it.each(["bos_token", "eos_token", "unk_token", "pad_token"])(
-    "an added token that the configuration names as %s is special",
+    "marks an added token as special if the configuration names it as %s",
     (name) => {
       const json = {
         added_tokens: [
@@ -68,7 +68,7 @@ describe("readAddedTokens", () => {
     },
   );
 
-  it("a word of the vocabulary becomes one where it begins or ends texts, not where it pads", () => {
+  it("adds a vocabulary word as a special token if it is the begin or end token, not the padding or unknown token", () => {
     const vocab = new Map([
       ["!", 5],
       ["", 6],
@@ -81,7 +81,7 @@ describe("readAddedTokens", () => {
     expect(of("bos_token", "")).toEqual([]);
   });
 
-  it("refuses what is none, with its code", () => {
+  it("refuses invalid lists and entries with invalid_model", () => {
     const refused = (message: string): unknown => expect.objectContaining({ code: "invalid_model", message });
     expect(() => readAddedTokens({ added_tokens: {} }, {}, NO_WORDS)).toThrow(
       refused("tokenizer.json: added_tokens is not a list"),
@@ -95,7 +95,7 @@ describe("readAddedTokens", () => {
 });
 
 describe("AddedTokenFinder", () => {
-  it("finds the leftmost, then the longest, and the first of two with one text", () => {
+  it("finds the leftmost, then the longest token, and the first of two with the same text", () => {
     const finder = new AddedTokenFinder([token("ab"), token("abc"), token("b"), token(""), token("ab", { id: 99 })]);
     expect(finder.find("xabcabb").map(({ start, end, token: { id } }) => [start, end, id])).toEqual([
       [1, 4, 3],
@@ -106,7 +106,7 @@ describe("AddedTokenFinder", () => {
     expect(new AddedTokenFinder([token("")]).find("abc")).toEqual([]);
   });
 
-  it("looks for what stands for a token", () => {
+  it("searches for the phrase that the caller maps a token to", () => {
     const finder = new AddedTokenFinder([token("A")], ({ content }) => content.toLowerCase());
     expect(finder.find("Aa").map(({ start }) => start)).toEqual([1]);
   });
@@ -121,13 +121,13 @@ describe("AddedTokenFinder", () => {
     ["\uFFFFword", 1],
     ["😊word😊", 1],
     ["a\u0301word", 0],
-  ])("in %j a single word stands %d times", (text, count) => {
+  ])("finds a single_word token in %j %d times", (text, count) => {
     expect(new AddedTokenFinder([token("word", { singleWord: true })]).find(text)).toHaveLength(count);
   });
 });
 
 describe("PhraseFinder", () => {
-  it("finds all, overlapping ones included, the longest first at each place", () => {
+  it("finds all phrases, including overlapping ones, longest first at each position", () => {
     const finder = new PhraseFinder(["aa", "a", "aaa", "b"]);
     expect([...finder.findAll("aaab")].map(({ start, phrase }) => `${start}${phrase}`)).toEqual([
       "0aaa",
@@ -143,14 +143,14 @@ describe("PhraseFinder", () => {
     expect([...finder.findAll("xyz")]).toEqual([]);
   });
 
-  it("takes what means something in regular expressions as it is", () => {
+  it("treats regular expression syntax in phrases as literal text", () => {
     const odd = ["a.c", "(x)", "[y]", "{z}", "p|q", "u+", "v*", "w?", "^", "$", "\\d", "s/t"];
     expect(new PhraseFinder(odd).find(`abc-${odd.join("-")}`).map(({ phrase }) => phrase)).toEqual(odd);
   });
 });
 
 describe("cutAtTokens", () => {
-  it("gives tokens, and the texts between them with where they start", () => {
+  it("returns tokens, and the texts between them with their start positions", () => {
     expect(cut("ab<x>cd<x><x>", token("<x>"))).toEqual([
       { text: "ab", start: 0 },
       ["<x>"],
@@ -162,7 +162,7 @@ describe("cutAtTokens", () => {
     expect(cut("", token("<x>"))).toEqual([]);
   });
 
-  it("gives white space beside a token to it where it takes it, up to the token before", () => {
+  it("includes adjacent white space in lstrip and rstrip tokens, up to the previous token", () => {
     const [left, right] = [token("<l>", { lstrip: true }), token("<r>", { rstrip: true })];
     expect(cut("a \n<l> b", left)).toEqual([{ text: "a", start: 0 }, ["<l>"], { text: " b", start: 6 }]);
     expect(cut("a <r> \n b", right)).toEqual([{ text: "a ", start: 0 }, ["<r>"], { text: "b", start: 8 }]);
@@ -172,7 +172,7 @@ describe("cutAtTokens", () => {
     expect(cut("<r>  <l>", left, right)).toEqual([["<r>"], ["<l>"]]);
   });
 
-  it("leaves out a token that the one before has swallowed", () => {
+  it("drops a token whose text the previous rstrip token has consumed", () => {
     const right = token("<r>", { rstrip: true });
     expect(cut("<r> \n x", right, token("\n"))).toEqual([["<r>"], { text: "x", start: 6 }]);
     expect(cut("<r>\nx", right, token("\nx"))).toEqual([["<r>"], ["\nx"]]);

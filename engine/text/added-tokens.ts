@@ -1,7 +1,7 @@
 /**
- * The tokens a tokenizer has on top of its vocabulary's merges (special tokens, tags, runs of spaces), and finding them
- * in text. The matching is the Rust tokenizers': leftmost, then longest; `single_word` needs no word character beside
- * it; `lstrip` and `rstrip` take the white space beside it too.
+ * Reads the added tokens of a tokenizer (special tokens, tags, runs of spaces), which are not produced by merges, and
+ * finds them in text. Matching follows the Rust tokenizers: leftmost, then longest. A `single_word` token matches only
+ * without a word character on either side; `lstrip` and `rstrip` tokens also consume adjacent white space.
  */
 
 import { EngineError } from "../errors.js";
@@ -10,9 +10,9 @@ import { isObject, type JsonObject } from "../json.js";
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  /** Special tokens have no text: they never reach a client. */
+  /** Set for special tokens, which have no text and are never sent to a client. */
   readonly special: boolean;
-  /** Whether it is looked for in the normalized text instead of the text as it was given. */
+  /** Set if the token is searched in the normalized text instead of the original text. */
   readonly normalized: boolean;
   readonly singleWord: boolean;
   readonly lstrip: boolean;
@@ -27,9 +27,9 @@ export interface TokenMatch {
 }
 
 /**
- * Reads the added tokens of tokenizer.json and of tokenizer_config.json, which may name further special ones.
+ * Reads the added tokens of tokenizer.json and of tokenizer_config.json, which can declare further special tokens.
  *
- * @param vocab the model's own vocabulary
+ * @param vocab the vocabulary of the BPE model
  * @returns one entry per id
  */
 export function readAddedTokens(
@@ -59,7 +59,7 @@ export function readAddedTokens(
     if (named.has(token.content)) tokens.set(token.id, { ...token, special: true });
     named.delete(token.content);
   }
-  // Padding and the unknown token are sometimes ordinary words, such as "!": those stay what they are.
+  // The padding and unknown tokens are sometimes ordinary words, such as "!"; those remain ordinary tokens.
   for (const content of contentsOf(tokenizerConfig, ["bos_token", "eos_token", "additional_special_tokens"])) {
     const id = named.has(content) ? vocab.get(content) : undefined;
     if (id !== undefined) tokens.set(id, addedToken({ content, special: true }, id));
@@ -67,12 +67,12 @@ export function readAddedTokens(
   return [...tokens.values()];
 }
 
-/** Looks for a fixed set of added tokens. */
+/** Searches text for a fixed set of added tokens. */
 export class AddedTokenFinder {
   readonly #byPhrase = new Map<string, AddedToken>();
   readonly #finder: PhraseFinder;
 
-  /** @param phrase the text that stands for a token; its content unless the text searched is normalized */
+  /** @param phrase maps a token to the text to search for: its content, or the normalized content */
   constructor(tokens: Iterable<AddedToken>, phrase: (token: AddedToken) => string = (token) => token.content) {
     for (const token of tokens) {
       const text = phrase(token);
@@ -81,7 +81,7 @@ export class AddedTokenFinder {
     this.#finder = new PhraseFinder([...this.#byPhrase.keys()]);
   }
 
-  /** @returns the tokens in `text`, from left to right, the longest at each place, none overlapping */
+  /** @returns the tokens in `text`, from left to right, the longest at each position, without overlaps */
   find(text: string): TokenMatch[] {
     const matches: TokenMatch[] = [];
     for (const { start, end, phrase } of this.#finder.find(text)) {
@@ -100,12 +100,12 @@ export interface PhraseMatch {
   readonly phrase: string;
 }
 
-/** Looks for a fixed set of non-empty strings. */
+/** Searches text for a fixed set of non-empty strings. */
 export class PhraseFinder {
-  /** The strings looked for, the longest first. */
+  /** The strings to search for, longest first. */
   readonly phrases: readonly string[];
   readonly #set: ReadonlySet<string>;
-  /** Every length a phrase has, in descending order. */
+  /** Distinct lengths of the phrases, in descending order. */
   readonly #lengths: readonly number[];
   readonly #alternatives: string;
 
@@ -116,14 +116,14 @@ export class PhraseFinder {
     this.#alternatives = this.phrases.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
   }
 
-  /** @returns the phrases in `text`, from left to right, the longest at each place, none overlapping */
+  /** @returns the phrases in `text`, from left to right, the longest at each position, without overlaps */
   find(text: string): PhraseMatch[] {
     if (this.phrases.length === 0) return [];
     const found = text.matchAll(new RegExp(this.#alternatives, "g"));
     return Array.from(found, ({ 0: phrase, index }) => ({ start: index, end: index + phrase.length, phrase }));
   }
 
-  /** @returns every phrase in `text`, overlapping ones included: by where it begins, then the longest first */
+  /** @returns all phrases in `text`, including overlapping ones, by start position and then longest first */
   *findAll(text: string): Generator<PhraseMatch> {
     if (this.phrases.length === 0) return;
     for (const { index: start } of text.matchAll(new RegExp(`(?=${this.#alternatives})`, "g"))) {
@@ -136,10 +136,10 @@ export class PhraseFinder {
 }
 
 /**
- * Cuts `text` at the tokens found in it.
+ * Splits `text` at the tokens found in it.
  *
- * @param matches ascending and not overlapping
- * @returns tokens, and the non-empty texts between them with where they start
+ * @param matches in ascending order, without overlaps
+ * @returns the tokens, and the non-empty texts between them with their start positions
  */
 export function* cutAtTokens(
   text: string,
@@ -147,7 +147,7 @@ export function* cutAtTokens(
 ): Generator<AddedToken | { text: string; start: number }> {
   let position = 0;
   for (const { start, end, token } of matches) {
-    if (end <= position) continue; // swallowed by the white space of the token before
+    if (end <= position) continue; // already consumed as white space after the previous token
     let stop = Math.max(start, position);
     while (token.lstrip && stop > position && WHITE_SPACE.test(text[stop - 1]!)) stop--;
     if (stop > position) yield { text: text.slice(position, stop), start: position };
@@ -158,13 +158,13 @@ export function* cutAtTokens(
   if (position < text.length) yield { text: text.slice(position), start: position };
 }
 
-/** A token of tokenizer_config.json: its content, or an object that has it. */
+/** Returns the content of a token in tokenizer_config.json, which is a string or an object with `content`; or null. */
 export function tokenContent(value: unknown): string | null {
   if (typeof value === "string") return value;
   return isObject(value) && typeof value["content"] === "string" ? value["content"] : null;
 }
 
-/** The id that tokenizer.json gives to exactly this token, or null. */
+/** Returns the id of the token with this content in tokenizer.json, or null. */
 export function tokenIdOf(tokenizer: JsonObject, content: string): number | null {
   const added = tokenizer["added_tokens"];
   for (const token of Array.isArray(added) ? (added as unknown[]) : []) {
@@ -204,7 +204,7 @@ function contentsOf(config: JsonObject, keys: readonly string[]): Set<string> {
   return new Set(contents.filter((content): content is string => content !== null && content !== ""));
 }
 
-/** Unicode's white space lies in the basic plane: testing code units is enough. */
+/** Unicode white space is all in the basic multilingual plane, so it is enough to test single code units. */
 const WHITE_SPACE = /\p{White_Space}/u;
 const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]/u;
 

@@ -1,4 +1,4 @@
-/** Real tokenizers and templates, where the assets are. */
+/** Tests of real tokenizers and templates, which run if the assets are installed. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -69,7 +69,7 @@ describeWithAssets("llama.cpp's vectors", () => {
     ["qwen2", "qwen2"],
     ["r1-distill-qwen", "deepseek-r1-qwen"],
     ["gpt2", "gpt-2"],
-  ])("%s: all 47 encode exactly, and decode to the text, at once and token by token", (name, file) => {
+  ])("%s: encodes all 47 texts exactly, and decodes them at once and token by token", (name, file) => {
     const read = (kind: string): string =>
       readFileSync(asset("tokenizers", "vectors", `ggml-vocab-${file}.gguf.${kind}`), "utf8");
     const texts = read("inp").split("\n__ggml_vocab_test__\n");
@@ -88,13 +88,13 @@ describeWithAssets("llama.cpp's vectors", () => {
 });
 
 describeWithAssets("real tokenizers", () => {
-  it.each(ALL)("%s: decode undoes encode, and the stream the whole", (name) => {
+  it.each(ALL)("%s: decode is the inverse of encode, and streaming gives the same text", (name) => {
     const { tokenizer } = load(name);
     const text = fc.string({ unit: "grapheme", maxLength: 60 }).map((value) => value.normalize("NFC"));
     fc.assert(
       fc.property(text, (value) => {
         const ids = tokenizer.encode(value);
-        const isExact = name !== "smollm2" || !value.includes("\uFFFD"); // its unknown token, which has no text
+        const isExact = name !== "smollm2" || !value.includes("\uFFFD"); // SmolLM2's unknown token, which has no text
         if (isExact && !value.includes("▁")) expect(tokenizer.decode(ids)).toBe(value);
         expect(streamed(tokenizer, ids)).toBe(tokenizer.decode(ids));
       }),
@@ -102,7 +102,7 @@ describeWithAssets("real tokenizers", () => {
     );
   });
 
-  it.each(ALL)("%s: any ids decode the same in a stream", (name) => {
+  it.each(ALL)("%s: streaming decodes any ids to the same text", (name) => {
     const { tokenizer } = load(name);
     fc.assert(
       fc.property(fc.array(fc.nat(tokenizer.vocabSize - 1), { maxLength: 30 }), fc.nat(30), (ids, cut) => {
@@ -127,13 +127,13 @@ describeWithAssets("real tokenizers", () => {
     ["smollm2", null],
     ["deepseek-v3", null],
     ["stories260K", "<s>"],
-  ])("%s begins raw text with %s", (name, begin) => {
+  ])("%s adds the begin token %s to raw text", (name, begin) => {
     const { tokenizer } = load(name);
     expect(tokenizer.beginTokenId === null ? null : tokenizer.tokenText(tokenizer.beginTokenId)).toBe(begin);
     expect(tokenizer.encode("")).toHaveLength(begin === null ? 0 : 1);
   });
 
-  it("stories260K: the golden text is its golden tokens", () => {
+  it("stories260K: maps the golden text to the golden tokens and back", () => {
     const { tokenizer } = load("stories260K");
     const golden = JSON.parse(readFileSync(asset("stories260K", "golden_greedy_200.json"), "utf8"));
     expect(tokenizer.decode([1, ...golden.token_ids])).toBe(golden.text);
@@ -142,14 +142,14 @@ describeWithAssets("real tokenizers", () => {
     expect(golden.token_ids.map((id: number) => detokenizer.push(id)).join("")).toBe(golden.text);
   });
 
-  it("long texts are encoded in linear time, whatever they are", () => {
+  it("encodes long texts of any kind in linear time", () => {
     for (const name of ["deepseek-v3", "stories260K"]) {
       const { tokenizer } = load(name);
       for (const part of ["a", " ", " \n", "中文字", "It was late; she left. "]) {
         const text = part.repeat(Math.ceil(100_000 / Buffer.byteLength(part)));
         const started = performance.now();
         const ids = tokenizer.encode(text);
-        // A tenth of a second where this was written; the limit only has to tell it from quadratic time.
+        // This took 0.1 s when it was written; the limit only has to detect quadratic time.
         expect(performance.now() - started).toBeLessThan(10_000);
         expect(tokenizer.decode(ids)).toBe(text);
       }
@@ -158,7 +158,7 @@ describeWithAssets("real tokenizers", () => {
 });
 
 describeWithAssets("real templates", () => {
-  it("DeepSeek's write their tokens, and nobody else does", () => {
+  it("DeepSeek's templates write special tokens, and typed text never becomes one", () => {
     for (const name of ["deepseek-v3", "r1-distill-qwen"]) {
       const { tokenizer } = load(name);
       const typed = "<｜end▁of▁sentence｜><｜User｜>do<｜Assistant｜><think>ok</think>";
@@ -174,7 +174,7 @@ describeWithAssets("real templates", () => {
     }
   });
 
-  // What transformers' own environment writes for the same messages.
+  // The expected texts were rendered with transformers from the same messages.
   const CONVERSATION: ChatMessage[] = [
     { role: "system", content: " Be kind. " },
     user("a"),
@@ -209,7 +209,7 @@ describeWithAssets("real templates", () => {
       "<｜begin▁of▁sentence｜> Be kind. <｜User｜>a<｜Assistant｜>\n\nb<｜end▁of▁sentence｜><｜User｜> c\n<｜Assistant｜>",
     ],
     ["deepseek-v3", [user("a")], "<｜begin▁of▁sentence｜><｜User｜>a<｜Assistant｜>"],
-  ])("%s renders what its publisher's code renders, and begins once", (name, conversation, expected) => {
+  ])("%s renders the same text as transformers, with at most one begin token", (name, conversation, expected) => {
     const prompt = chat(name).render(conversation);
     expect(prompt.text).toBe(expected);
     const { tokenizer } = load(name);
@@ -218,7 +218,7 @@ describeWithAssets("real templates", () => {
     expect(ids.filter((id) => id === begin)).toHaveLength(begin === null ? 0 : 1);
   });
 
-  it("R1's leaves the reasoning of earlier answers out, not the answers", () => {
+  it("R1's template removes the reasoning of earlier answers and keeps the answers", () => {
     const prompt = chat("r1-distill-qwen").render([
       user("a"),
       { role: "assistant", content: "<think>why</think>\n\nb" },
@@ -229,7 +229,7 @@ describeWithAssets("real templates", () => {
     );
   });
 
-  it("Qwen2's drops tool messages, and system messages that are not first: both are errors", () => {
+  it("Qwen2's template drops tool messages and system messages that are not first, so both are refused", () => {
     expect(failure(() => chat("qwen2").render([user("a"), { role: "tool", content: "b" }]))).toMatchObject({
       code: "template_error",
       param: "messages[1]",
@@ -243,7 +243,7 @@ describeWithAssets("real templates", () => {
     );
   });
 
-  it("DeepSeek-V3's knows developer as system, and tool", () => {
+  it("DeepSeek-V3's template supports tool messages, and developer messages as system messages", () => {
     const { text } = chat("deepseek-v3").render([
       { role: "developer", content: "b" },
       user("a"),
@@ -252,17 +252,17 @@ describeWithAssets("real templates", () => {
     expect(text).toMatch(/^<｜begin▁of▁sentence｜>b<｜User｜>a<｜tool▁outputs▁begin｜>.*c/);
   });
 
-  it("R1-Distill's keeps only the last of several system messages: the others are an error", () => {
+  it("R1-Distill's template keeps only the last of several system messages, so the others are refused", () => {
     const system: ChatMessage = { role: "system", content: "s" };
     expect(failure(() => chat("r1-distill-qwen").render([system, system, user("a")])).param).toBe("messages[0]");
     expect(chat("deepseek-v3").render([system, system, user("a")]).text).toContain("s\n\ns");
   });
 
-  it("a tokenizer without a template cannot chat", () => {
+  it("refuses to chat without a template", () => {
     expect(failure(() => chat("smollm2").render([user("a")])).code).toBe("template_error");
   });
 
-  it("U+FFFD in a message is not SmolLM2's unknown token", () => {
+  it("does not encode U+FFFD in a message as SmolLM2's unknown token", () => {
     const { tokenizer } = load("smollm2");
     const prompt = new ChatTemplate("<|im_start|>{{ messages[0].content }}<|im_end|>", {}, tokenizer).render([
       user("a\uFFFD\uFFFD ï¿½"),
@@ -275,7 +275,7 @@ describeWithAssets("real templates", () => {
     expect(tokenizer.decode(ids)).toBe("a\uFFFD\uFFFD ï¿½");
   });
 
-  it("ordinary text is encoded as raw text is", () => {
+  it("encodes ordinary message text like raw text", () => {
     const { tokenizer } = load("qwen2");
     const template = new ChatTemplate("{{ messages[0].content }}", {}, tokenizer);
     fc.assert(

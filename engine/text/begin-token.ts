@@ -1,11 +1,12 @@
-/** Which token, if any, a tokenizer puts in front of raw text by itself. */
+/** Determines the token, if any, that a tokenizer adds before raw text. */
 
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { type AddedToken, tokenContent } from "./added-tokens.js";
 
 /**
- * `add_bos_token` of tokenizer_config.json decides; without it, the post-processor of tokenizer.json.
+ * Reads the begin token from `add_bos_token` in tokenizer_config.json or, if that is absent, from the post-processor in
+ * tokenizer.json.
  *
  * @returns the token's id, or null for none
  */
@@ -22,7 +23,7 @@ export function readBeginToken(
   if (token === undefined) {
     throw new EngineError(
       "invalid_model",
-      "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json",
+      "tokenizer_config.json sets add_bos_token, but its bos_token is not a token of tokenizer.json",
     );
   }
   return token.id;

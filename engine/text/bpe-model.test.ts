@@ -1,11 +1,11 @@
-/** Long words, merged here, against merging by definition; short ones, which the library does, by a library of a few lines. */
+/** Compares the merging of long words with a naive implementation; tests short words with a stub of the library. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { BpeModel, mergeParts, type LibraryModel, type Merge } from "./bpe-model.js";
 
-/** Longer than what the library is asked for. */
+/** Length of a word that is too long for the library. */
 const LONG = 256;
 
 const noLibrary: LibraryModel = {
@@ -25,7 +25,7 @@ function encode(model: BpeModel, ...words: readonly string[]): number[] {
   return ids;
 }
 
-/** By definition: again and again the pair of the lowest rank, the leftmost of equals. */
+/** Naive byte-pair merging: repeatedly merges the pair with the lowest rank, the leftmost of equal pairs. */
 function merged(word: string, merges: readonly (readonly [string, string])[]): string[] {
   const parts = Array.from(word);
   for (;;) {
@@ -39,7 +39,7 @@ function merged(word: string, merges: readonly (readonly [string, string])[]): s
   }
 }
 
-/** Each merge joins two of what is there before it. */
+/** Lists of merges in which each merge joins two earlier tokens. */
 const mergeLists = fc.array(fc.tuple(fc.nat(30), fc.nat(30)), { minLength: 1, maxLength: 12 }).map((pairs) => {
   const tokens = ["a", "b", "c"];
   const merges = pairs.flatMap(([left, right]) => {
@@ -53,7 +53,7 @@ const mergeLists = fc.array(fc.tuple(fc.nat(30), fc.nat(30)), { minLength: 1, ma
 const long = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: LONG, maxLength: 400 });
 
 describe("long words", () => {
-  it("merges like the definition", () => {
+  it("merges like the naive implementation", () => {
     fc.assert(
       fc.property(mergeLists, long, ({ tokens, merges }, word) => {
         const model = new BpeModel(
@@ -68,20 +68,20 @@ describe("long words", () => {
     );
   });
 
-  it("merges a run of one character, however many pairs wait at a time", () => {
+  it("merges a long run of one character", () => {
     const tokens = ["a", "aa", "aaaa"];
     const model = new BpeModel({ merges: ["a a", "aa aa"] }, vocabulary(tokens), noLibrary, true);
     expect(encode(model, "a".repeat(4 * LONG + 3))).toEqual([...Array.from({ length: LONG }, () => 2), 1, 0]);
   });
 
-  it("passes over merges of what the vocabulary does not have", () => {
+  it("skips merges of tokens that are not in the vocabulary", () => {
     const tokens = ["a", "b", "ba"];
     const merges = ["a b", "x a", "a x", "b a"];
     const model = new BpeModel({ merges }, vocabulary(tokens), noLibrary, true);
     expect(encode(model, "ab".repeat(LONG))).toEqual([0, ...Array.from({ length: LONG - 1 }, () => 2), 1]);
   });
 
-  it("takes a token of the whole word as it is where merges are to be ignored, and only there", () => {
+  it("uses a token for the whole word if and only if ignore_merges is set", () => {
     const word = "a".repeat(LONG);
     const ids = (ignoreMerges: unknown): number[] =>
       encode(new BpeModel({ merges: [], ignore_merges: ignoreMerges }, vocabulary(["a", word]), noLibrary, true), word);
@@ -91,7 +91,7 @@ describe("long words", () => {
     expect(encode(other, word)).toHaveLength(LONG);
   });
 
-  it("spells a character that is no token in bytes where there are tokens for them, and refuses it elsewhere", () => {
+  it("encodes an unknown character as byte tokens with byte_fallback, and refuses it otherwise", () => {
     const vocab = vocabulary(["a", "<0x0A>", "<0xC3>", "<0xA9>"]);
     const word = `${"a".repeat(LONG)}\n\u00e9`;
     expect(
@@ -123,7 +123,7 @@ describe("short words", () => {
     return new BpeModel({ merges: [] }, vocabulary(tokens), { unk_token: "<unk>", encode: encodeWords }, isByteLevel);
   };
 
-  it("asks the library for those between long ones, together and in order", () => {
+  it("passes consecutive short words to the library together and in order", () => {
     const asked: (readonly string[])[] = [];
     const short = "b".repeat(LONG - 1);
     const library: LibraryModel = {
@@ -138,22 +138,22 @@ describe("short words", () => {
     expect(asked).toHaveLength(2);
   });
 
-  it("counts what came back in bytes", () => {
+  it("counts the bytes of the returned tokens", () => {
     expect(encode(model(["a", "<0x0A>", "\u00e9"], false), "a\n", "\u00e9")).toEqual([0, 3, 4]);
     expect(encode(model(["a", "\u00e9"], true), "a\u00e9")).toEqual([0, 4]);
   });
 
   it.each<[string, readonly string[], string, boolean]>([
-    ["no token of the vocabulary", ["x"], "x", true],
-    ["the token for what is unknown", ["<unk>"], "\u00e9\u00e9b", false],
-    ["less than the words", ["a"], "ab", true],
-    ["less than the words' bytes", ["a"], "\u00e9", false],
+    ["a token outside the vocabulary", ["x"], "x", true],
+    ["the unknown token", ["<unk>"], "\u00e9\u00e9b", false],
+    ["fewer tokens than the words need", ["a"], "ab", true],
+    ["fewer bytes than the words have", ["a"], "\u00e9", false],
     ["nothing", [], "a", true],
-  ])("refuses where the library gives %s", (_, answers, word, isByteLevel) => {
+  ])("refuses a word if the library returns %s", (_, answers, word, isByteLevel) => {
     expect(() => encode(model(answers, isByteLevel), word)).toThrow(expect.objectContaining({ code: "out_of_range" }));
   });
 
-  it("of a byte-level tokenizer no token stands for what is unknown: its text is its own", () => {
+  it("treats the unknown token of a byte-level tokenizer as ordinary text", () => {
     expect(encode(model(["<unk>"], true), "<unk>")).toEqual([2]);
   });
 });
@@ -166,5 +166,5 @@ describe("mergeParts", () => {
       ["a b", "c"],
       ["a b", "c"],
     ],
-  ])("%j", (merge, parts) => expect(mergeParts(merge)).toEqual(parts));
+  ])("splits %j", (merge, parts) => expect(mergeParts(merge)).toEqual(parts));
 });

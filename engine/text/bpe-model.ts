@@ -1,9 +1,10 @@
 /**
- * Words to token ids by byte-pair merges. The tokenizer library does it for ordinary words, which it caches; a word
- * beyond its cache (a long run of one character, or a whole SentencePiece text) is merged here on typed arrays, where
- * a megabyte costs about a second and some tens of megabytes instead of several of both.
+ * Converts words to token ids by byte-pair merges. The tokenizer library merges ordinary words, which it caches. A word
+ * that is too long for its cache (a long run of one character, or a whole SentencePiece text) is merged here on typed
+ * arrays: for a megabyte of text, this takes about a second and some tens of megabytes of memory, several times less
+ * than the library.
  *
- * Both merge the pair of the lowest rank first, the leftmost of equals.
+ * Both merge the pair with the lowest rank first, and the leftmost of equal pairs.
  */
 
 import type { JsonObject } from "../json.js";
@@ -11,10 +12,10 @@ import { EngineError, assert } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { fallbackByte } from "./token-bytes.js";
 
-/** The part of the library's model that is used. */
+/** The parts of the library's model that are used here. */
 export interface LibraryModel {
   readonly unk_token: string | null | undefined;
-  /** @returns the tokens of the words, as the vocabulary spells them */
+  /** @returns the tokens of the words, as strings of the vocabulary */
   encode(words: readonly string[]): string[];
 }
 
@@ -27,9 +28,9 @@ export class BpeModel {
 
   /**
    * @param definition `model` of tokenizer.json, of type BPE
-   * @param vocab its vocabulary, from the spelling to the id
-   * @param library the library's model of the same definition
-   * @param isByteLevel whether words are spelled with one character for each byte
+   * @param vocab the model's vocabulary, from token string to id
+   * @param library the library's model for the same definition
+   * @param isByteLevel true if words have one character per byte
    */
   constructor(definition: JsonObject, vocab: ReadonlyMap<string, number>, library: LibraryModel, isByteLevel: boolean) {
     this.#library = library;
@@ -39,9 +40,9 @@ export class BpeModel {
   }
 
   /**
-   * Appends the words' tokens to `ids`.
+   * Appends the token ids of the words to `ids`.
    *
-   * @throws EngineError out_of_range for a character the tokenizer has no token for
+   * @throws EngineError out_of_range for a character that the tokenizer has no token for
    */
   encode(words: readonly string[], ids: number[], param: string | null): void {
     let first = 0;
@@ -62,7 +63,7 @@ export class BpeModel {
       numBytes += fallbackByte(token) === null ? this.#numBytes(token) : 1;
       ids.push(id);
     }
-    // The library leaves out what it has no token for. Text that would change is refused instead.
+    // The library drops characters that it has no token for; such text is refused instead of changed.
     if (numBytes !== words.reduce((sum, word) => sum + this.#numBytes(word), 0)) throw noToken(param);
   }
 
@@ -98,23 +99,23 @@ export class BpeModel {
 
 export type Merge = string | readonly [string, string];
 
-/** @returns the two parts of a merge, which tokenizer.json has in two notations */
+/** @returns the two parts of a merge; tokenizer.json has two notations for merges */
 export function mergeParts(merge: Merge): readonly [string, string] {
   if (typeof merge !== "string") return merge;
   const space = merge.indexOf(" ");
   return [merge.slice(0, space), merge.slice(space + 1)];
 }
 
-/** Length in UTF-16 code units up to which the library remembers a word's tokens. */
+/** Maximum length of a word that the library caches, in UTF-16 code units. */
 const LIBRARY_CACHE_LENGTH = 255;
-/** Stands for a character that is not in the vocabulary, which no merge touches. */
+/** Marks a character that is not in the vocabulary; it takes part in no merge. */
 const UNKNOWN = -1;
 const MAX_LENGTH = 2 ** 28;
 
 class MergeTable {
-  /** left id * maxVocabSize + right id -> rank. */
+  /** Ranks of merges, keyed by left id * maxVocabSize + right id. */
   readonly #ranks = new Map<number, number>();
-  /** i32 [ranks] each. */
+  /** Token ids of each merge, i32 [merges] each. */
   readonly #left: Int32Array;
   readonly #right: Int32Array;
   readonly #merged: Int32Array;
@@ -137,10 +138,10 @@ class MergeTable {
   }
 
   /**
-   * Merges in place.
+   * Merges the symbols in place.
    *
-   * @param symbols i32 [length] token ids; a merged token's is where its first character was
-   * @returns i32 [length]: from each token that is left, where the next one is; the length at the end
+   * @param symbols i32 [length] token ids; a merged token is stored at the index of its first character
+   * @returns i32 [length]: for each remaining token, the index of the next one; the length for the last token
    */
   merge(symbols: Int32Array): Int32Array {
     const length = symbols.length;
@@ -152,7 +153,7 @@ class MergeTable {
       const following = next[index]!;
       if (following >= length) return;
       const rank = this.#ranks.get(symbols[index]! * LIMITS.maxVocabSize + symbols[following]!);
-      // One number orders by rank, then by place.
+      // A single number that sorts by rank, then by position.
       if (rank !== undefined) queue.push(rank * MAX_LENGTH + index);
     };
     for (let index = 0; index < length; index++) enqueue(index);
@@ -160,7 +161,7 @@ class MergeTable {
       const rank = Math.floor(entry / MAX_LENGTH);
       const index = entry - rank * MAX_LENGTH;
       const following = next[index]!;
-      // Entries are not withdrawn when a neighbor merges: those that no longer hold are passed over.
+      // Entries stay in the queue when a neighbor merges; outdated entries are skipped here.
       if (symbols[index] !== this.#left[rank] || following >= length || symbols[following] !== this.#right[rank])
         continue;
       symbols[index] = this.#merged[rank]!;
@@ -174,7 +175,7 @@ class MergeTable {
   }
 }
 
-/** A binary heap of numbers, the smallest on top. */
+/** A binary heap of numbers with the smallest at the top. */
 class MinHeap {
   #items: Float64Array;
   #size = 0;

@@ -1,4 +1,4 @@
-/** Tokens to text and back. */
+/** Converts between text and tokens. */
 
 export { PhraseFinder, tokenContent, tokenIdOf, type AddedToken, type PhraseMatch } from "./added-tokens.js";
 export { StopMatcher } from "./stop-matcher.js";

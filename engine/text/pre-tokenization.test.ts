@@ -1,4 +1,4 @@
-/** What the tokenizer library is given. What it makes of it is in tokenizer.test.ts and, on real tokenizers, assets.test.ts. */
+/** Tests the definitions for the library; tokenizer.test.ts and assets.test.ts (real tokenizers) test their effect. */
 
 import { describe, expect, it } from "vitest";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
@@ -56,11 +56,11 @@ describe("preparePreTokenizer", () => {
       { type: "Metaspace", replacement: "_", prepend_scheme: "first", add_prefix_space: false },
       apart(metaspace("_", "first"), "_"),
     ],
-  ])("%j", (definition, expected) => {
+  ])("prepares %j", (definition, expected) => {
     expect(preparePreTokenizer(definition)).toEqual(expected);
   });
 
-  it("spells GPT-2's words out, with the white space of Unicode", () => {
+  it("replaces ByteLevel by GPT-2's pattern with Unicode white space", () => {
     const prepared = preparePreTokenizer({ type: "ByteLevel" })!;
     const [words, bytes] = prepared["pretokenizers"] as [{ pattern: { Regex: string } }, object];
     expect(bytes).toEqual({ type: "ByteLevel", add_prefix_space: false, use_regex: false });
@@ -69,7 +69,7 @@ describe("preparePreTokenizer", () => {
     expect(cut).toEqual(["I", "'m", " we", "'ve", " ", " 10", " a\u00e9", "!?", "\n\n", " x"]);
   });
 
-  it("refuses what is none", () => {
+  it("refuses a definition that is not an object", () => {
     const refused = expect.objectContaining({
       code: "invalid_model",
       message: "tokenizer.json: the pre_tokenizer is not an object",
@@ -105,11 +105,11 @@ describe("prepareNormalizer", () => {
       { type },
       { type },
     ]),
-  ])("%j", (definition, expected) => {
+  ])("prepares %j", (definition, expected) => {
     expect(prepareNormalizer(definition)).toEqual(expected);
   });
 
-  it("refuses others by name", () => {
+  it("refuses other normalizers by name", () => {
     const none = expect.objectContaining({
       code: "invalid_model",
       message: "tokenizer.json: the normalizer is not an object",
@@ -122,7 +122,7 @@ describe("prepareNormalizer", () => {
 });
 
 describe("isByteLevel", () => {
-  it("finds the step at any depth", () => {
+  it("finds a ByteLevel step at any depth", () => {
     const inner = { type: "Sequence", pretokenizers: [{ type: "Split" }, { type: "ByteLevel" }] };
     expect(
       [null, { type: "Split" }, { type: "Sequence", pretokenizers: [{ type: "Split" }] }].map(isByteLevel),

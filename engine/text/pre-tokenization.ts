@@ -1,12 +1,13 @@
 /**
- * Prepares the definitions of tokenizer.json for the tokenizer library, so that text is cut as the Rust tokenizers cut
- * it: what the library does otherwise is spelled out for it, what it cannot do is refused by name.
+ * Prepares the definitions in tokenizer.json for the tokenizer library, so that it splits text as the Rust tokenizers
+ * do. Where the library differs, the definition is replaced by an explicit pattern; unsupported definitions are refused
+ * by name.
  */
 
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 
-/** @returns the pre-tokenizer as the library should be given it; null where there is none */
+/** @returns the pre-tokenizer definition for the library; null if the tokenizer has none */
 export function preparePreTokenizer(definition: unknown): JsonObject | null {
   if (definition === null || definition === undefined) return null;
   if (!isObject(definition))
@@ -19,7 +20,7 @@ export function preparePreTokenizer(definition: unknown): JsonObject | null {
     case "ByteLevel":
       return prepareByteLevel(definition);
     case "Digits":
-      // The library's digits are 0 to 9; the Rust tokenizers' are every numeric character.
+      // The library's Digits matches 0 to 9; the Rust tokenizers match all numeric characters.
       return split(definition["individual_digits"] === true ? "\\p{N}" : "\\p{N}+");
     case "Split":
       return prepareSplit(definition);
@@ -30,7 +31,7 @@ export function preparePreTokenizer(definition: unknown): JsonObject | null {
   }
 }
 
-/** @returns the normalizer as the library should be given it; null where there is none */
+/** @returns the normalizer definition for the library; null if the tokenizer has none */
 export function prepareNormalizer(definition: unknown): JsonObject | null {
   if (definition === null || definition === undefined) return null;
   if (!isObject(definition)) throw new EngineError("invalid_model", "tokenizer.json: the normalizer is not an object");
@@ -53,14 +54,14 @@ export function prepareNormalizer(definition: unknown): JsonObject | null {
   }
 }
 
-/** Whether bytes are spelled as characters in the way of GPT-2. */
+/** Returns true if bytes are mapped to characters as in GPT-2. */
 export function isByteLevel(preTokenizer: JsonObject | null): boolean {
   if (preTokenizer === null) return false;
   const parts = preTokenizer["pretokenizers"];
   return preTokenizer["type"] === "ByteLevel" || (Array.isArray(parts) && parts.some(isByteLevel));
 }
 
-/** GPT-2's words, with the white space of Unicode instead of JavaScript's. */
+/** GPT-2's pattern for words, with Unicode white space instead of JavaScript's. */
 const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 function prepareByteLevel(definition: JsonObject): JsonObject {
@@ -83,7 +84,7 @@ function prepareMetaspace(definition: JsonObject): JsonObject {
   const scheme = definition["prepend_scheme"] ?? (definition["add_prefix_space"] === false ? "never" : "always");
   const metaspace = { type: "Metaspace", replacement, prepend_scheme: scheme };
   if (definition["split"] === false) return metaspace;
-  // The library leaves the words together; they belong apart, each with the replacement in front of it.
+  // The library does not split words here; each word should start with the replacement character.
   return { type: "Sequence", pretokenizers: [metaspace, split(`${replacement}[^${replacement}]*`)] };
 }
 

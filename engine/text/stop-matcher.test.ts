@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { StopMatcher } from "./stop-matcher.js";
 
-/** Pushes the chunks. `released` is all text given out before `finish`. */
+/** Pushes the chunks. `released` is all text returned before `finish`. */
 function run(chunks: readonly string[], stop: readonly string[], includeStop: boolean) {
   const matcher = new StopMatcher(stop, includeStop);
   let released = "";
@@ -10,7 +10,7 @@ function run(chunks: readonly string[], stop: readonly string[], includeStop: bo
   return { released, text: released + matcher.finish(), stopped: matcher.stopped };
 }
 
-/** Contract, section 5, on the whole text: the first end of any stop string, and there the one that starts earliest. */
+/** Section 5 of the contract, on the whole text: the stop string that ends first; of several, the longest. */
 function oracle(text: string, stop: readonly string[], includeStop: boolean) {
   for (let end = 1; end <= text.length; end++) {
     const ending = stop.filter((string) => text.slice(0, end).endsWith(string));
@@ -28,7 +28,7 @@ const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b", "c", "😀"),
 const chunked = fc.array(texts, { maxLength: 12 });
 
 describe("StopMatcher", () => {
-  it("agrees with a scan of the whole text, however it is cut", () => {
+  it("agrees with a scan of the whole text for any split into chunks", () => {
     fc.assert(
       fc.property(chunked, stops, fc.boolean(), (chunks, stop, includeStop) => {
         const { text, stopped } = run(chunks, stop, includeStop);
@@ -38,7 +38,7 @@ describe("StopMatcher", () => {
     );
   });
 
-  it("holds back exactly the longest end that begins a stop string", () => {
+  it("holds back exactly the longest suffix that is a prefix of a stop string", () => {
     fc.assert(
       fc.property(chunked, stops, (chunks, stop) => {
         const text = chunks.join("");
@@ -56,15 +56,15 @@ describe("StopMatcher", () => {
   });
 
   it.each([
-    ["the shorter one, which ends first", "xabcy", ["bc", "abcy"], "bc"],
-    ["of two that end together, the one that starts first", "xabc", ["bc", "abc", "c"], "abc"],
-    ["one that overlaps itself", "aaab", ["aab"], "aab"],
-    ["one after a false start", "ababac", ["abac"], "abac"],
+    ["a shorter stop string that ends first", "xabcy", ["bc", "abcy"], "bc"],
+    ["the longest of several that end together", "xabc", ["bc", "abc", "c"], "abc"],
+    ["a stop string that overlaps itself", "aaab", ["aab"], "aab"],
+    ["a stop string after a partial match", "ababac", ["abac"], "abac"],
   ])("finds %s", (_, text, stop, expected) => {
     expect(run([...text], stop, false).stopped).toBe(expected);
   });
 
-  it("keeps the stop string or drops it", () => {
+  it("keeps or drops the stop string", () => {
     expect(run(["one, tw", "o, three"], ["two"], true).text).toBe("one, two");
     expect(run(["one, tw", "o, three"], ["two"], false).text).toBe("one, ");
   });
@@ -76,11 +76,11 @@ describe("StopMatcher", () => {
     expect(matcher.finish()).toBe("");
   });
 
-  it("is an invariant that stop strings are not empty", () => {
+  it("throws for an empty stop string", () => {
     expect(() => new StopMatcher(["a", ""], false)).toThrow("a stop string is empty");
   });
 
-  it("takes a long stop string against a text that nearly matches, in linear time", () => {
+  it("matches a long stop string against a nearly matching text in linear time", () => {
     const stop = `${"a".repeat(200_000)}b`;
     const matcher = new StopMatcher([stop], false);
     let length = 0;

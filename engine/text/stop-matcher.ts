@@ -1,10 +1,11 @@
 /**
- * Finds stop sequences in the answer's text as it arrives (contract, section 5).
+ * Finds stop sequences in the text of an answer as it arrives (contract, section 5).
  *
- * 1. Every code unit moves one Knuth-Morris-Pratt automaton per stop string: linear time, four bytes per code unit.
- * 2. The first code unit that completes any stop string ends the text; if it completes several, the longest counts,
+ * 1. Every code unit advances one Knuth-Morris-Pratt automaton per stop string. This takes linear time, and four bytes
+ *    of memory per code unit of a stop string.
+ * 2. The first code unit that completes a stop string ends the text. If it completes several, the longest is reported,
  *    because it starts earliest.
- * 3. Held back is exactly the longest end of the text that begins a stop string.
+ * 3. The matcher holds back exactly the longest suffix of the text that is a prefix of a stop string.
  */
 
 import { assert } from "../errors.js";
@@ -23,8 +24,8 @@ export class StopMatcher {
   #stopped: string | null = null;
 
   /**
-   * @param stop non-empty strings, in any number
-   * @param includeStop whether the stop string itself belongs to the text
+   * @param stop any number of non-empty strings
+   * @param includeStop true to keep the stop string in the text
    */
   constructor(stop: readonly string[], includeStop: boolean) {
     this.#patterns = stop.map((string) => new Pattern(string));
@@ -36,7 +37,7 @@ export class StopMatcher {
     return this.#stopped;
   }
 
-  /** Takes more text. After a stop, everything is dropped. */
+  /** Adds text. After a stop, all further text is dropped. */
   push(text: string): StopMatch {
     if (this.#stopped !== null) return { text: "", stopped: this.#stopped };
     const held = this.#held;
@@ -51,12 +52,12 @@ export class StopMatcher {
       const end = held.length + index + 1;
       return { text: seen(this.#includeStop ? end : end - match.length), stopped: match };
     }
-    // What is held back begins a stop string: it is taken from there, so that a long one is never copied.
+    // The held text is a prefix of a stop string, so it is a slice of that string; long texts are not copied.
     this.#held = this.#patterns.map(({ begun }) => begun).reduce((a, b) => (b.length > a.length ? b : a), "");
     return { text: seen(numSeen - this.#held.length), stopped: null };
   }
 
-  /** The end of the text. @returns what was held back: it can no longer become a stop string */
+  /** Ends the text. @returns the text that was held back, as no stop string can follow */
   finish(): string {
     return this.#held;
   }
@@ -72,9 +73,9 @@ export class StopMatcher {
 }
 
 class Pattern {
-  /** Code units at the end of the text that begin the string; less than its length, except where it completes. */
+  /** Length of the longest suffix of the text that is a prefix of the string; the string's length if complete. */
   #numMatched = 0;
-  /** i32 [length]: for each prefix, the length of its longest proper end that is a prefix too. */
+  /** i32 [length]: for each prefix, the length of its longest proper suffix that is also a prefix. */
   readonly #fallback: Int32Array;
 
   constructor(readonly string: string) {
@@ -87,12 +88,12 @@ class Pattern {
     }
   }
 
-  /** The end of the text that begins the string. */
+  /** The longest suffix of the text that is a prefix of the string. */
   get begun(): string {
     return this.string.slice(0, this.#numMatched);
   }
 
-  /** @returns whether the code unit completes the string; matching ends there */
+  /** @returns true if the code unit completes the string; matching ends then */
   step(unit: number): boolean {
     while (this.#numMatched > 0 && unit !== this.string.charCodeAt(this.#numMatched)) {
       this.#numMatched = this.#fallback[this.#numMatched - 1]!;

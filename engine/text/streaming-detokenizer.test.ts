@@ -24,7 +24,7 @@ const sentencePiece = new Tokenizer(sentencePieceJson([{ content: "</think>" }])
   add_bos_token: true,
 });
 
-/** Valid and invalid sequences, with every kind of lead and continuation byte often enough. */
+/** Valid and invalid UTF-8 sequences, in which every kind of lead and continuation byte is frequent. */
 const bytes = fc
   .array(
     fc.oneof(
@@ -65,7 +65,7 @@ function stream(tokenizer: Tokenizer, promptIds: readonly number[], outputIds: r
 }
 
 describe("Utf8Decoder", () => {
-  it("is WHATWG's decoder, however the bytes are cut", () => {
+  it("agrees with the WHATWG decoder for any split of the bytes", () => {
     fc.assert(
       fc.property(fc.array(bytes, { maxLength: 6 }), (chunks) => {
         const decoder = new Utf8Decoder();
@@ -91,12 +91,12 @@ describe.each([
   ["byte-level", byteLevel],
   ["SentencePiece", sentencePiece],
 ])("StreamingDetokenizer, %s", (_, tokenizer) => {
-  it("gives what decoding prompt and output together gives, without the prompt's part", () => {
+  it("agrees with decoding prompt and output together, without the prompt's text", () => {
     fc.assert(
       fc.property(ids(tokenizer), ids(tokenizer), (promptIds, outputIds) => {
         const prompt = tokenizer.decode(promptIds);
         const together = tokenizer.decode([...promptIds, ...outputIds]);
-        // Where the output completes a code point that the prompt began, that code point is the output's.
+        // If the output completes a code point that the prompt began, that code point belongs to the output.
         const numPrompt = together.startsWith(prompt) ? prompt.length : prompt.length - 1;
         expect(prompt.slice(numPrompt)).toMatch(/^\uFFFD?$/);
         expect(stream(tokenizer, promptIds, outputIds).join("")).toBe(together.slice(numPrompt));
@@ -105,7 +105,7 @@ describe.each([
     );
   });
 
-  it("decodes the tokens' bytes", () => {
+  it("decodes the concatenated bytes of the tokens", () => {
     fc.assert(
       fc.property(
         ids(tokenizer).map((all) => all.filter((id) => id !== 1 || tokenizer === byteLevel)),
@@ -130,7 +130,7 @@ describe.each([
 describe("StreamingDetokenizer", () => {
   const [e2, x82, xac] = [0xe2, 0x82, 0xac];
 
-  it("reads no more of a long prompt than can reach into the output", () => {
+  it("reads only the last tokens of a long prompt", () => {
     const read: number[] = [];
     const counting = {
       ...byteLevel,
@@ -141,7 +141,7 @@ describe("StreamingDetokenizer", () => {
     expect(read.length).toBeLessThan(10);
   });
 
-  it("emits a code point with its last byte", () => {
+  it("emits a code point when its last byte arrives", () => {
     expect(stream(byteLevel, [], [e2, x82, xac])).toEqual(["", "", "€", ""]);
     expect(stream(byteLevel, [], [e2, x82, 0x41])).toEqual(["", "", "\uFFFDA", ""]);
     expect(stream(byteLevel, [], [e2, x82])).toEqual(["", "", "\uFFFD"]);
@@ -151,14 +151,14 @@ describe("StreamingDetokenizer", () => {
     expect(stream(byteLevel, [], [0xef, 0xbb, 0xbf, 0x41]).join("")).toBe("\uFEFFA");
   });
 
-  it("completes a code point that the prompt began, and leaves the prompt its U+FFFD", () => {
+  it("completes a code point that the prompt began, and does not emit the prompt's U+FFFD", () => {
     expect(stream(byteLevel, [0x41, e2, x82], [xac, 0x41])).toEqual(["€", "A", ""]);
     expect(stream(byteLevel, [0x41, e2], [x82, 0x41])).toEqual(["", "A", ""]);
     expect(stream(byteLevel, [0x41, e2], [0x41])).toEqual(["A", ""]);
     expect(stream(byteLevel, [0x41, e2], [])).toEqual([""]);
   });
 
-  it("leaves special tokens out, and the markup of messages in", () => {
+  it("drops special tokens and keeps message markup", () => {
     const end = byteLevel.addedTokenId("<|end|>")!;
     const tag = byteLevel.addedTokenId("<think>")!;
     expect(stream(byteLevel, [], [0x41, end, 0x42, tag, byteLevel.addedTokenId("<tool>")!]).join("")).toBe(
@@ -167,7 +167,7 @@ describe("StreamingDetokenizer", () => {
     expect(stream(byteLevel, [], [e2, end, x82, xac]).join("")).toBe("€");
   });
 
-  it("drops a leading space right after the begin token only", () => {
+  it("drops a leading space only directly after the begin token", () => {
     const [a] = sentencePiece.encode("a").slice(1);
     expect(sentencePiece.tokenText(a!)).toBe(" a");
     expect(sentencePiece.decode([1, a!, a!])).toBe("a a");
@@ -180,7 +180,7 @@ describe("StreamingDetokenizer", () => {
     expect(sentencePiece.decode([1, c!, a!])).toBe("c a");
   });
 
-  it("drops as many leading spaces as the decoder does, from several tokens if need be", () => {
+  it("drops as many leading spaces as the decoder defines, even across tokens", () => {
     const json = sentencePieceJson() as { decoder: { decoders: object[] } };
     json.decoder.decoders[3] = { type: "Strip", content: " ", start: 2, stop: 0 };
     const strips = new Tokenizer(json, { bos_token: "<s>" });

@@ -1,30 +1,30 @@
 /**
- * Text from tokens as they come, byte for byte: a code point whose bytes arrive in several tokens is emitted once, with
- * the last of them, and never in part.
+ * Converts tokens to text as they arrive, byte by byte. A code point whose bytes are spread over several tokens is
+ * emitted once, with the last of these tokens, and never in part.
  *
- * Invariant: what `push` and `finish` return, put together, is `decode(prompt + output)` without the prompt's part.
+ * Invariant: the concatenated results of `push` and `finish` are `decode(prompt + output)` without the prompt's text.
  */
 
 import { Utf8Decoder } from "./utf8-decoder.js";
 
-/** What decoding needs to know of a tokenizer. */
+/** The parts of a tokenizer that decoding needs. */
 export interface TokenTable {
   /** @returns the token's bytes; empty for a token without text */
   tokenBytes(tokenId: number): Uint8Array;
-  /** The token that begins a text; null where there is none. */
+  /** The token that begins a text; null if the tokenizer has none. */
   readonly startOfTextId: number | null;
-  /** Spaces that decoding drops right after that token. */
+  /** Number of spaces that decoding drops directly after that token. */
   readonly numLeadingSpaces: number;
 }
 
 export class StreamingDetokenizer {
   readonly #tokenizer: TokenTable;
   readonly #utf8 = new Utf8Decoder();
-  /** Whether the incomplete code point began in the prompt: its U+FFFD, should it come to that, is the prompt's. */
+  /** Set if the incomplete code point began in the prompt; a U+FFFD for it belongs to the prompt, not the output. */
   #startedInPrompt: boolean;
   #leadingSpaces: number;
 
-  /** @param promptIds tokens the output follows; empty to decode from the beginning */
+  /** @param promptIds tokens before the output; empty to decode from the beginning */
   constructor(tokenizer: TokenTable, promptIds: readonly number[]) {
     this.#tokenizer = tokenizer;
     this.#leadingSpaces = 0;
@@ -32,7 +32,7 @@ export class StreamingDetokenizer {
     this.#startedInPrompt = this.#utf8.incomplete;
   }
 
-  /** @returns the text that this token completes, often the token's own */
+  /** @returns the text that this token completes, which is often the token's text */
   push(tokenId: number): string {
     return this.#withoutPrompt(this.#write(tokenId));
   }
@@ -58,7 +58,7 @@ export class StreamingDetokenizer {
   }
 }
 
-/** A code point has at most three bytes before its last: no more of the prompt can reach into the output. */
+/** Index of the first prompt token that can affect the output: a code point has at most three bytes before its last. */
 function endOfPromptThatMatters(tokenizer: TokenTable, promptIds: readonly number[]): number {
   let index = promptIds.length;
   for (let numBytes = 0; index > 0 && numBytes < 4;) numBytes += tokenizer.tokenBytes(promptIds[--index]!).length;

@@ -13,23 +13,23 @@ describe("byteDecoder, byte-level, in several steps", () => {
     [{ type: "ByteLevel" }],
     [sequence({ type: "ByteLevel" }, { type: "Fuse" })],
     [{ type: "Sequence" }],
-  ])("takes %j", (decoder) => {
+  ])("accepts %j", (decoder) => {
     const { vocabBytes, addedBytes, numLeadingSpaces } = byteDecoder(decoder, true);
     expect([...vocabBytes("Ġa\u0143Ã")]).toEqual([0x20, 0x61, 0xad, 0xc3]);
-    // No merge reaches a word in plain text: it is taken literally.
+    // A plain-text token, which no merge produces, is taken literally.
     expect([...vocabBytes("a中")]).toEqual(bytesOf("a中"));
     expect([...addedBytes("Ġ")]).toEqual(bytesOf("Ġ"));
     expect(numLeadingSpaces).toBe(0);
   });
 
-  it("takes no other decoder", () => {
+  it("refuses other decoders", () => {
     const refused = `tokenizer.json has the decoder CTC after a byte-level pre-tokenizer, ${NO_TEXT}`;
     expect(() => byteDecoder(sequence({ type: "ByteLevel" }, { type: "CTC" }), true)).toThrow(refused);
   });
 });
 
 describe("byteDecoder, SentencePiece", () => {
-  it("knows spaces, bytes and text", () => {
+  it("decodes spaces, bytes and text", () => {
     const decoder = byteDecoder(
       sequence(replace, { type: "ByteFallback" }, { type: "Fuse" }, { type: "Strip", content: " ", start: 1 }),
       false,
@@ -40,7 +40,7 @@ describe("byteDecoder, SentencePiece", () => {
     expect(decoder.numLeadingSpaces).toBe(1);
   });
 
-  it("takes bytes for text where there is no ByteFallback, and strips nothing where Strip does not say how much", () => {
+  it("treats byte tokens as text without ByteFallback, and strips nothing if Strip has no start", () => {
     const decoder = byteDecoder(sequence({ type: "Fuse" }, { type: "Strip", content: " ", stop: 0 }), false);
     expect([...decoder.vocabBytes("<0xE4>")]).toEqual(bytesOf("<0xE4>"));
     expect(decoder.numLeadingSpaces).toBe(0);
@@ -51,7 +51,7 @@ describe("byteDecoder, SentencePiece", () => {
     [{ type: "Metaspace", prepend_scheme: "never" }, " a", 0],
     [{ type: "Metaspace", add_prefix_space: false }, " a", 0],
     [{ type: "Metaspace", replacement: "_" }, "▁a", 1],
-  ])("%j says the same in one step", (decoder, text, numLeadingSpaces) => {
+  ])("reads the single step %j", (decoder, text, numLeadingSpaces) => {
     expect([...byteDecoder(decoder, false).vocabBytes("▁a")]).toEqual(bytesOf(text));
     expect(byteDecoder(decoder, false).numLeadingSpaces).toBe(numLeadingSpaces);
   });
@@ -77,7 +77,7 @@ describe("byteDecoder, SentencePiece", () => {
     expect(() => byteDecoder(decoder, false)).toThrow(`tokenizer.json has ${words}, ${NO_TEXT}`);
   });
 
-  it("refuses what is no decoder", () => {
+  it("refuses a decoder that is not an object", () => {
     const refused = expect.objectContaining({
       code: "invalid_model",
       message: "tokenizer.json: the decoder is not an object",
@@ -88,7 +88,7 @@ describe("byteDecoder, SentencePiece", () => {
 });
 
 describe("fallbackByte", () => {
-  it("reads two hexadecimal digits and nothing else", () => {
+  it("reads exactly two hexadecimal digits", () => {
     expect(["<0x0A>", "<0xff>", "<0x00>"].map(fallbackByte)).toEqual([10, 255, 0]);
     expect(["<0x0>", "<0x0A", "<0x0AB>", "<0xGG>", "a<0x0A>", "<0x0A>b", "", "abcdef"].map(fallbackByte)).toEqual(
       new Array(8).fill(null),
@@ -97,7 +97,7 @@ describe("fallbackByte", () => {
 });
 
 describe("TokenBytes", () => {
-  it("keeps the bytes of every token, however long, and of none outside", () => {
+  it("stores the bytes of tokens of any length; other ids have none", () => {
     const lengths = [0, 3, 200, 0, 1, 1000, 7];
     const tokens = lengths.map((length, id) => Uint8Array.from({ length }, (_, index) => id * 16 + (index % 16)));
     const asked: number[] = [];
@@ -107,7 +107,7 @@ describe("TokenBytes", () => {
     for (const id of [-1, 7, 1000]) expect(bytes.of(id).length).toBe(0);
   });
 
-  it("keeps tokens that just fill what was set aside", () => {
+  it("stores tokens that exactly fill the initial buffer", () => {
     const bytes = new TokenBytes(2, (id) => new Uint8Array(id === 0 ? 16 : 1).fill(id + 1));
     expect([[...bytes.of(0)], [...bytes.of(1)]]).toEqual([new Array(16).fill(1), [2]]);
   });
@@ -119,7 +119,7 @@ describe("byteDecoder, byte-level, in several steps", () => {
     decoders: types.map((type) => ({ type })),
   });
 
-  it("takes what changes no byte beside it, and nothing else", () => {
+  it("accepts only other steps that change no bytes", () => {
     for (const decoder of [{ type: "ByteLevel" }, steps("ByteLevel", "Fuse"), steps("Fuse", "ByteLevel")]) {
       expect([...byteDecoder(decoder, true).vocabBytes("Ġa")]).toEqual([0x20, 0x61]);
     }
@@ -128,7 +128,7 @@ describe("byteDecoder, byte-level, in several steps", () => {
       expect(() => byteDecoder(decoder, true)).toThrow(refused);
   });
 
-  it("takes a token with a character that spells no byte for its own text", () => {
+  it("takes a token literally if one of its characters maps to no byte", () => {
     expect(Buffer.from(byteDecoder({ type: "ByteLevel" }, true).vocabBytes("Ġ中")).toString()).toBe("Ġ中");
   });
 });
@@ -142,7 +142,7 @@ describe("fallbackByte", () => {
     ["<0xA>", null],
     ["<0x0G>", null],
     ["", null],
-  ])("%j", (token, byte) => {
+  ])("parses %j", (token, byte) => {
     expect(fallbackByte(token)).toBe(byte);
   });
 });

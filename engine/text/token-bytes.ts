@@ -1,24 +1,26 @@
 /**
- * The true bytes of every token, worked out from the `decoder` of tokenizer.json, so that decoding can be done byte by
- * byte and token by token. A decoder whose text is not the concatenation of its tokens' bytes is refused by name.
+ * Computes the bytes of every token from the `decoder` of tokenizer.json, so that text can be decoded byte by byte and
+ * token by token. A decoder whose text is not the concatenation of its tokens' bytes is refused by name.
  */
 
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 
-/** What a decoder does, token by token. */
+/** A decoder that works on single tokens. */
 export interface ByteDecoder {
-  /** The bytes of a token of the vocabulary, given as it is spelled there. */
+  /** Returns the bytes of a token string of the vocabulary. */
   vocabBytes(token: string): Uint8Array;
-  /** The bytes of an added token. */
+  /** Returns the bytes of an added token. */
   addedBytes(content: string): Uint8Array;
-  /** Spaces that are dropped at the beginning of a text. */
+  /** Number of spaces that are dropped at the beginning of a text. */
   readonly numLeadingSpaces: number;
 }
 
 /**
- * @param decoder `decoder` of tokenizer.json; null where it has none
- * @param isByteLevel whether the pre-tokenizer spells bytes as GPT-2 does
+ * Reads the decoder of a tokenizer.
+ *
+ * @param decoder `decoder` of tokenizer.json; null if it has none
+ * @param isByteLevel true if the pre-tokenizer maps bytes to characters as GPT-2 does
  * @throws EngineError unsupported_model
  */
 export function byteDecoder(decoder: unknown, isByteLevel: boolean): ByteDecoder {
@@ -33,12 +35,12 @@ export function byteDecoder(decoder: unknown, isByteLevel: boolean): ByteDecoder
   return sentencePieceDecoder(steps);
 }
 
-/** The bytes of all tokens in one allocation: u8 [total], and where each token's begin: u32 [vocabSize + 1]. */
+/** The bytes of all tokens in one buffer, u8 [total], and the offset of each token, u32 [vocabSize + 1]. */
 export class TokenBytes {
   readonly #bytes: Uint8Array;
   readonly #offsets: Uint32Array;
 
-  /** @param bytesOf the bytes of a token id below `vocabSize`; empty where there is no token or it has no text */
+  /** @param bytesOf maps a token id below `vocabSize` to its bytes; empty for an unused id or a token without text */
   constructor(vocabSize: number, bytesOf: (tokenId: number) => Uint8Array) {
     this.#offsets = new Uint32Array(vocabSize + 1);
     let bytes = new Uint8Array(vocabSize * 8);
@@ -64,7 +66,7 @@ export class TokenBytes {
   }
 }
 
-/** The byte that each character of GPT-2's spelling stands for: printable ones for themselves, the others from U+0100 up. */
+/** GPT-2's mapping of characters to bytes: printable characters to their own byte, U+0100 and up to the other bytes. */
 export const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = gpt2Bytes();
 
 const utf8 = new TextEncoder();
@@ -73,7 +75,7 @@ function spelledBytes(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);
   for (let index = 0; index < token.length; index++) {
     const byte = BYTE_OF_CHARACTER.get(token[index]!);
-    // Some vocabularies hold tokens in plain text, which no merge reaches; the Rust decoder takes them literally.
+    // Some vocabularies contain plain-text tokens, which no merge produces; the Rust decoder takes them literally.
     if (byte === undefined) return utf8.encode(token);
     bytes[index] = byte;
   }
@@ -90,7 +92,7 @@ function gpt2Bytes(): Map<string, number> {
   return map;
 }
 
-/** Replace, ByteFallback, Fuse, then Strip on the whole text; or the same said by Metaspace. */
+/** Reads Replace, ByteFallback, Fuse, then Strip on the whole text; or the equivalent single step Metaspace. */
 function sentencePieceDecoder(steps: readonly JsonObject[]): ByteDecoder {
   const replacements: { from: string; to: string }[] = [];
   let hasByteFallback = false;
@@ -133,7 +135,7 @@ function sentencePieceDecoder(steps: readonly JsonObject[]): ByteDecoder {
   return { vocabBytes, addedBytes, numLeadingSpaces };
 }
 
-/** @returns the byte that a token such as `<0x0A>` stands for, or null */
+/** @returns the byte that a token such as `<0x0A>` represents, or null */
 export function fallbackByte(token: string): number | null {
   const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
   return digits === undefined ? null : Number.parseInt(digits, 16);

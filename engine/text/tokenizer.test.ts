@@ -27,7 +27,7 @@ const byteLevel = new Tokenizer(byteLevelJson(MERGES, ADDED), {});
 const idOf = (content: string): number => byteLevel.addedTokenId(content)!;
 const names = (tokenizer: Tokenizer, ids: readonly number[]): string[] => ids.map((id) => tokenizer.tokenText(id));
 
-/** Byte-pair merging as it is defined: again and again the pair of the lowest rank, the leftmost of equals. */
+/** Naive byte-pair merging: repeatedly merges the pair with the lowest rank, the leftmost of equal pairs. */
 function mergeOneByOne(word: string): string[] {
   const parts = [...word];
   for (;;) {
@@ -55,10 +55,10 @@ function failure(run: () => unknown): EngineError {
 describe("Tokenizer.encode", () => {
   const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 40 });
   it.each([
-    ["the library's", word],
-    // 255 characters is where the library's words end and ours begin.
-    ["our own", word.map((part) => part.repeat(Math.ceil(256 / part.length)))],
-  ])("merges as byte-pair encoding is defined: %s", (_, words) => {
+    ["words for the library", word],
+    // Words of more than 255 characters are merged outside the library.
+    ["longer words", word.map((part) => part.repeat(Math.ceil(256 / part.length)))],
+  ])("merges like the naive implementation: %s", (_, words) => {
     fc.assert(
       fc.property(words, (text) => {
         expect(names(byteLevel, byteLevel.encode(text))).toEqual(mergeOneByOne(text));
@@ -67,7 +67,7 @@ describe("Tokenizer.encode", () => {
     );
   });
 
-  it("is undone by decode, for any text", () => {
+  it("is inverted by decode for any text", () => {
     const parts = fc.oneof(
       fc.string({ unit: "binary" }),
       fc.constantFrom("<|end|", "\0", "\uFEFF", "\uFFFD", " a", "word"),
@@ -93,7 +93,7 @@ describe("Tokenizer.encode", () => {
     );
   });
 
-  it("takes characters that mean something in a regular expression as they are", () => {
+  it("treats regular expression syntax in added tokens as literal text", () => {
     const odd = ["a.c", "(x)", "[y]", "{z}", "p|q", "u+", "v*", "w?", "^", "$", "\\d", "s/t"];
     const tokenizer = new Tokenizer(
       byteLevelJson(
@@ -106,7 +106,7 @@ describe("Tokenizer.encode", () => {
     expect(names(tokenizer, tokenizer.encode("abc"))).toEqual(["a", "b", "c"]);
   });
 
-  it("looks for normalized tokens in the normalized text, and for the others before", () => {
+  it("searches normalized tokens in the normalized text, and others in the original text", () => {
     const json = byteLevelJson([], [{ content: "É", normalized: true }, { content: "È" }]);
     const tokenizer = new Tokenizer({ ...json, normalizer: { type: "Lowercase" } }, {});
     expect(names(tokenizer, tokenizer.encode("aÉéÈè"))).toEqual(["a", "É", "É", "È", "\uFFFD", "\uFFFD"]);
@@ -117,12 +117,12 @@ describe("Tokenizer.encode", () => {
     expect(byteLevel.encode("a<|end|> <tool>")).toEqual([0x61, idOf("<|end|>"), 0x20, idOf("<tool>")]);
   });
 
-  it("gives white space beside a token to it where the token takes it", () => {
+  it("includes adjacent white space in lstrip and rstrip tokens", () => {
     expect(byteLevel.encode("a \n<left> b")).toEqual([0x61, idOf("<left>"), 0x20, 0x62]);
     expect(byteLevel.encode("a <right>\n b")).toEqual([0x61, 0x20, idOf("<right>"), 0x62]);
   });
 
-  it("finds a single word only where it stands alone", () => {
+  it("finds a single_word token only without adjacent word characters", () => {
     expect(byteLevel.encode("-word-")).toContain(idOf("word"));
     expect(byteLevel.encode("swords")).not.toContain(idOf("word"));
     expect(byteLevel.encode("éword")).not.toContain(idOf("word"));
@@ -135,7 +135,7 @@ describe("Tokenizer.encode", () => {
     expect(byteLevel.encode("words word").filter((id) => id === idOf("word"))).toHaveLength(1);
   });
 
-  it("takes NUL as ordinary text", () => {
+  it("treats NUL as ordinary text", () => {
     expect(byteLevel.encode("a\0b")).toEqual([0x61, 0, 0x62]);
   });
 
@@ -144,13 +144,13 @@ describe("Tokenizer.encode", () => {
     expect(failure(() => byteLevel.encode(text))).toMatchObject({ code: "out_of_range", param: null });
   });
 
-  it("says where a lone surrogate is", () => {
+  it("reports the position of a lone surrogate", () => {
     expect(failure(() => byteLevel.encode("ab\uDEADc")).message).toBe(
       "The text has a lone surrogate, U+DEAD, at index 2; only whole characters are allowed.",
     );
   });
 
-  it("refuses a character that no token stands for, in short words and long ones", () => {
+  it("refuses a character without a token, in short and long words", () => {
     const json = byteLevelJson([], []) as { model: { vocab: Record<string, number> } };
     delete json.model.vocab["z"];
     const tokenizer = new Tokenizer(json, {});
@@ -180,7 +180,7 @@ describe("Tokenizer.encodePrompt", () => {
   });
 
   it.each([false, true])(
-    "spells a reserved token that is an ordinary word too in others, with ignore_merges %s",
+    "encodes the text of a reserved token, if also an ordinary word, with other tokens (ignore_merges %s)",
     (ignoreMerges) => {
       const json = byteLevelJson(stop, [{ content: "stop", special: true }]) as { model: object };
       const tokenizer = new Tokenizer({ ...json, model: { ...json.model, ignore_merges: ignoreMerges } }, {});
@@ -192,7 +192,7 @@ describe("Tokenizer.encodePrompt", () => {
     },
   );
 
-  it("nor does it where only ignored merges would have to spell it", () => {
+  it("does the same if no merge produces the word, only the vocabulary", () => {
     const json = byteLevelJson([], [{ content: "stop", special: true }]) as {
       model: { vocab: Record<string, number> };
     };
@@ -205,7 +205,7 @@ describe("Tokenizer.encodePrompt", () => {
     }
   });
 
-  it("spells other words whole where merges are ignored", () => {
+  it("still encodes other words as whole tokens with ignore_merges", () => {
     const json = byteLevelJson([], [{ content: "<|end|>", special: true }]) as {
       model: { vocab: Record<string, number> };
     };
@@ -215,7 +215,7 @@ describe("Tokenizer.encodePrompt", () => {
     expect(tokenizer.encode("stop")).toEqual([500]);
   });
 
-  it("names messages where one has a character that no token stands for", () => {
+  it("reports messages as the parameter for a character without a token", () => {
     const json = byteLevelJson([], []) as { model: { vocab: Record<string, number> } };
     delete json.model.vocab["z"];
     expect(failure(() => new Tokenizer(json, {}).encodePrompt(prompt("z", [])))).toMatchObject({
@@ -235,12 +235,12 @@ describe("the begin token", () => {
     new Tokenizer({ ...byteLevelJson([], ADDED), post_processor: processor }, config);
   const end = new Tokenizer(byteLevelJson([], ADDED), {}).addedTokenId("<|end|>")!;
 
-  it("is none by default: an empty text is then no token at all", () => {
+  it("is absent by default, so that an empty text has no tokens", () => {
     expect(withProcessor(null).beginTokenId).toBeNull();
     expect(withProcessor(null).encode("")).toEqual([]);
   });
 
-  it("comes from the post-processor, or from add_bos_token, which wins", () => {
+  it("is read from the post-processor, or from add_bos_token, which takes precedence", () => {
     const fromTemplate = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
     expect(withProcessor(fromTemplate).encode("")).toEqual([end]);
     expect(withProcessor({ type: "Sequence", processors: [{ type: "ByteLevel" }, fromTemplate] }).encode("a")).toEqual([
@@ -254,7 +254,7 @@ describe("the begin token", () => {
     ]);
   });
 
-  it("is refused where it cannot be", () => {
+  it("is refused if it is unknown, unsupported or repeated", () => {
     expect(failure(() => withProcessor(null, { add_bos_token: true })).code).toBe("invalid_model");
     const twice = { ...template("<|end|>", "<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
     expect(failure(() => withProcessor(twice)).code).toBe("unsupported_model");
@@ -263,20 +263,20 @@ describe("the begin token", () => {
       message: "tokenizer.json has the post-processor BertProcessing, which is not supported",
     });
     expect(failure(() => withProcessor(null, { add_bos_token: true, bos_token: "<none>" })).message).toBe(
-      "tokenizer_config.json asks for a begin token (add_bos_token), but bos_token is not a token of tokenizer.json",
+      "tokenizer_config.json sets add_bos_token, but its bos_token is not a token of tokenizer.json",
     );
     expect(failure(() => withProcessor(twice)).message).toBe(
       "tokenizer.json puts 2 tokens in front of a text; at most one is supported",
     );
   });
 
-  it("also begins a text where the tokenizer does not add it", () => {
+  it("is also the start of a text if the tokenizer does not add it", () => {
     expect(withProcessor(null, { bos_token: "<|end|>" })).toMatchObject({ beginTokenId: null, startOfTextId: end });
     expect(withProcessor(null, { bos_token: "none" })).toMatchObject({ beginTokenId: null, startOfTextId: null });
     expect(new Tokenizer(sentencePieceJson(), {})).toMatchObject({ beginTokenId: 1, startOfTextId: 1 });
   });
 
-  it("is what stands in front of the text, and nothing where the template is incomplete", () => {
+  it("is the token before the text in the template; null if the template is incomplete", () => {
     const text = { Sequence: { id: "A" } };
     const token = { SpecialToken: { id: "<|end|>" } };
     const tokens = { "<|end|>": { ids: [end] } };
@@ -297,7 +297,7 @@ describe("the begin token", () => {
 });
 
 describe("tokens", () => {
-  it("know their bytes and their text", () => {
+  it("have bytes and a text", () => {
     expect([...byteLevel.tokenBytes(0xe2)]).toEqual([0xe2]);
     expect(byteLevel.tokenText(0xe2)).toBe("\uFFFD");
     expect(byteLevel.tokenText(byteLevel.encode(" a")[0]!)).toBe(" a");
@@ -305,7 +305,7 @@ describe("tokens", () => {
     expect([...byteLevel.tokenBytes(idOf("<tool>"))]).toEqual([...new TextEncoder().encode("<tool>")]);
   });
 
-  it("that are special have a name and no bytes, the markup of messages aside", () => {
+  it("that are special have a name and no bytes, except message markup", () => {
     const tokenizer = new Tokenizer(
       byteLevelJson(
         [],
@@ -330,7 +330,7 @@ describe("tokens", () => {
     ]);
   });
 
-  it("that only tokenizer_config.json calls special are special", () => {
+  it("are special if only tokenizer_config.json marks them as special", () => {
     const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<tool>" }]), {
       eos_token: { content: "<tool>" },
       additional_special_tokens: ["x"],
@@ -341,7 +341,7 @@ describe("tokens", () => {
     expect(tokenizer.addedTokens.map(({ content }) => content)).toEqual(["<tool>", "x"]);
   });
 
-  it("that only tokenizer_config.json lists are added, those of tokenizer.json stay as they are", () => {
+  it("are added if only tokenizer_config.json lists them; those of tokenizer.json do not change", () => {
     const tokenizer = new Tokenizer(byteLevelJson([], [{ content: "<tool>" }]), {
       added_tokens_decoder: {
         256: { content: "<other>", special: true },
@@ -363,7 +363,7 @@ describe("tokens", () => {
     ]);
   });
 
-  it("may be a byte order mark, which is text like any other", () => {
+  it("can be a byte order mark, which is ordinary text", () => {
     const tokenizer = new Tokenizer(
       byteLevelJson(
         [
@@ -377,7 +377,7 @@ describe("tokens", () => {
     expect(tokenizer.tokenText(tokenizer.encode("\uFEFF")[0]!)).toBe("\uFEFF");
   });
 
-  it("bound how much text one of them is", () => {
+  it("have a maximum length", () => {
     expect(byteLevel.maxTokenLength).toBe("<|end|>>".length);
     expect(
       new Tokenizer(
@@ -393,11 +393,11 @@ describe("tokens", () => {
     ).toBe(4);
   });
 
-  it("that are not there have no id", () => {
+  it("that do not exist have no id", () => {
     expect(byteLevel.addedTokenId("<none>")).toBeNull();
   });
 
-  it("may leave holes", () => {
+  it("can leave ids unused", () => {
     const json = byteLevelJson([], []) as { added_tokens: object[] };
     json.added_tokens = [{ id: 300, content: "<|far|>", special: true }];
     const tokenizer = new Tokenizer(json, {});
@@ -413,7 +413,7 @@ describe("tokens", () => {
     expect([tokenizer.tokenText(256), tokenizer.tokenText(301)]).toEqual(["", ""]);
   });
 
-  it("of SentencePiece are spaces, bytes and characters", () => {
+  it("of SentencePiece represent spaces, bytes and characters", () => {
     const tokenizer = new Tokenizer(sentencePieceJson(), {});
     const ids = tokenizer.encode("ab é\n\u4e2d");
     expect(names(tokenizer, ids)).toEqual(["<s>", " ab", " ", "é", "\n", "\uFFFD", "\uFFFD", "\uFFFD"]);
@@ -439,7 +439,7 @@ describe("a pre-tokenizer", () => {
     return names(tokenizer, tokenizer.encode(text));
   };
 
-  it("Digits knows every numeric character", () => {
+  it("Digits matches all numeric characters", () => {
     expect(words({ type: "Digits", individual_digits: true }, "12\u0663\u0664")).toEqual([
       "1",
       "2",
@@ -449,7 +449,7 @@ describe("a pre-tokenizer", () => {
     expect(words({ type: "Digits", individual_digits: false }, "12\u0663\u0664")).toEqual(["12", "\u0663\u0664"]);
   });
 
-  it("Metaspace puts words apart, and a space in front of the first where it should", () => {
+  it("Metaspace splits words, and adds a leading space if configured", () => {
     const merges: [string, string][] = [
       ["▁", "▁"],
       ["▁", "a"],
@@ -480,32 +480,36 @@ describe("a pre-tokenizer", () => {
   });
 });
 
-describe("what cannot be done exactly is refused by name", () => {
+describe("unsupported definitions", () => {
   const base = byteLevelJson([], []);
   const llama = sentencePieceJson();
   it.each<[string, object, string]>([
     ["WordPiece", { ...base, model: { type: "WordPiece", vocab: {} } }, "WordPiece"],
     ["Unigram", { ...base, model: { type: "Unigram", vocab: [] } }, "Unigram"],
     [
-      "a word's suffix",
+      "a word suffix",
       { ...base, model: { type: "BPE", vocab: {}, merges: [], end_of_word_suffix: "</w>" } },
       "end_of_word_suffix",
     ],
     [
-      "a subword's prefix",
+      "a subword prefix",
       { ...base, model: { type: "BPE", vocab: {}, merges: [], continuing_subword_prefix: "##" } },
       "continuing_subword_prefix",
     ],
     ["dropout", { ...base, model: { type: "BPE", vocab: {}, merges: [], dropout: 0.1 } }, "dropout"],
     ["a lossy pre-tokenizer", { ...base, pre_tokenizer: { type: "BertPreTokenizer" } }, "BertPreTokenizer"],
     [
-      "a split the library gets wrong",
+      "a split that the library does differently",
       { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" } },
       "MergedWithPrevious",
     ],
-    ["a normalizer it only approximates", { ...base, normalizer: { type: "Precompiled" } }, "Precompiled"],
-    ["no way to decode", { ...llama, decoder: null }, "no decoder"],
-    ["a decoder with a mind of its own", { ...llama, decoder: { type: "CTC" } }, "CTC"],
+    [
+      "a normalizer that the library only approximates",
+      { ...base, normalizer: { type: "Precompiled" } },
+      "Precompiled",
+    ],
+    ["a missing decoder", { ...llama, decoder: null }, "no decoder"],
+    ["an unknown decoder", { ...llama, decoder: { type: "CTC" } }, "CTC"],
     [
       "a decoder that strips every token",
       { ...llama, decoder: { type: "Strip", content: " ", start: 1, stop: 0 } },
@@ -516,13 +520,13 @@ describe("what cannot be done exactly is refused by name", () => {
       { ...llama, decoder: { type: "Replace", pattern: { Regex: "." }, content: "" } },
       "Replace",
     ],
-  ])("%s", (_, json, name) => {
+  ])("refuses %s by name", (_, json, name) => {
     const error = failure(() => new Tokenizer(json, {}));
     expect(error.code).toBe("unsupported_model");
     expect(error.message).toContain(name);
   });
 
-  it("and what is no tokenizer is an invalid model", () => {
+  it("refuses invalid tokenizers with invalid_model, and empty or too large vocabularies", () => {
     expect(failure(() => new Tokenizer({}, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).code).toBe("invalid_model");
     expect(failure(() => new Tokenizer({ ...base, added_tokens: [{ content: "x" }] }, {})).code).toBe("invalid_model");
@@ -556,7 +560,7 @@ describe("what cannot be done exactly is refused by name", () => {
     );
   });
 
-  it("but options that do nothing are none", () => {
+  it("accepts unsupported options with values that have no effect", () => {
     const { model } = base as { model: object };
     const options = { continuing_subword_prefix: "", end_of_word_suffix: null, dropout: 0 };
     expect(new Tokenizer({ ...base, model: { ...model, ...options } }, {}).encode("ab")).toEqual([0x61, 0x62]);

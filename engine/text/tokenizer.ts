@@ -1,9 +1,9 @@
 /**
- * Text to token ids and back. Normalizing, cutting into words and merging are the tokenizer library's; added tokens and
- * everything that concerns bytes are ours, because the library knows neither offsets nor fragments of characters.
+ * Converts text to token ids and back. The tokenizer library normalizes text, splits it into words and merges them.
+ * Added tokens and bytes are handled here, because the library supports neither offsets nor partial characters.
  *
- * Two ways in: `encode` for raw text, where special tokens are recognized wherever they stand, and `encodePrompt` for
- * what a chat template rendered, where they are recognized only where the template wrote them.
+ * `encode` takes raw text and recognizes special tokens anywhere in it. `encodePrompt` takes the output of a chat
+ * template and recognizes special tokens only where the template wrote them.
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
@@ -24,30 +24,30 @@ import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-token
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { TokenBytes, byteDecoder } from "./token-bytes.js";
 
-/** A prompt's text, and what of it may become special tokens: `Tokenizer.encodePrompt` takes it. */
+/** The input of `Tokenizer.encodePrompt`: a prompt's text, and the places where it contains special tokens. */
 export interface RenderedPrompt {
   readonly text: string;
-  /** The reserved tokens that the template wrote, ascending, not overlapping. */
+  /** Reserved tokens that the template wrote, in ascending order, without overlaps. */
   readonly templateTokens: readonly TokenMatch[];
-  /** Ids that no other text of the prompt becomes. */
+  /** Token ids that no other text of the prompt is encoded to. */
   readonly reserved: ReadonlySet<number>;
-  /** Whether the template ended the prompt inside the reasoning: the output then begins there. */
+  /** Set if the template's prompt ends inside the reasoning, so that the output begins with reasoning. */
   readonly opensReasoning: boolean;
 }
 
 export class Tokenizer {
-  /** The largest id + 1. Ids below it may be holes: see `hasToken`. */
+  /** The largest token id + 1. Smaller ids may be unused, see `hasToken`. */
   readonly vocabSize: number;
-  /** The most UTF-16 code units of text that one token stands for. */
+  /** Length of the longest token's text, in UTF-16 code units. */
   readonly maxTokenLength: number;
-  /** The token that `encode` puts first; null for a tokenizer that adds none, which cannot encode an empty text. */
+  /** The token that `encode` adds first; null if it adds none, so that an empty text has no tokens. */
   readonly beginTokenId: number | null;
-  /** The token that begins a text, whoever writes it; null where there is none. */
+  /** The token that begins a text, added by `encode` or by a template; null if the tokenizer has none. */
   readonly startOfTextId: number | null;
-  /** Spaces that decoding drops right after the token that begins a text. */
+  /** Number of spaces that decoding drops directly after the token that begins a text. */
   readonly numLeadingSpaces: number;
   readonly addedTokens: readonly AddedToken[];
-  /** Texts around the parts of a message. A special token of this content has text. */
+  /** Tags around the parts of a message, such as `<think>`. A special token with this content has text. */
   readonly markup: ReadonlySet<string>;
 
   readonly #library: Library;
@@ -57,15 +57,15 @@ export class Tokenizer {
   readonly #added: ReadonlyMap<number, AddedToken>;
   readonly #present: Uint8Array;
   readonly #bytes: TokenBytes;
-  /** For raw text, where nothing is reserved. */
+  /** Encoding of raw text, which has no reserved tokens. */
   readonly #raw: TextEncoding;
   readonly #ordinary = new WeakMap<ReadonlySet<number>, TextEncoding>();
 
   /**
    * @param tokenizerJson the parsed tokenizer.json
-   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
-   * @param markup the texts around the parts of a message, by the model's message format
-   * @throws EngineError invalid_model or unsupported_model, naming what cannot be done exactly
+   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` if the model has none
+   * @param markup the tags around the parts of a message in the model's message format
+   * @throws EngineError invalid_model, or unsupported_model if the tokenizer cannot be reproduced exactly
    */
   constructor(tokenizerJson: object, tokenizerConfig: object, markup: Iterable<string> = []) {
     this.markup = new Set(markup);
@@ -111,10 +111,10 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes raw text: special tokens are recognized, and the begin token is added where the tokenizer adds one.
+   * Encodes raw text. Recognizes special tokens, and adds the begin token if the tokenizer has one.
    *
    * @param param the parameter to name in an error
-   * @throws EngineError out_of_range for lone surrogates, and for characters the tokenizer has no token for
+   * @throws EngineError out_of_range for lone surrogates, and for characters that the tokenizer has no token for
    */
   encode(text: string, param: string | null = null): number[] {
     checkWellFormed(text, param);
@@ -124,10 +124,10 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes a rendered chat prompt, adding no special tokens. Those the template wrote are recognized; text of the
-   * messages never becomes one of the prompt's reserved tokens.
+   * Encodes a rendered chat prompt without adding special tokens. Recognizes those that the template wrote; text of
+   * the messages never becomes one of the prompt's reserved tokens.
    *
-   * @throws EngineError out_of_range for characters the tokenizer has no token for
+   * @throws EngineError out_of_range for characters that the tokenizer has no token for
    */
   encodePrompt(prompt: RenderedPrompt): number[] {
     const encoding = this.#encodingWithout(prompt.reserved);
@@ -139,7 +139,7 @@ export class Tokenizer {
     return ids;
   }
 
-  /** @returns the text of a whole sequence; the rule about its first space applies after the begin token only */
+  /** @returns the text of a whole sequence; a leading space is dropped only directly after the begin token */
   decode(tokenIds: Iterable<number>): string {
     const detokenizer = new StreamingDetokenizer(this, []);
     const texts: string[] = [];
@@ -148,24 +148,24 @@ export class Tokenizer {
     return texts.join("");
   }
 
-  /** @returns the token's bytes, perhaps a fragment of a code point; empty for special tokens and holes. Read only. */
+  /** @returns the token's bytes, possibly part of a code point; empty for special tokens and unused ids. Read only. */
   tokenBytes(tokenId: number): Uint8Array {
     return this.#bytes.of(tokenId);
   }
 
-  /** @returns what `logprobs` call the token: its bytes as text, with U+FFFD for fragments; a special token's name */
+  /** @returns the token's text in `logprobs`: its bytes as text, with U+FFFD for fragments; a special token's name */
   tokenText(tokenId: number): string {
     if (this.isSpecial(tokenId)) return this.#added.get(tokenId)!.content;
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.tokenBytes(tokenId));
   }
 
-  /** Whether the token has no text: a special token that is no markup of messages. */
+  /** Returns true for a special token that is not message markup; it has no text. */
   isSpecial(tokenId: number): boolean {
     const token = this.#added.get(tokenId);
     return token !== undefined && token.special && !this.markup.has(token.content);
   }
 
-  /** Whether there is a token of this id. */
+  /** Returns true if the id is used by a token. */
   hasToken(tokenId: number): boolean {
     return this.#present[tokenId] === 1;
   }
@@ -188,7 +188,7 @@ export class Tokenizer {
           ids.push(part.id);
           continue;
         }
-        // Section 0 is the library's word for the beginning of the text.
+        // The library treats section 0 as the beginning of the text.
         const isBeginning = isFirst && section.start === 0 && part.start === 0;
         const words = preTokenizer?.pre_tokenize(part.text, { section_index: isBeginning ? 0 : 1 }) ?? [part.text];
         encoding.model.encode(words, ids, param);
@@ -218,7 +218,7 @@ export class Tokenizer {
     };
   }
 
-  /** The model without the merges that would spell a reserved token: some vocabularies hold one as an ordinary word. */
+  /** Returns the model without merges to reserved tokens; some vocabularies contain one of these as an ordinary word. */
   #modelWithout(reserved: ReadonlySet<number>): BpeModel {
     const names = this.addedTokens.filter((token) => reserved.has(token.id)).map((token) => token.content);
     const spelled = new Set(names.filter((name) => this.#vocab.has(name)));
@@ -232,14 +232,14 @@ export class Tokenizer {
   }
 }
 
-/** The parts of the tokenizer library that are used. */
+/** The parts of the tokenizer library that are used here. */
 interface Library {
   readonly normalizer: { normalize(text: string): string } | null;
   readonly pre_tokenizer: { pre_tokenize(text: string, options: { section_index: number }): string[] } | null;
   readonly model: LibraryModel;
 }
 
-/** How one kind of text is encoded: the added tokens it may hold, and the merges. */
+/** Encoding rules for one kind of text: the added tokens that it can contain, and the merges. */
 interface TextEncoding {
   readonly asGiven: AddedTokenFinder;
   readonly normalized: AddedTokenFinder;
@@ -249,7 +249,7 @@ interface TextEncoding {
 const NO_BYTES = new Uint8Array(0);
 const NOTHING_RESERVED: ReadonlySet<number> = new Set();
 
-/** @throws EngineError out_of_range if a surrogate has no partner */
+/** @throws EngineError out_of_range for a lone surrogate */
 export function checkWellFormed(text: string, param: string | null): void {
   const index = text.search(/[\uD800-\uDFFF]/u);
   if (index < 0) return;
@@ -286,7 +286,7 @@ function checkedModel(model: unknown): JsonObject {
 
 function loadLibrary(model: JsonObject, normalizer: JsonObject | null, preTokenizer: JsonObject | null): Library {
   try {
-    // The added tokens, decoding and the begin token are not the library's business here.
+    // Added tokens, decoding and the begin token are handled outside the library.
     const definition = {
       model,
       normalizer,

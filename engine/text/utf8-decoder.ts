@@ -1,8 +1,9 @@
 /**
- * Incremental UTF-8 decoding exactly as WHATWG's Encoding standard has it: U+FFFD per maximal subpart, U+FEFF kept.
+ * Decodes UTF-8 incrementally, exactly as the WHATWG Encoding standard defines: one U+FFFD per maximal subpart, and
+ * U+FEFF is kept.
  *
- * The platform's TextDecoder would do, but it does not say whether a code point is still incomplete, which the
- * streaming detokenizer must know at the end of a prompt.
+ * The platform's TextDecoder does not report whether a code point is still incomplete, which the streaming detokenizer
+ * needs at the end of a prompt.
  */
 
 export class Utf8Decoder {
@@ -11,12 +12,12 @@ export class Utf8Decoder {
   #lowest = 0x80;
   #highest = 0xbf;
 
-  /** Whether the bytes so far end within a code point. */
+  /** True if the bytes so far end within a code point. */
   get incomplete(): boolean {
     return this.#numMissing > 0;
   }
 
-  /** @returns the text that `bytes` complete; an incomplete code point at their end waits for the next call */
+  /** @returns the text that `bytes` complete; an incomplete code point at the end is kept for the next call */
   write(bytes: Uint8Array): string {
     let text = "";
     for (let index = 0; index < bytes.length; index++) {
@@ -26,7 +27,7 @@ export class Utf8Decoder {
       } else if (byte < this.#lowest || byte > this.#highest) {
         this.#numMissing = 0;
         text += "\uFFFD";
-        index--; // the byte that broke the sequence starts the next one
+        index--; // the byte that ended the invalid sequence starts the next one
       } else {
         this.#lowest = 0x80;
         this.#highest = 0xbf;
@@ -37,7 +38,7 @@ export class Utf8Decoder {
     return text;
   }
 
-  /** @returns what is left: U+FFFD if the bytes ended within a code point. The decoder can then be used anew. */
+  /** @returns the rest: U+FFFD if the bytes ended within a code point. The decoder can then be reused. */
   end(): string {
     if (this.#numMissing === 0) return "";
     this.#numMissing = 0;
@@ -47,7 +48,7 @@ export class Utf8Decoder {
   #lead(byte: number): string {
     if (byte < 0x80) return String.fromCharCode(byte);
     if (byte < 0xc2 || byte > 0xf4) return "\uFFFD";
-    // The second byte's range excludes overlong forms, surrogates and what lies past U+10FFFF.
+    // The range of the second byte excludes overlong forms, surrogates and code points above U+10FFFF.
     this.#lowest = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
     this.#highest = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
     this.#numMissing = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
