@@ -55,7 +55,7 @@ function allows(grammar: AnswerMask, tokenId: number): boolean {
   return ((grammar.allowed()[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1;
 }
 
-/** The tokens that may come next, as text. */
+/** Returns the allowed next tokens, as text. */
 function allowed(grammar: AnswerMask): string[] {
   const texts = [...vocabulary.trie.tokens.entries()].filter(([tokenId]) => allows(grammar, tokenId));
   return texts.map(([tokenId, bytes]) =>
@@ -63,14 +63,14 @@ function allowed(grammar: AnswerMask): string[] {
   );
 }
 
-describe("a model that does not reason", () => {
+describe("a model without reasoning", () => {
   it("answers from its first token", () => {
     expect(allowed(after("direct", OBJECT))).toEqual(["{", '{"']);
     expect(allowed(after("direct", OBJECT, "{", "}"))).toEqual(["END"]);
   });
 });
 
-describe("a model that may reason", () => {
+describe("a model with optional reasoning", () => {
   it("begins with the opening tag or with the answer", () => {
     expect(allowed(after("opens", OBJECT))).toEqual([
       "<",
@@ -86,7 +86,7 @@ describe("a model that may reason", () => {
     expect(allowed(after("opens", OBJECT, "{", "}"))).toEqual(["END"]);
   });
 
-  it("reasons once the tag is there, in whatever tokens it came", () => {
+  it("is in the reasoning after the tag, for any split of the tag into tokens", () => {
     for (const tokens of [["<think>"], ["<thi", "nk>"], ["<", ..."think>"], ["<think>why"]]) {
       const grammar = after("opens", OBJECT, ...tokens);
       expect(allows(grammar, OTHER)).toBe(true);
@@ -95,7 +95,7 @@ describe("a model that may reason", () => {
     expect(allowed(after("opens", OBJECT, "<think></think>{", "}"))).toEqual(["END"]);
   });
 
-  it("may answer with what begins like the tag", () => {
+  it("allows an answer that begins like the tag", () => {
     const format: Format = { type: "regex", regex: "<t?|<think>" };
     expect(allowed(after("opens", format))).toEqual(["<", "<think>", "<thi", "<think>why"]);
     expect(allowed(after("opens", format, "<"))).toEqual([
@@ -108,20 +108,20 @@ describe("a model that may reason", () => {
       "think>\n[",
     ]);
     expect(allowed(after("opens", format, "<", "t"))).toEqual(["h", "END"]);
-    // Whole, the tag opens the reasoning; behind the reasoning it is text.
+    // The complete tag opens the reasoning; after the reasoning it is text.
     expect(after("opens", format, "<think>").isFinished).toBe(false);
     expect(allowed(after("opens", format, "<think>", "</think>", "<"))).toEqual(["t", "END", "think>"]);
     expect(after("opens", format, "<think>", "</think>", "<think>").isFinished).toBe(true);
   });
 
-  it("begins an answer with white space where the grammar does", () => {
+  it("allows an answer to begin with white space if the grammar does", () => {
     expect(allowed(after("opens", { type: "regex", regex: " a|b" }, " "))).toEqual(["a"]);
     expect(after("opens", { type: "regex", regex: " a|b" }, " ", "a").isFinished).toBe(true);
   });
 });
 
 describe("inside the reasoning", () => {
-  it("every token may come, but an end token and one that closes it with what is no answer", () => {
+  it("allows all tokens except end tokens and those that continue after the closing tag with an invalid answer", () => {
     const all = [...vocabulary.trie.tokens.keys()].length;
     const grammar = after("inside", OBJECT, "}", "<think>");
     expect(allows(grammar, END)).toBe(false);
@@ -134,18 +134,18 @@ describe("inside the reasoning", () => {
     for (const token of ["think>[", "think>\n["]) expect(allows(closing, idOf(token)), token).toBe(false);
   });
 
-  it("a beginning of the closing tag that goes on otherwise is reasoning", () => {
+  it("treats an incomplete closing tag followed by other text as reasoning", () => {
     const grammar = after("inside", OBJECT, "</", "a", "think>[", "<", "</", "think>");
     expect(allowed(grammar)).toEqual(["\t", "\n", "\r", " ", "{", "\n\n", " {", '{"']);
   });
 
-  it("nothing is finished", () => {
+  it("is never finished", () => {
     expect(after("inside", OBJECT, "{", "}").isFinished).toBe(false);
   });
 });
 
 describe("between reasoning and answer", () => {
-  it("white space is bounded, and the answer's first bytes may follow it in the same token", () => {
+  it("limits white space, and allows the first bytes of the answer after it in the same token", () => {
     const blanks = Array.from({ length: LIMITS.maxBlankBeforeAnswer }, () => "\n");
     expect(allowed(after("inside", OBJECT, "</think>", ...blanks.slice(1)))).toEqual([
       "\t",
@@ -161,13 +161,13 @@ describe("between reasoning and answer", () => {
     expect(allowed(after("inside", OBJECT, ' </think> {"a"'))).toEqual(["\n", " ", ":"]);
   });
 
-  it("white space is not the answer's, whatever the grammar begins with", () => {
+  it("does not count white space as part of the answer, even if the grammar begins with it", () => {
     const grammar = after("inside", { type: "regex", regex: " *a" }, "</think>", " ");
     expect(allowed(grammar)).toEqual(["\t", "\n", "\r", " ", "a", "\n\n"]);
   });
 });
 
-it("a vocabulary without the bytes that an answer needs is told", () => {
+it("throws if the vocabulary lacks the bytes that an answer needs", () => {
   const poor = new AnswerVocabulary([Uint8Array.of(0x61), null], [1], PLAIN);
   const grammar = new AnswerMask(compileGrammar({ type: "regex", regex: "ab" }), poor, false);
   expect([...grammar.allowed()]).toEqual([1]);

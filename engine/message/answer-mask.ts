@@ -1,12 +1,12 @@
 /**
- * Which tokens a choice may draw next when its answer has a grammar (contract, sections 6 and 7). It follows the same
- * parts of a message as the text stream does, from the bytes of tokens:
+ * Computes the token masks of a choice whose answer has a grammar (contract, sections 6 and 7). The mask divides a
+ * message into the same parts as the text stream, but reads the bytes of tokens:
  *
- * 1. start: markup that opens the reasoning, or the answer. White space before that markup is not allowed: only the
- *    markup could follow it.
- * 2. reasoning: every token but an end token. One that closes the reasoning goes on as the gap does.
+ * 1. start: the opening tag of the reasoning, or the answer. White space before the tag is not allowed, because only
+ *    the tag could follow it.
+ * 2. reasoning: all tokens except end tokens. Text after the closing tag in the same token must follow the rules of 3.
  * 3. gap: a bounded run of white space, then the answer.
- * 4. answer: what the grammar allows.
+ * 4. answer: the tokens that the grammar allows.
  */
 
 import { assert, EngineError } from "../errors.js";
@@ -15,7 +15,7 @@ import { LIMITS } from "../limits.js";
 import type { Markup, MessageFormat } from "./message-format.js";
 import { isBlank, leadingBlank, MessageTracker, type Span } from "./message-tracker.js";
 
-/** A model's tokens as masks need them. Computed once, the rarer parts when they are first asked for. */
+/** Tokens of a model, indexed for masks. Computed once per model; rarely used parts are computed on first use. */
 export class AnswerVocabulary {
   readonly trie: VocabularyTrie;
   readonly endTokenIds: readonly number[];
@@ -24,7 +24,7 @@ export class AnswerVocabulary {
   readonly #closers: (readonly TokenText[])[] = [];
   #afterBlank: ReadonlyMap<number | null, readonly TokenText[]> | null = null;
 
-  /** @param tokens the bytes of each token id; null or empty: a token without text */
+  /** @param tokens the bytes of each token id; null or empty for a token without text */
   constructor(tokens: readonly (Uint8Array | null)[], endTokenIds: Iterable<number>, format: MessageFormat) {
     this.trie = VocabularyTrie.build(tokens);
     this.endTokenIds = [...endTokenIds].filter((tokenId) => tokenId < tokens.length);
@@ -36,7 +36,7 @@ export class AnswerVocabulary {
     return this.format.reasoning;
   }
 
-  /** Tokens that continue the opening markup, of which `numRead` bytes are there: through its end, or a part of the way. */
+  /** Returns tokens that continue the opening tag after its first `numRead` bytes, up to, to or past the tag's end. */
   openers(numRead: number): readonly TokenText[] {
     const rest = this.#markup.open.slice(numRead);
     return (this.#openers[numRead] ??= this.#select(
@@ -45,7 +45,7 @@ export class AnswerVocabulary {
     ));
   }
 
-  /** Tokens that complete the closing markup, of which `numRead` bytes are there. */
+  /** Returns tokens that complete the closing tag after its first `numRead` bytes. */
   closers(numRead: number): readonly TokenText[] {
     const { close } = this.#markup;
     const read = close.slice(0, numRead);
@@ -56,7 +56,7 @@ export class AnswerVocabulary {
     ));
   }
 
-  /** Tokens that begin with white space, by the byte that ends it; null: nothing but white space. */
+  /** Tokens that begin with white space, by the first byte after it; null if the token is all white space. */
   get afterBlank(): ReadonlyMap<number | null, readonly TokenText[]> {
     if (this.#afterBlank !== null) return this.#afterBlank;
     const groups = new Map<number | null, TokenText[]>();
@@ -84,7 +84,7 @@ export class AnswerVocabulary {
   }
 }
 
-/** A token and its bytes, one character for each. */
+/** A token and its bytes as text, one character per byte. */
 interface TokenText {
   readonly tokenId: number;
   readonly text: string;
@@ -94,16 +94,16 @@ interface TokenText {
 export class AnswerMask {
   readonly #vocabulary: AnswerVocabulary;
   readonly #tracker: MessageTracker;
-  /** Reads the answer after the reasoning; it is at its beginning until the answer begins. */
+  /** Matches the answer after the reasoning; stays in its initial state until the answer begins. */
   #matcher: GrammarMatcher;
-  /** At the start: reads the same text as an answer without reasoning; null once the text is none. */
+  /** At the start: matches the text as an answer without reasoning; null once the text cannot be one. */
   #direct: GrammarMatcher | null = null;
-  /** White space since the reasoning was closed. */
+  /** White-space characters since the closing tag. */
   #numBlank = 0;
-  /** u32 [ceil(vocabulary / 32)] */
+  /** Reused token mask, u32 [ceil(vocabulary / 32)]. */
   readonly #mask: Uint32Array;
 
-  /** @param insideReasoning whether the prompt ends inside the reasoning */
+  /** @param insideReasoning true if the prompt ends inside the reasoning */
   constructor(grammar: Grammar, vocabulary: AnswerVocabulary, insideReasoning: boolean) {
     const { trie, endTokenIds, format } = vocabulary;
     this.#vocabulary = vocabulary;
@@ -113,7 +113,7 @@ export class AnswerMask {
     this.#mask = new Uint32Array(Math.ceil(trie.tokens.length / 32));
   }
 
-  /** The answer is whole and nothing may follow. */
+  /** True if the answer is complete and no text may follow. */
   get isFinished(): boolean {
     switch (this.#tracker.phase) {
       case "start":
@@ -127,19 +127,21 @@ export class AnswerMask {
   }
 
   /**
-   * @returns u32 [ceil(vocabulary / 32)]: the tokens that may come next, bit by bit; valid until the next call
-   * @throws EngineError internal_error if there are none
+   * Computes the mask for the next token.
+   *
+   * @returns u32 [ceil(vocabulary / 32)], one bit per allowed token; valid until the next call
+   * @throws EngineError internal_error if no token is allowed
    */
   allowed(): Uint32Array {
     const mask = this.#computeMask();
     if (mask.some((word) => word !== 0)) return mask;
     throw new EngineError(
       "internal_error",
-      "No token of this model continues the answer that response_format asks for: its vocabulary lacks bytes.",
+      "No token of this model can continue the answer in the given response_format: its vocabulary lacks bytes.",
     );
   }
 
-  /** @param tokenId one of the allowed ones */
+  /** @param tokenId an allowed token */
   accept(tokenId: number): void {
     if (this.#vocabulary.endTokenIds.includes(tokenId)) return;
     if (this.#tracker.phase === "answer") {
@@ -207,12 +209,12 @@ export class AnswerMask {
     return mask;
   }
 
-  /** Nothing but a beginning of the opening markup has come. */
+  /** True if the text so far is empty or a prefix of the opening tag. */
   get #mayOpen(): boolean {
     return this.#tracker.phase === "start" && this.#tracker.blank === "";
   }
 
-  /** @param text of a token that opens, continues or closes the reasoning, or follows it */
+  /** @param text the text of a token that opens, continues or closes the reasoning, or follows it */
   #isLegal(text: string): boolean {
     const spans = this.#tracker.peek(text);
     if (this.#numBlankAfter(spans) > LIMITS.maxBlankBeforeAnswer) return false;

@@ -1,4 +1,4 @@
-/** How a model writes a message: reasoning, then the answer. */
+/** Messages that a model generates: reasoning, then the answer. */
 
 export { AnswerMask, AnswerVocabulary } from "./answer-mask.js";
 export {

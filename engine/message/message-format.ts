@@ -1,34 +1,35 @@
-/** How a model writes a message, derived from its tokenizer and its chat template (contract, section 6). */
+/** The message format of a model, derived from its tokenizer and its chat template (contract, section 6). */
 
 import { type JsonObject, isObject } from "../json.js";
 import { tokenIdOf } from "../text/index.js";
 
-/** The texts that open and close a part of a message. ASCII. */
+/** The opening and closing tag of a part of a message, in ASCII. */
 export interface Markup {
   readonly open: string;
   readonly close: string;
 }
 
-/** What may surround the parts of a message. The parser and the token masks both follow it. */
+/** Tags around the parts of a message. The parser and the token masks both use it. */
 export interface MessageFormat {
-  /** Around the reasoning before the answer; null for a model that does not reason. */
+  /** Tags around the reasoning before the answer; null for a model without reasoning. */
   readonly reasoning: Markup | null;
 }
 
-/** The format of a model that writes nothing but its answer. */
+/** Format of a model that writes only its answer. */
 export const PLAIN: MessageFormat = { reasoning: null };
 
-/** What most models that reason write. */
+/** Tags that most reasoning models use. */
 export const THINK: Markup = { open: "<think>", close: "</think>" };
 
 export const THINKING: MessageFormat = { reasoning: THINK };
 
 /**
- * Reasoning is marked by `<think>` and `</think>`, or by another pair whose names speak of thinking. Both must be
- * tokens, or both must stand in the template. Channels, where the same words open reasoning and answers, are no such pair.
+ * Finds the tags around the reasoning: `<think>` and `</think>`, or another pair with "think", "thought" or "reason" in
+ * its names. Both tags must be tokens, or both must appear in the template. Channel formats, which open reasoning and
+ * answers with the same words, are not supported.
  *
  * @param tokenizerJson the parsed tokenizer.json
- * @param template the Jinja source; null where the model has none
+ * @param template the Jinja source; null if the model has none
  */
 export function deriveMessageFormat(tokenizerJson: JsonObject, template: string | null): MessageFormat {
   const added: unknown[] = Array.isArray(tokenizerJson["added_tokens"]) ? tokenizerJson["added_tokens"] : [];
@@ -40,14 +41,14 @@ export function deriveMessageFormat(tokenizerJson: JsonObject, template: string 
   return reasoning === null ? PLAIN : { reasoning };
 }
 
-/** Every text of the format that is markup. A special token of this content has text, unlike other special tokens. */
+/** Returns the tags of the format. A special token with this content has text, unlike other special tokens. */
 export function markupOf({ reasoning }: MessageFormat): string[] {
   return reasoning === null ? [] : [reasoning.open, reasoning.close];
 }
 
 const TAG = /(?:<\|?|\[)[\w:/]*(?:think|thought|reason)\w*(?:\|?>|\])/gi;
 
-/** A closing tag is the opening one with a slash, or with "end" where that has "start" or "begin". */
+/** Pairs each opening tag with its closing tag: the same with a slash, or with "end" for "start" or "begin". */
 function pairsAmong(tags: readonly string[]): Markup[] {
   return tags.flatMap((open) => {
     const closings = [

@@ -7,7 +7,7 @@ import { MessageTracker, type Part, type Span } from "./message-tracker.js";
 const piece = fc.constantFrom("<think>", "</think>", "<", "</", "think>", "th", ">", " ", "\n", "a", "é", "</thi");
 const texts = fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join(""));
 
-/** The parts of a whole text, by the contract's rules (section 6). */
+/** Divides a whole text into parts by the rules of the contract (section 6). */
 function partsOf(text: string, inside: boolean): Span[] {
   const spans: Span[] = [];
   const emit = (part: Part, found: string): void => {
@@ -37,7 +37,7 @@ function partsOf(text: string, inside: boolean): Span[] {
   return spans;
 }
 
-/** Neighbors of one part joined: how the text was cut does not show. */
+/** Joins adjacent spans of the same part, so that the split of the text does not matter. */
 function joined(spans: readonly Span[]): Span[] {
   const result: Span[] = [];
   for (const span of spans) {
@@ -50,7 +50,7 @@ function joined(spans: readonly Span[]): Span[] {
 }
 
 describe("MessageTracker", () => {
-  it("gives a whole text's parts, however it is cut", () => {
+  it("finds the parts of a text for any split into chunks", () => {
     fc.assert(
       fc.property(fc.array(texts, { maxLength: 6 }), fc.boolean(), (chunks, inside) => {
         const tracker = new MessageTracker(THINKING, inside);
@@ -61,7 +61,7 @@ describe("MessageTracker", () => {
     );
   });
 
-  it("reads bytes as it reads characters", () => {
+  it("finds the same parts in bytes and in characters", () => {
     const latin1 = (text: string): string => Buffer.from(text).toString("latin1");
     fc.assert(
       fc.property(texts, fc.boolean(), (text, inside) => {
@@ -73,7 +73,7 @@ describe("MessageTracker", () => {
     );
   });
 
-  it("peeks without taking the text", () => {
+  it("peeks without changing its state", () => {
     fc.assert(
       fc.property(texts, texts, texts, (before, peeked, after) => {
         const [one, two] = [new MessageTracker(THINKING, false), new MessageTracker(THINKING, false)];
@@ -96,12 +96,12 @@ describe("MessageTracker", () => {
     expect(phases.slice(-3)).toEqual(["gap", "gap", "answer"]);
   });
 
-  it("takes everything as the answer of a model that writes nothing else", () => {
+  it("treats all text of a model without reasoning as the answer", () => {
     const tracker = new MessageTracker(PLAIN, false);
     expect(tracker.push(" <think>a")).toEqual([{ part: "answer", text: " <think>a" }]);
   });
 
-  it("takes long white space in linear time", () => {
+  it("reads long white space in linear time", () => {
     const tracker = new MessageTracker(THINKING, false);
     for (let index = 0; index < 200_000; index++) tracker.push(" ");
     expect(tracker.push("b").map(({ part, text }) => [part, text.length])).toEqual([["answer", 200_001]]);

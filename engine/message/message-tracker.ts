@@ -1,18 +1,18 @@
 /**
- * Reads a message as the model writes it and says which part each character belongs to (contract, section 6).
+ * Divides a message into parts while the model writes it (contract, section 6).
  *
- * 1. start: white space, then perhaps the markup that opens the reasoning; with anything else, all of it is the answer.
- * 2. reasoning: up to the markup that closes it.
+ * 1. start: white space, then the opening tag of the reasoning. If other text follows, everything is the answer.
+ * 2. reasoning: up to its closing tag.
  * 3. gap: white space between the reasoning and the answer.
- * 4. answer: everything else.
+ * 4. answer: all further text.
  *
- * The text stream reads characters and the token mask reads bytes, one character for each: markup and white space are
- * ASCII, so both see the same parts. Text is held back only while it may still turn out to be markup.
+ * The text stream passes characters; the token mask passes bytes, as one character each. Tags and white space are
+ * ASCII, so both get the same parts. Text is held back only while it can still become a tag.
  */
 
 import type { Markup, MessageFormat } from "./message-format.js";
 
-/** `lead` is the white space before markup that opens a part. */
+/** `markup` is a tag; `lead` is the white space before an opening tag. */
 export type Part = "lead" | "markup" | "reasoning" | "gap" | "answer";
 
 export interface Span {
@@ -23,12 +23,12 @@ export interface Span {
 
 export type Phase = "start" | "reasoning" | "gap" | "answer";
 
-/** What has been read so far, as far as it decides what comes. */
+/** State of the tracker. */
 interface Place {
   readonly phase: Phase;
-  /** At the start: the white space so far. */
+  /** White space read so far, while the phase is `start`. */
   readonly blank: string;
-  /** A proper beginning of the markup that is awaited. */
+  /** Proper prefix of the expected tag that has been read. */
   readonly partial: string;
 }
 
@@ -36,7 +36,7 @@ export class MessageTracker {
   readonly #reasoning: Markup | null;
   #place: Place;
 
-  /** @param insideReasoning whether the prompt ends inside the reasoning */
+  /** @param insideReasoning true if the prompt ends inside the reasoning */
   constructor({ reasoning }: MessageFormat, insideReasoning: boolean) {
     this.#reasoning = reasoning;
     this.#place = {
@@ -50,29 +50,29 @@ export class MessageTracker {
     return this.#place.phase;
   }
 
-  /** At the start: the white space so far. */
+  /** White space read so far, while the phase is `start`. */
   get blank(): string {
     return this.#place.blank;
   }
 
-  /** The end of the text that begins the markup that is awaited. */
+  /** Longest suffix of the text that is a prefix of the expected tag. */
   get partial(): string {
     return this.#place.partial;
   }
 
-  /** Takes more text. @returns what is now certain, in order */
+  /** Adds text. @returns the spans whose part is now certain, in order */
   push(text: string): Span[] {
     const { place, spans } = this.#read(text);
     this.#place = place;
     return spans;
   }
 
-  /** @returns what `push` would return, without taking the text */
+  /** @returns the result that `push` would return, without adding the text */
   peek(text: string): Span[] {
     return this.#read(text).spans;
   }
 
-  /** The end of the text. @returns what was held back and is no markup; a beginning of closing markup is dropped */
+  /** Ends the text. @returns held text that is not a tag; an incomplete closing tag is dropped */
   finish(): Span[] {
     const { phase, blank, partial } = this.#place;
     if (phase !== "start" || blank + partial === "") return [];
@@ -129,7 +129,7 @@ export class MessageTracker {
   }
 }
 
-/** White space of the contract: space, tab, carriage return, line feed. */
+/** Returns true for the white space of the contract: space, tab, carriage return, line feed. */
 export const isBlank = (unit: number): boolean => unit === 0x20 || unit === 0x09 || unit === 0x0d || unit === 0x0a;
 
 export function leadingBlank(text: string): number {
@@ -138,7 +138,7 @@ export function leadingBlank(text: string): number {
   return length;
 }
 
-/** Length of the longest end of `text` that is a proper beginning of `markup`. */
+/** Returns the length of the longest suffix of `text` that is a proper prefix of `markup`. */
 function endThatBegins(text: string, markup: string): number {
   for (let length = Math.min(text.length, markup.length - 1); length > 0; length--) {
     if (markup.startsWith(text.slice(text.length - length))) return length;

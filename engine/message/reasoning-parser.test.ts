@@ -28,7 +28,7 @@ function parse(chunks: readonly string[], startsInside: boolean, separate: boole
   };
 }
 
-/** Contract, section 6, written for a whole text. */
+/** Section 6 of the contract, implemented for a whole text. */
 function oracle(text: string, startsInside: boolean, separate: boolean): Parsed {
   const opening = startsInside ? "" : /^[ \t\r\n]*<think>/.exec(text)?.[0];
   if (opening === undefined) return { hasReasoning: false, reasoning: "", content: text, answer: text };
@@ -72,7 +72,7 @@ const chunked = fc.array(
 );
 
 describe("ReasoningParser", () => {
-  it("agrees with the rules for a whole text, however it is cut", () => {
+  it("agrees with the rules for a whole text, for any split into chunks", () => {
     fc.assert(
       fc.property(chunked, fc.boolean(), fc.boolean(), (chunks, startsInside, separate) => {
         const expected = oracle(chunks.join(""), startsInside, separate);
@@ -83,7 +83,7 @@ describe("ReasoningParser", () => {
     );
   });
 
-  it("gives a client who wants one text all of it", () => {
+  it("returns the complete text in one-text mode", () => {
     fc.assert(
       fc.property(chunked, fc.boolean(), (chunks, startsInside) => {
         expect(parse(chunks, startsInside, false).content).toBe((startsInside ? "<think>" : "") + chunks.join(""));
@@ -91,7 +91,7 @@ describe("ReasoningParser", () => {
     );
   });
 
-  it("holds nothing back once the answer has begun", () => {
+  it("holds back no text once the answer has begun", () => {
     fc.assert(
       fc.property(chunked, (chunks) => {
         const parser = new ReasoningParser({ format: THINKING, insideReasoning: true, separate: true });
@@ -109,7 +109,7 @@ describe("ReasoningParser", () => {
   });
 
   it.each([
-    ["no tags at all", ["Hi."], { hasReasoning: false, reasoning: "", content: "Hi." }],
+    ["text without tags", ["Hi."], { hasReasoning: false, reasoning: "", content: "Hi." }],
     ["white space only", [" ", "\n"], { hasReasoning: false, reasoning: "", content: " \n" }],
     ["an opening tag that never completes", ["\n<thi"], { hasReasoning: false, reasoning: "", content: "\n<thi" }],
     [
@@ -117,8 +117,8 @@ describe("ReasoningParser", () => {
       ["a<think>b</think>c"],
       { hasReasoning: false, reasoning: "", content: "a<think>b</think>c" },
     ],
-    ["a closing tag first", ["</think>a"], { hasReasoning: false, reasoning: "", content: "</think>a" }],
-    ["an empty reasoning", ["<think></think>a"], { hasReasoning: true, reasoning: "", content: "a" }],
+    ["a closing tag at the start", ["</think>a"], { hasReasoning: false, reasoning: "", content: "</think>a" }],
+    ["empty reasoning", ["<think></think>a"], { hasReasoning: true, reasoning: "", content: "a" }],
     [
       "a second opening tag inside",
       ["<think>a<think>b</think>c"],
@@ -137,27 +137,27 @@ describe("ReasoningParser", () => {
     ["several tags in one chunk", ["<think>a</think>b"], { hasReasoning: true, reasoning: "a", content: "b" }],
     ["a cut within the closing tag", ["<think>a \n</thin"], { hasReasoning: true, reasoning: "a", content: "" }],
     [
-      "white space that is not the contract's",
+      "white space that the contract does not count as such",
       ["<think>\u00a0a\v</think>\u00a0b"],
       { hasReasoning: true, reasoning: "\u00a0a\v", content: "\u00a0b" },
     ],
-  ])("takes %s", (_, chunks, expected) => {
+  ])("parses %s", (_, chunks, expected) => {
     const { answer: _answer, ...parsed } = parse(chunks, false, true);
     expect(parsed).toEqual(expected);
   });
 
-  it("restores the opening tag of the prompt for a client who wants one text", () => {
+  it("restores the opening tag of the prompt in one-text mode", () => {
     expect(parse(["\nwhy</think>\n\nbecause"], true, false).content).toBe("<think>\nwhy</think>\n\nbecause");
     expect(parse([], true, false).content).toBe("<think>");
   });
 
-  it("takes everything as the answer of a model that does not reason", () => {
+  it("treats all text of a model without reasoning as the answer", () => {
     const parser = new ReasoningParser({ format: PLAIN, insideReasoning: false, separate: true });
     expect(parser.push(" <think>a")).toEqual([{ channel: "answer", text: " <think>a" }]);
     expect(parser.hasReasoning).toBe(false);
   });
 
-  it("takes long white space in linear time", () => {
+  it("parses long white space in linear time", () => {
     const parser = new ReasoningParser({ format: THINKING, insideReasoning: true, separate: true });
     for (let index = 0; index < 100_000; index++) parser.push("\n");
     parser.push("a");

@@ -1,14 +1,14 @@
 /**
- * Reasoning and answer as a client gets them (contract, section 6): apart, or as one text with all markup.
- * It knows nothing of tokens or stop sequences; text-stream.ts puts them together.
+ * Produces reasoning and answer for the client (contract, section 6): separately, or as one text with all tags. It does
+ * not handle tokens or stop sequences; text-stream.ts combines all three.
  */
 
 import type { MessageFormat } from "./message-format.js";
 import { isBlank, leadingBlank, MessageTracker, type Span } from "./message-tracker.js";
 
 /**
- * A piece of the text. `reasoning` goes to a client who wants it apart; `frame` is content that is not the answer
- * (markup, reasoning and the white space around them, for a client who wants one text); `answer` is the answer.
+ * A piece of the text. `reasoning` is reasoning in separate mode; `frame` is content outside the answer in one-text
+ * mode (tags, reasoning and the white space around them); `answer` is the answer.
  */
 export interface TextSegment {
   readonly channel: "reasoning" | "frame" | "answer";
@@ -17,9 +17,9 @@ export interface TextSegment {
 
 export interface ReasoningParserOptions {
   readonly format: MessageFormat;
-  /** Whether the prompt ends inside the reasoning. */
+  /** Set if the prompt ends inside the reasoning. */
   readonly insideReasoning: boolean;
-  /** Whether the client gets the reasoning apart from the answer. */
+  /** Set if the client gets the reasoning separately from the answer; otherwise both are one text. */
   readonly separate: boolean;
 }
 
@@ -27,12 +27,12 @@ export class ReasoningParser {
   readonly #tracker: MessageTracker;
   readonly #separate: boolean;
   #hasReasoning: boolean;
-  /** The prompt's opening markup, until a client who wants one text has got it back. */
+  /** In one-text mode: the opening tag from the prompt, until it is emitted. */
   #restored = "";
-  /** Apart: white space that may still turn out to end the reasoning. */
+  /** In separate mode: white space held back because it may be the end of the reasoning. */
   #blank = "";
   #reasoningBegun = false;
-  /** One text: characters that went out before the tracker was certain of their part. */
+  /** In one-text mode: number of characters emitted before the tracker was certain of their part. */
   #numAhead = 0;
 
   constructor({ format, insideReasoning, separate }: ReasoningParserOptions) {
@@ -42,27 +42,27 @@ export class ReasoningParser {
     if (this.insideReasoning && !separate) this.#restored = format.reasoning?.open ?? "";
   }
 
-  /** Whether there is reasoning, finished or not. */
+  /** True if the message has reasoning, finished or not. */
   get hasReasoning(): boolean {
     return this.#hasReasoning;
   }
 
-  /** Whether the reasoning has begun and its closing markup has not come yet. */
+  /** True if the reasoning has begun and its closing tag has not been read. */
   get insideReasoning(): boolean {
     return this.#tracker.phase === "reasoning";
   }
 
-  /** Takes more text. @returns the segments that are now certain, in order, none empty */
+  /** Adds text. @returns the segments that are now certain, in order, none of them empty */
   push(text: string): TextSegment[] {
     const spans = this.#tracker.push(text);
     this.#hasReasoning ||= spans.some(({ part }) => part === "markup");
     return this.#separate ? this.#apart(spans) : this.#together(spans);
   }
 
-  /** The end of the text. @returns what was held back and can no longer become markup */
+  /** Ends the text. @returns held text, which can no longer become a tag */
   finish(): TextSegment[] {
     const restored = this.push("");
-    // Unfinished reasoning loses its last white space and a beginning of the closing markup.
+    // Unfinished reasoning loses its trailing white space and an incomplete closing tag.
     return [...restored, ...this.#tracker.finish().map(({ text }) => ({ channel: "answer", text }) as const)];
   }
 
@@ -78,7 +78,7 @@ export class ReasoningParser {
       this.#numAhead -= numAhead;
       emit(part === "answer" ? "answer" : "frame", text.slice(numAhead));
     }
-    // Inside the reasoning all text is frame, whatever the tracker makes of it: nothing waits.
+    // Inside the reasoning all text is frame, even an incomplete closing tag, so nothing is held back.
     if (this.insideReasoning) {
       emit("frame", this.#tracker.partial.slice(this.#numAhead));
       this.#numAhead = this.#tracker.partial.length;
@@ -93,7 +93,7 @@ export class ReasoningParser {
     });
   }
 
-  /** Reasoning without white space at its two ends: the last white space waits for more text. */
+  /** Trims white space at both ends of the reasoning; trailing white space is held until more text arrives. */
   #trimmed(text: string): TextSegment[] {
     const body = this.#reasoningBegun ? text : text.slice(leadingBlank(text));
     const numKept = body.length - trailingBlank(body);

@@ -1,10 +1,10 @@
-/** What a caller can ask an answer to be (contract, section 7), and the grammar of such an answer. */
+/** Response formats that a caller can request (contract, section 7), and the grammars of their answers. */
 
 import { described, EngineError, missingParameter, wrongType } from "../errors.js";
 import { type AnswerFormat, type Grammar, compileGrammar } from "../grammar/index.js";
 import { isObject } from "../json.js";
 
-/** `schema` is a JSON schema, draft 2020-12; `regex` describes the whole answer. */
+/** `schema` is a JSON schema, draft 2020-12; `regex` must match the whole answer. */
 export type ResponseFormat =
   | { readonly type: "text" }
   | { readonly type: "json_object"; readonly schema?: unknown }
@@ -12,9 +12,11 @@ export type ResponseFormat =
   | { readonly type: "regex"; readonly regex: string };
 
 /**
- * @param followsReasoning whether the answer may come after reasoning
- * @returns null for an answer that may be any text
- * @throws EngineError invalid_schema or unsupported_schema with the path of what is wrong; others for an unknown format
+ * Compiles the grammar of a response format.
+ *
+ * @param followsReasoning true if the answer may follow reasoning
+ * @returns null if the answer may be any text
+ * @throws EngineError invalid_schema or unsupported_schema with the path of the error; others for an unknown format
  */
 export function answerGrammar(format: ResponseFormat | null, followsReasoning: boolean): Grammar | null {
   if (format === null) return null;
@@ -35,7 +37,7 @@ export function answerGrammar(format: ResponseFormat | null, followsReasoning: b
       if (typeof regex !== "string") throw wrongType(path, "a string", regex);
       const grammar = compiled({ type: "regex", regex }, path);
       if (!followsReasoning || grammar.mayBeginAfterBlank) return grammar;
-      const rule = "After reasoning an answer begins at its first character that is not white space";
+      const rule = "After reasoning, an answer begins at its first character that is not white space";
       throw new EngineError(
         "unsupported_schema",
         `${rule}; every match of the regular expression begins with white space.`,
@@ -56,7 +58,7 @@ export function answerGrammar(format: ResponseFormat | null, followsReasoning: b
   }
 }
 
-/** @param path of what the grammar's own paths begin at */
+/** @param path prefix for the paths in the grammar's errors */
 function compiled(format: Exclude<AnswerFormat, { type: "text" }>, path: string): Grammar {
   try {
     return compileGrammar(format);

@@ -1,4 +1,4 @@
-/** The named cases are issues other engines had: the text in a stream, its stop sequences and its reasoning. */
+/** Tests of streamed text, stop sequences and reasoning. The last group covers bugs of other engines. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -7,7 +7,7 @@ import { byteLevelJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { TextStream, type TextStreamOptions } from "./text-stream.js";
 import { Tokenizer } from "../text/tokenizer.js";
 
-/** One token for each byte, some for several, and tags as tokens of their own. */
+/** A tokenizer with a token for each byte, some longer tokens, and tags as single tokens. */
 const tokenizer = new Tokenizer(
   byteLevelJson(
     [
@@ -88,7 +88,7 @@ const options = fc.record({
 });
 
 describe("TextStream", () => {
-  it("gives the same text however the tokens cut it", () => {
+  it("returns the same text for any split into tokens", () => {
     fc.assert(
       fc.property(texts, options, (text, chosen) => {
         const { reasoning, content, stopped } = run(bytesOf(text), chosen);
@@ -98,7 +98,7 @@ describe("TextStream", () => {
     );
   });
 
-  it("lets stop sequences see the answer only, whether the reasoning is apart or not", () => {
+  it("searches stop sequences in the answer only, with separate reasoning and without", () => {
     fc.assert(
       fc.property(texts, options, (text, chosen) => {
         const apart = run(bytesOf(text), { ...chosen, separateReasoning: true });
@@ -114,11 +114,11 @@ describe("TextStream", () => {
     );
   });
 
-  it("counts reasoning tokens through the one that completes the closing tag", () => {
+  it("counts reasoning tokens up to and including the one that completes the closing tag", () => {
     const close = tokenizer.addedTokenId("</think>")!;
     expect(run([0x61, close, 0x62, 0x63], { startsInside: true }).numReasoningTokens).toBe(2);
     expect(run(bytesOf("a</think>bc"), { startsInside: true }).numReasoningTokens).toBe(9);
-    // The token that completes the tag carries the beginning of the answer too.
+    // The token that completes the tag also contains the beginning of the answer.
     const both = [...bytesOf("a</think"), ...tokensOf(">a")];
     expect(run(both, { startsInside: true })).toMatchObject({ numReasoningTokens: 9, content: "a" });
     expect(run(bytesOf("abc"), { startsInside: true }).numReasoningTokens).toBe(3);
@@ -140,22 +140,22 @@ describe("TextStream", () => {
     expect(text.numReasoningTokens).toBe(2);
   });
 
-  it("a stop sequence that only the end of the text decides still ends it", () => {
-    // The white space might have come before an opening tag; at the end it is the answer.
+  it("finds a stop sequence in text that was held back until the end", () => {
+    // The white space could have preceded an opening tag; at the end of the text it is the answer.
     expect(run(bytesOf(" \n"), { stop: ["\n"] })).toMatchObject({ content: " ", stopped: "\n" });
   });
 
-  it("a special token has no text", () => {
+  it("emits no text for a special token", () => {
     expect(run([0x61, tokenizer.addedTokenId("<|end|>")!, 0x62]).content).toBe("ab");
   });
 });
 
 describe("issues of other engines", () => {
-  it("row 7: an answer without tags is no reasoning", () => {
+  it("treats text without tags as the answer, not as reasoning", () => {
     expect(run(bytesOf("Hello."))).toMatchObject({ reasoning: null, content: "Hello." });
   });
 
-  it("rows 9 and 16: a stop sequence inside the reasoning does not stop", () => {
+  it("does not stop at a stop sequence inside the reasoning", () => {
     const text = "<think>stop, or not stop</think>\n\nI would stop here";
     expect(run(bytesOf(text), { stop: ["stop"] })).toMatchObject({
       reasoning: "stop, or not stop",
@@ -168,20 +168,20 @@ describe("issues of other engines", () => {
     ).toBe("<think>stop, or not stop</think>\n\nI would stop");
   });
 
-  it("row 16: a stop sequence in both parts cuts the answer, not at its first occurrence in the text", () => {
+  it("stops in the answer if a stop sequence is in both parts", () => {
     expect(run(bytesOf("<think>a;b</think>c;d"), { stop: [";"], separateReasoning: false }).content).toBe(
       "<think>a;b</think>c",
     );
   });
 
-  it("row 16: a stop sequence does not reach over the border into the answer", () => {
+  it("does not match a stop sequence across the boundary between reasoning and answer", () => {
     expect(run(bytesOf("<think>a</think>\nb"), { stop: [">\nb", "\nb"] })).toMatchObject({
       content: "b",
       stopped: null,
     });
   });
 
-  it("row 10: tags inside a token that holds more", () => {
+  it("finds tags inside longer tokens", () => {
     const wide = new Tokenizer(
       byteLevelJson(
         [
@@ -208,7 +208,7 @@ describe("issues of other engines", () => {
     expect(deltas.map(({ content }) => content).join("")).toBe("ab");
   });
 
-  it("row 17: a stop sequence over several tokens", () => {
+  it("finds a stop sequence that spans several tokens", () => {
     expect(run(bytesOf("go stop now"), { stop: ["stop"] })).toMatchObject({
       content: "go ",
       stopped: "stop",
@@ -216,16 +216,16 @@ describe("issues of other engines", () => {
     });
   });
 
-  it("row 17: a stop sequence completed within a token ends the text there", () => {
+  it("ends the text inside a token if a stop sequence ends there", () => {
     const ids = [...bytesOf("a"), ...tokensOf("stop")];
     expect(run(ids, { stop: ["to"], includeStop: true })).toMatchObject({ content: "asto", stopped: "to", numUsed: 2 });
   });
 
-  it("row 18: text held back for a stop sequence is released at the end", () => {
+  it("releases text that was held back for a stop sequence at the end", () => {
     expect(run(bytesOf("go sto"), { stop: ["stop"] })).toMatchObject({ content: "go sto", stopped: null });
   });
 
-  it("row 19: text held back is released once", () => {
+  it("releases held text exactly once", () => {
     const { deltas } = run(bytesOf("stostost."), { stop: ["stop"] });
     expect(deltas.map(({ content }) => content)).toEqual(["", "", "", "sto", "", "", "sto", "", "st.", ""]);
   });

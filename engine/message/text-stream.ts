@@ -1,7 +1,8 @@
 /**
- * From one choice's tokens to what its client gets: detokenizer, then reasoning parser, then stop matcher.
+ * Converts the tokens of one choice to the text for its client: detokenizer, then reasoning parser, then stop matcher.
  *
- * Law: the deltas put together do not depend on how the tokens cut the text. Stop sequences see the answer only.
+ * Invariant: the concatenated deltas do not depend on how the tokens split the text. Stop sequences are searched in the
+ * answer only.
  */
 
 import { StopMatcher, StreamingDetokenizer, type Tokenizer } from "../text/index.js";
@@ -10,24 +11,24 @@ import { ReasoningParser, type TextSegment } from "./reasoning-parser.js";
 
 export interface TextStreamOptions {
   readonly tokenizer: Tokenizer;
-  /** The tokens the output follows. */
+  /** Tokens before the output. */
   readonly promptIds: readonly number[];
   readonly stop: readonly string[];
-  /** Whether a stop sequence is part of the text that it ends. */
+  /** Set to keep the stop sequence in the text. */
   readonly includeStop: boolean;
-  /** How the model writes a message; `PLAIN` for raw text. */
+  /** Message format of the model; `PLAIN` for raw text. */
   readonly format: MessageFormat;
-  /** Whether the prompt ends inside the reasoning. */
+  /** Set if the prompt ends inside the reasoning. */
   readonly insideReasoning: boolean;
-  /** Whether the reasoning is given apart from the answer. */
+  /** Set to return the reasoning separately from the answer. */
   readonly separateReasoning: boolean;
 }
 
-/** Text to add to what the client has; empty strings add nothing. */
+/** Text to append to the client's message; both strings may be empty. */
 export interface TextDelta {
   readonly reasoning: string;
   readonly content: string;
-  /** The stop sequence that ended the answer, or null. Generation ends with it. */
+  /** The stop sequence that ended the answer and therefore the generation, or null. */
   readonly stopped: string | null;
 }
 
@@ -44,7 +45,7 @@ export class TextStream {
     this.#stopMatcher = new StopMatcher(options.stop, options.includeStop);
   }
 
-  /** Takes the next token of the output. After a stop there must be none. */
+  /** Adds the next token of the output. Must not be called after a stop. */
   push(tokenId: number): TextDelta {
     this.#numTokens++;
     const delta = this.#pass(this.#parser.push(this.#detokenizer.push(tokenId)));
@@ -52,12 +53,12 @@ export class TextStream {
     return delta;
   }
 
-  /** Counts a token that is not part of the text, whatever its own text is: an end token. */
+  /** Counts an end token, whose text is not part of the output. */
   pushEnd(): void {
     this.#numTokens++;
   }
 
-  /** The end of the output, for whatever reason but a stop sequence. @returns all that was held back */
+  /** Ends an output that was not ended by a stop sequence. @returns all text that was held back */
   finish(): TextDelta {
     const first = this.#pass(this.#parser.push(this.#detokenizer.finish()));
     const second = this.#pass(this.#parser.finish());
@@ -68,12 +69,12 @@ export class TextStream {
     };
   }
 
-  /** Whether there is reasoning, finished or not: without it `reasoning_content` is null. */
+  /** True if the message has reasoning, finished or not; otherwise `reasoning_content` is null. */
   get hasReasoning(): boolean {
     return this.#parser.hasReasoning;
   }
 
-  /** Tokens through the one that completed the closing tag; all so far while it has not come; 0 without reasoning. */
+  /** Number of tokens up to and including the end of the closing tag; all tokens before that; 0 without reasoning. */
   get numReasoningTokens(): number {
     if (!this.#parser.hasReasoning) return 0;
     return this.#numReasoningTokens ?? this.#numTokens;

@@ -68,7 +68,7 @@ describe("readAddedTokens", () => {
     },
   );
 
-  it("adds a vocabulary word as a special token if it is the begin or end token, not the padding or unknown token", () => {
+  it("makes a vocabulary word special if it is the begin or end token, not the padding or unknown token", () => {
     const vocab = new Map([
       ["!", 5],
       ["", 6],

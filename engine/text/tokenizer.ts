@@ -218,7 +218,7 @@ export class Tokenizer {
     };
   }
 
-  /** Returns the model without merges to reserved tokens; some vocabularies contain one of these as an ordinary word. */
+  /** Returns the model without merges to reserved tokens; some vocabularies contain such a token as a plain word. */
   #modelWithout(reserved: ReadonlySet<number>): BpeModel {
     const names = this.addedTokens.filter((token) => reserved.has(token.id)).map((token) => token.content);
     const spelled = new Set(names.filter((name) => this.#vocab.has(name)));
