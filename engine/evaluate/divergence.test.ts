@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { DivergenceMeter } from "./divergence.js";
 
-test("divergence, agreement and perplexity of predictions known by hand", () => {
+test("computes divergence, agreement and perplexity of a case computed by hand", () => {
   const meter = new DivergenceMeter();
   const [half, third] = [Math.log(0.5), Math.log(0.25)];
   // (1/2, 1/4, 1/4) against (1/4, 1/2, 1/4): 1/2 log 2 - 1/4 log 2. Logits may be shifted by any constant.
@@ -15,7 +15,7 @@ test("divergence, agreement and perplexity of predictions known by hand", () => 
   expect(drift.perplexity.other).toBeCloseTo(4, 12);
 });
 
-test("tokens that can never come count nothing", () => {
+test("tokens of probability 0 contribute nothing", () => {
   const meter = new DivergenceMeter();
   meter.add([0, 0, -Infinity], [0, 0, -Infinity], 1);
   expect(meter.result()).toEqual({

@@ -1,7 +1,7 @@
 /**
  * Compares the predictions of two ways of computing a model: both read the same text, and their logits are compared at
- * every position. It measures answers and never reaches one, so it may use functions whose last bit differs between
- * machines.
+ * every position. The results are statistics that never affect an answer, so this code may use functions whose last bit
+ * differs between machines.
  */
 
 import { assert } from "../errors.js";
@@ -11,13 +11,13 @@ export interface Divergence {
   readonly numPositions: number;
   /** KL(reference || other) of the predictions, in nats per token. */
   readonly klDivergence: number;
-  /** Share of positions whose likeliest token is the same. */
+  /** Fraction of positions at which the most probable token is the same, 0 to 1. */
   readonly top1Agreement: number;
-  /** Perplexity of the text itself. */
+  /** Perplexity of the text under each of the two. */
   readonly perplexity: { readonly reference: number; readonly other: number };
 }
 
-/** Adds up positions as they come, so that no text's logits need to be held at once. */
+/** Accumulates positions one by one, so that the logits of a whole text are never in memory at once. */
 export class DivergenceMeter {
   #numPositions = 0;
   #klDivergence = 0;
@@ -30,7 +30,7 @@ export class DivergenceMeter {
    *
    * @param reference f32 [vocab]
    * @param other f32 [vocab]
-   * @param nextTokenId what the text goes on with; null at its end
+   * @param nextTokenId the next token of the text; null at its end
    */
   add(reference: ArrayLike<number>, other: ArrayLike<number>, nextTokenId: number | null): void {
     const [p, q] = [logProbabilities(reference), logProbabilities(other)];

@@ -15,7 +15,7 @@ import { openPack } from "../folder/pack.js";
 import { convert } from "../store/convert.js";
 import { testOnnxRunner, testRunner } from "../../spec-tests/fixtures/runners.js";
 
-/** A context of two blocks and a bit, so that a text has several windows and none is whole blocks. */
+/** A context of two blocks and a part, so that a text has several windows and no window consists of whole blocks. */
 const CONTEXT = 150;
 const TEXTS = [340, 1, 5].map((length, text) => Array.from({ length }, (_, i) => (i * i * 31 + text) % 257));
 
@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-test("the drift of fast from exact is that of its blocks from single tokens in the kernels, window by window", async () => {
+test("compares fast with exact like blocks of the prompt runner with single tokens in the kernels, window by window", async () => {
   const pack = packs.q8;
   const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: 64 });
   const prompts = await testOnnxRunner(pack, kernels, weights);
@@ -62,7 +62,7 @@ test("the drift of fast from exact is that of its blocks from single tokens in t
   expect(drift.klDivergence).toBeGreaterThan(0);
 });
 
-test("what is compared with itself does not drift; 8 bits do from 32, and the other way round by another divergence", async () => {
+test("reports no divergence of a model from itself; 8 bits and 32 bits diverge, and KL divergence is not symmetric", async () => {
   const [q8, f32] = [
     { pack: packs.q8, profile: "exact" },
     { pack: packs.f32, profile: "exact" },
@@ -75,7 +75,7 @@ test("what is compared with itself does not drift; 8 bits do from 32, and the ot
   expect(back.perplexity).toEqual({ reference: drift.perplexity.other, other: drift.perplexity.reference });
 });
 
-test("texts in which nothing can be predicted, and tokens that are none, are refused", async () => {
+test("refuses texts with fewer than two tokens, and unknown tokens", async () => {
   const side = { pack: packs.q8, profile: "exact" } as const;
   await expect(evaluate(side, side, [[1], []], 1)).rejects.toMatchObject({
     code: "out_of_range",
@@ -87,7 +87,7 @@ test("texts in which nothing can be predicted, and tokens that are none, are ref
   });
 });
 
-test("a model writes the same texts from the same seeds, with a chat template and without one", async () => {
+test("generates the same texts from the same seeds, with a chat template and without one", async () => {
   const files = {
     "tokenizer_config.json": JSON.stringify({ chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}" }),
   };

@@ -1,7 +1,7 @@
 /**
- * Measures how far one way of running a model is from another: one profile from another, or one format of the weights
- * from another. Both read the same token ids in windows of the context; at every position their predictions are
- * compared (divergence.ts). One window's hidden states and a few rows of logits are held at a time.
+ * Measures the divergence between two ways of running a model: two profiles, or two formats of the weights. Both read
+ * the same token ids in windows of the context, and their predictions are compared at every position (divergence.ts).
+ * Only the hidden states of one window and a few rows of logits are in memory at a time.
  */
 
 import { Kernels } from "../../kernels/index.js";
@@ -13,20 +13,22 @@ import { openPackRunners, type EachTokenRunner, type ModelRunner, type Profile }
 import { Tokenizer } from "../text/index.js";
 import { DivergenceMeter, type Divergence } from "./divergence.js";
 
-/** A way of running a model: a pack, and the profile that computes its prompts. */
+/** A way of running a model: a pack, and the profile that runs its prefill. */
 export interface EvaluatedModel {
   readonly pack: ModelPack;
   readonly profile: Profile;
 }
 
-/** Positions that are read in one go: the context, where it is smaller. */
+/** Maximum positions of a window; the context length if that is smaller. */
 const WINDOW_POSITIONS = 512;
-/** Rows projected on the vocabulary at a time. */
+/** Hidden states that are projected to logits at a time. */
 const HEAD_ROWS = 8;
 
 /**
- * @param texts token ids, at least two in one of them
- * @throws EngineError where nothing can be predicted, or a token does not belong to both models
+ * Compares two ways of running a model on the given texts.
+ *
+ * @param texts token ids; at least one text has two or more
+ * @throws EngineError if no text has two tokens, or if a token is not in the vocabulary of both models
  */
 export async function evaluate(
   reference: EvaluatedModel,
@@ -35,7 +37,11 @@ export async function evaluate(
   numThreads: number,
 ): Promise<Divergence> {
   if (!texts.some(({ length }) => length >= 2)) {
-    throw new EngineError("out_of_range", "The text has fewer than two tokens: there is nothing to predict.", "text");
+    throw new EngineError(
+      "out_of_range",
+      "The text has fewer than two tokens, so there is nothing to predict.",
+      "text",
+    );
   }
   // Two profiles of one pack share its weights.
   const packs = new Map<ModelPack, Set<Profile>>();
@@ -51,11 +57,11 @@ export async function evaluate(
 }
 
 /**
- * Text that a model writes by itself at temperature 1, the same on every machine in the profile `exact`: answers to
- * a few openings where it has a chat template, otherwise whatever comes after the token that begins a text.
+ * Generates texts with the model at temperature 1; in the profile `exact` they are the same on every machine. With a
+ * chat template, the texts are answers to a few fixed messages, otherwise continuations of the token that begins a text.
  *
- * @param firstSeed of the first answer; each later one has the next
- * @returns token ids of each text, prompt included: `minTokens` in all, or a little more
+ * @param firstSeed seed of the first answer; each further answer uses the next seed
+ * @returns token ids of each text, including the prompt; `minTokens` in total, or slightly more
  */
 export async function selfWrittenTexts(model: Model, minTokens: number, firstSeed: number): Promise<number[][]> {
   const texts: number[][] = [];
@@ -88,7 +94,7 @@ const OPENINGS = [
   "How do I boil an egg?",
 ];
 
-/** As raw text, in which special tokens are recognized. */
+/** Returns the token that begins a text as raw text, in which special tokens are recognized. */
 function startOfText({ tokenizer, folder }: Model): string {
   if (tokenizer.beginTokenId !== null) return "";
   return (
@@ -121,7 +127,7 @@ interface Reader {
   read(window: readonly number[]): Promise<Logits>;
 }
 
-/** A pack's weights in the kernels' memory, with the runners of the profiles that are asked for. */
+/** A pack whose weights are in the kernels' memory, with the runners of the requested profiles. */
 class OpenPack {
   readonly #kernels: Kernels;
   readonly #runners: ReadonlyMap<Profile, ModelRunner & EachTokenRunner>;
@@ -134,7 +140,7 @@ class OpenPack {
     const tokenizer = new Tokenizer(pack.tokenizerJson, pack.tokenizerConfig);
     const { blockSize: pageSize, pageByteLength, lmHead } = runners;
     this.#kernels = kernels;
-    // In the profile fast the kernels still run every generated token, which makes them the runner of exact.
+    // In the profile fast, the kernels still run the decode steps, so that runner also serves the profile exact.
     this.#runners = new Map([
       ["exact", runners.tokenRunner],
       ["fast", runners.promptRunner],
@@ -174,11 +180,11 @@ class OpenPack {
     await this.#kernels.close();
   }
 
-  /** f32 [positions, hidden_size] */
+  /** Returns the hidden states, f32 [positions, hidden_size]. */
   async #hiddenStates(runner: EachTokenRunner, window: readonly number[]): Promise<Float32Array> {
     const unknown = window.find((id) => id >= this.#lmHead.vocabSize);
     if (unknown !== undefined) {
-      const message = `The text holds token ${unknown}; this model's tokens end at ${this.#lmHead.vocabSize - 1}.`;
+      const message = `The text contains token ${unknown}; the largest token id of this model is ${this.#lmHead.vocabSize - 1}.`;
       throw new EngineError("out_of_range", message, "text");
     }
     const { pageSize } = this.#cache.shape;

@@ -1,4 +1,4 @@
-/** How far one way of computing a model is from another. */
+/** Compares two ways of computing a model. */
 
 export type { Divergence } from "./divergence.js";
 export { evaluate, selfWrittenTexts, type EvaluatedModel } from "./evaluate.js";

@@ -8,7 +8,7 @@ import { JinjaTemplate } from "./jinja-template.js";
 import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { type RenderedPrompt, Tokenizer } from "../text/tokenizer.js";
 
-const REPLACEMENT = "ï¿½"; // U+FFFD in the byte-level spelling, which is a special token here as in SmolLM2's tokenizer
+const REPLACEMENT = "ï¿½"; // U+FFFD in byte-level characters; a special token here, as in SmolLM2's tokenizer
 const tokenizer = new Tokenizer(
   byteLevelJson(
     [
@@ -37,13 +37,13 @@ const CHATML =
   "{% if add_generation_prompt %}{{ '<|start|>assistant\\n' }}{% endif %}";
 const TEMPLATES: Record<string, string> = {
   chatml: CHATML,
-  "stripped contents": CHATML.replace("message.content", "(message.content | trim)"),
-  "roles spelled out around the content":
+  "stripped content": CHATML.replace("message.content", "(message.content | trim)"),
+  "roles in tags around the content":
     "{% for message in messages %}{{ '<|' + message.role + '|>' + message.content + '|>' }}{% endfor %}<|start|>",
-  "names in tokens":
+  "names inside tags":
     "{% for message in messages %}{{ '<|start|>' + message.content + '<|' + message.name + '|>' }}{% endfor %}",
-  "tags cut out": CHATML.replace("message.content", "message.content.replace('<think>', '')"),
-  "reasoning cut off": CHATML.replace("message.content", "message.content.split('</think>')[-1].lstrip('\\n')"),
+  "tags removed": CHATML.replace("message.content", "message.content.replace('<think>', '')"),
+  "reasoning removed": CHATML.replace("message.content", "message.content.split('</think>')[-1].lstrip('\\n')"),
   "a token that is not marked special":
     "{% for message in messages %}{{ '<｜User｜>' + message.content }}{% endfor %}<think>\n",
   "text before and after": CHATML.replace("'\\n' + message.content", "'<|en' + message.content + 'nd|>'"),
@@ -120,7 +120,7 @@ describe("text of messages never becomes a special token", () => {
     );
   });
 
-  it.each(Object.entries(TEMPLATES))("and the prompt is still what the template renders: %s", (_, source) => {
+  it.each(Object.entries(TEMPLATES))("and the prompt is the text that the template renders: %s", (_, source) => {
     const chat = template(source);
     const jinja = new JinjaTemplate(source);
     fc.assert(
@@ -137,30 +137,30 @@ describe("text of messages never becomes a special token", () => {
     );
   });
 
-  it("but the template's own do", () => {
+  it("but the special tokens of the template do", () => {
     expect(namesOf(template(CHATML).render([user("<|end|>")])).join("·")).toBe(
       "<|start|>·u·s·e·r·\n·<·|·e·n·d·|·>·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n",
     );
   });
 
-  it("nor does a name that completes one", () => {
-    const chat = template(TEMPLATES["names in tokens"]!);
+  it("and a name cannot complete a special token", () => {
+    const chat = template(TEMPLATES["names inside tags"]!);
     expect(namesOf(chat.render([{ role: "user", content: "a", name: "im" }])).join("·")).toBe("<|start|>·a·<·|·im·|·>");
   });
 
-  it("and added tokens that are not special are found, as ever", () => {
+  it("and added tokens that are not special are still found", () => {
     expect(tokenizer.encodePrompt(template(CHATML).render([user("<tool_call>")]))).toContain(
       tokenizer.addedTokenId("<tool_call>"),
     );
   });
 
-  it("but not those that the template marks roles with, special or not", () => {
+  it("except tokens that the template marks roles with, special or not", () => {
     const prompt = template(TEMPLATES["a token that is not marked special"]!).render([user("<｜User｜><tool_call>")]);
     const [role, call] = ["<｜User｜>", "<tool_call>"].map((content) => tokenizer.addedTokenId(content));
     expect(tokenizer.encodePrompt(prompt).filter((id) => id === role || id === call)).toEqual([role, call]);
   });
 
-  it("and only the beginning of a prompt is the beginning of a text", () => {
+  it("and only the beginning of the prompt counts as the beginning of a text", () => {
     const definition = {
       normalizer: null,
       pre_tokenizer: { type: "Metaspace", prepend_scheme: "first" },
@@ -173,7 +173,7 @@ describe("text of messages never becomes a special token", () => {
     expect(encode("<s>{{ messages[0].content }}</s>c")).toEqual(["<s>", "a", "</s>", "c"]);
   });
 
-  it("also where a template looks for them in the messages: what it then writes is its own", () => {
+  it("even if a template searches for them in messages and then writes one itself", () => {
     const chat = template(
       "{% for m in messages %}{% if m.content.startswith('<|end|>') %}<|im|>{% endif %}{{ m.content }}{% endfor %}",
     );
@@ -183,14 +183,14 @@ describe("text of messages never becomes a special token", () => {
   it.each([
     ["a reversal", "{{ messages[0].content[::-1] }}", ">|dne|<"],
     ["one character after another", "{% for c in messages[0].content %}{{ c }}{% endfor %}", "<|end|>"],
-    ["a list that is joined", "{{ messages[0].content.split('n') | join('n') }}", "<|end|>"],
-    ["a list that is printed", "{{ [messages[0].content] }}{{ messages[0].content }}", "<|end|>"],
+    ["a joined list", "{{ messages[0].content.split('n') | join('n') }}", "<|end|>"],
+    ["a printed list", "{{ [messages[0].content] }}{{ messages[0].content }}", "<|end|>"],
     ["JSON", "{{ messages[0] | tojson }}", "<|end|>"],
     ["a macro", "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(messages[0].content) | upper | lower }}", "<|end|>"],
     ["a block", "{% set x %}{{ messages[0].content }}{% endset %}{{ x | trim | indent }}", "<|end|>"],
     ["a replacement", "{{ 'ab'.replace('b', messages[0].content) }}", "<|end|>"],
     ["a default", "{{ nothing | default(messages[0].content) | replace('e', 'e') }}", "<|end|>"],
-    ["letters of another case", "{{ messages[0].content.lower() }}", "<|END|>"],
+    ["a change of case", "{{ messages[0].content.lower() }}", "<|END|>"],
     [
       "parts",
       "{{ messages[0].content.partition('e') | join }}{{ messages[0].content.splitlines() | first }}",
@@ -201,14 +201,14 @@ describe("text of messages never becomes a special token", () => {
   });
 });
 
-describe("a message that the template leaves out", () => {
+describe("a message that the template drops", () => {
   const silent = "{% for m in messages %}{% if m.role == 'user' %}{{ '<|user|>' + m.content }}{% endif %}{% endfor %}";
   it.each(["system", "developer", "assistant", "tool"] as const)("is a template_error: %s", (role) => {
     const error = failure(() => template(silent).render([user("a"), { role, content: "a" }, user("b")]));
     expect(error).toMatchObject({ code: "template_error", param: "messages[1]" });
   });
 
-  it("is one also if it is empty, or says what another says", () => {
+  it("is an error even if it is empty or has the same text as another", () => {
     expect(failure(() => template(silent).render([user("a"), { role: "assistant", content: null }])).param).toBe(
       "messages[1]",
     );
@@ -217,15 +217,15 @@ describe("a message that the template leaves out", () => {
     );
   });
 
-  it("is named with its role", () => {
+  it("is reported with its role", () => {
     const only = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
     expect(failure(() => template(only).render([user("a"), { role: "system", content: "b" }]))).toMatchObject({
       param: "messages[1]",
-      message: 'The model\'s chat template leaves out messages[1], of role "system", at this place.',
+      message: 'The model\'s chat template drops messages[1] with role "system" at this position.',
     });
   });
 
-  it("is found where only the last of several counts", () => {
+  it("is detected if the template keeps only the last of several messages", () => {
     const last =
       "{% set ns = namespace(s='') %}{% for m in messages %}{% if m.role == 'system' %}{% set ns.s = m.content %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ ns.s }}";
     const system: ChatMessage = { role: "system", content: "s" };
@@ -233,7 +233,7 @@ describe("a message that the template leaves out", () => {
     expect(failure(() => template(last).render([system, system, user("a")])).param).toBe("messages[0]");
   });
 
-  it("is none where the template folds it into another, or shortens it", () => {
+  it("is not one that the template merges into another or shortens", () => {
     const folded = "{{ messages[0].content + ' ' + messages[1].content.split('</think>')[-1] }}";
     expect(
       template(folded).render([
@@ -246,7 +246,7 @@ describe("a message that the template leaves out", () => {
 });
 
 describe("rendering", () => {
-  it("turns developer into system, null into nothing, parts into lines", () => {
+  it("maps developer to system, null to an empty text, and parts to lines", () => {
     const shown = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}";
     const conversation: ChatMessage[] = [
       {
@@ -261,7 +261,7 @@ describe("rendering", () => {
     expect(template(shown).render(conversation).text).toBe("[system:a\nb][assistant:]");
   });
 
-  it("hands name and reasoning_content on, and leaves absent fields absent", () => {
+  it("passes name and reasoning_content to the template; absent fields stay undefined", () => {
     const shown =
       "{% for m in messages %}[{{ m.name if m.name is defined else '-' }}:{{ m.reasoning_content if m.reasoning_content is defined else '-' }}:{{ m.content }}]{% endfor %}";
     const conversation: ChatMessage[] = [
@@ -281,7 +281,7 @@ describe("rendering", () => {
     expect(template(shown).render(conversation).text).toBe("[Bo:-:a][-:why:b][-:-:c]");
   });
 
-  it("gives the variables that templates expect", () => {
+  it("sets the variables that templates expect", () => {
     const config = { bos_token: { content: "<s>" }, eos_token: "</s>", pad_token: null };
     expect(
       template(
@@ -291,7 +291,7 @@ describe("rendering", () => {
     ).toBe("<s>a</s>FalseTrue");
   });
 
-  it("strips what Python would", () => {
+  it("strips the same white space as Python", () => {
     const shown =
       "{{ messages[0].content.strip('\\n') }}|{{ messages[0].content.lstrip() }}|{{ messages[0].content | trim }}|{{ messages[0].content.rstrip(' \\n') }}";
     expect(template(shown).render([user("\n \uFEFFa\u0085 \n")]).text).toBe(
@@ -299,31 +299,31 @@ describe("rendering", () => {
     );
   });
 
-  it("says in the template's own words what it refuses", () => {
+  it("reports the message of raise_exception", () => {
     const error = failure(() => template("{{ raise_exception('Roles must alternate!') }}").render([user("a")]));
     expect(error).toMatchObject({ code: "template_error", param: "messages" });
     expect(error.message).toContain("Roles must alternate!");
   });
 
   it.each([
-    ["a template that cannot be read", "{% for %}", "cannot be read"],
-    ["a filter that is not known", "{{ messages[0].content | nosuchfilter }}", "nosuchfilter"],
-    ["the date, which is not given", "{{ strftime_now('%d') }}", "date"],
+    ["a template with a syntax error", "{% for %}", "cannot be parsed"],
+    ["an unknown filter", "{{ messages[0].content | nosuchfilter }}", "nosuchfilter"],
+    ["a call for the date", "{{ strftime_now('%d') }}", "date"],
   ])("refuses %s", (_, source, words) => {
     const error = failure(() => template(source).render([user("a")]));
     expect(error.code).toBe("template_error");
     expect(error.message).toContain(words);
   });
 
-  it("leaves it to the template what to do without the date", () => {
+  it("lets a template check that there is no date", () => {
     expect(template("{{ messages[0].content }}{{ strftime_now is defined }}").render([user("a")]).text).toBe("aFalse");
   });
 });
 
-/** The ways in which families write prompts, in templates of our own. */
+/** Prompt formats of model families, in templates written for these tests. */
 describe("families", () => {
   const CLOSED: ChatMessage[] = [user("q"), { role: "assistant", content: "<think>\nwhy\n</think>\n\nans" }];
-  /** As Qwen3 does: the reasoning of the last answers is kept, cut out of the content and framed anew. */
+  /** Like Qwen3: takes the reasoning of the last answer out of the content and puts it into new tags. */
   const REFRAMED =
     "{%- for m in messages %}{%- set body = m.content %}{%- set why = '' %}" +
     "{%- if m.reasoning_content is string %}{%- set why = m.reasoning_content %}" +
@@ -333,7 +333,7 @@ describe("families", () => {
     "{{- body + '<|end|>\\n' }}{%- endfor %}" +
     "{%- if add_generation_prompt %}{{- '<|start|>assistant\\n' }}{%- if think is defined and think is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}";
 
-  it("reasoning that a client sends back is framed by the template's own tags, whichever way it came", () => {
+  it("puts reasoning from a client into the template's tags, from the content or from reasoning_content", () => {
     const expected =
       "<|start|>·u·s·e·r·\n·q·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n·<think>·\n·w·h·y·\n·</think>·\n·\n·a·n·s·<|end|>·\n·<|start|>·a·s·s·i·s·t·a·n·t·\n";
     const apart: ChatMessage[] = [user("q"), { role: "assistant", reasoning_content: "why", content: "ans" }];
@@ -347,7 +347,7 @@ describe("families", () => {
     }
   });
 
-  it("an empty reasoning that the template writes to switch it off is closed", () => {
+  it("treats empty reasoning that a template writes to disable reasoning as closed", () => {
     const off = REFRAMED.replace("think is defined and think is false", "true");
     expect(template(off).render([user("q")])).toMatchObject({
       opensReasoning: false,
@@ -366,7 +366,7 @@ describe("families", () => {
       "<s>[INST]  a [/INST] b</s>[INST] s\n\nc[/INST]",
     ],
     [
-      "the system's text gathered before anything is written (DeepSeek)",
+      "system text collected before anything is written (DeepSeek)",
       "{% set ns = namespace(first=true, system='') %}{%- for m in messages %}{%- if m['role'] == 'system' %}" +
         "{%- if ns.first %}{% set ns.system = ns.system + m['content'] %}{% set ns.first = false %}{%- else %}{% set ns.system = ns.system + '\\n\\n' + m['content'] %}{%- endif %}" +
         "{%- endif %}{%- endfor %}{{ bos_token }}{{ ns.system }}{%- for m in messages %}{%- if m['role'] == 'user' %}{{ '<U>' + m['content'] }}" +
@@ -376,20 +376,20 @@ describe("families", () => {
       "<s>s\n\nt<U>q<A>\n\nans</s><U>r<A><think>\n",
     ],
     [
-      "a date that is there only if it was given (Llama 3)",
+      "a date that is used only if it is defined (Llama 3)",
       "{{- bos_token }}{%- if not date is defined %}{%- if strftime_now is defined %}{%- set date = strftime_now('%d %b') %}{%- else %}{%- set date = '26 Jul' %}{%- endif %}{%- endif %}" +
         "{{- 'Today: ' + date + '\\n' }}{%- for m in messages %}{%- if not (m.role == 'tool' or 'tool_calls' in m) %}{{- '<' + m['role'] + '>\\n\\n' + m['content'] | trim + '<eot>' }}{%- endif %}{%- endfor %}",
       [user(" a\n")],
       "<s>Today: 26 Jul\n<user>\n\na<eot>",
     ],
     [
-      "a system message of its own where there is none (SmolLM2, Qwen2.5, Phi)",
+      "a default system message (SmolLM2, Qwen2.5, Phi)",
       "{% for m in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|system|>d<|x|>\\n' }}{% endif %}{{'<|' + m['role'] + '|>' + '\\n' + m['content'] + '<|x|>' + '\\n'}}{% endfor %}",
       [user("a")],
       "<|system|>d<|x|>\n<|user|>\na<|x|>\n",
     ],
     [
-      "the last question found from the end, tools gathered in one turn (Qwen3, Phi-4)",
+      "the last question searched from the end, and tool results collected in one turn (Qwen3, Phi-4)",
       "{%- set ns = namespace(tool=true, last=messages | length - 1) %}{%- for m in messages[::-1] %}{%- set index = (messages | length - 1) - loop.index0 %}" +
         "{%- if ns.tool and m.role == 'user' and not (m.content.startswith('<r>') and m.content.endswith('</r>')) %}{%- set ns.tool = false %}{%- set ns.last = index %}{%- endif %}{%- endfor %}" +
         "{%- for m in messages %}{%- if m.role == 'tool' %}{%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{- '<T>' }}{%- endif %}{{- m.content }}" +
@@ -404,16 +404,16 @@ describe("families", () => {
       "0!a1b<T>xy</T>4<r>z</r>",
     ],
     [
-      "the tag that marks what is trained on (SmolLM3)",
+      "the tag that marks text for training (SmolLM3)",
       "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %};{% endfor %}",
       [user("a"), { role: "assistant", content: "b" }],
       "a;b;",
     ],
-  ])("%s", (_, source, conversation, expected) => {
+  ])("renders %s", (_, source, conversation, expected) => {
     expect(template(source, { bos_token: "<s>", eos_token: "</s>" }).render(conversation).text).toBe(expected);
   });
 
-  it("reasoning tags of another name are found where the template opens them, and nobody else can write them", () => {
+  it("recognizes reasoning tags with other names in the template, but not in messages", () => {
     const tags = { open: "[THINK]", close: "[/THINK]" };
     const other = new Tokenizer(
       byteLevelJson(
@@ -437,9 +437,9 @@ describe("families", () => {
   });
 });
 
-describe("which template", () => {
+describe("choice of the template", () => {
   const make = (file: string | null, config: object): ChatTemplate => new ChatTemplate(file, config, tokenizer);
-  it("is the file's, else the configuration's, else its default among several", () => {
+  it("prefers the file, then the configuration; of several, the one named default", () => {
     const named = [
       { name: "tool_use", template: "t" },
       { name: "default", template: "d{{ messages[0].content }}" },
@@ -449,14 +449,14 @@ describe("which template", () => {
     expect(make(null, { chat_template: named }).render([user("a")]).text).toBe("da");
   });
 
-  it("may be none: only chatting is then an error", () => {
+  it("reports a missing template only when rendering", () => {
     const error = failure(() => make(null, {}).render([user("a")]));
     expect(error).toMatchObject({ code: "template_error", message: "The model has no chat template." });
   });
 });
 
 describe("a template that cannot be used", () => {
-  it("says so, and what is wrong, when it is asked to render", () => {
+  it("reports the reason when rendering", () => {
     const broken = template("{% if %}");
     expect([broken.canRender, template(CHATML).canRender, new ChatTemplate(null, {}, tokenizer).canRender]).toEqual([
       false,
@@ -466,7 +466,7 @@ describe("a template that cannot be used", () => {
     expect(failure(() => broken.render([user("a")]))).toMatchObject({
       code: "template_error",
       param: "messages",
-      message: expect.stringMatching(/^The model's chat template cannot be read: ./) as string,
+      message: expect.stringMatching(/^The model's chat template cannot be parsed: ./) as string,
       cause: expect.any(Error) as Error,
     });
     expect(failure(() => new ChatTemplate(null, {}, tokenizer).render([user("a")]))).toMatchObject({
@@ -475,7 +475,7 @@ describe("a template that cannot be used", () => {
     });
   });
 
-  it("is none of a list without a default, or with one that is no text", () => {
+  it("is a list without a default, or a default that is not a string", () => {
     for (const chatTemplate of [
       [],
       {},
@@ -489,12 +489,12 @@ describe("a template that cannot be used", () => {
   });
 });
 
-describe("special tokens by their names", () => {
+describe("special tokens by name", () => {
   const shown = (name: string, config: object): string =>
     template(`{{ ${name} }}{{ messages[0].content }}`, config).render([user("")]).text;
 
   it.each(["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"])(
-    "%s",
+    "defines %s",
     (name) => {
       expect(shown(name, { [name]: "<x>" })).toBe("<x>");
       expect(shown(name, { [name]: { content: "<y>" } })).toBe("<y>");
@@ -503,7 +503,7 @@ describe("special tokens by their names", () => {
     },
   );
 
-  it("those of the model's own, and the additional ones", () => {
+  it("defines extra and additional special tokens", () => {
     const config = {
       extra_special_tokens: { image_token: "<i>", video_token: { content: "<v>" } },
       additional_special_tokens: ["<a>", { content: "<b>" }],
@@ -520,24 +520,24 @@ describe("tokens that are not marked special", () => {
       .render([user("hello")])
       .reserved.has(tokenizer.addedTokenId("<tool_call>")!);
 
-  it("are the template's where it writes them in any conversation that it takes", () => {
+  it("are reserved if the template writes them in any conversation that it accepts", () => {
     expect(reserves("{{ '<tool_call>' + messages[0].content }}")).toBe(true);
     const last = "{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}<tool_call>{% endif %}{% endfor %}";
     expect(reserves(last)).toBe(true);
     expect(reserves(last.replace("'tool'", "'system'"))).toBe(true);
     expect(reserves(last.replace("'tool'", "'assistant'"))).toBe(true);
-    // A conversation that it refuses says nothing of the others.
+    // A refused conversation shows nothing about the others.
     expect(reserves(`{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}${last}`)).toBe(true);
   });
 
-  it("are anybody's where it does not, or refuses all that they would stand in", () => {
+  it("are not reserved if the template does not write them, or only in conversations that it refuses", () => {
     expect(reserves(CHATML)).toBe(false);
     const picky =
       "{% if messages | length > 1 %}{{ raise_exception('one at a time') }}{% endif %}{{ messages[0].content }}";
     expect(reserves(`${picky}{% if messages | length > 1 %}<tool_call>{% endif %}`)).toBe(false);
   });
 
-  it("that are mere words are anybody's always", () => {
+  it("are never reserved if they are plain words", () => {
     const words = new Tokenizer(byteLevelJson([], [{ content: "user" }, { content: "\n\n" }, { content: "<u>" }]), {});
     const { reserved } = new ChatTemplate("user\n\n<u>{{ messages[0].content }}", {}, words).render([user("a")]);
     expect([...reserved]).toEqual([words.addedTokenId("<u>")]);
@@ -546,16 +546,21 @@ describe("tokens that are not marked special", () => {
 
 describe("opensReasoning", () => {
   it.each([
-    ["a template that opens it", "{{ messages[0].content }}<think>\n", "a", true],
-    ["one that leaves white space behind it", "{{ messages[0].content }}<think>\n\n \n\n", "a", true],
-    ["one that opens and closes it", "{{ messages[0].content }}<think>\n\n</think>\n\n", "a", false],
-    ["one that does not", "{{ messages[0].content }}", "a", false],
-    ["a user who types the tag", "{{ messages[0].content }}", "<think>", false],
-    ["a user who types it after the template's", "<think></think>{{ messages[0].content }}", "<think>\n", false],
-    ["a tag with other text after it", "<think> in this tag {{ messages[0].content }}", "a", false],
-  ])("%s", (_, source, text, expected) => {
+    ["a template that opens the reasoning", "{{ messages[0].content }}<think>\n", "a", true],
+    ["a template with white space after the tag", "{{ messages[0].content }}<think>\n\n \n\n", "a", true],
+    ["a template that opens and closes the reasoning", "{{ messages[0].content }}<think>\n\n</think>\n\n", "a", false],
+    ["a template without reasoning", "{{ messages[0].content }}", "a", false],
+    ["a user message with the tag", "{{ messages[0].content }}", "<think>", false],
+    [
+      "a user message with the tag after closed reasoning",
+      "<think></think>{{ messages[0].content }}",
+      "<think>\n",
+      false,
+    ],
+    ["a tag followed by other text", "<think> in this tag {{ messages[0].content }}", "a", false],
+  ])("is right for %s", (_, source, text, expected) => {
     expect(template(source).render([user(text)]).opensReasoning).toBe(expected);
-    // Whether the tokenizer has tokens for the tags makes no difference.
+    // The result is the same if the tokenizer has no tokens for the tags.
     const plain = new Tokenizer(byteLevelJson([], []), {});
     const prompt = new ChatTemplate(source, {}, plain, THINKING).render([user(text)]);
     expect({ opensReasoning: prompt.opensReasoning, templateTokens: prompt.templateTokens }).toEqual({
@@ -565,20 +570,20 @@ describe("opensReasoning", () => {
   });
 });
 
-describe("messages are checked", () => {
+describe("validation of messages", () => {
   const lone = "\uD800";
   it.each<[string, unknown, string, string | null]>([
-    ["none", undefined, "missing_required_parameter", "messages"],
-    ["no list", "hi", "invalid_type", "messages"],
+    ["missing messages", undefined, "missing_required_parameter", "messages"],
+    ["a string", "hi", "invalid_type", "messages"],
     ["an empty list", [], "out_of_range", "messages"],
-    ["no object", ["hi"], "invalid_type", "messages[0]"],
-    ["no role", [{ content: "a" }], "missing_required_parameter", "messages[0].role"],
+    ["a message that is not an object", ["hi"], "invalid_type", "messages[0]"],
+    ["a message without a role", [{ content: "a" }], "missing_required_parameter", "messages[0].role"],
     ["a role of another type", [{ role: 1, content: "a" }], "invalid_type", "messages[0].role"],
     ["an unknown role", [{ role: "bot", content: "a" }], "unsupported_value", "messages[0].role"],
-    ["no content", [user("a"), { role: "user" }], "missing_required_parameter", "messages[1].content"],
-    ["null from a user", [{ role: "user", content: null }], "missing_required_parameter", "messages[0].content"],
-    ["a number", [{ role: "user", content: 1 }], "invalid_type", "messages[0].content"],
-    ["no parts", [{ role: "user", content: [] }], "out_of_range", "messages[0].content"],
+    ["a message without content", [user("a"), { role: "user" }], "missing_required_parameter", "messages[1].content"],
+    ["null content of a user", [{ role: "user", content: null }], "missing_required_parameter", "messages[0].content"],
+    ["a number as content", [{ role: "user", content: 1 }], "invalid_type", "messages[0].content"],
+    ["an empty list of parts", [{ role: "user", content: [] }], "out_of_range", "messages[0].content"],
     [
       "an image",
       [{ role: "user", content: [{ type: "image_url" }] }],
@@ -592,20 +597,20 @@ describe("messages are checked", () => {
       "messages[0].content[0].text",
     ],
     [
-      "a part with more",
+      "a part with another field",
       [{ role: "user", content: [{ type: "text", text: "", x: 1 }] }],
       "unknown_parameter",
       "messages[0].content[0].x",
     ],
     ["a lone surrogate", [{ role: "user", content: lone }], "out_of_range", "messages[0].content"],
     [
-      "one in a part",
+      "a lone surrogate in a part",
       [{ role: "user", content: [{ type: "text", text: lone }] }],
       "out_of_range",
       "messages[0].content[0].text",
     ],
     [
-      "one in the reasoning",
+      "a lone surrogate in the reasoning",
       [{ role: "assistant", content: "", reasoning_content: lone }],
       "out_of_range",
       "messages[0].reasoning_content",
@@ -613,15 +618,15 @@ describe("messages are checked", () => {
     ["a long name", [{ role: "user", content: "a", name: "x".repeat(65) }], "out_of_range", "messages[0].name"],
     ["a name with a space", [{ role: "user", content: "a", name: "a b" }], "out_of_range", "messages[0].name"],
     ["an empty name", [{ role: "user", content: "a", name: "" }], "out_of_range", "messages[0].name"],
-    ["a name that is no string", [{ role: "user", content: "a", name: 1 }], "invalid_type", "messages[0].name"],
+    ["a name that is not a string", [{ role: "user", content: "a", name: 1 }], "invalid_type", "messages[0].name"],
     [
-      "a user's reasoning",
+      "reasoning of a user",
       [{ role: "user", content: "a", reasoning_content: "b" }],
       "unknown_parameter",
       "messages[0].reasoning_content",
     ],
     [
-      "calls",
+      "tool calls",
       [{ role: "assistant", content: "a", tool_calls: [{}] }],
       "unsupported_parameter",
       "messages[0].tool_calls",
@@ -629,12 +634,12 @@ describe("messages are checked", () => {
     ["a refusal", [{ role: "assistant", content: "a", refusal: "no" }], "unsupported_parameter", "messages[0].refusal"],
     ["another field", [{ role: "user", content: "a", color: null }], "unknown_parameter", "messages[0].color"],
     [
-      "a field of every object",
+      "a field with the name of an inherited property",
       [{ role: "assistant", content: "a", toString: null }],
       "unknown_parameter",
       "messages[0].toString",
     ],
-  ])("%s", (_, given, code, param) => {
+  ])("%s is refused", (_, given, code, param) => {
     expect(failure(() => template(CHATML).render(given as ChatMessage[]))).toMatchObject({ code, param });
   });
 
@@ -685,11 +690,11 @@ describe("messages are checked", () => {
       "messages[0].tool_calls is not supported; it may only be null or []. Given: an object",
     ],
     [answered({ reasoning_content: 1 }), "messages[0].reasoning_content must be a string. Given: 1"],
-  ])("%j: says what was given and what is allowed", (messages, text) => {
+  ])("%j: the error states what is allowed and what was given", (messages, text) => {
     expect(failure(() => template(CHATML).render(messages as ChatMessage[])).message).toBe(text);
   });
 
-  it("and fields that are undefined, and a name of 64, are as good as absent and good", () => {
+  it("undefined fields and a name of 64 characters are accepted", () => {
     const name = "aZ0_-".padEnd(64, "x");
     const chat = template("{% for m in messages %}[{{ m.name }}:{{ m.content }}]{% endfor %}");
     expect(chat.render([{ role: "user", content: "a", name, color: undefined } as ChatMessage]).text).toBe(
@@ -697,7 +702,7 @@ describe("messages are checked", () => {
     );
   });
 
-  it("and NUL is ordinary text", () => {
+  it("NUL is accepted as ordinary text", () => {
     expect(template(CHATML).render([user("a\0b")]).text).toContain("a\0b");
   });
 });

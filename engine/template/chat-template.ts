@@ -1,10 +1,11 @@
 /**
- * Messages to the text of a prompt, by the model's own Jinja template (contract, section 2.1).
+ * Renders messages to the text of a prompt with the model's Jinja template (contract, section 2.1).
  *
- * 1. Check the messages.
- * 2. Render probes in their place: a message that leaves no trace would have been dropped silently.
- * 3. Render them. What the template refuses is a `template_error` with its own words.
- * 4. Find the special tokens that the template wrote, as opposed to those a user typed (sourced-text.ts).
+ * 1. Validate the messages.
+ * 2. Render probe texts instead of the messages. A probe that is missing in the result belongs to a message that the
+ *    template would silently drop.
+ * 3. Render the messages. If the template raises an exception, its message becomes a `template_error`.
+ * 4. Find the special tokens that the template wrote, as opposed to those that a user typed (sourced-text.ts).
  */
 
 import { type JsonObject, isObject } from "../json.js";
@@ -28,15 +29,15 @@ export class ChatTemplate {
   readonly #reservedTokens: ReadonlyMap<string, AddedToken>;
   readonly #reservedIds: ReadonlySet<number>;
   readonly #reservedText: PhraseFinder;
-  /** Opens the reasoning; null for a model that does not reason. */
+  /** Opening tag of the reasoning; null for a model without reasoning. */
   readonly #openingTag: string | null;
 
   /**
-   * A template that is missing or broken is reported by `render`, so that a model without one can still complete text.
+   * A missing or broken template is reported only by `render`, so that a model without one can still complete text.
    *
-   * @param template the text of chat_template.jinja, which wins over tokenizer_config.json; null where there is none
-   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` where there is none
-   * @param format how the model writes a message; plain text unless given
+   * @param template the text of chat_template.jinja, which takes precedence over tokenizer_config.json; null if absent
+   * @param tokenizerConfig the parsed tokenizer_config.json; `{}` if absent
+   * @param format the model's message format; plain text by default
    */
   constructor(template: string | null, tokenizerConfig: object, tokenizer: Tokenizer, format: MessageFormat = PLAIN) {
     const config = tokenizerConfig as JsonObject;
@@ -51,14 +52,16 @@ export class ChatTemplate {
     this.#reservedText = new PhraseFinder([...new Set([...this.#reservedTokens.keys(), ...markup])]);
   }
 
-  /** False where `render` would refuse all messages, for want of a template or for a mistake in it. */
+  /** False if the template is missing or has a syntax error, so that `render` always throws. */
   get canRender(): boolean {
     return !(this.#template instanceof EngineError);
   }
 
   /**
-   * @throws EngineError template_error where the template is missing, refuses the messages or drops one of them;
-   * others for messages that are not as they should be, naming the field
+   * Renders a prompt.
+   *
+   * @throws EngineError template_error if the template is missing, refuses the messages or drops one of them; other
+   * codes for an invalid message, naming the field
    */
   render(messages: readonly ChatMessage[]): RenderedPrompt {
     const checked = checkMessages(messages);
@@ -98,19 +101,19 @@ export class ChatTemplate {
     const role = messages[dropped]!.role;
     throw new EngineError(
       "template_error",
-      `The model's chat template leaves out ${path}, of role "${role}", at this place.`,
+      `The model's chat template drops ${path} with role "${role}" at this position.`,
       path,
     );
   }
 
-  /** Whether the template writes this token around ordinary messages: then it marks roles, and nobody may type it. */
+  /** Returns true if the template writes this token around ordinary messages; it is then reserved for the template. */
   #writes(content: string): boolean {
     if (/^[\p{L}\p{N}\s]*$/u.test(content)) return false;
     return ROLE_SAMPLES.some((roles) => {
       try {
         return plain(this.#render(roles.map((role, index) => ({ role, content: probe(index) })))).includes(content);
       } catch {
-        return false; // a conversation the template refuses says nothing
+        return false; // a refused conversation shows nothing about the token
       }
     });
   }
@@ -123,7 +126,7 @@ const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
   ["user", "assistant", "tool"],
 ];
 
-/** A message whose texts are known as such wherever the template puts them. The role is one of a few words, and no text. */
+/** Marks the texts of a message as message text. The role is one of a few fixed words, so it is not marked. */
 function sourced({ role, ...texts }: TemplateMessage): object {
   return {
     role,
@@ -131,7 +134,7 @@ function sourced({ role, ...texts }: TemplateMessage): object {
   };
 }
 
-/** @returns the reserved tokens that the template wrote, from left to right: those without a character of a message */
+/** @returns the reserved tokens that the template wrote, from left to right; they contain no character of a message */
 function templateTokens(prompt: Text, reserved: PhraseFinder): PhraseMatch[] {
   const matches: PhraseMatch[] = [];
   const isMessage = typeof prompt === "string" ? new Uint8Array(prompt.length) : prompt.isMessage;
@@ -144,7 +147,7 @@ function templateTokens(prompt: Text, reserved: PhraseFinder): PhraseMatch[] {
   return matches;
 }
 
-/** A text that no template writes and no template looks for; none is part of another. */
+/** Returns a text that no template writes or searches for. No probe contains another. */
 const probe = (index: number): string => `\uFDD0${index}\uFDD0`;
 const PROBES = /\uFDD0[0-9]+\uFDD0/g;
 
@@ -155,14 +158,14 @@ function compile(source: string | null): JinjaTemplate | EngineError {
   } catch (error) {
     return new EngineError(
       "template_error",
-      `The model's chat template cannot be read: ${(error as Error).message}`,
+      `The model's chat template cannot be parsed: ${(error as Error).message}`,
       "messages",
       { cause: error },
     );
   }
 }
 
-/** The template of tokenizer_config.json: one, or several with names, of which `default` is for chats. */
+/** Returns the template of tokenizer_config.json; of several named templates, the one named `default`. */
 function templateOf(config: JsonObject): string | null {
   const template = config["chat_template"];
   if (typeof template === "string") return template;
@@ -171,7 +174,7 @@ function templateOf(config: JsonObject): string | null {
   return isObject(named) && typeof named["template"] === "string" ? named["template"] : null;
 }
 
-/** The names that tokenizer_config.json gives to special tokens, those of its own among them. */
+/** Returns the special tokens of tokenizer_config.json by name, including additional and extra ones. */
 function templateVariables(config: JsonObject): JsonObject {
   const variables: Record<string, unknown> = {};
   const own = config["extra_special_tokens"];

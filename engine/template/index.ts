@@ -1,4 +1,4 @@
-/** Messages to the text of a prompt, by the model's own Jinja template. */
+/** Renders messages to the text of a prompt with the model's Jinja template. */
 
 export { ChatTemplate } from "./chat-template.js";
 export type { ChatMessage, Role, TextPart } from "./messages.js";

@@ -1,6 +1,6 @@
 /**
- * What chat templates may call: the methods of strings and mappings, Jinja's filters and tests. Those that are not here are
- * refused by name. Nothing changes a value, as in the sandbox templates are published for.
+ * Methods of strings and mappings, and Jinja's filters and tests, that chat templates can call. Others are refused by
+ * name. No method changes a value, as in the sandbox that templates are written for.
  */
 
 import { type Text, characters, concat, cut, isText, join, plain, rewrite } from "./sourced-text.js";
@@ -28,14 +28,14 @@ import {
   wholeResult,
 } from "./jinja-values.js";
 
-/** Python's white space, which is not JavaScript's. */
+/** Python's white space, which differs from JavaScript's. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const IS_SPACE = new RegExp(`[${SPACE}]`);
 const WORDS = new RegExp(`[^${SPACE}]+`, "g");
 const LINES = /[^\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|$)/g;
 const LINE_END = /(?:\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029])$/;
 
-/** An argument by place or by name. */
+/** Returns an argument by position or by name. */
 export function argument(call: Call, index: number, name: string): Value | undefined {
   return index < call.args.length ? call.args[index] : call.named.get(name);
 }
@@ -55,7 +55,7 @@ export function integer(value: Value | undefined, absent: number, what: string):
   return value;
 }
 
-/** The method of a value, or undefined where it has none of this name. */
+/** Returns the method of a value, or undefined if it has no method of this name. */
 export function methodOf(value: Value, name: string): Callable | undefined {
   if (isText(value)) {
     const method = Object.hasOwn(STRING_METHODS, name) ? STRING_METHODS[name] : undefined;
@@ -96,12 +96,12 @@ const STRING_METHODS: Readonly<Record<string, (own: Text, call: Call) => Value>>
   replace: (own, { args }) => replace(own, args[0], args[1], args[2]),
   join: (own, { args }) =>
     join(
-      iterate(args[0] ?? null).map((each) => given(each, "what is joined")),
+      iterate(args[0] ?? null).map((each) => given(each, "an item to join")),
       own,
     ),
-  count: (own, { args }) => plain(own).split(text(args[0], "what is counted")).length - 1,
-  find: (own, { args }) => placeOf(own, plain(own).indexOf(text(args[0], "what is looked for"))),
-  rfind: (own, { args }) => placeOf(own, plain(own).lastIndexOf(text(args[0], "what is looked for"))),
+  count: (own, { args }) => plain(own).split(text(args[0], "the text to count")).length - 1,
+  find: (own, { args }) => placeOf(own, plain(own).indexOf(text(args[0], "the text to find"))),
+  rfind: (own, { args }) => placeOf(own, plain(own).lastIndexOf(text(args[0], "the text to find"))),
   isdigit: (own) => /^\p{Nd}+$/u.test(plain(own)),
   isalpha: (own) => /^\p{L}+$/u.test(plain(own)),
   isalnum: (own) => /^[\p{L}\p{N}]+$/u.test(plain(own)),
@@ -120,7 +120,7 @@ const MAP_METHODS: Readonly<Record<string, (own: Map<string | number, Value>, ca
   },
 };
 
-/** By key, index or attribute: what `object[key]` finds before it looks for methods. */
+/** Returns the element for a key, index or attribute, which `object[key]` prefers to a method. */
 export function elementOf(object: Value, key: Value): Value | undefined {
   if (typeof key === "number" || typeof key === "boolean") return elementAt(object, Number(key));
   if (!isText(key)) return undefined;
@@ -128,9 +128,10 @@ export function elementOf(object: Value, key: Value): Value | undefined {
   return object instanceof Namespace ? object.attributes.get(plain(key)) : undefined;
 }
 
-/** Without white space, or the characters given, at its ends. */
+/** Strips white space, or the given characters, from the ends of a text. */
 function strip(own: Text, characters: Value | undefined, atStart: boolean, atEnd: boolean): Text {
-  const set = characters === undefined || characters === null ? null : new Set(text(characters, "what is stripped"));
+  const set =
+    characters === undefined || characters === null ? null : new Set(text(characters, "the characters to strip"));
   const isStripped = (character: string): boolean => (set === null ? IS_SPACE.test(character) : set.has(character));
   const whole = plain(own);
   let start = 0;
@@ -150,7 +151,7 @@ function strip(own: Text, characters: Value | undefined, atStart: boolean, atEnd
 }
 
 const affixes = (value: Value | undefined): string[] =>
-  (value instanceof Tuple ? value.items : [value]).map((each) => text(each, "a beginning or end"));
+  (value instanceof Tuple ? value.items : [value]).map((each) => text(each, "a prefix or suffix"));
 
 const placeOf = (own: Text, unit: number): number => (unit < 0 ? -1 : characters(cut(own, 0, unit)).length);
 
@@ -175,12 +176,12 @@ function split(own: Text, separator: Value | undefined, limit: number, fromEnd: 
     .split(between)
     .map((part) => part.length);
   const numParts = limit < 0 ? lengths.length : Math.min(lengths.length, limit + 1);
-  // The part that keeps its separators is the last one, or the first one from the end.
+  // The part with the remaining separators is the last one, or the first one if splitting from the end.
   const whole = lengths.length - numParts + 1;
   const kept = fromEnd
     ? [sum(lengths.slice(0, whole)) + (whole - 1) * between.length, ...lengths.slice(whole)]
     : lengths.slice(0, numParts - 1);
-  if (!fromEnd) kept.push(plain(own).length); // as far as it goes
+  if (!fromEnd) kept.push(plain(own).length); // the last part extends to the end
   let place = 0;
   return kept.map((length) => {
     const part = cut(own, place, place + length);
@@ -217,15 +218,15 @@ function partition(own: Text, value: Value | undefined, fromEnd: boolean): Tuple
 }
 
 function replace(own: Text, old: Value | undefined, fresh: Value | undefined, count: Value | undefined): Text {
-  const [from, to] = [text(old, "what is replaced"), given(fresh, "what replaces it")];
+  const [from, to] = [text(old, "the text to replace"), given(fresh, "the replacement")];
   const limit = integer(count ?? undefined, -1, "count");
   const parts = from === "" ? ["", ...characters(own), ""] : split(own, from, limit, false);
   return concat(parts.flatMap((part, i) => (i === 0 ? [part] : [limit < 0 || i <= limit ? to : "", part])));
 }
 
-/** Applies a filter. @throws Error naming one that is not known */
+/** Applies a filter. @throws SyntaxError for an unsupported filter */
 export function applyFilter(name: string, value: Value, call: Call): Value {
-  if (!Object.hasOwn(FILTERS, name)) throw new SyntaxError(`the filter ${name} is not known`);
+  if (!Object.hasOwn(FILTERS, name)) throw new SyntaxError(`the filter ${name} is not supported`);
   return FILTERS[name]!(value, call);
 }
 
@@ -236,7 +237,7 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
   d: byDefault,
   default: byDefault,
   dictsort,
-  first: (value) => orUndefined(iterate(value)[0], "the first of nothing"),
+  first: (value) => orUndefined(iterate(value)[0], "the first item of an empty sequence"),
   float: (value) => new Float(numberOf(value) ?? (isText(value) ? parsedNumber(value) : null) ?? 0),
   indent,
   int: (value, call) => {
@@ -252,7 +253,7 @@ const FILTERS: Readonly<Record<string, (value: Value, call: Call) => Value>> = {
   },
   last: (value) => {
     if (value instanceof Lazy) throw new TypeError("a generator has no last element");
-    return orUndefined(iterate(value).at(-1), "the last of nothing");
+    return orUndefined(iterate(value).at(-1), "the last item of an empty sequence");
   },
   length: lengthOf,
   list: (value) => [...iterate(value)],
@@ -328,7 +329,7 @@ function indent(value: Value, call: Call): Text {
   const width = argument(call, 0, "width");
   const margin = isText(width) ? plain(width) : " ".repeat(integer(width, 4, "width"));
   const isBlankIndented = isTrue(argument(call, 2, "blank") ?? false);
-  const lines = splitLines(concat([given(value, "what is indented"), "\n"]));
+  const lines = splitLines(concat([given(value, "the text to indent"), "\n"]));
   const rest = lines.slice(1).map((line) => (plain(line) === "" && !isBlankIndented ? line : concat([margin, line])));
   return concat([isTrue(argument(call, 1, "first") ?? false) ? margin : "", join([lines[0]!, ...rest], "\n")]);
 }
@@ -336,11 +337,11 @@ function indent(value: Value, call: Call): Text {
 function extreme(value: Value, sign: 1 | -1): Value {
   return iterate(value).reduce<Value>(
     (best, each) => (best instanceof Undefined || sign * compare(each, best) > 0 ? each : best),
-    new Undefined("the largest of nothing"),
+    new Undefined("the minimum or maximum of an empty sequence"),
   );
 }
 
-/** A path such as `function.name`, followed from a value. */
+/** Returns the value at a path such as `function.name`, starting from a value. */
 function attributeOf(value: Value, path: Value): Value {
   if (typeof path === "number") return orUndefined(elementAt(value, path), String(path));
   return text(path, "attribute")
@@ -351,7 +352,7 @@ function attributeOf(value: Value, path: Value): Value {
     }, value);
 }
 
-/** These filters take none, as all that is not true, for an empty list. */
+/** Returns the items of a value; these filters treat none and other false values as an empty list. */
 const itemsOf = (value: Value): readonly Value[] => (isTrue(value) ? iterate(value) : []);
 
 function map(value: Value, { args, named }: Call): Value {
@@ -405,16 +406,16 @@ function dictsort(value: Value, call: Call): Value[] {
   );
 }
 
-/** Stable in both directions, as Python's. */
+/** Sorts stably in both directions, as Python does. */
 function sorted<T extends Value>(items: T[], key: (item: T) => Value, isReversed: boolean): T[] {
   return items.sort((a, b) => (isReversed ? compare(key(b), key(a)) : compare(key(a), key(b))));
 }
 
-/** Whether a value passes a test. @throws Error naming one that is not known */
+/** Returns true if a value passes a test. @throws SyntaxError for an unsupported test */
 export function applyTest(name: string, value: Value, args: readonly Value[]): boolean {
-  if (!Object.hasOwn(TESTS, name)) throw new SyntaxError(`the test ${name} is not known`);
+  if (!Object.hasOwn(TESTS, name)) throw new SyntaxError(`the test ${name} is not supported`);
   const test = TESTS[name]!;
-  if (test.length > 1 + args.length) throw new TypeError(`the test ${name} is of two values`);
+  if (test.length > 1 + args.length) throw new TypeError(`the test ${name} needs an argument`);
   return test(value, args[0]!);
 }
 

@@ -1,7 +1,8 @@
 /**
- * Jinja as chat templates know it: the environment is that of Hugging Face's `apply_chat_template`, the parser the jinja
- * library's. The interpreter is ours, because prompts depend on Python's rules: how far a `set` in a loop reaches, what
- * equals none, what is counted as a character. What is not known is refused by name.
+ * An interpreter for Jinja chat templates. The environment matches Hugging Face's `apply_chat_template`; the parser
+ * comes from the library @huggingface/jinja. The interpreter is implemented here because prompts depend on Python's
+ * rules, such as the scope of `set` in a loop, equality with none, and the length of strings. Unsupported features are
+ * refused by name.
  */
 
 import { parse, tokenize } from "@huggingface/jinja";
@@ -42,8 +43,10 @@ export class JinjaTemplate {
   }
 
   /**
-   * @param variables JSON values, with `SourcedText` for what counts as text of messages
-   * @throws EngineError template_error with the template's own words, or naming what it asks for in vain
+   * Renders the template.
+   *
+   * @param variables JSON values; texts of messages are `SourcedText`
+   * @throws EngineError template_error with the template's own message, or with the reason why it failed
    */
   render(variables: JsonObject): Text {
     const scope = new Scope(null);
@@ -63,7 +66,7 @@ export class JinjaTemplate {
   }
 }
 
-/** What a template says in `raise_exception`. */
+/** Thrown when a template calls `raise_exception`. */
 class TemplateRefusal extends Error {}
 
 interface Node {
@@ -71,7 +74,7 @@ interface Node {
   readonly [key: string]: unknown;
 }
 
-/** Variables of a template, of one turn of a loop, of a macro's call; those around it are seen, never changed. */
+/** Variables of a template, a loop iteration or a macro call. Outer variables can be read but not changed. */
 class Scope {
   readonly variables = new Map<string, Value>();
 
@@ -104,8 +107,8 @@ const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
   [
     "range",
     ({ args }) => {
-      if (args.length < 1 || args.length > 3) throw new TypeError(`range() of ${args.length} values, not one to three`);
-      const [first, second, step = 1] = args.map((value) => integer(value, 0, "what range() takes"));
+      if (args.length < 1 || args.length > 3) throw new TypeError(`range() takes 1 to 3 arguments, not ${args.length}`);
+      const [first, second, step = 1] = args.map((value) => integer(value, 0, "an argument of range()"));
       const [start, stop] = second === undefined ? [0, first!] : [first!, second];
       if (step === 0) throw new RangeError("range() with a step of zero");
       const length = Math.max(0, Math.ceil((stop - start) / step));
@@ -121,7 +124,7 @@ function entriesOf({ args: [given = new Map()], named }: Call): Map<string | num
   return new Map([...mapping(given), ...named]);
 }
 
-/** How a block ended. */
+/** The way a block ended. */
 type Ending = "done" | "break" | "continue";
 
 function execute(nodes: readonly Node[], scope: Scope, output: Text[]): Ending {
@@ -177,11 +180,11 @@ function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
 function textOf(node: Node, scope: Scope): Text {
   const output: Text[] = [];
   const ending = execute(node["body"] as Node[], scope, output);
-  if (ending !== "done") throw new SyntaxError(`a ${ending} without its loop`);
+  if (ending !== "done") throw new SyntaxError(`a ${ending} outside a loop`);
   return concat(output);
 }
 
-/** As in Jinja, the else is for a loop without a turn that came to its end, be it for a break or a continue in each. */
+/** As in Jinja, `else` runs if no iteration reached the end of the body, because of no items, a break or a continue. */
 function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
   const source = node["iterable"] as Node;
   const isFiltered = source.type === "SelectExpression";
@@ -217,7 +220,7 @@ function loopState(items: readonly Value[], index: number): Namespace {
       ["length", length],
       ["previtem", orUndefined(items[index - 1], "loop.previtem")],
       ["nextitem", orUndefined(items[index + 1], "loop.nextitem")],
-      ["cycle", ({ args }) => orUndefined(args[index % args.length], "the next of nothing")],
+      ["cycle", ({ args }) => orUndefined(args[index % args.length], "cycle() without arguments")],
     ]),
   );
 }
@@ -237,7 +240,7 @@ function assign(target: Node, value: Value, scope: Scope): void {
   }
 }
 
-/** A macro, or the body of a call block, as a function that gives text. */
+/** Returns a function that renders a macro, or the body of a call block. */
 function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable {
   return ({ args, named }) => {
     const inner = new Scope(scope);
@@ -303,7 +306,7 @@ function evaluate(node: Node, scope: Scope): Value {
         ? evaluate(node["lhs"] as Node, scope)
         : new Undefined("an if without else");
     default:
-      throw new SyntaxError(`${node.type} is not known`);
+      throw new SyntaxError(`${node.type} is not supported`);
   }
 }
 
@@ -339,7 +342,7 @@ function evaluateMember(node: Node, scope: Scope): Value {
 
 function wholeNumber(value: Value): number | null {
   if (value === null || typeof value === "number") return value;
-  throw new TypeError(`${typeName(value)} where an integer belongs`);
+  throw new TypeError(`a slice index must be an integer, not ${typeName(value)}`);
 }
 
 function evaluateCall(nodes: readonly Node[], scope: Scope): Call {
@@ -357,10 +360,10 @@ function evaluateCall(nodes: readonly Node[], scope: Scope): Call {
 function invoke(callee: Node, call: Call, scope: Scope): Value {
   const callable = evaluate(callee, scope);
   if (typeof callable === "function") return callable(call);
-  throw new TypeError(`it calls ${describe(callee)}(), which is not known${whyUndefined(callable)}`);
+  throw new TypeError(`${describe(callee)}() is not a supported function${whyUndefined(callable)}`);
 }
 
-/** A filter's name, or a call of it with arguments. */
+/** Applies a filter, given as a name or as a call with arguments. */
 function filtered(filter: Node, value: Value, scope: Scope): Value {
   if (filter.type === "Identifier")
     return applyFilter(filter["value"] as string, value, { args: [], named: new Map() });
@@ -374,7 +377,7 @@ function filtered(filter: Node, value: Value, scope: Scope): Value {
 function evaluateUnary(operator: string, value: Value): Value {
   if (operator === "not") return !isTrue(value);
   const number = numberOf(value);
-  if (number === null) throw new TypeError(`${operator} of ${typeName(value)} has no meaning`);
+  if (number === null) throw new TypeError(`${operator} of ${typeName(value)} is not supported`);
   const result = operator === "-" ? -number : number;
   return value instanceof Float ? new Float(result) : result;
 }
@@ -416,13 +419,13 @@ function evaluateBinary(node: Node, scope: Scope): Value {
   }
 }
 
-/** `a < b < c` is two comparisons; the parser makes it one of `a < b` with c. */
+/** Returns true for a chained comparison: `a < b < c` is two comparisons, but the parser returns `(a < b) < c`. */
 function isChained(node: Node): boolean {
   const left = node["left"] as Node;
   return left.type === "BinaryExpression" && /[<>]/.test(operatorOf(left)) && /[<>]/.test(operatorOf(node));
 }
 
-/** An expression as the template writes it, or nearly so. */
+/** Returns the source of an expression for an error message, possibly shortened. */
 function describe(node: Node): string {
   if (node.type === "Identifier") return node["value"] as string;
   if (node.type !== "MemberExpression") return "a value";
@@ -434,5 +437,5 @@ function describe(node: Node): string {
 
 function whyUndefined(value: Value): string {
   const isDate = value instanceof Undefined && value.name === "strftime_now";
-  return isDate ? " (the date is not given: the same request has the same prompt on any day)" : "";
+  return isDate ? " (templates get no date, so that a request has the same prompt on every day)" : "";
 }

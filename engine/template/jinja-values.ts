@@ -1,6 +1,6 @@
 /**
- * The values of a chat template, with Python's rules: what is true, equal or in what, how values are added, indexed by code
- * point, printed and written as JSON. Templates are published after tests in Python; the differences show in prompts.
+ * The values of chat templates, with Python's rules for truth, equality, membership, arithmetic, indexing by code
+ * point, printing and JSON. Templates are tested in Python, and any difference in these rules changes prompts.
  */
 
 import { SourcedText, type Text, characters, concat, isText, join, plain } from "./sourced-text.js";
@@ -26,17 +26,17 @@ export interface Call {
   readonly named: ReadonlyMap<string, Value>;
 }
 
-/** Numbers with a fraction; plain numbers are integers. */
+/** A float; integers are plain numbers. */
 export class Float {
   constructor(readonly value: number) {}
 }
 
-/** What a name or key stands for that is not there. Printed it is nothing; almost any other use is an error. */
+/** Value of an unknown name or key. It prints as an empty text; most other uses are errors. */
 export class Undefined {
   constructor(readonly name: string) {}
 }
 
-/** A value that may be missing: none is not. */
+/** Maps undefined to `Undefined`; Jinja's `none` stays a value. */
 export const orUndefined = (value: Value | undefined, name: string): Value =>
   value === undefined ? new Undefined(name) : value;
 
@@ -44,17 +44,17 @@ export class Tuple {
   constructor(readonly items: readonly Value[]) {}
 }
 
-/** What may be assigned to by attribute, and `loop`. */
+/** A namespace, whose attributes a template can assign; also the type of `loop`. */
 export class Namespace {
   constructor(readonly attributes: Map<string, Value>) {}
 }
 
-/** Where Python has a generator: true even if empty, without a length, and nothing happens before it is walked. */
+/** A Python generator: always true, without a length, and evaluated only when it is iterated. */
 export class Lazy {
   constructor(readonly items: () => readonly Value[]) {}
 }
 
-/** JSON values, with texts of messages among them, as templates see them; absent fields stay absent. */
+/** Converts JSON values, which may contain texts of messages, to template values; undefined fields are dropped. */
 export function toValue(json: unknown): Value {
   if (json === null || typeof json === "boolean" || isText(json)) return json;
   if (typeof json === "number") return Number.isInteger(json) ? json : new Float(json);
@@ -66,7 +66,7 @@ export function toValue(json: unknown): Value {
   );
 }
 
-/** @throws Error in Python's sense, a TypeError: the template cannot go on */
+/** @throws TypeError as in Python, which ends the rendering */
 export function iterate(value: Value): readonly Value[] {
   if (Array.isArray(value)) return value;
   if (value instanceof Tuple) return value.items;
@@ -74,7 +74,7 @@ export function iterate(value: Value): readonly Value[] {
   if (value instanceof Map) return [...value.keys()];
   if (value instanceof Undefined) return [];
   if (isText(value)) return characters(value);
-  throw new TypeError(`${typeName(value)} cannot be walked`);
+  throw new TypeError(`${typeName(value)} is not iterable`);
 }
 
 export function lengthOf(value: Value): number {
@@ -110,7 +110,7 @@ export function isEqual(a: Value, b: Value): boolean {
 const areEqual = (a: readonly Value[], b: readonly Value[]): boolean =>
   a.length === b.length && a.every((value, i) => isEqual(value, b[i]!));
 
-/** Integers, floats, true and false as a number; null for everything else. No integer is a negative zero. */
+/** Returns the number for an integer, float or boolean; null for other values. An integer is never negative zero. */
 export function numberOf(value: Value): number | null {
   if (typeof value === "number") return value + 0;
   if (typeof value === "boolean") return Number(value);
@@ -119,17 +119,17 @@ export function numberOf(value: Value): number | null {
 
 export function contains(container: Value, item: Value): boolean {
   if (isText(container)) {
-    if (!isText(item)) throw new TypeError(`${typeName(item)} is looked for in a string`);
+    if (!isText(item)) throw new TypeError(`${typeName(item)} cannot be searched in a string`);
     return plain(container).includes(plain(item));
   }
   return iterate(container).some((each) => isEqual(each, item));
 }
 
-/** @returns below 0, 0 or above 0, by value or by code points */
+/** @returns a number below, equal to or above 0; numbers compare by value, texts by code points */
 export function compare(a: Value, b: Value): number {
   const [left, right] = [numberOf(a), numberOf(b)];
   if (left !== null && right !== null) return left - right;
-  if (!isText(a) || !isText(b)) throw new TypeError(`${typeName(a)} and ${typeName(b)} have no order`);
+  if (!isText(a) || !isText(b)) throw new TypeError(`${typeName(a)} and ${typeName(b)} cannot be compared`);
   const [first, second] = [[...plain(a)], [...plain(b)]];
   const at = first.findIndex((character, i) => character !== second[i]);
   return at < 0 ? first.length - second.length : first[at]!.codePointAt(0)! - (second[at]?.codePointAt(0) ?? -1);
@@ -151,10 +151,10 @@ export function calculate(operator: string, a: Value, b: Value): Value {
     if (isText(a)) return concat(Array.from({ length: Math.max(0, b) }, () => a));
     if (Array.isArray(a)) return Array.from({ length: Math.max(0, b) }, () => a).flat(1);
   }
-  throw new TypeError(`${typeName(a)} ${operator} ${typeName(b)} has no meaning`);
+  throw new TypeError(`${typeName(a)} ${operator} ${typeName(b)} is not supported`);
 }
 
-/** Python's integers have no end; where ours would round, they are refused. */
+/** Checks that an integer is exact: Python's integers are unbounded, but a float64 would round. */
 export function wholeResult(value: number): number {
   if (!Number.isSafeInteger(value)) throw new RangeError("an integer beyond 2^53 is not supported");
   return value;
@@ -176,11 +176,11 @@ function calculateNumber(operator: string, a: number, b: number): number {
     case "%":
       return a - b * Math.floor(a / b);
     default:
-      throw new SyntaxError(`the operator ${operator} is not known`);
+      throw new SyntaxError(`the operator ${operator} is not supported`);
   }
 }
 
-/** One element, in Python's counting; undefined where there is none. */
+/** Returns one element, with Python's negative indexes; undefined if there is no such element. */
 export function elementAt(value: Value, index: number): Value | undefined {
   return value instanceof Map
     ? value.get(index)
@@ -191,8 +191,8 @@ export function elementAt(value: Value, index: number): Value | undefined {
 
 export function slice(value: Value, start: number | null, stop: number | null, step: number): Value {
   if (!isText(value) && !Array.isArray(value) && !(value instanceof Tuple))
-    throw new TypeError(`${typeName(value)} cannot be cut`);
-  if (step === 0) throw new RangeError("a slice's step is zero");
+    throw new TypeError(`${typeName(value)} cannot be sliced`);
+  if (step === 0) throw new RangeError("the step of a slice is zero");
   const items = iterate(value);
   const isForward = step > 0;
   const place = (given: number | null, absent: number): number => {
@@ -209,7 +209,7 @@ export function slice(value: Value, start: number | null, stop: number | null, s
   return value instanceof Tuple ? new Tuple(kept) : kept;
 }
 
-/** Python's `str`. */
+/** Converts a value to text like Python's `str`. */
 export function toText(value: Value): Text {
   if (isText(value)) return value;
   return value instanceof Undefined ? "" : representation(value);
@@ -236,7 +236,7 @@ function representation(value: Value): Text {
       "}",
     ]);
   }
-  throw new TypeError(`${typeName(value)} cannot be written`);
+  throw new TypeError(`${typeName(value)} cannot be printed`);
 }
 
 function floatText(value: number): string {
@@ -271,7 +271,7 @@ export interface JsonLayout {
   readonly sortKeys: boolean;
 }
 
-/** Python's `json.dumps`. */
+/** Converts a value to JSON like Python's `json.dumps`. */
 export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
   if (value === null || typeof value === "boolean") return String(value);
   if (typeof value === "number" || value instanceof Float) return representation(value);
@@ -284,7 +284,7 @@ export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
   }
   const isMap = value instanceof Map;
   if (!isMap && !Array.isArray(value) && !(value instanceof Tuple))
-    throw new TypeError(`${typeName(value)} cannot be written as JSON`);
+    throw new TypeError(`${typeName(value)} cannot be converted to JSON`);
   const [comma, colon] = layout.separators;
   const entries = isMap ? [...value] : [];
   if (layout.sortKeys) entries.sort(([a], [b]) => compare(a, b));
@@ -297,7 +297,7 @@ export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
   return concat([open!, line(depth + 1), join(items, comma + line(depth + 1)), line(depth), close!]);
 }
 
-/** As an error says it. */
+/** Returns the name of a value's type for error messages. */
 export function typeName(value: Value): string {
   if (value === null) return "none";
   if (value instanceof Undefined) return `${value.name}, which is not defined,`;

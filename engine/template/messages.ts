@@ -1,6 +1,6 @@
 /**
- * Checks the messages of a chat and brings them into the one form that templates are given (contract, section 2.1).
- * The checks stand on their own: a library's caller has not been through the server's.
+ * Validates the messages of a chat and converts them to the form that templates receive (contract, section 2.1). The
+ * checks are complete, because callers of the library do not go through the server's checks.
  */
 
 import { isObject } from "../json.js";
@@ -11,13 +11,13 @@ export type Role = "system" | "developer" | "user" | "assistant" | "tool";
 
 export interface ChatMessage {
   readonly role: Role;
-  /** Null for an assistant's message only; parts are joined with a newline. */
+  /** Null is allowed for assistant messages only; text parts are joined with a newline. */
   readonly content: string | null | readonly TextPart[];
-  /** Up to 64 of `[A-Za-z0-9_-]`; templates that do not use it leave it out. */
+  /** 1 to 64 characters of `[A-Za-z0-9_-]`; has no effect if the template does not use it. */
   readonly name?: string | null;
-  /** The assistant's messages only: handed to the template. */
+  /** Assistant messages only; passed to the template. */
   readonly reasoning_content?: string | null;
-  /** The fields below are those of an answer sent back as it was received; only these values are taken. */
+  /** The fields below occur when a client sends back an answer unchanged; only these values are accepted. */
   readonly refusal?: null;
   readonly annotations?: readonly never[] | null;
   readonly audio?: null;
@@ -30,7 +30,7 @@ export interface TextPart {
   readonly text: string;
 }
 
-/** A message as a template sees it: plain strings, absent fields absent. */
+/** A message in the form that templates receive: all values are strings, and absent fields stay absent. */
 export interface TemplateMessage {
   readonly role: Exclude<Role, "developer">;
   readonly content: string;
@@ -39,8 +39,10 @@ export interface TemplateMessage {
 }
 
 /**
- * @param messages what the caller gave, of any type
- * @throws EngineError naming the field, such as `messages[2].content`
+ * Validates messages.
+ *
+ * @param messages the caller's value, of any type
+ * @throws EngineError that names the field, such as `messages[2].content`
  */
 export function checkMessages(messages: unknown): TemplateMessage[] {
   if (messages === undefined || messages === null) throw missingParameter("messages");
@@ -51,7 +53,7 @@ export function checkMessages(messages: unknown): TemplateMessage[] {
 
 const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool"] satisfies Role[];
 
-/** What an assistant's message may carry without effect: null, or an empty list where so marked. */
+/** Fields of an assistant message without effect, whose value must be null or, if marked `list`, an empty list. */
 const ANSWER_FIELDS: Readonly<Record<string, "null" | "list">> = {
   refusal: "null",
   annotations: "list",

@@ -1,4 +1,4 @@
-/** Which characters of a rendered text count as a message's. Drawn below it: `m` for a message's, `.` for the template's. */
+/** Tests the origin of characters in rendered text, written as `m` for a message and `.` for the template. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -12,7 +12,7 @@ const drawn = (text: Text): [string, string] => {
 };
 
 describe("text with an origin", () => {
-  it("is cut with it", () => {
+  it("keeps the origin in slices", () => {
     const text = concat(["<", message("ab"), ">"]);
     expect(drawn(text)).toEqual(["<ab>", ".mm."]);
     expect(drawn(cut(text, 0, 2))).toEqual(["<a", ".m"]);
@@ -21,7 +21,7 @@ describe("text with an origin", () => {
     expect(cut("abc", 1, 2)).toBe("b");
   });
 
-  it("is joined with it, and stays a plain string where no part has one", () => {
+  it("keeps the origin in concatenations, and stays a plain string if no part is from a message", () => {
     expect(drawn(concat([message("a"), "b", message(""), message("🎉")]))).toEqual(["ab🎉", "m.mm"]);
     expect(concat(["a", "b"])).toBe("ab");
     expect(concat([])).toBe("");
@@ -31,14 +31,14 @@ describe("text with an origin", () => {
     expect(join([], "-")).toBe("");
   });
 
-  it("keeps it place by place when written anew, or is all a message's where places move", () => {
+  it("keeps the origin per character when transformed, or is all message text if the length changes", () => {
     const upper = (text: Text): Text => rewrite(text, (each) => each.toUpperCase());
     expect(drawn(upper(concat(["x", message("y"), "z"])))).toEqual(["XYZ", ".m."]);
     expect(drawn(upper(concat(["x", message("ß"), "z"])))).toEqual(["XSSZ", "mmmm"]);
     expect(upper("xß")).toBe("XSS");
   });
 
-  it("comes apart into code points", () => {
+  it("splits into code points", () => {
     expect(characters(concat([message("a🎉"), "🎉b"])).map(drawn)).toEqual([
       ["a", "m"],
       ["🎉", "mm"],
@@ -48,7 +48,7 @@ describe("text with an origin", () => {
     expect(characters("a🎉")).toEqual(["a", "🎉"]);
   });
 
-  it("is text, as a string is, and nothing else", () => {
+  it("is text, like a string", () => {
     expect([message(""), "", 1, null, { text: "" }].map(isText)).toEqual([true, true, false, false, false]);
   });
 });
@@ -56,7 +56,7 @@ describe("text with an origin", () => {
 const renderText = (source: string, x: string, y = ""): Text =>
   new JinjaTemplate(source).render({ x: message(x), y: message(y), messages: [{ role: "user", content: message(x) }] });
 
-/** Operations that keep characters, whatever else they do; what a template writes itself has no letters. */
+/** Operations that keep the characters of messages. Text that the templates write themselves has no letters. */
 const KEEPING: readonly string[] = [
   "{{ x }}",
   "<{{ x }}>{{ 12 }}",
@@ -88,8 +88,8 @@ const KEEPING: readonly string[] = [
 
 const letters = fc.string({ unit: fc.constantFrom("a", "b", "A", "B", "é", "c", "a", "b"), maxLength: 6 });
 
-describe("whatever a template does that keeps characters", () => {
-  it.each(KEEPING)("%s: those of a message are a message's, and no others", (source) => {
+describe("operations that keep characters", () => {
+  it.each(KEEPING)("%s: exactly the characters of messages count as message text", (source) => {
     fc.assert(
       fc.property(letters, letters, (x, y) => {
         const [text, origin] = drawn(renderText(source, x, y));
@@ -112,12 +112,12 @@ describe("whatever a template does that keeps characters", () => {
     ["{{ x | reverse }}", "\n🎉 b a", "mmmmmmm"],
     ["{{ (x ~ 12) | reverse }}", "21\n🎉 b a", "..mmmmmmm"],
     ["{{ x | length }}{{ x is string }}{{ 'a' in x }}{{ x.find('b') }}", "6TrueTrue2", ".........."],
-  ])("%s: %s", (source, text, origin) => {
+  ])("%s renders %s with the right origin", (source, text, origin) => {
     expect(drawn(renderText(source, "a b 🎉\n"))).toEqual([text, origin]);
   });
 });
 
-it("a message's text equals, orders and names what the same string does", () => {
+it("message text compares, sorts and works as a key like the same string", () => {
   const rows: [source: string, expected: string][] = [
     [
       "{{ x == 'ab' }}{{ 'ab' == x }}{{ x != 'ab' }}{{ x == 'a' }}{{ x == y }}{{ x == 1 }}",
@@ -140,7 +140,7 @@ it("a message's text equals, orders and names what the same string does", () => 
   expect(rows.map(([source]) => [source, plain(renderText(source, "ab"))])).toEqual(rows);
 });
 
-describe("what is written anew from a message is all its own, quotes and escapes too", () => {
+describe("representations of message text count as message text, including quotes and escapes", () => {
   it.each<[source: string, text: string, origin: string]>([
     ["{{ [x, 'b'] }}", "['a\"\\n', 'b']", ".mmmmmm......"],
     ["{{ (x,'b') }}{{ {'k': x} }}", "('a\"\\n', 'b'){'k': 'a\"\\n'}", ".mmmmmm............mmmmmm."],
@@ -153,7 +153,7 @@ describe("what is written anew from a message is all its own, quotes and escapes
     expect(drawn(renderText(source, 'a"\n'))).toEqual([text, origin]);
   });
 
-  it("and so is a text whose length another case changes", () => {
+  it("also if a change of case changes the length", () => {
     expect(drawn(renderText("{{ ('1' ~ x) | upper }}", "ß"))).toEqual(["1SS", "mmm"]);
   });
 });

@@ -1,12 +1,12 @@
 /**
- * Text that knows which of its characters came from a message. A template's own text is a plain string; whatever is cut from
- * a message or joined with it keeps the difference, so that nobody can type a special token.
+ * Text that records which of its characters came from a message. Text of the template is a plain string. Slices and
+ * concatenations keep the origin of each character, so that users cannot type special tokens.
  */
 
 export type Text = string | SourcedText;
 
 export class SourcedText {
-  /** @param isMessage 1 for each UTF-16 code unit of a message's, 0 for the template's */
+  /** @param isMessage per UTF-16 code unit: 1 for text of a message, 0 for text of the template */
   constructor(
     readonly text: string,
     readonly isMessage: Uint8Array,
@@ -21,7 +21,7 @@ export const isText = (value: unknown): value is Text => typeof value === "strin
 
 export const plain = (value: Text): string => (typeof value === "string" ? value : value.text);
 
-/** As `slice`: places are code units. */
+/** Slices a text; positions are UTF-16 code units. */
 export function cut(value: Text, start: number, end: number): Text {
   return typeof value === "string"
     ? value.slice(start, end)
@@ -44,7 +44,7 @@ export function join(parts: readonly Text[], between: Text): Text {
   return concat(parts.flatMap((part, index) => (index === 0 ? [part] : [between, part])));
 }
 
-/** Writes the text anew. Where places no longer agree, all of it counts as the message's. */
+/** Transforms a text. If its length changes, all of the result counts as text of a message. */
 export function rewrite(value: Text, write: (text: string) => string): Text {
   if (typeof value === "string") return write(value);
   const text = write(value.text);
