@@ -58,7 +58,7 @@ export async function evaluate(
 
 /**
  * Generates texts with the model at temperature 1; in the profile `exact` they are the same on every machine. With a
- * chat template, the texts are answers to a few fixed messages, otherwise continuations of the token that begins a text.
+ * chat template, the texts are answers to a few fixed messages; otherwise they continue the token that begins a text.
  *
  * @param firstSeed seed of the first answer; each further answer uses the next seed
  * @returns token ids of each text, including the prompt; `minTokens` in total, or slightly more

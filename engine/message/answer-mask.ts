@@ -36,7 +36,7 @@ export class AnswerVocabulary {
     return this.format.reasoning;
   }
 
-  /** Returns tokens that continue the opening tag after its first `numRead` bytes, up to, to or past the tag's end. */
+  /** Returns tokens that continue the opening tag after its first `numRead` bytes; they may end before or after it. */
   openers(numRead: number): readonly TokenText[] {
     const rest = this.#markup.open.slice(numRead);
     return (this.#openers[numRead] ??= this.#select(
