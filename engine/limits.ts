@@ -78,7 +78,7 @@ export const LIMITS = {
   /** Token ids of a tokenizer, including unused ones: a pair of ids must fit a float64 exactly. */
   maxVocabSize: 2_097_152,
   /** UTF-16 code units of a JSON schema that is serialized as JSON. */
-  maxSchemaBytes: 256 << 10,
+  maxSchemaCharacters: 256 << 10,
   /** Nesting depth of schemas. */
   maxSchemaDepth: 128,
   /** Schemas in one document, including the values of `enum` and `const`. */

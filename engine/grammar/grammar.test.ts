@@ -304,7 +304,7 @@ describe("schemas and expressions that are refused", () => {
     expect(failure(schema({ const: JSON.parse("[".repeat(200) + "]".repeat(200)) })).message).toContain(
       "nested deeper",
     );
-    expect(failure(schema({ description: "x".repeat(LIMITS.maxSchemaBytes) })).message).toContain("characters");
+    expect(failure(schema({ description: "x".repeat(LIMITS.maxSchemaCharacters) })).message).toContain("characters");
     const many = Object.fromEntries(
       Array.from({ length: LIMITS.maxSchemaProperties + 1 }, (_, index) => [`p${index}`, {}]),
     );

@@ -144,8 +144,8 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
  */
 export function readSchema(languages: Languages, document: unknown): Schema {
   const numCharacters = JSON.stringify(document)?.length ?? 0;
-  if (numCharacters > LIMITS.maxSchemaBytes) {
-    throw invalid("", `The schema must have at most ${LIMITS.maxSchemaBytes} characters. Given: ${numCharacters}`);
+  if (numCharacters > LIMITS.maxSchemaCharacters) {
+    throw invalid("", `The schema must have at most ${LIMITS.maxSchemaCharacters} characters. Given: ${numCharacters}`);
   }
   const reader = new SchemaReader(languages, document);
   const root = reader.schema(document, "");

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { type Address, Kernels } from "../../kernels/index.js";
 import { referenceSample } from "../../spec-tests/oracles/kernels.js";
 import { type GenerationOptions, generationConfig } from "./generation-config.js";
@@ -118,11 +119,13 @@ function expectGoodFit(counts: readonly number[], probabilities: readonly number
   expect(chiSquare).toBeLessThan(limit);
 }
 
+const NUM_DRAWS = numCases(20_000);
+
 describe("distribution", () => {
   it.each(cases)("matches the probabilities over seeds: $name", (given) => {
     const logits = place(LOGITS);
     const counts = LOGITS.map(() => 0);
-    for (let seed = 0; seed < 20_000; seed++) {
+    for (let seed = 0; seed < NUM_DRAWS; seed++) {
       const sampler = new Sampler(kernels, LOGITS.length, generationConfig({ ...given.options, seed }), PROMPT, 0);
       for (const tokenId of HISTORY) sampler.accept(tokenId);
       counts[sampler.sample(logits).tokenId]! += 1;
@@ -134,7 +137,7 @@ describe("distribution", () => {
     const logits = place(LOGITS);
     const counts = LOGITS.map(() => 0);
     const sampler = new Sampler(kernels, LOGITS.length, generationConfig({ seed: 5 }), [], 0);
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < NUM_DRAWS; i++) {
       const { tokenId } = sampler.sample(logits);
       counts[tokenId]! += 1;
       sampler.accept(tokenId);
@@ -146,7 +149,7 @@ describe("distribution", () => {
     const logits = place(LOGITS);
     const config = generationConfig({ seed: 6 });
     const counts = LOGITS.map(() => 0);
-    for (let choice = 0; choice < 20_000; choice++) {
+    for (let choice = 0; choice < NUM_DRAWS; choice++) {
       counts[new Sampler(kernels, LOGITS.length, config, [], choice).sample(logits).tokenId]! += 1;
     }
     expectGoodFit(counts, expectedProbabilities(cases[0]!));
