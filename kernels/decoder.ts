@@ -1,7 +1,7 @@
 /**
- * The Llama family's decoder: token ids in, hidden states after the final norm out. Everything runs in
- * the kernels, on all their threads, over keys and values in the caller's pages (layout.md). This side
- * checks shapes and writes descriptions; assembly/decoder.ts computes.
+ * Decoder of the Llama family: takes token ids and returns hidden states after the final norm. The kernels compute
+ * everything (assembly/decoder.ts), on all their threads, with keys and values in the caller's pages (layout.md).
+ * This file checks shapes and writes the job descriptions.
  */
 
 import { type Address, FORMATS, type Kernels, type PackedMatrix } from "./kernels.js";
@@ -50,7 +50,7 @@ export interface DecoderSpec {
   readonly intermediateSize: number;
   readonly numHeads: number;
   readonly numKvHeads: number;
-  /** Even. */
+  /** An even number. */
   readonly headDim: number;
   readonly normEpsilon: number;
   readonly layers: readonly DecoderLayer[];
@@ -58,10 +58,10 @@ export interface DecoderSpec {
   readonly finalNorm: Address;
   /** [vocabSize, hiddenSize] */
   readonly embedding: PackedMatrix;
-  /** Positions of a KV page, a multiple of 4. */
+  /** Positions of a KV cache page, a multiple of 4. */
   readonly pageSize: number;
   readonly kvFormat: KVFormat;
-  /** Rows of one pass, at most. */
+  /** Maximum rows of one pass. */
   readonly maxRows: number;
   readonly contextLength: number;
 }
@@ -81,7 +81,7 @@ export interface KVPageShape {
   readonly kvFormat: KVFormat;
 }
 
-/** Bytes of one KV page. */
+/** Returns the bytes of one KV cache page. */
 export function kvPageByteLength({ numLayers, numKvHeads, headDim, pageSize, kvFormat }: KVPageShape): number {
   return numLayers * 2 * numKvHeads * pageSize * (kvFormat === "f32" ? headDim * 4 : headDim + 4);
 }
@@ -94,7 +94,7 @@ export class Decoder {
   readonly #pages: Address;
   readonly #multiplicationsPerRow: number;
 
-  /** Describes the model to the kernels and takes its scratch; the arrays of `spec` are not read again. */
+  /** Describes the model to the kernels and allocates its scratch; the arrays of `spec` are not read again. */
   constructor(kernels: Kernels, spec: DecoderSpec) {
     checkSpec(spec);
     this.#kernels = kernels;
@@ -109,9 +109,9 @@ export class Decoder {
 
   /**
    * Runs the rows, writes each row's keys and values at its position, and returns hidden states after
-   * the final norm. Positions before a row's are in its pages or in earlier rows of the same pass; rows
-   * of one sequence are in ascending position. A row's result is the same bits whatever the other rows,
-   * the number of threads and the build are.
+   * the final norm. The keys and values of earlier positions must be in the row's pages or come from earlier rows of
+   * the same pass; rows of one sequence must be in ascending order of position. A row's result has the same bits
+   * regardless of the other rows, the number of threads and the build.
    * @param cos f32 [rows, headDim / 2], the cosines of each row's rotary angles
    * @param sin f32 [rows, headDim / 2]
    * @returns f32 [rows, hiddenSize], valid until the next pass
@@ -132,7 +132,7 @@ export class Decoder {
     return this.#decode.hidden;
   }
 
-  /** Rows that share their array of pages share its copy. */
+  /** Writes the row descriptions. Rows that share an array of pages also share its copy. */
   #writeRows(rows: readonly DecoderRow[]): void {
     const { view } = this.#kernels;
     const copies = new Map<readonly Address[], Address>();
@@ -156,7 +156,7 @@ export class Decoder {
     checkInteger("pages.length", pages.length, Math.floor(position / pageSize) + 1, this.#decode.maxPages);
   }
 
-  /** Takes the memory of a pass. The kernels derive sizes from a job that has no scratch yet. */
+  /** Allocates the memory of a pass. The kernels compute the scratch size from a description without scratch. */
   #describe(): Decode {
     const kernels = this.#kernels;
     const { sizes, numThreads } = kernels;
@@ -186,7 +186,7 @@ export class Decoder {
       scratch: 0,
     };
     writeDecode(kernels.view, this.#job, decode);
-    // The formula serves callers who have no kernels; a page that is smaller than theirs would be written past its end.
+    // Callers without kernels use kvPageByteLength. If it were too small, the kernels would write past a page's end.
     const given = kvPageByteLength({ ...spec, numLayers: spec.layers.length });
     const needed = sizes.decode_page_bytes(this.#job);
     if (given !== needed) throw new Error(`kvPageByteLength gives ${given} bytes; the kernels use ${needed}`);
@@ -241,7 +241,7 @@ function checkSpec(spec: DecoderSpec): void {
     checkMatrix(`layers.${index}.down`, down, hiddenSize, intermediateSize);
     const { qkv: first, output: second, gateUp: third, down: fourth } = layers[0]!;
     const same = qkv.format === first.format && output.format === second.format && gateUp.format === third.format;
-    if (!same || down.format !== fourth.format) throw new RangeError(`layers.${index} has other formats than layers.0`);
+    if (!same || down.format !== fourth.format) throw new RangeError(`layers.${index} must have the formats of layers.0`);
   });
 }
 

@@ -1,4 +1,4 @@
-/** The only door into the kernels: the decoder, products with packed weights, and the way from logits to a token. */
+/** The only entry point of the kernels: the decoder, products with packed weights, and sampling from logits. */
 
 export { Decoder, kvPageByteLength } from "./decoder.js";
 export type { DecoderLayer, DecoderRow, KVFormat } from "./decoder.js";

@@ -1,6 +1,6 @@
 /**
- * The kernels and the memory they own. Addresses are byte addresses in that memory; everything that
- * a kernel reads or writes lies there, so logits and weights never cross into JavaScript.
+ * The kernels and the memory they own. Addresses are byte addresses in that memory. It holds everything that
+ * a kernel reads or writes, so logits and weights are never copied into JavaScript.
  */
 
 import {
@@ -36,7 +36,7 @@ export interface PackedMatrix {
   readonly byteLength: number;
 }
 
-/** One draw. Steps and arithmetic are those of the contract, section 3. */
+/** Parameters of one draw. Steps and arithmetic follow section 3 of the contract. */
 export interface SampleRequest {
   /** 0 is greedy. */
   readonly temperature: number;
@@ -57,20 +57,20 @@ export interface SampleRequest {
   readonly adjustments: LogitAdjustments | null;
   /** u32 [ceil(vocabSize / 32)]: bit i of word j set if token 32 j + i is allowed; null allows all. */
   readonly allowed: Uint32Array | null;
-  /** 0..20 alternatives; null for no log-probabilities at all. */
+  /** Number of alternatives, 0..20; null for no log-probabilities at all. */
   readonly topLogprobs: number | null;
   readonly logprobsMode: LogprobsMode;
 }
 
 /**
- * Whose log-probabilities are reported (contract, section 4): `raw`, those of the row as the model gave it, or
- * `processed`, those of the tokens left after step 7, with the temperature applied. Greedy removes no token but
- * the grammar's and scales nothing: its processed log-probabilities are those of the row after step 3, as in vLLM.
- * The draw is the same to the last bit.
+ * Log-probabilities to report (contract, section 4): `raw`, those of the row as the model produced it, or
+ * `processed`, those of the tokens left after step 7, with the temperature applied. Greedy decoding removes only the
+ * tokens that the grammar forbids and applies no temperature: its processed log-probabilities are those of the row
+ * after step 3, as in vLLM. The mode does not affect the draw.
  */
 export type LogprobsMode = "raw" | "processed";
 
-/** The tokens that bias and penalties touch; only the first `length` entries of the arrays count. */
+/** Tokens that bias and penalties change; only the first `length` entries of the arrays are used. */
 export interface LogitAdjustments {
   readonly length: number;
   /** [length], distinct */
@@ -85,19 +85,19 @@ export interface LogitAdjustments {
 
 export interface SampledToken {
   tokenId: number;
-  /** Log-softmax at the token, an f32; null if not asked for. */
+  /** Log-softmax of the token, an f32; null if not requested. */
   logprob: number | null;
-  /** As many as asked for, or as the row or what is kept of it holds. By log-probability descending, then id ascending. */
+  /** The requested number or, if fewer tokens are kept, fewer. By descending log-probability, then ascending id. */
   topLogprobs: { tokenId: number; logprob: number }[];
 }
 
-/** A row of logits from which no token can be drawn. */
+/** Thrown for a row of logits from which no token can be drawn. */
 export class InvalidLogitsError extends Error {
   override readonly name = "InvalidLogitsError";
 }
 
 const PAGE_BYTES = 65536;
-/** The arena grows in steps of 1 MiB at least. */
+/** The arena grows by at least this many pages (1 MiB). */
 const GROWTH_PAGES = 16;
 const MAX_MEMORY_BYTES = MEMORY.maximum * PAGE_BYTES;
 const MAX_TOP_LOGPROBS = 20;
@@ -108,14 +108,14 @@ const INVALID_LOGITS = {
   [Status.NothingAllowed]: "The grammar leaves no token",
 } as const;
 
-/** @internal What the kernels call the formats. */
+/** @internal The kernels' number for each format. */
 export const FORMATS: Readonly<Record<MatrixFormat, Format>> = { f32: Format.F32, q8: Format.Q8, q4: Format.Q4 };
 const LOGPROBS: Readonly<Record<LogprobsMode, Logprobs>> = { raw: Logprobs.Raw, processed: Logprobs.Processed };
 
-/** Jobs of fewer multiplications run on the caller's thread: they take less time than waking others. */
+/** Jobs with at most this many multiplications run on the caller's thread only: waking others would take longer. */
 const MAX_MULTIPLICATIONS_ALONE = 1_000_000;
 
-/** Room for something whose size varies from call to call. */
+/** Memory for data whose size varies from call to call. */
 interface Scratch {
   address: Address;
   byteLength: number;
@@ -155,6 +155,7 @@ export class Kernels {
   }
 
   /**
+   * Loads the kernels and starts their threads.
    * @param options.variant the build to use; by default the fastest one this machine runs
    * @param options.numThreads threads that compute, the caller's among them; 1 unless given
    */
@@ -173,8 +174,8 @@ export class Kernels {
   }
 
   /**
-   * @internal Runs a job, on all threads if that pays.
-   * @throws Error if a thread has died; the kernels are of no use then
+   * @internal Runs a job, on all threads if it is large enough.
+   * @throws Error if a thread has died; the kernels are unusable then
    */
   run(job: Job, argument: Address, numMultiplications: number): void {
     if (this.#state === "closed") throw new Error("The kernels are closed");
@@ -189,28 +190,28 @@ export class Kernels {
         throw new Error(`A kernel failed: ${this.#pool.failure() ?? (error as Error).message}`, { cause: error });
       }
     }
-    throw new Error("A kernel has failed before; load the kernels anew");
+    throw new Error("A kernel has failed before; load the kernels again");
   }
 
-  /** @internal What a decoder takes of the memory. */
+  /** @internal Functions that return the memory sizes of a decoder. */
   get sizes(): Pick<KernelExports, `decode_${string}` & keyof KernelExports> {
     return this.#exports;
   }
 
-  /** @internal All of the memory that is allocated. */
+  /** @internal A view of the whole memory. */
   get view(): DataView {
     return this.#view;
   }
 
-  /** @internal Writes a matrix as the kernels know it. */
+  /** @internal Writes the kernels' description of a matrix. */
   describe({ format, rows, cols, address: weights }: PackedMatrix, address: Address): void {
     writeMatrix(this.#view, address, { format: FORMATS[format], rows, cols, weights });
   }
 
   /**
-   * Takes `byteLength` bytes of the arena: zeros, on a cache line of their own, never given back (drop the Kernels
-   * to free them all). Views taken before do not reach it.
-   * @throws RangeError past 4 GiB, or where the machine has no memory left
+   * Allocates `byteLength` zero bytes that start on a cache line. They cannot be freed individually; all memory is
+   * freed with the Kernels. Views created earlier do not cover the new bytes.
+   * @throws RangeError past 4 GiB, or if the machine has no memory left
    */
   allocate(byteLength: number): Address {
     if (!Number.isInteger(byteLength) || byteLength < 0) {
@@ -220,7 +221,7 @@ export class Kernels {
     const end = address + byteLength;
     if (end > MAX_MEMORY_BYTES) {
       throw new RangeError(
-        `The kernels' memory is limited to 4 GiB; ${address} bytes are taken, ${byteLength} more asked for`,
+        `The kernels' memory is limited to 4 GiB; ${address} bytes are allocated, ${byteLength} more were requested`,
       );
     }
     const missing = Math.ceil((end - this.#memory.buffer.byteLength) / PAGE_BYTES);
@@ -248,14 +249,14 @@ export class Kernels {
     return new Float32Array(this.#memory.buffer, address, length);
   }
 
-  /** Room for a packed matrix; the caller fills bytes(matrix.address, matrix.byteLength). */
+  /** Allocates a packed matrix; the caller fills bytes(matrix.address, matrix.byteLength). */
   allocateMatrix(format: MatrixFormat, rows: number, cols: number): PackedMatrix {
     const byteLength = packedByteLength(format, rows, cols);
     return { format, rows, cols, address: this.allocate(byteLength), byteLength };
   }
 
   /**
-   * output = input x matrix, transposed. Each row of the result is the same whatever `numRows` is, and
+   * Computes output = input x transposed matrix. A row of the result does not depend on `numRows`, and
    * the weights are read from memory once. May allocate scratch.
    * @param input f32 [numRows, cols], 4-byte aligned
    * @param output f32 [numRows, rows], 4-byte aligned, overlapping neither input nor weights
@@ -276,7 +277,7 @@ export class Kernels {
     this.run(Job.Matmul, this.#matmul, rows * cols * numRows);
   }
 
-  /** One row of the matrix as floats: f32 [cols] at `output`, 4-byte aligned. */
+  /** Writes one row of the matrix as floats: f32 [cols] at `output`, 4-byte aligned. */
   readRow(matrix: PackedMatrix, row: number, output: Address): void {
     const { rows, cols, address } = matrix;
     if (!Number.isInteger(row) || row < 0 || row >= rows) {
@@ -289,10 +290,10 @@ export class Kernels {
   }
 
   /**
-   * Draws one token from a row of logits, which is the same afterwards as before. May allocate scratch.
+   * Draws one token from a row of logits, which is unchanged afterwards. May allocate scratch.
    * @param logits f32 [vocabSize], 4-byte aligned
-   * @throws InvalidLogitsError if the row holds NaN or +Infinity or nothing finite, or the grammar
-   *   leaves nothing
+   * @throws InvalidLogitsError if the row holds NaN, +Infinity or no finite value, or if the grammar
+   *   leaves no token
    */
   sample(logits: Address, vocabSize: number, request: SampleRequest): SampledToken {
     if (!Number.isInteger(vocabSize) || vocabSize < 1) {
@@ -360,7 +361,7 @@ export class Kernels {
     });
   }
 
-  /** `scratch` if it is large enough, else a new one, at least twice as large. */
+  /** Returns `scratch` if it is large enough, otherwise a new one that is at least twice as large. */
   #reserve(scratch: Scratch, byteLength: number): Scratch {
     if (byteLength <= scratch.byteLength) return scratch;
     const larger = Math.max(byteLength, 2 * scratch.byteLength, 1024);
@@ -369,12 +370,12 @@ export class Kernels {
 
   #checkSpan(name: string, address: Address, byteLength: number): void {
     if (!Number.isInteger(address) || address < 0 || address % 4 !== 0 || address + byteLength > this.#end) {
-      throw new RangeError(`${name} (${byteLength} bytes at ${address}) must lie 4-byte aligned in what was allocated`);
+      throw new RangeError(`${name} (${byteLength} bytes at ${address}) must be 4-byte aligned allocated memory`);
     }
   }
 }
 
-/** The next multiple of a cache line. */
+/** Rounds up to a multiple of the cache line. */
 function aligned(byteLength: number): number {
   return Math.ceil(byteLength / CACHE_LINE) * CACHE_LINE;
 }
@@ -396,7 +397,7 @@ function checkRequest(request: SampleRequest, vocabSize: number): void {
   if (adjustments !== null) {
     const { length, tokenIds, biases, counts, seen } = adjustments;
     const room = Math.min(tokenIds.length, biases.length, counts.length, seen.length);
-    // The kernel keeps what it changed in room for one entry per token.
+    // The kernel saves the logits that it changes, in a buffer of one entry per token.
     checkRange("adjustments.length", length, 0, Math.min(room, vocabSize));
   }
 }

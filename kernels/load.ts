@@ -14,13 +14,13 @@ export type KernelVariant = "scalar" | "simd" | "relaxed";
 /** Fastest first. */
 const VARIANTS: readonly KernelVariant[] = ["relaxed", "simd", "scalar"];
 
-/** Beside the compiled JavaScript, or in the build folder when the TypeScript sources run themselves. */
+/** Possible folders of the builds: next to the compiled JavaScript, or dist if the TypeScript sources run directly. */
 const FOLDERS = ["./", "../dist/kernels/"];
 
-/** @internal Its types are not the package's: they need a library that few programs for Node name. */
+/** @internal Not in the package's types: `WebAssembly` needs the DOM library, which few Node programs include. */
 export interface LoadedKernels {
   variant: KernelVariant;
-  /** Where the build was found; the worker's compiled JavaScript lies beside it. */
+  /** Folder of the build, which also holds the worker's compiled JavaScript. */
   folder: URL;
   module: WebAssembly.Module;
   exports: KernelExports;
@@ -28,8 +28,8 @@ export interface LoadedKernels {
 }
 
 /**
- * @internal
- * @param variant which build to load; null for the best this machine runs
+ * @internal Loads the kernels.
+ * @param variant build to load; null for the fastest one that this machine runs
  */
 export async function loadKernels(variant: KernelVariant | null): Promise<LoadedKernels> {
   const candidates = variant === null ? VARIANTS : [variant];
@@ -48,7 +48,7 @@ export async function loadKernels(variant: KernelVariant | null): Promise<Loaded
 function canRun(variant: KernelVariant, bytes: Uint8Array<ArrayBuffer>): boolean {
   if (WebAssembly.validate(bytes)) return true;
   if (variant !== "relaxed") return false;
-  // Node 20 has relaxed SIMD behind a flag; where the flag is unknown this changes nothing.
+  // Node 20 has relaxed SIMD behind a flag; versions that do not know the flag ignore it.
   setFlagsFromString("--experimental-wasm-relaxed-simd");
   return WebAssembly.validate(bytes);
 }
@@ -65,12 +65,12 @@ async function readBuild(variant: KernelVariant): Promise<{ bytes: Uint8Array<Ar
   throw new Error(`The ${variant} build of the kernels is missing: run "npm run build"`);
 }
 
-/** A build and a layout.ts that are not of one compilation would write over each other's memory. */
+/** Refuses a build from another compilation than layout.ts: the two would corrupt each other's memory. */
 function checkLayout(variant: KernelVariant, { layout }: Record<string, unknown>): void {
   if ((layout as { value: unknown } | undefined)?.value === LAYOUT) return;
   throw new Error(`The ${variant} build of the kernels was compiled with another layout.ts: run "npm run build"`);
 }
 
 export function abort(): never {
-  throw new Error("A kernel reached a state that cannot be");
+  throw new Error("A kernel reached an impossible state");
 }

@@ -1,11 +1,11 @@
 /**
- * Weights on their way into the kernels: quantization in blocks of 32 columns, and the packed layouts
- * that layout.md draws. Conversion is part of the bit-exact contract: + - * / and rounding only.
+ * Prepares weights for the kernels: quantizes them in blocks of 32 columns and packs them into the layouts of
+ * layout.md. Conversion must be bit-exact, so it uses only + - * / and rounding.
  */
 
 import { F32_GROUP_ROWS, PACK_ROWS, Q4_RECORD, Q8_RECORD, QUANTIZATION_BLOCK, SCALES_BYTES } from "./layout.js";
 
-/** `f32`: as they are; `q8`: int8 in blocks of 32; `q4`: 4 bits in blocks of 32. */
+/** `f32`: unchanged; `q8`: int8 in blocks of 32; `q4`: 4 bits in blocks of 32. */
 export type MatrixFormat = "f32" | "q8" | "q4";
 export type QuantizedFormat = Exclude<MatrixFormat, "f32">;
 
@@ -31,8 +31,9 @@ export interface FloatMatrix {
 }
 
 /**
- * Quantizes f32 [rows, cols] in blocks of 32 columns. Each block takes the scale with the smallest squared
- * error of a few: those that lay its extreme value on one of LANDINGS, and the least-squares fit to the best.
+ * Quantizes f32 [rows, cols] in blocks of 32 columns. Each block uses the scale with the smallest squared
+ * error among a few candidates: those that map its extreme value to one of LANDINGS, and the least-squares fit to the
+ * best of them.
  * @throws RangeError if a weight is not finite
  */
 export function quantize(format: QuantizedFormat, source: Float32Array, rows: number, cols: number): QuantizedMatrix {
@@ -53,7 +54,7 @@ export function quantize(format: QuantizedFormat, source: Float32Array, rows: nu
   return { format, rows, cols, blocks, values, scales };
 }
 
-/** The weights a quantized matrix stands for: f32 [rows, cols], each product rounded to f32. */
+/** Returns the weights that a quantized matrix represents: f32 [rows, cols], each product rounded to f32. */
 export function dequantize(matrix: QuantizedMatrix): Float32Array {
   const { rows, cols, blocks, values, scales } = matrix;
   const result = new Float32Array(rows * cols);
@@ -66,7 +67,7 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array {
   return result;
 }
 
-/** Bytes of a packed matrix. */
+/** Returns the bytes of a packed matrix. */
 export function packedByteLength(format: MatrixFormat, rows: number, cols: number): number {
   checkShape(rows, cols);
   if (format === "f32") return Math.ceil(rows / F32_GROUP_ROWS) * F32_GROUP_ROWS * Math.ceil(cols / 4) * 16;
@@ -74,8 +75,8 @@ export function packedByteLength(format: MatrixFormat, rows: number, cols: numbe
 }
 
 /**
- * Lays rows out as the kernels read them: packedByteLength(...) bytes. The packed bytes of chunks of
- * rows, each but the last a multiple of PACK_ROWS, concatenate to the packed whole.
+ * Packs rows into the layout that the kernels read: packedByteLength(...) bytes. A matrix may be packed in chunks of
+ * rows: if each chunk but the last has a multiple of PACK_ROWS rows, the joined chunks equal the packed matrix.
  */
 export function pack(source: QuantizedMatrix | FloatMatrix): Uint8Array {
   switch (source.format) {
@@ -88,7 +89,7 @@ export function pack(source: QuantizedMatrix | FloatMatrix): Uint8Array {
   }
 }
 
-/** A block of PACK_ROWS rows. */
+/** Bytes of a record: one block of PACK_ROWS rows. */
 const RECORD_BYTES: Readonly<Record<QuantizedFormat, number>> = { q8: Q8_RECORD, q4: Q4_RECORD };
 
 function packF32({ rows, cols, values }: FloatMatrix): Uint8Array {
@@ -118,7 +119,7 @@ function packBlocks(source: QuantizedMatrix, writeRow: RowWriter): Uint8Array {
     const r = row % PACK_ROWS;
     for (let block = 0; block < blocks; block++) {
       const record = (Math.floor(row / PACK_ROWS) * blocks + block) * bytes;
-      // Rows past the end keep the scale 0; their values must still be valid.
+      // Rows past the end have the scale 0 and zero bytes as values.
       const index = row * blocks + block;
       const bits = row < rows ? scaleBits[index]! : 0;
       packed[record + r * 2] = (bits >>> 16) & 255;
@@ -144,23 +145,24 @@ function writeQ4Row(packed: Uint8Array, record: number, r: number, values: Int8A
 }
 
 /**
- * Codes on which a block's extreme value is laid; below the range it is clipped. At q4 these come within 0.3 % of the
- * least squared error that there is, the end of the range alone within 8 %. At q8 more of them would take off a fifth,
- * but with the extreme at the end the int8 body of the profile fast keeps the block as it is, which is worth more.
+ * Codes to which a block's extreme value is mapped; a code below the range is clipped. At q4 the squared error is
+ * within 0.3 % of the smallest possible one; with the end of the range as the only code it would be within 8 %. At q8
+ * more codes would reduce the error by a fifth, but with the extreme at the end of the range the int8 body of the
+ * profile `fast` keeps the block unchanged, which is worth more.
  */
 const LANDINGS: Readonly<Record<QuantizedFormat, readonly number[]>> = {
   q8: [-127],
   q4: Array.from({ length: 9 }, (_, index) => -9 + index / 4),
 };
 
-/** Quantizes one block at a time; owns the scratch for it. */
+/** Quantizes one block at a time and owns the scratch for it. */
 class BlockQuantizer {
   readonly #landings: readonly number[];
   readonly #lowest: number;
   readonly #highest: number;
   /** The block's weights. */
   readonly #weights = new Float64Array(QUANTIZATION_BLOCK);
-  /** The best scale so far, by how much smaller the squared error is than that of zeros alone. */
+  /** The best scale so far, and how much it reduces the squared error compared with all zeros. */
   #scale = 0;
   #explained = 0;
   /** The least-squares fit to the codes of the best scale. */
@@ -185,7 +187,7 @@ class BlockQuantizer {
     return this.#scale;
   }
 
-  /** Returns the value of the largest magnitude. */
+  /** Copies the weights of the block and returns the one with the largest magnitude. */
   #read(source: Float32Array, first: number, count: number): number {
     const weights = this.#weights;
     let extreme = 0;
@@ -198,7 +200,7 @@ class BlockQuantizer {
     return extreme;
   }
 
-  /** Keeps the scale if it is better: sum((w - scale c)^2) = sum(w^2) - scale (2 sum(w c) - scale sum(c^2)). */
+  /** Keeps the scale if its error is smaller: sum((w - scale c)^2) = sum(w^2) - scale (2 sum(w c) - scale sum(c^2)). */
   #try(scale: number, count: number): void {
     const weights = this.#weights;
     const lowest = this.#lowest;
@@ -221,13 +223,13 @@ class BlockQuantizer {
   }
 }
 
-/** Rounding by truncation takes a fifth of the time of Math.round. */
+/** Rounds to the nearest code. Truncation takes a fifth of the time of Math.round. */
 function nearestCode(value: number, lowest: number, highest: number): number {
   const steps = (value - lowest + 0.5) | 0;
   return steps < 0 ? lowest : steps > highest - lowest ? highest : steps + lowest;
 }
 
-/** The nearest bfloat16 number, ties to even. */
+/** Returns the nearest bfloat16 number, ties to even. */
 function toBfloat16(value: number): number {
   FLOAT[0] = value;
   const bits = BITS[0]!;

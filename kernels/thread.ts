@@ -1,4 +1,4 @@
-/** One worker thread of the kernels: an instance of its own over the shared memory, in its loop until the end. */
+/** One worker thread of the kernels: its own instance over the shared memory, which runs jobs until the thread ends. */
 
 import { workerData } from "node:worker_threads";
 
@@ -13,7 +13,7 @@ const kernels = instance.exports as unknown as KernelExports;
 try {
   kernels.work(index);
 } catch (error) {
-  // The other threads trap as soon as they look up; thread 0 then reports this message.
+  // The other threads trap at their next check of the failure flag; thread 0 then reports this message.
   port.postMessage(error instanceof Error ? error.message : String(error));
   kernels.fail();
 }

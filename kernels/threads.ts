@@ -1,6 +1,6 @@
 /**
  * The worker threads of the kernels. Each instantiates the same compiled module over the same memory and
- * then never leaves WebAssembly (assembly/threads.ts) until the pool closes or a kernel traps.
+ * stays inside WebAssembly (assembly/threads.ts) until the pool closes or a kernel traps.
  */
 
 import { MessageChannel, type MessagePort, Worker, receiveMessageOnPort } from "node:worker_threads";
@@ -8,13 +8,13 @@ import { MessageChannel, type MessagePort, Worker, receiveMessageOnPort } from "
 import type { KernelExports } from "./layout.js";
 import type { LoadedKernels } from "./load.js";
 
-/** What a worker starts with (thread.ts). */
+/** Startup data of a worker thread (thread.ts). */
 export interface ThreadData {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  /** 1 and up. */
+  /** Thread number, 1 or larger. Thread 0 is the caller's. */
   readonly index: number;
-  /** Takes the message of the error that ends the thread, if one does. */
+  /** The worker posts the message of a fatal error here. */
   readonly port: MessagePort;
 }
 
@@ -34,18 +34,18 @@ export class ThreadPool {
       worker.on("error", (error) => (this.#failure ??= error.message));
       worker.on("exit", () => {
         if (this.#closed) return;
-        this.#failure ??= "it ended";
+        this.#failure ??= "a worker thread exited";
         kernels.fail();
       });
     }
   }
 
   /**
-   * Starts `count` workers. Each joins in when it is up: a job needs none of them to go on. They never keep the
-   * process alive.
+   * Starts `count` workers. A worker takes part in jobs once it is running; jobs do not wait for it. Workers never
+   * keep the process alive.
    */
   static start({ folder, module, memory, exports }: LoadedKernels, count: number): ThreadPool {
-    // Compiled JavaScript: a worker of Node 20 cannot run TypeScript.
+    // A worker thread of Node 20 cannot run TypeScript, so it runs the compiled JavaScript.
     const file = new URL("thread.js", folder);
     return new ThreadPool(
       Array.from({ length: count }, (_, i) => startThread(file, module, memory, i + 1)),
@@ -53,7 +53,7 @@ export class ThreadPool {
     );
   }
 
-  /** Why a thread died, where one did. */
+  /** Returns the error that ended a thread, or null if no thread has died. */
   failure(): string | null {
     for (const { port } of this.#threads)
       this.#failure ??= (receiveMessageOnPort(port)?.message as string | undefined) ?? null;
@@ -70,7 +70,7 @@ export class ThreadPool {
 function startThread(file: URL, module: WebAssembly.Module, memory: WebAssembly.Memory, index: number): Thread {
   const { port1, port2 } = new MessageChannel();
   const workerData: ThreadData = { module, memory, index, port: port2 };
-  // The process's own arguments may be none that a worker accepts.
+  // The process may have Node options that a worker does not accept, so the worker inherits none.
   const worker = new Worker(file, { workerData, transferList: [port2], execArgv: [] });
   port1.unref();
   worker.unref();

@@ -1,4 +1,4 @@
-/** The part of the WebAssembly API used here: the project compiles without the browser's library. */
+/** The part of the WebAssembly API used here, because the project compiles without the DOM library. */
 declare namespace WebAssembly {
   class Memory {
     constructor(descriptor: { initial: number; maximum: number; shared: true });

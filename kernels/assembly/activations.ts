@@ -1,19 +1,19 @@
 /**
- * Activations on their way into an integer product: f32 [cols] to blocks of 32 integers with one f32
- * scale each. One record per block and row; the records of a block lie side by side, [block][row]:
+ * Quantizes activations for integer products: f32 [cols] becomes blocks of 32 integers with one f32 scale
+ * each. There is one record per block and row; records are ordered [block][row]:
  *
  *   offset 0   f32  scale
- *          4        minus 8 times the sum of the values (what the offset of 4-bit weights adds): one
- *                   i32, or in an "i8" record two i16, columns 0 1 of every four and columns 2 3
+ *          4        -8 times the sum of the values, which cancels the +8 offset of 4-bit weights: one i32,
+ *                   or in an "i8" record two i16, for columns 0 1 and for columns 2 3 of every four
  *          8   unused
  *         16   32 values: int16 in column order ("i16"), int16 in the order the 4-bit SIMD kernel
  *              reads them ("i16 pairs": columns 0 2 1 3 of every four), or int8 in column order ("i8")
  *
- * Beside 4-bit weights values are -127..127, in every order. Beside 8-bit weights, whose product takes 16-bit
- * values at the same speed, they are -4095..4095 ("i16 wide"): as fine as the sum of 32 products, times 127,
- * stays below 2^24 and so becomes an f32 without rounding.
+ * With 4-bit weights, values are -127..127 in every order. With 8-bit weights, whose product takes 16-bit values
+ * at the same speed, they are -4095..4095 ("i16 wide"): in that range a sum of 32 products with weights up to 127
+ * stays below 2^24 and so converts to f32 without rounding.
  *
- * Columns past `cols` count as zeros.
+ * Columns past `cols` are treated as zeros.
  */
 
 import { MAX_THREADS, thread } from "./threads";
@@ -24,10 +24,10 @@ export const BLOCK: i32 = 32;
 export const I16_RECORD: usize = 80;
 export const I8_RECORD: usize = 48;
 
-/** Below this a block counts as zeros: dividing by it would overflow. */
+/** A block whose largest magnitude is below this is treated as zeros: dividing by it would overflow. */
 const SMALLEST_AMAX: f32 = 1e-30;
 
-/** How the 32 values of a record are stored. */
+/** Storage order, type and range of the 32 values of a record. */
 export const enum ValueOrder {
   I16,
   I16Wide,
@@ -42,9 +42,10 @@ function largestValue(order: ValueOrder): f32 {
 }
 
 /**
+ * Quantizes a row. A block with a NaN or infinite input gets a scale that is not finite, so the input affects every
+ * result.
  * @param input f32 [cols]
- * @param output the row's first record, 16-byte aligned; its next is `stride` bytes on
- * NaN and infinite inputs give a block whose scale is not finite, so that they reach every result.
+ * @param output the row's first record, 16-byte aligned; the next one is `stride` bytes later
  */
 // @ts-ignore: decorator
 @inline
@@ -55,14 +56,14 @@ export function quantizeRow(input: usize, cols: i32, output: usize, stride: usiz
   }
 }
 
-/** One record from f32 [count], count <= 32; what lies behind the input is not read. */
+/** Writes one record from f32 [count], count <= 32; memory after the input is not read. */
 // @ts-ignore: decorator
 @inline
 export function quantizeColumns(input: usize, count: i32, record: usize, order: ValueOrder): void {
   quantizeBlock(count == BLOCK ? input : fillUp(input, count), record, order);
 }
 
-/** f32 [MAX_THREADS, 32]: a row's last block, filled up with zeros. */
+/** f32 [MAX_THREADS, 32]: a row's last block, padded with zeros; one per thread. */
 const PADDED: usize = memory.data(MAX_THREADS * BLOCK * 4, 64);
 
 function fillUp(input: usize, count: i32): usize {
@@ -76,7 +77,7 @@ function quantizeBlock(input: usize, record: usize, order: ValueOrder): void {
   else quantizeBlock__scalar(input, record, order);
 }
 
-/** Always stores in column order. */
+/** Stores the values as int16 in column order, the only order of the scalar build. */
 function quantizeBlock__scalar(input: usize, record: usize, order: ValueOrder): void {
   const largest = largestValue(order);
   let amax: f32 = 0;

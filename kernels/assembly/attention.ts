@@ -1,11 +1,11 @@
 /**
- * Attention of one query with the positions of one page, and how pages are merged. The arithmetic of a
- * query is fixed by the grid of pages alone:
+ * Attention of one query over the positions of one page, and the merge of pages. The arithmetic of a query
+ * depends only on how its positions are divided into pages:
  *
  *   page    scores s in position order; m = max s; w = exp(s - m); l = sum of w in four lanes (position
  *           modulo 4), added as (l0 + l1) + (l2 + l3); v = sum of w * value in position order
- *   merge   pages in order, the first one as it is: m' = max(m, m2); a = exp(m - m'); b = exp(m2 - m');
- *           l = l a + l2 b; v = v a + v2 b
+ *   merge   pages in order, starting with the first page's result: m' = max(m, m2); a = exp(m - m');
+ *           b = exp(m2 - m'); l = l a + l2 b; v = v a + v2 b
  *   result  v * (1 / l)
  *
  * With f32 pages, dot products and weighted sums are f32 in ascending order of dimensions or positions.
@@ -18,39 +18,39 @@
 import { exp, exp__simd, scaleBy } from "./f32";
 import { largestMagnitude, rounded } from "./kv";
 
-/** Bytes of a partial result; a multiple of 16. */
+/** Returns the bytes of a partial result, a multiple of 16. */
 export function partialBytes(headDim: i32): usize {
   return <usize>(4 + ((headDim + 3) & ~3)) * 4;
 }
 
 /**
- * Room for one query: f32 [headDim], or with q8 pages f32 scale, 12 bytes unused, int16 [headDim].
- * A multiple of 16.
+ * Returns the bytes of one query, a multiple of 16: f32 [headDim], or with q8 pages f32 scale, 12 bytes
+ * unused, int16 [headDim].
  */
 export function queryBytes(headDim: i32): usize {
   return 16 + <usize>((headDim + 3) & ~3) * 4;
 }
 
-/** Queries of one kv head that share a pass over a page, at most. */
+/** Maximum queries of one kv head that share a pass over a page. */
 export const GROUP_QUERIES: i32 = 4;
 
-/** Bytes of scratch that `attendPage` works in: f32 [GROUP_QUERIES, pageSize], int16 [pageSize]. */
+/** Returns the bytes of scratch for `attendPage`: f32 [GROUP_QUERIES, pageSize], int16 [pageSize]. */
 export function attentionScratchBytes(pageSize: i32): usize {
   return scoresBytes(pageSize) * <usize>GROUP_QUERIES + <usize>((pageSize + 7) & ~7) * 2;
 }
 
-/** Bytes of the scores of one query. */
+/** Returns the bytes of the scores of one query. */
 // @ts-ignore: decorator
 @inline
 function scoresBytes(pageSize: i32): usize {
   return <usize>((pageSize + 7) & ~7) * 4;
 }
 
-/** Magnitude of the largest value of a 15-bit vector: MAX_PRODUCTS products with int8 fit 32 bits. */
+/** Largest magnitude in a 15-bit vector. A sum of MAX_PRODUCTS products with int8 fits in 32 bits. */
 const Q15_MAX: f32 = 16383;
-/** Dimensions of a head, and positions of a page, at most. */
+/** Maximum dimensions of a head, and maximum positions of a page. */
 export const MAX_PRODUCTS: i32 = 1024;
-/** Below this a vector counts as zeros. */
+/** A vector whose largest magnitude is below this is treated as zeros. */
 const SMALLEST_AMAX: f32 = 1e-30;
 
 /** Rounds f32 [count] to int16 [count] at `output` and returns the scale. */
@@ -64,16 +64,16 @@ function quantize15(input: usize, count: i32, output: usize): f32 {
   return isZero ? 0 : amax / Q15_MAX;
 }
 
-/** Stores a query, already divided by sqrt(headDim), as `attendPage` reads it. @param head f32 [headDim] */
+/** Stores a query, already divided by sqrt(headDim), in the form that `attendPage` reads. @param head f32 [headDim] */
 export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool): void {
   if (isQ8) store<f32>(query, quantize15(head, headDim, query + 16));
   else memory.copy(query, head, <usize>headDim * 4);
 }
 
 /**
- * Reads one word of every cache line of `count` positions' keys and values, in order: memory delivers
- * that at its full rate, which the short strides of the products do not reach. For pages that are not
- * in a cache yet. @param sink 4 bytes for what comes of it
+ * Brings a page into the CPU cache: reads one word of every cache line of the keys and values of `count`
+ * positions, in order. This sequential read reaches the full memory bandwidth, which the short strides of
+ * the products do not. @param sink 4 bytes that receive the combined words, so that the reads have a use
  */
 export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, isQ8: bool, sink: usize): void {
   const bytes = <usize>((count + 3) & ~3) * <usize>headDim * (isQ8 ? 1 : 4);
@@ -84,9 +84,9 @@ export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, 
 }
 
 /**
- * Up to GROUP_QUERIES queries of one kv head, one page: writes a partial result of each. f32 pages are
- * read once for all of them; what a query gets does not depend on the others.
- * @param query the first one; the others follow in steps of queryBytes, their results of partialBytes
+ * Attends to one page for up to GROUP_QUERIES queries of one kv head and writes a partial result for each.
+ * f32 pages are read once for all of them; a query's result does not depend on the other queries.
+ * @param query the first query; the others follow at intervals of queryBytes, their results at partialBytes
  * @param keys, values parts of the page
  * @param count positions of the page that the queries see, at least 1
  */
@@ -164,7 +164,7 @@ function scoresF32__scalar(query: usize, keys: usize, headDim: i32, count: i32, 
   }
 }
 
-/** Writes whole quads: scores past `count` mean nothing. */
+/** Writes whole quads; scores past `count` are undefined. */
 function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
   const quadBytes = <usize>headDim * 16;
   const queryEnd = query + <usize>headDim * 4;
@@ -216,7 +216,7 @@ function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, sc
   }
 }
 
-/** Two to four queries, two quads at a time. Writes whole quads. */
+/** Handles two to four queries, two quads at a time. Writes whole quads. */
 // @ts-ignore: decorator
 @inline
 function groupScoresF32__simd(
@@ -231,7 +231,7 @@ function groupScoresF32__simd(
 ): void {
   const quadBytes = <usize>headDim * 16;
   for (let p = 0; p < count; p += 8) {
-    // The second of two quads may lie past the positions that count: the first is read again in its place.
+    // The second quad may be past the last position; then the first quad is read again in its place.
     const next = p + 4 < count ? quadBytes : 0;
     let s00 = f32x4.splat(0);
     let s01 = s00;
@@ -334,7 +334,7 @@ function largestOf(scores: usize, count: i32): f32 {
   return largest;
 }
 
-/** Turns scores into weights, in place, and returns their sum. */
+/** Converts scores to weights, in place, and returns their sum. */
 function weigh(scores: usize, count: i32, largest: f32): f32 {
   let l0: f32 = 0;
   let l1: f32 = 0;
@@ -395,7 +395,7 @@ function sumF32(
   }
 }
 
-/** Two to four queries, eight dimensions at a time. @param headDim a multiple of 8 */
+/** Handles two to four queries, eight dimensions at a time. @param headDim a multiple of 8 */
 // @ts-ignore: decorator
 @inline
 function groupSumF32__simd(
@@ -449,7 +449,7 @@ function groupSumF32__simd(
   }
 }
 
-/** Dimensions from `first` on. */
+/** Sums dimensions `first` to headDim - 1. */
 function sumF32__scalar(weights: usize, values: usize, headDim: i32, first: i32, count: i32, output: usize): void {
   for (let d = first; d < headDim; d++) {
     let sum: f32 = 0;
@@ -509,8 +509,8 @@ function sumF32__simd(weights: usize, values: usize, headDim: i32, count: i32, o
 }
 
 /**
- * The weights are scaled, padded with zeros to pairs and rounded; the positions that fill a pair up may
- * hold any bytes. @param codes room for int16 [pageSize]
+ * Scales the weights, rounds them and adds a zero if their count is odd; the value that pairs with the zero
+ * may hold any bytes. @param codes memory for int16 [pageSize]
  */
 function sumQ8(weights: usize, values: usize, headDim: i32, pageSize: i32, count: i32, codes: usize, output: usize): void {
   const scales = values + <usize>pageSize * <usize>headDim;
@@ -553,7 +553,7 @@ function sumQ8(weights: usize, values: usize, headDim: i32, pageSize: i32, count
   }
 }
 
-/** Merges the next page's partial result into `merged`, another partial result. */
+/** Merges the next page's partial result into `merged`, which is a partial result too. */
 export function mergePartial(merged: usize, partial: usize, headDim: i32): void {
   const m = load<f32>(merged);
   const largest = max<f32>(m, load<f32>(partial));
@@ -579,7 +579,7 @@ export function mergePartial(merged: usize, partial: usize, headDim: i32): void 
   }
 }
 
-/** The attention's result from the merged pages: @param output f32 [headDim] */
+/** Computes the result of attention from the merged pages. @param output f32 [headDim] */
 export function finishAttention(merged: usize, headDim: i32, output: usize): void {
   scaleBy(merged + 16, <f32>1 / load<f32>(merged, 4), headDim, output);
 }

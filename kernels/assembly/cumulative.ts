@@ -1,13 +1,13 @@
 /**
- * Cumulative weights of a row in the contract's order, without sorting the row.
+ * Computes cumulative weights of a row in the order of the contract, without sorting the row.
  *
- * The tokens are dealt into 1,024 buckets by their distance from the largest logit; a bucket's weight
+ * The tokens are distributed to 1,024 buckets by their distance from the largest logit; a bucket's weight
  * is the sum over its tokens, in four lanes (id modulo 4) of ascending ids, added as
  * (s0 + s1) + (s2 + s3). Cumulative weights run over the buckets in descending order. To find one
- * token, only its bucket is opened: equal logits are counted off, up to 1,024 tokens are sorted and
- * walked, more are dealt once more by the bits of the logit (at most three times, as 11 bits go each
- * time). So a cumulative weight is a fixed function of the row, whatever is looked for; tokens of
- * weight 0 (below 2^-1021) take part like any other.
+ * token, only its bucket is examined: equal logits are counted, up to 1,024 tokens are sorted and
+ * walked, and more tokens are distributed again by the bits of the logit (at most three times, because
+ * each time uses 11 bits). So a cumulative weight is a fixed function of the row, whatever the search
+ * looks for; tokens of weight 0 (below 2^-1021) are included like any other.
  */
 
 import { exp2, exp2__simd } from "./math";
@@ -19,10 +19,10 @@ const BUCKETS: i32 = 1024;
 const LAST_BUCKET: usize = memory.data<f32>([1023, 1023, 1023, 1023], 16);
 /** f64 [BUCKETS, 4]: weights by bucket and lane. */
 const LANES: usize = memory.data(BUCKETS * 32, 16);
-/** f64 [BUCKETS]: the weight of everything up to the end of a bucket. */
+/** f64 [BUCKETS]: the cumulative weight at the end of each bucket. */
 const ENDS: usize = memory.data(BUCKETS * 8, 16);
 
-/** Buckets of one level below the first. */
+/** Buckets of each level below the first. */
 const DIGITS: i32 = 2048;
 const DIGIT_BITS: u32 = 11;
 /** f64 [DIGITS] */
@@ -33,29 +33,29 @@ const DIGIT_COUNTS: usize = memory.data(DIGITS * 4, 16);
 /** f64: the cumulative weight at the token found last. */
 const FOUND: usize = memory.data(8, 8);
 
-/** What to look for. */
+/** Goal of a search. */
 export const enum Goal {
   /** The first token whose cumulative weight is at least the target. */
   Reaches,
   /** The first token whose cumulative weight is more than the target. */
   Exceeds,
-  /** No token: the weight of all tokens up to a given rank. */
+  /** Not a token but the weight of all tokens up to a given rank. */
   UpTo,
 }
 
-/** The weight of everything, after dealWeights. */
+/** Returns the weight of all tokens, after dealWeights. */
 export function totalWeight(): f64 {
   return load<f64>(ENDS + <usize>(BUCKETS - 1) * 8);
 }
 
-/** The cumulative weight at what `locate` found. */
+/** Returns the cumulative weight at the token or rank that `locate` found. */
 export function foundWeight(): f64 {
   return load<f64>(FOUND);
 }
 
 /**
- * Buckets per unit of logit: they cover the row, or as much of it as weighs more than e^-32 of the
- * largest; the last bucket takes the rest.
+ * Returns the buckets per unit of logit. They cover the row, or only the tokens whose weight is more than
+ * e^-32 of the largest weight; the last bucket takes the rest.
  */
 export function bucketScale(row: usize, n: i32, largest: f32, temperature: f64): f32 {
   const covered = <f32>(32.0 * temperature);
@@ -85,7 +85,7 @@ function addWeight(bucket: i32, lane: usize, weight: f64): void {
   store<f64>(slot, load<f64>(slot) + weight);
 }
 
-/** Deals the row f32 [n] into the buckets. Weights are 2^((logit - largest) * factor). */
+/** Distributes the row f32 [n] to the buckets. Weights are 2^((logit - largest) * factor). */
 export function dealWeights(row: usize, n: i32, largest: f32, factor: f64, scale: f32): void {
   memory.fill(LANES, 0, <usize>BUCKETS * 32);
   const shift = <f64>largest;
@@ -121,9 +121,9 @@ export function dealWeights(row: usize, n: i32, largest: f32, factor: f64, scale
 }
 
 /**
- * The rank of the first token that meets the goal; if rounding leaves none, of the last token of the
- * bucket that should have held it. foundWeight() is then its cumulative weight.
- * For Goal.UpTo the rank returned is `last`, and foundWeight() the weight up to it.
+ * Returns the rank of the first token that meets the goal or, if rounding leaves no such token, of the last
+ * token of the bucket that should have held it. foundWeight() then returns its cumulative weight.
+ * For Goal.UpTo, returns `last`, and foundWeight() returns the weight up to it.
  * @param target cumulative weight, for Reaches and Exceeds, at most totalWeight()
  * @param last rank, for UpTo
  * @param list u64 [n], overwritten
@@ -156,7 +156,7 @@ function meets(goal: Goal, cumulative: f64, target: f64): bool {
   return goal == Goal.Reaches ? cumulative >= target : cumulative > target;
 }
 
-/** Lists the ranks of a bucket's tokens in ascending order of ids, removed tokens aside; returns how many. */
+/** Lists the ranks of a bucket's tokens, except removed ones, in ascending order of ids; returns their number. */
 function openBucket(row: usize, n: i32, largest: f32, scale: f32, bucket: i32, list: usize): i32 {
   let count = 0;
   let i = 0;
@@ -192,7 +192,7 @@ function append(row: usize, tokenId: i32, list: usize, count: i32): i32 {
   return count + i32(logit > -Infinity);
 }
 
-/** Looks for the goal among u64 [count] in ascending order of ids, `start` being the weight of all before. */
+/** Searches u64 [count], in ascending order of ids, for the goal. @param start weight of all tokens before the list */
 function search(
   list: usize,
   count: i32,
@@ -229,7 +229,7 @@ function search(
     } else {
       for (let d = 0; d < DIGITS; d++) {
         if (load<u32>(DIGIT_COUNTS + <usize>d * 4) == 0) continue;
-        // The last digit that holds tokens stays chosen if rounding lets none meet the goal.
+        // If rounding lets no digit meet the goal, the last digit that holds tokens stays chosen.
         if (digit >= 0) start += load<f64>(DIGIT_WEIGHTS + <usize>digit * 8);
         digit = d;
         if (meets(goal, start + load<f64>(DIGIT_WEIGHTS + <usize>d * 8), target)) break;
@@ -246,8 +246,8 @@ function search(
 }
 
 /**
- * Equal logits, in ascending order of ids: the cumulative weight after i of them is start + i * weight,
- * so the token is found by bisection.
+ * Searches equal logits in ascending order of ids. The cumulative weight after i of them is
+ * start + i * weight, so bisection finds the token.
  */
 function pickTied(
   list: usize,
@@ -260,8 +260,8 @@ function pickTied(
   last: u64,
 ): u64 {
   const weight = count > 0 ? weightOf(load<u64>(list), largest, factor) : 0;
-  let below = 0; // the goal is not met after so many
-  let enough = goal == Goal.UpTo ? count + 1 : count; // met after so many, or no more are left
+  let below = 0; // the goal is not met after this many tokens
+  let enough = goal == Goal.UpTo ? count + 1 : count; // it is met after this many, or the list ends
   while (enough - below > 1) {
     const middle = (below + enough) >> 1;
     const met =
@@ -292,7 +292,7 @@ function dealDigits(list: usize, count: i32, least: u32, shift: u32, largest: f3
   }
 }
 
-/** Weight of one token: 2^((logit - largest) * factor). */
+/** Returns the weight of one token: 2^((logit - largest) * factor). */
 // @ts-ignore: decorator
 @inline
 export function weightOf(rank: u64, largest: f32, factor: f64): f64 {

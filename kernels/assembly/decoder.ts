@@ -1,8 +1,8 @@
 /**
- * The job that runs rows of tokens through the decoder. A row is one token of one sequence; rows of a
- * pass share every read of the weights. Each layer is a few phases:
+ * The job that runs rows of tokens through the decoder. A row is one token of one sequence; all rows of a
+ * pass share each read of the weights. A layer consists of these phases:
  *
- *   norm + prepare        units: rows                (few rows: every thread for itself, no phase)
+ *   norm + prepare        units: rows                (few rows: every thread does all rows, no phase)
  *   qkv                   units: heads               bias, head norm, rotation; keys and values into pages
  *   attention             units: row x kv head       few rows: row x kv head x page, merged afterwards
  *   prepare               units: rows                (few rows: as above)
@@ -11,7 +11,7 @@
  *   gate, up, SwiGLU      units: blocks of 32 columns, prepared for the next product
  *   down + residual       units: groups of weight rows
  *
- * Nothing a row computes depends on how many rows there are or on who computes it.
+ * A row's result does not depend on the number of rows or on which thread computes it.
  */
 
 import {
@@ -38,7 +38,7 @@ import { MAX_PHASES, claim, endPhase, thread, wholeLines } from "./threads";
 export class Layer {
   inputNorm: usize;
   qkv: Matrix;
-  /** 0 where there is none, as for every optional vector. */
+  /** 0 if absent, as for every optional vector. */
   qkvBias: usize;
   qNorm: usize;
   kNorm: usize;
@@ -75,10 +75,10 @@ export class Decode {
   pageSize: i32;
   /** F32 or Q8. */
   kvFormat: Format;
-  /** Pages of a sequence, at most. */
+  /** Maximum pages of a sequence. */
   maxPages: i32;
   numThreads: i32;
-  /** Rows of a pass, at most. */
+  /** Maximum rows of a pass. */
   maxRows: i32;
   numRows: i32;
   /** Row [numRows] */
@@ -107,33 +107,33 @@ class Places {
   attended: usize;
   /** Partial results [MAX_LOCAL_ROWS, numHeads, maxPages] */
   partials: usize;
-  /** A part for each thread: `locals` in layout.md. */
+  /** One local part per thread (layout.md). */
   locals: usize;
   localBytes: usize;
 }
-/** For the pass that runs. */
+/** Addresses for the current pass. */
 const PLACES = changetype<Places>(memory.data(offsetof<Places>(), 16));
 
-/** Phases of a layer, at most, and those before and after all layers. */
+/** Maximum phases of a layer, and phases before and after all layers. */
 const LAYER_PHASES: i32 = 8;
 const OTHER_PHASES: i32 = 2;
 export const MAX_LAYERS: i32 = (MAX_PHASES - OTHER_PHASES) / LAYER_PHASES;
 
-/** Weight rows that one unit of a product with residual takes, at most. */
+/** Maximum groups of weight rows in one unit of a product that adds to the residual stream. */
 const MAX_UNIT_GROUPS: i32 = 8;
 
-/** Lays out the scratch; called by the host's thread before the job opens. @returns phases of the job, at most */
+/** Lays out the scratch. The host's thread calls it before the job opens. @returns maximum phases of the job */
 export function prepareDecode(d: Decode): i32 {
   placeScratch(d);
   return d.numLayers * LAYER_PHASES + OTHER_PHASES;
 }
 
-/** Bytes of scratch; they may be more than the memory can hold. */
+/** Returns the bytes of scratch, which may exceed the memory's limit. */
 export function decode_scratch(d: Decode): f64 {
   return <f64>(placeScratch(d) - d.scratch);
 }
 
-/** Writes PLACES; returns where the scratch ends. */
+/** Writes PLACES and returns the end address of the scratch. */
 function placeScratch(d: Decode): u64 {
   const numRows = <u64>d.maxRows;
   let end: u64 = d.scratch;
@@ -155,7 +155,7 @@ function placeScratch(d: Decode): u64 {
   return end + d.numThreads * localBytes;
 }
 
-/** Bytes of `prepared`. */
+/** Returns the bytes of `prepared`. */
 function projectionBytes(d: Decode, numRows: i32): u64 {
   const layer = changetype<Layer>(d.layers);
   const input = preparedBytes(layer.qkv.format, d.hiddenSize, numRows);
@@ -164,7 +164,7 @@ function projectionBytes(d: Decode, numRows: i32): u64 {
   return max(max(input, gateUp), output);
 }
 
-/** f32 [the widest row]: norms, merged heads, and what attention works in. */
+/** Returns the bytes of a thread's work area: one f32 row (norms, merged heads) or the scratch of attention. */
 function wideBytes(d: Decode): usize {
   const widest = max(max(d.hiddenSize, d.numHeads * d.headDim), BLOCK) + 4;
   const attention = attentionScratchBytes(d.pageSize) + 2 * <usize>GROUP_QUERIES * partialBytes(d.headDim);
@@ -175,14 +175,14 @@ function localPreparedBytes(d: Decode): usize {
   return <usize>wholeLines(projectionBytes(d, MAX_LOCAL_ROWS));
 }
 
-/** Bytes of a row of a unit's results. */
+/** Returns the bytes of one row of a unit's results. */
 function resultBytes(d: Decode): usize {
   const heads = d.headDim + 2 * GROUP_ROWS;
   const gateUp = 2 * (BLOCK + GROUP_ROWS);
   return <usize>(max(max(heads, gateUp), MAX_UNIT_GROUPS * GROUP_ROWS) * 4);
 }
 
-/** Bytes of a page of keys and values. */
+/** Returns the bytes of a KV cache page. */
 export function decode_page_bytes(d: Decode): f64 {
   return <f64>d.numLayers * 2 * d.numKvHeads * partBytes(d.headDim, d.pageSize, isQ8(d));
 }
@@ -251,7 +251,7 @@ function normRows(d: Decode): void {
   endPhase(numRows, completed);
 }
 
-/** The residual stream's row n, normed, as activations of `matrix`. */
+/** Normalizes row n of the residual stream and prepares it as activations of `matrix`. */
 function prepareNormed(d: Decode, norm: usize, matrix: Matrix, prepared: usize, n: i32): void {
   const normed = local(d);
   rmsNorm(residualRow(d, n), norm, d.hiddenSize, d.normEpsilon, normed);
@@ -268,7 +268,7 @@ function prepareAllNormed(d: Decode, norm: usize, matrix: Matrix): void {
   endPhase(numRows, completed);
 }
 
-/** Where this thread finds prepared activations: in its own room, or in everybody's. */
+/** Returns the address of the prepared activations: this thread's local part (few rows) or the shared one. */
 // @ts-ignore: decorator
 @inline
 function preparedFor(d: Decode): usize {
@@ -296,7 +296,7 @@ function projectHeads(d: Decode, layer: Layer, layerIndex: i32): void {
   endPhase(numUnits, completed);
 }
 
-/** One head of all rows: queries first, then keys, then values. */
+/** Projects one head of all rows. Units are ordered: query heads, key heads, value heads. */
 function projectHead(d: Decode, layer: Layer, layerIndex: i32, prepared: usize, unit: i32): void {
   const headDim = d.headDim;
   const first = unit * headDim;
@@ -336,7 +336,7 @@ function queryOf(d: Decode, n: i32, head: i32): usize {
   return PLACES.queries + <usize>(n * d.numHeads + head) * queryBytes(d.headDim);
 }
 
-/** plane: 0 keys, 1 values */
+/** @param plane 0 for keys, 1 for values */
 // @ts-ignore: decorator
 @inline
 function partOf(d: Decode, row: Row, page: i32, layerIndex: i32, plane: i32, kvHead: i32): usize {
@@ -372,7 +372,10 @@ function attend(d: Decode, layerIndex: i32): void {
   endPhase(numUnits, completed);
 }
 
-/** One page for the queries of one kv head: partial results for `mergePages`. @param pages of all rows */
+/**
+ * Attends to one page for the queries of one kv head and stores partial results for `mergePages`.
+ * @param pages number of pages of all rows
+ */
 function attendUnitPage(d: Decode, layerIndex: i32, unit: i32, pages: i32): void {
   const kvHead = unit / pages;
   let page = unit % pages;
@@ -380,7 +383,7 @@ function attendUnitPage(d: Decode, layerIndex: i32, unit: i32, pages: i32): void
   for (; page >= numPages(d, n); n++) page -= numPages(d, n);
   const group = d.numHeads / d.numKvHeads;
   const end = (kvHead + 1) * group;
-  // The partial results of a head's pages lie together: those of a group are put there afterwards.
+  // In PLACES.partials the results of one head's pages are adjacent, so a group's results are copied there.
   const partials = local(d) + attentionScratchBytes(d.pageSize);
   for (let head = kvHead * group; head < end; head += GROUP_QUERIES) {
     const count = min(GROUP_QUERIES, end - head);
@@ -391,7 +394,7 @@ function attendUnitPage(d: Decode, layerIndex: i32, unit: i32, pages: i32): void
   }
 }
 
-/** All pages for the queries of one kv head of one row, merged: rows of `attended`. */
+/** Attends to all pages for the queries of one kv head of one row and writes the merged results to `attended`. */
 function attendUnitRow(d: Decode, layerIndex: i32, unit: i32): void {
   const n = unit % d.numRows;
   const kvHead = unit / d.numRows;
@@ -411,14 +414,21 @@ function attendUnitRow(d: Decode, layerIndex: i32, unit: i32): void {
   }
 }
 
-/** Whether the row before had another page there: rows of one prompt share theirs, and a thread takes them in turn. */
+/**
+ * True if the previous row does not have the same page at this index. Rows of one prompt share pages, and a thread
+ * handles such rows one after another, so only the first of them must fetch the page.
+ */
 function isFirstOf(d: Decode, n: i32, page: i32): bool {
   if (n == 0 || page >= numPages(d, n - 1)) return true;
   const offset = <usize>page * 4;
   return load<usize>(rowOf(d, n).pages + offset) != load<usize>(rowOf(d, n - 1).pages + offset);
 }
 
-/** @param isCold the page is in no cache yet @param partials of each of `count` heads from `head` on */
+/**
+ * Attends to one page for `count` heads that start at `head`.
+ * @param isCold the page is not in a CPU cache yet
+ * @param partials output: one partial result per head
+ */
 function attendHeads(
   d: Decode,
   layerIndex: i32,
@@ -444,7 +454,7 @@ function attendedHead(d: Decode, n: i32, head: i32): usize {
   return PLACES.attended + <usize>((n * d.numHeads + head) * d.headDim) * 4;
 }
 
-/** Merges the pages of row n into f32 [numHeads * headDim]; partial results stay as they are. */
+/** Merges the pages of row n into f32 [numHeads * headDim]; the partial results do not change. */
 function mergePages(d: Decode, n: i32, merged: usize, output: usize): void {
   for (let head = 0; head < d.numHeads; head++) {
     memory.copy(merged, partialOf(d, n, head, 0), partialBytes(d.headDim));
@@ -469,8 +479,8 @@ function addOutput(d: Decode, layer: Layer): void {
 }
 
 /**
- * residual += prepared x matrix + bias.
- * @param prepared 0: every thread merges the pages of attention and prepares them for itself
+ * Computes residual += prepared x matrix + bias.
+ * @param prepared an address; if 0, every thread merges the pages of attention and prepares the rows for itself
  */
 function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): void {
   const merges = prepared == 0;
@@ -483,7 +493,7 @@ function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): vo
   for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (merges && completed == 0) {
       for (let n = 0; n < d.numRows; n++) {
-        // The unit's results are not there yet: their room serves the merging.
+        // The unit's results do not exist yet, so the merge uses their memory.
         mergePages(d, n, results, local(d));
         prepareRow(matrix, local(d), prepared, n, d.numRows);
       }
@@ -519,7 +529,7 @@ function projectGateUp(d: Decode, layer: Layer): void {
   endPhase(numUnits, completed);
 }
 
-/** 32 columns of what `down` reads: their gate and up rows may begin anywhere within a group. */
+/** Computes 32 columns of the input of `down`. Their gate and up rows may start anywhere within a group. */
 function projectGateUpBlock(d: Decode, layer: Layer, prepared: usize, unit: i32): void {
   const gateFirst = unit * BLOCK;
   const count = min(BLOCK, d.intermediateSize - gateFirst);

@@ -1,7 +1,7 @@
 /**
- * The f32 functions of the decoder, from + - * / sqrt and conversions. Every sum has one order, whatever
- * the build: sums over columns run in four lanes (index modulo 4), added as (s0 + s1) + (s2 + s3), and the
- * SIMD paths do per lane what the scalar ones do.
+ * The f32 functions of the decoder, built only from + - * / sqrt and conversions. Every sum has the same order
+ * in every build: sums over columns run in four lanes (index modulo 4), added as (s0 + s1) + (s2 + s3), and
+ * each SIMD lane performs the operations of the scalar code.
  */
 
 /**
@@ -17,12 +17,12 @@ const P1: f32 = 0.16666577756404877;
 const P2: f32 = 0.041666556149721146;
 const P3: f32 = 0.008363173343241215;
 const P4: f32 = 0.0013926175888627768;
-/** Below this the result would leave the normal numbers and counts as 0. */
+/** For inputs below this the result would be subnormal; `exp` returns 0 instead. */
 const LOWEST: f32 = -87;
 
 /**
- * The constants above for four lanes, in memory: a load is cheaper than the several instructions that
- * a vector constant in the code becomes.
+ * The constants above, repeated for four lanes. They are in memory because a load is cheaper than the
+ * several instructions that a vector constant compiles to.
  */
 const VECTORS: usize = memory.data<f32>(
   [
@@ -33,9 +33,7 @@ const VECTORS: usize = memory.data<f32>(
   16,
 );
 
-/**
- * e^x for x <= 0: exactly 1 for 0, 0 below -87, NaN for NaN; relative error below 1.5 * 2^-24.
- */
+/** Returns e^x for x <= 0: exactly 1 for 0, 0 below -87, NaN for NaN; relative error below 1.5 * 2^-24. */
 export function exp(x: f32): f32 {
   if (x < LOWEST) return 0;
   const n = nearest(x * LOG2_E);
@@ -45,7 +43,7 @@ export function exp(x: f32): f32 {
   return reinterpret<f32>(reinterpret<i32>(q) + (<i32>n << 23));
 }
 
-/** exp of four lanes; the same bits. */
+/** Returns exp of four lanes, with the same bits as `exp`. */
 // @ts-ignore: decorator
 @inline
 export function exp__simd(x: v128): v128 {
@@ -61,7 +59,7 @@ export function exp__simd(x: v128): v128 {
   return v128.andnot(result, f32x4.lt(x, v128.load(t, 128)));
 }
 
-/** x * sigmoid(x) * up, the sigmoid from e^-|x|. */
+/** Returns x * sigmoid(x) * up, with the sigmoid computed from e^-|x|. */
 // @ts-ignore: decorator
 @inline
 function gated(x: f32, up: f32): f32 {
@@ -69,7 +67,7 @@ function gated(x: f32, up: f32): f32 {
   return (x * (x < 0 ? e : <f32>1) / (<f32>1 + e)) * up;
 }
 
-/** output[i] = silu(gate[i]) * up[i]. All f32 [count]; output may be gate or up. */
+/** Computes output[i] = silu(gate[i]) * up[i]. All are f32 [count]; output may be gate or up. */
 export function swiglu(gate: usize, up: usize, count: i32, output: usize): void {
   let i = 0;
   if (ASC_FEATURE_SIMD) {
@@ -89,7 +87,7 @@ export function swiglu(gate: usize, up: usize, count: i32, output: usize): void 
   }
 }
 
-/** output = input / sqrt(mean of input^2 + epsilon) * weight. All f32 [count]; output may be input. */
+/** Computes output = input / sqrt(mean of input^2 + epsilon) * weight. All are f32 [count]; output may be input. */
 export function rmsNorm(input: usize, weight: usize, count: i32, epsilon: f32, output: usize): void {
   const scale = <f32>1 / sqrt<f32>(sumOfSquares(input, count) / <f32>count + epsilon);
   let i = 0;
@@ -170,7 +168,7 @@ export function rotate(head: usize, count: i32, cos: usize, sin: usize): void {
   }
 }
 
-/** values += addends; both f32 [count]. */
+/** Computes values += addends; both are f32 [count]. */
 export function addTo(values: usize, addends: usize, count: i32): void {
   let i = 0;
   if (ASC_FEATURE_SIMD) {
@@ -185,7 +183,7 @@ export function addTo(values: usize, addends: usize, count: i32): void {
   }
 }
 
-/** output = input * factor; both f32 [count], may be the same. */
+/** Computes output = input * factor; both are f32 [count] and may be the same. */
 export function scaleBy(input: usize, factor: f32, count: i32, output: usize): void {
   let i = 0;
   if (ASC_FEATURE_SIMD) {

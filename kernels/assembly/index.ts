@@ -1,6 +1,6 @@
 /**
- * What the host calls and what it must know. `asc` writes all of it to kernels/layout.ts: these functions, constants
- * and enums, and every exported @unmanaged class.
+ * The kernels' interface to the host. `asc` writes all of it to kernels/layout.ts: these functions, constants and
+ * enums, and every exported @unmanaged class.
  */
 
 export { MAX_PRODUCTS } from "./attention";
@@ -16,7 +16,7 @@ export { GROUP_ROWS as PACK_ROWS, SCALES_BYTES } from "./rows";
 export { Logprobs, Status, sample, sample_scratch } from "./sample";
 export { LINE as CACHE_LINE, MAX_THREADS, fail } from "./threads";
 
-/** Where the host's arena may begin: the end of the kernels' own static data. */
+/** Returns the address at which the host's arena may start: the end of the kernels' static data. */
 export function heap_base(): usize {
   return __heap_base;
 }

@@ -1,4 +1,4 @@
-/** How jobs start, on the host's thread and on workers. */
+/** Starts jobs on the host's thread and on workers. */
 
 import { Decode, decode, prepareDecode } from "./decoder";
 import { MATMUL_PHASES, Matmul, matmul } from "./matmul";
@@ -9,13 +9,13 @@ export const enum Job {
   Decode,
 }
 
-/** What all threads run; written by the host's thread while no job is open. */
+/** i32 job, i32 argument: the job that all threads run. The host's thread writes it while no job is open. */
 const JOB: usize = memory.data(16, 16);
 
 /**
  * Runs a job.
- * @param argument its Matmul or Decode
- * @param numThreads all of them, or 1 for what takes less time than waking the others does
+ * @param argument address of the job's Matmul or Decode
+ * @param numThreads all threads, or 1 for a job that takes less time than waking the others
  */
 export function run(job: Job, argument: usize, numThreads: i32): void {
   store<i32>(JOB, job);
@@ -25,7 +25,7 @@ export function run(job: Job, argument: usize, numThreads: i32): void {
   closeJob();
 }
 
-/** A worker's life: job after job until the pool ends it. */
+/** Runs a worker: executes one job after another until the pool ends the thread. */
 export function work(index: i32): void {
   setThread(index);
   let generation = 0;

@@ -1,20 +1,20 @@
 /**
- * Keys and values in pages. The layouts are drawn in layout.md; a part is what one kv head has in one
- * layer and plane of a page.
+ * Writes keys and values to KV cache pages. layout.md shows the layouts. A part is the memory of one kv head
+ * in one plane (keys or values) of one layer of a page.
  *
  *   f32  keys [pageSize / 4][D][4 positions], values [pageSize][D]
  *   q8   keys int8 [pageSize / 4][D / 2][4 positions][2], values int8 [pageSize / 2][D][2 positions],
  *        then one f32 scale for each position
  */
 
-/** Bytes of a part. */
+/** Returns the bytes of a part. */
 // @ts-ignore: decorator
 @inline
 export function partBytes(headDim: i32, pageSize: i32, isQ8: bool): usize {
   return <usize>pageSize * <usize>(isQ8 ? headDim + 4 : headDim * 4);
 }
 
-/** @param key f32 [headDim]; @param offset position within the page */
+/** Writes one position's key. @param key f32 [headDim] @param offset position within the page */
 export function writeKey(part: usize, key: usize, headDim: i32, pageSize: i32, offset: i32, isQ8: bool): void {
   const lane = <usize>(offset & 3);
   const quad = <usize>(offset >> 2) * <usize>headDim;
@@ -30,7 +30,7 @@ export function writeKey(part: usize, key: usize, headDim: i32, pageSize: i32, o
   }
 }
 
-/** @param value f32 [headDim]; @param offset position within the page */
+/** Writes one position's value. @param value f32 [headDim] @param offset position within the page */
 export function writeValue(part: usize, value: usize, headDim: i32, pageSize: i32, offset: i32, isQ8: bool): void {
   if (!isQ8) {
     memory.copy(part + <usize>(offset * headDim) * 4, value, <usize>headDim * 4);
@@ -43,7 +43,7 @@ export function writeValue(part: usize, value: usize, headDim: i32, pageSize: i3
   }
 }
 
-/** Below this a vector counts as zeros: 127 / amax would overflow. */
+/** A vector whose largest magnitude is below this is treated as zeros: 127 / amax would overflow. */
 const SMALLEST_AMAX: f32 = 1e-30;
 
 /** Stores the position's scale and returns its inverse. */
@@ -54,7 +54,7 @@ function writeScale(part: usize, vector: usize, headDim: i32, pageSize: i32, off
   return isZero ? 0 : <f32>127 / amax;
 }
 
-/** Largest magnitude of f32 [count]; NaN if one of them is. */
+/** Returns the largest magnitude of f32 [count], or NaN if an element is NaN. */
 export function largestMagnitude(vector: usize, count: i32): f32 {
   let amax: f32 = 0;
   for (let i = 0; i < count; i++) amax = max<f32>(amax, abs(load<f32>(vector + <usize>i * 4)));

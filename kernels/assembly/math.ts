@@ -1,6 +1,6 @@
 /**
- * Exponential and logarithm in float64 from + - * / alone, so that every machine gives the same bits.
- * The __simd functions do per lane exactly what the scalar ones do.
+ * Exponential and logarithm in float64, built from + - * / alone so that every machine gives the same bits.
+ * Each lane of a __simd function performs exactly the operations of the scalar one.
  */
 
 import { EXP2_TABLE } from "./exp2-table";
@@ -12,15 +12,15 @@ const LN2_HIGH: f64 = 0.6931471803691238;
 const LN2_LOW: f64 = 1.9082149292705877e-10;
 
 /**
- * Adding and subtracting 1.5 * 2^45 rounds to a multiple of 1 / 128, whose number of 128ths then sits in
- * the low bits of the sum.
+ * Adding and subtracting 1.5 * 2^45 rounds to a multiple of 1 / 128. The low bits of the sum are then the
+ * number of 128ths.
  */
 const ROUND: f64 = 52776558133248.0;
-/** Below this 2^y counts as zero. */
+/** Below this exponent, 2^y is treated as zero. */
 const SMALLEST_EXPONENT: f64 = -1021.0;
 /**
  * 2^f - 1 = C1 f + C2 f^2 + C3 f^3 + C4 f^4 on -1/256..1/256: interpolation of (2^f - 1) / f at the
- * Chebyshev nodes, off by less than 1.6e-16.
+ * Chebyshev nodes, with an error below 1.6e-16.
  */
 const C1: f64 = 0.6931471805599065;
 const C2: f64 = 0.24022650695909623;
@@ -28,8 +28,8 @@ const C3: f64 = 0.05550412901021981;
 const C4: f64 = 0.009618131458020956;
 
 /**
- * The constants above for both lanes of a vector, in memory: a load is cheaper than the several
- * instructions that a vector constant in the code becomes.
+ * The constants above, repeated for both lanes of a vector. They are in memory because a load is cheaper
+ * than the several instructions that a vector constant compiles to.
  */
 const VECTORS: usize = memory.data<f64>(
   [ROUND, ROUND, SMALLEST_EXPONENT, SMALLEST_EXPONENT, C1, C1, C2, C2, C3, C3, C4, C4],
@@ -37,8 +37,8 @@ const VECTORS: usize = memory.data<f64>(
 );
 
 /**
- * 2^y for y <= 0; exactly 1 for y = 0, and 0 below -1021 and for NaN. Relative error below 5e-16; the
- * caller's y carries its own rounding error. With y = n + j / 128 + f: 2^n from the exponent, 2^(j / 128)
+ * Returns 2^y for y <= 0: exactly 1 for y = 0, and 0 below -1021 and for NaN. The relative error is below 5e-16,
+ * without the rounding error of y itself. With y = n + j / 128 + f: 2^n from the exponent, 2^(j / 128)
  * from a table, 2^f from a polynomial.
  */
 export function exp2(y: f64): f64 {
@@ -53,7 +53,7 @@ export function exp2(y: f64): f64 {
   return power + power * rest;
 }
 
-/** exp2 of two lanes; the same bits. */
+/** Returns exp2 of two lanes, with the same bits as `exp2`. */
 // @ts-ignore: decorator
 @inline
 export function exp2__simd(y: v128): v128 {
@@ -72,8 +72,8 @@ export function exp2__simd(y: v128): v128 {
 }
 
 /**
- * Natural logarithm of a normal x > 0, by the series of artanh; error below 2 units in the last place
- * for x >= 1.
+ * Returns the natural logarithm of a normal x > 0, from the series of artanh; the error is below 2 units in
+ * the last place for x >= 1.
  */
 export function log(x: f64): f64 {
   const bits = reinterpret<u64>(x);

@@ -1,20 +1,20 @@
 /**
- * Products with f32 weights. The packed layout is drawn in layout.md: groups of 4 rows, steps of 4
- * columns, rows side by side within a step.
+ * Products with f32 weights. layout.md shows the packed layout: groups of 4 rows, steps of 4 columns,
+ * rows side by side within a step.
  *
- * For each weight row four partial sums, one per column modulo 4, each in ascending order of
- * columns; the result is (s0 + s1) + (s2 + s3). Products and sums are f32, never fused.
+ * Each weight row has four partial sums, one per column modulo 4, each added in ascending order of
+ * columns; the result is (s0 + s1) + (s2 + s3). Products and sums are f32 and never fused.
  */
 
-/** Weight rows of one group of this layout; callers count in groups of 8. */
+/** Weight rows in one group of this layout; callers count in groups of 8. */
 export const GROUP_ROWS: i32 = 4;
 
 /**
- * The products of groups firstGroup to endGroup of 8 weight rows.
+ * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup.
  * @param weights packed f32 [rows, 4 * steps]
  * @param input f32 [numRows, 4 * steps], zeros past the columns
  * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes
- *   apart. What only fills up the last 8 rows may be left as it was.
+ *   apart. Floats that pad the last group may stay unwritten.
  */
 export function multiplyF32(
   weights: usize,
@@ -52,13 +52,13 @@ export function multiplyF32(
   }
 }
 
-/** Copies f32 [cols] to `output`, with zeros up to a multiple of 4 columns. */
+/** Copies f32 [cols] to `output`, padded with zeros to a multiple of 4 columns. */
 export function padRow(input: usize, cols: i32, output: usize): void {
   for (let c = cols; (c & 3) != 0; c++) store<f32>(output + <usize>c * 4, 0);
   memory.copy(output, input, <usize>cols * 4);
 }
 
-/** 4 weight rows, one activation row: f32 [4] at `output`. */
+/** Multiplies 4 weight rows with one activation row; writes f32 [4] at `output`. */
 function tile_4x1__scalar(group: usize, steps: i32, input: usize, output: usize): void {
   for (let r: usize = 0; r < 4; r++) {
     let s0: f32 = 0;
@@ -99,7 +99,7 @@ function tile_4x1__simd(group: usize, steps: i32, input: usize, output: usize): 
   store<f32>(output, horizontalSum(sums3), 12);
 }
 
-/** Two activation rows; their sums go to `output` and one stride on. */
+/** Multiplies 4 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
 function tile_4x2__simd(
   group: usize,
   steps: i32,
@@ -152,7 +152,7 @@ function horizontalSum(sums: v128): f32 {
   );
 }
 
-/** One row as it is: @param output f32 [cols] */
+/** Copies one row. @param output f32 [cols] */
 export function f32_f32_row(weights: usize, cols: i32, row: i32, output: usize): void {
   const steps = (cols + 3) / 4;
   const source = weights + <usize>(row / GROUP_ROWS) * <usize>steps * 64 + <usize>(row % GROUP_ROWS) * 16;

@@ -1,35 +1,35 @@
 /**
- * Products with 4-bit weights. The packed layout is drawn in layout.md: groups of 8 rows, one record
+ * Products with 4-bit weights. layout.md shows the packed layout: groups of 8 rows, one record
  * of 144 bytes per block of 32 columns (8 bfloat16 scales, then 4 steps of 8 columns, 4 bytes a row).
  * A weight w is stored as w + 8, so that it can be the unsigned operand of the relaxed dot product,
- * which is exact because that operand stays within 0..127; the block sum of the activations, times
- * -8, takes the offset out again. Integer sums are exact, hence equal in every variant.
- * The relaxed dot product used is the 16-bit one: the accumulating 32-bit one is wrong in the baseline
- * compiler of Node 20 (V8 11.3) on processors without AVX-VNNI, and slower where it is right there.
+ * which is exact because that operand is in 0..127; the block sum of the activations, times -8,
+ * cancels the offset. Integer sums are exact and therefore equal in every build.
+ * The kernels use the 16-bit relaxed dot product. The accumulating 32-bit one gives wrong results in the
+ * baseline compiler of Node 20 (V8 11.3) on processors without AVX-VNNI, and is slower where they are right.
  *
- * For each weight row and block, in ascending order of blocks and with f32 operations in this order:
+ * For each weight row and block, in ascending order of blocks, with f32 operations in this order:
  *   accumulator += f32(integer dot product) * (weight scale * activation scale)
  */
 
 import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder } from "./activations";
 import { GROUP_ROWS, SCALES_BYTES, addScaled } from "./rows";
 
-/** How activations are stored for this build, and the bytes of one record of them. */
+/** Storage order of activations in this build, and the bytes of one activation record. */
 export const Q4_ORDER: ValueOrder = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
 export const Q4_INPUT_RECORD: usize = ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16_RECORD;
 
-/** Bytes of a group's block. */
+/** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK) / 2;
 
 /**
- * 15 in every byte, and in every 16-bit lane. In memory, as a load is cheaper than the several
- * instructions that a vector constant in the code becomes.
+ * The value 15 in every byte, and in every 16-bit lane. The masks are in memory because a load is cheaper
+ * than the several instructions that a vector constant compiles to.
  */
 const BYTE_MASK: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 const LANE_MASK: usize = memory.data<u16>([15, 15, 15, 15, 15, 15, 15, 15], 16);
 
 /**
- * The products of groups firstGroup to endGroup of 8 weight rows.
+ * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup.
  * @param weights packed q4 [rows, 32 * blocks]
  * @param input records [blocks][numRows]
  * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes apart
@@ -78,14 +78,14 @@ export function multiplyQ4(
   }
 }
 
-/** The stored nibble, 0..15, of row `r` and column `c` in a record. */
+/** Returns the stored nibble, 0..15, of row `r` and column `c` in a record. */
 function nibble(record: usize, r: usize, c: usize): i32 {
   const column = c & 15;
   const byte = <i32>load<u8>(record + SCALES_BYTES + (column >> 2) * 32 + r * 4 + (column & 3));
   return c < 16 ? byte & 15 : byte >> 4;
 }
 
-/** 8 weight rows, one activation row: f32 [8] at `output`. */
+/** Multiplies 8 weight rows with one activation row; writes f32 [8] at `output`. */
 function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   for (let r: usize = 0; r < 8; r++) {
     let sum: f32 = 0;
@@ -102,8 +102,8 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: 
 }
 
 /**
- * Each 32-bit lane holds one row's 8 nibbles. Seen as two 16-bit lanes they are, from the low end:
- * columns 0 2, columns 16 18, columns 1 3, columns 17 19 (of the step), which is why activations lie
+ * Each 32-bit lane holds one row's 8 nibbles. Read as two 16-bit lanes they are, from the low end:
+ * columns 0 2, columns 16 18, columns 1 3, columns 17 19 (of the step). Therefore activations are stored
  * in the order 0 2 1 3.
  */
 function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
@@ -145,7 +145,7 @@ function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: us
   v128.store(output, sumHigh, 16);
 }
 
-/** Two activation rows; their sums go to `output` and one stride on. */
+/** Multiplies 8 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
 function tile_8x2__simd(
   group: usize,
   blocks: i32,
@@ -223,7 +223,7 @@ function tile_8x2__simd(
   v128.store(output + outputStride, sumHigh1, 16);
 }
 
-/** Four activation rows; their sums stay in memory between blocks. */
+/** Multiplies 8 weight rows with four activation rows; the sums are kept in memory between blocks. */
 function tile_8x4__simd(
   group: usize,
   blocks: i32,
@@ -328,8 +328,8 @@ function tile_8x4__simd(
 }
 
 /**
- * A 16-bit lane starts with its columns' share of the offset and ends at the sum of 16 products of a weight
- * in -8..7: at most 16 * 8 * 127 = 16,256, which fits, whatever the sums on the way there wrap around to.
+ * A 16-bit lane starts with the offset of its columns and ends with the sum of 16 products of a weight in -8..7.
+ * The magnitude of that sum is at most 16 * 8 * 127 = 16,256, which fits; intermediate sums may wrap around.
  */
 function tile_8x1__relaxed(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   const mask = v128.load(BYTE_MASK);
@@ -378,7 +378,7 @@ function tile_8x1__relaxed(group: usize, blocks: i32, input: usize, inputStride:
   v128.store(output, sumHigh, 16);
 }
 
-/** Two activation rows; their sums go to `output` and one stride on. */
+/** Multiplies 8 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
 function tile_8x2__relaxed(
   group: usize,
   blocks: i32,
@@ -445,8 +445,8 @@ function tile_8x2__relaxed(
 }
 
 /**
- * Four activation rows. Their sums stay in memory between blocks: with 8 accumulators of integers, 4
- * registers are left for the operands, and no more exist.
+ * Multiplies 8 weight rows with four activation rows. The sums are kept in memory between blocks: the 8 integer
+ * accumulators leave 4 registers for the operands and none for the sums.
  */
 function tile_8x4__relaxed(
   group: usize,
@@ -523,7 +523,7 @@ function tile_8x4__relaxed(
   }
 }
 
-/** One row back to f32: @param output f32 [cols] */
+/** Converts one row to f32. @param output f32 [cols] */
 export function f32_q4_row(weights: usize, cols: i32, row: i32, output: usize): void {
   const blocks = (cols + BLOCK - 1) / BLOCK;
   const r = <usize>(row % GROUP_ROWS);

@@ -1,19 +1,19 @@
 /**
- * Products with 8-bit weights. The packed layout is drawn in layout.md: groups of 8 rows, one record
+ * Products with 8-bit weights. layout.md shows the packed layout: groups of 8 rows, one record
  * of 272 bytes per block of 32 columns (8 bfloat16 scales, then 16 column pairs of 8 rows each).
  *
- * For each weight row and block, in ascending order of blocks and with f32 operations in this order:
+ * For each weight row and block, in ascending order of blocks, with f32 operations in this order:
  *   accumulator += f32(integer dot product) * (weight scale * activation scale)
  */
 
 import { BLOCK, I16_RECORD } from "./activations";
 import { GROUP_ROWS, SCALES_BYTES, addScaled } from "./rows";
 
-/** Bytes of a group's block. */
+/** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK);
 
 /**
- * The products of groups firstGroup to endGroup of 8 weight rows.
+ * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup.
  * @param weights packed q8 [rows, 32 * blocks]
  * @param input records [blocks][numRows]
  * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes apart
@@ -59,7 +59,7 @@ export function multiplyQ8(
   }
 }
 
-/** 8 weight rows, one activation row: f32 [8] at `output`. */
+/** Multiplies 8 weight rows with one activation row; writes f32 [8] at `output`. */
 function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   for (let r: usize = 0; r < 8; r++) {
     let sum: f32 = 0;
@@ -114,7 +114,7 @@ function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: us
   v128.store(output, sumHigh, 16);
 }
 
-/** Two activation rows; their sums go to `output` and one stride on. */
+/** Multiplies 8 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
 function tile_8x2__simd(
   group: usize,
   blocks: i32,
@@ -173,7 +173,7 @@ function tile_8x2__simd(
   v128.store(output + outputStride, sumHigh1, 16);
 }
 
-/** Four activation rows; their sums stay in memory between blocks. */
+/** Multiplies 8 weight rows with four activation rows; the sums are kept in memory between blocks. */
 function tile_8x4__simd(
   group: usize,
   blocks: i32,
@@ -248,7 +248,7 @@ function tile_8x4__simd(
   }
 }
 
-/** One row back to f32: @param output f32 [cols] */
+/** Converts one row to f32. @param output f32 [cols] */
 export function f32_q8_row(weights: usize, cols: i32, row: i32, output: usize): void {
   const blocks = (cols + BLOCK - 1) / BLOCK;
   const r = <usize>(row % GROUP_ROWS);

@@ -1,10 +1,10 @@
-/** The job that multiplies rows of activations with one matrix: the product with the vocabulary. */
+/** The job that multiplies rows of activations with one matrix, such as the LM head. */
 
 import { Matrix, multiply, numGroups, prepareRow, preparedBytes } from "./matrix";
 import { GROUP_ROWS } from "./rows";
 import { claim, endPhase, thread, wholeLines } from "./threads";
 
-/** Up to so many rows are prepared by every thread for itself: that costs less than a phase does. */
+/** Up to this many rows, every thread prepares all of them for itself, which costs less than a phase. */
 export const MAX_LOCAL_ROWS: i32 = 2;
 
 /** Written by the host. */
@@ -21,11 +21,11 @@ export class Matmul {
   scratch: usize;
 }
 
-/** Phases of the job, at most. */
+/** Maximum number of phases of the job. */
 export const MATMUL_PHASES: i32 = 2;
 
-// Scratch: prepared activations that all threads use, then a part for each thread, which holds the prepared
-// activations of MAX_LOCAL_ROWS rows and the results of one unit.
+// Scratch: prepared activations that all threads use, then one part per thread with the prepared activations of
+// MAX_LOCAL_ROWS rows and the results of one unit.
 function sharedBytes(matrix: Matrix, numRows: i32): u64 {
   return wholeLines(preparedBytes(matrix.format, matrix.cols, numRows));
 }
@@ -36,12 +36,12 @@ function localPreparedBytes(matrix: Matrix): u64 {
   return preparedBytes(matrix.format, matrix.cols, MAX_LOCAL_ROWS);
 }
 
-/** Bytes of scratch for a product of `numRows` rows; they may be more than the memory can hold. */
+/** Returns the bytes of scratch for a product of `numRows` rows, which may exceed the memory's limit. */
 export function matmul_scratch(matrix: Matrix, numRows: i32, numThreads: i32): f64 {
   return <f64>(sharedBytes(matrix, numRows) + <u64>numThreads * localBytes(matrix, numRows));
 }
 
-/** Groups of weight rows that a thread claims at a time: at least 8 units a thread, but no large ones. */
+/** Returns the groups of weight rows per unit: few enough for 8 units per thread, and at most MAX_GROUPS_PER_UNIT. */
 export function groupsPerUnit(groups: i32, numThreads: i32): i32 {
   return max(1, min(MAX_GROUPS_PER_UNIT, groups / (8 * numThreads)));
 }

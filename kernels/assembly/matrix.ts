@@ -31,7 +31,7 @@ function numBlocks(matrix: Matrix): i32 {
   return (matrix.cols + BLOCK - 1) / BLOCK;
 }
 
-/** Bytes that `numRows` prepared rows of activations take; a multiple of 16. */
+/** Returns the bytes of `numRows` prepared rows of activations, a multiple of 16. */
 export function preparedBytes(format: Format, cols: i32, numRows: i32): u64 {
   if (format == Format.F32) return <u64>((cols + 3) / 4) * 16 * <u64>numRows;
   const record = format == Format.Q4 ? Q4_INPUT_RECORD : I16_RECORD;
@@ -39,7 +39,7 @@ export function preparedBytes(format: Format, cols: i32, numRows: i32): u64 {
 }
 
 /**
- * Prepares row n of `numRows`: copied, or quantized in blocks.
+ * Prepares row n of `numRows`: copies it, or quantizes it in blocks.
  * @param input f32 [matrix.cols]
  */
 export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32, numRows: i32): void {
@@ -51,7 +51,7 @@ export function prepareRow(matrix: Matrix, input: usize, prepared: usize, n: i32
   else quantizeRow(input, cols, prepared + row * Q4_INPUT_RECORD, stride * Q4_INPUT_RECORD, Q4_ORDER);
 }
 
-/** Prepares block b of 32 columns of row n: f32 [count], fewer than 32 in the last block only. */
+/** Prepares block b (32 columns) of row n from f32 [count]; count is 32 except in the last block. */
 export function prepareBlock(matrix: Matrix, input: usize, count: i32, prepared: usize, b: i32, n: i32, numRows: i32): void {
   const index = <usize>(b * numRows + n);
   if (matrix.format == Format.F32) {
@@ -64,9 +64,9 @@ export function prepareBlock(matrix: Matrix, input: usize, count: i32, prepared:
 }
 
 /**
- * The products of groups firstGroup to endGroup with all prepared rows.
+ * Multiplies the groups from firstGroup up to, but not including, endGroup with all prepared rows.
  * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes
- *   apart. Floats that only fill up the last group mean nothing.
+ *   apart. Floats that pad the last group are undefined.
  */
 export function multiply(
   matrix: Matrix,
@@ -88,7 +88,7 @@ export function multiply(
   }
 }
 
-/** Row `row` as floats: @param output f32 [matrix.cols] */
+/** Writes row `row` as floats. @param output f32 [matrix.cols] */
 export function readRow(matrix: Matrix, row: i32, output: usize): void {
   if (matrix.format == Format.F32) f32_f32_row(matrix.weights, matrix.cols, row, output);
   else if (matrix.format == Format.Q8) f32_q8_row(matrix.weights, matrix.cols, row, output);

@@ -1,6 +1,6 @@
 /**
- * Tokens in the contract's order: descending logit, lower id first on a tie. A token is one u64, its
- * rank: ascending ranks are that order, and no two tokens of a row have the same rank.
+ * Orders tokens as the contract defines: descending logit, lower id first on a tie. A token is represented
+ * by one u64, its rank. Ranks ascend in that order, and no two tokens of a row have the same rank.
  *
  *   bits 63..32  bitwise complement of a number that grows with the logit (-0 counts as 0)
  *   bits 31..0   token id
@@ -12,21 +12,21 @@ export function rankOf(logit: f32, tokenId: i32): u64 {
   return (<u64>~ascending(logit) << 32) | <u64>(<u32>tokenId);
 }
 
-/** The logit of a rank; 0 for what was -0. */
+/** Returns the logit of a rank; 0 if the logit was -0. */
 // @ts-ignore: decorator
 @inline
 export function rankLogit(rank: u64): f32 {
   return fromAscending(~(<u32>(rank >> 32)));
 }
 
-/** The token id of a rank. */
+/** Returns the token id of a rank. */
 // @ts-ignore: decorator
 @inline
 export function rankToken(rank: u64): i32 {
   return <i32>(<u32>rank);
 }
 
-/** A number that orders as the logit does. */
+/** Converts a logit to an integer with the same order. */
 // @ts-ignore: decorator
 @inline
 export function ascending(logit: f32): u32 {
@@ -41,7 +41,7 @@ export function fromAscending(value: u32): f32 {
   return reinterpret<f32>(bits < 0 ? bits ^ i32.MIN_VALUE : ~bits);
 }
 
-/** Up to this many ranks are sorted; more are first narrowed down. */
+/** Maximum number of ranks to sort; longer lists are shortened first. */
 export const MAX_SORT: i32 = 1024;
 /** Lists this short are sorted by insertion. */
 const MAX_INSERTION: i32 = 16;
@@ -50,10 +50,10 @@ const DIGIT_BITS: u64 = 11;
 const DIGITS: i32 = 1 << 11;
 /** u32 [DIGITS] */
 const COUNTS: usize = memory.data(DIGITS * 4, 16);
-/** u64 [MAX_SORT]: the other side of the merges. */
+/** u64 [MAX_SORT]: the second buffer of the merges. */
 const MERGED: usize = memory.data(MAX_SORT * 8, 16);
 
-/** Sorts u64 [count] in place, ascending: runs by insertion, then merges. count <= MAX_SORT */
+/** Sorts u64 [count] in place, ascending: sorts runs by insertion and merges them. count <= MAX_SORT */
 export function sortRanks(list: usize, count: i32): void {
   for (let start = 0; start < count; start += MAX_INSERTION) {
     insertionSort(list + <usize>start * 8, min(MAX_INSERTION, count - start));
@@ -106,8 +106,8 @@ function merge(from: usize, start: i32, middle: i32, end: i32, to: usize): void 
 }
 
 /**
- * The k-th smallest rank, counted from 1, of u64 [count]; the list stays as it is.
- * Digit by digit from the top, so the time is bounded whatever the values. 1 <= k <= count
+ * Returns the k-th smallest rank, counted from 1, of u64 [count]; the list does not change.
+ * Works digit by digit from the top, so the time is bounded for all values. 1 <= k <= count
  */
 export function selectRank(list: usize, count: i32, k: i32): u64 {
   let prefix: u64 = 0;
@@ -139,7 +139,7 @@ export function selectRank(list: usize, count: i32, k: i32): u64 {
   return prefix;
 }
 
-/** The one rank whose bits from `shift` up are `prefix`. */
+/** Returns the only rank whose bits from `shift` up equal `prefix`. */
 function findPrefix(list: usize, count: i32, prefix: u64, shift: u64): u64 {
   for (let i = 0; i < count; i++) {
     const rank = load<u64>(list + <usize>i * 8);
@@ -149,7 +149,7 @@ function findPrefix(list: usize, count: i32, prefix: u64, shift: u64): u64 {
   return 0;
 }
 
-/** Keeps the ranks up to `last`, in their order; returns how many. */
+/** Keeps the ranks up to `last` in their order and returns their number. */
 export function keepUpTo(list: usize, count: i32, last: u64): i32 {
   let kept = 0;
   for (let i = 0; i < count; i++) {

@@ -1,12 +1,12 @@
-/** What the quantized products share. */
+/** Code shared by the quantized products. */
 
-/** Weight rows of one group: what the quantized layouts keep together, and the unit in which products are asked for. */
+/** Weight rows in one group: the quantized layouts store a group together, and callers request products by groups. */
 export const GROUP_ROWS: i32 = 8;
 
-/** Bytes of a record's scales, one bfloat16 number for each row of the group; its values follow. */
+/** Bytes of a record's scales: one bfloat16 number for each row of the group. The values follow them. */
 export const SCALES_BYTES: usize = 2 * <usize>GROUP_ROWS;
 
-/** f32 [8] at `output` += integer sums of 8 weight rows * (weight scales * activation scale). */
+/** Adds to f32 [8] at `output`: integer sums of 8 weight rows * (weight scales * activation scale). */
 // @ts-ignore: decorator
 @inline
 export function addScaled(output: usize, low: v128, high: v128, weightScaleLow: v128, weightScaleHigh: v128, scale: v128): void {

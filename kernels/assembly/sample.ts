@@ -1,16 +1,16 @@
 /**
- * From one row of logits to one token, in the contract's order (section 3):
+ * Samples one token from one row of logits, in the order that section 3 of the contract defines:
  *
- *   0 checks, and the log-probabilities of the raw row, if it is those that are asked for (section 4)
- *   1 grammar: tokens that are not allowed are removed (in a copy; the row itself stays)
+ *   0 checks, and the log-probabilities of the raw row if they are requested (section 4)
+ *   1 grammar: tokens that are not allowed are removed (in a copy; the row itself does not change)
  *   2 logit_bias           3 repetition_penalty, frequency_penalty, presence_penalty
  *   4 temperature (0: the largest logit, lowest id on a tie)
  *   5 top_k                6 top_p                7 min_p                8 draw
- *   9 the log-probabilities of what is kept, if it is those
+ *   9 the log-probabilities of the kept tokens if they are requested
  *
- * Steps 5 to 7 each keep a beginning of the row in descending order, so what is kept is always
- * described by its last token. Two ways lead there: short lists are sorted and walked; everything
- * else goes through cumulative.ts.
+ * Steps 5 to 7 each keep a prefix of the row in descending order, so the last kept token describes all
+ * kept tokens. There are two methods: short lists are sorted and walked; cumulative.ts handles all
+ * other rows.
  */
 
 import { Goal, bucketScale, dealWeights, foundWeight, locate, totalWeight, weightOf } from "./cumulative";
@@ -29,27 +29,27 @@ import {
   sumWeights,
 } from "./scan";
 
-/** How a draw ends. */
+/** Result of a draw. */
 export const enum Status {
   Ok,
   /** The row holds NaN. */
   NotANumber,
-  /** The row holds +Infinity, or nothing finite. */
+  /** The row holds +Infinity or no finite value. */
   NotFinite,
-  /** No token is left after the grammar. */
+  /** The grammar leaves no token. */
   NothingAllowed,
   /** An adjustment names a token outside the vocabulary. */
   TokenOutOfRange,
 }
 
-/** Which log-probabilities are asked for. */
+/** Requested kind of log-probabilities. */
 export const enum Logprobs {
   None,
   /** Log-softmax of the row as given. */
   Raw,
   /**
-   * Log-softmax, after the temperature, of the tokens kept by step 7. Greedy stops before any of them is removed
-   * and has no temperature to divide by, so there it is that of the row after step 3 (as in vLLM).
+   * Log-softmax, after the temperature, of the tokens kept by step 7. Greedy decoding skips steps 5 to 7 and has no
+   * temperature to divide by, so it uses the log-softmax of the row after step 3 (as in vLLM).
    */
   Processed,
 }
@@ -58,9 +58,9 @@ export const enum Logprobs {
 @unmanaged
 export class Request {
   temperature: f64;
-  /** 1 keeps everything. */
+  /** 1 keeps every token. */
   topP: f64;
-  /** 0 keeps everything. */
+  /** 0 keeps every token. */
   minP: f64;
   /** [0, 1) */
   uniform: f64;
@@ -69,14 +69,14 @@ export class Request {
   presence: f64;
   /** >= 1 */
   vocabSize: i32;
-  /** 1..vocabSize; vocabSize keeps everything. */
+  /** 1..vocabSize; vocabSize keeps every token. */
   topK: i32;
   logprobs: Logprobs;
   numTop: i32;
   numAdjusted: i32;
   /** f32 [vocabSize] */
   logits: usize;
-  /** u32 [ceil(vocabSize / 32)], or 0: no grammar */
+  /** u32 [ceil(vocabSize / 32)], or 0 if there is no grammar. */
   allowed: usize;
   /** i32 [numAdjusted], distinct */
   tokenIds: usize;
@@ -88,19 +88,19 @@ export class Request {
   seen: usize;
   /** sample_scratch(vocabSize) bytes, 16-byte aligned */
   scratch: usize;
-  /** i32 [numTop] and f32 [numTop], for the alternatives of the answer */
+  /** i32 [numTop] and f32 [numTop]: memory for the alternatives of the answer. */
   topTokens: usize;
   topLogprobs: usize;
 }
 
-/** Read by the host; all but the status count only where that is Ok. */
+/** Read by the host. All fields but the status are valid only if the status is Ok. */
 @unmanaged
 export class Answer {
   status: Status;
   tokenId: i32;
-  /** Where they are asked for. */
+  /** Valid only if log-probabilities are requested. */
   logprob: f32;
-  /** min(numTop, tokens of the row, or kept) */
+  /** Number of alternatives: the requested numTop, or the number of tokens in the row (or kept) if that is smaller. */
   numTop: i32;
 }
 const ANSWER = changetype<Answer>(memory.data(offsetof<Answer>(), 16));
@@ -108,7 +108,10 @@ const ANSWER = changetype<Answer>(memory.data(offsetof<Answer>(), 16));
 /** f64 [MAX_SORT]: weights of a sorted list. */
 const WEIGHTS: usize = memory.data(MAX_SORT * 8, 16);
 
-/** f64: the weight of all tokens that steps 5 to 7 keep; u64: the rank of the last of them, or anything behind it. */
+/**
+ * f64: total weight of the tokens that steps 5 to 7 keep. u64: rank of the last of them, or any rank between it and the
+ * first removed token.
+ */
 const KEPT: usize = memory.data(16, 8);
 
 function noteKept(weight: f64, last: u64): void {
@@ -116,8 +119,8 @@ function noteKept(weight: f64, last: u64): void {
   store<u64>(KEPT, last, 8);
 }
 
-// Scratch: the working row, the list, the largest logit of each block, ranks of blocks, and what
-// the adjusted logits were.
+// Scratch, in this order: the working row, the list of ranks, the original values of the adjusted logits, the largest
+// logit of each block, and the ranks of the blocks.
 // @ts-ignore: decorator
 @inline
 function padded(n: i32): usize {
@@ -136,12 +139,12 @@ function blockRanksAt(scratch: usize, n: i32): usize {
   return maximaAt(scratch, n) + padded(numBlocks(n)) * 4;
 }
 
-/** Bytes of scratch for a vocabulary of n tokens. */
+/** Returns the bytes of scratch for a vocabulary of n tokens. */
 export function sample_scratch(n: i32): usize {
   return blockRanksAt(0, n) + padded(numBlocks(n)) * 8;
 }
 
-/** Draws a token; the answer stands until the next draw. The row of logits is the same afterwards as before. */
+/** Draws a token. The answer is valid until the next draw. The row of logits is unchanged afterwards. */
 export function sample(request: Request): Answer {
   ANSWER.status = draw(request);
   return ANSWER;
@@ -181,7 +184,7 @@ function draw(request: Request): Status {
   const largest = largestOf(maxima, numBlocks(n));
   const status = largest == -Infinity ? Status.NothingAllowed : Status.Ok;
   if (status == Status.Ok) {
-    // What top_k removes is gone from the row afterwards.
+    // `choose` may remove tokens from the working row (top_k), so the alternatives are found first.
     if (request.logprobs == Logprobs.Processed) findTop(request, work);
     ANSWER.tokenId = choose(request, work, largest);
     if (request.logprobs == Logprobs.Processed) writeProcessed(request, work, largest);
@@ -194,7 +197,7 @@ function draw(request: Request): Status {
   return status;
 }
 
-/** Steps 4 to 8. */
+/** Runs steps 4 to 8 and returns the token id. */
 function choose(request: Request, work: usize, largest: f32): i32 {
   const n = request.vocabSize;
   const scratch = request.scratch;
@@ -225,7 +228,7 @@ function choose(request: Request, work: usize, largest: f32): i32 {
   return drawFromRow(request, work, u64.MAX_VALUE, largest, factor);
 }
 
-/** Steps 6 to 8 on sorted ranks, u64 [count]. 1 <= count <= MAX_SORT */
+/** Runs steps 6 to 8 on sorted ranks, u64 [count]. 1 <= count <= MAX_SORT */
 function drawFromList(request: Request, list: usize, count: i32, largest: f32, factor: f64): i32 {
   let total: f64 = 0;
   for (let i: usize = 0; i < <usize>count; i++) {
@@ -252,7 +255,7 @@ function drawFromList(request: Request, list: usize, count: i32, largest: f32, f
   return rankToken(load<u64>(list + <usize>(kept - 1) * 8));
 }
 
-/** Steps 6 to 8 on a row of any length. @param end no token of the row ranks behind it */
+/** Runs steps 6 to 8 on a row of any length. @param end a rank that no token of the row exceeds */
 function drawFromRow(request: Request, row: usize, end: u64, largest: f32, factor: f64): i32 {
   const n = request.vocabSize;
   const list = listAt(request.scratch, n);
@@ -278,7 +281,7 @@ function drawFromRow(request: Request, row: usize, end: u64, largest: f32, facto
   return rankToken(drawn <= last ? drawn : lastKept(row, n, last));
 }
 
-/** The last token up to rank `last`: for the draw that rounding has carried past what is kept. */
+/** Returns the rank of the last token up to `last`. Used when rounding carries a draw past the kept tokens. */
 function lastKept(row: usize, n: i32, last: u64): u64 {
   let found: u64 = 0;
   for (let i = 0; i < n; i++) {
@@ -288,7 +291,7 @@ function lastKept(row: usize, n: i32, last: u64): u64 {
   return found;
 }
 
-/** The smallest logit whose weight is at least `minP`, by bisection over the 2^32 floats. */
+/** Returns the smallest logit whose weight is at least `minP`, found by bisection over the 2^32 floats. */
 function minPThreshold(minP: f64, largest: f32, factor: f64): f32 {
   let below = ascending(-f32.MAX_VALUE) - 1;
   let enough = ascending(largest);
@@ -302,9 +305,9 @@ function minPThreshold(minP: f64, largest: f32, factor: f64): f32 {
 }
 
 /**
- * The k first tokens of the row, sorted; fewer if fewer are left. Only the k blocks with the largest
- * logits can hold them (the blocks' largest logits are k tokens themselves).
- * @param list u64 [n] @param blockRanks u64 [numBlocks(n)] 1 <= k <= MAX_SORT
+ * Lists the first k tokens of the row in order of rank and returns their number, which is below k if fewer
+ * tokens are left. Only the k blocks with the largest maxima can hold them, because these maxima are k tokens.
+ * @param k 1..MAX_SORT @param list u64 [n] @param blockRanks u64 [numBlocks(n)]
  */
 function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, blockRanks: usize): i32 {
   const blocks = numBlocks(n);
@@ -327,7 +330,7 @@ function selectTop(row: usize, n: i32, maxima: usize, k: i32, list: usize, block
   return min(k, count);
 }
 
-/** The tokens with a logit of at least `threshold`; stops soon after MAX_SORT of them. */
+/** Lists the tokens with a logit of at least `threshold` and returns their number; stops soon after MAX_SORT tokens. */
 function gatherWeighty(row: usize, n: i32, maxima: usize, threshold: f32, list: usize): i32 {
   let count = 0;
   for (let first = 0; first < n && count <= MAX_SORT; first += BLOCK) {
@@ -337,7 +340,7 @@ function gatherWeighty(row: usize, n: i32, maxima: usize, threshold: f32, list: 
   return count;
 }
 
-/** Steps 2 and 3, in float64 for the tokens they touch, rounded once; `originals` takes what was there. */
+/** Applies steps 2 and 3 to the adjusted tokens, in float64 and rounded once. Saves the original logits. */
 function adjust(request: Request, row: usize): void {
   const originals = originalsAt(request.scratch, request.vocabSize);
   for (let i: usize = 0; i < <usize>request.numAdjusted; i++) {
@@ -362,7 +365,7 @@ function isAllowed(request: Request, tokenId: u32): bool {
   return ((load<u32>(request.allowed + <usize>(tokenId >> 5) * 4) >> (tokenId & 31)) & 1) != 0;
 }
 
-/** Brings the largest logits of the touched blocks up to date. */
+/** Updates the maxima of the blocks that hold adjusted tokens. */
 function updateMaxima(request: Request, row: usize, maxima: usize): void {
   const n = request.vocabSize;
   const originals = originalsAt(request.scratch, n);
@@ -379,7 +382,7 @@ function updateMaxima(request: Request, row: usize, maxima: usize): void {
   }
 }
 
-/** Undoes `adjust`, backwards, so that a token named twice ends as it began. */
+/** Undoes `adjust` in reverse order, so that a token listed twice gets its original logit back. */
 function restore(request: Request, row: usize): void {
   const originals = originalsAt(request.scratch, request.vocabSize);
   for (let i = request.numAdjusted - 1; i >= 0; i--) {
@@ -389,15 +392,15 @@ function restore(request: Request, row: usize): void {
 }
 
 /**
- * Log-softmax of one logit, rounded to f32: what overflows ends at the finite range, as JSON has no infinity, and
- * adding 0 turns -0 into 0.
+ * Returns the log-softmax of one logit, rounded to f32. Overflow is clamped to the finite range, because JSON has no
+ * infinity, and adding 0 turns -0 into 0.
  */
 function logprobOf(logit: f32, largest: f32, temperature: f64, logTotal: f64): f32 {
   const logprob = (<f64>logit - <f64>largest) / temperature - logTotal;
   return <f32>max(logprob, -(<f64>f32.MAX_VALUE)) + <f32>0;
 }
 
-/** The `numTop` largest of the row; their logits stand where their log-probabilities will. */
+/** Finds the `numTop` largest logits of the row. Stores them where `writeTop` will store their log-probabilities. */
 function findTop(request: Request, row: usize): void {
   const n = request.vocabSize;
   const scratch = request.scratch;
@@ -412,7 +415,7 @@ function findTop(request: Request, row: usize): void {
   }
 }
 
-/** What `findTop` found becomes log-probabilities; tokens that rank behind `last` are left out. */
+/** Converts the logits that `findTop` stored to log-probabilities; leaves out tokens whose rank exceeds `last`. */
 function writeTop(request: Request, largest: f32, temperature: f64, logTotal: f64, last: u64): void {
   let count: usize = 0;
   for (; count < <usize>ANSWER.numTop; count++) {
@@ -424,7 +427,7 @@ function writeTop(request: Request, largest: f32, temperature: f64, logTotal: f6
   ANSWER.numTop = <i32>count;
 }
 
-/** Step 9. @param row as it was drawn from */
+/** Runs step 9. @param row the row from which the token was drawn */
 function writeProcessed(request: Request, row: usize, largest: f32): void {
   const isGreedy = request.temperature == 0;
   const temperature = isGreedy ? 1 : request.temperature;

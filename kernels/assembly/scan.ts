@@ -1,13 +1,13 @@
 /**
  * Passes over a row of logits: f32 [n], 4-byte aligned. Removed tokens are -Infinity.
- * Every pass reads the row once; what is summed is summed in four lanes (token id modulo 4), each in
- * ascending order of ids, so that the scalar and the SIMD versions agree to the last bit.
+ * Every pass reads the row once. Sums run in four lanes (token id modulo 4), each in ascending order of
+ * ids, so that the scalar and the SIMD versions give the same bits.
  */
 
 import { exp2, exp2__simd } from "./math";
 import { rankOf } from "./ranking";
 
-/** Tokens of a block whose largest logit is remembered. */
+/** Tokens per block. The largest logit of each block is stored. */
 export const BLOCK: i32 = 64;
 
 // @ts-ignore: decorator
@@ -35,7 +35,7 @@ export function scanMaxima(row: usize, n: i32, maxima: usize): f32 {
   return hasNaN ? NaN : largest;
 }
 
-/** The largest of f32 [count], or NaN if there is one. count <= BLOCK */
+/** Returns the largest of f32 [count], or NaN if an element is NaN. count <= BLOCK */
 export function maximumOf(block: usize, count: i32): f32 {
   if (ASC_FEATURE_SIMD) {
     if (count == BLOCK) return maximumOfBlock__simd(block);
@@ -74,7 +74,7 @@ function maximumOfBlock__simd(block: usize): f32 {
   return ab > cd ? ab : cd;
 }
 
-/** The largest of f32 [count], no NaN among them; -Infinity for none. */
+/** Returns the largest of f32 [count], none of them NaN; -Infinity if count is 0. */
 export function largestOf(values: usize, count: i32): f32 {
   let largest: f32 = -Infinity;
   for (let i = 0; i < count; i++) {
@@ -84,7 +84,7 @@ export function largestOf(values: usize, count: i32): f32 {
   return largest;
 }
 
-/** The smallest of f32 [n], no NaN among them. n >= 1 */
+/** Returns the smallest of f32 [n], none of them NaN. n >= 1 */
 export function smallestOf(row: usize, n: i32): f32 {
   let i = 0;
   let smallest: f32 = Infinity;
@@ -99,7 +99,7 @@ export function smallestOf(row: usize, n: i32): f32 {
   return smallest;
 }
 
-/** The lowest id whose logit equals `value`. @param maxima as scanMaxima wrote them */
+/** Returns the lowest id whose logit equals `value`. @param maxima the output of scanMaxima */
 export function findFirst(row: usize, n: i32, maxima: usize, value: f32): i32 {
   for (let first = 0; first < n; first += BLOCK) {
     if (load<f32>(maxima + <usize>(first / BLOCK) * 4) != value) continue;
@@ -112,7 +112,7 @@ export function findFirst(row: usize, n: i32, maxima: usize, value: f32): i32 {
 }
 
 /**
- * Copies the row with the tokens that are not allowed removed.
+ * Copies the row without the tokens that are not allowed.
  * @param allowed u32 [ceil(n / 32)], bit i of word j for token 32 j + i
  * @param output f32 [n]
  */
@@ -145,7 +145,7 @@ function copyAllowed32__simd(source: usize, word: u32, target: usize): void {
   const removed = v128.load(REMOVED);
   const lanes = v128.load(LANE_BITS);
   const zero = i32x4.splat(0);
-  // Lane l of step s tests bit 4 s + l: the lanes' own bits are fixed, the word moves.
+  // Lane l of step s tests bit 4 s + l: the mask of each lane is fixed, and the word is shifted.
   let bits = i32x4.splat(word);
   for (let i: usize = 0; i < 128; i += 16) {
     const isRemoved = i32x4.eq(v128.and(bits, lanes), zero);
@@ -155,7 +155,7 @@ function copyAllowed32__simd(source: usize, word: u32, target: usize): void {
 }
 
 /**
- * Copies the row with the tokens that rank after `last` removed.
+ * Copies the row without the tokens that rank after `last`.
  * @param output f32 [n]
  */
 export function copyUpTo(row: usize, n: i32, last: u64, output: usize): void {
@@ -166,8 +166,8 @@ export function copyUpTo(row: usize, n: i32, last: u64, output: usize): void {
 }
 
 /**
- * Sum of 2^((logit - largest) * factor) over the row, in float64: (s0 + s1) + (s2 + s3), one sum per
- * id modulo 4.
+ * Returns the sum of 2^((logit - largest) * factor) over the row, in float64: (s0 + s1) + (s2 + s3), one sum
+ * per id modulo 4.
  */
 export function sumWeights(row: usize, n: i32, largest: f32, factor: f64): f64 {
   const shift = <f64>largest;
@@ -210,7 +210,7 @@ export function sumWeights(row: usize, n: i32, largest: f32, factor: f64): f64 {
 /**
  * Appends the ranks of the tokens first..first+count-1 whose logit is at least `threshold` and not
  * -Infinity, in ascending order of ids; returns the new length of the list.
- * @param list u64 [...], room for `count` more after `length`
+ * @param list u64 [...], with space for `count` more after `length`
  */
 export function gatherAtLeast(row: usize, first: i32, count: i32, threshold: f32, list: usize, length: i32): i32 {
   for (let i = first; i < first + count; i++) {

@@ -1,28 +1,28 @@
 /**
- * One job on several threads. Every thread runs the same function; a job is a sequence of phases, the
+ * Runs one job on several threads. Every thread runs the same function. A job is a sequence of phases, the
  * same on every thread, and a phase is a number of units of work that the threads claim:
  *
  *   for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) { ...; completed++ }
  *   endPhase(numUnits, completed);
  *
- * Each thread has an equal share of a phase's units, in one piece, and takes units of the others' when
- * its own are gone. So a thread meets the same weights, keys and values again in its own caches token
- * after token, and threads touch each other's cache lines only at the end of a phase: between cores
- * that share no cache each touch costs as much as a unit does.
+ * Each thread owns an equal, contiguous share of a phase's units and takes units from other shares when
+ * its own is used up. So a thread finds the same weights, keys and values in its own caches for every
+ * token, and threads access each other's cache lines only at the end of a phase. (Between cores that
+ * share no cache, each such access costs as much as a unit.)
  *
- * A phase ends when its units are done, not when every thread has arrived: a thread that the machine
- * takes away between two units, or that has not woken up yet, holds nobody up. Which thread does a unit
- * never shows in its result.
+ * A phase ends when its units are done, not when every thread has arrived: a thread that is descheduled
+ * between two units, or that has not woken up yet, does not delay the others. Results do not depend on
+ * which thread computes a unit.
  *
  * Thread 0 is the host's caller. It opens a job by making the generation odd and closes it by making it
- * even; workers enter an open job and are counted while inside. Waiting spins first and then sleeps.
+ * even; workers enter an open job and are counted while inside. A waiting thread spins first and then sleeps.
  */
 
-/** Phases of one job, at most. */
+/** Maximum number of phases of one job. */
 export const MAX_PHASES: i32 = 2048;
 export const MAX_THREADS: i32 = 64;
 
-/** The words that threads share lie on cache lines of their own. */
+/** Bytes of a cache line. Each word that threads share has its own cache line. */
 export const LINE: usize = 64;
 /** i32: odd while a job is open. */
 const GENERATION: usize = memory.data(64, 64);
@@ -34,33 +34,33 @@ const NUM_INSIDE: usize = memory.data(64, 64);
 const NUM_SLEEPING: usize = memory.data(64, 64);
 /** i32: 1 once a thread has died; every wait then ends in a trap. */
 const FAILED: usize = memory.data(64, 64);
-/** i64: number of the job's first phase; phases are numbered on and on. i32: threads that share its units. */
+/** i64: number of the job's first phase (numbers continue from job to job). i32: threads that share its units. */
 const JOB_STATE: usize = memory.data(64, 64);
-/** [MAX_THREADS] lines: i64, number of a phase << UNIT_BITS | units claimed of the thread's share of it. */
+/** [MAX_THREADS] lines: i64, phase number << UNIT_BITS | units claimed from the thread's share of that phase. */
 const SHARES: usize = memory.data(MAX_THREADS * 64, 64);
 const UNIT_BITS: i64 = 20;
 /** [MAX_PHASES] lines: i32 units done. */
 const PHASES: usize = memory.data(MAX_PHASES * 64, 64);
 
-/** Looks at a word before a thread sleeps: some 10 microseconds, about what sleeping and waking cost. */
+/** Reads of a word before a thread sleeps: about 10 microseconds, roughly the cost of sleeping and waking. */
 const SPINS_IN_JOB: i32 = 10000;
-/** Between jobs a worker stays awake a little longer: the next token's job follows soon. */
+/** Reads before a worker sleeps between jobs: more of them, because the next token's job follows soon. */
 const SPINS_IDLE: i32 = 50000;
-/** Sleeping threads look up this often, in nanoseconds, to see whether another thread has died. */
+/** Interval in nanoseconds at which a sleeping thread checks whether another thread has died. */
 const LOOK_UP_NS: i64 = 100_000_000;
-/** A phase without progress for so many looks is stuck: its thread died without a word. */
+/** Checks without progress after which a phase counts as stuck, because a thread died without reporting it. */
 const MAX_LOOKS: i32 = 300;
 
-/** 0 for the host's caller. These globals belong to the instance, hence to the thread. */
+/** 0 for the host's caller. Each thread has its own instance and therefore its own globals. */
 let threadIndex: i32 = 0;
 let numThreads: i32 = 1;
-/** The line of the phase the thread is in, and its number. */
+/** Cache line and number of the thread's current phase. */
 let phase: usize = PHASES;
 let phaseNumber: i64 = 0;
-/** Shares that had nothing left, the thread's own one first. */
+/** Number of shares found empty, starting with the thread's own. */
 let sharesEmptied: i32 = 0;
 
-/** Rounded up to whole cache lines, so that what follows begins on one of its own. */
+/** Rounds up to whole cache lines, so that the data after it starts on a new line. */
 // @ts-ignore: decorator
 @inline
 export function wholeLines(byteLength: u64): u64 {
@@ -73,7 +73,7 @@ export function thread(): i32 {
   return threadIndex;
 }
 
-/** A unit of the phase that nobody has claimed; `numUnits`, at most 2^20, when there is none. */
+/** Claims a free unit of the phase; returns `numUnits` (at most 2^20) if none is left. */
 export function claim(numUnits: i32): i32 {
   for (; sharesEmptied < numThreads; sharesEmptied++) {
     const unit = claimOf((threadIndex + sharesEmptied) % numThreads, numUnits);
@@ -82,7 +82,7 @@ export function claim(numUnits: i32): i32 {
   return numUnits;
 }
 
-/** The next unit of one thread's share, or -1. Whoever comes first to a share of a phase opens it. */
+/** Claims the next unit of one thread's share, or returns -1. The first claim in a phase resets the share's count. */
 function claimOf(owner: i32, numUnits: i32): i32 {
   const word = SHARES + <usize>owner * LINE;
   const first = (owner * numUnits) / numThreads;
@@ -98,7 +98,7 @@ function claimOf(owner: i32, numUnits: i32): i32 {
   }
 }
 
-/** Reports the units this thread has completed and waits until all `numUnits` are. */
+/** Reports the units that this thread has completed and waits until all `numUnits` are complete. */
 export function endPhase(numUnits: i32, completed: i32): void {
   const done = phase;
   phase += LINE;
@@ -111,7 +111,7 @@ export function endPhase(numUnits: i32, completed: i32): void {
   awaitValue(done, numUnits);
 }
 
-/** Waits for a word that others change to reach `value`. */
+/** Waits until a word that other threads change reaches `value`. */
 function awaitValue(address: usize, value: i32): void {
   for (let i = 0; i < SPINS_IN_JOB; i++) {
     if (atomic.load<i32>(address) == value) return;
@@ -131,7 +131,7 @@ function awaitValue(address: usize, value: i32): void {
   atomic.sub<i32>(NUM_SLEEPING, 1);
 }
 
-/** Marks the pool as dead: threads that wait, now or later, trap. */
+/** Marks the pool as dead: every thread that waits, now or later, traps. */
 export function fail(): void {
   atomic.store<i32>(FAILED, 1);
 }
@@ -140,7 +140,10 @@ function checkAlive(): void {
   if (atomic.load<i32>(FAILED) != 0) unreachable();
 }
 
-/** Opens a job of at most `numPhases` phases; what it reads is in memory by now. @param count threads; 1: no worker takes part */
+/**
+ * Opens a job of at most `numPhases` phases. Its input must already be in memory.
+ * @param count number of threads; 1 if no worker takes part
+ */
 export function openJob(numPhases: i32, count: i32): void {
   checkAlive();
   memory.fill(PHASES, 0, <usize>numPhases * LINE);
@@ -166,17 +169,17 @@ export function closeJob(): void {
   awaitValue(NUM_INSIDE, 0);
 }
 
-/** Makes this instance a worker's. */
+/** Makes this instance the worker with the given number. */
 export function setThread(index: i32): void {
   threadIndex = index;
 }
 
-/** Waits for an open job other than generation `last` and enters it; returns its generation. */
+/** Waits for an open job other than generation `last`, enters it and returns its generation. */
 export function enterJob(last: i32): i32 {
   while (true) {
     const generation = awaitJob(last);
     atomic.add<i32>(NUM_INSIDE, 1);
-    // Thread 0 makes the generation even and then looks at the count, so one of the two sees the other.
+    // Thread 0 makes the generation even and then reads the count, so at least one of the two notices the other.
     if (atomic.load<i32>(GENERATION) == generation) {
       beginJob();
       return generation;
