@@ -42,7 +42,7 @@ interface Shape {
   readonly hasHeadNorms: boolean;
 }
 
-// Sizes on and off the grids of 4, 8 and 32; 1, 2, 3, 7 and 8 query heads to a kv head.
+// Sizes that are and are not multiples of 4, 8 and 32; 1, 2, 3, 7 and 8 query heads per kv head.
 const SHAPES: readonly Shape[] = [
   {
     name: "even sizes",
@@ -78,7 +78,7 @@ const SHAPES: readonly Shape[] = [
     hasHeadNorms: false,
   },
   {
-    name: "seven to a head",
+    name: "seven query heads per kv head",
     hiddenSize: 28,
     intermediateSize: 31,
     numHeads: 14,
@@ -103,7 +103,7 @@ const SHAPES: readonly Shape[] = [
 const NUM_LAYERS = 2;
 const VOCABULARY = 21;
 
-/** A random model in which every part matters. */
+/** Returns a random model in which every part affects the result. */
 function randomModel(shape: Shape, format: MatrixFormat, kvFormat: KVFormat): KernelModel {
   let seed = 100;
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim } = shape;
@@ -139,7 +139,7 @@ function randomModel(shape: Shape, format: MatrixFormat, kvFormat: KVFormat): Ke
   };
 }
 
-/** The model in the memory of one build, with pages whose unwritten bytes are poison. */
+/** The model in the memory of one build, with pages whose unwritten bytes would spoil a result that reads them. */
 class Placed {
   readonly #kernels: Kernels;
   readonly #model: KernelModel;
@@ -180,7 +180,7 @@ class Placed {
     });
   }
 
-  /** One pass: f32 [hiddenSize] for each row. */
+  /** Runs one pass; returns f32 [hiddenSize] for each row. */
   pass(rows: readonly DecoderRow[]): Float32Array[] {
     const { headDim, hiddenSize } = this.#model;
     const [cos, sin] = angles(
@@ -191,7 +191,7 @@ class Placed {
     return rows.map((_, n) => this.#kernels.f32(hidden + n * hiddenSize * 4, hiddenSize).slice());
   }
 
-  /** A sequence from position 0 in passes of the given sizes, the last size repeated. */
+  /** Runs a sequence from position 0 in passes of the given sizes; the last size repeats. */
   sequence(tokenIds: readonly number[], passSizes: readonly number[]): Float32Array[] {
     const pages = this.pages(tokenIds.length);
     const hidden: Float32Array[] = [];
@@ -225,9 +225,9 @@ const FORMATS = (["f32", "q8", "q4"] as const).flatMap((format) =>
   (["f32", "q8"] as const).map((kvFormat) => [format, kvFormat] as const),
 );
 
-describe.each(SHAPES)("a decoder of $name", (shape) => {
+describe.each(SHAPES)("a decoder with $name", (shape) => {
   it.each(FORMATS)(
-    "with %s weights and %s pages agrees with the twin, bit for bit in every build",
+    "with %s weights and %s pages matches the reference, with the same bits in every build",
     (format, kvFormat) => {
       const model = randomModel(shape, format, kvFormat);
       const tokenIds = randomTokens(1, shape.pageSize + 13);
@@ -247,7 +247,7 @@ describe.each(SHAPES)("a decoder of $name", (shape) => {
   );
 });
 
-/** Large enough that even a pass of one row runs on all threads. */
+/** A shape so large that even a pass of one row runs on all threads. */
 const LARGE: Shape = {
   name: "several threads",
   hiddenSize: 200,
@@ -271,7 +271,7 @@ describe.each([
   const sequences = Array.from({ length: 8 }, (_, i) => randomTokens(10 + i, 3 + 5 * i));
   const alone = sequences.map((tokenIds) => placed[0]!.sequence(tokenIds, [1]));
 
-  it("do not depend on the build, the threads or how the prompt is cut", () => {
+  it("do not depend on the build, the number of threads or the division of the prompt into passes", () => {
     placed.forEach((decoder, i) => {
       for (const passSizes of [[1], [40], [2], [3, 1, 8, 5], [7]]) {
         expectSameBits(
@@ -308,7 +308,7 @@ describe.each([
       const pages = decoder.pages(a.length);
       const others = decoder.pages(b.length);
       decoder.pass(a.slice(0, 16).map((tokenId, position) => ({ tokenId, position, pages })));
-      // The rest of one prompt between the tokens of another, and a second reader of the first two pages.
+      // The rest of one prompt between the tokens of another, and a second sequence that shares the first two pages.
       const second = [...pages.slice(0, 2), ...decoder.pages(8)];
       const rows = [
         ...b.slice(0, 9).map((tokenId, position) => ({ tokenId, position, pages: others })),
@@ -326,11 +326,11 @@ describe.each([
   });
 });
 
-describe("a decoder's edges", () => {
+describe("edge cases of a decoder", () => {
   const model = randomModel(SHAPES[0]!, "q8", "f32");
   const decoder = new Placed(builds[0]!, model, 4, 16);
 
-  it("lets NaN in the weights reach the hidden state", () => {
+  it("propagates NaN from the weights to the hidden state", () => {
     const layers = model.layers.map((layer, i) =>
       i === 1 ? { ...layer, attentionNorm: layer.attentionNorm.map(() => NaN) } : layer,
     );
@@ -340,7 +340,7 @@ describe("a decoder's edges", () => {
     }
   });
 
-  it("refuses passes that cannot be", () => {
+  it("refuses invalid passes", () => {
     const pages = decoder.pages(16);
     const row = { tokenId: 0, position: 0, pages };
     expect(() => decoder.pass([])).toThrow("A pass has 1 to 4 rows. Given: 0");
@@ -359,7 +359,7 @@ describe("a decoder's edges", () => {
     expect(() => new Placed(builds[0]!, wide, 1, 2 ** 24)).toThrow("limited to 4 GiB");
   });
 
-  it("refuses a description that does not fit together", () => {
+  it("refuses inconsistent shapes", () => {
     const [layer] = model.layers;
     const broken = { ...model, layers: [{ ...layer!, down: layer!.qkv }] };
     expect(() => new Placed(builds[0]!, broken, 4, 16)).toThrow("layers.0.down must be [64, 96]. Given: [128, 64]");

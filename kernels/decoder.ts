@@ -241,7 +241,8 @@ function checkSpec(spec: DecoderSpec): void {
     checkMatrix(`layers.${index}.down`, down, hiddenSize, intermediateSize);
     const { qkv: first, output: second, gateUp: third, down: fourth } = layers[0]!;
     const same = qkv.format === first.format && output.format === second.format && gateUp.format === third.format;
-    if (!same || down.format !== fourth.format) throw new RangeError(`layers.${index} must have the formats of layers.0`);
+    if (!same || down.format !== fourth.format)
+      throw new RangeError(`layers.${index} must have the formats of layers.0`);
   });
 }
 

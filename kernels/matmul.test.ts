@@ -16,7 +16,7 @@ const builds = await loadBuilds();
 const formats: MatrixFormat[] = ["f32", "q8", "q4"];
 const FLOAT_EPSILON = 2 ** -24;
 
-/** input x matrix on one build, with a canary after the output. */
+/** Returns input x matrix, computed by one build; checks a canary after the output. */
 function multiply(
   kernels: Kernels,
   source: ReturnType<typeof inFormat>,
@@ -33,8 +33,8 @@ function multiply(
 }
 
 /**
- * All builds: equal bits, and as near to the float64 twin as their f32 sums can be: one rounding per
- * term of the reduction and a few for the scales.
+ * Checks that all builds give equal bits and are as close to the float64 reference as f32 sums allow: one
+ * rounding per term of the reduction and a few for the scales.
  */
 function check(source: ReturnType<typeof inFormat>, input: Float32Array, numRows: number): void {
   const expected = referenceMatmul(source, input, numRows);
@@ -49,7 +49,7 @@ function check(source: ReturnType<typeof inFormat>, input: Float32Array, numRows
 }
 
 describe.each(formats)("matmul %s", (format) => {
-  // Columns around the block, rows around the group, 1 to 9 activation rows.
+  // Column counts around the block size, row counts around the group size, 1 to 9 activation rows.
   const shapes = [
     [1, 1],
     [1, 31],
@@ -64,12 +64,12 @@ describe.each(formats)("matmul %s", (format) => {
     [16, 576],
     [17, 577],
   ] as const;
-  it.each(shapes)("[%i, %i] agrees with the twin for 1 to 9 rows, bit for bit in every build", (rows, cols) => {
+  it.each(shapes)("[%i, %i] matches the reference for 1 to 9 rows, with the same bits in every build", (rows, cols) => {
     const source = inFormat(format, randomFloats(rows * 1000 + cols, rows * cols), rows, cols);
     for (let numRows = 1; numRows <= 9; numRows++) check(source, randomFloats(numRows, numRows * cols), numRows);
   });
 
-  it("takes any shape and any magnitude", () => {
+  it("handles any shape and any magnitude", () => {
     const magnitude = fc.constantFrom(1e-10, 1e-3, 1, 1e3, 1e10);
     const shape = {
       rows: fc.integer({ min: 1, max: 20 }),
@@ -87,7 +87,7 @@ describe.each(formats)("matmul %s", (format) => {
     );
   });
 
-  it("gives a row the same bits alone and among others", () => {
+  it("gives a row the same bits alone and in a batch", () => {
     const [rows, cols, numRows] = [19, 70, 5];
     const source = inFormat(format, randomFloats(1, rows * cols), rows, cols);
     const input = randomFloats(2, numRows * cols);
@@ -112,7 +112,7 @@ describe.each(formats)("matmul %s", (format) => {
     }
   });
 
-  it.each([NaN, Infinity, -Infinity])("lets %f in the activations reach every result", (poison) => {
+  it.each([NaN, Infinity, -Infinity])("propagates %f from the activations to every result", (poison) => {
     const [rows, cols] = [9, 70];
     const source = inFormat(format, randomFloats(5, rows * cols), rows, cols);
     for (const position of [0, 31, 32, 69]) {
@@ -124,7 +124,7 @@ describe.each(formats)("matmul %s", (format) => {
     }
   });
 
-  it("reads rows back as they were stored", () => {
+  it("reads rows back with their stored values", () => {
     for (const [rows, cols] of [
       [1, 1],
       [9, 33],
@@ -147,7 +147,7 @@ describe.each(formats)("matmul %s", (format) => {
 });
 
 describe("integer extremes", () => {
-  // Every pair of extreme values beside each other, where 16-bit intermediate sums are largest.
+  // Every pair of extreme values occurs side by side, where 16-bit intermediate sums are largest.
   const extremes = { q8: [-127, 127, 0, 1], q4: [-8, 7, 0, 1] } as const;
   it.each(["q8", "q4"] as const)("%s products are exact at the ends of the range", (format) => {
     const [rows, cols] = [16, 64];
@@ -180,7 +180,7 @@ describe("integer extremes", () => {
 
 describe("misuse", () => {
   const kernels = builds[0]!;
-  it("refuses addresses outside what was allocated, odd addresses and bad counts", () => {
+  it("refuses addresses outside the allocated memory, unaligned addresses and bad counts", () => {
     const matrix = placeMatrix(kernels, inFormat("q8", randomFloats(1, 64), 2, 32));
     const input = placeFloats(kernels, new Float32Array(32));
     const output = kernels.allocate(8);
@@ -192,7 +192,7 @@ describe("misuse", () => {
     expect(() => kernels.allocate(1.5)).toThrow(RangeError);
   });
 
-  it("hands out zeroed, aligned, disjoint memory that survives growth", () => {
+  it("allocates zeroed, aligned, disjoint memory that survives growth", () => {
     const first = kernels.allocate(100);
     kernels.bytes(first, 100).fill(7);
     const second = kernels.allocate(5_000_000);

@@ -21,8 +21,8 @@ describe.each(quantized)("quantize %s", (format) => {
         dequantize(matrix).forEach((value, i) => {
           const block = source.subarray(i - (i % 32), i - (i % 32) + 32);
           const amax = Math.max(...block.map(Math.abs));
-          // Half a step, but a whole one where 4 bits have no +8; 1 % for the bfloat16 scale; scales that
-          // underflow.
+          // Half a step, but a whole step where 4 bits have no +8; 1 % for the bfloat16 scale; 1e-37 for scales
+          // that underflow.
           const step = format === "q8" ? amax / 127 / 2 : amax / 8;
           expect(Math.abs(value - source[i]!)).toBeLessThanOrEqual(1.3 * step + amax * 0.01 + 1e-37);
         });
@@ -31,14 +31,14 @@ describe.each(quantized)("quantize %s", (format) => {
     );
   });
 
-  it("keeps what the format can hold exactly", () => {
+  it("keeps weights that the format represents exactly", () => {
     const source = Float32Array.from({ length: 64 }, (_, i) => (i % (highest - lowest + 1)) + lowest);
     if (format === "q4") expect(dequantize(quantize(format, source, 2, 32))).toEqual(source);
     const zeros = new Float32Array(70);
     expect(dequantize(quantize(format, zeros, 2, 35))).toEqual(zeros);
   });
 
-  it("has a squared error close to the least that any bfloat16 scale has", () => {
+  it("has a squared error close to the minimum over all bfloat16 scales", () => {
     const numBlocks = 200;
     const source = normalFloats(3, numBlocks * 32);
     const squaredErrors = (values: Float32Array) =>
@@ -66,7 +66,7 @@ describe.each(quantized)("quantize %s", (format) => {
 });
 
 describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
-  it("has the promised length, and chunks concatenate to the whole", () => {
+  it("has the length of packedByteLength, and chunks concatenate to the whole", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 40 }),
@@ -88,13 +88,13 @@ describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
     );
   });
 
-  it("refuses shapes that are none", () => {
+  it("refuses invalid shapes", () => {
     expect(() => packedByteLength(format, 0, 1)).toThrow("rows must be an integer >= 1. Given: 0");
     expect(() => packedByteLength(format, 1, 1.5)).toThrow("cols must be an integer >= 1. Given: 1.5");
   });
 });
 
-/** Sums of twelve uniform numbers are close to a normal distribution. */
+/** Returns sums of twelve uniform numbers, which are close to a normal distribution. */
 function normalFloats(seed: number, length: number): Float32Array {
   const uniform = randomFloats(seed, 12 * length);
   return Float32Array.from({ length }, (_, i) =>

@@ -8,7 +8,7 @@ const builds = await loadBuilds();
 const MAX_VOCABULARY = 200_000;
 const rows = builds.map((kernels) => kernels.allocate(MAX_VOCABULARY * 4));
 
-/** One draw on every build: equal answers, and the row as it was. */
+/** Draws once on every build and checks that the answers are equal and the row is unchanged. */
 function sample(logits: ArrayLike<number>, changes: Partial<SampleRequest>): SampledToken {
   const given = Float32Array.from(logits);
   const answers = builds.map((kernels, i) => {
@@ -22,7 +22,7 @@ function sample(logits: ArrayLike<number>, changes: Partial<SampleRequest>): Sam
   return answers[0]!;
 }
 
-/** The tokens that can be drawn, in the order in which a growing `uniform` meets them. */
+/** Returns the tokens that can be drawn, in the order in which an increasing `uniform` draws them. */
 function reachable(logits: ArrayLike<number>, changes: Partial<SampleRequest>): number[] {
   const found: number[] = [];
   for (let i = 0; i < 400; i++) {
@@ -51,7 +51,8 @@ describe("order of the steps", () => {
   it("V1: temperature comes before top_p", () =>
     expect(reachable(FOUR, { temperature: 2, topP: 0.65 })).toEqual([0, 1, 2]));
   it("V2: top_p comes before min_p", () => expect(reachable(FOUR, { minP: 0.3, topP: 0.75 })).toEqual([0, 1, 2]));
-  it("V3: top_p counts what top_k has left", () => expect(reachable(FOUR, { topK: 2, topP: 0.5 })).toEqual([0]));
+  it("V3: top_p counts only the tokens that top_k keeps", () =>
+    expect(reachable(FOUR, { topK: 2, topP: 0.5 })).toEqual([0]));
   it("V4: bias comes before repetition_penalty", () => {
     // (2 + 2) / 2 = 2, and not 2 / 2 + 2 = 3.
     const changes = {
@@ -76,12 +77,12 @@ describe("order of the steps", () => {
   it("V6: top_k keeps exactly k, the lower ids of a tie", () =>
     expect(reachable([1, 1, 1, 0], { topK: 2 })).toEqual([0, 1]));
   it("V7: top_p keeps the smallest prefix that reaches p", () => {
-    // 0.5 + 0.3 is p itself up to rounding, so p stays a millionth away on either side.
+    // 0.5 + 0.3 equals p up to rounding, so the test uses values two millionths below and above p.
     const probabilities = logs([0.3, 0.1, 0.1, 0.5]);
     expect(reachable(probabilities, { topP: 0.8 * (1 - 2e-6) })).toEqual([3, 0]);
     expect(reachable(probabilities, { topP: 0.8 * (1 + 2e-6) })).toEqual([3, 0, 1]);
   });
-  it("V8: likewise at 0.9", () => {
+  it("V8: top_p keeps the smallest prefix that reaches 0.9", () => {
     expect(reachable(FOUR, { topP: 0.9 * (1 - 2e-6) })).toEqual([0, 1, 2]);
     expect(reachable(FOUR, { topP: 0.9 * (1 + 2e-6) })).toEqual([0, 1, 2, 3]);
   });
@@ -100,22 +101,28 @@ describe("order of the steps", () => {
 });
 
 describe("exact boundaries", () => {
-  // Equal logits make weights of exactly 1, so sums and targets are exact too. Both ways to a token:
-  // with top_k the short list, without it the whole row.
+  // Equal logits have weights of exactly 1, so sums and targets are exact too. The cases cover both methods:
+  // the short list with top_k, and the whole row without it.
   const equal = [1, 1, 1, 1];
-  it.each([[{}], [{ topK: 4 }]])("reaching is enough for top_p: %j", (changes) => {
+  it.each([[{}], [{ topK: 4 }]])("top_p stops when the cumulative weight equals the target: %j", (changes) => {
     expect(reachable(equal, { ...changes, topP: 0.25 })).toEqual([0]);
     expect(reachable(equal, { ...changes, topP: 0.5 })).toEqual([0, 1]);
     expect(reachable(equal, { ...changes, topP: 0.5 + 2 ** -50 })).toEqual([0, 1, 2]);
   });
-  it.each([[{}], [{ topK: 4 }], [{ topP: 1 - 2 ** -50 }]])("equality is enough for min_p: %j", (changes) => {
-    expect(reachable([0, 1, 1, 0, 1], { ...changes, minP: 1 })).toEqual([1, 2, 4]);
-  });
-  it.each([[{}], [{ topK: 4 }], [{ minP: 0.5 }]])("the draw needs more than u * total: %j", (changes) => {
-    expect(sample(equal, { ...changes, uniform: 0.25 }).tokenId).toBe(1);
-    expect(sample(equal, { ...changes, uniform: 0.25 - 2 ** -53 }).tokenId).toBe(0);
-    expect(sample(equal, { ...changes, uniform: 0.75 }).tokenId).toBe(3);
-  });
+  it.each([[{}], [{ topK: 4 }], [{ topP: 1 - 2 ** -50 }]])(
+    "min_p keeps a weight that equals the threshold: %j",
+    (changes) => {
+      expect(reachable([0, 1, 1, 0, 1], { ...changes, minP: 1 })).toEqual([1, 2, 4]);
+    },
+  );
+  it.each([[{}], [{ topK: 4 }], [{ minP: 0.5 }]])(
+    "the draw takes the first token whose cumulative weight exceeds u * total: %j",
+    (changes) => {
+      expect(sample(equal, { ...changes, uniform: 0.25 }).tokenId).toBe(1);
+      expect(sample(equal, { ...changes, uniform: 0.25 - 2 ** -53 }).tokenId).toBe(0);
+      expect(sample(equal, { ...changes, uniform: 0.75 }).tokenId).toBe(3);
+    },
+  );
 });
 
 describe("edges", () => {
@@ -130,12 +137,12 @@ describe("edges", () => {
     expect(reachable([1, 1], { topP: 0 })).toEqual([0]);
     for (const temperature of [1e-10, 1e-100, 5e-324]) expect(reachable(FOUR, { temperature })).toEqual([0]);
   });
-  it("off means off: top_p 1, min_p 0, top_k of the vocabulary or more", () => {
+  it("top_p 1, min_p 0 and top_k of the vocabulary size or more remove nothing", () => {
     for (const changes of [{ topP: 1 }, { minP: 0 }, { topK: 4 }, { topK: 2 ** 40 }]) {
       expect(reachable(FOUR, changes)).toEqual([0, 1, 2, 3]);
     }
   });
-  it("draws the last kept token at the top of the range, and the first at 0", () => {
+  it("draws the last kept token for the largest uniform, and the first for 0", () => {
     const uniform = 1 - 2 ** -53;
     expect(sample(FOUR, { uniform }).tokenId).toBe(3);
     expect(sample(FOUR, { uniform, topK: 2 }).tokenId).toBe(1);
@@ -143,7 +150,7 @@ describe("edges", () => {
     expect(sample(new Float32Array(100_000), { uniform, topP: 0.5000001 }).tokenId).toBe(50_000);
     expect(sample(new Float32Array(100_000), { uniform: 0 }).tokenId).toBe(0);
   });
-  it("clamps what bias and penalties make of a logit to finite numbers", () => {
+  it("clamps a logit to finite numbers after bias and penalties", () => {
     const high = adjustments([{ id: 1, bias: 100 }]);
     expect(sample([0, 3.4e38], { adjustments: high, temperature: 0 }).tokenId).toBe(1);
     const low = adjustments([{ id: 0, seen: true }]);
@@ -156,13 +163,13 @@ describe("edges", () => {
     expect(reachable(logits, { topK: 3 })).toEqual([1]);
     expect(sample([-Infinity, 5], { topLogprobs: 0 }).logprob).toBe(0);
   });
-  it("a forbidden token stays forbidden whatever its bias", () => {
+  it("a forbidden token stays forbidden with any bias", () => {
     const bias = adjustments([{ id: 0, bias: 100 }]);
     for (const temperature of [0, 1]) {
       expect(sample([5, 0], { allowed: Uint32Array.of(0b10), adjustments: bias, temperature }).tokenId).toBe(1);
     }
   });
-  it("reads no logits past the vocabulary, whatever the head pads its rows with", () => {
+  it("reads no logits past the vocabulary, such as padding of the LM head", () => {
     const answers = builds.map((kernels) => {
       const address = placeFloats(kernels, [1, 2, 50, NaN, Infinity]);
       return kernels.sample(address, 2, request({ temperature: 0, topLogprobs: 5 }));
@@ -194,7 +201,7 @@ describe("log-probabilities", () => {
       0.4, 0.3, 0.2, 0.1,
     ]);
   });
-  it("come as exactly k entries, ties by ascending id, the drawn token only if it ranks", () => {
+  it("have exactly k entries, ties by ascending id, and the drawn token only if it is among the largest", () => {
     const { tokenId, topLogprobs } = sample([1, 2, 2, 1, 2], { topLogprobs: 4, temperature: 0 });
     expect(tokenId).toBe(1);
     expect(topLogprobs.map((entry) => entry.tokenId)).toEqual([1, 2, 4, 0]);
@@ -292,7 +299,7 @@ describe("processed log-probabilities", () => {
         [2, 0.4],
       ],
     ],
-  ])("are those of the kept tokens, and no others are listed: %s", (_, changes, expected) => {
+  ])("are those of the kept tokens, and no other tokens are listed: %s", (_, changes, expected) => {
     for (const uniform of [0, 0.3, 0.6, 0.99]) {
       const answer = processed({ ...changes, uniform });
       expect(listed(answer)).toEqual(expected);
@@ -304,7 +311,7 @@ describe("processed log-probabilities", () => {
     expect(processed({ ...changes, topLogprobs: 0 }).topLogprobs).toEqual([]);
   });
 
-  it("of a greedy draw are those after the penalties: nothing is scaled or removed but by the grammar", () => {
+  it("of a greedy draw are those of the row after step 3, without temperature, top_k, top_p and min_p", () => {
     const ignored = { temperature: 0, topK: 1, topP: 0.1, minP: 1 };
     expect(listed(processed(ignored))).toEqual([
       [0, 0.4],
@@ -331,7 +338,7 @@ describe("processed log-probabilities", () => {
     expect(topLogprobs.map(({ tokenId }) => tokenId)).toEqual([1, 2, 4, 0]);
   });
 
-  it("are finite and never -0, whatever the temperature", () => {
+  it("are finite and never -0 at any temperature", () => {
     for (const temperature of [1e-3, 1e-100, 5e-324]) {
       const { logprob, topLogprobs } = sample([200, 0], { topLogprobs: 2, logprobsMode: "processed", temperature });
       expect(Object.is(logprob, 0)).toBe(true);
@@ -354,7 +361,7 @@ describe("rows without a distribution", () => {
     ["everything forbidden", [1, 2], { allowed: Uint32Array.of(0) }],
     ["only -Infinity allowed", [-Infinity, 2], { allowed: Uint32Array.of(1) }],
   ];
-  it.each(cases)("%s", (_, logits, changes) => {
+  it.each(cases)("are refused: %s", (_, logits, changes) => {
     for (const kernels of builds) {
       expect(() => kernels.sample(placeFloats(kernels, logits), logits.length, request(changes))).toThrow(
         InvalidLogitsError,
@@ -378,13 +385,16 @@ describe("misuse", () => {
     ["adjustments.tokenIds", { adjustments: adjustments([{ id: 2 }]) }],
     ["adjustments.tokenIds", { adjustments: adjustments([{ id: -1 }]) }],
   ];
-  it.each(refused)("%s is checked", (name, changes) => {
+  it.each(refused)("an invalid %s is refused", (name, changes) => {
     const kernels = builds[0]!;
     expect(() => kernels.sample(placeFloats(kernels, [1, 2]), 2, request(changes))).toThrow(name);
   });
 });
 
-/** Rows of many shapes: spread, ties, peaks, clusters (thousands of tokens in one bucket), ramps, signed zeros, removed tokens, tiny and huge scales. */
+/**
+ * Rows of many shapes: spread, ties, peaks, clusters (thousands of tokens in one bucket), ramps, signed zeros,
+ * removed tokens, tiny and huge scales.
+ */
 const row = fc
   .record({
     size: fc.constantFrom(1, 2, 5, 63, 64, 65, 130, 700, 2500, 9000),
@@ -419,7 +429,7 @@ const changes = fc.record({
   topLogprobs: fc.option(fc.constantFrom(0, 1, 20)),
 });
 
-/** Touched tokens and a grammar for a row of this size, from a seed. */
+/** Returns adjusted tokens and a token mask for a row of this size, from a seed. */
 function context(size: number, seed: number): Pick<SampleRequest, "adjustments" | "allowed"> {
   const random = randomNumbers(seed);
   const ids = new Set(Array.from({ length: Math.floor(random() * 40) }, () => Math.floor(random() * size)));
@@ -435,7 +445,7 @@ function context(size: number, seed: number): Pick<SampleRequest, "adjustments" 
   return { adjustments: random() < 0.5 ? touched : null, allowed: random() < 0.6 ? null : words };
 }
 
-/** In the other mode the draw is the same, and the log-probabilities are the twin's. */
+/** In `processed` mode the draw must be the same, and the log-probabilities must match the reference. */
 function expectProcessed(logits: Float32Array, given: Partial<SampleRequest>): void {
   if (given.topLogprobs === null) return;
   const changed = { ...given, logprobsMode: "processed" as const };
@@ -456,7 +466,7 @@ function expectProcessed(logits: Float32Array, given: Partial<SampleRequest>): v
   answer.topLogprobs.forEach(({ logprob }, i) => near(logprob, expected.topLogprobs[i]!.logprob));
 }
 
-describe("against the twin", () => {
+describe("compared with the float64 reference", () => {
   it("draws the same token from any row with any parameters, away from boundaries", () => {
     let compared = 0;
     fc.assert(
@@ -489,7 +499,7 @@ describe("against the twin", () => {
     expect(compared).toBeGreaterThan(1000);
   });
 
-  it("agrees on a vocabulary of 151,936 tokens", () => {
+  it("gives the same results for a vocabulary of 151,936 tokens", () => {
     const random = randomNumbers(4);
     const logits = Float32Array.from({ length: 151_936 }, (_, i) =>
       i === 5 ? 12 : 2 * (random() + random() + random() + random() - 2),
@@ -516,8 +526,8 @@ describe("against the twin", () => {
     }
   });
 
-  it("cuts and draws inside a bucket of thousands of tokens", () => {
-    // All but one of the tokens lie within a thousandth, the one far away makes the buckets wide.
+  it("truncates and draws inside a bucket of thousands of tokens", () => {
+    // All logits but one are within a thousandth of each other; the distant one makes the buckets wide.
     const random = randomNumbers(12);
     const logits = Float32Array.from({ length: 6000 }, (_, i) => (i === 9 ? -20 : 5 - random() * 1e-3));
     for (const changed of [
@@ -534,7 +544,7 @@ describe("against the twin", () => {
     }
   });
 
-  it("changes its mind at the same u, to the last bit, in every build", () => {
+  it("switches to another token at exactly the same u in every build", () => {
     const random = randomNumbers(9);
     for (const [size, spread, changed] of [
       [1003, 3, {}],
@@ -548,7 +558,7 @@ describe("against the twin", () => {
         const address = placeFloats(kernels, logits);
         const drawn = (bits: number) =>
           kernels.sample(address, size, request({ ...changed, uniform: bits / 2 ** 53 })).tokenId;
-        // Bisection keeps two ends with different tokens, so it closes in on a change between neighbors.
+        // Bisection keeps two ends with different tokens, so it ends at two adjacent values with different tokens.
         let below = 0.6 * 2 ** 53;
         let above = 0.61 * 2 ** 53;
         if (drawn(below) === drawn(above)) above = 2 ** 53 - 1;
@@ -564,8 +574,8 @@ describe("against the twin", () => {
     }
   });
 
-  it("weighs tokens as exp does, to the last few bits", () => {
-    // Of two tokens the second is drawn from u = 1 / (1 + w) on, so bisection over u measures w.
+  it("computes weights that match exp to the last few bits", () => {
+    // With two tokens, the second is drawn for u >= 1 / (1 + w), so bisection over u measures w.
     const kernels = builds[1]!;
     for (const distance of [1e-6, 0.001, 0.1, 0.5, 0.6931, 1, 1.7, 2.5, 3]) {
       const logits = placeFloats(kernels, [0, -distance]);

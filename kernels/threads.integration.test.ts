@@ -30,7 +30,7 @@ function multiply(kernels: Kernels, { matrix, input, output }: Product, numRows:
 }
 
 describe("threads", () => {
-  it.each([2, 3, 8])("%i of them give the bits of one, a thousand times", async (numThreads) => {
+  it.each([2, 3, 8])("give the same bits as one thread, a thousand times (%i threads)", async (numThreads) => {
     const single = await Kernels.load();
     const kernels = await Kernels.load({ numThreads });
     expect(kernels.numThreads).toBe(numThreads);
@@ -38,7 +38,7 @@ describe("threads", () => {
     const reference = place(single);
     const expected = [1, 2, 3, 8].map((numRows) => [numRows, multiply(single, reference, numRows)] as const);
     for (let run = 0; run < 250; run++) {
-      // Now and then the workers fall asleep in between.
+      // This pause lets the workers fall asleep now and then.
       if (run % 50 === 0) await new Promise((done) => setTimeout(done, 5));
       for (const [numRows, output] of expected)
         expect(multiply(kernels, product, numRows).every((value, i) => value === output[i])).toBe(true);
@@ -46,7 +46,7 @@ describe("threads", () => {
     await kernels.close();
   });
 
-  it("start at once", async () => {
+  it("start without delay", async () => {
     const start = performance.now();
     const kernels = await Kernels.load({ numThreads: 3 });
     expect(performance.now() - start).toBeLessThan(5000);
@@ -56,7 +56,7 @@ describe("threads", () => {
   it("use no processor time while nothing runs", async () => {
     const kernels = await Kernels.load({ numThreads: 4 });
     multiply(kernels, place(kernels), 8);
-    // Starting the threads takes processor time too: some window must be quiet soon.
+    // Starting the threads takes processor time too, so a later window may be the first quiet one.
     const quietest = { ms: Infinity };
     for (let window = 0; window < 20 && quietest.ms >= 100; window++) {
       const before = process.cpuUsage();
@@ -82,7 +82,7 @@ describe("threads", () => {
     expect([stdout, status]).toEqual(["done\n", 0]);
   });
 
-  it("refuse work once closed, and numbers that are none", async () => {
+  it("refuse work after close, and invalid thread counts", async () => {
     const kernels = await Kernels.load({ numThreads: 2 });
     const product = place(kernels);
     await kernels.close();
@@ -92,11 +92,11 @@ describe("threads", () => {
     await expect(Kernels.load({ numThreads: 1.5 })).rejects.toThrow("numThreads must be an integer. Given: 1.5");
   });
 
-  it.each([1, 2, 3])("that fail surface as an error, then and ever after (%i)", async () => {
+  it.each([1, 2, 3])("report a failure as an error, in the same call and in every later one (%i)", async () => {
     const kernels = await Kernels.load({ numThreads: 2 });
     const decoder = largeDecoder(kernels);
     const angles = new Float32Array(32).fill(1);
-    // Keys are written to a page outside the memory, by whichever thread claims such a head.
+    // The thread that claims a key head writes its keys to a page outside the memory.
     const row = { tokenId: 0, position: 0, pages: [2 ** 32 - 64] };
     const start = performance.now();
     expect(() => decoder.forward([row], angles, angles)).toThrow("A kernel failed: memory access out of bounds");
@@ -106,7 +106,7 @@ describe("threads", () => {
   });
 });
 
-/** One layer of zeros, large enough to run on all threads. */
+/** Returns a decoder with one layer of zeros, large enough to run on all threads. */
 function largeDecoder(kernels: Kernels): Decoder {
   const hiddenSize = 512;
   const norm = kernels.allocate(hiddenSize * 4);

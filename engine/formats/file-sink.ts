@@ -1,4 +1,4 @@
-/** A file being written front to back, hashed on the way, so that no file is read again for its hash. */
+/** Writes a file sequentially and hashes it at the same time, so that no file is read again for its hash. */
 
 import { createHash } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
@@ -9,7 +9,7 @@ export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** What the manifest records of a file. */
+/** Size and hash of a file, as the manifest records them. */
 export interface FileRecord {
   readonly byteLength: number;
   readonly sha256: string;
@@ -32,7 +32,7 @@ export class FileSink implements ByteSink {
     return this.#byteLength;
   }
 
-  /** The bytes are copied or written before this resolves; the caller may reuse its buffer. */
+  /** Copies or writes the bytes before it resolves, so the caller may reuse its buffer. */
   async write(bytes: Uint8Array): Promise<void> {
     this.#byteLength += bytes.length;
     this.#hash.update(bytes);
@@ -41,13 +41,13 @@ export class FileSink implements ByteSink {
       await this.#writeAll(bytes);
       return;
     }
-    // `slice` of a Buffer would copy nothing.
+    // Copies the bytes; `slice` of a Buffer would not.
     this.#pending.push(new Uint8Array(bytes));
     this.#pendingBytes += bytes.length;
     if (this.#pendingBytes >= BUFFER_BYTES) await this.#flush();
   }
 
-  /** Closes the file once its bytes are on the disk, so that a rename never precedes what it names. */
+  /** Flushes the bytes to disk and closes the file, so that a later rename never precedes the contents. */
   async finish(): Promise<FileRecord> {
     await this.#flush();
     await this.file.datasync();
@@ -68,7 +68,7 @@ export class FileSink implements ByteSink {
     await this.#writeAll(joined);
   }
 
-  /** `FileHandle.write` may write less than it was given. */
+  /** Writes all bytes; a single `FileHandle.write` may write fewer than given. */
   async #writeAll(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.file.write(bytes, done, bytes.length - done);

@@ -1,4 +1,4 @@
-/** Files as bytes and numbers: strict JSON, safetensors, ONNX. Nothing here knows what a model is. */
+/** File formats: strict JSON, safetensors, ONNX. This folder knows nothing about models. */
 
 export { FileSink, type FileRecord } from "./file-sink.js";
 export { parseJsonObject } from "./json.js";

@@ -5,7 +5,7 @@ import { parseJsonObject } from "./json.js";
 const parse = (text: string): object => parseJsonObject(Buffer.from(text), "a.json");
 
 describe("parseJsonObject", () => {
-  test("keeps what JSON.parse gives, escaped keys and text that looks like keys included", () => {
+  test("gives the result of JSON.parse, also for escaped keys and strings that look like keys", () => {
     const text = '{"a": {"b": "\\"b\\": {", "c": [{"b": 1}, {"b": 2}]}, "b": null, "\\u0064": "d\\\\", "d2": {}}';
     expect(parse(text)).toEqual(JSON.parse(text));
   });

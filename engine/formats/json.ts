@@ -1,4 +1,4 @@
-/** Strict JSON of files that decide what a model computes. */
+/** Strict JSON parser for files that determine what a model computes. */
 
 import { EngineError } from "../errors.js";
 import { isObject, JsonError, parseJson, type JsonObject } from "../json.js";
@@ -6,7 +6,7 @@ import { isObject, JsonError, parseJson, type JsonObject } from "../json.js";
 /**
  * Parses `bytes`, which must hold one JSON object. A byte order mark before it is skipped.
  *
- * @param file how the errors name it
+ * @param file name of the file in errors
  * @throws EngineError `invalid_model` for invalid UTF-8, invalid JSON, a repeated key or anything but an object
  */
 export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {

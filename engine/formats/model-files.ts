@@ -1,4 +1,4 @@
-/** Small files of a model folder: whether they are there, and their bytes within a bound. */
+/** Reads small files of a model folder, up to a size limit, and checks whether files exist. */
 
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 
-/** The bytes of `dir/name`, or null where there is no such file. */
+/** Returns the bytes of `dir/name`, or null if the file does not exist. */
 export async function readModelFile(dir: string, name: string): Promise<Uint8Array | null> {
   const path = join(dir, name);
   try {

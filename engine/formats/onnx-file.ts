@@ -1,7 +1,7 @@
 /**
- * Reading ONNX files: the graph's interface, its nodes, and where its weights lie, without reading them. Parts are
- * kept as the bytes they are, so that a file can be written again with a few of them changed; weights then stay where
- * they are, because a tensor may name any file, any place in it, as its contents (ONNX external data).
+ * Reads ONNX files: the graph's inputs and outputs, its nodes, and the location of its weights, but not the weights.
+ * Parts are kept as raw bytes, so that a file can be written again with a few parts changed. The weights then stay in
+ * their files, because a tensor may refer to any range of any file as its contents (ONNX external data).
  */
 
 import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from "node:fs";
@@ -29,8 +29,10 @@ import {
 } from "./onnx.js";
 
 /**
- * @throws EngineError `invalid_model` for what is no ONNX file, is cut off, or names weights that are not there;
- *   `unsupported_model` where the graph itself is too large
+ * Reads everything of an ONNX file except its weights.
+ *
+ * @throws EngineError `invalid_model` for a file that is not ONNX, is truncated, or refers to missing weights;
+ *   `unsupported_model` if the graph itself is too large
  */
 export function readOnnxFile(path: string): OnnxFile {
   const bytes = FileBytes.open(path);
@@ -40,7 +42,7 @@ export function readOnnxFile(path: string): OnnxFile {
     if (cause instanceof EngineError) throw cause;
     throw new EngineError(
       "invalid_model",
-      `${path} is no ONNX file, or a damaged one: ${(cause as Error).message}`,
+      `${path} is not an ONNX file or is damaged: ${(cause as Error).message}`,
       null,
       { cause },
     );
@@ -51,24 +53,24 @@ export function readOnnxFile(path: string): OnnxFile {
 
 export interface OnnxFile {
   readonly path: string;
-  /** Version of the standard operators. */
+  /** Version of the standard operator set. */
   readonly opset: number;
   readonly inputs: readonly StoredValueInfo[];
   readonly outputs: readonly StoredValueInfo[];
   readonly nodes: readonly StoredNode[];
   readonly initializers: ReadonlyMap<string, StoredTensor>;
-  /** Names of the files beside it that hold weights. */
+  /** Names of the files in the same folder that hold weights. */
   readonly dataFiles: readonly string[];
-  /** The model's other parts and the graph's, each with its tag. */
+  /** Other parts of the model and of the graph, each with its tag. */
   readonly modelParts: readonly Uint8Array[];
   readonly graphParts: readonly Uint8Array[];
 }
 
-/** Element types are ONNX's numbers. */
+/** An input or output of the graph. Element types are ONNX's numbers. */
 export interface StoredValueInfo {
   readonly name: string;
   readonly elementType: number;
-  /** A string is the name of a dimension known only at run time; null where the file says nothing. */
+  /** A string is the name of a dimension known only at run time; null means that the file does not specify it. */
   readonly shape: readonly (number | string | null)[] | null;
   readonly bytes: Uint8Array;
 }
@@ -78,7 +80,7 @@ export interface StoredNode {
   readonly domain: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Numbers and lists of integers; others are left out. */
+  /** Numbers and lists of integers; other attributes are left out. */
   readonly attributes: Readonly<Record<string, number | readonly number[]>>;
   readonly bytes: Uint8Array;
 }
@@ -87,27 +89,27 @@ export interface StoredTensor {
   readonly name: string;
   readonly elementType: number;
   readonly dims: readonly number[];
-  /** Null where the values are no raw bytes but protobuf's own numbers. */
+  /** Null if the values are not raw bytes but numbers encoded by protobuf. */
   readonly contents: TensorContents | null;
-  /** The TensorProto, without `contents` and where they lie. */
+  /** The TensorProto, without its contents and their location. */
   readonly bytes: Uint8Array;
 }
 
 export interface TensorContents {
-  /** Without symbolic links: those of a shared cache lead out of the folder, where ONNX Runtime reads nothing. */
+  /** Path without symbolic links: those of a shared cache leave the folder, and ONNX Runtime refuses such files. */
   readonly file: string;
   readonly offset: number;
   readonly byteLength: number;
 }
 
-/** A model to be loaded from memory. */
+/** A model to load from memory. */
 export interface RewrittenModel {
   readonly bytes: Uint8Array;
-  /** From where its weights are found. */
+  /** Folder to which the locations of its weights are relative. */
   readonly weightsFolder: string;
 }
 
-/** The file with other nodes, outputs and further initializers; its weights stay in the files that hold them. */
+/** Returns the model with other nodes and outputs and with more initializers; the weights stay in their files. */
 export function rewriteOnnx(
   file: OnnxFile,
   changed: {
@@ -140,7 +142,7 @@ export function rewriteOnnx(
   }
 }
 
-/** Fields of a message that is in memory: number, and bytes with and without what precedes them. */
+/** Returns the fields of a message in memory: field number, and bytes with and without tag and length. */
 export function fieldsOf(message: Uint8Array): { field: number; whole: Uint8Array; contents: Uint8Array }[] {
   const bytes = FileBytes.inMemory(message);
   return [...fields(bytes, 0, message.length)].map(({ field, start, contents, end }) => ({
@@ -150,12 +152,15 @@ export function fieldsOf(message: Uint8Array): { field: number; whole: Uint8Arra
   }));
 }
 
-/** Tag, length and contents of a sub-message or string. */
+/** Returns tag and length, then contents, of a sub-message or string. */
 export function message(field: number, contents: Uint8Array): Uint8Array[] {
   return [lengthPrefix(field, contents.length), contents];
 }
 
-/** Weights become external data, those in the model file in that very file. Loaders want to see the smallest at once. */
+/**
+ * Returns the tensor with its weights as external data, which may be in the model file itself. The smallest weights
+ * stay in the message, because loaders need them at once.
+ */
 function relocated({ contents, bytes }: StoredTensor, folder: string): Uint8Array {
   if (contents === null) return bytes;
   const { file, offset, byteLength } = contents;
@@ -175,7 +180,7 @@ function relocated({ contents, bytes }: StoredTensor, folder: string): Uint8Arra
   return Buffer.concat([bytes, external]);
 }
 
-/** The innermost folder above all the files; `other` where there are none. */
+/** Returns the innermost folder that contains all the files; `other` if the list is empty. */
 function commonFolder(files: readonly string[], other: string): string {
   let folder = files[0] === undefined ? other : dirname(files[0]);
   for (const file of new Set(files)) while (relative(folder, file).startsWith("..")) folder = dirname(folder);
@@ -272,7 +277,7 @@ function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<
 
 const PLACE_FIELDS: ReadonlySet<number> = new Set([TENSOR_EXTERNAL_DATA_FIELD, TENSOR_DATA_LOCATION_FIELD]);
 
-/** @param dataFiles sizes of the files seen so far, by their names */
+/** Locates the external data of a tensor. @param dataFiles sizes of the files seen so far, by name */
 function externalContents(
   path: string,
   tensor: string,
@@ -281,20 +286,24 @@ function externalContents(
 ): TensorContents {
   const location = data.get("location") ?? "";
   if (location === "" || /[/\\:]/.test(location.replace(/^\.\//, ""))) {
-    throw new Error(`tensor ${JSON.stringify(tensor)} lies in ${JSON.stringify(location)}, which is no file beside it`);
+    throw new Error(
+      `tensor ${JSON.stringify(tensor)} must be stored in a file of the same folder. Given: ${JSON.stringify(location)}`,
+    );
   }
   const file = join(dirname(path), location);
   let size = dataFiles.get(basename(file));
   if (size === undefined) {
     const entry = statSync(file, { throwIfNoEntry: false });
     if (entry === undefined || !entry.isFile())
-      throw new Error(`its weights are in ${basename(file)}, which is not there`);
+      throw new Error(`its weights are in ${basename(file)}, which does not exist`);
     dataFiles.set(basename(file), (size = entry.size));
   }
   const offset = Number(data.get("offset") ?? 0);
   const byteLength = Number(data.get("length") ?? size - offset);
   if (!(offset >= 0 && byteLength >= 0 && offset + byteLength <= size)) {
-    throw new Error(`tensor ${JSON.stringify(tensor)} ends behind ${basename(file)}, which has ${size} bytes`);
+    throw new Error(
+      `tensor ${JSON.stringify(tensor)} ends after the end of ${basename(file)}, which has ${size} bytes`,
+    );
   }
   return { file: realpathSync(file), offset, byteLength };
 }
@@ -336,16 +345,16 @@ function readValueInfo(bytes: Uint8Array): StoredValueInfo {
   };
 }
 
-/** Only what is there: absent fields stay absent. */
+/** Decodes a message; absent fields stay absent. */
 function toPlain(type: typeof NodeProto, bytes: Uint8Array): object {
   return type.toObject(type.decode(bytes), { longs: Number });
 }
 
-/** A field of a message, in byte positions. */
+/** A field of a message: its number and byte positions. */
 interface Field {
   readonly field: number;
   readonly start: number;
-  /** Behind tag and length. */
+  /** Position after tag and length. */
   readonly contents: number;
   readonly end: number;
 }
@@ -374,17 +383,19 @@ function* fields(bytes: FileBytes, start: number, messageEnd: number): Generator
         end = contents + 4;
         break;
       default:
-        throw new Error(`byte ${first} begins no field`);
+        throw new Error(`no field starts at byte ${first}`);
     }
-    if (field === 0) throw new Error(`byte ${first} begins no field`);
+    if (field === 0) throw new Error(`no field starts at byte ${first}`);
     if (end > messageEnd)
-      throw new Error(`a part that begins at byte ${first} goes on behind its end, to byte ${end} of ${messageEnd}`);
+      throw new Error(
+        `the field at byte ${first} ends at byte ${end}, after the end of its message at byte ${messageEnd}`,
+      );
     yield { field, start: first, contents, end };
     position = end;
   }
 }
 
-/** Reads a file here and there, and counts what is kept of it. */
+/** Reads parts of a file and limits the total of the bytes that are kept. */
 class FileBytes {
   #window: Uint8Array = new Uint8Array(0);
   #windowStart = 0;
@@ -418,7 +429,7 @@ class FileBytes {
       value += (byte & 0x7f) * 2 ** (7 * index);
       if (byte < 0x80) return { value, end: position + index + 1 };
     }
-    throw new Error(`byte ${position} begins no number`);
+    throw new Error(`no number starts at byte ${position}`);
   }
 
   read(position: number, length: number): Uint8Array {
@@ -431,13 +442,13 @@ class FileBytes {
     return bytes;
   }
 
-  /** What is read to be held on to; all of it together is bounded. */
+  /** Reads bytes that stay in memory; the total of such bytes is limited. */
   keep(start: number, end: number): Uint8Array {
     this.#numKept += end - start;
     if (this.#numKept > LIMITS.maxOnnxGraphBytes) {
       throw new EngineError(
         "unsupported_model",
-        `the ONNX graph has more than ${LIMITS.maxOnnxGraphBytes} bytes beside its weights`,
+        `the ONNX graph has more than ${LIMITS.maxOnnxGraphBytes} bytes besides its weights`,
       );
     }
     return this.read(start, end - start);

@@ -1,8 +1,9 @@
 /**
- * ONNX files: their messages, and writing them (onnx-file.ts reads them). The small parts (nodes, shapes, names) are encoded with protobufjs; weights are streamed
- * behind them, because a protobuf message may be written in pieces once every length is known. A model too
- * large for one protobuf message (2 GiB), or large enough to be worth mapping, keeps its weights in a second
- * file beside it (ONNX external data). Knows nothing of decoders: body-graph.ts says what the graph is.
+ * Defines the messages of ONNX files and writes such files; onnx-file.ts reads them. The small parts (nodes, shapes,
+ * names) are encoded with protobufjs. Weights are streamed after them, because a protobuf message may be written in
+ * pieces once every length is known. A model too large for one protobuf message (2 GiB), or large enough to be worth
+ * mapping, keeps its weights in a second file in the same folder (ONNX external data). This file knows nothing about
+ * decoders; body-graph.ts defines the graph.
  */
 
 import protobuf from "protobufjs/light.js";
@@ -12,11 +13,11 @@ import { LIMITS } from "../limits.js";
 import type { ByteSink } from "./file-sink.js";
 
 /**
- * Writes `graph` to `model`, and its weights to `external` where that is not null.
+ * Writes `graph` to `model`, and its weights to `external` unless that is null.
  *
  * @param contents the initializers' raw bytes in the order of `graph.initializers`, each in any number of pieces
- * @param external where all but the smallest initializers go, and the name by which the model finds that file in
- *   its own folder; a loader must see the smallest, such as shapes, before it opens other files
+ * @param external file for all but the smallest initializers, and its name in the model's folder; a loader needs
+ *   the smallest ones, such as shapes, before it opens other files
  */
 export async function writeOnnx(
   graph: Graph,
@@ -56,7 +57,7 @@ export async function writeOnnx(
   assert((await pieces.next()).done === true, "more contents than initializers");
 }
 
-/** The bytes `writeOnnx` would put into a single file: what decides whether weights go beside it. */
+/** Returns about how many bytes a single file would have; the caller uses it to choose external data. */
 export function onnxFileBytes(graph: Graph): number {
   const headers = tensorHeaders(graph, null);
   return headers.reduce((sum, header) => sum + messageBytes(header.messageBytes), encodeGraph(graph).length) + 1024;
@@ -72,7 +73,7 @@ export interface Graph {
   readonly initializers: readonly Initializer[];
 }
 
-/** A tensor of the graph's interface; a string is the name of a dimension known only at run time. */
+/** An input or output of the graph. In `shape`, a string is the name of a dimension known only at run time. */
 export interface ValueInfo {
   readonly name: string;
   readonly shape: readonly (number | string)[];
@@ -83,7 +84,7 @@ export interface ValueInfo {
 export interface GraphNode {
   readonly opType: string;
   readonly domain: "" | "com.microsoft";
-  /** An empty name stands for an optional input that is not given. */
+  /** An empty name marks an optional input that is absent. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
@@ -135,12 +136,12 @@ export const NODE_INPUT_FIELD = 1;
 export const TENSOR_RAW_DATA_FIELD = 9;
 export const TENSOR_EXTERNAL_DATA_FIELD = 13;
 export const TENSOR_DATA_LOCATION_FIELD = 14;
-/** Page size: what a loader needs to map a tensor instead of copying it. */
+/** Page size in bytes: an alignment that lets a loader map a tensor instead of copying it. */
 const EXTERNAL_ALIGNMENT = 4096;
 /** Smaller initializers stay in the model file. */
 export const EXTERNAL_TENSOR_FROM_BYTES = 1024;
 
-/** What ONNX numbers the types of elements by. */
+/** ONNX's numbers of the element types. */
 export const ONNX_DATA_TYPE: Readonly<Record<DataType, number>> = {
   f32: 1,
   u8: 2,
@@ -219,11 +220,11 @@ export const ValueInfoProto = root.lookupType("ValueInfoProto");
 const GraphProto = root.lookupType("GraphProto");
 
 interface TensorHeader {
-  /** The TensorProto up to its raw bytes; all of it where they are external. */
+  /** The TensorProto up to its raw bytes, or all of it if the raw bytes are external. */
   readonly prefix: Uint8Array;
   /** Length of the whole TensorProto. */
   readonly messageBytes: number;
-  /** Byte offset in the external file, null where the raw bytes are inside the TensorProto. */
+  /** Byte offset in the external file; null if the raw bytes are inside the TensorProto. */
   readonly offset: number | null;
 }
 
@@ -252,7 +253,7 @@ function tensorHeaders(graph: Graph, location: string | null): TensorHeader[] {
   return headers;
 }
 
-/** Everything of the GraphProto but its initializers. */
+/** Encodes the GraphProto without its initializers. */
 function encodeGraph(graph: Graph): Uint8Array {
   return GraphProto.encode({
     name: graph.name,
@@ -262,7 +263,7 @@ function encodeGraph(graph: Graph): Uint8Array {
   }).finish();
 }
 
-/** One node as it stands in a GraphProto. */
+/** Encodes one node of a GraphProto. */
 export function encodeNode(node: GraphNode): Uint8Array {
   return NodeProto.encode(encodableNode(node)).finish();
 }
@@ -298,7 +299,7 @@ function valueInfo(value: ValueInfo): object {
   };
 }
 
-/** Tag and length that precede a length-delimited field. */
+/** Returns the tag and length that precede a length-delimited field. */
 export function lengthPrefix(field: number, byteLength: number): Uint8Array {
   const bytes: number[] = [(field << 3) | 2];
   let rest = byteLength;
@@ -307,7 +308,7 @@ export function lengthPrefix(field: number, byteLength: number): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** Bytes of a sub-message with its tag and length; every field number used here fits one tag byte. */
+/** Returns the bytes of a sub-message with its tag and length. Every field number used here fits in one tag byte. */
 function messageBytes(byteLength: number): number {
   return lengthPrefix(1, byteLength).length + byteLength;
 }

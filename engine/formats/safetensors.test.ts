@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-/** Every tensor of the folder, by name. */
+/** Reads every tensor of the folder, by name. */
 async function readAll(dir: string): Promise<Map<string, RandomTensor>> {
   const reader = await SafetensorsReader.open(dir);
   try {
@@ -43,7 +43,7 @@ async function folderWith(bytes: Uint8Array): Promise<string> {
   return dir;
 }
 
-/** A file of header entries over `dataBytes` zeros. */
+/** Returns a file with the given header entries and `dataBytes` zeros as data. */
 function fileOf(entries: object | string, dataBytes: number): Uint8Array {
   return safetensorsFile(typeof entries === "string" ? entries : JSON.stringify(entries), new Uint8Array(dataBytes));
 }
@@ -60,7 +60,7 @@ describe("reading", () => {
     ["F16", 1],
     ["BF16", 1],
     ["BF16", 3],
-  ])("%s in %d file(s) gives the values that were stored", async (dtype, numShards) => {
+  ])("%s in %d file(s) gives the stored values", async (dtype, numShards) => {
     const dir = await mkdtemp(join(scratch, "model-"));
     const written = await writeRandomModel(dir, { dtype, numShards });
     const read = await readAll(dir);
@@ -79,7 +79,7 @@ describe("reading", () => {
       const size = exponent === 0 ? fraction / 2 ** 24 : (1024 + fraction) * 2 ** (exponent - 25);
       return half >> 15 === 0 ? size : -size;
     });
-    // As bits: -0 is not 0.
+    // Compares bits, because -0 differs from 0.
     const { values } = (await readAll(dir)).get("all")!;
     expect(Buffer.from(values.buffer).equals(Buffer.from(Float32Array.from(expected).buffer))).toBe(true);
   });
@@ -105,7 +105,7 @@ describe("reading", () => {
     [NaN, /^model\.safetensors: tensor "w" holds NaN at \[1, 2\]$/],
     [Infinity, /^model\.safetensors: tensor "w" holds an infinite value at \[1, 2\]$/],
     [-Infinity, /holds an infinite value at \[1, 2\]$/],
-  ])("%d among the weights is refused with its place, in every dtype", async (bad, message) => {
+  ])("%d among the weights is refused with its position, in every dtype", async (bad, message) => {
     for (const dtype of ["F32", "F16", "BF16"] as const) {
       const values = Float32Array.of(1, 2, 3, 4, 5, bad);
       const dir = await folderWith(safetensors(new Map([["w", { shape: [2, 3], values }]]), dtype));
@@ -113,7 +113,7 @@ describe("reading", () => {
     }
   });
 
-  test("a file that shrinks while it is being read", async () => {
+  test("a file that shrinks while it is being read is refused", async () => {
     const dir = await mkdtemp(join(scratch, "model-"));
     await writeRandomModel(dir);
     const reader = await SafetensorsReader.open(dir);
@@ -125,7 +125,7 @@ describe("reading", () => {
   });
 });
 
-describe("a header that lies", () => {
+describe("an invalid header is refused", () => {
   test.each<[string, Uint8Array, RegExp]>([
     ["an empty file", new Uint8Array(0), /the file is truncated: it has 0 bytes/],
     [
@@ -138,24 +138,24 @@ describe("a header that lies", () => {
       Buffer.concat([Buffer.from("ff00000000000000", "hex"), Buffer.alloc(8)]),
       /the file is truncated: its header claims 255 bytes, the file has 16/,
     ],
-    ["no JSON", fileOf("{]", 0), /its header is not valid JSON/],
+    ["invalid JSON", fileOf("{]", 0), /its header is not valid JSON/],
     ["a list", fileOf("[]", 0), /its header must hold a JSON object/],
     [
       "a tensor named twice",
       fileOf(`{"w":${JSON.stringify(f32(0, 4))},"w":${JSON.stringify(f32(0, 4))}}`, 4),
       /its header is not valid JSON: The key "w" is repeated/,
     ],
-    ["overlap", fileOf({ a: f32(0, 8), b: f32(4, 12) }, 12), /tensor "b" overlaps the one before it/],
-    ["a hole", fileOf({ a: f32(0, 8), b: f32(12, 16) }, 16), /4 bytes before tensor "b" belong to no tensor/],
-    ["bytes left over", fileOf({ a: f32(0, 8) }, 11), /3 bytes after the last tensor belong to no tensor/],
+    ["overlapping tensors", fileOf({ a: f32(0, 8), b: f32(4, 12) }, 12), /tensor "b" overlaps the one before it/],
+    ["a gap", fileOf({ a: f32(0, 8), b: f32(12, 16) }, 16), /4 bytes before tensor "b" belong to no tensor/],
+    ["bytes after the last tensor", fileOf({ a: f32(0, 8) }, 11), /3 bytes after the last tensor belong to no tensor/],
     [
       "offsets outside the file",
       fileOf({ a: f32(0, 16) }, 12),
-      /tensor "a": data_offsets \[0, 16\] lie outside the file, which holds 12 bytes of data: it is shorter than its header says, as an incomplete download is$/,
+      /tensor "a": data_offsets \[0, 16\] lie outside the file, which holds 12 bytes of data: it is shorter than its header requires; the download may be incomplete$/,
     ],
     ["offsets that run backwards", fileOf({ a: f32(8, 4, []) }, 8), /tensor "a": data_offsets \[8, 4\] run backwards/],
     [
-      "a shape of another size",
+      "a shape that does not match the byte range",
       fileOf({ a: f32(0, 8, [3]) }, 8),
       /tensor "a": shape \[3\] of F32 takes 12 bytes, its data_offsets hold 8/,
     ],
@@ -166,10 +166,10 @@ describe("a header that lies", () => {
       fileOf({ a: { dtype: "F32", shape: [1], data_offsets: [0, 4.5] } }, 8),
       /data_offsets must be two byte offsets/,
     ],
-    ["an entry that is no object", fileOf({ a: 7 }, 0), /tensor "a": its entry must be an object/],
+    ["an entry that is not an object", fileOf({ a: 7 }, 0), /tensor "a": its entry must be an object/],
     ["an unknown key", fileOf({ a: { ...f32(0, 4), stride: [1] } }, 4), /tensor "a": unknown key "stride"/],
     [
-      "metadata that is no text",
+      "metadata that is not text",
       fileOf({ __metadata__: { format: 1 } }, 0),
       /__metadata__ must map strings to strings/,
     ],
@@ -179,7 +179,7 @@ describe("a header that lies", () => {
       /tensor "a": dtype "I8" is not supported \(supported: F32, F16, BF16\)/,
     ],
     [
-      "a dtype from the prototype",
+      "a dtype that names a prototype member",
       fileOf({ a: { dtype: "constructor", shape: [4], data_offsets: [0, 4] } }, 4),
       /dtype "constructor" is not supported/,
     ],
@@ -190,13 +190,13 @@ describe("a header that lies", () => {
     await expect(SafetensorsReader.open(dir)).rejects.toBeInstanceOf(EngineError);
   });
 
-  test("tensors of no elements are no overlap, names like prototype members are names", async () => {
+  test("empty tensors do not overlap others, and tensors may have the names of prototype members", async () => {
     const dir = await folderWith(fileOf({ toString: f32(0, 4), empty: f32(4, 4, [0, 7]), b: f32(4, 8) }, 8));
     expect([...(await readAll(dir)).keys()]).toEqual(["toString", "empty", "b"]);
   });
 });
 
-/** A model in two files, behind an index that says what `index` makes of the right one. */
+/** Writes a model in two files, with an index that `index` derives from the correct one. */
 async function sharded(index: (map: Record<string, string>) => unknown): Promise<string> {
   const dir = await mkdtemp(join(scratch, "sharded-"));
   const written = await writeRandomModel(dir, { numShards: 2 });
@@ -205,26 +205,26 @@ async function sharded(index: (map: Record<string, string>) => unknown): Promise
   return dir;
 }
 
-describe("an index", () => {
+describe("an invalid index is refused", () => {
   test.each<[string, (map: Record<string, string>) => unknown, RegExp]>([
-    ["that is no index", () => ({}), /index\.json: weight_map must be an object/],
+    ["one without a weight map", () => ({}), /index\.json: weight_map must be an object/],
     [
-      "that leads outside the folder",
+      "one that leads outside the folder",
       () => ({ weight_map: { a: "../model.safetensors" } }),
       /index\.json: tensor "a": "\.\.\/model\.safetensors" is not the name/,
     ],
     [
-      "that names a missing file",
+      "one that names a missing file",
       (map) => ({ weight_map: { ...map, a: "model-3-of-2.safetensors" } }),
       /model-3-of-2\.safetensors is missing, though model\.safetensors\.index\.json lists it/,
     ],
     [
-      "that names a missing tensor",
+      "one that names a missing tensor",
       (map) => ({ weight_map: { ...map, a: "model-1-of-2.safetensors" } }),
       /^model-1-of-2\.safetensors: tensor "a", listed in .* is missing/,
     ],
     [
-      "that leaves a tensor out",
+      "one that leaves a tensor out",
       (map) => ({ weight_map: Object.fromEntries(Object.entries(map).slice(1)) }),
       /tensor "model\.embed_tokens\.weight" is not listed for this file/,
     ],
@@ -233,13 +233,13 @@ describe("an index", () => {
   });
 });
 
-test("a folder without weights", async () => {
+test("a folder without weights is refused", async () => {
   await expect(SafetensorsReader.open(scratch)).rejects.toThrow(
     /has neither model\.safetensors nor model\.safetensors\.index\.json$/,
   );
 });
 
-test("a damaged header gives an EngineError or the same tensors, never anything else", async () => {
+test("a damaged header gives either an EngineError or the same tensors", async () => {
   const random = randomSource(3);
   const tensors = new Map(
     [[2, 3], [4], [1, 1, 5]].map((shape, i) => [
@@ -267,7 +267,7 @@ test("a damaged header gives an EngineError or the same tensors, never anything 
         if (error instanceof EngineError && error.message.includes("model.safetensors")) return "refused";
         throw error;
       });
-      // A changed name or a reshaped tensor of the same size is for weights.ts to find; the values are the same bytes.
+      // weights.ts detects a changed name or a reshaped tensor of the same size; here the values are the same bytes.
       expect(["refused", valuesInOrder(tensors)]).toContainEqual(outcome);
     }),
     { numRuns: 600, seed: 20, examples: [[[{ kind: "digit", at: 154, byte: 49 }]]] },

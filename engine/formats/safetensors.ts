@@ -1,7 +1,7 @@
 /**
- * Reads weights from safetensors: one file, or shards listed by an index. A header is believed only after
- * every byte of its file is accounted for: offsets inside the file, no overlap, no hole, shape times dtype
- * equal to the range. Rows are then read on demand as float32, so memory never depends on the model's size.
+ * Reads weights from safetensors: one file, or shards listed by an index. A header is accepted only if its
+ * tensors cover every byte of the file: offsets inside the file, no overlap, no gap, and shape times dtype
+ * equal to the range. Rows are then read on demand as float32, so memory use does not depend on the model's size.
  */
 
 import { open, type FileHandle } from "node:fs/promises";
@@ -54,18 +54,18 @@ export class SafetensorsReader {
     return new SafetensorsReader(tensors, handles);
   }
 
-  /** What a tensor is, asserting nothing about its shape. */
+  /** Returns the description of a tensor, which the caller must know to exist. */
   tensor(name: string): StoredTensor {
     const tensor = this.tensors.get(name);
-    assert(tensor !== undefined, `tensor ${name} was not checked for`);
+    assert(tensor !== undefined, `tensor ${name} does not exist and was not checked before`);
     return tensor;
   }
 
   /**
    * Reads rows `firstRow` up to `firstRow + numRows` as float32. F16 and BF16 convert exactly.
    *
-   * @param into f32 [numRows, cols], where rows are the first dimension and cols the product of the others, 1 for a vector
-   * @throws EngineError `invalid_model` where a value is NaN or infinite, or the file has become shorter
+   * @param into f32 [numRows, cols]: rows are the first dimension, cols the product of the others, 1 for a vector
+   * @throws EngineError `invalid_model` if a value is NaN or infinite, or the file has become shorter
    */
   async readRows(name: string, firstRow: number, numRows: number, into: Float32Array): Promise<void> {
     const tensor = this.tensor(name);
@@ -93,7 +93,7 @@ export class SafetensorsReader {
     throw invalid(tensor.file, `tensor ${quoted(name)} holds ${kind} at [${position}]`);
   }
 
-  /** Whether two tensors of equal dtype and shape hold the same bytes. */
+  /** Returns true if two tensors have the same dtype, byte length and bytes. */
   async sameBytes(first: string, second: string): Promise<boolean> {
     const a = this.tensor(first);
     const b = this.tensor(second);
@@ -113,7 +113,7 @@ export class SafetensorsReader {
     await closeAll(this.#handles);
   }
 
-  /** Where the bytes as stored go: straight into the result for F32, else into a buffer kept between calls. */
+  /** Returns the buffer for the stored bytes: the result itself for F32, otherwise a buffer kept between calls. */
   #rawBytes(dtype: Dtype, into: Float32Array): Uint8Array {
     if (dtype === "F32") return new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
     const byteLength = into.length * DTYPE_BYTES[dtype];
@@ -137,16 +137,16 @@ export interface StoredTensor {
   readonly file: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** In bytes, from the start of the file. */
+  /** Bytes from the start of the file. */
   readonly offset: number;
   readonly byteLength: number;
 }
 
 /**
  * Checks the JSON header of a safetensors file whose tensors take the bytes from `dataStart` to `fileBytes`.
- * The tensors come in the order of their bytes.
+ * Returns the tensors in the order of their bytes.
  *
- * @throws EngineError `invalid_model` naming the file and, where it is about one, the tensor
+ * @throws EngineError `invalid_model` with the name of the file and, if one tensor is wrong, of that tensor
  */
 export function parseHeader(
   json: Uint8Array,
@@ -199,7 +199,7 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
   if (end > dataBytes) {
     throw invalid(
       file,
-      `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data: it is shorter than its header says, as an incomplete download is`,
+      `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data: it is shorter than its header requires; the download may be incomplete`,
     );
   }
   const byteLength = shape.reduce((product, dim) => product * dim, DTYPE_BYTES[dtype as Dtype]);
@@ -228,7 +228,7 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   if (!(await readFully(handle, 0, prefix))) {
     throw invalid(
       file,
-      `the file is truncated: it has ${fileBytes} bytes, its header's length alone takes ${LENGTH_BYTES}`,
+      `the file is truncated: it has ${fileBytes} bytes, but the length of the header alone takes ${LENGTH_BYTES}`,
     );
   }
   const headerBytes = prefix.readBigUInt64LE();
@@ -247,7 +247,7 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   return parseHeader(json, file, dataStart, fileBytes);
 }
 
-/** The index as tensor name to file name, or null where the folder has a single file. */
+/** Returns the index as a map from tensor name to file name, or null if the folder has a single file. */
 async function readIndex(dir: string): Promise<Map<string, string> | null> {
   if (await fileExists(join(dir, SINGLE_FILE))) return null;
   const bytes = await readModelFile(dir, INDEX_FILE);
@@ -261,7 +261,7 @@ function parseIndex(index: JsonObject): Map<string, string> {
   const map = index["weight_map"];
   if (!isObject(map)) throw new EngineError("invalid_model", `${INDEX_FILE}: weight_map must be an object`);
   for (const [name, file] of Object.entries(map)) {
-    // A shard lies in the model's own folder; anything like a path could read elsewhere.
+    // A shard must be in the model's folder; a path could lead to files elsewhere.
     if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file)) {
       throw new EngineError(
         "invalid_model",
@@ -282,7 +282,7 @@ async function openShard(dir: string, file: string): Promise<FileHandle> {
   }
 }
 
-/** False where the file ends first. A single read may return less than asked, and never more than 2 GiB. */
+/** Fills `into`; returns false if the file ends first. A single read may return less than requested, at most 2 GiB. */
 async function readFully(handle: FileHandle, position: number, into: Uint8Array): Promise<boolean> {
   for (let done = 0; done < into.length;) {
     const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, 1 << 30), position + done);
@@ -301,7 +301,7 @@ function rowsAndCols(shape: readonly number[]): { rows: number; cols: number } {
   return { rows, cols: rest.reduce((product, dim) => product * dim, 1) };
 }
 
-/** bfloat16 is the upper half of a float32. */
+/** Converts bfloat16, which is the upper half of a float32. */
 function widenBfloat16(raw: Uint8Array, into: Float32Array): void {
   const halves = new Uint16Array(raw.buffer, raw.byteOffset, into.length);
   const bits = new Uint32Array(into.buffer, into.byteOffset, into.length);
@@ -313,7 +313,7 @@ export function widenHalf(raw: Uint8Array, into: Float32Array, table: Float32Arr
   for (let i = 0; i < into.length; i++) into[i] = table[halves[i]!]!;
 }
 
-/** Every float16 as float32: sign, 5 bits of exponent (bias 15), 10 bits of fraction. f32 [65536] */
+/** Returns every float16 as float32, f32 [65536]: sign, 5 bits of exponent (bias 15), 10 bits of fraction. */
 export function halfTable(): Float32Array {
   return Float32Array.from({ length: 1 << 16 }, (_, half) => {
     const sign = half >> 15 === 0 ? 1 : -1;
@@ -325,7 +325,7 @@ export function halfTable(): Float32Array {
   });
 }
 
-/** Index of the first NaN or infinity (all exponent bits set), or null. */
+/** Returns the index of the first NaN or infinity (all exponent bits set), or null. */
 function firstNotFinite(values: Float32Array): number | null {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) {
@@ -338,7 +338,7 @@ function invalid(file: string, message: string): EngineError {
   return new EngineError("invalid_model", `${file}: ${message}`);
 }
 
-/** A name from the file as an error shows it: escaped, and never longer than a line. */
+/** Formats a name from the file for an error: escaped, and at most about one line long. */
 function quoted(name: string): string {
   return JSON.stringify(name.length <= 120 ? name : `${name.slice(0, 117)}...`);
 }

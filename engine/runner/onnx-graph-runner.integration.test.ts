@@ -364,7 +364,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     await rewriteFolder(dir, broken, "model.onnx", Uint8Array.of(0x3a, 4, 0x0a, 10, 0x08, 1, ...others));
     await expect(open(broken)).rejects.toMatchObject({
       code: "invalid_model",
-      message: expect.stringContaining("goes on behind its end") as string,
+      message: expect.stringContaining("after the end of its message") as string,
     });
   });
 
@@ -409,12 +409,12 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     await rewriteFolder(dir, short, "model.onnx", await readFile(join(dir, "onnx", "model.onnx")));
     await expect(loadModel({ model: short })).rejects.toMatchObject({
       code: "invalid_model",
-      message: expect.stringContaining("model.onnx_data, which is not there") as string,
+      message: expect.stringContaining("model.onnx_data, which does not exist") as string,
     });
     await writeFile(join(short, "onnx", "model.onnx_data"), data.subarray(0, data.length - 1000));
     await expect(loadModel({ model: short })).rejects.toMatchObject({
       code: "invalid_model",
-      message: expect.stringContaining("ends behind model.onnx_data") as string,
+      message: expect.stringContaining("ends after the end of model.onnx_data") as string,
     });
   });
 
