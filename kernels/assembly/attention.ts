@@ -281,7 +281,7 @@ function storePair(target: usize, first: v128, second: v128, isPair: bool): void
   if (isPair) v128.store(target, second, 16);
 }
 
-/** Score = integer dot product * (scale of the query * scale of the key). */
+/** Computes score = integer dot product * (scale of the query * scale of the key). */
 function scoresQ8(query: usize, keys: usize, headDim: i32, pageSize: i32, count: i32, scores: usize): void {
   const queryScale = load<f32>(query);
   const scales = keys + <usize>pageSize * <usize>headDim;

@@ -48,7 +48,7 @@ const SPINS_IN_JOB: i32 = 10000;
 const SPINS_IDLE: i32 = 50000;
 /** Interval in nanoseconds at which a sleeping thread checks whether another thread has died. */
 const LOOK_UP_NS: i64 = 100_000_000;
-/** Checks without progress after which a phase counts as stuck, because a thread died without reporting it. */
+/** Timeouts of one wait after which the wait counts as stuck, because a thread died without reporting it. */
 const MAX_LOOKS: i32 = 300;
 
 /** 0 for the host's caller. Each thread has its own instance and therefore its own globals. */
