@@ -118,28 +118,23 @@ export function rewriteOnnx(
     readonly initializers: readonly Uint8Array[];
   },
 ): RewrittenModel {
-  const bytes = FileBytes.open(file.path);
   const tensors = [...file.initializers.values()];
   const folder = commonFolder(
     tensors.flatMap(({ contents }) => (contents === null ? [] : [contents.file])),
     dirname(file.path),
   );
-  try {
-    const initializers = tensors.map((tensor) => relocated(tensor, folder));
-    const graph = [
-      ...file.graphParts,
-      ...changed.nodes.flatMap((node) => message(GRAPH_NODE_FIELD, node)),
-      ...[...initializers, ...changed.initializers].flatMap((tensor) => message(GRAPH_INITIALIZER_FIELD, tensor)),
-      ...file.inputs.flatMap((input) => message(GRAPH_INPUT_FIELD, input.bytes)),
-      ...changed.outputs.flatMap((output) => message(GRAPH_OUTPUT_FIELD, output)),
-    ];
-    return {
-      bytes: Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]),
-      weightsFolder: folder,
-    };
-  } finally {
-    bytes.close();
-  }
+  const initializers = tensors.map((tensor) => relocated(tensor, folder));
+  const graph = [
+    ...file.graphParts,
+    ...changed.nodes.flatMap((node) => message(GRAPH_NODE_FIELD, node)),
+    ...[...initializers, ...changed.initializers].flatMap((tensor) => message(GRAPH_INITIALIZER_FIELD, tensor)),
+    ...file.inputs.flatMap((input) => message(GRAPH_INPUT_FIELD, input.bytes)),
+    ...changed.outputs.flatMap((output) => message(GRAPH_OUTPUT_FIELD, output)),
+  ];
+  return {
+    bytes: Buffer.concat([...file.modelParts, ...message(MODEL_GRAPH_FIELD, Buffer.concat(graph))]),
+    weightsFolder: folder,
+  };
 }
 
 /** Returns the fields of a message in memory: field number, and bytes with and without tag and length. */
