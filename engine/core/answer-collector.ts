@@ -1,28 +1,28 @@
-/** Deltas put together: the whole answer to a request. */
+/** Collects the deltas of a request into the whole answer. */
 
 import { assert } from "../errors.js";
 import type { FinishReason, OutputDelta, Timings, TokenLogprob, Usage } from "./sequence.js";
 
 /** One of the `n` answers to a request. */
 export interface AnswerChoice {
-  /** Text of the answer; of everything, markup included, unless the reasoning was asked for apart. */
+  /** Text of the answer. Without `separateReasoning` this is all text, reasoning and markup included. */
   readonly content: string;
-  /** Text of the reasoning, if asked for apart; null where there is none. */
+  /** Text of the reasoning, with `separateReasoning`; null if the output contains no reasoning. */
   readonly reasoning: string | null;
-  /** Every drawn token, end tokens and removed stop sequences included. */
+  /** All drawn tokens, including end tokens and removed stop sequences. */
   readonly tokenIds: readonly number[];
-  /** One entry for each of `tokenIds` if asked for, else empty. */
+  /** One entry for each of `tokenIds` if log-probabilities were requested, else empty. */
   readonly logprobs: readonly TokenLogprob[];
-  /** `stop`: an end token, a stop sequence or a finished structured answer; `length`: the limit of tokens. */
+  /** `stop`: an end token, a stop sequence or a complete structured answer; `length`: the token limit. */
   readonly finishReason: FinishReason;
 }
 
 export interface AnswerResult {
-  /** In order of their numbers. */
+  /** Choices ordered by their numbers. */
   readonly choices: readonly AnswerChoice[];
   readonly usage: Usage;
   readonly timings: Timings;
-  /** The seed used: the one given, or the one drawn. */
+  /** Seed of the request, given or drawn. */
   readonly seed: number;
 }
 
@@ -56,9 +56,12 @@ export class AnswerCollector {
     this.#timings ??= timings;
   }
 
-  /** @param seed the seed used */
+  /**
+   * Returns the whole answer.
+   * @param seed seed of the request, given or drawn
+   */
   result(seed: number): AnswerResult {
-    assert(this.#usage !== null && this.#timings !== null, "an answer is whole before its last delta");
+    assert(this.#usage !== null && this.#timings !== null, "an answer was requested before its last delta");
     const choices = this.#choices.map(({ finishReason, ...rest }, index) => {
       assert(finishReason !== null, `choice ${index} has no finish reason`);
       return { ...rest, finishReason };

@@ -1,7 +1,7 @@
 /**
- * The token loop: schedule, run, project, sample, commit. One step advances every running sequence by
- * a token and one prompt by a block. What a token means is the business of the sampler, the text stream
- * and the plan; a feature that needs an `if` in `step` belongs there.
+ * The token loop: schedule, run, project, sample, commit. One step advances every running sequence by a token and one
+ * prompt by a block. The sampler, the text stream and the step plan handle everything that depends on a token's
+ * meaning; a feature that would need an `if` in `step` belongs in one of them.
  */
 
 import type { Address, Kernels, LogprobsMode, SampledToken } from "../../kernels/index.js";
@@ -26,28 +26,28 @@ import type { Tokenizer } from "../text/index.js";
 
 export interface EngineParts {
   readonly kernels: Kernels;
-  /** Runs prompts, a block at a time. */
+  /** Runs prompts, one block per call. */
   readonly promptRunner: ModelRunner;
-  /** Runs generated tokens, those of all running sequences together. */
+  /** Runs the generated tokens of all running sequences together. */
   readonly tokenRunner: ModelRunner;
-  /** Prompts run in blocks of this many tokens. */
+  /** Tokens per prompt block. */
   readonly blockSize: number;
   readonly lmHead: Head;
   readonly cache: KVCache;
   readonly tokenizer: Tokenizer;
   readonly endTokenIds: ReadonlySet<number>;
-  /** Prompt and completion together never hold more tokens. */
+  /** Maximum number of tokens of prompt and completion together. */
   readonly contextLength: number;
-  /** Of the model itself (`raw`, the default), or of what sampling keeps. */
+  /** Distribution of reported log-probabilities: the model's own (`raw`, default) or after sampling (`processed`). */
   readonly logprobsMode?: LogprobsMode;
 }
 
 export interface EngineRequest {
   readonly promptTokenIds: readonly number[];
   readonly config: GenerationConfig;
-  /** Turns a choice's tokens into text. */
+  /** Creates the text stream that turns a choice's tokens into text. */
   readonly createText: () => TextStream;
-  /** What a choice's answer must be; any text unless given. */
+  /** Creates the token mask that constrains a choice's answer; without it any text is allowed. */
   readonly createMask?: (() => AnswerMask) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -68,9 +68,9 @@ export class Engine {
   }
 
   /**
-   * Starts a request; its deltas come as the choices grow, choices interleaved. Leaving the loop early,
-   * or aborting the signal, ends the request at the next token; an abort throws the signal's reason.
-   * @throws EngineError at once if the request can never run
+   * Starts a request and yields its deltas as the choices grow, choices interleaved. Leaving the loop early or aborting
+   * the signal ends the request at the next token; after an abort the generator throws the signal's reason.
+   * @throws EngineError immediately if the request can never run
    */
   submit(request: EngineRequest): AsyncGenerator<OutputDelta, void, void> {
     request.signal?.throwIfAborted();
@@ -91,7 +91,7 @@ export class Engine {
     });
   }
 
-  /** Resolves when nothing runs any more. */
+  /** Resolves when no request runs. */
   async idle(): Promise<void> {
     await this.#loop;
   }
@@ -101,10 +101,10 @@ export class Engine {
       try {
         await this.step();
       } catch (error) {
-        // A bug outside any one request's work: nothing that runs can be trusted to go on.
+        // The error is a bug outside the work of a single request, so no running request can be trusted.
         for (const request of this.#scheduler.requests()) fail(request, error);
       }
-      // Lets aborts and consumers in between two steps.
+      // Yields to the event loop, so that aborts and consumers run between two steps.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -123,7 +123,10 @@ export class Engine {
     }
   }
 
-  /** The states from which the sequences' next tokens are drawn: the first from the prompt's last, the others after a pass. */
+  /**
+   * Returns the hidden states from which the next tokens are drawn. The first token of a sequence uses the state of the
+   * last prompt token; every other token needs a decode pass.
+   */
   async #hiddenStates(sequences: readonly Sequence[]): Promise<{ sequence: Sequence; hidden: Float32Array }[]> {
     const decoded = await this.#decode(sequences.filter(({ outputIds }) => outputIds.length > 0));
     return sequences.flatMap((sequence) => {
@@ -133,7 +136,7 @@ export class Engine {
     });
   }
 
-  /** Runs each sequence's last token, all together. What comes back lacks the sequences that failed. */
+  /** Runs the last token of every sequence in one batch. The result lacks the sequences that failed. */
   async #decode(sequences: readonly Sequence[]): Promise<Map<Sequence, Float32Array>> {
     const [first, ...others] = sequences;
     if (first === undefined) return new Map();
@@ -147,7 +150,7 @@ export class Engine {
         fail(first.request, error);
         return new Map();
       }
-      // Whose pass is at fault is not known: each runs again, alone, and gives what it would have given beside the others.
+      // The failing pass is unknown, so each pass runs again alone. Its result is the same as in the batch.
       passes.forEach(({ table }, index) => table.rewind(starts[index]!));
       const alone = new Map<Sequence, Float32Array>();
       for (const sequence of sequences) {
@@ -160,14 +163,14 @@ export class Engine {
   async #prefill({ request, tokenIds }: { request: Request; tokenIds: readonly number[] }): Promise<void> {
     const { prompt } = request;
     const [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
-    assert(hidden !== undefined, "a pass came back without its hidden state");
+    assert(hidden !== undefined, "a forward pass returned no hidden state");
     prompt.table.insertPrefix(prompt.tokenIds.slice(0, prompt.table.numPositions));
     if (prompt.table.numPositions < prompt.tokenIds.length) return;
     prompt.lastHidden = hidden;
     request.promptDoneAtMs = performance.now();
   }
 
-  /** Appends a drawn token to its sequence and hands out what it completes. */
+  /** Appends a drawn token to its sequence and emits the text that it completes. */
   #commit(sequence: Sequence, sampled: SampledToken): void {
     const { request, text, mask, outputIds } = sequence;
     const { tokenId } = sampled;
@@ -181,7 +184,7 @@ export class Engine {
     let gained = NO_TEXT;
     if (ended) text.pushEnd();
     else gained = text.push(tokenId);
-    // A whole answer is followed by an end token, if the model has one and there is room for it.
+    // A complete structured answer is followed by an end token if the model has one and maxTokens leaves room.
     const finished = mask?.isFinished ?? false;
     const goesOn = outputIds.length < request.maxTokens && !(finished && this.#parts.endTokenIds.size === 0);
     if (!ended && gained.stopped === null && goesOn) {
@@ -192,7 +195,7 @@ export class Engine {
     request.numReasoningTokens += text.numReasoningTokens;
     this.#scheduler.finish(sequence);
     const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };
-    // Text held back to the end may complete a stop sequence.
+    // Text held back until the end may complete a stop sequence.
     const stopped = ended || finished || gained.stopped !== null || rest.stopped !== null;
     this.#emit(sequence, all, stopped ? "stop" : "length");
   }
@@ -228,7 +231,7 @@ export class Engine {
   }
 
   #tokenLogprob({ tokenId, logprob, topLogprobs }: SampledToken): TokenLogprob {
-    assert(logprob !== null, "logprobs were asked for and not computed");
+    assert(logprob !== null, "log-probabilities were requested but not computed");
     return {
       ...this.#alternative(tokenId, logprob),
       topLogprobs: topLogprobs.map((top) => this.#alternative(top.tokenId, top.logprob)),
@@ -241,8 +244,8 @@ export class Engine {
   }
 
   /**
-   * Runs a piece of one request's work, unless the request was canceled meanwhile. If it throws, that
-   * request fails and the others go on.
+   * Runs work of one request, unless the request was canceled. If the work throws, this request fails and the others
+   * continue.
    */
   async #guard(request: Request, work: () => void | Promise<void>): Promise<void> {
     if (request.canceled) return;
@@ -311,7 +314,7 @@ export class Engine {
       );
     }
     let maxTokens = Math.min(config.maxTokens ?? left, left);
-    // A limit that nobody asked for is no reason to refuse: it is what fits, into memory too.
+    // Without a requested maxTokens the request is not refused: the limit is lowered until it fits into memory.
     const isLowered = config.maxTokens === null;
     while (isLowered && maxTokens > 1 && !this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
       const maxPositions = cache.shape.maxPages * cache.shape.pageSize;
@@ -329,12 +332,12 @@ export class Engine {
   }
 }
 
-/** The sequence's next token, among those its mask allows. */
+/** Draws the next token of a sequence among those that its mask allows. */
 function draw({ sampler, mask }: Sequence, logits: Address): SampledToken {
   return sampler.sample(logits, mask?.allowed() ?? null);
 }
 
-/** Ends a request with an error; the next step takes it out of the schedule. */
+/** Ends a request with an error; the next step removes it from the schedule. */
 function fail(request: Request, error: unknown): void {
   request.canceled = true;
   const message = error instanceof Error ? error.message : String(error);
@@ -343,7 +346,10 @@ function fail(request: Request, error: unknown): void {
   );
 }
 
-/** @param onLeave called when the reader has had everything, or goes early */
+/**
+ * Yields the values of a queue.
+ * @param onLeave called when the reader has received all values or leaves early
+ */
 async function* drained<T>(queue: AsyncQueue<T>, onLeave: () => void): AsyncGenerator<T, void, void> {
   try {
     for (let values = await queue.take(); values !== null; values = await queue.take()) yield* values;

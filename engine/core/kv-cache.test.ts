@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 
 describe("pages", () => {
-  test("a table goes on in its own last page, and in a copy of one that another has gone on in", () => {
+  test("a table extends its last page in place, or in a copy if another table has extended that page", () => {
     const cache = create("token", 10);
     const table = computed(cache, [1, 2, 3, 4, 5]);
     const [first, second, third] = [table.fork(), table.fork(), table.fork()];
@@ -29,7 +29,7 @@ describe("pages", () => {
     expect(tokensOf(third)).toEqual([1, 2, 3, 4, 5, 9]);
   });
 
-  test("are all given back, the unpublished ones to be written again at once", () => {
+  test("are all released; pages that were never inserted can be written again immediately", () => {
     const cache = create("token", 3);
     for (let round = 0; round < 5; round++) {
       const table = computed(cache, [1, 2, 3, 4, 5, 6, 7, 8, round]);
@@ -40,7 +40,7 @@ describe("pages", () => {
     }
   });
 
-  test("what is rewound is written anew, without harm to who shares it", () => {
+  test("a rewound table writes its positions again without changing a table that shares its pages", () => {
     const cache = create("token", 4);
     const table = computed(cache, [1, 2, 3]);
     const fork = table.fork();
@@ -52,7 +52,7 @@ describe("pages", () => {
     expect(tokensOf(fork)).toEqual([1, 2, 3, 6, 7]);
   });
 
-  test("no more than were set aside", () => {
+  test("cannot be reserved beyond the maximum", () => {
     const cache = create("token", 5);
     expect(cache.reserve(3)).toBe(true);
     expect(cache.reserve(3)).toBe(false);
@@ -63,10 +63,10 @@ describe("pages", () => {
   });
 });
 
-describe("published pages", () => {
-  test("are found up to where a prompt differs, and copied where it goes on", () => {
+describe("inserted pages", () => {
+  test("match up to the first different token, and are copied when a sequence diverges", () => {
     const cache = create("token", 10);
-    const table = published(cache, [1, 2, 3, 4, 5, 6, 7]);
+    const table = inserted(cache, [1, 2, 3, 4, 5, 6, 7]);
     const other = cache.createTable();
     expect(other.lookUpPrefix([1, 2, 3, 4, 5, 6, 9, 9])).toBe(6);
     expect(other.pages).toEqual(table.pages);
@@ -78,9 +78,9 @@ describe("published pages", () => {
     expect(other.lookUpPrefix([1, 2, 3, 4, 5, 6, 9, 9])).toBe(0);
   });
 
-  test("a conversation goes on in the very page where it stopped", () => {
+  test("a conversation continues in the page where it stopped", () => {
     const cache = create("token", 10);
-    const table = published(cache, [1, 2, 3, 4, 5, 6]);
+    const table = inserted(cache, [1, 2, 3, 4, 5, 6]);
     const { pages } = table;
     table.release();
     expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([0, 2]);
@@ -91,17 +91,17 @@ describe("published pages", () => {
     expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([2, 0]);
   });
 
-  test("a table takes over what is published while it runs, its own beginning included", () => {
+  test("a running table shares a longer inserted prefix and drops its own copy of the beginning", () => {
     const cache = create("token", 10);
-    const slow = published(cache, [1, 2]);
-    const fast = published(cache, [1, 2, 3, 4, 5, 6]);
+    const slow = inserted(cache, [1, 2]);
+    const fast = inserted(cache, [1, 2, 3, 4, 5, 6]);
     expect(cache.numPagesUsed).toBe(3);
     expect(slow.lookUpPrefix([1, 2, 3, 4, 5, 9])).toBe(3);
     expect(slow.pages).toEqual(fast.pages);
     expect(cache.numPagesUsed).toBe(2);
   });
 
-  test("whole pages that were computed twice are kept once", () => {
+  test("full pages that were computed twice are kept once", () => {
     const cache = create("token", 10);
     const [table, twin] = [computed(cache, [1, 2, 3, 4, 5]), computed(cache, [1, 2, 3, 4, 6])];
     table.insertPrefix([1, 2, 3, 4, 5]);
@@ -114,9 +114,9 @@ describe("published pages", () => {
     expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([0, 3]);
   });
 
-  test("block by block: only whole pages are found", () => {
+  test("with reuse by block, only full pages match", () => {
     const cache = create("block", 10);
-    const table = published(cache, [1, 2, 3, 4, 5, 6]);
+    const table = inserted(cache, [1, 2, 3, 4, 5, 6]);
     const other = cache.createTable();
     expect(other.lookUpPrefix([1, 2, 3])).toBe(0);
     expect(other.lookUpPrefix([1, 2, 3, 4, 5, 6, 7, 8])).toBe(4);
@@ -135,16 +135,16 @@ describe("eviction", () => {
     return numFound;
   };
 
-  test("takes what was unused for longest, the end of a prefix before its beginning", () => {
+  test("evicts the longest unused page first, and the end of a prefix before its beginning", () => {
     const cache = create("token", 6);
     const [a, b, c] = [
       [1, 1, 1, 1, 2],
       [3, 3, 3, 3, 4],
       [5, 5, 5, 5, 6],
     ];
-    const tables = [a, b, c].map((tokenIds) => published(cache, tokenIds));
+    const tables = [a, b, c].map((tokenIds) => inserted(cache, tokenIds));
     for (const index of [1, 0, 2]) tables[index]!.release();
-    // Looking at b's beginning makes its whole page, not its last one, the latest used.
+    // A lookup of b's beginning makes its full page, but not its last page, the most recently used one.
     expect(found(cache, b.slice(0, 4))).toBe(4);
     const numLeft = [];
     const taking = cache.createTable();
@@ -163,27 +163,27 @@ describe("eviction", () => {
     expect(() => compute(taking, [9])).toThrow(/without a reservation/);
   });
 
-  test("never takes what a table holds", () => {
+  test("never evicts a page that a table holds", () => {
     const cache = create("token", 4);
-    const held = published(cache, [1, 2, 3, 4, 5]);
-    published(cache, [1, 2, 3, 4, 6]).release();
+    const held = inserted(cache, [1, 2, 3, 4, 5]);
+    inserted(cache, [1, 2, 3, 4, 6]).release();
     const table = computed(cache, [7, 7, 7, 7, 7]);
     expect(tokensOf(held)).toEqual([1, 2, 3, 4, 5]);
     expect(tokensOf(table)).toEqual([7, 7, 7, 7, 7]);
     expect(cache.numPagesCached).toBe(0);
   });
 
-  test("a page can be taken from under a copy of itself", () => {
+  test("without room for a copy, the only owner of a page keeps the page itself", () => {
     const cache = create("token", 2);
-    published(cache, [1, 2, 3, 4, 5, 6, 7]).release();
+    inserted(cache, [1, 2, 3, 4, 5, 6, 7]).release();
     const table = cache.createTable();
     expect(table.lookUpPrefix([1, 2, 3, 4, 5, 6])).toBe(6);
-    // No page is left for a copy, and nobody else holds the original.
+    // No page is left for a copy, and no other table holds the original.
     compute(table, [9, 9]);
     expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 6, 9, 9]);
   });
 
-  /** Tokens found without touching what is found. */
+  /** Returns the number of cached tokens without changing the order of eviction. */
   function cachedLength(cache: KVCache, tokenIds: number[]): number {
     return cache.match(tokenIds).numTokens;
   }
@@ -235,7 +235,7 @@ test.each<PrefixReuse>(["token", "block"])(
   },
 );
 
-/** Pages of f32 [PAGE_SIZE]: the token of each position. */
+/** Creates a cache whose pages are f32 [PAGE_SIZE] and hold the token of each position. */
 function create(reuse: PrefixReuse, maxPages: number): KVCache {
   return new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: PAGE_SIZE * 4, maxPages, reuse });
 }
@@ -252,7 +252,7 @@ function computed(cache: KVCache, tokenIds: readonly number[]): PageTable {
   return table;
 }
 
-function published(cache: KVCache, tokenIds: readonly number[]): PageTable {
+function inserted(cache: KVCache, tokenIds: readonly number[]): PageTable {
   const table = computed(cache, tokenIds);
   table.insertPrefix(tokenIds);
   return table;

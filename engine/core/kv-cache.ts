@@ -1,10 +1,10 @@
 /**
- * Keys and values of every position computed so far, in pages of WASM memory. What a page looks like inside
- * is the runners' business; who may use it is decided here.
+ * KV cache: keys and values of every computed position, in pages of WASM memory. The runners define the layout
+ * inside a page; this file decides which sequence uses which page.
  *
- * Pages are shared by reference: by the choices of a request, and by requests whose prompts begin alike. A page
- * only ever grows at its end; who wants to go on from its middle goes on in a copy. Pages that nobody uses any
- * more stay findable until one is needed; the one unused for longest goes first.
+ * Pages are shared by reference, between the choices of a request and between requests whose prompts share a prefix.
+ * A page only grows at its end. Copy-on-write: a sequence that diverges inside a page gets a copy. A page that no
+ * sequence uses stays in the prefix cache until its memory is needed; the least recently used page is evicted first.
  */
 
 import type { Address, Kernels } from "../../kernels/index.js";
@@ -13,19 +13,19 @@ import type { KVTable, PrefixReuse } from "../runner/index.js";
 import { PrefixIndex, type PrefixMatch } from "./prefix-index.js";
 
 export interface KVCacheShape {
-  /** Positions held by one page. */
+  /** Positions per page. */
   readonly pageSize: number;
   readonly pageByteLength: number;
-  /** Pages that may exist at once. */
+  /** Maximum number of pages. */
   readonly maxPages: number;
   readonly reuse: PrefixReuse;
 }
 
 interface Page {
   readonly address: Address;
-  /** Tables that hold it. */
+  /** Number of page tables that hold the page. */
   numOwners: number;
-  /** Positions written by any of them. */
+  /** Positions written so far, by any owner. */
   numFilled: number;
 }
 
@@ -35,8 +35,8 @@ export class KVCache {
   readonly #index: PrefixIndex<Page>;
   readonly #free: Page[] = [];
   /**
-   * In the index and in no table, longest unused first. Whoever holds a page holds all before it, and lets go
-   * of the last one first; so the first of these has none after it.
+   * Pages in the index that no table holds, the longest unused first. A table that holds a page also holds all pages
+   * before it, and it releases the last page first; so the first page in this set has no successor in the index.
    */
   readonly #unused = new Set<Page>();
   #numPages = 0;
@@ -48,12 +48,12 @@ export class KVCache {
     this.#index = new PrefixIndex(shape.pageSize);
   }
 
-  /** Pages needed to hold `numPositions` positions. */
+  /** Returns the number of pages that `numPositions` positions need. */
   pagesFor(numPositions: number): number {
     return Math.ceil(numPositions / this.shape.pageSize);
   }
 
-  /** Sets pages aside for a sequence that may need them later; false if there is no room now. */
+  /** Reserves pages that a sequence may need later; returns false if not enough pages are left. */
   reserve(numPages: number): boolean {
     if (this.#numReserved + numPages > this.shape.maxPages) return false;
     this.#numReserved += numPages;
@@ -65,12 +65,12 @@ export class KVCache {
     assert(this.#numReserved >= 0, "more KV pages unreserved than were reserved");
   }
 
-  /** Pages that some table holds. */
+  /** Number of pages that at least one table holds. */
   get numPagesUsed(): number {
     return this.#numPages - this.#free.length - this.#unused.size;
   }
 
-  /** Pages that no table holds and a prompt may find. */
+  /** Number of pages that no table holds but a prompt may still reuse. */
   get numPagesCached(): number {
     return this.#unused.size;
   }
@@ -79,7 +79,7 @@ export class KVCache {
     return new PageTable(this);
   }
 
-  /** @internal for PageTable: a page that holds nothing. */
+  /** @internal for PageTable: returns an empty page. */
   takePage(): Page {
     const page = this.#free.pop() ?? this.#createPage() ?? this.#evictPage();
     page.numOwners = 1;
@@ -100,9 +100,9 @@ export class KVCache {
     else this.#free.push(page);
   }
 
-  /** @internal for PageTable: trades a page for one that holds the same first positions and can grow from there. */
+  /** @internal for PageTable: exchanges a page for one with the same first positions that the table may extend. */
   tradePage(from: Page, numPositions: number): Page {
-    // Given back first, so that nobody ever holds more pages than were set aside.
+    // Release before taking, so that a table never holds more pages than it has reserved.
     this.releasePage(from);
     const to = this.takePage();
     const { pageByteLength } = this.shape;
@@ -119,12 +119,12 @@ export class KVCache {
     return { pages: pages.slice(0, this.pagesFor(numReusable)), numTokens: numReusable };
   }
 
-  /** @internal for PageTable: returns the pages to hold from now on. */
+  /** @internal for PageTable: returns the pages that the table must hold from now on. */
   insert(tokenIds: readonly number[], pages: readonly Page[]): Page[] {
     return this.#index.insert(tokenIds.slice(0, this.#numReusable(tokenIds.length)), pages);
   }
 
-  /** Of that many first positions, those that others may reuse. */
+  /** Returns how many of the first `numPositions` positions other requests may reuse. */
   #numReusable(numPositions: number): number {
     const { reuse, pageSize } = this.shape;
     return reuse === "token" ? numPositions : numPositions - (numPositions % pageSize);
@@ -164,7 +164,7 @@ export class PageTable implements KVTable {
     return this.#pages.map(({ address }) => address);
   }
 
-  /** A table that shares every page. */
+  /** Returns a table that shares every page of this table. */
   fork(): PageTable {
     const table = new PageTable(this.#cache);
     table.#pages = [...this.#pages];
@@ -173,7 +173,7 @@ export class PageTable implements KVTable {
     return table;
   }
 
-  /** Makes room for `count` more positions, which the caller then writes and nobody else sees. */
+  /** Makes room for `count` more positions. The caller then writes them; no other table sees them. */
   extend(count: number): void {
     const { pageSize } = this.#cache.shape;
     const lastIndex = this.#pages.length - 1;
@@ -190,7 +190,7 @@ export class PageTable implements KVTable {
     }
   }
 
-  /** Forgets the positions from `numPositions` on. */
+  /** Drops the positions from `numPositions` on. */
   rewind(numPositions: number): void {
     assert(numPositions <= this.#numPositions, "a table can only be rewound to a position it holds");
     const numPages = this.#cache.pagesFor(numPositions);
@@ -198,15 +198,14 @@ export class PageTable implements KVTable {
     this.#numPositions = numPositions;
   }
 
-  /** Lets later requests find the first positions, which hold `tokenIds` and are all computed. */
+  /** Inserts the first positions into the prefix cache. They hold `tokenIds` and must all be computed. */
   insertPrefix(tokenIds: readonly number[]): void {
     assert(tokenIds.length <= this.#numPositions, "more tokens are inserted than the table holds");
     this.#replacePages(this.#cache.insert(tokenIds, this.#pages));
   }
 
   /**
-   * Shares the cached pages of a prompt that begins with `tokenIds`, where it is more than the table
-   * holds of it already.
+   * Looks up `tokenIds` in the prefix cache and shares the cached pages if they hold a longer prefix than this table.
    * @returns the number of positions gained
    */
   lookUpPrefix(tokenIds: readonly number[]): number {
@@ -218,7 +217,7 @@ export class PageTable implements KVTable {
     return numGained;
   }
 
-  /** Gives all pages back; the table is empty afterwards. */
+  /** Releases all pages; the table is empty afterwards. */
   release(): void {
     this.rewind(0);
   }

@@ -1,30 +1,31 @@
 /**
- * From what a runner gives to logits in the kernels' memory, where the sampler reads them: the product of hidden
- * states with the vocabulary, for the rows that need it and no others; or, where a graph makes its logits itself,
- * those as they are.
+ * Turns a runner's output into logits in the kernels' memory, where the sampler reads them. `LMHead` multiplies hidden
+ * states with the LM head's matrix, only for rows that need logits. `GraphLogits` copies logits that an ONNX graph has
+ * computed itself.
  */
 
 import type { Address, Kernels, PackedMatrix } from "../../kernels/index.js";
 import { assert } from "../errors.js";
 
-/** What stands between a runner and the sampler. */
+/** Step between a runner and the sampler. */
 export interface Head {
   readonly maxRows: number;
-  /** Logits of a row that count. */
+  /** Logits per row that may be tokens. */
   readonly vocabSize: number;
   /**
-   * @param rows what the runner gave, f32, for each row
+   * Computes the logits of each row.
+   * @param rows output of the runner, f32
    * @returns for each row the address of its logits, f32 [vocabSize], valid until the next call
    */
   project(rows: readonly Float32Array[]): Address[];
 }
 
 export interface HeadOptions {
-  /** Rows projected by one call, at most. */
+  /** Maximum number of rows per call. */
   readonly maxRows: number;
-  /** Logits of a row that may be tokens; those behind them are padding. */
+  /** Logits per row that may be tokens; logits after them are padding. */
   readonly vocabSize: number;
-  /** Ids below vocabSize that are no tokens can never be drawn: their logits are -Infinity. */
+  /** Returns false for an id below vocabSize that is not a token: its logit becomes -Infinity, so it is never drawn. */
   readonly hasToken: (tokenId: number) => boolean;
 }
 
@@ -54,7 +55,7 @@ export class LMHead implements Head {
     const { rows, cols } = this.#matrix;
     assert(hidden.length > 0 && hidden.length <= this.maxRows, "LM head called with too few or too many rows");
     hidden.forEach((row, index) => {
-      assert(row.length === cols, "hidden state has another size than the LM head");
+      assert(row.length === cols, "the size of a hidden state does not match the LM head");
       this.#kernels.f32(this.#hidden + index * cols * 4, cols).set(row);
     });
     this.#kernels.matmul(this.#matrix, this.#hidden, this.#logits, hidden.length);
@@ -67,7 +68,7 @@ export class LMHead implements Head {
   }
 }
 
-/** Logits that a graph has made. */
+/** Head for an ONNX graph that computes logits itself. */
 export class GraphLogits implements Head {
   readonly maxRows: number;
   readonly vocabSize: number;

@@ -5,15 +5,15 @@ import { PrefixIndex } from "./prefix-index.js";
 
 const PAGE_SIZE = 3;
 
-/** What a page holds, as far as the test has filed it. */
+/** Page whose `content` is the tokens that the test has inserted. */
 interface Page {
   content: number[];
 }
 
-/** Few ids, so that much begins alike. */
+/** Sequences of few different ids, so that many share a prefix. */
 const sequences = fc.array(fc.nat(2), { maxLength: 14 });
 
-test("finds the longest prefix that was ever filed, in pages that hold it", () => {
+test("finds the longest inserted prefix and the pages that hold it", () => {
   fc.assert(
     fc.property(
       fc.array(sequences, { maxLength: 30 }),
@@ -36,7 +36,7 @@ test("finds the longest prefix that was ever filed, in pages that hold it", () =
   );
 });
 
-test("one page stands for the same whole page filed again", () => {
+test("a full page that is inserted again is replaced by the first one", () => {
   fc.assert(
     fc.property(fc.array(sequences, { minLength: 1, maxLength: 20 }), (filed) => {
       const index = new PrefixIndex<Page>(PAGE_SIZE);
@@ -55,12 +55,12 @@ test("one page stands for the same whole page filed again", () => {
   );
 });
 
-test("a page can be filed again when it holds more", () => {
+test("a page can be inserted again with more tokens", () => {
   const index = new PrefixIndex<Page>(PAGE_SIZE);
   const [page] = file(index, [5]);
   const [sibling] = file(index, [5, 8]);
   expect(index.match([5, 9])).toMatchObject({ numTokens: 1 });
-  // Now behind its sibling instead of before it.
+  // The page now sorts after its sibling instead of before it.
   page!.content = [5, 9, 1];
   index.insert([5, 9, 1], [page!]);
   expect(index.match([5, 9, 1, 4])).toEqual({ pages: [page], numTokens: 3 });
@@ -71,7 +71,7 @@ test("a page can be filed again when it holds more", () => {
   expect(index.match([5, 9, 1])).toEqual({ pages: [], numTokens: 0 });
 });
 
-test("ids are compared one by one: neither their digits nor their sum are enough", () => {
+test("ids are compared one by one: equal digits or an equal sum do not match", () => {
   const index = new PrefixIndex<Page>(PAGE_SIZE);
   file(index, [1, 23, 4]);
   for (const tokenIds of [[12, 3, 4], [123, 4], [23, 1, 4], [4, 23, 1], [28]]) {
@@ -79,18 +79,18 @@ test("ids are compared one by one: neither their digits nor their sum are enough
   }
 });
 
-test("what was removed is not found, last pages first", () => {
+test("removed pages are not found; children must be removed before their parent", () => {
   const index = new PrefixIndex<Page>(PAGE_SIZE);
   const [first, second] = file(index, [1, 2, 3, 4, 5]);
   file(index, [1, 2, 3, 4, 6]);
-  expect(() => index.remove(first!)).toThrow(/before those that follow/);
+  expect(() => index.remove(first!)).toThrow(/before its children/);
   index.remove(second!);
   expect(index.has(second!)).toBe(false);
   expect(index.match([1, 2, 3, 4, 5])).toMatchObject({ numTokens: 4 });
-  expect(() => index.remove(second!)).toThrow(/not in it/);
+  expect(() => index.remove(second!)).toThrow(/not in the index/);
 });
 
-/** Files fresh pages of a sequence. */
+/** Inserts new pages for a sequence. */
 function file(index: PrefixIndex<Page>, tokenIds: readonly number[]): Page[] {
   const fresh = Array.from({ length: Math.ceil(tokenIds.length / PAGE_SIZE) }, (_, i) => ({
     content: tokenIds.slice(i * PAGE_SIZE, (i + 1) * PAGE_SIZE),

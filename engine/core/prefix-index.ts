@@ -1,23 +1,23 @@
 /**
- * Finds pages by the tokens they hold: a radix tree of pages, in which a page is reached only through the
- * pages of all tokens before it. Tokens are compared, never hashes, so a page is never mistaken for another.
- * Knows nothing of memory, or of who uses a page.
+ * Index of the prefix cache: a radix tree that finds pages by the tokens they hold. A page is reached only through
+ * the pages of all tokens before it. Lookups compare tokens, never hashes, so a page is never mistaken for another.
+ * The index does not manage memory and does not know the owners of a page.
  */
 
 import { assert } from "../errors.js";
 
 interface Node<Page> {
-  /** null: the page begins at position 0. */
+  /** Node of the preceding page; null if this page begins at position 0. */
   readonly parent: Node<Page> | null;
-  /** What the page holds, 1 to pageSize tokens; only a whole page has children. */
+  /** Tokens of the page, 1 to pageSize; only a full page has children. */
   tokenIds: readonly number[];
   readonly page: Page;
-  /** By their tokens, in lexicographic order; no two alike. */
+  /** Child nodes in lexicographic order of their tokens; no two have the same tokens. */
   readonly children: Node<Page>[];
 }
 
 export interface PrefixMatch<Page> {
-  /** Position 0 first; the last one may hold more than what matched. */
+  /** Pages of the match, position 0 first; the last page may hold more tokens than matched. */
   readonly pages: Page[];
   readonly numTokens: number;
 }
@@ -35,7 +35,7 @@ export class PrefixIndex<Page> {
     return this.#nodes.has(page);
   }
 
-  /** The longest prefix of `tokenIds` that pages hold. */
+  /** Returns the longest prefix of `tokenIds` that the index holds. */
   match(tokenIds: readonly number[]): PrefixMatch<Page> {
     const pages: Page[] = [];
     let numTokens = 0;
@@ -50,9 +50,10 @@ export class PrefixIndex<Page> {
   }
 
   /**
-   * Files pages under the tokens they hold. A page filed before may hold more tokens by now.
-   * @param pages those of `tokenIds`, position 0 first
-   * @returns the pages to use from now on: `pages`, but for whole pages that another page already stands for
+   * Inserts pages under the tokens they hold. A page that is already in the index may hold more tokens than before.
+   * @param pages the pages of `tokenIds`, position 0 first
+   * @returns the pages to use from now on: `pages`, in which each full page with tokens that the index already has is
+   *   replaced by the indexed page
    */
   insert(tokenIds: readonly number[], pages: readonly Page[]): Page[] {
     const used = [...pages];
@@ -72,11 +73,11 @@ export class PrefixIndex<Page> {
     return used;
   }
 
-  /** Forgets a page, which must have none after it. */
+  /** Removes a page, which must not have children. */
   remove(page: Page): void {
     const node = this.#nodes.get(page);
-    assert(node !== undefined, "a page was removed from the index that was not in it");
-    assert(node.children.length === 0, "a page was removed from the index before those that follow it");
+    assert(node !== undefined, "a page to be removed is not in the index");
+    assert(node.children.length === 0, "a page was removed before its children");
     this.#detach(node);
     this.#nodes.delete(page);
   }
@@ -87,7 +88,7 @@ export class PrefixIndex<Page> {
       node = { parent, tokenIds: content, page, children: [] };
       this.#nodes.set(page, node);
     } else {
-      assert(node.parent === parent, "a page follows other pages than before");
+      assert(node.parent === parent, "a page was inserted again under another parent");
       this.#detach(node);
       node.tokenIds = content;
     }
@@ -104,7 +105,10 @@ export class PrefixIndex<Page> {
   }
 }
 
-/** The child that begins most like `content`, unless none begins like it: a neighbor of the place it would take. */
+/**
+ * Returns the child that shares the longest prefix with `content`, or null if no child shares a token with it.
+ * Children are sorted, so it is next to the position at which `content` would be inserted.
+ */
 function nearestOf<Page>(
   children: readonly Node<Page>[],
   content: readonly number[],
@@ -119,7 +123,7 @@ function nearestOf<Page>(
   return nearest;
 }
 
-/** Index of the first child that is not before `content`. */
+/** Returns the index of the first child that does not sort before `content`. */
 function lowerBound<Page>(children: readonly Node<Page>[], content: readonly number[]): number {
   let low = 0;
   for (let high = children.length; low < high;) {

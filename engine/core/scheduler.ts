@@ -1,10 +1,10 @@
 /**
  * Decides what the next step runs: one block of one prompt, and one token of every running sequence.
  *
- * Requests are admitted in order of arrival, as soon as the pages they may need can be set aside, so
- * a sequence that has started always finishes. Prompts take turns block by block, and before each block take
- * over what others have computed of the same prefix meanwhile. Nothing decided here can change an output: a
- * sequence's tokens depend on its own prompt, seed and position alone.
+ * Requests are admitted in order of arrival, as soon as the pages they may need can be reserved, so a sequence that
+ * has started always finishes. Prompts take turns block by block. Before each block, a prompt reuses what other
+ * requests have computed of the same prefix in the meantime. Scheduling never changes an output: the tokens of a
+ * sequence depend only on its own prompt, seed and position.
  */
 
 import { assert } from "../errors.js";
@@ -12,9 +12,9 @@ import type { KVCache } from "./kv-cache.js";
 import type { Request, Sequence } from "./sequence.js";
 
 export interface StepPlan {
-  /** The next block of this request's prompt. */
+  /** Next block of a request's prompt; null if no prompt is left to compute. */
   readonly prefill: { readonly request: Request; readonly tokenIds: readonly number[] } | null;
-  /** Each draws one token. */
+  /** Sequences that draw one token each. */
   readonly sequences: readonly Sequence[];
 }
 
@@ -23,7 +23,7 @@ export class Scheduler {
   readonly #blockSize: number;
   readonly #maxSequences: number;
   readonly #waiting: Request[] = [];
-  /** Admitted: pages for the prompt and one choice are set aside. */
+  /** Requests with reserved pages for the prompt and one choice. */
   #admitted: Request[] = [];
   readonly #running = new Set<Sequence>();
 
@@ -41,13 +41,13 @@ export class Scheduler {
     return this.#waiting.length > 0 || this.#admitted.length > 0;
   }
 
-  /** Whether the request could run if nothing else did. */
+  /** Returns true if the request could run alone. */
   canEverFit(numPromptTokens: number, maxTokens: number): boolean {
     const numPages = this.#cache.pagesFor(numPromptTokens) + this.#numOwnPages(numPromptTokens, maxTokens);
     return numPages <= this.#cache.shape.maxPages;
   }
 
-  /** Every request that waits or runs. */
+  /** Returns every request that waits or runs. */
   requests(): Request[] {
     return [...this.#waiting, ...this.#admitted];
   }
@@ -63,7 +63,7 @@ export class Scheduler {
     return { prefill: this.#nextPromptBlock(), sequences: [...this.#running] };
   }
 
-  /** A sequence has drawn its last token. */
+  /** Removes a sequence that has drawn its last token. */
   finish(sequence: Sequence): void {
     assert(this.#running.has(sequence), "a sequence finished that was not running");
     const { request } = sequence;
@@ -71,7 +71,7 @@ export class Scheduler {
     if (request.running.size === 0 && request.nextChoice === request.config.n) this.#leave(request);
   }
 
-  /** Takes a request out wherever it is and gives back all it held. */
+  /** Removes a request, waiting or admitted, and releases everything it holds. */
   #remove(request: Request): void {
     const waitingIndex = this.#waiting.indexOf(request);
     if (waitingIndex >= 0) {
@@ -112,32 +112,35 @@ export class Scheduler {
     }
   }
 
-  /** The first admitted request with prompt left to compute; it goes to the back, so that prompts take turns. */
+  /**
+   * Returns the next block of the first admitted request whose prompt is not fully computed. The request moves to the
+   * end of the list, so that prompts take turns.
+   */
   #nextPromptBlock(): StepPlan["prefill"] {
     const index = this.#admitted.findIndex(({ prompt }) => prompt.lastHidden === null);
     const request = this.#admitted[index];
     if (request === undefined) return null;
     this.#admitted = [...this.#admitted.slice(0, index), ...this.#admitted.slice(index + 1), request];
     const { prompt } = request;
-    // The last token always runs: its hidden state is needed.
+    // The last token is never taken from the cache, because its hidden state is needed.
     prompt.numCached += prompt.table.lookUpPrefix(prompt.tokenIds.slice(0, -1));
     const start = prompt.table.numPositions;
     return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
   }
 
-  /** Takes back what a sequence held. What it computed stays findable, if prompts may reuse it. */
+  /** Releases what a sequence holds. Its positions stay in the prefix cache if prompts may reuse them. */
   #stop(sequence: Sequence): void {
     const { request, table, outputIds } = sequence;
     this.#running.delete(sequence);
     request.running.delete(sequence);
-    // The last token drawn has not run.
+    // The last drawn token has no keys and values, because no forward pass has run it.
     if (this.#cache.shape.reuse === "token")
       table.insertPrefix([...request.prompt.tokenIds, ...outputIds.slice(0, -1)]);
     table.release();
     this.#cache.unreserve(sequence.numPagesReserved);
   }
 
-  /** Pages that one choice needs for itself, beside the prompt's full pages, which it shares. */
+  /** Returns the number of pages that one choice needs in addition to the prompt's full pages, which it shares. */
   #numOwnPages(numPromptTokens: number, maxTokens: number): number {
     const numShared = Math.floor(numPromptTokens / this.#cache.shape.pageSize);
     return this.#cache.pagesFor(numPromptTokens + maxTokens) - numShared;

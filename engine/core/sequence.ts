@@ -1,6 +1,6 @@
 /**
- * A request in flight: its prompt, computed once, and its choices, each a sequence of drawn tokens.
- * Holds state and hands out deltas; decides nothing.
+ * State of a request in flight: its prompt, computed once, and its choices, each a sequence of drawn tokens.
+ * These are types only; the scheduler and the engine make the decisions.
  */
 
 import type { AnswerMask, TextStream } from "../message/index.js";
@@ -10,96 +10,96 @@ import type { GenerationConfig, Sampler } from "../sampling/index.js";
 
 export type FinishReason = "stop" | "length";
 
-/** One drawn token's entry of contract section 4. */
+/** Log-probability of one drawn token (contract, section 4). */
 export interface TokenLogprob extends TokenAlternative {
   readonly tokenId: number;
-  /** Likeliest first: `topLogprobs` entries, fewer only where sampling keeps fewer and those are reported. */
+  /** Likeliest first: `topLogprobs` entries, or fewer if `processed` values are reported and sampling keeps fewer. */
   readonly topLogprobs: readonly TokenAlternative[];
 }
 
 export interface TokenAlternative {
   readonly tokenId: number;
-  /** The token's bytes as text, U+FFFD where they are a fragment of a code point. */
+  /** Bytes of the token as text; U+FFFD replaces a fragment of a code point. */
   readonly token: string;
-  /** Of the model itself, or of what sampling keeps, as the model was loaded: at most 0. */
+  /** At most 0. The model's own value (`raw`) or that after sampling (`processed`): an option of the loaded model. */
   readonly logprob: number;
   readonly bytes: readonly number[];
 }
 
 export interface Usage {
   readonly promptTokens: number;
-  /** Every generated token of all choices, end tokens and removed stop sequences included. */
+  /** Generated tokens of all choices, including end tokens and removed stop sequences. */
   readonly completionTokens: number;
   readonly totalTokens: number;
   readonly reasoningTokens: number;
-  /** Prompt tokens whose keys and values were not computed for this request. */
+  /** Prompt tokens whose keys and values came from the prefix cache and were not computed for this request. */
   readonly cachedTokens: number;
 }
 
-/** Wall-clock milliseconds since the request was accepted. */
+/** Wall-clock times of a request, in milliseconds. */
 export interface Timings {
-  /** Until the prompt was computed. */
+  /** From the acceptance of the request until its prompt was computed. */
   readonly promptMs: number;
-  /** From there to the end. */
+  /** From then until the end of the request. */
   readonly completionMs: number;
 }
 
-/** What a choice gained since its previous delta. Concatenated, the deltas are the whole answer. */
+/** Output of a choice since its previous delta. The concatenated deltas are the whole answer. */
 export interface OutputDelta {
   readonly choice: number;
-  /** New text of the answer; of everything, tags included, unless the reasoning was asked for apart. */
+  /** New text of the answer. Without `separateReasoning` this is all new text, reasoning and tags included. */
   readonly content: string;
-  /** New text of the reasoning, if asked for apart; null while the output has shown none. */
+  /** New text of the reasoning, with `separateReasoning`; null until the output contains reasoning. */
   readonly reasoning: string | null;
   readonly tokenIds: readonly number[];
-  /** One entry for each of `tokenIds` if asked for, else empty. */
+  /** One entry for each of `tokenIds` if log-probabilities were requested, else empty. */
   readonly logprobs: readonly TokenLogprob[];
-  /** Set on the choice's last delta. */
+  /** Set on the last delta of the choice. */
   readonly finishReason: FinishReason | null;
   /** Set on the last delta of the request. */
   readonly usage: Usage | null;
   readonly timings: Timings | null;
 }
 
-/** The prompt of a request: its tokens, their keys and values, and the state the first token is drawn from. */
+/** Prompt of a request: its tokens, their keys and values, and the state from which the first token is drawn. */
 export interface Prompt {
   readonly tokenIds: readonly number[];
   readonly table: PageTable;
-  /** Tokens whose keys and values other requests had computed. */
+  /** Tokens whose keys and values came from the prefix cache. */
   numCached: number;
-  /** f32 [hidden_size] of the last prompt token, once all of the prompt has run. */
+  /** Hidden state of the last prompt token, f32 [hidden_size]; null until the whole prompt has run. */
   lastHidden: Float32Array | null;
 }
 
-/** One choice. */
+/** One choice of a request. */
 export interface Sequence {
   readonly request: Request;
   readonly choice: number;
-  /** Begins with the prompt's pages. */
+  /** Page table that begins with the prompt's pages. */
   readonly table: PageTable;
-  /** Pages set aside for this choice alone. */
+  /** Pages reserved for this choice alone. */
   readonly numPagesReserved: number;
   readonly sampler: Sampler;
   readonly text: TextStream;
-  /** Null where the answer may be any text. */
+  /** Null if the answer may be any text. */
   readonly mask: AnswerMask | null;
   readonly outputIds: number[];
-  /** Tokens not yet handed out, because no text came with them. */
+  /** Tokens not emitted yet, because they completed no text. */
   pending: { tokenId: number; sampled: SampledToken }[];
 }
 
 export interface Request {
   readonly prompt: Prompt;
   readonly config: GenerationConfig;
-  /** Tokens a choice may draw: what was asked for, lowered to what the context leaves. */
+  /** Maximum number of tokens per choice: the requested number, lowered to what the context leaves. */
   readonly maxTokens: number;
   readonly createSequence: (choice: number, numPagesReserved: number) => Sequence;
-  /** Choices that have not started. Choice numbers are handed out in order. */
+  /** Number of the next choice to start; choices start in order. */
   nextChoice: number;
   readonly running: Set<Sequence>;
   numCompletionTokens: number;
   numReasoningTokens: number;
-  /** Set by the consumer: the request leaves the engine at the next step. */
+  /** Set when the consumer leaves or the request fails: the next step removes the request. */
   canceled: boolean;
   readonly emit: (delta: OutputDelta) => void;
   readonly fail: (error: unknown) => void;
