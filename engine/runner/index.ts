@@ -1,4 +1,4 @@
-/** What executes a model: token ids in, hidden states out. */
+/** Runners execute a model: token ids in, hidden states out. */
 
 export type { EachTokenRunner, KVTable, ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
 export { ONNX_RUNTIME, onnxRuntimeProblem } from "./onnx-runtime.js";

@@ -1,6 +1,6 @@
 /**
- * A pack's weights in the kernels' memory, where the decoder and the LM head read them. weights.bin holds them in
- * the kernels' own layouts, so it is read as it is and every tensor is found at its offset.
+ * Loads a pack's weights into the kernels' memory, where the decoder and the LM head read them. weights.bin stores them
+ * in the kernels' layouts, so it is read without conversion and every tensor is found at its offset.
  */
 
 import type { Address, DecoderLayer, Kernels, PackedMatrix } from "../../kernels/index.js";
@@ -9,7 +9,7 @@ import type { ModelPack } from "../folder/index.js";
 import { modelWeights, type StackedWeight } from "../architecture/index.js";
 
 export interface KernelWeights {
-  /** [vocab, hidden]; the LM head itself where the two are tied. */
+  /** [vocab, hidden]; the same matrix as `lmHead` if the two are tied. */
   readonly embedding: PackedMatrix;
   readonly layers: readonly DecoderLayer[];
   /** f32 [hidden] */
@@ -18,7 +18,7 @@ export interface KernelWeights {
   readonly lmHead: PackedMatrix;
 }
 
-/** What cannot fit has been refused before (memory.ts). */
+/** Loads the weights; memory.ts has already refused models that cannot fit. */
 export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<KernelWeights> {
   const base = kernels.allocate(pack.weightsByteLength);
   await pack.readWeights(kernels.bytes(base, pack.weightsByteLength));
@@ -30,12 +30,12 @@ export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<Ke
   };
   const matrix = ({ name }: { readonly name: string }): PackedMatrix => {
     const { format, rows, cols, address, byteLength } = tensor(name);
-    assert(format !== "vector", `${name} is no matrix`);
+    assert(format !== "vector", `${name} is not a matrix`);
     return { format, rows, cols, address, byteLength };
   };
   const vector = ({ name }: StackedWeight): Address => {
     const { format, address } = tensor(name);
-    assert(format === "vector", `${name} is no vector`);
+    assert(format === "vector", `${name} is not a vector`);
     return address;
   };
   const optional = (weight: StackedWeight | null): Address | null => (weight === null ? null : vector(weight));

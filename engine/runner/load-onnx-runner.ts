@@ -1,4 +1,4 @@
-/** ONNX Runtime is loaded here, and only here: whoever computes with the kernels alone works where it does not. */
+/** Loads the runners that need ONNX Runtime, only when they are used: everything else works if it does not load. */
 
 import type { Kernels, PackedMatrix } from "../../kernels/index.js";
 import { LIMITS } from "../limits.js";
@@ -7,7 +7,10 @@ import type { OnnxGraphRunner } from "./onnx-graph-runner.js";
 import type { OnnxRunner } from "./onnx-runner.js";
 import { withOnnxRuntime } from "./onnx-runtime.js";
 
-/** @param embedding the pack's, in the memory of `kernels` */
+/**
+ * Loads the prompt runner of a pack.
+ * @param embedding the pack's embedding matrix, in the memory of `kernels`
+ */
 export async function loadOnnxRunner(
   pack: ModelPack,
   kernels: Kernels,

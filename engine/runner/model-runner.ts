@@ -1,21 +1,22 @@
 /**
- * What executes the transformer: token ids in, last hidden states out (or logits, from a graph that makes them
- * itself), keys and values kept in the engine's cache. A runner has no policy: what runs, and when, is the scheduler's
- * choice.
+ * Interface of a runner, which executes the transformer: token ids in, last hidden states out (or logits, from a graph
+ * that computes them itself), keys and values in the engine's KV cache. A runner has no policy: the scheduler decides
+ * what runs and when.
  */
 
 import type { Address } from "../../kernels/index.js";
 
-/** How prompts are computed: `fast` by ONNX Runtime, `exact` by the kernels, like everything else. */
+/** Execution of prompts: `fast` by ONNX Runtime, `exact` by the kernels, like everything else. */
 export type Profile = "fast" | "exact";
 
 /**
- * What another request may reuse. `token`: any position, because all runners compute it alike, however tokens are
- * cut into passes. `block`: whole pages, each computed as one prompt block, because nothing else is computed alike.
+ * Part of a computed prefix that another request may reuse. `token`: any position, because all runners compute the same
+ * result, however tokens are split into passes. `block`: only full pages, each computed as one prompt block, because
+ * any other split may change the result.
  */
 export type PrefixReuse = "token" | "block";
 
-/** Where a sequence's keys and values lie: pages, position 0 first. */
+/** Location of a sequence's keys and values: pages, position 0 first. */
 export interface KVTable {
   readonly numPositions: number;
   readonly pages: readonly Address[];
@@ -23,29 +24,29 @@ export interface KVTable {
   extend(count: number): void;
 }
 
-/** Consecutive tokens of one sequence, to be run after the positions its table already holds. */
+/** Consecutive tokens of one sequence, which run after the positions that its table already holds. */
 export interface ForwardPass {
   readonly tokenIds: readonly number[];
-  /** Holds the positions before these tokens, and after the pass these tokens too. */
+  /** Holds the positions before these tokens; after the pass it also holds these tokens. */
   readonly table: KVTable;
 }
 
 export interface ModelRunner {
   /**
-   * Runs passes of different sequences together; each appends its keys and values to its table. A pass has the same
-   * result whatever runs beside it. If it throws, the tables may or may not have grown.
-   * @returns for each pass what its last token came to, the caller's to keep: what the model's head takes, which is
-   *   the hidden state after the final norm, f32 [hidden_size], wherever the head is ours
+   * Runs passes of different sequences together; each appends its keys and values to its table. The result of a pass
+   * does not depend on the other passes. If `forward` throws, the tables may or may not have grown.
+   * @returns for each pass the result of its last token, owned by the caller: the hidden state after the final norm,
+   *   f32 [hidden_size], or logits if the graph computes them itself
    */
   forward(passes: readonly ForwardPass[]): Promise<Float32Array[]>;
   release(): Promise<void>;
 }
 
-/** What a runner also does for whoever measures a model: generating text needs a pass's last token only. */
+/** Extension of a runner for measuring models; generation needs only the last token of a pass. */
 export interface EachTokenRunner {
   /**
    * Runs one pass like `forward`.
-   * @returns the hidden state of each of its tokens: f32 [tokens, hidden_size], the caller's to keep
+   * @returns the hidden state of each of its tokens, f32 [tokens, hidden_size], owned by the caller
    */
   forwardEach(pass: ForwardPass): Promise<Float32Array>;
 }

@@ -1,6 +1,6 @@
 /**
- * Folders of ONNX files as others export them, against ONNX Runtime fed the plainest way and against the float64 forward
- * pass; and what is refused, by name.
+ * Tests folders of ONNX files, in the forms of common exporters, against a naive loop over ONNX Runtime and against the
+ * float64 forward pass, and tests that unsupported graphs are refused by name.
  */
 
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -21,7 +21,7 @@ import { valuesOf } from "../../spec-tests/oracles/estimate.js";
 import { hiddenStates } from "../../spec-tests/oracles/forward.js";
 import { namedLogits, namedModel } from "../../spec-tests/oracles/named-model.js";
 
-/** Heads of 16, which GroupQueryAttention can rotate; widths of whole blocks of 32. */
+/** Head dimension 16, which GroupQueryAttention can rotate; widths that are multiples of a block of 32. */
 const CONFIG = {
   hidden_size: 64,
   intermediate_size: 96,
@@ -76,7 +76,10 @@ async function withModel<T>(options: LoadModelOptions, use: (model: Model) => Pr
   }
 }
 
-/** Text of one byte a token; its ids, and for each id that follows the log-probabilities of all tokens that were likeliest. */
+/**
+ * Continues a prompt, in which each byte is a token. Returns the ids of the prompt and of the continuation, the
+ * log-probabilities of the 20 likeliest tokens for each id of the continuation, and the number of cached tokens.
+ */
 async function continued(model: Model, prompt: string, options: Partial<GenerateOptions> = {}) {
   const stream = model.generate({ prompt, temperature: 0, maxTokens: 24, logprobs: true, topLogprobs: 20, ...options });
   const tokenIds: number[] = [];
@@ -101,7 +104,7 @@ function logProbabilities(logits: ArrayLike<number>): number[] {
   return Array.from(logits, (logit) => logit - largest - total);
 }
 
-/** The largest difference of the log-probabilities that the model reports from those of the logits. */
+/** Returns the largest difference between reported log-probabilities and those computed from logits. */
 function largestDifference(
   tops: readonly (readonly { tokenId: number; logprob: number }[])[],
   rows: readonly ArrayLike<number>[],
@@ -119,20 +122,23 @@ function largestDifference(
 interface Export {
   readonly options: ExportOptions;
   readonly ending: OnnxFolder["decoder"]["ending"];
-  /** By which log-probabilities may differ from the same file fed the plainest way. */
+  /** Largest allowed difference between log-probabilities and those of a naive run of the same file. */
   readonly bound: number;
-  /** Activations in bytes take their range from the whole pass: there a prompt of several blocks is another than one pass. */
+  /**
+   * Prompt lengths in tokens. Activations quantized to bytes take their range from the whole pass, so with them a
+   * prompt of several blocks gives another result than one pass.
+   */
   readonly promptLengths: readonly number[];
 }
 
 const F32_BOUND = 1e-4;
-/** Half precision holds 11 bits, and the head that was cut off does not round logits to them: they are about 4. */
+/** Half precision has 11 bits; the LM head that was cut off does not round its logits, which are about 4, to f16. */
 const F16_BOUND = 2e-2;
 const LENGTHS = [5, 128, 150, 300];
 const EXPORTS: readonly [string, Export][] = [
   ["plain fp32", { options: { dtype: "fp32" }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS }],
   [
-    "plain fp32, tied, caches of named shape",
+    "plain fp32, tied, symbolic cache shapes",
     {
       options: { dtype: "fp32", tied: true, symbolicCaches: true },
       ending: "cut off",
@@ -141,15 +147,15 @@ const EXPORTS: readonly [string, Export][] = [
     },
   ],
   [
-    "plain fp32, weights beside it",
+    "plain fp32, external weights",
     { options: { dtype: "fp32", external: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS },
   ],
   [
-    "plain fp32 that keeps as many logits as asked",
+    "plain fp32 with num_logits_to_keep",
     { options: { dtype: "fp32", numLogitsToKeep: true }, ending: "cut off", bound: F32_BOUND, promptLengths: LENGTHS },
   ],
   [
-    "plain fp32 that takes a list of how many",
+    "plain fp32 with a list as num_logits_to_keep",
     {
       options: { dtype: "fp32", numLogitsToKeep: "list" },
       ending: "cut off",
@@ -167,12 +173,12 @@ const EXPORTS: readonly [string, Export][] = [
     },
   ],
   [
-    "plain fp32 that ends otherwise",
+    "plain fp32, reshaped logits",
     { options: { dtype: "fp32", reshaped: true }, ending: "as it is", bound: F32_BOUND, promptLengths: LENGTHS },
   ],
   ["plain fp16", { options: { dtype: "fp16" }, ending: "cut off", bound: F16_BOUND, promptLengths: LENGTHS }],
   [
-    "plain fp16, logits in float, weights beside it",
+    "plain fp16, float32 logits, external weights",
     {
       options: { dtype: "fp16", logitsCastTo: "f32", external: true },
       ending: "cut off",
@@ -183,7 +189,7 @@ const EXPORTS: readonly [string, Export][] = [
   ["plain q8", { options: { dtype: "q8" }, ending: "of the last position", bound: 0, promptLengths: [5, 128] }],
   ["fused q4", { options: { dtype: "q4" }, ending: "of the last position", bound: F32_BOUND, promptLengths: LENGTHS }],
   [
-    "fused q4, weights beside it",
+    "fused q4, external weights",
     {
       options: { dtype: "q4", external: true },
       ending: "of the last position",
@@ -198,7 +204,7 @@ const EXPORTS: readonly [string, Export][] = [
 ];
 
 describe.each(EXPORTS)("%s", (name, { options, ending, bound, promptLengths }) => {
-  test("gives what the file gives when it is fed the plainest way", async () => {
+  test("gives the log-probabilities of a naive run of the same file", async () => {
     const dir = await exported(name, options);
     const folder = await open(dir);
     expect(folder.decoder.ending).toBe(ending);
@@ -213,7 +219,7 @@ describe.each(EXPORTS)("%s", (name, { options, ending, bound, promptLengths }) =
   });
 });
 
-test.each(["fp32", "q4"] as const)("%s gives what the float64 forward pass gives", async (dtype) => {
+test.each(["fp32", "q4"] as const)("%s matches the float64 forward pass", async (dtype) => {
   const dir = await exported(`float64 ${dtype}`, { dtype });
   const config = readModelConfig(JSON.parse(await readFile(join(dir, "config.json"), "utf8")) as never, []);
   const weights = new Map(
@@ -233,7 +239,7 @@ test.each(["fp32", "q4"] as const)("%s gives what the float64 forward pass gives
 });
 
 test.each([true, false])(
-  "files that are links, as in the hub's cache, run like the files themselves (weights beside the graph: %s)",
+  "symbolic links, as in the hub's cache, run like regular files (external weights: %s)",
   async (external) => {
     const dir = await exported(`files-${external}`, { dtype: "fp32", external });
     const linked = join(scratch, `links-${external}`, "snapshot");
@@ -253,9 +259,9 @@ test.each([true, false])(
   },
 );
 
-describe("a token depends on its own request alone", () => {
+describe("a token depends only on its own request", () => {
   test.each(["fp32", "fp16", "q8", "q4f16"] as const)(
-    "%s: alone, beside others, and after a prompt that was there before",
+    "%s: the answer is the same alone, in a batch, and after a cached prefix",
     async (dtype) => {
       const dir = await exported(`alone ${dtype}`, { dtype });
       const prompts = [text(300, 1), text(300, 1).slice(0, 200) + text(90, 2), text(3, 3), text(128, 1)];
@@ -267,13 +273,13 @@ describe("a token depends on its own request alone", () => {
           expect((await continued(model, prompt)).tokenIds).toEqual(fresh[index]!.tokenIds);
         const together = await Promise.all(prompts.map((prompt) => continued(model, prompt, { n: 1 })));
         expect(together.map(({ tops }) => tops)).toEqual(fresh.map(({ tops }) => tops));
-        // Whole blocks of 128 positions, and never the one that holds the last token of the prompt.
+        // Full blocks of 128 positions are cached, except the block that holds the last token of the prompt.
         expect(together.map(({ cachedTokens }) => cachedTokens)).toEqual([256, 256, 0, 0]);
       });
     },
   );
 
-  test("choices share a prompt and part after it", async () => {
+  test("choices share a prompt and diverge after it", async () => {
     const dir = await exported("choices", { dtype: "fp32" });
     await withModel({ model: dir }, async (model) => {
       const options = { prompt: text(140, 5), temperature: 1, seed: 7, maxTokens: 12, n: 3 };
@@ -287,8 +293,8 @@ describe("a token depends on its own request alone", () => {
   });
 });
 
-describe("the choice of a file", () => {
-  test("the first of the list is the default, a dtype chooses, and one that is not there is refused with those that are", async () => {
+describe("selection of an ONNX file", () => {
+  test("the first available dtype is the default; the error for a missing dtype lists the others", async () => {
     const dir = await exported("several", { dtype: "q4" });
     await writeExport(dir, dir, SHAPE, tensors, { dtype: "fp16" });
     expect((await open(dir)).dtype).toBe("fp16");
@@ -305,7 +311,7 @@ describe("the choice of a file", () => {
     });
   });
 
-  test("beside safetensors it runs where a dtype asks for it", async () => {
+  test("an ONNX file next to safetensors runs only if dtype is given", async () => {
     const dir = join(scratch, "both");
     const weights = await writeRandomModel(dir, { config: CONFIG, seed: 4 });
     await writeExport(dir, dir, SHAPE, weights, { dtype: "fp32" });
@@ -320,13 +326,13 @@ describe("the choice of a file", () => {
   test.each<[string, LoadModelOptions, string]>([
     ["the profile exact", { profile: "exact" }, "profile"],
     ["8-bit keys and values", { kvCache: "q8" }, "kvCache"],
-    ["a format to convert to", { quant: "q4" }, "quant"],
+    ["a conversion format", { quant: "q4" }, "quant"],
   ])("%s is refused", async (name, options, param) => {
     const dir = await exported(name, { dtype: "fp32" });
     await expect(loadModel({ model: dir, ...options })).rejects.toMatchObject({ code: "unsupported_value", param });
   });
 
-  test("a dtype is refused where there are no ONNX files", async () => {
+  test("a dtype is refused if the model has no ONNX files", async () => {
     await expect(loadModel({ dtype: "q4" })).rejects.toMatchObject({ code: "unsupported_value", param: "dtype" });
     await expect(loadModel({ model: join(scratch, "nothing"), dtype: "q4" })).rejects.toMatchObject({
       code: "model_not_found",
@@ -334,8 +340,8 @@ describe("the choice of a file", () => {
   });
 });
 
-describe("graphs that cannot be run are refused with one clear error", () => {
-  test("an input that is not known, by its name", async () => {
+describe("a graph that cannot run is refused with one clear error", () => {
+  test("an unknown input, by its name", async () => {
     const dir = await exported("input", { dtype: "fp32", extraInput: "cache_position" });
     await expect(loadModel({ model: dir })).rejects.toMatchObject({
       code: "unsupported_model",
@@ -343,7 +349,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     });
   });
 
-  test("a file that ends early, wherever", async () => {
+  test("a file truncated at any point", async () => {
     const dir = await exported("whole", { dtype: "fp32" });
     const bytes = await readFile(join(dir, "onnx", "model.onnx"));
     const cut = join(scratch, "cut");
@@ -356,10 +362,10 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     }
   });
 
-  test("a part that is longer than what holds it", async () => {
+  test("a field that is longer than the message that contains it", async () => {
     const dir = await exported("nested", { dtype: "fp32" });
     const broken = join(scratch, "nested too long");
-    // A graph of 4 bytes, in which a node of 10 begins; behind it other fields, enough for both.
+    // A graph of 4 bytes contains the start of a node of 10 bytes; enough other fields follow for both.
     const others = Array.from({ length: 10 }, () => [0x08, 1]).flat();
     await rewriteFolder(dir, broken, "model.onnx", Uint8Array.of(0x3a, 4, 0x0a, 10, 0x08, 1, ...others));
     await expect(open(broken)).rejects.toMatchObject({
@@ -368,7 +374,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     });
   });
 
-  test("random bytes, and bytes changed at random", async () => {
+  test("random bytes, and randomly changed bytes", async () => {
     const dir = await exported("unharmed", { dtype: "fp32" });
     const random = randomSource(5);
     const broken = join(scratch, "broken");
@@ -384,7 +390,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     const bytes = await readFile(join(dir, "onnx", "model.onnx"));
     for (let round = 0; round < 40; round++) {
       const changed = Uint8Array.from(bytes);
-      // The graph stands before the weights.
+      // The graph precedes the weights in the file.
       for (let i = 0; i < 4; i++) changed[Math.floor(random() * 12_000)] = Math.floor(random() * 256);
       await rewriteFolder(dir, broken, "model.onnx", changed);
       const failure = await loadModel({ model: broken, numThreads: 1 }).then(
@@ -402,7 +408,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     }
   });
 
-  test("weights that are not where the file says", async () => {
+  test("external weights that are missing or too short", async () => {
     const dir = await exported("beside", { dtype: "fp32", external: true });
     const data = await readFile(join(dir, "onnx", "model.onnx_data"));
     const short = join(scratch, "short");
@@ -418,7 +424,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     });
   });
 
-  test("weights that go between opening and reading", async () => {
+  test("external weights that disappear between opening and reading", async () => {
     const { decoder } = await open(await exported("gone", { dtype: "fp32", external: true }));
     await rm(join(scratch, "gone", "onnx", "model.onnx_data"));
     const { rows, cols } = decoder.head!;
@@ -428,7 +434,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     });
   });
 
-  test("a context length that nobody knows", async () => {
+  test("an unknown context length", async () => {
     const dir = await exported("context", { dtype: "fp32" });
     await writeFile(join(dir, "config.json"), JSON.stringify({ model_type: "some_decoder" }));
     await expect(loadModel({ model: dir })).rejects.toMatchObject({
@@ -437,7 +443,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
     });
   });
 
-  test("nothing else of config.json is needed", async () => {
+  test("a config.json with only the model type and the context length is accepted", async () => {
     const dir = await exported("bare", { dtype: "fp32" });
     const expected = await withModel({ model: dir }, (model) => continued(model, "some text"));
     await writeFile(
@@ -448,7 +454,7 @@ describe("graphs that cannot be run are refused with one clear error", () => {
   });
 });
 
-/** A folder like another, with one ONNX file. */
+/** Copies the text files of a folder and writes one ONNX file next to them. */
 async function rewriteFolder(from: string, to: string, name: string, bytes: Uint8Array): Promise<void> {
   await rm(to, { recursive: true, force: true });
   await mkdir(join(to, "onnx"), { recursive: true });

@@ -1,12 +1,12 @@
 /**
- * Runs a whole decoder in ONNX Runtime, prompts and tokens, from a folder of ONNX files.
+ * Runs a whole decoder from a folder of ONNX files in ONNX Runtime, both prompts and generated tokens.
  *
- * Keys and values belong to the engine and lie in its pages, in a layout of this runner's own: of each cache tensor in
- * the graph's order, [heads][positions][head_dim] in the graph's own numbers. A session takes the whole past on every
- * call, through staging buffers that are kept, and gives the new positions alone.
+ * Keys and values belong to the engine and are stored in its pages. This runner defines their layout: for each cache
+ * tensor, in the graph's order, [heads][positions][head_dim] in the graph's number type. A session takes the whole past
+ * on every call, through staging buffers that are kept, and returns only the new positions.
  *
- * Blocks of a prompt lie on a grid and are whole but for the last, so a whole block is always computed in one shape.
- * Passes run one after the other.
+ * Prompt blocks start at multiples of the block size, and all but the last are full, so a full block is always computed
+ * in the same shape. Passes run one after the other.
  */
 
 import type { Address, Kernels } from "../../kernels/index.js";
@@ -17,15 +17,15 @@ import type { ForwardPass, ModelRunner } from "./model-runner.js";
 import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 export interface OnnxGraphRunnerOptions {
-  /** Hold the pages of keys and values. */
+  /** Kernels whose memory holds the pages of keys and values. */
   readonly kernels: Kernels;
   readonly folder: OnnxFolder;
   readonly numThreads: number;
-  /** Positions of a page. */
+  /** Positions per page. */
   readonly pageSize: number;
 }
 
-/** Bytes of a page: keys and values of `pageSize` positions. */
+/** Returns the bytes per page, which holds the keys and values of `pageSize` positions. */
 export function graphPageByteLength(caches: readonly CacheTensor[], pageSize: number): number {
   return caches.reduce((sum, cache) => sum + planeByteLength(cache, pageSize), 0);
 }
@@ -58,8 +58,8 @@ export class OnnxGraphRunner implements ModelRunner {
   }
 
   /**
-   * Runs one token at once, so that a graph which cannot be run is refused here.
-   * @throws EngineError `invalid_model` with what ONNX Runtime says
+   * Opens the graph and runs one token, so that a graph that cannot run is refused here.
+   * @throws EngineError `invalid_model` with the error of ONNX Runtime
    */
   static async load(options: OnnxGraphRunnerOptions): Promise<OnnxGraphRunner> {
     const { path, decoder } = options.folder;
@@ -101,7 +101,7 @@ export class OnnxGraphRunner implements ModelRunner {
     return this.#lastRow(outputs);
   }
 
-  /** Shapes and sizes that are wrong in the file show in what one token gives. */
+  /** Runs one token and checks its outputs, which shows wrong shapes and sizes in the file. */
   async #probe(): Promise<void> {
     const { path, decoder } = this.#options.folder;
     const outputs = await this.#run([0], 0, []);
@@ -110,7 +110,7 @@ export class OnnxGraphRunner implements ModelRunner {
       if (tensor.type === type && `${tensor.dims}` === `1,${numHeads},1,${headDim}`) continue;
       throw new EngineError(
         "invalid_model",
-        `${path}: what one token adds to ${past} is ${tensor.type} [${tensor.dims.join(", ")}], not ${type} [1, ${numHeads}, 1, ${headDim}]`,
+        `${path}: one token adds ${tensor.type} [${tensor.dims.join(", ")}] to ${past}, not ${type} [1, ${numHeads}, 1, ${headDim}]`,
       );
     }
     const width = decoder.head?.cols ?? decoder.vocabSize;
@@ -118,7 +118,7 @@ export class OnnxGraphRunner implements ModelRunner {
     if (row.length !== width)
       throw new EngineError(
         "invalid_model",
-        `${path}: the output ${decoder.output} has ${row.length} numbers for a token, not ${width}`,
+        `${path}: the output ${decoder.output} has ${row.length} values per token, not ${width}`,
       );
   }
 
@@ -138,7 +138,10 @@ export class OnnxGraphRunner implements ModelRunner {
     return this.#session.run(feeds, this.#outputNames);
   }
 
-  /** Keys or values of the first `numPositions`, from [page][head][position] to [head][page, position]. */
+  /**
+   * Returns keys or values of the first `numPositions` positions, rearranged from [page][head][position] to
+   * [head][page, position].
+   */
   #past(plane: Plane, pages: readonly Address[], numPositions: number): Tensor {
     const { pageSize } = this.#options;
     const { numHeads, rowBytes, headDim, type, offset } = plane;
@@ -161,14 +164,14 @@ export class OnnxGraphRunner implements ModelRunner {
     ]);
   }
 
-  /** Copies what the graph gave for `count` positions from `start` on into their pages. */
+  /** Copies the graph's keys and values of `count` positions, from `start` on, into their pages. */
   #writePages(outputs: Outputs, pages: readonly Address[], start: number, count: number): void {
     const { pageSize } = this.#options;
     for (const { added, numHeads, rowBytes, offset } of this.#planes) {
       const { data } = outputs[added]!;
       assert(
         ArrayBuffer.isView(data) && data.byteLength === numHeads * count * rowBytes,
-        `${added} has another size than the positions that ran`,
+        `the size of ${added} does not match the positions that ran`,
       );
       const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       for (let done = 0; done < count;) {
@@ -188,12 +191,12 @@ export class OnnxGraphRunner implements ModelRunner {
     return this.#options.kernels.bytes(page, this.#pageByteLength);
   }
 
-  /** f32, whatever the graph gives. */
+  /** Returns the row of the last position as f32, also if the graph's output is f16. */
   #lastRow(outputs: Outputs): Float32Array {
     const { output, ending } = this.#options.folder.decoder;
     const { data, dims, size, type } = outputs[output]!;
     const width = dims.at(-1)!;
-    assert(size === width || ending === "as it is", "the graph gave more than its last position");
+    assert(size === width || ending === "as it is", "the graph returned more than its last position");
     assert(
       ArrayBuffer.isView(data) && (type === "float32" || type === "float16"),
       `the output ${output} is of type ${type}`,
@@ -208,11 +211,11 @@ export class OnnxGraphRunner implements ModelRunner {
 }
 
 interface Plane extends CacheTensor {
-  /** In a page, in bytes. */
+  /** Offset in a page, in bytes. */
   readonly offset: number;
-  /** Of one position of one head. */
+  /** Bytes of one position of one head. */
   readonly rowBytes: number;
-  /** Kept between calls. */
+  /** Staging buffer for the past, kept between calls. */
   staging: Uint8Array;
 }
 

@@ -1,10 +1,10 @@
 /**
  * Runs the blocks of a prompt: a pack's ONNX body in ONNX Runtime.
  *
- * Blocks have one fixed shape and lie on a grid (the last one of a prompt is padded, the padding discarded), so that
- * a position's result does not depend on how long the prompt is. Keys and values belong to the engine: the past goes
- * in, only the new positions come out. A block fills a page, and the body takes and gives keys and values as pages
- * hold them, so handing them over is copying.
+ * All blocks have the same shape and start at multiples of the block size (the last block of a prompt is padded, and
+ * the padding discarded), so the result of a position does not depend on the length of the prompt. Keys and values
+ * belong to the engine: the past is an input, and only the new positions are outputs. A block fills a page, and the
+ * body takes and returns keys and values in the layout of a page, so they are only copied.
  */
 
 import type { Address, Kernels } from "../../kernels/index.js";
@@ -13,17 +13,17 @@ import { RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
 import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
 import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
-/** Looks up token embeddings: writes f32 [hidden_size]. */
+/** Looks up the embedding of a token and writes it to `target`, f32 [hidden_size]. */
 export type EmbeddingLookup = (tokenId: number, target: Float32Array) => void;
 
 export interface OnnxRunnerOptions {
-  /** Hold the pages of keys and values. */
+  /** Kernels whose memory holds the pages of keys and values. */
   readonly kernels: Kernels;
   readonly bodyPath: string;
   readonly config: ModelConfig;
   readonly embed: EmbeddingLookup;
   readonly numThreads: number;
-  /** Positions of a block, and of a page of keys and values. A multiple of 4. */
+  /** Positions per block and per KV cache page; a multiple of 4. */
   readonly blockSize: number;
 }
 
@@ -35,7 +35,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   readonly #options: OnnxRunnerOptions;
   readonly #rope: RotaryEmbedding;
   readonly #outputNames: string[];
-  /** Staging buffers of the past, kept between calls. */
+  /** Staging buffers for past keys and values of each layer, kept between calls. */
   readonly #past: Record<Plane, Float32Array>[];
 
   private constructor(session: Session, options: OnnxRunnerOptions) {
@@ -48,7 +48,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   }
 
   static async load(options: OnnxRunnerOptions): Promise<OnnxRunner> {
-    // The graph is written as it should run: optimizing it gains nothing and takes a third of the time to open it.
+    // The graph is already in its final form: optimizing it gains nothing and takes a third of the opening time.
     const session = await openSession(options.bodyPath, { numThreads: options.numThreads, optimizes: false });
     return new OnnxRunner(session, options);
   }
@@ -60,13 +60,13 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     return last;
   }
 
-  /** A pass is one block. */
+  /** Runs one block: a pass holds 1 to blockSize tokens. */
   async forwardEach({ tokenIds, table }: ForwardPass): Promise<Float32Array> {
     const { blockSize, config } = this.#options;
     const count = tokenIds.length;
     const start = table.numPositions;
-    assert(count >= 1 && count <= blockSize, "a block holds one to blockSize tokens");
-    assert(start % blockSize === 0, "a prompt block starts off the grid");
+    assert(count >= 1 && count <= blockSize, "a block must hold 1 to blockSize tokens");
+    assert(start % blockSize === 0, "a prompt block must start at a multiple of the block size");
 
     const outputs = await this.#session.run(this.#feeds(tokenIds, start, table.pages), this.#outputNames);
 
@@ -114,7 +114,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     return feeds;
   }
 
-  /** One plane of the past, head by head: from [page][head] to [head][page]. */
+  /** Copies the keys or values of one layer from all pages, rearranged from [page][head] to [head][page]. */
   #readPages(pages: readonly Address[], layer: number, plane: Plane): Float32Array {
     const { numKvHeads, headDim } = this.#options.config;
     const length = this.#options.blockSize * headDim;
@@ -131,7 +131,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     return past;
   }
 
-  /** f32 [kv_heads, blockSize * head_dim]: one plane of one layer in a page (kernels/layout.md). */
+  /** Returns the keys or values of one layer in a page, f32 [kv_heads, blockSize * head_dim] (kernels/layout.md). */
   #inPage(page: Address, layer: number, plane: Plane): Float32Array {
     const { numKvHeads, headDim } = this.#options.config;
     const length = numKvHeads * this.#options.blockSize * headDim;
@@ -139,10 +139,10 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   }
 }
 
-/** Keys lie in groups of this many positions: f32 [positions / 4][head_dim][4]. */
+/** Keys are stored in groups of this many positions: f32 [positions / 4][head_dim][4]. */
 const KEY_GROUP = 4;
 
-/** Additive mask, f32 [rows, past + rows]: row r sees the past and rows 0 to r. */
+/** Returns the additive causal mask, f32 [rows, past + rows]: row r sees the past and rows 0 to r. */
 function causalBias(rows: number, past: number): Float32Array {
   const hidden = -3e38;
   const bias = new Float32Array(rows * (past + rows));

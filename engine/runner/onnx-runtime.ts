@@ -1,17 +1,17 @@
-/** Whether ONNX Runtime, an optional package, can be loaded. */
+/** Checks if ONNX Runtime, an optional package, can be loaded. */
 
 import { EngineError } from "../errors.js";
 
-/** The package and version that the profile `fast` was built with. */
+/** Package and version that the profile `fast` was built with. */
 export const ONNX_RUNTIME = "onnxruntime-node@1.30.0";
 
 export interface OnnxRuntimeProblem {
-  /** False where the package is missing, which is a choice; true where it is there and does not load. */
+  /** False if the package is missing, which may be intended; true if it is installed but does not load. */
   readonly isInstalled: boolean;
   readonly message: string;
 }
 
-/** @returns null where ONNX Runtime loads */
+/** Returns the reason why ONNX Runtime does not load, or null if it loads. */
 export async function onnxRuntimeProblem(): Promise<OnnxRuntimeProblem | null> {
   try {
     await import("./onnx-session.js");
@@ -23,7 +23,7 @@ export async function onnxRuntimeProblem(): Promise<OnnxRuntimeProblem | null> {
 
 /**
  * Loads a module that uses ONNX Runtime.
- * @throws EngineError missing_dependency with the command that installs it, or with the reason why it does not load
+ * @throws EngineError missing_dependency with the command that installs it, or the reason why it does not load
  */
 export async function withOnnxRuntime<Module>(load: () => Promise<Module>): Promise<Module> {
   try {
@@ -31,7 +31,7 @@ export async function withOnnxRuntime<Module>(load: () => Promise<Module>): Prom
   } catch (cause) {
     const { isInstalled, message } = problemOf(cause);
     const hint = isInstalled ? "." : `, or install it: npm install ${ONNX_RUNTIME} --ignore-scripts`;
-    const text = `${message}. Use the profile exact, which does without${hint}`;
+    const text = `${message}. Use the profile exact, which does not need it${hint}`;
     throw new EngineError("missing_dependency", text, "profile", { cause });
   }
 }

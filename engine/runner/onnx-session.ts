@@ -1,4 +1,4 @@
-/** The only file that imports onnxruntime-node: how sessions are opened, whatever they run. */
+/** Opens ONNX Runtime sessions. This is the only file that imports onnxruntime-node. */
 
 import { readFileSync } from "node:fs";
 
@@ -11,15 +11,21 @@ export type Outputs = ort.InferenceSession.OnnxValueMapType;
 
 export interface SessionOptions {
   readonly numThreads: number;
-  /** Whether ONNX Runtime rewrites the graph: one that was written as it should run gains nothing by it. */
+  /** True if ONNX Runtime optimizes the graph; a graph that is already in its final form gains nothing by it. */
   readonly optimizes: boolean;
-  /** Whether the kernels run after each of its runs: its threads then do not wait busily, taking processors from theirs. */
+  /**
+   * True if the kernels run after each run of the session. Its threads then do not spin while they wait, because that
+   * would take processors from the kernels' threads.
+   */
   readonly alternates?: boolean;
-  /** Where a model from memory finds the files with its weights. */
+  /** Folder of the external weight files, for a model that is passed as bytes. */
   readonly weightsFolder?: string;
 }
 
-/** @param model a file, or the bytes of one */
+/**
+ * Opens a session.
+ * @param model path of an ONNX file, or its bytes
+ */
 export function openSession(
   model: string | Uint8Array,
   { numThreads, optimizes, alternates = false, weightsFolder }: SessionOptions,
@@ -29,9 +35,9 @@ export function openSession(
     executionProviders: ["cpu"],
     intraOpNumThreads: numThreads,
     interOpNumThreads: 1,
-    // The other product replaces the exact one when the graph is rewritten.
+    // x64quantprecision takes effect only while the graph is optimized, which needs at least the level extended.
     graphOptimizationLevel: optimizes ? "all" : isExact ? "disabled" : "extended",
-    // Fatal errors: the others are thrown.
+    // Only fatal errors are logged: other errors are thrown.
     logSeverityLevel: 4,
     extra: {
       session: {
@@ -47,15 +53,15 @@ export function openSession(
 }
 
 /**
- * Without VNNI instructions, x64 processors add pairs of products of unsigned and signed bytes with saturation. ONNX
- * Runtime can be told to take another product, right everywhere and half as fast where it is not needed; so it is
- * told unless the processor is known to be exact.
+ * Returns true if the processor is known to multiply int8 matrices exactly. Without VNNI instructions, x64 processors
+ * add pairs of products of unsigned and signed bytes with saturation. ONNX Runtime has another product, which is exact
+ * on every processor but half as fast where it is not needed; it is used unless this function returns true.
  */
 function multipliesBytesExactly(): boolean {
   if (process.arch !== "x64") return true;
   try {
     return /\b(avx_vnni|avx512_vnni)\b/.test(readFileSync("/proc/cpuinfo", "latin1"));
   } catch {
-    return false; // no such file: another operating system
+    return false; // The file does not exist: another operating system.
   }
 }

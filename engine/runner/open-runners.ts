@@ -1,4 +1,4 @@
-/** What computes a model: the one place where packs and folders of ONNX files differ once they are open. */
+/** Opens the runners of a model. After this step, packs and folders of ONNX files run through the same interface. */
 
 import {
   kvPageByteLength,
@@ -16,21 +16,21 @@ import type { EachTokenRunner, ModelRunner, PrefixReuse, Profile } from "./model
 import { WasmRunner } from "./wasm-runner.js";
 
 export interface ModelRunners {
-  /** Runs prompts, a block at a time. */
+  /** Runs prompts, one block per call. */
   readonly promptRunner: ModelRunner;
   /** Runs generated tokens. */
   readonly tokenRunner: ModelRunner;
-  /** What makes logits of the runners' rows; null where those are logits already. */
+  /** LM head matrix, which turns the runners' rows into logits; null if these rows are already logits. */
   readonly lmHead: PackedMatrix | null;
-  /** Tokens of a prompt block, and positions of a page of keys and values. */
+  /** Tokens per prompt block, and positions per KV cache page. */
   readonly blockSize: number;
-  /** Of a page, as the runners lay it out. */
+  /** Bytes per KV cache page in the runners' layout. */
   readonly pageByteLength: number;
-  /** What of a computed prompt another may use. */
+  /** Part of a computed prompt that other requests may reuse. */
   readonly reuse: PrefixReuse;
 }
 
-/** A pack's runners give every token's hidden state on request, and its head is ours. */
+/** Runners of a pack: they return every token's hidden state on request, and the kernels compute the LM head. */
 export interface PackRunners extends ModelRunners {
   readonly promptRunner: ModelRunner & EachTokenRunner;
   readonly tokenRunner: ModelRunner & EachTokenRunner;
@@ -43,7 +43,10 @@ export interface RunnerOptions {
   readonly numThreads: number;
 }
 
-/** @throws EngineError for options that the folder cannot be run with, or weights that do not fit */
+/**
+ * Opens the runners of a model.
+ * @throws EngineError for options that the folder does not support, or weights that do not fit into memory
+ */
 export function openRunners(folder: RunnableModel, kernels: Kernels, options: RunnerOptions): Promise<ModelRunners> {
   switch (folder.kind) {
     case "pack":
@@ -69,7 +72,7 @@ export async function openPackRunners(
     lmHead: weights.lmHead,
     blockSize: pageSize,
     pageByteLength: kvPageByteLength({ ...config, pageSize, kvFormat: kvCache }),
-    // What ONNX Runtime computes depends on the block it is computed in; what the kernels compute does not.
+    // Results of ONNX Runtime depend on the block in which they are computed; results of the kernels do not.
     reuse: profile === "exact" ? "token" : "block",
   };
 }
@@ -79,12 +82,13 @@ async function graphRunners(
   kernels: Kernels,
   { profile, kvCache, numThreads }: RunnerOptions,
 ): Promise<ModelRunners> {
-  const problem = `${folder.dir} holds ONNX files, which ONNX Runtime computes`;
+  const problem = `${folder.dir} holds ONNX files, which run in ONNX Runtime`;
   if (profile === "exact") {
-    const message = `${problem}: they cannot give the same bytes on every machine, as the profile exact does.`;
+    const message = `${problem}: the profile exact, which gives the same bytes on every machine, cannot run them.`;
     throw new EngineError("unsupported_value", message, "profile");
   }
-  if (kvCache !== "f32") throw new EngineError("unsupported_value", `${problem}, with f32 keys and values.`, "kvCache");
+  if (kvCache !== "f32")
+    throw new EngineError("unsupported_value", `${problem}: keys and values must be f32.`, "kvCache");
   const { head } = folder.decoder;
   const { runner, ...page } = await loadOnnxGraphRunner(folder, kernels, numThreads);
   try {
@@ -109,7 +113,7 @@ async function loadHead(head: OnnxHead, kernels: Kernels): Promise<PackedMatrix>
   if (needed! > left!)
     throw new EngineError(
       "out_of_memory",
-      `The final product's weights take ${needed} MiB; one WebAssembly memory of 4 GiB has room for ${left} MiB.`,
+      `The LM head's weights take ${needed} MiB; one WebAssembly memory of 4 GiB has room for ${left} MiB.`,
     );
   const matrix = kernels.allocateMatrix("f32", head.rows, head.cols);
   await readHead(head, kernels.bytes(matrix.address, matrix.byteLength));

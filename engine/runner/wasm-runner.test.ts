@@ -1,4 +1,7 @@
-/** The decoder in the kernels, with quantized weights, against the float64 forward pass, on random models of every architecture. */
+/**
+ * Tests the kernels' decoder, with quantized weights, against the float64 forward pass, on random models of every
+ * architecture.
+ */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -37,11 +40,11 @@ const MODELS: [string, Record<string, unknown>][] = [
     "llama with biases, tied, linear scaling",
     { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } },
   ],
-  ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
-  ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
-  ["llama, eight heads to a key head", { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 }],
+  ["llama without grouped heads, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
+  ["llama with one KV head and an explicit head dimension", { num_key_value_heads: 1, head_dim: 10 }],
+  ["llama, eight query heads per KV head", { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 }],
   [
-    "llama, three heads to a key head, widths that are no multiple of a block",
+    "llama, three query heads per KV head, widths that are not multiples of a block",
     { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 },
   ],
   ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
@@ -50,11 +53,11 @@ const MODELS: [string, Record<string, unknown>][] = [
   ["qwen3 with biases", { model_type: "qwen3", head_dim: 6, attention_bias: true }],
 ];
 
-/** More than three pages of them. */
+/** Token ids that fill more than three pages. */
 const TOKENS = [5, 17, 200, 0, 256, 90, 90, 3, 41, 128, 77, 1, 1, 254, 33, 8, 9, 10, 66, 12, 200, 7, 7, 31, 99, 100];
 
 describe.each(MODELS)("%s", (name, config) => {
-  test.each<MatrixFormat>(["q8", "q4"])("%s: hidden states are those of the float64 forward pass", async (format) => {
+  test.each<MatrixFormat>(["q8", "q4"])("%s: hidden states match the float64 forward pass", async (format) => {
     const { pack, tensors } = await packed(`${name} ${format}`, config, format);
     const { expected, bound, boundWithSteps } = oracle(pack, tensors, TOKENS);
     const { kernels, runner, cache } = await testRunner(pack);
@@ -64,15 +67,16 @@ describe.each(MODELS)("%s", (name, config) => {
     await kernels.close();
     expect(table.numPositions).toBe(TOKENS.length);
     expect(largestDifference(hidden, expected)).toBeLessThanOrEqual(boundWithSteps);
-    // Beside 8-bit weights activations are integers so fine that most tokens have one that becomes another, which
-    // moves them little. Elsewhere that is rare, and the tokens without one are closer by far.
+    // With 8-bit weights, the activations' integer steps are so fine that in most tokens one activation rounds to
+    // another integer than in the oracle, which changes the result little. With other formats this is rare, and tokens
+    // without such a difference are much closer.
     if (format === "q8") return;
     const differences = hidden.map((row, token) => largestDifference([row], [expected[token]!])).sort((x, y) => x - y);
     expect(differences[TOKENS.length / 2]).toBeLessThanOrEqual(bound);
   });
 });
 
-test.each([true, false])("the head and the embedding, tied: %s", async (isTied) => {
+test.each([true, false])("LM head and embedding have the rows of the source (tied: %s)", async (isTied) => {
   const { pack, tensors } = await packed(`head and embedding, tied: ${isTied}`, { tie_word_embeddings: isTied }, "f32");
   const { kernels, weights } = await testRunner(pack);
   const row = kernels.allocate(pack.config.hiddenSize * 4);
@@ -91,7 +95,7 @@ test.each([true, false])("the head and the embedding, tied: %s", async (isTied) 
   await kernels.close();
 });
 
-test("8-bit keys and values move hidden states by what their rounding allows", async () => {
+test("8-bit keys and values change hidden states only within their rounding error", async () => {
   const { pack } = await packed("8-bit keys and values", { model_type: "qwen3", head_dim: 16 }, "f32");
   const run = async (kvFormat: "f32" | "q8"): Promise<Float32Array[]> => {
     const { kernels, runner, cache } = await testRunner(pack, { kvFormat });
@@ -102,13 +106,14 @@ test("8-bit keys and values move hidden states by what their rounding allows", a
     return hidden;
   };
   const difference = largestDifference(await run("q8"), await run("f32"));
-  // Rounding to 1/127 of a head's largest value, by way of two layers: hundredths of hidden states of the order of 1.
+  // Values are rounded to 1/127 of a head's largest value, in two layers. Hidden states are of the order of 1 and
+  // change by hundredths.
   expect(difference).toBeGreaterThan(1e-5);
   expect(difference).toBeLessThan(0.1);
 });
 
 describe("passes", () => {
-  test("what runs together comes back in the order given, also when it takes several runs of the kernels", async () => {
+  test("passes that run together return in the given order, also if they take several kernel calls", async () => {
     const { pack } = await packed("together", {}, "q8");
     const { kernels, runner, cache } = await testRunner(pack, { maxRows: 5 });
     const prompts = [TOKENS.slice(0, 7), TOKENS.slice(3, 4), TOKENS.slice(2, 13), TOKENS.slice(20)];
@@ -119,7 +124,7 @@ describe("passes", () => {
     expect(together).toEqual(alone);
   });
 
-  test("each token's state, also when a pass takes several runs of the kernels, is that of its own pass", async () => {
+  test("forwardEach gives each token the state of a separate pass, also if it takes several kernel calls", async () => {
     const { pack } = await packed("each", {}, "q8");
     const { kernels, runner, cache } = await testRunner(pack, { maxRows: 5 });
     const table = cache.createTable();
@@ -134,7 +139,7 @@ describe("passes", () => {
     expect(each.numPositions).toBe(TOKENS.length);
   });
 
-  test("hidden states are the caller's to keep", async () => {
+  test("returned hidden states do not change in later passes", async () => {
     const { pack } = await packed("kept", {}, "f32");
     const { kernels, runner, cache } = await testRunner(pack);
     const [first] = await runner.forward([{ tokenIds: [1], table: cache.createTable() }]);
@@ -146,15 +151,15 @@ describe("passes", () => {
 });
 
 /**
- * Hidden states after each token in float64, and how far float32 arithmetic may take them. A product of `cols` terms, computed
- * in float32 in any order, is the exact product with weights that are off by at most cols * 2^-24 of themselves
- * (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5); norms, rotation, softmax and silu add a few
- * roundings to that. So networks with weights off by as much, up or down, show how far results move.
+ * Returns hidden states after each token in float64, and bounds on the error of float32 arithmetic. A product of `cols`
+ * terms, computed in float32 in any order, is the exact product with weights whose relative error is at most
+ * cols * 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5); norms, rotation, softmax and silu
+ * add a few roundings. So networks whose weights are changed by that much, up or down, show how far results can move.
  */
 function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tokens: readonly number[]) {
   const { format } = pack.manifest;
   const weights = new Map([...tensors].map(([name, { shape, values }]) => [name, inFormat(format, shape, values)]));
-  /** What rounding activations to integers adds to them, in the order in which they are computed. */
+  /** Rounding errors of the activations, in the order in which they are computed. */
   const steps: Float64Array[] = [];
   const expected = statesOf(pack, weights, tokens, (x) => {
     const rounded = roundedActivations(format, x);
@@ -166,7 +171,7 @@ function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tok
     Math.max(...moved.map((weights) => largestDifference(statesOf(pack, weights, tokens, activations()), expected)));
   return {
     expected,
-    /** If every activation becomes the same integer as here. */
+    /** Error bound if every activation rounds to the same integer as in `expected`. */
     bound: largest(() => {
       const left = steps.values();
       return (x) => {
@@ -174,7 +179,7 @@ function oracle(pack: ModelPack, tensors: ReadonlyMap<string, RandomTensor>, tok
         return x.map((value, i) => value + step[i]!);
       };
     }),
-    /** If those between two integers may become the other one. */
+    /** Error bound if an activation between two integers may round to the other integer. */
     boundWithSteps: largest(() => (x) => roundedActivations(format, x)),
   };
 }
@@ -218,7 +223,7 @@ function inFormat(format: MatrixFormat, shape: readonly number[], values: Float3
   return format === "f32" || cols === undefined ? values : dequantize(quantize(format, values, rows!, cols));
 }
 
-/** A random model's pack, and the tensors that it stands for before they are quantized. */
+/** Returns the pack of a random model, and the tensors that the pack represents, before quantization. */
 async function packed(
   name: string,
   config: Record<string, unknown>,

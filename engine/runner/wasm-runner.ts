@@ -1,7 +1,7 @@
 /**
- * Runs the Llama family in the kernels. The rows of all passes go through the layers together, so that weights are
- * read once for all of them; what a row comes to depends on its own sequence alone, so passes may be cut and
- * joined at will without a bit changing.
+ * Runs models of the Llama family in the kernels. The rows of all passes go through the layers together, so weights are
+ * read once for all rows. The result of a row depends only on its own sequence, so splitting or joining passes changes
+ * no bit of it.
  */
 
 import { Decoder, type DecoderRow, type Kernels, type KVFormat } from "../../kernels/index.js";
@@ -14,10 +14,10 @@ export interface WasmRunnerOptions {
   readonly kernels: Kernels;
   readonly weights: KernelWeights;
   readonly config: ModelConfig;
-  /** Positions of a KV page. */
+  /** Positions per KV cache page. */
   readonly pageSize: number;
   readonly kvFormat: KVFormat;
-  /** Rows that the kernels run at a time. */
+  /** Maximum number of rows per kernel call. */
   readonly maxRows: number;
 }
 
@@ -91,9 +91,9 @@ export class WasmRunner implements ModelRunner, EachTokenRunner {
   }
 }
 
-/** Makes room in the pass's table for its tokens. */
+/** Extends the pass's table by its tokens and returns one row per token. */
 function rowsOf({ tokenIds, table }: ForwardPass): DecoderRow[] {
-  assert(tokenIds.length >= 1, "a pass holds at least one token");
+  assert(tokenIds.length >= 1, "a pass must hold at least one token");
   const start = table.numPositions;
   table.extend(tokenIds.length);
   const { pages } = table;
