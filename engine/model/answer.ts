@@ -1,15 +1,15 @@
-/** An answer on its way: read delta by delta, or waited for. */
+/** Answer to a request in progress, read delta by delta or as a whole. */
 
 import { AnswerCollector, type AnswerResult, type OutputDelta } from "../core/index.js";
 
 /**
- * The answer to one request, read once: by `for await`, by `result()` or by `text()`. It is generated whether or not
- * anybody reads; leaving a `for await` loop early ends the request at the next token.
+ * Answer to one request. It can be read once: by `for await`, `result()` or `text()`. It is generated even if it is not
+ * read; leaving a `for await` loop early ends the request at the next token.
  */
 export class Answer implements AsyncIterable<OutputDelta> {
-  /** The seed used: the one given, or the one drawn. */
+  /** Seed of the request, given or drawn. */
   readonly seed: number;
-  /** The tokens that the model reads. */
+  /** Ids of the prompt tokens that the model reads. */
   readonly promptTokenIds: readonly number[];
   #deltas: AsyncGenerator<OutputDelta, void, void> | null;
 
@@ -21,7 +21,7 @@ export class Answer implements AsyncIterable<OutputDelta> {
   }
 
   /**
-   * Text as it comes, choices interleaved.
+   * Yields deltas as they are generated, choices interleaved.
    * @throws TypeError if the answer has been read already
    */
   [Symbol.asyncIterator](): AsyncGenerator<OutputDelta, void, void> {
@@ -34,7 +34,7 @@ export class Answer implements AsyncIterable<OutputDelta> {
 
   /**
    * Waits for the whole answer.
-   * @param onDelta called with each delta as it comes
+   * @param onDelta called with each delta as it is generated
    * @throws EngineError if the request fails; the signal's reason if it was aborted
    */
   async result(onDelta: (delta: OutputDelta) => void = () => {}): Promise<AnswerResult> {
@@ -47,7 +47,7 @@ export class Answer implements AsyncIterable<OutputDelta> {
   }
 
   /**
-   * Waits for the text of the first choice.
+   * Waits for the whole answer and returns the text of its first choice.
    * @throws EngineError if the request fails; the signal's reason if it was aborted
    */
   async text(): Promise<string> {

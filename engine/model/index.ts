@@ -1,4 +1,4 @@
-/** A loaded model: what a program holds and asks. */
+/** Public interface of a loaded model. */
 
 export { Answer } from "./answer.js";
 export { inspectModel, type ModelDescription, type ModelSizes } from "./inspect.js";

@@ -1,4 +1,4 @@
-/** What a model is, without loading its weights. */
+/** Describes a model without loading its weights. */
 
 import type { KVFormat, MatrixFormat } from "../../kernels/index.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
@@ -9,50 +9,50 @@ import { prepare, type LoadModelOptions } from "./load-options.js";
 import { estimateMemory, type MemoryEstimate } from "./memory.js";
 
 export interface ModelDescription {
-  /** The folder of a pack, or the ONNX file. */
+  /** Path of the pack's folder or of the ONNX file. */
   readonly path: string;
   /** `model_type` of config.json. */
   readonly architecture: string;
   readonly weights: MatrixFormat | OnnxDtype;
   readonly profile: Profile;
   readonly numThreads: number;
-  /** Tokens that prompt and answer together may have. */
+  /** Maximum number of tokens of prompt and answer together. */
   readonly contextLength: number;
-  /** Logits that the model computes at a position. */
+  /** Logits that the model computes per position. */
   readonly vocabSize: number;
-  /** Token ids of the tokenizer; a model may have logits for more. */
+  /** Number of token ids of the tokenizer; a model may compute logits for more ids. */
   readonly numTokens: number;
   readonly endTokens: readonly { readonly tokenId: number; readonly text: string }[];
-  /** Jinja source, or null where the model has no template. */
+  /** Jinja source; null if the model has no template. */
   readonly chatTemplate: string | null;
-  /** The texts around the reasoning; null for a model that does not reason. */
+  /** Markup around the reasoning; null for a model that does not reason. */
   readonly reasoning: Markup | null;
-  /** Null for a folder of ONNX files, whose graph alone knows them. */
+  /** Null for a folder of ONNX files, because only the graph has the sizes. */
   readonly sizes: ModelSizes | null;
-  /** Format of keys and values; for a folder of ONNX files, the tensors of the graph in words. */
+  /** Format of keys and values; for a folder of ONNX files, a description of the graph's cache tensors and LM head. */
   readonly kvCache: string;
   /** Null for a folder of ONNX files. */
   readonly memory: MemoryEstimate | null;
 }
 
-/** In elements. */
+/** Sizes of a model, in elements. */
 export interface ModelSizes {
   readonly numLayers: number;
   readonly hiddenSize: number;
-  /** Of the feed-forward network. */
+  /** Width of the feed-forward network. */
   readonly intermediateSize: number;
   readonly numHeads: number;
-  /** Heads of keys and values; several query heads share one where there are fewer. */
+  /** Heads of keys and values; if fewer than `numHeads`, several query heads share one. */
   readonly numKvHeads: number;
   readonly headDim: number;
-  /** The embedding is the output's matrix too. */
+  /** True if the embedding is also the LM head's matrix. */
   readonly tiedEmbeddings: boolean;
 }
 
 /**
- * Describes a model; one of the hub is downloaded, and safetensors are converted, unless that has been done before.
+ * Describes a model. Downloads it from the hub and converts safetensors, unless that has been done before.
  *
- * @param model as `loadModel` takes it
+ * @param model model as for `loadModel`
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function inspectModel(
@@ -101,5 +101,5 @@ function cacheOf(folder: RunnableModel, format: KVFormat): string {
   if (folder.kind === "pack") return format;
   const { caches } = folder.decoder;
   const shapes = new Set(caches.map(({ numHeads, headDim, type }) => `${numHeads} x ${headDim} ${type}`));
-  return `${caches.length} tensors, ${[...shapes].join(", ")}; final product ${folder.decoder.ending}`;
+  return `${caches.length} tensors, ${[...shapes].join(", ")}; LM head ${folder.decoder.ending}`;
 }

@@ -1,4 +1,4 @@
-/** What a model is loaded with: options, their defaults and their checks. */
+/** Options for loading a model, their defaults and their checks. */
 
 import { availableParallelism } from "node:os";
 
@@ -14,50 +14,54 @@ import { checkMemory } from "./memory.js";
 
 export interface LoadModelOptions {
   /**
-   * A Hugging Face folder, a pack, a folder of ONNX files in the layout of transformers.js, a model of the hub (`org/name` or
+   * A Hugging Face folder, a pack, a folder of ONNX files in the layout of transformers.js, a hub model (`org/name` or
    * `org/name@revision`), or null for the embedded model.
    */
   readonly model?: string | null;
-  /** How a Hugging Face folder is converted: `q8` unless given. A pack has its own format. */
+  /** Weight format to which a Hugging Face folder is converted; `q8` by default. A pack already has a format. */
   readonly quant?: MatrixFormat;
   /**
-   * Which of a model's ONNX files is run, by transformers.js's name. Unless given, safetensors where it has them, else the
-   * first of fp32, fp16, q8 and so on.
+   * ONNX file to run, by its dtype name in transformers.js. By default safetensors if the model has them, else the
+   * first available of fp32, fp16, q8 and so on.
    */
   readonly dtype?: OnnxDtype;
   /**
-   * How prompts are computed (contract, section 10). `fast`: by ONNX Runtime; the same bytes on the same machine. `exact`:
-   * by the kernels, like everything else; the same bytes everywhere, and ONNX Runtime is not needed. `auto`, the default:
-   * `fast` where ONNX Runtime can be loaded, else `exact`; the embedded model runs `exact`, which starts sooner.
+   * Execution of prompts (contract, section 10). `fast`: by ONNX Runtime; gives the same bytes on the same machine.
+   * `exact`: by the kernels, like everything else; gives the same bytes on every machine, without ONNX Runtime. `auto`,
+   * the default: `fast` if ONNX Runtime can be loaded, else `exact`; the embedded model runs `exact`, which starts
+   * sooner.
    */
   readonly profile?: Profile | "auto";
-  /** Threads of the kernels and of ONNX Runtime, which take turns; as many as the machine runs at a time unless given. */
+  /** Threads of the kernels and of ONNX Runtime, which take turns; by default as many as the machine runs at a time. */
   readonly numThreads?: number;
-  /** Choices that draw tokens at the same time, 1..128: 16 unless given. More wait for their turn; answers stay the same. */
+  /** Choices that draw tokens at the same time, 1..128, 16 by default. Other choices wait; answers do not change. */
   readonly maxConcurrency?: number;
   /**
-   * Whose log-probabilities answers report: the model's own (`raw`, unless given), or those of the tokens that
-   * grammar, bias, penalties, temperature and filters leave (`processed`). At temperature 0 nothing is scaled or
-   * filtered, so `processed` means after the penalties there. What is drawn stays the same.
+   * Distribution of the reported log-probabilities: the model's own (`raw`, default), or that of the tokens left after
+   * grammar, bias, penalties, temperature and filters (`processed`). At temperature 0 nothing is scaled or filtered, so
+   * `processed` then means after the penalties. The drawn tokens are the same with both.
    */
   readonly logprobsMode?: LogprobsMode;
-  /** How keys and values are kept: `f32` unless given. `q8` takes little more than a quarter of the memory; `exact` only. */
+  /** Format of keys and values; `f32` by default. `q8` takes little more than a quarter of the memory; `exact` only. */
   readonly kvCache?: KVFormat;
-  /** Memory for keys and values; LIMITS.maxKVCacheBytes unless given, and never more than the weights leave of 4 GiB. */
+  /** Bytes for keys and values; LIMITS.maxKVCacheBytes by default, and never more than the weights leave of 4 GiB. */
   readonly kvCacheBytes?: number;
-  /** Whether the hub is left alone, so that its models must have been downloaded before; `HF_HUB_OFFLINE` says so too. */
+  /**
+   * True to make no requests to the hub: its models must have been downloaded before. The environment variable
+   * `HF_HUB_OFFLINE` has the same effect.
+   */
   readonly offline?: boolean;
-  /** Ends a download, which goes on from there the next time, or a conversion, of which nothing is left then. */
+  /** Ends a download, which resumes from there the next time, or a conversion, which leaves no files then. */
   readonly signal?: AbortSignal;
-  /** Called while a folder is converted, with bytes done and bytes in all. */
+  /** Called while a folder is converted, with the converted bytes and the total bytes. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Called while a file of the model is downloaded, with bytes done and bytes in all. */
+  /** Called while a file of the model is downloaded, with the downloaded bytes, the total bytes and the file name. */
   readonly onDownload?: (done: number, total: number, file: string) => void;
-  /** Called with a sentence for people about something that is no error, such as a hub that does not answer. */
+  /** Called with a readable sentence about something that is not an error, such as a hub that does not answer. */
   readonly onNotice?: (message: string) => void;
 }
 
-/** How a model is run: every option, checked and with its default. */
+/** Options for running a model, all checked and with defaults filled in. */
 export interface CheckedOptions {
   readonly profile: Profile | "auto";
   readonly numThreads: number;
@@ -67,17 +71,20 @@ export interface CheckedOptions {
   readonly kvCacheBytes: number;
 }
 
-/** The same with the profile that `auto` stands for. */
+/** Checked options in which `auto` has been replaced by a profile. */
 export interface EngineOptions extends CheckedOptions {
   readonly profile: Profile;
 }
 
-/** @throws EngineError naming the option that cannot be */
+/**
+ * Checks the options and fills in their defaults.
+ * @throws EngineError naming the invalid option
+ */
 export function engineOptions(options: LoadModelOptions): CheckedOptions {
   if (!isObject(options as unknown)) {
     throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
   }
-  // TypeScript checks this for its own callers alone, and a misspelled option would go unnoticed.
+  // TypeScript checks this only for callers in TypeScript; in JavaScript a misspelled option would go unnoticed.
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(CHECKS, name)) {
       const known = Object.keys(CHECKS).join(", ");
@@ -87,7 +94,7 @@ export function engineOptions(options: LoadModelOptions): CheckedOptions {
   }
   const { profile = "auto", kvCache = "f32" } = options;
   if (profile === "fast" && kvCache !== "f32") {
-    const reason = "ONNX Runtime, which computes prompts in fast, reads them as f32";
+    const reason = "in the profile fast, ONNX Runtime computes prompts and reads keys and values as f32";
     throw new EngineError("unsupported_value", `8-bit keys and values need the profile exact: ${reason}.`, "kvCache");
   }
   return {
@@ -100,7 +107,7 @@ export function engineOptions(options: LoadModelOptions): CheckedOptions {
   };
 }
 
-/** The profile that a model runs in, before its folder is known. */
+/** Returns the profile in which a model runs, before its folder is known. */
 async function profileFor(
   { profile, kvCache }: CheckedOptions,
   model: { readonly isEmbedded: boolean; readonly onNotice?: ((message: string) => void) | undefined },
@@ -113,14 +120,14 @@ async function profileFor(
   return "exact";
 }
 
-/** A model's folder, ready to be run, and the options to run it with. */
+/** Folder of a model that is ready to run, and the options for running it. */
 export interface PreparedModel {
   readonly folder: RunnableModel;
   readonly options: EngineOptions;
 }
 
 /**
- * Downloads and converts what is needed, after everything that could be refused has been checked.
+ * Downloads and converts the model if needed, after all checks that can refuse it.
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function prepare(options: LoadModelOptions): Promise<PreparedModel> {
@@ -132,7 +139,7 @@ export async function prepare(options: LoadModelOptions): Promise<PreparedModel>
   const hub = { dtype, offline, signal, onDownload, onNotice };
   const folder = await prepareModel({ model, format: quant, onConfig, onProgress, ...hub });
   signal?.throwIfAborted();
-  // A graph has one way to run: a folder of ONNX files needs ONNX Runtime, even where a pack would do without.
+  // A folder of ONNX files runs only in ONNX Runtime, so `auto` means `fast` for it, even if a pack would run `exact`.
   const isGraph = folder.kind === "onnx" && checked.profile === "auto";
   return { folder, options: { ...checked, profile: isGraph ? "fast" : profile } };
 }

@@ -44,10 +44,10 @@ const MiB = 2 ** 20;
 const machine = (byteLength: number) => ({ byteLength, isLimited: false });
 
 describe("an estimate", () => {
-  it("counts weights, keys and values as they are kept", () => {
+  it("counts weights, keys and values in their stored formats", () => {
     const numWeights = 151936 * 896 + 24 * (896 * (896 + 128 + 128) + 896 * 896 + 3 * 896 * 4864);
     const { weights, keysAndValues, body, copies, total, scratch, program } = estimateMemory(SMALL, OPTIONS);
-    // A byte and a sixteenth each, and vectors.
+    // 1 1/16 bytes per weight, plus the vectors.
     expect(weights / numWeights).toBeGreaterThan(1.06);
     expect(weights / numWeights).toBeLessThan(1.07);
     expect(keysAndValues).toBe(32768 * 24 * 2 * 2 * 64 * 4);
@@ -56,7 +56,7 @@ describe("an estimate", () => {
     expect(total).toBe(weights + keysAndValues + body + copies + scratch + program);
   });
 
-  it("knows what each option saves", () => {
+  it("is lower with each option that saves memory", () => {
     const all = estimateMemory(SMALL, OPTIONS);
     expect(estimateMemory(SMALL, { ...OPTIONS, profile: "exact" })).toMatchObject({ body: 0, copies: 0 });
     expect(estimateMemory(SMALL, { ...OPTIONS, format: "q4" }).weights).toBeLessThan(0.55 * all.weights);
@@ -66,7 +66,7 @@ describe("an estimate", () => {
     expect(estimateMemory(SMALL, { ...OPTIONS, kvCacheBytes: 100 * MiB }).keysAndValues).toBe(100 * MiB);
   });
 
-  it("does not count more keys and values than the kernels' memory has room for", () => {
+  it("does not count more keys and values than fit into the kernels' memory", () => {
     const { weights, keysAndValues } = estimateMemory(LARGE, { ...OPTIONS, format: "q4", kvCacheBytes: 2 ** 40 });
     expect(weights + keysAndValues).toBeLessThanOrEqual(Math.max(weights, 2 ** 32 - 64 * MiB));
   });
@@ -89,7 +89,7 @@ describe("a model is refused", () => {
     return "fits";
   };
 
-  it("by what the machine has, not by a byte less than it takes with short prompts", () => {
+  it("if the machine has one byte less than the model takes with short prompts", () => {
     const { total, copies } = estimateMemory(SMALL, OPTIONS);
     const least = total - copies;
     expect(() => checkMemory(SMALL, OPTIONS, true, machine(least))).not.toThrow();
@@ -103,16 +103,16 @@ describe("a model is refused", () => {
     [2000, "--profile exact ("],
     [1300, "--profile exact --kv-cache q8 ("],
     [950, "--quant q4 --profile exact --kv-cache q8 ("],
-  ])("with the mildest of what fits %d MiB", (mebibytes, flags) => {
-    expect(refusal(SMALL, OPTIONS, true, mebibytes * MiB)).toContain(`What fits: ${flags}`);
+  ])("with a suggestion of the least lossy options that fit into %d MiB", (mebibytes, flags) => {
+    expect(refusal(SMALL, OPTIONS, true, mebibytes * MiB)).toContain(`Options that fit: ${flags}`);
   });
 
-  it("with no format where the pack has one, and with nothing where nothing fits", () => {
+  it("without suggesting a format if it is a pack, and without any suggestion if nothing fits", () => {
     expect(refusal(SMALL, OPTIONS, false, 950 * MiB)).toMatch(/A smaller model is needed\.$/);
     expect(refusal(SMALL, OPTIONS, true, 100 * MiB)).toMatch(/A smaller model is needed\.$/);
   });
 
-  it("by the 4 GiB of a WebAssembly memory, whatever the machine has", () => {
+  it("if it exceeds the 4 GiB of a WebAssembly memory, regardless of the machine", () => {
     expect(refusal(LARGE, OPTIONS, true, 2 ** 40)).toMatch(
       /weights take \d+ MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB/,
     );
@@ -120,7 +120,7 @@ describe("a model is refused", () => {
 });
 
 describe("the machine's memory", () => {
-  it("is a container's limit where that is less", () => {
+  it("is the container's limit if that is lower", () => {
     expect(machineMemory(2 ** 30, 2 ** 34)).toEqual({ byteLength: 2 ** 30, isLimited: true });
     for (const unlimited of [0, 2 ** 64, 2 ** 34])
       expect(machineMemory(unlimited, 2 ** 34)).toEqual({ byteLength: 2 ** 34, isLimited: false });

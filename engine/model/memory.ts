@@ -1,6 +1,7 @@
 /**
- * What a model will take of the machine's memory, from its configuration alone: asked before weights are converted or read,
- * because a process that takes more is ended by the system without a word. Free memory is no bound: it comes and goes.
+ * Estimates from the configuration alone how much of the machine's memory a model will take. The estimate is made
+ * before weights are converted or read, because the system kills a process that takes too much, without a message. Free
+ * memory is not used as a limit, because it changes all the time.
  */
 
 import { totalmem } from "node:os";
@@ -18,19 +19,19 @@ export interface MemoryOptions {
   readonly maxConcurrency: number;
 }
 
-/** In bytes. */
+/** Memory that a model takes, in bytes. */
 export interface MemoryEstimate {
-  /** In the kernels' memory. */
+  /** Weights in the kernels' memory. */
   readonly weights: number;
-  /** In the kernels' memory: one whole context, or all that is set aside if that is less. Taken as it is used. */
+  /** KV cache in the kernels' memory: one full context, or the limit of the cache if that is less. Allocated on use. */
   readonly keysAndValues: number;
-  /** In the kernels' memory. */
+  /** Scratch buffers in the kernels' memory. */
   readonly scratch: number;
-  /** What ONNX Runtime holds of the weights, in the profile `fast`. */
+  /** Weights that ONNX Runtime holds in the profile `fast`. */
   readonly body: number;
-  /** What it is given of one whole context while it runs a block of the prompt; little for short prompts. */
+  /** Inputs and scores of ONNX Runtime for one full context while it runs a prompt block; small for short prompts. */
   readonly copies: number;
-  /** The program, the tokenizer's tables, ONNX Runtime's own. */
+  /** The program, the tokenizer's tables, and ONNX Runtime itself. */
   readonly program: number;
   readonly total: number;
 }
@@ -54,7 +55,7 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
     parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)),
   );
   const body = profile === "exact" ? 0 : Math.ceil(inLayers * (format === "f32" ? 4 : INTEGER_BODY_BYTES));
-  // All keys and values before the block once more, and two rows of scores for each of its positions and heads.
+  // A copy of all keys and values before the block, and two rows of scores per position and head of the block.
   const scores =
     2 * 4 * numHeads * LIMITS.promptBlockTokens * LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
   const copies = profile === "exact" ? 0 : keysAndValues + scores;
@@ -71,8 +72,9 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
 }
 
 /**
- * @param canConvert whether the weights may still be had in another format
- * @throws EngineError out_of_memory with the numbers and what would fit
+ * Checks that a model fits into the machine's memory.
+ * @param canConvert true if the weights can still be converted to another format
+ * @throws EngineError out_of_memory with the sizes and the options that would fit
  */
 export function checkMemory(
   config: ModelConfig,
@@ -88,13 +90,13 @@ export function checkMemory(
   const hint =
     fitting === undefined
       ? "A smaller model is needed."
-      : `What fits: ${flags(fitting)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
+      : `Options that fit: ${flags(fitting)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
   throw new EngineError("out_of_memory", `${excess} ${hint}`);
 }
 
 export interface MachineMemory {
   readonly byteLength: number;
-  /** Whether a limit of this process, such as a container's, is less than what the machine has. */
+  /** True if a limit of this process, such as a container's, is below the machine's memory. */
   readonly isLimited: boolean;
 }
 
@@ -125,10 +127,12 @@ export function describeEstimate({
   return `about ${mebibytes(total)}: ${parts.join(", ")}`;
 }
 
-/** As measured: of a body of int8 products with what ONNX Runtime makes of it; of the program; of a token's tables. */
+/** Measured bytes per weight of an int8 body, including the copies that ONNX Runtime makes. */
 const INTEGER_BODY_BYTES = 1.5;
+/** Measured bytes of the program. */
 const PROGRAM_BYTES = 64 << 20;
 const ONNX_RUNTIME_BYTES = 48 << 20;
+/** Measured bytes of the tokenizer's tables per token. */
 const TOKEN_BYTES = 1200;
 const MAX_WASM_BYTES = 2 ** 32;
 
@@ -137,13 +141,13 @@ function excessOf(config: ModelConfig, options: MemoryOptions, machine: MachineM
   if (roomForPages(estimate.weights) < pageByteLength(config, options.kvCache)) {
     return `The model's weights take ${mebibytes(estimate.weights)}; one WebAssembly memory of 4 GiB has room for ${mebibytes(MAX_WASM_BYTES - LIMITS.maxKernelScratchBytes)}.`;
   }
-  // Long prompts may still take more; short ones work, and nobody should be kept from those.
+  // Long prompts may still take more memory, but a model that works with short prompts is not refused.
   if (estimate.total - estimate.copies <= machine.byteLength) return null;
   const bound = machine.isLimited ? "this process is limited to" : "this machine has";
   return `The model would take ${describeEstimate(estimate)}; ${bound} ${mebibytes(machine.byteLength)}.`;
 }
 
-/** Least loss first: what costs speed before what costs exactness. */
+/** Returns alternative options, least loss first: those that cost speed precede those that lose accuracy. */
 function alternatives(options: MemoryOptions, canConvert: boolean): Partial<MemoryOptions>[] {
   const formats: Partial<MemoryOptions>[] = [{}];
   if (canConvert && options.format === "f32") formats.push({ format: "q8" });

@@ -1,4 +1,4 @@
-/** What a model is loaded with: what each option does, what is refused, and what the machine must have. */
+/** Tests the loading of a model: the effect of each option, the refusals, and the memory requirements. */
 
 import { execFileSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -31,14 +31,17 @@ async function withModel<T>(options: LoadModelOptions, use: (model: Model) => Pr
   }
 }
 
-/** Everything but timings. */
+/** Returns everything in an answer but its timings. */
 async function read(answer: Answer) {
   const { choices, usage } = await answer.result();
   return { choices, usage };
 }
 
 describe("profile", () => {
-  /** Loads the embedded model in a process of its own, answers, and looks for ONNX Runtime among the native libraries. */
+  /**
+   * Loads the embedded model in a separate process and generates an answer. Returns true if ONNX Runtime is among the
+   * native libraries of that process.
+   */
   function loadsOnnxRuntime(profile: string): boolean {
     const program = `
       import { loadModel } from ${JSON.stringify(pathToFileURL(resolve("dist/engine/index.js")).href)};
@@ -59,7 +62,7 @@ describe("profile", () => {
   const profileOf = (options: LoadModelOptions): Promise<string> =>
     withModel(options, async ({ info }) => info.profile);
 
-  test("is exact for the embedded model and with 8-bit keys and values, fast for others where ONNX Runtime loads", async () => {
+  test("is exact for the embedded model and with 8-bit keys and values, and fast otherwise", async () => {
     const scratch = await mkdtemp(join(tmpdir(), "profile-"));
     const pack = join(scratch, "pack");
     await convert(await randomModel(join(scratch, "model")), pack, { format: "q8" });
@@ -71,7 +74,7 @@ describe("profile", () => {
     await rm(scratch, { recursive: true });
   });
 
-  test("is told by the model, with what else it was loaded with", async () => {
+  test("is reported by the model together with its other options", async () => {
     await withModel({ profile: "exact", kvCache: "q8", numThreads: 3, maxConcurrency: 5 }, async ({ info }) => {
       expect(info).toMatchObject({
         profile: "exact",
@@ -89,7 +92,7 @@ describe("profile", () => {
 });
 
 describe("loadModel", () => {
-  test("takes a model's name with options, all options in one object, or nothing", async () => {
+  test("accepts a model name with options, all options in one object, or no arguments", async () => {
     const models = [await loadModel(), await loadModel(null, { numThreads: 1 }), await loadModel({ numThreads: 1 })];
     expect(new Set(models.map(({ info }) => info.modelHash)).size).toBe(1);
     for (const model of models) await model.close();
@@ -97,7 +100,7 @@ describe("loadModel", () => {
     await expect(loadModel("/no/such/folder", { quant: "q9" as "q8" })).rejects.toMatchObject({ param: "quant" });
   });
 
-  test("gives a model that is disposed of", async () => {
+  test("returns a model that `await using` closes", async () => {
     let model: Model;
     {
       await using scoped = await loadModel({ numThreads: 1 });
@@ -109,7 +112,7 @@ describe("loadModel", () => {
 });
 
 describe("an answer", () => {
-  test("is read delta by delta, or waited for, once", async () => {
+  test("can be read once, delta by delta or as a whole", async () => {
     await withModel({}, async (model) => {
       const ask = (): Answer => model.chat({ messages: MESSAGES, seed: 5, n: 2, logprobs: true });
       const collector = new AnswerCollector();
@@ -128,7 +131,7 @@ describe("an answer", () => {
     });
   });
 
-  test("ends with its request", async () => {
+  test("throws the signal's reason when its request is aborted", async () => {
     await withModel({}, async (model) => {
       const controller = new AbortController();
       const answer = model.chat({ messages: MESSAGES, maxTokens: 500, signal: controller.signal });
@@ -138,7 +141,7 @@ describe("an answer", () => {
   });
 });
 
-test("text becomes tokens and back; ids that are no tokens are refused by the library's name", async () => {
+test("encodes text and decodes tokens; the error for an invalid id names the parameter as in the library", async () => {
   await withModel({}, async (model) => {
     const ids = model.encode("Hello, fox!");
     expect(model.decode(ids)).toBe("Hello, fox!");
@@ -205,7 +208,7 @@ describe("refuses before it loads anything", () => {
   });
 });
 
-test("the embedded model has one format", async () => {
+test("the embedded model cannot be converted to another format", async () => {
   const message = "the embedded model is a pack of q8 weights, not q4, which is for folders that are converted";
   await expect(loadModel({ quant: "q4" })).rejects.toMatchObject({
     code: "unsupported_value",
@@ -214,12 +217,12 @@ test("the embedded model has one format", async () => {
   });
 });
 
-test.each([[[]], [5], [true]])("a model that is %o is refused, and so are options", async (given) => {
+test.each([[[]], [5], [true]])("refuses %o as a model and as options", async (given) => {
   await expect(loadModel(given as never)).rejects.toMatchObject({ code: "invalid_type", param: "model" });
   await expect(loadModel("/nowhere", given as never)).rejects.toMatchObject({ code: "invalid_type", param: "options" });
 });
 
-test("requests that TypeScript would not let through are refused by name, and none are taken once the model is closed", async () => {
+test("refuses requests of a wrong type with the name of the parameter, and all requests after close", async () => {
   const model = await loadModel({ numThreads: 1 });
   const chat = (options: unknown) => () => model.chat(options as never);
   const generate = (options: unknown) => () => model.generate(options as never);
@@ -249,7 +252,7 @@ test("requests that TypeScript would not let through are refused by name, and no
   expect(generate({ prompt: "a" })).toThrow(refusal("model_closed", null, /closed/));
 });
 
-test("a limit beyond the context is refused by the number that was given", async () => {
+test("the error for a limit beyond the context quotes the given number", async () => {
   await withModel({}, async (model) => {
     for (const [maxTokens, shown] of [
       [1025, "1025"],
@@ -267,7 +270,7 @@ describe("maxConcurrency", () => {
   const ask = (model: Model, changes: RequestOptions) =>
     read(model.chat({ messages: MESSAGES, maxTokens: 6, logprobs: true, topLogprobs: 2, ...changes }));
 
-  test("bounds the choices that run at the same time, within a request too, and changes no answer", async () => {
+  test("limits the choices that run at the same time, also within a request, and changes no answer", async () => {
     const project = vi.spyOn(LMHead.prototype, "project");
     const answers = [];
     for (const maxConcurrency of [1, 2, 16, 40]) {
@@ -275,14 +278,14 @@ describe("maxConcurrency", () => {
       const both = (model: Model) =>
         Promise.all([ask(model, { n: 50, seed: 1 }), ask(model, { n: 3, seed: 2, temperature: 1.5 })]);
       answers.push(await withModel({ maxConcurrency }, both));
-      // A step projects one row for every sequence that runs.
+      // A step projects one row per running sequence.
       expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(maxConcurrency);
     }
     expect(answers[0]!.map(({ choices }) => choices.length)).toEqual([50, 3]);
     for (const answer of answers) expect(answer).toEqual(answers[0]);
   });
 
-  test("is 16 unless given", async () => {
+  test("is 16 by default", async () => {
     const project = vi.spyOn(LMHead.prototype, "project");
     await withModel({}, (model) => ask(model, { n: 20, seed: 1 }));
     expect(Math.max(...project.mock.calls.map(([hidden]) => hidden.length))).toBe(16);
@@ -308,7 +311,7 @@ describe("logprobsMode", () => {
       return choices[0]!;
     });
 
-  test("processed: the kept tokens alone, their shares adding up to 1; what is drawn stays the same", async () => {
+  test("processed: reports only kept tokens, with probabilities that sum to 1, and draws the same tokens", async () => {
     const filters = { temperature: 1.3, topK: 3 };
     const raw = await ask("raw", filters);
     const processed = await ask("processed", filters);
@@ -324,7 +327,7 @@ describe("logprobsMode", () => {
     expect(processed.logprobs.map(({ logprob }) => logprob)).not.toEqual(raw.logprobs.map(({ logprob }) => logprob));
   });
 
-  test("greedy, nothing adjusted: the same in both modes", async () => {
+  test("greedy without adjustments: both modes report the same", async () => {
     expect(await ask("processed", { temperature: 0, topK: 1 })).toEqual(await ask("raw", { temperature: 0, topK: 1 }));
   });
 
@@ -341,7 +344,7 @@ describe("logprobsMode", () => {
 
 const CONTEXT = 1 << 21;
 const NUM_LAYERS = 16;
-/** Keys and values, two heads of 12 dimensions, float32. */
+/** Bytes of keys and values per position: two KV heads of 12 dimensions, float32. */
 const BYTES_PER_POSITION = NUM_LAYERS * 2 * 2 * 12 * 4;
 
 describe("memory", () => {
@@ -358,10 +361,10 @@ describe("memory", () => {
   const bytesPerPage = BYTES_PER_POSITION * LIMITS.promptBlockTokens;
 
   test.each<[string, number | undefined, (numPages: number) => boolean]>([
-    ["a number of bytes", 3.9 * bytesPerPage, (numPages) => numPages === 3],
+    ["a given number of bytes", 3.9 * bytesPerPage, (numPages) => numPages === 3],
     ["2 GiB by default", undefined, (numPages) => numPages === Math.floor(2 ** 31 / bytesPerPage)],
     [
-      "no more than is left of 4 GiB",
+      "no more than the weights leave of 4 GiB",
       2 ** 40,
       (numPages) => numPages > (3.8 * 2 ** 30) / bytesPerPage && numPages < 2 ** 32 / bytesPerPage,
     ],
@@ -374,7 +377,7 @@ describe("memory", () => {
     await model.close();
   });
 
-  test("8-bit keys and values: a page takes a third here, where a head's scale is as long as four of its twelve elements", async () => {
+  test("8-bit keys and values take a third: 12 bytes per head and a scale of 4 bytes, not 48 bytes", async () => {
     const model = await loadModel({
       model: pack,
       profile: "exact",
@@ -385,14 +388,14 @@ describe("memory", () => {
     await model.close();
   });
 
-  test("not enough for a page of keys and values", async () => {
+  test("refuses memory that is too small for a page of keys and values", async () => {
     await expect(loadModel({ model: pack, kvCacheBytes: bytesPerPage - 1 })).rejects.toMatchObject({
       code: "out_of_memory",
-      message: "Keys and values take 196608 bytes for each 64 positions; there are 196607 for them.",
+      message: "Keys and values take 196608 bytes for each 64 positions; 196607 bytes are available.",
     });
   });
 
-  test("not enough for the weights: told before they are read", async () => {
+  test("refuses weights that do not fit, before they are read", async () => {
     const opened = await openPack(pack);
     const large = {
       ...opened,
@@ -407,7 +410,7 @@ describe("memory", () => {
     });
   });
 
-  test("nor is a folder read that cannot fit: its configuration is enough to tell", async () => {
+  test("refuses a folder that cannot fit by its configuration, before its weights are read", async () => {
     const folder = await randomModel(join(scratch, "huge"), {
       files: { "config.json": JSON.stringify({ model_type: "llama", intermediate_size: 2 ** 23 }) },
     });
@@ -423,11 +426,11 @@ describe("memory", () => {
     [1.5, "invalid_type"],
     [NaN, "out_of_range"],
     [Infinity, "out_of_range"],
-  ])("kvCacheBytes may not be %d", async (kvCacheBytes, code) => {
+  ])("refuses kvCacheBytes of %d", async (kvCacheBytes, code) => {
     await expect(loadModel({ model: pack, kvCacheBytes })).rejects.toMatchObject({ code, param: "kvCacheBytes" });
   });
 
-  /** Told by the message that refuses what can never fit. */
+  /** Reads the number of pages from the error for a request that can never fit. */
   function numPagesOf(model: Model): number {
     try {
       model.generate({ prompt: "a", maxTokens: model.folder.contextLength });
@@ -447,7 +450,7 @@ describe("responseFormat", () => {
   });
   afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-  test("a model that knows nothing, does not reason and has no end token answers at once, and ends with the answer", async () => {
+  test("a random model without reasoning and end tokens begins with the answer and stops after it", async () => {
     const files = {
       "tokenizer_config.json": "{}",
       "generation_config.json": "{}",
@@ -467,7 +470,7 @@ describe("responseFormat", () => {
     });
   });
 
-  test("processed log-probabilities are shares among the tokens that the grammar allows", async () => {
+  test("processed log-probabilities are relative to the tokens that the grammar allows", async () => {
     await withModel({ logprobsMode: "processed" }, async (model) => {
       const { choices } = await read(
         model.chat({
@@ -493,7 +496,7 @@ describe("responseFormat", () => {
       { type: "json_schema", schema: { items: { uniqueItems: true } } },
       { code: "unsupported_schema", param: "responseFormat.schema/items/uniqueItems" },
     ],
-  ])("refuses %j at once", async (responseFormat, error) => {
+  ])("refuses %j immediately", async (responseFormat, error) => {
     await withModel({}, async (model) => {
       expect(() => model.chat({ messages: MESSAGES, responseFormat: responseFormat as { type: "text" } })).toThrow(
         expect.objectContaining(error),
@@ -502,7 +505,7 @@ describe("responseFormat", () => {
   });
 });
 
-test("a model whose logits overflow ends the request with internal_error, and goes on for others", async () => {
+test("a model whose logits overflow ends a request with internal_error and accepts the next request", async () => {
   const scratch = await mkdtemp(join(tmpdir(), "overflow-"));
   const edit = (tensors: Map<string, RandomTensor>): void => void tensors.get("model.norm.weight")!.values.fill(3e38);
   const pack = join(scratch, "pack");

@@ -25,37 +25,40 @@ import { Answer } from "./answer.js";
 import { checkSignal, prepare, type EngineOptions, type LoadModelOptions } from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
 
-/** Sampling parameters, and a signal that ends the request at the next token; reading then throws the signal's reason. */
+/**
+ * Sampling parameters, and a signal that ends the request at the next token; reading the answer then throws the
+ * signal's reason.
+ */
 export interface RequestOptions extends GenerationOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface ChatOptions extends RequestOptions {
   readonly messages: readonly ChatMessage[];
-  /** What the answer after the reasoning must be: `{ type: "text" }` unless given. */
+  /** Required format of the answer after the reasoning; `{ type: "text" }` by default. */
   readonly responseFormat?: ResponseFormat | null | undefined;
 }
 
 export interface GenerateOptions extends RequestOptions {
-  /** Raw text; special tokens in it are recognized, and the tokenizer adds its begin token if it does so. */
+  /** Raw text. Special tokens in it are recognized, and the begin token is added if the tokenizer has that setting. */
   readonly prompt: string;
 }
 
 export interface ModelInfo {
-  /** sha256 over the model's files, in hexadecimal: equal hashes mean equal models. */
+  /** SHA-256 of the model's files, in hexadecimal: equal hashes mean equal models. */
   readonly modelHash: string;
   /** `model_type` of config.json. */
   readonly architecture: string;
-  /** How the weights are kept. */
+  /** Format of the weights. */
   readonly weights: MatrixFormat | OnnxDtype;
-  /** Tokens that prompt and answer together may have. */
+  /** Maximum number of tokens of prompt and answer together. */
   readonly contextLength: number;
-  /** Token ids are below it; some may be no tokens. */
+  /** Exclusive upper bound of token ids; some ids below it may not be tokens. */
   readonly vocabSize: number;
   readonly profile: Profile;
-  /** How keys and values are kept. */
+  /** Format of keys and values. */
   readonly kvCache: KVFormat;
-  /** Threads that compute. */
+  /** Number of compute threads. */
   readonly numThreads: number;
   /** Choices that draw tokens at the same time. */
   readonly maxConcurrency: number;
@@ -79,14 +82,14 @@ export async function loadModel(
 }
 
 export class Model {
-  /** @internal What it runs from: a pack, or a folder of ONNX files. */
+  /** @internal Pack or folder of ONNX files from which the model runs. */
   readonly folder: RunnableModel;
   /** @internal */
   readonly tokenizer: Tokenizer;
   /** @internal */
   readonly template: ChatTemplate;
   readonly info: ModelInfo;
-  /** @internal The memory it takes, as estimated before it was loaded; null for a folder of ONNX files. */
+  /** @internal Memory of the model, as estimated before it was loaded; null for a folder of ONNX files. */
   readonly memory: MemoryEstimate | null;
   readonly #engine: Engine;
   readonly #kernels: Kernels;
@@ -159,14 +162,14 @@ export class Model {
     return new Model(folder, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
   }
 
-  /** @internal Which build of the kernels this machine runs. */
+  /** @internal Build of the kernels that this machine runs. */
   get kernelVariant(): Kernels["variant"] {
     return this.#kernels.variant;
   }
 
   /**
    * Answers a conversation.
-   * @throws EngineError at once for anything the request gets wrong
+   * @throws EngineError immediately for an invalid request
    */
   chat(options: ChatOptions): Answer {
     this.#checkRequest(options, "messages");
@@ -182,8 +185,8 @@ export class Model {
   }
 
   /**
-   * Continues raw text. Reasoning markup is ordinary text here.
-   * @throws EngineError at once for anything the request gets wrong
+   * Continues raw text. Reasoning markup is treated as ordinary text.
+   * @throws EngineError immediately for an invalid request
    */
   generate(options: GenerateOptions): Answer {
     this.#checkRequest(options, "prompt");
@@ -203,7 +206,8 @@ export class Model {
   }
 
   /**
-   * @param input raw text, in which special tokens are recognized, or messages, which go through the chat template
+   * Encodes text or messages.
+   * @param input raw text, in which special tokens are recognized, or messages, which the chat template renders
    * @returns the token ids that the model would read
    * @throws EngineError for text that cannot be encoded, or messages that the template refuses
    */
@@ -213,8 +217,8 @@ export class Model {
   }
 
   /**
-   * @returns the text of token ids
-   * @throws EngineError for an id that is no token of this model
+   * Decodes token ids to text.
+   * @throws EngineError for an id that is not a token of this model
    */
   decode(tokenIds: readonly number[]): string {
     const { tokenizer } = this;
@@ -222,18 +226,18 @@ export class Model {
     if (index >= 0)
       throw outOfRange(
         `tokenIds[${index}]`,
-        `is no token of this model; ids are 0 to ${tokenizer.vocabSize - 1}`,
+        `is not a token of this model; ids are 0 to ${tokenizer.vocabSize - 1}`,
         tokenIds[index],
       );
     return tokenizer.decode(tokenIds);
   }
 
-  /** Waits for running requests, then frees the model, which takes no more of them from now on. */
+  /** Waits for running requests, then frees the model. New requests are refused from now on. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
 
-  /** The same as `close`, for `await using`. */
+  /** Closes the model like `close`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -268,7 +272,7 @@ export class Model {
     return new Answer(deltas, config.seed, promptTokenIds);
   }
 
-  /** TypeScript checks what surrounds the sampling parameters for its own callers alone. */
+  /** Checks everything but the sampling parameters, because TypeScript checks it only for callers in TypeScript. */
   #checkRequest(options: RequestOptions, text: string): void {
     if (this.#closing !== null) throw new EngineError("model_closed", "The model is closed.");
     if (!isObject(options))
@@ -276,12 +280,15 @@ export class Model {
     checkSignal(options.signal);
   }
 
-  /** Rendering and encoding megabytes takes seconds, during which nothing else runs: what cannot fit is refused before. */
+  /**
+   * Refuses more messages than can fit, before they are rendered and encoded: for megabytes of text this takes seconds,
+   * during which nothing else runs.
+   */
   #checkNumMessages(messages: readonly ChatMessage[]): void {
     const { contextLength } = this.folder;
-    // What is no list is refused with the messages themselves.
+    // A value that is not an array is refused later, when the messages are checked.
     if (!Array.isArray(messages) || messages.length <= contextLength) return;
-    const limit = `the context's ${contextLength} tokens hold at most as many`;
+    const limit = `the context's ${contextLength} tokens hold at most ${contextLength}`;
     throw new EngineError("context_length_exceeded", `There are ${messages.length} messages; ${limit}.`, "messages");
   }
 
@@ -303,19 +310,19 @@ export class Model {
     );
   }
 
-  /** The sampling parameters, checked before the prompt is. */
+  /** Checks the sampling parameters; called before the prompt is checked. */
   #checkedConfig(parameters: GenerationOptions): GenerationConfig {
     const config = generationConfig(parameters);
     const last = this.#lastTokenId;
     for (const id of config.logitBias.keys()) {
       if (id <= last && this.tokenizer.hasToken(id)) continue;
-      const rule = `which is no token of this model; ids are 0 to ${last}.`;
+      const rule = `which is not a token of this model; ids are 0 to ${last}.`;
       throw new EngineError("out_of_range", (name) => `${name("logitBias")} names ${id}, ${rule}`, `logitBias.${id}`);
     }
     return config;
   }
 
-  /** Made for the first answer with a grammar: a large vocabulary takes a part of a second. */
+  /** Vocabulary of token masks, built for the first answer with a grammar: a large one takes a fraction of a second. */
   get #vocabularyOfAnswers(): AnswerVocabulary {
     if (this.#answerVocabulary !== null) return this.#answerVocabulary;
     const tokens = Array.from({ length: this.#lastTokenId + 1 }, (_, tokenId) => this.tokenizer.tokenBytes(tokenId));
@@ -336,10 +343,10 @@ interface Submission {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Composing Unicode characters (NFC, NFKC) makes at most this many of a text's code units one. */
+/** Maximum number of code units that Unicode composition (NFC, NFKC) turns into one. */
 const NORMALIZATION_FACTOR = 4;
 
-/** Called after everything else of a fixed size is allocated: what is left bounds the pages. */
+/** Creates the KV cache, after all allocations of a fixed size: the remaining memory limits the number of pages. */
 function createCache(
   kernels: Kernels,
   { blockSize: pageSize, pageByteLength, reuse }: ModelRunners,
@@ -348,7 +355,7 @@ function createCache(
   const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.maxKernelScratchBytes);
   if (numBytes < pageByteLength) {
     const needed = `Keys and values take ${pageByteLength} bytes for each ${pageSize} positions`;
-    throw new EngineError("out_of_memory", `${needed}; there are ${Math.max(0, numBytes)} for them.`);
+    throw new EngineError("out_of_memory", `${needed}; ${Math.max(0, numBytes)} bytes are available.`);
   }
   return new KVCache(kernels, { pageSize, pageByteLength, maxPages: Math.floor(numBytes / pageByteLength), reuse });
 }

@@ -148,7 +148,7 @@ export class MockEngine {
       if (tokenId < VOCABULARY_SIZE) continue;
       throw new EngineError(
         "out_of_range",
-        `logitBias names ${tokenId}, which is no token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`,
+        `logitBias names ${tokenId}, which is not a token of this model; ids are 0 to ${VOCABULARY_SIZE - 1}.`,
         `logitBias.${tokenId}`,
       );
     }
