@@ -38,7 +38,7 @@ export interface EngineParts {
   readonly endTokenIds: ReadonlySet<number>;
   /** Maximum number of tokens of prompt and completion together. */
   readonly contextLength: number;
-  /** Distribution of reported log-probabilities: the model's own (`raw`, default) or after sampling (`processed`). */
+  /** Reported log-probabilities: the model's own (`raw`, default) or those of what sampling keeps (`processed`). */
   readonly logprobsMode?: LogprobsMode;
 }
 
@@ -314,7 +314,7 @@ export class Engine {
       );
     }
     let maxTokens = Math.min(config.maxTokens ?? left, left);
-    // Without a requested maxTokens the request is not refused: the limit is lowered until it fits into memory.
+    // Without a requested maxTokens, the limit is lowered to what fits into memory before the request is refused.
     const isLowered = config.maxTokens === null;
     while (isLowered && maxTokens > 1 && !this.#scheduler.canEverFit(numPromptTokens, maxTokens)) {
       const maxPositions = cache.shape.maxPages * cache.shape.pageSize;

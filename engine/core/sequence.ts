@@ -21,7 +21,10 @@ export interface TokenAlternative {
   readonly tokenId: number;
   /** Bytes of the token as text; U+FFFD replaces a fragment of a code point. */
   readonly token: string;
-  /** At most 0. The model's own value (`raw`) or that after sampling (`processed`): an option of the loaded model. */
+  /**
+   * At most 0. The model's own value (`raw`), or the value among the tokens that sampling keeps (`processed`), as
+   * chosen when the model was loaded.
+   */
   readonly logprob: number;
   readonly bytes: readonly number[];
 }

@@ -62,7 +62,7 @@ describe("profile", () => {
   const profileOf = (options: LoadModelOptions): Promise<string> =>
     withModel(options, async ({ info }) => info.profile);
 
-  test("is exact for the embedded model and with 8-bit keys and values, and fast otherwise", async () => {
+  test("is exact for the embedded model and 8-bit keys and values, else fast if ONNX Runtime loads", async () => {
     const scratch = await mkdtemp(join(tmpdir(), "profile-"));
     const pack = join(scratch, "pack");
     await convert(await randomModel(join(scratch, "model")), pack, { format: "q8" });
