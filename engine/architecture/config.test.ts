@@ -15,7 +15,7 @@ function refusal(config: Record<string, unknown>): { code: EngineErrorCode; mess
 }
 
 describe("readModelConfig", () => {
-  test("absent keys mean what Hugging Face says they mean", () => {
+  test("takes Hugging Face's defaults for absent keys", () => {
     const llama = {
       hiddenSize: 4096,
       intermediateSize: 11008,
@@ -54,20 +54,20 @@ describe("readModelConfig", () => {
     ).toMatchObject({ headDim: 128, attentionBias: false, qkNorm: true });
   });
 
-  test("as many key heads as heads where their number is null", () => {
+  test("takes the number of attention heads if num_key_value_heads is null", () => {
     expect(
       readModelConfig({ model_type: "mistral", sliding_window: null, num_key_value_heads: null }, []).numKvHeads,
     ).toBe(32);
   });
 
-  test("llama with biases has them on every projection of attention", () => {
+  test("gives a llama with attention_bias a bias on every attention projection", () => {
     expect(readModelConfig({ model_type: "llama", attention_bias: true }, [])).toMatchObject({
       attentionBias: true,
       outputBias: true,
     });
   });
 
-  test("rotary scaling, in the older and the newer form", () => {
+  test("reads rotary scaling in the older and the newer form", () => {
     const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
     const read = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContextLength: 8192 };
     const older = { model_type: "llama", rope_theta: 500000, rope_scaling: { rope_type: "llama3", ...llama3 } };
@@ -82,7 +82,7 @@ describe("readModelConfig", () => {
     });
   });
 
-  // The keys that matter here of what is published; `architectures`, token ids, dtypes and the like are left out.
+  // Published configurations, reduced to the keys that matter here: no `architectures`, token ids, dtypes and the like.
   const llama3 = (factor: number) => ({
     rope_type: "llama3",
     factor,
@@ -243,7 +243,7 @@ describe("readModelConfig", () => {
       { headDim: 128, numKvHeads: 8 },
     ],
     [
-      "one saved by a newer library",
+      "a model saved by a newer library version",
       {
         model_type: "qwen2",
         hidden_size: 896,
@@ -296,7 +296,7 @@ describe("readModelConfig", () => {
   test.each<[string, Record<string, unknown>]>([
     ["qwen2 whose window is switched off", { model_type: "qwen2", sliding_window: 64, use_sliding_window: false }],
     [
-      "qwen2 whose window starts behind the last layer",
+      "qwen2 whose window starts after the last layer",
       { model_type: "qwen2", sliding_window: 64, use_sliding_window: true, num_hidden_layers: 4, max_window_layers: 4 },
     ],
     [
@@ -304,7 +304,7 @@ describe("readModelConfig", () => {
       { model_type: "mistral", sliding_window: 4096, max_position_embeddings: 4096 },
     ],
     [
-      "layers that all attend to everything",
+      "layer_types with full attention only",
       { model_type: "qwen3", layer_types: ["full_attention", "full_attention"] },
     ],
   ])("accepts %s", (_, config) => {
@@ -378,7 +378,7 @@ describe("readModelConfig", () => {
       /high_freq_factor 4 must exceed/,
     ],
     [{ model_type: "mistral", sliding_window: -1 }, /sliding_window must be a positive integer or null; it is -1/],
-  ])("finds %j invalid", (config, message) => {
+  ])("reports %j as invalid", (config, message) => {
     const { code, message: text } = refusal(config);
     expect(code).toBe("invalid_model");
     expect(text).toMatch(message);
@@ -389,7 +389,7 @@ describe("readEndTokenIds", () => {
   const tokenizer = { added_tokens: [{ id: 7, content: "<end>" }], model: { vocab: { "</s>": 2 } } };
   const none = { config: {}, generationConfig: null, tokenizerConfig: {}, tokenizer };
 
-  test("generation_config.json counts first, then config.json, then the tokenizer's end token", () => {
+  test("prefers generation_config.json, then config.json, then the tokenizer's end token", () => {
     const all = {
       ...none,
       config: { eos_token_id: 5 },
@@ -403,7 +403,7 @@ describe("readEndTokenIds", () => {
     expect(readEndTokenIds(none)).toEqual([]);
   });
 
-  test("refuses what is no token id", () => {
+  test("refuses a value that is not a token id", () => {
     expect(() => readEndTokenIds({ ...none, generationConfig: { eos_token_id: [1, "2"] } })).toThrow(
       /generation_config\.json: eos_token_id/,
     );

@@ -1,6 +1,6 @@
 /**
- * Reads config.json of the architectures that this engine runs. What would change the function of the network and is not
- * implemented is refused by name and value; absent keys mean what Hugging Face's configuration classes say they mean.
+ * Reads config.json of the supported architectures. A key that would change the network's function and is not
+ * implemented is refused by name and value; absent keys take the defaults of Hugging Face's configuration classes.
  */
 
 import { type JsonObject, isObject } from "../json.js";
@@ -12,7 +12,7 @@ import { mistral } from "./mistral.js";
 import { qwen2 } from "./qwen2.js";
 import { qwen3 } from "./qwen3.js";
 
-/** By `model_type` of config.json. */
+/** Families by `model_type` of config.json. */
 const FAMILIES = { llama, mistral, qwen2, qwen3 } as const satisfies Readonly<Record<string, Family>>;
 
 export type Architecture = keyof typeof FAMILIES;
@@ -20,7 +20,7 @@ export type Architecture = keyof typeof FAMILIES;
 /**
  * @param config parsed config.json
  * @param endTokenIds from `readEndTokenIds`
- * @throws EngineError `unsupported_model` for what is not implemented, `invalid_model` for what makes no sense
+ * @throws EngineError `unsupported_model` for features that are not implemented, `invalid_model` for invalid values
  */
 export function readModelConfig(config: JsonObject, endTokenIds: readonly number[]): ModelConfig {
   const architecture = readArchitecture(config);
@@ -28,7 +28,7 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
   const { defaults } = family;
   const hiddenSize = size(config, "hidden_size", 4096);
   const numHeads = size(config, "num_attention_heads", 32);
-  // Given as null, it means as many as heads, also where an absent one does not.
+  // An explicit null means `numHeads`, even in families where an absent key has another default.
   const isKvGivenAsNull = config["num_key_value_heads"] === null;
   const numKvHeads = size(config, "num_key_value_heads", (isKvGivenAsNull ? null : defaults.numKvHeads) ?? numHeads);
   const headDim = size(config, "head_dim", defaults.headDim ?? hiddenSize / numHeads);
@@ -71,21 +71,21 @@ export interface ModelConfig {
   readonly numLayers: number;
   readonly numHeads: number;
   readonly numKvHeads: number;
-  /** Even. */
+  /** Dimension of a head; even. */
   readonly headDim: number;
   readonly vocabSize: number;
-  /** Positions the model was made for. */
+  /** Number of positions the model was made for. */
   readonly contextLength: number;
   readonly normEpsilon: number;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
-  /** On the q, k and v projections. */
+  /** Set when the q, k and v projections have a bias. */
   readonly attentionBias: boolean;
-  /** On the projection behind attention. */
+  /** Set when the output projection of attention has a bias. */
   readonly outputBias: boolean;
-  /** RMS norm of each head of q and k, before rotation. */
+  /** Set when each head of q and k gets an RMS norm before rotation. */
   readonly qkNorm: boolean;
-  /** The embedding table is also the LM head. */
+  /** Set when the embedding table is also the LM head. */
   readonly tiedEmbeddings: boolean;
   readonly endTokenIds: readonly number[];
 }
@@ -103,7 +103,7 @@ export type RopeScaling =
 
 const ARCHITECTURES = Object.keys(FAMILIES).join(", ");
 
-/** Keys that change the function of a network, with the values under which it stays the one implemented here. */
+/** Keys that change the network's function, each with the values that leave it as implemented here. */
 const NEUTRAL_VALUES: Readonly<Record<string, readonly unknown[]>> = {
   hidden_act: ["silu", "swish"],
   mlp_bias: [false],
@@ -150,7 +150,7 @@ function readBiases(config: JsonObject, architecture: Architecture): Pick<ModelC
   return { attentionBias: isSet, outputBias: isSet };
 }
 
-/** A window of at least the context length hides nothing. */
+/** Refuses windows that hide positions; a window of at least the context length hides none. */
 function refuseSlidingWindow(
   config: JsonObject,
   { slidingWindow }: Family,
@@ -191,7 +191,7 @@ function refuseLayerTypes(config: JsonObject, window: number | null, contextLeng
   }
 }
 
-/** Reads `rope_theta` with `rope_scaling`, or the newer `rope_parameters` that joins them. */
+/** Reads `rope_theta` with `rope_scaling`, or the newer `rope_parameters` that combines them. */
 function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeScaling } {
   const joined = config["rope_parameters"] ?? null;
   const scaling = config["rope_scaling"] ?? null;
@@ -240,14 +240,14 @@ function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeSca
   }
 }
 
-/** The keys each kind of rotary scaling may carry beside its type and base. */
+/** Keys that each kind of rotary scaling may have in addition to its type and base. */
 const ROPE_KEYS: Readonly<Record<string, readonly string[]>> = {
   default: [],
   linear: ["factor"],
   llama3: ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
 };
 
-/** A positive integer; absent or null means `byDefault`. */
+/** Reads a positive integer; absent or null means `byDefault`. */
 function size(config: JsonObject, key: string, byDefault: number): number {
   const value = config[key] ?? byDefault;
   if (!Number.isSafeInteger(value) || (value as number) < 1 || (value as number) > LIMITS.maxModelDimension) {
@@ -286,7 +286,7 @@ function unsupported(key: string, value: unknown, hint: string): EngineError {
   return new EngineError("unsupported_model", `config.json: ${key} ${shown(value)} is not supported (${hint})`);
 }
 
-/** A value as an error shows it, cut to a readable length. */
+/** Formats a value for an error message, cut to a readable length. */
 function shown(value: unknown): string {
   if (value === undefined) return "absent";
   const text = JSON.stringify(value);

@@ -1,20 +1,23 @@
-/** What distinguishes a family of decoders; what they share is in config.ts and weights.ts. */
+/** Properties in which decoder families differ; config.ts and weights.ts hold the parts they share. */
 
 export interface Family {
-  /** What an absent key of config.json means, by Hugging Face's configuration class of the family. */
+  /** Values of absent config.json keys, from the family's configuration class of Hugging Face. */
   readonly defaults: {
     readonly vocabSize: number;
     readonly intermediateSize: number;
-    /** null: as many as heads. */
+    /** null: as many as attention heads. */
     readonly numKvHeads: number | null;
     /** null: hidden_size / num_attention_heads. */
     readonly headDim: number | null;
     readonly contextLength: number;
   };
-  /** Which projections of the attention have a bias: all or none, as `attention_bias` says; q, k and v; or none. */
+  /**
+   * Attention projections that have a bias: all or none, depending on `attention_bias` ("configured"); q, k and v
+   * ("inputs"); none ("none").
+   */
   readonly attentionBias: "configured" | "inputs" | "none";
-  /** Whether each head of q and k is normalized before rotation. */
+  /** True if each head of q and k is normalized before rotation. */
   readonly qkNorm: boolean;
-  /** When `sliding_window` applies: never, always, or where `use_sliding_window` says so. */
+  /** Condition under which `sliding_window` applies: never, always, or if `use_sliding_window` is true ("switched"). */
   readonly slidingWindow: "never" | "always" | "switched";
 }

@@ -1,4 +1,4 @@
-/** What a model's configuration means: its sizes, its tensors by name, its rotary positions. */
+/** Interpretation of a model's configuration: sizes, tensor names and shapes, rotary positions. */
 
 export { readModelConfig, type ModelConfig, type RopeScaling } from "./config.js";
 export { RotaryEmbedding } from "./rope.js";

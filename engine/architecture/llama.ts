@@ -1,4 +1,4 @@
-/** Llama and what is built like it, such as SmolLM2 and TinyLlama: Hugging Face's LlamaConfig. */
+/** Llama and models of the same structure, such as SmolLM2 and TinyLlama: Hugging Face's LlamaConfig. */
 
 import type { Family } from "./family.js";
 

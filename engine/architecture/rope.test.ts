@@ -30,7 +30,7 @@ describe("RotaryEmbedding", () => {
       rope.fill(position, cos, sin);
       for (let pair = 0; pair < headDim / 2; pair++) {
         const angle = position * rotaryFrequency(pair, config);
-        // Half a unit of float32, and what a relative error of 2^-50 makes of the angle.
+        // Half a unit in the last place of float32, plus the effect of a relative error of 2^-50 on the angle.
         const tolerance = 2 ** -25 + angle * 2 ** -50;
         expect(Math.abs(cos[pair]! - Math.cos(angle))).toBeLessThanOrEqual(tolerance);
         expect(Math.abs(sin[pair]! - Math.sin(angle))).toBeLessThanOrEqual(tolerance);
@@ -38,7 +38,7 @@ describe("RotaryEmbedding", () => {
     }
   });
 
-  test("llama3 keeps short waves, slows long ones, and blends between", () => {
+  test("llama3 keeps high frequencies, lowers low ones, and blends in between", () => {
     const config = { headDim: 128, ropeTheta: 500000 };
     const ratios = Array.from(
       { length: 64 },
@@ -51,7 +51,7 @@ describe("RotaryEmbedding", () => {
     expect(ratios.some((ratio) => ratio > 0.2 && ratio < 0.9)).toBe(true);
   });
 
-  test("the bits are pinned", () => {
+  test("gives the recorded bits", () => {
     const cos = new Float32Array(4);
     const sin = new Float32Array(4);
     new RotaryEmbedding({ headDim: 8, ropeTheta: 10000, ropeScaling: { type: "none" } }).fill(1000, cos, sin);

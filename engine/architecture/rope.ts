@@ -1,7 +1,7 @@
 /**
- * Rotary positions: the angles of every pair of a head's dimensions. Pairs are (i, i + head_dim / 2), the
- * half-split order of Hugging Face weights. Everything is float64 built from + - * / alone and rounded once,
- * so every machine and every JavaScript engine rotates by the same bits (contract, section 10).
+ * Rotary positions: the rotation angles of every pair of a head's dimensions. Pairs are (i, i + head_dim / 2), the
+ * half-split order of Hugging Face weights. All arithmetic is float64, uses only + - * /, and is rounded to float32
+ * once, so every machine and every JavaScript engine rotates by the same bits (contract, section 10).
  */
 
 import { assert } from "../errors.js";
@@ -41,8 +41,9 @@ export class RotaryEmbedding {
 const MAX_POSITION = 2 ** 21;
 
 /**
- * llama3: wavelengths beyond `originalContextLength / lowFreqFactor` are slowed by `factor`, those below
- * `originalContextLength / highFreqFactor` are kept, those between are blended linearly.
+ * Applies the scaling to a frequency. llama3: frequencies whose wavelength exceeds
+ * `originalContextLength / lowFreqFactor` are divided by `factor`, those with a wavelength below
+ * `originalContextLength / highFreqFactor` are kept, and those in between are blended linearly.
  */
 function scaled(frequency: number, scaling: RopeScaling): number {
   switch (scaling.type) {
@@ -59,12 +60,12 @@ function scaled(frequency: number, scaling: RopeScaling): number {
   }
 }
 
-/** `base` to the `exponent`, for a positive base and a result well inside float64's range. */
+/** Computes `base` to the power `exponent`, for a positive base and a result well inside float64's range. */
 function power(base: number, exponent: number): number {
   return exponential(exponent * logarithm(base));
 }
 
-/** Natural logarithm of a positive number: powers of two out, then the series of 2 artanh((m - 1) / (m + 1)). */
+/** Natural logarithm of a positive number: takes out powers of two, then sums 2 artanh((m - 1) / (m + 1)). */
 function logarithm(value: number): number {
   let mantissa = value;
   let exponent = 0;
@@ -77,7 +78,7 @@ function logarithm(value: number): number {
   return exponent * Math.LN2 + 2 * ratio * sum;
 }
 
-/** e to the `value`: whole multiples of ln 2 out, then the Taylor series on [-ln 2 / 2, ln 2 / 2]. */
+/** e to the power `value`: takes out whole multiples of ln 2, then sums the Taylor series on [-ln 2 / 2, ln 2 / 2]. */
 function exponential(value: number): number {
   const twos = Math.round(value / Math.LN2);
   const rest = value - twos * Math.LN2;
@@ -87,12 +88,12 @@ function exponential(value: number): number {
   return sum;
 }
 
-/** pi / 2 as three parts of 32 bits each, so that a multiple up to 2^21 times a part is exact. */
+/** pi / 2 as a sum of three parts. The first two have at most 32 bits, so their multiples up to 2^21 are exact. */
 const HALF_PI_HIGH = 1.5707963267341256;
 const HALF_PI_MIDDLE = 6.077100506303966e-11;
 const HALF_PI_LOW = 2.0222662487959506e-21;
 
-/** Whole quarter turns out (Cody and Waite), then the Taylor series on [-pi / 4, pi / 4]. */
+/** Takes out whole quarter turns (Cody and Waite), then sums the Taylor series on [-pi / 4, pi / 4]. */
 function cosineAndSine(angle: number): { cosine: number; sine: number } {
   const quarters = Math.round(angle / (Math.PI / 2));
   const rest = angle - quarters * HALF_PI_HIGH - quarters * HALF_PI_MIDDLE - quarters * HALF_PI_LOW;

@@ -1,7 +1,7 @@
 /**
- * Which tensors each architecture keeps in its safetensors, with their shapes, and which of them are stacked
- * into one matrix of the body: q, k and v; gate and up. Stacking adds outputs, and blocks of quantized values
- * run along the inputs, so a stacked matrix holds the very numbers of its parts.
+ * Tensors that each architecture keeps in its safetensors, with their shapes. Some of them are stacked into one
+ * matrix of the body: q, k and v; gate and up. Stacking adds outputs, and blocks of quantized values run along the
+ * inputs, so a stacked matrix holds exactly the numbers of its parts.
  */
 
 import { EngineError } from "../errors.js";
@@ -19,7 +19,7 @@ export function modelWeights(config: ModelConfig): ModelWeights {
   };
 }
 
-/** Every weight of a model, in the order a pack keeps them. Where the embedding is tied, the one table is the head. */
+/** Yields every weight of a model in the order of the pack. A tied embedding is one table, named `lm_head`. */
 export function* packedWeights(weights: ModelWeights): Generator<StackedWeight> {
   if (weights.lmHead === null) yield { ...weights.embedding, name: "lm_head" };
   else yield* [weights.lmHead, weights.embedding];
@@ -33,7 +33,7 @@ export function* packedWeights(weights: ModelWeights): Generator<StackedWeight> 
  * Checks that the files hold exactly these weights.
  *
  * @throws EngineError `invalid_model` for a missing tensor or a wrong shape, `unsupported_model` for a tensor
- *   that no such decoder has: ignoring it would run another network than the one that was trained
+ *   that is not part of the architecture: ignoring it would run another network than the one that was trained
  */
 export async function checkWeights(
   config: ModelConfig,
@@ -52,7 +52,7 @@ export async function checkWeights(
     if (!sameShape(tensor, shape)) {
       throw new EngineError(
         "invalid_model",
-        `${tensor.file}: tensor "${name}" has shape [${tensor.shape.join(", ")}]; config.json asks for [${shape.join(", ")}]`,
+        `${tensor.file}: tensor "${name}" has shape [${tensor.shape.join(", ")}]; config.json requires [${shape.join(", ")}]`,
       );
     }
   }
@@ -72,7 +72,7 @@ export async function checkWeights(
 export interface ModelWeights {
   /** [vocab, hidden] */
   readonly embedding: StackedWeight;
-  /** [vocab, hidden], or null where the embedding is used. */
+  /** [vocab, hidden], or null if the embedding is used instead. */
   readonly lmHead: StackedWeight | null;
   readonly finalNorm: StackedWeight;
   readonly layers: readonly LayerWeights[];
@@ -96,7 +96,7 @@ export interface LayerWeights {
   readonly down: StackedWeight;
 }
 
-/** Tensors of equal width, one below the other. A vector is one column wide and has no second dimension. */
+/** Tensors of equal width, stacked along the rows. A vector has one column and no second dimension. */
 export interface StackedWeight {
   readonly kind: "matrix" | "vector";
   /** Name in the pack. */
@@ -106,7 +106,7 @@ export interface StackedWeight {
   readonly parts: readonly { readonly name: string; readonly rows: number }[];
 }
 
-/** Tables that old checkpoints carry and that follow from config.json. */
+/** Tables that old checkpoints contain and that can be derived from config.json. */
 const DERIVED_TENSOR = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
 
 function layerWeights(config: ModelConfig, layer: number): LayerWeights {
@@ -163,7 +163,7 @@ function sameShape(tensor: StoredTensor, shape: readonly number[]): boolean {
   return tensor.shape.length === shape.length && shape.every((dim, index) => dim === tensor.shape[index]);
 }
 
-/** Some files repeat the tied matrix; a head that differs from the embedding means config.json is wrong. */
+/** Checks the tied matrix that some files repeat: a head that differs from the embedding means config.json is wrong. */
 async function checkTiedCopy(reader: SafetensorsReader, head: StoredTensor): Promise<void> {
   if (await reader.sameBytes("lm_head.weight", "model.embed_tokens.weight")) return;
   throw new EngineError(

@@ -285,13 +285,13 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
       "a wrong shape",
       { edit: replaced("model.layers.0.mlp.down_proj.weight", [72, 48]) },
       "invalid_model",
-      /^model\.safetensors: tensor "model\.layers\.0\.mlp\.down_proj\.weight" has shape \[72, 48\]; config\.json asks for \[48, 72\]$/,
+      /^model\.safetensors: tensor "model\.layers\.0\.mlp\.down_proj\.weight" has shape \[72, 48\]; config\.json requires \[48, 72\]$/,
     ],
     [
       "a wrong rank",
       { edit: replaced("model.norm.weight", [1, 48]) },
       "invalid_model",
-      /"model\.norm\.weight" has shape \[1, 48\]; config\.json asks for \[48\]$/,
+      /"model\.norm\.weight" has shape \[1, 48\]; config\.json requires \[48\]$/,
     ],
     [
       "a tensor of another kind of model",
