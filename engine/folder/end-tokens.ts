@@ -1,12 +1,12 @@
-/** Which tokens end an answer, by a model's text files. */
+/** Reads the tokens that end an answer from a model's text files. */
 
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { tokenIdOf } from "../text/index.js";
 
 /**
- * What ends an answer: generation_config.json's `eos_token_id`, else config.json's, else the id of
- * tokenizer_config.json's `eos_token`. Empty where none of them names one.
+ * Returns the tokens that end an answer: generation_config.json's `eos_token_id`, else config.json's, else the id of
+ * tokenizer_config.json's `eos_token`. Empty if none of the files sets one.
  */
 export function readEndTokenIds(files: {
   config: JsonObject;
@@ -37,7 +37,7 @@ export function readEndTokenIds(files: {
   return id === null ? [] : [id];
 }
 
-/** A value as an error shows it, cut to a readable length. */
+/** Formats a value for an error message, cut to a readable length. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;

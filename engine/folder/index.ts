@@ -1,9 +1,9 @@
-/** A model's folder on this machine, opened and checked: one of safetensors, a pack, or one of ONNX files. */
+/** Opens and checks model folders on this machine: folders with safetensors, packs, and folders with ONNX files. */
 
 import type { OnnxFolder } from "./onnx-folder.js";
 import type { ModelPack } from "./pack.js";
 
-/** What an engine runs as it is. */
+/** A model that an engine runs without conversion. */
 export type RunnableModel = ModelPack | OnnxFolder;
 
 export { readEndTokenIds } from "./end-tokens.js";

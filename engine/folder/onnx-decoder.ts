@@ -1,7 +1,8 @@
 /**
- * What an ONNX graph is as a decoder: which of its inputs means what, the shapes of its cache, and where its logits
- * come from. Everything is told from the graph's own names, types and shapes; config.json fills in sizes that the
- * graph leaves open. What is not understood is refused by name: an input left out or guessed would change results.
+ * Interprets an ONNX graph as a decoder: the meaning of its inputs, the shapes of its KV cache, and the node that
+ * computes its logits. All of this is derived from the graph's names, types and shapes; config.json supplies only the
+ * sizes that the graph leaves open. Unknown inputs and outputs are refused by name: omitting or guessing one would
+ * change results.
  */
 
 import type { JsonObject } from "../json.js";
@@ -23,13 +24,16 @@ import {
   type StoredValueInfo,
 } from "../formats/index.js";
 
-/** @throws EngineError `unsupported_model` naming the input or output that is not known, `invalid_model` for what makes no sense */
+/**
+ * @throws EngineError `unsupported_model` naming the unsupported part of the graph, `invalid_model` if sizes are
+ *   missing or contradictory
+ */
 export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   const inputs: Partial<Record<IntegerInputName, IntegerType>> = {};
   const caches: CacheTensor[] = [];
   let numLogitsShape: readonly number[] = [];
   for (const input of file.inputs) {
-    // Old files list their weights as inputs too.
+    // Old files also list their weights as inputs.
     if (file.initializers.has(input.name)) continue;
     if (PAST_NAME.test(input.name)) caches.push(readCache(file, input, config));
     else if (isIntegerInput(input.name)) {
@@ -48,7 +52,7 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   if (caches.length === 0) {
     throw new EngineError(
       "unsupported_model",
-      `${file.path}: the graph has no inputs past_key_values.N.key and past_key_values.N.value: every token would run the whole text again`,
+      `${file.path}: the graph has no inputs past_key_values.N.key and past_key_values.N.value: without a KV cache, every token would recompute the whole sequence`,
     );
   }
   const logits = file.outputs.find(({ name }) => name === LOGITS);
@@ -65,7 +69,7 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   if (vocabSize === null)
     throw new EngineError(
       "invalid_model",
-      `${file.path}: neither the graph nor config.json says how many logits there are`,
+      `${file.path}: neither the graph nor config.json gives the number of logits`,
     );
   const rewritten = rewriteOnnx(file, {
     nodes: [...nodes, ...newPositions(caches)],
@@ -79,20 +83,20 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
 }
 
 export interface OnnxDecoder {
-  /** Those that the graph has, and their element types. */
+  /** Inputs that the graph has, with their element types. */
   readonly inputs: Readonly<Partial<Record<IntegerInputName, IntegerType>>>;
-  /** How the graph wants the one number `num_logits_to_keep`: by itself, or as a list. */
+  /** Shape of the input `num_logits_to_keep`: [] for a scalar, [1] for a list of one number. */
   readonly numLogitsShape: readonly number[];
   readonly caches: readonly CacheTensor[];
-  /** Logits of a row. */
+  /** Number of logits per row. */
   readonly vocabSize: number;
-  /** The output that says what the next token is: logits, or what the head makes logits of. Its last row counts. */
+  /** Output whose last row determines the next token: logits, or the hidden states that the head turns into logits. */
   readonly output: string;
-  /** The final product, where it was taken off the graph. */
+  /** The final product, or null if it was not removed from the graph. */
   readonly head: OnnxHead | null;
-  /** What became of the final product. */
+  /** Treatment of the final product: removed, computed for the last position only, or unchanged. */
   readonly ending: "cut off" | "of the last position" | "as it is";
-  /** The graph to be loaded. */
+  /** The graph to load. */
   readonly rewritten: RewrittenModel;
 }
 
@@ -102,7 +106,7 @@ export type IntegerType = "int32" | "int64";
 /** Keys or values of one layer: [1, numHeads, positions, headDim]. */
 export interface CacheTensor {
   readonly past: string;
-  /** The output of the rewritten graph that has the new positions alone. */
+  /** Output of the rewritten graph that holds only the new positions. */
   readonly added: string;
   readonly numHeads: number;
   readonly headDim: number;
@@ -115,13 +119,13 @@ export type FloatType = "float32" | "float16";
 export interface OnnxHead {
   readonly tensor: StoredOnnxTensor & { readonly contents: NonNullable<StoredOnnxTensor["contents"]> };
   readonly type: FloatType;
-  /** Of what it is multiplied with: ONNX's number. */
+  /** ONNX data type number of the operand that the weights are multiplied with. */
   readonly inputType: number;
-  /** Logits. */
+  /** Number of logits. */
   readonly rows: number;
   /** Hidden size. */
   readonly cols: number;
-  /** Whether the file has [cols, rows]. */
+  /** True if the file stores [cols, rows]. */
   readonly isTransposed: boolean;
 }
 
@@ -134,12 +138,12 @@ const FLOAT_TYPES: Readonly<Record<number, FloatType>> = {
   [ONNX_DATA_TYPE.f32]: "float32",
   [ONNX_DATA_TYPE.f16]: "float16",
 };
-/** From which version on Slice takes what to keep as inputs; no decoder was ever exported to an earlier one. */
+/** First opset in which Slice takes its range as inputs; no decoder was ever exported to an earlier one. */
 const MIN_OPSET = 10;
-/** What the names of everything we add begin with. */
+/** Prefix of the names of everything that is added to the graph. */
 const OWN = "touchstone";
 
-/** A size of config.json under any of its names, also where a model of several parts keeps its decoder's apart. */
+/** Returns a size of config.json under any of `names`, or null. Multimodal models keep it in `text_config`. */
 export function sizeOf(config: JsonObject, names: readonly string[]): number | null {
   for (const object of [config, config["text_config"] as JsonObject | undefined]) {
     for (const name of names) {
@@ -155,7 +159,7 @@ function isIntegerInput(name: string): name is IntegerInputName {
   return (INTEGER_INPUTS as readonly string[]).includes(name);
 }
 
-/** Ids, mask and positions are [batch, length]; how many logits to keep is one number, or a list of one. */
+/** Ids, mask and positions must be [batch, length]; `num_logits_to_keep` must be a scalar or a list of one number. */
 function readInteger(
   file: OnnxFile,
   { name, elementType, shape }: StoredValueInfo,
@@ -191,7 +195,7 @@ function readCache(file: OnnxFile, { name, elementType, shape }: StoredValueInfo
   if (output === undefined)
     throw new EngineError(
       "unsupported_model",
-      `${file.path}: the graph has the input ${name}, and no output ${present}`,
+      `${file.path}: the graph has the input ${name}, but no output ${present}`,
     );
   const [, heads, , dim] = shape;
   const numHeads = typeof heads === "number" ? heads : sizeOf(config, ["num_key_value_heads", ...HEADS]);
@@ -199,7 +203,7 @@ function readCache(file: OnnxFile, { name, elementType, shape }: StoredValueInfo
   if (numHeads === null || headDim === null || numHeads < 1 || headDim < 1) {
     throw new EngineError(
       "invalid_model",
-      `${file.path}: neither the graph nor config.json says how many heads ${name} has, and of what dimension`,
+      `${file.path}: neither the graph nor config.json gives the number and the dimension of the heads of ${name}`,
     );
   }
   return { past: name, added: `${OWN}.${present}`, numHeads, headDim, type };
@@ -214,8 +218,8 @@ function dividedSize(config: JsonObject): number | null {
 }
 
 /**
- * The end of each cache, [1, heads, new positions, head_dim]. The engine has the others: fetching them would copy the
- * whole cache into fresh memory for every token.
+ * Nodes that slice the new positions off the end of each cache: [1, heads, new positions, head_dim]. The engine already
+ * has the earlier ones; fetching them would copy the whole cache into newly allocated memory for every token.
  */
 function newPositions(caches: readonly CacheTensor[]): Uint8Array[] {
   const [length, shape, first] = [`${OWN}.length`, `${OWN}.shape`, `${OWN}.first`];
@@ -237,9 +241,9 @@ function newPositions(caches: readonly CacheTensor[]): Uint8Array[] {
 }
 
 /**
- * Follows the logits back to the final product. A product with float weights is taken off: our kernels compute it, for
- * the rows that need it. Any other is given the last position alone, so that a long prompt does not make the logits of
- * all its positions. Where the graph ends otherwise it stays as it is.
+ * Follows the logits back to the final product. A product with float weights is removed: our kernels compute it, only
+ * for the rows that need it. Any other product gets only the last position as its input, so that a long prompt does not
+ * compute logits for all its positions. A graph that ends in another way is left unchanged.
  */
 function readEnding(file: OnnxFile): Pick<OnnxDecoder, "output" | "head" | "ending"> & { nodes: Uint8Array[] } {
   const path = pathToProduct(file);
@@ -262,7 +266,7 @@ function readEnding(file: OnnxFile): Pick<OnnxDecoder, "output" | "head" | "endi
 
 const LAST_POSITION = `${OWN}.last_position`;
 
-/** int64 [1] each. The last axis but one is that of positions, in [batch, positions, width] as in [positions, width]. */
+/** int64 [1] each. The last axis but one is the positions, in [batch, positions, width] and in [positions, width]. */
 const CONSTANTS = {
   one: { name: `${OWN}.one`, value: 1 },
   minusOne: { name: `${OWN}.minus_one`, value: -1 },
@@ -277,7 +281,7 @@ function constants(): Uint8Array[] {
   });
 }
 
-/** Of any shape: what was declared may name a length that is no longer there. */
+/** Declares an output without a shape: the original shape may refer to a length that no longer exists. */
 function outputInfo(name: string, elemType: number): Uint8Array {
   return ValueInfoProto.encode({ name, type: { tensorType: { elemType } } }).finish();
 }
@@ -296,16 +300,16 @@ interface PathToProduct {
   readonly product: StoredNode;
   /** Nodes between the product and the logits. */
   readonly behind: readonly StoredNode[];
-  /** Whether those do nothing but convert. */
+  /** True if these nodes only convert types. */
   readonly isPlain: boolean;
 }
 
 const PRODUCTS: ReadonlySet<string> = new Set(["MatMul", "Gemm", "MatMulNBits", "MatMulInteger"]);
 const CONVERSIONS: ReadonlySet<string> = new Set(["Cast", "Identity"]);
-/** What computes each of its rows alone, beside an operand that is the same for all rows. */
+/** Operators that compute each row independently if their other operand is the same for all rows. */
 const ROW_WISE: ReadonlySet<string> = new Set(["Tanh", "Mul", "Div", "Add", "Sub"]);
 
-/** Null where a node on the way mixes positions, or something else uses what is on the way. */
+/** Returns null if a node on the path mixes positions, or if a value on the path has another user. */
 function pathToProduct(file: OnnxFile): PathToProduct | null {
   const producers = new Map(file.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
   const outputs = new Set(file.outputs.map(({ name }) => name));
@@ -329,7 +333,10 @@ function usersOf(file: OnnxFile, name: string): StoredNode[] {
   return file.nodes.filter(({ inputs }) => inputs.includes(name));
 }
 
-/** Weights, constants, and the scales by which integers are quantized: they come from the whole input of a product at once. */
+/**
+ * True for weights, constants, and the scales of dynamically quantized integers: these are computed from the whole
+ * input of a product at once.
+ */
 function isSameForAllRows(file: OnnxFile, producers: ReadonlyMap<string, StoredNode>, name: string): boolean {
   const weight = file.initializers.get(name);
   if (weight !== undefined) return weight.dims.length < 2;
@@ -343,7 +350,7 @@ function isSameForAllRows(file: OnnxFile, producers: ReadonlyMap<string, StoredN
   );
 }
 
-/** The product's weights, if they are floats that can be read; and the nodes that only it needed. */
+/** Returns the product's weights and the nodes that only it needed; null if the weights are not readable floats. */
 function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: StoredNode[] } | null {
   const { opType, inputs, attributes } = product;
   const isGemm = opType === "Gemm";

@@ -1,6 +1,7 @@
 /**
- * A folder that holds ONNX files in the layout of transformers.js: the model's text files, and below onnx/ one file
- * for each form of its weights. It is run as it is. Opening reads the graph, not the weights.
+ * A folder with ONNX files in the layout of transformers.js: the model's text files, and below onnx/ one file for each
+ * variant of its weights. It runs without conversion. Opening parses the graph and hashes the files unless the cache
+ * remembers their hash; it does not load the weights.
  */
 
 import { open, readdir, stat } from "node:fs/promises";
@@ -16,18 +17,18 @@ import { readDecoder, sizeOf, type OnnxDecoder, type OnnxHead } from "./onnx-dec
 import { identifySource } from "./source-identity.js";
 import { readTextFiles } from "./text-files.js";
 
-/** The forms that `dir` holds; none where it is no such folder. */
+/** Returns the ONNX variants in `dir`; empty if it is not such a folder. */
 export async function onnxDtypesOf(dir: string): Promise<OnnxDtype[]> {
   const files = await readdir(join(dir, ONNX_FOLDER)).catch((): string[] => []);
   return ONNX_DTYPES.filter((dtype) => files.includes(basename(onnxFile(dtype))));
 }
 
 /**
- * @param dtype the first of ONNX_DTYPES that is there unless given
- * @param cache where the hash of large files is remembered
- * @param signal ends the hashing
- * @throws EngineError `unsupported_value` for a dtype that is not there, `invalid_model` or `unsupported_model` naming
- *   what is wrong with the graph
+ * @param dtype variant to open; by default the first of ONNX_DTYPES that exists
+ * @param cache cache folder that remembers the hashes of large files
+ * @param signal aborts the hashing
+ * @throws EngineError `unsupported_value` for a dtype that does not exist, `invalid_model` or `unsupported_model`
+ *   naming the problem with the graph
  */
 export async function openOnnxFolder(
   dir: string,
@@ -40,7 +41,7 @@ export async function openOnnxFolder(
   if (!dtypes.includes(chosen)) {
     throw new EngineError(
       "unsupported_value",
-      `${dir} has no ${onnxFile(chosen)} (dtype ${chosen}); there are: ${dtypes.join(", ")}`,
+      `${dir} has no ${onnxFile(chosen)} (dtype ${chosen}); available: ${dtypes.join(", ")}`,
       "dtype",
     );
   }
@@ -80,12 +81,12 @@ export async function openOnnxFolder(
 
 export interface OnnxFolder extends ModelFolder {
   readonly kind: "onnx";
-  /** config.json's `model_type`, which decides nothing here. */
+  /** `model_type` of config.json; informational only. */
   readonly architecture: string;
   readonly dtype: OnnxDtype;
-  /** Of the ONNX file and those that hold its weights. */
+  /** Total size of the ONNX file and its external weight files. */
   readonly byteLength: number;
-  /** Of the ONNX file. */
+  /** Path of the ONNX file. */
   readonly path: string;
   readonly decoder: OnnxDecoder;
 }
@@ -111,7 +112,7 @@ export async function readHead({ tensor, type, rows, cols, isTransposed }: OnnxH
   const file = await open(path, "r").catch((cause: unknown) => {
     throw new EngineError("invalid_model", `${path} cannot be read (${fileSystemCode(cause)})`, null, { cause });
   });
-  /** Into f32 [count], from the element `first` on. */
+  /** Fills `target`, f32 [count], with the elements from `first` on. */
   const readInto = async (first: number, target: Float32Array): Promise<void> => {
     const raw = new Uint8Array(
       table === null ? target.buffer : new ArrayBuffer(target.length * 2),
@@ -148,5 +149,5 @@ export async function readHead({ tensor, type, rows, cols, isTransposed }: OnnxH
   }
 }
 
-/** Read and packed at a time: with transposed weights, one read for each column of a chunk. */
+/** Number of values read and packed per chunk; transposed weights take one read per column of a chunk. */
 const CHUNK_VALUES = 16 << 20;

@@ -1,7 +1,7 @@
 /**
- * A pack: the folder an engine runs from. manifest.json names its version, files and packed tensors; the rest
- * is the ONNX body, the kernels' weights and the model's own text files. Opening checks that everything is
- * there, whole and of this version; the large files by their size, the small ones by their hash.
+ * A pack: a converted model in the form that the engine runs. manifest.json lists its version, files and packed
+ * tensors; the other files are the ONNX body, the kernels' weights and the model's text files. Opening checks that
+ * every file exists, is complete and belongs to this version: large files by their size, small ones by their hash.
  */
 
 import { createHash } from "node:crypto";
@@ -63,23 +63,23 @@ export interface ModelPack extends ModelFolder {
   readonly manifest: Manifest;
   readonly config: ModelConfig;
   readonly bodyPath: string;
-  /** Every weight (weights.ts); `lm_head` is also the embedding table where the two are tied. */
+  /** Every weight (weights.ts); `lm_head` is also the embedding table if the two are tied. */
   readonly tensors: ReadonlyMap<string, PackedTensor>;
   readonly weightsByteLength: number;
   /**
    * Reads all packed tensors, each to its offset.
    *
-   * @param into `weightsByteLength` bytes; a view of memory that must not grow meanwhile
+   * @param into `weightsByteLength` bytes; a view of memory that must not grow during the read
    */
   readWeights(into: Uint8Array): Promise<void>;
 }
 
-/** A weight as the kernels read it, inside weights.bin: a packed matrix, or a vector of plain f32 with one column. */
+/** A weight in weights.bin, in the kernels' layout: a packed matrix, or a vector of plain f32 with one column. */
 export interface PackedTensor {
   readonly format: MatrixFormat | "vector";
   readonly rows: number;
   readonly cols: number;
-  /** In bytes. */
+  /** Offset in weights.bin, in bytes. */
   readonly offset: number;
   readonly byteLength: number;
 }
@@ -99,7 +99,7 @@ export const BODY_FILE = "body.onnx";
 export const BODY_DATA_FILE = "body.onnx.data";
 export const WEIGHTS_FILE = "weights.bin";
 
-/** Raised with every change to what a conversion writes: packs in a cache are then converted anew. */
+/** Increased with every change to the output of a conversion, so that cached packs are converted again. */
 export const FORMAT_VERSION = 4;
 
 const PACK_KIND = "touchstone-pack";
@@ -127,8 +127,8 @@ export async function writeManifest(
 
 async function readManifest(dir: string): Promise<Manifest> {
   const manifest = await readModelJson(dir, MANIFEST_FILE);
-  if (manifest === null) throw new EngineError("invalid_model", `${dir} is no pack: it has no ${MANIFEST_FILE}`);
-  if (manifest["kind"] !== PACK_KIND) throw damaged(dir, MANIFEST_FILE, `it does not say "kind": "${PACK_KIND}"`);
+  if (manifest === null) throw new EngineError("invalid_model", `${dir} is not a pack: it has no ${MANIFEST_FILE}`);
+  if (manifest["kind"] !== PACK_KIND) throw damaged(dir, MANIFEST_FILE, `it does not contain "kind": "${PACK_KIND}"`);
   if (manifest["formatVersion"] !== FORMAT_VERSION) {
     throw new EngineError(
       "unsupported_model",
@@ -150,7 +150,7 @@ async function readManifest(dir: string): Promise<Manifest> {
   return manifest as unknown as Manifest;
 }
 
-/** The tensors must be the ones this configuration needs, inside weights.bin. */
+/** Checks that the tensors which this configuration needs exist and are inside weights.bin. */
 function checkTensors(dir: string, manifest: Manifest, config: ModelConfig): void {
   const weightsBytes = manifest.files[WEIGHTS_FILE]!.byteLength;
   for (const { name, kind, rows, cols } of packedWeights(modelWeights(config))) {

@@ -1,6 +1,6 @@
 /**
- * Which model a folder holds: the sha256 over all its files. Hashing gigabytes at every start would be slow, so
- * the cache remembers which files had which hash, and believes that while size, inode and both time stamps stay
+ * Identity of the model in a folder: the sha256 over all its files. Hashing gigabytes at every start would be slow, so
+ * the cache remembers the hash of a set of files and trusts it while size, inode and both time stamps of each file stay
  * the same to the nanosecond, as git's index does.
  */
 
@@ -13,7 +13,7 @@ import { EngineError } from "../errors.js";
 import { fileExists, INDEX_FILE, readModelFile, SINGLE_FILE } from "../formats/index.js";
 import { TEXT_FILES } from "./text-files.js";
 
-/** Identifies the model in `dir`, from `cache` where that still holds and else by reading every file. */
+/** Identifies the model in `dir`: from `cache` if its entry is still valid, otherwise by reading every file. */
 export async function identifySource(
   cache: string,
   dir: string,
@@ -36,7 +36,7 @@ export async function identifySource(
   };
 }
 
-/** What the cache remembers: folders, each once for its safetensors and once for each of its ONNX files. */
+/** Returns the cache's entries: a folder has one for its safetensors and one for each of its ONNX files. */
 export async function rememberedSources(cache: string): Promise<RememberedSource[]> {
   const names = await readdir(join(cache, FOLDER)).catch(() => []);
   const sources = names.map(async (name) => {
@@ -50,42 +50,42 @@ export async function rememberedSources(cache: string): Promise<RememberedSource
 }
 
 export interface RememberedSource {
-  /** Where the cache has it. */
+  /** File of the cache entry. */
   readonly file: string;
   readonly path: string;
   readonly hash: string;
-  /** Of the files that were hashed. */
+  /** Names of the files that were hashed. */
   readonly names: readonly string[];
 }
 
-/** Makes the cache forget, as if the files had never been used. */
+/** Removes an entry from the cache, as if the files had never been used. */
 export async function forgetSource({ file }: RememberedSource): Promise<void> {
   await rm(file, { force: true });
 }
 
 export interface IdentifyOptions {
-  /** Names of the files that hold its weights: its safetensors unless given. */
+  /** Names of the files that hold the weights; by default the safetensors. */
   readonly weights?: readonly string[] | null;
-  /** Ends the reading. */
+  /** Aborts the reading. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface SourceIdentity {
-  /** sha256 of names and contents, in hexadecimal. */
+  /** sha256 of the names and contents of the files, in hexadecimal. */
   readonly hash: string;
-  /** Whether the files are still those that were hashed. */
+  /** Returns true if the files are still those that were hashed. */
   isUnchanged(): Promise<boolean>;
-  /** Spares the next start the hashing; silently does nothing in a cache that cannot be written. */
+  /** Stores the hash, so that the next start skips the hashing; silently does nothing if the cache is not writable. */
   remember(): Promise<void>;
 }
 
 const FOLDER = "sources";
 const FILE_NAME_DIGITS = 32;
 const HASH_CHUNK_BYTES = 1 << 20;
-/** More than the granularity of any file system's time stamps. */
+/** Longer than the granularity of any file system's time stamps. */
 const SETTLED_MS = 2000;
 
-/** What tells two states of a file apart without reading it. */
+/** Metadata that distinguishes two states of a file without reading it. */
 interface FileState {
   readonly name: string;
   readonly size: string;
@@ -98,7 +98,7 @@ interface Memory {
   /** Absolute, without symbolic links. */
   readonly path: string;
   readonly states: readonly FileState[];
-  /** When the states were taken. */
+  /** Time at which the states were taken, in milliseconds since the epoch. */
   readonly takenMs: number;
   readonly hash: string;
 }
@@ -114,7 +114,7 @@ async function fileStates(dir: string, names: readonly string[]): Promise<FileSt
   return states;
 }
 
-/** The single file, or the index and what looks like a shard in it: names are checked when weights are opened. */
+/** Returns the single file, or the index and every name in it that looks like a shard; opening weights checks names. */
 async function weightFiles(dir: string): Promise<string[]> {
   if (await fileExists(join(dir, SINGLE_FILE))) return [SINGLE_FILE];
   const index = await readModelFile(dir, INDEX_FILE);
@@ -131,7 +131,7 @@ function sameStates(a: readonly FileState[], b: readonly FileState[]): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Whether any change after the states were taken is sure to show in their time stamps. */
+/** True if any change after the states were taken is certain to show in the time stamps. */
 function isSettled({ states, takenMs }: Memory): boolean {
   const settledNs = BigInt(takenMs - SETTLED_MS) * 1_000_000n;
   return states.every(({ changedNs }) => BigInt(changedNs) < settledNs);
@@ -166,7 +166,7 @@ async function readMemory(file: string): Promise<Memory | null> {
       /^[0-9a-f]{64}$/.test(memory.hash) && typeof memory.path === "string" && Array.isArray(memory.states);
     return isWhole ? memory : null;
   } catch {
-    // No memory, or an unreadable one: hashing gives the same answer, later.
+    // The entry is missing or unreadable: hashing gives the same result, only slower.
     return null;
   }
 }
@@ -178,6 +178,6 @@ async function writeMemory(file: string, memory: Memory): Promise<void> {
     await writeFile(temporary, JSON.stringify(memory));
     await rename(temporary, file);
   } catch {
-    // The next start hashes again, nothing else.
+    // The only consequence is that the next start hashes again.
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A Hugging Face model folder, read and checked before a byte is written: configuration, tokenizer files,
- * and every weight's presence and shape.
+ * Opens a Hugging Face model folder and checks it before anything is written: configuration, tokenizer files, and the
+ * presence and shape of every weight.
  */
 
 import { stat } from "node:fs/promises";
@@ -18,7 +18,7 @@ import { Tokenizer } from "../text/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import { readTextFiles, type TextFiles } from "./text-files.js";
 
-/** @throws EngineError naming what is missing, damaged or not supported; nothing stays open then */
+/** @throws EngineError naming what is missing, damaged or not supported; no file stays open in that case */
 export async function openSourceModel(dir: string): Promise<SourceModel> {
   const entry = await stat(dir).catch(() => null);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
@@ -37,16 +37,16 @@ export async function openSourceModel(dir: string): Promise<SourceModel> {
   return { config, weights, reader, files, tokenizer, tokenizerConfig };
 }
 
-/** Its `files` are what a pack repeats as they are. */
+/** An opened model folder. A pack contains unchanged copies of its `files`. */
 export interface SourceModel extends Pick<TextFiles, "files" | "tokenizer" | "tokenizerConfig"> {
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
-  /** To be closed by whoever opened the model. */
+  /** Must be closed by the caller that opened the model. */
   readonly reader: SafetensorsReader;
 }
 
 /**
- * What the files beside the weights tell of whether the model can be run, for whoever has yet to download the weights.
+ * Checks everything that the text files reveal about whether the model can run, before its weights are downloaded.
  *
  * @throws EngineError naming what is missing, damaged or not supported
  */
@@ -57,7 +57,7 @@ export async function checkTextFiles(dir: string): Promise<ModelConfig> {
   return config;
 }
 
-/** The same for whoever leaves the tokenizer to other programs. */
+/** Like `checkTextFiles`, but ignores the tokenizer: for output that other programs run. */
 export async function checkConfig(dir: string): Promise<ModelConfig> {
   return configOf(await readTextFiles(dir));
 }

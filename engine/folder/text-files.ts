@@ -1,4 +1,4 @@
-/** The files beside a model's weights: configuration, tokenizer, chat template. */
+/** Text files of a model: configuration, tokenizer, chat template. */
 
 import { join } from "node:path";
 
@@ -8,20 +8,20 @@ import { parseJsonObject, readModelFile } from "../formats/index.js";
 import { deriveMessageFormat, type MessageFormat } from "../message/index.js";
 
 export interface TextFiles {
-  /** By name, those that are there. */
+  /** Contents of the files that exist, by name. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly config: JsonObject;
   readonly generationConfig: JsonObject | null;
   readonly tokenizer: JsonObject;
-  /** Empty where the folder has none. */
+  /** Empty if the folder has none. */
   readonly tokenizerConfig: JsonObject;
-  /** Jinja source, or null where the model has no template. */
+  /** Jinja source, or null if the model has no template. */
   readonly chatTemplate: string | null;
-  /** How the model writes a message. */
+  /** Format in which the model writes a message. */
   readonly format: MessageFormat;
 }
 
-/** In the order in which a model's hash takes them. */
+/** Text files in the order in which they enter a model's hash. */
 export const TEXT_FILES = [
   "config.json",
   "generation_config.json",
@@ -30,7 +30,7 @@ export const TEXT_FILES = [
   "chat_template.jinja",
 ] as const;
 
-/** Reads the files beside the weights, from a model folder or a pack. */
+/** Reads the text files of a model folder or a pack. */
 export async function readTextFiles(dir: string): Promise<TextFiles> {
   const files = new Map<string, Uint8Array>();
   for (const name of TEXT_FILES) {
@@ -60,7 +60,7 @@ export async function readTextFiles(dir: string): Promise<TextFiles> {
   };
 }
 
-/** chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list that names one "default". */
+/** Returns chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list with a "default". */
 function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject): string | null {
   if (file !== undefined) return new TextDecoder().decode(file);
   const template = tokenizerConfig["chat_template"] ?? null;

@@ -303,7 +303,7 @@ describe("selection of an ONNX file", () => {
     await expect(loadModel({ model: dir, dtype: "fp32" })).rejects.toMatchObject({
       code: "unsupported_value",
       param: "dtype",
-      message: expect.stringMatching(/no onnx\/model\.onnx \(dtype fp32\); there are: fp16, q4$/) as string,
+      message: expect.stringMatching(/no onnx\/model\.onnx \(dtype fp32\); available: fp16, q4$/) as string,
     });
     await expect(loadModel({ model: dir, dtype: "q5" as never })).rejects.toMatchObject({
       code: "unsupported_value",
