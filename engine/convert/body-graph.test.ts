@@ -1,4 +1,4 @@
-/** The ONNX body in ONNX Runtime against the float64 forward pass, on random models of every architecture. */
+/** Compares the ONNX body in ONNX Runtime with the float64 forward pass, on random models of every architecture. */
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -42,7 +42,7 @@ const MODELS: [string, Record<string, unknown>][] = [
     { attention_bias: true, tie_word_embeddings: true, rope_scaling: { type: "linear", factor: 2 } },
   ],
   ["llama without grouping, llama3 scaling", { num_key_value_heads: 4, rope_scaling: LLAMA3 }],
-  ["llama with one key head and a head dimension of its own", { num_key_value_heads: 1, head_dim: 10 }],
+  ["llama with one key head and an explicit head dimension", { num_key_value_heads: 1, head_dim: 10 }],
   ["mistral", { model_type: "mistral", sliding_window: null, head_dim: 32 }],
   ["qwen2", { model_type: "qwen2", num_attention_heads: 6 }],
   ["qwen3", { model_type: "qwen3", head_dim: 16, tie_word_embeddings: true }],
@@ -52,7 +52,7 @@ const MODELS: [string, Record<string, unknown>][] = [
 const TOKENS = [5, 17, 200, 0, 256, 90, 90, 3, 41, 128, 77];
 
 describe.each(MODELS)("%s", (name, config) => {
-  test("hidden states, keys and values are those of the float64 forward pass, in chunks and at once", async () => {
+  test("hidden states, keys and values match the float64 forward pass, in chunks and in one run", async () => {
     const { pack, tensors } = await packed(name, config, "f32");
     const reference = new ReferenceForward(namedModel(pack.config, (tensor) => tensors.get(tensor)!.values));
     const expected = TOKENS.map((token) => valuesOf(reference.hidden(token)));
@@ -76,8 +76,8 @@ describe.each(MODELS)("%s", (name, config) => {
 describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
   const config = { model_type: "qwen2", hidden_size: 72, num_attention_heads: 6, intermediate_size: 300 };
 
-  test("the body computes with the kernels' weights, up to its int8", async () => {
-    // Widths that are no multiple of a block, biases on quantized products, inner slices of two widths.
+  test("the body computes with the kernels' weights, up to its int8 rounding", async () => {
+    // Widths that are not a multiple of a block, biases on quantized products, inner slices of two widths.
     const { pack, tensors } = await packed(`${format} body`, config, format);
     const effective = await effectiveWeights(pack, tensors);
     const reference = namedModel(pack.config, (tensor) => effective.get(tensor)!.values);
@@ -85,13 +85,14 @@ describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
     const body = await BodyRun.load(pack);
     const hidden = await body.run(TOKENS.map(embedding(tensors)));
     await body.release();
-    // Rounding to steps of max / 127 leaves 1 / (127 sqrt(12)) of the maximum, which is about three times a row's
-    // root mean square; twice in each of eight products (activations, weights): 4 * 0.0068 of values of order 1.
+    // Rounding to steps of max / 127 leaves an error of 1 / (127 sqrt(12)) of the maximum, which is about three times a
+    // row's root mean square. This happens twice (activations, weights) in each of eight products: 4 * 0.0068 for values
+    // of order 1.
     expect(rootMeanSquare(hidden, expected)).toBeLessThan(0.027);
     expect(largestDifference(hidden, expected)).toBeLessThan(4 * 0.027);
   });
 
-  test("a row's result is its own: whatever follows it or pads the block, the same bits", async () => {
+  test("a row's result has the same bits, whatever rows follow it or pad the block", async () => {
     const { pack, tensors } = await packed(`${format} rows`, config, format);
     const embed = embedding(tensors);
     const first = Array.from({ length: 64 }, (_, i) => embed((i * 37) % 257));
@@ -121,7 +122,7 @@ describeWithAssets("stories260K", () => {
   test.each<[MatrixFormat, number]>([
     ["f32", 200],
     ["q8", 40],
-  ])("%s: the first %d greedy tokens of the golden text", async (format, numTokens) => {
+  ])("%s: generates the first %d greedy tokens of the golden text", async (format, numTokens) => {
     const source = asset("stories260K");
     const golden = JSON.parse(await readFile(join(source, "golden_greedy_200.json"), "utf8")) as {
       token_ids: number[];
@@ -145,7 +146,7 @@ describeWithAssets("stories260K", () => {
 
 /** Runs a body chunk by chunk, each padded to a multiple of 4, and keeps its keys and values. */
 class BodyRun {
-  /** Rows that are in the cache; those that pad a chunk are hidden from what follows. */
+  /** One entry per cached row: true for rows that pad a chunk, which later rows do not attend to. */
   readonly #isPadding: boolean[] = [];
   #numPositions = 0;
   /** [layer] -> keys [kv_heads, rows / 4, D, 4], values [kv_heads, rows, D] */
@@ -167,7 +168,7 @@ class BodyRun {
     return new BodyRun(pack, await openSession(pack.bodyPath, { numThreads: 1, optimizes: true }));
   }
 
-  /** embedded: one f32 [hidden] per token; returns the hidden states alike */
+  /** Runs one chunk: takes one f32 [hidden] per token, and returns the hidden states in the same form. */
   async run(embedded: Float32Array[]): Promise<Float32Array[]> {
     const { hiddenSize, headDim, numKvHeads, numLayers } = this.pack.config;
     const half = headDim / 2;
@@ -212,7 +213,7 @@ class BodyRun {
     return rowsOf(outputs["hidden"]!.data as Float32Array, hiddenSize).slice(0, embedded.length);
   }
 
-  /** The cache of a layer as the reference keeps it: [position] -> [kv_heads * D] */
+  /** Returns the cache of a layer in the reference's layout: [position] -> [kv_heads * D] */
   rows(plane: "key" | "value", layer: number): Float32Array[] {
     const { headDim, numKvHeads } = this.pack.config;
     const past = this.#past[layer]![plane];
@@ -241,7 +242,7 @@ function tensor(data: Float32Array, dims: number[]): Tensor {
   return new Tensor("float32", data, dims);
 }
 
-/** Two [kv_heads, ...] into one, head by head. */
+/** Joins two [kv_heads, ...] into one, head by head. */
 function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): Float32Array {
   const joined = new Float32Array(past.length + fresh.length);
   const [pastHead, freshHead] = [past.length / numHeads, fresh.length / numHeads];
@@ -253,7 +254,7 @@ function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): F
   return joined;
 }
 
-/** The projections that a pack stands for, under their Hugging Face names: equalized, and quantized as the kernels' are. */
+/** Returns the projections of a pack under their Hugging Face names, equalized and quantized as in the kernels. */
 function effectiveWeights(
   pack: ModelPack,
   tensors: ReadonlyMap<string, RandomTensor>,

@@ -1,8 +1,8 @@
 /**
- * The decoder without its embedding and its LM head, as an ONNX graph: embedded tokens in, normed hidden states
- * and the new keys and values out. S is the number of tokens and P of positions already in the KV cache, both
- * multiples of 4; D the head's dimension, G the query heads that share a key head. Which tensors of the model
- * fill the initializers is said beside each of them, for convert.ts.
+ * The decoder without its embedding and its LM head, as an ONNX graph. Its inputs are embedded tokens and past keys and
+ * values; its outputs are normed hidden states and the new keys and values. S is the number of tokens and P the number
+ * of positions already in the KV cache, both multiples of 4; D is the dimension of a head, G the number of query heads
+ * that share a key head. Each initializer names the tensors of the model that fill it, for write-pack.ts.
  */
 
 import { QUANTIZATION_BLOCK, type MatrixFormat } from "../../kernels/index.js";
@@ -23,10 +23,10 @@ export interface BodyGraph extends Graph {
   readonly initializers: readonly BodyInitializer[];
 }
 
-/** An initializer and what fills it. */
+/** An initializer and the source of its contents. */
 export interface BodyInitializer extends Initializer {
   readonly contents:
-    /** f32 [rows, cols], of all columns, or [rows] of a vector. */
+    /** f32 [rows, cols] with all columns, or [rows] for a vector. */
     | { readonly kind: "rows"; readonly of: WeightPart }
     /** The part in int8, each row with one scale: i8 [cols, rows]. */
     | { readonly kind: "int8"; readonly of: WeightPart }
@@ -44,7 +44,7 @@ export interface WeightPart {
   readonly cols: number;
 }
 
-/** Builds the graph: see the interface of its inputs and outputs in `bodyInputs` and `bodyOutputs`. */
+/** Builds the graph. `bodyInputs` and `bodyOutputs` define its inputs and outputs. */
 export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: MatrixFormat): BodyGraph {
   const body = new GraphBuilder(format, config.numLayers);
   let residual = "inputs_embeds";
@@ -66,7 +66,7 @@ export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: Ma
   };
 }
 
-/** Keys come as the KV cache's pages hold them: four positions side by side. */
+/** Keys have the layout of the KV cache's pages: four positions side by side. */
 function bodyInputs(config: ModelConfig): ValueInfo[] {
   return [
     { name: "inputs_embeds", shape: ["S", config.hiddenSize] },
@@ -80,7 +80,7 @@ function bodyInputs(config: ModelConfig): ValueInfo[] {
   ];
 }
 
-/** Keys are as they go into the cache: normed and rotated. Only the new positions are returned. */
+/** Keys are returned in the form that is cached: normed and rotated. Only the new positions are returned. */
 function bodyOutputs(config: ModelConfig): ValueInfo[] {
   return [
     { name: "hidden", shape: ["S", config.hiddenSize] },
@@ -125,7 +125,7 @@ function attention(
   const keys = positionsFirst(body, config, fours, name("keys")); // [kv_heads, P + S, D]
   const values = body.op("Concat", [`past_value.${index}`, newValue], name("values"), { axis: int(1) });
 
-  // All query heads of one key head are one matrix, so keys and values are never repeated in memory.
+  // All query heads of one key head form one matrix, so keys and values are never repeated in memory.
   const rows = body.op("Reshape", [byKeyHead, body.shape([numKvHeads, -1, headDim])], name("q.rows")); // [kv_heads, G * S, D]
   const products = body.op(
     "FusedMatMul",
@@ -146,7 +146,7 @@ function attention(
   return body.scaled(attended, layer.outputBias === null ? null : allOf(layer.outputBias));
 }
 
-/** heads [S, numHeads * D] -> [1, S, numHeads * D], normed head by head where the architecture does, then rotated. */
+/** heads [S, numHeads * D] -> [1, S, numHeads * D], normed per head if the architecture does so, then rotated. */
 function rotatedHeads(
   body: GraphBuilder,
   config: ModelConfig,
@@ -182,7 +182,7 @@ function fourPositions(body: GraphBuilder, config: ModelConfig, heads: string, o
   return body.op("Transpose", [split], output, { perm: ints([2, 0, 3, 1]) });
 }
 
-/** [kv_heads, positions / 4, D, 4] -> [kv_heads, positions, D]: small transposes, which run faster than one across. */
+/** [kv_heads, positions / 4, D, 4] -> [kv_heads, positions, D]: small transposes, faster than one across all. */
 function positionsFirst(body: GraphBuilder, config: ModelConfig, fours: string, output: string): string {
   const split = body.op("Transpose", [fours], `${output}.split`, { perm: ints([0, 1, 3, 2]) });
   return body.op("Reshape", [split, body.shape([config.numKvHeads, -1, config.headDim])], output);
@@ -200,7 +200,7 @@ function feedForward(body: GraphBuilder, layer: LayerWeights, index: number, nor
   const sums = slices.map(({ first, count }, slice) => {
     const columns = { ...allOf(layer.down), firstCol: first, cols: count };
     const { values, scale } = gated[slice]!;
-    // Each row's scale of `up` passes through the quantization: one multiplication of the wide matrix is saved.
+    // The row scales of `up` are carried through the quantization, which saves one multiplication of the wide matrix.
     return body.scaled(body.product(body.activations(values, scale), columns, `layers.${index}.down.${slice}`), null);
   });
   return sums.length === 1 ? sums[0]! : body.op("Sum", sums, `layers.${index}.down.sum`);
@@ -224,7 +224,7 @@ function allOf(weight: StackedWeight): WeightPart {
   return { weight, firstRow: 0, rows: weight.rows, firstCol: 0, cols: weight.cols };
 }
 
-/** The weights that a stack is made of. Products of their own spare the body cutting the results apart. */
+/** Returns the parts of a stacked weight. With one product per part, the body need not split the result. */
 function partsOf(weight: StackedWeight): WeightPart[] {
   let firstRow = 0;
   return weight.parts.map(({ rows }) => {
@@ -233,7 +233,7 @@ function partsOf(weight: StackedWeight): WeightPart[] {
   });
 }
 
-/** A matrix whose rows are still to be multiplied by `scale`, [S, 1]; by nothing where that is null. */
+/** A matrix whose rows must still be multiplied by `scale`, [S, 1]; null means that no scaling is pending. */
 interface ScaledRows {
   readonly values: string;
   readonly scale: string | null;
@@ -280,10 +280,10 @@ class GraphBuilder {
   }
 
   /**
-   * What a product takes: the rows as they are, or quantized to int8 with a scale for each, kept as unsigned
-   * values around a zero point. A scale per row, and no other, keeps each row's result its own.
+   * Prepares the input of a product: the rows unchanged, or quantized to int8 with one scale per row, stored as unsigned
+   * values around a zero point. Because there is no scale across rows, a row's result does not depend on other rows.
    *
-   * @param carried a scale by which the rows are still to be multiplied
+   * @param carried a scale by which the rows must still be multiplied
    */
   activations(input: string, carried: string | null = null): ScaledRows {
     if (this.format === "f32") return { values: input, scale: null };
@@ -312,14 +312,14 @@ class GraphBuilder {
     };
   }
 
-  /** The product itself, plus a bias [rows]. */
+  /** Applies the pending scale and adds a bias [rows]. */
   scaled(product: ScaledRows, bias: WeightPart | null): string {
     const { values, scale } = product;
     const whole = scale === null ? values : this.op("Mul", [values, scale], `${values}.scaled`);
     return bias === null ? whole : this.op("Add", [whole, this.#vector(bias)], `${values}.biased`);
   }
 
-  /** Whole blocks of the pack's quantization, the last one aside; a float body needs no slices. */
+  /** Splits the inner width into slices of whole quantization blocks, except the last; a float body has one slice. */
   innerSlices(width: number): { first: number; count: number }[] {
     const numSlices = Math.min(MAX_INNER_SLICES, Math.max(1, Math.floor(MAX_SLICED_LAYERS / this.numLayers)));
     const blocks = Math.ceil(width / QUANTIZATION_BLOCK / numSlices);
@@ -337,7 +337,7 @@ class GraphBuilder {
     });
   }
 
-  /** One pass for the residual sum and the norm behind it. */
+  /** Computes the residual sum and the norm of it in one pass. */
   addAndNorm(residual: string, added: string, gain: StackedWeight, epsilon: number): { normed: string; sum: string } {
     const normed = `${gain.name}.out`;
     const sum = `${gain.name}.sum`;
@@ -375,7 +375,7 @@ class GraphBuilder {
     return this.op("Concat", [this.shape(leading), ...trailing], name, { axis: int(0) });
   }
 
-  /** u8 [S], as QuantizeLinear wants one for each scale. */
+  /** u8 [S]: QuantizeLinear requires one zero point per scale. */
   #zeroPoints(): string {
     if (this.#zeroPointsName === null) {
       const length = this.op("Shape", ["inputs_embeds"], "rows.length", { end: int(1) });
@@ -397,7 +397,7 @@ class GraphBuilder {
     return this.#constant("f32", [], Float32Array.of(value));
   }
 
-  /** Kept once however often it is asked for. */
+  /** Adds a constant once, however often it is requested. */
   #constant(dataType: DataType, dims: readonly number[], values: BigInt64Array | Float32Array | Uint8Array): string {
     const name = `constant.${dataType}.${dims.length}.${values.join(",")}`;
     if (this.#constants.has(name)) return name;
@@ -417,14 +417,15 @@ class GraphBuilder {
 }
 
 const INT8_MAX = 127;
-/** Of the unsigned activations; processors multiply unsigned by signed bytes. */
+/** Zero point of the unsigned activations; processors multiply unsigned by signed bytes. */
 const ZERO_POINT = 128;
 /**
- * The feed-forward's inner values have the widest range of all. Each slice of them has scales of its own, for
- * activations as for the weights behind them: eight slices halve the drift of the body from the kernels. ONNX Runtime
- * takes time quadratic in the number of nodes to open a body, so deep models, which are also the wide ones, get fewer.
+ * Maximum number of slices of the feed-forward's inner values, which have the widest range of all. Each slice has its
+ * own scales, for the activations and for the weights that they are multiplied with: eight slices halve the drift of the
+ * body from the kernels. ONNX Runtime takes time quadratic in the number of nodes to open a body, so deep models, which
+ * are also the wide ones, get fewer slices.
  */
 const MAX_INNER_SLICES = 8;
 const MAX_SLICED_LAYERS = 48;
-/** Divides a row of zeros, such as the padding of a block. */
+/** Smallest divisor, used for a row of zeros such as the padding of a block. */
 const SMALLEST_STEP = 1e-30;

@@ -1,17 +1,17 @@
 /**
- * Scales channels between the matrices of a layer, so that quantization finds channels of like size. A channel
- * may be scaled up where it is written if it is scaled down where it is read: the network computes the same
- * function, but an outlier no longer takes the range of its neighbors. Three places of a layer allow it: the
- * gains of a norm against the columns behind them, the rows of v against the columns of the attention's output,
- * the rows of up against the columns of down. What comes out depends on the function alone, not on how a
- * checkpoint happens to have split it between two factors.
+ * Scales channels between the matrices of a layer, so that the channels have similar sizes when they are quantized. A
+ * channel may be scaled up where it is written if it is scaled down where it is read: the network computes the same
+ * function, but an outlier no longer uses up the range of its neighbors. A layer allows this in three places: between
+ * the gains of a norm and the columns of the matrix after it, between the rows of v and the columns of the attention's
+ * output projection, and between the rows of up and the columns of down. The result depends only on the function, not
+ * on how a checkpoint happens to split it between two factors.
  *
- * Part of the bit-exact contract: maxima, + * / sqrt and rounding only.
+ * Part of the bit-exact contract: uses only maxima, + * / sqrt and rounding.
  */
 
 import type { LayerWeights, ModelConfig, StackedWeight } from "../architecture/index.js";
 
-/** Rewrites rows of a weight in place: f32 [rows, cols], of which the first is the weight's row `first`. */
+/** Rewrites rows of a weight in place: f32 [rows, cols], starting with the weight's row `first`. */
 export type Rewrite = (values: Float32Array, first: number, rows: number) => void;
 
 /** Reads a weight in chunks of rows, each valid until the next. */
@@ -19,12 +19,12 @@ export type ReadChunks = (
   weight: StackedWeight,
 ) => AsyncIterable<{ values: Float32Array; first: number; rows: number }>;
 
-/** The weights that `equalize` reads, once each. */
+/** Returns the weights that `equalize` reads, once each. */
 export function readToEqualize(layer: LayerWeights): StackedWeight[] {
   return [layer.inputNorm, layer.qkv, layer.output, layer.attentionNorm, layer.gateUp, layer.down];
 }
 
-/** What becomes of the weights of a layer, by their names. */
+/** Computes the rewrites of the weights of a layer, by weight name. */
 export async function equalize(
   config: ModelConfig,
   layer: LayerWeights,
@@ -62,15 +62,15 @@ export async function equalize(
 }
 
 interface FoldedGains {
-  /** [hidden]: what the norm multiplies with from now on. */
+  /** [hidden]: the new gains of the norm. */
   readonly gains: Float32Array;
-  /** [hidden]: what the matrix's columns are multiplied with in return. */
+  /** [hidden]: the factors by which the matrix's columns are multiplied in return. */
   readonly columns: Float32Array;
-  /** Norm of each row of the matrix behind gains of 1: how large the channels it writes are, up to a common factor. */
+  /** Norm of each matrix row with the old gains folded in: the size of the channel it writes, up to a common factor. */
   readonly rowNorms: Float32Array;
 }
 
-/** Shares the product of gains and columns between the two: each takes the square root of its largest magnitude. */
+/** Splits the product of gain and column evenly: each gets the square root of the largest magnitude in the product. */
 async function foldGains(norm: StackedWeight, matrix: StackedWeight, read: ReadChunks): Promise<FoldedGains> {
   const before = new Float32Array(norm.rows);
   for await (const { values } of read(norm)) before.set(values);
@@ -105,7 +105,10 @@ async function columnMaxima(matrix: StackedWeight, read: ReadChunks): Promise<Fl
   return maxima;
 }
 
-/** The factor for each channel where it is written that makes it as large as where it is read, once that is divided by it. */
+/**
+ * Returns a factor for each channel. Multiplying the written side by it and dividing the read side by it makes both
+ * equally large.
+ */
 function balance(written: Float32Array, read: Float32Array): Float32Array {
   return written.map((largest, channel) => {
     const factor = Math.sqrt(read[channel]! / largest);
@@ -113,7 +116,7 @@ function balance(written: Float32Array, read: Float32Array): Float32Array {
   });
 }
 
-/** Columns times `columns`, rows from `firstRow` on times `rows`. */
+/** Multiplies the columns by `columns`, and the rows from `firstRow` on by `rows`. */
 function rescaled(by: { columns?: Float32Array; rows?: Float32Array; firstRow?: number }): Rewrite {
   const { columns = null, rows: rowScales = null, firstRow = 0 } = by;
   return (values, first, rows) => {

@@ -1,4 +1,4 @@
-/** A source model's weights, converted: into a pack, or into the layout of transformers.js. */
+/** Converts a source model into a pack or into the layout of transformers.js. */
 
 export { writeOnnxLayout } from "./onnx-layout.js";
 export { writePack, type WriteOptions } from "./write-pack.js";

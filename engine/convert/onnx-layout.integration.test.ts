@@ -1,4 +1,4 @@
-/** Folders that `convert --layout onnx` writes: our engine runs them, with what the pack of the same format gives. */
+/** Checks that the folders of `convert --layout onnx` predict the same in this engine as a pack of the same format. */
 
 import { access, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -39,7 +39,7 @@ const MODELS: readonly [string, Record<string, unknown>][] = [
   ["qwen3, heads that the operator does not rotate", { model_type: "qwen3", head_dim: 24 }],
 ];
 
-/** What a model predicts behind prompts of up to two blocks, and how it goes on with the longest. */
+/** Returns a model's first predictions after prompts of up to two blocks, and its continuation of the longest prompt. */
 async function predictions(model: string): Promise<{ first: Map<number, number>[]; tokenIds: number[] }> {
   const loaded = await loadModel({ model, numThreads: 1 });
   const random = randomSource(8);
@@ -68,12 +68,12 @@ async function predictions(model: string): Promise<{ first: Map<number, number>[
 }
 
 describe.each(MODELS)("%s", (name, config) => {
-  // Of 8 and 4 bits the weights are the same numbers, and activations are rounded in another way.
+  // With 8 and 4 bits the weights are equal, but the activations are rounded differently.
   test.each([
     ["f32", 1e-4],
     ["q8", 0.1],
     ["q4", 0.6],
-  ] as const)("%s: the predictions of the pack", async (format, bound) => {
+  ] as const)("%s: predicts the same as the pack", async (format, bound) => {
     const source = join(scratch, name, `${format} source`);
     await writeRandomModel(source, { config: { max_position_embeddings: 256, ...config }, seed: name.length });
     const [packDir, onnxDir] = [join(scratch, name, `${format} pack`), join(scratch, name, `${format} onnx`)];
@@ -91,7 +91,7 @@ describe.each(MODELS)("%s", (name, config) => {
 });
 
 describe("the folder", () => {
-  test("has the text files and one ONNX file, and a second one with the weights from a size on, which config.json then says", async () => {
+  test("has the text files and one ONNX file; from a size on, a second file holds the weights and config.json says so", async () => {
     const source = join(scratch, "source");
     await writeRandomModel(source, {
       config: { tie_word_embeddings: true, head_dim: 8, max_position_embeddings: 256 },
@@ -120,7 +120,7 @@ describe("the folder", () => {
     expect(await predictions(beside)).toEqual(await predictions(inside));
   });
 
-  test("takes the place of such a folder on request, and never of anything else", async () => {
+  test("replaces such a folder on request, and never anything else", async () => {
     const source = join(scratch, "source of many");
     await writeRandomModel(source, { config: { head_dim: 8 } });
     const out = join(scratch, "out");
@@ -141,7 +141,7 @@ describe("the folder", () => {
     });
   });
 
-  test("is refused for heads that the operator does not take", async () => {
+  test("is refused for heads that the operator does not support", async () => {
     const source = join(scratch, "source with odd heads");
     await writeRandomModel(source, { config: { head_dim: 12 } });
     const refused = convert(source, join(scratch, "odd heads"), { format: "f32", layout: "onnx" });
@@ -151,7 +151,7 @@ describe("the folder", () => {
     });
   });
 
-  test("reports its progress up to the end", async () => {
+  test("reports its progress until everything is done", async () => {
     const source = join(scratch, "source with progress");
     await writeRandomModel(source, { config: { tie_word_embeddings: true, head_dim: 8 } });
     for (const format of ["f32", "q8"] as const) {

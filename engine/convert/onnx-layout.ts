@@ -1,8 +1,8 @@
 /**
- * Writes a Hugging Face folder in the layout that transformers.js runs: its text files, and onnx/model*.onnx from
- * token ids and past keys and values to logits. As in the exports people use, products are MatMulNBits and attention
- * is GroupQueryAttention; the values are those of a pack of the same format. Where ONNX Runtime offers a faster form
- * (joined projections, int8 activations, logits of the last position only) it gets it.
+ * Writes a Hugging Face folder in the layout that transformers.js runs: its text files, and onnx/model*.onnx, a graph
+ * from token ids and past keys and values to logits. As in common exports, products are MatMulNBits and attention is
+ * GroupQueryAttention; the values are those of a pack of the same format. Where ONNX Runtime offers a faster form
+ * (joined projections, int8 activations, logits of the last position only), the graph uses it.
  */
 
 import { mkdir } from "node:fs/promises";
@@ -39,23 +39,23 @@ import {
 import { ONNX_FOLDER, onnxFile, type OnnxDtype, type SourceModel } from "../folder/index.js";
 import { countEqualized, countWeights, WeightReader, type ReadOptions } from "./weight-reader.js";
 
-/** transformers.js's name of each format. */
+/** transformers.js's name for each format. */
 export const DTYPE_OF_FORMAT: Readonly<Record<MatrixFormat, OnnxDtype>> = { f32: "fp32", q8: "q8", q4: "q4" };
 
 export interface OnnxLayoutOptions extends ReadOptions {
   readonly format: MatrixFormat;
-  /** Bytes of the ONNX file from which its weights go into a file of their own. */
+  /** Size in bytes from which the ONNX file keeps its weights in a separate file. */
   readonly externalFromBytes?: number;
 }
 
-/** Fills the empty folder `dir`. */
+/** Writes the model into the empty folder `dir`. */
 export async function writeOnnxLayout(source: SourceModel, dir: string, options: OnnxLayoutOptions): Promise<void> {
   const { format } = options;
   const { headDim } = source.config;
   if (headDim % HEAD_MULTIPLE !== 0) {
     throw new EngineError(
       "unsupported_model",
-      `head_dim ${headDim} is no multiple of ${HEAD_MULTIPLE}, and ONNX Runtime's attention takes no other; convert to a pack`,
+      `head_dim ${headDim} is not a multiple of ${HEAD_MULTIPLE}, which ONNX Runtime's attention requires; convert to a pack instead`,
     );
   }
   const reader = new WeightReader(source, format, countRead(source, format), options);
@@ -86,7 +86,7 @@ export async function writeOnnxLayout(source: SourceModel, dir: string, options:
   }
 }
 
-/** What tells transformers.js that a file's weights lie beside it. */
+/** Adds the setting that tells transformers.js that `file` keeps its weights in a separate file; null adds nothing. */
 function withExternalData(config: Uint8Array, file: string | null): Uint8Array {
   if (file === null) return config;
   const parsed = parseJsonObject(config, "config.json");
@@ -101,17 +101,17 @@ function countRead(source: SourceModel, format: MatrixFormat): number {
   return countWeights([...packedWeights(weights), ...tied]) + countEqualized(source, format);
 }
 
-/** transformers.js makes its empty cache by this name. */
+/** Name of the batch axis, which transformers.js uses to create its empty cache. */
 const BATCH = "batch_size";
 
-/** Shapes: B sequences, S new positions, P past ones, D a head's dimension. */
+/** Builds the graph. Shapes: B sequences, S new positions, P past positions, D the dimension of a head. */
 class DecoderGraph implements Graph {
   readonly name = "decoder";
   readonly inputs: ValueInfo[];
   readonly outputs: ValueInfo[];
   readonly nodes: GraphNode[] = [];
   readonly initializers: Initializer[] = [];
-  /** What fills each initializer, in their order. */
+  /** Source of the contents of each initializer, in the same order. */
   readonly #fillers: (() => AsyncIterable<Uint8Array>)[] = [];
 
   constructor(
@@ -158,7 +158,7 @@ class DecoderGraph implements Graph {
         weights.layers[index + 1]?.inputNorm ?? weights.finalNorm,
       ));
     }
-    // The last `num_logits_to_keep` positions; 0 keeps all.
+    // Keeps the last `num_logits_to_keep` positions; 0 keeps all.
     const count = this.op("Reshape", ["num_logits_to_keep", this.#constant([1])], "kept.count");
     const start = this.op("Neg", [count], "kept.start");
     const kept = this.op(
@@ -182,7 +182,7 @@ class DecoderGraph implements Graph {
     }
   }
 
-  /** What GroupQueryAttention asks for beside the heads: lengths, and the tables it rotates by. */
+  /** Adds the inputs that GroupQueryAttention needs besides the heads: lengths and rotation tables. */
   #positions(): void {
     const { config } = this.source;
     const lengths = this.op("ReduceSum", ["attention_mask", this.#constant([1])], "lengths", { keepdims: int(0) });
@@ -317,7 +317,7 @@ class DecoderGraph implements Graph {
     return output;
   }
 
-  /** f32 [vocab, hidden] whatever the format, as usual in these files; the numbers are the quantized ones. */
+  /** f32 [vocab, hidden] in every format, as usual in these files; the values are those after quantization. */
   #embedding(weight: StackedWeight): string {
     const { format, reader } = this;
     const { name, rows, cols } = weight;
@@ -367,14 +367,14 @@ class DecoderGraph implements Graph {
   }
 }
 
-/** GroupQueryAttention takes only heads of a multiple of this size. */
+/** GroupQueryAttention supports only head dimensions that are a multiple of this. */
 const HEAD_MULTIPLE = 8;
-/** And rotates only those of a multiple of this one. */
+/** GroupQueryAttention rotates only heads whose dimension is a multiple of this. */
 const ROTATED_HEAD_MULTIPLE = 16;
 const INT8_ACTIVATIONS = 4;
 const POSITIONS_PER_PIECE = 4096;
 
-/** f32 [contextLength, D / 2], in pieces */
+/** Yields f32 [contextLength, D / 2] in pieces. */
 async function* ropeTable(config: ModelConfig, part: "cos" | "sin"): AsyncGenerator<Uint8Array> {
   const rope = new RotaryEmbedding(config);
   const half = config.headDim / 2;
@@ -390,7 +390,7 @@ async function* ropeTable(config: ModelConfig, part: "cos" | "sin"): AsyncGenera
   }
 }
 
-/** MatMulNBits counts from the middle of the range; of two 4-bit values the first is the low half of the byte. */
+/** Shifts values to MatMulNBits's unsigned range, centered at its middle. Of two 4-bit values the first is the low half. */
 function unsigned(format: QuantizedFormat, values: Int8Array): Uint8Array {
   if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
   return Uint8Array.from(

@@ -1,17 +1,20 @@
-/** The weights of a model folder as conversions take them: stacked, equalized where they are quantized, chunk by chunk. */
+/** Reads the weights of a model folder for conversions: stacked, equalized if they are quantized, in chunks. */
 
 import { PACK_ROWS, type MatrixFormat } from "../../kernels/index.js";
 import { equalize, readToEqualize, type Rewrite } from "./equalize.js";
 import type { SourceModel } from "../folder/index.js";
 import type { LayerWeights, StackedWeight } from "../architecture/index.js";
 
-/** Reads stacked weights in chunks of rows, equalized where they are to be quantized, and reports progress. */
+/** Reads stacked weights in chunks of rows, equalized if they are to be quantized, and reports progress. */
 export class WeightReader {
   readonly #layerOf = new Map<string, LayerWeights>();
   readonly #rewrites = new Map<string, Rewrite>();
   #done = 0;
 
-  /** @param totalWeights how many will be read, each as often as it is; `countEqualized` for those read to equalize */
+  /**
+   * @param totalWeights number of weights that will be read, each counted as often as it is read; `countEqualized`
+   *   returns the number of those read to equalize
+   */
   constructor(
     readonly source: SourceModel,
     format: MatrixFormat,
@@ -25,7 +28,7 @@ export class WeightReader {
     }
   }
 
-  /** Rows of a weight, by default all. All chunks but the last have a multiple of PACK_ROWS rows. */
+  /** Yields rows of a weight, by default all. Every chunk but the last has a multiple of PACK_ROWS rows. */
   async *chunks(
     weight: StackedWeight,
     part: RowRange = { firstRow: 0, rows: weight.rows },
@@ -37,7 +40,7 @@ export class WeightReader {
     }
   }
 
-  /** The scales of a layer are found when its first weight is asked for. */
+  /** Returns the rewrite of a weight. The scales of a layer are computed when its first weight is requested. */
   async #rewriteOf({ name }: StackedWeight): Promise<Rewrite | undefined> {
     const layer = this.#layerOf.get(name);
     if (layer !== undefined && !this.#rewrites.has(layer.inputNorm.name)) {
@@ -63,7 +66,7 @@ export class WeightReader {
     }
   }
 
-  /** Rows of the stack from `first` on, wherever its parts end. */
+  /** Reads rows of the stack from `first` on, across the boundaries of its parts. */
   async #readStacked(weight: StackedWeight, first: number, rows: number, values: Float32Array): Promise<void> {
     const { cols } = weight;
     let partStart = 0;
@@ -80,9 +83,9 @@ export class WeightReader {
 }
 
 export interface ReadOptions {
-  /** Called after each chunk with the number of weights done and of all weights. */
+  /** Called after each chunk with the number of weights done and the number of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Ends the reading before the next chunk. */
+  /** Aborts the reading before the next chunk. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -98,10 +101,10 @@ export interface WeightChunk {
   readonly rows: number;
 }
 
-/** float32 values held at a time for one chunk of rows. */
+/** Number of float32 values held for one chunk of rows. */
 const CHUNK_VALUES = 2 << 20;
 
-/** Weights that are read once more to equalize them. */
+/** Returns the number of weights that are read once more to equalize them. */
 export function countEqualized({ weights }: SourceModel, format: MatrixFormat): number {
   return format === "f32" ? 0 : countWeights(weights.layers.flatMap(readToEqualize));
 }

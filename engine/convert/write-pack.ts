@@ -1,7 +1,7 @@
 /**
- * Turns a Hugging Face model folder into a pack: the ONNX body, the packed weights of the kernels, a manifest.
- * Weights stream through in chunks of rows, so memory stays at a few chunks whatever the model's size, and the
- * same files give the same bytes on every machine.
+ * Converts a Hugging Face model folder into a pack: the ONNX body, the packed weights of the kernels, a manifest.
+ * Weights are streamed in chunks of rows, and at most one matrix is held in int8 for the body, so memory does not grow
+ * with the number of layers. The same files give the same bytes on every machine.
  */
 
 import { join } from "node:path";
@@ -25,11 +25,11 @@ import { countEqualized, countWeights, WeightReader, type ReadOptions, type Weig
 
 export interface WriteOptions extends ReadOptions {
   readonly format: MatrixFormat;
-  /** Bytes of the body from which its weights go into a file of their own. */
+  /** Size in bytes from which the body keeps its weights in a separate file. */
   readonly externalFromBytes?: number;
 }
 
-/** Fills the empty folder `dir`. */
+/** Writes the pack into the empty folder `dir`. */
 export async function writePack(source: SourceModel, dir: string, options: WriteOptions): Promise<void> {
   const { format } = options;
   checkTokenizer(source);
@@ -65,7 +65,7 @@ export async function writePack(source: SourceModel, dir: string, options: Write
   }
 }
 
-/** Weights that are read for a pack, each as often as it is. */
+/** Returns the number of weights that are read for a pack, each counted as often as it is read. */
 function countRead(source: SourceModel, format: MatrixFormat): number {
   const { weights } = source;
   const kernels = [...packedWeights(weights)];
@@ -74,10 +74,10 @@ function countRead(source: SourceModel, format: MatrixFormat): number {
   return countWeights([...kernels, ...again]) + countEqualized(source, format);
 }
 
-/** Packed matrices start where vector loads and mapped pages like it. */
+/** Alignment of packed matrices in bytes, for vector loads and mapped pages. */
 const TENSOR_ALIGNMENT = 64;
 
-/** The initializers' bytes, in the graph's order. Matrices that are quantized for the body go to the kernels on the way. */
+/** Yields the initializers' bytes in the graph's order, and writes matrices that the body needs in int8 to weights.bin. */
 async function* bodyContents(
   graph: BodyGraph,
   format: MatrixFormat,
@@ -111,7 +111,7 @@ async function* bodyContents(
   }
 }
 
-/** Appends weights as the kernels read them to weights.bin. */
+/** Appends weights to weights.bin in the kernels' layout. */
 class WeightsWriter {
   readonly #tensors = new Map<string, PackedTensor>();
 
@@ -121,9 +121,9 @@ class WeightsWriter {
     readonly reader: WeightReader,
   ) {}
 
-  /** Writes a matrix, and returns the values it now stands for as the body wants them: in slices of `sliceCols` columns. */
+  /** Writes a matrix and returns its quantized values in the body's form: int8, in slices of `sliceCols` columns. */
   async writeQuantized(weight: StackedWeight, format: QuantizedFormat, sliceCols: number): Promise<Int8Matrix> {
-    assert(!this.#tensors.has(weight.name), `${weight.name} is wanted twice`);
+    assert(!this.#tensors.has(weight.name), `${weight.name} is written twice`);
     const { cols } = weight;
     const matrix = new Int8Matrix(weight.rows, cols, sliceCols);
     await this.#write(weight, ({ values, first, rows }) => {
@@ -134,7 +134,7 @@ class WeightsWriter {
     return matrix;
   }
 
-  /** Writes those of the weights that are not there yet; returns all of them in the order given. */
+  /** Writes the weights that have not been written yet; returns all of them in the given order. */
   async finish(all: readonly StackedWeight[]): Promise<Map<string, PackedTensor>> {
     for (const weight of all) {
       if (this.#tensors.has(weight.name)) continue;
@@ -175,7 +175,7 @@ class Int8Matrix {
     this.#scales = new Float32Array(Math.ceil(cols / sliceCols) * rows);
   }
 
-  /** source: f32 [any number of rows, cols] */
+  /** Sets the rows from `first` on. source: f32 [any number of rows, cols] */
   setRows(first: number, source: Float32Array): void {
     const { cols, sliceCols } = this;
     for (let start = 0; start < source.length; start += cols) {
@@ -196,13 +196,13 @@ class Int8Matrix {
     for (let i = 0; i < source.length; i++) this.#values[row * this.cols + col + i] = Math.round(source[i]! / scale);
   }
 
-  /** f32 [rows] of a part that is one slice wide */
+  /** Returns the scales, f32 [rows], of a part that is one slice wide. */
   scalesOf({ firstRow, rows, firstCol }: WeightPart): Float32Array {
     const first = (firstCol / this.sliceCols) * this.rows + firstRow;
     return this.#scales.subarray(first, first + rows);
   }
 
-  /** i8 [cols, rows] of a part, as ONNX's products take their second factor. */
+  /** Returns a part as i8 [cols, rows], the layout of the second factor of ONNX's products. */
   columnsFirst({ firstRow, rows, firstCol, cols }: WeightPart): Int8Array {
     const result = new Int8Array(rows * cols);
     for (let row = 0; row < rows; row++) {
