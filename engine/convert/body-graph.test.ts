@@ -86,7 +86,7 @@ describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
     const hidden = await body.run(TOKENS.map(embedding(tensors)));
     await body.release();
     // Rounding to steps of max / 127 leaves an error of 1 / (127 sqrt(12)) of the maximum, which is about three times a
-    // row's root mean square. This happens twice (activations, weights) in each of eight products: 4 * 0.0068 for values
+    // row's root mean square. It happens twice (activations, weights) in each of eight products: 4 * 0.0068 for values
     // of order 1.
     expect(rootMeanSquare(hidden, expected)).toBeLessThan(0.027);
     expect(largestDifference(hidden, expected)).toBeLessThan(4 * 0.027);

@@ -280,8 +280,8 @@ class GraphBuilder {
   }
 
   /**
-   * Prepares the input of a product: the rows unchanged, or quantized to int8 with one scale per row, stored as unsigned
-   * values around a zero point. Because there is no scale across rows, a row's result does not depend on other rows.
+   * Prepares the input of a product: the rows unchanged, or quantized to int8 with one scale per row, stored as
+   * unsigned values around a zero point. No scale spans several rows, so a row's result does not depend on the others.
    *
    * @param carried a scale by which the rows must still be multiplied
    */
@@ -337,7 +337,7 @@ class GraphBuilder {
     });
   }
 
-  /** Computes the residual sum and the norm of it in one pass. */
+  /** Computes the residual sum and its norm in one pass. */
   addAndNorm(residual: string, added: string, gain: StackedWeight, epsilon: number): { normed: string; sum: string } {
     const normed = `${gain.name}.out`;
     const sum = `${gain.name}.sum`;
@@ -421,9 +421,9 @@ const INT8_MAX = 127;
 const ZERO_POINT = 128;
 /**
  * Maximum number of slices of the feed-forward's inner values, which have the widest range of all. Each slice has its
- * own scales, for the activations and for the weights that they are multiplied with: eight slices halve the drift of the
- * body from the kernels. ONNX Runtime takes time quadratic in the number of nodes to open a body, so deep models, which
- * are also the wide ones, get fewer slices.
+ * own scales, for the activations and for the weights that they are multiplied with: eight slices halve the drift of
+ * the body from the kernels. ONNX Runtime takes time quadratic in the number of nodes to open a body, so deep models,
+ * which are also the wide ones, get fewer slices.
  */
 const MAX_INNER_SLICES = 8;
 const MAX_SLICED_LAYERS = 48;

@@ -39,7 +39,7 @@ const MODELS: readonly [string, Record<string, unknown>][] = [
   ["qwen3, heads that the operator does not rotate", { model_type: "qwen3", head_dim: 24 }],
 ];
 
-/** Returns a model's first predictions after prompts of up to two blocks, and its continuation of the longest prompt. */
+/** Returns a model's first predictions after prompts of up to two blocks, and its answer to the longest prompt. */
 async function predictions(model: string): Promise<{ first: Map<number, number>[]; tokenIds: number[] }> {
   const loaded = await loadModel({ model, numThreads: 1 });
   const random = randomSource(8);

@@ -390,7 +390,7 @@ async function* ropeTable(config: ModelConfig, part: "cos" | "sin"): AsyncGenera
   }
 }
 
-/** Shifts values to MatMulNBits's unsigned range, centered at its middle. Of two 4-bit values the first is the low half. */
+/** Shifts values to MatMulNBits's unsigned range. Of two 4-bit values, the first is the low half of the byte. */
 function unsigned(format: QuantizedFormat, values: Int8Array): Uint8Array {
   if (format === "q8") return Uint8Array.from(values, (value) => value + 128);
   return Uint8Array.from(

@@ -77,7 +77,7 @@ function countRead(source: SourceModel, format: MatrixFormat): number {
 /** Alignment of packed matrices in bytes, for vector loads and mapped pages. */
 const TENSOR_ALIGNMENT = 64;
 
-/** Yields the initializers' bytes in the graph's order, and writes matrices that the body needs in int8 to weights.bin. */
+/** Yields the initializers' bytes in the graph's order. Matrices needed in int8 are also written to weights.bin. */
 async function* bodyContents(
   graph: BodyGraph,
   format: MatrixFormat,

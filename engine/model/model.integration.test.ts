@@ -209,7 +209,8 @@ describe("refuses before it loads anything", () => {
 });
 
 test("the embedded model cannot be converted to another format", async () => {
-  const message = "the embedded model is a pack of q8 weights, not q4, which is for folders that are converted";
+  const message =
+    "the embedded model is a pack of q8 weights, not q4; quant applies only to model folders, which are converted";
   await expect(loadModel({ quant: "q4" })).rejects.toMatchObject({
     code: "unsupported_value",
     param: "quant",

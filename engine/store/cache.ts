@@ -1,4 +1,4 @@
-/** The folder where this program keeps what it makes of models, and the pack that comes with it. */
+/** Cache folder of this program, with the packs converted from models, and the pack that comes with the program. */
 
 import { homedir, platform } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { EngineError, fileSystemCode } from "../errors.js";
 import { FORMAT_VERSION, MANIFEST_FILE } from "../folder/index.js";
 import { fileExists } from "../formats/index.js";
 
-/** The folder for everything this program keeps: `TOUCHSTONE_CACHE`, else the platform's place for caches. */
+/** Returns the folder for everything this program caches: `TOUCHSTONE_CACHE`, else the platform's cache folder. */
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
   const chosen = environment["TOUCHSTONE_CACHE"];
   if (chosen !== undefined && chosen !== "") return chosen;
@@ -23,33 +23,36 @@ export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): strin
   }
 }
 
-/** The folder of the cache where packs are. */
+/** Subfolder of the cache that holds packs. */
 export const PACKS = "packs";
-/** Hexadecimal digits of a sha256 that file names in the cache keep. */
+/** Number of hexadecimal digits of a sha256 that file names in the cache contain. */
 const HASH_DIGITS = 32;
 
 export function packName(hash: string, format: MatrixFormat): string {
   return `${packPrefix(hash)}${format}-v${FORMAT_VERSION}`;
 }
 
-/** What the names of all packs of one model begin with. */
+/** Returns the prefix of the names of all packs of one model. */
 export function packPrefix(hash: string): string {
   return `${hash.slice(0, HASH_DIGITS)}-`;
 }
 
-/** What the file system refuses while the cache is written is about the cache, not about the model. */
+/** Turns a file system error during a write to the cache into an error about the cache, not about the model. */
 export function cacheError(cause: unknown): unknown {
   const code = fileSystemCode(cause);
   if (code === null) return cause;
   return new EngineError(
     "cache_unavailable",
-    `cannot write to the cache folder ${cacheFolder()} (${code}); set TOUCHSTONE_CACHE to a folder with room that can be written`,
+    `cannot write to the cache folder ${cacheFolder()} (${code}); set TOUCHSTONE_CACHE to a writable folder with enough space`,
     null,
     { cause },
   );
 }
 
-/** The pack that comes with the package, beside the compiled program or in a source tree that has been built; null where it is missing. */
+/**
+ * Returns the pack that comes with the package, next to the compiled program or in a source tree that has been built;
+ * null if it is missing.
+ */
 export async function embeddedPack(): Promise<string | null> {
   for (const place of ["../../models/tiny/pack", "../../dist/models/tiny/pack"]) {
     const dir = fileURLToPath(new URL(place, import.meta.url));

@@ -1,4 +1,4 @@
-/** From a model folder to a pack and back, and everything that stops it on the way. */
+/** Tests the conversion of a model folder to a pack, opening the pack, and every failure in between. */
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -54,11 +54,11 @@ function model(options: RandomModelOptions = {}): Promise<string> {
 
 async function preparePack(options: Omit<PrepareOptions, "dtype">): Promise<ModelPack> {
   const folder = await prepareModel(options);
-  if (folder.kind !== "pack") throw new Error(`${folder.dir} is no pack`);
+  if (folder.kind !== "pack") throw new Error(`${folder.dir} is not a pack`);
   return folder;
 }
 
-/** All files below a folder, none if it does not exist. */
+/** Returns the names of everything below a folder; empty if it does not exist. */
 async function filesBelow(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => []);
   return entries.map((entry) => entry.name).sort();
@@ -76,9 +76,9 @@ const PACK_FILES = [
 
 describe("a pack", () => {
   test.each<MatrixFormat>(["q8", "q4", "f32"])(
-    "%s: holds every weight, equalized if it is quantized, as the kernels read it",
+    "%s: holds every weight in the kernels' layout, equalized if it is quantized",
     async (format) => {
-      // More rows than one chunk holds, stacked parts whose rows are no multiple of the kernels' granularity.
+      // More rows than one chunk holds, and stacked parts whose rows are not a multiple of the kernels' granularity.
       const source = join(scratch, "model");
       const config = { vocab_size: 45_003, intermediate_size: 35, head_dim: 6, attention_bias: true };
       const tensors = await writeRandomModel(source, { config, dtype: "BF16" });
@@ -111,7 +111,7 @@ describe("a pack", () => {
   test.each<["q8" | "q4", number]>([
     ["q8", 127],
     ["q4", 7],
-  ])("%s: a weight is at most half a step off, or one and a half where a block's end is clamped", (format, range) => {
+  ])("%s: a weight is off by at most half a step, or by one and a half if it is clamped", (format, range) => {
     const values = Float32Array.from({ length: 3200 }, (_, i) => Math.sin(i * i));
     const quantized = quantize(format, values, 1, values.length);
     const restored = dequantize(quantized);
@@ -122,7 +122,7 @@ describe("a pack", () => {
     }
   });
 
-  test("tied embeddings are kept once; a copy of the head in the file is checked against them", async () => {
+  test("stores tied embeddings once, and checks a copy of the head in the file against them", async () => {
     const source = await model({
       config: { tie_word_embeddings: true },
       edit: (tensors) => tensors.set("lm_head.weight", tensors.get("model.embed_tokens.weight")!),
@@ -132,7 +132,7 @@ describe("a pack", () => {
     expect([...pack.tensors.keys()]).not.toContain("embed_tokens");
   });
 
-  test("carries the model's texts", async () => {
+  test("contains the model's text files", async () => {
     const tokenizerConfig = {
       eos_token: "<|end|>",
       chat_template: [
@@ -155,7 +155,7 @@ describe("a pack", () => {
     expect(await filesBelow(pack.dir)).toEqual(PACK_FILES);
   });
 
-  test("chat_template.jinja comes before tokenizer_config.json; reasoning tags in it are found", async () => {
+  test("prefers chat_template.jinja to tokenizer_config.json, and finds the reasoning tags in it", async () => {
     const files = {
       "tokenizer_config.json": JSON.stringify({ chat_template: "old" }),
       "chat_template.jinja": "new <think> </think>",
@@ -170,8 +170,8 @@ describe("a pack", () => {
   });
 
   test.each<[string, string[], string | null, object | null]>([
-    ["tokens alone", ["<think>", "</think>"], null, { open: "<think>", close: "</think>" }],
-    ["tokens of another name", ["[THINK]", "[/THINK]"], "no tag", { open: "[THINK]", close: "[/THINK]" }],
+    ["only tokens", ["<think>", "</think>"], null, { open: "<think>", close: "</think>" }],
+    ["tokens with another name", ["[THINK]", "[/THINK]"], "no tag", { open: "[THINK]", close: "[/THINK]" }],
     [
       "tokens with words for opening and closing",
       ["<|START_THINKING|>", "<|END_THINKING|>"],
@@ -179,13 +179,13 @@ describe("a pack", () => {
       { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
     ],
     [
-      "the template alone",
+      "only the template",
       [],
       "x <|begin_of_thought|>, <|end_of_thought|>",
       { open: "<|begin_of_thought|>", close: "<|end_of_thought|>" },
     ],
     [
-      "the usual ones before others",
+      "the usual tags before others",
       ["[THINK]", "[/THINK]"],
       "{{ '<think>' }}</think>",
       { open: "<think>", close: "</think>" },
@@ -195,7 +195,7 @@ describe("a pack", () => {
     ["one tag in the tokens, the other in the template", ["<think>"], "</think>", null],
     ["other tags in pairs", ["<tool_call>", "</tool_call>"], "<response></response>", null],
     [
-      "channels, which open reasoning and answers alike",
+      "channels, which open both reasoning and answers",
       ["<|channel|>", "<|message|>"],
       "<|channel|>analysis<|message|>",
       null,
@@ -217,7 +217,7 @@ describe("a pack", () => {
     });
   });
 
-  test("beyond a size the body's weights lie in a second file, and the body computes the same", async () => {
+  test("from a size on, the body's weights are in a second file, and the body computes the same", async () => {
     const source = await model({ config: { attention_bias: true, intermediate_size: 720 } });
     await convert(source, join(scratch, "joined"), { format: "q8" });
     await convert(source, join(scratch, "apart"), { format: "q8", externalFromBytes: 1000 });
@@ -306,7 +306,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
       /"model\.layers\.2\.input_layernorm\.weight" is not part/,
     ],
     [
-      "a tied head of its own",
+      "a head that differs from the tied embedding",
       { config: { tie_word_embeddings: true }, edit: replaced("lm_head.weight", [257, 48]) },
       "invalid_model",
       /"lm_head\.weight" differs from "model\.embed_tokens\.weight"$/,
@@ -425,8 +425,8 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     ["SIGINT", 1],
     ["SIGTERM", 1],
     ["SIGINT", 2],
-  ] as const)("%s in the middle of %i", async (signal, numModels) => {
-    // A process of its own, which interrupts itself after the first chunk of each.
+  ] as const)("%s during %i conversions", async (signal, numModels) => {
+    // A separate process, which interrupts itself once each conversion has read its first chunk.
     const sources = await Promise.all(
       Array.from({ length: numModels }, (_, seed) => randomModel(join(scratch, `model${seed}`), { seed })),
     );
@@ -441,7 +441,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     expect(await filesBelow(cache)).toEqual(["packs"]);
   });
 
-  test("SIGHUP in one while another has come to its end", async () => {
+  test("SIGHUP during one write after another has finished", async () => {
     const ended = await endOf(`
       const { writeFolder } = await load("/engine/store/staging.ts");
       await writeFolder(${JSON.stringify(join(scratch, "one"))}, async () => {
@@ -455,7 +455,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
   });
 });
 
-/** The signal that ends a process of its own which runs `program`. */
+/** Runs `program` in a separate process and returns the signal that ended it. */
 function endOf(program: string): Promise<NodeJS.Signals | null> {
   const loading = `
     const { createServer } = await import("vite");
@@ -469,7 +469,7 @@ function endOf(program: string): Promise<NodeJS.Signals | null> {
 }
 
 describe("the cache", () => {
-  test("a second start converts nothing, wherever the model lies; a change of one weight converts again", async () => {
+  test("a second start converts nothing, even for a copy or a link; a change of one weight converts again", async () => {
     const source = await model();
     const first = await preparePack({ model: source });
     const onProgress = vi.fn<(done: number, total: number) => void>();
@@ -486,14 +486,14 @@ describe("the cache", () => {
     expect((await preparePack({ model: source })).manifest.modelHash).not.toBe(first.manifest.modelHash);
   });
 
-  test("what it remembers of a folder holds until a file's state changes, restored time stamps included", async () => {
+  test("a remembered hash is valid until a file's state changes, even if its time stamps are restored", async () => {
     const source = await model();
     const old = new Date("2020-01-01T00:00:00Z");
     await utimes(join(source, "model.safetensors"), old, old);
     const first = await preparePack({ model: source });
     const [memory] = await readdir(join(cache, "sources"));
     const path = join(cache, "sources", memory!);
-    // As if the folder had been seen when it had long been at rest.
+    // As if the files had not changed for a long time when they were hashed.
     const remembered = JSON.parse(await readFile(path, "utf8")) as { takenMs: number; hash: string };
     await writeFile(path, JSON.stringify({ ...remembered, takenMs: remembered.takenMs + 60_000 }));
     expect((await preparePack({ model: source })).dir).toBe(first.dir);
@@ -505,7 +505,7 @@ describe("the cache", () => {
     expect((await preparePack({ model: source })).dir).not.toBe(first.dir);
   });
 
-  test("what it has of a folder goes: packs, what was remembered of ONNX files, by name, by path and by a link; then there is nothing", async () => {
+  test("packs and remembered hashes of a folder are removed by its name, its path or a link; then nothing is left", async () => {
     const source = join(scratch, "model");
     const tensors = await writeRandomModel(source);
     const shape = {
@@ -533,7 +533,7 @@ describe("the cache", () => {
     }
   });
 
-  test("folders of one name are told apart by their paths; a pack that two have stays for the other one", async () => {
+  test("folders with the same name are distinguished by path; a pack that two folders share stays for the other one", async () => {
     const sources = await Promise.all(["a", "b"].map((name) => randomModel(join(scratch, name, "model"))));
     for (const source of sources) await preparePack({ model: source });
     vi.stubEnv("HF_HUB_CACHE", join(scratch, "hub"));
@@ -548,7 +548,7 @@ describe("the cache", () => {
     expect(await removeModel("model")).toMatchObject({ removed: ["the pack model q8"] });
   });
 
-  test("each format has its pack; list shows them all", async () => {
+  test("each format has its own pack, and all are listed", async () => {
     const source = await model();
     for (const format of ["q8", "f32"] as const) await preparePack({ model: source, format });
     const cached = (await listModels()).filter((pack) => pack.source === source);
@@ -557,7 +557,7 @@ describe("the cache", () => {
       expect(pack).toMatchObject({ name: "model", revision: null, architecture: "llama", source });
   });
 
-  test("conversions at the same time give one pack", async () => {
+  test("concurrent conversions give one pack", async () => {
     const source = await model();
     const packs = await Promise.all(Array.from({ length: 4 }, () => preparePack({ model: source })));
     expect(new Set(packs.map(({ dir }) => dir)).size).toBe(1);
@@ -565,15 +565,15 @@ describe("the cache", () => {
     expect(await filesBelow(packs[0]!.dir)).toEqual(PACK_FILES);
   });
 
-  test("what a killed conversion left is removed, what another machine may be writing is not", async () => {
+  test("folders left by killed conversions are removed, but not those that another machine may be writing", async () => {
     const packs = join(cache, "packs");
     const mine = hostname().replaceAll(/[^A-Za-z0-9]/g, "_");
     const dead = `.staging-${mine}-4194305-abc123`; // above Linux's largest process id
-    const reused = `.staging-${mine}-${process.pid}-abc123`; // in a container, where every run has the same
+    const reused = `.staging-${mine}-${process.pid}-abc123`; // in a container, where every run has the same id
     const alive = `.staging-${mine}-${process.ppid}-abc123`;
     const foreign = ".staging-another_machine-4194305-abc123";
     const forgotten = ".staging-another_machine-4194305-abc124";
-    // Its process is not seen from here.
+    // Written to recently; its process may not be visible from here.
     const busy = [`.staging-${mine}-4194305-abc124`, `.staging-${mine}-${process.pid}-abc124`];
     for (const name of [dead, reused, alive, foreign, forgotten, ...busy]) {
       const minutes = name === forgotten ? 2000 : 60;
@@ -587,7 +587,7 @@ describe("the cache", () => {
     expect((await readdir(packs)).sort()).toEqual([alive, foreign, ...busy, basename(dir)].sort());
   });
 
-  test("a damaged pack in it is converted again", async () => {
+  test("a damaged pack is converted again", async () => {
     const source = await model();
     const pack = await preparePack({ model: source });
     await truncate(pack.bodyPath, 100);
@@ -596,7 +596,7 @@ describe("the cache", () => {
     expect(await readdir(join(cache, "packs"))).toHaveLength(1);
   });
 
-  test("one that cannot be written is refused by name", async () => {
+  test("a cache that cannot be written is refused by name", async () => {
     vi.stubEnv("TOUCHSTONE_CACHE", join(scratch, "file"));
     await writeFile(join(scratch, "file"), "");
     const refused = preparePack({ model: await model() });
@@ -606,24 +606,24 @@ describe("the cache", () => {
     );
   });
 
-  test("its place: TOUCHSTONE_CACHE, else the platform's", () => {
+  test("its folder is TOUCHSTONE_CACHE, else the platform's cache folder", () => {
     expect(cacheFolder()).toBe(cache);
     expect(cacheFolder({})).toMatch(/touchstone/);
   });
 
-  test.runIf(process.platform === "linux")("its place on Linux follows XDG_CACHE_HOME", () => {
+  test.runIf(process.platform === "linux")("its folder on Linux follows XDG_CACHE_HOME", () => {
     expect(cacheFolder({ XDG_CACHE_HOME: "/x" })).toBe("/x/touchstone");
   });
 });
 
-describe("what the user named", () => {
+describe("the model that the user named", () => {
   test.each<[string, (dir: string) => Promise<void>, RegExp]>([
-    ["is not there", async () => undefined, /^there is no model folder at .*\/it$/],
+    ["does not exist", async () => undefined, /^there is no model folder at .*\/it$/],
     ["is a file", (dir) => writeFile(dir, ""), /\/it is a file; a model is a folder with config\.json/],
     [
       "is an empty folder",
       async (dir) => void (await mkdir(dir)),
-      /\/it is no model: it has neither config\.json \(a model folder\) nor manifest\.json \(a pack\)$/,
+      /\/it is not a model: it has neither config\.json \(a model folder\) nor manifest\.json \(a pack\)$/,
     ],
   ])("%s", async (_, create, message) => {
     await create(join(scratch, "it"));
@@ -632,7 +632,7 @@ describe("what the user named", () => {
     await expect(refused).rejects.toMatchObject({ code: "model_not_found" });
   });
 
-  test("is a pack: opened where it lies, in its own format only", async () => {
+  test("is a pack: opened in place, and only in its own format", async () => {
     const out = join(scratch, "pack");
     await convert(await model(), out, { format: "q4" });
     expect((await preparePack({ model: out })).dir).toBe(out);
@@ -653,7 +653,7 @@ describe("what the user named", () => {
       /tokenizer\.json: its contents are not what manifest\.json records$/,
     ],
     [
-      "has a file that was not there",
+      "has an additional file",
       (dir) => writeFile(join(dir, "chat_template.jinja"), ""),
       /chat_template\.jinja: its contents are not/,
     ],
@@ -673,7 +673,7 @@ describe("what the user named", () => {
       /tensor lm_head does not fit config\.json/,
     ],
     [
-      "lists files elsewhere",
+      "lists files outside its folder",
       (dir) => editedFiles(dir),
       /"\.\.\/config\.json" is not the name of a file in this folder$/,
     ],
@@ -687,7 +687,7 @@ describe("what the user named", () => {
   });
 });
 
-test("weights that go between opening a pack and reading them", async () => {
+test("weights that disappear between opening a pack and reading them are reported", async () => {
   const pack = await preparePack({ model: await model() });
   await rm(join(pack.dir, "weights.bin"));
   const reading = pack.readWeights(new Uint8Array(pack.weightsByteLength));
@@ -697,7 +697,7 @@ test("weights that go between opening a pack and reading them", async () => {
   });
 });
 
-test("a file is written as it was given, whatever becomes of the caller's buffer", async () => {
+test("a file is written as given, even if the caller changes its buffer afterwards", async () => {
   const path = join(scratch, "file");
   const sink = await FileSink.create(path);
   const bytes = Buffer.from("first");
@@ -710,7 +710,7 @@ test("a file is written as it was given, whatever becomes of the caller's buffer
 });
 
 describe("convert", () => {
-  test("writes into an empty folder, never over what is there; replaces a pack on request", async () => {
+  test("writes into an empty folder, never over existing files; replaces a pack on request", async () => {
     const source = await model();
     const out = join(scratch, "new", "pack");
     await mkdir(out, { recursive: true });
@@ -719,12 +719,12 @@ describe("convert", () => {
     await convert(source, out, { format: "q8", replace: true });
     expect((await openPack(out)).manifest.format).toBe("q8");
     await expect(convert(source, source, { format: "q8", replace: true })).rejects.toThrow(
-      /model exists and is no pack/,
+      /model exists and is not a pack/,
     );
     expect(await readdir(join(scratch, "new"))).toEqual(["pack"]);
   });
 
-  test("a replacement that fails keeps the old pack", async () => {
+  test("keeps the old pack if a replacement fails", async () => {
     const out = join(scratch, "pack");
     await convert(await model(), out, { format: "q4" });
     const broken = await randomModel(join(scratch, "broken"), {
@@ -735,7 +735,7 @@ describe("convert", () => {
     expect((await readdir(scratch)).sort()).toEqual(["broken", "model", "pack"]);
   });
 
-  test("a place that cannot be written", async () => {
+  test("reports a target that cannot be written", async () => {
     await writeFile(join(scratch, "file"), "");
     const refused = convert(await model(), join(scratch, "file", "pack"), { format: "q4" });
     await expect(refused).rejects.toMatchObject({
@@ -750,7 +750,7 @@ function asMatrix({ shape, values }: RandomTensor, format: MatrixFormat): Parame
   return format === "f32" ? { format, rows, cols, values } : quantize(format, values, rows, cols);
 }
 
-/** The hidden state of one token at position 0, as a body of the default random model computes it. */
+/** Returns the hidden state of one token at position 0, computed by a body of the default random model. */
 async function firstHidden(bodyPath: string): Promise<Float32Array> {
   const session = await ort.InferenceSession.create(bodyPath, { executionProviders: ["cpu"], logSeverityLevel: 3 });
   const feeds: Record<string, ort.Tensor> = {

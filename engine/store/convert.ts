@@ -1,4 +1,7 @@
-/** A model, by its folder or its name on the hub, converted into a new folder: a pack, or the layout of transformers.js. */
+/**
+ * Converts a model, given by its folder or its name on the hub, into a new folder: a pack, or the layout of
+ * transformers.js.
+ */
 
 import { readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -22,26 +25,26 @@ import { removeFolder, writeFolder } from "./staging.js";
 
 export interface ConvertOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
   readonly format: MatrixFormat;
-  /** A pack unless given; `onnx` is what transformers.js runs. */
+  /** Layout of the new folder: a pack by default; `onnx` is the layout that transformers.js runs. */
   readonly layout?: "pack" | "onnx" | undefined;
-  /** Called after each chunk with the number of weights done and of all weights. */
+  /** Called after each chunk with the number of weights done and the number of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Ends a download, which goes on from there the next time, or the conversion, of which nothing is left then. */
+  /** Aborts a download, which continues from there the next time, or the conversion, which then leaves nothing. */
   readonly signal?: AbortSignal | undefined;
-  /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
+  /** Called while a file of the model is being downloaded, with its bytes so far and in total. */
   readonly onDownload?: HubOptions["onProgress"];
-  /** Puts what is new in the place of a folder of its kind that is there already. */
+  /** Set to replace an existing folder of the same kind. */
   readonly replace?: boolean;
   /**
-   * Bytes of the body from which its weights go into a file of their own.
+   * Size in bytes from which the body keeps its weights in a separate file.
    * @internal
    */
   readonly externalFromBytes?: number;
 }
 
 /**
- * Converts the model in the folder `model`, or of that name on the hub, into a new folder `outDir`. On failure or interruption
- * nothing new is left there.
+ * Converts the model in the folder `model`, or the hub's model of that name, into a new folder `outDir`. On failure or
+ * interruption nothing new is left there.
  *
  * @throws EngineError naming the file and the tensor that cannot be converted, or the folder that cannot be written
  */
@@ -68,26 +71,26 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
   }
 }
 
-/** A pack has lost what another format would need. */
+/** Refuses a pack as the source: it no longer has the weights that another format would need. */
 async function refusePack(dir: string): Promise<void> {
   const has = (name: string): Promise<boolean> => fileExists(join(dir, name));
   if (!(await has(MANIFEST_FILE)) || (await has(SINGLE_FILE)) || (await has(INDEX_FILE))) return;
   throw new EngineError(
     "unsupported_model",
-    `${dir} is a pack already; another one is made from the folder that it was converted from`,
+    `${dir} is already a pack; convert the model folder that it was made from instead`,
     "model",
   );
 }
 
-/** A folder of the same kind may be replaced on request; anything else that is there stays. */
+/** Refuses an existing target, unless it is empty or a folder of the same kind that may be replaced. */
 async function checkTarget(target: string, layout: "pack" | "onnx", replace: boolean): Promise<void> {
   const entry = await stat(target).catch(() => null);
   if (entry === null) return;
   if (entry.isDirectory() && (await readdir(target)).length === 0) return;
   const isOfKind = layout === "pack" ? await fileExists(join(target, MANIFEST_FILE)) : await holdsOnnxAlone(target);
   if (!isOfKind) {
-    const kind = layout === "pack" ? "no pack" : "no folder of ONNX files alone";
-    throw new EngineError("output_unavailable", `${target} exists and is ${kind}; a conversion writes a new folder`);
+    const kind = layout === "pack" ? "not a pack" : "not a folder with only ONNX files";
+    throw new EngineError("output_unavailable", `${target} exists and is ${kind}; a conversion needs a new folder`);
   }
   if (!replace) throw new EngineError("output_unavailable", `${target} exists already`);
 }

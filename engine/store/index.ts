@@ -1,4 +1,4 @@
-/** Where models are: names to folders, the caches of downloads and packs. */
+/** Locates models: resolves names to folders and manages the caches of downloads and packs. */
 
 export { cacheFolder } from "./cache.js";
 export { convert, type ConvertOptions } from "./convert.js";

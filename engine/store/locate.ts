@@ -1,4 +1,4 @@
-/** From what the user named to a folder on this machine: one that is there, else the hub's model of that name. */
+/** Resolves the model that the user named to a folder on this machine: an existing one, else the hub's model. */
 
 import { stat } from "node:fs/promises";
 
@@ -7,8 +7,8 @@ import { checkTextFiles, type OnnxDtype } from "../folder/index.js";
 import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions } from "./hub/index.js";
 
 /**
- * @returns the folder; a name that can be neither is returned as it is
- * @throws EngineError where there is no name, or the hub does not have the model or cannot be asked
+ * @returns the folder; a name that cannot be a model of the hub is returned unchanged
+ * @throws EngineError if the name is empty, or if the hub does not have the model or cannot be reached
  */
 export async function modelFolder(model: string, options: HubOptions): Promise<string> {
   if (model === "") throw new EngineError("model_not_found", "the model's name is empty", "model");
@@ -25,21 +25,22 @@ export async function modelFolder(model: string, options: HubOptions): Promise<s
 }
 
 export interface PullOptions {
-  /** Which ONNX variant to download; safetensors where the model has them unless given. */
+  /** ONNX variant to download; by default safetensors, or the first ONNX variant if the model has none. */
   readonly dtype?: OnnxDtype | undefined;
-  /** Ends the download, which continues from there the next time. */
+  /** Aborts the download, which continues from there the next time. */
   readonly signal?: AbortSignal | undefined;
-  /** Called as a file comes in, with its bytes so far (those of earlier runs included) and in all. */
+  /** Called while a file arrives, with its bytes so far (including those of earlier runs) and in total. */
   readonly onDownload?: ((done: number, total: number, file: string) => void) | undefined;
-  /** Called with a sentence for people about something that is no error. */
+  /** Called with a sentence for people about something that is not an error. */
   readonly onNotice?: ((message: string) => void) | undefined;
 }
 
 /**
- * Downloads a model of the hub as the hub has it now; only what has changed, and no safetensors that cannot be run.
+ * Downloads the hub's current version of a model. Only changed files are downloaded, and no safetensors of a model
+ * that cannot be run.
  *
  * @param model `org/name` or `org/name@revision`, where a revision is a branch, a tag or a commit
- * @throws EngineError where the hub does not have the model, cannot be asked, or has one that cannot be run
+ * @throws EngineError if the hub does not have the model, cannot be reached, or has a model that cannot be run
  */
 export async function pullModel(model: string, { onDownload, ...options }: PullOptions = {}): Promise<HubModel> {
   const reference = hubReference(model);
@@ -50,5 +51,5 @@ export async function pullModel(model: string, { onDownload, ...options }: PullO
   return pullFromHub(reference, { onTextFiles: checkTextFiles, onProgress: onDownload, ...options });
 }
 
-/** Failures that a mistyped path would end in too. */
+/** Failures that a mistyped path would also cause. */
 const AMBIGUOUS_CODES: ReadonlySet<string> = new Set(["model_not_found", "hub_unreachable"]);

@@ -1,8 +1,8 @@
 /**
- * From what the user named to what an engine runs: a pack and a folder of ONNX files as they are, a model folder
- * through the cache (converted on its first use), the name of a model on the hub through a download, nothing for the
- * embedded model. A cached pack is named after the contents of the model's files, so
- * a changed model is converted anew and a moved one is not.
+ * Resolves the model that the user named to one that an engine can run. A pack or a folder of ONNX files is used as it
+ * is, a model folder is converted on its first use and then read from the cache, the name of a model on the hub is
+ * downloaded first, and no name selects the embedded model. A cached pack is named after the contents of the model's
+ * files, so a changed model is converted again and a moved one is not.
  */
 
 import { stat, utimes } from "node:fs/promises";
@@ -34,15 +34,15 @@ import { removeFolder, writeFolder } from "./staging.js";
 export interface PrepareOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
   /** A model folder, a pack, a folder of ONNX files, or the name of a model on the hub; null for the embedded model. */
   readonly model: string | null;
-  /** How a model folder is converted; by default q8. A pack of another format is refused. */
+  /** Format to which a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
   /** Called with a model folder's configuration before anything large is downloaded, read or written. May throw. */
   readonly onConfig?: ((config: ModelConfig, format: MatrixFormat) => void) | undefined;
-  /** Ends a download, which goes on from there the next time, or a conversion, of which nothing is left then. */
+  /** Aborts a download, which continues from there the next time, or a conversion, which then leaves nothing. */
   readonly signal?: AbortSignal | undefined;
-  /** Called while a model is being converted, with the number of weights done and of all weights. */
+  /** Called while a model is being converted, with the number of weights done and the number of all weights. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Called while a file of the model is being downloaded, with its bytes so far and in all. */
+  /** Called while a file of the model is being downloaded, with its bytes so far and in total. */
   readonly onDownload?: HubOptions["onProgress"];
 }
 
@@ -93,12 +93,12 @@ async function cachedPack(modelDir: string, options: WriteOptions): Promise<Mode
     pack = await openPack(target);
   }
   await identity.remember();
-  // The folder's time stamp says when the pack was last used; a cache that cannot be written keeps none.
+  // The folder's time stamp records when the pack was last used; a cache that is not writable records nothing.
   await utimes(target, new Date(), new Date()).catch(() => undefined);
   return pack;
 }
 
-/** The pack at `target`, or null where there is none or a damaged one, which is then removed. */
+/** Opens the pack at `target`. Returns null if it does not exist or is damaged; a damaged pack is removed. */
 async function openCached(target: string): Promise<ModelPack | null> {
   if ((await stat(target).catch(() => null)) === null) return null;
   try {
@@ -133,7 +133,7 @@ async function convertInto(
   }
 }
 
-/** A folder with both kinds of weights is one of safetensors, unless a dtype asks for the other. */
+/** Returns the kind of a folder. If it has both kinds of weights, safetensors are used unless a dtype is given. */
 async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<"pack" | "model" | "onnx"> {
   const entry = await stat(dir).catch(() => null);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
@@ -150,7 +150,7 @@ async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<
   if (await has("config.json")) return "model";
   throw new EngineError(
     "model_not_found",
-    `${dir} is no model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`,
+    `${dir} is not a model: it has neither config.json (a model folder) nor ${MANIFEST_FILE} (a pack)`,
   );
 }
 
@@ -163,7 +163,7 @@ function ofFormat(pack: ModelPack, format: MatrixFormat | undefined, name = pack
   if (format === undefined || format === pack.manifest.format) return pack;
   throw new EngineError(
     "unsupported_value",
-    `${name} is a pack of ${pack.manifest.format} weights, not ${format}, which is for folders that are converted`,
+    `${name} is a pack of ${pack.manifest.format} weights, not ${format}; quant applies only to model folders, which are converted`,
     "quant",
   );
 }

@@ -1,7 +1,7 @@
 /**
- * A folder that appears whole or not at all: written under a temporary name beside its target, then renamed.
- * It is removed when its writer fails, is interrupted or exits; what a killed process left is removed by the
- * next one that writes beside it.
+ * Writes a folder that appears complete or not at all: it is written under a temporary name next to its target, then
+ * renamed. It is removed if its writer fails, is interrupted or exits; a folder that a killed process left is removed
+ * by the next process that writes next to it.
  */
 
 import { randomBytes } from "node:crypto";
@@ -14,8 +14,8 @@ import { LIMITS } from "../limits.js";
 import { isRunning, machineName } from "./hub/index.js";
 
 /**
- * Runs `write` on a fresh folder and gives that folder the name `target`. A target that exists by then (another
- * process was faster) is kept, and the fresh folder dropped.
+ * Runs `write` on a new folder and renames that folder to `target`. A target that exists by then (another process was
+ * faster) is kept, and the new folder is removed.
  */
 export async function writeFolder(target: string, write: (dir: string) => Promise<void>): Promise<void> {
   const parent = dirname(target);
@@ -36,7 +36,7 @@ export async function writeFolder(target: string, write: (dir: string) => Promis
   }
 }
 
-/** Removes a folder, if it is there, at once for everyone who looks for it under its name; then deletes it. */
+/** Removes a folder, if it exists: first renames it, so that it disappears from its path at once, then deletes it. */
 export async function removeFolder(path: string): Promise<void> {
   const aside = temporaryName(dirname(path));
   try {
@@ -55,7 +55,7 @@ function temporaryName(parent: string): string {
   return join(parent, `${PREFIX}${machineName()}-${process.pid}-${randomBytes(6).toString("hex")}`);
 }
 
-/** False where the target exists already. An empty folder counts as not existing. */
+/** Renames the folder. Returns false if the target already exists; an empty folder counts as not existing. */
 async function renamed(dir: string, target: string): Promise<boolean> {
   await rmdir(target).catch(() => undefined);
   try {
@@ -71,10 +71,13 @@ async function renamed(dir: string, target: string): Promise<boolean> {
   }
 }
 
-/** Folders that this process is writing. All share their hooks: who listens twice to a signal is taken for two who listen. */
+/**
+ * Folders that this process is writing. They share one handler per signal: `interrupted` counts listeners to decide
+ * whether other code handles the signal.
+ */
 const unfinished = new Set<string>();
 
-/** In a worker thread only the exit hook ever runs. */
+/** Installs the handlers with the first folder. In a worker thread only the exit handler ever runs. */
 function removeOnExit(dir: string): void {
   if (unfinished.size === 0) {
     process.on("exit", removeUnfinished);
@@ -95,35 +98,38 @@ function removeUnfinished(): void {
 }
 
 function interrupted(signal: NodeJS.Signals): void {
-  // Whoever else listens decides what the signal means; alone, we clean up and let it end the process.
+  // If other code listens too, it decides what the signal means. Otherwise we clean up and let it end the process.
   if (process.listenerCount(signal) > 1) return;
   removeUnfinished();
   process.removeListener(signal, interrupted);
   process.kill(process.pid, signal);
 }
 
-/** Removes the temporary folders of processes that are no more. */
+/** Removes the temporary folders of processes that no longer exist. */
 async function removeStale(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const match = /^(.*)-(\d+)-[0-9a-f]+$/.exec(name);
     if (match === null || !name.startsWith(PREFIX)) continue;
     const path = join(parent, name);
     const isStale = await isAbandoned(path, match[1]!.slice(PREFIX.length), Number(match[2]));
-    // What somebody else left and we may not remove is no reason to write nothing.
+    // Another user's stale folder that we may not remove must not prevent our own write.
     if (isStale) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
-/** Containers may share a disk and a host name, and each has processes of its own: a live one may look dead, but is not silent. */
+/**
+ * Decides whether a temporary folder is abandoned. Containers may share a disk and a host name but not their process
+ * ids: a live process may look dead, but it keeps writing to its folder.
+ */
 async function isAbandoned(path: string, machine: string, pid: number): Promise<boolean> {
   const silenceMs = Date.now() - (await lastWriteMs(path));
   if (silenceMs > LIMITS.maxStagingSilenceMs) return !unfinished.has(path);
   if (machine !== machineName() || silenceMs < LIMITS.stagingSilenceMs) return false;
-  // Our own id, reused: containers give the same one to every run.
+  // Our own id may have been reused: containers give the same id to every run.
   return pid === process.pid ? !unfinished.has(path) : !isRunning(pid);
 }
 
-/** Of a folder and the files in it. */
+/** Returns the time of the last write to a folder or to a file in it, in milliseconds since the epoch. */
 async function lastWriteMs(path: string): Promise<number> {
   const names = await readdir(path).catch(() => []);
   const times = await Promise.all(

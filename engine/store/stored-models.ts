@@ -1,4 +1,4 @@
-/** What this machine keeps of models: the embedded one, those downloaded from the hub, and the packs that were made of models. */
+/** Lists and removes the models on this machine: the embedded model, downloads from the hub, and cached packs. */
 
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
@@ -21,27 +21,30 @@ import { hubReference, removeStored, snapshotName, storedModels } from "./hub/in
 import { removeFolder } from "./staging.js";
 
 export interface ModelSummary {
-  /** `org/name` for a model of the hub, else the name of its folder. */
+  /** `org/name` for a model of the hub, otherwise the name of its folder. */
   readonly name: string;
-  /** Of the hub's models: a branch, a tag or a commit. */
+  /** Branches and tags of a hub model, or its commit; null for other models. */
   readonly revision: string | null;
   readonly architecture: string;
-  /** Null for a download as it is. */
+  /** Format of a pack or of an ONNX file; null for a download. */
   readonly format: MatrixFormat | OnnxDtype | null;
   /** False for a download that was interrupted. */
   readonly isFinished: boolean;
-  /** Of all its files. */
+  /** Total size of its files. */
   readonly byteLength: number;
-  /** The folder that it is, or that it was converted from; null for the embedded model. */
+  /** Folder of the model, or folder that it was converted from; null for the embedded model. */
   readonly source: string | null;
-  /** When a pack was last opened, or a download came in; null for the embedded model. */
+  /**
+   * Time at which a pack was last opened or a download was last written, in milliseconds since the epoch; null for
+   * the embedded model and for ONNX files.
+   */
   readonly lastUsedMs: number | null;
 }
 
-/** The name of the model that comes with the program. */
+/** Name of the model that comes with the program. */
 export const EMBEDDED_MODEL = "tiny";
 
-/** The embedded model, then downloads and packs by name. What cannot be opened is left out. */
+/** Returns the embedded model, then downloads and packs by name. Models that cannot be opened are left out. */
 export async function listModels(): Promise<ModelSummary[]> {
   const embedded = await embeddedPack();
   const first =
@@ -80,7 +83,7 @@ async function downloads(): Promise<ModelSummary[]> {
   );
 }
 
-/** Packs, and folders of ONNX files that were run. */
+/** Returns cached packs, and folders of ONNX files that have been run. */
 async function runnable(): Promise<ModelSummary[]> {
   const cache = cacheFolder();
   const folders = await readdir(join(cache, PACKS)).catch(() => []);
@@ -123,20 +126,20 @@ function packSummary(
 }
 
 export interface Removal {
-  /** What went, for people; empty where the model was only remembered. */
+  /** Descriptions, for people, of what was removed; empty if the cache held only a record of the model. */
   readonly removed: readonly string[];
-  /** What stays of a model of which no pack went, and why, for people. */
+  /** Descriptions, for people, of what stays if no pack was removed, and why. */
   readonly kept: readonly string[];
-  /** That are free now. */
+  /** Number of bytes freed. */
   readonly byteLength: number;
 }
 
 /**
- * Removes what the caches hold of a model: the download of `org/name` or `org/name@revision`, and the packs of that
- * or of a folder, named as `listModels` does or by its path. A folder of the user's own stays as it is.
+ * Removes a model from the caches: the download of `org/name` or `org/name@revision` and its packs, or the packs of a
+ * folder, given by its name in `listModels` or by its path. The user's own folder is not changed.
  *
- * @returns null where nothing is kept under that name
- * @throws EngineError for the embedded model, and for a name that several folders have
+ * @returns null if nothing is stored under that name
+ * @throws EngineError for the embedded model, and for a name that several folders share
  */
 export async function removeModel(name: string): Promise<Removal | null> {
   const cache = cacheFolder();
@@ -178,11 +181,11 @@ export async function removeModel(name: string): Promise<Removal | null> {
   return removed.length === 0 && named.length === 0 ? null : { removed, kept, byteLength };
 }
 
-/** A folder of the user's own may have the same name. */
+/** Builds the error for the embedded model, with a hint if a user's folder has the same name. */
 function embeddedStays(paths: readonly string[]): EngineError {
   const others = paths.filter((path) => basename(path) === EMBEDDED_MODEL);
   const hint =
-    others.length === 0 ? "" : `; the other model of that name goes by its path, ${others.sort().join(" or ")}`;
+    others.length === 0 ? "" : `; to remove the other model of that name, give its path: ${others.sort().join(" or ")}`;
   return new EngineError(
     "unsupported_value",
     `${EMBEDDED_MODEL} comes with the program and cannot be removed${hint}`,
@@ -190,7 +193,7 @@ function embeddedStays(paths: readonly string[]): EngineError {
   );
 }
 
-/** @throws EngineError where several folders have that name */
+/** @throws EngineError if several folders have that name */
 async function folderNamed(name: string, paths: ReadonlySet<string>): Promise<string[]> {
   const named = await realpath(name).catch(() => resolve(name));
   if (paths.has(named)) return [named];
@@ -205,11 +208,11 @@ async function folderNamed(name: string, paths: ReadonlySet<string>): Promise<st
 
 interface RemovedTraces {
   readonly packs: readonly { readonly format: string; readonly byteLength: number }[];
-  /** Another folder of equal files, for which packs stay. */
+  /** Another folder with the same files, for which the packs are kept. */
   readonly sharedWith: string | null;
 }
 
-/** The packs of one folder, and that it was ever run: with its safetensors, or with some of its ONNX files. */
+/** Removes the packs of one folder and the cache's records of it, for its safetensors and for its ONNX files. */
 async function removeTraces(cache: string, path: string): Promise<RemovedTraces> {
   const sources = await rememberedSources(cache);
   const packs = [];

@@ -396,7 +396,7 @@ describe("refusals", () => {
   test("a pack that is to be converted", async () => {
     await refuses(
       ["convert", resolve("dist/models/tiny/pack"), "--out", join(scratch, "again")],
-      /pack is a pack already/,
+      /pack is already a pack/,
     );
   });
 

@@ -116,7 +116,7 @@ test("a folder of that name goes before the hub", async () => {
   rmSync(join(scratch, "org"), { recursive: true });
   expect({ code, stderr }).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/^touchstone: org\/random-model is no model/) as string,
+    stderr: expect.stringMatching(/^touchstone: org\/random-model is not a model/) as string,
   });
   expect(hub.requests).toEqual([]);
 });
@@ -208,7 +208,7 @@ describe("list and rm", () => {
     for (const model of [onnx, folder, copy])
       await touchstone(["generate", "--model", model, "--prompt", "x", "--max-tokens", "1"]);
     expect((await touchstone(["rm", "tiny"])).stderr).toBe(
-      `touchstone: tiny comes with the program and cannot be removed; the other model of that name goes by its path, ${onnx}\n`,
+      `touchstone: tiny comes with the program and cannot be removed; to remove the other model of that name, give its path: ${onnx}\n`,
     );
     expect(await touchstone(["rm", onnx])).toEqual({
       code: 0,
@@ -260,7 +260,7 @@ describe("refusals", () => {
     [
       "neither a folder nor in the cache",
       ["chat", "--model", "org/none", "--offline", "--once", "x"],
-      /^touchstone: there is no folder org\/none here, and org\/none is not in \S+, and the hub is not asked while offline$/m,
+      /^touchstone: there is no folder org\/none here, and org\/none is not in \S+, and the hub is not contacted while offline$/m,
     ],
     [
       "a hub that cannot be reached",

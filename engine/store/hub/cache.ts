@@ -1,13 +1,13 @@
 /**
- * The cache on disk, laid out as Python's huggingface_hub does, which shares it:
+ * The hub's cache on disk. It is shared with Python's huggingface_hub and has the same layout:
  *
- *     models--org--name/refs/<revision>                 the commit it stands for
+ *     models--org--name/refs/<revision>                 the commit of this revision
  *     models--org--name/snapshots/<commit>/<path>       -> ../../blobs/<hash>
- *     models--org--name/blobs/<hash>                    a whole file; <hash>.incomplete: the beginning of one
- *     models--org--name/.no_exist/<commit>/<path>       known not to be in the repository
+ *     models--org--name/blobs/<hash>                    a complete file; <hash>.incomplete: the beginning of a file
+ *     models--org--name/.no_exist/<commit>/<path>       marks a file that the repository does not have
  *     .locks/models--org--name/
  *
- * Where links cannot be made, a file lies in its snapshot itself.
+ * If links cannot be created, the snapshot contains the file itself.
  */
 
 import { randomUUID } from "node:crypto";
@@ -34,10 +34,10 @@ import type { RemoteFile } from "./listing.js";
 import { isCommit, isSafePath, type HubReference } from "./reference.js";
 import { dataFile, selectWeights, shardsOf } from "./selection.js";
 
-/** Whether a snapshot can be run: `usable` lacks nothing that is needed, but may lack optional files. */
+/** Completeness of a snapshot. `usable` means that it has all required files, but may lack optional ones. */
 export type Completeness = "complete" | "usable" | "missing";
 
-/** One repository's part of the cache. */
+/** The part of the cache that belongs to one repository. */
 export class CachedRepository {
   readonly path: string;
   readonly lockFile: string;
@@ -48,9 +48,9 @@ export class CachedRepository {
     private readonly hasSymlinks = true,
   ) {
     const folder = `models--${repository.replace("/", "--")}`;
-    // Absolute, as what the links in it point at is.
+    // Absolute, like the resolved targets of the links in it.
     this.path = resolve(cache, folder);
-    // Python's locks are named after hashes and held by flock, which nothing but this process could see.
+    // A separate lock: Python's lock files are named after hashes and held by flock, which Node does not offer.
     this.lockFile = resolve(cache, ".locks", folder, "touchstone.lock");
   }
 
@@ -66,7 +66,7 @@ export class CachedRepository {
     return `${this.blobFile(file)}.incomplete`;
   }
 
-  /** The commit that a revision stood for when it was last asked for. */
+  /** Returns the commit that a revision had when it was last looked up, or null. */
   async commitOf({ revision }: HubReference): Promise<string | null> {
     if (isCommit(revision)) return revision;
     const text = await readFile(join(this.path, "refs", ...revision.split("/")), "utf8").catch(() => "");
@@ -78,7 +78,7 @@ export class CachedRepository {
     if (!REQUIRED_TEXT_FILES.every((path) => paths.has(path))) return "missing";
     const weights = selectWeights(paths, dtype);
     if (weights === null) return "missing";
-    // What the repository may have too, and would have been chosen or needed.
+    // Files that would have been preferred or needed if the repository has them.
     const others: string[] = OPTIONAL_TEXT_FILES.filter((path) => !paths.has(path));
     switch (weights.kind) {
       case "single":
@@ -102,7 +102,7 @@ export class CachedRepository {
     return known.every(Boolean) ? "complete" : "usable";
   }
 
-  /** The files of a snapshot that are there, two folders deep. */
+  /** Returns the existing files of a snapshot: those in its folder and in onnx/. */
   async paths(commit: string): Promise<ReadonlySet<string>> {
     const dir = this.snapshotDir(commit);
     const names = [
@@ -115,7 +115,7 @@ export class CachedRepository {
     return new Set(files.flat());
   }
 
-  /** Whether a snapshot has this file, whole. */
+  /** Returns true if a snapshot has the complete file. */
   async has(commit: string, { path, size, hash }: RemoteFile): Promise<boolean> {
     const pointer = join(this.snapshotDir(commit), path);
     const link = await readlink(pointer).catch(() => null);
@@ -127,7 +127,7 @@ export class CachedRepository {
     return (await stat(this.blobFile(file)).catch(() => null))?.size === file.size;
   }
 
-  /** Puts a blob that is there into a snapshot. */
+  /** Adds an existing blob to a snapshot. */
   async link(commit: string, file: RemoteFile, isNew: boolean): Promise<void> {
     const pointer = join(this.snapshotDir(commit), file.path);
     const blob = this.blobFile(file);
@@ -157,7 +157,7 @@ export class CachedRepository {
     await rename(aside, file);
   }
 
-  /** Revision names by commit. */
+  /** Returns the names of the revisions of each commit. */
   async refs(): Promise<ReadonlyMap<string, readonly string[]>> {
     const names = new Map<string, string[]>();
     const folder = join(this.path, "refs");
@@ -171,7 +171,7 @@ export class CachedRepository {
     return names;
   }
 
-  /** Commits that have a snapshot. */
+  /** Returns the commits that have a snapshot. */
   async commits(): Promise<string[]> {
     const entries = await readdir(join(this.path, "snapshots"), { withFileTypes: true }).catch(() => []);
     return entries
@@ -180,7 +180,7 @@ export class CachedRepository {
       .sort();
   }
 
-  /** The blobs that a snapshot points at, and files that lie in it themselves: absolute paths, and their bytes. */
+  /** Returns the blobs that a snapshot links to and the files it contains itself: absolute paths, sizes in bytes. */
   async files(commit: string): Promise<ReadonlyMap<string, number>> {
     const bytes = new Map<string, number>();
     const dir = this.snapshotDir(commit);
@@ -193,7 +193,7 @@ export class CachedRepository {
     return bytes;
   }
 
-  /** What interrupted downloads have left: absolute paths, and their bytes. */
+  /** Returns the partial files of interrupted downloads: absolute paths, sizes in bytes. */
   async parts(): Promise<ReadonlyMap<string, number>> {
     const bytes = new Map<string, number>();
     const blobs = join(this.path, "blobs");
@@ -205,9 +205,9 @@ export class CachedRepository {
   }
 
   /**
-   * Removes snapshots, and the blobs that no other one points at.
+   * Removes snapshots, and the blobs that no other snapshot links to.
    *
-   * @returns the bytes that are free now
+   * @returns the number of bytes freed
    */
   async remove(commits: readonly string[]): Promise<number> {
     const kept = (await this.commits()).filter((commit) => !commits.includes(commit));
@@ -225,7 +225,7 @@ export class CachedRepository {
       for (const [file, byteLength] of await this.files(commit)) {
         if (keptFiles.has(file)) continue;
         const isBlob = dirname(file) === blobs;
-        // A link of the snapshot to anywhere else is removed with it, and what it points at stays.
+        // A link to any other place is removed with the snapshot, and its target stays.
         if (!isBlob && !file.startsWith(this.snapshotDir(commit))) continue;
         if (isBlob) await unlink(file);
         numBytes += byteLength;
@@ -244,19 +244,19 @@ export class CachedRepository {
   }
 }
 
-/** The repositories of models that a cache holds, by name. */
+/** Returns the model repositories in a cache, sorted by name. */
 export async function cachedRepositories(cache: string): Promise<CachedRepository[]> {
   const names = await readdir(cache).catch(() => []);
   const repositories = names.flatMap((name) => /^models--(.+?)--(.+)$/.exec(name)?.slice(1).join("/") ?? []);
   return repositories.sort().map((repository) => new CachedRepository(cache, repository));
 }
 
-/** What the file system refuses, in words that name the cache. */
+/** Turns a file system error into an error that names the cache. */
 export function hubCacheError(cause: unknown, cache: string): unknown {
   const code = fileSystemCode(cause);
   if (code === null) return cause;
   const what = code === "ENOSPC" ? "is full" : "cannot be written";
-  const message = `the folder for downloaded models, ${cache}, ${what} (${code}); HF_HUB_CACHE names another one`;
+  const message = `the folder for downloaded models, ${cache}, ${what} (${code}); set HF_HUB_CACHE to another folder`;
   return new EngineError("cache_unavailable", message, null, { cause });
 }
 
@@ -279,7 +279,7 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null;
 }
 
-/** Of the files themselves: what links point at is not counted. */
+/** Returns the total size of the files below `path`; the targets of links are not counted. */
 async function bytesBelow(path: string): Promise<number> {
   let numBytes = 0;
   for (const entry of await readdir(path, { withFileTypes: true, recursive: true }).catch(() => [])) {

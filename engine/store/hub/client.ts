@@ -1,6 +1,6 @@
 /**
- * Requests to the hub: redirects, silence, repeated tries, and what a refusal means for the person who asked.
- * The token goes to the endpoint alone, so redirects are followed here and not by fetch.
+ * Client for requests to the hub: follows redirects, limits silence, retries, and explains refusals to the user. The
+ * token is sent only to the endpoint, so redirects are followed here and not by fetch.
  */
 
 import { setTimeout as pause } from "node:timers/promises";
@@ -10,7 +10,7 @@ import { LIMITS } from "../../limits.js";
 import type { HubReference } from "./reference.js";
 import type { HubSettings } from "./settings.js";
 
-/** How patient a client is; tests are less so. */
+/** Limits for retries and silence; tests use smaller ones. */
 export interface Pace {
   readonly maxAttempts: number;
   readonly pauseMs: number;
@@ -23,20 +23,20 @@ export const PACE: Pace = {
   stallMs: LIMITS.hubStallMs,
 };
 
-/** What a request is about, for the words of its refusal. */
+/** Subject of a request, named in the error if it is refused. */
 export interface Subject extends HubReference {
-  /** Null for the repository itself. */
+  /** Path of a file; null for the repository itself. */
   readonly path: string | null;
 }
 
 export interface Ask {
   readonly method?: "GET" | "HEAD";
   readonly headers?: Readonly<Record<string, string>>;
-  /** Whether to go where another host has the bytes; else the redirect itself is the answer. */
+  /** True (the default) to follow redirects to other hosts; otherwise such a redirect is itself the answer. */
   readonly leavesEndpoint?: boolean;
 }
 
-/** Something that may go better next time. */
+/** A failure that a retry may resolve. */
 export class Transient extends Error {
   override readonly name = "Transient";
 
@@ -59,7 +59,7 @@ export class HubClient {
   /**
    * Runs `attempt` until it ends without a transient failure.
    *
-   * @param progress grows while attempts get somewhere, which makes patience start anew
+   * @param progress returns a number that grows when attempts make progress, which resets the count of failures
    * @throws EngineError hub_unreachable with the last failure
    */
   async retrying<T>(attempt: () => Promise<T>, progress: () => number = () => 0): Promise<T> {
@@ -74,7 +74,7 @@ export class HubClient {
         before = progress();
         if (++numFailures >= this.pace.maxAttempts || (error.retryAfterMs ?? 0) > LIMITS.maxHubRetryAfterMs)
           throw this.#unreachable(error);
-        // Half of the pause is chance, so that those who failed together do not come back together.
+        // Half of the pause is random, so that clients that failed together do not retry together.
         const longestMs = Math.min(this.pace.pauseMs * 2 ** (numFailures - 1), LIMITS.maxHubPauseMs);
         const pauseMs = error.retryAfterMs ?? longestMs * (0.5 + Math.random() / 2);
         await pause(pauseMs, undefined, { signal: this.signal }).catch(() => this.signal.throwIfAborted());
@@ -83,9 +83,9 @@ export class HubClient {
   }
 
   /**
-   * One request, redirects followed.
+   * Sends one request and follows redirects.
    *
-   * @throws Transient for what a retry may mend, EngineError for what it cannot
+   * @throws Transient for a failure that a retry may resolve, EngineError for any other
    */
   async request(
     url: string,
@@ -98,7 +98,7 @@ export class HubClient {
     for (let numRedirects = 0; numRedirects <= LIMITS.maxHubRedirects; numRedirects++) {
       const isEndpoint = target.origin === endpoint.origin;
       const answer = await this.#fetch(target, method, {
-        // Ranges and sizes are those of the file, not of a compressed form of it.
+        // Ranges and sizes must be those of the file, not of a compressed form of it.
         "accept-encoding": "identity",
         "user-agent": "touchstone",
         ...headers,
@@ -136,7 +136,7 @@ export class HubClient {
     return new Answer(url, response, clock);
   }
 
-  /** What an answer of the endpoint means that is neither the thing asked for nor a redirect to it. */
+  /** Builds the error for an answer of the endpoint that is neither the requested data nor a redirect to it. */
   #refusal({ status, headers }: Answer, { repository, revision, path }: Subject): Error {
     const { endpoint, token } = this.settings;
     const transient = transientRefusal(status, headers, endpoint);
@@ -148,7 +148,7 @@ export class HubClient {
     if (status === 401 && /invalid credentials/i.test(headers.get("x-error-message") ?? "")) {
       return new EngineError(
         "access_denied",
-        `${endpoint} does not accept the token: set HF_TOKEN to a valid one, or to none for public models`,
+        `${endpoint} does not accept the token: set HF_TOKEN to a valid one, or unset it for public models`,
       );
     }
     if (code === "GatedRepo") {
@@ -178,9 +178,9 @@ export class HubClient {
   }
 }
 
-/** An answer, whose body is read with an eye on the clock. */
+/** An answer whose body is read with a limit on silence. */
 export class Answer {
-  /** Of the endpoint's own answer, where that was a redirect too; null if another host was asked at once. */
+  /** Headers of the endpoint's own answer, even if it was a redirect; null if another host was asked directly. */
   hubHeaders: Headers | null = null;
 
   constructor(
@@ -201,7 +201,7 @@ export class Answer {
     return this.response.headers;
   }
 
-  /** The body as it comes. Whoever stops reading early closes the connection. */
+  /** Yields the body as it arrives. A caller that stops reading early closes the connection. */
   async *chunks(): AsyncGenerator<Uint8Array> {
     const reader = this.response.body?.getReader();
     if (reader === undefined) return;
@@ -216,7 +216,7 @@ export class Answer {
     }
   }
 
-  /** @throws Transient where the body is no JSON, as that of a proxy in trouble */
+  /** @throws Transient if the body is not JSON, such as an error page of a proxy */
   async json(): Promise<unknown> {
     const parts: Uint8Array[] = [];
     let byteLength = 0;
@@ -226,7 +226,7 @@ export class Answer {
         const limit = LIMITS.maxHubListingBytes;
         throw new EngineError(
           "download_failed",
-          `${this.url.host} answers with more than ${limit} bytes where a list of files was asked for`,
+          `${this.url.host} answers with more than ${limit} bytes, but a list of files was requested`,
         );
       }
       parts.push(part);
@@ -243,7 +243,7 @@ export class Answer {
   }
 }
 
-/** Ends whatever waits for a host that has been silent for too long, or that nobody wants any more. */
+/** Aborts requests to a host that has been silent for too long, and requests that the caller has canceled. */
 class Clock {
   readonly signal: AbortSignal;
   readonly #silence = new AbortController();
@@ -256,7 +256,7 @@ class Clock {
     this.signal = AbortSignal.any([caller, this.#silence.signal]);
   }
 
-  /** @throws Transient for silence and for whatever the network does */
+  /** @throws Transient for silence and for any failure of the network */
   async watch<T>(wait: () => Promise<T>): Promise<T> {
     const timer = setTimeout(() => this.#silence.abort(), this.stallMs);
     try {
@@ -276,11 +276,11 @@ class Clock {
   }
 }
 
-/** For whoever asked for the range to judge. */
+/** Status that is left to the caller that requested the range. */
 const RANGE_NOT_SATISFIABLE = 416;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-/** A signed address ends after a while; the endpoint gives another. */
+/** Errors of other hosts are transient: a signed address expires after a while, and the endpoint gives a new one. */
 function elsewhereRefusal({ status, headers }: Answer, { host }: URL): Error {
   return transientRefusal(status, headers, host) ?? new Transient(`${host} answers ${status}`);
 }
@@ -291,7 +291,7 @@ function transientRefusal(status: number, headers: Headers, who: string): Transi
     : null;
 }
 
-/** Seconds or a date; else, as the hub has it, the seconds until a used-up allowance is renewed. */
+/** Reads `retry-after`, seconds or a date; else `ratelimit`, the seconds until the quota of the hub is renewed. */
 function retryAfterMs(headers: Headers): number | null {
   const text = headers.get("retry-after")?.trim();
   if (text === undefined) {
@@ -303,7 +303,10 @@ function retryAfterMs(headers: Headers): number | null {
   return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
 }
 
-/** fetch hides the reason behind its own error. Where the address is not the host's own, it may be a proxy's, so it is told. */
+/**
+ * Returns the reason that fetch wraps in its own error. An address that is not the host's own is included, because it
+ * may be a proxy's.
+ */
 function networkFailure(error: unknown, host: string): string {
   let innermost = error;
   while (innermost instanceof Error && innermost.cause instanceof Error) innermost = innermost.cause;

@@ -1,8 +1,7 @@
 /**
- * One file of the hub into the blobs. `<hash>.incomplete` is always the beginning of the file, so that any process
- * can go on from its end, whatever ended the last one; it is written in order and at its place, while the parts
- * after it are fetched ahead into memory. Nothing is believed before the whole file, read back from the disk,
- * has the hash that names it.
+ * Downloads one file of the hub into the blobs. `<hash>.incomplete` is always the beginning of the file, so that any
+ * process can continue from its end, however the last one ended. It is written in order, while the next parts are
+ * prefetched into memory. A file is accepted only if its bytes, read back from the disk, have the hash that names it.
  */
 
 import { createHash } from "node:crypto";
@@ -21,13 +20,13 @@ export interface Download {
   readonly subject: Subject;
   readonly partFile: string;
   readonly blobFile: string;
-  /** Whether this process may still write; another one may have taken over. */
+  /** Returns true if this process may still write; another process may have taken over. */
   readonly isHeld: () => Promise<boolean>;
-  /** With the bytes that are there, from this run and earlier ones. */
+  /** Called with the number of bytes fetched by this run and earlier ones. */
   readonly onBytes: (done: number) => void;
 }
 
-/** @throws EngineError where the hub refuses, cannot be reached, or sends other bytes than it lists, twice */
+/** @throws EngineError if the hub refuses, cannot be reached, or twice sends other bytes than it lists */
 export async function downloadFile(download: Download): Promise<void> {
   const { file, partFile, blobFile, subject, isHeld } = download;
   await mkdir(dirname(partFile), { recursive: true });
@@ -40,7 +39,7 @@ export async function downloadFile(download: Download): Promise<void> {
       await fetchRest(download, part);
       if (await matches(part, file, download.client.signal)) {
         await part.sync();
-        // Another program that shares the cache may have finished the file, with the same part; so may whoever took over.
+        // Another program that shares the cache, or one that took over, may have finished the file from the same part.
         if ((await stat(blobFile).catch(() => null))?.size === file.size) return;
         if (!(await isHeld()))
           throw new EngineError(
@@ -62,7 +61,7 @@ export async function downloadFile(download: Download): Promise<void> {
   );
 }
 
-/** Bytes of a part that an earlier run left. */
+/** Returns the number of bytes that an earlier run has left in a part. */
 export async function partLength(partFile: string): Promise<number> {
   const part = await open(partFile, "r").catch(() => null);
   if (part === null) return 0;
@@ -72,7 +71,7 @@ export async function partLength(partFile: string): Promise<number> {
     .finally(() => part.close());
 }
 
-/** Brings the part to the file's size. */
+/** Fetches the bytes that the part still lacks. */
 async function fetchRest(download: Download, part: FileHandle): Promise<void> {
   const { file, onBytes } = download;
   let length = (await part.stat()).size;
@@ -92,7 +91,7 @@ async function fetchRest(download: Download, part: FileHandle): Promise<void> {
         }
       } catch (error) {
         if (!(error instanceof RangeRefused)) throw error;
-        // Only the whole file can be had, so what is there is of no use.
+        // The host sends only the whole file, so the bytes fetched so far are of no use.
         if (++numRestarts >= LIMITS.maxHubAttempts) {
           throw new EngineError("hub_unreachable", `the hub cannot be reached: ${error.message}`, null, {
             cause: error,
@@ -109,14 +108,14 @@ async function fetchRest(download: Download, part: FileHandle): Promise<void> {
   }
 }
 
-/** A write may end early. */
+/** Writes all bytes; a single write may end early. */
 async function writeAll(part: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let written = 0; written < bytes.length;) {
     written += (await part.write(bytes, written, bytes.length - written, position + written)).bytesWritten;
   }
 }
 
-/** The bytes from `start` on, in order, while the next parts are on their way already. */
+/** Yields the bytes from `start` on, in order, while the next parts are already being fetched. */
 async function* inParts(
   source: FileSource,
   start: number,
@@ -136,7 +135,7 @@ async function* inParts(
   }
 }
 
-/** A range that is fetched at its own speed; what nobody has taken yet is kept, up to the size of a part. */
+/** A range that is fetched in the background. Chunks that have not been read yet are kept, up to the size of a part. */
 class FetchAhead {
   readonly #chunks: Uint8Array[] = [];
   #numKept = 0;
@@ -174,13 +173,13 @@ class FetchAhead {
   }
 }
 
-/** Ranges of one file, each asked for again from where its connection broke. */
+/** Reads ranges of one file; a range is requested again from where its connection broke. */
 class FileSource {
   givesRanges = true;
   readonly #client: HubClient;
-  /** Where another host has the bytes; such an address ends after a while. */
+  /** Address of the bytes at another host; such an address expires after a while. */
   #location: string | null = null;
-  /** Tells that host's versions of the file apart. */
+  /** ETag that distinguishes that host's versions of the file. */
   #validator: string | null = null;
 
   constructor(
@@ -195,7 +194,7 @@ class FileSource {
     return this.download.file.size;
   }
 
-  /** @throws RangeRefused where only the whole file can be had */
+  /** @throws RangeRefused if the host sends only the whole file */
   async read(start: number, end: number, take: (chunk: Uint8Array) => Promise<void>): Promise<void> {
     let position = start;
     const attempt = async (): Promise<void> => {
@@ -206,7 +205,7 @@ class FileSource {
         await take(wanted);
         if (position === end) return;
       }
-      throw new Transient(`${answer.url.host} ends ${this.download.file.path} too early`);
+      throw new Transient(`${answer.url.host} closed the connection before the end of ${this.download.file.path}`);
     };
     await this.#client.retrying(attempt, () => position);
   }
@@ -215,7 +214,7 @@ class FileSource {
     const { file, url, subject } = this.download;
     const isWhole = start === 0 && end === file.size;
     if (!isWhole && !this.givesRanges)
-      throw new RangeRefused(`the connection broke, and ${file.path} cannot be had from where it broke`);
+      throw new RangeRefused(`the connection broke, and ${file.path} cannot be resumed from where it broke`);
     const range = isWhole
       ? {}
       : { range: `bytes=${start}-${end - 1}`, ...(this.#validator === null ? {} : { "if-range": this.#validator }) };
@@ -243,7 +242,7 @@ class FileSource {
     }
     const range = status === 206 ? /^bytes (\d+)-\d+\/(\d+)$/.exec(headers.get("content-range") ?? "") : null;
     if (isWhole ? status !== 200 : range?.[1] !== `${start}`)
-      throw new RangeRefused(`${url.host} does not send the part of ${file.path} that was asked for`);
+      throw new RangeRefused(`${url.host} does not send the requested part of ${file.path}`);
     const total = range?.[2] ?? (headers.has("content-encoding") ? null : headers.get("content-length"));
     if (total !== null && Number(total) !== file.size) {
       throw new EngineError("download_failed", `${name} has ${total} bytes where the hub lists ${file.size}`);
@@ -257,12 +256,12 @@ class FileSource {
   }
 }
 
-/** The host has no ranges of this file, or no longer of this version of it. */
+/** The host does not send ranges of this file, or no longer has this version of it. */
 class RangeRefused extends Error {
   override readonly name = "RangeRefused";
 }
 
-/** sha256 of the bytes, or git's object id: sha1 of a header and the bytes. */
+/** Checks the hash: sha256 of the bytes, or git's object id, the sha1 of a header and the bytes. */
 async function matches(part: FileHandle, { size, hash }: RemoteFile, signal: AbortSignal): Promise<boolean> {
   if ((await part.stat()).size !== size) return false;
   const digest = hash.length === SHA256_DIGITS ? createHash("sha256") : createHash("sha1").update(`blob ${size}\0`);

@@ -1,4 +1,4 @@
-/** Models from the hub: what is asked of it and what is not, what lies in the cache, and what a bad network does. */
+/** Tests models from the hub: the requests that are sent, the contents of the cache, and failures of the network. */
 
 import { createHash } from "node:crypto";
 import { existsSync, renameSync, writeFileSync } from "node:fs";
@@ -93,7 +93,7 @@ const filesIn = async (dir: string): Promise<string[]> =>
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 describe("the files that are needed", () => {
-  test("texts and model.safetensors, as links to blobs that are named by their hashes; and nothing else", async () => {
+  test("the text files and model.safetensors, as links to blobs that are named by their hashes; and nothing else", async () => {
     const { commit, files } = insertPrefix({
       ...TEXTS,
       "model.safetensors": "weights",
@@ -136,7 +136,7 @@ describe("the files that are needed", () => {
   });
 
   test.each<[string, HubOptions["dtype"], readonly string[]]>([
-    ["without safetensors: the first variant that is there", undefined, ["onnx/model_fp16.onnx"]],
+    ["without safetensors: the first available variant", undefined, ["onnx/model_fp16.onnx"]],
     ["of a dtype, with its data", "q4", ["onnx/model_q4.onnx", "onnx/model_q4.onnx_data", "onnx/model_q4.onnx_data_1"]],
     ["q8 is called quantized", "q8", ["onnx/model_quantized.onnx"]],
   ])("ONNX files %s", async (_, dtype, expected) => {
@@ -157,7 +157,7 @@ describe("the files that are needed", () => {
     expect(paths()).toEqual([]);
   });
 
-  test("a dtype goes before safetensors", async () => {
+  test("a dtype takes precedence over safetensors", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
     const { dir } = await pullModel(REFERENCE, options({ dtype: "fp32" }));
     expect(await filesIn(dir)).toEqual(["config.json", "onnx/model.onnx", "tokenizer.json"]);
@@ -196,7 +196,7 @@ describe("the files that are needed", () => {
       /has no onnx\/model_fp16\.onnx for the dtype fp16: it has only q4$/,
     ],
     [
-      "a dtype, but safetensors alone",
+      "a dtype, but only safetensors",
       { ...TEXTS, "model.safetensors": "" },
       "q4",
       /for the dtype q4: it has no ONNX files$/,
@@ -208,10 +208,10 @@ describe("the files that are needed", () => {
       /has no gone\.safetensors, which its model\.safetensors\.index\.json names$/,
     ],
     [
-      "a shard elsewhere",
+      "a shard outside the folder",
       { ...TEXTS, "model.safetensors.index.json": '{"weight_map":{"a":"../x.safetensors"}}' },
       undefined,
-      /names "\.\.\/x\.safetensors", which is no safetensors file beside it$/,
+      /names "\.\.\/x\.safetensors", which is not a safetensors file in the same folder$/,
     ],
   ])("a repository with %s is refused by name", async (_, contents, dtype, message) => {
     insertPrefix(contents);
@@ -221,7 +221,7 @@ describe("the files that are needed", () => {
   test.each<[string, Record<string, string>]>([
     ["one file", { "model.safetensors": "weights" }],
     ["shards", { "model.safetensors.index.json": '{"weight_map":{"a":"a.safetensors"}}', "a.safetensors": "weights" }],
-  ])("what the caller refuses on sight of the texts costs no weights: %s", async (_, weights) => {
+  ])("no weights are downloaded if the caller refuses the text files: %s", async (_, weights) => {
     const { commit } = insertPrefix({ ...TEXTS, ...weights });
     const seen: string[][] = [];
     const onTextFiles = async (dir: string): Promise<void> => {
@@ -245,7 +245,7 @@ describe("the files that are needed", () => {
     expect(await storedModels(cache)).toHaveLength(1);
   });
 
-  test("ONNX files are not judged by the texts", async () => {
+  test("the text files of ONNX models are not checked", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights", "onnx/model.onnx": "graph" });
     const onTextFiles = (): Promise<never> => Promise.reject(new Error("refused"));
     expect(await filesIn((await pullModel(REFERENCE, options({ dtype: "fp32", onTextFiles }))).dir)).toContain(
@@ -254,7 +254,7 @@ describe("the files that are needed", () => {
   });
 
   test.each(["../x", "/etc/passwd", "a/../../x", "runs\\a", "10:00.png", "a//b", "./a"])(
-    "of a list with the path %s that file is left out, and the others are fetched",
+    "a listed file with the path %s is left out, and the others are fetched",
     async (path) => {
       insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
       hub.faults.listed = path;
@@ -271,19 +271,19 @@ describe("the files that are needed", () => {
     '{"sha":"SHA"}',
     '{"sha":"SHA","siblings":[null]}',
     '{"sha":"SHA","siblings":[{"rfilename":3}]}',
-  ])("a list that says %s is refused", async (body) => {
+  ])("a list with the content %s is refused", async (body) => {
     const { environment, ...rest } = options();
     const server = createServer((_, response) => void response.end(body.replace("SHA", "a".repeat(40))));
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     const HF_ENDPOINT = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     await expect(pullModel(REFERENCE, { ...rest, environment: { ...environment, HF_ENDPOINT } })).rejects.toThrow(
-      /^http.* answers with something that is no list of the files of org\/model$/,
+      /^http.* answers with something that is not a list of the files of org\/model$/,
     );
     server.closeAllConnections();
     server.close();
   });
 
-  test("sizes and hashes from the files' headers where the list has none", async () => {
+  test("sizes and hashes are read from the files' headers if the list has none", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.bareList = true;
     const { dir } = await pullModel(REFERENCE, options());
@@ -292,7 +292,7 @@ describe("the files that are needed", () => {
 });
 
 describe("the cache", () => {
-  test("a model that is there is found without a request, whatever it stands for on the hub by now", async () => {
+  test("a cached model is found without a request, even if the hub has a newer version", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     const first = await locateModel(REFERENCE, options());
     insertPrefix({ ...TEXTS, "model.safetensors": "second" });
@@ -309,7 +309,7 @@ describe("the cache", () => {
     expect(await locateModel(REFERENCE, options())).toEqual(second);
   });
 
-  test("pulling what has not changed asks once, for the list", async () => {
+  test("pulling an unchanged model sends one request, for the list", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     hub.requests.length = 0;
@@ -317,7 +317,7 @@ describe("the cache", () => {
     expect(paths()).toEqual([`/api/models/${NAME}/revision/main`]);
   });
 
-  test("a branch, a tag and a pull request have revisions of their own", async () => {
+  test("a branch, a tag and a pull request are separate revisions", async () => {
     const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { revisions: ["v1.0", "refs/pr/1"] });
     for (const revision of ["v1.0", "refs/pr/1"]) {
       expect((await pullModel(hubReference(`${NAME}@${revision}`)!, options())).commit).toBe(commit);
@@ -326,7 +326,7 @@ describe("the cache", () => {
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/^org\/model has no revision main at http/);
   });
 
-  test("what another program has fetched in part is completed at the same commit, once", async () => {
+  test("a model that another program has fetched in part is completed once, at the same commit", async () => {
     const { commit, files } = insertPrefix({
       ...TEXTS,
       "chat_template.jinja": "template",
@@ -340,7 +340,7 @@ describe("the cache", () => {
       await writeFile(join(folder, "blobs", hash), read(0, size));
       await symlink(join("..", "..", "blobs", hash), join(folder, "snapshots", commit, name));
     }
-    // Without the hub it is enough to run.
+    // Offline, these files are enough to run.
     const offline = options({ offline: true });
     expect((await locateModel(REFERENCE, offline)).commit).toBe(commit);
     expect(paths()).toEqual([]);
@@ -355,18 +355,20 @@ describe("the cache", () => {
     expect(paths()).toEqual([]);
   });
 
-  test("what is enough to run is run, whatever the hub says of the rest", async () => {
+  test("a snapshot with all required files is used, even if the hub refuses the others", async () => {
     const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     await rm(join(cache, "models--org--model", ".no_exist"), { recursive: true });
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
     expect(await locateModel(REFERENCE, options())).toEqual({ dir, commit });
     expect(notices).toEqual([
-      expect.stringMatching(/^there is no model org\/model at .*; org\/model is used as it was downloaded before/),
+      expect.stringMatching(
+        /^there is no model org\/model at .*; using the copy of org\/model that was downloaded before/,
+      ),
     ]);
   });
 
-  test("a snapshot without one of its shards is not whole", async () => {
+  test("a snapshot without one of its shards is not complete", async () => {
     const index = JSON.stringify({ weight_map: { a: "model-1.safetensors", b: "model-2.safetensors" } });
     const { commit } = insertPrefix({
       ...TEXTS,
@@ -377,7 +379,7 @@ describe("the cache", () => {
     const { dir } = await pullModel(REFERENCE, options());
     await rm(join(dir, "model-2.safetensors"));
     await expect(locateModel(REFERENCE, options({ offline: true }))).rejects.toThrow(
-      /^org\/model is not in .*hub, and the hub is not asked while offline$/,
+      /^org\/model is not in .*hub, and the hub is not contacted while offline$/,
     );
     hub.requests.length = 0;
     await locateModel(REFERENCE, options());
@@ -387,7 +389,7 @@ describe("the cache", () => {
     );
   });
 
-  test("without links, files lie in their snapshots", async () => {
+  test("without links, snapshots contain the files themselves", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const environment = { ...hub.environment(scratch), HF_HUB_DISABLE_SYMLINKS: "1" };
     const { dir } = await pullModel(REFERENCE, options({ environment }));
@@ -398,7 +400,7 @@ describe("the cache", () => {
     expect(paths()).toEqual([`/api/models/${NAME}/revision/main`]);
   });
 
-  test("its place: HF_HUB_CACHE, else HF_HOME, else the platform's; HF_HUB_OFFLINE asks nothing", async () => {
+  test("its folder is HF_HUB_CACHE, else in HF_HOME, else the platform's; HF_HUB_OFFLINE sends no requests", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { HF_HUB_CACHE: _, ...environment } = hub.environment(scratch);
     expect((await pullModel(REFERENCE, options({ environment }))).dir).toContain(
@@ -413,7 +415,7 @@ describe("the cache", () => {
     expect(paths()).toEqual([]);
   });
 
-  test("a hub that cannot be reached: what is there is used, with one line; what is not is missed by name", async () => {
+  test("without a connection to the hub, a cached model is used with one notice, and a missing model is an error", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const gone = await HubServer.start();
     await gone.close();
@@ -428,32 +430,32 @@ describe("the cache", () => {
     expect((await pullModel(REFERENCE, down)).dir).toBe(dir);
     expect(notices).toEqual([
       expect.stringMatching(
-        /^the hub cannot be reached: .*; org\/model is used as it was downloaded before \([0-9a-f]{8}\)$/,
+        /^the hub cannot be reached: .*; using the copy of org\/model that was downloaded before \([0-9a-f]{8}\)$/,
       ),
     ]);
     hub.faults.refuse = () => ({ status: 503 });
     expect((await pullModel(REFERENCE, options())).dir).toBe(dir);
   });
 
-  test("a disk without room is told before anything is downloaded", async () => {
+  test("a disk without enough space is reported before anything is downloaded", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": { ...randomFile(10), size: 2 ** 53 - 1 } });
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(
-      /^org\/model needs 9007199\.25 GB more, but .*hub has \d+\.\d\d GB left; HF_HUB_CACHE names another folder$/,
+      /^org\/model needs 9007199\.25 GB more, but .*hub has \d+\.\d\d GB left; set HF_HUB_CACHE to another folder$/,
     );
     expect(paths()).toEqual([`/api/models/${NAME}/revision/main`]);
   });
 
-  test("a cache that cannot be written", async () => {
+  test("a cache that cannot be written is an error", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await writeFile(cache, "a file");
     await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({
       code: "cache_unavailable",
-      message: expect.stringMatching(/hub, cannot be written \(\w+\); HF_HUB_CACHE names another one$/) as string,
+      message: expect.stringMatching(/hub, cannot be written \(\w+\); set HF_HUB_CACHE to another folder$/) as string,
     });
   });
 });
 
-describe("who may have it", () => {
+describe("access to a repository", () => {
   test.each<["private" | "gated" | "public", string, string, RegExp]>([
     [
       "gated",
@@ -476,7 +478,7 @@ describe("who may have it", () => {
     await expect(refused).rejects.not.toThrow(/hf_/);
   });
 
-  test("private, with a token, from the variable or from a file; which goes to the hub alone", async () => {
+  test("private, with a token from the variable or from a file, which is sent only to the hub", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" }, { access: "private" });
     const file = join(scratch, "token");
     await writeFile(file, `${TOKEN}\n`);
@@ -489,7 +491,7 @@ describe("who may have it", () => {
     }
   });
 
-  test("what does not exist", async () => {
+  test("an unknown repository, revision or file is an error", async () => {
     await expect(pullModel(REFERENCE, options())).rejects.toMatchObject({ code: "model_not_found" });
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await expect(pullModel(hubReference(`${NAME}@v9`)!, options())).rejects.toThrow(
@@ -503,7 +505,7 @@ describe("who may have it", () => {
   });
 
   test.each(["not a url", "ftp://x", "https://user:secret@x"])(
-    "HF_ENDPOINT %s is refused, and not repeated",
+    "HF_ENDPOINT %s is refused, and the error does not repeat it",
     async (address) => {
       const refused = pullModel(REFERENCE, options({ environment: { HF_ENDPOINT: address, HF_HUB_CACHE: cache } }));
       await expect(refused).rejects.toMatchObject({ code: "unsupported_value" });
@@ -524,7 +526,7 @@ describe("a bad network", () => {
     expect(sha256(await readFile(join(dir, "model.safetensors")))).toBe(large.hash);
   }
 
-  test("a large file comes in parts, side by side", async () => {
+  test("a large file is fetched in parallel parts", async () => {
     const seen: number[] = [];
     await pullLarge({ onProgress: (done, total, file) => file === "model.safetensors" && seen.push(done, total) });
     const part = 16 * MEBIBYTE;
@@ -538,16 +540,21 @@ describe("a bad network", () => {
     expect(dones).toEqual([...dones].sort((a, b) => a - b));
   });
 
-  test.each(["break", "end", "stall"] as const)("connections that %s: each goes on from where it was", async (how) => {
-    let count = 0;
-    hub.faults.cut = ({ server }) => (server === "files" && count++ < 4 ? { after: 5 * MEBIBYTE, how } : null);
-    const before = hub.numSent;
-    await pullLarge();
-    expect(ranges().some((range) => /^bytes=(5|10|15)242880-/.test(range!) || /^bytes=(?!0-)/.test(range!))).toBe(true);
-    expect(hub.numSent - before).toBeLessThan(SIZE * 1.5);
-  });
+  test.each(["break", "end", "stall"] as const)(
+    "connections that %s: each continues from where it was",
+    async (how) => {
+      let count = 0;
+      hub.faults.cut = ({ server }) => (server === "files" && count++ < 4 ? { after: 5 * MEBIBYTE, how } : null);
+      const before = hub.numSent;
+      await pullLarge();
+      expect(ranges().some((range) => /^bytes=(5|10|15)242880-/.test(range!) || /^bytes=(?!0-)/.test(range!))).toBe(
+        true,
+      );
+      expect(hub.numSent - before).toBeLessThan(SIZE * 1.5);
+    },
+  );
 
-  test("a network that stays away: an error, and a beginning from which the next run goes on", async () => {
+  test("a network that stays down: an error, and a partial file from which the next run continues", async () => {
     hub.faults.cut = ({ server, headers }) =>
       server === "files" ? { after: headers.range?.startsWith("bytes=0-") ? 3 * MEBIBYTE : 0, how: "break" } : null;
     await expect(pullLarge()).rejects.toMatchObject({ code: "hub_unreachable" });
@@ -563,7 +570,7 @@ describe("a bad network", () => {
     expect(ranges()).toContain(`bytes=${size}-${size + 16 * MEBIBYTE - 1}`);
   });
 
-  test("an abort leaves a beginning too", async () => {
+  test("an abort leaves a partial file too", async () => {
     const abort = new AbortController();
     const onProgress = (done: number): void => {
       if (done > 8 * MEBIBYTE) abort.abort();
@@ -583,8 +590,8 @@ describe("a bad network", () => {
     await pullLarge();
   });
 
-  test("parts of a version that has changed meanwhile are not glued to the old ones", async () => {
-    // Three parts are asked for at once; the first breaks, and what it would go on with is another version.
+  test("parts of a new version of the file are not joined with parts of the old one", async () => {
+    // Three parts are requested at once; the first breaks, and its rest is of another version.
     let count = 0;
     hub.faults.cut = ({ server }) =>
       server === "files" && count++ === 0 ? { after: 5 * MEBIBYTE, how: "break" } : null;
@@ -597,7 +604,7 @@ describe("a bad network", () => {
     ).toHaveLength(1);
   });
 
-  test("parts of two versions, asked for at the same time, are told apart before anything is hashed", async () => {
+  test("parts of two versions, requested at the same time, are detected before anything is hashed", async () => {
     let count = 0;
     hub.faults.etag = () => `"version-${count++ === 0 ? 1 : 2}"`;
     await pullLarge();
@@ -606,7 +613,7 @@ describe("a bad network", () => {
     ).toHaveLength(1);
   });
 
-  test("a beginning of other bytes, and a beginning that is too long", async () => {
+  test("a partial file with other bytes, and one that is too long, are downloaded again", async () => {
     const blobs = join(cache, "models--org--model", "blobs");
     await mkdir(blobs, { recursive: true });
     await writeFile(join(blobs, `${large.hash}.incomplete`), Buffer.alloc(MEBIBYTE, 7));
@@ -618,7 +625,7 @@ describe("a bad network", () => {
   });
 
   test.each(["model.safetensors", "config.json"])(
-    "a flipped byte in %s: downloaded anew once, then refused by name",
+    "a flipped byte in %s: downloaded again once, then refused by name",
     async (name) => {
       const isIt = ({ path }: HubRequest): boolean => path.endsWith(name) || path.includes(large.hash);
       let numFlips = 0;
@@ -640,7 +647,7 @@ describe("a bad network", () => {
     },
   );
 
-  test("a file that has another hash than the list says, or another size", async () => {
+  test("a file with another hash or another size than listed is refused", async () => {
     hub.faults.hash = "ab".repeat(32);
     await expect(pullLarge()).rejects.toThrow(
       /of org\/model has changed: the hub lists the hash [0-9a-f]+ and offers abab/,
@@ -654,7 +661,7 @@ describe("a bad network", () => {
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/chat_template\.jinja/);
   });
 
-  test.each([429, 500, 502, 503, 504])("%i is tried again", async (status) => {
+  test.each([429, 500, 502, 503, 504])("status %i is retried", async (status) => {
     const numAsked = new Map<string, number>();
     hub.faults.refuse = ({ server, path }) => {
       if (server === "files") return null;
@@ -668,7 +675,7 @@ describe("a bad network", () => {
     if (status === 429) expect(performance.now() - startMs).toBeGreaterThan(1900);
   });
 
-  test("429 with the time at which the hub's allowance is renewed: it is waited for, and a second more", async () => {
+  test("429 with the time until the hub's quota is renewed: the client waits for it, and a second longer", async () => {
     let numRefused = 0;
     hub.faults.refuse = () =>
       numRefused++ === 0
@@ -683,7 +690,7 @@ describe("a bad network", () => {
     expect(performance.now() - startMs).toBeGreaterThan(1900);
   });
 
-  test("a file that another program finishes first, with the same beginning", async () => {
+  test("a file that another program finishes first, from the same partial file, is used", async () => {
     const blob = join(cache, "models--org--model", "blobs", large.hash);
     let isFinished = false;
     const onProgress = (done: number): void => {
@@ -696,7 +703,7 @@ describe("a bad network", () => {
     expect(isFinished).toBe(true);
   });
 
-  test("503 for good, silence, and a redirect without end", async () => {
+  test("a permanent 503, silence, and endless redirects are errors", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     hub.faults.refuse = () => ({ status: 503 });
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/^the hub cannot be reached: http.* answers 503$/);
@@ -707,7 +714,7 @@ describe("a bad network", () => {
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/redirects more than 5 times$/);
   });
 
-  test("an address that has ended is asked for again", async () => {
+  test("a new address is requested if one has expired", async () => {
     let count = 0;
     hub.faults.refuse = ({ server }) => (server === "files" && ++count === 4 ? { status: 403 } : null);
     hub.faults.cut = ({ server }) => (server === "files" && count <= 3 ? { after: MEBIBYTE, how: "break" } : null);
@@ -748,15 +755,15 @@ describe("a proxy", () => {
     ["with user and password", "http_proxy", "http://user:pass%20word@127.0.0.1:", "Basic dXNlcjpwYXNzIHdvcmQ="],
     ["without a scheme", "HTTP_PROXY", "127.0.0.1:", ""],
     ["for everything", "ALL_PROXY", "http://127.0.0.1:", ""],
-  ])("%s is asked for every host but this machine", async (_, variable, address, authorization) => {
+  ])("%s is used for every host but this machine", async (_, variable, address, authorization) => {
     const { dir } = await pullModel(REFERENCE, through({ [variable]: `${address}${port()}` }));
     expect(await readFile(join(dir, "model.safetensors"), "utf8")).toBe("weights");
     expect(new Set(tunnels)).toEqual(new Set([`hub.example:80 ${authorization}`.trim()]));
-    // Large files come from a host of their own, here this machine.
+    // Large files come from a separate host, here this machine.
     expect(hub.requests.some(({ server }) => server === "files")).toBe(true);
   });
 
-  test("for https is not asked for http, and the other way round", async () => {
+  test("for https is not used for http, and vice versa", async () => {
     await expect(
       pullModel(REFERENCE, { ...through({ https_proxy: `127.0.0.1:${port()}`, HF_ENDPOINT: "https://hub.example" }) }),
     ).rejects.toThrow();
@@ -769,14 +776,14 @@ describe("a proxy", () => {
     expect(tunnels).toHaveLength(3);
   });
 
-  test.each(["hub.example", ".example", "*"])("is passed by for NO_PROXY=%s", async (bypass) => {
+  test.each(["hub.example", ".example", "*"])("is bypassed for NO_PROXY=%s", async (bypass) => {
     await expect(
       pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}`, NO_PROXY: bypass })),
     ).rejects.toThrow(/hub\.example: /);
     expect(tunnels).toEqual([]);
   });
 
-  test("that refuses, or is not there, is named", async () => {
+  test("that refuses or cannot be reached is named in the error", async () => {
     status = 407;
     await expect(pullModel(REFERENCE, through({ http_proxy: `127.0.0.1:${port()}` }))).rejects.toThrow(
       "the hub cannot be reached: hub.example: the proxy answers 407",
@@ -787,12 +794,12 @@ describe("a proxy", () => {
   });
 
   test.each(["socks5://me:secret@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])(
-    "%s is refused without being repeated",
+    "%s is refused, and the error does not repeat it",
     async (address) => {
       await expect(pullModel(REFERENCE, through({ ALL_PROXY: address }))).rejects.toThrow(
-        /^ALL_PROXY must look like http:\/\/proxy:3128; proxies speak http or https here\.$/,
+        /^ALL_PROXY must look like http:\/\/proxy:3128; only http and https proxies are supported\.$/,
       );
-      // Nothing is asked offline.
+      // No request is sent offline.
       await expect(pullModel(REFERENCE, { ...through({ ALL_PROXY: address }), offline: true })).rejects.toThrow(
         /is not in/,
       );
@@ -800,8 +807,8 @@ describe("a proxy", () => {
   );
 });
 
-describe("what is kept", () => {
-  test("is listed with its revisions and bytes", async () => {
+describe("a stored model", () => {
+  test("is listed with its revisions and its size", async () => {
     const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await pullModel(REFERENCE, options());
     await mkdir(join(cache, "models--other--thing", "snapshots", commit), { recursive: true });
@@ -810,7 +817,7 @@ describe("what is kept", () => {
     ]);
   });
 
-  test("is listed as unfinished where a download has only begun, with what is there of it", async () => {
+  test("is listed as unfinished if its download is incomplete, with the size of the existing files", async () => {
     const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     await unlink(join(dir, "model.safetensors"));
@@ -823,7 +830,7 @@ describe("what is kept", () => {
     ]);
   });
 
-  test("goes revision by revision; shared blobs stay for the other one", async () => {
+  test("is removed revision by revision; shared blobs stay for the other revision", async () => {
     const first = insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     await pullModel(REFERENCE, options());
     insertPrefix({ ...TEXTS, "model.safetensors": "second", "pytorch_model.bin": "" });
@@ -840,7 +847,7 @@ describe("what is kept", () => {
     expect(await removeStored({ repository: NAME, revision: null }, cache)).toBeNull();
   });
 
-  test("goes from a cache that is named by a relative path", async () => {
+  test("is removed from a cache with a relative path", async () => {
     const HF_HUB_CACHE = relative(process.cwd(), cache);
     const environment = { ...hub.environment(scratch), HF_HUB_CACHE };
     const first = insertPrefix({ ...TEXTS, "model.safetensors": "first" });
@@ -854,7 +861,7 @@ describe("what is kept", () => {
     expect(await readdir(join(cache, "models--org--model", "blobs"))).toHaveLength(3);
   });
 
-  test("goes while a download waits for the lock, which then goes on; other programs' locks stay", async () => {
+  test("is removed while a download waits for the lock, which then continues; other programs' locks stay", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "first" });
     await pullModel(REFERENCE, options());
     insertPrefix({ ...TEXTS, "model.safetensors": "second" });
@@ -871,7 +878,7 @@ describe("what is kept", () => {
     expect(await readdir(locks)).toEqual(["0123.lock"]);
   });
 
-  test("does not go from a cache that cannot be written", async () => {
+  test("is not removed from a cache that cannot be written", async () => {
     insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     await pullModel(REFERENCE, options());
     await rm(join(cache, ".locks"), { recursive: true });
@@ -881,7 +888,7 @@ describe("what is kept", () => {
     });
   });
 
-  test("links out of the cache are not followed", async () => {
+  test("is removed without following links out of the cache", async () => {
     const { commit } = insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
     const { dir } = await pullModel(REFERENCE, options());
     const own = join(scratch, "own");
@@ -902,7 +909,7 @@ describe("what is kept", () => {
 });
 
 describe("the lock", () => {
-  test("of a process that is no more is taken over by one of those who want it, round after round", async () => {
+  test("of a process that no longer exists is taken over by exactly one of the waiting callers, in every round", async () => {
     for (let round = 0; round < 40; round++) {
       const path = join(scratch, `${round}`, "touchstone.lock");
       await mkdir(join(path, ".."));
@@ -912,7 +919,7 @@ describe("the lock", () => {
       const waiting = Array.from({ length: 8 }, () =>
         acquireLock(path, abort.signal, () => {}).then((lock) => holders.push(lock)),
       );
-      // Once for so long that those who have waited for their turn to take over find it taken.
+      // In the first round, long enough that callers waiting for their turn to take over find the lock taken.
       await pause(round === 0 ? 700 : 40);
       abort.abort();
       await Promise.allSettled(waiting);
@@ -923,7 +930,7 @@ describe("the lock", () => {
     }
   });
 
-  test("is had even if its folder goes while it is waited for", async () => {
+  test("is acquired even if its folder is removed during the wait", async () => {
     const path = join(scratch, "locks", "touchstone.lock");
     await locked(path);
     const waiting = locked(path);
@@ -955,11 +962,11 @@ test.each<[string, boolean]>([
   ["a/b@../x", false],
   ["a/b@x/../y", false],
   [`${"a".repeat(95)}/b`, false],
-])("%s is a name of the hub: %s", (text, is) => {
+])("%s is a valid name on the hub: %s", (text, is) => {
   expect(hubReference(text) !== null).toBe(is);
 });
 
-test("a model of a folder, byte for byte", async () => {
+test("a model made from a folder is downloaded byte for byte", async () => {
   const folder = await randomModel(join(scratch, "model"), { numShards: 3 });
   hub.repositories.set(NAME, folderRepository(folder));
   const { dir } = await locateModel(REFERENCE, options());
@@ -967,7 +974,7 @@ test("a model of a folder, byte for byte", async () => {
     expect((await readFile(join(dir, name))).equals(await readFile(join(folder, name)))).toBe(true);
 });
 
-test("the cache is where Python's huggingface_hub has it", () => {
+test("the cache is in the same folder as that of Python's huggingface_hub", () => {
   expect(hubCacheFolder({ HF_HUB_CACHE: "/a", HF_HOME: "/b" })).toBe("/a");
   expect(hubCacheFolder({ HF_HOME: "/b" })).toBe("/b/hub");
   expect(hubCacheFolder({ XDG_CACHE_HOME: "/c" })).toBe("/c/huggingface/hub");

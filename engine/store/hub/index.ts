@@ -1,4 +1,4 @@
-/** Models of the hub as folders on this machine: the door to names, downloads and the shared cache. */
+/** Provides models of the hub as folders on this machine: names, downloads and the shared cache. */
 
 export { locateModel, pullModel, type HubModel, type HubOptions } from "./pull.js";
 export { hubReference, referenceText, type HubReference } from "./reference.js";

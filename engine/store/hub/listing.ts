@@ -1,4 +1,4 @@
-/** What a repository holds at a revision: its commit, and each file's size and hash. */
+/** Reads the contents of a repository at a revision: its commit, and each file's size and hash. */
 
 import { EngineError } from "../../errors.js";
 import type { HubClient } from "./client.js";
@@ -6,26 +6,26 @@ import { isCommit, isSafePath, type HubReference } from "./reference.js";
 
 export interface Listing {
   readonly commit: string;
-  /** By path. */
+  /** Files by path. */
   readonly files: ReadonlyMap<string, ListedFile>;
 }
 
-/** What the list says of a file; mirrors may leave out size and hash. */
+/** Entry of a file in the list; mirrors may leave out size and hash. */
 export interface ListedFile {
   readonly path: string;
   readonly size: number | null;
   readonly hash: string | null;
 }
 
-/** A file with all that is needed to fetch it and to know that it is right. */
+/** A file with everything that is needed to fetch and verify it. */
 export interface RemoteFile {
   readonly path: string;
   readonly size: number;
-  /** Its name among the blobs: the sha256 of a large file, the git object id (sha1) of a small one, in hexadecimal. */
+  /** Name of the blob, in hexadecimal: the sha256 of a large file, the git object id (sha1) of a small one. */
   readonly hash: string;
 }
 
-/** @throws EngineError where the hub refuses, or lists what cannot be the files of a repository */
+/** @throws EngineError if the hub refuses, or if its answer is not a list of the files of a repository */
 export async function fetchListing(client: HubClient, reference: HubReference): Promise<Listing> {
   const { repository, revision } = reference;
   const { endpoint } = client.settings;
@@ -35,15 +35,15 @@ export async function fetchListing(client: HubClient, reference: HubReference): 
   if (typeof sha !== "string" || !isCommit(sha) || !Array.isArray(siblings) || !siblings.every(isSibling)) {
     throw new EngineError(
       "download_failed",
-      `${endpoint} answers with something that is no list of the files of ${repository}`,
+      `${endpoint} answers with something that is not a list of the files of ${repository}`,
     );
   }
-  // A file that could not be laid in the snapshot's folder on every platform is none that the engine needs.
+  // The engine needs no file whose path would not be safe in the snapshot's folder on every platform.
   const files = siblings.filter(({ rfilename }) => isSafePath(rfilename)).map(listedFile);
   return { commit: sha, files: new Map(files.map((file) => [file.path, file])) };
 }
 
-/** Size and hash from the file's own headers where the list left them out. */
+/** Returns a file with size and hash, which are read from the file's own headers if the list omits them. */
 export async function remoteFile(
   client: HubClient,
   reference: HubReference,
@@ -70,13 +70,13 @@ export function fileUrl(client: HubClient, { repository }: HubReference, commit:
   return `${client.settings.endpoint}/${repository}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-/** The hash that the hub itself gives in its headers for a file; null where there is none that can be checked. */
+/** Returns the hash of a file in the hub's own headers; null if they have none that can be checked. */
 export function hashOf(hubHeaders: Headers): string | null {
   const etag = (hubHeaders.get("x-linked-etag") ?? hubHeaders.get("etag"))?.replace(/^W\//, "").replaceAll('"', "");
   return etag !== undefined && isHash(etag) ? etag : null;
 }
 
-/** A file as the hub lists it; large ones have `lfs`. */
+/** A file as the hub lists it; large files have `lfs`. */
 interface Sibling {
   readonly rfilename: string;
   readonly size?: unknown;

@@ -1,7 +1,7 @@
 /**
- * One process at a time downloads a repository. The owner touches its lock file again and again; a lock whose
- * process is gone, or that nobody has touched for a while, is taken over. An owner that was suspended for so long
- * finds out before it gives a file its final name.
+ * Lock that lets only one process at a time download a repository. The owner touches its lock file periodically; a lock
+ * whose process no longer exists, or that has not been touched for a while, is taken over. An owner that was suspended
+ * for that long detects the takeover before it gives a file its final name.
  */
 
 import { randomUUID } from "node:crypto";
@@ -13,12 +13,12 @@ import { LIMITS } from "../../limits.js";
 import { isRunning, machineName } from "./processes.js";
 
 export interface Lock {
-  /** Whether nobody has taken it over. */
+  /** Returns true if no other process has taken the lock over. */
   isHeld(): Promise<boolean>;
   release(): Promise<void>;
 }
 
-/** Waits for the lock; `onWait` is called once if it has to. */
+/** Acquires the lock; `onWait` is called once if it has to wait. */
 export async function acquireLock(path: string, signal: AbortSignal, onWait: () => void): Promise<Lock> {
   const owner = `${machineName()} ${process.pid} ${randomUUID()}`;
   let seen = null as Sighting | null;
@@ -27,7 +27,7 @@ export async function acquireLock(path: string, signal: AbortSignal, onWait: () 
     const state = await lockState(path);
     if (state === null) continue;
     const nowMs = performance.now();
-    // Silence is measured by our own clock: that of another machine may be off.
+    // Silence is measured by our own clock, because another machine's clock may be wrong.
     if (isAbandoned(state) || (seen?.state === state && nowMs - seen.sinceMs > LIMITS.hubLockSilenceMs)) {
       await removeAbandoned(path, state, signal);
       continue;
@@ -51,7 +51,7 @@ export async function acquireLock(path: string, signal: AbortSignal, onWait: () 
   };
 }
 
-/** What a lock looked like, and since when it has looked like that. */
+/** State of a lock file, and the time since which it has not changed, on the clock of `performance.now`. */
 interface Sighting {
   readonly state: string;
   readonly sinceMs: number;
@@ -61,7 +61,7 @@ const POLL_MS = 200;
 
 async function created(path: string, owner: string): Promise<boolean> {
   try {
-    // Whoever cleans up the cache may remove the folder while we wait.
+    // A cleanup of the cache may remove the folder while we wait.
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, owner, { flag: "wx" });
     return true;
@@ -71,7 +71,10 @@ async function created(path: string, owner: string): Promise<boolean> {
   }
 }
 
-/** One at a time, so that nobody removes the lock that a faster one has created in the place of the abandoned one. */
+/**
+ * Removes an abandoned lock. Only one process at a time does so; otherwise one could remove the new lock that a faster
+ * process has created in place of the abandoned one.
+ */
 async function removeAbandoned(path: string, state: string, signal: AbortSignal): Promise<void> {
   const turn = await acquireLock(`${path}.takeover`, signal, () => {});
   try {
@@ -81,7 +84,7 @@ async function removeAbandoned(path: string, state: string, signal: AbortSignal)
   }
 }
 
-/** Owner and last touch; null where the lock has just been released. */
+/** Returns the owner and the time of the last touch; null if the lock has just been released. */
 async function lockState(path: string): Promise<string | null> {
   try {
     return `${await readFile(path, "utf8")} ${(await stat(path)).mtimeMs}`;

@@ -1,13 +1,13 @@
-/** Which process left a file behind, and whether it still runs: for what several processes share on a disk. */
+/** Identifies the process that wrote a file on a shared disk, and checks whether it still runs. */
 
 import { hostname } from "node:os";
 
-/** Host name as part of a file name: process ids mean nothing on another machine. */
+/** Returns the host name for use in a file name: process ids have no meaning on another machine. */
 export function machineName(): string {
   return hostname().replaceAll(/[^A-Za-z0-9]/g, "_");
 }
 
-/** Of this machine. */
+/** Returns true if a process with this id runs on this machine. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -1,6 +1,6 @@
 /**
- * From the name of a model on the hub to a folder that holds it: from the cache where it is there, else from the
- * hub. What has been downloaded once is found without a request.
+ * Resolves the name of a model on the hub to a folder that holds it, from the cache or else by a download. A model that
+ * has been downloaded once is found without a request.
  */
 
 import { mkdir, readFile, statfs } from "node:fs/promises";
@@ -20,34 +20,35 @@ import { dataFile, selectWeights, shardsOf, unsuitable, type Weights } from "./s
 import { hubSettings } from "./settings.js";
 
 export interface HubOptions {
-  /** Which ONNX variant to take, instead of safetensors; by default whichever weights there are, safetensors first. */
+  /** ONNX variant to use instead of safetensors; by default safetensors, or the first ONNX variant without them. */
   readonly dtype?: OnnxDtype | undefined;
-  /** Whether to do without the hub; `HF_HUB_OFFLINE` says so too. */
+  /** Set to work without the hub; `HF_HUB_OFFLINE` has the same effect. */
   readonly offline?: boolean | undefined;
-  /** Ends a download, which goes on from there the next time. */
+  /** Aborts a download, which continues from there the next time. */
   readonly signal?: AbortSignal | undefined;
-  /** Called with the folder once its text files are there, before safetensors are downloaded. May throw. */
+  /** Called with the folder once its text files exist, before safetensors are downloaded. May throw. */
   readonly onTextFiles?: ((dir: string) => Promise<unknown>) | undefined;
-  /** Called as a file comes in, with its bytes so far (those of earlier runs included) and in all. */
+  /** Called while a file arrives, with its bytes so far (including those of earlier runs) and in total. */
   readonly onProgress?: ((done: number, total: number, file: string) => void) | undefined;
-  /** Called with a sentence for people about something that is no error. */
+  /** Called with a sentence for people about something that is not an error. */
   readonly onNotice?: ((message: string) => void) | undefined;
-  /** Where the hub's settings come from: this process's environment unless given. */
+  /** Environment with the hub's settings; by default this process's. */
   readonly environment?: NodeJS.ProcessEnv | undefined;
   /** @internal */
   readonly pace?: Pace | undefined;
 }
 
 export interface HubModel {
-  /** The folder with its files. */
+  /** Folder with the files of the model. */
   readonly dir: string;
   readonly commit: string;
 }
 
 /**
- * The model as the cache has it, without asking the hub; downloaded where the cache lacks it.
+ * Returns the model as cached, without a request to the hub; downloads it if the cache lacks it.
  *
- * @throws EngineError model_not_found, access_denied, unsupported_model, hub_unreachable, download_failed, cache_unavailable
+ * @throws EngineError model_not_found, access_denied, unsupported_model, hub_unreachable, download_failed,
+ *   cache_unavailable
  */
 export async function locateModel(reference: HubReference, options: HubOptions = {}): Promise<HubModel> {
   const session = await Session.open(reference, options);
@@ -55,7 +56,7 @@ export async function locateModel(reference: HubReference, options: HubOptions =
   if (cached === null) return session.pull(reference);
   if (cached.completeness === "complete" || session.isOffline) return cached.model;
   try {
-    // What the revision stands for by now is the business of whoever pulls it.
+    // Completes the cached commit; only `pullModel` looks up the current commit of the revision.
     return await session.pull({ ...reference, revision: cached.model.commit });
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
@@ -65,7 +66,7 @@ export async function locateModel(reference: HubReference, options: HubOptions =
 }
 
 /**
- * The model as the hub has it now; only what changed is downloaded.
+ * Returns the hub's current version of the model; downloads only files that have changed.
  *
  * @throws EngineError as locateModel
  */
@@ -73,7 +74,7 @@ export async function pullModel(reference: HubReference, options: HubOptions = {
   return (await Session.open(reference, options)).pull(reference);
 }
 
-/** Of a commit, for people. */
+/** Number of digits of a commit in messages. */
 const COMMIT_DIGITS = 8;
 
 interface CachedModel {
@@ -86,7 +87,7 @@ class Session {
     readonly reference: HubReference,
     readonly client: HubClient,
     readonly repository: CachedRepository,
-    /** What can be used if the hub cannot. */
+    /** Cached model to use if the hub cannot be reached. */
     readonly cached: CachedModel | null,
     readonly options: HubOptions,
   ) {}
@@ -107,7 +108,7 @@ class Session {
       commit === null || completeness === "missing"
         ? null
         : { model: { dir: repository.snapshotDir(commit), commit }, completeness };
-    // Whoever has something to fall back on does not wait long for a hub that does not answer.
+    // With a cached model to fall back on, do not wait long for a hub that does not answer.
     const maxAttempts = cached === null ? Math.min(pace.maxAttempts, LIMITS.maxHubFirstAttempts) : 1;
     const patience = { ...pace, maxAttempts, stallMs: cached === null ? pace.stallMs : pace.stallMs / 2 };
     return new Session(reference, new HubClient(settings, signal, patience), repository, cached, options);
@@ -117,22 +118,22 @@ class Session {
     return this.client.settings.isOffline;
   }
 
-  /** Tells why the model is used as it was. */
+  /** Reports why the cached model is used. */
   notice(reason: string): void {
     const commit = this.cached?.model.commit.slice(0, COMMIT_DIGITS);
     this.options.onNotice?.(
-      `${reason}; ${referenceText(this.reference)} is used as it was downloaded before (${commit})`,
+      `${reason}; using the copy of ${referenceText(this.reference)} that was downloaded before (${commit})`,
     );
   }
 
-  /** @param asked the reference, or the commit that it stood for */
+  /** @param asked the reference, or the commit that it had when it was cached */
   async pull(asked: HubReference): Promise<HubModel> {
     const { client, reference, cached } = this;
     if (this.isOffline) {
       if (cached !== null) return cached.model;
       throw new EngineError(
         "model_not_found",
-        `${referenceText(reference)} is not in ${client.settings.cache}, and the hub is not asked while offline`,
+        `${referenceText(reference)} is not in ${client.settings.cache}, and the hub is not contacted while offline`,
       );
     }
     let listing: Listing;
@@ -162,7 +163,7 @@ class Session {
     if (weights === null || !REQUIRED_TEXT_FILES.every((path) => paths.has(path)))
       throw unsuitable(reference.repository, paths, options.dtype ?? null);
     const texts = [...REQUIRED_TEXT_FILES, ...OPTIONAL_TEXT_FILES].filter((path) => paths.has(path));
-    // The hub has answered: from here on it is worth waiting for.
+    // The hub has answered, so from here on it is worth waiting for.
     const client = new HubClient(settings, signal, options.pace ?? PACE);
     const lock = await acquireLock(repository.lockFile, signal, () => {
       options.onNotice?.(`another process is downloading ${reference.repository}; waiting for it`);
@@ -178,7 +179,7 @@ class Session {
       const fetchFiles = async (missing: readonly RemoteFile[]): Promise<void> => {
         const fetchOne = (file: RemoteFile): Promise<void> =>
           this.#fetchFile(client, commit, file, () => lock.isHeld());
-        // Equal files share a blob; large ones are fetched in parts, which is enough at the same time.
+        // Equal files share a blob, and large files are fetched in parallel parts; so these are fetched one by one.
         const isAlone = (file: RemoteFile): boolean =>
           file.size > LIMITS.hubPartBytes || missing.find(({ hash }) => hash === file.hash) !== file;
         await inTurns(
@@ -242,12 +243,12 @@ class Session {
     const { cache } = client.settings;
     throw new EngineError(
       "cache_unavailable",
-      `${referenceText(this.reference)} needs ${gigabytes(numBytes)} more, but ${cache} has ${gigabytes(numFree)} left; HF_HUB_CACHE names another folder`,
+      `${referenceText(this.reference)} needs ${gigabytes(numBytes)} more, but ${cache} has ${gigabytes(numFree)} left; set HF_HUB_CACHE to another folder`,
     );
   }
 }
 
-/** The files of these weights that are known by name, without those that an index names. */
+/** Returns the files of these weights that are known by name, without the shards that an index lists. */
 function listedFiles(weights: Weights): string[] {
   switch (weights.kind) {
     case "single":
@@ -259,7 +260,7 @@ function listedFiles(weights: Weights): string[] {
   }
 }
 
-/** Of the files that would be of use beside these weights, or instead of them, those that a repository does not have. */
+/** Returns files that the repository lacks and that would be used in addition to these weights or instead of them. */
 function absentFiles(paths: ReadonlySet<string>, weights: Weights): string[] {
   const others =
     weights.kind === "onnx"
@@ -268,7 +269,7 @@ function absentFiles(paths: ReadonlySet<string>, weights: Weights): string[] {
   return [...OPTIONAL_TEXT_FILES, ...others].filter((path) => !paths.has(path));
 }
 
-/** Works through a list, a few at a time. The first failure ends it, once nothing of it runs any more. */
+/** Works through a list, a few items at a time. The first failure stops it, after the items in progress have ended. */
 async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = new Array<R>(items.length);
   let next = 0;

@@ -1,4 +1,4 @@
-/** What a user calls a model of the hub, `org/name` or `org/name@revision`, and which names are safe to use as paths. */
+/** Parses names of hub models, `org/name` or `org/name@revision`, and checks that names are safe to use as paths. */
 
 /** A repository at a branch, tag or commit. */
 export interface HubReference {
@@ -9,7 +9,7 @@ export interface HubReference {
 
 export const DEFAULT_REVISION = "main";
 
-/** Null where the text cannot be the name of a repository, such as a path with two slashes. */
+/** Returns null if the text cannot be the name of a repository, such as a path with two slashes. */
 export function hubReference(text: string): HubReference | null {
   const at = text.indexOf("@");
   const repository = at < 0 ? text : text.slice(0, at);
@@ -21,12 +21,12 @@ export function referenceText({ repository, revision }: HubReference): string {
   return revision === DEFAULT_REVISION ? repository : `${repository}@${revision}`;
 }
 
-/** A commit never changes, so it need not be asked for. */
+/** Returns true for the hash of a commit, which never changes and so need not be looked up. */
 export function isCommit(revision: string): boolean {
   return /^[0-9a-f]{40}$/.test(revision);
 }
 
-/** A relative path with slashes that stays in the folder it is laid in, on every platform. */
+/** Returns true for a relative path with slashes that stays within its folder on every platform. */
 export function isSafePath(path: string): boolean {
   return (
     path.length <= MAX_PATH_LENGTH &&
@@ -38,7 +38,7 @@ export function isSafePath(path: string): boolean {
 const MAX_REPOSITORY_LENGTH = 96;
 const MAX_PATH_LENGTH = 1024;
 
-/** The hub's own rules, which also keep `--` free to stand for the slash in the names of cache folders. */
+/** Applies the hub's rules. They forbid `--`, which can therefore replace the slash in the names of cache folders. */
 function isRepository(text: string): boolean {
   if (text.length > MAX_REPOSITORY_LENGTH || /--|\.\.|\.git$/.test(text)) return false;
   return /^[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?\/[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?$/.test(text);

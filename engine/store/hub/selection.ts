@@ -1,6 +1,6 @@
 /**
- * Which of a repository's files the engine needs: the text files, and one set of weights. Works on names alone,
- * so that it says the same of a list from the hub and of a folder in the cache.
+ * Selects the files of a repository that the engine needs: the text files, and one set of weights. Uses only names, so
+ * that the result is the same for a list from the hub and for a folder in the cache.
  */
 
 import { EngineError } from "../../errors.js";
@@ -11,10 +11,10 @@ export type Weights =
   | { readonly kind: "single" }
   /** The index names the shards. */
   | { readonly kind: "sharded" }
-  /** One graph, and the files beside it that hold its weights. */
+  /** One graph, and the files next to it that hold its weights. */
   | { readonly kind: "onnx"; readonly graph: string; readonly data: readonly string[] };
 
-/** Null where there are none that can be run. */
+/** Returns null if none of the files are weights that can be run. */
 export function selectWeights(paths: ReadonlySet<string>, dtype: OnnxDtype | null): Weights | null {
   if (dtype === null && paths.has(SINGLE_FILE)) return { kind: "single" };
   if (dtype === null && paths.has(INDEX_FILE)) return { kind: "sharded" };
@@ -23,12 +23,12 @@ export function selectWeights(paths: ReadonlySet<string>, dtype: OnnxDtype | nul
   return { kind: "onnx", graph, data: [...paths].filter((path) => isDataOf(path, graph)).sort() };
 }
 
-/** `model.onnx_data`, `model.onnx_data_1`, … */
+/** Returns the name of a data file of the graph: `model.onnx_data`, `model.onnx_data_1`, … */
 export function dataFile(graph: string, index: number): string {
   return index === 0 ? `${graph}_data` : `${graph}_data_${index}`;
 }
 
-/** The shards that an index names, which lie beside it. */
+/** Returns the shards that an index names, which are in the same folder. */
 export function shardsOf(index: Uint8Array, where: string): string[] {
   let names: unknown[];
   try {
@@ -42,14 +42,14 @@ export function shardsOf(index: Uint8Array, where: string): string[] {
     if (typeof name !== "string" || !/^\w[\w.-]*\.safetensors$/.test(name)) {
       throw new EngineError(
         "invalid_model",
-        `${where}: ${INDEX_FILE} names ${JSON.stringify(name)}, which is no safetensors file beside it`,
+        `${where}: ${INDEX_FILE} names ${JSON.stringify(name)}, which is not a safetensors file in the same folder`,
       );
     }
   }
   return shards as string[];
 }
 
-/** Why a repository with these files cannot be run. */
+/** Explains why a repository with these files cannot be run. */
 export function unsuitable(repository: string, paths: ReadonlySet<string>, dtype: OnnxDtype | null): EngineError {
   const missing = REQUIRED_TEXT_FILES.find((path) => !paths.has(path));
   const weights = [...paths]

@@ -1,4 +1,4 @@
-/** Where the hub is, where its files are kept, and who asks: the environment variables that Python's huggingface_hub reads too. */
+/** Settings of the hub, from the environment variables that Python's huggingface_hub reads too. */
 
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -8,17 +8,17 @@ import { EngineError } from "../../errors.js";
 import { proxiedFetch, type Fetch } from "./proxy.js";
 
 export interface HubSettings {
-  /** Without a slash at its end. */
+  /** Address of the hub, without a trailing slash. */
   readonly endpoint: string;
   readonly cache: string;
-  /** Only ever sent to the endpoint. */
+  /** Sent only to the endpoint. */
   readonly token: string | null;
   readonly isOffline: boolean;
   readonly fetch: Fetch;
   readonly hasSymlinks: boolean;
 }
 
-/** @throws EngineError where HF_ENDPOINT or a proxy is no address */
+/** @throws EngineError if HF_ENDPOINT or a proxy is not a valid address */
 export async function hubSettings(environment: NodeJS.ProcessEnv, offline: boolean): Promise<HubSettings> {
   const isOffline = offline || isTrue(environment["HF_HUB_OFFLINE"] || environment["TRANSFORMERS_OFFLINE"]);
   return {
@@ -31,7 +31,7 @@ export async function hubSettings(environment: NodeJS.ProcessEnv, offline: boole
   };
 }
 
-/** The cache that all programs which use the hub share. */
+/** Returns the cache that all programs which use the hub share. */
 export function hubCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
   return (
     expanded(environment["HF_HUB_CACHE"] || environment["HUGGINGFACE_HUB_CACHE"]) ?? join(home(environment), "hub")
@@ -52,7 +52,7 @@ function expanded(path: string | undefined): string | null {
   return path === "~" || path.startsWith("~/") ? join(homedir(), path.slice(1)) : path;
 }
 
-/** What is refused is not repeated: it may hold a password. */
+/** Checks the endpoint. The error does not contain a refused value, which may hold a password. */
 function endpoint(text: string | undefined): string {
   if (text === undefined || text === "") return DEFAULT_ENDPOINT;
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -83,7 +83,10 @@ async function token(environment: NodeJS.ProcessEnv): Promise<string | null> {
   const line = text.trim();
   if (line === "") return null;
   if (!/^[\x21-\x7e]+$/.test(line))
-    throw new EngineError("unsupported_value", "The token of the hub holds blanks or characters that cannot be sent.");
+    throw new EngineError(
+      "unsupported_value",
+      "The token for the hub contains spaces or characters that cannot be sent in a header.",
+    );
   return line;
 }
 

@@ -1,4 +1,4 @@
-/** The models that the cache of the hub holds: which there are, what they are called, and how they go. */
+/** Lists, names and removes the models in the hub's cache. */
 
 import { realpath, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
@@ -9,12 +9,12 @@ import { acquireLock } from "./lock.js";
 import { isCommit } from "./reference.js";
 import { hubCacheFolder } from "./settings.js";
 
-/** A snapshot that can be run, or a download that has only begun. */
+/** A snapshot that can be run, or an unfinished download. */
 export interface StoredModel {
   readonly repository: string;
-  /** Branches and tags that stood for it when they were last asked for; the commit where there are none. */
+  /** Branches and tags that pointed to it when they were last looked up; the commit if none did. */
   readonly revisions: readonly string[];
-  /** Null where a download ended before it had put a file into a snapshot. */
+  /** Null if it is not known to which snapshot an unfinished download belongs. */
   readonly commit: string | null;
   readonly isFinished: boolean;
   readonly dir: string;
@@ -22,7 +22,7 @@ export interface StoredModel {
   readonly downloadedMs: number;
 }
 
-/** By name. Other programs' models that the engine has no use for are left out. */
+/** Returns the models by name. Models of other programs that the engine cannot use are left out. */
 export async function storedModels(cache: string = hubCacheFolder()): Promise<StoredModel[]> {
   const models: StoredModel[] = [];
   for (const repository of await cachedRepositories(cache)) {
@@ -52,7 +52,7 @@ export async function storedModels(cache: string = hubCacheFolder()): Promise<St
       else await add(true, commit, await repository.files(commit));
     }
     const parts = await repository.parts();
-    // Which of several snapshots a part was for is not written anywhere.
+    // It is not recorded to which of several unfinished snapshots a part belongs.
     const commit = begun.length === 1 ? begun[0]! : null;
     if (parts.size > 0)
       await add(false, commit, new Map([...parts, ...(commit === null ? [] : await repository.files(commit))]));
@@ -60,7 +60,7 @@ export async function storedModels(cache: string = hubCacheFolder()): Promise<St
   return models;
 }
 
-/** What a folder of the cache is a snapshot of; null for any other folder. */
+/** Returns the repository and commit of a snapshot in the cache; null for any other folder. */
 export async function snapshotName(
   dir: string,
   cache: string = hubCacheFolder(),
@@ -75,9 +75,9 @@ export async function snapshotName(
 }
 
 /**
- * Removes a revision of a repository, or with null all of them; blobs that another revision needs stay.
+ * Removes a revision of a repository, or all of them for null; blobs that another revision needs stay.
  *
- * @returns the commits that went and the bytes that are free now; null where there was nothing
+ * @returns the removed commits and the number of bytes freed; null if nothing was stored
  */
 export async function removeStored(
   { repository: name, revision }: { readonly repository: string; readonly revision: string | null },
@@ -101,7 +101,7 @@ export async function removeStored(
   }
 }
 
-/** What somebody linked into the cache is not ours to remove. */
+/** Refuses folders that are linked into the cache from outside: we must not remove their contents. */
 async function checkInside({ path }: CachedRepository, cache: string): Promise<void> {
   const root = await realpath(cache);
   for (const folder of [path, join(path, "blobs"), join(path, "snapshots")]) {
