@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { InvalidLogitsError, type LogitAdjustments, type SampleRequest, type SampledToken } from "./index.js";
 import { type ReferenceSample, referenceSample } from "../spec-tests/oracles/kernels.js";
+import { numCases } from "../spec-tests/fixtures/property-size.js";
 import { loadBuilds, placeFloats, randomNumbers, request } from "../spec-tests/fixtures/kernels.js";
 
 const builds = await loadBuilds();
@@ -494,14 +495,14 @@ describe("compared with the float64 reference", () => {
           expected.topLogprobs.map((entry) => entry.tokenId),
         );
       }),
-      { seed: 2026, numRuns: 1500 },
+      { seed: 2026, numRuns: numCases(1500) },
     );
-    expect(compared).toBeGreaterThan(1000);
+    expect(compared).toBeGreaterThan(numCases(1000));
   });
 
-  it("gives the same results for a vocabulary of 151,936 tokens", () => {
+  it("gives the same results for a large vocabulary", () => {
     const random = randomNumbers(4);
-    const logits = Float32Array.from({ length: 151_936 }, (_, i) =>
+    const logits = Float32Array.from({ length: numCases(151_936) }, (_, i) =>
       i === 5 ? 12 : 2 * (random() + random() + random() + random() - 2),
     );
     for (const changed of [
