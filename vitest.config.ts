@@ -6,18 +6,18 @@ const TESTS = "{kernels,engine,src,spec-tests,bench,models,scripts}/**/*";
 const PEERS = ["spec-tests/peers/**", "bench/peers/**"];
 
 /** Tests with properties that run in `unit` with few cases and in `slow` with all of them. */
-const PROPERTIES = [
-  "engine/{architecture,grammar,sampling}/*.test.ts",
-  "kernels/sample.test.ts",
-];
+const PROPERTIES = ["engine/{grammar,runner,sampling}/*.test.ts", "kernels/sample.test.ts"];
+
+const INTEGRATION = [`${TESTS}.integration.test.ts`];
+const SLOW = [`${TESTS}.slow.test.ts`];
 
 /** CONTRIBUTING.md says which project a test belongs to. */
 export default defineConfig({
   test: {
     projects: [
-      project("unit", [`${TESTS}.test.ts`], [`${TESTS}.{integration,slow}.test.ts`]),
-      project("integration", [`${TESTS}.integration.test.ts`]),
-      project("slow", [`${TESTS}.slow.test.ts`, ...PROPERTIES], [], { PROPERTY_SIZE: "full" }),
+      project("unit", [`${TESTS}.test.ts`], [...INTEGRATION, ...SLOW]),
+      project("integration", INTEGRATION),
+      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, { PROPERTY_SIZE: "full" }),
     ],
     // The number of processors, where Vitest leaves one out by default.
     maxWorkers: "100%",
