@@ -1,17 +1,17 @@
-/** How laws read and compare answers. */
+/** Functions with which laws compare answers and quote them in messages. */
 
 import { Violation, type Answer, type Choice, type TokenLogprob } from "./law.js";
 
-/** Throws unless both have the same bytes (TS-10.1): texts, reasoning, log-probabilities, finish reasons, usage. */
+/** Throws unless two answers have the same bytes (TS-10.1): text, reasoning, log-probabilities, finish reasons, usage. */
 export function demandSame(expected: Answer, got: Answer, what: string, clause: string | null = null): void {
   const found = difference(expected, got);
   if (found !== null) throw new Violation(`${what}: ${found}`, [expected.exchange, got.exchange], clause);
 }
 
-/** Where two answers differ, in words; null if nowhere. A usage that only one of them has says nothing. */
+/** Describes the first difference between two answers, or returns null. Usage is compared only if both have it. */
 export function difference(expected: Answer, got: Answer): string | null {
   if (expected.choices.length !== got.choices.length)
-    return `${expected.choices.length} choices were expected, ${got.choices.length} came`;
+    return `${expected.choices.length} choices were expected, ${got.choices.length} were received`;
   for (const [index, choice] of expected.choices.entries()) {
     const found = choiceDifference(choice, got.choices[index]!);
     if (found !== null) return `choice ${index}: ${found}`;
@@ -19,35 +19,35 @@ export function difference(expected: Answer, got: Answer): string | null {
   if (expected.usage === null || got.usage === null) return null;
   for (const name of ["promptTokens", "completionTokens", "reasoningTokens"] as const) {
     if (expected.usage[name] !== got.usage[name])
-      return `${wireName(name)} of usage: ${expected.usage[name]} was expected, ${got.usage[name]} came`;
+      return `${wireName(name)} of usage: ${expected.usage[name]} was expected, ${got.usage[name]} was received`;
   }
   return null;
 }
 
-/** The same for two choices, whatever their index. */
+/** Describes the first difference between two choices, or returns null. Indexes are not compared. */
 export function choiceDifference(expected: Choice, got: Choice): string | null {
   for (const name of ["reasoning", "content", "finishReason"] as const) {
     if (expected[name] !== got[name])
-      return `${wireName(name)}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} came`;
+      return `${wireName(name)}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} was received`;
   }
   if (expected.logprobs === null || got.logprobs === null) {
     if (expected.logprobs === got.logprobs) return null;
-    return `logprobs: ${expected.logprobs === null ? "none were expected, some" : "some were expected, none"} came`;
+    return `logprobs: ${expected.logprobs === null ? "none were expected, some" : "some were expected, none"} were received`;
   }
   if (expected.logprobs.length !== got.logprobs.length)
-    return `logprobs: ${expected.logprobs.length} entries were expected, ${got.logprobs.length} came`;
+    return `logprobs: ${expected.logprobs.length} entries were expected, ${got.logprobs.length} were received`;
   const index = expected.logprobs.findIndex((entry, i) => JSON.stringify(entry) !== JSON.stringify(got.logprobs![i]));
   return index < 0
     ? null
-    : `logprobs, entry ${index}: ${JSON.stringify(expected.logprobs[index])} was expected, ${JSON.stringify(got.logprobs[index])} came`;
+    : `logprobs, entry ${index}: ${JSON.stringify(expected.logprobs[index])} was expected, ${JSON.stringify(got.logprobs[index])} was received`;
 }
 
-/** As the field is called in an answer: `finish_reason`. */
+/** Converts a camel-case name to the name of the field in an answer: `finish_reason`. */
 export function wireName(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** A text, cut to where it begins to differ from another. */
+/** Quotes the part of a text around its first difference from another text. */
 function around(text: string | null, other: string | null): string {
   if (text === null || other === null || text.length <= 60) return JSON.stringify(text);
   const at = [...text].findIndex((_, i) => text[i] !== other[i]);
@@ -55,18 +55,18 @@ function around(text: string | null, other: string | null): string {
   return `${from > 0 ? "…" : ""}${JSON.stringify(text.slice(from, from + 60))}${from + 60 < text.length ? "…" : ""}`;
 }
 
-/** The part of a choice that stop sequences and formats are about; null where reasoning may hide in the content. */
+/** Returns the answer without reasoning, or null if the content may contain the reasoning. */
 export function answerOf({ content, reasoning }: Choice): string | null {
   return reasoning === null && /^\s*<think>/.test(content) ? null : content;
 }
 
-/** For messages: a text in quotation marks, cut if long. */
+/** Quotes a text for a message, and truncates it if it is long. */
 export function quoted(text: string | null): string {
   const shown = JSON.stringify(text);
   return shown.length <= 160 ? shown : `${shown.slice(0, 160)}…`;
 }
 
-/** Tells tokens apart as well as an answer can. */
+/** A key that identifies a token as precisely as the answer allows. */
 export function labelOf({ token, bytes }: Pick<TokenLogprob, "token" | "bytes">): string {
   return JSON.stringify([token, bytes]);
 }

@@ -1,4 +1,4 @@
-/** What the client makes of answers, good and bad, and what it records of an exchange. */
+/** Tests of the client: parsing of correct and broken answers, and recording of exchanges. */
 
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -27,15 +27,15 @@ describe("the events of a stream", () => {
     ["lines of one event are joined", "data: a\ndata:\ndata:  b\n\n", ["a\n\n b"]],
     ["any line end", "data: a\r\n\r\ndata: b\r\rdata: c\n\n", ["a", "b", "c"]],
     ["comments, other fields and empty events are left out", ": keep-alive\n\nevent: x\nid: 1\ndata: a\n\n\n\n", ["a"]],
-    ["a byte order mark is none of it", "\uFEFFdata: a\n\n", ["a"]],
-    ["what no empty line ends is none", "data: a\n\ndata: [DONE]\n", ["a"]],
-    ["a field that only begins like data", "database: a\n\n", []],
+    ["a byte order mark is ignored", "\uFEFFdata: a\n\n", ["a"]],
+    ["an event without an empty line at its end is ignored", "data: a\n\ndata: [DONE]\n", ["a"]],
+    ["a field whose name only starts with data is ignored", "database: a\n\n", []],
   ])("%s", (_, text, expected) => {
     expect(sseEvents(text)).toEqual(expected);
   });
 });
 
-describe("answers in one form", () => {
+describe("readAnswer", () => {
   const entry = (token: string, top: object[] = []): object => ({
     token,
     logprob: -0.5,
@@ -82,7 +82,7 @@ describe("answers in one form", () => {
         events.map((event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}\n\n`).join("") + end,
     });
 
-  test("a stream is read as the same answer in one piece", () => {
+  test("parses a stream and an unstreamed response into the same answer", () => {
     const whole = readAnswer(exchangeWith({ text: JSON.stringify(inOnePiece) }), false);
     const stream = readAnswer(streamed(inChunks), true);
     expect(whole.choices).toEqual([
@@ -116,7 +116,7 @@ describe("answers in one form", () => {
   test.each([
     ["another status", exchangeWith({ status: 500, text: "boom" }), false, "TS-9.3", /^Status 500: boom$/],
     ["no answer", exchangeWith({ status: 0, text: "reset" }), false, "TS-8.1", /^No answer: reset$/],
-    ["no JSON", exchangeWith({ text: "{" }), false, "TS-8.1", /no JSON/],
+    ["text that is not JSON", exchangeWith({ text: "{" }), false, "TS-8.1", /not JSON/],
     ["a list", exchangeWith({ text: "[]" }), false, "TS-8.1", /not an object/],
     ["no choices", broken({ choices: [] }), false, "TS-8.3", /0 entries/],
     [
@@ -128,7 +128,7 @@ describe("answers in one form", () => {
     ],
     ["no message", oneChoice({ message: undefined }), false, "TS-8.3", /message is missing/],
     ["content of another type", oneChoice({ message: { content: 1 } }), false, "TS-8.3", /content is 1/],
-    ["an index that is none", oneChoice({ index: -1 }), false, "TS-8.3", /index is -1/],
+    ["an invalid index", oneChoice({ index: -1 }), false, "TS-8.3", /index is -1/],
     [
       "a finish reason of another type",
       oneChoice({ finish_reason: false }),
@@ -144,21 +144,21 @@ describe("answers in one form", () => {
       /logprob is null/,
     ],
     [
-      "bytes that are none",
+      "invalid bytes",
       oneChoice({ logprobs: { content: [{ token: "a", logprob: 0, bytes: [256] }] } }),
       false,
       "TS-4.5",
       /\[256\]/,
     ],
     [
-      "counts that are none",
+      "invalid counts",
       broken({ usage: { ...usage, total_tokens: "5" } }),
       false,
       "TS-8.4",
       /total_tokens is "5"/,
     ],
     ["a stream of another type", streamed(inChunks, "", "application/json"), true, "TS-8.5", /application\/json/],
-    ["an event that is no JSON", streamed(["{"]), true, "TS-8.5", /Event 0/],
+    ["an event that is not JSON", streamed(["{"]), true, "TS-8.5", /Event 0/],
     ["events after the last", streamed(inChunks, "data: [DONE]\n\ndata: {}\n\n"), true, "TS-8.5", /follow/],
     ["an empty stream", streamed([]), true, "TS-8.5", /No event/],
     [
@@ -168,9 +168,9 @@ describe("answers in one form", () => {
       "TS-8.9",
       /out of memory/,
     ],
-    ["text behind the finish reason", streamed([...inChunks, chunk(0, { content: "c" })]), true, "TS-8.6", /goes on/],
-    ["two finish reasons", streamed([...inChunks, chunk(0, {}, { finish_reason: "stop" })]), true, "TS-8.6", /goes on/],
-  ])("%s", (_, given, isStream, clause, message) => {
+    ["text after the finish reason", streamed([...inChunks, chunk(0, { content: "c" })]), true, "TS-8.6", /continues/],
+    ["two finish reasons", streamed([...inChunks, chunk(0, {}, { finish_reason: "stop" })]), true, "TS-8.6", /continues/],
+  ])("refuses %s", (_, given, isStream, clause, message) => {
     const exchange = "durationMs" in given ? (given as Exchange) : exchangeWith({ text: JSON.stringify(given) });
     const error = (() => {
       try {
@@ -185,7 +185,7 @@ describe("answers in one form", () => {
 });
 
 describe("exchanges", () => {
-  test("are recorded as sent and as they came, without the key", async () => {
+  test("are recorded as sent and as received, without the API key", async () => {
     const seen: unknown[] = [];
     const { baseUrl } = await serve((_, response, { headers }) => {
       seen.push(headers.authorization, headers["content-type"], headers["x-law"]);
@@ -204,7 +204,7 @@ describe("exchanges", () => {
     expect(JSON.stringify(exchange)).not.toContain("sk-secret-1");
   });
 
-  test("a connection that fails, breaks off or stays silent is one too", async () => {
+  test("include failed, broken and timed-out connections", async () => {
     const { baseUrl, close } = await serve(({ how }, response) => {
       if (how === "break") response.destroy();
       if (how === "stop") {
@@ -223,7 +223,7 @@ describe("exchanges", () => {
     expect(refused.text).toMatch(/ECONNREFUSED/);
   });
 
-  test("end at once where their signal says so", async () => {
+  test("end at once when the signal is aborted", async () => {
     const { baseUrl } = await serve(() => {});
     const controller = new AbortController();
     const call = new Client({ baseUrl, apiKey: null }).exchange(chat, controller.signal);
@@ -231,15 +231,15 @@ describe("exchanges", () => {
     await expect(call).rejects.toThrow("enough");
   });
 
-  test("are not begun where their signal said so before", async () => {
+  test("are not started if the signal is already aborted", async () => {
     const { baseUrl, requests } = await serve((_, response) => json(response, 200, completion("é")));
     const call = new Client({ baseUrl, apiKey: null }).exchange(chat, AbortSignal.abort(new Error("enough")));
     await expect(call).rejects.toThrow("enough");
-    await pause(50); // a request that is dropped unheard would end the process here
+    await pause(50); // an unhandled error of a destroyed request would end the process here
     expect(requests).toEqual([]);
   });
 
-  test("abandoned after so many events or milliseconds, or where the answer ends", async () => {
+  test("can be abandoned after a number of events or milliseconds, or end with the answer", async () => {
     const gone: number[] = [];
     const { baseUrl, requests } = await serve(({ numEvents }, response) => {
       const start = performance.now();
@@ -261,7 +261,7 @@ describe("exchanges", () => {
     expect(requests).toHaveLength(4);
   });
 
-  test("an answer in one piece over HTTP", async () => {
+  test("an unstreamed answer is read over HTTP", async () => {
     const { baseUrl } = await serve((_, response) => json(response, 200, completion("é")));
     const exchange = await new Client({ baseUrl, apiKey: null }).exchange(chat, signal);
     expect(readAnswer(exchange, false).choices[0]!.content).toBe("é");

@@ -1,6 +1,7 @@
 /**
- * The only way to the server under test: sends requests over HTTP, records each with what came back, and brings answers,
- * streamed or not, to one form. What cannot be read as an answer is a Violation; what an answer says is judged by laws.
+ * HTTP client for the server under test. It sends requests, records each request with its response, and parses streamed
+ * and unstreamed answers into one form. A response that cannot be parsed as an answer is a Violation; the content of an
+ * answer is left to the laws.
  */
 
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
@@ -17,7 +18,7 @@ import {
 } from "./law.js";
 
 export interface Endpoint {
-  /** Up to and with `/v1`; paths are appended. */
+  /** URL up to and including `/v1`. Paths are appended. */
   readonly baseUrl: string;
   readonly apiKey: string | null;
 }
@@ -25,17 +26,17 @@ export interface Endpoint {
 export interface Sent {
   readonly method: string;
   readonly path: string;
-  /** Beside the usual ones, or instead of them; an empty value leaves one out. */
+  /** Headers that are added to the default ones or replace them. An empty value removes a header. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body: string | null;
 }
 
-/** Stands for the key wherever an exchange is recorded, printed or written, and is the shell's word for it. */
+/** Replaces the API key wherever an exchange is recorded, printed or written. It is also the shell variable's reference. */
 export const KEY_VARIABLE = "$API_KEY";
 
-/** Asks at most so long for one answer; what has not come by then is no answer. */
+/** Timeout for one answer. A later answer counts as missing. */
 const CALL_TIMEOUT_MS = 60_000;
-/** Shorter keys would be found in texts that have nothing to do with them. */
+/** Shorter keys are not replaced, because they would also match unrelated text. */
 const MIN_SECRET_LENGTH = 8;
 
 export class Client {
@@ -44,12 +45,16 @@ export class Client {
     private readonly timeoutMs = CALL_TIMEOUT_MS,
   ) {}
 
-  /** Never judges: a connection that fails is an exchange of status 0. @throws what `signal` is aborted with */
+  /**
+   * Sends a request and returns the exchange whatever the status. A failed connection is an exchange with status 0.
+   *
+   * @throws the signal's reason if `signal` is aborted
+   */
   exchange(sent: Sent, signal: AbortSignal): Promise<Exchange> {
     return this.open(sent, signal, () => false);
   }
 
-  /** Streams an answer and closes the connection after so many events or milliseconds, or where the answer ends. */
+  /** Streams an answer and closes the connection after the given number of events or milliseconds, or when it ends. */
   abandon(
     sent: Sent,
     after: { readonly chunks: number } | { readonly ms: number },
@@ -59,7 +64,7 @@ export class Client {
     return this.open(sent, signal, (text) => sseEvents(text).length >= after.chunks);
   }
 
-  /** `isEnough` is asked when the request is written, and after each piece of the answer. */
+  /** @param isEnough called when the request has been written and after each piece of the answer; true closes the connection */
   private open(
     { method, path, headers = {}, body }: Sent,
     signal: AbortSignal,
@@ -112,7 +117,7 @@ export class Client {
     });
   }
 
-  /** A connection of its own for each request: whether one is kept open must not decide what laws see. */
+  /** Opens a new connection for each request, so that keep-alive cannot influence what the laws see. */
   private request(path: string, method: string, recorded: Readonly<Record<string, string>>): ClientRequest {
     const url = this.endpoint.baseUrl + path;
     const headers = Object.fromEntries(
@@ -149,25 +154,29 @@ export class Client {
   }
 }
 
-/** Of a connection refused on two addresses, Node says nothing but the code. */
+/** Falls back to the error code: the message is empty if a connection was refused on two addresses. */
 function messageOf(error: NodeJS.ErrnoException): string {
   return error.message || (error.code ?? "The connection failed.");
 }
 
-/** The data of a stream's events, as a browser reads them (WHATWG): comments and other fields left out. */
+/** Parses server-sent events as WHATWG specifies and returns their data. Comments and other fields are ignored. */
 export function sseEvents(text: string): string[] {
   const blocks = text
     .replace(/^\uFEFF/, "")
     .replace(/\r\n?/g, "\n")
     .split("\n\n");
-  // What no empty line ends is no event yet.
+  // Text after the last empty line is an incomplete event.
   return blocks.slice(0, -1).flatMap((block) => {
     const lines = block.split("\n").filter((line) => line === "data" || line.startsWith("data:"));
     return lines.length === 0 ? [] : [lines.map((line) => line.slice("data:".length).replace(/^ /, "")).join("\n")];
   });
 }
 
-/** @throws Violation naming the clause of section 8 or 9 that makes it unreadable */
+/**
+ * Parses an exchange as a chat answer.
+ *
+ * @throws Violation if the answer cannot be parsed, with the broken clause (of section 4, 5, 8 or 9)
+ */
 export function readAnswer(exchange: Exchange, isStream: boolean): Answer {
   const fail: Fail = (clause, message) => {
     throw new Violation(message, [exchange], clause);
@@ -190,7 +199,7 @@ export function readAnswer(exchange: Exchange, isStream: boolean): Answer {
 function readStream(exchange: Exchange, fail: Fail): Answer {
   const type = exchange.responseHeaders["content-type"] ?? "";
   if (!type.startsWith("text/event-stream"))
-    fail("TS-8.5", `A stream was asked for, and the content type is ${JSON.stringify(type)}.`);
+    fail("TS-8.5", `A stream was requested, but the content type is ${JSON.stringify(type)}.`);
   const events = sseEvents(exchange.text);
   const done = events.indexOf("[DONE]");
   if (done >= 0 && done < events.length - 1) fail("TS-8.5", "Events follow data: [DONE].");
@@ -198,7 +207,7 @@ function readStream(exchange: Exchange, fail: Fail): Answer {
   let usage: Usage | null = null;
   const chunks = events.slice(0, done < 0 ? undefined : done).map((text, i) => {
     const chunk = objectOf(jsonOf(text, fail, "TS-8.5", `Event ${i}`), fail, "TS-8.5", `Event ${i}`);
-    if (chunk["error"] !== undefined) fail("TS-8.9", `The stream broke off with an error: ${text}`);
+    if (chunk["error"] !== undefined) fail("TS-8.9", `The stream ended with an error: ${text}`);
     usage = usageOf(chunk["usage"], fail) ?? usage;
     for (const value of listOf(chunk["choices"], fail, "TS-8.8", `choices of event ${i}`)) {
       const choice = objectOf(value, fail, "TS-8.8", `A choice of event ${i}`);
@@ -225,7 +234,7 @@ function ordered(choices: readonly Choice[]): Choice[] {
   return [...choices].sort((a, b) => a.index - b.index);
 }
 
-/** Adds a message, or a chunk's delta, to what a choice has so far. */
+/** Appends a message, or the delta of a chunk, to a choice. */
 function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: string): void {
   const content = textOf(message["content"], fail, clause, "content");
   const reasoning = textOf(message["reasoning_content"] ?? message["reasoning"], fail, clause, "reasoning_content");
@@ -233,7 +242,7 @@ function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: 
   const { content: entries = null } =
     choice["logprobs"] == null ? {} : objectOf(choice["logprobs"], fail, "TS-4.4", "logprobs");
   if (draft.finishReason !== null && ((content ?? "") !== "" || (reasoning ?? "") !== "" || finishReason !== null)) {
-    fail(clause, `Choice ${draft.index} goes on after its finish reason.`);
+    fail(clause, `Choice ${draft.index} continues after its finish reason.`);
   }
   draft.content += content ?? "";
   if (reasoning !== null) draft.reasoning = (draft.reasoning ?? "") + reasoning;
@@ -294,7 +303,7 @@ function jsonOf(text: string, fail: Fail, clause: string, what: string): unknown
   try {
     return JSON.parse(text);
   } catch {
-    return fail(clause, `${what} is no JSON: ${start(text)}`);
+    return fail(clause, `${what} is not JSON: ${start(text)}`);
   }
 }
 
@@ -319,7 +328,7 @@ function textOf(value: unknown, fail: Fail, clause: string, what: string): strin
   return typeof value === "string" ? value : fail(clause, `${what} is ${start(JSON.stringify(value))}, not a string.`);
 }
 
-/** A status that is not 200, in words: the server's message where it has one. */
+/** Describes an exchange that was not answered with 200: its status and the beginning of the server's message. */
 export function refusal({ status, text }: Exchange): string {
   return status === 0 ? `No answer: ${start(text)}` : `Status ${status}: ${start(text)}`;
 }
@@ -329,7 +338,7 @@ function start(text: string | undefined): string {
   return shown.length <= 300 ? shown : `${shown.slice(0, 300)}…`;
 }
 
-/** A chat request's text, `model` first where the request names none. */
+/** The JSON text of a chat request. `model` is added in front if the request does not name a model. */
 export function chatBody(request: ChatRequest, model: string): string {
   return JSON.stringify({ model, ...request });
 }

@@ -1,4 +1,4 @@
-/** The command as a person meets it: exit codes, what goes where, reports. Runs the built command against servers of a few lines. */
+/** Tests of the built command with minimal servers: exit codes, output streams and reports. */
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
@@ -46,10 +46,10 @@ async function serve(...[answer]: Parameters<typeof tinyServer>): Promise<TinySe
   return server;
 }
 
-/** Answers whatever it is asked, and cares for no parameter. */
+/** A server that answers every request and ignores all parameters. */
 const careless = (): Promise<TinyServer> => serve((_, response) => json(response, 200, completion("Hello!")));
 
-/** Knows three fields, and refuses everything else. */
+/** A server that knows three fields and refuses all others. */
 const strict = (): Promise<TinyServer> =>
   serve(({ model, messages, max_tokens: limit, ...others }, response) => {
     const isPlain = (message: object): boolean =>
@@ -64,7 +64,7 @@ const strict = (): Promise<TinyServer> =>
   });
 
 describe("exit code", () => {
-  test("0 where no law is broken; a line for each law goes to stderr, the summary to stdout", async () => {
+  test("0: no law is broken; a line for each law goes to stderr, the summary to stdout", async () => {
     const { baseUrl } = await strict();
     const { stdout, stderr, code } = await conform(["--base-url", `${baseUrl}/`, "--only", "P8,P7", "--seed", "5"]);
     expect(stdout).toContain(`${baseUrl} · m · dialect openai · seed 5\n2 laws: 1 skipped, 1 hold · `);
@@ -73,7 +73,7 @@ describe("exit code", () => {
     expect(code).toBe(0);
   });
 
-  test("1 where one is; every report is written; a seed repeats it", async () => {
+  test("1: a law is broken; every report is written; the same seed repeats the findings", async () => {
     const { baseUrl } = await careless();
     const reports = ["html", "json", "xml"].map((ending) => join(scratch, `report.${ending}`));
     const args = ["--base-url", baseUrl, "--only", "P8", "--seed", "7", "--budget", "calls=200,seconds=60"];
@@ -97,31 +97,31 @@ describe("exit code", () => {
   test.each<[string, string[], RegExp]>([
     ["no base URL", [], /required option '--base-url <url>' not specified/],
     ["an unknown option", ["--base-url", "http://h/v1", "--laws", "P8"], /unknown option '--laws'/],
-    ["a base URL that is none", ["--base-url", "127.0.0.1:8000"], /'127\.0\.0\.1:8000' is invalid\. It must look like/],
-    ["a law that does not exist", ["--base-url", "http://h/v1", "--only", "P8,P99"], /There is no law P99, but .*P8/],
+    ["an invalid base URL", ["--base-url", "127.0.0.1:8000"], /'127\.0\.0\.1:8000' is invalid\. It must look like/],
+    ["an unknown law", ["--base-url", "http://h/v1", "--only", "P8,P99"], /Unknown law: P99\. Laws: .*P8/],
     [
-      "a budget of something else",
+      "a budget with an unknown name",
       ["--base-url", "http://h/v1", "--budget", "tokens=5"],
       /It must look like calls=500,seconds=300/,
     ],
     [
-      "a budget given twice",
+      "a budget with a name twice",
       ["--base-url", "http://h/v1", "--budget", "calls=5,calls=6"],
       /It must look like calls=500,seconds=300/,
     ],
     [
-      "a key that no header can carry",
+      "a key that is not valid in a header",
       ["--base-url", "http://h/v1", "--api-key", "sk-1\nsk-2"],
-      /apiKey must be a string of printable ASCII characters, as HTTP headers are\. Given: one that is not\n/,
+      /apiKey must be a string of printable ASCII characters, as HTTP headers are\. Given: a key with other characters\n/,
     ],
-    ["a seed that is none", ["--base-url", "http://h/v1", "--seed", "x"], /It must be an integer/],
+    ["an invalid seed", ["--base-url", "http://h/v1", "--seed", "x"], /It must be an integer/],
     [
-      "a dialect that does not exist",
+      "an unknown dialect",
       ["--base-url", "http://h/v1", "--dialect", "vllm"],
       /Allowed choices are ppio, openai/,
     ],
     [
-      "a report of another kind",
+      "a report with another ending",
       ["--base-url", "http://h/v1", "--report", "report.pdf"],
       /It must end in \.html, \.json or \.xml/,
     ],
@@ -136,14 +136,14 @@ describe("exit code", () => {
       /folder\.json cannot be written: EISDIR/,
     ],
     [
-      "a report below a file",
+      "a report whose folder is a file",
       ["--base-url", "http://h/v1", "--report", join(resolve("package.json"), "report.xml")],
       /cannot be written: ENOTDIR/,
     ],
     [
-      "nobody there",
+      "an unreachable server",
       ["--base-url", "http://127.0.0.1:1/v1"],
-      /Nobody answers at http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/,
+      /The server does not answer at http:\/\/127\.0\.0\.1:1\/v1: .*ECONNREFUSED/,
     ],
   ])("2: %s", async (_, args, message) => {
     const { stdout, stderr, code } = await conform(args);
@@ -152,7 +152,7 @@ describe("exit code", () => {
     expect(stderr).toMatch(/^touchstone-conform: (?!internal)[^\n]*\n(\(Did you mean .*\n)?$/);
   });
 
-  test("2: a report that could not be written in the end; the summary is printed before", async () => {
+  test("2: a report that cannot be written after the run; the summary is still printed", async () => {
     const report = join(scratch, "taken.json");
     const { baseUrl } = await serve((_, response) => {
       mkdirSync(report, { recursive: true });
@@ -182,25 +182,25 @@ describe("exit code", () => {
     });
   });
 
-  test("2: nobody there; no report is left behind", async () => {
+  test("2: an unreachable server; no report file remains", async () => {
     const report = join(scratch, "absent.json");
     await conform(["--base-url", "http://127.0.0.1:1/v1", "--report", report]);
     expect(existsSync(report)).toBe(false);
   });
 
-  test("2: a budget too small for anything", async () => {
+  test("2: a budget that is too small", async () => {
     const { stderr, code } = await conform(["--base-url", (await strict()).baseUrl, "--budget", "calls=3"]);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^touchstone-conform: The budget did not suffice/);
+    expect(stderr).toMatch(/^touchstone-conform: The budget is too small/);
   });
 
-  test("0: --help, which tells the codes and each default once", async () => {
+  test("0: --help, which lists the exit codes, and each default once", async () => {
     const { stdout, code } = await conform(["--help"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(
       /Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked\nor a report could not be written\./,
     );
-    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/so many seconds \(default: calls=500,seconds=300\) --seed/);
+    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/of seconds \(default: calls=500,seconds=300\) --seed/);
     expect(stdout).not.toMatch(/default: [[{]/);
   });
 
@@ -210,7 +210,7 @@ describe("exit code", () => {
   });
 });
 
-test("the key, from an option or the environment, reaches the server and no report", async () => {
+test("the API key, from an option or the environment, is sent to the server and is in no report", async () => {
   const keys = new Set<unknown>();
   const { baseUrl } = await serve((_, response, { headers }) => {
     keys.add(headers.authorization);

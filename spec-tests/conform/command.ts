@@ -1,6 +1,6 @@
 /**
- * The command line of the suite, under whatever name: options to a run, its text to stdout, its reports to files. Exit code
- * 0 if no law is broken, 1 if one is, 2 if nothing could be checked, or a report not written.
+ * The command line of the suite: it parses options, runs the suite, prints the summary to stdout and writes report files.
+ * The exit code is 0 if no law is broken, 1 if one is, 2 if nothing could be checked or a report could not be written.
  */
 
 import { open, rm, stat, writeFile } from "node:fs/promises";
@@ -23,56 +23,56 @@ interface ConformFlags extends Omit<ConformOptions, "only"> {
   readonly report?: readonly string[];
 }
 
-/** @param command with its name and settings; gets its options and what it does */
+/** Adds options and action to a command. @param command a command whose name and settings are already set */
 export function conformCommand(command: Command): Command {
   return (
     command
-      .description("check any chat-completions server against the laws of the specification")
+      .description("check a chat-completions server against the laws of the specification")
       .requiredOption(
         "--base-url <url>",
-        "the server's API, up to where /chat/completions follows, such as http://127.0.0.1:8000/v1",
+        "URL of the API, without /chat/completions, such as http://127.0.0.1:8000/v1",
         baseUrl,
       )
       .addOption(
-        new Option("--api-key <key>", "sent with every request; never printed or written").env("TOUCHSTONE_API_KEY"),
+        new Option("--api-key <key>", "key to send with every request; never printed or written to a report").env("TOUCHSTONE_API_KEY"),
       )
-      .option("--model <name>", "the model to ask (default: the first one that the server lists)")
+      .option("--model <name>", "model to use (default: the first model that the server lists)")
       .addOption(
         new Option(
           "--dialect <name>",
-          "whose rules to apply where vendors differ (default: what the server says of itself, else openai)",
+          "rules to apply where vendors differ (default: the dialect that the server reports, else openai)",
         ).choices(["ppio", "openai"]),
       )
-      .option("--only <laws>", "check these laws alone: some of P1 to P16 and validation, such as P4,P9 (default: all)")
+      .option("--only <laws>", "check only these laws, from P1 to P16 and validation, such as P4,P9 (default: all)")
       .addOption(
-        new Option("--budget <limits>", "send at most so many requests, and take at most so many seconds")
+        new Option("--budget <limits>", "maximum number of requests and of seconds")
           .argParser(budget)
           .default(DEFAULT_BUDGET, "calls=500,seconds=300"),
       )
       .option(
         "--seed <integer>",
-        "choose the cases to try; the same seed tries the same cases again (default: a random one)",
+        "seed of the test cases; the same seed tries the same cases (default: random)",
         seed,
       )
       .option(
         "--report <file>",
-        "write a report too, as a page (.html), JSON (.json) or JUnit XML (.xml); may be given several times",
+        "also write a report, as web page (.html), JSON (.json) or JUnit XML (.xml); can be repeated",
         reportFile,
       )
       .addHelpText(
         "after",
         "\nExit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked\nor a report could not be written.",
       )
-      // 1 means findings: what commander refuses is something else.
+      // Exit code 1 is reserved for findings, so usage errors of commander exit with 2.
       .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : COULD_NOT_RUN))
       .action(run)
   );
 }
 
 async function run({ only, report: files = [], ...options }: ConformFlags): Promise<void> {
-  process.exitCode = COULD_NOT_RUN; // until there is a result
+  process.exitCode = COULD_NOT_RUN; // until the result is known
   for (const file of files) await checkWritable(file);
-  // Not loaded before they are wanted: other commands start sooner without the laws and their library.
+  // Loaded on demand, so that other commands start faster without the laws and fast-check.
   const { conform, report } = await import("./conform.js");
   const progress = showProgress();
   const laws = only === undefined ? {} : { only: only.split(",").map((id) => id.trim()) };
@@ -84,10 +84,10 @@ async function run({ only, report: files = [], ...options }: ConformFlags): Prom
 
 const FORMATS: Readonly<Record<string, ReportFormat>> = { ".html": "html", ".json": "json", ".xml": "junit" };
 
-/** A bar on a terminal; elsewhere a short line for each law, of which the summary says more. */
+/** Shows a progress bar on a terminal. Elsewhere it prints a short line for each law. */
 function showProgress(): { show(progress: Progress): void; end(): void } {
   const bar = progressBar("Checking");
-  bar.show(0, 1, "what the server supports");
+  bar.show(0, 1, "probing features");
   return {
     show: ({ share, lawId, result }) => {
       bar.show(share, 1, lawId);
@@ -98,7 +98,10 @@ function showProgress(): { show(progress: Progress): void; end(): void } {
   };
 }
 
-/** Before minutes are spent on what is to be written. Tried, because permissions do not tell; nothing stays changed. */
+/**
+ * Checks before the run that a report file can be written. It opens the file, because permissions alone are not
+ * conclusive. The file is left unchanged, and removed if it is new.
+ */
 async function checkWritable(file: string): Promise<void> {
   const isNew = (await stat(file).catch(() => null)) === null;
   const handle = await open(file, "a").catch((error: Error) => refuseReport(file, error));

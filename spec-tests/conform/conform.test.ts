@@ -1,4 +1,4 @@
-/** The library as a caller meets it: options, results, how a run is ended, reports. Against a server of a few lines. */
+/** Tests of the library with a minimal server: options, results, aborting a run, and reports. */
 
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -10,7 +10,7 @@ import { conform, ConformError, LAWS, report, type ConformOptions, type Progress
 const servers: TinyServer[] = [];
 afterEach(() => servers.splice(0).forEach((server) => server.close()));
 
-/** Answers whatever it is asked, and cares for no parameter. */
+/** A server that answers every request and ignores all parameters. */
 async function careless(content = "Hello!"): Promise<TinyServer> {
   const server = await tinyServer((_, response) => json(response, 200, completion(content)));
   servers.push(server);
@@ -18,7 +18,7 @@ async function careless(content = "Hello!"): Promise<TinyServer> {
 }
 
 describe("a result", () => {
-  test("has the laws in their order, the findings of all, and a summary", async () => {
+  test("has the laws in order, all findings, and a summary", async () => {
     const { baseUrl } = await careless();
     const result = await conform({ baseUrl: `${baseUrl}/`, only: ["P8", "P1", "P8"], budget: { calls: 200 }, seed: 7 });
     expect(result).toMatchObject({ baseUrl, seed: 7, budget: { calls: 200, seconds: 300 }, profile: { model: "m" } });
@@ -32,7 +32,7 @@ describe("a result", () => {
     expect(result.summary).toBe("2 laws: 1 broken, 1 hold");
   });
 
-  test("is the same for the same seed, and another run has another", async () => {
+  test("has the same findings for the same seed, and a random seed by default", async () => {
     const { baseUrl } = await careless();
     const findings = async (seed: number): Promise<unknown> =>
       (await conform({ baseUrl, only: ["P8"], seed })).findings.map(({ path, counterexample }) => [
@@ -44,7 +44,7 @@ describe("a result", () => {
     expect(seeds[0]!.seed).not.toBe(seeds[1]!.seed);
   });
 
-  test("progress tells each law that ends", async () => {
+  test("progress is reported at the end of each law", async () => {
     const told: Progress[] = [];
     const { baseUrl } = await careless();
     await conform({ baseUrl, only: ["P1", "P8"], onProgress: (progress) => told.push(progress) });
@@ -58,7 +58,7 @@ describe("a result", () => {
 
 describe("a signal", () => {
   test.each<[string, (request: Record<string, unknown>, numRequests: number) => boolean]>([
-    ["while it is found out what the server supports", (_, numRequests) => numRequests === 3],
+    ["while features are probed", (_, numRequests) => numRequests === 3],
     ["while a law is checked", (_, numRequests) => numRequests === 30],
   ])("ends the run at once: %s", { timeout: 10_000 }, async (_, isReached) => {
     const controller = new AbortController();
@@ -66,66 +66,66 @@ describe("a signal", () => {
     let numOpen = 0;
     const server = await tinyServer((request, response, incoming) => {
       if (!isReached(request, server.requests.length)) return json(response, 200, completion("Hello!"));
-      // Never answered: the run ends because its request does.
+      // This request is never answered. The run ends because the request is aborted.
       numOpen++;
       incoming.socket.on("close", () => numOpen--);
       controller.abort(reason);
     });
     servers.push(server);
     await expect(conform({ baseUrl: server.baseUrl, signal: controller.signal })).rejects.toBe(reason);
-    await pause(100); // for what was on its way
+    await pause(100); // for requests in flight
     const { length } = server.requests;
     await pause(200);
     expect({ numOpen, length: server.requests.length }).toEqual({ numOpen: 0, length });
   });
 
-  test("that is aborted already: nothing is sent", async () => {
+  test("that is already aborted prevents every request", async () => {
     const server = await careless();
     await expect(conform({ baseUrl: server.baseUrl, signal: AbortSignal.abort() })).rejects.toThrow(/aborted/);
     expect(server.requests).toEqual([]);
   });
 });
 
-describe("what it refuses", () => {
+describe("refuses", () => {
   const baseUrl = "http://127.0.0.1:1/v1";
   test.each<[string, unknown, RegExp]>([
     ["no base URL", {}, /^baseUrl is missing\.$/],
-    ["a base URL that is none", { baseUrl: "127.0.0.1:8000" }, /^baseUrl must be an http or https URL.*"127\.0/],
+    ["an invalid base URL", { baseUrl: "127.0.0.1:8000" }, /^baseUrl must be an http or https URL.*"127\.0/],
     ["a base URL with a query", { baseUrl: `${baseUrl}?a=1` }, /^baseUrl must be/],
-    ["an option of another name", { baseUrl, base_url: "x" }, /^There is no option base_url, but baseUrl, apiKey, /],
-    ["a key that no header can carry", { baseUrl, apiKey: "sk-秘密" }, /^apiKey must be .*Given: one that is not$/],
-    ["a model without a name", { baseUrl, model: "" }, /^model must be a name\. Given: ""$/],
-    ["a dialect that does not exist", { baseUrl, dialect: "vllm" }, /^dialect must be ppio or openai\. Given: "vllm"$/],
-    ["a law that does not exist", { baseUrl, only: ["P8", "P99"] }, /^There is no law P99, but P1, .*validation\.$/],
-    ["laws as one text", { baseUrl, only: "P8" }, /^only must be an array of at least one law's id/],
-    ["no laws", { baseUrl, only: [] }, /^only must be .*Given: \[\]$/],
-    ["a budget of something else", { baseUrl, budget: { tokens: 5 } }, /^budget must be .*Given: \{"tokens":5\}$/],
-    ["a budget of nothing", { baseUrl, budget: { calls: 0 } }, /^budget must be/],
-    ["a seed between integers", { baseUrl, seed: 0.5 }, /^seed must be an integer of at most 15 digits\. Given: 0\.5$/],
-    ["a seed that is too long", { baseUrl, seed: 1e15 }, /^seed must be/],
-    ["a signal that is none", { baseUrl, signal: {} }, /^signal must be an AbortSignal\. Given: \{\}$/],
-    ["a listener that is none", { baseUrl, onProgress: true }, /^onProgress must be a function\. Given: true$/],
+    ["an unknown option", { baseUrl, base_url: "x" }, /^Unknown option: base_url\. Options: baseUrl, apiKey, /],
+    ["a key that is not valid in a header", { baseUrl, apiKey: "sk-秘密" }, /^apiKey must be .*Given: a key with other/],
+    ["an empty model name", { baseUrl, model: "" }, /^model must be a name\. Given: ""$/],
+    ["an unknown dialect", { baseUrl, dialect: "vllm" }, /^dialect must be ppio or openai\. Given: "vllm"$/],
+    ["an unknown law", { baseUrl, only: ["P8", "P99"] }, /^Unknown law: P99\. Laws: P1, .*validation\.$/],
+    ["laws as a string", { baseUrl, only: "P8" }, /^only must be an array of at least one law's id/],
+    ["an empty list of laws", { baseUrl, only: [] }, /^only must be .*Given: \[\]$/],
+    ["a budget with an unknown name", { baseUrl, budget: { tokens: 5 } }, /^budget must be .*Given: \{"tokens":5\}$/],
+    ["a budget of zero calls", { baseUrl, budget: { calls: 0 } }, /^budget must be/],
+    ["a seed that is not an integer", { baseUrl, seed: 0.5 }, /^seed must be an integer of at most 15 digits\. Given: 0\.5$/],
+    ["a seed with too many digits", { baseUrl, seed: 1e15 }, /^seed must be/],
+    ["an invalid signal", { baseUrl, signal: {} }, /^signal must be an AbortSignal\. Given: \{\}$/],
+    ["an invalid listener", { baseUrl, onProgress: true }, /^onProgress must be a function\. Given: true$/],
   ])("%s", async (_, options, message) => {
     const refused = await conform(options as ConformOptions).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(ConformError);
     expect(refused).toMatchObject({ code: "invalid_option", message: expect.stringMatching(message) as string });
   });
 
-  test("a server that is not there, with another code", async () => {
+  test("an unreachable server, with the code cannot_run", async () => {
     await expect(conform({ baseUrl })).rejects.toMatchObject({
       code: "cannot_run",
-      message: expect.stringMatching(/^Nobody answers at/) as string,
+      message: expect.stringMatching(/^The server does not answer at/) as string,
     });
   });
 
-  test("options that are undefined are not given", async () => {
+  test("undefined options count as absent", async () => {
     const { baseUrl } = await careless();
     const options = { baseUrl, only: ["P1"], model: undefined, apiKey: undefined, seed: undefined, signal: undefined };
     expect((await conform(options as unknown as ConformOptions)).summary).toBe("1 law: 1 hold");
   });
 });
 
-test("reports of every format have the law, and none has the key", async () => {
+test("reports in every format contain the law, and none contains the API key", async () => {
   const { baseUrl } = await careless("You are sk-very-secret");
   const result = await conform({ baseUrl, apiKey: "sk-very-secret", only: ["P8"], budget: { calls: 60 } });
   const reports = (["text", "html", "json", "junit"] as const).map((format) => report(result, format));
@@ -140,13 +140,13 @@ test("reports of every format have the law, and none has the key", async () => {
   expect(JSON.stringify(result)).not.toContain("very-secret");
 });
 
-test("a format of another name is refused", async () => {
+test("an unknown report format is refused", async () => {
   const result = await conform({ baseUrl: (await careless()).baseUrl, only: ["P1"] });
   expect(() => report(result, "pdf" as "html")).toThrow(
     new ConformError("invalid_option", 'format must be text, html, json or junit. Given: "pdf"'),
   );
 });
 
-test("LAWS names what can be asked for", () => {
+test("LAWS lists the laws that can be selected", () => {
   expect(LAWS.map(({ id }) => id)).toContain("validation");
 });

@@ -1,4 +1,4 @@
-/** The library: checks laws against a server, and writes what was found as a report. */
+/** The library's functions: check laws against a server, and format the result as a report. */
 
 import { ConformError } from "./errors.js";
 import type { Law } from "./law.js";
@@ -9,22 +9,22 @@ import { html } from "./report-html.js";
 import { clausesOf, json, junit, summary, verdict, type Clauses } from "./report.js";
 import { runLaws, type Finding, type Run } from "./run.js";
 
-/** What a run found. */
+/** Result of a run. */
 export interface ConformResult extends Run {
-  /** Of all laws, in their order. Empty: no law is broken. */
+  /** Findings of all laws, in the order of the laws. Empty if no law is broken. */
   readonly findings: readonly Finding[];
   /** One line: `17 laws: 2 broken, 1 skipped, 14 hold`. */
   readonly summary: string;
 }
 
 /**
- * Checks the laws of chat completions against a server, one after the other: by default all of `LAWS`, with at most 500
- * requests within 300 seconds.
+ * Checks a chat-completions server against laws, one after the other. By default it checks all of `LAWS`, with at most
+ * 500 requests within 300 seconds.
  *
- * A law that is broken is no error: it is in the result, with the smallest case found that shows it.
+ * A broken law does not throw: it is part of the result, with the smallest failing case that was found.
  *
- * @throws ConformError `invalid_option`, before anything is sent; `cannot_run` where no law could be checked
- * @throws the signal's reason where `signal` is aborted
+ * @throws ConformError `invalid_option` before any request is sent, or `cannot_run` if no law could be checked
+ * @throws the signal's reason if `signal` is aborted
  */
 export async function conform(options: ConformOptions): Promise<ConformResult> {
   checkOptions(options);
@@ -45,21 +45,21 @@ export async function conform(options: ConformOptions): Promise<ConformResult> {
 function lawsOf(only: readonly string[]): readonly Law[] {
   const unknown = only.find((id) => !LAWS.some((law) => law.id === id));
   if (unknown !== undefined) {
-    throw new ConformError("invalid_option", `There is no law ${unknown}, but ${LAWS.map(({ id }) => id).join(", ")}.`);
+    throw new ConformError("invalid_option", `Unknown law: ${unknown}. Laws: ${LAWS.map(({ id }) => id).join(", ")}.`);
   }
   return LAWS.filter(({ id }) => only.includes(id));
 }
 
 /**
- * `text`: what the command prints. `html`: one page that needs nothing else. `json`: every exchange whole.
- * `junit`: JUnit XML, a test case for each law.
+ * `text`: the output of the command. `html`: one self-contained page. `json`: all data, including complete exchanges.
+ * `junit`: JUnit XML with one test case per law.
  */
 export type ReportFormat = "text" | "html" | "json" | "junit";
 
 /**
- * The report as text, to be printed or written to a file. The API key is in none.
+ * Formats a result as a report. No format contains the API key.
  *
- * @throws ConformError `invalid_option` for a format that does not exist
+ * @throws ConformError `invalid_option` for an unknown format
  */
 export function report(result: ConformResult, format: ReportFormat): string {
   if (!Object.hasOwn(WRITERS, format)) {

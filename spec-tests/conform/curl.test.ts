@@ -1,4 +1,4 @@
-/** Commands are run by a real shell, with a function in curl's place that says what it was given. */
+/** Tests run the commands in a real shell, with a function in place of curl that prints its arguments. */
 
 import { execFileSync } from "node:child_process";
 
@@ -11,7 +11,7 @@ import { exchangeWith } from "../fixtures/tiny-server.js";
 const BASE_URL = "http://127.0.0.1:8000/v1";
 const SPY = `curl() { for word; do printf '%s\\0' "$word"; done; case "$*" in *--data-binary*) cat;; esac; }`;
 
-/** The words that curl is given, and what it reads from the pipe. */
+/** Returns the arguments of curl and the text that it reads from the pipe. */
 function wordsOf(command: string): string[] {
   const output = execFileSync("sh", ["-c", `${SPY}\n${command}`], {
     env: { API_KEY: "sk-secret" },
@@ -32,11 +32,11 @@ describe("curl", () => {
   --data-raw '{"n":2}'`);
   });
 
-  test("a stream is shown as it comes", () => {
+  test("output of a stream is not buffered", () => {
     expect(wordsOf(curl(post('{"stream":true}'), BASE_URL))[0]).toBe("-sSN");
   });
 
-  test("other methods; requests without a body or a content type", () => {
+  test("other methods, requests without a body, requests without a content type", () => {
     expect(wordsOf(curl(exchangeWith({ method: "GET", path: "/models" }), BASE_URL))).toEqual([
       "-sS",
       `${BASE_URL}/models`,
@@ -53,7 +53,7 @@ describe("curl", () => {
     ]);
   });
 
-  test("the key is the shell's variable, and the rest of its header is quoted", () => {
+  test("the key is a shell variable, and the rest of its header is quoted", () => {
     const command = curl(
       exchangeWith({ method: "GET", headers: { authorization: "Bearer $API_KEY", "x-odd": 'a"b`c$API_KEY\\' } }),
       BASE_URL,
@@ -65,7 +65,7 @@ describe("curl", () => {
     ]);
   });
 
-  test("whatever the body holds, the shell hands it over as it is", () => {
+  test("every body reaches curl unchanged", () => {
     const body = fc.string({
       unit: fc.oneof(
         fc.constantFrom("'", '"', "\\", "$", "`", "%", "\n", "@", "!", "é", "😀"),
@@ -83,7 +83,7 @@ describe("curl", () => {
 
   test.each([
     ["NUL", "\\a%s\0'b\0"],
-    ["more than an argument holds", `{"content":"${"it's 100 % \\n ".repeat(20_000)}"}`],
+    ["a body longer than an argument may be", `{"content":"${"it's 100 % \\n ".repeat(20_000)}"}`],
   ])("%s goes through a pipe", (_, body) => {
     const command = curl(post(body), BASE_URL);
     const output = execFileSync("sh", ["-s"], { input: `curl() { cat; }\n${command}`, maxBuffer: 1 << 24 }).toString(

@@ -1,12 +1,12 @@
-/** An exchange as a shell command that repeats its request. Written for POSIX shells, whatever the body holds. */
+/** Formats an exchange as a command for POSIX shells that repeats its request, whatever the body contains. */
 
 import { KEY_VARIABLE } from "./client.js";
 import type { Exchange } from "./law.js";
 
-/** Linux takes at most 128 KiB as one argument. */
+/** Below Linux' limit of 128 KiB for one argument. */
 const MAX_ARGUMENT_LENGTH = 100_000;
 
-/** The key is left to the shell's variable `API_KEY`. */
+/** Returns the command. It takes the key from the shell variable `API_KEY`. */
 export function curl({ method, path, headers, body }: Exchange, baseUrl: string): string {
   const isStream = body !== null && /"stream"\s*:\s*true/.test(body);
   const words = [
@@ -19,13 +19,13 @@ export function curl({ method, path, headers, body }: Exchange, baseUrl: string)
     ...Object.entries(headers)
       .filter(([name]) => name !== "content-length")
       .map(([name, value]) => `-H ${header(name, value)}`),
-    // curl would add one for forms.
+    // Prevents curl from adding the content type of forms.
     ...(body !== null && headers["content-type"] === undefined ? ["-H 'content-type:'"] : []),
   ];
   if (body === null) return words.join(" \\\n  ");
   if (Buffer.byteLength(body) <= MAX_ARGUMENT_LENGTH && !body.includes("\0"))
     return [...words, `--data-raw ${quoted(body)}`].join(" \\\n  ");
-  // printf is a part of the shell, so that its arguments have no limit, and it can write NUL.
+  // printf is a shell builtin, so its arguments have no length limit. It can also write NUL.
   const format = body.replaceAll("\\", "\\\\").replaceAll("%", "%%").replaceAll("\0", "\\000");
   return `printf ${quoted(format)} | ${[...words, "--data-binary @-"].join(" \\\n  ")}`;
 }

@@ -1,18 +1,18 @@
 /**
- * `invalid_option`: an option that the suite does not know or cannot use.
- * `cannot_run`: no law could be checked. Nobody answers, the server names no model or refuses the plainest request, or
+ * `invalid_option`: an unknown option or an invalid value.
+ * `cannot_run`: no law could be checked. The server does not answer, lists no model or refuses the simplest request, or
  * the budget is too small.
- * `report_not_written`: a report file that the command was asked for cannot be written.
+ * `report_not_written`: a requested report file cannot be written.
  */
 export type ConformErrorCode = "invalid_option" | "cannot_run" | "report_not_written";
 
-/** The one error that a caller can cause, or the server under test. Anything else that is thrown is a bug of the suite. */
+/** Every error that the caller or the server under test can cause. Any other error is a bug of the suite. */
 export class ConformError extends Error {
   override readonly name = "ConformError";
 
   /**
-   * @param code stable, for programs
-   * @param message one line for people: what was given and what is allowed, or what the server answered
+   * @param code stable identifier, for programs
+   * @param message one line for people: the given value and the allowed ones, or the server's answer
    */
   constructor(
     readonly code: ConformErrorCode,

@@ -1,4 +1,4 @@
-/** The library: `conform` checks a server, `report` writes down what it found. */
+/** The library: `conform` checks a server, `report` formats the result. */
 
 export { ConformError, type ConformErrorCode } from "./errors.js";
 export { conform, report, type ConformResult, type ReportFormat } from "./conform.js";

@@ -4,14 +4,14 @@ import { expect, test } from "vitest";
 
 import { schemaFault, type Schema } from "./json-schema.js";
 
-/** Without numbers so large or small that Ajv's multipleOf is wrong about them. */
+/** JSON values without very large or small numbers, for which Ajv's multipleOf is wrong. */
 const values = fc.jsonValue({ maxDepth: 2 }).filter((value) => !/\de[+-]\d/.test(JSON.stringify(value)));
 const small = fc.integer({ min: -3, max: 9 });
 const count = fc.nat(3);
-// Ajv does not miss a required property whose name is empty.
+// No empty name: Ajv does not report a missing required property whose name is empty.
 const names = fc.constantFrom("a", "b", "c d");
 
-/** One keyword or two, so that a verdict is not decided by others. */
+/** Schemas of one or two keywords, so that other keywords do not decide the verdict. */
 const { schema: schemas } = fc.letrec<{ schema: Schema }>((tie) => {
   const keywords: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
     type: fc.constantFrom<unknown>("object", "array", "string", "integer", "number", "boolean", "null", [
@@ -47,7 +47,7 @@ const { schema: schemas } = fc.letrec<{ schema: Schema }>((tie) => {
   };
 });
 
-/** Values that the keywords are about, so that not every schema of one type refuses every value. */
+/** Values near the arguments of the keywords, so that many of them are valid. */
 const plain: fc.Arbitrary<unknown> = fc.oneof(
   small,
   fc.constantFrom("", "é", "é9", "abc", "😊", "😊a", "😊😊😊"),
@@ -57,7 +57,7 @@ const plain: fc.Arbitrary<unknown> = fc.oneof(
   values,
 );
 
-/** As it comes out of JSON, with the prototypes that Ajv compares. */
+/** Round-trips a value through JSON, which gives objects the prototypes that Ajv compares. */
 function parsed(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
@@ -76,12 +76,12 @@ test("agrees with Ajv on every keyword it knows", () => {
   expect(Math.min(verdicts.valid, verdicts.invalid)).toBeGreaterThan(100);
 });
 
-test("says where and what", () => {
+test("reports the path and the fault", () => {
   expect(schemaFault({ a: [1, "x"] }, { properties: { a: { items: { type: "integer" } } } })).toBe(
     '/a/1: "x" is not valid against type "integer"',
   );
 });
 
-test("knows what it does not know", () => {
+test("throws for an unknown keyword", () => {
   expect(() => schemaFault(1, { format: "date" })).toThrow("No check of format");
 });

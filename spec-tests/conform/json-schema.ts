@@ -1,8 +1,8 @@
-/** Holds JSON values against the few schemas that laws write; any keyword it does not know is an error. */
+/** Validates JSON values against the schemas that laws use. An unknown keyword is an error. */
 
 export type Schema = boolean | { readonly [keyword: string]: unknown };
 
-/** What is wrong and where, in words; null if the value is valid. */
+/** Describes the first fault of a value and its path, or returns null if the value is valid. */
 export function schemaFault(value: unknown, schema: Schema, path = ""): string | null {
   if (schema === true) return null;
   if (schema === false) return `${path || "/"}: nothing is allowed`;
@@ -22,7 +22,7 @@ type Check = (
   schema: Readonly<Record<string, unknown>>,
 ) => string | null;
 
-/** Makes a keyword's check from a condition. */
+/** Creates the check of a keyword from a predicate. */
 function holds<T>(isValid: (value: unknown, argument: T) => boolean, what: string): Check {
   const fault = (value: unknown, argument: T) =>
     `${JSON.stringify(value)} is not valid against ${what} ${JSON.stringify(argument)}`;
@@ -42,7 +42,7 @@ const KEYWORDS: Readonly<Record<string, Check>> = {
   const: holds<unknown>((value, other) => isEqual(value, other), "const"),
   minimum: holds<number>((value, bound) => !isNumber(value) || value >= bound, "minimum"),
   maximum: holds<number>((value, bound) => !isNumber(value) || value <= bound, "maximum"),
-  // Laws take whole steps only.
+  // Laws use integer steps only.
   multipleOf: holds<number>((value, step) => !isNumber(value) || value % step === 0, "multipleOf"),
   minLength: holds<number>((value, bound) => typeof value !== "string" || [...value].length >= bound, "minLength"),
   maxLength: holds<number>((value, bound) => typeof value !== "string" || [...value].length <= bound, "maxLength"),

@@ -1,11 +1,11 @@
 /**
- * What a law is, and what it sees of the server under test. Laws are black boxes: they import nothing of the engine and
- * know an endpoint only through its answers, so they can be pointed at any server that speaks chat completions.
+ * The interface of a law and the view that a law has of the server under test. Laws are black-box tests: they import
+ * nothing from the engine and see an endpoint only through its answers, so they can check any chat-completions server.
  */
 
 import type { Arbitrary } from "fast-check";
 
-/** What a law may need of an endpoint. Found out by asking, before any law runs. */
+/** Features that a law may require of an endpoint. They are probed with requests before any law runs. */
 export type Feature =
   | "stream"
   | "stream_usage"
@@ -27,22 +27,25 @@ export type Feature =
   | "json_schema"
   | "reasoning";
 
-/** Whose rules hold where vendors differ: PPIO and Novita, or OpenAI. */
+/** The vendor's rules that apply where vendors differ: `ppio` for PPIO and Novita, or `openai`. */
 export type Dialect = "ppio" | "openai";
 
-/** A law as results and reports name it. */
+/** Description of a law, as it appears in results and reports. */
 export interface LawDescription {
   /** `P1` to `P16`, or `validation`. */
   readonly id: string;
-  /** One line, as a statement that holds: "A seeded answer does not depend on what else runs". */
+  /** One line, a statement about a correct server: "A seeded answer does not depend on concurrent requests". */
   readonly title: string;
-  /** The clauses of docs/SPEC.md that a violation breaks; the first one is the main one. */
+  /** Clauses of docs/SPEC.md that a violation breaks. The first is the main clause. */
   readonly clauses: readonly string[];
-  /** Reports of real servers that broke it: `vllm#51226`. */
+  /** Issues about real servers that broke the law: `vllm#51226`. */
   readonly reports: readonly string[];
-  /** Without all of these the law is skipped, and says which are missing. */
+  /** Required features. If any is missing, the law is skipped and the result names the missing ones. */
   readonly needs: readonly Feature[];
-  /** For laws that compare distributions: the chance of a false alarm of one whole run, at most; null where none is possible. */
+  /**
+   * For laws that compare distributions: upper bound of the probability of a false alarm in one whole run. null if no
+   * false alarm is possible.
+   */
   readonly errorRate: number | null;
 }
 
@@ -52,30 +55,30 @@ export interface Law extends LawDescription {
 
 export type ChatRequest = Readonly<Record<string, unknown>>;
 
-/** One request and what came back. */
+/** One request and its response. */
 export interface Exchange {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** As sent: the JSON text or what was sent instead of it. */
+  /** Request body as sent: JSON text, or the raw text that was sent instead. */
   readonly body: string | null;
   /** 0 if the connection failed or the server sent nothing in time. */
   readonly status: number;
   readonly responseHeaders: Readonly<Record<string, string>>;
-  /** The response's text, whole. */
+  /** The complete response body. */
   readonly text: string;
   /** Milliseconds. */
   readonly durationMs: number;
 }
 
-/** One choice of an answer, streamed or not, in one form. */
+/** One choice of an answer, in the same form whether it was streamed or not. */
 export interface Choice {
   readonly index: number;
   readonly content: string;
-  /** null where the answer has none. */
+  /** null if the answer has no reasoning. */
   readonly reasoning: string | null;
   readonly finishReason: string | null;
-  /** null where none were given. */
+  /** null if the answer has no log-probabilities. */
   readonly logprobs: readonly TokenLogprob[] | null;
 }
 
@@ -101,54 +104,65 @@ export interface Usage {
 /** An answer with status 200. */
 export interface Answer {
   readonly exchange: Exchange;
-  /** In the order of their index. */
+  /** Sorted by index. */
   readonly choices: readonly Choice[];
   readonly usage: Usage | null;
-  /** The chunks of a stream as they came, parsed; [] for an answer in one piece. */
+  /** Parsed chunks of a stream, in order of arrival. Empty for an answer that was not streamed. */
   readonly chunks: readonly unknown[];
-  /** Whether a stream ended with `data: [DONE]`; true for an answer in one piece. */
+  /** True if the stream ended with `data: [DONE]`, or if the answer was not streamed. */
   readonly isDone: boolean;
 }
 
 export interface CaseOptions<T> {
   readonly numRuns?: number;
-  /** Checked first. */
+  /** Cases that are checked before the generated ones. */
   readonly examples?: readonly T[];
   readonly share?: number;
 }
 
-/** What a law asks with. Every call counts against the budget; when that is spent, calls throw `BudgetSpent`. */
+/**
+ * The interface through which a law sends requests. Every call counts against the budget. Once the budget is spent,
+ * calls throw `BudgetSpent`.
+ */
 export interface Probe {
   readonly features: ReadonlySet<Feature>;
   readonly dialect: Dialect;
-  /** Tokens of context, where the endpoint tells; else null. */
+  /** Context length in tokens. null if the endpoint does not report it. */
   readonly contextLength: number | null;
-  /** Sends `request`, `model` added where absent; streamed if it says so. @throws Violation for a status other than 200 or an unreadable answer */
+  /**
+   * Sends a chat request and reads the answer. Adds `model` if it is absent. Reads a stream if `request.stream` is true.
+   *
+   * @throws Violation for a status other than 200 or an unreadable answer
+   */
   ask(request: ChatRequest): Promise<Answer>;
-  /** The same without judging the status: for requests that ought to be refused. */
+  /** Sends a request without checking the status. For requests that the server should refuse. */
   send(
     request: ChatRequest | string,
     options?: { readonly path?: string; readonly method?: string; readonly headers?: Readonly<Record<string, string>> },
   ): Promise<Exchange>;
-  /** Streams and goes away after so many chunks (0: at once after the request is written) or so many milliseconds. */
+  /**
+   * Sends a streaming request and disconnects after the given number of chunks or milliseconds. With 0 chunks it
+   * disconnects as soon as the request is written.
+   */
   abandon(request: ChatRequest, after: { readonly chunks: number } | { readonly ms: number }): Promise<void>;
   /**
-   * Checks cases one after the other until `numRuns` (default 20) or the law's share of the budget is spent. The first
-   * case whose check throws a Violation is shrunk, within the budget, and becomes a finding of the law; `forAll` then returns.
-   * `share` is how much of what is left of the law's budget new cases may take (default 0.75; the rest is kept for
-   * shrinking): a law that calls `forAll` twice says what it leaves for the second. Errors other than Violation end the run.
+   * Checks cases one after the other until `numRuns` cases (default 20) are done or the law's share of the budget is
+   * spent. The first case whose check throws a Violation is shrunk, within the budget, and becomes a finding of the law;
+   * `forAll` then returns. `share` is the fraction of the law's remaining budget that new cases may use (default 0.75);
+   * the rest is reserved for shrinking. A law that calls `forAll` twice uses `share` to reserve budget for the second
+   * call. Errors other than Violation end the run.
    */
   forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, options?: CaseOptions<T>): Promise<void>;
-  /** Says in the report that something was left out, and why. */
+  /** Adds a note to the report, about a check that was left out and the reason. */
   note(text: string): void;
 }
 
-/** A law that does not hold, with the exchanges that show it: printed as curl commands that reproduce it. */
+/** Thrown when a law is broken. `exchanges` are the evidence; reports print them as curl commands that reproduce it. */
 export class Violation extends Error {
   constructor(
     message: string,
     readonly exchanges: readonly Exchange[],
-    /** The clause broken, where it is not the law's main one. */
+    /** The broken clause. null for the law's main clause. */
     readonly clause: string | null = null,
   ) {
     super(message);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `touchstone-conform`: turns errors into one line and an exit code. */
+/** The command `touchstone-conform`. It reports an error as one line and an exit code. */
 
 import { Command } from "commander";
 
@@ -22,6 +22,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const isKnown = error instanceof ConformError;
-  // A bug of the suite: nobody but its authors can do anything about it, and they need the place.
+  // Any other error is a bug of the suite, so print the stack for its authors.
   process.stderr.write(`${NAME}: ${isKnown ? error.message : `internal error: ${(error as Error).stack}`}\n`);
 }

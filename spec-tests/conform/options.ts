@@ -1,27 +1,30 @@
-/** What a caller may ask for, checked before anything is sent. Knows no law, so that a command line can load it at once. */
+/**
+ * Options of `conform`, which are validated before any request is sent. This module does not import the laws, so that the
+ * command line loads quickly.
+ */
 
 import { ConformError } from "./errors.js";
 import type { Dialect } from "./law.js";
 import type { Budget, Progress } from "./run.js";
 
 export interface ConformOptions {
-  /** Where the server's API begins, so that `/chat/completions` can follow: `http://127.0.0.1:8000/v1`. */
+  /** Base URL of the server's API, to which `/chat/completions` is appended: `http://127.0.0.1:8000/v1`. */
   readonly baseUrl: string;
-  /** Sent as bearer token with every request; results and reports have `$API_KEY` in its place. Default: none is sent. */
+  /** API key, sent as bearer token. Results and reports show `$API_KEY` instead. Default: no key is sent. */
   readonly apiKey?: string;
-  /** The model to ask. Default: the first one that the server lists. */
+  /** Name of the model. Default: the first model that the server lists. */
   readonly model?: string;
-  /** Whose rules hold where vendors differ. Default: what the server says of itself, else `openai`. */
+  /** Vendor's rules that apply where vendors differ. Default: the dialect that the server reports, else `openai`. */
   readonly dialect?: Dialect;
-  /** Ids of the laws to check: `["P4", "validation"]`. They are checked in the order of `LAWS`. Default: all. */
+  /** Ids of the laws to check: `["P4", "validation"]`. Laws are checked in the order of `LAWS`. Default: all. */
   readonly only?: readonly string[];
-  /** The most requests to send, and seconds to take. Default: 500 calls and 300 seconds. */
+  /** Maximum number of requests and of seconds. Default: 500 calls and 300 seconds. */
   readonly budget?: Partial<Budget>;
-  /** An integer of at most 15 digits. The same seed tries the same cases. Default: a random one, which the result tells. */
+  /** An integer of at most 15 digits. The same seed tries the same cases. Default: random, and part of the result. */
   readonly seed?: number;
-  /** Ends the run; `conform` then rejects with the signal's reason. */
+  /** Aborts the run. `conform` then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Called after each answer of the server, and where a law ends. */
+  /** Called after each answer of the server and at the end of each law. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -29,23 +32,23 @@ export const DEFAULT_BUDGET: Budget = { calls: 500, seconds: 300 };
 const MAX_BUDGET = 9_999_999;
 const MAX_SEED = 1e15 - 1;
 
-/** @throws ConformError `invalid_option` for an option that is not known, or whose value cannot be used */
+/** Validates options. @throws ConformError `invalid_option` for an unknown option or an invalid value */
 export function checkOptions(options: ConformOptions): void {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) {
     const rule = (RULES as Readonly<Record<string, Rule | undefined>>)[name];
     if (rule === undefined) {
-      throw new ConformError("invalid_option", `There is no option ${name}, but ${Object.keys(RULES).join(", ")}.`);
+      throw new ConformError("invalid_option", `Unknown option: ${name}. Options: ${Object.keys(RULES).join(", ")}.`);
     }
     if (!rule.allows(value)) {
-      const shown = name === "apiKey" ? "one that is not" : described(value);
+      const shown = name === "apiKey" ? "a key with other characters" : described(value);
       throw new ConformError("invalid_option", `${name} must be ${rule.expected}. Given: ${shown}`);
     }
   }
   if (options.baseUrl === undefined) throw new ConformError("invalid_option", "baseUrl is missing.");
 }
 
-/** The URL without a slash at its end; null where nothing can be appended to it. */
+/** Removes trailing slashes from a base URL. Returns null if no path can be appended to it. */
 export function normalizedBaseUrl(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "" || url.username !== "")
@@ -54,7 +57,7 @@ export function normalizedBaseUrl(text: string): string | null {
 }
 
 interface Rule {
-  /** After "must be". */
+  /** Text that follows "must be" in the error message. */
   readonly expected: string;
   readonly allows: (value: unknown) => boolean;
 }

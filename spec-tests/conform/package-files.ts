@@ -1,6 +1,6 @@
 /**
- * Files that come with the suite. It is compiled into two packages, touchstone-conform and touchstone, which keep these
- * files at different places; `imports` of the nearest package.json says where.
+ * Data files of the suite. The suite is part of two packages, touchstone-conform and touchstone, which keep these files in
+ * different places. The field `imports` of the nearest package.json resolves the paths.
  */
 
 import { readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ export function validationVectors(dialect: Dialect): unknown {
   return require(`#conform/vectors/validation-${dialect}.json`);
 }
 
-/** docs/SPEC.md; null where the suite runs from its sources, beside which there is no copy before the package is built. */
+/** The text of docs/SPEC.md. null if the suite runs from its sources and the package, which has a copy, is not built. */
 export function specification(): string | null {
   try {
     return readFileSync(require.resolve("#conform/SPEC.md"), "utf8");
@@ -25,7 +25,7 @@ export function specification(): string | null {
   }
 }
 
-/** Such as `0.1.0`. */
+/** Version of the package, such as `0.1.0`. */
 export function version(): string {
   return (require("#conform/package.json") as { version: string }).version;
 }

@@ -1,6 +1,6 @@
 /**
- * The two tarballs as a stranger gets them, installed without a registry: touchstone-conform in an empty folder, with its
- * dependencies packed from this repository's own; and touchstone, which has the suite inside.
+ * Tests of the two published packages, installed without a registry: touchstone-conform in an empty folder, with
+ * dependencies packed from this repository's node_modules, and touchstone, which contains the suite.
  */
 
 import { execFile, execFileSync } from "node:child_process";
@@ -41,7 +41,7 @@ async function mockUrl(...bugs: BugName[]): Promise<string> {
   return `${mock.url}/v1`;
 }
 
-/** The one code block of the README that has this text. */
+/** Returns the only code block of the README that contains a text. */
 function codeBlock(text: string): string {
   const blocks = [...README.matchAll(/^```\w*\n([^]*?)^```$/gm)].map(([, code]) => code!);
   const found = blocks.filter((code) => code.includes(text));
@@ -56,7 +56,7 @@ describe("touchstone-conform", () => {
   }, 2 * TIMEOUT.timeout);
   const npx = (...args: string[]): Promise<Outcome> => reader.run("npx", ["touchstone-conform", ...args]);
 
-  test("installs in less than 15 MB, and nothing of an engine", () => {
+  test("installs in less than 15 MB and without an engine", () => {
     const packages = new Set(reader.files("node_modules").map((file) => file.split("/")[0]!));
     const names = [...packages].filter((name) => !name.startsWith("."));
     expect(names.sort()).toEqual(["commander", "fast-check", "pure-rand", "touchstone-conform"]);
@@ -65,7 +65,7 @@ describe("touchstone-conform", () => {
     expect(numBytes).toBeLessThan(MAX_INSTALLED_BYTES);
   });
 
-  test("has its license, its specification and the sources that its types point to, but no tests", () => {
+  test("contains its license, the specification and the sources that its source maps refer to, but no tests", () => {
     const files = reader.files(INSTALLED);
     for (const file of ["LICENSE", "README.md", "SPEC.md", "vectors/README.md", "vectors/schema.json"])
       expect(files).toContain(file);
@@ -86,14 +86,14 @@ describe("touchstone-conform", () => {
     expect(await npx("--version")).toEqual({ stdout: `${version}\n`, stderr: "", code: 0 });
   });
 
-  test("0: a server that keeps the laws", TIMEOUT, async () => {
+  test("exits with 0 for a correct server", TIMEOUT, async () => {
     const { stdout, code } = await npx("--base-url", await mockUrl(), "--only", "P3,P12,validation", "--seed", "7");
     expect(stdout).toMatch(/^3 laws: 3 hold · /m);
     expect(stdout).toMatch(/^holds {6}validation {2}.*\((\d{3}) cases/m);
     expect(code).toBe(0);
   });
 
-  test("1: a server with a bug; findings name the clause, and the page has its text", TIMEOUT, async () => {
+  test("exits with 1 for a server with a bug; findings name the clause, and the page has its text", TIMEOUT, async () => {
     const page = join(reader.path, "findings.html");
     const baseUrl = await mockUrl("usage-on-every-chunk");
     const { stdout, code } = await npx("--base-url", baseUrl, "--only", "P3,P12", "--seed", "7", "--report", page);
@@ -104,16 +104,16 @@ describe("touchstone-conform", () => {
     expect(readFileSync(page, "utf8")).toMatch(/TS-8\.7<\/span> Usage in a stream<\/summary><p>/);
   });
 
-  test("2: nobody there", async () => {
+  test("exits with 2 if the server does not answer", async () => {
     expect(await npx("--base-url", "http://127.0.0.1:1/v1")).toMatchObject({
       stdout: "",
-      stderr: expect.stringMatching(/^touchstone-conform: Nobody answers at http:\/\/127\.0\.0\.1:1\/v1: /m) as string,
+      stderr: expect.stringMatching(/^touchstone-conform: The server does not answer at http:\/\/127\.0\.0\.1:1\/v1: /m) as string,
       code: 2,
     });
   });
 
   test(
-    "the README's program runs as it is printed, and compiles where Node's types are the only ones",
+    "the README's program runs as printed, and compiles with no other types than Node's",
     TIMEOUT,
     async () => {
       const printed = codeBlock('from "touchstone-conform"');
@@ -137,7 +137,7 @@ describe("touchstone-conform", () => {
     },
   );
 
-  test("the vectors are its data", async () => {
+  test("the vectors can be read as data files of the package", async () => {
     const source = `
       import { readdirSync, readFileSync } from "node:fs";
       import { fileURLToPath } from "node:url";
@@ -159,7 +159,7 @@ describe("touchstone-conform", () => {
 });
 
 describe("touchstone", () => {
-  test("has the suite inside, and needs no touchstone-conform", { timeout: 2 * TIMEOUT.timeout }, async () => {
+  test("contains the suite and does not need touchstone-conform", { timeout: 2 * TIMEOUT.timeout }, async () => {
     const user = await folderWith(ROOT);
     expect(user.files("node_modules").filter((file) => file.startsWith("touchstone-conform/"))).toEqual([]);
     const args = ["--only", "P12,validation", "--seed", "7", "--budget", "calls=200"];
@@ -170,7 +170,7 @@ describe("touchstone", () => {
     expect(code).toBe(1);
   });
 
-  test("and touchstone-conform are one: version, license, Node, and the versions of what both need", () => {
+  test("and touchstone-conform agree on version, license, Node and the versions of shared dependencies", () => {
     const [root, own] = [manifest, manifestOf(OWN)];
     expect({ ...own, dependencies: null }).toMatchObject({
       version: root.version,
@@ -194,7 +194,7 @@ describe("the README", () => {
     expect([...README.matchAll(/^\| `(--[^`]*)` \|/gm)].map(([, option]) => option)).toEqual(options);
   });
 
-  test("shows a finding as the command prints it", TIMEOUT, async () => {
+  test("shows a finding exactly as the command prints it", TIMEOUT, async () => {
     const baseUrl = await mockUrl("stream-usage-counts-chunks");
     const args = ["--base-url", baseUrl, "--only", "P12", "--seed", "7"];
     const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args]).catch(

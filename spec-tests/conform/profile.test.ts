@@ -1,4 +1,4 @@
-/** What is found out about endpoints of several kinds before any law runs. */
+/** Tests of the probing of features, with several kinds of endpoints. */
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -14,7 +14,7 @@ afterEach(() => close());
 
 type Reply = readonly [status: number, body: unknown];
 
-/** Answers a path with what `reply` says of the request's body. */
+/** Starts a server that answers with the result of `reply`. */
 async function serve(reply: (path: string, request: Record<string, unknown>) => Reply): Promise<string> {
   const server = createServer(async (incoming, response) => {
     let text = "";
@@ -75,7 +75,7 @@ function endpoint(routes: {
 }
 
 describe("what an endpoint supports", () => {
-  test("what it answers it supports, what it refuses it does not, in its own words", async () => {
+  test("features whose requests are answered are supported; refused ones are listed with the refusal", async () => {
     const refused = ["top_k", "min_p", "logit_bias"];
     const profile = await profileOf(
       await endpoint({
@@ -113,7 +113,7 @@ describe("what an endpoint supports", () => {
     expect(profile).toMatchObject({ model: "m", dialect: "openai", contextLength: null, fingerprint: "fp" });
   });
 
-  test("a model that knows no max_tokens is asked without", async () => {
+  test("requests leave out max_tokens if the model does not support it", async () => {
     const profile = await profileOf(
       await endpoint({ chat: (request) => ("max_tokens" in request ? [400, "use another"] : answer()) }),
     );
@@ -122,23 +122,23 @@ describe("what an endpoint supports", () => {
 
   test.each([
     [
-      "apart where it is asked for",
+      "separate if it is requested",
       (request: object) => answer({ content: "", reasoning_content: "separate_reasoning" in request ? "Well" : null }),
       true,
     ],
     [
-      "apart always, and what asks for it is refused",
+      "always separate, and the request for it is refused",
       (request: object): Reply =>
         "separate_reasoning" in request ? [400, ""] : answer({ content: "", reasoning: "Well" }),
       true,
     ],
     ["in the text", () => answer({ content: "<think>Well" }), false],
-    ["in answers that cannot be read", (): Reply => [200, "garbage"], false],
+    ["in unreadable answers", (): Reply => [200, "garbage"], false],
   ])("reasoning: %s", async (_, chat, expected) => {
     expect((await profileOf(await endpoint({ chat }))).features.has("reasoning")).toBe(expected);
   });
 
-  test("capabilities tell the dialect and the context, and nothing else is believed", async () => {
+  test("capabilities determine only the dialect and the context length", async () => {
     const capabilities: Reply = [
       200,
       { dialect: "ppio", models: [{ id: "x", aliases: ["m"], context_length: 512 }], parameters: [{ name: "top_k" }] },
@@ -151,7 +151,7 @@ describe("what an endpoint supports", () => {
     expect(await profileOf(url, { dialect: "openai" })).toMatchObject({ dialect: "openai" });
   });
 
-  test("the model that is named is asked, whether it is listed or not", async () => {
+  test("a given model is used even if it is not listed", async () => {
     const asked = new Set<unknown>();
     const chat = ({ model }: { model?: unknown }): Reply => {
       asked.add(model);
@@ -174,21 +174,21 @@ describe("an endpoint that cannot be checked", () => {
     [
       "lists no model",
       { models: NOT_FOUND },
-      /\/models names no model \(Status 404.*Give the model, or another base URL/,
+      /\/models lists no model \(Status 404.*Give the model, or check the base URL/,
     ],
-    ["wants a key", { models: [401, "who?"] as Reply }, /wants an API key, or another one\. Status 401: who\?/],
+    ["requires a key", { models: [401, "who?"] as Reply }, /requires an API key, or refuses the given one\. Status 401: who\?/],
     [
-      "refuses the plainest request",
+      "refuses the simplest request",
       { chat: (): Reply => [404, "no such model"] },
-      /plainest request to m, POST http:\/\/\S+\/v1\/chat\/completions\. Status 404: no such model/,
+      /simplest request to m, POST http:\/\/\S+\/v1\/chat\/completions\. Status 404: no such model/,
     ],
   ])("%s", async (_, routes, message) => {
     await expect(profileOf(await endpoint(routes))).rejects.toThrow(message);
   });
 
-  test("is not there", async () => {
+  test("is unreachable", async () => {
     const url = await endpoint({});
     close();
-    await expect(profileOf(url)).rejects.toThrow(/^Nobody answers at http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/);
+    await expect(profileOf(url)).rejects.toThrow(/^The server does not answer at http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/);
   });
 });

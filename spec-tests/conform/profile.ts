@@ -1,31 +1,35 @@
 /**
- * What an endpoint can do, found out by asking: a parameter counts as supported if a cheap request with it is answered.
- * Whether it also has its effect is for the laws to say.
+ * Probes the features of an endpoint. A parameter counts as supported if a cheap request with it is answered. The laws
+ * check whether it takes effect.
  */
 
 import { chatBody, readAnswer, refusal, type Client } from "./client.js";
 import { ConformError } from "./errors.js";
 import { Violation, type ChatRequest, type Dialect, type Exchange, type Feature } from "./law.js";
 
-/** What the endpoint is and supports. */
+/** The endpoint's model, dialect and features. */
 export interface Profile {
-  /** The model that was asked. */
+  /** Model that the requests name. */
   readonly model: string;
   readonly dialect: Dialect;
-  /** In tokens; null where the endpoint does not tell. */
+  /** Context length in tokens. null if the endpoint does not report it. */
   readonly contextLength: number | null;
-  /** A feature counts as supported if a cheap request with it was answered with 200; its effect is for the laws to judge. */
+  /** Features for which a cheap request was answered with 200. The laws check whether they take effect. */
   readonly features: ReadonlySet<Feature>;
-  /** What the endpoint said to a request with what it does not support. */
+  /** Unsupported features, each with the endpoint's answer to a request that uses it. */
   readonly missing: ReadonlyMap<Feature, string>;
-  /** `system_fingerprint` of its first answer, where it has one. */
+  /** `system_fingerprint` of the endpoint's first answer. null if the answer has none. */
   readonly fingerprint: string | null;
 }
 
-/** Sends one request; throws `BudgetSpent` where the budget does not allow it. */
+/** Sends one request. Throws `BudgetSpent` if the budget is spent. */
 export type Send = (method: string, path: string, body: string | null) => Promise<Exchange>;
 
-/** @throws ConformError `cannot_run` where nobody answers, there is no model, or even the plainest request is refused */
+/**
+ * Probes the endpoint.
+ *
+ * @throws ConformError `cannot_run` if the server does not answer, lists no model, or refuses the simplest request
+ */
 export async function profileOf(
   send: Send,
   { endpoint }: Client,
@@ -33,15 +37,15 @@ export async function profileOf(
 ): Promise<Profile> {
   const models = await send("GET", "/models", null);
   if (models.status === 0)
-    throw new ConformError("cannot_run", `Nobody answers at ${endpoint.baseUrl}: ${models.text}`);
+    throw new ConformError("cannot_run", `The server does not answer at ${endpoint.baseUrl}: ${models.text}`);
   if (models.status === 401 || models.status === 403)
-    throw new ConformError("cannot_run", `The endpoint wants an API key, or another one. ${refusal(models)}`);
+    throw new ConformError("cannot_run", `The endpoint requires an API key, or refuses the given one. ${refusal(models)}`);
   const listed = entries(models, "data");
   const model = given.model ?? listed.map(({ id }) => id).find((id): id is string => typeof id === "string");
   if (model === undefined) {
     throw new ConformError(
       "cannot_run",
-      `${endpoint.baseUrl}/models names no model (${refusal(models)}). Give the model, or another base URL: it ends where /chat/completions begins, mostly with /v1.`,
+      `${endpoint.baseUrl}/models lists no model (${refusal(models)}). Give the model, or check the base URL: it ends before /chat/completions, usually with /v1.`,
     );
   }
   const capabilities = await send("GET", "/capabilities", null);
@@ -49,13 +53,13 @@ export async function profileOf(
   const ask = (fields: ChatRequest): Promise<Exchange> =>
     send("POST", "/chat/completions", chatBody({ messages: MESSAGES, ...fields }, model));
   const short = await ask({ max_tokens: NUM_TOKENS });
-  // Some models know no max_tokens; they are asked without.
+  // Some models do not support max_tokens; requests to them leave it out.
   const limit = short.status === 200 ? { max_tokens: NUM_TOKENS } : {};
   const plain = short.status === 200 ? short : await ask({});
   if (plain.status !== 200)
     throw new ConformError(
       "cannot_run",
-      `The endpoint refuses the plainest request to ${model}, POST ${endpoint.baseUrl}/chat/completions. ${refusal(short)}`,
+      `The endpoint refuses the simplest request to ${model}, POST ${endpoint.baseUrl}/chat/completions. ${refusal(short)}`,
     );
   const features = new Set<Feature>();
   const missing = new Map<Feature, string>();
@@ -89,10 +93,10 @@ export async function profileOf(
 }
 
 const MESSAGES = [{ role: "user", content: "What is 2 + 3?" }];
-/** Enough for reasoning to begin. */
+/** Enough tokens for reasoning to begin. */
 const NUM_TOKENS = 8;
 
-/** The values have an effect, but on these messages a small one: what is asked is only whether they are taken. */
+/** Probing requests. Their values have little effect on these messages: only acceptance is tested. */
 const REQUESTS: readonly (readonly [Feature, ChatRequest])[] = [
   ["stream", { stream: true }],
   ["stream_usage", { stream: true, stream_options: { include_usage: true } }],
@@ -140,7 +144,7 @@ function hasReasoning(exchange: Exchange): boolean {
   try {
     return readAnswer(exchange, false).choices.some(({ reasoning }) => reasoning !== null && reasoning !== "");
   } catch (error) {
-    // An answer that cannot be read has no reasoning; that it cannot be read is for the laws to find.
+    // An unreadable answer has no reasoning. The laws report that it is unreadable.
     if (error instanceof Violation) return false;
     throw error;
   }
@@ -151,7 +155,7 @@ function entries(exchange: Exchange, name: string): Readonly<Record<string, unkn
   return Array.isArray(list) ? list.filter((entry) => typeof entry === "object" && entry !== null) : [];
 }
 
-/** Of an answer that need not be there: nothing where it is none. */
+/** Fields of a JSON answer, or an empty object if the status is not 200 or the answer is not a JSON object. */
 function fieldsOf({ status, text }: Exchange): Readonly<Record<string, unknown>> {
   if (status !== 200) return {};
   try {

@@ -1,10 +1,10 @@
-/** What a run found as one page that needs nothing else: no network, no other files. The finding comes first, the evidence on request. */
+/** The report as one self-contained HTML page, without network access or other files. Evidence is folded below each finding. */
 
 import type { Exchange } from "./law.js";
 import { counted, markup, numFindings, origin, rate, verdict, withOutcome, type Clauses } from "./report.js";
 import type { Finding, LawResult, Run } from "./run.js";
 
-/** A page of megabytes is read by nobody; the JSON report has every exchange whole. */
+/** Longer texts are cut to keep the page readable. The JSON report has the complete exchanges. */
 const MAX_SHOWN_LENGTH = 20_000;
 
 export function html(run: Run, clauses: Clauses): string {
@@ -28,11 +28,11 @@ export function html(run: Run, clauses: Clauses): string {
 ${facts(run)}
 </header>
 ${broken.length === 0 ? "" : `<section><h2>Findings</h2>\n${broken.map((result) => brokenLaw(result, clauses)).join("\n")}\n</section>`}
-${lawTable("Not checked", "The budget did not suffice, or the endpoint was gone. Raise --budget, or choose laws with --only.", withOutcome(run, "unchecked"), clauses)}
+${lawTable("Not checked", "The budget was too small, or the endpoint no longer answered. Raise --budget, or choose laws with --only.", withOutcome(run, "unchecked"), clauses)}
 ${lawTable("Hold", "No case that was tried breaks them.", withOutcome(run, "holds"), clauses)}
-${lawTable("Skipped", "They need what the endpoint does not support.", withOutcome(run, "skipped"), clauses)}
+${lawTable("Skipped", "They require features that the endpoint does not support.", withOutcome(run, "skipped"), clauses)}
 ${support(run)}
-<footer><p>“Hold” means that no counterexample was found within the budget. The same seed asks the same questions again: <code>--seed ${run.seed}</code>.</p></footer>
+<footer><p>“Hold” means that no counterexample was found within the budget. The same seed tries the same cases: <code>--seed ${run.seed}</code>.</p></footer>
 </main>
 <script>${SCRIPT}</script>
 </body>
@@ -56,7 +56,7 @@ function facts({ baseUrl, profile, startedAt, seed, budget, numCalls, seconds, e
       `<code>${markup(profile.model)}</code>${profile.fingerprint === null ? "" : ` <span class="quiet">${markup(profile.fingerprint)}</span>`}`,
     ],
     ["Dialect", markup(profile.dialect)],
-    ["Context", profile.contextLength === null ? "not told" : `${profile.contextLength} tokens`],
+    ["Context", profile.contextLength === null ? "not reported" : `${profile.contextLength} tokens`],
     [
       "Started",
       `<time datetime="${markup(startedAt)}">${markup(startedAt.replace("T", " ").replace(/\.\d+Z$/, " UTC"))}</time>`,
@@ -83,9 +83,9 @@ function findingPart(finding: Finding, clauses: Clauses): string {
 ${clausePart(clause, clauses)}
 <p class="message">${markup(message)}</p>
 ${counterexample === null ? "" : `<h4>Smallest case found <span class="quiet">${markup(origin(finding))}</span></h4>\n${block(counterexample)}`}
-<h4>See it again</h4>
+<h4>Reproduce it</h4>
 ${curls.map((command) => `<div class="copyable"><button type="button">Copy</button>${block(command, Infinity)}</div>`).join("\n")}
-<h4>What was sent, what came</h4>
+<h4>Requests and responses</h4>
 ${exchanges.map(exchangePart).join("\n")}
 </div>`;
 }
@@ -96,7 +96,7 @@ function clausePart(id: string, clauses: Clauses): string {
   return `<details class="clause"><summary><span class="id">${markup(id)}</span> ${markup(clause.title)}</summary>${prose(clause.text)}</details>`;
 }
 
-/** The specification's Markdown, as far as its clauses use it: paragraphs, code, emphasis; tables and lists stay as they are. */
+/** Renders the Markdown that clauses use: paragraphs, code and emphasis. Tables and lists are shown as source text. */
 function prose(text: string): string {
   return text
     .split(/\n{2,}/)
@@ -124,7 +124,7 @@ ${body === null ? "" : `<h5>Request</h5>${block(indented(body))}`}
 </details>`;
 }
 
-/** JSON with its structure to be seen; anything else as it is. */
+/** Indents JSON, and returns other text unchanged. */
 function indented(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
@@ -162,7 +162,7 @@ function support({ profile: { features, missing } }: Run): string {
   );
   return `<section><h2>What the endpoint supports</h2>
 <p>${[...features].map((feature) => `<code>${feature}</code>`).join(" ")}</p>
-${rows.length === 0 ? "" : `<h3>What it does not</h3>\n<table>${rows.join("\n")}</table>`}
+${rows.length === 0 ? "" : `<h3>What it does not support</h3>\n<table>${rows.join("\n")}</table>`}
 </section>`;
 }
 

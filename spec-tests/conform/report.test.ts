@@ -1,4 +1,4 @@
-/** Reports of one made-up run whose every text tries to break out of its place. */
+/** Tests of the reports of an artificial run, all of whose texts contain hostile markup. */
 
 import { describe, expect, test } from "vitest";
 
@@ -99,13 +99,13 @@ const run: Run = {
 };
 const allHold: Run = { ...run, laws: [run.laws[0]!] };
 
-test("clauses of the specification, by number", () => {
+test("clauses of the specification are found by number", () => {
   expect([...clauses.keys()]).toEqual(["TS-5.3", "TS-5.4"]);
   expect(clauses.get("TS-5.4")).toEqual({ title: "Which one counts", text: "The first." });
 });
 
 describe("on a terminal", () => {
-  test("what was broken comes first, with all that is needed to see it again", () => {
+  test("broken laws come first, with all that is needed to reproduce them", () => {
     const text = summary(run, clauses);
     const lines = text.split("\n");
     expect(lines[1]).toBe(
@@ -124,17 +124,17 @@ describe("on a terminal", () => {
     ]);
   });
 
-  test("the end says how to go on: only where something is broken", () => {
+  test("the last lines suggest next steps only if a law is broken", () => {
     const end = [
       "",
       "Try the same cases again: --only P2 --seed 42",
-      "Read the clauses beside the findings: --report findings.html",
+      "Read the clauses next to the findings: --report findings.html",
     ];
     expect(summary(run, clauses).split("\n").slice(-3)).toEqual(end);
     expect(summary(allHold, clauses)).not.toContain("--");
   });
 
-  test("a law's line is one line", () => {
+  test("the line of a law never contains line breaks", () => {
     expect(lawLine(run.laws[3]!, 10)).toBe("unchecked  P4          Title of P4 <b>: No budget. At all.");
     expect(verdict(allHold)).toBe("1 law: 1 hold");
   });
@@ -149,7 +149,7 @@ describe("on a terminal", () => {
   });
 });
 
-test("JSON has everything, whole", () => {
+test("JSON contains everything, uncut", () => {
   const report = JSON.parse(json(run)) as {
     laws: {
       id: string;
@@ -181,7 +181,7 @@ test("JSON has everything, whole", () => {
   });
 });
 
-test("JUnit XML: one case for each law; well-formed, whatever the texts are", () => {
+test("JUnit XML has one test case per law and is well-formed, whatever the texts contain", () => {
   const text = junit(run);
   const { names, texts } = parseXml(text.replace(/^<\?xml[^?]*\?>\n/, ""));
   expect(names).toEqual([
@@ -208,7 +208,7 @@ test("JUnit XML: one case for each law; well-formed, whatever the texts are", ()
 describe("the page", () => {
   const page = html(run, clauses);
 
-  test("shows every text as text: what it holds besides is the page's own markup", () => {
+  test("escapes every text", () => {
     expect(page).not.toMatch(/<script>alert|<img|onerror='/);
     expect(page.match(/<script/g)).toHaveLength(1);
     const body = page
@@ -221,13 +221,13 @@ describe("the page", () => {
     expect(texts.filter((part) => part.includes(shown)).length).toBeGreaterThanOrEqual(6);
   });
 
-  test("needs nothing from elsewhere", () => {
+  test("loads no other resources", () => {
     expect(page).toContain(`content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"`);
     expect(page).not.toMatch(/<link|<iframe|@import|url\(|\ssrc="|\shref="/);
     expect(page).toContain("prefers-color-scheme: dark");
   });
 
-  test("says first how it went, then what was found, then the rest", () => {
+  test("shows the overall result first, then the findings, then the rest", () => {
     const order = [
       "1 of 2 laws checked is broken",
       "<h2>Findings",
@@ -244,7 +244,7 @@ describe("the page", () => {
     expect(html(allHold, clauses)).not.toContain("<h2>Findings");
   });
 
-  test("has the clause's text beside a finding, and its commands whole, but cuts long answers", () => {
+  test("shows the text of the clause with each finding and complete commands, but cuts long answers", () => {
     expect(page).toContain(
       "Matching &lt;stop&gt; sequences</summary><p>They are matched in the <code>text</code>, <strong>across</strong> tokens, <em>always</em>.</p>",
     );
@@ -254,8 +254,8 @@ describe("the page", () => {
 });
 
 /**
- * Reads well-formed XML without declarations, comments or CDATA: the names of its elements as they open, and its texts and
- * attributes, decoded. Throws where it is not well-formed.
+ * Parses XML without declarations, comments or CDATA. Returns the names of the elements in the order of their start tags,
+ * and the decoded texts and attributes. Throws if the XML is not well-formed.
  */
 function parseXml(text: string): { names: string[]; texts: string[] } {
   const names: string[] = [];

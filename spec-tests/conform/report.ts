@@ -1,4 +1,4 @@
-/** What a run found, for a terminal, for programs (JSON) and for test dashboards (JUnit XML). The page for people is in report-html.ts. */
+/** Reports of a run: text for a terminal, JSON for programs, JUnit XML for test dashboards. report-html.ts has the web page. */
 
 import type { Finding, LawResult, Outcome, Run } from "./run.js";
 
@@ -11,7 +11,7 @@ export interface Clause {
 
 export type Clauses = ReadonlyMap<string, Clause>;
 
-/** The clauses of the specification's text by their numbers. */
+/** Parses the specification and returns its clauses by number. */
 export function clausesOf(specification: string): Clauses {
   const sections = specification.split(/^(?=#{1,6} )/m);
   return new Map(
@@ -24,7 +24,7 @@ export function clausesOf(specification: string): Clauses {
   );
 }
 
-/** The worst first. */
+/** Outcomes in the order of the report, the worst first. */
 export const OUTCOMES: readonly Outcome[] = ["broken", "unchecked", "skipped", "holds"];
 
 export function withOutcome({ laws }: Run, outcome: Outcome): LawResult[] {
@@ -35,12 +35,12 @@ export function numFindings({ laws }: Run): number {
   return laws.reduce((sum, { findings }) => sum + findings.length, 0);
 }
 
-/** Where a finding comes from, so that it can be found again. */
+/** Seed and path of a finding, with which it can be reproduced. */
 export function origin({ seed, path }: Finding): string {
   return `seed ${seed}${path === null ? "" : `, path ${path}`}`;
 }
 
-/** What was broken comes first; the last lines say how to go on from there. */
+/** Text report. Broken laws come first; the last lines suggest next steps. */
 export function summary(run: Run, clauses: Clauses): string {
   const { baseUrl, profile, seed, budget, numCalls, seconds, errorRate } = run;
   const broken = withOutcome(run, "broken");
@@ -54,12 +54,12 @@ export function summary(run: Run, clauses: Clauses): string {
   const next = [
     "",
     `Try the same cases again: --only ${broken.map(({ law }) => law.id).join(",")} --seed ${seed}`,
-    "Read the clauses beside the findings: --report findings.html",
+    "Read the clauses next to the findings: --report findings.html",
   ];
   return [lines.join("\n").trimEnd(), ...(broken.length === 0 ? [] : next)].join("\n");
 }
 
-/** One line on how a law fared; its title stands behind so many columns for ids. */
+/** One line with the outcome of a law. @param width columns for the id */
 export function lawLine({ law, outcome, reason, numCases, numCalls }: LawResult, width: number): string {
   return `${outcome.padEnd(9)}  ${law.id.padEnd(width)}  ${law.title}${reason === null ? ` (${counted(numCases, "case")}, ${counted(numCalls, "call")})` : `: ${oneLine(reason)}`}`;
 }
@@ -154,7 +154,7 @@ export function json(run: Run): string {
   return `${JSON.stringify(report, null, 2)}\n`;
 }
 
-/** The form that Jenkins, GitLab and others read: one test case for each law. */
+/** JUnit XML as Jenkins, GitLab and others read it, with one test case per law. */
 export function junit(run: Run): string {
   const { laws, seconds, startedAt } = run;
   const numSkipped = withOutcome(run, "skipped").length + withOutcome(run, "unchecked").length;
@@ -204,12 +204,12 @@ function failureText(finding: Finding): string {
   ].join("\n");
 }
 
-/** As XML text or attribute, with its white space as it is. */
+/** Escapes text for XML content or attributes, and preserves white space. */
 function xml(text: string): string {
   return markup(text).replace(/[\t\n\r]/g, (space) => `&#${space.charCodeAt(0)};`);
 }
 
-/** Text that markup shows as it is; what markup cannot hold at all becomes U+FFFD. */
+/** Escapes text for HTML and XML. Characters that XML cannot contain become U+FFFD. */
 export function markup(text: string): string {
   return text
     .replace(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF\p{Surrogate}]/gu, "\uFFFD")

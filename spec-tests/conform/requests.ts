@@ -1,10 +1,10 @@
-/** The requests that laws ask with: short prompts and few tokens, because every call costs a server's time. */
+/** Requests that laws send. Prompts are short and tokens few, because every call costs the server time. */
 
 import fc, { type Arbitrary } from "fast-check";
 
 import type { ChatRequest, Feature, Probe } from "./law.js";
 
-/** Questions, to be reasoned about; greetings, to be answered at once; stories, to be long; several scripts. */
+/** Questions (for reasoning), greetings (for short answers), stories (for long answers), and several scripts. */
 export const PROMPTS: readonly string[] = [
   "Hello!",
   "What is 2 + 3?",
@@ -16,7 +16,7 @@ export const PROMPTS: readonly string[] = [
   "Which animals live in the sea, and why?",
 ];
 
-/** Some characters have more bytes than tokens have: é, 你, 😊. */
+/** Prompts with characters of several bytes, which may be split across tokens: é, 你, 😊. */
 export const MANY_SCRIPTS: readonly string[] = [
   "Say 你好, and 日本 too.",
   "😊🎉🦊",
@@ -30,29 +30,29 @@ export function user(content: string): { readonly messages: readonly ChatRequest
   return { messages: [{ role: "user", content }] };
 }
 
-/** Where the endpoint takes a limit of tokens. */
+/** Sets `max_tokens` if the endpoint supports it. */
 export function limit({ features }: Probe, maxTokens: number): ChatRequest {
   return features.has("max_tokens") ? { max_tokens: maxTokens } : {};
 }
 
-/** Makes reasoning come apart in every dialect; only `ppio` has to be asked. */
+/** Requests separate reasoning. Only `ppio` needs a field for it; it is the default of `openai`. */
 export function apart({ dialect }: Probe): ChatRequest {
   return dialect === "ppio" ? { separate_reasoning: true } : {};
 }
 
-/** Kept to what every server takes that takes seeds at all. */
+/** Seeds in the range that every server with seeds accepts. */
 export const seeds: Arbitrary<number> = fc.nat(2 ** 31 - 1);
 
 export interface RequestOptions {
   readonly prompts?: readonly string[];
   readonly maxTokens?: { readonly min: number; readonly max: number };
-  /** False leaves it out. */
+  /** False leaves out the seed. Default: true. */
   readonly seed?: boolean;
-  /** Choices at most. */
+  /** Maximum of the parameter `n`. */
   readonly n?: number;
 }
 
-/** Requests with any of the parameters that the endpoint supports; shrinking takes parameters away. */
+/** Requests with random subsets of the parameters that the endpoint supports. Shrinking removes parameters. */
 export function requests(
   probe: Probe,
   { prompts = PROMPTS, maxTokens = { min: 4, max: 24 }, seed = true, n = 1 }: RequestOptions = {},
@@ -70,7 +70,7 @@ export function requests(
   );
 }
 
-/** Mild enough that answers stay random: a law that compares answers learns nothing from two that could not differ. */
+/** Mild values, so that answers stay random: comparing two answers that could not differ would prove nothing. */
 const SAMPLING: Readonly<Partial<Record<Feature, Arbitrary<unknown>>>> = {
   temperature: fc.constantFrom(1, 1.5, 2, 0.7, 0),
   top_p: fc.constantFrom(0.95, 0.8),
@@ -82,7 +82,7 @@ const SAMPLING: Readonly<Partial<Record<Feature, Arbitrary<unknown>>>> = {
   logit_bias: fc.constantFrom({ "5": 2 }, { "12": -3.0, "40": 1 }),
 };
 
-/** Asks at the same time, in this order; a failure is thrown when all have come back. */
+/** Starts requests in order and runs them concurrently. Throws the first failure after all have ended. */
 export async function together<T>(asks: readonly (() => Promise<T>)[]): Promise<T[]> {
   const results = await Promise.allSettled(asks.map((ask) => ask()));
   return results.map((result) => {

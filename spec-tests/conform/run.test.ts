@@ -1,4 +1,4 @@
-/** How laws are checked: shrinking, budgets, seeds, and what ends a law or a run. Against a server of a few lines. */
+/** Tests of the runner with a minimal server: shrinking, budgets, seeds, and the ends of laws and runs. */
 
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -38,10 +38,10 @@ function run({ baseUrl }: TinyServer, laws: readonly Law[], options: Partial<Run
   });
 }
 
-/** Calls that find out what the endpoint supports. */
+/** Number of calls that probe the endpoint's features. */
 const NUM_PROFILE_CALLS = 21;
 
-/** The answer is the limit, as the echo says it. */
+/** Requires that the answer is the value of max_tokens, as `echo` returns it. */
 const echoes =
   (limit: number) =>
   async (probe: Probe): Promise<void> => {
@@ -61,7 +61,7 @@ const wrongFrom =
     json(response, 200, completion((limit as number) < first ? String(limit) : "!"));
 
 describe("findings", () => {
-  test("the smallest case that breaks a law is found, with the exchange that shows it", async () => {
+  test("contain the smallest failing case and its exchange", async () => {
     const server = await serve(wrongFrom(38));
     const { laws: results } = await run(server, [law("P1", echoesAll())]);
     const { outcome, findings } = results[0]!;
@@ -77,7 +77,7 @@ describe("findings", () => {
     expect(findings[0]!.curls[0]).toContain(`--data-raw '{"model":"m","max_tokens":38}'`);
   });
 
-  test("smaller cases that break another clause, or get no answer, are not taken for it", async () => {
+  test("shrinking ignores smaller cases that break another clause or get no answer", async () => {
     const server = await serve(({ max_tokens }, response) => {
       const limit = max_tokens as number;
       if (limit === 61) return void response.destroy();
@@ -88,7 +88,7 @@ describe("findings", () => {
     expect(results[0]!.findings[0]).toMatchObject({ counterexample: "62", clause: "TS-1.1" });
   });
 
-  test("a violation outside of cases is a finding too; forAll goes on to the next one", async () => {
+  test("a violation outside of cases is also a finding, and a law continues after a broken forAll", async () => {
     const server = await serve(wrongFrom(1));
     const twice = law("P2", async (probe) => {
       await echoesAll()(probe);
@@ -117,7 +117,7 @@ describe("findings", () => {
     expect(limits.slice(0, 2)).toEqual([999, 998]);
   });
 
-  test("an example that its arbitrary cannot shrink is the counterexample as it is", async () => {
+  test("an example that its arbitrary cannot shrink is reported unchanged", async () => {
     const unmapped = (): never => {
       throw new Error("Not one of mine");
     };
@@ -129,7 +129,7 @@ describe("findings", () => {
     expect(results[0]!.findings[0]).toMatchObject({ counterexample: '"50"', path: "0" });
   });
 
-  test("a record is printed as a literal, also one without a prototype", async () => {
+  test("records are printed as literals, even without a prototype", async () => {
     const bare = Object.assign(Object.create(null) as object, { limits: [{ limit: 50 }] });
     const records = law("P1", (probe) =>
       probe.forAll(fc.constant({ bare, at: 0 }), ({ at }) => echoes([50][at]!)(probe)),
@@ -138,7 +138,7 @@ describe("findings", () => {
     expect(results[0]!.findings[0]!.counterexample).toBe('{"bare":{"limits":[{"limit":50}]},"at":0}');
   });
 
-  test("a seed fixes every request and every finding; another seed draws other cases; --only changes nothing", async () => {
+  test("the seed determines every request and finding, also with a subset of the laws", async () => {
     const laws = [law("P1", echoesAll()), law("P2", echoesAll())];
     const ask = async (
       options: Partial<RunOptions>,
@@ -183,7 +183,7 @@ describe("findings", () => {
 });
 
 describe("the budget", () => {
-  test("each law has an even share; what one leaves goes to those behind it", async () => {
+  test("is shared evenly among laws, and unused parts go to later laws", async () => {
     const server = await serve();
     const greedy = (id: string): Law =>
       law(id, async (probe) => {
@@ -205,7 +205,7 @@ describe("the budget", () => {
     expect(server.requests).toHaveLength(numCalls - 2);
   });
 
-  test("a law says how much of its share its first cases may take", async () => {
+  test("a law can limit the part that its first cases use", async () => {
     const server = await serve();
     const numCases: number[] = [];
     const both = law("P1", async (probe) => {
@@ -219,7 +219,7 @@ describe("the budget", () => {
     expect(numCases).toEqual([20, 30]);
   });
 
-  test("shrinking stops where the law's share ends, and keeps what it has", async () => {
+  test("shrinking stops when the law's share is spent, and the finding is kept", async () => {
     const server = await serve(wrongFrom(1000));
     const { laws: results, numCalls } = await run(
       server,
@@ -231,12 +231,12 @@ describe("the budget", () => {
       ["broken", 1],
     ]);
     expect(results[0]!.notes).toEqual([
-      "The case found was not shrunk to the end: the law's share of the budget was spent.",
+      "The failing case was not shrunk completely: the law's share of the budget was spent.",
     ]);
     expect(numCalls).toBeLessThanOrEqual(NUM_PROFILE_CALLS + 4);
   });
 
-  test("a case cut short by the budget does not count, and the law says that it ended early", async () => {
+  test("a case that the budget interrupts does not count, and a note says that the law ended early", async () => {
     const server = await serve();
     const threeCalls = law("P1", (probe) =>
       probe.forAll(
@@ -258,7 +258,7 @@ describe("the budget", () => {
     });
   });
 
-  test("time ends a call that hangs; that is no finding", async () => {
+  test("a call that hangs ends at the time limit and is not a finding", async () => {
     const server = await serve(({ hang }, response) => {
       if (hang === undefined) json(response, 200, completion("8"));
     });
@@ -271,7 +271,7 @@ describe("the budget", () => {
     expect(performance.now() - start).toBeLessThan(2500);
   });
 
-  test("a server that is busy is asked again; one that stays busy ends the law without a finding", async () => {
+  test("a busy server gets retries; if it stays busy, the law ends without a finding", async () => {
     let numBusy = 0;
     const server = await serve(({ busy, max_tokens: limit }, response) => {
       if (busy === undefined || numBusy++ >= (busy as number)) return json(response, 200, completion(String(limit)));
@@ -286,13 +286,13 @@ describe("the budget", () => {
     const { laws: results } = await run(server, [asks("P1", 3), asks("P2", 1000)]);
     expect(results.map(({ outcome, numCalls, reason }) => [outcome, numCalls, reason])).toEqual([
       ["holds", 4, null],
-      ["unchecked", 4, "The endpoint takes no more requests: status 503."],
+      ["unchecked", 4, "The endpoint accepts no more requests: status 503."],
     ]);
   });
 });
 
-describe("what is not checked", () => {
-  test("a law that needs what the endpoint does not support is skipped, and says why", async () => {
+describe("laws that are not checked", () => {
+  test("a law is skipped, with a reason, if the endpoint lacks a required feature", async () => {
     const server = await serve((request, response) =>
       "top_k" in request ? json(response, 400, { error: "no top_k" }) : echo(request, response, undefined as never),
     );
@@ -306,7 +306,7 @@ describe("what is not checked", () => {
     ]);
   });
 
-  test("once the endpoint has died, nothing is said about the laws that are left, and nothing is shrunk", async () => {
+  test("after the endpoint has died, the remaining laws are unchecked and nothing is shrunk", async () => {
     const server = await serve((request, response, incoming) =>
       request["max_tokens"] === 5 ? (server.close(), incoming.socket.destroy()) : echo(request, response, incoming),
     );
@@ -320,7 +320,7 @@ describe("what is not checked", () => {
     expect(results[2]!.reason).toBe("The endpoint no longer answers.");
   });
 
-  test("a server that dies of a case is blamed for that one alone", async () => {
+  test("a server that dies in a case gets a finding for that case only", async () => {
     const server = await serve(({ max_tokens: limit }, response) => {
       if (limit !== 7) return json(response, 200, completion(String(limit)));
       server.close();
@@ -345,7 +345,7 @@ describe("what is not checked", () => {
     ).rejects.toThrow(TypeError);
   });
 
-  test("laws whose false alarms add up to 1 in 1000 are not run", async () => {
+  test("a run is refused if the error rates add up to 1 in 1000", async () => {
     const server = await serve();
     const laws = [law("P1", echoes(1), { errorRate: 6e-4 }), law("P2", echoes(1), { errorRate: 4e-4 })];
     await expect(run(server, laws)).rejects.toThrow(/0\.001/);
@@ -353,19 +353,19 @@ describe("what is not checked", () => {
   });
 
   test.each([
-    ["too few calls to ask what it supports", { calls: 5, seconds: 60 }, /did not suffice/],
+    ["too few calls to probe features", { calls: 5, seconds: 60 }, /The budget is too small/],
     [
       "too few calls for a single case",
       { calls: NUM_PROFILE_CALLS, seconds: 60 },
       /No law could be checked within 21 calls.*P1 unchecked \(Its share of the budget is spent\.\)/,
     ],
-  ])("%s: no run", async (_, budget, message) => {
+  ])("a run fails with %s", async (_, budget, message) => {
     const failed = run(await serve(), [law("P1", echoes(1))], { budget });
     await expect(failed).rejects.toMatchObject({ code: "cannot_run" });
     await expect(failed).rejects.toThrow(message);
   });
 
-  test("where everything is skipped, or there are no laws, there is no run either", async () => {
+  test("a run fails if all laws are skipped or the list of laws is empty", async () => {
     const server = await serve((request, response) =>
       "seed" in request ? json(response, 400, {}) : echo(request, response, undefined as never),
     );
@@ -376,7 +376,7 @@ describe("what is not checked", () => {
   });
 });
 
-test("a law asks with the model, sends what it likes, and leaves notes", async () => {
+test("a law can send any request, abandon streams and add notes; the model is filled in", async () => {
   const server = await serve((request, response) => json(response, "bad" in request ? 400 : 200, completion("")));
   const { laws: results } = await run(server, [
     law("P1", async (probe) => {
@@ -398,7 +398,7 @@ test("a law asks with the model, sends what it likes, and leaves notes", async (
   ]);
 });
 
-test("progress goes from 0 to 1, and every law's end is told", async () => {
+test("progress rises from 0 to 1 and reports the end of each law", async () => {
   const told: Progress[] = [];
   await run(await serve(), [law("P1", echoesAll()), law("P2", echoes(1))], {
     onProgress: (progress) => told.push(progress),

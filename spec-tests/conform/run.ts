@@ -1,7 +1,7 @@
 /**
  * Checks laws against one endpoint, one after the other, within a budget of calls and seconds. Each law gets an even share
- * of what is left, so that what one leaves goes to those behind it. The first case that breaks a law is shrunk; the whole
- * run is a function of its seed and the endpoint's answers, as long as time does not end it.
+ * of the remaining budget, so the unused part of a law's share is available to later laws. The first case that breaks a
+ * law is shrunk. A run is a function of its seed and the endpoint's answers, unless the time limit ends it.
  */
 
 import { createHash } from "node:crypto";
@@ -26,75 +26,78 @@ import {
 } from "./law.js";
 import { profileOf, type Profile } from "./profile.js";
 
-/** The most that a run may cost: it ends where either is spent. */
+/** Limits of a run. It ends when either limit is reached. */
 export interface Budget {
-  /** Requests. */
+  /** Maximum number of requests. */
   readonly calls: number;
-  /** Wall-clock time. */
+  /** Maximum wall-clock time. */
   readonly seconds: number;
 }
 
 export interface RunOptions {
   readonly endpoint: Endpoint;
-  /** null: the first one the endpoint lists. */
+  /** null: the first model that the endpoint lists. */
   readonly model: string | null;
-  /** null: what the endpoint says. */
+  /** null: the dialect that the endpoint reports. */
   readonly dialect: Dialect | null;
   readonly laws: readonly Law[];
   readonly budget: Budget;
   readonly seed: number;
-  /** Ends the run, requests included. */
+  /** Aborts the run and its requests. */
   readonly signal?: AbortSignal;
-  /** Told of every call and of every law that ends. */
+  /** Called after each call and at the end of each law. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
 export interface Progress {
-  /** How much of the run is done, 0 to 1; never falls. */
+  /** Fraction of the run that is done, from 0 to 1. Never decreases. */
   readonly share: number;
-  /** The law that is being checked, or that has ended. */
+  /** Id of the law that is being checked or has ended. */
   readonly lawId: string;
-  /** Set where a law ends; else null. */
+  /** Set at the end of a law, else null. */
   readonly result: LawResult | null;
 }
 
-/** One way in which the endpoint breaks a law. */
+/** One violation of a law by the endpoint. */
 export interface Finding {
-  /** Of the law that is broken: `P4`. */
+  /** Id of the broken law: `P4`. */
   readonly lawId: string;
-  /** Number of the clause that is broken: `TS-5.3`. */
+  /** Number of the broken clause: `TS-5.3`. */
   readonly clause: string;
-  /** What was expected and what came. */
+  /** The expected and the actual behavior. */
   readonly message: string;
-  /** The smallest case found that breaks the law, printed; null where the law has no cases. */
+  /** The smallest failing case that was found, printed. null if the violation does not belong to a case. */
   readonly counterexample: string | null;
-  /** Of the cases; with `path` it names the counterexample: which case, then which step at each turn of shrinking. */
+  /**
+   * Seed of the cases. Together with `path` it identifies the counterexample: `path` has the number of the case and the
+   * index of each shrinking step.
+   */
   readonly seed: number;
   readonly path: string | null;
-  /** The requests that show it, with what came back, in the order in which they were sent. */
+  /** The requests that show the violation, with their responses, in the order in which they were sent. */
   readonly exchanges: readonly Exchange[];
-  /** The requests of `exchanges` as `curl` commands for a POSIX shell, which take the key from the variable `API_KEY`. */
+  /** The requests of `exchanges` as `curl` commands for a POSIX shell, with the key in the variable `API_KEY`. */
   readonly curls: readonly string[];
 }
 
 /**
- * `holds`: no case that was tried breaks the law. `skipped`: the endpoint does not support what the law needs.
- * `unchecked`: the budget did not suffice for a single case, or the endpoint no longer answered.
+ * `holds`: no case that was tried breaks the law. `skipped`: the endpoint lacks a feature that the law requires.
+ * `unchecked`: the budget was too small for a single case, or the endpoint no longer answered.
  */
 export type Outcome = "holds" | "broken" | "skipped" | "unchecked";
 
 export interface LawResult {
   readonly law: LawDescription;
   readonly outcome: Outcome;
-  /** Why it was skipped or not checked; null where it was checked. */
+  /** The reason why the law was skipped or not checked. null if it was checked. */
   readonly reason: string | null;
   /** Empty unless the law is broken. */
   readonly findings: readonly Finding[];
-  /** What was left out, and why. */
+  /** Checks that were left out, with the reasons. */
   readonly notes: readonly string[];
-  /** Cases checked to the end. */
+  /** Number of cases that were checked completely. */
   readonly numCases: number;
-  /** Requests sent for it. */
+  /** Number of requests that were sent for the law. */
   readonly numCalls: number;
   /** Wall-clock time. */
   readonly seconds: number;
@@ -105,24 +108,26 @@ export interface Run {
   readonly profile: Profile;
   /** ISO 8601, UTC. */
   readonly startedAt: string;
-  /** A run with the same seed tries the same cases. */
+  /** Seed of the cases. A run with the same seed tries the same cases. */
   readonly seed: number;
   readonly budget: Budget;
-  /** Requests sent, those that found out what the endpoint supports among them. */
+  /** Number of requests, including those that probed the endpoint's features. */
   readonly numCalls: number;
   /** Wall-clock time. */
   readonly seconds: number;
-  /** The chance that an endpoint that keeps every law is blamed, at most. */
+  /** Upper bound of the probability that a correct endpoint gets a finding. */
   readonly errorRate: number;
-  /** In the order in which they were checked. */
+  /** Results in the order in which the laws were checked. */
   readonly laws: readonly LawResult[];
 }
 
 export const MAX_ERROR_RATE = 1e-3;
 
 /**
- * @throws ConformError `cannot_run` where no law can be checked
- * @throws what `signal` is aborted with
+ * Probes the endpoint's features and checks laws against it.
+ *
+ * @throws ConformError `cannot_run` if no law can be checked
+ * @throws the signal's reason if `signal` is aborted
  */
 export async function runLaws({
   endpoint,
@@ -137,7 +142,7 @@ export async function runLaws({
   signal.throwIfAborted();
   const errorRate = laws.reduce((sum, law) => sum + (law.errorRate ?? 0), 0);
   if (errorRate >= MAX_ERROR_RATE)
-    throw new Error(`The laws' false alarms add up to ${errorRate}, which must be below ${MAX_ERROR_RATE}`);
+    throw new Error(`The sum of the laws' error rates must be below ${MAX_ERROR_RATE}. Given: ${errorRate}`);
   const client = new Client(endpoint);
   const purse = new Purse(budget);
   const startedAt = new Date().toISOString();
@@ -170,7 +175,7 @@ export async function runLaws({
     const reasons = results.map(({ law, outcome, reason }) => `${law.id} ${outcome} (${reason})`).join(", ");
     throw new ConformError(
       "cannot_run",
-      `No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds, ${purse.numCalls} calls of which showed what the endpoint supports: ${reasons}`,
+      `No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds. ${purse.numCalls} calls were used to probe the endpoint's features. Laws: ${reasons}`,
     );
   }
   return {
@@ -186,14 +191,14 @@ export async function runLaws({
   };
 }
 
-/** The calls and seconds of a run, or of a law. */
+/** The budget of a run or of a law, and the part that is spent. */
 class Purse {
   numCalls = 0;
   private readonly startMs = performance.now();
 
   constructor(
     private readonly budget: Budget,
-    /** For messages. */
+    /** Subject of error messages. */
     readonly name = "The budget",
   ) {}
 
@@ -209,7 +214,7 @@ class Purse {
     return this.budget.calls - this.numCalls;
   }
 
-  /** How much is spent, 0 to 1, of whichever is nearer its end. */
+  /** Spent fraction of the calls or of the seconds, whichever is larger, from 0 to 1. */
   spent(): number {
     return Math.min(
       1,
@@ -217,7 +222,7 @@ class Purse {
     );
   }
 
-  /** An even share of what is left, for one of so many. */
+  /** Returns the budget of one law if the rest is divided evenly among `numSharers` laws. */
   share(numSharers: number): Purse {
     return new Purse(
       { calls: Math.floor(this.callsLeft() / numSharers), seconds: this.secondsLeft() / numSharers },
@@ -248,7 +253,7 @@ async function askForProfile(
     if (error instanceof BudgetSpent)
       throw new ConformError(
         "cannot_run",
-        `The budget did not suffice to find out what the endpoint supports, which takes some two dozen calls. ${error.message}`,
+        `The budget is too small to probe the endpoint's features, which takes about 21 calls. ${error.message}`,
       );
     throw error;
   } finally {
@@ -256,7 +261,7 @@ async function askForProfile(
   }
 }
 
-/** Aborts where the purse's time is spent, or with the run. */
+/** Returns a signal that is aborted when the purse's time is spent or when the run is aborted. */
 function timeLimit(purse: Purse, signal: AbortSignal): { readonly signal: AbortSignal; clear(): void } {
   const controller = new AbortController();
   const timer = setTimeout(
@@ -278,14 +283,14 @@ async function patiently(purse: Purse, ask: () => Promise<Exchange>, signal: Abo
     const retryAfter = exchange.responseHeaders["retry-after"];
     if (exchange.status !== 429 && !(exchange.status === 503 && retryAfter !== undefined)) return exchange;
     if (attempt === NUM_ATTEMPTS)
-      throw new BudgetSpent(`The endpoint takes no more requests: status ${exchange.status}.`);
+      throw new BudgetSpent(`The endpoint accepts no more requests: status ${exchange.status}.`);
     const given = Number(retryAfter ?? "");
     const seconds = Math.min(MAX_PATIENCE_SECONDS, given > 0 ? given : 2 ** (attempt - 1));
     await pause(1000 * seconds, undefined, { signal }).catch(() => Promise.reject(signal.reason as Error));
   }
 }
 
-/** Laws draw their cases independently of each other, so that --only sees the same ones as a whole run. */
+/** Derives a separate seed for each law, so that a run with --only tries the same cases as a complete run. */
 function lawSeed(seed: number, id: string): number {
   return createHash("sha256").update(`${seed} ${id}`).digest().readInt32LE();
 }
@@ -294,7 +299,7 @@ function notChecked(law: Law, outcome: Outcome, reason: string): LawResult {
   return { law, outcome, reason, findings: [], notes: [], numCases: 0, numCalls: 0, seconds: 0 };
 }
 
-/** Whether the endpoint is gone after a finding in which it did not answer: then nothing more can be said about it. */
+/** Checks whether the endpoint has died. It sends a request only if an exchange of the findings was not answered. */
 async function hasDied(
   findings: readonly Finding[],
   client: Client,
@@ -310,11 +315,11 @@ function isUnanswered({ status }: Exchange): boolean {
   return status === 0;
 }
 
-/** How much of what is left new cases may take, where the law does not say. */
+/** Fraction of the remaining budget that new cases may use, unless the law specifies another one. */
 const CASE_SHARE = 0.75;
 const NUM_RUNS = 20;
 
-/** One law, checked with its share of the budget. */
+/** Checks one law with its share of the budget. */
 class Trial implements Probe {
   readonly features: Probe["features"];
   readonly dialect: Probe["dialect"];
@@ -360,7 +365,7 @@ class Trial implements Probe {
     return {
       law: this.law,
       outcome: this.findings.length > 0 ? "broken" : isUnchecked ? "unchecked" : "holds",
-      reason: isUnchecked ? (endedBy ?? "The budget did not suffice for a single case.") : null,
+      reason: isUnchecked ? (endedBy ?? "The budget was too small for a single case.") : null,
       findings: this.findings,
       notes: this.notes,
       numCases: this.numCases,
@@ -418,7 +423,7 @@ class Trial implements Probe {
       if (violation === null) continue;
       const finding = await this.shrunk(cases, check, value, violation, seed, String(i));
       this.findings.push(finding);
-      // What comes after would be blamed on requests that nobody has read.
+      // Later findings would blame requests that a dead server never received.
       if (await hasDied([finding], this.client, this.purse, this.signal))
         throw new BudgetSpent("The endpoint no longer answers.");
       return;
@@ -429,7 +434,7 @@ class Trial implements Probe {
     if (!this.notes.includes(text)) this.notes.push(text);
   }
 
-  /** Goes to the first smaller case that breaks the same clause, again and again, until there is none or the budget is spent. */
+  /** Repeatedly moves to the first smaller case that breaks the same clause, until none is left or the budget is spent. */
   private async shrunk<T>(
     cases: Arbitrary<T>,
     check: (value: T) => Promise<void>,
@@ -438,7 +443,7 @@ class Trial implements Probe {
     seed: number,
     path: string,
   ): Promise<Finding> {
-    // A server that hangs or has died fails every case there is, so smaller ones would say nothing.
+    // A server that hangs or has died fails every case, so smaller cases would prove nothing.
     const isSame = (other: Violation): boolean =>
       this.clause(other) === this.clause(violation) && !other.exchanges.some(isUnanswered);
     try {
@@ -449,7 +454,7 @@ class Trial implements Probe {
       }
     } catch (error) {
       if (!(error instanceof BudgetSpent)) throw error;
-      this.note("The case found was not shrunk to the end: the law's share of the budget was spent.");
+      this.note("The failing case was not shrunk completely: the law's share of the budget was spent.");
     }
     return this.finding(violation, { value: value.value, seed, path });
   }
@@ -460,7 +465,7 @@ class Trial implements Probe {
     { value, context }: Value<T>,
     isSame: (violation: Violation) => boolean,
   ) {
-    // An example comes without what its arbitrary noted when it drew a value; some cannot shrink without.
+    // Examples have no shrinking context, and some arbitraries cannot shrink a value without it.
     if (context === undefined && !cases.canShrinkWithoutContext(value)) return null;
     let index = 0;
     for (const candidate of cases.shrink(value, context)) {
@@ -514,7 +519,7 @@ class Trial implements Probe {
     return exchange;
   }
 
-  /** Calls of a case that has failed may still run; nothing else is asked before they have ended. */
+  /** Tracks a call, so that calls of a failed case end before the next request is sent. */
   private follow<T>(call: () => Promise<T>): Promise<T> {
     const promise = call();
     this.inFlight.add(promise);
@@ -530,7 +535,7 @@ class Trial implements Probe {
 
 const CHAT_PATH = "/chat/completions";
 
-/** The same value for people: that fast-check makes records without a prototype says nothing about a server. */
+/** Replaces null prototypes, which fast-check gives to records, so that values print as plain literals. */
 function withPrototypes(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withPrototypes);
   if (typeof value !== "object" || value === null) return value;
@@ -539,7 +544,7 @@ function withPrototypes(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, withPrototypes(field)]));
 }
 
-/** Draws each case together with what its arbitrary needs to shrink it. */
+/** Draws each case together with its shrinking context. */
 class WithContext<T> extends fc.Arbitrary<Value<T>> {
   constructor(private readonly cases: Arbitrary<T>) {
     super();

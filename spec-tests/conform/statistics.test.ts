@@ -1,4 +1,4 @@
-/** Against values computed with 40 digits, 14 of them kept. */
+/** Reference values were computed with 40 digits and rounded to 14. */
 
 import { expect, test } from "vitest";
 
@@ -18,7 +18,7 @@ test.each([
   expect(relativeError(binomialTail(successes, trials, p), expected)).toBeLessThan(1e-9);
 });
 
-test("the binomial tail at its ends, and of what is no distribution", () => {
+test("the binomial tail handles its limits and refuses invalid parameters", () => {
   expect([binomialTail(0, 5, 0), binomialTail(6, 5, 1), binomialTail(1, 5, 0), binomialTail(5, 5, 1)]).toEqual([
     1, 0, 0, 1,
   ]);
@@ -47,7 +47,7 @@ test.each([
   expect(relativeError(chiSquareTail(x, degrees), expected)).toBeLessThan(1e-9);
 });
 
-test("the chi-square tail at its ends, and of what is no distribution", () => {
+test("the chi-square tail handles its limits and refuses invalid parameters", () => {
   expect([chiSquareTail(0, 3), chiSquareTail(-1, 3), chiSquareTail(Infinity, 3)]).toEqual([1, 1, 0]);
   expect(() => chiSquareTail(1, 0)).toThrow(RangeError);
   expect(() => chiSquareTail(NaN, 1)).toThrow(RangeError);

@@ -1,8 +1,9 @@
-/** Tails of the two distributions that statistical laws decide by, for integer degrees and counts. Relative error below 1e-9. */
+/** Tail probabilities for statistical laws, for integer degrees and counts. The relative error is below 1e-9. */
 
 /**
- * P(X >= successes) for X the number of successes in `trials` independent trials, each with probability `p`. Exact: a
- * law that rejects when this is below 1e-6 raises a false alarm in at most one of a million runs, however small its counts.
+ * P(X >= successes), where X is the number of successes in `trials` independent trials with probability `p` each. The
+ * test is exact: a law that rejects below 1e-6 raises a false alarm in at most one of a million runs, even if the counts
+ * are small.
  */
 export function binomialTail(successes: number, trials: number, p: number): number {
   if (!Number.isSafeInteger(successes) || !Number.isSafeInteger(trials) || trials < 0 || !(p >= 0 && p <= 1)) {
@@ -11,7 +12,7 @@ export function binomialTail(successes: number, trials: number, p: number): numb
   if (successes <= 0) return 1;
   if (successes > trials || p === 0) return 0;
   if (p === 1) return 1;
-  // The side of the mean where terms fall away from the first one; the other side is what is left of 1.
+  // Sum on the side of the mean where the terms decrease. The other side is the complement.
   if (successes <= trials * p) return 1 - binomialTail(trials - successes + 1, trials, 1 - p);
   let logTerm = successes * Math.log(p) + (trials - successes) * Math.log1p(-p);
   for (let i = 1; i <= trials - successes; i++) logTerm += Math.log((successes + i) / i);
@@ -25,8 +26,9 @@ export function binomialTail(successes: number, trials: number, p: number): numb
 }
 
 /**
- * P(X >= x) for X chi-square distributed: the p-value of Pearson's and of the G statistic, which have that distribution
- * only nearly, and only where every expected count is large (say 10); take `binomialTail` below that.
+ * P(X >= x) for a chi-square distributed X: the p-value of Pearson's statistic and of the G statistic. Both follow that
+ * distribution only approximately, and only if every expected count is large (say 10). For smaller counts use
+ * `binomialTail`.
  */
 export function chiSquareTail(x: number, degrees: number): number {
   if (!Number.isSafeInteger(degrees) || degrees < 1 || Number.isNaN(x))
@@ -35,7 +37,8 @@ export function chiSquareTail(x: number, degrees: number): number {
   if (x === Infinity) return 0;
   const a = degrees / 2;
   const half = x / 2;
-  // Both are the regularized incomplete gamma function (Abramowitz and Stegun 6.5.29, 6.5.31), each where it converges fast.
+  // Both compute the regularized incomplete gamma function (Abramowitz and Stegun 6.5.29, 6.5.31), each in the range
+  // where it converges fast.
   const scale = Math.exp(a * Math.log(half) - half - logGammaOfHalf(degrees));
   return half < a + 1 ? 1 - scale * lowerSeries(a, half) : scale * upperFraction(a, half);
 }

@@ -1,4 +1,4 @@
-/** The bar that a person sees while laws are checked. */
+/** Tests of the progress bar. */
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
@@ -20,7 +20,7 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-test("nothing where there is no terminal", () => {
+test("draws nothing if stderr is not a terminal", () => {
   process.stderr.isTTY = false;
   const bar = progressBar("Checking");
   bar.show(1, 2, "P1");
@@ -28,7 +28,7 @@ test("nothing where there is no terminal", () => {
   expect(written).toBe("");
 });
 
-test("one line, written over until all is done", () => {
+test("overwrites one line until all is done", () => {
   process.stderr.isTTY = true;
   const bar = progressBar("Checking");
   bar.show(1, 2, "P1");
@@ -38,7 +38,7 @@ test("one line, written over until all is done", () => {
   expect(written).toMatch(/^\rChecking \[#{15}·{15}\] 50 % P1\rChecking \[#{30}\] 100 % *\n$/);
 });
 
-test("what ends in the middle leaves the bar, and the next line begins anew", () => {
+test("an early end keeps the bar and starts a new line", () => {
   process.stderr.isTTY = true;
   const bar = progressBar("Checking");
   bar.show(1, 2, "P1");

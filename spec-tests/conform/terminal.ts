@@ -1,6 +1,6 @@
-/** What a command draws on a terminal while somebody waits, and how it ends where its output cannot be written. */
+/** Progress display on a terminal, and handling of an output that cannot be written. */
 
-/** Ends the program where stdout cannot be written: quietly where its reader has gone (`| head`), else with one line. */
+/** Ends the program if stdout cannot be written: silently if the reader has closed it (`| head`), else with one line. */
 export function exitWithOutput(programName: string, exitCode: () => number): void {
   process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
     if (code === "EPIPE") process.exit(0);
@@ -10,13 +10,13 @@ export function exitWithOutput(programName: string, exitCode: () => number): voi
 }
 
 export interface ProgressBar {
-  /** @param current a word on what is being done */
+  /** @param current short description of the current step */
   show(done: number, total: number, current?: string): void;
-  /** Leaves what has been drawn as it is; whatever is printed next gets a line of its own. */
+  /** Keeps the bar as drawn and moves to the next line. */
   end(): void;
 }
 
-/** Draws progress on a terminal, and nothing where stderr is not one. */
+/** Draws a progress bar on stderr, or nothing if stderr is not a terminal. */
 export function progressBar(label: string): ProgressBar {
   const line = new StatusLine();
   return {
@@ -32,19 +32,19 @@ export function progressBar(label: string): ProgressBar {
 const BAR_WIDTH = 30;
 const MIN_BAR_WIDTH = 8;
 
-/** @param room columns that are left for it */
+/** @param room columns that are available */
 export function bar(share: number, room: number = BAR_WIDTH): string {
   const width = Math.max(MIN_BAR_WIDTH, Math.min(BAR_WIDTH, room));
   const filled = Math.round(share * width);
   return `[${"#".repeat(filled)}${"·".repeat(width - filled)}] ${Math.floor(share * 100)} %`;
 }
 
-/** A line of the terminal that is written over and over. */
+/** A line of the terminal that is overwritten with each update. */
 export class StatusLine {
   readonly isTerminal = process.stderr.isTTY;
   #drawn = "";
 
-  /** A line that wraps could not be written over. */
+  /** Maximum line length: a line that wraps could not be overwritten. */
   get width(): number {
     return (process.stderr.columns || 80) - 1;
   }

@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 
 import { LAWS } from "./all.js";
 
-test("P1 to P16 come in order, and the rows of validation last", () => {
+test("the laws are P1 to P16, in order, and then validation", () => {
   expect(LAWS.map(({ id }) => id)).toEqual([...Array.from({ length: 16 }, (_, i) => `P${i + 1}`), "validation"]);
 });
 
-test("each says which clauses it holds a server to, and who broke it", () => {
+test("each law lists its clauses and issues of servers that broke it", () => {
   for (const { clauses, reports } of LAWS) {
     expect(clauses.length).toBeGreaterThan(0);
     expect(new Set(clauses).size).toBe(clauses.length);

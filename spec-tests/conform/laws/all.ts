@@ -1,4 +1,4 @@
-/** Every law, in the order they are checked. */
+/** All laws, in the order in which they are checked. */
 
 import type { Law } from "../law.js";
 import { batchMates } from "./p01-batch-mates.js";

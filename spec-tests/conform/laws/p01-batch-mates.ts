@@ -5,12 +5,12 @@ import type { Law } from "../law.js";
 import { requests, together } from "../requests.js";
 
 /**
- * Broken by random numbers, logits or penalties that are shared or computed by batch: a generator that all requests draw
- * from, a seed that counts only if every neighbor has one, kernels whose order of additions follows the batch's size.
+ * Broken if random numbers, logits or penalties depend on the batch: one random generator for all requests, a seed that
+ * takes effect only if every request of the batch has one, kernels whose order of additions depends on the batch size.
  */
 export const batchMates: Law = {
   id: "P1",
-  title: "A seeded answer does not depend on what else runs",
+  title: "A seeded answer does not depend on concurrent requests",
   clauses: ["TS-10.8", "TS-2.11", "TS-3.20", "TS-10.1", "TS-10.3", "TS-10.5"],
   reports: ["vllm#51226", "vllm#17524", "vllm#11658", "vllm#51187", "sglang#5377", "sglang#15746", "llama.cpp#7052"],
   needs: ["seed"],
@@ -29,7 +29,7 @@ export const batchMates: Law = {
         const asks = mates.map((mate) => () => probe.ask(mate));
         const at = Math.min(place, mates.length);
         const beside = (await together(asks.toSpliced(at, 0, () => probe.ask(request))))[at]!;
-        demandSame(alone, beside, `The same seeded request, first alone and then beside ${mates.length} others`);
+        demandSame(alone, beside, `The same seeded request, first alone and then with ${mates.length} concurrent requests`);
       },
       { numRuns: 6 },
     );

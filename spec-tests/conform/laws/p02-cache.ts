@@ -5,12 +5,12 @@ import { Violation, type Answer, type Law } from "../law.js";
 import { limit, requests, together, user } from "../requests.js";
 
 /**
- * Broken by keys and values that are reused although a cold run would have computed others: from one position too far,
- * by another kernel, or from a neighbor whose prompt only begins alike.
+ * Broken if a prefix cache returns keys and values that differ from those of a cold run: one position too many is reused,
+ * another kernel computed them, or they belong to a prompt that only shares a prefix.
  */
 export const coldAndWarmCache: Law = {
   id: "P2",
-  title: "A prompt that was seen before gets the same answer as one that was not",
+  title: "A repeated prompt gets the same answer as a new one",
   clauses: ["TS-10.7", "TS-5.14", "TS-10.1", "TS-10.3", "TS-10.5"],
   reports: ["llama.cpp#4902", "llama.cpp#19981", "llama.cpp#28527", "ollama#5760"],
   needs: ["seed"],
@@ -19,7 +19,7 @@ export const coldAndWarmCache: Law = {
     const words = (minLength: number, maxLength: number) =>
       fc.array(fc.constantFrom(...WORDS), { minLength, maxLength }).map((list) => list.join(" "));
     const cases = fc.record({
-      // Nobody has asked this before, so the first answer is computed cold.
+      // Makes the prompt unique, so that the first answer is computed without the cache.
       number: fc.nat(999_999_999),
       head: words(20, 60),
       tail: words(1, 12),
@@ -45,7 +45,7 @@ export const coldAndWarmCache: Law = {
           }
         };
         demandAsCold(await about(prompt), "itself");
-        // A small cache has now forgotten the prompt itself, and finds only the sibling's beginning.
+        // These requests evict the prompt from a small cache, which then holds only the prefix of the sibling.
         await together(
           Array.from(
             { length: NUM_OTHERS },
@@ -55,14 +55,14 @@ export const coldAndWarmCache: Law = {
         await about(
           { "another end": `${head} ${otherTail}`, shorter: head, longer: `${prompt} ${otherTail}` }[sibling],
         );
-        demandAsCold(await about(prompt), `other prompts and one that begins alike (${sibling})`);
+        demandAsCold(await about(prompt), `other prompts and one with the same prefix (${sibling})`);
       },
       { numRuns: 3, share: 0.9 },
     );
   },
 };
 
-/** As many prompts as a server with small memory may keep. */
+/** Number of prompts that a server with little memory may keep in its cache. */
 const NUM_OTHERS = 4;
 
 const WORDS = [

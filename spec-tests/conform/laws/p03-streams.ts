@@ -5,12 +5,13 @@ import { Violation, type Answer, type ChatRequest, type Law, type Probe } from "
 import { requests } from "../requests.js";
 
 /**
- * Broken by a stream with a path of its own: tags or stop sequences found only where one piece of text holds them,
- * log-probabilities of held-back or reasoning tokens that are dropped, chunks in another form than OpenAI's clients read.
+ * Broken if streams use a separate code path: tags or stop sequences are found only within one piece of text,
+ * log-probabilities of held-back or reasoning tokens are dropped, or chunks differ from the form that OpenAI's clients
+ * expect.
  */
 export const streams: Law = {
   id: "P3",
-  title: "A stream put together is the unstreamed answer",
+  title: "The pieces of a stream add up to the unstreamed answer",
   clauses: [
     "TS-8.11",
     "TS-2.8",
@@ -39,7 +40,7 @@ export const streams: Law = {
       async ({ request, extras }) => {
         const whole = await probe.ask({ ...request, ...extras });
         const streamed = await probe.ask({ ...request, ...extras, stream: true, ...usage });
-        demandSame(whole, streamed, "The same seeded request, first in one piece and then streamed");
+        demandSame(whole, streamed, "The same seeded request, first unstreamed and then streamed");
       },
       { numRuns: 10, share: 0.7 },
     );
@@ -74,7 +75,7 @@ interface Chunk {
   }[];
 }
 
-/** The order and form of chunks that clients rely on. */
+/** Checks the order and form of chunks, on which clients rely. */
 function demandForm({ chunks, choices, isDone, exchange }: Answer): void {
   const fail = (clause: string, message: string): never => {
     throw new Violation(message, [exchange], clause);
@@ -119,7 +120,7 @@ function demandForm({ chunks, choices, isDone, exchange }: Answer): void {
       hasText("reasoning_content").lastIndexOf(true) > hasText("content").indexOf(true) &&
       hasText("content").includes(true)
     ) {
-      fail("TS-8.6", `Reasoning of choice ${index} comes behind its answer`);
+      fail("TS-8.6", `Reasoning of choice ${index} comes after its answer`);
     }
   }
 }

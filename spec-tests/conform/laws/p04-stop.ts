@@ -5,12 +5,12 @@ import { Violation, type Answer, type ChatRequest, type Choice, type Law, type P
 import { apart, limit, requests, user } from "../requests.js";
 
 /**
- * Broken by stop sequences that are looked for in tokens instead of text, at the end of a token only, or in the reasoning;
- * by streams that send what may yet become one, or lose or repeat what turned out not to be.
+ * Broken if stop sequences are matched against tokens instead of text, only at the end of a token, or in the reasoning; or
+ * if a stream sends text that may be the beginning of a stop sequence, or loses or repeats held-back text.
  */
 export const stopSequences: Law = {
   id: "P4",
-  title: "A stop sequence cuts the answer where the text first completes it, and nothing else",
+  title: "A stop sequence ends the answer where the text first completes it, and changes nothing else",
   clauses: ["TS-5.3", "TS-1.2", "TS-2.15", "TS-2.25", "TS-5.5", "TS-5.6", "TS-5.7", "TS-5.8", "TS-5.10"],
   reports: ["mlx-knife#68", "fastchat#3883", "llama.cpp#15007", "llama.cpp#11538", "vllm#52393", "omlx#1054"],
   needs: ["stop", "seed"],
@@ -42,7 +42,7 @@ export const stopSequences: Law = {
   },
 };
 
-/** How to make stop sequences from an answer: which part of it, as fractions of its length. */
+/** Describes stop sequences made from an answer. `at` is a fraction of the answer's length, `length` is in characters. */
 interface Cut {
   readonly kind: "once" | "overlapping" | "at the end" | "almost" | "almost at the end" | "in the reasoning";
   readonly at: number;
@@ -54,15 +54,15 @@ function cuts({ features }: Probe, kinds: readonly Cut["kind"][]): Arbitrary<Cut
     kind: fc.constantFrom(...kinds),
     at: fc.integer({ min: 0, max: 99 }).map((percent) => percent / 100),
     length: fc.integer({ min: 1, max: 8 }),
-    // Mostly streamed: what is held back, and let go, shows there only.
+    // Mostly streamed, because held-back text is visible only in streams.
     stream: features.has("stream") ? fc.constantFrom(false, true, true, true) : fc.constant(false),
   });
 }
 
-/** Is in no answer. */
+/** Text that no answer contains. */
 const NEVER = "\u2603\u2603";
 
-/** null where this answer allows none of the kind. */
+/** Returns stop sequences of the given kind, or null if the answer does not allow any. */
 function sequences(choice: Choice, { kind, at, length }: Cut): readonly string[] | null {
   const answer = answerOf(choice);
   const text = [...((kind === "in the reasoning" ? choice.reasoning : answer) ?? "")];
@@ -70,16 +70,16 @@ function sequences(choice: Choice, { kind, at, length }: Cut): readonly string[]
   const piece = (from: number, to = from + length): string => text.slice(from, to).join("");
   const made: Readonly<Record<Cut["kind"], readonly string[]>> = {
     once: [piece(start)],
-    // The second begins within the first and may end behind it, or with it.
+    // The second sequence begins within the first one and ends with it or after it.
     overlapping: [piece(start, start + length), piece(start + 1, start + 1 + length), piece(start + 1, start + length)],
     "at the end": [piece(text.length - length, text.length)],
-    // Text is held back where one of them ends with a token.
+    // Several lengths, so that the shared prefix of one of them ends at a token boundary and is held back.
     almost: [0, 1, 2, 3].map((more) => piece(start, start + length + more) + NEVER),
     "almost at the end": [piece(text.length - length, text.length) + NEVER],
     "in the reasoning": [piece(start, start + length + 2)],
   };
   const stop = [...new Set(made[kind])].filter((sequence) => sequence !== "");
-  // What bytes a U+FFFD stands for depends on where the text is cut.
+  // The bytes behind a U+FFFD depend on where the text is cut.
   if (answer === null || text.length === 0 || stop.length === 0 || stop.some((sequence) => sequence.includes("\uFFFD")))
     return null;
   return kind === "in the reasoning" && (stop.some((sequence) => answer.includes(sequence)) || answer === "")
@@ -102,13 +102,13 @@ async function demandCut(
   const expected = match === null ? was.content : was.content.slice(0, isIncluded ? match.end : match.start);
   const finish = match === null ? was.finishReason : "stop";
   if (got.content === expected && got.finishReason === finish && got.reasoning === was.reasoning) return;
-  // Answers that differ by themselves are for other laws.
+  // Other laws check answers that are not reproducible.
   if (difference(base, await probe.ask(unstopped)) !== null) return;
   const exchanges = [base.exchange, stopped.exchange];
   const what = `With stop ${JSON.stringify(fields.stop)}`;
   if (got.reasoning !== was.reasoning) {
     throw new Violation(
-      `${what} the reasoning must stay ${quoted(was.reasoning)}; ${quoted(got.reasoning)} came`,
+      `${what} the reasoning must stay ${quoted(was.reasoning)}; it is ${quoted(got.reasoning)}`,
       exchanges,
       "TS-5.8",
     );
@@ -122,16 +122,16 @@ async function demandCut(
           : null;
     const whole =
       match === null ? `must stay ${quoted(expected)}` : `${quoted(was.content)} must end as ${quoted(expected)}`;
-    throw new Violation(`${what} the answer ${whole}; ${quoted(got.content)} came`, exchanges, clause);
+    throw new Violation(`${what} the answer ${whole}; it is ${quoted(got.content)}`, exchanges, clause);
   }
   throw new Violation(
-    `${what} the answer ${quoted(was.content)} must have the finish_reason ${quoted(finish)}; ${quoted(got.finishReason)} came`,
+    `${what} the answer ${quoted(was.content)} must have the finish_reason ${quoted(finish)}; it is ${quoted(got.finishReason)}`,
     exchanges,
     "TS-5.10",
   );
 }
 
-/** The first character that completes a sequence, and of those it completes the one that begins first (TS-5.3, TS-5.4). */
+/** Finds the first character that completes a sequence. If it completes several, the earliest start counts (TS-5.3, TS-5.4). */
 function firstMatch(text: string, stop: readonly string[]): { readonly start: number; readonly end: number } | null {
   for (let end = 1; end <= text.length; end++) {
     const starts = stop.filter((sequence) => text.endsWith(sequence, end)).map((sequence) => end - sequence.length);
@@ -140,14 +140,17 @@ function firstMatch(text: string, stop: readonly string[]): { readonly start: nu
   return null;
 }
 
-/** include_stop_str_in_output says for itself whether the sequence stays; who refuses it, or takes any field, says nothing. */
+/**
+ * Checks include_stop_str_in_output, which decides in every dialect whether the sequence is kept. Skipped for servers that
+ * refuse the field or accept unknown fields.
+ */
 async function checkOverride(probe: Probe): Promise<void> {
   const unstopped: ChatRequest = { ...user("Hello!"), seed: 1, ...limit(probe, 64), ...apart(probe) };
   const isKnown = (await probe.send({ ...unstopped, include_stop_str_in_output: true })).status === 200;
   const takesAnything =
     isKnown && (await probe.send({ ...unstopped, include_stop_str_in_outputs: true })).status === 200;
   if (!isKnown || takesAnything)
-    return probe.note("include_stop_str_in_output is not known to the endpoint, and was left out.");
+    return probe.note("The endpoint does not support include_stop_str_in_output, so it was not checked.");
   const base = await probe.ask(unstopped);
   const stop = sequences(base.choices[0]!, { kind: "once", at: 0.4, length: 3 });
   if (stop === null) return;

@@ -5,12 +5,12 @@ import { Violation, type Answer, type ChatRequest, type Law } from "../law.js";
 import { apart, requests, user } from "../requests.js";
 
 /**
- * Broken by a limit that is looked at before the end token or the stop sequence, by streams that say something else than
- * responses, and by limits that are not kept: a client cannot know any more whether an answer is whole.
+ * Broken if the limit is checked before the end token or the stop sequence, if streams report another reason than
+ * unstreamed responses, or if limits are exceeded. A client then cannot know whether an answer is complete.
  */
 export const finishReason: Law = {
   id: "P5",
-  title: "finish_reason says truly why an answer ended",
+  title: "finish_reason is the true reason why an answer ended",
   clauses: ["TS-5.10", "TS-2.7", "TS-5.9", "TS-5.11", "TS-7.5", "TS-7.10"],
   reports: ["vllm#47963", "vllm#35705", "ollama#4357", "sglang#28446"],
   needs: ["max_tokens", "seed"],
@@ -36,7 +36,7 @@ export const finishReason: Law = {
             base,
             await again({ max_tokens: shorter }),
             "length",
-            `max_tokens is ${shorter} and the answer goes on`,
+            `max_tokens is ${shorter} and the answer is longer`,
           );
           const stop = lastOnly(answerOf(base.choices[0]!));
           if (probe.features.has("stop") && stop !== null) {
@@ -52,14 +52,14 @@ export const finishReason: Law = {
             base,
             await again({ max_tokens: numTokens }),
             "stop",
-            `the answer ends by itself with the last of ${numTokens} tokens`,
+            `the model ends the answer after ${numTokens} tokens`,
           );
           if (numTokens > 1)
             demandReason(
               base,
               await again({ max_tokens: numTokens - 1 }),
               "length",
-              `max_tokens leaves out the last of ${numTokens} tokens`,
+              `max_tokens excludes the last of ${numTokens} tokens`,
             );
         }
       },
@@ -80,7 +80,7 @@ export const finishReason: Law = {
         if (choice!.finishReason === "length" || isJson(choice!.content)) return;
         const ends = `${quoted(choice!.content)} ends with ${quoted(choice!.finishReason)}`;
         throw new Violation(
-          `A structured answer that max_tokens ${maxTokens} cut must end with "length"; ${ends}`,
+          `A structured answer that is cut by max_tokens ${maxTokens} must end with "length"; ${ends}`,
           [answer.exchange],
           "TS-7.10",
         );
@@ -117,7 +117,7 @@ function demandLimit({ choices: [choice], usage, exchange }: Answer, maxTokens: 
 
 function demandReason(base: Answer, got: Answer, expected: "stop" | "length", why: string): void {
   const { finishReason, content } = got.choices[0]!;
-  // Without the same tokens nothing is known about the end; that is for other laws.
+  // If the tokens differ, the expected end is unknown. Other laws check that.
   const isSame = textOf(base).startsWith(textOf(got));
   if (!isSame || finishReason === expected) return;
   throw new Violation(
@@ -126,12 +126,12 @@ function demandReason(base: Answer, got: Answer, expected: "stop" | "length", wh
   );
 }
 
-/** Without what a cut may change: white space at the ends, and characters whose last bytes are missing. */
+/** Text of a choice without the parts that a cut may change: white space at the end and incomplete characters. */
 function textOf({ choices: [choice] }: Answer): string {
   return `${choice!.reasoning ?? ""}${choice!.content}`.replace(/[\s\uFFFD]+$/, "");
 }
 
-/** The shortest end of a text that stands nowhere else in it. */
+/** Returns the shortest suffix of a text that does not occur earlier in it, or null. */
 function lastOnly(text: string | null): string | null {
   const characters = [...(text ?? "")];
   for (let length = 1; length <= characters.length; length++) {

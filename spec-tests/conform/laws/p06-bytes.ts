@@ -5,12 +5,12 @@ import { Violation, type Choice, type Law, type TokenLogprob } from "../law.js";
 import { MANY_SCRIPTS, requests } from "../requests.js";
 
 /**
- * Broken by bytes that are made from a token's text instead of the token, and by tokens that are decoded one by one:
- * characters of several tokens turn into U+FFFD, in the text, in the bytes or in both.
+ * Broken if bytes are derived from a token's text instead of the token, or if tokens are decoded one by one: characters
+ * that span several tokens become U+FFFD in the text, in the bytes or in both.
  */
 export const tokenBytes: Law = {
   id: "P6",
-  title: "The bytes of an answer's tokens, put together, are its text",
+  title: "The bytes of an answer's tokens add up to its text",
   clauses: ["TS-4.9", "TS-4.5", "TS-4.6", "TS-5.2"],
   reports: ["ollama#13497", "vllm#27300", "vllm#19177", "transformers.js#853"],
   needs: ["logprobs"],
@@ -32,7 +32,7 @@ export const tokenBytes: Law = {
         const answer = await probe.ask({ ...request, logprobs: true, ...top, ...(stream ? { stream } : {}) });
         const choice = answer.choices[0]!;
         if (choice.logprobs === null)
-          throw new Violation("logprobs: true was asked for, and the answer has none", [answer.exchange], "TS-4.4");
+          throw new Violation("logprobs: true was requested, but the answer has none", [answer.exchange], "TS-4.4");
         const fail = (message: string, clause: string | null = null): never => {
           throw new Violation(message, [answer.exchange], clause);
         };
@@ -41,7 +41,7 @@ export const tokenBytes: Law = {
           choice.logprobs.flatMap((entry) => entry.bytes ?? [...new TextEncoder().encode(entry.token)]),
         );
         if (!isTextOf(choice, said)) {
-          const behind = choice.reasoning === null ? "" : ` behind the reasoning ${quoted(choice.reasoning)}`;
+          const behind = choice.reasoning === null ? "" : ` after the reasoning ${quoted(choice.reasoning)}`;
           fail(`The bytes of the tokens are ${quoted(said)}; the answer is ${quoted(choice.content)}${behind}`);
         }
       },
@@ -55,10 +55,10 @@ function demandToken(
   fail: (message: string, clause: string) => never,
 ): void {
   if (bytes === null) {
-    if (token.includes("\uFFFD")) fail(`The token ${quoted(token)} is no text by itself, and has no bytes`, "TS-4.5");
+    if (token.includes("\uFFFD")) fail(`The token ${quoted(token)} is not complete text and has no bytes`, "TS-4.5");
     return;
   }
-  // A special token has a name and no bytes.
+  // A special token has a name, but no bytes.
   if (bytes.length === 0 && token !== "") return;
   const text = decoded(bytes);
   if (text !== token)
@@ -69,15 +69,18 @@ function decoded(bytes: readonly number[]): string {
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
 }
 
-/** Whether the choice is what its tokens said, with or without its reasoning apart, and with an opening tag that the prompt had written. */
+/**
+ * Checks that the text of a choice equals the decoded tokens. Reasoning may be separate or part of the content, and the
+ * content may begin with an opening tag that was part of the prompt.
+ */
 function isTextOf({ content, reasoning }: Choice, said: string): boolean {
   if (reasoning === null) {
     const opened = content.endsWith(said) ? content.slice(0, content.length - said.length) : null;
-    // A space that the decoder drops at the beginning of a text.
+    // Some decoders drop a space at the beginning of a text.
     return said === ` ${content}` || (opened !== null && /^(<[^<>]*>\s*)?$/.test(opened));
   }
   const before = said.endsWith(content) ? said.slice(0, said.length - content.length) : null;
-  // Around the reasoning are its tags, at a cut the beginning of one.
+  // Tags surround the reasoning. A cut may leave only the beginning of a tag.
   if (before === null) return false;
   const parts = before.split(reasoning);
   return parts.some(

@@ -5,12 +5,12 @@ import { Violation, type Answer, type Law, type Probe, type TokenLogprob } from 
 import { limit, requests, seeds, user } from "../requests.js";
 
 /**
- * Broken by probabilities where logarithms are due, by lists of another length or order, by entries that get lost in a
- * stream or behind reasoning, and by numbers that were taken after temperature, penalties or bias.
+ * Broken if probabilities are returned instead of logarithms, if lists have another length or order, if entries are lost
+ * in a stream or after reasoning, or if the values are computed after temperature, penalties or bias.
  */
 export const logprobs: Law = {
   id: "P7",
-  title: "Log-probabilities are the model's, whole and in order",
+  title: "Log-probabilities are the model's own, complete and in order",
   clauses: ["TS-4.1", "TS-2.21", "TS-2.22", "TS-4.2", "TS-4.4", "TS-4.7", "TS-4.8", "TS-4.10", "TS-3.10"],
   reports: ["llama.cpp#11346", "llama.cpp#10733", "llama.cpp#28478", "vllm#4795", "ollama#16117"],
   needs: ["logprobs", "top_logprobs"],
@@ -50,7 +50,7 @@ function demandEntries({ choices, usage, exchange }: Answer, top: number): void 
     throw new Violation(message, [exchange], clause);
   };
   for (const { index, logprobs } of choices) {
-    if (logprobs === null) return fail(`logprobs: true was asked for, and choice ${index} has none`, "TS-4.4");
+    if (logprobs === null) return fail(`logprobs: true was requested, but choice ${index} has none`, "TS-4.4");
     for (const [i, entry] of logprobs.entries()) {
       const where = `entry ${i} of choice ${index}`;
       const { topLogprobs } = entry;
@@ -58,14 +58,14 @@ function demandEntries({ choices, usage, exchange }: Answer, top: number): void 
       if (wrong !== undefined)
         fail(`A logprob must be finite and at most 0; in ${where} that of ${quoted(wrong.token)} is ${wrong.logprob}`);
       if (topLogprobs.length !== top)
-        fail(`top_logprobs: ${top} was asked for; ${where} has ${topLogprobs.length}`, "TS-4.2");
+        fail(`top_logprobs: ${top} was requested; ${where} has ${topLogprobs.length}`, "TS-4.2");
       const values = topLogprobs.map(({ logprob }) => logprob);
       if (values.some((value, j) => value > (values[j - 1] ?? 0)))
-        fail(`top_logprobs must fall; in ${where} they are ${JSON.stringify(values)}`, "TS-4.2");
+        fail(`top_logprobs must be in descending order; in ${where} they are ${JSON.stringify(values)}`, "TS-4.2");
       const sum = values.reduce((total, value) => total + Math.exp(value), 0);
       if (sum > 1 + SLACK)
         fail(
-          `The probabilities of different tokens cannot be ${sum} together; in ${where} the logprobs are ${JSON.stringify(values)}`,
+          `The probabilities of different tokens cannot add up to ${sum}; in ${where} the logprobs are ${JSON.stringify(values)}`,
         );
       demandDrawn(entry, where, fail);
     }
@@ -73,13 +73,13 @@ function demandEntries({ choices, usage, exchange }: Answer, top: number): void 
   const numEntries = choices.reduce((total, { logprobs }) => total + logprobs!.length, 0);
   if (usage !== null && usage.completionTokens !== numEntries) {
     fail(
-      `Every generated token has its entry: usage has ${usage.completionTokens} tokens, and logprobs has ${numEntries} entries`,
+      `Every generated token must have an entry: usage has ${usage.completionTokens} tokens, and logprobs has ${numEntries} entries`,
       "TS-4.4",
     );
   }
 }
 
-/** The token that was drawn has the same logprob in the list, and is in it if it is likely enough. */
+/** Checks that the drawn token has the same logprob in the list, and that it is in the list if it is likely enough. */
 function demandDrawn(entry: TokenLogprob, where: string, fail: (message: string, clause?: string) => never): void {
   const alike = entry.topLogprobs.filter((other) => labelOf(other) === labelOf(entry));
   const last = entry.topLogprobs.at(-1)!;
@@ -106,7 +106,7 @@ function demandGreedy({ choices, exchange }: Answer): void {
   }
 }
 
-/** Lists come only where asked for, and asking changes nothing. */
+/** Checks that log-probabilities are returned only on request, and that requesting them does not change the answer. */
 async function checkAsked(probe: Probe): Promise<void> {
   const cases = requests(probe, { maxTokens: { min: 4, max: 16 }, seed: probe.features.has("seed") });
   await probe.forAll(
@@ -114,7 +114,7 @@ async function checkAsked(probe: Probe): Promise<void> {
     async (request) => {
       const without = await probe.ask(request);
       if (without.choices.some(({ logprobs }) => logprobs !== null)) {
-        throw new Violation("Nobody asked for logprobs, and the answer has some", [without.exchange], "TS-4.8");
+        throw new Violation("logprobs were not requested, but the answer has some", [without.exchange], "TS-4.8");
       }
       const bare = await probe.ask({ ...request, logprobs: true });
       const listed = bare.choices
@@ -134,7 +134,7 @@ async function checkAsked(probe: Probe): Promise<void> {
       });
       if (changed === null || difference(without, await probe.ask(request)) !== null) return;
       throw new Violation(
-        `Asking for logprobs changed the answer: ${changed}`,
+        `Requesting logprobs changed the answer: ${changed}`,
         [without.exchange, bare.exchange],
         "TS-4.10",
       );
@@ -143,7 +143,7 @@ async function checkAsked(probe: Probe): Promise<void> {
   );
 }
 
-/** The first token's list is of the prompt alone, whatever the parameters that come after the model. */
+/** Checks that the list of the first token depends only on the prompt, not on parameters that change the logits. */
 async function checkUnprocessed(probe: Probe): Promise<void> {
   const capabilities = await probe.send("", { method: "GET", path: "/capabilities" });
   if (capabilities.status === 200 && /"logprobs"\s*:\s*"processed"/.test(capabilities.text)) {
@@ -175,7 +175,7 @@ async function checkUnprocessed(probe: Probe): Promise<void> {
       const [expected, got] = [plain, processed].map(
         ({ choices }) => choices[0]?.logprobs?.[0]?.topLogprobs.map(({ logprob }) => logprob) ?? [],
       );
-      // Numbers of one prompt may differ a little where a machine does not compute them in one order.
+      // Values of the same prompt may differ slightly if the order of additions varies.
       if (expected!.length === got!.length && expected!.every((value, i) => Math.abs(value - got![i]!) < 0.01)) return;
       const lists = `${JSON.stringify(expected)} without it, ${JSON.stringify(got)} with it`;
       throw new Violation(
@@ -189,5 +189,5 @@ async function checkUnprocessed(probe: Probe): Promise<void> {
 
 const PROCESSING = { temperature: 0.3, top_k: 2, repetition_penalty: 1.9, logit_bias: { "40": 60 } };
 
-/** Of float32, as a logprob is. */
+/** Tolerance for rounding of log-probabilities to float32. */
 const SLACK = 1e-4;

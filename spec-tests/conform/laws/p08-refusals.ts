@@ -5,12 +5,12 @@ import { Violation, type ChatRequest, type Feature, type Law, type Probe } from 
 import { user } from "../requests.js";
 
 /**
- * Broken by servers that drop what they do not know and clamp what is out of range: the client gets an answer to another
- * request than it sent, and nobody tells it.
+ * Broken if a server drops unknown fields or clamps values that are out of range: the client gets an answer to a different
+ * request without any notice.
  */
 export const refusals: Law = {
   id: "P8",
-  title: "What a server cannot do it refuses, and what it accepts it does",
+  title: "A server refuses what it cannot do, and does what it accepts",
   clauses: ["TS-2.1", "TS-2.29", "TS-2.9", "TS-2.28", "TS-2.3"],
   reports: ["ollama#6948", "OrcaRouter-Lite#126", "OrcaRouter-Lite#135", "mtplx#191", "mlx-vlm#1331"],
   needs: [],
@@ -29,7 +29,7 @@ export const refusals: Law = {
     await checkEffects(probe);
     for (const [feature, values] of Object.entries(OUT_OF_RANGE)) {
       const cases = fc.constantFrom(...values);
-      await probe.forAll(cases, (fields) => demandRefused(fields, `Out of the range of ${feature}`, "TS-2.3"), {
+      await probe.forAll(cases, (fields) => demandRefused(fields, `Outside the range of ${feature}`, "TS-2.3"), {
         examples: values,
         numRuns: values.length,
       });
@@ -41,22 +41,22 @@ export const refusals: Law = {
     });
     await probe.forAll(
       unknown,
-      ({ name, value }) => demandRefused({ [name]: value }, "A field that nobody knows", "TS-2.29"),
+      ({ name, value }) => demandRefused({ [name]: value }, "An unknown field", "TS-2.29"),
       { numRuns: 4, share: 0.9 },
     );
     const inside = (fields: ChatRequest) =>
-      demandRefused(fields, "A field that nobody knows, inside another", "TS-2.29");
+      demandRefused(fields, "An unknown field inside another field", "TS-2.29");
     await probe.forAll(fc.constantFrom(...UNKNOWN_INSIDE), inside, {
       examples: UNKNOWN_INSIDE,
       numRuns: 3,
       share: 0.9,
     });
-    const alone = (fields: ChatRequest) => demandRefused(fields, "A field without the one that it needs", "TS-2.1");
+    const alone = (fields: ChatRequest) => demandRefused(fields, "A field without a field that it requires", "TS-2.1");
     await probe.forAll(fc.constantFrom(...CONFLICTS), alone, { examples: CONFLICTS, numRuns: 2, share: 0.9 });
   },
 };
 
-/** What can be seen of an answer with so few tokens: as many choices as asked for, a tool call where one is required. */
+/** Checks effects that are visible in a short answer: the number of choices, and a tool call if one is required. */
 async function checkEffects(probe: Probe): Promise<void> {
   const cheap = { ...user("Hello!"), ...(probe.features.has("max_tokens") ? { max_tokens: 2 } : {}) };
   if (probe.features.has("n")) {
@@ -65,7 +65,7 @@ async function checkEffects(probe: Probe): Promise<void> {
       async (n) => {
         const { choices, exchange } = await probe.ask({ ...cheap, n });
         if (choices.length !== n)
-          throw new Violation(`n is ${n}, and ${choices.length} choices came`, [exchange], "TS-2.1");
+          throw new Violation(`n is ${n}, but the answer has ${choices.length} choices`, [exchange], "TS-2.1");
       },
       { numRuns: 1 },
     );
@@ -77,7 +77,7 @@ async function checkEffects(probe: Probe): Promise<void> {
   await probe.forAll(
     fc.constant(tools),
     async (fields) => {
-      // Calls need more tokens than one; a limit that cuts them leaves nothing to judge.
+      // A tool call needs more tokens. An answer that is cut by the limit cannot be judged.
       const exchange = await probe.send({
         ...cheap,
         ...(probe.features.has("max_tokens") ? { max_tokens: 64 } : {}),
@@ -91,7 +91,7 @@ async function checkEffects(probe: Probe): Promise<void> {
   );
 }
 
-/** Bounds that OpenAI publishes, and for the rest the widest that any engine knows. */
+/** Values outside the bounds that OpenAI publishes. For other parameters, outside the widest bounds of any engine. */
 const OUT_OF_RANGE: Readonly<Partial<Record<Feature | "messages", readonly ChatRequest[]>>> = {
   temperature: [{ temperature: -0.1 }, { temperature: 2.5 }],
   top_p: [{ top_p: 1.5 }, { top_p: -0.5 }],
@@ -119,7 +119,7 @@ const MISSPELLED = [
   "repeat_penality",
 ];
 
-/** Names that some server might know. */
+/** Beginnings of names that some server might support. */
 const MAYBE_KNOWN =
   /^(add|bad|ban|beam|best|cache|dry|early|echo|guided|ignore|length|log|max|min|num|penal|prompt|repeat|safe|seed|skip|space|stop|system|tfs|think|tool|top|typical|use|xtc)/;
 

@@ -7,8 +7,8 @@ import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
 import { apart, limit, seeds, user } from "../requests.js";
 
 /**
- * Broken by schemas that fail open: a keyword, or the whole schema, that is not understood is dropped, and the answer is
- * 200 with whatever the model liked to write.
+ * Broken by schemas that fail open: the server ignores an unsupported keyword, or the whole schema, and answers with
+ * status 200 and unconstrained text.
  */
 export const structuredAnswers: Law = {
   id: "P9",
@@ -47,7 +47,7 @@ export const structuredAnswers: Law = {
         numWhole++;
       }
     };
-    // What models would not write by themselves, so that only who enforces the schema gets it right.
+    // Models would not write these values by themselves, so only a server that enforces the schema passes.
     const narrow = fc.record({ schema: fc.constantFrom(...NARROW), form: format, fields: seed });
     const examples = NARROW.slice(0, 3).map((schema) => ({ schema, form: "json_schema", fields: {} }) as const);
     await probe.forAll(narrow, ({ schema, form, fields }) => demandValid(schema, form, fields), {
@@ -62,7 +62,7 @@ export const structuredAnswers: Law = {
       { numRuns: 6, share: 0.5 },
     );
     if (numWhole === 0)
-      probe.note("No structured answer was whole: its tokens were spent on reasoning, or its schema was refused.");
+      probe.note("No structured answer was complete: its tokens were spent on reasoning, or its schema was refused.");
     await checkNonsense(probe);
     if (probe.features.has("json_object")) await checkAnyObject(probe);
   },
@@ -82,7 +82,7 @@ export function faultOf(answer: string, schema: Schema): string | null {
   try {
     return schemaFault(JSON.parse(answer), schema);
   } catch (error) {
-    if (error instanceof SyntaxError) return "that is no JSON";
+    if (error instanceof SyntaxError) return "it is not JSON";
     throw error;
   }
 }
@@ -123,7 +123,7 @@ const properties = fc.uniqueArray(fc.tuple(fc.constantFrom("a", "size", "with sp
   selector: ([name]) => name,
 });
 
-/** Closed objects of one to three properties, whose every answer is short. */
+/** Objects of one to three properties, without additional properties. All valid answers are short. */
 const objects: Arbitrary<Schema> = properties.map((entries) => ({
   type: "object",
   properties: Object.fromEntries(entries),
@@ -151,7 +151,7 @@ const NARROW: readonly Schema[] = [
   closed({ anyOf: [{ const: "zebra" }, { type: "integer", minimum: 1000, maximum: 1001 }] }),
 ];
 
-/** No schemas at all, and schemas that no value satisfies. */
+/** Invalid schemas, and schemas that no value satisfies. */
 const NONSENSE: readonly unknown[] = [
   { type: "hiccup" },
   {
@@ -171,7 +171,7 @@ async function checkNonsense(probe: Probe): Promise<void> {
     async (schema) => {
       const exchange = await probe.send({ ...user(PROMPT), ...limit(probe, 8), response_format: formatOf(schema) });
       if (exchange.status >= 400 && exchange.status < 500) return;
-      const message = `${JSON.stringify(schema)} is no schema that a value could satisfy; it must be refused, and the status is ${exchange.status}`;
+      const message = `${JSON.stringify(schema)} is not a schema that a value can satisfy; it must be refused, but the status is ${exchange.status}`;
       throw new Violation(message, [exchange], "TS-7.13");
     },
     { numRuns: NONSENSE.length, examples: NONSENSE, share: 0.8 },

@@ -7,12 +7,12 @@ import type { Schema } from "../json-schema.js";
 import { faultOf, formatOf } from "./p09-schemas.js";
 
 /**
- * Broken by grammars that reach into the reasoning or stay off behind it, by answers that land in the reasoning, and by
- * formats that hold only where the reasoning is shown in one of the two ways.
+ * Broken if a grammar constrains the reasoning or is not active after it, if the answer ends up in the reasoning, or if the
+ * format applies only in one of the two ways in which reasoning is shown.
  */
 export const schemaAndReasoning: Law = {
   id: "P10",
-  title: "A format holds for the answer, however the reasoning is shown, and leaves the reasoning alone",
+  title: "A response format applies to the answer, however the reasoning is shown, and not to the reasoning",
   clauses: ["TS-7.6", "TS-7.2", "TS-1.7", "TS-2.24", "TS-7.21"],
   reports: ["ollama#15260", "ollama#14645", "ollama#14850", "ollama#10929", "vllm#47027", "vllm#16182"],
   needs: ["json_schema", "reasoning"],
@@ -42,7 +42,7 @@ export const schemaAndReasoning: Law = {
       },
       { numRuns: 6, share: 0.7 },
     );
-    if (numWhole === 0) probe.note("No structured answer was whole: its tokens were spent on reasoning.");
+    if (numWhole === 0) probe.note("No structured answer was complete: its tokens were spent on reasoning.");
     await checkFreedom(probe);
   },
 };
@@ -64,30 +64,30 @@ const SCHEMAS: readonly Schema[] = [
   },
 ];
 
-/** Both values of separate_reasoning where the endpoint knows it, and nothing said. */
+/** Requests with each value of separate_reasoning and without it. Only without it if the endpoint does not support it. */
 async function waysToShow(probe: Probe): Promise<readonly ChatRequest[]> {
   const isTaken = (fields: ChatRequest) =>
     probe.send({ ...user("Hello!"), ...limit(probe, 1), ...fields }).then(({ status }) => status === 200);
   const isKnown = (await isTaken({ separate_reasoning: false })) && !(await isTaken({ separate_reasonings: false }));
   if (isKnown) return [{}, { separate_reasoning: true }, { separate_reasoning: false }];
-  probe.note("separate_reasoning is not known to the endpoint, so formats were tried in one way only.");
+  probe.note("The endpoint does not support separate_reasoning, so formats were checked only without it.");
   return [{}];
 }
 
 function demandValid({ content, reasoning }: Choice, { exchange }: Answer, schema: Schema, way: ChatRequest): void {
   const isApart = way["separate_reasoning"] !== false;
-  // In one text the answer stands behind the closing tag.
+  // If reasoning is part of the content, the answer follows the closing tag.
   const answer = isApart ? content : content.replace(/^\s*<think>[^]*?<\/think>\s*/, "");
   const fault = faultOf(answer, schema);
   if (fault === null) return;
-  const shown = `${quoted(content)}${reasoning === null ? "" : `, behind the reasoning ${quoted(reasoning)}`}`;
+  const shown = `${quoted(content)}${reasoning === null ? "" : `, after the reasoning ${quoted(reasoning)}`}`;
   throw new Violation(
     `With ${JSON.stringify(way)} and the schema ${JSON.stringify(schema)} the answer is ${shown}: ${fault}`,
     [exchange],
   );
 }
 
-/** At temperature 0 a format changes nothing before the answer begins. */
+/** Checks that at temperature 0 a response format does not change the reasoning. */
 async function checkFreedom(probe: Probe): Promise<void> {
   if (!probe.features.has("temperature")) return;
   await probe.forAll(
@@ -103,10 +103,10 @@ async function checkFreedom(probe: Probe): Promise<void> {
         await probe.ask(request),
         await probe.ask({ ...request, response_format: formatOf(schema) }),
       ];
-      // A server may tell the model of the format: then it is another prompt.
+      // A server may add the format to the prompt. Then the prompts differ.
       const isSamePrompt = free.usage !== null && free.usage.promptTokens === formatted.usage?.promptTokens;
       const [was, got] = [free.choices[0]!, formatted.choices[0]!];
-      // Reasoning that did not end in time, or in a token of its own, may have had to go on another way.
+      // Reasoning that was cut, or that ended in the same token as the answer began, may continue differently.
       if (
         !isSamePrompt ||
         was.content === "" ||
@@ -116,7 +116,7 @@ async function checkFreedom(probe: Probe): Promise<void> {
       )
         return;
       if (got.reasoning?.startsWith(was.reasoning)) return;
-      const message = `The reasoning is ${quoted(was.reasoning)}, and with a response_format ${quoted(got.reasoning)}`;
+      const message = `The reasoning is ${quoted(was.reasoning)}, but with a response_format it is ${quoted(got.reasoning)}`;
       throw new Violation(message, [free.exchange, formatted.exchange]);
     },
     { numRuns: 3 },

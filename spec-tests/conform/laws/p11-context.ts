@@ -5,12 +5,12 @@ import { Violation, type Answer, type Exchange, type Law, type Probe } from "../
 import { limit, user } from "../requests.js";
 
 /**
- * Broken by prompts that are cut to fit: the answer is then to another question, and looks like any other. It shows in
- * prompts beyond the context that are answered, and in token counts that stop growing with the prompt.
+ * Broken if prompts are cut to fit: the answer then belongs to another question, without any notice. Symptoms are answers to
+ * prompts that exceed the context, and token counts that stop growing with the prompt.
  */
 export const contextLength: Law = {
   id: "P11",
-  title: "A prompt reaches the model whole or is refused",
+  title: "A prompt reaches the model uncut or is refused",
   clauses: ["TS-1.8", "TS-9.11", "TS-1.4", "TS-2.26"],
   reports: ["ollama#4967", "ollama#3839", "ollama#17889", "ollama#17427"],
   needs: [],
@@ -20,28 +20,28 @@ export const contextLength: Law = {
     if (contextLength === null || contextLength > MAX_TOLD) return growPrompt(probe);
     await checkBeyond(probe, contextLength);
     if (contextLength <= MAX_NEAR) await checkRoom(probe, contextLength);
-    else probe.note(`Prompts that nearly fill a context of ${contextLength} tokens cost too much to be tried.`);
+    else probe.note(`Prompts that nearly fill the context of ${contextLength} tokens were not tried because of their cost.`);
   },
 };
 
-/** In tokens: longer prompts cost too much to send. */
+/** Context length in tokens above which prompts that exceed it are too large to send. */
 const MAX_TOLD = 200_000;
-/** In tokens: longer prompts cost too much to be computed. */
+/** Context length in tokens above which prompts that nearly fill it are too expensive to compute. */
 const MAX_NEAR = 8192;
-/** In words, where nobody tells how long the context is. */
+/** Length in words of the longest prompt that is tried if the context length is unknown. */
 const MAX_GROWN = 32_768;
 
-/** So many words, each at least one token, and no two alike next to each other. */
+/** Returns `count` words of at least one token each. Adjacent words differ. */
 function words(count: number): string {
   return Array.from({ length: count }, (_, i) => `w${(i * 7919) % 1000}`).join(" ");
 }
 
-/** A connection that closes while a large body is sent is a refusal too. */
+/** Checks for a refusal. A connection that closes while a large body is sent counts as well. */
 function isRefused({ status, body }: Exchange): boolean {
   return (status >= 400 && status < 500) || (status === 0 && (body?.length ?? 0) > 1 << 20);
 }
 
-/** Twice as long again and again: the tokens must grow along until the prompt is refused. */
+/** Doubles the prompt repeatedly. The token count must grow with it until the prompt is refused. */
 async function growPrompt(probe: Probe): Promise<void> {
   await probe.forAll(
     fc.constant({ firstWords: 256 }),
@@ -51,27 +51,27 @@ async function growPrompt(probe: Probe): Promise<void> {
         const exchange = await probe.send({ ...user(words(count)), ...limit(probe, 1) });
         if (isRefused(exchange)) return;
         if (exchange.status === 0)
-          return probe.note(`A prompt of ${count} words was not answered in time, so no longer one was tried.`);
+          return probe.note(`A prompt of ${count} words was not answered in time, so longer prompts were not tried.`);
         const answer = readAnswer(exchange, false);
         const [few, many]: readonly (number | undefined)[] = [before?.usage?.promptTokens, answer.usage?.promptTokens];
         if (few !== undefined && many !== undefined && many < GROWTH * few) {
-          const message = `A prompt twice as long must have about twice the tokens; ${count / 2} words have ${few}, and ${count} words ${many}`;
+          const message = `A prompt twice as long must have about twice the tokens; ${count / 2} words have ${few}, ${count} words have ${many}`;
           throw new Violation(message, [before!.exchange, exchange]);
         }
         before = answer;
       }
       probe.note(
-        `The endpoint does not tell its context, or a very long one, and no prompt of up to ${MAX_GROWN} words was refused.`,
+        `The endpoint reports no context length or a very long one, and no prompt of up to ${MAX_GROWN} words was refused.`,
       );
     },
     { numRuns: 1 },
   );
 }
 
-/** Less than two for what the template adds to every prompt. */
+/** Minimum growth for a doubled prompt. Less than 2 because the chat template adds tokens to every prompt. */
 const GROWTH = 1.7;
 
-/** From just beyond the context to far beyond it. */
+/** Checks that prompts that exceed the context by little or by much are refused. */
 async function checkBeyond(probe: Probe, context: number): Promise<void> {
   const perWord = await tokensPerWord(probe);
   await probe.forAll(
@@ -80,14 +80,14 @@ async function checkBeyond(probe: Probe, context: number): Promise<void> {
       const count = Math.ceil((context * times) / perWord) + 4;
       const exchange = await probe.send({ ...user(words(count)), ...limit(probe, 1) });
       if (isRefused(exchange)) return;
-      const message = `A prompt of ${count} words is more than the ${context} tokens of the context; it must be refused, and the status is ${exchange.status}`;
+      const message = `A prompt of ${count} words is longer than the context of ${context} tokens; it must be refused, but the status is ${exchange.status}`;
       throw new Violation(message, [exchange]);
     },
     { numRuns: 3, examples: [1.02, 1.5, 3] },
   );
 }
 
-/** At least: from two prompts of different length, so that a template's own tokens do not count. */
+/** Estimates a lower bound from the difference of two prompts, which cancels the tokens of the chat template. */
 async function tokensPerWord(probe: Probe): Promise<number> {
   const [few, many] = [
     await probe.ask({ ...user(words(20)), ...limit(probe, 1) }),
@@ -97,7 +97,7 @@ async function tokensPerWord(probe: Probe): Promise<number> {
   return numTokens >= 40 ? numTokens / 40 : 1;
 }
 
-/** A prompt that fits is answered; with a limit beyond what is left the dialect says what happens. */
+/** Checks that a prompt that fits is answered, and that the dialect's rule applies if max_tokens exceeds the remaining room. */
 async function checkRoom(probe: Probe, context: number): Promise<void> {
   const count = Math.floor((0.8 * context) / (await tokensPerWord(probe)));
   const prompt = user(words(count));
@@ -117,12 +117,12 @@ async function checkRoom(probe: Probe, context: number): Promise<void> {
       const exchange = await probe.send({ ...prompt, max_tokens: context });
       if (probe.dialect === "openai") {
         if (isRefused(exchange)) return;
-        const message = `max_tokens ${context} is more than the prompt leaves of the context; it must be refused, and the status is ${exchange.status}`;
+        const message = `max_tokens ${context} exceeds the room that the prompt leaves in the context; it must be refused, but the status is ${exchange.status}`;
         throw new Violation(message, [exchange], "TS-1.4");
       }
       const { usage } = readAnswer(exchange, false);
       if (usage !== null && usage.totalTokens > context)
-        throw new Violation(`The context has ${context} tokens, and usage has ${usage.totalTokens}`, [exchange]);
+        throw new Violation(`The context has ${context} tokens, but usage has ${usage.totalTokens}`, [exchange]);
     },
     { numRuns: 1 },
   );

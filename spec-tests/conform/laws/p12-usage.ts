@@ -5,8 +5,8 @@ import { Violation, type Answer, type ChatRequest, type Law, type Probe, type Us
 import { apart, requests } from "../requests.js";
 
 /**
- * Broken by counting chunks or characters, by counting a prompt once for each choice, by tokens without text that are
- * forgotten, and by streams that count on their own.
+ * Broken if chunks or characters are counted instead of tokens, if the prompt is counted once per choice, if tokens without
+ * text are not counted, or if streams count separately.
  */
 export const usageAddsUp: Law = {
   id: "P12",
@@ -60,7 +60,7 @@ function demandSums(answer: Answer, request: ChatRequest): void {
     fail(`total_tokens must be ${promptTokens} + ${completionTokens}; it is ${totalTokens}`, "TS-5.13");
   if (promptTokens < 1 || completionTokens < choices.length) {
     fail(
-      `A prompt, and each of ${choices.length} choices, has a token at least; usage is ${JSON.stringify(usage)}`,
+      `The prompt and each of ${choices.length} choices have at least one token; usage is ${JSON.stringify(usage)}`,
       "TS-5.12",
     );
   }
@@ -68,7 +68,7 @@ function demandSums(answer: Answer, request: ChatRequest): void {
     fail(`${cachedTokens} of ${promptTokens} prompt tokens cannot be cached`, "TS-5.14");
   const numEntries = choices.reduce((sum, { logprobs }) => sum + (logprobs?.length ?? 0), 0);
   if (choices.every(({ logprobs }) => logprobs !== null) && completionTokens !== numEntries) {
-    fail(`usage has ${completionTokens} completion tokens, and logprobs has ${numEntries} entries`, "TS-5.12");
+    fail(`usage has ${completionTokens} completion tokens, but logprobs has ${numEntries} entries`, "TS-5.12");
   }
   const maxTokens = request["max_tokens"];
   if (typeof maxTokens === "number") {
@@ -116,12 +116,12 @@ function demandStreamed(whole: Answer, streamed: Answer, isSeeded: boolean): voi
   }
   if (expected.promptTokens !== got.promptTokens) {
     throw new Violation(
-      `The same prompt has ${expected.promptTokens} tokens, and streamed ${got.promptTokens}`,
+      `The same prompt has ${expected.promptTokens} tokens, but ${got.promptTokens} in a stream`,
       exchanges,
       "TS-8.11",
     );
   }
-  // Without a seed, or where it has no effect, they are two answers.
+  // Without a seed, or with a seed that has no effect, the two answers differ.
   const isSame =
     isSeeded &&
     whole.choices.every(
@@ -138,7 +138,7 @@ function demandStreamed(whole: Answer, streamed: Answer, isSeeded: boolean): voi
   }
 }
 
-/** The prompt is counted once, whatever is made of it. */
+/** Checks that the prompt is counted once, whatever the other parameters are. */
 async function checkPrompt(probe: Probe): Promise<void> {
   const cases = fc.record({
     request: requests(probe, { maxTokens: { min: 1, max: 8 }, seed: probe.features.has("seed"), n: 3 }),
@@ -153,7 +153,7 @@ async function checkPrompt(probe: Probe): Promise<void> {
       const [expected, got] = [demandUsage(plain).promptTokens, demandUsage(other).promptTokens];
       if (expected === got) return;
       throw new Violation(
-        `The same prompt has ${expected} tokens, and with other parameters ${got}`,
+        `The same prompt has ${expected} tokens, but ${got} with other parameters`,
         [plain.exchange, other.exchange],
         "TS-5.13",
       );
@@ -162,7 +162,7 @@ async function checkPrompt(probe: Probe): Promise<void> {
   );
 }
 
-/** Without include_usage the dialect says where usage is. */
+/** Checks the dialect's rule for usage in streams without include_usage. */
 async function checkUnasked(probe: Probe): Promise<void> {
   const request = requests(probe, { maxTokens: { min: 1, max: 8 }, seed: probe.features.has("seed"), n: 2 });
   const ways: readonly ChatRequest[] = [...(probe.features.has("stream_usage") ? [{ stream_options: {} }] : []), {}];

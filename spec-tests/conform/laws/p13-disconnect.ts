@@ -4,12 +4,12 @@ import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
 import { limit, together, user } from "../requests.js";
 
 /**
- * Broken by servers that go on for a client that has gone: its place is lost to others until the answer would have ended.
- * Time decides here, so a slow answer counts only if it is slow by far, and each time.
+ * Broken if a server continues to compute for a disconnected client: its place is not available to others until the answer
+ * would have ended. The law measures time, so an answer counts as slow only if it is much slower than usual, every time.
  */
 export const disconnect: Law = {
   id: "P13",
-  title: "A client that goes away makes room",
+  title: "A client that disconnects frees its place",
   clauses: ["TS-8.12"],
   reports: ["llama.cpp#24496", "llama.cpp#13262", "llama.cpp#11414", "ik_llama.cpp#1020"],
   needs: ["stream"],
@@ -20,8 +20,8 @@ export const disconnect: Law = {
     const aloneMs = Math.max(exchange.durationMs, await msUntilAnswered(probe, short));
     const allowedMs = Math.max(SLOW_MS, SLOW_FACTOR * aloneMs);
     const ways = {
-      "while they were answered": { ms: Math.max(LEAVE_MS, aloneMs) },
-      "before they were answered": { chunks: 0 },
+      "while their answers were computed": { ms: Math.max(LEAVE_MS, aloneMs) },
+      "before their answers began": { chunks: 0 },
     };
     for (const [when, after] of Object.entries(ways)) {
       await probe.forAll(
@@ -31,7 +31,7 @@ export const disconnect: Law = {
             await together(Array.from({ length: NUM_CLIENTS }, (_, i) => () => probe.abandon(long(probe, i), after)));
             if ((await msUntilAnswered(probe, short, allowedMs)) < allowedMs) return;
           }
-          const what = `After ${NUM_CLIENTS} clients had gone ${when}, a short answer took more than ${Math.round(allowedMs)} ms, ${NUM_ATTEMPTS} times`;
+          const what = `After ${NUM_CLIENTS} clients disconnected ${when}, a short answer took more than ${Math.round(allowedMs)} ms, ${NUM_ATTEMPTS} times in a row`;
           throw new Violation(`${what}; alone it takes ${Math.round(aloneMs)} ms`, [exchange]);
         },
         { numRuns: 1, share: 0.5 },
@@ -42,20 +42,20 @@ export const disconnect: Law = {
 
 const NUM_CLIENTS = 6;
 const NUM_ATTEMPTS = 2;
-/** Long enough for the clients' answers to begin. */
+/** Minimum time until the clients disconnect, so that their answers have begun. */
 const LEAVE_MS = 50;
-/** Nobody is called slow who answers faster. */
+/** Faster answers never count as slow. */
 const SLOW_MS = 1000;
 const SLOW_FACTOR = 10;
 
-/** The client of a server that hangs goes away when the answer is too late anyway. */
+/** Measures the time until an answer ends, up to `limitMs`. */
 async function msUntilAnswered(probe: Probe, request: ChatRequest, limitMs = 30_000): Promise<number> {
   const startMs = performance.now();
   await probe.abandon(request, { ms: limitMs });
   return performance.now() - startMs;
 }
 
-/** Takes several places for a long time, if nobody minds that the client goes. No two have a cache in common. */
+/** A request that occupies several places for a long time unless the disconnect is noticed. Prompts share no prefix. */
 function long(probe: Probe, number: number): ChatRequest {
   const context = Math.min(probe.contextLength ?? 2048, 4096);
   const places = probe.features.has("n") ? { n: 4 } : {};

@@ -4,10 +4,10 @@ import { demandSame } from "../answers.js";
 import type { Law } from "../law.js";
 import { requests, together } from "../requests.js";
 
-/** Broken by a batch that is thrown away, recomputed in another form, or shifted by one, because a member left or failed. */
+/** Broken if a batch is discarded, recomputed differently, or shifted by one, because one of its requests left or failed. */
 export const cancellation: Law = {
   id: "P14",
-  title: "A request that is canceled or refused disturbs no other",
+  title: "A canceled or refused request does not affect other requests",
   clauses: ["TS-10.9"],
   reports: ["ik_llama.cpp#1929"],
   needs: ["stream", "seed"],
@@ -21,7 +21,7 @@ export const cancellation: Law = {
       request: requests(probe, { maxTokens: { min: 20, max: 40 }, n: 2 }),
       stream: fc.boolean(),
       leavers: fc.array(leaver, { minLength: 1, maxLength: 3 }),
-      // Refused: no role has this name.
+      // If true, one more request is sent with an invalid role, which is refused.
       isOneRefused: fc.boolean(),
     });
     await probe.forAll(
@@ -41,7 +41,7 @@ export const cancellation: Law = {
         demandSame(
           alone,
           beside,
-          `The same seeded request, first alone and then while ${leavers.length} clients went away`,
+          `The same seeded request, first alone and then while ${leavers.length} clients disconnected`,
         );
       },
       { numRuns: 6, share: 0.9 },

@@ -14,16 +14,16 @@ import {
 import { limit, seeds, user } from "../requests.js";
 import { binomialTail } from "../statistics.js";
 
-/** The chance of a false alarm of one test. */
+/** Probability of a false alarm of one test. */
 const ALPHA = 1e-5;
 
 /**
- * Broken by a seed that also makes sampling greedy, by defaults that nobody asked for, and by sampling parameters that
- * are accepted and forgotten. Where chance decides, only what has the probability of `ALPHA` counts.
+ * Broken if a seed also makes sampling greedy, if the server applies undocumented defaults, or if sampling parameters are
+ * accepted without effect. A random deviation counts only if its probability is below `ALPHA`.
  */
 export const sampling: Law = {
   id: "P15",
-  title: "A seed selects among answers, and sampling parameters do what they say",
+  title: "A seed selects one of many answers, and sampling parameters take effect",
   clauses: [
     "TS-10.11",
     "TS-2.11",
@@ -49,7 +49,7 @@ export const sampling: Law = {
     "ollama#3795",
   ],
   needs: ["seed"],
-  // Two tests of seeds and five of draws, each with less than ALPHA.
+  // Two tests of seeds and five tests of draws, each with an error rate below ALPHA.
   errorRate: 7 * ALPHA,
   async check(probe) {
     await checkSeeds(probe);
@@ -67,7 +67,7 @@ export const sampling: Law = {
 const STORY = user("Tell me a story");
 const prompts = fc.constantFrom("Tell me a story", "What is 25 + 38?", "Name three colors.");
 
-/** The same seed, the same answer; other seeds, choices and no seed, answers of the same variety. */
+/** Checks that the same seed gives the same answer, and that seeds give as varied answers as choices without a seed. */
 async function checkSeeds(probe: Probe): Promise<void> {
   const request = { ...STORY, ...limit(probe, 16), ...(probe.features.has("temperature") ? { temperature: 1.5 } : {}) };
   await probe.forAll(
@@ -85,7 +85,7 @@ async function checkSeeds(probe: Probe): Promise<void> {
         );
       if (!probe.features.has("n") || !(await isTaken(probe, { n: NUM_UNSEEDED }))) {
         return probe.note(
-          `The endpoint does not take n ${NUM_UNSEEDED}, so the variety of seeded answers was not compared with that of choices.`,
+          `The endpoint does not accept n ${NUM_UNSEEDED}, so the variety of seeded answers was not compared with that of choices.`,
         );
       }
       const unseeded = await probe.ask({ ...request, n: NUM_UNSEEDED });
@@ -106,7 +106,7 @@ async function checkSeeds(probe: Probe): Promise<void> {
   );
 }
 
-/** Chosen so that one answer for all seeds, which no choice has, has a chance below ALPHA; and one for all choices too. */
+/** Chosen so that it has a probability below ALPHA that all seeds, or all choices, share one answer that the others lack. */
 const NUM_SEEDS = 5;
 const NUM_UNSEEDED = 40;
 
@@ -115,8 +115,9 @@ function textOf({ reasoning, content }: Choice): string {
 }
 
 /**
- * How probable it is that exactly this group has nothing but one answer, if all answers are drawn alike: of all ways to
- * deal the answers to the two groups, those that give this group only copies of that one. Exact, whatever the answers.
+ * Probability that a group has only copies of one answer if both groups draw from the same distribution: the fraction of all
+ * assignments of the answers to the two groups that give the group only copies of that answer. Exact for any answers.
+ * Returns 1 if the group has different answers.
  */
 function chanceOfOne(own: readonly string[], other: readonly string[]): number {
   if (new Set(own).size > 1) return 1;
@@ -124,7 +125,7 @@ function chanceOfOne(own: readonly string[], other: readonly string[]): number {
   return own.reduce((chance, _, i) => (chance * (numCopies - i)) / (own.length + other.length - i), 1);
 }
 
-/** Whatever leaves one token only, leaves the likeliest. */
+/** Checks that parameters that keep only one token keep the most likely token. */
 async function checkGreedy(probe: Probe): Promise<void> {
   const { features } = probe;
   const ways: readonly ChatRequest[] = [
@@ -140,21 +141,21 @@ async function checkGreedy(probe: Probe): Promise<void> {
       const single = await probe.ask({ ...request, ...way, seed });
       const found = choiceDifference(greedy.choices[0]!, single.choices[0]!);
       if (found === null) return;
-      const message = `With ${JSON.stringify(way)} only the likeliest token is left, as at temperature 0: ${found}`;
+      const message = `With ${JSON.stringify(way)} only the most likely token is left, as at temperature 0: ${found}`;
       throw new Violation(message, [greedy.exchange, single.exchange], "top_k" in way ? "TS-3.11" : "TS-3.12");
     },
     { numRuns: ways.length, examples: ways.map((way) => ({ way, seed: 1 })), share: 0.3 },
   );
 }
 
-/** The first token's likeliest alternatives after a prompt. */
+/** The most likely first tokens after a prompt. */
 interface Row {
   readonly request: ChatRequest;
   readonly answer: Answer;
   readonly tokens: TokenLogprob["topLogprobs"];
 }
 
-/** Of some prompts, the one after which the likeliest token is least likely; null if that cannot be told. */
+/** Returns the row of the prompt with the least likely top token, or null if the endpoint's features do not suffice. */
 async function flattest(probe: Probe): Promise<Row | null> {
   const { features } = probe;
   if (!features.has("logprobs") || !features.has("top_logprobs") || !features.has("max_tokens")) {
@@ -170,7 +171,7 @@ async function flattest(probe: Probe): Promise<Row | null> {
     const request = asked.status === 200 ? long : { ...long, top_logprobs: 5 };
     const answer = asked.status === 200 ? readAnswer(asked, false) : await probe.ask(request);
     const tokens = answer.choices[0]?.logprobs?.[0]?.topLogprobs ?? [];
-    // Two tokens with one label could not be told apart.
+    // Two tokens with the same label could not be distinguished.
     if (tokens.length > 4 && new Set(tokens.map(labelOf)).size === tokens.length)
       rows.push({ request, answer, tokens });
   }
@@ -184,23 +185,23 @@ async function isTaken(probe: Probe, fields: ChatRequest): Promise<boolean> {
   return (await probe.send({ ...STORY, ...limit(probe, 1), ...fields })).status === 200;
 }
 
-/** Draws of the first token follow its logprobs, at any temperature, and stay among the tokens that the parameters leave. */
+/** Checks that draws of the first token follow its logprobs at any temperature and stay among the tokens that are kept. */
 async function checkDraws(probe: Probe, row: Row): Promise<void> {
   const settings = [{}, ...settingsOf(probe, row)];
   if (!probe.features.has("n"))
-    return probe.note("Draws were not compared with the model's distribution: the endpoint takes no n.");
+    return probe.note("Draws were not compared with the model's distribution: the endpoint does not support n.");
   await probe.forAll(
     fc.record({ setting: fc.constantFrom(...settings), seed: seeds }),
     async ({ setting, seed }) => {
       const exchange = await probe.send({ ...row.request, ...setting, n: NUM_DRAWS, seed });
       if (exchange.status === 200) return demandDraws(readAnswer(exchange, false), row, setting);
-      probe.note(`Draws were not compared with the model's distribution: the endpoint does not take n ${NUM_DRAWS}.`);
+      probe.note(`Draws were not compared with the model's distribution: the endpoint does not accept n ${NUM_DRAWS}.`);
     },
     { numRuns: settings.length, examples: settings.map((setting, i) => ({ setting, seed: i })) },
   );
 }
 
-/** In one call: enough to see what has a tenth of the probability. */
+/** Draws in one call. Enough to detect deviations of tokens with a probability of a tenth. */
 const NUM_DRAWS = 120;
 
 interface Setting extends ChatRequest {
@@ -210,11 +211,11 @@ interface Setting extends ChatRequest {
   readonly min_p?: number;
 }
 
-/** Each cuts the row between two tokens, far from the bound, so that no rounding decides who stays. */
+/** Each setting cuts the row between two tokens, far from both, so that rounding cannot change the result. */
 function settingsOf({ features }: Probe, { tokens }: Row): Setting[] {
   const probabilities = tokens.map(({ logprob }) => Math.exp(logprob));
   const gaps = probabilities.map((probability, i) => probability - (probabilities[i + 1] ?? probability));
-  // Of the second to fourth tokens the one behind which the probability falls most.
+  // The number of kept tokens, 2 to 4, after which the probability falls most.
   const kept = [2, 3, 4]
     .filter((count) => count < tokens.length)
     .reduce((best, count) => (gaps[count - 1]! > gaps[best - 1]! ? count : best), 2);
@@ -254,7 +255,7 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
             : "TS-10.11";
   const kept = numKept(row, setting);
   const labels = row.tokens.map(labelOf);
-  // -1: not among the listed ones.
+  // A place of -1: the token is not listed.
   const drawn = choices.flatMap(({ logprobs }) =>
     logprobs?.[0] === undefined ? [] : [{ place: labels.indexOf(labelOf(logprobs[0])), token: logprobs[0].token }],
   );
@@ -262,7 +263,7 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
   if (stranger !== undefined) {
     const left = row.tokens.slice(0, kept).map(({ token }) => quoted(token));
     throw new Violation(
-      `${what}, only ${left.join(", ")} can be drawn; ${quoted(stranger.token)} came`,
+      `${what}, only ${left.join(", ")} can be drawn; ${quoted(stranger.token)} was drawn`,
       exchanges,
       clause,
     );
@@ -277,13 +278,13 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
   if (kept === Infinity) {
     const chance = chanceOfOthers(row, setting.temperature ?? 1, total);
     tests.push({
-      what: "a token beside those of top_logprobs",
+      what: "a token outside top_logprobs",
       count: drawn.length - listed,
       trials: drawn.length,
       ...chance,
     });
   }
-  // Given that a listed token is drawn, which one does not depend on the others.
+  // Given that a listed token is drawn, its distribution does not depend on unlisted tokens.
   for (const [place, weight] of weights.entries()) {
     const count = drawn.filter((each) => each.place === place).length;
     tests.push({
@@ -307,7 +308,7 @@ function demandDraws({ choices, exchange }: Answer, row: Row, setting: Setting):
   }
 }
 
-/** How often something was drawn, and between which bounds its probability is. */
+/** Number of draws of a token or group of tokens, and bounds of its probability. */
 interface Count {
   readonly what: string;
   readonly count: number;
@@ -316,12 +317,13 @@ interface Count {
   readonly most: number;
 }
 
-/** Relative, for machines whose logprobs of one prompt are not always the same to the last digit. */
+/** Relative tolerance for servers whose logprobs of the same prompt vary slightly. */
 const NOISE = 0.02;
 
 /**
- * The probability of all tokens that are not listed. What they have at temperature 1 is known together but not one by one;
- * each has at most the last listed one's, so that any other temperature bounds it from one side.
+ * Bounds of the probability that an unlisted token is drawn. At temperature 1 the total probability of unlisted tokens is
+ * known, but not the individual ones. Each has at most the probability of the last listed token, which gives a one-sided
+ * bound at other temperatures.
  */
 function chanceOfOthers(
   { tokens }: Row,
@@ -336,7 +338,10 @@ function chanceOfOthers(
   return temperature > 1 ? { least: chance, most: 1 } : { least: 0, most: chance };
 }
 
-/** A bias moves a logit by just so much: a little less than what a token lacks leaves it behind, a little more brings it to the front. */
+/**
+ * Checks that a bias is added to the logit: slightly less than a token lacks to be the most likely one has no effect,
+ * slightly more makes it the most likely one.
+ */
 async function checkBias(probe: Probe, row: Row): Promise<void> {
   if (!probe.features.has("logit_bias") || !probe.features.has("temperature")) return;
   const greedy = { ...row.request, temperature: 0 };
@@ -358,7 +363,7 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
       if (!isRaw) return probe.note("Logprobs change with logit_bias, so its size was not measured.");
       const lack = top.logprob - pushed.entry.logprob;
       if (labelOf(pushed.entry) === labelOf(top)) {
-        // This one may be the likeliest by itself, or far behind; not all of so many are.
+        // This token may be the most likely one anyway, or far from it. That cannot be true of so many tokens.
         const [up, down] = [await first(MANY_TOKENS, 100), await first(MANY_TOKENS, -100)];
         if (labelOf(up.entry) !== labelOf(top) || labelOf(down.entry) !== labelOf(top)) return;
         const message = `Neither 100 nor -100 on ${MANY_TOKENS.length} tokens changes the first token ${quoted(top.token)}`;
@@ -371,8 +376,8 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
         if (bias > 100 || bias < -100) continue;
         const { entry, exchange } = await first([tokenId], bias);
         if (labelOf(entry) === labelOf(expected)) continue;
-        const lacks = `Token ${tokenId}, ${quoted(pushed.entry.token)}, lacks ${lack.toFixed(3)} to be the likeliest`;
-        const came = `with a bias of ${bias.toFixed(3)} ${quoted(expected.token)} must come, and ${quoted(entry.token)} came`;
+        const lacks = `Token ${tokenId}, ${quoted(pushed.entry.token)}, lacks ${lack.toFixed(3)} to be the most likely token`;
+        const came = `with a bias of ${bias.toFixed(3)} ${quoted(expected.token)} must be drawn, but ${quoted(entry.token)} was`;
         throw new Violation(`${lacks}; ${came}`, [pushed.exchange, exchange], "TS-3.4");
       }
     },
@@ -380,10 +385,10 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
   );
 }
 
-/** Ids that every vocabulary has, and has tokens of text for. */
+/** Ids that are text tokens in every vocabulary. */
 const MANY_TOKENS: readonly number[] = Array.from({ length: 200 }, (_, i) => 40 + i);
 
-/** At temperature 0 the token drawn is the likeliest after the penalties, which follow from the answer itself. */
+/** Checks that at temperature 0 each token is the most likely one after penalties, which are computed from the answer. */
 async function checkPenalties(probe: Probe): Promise<void> {
   const { features } = probe;
   const names = (["frequency_penalty", "presence_penalty"] as const).filter((name) => features.has(name));
@@ -415,12 +420,12 @@ async function checkPenalties(probe: Probe): Promise<void> {
           const count = counts.get(labelOf(other)) ?? 0;
           return other.logprob - frequency * count - (count > 0 ? presence : 0);
         };
-        // Two tokens with one text cannot be told apart, so nothing behind them can be counted.
+        // Two tokens with the same text cannot be distinguished, so later counts are unknown.
         if (new Set(entry.topLogprobs.map(labelOf)).size < entry.topLogprobs.length) return;
         const better = entry.topLogprobs.find((other) => score(other) > score(entry) + 1e-3);
         if (better !== undefined) {
           const scored = (other: typeof better) => `${quoted(other.token)}, ${score(other).toFixed(3)} after penalties`;
-          const message = `With ${JSON.stringify(penalties)} at temperature 0 token ${i} must be ${scored(better)}; ${scored(entry)}, came`;
+          const message = `With ${JSON.stringify(penalties)} at temperature 0 token ${i} must be ${scored(better)}; it is ${scored(entry)}`;
           throw new Violation(message, [answer.exchange], frequency === 0 ? "TS-3.7" : "TS-3.6");
         }
         counts.set(labelOf(entry), (counts.get(labelOf(entry)) ?? 0) + 1);
@@ -430,15 +435,15 @@ async function checkPenalties(probe: Probe): Promise<void> {
   );
 }
 
-/** Penalties can be followed only where logprobs are told from before them. */
+/** Checks that logprobs are computed before penalties; otherwise penalties cannot be verified. */
 async function isUnprocessed(probe: Probe): Promise<boolean> {
   const capabilities = await probe.send("", { method: "GET", path: "/capabilities" });
   return !/"logprobs"\s*:\s*"processed"/.test(capabilities.text);
 }
 
 /**
- * 0.01 multiplies a positive logit by a hundred and brings a negative one close to 0, so that no token that is new keeps up
- * with those that were there before for long. An answer of many different tokens that it does not change was drawn without it.
+ * Checks repetition_penalty. 0.01 multiplies a positive logit by 100 and moves a negative one close to 0, so earlier tokens
+ * soon outweigh all new ones. If an answer of many different tokens does not change, the penalty was not applied.
  */
 async function checkRepetition(probe: Probe): Promise<void> {
   const { features } = probe;
@@ -457,7 +462,7 @@ async function checkRepetition(probe: Probe): Promise<void> {
       const found = choiceDifference(plain.choices[0]!, off.choices[0]!);
       if (found !== null)
         throw new Violation(
-          `repetition_penalty 1 is none, and changed the answer: ${found}`,
+          `repetition_penalty 1 must have no effect, but changed the answer: ${found}`,
           [plain.exchange, off.exchange],
           "TS-3.5",
         );
@@ -466,7 +471,7 @@ async function checkRepetition(probe: Probe): Promise<void> {
       const rewarded = await probe.ask({ ...request, repetition_penalty: 0.01 });
       if (textOf(plain.choices[0]!) !== textOf(rewarded.choices[0]!)) return;
       throw new Violation(
-        `repetition_penalty 0.01 leaves ${quoted(content)} as it is`,
+        `repetition_penalty 0.01 does not change ${quoted(content)}`,
         [plain.exchange, rewarded.exchange],
         "TS-3.5",
       );
@@ -475,5 +480,5 @@ async function checkRepetition(probe: Probe): Promise<void> {
   );
 }
 
-/** Tokens of an answer, or words where tokens are not told. */
+/** Minimum number of different tokens of an answer, or of words if the endpoint does not support logprobs. */
 const NUM_DIFFERENT = 8;

@@ -5,12 +5,12 @@ import { Violation, type Law } from "../law.js";
 import { apart, PROMPTS, requests, together, user } from "../requests.js";
 
 /**
- * Broken by buffers, parsers or detokenizers that requests or choices share: what one was told reaches another. It is the
- * one fault that is also a leak.
+ * Broken if requests or choices share buffers, parsers or detokenizers, so that text of one answer reaches another. This is
+ * the only fault that also leaks data between clients.
  */
 export const parallelAnswers: Law = {
   id: "P16",
-  title: "Answers that run together do not mix",
+  title: "Concurrent answers do not mix",
   clauses: ["TS-10.10", "TS-2.10", "TS-3.20", "TS-6.9", "TS-8.3", "TS-8.8"],
   reports: ["inferencer-feedback#127", "vllm#42493"],
   needs: ["seed"],
@@ -22,7 +22,7 @@ export const parallelAnswers: Law = {
     await probe.forAll(
       fc.array(asked, { minLength: 2, maxLength: 4 }),
       async (list) => {
-        // Each has a prompt of its own, so that an answer that strays belongs nowhere else.
+        // Each request has a different prompt, so that a misdirected answer is recognized.
         const all = list.map(({ request, stream }, i) => ({
           ...request,
           ...user(`${PROMPTS[i]} Mark ${i}.`),
@@ -35,7 +35,7 @@ export const parallelAnswers: Law = {
           demandSame(
             answer,
             beside[i]!,
-            `Request ${i} of ${all.length}, first alone and then together with the others`,
+            `Request ${i} of ${all.length}, first alone and then concurrently with the others`,
           );
       },
       { numRuns: 2, share: 0.4 },
@@ -66,7 +66,7 @@ export const parallelAnswers: Law = {
             const found = choiceDifference(choice, many.choices[i]!);
             if (found !== null)
               throw new Violation(
-                `Choice ${i} of ${answer.choices.length}, and of ${n}: ${found}`,
+                `Choice ${i} with n ${answer.choices.length} and with n ${n} differs: ${found}`,
                 [answer.exchange, many.exchange],
                 "TS-2.10",
               );

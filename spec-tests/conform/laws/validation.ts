@@ -5,10 +5,10 @@ import { Violation, type Dialect, type Exchange, type Law, type Probe } from "..
 import { validationVectors } from "../package-files.js";
 import { limit, user } from "../requests.js";
 
-/** Broken by a request that is refused although it is allowed, taken although it is not, or refused for another reason. */
+/** Broken if a valid request is refused, an invalid one is accepted, or a request is refused with another error. */
 export const validation: Law = {
   id: "validation",
-  title: "Requests are taken and refused as the validation vectors say",
+  title: "Requests are accepted or refused as the validation vectors require",
   clauses: [
     ...clauses(9, 8, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 14),
     ...clauses(1, 1, 5, 6),
@@ -57,10 +57,10 @@ export const validation: Law = {
     const target = await targetOf(probe);
     if (!target.isTouchstone)
       probe.note(
-        "The endpoint has error codes of its own, so it was only judged whether it refuses a request, and fields that it may support were left out.",
+        "The endpoint is not Touchstone and has other error codes, so only its refusals were checked, without fields that it may support.",
       );
     const rows = rowsOf(probe.dialect).filter((row) => isAskable(row, target));
-    // In one order for all, but mixed, so that a budget that ends early has seen something of every clause.
+    // A fixed shuffled order, so that a small budget still covers rows of many clauses.
     const mixed = fc.sample(fc.shuffledSubarray(rows, { minLength: rows.length }), { numRuns: 1, seed: 1 })[0]!;
     const found = new Set<string>();
     for (const row of mixed) {
@@ -68,7 +68,7 @@ export const validation: Law = {
         fc.constant(row),
         async () => {
           const fault = faultOf(row, await ask(probe, row, target), target);
-          // One mistake of a server breaks many rows; one of them says it.
+          // One fault of a server breaks many rows. Only the first is reported.
           if (fault === null || found.has(fault.kind)) return;
           found.add(fault.kind);
           throw new Violation(`${row.id}, ${row.what}: ${fault.message}`, [fault.exchange], fault.clause);
@@ -83,7 +83,7 @@ function clauses(section: number, ...numbers: readonly number[]): string[] {
   return numbers.map((number) => `TS-${section}.${number}`);
 }
 
-/** Of vectors/validation-*.json. */
+/** A case of vectors/validation-*.json. */
 interface Row {
   readonly id: string;
   readonly clause: string;
@@ -104,11 +104,11 @@ interface Row {
 
 type Part = string | { readonly repeat: string; readonly times: number } | { readonly bytes: readonly number[] };
 
-/** What rows depend on. */
+/** Properties of the endpoint on which rows depend. */
 interface Target {
   readonly model: string;
   readonly isTouchstone: boolean;
-  /** Which of a row's `needs` it has. */
+  /** The values of a row's `needs` that the endpoint satisfies. */
   readonly has: ReadonlySet<string>;
 }
 
@@ -131,7 +131,10 @@ async function targetOf(probe: Probe): Promise<Target> {
 
 const BASE = "/v1";
 
-/** Bytes that are no text, and paths beyond the base URL, cannot be asked here; what others may have built is not judged. */
+/**
+ * Selects rows that can be sent: bodies must be text, and paths must be below the base URL. For endpoints other than
+ * Touchstone, rows about fields that they may support are left out.
+ */
 function isAskable({ path = `${BASE}/`, body, needs = [], expected }: Row, { isTouchstone, has }: Target): boolean {
   const isText =
     body === undefined ||
@@ -154,7 +157,7 @@ function ask(probe: Probe, { request, body, method, path, headers = {} }: Row, {
   });
 }
 
-/** In characters: more than a connection takes before anybody reads. */
+/** Length in characters above which a body may exceed the socket buffers before the server reads it. */
 const LARGE = 1 << 20;
 
 function textOf(part: Part): string {
@@ -171,10 +174,10 @@ interface Fault {
 
 function faultOf({ clause, expected }: Row, exchange: Exchange, { isTouchstone }: Target): Fault | null {
   const { status, text } = exchange;
-  // Who refuses a large body need not read it, and a connection that closes meanwhile may lose the answer.
+  // A server may refuse a large body without reading it. If it closes the connection, the answer may be lost.
   if (status === 0 && (exchange.body?.length ?? 0) > LARGE) return null;
   const asExpected = isTouchstone ? status === expected.status : status >= 400 && status < 500;
-  // That a server says nothing, or dies, is worse than a wrong status, and another mistake.
+  // No answer is a different fault from a wrong status, so it is reported separately.
   if (!asExpected)
     return {
       kind: `${status === 0 ? "silence" : "status"} of ${clause}`,
@@ -199,7 +202,7 @@ function faultOf({ clause, expected }: Row, exchange: Exchange, { isTouchstone }
   return { kind, message, clause: wrong === "param" ? "TS-9.2" : clause, exchange };
 }
 
-/** null where it has another form. */
+/** Parses the error object, or returns null if it has another form. */
 function errorOf(text: string): Readonly<Record<"message" | "type" | "param" | "code", unknown>> | null {
   try {
     const { error } = JSON.parse(text) as { error?: Readonly<Record<string, unknown>> };
