@@ -1,23 +1,23 @@
 /**
- * A language model without weights: what comes next is a pure function of the tokens so far, and any change of them
- * changes it. It thinks before some answers, spells its tags in one token or in several, cuts characters in pieces,
- * ends after some twenty tokens, or some hundreds where asked for something long, and likes to close what JSON opens.
+ * A language model without weights. Its logits are a pure function of the previous tokens, and change with any of them. It
+ * reasons before some answers, spells its tags with one token or with several, splits characters into fragments, ends
+ * after about twenty tokens, or a few hundred if the prompt asks for something long, and tends to close open JSON.
  */
 
 import { CLOSE, END, OPEN, TOKEN_KINDS, TOKEN_TEXTS, VOCABULARY_SIZE, type TokenKind } from "./vocabulary.js";
 
-/** All that the model keeps of the tokens it has read. */
+/** State of the model after the tokens that it has read. */
 export interface Hidden {
-  /** u32 of all tokens */
+  /** Hash of all tokens, u32. */
   readonly hash: number;
   readonly phase: "prompt" | "start" | "thinking" | "answer";
-  /** Tokens since the phase began. */
+  /** Number of tokens since the phase began. */
   readonly numTokens: number;
-  /** The last bytes, one character for each. */
+  /** The last bytes, one character per byte. */
   readonly tail: string;
-  /** The prompt asks for something long. */
+  /** True if the prompt asks for something long. */
   readonly isLong: boolean;
-  /** The prompt asks a question. */
+  /** True if the prompt asks a question. */
   readonly isQuestion: boolean;
 }
 
@@ -43,7 +43,7 @@ export function read(hidden: Hidden, tokenId: number): Hidden {
   };
 }
 
-/** f32 [VOCABULARY_SIZE] */
+/** Returns the logits after a state, f32 [VOCABULARY_SIZE]. */
 export function logitsOf(hidden: Hidden): Float32Array {
   const logits = new Float32Array(VOCABULARY_SIZE);
   const isInsideCharacter = numBytesMissing(hidden.tail) > 0;
@@ -68,7 +68,7 @@ const LIKING: Readonly<Record<TokenKind, number>> = {
   other: -9,
 };
 
-/** Ends, tags and what is half spelled. */
+/** Adjusts the logits of the end token, of tags, and of tokens that complete a partial tag. */
 function likeMarks(logits: Float32Array, { phase, numTokens, tail, isLong, isQuestion }: Hidden): void {
   const like = (text: string, amount: number): void => {
     const tokenId = TOKEN_TEXTS.indexOf(text);
@@ -109,7 +109,7 @@ function nextPhase({ phase }: Hidden, tail: string): Hidden["phase"] {
 
 const TAIL_LENGTH = 40;
 
-/** Of the character that the bytes end in. */
+/** Returns the number of missing bytes of an incomplete character at the end. */
 function numBytesMissing(tail: string): number {
   for (let back = 1; back <= Math.min(3, tail.length); back++) {
     const byte = tail.charCodeAt(tail.length - back);
@@ -121,7 +121,7 @@ function numBytesMissing(tail: string): number {
   return 0;
 }
 
-/** u32; MurmurHash3's mixing of one word. */
+/** Mixes one word into a hash with the functions of MurmurHash3. Returns a u32. */
 export function mixed(hash: number, word: number): number {
   let k = Math.imul(word, 0xcc9e2d51);
   k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);

@@ -1,8 +1,7 @@
 /**
- * The engine in small, of the same parts as the real one where it has them: sampling is the float64 twin's, text,
- * reasoning and grammars are the engine's own, the model is a fake. Running requests step together, a token for each
- * choice every millisecond; a cache keeps the states of earlier prompts. The bugs of bugs.ts are in here where an engine
- * would have them.
+ * A small engine. Sampling is the float64 reference, the model is a fake, and text, reasoning and grammars use the real
+ * engine's components. Running requests advance together, one token per choice every millisecond. A prefix cache keeps
+ * the states of earlier prompts. The bugs of bugs.ts are implemented where a real engine would have them.
  */
 
 import { setTimeout as delay } from "node:timers/promises";
@@ -28,14 +27,14 @@ import { type Hidden, logitsOf, mixed, NOTHING_READ, read } from "./fake-model.j
 import { MockText } from "./mock-text.js";
 import { END, mockTokenizer, TOKENIZER_CONFIG, VOCABULARY_SIZE } from "./vocabulary.js";
 
-/** Tokens of prompt and answer. */
+/** Maximum number of tokens of prompt and answer. */
 export const CONTEXT_LENGTH = 1024;
-/** Choices that run at the same time. */
+/** Maximum number of choices that run concurrently. */
 export const NUM_PLACES = 8;
 
 interface Request {
   readonly config: GenerationConfig;
-  /** Whether the client gave the seed. */
+  /** True if the client gave a seed. */
   readonly isSeeded: boolean;
   readonly isStreamed: boolean;
   readonly promptIds: readonly number[];
@@ -68,19 +67,19 @@ export class MockEngine {
   readonly #admission = new Admission({ numPlaces: NUM_PLACES, maxWaiting: 256 });
   readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINKING);
   readonly #running = new Set<Request>();
-  /** Earlier prompts, and the state behind each of their beginnings; the latest last. */
+  /** Earlier prompts with the states after each prefix. The latest prompt is last. */
   #cache: { readonly promptIds: readonly number[]; readonly states: readonly Hidden[] }[] = [];
   #isStepping = false;
-  /** For the bug of one generator for all. */
+  /** For the bug one-generator-for-all. */
   #generator = { seed: 0, position: 0 };
-  /** For the bug of swapped answers. */
+  /** For the bug answers-swapped. */
   #strayText = "";
 
   constructor(bugs: ReadonlySet<BugName>) {
     this.#bugs = bugs;
   }
 
-  /** @throws ApiError queue_full; EngineError for what the request gets wrong; the signal's reason */
+  /** Starts an answer. @throws ApiError queue_full, EngineError for an invalid request, or the signal's reason */
   async chat(
     { messages, options, stream }: ChatRequest,
     signal: AbortSignal,
@@ -91,7 +90,7 @@ export class MockEngine {
     const promptIds = this.#encode(messages);
     const maxTokens = maxTokensOf(promptIds, config.maxTokens, config.contextLengthExceededBehavior);
 
-    // Who does not look before the first token does not see either who has left before its turn.
+    // With this bug the engine also ignores clients that disconnect while their requests wait.
     const isBlind = this.#bugs.has("disconnect-in-prefill-ignored");
     const leave = await this.#admission.enter(config.n, isBlind ? new AbortController().signal : signal);
     let hasStarted = false;
@@ -183,7 +182,7 @@ export class MockEngine {
     const prompt = this.template.render(messages);
     if (this.#bugs.has("prompt-truncated")) return this.tokenizer.encodePrompt(prompt).slice(-(CONTEXT_LENGTH - 64));
     const isHalved = this.#bugs.has("prompt-halved");
-    // A token is a byte: more text than that need not be looked at.
+    // Each byte is a token, so a text of this length exceeds the context without being encoded.
     const isLong = prompt.text.length >= CONTEXT_LENGTH;
     const promptIds = isLong && !isHalved ? [] : this.tokenizer.encodePrompt(prompt);
     if (!isLong && promptIds.length < CONTEXT_LENGTH) return promptIds;
@@ -195,7 +194,7 @@ export class MockEngine {
     );
   }
 
-  /** Goes on from the longest beginning that an earlier prompt shares; the last token is always read. */
+  /** Reuses the longest prefix shared with an earlier prompt, and reports all but the last token as cached. */
   #prefill(promptIds: readonly number[]): { readonly hidden: Hidden; readonly numCached: number } {
     let numCached = 0;
     let states: Hidden[] = [NOTHING_READ];
@@ -257,7 +256,7 @@ export class MockEngine {
     this.#isStepping = false;
   }
 
-  /** A token for each choice. */
+  /** Draws one token for each choice of a request. */
   #step(request: Request): void {
     try {
       for (const sequence of request.sequences) if (!sequence.isDone) this.#draw(request, sequence);
@@ -327,7 +326,7 @@ export class MockEngine {
     return uniform(seed, this.#bugs.has("choices-identical") ? 0 : choice, position);
   }
 
-  /** The choice's last delta, with all that was held back. */
+  /** Emits the last delta of a choice, with all held-back text. */
   #end(request: Request, sequence: Sequence, gained: TextDelta, reason: FinishReason): void {
     const rest = gained.stopped === null ? sequence.text.finish() : NO_TEXT;
     const all = { reasoning: gained.reasoning + rest.reasoning, content: gained.content + rest.content, stopped: null };
@@ -335,7 +334,7 @@ export class MockEngine {
     request.numReasoningTokens += sequence.text.numReasoningTokens;
     const isLast = request.sequences.every(({ isDone }) => isDone);
     const isHidden = this.#bugs.has("streamed-length-says-stop") && request.isStreamed;
-    // What was held back to the end may complete a stop sequence.
+    // Text that was held back until the end may complete a stop sequence.
     this.#emit(request, sequence, all, rest.stopped !== null || isHidden ? "stop" : reason, isLast);
     if (!isLast) return;
     this.#running.delete(request);
@@ -381,7 +380,7 @@ export class MockEngine {
     request.call.receive({ type: "delta", call: 0, delta });
   }
 
-  /** With the bug, and beside others: the text that was to go out before, whoever it was for. */
+  /** With the bug answers-swapped and concurrent requests: returns the previous text, which may belong to another client. */
   #swapped(content: string): string {
     if (!this.#bugs.has("answers-swapped") || this.#running.size < 2) return content;
     const stray = this.#strayText;
@@ -416,15 +415,15 @@ export class MockEngine {
 const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
 const SYMBOLS = byteSymbols();
 
-/** A request takes so long before its first token, so that those that are sent together run together. */
+/** Minimum prefill time, so that requests that are sent together also run together. */
 const PREFILL_MS = 5;
 const PROMPT_TOKENS_PER_MS = 200;
 const TOKEN_MS = 1;
-/** Of an answer that nobody reads any more, where a bug goes on with it. */
+/** Time per token of an abandoned answer that a bug continues to compute. */
 const IGNORED_TOKEN_MS = 3;
-/** Few, so that what an earlier prompt left is soon computed anew. */
+/** Size of the prompt cache. Small, so that earlier prompts are soon evicted. */
 const PROMPTS_KEPT = 4;
-/** Tokens: less is read again. */
+/** Shared prefixes with fewer tokens are not reused. */
 const MIN_SHARED = 16;
 
 function tokenBytes(tokenizer: MockEngine["tokenizer"]): Uint8Array[] {

@@ -1,4 +1,4 @@
-/** From tokens to text as engine/text/text-stream.ts does it, of the same parts, with the bugs that text can have. */
+/** Converts tokens to text with the same components as engine/message/text-stream.ts, and implements the text bugs. */
 
 import { THINK, THINKING } from "../../engine/message/message-format.js";
 import { ReasoningParser, type TextSegment } from "../../engine/message/reasoning-parser.js";
@@ -15,7 +15,7 @@ export interface MockTextOptions {
   readonly includeStop: boolean;
   readonly separateReasoning: boolean;
   readonly isStreamed: boolean;
-  /** Of a choice before this one, for the bug of sharing it. */
+  /** Parser of an earlier choice, for the bug choices-share-parser. */
   readonly parser: ReasoningParser | null;
 }
 
@@ -78,7 +78,7 @@ export class MockText {
     const isBlind =
       this.#bugs.has("stream-misses-split-tags") && this.#options.isStreamed && this.parser.insideReasoning;
     if (!isBlind || text.includes(THINK.close)) return this.parser.push(text);
-    // The piece of text is no tag, so all of it is taken for reasoning, and the parser never sees that it ends one.
+    // The piece does not contain the whole tag, so it counts as reasoning, and the parser never sees the end of a tag.
     return text === "" ? [] : [{ channel: this.#options.separateReasoning ? "reasoning" : "frame", text }];
   }
 
@@ -103,12 +103,12 @@ export class MockText {
     if (!this.#options.isStreamed) return match;
     if (this.#bugs.has("stop-leaks-in-stream")) return { text, stopped: match.stopped };
     if (!this.#bugs.has("held-back-text-twice")) return match;
-    // What was held back and is released comes in front of the new text, and once more.
+    // Released text precedes the new text; the bug adds it twice.
     const numReleased = match.text.length - text.length;
     return numReleased > 0 ? { ...match, text: match.text.slice(0, numReleased) + match.text } : match;
   }
 
-  /** What one token brings is searched as if nothing had come before it. */
+  /** Searches the text of one token without the text before it. */
   #matchAlone(text: string): { readonly text: string; readonly stopped: string | null } {
     const held = this.#stopMatcher.finish();
     this.#stopMatcher = this.#createStopMatcher();

@@ -1,6 +1,6 @@
 /**
- * The mock server: without bugs its answers are as the contract has them, and each bug changes what it says it changes,
- * so that no switch is dead.
+ * Tests of the mock server: without bugs its answers satisfy the specification, and each bug has a visible effect, so that
+ * no switch is dead.
  */
 
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -54,7 +54,7 @@ const streamedTextsOf = async (mock: Mock, fields: object): Promise<(string | un
   (concatenated(await chunksOf(mock, fields), true).choices ?? []).map(({ message }) => message.content);
 const statusOf = async (mock: Mock, fields: object): Promise<number> => (await send(mock, fields)).status;
 
-/** Goes away after so many milliseconds; null: after the first chunk. */
+/** Disconnects after the given number of milliseconds, or after the first chunk if it is null. */
 async function abandon(mock: Mock, fields: object, afterMs: number | null): Promise<void> {
   const controller = new AbortController();
   const answer = send(mock, { ...fields, stream: true }, { signal: controller.signal });
@@ -66,7 +66,7 @@ async function abandon(mock: Mock, fields: object, afterMs: number | null): Prom
 
 describe("without bugs", () => {
   test.each(["ppio", "openai"] as const)(
-    "a stream is the unstreamed answer, whatever runs beside it (%s)",
+    "a stream equals the unstreamed answer, also with concurrent requests (%s)",
     async (dialect) => {
       const mock = await startMock({ dialect });
       for (const separateReasoning of [false, true]) {
@@ -101,7 +101,7 @@ describe("without bugs", () => {
     },
   );
 
-  test("answers are what their tokens spell, and hold fragments of characters", async () => {
+  test("the bytes of tokens add up to the text, and some tokens are fragments of characters", async () => {
     const choices = await choicesOf(clean, { ...QUESTION, n: 30, logprobs: true, top_logprobs: 20 });
     for (const { message, logprobs, finish_reason: reason } of choices) {
       expect(reason).toBe("stop");
@@ -117,7 +117,7 @@ describe("without bugs", () => {
     expect(choices.some(({ message }) => message.content.includes("😊"))).toBe(true);
   });
 
-  test("some answers reason, and their tags come in one token and in several", async () => {
+  test("some answers reason, with tags of one token or of several", async () => {
     const choices = await choicesOf(clean, { ...QUESTION, n: 60, logprobs: true, separate_reasoning: true });
     const reasoned = choices.filter(({ message }) => message.reasoning_content !== null);
     expect(reasoned.length).toBeGreaterThan(20);
@@ -129,7 +129,7 @@ describe("without bugs", () => {
       expect(`${message.reasoning_content}${message.content}`).not.toMatch(/<\/?think>/);
   });
 
-  test("what is finished is valid against its schema, and most of it is finished", async () => {
+  test("finished answers are valid against their schema, and most answers finish", async () => {
     const choices = await choicesOf(clean, { ...QUESTION, n: 40, response_format: FORMAT, max_tokens: 200 });
     const finished = choices.filter(({ finish_reason: reason }) => reason === "stop");
     expect(finished.length).toBeGreaterThan(35);
@@ -144,7 +144,7 @@ describe("without bugs", () => {
     expect(choices[0]!.finish_reason).toBe("stop");
   });
 
-  test("paths, methods, keys and models are as they should be", async () => {
+  test("paths, methods, keys and models are checked", async () => {
     const mock = await startMock({ apiKey: "secret" });
     const get = async (path: string, init: RequestInit = {}) => (await fetch(mock.url + path, init)).status;
     const authorized = { headers: { authorization: "Bearer secret" } };
@@ -164,7 +164,7 @@ describe("without bugs", () => {
   });
 
   describeWithAssets("OpenAI's schemas", () => {
-    test("hold of answers, chunks and errors", async () => {
+    test("accept answers, chunks and errors", async () => {
       const schemas = openAiSchemas();
       const cases = [
         ["CreateChatCompletionResponse", await ask(clean, { ...QUESTION, n: 3, logprobs: true, top_logprobs: 2 })],
@@ -182,7 +182,7 @@ describe("without bugs", () => {
 });
 
 const SEPARATE = { ...QUESTION, n: 12, separate_reasoning: true };
-/** Beside another answer that runs all the while. */
+/** Texts of answers to QUESTION while another answer runs. */
 const beside = async (mock: Mock, other: object): Promise<string[]> => {
   const long = ask(mock, { ...STORY, ...other });
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -190,9 +190,9 @@ const beside = async (mock: Mock, other: object): Promise<string[]> => {
   await long;
   return texts;
 };
-/** Whether a question waits long after as many answers were abandoned as there are places. */
+/** Checks whether a question waits long after so many answers were abandoned that they fill all places. */
 const waiting = async (mock: Mock, isInPrefill: boolean): Promise<boolean> => {
-  // When a request arrives is the machine's business: some of these times fall into its prefill.
+  // The arrival time of a request varies, so several delays are tried. Some of them fall into its prefill.
   for (let round = 0; round < (isInPrefill ? 16 : 2); round++)
     await abandon(mock, { ...STORY, n: 4 }, isInPrefill ? 1 + (round % 8) : null);
   const answer = send(mock, QUESTION, { signal: AbortSignal.timeout(1_000) }).then((response) =>
@@ -217,7 +217,7 @@ const unusual = async (mock: Mock) => {
   return Object.keys((await response.json()) as object);
 };
 
-/** What a client sees of each bug: the same twice without it, and something else with it. */
+/** Visible effect of each bug: equal results for two servers without the bug, and another result with it. */
 const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
   "seed-lost-beside-unseeded": (mock) => beside(mock, { seed: null }),
   "one-generator-for-all": (mock) => beside(mock, {}),
@@ -305,7 +305,7 @@ describe("with a bug", () => {
     await Promise.all([same.close(), broken.close()]);
   });
 
-  test("names and laws are what they should be", () => {
+  test("names are unique, and every law has a bug", () => {
     expect(new Set(BUGS.map(({ name }) => name)).size).toBe(BUGS.length);
     const laws = [...Array.from({ length: 16 }, (_, index) => `P${index + 1}`), "validation"];
     expect(laws.filter((law) => !BUGS.some((bug) => bug.law === law))).toEqual([]);

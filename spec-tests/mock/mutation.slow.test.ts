@@ -1,9 +1,9 @@
 /**
- * The laws find every bug of the mock server within the default budget, each by the law that is named for it, and find
- * nothing where there is none.
+ * Mutation tests of the laws: each bug of the mock server is found by its law within the default budget, and a server
+ * without bugs gets no findings.
  *
- * As a rule a bug is tried with its own law alone, and with the calls that a whole run leaves that law; MUTATION_WHOLE=1
- * tries each with the whole suite. MUTATION_SEEDS=20 tries as many seeds without bugs.
+ * By default a bug is checked with its own law only, with as many calls as the law gets in a complete run.
+ * MUTATION_WHOLE=1 checks each bug with the complete suite. MUTATION_SEEDS=20 runs 20 seeds without bugs.
  */
 
 import { beforeAll, describe, expect, test } from "vitest";
@@ -15,7 +15,7 @@ import { startMock } from "./server.js";
 const IS_WHOLE = process.env["MUTATION_WHOLE"] === "1";
 const NUM_SEEDS = Number(process.env["MUTATION_SEEDS"] ?? 2);
 
-/** The default one. */
+/** The default budget. */
 const BUDGET = { calls: 500, seconds: 300 };
 const TIMEOUT = { timeout: 1000 * (BUDGET.seconds + 30) };
 
@@ -23,7 +23,7 @@ interface Trial {
   readonly bugs: readonly BugName[];
   readonly dialect: Dialect;
   readonly seed: number;
-  /** All laws unless given. */
+  /** Id of the only law to check. Default: all laws. */
   readonly only?: string;
   readonly calls?: number;
 }
@@ -42,7 +42,7 @@ async function check({ bugs, dialect, seed, only, calls = BUDGET.calls }: Trial)
   }
 }
 
-/** What a run with one law alone may use, so that the law has what it has in this run of all. */
+/** Returns, for each law, the calls with which a run of that law alone gives it the same share as a complete run. */
 function callsOf({ numCalls, laws }: ConformResult): ReadonlyMap<string, number> {
   const forProfile = laws.reduce((calls, law) => calls - law.numCalls, numCalls);
   let spent = forProfile;
@@ -58,13 +58,13 @@ function callsOf({ numCalls, laws }: ConformResult): ReadonlyMap<string, number>
 const broken = ({ laws }: ConformResult): string[] =>
   laws.filter(({ outcome }) => outcome === "broken").map(({ law }) => law.id);
 
-describe("each bug is found by its law", () => {
+describe("each bug", () => {
   let calls: ReadonlyMap<string, number>;
   beforeAll(async () => {
     calls = callsOf(await check({ bugs: [], dialect: "openai", seed: 1 }));
   }, TIMEOUT.timeout);
 
-  test.each(BUGS)("$law finds $name ($report)", TIMEOUT, async ({ name, law }) => {
+  test.each(BUGS)("$name ($report) is found by $law", TIMEOUT, async ({ name, law }) => {
     const run = await check({
       bugs: [name],
       dialect: "openai",
@@ -78,7 +78,7 @@ describe("each bug is found by its law", () => {
   });
 });
 
-describe("without bugs nothing is found", () => {
+describe("a server without bugs gets no findings", () => {
   const seeds = Array.from({ length: NUM_SEEDS }, (_, index) => index + 1);
   const runs = seeds.flatMap((seed) => (["ppio", "openai"] as const).map((dialect) => ({ seed, dialect })));
   test.each(runs)("seed $seed, $dialect", TIMEOUT, async ({ seed, dialect }) => {

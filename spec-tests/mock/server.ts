@@ -1,6 +1,6 @@
 /**
- * A small chat-completions server with a fake model, whose bugs can be switched on by name: what the laws of
- * spec-tests/conform are tried against. Without bugs it keeps the contract in all it offers.
+ * A small chat-completions server with a fake model, for tests of the laws in spec-tests/conform. Bugs can be switched on
+ * by name. Without bugs it satisfies the specification in everything that it offers.
  *
  *   node dist/spec-tests/mock/server.js --port 0 --dialect openai --bug seed-ignored
  */
@@ -36,11 +36,11 @@ import { CONTEXT_LENGTH, MockEngine, NUM_PLACES } from "./mock-engine.js";
 
 export interface MockOptions {
   readonly bugs?: readonly BugName[];
-  /** `ppio` unless given. */
+  /** Default: `ppio`. */
   readonly dialect?: Dialect;
-  /** Any free one unless given. */
+  /** Default: a free port. */
   readonly port?: number;
-  /** Nobody needs one unless given. */
+  /** Default: no key is required. */
   readonly apiKey?: string;
 }
 
@@ -49,7 +49,7 @@ export interface Mock {
   close(): Promise<void>;
 }
 
-/** On this machine only. Resolves when it listens. */
+/** Starts the server on 127.0.0.1. Resolves when it listens. */
 export async function startMock(options: MockOptions = {}): Promise<Mock> {
   const mock = new MockServer(options);
   const server = createServer((request, response) => void mock.receive(new Exchange(request, response)));
@@ -100,12 +100,12 @@ class MockServer {
     const model = name.startsWith("models/") ? decodeURIComponent(name.slice("models/".length)) : null;
     const route = this.#routes[model === null ? name : "models/"];
     if (route === undefined || (!isHealth && !PREFIXES.test(path)))
-      throw new ApiError("not_found", `There is nothing at ${JSON.stringify(path)}.`);
+      throw new ApiError("not_found", `Unknown path: ${JSON.stringify(path)}.`);
     const [allowed, answer] = route;
     if (!allowed.includes(method))
       throw new ApiError(
         "method_not_allowed",
-        `${method} is not possible here; allowed: ${allowed.join(", ")}.`,
+        `${method} is not allowed here; allowed: ${allowed.join(", ")}.`,
         null,
         { headers: { allow: allowed.join(", ") } },
       );
@@ -163,7 +163,7 @@ class MockServer {
     if (index >= 0)
       throw new EngineError(
         "out_of_range",
-        `token_ids[${index}] is ${tokenIds[index]}, which is no token of this model.`,
+        `token_ids[${index}] is ${tokenIds[index]}, which is not a token of this model.`,
         `token_ids[${index}]`,
       );
     exchange.sendJson({ text: tokenizer.decode(tokenIds) });
@@ -208,7 +208,7 @@ class MockServer {
     stream.done();
   }
 
-  /** A body with everything taken out that a bug accepts and drops. */
+  /** Removes the fields of a body that a bug accepts and ignores. */
   #loosened(body: unknown): unknown {
     if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
     const fields: Record<string, unknown> = { ...body };
@@ -267,7 +267,7 @@ class MockServer {
 const GET = ["GET", "HEAD"];
 const POST = ["POST"];
 
-/** Where a bug moves what is out of range. */
+/** Ranges to which the bug out-of-range-accepted clamps. */
 const RANGES: Readonly<Record<string, readonly [lowest: number, highest: number]>> = {
   temperature: [0, 2],
   top_p: [0.01, 1],
@@ -306,7 +306,7 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   });
   const unknown = values.bug.filter((name) => !BUGS.some((bug) => bug.name === name));
   if (unknown.length > 0)
-    throw new Error(`No such bug: ${unknown.join(", ")}. Bugs: ${BUGS.map(({ name }) => name).join(", ")}`);
+    throw new Error(`Unknown bug: ${unknown.join(", ")}. Bugs: ${BUGS.map(({ name }) => name).join(", ")}`);
   const apiKey = values["api-key"];
   const mock = await startMock({
     bugs: values.bug as BugName[],

@@ -1,6 +1,6 @@
 /**
- * The fake model's tokens: every byte, words, whole characters and fragments of them, pieces of JSON, the reasoning's
- * tags and the parts to spell them with, and an end token. Text is encoded byte by byte; pieces are only ever generated.
+ * Vocabulary of the fake model: all bytes, words, complete characters, fragments of characters, pieces of JSON, the
+ * reasoning tags and parts of them, and an end token. Text is encoded byte by byte; the model generates all tokens.
  */
 
 import { markupOf, THINKING } from "../../engine/message/message-format.js";
@@ -89,10 +89,10 @@ const FIRST_PIECE = 257;
 export const END = 256;
 export const OPEN = FIRST_PIECE + PIECES.length;
 export const CLOSE = OPEN + 1;
-/** Tokens of the tokenizer. */
+/** Number of tokens. */
 export const VOCABULARY_SIZE = CLOSE + 1;
 
-/** Whoever speaks, and the end token behind what they say. */
+/** Chat template: each message has its role, optional name, content and the end token. */
 const TEMPLATE =
   "{% for message in messages %}{{ message.role }}{% if message.name %} {{ message.name }}{% endif %}: {{ message.content }}<|end|>{% endfor %}assistant: ";
 export const TOKENIZER_CONFIG = { eos_token: "<|end|>", chat_template: TEMPLATE };
@@ -115,15 +115,15 @@ export function mockTokenizer(): Tokenizer {
   );
 }
 
-/** What the model thinks of a token whatever the context. */
+/** Kind of a token, which determines its base logit. */
 export type TokenKind = "word" | "json" | "tag" | "letter" | "mark" | "digit" | "continuation" | "other";
 
-/** By token id. */
+/** Kind of each token, by token id. */
 export const TOKEN_KINDS: readonly TokenKind[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) =>
   kindOf(tokenId),
 );
 
-/** One character for each byte; the end token, which has none, is U+FFFF. */
+/** Bytes of each token, one character per byte. The end token, which has no bytes, is U+FFFF. */
 export const TOKEN_TEXTS: readonly string[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) => {
   if (tokenId === END) return "\uFFFF";
   if (tokenId >= OPEN) return tokenId === OPEN ? "<think>" : "</think>";

@@ -1,11 +1,11 @@
-/** What a conversion makes of a model's weights before it quantizes them, from tensors held in memory. */
+/** Equalizes the weights of a model in memory, as a conversion does before quantization. */
 
 import { equalize } from "../../engine/convert/equalize.js";
 import type { ModelConfig } from "../../engine/architecture/config.js";
 import { modelWeights, packedWeights, type StackedWeight } from "../../engine/architecture/weights.js";
 import type { RandomTensor } from "../fixtures/random-model.js";
 
-/** The values of each stacked weight, by its name in the pack. */
+/** Returns the equalized values of each stacked weight, by its name in the pack. */
 export async function equalizedWeights(
   config: ModelConfig,
   tensors: ReadonlyMap<string, RandomTensor>,
@@ -26,7 +26,7 @@ export async function equalizedWeights(
   return result;
 }
 
-/** The same cut into the checkpoint's own tensors, each passed through `use` while it is still stacked. */
+/** Returns the equalized values as tensors of the checkpoint. `use` transforms each stacked weight before it is split. */
 export async function equalizedTensors(
   config: ModelConfig,
   tensors: ReadonlyMap<string, RandomTensor>,

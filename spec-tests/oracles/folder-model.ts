@@ -1,6 +1,6 @@
 /**
- * A model of the forward pass from a folder: config.json and the safetensors are read here, without the engine, so that a
- * mistake in reading a folder shows as well as one in computing.
+ * Builds the reference forward pass of a model folder. It reads config.json and the safetensors files without the engine,
+ * so that tests also detect mistakes in the engine's reading of a folder.
  */
 
 import { readFileSync, readdirSync } from "node:fs";
@@ -19,7 +19,7 @@ export function readConfig(dir: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(dir, "config.json"), "utf8")) as Record<string, unknown>;
 }
 
-/** Every tensor of every safetensors file in the folder. */
+/** Reads all tensors of all safetensors files in the folder. */
 export function readTensors(dir: string): Map<string, FolderTensor> {
   const tensors = new Map<string, FolderTensor>();
   for (const file of readdirSync(dir).filter((name) => name.endsWith(".safetensors"))) {
@@ -49,7 +49,7 @@ const READERS: Readonly<Record<string, (bytes: Buffer, at: number) => number>> =
   F16: (bytes, at) => fromHalf(bytes.readUInt16LE(at)),
 };
 
-/** @param config as config.json has it */
+/** @param config parsed config.json */
 export function folderModel(
   config: Record<string, unknown>,
   tensors: ReadonlyMap<string, FolderTensor>,

@@ -1,8 +1,8 @@
 /**
- * The Llama family's forward pass in float64, straight from the formulas, one token at a time: the only one of the tests.
- * A model comes from weights by their names (named-model.ts), from a folder that is read without the engine
- * (folder-model.ts), or from the kernels' matrices (kernel-model.ts). Every number has the deviation to expect of an f32
- * computation (estimate.ts); a test with a bound of its own reads the values alone.
+ * Reference forward pass of the Llama family in float64, directly from the formulas, one token at a time. All tests share
+ * it. A model is built from weights by name (named-model.ts), from a folder that is read without the engine
+ * (folder-model.ts), or from the kernels' matrices (kernel-model.ts). Every number carries the expected deviation of an f32
+ * computation (estimate.ts); tests with other bounds use only the values.
  */
 
 import {
@@ -21,7 +21,7 @@ import {
   times,
 } from "./estimate.js";
 
-/** A product with weights, plus a bias where there is one. */
+/** A matrix product, plus a bias if the layer has one. */
 export type Linear = (input: Vector) => Vector;
 
 export interface ReferenceModel {
@@ -29,7 +29,7 @@ export interface ReferenceModel {
   readonly numKvHeads: number;
   readonly headDim: number;
   readonly normEpsilon: number;
-  /** A token's row of the embedding, [hiddenSize] */
+  /** Embedding of a token, [hiddenSize] */
   readonly embed: (tokenId: number) => ArrayLike<number>;
   readonly rotation: (position: number) => Rotation;
   readonly layers: readonly ReferenceLayer[];
@@ -43,7 +43,7 @@ export interface ReferenceLayer {
   readonly inputNorm: ArrayLike<number>;
   /** [hiddenSize] -> [(numHeads + 2 * numKvHeads) * headDim]: queries, keys, values */
   readonly qkv: Linear;
-  /** [headDim]; null where heads are not normed */
+  /** [headDim]; null if heads are not normalized */
   readonly qNorm: ArrayLike<number> | null;
   readonly kNorm: ArrayLike<number> | null;
   /** [numHeads * headDim] -> [hiddenSize] */
@@ -56,7 +56,7 @@ export interface ReferenceLayer {
   readonly down: Linear;
 }
 
-/** How keys and values are kept, and how many positions attention reads before it merges what it has. */
+/** Format of the KV cache, and number of positions per page, after which attention merges partial results. */
 export interface Pages {
   readonly format: "f32" | "q8";
   readonly size: number;
@@ -69,7 +69,7 @@ export function hiddenStates(model: ReferenceModel, tokenIds: readonly number[])
 }
 
 export class ReferenceForward {
-  /** [layer][position][kv head] -> [headDim], as pages keep them */
+  /** [layer][position][kv head] -> [headDim], in the precision of the pages */
   readonly keys: readonly Vector[][][];
   readonly values: readonly Vector[][][];
 
@@ -78,7 +78,7 @@ export class ReferenceForward {
     this.values = model.layers.map(() => []);
   }
 
-  /** Appends one token. @returns its hidden state behind the final norm, [hiddenSize] */
+  /** Appends one token. @returns its hidden state after the final norm, [hiddenSize] */
   hidden(tokenId: number): Vector {
     const { embed, rotation, layers, finalNorm, normEpsilon } = this.model;
     const angles = rotation(this.keys[0]?.length ?? 0);
@@ -93,7 +93,7 @@ export class ReferenceForward {
     return rmsNorm(row, finalNorm, normEpsilon);
   }
 
-  /** Keeps keys and values, and attends to all that are kept. @returns [numHeads * headDim] */
+  /** Stores keys and values, and attends to all stored positions. @returns [numHeads * headDim] */
   #attend(index: number, qkv: Vector, angles: Rotation): Vector {
     const { numHeads, numKvHeads, headDim, normEpsilon, layers, pages } = this.model;
     const { qNorm, kNorm } = layers[index]!;
@@ -105,7 +105,7 @@ export class ReferenceForward {
     keys.push(heads.slice(numHeads, numHeads + numKvHeads).map((head) => asIntegers(turned(head, kNorm), 127)));
     values.push(heads.slice(numHeads + numKvHeads).map((head) => asIntegers(head, 127)));
     return heads.slice(0, numHeads).flatMap((head, i) => {
-      // Two roundings for 1 / sqrt(headDim), one for the product. Over q8 pages queries are integers of 15 bits.
+      // Two roundings for 1 / sqrt(headDim), one for the product. With q8 pages, queries are 15-bit integers.
       const query = asIntegers(times(turned(head, qNorm), 1 / Math.sqrt(headDim), 3), 16383);
       const shared = Math.floor((i * numKvHeads) / numHeads);
       const ofHead = (all: readonly Vector[]): Vector => all[shared]!;
@@ -114,17 +114,17 @@ export class ReferenceForward {
   }
 }
 
-/** Softmax of the products of a query, which is scaled, with keys; the mean of the values by these weights. */
+/** Attention of a scaled query: softmax of its products with the keys, and the weighted mean of the values. */
 function attention(query: Vector, keys: readonly Vector[], values: readonly Vector[], pages: Pages): Vector {
   const numPages = Math.ceil(keys.length / pages.size);
   const scores = keys.map((key) => dot(query, key, query.length + 2));
   const largest = Math.max(...scores.map(({ value }) => value));
   const weights = scores.map(({ value, deviation }) => {
     const weight = Math.exp(value - largest);
-    // The score's deviation as a factor; the argument's rounding; an exp, and for each merge one more and a product.
+    // The deviation of the score as a factor, the rounding of the argument, an exp, and an exp and a product per merge.
     const ofExp = 1.5 * UNIT_ROUNDOFF * Math.sqrt(1 + 2 * numPages);
     const relative = Math.hypot(deviation, (value - largest) * UNIT_ROUNDOFF, ofExp);
-    // Weights below e^-87 of the page's largest count as zero.
+    // Weights below e^-87 of the page's largest weight count as zero.
     return { value: weight, deviation: weight * relative + Math.exp(-87) };
   });
   const total = rounded(
@@ -132,7 +132,7 @@ function attention(query: Vector, keys: readonly Vector[], values: readonly Vect
     Math.hypot(...weights.map(({ deviation }) => deviation)),
     keys.length + numPages,
   );
-  // With q8 pages, weights times scales are rounded to 1 / 16383 of the page's largest: uniformly, so 0.29 of a step.
+  // With q8 pages, weight times scale is rounded to 1 / 16383 of the page's largest. The error is uniform: 0.29 of a step.
   const terms = weights.map(({ value }, p) => value * Math.max(...values[p]!.map((one) => Math.abs(one.value))));
   const ofCodes = pages.format === "q8" ? (Math.sqrt(keys.length) * 0.29 * Math.max(...terms)) / 16383 : 0;
   return query.map((_, d) => {

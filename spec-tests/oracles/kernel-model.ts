@@ -1,4 +1,4 @@
-/** A model of the forward pass from the kernels' matrices: products with quantized weights see quantized activations. */
+/** Builds the reference forward pass from the kernels' matrices. Products with quantized weights use quantized activations. */
 
 import {
   type FloatMatrix,
@@ -70,7 +70,7 @@ function linear(matrix: QuantizedMatrix | FloatMatrix, bias: Float32Array | null
   };
 }
 
-/** Sums of a block are exact, in integers: roundings are as many as blocks, and some at the end. */
+/** Product with integer sums per block, which are exact. Roundings: one per block, and some at the end. */
 function blockProduct(weights: Float32Array, input: Vector, format: QuantizedFormat): Vector {
   const blocks = split(input, QUANTIZATION_BLOCK);
   const activations = blocks.flatMap((block) => quantized(block, LARGEST_ACTIVATION[format]));

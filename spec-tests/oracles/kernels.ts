@@ -1,6 +1,6 @@
 /**
- * What the kernels compute, written straight from the contract in float64 TypeScript, without a
- * thought for speed: full sorts, plain sums, Math.exp. The oracle of the tests; nothing else uses it.
+ * Reference implementation of the kernels in float64 TypeScript, written from the specification without regard to speed:
+ * full sorts, plain sums, Math.exp. Only tests use it.
  */
 
 import type { SampleRequest, SampledToken } from "../../kernels/kernels.js";
@@ -12,7 +12,7 @@ import {
   dequantize,
 } from "../../kernels/index.js";
 
-/** A product and, for each element, the sum of the magnitudes of its terms (what rounding scales with). */
+/** A product and, for each element, the sum of the magnitudes of its terms, to which rounding errors are proportional. */
 export interface ReferenceProduct {
   /** [numRows, rows] */
   readonly values: Float64Array;
@@ -21,8 +21,8 @@ export interface ReferenceProduct {
 }
 
 /**
- * input x matrix, transposed.
- * @param input f32 [numRows, cols], quantized first where the weights are
+ * Computes the input times the transposed matrix.
+ * @param input f32 [numRows, cols], which is quantized first if the weights are quantized
  */
 export function referenceMatmul(
   matrix: QuantizedMatrix | FloatMatrix,
@@ -47,10 +47,10 @@ export function referenceMatmul(
   return { values, magnitudes };
 }
 
-/** The largest integer that stands for an activation beside weights of a format. */
+/** Largest integer of a quantized activation, for each format of the weights. */
 export const LARGEST_ACTIVATION = { q8: 4095, q4: 127 } as const;
 
-/** Activations after a round trip through integers in blocks of 32; f32 steps are those of the kernels. */
+/** Quantizes and dequantizes activations in blocks of 32, with the same f32 operations as the kernels. */
 export function quantizedActivations(row: Float32Array, format: QuantizedFormat): Float64Array {
   const largest = LARGEST_ACTIVATION[format];
   const result = new Float64Array(row.length);
@@ -70,17 +70,17 @@ function roundHalfEven(value: number): number {
   return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
-/** A draw, what was kept of the row, and how close it was. */
+/** A draw, with the tokens that were kept and the distance to the closest decision boundary. */
 export interface ReferenceSample extends SampledToken {
-  /** The tokens left after step 7, in descending order; one for greedy. */
+  /** Tokens that are left after step 7, in descending order. Only one for greedy sampling. */
   readonly kept: readonly number[];
-  /** Their weights, relative to the largest. */
+  /** Weights of the kept tokens, relative to the largest weight. */
   readonly weights: readonly number[];
   /** Smallest distance from a boundary of steps 6 to 8, relative to the quantity compared. */
   readonly margin: number;
 }
 
-/** One draw by the contract, sections 3 and 4. Throws where no token can be drawn. */
+/** Draws one token by sections 3 and 4 of the specification. Throws if no token can be drawn. */
 export function referenceSample(logits: Float32Array, request: SampleRequest): ReferenceSample {
   if (logits.some(Number.isNaN) || logits.includes(Infinity) || !logits.some(Number.isFinite)) {
     throw new Error("No distribution in this row of logits");
@@ -123,7 +123,7 @@ export function referenceSample(logits: Float32Array, request: SampleRequest): R
   return { ...answer(kept[drawn < 0 ? kept.length - 1 : drawn]!, kept), kept, weights, margin };
 }
 
-/** Log-softmax over the tokens of `order`, which descends: one token's, and the `count` largest. */
+/** Computes the log-softmax over the tokens of `order` (descending), for one token and for the `count` largest. */
 function referenceLogprobs(
   z: Float32Array,
   order: readonly number[],
@@ -143,7 +143,7 @@ function referenceLogprobs(
 /** The largest finite f32. */
 const F32_MAX = (2 - 2 ** -23) * 2 ** 127;
 
-/** Steps 1 to 3; removed tokens are -Infinity. */
+/** Applies steps 1 to 3. Removed tokens become -Infinity. */
 function adjusted(logits: Float32Array, request: SampleRequest): Float32Array {
   const z = logits.slice();
   const { adjustments, allowed } = request;
@@ -164,7 +164,7 @@ function adjusted(logits: Float32Array, request: SampleRequest): Float32Array {
   return z;
 }
 
-/** The tokens that are not removed: descending, lower id first on a tie. */
+/** Returns the tokens that are not removed, in descending order; the lower id is first on a tie. */
 function descending(z: Float32Array): number[] {
   const tokenIds = Array.from(z.keys()).filter((tokenId) => z[tokenId]! > -Infinity);
   return tokenIds.sort((a, b) => z[b]! - z[a]! || a - b);
@@ -179,7 +179,7 @@ function runningSums(values: readonly number[]): number[] {
   return values.map((value) => (total += value));
 }
 
-/** The smallest distance of any value from a threshold, relative to the threshold; 1 where there are no values. */
+/** Returns the smallest relative distance of a value from a threshold, or 1 if there are no values. */
 function distance(values: readonly number[], threshold: number): number {
   return values.reduce((least, value) => Math.min(least, Math.abs(value - threshold) / threshold), 1);
 }

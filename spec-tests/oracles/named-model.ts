@@ -1,26 +1,26 @@
-/** A model of the forward pass from weights under their Hugging Face names: it shares no code with the conversion. */
+/** Builds the reference forward pass from weights by their Hugging Face names. It shares no code with the conversion. */
 
 import type { ModelConfig } from "../../engine/architecture/config.js";
 import { add, exactly, product, valuesOf } from "./estimate.js";
 import type { Linear, ReferenceModel } from "./forward.js";
 
-/** What the forward pass needs of a configuration, whoever has read it. */
+/** The part of a configuration that the forward pass needs. */
 export type NamedConfig = Omit<
   ModelConfig,
   "architecture" | "intermediateSize" | "vocabSize" | "contextLength" | "tiedEmbeddings" | "endTokenIds"
 >;
 
-/** Row-major values of a tensor by its Hugging Face name. */
+/** Returns the row-major values of a tensor by its Hugging Face name. */
 export type WeightSource = (name: string) => ArrayLike<number>;
 
-/** @param activations what a product with weights sees of its input; deviations do not count what it rounds off */
+/** @param activations transforms the input of each matrix product, such as by rounding; deviations do not include its error */
 export function namedModel(
   config: NamedConfig,
   weight: WeightSource,
   activations: (x: Float64Array) => Float64Array = (x) => x,
 ): ReferenceModel {
   const { hiddenSize, numLayers, headDim, qkNorm, attentionBias, outputBias } = config;
-  /** Projections of one input, one after the other. */
+  /** Concatenates several projections of the same input. */
   const linear =
     (names: readonly string[], hasBias = false): Linear =>
     (input) => {
@@ -72,7 +72,7 @@ export function namedLogits(
   return valuesOf(product(head, exactly(hidden)));
 }
 
-/** Radians per position of a pair, from the formulas of the Llama 3.1 release and of linear scaling. */
+/** Rotary frequency of a pair in radians per position, from the formulas of the Llama 3.1 release and of linear scaling. */
 export function rotaryFrequency(
   pair: number,
   { headDim, ropeTheta, ropeScaling: scaling }: Pick<NamedConfig, "headDim" | "ropeTheta" | "ropeScaling">,

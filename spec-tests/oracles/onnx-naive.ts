@@ -1,4 +1,4 @@
-/** The plainest way to run a folder of ONNX files: the file as it is, the prompt in one pass, the cache handed from call to call. */
+/** A naive way to run a folder of ONNX files: unmodified file, prompt in one pass, cache tensors passed from call to call. */
 
 import { dirname } from "node:path";
 
@@ -6,7 +6,7 @@ import type { OnnxFolder } from "../../engine/folder/onnx-folder.js";
 import { halfTable, widenHalf } from "../../engine/formats/safetensors.js";
 import { openSession, Tensor } from "../../engine/runner/onnx-session.js";
 
-/** @returns the logits behind each position: of the prompt's last and of each token after it */
+/** @returns the logits after the prompt and after each of `nextIds` */
 export async function naiveLogits(
   { path, decoder }: OnnxFolder,
   promptIds: readonly number[],
