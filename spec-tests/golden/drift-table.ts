@@ -1,6 +1,6 @@
 /**
- * Prints the drift of both trained models and their variants as a Markdown table: of fast from exact, of which the
- * goldens hold the bars at q8, and of the 8-bit and 4-bit weights from the same weights in f32.
+ * Prints the drift of both trained models and their variants as a Markdown table: of fast from exact (the golden tests check
+ * its limits at q8), and of the 8-bit and 4-bit weights from the same weights in f32.
  *
  *   TOUCHSTONE_ASSETS=DIR node dist/spec-tests/golden/drift-table.js [tokens]
  */
@@ -50,7 +50,7 @@ async function main(numTokens: number): Promise<void> {
   await rm(scratch, { recursive: true });
 }
 
-/** KL divergence in nats per token, agreement, and both perplexities. */
+/** Formats KL divergence in nats per token, top-1 agreement and both perplexities. */
 function cell({ klDivergence, top1Agreement, perplexity }: Divergence): string {
   const perplexities = `${perplexity.reference.toFixed(3)} → ${perplexity.other.toFixed(3)}`;
   return `${klDivergence.toFixed(5)}; ${(100 * top1Agreement).toFixed(2)} %; ${perplexities}`;

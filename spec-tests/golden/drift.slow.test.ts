@@ -1,6 +1,6 @@
 /**
- * The bars on how far the profile fast may drift from exact, at q8, on both trained models and on variants of them
- * with outlier channels. 1,500 tokens for each; DRIFT_TOKENS=10000 reads as many as the bars ask for, and
+ * Tests of the limits of the drift of the profile fast from exact, at q8, for both trained models and variants of them with
+ * outlier channels. Each is measured on 1,500 tokens. DRIFT_TOKENS=10000 uses as many as the limits are specified for.
  * `node dist/spec-tests/golden/drift-table.js` prints all figures.
  */
 
@@ -17,8 +17,8 @@ import { EMBEDDED, openVariant, STORIES, VARIANTS, type DriftModel } from "../fi
 
 const NUM_TOKENS = Number(process.env["DRIFT_TOKENS"] ?? 1500);
 /**
- * The bar is 0.01 for both. What is measured is about half of these; with one scale for all rows of a block the
- * embedded model's is tenfold, and would still be within the bar.
+ * In nats per token. The specified limit is 0.01 for both. Measured values are about half of these stricter limits. With one
+ * scale for all rows of a block, the value of the embedded model is ten times as large, still within the specified limit.
  */
 const MAX_KL_DIVERGENCE = { embedded: 0.0005, stories260K: 0.002 };
 const MIN_TOP1_AGREEMENT = 0.98;
@@ -45,7 +45,7 @@ function staysWithinBars(model: DriftModel, maxKLDivergence: number): void {
     async (name, variant) => {
       const { q8, f32 } = await openVariant(model, variant, scratch, ["q8", "f32"]);
 
-      // The injection leaves the function as it was.
+      // The injection must not change the function that the model computes.
       const injected = await evaluate(
         { pack: plain, profile: "exact" },
         { pack: f32, profile: "exact" },

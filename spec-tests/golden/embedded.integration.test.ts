@@ -1,6 +1,6 @@
 /**
- * The embedded model's answers, token for token, and what must hold of its streams. Needs no asset and never skips.
- * UPDATE_GOLDEN=1 rewrites embedded.json; review the difference.
+ * Tests of the embedded model: recorded answers, token for token, and properties of its streams. They need no assets and are
+ * never skipped. UPDATE_GOLDEN=1 rewrites embedded.json; review the diff.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -58,7 +58,7 @@ describe("greedy answers", () => {
 describe("streams", () => {
   const story = [user("Tell me a story about a fox.")];
 
-  test("concatenate to what the tokens decode to", async () => {
+  test("concatenate to the decoded tokens", async () => {
     for (const seed of [1, 2, 3]) {
       const { content, tokenIds, finishReason } = await read(
         model.chat({ messages: story, seed, separateReasoning: false }),
@@ -71,7 +71,7 @@ describe("streams", () => {
     }
   });
 
-  test("separated, hold the same text without the tags", async () => {
+  test("have the same text without the tags if reasoning is separate", async () => {
     const whole = await read(model.chat({ messages: story, seed: 4, separateReasoning: false }));
     const apart = await read(model.chat({ messages: story, seed: 4, separateReasoning: true }));
     expect(apart.tokenIds).toEqual(whole.tokenIds);
@@ -82,7 +82,7 @@ describe("streams", () => {
     expect(apart.deltas.at(-1)!.usage!.reasoningTokens).toBeGreaterThan(0);
   });
 
-  test("replay with their seed, and differ with another", async () => {
+  test("are the same with the same seed, and differ with another seed", async () => {
     const [first, again, other] = [
       await read(model.chat({ messages: story, seed: 5 })),
       await read(model.chat({ messages: story, seed: 5 })),
@@ -92,14 +92,14 @@ describe("streams", () => {
     expect(other.content).not.toBe(first.content);
   });
 
-  test("a drawn seed replays the answer it gave", async () => {
+  test("are repeated by the seed that was drawn for them", async () => {
     const stream = model.chat({ messages: story });
     const first = await read(stream);
     const again = await read(model.chat({ messages: story, seed: stream.seed }));
     expect(again.tokenIds).toEqual(first.tokenIds);
   });
 
-  test("run together as they run alone", async () => {
+  test("do not depend on concurrent requests", async () => {
     const asks = Object.values(CONVERSATIONS).map((messages, seed) => ({
       messages,
       seed,
@@ -116,7 +116,7 @@ describe("streams", () => {
     expect(together).toEqual(alone);
   });
 
-  test("never carry part of a stop sequence that was removed, and count its tokens", async () => {
+  test("never contain part of a removed stop sequence, but usage counts its tokens", async () => {
     const messages = [user("What is 27 + 38?")];
     const { content, finishReason, deltas, tokenIds } = await read(
       model.chat({ messages, temperature: 0, separateReasoning: true, stop: [" = 65"], includeStop: false }),
@@ -126,7 +126,7 @@ describe("streams", () => {
     expect(deltas.at(-1)!.usage!.completionTokens).toBe(tokenIds.length);
   });
 
-  test("carry logprobs whose bytes are the text", async () => {
+  test("have logprobs whose bytes add up to the text", async () => {
     const { deltas, content } = await read(
       model.chat({ messages: story, seed: 8, separateReasoning: false, logprobs: true, topLogprobs: 20 }),
     );
@@ -154,13 +154,13 @@ describe("streams", () => {
   });
 });
 
-describe("bad input", () => {
+describe("input", () => {
   test.each<[string, Parameters<Model["chat"]>[0], object]>([
     ["no messages", { messages: [] }, { param: "messages" }],
     ["a lone surrogate", { messages: [user("a\uD800b")] }, { code: "out_of_range", param: "messages[0].content" }],
     ["a lone surrogate in a stop sequence", { messages: [user("a")], stop: ["\uDC00"] }, { code: "out_of_range" }],
     [
-      "a role the template does not know",
+      "a role that the template does not support",
       { messages: [user("a"), { role: "tool", content: "b" }] },
       { code: "template_error" },
     ],
@@ -175,7 +175,7 @@ describe("bad input", () => {
       { messages: [user("a")], topLogprobs: 2 },
       { code: "unsupported_value", param: "topLogprobs" },
     ],
-    ["a bias for no token", { messages: [user("a")], logitBias: new Map([[1_000_000, 1]]) }, { code: "out_of_range" }],
+    ["a bias for a token that does not exist", { messages: [user("a")], logitBias: new Map([[1_000_000, 1]]) }, { code: "out_of_range" }],
   ])("%s is refused", (_, options, error) => {
     expect(() => model.chat(options)).toThrow(expect.objectContaining(error));
   });

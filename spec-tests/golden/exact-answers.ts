@@ -1,7 +1,7 @@
 /**
- * What the profile `exact` must answer everywhere: a fixed list of requests to the embedded model, with token ids and
- * the bits of their log-probabilities, and the hashes of the weights that its conversion gives.
- * `node dist/spec-tests/golden/exact-answers.js [threads]` prints it as this Node computes it.
+ * Answers of the profile `exact`, which must be the same everywhere: a fixed list of requests to the embedded model, with
+ * token ids and the bits of their log-probabilities, and the hashes of the converted weights.
+ * `node dist/spec-tests/golden/exact-answers.js [threads]` computes and prints them.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -28,11 +28,11 @@ export interface ExactAnswers {
 export interface ExactAnswer {
   /** [choice][token] */
   readonly tokenIds: number[][];
-  /** [choice]: the float32 of each token's log-probability and of its two likeliest alternatives, in base64. */
+  /** [choice]: float32 log-probabilities of each token and of its two most likely alternatives, in base64. */
   readonly logprobBits: string[];
 }
 
-/** Prompts of one to several blocks, greedy and drawn, with every step of the logit pipeline. */
+/** Requests with prompts of one or several blocks, greedy and sampled, that cover every step of the logit pipeline. */
 export const REQUESTS: Readonly<Record<string, ChatOptions | GenerateOptions>> = {
   greedy: { messages: [user("What is 27 + 38?")], temperature: 0 },
   drawn: { messages: [user("Tell me a story about a fox.")], seed: 1 },

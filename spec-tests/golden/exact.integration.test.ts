@@ -1,7 +1,7 @@
 /**
- * The profile `exact` gives the recorded bytes: with any number of threads, whatever runs beside a request, with keys
- * and values fresh or found, and in other versions of Node (TOUCHSTONE_NODES: paths of their binaries, as in PATH).
- * UPDATE_GOLDEN=1 rewrites exact.json; review the difference.
+ * Tests that the profile `exact` gives the recorded bytes: with any number of threads, with concurrent requests, with a cold
+ * or warm prefix cache, and in other versions of Node (TOUCHSTONE_NODES: paths of their binaries, separated as in PATH).
+ * UPDATE_GOLDEN=1 rewrites exact.json; review the diff.
  */
 
 import { execFile } from "node:child_process";
@@ -19,13 +19,13 @@ const golden = (): ExactAnswers => JSON.parse(readFileSync(GOLDEN_FILE, "utf8"))
 
 const NODES = (process.env["TOUCHSTONE_NODES"] ?? "").split(delimiter).filter((path) => path !== "");
 
-test("the recorded weights, token ids and log-probabilities", async () => {
+test("weights, token ids and log-probabilities are the recorded ones", async () => {
   const answers = await exactAnswers(1);
   if (process.env["UPDATE_GOLDEN"] === "1") writeFileSync(GOLDEN_FILE, `${JSON.stringify(answers, null, 1)}\n`);
   expect(answers).toEqual(golden());
 });
 
-test.each([2, 3])("%d threads, twice, all requests at the same time the second time", async (numThreads) => {
+test.each([2, 3])("answers are the recorded ones with %d threads, one after the other and concurrently", async (numThreads) => {
   const model = await loadModel({ profile: "exact", numThreads });
   const fresh: Record<string, ExactAnswer> = {};
   for (const [name, request] of Object.entries(REQUESTS)) fresh[name] = await exactAnswer(model, request);

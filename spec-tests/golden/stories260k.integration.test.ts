@@ -1,4 +1,4 @@
-/** A trained model whose greedy text another implementation published, from a folder and from the hub. */
+/** Tests a trained model, from a folder and from the hub, against greedy text of another implementation. */
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,11 +32,11 @@ async function expectGolden(options: LoadModelOptions): Promise<void> {
 }
 
 describeWithAssets("stories260K", () => {
-  test.each(["fast", "exact"] as const)("%s: the 200 greedy tokens and their text", (profile) =>
+  test.each(["fast", "exact"] as const)("%s generates the 200 published greedy tokens and their text", (profile) =>
     expectGolden({ model: asset("stories260K"), profile }),
   );
 
-  test("the same from the hub, and without it once it is here", async () => {
+  test("generates the same from the hub, and offline after the download", async () => {
     const scratch = mkdtempSync(join(tmpdir(), "stories-hub-"));
     const hub = await HubServer.start();
     hub.repositories.set("karpathy/stories260K", folderRepository(asset("stories260K")));

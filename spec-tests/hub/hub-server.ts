@@ -1,7 +1,7 @@
 /**
- * A hub on this machine, for tests: lists repositories, sends small files itself and large ones from a second
- * port, as the hub's file servers do, and misbehaves where a test asks for it. Files may be generated as they are
- * sent, so that large ones cost no memory.
+ * A local hub for tests. It lists repositories, sends small files itself and large files from a second port, like the
+ * hub's file servers, and can be given faults. Files may be generated while they are sent, so that large files use no
+ * memory.
  */
 
 import { createHash } from "node:crypto";
@@ -15,7 +15,7 @@ import { randomSource } from "../fixtures/random-model.js";
 
 export interface HubFile {
   readonly size: number;
-  /** As the hub names it: sha256 of a large file, git object id of a small one. */
+  /** The hub's hash of the file: sha256 of a large file, git object id of a small file. */
   readonly hash: string;
   readonly isLarge: boolean;
   read(start: number, end: number): Uint8Array;
@@ -24,30 +24,30 @@ export interface HubFile {
 export interface HubRepository {
   readonly commit: string;
   readonly files: ReadonlyMap<string, HubFile>;
-  /** Branches and tags; `main` alone unless given. */
+  /** Branches and tags. Default: only `main`. */
   readonly revisions?: readonly string[];
   readonly access?: "public" | "private" | "gated";
 }
 
-/** What a test can ask for; each is called for every answer that it may concern. */
+/** Faults that a test can set. Functions are called for every answer that they may affect. */
 export interface Faults {
-  /** Answers with this status instead, and these headers. */
+  /** Returns a status and headers to answer with, or null. */
   refuse?: (request: HubRequest) => { readonly status: number; readonly headers?: Record<string, string> } | null;
-  /** Bytes of the body after which the connection breaks, ends as if that were all, or falls silent. */
+  /** Returns the number of bytes after which the connection breaks, ends as if complete, or stalls, or null. */
   cut?: (request: HubRequest) => { readonly after: number; readonly how: "break" | "end" | "stall" } | null;
-  /** Changes the bytes of the file from `start` on. */
+  /** Changes bytes of the file, which begin at offset `start`. */
   alter?: (bytes: Uint8Array, start: number, request: HubRequest) => void;
-  /** Milliseconds between 64 KiB, so that what is sent does not wait in the network's buffers. */
+  /** Milliseconds between blocks of 64 KiB, so that sent data does not accumulate in network buffers. */
   pauseMs?: number;
-  /** The whole file, whatever part is asked for. */
+  /** Send the complete file, whatever range is requested. */
   ignoreRange?: boolean;
-  /** The hash in the headers of a file, instead of its own. */
+  /** Hash in the headers of a file, instead of the correct one. */
   hash?: string;
-  /** The file server's own etag. */
+  /** Etag of the file server. */
   etag?: () => string;
-  /** The list of files has neither sizes nor hashes. */
+  /** Omit sizes and hashes from the list of files. */
   bareList?: boolean;
-  /** The list of files names this one too. */
+  /** Name of a file that is added to the list of files. */
   listed?: string;
 }
 
@@ -65,7 +65,7 @@ export class HubServer {
   readonly requests: HubRequest[] = [];
   readonly endpoint: string;
   faults: Faults = {};
-  /** Called with the bytes of files that have been sent since the server started. */
+  /** Called with the number of bytes of files that have been sent since the server started. */
   onSent: (numBytes: number) => void = () => {};
   #numSent = 0;
 
@@ -96,7 +96,7 @@ export class HubServer {
     return this.#numSent;
   }
 
-  /** Variables under which programs use this hub and keep nothing outside `folder`. */
+  /** Environment variables with which programs use this hub and store files only below `folder`. */
   environment(folder: string): Record<string, string> {
     return {
       HF_ENDPOINT: this.endpoint,
@@ -134,7 +134,7 @@ export class HubServer {
     if (message.headers.authorization !== undefined && !isKnown) {
       return end(response, 401, { "x-error-message": "Invalid credentials in Authorization header" });
     }
-    // The hub does not say of what it hides whether it is there.
+    // The hub does not reveal whether a hidden repository exists.
     if (repository === undefined || (repository.access === "private" && !isKnown))
       return end(response, isKnown ? 404 : 401, { "x-error-code": "RepoNotFound" });
     if (revision !== repository.commit && !(repository.revisions ?? ["main"]).includes(revision!))
@@ -170,7 +170,7 @@ export class HubServer {
     const hash = this.faults.hash ?? file.hash;
     const headers = { "x-repo-commit": commit, "x-linked-etag": `"${hash}"`, "x-linked-size": String(file.size) };
     if (!file.isLarge) return this.#sendBytes(file, request, response, { ...headers, etag: `"${hash}"` });
-    // A real address is signed and ends after a while.
+    // Real addresses are signed and expire.
     end(response, 302, { ...headers, location: `${addressOf(this.fileServer)}/${file.hash}?signature=secret` });
   }
 
@@ -213,12 +213,12 @@ export class HubServer {
       this.onSent((this.#numSent += bytes.length));
     }
     if (cut === null || cut.how === "end") return void response.end();
-    // What has been written arrives before the connection breaks.
+    // The delay lets written data arrive before the connection breaks.
     if (cut.how === "break") setTimeout(() => response.destroy(), 5);
   }
 }
 
-/** A file of these bytes; large ones, as the hub has it, are those of weights. */
+/** Creates a file. As on the hub, files of weights are large files. */
 export function storedFile(path: string, bytes: Uint8Array): HubFile {
   const isLarge = /\.(safetensors|onnx|onnx_data(_\d+)?)$/.test(path);
   const hash = isLarge
@@ -227,11 +227,11 @@ export function storedFile(path: string, bytes: Uint8Array): HubFile {
   return { size: bytes.length, hash: hash.digest("hex"), isLarge, read: (start, end) => bytes.subarray(start, end) };
 }
 
-/** A large file of random bytes, of which 64 KiB are kept. */
+/** Creates a large file of random bytes, of which only 64 KiB are stored. */
 export function randomFile(size: number, seed = 1): HubFile {
   const random = randomSource(seed);
   const block = Uint8Array.from({ length: BLOCK_BYTES }, () => Math.floor(random() * 256));
-  // Each block is the same bytes from another place on, so that no two are alike.
+  // Each block has the same bytes, rotated by a different offset, so that blocks differ.
   const blocks = Buffer.concat([block, block, block]);
   const read = (start: number, end: number): Uint8Array => {
     const bytes = new Uint8Array(end - start);
@@ -250,7 +250,7 @@ export function randomFile(size: number, seed = 1): HubFile {
   return { size, hash: hash.digest("hex"), isLarge: true, read };
 }
 
-/** A repository with the files of a folder. */
+/** Creates a repository with the files of a folder. */
 export function folderRepository(folder: string, options: Partial<HubRepository> = {}): HubRepository {
   return textRepository(
     Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))])),
@@ -258,7 +258,7 @@ export function folderRepository(folder: string, options: Partial<HubRepository>
   );
 }
 
-/** A repository of files given by their contents; its commit follows from them. */
+/** Creates a repository from file contents, which also determine its commit. */
 export function textRepository(
   contents: Readonly<Record<string, string | Uint8Array | HubFile>>,
   options: Partial<HubRepository> = {},
@@ -281,7 +281,7 @@ function addressOf(server: Server): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Or closed. */
+/** Resolves when the response has drained or closed. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((done) => {
     const go = (): void => {

@@ -1,6 +1,6 @@
 /**
- * Downloads in processes of their own: killed again and again, two at a time, and after one that left its lock.
- * Runs the built program. `HUB_MEBIBYTES` is the size of the model, `HUB_SEED` decides where it is killed.
+ * Tests of downloads in separate processes of the built program: repeatedly killed, two concurrently, and after a process
+ * that left its lock. `HUB_MEBIBYTES` is the size of the model, `HUB_SEED` determines the points where it is killed.
  */
 
 import { spawn, type ChildProcess } from "node:child_process";
@@ -53,7 +53,7 @@ interface Run {
 }
 
 interface Pull {
-  /** Bytes that the hub sends before it kills the process; it lives where it needs fewer. */
+  /** Number of bytes after which the process is killed, unless it needs fewer. */
   readonly killAfter?: number;
   readonly environment?: Record<string, string>;
   readonly onStart?: (child: ChildProcess) => void;
@@ -83,7 +83,7 @@ function pull({ killAfter, environment, onStart, onNotice }: Pull = {}): Promise
   });
 }
 
-/** Where the first part began that was asked for; null where the weights were not. */
+/** Returns the first requested byte of the weights, or null if they were not requested. */
 function firstByteAsked(): number | null {
   const starts = hub.requests.flatMap(({ server, headers }) =>
     server === "files" ? Number(/^bytes=(\d+)-/.exec(headers.range ?? "bytes=0-")![1]) : [],
@@ -100,7 +100,7 @@ async function checkFiles(dir: string): Promise<void> {
   }
 }
 
-test(`${NUM_BYTES} bytes, killed ${NUM_KILLS} times (seed ${SEED})`, { timeout: 600_000 }, async () => {
+test(`a download of ${NUM_BYTES} bytes that is killed ${NUM_KILLS} times completes (seed ${SEED})`, { timeout: 600_000 }, async () => {
   const random = randomSource(SEED);
   const blobs = join(scratch, "hub", "models--org--model", "blobs");
   const weights = repository.files.get("model.safetensors")!;
@@ -111,17 +111,17 @@ test(`${NUM_BYTES} bytes, killed ${NUM_KILLS} times (seed ${SEED})`, { timeout: 
   while (numKilled < NUM_KILLS) {
     hub.requests.length = 0;
     const run = await pull({ killAfter: (random() * 2 * NUM_BYTES) / NUM_KILLS });
-    // What has been written is never fetched again.
+    // Bytes that have been written are never requested again.
     const asked = firstByteAsked();
     if (asked !== null) expect(asked).toBeGreaterThanOrEqual(begin);
     if (begin > 0) numResumed++;
     begin = (await stat(join(blobs, `${weights.hash}.incomplete`)).catch(() => null))?.size ?? begin;
-    // What has its final name is whole, whenever the process was killed.
+    // A file with its final name is complete, whenever the process was killed.
     if ((await readdir(blobs).catch((): string[] => [])).includes(weights.hash))
       expect((await stat(join(blobs, weights.hash))).size).toBe(NUM_BYTES);
     if (run.code !== 0) numKilled++;
     else {
-      // It came to its end between two kills: once more from nothing.
+      // The download completed between two kills, so start again.
       await checkFiles(run.stdout.trim());
       await rm(join(scratch, "hub"), { recursive: true });
       begin = 0;
@@ -143,7 +143,7 @@ test(`${NUM_BYTES} bytes, killed ${NUM_KILLS} times (seed ${SEED})`, { timeout: 
   expect(hub.requests).toEqual([]);
 });
 
-test("two processes at the same time: one downloads, the other waits for it", async () => {
+test("of two concurrent processes, one downloads and the other waits for it", async () => {
   const runs = await Promise.all([pull(), pull()]);
   for (const { code, stdout } of runs) {
     expect(code).toBe(0);
@@ -156,7 +156,7 @@ test("two processes at the same time: one downloads, the other waits for it", as
   expect(hub.numSent).toBeLessThan(1.1 * NUM_BYTES);
 });
 
-test("a process that waits goes on where the other one was killed", async () => {
+test("a waiting process continues where the other one was killed", async () => {
   hub.faults.cut = ({ server }) => (server === "files" ? { after: 4 << 20, how: "stall" } : null);
   let first: ChildProcess;
   const begun = new Promise<void>((begun) => (hub.onSent = (numSent) => numSent > 2 << 20 && begun()));
@@ -175,7 +175,7 @@ test("a process that waits goes on where the other one was killed", async () => 
   await checkFiles(waited.stdout.trim());
 });
 
-test("the lock of a process that is no more stops nobody", async () => {
+test("the lock of a dead process is ignored", async () => {
   const lock = join(scratch, "hub", ".locks", "models--org--model");
   await mkdir(lock, { recursive: true });
   await writeFile(join(lock, "touchstone.lock"), `${hostname().replaceAll(/[^A-Za-z0-9]/g, "_")} 4194999 gone`);
