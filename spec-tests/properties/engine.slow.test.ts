@@ -1,6 +1,6 @@
 /**
- * Laws of whole answers, with every parameter of the draw and of the text at work: on the token loop and a fake model
- * that answers at once. scheduling.test.ts asks what other requests and the cache do to an answer.
+ * Properties of complete answers with all sampling and text parameters, on the token loop and a fast fake model.
+ * scheduling.test.ts tests the influence of other requests and of the cache.
  */
 
 import fc from "fast-check";
@@ -17,7 +17,7 @@ import { law } from "./law.js";
 
 interface Ask extends GenerationOptions {
   readonly prompt: readonly number[];
-  /** The template has opened the reasoning. */
+  /** True if the chat template has opened the reasoning. */
   readonly reasons?: boolean;
 }
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => loaded.close());
 
-/** The answers of one engine to requests that come at the same time. */
+/** Returns the answers of one engine to concurrent requests. */
 async function answers(asks: readonly Ask[]): Promise<Answer[]> {
   const { engine } = createEngine(profile, loaded, { maxPages: 4000 });
   return Promise.all(
@@ -76,7 +76,7 @@ const asks = fc
     config: generationConfigs({
       n: fc.integer({ min: 1, max: 4 }),
       maxTokens: fc.integer({ min: 1, max: 30 }),
-      // Extreme values come often enough by themselves; these leave something to choose from.
+      // Extreme values are frequent anyway; these values keep several tokens likely.
       temperature: fc.constantFrom(0, 0.3, 0.7, 1, 2),
       repetitionPenalty: fc.constantFrom(1, 1, 0.7, 1.4),
       logitBias: fc
@@ -183,7 +183,7 @@ law(
   "TS-4.9",
   "the entries' bytes are the content's, where no stop sequence cut it",
   fc.asyncProperty(asks, async (ask) => {
-    // Characters of ASCII, so that it is UTF-8.
+    // Only ASCII tokens, so that the text is valid UTF-8.
     const logitBias = new Map(Array.from({ length: 128 }, (_, index) => [128 + index, -100]));
     for (const { content, logprobs } of (await answer({ ...ask, prompt: [65], reasons: false, stop: [], logitBias }))
       .choices) {
@@ -214,7 +214,7 @@ law(
   "TS-5.8",
   "stop sequences do not end the reasoning",
   fc.asyncProperty(asks, async (ask) => {
-    // Without "<" it cannot close what its template has opened.
+    // Without "<" the model cannot close the reasoning that the template has opened.
     const unfinished = { ...ask, reasons: true, logitBias: new Map([[60, -100]]) };
     expect(await answer(unfinished)).toEqual(await answer({ ...unfinished, stop: [] }));
   }),
@@ -261,7 +261,7 @@ law(
     const promptTokens = ask.prompt.length;
     const totalTokens = promptTokens + completionTokens;
     expect(usage).toMatchObject({ promptTokens, completionTokens, totalTokens, cachedTokens: 0 });
-    // This model knows nothing, so it does not close what its template has opened.
+    // The fake model does not close the reasoning that the template has opened.
     expect(usage.reasoningTokens).toBe(ask.reasons ? completionTokens : 0);
   }),
   runs,

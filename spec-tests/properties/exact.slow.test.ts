@@ -1,7 +1,7 @@
 /**
- * Laws of the kernels' token loop (contract, section 10): a position's hidden state is the same bits whatever the
- * build, the number of threads, what runs beside it, how its prompt was cut, and where its keys and values came from.
- * A random model of odd widths, in each format, against itself: one thread, one token at a time.
+ * Properties of the kernels (section 10 of the specification): the bits of a hidden state do not depend on the build, the
+ * number of threads, concurrent sequences, the split of the prompt, or the origin of keys and values. A random model of
+ * unusual widths is compared, in each format, with its own run on one thread, one token at a time.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -19,7 +19,7 @@ import type { KernelVariant, KVFormat, MatrixFormat } from "../../kernels/index.
 import { loadBuilds } from "../fixtures/kernels.js";
 import { writeRandomModel } from "../fixtures/random-model.js";
 
-/** Large enough that one row is worth waking a second thread for. */
+/** Large enough that a single row is split over several threads. */
 const MODEL = {
   model_type: "qwen3",
   hidden_size: 264,
@@ -55,7 +55,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
   const open = async (options: TestRunnerOptions = {}): Promise<TestRunner> =>
     testRunner(await openPack(join(scratch, format)), { kvFormat, ...options });
 
-  /** Opened runners, closed after the test. */
+  /** Opens a runner and closes it after the work. */
   async function withRunner(options: TestRunnerOptions, work: (runner: TestRunner) => Promise<void>): Promise<void> {
     const runner = await open(options);
     try {
@@ -71,7 +71,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
   });
   afterAll(() => plain.kernels.close());
 
-  /** The bits after each token, one token at a time. */
+  /** Returns the bits of the hidden state after each token, computed one token at a time. */
   async function expected(tokenIds: readonly number[]): Promise<Uint32Array[]> {
     const table = plain.cache.createTable();
     const states = [];
@@ -89,7 +89,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     });
   }
 
-  /** Runs the texts side by side, the next piece of each at a time, and holds every state it gets against one token at a time. */
+  /** Runs several texts as a batch, one piece of each per step, and compares all states with those of single tokens. */
   async function runsTogether(
     { runner, cache }: TestRunner,
     texts: readonly number[][],
@@ -109,16 +109,16 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     for (const table of tables) table.release();
   }
 
-  test("TS-10.3 any number of threads", async () => {
+  test("TS-10.3 any number of threads gives the same bits", async () => {
     for (const numThreads of [1, 2, 3]) await comparesFrom({ numThreads }, 6);
   });
 
-  test("TS-10.3 any build of the kernels", async () => {
+  test("TS-10.3 any build of the kernels gives the same bits", async () => {
     expect(variants).toContain("simd");
     for (const variant of variants) await comparesFrom({ variant, numThreads: 2 }, 6);
   });
 
-  test("TS-10.8 1 to 8 sequences together", async () => {
+  test("TS-10.8 a batch of 1 to 8 sequences gives the same bits", async () => {
     await withRunner({ numThreads: 2 }, async (tested) => {
       for (let batch = 1; batch <= 8; batch++) {
         await fc.assert(
@@ -129,7 +129,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     });
   });
 
-  test("TS-10.3 any cut of the prompts, and any number of rows a run of the kernels takes", async () => {
+  test("TS-10.3 any split of the prompts and any maximum number of rows per kernel run give the same bits", async () => {
     for (const maxRows of [1, 3, 64]) {
       await withRunner({ numThreads: 2, maxRows }, async (tested) => {
         await fc.assert(
@@ -140,7 +140,7 @@ describe.each(CASES)("%s weights, %s keys and values", (format, kvFormat) => {
     }
   });
 
-  test("TS-10.7 fresh or shared keys and values, in any of the sharers", async () => {
+  test("TS-10.7 computed and shared keys and values give the same bits in every sequence", async () => {
     await withRunner({ numThreads: 2 }, async ({ runner, cache }) => {
       await fc.assert(
         fc.asyncProperty(prompt, fc.array(prompt, { minLength: 2, maxLength: 4 }), async (prefix, ends) => {

@@ -1,6 +1,7 @@
 /**
- * Laws of structured output, with logits that know nothing: every finished answer is valid against its schema (Ajv says
- * so), no state is a dead end, masks say what reading each token's bytes says, and nothing a schema allows is out of reach.
+ * Properties of structured output with random logits: every finished answer is valid against its schema (checked by Ajv), no
+ * state is a dead end, masks equal the result of reading each token's bytes, and every value that a schema allows can be
+ * generated.
  */
 
 import { readFileSync } from "node:fs";
@@ -17,7 +18,7 @@ import { parseJson } from "../../src/openai/json.js";
 import { asset, describeWithAssets } from "../fixtures/assets.js";
 
 const NUM_SCHEMAS = 2000;
-/** From here on most rows of logits favor what ends strings, objects and arrays. */
+/** Number of tokens after which most logits favor the ends of strings, objects and arrays. */
 const HURRY_AFTER = 60;
 const MAX_TOKENS = 3000;
 
@@ -26,7 +27,7 @@ const kernels = await Kernels.load();
 
 describe("structured output from random logits", () => {
   it(`TS-7.4 ${NUM_SCHEMAS} schemas at temperature 2: every answer is finished and valid`, { timeout: 600_000 }, () => {
-    // Without a precision Ajv asks parseInt, which reads 1.5e21 as 1.
+    // Without a precision Ajv uses parseInt, which reads 1.5e21 as 1.
     const ajv = new Ajv2020({ strict: false, validateFormats: false, multipleOfPrecision: 6 });
     const sampler = new RandomLogits(embedded);
     const counts = { finished: 0, nothing: 0, refused: 0 };
@@ -48,7 +49,7 @@ describe("structured output from random logits", () => {
         counts.finished++;
         const bytes = sampler.answer(grammar, seed);
         const text = new TextDecoder().decode(bytes);
-        // Refuses repeated keys and what is not UTF-8, as the wire does.
+        // Refuses repeated keys and invalid UTF-8, like the API.
         const value = parseJson(bytes);
         if (!validate(value)) throw new Error(`${text} is not valid: ${ajv.errorsText(validate.errors)}`);
         for (const [digits] of text.replaceAll(/"(?:[^"\\]|\\.)*"/g, "").matchAll(/\d[\d.]*/g))
@@ -59,7 +60,7 @@ describe("structured output from random logits", () => {
     expect(counts.finished).toBe(NUM_SCHEMAS);
   });
 
-  it("TS-7.9 what is valid can be written, with its keys in some order", { timeout: 300_000 }, () => {
+  it("TS-7.9 every valid value can be written, with its keys in some order", { timeout: 300_000 }, () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false, multipleOfPrecision: 6 });
     const counts = { valid: 0, invalid: 0 };
     fc.assert(
@@ -94,8 +95,8 @@ describe("structured output from random logits", () => {
   });
 });
 
-describe("masks against reading every token by itself", () => {
-  it("TS-7.4 the embedded vocabulary: states on random ways through random schemas", { timeout: 300_000 }, () => {
+describe("masks equal the result of reading each token separately", () => {
+  it("TS-7.4 the embedded vocabulary: states on random paths through random schemas", { timeout: 300_000 }, () => {
     const states = { compared: 0 };
     fc.assert(
       fc.property(schemas(), fc.nat(), (schema, seed) => {
@@ -117,7 +118,7 @@ describe("masks against reading every token by itself", () => {
   });
 });
 
-/** The value as JSON, the keys of its outermost object in every order. */
+/** Returns the value as JSON, with the keys of its outermost object in every order. */
 function orders(value: unknown): string[] {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return [JSON.stringify(value)];
   return permutations(Object.entries(value)).map((entries) => JSON.stringify(Object.fromEntries(entries)));
@@ -157,7 +158,7 @@ function compiled(schema: unknown): Grammar | "nothing" | "refused" {
 
 const isAllowed = (mask: Uint32Array, tokenId: number): boolean => ((mask[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1;
 
-/** Numbers in [0, 1) that depend on the seed and how many were drawn. */
+/** Returns a seeded generator of numbers in [0, 1). */
 function numbers(seed: number): () => number {
   let state = (seed ^ 0x9e3779b9) >>> 0;
   return () => {
@@ -168,7 +169,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Answers drawn by the kernels' own sampler from rows of noise. */
+/** Generates answers with the kernels' sampler from random logits. */
 class RandomLogits {
   readonly #numRows = 32;
   readonly #rows: Address;
@@ -238,14 +239,14 @@ function numSignificant(digits: string): number {
   return fraction === undefined ? whole.replace(/0+$/, "").length : (whole + fraction).replace(/^0+/, "").length;
 }
 
-/** Bytes drawn alike from those that may follow. */
+/** Generates an answer by drawing each byte uniformly from the allowed bytes. */
 function uniformAnswer(grammar: Grammar, seed: number): string {
   const matcher = new GrammarMatcher(grammar, BYTES, [256]);
   const next = numbers(seed);
   let text = "";
   for (;;) {
     const mask = matcher.allowed();
-    // White space and other spellings of the same value would only make the way longer.
+    // Whitespace and other spellings of the same value would only make answers longer.
     const choices = Array.from({ length: 257 }, (_, byte) => byte).filter(
       (byte) => isAllowed(mask, byte) && byte !== 0x20 && byte !== 0x0a && byte !== 0x5c,
     );
@@ -258,7 +259,7 @@ function uniformAnswer(grammar: Grammar, seed: number): string {
 
 const BYTES = VocabularyTrie.build([...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), null]);
 
-/** Compares the mask with each token by itself, in some states on a random way. */
+/** Compares the mask with the result for each token, in some states on a random path. */
 function compareOnTheWay(
   grammar: Grammar,
   { tokens, trie, end }: Vocabulary,
@@ -290,7 +291,7 @@ function compareOnTheWay(
   }
 }
 
-/** Values to try on any schema. */
+/** Values that are tried with every schema. */
 const SAMPLES: readonly unknown[] = [
   null, true, false, 0, 1, -1, 2, 3, 5, 7, 10, 12, 100, -7, 0.5, 1.5,
   "", "a", "b", "ab", "abc", "foo", "x1", "é", "😀", "hello world",
@@ -298,7 +299,7 @@ const SAMPLES: readonly unknown[] = [
   {}, { a: 1 }, { b: "x" }, { a: 1, b: 2 }, { a: null }, { foo: 1 }, { x1: 1 }, { a: {}, b: [] }, { a: "a", b: true, c: 3 },
 ]; // prettier-ignore
 
-/** Small schemas and all their values. */
+/** Small schemas, each with all its values. */
 const SMALL: readonly (readonly [unknown, readonly unknown[]])[] = [
   [{ enum: ["a", "ab", "b", null, true, [1], { k: 2 }] }, ["a", "ab", "b", null, true, [1], { k: 2 }]],
   [{ type: "boolean" }, [true, false]],
@@ -347,10 +348,10 @@ const SCHEMAS_FOR_MASKS: readonly unknown[] = [
   { type: "string", pattern: "^[a-zé😀 ]+$" },
 ];
 
-/** A random string meets each of them before long. */
+/** Patterns that random strings match soon. */
 const PATTERNS = ["^[a-z]+$", "a", "^(foo|bar)*$", "^\\d{2,}", "^.{2,5}$", "^\\p{Lu}?x*", "^(é|a)|e$", "^😀*$"];
 
-/** Schemas in which most keywords meet; few are without instances. */
+/** Schemas with combinations of most keywords. Few of them have no instances. */
 function schemas(): fc.Arbitrary<unknown> {
   const names = fc.constantFrom("a", "b", "c", "foo", "é", 'q"\\');
   const optional = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
@@ -358,7 +359,7 @@ function schemas(): fc.Arbitrary<unknown> {
   const present = (value: object): object =>
     Object.fromEntries(Object.entries(value).filter(([, of]) => of !== undefined));
   const small = fc.integer({ min: 0, max: 4 });
-  // Ajv compares a constant with an answer by calling what its keys valueOf and toString hold.
+  // No keys valueOf and toString: Ajv calls their values as functions when it compares a constant.
   const json = fc
     .jsonValue({ maxDepth: 2, stringUnit: "grapheme" })
     .filter((value) => !/"(?:valueOf|toString)":/.test(JSON.stringify(value)))

@@ -1,6 +1,6 @@
 /**
- * A law is a property under the number of its clause in docs/SPEC.md. A failure prints the counterexample, shrunk, with
- * seed and path: what it found goes into `examples`, and is tried first from then on.
+ * Declares property tests that are named by a clause of docs/SPEC.md. A failure prints the shrunk counterexample with seed
+ * and path. Add it to `examples`, so that it is tried first from then on.
  */
 
 import fc from "fast-check";
@@ -9,9 +9,9 @@ import { test } from "vitest";
 type Clause = `TS-${number}.${number}`;
 
 export interface LawOptions<Values> {
-  /** Counterexamples of the past. */
+  /** Earlier counterexamples. */
   readonly examples?: Values[];
-  /** Cases tried, beside the examples. */
+  /** Number of cases, in addition to the examples. Default: 300. */
   readonly numRuns?: number;
 }
 

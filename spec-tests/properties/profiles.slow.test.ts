@@ -1,6 +1,6 @@
 /**
- * Laws of scheduling.test.ts on real runners, in both profiles: a request's bytes are the same alone in a fresh engine,
- * among others, beside others that leave, and when its prompt or part of it was computed before.
+ * Properties of scheduling.test.ts on real models, in both profiles: a request's bytes are the same alone in a new engine,
+ * with concurrent requests, with requests that are aborted, and with a cached prompt or prefix.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-/** Prompts of up to four blocks that often begin alike. */
+/** Requests with prompts of up to four blocks that often share a prefix. */
 const asks: fc.Arbitrary<GenerateOptions> = fc.record({
   prompt: fc
     .array(fc.constantFrom("a".repeat(40), "system ".repeat(10), "b", "\u00e9?"), { minLength: 1, maxLength: 4 })
@@ -54,7 +54,7 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
   });
   afterAll(() => used.close());
 
-  test("TS-10.8 together as alone, cold or warm", async () => {
+  test("TS-10.8 concurrent requests give the same bytes as single ones, with a cold or warm cache", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(asks, { minLength: 2, maxLength: 5 }), async (all) => {
         const alone = [];
@@ -69,7 +69,7 @@ describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
     );
   });
 
-  test("TS-10.9 also when neighbors are aborted or left", async () => {
+  test("TS-10.9 the same holds if concurrent requests are aborted or abandoned", async () => {
     await fc.assert(
       fc.asyncProperty(
         asks,

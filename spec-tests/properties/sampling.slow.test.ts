@@ -1,6 +1,6 @@
 /**
- * Laws of SPEC.md's section 3 and of its log-probabilities, on the sampler and the kernels behind it. Most of them look
- * at what is left after step 7: in the mode `processed` the log-probabilities of a short row list exactly that.
+ * Properties of sampling (section 3 of SPEC.md) and of log-probabilities, on the sampler and its kernels. Most of them check
+ * the tokens that are left after step 7: in the mode `processed`, the log-probabilities of a short row list exactly those.
  */
 
 import fc from "fast-check";
@@ -12,7 +12,7 @@ import { Sampler } from "../../engine/sampling/sampler.js";
 import { InvalidLogitsError, Kernels, type LogprobsMode, type SampledToken } from "../../kernels/index.js";
 import { law } from "./law.js";
 
-/** All tokens of such a row can be listed. */
+/** Length of rows whose tokens can all be listed. */
 const SHORT = 20;
 const LONG = 1000;
 
@@ -25,11 +25,11 @@ interface Context {
   readonly choice?: number;
   readonly allowed?: readonly number[] | null;
   readonly mode?: LogprobsMode;
-  /** Tokens of the tokenizer, where the row is longer. */
+  /** Number of tokens of the tokenizer, if the row is longer. */
   readonly vocabSize?: number;
 }
 
-/** The draw behind `output`. */
+/** Draws the token that follows `output`. */
 function draw(row: readonly number[], options: GenerationOptions, context: Context = {}): SampledToken {
   const { prompt = [], output = [], choice = 0, allowed = null, mode = "raw", vocabSize = row.length } = context;
   kernels.f32(address, row.length).set(row);
@@ -44,22 +44,22 @@ function bitsOf(tokenIds: readonly number[], vocabSize: number): Uint32Array {
   return bits;
 }
 
-/** What is left of a short row after step 7, likeliest first. */
+/** Returns the tokens of a short row that are left after step 7, most likely first. */
 function kept(row: readonly number[], options: GenerationOptions, context: Context = {}): SampledToken["topLogprobs"] {
   return draw(row, { ...options, logprobs: true, topLogprobs: SHORT }, { ...context, mode: "processed" }).topLogprobs;
 }
 
-/** The same tokens; sums of weights in another order may move a log-probability's last bits (TS-3.9). */
+/** Makes tokens comparable: another order of additions may change the last bits of a log-probability (TS-3.9). */
 const alike = (tokens: SampledToken["topLogprobs"]): unknown[] =>
   tokens.map(({ tokenId, logprob }) => ({ tokenId, logprob: expect.closeTo(logprob, 5) as number }));
 
 const idsOf = (tokens: SampledToken["topLogprobs"]): number[] => tokens.map(({ tokenId }) => tokenId);
 
-/** The row with all tokens but these removed. */
+/** Returns the row with all other tokens removed. */
 const only = (row: readonly number[], tokenIds: readonly number[]): number[] =>
   row.map((z, id) => (tokenIds.includes(id) ? z : -Infinity));
 
-/** Descending, the lower id first on a tie; what has weight 0 is left out. */
+/** Returns token ids in descending order, the lower id first on a tie. Tokens of weight 0 are left out. */
 function descending(row: readonly number[]): number[] {
   return [...row.keys()].filter((id) => row[id]! > -Infinity).sort((a, b) => row[b]! - row[a]! || a - b);
 }
@@ -70,14 +70,14 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 const logprobOf = (tokens: SampledToken["topLogprobs"], tokenId: number): number =>
   tokens.find((token) => token.tokenId === tokenId)?.logprob ?? -Infinity;
 
-/** Ordinary ones, some of them equal, and those of every magnitude: most of these are nearly 0. */
+/** Logits of ordinary size, some of them equal, and of every magnitude; most of the latter are nearly 0. */
 const logit = fc.oneof(
   { arbitrary: fc.integer({ min: -12000, max: 12000 }).map((value) => Math.fround(value / 1000)), weight: 4 },
   fc.float({ min: -12, max: 12, noNaN: true }),
   fc.constantFrom(0, -0, 1, 1, 2.5, -3),
 );
 const finiteRows = fc.array(logit, { minLength: 1, maxLength: SHORT });
-/** With holes, which have weight 0. */
+/** Rows in which some tokens have weight 0. */
 const rows = fc
   .array(fc.oneof({ arbitrary: logit, weight: 9 }, fc.constant(-Infinity)), { minLength: 1, maxLength: SHORT })
   .filter((row) => row.some(Number.isFinite));
@@ -104,7 +104,7 @@ const penalties = fc.record({
   presencePenalty: fc.constantFrom(0, -1, 0.7, 2),
 });
 const biases = fc.oneof(fc.double({ min: -100, max: 100, noNaN: true }), eighths);
-/** Everything a request can say about the draw. */
+/** All sampling parameters of a request. */
 const settings = fc.tuple(filters, penalties, fc.constantFrom(0, 1), seeds).map(([chosen, penalized, scale, seed]) => ({
   ...chosen,
   ...penalized,
@@ -112,7 +112,7 @@ const settings = fc.tuple(filters, penalties, fc.constantFrom(0, 1), seeds).map(
   seed,
 }));
 
-/** Rows, and tokens of them. */
+/** Rows with tokens of a prompt and of an output. */
 const withTokens = (given: fc.Arbitrary<number[]>): fc.Arbitrary<[number[], number[], number[]]> => {
   const places = fc.array(fc.nat(), { maxLength: 30 });
   return fc.tuple(given, places, places).map(([row, ...both]) => {
@@ -124,7 +124,7 @@ const withTokens = (given: fc.Arbitrary<number[]>): fc.Arbitrary<[number[], numb
 describe("the row", () => {
   law(
     "TS-3.1",
-    "what pads a row changes nothing",
+    "padding of a row has no effect",
     fc.property(
       rows,
       fc.array(fc.oneof(logit, fc.constantFrom(NaN, Infinity, 1e30))),
@@ -146,7 +146,7 @@ describe("the row", () => {
 
   law(
     "TS-3.15",
-    "a row with NaN or +Infinity, or with nothing finite, has no draw",
+    "no token is drawn from a row with NaN or +Infinity or without finite values",
     fc.property(longRows, fc.nat(), fc.constantFrom(NaN, Infinity, -Infinity), settings, (row, place, bad, options) => {
       const spoilt = bad === -Infinity ? row.map(() => bad) : row.with(place % row.length, bad);
       expect(() => draw(spoilt, options)).toThrow(InvalidLogitsError);
@@ -157,7 +157,7 @@ describe("the row", () => {
 describe("order of the steps", () => {
   law(
     "TS-3.2",
-    "each filter acts on what the one before has left",
+    "each filter applies to the tokens that the previous one has left",
     fc.property(rows, filters, (row, { temperature, topK, topP, minP }) => {
       const step5 = only(row, idsOf(kept(row, { temperature, topK })));
       const step6 = only(step5, idsOf(kept(step5, { temperature, topP })));
@@ -167,7 +167,7 @@ describe("order of the steps", () => {
 
   law(
     "TS-3.2",
-    "behind top_k the row is its k largest tokens, however long it is",
+    "after top_k only the k largest tokens are left, however long the row is",
     fc.property(
       longRows,
       fc.integer({ min: 1, max: SHORT }),
@@ -186,7 +186,7 @@ describe("order of the steps", () => {
 
   law(
     "TS-3.8",
-    "bias, then penalties, in float64 and rounded once, come before all that follows",
+    "bias and then penalties are applied first, in float64 and rounded once",
     fc.property(
       withTokens(finiteRows),
       fc.array(biases, { maxLength: SHORT }),
@@ -210,7 +210,7 @@ describe("order of the steps", () => {
 });
 
 describe("the grammar's mask", () => {
-  /** Rows, and some of their tokens: one at least. */
+  /** Rows with a non-empty subset of their tokens. */
   const masked = fc
     .tuple(longRows, fc.nat(), fc.array(fc.boolean()))
     .map(([row, place, pattern]): [number[], number[]] => {
@@ -229,7 +229,7 @@ describe("the grammar's mask", () => {
 
   law(
     "TS-7.21",
-    "takes tokens away and changes nothing else",
+    "removes tokens and changes nothing else",
     fc.property(masked, settings, ([row, allowed], options) => {
       expect(draw(row, options, { allowed })).toEqual(draw(only(row, allowed), options));
       const reported = { ...options, logprobs: true, topLogprobs: SHORT };
@@ -240,7 +240,7 @@ describe("the grammar's mask", () => {
 
   law(
     "TS-3.3",
-    "where none is allowed there is no draw",
+    "no token is drawn if none is allowed",
     fc.property(rows, settings, (row, options) => {
       expect(() => draw(row, options, { allowed: [] })).toThrow(InvalidLogitsError);
     }),
@@ -251,7 +251,7 @@ describe("the grammar's mask", () => {
 describe("logit_bias", () => {
   law(
     "TS-3.4",
-    "0 changes nothing",
+    "0 has no effect",
     fc.property(withTokens(rows), settings, ([row, prompt, output], options) => {
       const logitBias = new Map(row.map((_, id) => [id, 0]));
       expect(draw(row, { ...options, logitBias }, { prompt, output })).toEqual(draw(row, options, { prompt, output }));
@@ -261,7 +261,7 @@ describe("logit_bias", () => {
 
   law(
     "TS-3.4",
-    "is added: part of it in the row and the rest as bias is the same",
+    "is added: moving a part of it into the row gives the same result",
     fc.property(exactRows, exactBiases, exactBiases, settings, (row, first, second, options) => {
       const biasOf = (values: readonly number[]): Map<number, number> => new Map(row.map((_, id) => [id, values[id]!]));
       const moved = row.map((z, id) => z + first[id]!);
@@ -274,7 +274,7 @@ describe("logit_bias", () => {
 
   law(
     "TS-3.4",
-    "the same on every token changes nothing, and more on one makes that one likelier",
+    "an equal bias on all tokens has no effect, and more on one token makes it more likely",
     fc.property(exactRows, eighths, eighths, fc.nat(), temperatures, (row, everywhere, more, place, temperature) => {
       const tokenId = place % row.length;
       const all = new Map(row.map((_, id) => [id, everywhere]));
@@ -289,7 +289,7 @@ describe("logit_bias", () => {
 describe("penalties", () => {
   law(
     "TS-3.5",
-    "penalties of 1, 0 and 0 change nothing, whatever was said",
+    "penalties of 1, 0 and 0 have no effect, whatever the prompt and output",
     fc.property(withTokens(rows), filters, ([row, prompt, output], options) => {
       const off = { repetitionPenalty: 1, frequencyPenalty: 0, presencePenalty: 0 };
       expect(kept(row, { ...options, ...off }, { prompt, output })).toEqual(kept(row, options));
@@ -298,7 +298,7 @@ describe("penalties", () => {
 
   law(
     "TS-3.5",
-    "repetition_penalty asks whether a token occurred, in prompt or output, not how often or where",
+    "repetition_penalty depends on whether a token occurred in prompt or output, not on how often or where",
     fc.property(withTokens(rows), fc.constantFrom(0.5, 1.3, 2), ([row, prompt, output], repetitionPenalty) => {
       const once = [...new Set([...output, ...prompt])];
       const seen = kept(row, { repetitionPenalty }, { prompt, output });
@@ -309,7 +309,7 @@ describe("penalties", () => {
 
   law(
     "TS-3.5",
-    "the larger repetition_penalty, the less likely the only token that occurred",
+    "a larger repetition_penalty makes the only token that occurred less likely",
     fc.property(finiteRows, fc.nat(), repetitions, repetitions, (row, place, a, b) => {
       const prompt = [place % row.length];
       const [smaller, larger] = [a, b]
@@ -321,7 +321,7 @@ describe("penalties", () => {
 
   law(
     "TS-3.6",
-    "the prompt does not count for frequency_penalty and presence_penalty, nor does the order of the output",
+    "frequency_penalty and presence_penalty ignore the prompt and the order of the output",
     fc.property(withTokens(rows), penalties, ([row, prompt, output], { frequencyPenalty, presencePenalty }) => {
       const options = { frequencyPenalty, presencePenalty };
       const plain = kept(row, options, { output });
@@ -332,7 +332,7 @@ describe("penalties", () => {
 
   law(
     "TS-3.6",
-    "frequency_penalty takes the same off for each occurrence",
+    "frequency_penalty subtracts the same amount for each occurrence",
     fc.property(
       exactRows,
       fc.nat(),
@@ -350,7 +350,7 @@ describe("penalties", () => {
 
   law(
     "TS-3.6",
-    "one occurrence more makes a token less likely where the penalty is positive, likelier where it is negative",
+    "another occurrence makes a token less likely if the penalty is positive, and more likely if it is negative",
     fc.property(
       withTokens(finiteRows),
       fc.nat(),
@@ -366,7 +366,7 @@ describe("penalties", () => {
 
   law(
     "TS-3.7",
-    "presence_penalty is taken off once",
+    "presence_penalty is subtracted once",
     fc.property(exactRows, fc.nat(), fc.integer({ min: 1, max: 20 }), eighths, (row, place, count, eighth) => {
       const presencePenalty = eighth / 5;
       const tokenId = place % row.length;
@@ -398,7 +398,7 @@ describe("temperature", () => {
 
   law(
     "TS-3.9",
-    "lower makes the likeliest token likelier",
+    "a lower temperature makes the most likely token more likely",
     fc.property(
       finiteRows,
       fc.double({ min: 1e-3, max: 2, noNaN: true }),
@@ -413,7 +413,7 @@ describe("temperature", () => {
 
   law(
     "TS-3.9",
-    "toward 0 it draws from the largest logits alone",
+    "close to 0 only the largest logits are drawn",
     fc.property(exactRows, fc.constantFrom(1e-3, 1e-100, 5e-324), seeds, (row, temperature, seed) => {
       expect(row[draw(row, { temperature, seed }).tokenId]).toBe(Math.max(...row));
     }),
@@ -421,7 +421,7 @@ describe("temperature", () => {
 
   law(
     "TS-3.10",
-    "0 takes the largest, the lowest id on a tie, whatever the filters and the seed",
+    "0 selects the largest logit, the lowest id on a tie, whatever the filters and the seed",
     fc.property(longRows, filters, seeds, (row, options, seed) => {
       expect(draw(row, { ...options, seed, temperature: 0 }).tokenId).toBe(descending(row)[0]);
     }),
@@ -431,7 +431,7 @@ describe("temperature", () => {
 describe("top_k", () => {
   law(
     "TS-3.11",
-    "exactly k stay, or all if there are no more: the first in descending order",
+    "keeps the k largest tokens, or all if the row has fewer",
     fc.property(rows, topKs, temperatures, (row, topK, temperature) => {
       expect(idsOf(kept(row, { topK, temperature }))).toEqual(descending(row).slice(0, topK));
     }),
@@ -439,7 +439,7 @@ describe("top_k", () => {
 
   law(
     "TS-3.11",
-    "no draw of a long row is beyond the first k",
+    "never draws a token of a long row beyond the first k",
     fc.property(longRows, topKs, seeds, temperatures, (row, topK, seed, temperature) => {
       expect(descending(row).slice(0, topK)).toContain(draw(row, { topK, seed, temperature }).tokenId);
     }),
@@ -449,7 +449,7 @@ describe("top_k", () => {
 describe("top_p", () => {
   law(
     "TS-3.12",
-    "the shortest prefix that reaches p stays, and at least one token",
+    "keeps the shortest prefix that reaches p, and at least one token",
     fc.property(rows, shares, temperatures, (row, topP, temperature) => {
       const order = descending(row);
       const ids = idsOf(kept(row, { topP, temperature }));
@@ -465,7 +465,7 @@ describe("top_p", () => {
 
   law(
     "TS-3.12",
-    "a larger p keeps what a smaller one keeps, 0 one token and 1 all",
+    "a larger p keeps all tokens of a smaller p; 0 keeps one token and 1 all",
     fc.property(rows, shares, shares, temperatures, (row, a, b, temperature) => {
       const [fewer, more] = [a, b].toSorted((x, y) => x - y).map((topP) => idsOf(kept(row, { topP, temperature })));
       expect(more!.slice(0, fewer!.length)).toEqual(fewer);
@@ -478,7 +478,7 @@ describe("top_p", () => {
 describe("min_p", () => {
   law(
     "TS-3.13",
-    "who has at least min_p of the largest weight stays, and nobody else",
+    "keeps exactly the tokens with at least min_p of the largest weight",
     fc.property(rows, shares, temperatures, (row, minP, temperature) => {
       const ids = idsOf(kept(row, { minP, temperature }));
       for (const id of descending(row)) {
@@ -491,7 +491,7 @@ describe("min_p", () => {
 
   law(
     "TS-3.13",
-    "a smaller min_p keeps what a larger one keeps, 0 all and 1 the largest",
+    "a smaller min_p keeps all tokens of a larger min_p; 0 keeps all and 1 the largest",
     fc.property(rows, shares, shares, temperatures, (row, a, b, temperature) => {
       const [more, fewer] = [a, b].toSorted((x, y) => x - y).map((minP) => idsOf(kept(row, { minP, temperature })));
       expect(more!.slice(0, fewer!.length)).toEqual(fewer);
@@ -499,13 +499,13 @@ describe("min_p", () => {
       for (const id of idsOf(kept(row, { minP: 1, temperature })))
         expect(weightOf(row, temperature, id)).toBeCloseTo(1, 9);
     }),
-    // A logit that is less by so little has the same weight.
+    // A logit that is smaller by so little has the same weight.
     { examples: [[[0, -1.401298464324817e-45], 0, 0, 0.1]] },
   );
 });
 
 describe("the draw", () => {
-  /** Seed, choice and position; some seeds differ in their high words alone. */
+  /** Seed, choice and position. Some seeds differ only in their high words. */
   const places = fc.tuple(fc.oneof(seeds, fc.constantFrom(0, 2 ** 32, -(2 ** 32), 3 * 2 ** 40)), fc.nat(127), fc.nat());
 
   law(
@@ -526,7 +526,7 @@ describe("the draw", () => {
 
   law(
     "TS-3.14",
-    "the larger u, the further down the order",
+    "a larger u selects a token further down the order",
     fc.property(longRows, filters, fc.array(seeds, { minLength: 2, maxLength: 10 }), (row, options, all) => {
       const order = descending(row);
       const ascending = all.toSorted((a, b) => uniform(a, 0, 0) - uniform(b, 0, 0));
@@ -557,7 +557,7 @@ describe("the draw", () => {
 
   law(
     "TS-3.20",
-    "what was said before, who draws beside it and how often it is asked change no draw",
+    "earlier tokens, concurrent draws and repetitions do not change a draw",
     fc.property(
       withTokens(rows),
       rows,
@@ -582,7 +582,7 @@ describe("the draw", () => {
 
   law(
     "TS-10.11",
-    "over seeds, choices and positions tokens come as often as what is left says",
+    "over seeds, choices and positions, frequencies of tokens match the distribution that is left",
     fc.property(
       fc.array(logit, { minLength: 2, maxLength: 6 }),
       filters,
@@ -603,7 +603,7 @@ describe("the draw", () => {
         }
         const expected = new Map(kept(row, options).map(({ tokenId, logprob }) => [tokenId, Math.exp(logprob)]));
         for (const tokenId of counts.keys()) expect(expected.has(tokenId)).toBe(true);
-        // By Bernstein's inequality a count is further off once in ten million.
+        // By Bernstein's inequality a larger deviation has a probability below 1e-7.
         for (const [tokenId, p] of expected) {
           expect(Math.abs((counts.get(tokenId) ?? 0) - NUM_DRAWS * p)).toBeLessThan(
             8 + 6 * Math.sqrt(NUM_DRAWS * p * (1 - p)),
@@ -624,7 +624,7 @@ describe("log-probabilities", () => {
 
   law(
     "TS-4.1",
-    "are the log-softmax of the row itself: at most 0, finite, float32, and together 1",
+    "are the log-softmax of the row itself: at most 0, finite, float32, with a probability sum of 1",
     fc.property(withTokens(finiteRows), settings, ([row, prompt, output], options) => {
       const { tokenId, logprob, topLogprobs } = draw(row, asked(options, SHORT), { prompt, output });
       const logTotal = Math.log(sum(row.map((z) => Math.exp(z - Math.max(...row)))));
@@ -641,7 +641,7 @@ describe("log-probabilities", () => {
 
   law(
     "TS-4.2",
-    "as many as asked for, by log-probability and then id, and a shorter list begins a longer one",
+    "have the requested number, ordered by log-probability and then id; a shorter list is a prefix of a longer one",
     fc.property(rows, settings, fc.nat(SHORT), (row, options, count) => {
       const { topLogprobs } = draw(row, asked(options, count));
       const order = descending(row);
@@ -652,7 +652,7 @@ describe("log-probabilities", () => {
 
   law(
     "TS-4.3",
-    "processed ones are together 1, and the token drawn is one of them",
+    "in the mode processed have a probability sum of 1 and include the drawn token",
     fc.property(rows, settings, (row, options) => {
       const { tokenId, logprob, topLogprobs } = draw(row, asked(options, SHORT), { mode: "processed" });
       expect(sum(topLogprobs.map((top) => Math.exp(top.logprob)))).toBeCloseTo(1, 5);
@@ -662,7 +662,7 @@ describe("log-probabilities", () => {
 
   law(
     "TS-4.10",
-    "asking for them, in either mode, changes no draw",
+    "requesting them, in either mode, does not change a draw",
     fc.property(
       longRows,
       settings,

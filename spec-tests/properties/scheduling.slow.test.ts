@@ -1,6 +1,6 @@
 /**
- * Laws of the token loop, on every profile: what else runs, what ran before, how many choices there are and who
- * leaves early never change an output; nothing is computed twice that need not be; everything borrowed is given back.
+ * Properties of the engine's token loop, with every profile: concurrent requests, earlier requests, the number of choices and
+ * clients that leave early never change an output; nothing is computed twice without need; all pages are released.
  */
 
 import fc from "fast-check";
@@ -26,13 +26,13 @@ interface Ask {
   readonly prompt: readonly number[];
   readonly seed: number;
   readonly n: number;
-  /** null: what fits. */
+  /** null: as many as fit. */
   readonly maxTokens: number | null;
   readonly logitBias?: ReadonlyMap<number, number>;
   readonly contextLengthExceededBehavior?: "error";
 }
 
-/** An ask, when it comes, and after how many deltas its consumer loses interest. */
+/** A request, its arrival in event loop ticks, and the number of deltas after which its consumer leaves. */
 interface Visit {
   readonly ask: Ask;
   readonly arrival: number;
@@ -62,7 +62,7 @@ describe.each(PROFILES)("$name", (profile) => {
     createEngine(profile, loaded, options);
   const alone = (ask: Ask): Promise<Output> => readAll(submit(create().engine, ask));
 
-  /** Prompts of which many begin alike: some tokens of one of three prefixes, two of them alike at first, and some of their own. */
+  /** Prompts that often share prefixes: a part of one of three prefixes, two of which begin alike, and some other tokens. */
   const prompts = fc
     .tuple(fc.nat(2), fc.nat(5 * blockSize), fc.array(fc.nat(3), { minLength: 1, maxLength: 2 * blockSize }))
     .map(([family, numShared, own]) => [...prefix(family).slice(0, numShared), ...own]);
@@ -77,14 +77,14 @@ describe.each(PROFILES)("$name", (profile) => {
     arrival: fc.nat(12),
     patience: fc.constantFrom(Infinity, Infinity, 0, 1, 5),
   });
-  /** Pages that the ask needs to run at all. */
+  /** Number of pages that a request needs to run alone. */
   const numPagesOf = ({ prompt, maxTokens }: Ask): number =>
     Math.ceil(prompt.length / pageSize) +
     Math.ceil((prompt.length + (maxTokens ?? CONTEXT)) / pageSize) -
     Math.floor(prompt.length / pageSize);
 
-  describe("a request's output does not depend on the others", () => {
-    test("TS-10.8 on their prefixes, arrival, departure or memory", async () => {
+  describe("the output of a request does not depend", () => {
+    test("TS-10.8 on prefixes, arrival and departure of other requests, or on memory", async () => {
       await fc.assert(
         fc.asyncProperty(
           fc.array(visits, { minLength: 2, maxLength: 8 }),
@@ -113,7 +113,7 @@ describe.each(PROFILES)("$name", (profile) => {
       );
     });
 
-    test("TS-10.7 also when all that came before is still there, or some of it", async () => {
+    test("TS-10.7 on the content of the prefix cache, complete or partly evicted", async () => {
       await fc.assert(
         fc.asyncProperty(
           fc.array(asks, { minLength: 2, maxLength: 6 }),
@@ -151,7 +151,7 @@ describe.each(PROFILES)("$name", (profile) => {
     });
   });
 
-  describe("nothing is computed twice that need not be", () => {
+  describe("nothing is computed twice without need", () => {
     const TURNS = 10;
 
     /** Ten turns of a conversation; returns how often each position was computed. */
@@ -174,7 +174,7 @@ describe.each(PROFILES)("$name", (profile) => {
 
     test("TS-10.7 a conversation of ten turns, each message as long as a block", async () => {
       const { times } = await converse(blockSize, 12);
-      // The last token drawn never runs. In blocks, each token runs once more when its block is whole.
+      // The last drawn token never runs. With reuse by blocks, each token runs again when its block is complete.
       expect(times.pop()).toBe(0);
       expect(Math.max(...times)).toBe(reuse === "token" ? 1 : 2);
       expect(Math.min(...times)).toBe(1);
@@ -185,7 +185,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(times.pop()).toBe(0);
       const numComputed = times.reduce((a, b) => a + b, 0);
       if (reuse === "token") expect(numComputed).toBe(times.length);
-      // The block in which a prompt ends runs again with the next one.
+      // The block in which a prompt ends runs again with the next prompt.
       else expect(numComputed).toBeLessThanOrEqual(2 * times.length + TURNS * blockSize);
     });
 
@@ -207,7 +207,7 @@ describe.each(PROFILES)("$name", (profile) => {
       else expect(prompts.numTokens).toBeLessThanOrEqual(300 + numOwn + 16 * blockSize);
     });
 
-    test("TS-10.7 an answer that is sent back", async () => {
+    test("TS-10.7 a prompt that contains an earlier answer", async () => {
       const { engine, prompts } = create();
       const prompt = prefix(1).slice(0, blockSize + 3);
       const first = { prompt, seed: 1, n: 1, maxTokens: 2 * blockSize, logitBias: new Map([[END_TOKEN, -100]]) };
@@ -216,7 +216,7 @@ describe.each(PROFILES)("$name", (profile) => {
       const second = { prompt: [...prompt, ...choices[0]!.tokenIds, 7], seed: 1, n: 1, maxTokens: 3 };
       const warm = await readAll(submit(engine, second));
       expect(warm.choices).toEqual((await alone(second)).choices);
-      // The last token drawn has not run, and the new one neither; or all but the prompt's whole block.
+      // Only the last drawn token and the new token run. With reuse by blocks, all but the prompt's complete block run.
       expect(prompts.numTokens).toBe(reuse === "token" ? 2 : second.prompt.length - blockSize);
     });
   });
@@ -238,7 +238,7 @@ describe.each(PROFILES)("$name", (profile) => {
       }
     });
 
-    test("TS-10.6 runs prompts in blocks on the grid, one between two tokens of the running sequences, which run together", async () => {
+    test("TS-10.6 runs prompts in aligned blocks, at most one block between two steps of the running sequences, which run as a batch", async () => {
       const { engine, prompts, tokens } = create();
       const order: string[] = [];
       for (const [name, runner] of Object.entries({ prompts, tokens })) {
@@ -263,11 +263,11 @@ describe.each(PROFILES)("$name", (profile) => {
       ]);
       expect(order.join(" ")).not.toMatch(/tokens prompts prompts/);
       expect(Math.max(...tokens.calls.map((passes) => passes.length))).toBe(4);
-      // 19 steps of the first request, and the second's 19 beside them and after.
+      // 19 steps of the first request; the 19 steps of the second overlap with them and follow.
       expect(tokens.calls.length).toBeLessThanOrEqual(19 + blocks.length);
     });
 
-    test("TS-10.9 a prompt that fails leaves the others alone", async () => {
+    test("TS-10.9 a prompt that fails does not affect other requests", async () => {
       const { engine, prompts, cache } = create();
       const ask = { prompt: [1, 2, 3], seed: 3, n: 2, maxTokens: 10 };
       prompts.poison = 99;
@@ -277,13 +277,13 @@ describe.each(PROFILES)("$name", (profile) => {
       expect((await fine).choices).toEqual((await alone(ask)).choices);
       await engine.idle();
       expect(cache.numPagesUsed).toBe(0);
-      // Nothing of the failed prompt is ever found again.
+      // The failed prompt is not in the prefix cache.
       prompts.poison = null;
       const again = { ...ask, prompt: [1, 2, 99, 4] };
       expect((await readAll(submit(engine, again))).choices).toEqual((await alone(again)).choices);
     });
 
-    test("TS-10.9 a token that fails ends its own request, and those that ran beside it go on", async () => {
+    test("TS-10.9 a token that fails ends only its own request; concurrent requests continue", async () => {
       const { engine, tokens, cache } = create({ slots: 4 });
       const unended = new Map([
         [END_TOKEN, -100],
@@ -304,7 +304,7 @@ describe.each(PROFILES)("$name", (profile) => {
       }
       await engine.idle();
       expect(cache.numPagesUsed).toBe(0);
-      // The failed request's prompt may be found again, the token that failed may not.
+      // The prefix cache may contain the prompt of the failed request, but not the failed token.
       tokens.poison = null;
       const again = { ...failing, prompt: [1, 2, 6, 99, 99, 1] };
       const warm = await readAll(submit(engine, again));
@@ -312,7 +312,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(warm.usage!.cachedTokens).toBe(reuse === "token" ? 3 : 0);
     });
 
-    test("TS-1.4 lowers max_tokens to the context or refuses, as told; never cuts a prompt", async () => {
+    test("TS-1.4 lowers max_tokens to the context or refuses, as requested; never cuts a prompt", async () => {
       const { engine } = create();
       const prompt = Array.from({ length: CONTEXT - 5 }, () => 65);
       const { choices } = await readAll(submit(engine, { prompt, seed: 1, n: 1, maxTokens: 50 }));
@@ -324,7 +324,7 @@ describe.each(PROFILES)("$name", (profile) => {
       expect(() => submit(engine, { prompt: tooLong, seed: 1, n: 1, maxTokens: 1 })).toThrow(EngineError);
     });
 
-    test("TS-9.11 refuses at once what could never fit in memory", async () => {
+    test("TS-9.11 refuses at once a request that can never fit in memory", async () => {
       const { engine } = create({ maxPages: 5 });
       const prompt = Array.from({ length: 4 * pageSize }, () => 1);
       expect(() => submit(engine, { prompt, seed: 1, n: 1, maxTokens: pageSize + 1 })).toThrow(
@@ -332,13 +332,13 @@ describe.each(PROFILES)("$name", (profile) => {
       );
     });
 
-    test("TS-2.7 without max_tokens the limit is what fits into memory", async () => {
+    test("TS-2.7 without max_tokens memory determines the limit", async () => {
       const { engine } = create({ maxPages: 5 });
       const prompt = Array.from({ length: pageSize + 3 }, () => 1);
       const { choices } = await readAll(
         submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }),
       );
-      // The prompt's last page is copied for the answer: five pages hold the prompt's two and three of the answer's.
+      // The prompt's last page is copied for the answer: of the five pages, two are the prompt's and three the answer's.
       expect(choices[0]!.tokenIds.length).toBe(4 * pageSize - prompt.length);
     });
 
@@ -351,7 +351,7 @@ describe.each(PROFILES)("$name", (profile) => {
   });
 });
 
-/** One of three long runs of tokens; 0 and 1 begin alike. */
+/** Returns one of three long token sequences. 0 and 1 begin with the same tokens. */
 function prefix(family: number): number[] {
   return Array.from({ length: 320 }, (_, i) => (i < 11 && family < 2 ? i : (i * 13 + family * 101) % 251));
 }
@@ -383,7 +383,7 @@ function submit(engine: Engine, ask: Ask, signal?: AbortSignal): AsyncGenerator<
   });
 }
 
-/** Comes when it comes and leaves when it leaves, by abort or by breaking off. */
+/** Submits a request at its arrival and leaves after its patience, by abort or by ending the iteration. */
 async function visited(engine: Engine, { ask, arrival, patience }: Visit, aborts: boolean): Promise<Output> {
   for (let tick = 0; tick < arrival; tick++) await new Promise((resolve) => setImmediate(resolve));
   const controller = new AbortController();
@@ -400,7 +400,7 @@ async function visited(engine: Engine, { ask, arrival, patience }: Visit, aborts
   }
 }
 
-/** @param goesOn called before each delta is kept; breaks off where false */
+/** @param goesOn called before each delta is stored; returns false to end the iteration */
 async function readAll(stream: AsyncIterable<OutputDelta>, goesOn: () => boolean = () => true): Promise<Output> {
   const choices: Choice[] = [];
   let usage: Usage | null = null;

@@ -1,6 +1,6 @@
 /**
- * Laws of the served API on the embedded model: a stream put together is the unstreamed answer, field by field; choices
- * do not depend on how many there are; every answer and chunk is one of OpenAI's, the vendor's fields aside.
+ * Properties of the API with the embedded model: a concatenated stream equals the unstreamed answer, field by field; choices
+ * do not depend on their number; every answer and chunk is valid against OpenAI's schemas, apart from vendor fields.
  */
 
 import fc from "fast-check";
@@ -65,7 +65,7 @@ async function chunksOf([dialect, request]: Ask, fields: object): Promise<ChatCo
 }
 
 describe("the served API", () => {
-  test("TS-8.11 a stream put together is the unstreamed answer, logprobs and usage included", async () => {
+  test("TS-8.11 a concatenated stream equals the unstreamed answer, including logprobs and usage", async () => {
     await fc.assert(
       fc.asyncProperty(asks, async (ask) => {
         const { choices, usage } = await whole(ask);

@@ -1,6 +1,7 @@
 /**
- * Laws of structured output as it is served, on the embedded model at temperature 2: what says `stop` is valid against
- * its schema (Ajv says so), a stream put together is the unstreamed answer, and choices do not depend on their number.
+ * Properties of structured output through the API, with the embedded model at temperature 2: answers with finish_reason
+ * `stop` are valid against their schema (checked by Ajv), a concatenated stream equals the unstreamed answer, and choices do
+ * not depend on their number.
  */
 
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -77,10 +78,10 @@ async function streamedChoicesOf(fields: object): Promise<ChatCompletion["choice
   return concatenated((await events(response)) as unknown as ChatCompletionChunk[], true).choices!;
 }
 
-test("TS-7.4 what is finished is valid, streamed or not, and choices stand alone", { timeout: 300_000 }, async () => {
+test("TS-7.4 finished answers are valid, streamed or not, and choices do not depend on their number", { timeout: 300_000 }, async () => {
   const tokenize = await post(`${server.url}/v1/tokenize`, JSON.stringify({ model: "tiny", text: "</think>" }));
   const { token_ids: closing } = (await tokenize.json()) as { token_ids: number[] };
-  // At this temperature a small model would seldom come to the end of its reasoning by itself.
+  // The bias ends the reasoning, which a small model would seldom do at this temperature.
   const request = { temperature: 2, max_tokens: 500, n: 3, logit_bias: { [closing[0]!]: 12 }, logprobs: true };
   const ajv = new Ajv2020({ strict: false, validateFormats: false });
   let numFinished = 0;
@@ -101,7 +102,7 @@ test("TS-7.4 what is finished is valid, streamed or not, and choices stand alone
   expect(numFinished).toBeGreaterThan(NUM_RUNS * 2);
 });
 
-test("TS-7.12 a schema larger than what the server's own thread reads arrives whole", async () => {
+test("TS-7.12 a schema that is too large for the main thread is parsed completely", async () => {
   const schema = { const: true, description: "x".repeat(100_000) };
   const [choice] = await choicesOf({ response_format: { type: "json_schema", schema } });
   expect(choice!.message.content).toBe("true");

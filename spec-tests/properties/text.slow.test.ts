@@ -1,6 +1,6 @@
 /**
- * Laws of SPEC.md's sections 5 and 6 on the text of one choice: what tokens become, where stop sequences end it, what a
- * stream holds back, and what of it is reasoning. Tokens cut text and code points anywhere.
+ * Properties of the text of one choice (sections 5 and 6 of SPEC.md): decoding of tokens, stop sequences, text that a stream
+ * holds back, and reasoning. Tokens split text and code points at any place.
  */
 
 import fc from "fast-check";
@@ -31,7 +31,7 @@ const words = [
   "é",
   "b</think>\nst",
 ];
-/** Ends of one code point with beginnings of another. */
+/** Tokens with the end of one code point and the beginning of another. */
 const fragments = [
   [0xe2, 0x82],
   [0xac, 0xf0, 0x9f],
@@ -52,7 +52,7 @@ interface Options {
   readonly startsInside?: boolean | null;
 }
 
-/** What a choice of these tokens is, and what had been handed out after each of them. */
+/** Runs the text pipeline. Returns the choice and the text that was emitted after each token. */
 function run(tokenIds: readonly number[], options: Options = {}) {
   const { stop = [], includeStop = false, separateReasoning = false, startsInside = null } = options;
   const start = { format: startsInside === null ? PLAIN : THINKING, insideReasoning: startsInside === true };
@@ -78,7 +78,7 @@ function run(tokenIds: readonly number[], options: Options = {}) {
   return { answer: { ...given, stopped, hasReasoning }, after, numReasoningTokens };
 }
 
-/** By definition of the tokenizer: ids up to 255 are the bytes, the end token has none. */
+/** Bytes of tokens, by definition of the tokenizer: ids up to 255 are the bytes, the end token has none. */
 const bytesOf = (tokenIds: readonly number[]): number[] =>
   tokenIds.flatMap((tokenId) => (tokenId < END ? [tokenId] : tokenId === END ? [] : [...wide[tokenId - END - 1]!]));
 const decoded = (bytes: readonly number[], options = {}): string =>
@@ -92,7 +92,7 @@ const outputs = fc.array(fc.oneof({ arbitrary: usual, weight: 9 }, anyToken), { 
 const joined = (...parts: string[]): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...parts), { maxLength: 12 }).map((all) => all.join(""));
 const texts = joined(OPEN, CLOSE, "</thi", "<", ">", " ", "\n", "stop", "st", "op", "a", "é", "€", "😊");
-/** White space in this section is four characters; these are others. */
+/** Reasoning with whitespace that the specification trims (four characters) and whitespace that it does not. */
 const reasonings = joined("a", "stop", "</thi", "<think>", " ", "\n", "\t", "\r", "\u00a0", "\v", "é");
 const stop = fc.constantFrom("stop", "op", "\n", "\n\n", "é", "opa", CLOSE, "aa", "aaa", "aab", "\uFFFD", "sto", "😊");
 const stops = fc.array(stop, { maxLength: 4 });
@@ -103,7 +103,7 @@ const settings = fc.record({
   startsInside: fc.constantFrom(null, false, true),
 });
 
-/** The longest end of `text` that begins, and is not, one of `phrases`. */
+/** Returns the longest suffix of `text` that is a proper prefix of one of `phrases`. */
 function endThatBegins(text: string, phrases: readonly string[]): string {
   for (let start = 0; start < text.length; start++) {
     const end = text.slice(start);
@@ -113,7 +113,7 @@ function endThatBegins(text: string, phrases: readonly string[]): string {
 }
 
 describe("text from tokens", () => {
-  /** At the ends of ranges in the table of what is UTF-8. */
+  /** Bytes at the ends of the ranges in the table of valid UTF-8. */
   const borderByte = fc.constantFrom(
     0x41,
     0x80,
@@ -134,7 +134,7 @@ describe("text from tokens", () => {
 
   law(
     "TS-5.1",
-    "is the decoding of all their bytes, those of special tokens none",
+    "is the decoding of their bytes; special tokens have none",
     fc.property(outputs, (ids) => {
       expect(run(ids).answer.content).toBe(textOf(ids));
       expect(run(ids.flatMap((id) => [id, END])).answer.content).toBe(textOf(ids));
@@ -143,12 +143,12 @@ describe("text from tokens", () => {
 
   law(
     "TS-5.1",
-    "continues its prompt: the two together are the decoding of both",
+    "continues the prompt: prompt and output together are the decoding of both",
     fc.property(outputs, outputs, (prompt, output) => {
       const stream = new StreamingDetokenizer(tokenizer, prompt);
       const text = output.map((tokenId) => stream.push(tokenId)).join("") + stream.finish();
       const both = textOf([...prompt, ...output]);
-      // A code point that both have a part of is the output's; if it never comes to be, its U+FFFD is the prompt's.
+      // A code point that is split between both belongs to the output. If it stays incomplete, its U+FFFD belongs to the prompt.
       const before = both.startsWith(textOf(prompt)) ? textOf(prompt) : textOf(prompt).slice(0, -1);
       expect(before + text).toBe(both);
     }),
@@ -156,7 +156,7 @@ describe("text from tokens", () => {
 
   law(
     "TS-5.2",
-    "has U+FFFD for each maximal subpart of what is no UTF-8, also where tokens cut there",
+    "has U+FFFD for each maximal subpart of invalid UTF-8, also if tokens split it",
     fc.property(fc.array(fc.oneof(borderByte, fc.nat(255)), { maxLength: 12 }), (bytes) => {
       expect(run(bytes).answer.content).toBe(decoded(bytes));
     }),
@@ -165,7 +165,7 @@ describe("text from tokens", () => {
 
   law(
     "TS-5.6",
-    "comes with the token that completes it: only an incomplete code point is held back",
+    "is emitted with the token that completes it: only incomplete code points are held back",
     fc.property(outputs, (ids) => {
       const { after } = run(ids);
       for (const [index, { content }] of after.entries()) {
@@ -176,7 +176,7 @@ describe("text from tokens", () => {
 
   law(
     "TS-4.5",
-    "a token has its own bytes, and as its text these bytes with U+FFFD for fragments, a special token's its name",
+    "a token has its bytes, and their decoding as text with U+FFFD for fragments; the text of a special token is its name",
     fc.property(anyToken, (tokenId) => {
       expect([...tokenizer.tokenBytes(tokenId)]).toEqual(bytesOf([tokenId]));
       expect(tokenizer.tokenText(tokenId)).toBe(tokenId === END ? "<|end|>" : textOf([tokenId]));
@@ -185,7 +185,7 @@ describe("text from tokens", () => {
 
   law(
     "TS-4.9",
-    "the tokens' bytes are the content's where they are UTF-8",
+    "the bytes of the tokens are those of the content if they are valid UTF-8",
     fc.property(outputs, (ids) => {
       const { content } = run(ids).answer;
       fc.pre(!content.includes("\uFFFD"));
@@ -195,7 +195,7 @@ describe("text from tokens", () => {
 
   law(
     "TS-8.14",
-    "what is encoded is decoded to itself",
+    "decoding an encoded text returns the text",
     fc.property(fc.array(fc.oneof(texts, fc.string({ unit: "binary" }))), (parts) => {
       const text = parts.join("");
       fc.pre(!/\p{Surrogate}|<\|end\|>/u.test(text));
@@ -207,7 +207,7 @@ describe("text from tokens", () => {
 describe("stop sequences", () => {
   law(
     "TS-5.3",
-    "end the text at the first character that completes one, wherever tokens cut it",
+    "end the text at the first character that completes one, wherever tokens split it",
     fc.property(outputs, stops, (ids, stop) => {
       const { content, stopped } = run(ids, { stop, includeStop: true }).answer;
       const text = textOf(ids);
@@ -221,7 +221,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.3",
-    "the text does not depend on how tokens cut it",
+    "the text does not depend on how tokens split it",
     fc.property(outputs, settings, (ids, options) => {
       expect(run(ids, options).answer).toEqual(run(bytesOf(ids), options).answer);
     }),
@@ -230,7 +230,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.3",
-    "their order, repeated ones and those that do not occur change nothing",
+    "their order, duplicates and sequences that do not occur have no effect",
     fc.property(outputs, settings, (ids, options) => {
       const { answer } = run(ids, options);
       expect(run(ids, { ...options, stop: options.stop.toReversed() }).answer).toEqual(answer);
@@ -241,7 +241,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.4",
-    "of several that one character completes the longest counts",
+    "the longest one counts if one character completes several",
     fc.property(outputs, stops, (ids, stop) => {
       const { content, stopped } = run(ids, { stop, includeStop: true }).answer;
       fc.pre(stopped !== null);
@@ -252,7 +252,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.5",
-    "are kept or removed, and nothing else of the text with them",
+    "are kept or removed without any other text",
     fc.property(outputs, settings, (ids, options) => {
       const kept = run(ids, { ...options, includeStop: true }).answer;
       const removed = run(ids, { ...options, includeStop: false }).answer;
@@ -262,7 +262,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.6",
-    "hold back the longest end of the text that begins one, and no more",
+    "hold back the longest suffix of the text that is the beginning of one, and no more",
     fc.property(outputs, stops, (ids, stop) => {
       const { after, answer } = run(ids, { stop });
       const numWhole = answer.stopped === null ? after.length : after.length - 1;
@@ -276,7 +276,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.7",
-    "what they hold back comes at the end, once",
+    "held-back text is emitted at the end, exactly once",
     fc.property(outputs, settings, (ids, options) => {
       const plain = run(ids, { ...options, stop: [] });
       const { answer } = run(ids, options);
@@ -287,7 +287,7 @@ describe("stop sequences", () => {
 
   law(
     "TS-5.8",
-    "see the answer only: no reasoning before it changes where it ends",
+    "apply only to the answer: reasoning does not change where it ends",
     fc.property(reasonings, joined(...BLANKS), texts, settings, (reasoning, gap, text, options) => {
       fc.pre(!/^[ \t\r\n]/.test(text) && !reasoning.includes(CLOSE));
       const alone = run(encoded(text), { ...options, startsInside: null }).answer;
@@ -316,14 +316,14 @@ describe("reasoning", () => {
     text: texts,
     startsInside: fc.boolean(),
   });
-  /** The output with its tags, where the template has not written the first one. */
+  /** Returns the output with its tags, without the opening tag if the template has written it. */
   const outputOf = ({ before, inside, text, startsInside }: Parts): number[] =>
     encoded(`${startsInside ? "" : before + OPEN}${inside}${CLOSE}${text}`);
   const trimmed = (text: string): string => text.replace(/^[ \t\r\n]+/, "").replace(/[ \t\r\n]+$/, "");
 
   law(
     "TS-6.4",
-    "comes apart without white space at its ends, and the answer without what is before it",
+    "is trimmed if it is separate, and the answer has no leading whitespace",
     fc.property(marked, (parts) => {
       const { answer } = run(outputOf(parts), { separateReasoning: true, startsInside: parts.startsInside });
       const content = parts.text.replace(/^[ \t\r\n]+/, "");
@@ -334,7 +334,7 @@ describe("reasoning", () => {
 
   law(
     "TS-6.5",
-    "in one text nothing is missing, and the opening tag of the template is in front",
+    "nothing is missing if it is part of the content, and the template's opening tag comes first",
     fc.property(outputs, fc.boolean(), (ids, startsInside) => {
       const { answer } = run(ids, { separateReasoning: false, startsInside });
       expect(answer).toMatchObject({ reasoning: "", content: (startsInside ? OPEN : "") + textOf(ids) });
@@ -343,7 +343,7 @@ describe("reasoning", () => {
 
   law(
     "TS-6.2",
-    "is there only if the template opened it, or the opening tag comes first",
+    "exists only if the template opened it or the output begins with the opening tag",
     fc.property(outputs, settings, (ids, options) => {
       const { answer, numReasoningTokens } = run(ids, options);
       const isOpened = options.startsInside === true || /^[ \t\r\n]*<think>/.test(textOf(ids));
@@ -357,7 +357,7 @@ describe("reasoning", () => {
 
   law(
     "TS-5.6",
-    "what may still come before an opening tag, or become one, is held back, and nothing else of an answer",
+    "only text that may precede or become an opening tag is held back",
     fc.property(outputs, (ids) => {
       const { answer, after } = run(ids, { startsInside: false });
       fc.pre(!answer.hasReasoning);
@@ -371,7 +371,7 @@ describe("reasoning", () => {
 
   law(
     "TS-6.6",
-    "unfinished, is all there is, without a beginning of the closing tag",
+    "is the complete output if it is unfinished, without a partial closing tag",
     fc.property(reasonings, fc.nat(CLOSE.length - 1), (inside, numCut) => {
       const held = CLOSE.slice(0, numCut);
       fc.pre(endThatBegins(inside + held, [CLOSE]) === held);
@@ -386,7 +386,7 @@ describe("reasoning", () => {
 
   law(
     "TS-6.7",
-    "counts its tokens through the one that completes the closing tag",
+    "includes in its token count the token that completes the closing tag",
     fc.property(outputs, fc.boolean(), fc.boolean(), (ids, startsInside, separateReasoning) => {
       const { answer, numReasoningTokens } = run(ids, { startsInside, separateReasoning });
       const isClosed = (count: number): boolean => {
@@ -401,7 +401,7 @@ describe("reasoning", () => {
 
   law(
     "TS-6.8",
-    "apart, no part of a tag is ever handed out, nor anything of the answer held back once it has begun",
+    "emits no part of a tag if it is separate, and nothing is held back once the answer has begun",
     fc.property(marked, (parts) => {
       const { answer, after } = run(outputOf(parts), { separateReasoning: true, startsInside: parts.startsInside });
       const text = encoded(parts.text.replace(/^[ \t\r\n]+/, ""));
