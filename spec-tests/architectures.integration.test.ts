@@ -1,6 +1,7 @@
 /**
- * Every architecture and option on random models: the hidden states of every position, from the kernels, from the ONNX body and
- * from the kernels behind a prompt of the body, against a float64 forward pass that reads the same folder by itself.
+ * Tests of every architecture and option on random models. The hidden states of every position, from the kernels, from ONNX
+ * Runtime, and from the kernels after a prompt in ONNX Runtime, are compared with a float64 forward pass that reads the same
+ * folder independently.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -27,13 +28,13 @@ interface Case {
   readonly name: string;
   readonly config: Record<string, unknown>;
   readonly files?: Pick<RandomModelOptions, "dtype" | "numShards">;
-  /** How the reference is made blind to the option, which must then show. */
+  /** Removes the option from the reference. The results must then differ. */
   readonly blind?: (config: Record<string, unknown>, tensors: Map<string, FolderTensor>) => void;
 }
 
 const LLAMA3 = { factor: 4, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 32 };
 const unscaled: Case["blind"] = (config) => delete config["rope_scaling"];
-/** Query heads that read the key heads in turn, as if groups were interleaved. */
+/** Reorders query heads as if groups were interleaved. */
 const regrouped: Case["blind"] = (config, tensors) => {
   const [heads, kvHeads] = [config["num_attention_heads"] as number, config["num_key_value_heads"] as number];
   const group = heads / kvHeads;
@@ -53,18 +54,18 @@ const regrouped: Case["blind"] = (config, tensors) => {
 const CASES: readonly Case[] = [
   { name: "llama", config: {} },
   {
-    name: "llama, another base of rotation",
+    name: "llama, another rotary base",
     config: { rope_theta: 500000 },
     blind: (config) => delete config["rope_theta"],
   },
   { name: "llama, another epsilon", config: { rms_norm_eps: 0.01 }, blind: (config) => delete config["rms_norm_eps"] },
   {
-    name: "llama, biases on all of attention",
+    name: "llama, biases on all attention projections",
     config: { attention_bias: true },
     blind: (config) => delete config["attention_bias"],
   },
   {
-    name: "llama, the bias behind attention",
+    name: "llama, bias of the output projection",
     config: { attention_bias: true },
     blind: (_, tensors) => tensors.forEach((_, name) => name.endsWith("o_proj.bias") && tensors.delete(name)),
   },
@@ -80,21 +81,21 @@ const CASES: readonly Case[] = [
     blind: (config) => delete config["rope_parameters"],
   },
   { name: "llama, tied embeddings", config: { tie_word_embeddings: true } },
-  { name: "llama, as many key heads as heads", config: { num_key_value_heads: 4 } },
+  { name: "llama, as many key heads as query heads", config: { num_key_value_heads: 4 } },
   { name: "llama, key heads not given", config: { num_key_value_heads: null, num_attention_heads: 4 } },
-  { name: "llama, two heads to a key head", config: {}, blind: regrouped },
+  { name: "llama, two query heads per key head", config: {}, blind: regrouped },
   {
-    name: "llama, three heads to a key head, widths that are no multiple of a block",
+    name: "llama, three query heads per key head, widths that are not multiples of a block",
     config: { hidden_size: 72, num_attention_heads: 6, intermediate_size: 100 },
     blind: regrouped,
   },
   {
-    name: "llama, four heads to a key head",
+    name: "llama, four query heads per key head",
     config: { num_attention_heads: 8, num_key_value_heads: 2, head_dim: 6 },
     blind: regrouped,
   },
   {
-    name: "llama, eight heads to a key head",
+    name: "llama, eight query heads per key head",
     config: { num_attention_heads: 8, num_key_value_heads: 1, head_dim: 12 },
   },
   { name: "llama, wide heads", config: { head_dim: 40 } },
@@ -120,12 +121,12 @@ const CASES: readonly Case[] = [
   { name: "float16 in two files", config: { model_type: "qwen2" }, files: { dtype: "F16", numShards: 2 } },
 ];
 
-/** A whole prompt block, and some behind it. */
+/** One complete prompt block and some more tokens. */
 const TOKENS = Array.from({ length: 70 }, (_, i) => (i * i * 31) % 257);
 const BLOCK = 64;
 
 describe.each(CASES)("$name", ({ name, config, files, blind }) => {
-  test("hidden states are those of the reference", async () => {
+  test("hidden states equal those of the reference", async () => {
     const source = await randomModel(join(scratch, name, "source"), { config, seed: name.length, ...files });
     await convert(source, join(scratch, name, "pack"), { format: "f32" });
     const pack = await openPack(join(scratch, name, "pack"));
@@ -169,10 +170,10 @@ function referenceHidden(config: Record<string, unknown>, tensors: ReadonlyMap<s
 }
 
 /**
- * How far float32 may take results: a product of n terms in float32, in any order, is the exact product with weights off by at
- * most n * 2^-24 of themselves (Higham, Accuracy and Stability of Numerical Algorithms, section 3.5), and norms, rotation,
- * softmax and silu add a few roundings, counted as 8 more terms. So networks whose weights are all off by that much, up or down,
- * show how far results can move; they are exact otherwise, and real roundings seldom all go to their limit.
+ * Estimates the largest difference due to float32. A float32 product of n terms, in any order, equals the exact product with
+ * weights that have a relative error of at most n * 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, section
+ * 3.5). Norms, rotation, softmax and silu add a few roundings, counted as 8 more terms. So the function perturbs all weights
+ * by that error, randomly up or down, and measures how far the results move. Actual roundings rarely all reach their limit.
  */
 function roundingBound(
   config: Record<string, unknown>,

@@ -1,6 +1,6 @@
 /**
- * Links and commands of the documents lead somewhere. npm shows README.md beside the packed files alone, so what it
- * links to is packed, or named by its address in the repository that package.json names.
+ * Tests that links and npm scripts in documents exist. npm shows README.md only with the packed files, so its links must be
+ * packed files or URLs in the repository that package.json names.
  */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -34,7 +34,7 @@ const DOCUMENTS = [
 
 const read = (document: string): string => readFileSync(join(ROOT, document), "utf8");
 
-/** Where a document's links and images lead, without the place within a page. */
+/** Returns the targets of a document's links and images, without fragments. */
 function links(document: string): string[] {
   const prose = read(document).replace(/^ *```[^]*?^ *```$/gm, "");
   const found = [...prose.matchAll(/\]\(([^()\s]+)\)|^\[[^\]]+\]: *(\S+)|\b(?:src|srcset|href)="([^"\s]+)"/gm)];
@@ -45,14 +45,14 @@ function links(document: string): string[] {
 
 const isRelative = (link: string): boolean => !/^[a-z]+:/.test(link);
 
-test("README.md links to packed files, or to the repository", () => {
+test("README.md links to packed files or to the repository", () => {
   const packed = packedFiles();
   const relative = links("README.md").filter(isRelative);
   expect(relative.length).toBeGreaterThan(0);
   expect(relative.filter((link) => !packed.has(link))).toEqual([]);
 });
 
-test.each(DOCUMENTS)("links of %s lead to files", (document) => {
+test.each(DOCUMENTS)("links of %s point to existing files", (document) => {
   const targets = links(document)
     .filter((link) => isRelative(link) || link.startsWith(REPOSITORY))
     .map((link) => (isRelative(link) ? normalize(join(dirname(document), link)) : pathInRepository(link)));
@@ -74,14 +74,14 @@ test("docs/README.md lists the documents of its folder", () => {
   expect(others.filter((document) => !listed.has(document))).toEqual([]);
 });
 
-test.each(DOCUMENTS)("npm scripts that %s names exist", (document) => {
+test.each(DOCUMENTS)("npm scripts in %s exist", (document) => {
   const named = [...read(document).matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name!);
   expect(named.filter((name) => !(name in manifest.scripts))).toEqual([]);
 });
 
-/** `blob` is a file's page, `tree` a folder's, `raw` the file itself. */
+/** Returns the path of a URL in the repository. `blob` is the page of a file, `tree` of a folder, `raw` the file itself. */
 function pathInRepository(address: string): string {
   const path = /^\/(?:blob|tree|raw)\/main\/(.+)$/.exec(address.slice(REPOSITORY.length))?.[1];
-  if (path === undefined) throw new Error(`${address} names no file of the branch main`);
+  if (path === undefined) throw new Error(`${address} is not a file of the branch main`);
   return path;
 }

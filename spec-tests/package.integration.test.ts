@@ -1,6 +1,6 @@
 /**
- * The packed package in a user's project: every entry point through `import`, `require` and TypeScript's CommonJS.
- * TOUCHSTONE_NODES has paths of further Node binaries, as in PATH.
+ * Tests of the packed package in a user's project: every entry point with `import`, `require` and TypeScript's CommonJS.
+ * TOUCHSTONE_NODES has paths of more Node binaries, separated as in PATH.
  */
 
 import { execFile } from "node:child_process";
@@ -22,7 +22,7 @@ afterAll(() => folder.close());
 
 const ENTRIES = entryPoints(manifest);
 const NODES = [process.execPath, ...(process.env["TOUCHSTONE_NODES"] ?? "").split(delimiter)].filter(Boolean);
-/** Node as it is, and as versions are that cannot load ES modules with `require`. */
+/** Each Node with default flags, and with `require` of ES modules disabled, as in older versions. */
 const RUNS = NODES.flatMap((node) => [
   { node, flags: [] },
   { node, flags: ["--no-experimental-require-module"] },
@@ -35,7 +35,7 @@ const written = (name: string, source: string): string => {
 };
 
 describe("without optional packages", () => {
-  test("it is small, and nothing of ONNX Runtime is there", () => {
+  test("the installation is small and does not contain ONNX Runtime", () => {
     const files = folder.files("node_modules");
     expect(files.filter((file) => file.startsWith("onnxruntime"))).toEqual([]);
     const numBytes = files
@@ -65,29 +65,29 @@ describe("without optional packages", () => {
   test.each([
     ["the profile fast", ["chat", "--once", "Hi", "--profile", "fast"]],
     ["the comparison with fast", ["evaluate"]],
-  ])("%s says in one line what to install", async (_, args) => {
+  ])("%s reports in one line what to install", async (_, args) => {
     const { stdout, stderr, code } = await folder.run("npx", ["touchstone", ...args]);
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
     expect(stderr).toMatch(/^touchstone: .* npm install onnxruntime-node@[\d.]+ --ignore-scripts\n$/);
   });
 
-  test("doctor says which profile models run in", async () => {
+  test("doctor reports the profile of models", async () => {
     const { stdout } = await folder.run("npx", ["touchstone", "doctor", "--offline"]);
     expect(stdout).toMatch(/^ok +onnxruntime +not installed: .*profile exact/m);
   });
 });
 
-test("the version of ONNX Runtime that errors name is the one that is tried", () => {
+test("the version of ONNX Runtime in error messages is that of the optional dependency", () => {
   const [name, version] = ONNX_RUNTIME.split("@");
   expect(manifest.optionalDependencies).toEqual({ [name!]: version });
 });
 
-test("package.json names the files with side effects as they are packed", () => {
+test("the files in sideEffects of package.json are packed", () => {
   const packed = packedFiles();
   expect(manifest.sideEffects.filter((path) => !packed.has(path.replace("./", "")))).toEqual([]);
 });
 
-test("every entry point but package.json has a door for require", () => {
+test("every entry point except package.json has a CommonJS wrapper", () => {
   const specifiers = Object.keys(manifest.exports).map((subpath) => manifest.name + subpath.slice(1));
   expect(ENTRIES.map(({ specifier }) => specifier)).toEqual(
     specifiers.filter((specifier) => specifier !== "touchstone/package.json"),
@@ -100,7 +100,7 @@ test("the API reference has every entry point", () => {
   expect(documented).toEqual(sources);
 });
 
-test.each(RUNS)("require gives what import gives: $node $flags", async ({ node, flags }) => {
+test.each(RUNS)("require and import give the same names: $node $flags", async ({ node, flags }) => {
   const path = written(
     "names.cjs",
     `(async () => {
@@ -129,7 +129,7 @@ test.each(RUNS)("a CommonJS program gets an answer: $node $flags", async ({ node
   expect(await output(node, [...flags, path])).toContain("65");
 });
 
-test("where require cannot load ES modules, what cannot be had says so", async () => {
+test("if require cannot load ES modules, unavailable names throw an explanation", async () => {
   const path = written("limits.cjs", 'require("touchstone").EngineError');
   await expect(output(process.execPath, ["--no-experimental-require-module", path])).rejects.toThrow(
     /require\("touchstone"\) has no EngineError in Node .*: use Node 20\.19, 22\.12 or later, or \(await import\("touchstone"\)\)\.EngineError/,
@@ -182,7 +182,7 @@ test.each(ENTRIES)("$specifier declares the same values and types for require as
   expect(declared(declarations.replace(/\.js$/, ".d.cts"))).toEqual(imported);
 });
 
-/** What a program prints; rejects with what it complains of. */
+/** Runs a program and returns its stdout. Rejects if it fails. */
 async function output(node: string, args: readonly string[]): Promise<string> {
   return (await promisify(execFile)(node, args, { cwd: folder.path })).stdout;
 }
@@ -198,14 +198,14 @@ function compiled(path: string, options: ts.CompilerOptions): ts.Program {
   });
 }
 
-/** What the compiler says of one file, declarations included. */
+/** Returns the compiler's diagnostics of a file. */
 function problems(program: ts.Program, file: ts.SourceFile): string[] {
   return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].map(
     ({ messageText }) => `${file.fileName}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`,
   );
 }
 
-/** Exported names with whether each is a value and a type. */
+/** Returns exported names, and for each whether it is a value and a type. */
 function declared(path: string): Map<string, { value: boolean; type: boolean }> {
   const program = compiled(path, { module: ts.ModuleKind.NodeNext });
   const checker = program.getTypeChecker();

@@ -1,4 +1,4 @@
-/** What the README promises: its examples run as they are printed. The one for OpenAI's client is in peers. */
+/** Tests that the examples of the README run as printed. The test of the example for OpenAI's client is in peers. */
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ test("the server answers the curl command", async () => {
   expect(answer.split("</think>").at(-1)).toContain("65");
 });
 
-test("the server answers as a schema says", async () => {
+test("the server answers according to a schema", async () => {
   const { choices } = JSON.parse(await folder.run(codeBlock("response_format"))) as ChatCompletion;
   expect(JSON.parse(choices[0]!.message.content)).toMatchObject({
     name: expect.any(String) as string,
@@ -47,7 +47,7 @@ test("the library example is the one in examples/, which is type-checked", () =>
   expect(codeBlock('from "touchstone"')).toBe(code);
 });
 
-test("the library example compiles where Node's types are the only ones", async () => {
+test("the library example compiles with no other types than Node's", async () => {
   const packages = resolve("node_modules");
   const options = `--strict --module nodenext --target es2022 --lib es2022 --types node --typeRoots "${packages}/@types" --noEmit`;
   const program = `cat > program.mts <<'END'\n${codeBlock('from "touchstone"')}END\n`;
@@ -56,7 +56,7 @@ test("the library example compiles where Node's types are the only ones", async 
   ).toBe("");
 });
 
-test("a model of the hub is downloaded, converted and asked, and runs without the hub from then on", async () => {
+test("a model of the hub is downloaded, converted and used, and then runs offline", async () => {
   const scratch = mkdtempSync(join(tmpdir(), "readme-hub-"));
   const hub = await HubServer.start();
   const files = { "chat_template.jinja": "{{ messages[0].content }}" };

@@ -1,6 +1,6 @@
 /**
- * docs/SPEC.md stays what it says it is: clauses that can be cited by number, each with its reason and with tests that
- * exist, and tables that are the program's own.
+ * Tests of docs/SPEC.md: clauses are numbered and have a reason and existing tests, citations are valid, and tables equal the
+ * data of the program.
  */
 
 import { execFileSync } from "node:child_process";
@@ -55,19 +55,19 @@ describe("clauses", () => {
     );
   });
 
-  it("have a text, then why, elsewhere if need be, and what tests them", () => {
+  it("have a text, then Why, optionally Elsewhere, and Tested by", () => {
     const shape = /^\n[^*\n][^]*?\n\n\*Why:\* .+\n(?:\*Elsewhere:\* .+\n)?\*Tested by:\* .+\n*$/;
     expect(clauses.filter(({ body }) => !shape.test(body)).map(idOf)).toEqual([]);
   });
 
-  it("are tested by what exists", () => {
+  it("name existing tests", () => {
     const missing = clauses.flatMap((one) =>
       testsOf(one).flatMap(({ kind, name }) => (exists(kind, name) ? [] : [`${idOf(one)}: ${kind} ${name}`])),
     );
     expect(missing).toEqual([]);
   });
 
-  it("are there wherever they are cited", () => {
+  it("exist wherever they are cited", () => {
     const known = new Set(clauses.map(idOf));
     const files = repositoryFiles("*.ts", "*.md", "*.json");
     const unknown = files.flatMap((file) => {
@@ -81,7 +81,7 @@ describe("clauses", () => {
   });
 });
 
-describe("tables are the program's own", () => {
+describe("tables equal the data of the program", () => {
   it("parameters", () => {
     const [, section = ""] = /^## 2\. Request parameters\n([^]*?)^### /m.exec(SPEC) ?? [];
     expect(section).toContain(parameterTableMarkdown());
@@ -106,7 +106,7 @@ describe("tables are the program's own", () => {
     expect(tableOf("TS-9.3")).toEqual(codes);
   });
 
-  it("parameters, in the order in which they are looked at", () => {
+  it("parameters, in the order in which they are checked", () => {
     const [list = ""] = /`model`, .*; then unknown ones/.exec(clause("TS-9.8").body) ?? [];
     const listed = [...list.matchAll(/`(\w+)`|those of (TS-2\.\d+) and (TS-2\.\d+)/g)].flatMap(
       ([, name, ...elsewhere]) =>
@@ -116,7 +116,7 @@ describe("tables are the program's own", () => {
   });
 });
 
-/** What `*Tested by:*` names: kinds of tests with their names, as in "vectors `stop`; laws P4, P5". */
+/** Parses `*Tested by:*`: kinds of tests with their names, as in "vectors `stop`; laws P4, P5". */
 function testsOf({ body }: Clause): { kind: string; name: string }[] {
   const groups = /^\*Tested by:\* (.*)$/m.exec(body)?.[1]?.split("; ") ?? [];
   return groups.flatMap((group) => {
@@ -128,7 +128,7 @@ function testsOf({ body }: Clause): { kind: string; name: string }[] {
   });
 }
 
-/** The cells of a clause's table, its heading aside. */
+/** Returns the cells of a clause's table, without the heading. */
 function tableOf(id: string): string[][] {
   const rows = clause(id)
     .body.split("\n")
@@ -141,7 +141,7 @@ function tableOf(id: string): string[][] {
   );
 }
 
-/** Those that git knows, or would with the next `git add`. */
+/** Returns the files that match the patterns and are tracked by git or not ignored. */
 function repositoryFiles(...patterns: readonly string[]): string[] {
   const options = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
   return execFileSync("git", [...options, ...patterns], { cwd: ROOT, encoding: "utf8" })

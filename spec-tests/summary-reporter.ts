@@ -1,4 +1,4 @@
-/** Ends a test run with what was skipped and why, and one plain line of counts. */
+/** Prints the skipped tests by reason and one line of counts at the end of a test run. */
 
 import type { Reporter, TestCase, TestModule } from "vitest/node";
 
@@ -22,7 +22,7 @@ export default class SummaryReporter implements Reporter {
   }
 }
 
-/** A skip says why in its note or in the innermost suite name that ends in "(needs ...)". */
+/** The reason of a skip: its note, or the "(needs ...)" in the name of a suite. */
 function skipReason(test: TestCase): string {
   const result = test.result();
   if (result.state === "skipped" && result.note !== undefined) return result.note;

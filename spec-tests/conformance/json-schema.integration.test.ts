@@ -1,9 +1,9 @@
 /**
- * JSON-Schema-Test-Suite, draft 2020-12: each schema is refused with `unsupported_schema` (or, where nothing satisfies it,
- * `invalid_schema`), or right on all its instances. Valid ones are legal paths through the masks of two vocabularies, keys
- * in the schema's order; invalid ones are not legal in any order. `json-schema.json` says how many schemas of each file
- * are supported, and which valid instances of these are never written, and why: UPDATE_GOLDEN=1 rewrites it, and only ever
- * for the better.
+ * Runs the JSON-Schema-Test-Suite, draft 2020-12. Each schema is refused with `unsupported_schema` (or `invalid_schema` if no
+ * value satisfies it), or correct for all its instances: the masks of two vocabularies allow every valid instance with keys
+ * in the schema's order, and no invalid instance in any order of keys. `json-schema.json` records how many schemas of each
+ * file are supported, and which valid instances of supported schemas cannot be generated, with the reason.
+ * UPDATE_GOLDEN=1 rewrites it; the numbers must only improve.
  */
 
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -22,21 +22,21 @@ interface Case {
 }
 
 interface Counts {
-  /** Schemas. */
+  /** Number of schemas. */
   readonly supported: number;
   readonly refused: number;
-  /** Valid instances of supported schemas that are never written; absent where there are none. */
+  /** Valid instances of supported schemas that cannot be generated. Absent if there are none. */
   readonly unwritten?: { readonly instances: number; readonly reason: string };
 }
 
-/** By file. */
+/** Counts by file. */
 type Table = Record<string, Counts>;
 
 const TABLE = fileURLToPath(new URL("json-schema.json", import.meta.url));
 const SUITE = ["json-schema-test-suite", "draft2020-12"];
-/** Where `format` is an annotation: ours is an assertion. */
+/** File that is left out: it treats `format` as an annotation, while this engine treats it as an assertion. */
 const LEFT_OUT = "format.json";
-/** Where the contract is narrower than the suite, by file: the instances that are refused, valid or not. */
+/** Files for which the specification is stricter than the suite: instances that are refused, valid or not. */
 const NARROWER: Readonly<Record<string, { readonly instances: RegExp; readonly reason: string }>> = {
   "optional/format/hostname.json": {
     instances: /(?:^|\.)xn--/i,
@@ -84,7 +84,7 @@ describeWithAssets("JSON-Schema-Test-Suite", () => {
     expect(actual[file]).toEqual(expected[file]);
   });
 
-  it("only improves", () => {
+  it("numbers only improve", () => {
     for (const [file, { supported, unwritten }] of Object.entries(expected)) {
       expect(actual[file]?.supported, file).toBeGreaterThanOrEqual(supported);
       expect(actual[file]?.unwritten?.instances ?? 0, file).toBeLessThanOrEqual(unwritten?.instances ?? 0);
@@ -103,7 +103,7 @@ describeWithAssets("JSON-Schema-Test-Suite", () => {
 
 interface Vocabulary {
   readonly trie: VocabularyTrie;
-  /** A text's tokens, whose bytes are the text's own: a tokenizer's normalizer would change it. */
+  /** Tokens of a text without normalization, so that their bytes are those of the text. */
   readonly tokenIds: (text: string) => number[];
   /** A token without text. */
   readonly endTokenId: number;
@@ -128,7 +128,7 @@ function vocabulary(folder: string): Vocabulary {
   return { trie: VocabularyTrie.build([...tokens, null]), tokenIds, endTokenId: tokens.length };
 }
 
-/** @returns null if the schema is refused; one that nothing satisfies must have no valid instance */
+/** @returns null if the schema is refused. An `invalid_schema` must have no valid instance */
 function compiled(schema: unknown, tests: Case["tests"]): Grammar | null {
   try {
     return compileGrammar({ type: "json_schema", schema });
@@ -146,13 +146,13 @@ function compiled(schema: unknown, tests: Case["tests"]): Grammar | null {
 
 const NOTHING = compileGrammar({ type: "regex", regex: "nothing" });
 
-/** Whether the text is a whole answer byte by byte. */
+/** Checks that a text is a complete answer, byte by byte. */
 function isAnswer(grammar: Grammar, { trie }: Vocabulary, text: string): boolean {
   const matcher = new GrammarMatcher(grammar, trie, []);
   return matcher.acceptBytes(new TextEncoder().encode(text)) && matcher.isComplete;
 }
 
-/** Whether the masks of a vocabulary let the text through, token by token, and then an end token. */
+/** Checks that the masks of a vocabulary allow a text, token by token, and then an end token. */
 function isPath(grammar: Grammar, { tokenIds, trie, endTokenId }: Vocabulary, text: string): boolean {
   const matcher = new GrammarMatcher(grammar, trie, [endTokenId]);
   for (const tokenId of tokenIds(text)) {
@@ -164,12 +164,12 @@ function isPath(grammar: Grammar, { tokenIds, trie, endTokenId }: Vocabulary, te
 
 const has = (mask: Uint32Array, tokenId: number): boolean => ((mask[tokenId >> 5]! >> (tokenId & 31)) & 1) === 1;
 
-/** The instance as JSON, its keys in every order. */
+/** Returns the instance as JSON, with its keys in every order. */
 function orders(value: unknown): string[] {
   if (Array.isArray(value)) return product(value.map(orders)).map((items) => `[${items.join()}]`);
   if (typeof value !== "object" || value === null) return [JSON.stringify(value)];
   const keys = Object.keys(value);
-  // Where there are more keys, their order as given is the one that matters.
+  // For more keys, only the given order is tried.
   const sorted = keys.length <= 4 ? permutations(keys) : [keys];
   return sorted.flatMap((order) =>
     product(

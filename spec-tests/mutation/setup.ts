@@ -1,4 +1,4 @@
-/** A property gets this long per mutant: what breaks one does so in its first cases, or does not matter. */
+/** Limits the time of each property per mutant. Mutants that break a property do so in its first cases. */
 
 import fc from "fast-check";
 

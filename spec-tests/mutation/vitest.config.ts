@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The tests that ought to notice: those of the four folders, and their laws. The same with and without the assets folder. */
+/** Tests that run against each mutant: unit and property tests of the four folders, independent of the assets folder. */
 export default defineConfig({
   test: {
     include: ["engine/{sampling,text,message,template}/*.test.ts", "spec-tests/properties/{sampling,text}.slow.test.ts"],

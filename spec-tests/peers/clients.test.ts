@@ -1,4 +1,4 @@
-/** Real clients, unmodified, against the served embedded model: its answers, its errors, its queue. */
+/** Tests of unmodified client libraries with the served embedded model: answers, errors and the queue. */
 
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -30,7 +30,7 @@ const STORY = {
   seed: 7,
 };
 
-/** Long enough that it is still running when something else is asked. */
+/** A request that runs long enough to overlap with the next requests. */
 const LONG = { ...STORY, n: 128 };
 const WRONG = [
   { status: 400, code: "out_of_range", param: "temperature", temperature: 3 },
@@ -47,7 +47,7 @@ const WRONG = [
 
 const servers: ChildProcess[] = [];
 let url: string;
-/** Of a server that gives one answer at a time and lets nobody wait. */
+/** URL of a server that gives one answer at a time and has no queue. */
 let narrowUrl: string;
 let client: OpenAI;
 
@@ -61,7 +61,7 @@ afterAll(() => {
   for (const server of servers) server.kill();
 });
 
-/** Starts a server with its defaults; its base URL. */
+/** Starts a server with default settings and returns its base URL. */
 function serve(flags: readonly string[]): Promise<string> {
   const server = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--log-level", "warn", ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -97,7 +97,7 @@ async function whileBusy(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Whether a stream that was aborted ends or throws is the client's choice. */
+/** Reads a stream that was aborted. Clients may end it or throw. */
 async function drained(stream: AsyncIterable<unknown>): Promise<void> {
   try {
     for await (const _ of stream);
@@ -106,13 +106,13 @@ async function drained(stream: AsyncIterable<unknown>): Promise<void> {
   }
 }
 
-/** An answer whose client is gone gives its place back. */
+/** Checks that the answer of a disconnected client has freed its place. */
 async function narrowIsFree(): Promise<void> {
   const ask = () => openai({ baseURL: narrowUrl }).chat.completions.create({ ...QUESTION, max_tokens: 1 });
   await vi.waitFor(() => expect(ask()).resolves.toMatchObject({ object: "chat.completion" }), { timeout: 5_000 });
 }
 
-describe("given a base URL and a model alone, the reasoning is apart and a stop sequence is not in the text", () => {
+describe("with only a base URL and a model, reasoning is separate and stop sequences are removed", () => {
   const PROMPT = "What is 27 + 38?";
   const markup = /<\/?think>/;
 
@@ -163,7 +163,7 @@ describe("openai", () => {
     expect(content).toBe("27 + 38 = 65");
   });
 
-  test(".stream() aggregates what create answers, logprobs and three choices included", async () => {
+  test(".stream() aggregates the same as create, including logprobs and three choices", async () => {
     const request = { ...STORY, n: 3, logprobs: true, top_logprobs: 2 };
     const whole = await client.chat.completions.create(request);
     const streamed = await client.chat.completions.stream(request).finalChatCompletion();
@@ -180,7 +180,7 @@ describe("openai", () => {
     const reading = (async () => {
       for await (const _ of stream) if (++numChunks === 3) controller.abort();
     })();
-    // Whether the loop ends or throws is the client's choice; that it ends early is ours.
+    // The client may end the loop or throw. The server must end it early.
     await reading.catch((error: unknown) => expect(error).toBeInstanceOf(APIUserAbortError));
     expect(numChunks).toBeLessThan(20);
   });
@@ -202,7 +202,7 @@ describe("openai", () => {
     }
   });
 
-  test("its typed error for a full queue, with the time to wait", async () => {
+  test("its typed error for a full queue, with Retry-After", async () => {
     await whileBusy(async () => {
       const error: unknown = await openai({ baseURL: narrowUrl })
         .chat.completions.create(QUESTION)
@@ -214,7 +214,7 @@ describe("openai", () => {
     });
   });
 
-  test("retries by itself when the queue was full", async () => {
+  test("retries automatically when the queue is full", async () => {
     const patient = new OpenAI({ baseURL: narrowUrl, apiKey: "secret", maxRetries: 5 });
     let answer: Promise<OpenAI.ChatCompletion> | undefined;
     await whileBusy(async () => {
@@ -254,7 +254,7 @@ describe("openai's zodResponseFormat", () => {
     seed: 5,
     response_format: zodResponseFormat(Person, "person"),
   };
-  /** What the model answers is its own; that it is a person is the server's. */
+  /** Checks that the answer is valid against the schema, whatever its content. */
   const isPerson = (value: unknown) => expect(Person.safeParse(value).error).toBeUndefined();
 
   test.each([
@@ -273,7 +273,7 @@ describe("openai's zodResponseFormat", () => {
     expect(alone.choices[0]!.message.parsed).toEqual(choices[0]!.message.parsed);
   });
 
-  test("with an explicit separate_reasoning: false the text after the closing tag is the JSON", async () => {
+  test("with separate_reasoning: false the text after the closing tag is the JSON", async () => {
     const apart = await client.chat.completions.create(request);
     const together = { ...request, separate_reasoning: false };
     const { choices } = await client.chat.completions.create(together);
@@ -283,14 +283,14 @@ describe("openai's zodResponseFormat", () => {
     expect(answer.trim()).toBe(apart.choices[0]!.message.content);
   });
 
-  test("an answer cut by max_tokens says length, which the client takes for what it is", async () => {
+  test("an answer cut by max_tokens has the finish_reason length, which the client reports", async () => {
     const whole = await client.chat.completions.create(request);
     const cut = { ...request, max_tokens: whole.usage!.completion_tokens - 3 };
     expect((await client.chat.completions.create(cut)).choices[0]!.finish_reason).toBe("length");
     await expect(client.chat.completions.parse(cut)).rejects.toThrow(LengthFinishReasonError);
   });
 
-  test("a schema that cannot be kept to is told with its place", async () => {
+  test("a schema that cannot be enforced is refused with its location", async () => {
     const given = {
       type: "json_schema" as const,
       json_schema: { name: "a", schema: { properties: { a: { not: {} } } } },
@@ -324,7 +324,7 @@ describe("@ai-sdk/openai-compatible", () => {
     expect(text).toBe("27 + 38 = 65");
   });
 
-  test("its errors have the status, and the server's words", async () => {
+  test("its errors have the status and the server's message", async () => {
     const errorOf = async (
       baseURL: string,
       { temperature = 0, ...options }: { temperature?: number; model?: string; apiKey?: string } = {},

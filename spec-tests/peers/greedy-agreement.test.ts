@@ -1,12 +1,12 @@
 /**
- * The same weights in other engines: greedy continuations must be the same tokens.
+ * Tests that greedy continuations of the same weights in other engines are the same tokens.
  *
- * The rule for float weights: all ids are equal. Two engines may part only where the two likeliest tokens are nearer to
- * each other than the order of float additions moves them (CLEAR_MARGIN); such a place is printed, and what follows it
- * is not compared. For quantized weights, whose activations each engine rounds in its own way, the agreement up to the
- * first difference is bounded, and printed: of the tokens chosen behind the same text, the share that is the same. (Behind
- * a difference the texts are others.) At q4 both engines leave f32 early, by the weights alone: there the pack
- * must agree with f32 as often as transformers.js does.
+ * For float weights all ids must be equal. Two engines may differ only if the two most likely tokens are closer to each other
+ * than the order of float additions can move them (CLEAR_MARGIN). Such a position is printed, and later tokens are not
+ * compared. For quantized weights, each engine rounds activations differently, so the agreement up to the first difference
+ * is bounded and printed: the share of equal tokens among those chosen after the same text. (After a difference the texts
+ * differ.) At q4 the weights alone make both engines differ from f32 early, so the pack must agree with f32 as often as
+ * transformers.js does.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -46,13 +46,13 @@ const PROMPTS = [
 ];
 
 const NUM_TOKENS = 120;
-/** Far above what the order of float additions changes. */
+/** Margin far above the effect of the order of float additions, in nats. */
 const CLEAR_MARGIN = 1e-3;
 
 interface Continuation {
   readonly promptIds: readonly number[];
   readonly tokenIds: readonly number[];
-  /** By how much each token was likelier than the second likeliest, in nats. */
+  /** Distance of each token's log-probability from that of the second most likely token, in nats. */
   readonly margins: readonly number[];
 }
 
@@ -94,13 +94,13 @@ async function llamaContinuations(
   return all;
 }
 
-/** Tokens before the first difference; all of them where there is none. */
+/** Returns the number of tokens before the first difference. */
 function numEqual(actual: readonly number[], expected: readonly number[]): number {
   const index = expected.findIndex((id, at) => id !== actual[at]);
   return index < 0 ? expected.length : index;
 }
 
-/** Every continuation is the expected one, or parts from it at a tie. */
+/** Checks that every continuation is the expected one or differs from it at a tie. */
 function expectAgreement(
   name: string,
   actual: readonly (readonly number[])[],
@@ -126,7 +126,7 @@ function expectAgreement(
   expect(ties.length, `${name}: ties`).toBeLessThanOrEqual(expected.length / 4);
 }
 
-/** Of the tokens that both chose behind the same text, the share that is the same. */
+/** Returns the share of equal tokens among those that both chose after the same text. */
 function agreement(actual: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
   const equal = expected.map((ids, index) => numEqual(actual[index]!, ids));
   const numEqualTokens = equal.reduce((sum, count) => sum + count, 0);
@@ -172,7 +172,7 @@ describeWithAssets("stories260K", () => {
     expectAgreement(name, await continuations(), expected, CLEAR_MARGIN);
   });
 
-  test("q8 and q4: the pack against transformers.js, our engine on the same folder, and f32", async () => {
+  test("q8 and q4: the pack agrees with transformers.js, with this engine on the same folder, and with f32", async () => {
     const rows: Record<string, Record<string, string>> = {};
     const shares: Record<string, Record<string, number>> = {};
     for (const format of ["q8", "q4"] as const) {
@@ -210,8 +210,8 @@ describeWithAssets("stories260K", () => {
   });
 });
 
-/** Folders as others export them, from random weights: their likeliest tokens are often close, so ties are wider in fewer bits. */
-describe("exports of others against transformers.js", () => {
+/** Folders like those of common exporters, with random weights. Their most likely tokens are often close, so ties are wider in fewer bits. */
+describe("common ONNX exports agree with transformers.js", () => {
   const shape: ExportShape = {
     hidden: 64,
     inner: 96,
@@ -241,8 +241,8 @@ describe("exports of others against transformers.js", () => {
     tensors = await writeRandomModel(source, { config, seed: 6, files: { "model.safetensors": null } });
   });
 
-  // Half precision rounds logits of about 4 to steps of 2^-8; where the head is in the kernels, ours are not rounded.
-  // A graph that is left whole gives the very same logits, for prompts of one block.
+  // Half precision rounds logits of about 4 to steps of 2^-8. Logits from the kernels' head are not rounded.
+  // A graph that is not split gives exactly the same logits for prompts of one block.
   test.each<[OnnxDtype, number]>([
     ["fp32", 1e-4],
     ["fp16", 2 ** -7],

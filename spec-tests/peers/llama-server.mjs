@@ -1,7 +1,6 @@
 /**
- * A server that we did not write, for `touchstone conform`: node-llama-cpp behind the thinnest chat-completions route that
- * its users would put in front of it. Messages are joined and continued as plain text, options go to the library as they
- * come, and what nobody thought of is ignored.
+ * A server with another engine, for `touchstone conform`: node-llama-cpp with a minimal chat-completions route. Messages are
+ * joined and continued as plain text, options are passed to the library without checks, and unknown fields are ignored.
  *
  *   node spec-tests/peers/llama-server.mjs MODEL.gguf [PORT]
  */

@@ -1,17 +1,17 @@
-/** The handle of transformers.mjs. */
+/** Starts transformers.mjs and communicates with it. */
 
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 export interface ContinuationRequest {
-  /** A folder in the layout of transformers.js. */
+  /** Path of a folder in the layout of transformers.js. */
   readonly path: string;
   readonly dtype: string;
   readonly prompts: readonly (readonly number[])[];
   readonly numTokens: number;
 }
 
-/** What transformers.js goes on with after each prompt, the likeliest token at a time. */
+/** Returns the greedy continuations of transformers.js for each prompt. */
 export async function transformersContinuations(request: ContinuationRequest): Promise<number[][]> {
   const child = fork(fileURLToPath(new URL("./transformers.mjs", import.meta.url)), [], {
     execArgv: [],

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * transformers.js in a process of its own: it brings its own ONNX Runtime. Answers { path, dtype, prompts, numTokens }
+ * Runs transformers.js in a separate process, because it has its own ONNX Runtime. Answers { path, dtype, prompts, numTokens }
  * with the greedy continuation of each prompt, as token ids.
  */
 

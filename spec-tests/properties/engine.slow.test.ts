@@ -93,7 +93,7 @@ const runs = { numRuns: 60 };
 
 law(
   "TS-2.11",
-  "the same request with the same seed is answered the same",
+  "the same request with the same seed gets the same answer",
   fc.asyncProperty(asks, async (ask) => {
     expect(await answer(ask)).toEqual(await answer(ask));
   }),
@@ -102,7 +102,7 @@ law(
 
 law(
   "TS-2.11",
-  "another seed gives another answer, where there is much to choose from",
+  "another seed gives another answer if many tokens are likely",
   fc.asyncProperty(prompt, fc.maxSafeInteger(), fc.maxSafeInteger(), async (prompt, a, b) => {
     fc.pre(a !== b);
     const [first, second] = await answers(
@@ -115,7 +115,7 @@ law(
 
 law(
   "TS-10.8",
-  "requests beside it do not change an answer, whatever their parameters",
+  "concurrent requests do not change an answer, whatever their parameters",
   fc.asyncProperty(fc.array(asks, { minLength: 2, maxLength: 5 }), async (all) => {
     const together = await answers(all);
     for (const [index, ask] of all.entries()) expect(together[index]!.choices).toEqual((await answer(ask)).choices);
@@ -135,7 +135,7 @@ law(
 
 law(
   "TS-3.10",
-  "at temperature 0 seeds, choices and filters change nothing",
+  "at temperature 0 seeds, choices and filters have no effect",
   fc.asyncProperty(asks, fc.maxSafeInteger(), async (ask, seed) => {
     const greedy: FullAsk = { ...ask, n: 2, temperature: 0 };
     const { choices } = await answer(greedy);
@@ -147,7 +147,7 @@ law(
 
 law(
   "TS-4.10",
-  "asking for log-probabilities changes nothing else",
+  "requesting log-probabilities changes nothing else",
   fc.asyncProperty(asks, async (ask) => {
     const without = await answer({ ...ask, logprobs: false, topLogprobs: 0 });
     expect(without.choices.flatMap(({ logprobs }) => logprobs)).toEqual([]);
@@ -159,7 +159,7 @@ law(
 
 law(
   "TS-4.4",
-  "every token has its entry, with its bytes, a log-probability of at most 0 and as many alternatives as asked for",
+  "every token has an entry with its bytes, a log-probability of at most 0 and the requested number of alternatives",
   fc.asyncProperty(asks, async (ask) => {
     for (const { tokenIds, logprobs } of (await answer(ask)).choices) {
       expect(logprobs.map(({ tokenId }) => tokenId)).toEqual(tokenIds);
@@ -181,7 +181,7 @@ law(
 
 law(
   "TS-4.9",
-  "the entries' bytes are the content's, where no stop sequence cut it",
+  "the bytes of the entries are those of the content, unless a stop sequence cut it",
   fc.asyncProperty(asks, async (ask) => {
     // Only ASCII tokens, so that the text is valid UTF-8.
     const logitBias = new Map(Array.from({ length: 128 }, (_, index) => [128 + index, -100]));
@@ -195,7 +195,7 @@ law(
 
 law(
   "TS-5.3",
-  "stop sequences cut the answer there would have been without them",
+  "stop sequences cut the answer that is generated without them",
   fc.asyncProperty(asks, async (ask) => {
     const whole = await answer({ ...ask, stop: [], reasons: false });
     const cut = await answer({ ...ask, reasons: false, includeStop: true });
@@ -223,7 +223,7 @@ law(
 
 law(
   "TS-5.10",
-  "says stop for an end token or a stop sequence, also with the last token allowed, and length for the limit",
+  "finish_reason is stop for an end token or a stop sequence, also at the last allowed token, and length for the limit",
   fc.asyncProperty(asks, async (ask) => {
     const { choices } = await answer({ ...ask, reasons: false, includeStop: true });
     for (const [index, { tokenIds, content, finishReason }] of choices.entries()) {
@@ -240,7 +240,7 @@ law(
 
 law(
   "TS-5.11",
-  "a lower max_tokens gives the beginning of the same tokens, and no more than it says",
+  "a lower max_tokens gives a prefix of the same tokens, of at most that length",
   fc.asyncProperty(asks, fc.integer({ min: 1, max: 30 }), async (ask, maxTokens) => {
     const whole = await answer({ ...ask, maxTokens: 30 });
     for (const [index, { tokenIds, logprobs }] of (await answer({ ...ask, maxTokens })).choices.entries()) {
@@ -269,7 +269,7 @@ law(
 
 law(
   "TS-6.5",
-  "separate_reasoning changes where text goes, and no token",
+  "separate_reasoning changes the field of the text, and no token",
   fc.asyncProperty(asks, async (ask) => {
     const reasoning = { ...ask, reasons: true };
     const apart = await answer({ ...reasoning, separateReasoning: true });

@@ -1,6 +1,6 @@
 /**
- * The engine with a model that says what a vector tells it to: the row of logits at each position is given, and all from
- * there on is the engine's own: LM head, sampler, text stream, log-probabilities, the wire's words.
+ * The engine with a scripted model: a vector gives the row of logits at each position. LM head, sampler, text stream,
+ * log-probabilities and the API response are the real ones.
  */
 
 import type { AnswerMask } from "../../engine/message/answer-mask.js";
@@ -20,7 +20,7 @@ import type { ChatCompletion } from "../../src/openai/response-schema.js";
 export interface Script {
   readonly kernels: Kernels;
   readonly tokenizer: Tokenizer;
-  /** The logits at each position of the answer, all of one length. */
+  /** Logits at each position of the answer. All rows have the same length. */
   readonly rows: readonly (readonly number[])[];
   readonly vocabSize: number;
   readonly endTokenId?: number;
@@ -30,7 +30,7 @@ export interface Script {
   readonly drawn?: number;
 }
 
-/** What a client gets. */
+/** Returns the response that a client gets. */
 export async function answer({
   kernels,
   tokenizer,
@@ -83,7 +83,7 @@ export async function answer({
 
 const PAGE_SIZE = 8;
 
-/** A head whose projection of the k-th unit vector is the k-th of these rows. */
+/** Returns an LM head that maps the k-th unit vector to the k-th row. */
 export function headOf(
   kernels: Kernels,
   rows: readonly (readonly number[])[],
@@ -102,7 +102,7 @@ export function headOf(
   return new LMHead(kernels, matrix, { maxRows: 1, vocabSize, hasToken });
 }
 
-/** Behind the prompt and behind each token of the answer: the unit vector of that position. */
+/** Returns the unit vector of the position as hidden state, after the prompt and after each token of the answer. */
 class ScriptedRunner implements ModelRunner {
   readonly #numPromptTokens: number;
   readonly #numRows: number;
@@ -123,7 +123,7 @@ class ScriptedRunner implements ModelRunner {
   async release(): Promise<void> {}
 }
 
-/** A grammar of one token, in what the engine uses of one. */
+/** Returns a mask that allows only one token. It implements the part of the interface that the engine uses. */
 function onlyToken(tokenId: number, vocabSize: number): AnswerMask {
   const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
   allowed[tokenId >> 5]! |= 1 << (tokenId & 31);

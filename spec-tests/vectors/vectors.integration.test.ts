@@ -1,6 +1,6 @@
 /**
- * The vectors, run against this engine; and what makes them worth running: every file is what its generator writes and
- * what the schema says, none is empty, and a wrong expectation is seen.
+ * Runs the vectors against this engine, and checks the vectors themselves: every file equals its generator's output, is valid
+ * against the schema and is not empty, and a wrong expectation fails.
  */
 
 import { execFileSync, spawnSync } from "node:child_process";
@@ -30,7 +30,7 @@ const FOLDER = fileURLToPath(new URL("../conform/vectors/", import.meta.url));
 const GENERATORS = fileURLToPath(new URL("generate/", import.meta.url));
 const CHECK = fileURLToPath(new URL("check.py", import.meta.url));
 
-/** The files, and how many cases each has at least. */
+/** The files, with the minimum number of cases of each. */
 const FILES = {
   sampling: 300,
   philox: 50,
@@ -66,7 +66,7 @@ describe("the files", () => {
     }
   });
 
-  it("come from generators that import nothing of the engine", () => {
+  it("are written by generators that import nothing from the engine", () => {
     for (const file of readdirSync(GENERATORS)) {
       const imports = [
         ...readFileSync(join(GENERATORS, file), "utf8").matchAll(/\bfrom\s+"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g),
@@ -87,7 +87,7 @@ describe("the files", () => {
     expect(validate({ ...file, cases: [] })).toBe(false);
   });
 
-  it("have cases, each with an id of its own", () => {
+  it("have cases with unique ids", () => {
     const ids = NAMES.flatMap((name) => {
       const cases = casesOf(name);
       expect(cases.length, name).toBeGreaterThanOrEqual(FILES[name]);
@@ -110,7 +110,7 @@ afterAll(async () => {
   await kernels.close();
 });
 
-/** How a case of each file is checked; throws where the engine does something else. */
+/** The check of a case for each file. It throws if the engine's result differs. */
 const CHECKS: Readonly<Record<FileName, (one: never) => void | Promise<void>>> = {
   sampling: checkSampling,
   philox: checkPhilox,
@@ -128,13 +128,13 @@ describe.each(NAMES)("%s", (name) => {
     await CHECKS[name](row[3] as never);
   });
 
-  it("a canary: a wrong expectation fails", async () => {
+  it("a wrong expectation fails", async () => {
     const [first] = casesOf(name);
     await expect(Promise.resolve().then(() => CHECKS[name](wrong(first!) as never))).rejects.toThrow(/expected/);
   });
 });
 
-/** The case with the first value of its expectation changed. */
+/** Returns the case with the first value of its expectation changed. */
 function wrong(one: Case): Case {
   const copy = structuredClone(one);
   let place = copy.expected as Record<string, unknown>;
@@ -196,7 +196,7 @@ interface SamplingCase extends Case {
       };
 }
 
-/** Tokens that one list of log-probabilities can hold. */
+/** Maximum length of a list of log-probabilities. */
 const LISTED_MAX = 20;
 
 function checkSampling(one: SamplingCase): void {
@@ -233,13 +233,13 @@ function checkSampling(one: SamplingCase): void {
   }
   const { tokenId, topLogprobs } = drawWith({});
   expect(tokenId).toBe(expected.token);
-  // What is kept shows in the processed log-probabilities, at temperature 0 aside, where nothing is removed.
+  // Processed log-probabilities show the kept tokens, except at temperature 0, at which nothing is removed.
   if (parameters.temperature !== 0)
     expect(topLogprobs.map((top) => top.tokenId)).toEqual(expected.kept.slice(0, LISTED_MAX));
   if (expected.adjusted !== undefined) checkAdjusted(one, expected.adjusted, drawWith({ temperature: 0 }).topLogprobs);
 }
 
-/** The logits after step 3, from the log-probabilities of a greedy draw. */
+/** Checks the logits after step 3, which follow from the log-probabilities of a greedy draw. */
 function checkAdjusted(
   one: SamplingCase,
   adjusted: Readonly<Record<string, WrittenNumber>>,
@@ -298,10 +298,10 @@ interface TextCase extends Case {
 }
 
 const END_TOKEN = 256;
-/** How far a token that is meant lies above the others. */
+/** Distance of the intended token's logit from the others. */
 const LEAD = 50;
 
-/** A tokenizer that has these pieces, and their ids. */
+/** Returns a tokenizer with the given pieces, and their ids. */
 function tokensOf(pieces: readonly Piece[]): { tokenizer: Tokenizer; ids: number[] } {
   const all = pieces.map((piece) => Uint8Array.from(Buffer.from(piece as string)));
   const words = [
@@ -318,7 +318,7 @@ function tokensOf(pieces: readonly Piece[]): { tokenizer: Tokenizer; ids: number
   };
 }
 
-/** What the engine's text stream gives after each token, and at the end. */
+/** Returns the output of the engine's text stream after each token and at the end. */
 function streamOf(one: TextCase, text: Pick<TextStreamOptions, "format" | "insideReasoning" | "separateReasoning">) {
   const { tokenizer, ids } = tokensOf(one.pieces);
   const options = { stop: one.stop, includeStop: one.include, ...text };
@@ -339,7 +339,7 @@ function streamOf(one: TextCase, text: Pick<TextStreamOptions, "format" | "insid
   return { tokenizer, ids, options, deltas, final, stopped };
 }
 
-/** The whole answer, from the row of logits to the wire. */
+/** Returns the complete API answer, computed from rows of logits. */
 function answerOf(one: TextCase, { tokenizer, ids, options }: ReturnType<typeof streamOf>) {
   const tokenIds = one.end === "end_token" ? [...ids, END_TOKEN] : ids;
   const rows = tokenIds.map((drawn) =>
@@ -506,7 +506,7 @@ function checkDetokenisation({ decoder, begin, prompt, output, expected }: Detok
   expect(expected.deltas.join("") + expected.final).toBe(expected.text);
 }
 
-/** The ordinary tokens of a vocabulary that has these, and all bytes where it spells them. */
+/** Returns the ordinary tokens of a vocabulary with the given spellings, including all bytes if the decoder needs them. */
 function vocabOf(type: DetokenisationCase["decoder"]["type"], spellings: readonly Spelling[]): string[] {
   const hex = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
   const bytes =
@@ -631,7 +631,7 @@ async function checkLogprobs({
   expect(named.find(({ id }) => id === expected.id)?.id).toBe(drawn);
 }
 
-/** A float32, at most 0 and never -0. */
+/** Checks that a log-probability is a float32, at most 0 and not -0. */
 function expectLogprob(actual: number, expected: number): void {
   expect(Math.fround(actual)).toBe(actual);
   expect(actual <= 0 && !Object.is(actual, -0)).toBe(true);
@@ -658,7 +658,7 @@ function checkStructuredOutput({ format, expected }: StructuredOutputCase): void
     expect(() => answerGrammar(format, false)).toThrow(expect.objectContaining({ code: expected.error, param }));
     return;
   }
-  /** How far a text goes, byte by byte, through what the masks allow. */
+  /** Follows a text through the masks, byte by byte. */
   const walk = (text: string): "whole" | "beginning" | "dead" => {
     const matcher = new GrammarMatcher(answerGrammar(format, false)!, BYTES, [END_TOKEN]);
     for (const byte of Buffer.from(text)) {
@@ -689,7 +689,7 @@ describe.skipIf(!hasPython)("check.py, where there is python3", () => {
     expect(lastLine(execFileSync("python3", [CHECK], { encoding: "utf8" }))).toBe(`${numCases} passed, 0 failed`);
   });
 
-  it("fails where an expectation is wrong, and where there are no cases", () => {
+  it("fails for a wrong expectation and for a file without cases", () => {
     const folder = mkdtempSync(join(tmpdir(), "vectors-"));
     cpSync(FOLDER, folder, { recursive: true });
     const run = (name: FileName, cases: readonly unknown[]): { status: number | null; last: string | undefined } => {

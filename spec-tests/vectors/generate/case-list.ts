@@ -1,16 +1,16 @@
-/** What all vector files share: how cases are collected and named, and how a file is written. */
+/** Collecting and naming of cases, and the format of vector files. */
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
 export interface VectorFile {
-  /** Below spec-tests/vectors, without `.json`. */
+  /** Name of the file, without `.json`. */
   readonly name: string;
   readonly kind: string;
   readonly dialect?: "ppio" | "openai";
   readonly cases: readonly Json[];
 }
 
-/** Collects cases; the n-th of a group is `<prefix>/<group>-<n>`, so that a new group renames no other. */
+/** Collects cases. The id of the n-th case of a group is `<prefix>/<group>-<n>`, so new groups do not change other ids. */
 export class CaseList<C extends object> {
   readonly cases: Json[] = [];
   readonly #prefix: string;
@@ -32,7 +32,7 @@ export class CaseList<C extends object> {
   }
 }
 
-/** The file's text: ASCII, a case on each line, so that a changed case is a changed line. */
+/** Returns the text of a file: ASCII, with one case per line, so that a changed case is a changed line. */
 export function fileText({ kind, dialect, cases }: VectorFile): string {
   const head = { $schema: "./schema.json", kind, ...(dialect === undefined ? {} : { dialect }) };
   const lines = cases.map((one) => `    ${JSON.stringify(one)}`).join(",\n");
@@ -43,7 +43,7 @@ function ascii(json: string): string {
   return json.replaceAll(/[\u007f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** The numbers that JSON cannot write are written as these strings. */
+/** Converts a number to JSON. Numbers that JSON cannot represent become strings. */
 export function number(value: number): Json {
   return Object.is(value, -0) ? "-0" : Number.isFinite(value) ? value : String(value);
 }

@@ -1,21 +1,21 @@
-/** TS-5.1, TS-5.2 and TS-5.7: the text of tokens as they are spelt in tokenizer.json, token by token. */
+/** TS-5.1, TS-5.2 and TS-5.7: the text of tokens, which are spelled as in tokenizer.json, token by token. */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 import { Numbers } from "./philox.js";
 import { decode } from "./text.js";
 
-/** A token's spelling in the vocabulary, or a token that is added to it: special ones have no text, others their own. */
+/** The spelling of a token in the vocabulary, or an added token: special ones have no text, others their content. */
 type Token = string | { readonly special: string } | { readonly added: string };
 
 interface Decoder {
   readonly type: "byte_level" | "byte_fallback" | "metaspace";
-  /** Spaces dropped right after the begin token. */
+  /** Number of spaces that are dropped directly after the begin token. */
   readonly leading_spaces: 0 | 1;
 }
 
 interface DetokenisationCase {
   readonly decoder: Decoder;
-  /** The token that begins a text, where the tokenizer has one. */
+  /** Begin token, if the tokenizer has one. */
   readonly begin?: string;
   readonly prompt?: readonly Token[];
   readonly output: readonly Token[];
@@ -23,7 +23,7 @@ interface DetokenisationCase {
 
 const utf8 = new TextEncoder();
 
-/** The characters that byte-level vocabularies are spelt in, by byte: printable ones stand for themselves. */
+/** The byte alphabet of byte-level vocabularies, by byte. Printable characters map to themselves. */
 const SPELLING: readonly string[] = (() => {
   const isPrinted = (byte: number): boolean =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);
@@ -33,7 +33,7 @@ const SPELLING: readonly string[] = (() => {
   );
 })();
 
-/** A byte-level spelling of these bytes. */
+/** Spells bytes in the byte-level alphabet. */
 const spelt = (...bytes: number[]): string => bytes.map((byte) => SPELLING[byte]).join("");
 const speltText = (text: string): string => spelt(...utf8.encode(text));
 
@@ -49,7 +49,7 @@ function bytesOf(token: Token, { type }: Decoder): number[] {
   return byte === undefined ? [...utf8.encode(text.replaceAll("\u2581", " "))] : [Number.parseInt(byte, 16)];
 }
 
-/** The bytes of tokens that begin a text or go on with one. A space right behind the begin token is dropped. */
+/** Returns the bytes of tokens, which may begin or continue a text. A space directly after the begin token is dropped. */
 function bytesOfAll(tokens: readonly Token[], { decoder, begin }: DetokenisationCase): number[] {
   return tokens.flatMap((token, index) => {
     const bytes = bytesOf(token, decoder);
@@ -66,7 +66,7 @@ function fieldsOf(one: DetokenisationCase): { expected: Json } {
     const { text, numIncomplete } = decode(bytesOfAll([...prompt, ...output.slice(0, count)], one));
     return isOver && numIncomplete > 0 ? `${text}\uFFFD` : text;
   };
-  // An incomplete end of the prompt that nothing completes is the prompt's U+FFFD.
+  // If the output does not complete the prompt's last code point, its U+FFFD belongs to the prompt.
   const isCut = decode(bytesOfAll(prompt, one)).numIncomplete > 0;
   const promptText = upTo(0, false);
   const own = (text: string): string => {

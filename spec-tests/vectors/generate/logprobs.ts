@@ -1,21 +1,21 @@
-/** TS-4.1 to TS-4.6: the entry of a drawn token, from the row of logits and the tokens' bytes. */
+/** TS-4.1 to TS-4.6: the entry of a drawn token, computed from the row of logits and the bytes of the tokens. */
 
 import { CaseList, number, type Json, type VectorFile } from "./case-list.js";
 import { Numbers } from "./philox.js";
 import { decode } from "./text.js";
 
-/** A token's bytes, or the name of a special token, which has none. */
+/** The bytes of a token, or the name of a special token, which has no bytes. */
 type Token = readonly number[] | { readonly special: string };
 
 interface LogprobsCase {
   readonly logits: readonly number[];
   readonly vocab_size?: number;
   readonly no_token?: readonly number[];
-  /** Letters unless given. */
+  /** Default: letters. */
   readonly tokens?: readonly Token[];
   readonly drawn: number;
   readonly top_logprobs: number;
-  /** What must not show. */
+  /** Parameters that must not affect the result. */
   readonly parameters?: Json;
 }
 

@@ -1,10 +1,10 @@
-/** TS-3.17 to TS-3.20: the generator as its paper writes it, in integers of any size. */
+/** TS-3.17 to TS-3.20: the random generator as in its paper, with BigInt. */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 
 const MASK = 0xffffffffn;
 
-/** Ten rounds. @param counter 4 words @param key 2 words */
+/** Computes ten rounds. @param counter 4 words @param key 2 words */
 export function philox(counter: readonly bigint[], key: readonly bigint[]): bigint[] {
   let [c0 = 0n, c1 = 0n, c2 = 0n, c3 = 0n] = counter;
   let [k0 = 0n, k1 = 0n] = key;
@@ -18,7 +18,7 @@ export function philox(counter: readonly bigint[], key: readonly bigint[]): bigi
   return [c0, c1, c2, c3];
 }
 
-/** What a draw's random number is made of. */
+/** Returns the counter, key and result from which the random number of a draw is computed. */
 export function uniformBlock(seed: number, choice: number, position: number) {
   const bits = BigInt.asUintN(64, BigInt(seed));
   const key = [bits & MASK, bits >> 32n];
@@ -31,7 +31,7 @@ export function uniformBlock(seed: number, choice: number, position: number) {
 export const uniform = (seed: number, choice: number, position: number): number =>
   uniformBlock(seed, choice, position).uniform;
 
-/** Numbers for generators that need arbitrary ones, the same in every run. */
+/** Deterministic random numbers for generators. */
 export class Numbers {
   #position = 0;
   readonly #stream: number;
@@ -40,12 +40,12 @@ export class Numbers {
     this.#stream = stream;
   }
 
-  /** In [0, 1). */
+  /** Returns a number in [0, 1). */
   next(): number {
     return uniform(this.#stream, 0, this.#position++);
   }
 
-  /** An integer in 0..count-1. */
+  /** Returns an integer in 0..count-1. */
   below(count: number): number {
     return Math.floor(this.next() * count);
   }
@@ -55,7 +55,7 @@ export class Numbers {
   }
 }
 
-/** The known answers that Random123 publishes for philox4x32-10: counter, key, result. */
+/** Known answers that Random123 publishes for philox4x32-10: counter, key, result. */
 const KNOWN_ANSWERS: readonly (readonly [
   what: string,
   counter: readonly number[],

@@ -1,4 +1,4 @@
-/** TS-6.1 to TS-6.8, and stop sequences behind reasoning (TS-5.8). Each prefix of the output is read anew, as a whole. */
+/** TS-6.1 to TS-6.8, and stop sequences after reasoning (TS-5.8). Each prefix of the output is parsed from its beginning. */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 import { Numbers } from "./philox.js";
@@ -10,7 +10,7 @@ const BLANK = " \t\r\n";
 
 interface ReasoningCase {
   readonly pieces: readonly Piece[];
-  /** Whether the template has written the opening tag into the prompt. */
+  /** True if the chat template has added the opening tag to the prompt. */
   readonly opened?: boolean;
   readonly separate?: boolean;
   readonly stop?: readonly string[];
@@ -19,15 +19,15 @@ interface ReasoningCase {
 }
 
 interface Read {
-  /** Null: no reasoning that is known of. */
+  /** null if no reasoning is known so far. */
   readonly reasoning: string | null;
   readonly content: string;
   readonly stopped: string | null;
-  /** Whether the closing tag has come. */
+  /** True if the output contains the closing tag. */
   readonly isClosed: boolean;
 }
 
-/** What is certain of an output that has come so far; all of it where nothing more can come. */
+/** Returns the certain part of an output so far, or the complete result if no more can follow. */
 function read(
   text: string,
   { opened = false, separate = true, stop = [], include = false }: ReasoningCase,
@@ -108,7 +108,7 @@ export function reasoningVectors(): VectorFile {
   const list = new CaseList<{ expected: Json }>("reasoning");
   const add = (group: string, clause: string, what: string, one: ReasoningCase): void =>
     list.add(group, clause, what, fieldsOf(one));
-  /** Apart, and in one text. */
+  /** Adds a case with separate reasoning and a case with reasoning in the content. */
   const both = (group: string, clause: string, what: string, one: ReasoningCase): void => {
     add(group, clause, `${what}; apart`, { ...one, separate: true });
     add(group, "TS-6.5", `${what}; in one text`, { ...one, separate: false });

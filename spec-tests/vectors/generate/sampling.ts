@@ -1,13 +1,13 @@
 /**
- * TS-3.1 to TS-3.16: rows of logits with the only token and the only set of kept tokens that the clauses allow. Every
- * vector keeps away from the boundaries of steps 5 to 8, and those about one parameter or a pair of them come out
- * otherwise if one of the two is ignored or, where it matters, if they are exchanged.
+ * TS-3.1 to TS-3.16: rows of logits with the only token and the only set of kept tokens that the clauses allow. No vector is
+ * close to the boundaries of steps 5 to 8. Vectors about one or two parameters have another result if a parameter is ignored
+ * or, if the order matters, if the two steps are exchanged.
  */
 
 import { CaseList, number, type Json, type VectorFile } from "./case-list.js";
 import { Numbers, uniform } from "./philox.js";
 
-/** The steps in the contract's order. */
+/** The steps in the order of the specification. */
 const ORDER = [
   "grammar",
   "logit_bias",
@@ -20,7 +20,7 @@ const ORDER = [
   "min_p",
 ] as const;
 type Step = (typeof ORDER)[number];
-/** Steps that add to logits: a temperature in front of one divides what is there. */
+/** Steps that add to logits. A temperature before one of them divides only the logits so far. */
 const ADDING: ReadonlySet<Step> = new Set([
   "logit_bias",
   "repetition_penalty",
@@ -29,7 +29,7 @@ const ADDING: ReadonlySet<Step> = new Set([
 ]);
 
 const F32_MAX = (2 - 2 ** -23) * 2 ** 127;
-/** Relative distance from every boundary, at least. */
+/** Minimum relative distance from every boundary. */
 const MARGIN = 1e-6;
 const DEFAULTS: Parameters = {};
 
@@ -46,7 +46,7 @@ interface Parameters {
 
 interface Row {
   readonly logits: readonly number[];
-  /** As many as there are logits, unless given. */
+  /** Default: the number of logits. */
   readonly vocab_size?: number;
   readonly no_token?: readonly number[];
   readonly prompt?: readonly number[];
@@ -60,13 +60,13 @@ interface Row {
 interface Drawn {
   readonly token: number;
   readonly kept: readonly number[];
-  /** The logits after step 3 of the tokens that steps 2 and 3 touched. */
+  /** Logits after step 3, of the tokens that steps 2 and 3 changed. */
   readonly adjusted: ReadonlyMap<number, number>;
   /** The smallest relative distance from a boundary. */
   readonly margin: number;
 }
 
-/** One draw, or null for a row without a distribution. `order` is the contract's, or a wrong one to tell it from. */
+/** Computes one draw, or null for a row without a distribution. @param order the specified order, or a wrong one to compare with */
 function draw(row: Row, order: readonly Step[] = ORDER): Drawn | null {
   const { logits, vocab_size: size = logits.length, no_token: holes = [], parameters = DEFAULTS, output = [] } = row;
   const present = logits
@@ -138,7 +138,7 @@ interface Token {
   readonly z: number;
 }
 
-/** Steps 2 and 3 in float64. @returns null where the step does not touch the token */
+/** Steps 2 and 3 in float64. @returns null if the step does not apply to the token */
 function adjusted(
   step: Step,
   z: number,
@@ -168,7 +168,7 @@ function adjusted(
   }
 }
 
-/** Once, behind step 3: clamped and rounded to float32. */
+/** Clamps logits and rounds them to float32, once after step 3. */
 const rounded = (tokens: readonly Token[], touched: ReadonlySet<number>): Token[] =>
   tokens.map(({ id, z }) => ({ id, z: touched.has(id) ? Math.fround(Math.min(F32_MAX, Math.max(-F32_MAX, z))) : z }));
 
@@ -198,7 +198,7 @@ function filtered(
   }
   if (step === "min_p") {
     if (value === 0) return { tokens: [...tokens], margin: 1 };
-    // A weight that is the largest one is 1 in any arithmetic.
+    // The largest weight is 1 in any arithmetic, so it needs no margin.
     const others = weights.filter((_, index) => tokens[index]!.z !== tokens[0]!.z);
     return { tokens: tokens.filter((_, index) => weights[index]! >= value), margin: distance(others, value) };
   }
@@ -219,7 +219,7 @@ function runningSums(values: readonly number[]): number[] {
 const distance = (values: readonly number[], threshold: number): number =>
   values.reduce((least, value) => Math.min(least, Math.abs(value - threshold) / threshold), 1);
 
-/** What an implementation shows of a draw. */
+/** The observable result of a draw. */
 const shown = (drawn: Drawn | null): string => (drawn === null ? "error" : JSON.stringify([drawn.token, drawn.kept]));
 
 export function samplingVectors(): VectorFile {
@@ -278,10 +278,10 @@ function fieldsOf(row: Row, drawn: Drawn | null): { expected: Json } {
   } as { expected: Json };
 }
 
-/** float32 logits of these probabilities. */
+/** Returns the float32 logits of probabilities. */
 const logs = (...probabilities: number[]): number[] => probabilities.map((p) => Math.fround(Math.log(p)));
 
-/** A seed whose draw at this position lies in a range: which one is no part of what a vector says. */
+/** Finds a seed whose uniform number at a position is in a range. Vectors do not depend on which seed it is. */
 function seedWithin(low: number, high: number, position = 0): number {
   for (let seed = 1; ; seed++) {
     const u = uniform(seed, 0, position);
@@ -291,7 +291,7 @@ function seedWithin(low: number, high: number, position = 0): number {
 
 const FOUR = logs(0.4, 0.3, 0.2, 0.1);
 
-/** Where other engines run the steps in another order, or count otherwise, and the result shows it. */
+/** Cases in which other engines use another order of steps, or count differently, with a visible effect. */
 function addOrder(add: Add): void {
   const late = seedWithin(0.97, 0.999);
   add("order", "TS-3.2", "temperature before top_p: three tokens stay; temperature last would keep two", {
@@ -381,7 +381,7 @@ function addOrder(add: Add): void {
   });
 }
 
-/** The clause that says what a parameter does. */
+/** The clause that specifies each parameter. */
 const CLAUSES: Readonly<Record<Step, string>> = {
   grammar: "TS-3.3",
   logit_bias: "TS-3.4",
@@ -410,7 +410,7 @@ function addAlone(add: Add): void {
   }
 }
 
-/** Pairs whose exchange changes nothing but rounding. */
+/** Pairs of steps whose exchange changes only rounding. */
 const COMMUTE = new Set([
   "grammar logit_bias",
   "grammar repetition_penalty",
@@ -425,7 +425,7 @@ const COMMUTE = new Set([
   "top_k min_p",
 ]);
 
-/** Pairs of which the one that leaves less decides: the cases take turns. */
+/** Pairs of filters of which the stricter one decides. The cases alternate between the two. */
 const LESS_DECIDES = new Set(["top_k min_p", "top_p min_p"]);
 
 const PAIRS_EACH = 3;
@@ -459,7 +459,7 @@ function addPairs(add: Add): void {
 
 const differs = (one: Row, other: Row): boolean => shown(draw(one)) !== shown(draw(other));
 
-/** The order with the second step moved in front of the first. */
+/** Returns the order in which the second step precedes the first. */
 function exchanged(first: Step, second: Step): Step[] {
   const order = ORDER.filter((step) => step !== second);
   order.splice(order.indexOf(first), 0, second);
@@ -474,7 +474,7 @@ function without(row: Row, step: Step): Row {
   };
 }
 
-/** The first row that satisfies the condition and keeps away from boundaries. */
+/** Returns the first row that satisfies the condition and is not close to a boundary. */
 function until(what: string, make: () => Row, isWanted: (row: Row) => boolean): Row {
   for (let attempt = 0; attempt < 20_000; attempt++) {
     const row = make();
@@ -484,7 +484,7 @@ function until(what: string, make: () => Row, isWanted: (row: Row) => boolean): 
   throw new Error(`No row satisfies the condition of ${what}`);
 }
 
-/** An arbitrary row with these steps on. Logits are multiples of 1/16, so that ties are common. */
+/** Creates a random row with the given steps enabled. Logits are multiples of 1/16, so that ties are frequent. */
 function rowWith(numbers: Numbers, steps: readonly Step[]): Row {
   const size = 4 + numbers.below(9);
   const logits = Array.from({ length: size }, () => (numbers.below(129) - 64) / 16);
@@ -816,7 +816,7 @@ function addRows(add: Add): void {
   row("TS-3.15", "nothing finite but padding", { logits: [-Infinity, -Infinity, 3], vocab_size: 2 });
 }
 
-/** Everything at once, and larger rows. */
+/** Cases with all parameters together, and with larger rows. */
 function addTogether(add: Add): void {
   const numbers = new Numbers(9);
   for (let count = 0; count < 40; count++) {

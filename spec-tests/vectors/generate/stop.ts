@@ -1,4 +1,4 @@
-/** TS-5.1 to TS-5.10 for answers without reasoning: what goes out after each token, and what at the end. */
+/** TS-5.1 to TS-5.10 for answers without reasoning: the text that is emitted after each token and at the end. */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 import { Numbers } from "./philox.js";
@@ -8,7 +8,7 @@ interface StopCase {
   readonly pieces: readonly Piece[];
   readonly stop: readonly string[];
   readonly include?: boolean;
-  /** What ends the output behind the last piece, should no stop sequence have. */
+  /** Reason why the output ends after the last piece, unless a stop sequence has ended it. */
   readonly end?: "limit" | "end_token";
 }
 
@@ -48,7 +48,7 @@ export function stopVectors(): VectorFile {
   const list = new CaseList<{ expected: Json }>("stop");
   const add = (group: string, clause: string, what: string, one: StopCase): void =>
     list.add(group, clause, what, fieldsOf(one));
-  /** Both ways of treating the sequence itself. */
+  /** Adds a case that keeps the stop sequence and a case that removes it. */
   const both = (group: string, clause: string, what: string, one: StopCase): void => {
     add(group, clause, `${what}; removed`, { ...one, include: false });
     add(group, clause, `${what}; kept`, { ...one, include: true });

@@ -1,21 +1,21 @@
-/** Section 7: formats with answers that are whole, texts that are not, beginnings that lead to one, and those that do not. */
+/** Section 7: formats with complete answers, texts that are not answers, prefixes of answers, and texts that are not prefixes. */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 
 interface Texts {
-  /** Whole answers. */
+  /** Complete answers. */
   readonly legal?: readonly string[];
-  /** Texts that are no whole answer. */
+  /** Texts that are not complete answers. */
   readonly illegal?: readonly string[];
-  /** Texts that a whole answer begins with. */
+  /** Prefixes of complete answers. */
   readonly begins?: readonly string[];
-  /** Texts that no answer begins with. */
+  /** Texts that are not a prefix of any answer. */
   readonly dead?: readonly string[];
 }
 
 interface Refused {
   readonly error: "unsupported_schema" | "invalid_schema";
-  /** JSON pointer into the schema, "" for the whole. */
+  /** JSON pointer into the schema. "" is the complete schema. */
   readonly pointer: string;
 }
 

@@ -1,6 +1,6 @@
-/** TS-5.1 to TS-5.7 on whole texts: what could be known when so much has been generated. No state, no automata. */
+/** Reference of TS-5.1 to TS-5.7 on complete texts, without state or automata: the text that may be emitted so far. */
 
-/** A token's text, or its bytes where they are no text by themselves. */
+/** The text of a token, or its bytes if they are not valid text. */
 export type Piece = string | readonly number[];
 
 const utf8 = new TextEncoder();
@@ -8,7 +8,7 @@ const utf8 = new TextEncoder();
 export const bytesOf = (piece: Piece): readonly number[] =>
   typeof piece === "string" ? [...utf8.encode(piece)] : piece;
 
-/** Well-formed sequences (Unicode, table 3-7), then beginnings of one, then any byte: the first that matches is taken. */
+/** Well-formed sequences (Unicode, table 3-7), then beginnings of one, then any byte. The first match is used. */
 const WELL_FORMED =
   "[\\x00-\\x7f]|[\\xc2-\\xdf][\\x80-\\xbf]|\\xe0[\\xa0-\\xbf][\\x80-\\xbf]|[\\xe1-\\xec\\xee\\xef][\\x80-\\xbf]{2}|\\xed[\\x80-\\x9f][\\x80-\\xbf]" +
   "|\\xf0[\\x90-\\xbf][\\x80-\\xbf]{2}|[\\xf1-\\xf3][\\x80-\\xbf]{3}|\\xf4[\\x80-\\x8f][\\x80-\\xbf]{2}";
@@ -17,7 +17,7 @@ const BEGINNING =
   "|\\xed[\\x80-\\x9f]|[\\xc2-\\xdf\\xe0-\\xef\\xf0-\\xf4]";
 const SUBPARTS = new RegExp(`(${WELL_FORMED})|(${BEGINNING})|[^]`, "g");
 
-/** @returns the text, and how many bytes at the end begin a code point that more bytes could complete */
+/** @returns the text, and the number of bytes at the end that are an incomplete code point */
 export function decode(bytes: readonly number[]): { readonly text: string; readonly numIncomplete: number } {
   const latin1 = String.fromCharCode(...bytes);
   let text = "";
@@ -36,19 +36,19 @@ function codePoint(sequence: string): string {
   return String.fromCodePoint(rest.reduce((value, byte) => value * 64 + (byte & 0x3f), high));
 }
 
-/** @returns the text of the pieces; U+FFFD for an incomplete end, where there is nothing to come */
+/** @returns the text of the pieces. If no more can follow, an incomplete end becomes U+FFFD */
 export function textOf(pieces: readonly Piece[], isOver: boolean): string {
   const { text, numIncomplete } = decode(pieces.flatMap(bytesOf));
   return isOver && numIncomplete > 0 ? `${text}\uFFFD` : text;
 }
 
-/** What of a text goes out, and the stop sequence that ended it. */
+/** The emitted part of a text, and the stop sequence that ended it. */
 export interface Stopped {
   readonly visible: string;
   readonly stopped: string | null;
 }
 
-/** @param isOver whether nothing more can come, so that nothing is held back */
+/** @param isOver true if no more text can follow, so that nothing is held back */
 export function stopIn(text: string, stop: readonly string[], include: boolean, isOver: boolean): Stopped {
   for (let end = 1; end <= text.length; end++) {
     const completed = stop.filter((one) => text.slice(0, end).endsWith(one));
@@ -59,7 +59,7 @@ export function stopIn(text: string, stop: readonly string[], include: boolean, 
   return { visible: isOver ? text : text.slice(0, text.length - numBeginning(text, stop)), stopped: null };
 }
 
-/** Length of the longest end of a text that is a proper beginning of one of these. */
+/** Returns the length of the longest suffix of a text that is a proper prefix of one of `awaited`. */
 export function numBeginning(text: string, awaited: readonly string[]): number {
   for (let length = text.length; length > 0; length--) {
     const end = text.slice(text.length - length);

@@ -1,6 +1,6 @@
 /**
- * Section 2 and section 9, row by row: requests with the status they must be answered with and, where they are refused,
- * `type`, `code` and `param`. One file for each dialect; rows that do not depend on it are in both.
+ * Sections 2 and 9: requests with the required status and, if they are refused, `type`, `code` and `param`. Each dialect has
+ * a file; rows that do not depend on the dialect are in both.
  */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
@@ -15,7 +15,7 @@ interface Expected {
   readonly param?: string | null;
 }
 
-/** What of a row is not its expectation. */
+/** The request part of a row. */
 interface Sent {
   readonly request?: Fields;
   readonly body?: unknown;
@@ -26,7 +26,7 @@ interface Sent {
 }
 
 const USER = { role: "user", content: "Hi" };
-/** One token, so that a server that takes what it should refuse answers soon. */
+/** A minimal request. With one token, a server that accepts an invalid request answers soon. */
 const BASE = { model: "$MODEL", messages: [USER], max_tokens: 1 };
 const ACCEPTED: Expected = { status: 200 };
 
@@ -49,7 +49,7 @@ class Rows {
     this.list.add(group, clause, what, { ...sent, expected } as unknown as { expected: Json });
   }
 
-  /** Fields that are fine, laid over those of a whole request. */
+  /** Adds a row with valid fields, merged into a complete request. */
   takes(group: string, clause: string, what: string, fields: Fields, needs?: readonly string[]): void {
     this.sends(
       group,
@@ -78,7 +78,7 @@ class Rows {
     );
   }
 
-  /** A body as text; `{}` in it stands for the fields of a request. */
+  /** Adds a row with a body as text, in which `{}` is replaced by the fields of a request. */
   refusesText(
     group: string,
     clause: string,
@@ -92,7 +92,7 @@ class Rows {
   }
 }
 
-/** A request's text that ends with these fields, for what no serialiser writes. */
+/** Text of a request that ends with the given fields, for JSON that a serializer cannot write. */
 const bodyWith = (fields: string): string =>
   `{"model":"$MODEL","messages":[{"role":"user","content":"Hi"}],"max_tokens":1,${fields}}`;
 
@@ -110,7 +110,7 @@ const NO_NUMBER = ["1", true, [1], {}];
 const NO_BOOLEAN = ["true", 1, [true], {}];
 const NO_STRING = [1, false, ["a"], {}];
 
-/** The fields whose rule concerns their value alone. */
+/** Fields whose rule depends only on their value. */
 function fieldsOf(dialect: Dialect): Field[] {
   const isPpio = dialect === "ppio";
   return [
@@ -1387,7 +1387,7 @@ function addContext(rows: Rows): void {
   );
   if (!isPpio)
     sends("TS-1.4", "max_tokens over the context", { request: many }, refused("context_length_exceeded", "max_tokens"));
-  // One number is long enough to be an answer, so that what is lowered is not spent.
+  // The answer is one character, so the lowered limit is not used up.
   const cheap = { response_format: { type: "regex", regex: "a" } };
   sends(
     "TS-1.4",
@@ -1413,7 +1413,7 @@ function addContext(rows: Rows): void {
   );
 }
 
-/** Of two failures the first is told; what comes first here comes last in the body. */
+/** Rows with two invalid fields: the first in the order of TS-9.8 is reported, although it is the last in the body. */
 function addOrder(rows: Rows): void {
   for (const [index, [first, wrong, code, param = first]] of IN_ORDER.entries()) {
     const next = IN_ORDER[index + 1];
