@@ -1,4 +1,4 @@
-/** Benches cannot rot: each runs in its quick mode, which checks its results against the reference. */
+/** Runs every bench in its quick mode, which checks its results against the reference, so that benches stay usable. */
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -49,7 +49,7 @@ test("peers.bench --tiny compares our profiles and reports", () => {
   }
 });
 
-test("ratios are taken within a round, ours / theirs: times and memory small is good, rates large is", () => {
+test("ratios ours / theirs are computed within a round; for times and memory smaller is better, for rates larger", () => {
   // A machine that slows down in the second round slows all engines down.
   const samples = (name: string, ms: number): EngineSamples => ({
     name,

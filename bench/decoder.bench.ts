@@ -1,7 +1,7 @@
 /**
- * The whole decoder with random weights at the shape of SmolLM2-135M: a token at two contexts, a batch of
- * 8, a prompt in passes of 64 rows, on one thread and on two. GB/s are packed bytes of weights and bytes
- * of keys and values read per second. Run: node dist/bench/decoder.bench.js [--quick]
+ * Measures the complete decoder with random weights in the shape of SmolLM2-135M: a token at two contexts, a batch of
+ * 8, and a prompt in passes of 64 rows, on one thread and on two. GB/s are packed bytes of weights and bytes of keys
+ * and values read per second. Run: node dist/bench/decoder.bench.js [--quick]
  */
 
 import {
@@ -38,7 +38,7 @@ const FORMATS: [MatrixFormat, KVFormat][] = [
   ["q4", "q8"],
   ["q8", "f32"],
 ];
-/** Rows of a matrix that are drawn and quantized; the matrix repeats them. */
+/** Number of rows that are generated and quantized. The matrix repeats them. */
 const DISTINCT_ROWS = 64;
 
 console.log(describeMachine());
@@ -51,7 +51,7 @@ for (const [format, kvFormat] of FORMATS) {
   );
 }
 
-/** Prints the times; returns what the last pass of the prompt computed. */
+/** Prints the times. Returns the result of the last pass of the prompt. */
 async function run(format: MatrixFormat, kvFormat: KVFormat, numThreads: number): Promise<Float32Array> {
   const kernels = await Kernels.load({ numThreads });
   const { decoder, embedding, weightBytes } = randomDecoder(kernels, format, kvFormat);
@@ -159,7 +159,7 @@ function angles(positions: readonly number[], headDim: number): [Float32Array, F
   return [Float32Array.from(all, Math.cos), Float32Array.from(all, Math.sin)];
 }
 
-/** f32 [length] in -1..1, always the same. */
+/** Returns deterministic f32 [length] with values in -1..1. */
 function floats(length: number, seed: number): Float32Array {
   let state = seed;
   return Float32Array.from({ length }, () => {

@@ -1,6 +1,6 @@
 /**
- * The product with the vocabulary: one and more rows of activations times packed weights, on one
- * thread. GB/s are packed bytes of weights read per second, GOPS multiplications and additions.
+ * Measures the LM head: one or more rows of activations times packed weights, on one thread. GB/s are packed bytes of
+ * weights read per second, GOPS are multiplications and additions.
  * Run: node dist/bench/lm-head.bench.js [--quick]
  */
 
@@ -12,7 +12,7 @@ const SHAPES = isQuick ? [[512, 96] as const] : [[49_152, 576] as const, [151_93
 const FORMATS: MatrixFormat[] = ["q4", "q8", "f32"];
 const VARIANTS: KernelVariant[] = ["relaxed", "simd"];
 const NUM_ROWS = isQuick ? [1, 3] : [1, 2, 8];
-/** Rows that are quantized and checked; the matrix repeats them. */
+/** Number of rows that are quantized and checked. The matrix repeats them. */
 const DISTINCT_ROWS = 256;
 
 console.log(describeMachine());
@@ -55,7 +55,7 @@ async function run(variant: KernelVariant, format: MatrixFormat, rows: number, c
   }
 }
 
-/** f32 [length] in -1..1, always the same. */
+/** Returns deterministic f32 [length] with values in -1..1. */
 function floats(length: number, seed: number): Float32Array {
   let state = seed;
   return Float32Array.from({ length }, () => {

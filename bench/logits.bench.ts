@@ -1,5 +1,5 @@
 /**
- * From a row of logits to a token at a vocabulary of 151,936, on one thread.
+ * Measures sampling of a token from a row of 151,936 logits, on one thread.
  * Targets: "everything" at most 0.4 ms, "default" at most 1.5 ms, on a peaked and on a flat row.
  * Run: node dist/bench/logits.bench.js [--quick]
  */
@@ -14,7 +14,7 @@ const NUM_TOUCHED = Math.floor(VOCABULARY / 150);
 
 const normal = normals(1);
 const ROWS: Record<string, Float32Array> = {
-  // One likely token, some that compete, a long tail.
+  // One likely token, some competing tokens, a long tail.
   peaked: Float32Array.from({ length: VOCABULARY }, (_, i) =>
     i === 777 ? 25 : i % 5000 === 1 ? 18 + normal() : 2 * normal(),
   ),
@@ -76,7 +76,7 @@ for (const variant of VARIANTS) {
   for (const [rowName, row] of Object.entries(ROWS)) {
     kernels.f32(address, VOCABULARY).set(row);
     for (const [name, request] of Object.entries(REQUESTS)) {
-      // The row stays as it is and u moves, so that every draw looks elsewhere.
+      // The row is constant and u varies, so that draws select different tokens.
       let draws = 0;
       const { minMs, medianMs } = await time(() =>
         kernels.sample(address, VOCABULARY, { ...request, uniform: (draws++ * 0.618) % 1 }),
@@ -97,7 +97,7 @@ function compare(kernels: Kernels, address: number, row: Float32Array, request: 
   check(Math.abs(logprob! - expected.logprob) < 1e-5, `${what}: logprob ${logprob}, not ${expected.logprob}`);
 }
 
-/** Nearly normal numbers: sums of twelve uniform ones, always the same. */
+/** Returns a deterministic generator of approximately normal numbers: sums of twelve uniform numbers. */
 function normals(seed: number): () => number {
   let state = seed;
   const next = () => {

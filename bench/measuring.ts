@@ -1,23 +1,23 @@
-/** What the kernel benches share: the machine they ran on, and one way to time and print. */
+/** Helpers of the kernel benches: description of the machine, timing and printing. */
 
 import { cpus } from "node:os";
 import { measure } from "mitata";
 
-/** `--quick`: small inputs, so that every test run can check that the bench still works. */
+/** True with `--quick`: small inputs, so that every test run can check that the bench works. */
 export const isQuick = process.argv.includes("--quick");
 
-/** One line: processor, Node version, mode. */
+/** Returns one line with processor, Node version and mode. */
 export function describeMachine(): string {
   return `${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.version}, ${isQuick ? "quick" : "full"} run`;
 }
 
 export interface Timing {
-  /** The fastest of the samples, what to compare on a machine that others use too. */
+  /** Fastest sample, the value to compare on a machine with other load. */
   readonly minMs: number;
   readonly medianMs: number;
 }
 
-/** Times `run`, which draws on nothing that a compiler could leave out. */
+/** Measures the time of `run`. */
 export async function time(run: () => unknown): Promise<Timing> {
   const budget = isQuick ? 1e6 : 1e9;
   const stats = await measure(run, {
@@ -29,7 +29,7 @@ export async function time(run: () => unknown): Promise<Timing> {
   return { minMs: stats.min / 1e6, medianMs: stats.p50 / 1e6 };
 }
 
-/** `1.234 ms` in nine columns. */
+/** Formats a time as `1.234 ms`, right-aligned in ten columns. */
 export function inMs(ms: number): string {
   return `${ms.toFixed(3)} ms`.padStart(10);
 }

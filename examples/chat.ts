@@ -1,4 +1,4 @@
-/** Asks the embedded model a question and prints its answer as it comes. */
+/** Asks the embedded model a question and prints the answer while it is generated. */
 
 import { loadModel } from "touchstone";
 

@@ -1,7 +1,7 @@
 /**
- * Keeps the `exact` profile exact on every machine (the contract, section 10): the kernels' builds hold no
- * instruction and import no function whose result may differ between machines, and the sources around
- * them compute with no function whose last bit may. Prints what breaks this and exits with 1.
+ * Checks that the profile `exact` gives the same results on every machine (section 10 of the specification): the builds
+ * of the kernels contain no instructions and import no functions whose results may differ between machines, and the
+ * sources call no functions whose last bit may differ. Prints each violation and exits with 1.
  */
 
 import { readFileSync, readdirSync } from "node:fs";
@@ -9,30 +9,30 @@ import { join, relative } from "node:path";
 
 import { WasmReader } from "./wasm-reader.js";
 
-/** All a build may import: nothing of the host computes. */
+/** Imports that a build may have. None of them computes results. */
 const IMPORTS_ALLOWED = new Set(["env.memory", "env.abort"]);
 
-/** Relaxed SIMD: results may depend on the machine. */
+/** First number of the relaxed SIMD instructions, whose results may depend on the machine. */
 const RELAXED_FIRST = 0x100;
 const RELAXED_LAST = 0x13f;
 /**
- * The one relaxed instruction in use, in the relaxed build alone: i16x8.relaxed_dot_i8x16_i7x16_s is exact
- * while its second operand stays in 0..127. (0x113, which also accumulates, is wrong in Node 20.)
+ * The only relaxed instruction in use, and only in the relaxed build: i16x8.relaxed_dot_i8x16_i7x16_s is exact if its
+ * second operand is in 0..127. (0x113, which also accumulates, gives wrong results in Node 20.)
  */
 const RELAXED_DOT = 0x112;
 
-/** Where results are computed; aside from tests and their oracles, and from what measures results. */
+/** Folders whose code computes results. Tests, test oracles and code that measures results are excluded. */
 const SOURCES = ["kernels", "engine"];
 const NOT_COMPUTING = /\.test\.ts$|\/engine\/evaluate\//;
 
-/** JavaScript leaves the last bit of these to the engine; + - * / sqrt, rounding and conversions it does not. */
+/** Functions whose last bit depends on the JavaScript engine. + - * / sqrt, rounding and conversions are exact. */
 const TRANSCENDENTAL =
   /\b(?:Math|NativeMath|NativeMathf|Mathf|JSMath)\.(?:a?(?:sin|cos|tan)h?|atan2|exp|expm1|log|log2|log10|log1p|pow|cbrt|hypot)\b/;
-/** So is `**`, but for whole powers of powers of 2, and for big integers. */
+/** The last bit of `**` also depends on the engine, except for integer powers of powers of 2 and for BigInt. */
 const POWER = /(?:^|[^*/])\*\*(?!\/)/;
 const EXACT_POWER = /\b(?:2|16|64|[0-9]+n) \*\* /g;
 
-/** Immediates of the instructions that have any. */
+/** Numbers of immediates of the instructions that have any. */
 // memory.init, data.drop, memory.copy, memory.fill, table.init, elem.drop, table.copy, table.grow, table.size, table.fill
 const BULK_IMMEDIATES: Readonly<Record<number, number>> = {
   8: 2,
@@ -119,10 +119,10 @@ function checkInstruction(build: string, body: WasmReader): void {
   const vector = skipInstruction(body);
   if (vector === null || vector < RELAXED_FIRST || vector > RELAXED_LAST) return;
   if (vector !== RELAXED_DOT || build !== "relaxed")
-    problems.push(`${build}.wasm holds the relaxed instruction 0x${vector.toString(16)}`);
+    problems.push(`${build}.wasm contains the relaxed instruction 0x${vector.toString(16)}`);
 }
 
-/** Skips one instruction; returns the number of a vector instruction, null for any other. */
+/** Skips one instruction. Returns its number if it is a vector instruction, else null. */
 function skipInstruction(body: WasmReader): number | null {
   const opcode = body.byte();
   if (opcode === 0xfd) {
@@ -133,11 +133,11 @@ function skipInstruction(body: WasmReader): number | null {
   if (opcode === 0xfc) {
     body.skipInts(BULK_IMMEDIATES[body.uint()] ?? 0);
   } else if (opcode === 0xfe) {
-    // A fence has one zero byte, everything else alignment and offset.
+    // A fence has one zero byte; all others have alignment and offset.
     if (body.uint() === 3) body.byte();
     else body.skipInts(2);
   } else if (opcode === 0x0e || opcode === 0x1c) {
-    // br_table's labels and its default; select's types
+    // Labels and default of br_table, or types of select.
     body.skipInts(body.uint() + (opcode === 0x0e ? 1 : 0));
   } else if (opcode === 0x43 || opcode === 0x44) {
     body.sub(opcode === 0x43 ? 4 : 8);

@@ -11,12 +11,12 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const sources = productSources(ROOT);
 
 const isFolder = ({ path }: Room): boolean => !path.includes("*");
-/** A file of a room that other rooms may import. */
+/** Returns a file of a room that other rooms may import. */
 const doorOf = ({ path, doors }: Room): string =>
   isFolder({ path } as Room) ? `${path}/${doors[0]}` : `engine/${doors[0]}`;
 const fileIn = (room: Room): string => (isFolder(room) ? `${room.path}/new-file.ts` : doorOf(room));
 
-/** Problems of the sources with one more file, or one more import in a file. */
+/** Returns the problems of the sources with one more file, or with one more import in a file. */
 function problemsWith(file: string, imported: string): string[] {
   const depth = file.split("/").length - 1;
   const line = `import type { X } from "${"../".repeat(depth)}${imported.replace(/\.ts$/, ".js")}";\n`;
@@ -24,7 +24,7 @@ function problemsWith(file: string, imported: string): string[] {
 }
 
 describe("imports", () => {
-  it("keep to the table", () => {
+  it("follow the table", () => {
     expect(sources.size).toBeGreaterThan(100);
     expect(importProblems(sources)).toEqual([]);
   });
@@ -49,7 +49,7 @@ describe("imports", () => {
     },
   );
 
-  it("a circle of types is found", () => {
+  it("a cycle of type imports is found", () => {
     const circle = new Map([
       ...sources,
       ["engine/text/a.ts", 'import type { B } from "./b.js";'],

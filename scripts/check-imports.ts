@@ -1,6 +1,7 @@
 /**
- * Holds the sources to the table of rooms.ts: imports run downwards, through doors, and never in a circle; types count.
- * Prints each import that breaks a rule and exits with 1. `--table` prints the table for docs/ARCHITECTURE.md instead.
+ * Checks the imports of all sources, including type imports, against the table in rooms.ts: a file may import only
+ * doors of the rooms that its room lists, and there must be no import cycles. Prints each violation and exits with 1.
+ * With `--table` it prints the table for docs/ARCHITECTURE.md instead.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
@@ -9,16 +10,16 @@ import { pathToFileURL } from "node:url";
 
 import { PACKAGES, roomOf, ROOMS, roomsMarkdown } from "./rooms.js";
 
-/** @param sources every TypeScript file of the product by its path */
+/** @param sources text of all TypeScript files of the product, by path */
 export function importProblems(sources: ReadonlyMap<string, string>): string[] {
   const problems = ROOMS.flatMap(({ path, uses }, index) =>
     uses
       .filter((used) => ROOMS.findIndex((room) => room.path === used) >= index)
-      .map((used) => `rooms.ts: ${path} uses ${used}, which is not below it`),
+      .map((used) => `rooms.ts: ${path} uses ${used}, which does not precede it`),
   );
   const graph = new Map<string, string[]>();
   for (const [file, source] of sources) {
-    if (roomOf(file) === null) problems.push(`${file}: is in no room`);
+    if (roomOf(file) === null) problems.push(`${file}: is not in a room`);
     const specifiers = specifiersOf(source);
     const targets = specifiers
       .filter((specifier) => specifier.startsWith("."))
@@ -42,7 +43,7 @@ function directionProblem(file: string, target: string): string[] {
   const from = roomOf(file);
   const to = roomOf(target);
   if (from === null || from === to) return [];
-  if (to === null) return [`${file}: imports ${target}, which is in no room`];
+  if (to === null) return [`${file}: imports ${target}, which is not in a room`];
   if (!from.uses.includes(to.path))
     return [`${file}: imports ${target}; ${from.path} may import ${from.uses.join(", ") || "nothing"}`];
   const isDoor = to.doors.some(
@@ -60,7 +61,7 @@ function packageProblem(file: string, specifier: string): string[] {
     : [`${file}: imports ${specifier}, which only ${rule.files.source} may`];
 }
 
-/** Each circle of files once, found by a depth-first walk. */
+/** Returns each import cycle once, by depth-first search. */
 function circles(graph: ReadonlyMap<string, readonly string[]>): string[] {
   const found: string[] = [];
   const state = new Map<string, "open" | "done">();
@@ -78,7 +79,7 @@ function circles(graph: ReadonlyMap<string, readonly string[]>): string[] {
   return found;
 }
 
-/** The product's files: what a user gets, without tests. */
+/** Returns the source files of the product, without tests. */
 export function productSources(root: string): Map<string, string> {
   const folders = ["kernels", "engine", "src", "spec-tests/conform"];
   const files = folders.flatMap((folder) =>

@@ -1,4 +1,6 @@
-/** What package.json may say of doors for `require`. That they open is tested on the packed package. */
+/**
+ * Tests of the reading of package.json. spec-tests/package.test.ts tests the CommonJS wrappers in the packed package.
+ */
 
 import { expect, test } from "vitest";
 
@@ -6,7 +8,7 @@ import { entryPoints } from "./commonjs-doors.js";
 
 const found = (exports: object): unknown => entryPoints({ name: "engine", exports });
 
-test("entry points with a door, by the names that users write", () => {
+test("finds the entry points with a CommonJS wrapper and their import specifiers", () => {
   expect(
     found({
       ".": { require: "./dist/index.cjs", default: "./dist/index.js" },

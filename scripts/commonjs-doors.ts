@@ -1,8 +1,8 @@
 /**
- * Writes a door for `require` beside every entry point of package.json that names one: a `.cjs` file and its `.d.cts`.
- * Node loads ES modules with `require` from 20.19 and 22.12 on, and there the door hands out the module itself. In
- * earlier versions it hands out the asynchronous functions, which import the module when they are called; whoever
- * reads another export gets an error that names it.
+ * Writes a CommonJS wrapper (a "door": a `.cjs` file and its `.d.cts`) for every entry point of package.json that has a
+ * `require` condition. Node 20.19, 22.12 and later can load ES modules with `require`; there the wrapper returns the
+ * module itself. In earlier versions it returns the asynchronous functions, which import the module when they are
+ * called. Access to another export throws an error that names the export.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -11,7 +11,9 @@ import { pathToFileURL } from "node:url";
 
 import ts from "typescript";
 
-/** Names that an ES module exports: asynchronous functions, other values, and types, which a class is as well. */
+/**
+ * Names that an ES module exports: asynchronous functions, other values, and types. A class is both a value and a type.
+ */
 interface ModuleExports {
   readonly asynchronous: readonly string[];
   readonly others: readonly string[];
@@ -19,13 +21,13 @@ interface ModuleExports {
 }
 
 interface EntryPoint {
-  /** As users write it, such as `touchstone/models`. */
+  /** Import specifier, such as `touchstone/models`. */
   readonly specifier: string;
   readonly moduleFile: string;
   readonly doorFile: string;
 }
 
-/** The door's code. @param module the ES module's file name */
+/** Returns the code of a wrapper. @param module file name of the ES module */
 function doorCode(specifier: string, module: string, { asynchronous, others }: ModuleExports): string {
   return `"use strict";
 try {
@@ -48,8 +50,8 @@ try {
 }
 
 /**
- * The door's declarations. They import the ES module's types by an attribute, since compilers that do not allow
- * \`require\` of ES modules refuse \`export *\` of one.
+ * Returns the declarations of a wrapper. They import the ES module's types with an import attribute, because compilers
+ * that do not allow `require` of ES modules refuse `export *` of one.
  */
 function doorDeclarations(module: string, { asynchronous, others, types }: ModuleExports): string {
   const imported = `import("./${module}", { with: { "resolution-mode": "import" } })`;
@@ -65,7 +67,7 @@ function doorDeclarations(module: string, { asynchronous, others, types }: Modul
   ].join("\n");
 }
 
-/** The entry points of a package that have a door for `require`. */
+/** Returns the entry points of a package that have a CommonJS wrapper. */
 export function entryPoints(manifest: { readonly name: string; readonly exports: object }): EntryPoint[] {
   return Object.entries(manifest.exports).flatMap(([subpath, target]: [string, unknown]) => {
     if (typeof target !== "object" || target === null) return [];
@@ -89,7 +91,7 @@ async function exportsOf(moduleFile: string): Promise<ModuleExports> {
   };
 }
 
-/** Names that a declaration file exports as types: interfaces and aliases, classes and enumerations. */
+/** Returns the names that a declaration file exports as types: interfaces, aliases, classes and enums. */
 function typeNames(declarationFile: string): Set<string> {
   const program = ts.createProgram([declarationFile], {
     module: ts.ModuleKind.NodeNext,
@@ -100,7 +102,7 @@ function typeNames(declarationFile: string): Set<string> {
   const checker = program.getTypeChecker();
   const source = program.getSourceFile(declarationFile);
   const module = source && checker.getSymbolAtLocation(source);
-  if (module === undefined) throw new Error(`${declarationFile} declares no module`);
+  if (module === undefined) throw new Error(`${declarationFile} is not a module`);
   const types = checker
     .getExportsOfModule(module)
     .map((symbol) => ({

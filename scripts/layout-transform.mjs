@@ -1,8 +1,8 @@
 /**
- * Part of `npm run build:kernels`: while `asc` compiles, writes kernels/layout.ts, through which TypeScript calls the
- * kernels and writes and reads their structs. All of it comes from the compiled program: the functions, constants and
- * enums that the entry file exports, and every exported @unmanaged class. The host reads a class that a function
- * returns, and writes any other.
+ * A compiler transform of `npm run build:kernels`. While `asc` compiles, it writes kernels/layout.ts, with which
+ * TypeScript calls the kernels and reads and writes their structs. The content is generated from the compiled program:
+ * the functions, constants and enums that the entry file exports, and all exported @unmanaged classes. Classes that a
+ * function returns are read by the host; all others are written by it.
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { Transform } from "assemblyscript/transform";
 const FOLDER = "kernels/assembly/";
 const OUTPUT = "kernels/layout.ts";
 
-/** Types of fields, as a DataView calls them. */
+/** Types of fields, by the names of DataView methods. */
 const VIEW_TYPES = { i32: "Int32", u32: "Uint32", usize: "Uint32", f32: "Float32", f64: "Float64" };
 
 export default class LayoutTransform extends Transform {
@@ -21,7 +21,7 @@ export default class LayoutTransform extends Transform {
     const { binaryen, program } = this;
     const valueOf = ({ name, internalName }) => {
       const { id, value } = binaryen.getExpressionInfo(binaryen.getGlobalInfo(module.getGlobal(internalName)).init);
-      if (id !== binaryen.ConstId || typeof value !== "number") throw new Error(`${name} is no constant of 32 bits`);
+      if (id !== binaryen.ConstId || typeof value !== "number") throw new Error(`${name} is not a 32-bit constant`);
       return value;
     };
     const body = layoutOf(program, valueOf);
@@ -129,7 +129,7 @@ export function read${struct.name}(view: DataView, address: number): ${struct.na
   return {\n${loads.join("")}  };\n}\n`;
 }
 
-/** FNV-1a, as a signed number of 32 bits. */
+/** Returns the FNV-1a hash as a signed 32-bit number. */
 function hash(text) {
   return Buffer.from(text).reduce((state, byte) => Math.imul(state ^ byte, 0x01000193), 0x811c9dc5 | 0);
 }

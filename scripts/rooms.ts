@@ -1,20 +1,21 @@
 /**
- * The rooms of the house: which folders there are, what each may import, and through which door. docs/ARCHITECTURE.md
- * prints this table, and `npm run check:imports` enforces it. A room stands below every room that may import it.
+ * The layers of the code. A room is a folder; its doors are the files that other rooms may import. Each room lists the
+ * rooms that it may import, which precede it in the table. docs/ARCHITECTURE.md contains this table, and `npm run
+ * check:imports` enforces it.
  */
 
 export interface Room {
-  /** A folder, or a few files beside the rooms. */
+  /** Path of a folder, or of some files directly in engine/. */
   readonly path: string;
   /** Files that other rooms may import. */
   readonly doors: readonly string[];
-  /** Paths of the rooms it may import. */
+  /** Paths of the rooms that this room may import. */
   readonly uses: readonly string[];
-  /** What it holds, as the documentation says it. */
+  /** Description of the content, for the documentation. */
   readonly holds: string;
 }
 
-/** What every room may use. */
+/** Room that every room may import. */
 const GROUND = "engine/*.ts: errors, limits, json, async-queue";
 
 const LIBRARY = "engine/*.ts: the library";
@@ -207,7 +208,7 @@ export const ROOMS: readonly Room[] = [
   },
 ];
 
-/** Packages that only some files may import. */
+/** Packages that only some files may import, with those files. */
 export const PACKAGES: readonly { readonly name: RegExp; readonly files: RegExp }[] = [
   { name: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-session\.ts$/ },
   { name: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$/ },
@@ -221,7 +222,7 @@ export const PACKAGES: readonly { readonly name: RegExp; readonly files: RegExp 
   },
 ];
 
-/** The room of a file of the product; null for tests, benchmarks and scripts, which may import anything. */
+/** Returns the room of a source file, or null for tests, benchmarks and scripts, which may import anything. */
 export function roomOf(file: string): Room | null {
   const inside = ROOMS.filter(({ path }) => file.startsWith(`${path}/`)).sort((a, b) => b.path.length - a.path.length);
   if (inside[0] !== undefined) return inside[0];
@@ -230,7 +231,7 @@ export function roomOf(file: string): Room | null {
   return ROOMS.find(({ path, doors }) => path.startsWith("engine/*.ts") && doors.includes(beside)) ?? null;
 }
 
-/** The table as docs/ARCHITECTURE.md has it. */
+/** Returns the table for docs/ARCHITECTURE.md. */
 export function roomsMarkdown(): string {
   const short = (path: string): string =>
     path === GROUND ? "errors, limits" : path.replace(/^engine\/(?!\*)/, "").replace("engine/*.ts: ", "");

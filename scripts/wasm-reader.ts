@@ -18,7 +18,7 @@ export class WasmReader {
     return value;
   }
 
-  /** Also reads signed numbers, whose value is then of no use. */
+  /** Reads an unsigned number. It can also skip a signed number, for which the returned value is wrong. */
   uint(): number {
     let value = 0;
     for (let scale = 1; ; scale *= 128) {
@@ -32,7 +32,7 @@ export class WasmReader {
     for (let left = count; left > 0; left--) this.uint();
   }
 
-  /** The next `length` bytes. */
+  /** Returns a reader of the next `length` bytes. */
   sub(length: number): WasmReader {
     const part = new WasmReader(this.#bytes.subarray(this.#at, this.#at + length));
     this.#at += length;

@@ -1,7 +1,7 @@
 /**
- * Tests of every architecture and option on random models. The hidden states of every position, from the kernels, from ONNX
- * Runtime, and from the kernels after a prompt in ONNX Runtime, are compared with a float64 forward pass that reads the same
- * folder independently.
+ * Tests of every architecture and option on random models. The hidden states of every position, from the kernels, from
+ * ONNX Runtime, and from the kernels after a prompt in ONNX Runtime, are compared with a float64 forward pass that
+ * reads the same folder independently.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -170,10 +170,11 @@ function referenceHidden(config: Record<string, unknown>, tensors: ReadonlyMap<s
 }
 
 /**
- * Estimates the largest difference due to float32. A float32 product of n terms, in any order, equals the exact product with
- * weights that have a relative error of at most n * 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, section
- * 3.5). Norms, rotation, softmax and silu add a few roundings, counted as 8 more terms. So the function perturbs all weights
- * by that error, randomly up or down, and measures how far the results move. Actual roundings rarely all reach their limit.
+ * Estimates the largest difference due to float32. A float32 product of n terms, in any order, equals the exact product
+ * with weights that have a relative error of at most n * 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms,
+ * section 3.5). Norms, rotation, softmax and silu add a few roundings, counted as 8 more terms. So the function
+ * perturbs all weights by that error, randomly up or down, and measures how far the results move. Actual roundings
+ * rarely all reach their limit.
  */
 function roundingBound(
   config: Record<string, unknown>,

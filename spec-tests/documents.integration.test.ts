@@ -1,6 +1,6 @@
 /**
- * Tests that links and npm scripts in documents exist. npm shows README.md only with the packed files, so its links must be
- * packed files or URLs in the repository that package.json names.
+ * Tests that links and npm scripts in documents exist. npm shows README.md only with the packed files, so its links
+ * must be packed files or URLs in the repository that package.json names.
  */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -79,7 +79,9 @@ test.each(DOCUMENTS)("npm scripts in %s exist", (document) => {
   expect(named.filter((name) => !(name in manifest.scripts))).toEqual([]);
 });
 
-/** Returns the path of a URL in the repository. `blob` is the page of a file, `tree` of a folder, `raw` the file itself. */
+/**
+ * Returns the path of a URL in the repository. `blob` is the page of a file, `tree` of a folder, `raw` the file itself.
+ */
 function pathInRepository(address: string): string {
   const path = /^\/(?:blob|tree|raw)\/main\/(.+)$/.exec(address.slice(REPOSITORY.length))?.[1];
   if (path === undefined) throw new Error(`${address} is not a file of the branch main`);

@@ -1,6 +1,6 @@
 /**
- * Tests of the packed package in a user's project: every entry point with `import`, `require` and TypeScript's CommonJS.
- * TOUCHSTONE_NODES has paths of more Node binaries, separated as in PATH.
+ * Tests of the packed package in a user's project: every entry point with `import`, `require` and TypeScript's
+ * CommonJS. TOUCHSTONE_NODES has paths of more Node binaries, separated as in PATH.
  */
 
 import { execFile } from "node:child_process";

@@ -1,6 +1,6 @@
 /**
- * Tests of docs/SPEC.md: clauses are numbered and have a reason and existing tests, citations are valid, and tables equal the
- * data of the program.
+ * Tests of docs/SPEC.md: clauses are numbered and have a reason and existing tests, citations are valid, and tables
+ * equal the data of the program.
  */
 
 import { execFileSync } from "node:child_process";

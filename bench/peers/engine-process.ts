@@ -1,6 +1,6 @@
 /**
- * An engine in a process of its own, so that its memory is its own and engines can take turns. This file is both the
- * process (when it is run) and the handle that the bench holds.
+ * Runs an engine in a separate process, so that its memory can be measured and engines can take turns. This file
+ * contains both the code of the process (if it is run) and the handle for the bench.
  */
 
 import { fork, type ChildProcess } from "node:child_process";
@@ -16,11 +16,11 @@ export interface LoadResult {
 }
 
 export interface GenerateResult {
-  /** From the call to the first token of the first sequence. */
+  /** Milliseconds from the call to the first token of the first sequence. */
   readonly firstTokenMs: number;
-  /** Tokens of all sequences together, while all of them generate; null if one ended before another began. */
+  /** Rate of all sequences together, while all of them generate. null if one ended before another began. */
   readonly tokensPerSecond: number | null;
-  /** Of each sequence. */
+  /** Generated token ids of each sequence. */
   readonly tokenIds: readonly (readonly number[])[];
 }
 
@@ -44,7 +44,7 @@ export class EngineProcess {
     });
   }
 
-  /** @param moduleUrl of an `EngineModule` */
+  /** Starts a process and loads an engine. @param moduleUrl URL of an `EngineModule` */
   static async load(
     name: string,
     moduleUrl: string,
@@ -62,7 +62,7 @@ export class EngineProcess {
     return this.#call({ method: "generate", prompts, numTokens });
   }
 
-  /** The most memory the process ever had resident. */
+  /** Returns the maximum resident memory of the process. */
   peakBytes(): Promise<number> {
     return this.#call({ method: "peakBytes" });
   }
@@ -91,7 +91,7 @@ export class EngineProcess {
   }
 }
 
-/** A thread pool that starves on a busy machine can take this long and longer. */
+/** Timeout of a call. Long, because thread pools can starve on a busy machine. */
 const MAX_CALL_MS = 300_000;
 
 type Call =
@@ -99,7 +99,7 @@ type Call =
   | { readonly method: "generate"; readonly prompts: readonly Prompt[]; readonly numTokens: number }
   | { readonly method: "peakBytes" };
 
-/** The process's side: one call at a time. */
+/** Answers calls in the process, one at a time. */
 function answerCalls(): void {
   let engine: Engine | null = null;
   const answer = async (call: Call): Promise<unknown> => {
@@ -150,7 +150,10 @@ async function timedGenerate(engine: Engine, prompts: readonly Prompt[], numToke
   };
 }
 
-/** The high-water mark of resident memory, which getrusage gives too high: a fork starts with its parent's. */
+/**
+ * Returns the maximum resident memory. The value of getrusage is too high, because a forked process inherits its
+ * parent's.
+ */
 function peakResidentBytes(): number {
   try {
     const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];

@@ -1,31 +1,31 @@
-/** What the bench asks of an engine; each implementation is a module that exports `start`. */
+/** Interface between the bench and an engine. Each implementation is a module that exports `start`. */
 
 import type { Quant } from "./weights.js";
 
 export interface EngineModule {
-  /** Loads the library, which is timed apart from the model. */
+  /** Loads the library, whose time is measured separately from the model. */
   start(numThreads: number): Promise<Library>;
 }
 
 export interface Library {
   /** Name and version. */
   readonly version: string;
-  /** Loads the model until it could answer; what this takes is the load time. */
+  /** Loads the model until it is ready to answer. The duration is the load time. */
   load(options: EngineOptions): Promise<Engine>;
 }
 
 export interface EngineOptions {
-  /** The model in the engine's own form. */
+  /** Path of the model in the engine's format. */
   readonly path: string;
   readonly quant: Quant;
-  /** Ours alone. */
+  /** Profile of this project's engine. null for other engines. */
   readonly profile: "fast" | "exact" | null;
   readonly numThreads: number;
-  /** Positions a sequence needs at most. */
+  /** Maximum number of positions of a sequence. */
   readonly contextLength: number;
 }
 
-/** A prompt as text and as the ids that our tokenizer makes of it. */
+/** A prompt as text and as token ids of this project's tokenizer. */
 export interface Prompt {
   readonly text: string;
   readonly tokenIds: readonly number[];
@@ -33,7 +33,7 @@ export interface Prompt {
 
 export interface Engine {
   /**
-   * Continues the prompts side by side with their most probable tokens.
+   * Continues prompts concurrently and greedily.
    * @param onTokens called when tokens of a sequence arrive
    * @returns the new ids of each sequence
    */

@@ -1,7 +1,7 @@
 /**
- * Writes a Hugging Face folder as a GGUF file for llama.cpp, format version 3: header, metadata, tensor table, then
- * the tensors' bytes. The quantized values and scales are those of our pack, so both engines hold the same weights:
- * a bfloat16 scale is a float16 one as long as it is not below float16's normal range.
+ * Converts a Hugging Face folder to a GGUF file for llama.cpp, format version 3: header, metadata, tensor table, tensor
+ * data. Quantized values and scales are those of our pack, so both engines have the same weights: a bfloat16 scale is
+ * exact in float16 unless it is below float16's normal range.
  */
 
 import type { JsonObject } from "../../engine/json.js";
@@ -11,7 +11,7 @@ import { FileSink } from "../../engine/formats/file-sink.js";
 import { openSourceModel, type SourceModel } from "../../engine/folder/source-model.js";
 import { bytesOf, chunksOf, quantizeChunk, type Chunk, type Quant } from "./weights.js";
 
-/** @param path a file that does not exist yet */
+/** @param path a file that does not exist */
 export async function writeGguf(sourceDir: string, path: string, quant: Quant): Promise<void> {
   const source = await openSourceModel(sourceDir);
   const sink = await FileSink.create(path);
@@ -46,21 +46,21 @@ export async function writeGguf(sourceDir: string, path: string, quant: Quant): 
 
 interface GgufTensor {
   readonly name: string;
-  /** Its name in the safetensors. */
+  /** Name in the safetensors files. */
   readonly from: string;
-  /** Columns first. */
+  /** Dimensions, columns first. */
   readonly dims: readonly number[];
   readonly type: Quant;
   readonly byteLength: number;
-  /** Rows are heads that llama.cpp rotates in pairs of neighbors, not of halves. */
+  /** True for queries and keys whose rotary pairs are adjacent rows in llama.cpp, instead of rows of the two halves. */
   readonly isRotated: boolean;
 }
 
 const ALIGNMENT = 32;
 const TENSOR_TYPE: Readonly<Record<Quant, number>> = { f32: 0, q4: 2, q8: 8 };
-/** llama.cpp's names for what a file mostly holds. */
+/** llama.cpp's numbers for the main format of a file. */
 const FILE_TYPE: Readonly<Record<Quant, number>> = { f32: 0, q4: 2, q8: 7 };
-/** A block of 32: a float16 scale, then its values. */
+/** Bytes of a block of 32 values: a float16 scale and the values. */
 const BLOCK_BYTES: Readonly<Record<"q4" | "q8", number>> = { q4: 2 + 16, q8: 2 + 32 };
 
 const LAYER_TENSORS: readonly (readonly [from: string, to: string])[] = [
@@ -137,7 +137,7 @@ function metadata({ config, files }: SourceModel, quant: Quant): Field[] {
 const NORMAL_TOKEN = 1;
 const CONTROL_TOKEN = 3;
 
-/** The vocabulary as it is: the bench feeds ids, so what matters is that it is as large and has as many merges. */
+/** Returns the unmodified vocabulary. The bench passes ids, so only the numbers of tokens and merges matter. */
 function vocabulary(tokenizer: JsonObject, vocabSize: number): { tokens: string[]; merges: string[]; types: number[] } {
   const model = tokenizer["model"] as { vocab: Record<string, number>; merges: (string | [string, string])[] };
   const tokens = Array.from({ length: vocabSize }, (_, id) => `[unused${id}]`);
@@ -150,7 +150,7 @@ function vocabulary(tokenizer: JsonObject, vocabSize: number): { tokens: string[
   return { tokens, types, merges: model.merges.map((merge) => (typeof merge === "string" ? merge : merge.join(" "))) };
 }
 
-/** Pair (i, i + D/2) of each head becomes (2i, 2i + 1). */
+/** Moves the pair (i, i + D/2) of each head to (2i, 2i + 1). */
 function interleaveHeads({ values, rows, cols }: Chunk, headDim: number): Chunk {
   const result = new Float32Array(values.length);
   for (let row = 0; row < rows; row++) {
@@ -166,7 +166,7 @@ function encodeChunk(chunk: Chunk, type: Quant): Uint8Array {
   return type === "f32" ? bytesOf(chunk.values) : encodeBlocks(quantizeChunk(type, chunk));
 }
 
-/** q4_0 keeps element i in the low half of byte i and element i + 16 in the high half. */
+/** Encodes blocks. q4_0 stores element i in the low half of byte i and element i + 16 in the high half. */
 function encodeBlocks({ format, values, scales }: QuantizedMatrix): Uint8Array {
   const size = BLOCK_BYTES[format];
   const bytes = new Uint8Array(scales.length * size);
@@ -184,7 +184,7 @@ function encodeBlocks({ format, values, scales }: QuantizedMatrix): Uint8Array {
   return bytes;
 }
 
-/** float16, rounded to nearest. */
+/** Converts to float16, rounded to nearest. */
 function halfBits(value: number): number {
   const sign = value < 0 ? 0x8000 : 0;
   const size = Math.abs(value);
@@ -197,7 +197,7 @@ function aligned(byteLength: number): number {
   return Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Little-endian pieces, joined at the end and padded to where tensors may start. */
+/** Collects little-endian values, and joins and pads them to the alignment of tensors. */
 class Encoder {
   readonly #pieces: Uint8Array[] = [];
 
@@ -219,7 +219,7 @@ class Encoder {
     return this.u64(bytes.length).raw(bytes);
   }
 
-  /** A metadata value behind the number of its type. */
+  /** Writes a metadata value after the number of its type. */
   value(type: FieldType, value: Field[2]): this {
     switch (type) {
       case "u32":

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * From a row of logits to a token, against transformers.js's processors and sampler on the same row, in turns.
- * transformers.js ignores top_p and min_p, so both run what it has: repetition penalty, temperature, top_k.
+ * Measures sampling of a token from a row of logits, in turns with transformers.js's processors and sampler on the same
+ * row. transformers.js ignores top_p and min_p, so both run what it supports: repetition penalty, temperature, top_k.
  * Run: npm run bench:peers:logits
  */
 
@@ -10,7 +10,7 @@ import { RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, Tensor } fro
 import { describeMachine, inMs } from "../../dist/bench/measuring.js";
 import { Kernels } from "../../dist/kernels/index.js";
 
-// The sampler is not exported by the package.
+// The package does not export the sampler.
 const { LogitsSampler } = await import(
   new URL("node_modules/@huggingface/transformers/src/generation/logits_sampler.js", import.meta.url).href
 );

@@ -1,6 +1,7 @@
 /**
- * The models that all engines run: a Hugging Face folder, written here for the shapes with random weights, and its
- * form for each engine. No model ends an answer by itself, so every engine generates as many tokens as it is asked for.
+ * The models that all engines run: a Hugging Face folder, which this module writes for the shapes with random weights,
+ * and its conversions for each engine. Models have no end token, so every engine generates the requested number of
+ * tokens.
  */
 
 import { access, copyFile, mkdir, rename, writeFile } from "node:fs/promises";
@@ -66,7 +67,7 @@ const RANDOM_SHAPES: Readonly<Record<string, JsonObject>> = {
   },
 };
 
-/** Shapes that are trained models, and where their folders are. */
+/** Shapes that are trained models, with their folders. */
 const TRAINED_SHAPES: Readonly<Record<string, string>> = {
   stories260k: join(
     process.env["TOUCHSTONE_ASSETS"] ?? fileURLToPath(new URL("../../../../shared/assets", import.meta.url)),
@@ -81,17 +82,17 @@ export function isTrained(shape: string): boolean {
   return Object.hasOwn(TRAINED_SHAPES, shape);
 }
 
-/** What an engine loads. */
+/** Format that an engine loads. */
 export type ModelForm = "pack" | "gguf" | "transformers";
 
-/** Writes models below a folder and finds those that are there already. */
+/** Writes models below a folder and reuses existing ones. */
 export class Models {
   constructor(
     readonly dir: string,
     readonly shape: string,
   ) {}
 
-  /** The Hugging Face folder. */
+  /** Returns the Hugging Face folder. */
   async source(): Promise<string> {
     const trained = TRAINED_SHAPES[this.shape];
     return this.#once("source", (dir) =>
@@ -99,7 +100,7 @@ export class Models {
     );
   }
 
-  /** The path of the model in an engine's form. */
+  /** Returns the path of the model in an engine's format. */
   async in(form: ModelForm, quant: Quant): Promise<string> {
     const source = await this.source();
     switch (form) {
@@ -114,7 +115,7 @@ export class Models {
     }
   }
 
-  /** Writes under another name first, so that what has its name is whole. */
+  /** Writes to a temporary name first, so that a model with its final name is complete. */
   async #once(name: string, write: (path: string) => Promise<void>): Promise<string> {
     const path = join(this.dir, this.shape, name);
     if (
@@ -132,10 +133,10 @@ export class Models {
   }
 }
 
-/** A trained model without what says where answers end. */
+/** Copies a trained model without its end tokens. */
 async function copyEndless(from: string, dir: string): Promise<void> {
   if (!(await fileExists(join(from, "config.json"))))
-    throw new Error(`There is no model at ${from}; TOUCHSTONE_ASSETS names the folder above it`);
+    throw new Error(`No model found at ${from}. TOUCHSTONE_ASSETS must be the folder that contains it`);
   await mkdir(dir);
   for (const name of ["config.json", "tokenizer_config.json"]) {
     const {
@@ -189,7 +190,10 @@ interface RandomTensor {
   readonly spread: number;
 }
 
-/** The tensors of a decoder with tied embeddings; products keep the size of what goes in. */
+/**
+ * Returns the tensors of a decoder with tied embeddings, scaled so that matrix products keep the magnitude of their
+ * input.
+ */
 function decoderTensors(config: JsonObject): RandomTensor[] {
   const size = (key: string): number => config[key] as number;
   const hidden = size("hidden_size");
@@ -231,7 +235,7 @@ function decoderTensors(config: JsonObject): RandomTensor[] {
   return [...tensors, vector("model.norm.weight", hidden, 1)];
 }
 
-/** bfloat16, rounded toward zero: any bits will do, as long as all engines read the same ones. */
+/** Converts to bfloat16 by truncation. The rounding does not matter, because all engines read the same bits. */
 function upperHalves(values: Float32Array): Uint8Array {
   const halves = new Uint16Array(values.buffer);
   const upper = new Uint16Array(values.length);
@@ -240,8 +244,8 @@ function upperHalves(values: Float32Array): Uint8Array {
 }
 
 /**
- * A byte-level BPE of a real one's size: the 256 bytes, then as many characters from U+10000 on as there is room
- * for, each put together by three merges of which later characters share the first two.
+ * Returns a byte-level BPE tokenizer of realistic size: the 256 bytes, and then as many characters from U+10000 as fit.
+ * Each character is formed by three merges, of which neighboring characters share the first two.
  */
 function characterTokenizer(vocabSize: number): JsonObject {
   const symbols = byteSymbols();

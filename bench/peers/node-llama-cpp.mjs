@@ -1,5 +1,5 @@
 // @ts-check
-/** llama.cpp's prebuilt CPU binary, through node-llama-cpp. */
+/** The engine node-llama-cpp, with llama.cpp's prebuilt CPU binary. */
 
 /** @typedef {import("node-llama-cpp").LlamaContextSequence} Sequence */
 
@@ -11,7 +11,10 @@ export async function start(numThreads) {
     version: `node-llama-cpp ${await getModuleVersion()}`,
     async load({ path, contextLength }) {
       const model = await llama.loadModel({ modelPath: path });
-      /** A context has a fixed number of sequences: one is kept for each number that was asked for. @type {Map<number, Sequence[]>} */
+      /**
+       * A context has a fixed number of sequences, so contexts are stored by that number. @type {Map<number,
+       * Sequence[]>}
+       */
       const contexts = new Map();
 
       /** @param {number} numSequences */

@@ -1,4 +1,4 @@
-/** This engine, through its library. */
+/** This project's engine, through its library. */
 
 import { readFileSync } from "node:fs";
 
@@ -24,7 +24,7 @@ export async function start(): Promise<Library> {
                 if (tokenIds.length > 0) onTokens(sequence, tokenIds.length);
               }
               if (stream.promptTokenIds.join() !== prompt.tokenIds.join())
-                throw new Error("Others were given other tokens");
+                throw new Error("The prompt has other token ids than those given to other engines");
               return ids;
             }),
           );

@@ -1,7 +1,7 @@
 /**
- * Ours against other engines: the same weights, the same prompts, the same number of threads, taking turns. Every
- * engine runs in a process of its own; a round asks each for the same thing, one after the other, and a ratio is
- * taken within a round. Before anything is timed, the engines' outputs are checked against each other.
+ * Compares this engine with other engines: the same weights, prompts and number of threads, in turns. Every engine runs
+ * in a separate process. In a round all engines get the same task, one after the other, and ratios are computed within
+ * a round. The outputs of the engines are compared before anything is measured.
  *
  * Run: npm run bench:peers -- --shape smollm2-135m --json FILE
  */
@@ -28,7 +28,9 @@ interface EngineKind {
   readonly profile: "fast" | "exact" | null;
 }
 
-/** Modules of other engines stay beside the packages they import, which are installed there alone. */
+/**
+ * Modules of other engines run from the source folder, because the packages that they import are installed only there.
+ */
 const peerModule = (file: string): string => new URL(`../../../bench/peers/${file}`, import.meta.url).href;
 const oursModule = new URL("ours.js", import.meta.url).href;
 
@@ -45,14 +47,14 @@ const HELP = `Compares this engine with others on the same weights.
 
   --shape NAME      ${SHAPES.join(", ")} (default: smollm2-135m)
   --quant q4|q8     weights whose speed is measured (default: q4); memory is measured with both
-  --engines A,B     of ${ENGINE_NAMES.join(", ")} (default: all)
+  --engines A,B     some of ${ENGINE_NAMES.join(", ")} (default: all)
   --rounds N        (default: 5)
   --threads N       for every engine (default: the machine's parallelism)
   --json FILE       writes all numbers and the ratios
   --out DIR         writes SHAPE.md and SHAPE.svg
-  --models DIR      keeps the models there and uses those that are there
+  --models DIR      stores models in this folder and reuses existing ones
   --quick           one short round
-  --tiny            --quick with our engine alone on the embedded model: needs nothing installed`;
+  --tiny            --quick with only this engine, on the embedded model; needs no other packages`;
 
 const { values: given } = parseArgs({
   options: {
@@ -78,23 +80,28 @@ const kinds = names.map((name) => ENGINES[ENGINE_NAMES.indexOf(oneOf("engines", 
 const rounds = positive("rounds", given.rounds ?? (isQuick ? "1" : "5"));
 const numThreads = positive("threads", given.threads);
 
-/** Positions before the tokens that are timed. */
+/** Number of positions before the measured tokens. */
 const CONTEXTS = isQuick ? [128] : [128, 512, 1500];
-/** Timed at each context. */
+/** Number of measured tokens at each context. */
 const NUM_TOKENS = isQuick ? 8 : 32;
-/** Sequences side by side; longer, because the first ones run ahead while the prompts of the others come in. */
+/**
+ * Numbers of concurrent sequences. They are longer, because the first ones generate while other prompts are processed.
+ */
 const BATCHES = [1, 8];
 const BATCH_PROMPT = 128;
 const BATCH_TOKENS = isQuick ? 32 : 96;
-/** A fresh process answers the longest prompt up to this before its memory is read. */
+/** Maximum length of the prompt that a new process answers before its memory is read. */
 const MAX_MEMORY_PROMPT = 512;
-/** Fresh processes per engine and format. */
+/** Number of new processes per engine and format. */
 const LOADS = isQuick ? 1 : Math.min(rounds, 3);
 const AGREEMENT_PROMPTS = 8;
 const AGREEMENT_TOKENS = isQuick ? 8 : 24;
-/** The best two tokens of random weights may be closer than int8 activations are exact. Heads in a wrong order leave 2 of 8. */
+/**
+ * Minimum number of equal first tokens. With random weights, rounding of activations may change some; a wrong order of
+ * heads leaves 2 of 8.
+ */
 const MIN_SAME_FIRST = AGREEMENT_PROMPTS / 2;
-/** Contexts of llama.cpp come in steps of this many positions. */
+/** llama.cpp rounds context lengths to multiples of this number. */
 const CONTEXT_STEP = 256;
 
 async function main(): Promise<void> {
@@ -117,7 +124,7 @@ async function main(): Promise<void> {
 }
 
 class Bench {
-  /** Seeds of prompts: none is used twice. */
+  /** Seed of the next prompt. No seed is used twice. */
   #nextSeed = 1;
 
   private constructor(
@@ -136,8 +143,8 @@ class Bench {
   }
 
   /**
-   * Every engine continues the same prompts. Trained models at f32 must do so alike; quantized ones differ in how
-   * they round activations, so of random weights most first tokens must be the same.
+   * Compares the continuations of all engines for the same prompts. For trained models at f32 they must be equal. With
+   * quantized weights engines round activations differently, so most first tokens must be equal.
    */
   async agreement(): Promise<Agreement[]> {
     const prompts = Array.from({ length: AGREEMENT_PROMPTS }, (_, index) => this.#prompt(16 + index));
@@ -157,7 +164,7 @@ class Bench {
           const isAsAlone = ids.join() === outputs[0]!.join();
           check(
             isAsAlone || kind.form !== "pack",
-            `${kind.name}, ${each}: a sequence in a batch is not what it is alone`,
+            `${kind.name}, ${each}: a sequence in a batch differs from the single one`,
           );
         }
         expected ??= outputs;
@@ -167,7 +174,7 @@ class Bench {
         const isAlike = each === "f32" ? sameAll === numPrompts : sameFirst >= MIN_SAME_FIRST;
         check(
           isAlike,
-          `${kind.name}, ${each}: of ${numPrompts}, only ${sameFirst} first tokens and ${sameAll} answers are as expected`,
+          `${kind.name}, ${each}: of ${numPrompts}, only ${sameFirst} first tokens and ${sameAll} answers are equal to the expected ones`,
         );
       }
     }
@@ -198,7 +205,7 @@ class Bench {
     };
   }
 
-  /** Load time and peak memory, of a fresh process each. */
+  /** Measures load time and peak memory, each with a new process. */
   async #measureLoads(engines: readonly Samples[]): Promise<void> {
     const promptLength = Math.max(...this.contexts.filter((context) => context <= MAX_MEMORY_PROMPT));
     for (let round = 0; round < LOADS; round++) {
@@ -227,7 +234,7 @@ class Bench {
     const running: EngineProcess[] = [];
     try {
       for (const kind of kinds) running.push((await this.#load(kind, quant, contextLength)).engine);
-      // Round 0 warms up and is not kept.
+      // Round 0 is a warm-up, whose results are discarded.
       for (let round = 0; round <= rounds; round++) {
         const turn = async (
           what: string,
@@ -289,7 +296,7 @@ interface Timed {
   readonly tokensPerSecond: number;
 }
 
-/** Collected samples: see `EngineSamples`. */
+/** Collects samples, see `EngineSamples`. */
 class Samples implements EngineSamples {
   version = "";
   readonly firstTokenMs: Record<number, number[]> = {};
@@ -310,7 +317,7 @@ function quantsOfRun(): readonly Quant[] {
   return isTrained(shape) ? ["q4", "q8", "f32"] : ["q4", "q8"];
 }
 
-/** Another engine begins each round. */
+/** Rotates the items, so that each round begins with another engine. */
 function inTurn<T>(items: readonly T[], round: number): (readonly [index: number, item: T])[] {
   return items.map((_, i) => (i + round) % items.length).map((index) => [index, items[index]!] as const);
 }
@@ -347,13 +354,14 @@ function commit(): string {
 
 function oneOf<T extends string>(option: string, value: string, allowed: readonly T[]): T {
   const found = allowed.find((name) => name === value);
-  if (found === undefined) throw new Error(`--${option}: ${value} is none of ${allowed.join(", ")}`);
+  if (found === undefined) throw new Error(`--${option} must be one of ${allowed.join(", ")}. Given: ${value}`);
   return found;
 }
 
 function positive(option: string, value: string): number {
   const number = Number(value);
-  if (!Number.isInteger(number) || number < 1) throw new Error(`--${option} is a number from 1, not ${value}`);
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error(`--${option} must be a positive integer. Given: ${value}`);
   return number;
 }
 

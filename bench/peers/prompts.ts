@@ -1,4 +1,4 @@
-/** Prompts of an exact number of tokens, each another text, so that no engine can answer from what it computed before. */
+/** Creates prompts with an exact number of tokens. All texts differ, so that no engine can use a prompt cache. */
 
 import type { Tokenizer } from "../../engine/text/tokenizer.js";
 import { randomSource } from "../../spec-tests/fixtures/random-model.js";
@@ -10,14 +10,14 @@ const WORDS = (
   "happy sad red blue small very and then with in on under to from one two three"
 ).split(" ");
 
-/** @param seed another text for each; prompts of different seeds begin differently */
+/** @param seed determines the text; prompts of different seeds begin differently */
 export function promptOf(tokenizer: Tokenizer, numTokens: number, seed: number): Prompt {
   const random = randomSource(seed);
   const word = (): string => WORDS[Math.floor(random() * WORDS.length)]!;
   let text = `${String.fromCharCode(65 + (seed % 26))}${seed} ${word()}`;
   let tokenIds = tokenizer.encode(text);
   while (tokenIds.length < numTokens) {
-    // A word is a handful of tokens at most, so this many cannot be far too many.
+    // A word has only a few tokens, so this adds few unnecessary words.
     for (let missing = numTokens - tokenIds.length; missing > 0; missing -= 8) text += ` ${word()}`;
     tokenIds = tokenizer.encode(text);
   }
@@ -25,6 +25,6 @@ export function promptOf(tokenizer: Tokenizer, numTokens: number, seed: number):
     text = text.slice(0, -1);
     tokenIds = tokenizer.encode(text);
   }
-  // Two letters can be one token more than the shorter text and none less: try another text then.
+  // A text cannot always be cut to the exact number of tokens. In that case try another text.
   return tokenIds.length === numTokens ? { text, tokenIds } : promptOf(tokenizer, numTokens, seed + 7919);
 }

@@ -1,24 +1,24 @@
-/** From measurements to what is read: ratios with their spread, a Markdown table, a picture. */
+/** Reports of measurements: ratios with their range, a Markdown table and an SVG chart. */
 
-/** One engine's numbers; arrays have one entry a round, so entries of equal index were measured in turns. */
+/** Measurements of one engine. Arrays have one entry per round, so entries of equal index belong to the same round. */
 export interface EngineSamples {
   readonly name: string;
   readonly version: string;
-  /** By context: the prompt's length, and positions before the tokens that are timed. */
+  /** Milliseconds by context, which is the prompt's length and the number of positions before the measured tokens. */
   readonly firstTokenMs: Readonly<Record<number, readonly number[]>>;
   readonly tokenMs: Readonly<Record<number, readonly number[]>>;
-  /** Tokens per second of all sequences together, by their number. */
+  /** Total tokens per second, by the number of concurrent sequences. */
   readonly batchRate: Readonly<Record<number, readonly number[]>>;
-  /** From nothing to a loaded library, before the model. */
+  /** Milliseconds to load the library, before the model. */
   readonly startMs: readonly number[];
-  /** Of fresh processes, by format. */
+  /** Milliseconds to load the model in a new process, by format. */
   readonly loadMs: Readonly<Record<string, readonly number[]>>;
   readonly peakBytes: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface Report {
   readonly shape: string;
-  /** Of the weights whose speed was measured. */
+  /** Format of the weights whose speed was measured. */
   readonly quant: string;
   readonly machine: {
     readonly cpu: string;
@@ -35,14 +35,14 @@ export interface Report {
   readonly agreement: readonly Agreement[];
 }
 
-/** How far an engine's most probable tokens are those of ours in the exact profile. */
+/** Agreement of an engine's greedy tokens with those of this engine in the profile exact. */
 export interface Agreement {
   readonly engine: string;
   readonly quant: string;
   readonly numPrompts: number;
-  /** Prompts whose first token is the same. */
+  /** Number of prompts whose first token is the same. */
   readonly sameFirst: number;
-  /** Prompts whose every token is the same. */
+  /** Number of prompts whose tokens are all the same. */
   readonly sameAll: number;
 }
 
@@ -58,8 +58,7 @@ const LLAMA = "node-llama-cpp";
 const TRANSFORMERS = "transformers-js";
 
 /**
- * Ratios ours / theirs of times, memory and rates, by the names under which goals are written down. Those that were
- * not measured are absent.
+ * Returns the ratios ours / theirs of times, memory and rates, by name. Ratios that were not measured are absent.
  */
 export function ratiosOf({ engines, quant }: Pick<Report, "engines" | "quant">): Record<string, Spread> {
   const find = (name: string): EngineSamples | undefined => engines.find((engine) => engine.name === name);
@@ -79,7 +78,7 @@ export function ratiosOf({ engines, quant }: Pick<Report, "engines" | "quant">):
       [OURS, "fast"],
       [OURS_EXACT, "exact"],
     ] as const) {
-      // Rates of prompts of equal length are inverse to their times.
+      // For prompts of equal length the ratio of rates is the inverse of the ratio of times.
       for (const length of [128, 512]) {
         add(
           `prompt${length}_${profile}_vs_${suffix}`,
@@ -101,7 +100,7 @@ export function ratiosOf({ engines, quant }: Pick<Report, "engines" | "quant">):
   return ratios;
 }
 
-/** What goes into the JSON file. */
+/** Returns the content of the JSON file. */
 export function jsonOf(report: Report): object {
   const spreads = ratiosOf(report);
   const ratios = Object.fromEntries(Object.entries(spreads).map(([name, { median }]) => [name, median]));
@@ -146,7 +145,7 @@ export function markdownOf(report: Report): string {
   );
   const agreement = report.agreement.map(
     ({ engine, quant, numPrompts, sameFirst, sameAll }) =>
-      `- ${engine}, ${quant}: of ${numPrompts} prompts, ${sameFirst} first tokens and ${sameAll} continuations are those of ${OURS_EXACT}`,
+      `- ${engine}, ${quant}: of ${numPrompts} prompts, ${sameFirst} first tokens and ${sameAll} continuations equal those of ${OURS_EXACT}`,
   );
   return [
     `# ${report.shape}, ${report.quant} weights`,
@@ -157,7 +156,7 @@ export function markdownOf(report: Report): string {
     "",
     ...table,
     "",
-    "Ratios ours / theirs, median of the rounds and their range; of times and memory small is good, of rates (prompt, batch8) large is.",
+    "Ratios ours / theirs, median of the rounds and their range; for times and memory smaller is better, for rates (prompt, batch8) larger.",
     "",
     row(["ratio", "median", "range"]),
     row(["---", "---", "---"]),
@@ -168,7 +167,7 @@ export function markdownOf(report: Report): string {
   ].join("\n");
 }
 
-/** Four panels of bars, one bar an engine. */
+/** Draws four panels of bars, with one bar per engine. */
 export function svgOf(report: Report): string {
   const { engines, quant } = report;
   const contexts = contextsOf(engines);

@@ -1,5 +1,5 @@
 // @ts-check
-/** transformers.js on onnxruntime-node. */
+/** The engine transformers.js, on onnxruntime-node. */
 
 import { basename, dirname } from "node:path";
 
@@ -9,7 +9,7 @@ import { DTYPE_OF_FORMAT } from "../../dist/engine/convert/onnx-layout.js";
 export async function start(numThreads) {
   const { AutoModelForCausalLM, env, StoppingCriteria, Tensor } = await import("@huggingface/transformers");
 
-  /** Called after every step, for all sequences at once. */
+  /** Reports every step, in which all sequences advance. */
   class OnStep extends StoppingCriteria {
     /** @param {() => void} report */
     constructor(report) {

@@ -1,11 +1,14 @@
-/** The weights of a Hugging Face folder as the bench's writers take them: chunk by chunk, quantized as ours are. */
+/**
+ * Reads the weights of a Hugging Face folder for the bench's writers, in chunks, and quantizes them as a conversion
+ * does.
+ */
 
 import { equalize, type Rewrite } from "../../engine/convert/equalize.js";
 import type { SourceModel } from "../../engine/folder/source-model.js";
 import type { StackedWeight } from "../../engine/architecture/weights.js";
 import { quantize, type QuantizedMatrix } from "../../kernels/index.js";
 
-/** The formats that every engine has: 4 and 8 bits in blocks of 32, and what comparisons of outputs use. */
+/** Formats that every engine supports: 4 and 8 bits in blocks of 32, and f32 for comparison of outputs. */
 export type Quant = "q4" | "q8" | "f32";
 
 export interface Chunk {
@@ -16,8 +19,8 @@ export interface Chunk {
 }
 
 /**
- * A tensor's rows in order, equalized as a conversion does it where weights are to be quantized; every chunk but the
- * last holds whole heads. A vector is one column wide.
+ * Yields the rows of a tensor in order, equalized as in a conversion if the weights are to be quantized. Every chunk
+ * except the last contains complete heads. A vector has one column.
  */
 export async function* chunksOf(source: SourceModel, name: string, quant: Quant): AsyncGenerator<Chunk> {
   const { reader, config } = source;
@@ -36,7 +39,10 @@ export async function* chunksOf(source: SourceModel, name: string, quant: Quant)
 
 const known = new WeakMap<SourceModel, Promise<Map<string, Rewrite>>>();
 
-/** What equalizing does to each tensor of the files; a stacked weight's rewrite counts rows from its first part on. */
+/**
+ * Returns the equalization of each tensor in the files. The rewrite of a stacked weight counts rows from its first
+ * part.
+ */
 function rewritesOf(source: SourceModel): Promise<Map<string, Rewrite>> {
   let rewrites = known.get(source);
   if (rewrites === undefined) known.set(source, (rewrites = findRewrites(source)));
@@ -74,7 +80,7 @@ async function findRewrites({ reader, config, weights }: SourceModel): Promise<M
   return found;
 }
 
-/** The numbers that our pack holds for the same weights: all engines compute with them. */
+/** Quantizes a chunk to the same values as in a pack, which all engines use. */
 export function quantizeChunk(quant: "q4" | "q8", { values, rows, cols }: Chunk): QuantizedMatrix {
   return quantize(quant, values, rows, cols);
 }

@@ -1,6 +1,6 @@
 /**
- * npm run eval:tiny: asks the model that ships unseen questions, greedily, and
- * prints a table. Exits with 1 where a target is missed.
+ * npm run eval:tiny: asks the published model unseen questions with greedy sampling
+ * and prints a table of results. Exits with 1 if a target is missed.
  *
  *   node dist/models/tiny/eval.js [--failures]
  */

@@ -1,4 +1,4 @@
-"""Draws loss.svg from loss.csv: training loss, on a logarithmic scale, over tokens seen.
+"""Draws loss.svg from loss.csv: training loss, on a logarithmic scale, over the number of tokens.
 
     python3 models/tiny/plot.py
 """

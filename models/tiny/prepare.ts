@@ -1,10 +1,10 @@
 /**
  * First step of the recipe: trains the tokenizer on the generator's output and
  * encodes the training set. Writes tokenizer.json, tokenizer_config.json and
- * generation_config.json to models/tiny/, and for each part of the training, in
- * models/tiny/.work/part-one/ and part-two/, the token ids (u16), the loss mask
- * (u8) and where each conversation starts (u32). Given --part, it leaves the
- * tokenizer and the other part as they are.
+ * generation_config.json to models/tiny/. For each part of the training it writes,
+ * to models/tiny/.work/part-one/ and part-two/, the token ids (u16), the loss mask
+ * (u8) and the start of each conversation (u32). With --part, the tokenizer and the
+ * other part remain unchanged.
  *
  *   node dist/models/tiny/prepare.js [--part one|two]
  */
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { part: { type: "string" } } });
   const folder = resolve("models/tiny");
   const parts = (["one", "two"] as const).filter((part) => values.part === undefined || values.part === part);
-  if (parts.length === 0) throw new Error(`--part is "one" or "two", not "${values.part}"`);
+  if (parts.length === 0) throw new Error(`--part must be one or two. Given: ${values.part}`);
 
   if (values.part === undefined) writeTokenizer(folder);
   const encoder = new ExampleEncoder(JSON.parse(readFileSync(join(folder, "tokenizer.json"), "utf8")) as object);

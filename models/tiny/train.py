@@ -2,15 +2,14 @@
 
     python3 models/tiny/train.py --steps 4700
 
-Reads what prepare.js wrote to .work/ (token ids, loss mask, document starts),
-resumes from .work/checkpoint.pt where there is one, logs to loss.csv, and at
-the end writes config.json and model.safetensors (BF16) beside this file. With
---export-only it writes them from the checkpoint at once.
+Reads the files that prepare.js wrote to .work/ (token ids, loss mask, starts of
+conversations), resumes from .work/checkpoint.pt if it exists, logs to loss.csv, and
+finally writes config.json and model.safetensors (BF16) to the folder of this file.
+With --export-only it only writes them from the checkpoint.
 
 The learning rate is constant after the warm-up and falls linearly to zero over
-the last part of the run, so --steps may be changed on resuming until then. The
-windows grow from 256 to 1,024 tokens: short ones are cheaper, and long ones
-teach the late positions.
+the last part of the run, so --steps may be changed on resuming until then. Windows
+of 256 tokens are cheaper; windows of 512 and 1,024 tokens train later positions.
 """
 
 import argparse
@@ -29,9 +28,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 SEED = 20250611
 BATCH_TOKENS = 4096
-STAGES = [(0.0, 256), (0.73, 512), (0.85, 1024), (0.914, 256)]  # from this share of the steps on, windows of so many tokens
-PART_TWO_FROM = 0.46  # from this share of the steps on, the second part of the data
-DECAY_SHARE = 0.6  # of all steps, at the end, with a falling learning rate
+STAGES = [(0.0, 256), (0.73, 512), (0.85, 1024), (0.914, 256)]  # (share of the steps, length of windows from there)
+PART_TWO_FROM = 0.46  # share of the steps from which the second part of the data is used
+DECAY_SHARE = 0.6  # share of the steps, at the end, with a falling learning rate
 WARMUP_STEPS = 100
 
 CONFIG = {
@@ -134,7 +133,7 @@ class TinyLlama(torch.nn.Module):
 class Windows:
     """Conversations in a random order per epoch, packed into windows.
 
-    A window starts where a conversation starts, and its last one may be cut.
+    A window starts with a conversation, and its last conversation may be cut.
     """
 
     def __init__(self, folder):
@@ -269,7 +268,7 @@ def train(args):
 
 
 def drop_log_rows_after(path, step):
-    """The steps after the checkpoint will be done, and logged, again."""
+    """Removes the log of the steps after the checkpoint, which will run again."""
     with open(path) as file:
         header, *rows = file.readlines()
     with open(path, "w") as file:
@@ -277,7 +276,7 @@ def drop_log_rows_after(path, step):
 
 
 def export(model, folder):
-    """config.json and model.safetensors, BF16, with Hugging Face's tensor names."""
+    """Writes config.json and model.safetensors (BF16) with Hugging Face's tensor names."""
     config = model.config
     q = config["num_attention_heads"] * config["head_dim"]
     kv = config["num_key_value_heads"] * config["head_dim"]
@@ -299,7 +298,7 @@ def export(model, folder):
 
 
 def write_safetensors(path, tensors):
-    """u64 header length, JSON header padded to 8 bytes, then the raw tensors."""
+    """Writes u64 header length, JSON header padded to 8 bytes, and the raw tensors."""
     header, blobs, offset = {"__metadata__": {"format": "pt"}}, [], 0
     for name in sorted(tensors):
         tensor = tensors[name].detach().to("cpu", torch.bfloat16).contiguous()

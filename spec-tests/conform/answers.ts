@@ -2,7 +2,9 @@
 
 import { Violation, type Answer, type Choice, type TokenLogprob } from "./law.js";
 
-/** Throws unless two answers have the same bytes (TS-10.1): text, reasoning, log-probabilities, finish reasons, usage. */
+/**
+ * Throws unless two answers have the same bytes (TS-10.1): text, reasoning, log-probabilities, finish reasons, usage.
+ */
 export function demandSame(expected: Answer, got: Answer, what: string, clause: string | null = null): void {
   const found = difference(expected, got);
   if (found !== null) throw new Violation(`${what}: ${found}`, [expected.exchange, got.exchange], clause);

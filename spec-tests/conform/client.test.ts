@@ -150,13 +150,7 @@ describe("readAnswer", () => {
       "TS-4.5",
       /\[256\]/,
     ],
-    [
-      "invalid counts",
-      broken({ usage: { ...usage, total_tokens: "5" } }),
-      false,
-      "TS-8.4",
-      /total_tokens is "5"/,
-    ],
+    ["invalid counts", broken({ usage: { ...usage, total_tokens: "5" } }), false, "TS-8.4", /total_tokens is "5"/],
     ["a stream of another type", streamed(inChunks, "", "application/json"), true, "TS-8.5", /application\/json/],
     ["an event that is not JSON", streamed(["{"]), true, "TS-8.5", /Event 0/],
     ["events after the last", streamed(inChunks, "data: [DONE]\n\ndata: {}\n\n"), true, "TS-8.5", /follow/],
@@ -169,7 +163,13 @@ describe("readAnswer", () => {
       /out of memory/,
     ],
     ["text after the finish reason", streamed([...inChunks, chunk(0, { content: "c" })]), true, "TS-8.6", /continues/],
-    ["two finish reasons", streamed([...inChunks, chunk(0, {}, { finish_reason: "stop" })]), true, "TS-8.6", /continues/],
+    [
+      "two finish reasons",
+      streamed([...inChunks, chunk(0, {}, { finish_reason: "stop" })]),
+      true,
+      "TS-8.6",
+      /continues/,
+    ],
   ])("refuses %s", (_, given, isStream, clause, message) => {
     const exchange = "durationMs" in given ? (given as Exchange) : exchangeWith({ text: JSON.stringify(given) });
     const error = (() => {

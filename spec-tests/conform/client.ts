@@ -31,7 +31,9 @@ export interface Sent {
   readonly body: string | null;
 }
 
-/** Replaces the API key wherever an exchange is recorded, printed or written. It is also the shell variable's reference. */
+/**
+ * Replaces the API key wherever an exchange is recorded, printed or written. It is also the shell variable's reference.
+ */
 export const KEY_VARIABLE = "$API_KEY";
 
 /** Timeout for one answer. A later answer counts as missing. */
@@ -64,7 +66,10 @@ export class Client {
     return this.open(sent, signal, (text) => sseEvents(text).length >= after.chunks);
   }
 
-  /** @param isEnough called when the request has been written and after each piece of the answer; true closes the connection */
+  /**
+   * @param isEnough called when the request has been written and after each piece of the answer; true closes the
+   * connection
+   */
   private open(
     { method, path, headers = {}, body }: Sent,
     signal: AbortSignal,

@@ -115,11 +115,7 @@ describe("exit code", () => {
       /apiKey must be a string of printable ASCII characters, as HTTP headers are\. Given: a key with other characters\n/,
     ],
     ["an invalid seed", ["--base-url", "http://h/v1", "--seed", "x"], /It must be an integer/],
-    [
-      "an unknown dialect",
-      ["--base-url", "http://h/v1", "--dialect", "vllm"],
-      /Allowed choices are ppio, openai/,
-    ],
+    ["an unknown dialect", ["--base-url", "http://h/v1", "--dialect", "vllm"], /Allowed choices are ppio, openai/],
     [
       "a report with another ending",
       ["--base-url", "http://h/v1", "--report", "report.pdf"],

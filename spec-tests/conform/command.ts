@@ -1,6 +1,7 @@
 /**
- * The command line of the suite: it parses options, runs the suite, prints the summary to stdout and writes report files.
- * The exit code is 0 if no law is broken, 1 if one is, 2 if nothing could be checked or a report could not be written.
+ * The command line of the suite: it parses options, runs the suite, prints the summary to stdout and writes report
+ * files. The exit code is 0 if no law is broken, 1 if one is, 2 if nothing could be checked or a report could not be
+ * written.
  */
 
 import { open, rm, stat, writeFile } from "node:fs/promises";
@@ -34,7 +35,9 @@ export function conformCommand(command: Command): Command {
         baseUrl,
       )
       .addOption(
-        new Option("--api-key <key>", "key to send with every request; never printed or written to a report").env("TOUCHSTONE_API_KEY"),
+        new Option("--api-key <key>", "key to send with every request; never printed or written to a report").env(
+          "TOUCHSTONE_API_KEY",
+        ),
       )
       .option("--model <name>", "model to use (default: the first model that the server lists)")
       .addOption(
@@ -49,11 +52,7 @@ export function conformCommand(command: Command): Command {
           .argParser(budget)
           .default(DEFAULT_BUDGET, "calls=500,seconds=300"),
       )
-      .option(
-        "--seed <integer>",
-        "seed of the test cases; the same seed tries the same cases (default: random)",
-        seed,
-      )
+      .option("--seed <integer>", "seed of the test cases; the same seed tries the same cases (default: random)", seed)
       .option(
         "--report <file>",
         "also write a report, as web page (.html), JSON (.json) or JUnit XML (.xml); can be repeated",

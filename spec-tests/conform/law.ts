@@ -130,7 +130,8 @@ export interface Probe {
   /** Context length in tokens. null if the endpoint does not report it. */
   readonly contextLength: number | null;
   /**
-   * Sends a chat request and reads the answer. Adds `model` if it is absent. Reads a stream if `request.stream` is true.
+   * Sends a chat request and reads the answer. Adds `model` if it is absent. Reads a stream if `request.stream` is
+   * true.
    *
    * @throws Violation for a status other than 200 or an unreadable answer
    */
@@ -147,10 +148,10 @@ export interface Probe {
   abandon(request: ChatRequest, after: { readonly chunks: number } | { readonly ms: number }): Promise<void>;
   /**
    * Checks cases one after the other until `numRuns` cases (default 20) are done or the law's share of the budget is
-   * spent. The first case whose check throws a Violation is shrunk, within the budget, and becomes a finding of the law;
-   * `forAll` then returns. `share` is the fraction of the law's remaining budget that new cases may use (default 0.75);
-   * the rest is reserved for shrinking. A law that calls `forAll` twice uses `share` to reserve budget for the second
-   * call. Errors other than Violation end the run.
+   * spent. The first case whose check throws a Violation is shrunk, within the budget, and becomes a finding of the
+   * law; `forAll` then returns. `share` is the fraction of the law's remaining budget that new cases may use (default
+   * 0.75); the rest is reserved for shrinking. A law that calls `forAll` twice uses `share` to reserve budget for the
+   * second call. Errors other than Violation end the run.
    */
   forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, options?: CaseOptions<T>): Promise<void>;
   /** Adds a note to the report, about a check that was left out and the reason. */

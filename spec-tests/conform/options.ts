@@ -1,6 +1,6 @@
 /**
- * Options of `conform`, which are validated before any request is sent. This module does not import the laws, so that the
- * command line loads quickly.
+ * Options of `conform`, which are validated before any request is sent. This module does not import the laws, so that
+ * the command line loads quickly.
  */
 
 import { ConformError } from "./errors.js";

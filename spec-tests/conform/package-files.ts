@@ -1,6 +1,6 @@
 /**
- * Data files of the suite. The suite is part of two packages, touchstone-conform and touchstone, which keep these files in
- * different places. The field `imports` of the nearest package.json resolves the paths.
+ * Data files of the suite. The suite is part of two packages, touchstone-conform and touchstone, which keep these files
+ * in different places. The field `imports` of the nearest package.json resolves the paths.
  */
 
 import { readFileSync } from "node:fs";
@@ -15,7 +15,9 @@ export function validationVectors(dialect: Dialect): unknown {
   return require(`#conform/vectors/validation-${dialect}.json`);
 }
 
-/** The text of docs/SPEC.md. null if the suite runs from its sources and the package, which has a copy, is not built. */
+/**
+ * The text of docs/SPEC.md. null if the suite runs from its sources and the package, which has a copy, is not built.
+ */
 export function specification(): string | null {
   try {
     return readFileSync(require.resolve("#conform/SPEC.md"), "utf8");

@@ -93,49 +93,51 @@ describe("touchstone-conform", () => {
     expect(code).toBe(0);
   });
 
-  test("exits with 1 for a server with a bug; findings name the clause, and the page has its text", TIMEOUT, async () => {
-    const page = join(reader.path, "findings.html");
-    const baseUrl = await mockUrl("usage-on-every-chunk");
-    const { stdout, code } = await npx("--base-url", baseUrl, "--only", "P3,P12", "--seed", "7", "--report", page);
-    expect(code).toBe(1);
-    expect(stdout).toMatch(/^2 laws: 1 broken, 1 hold · /m);
-    expect(stdout).toMatch(/^ {4}TS-8\.7 Usage in a stream$/m);
-    expect(stdout).toContain(`curl -sSN '${baseUrl}/chat/completions'`);
-    expect(readFileSync(page, "utf8")).toMatch(/TS-8\.7<\/span> Usage in a stream<\/summary><p>/);
-  });
+  test(
+    "exits with 1 for a server with a bug; findings name the clause, and the page has its text",
+    TIMEOUT,
+    async () => {
+      const page = join(reader.path, "findings.html");
+      const baseUrl = await mockUrl("usage-on-every-chunk");
+      const { stdout, code } = await npx("--base-url", baseUrl, "--only", "P3,P12", "--seed", "7", "--report", page);
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/^2 laws: 1 broken, 1 hold · /m);
+      expect(stdout).toMatch(/^ {4}TS-8\.7 Usage in a stream$/m);
+      expect(stdout).toContain(`curl -sSN '${baseUrl}/chat/completions'`);
+      expect(readFileSync(page, "utf8")).toMatch(/TS-8\.7<\/span> Usage in a stream<\/summary><p>/);
+    },
+  );
 
   test("exits with 2 if the server does not answer", async () => {
     expect(await npx("--base-url", "http://127.0.0.1:1/v1")).toMatchObject({
       stdout: "",
-      stderr: expect.stringMatching(/^touchstone-conform: The server does not answer at http:\/\/127\.0\.0\.1:1\/v1: /m) as string,
+      stderr: expect.stringMatching(
+        /^touchstone-conform: The server does not answer at http:\/\/127\.0\.0\.1:1\/v1: /m,
+      ) as string,
       code: 2,
     });
   });
 
-  test(
-    "the README's program runs as printed, and compiles with no other types than Node's",
-    TIMEOUT,
-    async () => {
-      const printed = codeBlock('from "touchstone-conform"');
-      const baseUrl = await mockUrl("usage-on-every-chunk");
-      writeFileSync(join(reader.path, "program.mjs"), printed.replace("http://127.0.0.1:8000/v1", baseUrl));
-      const output = await reader.succeed(process.execPath, ["program.mjs"]);
-      expect(output).toMatch(/^2 laws: 1 broken, 1 hold\nP12 breaks TS-8\.7: [^]*\ncurl -sSN /);
-      expect(readFileSync(join(reader.path, "findings.html"), "utf8")).toMatch(/^<!doctype html>/);
+  test("the README's program runs as printed, and compiles with no other types than Node's", TIMEOUT, async () => {
+    const printed = codeBlock('from "touchstone-conform"');
+    const baseUrl = await mockUrl("usage-on-every-chunk");
+    writeFileSync(join(reader.path, "program.mjs"), printed.replace("http://127.0.0.1:8000/v1", baseUrl));
+    const output = await reader.succeed(process.execPath, ["program.mjs"]);
+    expect(output).toMatch(/^2 laws: 1 broken, 1 hold\nP12 breaks TS-8\.7: [^]*\ncurl -sSN /);
+    expect(readFileSync(join(reader.path, "findings.html"), "utf8")).toMatch(/^<!doctype html>/);
 
-      const types = `
+    const types = `
       import type { Budget, ConformErrorCode, ConformOptions, ConformResult, Dialect, Exchange, Feature, Finding,
         LawDescription, LawResult, Outcome, Profile, Progress, ReportFormat } from "touchstone-conform";
       export type All = [Budget, ConformErrorCode, ConformOptions, ConformResult, Dialect, Exchange, Feature, Finding,
         LawDescription, LawResult, Outcome, Profile, Progress, ReportFormat];
     `;
-      writeFileSync(join(reader.path, "program.mts"), printed + types);
-      const compiler = moduleFolder("typescript/bin/tsc");
-      const options = ["--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022", "--noEmit"];
-      const onlyNode = ["--types", "node", "--typeRoots", moduleFolder("@types"), "--skipLibCheck", "false"];
-      await reader.succeed(process.execPath, [compiler, ...options, ...onlyNode, "program.mts"]);
-    },
-  );
+    writeFileSync(join(reader.path, "program.mts"), printed + types);
+    const compiler = moduleFolder("typescript/bin/tsc");
+    const options = ["--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022", "--noEmit"];
+    const onlyNode = ["--types", "node", "--typeRoots", moduleFolder("@types"), "--skipLibCheck", "false"];
+    await reader.succeed(process.execPath, [compiler, ...options, ...onlyNode, "program.mts"]);
+  });
 
   test("the vectors can be read as data files of the package", async () => {
     const source = `

@@ -176,7 +176,11 @@ describe("an endpoint that cannot be checked", () => {
       { models: NOT_FOUND },
       /\/models lists no model \(Status 404.*Give the model, or check the base URL/,
     ],
-    ["requires a key", { models: [401, "who?"] as Reply }, /requires an API key, or refuses the given one\. Status 401: who\?/],
+    [
+      "requires a key",
+      { models: [401, "who?"] as Reply },
+      /requires an API key, or refuses the given one\. Status 401: who\?/,
+    ],
     [
       "refuses the simplest request",
       { chat: (): Reply => [404, "no such model"] },
@@ -189,6 +193,8 @@ describe("an endpoint that cannot be checked", () => {
   test("is unreachable", async () => {
     const url = await endpoint({});
     close();
-    await expect(profileOf(url)).rejects.toThrow(/^The server does not answer at http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/);
+    await expect(profileOf(url)).rejects.toThrow(
+      /^The server does not answer at http:\/\/127\.0\.0\.1:\d+\/v1: .*ECONNREFUSED/,
+    );
   });
 });

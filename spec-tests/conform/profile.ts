@@ -39,7 +39,10 @@ export async function profileOf(
   if (models.status === 0)
     throw new ConformError("cannot_run", `The server does not answer at ${endpoint.baseUrl}: ${models.text}`);
   if (models.status === 401 || models.status === 403)
-    throw new ConformError("cannot_run", `The endpoint requires an API key, or refuses the given one. ${refusal(models)}`);
+    throw new ConformError(
+      "cannot_run",
+      `The endpoint requires an API key, or refuses the given one. ${refusal(models)}`,
+    );
   const listed = entries(models, "data");
   const model = given.model ?? listed.map(({ id }) => id).find((id): id is string => typeof id === "string");
   if (model === undefined) {

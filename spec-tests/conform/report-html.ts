@@ -1,4 +1,7 @@
-/** The report as one self-contained HTML page, without network access or other files. Evidence is folded below each finding. */
+/**
+ * The report as one self-contained HTML page, without network access or other files. Evidence is folded below each
+ * finding.
+ */
 
 import type { Exchange } from "./law.js";
 import { counted, markup, numFindings, origin, rate, verdict, withOutcome, type Clauses } from "./report.js";

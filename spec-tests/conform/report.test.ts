@@ -254,8 +254,8 @@ describe("the page", () => {
 });
 
 /**
- * Parses XML without declarations, comments or CDATA. Returns the names of the elements in the order of their start tags,
- * and the decoded texts and attributes. Throws if the XML is not well-formed.
+ * Parses XML without declarations, comments or CDATA. Returns the names of the elements in the order of their start
+ * tags, and the decoded texts and attributes. Throws if the XML is not well-formed.
  */
 function parseXml(text: string): { names: string[]; texts: string[] } {
   const names: string[] = [];

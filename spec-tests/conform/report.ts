@@ -1,4 +1,7 @@
-/** Reports of a run: text for a terminal, JSON for programs, JUnit XML for test dashboards. report-html.ts has the web page. */
+/**
+ * Reports of a run: text for a terminal, JSON for programs, JUnit XML for test dashboards. report-html.ts has the web
+ * page.
+ */
 
 import type { Finding, LawResult, Outcome, Run } from "./run.js";
 

@@ -1,7 +1,7 @@
 /**
- * Checks laws against one endpoint, one after the other, within a budget of calls and seconds. Each law gets an even share
- * of the remaining budget, so the unused part of a law's share is available to later laws. The first case that breaks a
- * law is shrunk. A run is a function of its seed and the endpoint's answers, unless the time limit ends it.
+ * Checks laws against one endpoint, one after the other, within a budget of calls and seconds. Each law gets an even
+ * share of the remaining budget, so the unused part of a law's share is available to later laws. The first case that
+ * breaks a law is shrunk. A run is a function of its seed and the endpoint's answers, unless the time limit ends it.
  */
 
 import { createHash } from "node:crypto";
@@ -271,11 +271,14 @@ function timeLimit(purse: Purse, signal: AbortSignal): { readonly signal: AbortS
   return { signal: AbortSignal.any([signal, controller.signal]), clear: () => clearTimeout(timer) };
 }
 
-/** How often, and for how long at most, a server that has no room is asked again. */
+/** Maximum number of attempts, and maximum pause between them, for a server without capacity. */
 const NUM_ATTEMPTS = 4;
 const MAX_PATIENCE_SECONDS = 20;
 
-/** Asks again where the server says it is busy. That is no answer, so it breaks no law: where it stays so, the budget counts as spent. */
+/**
+ * Retries while the server reports that it is busy. Busy is not a violation: if it persists, the budget counts as
+ * spent.
+ */
 async function patiently(purse: Purse, ask: () => Promise<Exchange>, signal: AbortSignal): Promise<Exchange> {
   for (let attempt = 1; ; attempt++) {
     purse.pay();
@@ -423,7 +426,7 @@ class Trial implements Probe {
       if (violation === null) continue;
       const finding = await this.shrunk(cases, check, value, violation, seed, String(i));
       this.findings.push(finding);
-      // Later findings would blame requests that a dead server never received.
+      // Later findings would be about requests that the dead server never received.
       if (await hasDied([finding], this.client, this.purse, this.signal))
         throw new BudgetSpent("The endpoint no longer answers.");
       return;
@@ -434,7 +437,9 @@ class Trial implements Probe {
     if (!this.notes.includes(text)) this.notes.push(text);
   }
 
-  /** Repeatedly moves to the first smaller case that breaks the same clause, until none is left or the budget is spent. */
+  /**
+   * Repeatedly moves to the first smaller case that breaks the same clause, until none is left or the budget is spent.
+   */
   private async shrunk<T>(
     cases: Arbitrary<T>,
     check: (value: T) => Promise<void>,

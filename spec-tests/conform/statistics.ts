@@ -2,8 +2,8 @@
 
 /**
  * P(X >= successes), where X is the number of successes in `trials` independent trials with probability `p` each. The
- * test is exact: a law that rejects below 1e-6 raises a false alarm in at most one of a million runs, even if the counts
- * are small.
+ * test is exact: a law that rejects below 1e-6 raises a false alarm in at most one of a million runs, even if the
+ * counts are small.
  */
 export function binomialTail(successes: number, trials: number, p: number): number {
   if (!Number.isSafeInteger(successes) || !Number.isSafeInteger(trials) || trials < 0 || !(p >= 0 && p <= 1)) {

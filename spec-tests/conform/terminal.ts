@@ -1,6 +1,8 @@
 /** Progress display on a terminal, and handling of an output that cannot be written. */
 
-/** Ends the program if stdout cannot be written: silently if the reader has closed it (`| head`), else with one line. */
+/**
+ * Ends the program if stdout cannot be written: silently if the reader has closed it (`| head`), else with one line.
+ */
 export function exitWithOutput(programName: string, exitCode: () => number): void {
   process.stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
     if (code === "EPIPE") process.exit(0);

@@ -1,9 +1,9 @@
 /**
- * Runs the JSON-Schema-Test-Suite, draft 2020-12. Each schema is refused with `unsupported_schema` (or `invalid_schema` if no
- * value satisfies it), or correct for all its instances: the masks of two vocabularies allow every valid instance with keys
- * in the schema's order, and no invalid instance in any order of keys. `json-schema.json` records how many schemas of each
- * file are supported, and which valid instances of supported schemas cannot be generated, with the reason.
- * UPDATE_GOLDEN=1 rewrites it; the numbers must only improve.
+ * Runs the JSON-Schema-Test-Suite, draft 2020-12. Each schema is refused with `unsupported_schema` (or `invalid_schema`
+ * if no value satisfies it), or correct for all its instances: the masks of two vocabularies allow every valid instance
+ * with keys in the schema's order, and no invalid instance in any order of keys. `json-schema.json` records how many
+ * schemas of each file are supported, and which valid instances of supported schemas cannot be generated, with the
+ * reason. UPDATE_GOLDEN=1 rewrites it; the numbers must only improve.
  */
 
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";

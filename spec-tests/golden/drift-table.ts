@@ -1,6 +1,6 @@
 /**
- * Prints the drift of both trained models and their variants as a Markdown table: of fast from exact (the golden tests check
- * its limits at q8), and of the 8-bit and 4-bit weights from the same weights in f32.
+ * Prints the drift of both trained models and their variants as a Markdown table: of fast from exact (the golden tests
+ * check its limits at q8), and of the 8-bit and 4-bit weights from the same weights in f32.
  *
  *   TOUCHSTONE_ASSETS=DIR node dist/spec-tests/golden/drift-table.js [tokens]
  */

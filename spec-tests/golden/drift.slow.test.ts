@@ -1,7 +1,7 @@
 /**
- * Tests of the limits of the drift of the profile fast from exact, at q8, for both trained models and variants of them with
- * outlier channels. Each is measured on 1,500 tokens. DRIFT_TOKENS=10000 uses as many as the limits are specified for.
- * `node dist/spec-tests/golden/drift-table.js` prints all figures.
+ * Tests of the limits of the drift of the profile fast from exact, at q8, for both trained models and variants of them
+ * with outlier channels. Each is measured on 1,500 tokens. DRIFT_TOKENS=10000 uses as many as the limits are specified
+ * for. `node dist/spec-tests/golden/drift-table.js` prints all figures.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -17,8 +17,9 @@ import { EMBEDDED, openVariant, STORIES, VARIANTS, type DriftModel } from "../fi
 
 const NUM_TOKENS = Number(process.env["DRIFT_TOKENS"] ?? 1500);
 /**
- * In nats per token. The specified limit is 0.01 for both. Measured values are about half of these stricter limits. With one
- * scale for all rows of a block, the value of the embedded model is ten times as large, still within the specified limit.
+ * In nats per token. The specified limit is 0.01 for both. Measured values are about half of these stricter limits.
+ * With one scale for all rows of a block, the value of the embedded model is ten times as large, still within the
+ * specified limit.
  */
 const MAX_KL_DIVERGENCE = { embedded: 0.0005, stories260K: 0.002 };
 const MIN_TOP1_AGREEMENT = 0.98;

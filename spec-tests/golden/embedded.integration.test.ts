@@ -1,6 +1,6 @@
 /**
- * Tests of the embedded model: recorded answers, token for token, and properties of its streams. They need no assets and are
- * never skipped. UPDATE_GOLDEN=1 rewrites embedded.json; review the diff.
+ * Tests of the embedded model: recorded answers, token for token, and properties of its streams. They need no assets
+ * and are never skipped. UPDATE_GOLDEN=1 rewrites embedded.json; review the diff.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -175,7 +175,11 @@ describe("input", () => {
       { messages: [user("a")], topLogprobs: 2 },
       { code: "unsupported_value", param: "topLogprobs" },
     ],
-    ["a bias for a token that does not exist", { messages: [user("a")], logitBias: new Map([[1_000_000, 1]]) }, { code: "out_of_range" }],
+    [
+      "a bias for a token that does not exist",
+      { messages: [user("a")], logitBias: new Map([[1_000_000, 1]]) },
+      { code: "out_of_range" },
+    ],
   ])("%s is refused", (_, options, error) => {
     expect(() => model.chat(options)).toThrow(expect.objectContaining(error));
   });

@@ -1,7 +1,7 @@
 /**
- * Answers of the profile `exact`, which must be the same everywhere: a fixed list of requests to the embedded model, with
- * token ids and the bits of their log-probabilities, and the hashes of the converted weights.
- * `node dist/spec-tests/golden/exact-answers.js [threads]` computes and prints them.
+ * Answers of the profile `exact`, which must be the same everywhere: a fixed list of requests to the embedded model,
+ * with token ids and the bits of their log-probabilities, and the hashes of the converted weights. `node
+ * dist/spec-tests/golden/exact-answers.js [threads]` computes and prints them.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";

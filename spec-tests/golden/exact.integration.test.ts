@@ -1,7 +1,7 @@
 /**
- * Tests that the profile `exact` gives the recorded bytes: with any number of threads, with concurrent requests, with a cold
- * or warm prefix cache, and in other versions of Node (TOUCHSTONE_NODES: paths of their binaries, separated as in PATH).
- * UPDATE_GOLDEN=1 rewrites exact.json; review the diff.
+ * Tests that the profile `exact` gives the recorded bytes: with any number of threads, with concurrent requests, with a
+ * cold or warm prefix cache, and in other versions of Node (TOUCHSTONE_NODES: paths of their binaries, separated as in
+ * PATH). UPDATE_GOLDEN=1 rewrites exact.json; review the diff.
  */
 
 import { execFile } from "node:child_process";
@@ -25,17 +25,20 @@ test("weights, token ids and log-probabilities are the recorded ones", async () 
   expect(answers).toEqual(golden());
 });
 
-test.each([2, 3])("answers are the recorded ones with %d threads, one after the other and concurrently", async (numThreads) => {
-  const model = await loadModel({ profile: "exact", numThreads });
-  const fresh: Record<string, ExactAnswer> = {};
-  for (const [name, request] of Object.entries(REQUESTS)) fresh[name] = await exactAnswer(model, request);
-  const together = await Promise.all(
-    Object.entries(REQUESTS).map(async ([name, request]) => [name, await exactAnswer(model, request)] as const),
-  );
-  await model.close();
-  expect(fresh).toEqual(golden().answers);
-  expect(Object.fromEntries(together)).toEqual(golden().answers);
-});
+test.each([2, 3])(
+  "answers are the recorded ones with %d threads, one after the other and concurrently",
+  async (numThreads) => {
+    const model = await loadModel({ profile: "exact", numThreads });
+    const fresh: Record<string, ExactAnswer> = {};
+    for (const [name, request] of Object.entries(REQUESTS)) fresh[name] = await exactAnswer(model, request);
+    const together = await Promise.all(
+      Object.entries(REQUESTS).map(async ([name, request]) => [name, await exactAnswer(model, request)] as const),
+    );
+    await model.close();
+    expect(fresh).toEqual(golden().answers);
+    expect(Object.fromEntries(together)).toEqual(golden().answers);
+  },
+);
 
 describe.skipIf(NODES.length === 0)("other versions of Node (needs TOUCHSTONE_NODES)", () => {
   test("give the recorded ones", async () => {

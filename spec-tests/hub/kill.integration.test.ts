@@ -1,6 +1,7 @@
 /**
- * Tests of downloads in separate processes of the built program: repeatedly killed, two concurrently, and after a process
- * that left its lock. `HUB_MEBIBYTES` is the size of the model, `HUB_SEED` determines the points where it is killed.
+ * Tests of downloads in separate processes of the built program: repeatedly killed, two concurrently, and after a
+ * process that left its lock. `HUB_MEBIBYTES` is the size of the model, `HUB_SEED` determines the points where it is
+ * killed.
  */
 
 import { spawn, type ChildProcess } from "node:child_process";
@@ -100,48 +101,52 @@ async function checkFiles(dir: string): Promise<void> {
   }
 }
 
-test(`a download of ${NUM_BYTES} bytes that is killed ${NUM_KILLS} times completes (seed ${SEED})`, { timeout: 600_000 }, async () => {
-  const random = randomSource(SEED);
-  const blobs = join(scratch, "hub", "models--org--model", "blobs");
-  const weights = repository.files.get("model.safetensors")!;
-  let numKilled = 0;
-  let numResumed = 0;
-  let begin = 0;
-  hub.faults.pauseMs = 1;
-  while (numKilled < NUM_KILLS) {
-    hub.requests.length = 0;
-    const run = await pull({ killAfter: (random() * 2 * NUM_BYTES) / NUM_KILLS });
-    // Bytes that have been written are never requested again.
-    const asked = firstByteAsked();
-    if (asked !== null) expect(asked).toBeGreaterThanOrEqual(begin);
-    if (begin > 0) numResumed++;
-    begin = (await stat(join(blobs, `${weights.hash}.incomplete`)).catch(() => null))?.size ?? begin;
-    // A file with its final name is complete, whenever the process was killed.
-    if ((await readdir(blobs).catch((): string[] => [])).includes(weights.hash))
-      expect((await stat(join(blobs, weights.hash))).size).toBe(NUM_BYTES);
-    if (run.code !== 0) numKilled++;
-    else {
-      // The download completed between two kills, so start again.
-      await checkFiles(run.stdout.trim());
-      await rm(join(scratch, "hub"), { recursive: true });
-      begin = 0;
+test(
+  `a download of ${NUM_BYTES} bytes that is killed ${NUM_KILLS} times completes (seed ${SEED})`,
+  { timeout: 600_000 },
+  async () => {
+    const random = randomSource(SEED);
+    const blobs = join(scratch, "hub", "models--org--model", "blobs");
+    const weights = repository.files.get("model.safetensors")!;
+    let numKilled = 0;
+    let numResumed = 0;
+    let begin = 0;
+    hub.faults.pauseMs = 1;
+    while (numKilled < NUM_KILLS) {
+      hub.requests.length = 0;
+      const run = await pull({ killAfter: (random() * 2 * NUM_BYTES) / NUM_KILLS });
+      // Bytes that have been written are never requested again.
+      const asked = firstByteAsked();
+      if (asked !== null) expect(asked).toBeGreaterThanOrEqual(begin);
+      if (begin > 0) numResumed++;
+      begin = (await stat(join(blobs, `${weights.hash}.incomplete`)).catch(() => null))?.size ?? begin;
+      // A file with its final name is complete, whenever the process was killed.
+      if ((await readdir(blobs).catch((): string[] => [])).includes(weights.hash))
+        expect((await stat(join(blobs, weights.hash))).size).toBe(NUM_BYTES);
+      if (run.code !== 0) numKilled++;
+      else {
+        // The download completed between two kills, so start again.
+        await checkFiles(run.stdout.trim());
+        await rm(join(scratch, "hub"), { recursive: true });
+        begin = 0;
+      }
     }
-  }
-  hub.onSent = () => {};
-  hub.faults = {};
-  const finished = await pull();
-  expect(finished).toMatchObject({ code: 0, stderr: "" });
-  await checkFiles(finished.stdout.trim());
-  expect(numResumed).toBeGreaterThan(NUM_KILLS / 4);
-  expect((await readdir(blobs)).sort()).toEqual(
-    [...new Set([...repository.files.values()].map(({ hash }) => hash))].sort(),
-  );
+    hub.onSent = () => {};
+    hub.faults = {};
+    const finished = await pull();
+    expect(finished).toMatchObject({ code: 0, stderr: "" });
+    await checkFiles(finished.stdout.trim());
+    expect(numResumed).toBeGreaterThan(NUM_KILLS / 4);
+    expect((await readdir(blobs)).sort()).toEqual(
+      [...new Set([...repository.files.values()].map(({ hash }) => hash))].sort(),
+    );
 
-  hub.requests.length = 0;
-  expect(await pull({ environment: { HF_HUB_OFFLINE: "1" } })).toEqual(finished);
-  expect(await pull()).toEqual(finished);
-  expect(hub.requests).toEqual([]);
-});
+    hub.requests.length = 0;
+    expect(await pull({ environment: { HF_HUB_OFFLINE: "1" } })).toEqual(finished);
+    expect(await pull()).toEqual(finished);
+    expect(hub.requests).toEqual([]);
+  },
+);
 
 test("of two concurrent processes, one downloads and the other waits for it", async () => {
   const runs = await Promise.all([pull(), pull()]);

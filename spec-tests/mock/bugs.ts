@@ -1,6 +1,6 @@
 /**
- * The bugs that can be switched on in the mock server. Each was reported for another engine, and lists the law that must
- * find it. The code that implements a bug refers to it by name.
+ * The bugs that can be switched on in the mock server. Each was reported for another engine, and lists the law that
+ * must find it. The code that implements a bug refers to it by name.
  */
 
 export interface Bug {
@@ -61,7 +61,12 @@ export const BUGS = [
   bug("stop-inside-reasoning", "vllm#52393", "P4", "Stop sequences end the reasoning"),
   bug("held-back-text-twice", "llama.cpp#10914", "P4", "Text held back as a possible stop sequence is streamed twice"),
 
-  bug("streamed-length-says-stop", "vllm#53269", "P5", "A streamed answer that is cut by max_tokens has the finish_reason stop"),
+  bug(
+    "streamed-length-says-stop",
+    "vllm#53269",
+    "P5",
+    "A streamed answer that is cut by max_tokens has the finish_reason stop",
+  ),
   bug("finish-reason-empty", "ollama#4357", "P5", "Chunks before the last have an empty finish_reason instead of null"),
 
   bug(
@@ -95,13 +100,13 @@ export const BUGS = [
   ),
   bug("schema-means-any-object", "ollama#8063", "P9", "A schema only enforces some JSON object"),
 
+  bug("schema-needs-separate-reasoning", "ollama#14645", "P10", "The schema is enforced only if reasoning is separate"),
   bug(
-    "schema-needs-separate-reasoning",
-    "ollama#14645",
+    "json-in-reasoning",
+    "vllm#16182",
     "P10",
-    "The schema is enforced only if reasoning is separate",
+    "A structured answer without reasoning is returned as reasoning_content",
   ),
-  bug("json-in-reasoning", "vllm#16182", "P10", "A structured answer without reasoning is returned as reasoning_content"),
 
   bug("prompt-truncated", "ollama#4967", "P11", "A prompt that exceeds the context loses its beginning"),
   bug("prompt-halved", "ollama#17427", "P11", "A prompt that exceeds the context is cut to half of the context"),
@@ -123,7 +128,12 @@ export const BUGS = [
     "The same if the client disconnects before the first token",
   ),
 
-  bug("cancel-ends-neighbors", "ik_llama.cpp#1929", "P14", "A client that disconnects ends the answers of other clients"),
+  bug(
+    "cancel-ends-neighbors",
+    "ik_llama.cpp#1929",
+    "P14",
+    "A client that disconnects ends the answers of other clients",
+  ),
 
   bug("seed-means-greedy", "ollama#5044", "P15", "A seed sets the temperature to 0"),
   bug("seed-ignored", "sglang#15746", "P15", "A seed has no effect"),
@@ -134,12 +144,7 @@ export const BUGS = [
   bug("repetition-penalty-ignored", "llama.cpp#7109", "P15", "repetition_penalty is accepted without effect"),
   bug("logit-bias-ignored", "ollama#3795", "P15", "logit_bias is accepted without effect"),
 
-  bug(
-    "answers-swapped",
-    "inferencer-feedback#127",
-    "P16",
-    "Concurrent answers send text to each other's clients",
-  ),
+  bug("answers-swapped", "inferencer-feedback#127", "P16", "Concurrent answers send text to each other's clients"),
   bug("choices-share-parser", "vllm#42493", "P16", "The choices of a request share one reasoning parser"),
 
   bug(

@@ -1,7 +1,7 @@
 /**
- * A language model without weights. Its logits are a pure function of the previous tokens, and change with any of them. It
- * reasons before some answers, spells its tags with one token or with several, splits characters into fragments, ends
- * after about twenty tokens, or a few hundred if the prompt asks for something long, and tends to close open JSON.
+ * A language model without weights. Its logits are a pure function of the previous tokens, and change with any of them.
+ * It reasons before some answers, spells its tags with one token or with several, splits characters into fragments,
+ * ends after about twenty tokens, or a few hundred if the prompt asks for something long, and tends to close open JSON.
  */
 
 import { CLOSE, END, OPEN, TOKEN_KINDS, TOKEN_TEXTS, VOCABULARY_SIZE, type TokenKind } from "./vocabulary.js";

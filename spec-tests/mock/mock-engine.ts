@@ -380,7 +380,10 @@ export class MockEngine {
     request.call.receive({ type: "delta", call: 0, delta });
   }
 
-  /** With the bug answers-swapped and concurrent requests: returns the previous text, which may belong to another client. */
+  /**
+   * With the bug answers-swapped and concurrent requests: returns the previous text, which may belong to another
+   * client.
+   */
   #swapped(content: string): string {
     if (!this.#bugs.has("answers-swapped") || this.#running.size < 2) return content;
     const stray = this.#strayText;

@@ -1,6 +1,6 @@
 /**
- * Tests of the mock server: without bugs its answers satisfy the specification, and each bug has a visible effect, so that
- * no switch is dead.
+ * Tests of the mock server: without bugs its answers satisfy the specification, and each bug has a visible effect, so
+ * that no switch is dead.
  */
 
 import { Ajv2020 } from "ajv/dist/2020.js";

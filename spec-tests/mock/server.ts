@@ -1,6 +1,6 @@
 /**
- * A small chat-completions server with a fake model, for tests of the laws in spec-tests/conform. Bugs can be switched on
- * by name. Without bugs it satisfies the specification in everything that it offers.
+ * A small chat-completions server with a fake model, for tests of the laws in spec-tests/conform. Bugs can be switched
+ * on by name. Without bugs it satisfies the specification in everything that it offers.
  *
  *   node dist/spec-tests/mock/server.js --port 0 --dialect openai --bug seed-ignored
  */
@@ -103,12 +103,9 @@ class MockServer {
       throw new ApiError("not_found", `Unknown path: ${JSON.stringify(path)}.`);
     const [allowed, answer] = route;
     if (!allowed.includes(method))
-      throw new ApiError(
-        "method_not_allowed",
-        `${method} is not allowed here; allowed: ${allowed.join(", ")}.`,
-        null,
-        { headers: { allow: allowed.join(", ") } },
-      );
+      throw new ApiError("method_not_allowed", `${method} is not allowed here; allowed: ${allowed.join(", ")}.`, null, {
+        headers: { allow: allowed.join(", ") },
+      });
     if (!isHealth) this.#keys.check(exchange.header("authorization"));
     await answer(exchange, model ?? "");
   }

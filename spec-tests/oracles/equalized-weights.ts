@@ -26,7 +26,9 @@ export async function equalizedWeights(
   return result;
 }
 
-/** Returns the equalized values as tensors of the checkpoint. `use` transforms each stacked weight before it is split. */
+/**
+ * Returns the equalized values as tensors of the checkpoint. `use` transforms each stacked weight before it is split.
+ */
 export async function equalizedTensors(
   config: ModelConfig,
   tensors: ReadonlyMap<string, RandomTensor>,

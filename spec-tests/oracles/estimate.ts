@@ -1,10 +1,10 @@
 /**
- * Arithmetic for forward.ts: float64 numbers with the expected deviation of an f32 computation. A deviation is a standard
- * deviation, derived by error propagation. Roundings are independent, with an error of at most u = 2^-24 times the rounded
- * value, so n additions of terms t have a deviation of sqrt(n) u sum|t|. A function multiplies the deviations of its inputs
- * by its derivatives and adds them as squares. If a quantized value is so close to the middle between two integers that its
- * deviation can change the rounding, its deviation is a whole step. (Worst-case errors, added as magnitudes, grow eightfold
- * with each product and are useless after one layer.)
+ * Arithmetic for forward.ts: float64 numbers with the expected deviation of an f32 computation. A deviation is a
+ * standard deviation, derived by error propagation. Roundings are independent, with an error of at most u = 2^-24 times
+ * the rounded value, so n additions of terms t have a deviation of sqrt(n) u sum|t|. A function multiplies the
+ * deviations of its inputs by its derivatives and adds them as squares. If a quantized value is so close to the middle
+ * between two integers that its deviation can change the rounding, its deviation is a whole step. (Worst-case errors,
+ * added as magnitudes, grow eightfold with each product and are useless after one layer.)
  */
 
 import assert from "node:assert/strict";
@@ -61,7 +61,8 @@ export function dot(a: Vector, b: Vector, numRoundings: number): Estimate {
 /**
  * @param matrix [rows, cols], exact
  * @param x [cols]
- * @param numRoundings roundings of each sum: of the terms, of the additions in one of the four f32 lanes, and of the final additions
+ * @param numRoundings roundings of each sum: of the terms, of the additions in one of the four f32 lanes, and of the
+ * final additions
  * @returns [rows]
  */
 export function product(matrix: ArrayLike<number>, x: Vector, numRoundings = Math.ceil(x.length / 4) + 3): Vector {

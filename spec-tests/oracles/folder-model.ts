@@ -1,6 +1,6 @@
 /**
- * Builds the reference forward pass of a model folder. It reads config.json and the safetensors files without the engine,
- * so that tests also detect mistakes in the engine's reading of a folder.
+ * Builds the reference forward pass of a model folder. It reads config.json and the safetensors files without the
+ * engine, so that tests also detect mistakes in the engine's reading of a folder.
  */
 
 import { readFileSync, readdirSync } from "node:fs";

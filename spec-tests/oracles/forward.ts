@@ -1,8 +1,8 @@
 /**
- * Reference forward pass of the Llama family in float64, directly from the formulas, one token at a time. All tests share
- * it. A model is built from weights by name (named-model.ts), from a folder that is read without the engine
- * (folder-model.ts), or from the kernels' matrices (kernel-model.ts). Every number carries the expected deviation of an f32
- * computation (estimate.ts); tests with other bounds use only the values.
+ * Reference forward pass of the Llama family in float64, directly from the formulas, one token at a time. All tests
+ * share it. A model is built from weights by name (named-model.ts), from a folder that is read without the engine
+ * (folder-model.ts), or from the kernels' matrices (kernel-model.ts). Every number carries the expected deviation of an
+ * f32 computation (estimate.ts); tests with other bounds use only the values.
  */
 
 import {
@@ -132,7 +132,8 @@ function attention(query: Vector, keys: readonly Vector[], values: readonly Vect
     Math.hypot(...weights.map(({ deviation }) => deviation)),
     keys.length + numPages,
   );
-  // With q8 pages, weight times scale is rounded to 1 / 16383 of the page's largest. The error is uniform: 0.29 of a step.
+  // With q8 pages, weight times scale is rounded to 1 / 16383 of the page's largest. The error is uniform: 0.29 of a
+  // step.
   const terms = weights.map(({ value }, p) => value * Math.max(...values[p]!.map((one) => Math.abs(one.value))));
   const ofCodes = pages.format === "q8" ? (Math.sqrt(keys.length) * 0.29 * Math.max(...terms)) / 16383 : 0;
   return query.map((_, d) => {

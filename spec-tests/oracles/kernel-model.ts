@@ -1,4 +1,7 @@
-/** Builds the reference forward pass from the kernels' matrices. Products with quantized weights use quantized activations. */
+/**
+ * Builds the reference forward pass from the kernels' matrices. Products with quantized weights use quantized
+ * activations.
+ */
 
 import {
   type FloatMatrix,

@@ -1,6 +1,6 @@
 /**
- * Reference implementation of the kernels in float64 TypeScript, written from the specification without regard to speed:
- * full sorts, plain sums, Math.exp. Only tests use it.
+ * Reference implementation of the kernels in float64 TypeScript, written from the specification without regard to
+ * speed: full sorts, plain sums, Math.exp. Only tests use it.
  */
 
 import type { SampleRequest, SampledToken } from "../../kernels/kernels.js";
@@ -12,7 +12,9 @@ import {
   dequantize,
 } from "../../kernels/index.js";
 
-/** A product and, for each element, the sum of the magnitudes of its terms, to which rounding errors are proportional. */
+/**
+ * A product and, for each element, the sum of the magnitudes of its terms, to which rounding errors are proportional.
+ */
 export interface ReferenceProduct {
   /** [numRows, rows] */
   readonly values: Float64Array;

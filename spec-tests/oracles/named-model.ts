@@ -1,4 +1,6 @@
-/** Builds the reference forward pass from weights by their Hugging Face names. It shares no code with the conversion. */
+/**
+ * Builds the reference forward pass from weights by their Hugging Face names. It shares no code with the conversion.
+ */
 
 import type { ModelConfig } from "../../engine/architecture/config.js";
 import { add, exactly, product, valuesOf } from "./estimate.js";
@@ -13,7 +15,10 @@ export type NamedConfig = Omit<
 /** Returns the row-major values of a tensor by its Hugging Face name. */
 export type WeightSource = (name: string) => ArrayLike<number>;
 
-/** @param activations transforms the input of each matrix product, such as by rounding; deviations do not include its error */
+/**
+ * @param activations transforms the input of each matrix product, such as by rounding; deviations do not include its
+ * error
+ */
 export function namedModel(
   config: NamedConfig,
   weight: WeightSource,
@@ -72,7 +77,9 @@ export function namedLogits(
   return valuesOf(product(head, exactly(hidden)));
 }
 
-/** Rotary frequency of a pair in radians per position, from the formulas of the Llama 3.1 release and of linear scaling. */
+/**
+ * Rotary frequency of a pair in radians per position, from the formulas of the Llama 3.1 release and of linear scaling.
+ */
 export function rotaryFrequency(
   pair: number,
   { headDim, ropeTheta, ropeScaling: scaling }: Pick<NamedConfig, "headDim" | "ropeTheta" | "ropeScaling">,

@@ -1,4 +1,7 @@
-/** A naive way to run a folder of ONNX files: unmodified file, prompt in one pass, cache tensors passed from call to call. */
+/**
+ * A naive way to run a folder of ONNX files: unmodified file, prompt in one pass, cache tensors passed from call to
+ * call.
+ */
 
 import { dirname } from "node:path";
 

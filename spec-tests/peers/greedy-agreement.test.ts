@@ -1,12 +1,12 @@
 /**
  * Tests that greedy continuations of the same weights in other engines are the same tokens.
  *
- * For float weights all ids must be equal. Two engines may differ only if the two most likely tokens are closer to each other
- * than the order of float additions can move them (CLEAR_MARGIN). Such a position is printed, and later tokens are not
- * compared. For quantized weights, each engine rounds activations differently, so the agreement up to the first difference
- * is bounded and printed: the share of equal tokens among those chosen after the same text. (After a difference the texts
- * differ.) At q4 the weights alone make both engines differ from f32 early, so the pack must agree with f32 as often as
- * transformers.js does.
+ * For float weights all ids must be equal. Two engines may differ only if the two most likely tokens are closer to each
+ * other than the order of float additions can move them (CLEAR_MARGIN). Such a position is printed, and later tokens
+ * are not compared. For quantized weights, each engine rounds activations differently, so the agreement up to the first
+ * difference is bounded and printed: the share of equal tokens among those chosen after the same text. (After a
+ * difference the texts differ.) At q4 the weights alone make both engines differ from f32 early, so the pack must agree
+ * with f32 as often as transformers.js does.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -210,7 +210,10 @@ describeWithAssets("stories260K", () => {
   });
 });
 
-/** Folders like those of common exporters, with random weights. Their most likely tokens are often close, so ties are wider in fewer bits. */
+/**
+ * Folders like those of common exporters, with random weights. Their most likely tokens are often close, so the
+ * tolerance for ties is larger in formats with fewer bits.
+ */
 describe("common ONNX exports agree with transformers.js", () => {
   const shape: ExportShape = {
     hidden: 64,

@@ -1,6 +1,7 @@
 /**
- * A server with another engine, for `touchstone conform`: node-llama-cpp with a minimal chat-completions route. Messages are
- * joined and continued as plain text, options are passed to the library without checks, and unknown fields are ignored.
+ * A server with another engine, for `touchstone conform`: node-llama-cpp with a minimal chat-completions route.
+ * Messages are joined and continued as plain text, options are passed to the library without checks, and unknown fields
+ * are ignored.
  *
  *   node spec-tests/peers/llama-server.mjs MODEL.gguf [PORT]
  */

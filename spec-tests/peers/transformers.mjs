@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Runs transformers.js in a separate process, because it has its own ONNX Runtime. Answers { path, dtype, prompts, numTokens }
- * with the greedy continuation of each prompt, as token ids.
+ * Runs transformers.js in a separate process, because it has its own ONNX Runtime. Answers { path, dtype, prompts,
+ * numTokens } with the greedy continuation of each prompt, as token ids.
  */
 
 import { basename, dirname } from "node:path";

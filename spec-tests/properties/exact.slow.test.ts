@@ -1,7 +1,7 @@
 /**
- * Properties of the kernels (section 10 of the specification): the bits of a hidden state do not depend on the build, the
- * number of threads, concurrent sequences, the split of the prompt, or the origin of keys and values. A random model of
- * unusual widths is compared, in each format, with its own run on one thread, one token at a time.
+ * Properties of the kernels (section 10 of the specification): the bits of a hidden state do not depend on the build,
+ * the number of threads, concurrent sequences, the split of the prompt, or the origin of keys and values. A random
+ * model of unusual widths is compared, in each format, with its own run on one thread, one token at a time.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";

@@ -1,7 +1,7 @@
 /**
- * Properties of structured output with random logits: every finished answer is valid against its schema (checked by Ajv), no
- * state is a dead end, masks equal the result of reading each token's bytes, and every value that a schema allows can be
- * generated.
+ * Properties of structured output with random logits: every finished answer is valid against its schema (checked by
+ * Ajv), no state is a dead end, masks equal the result of reading each token's bytes, and every value that a schema
+ * allows can be generated.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * Declares property tests that are named by a clause of docs/SPEC.md. A failure prints the shrunk counterexample with seed
- * and path. Add it to `examples`, so that it is tried first from then on.
+ * Declares property tests that are named by a clause of docs/SPEC.md. A failure prints the shrunk counterexample with
+ * seed and path. Add it to `examples`, so that it is tried first from then on.
  */
 
 import fc from "fast-check";

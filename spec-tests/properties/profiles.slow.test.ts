@@ -1,6 +1,6 @@
 /**
- * Properties of scheduling.test.ts on real models, in both profiles: a request's bytes are the same alone in a new engine,
- * with concurrent requests, with requests that are aborted, and with a cached prompt or prefix.
+ * Properties of scheduling.test.ts on real models, in both profiles: a request's bytes are the same alone in a new
+ * engine, with concurrent requests, with requests that are aborted, and with a cached prompt or prefix.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";

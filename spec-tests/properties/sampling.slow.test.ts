@@ -1,6 +1,7 @@
 /**
- * Properties of sampling (section 3 of SPEC.md) and of log-probabilities, on the sampler and its kernels. Most of them check
- * the tokens that are left after step 7: in the mode `processed`, the log-probabilities of a short row list exactly those.
+ * Properties of sampling (section 3 of SPEC.md) and of log-probabilities, on the sampler and its kernels. Most of them
+ * check the tokens that are left after step 7: in the mode `processed`, the log-probabilities of a short row list
+ * exactly those.
  */
 
 import fc from "fast-check";

@@ -1,6 +1,7 @@
 /**
- * Properties of the engine's token loop, with every profile: concurrent requests, earlier requests, the number of choices and
- * clients that leave early never change an output; nothing is computed twice without need; all pages are released.
+ * Properties of the engine's token loop, with every profile: concurrent requests, earlier requests, the number of
+ * choices and clients that leave early never change an output; nothing is computed twice without need; all pages are
+ * released.
  */
 
 import fc from "fast-check";
@@ -62,7 +63,10 @@ describe.each(PROFILES)("$name", (profile) => {
     createEngine(profile, loaded, options);
   const alone = (ask: Ask): Promise<Output> => readAll(submit(create().engine, ask));
 
-  /** Prompts that often share prefixes: a part of one of three prefixes, two of which begin alike, and some other tokens. */
+  /**
+   * Prompts that often share prefixes: a part of one of three prefixes, two of which begin alike, and some other
+   * tokens.
+   */
   const prompts = fc
     .tuple(fc.nat(2), fc.nat(5 * blockSize), fc.array(fc.nat(3), { minLength: 1, maxLength: 2 * blockSize }))
     .map(([family, numShared, own]) => [...prefix(family).slice(0, numShared), ...own]);
@@ -338,7 +342,8 @@ describe.each(PROFILES)("$name", (profile) => {
       const { choices } = await readAll(
         submit(engine, { prompt, seed: 1, n: 1, maxTokens: null, logitBias: new Map([[END_TOKEN, -100]]) }),
       );
-      // The prompt's last page is copied for the answer: of the five pages, two are the prompt's and three the answer's.
+      // The prompt's last page is copied for the answer: of the five pages, two are the prompt's and three the
+      // answer's.
       expect(choices[0]!.tokenIds.length).toBe(4 * pageSize - prompt.length);
     });
 

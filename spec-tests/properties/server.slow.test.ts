@@ -1,6 +1,7 @@
 /**
- * Properties of the API with the embedded model: a concatenated stream equals the unstreamed answer, field by field; choices
- * do not depend on their number; every answer and chunk is valid against OpenAI's schemas, apart from vendor fields.
+ * Properties of the API with the embedded model: a concatenated stream equals the unstreamed answer, field by field;
+ * choices do not depend on their number; every answer and chunk is valid against OpenAI's schemas, apart from vendor
+ * fields.
  */
 
 import fc from "fast-check";

@@ -1,7 +1,7 @@
 /**
  * Properties of structured output through the API, with the embedded model at temperature 2: answers with finish_reason
- * `stop` are valid against their schema (checked by Ajv), a concatenated stream equals the unstreamed answer, and choices do
- * not depend on their number.
+ * `stop` are valid against their schema (checked by Ajv), a concatenated stream equals the unstreamed answer, and
+ * choices do not depend on their number.
  */
 
 import { Ajv2020 } from "ajv/dist/2020.js";
@@ -78,29 +78,33 @@ async function streamedChoicesOf(fields: object): Promise<ChatCompletion["choice
   return concatenated((await events(response)) as unknown as ChatCompletionChunk[], true).choices!;
 }
 
-test("TS-7.4 finished answers are valid, streamed or not, and choices do not depend on their number", { timeout: 300_000 }, async () => {
-  const tokenize = await post(`${server.url}/v1/tokenize`, JSON.stringify({ model: "tiny", text: "</think>" }));
-  const { token_ids: closing } = (await tokenize.json()) as { token_ids: number[] };
-  // The bias ends the reasoning, which a small model would seldom do at this temperature.
-  const request = { temperature: 2, max_tokens: 500, n: 3, logit_bias: { [closing[0]!]: 12 }, logprobs: true };
-  const ajv = new Ajv2020({ strict: false, validateFormats: false });
-  let numFinished = 0;
-  await fc.assert(
-    fc.asyncProperty(formats, fc.nat(), async ({ schema, format }, seed) => {
-      const fields = { ...request, seed, response_format: format };
-      const choices = await choicesOf(fields);
-      for (const { message, finish_reason: reason } of choices) {
-        if (reason !== "stop") continue;
-        numFinished++;
-        expect(ajv.validate(schema, JSON.parse(message.content)), message.content).toBe(true);
-      }
-      expect(await streamedChoicesOf(fields)).toEqual(choices);
-      expect(await choicesOf({ ...fields, n: 2 })).toEqual(choices.slice(0, 2));
-    }),
-    { numRuns: NUM_RUNS },
-  );
-  expect(numFinished).toBeGreaterThan(NUM_RUNS * 2);
-});
+test(
+  "TS-7.4 finished answers are valid, streamed or not, and choices do not depend on their number",
+  { timeout: 300_000 },
+  async () => {
+    const tokenize = await post(`${server.url}/v1/tokenize`, JSON.stringify({ model: "tiny", text: "</think>" }));
+    const { token_ids: closing } = (await tokenize.json()) as { token_ids: number[] };
+    // The bias ends the reasoning, which a small model would seldom do at this temperature.
+    const request = { temperature: 2, max_tokens: 500, n: 3, logit_bias: { [closing[0]!]: 12 }, logprobs: true };
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    let numFinished = 0;
+    await fc.assert(
+      fc.asyncProperty(formats, fc.nat(), async ({ schema, format }, seed) => {
+        const fields = { ...request, seed, response_format: format };
+        const choices = await choicesOf(fields);
+        for (const { message, finish_reason: reason } of choices) {
+          if (reason !== "stop") continue;
+          numFinished++;
+          expect(ajv.validate(schema, JSON.parse(message.content)), message.content).toBe(true);
+        }
+        expect(await streamedChoicesOf(fields)).toEqual(choices);
+        expect(await choicesOf({ ...fields, n: 2 })).toEqual(choices.slice(0, 2));
+      }),
+      { numRuns: NUM_RUNS },
+    );
+    expect(numFinished).toBeGreaterThan(NUM_RUNS * 2);
+  },
+);
 
 test("TS-7.12 a schema that is too large for the main thread is parsed completely", async () => {
   const schema = { const: true, description: "x".repeat(100_000) };

@@ -1,6 +1,6 @@
 /**
- * Properties of the text of one choice (sections 5 and 6 of SPEC.md): decoding of tokens, stop sequences, text that a stream
- * holds back, and reasoning. Tokens split text and code points at any place.
+ * Properties of the text of one choice (sections 5 and 6 of SPEC.md): decoding of tokens, stop sequences, text that a
+ * stream holds back, and reasoning. Tokens split text and code points at any place.
  */
 
 import fc from "fast-check";
@@ -148,7 +148,8 @@ describe("text from tokens", () => {
       const stream = new StreamingDetokenizer(tokenizer, prompt);
       const text = output.map((tokenId) => stream.push(tokenId)).join("") + stream.finish();
       const both = textOf([...prompt, ...output]);
-      // A code point that is split between both belongs to the output. If it stays incomplete, its U+FFFD belongs to the prompt.
+      // A code point that is split between both belongs to the output. If it stays incomplete, its U+FFFD belongs to
+      // the prompt.
       const before = both.startsWith(textOf(prompt)) ? textOf(prompt) : textOf(prompt).slice(0, -1);
       expect(before + text).toBe(both);
     }),

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks the sampling, Philox, stop and reasoning vectors against an implementation of its own.
+"""Checks the sampling, Philox, stop and reasoning vectors against an independent implementation.
 
-It is written from the clauses of docs/SPEC.md in float64 and shares no code with the vectors' generators or the engine,
-so that a mistake has to be made twice to go unseen. Standard library only. Exits with 1 on a mismatch; the last line
-is `N passed, M failed`. It reads the vectors of this repository, or those of a folder that is given.
+The implementation follows the clauses of docs/SPEC.md in float64 and shares no code with the generators of the vectors
+or the engine, so only a mistake that was made twice remains undetected. It uses only the standard library. It exits with
+1 on a mismatch; the last line is `N passed, M failed`. It reads the vectors of this repository, or those of a given folder.
 """
 
 import codecs
@@ -59,7 +59,7 @@ def float32(value):
 
 
 def adjusted(case, token, z):
-    """Steps 2 and 3. Returns the logit, and whether anything touched it."""
+    """Applies steps 2 and 3. Returns the logit, and True if it was changed."""
     parameters, output = case["parameters"], case["output"]
     count, touched = output.count(token), False
     bias = parameters.get("logit_bias", {}).get(str(token))
@@ -123,7 +123,7 @@ def run_sampling(case):
 
 
 class Stop:
-    """Takes the answer's text as it comes, character by character."""
+    """Matches stop sequences in the answer's text, character by character."""
 
     def __init__(self, stop, include):
         self.stop, self.include = stop, include
@@ -151,7 +151,7 @@ class Stop:
 
 
 class Reader:
-    """Tells reasoning from answer. What it gives out is never taken back."""
+    """Separates reasoning from the answer. Emitted text is final."""
 
     def __init__(self, case):
         self.opened = case["opened"]
@@ -164,7 +164,7 @@ class Reader:
         self.closed = False
 
     def take(self, text, is_over=False):
-        """Returns what is gained: reasoning and content."""
+        """Returns the newly emitted reasoning and content."""
         self.pending += text
         gained, content = "", ""
         if not self.separate:
@@ -276,7 +276,7 @@ RUNNERS = {"sampling": run_sampling, "philox": run_philox, "stop": run_stop, "re
 
 
 def wrong_copy(value):
-    """The same with its first number, text or null changed: a mismatch that must be seen."""
+    """Returns the value with its first number, text or null changed, which must cause a mismatch."""
     value = copy.deepcopy(value)
     place = value
     while True:
@@ -304,7 +304,7 @@ def main(folder):
             num_failed += 1
             print(f"{case['id']} ({case['clause']}): {case['what']}\n  expected {json.dumps(case['expected'])}\n  actual   {json.dumps(actual)}")
         if run(cases[0]) == wrong_copy(cases[0]["expected"]):
-            print(f"{kind}: the canary passed: a wrong expectation is not seen")
+            print(f"{kind}: the canary passed: a wrong expectation is not detected")
             num_failed += 1
     print(f"{num_passed} passed, {num_failed} failed")
     return 1 if num_failed > 0 else 0

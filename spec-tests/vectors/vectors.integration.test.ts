@@ -1,6 +1,6 @@
 /**
- * Runs the vectors against this engine, and checks the vectors themselves: every file equals its generator's output, is valid
- * against the schema and is not empty, and a wrong expectation fails.
+ * Runs the vectors against this engine, and checks the vectors themselves: every file equals its generator's output, is
+ * valid against the schema and is not empty, and a wrong expectation fails.
  */
 
 import { execFileSync, spawnSync } from "node:child_process";
@@ -506,7 +506,9 @@ function checkDetokenisation({ decoder, begin, prompt, output, expected }: Detok
   expect(expected.deltas.join("") + expected.final).toBe(expected.text);
 }
 
-/** Returns the ordinary tokens of a vocabulary with the given spellings, including all bytes if the decoder needs them. */
+/**
+ * Returns the ordinary tokens of a vocabulary with the given spellings, including all bytes if the decoder needs them.
+ */
 function vocabOf(type: DetokenisationCase["decoder"]["type"], spellings: readonly Spelling[]): string[] {
   const hex = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
   const bytes =

@@ -29,7 +29,11 @@ export const batchMates: Law = {
         const asks = mates.map((mate) => () => probe.ask(mate));
         const at = Math.min(place, mates.length);
         const beside = (await together(asks.toSpliced(at, 0, () => probe.ask(request))))[at]!;
-        demandSame(alone, beside, `The same seeded request, first alone and then with ${mates.length} concurrent requests`);
+        demandSame(
+          alone,
+          beside,
+          `The same seeded request, first alone and then with ${mates.length} concurrent requests`,
+        );
       },
       { numRuns: 6 },
     );

@@ -5,8 +5,8 @@ import { Violation, type Answer, type Law } from "../law.js";
 import { limit, requests, together, user } from "../requests.js";
 
 /**
- * Broken if a prefix cache returns keys and values that differ from those of a cold run: one position too many is reused,
- * another kernel computed them, or they belong to a prompt that only shares a prefix.
+ * Broken if a prefix cache returns keys and values that differ from those of a cold run: one position too many is
+ * reused, another kernel computed them, or they belong to a prompt that only shares a prefix.
  */
 export const coldAndWarmCache: Law = {
   id: "P2",

@@ -5,8 +5,8 @@ import { Violation, type Answer, type ChatRequest, type Choice, type Law, type P
 import { apart, limit, requests, user } from "../requests.js";
 
 /**
- * Broken if stop sequences are matched against tokens instead of text, only at the end of a token, or in the reasoning; or
- * if a stream sends text that may be the beginning of a stop sequence, or loses or repeats held-back text.
+ * Broken if stop sequences are matched against tokens instead of text, only at the end of a token, or in the reasoning;
+ * or if a stream sends text that may be the beginning of a stop sequence, or loses or repeats held-back text.
  */
 export const stopSequences: Law = {
   id: "P4",
@@ -42,7 +42,9 @@ export const stopSequences: Law = {
   },
 };
 
-/** Describes stop sequences made from an answer. `at` is a fraction of the answer's length, `length` is in characters. */
+/**
+ * Describes stop sequences made from an answer. `at` is a fraction of the answer's length, `length` is in characters.
+ */
 interface Cut {
   readonly kind: "once" | "overlapping" | "at the end" | "almost" | "almost at the end" | "in the reasoning";
   readonly at: number;
@@ -131,7 +133,10 @@ async function demandCut(
   );
 }
 
-/** Finds the first character that completes a sequence. If it completes several, the earliest start counts (TS-5.3, TS-5.4). */
+/**
+ * Finds the first character that completes a sequence. If it completes several, the earliest start counts (TS-5.3,
+ * TS-5.4).
+ */
 function firstMatch(text: string, stop: readonly string[]): { readonly start: number; readonly end: number } | null {
   for (let end = 1; end <= text.length; end++) {
     const starts = stop.filter((sequence) => text.endsWith(sequence, end)).map((sequence) => end - sequence.length);
@@ -141,8 +146,8 @@ function firstMatch(text: string, stop: readonly string[]): { readonly start: nu
 }
 
 /**
- * Checks include_stop_str_in_output, which decides in every dialect whether the sequence is kept. Skipped for servers that
- * refuse the field or accept unknown fields.
+ * Checks include_stop_str_in_output, which decides in every dialect whether the sequence is kept. Skipped for servers
+ * that refuse the field or accept unknown fields.
  */
 async function checkOverride(probe: Probe): Promise<void> {
   const unstopped: ChatRequest = { ...user("Hello!"), seed: 1, ...limit(probe, 64), ...apart(probe) };

@@ -5,8 +5,8 @@ import { Violation, type Answer, type Law, type Probe, type TokenLogprob } from 
 import { limit, requests, seeds, user } from "../requests.js";
 
 /**
- * Broken if probabilities are returned instead of logarithms, if lists have another length or order, if entries are lost
- * in a stream or after reasoning, or if the values are computed after temperature, penalties or bias.
+ * Broken if probabilities are returned instead of logarithms, if lists have another length or order, if entries are
+ * lost in a stream or after reasoning, or if the values are computed after temperature, penalties or bias.
  */
 export const logprobs: Law = {
   id: "P7",

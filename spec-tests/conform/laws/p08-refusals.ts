@@ -5,8 +5,8 @@ import { Violation, type ChatRequest, type Feature, type Law, type Probe } from 
 import { user } from "../requests.js";
 
 /**
- * Broken if a server drops unknown fields or clamps values that are out of range: the client gets an answer to a different
- * request without any notice.
+ * Broken if a server drops unknown fields or clamps values that are out of range: the client gets an answer to a
+ * different request without any notice.
  */
 export const refusals: Law = {
   id: "P8",
@@ -39,13 +39,11 @@ export const refusals: Law = {
       name: fc.oneof(made, fc.constantFrom(...MISSPELLED)),
       value: fc.constantFrom<unknown>(1, true, "yes"),
     });
-    await probe.forAll(
-      unknown,
-      ({ name, value }) => demandRefused({ [name]: value }, "An unknown field", "TS-2.29"),
-      { numRuns: 4, share: 0.9 },
-    );
-    const inside = (fields: ChatRequest) =>
-      demandRefused(fields, "An unknown field inside another field", "TS-2.29");
+    await probe.forAll(unknown, ({ name, value }) => demandRefused({ [name]: value }, "An unknown field", "TS-2.29"), {
+      numRuns: 4,
+      share: 0.9,
+    });
+    const inside = (fields: ChatRequest) => demandRefused(fields, "An unknown field inside another field", "TS-2.29");
     await probe.forAll(fc.constantFrom(...UNKNOWN_INSIDE), inside, {
       examples: UNKNOWN_INSIDE,
       numRuns: 3,

@@ -7,8 +7,8 @@ import type { Schema } from "../json-schema.js";
 import { faultOf, formatOf } from "./p09-schemas.js";
 
 /**
- * Broken if a grammar constrains the reasoning or is not active after it, if the answer ends up in the reasoning, or if the
- * format applies only in one of the two ways in which reasoning is shown.
+ * Broken if a grammar constrains the reasoning or is not active after it, if the answer ends up in the reasoning, or if
+ * the format applies only in one of the two ways in which reasoning is shown.
  */
 export const schemaAndReasoning: Law = {
   id: "P10",
@@ -64,7 +64,9 @@ const SCHEMAS: readonly Schema[] = [
   },
 ];
 
-/** Requests with each value of separate_reasoning and without it. Only without it if the endpoint does not support it. */
+/**
+ * Requests with each value of separate_reasoning and without it. Only without it if the endpoint does not support it.
+ */
 async function waysToShow(probe: Probe): Promise<readonly ChatRequest[]> {
   const isTaken = (fields: ChatRequest) =>
     probe.send({ ...user("Hello!"), ...limit(probe, 1), ...fields }).then(({ status }) => status === 200);

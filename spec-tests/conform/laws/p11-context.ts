@@ -5,8 +5,8 @@ import { Violation, type Answer, type Exchange, type Law, type Probe } from "../
 import { limit, user } from "../requests.js";
 
 /**
- * Broken if prompts are cut to fit: the answer then belongs to another question, without any notice. Symptoms are answers to
- * prompts that exceed the context, and token counts that stop growing with the prompt.
+ * Broken if prompts are cut to fit: the answer then belongs to another question, without any notice. Symptoms are
+ * answers to prompts that exceed the context, and token counts that stop growing with the prompt.
  */
 export const contextLength: Law = {
   id: "P11",
@@ -20,7 +20,10 @@ export const contextLength: Law = {
     if (contextLength === null || contextLength > MAX_TOLD) return growPrompt(probe);
     await checkBeyond(probe, contextLength);
     if (contextLength <= MAX_NEAR) await checkRoom(probe, contextLength);
-    else probe.note(`Prompts that nearly fill the context of ${contextLength} tokens were not tried because of their cost.`);
+    else
+      probe.note(
+        `Prompts that nearly fill the context of ${contextLength} tokens were not tried because of their cost.`,
+      );
   },
 };
 
@@ -97,7 +100,10 @@ async function tokensPerWord(probe: Probe): Promise<number> {
   return numTokens >= 40 ? numTokens / 40 : 1;
 }
 
-/** Checks that a prompt that fits is answered, and that the dialect's rule applies if max_tokens exceeds the remaining room. */
+/**
+ * Checks that a prompt that fits is answered, and that the dialect's rule applies if max_tokens exceeds the remaining
+ * room.
+ */
 async function checkRoom(probe: Probe, context: number): Promise<void> {
   const count = Math.floor((0.8 * context) / (await tokensPerWord(probe)));
   const prompt = user(words(count));

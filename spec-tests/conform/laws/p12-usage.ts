@@ -5,8 +5,8 @@ import { Violation, type Answer, type ChatRequest, type Law, type Probe, type Us
 import { apart, requests } from "../requests.js";
 
 /**
- * Broken if chunks or characters are counted instead of tokens, if the prompt is counted once per choice, if tokens without
- * text are not counted, or if streams count separately.
+ * Broken if chunks or characters are counted instead of tokens, if the prompt is counted once per choice, if tokens
+ * without text are not counted, or if streams count separately.
  */
 export const usageAddsUp: Law = {
   id: "P12",

@@ -4,8 +4,9 @@ import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
 import { limit, together, user } from "../requests.js";
 
 /**
- * Broken if a server continues to compute for a disconnected client: its place is not available to others until the answer
- * would have ended. The law measures time, so an answer counts as slow only if it is much slower than usual, every time.
+ * Broken if a server continues to compute for a disconnected client: its place is not available to others until the
+ * answer would have ended. The law measures time, so an answer counts as slow only if it is much slower than usual,
+ * every time.
  */
 export const disconnect: Law = {
   id: "P13",

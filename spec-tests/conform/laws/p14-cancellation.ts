@@ -4,7 +4,10 @@ import { demandSame } from "../answers.js";
 import type { Law } from "../law.js";
 import { requests, together } from "../requests.js";
 
-/** Broken if a batch is discarded, recomputed differently, or shifted by one, because one of its requests left or failed. */
+/**
+ * Broken if a batch is discarded, recomputed differently, or shifted by one, because one of its requests left or
+ * failed.
+ */
 export const cancellation: Law = {
   id: "P14",
   title: "A canceled or refused request does not affect other requests",

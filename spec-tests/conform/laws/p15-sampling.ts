@@ -18,8 +18,8 @@ import { binomialTail } from "../statistics.js";
 const ALPHA = 1e-5;
 
 /**
- * Broken if a seed also makes sampling greedy, if the server applies undocumented defaults, or if sampling parameters are
- * accepted without effect. A random deviation counts only if its probability is below `ALPHA`.
+ * Broken if a seed also makes sampling greedy, if the server applies undocumented defaults, or if sampling parameters
+ * are accepted without effect. A random deviation counts only if its probability is below `ALPHA`.
  */
 export const sampling: Law = {
   id: "P15",
@@ -106,7 +106,10 @@ async function checkSeeds(probe: Probe): Promise<void> {
   );
 }
 
-/** Chosen so that it has a probability below ALPHA that all seeds, or all choices, share one answer that the others lack. */
+/**
+ * Chosen so that it has a probability below ALPHA that all seeds, or all choices, share one answer that the others
+ * lack.
+ */
 const NUM_SEEDS = 5;
 const NUM_UNSEEDED = 40;
 
@@ -115,9 +118,9 @@ function textOf({ reasoning, content }: Choice): string {
 }
 
 /**
- * Probability that a group has only copies of one answer if both groups draw from the same distribution: the fraction of all
- * assignments of the answers to the two groups that give the group only copies of that answer. Exact for any answers.
- * Returns 1 if the group has different answers.
+ * Probability that a group has only copies of one answer if both groups draw from the same distribution: the fraction
+ * of all assignments of the answers to the two groups that give the group only copies of that answer. Exact for any
+ * answers. Returns 1 if the group has different answers.
  */
 function chanceOfOne(own: readonly string[], other: readonly string[]): number {
   if (new Set(own).size > 1) return 1;
@@ -185,7 +188,9 @@ async function isTaken(probe: Probe, fields: ChatRequest): Promise<boolean> {
   return (await probe.send({ ...STORY, ...limit(probe, 1), ...fields })).status === 200;
 }
 
-/** Checks that draws of the first token follow its logprobs at any temperature and stay among the tokens that are kept. */
+/**
+ * Checks that draws of the first token follow its logprobs at any temperature and stay among the tokens that are kept.
+ */
 async function checkDraws(probe: Probe, row: Row): Promise<void> {
   const settings = [{}, ...settingsOf(probe, row)];
   if (!probe.features.has("n"))
@@ -321,9 +326,9 @@ interface Count {
 const NOISE = 0.02;
 
 /**
- * Bounds of the probability that an unlisted token is drawn. At temperature 1 the total probability of unlisted tokens is
- * known, but not the individual ones. Each has at most the probability of the last listed token, which gives a one-sided
- * bound at other temperatures.
+ * Bounds of the probability that an unlisted token is drawn. At temperature 1 the total probability of unlisted tokens
+ * is known, but not the individual ones. Each has at most the probability of the last listed token, which gives a
+ * one-sided bound at other temperatures.
  */
 function chanceOfOthers(
   { tokens }: Row,
@@ -388,7 +393,9 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
 /** Ids that are text tokens in every vocabulary. */
 const MANY_TOKENS: readonly number[] = Array.from({ length: 200 }, (_, i) => 40 + i);
 
-/** Checks that at temperature 0 each token is the most likely one after penalties, which are computed from the answer. */
+/**
+ * Checks that at temperature 0 each token is the most likely one after penalties, which are computed from the answer.
+ */
 async function checkPenalties(probe: Probe): Promise<void> {
   const { features } = probe;
   const names = (["frequency_penalty", "presence_penalty"] as const).filter((name) => features.has(name));
@@ -442,8 +449,9 @@ async function isUnprocessed(probe: Probe): Promise<boolean> {
 }
 
 /**
- * Checks repetition_penalty. 0.01 multiplies a positive logit by 100 and moves a negative one close to 0, so earlier tokens
- * soon outweigh all new ones. If an answer of many different tokens does not change, the penalty was not applied.
+ * Checks repetition_penalty. 0.01 multiplies a positive logit by 100 and moves a negative one close to 0, so earlier
+ * tokens soon outweigh all new ones. If an answer of many different tokens does not change, the penalty was not
+ * applied.
  */
 async function checkRepetition(probe: Probe): Promise<void> {
   const { features } = probe;

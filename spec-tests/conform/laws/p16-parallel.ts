@@ -5,8 +5,8 @@ import { Violation, type Law } from "../law.js";
 import { apart, PROMPTS, requests, together, user } from "../requests.js";
 
 /**
- * Broken if requests or choices share buffers, parsers or detokenizers, so that text of one answer reaches another. This is
- * the only fault that also leaks data between clients.
+ * Broken if requests or choices share buffers, parsers or detokenizers, so that text of one answer reaches another.
+ * This is the only fault that also leaks data between clients.
  */
 export const parallelAnswers: Law = {
   id: "P16",

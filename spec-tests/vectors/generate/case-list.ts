@@ -10,7 +10,9 @@ export interface VectorFile {
   readonly cases: readonly Json[];
 }
 
-/** Collects cases. The id of the n-th case of a group is `<prefix>/<group>-<n>`, so new groups do not change other ids. */
+/**
+ * Collects cases. The id of the n-th case of a group is `<prefix>/<group>-<n>`, so new groups do not change other ids.
+ */
 export class CaseList<C extends object> {
   readonly cases: Json[] = [];
   readonly #prefix: string;

@@ -49,7 +49,9 @@ function bytesOf(token: Token, { type }: Decoder): number[] {
   return byte === undefined ? [...utf8.encode(text.replaceAll("\u2581", " "))] : [Number.parseInt(byte, 16)];
 }
 
-/** Returns the bytes of tokens, which may begin or continue a text. A space directly after the begin token is dropped. */
+/**
+ * Returns the bytes of tokens, which may begin or continue a text. A space directly after the begin token is dropped.
+ */
 function bytesOfAll(tokens: readonly Token[], { decoder, begin }: DetokenisationCase): number[] {
   return tokens.flatMap((token, index) => {
     const bytes = bytesOf(token, decoder);

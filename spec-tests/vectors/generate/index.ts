@@ -1,6 +1,6 @@
 /**
- * Generators of all vector files. They implement the clauses of docs/SPEC.md and import nothing that the vectors test. Their
- * output is deterministic. `UPDATE_GOLDEN=1 npx vitest run spec-tests/vectors` writes the files.
+ * Generators of all vector files. They implement the clauses of docs/SPEC.md and import nothing that the vectors test.
+ * Their output is deterministic. `UPDATE_GOLDEN=1 npx vitest run spec-tests/vectors` writes the files.
  */
 
 import type { VectorFile } from "./case-list.js";

@@ -18,7 +18,7 @@ export function philox(counter: readonly bigint[], key: readonly bigint[]): bigi
   return [c0, c1, c2, c3];
 }
 
-/** Returns the counter, key and result from which the random number of a draw is computed. */
+/** Returns the random number of a draw, and the key, counter and output words from which it is computed. */
 export function uniformBlock(seed: number, choice: number, position: number) {
   const bits = BigInt.asUintN(64, BigInt(seed));
   const key = [bits & MASK, bits >> 32n];

@@ -1,4 +1,7 @@
-/** TS-6.1 to TS-6.8, and stop sequences after reasoning (TS-5.8). Each prefix of the output is parsed from its beginning. */
+/**
+ * TS-6.1 to TS-6.8, and stop sequences after reasoning (TS-5.8). Each prefix of the output is parsed from its
+ * beginning.
+ */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 import { Numbers } from "./philox.js";

@@ -1,7 +1,7 @@
 /**
- * TS-3.1 to TS-3.16: rows of logits with the only token and the only set of kept tokens that the clauses allow. No vector is
- * close to the boundaries of steps 5 to 8. Vectors about one or two parameters have another result if a parameter is ignored
- * or, if the order matters, if the two steps are exchanged.
+ * TS-3.1 to TS-3.16: rows of logits with the only token and the only set of kept tokens that the clauses allow. No
+ * vector is close to the boundaries of steps 5 to 8. Vectors about one or two parameters have another result if a
+ * parameter is ignored or, if the order matters, if the two steps are exchanged.
  */
 
 import { CaseList, number, type Json, type VectorFile } from "./case-list.js";
@@ -66,7 +66,11 @@ interface Drawn {
   readonly margin: number;
 }
 
-/** Computes one draw, or null for a row without a distribution. @param order the specified order, or a wrong one to compare with */
+/**
+ * Computes one draw, or null for a row without a distribution.
+ *
+ * @param order the specified order, or a wrong one to compare with
+ */
 function draw(row: Row, order: readonly Step[] = ORDER): Drawn | null {
   const { logits, vocab_size: size = logits.length, no_token: holes = [], parameters = DEFAULTS, output = [] } = row;
   const present = logits

@@ -1,4 +1,7 @@
-/** Section 7: formats with complete answers, texts that are not answers, prefixes of answers, and texts that are not prefixes. */
+/**
+ * Section 7: formats with complete answers, texts that are not answers, prefixes of answers, and texts that are not
+ * prefixes.
+ */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
 

@@ -1,6 +1,6 @@
 /**
- * Sections 2 and 9: requests with the required status and, if they are refused, `type`, `code` and `param`. Each dialect has
- * a file; rows that do not depend on the dialect are in both.
+ * Sections 2 and 9: requests with the required status and, if they are refused, `type`, `code` and `param`. Each
+ * dialect has a file; rows that do not depend on the dialect are in both.
  */
 
 import { CaseList, type Json, type VectorFile } from "./case-list.js";
