@@ -1,4 +1,4 @@
-/** Contract, section 9: the table of codes, and which errors keep their words. */
+/** Contract, section 9: the table of error codes, and the errors whose message reaches the client. */
 
 import { describe, expect, it } from "vitest";
 
@@ -40,11 +40,11 @@ describe("ApiError", () => {
     });
   });
 
-  it("knows the contract's codes and no others", () => {
+  it("has exactly the contract's codes", () => {
     expect(Object.keys(ERROR_CODES).sort()).toEqual(CODES.map(({ code }) => code).sort());
   });
 
-  it("carries headers for the answer and a cause for the log", () => {
+  it("carries headers for the response and a cause for the log", () => {
     const cause = new Error("inner");
     const error = new ApiError("queue_full", "Full.", null, { headers: { "Retry-After": "1" }, cause });
     expect(error.headers).toEqual({ "Retry-After": "1" });
@@ -61,7 +61,7 @@ describe("apiErrorOf", () => {
     "context_length_exceeded",
     "template_error",
   ] satisfies EngineErrorCode[];
-  it.each(requestCodes)("keeps the engine's %s, also without its class", (code) => {
+  it.each(requestCodes)("keeps the engine's %s, even if the error has lost its class", (code) => {
     const error = new EngineError(code, "Given: 3", "n");
     const lost = { name: error.name, code: error.code, message: error.message, param: error.param };
     for (const given of [error, lost]) {
@@ -88,14 +88,14 @@ describe("apiErrorOf", () => {
     null,
     undefined,
   ];
-  it.each(failures.map((failure) => [failure]))("tells nothing of %s", (failure) => {
+  it.each(failures.map((failure) => [failure]))("hides the details of %s", (failure) => {
     const error = apiErrorOf(failure);
     expect(error).toMatchObject({ status: 500, type: "api_error", code: "internal_error", param: null });
     expect(JSON.stringify(error.toBody())).not.toContain("secret");
     expect(error.cause).toBe(failure ?? error.cause);
   });
 
-  it("leaves an ApiError as it is", () => {
+  it("returns an ApiError unchanged", () => {
     const error = new ApiError("not_found", "No such route.");
     expect(apiErrorOf(error)).toBe(error);
   });

@@ -1,6 +1,6 @@
 /**
- * What a client is told when its request fails (contract, section 9). The code decides status and type;
- * a failure of ours is told without its details, which belong in the log.
+ * Errors as clients see them (contract, section 9). The code determines the status and the type. For a failure of the
+ * server itself the client gets no details; those go to the log.
  */
 
 import { EngineError } from "../../engine/errors.js";
@@ -17,7 +17,7 @@ export interface ErrorBody {
 }
 
 export interface ApiErrorOptions {
-  /** Headers of the answer, such as `Retry-After`. */
+  /** Response headers, such as `Retry-After`. */
   readonly headers?: Readonly<Record<string, string>>;
   /** For the log; never sent. */
   readonly cause?: unknown;
@@ -28,7 +28,7 @@ export class ApiError extends Error {
   readonly headers: Readonly<Record<string, string>>;
 
   /**
-   * @param message one line for people: what was given and what is allowed
+   * @param message one human-readable line: the value given and the values allowed
    * @param param path of the offending parameter, such as `messages[2].content`, or null
    */
   constructor(
@@ -49,15 +49,15 @@ export class ApiError extends Error {
     return ERROR_CODES[this.code].type;
   }
 
-  /** The body of the answer, or the chunk of a stream that has begun. */
+  /** Returns the response body; in a stream that has already started, the same object is sent as a chunk. */
   toBody(): ErrorBody {
     return { error: { message: this.message, type: this.type, param: this.param, code: this.code } };
   }
 }
 
 /**
- * The error to answer with for anything thrown. An EngineError that crossed to another thread has lost its class
- * and kept its fields, so it is known by them.
+ * Maps any thrown value to the error that the client gets. An EngineError posted from another thread has lost its
+ * class but kept its fields, so it is recognized by its fields.
  */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
@@ -73,7 +73,7 @@ export type ErrorType = "invalid_request_error" | "authentication_error" | "rate
 
 const invalid = (status: number): { status: number; type: ErrorType } => ({ status, type: "invalid_request_error" });
 
-/** Every code a client can meet. */
+/** Every error code that a client can receive. */
 export const ERROR_CODES = {
   invalid_json: invalid(400),
   invalid_type: invalid(400),
@@ -99,7 +99,7 @@ export const ERROR_CODES = {
   shutting_down: { status: 503, type: "api_error" },
 } as const satisfies Record<string, { status: number; type: ErrorType }>;
 
-/** The engine's codes that are about the request. Its others name files and the machine. */
+/** The engine's error codes that concern the request. Messages with other codes may name files of the machine. */
 const REQUEST_CODES: ReadonlySet<string> = new Set(
   Object.entries(ERROR_CODES).flatMap(([code, { status }]) => (status === 400 ? [code] : [])),
 );

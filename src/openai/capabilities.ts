@@ -1,4 +1,4 @@
-/** What `GET /v1/capabilities` answers: the contract's table for this very server. */
+/** The response of `GET /v1/capabilities`: the contract's parameter table with the values of this server. */
 
 import type { LogprobsMode, Profile } from "../../engine/index.js";
 import { FORMATS, SCHEMA_KEYWORDS } from "../../engine/grammar/index.js";
@@ -15,14 +15,14 @@ export interface CapabilitiesOptions {
     readonly aliases: readonly string[];
     /** In tokens; null while the model is loading. */
     readonly contextLength: number | null;
-    /** Of its numerics; not known while the model is loading. */
+    /** Numerics profile; undefined while the model is loading. */
     readonly profile?: Profile | undefined;
-    /** Choices that are generated at the same time; not known while the model is loading. */
+    /** Maximum number of choices generated at the same time; undefined while the model is loading. */
     readonly maxConcurrency?: number | undefined;
-    /** Whose log-probabilities it reports; not known while the model is loading. */
+    /** Kind of log-probabilities reported (raw or processed); undefined while the model is loading. */
     readonly logprobsMode?: LogprobsMode | undefined;
   }[];
-  /** `--max-body` */
+  /** Largest request body in bytes (`--max-body`). */
   readonly maxBodyBytes?: number;
 }
 

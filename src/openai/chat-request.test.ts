@@ -1,4 +1,4 @@
-/** Contract, section 1, and how a checked body becomes the engine's options. */
+/** Dialects (contract, section 1), and the conversion of a checked body to the engine's options. */
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -10,7 +10,7 @@ import { bodyWith, chatBodies, parse, refusalOf, refused } from "../../spec-test
 import { parseDetokenizeRequest, parseTokenizeRequest } from "./tokenize-request.js";
 
 describe("dialects", () => {
-  it("ppio: stop sequences stay, usage on finish, prompts and limits truncate, reasoning stays in the text", () => {
+  it("ppio: keeps stop sequences, sends usage on the finish chunk, truncates, leaves reasoning in the text", () => {
     const request = parse({}, "ppio");
     expect(request).toMatchObject({ streamUsage: "on_finish", separateReasoning: false });
     expect(request.options).toMatchObject({
@@ -20,7 +20,7 @@ describe("dialects", () => {
     });
   });
 
-  it("openai: stop sequences go, no usage, limits are errors, reasoning comes apart", () => {
+  it("openai: removes stop sequences, sends no usage, refuses instead of truncating, separates reasoning", () => {
     const request = parse({}, "openai");
     expect(request).toMatchObject({ streamUsage: "none", separateReasoning: true });
     expect(request.options).toMatchObject({
@@ -30,13 +30,13 @@ describe("dialects", () => {
     });
   });
 
-  describe.each(["ppio", "openai"] as const)("%s: what a request overrides", (dialect) => {
-    it("whether a stop sequence is included", () => {
+  describe.each(["ppio", "openai"] as const)("%s: a request overrides", (dialect) => {
+    it("the inclusion of the stop sequence", () => {
       expect(parse({ include_stop_str_in_output: true }, dialect).options.includeStop).toBe(true);
       expect(parse({ include_stop_str_in_output: false }, dialect).options.includeStop).toBe(false);
     });
 
-    it("usage while streaming", () => {
+    it("the usage of a stream", () => {
       const usage = (options: object | null) => parse({ stream: true, stream_options: options }, dialect).streamUsage;
       expect(usage({ include_usage: true })).toBe("last_chunk");
       expect(usage({ include_usage: false })).toBe("none");
@@ -44,7 +44,7 @@ describe("dialects", () => {
         expect(usage(absent)).toBe(parse({}, dialect).streamUsage);
     });
 
-    it("what happens at the end of the context", () => {
+    it("the behavior at the context limit", () => {
       for (const behavior of ["truncate", "error"]) {
         expect(
           parse({ context_length_exceeded_behavior: behavior }, dialect).options.contextLengthExceededBehavior,
@@ -52,7 +52,7 @@ describe("dialects", () => {
       }
     });
 
-    it("whether reasoning comes apart", () => {
+    it("the separation of reasoning", () => {
       for (const separate of [true, false]) {
         expect(parse({ separate_reasoning: separate }, dialect)).toMatchObject({
           separateReasoning: separate,
@@ -62,7 +62,7 @@ describe("dialects", () => {
     });
   });
 
-  it("openai's top_p 0 reaches the engine, and top_k below 1 is off", () => {
+  it("openai: top_p 0 reaches the engine, and top_k below 1 is off", () => {
     expect(parse({ top_p: 0 }, "openai").options.topP).toBe(0);
     for (const off of [-1, 0, null]) expect(parse({ top_k: off }, "openai").options.topK).toBeNull();
     expect(parse({ top_k: 1e300 }, "openai").options.topK).toBe(1e300);
@@ -70,7 +70,7 @@ describe("dialects", () => {
 });
 
 describe("parseChatRequest", () => {
-  it("hands every parameter to the engine", () => {
+  it("passes every parameter to the engine", () => {
     const request = parse({
       max_tokens: 7,
       max_completion_tokens: 7,
@@ -135,7 +135,7 @@ describe("parseChatRequest", () => {
       { type: "regex", regex: "a+" },
       { type: "regex", regex: "a+" },
     ],
-  ])("hands the response_format %j to the engine, and gives reasoning apart with any but text", (format, expected) => {
+  ])("passes the response_format %j to the engine, and separates reasoning unless it is text", (format, expected) => {
     const isText = format.type === "text";
     expect(parse({ response_format: format }).options.responseFormat).toEqual(expected);
     for (const dialect of ["ppio", "openai"] as const) {
@@ -145,14 +145,14 @@ describe("parseChatRequest", () => {
     }
   });
 
-  it("takes either name of max_tokens", () => {
+  it("accepts either name of max_tokens", () => {
     expect(parse({ max_tokens: 3 }).options.maxTokens).toBe(3);
     expect(parse({ max_completion_tokens: 4 }).options.maxTokens).toBe(4);
     expect(parse({ max_tokens: 1e300 }).options.maxTokens).toBe(1e300);
     expect(parse().options.maxTokens).toBeNull();
   });
 
-  it("takes integers written with a fraction of zero", () => {
+  it("accepts integers written with a zero fraction", () => {
     const body = parseJson(
       new TextEncoder().encode(
         '{"model":"m","messages":[{"role":"user","content":""}],"n":1.0,"seed":2e1,"max_tokens":30.00e-1}',
@@ -162,7 +162,7 @@ describe("parseChatRequest", () => {
   });
 
   it.each(["ppio", "openai"] as const)(
-    "%s: takes every body of its schema, fields that do not go together aside",
+    "%s: accepts every body that its schema accepts, except for conflicting fields",
     (dialect) => {
       fc.assert(
         fc.property(chatBodies(dialect), (body) => {
@@ -182,7 +182,7 @@ describe("parseChatRequest", () => {
     },
   );
 
-  it("throws nothing but an ApiError, for any JSON and for any damaged body", () => {
+  it("throws only ApiError, for any JSON value and any damaged body", () => {
     const damaged = fc
       .tuple(chatBodies("ppio"), fc.string({ maxLength: 8 }), fc.jsonValue(), fc.nat())
       .map(([body, name, value, pick]) => {
@@ -215,7 +215,7 @@ describe("parseChatRequest", () => {
 });
 
 describe("tokenize and detokenize", () => {
-  it("take text or messages", () => {
+  it("accept text or messages", () => {
     expect(parseTokenizeRequest({ model: "m", text: "" })).toEqual({ model: "m", input: { text: "" } });
     const messages = [{ role: "user", content: "Hi" }];
     expect(parseTokenizeRequest({ model: "m", messages, text: null })).toEqual({ model: "m", input: { messages } });

@@ -1,6 +1,6 @@
 /**
- * The body of a chat completion, checked (contract, sections 1, 2, 2.1, 9) and resolved by the dialect: what leaves
- * here is ready for the engine, and nothing behind it looks at the body or at the dialect again.
+ * Checks the body of a chat completion (contract, sections 1, 2, 2.1, 9) and applies the defaults of the dialect. The
+ * result is ready for the engine: later stages need neither the body nor the dialect.
  */
 
 import type { ChatMessage, ChatOptions, GenerationOptions, ResponseFormat } from "../../engine/index.js";
@@ -12,7 +12,7 @@ import type { WireMessage } from "./messages.js";
 import { chatRequestSchema, type ChatRequestBody } from "./request-schema.js";
 
 export interface ChatRequest {
-  /** As requested: an id or an alias. */
+  /** Model name as requested: an id or an alias. */
   readonly model: string;
   readonly messages: readonly ChatMessage[];
   readonly n: number;
@@ -20,13 +20,13 @@ export interface ChatRequest {
   readonly streamUsage: StreamUsage;
   readonly separateReasoning: boolean;
   readonly logprobs: boolean;
-  /** Where the request has its JSON schema, for errors about it. */
+  /** Path of the JSON schema in the request body, for error messages about the schema. */
   readonly schemaPath: string;
-  /** For the engine, next to `messages`; can be cloned to another thread. */
+  /** Engine options other than `messages`; can be structured-cloned to another thread. */
   readonly options: Omit<ChatOptions, "messages">;
 }
 
-/** The table of each dialect. */
+/** Request body schema of each dialect. */
 export const CHAT_REQUEST_SCHEMAS: Readonly<Record<Dialect, JsonSchema>> = {
   ppio: chatRequestSchema("ppio") as JsonSchema,
   openai: chatRequestSchema("openai") as JsonSchema,
@@ -38,38 +38,38 @@ export function parseChatRequest(body: unknown, dialect: Dialect): ChatRequest {
   return resolve(body as ChatRequestBody, dialect);
 }
 
-/** The engine's form of messages that were checked. */
+/** Converts checked messages to the engine's form. */
 export function engineMessages(messages: readonly WireMessage[]): ChatMessage[] {
   return messages.map((message) => ({ ...message, content: message.content ?? null }));
 }
 
-/** Fields that do not go together, told at the one that depends on the other. */
+/** Refuses fields that contradict each other; runs when the dependent field has been checked. */
 function checkConflict(name: string, body: ChatRequestBody): void {
   if (name === "max_completion_tokens") {
     const { max_tokens: first = null, max_completion_tokens: second = null } = body;
     if (first === null || second === null || first === second) return;
     throw conflict(
       "max_tokens",
-      `max_tokens is ${first} and max_completion_tokens is ${second}; given both, they must be equal.`,
+      `max_tokens is ${first} and max_completion_tokens is ${second}; if both are given, they must be equal.`,
     );
   }
   if (name === "stream_options" && isGiven(body.stream_options) && body.stream !== true) {
-    throw conflict(name, "stream_options is given without stream: true, which it needs.");
+    throw conflict(name, "stream_options needs stream: true.");
   }
   if (name === "top_logprobs" && isGiven(body.top_logprobs) && body.logprobs !== true) {
-    throw conflict(name, `top_logprobs is ${body.top_logprobs} without logprobs: true, which it needs.`);
+    throw conflict(name, `top_logprobs needs logprobs: true. Given: ${body.top_logprobs} without it`);
   }
   if (name === "response_format" && body.response_format?.type === "json_schema") {
     const { json_schema: named, schema } = body.response_format;
     if (isGiven(named) && isGiven(schema))
       throw conflict(
         "response_format.schema",
-        "response_format.schema is given beside response_format.json_schema; one of them is needed.",
+        "response_format.schema and response_format.json_schema are both given; exactly one is allowed.",
       );
     if (isGiven(named) || isGiven(schema)) return;
     throw new ApiError(
       "missing_required_parameter",
-      "response_format.json_schema is required and is absent or null, and so is response_format.schema.",
+      "response_format.json_schema and response_format.schema are absent or null; one of them is required.",
       "response_format.json_schema",
     );
   }
@@ -78,7 +78,7 @@ function checkConflict(name: string, body: ChatRequestBody): void {
 function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
   const { format, schemaPath } = responseFormat(body.response_format ?? { type: "text" });
   const parameters = fromTable(body, dialect);
-  // TS-1.7: where the answer is structured, content is to parse, whatever the dialect.
+  // TS-1.7: content must parse as the requested format, so structured output separates reasoning in both dialects.
   const separateReasoning =
     body.separate_reasoning ?? (format.type === "text" ? parameters.separateReasoning === true : true);
   return {
@@ -99,7 +99,7 @@ function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
   };
 }
 
-/** The parameters of the engine's table, under its names; those that are not given keep the engine's defaults. */
+/** Reads the parameters of the engine's table, under the engine's names; absent ones get the dialect's defaults. */
 function fromTable(body: ChatRequestBody, dialect: Dialect): GenerationOptions {
   const values = PARAMETER_NAMES.map((name) => {
     const { kind, default: fallback, offBelow = -Infinity } = parameterIn(name, dialect);
@@ -110,7 +110,7 @@ function fromTable(body: ChatRequestBody, dialect: Dialect): GenerationOptions {
   return Object.fromEntries(values) as GenerationOptions;
 }
 
-/** @param value checked against the wire's schema of this kind */
+/** @param value already checked against the request schema of this kind */
 function fromWire({ type }: ParameterKind, value: unknown): unknown {
   if (type === "texts" && typeof value === "string") return [value];
   if (type === "biases") return new Map(Object.entries(value as object).map(([id, bias]) => [Number(id), bias]));

@@ -1,10 +1,11 @@
 /**
- * Checks a value against one of our schemas and throws the first failure as the contract's error (section 9): fields
- * in the schema's order, arrays by index, unknown fields last. Null and absent are the same for a field.
- * It reads the part of JSON Schema that the schemas use, and notes of our own:
- * - `x-allowed`: what a pattern means, in words
+ * Checks a value against a request schema and throws the first failure as the contract's error (section 9). Fields are
+ * checked in the schema's order, arrays by index, unknown fields last. A field that is null counts as absent.
+ * Supports the subset of JSON Schema that the request schemas use, and these extensions:
+ * - `x-allowed`: describes a pattern in words, for error messages
  * - `x-text`: a lone surrogate is out of range
- * - `x-no-effect`: of a field that is not built, the values that ask for nothing; others are an unsupported parameter
+ * - `x-no-effect`: values of an unimplemented field that request nothing and are accepted; any other value is an
+ *   unsupported parameter
  */
 
 import { isDeepStrictEqual } from "node:util";
@@ -41,17 +42,20 @@ export interface JsonSchema {
   readonly "x-allowed"?: string;
   readonly "x-text"?: boolean;
   readonly "x-no-effect"?: readonly unknown[];
-  /** For the tables: the field is accepted and changes nothing. */
+  /** Set when the field is accepted and has no effect; for the parameter tables. */
   readonly "x-ignored"?: boolean;
-  /** For the tables: the clause of the contract. */
+  /** Clause of the contract; for the parameter tables. */
   readonly "x-clause"?: string;
-  /** The library's name of it. */
+  /** Name of the parameter in the library. */
   readonly "x-library"?: string;
 }
 
 /**
- * @param path of the value, `""` for the body itself
- * @param afterField called when a field of this very object has passed, before the next one is looked at
+ * Checks `value` against `schema`.
+ *
+ * @param path path of the value, `""` for the body itself
+ * @param afterField called after each field of this object (not of nested ones) has passed, before the next is checked
+ * @throws ApiError for the first failure
  */
 export function checkValue(schema: JsonSchema, value: unknown, path = "", afterField?: (name: string) => void): void {
   const noEffect = schema["x-no-effect"];
@@ -75,7 +79,7 @@ export function checkValue(schema: JsonSchema, value: unknown, path = "", afterF
   }
 }
 
-/** What a schema takes, in words that follow "must be". */
+/** Describes in words what a schema accepts, as a continuation of "must be". */
 export function allowedBy(schema: JsonSchema): string {
   const listed = schema["x-no-effect"] ?? schema.enum ?? (schema.const === undefined ? undefined : [schema.const]);
   if (listed !== undefined) return oneOf(listed.map((value) => JSON.stringify(value)));
@@ -100,14 +104,14 @@ export function allowedBy(schema: JsonSchema): string {
   }
 }
 
-/** The error for a field that nothing knows, with the name that may have been meant. */
+/** Returns the error for an unknown field; it suggests the nearest known name. */
 export function unknownField(name: string, known: readonly string[], path: string): ApiError {
   const nearest = nearestName(name, known);
   const hint = nearest === null ? "No field is allowed here." : `The nearest known name is ${quoted(nearest)}.`;
   return new ApiError("unknown_parameter", `${shortened(path)} is not a known field. ${hint}`, shortened(path));
 }
 
-/** The values that tell a schema's variants apart. */
+/** Discriminator values of a schema's variants. */
 function tagsOf({ anyOf = [], discriminator }: JsonSchema): unknown[] {
   return anyOf.map((variant) => variant.properties?.[discriminator?.propertyName ?? ""]?.const);
 }
@@ -124,7 +128,7 @@ function checkVariant(schema: JsonSchema, tag: string, value: unknown, path: str
 
 function checkNumber(schema: JsonSchema, value: number, path: string): void {
   const { minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity } = schema;
-  // JSON writes no infinity, but 1e999 becomes one.
+  // JSON has no literal for infinity, but 1e999 is parsed as one.
   if (value >= minimum && value <= maximum && value > exclusiveMinimum && Number.isFinite(value)) return;
   throw failure("out_of_range", schema, path, described(value));
 }
@@ -174,7 +178,7 @@ function checkObject(schema: JsonSchema, value: JsonObject, path: string, afterF
   }
 }
 
-/** A field's value, null if it is not given. */
+/** Returns a field's value, or null if it is absent. */
 function fieldOf(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? (object[name] ?? null) : null;
 }

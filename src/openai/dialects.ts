@@ -1,6 +1,6 @@
 /**
- * The two request formats (contract, section 1). Where their parameters differ, the engine's table says how; the rest of
- * their differences is here. Other code takes a row and never asks for its name.
+ * The two request formats (contract, section 1). The engine's parameter table holds the differences between their
+ * parameters; this file holds the other differences. Other code reads a row and does not branch on the dialect's name.
  */
 
 import type { Dialect } from "../../engine/sampling/index.js";
@@ -9,13 +9,13 @@ export type { Dialect };
 
 export const DIALECT_NAMES: readonly Dialect[] = ["openai", "ppio"];
 
-/** When a stream tells its usage: never, on the finish chunk of the choice that ends last, or on a chunk of its own. */
+/** Place of `usage` in a stream: absent, on the finish chunk of the last choice to end, or on an extra last chunk. */
 export type StreamUsage = "none" | "on_finish" | "last_chunk";
 
 interface DialectRow {
-  /** Unless `stream_options.include_usage` says so. */
+  /** Default; `stream_options.include_usage` overrides it. */
   readonly streamUsage: StreamUsage;
-  /** Where its API is served: the dialect follows the path. */
+  /** Path prefixes under which the API is served in this dialect. */
   readonly prefixes: readonly string[];
 }
 
@@ -24,7 +24,7 @@ export const DIALECTS: Readonly<Record<Dialect, DialectRow>> = {
   openai: { streamUsage: "none", prefixes: ["/v1"] },
 };
 
-/** Where the API is served, with the dialect that is spoken there unless one is forced for all. */
+/** Returns every API path prefix with its dialect; `forced`, unless null, is the dialect of all prefixes. */
 export function apiPrefixes(forced: Dialect | null): { readonly prefix: string; readonly dialect: Dialect }[] {
   return DIALECT_NAMES.flatMap((name) =>
     DIALECTS[name].prefixes.map((prefix) => ({ prefix, dialect: forced ?? name })),

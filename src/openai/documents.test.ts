@@ -1,4 +1,4 @@
-/** The documents made from the table, and the table held to a second validator. */
+/** The documents generated from the request schemas, and the schemas compared with a second validator (Ajv). */
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
@@ -24,7 +24,7 @@ describe.each(DIALECTS)("the request schema of %s", (dialect) => {
     }
   };
 
-  it("means the same to a JSON Schema validator as to ours", () => {
+  it("gets the same verdict from a JSON Schema validator as from checkValue", () => {
     const damaged = fc.tuple(chatBodies(dialect), fc.jsonValue(), fc.nat()).map(([body, value, pick]) => {
       const names = Object.keys(CHAT_REQUEST_SCHEMAS[dialect].properties ?? {});
       return { ...body, [names[pick % names.length]!]: value };
@@ -32,7 +32,7 @@ describe.each(DIALECTS)("the request schema of %s", (dialect) => {
     let numTaken = 0;
     fc.assert(
       fc.property(fc.oneof(chatBodies(dialect), damaged), (body) => {
-        // A required field that is null is "missing" to us and of a wrong type to it: refused by both.
+        // A required field that is null is "missing" for checkValue and a wrong type for Ajv: both refuse it.
         const taken = isTaken(body);
         numTaken += Number(taken);
         expect(isValid(body), JSON.stringify(isValid.errors)).toBe(taken);
@@ -58,7 +58,7 @@ describe("openApiDocument", () => {
     [null, ["", "Ppio", "Ppio"]],
     ["openai" as const, ["", "", ""]],
     ["ppio" as const, ["Ppio", "Ppio", "Ppio"]],
-  ])("names the request of each path by its dialect, where %s is forced", (dialect, suffixes) => {
+  ])("names the request schema of each path by its dialect, with %s forced", (dialect, suffixes) => {
     const { paths, components } = documentOf(dialect);
     const requests = ["/v1", "/v3/openai", "/openai/v1"].map(
       (prefix) => paths[`${prefix}/chat/completions`]!["post"]!.requestBody.content["application/json"]!.schema.$ref,
@@ -73,7 +73,7 @@ describe("openApiDocument", () => {
     expect(ids).toContain("createChatCompletion");
   });
 
-  it.each([null, ...DIALECTS])("of %s refers to nothing that is not there and compiles", (dialect) => {
+  it.each([null, ...DIALECTS])("of %s has only valid references and compiles", (dialect) => {
     const document = documentOf(dialect);
     expect(document).toMatchObject({ openapi: "3.1.0", info: { version: "1.2.3" }, servers: [{ url: "/" }] });
     const refs = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)].map((match) => match[1]!);
@@ -89,7 +89,7 @@ describe("openApiDocument", () => {
       expect(() => ajv.compile({ $ref: `doc#/components/schemas/${name}` }), name).not.toThrow();
   });
 
-  it("differs between the dialects where they do", () => {
+  it("shows the differences between the dialects", () => {
     const topP = (dialect: (typeof DIALECTS)[number]) =>
       CHAT_REQUEST_SCHEMAS[dialect].properties?.["top_p"]?.anyOf?.[0];
     expect(topP("ppio")).toMatchObject({ exclusiveMinimum: 0, maximum: 1 });
@@ -98,7 +98,7 @@ describe("openApiDocument", () => {
 });
 
 describe("capabilities", () => {
-  it("prints the table for the running server", () => {
+  it("lists parameters, models and limits of the running server", () => {
     const models = [
       {
         id: "a",
@@ -127,7 +127,7 @@ describe("capabilities", () => {
 });
 
 describe("the table of parameters", () => {
-  it("says what is accepted and what it does", () => {
+  it("lists the accepted values and the effect", () => {
     const row = (name: string, dialect: (typeof DIALECTS)[number] = "ppio") =>
       parameterRows(dialect).find((one) => one.name === name);
     expect(row("model")).toMatchObject({ required: true, accepted: "a string", effect: "honored" });
@@ -147,7 +147,7 @@ describe("the table of parameters", () => {
     }
   });
 
-  it("is written with both dialects where they differ", () => {
+  it("shows both dialects where they differ", () => {
     const lines = parameterTableMarkdown().trimEnd().split("\n");
     expect(lines).toHaveLength(2 + parameterRows("ppio").filter(({ effect }) => effect === "honored").length);
     expect(lines.find((line) => line.startsWith("| `top_p`"))).toContain(

@@ -1,4 +1,7 @@
-/** The wire: what comes in, checked, and what goes out, as the contract writes it. Nothing here knows HTTP. */
+/**
+ * The wire format of the contract (docs/SPEC.md): request parsing and validation, response and error objects.
+ * Independent of HTTP.
+ */
 
 export {
   ApiError,

@@ -43,7 +43,7 @@ describe("parseJson", () => {
     " [ 1 , [ ] , { } ] ",
     '{"a":{"a":1},"b":[{"a":2},{"a":3}]}',
     '\t{"toString":1,"constructor":2,"":3}\r\n',
-  ])("takes %s as JSON.parse does", (text) => {
+  ])("parses %s as JSON.parse does", (text) => {
     expect(parseJson(bytesOf(text))).toEqual(JSON.parse(text));
   });
 
@@ -69,7 +69,7 @@ describe("parseJson", () => {
     ["'a'", "; a JSON value is needed", "line 1, column 1"],
     ["\uFEFF{}", "; a JSON value is needed", "line 1, column 1"],
     ["[1] // note", "follows the end", "line 1, column 5"],
-  ])("refuses %j and says where", (text, problem, place) => {
+  ])("refuses %j and reports the position", (text, problem, place) => {
     expect(() => JSON.parse(text)).toThrow();
     const { message } = failureOf(bytesOf(text));
     expect(message).toContain(problem);
@@ -77,13 +77,13 @@ describe("parseJson", () => {
   });
 
   it.each(['{"a":1,"a":1}', '{"x":[{"b":{"a":1,"c":2,"a":3}}]}', String.raw`{"a":1,"\u0061":2}`])(
-    "refuses the repeated key of %s",
+    "refuses the repeated key in %s",
     (text) => {
       expect(failureOf(bytesOf(text)).message).toContain('The key "a" is repeated');
     },
   );
 
-  it("takes __proto__ as an ordinary key, also twice", () => {
+  it("treats __proto__ as an ordinary key, also when it is repeated", () => {
     const value = parseJson(bytesOf('{"__proto__":{"model":"x"},"a":1}')) as object;
     expect(Object.keys(value)).toEqual(["__proto__", "a"]);
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
@@ -91,7 +91,7 @@ describe("parseJson", () => {
     expect(failureOf(bytesOf('{"__proto__":1,"__proto__":2}')).message).toContain('"__proto__" is repeated');
   });
 
-  it("bounds the depth, whatever nests", () => {
+  it("limits the depth of arrays and objects", () => {
     const max = LIMITS.maxJsonDepth;
     const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     expect(parseJson(bytesOf(nested(max)))).toEqual(JSON.parse(nested(max)));
@@ -107,11 +107,11 @@ describe("parseJson", () => {
     [[0x22, 0xf4, 0x90, 0x80, 0x80, 0x22], 1],
     [[0x22, 0xef, 0xbf, 0xbd, 0xc3, 0xa9, 0x80, 0x22], 6],
     [[0x22, 0xef, 0xbf, 0xbd, 0xef, 0xbf, 0xbd, 0xf0, 0x9f, 0x98], 7],
-  ])("refuses the invalid UTF-8 of %j at offset %i", (bytes, offset) => {
+  ])("refuses the invalid UTF-8 in %j at offset %i", (bytes, offset) => {
     expect(failureOf(Uint8Array.from(bytes)).message).toContain(`offset ${offset} `);
   });
 
-  it("agrees with JSON.parse on every valid text without repeated keys", () => {
+  it("agrees with JSON.parse on any valid text without repeated keys", () => {
     fc.assert(
       fc.property(fc.json({ maxDepth: 6 }), fc.boolean(), (text, indented) => {
         const value: unknown = JSON.parse(text);
@@ -122,7 +122,7 @@ describe("parseJson", () => {
     );
   });
 
-  it("takes and refuses what JSON.parse does for texts of JSON's own characters", () => {
+  it("accepts and refuses the same random JSON-like texts as JSON.parse", () => {
     const piece = fc.constantFrom(
       "{",
       "}",
@@ -162,7 +162,7 @@ describe("parseJson", () => {
     );
   });
 
-  it("refuses any bytes with invalid_json or takes them", () => {
+  it("parses random bytes or refuses them with invalid_json", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
         try {
@@ -175,13 +175,13 @@ describe("parseJson", () => {
     );
   });
 
-  it("keeps error messages short, whatever the body is", () => {
+  it("keeps error messages short for a body with a long key", () => {
     const key = "k".repeat(1 << 20);
     expect(failureOf(bytesOf(`{"${key}":1,"${key}":2}`)).message.length).toBeLessThan(300);
   });
 });
 
-/** JSON.parse keeps the last of repeated keys, so the value written again has fewer of them. */
+/** JSON.parse keeps only the last of repeated keys, so its value serialized again has fewer colons. */
 function hasRepeatedKey(text: string, value: unknown): boolean {
   const colons = (json: string) => json.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""').split(":").length;
   return colons(text) !== colons(JSON.stringify(value));

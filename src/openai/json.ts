@@ -1,14 +1,14 @@
-/** The bytes of a body to a value: strict JSON, whose mistakes are the client's. */
+/** Parses request bodies as strict JSON; syntax errors become API errors. */
 
 import { JsonError, parseJson as parseStrictly } from "../../engine/json.js";
 import { ApiError } from "./api-error.js";
 
-/** @throws ApiError invalid_json, saying where */
+/** @throws ApiError invalid_json, with the position of the error */
 export function parseJson(bytes: Uint8Array): unknown {
   try {
     return parseStrictly(bytes);
   } catch (cause) {
     if (!(cause instanceof JsonError)) throw cause;
-    throw new ApiError("invalid_json", `The body is not JSON as it must be: ${cause.message}.`, null, { cause });
+    throw new ApiError("invalid_json", `The body is not valid JSON: ${cause.message}.`, null, { cause });
   }
 }

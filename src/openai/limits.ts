@@ -1,6 +1,6 @@
-/** Bounds of the wire; those of a request's parameters are in the engine's limits.ts. */
+/** Limits of the wire format. The limits of request parameters are in engine/limits.ts. */
 
 export const WIRE_LIMITS = {
-  /** Token ids of one detokenize request. */
+  /** Maximum number of token ids in one detokenize request. */
   maxDetokenizeIds: 1 << 20,
 } as const;

@@ -1,4 +1,4 @@
-/** Contract, section 2.1. */
+/** Validation of messages (contract, section 2.1). */
 
 import { describe, expect, it } from "vitest";
 
@@ -15,7 +15,7 @@ const ROLES = ["system", "developer", "user", "assistant", "tool"];
 describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
   const messagesOf = (message: object) => parse({ messages: [message] }, dialect).messages;
 
-  it.each(ROLES)("take the role %s with text, parts and a name", (role) => {
+  it.each(ROLES)("accept the role %s with text, parts and a name", (role) => {
     for (const content of [
       "",
       "Hi",
@@ -32,12 +32,12 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
       expect(messagesOf({ role, content: "Hi", name })).toHaveLength(1);
   });
 
-  it("take an assistant's null content, and its absence", () => {
+  it("accept an assistant message whose content is null or absent", () => {
     expect(messagesOf({ role: "assistant", content: null })).toEqual([{ role: "assistant", content: null }]);
     expect(messagesOf({ role: "assistant" })).toEqual([{ role: "assistant", content: null }]);
   });
 
-  it("take an answer as it was received", () => {
+  it("accept an answer sent back as it was received", () => {
     const answer = {
       role: "assistant",
       content: "4",
@@ -52,7 +52,7 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
     expect(messagesOf({ ...answer, tool_calls: null, annotations: null, reasoning_content: null })).toHaveLength(1);
   });
 
-  it.each(ROLES)("hold the role %s to its name and content", (role) => {
+  it.each(ROLES)("check name and content of the role %s", (role) => {
     const refuses = (fields: object, code: string, field: string) =>
       expect(refusalOf(() => messagesOf({ role, content: "Hi", ...fields }))).toEqual(
         refused(code, `messages[0].${field}`),

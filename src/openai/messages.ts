@@ -2,7 +2,7 @@
 
 import { Type, type Static, type TSchema } from "typebox";
 
-/** What documents say of a field. */
+/** Annotations of a field for the generated documents. */
 export type FieldNotes = {
   readonly default?: unknown;
   readonly description?: string;
@@ -11,20 +11,20 @@ export type FieldNotes = {
   readonly "x-library"?: string;
 };
 
-/** A field that may be absent or null; both mean "not given". */
+/** Schema of a field that may be absent or null; both mean "not given". */
 export const optional = <T extends TSchema>(schema: T, notes: FieldNotes = {}) =>
   Type.Optional(Type.Union([schema, Type.Null()], notes));
 
 const closed = { additionalProperties: false } as const;
 
-/** Text that reaches the tokenizer. */
+/** Schema of text that reaches the tokenizer. */
 export const text = () => Type.String({ "x-text": true });
 
 const content = () =>
   Type.Union(
     [text(), Type.Array(Type.Union([textPart()], { discriminator: { propertyName: "type" } }), { minItems: 1 })],
     {
-      description: "A string, or parts of text, which are joined with a newline.",
+      description: "A string, or an array of text parts, which are joined with newlines.",
     },
   );
 
@@ -32,16 +32,16 @@ const textPart = () => Type.Object({ type: Type.Literal("text"), text: text() },
 
 const name = () =>
   optional(Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" }), {
-    description: "Handed to the chat template; no effect where it does not use it.",
+    description: "Passed to the chat template; no effect if the template does not use it.",
   });
 
 const plainMessage = <const R extends string>(role: R) =>
   Type.Object({ role: Type.Literal(role), content: content(), name: name() }, closed);
 
-/** A field of an answer sent back as it was received. */
+/** Schema of a response field that clients send back in the history; only the listed values are accepted. */
 const echoed = <T>(...values: T[]) => Type.Optional(Type.Unsafe<T | null>(onlyThese(null, ...values)));
 
-/** The schema of a field that is not built: the values that ask for nothing. */
+/** Schema of an unimplemented field: accepts only the values that request nothing. */
 export const onlyThese = (...values: unknown[]) => ({ enum: values, "x-no-effect": values });
 
 const assistantMessage = () =>
@@ -50,7 +50,7 @@ const assistantMessage = () =>
       role: Type.Literal("assistant"),
       content: optional(content()),
       name: name(),
-      reasoning_content: optional(text(), { description: "Handed to the chat template." }),
+      reasoning_content: optional(text(), { description: "Passed to the chat template." }),
       refusal: echoed<never>(),
       annotations: echoed<never[]>([]),
       audio: echoed<never>(),

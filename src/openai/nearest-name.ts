@@ -1,11 +1,13 @@
-/** The known name that a misspelled one is closest to. */
+/** Finds the known name that is closest to a misspelled one. */
 
-/** Longer names are compared by their beginning: what is this long is no misspelling. */
+/** Only the beginning of longer names is compared: a name this long is not a misspelling. */
 const COMPARED_CHARS = 64;
 
 /**
- * @param maxDistance characters that may be replaced, added or left out
- * @returns null where there is no known name as near as that; the first of equally near ones
+ * Returns the known name with the smallest edit distance, ignoring case; the first one on a tie.
+ *
+ * @param maxDistance maximum number of characters replaced, added or left out
+ * @returns null if no known name is within `maxDistance`
  */
 export function nearestName(name: string, known: readonly string[], maxDistance = Infinity): string | null {
   const start = name.slice(0, COMPARED_CHARS).toLowerCase();
@@ -20,7 +22,7 @@ export function nearestName(name: string, known: readonly string[], maxDistance 
   return nearest;
 }
 
-/** Levenshtein's distance, one row of the table at a time. */
+/** Computes the Levenshtein distance, one row of the table at a time. */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let i = 1; i <= from.length; i++) {

@@ -1,4 +1,4 @@
-/** The OpenAPI 3.1 document of the running server. Its request schemas are those that requests are checked against. */
+/** Builds the OpenAPI 3.1 document of the running server. Requests are checked against the same request schemas. */
 
 import { ERROR_CODES } from "./api-error.js";
 import { CHAT_REQUEST_SCHEMAS } from "./chat-request.js";
@@ -7,7 +7,7 @@ import { chatCompletionChunkSchema, chatCompletionSchema, errorSchema } from "./
 import { detokenizeSchema, tokenizeSchema } from "./tokenize-request.js";
 
 export interface OpenApiOptions {
-  /** The dialect of every path, where one is forced; null where it follows the path. */
+  /** The forced dialect of all paths; null if the path determines the dialect. */
   readonly dialect: Dialect | null;
   readonly version: string;
 }
@@ -25,7 +25,7 @@ export function openApiDocument({ dialect, version }: OpenApiOptions): object {
     info: {
       title: "Touchstone",
       version,
-      description: "Chat completions, offline. The request format follows the path.",
+      description: "Offline chat completions. The path determines the request format.",
     },
     servers: [{ url: "/" }],
     security: [{ bearer: [] }, {}],
@@ -74,7 +74,7 @@ const SCHEMAS = {
   ListModelsResponse: object({ object: { const: "list" }, data: list(ref("Model")) }),
 };
 
-/** Errors that any route can answer with, by status. */
+/** Groups all error codes by HTTP status. */
 function statuses(): Record<string, string[]> {
   const codes: Record<string, string[]> = {};
   for (const [code, { status }] of Object.entries(ERROR_CODES)) (codes[status] ??= []).push(code);
@@ -92,7 +92,7 @@ const errors = (...among: number[]) =>
 const generationErrors = errors(400, 401, 404, 408, 413, 415, 429, 500, 503);
 const lookupErrors = errors(401, 404, 500);
 
-/** @param named gives an operation its id, which only one path may have */
+/** @param named returns the operation id for the first path only, because operation ids must be unique */
 const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<string, object> => ({
   "/chat/completions": {
     post: {
@@ -100,11 +100,10 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
       requestBody: body(requestName(dialect)),
       responses: {
         200: {
-          description:
-            "The answer; with `stream: true`, server-sent events, each with a chunk, and `[DONE]` at the end.",
+          description: "The answer. With `stream: true`: server-sent events, one per chunk, and `[DONE]` at the end.",
           headers: {
             "x-touchstone-seed": {
-              description: "The seed used: send it to get the same answer.",
+              description: "The seed used. Send it as `seed` to get the same answer again.",
               schema: { type: "string" },
             },
             "x-request-id": { schema: { type: "string" } },
@@ -133,7 +132,7 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
           in: "path",
           required: true,
           schema: { type: "string" },
-          description: "May have a slash, raw or as %2F.",
+          description: "Model id or alias. A slash in it may be raw or encoded as %2F.",
         },
       ],
       responses: { ...ok("One model.", json(ref("Model"))), ...lookupErrors },
@@ -143,7 +142,10 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
     post: {
       ...named("tokenize"),
       requestBody: body("TokenizeRequest"),
-      responses: { ...ok("Token ids, and what each one is.", json(ref("TokenizeResponse"))), ...generationErrors },
+      responses: {
+        ...ok("The token ids and the text of each token.", json(ref("TokenizeResponse"))),
+        ...generationErrors,
+      },
     },
   },
   "/detokenize": {
@@ -157,7 +159,7 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
     get: {
       ...named("getCapabilities"),
       responses: {
-        ...ok("Every parameter and what this server does with it.", json({ type: "object" })),
+        ...ok("Every parameter, with the values this server accepts and the effect.", json({ type: "object" })),
         ...lookupErrors,
       },
     },
@@ -172,13 +174,13 @@ const ROOT_PATHS = {
     get: {
       operationId: "readyz",
       security: [],
-      responses: { 200: { description: "Requests are taken." }, ...errors(503) },
+      responses: { 200: { description: "The server accepts requests." }, ...errors(503) },
     },
   },
   "/metrics": {
     get: {
       operationId: "metrics",
-      responses: ok("In Prometheus' text format.", { "text/plain": { schema: { type: "string" } } }),
+      responses: ok("Metrics in the Prometheus text format.", { "text/plain": { schema: { type: "string" } } }),
     },
   },
   "/openapi.json": {

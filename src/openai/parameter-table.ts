@@ -1,4 +1,4 @@
-/** The table of request parameters as data and as Markdown: what the capabilities route and the documentation print. */
+/** The table of request parameters, as data for the capabilities route and as Markdown for the documentation. */
 
 import { CHAT_REQUEST_SCHEMAS } from "./chat-request.js";
 import { allowedBy, type JsonSchema } from "./check.js";
@@ -6,17 +6,17 @@ import type { Dialect } from "./dialects.js";
 
 export interface ParameterRow {
   readonly name: string;
-  /** What the library calls it; null for what only the wire has. */
+  /** Name in the library; null for parameters that exist only in HTTP requests. */
   readonly library: string | null;
   readonly required: boolean;
-  /** In words, as in "must be ...". */
+  /** Accepted values in words, as a continuation of "must be". */
   readonly accepted: string;
-  /** null: not given. */
+  /** Default value; null if the parameter has no default or an unstated one. */
   readonly default: unknown;
-  /** `none`: accepted and changes nothing. `not_built`: only the values that ask for nothing are accepted. */
+  /** `none`: accepted without effect. `not_built`: not implemented; only values that request nothing are accepted. */
   readonly effect: "honored" | "none" | "not_built";
   readonly description: string;
-  /** Of the contract. */
+  /** Clause of the contract. */
   readonly clause: string;
 }
 
@@ -34,7 +34,7 @@ export function parameterRows(dialect: Dialect): ParameterRow[] {
   }));
 }
 
-/** What a parameter of the contract may be, a row each; where the dialects differ, the cell has both. */
+/** Renders one row for each supported parameter; a cell shows both dialects where they differ. */
 export function parameterTableMarkdown(): string {
   const [ppio, openai] = (["ppio", "openai"] as const).map((dialect) =>
     parameterRows(dialect)

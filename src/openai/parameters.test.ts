@@ -1,4 +1,4 @@
-/** Contract, section 2: for each row, the accepted edges, the first refused value on each side, wrong types, null. */
+/** Contract, section 2. For each parameter: accepted boundary values, the nearest refused values, wrong types, null. */
 
 import { readFileSync } from "node:fs";
 
@@ -18,10 +18,10 @@ const ids = (count: number) => Object.fromEntries(Array.from({ length: count }, 
 interface Row {
   readonly field: string;
   readonly dialects?: readonly Dialect[];
-  /** What else the body needs. */
+  /** Other fields that the body needs. */
   readonly given?: object;
   readonly accepted: readonly unknown[];
-  /** Values with their code and, where it is not the field, their param. */
+  /** Refused values with their error code and, if it differs from `field`, their `param`. */
   readonly refused: readonly (readonly [value: unknown, code: string, param?: string])[];
 }
 
@@ -355,7 +355,7 @@ const ROWS: readonly Row[] = [
   { field: "context_length_exceeded_behavior", accepted: ["truncate", "error"], refused: [["cut", U], ...notStrings] },
 ];
 
-/** The table's fields from first to last; what nobody knows comes after them. */
+/** Fields in the order of the table, followed by an unknown one. */
 const IN_ORDER = [
   "model",
   "messages",
@@ -392,7 +392,7 @@ for (const row of ROWS) {
     describe(`${row.field} (${dialect}${row.given === undefined ? "" : `, with ${JSON.stringify(row.given)}`})`, () => {
       const read = (value: unknown) => parse({ ...row.given, [row.field]: value }, dialect);
 
-      it("takes its edges, and null as not given", () => {
+      it("accepts its boundary values, and treats null as absent", () => {
         for (const value of row.accepted) expect(() => read(value)).not.toThrow();
         expect(read(null)).toEqual(parse(row.given, dialect));
       });
@@ -432,7 +432,7 @@ describe.each(DIALECTS)("model and messages (%s)", (dialect) => {
   });
 });
 
-describe.each(DIALECTS)("fields that nobody knows (%s)", (dialect) => {
+describe.each(DIALECTS)("unknown fields (%s)", (dialect) => {
   it.each([
     ["temprature", '"temperature"'],
     ["maxTokens", '"max_tokens"'],
@@ -441,7 +441,7 @@ describe.each(DIALECTS)("fields that nobody knows (%s)", (dialect) => {
     ["__proto__", '"'],
     ["constructor", '"'],
     ["toString", '"'],
-  ])("refuses %s, null included, and names %s", (name, nearest) => {
+  ])("refuses %s, even if it is null, and suggests %s", (name, nearest) => {
     for (const value of [1, null]) {
       const body = JSON.parse(JSON.stringify(bodyWith()).replace("{", `{${JSON.stringify(name)}:${value},`));
       const error = errorOf(() => parseChatRequest(body, dialect));
@@ -450,14 +450,14 @@ describe.each(DIALECTS)("fields that nobody knows (%s)", (dialect) => {
     }
   });
 
-  it("keeps message and param short for a long name", () => {
+  it("shortens message and param for a long name", () => {
     const error = errorOf(() => parse({ ["x".repeat(1 << 20)]: 1 }, dialect));
     expect(error.message.length).toBeLessThan(300);
     expect(error.param?.length).toBeLessThan(100);
   });
 });
 
-describe("messages of errors", () => {
+describe("error messages", () => {
   it.each([
     [{ temperature: 3 }, "temperature must be a number in 0..2. Given: 3"],
     [{ temperature: "hot" }, 'temperature must be a number in 0..2. Given: "hot"'],
@@ -477,14 +477,14 @@ describe("messages of errors", () => {
     ],
     [
       { max_tokens: 1, max_completion_tokens: 2 },
-      "max_tokens is 1 and max_completion_tokens is 2; given both, they must be equal.",
+      "max_tokens is 1 and max_completion_tokens is 2; if both are given, they must be equal.",
     ],
-  ])("say what was given and what is allowed (%#)", (fields, message) => {
+  ])("state the given and the allowed values (%#)", (fields, message) => {
     expect(errorOf(() => parse(fields)).message).toBe(message);
   });
 });
 
-describe.each(DIALECTS)("the first failure wins (%s)", (dialect) => {
+describe.each(DIALECTS)("the first failure is reported (%s)", (dialect) => {
   it.each([
     [{ temperature: 9, n: 0 }, "n"],
     [{ unknown: 1, context_length_exceeded_behavior: "x" }, "context_length_exceeded_behavior"],
@@ -499,11 +499,11 @@ describe.each(DIALECTS)("the first failure wins (%s)", (dialect) => {
     [{ messages: [{ role: "user", content: "a", odd: 1 }, { role: "bot" }] }, "messages[0].odd"],
     [{ messages: [{ role: "bot" }], model: 1 }, "model"],
     [{ messages: [USER, { content: 1 }], max_tokens: 0 }, "messages[1].role"],
-  ])("of %j: %s", (fields, param) => {
+  ])("for %j: %s", (fields, param) => {
     expect(errorOf(() => parse(fields, dialect)).param).toBe(param);
   });
 
-  it("in the order of the contract's table, for any two fields that are wrong", () => {
+  it("follows the order of the contract's table for any two invalid fields", () => {
     const wrong = [[]];
     for (const [index, first] of IN_ORDER.entries()) {
       for (const second of IN_ORDER.slice(index + 1)) {
@@ -515,7 +515,7 @@ describe.each(DIALECTS)("the first failure wins (%s)", (dialect) => {
 });
 
 describeWithAssets("OpenAI's request", () => {
-  it("has no field that the table lacks", () => {
+  it("has no field that is missing from the table", () => {
     const subset = JSON.parse(readFileSync(asset("openai-openapi-subset.json"), "utf8")) as {
       components: { schemas: Record<string, OpenApiSchema> };
     };

@@ -1,6 +1,7 @@
 /**
- * The schema of a request body (contract, section 2), made from the engine's table of parameters and from what only the
- * wire has. Validation, the OpenAPI document and the capabilities route read it. Its order is the order of failures.
+ * Builds the schema of a request body (contract, section 2) from the engine's parameter table and from the fields that
+ * exist only in HTTP requests. Validation, the OpenAPI document and the capabilities route use it. The order of its
+ * fields is the order in which they are checked.
  */
 
 import { Type, type Static, type TSchema } from "typebox";
@@ -16,7 +17,7 @@ import {
 import type { Dialect } from "./dialects.js";
 import { messagesSchema, onlyThese, optional, text, type WireMessage } from "./messages.js";
 
-/** What a checked body is, as far as code reads it; the table's parameters are read by their wire names. */
+/** A checked body: the fields that code accesses by name. Parameters of the table are read by their wire names. */
 export interface ChatRequestBody {
   readonly [name: string]: unknown;
   readonly model: string;
@@ -33,7 +34,7 @@ export interface ChatRequestBody {
 
 export function chatRequestSchema(dialect: Dialect) {
   const fields: Record<string, TSchema> = {
-    model: Type.String({ description: "A served id or an alias of one.", "x-clause": "TS-2.5" }),
+    model: Type.String({ description: "Id or alias of a served model.", "x-clause": "TS-2.5" }),
     messages: messagesSchema({ "x-clause": "TS-2.6", "x-library": "messages" }),
   };
   for (const name of PARAMETER_NAMES) {
@@ -43,16 +44,16 @@ export function chatRequestSchema(dialect: Dialect) {
   return Type.Object(fields, { additionalProperties: false });
 }
 
-/** What only the wire has, by the parameter of the table that it follows: order is the order of failures. */
+/** Fields that exist only in HTTP requests, keyed by the table parameter after which they are checked. */
 const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>> = {
   maxTokens: () => ({
     max_completion_tokens: optional(Type.Integer({ minimum: 1 }), {
-      description: "Another name of `max_tokens`; given both, they must be equal.",
+      description: "Another name for `max_tokens`. If both are given, they must be equal.",
       "x-clause": "TS-2.7",
     }),
     stream: optional(Type.Boolean(), {
       default: false,
-      description: "Answer in server-sent events as the text is made.",
+      description: "Send the answer as server-sent events while it is generated.",
       "x-clause": "TS-2.8",
     }),
     stream_options: optional(streamOptions(), { description: "Only with `stream: true`.", "x-clause": "TS-2.9" }),
@@ -60,7 +61,7 @@ const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>
   topLogprobs: () => ({
     response_format: optional(responseFormat(), {
       default: { type: "text" },
-      description: "What the answer after the reasoning must be.",
+      description: "Format of the answer (the text after the reasoning).",
       "x-clause": "TS-2.23",
       "x-library": "responseFormat",
     }),
@@ -117,7 +118,7 @@ const streamOptions = () =>
   Type.Object(
     {
       include_usage: optional(Type.Boolean(), {
-        description: "true: usage comes on a last chunk of its own. false: it does not come.",
+        description: "true: the usage is sent in an extra last chunk. false: it is not sent.",
       }),
       include_obfuscation: Type.Optional(noEffect(false)),
     },
@@ -140,7 +141,7 @@ const logitBias = ({ maxEntries, minimum, maximum }: Extract<ParameterKind, { ty
 
 const closed = { additionalProperties: false } as const;
 
-/** That `json_schema` has its schema in one of its two places is looked at where fields are held against each other. */
+/** `json_schema` needs its schema in one of two places; `checkConflict` in chat-request.ts checks that. */
 const responseFormat = () =>
   Type.Union(
     [
@@ -158,9 +159,12 @@ const responseFormat = () =>
 const namedSchema = () =>
   Type.Object(
     {
-      name: Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" }),
+      name: Type.String({
+        pattern: "^[A-Za-z0-9_-]{1,64}$",
+        "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -",
+      }),
       schema: jsonSchema(),
-      strict: optional(Type.Boolean(), { description: "The schema is kept to, whatever it is." }),
+      strict: optional(Type.Boolean(), { description: "No effect: the schema is always enforced." }),
       description: optional(Type.String(), ACCEPTED),
     },
     closed,
@@ -180,7 +184,7 @@ const keywords = (wanted: "enforced" | "annotation"): string =>
     .map(({ keyword }) => keyword)
     .join(", ");
 
-/** What OpenAI documents and this server does not build, with the values that ask for nothing. */
+/** Fields that OpenAI documents and this server does not implement, with the values that request nothing. */
 const notBuilt = () => ({
   modalities: Type.Optional(noEffect(["text"])),
   verbosity: Type.Optional(noEffect("medium")),
@@ -200,5 +204,5 @@ const notBuilt = () => ({
 });
 
 function noEffect(...values: unknown[]): TSchema {
-  return Type.Unsafe<unknown>({ description: "Not built.", "x-clause": "TS-2.28", ...onlyThese(null, ...values) });
+  return Type.Unsafe<unknown>({ description: "Not supported.", "x-clause": "TS-2.28", ...onlyThese(null, ...values) });
 }

@@ -1,11 +1,11 @@
-/** The shapes of answers (contract, section 8), as OpenAI's schema has them, with `reasoning_content` added. */
+/** Schemas of responses (contract, section 8): OpenAI's schema with `reasoning_content` added. */
 
 import { Type, type Static, type TSchema } from "typebox";
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 const alternative = {
-  token: Type.String({ description: "The token's bytes as text, U+FFFD where they are part of a character." }),
+  token: Type.String({ description: "The token's bytes as text; U+FFFD replaces incomplete characters." }),
   logprob: Type.Number({ maximum: 0 }),
   bytes: Type.Array(Type.Integer({ minimum: 0, maximum: 255 })),
 };
@@ -28,8 +28,8 @@ const usage = Type.Object({
 
 const envelope = {
   id: Type.String(),
-  created: Type.Integer({ description: "Seconds since 1970." }),
-  model: Type.String({ description: "As requested." }),
+  created: Type.Integer({ description: "Unix time in seconds." }),
+  model: Type.String({ description: "The model name as requested." }),
   system_fingerprint: Type.String({ description: "Model hash, numerics profile and version." }),
 };
 

@@ -1,4 +1,4 @@
-/** Contract, sections 1 (usage), 4, 6 and 8: the whole answer, the stream, and the law that they are equal. */
+/** Contract, sections 1 (usage), 4, 6 and 8: the complete answer, the stream, and their equality. */
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
@@ -88,7 +88,7 @@ const ANSWER = [
 ];
 
 describe("chatCompletion", () => {
-  it("puts the deltas together", () => {
+  it("concatenates the deltas", () => {
     expect(whole(ANSWER, {})).toEqual({
       id: `chatcmpl-${"a".repeat(24)}`,
       object: "chat.completion",
@@ -107,7 +107,7 @@ describe("chatCompletion", () => {
     });
   });
 
-  it("gives reasoning apart where asked to, null where there is none, and no field where not", () => {
+  it("separates reasoning if requested (null without reasoning), and omits the field otherwise", () => {
     const end = delta({ content: "4", reasoning: "", finishReason: "stop", usage: USAGE });
     const message = (deltas: OutputDelta[], separateReasoning: boolean) =>
       whole(deltas, { separateReasoning }).choices[0]?.message;
@@ -122,7 +122,7 @@ describe("chatCompletion", () => {
     expect(message([end], false)).toEqual({ role: "assistant", content: "4", refusal: null });
   });
 
-  it("lists logprobs of every token", () => {
+  it("lists the logprobs of every token", () => {
     const deltas = [
       delta({ content: "a", logprobs: [logprob("a")] }),
       delta({ logprobs: [logprob("b")], finishReason: "length", usage: USAGE }),
@@ -133,14 +133,14 @@ describe("chatCompletion", () => {
     });
   });
 
-  it("is not made from half an answer: that would be a bug", () => {
+  it("throws for an incomplete answer, which would be a bug", () => {
     expect(() => whole(ANSWER.slice(0, 2), {})).toThrow("before its last delta");
     expect(() => whole([delta({ choice: 1 }), ...ANSWER], { n: 2 })).toThrow("choice 1 has no finish reason");
   });
 });
 
 describe("ChunkWriter", () => {
-  it("sends role, text, finish, in one envelope", () => {
+  it("sends role, text and finish chunks that share one envelope", () => {
     const chunks = streamed(ANSWER, {});
     expect(choicesOf(chunks)).toEqual([
       { index: 0, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null },
@@ -160,7 +160,7 @@ describe("ChunkWriter", () => {
     }
   });
 
-  it("tells usage as asked: never, on the last finish chunk, or on a chunk of its own with null on all others", () => {
+  it("sends usage as requested: never, on the last finish chunk, or on an extra chunk with null on all others", () => {
     const usages = (streamUsage: Request["streamUsage"]) =>
       streamed(ANSWER, { streamUsage }).map((chunk) => chunk.usage);
     expect(usages("none")).toEqual([undefined, undefined, undefined, undefined, undefined]);
@@ -170,7 +170,7 @@ describe("ChunkWriter", () => {
     expect(streamed(ANSWER, { streamUsage: "none" }).every((chunk) => !("usage" in chunk))).toBe(true);
   });
 
-  it("tells usage on the finish chunk of the choice that ends last, whichever it is", () => {
+  it("sends usage on the finish chunk of the choice that ends last, whatever its index", () => {
     const deltas = [
       delta({ choice: 1, content: "b", finishReason: "stop" }),
       delta({ choice: 0, content: "a", finishReason: "length", usage: USAGE }),
@@ -195,7 +195,7 @@ describe("ChunkWriter", () => {
     ]);
   });
 
-  it("says once that there is reasoning, when it is empty", () => {
+  it("sends empty reasoning exactly once", () => {
     const deltas = [
       delta({ reasoning: "", content: "4" }),
       delta({ reasoning: "", content: "2", finishReason: "stop", usage: USAGE }),
@@ -212,7 +212,7 @@ describe("ChunkWriter", () => {
     expect(sent(false)).toEqual([{ role: "assistant", content: "" }, { content: "4" }, { content: "2" }, {}]);
   });
 
-  it("sends a token's logprobs with the first chunk after it, the rest on the finish chunk", () => {
+  it("sends a token's logprobs with the next chunk that has text, and the rest with the finish chunk", () => {
     const deltas = [
       delta({ logprobs: [logprob("a")] }),
       delta({ content: "ab", logprobs: [logprob("b")] }),
@@ -233,7 +233,7 @@ const requests: fc.Arbitrary<Request> = fc.record({
   streamUsage: fc.constantFrom("none", "on_finish", "last_chunk"),
 });
 
-/** Deltas as the engine sends them: of any choice at any time, each choice ending once, the last one with the usage. */
+/** Generates deltas as the engine sends them: choices interleaved, each finishing once, usage on the last delta. */
 function deltasOf({ n, logprobs, separateReasoning }: Request): fc.Arbitrary<OutputDelta[]> {
   const word = fc.string({ maxLength: 3, unit: "grapheme" });
   const part = fc.record({
@@ -270,7 +270,7 @@ function deltasOf({ n, logprobs, separateReasoning }: Request): fc.Arbitrary<Out
 const answers = requests.chain((request) => fc.tuple(fc.constant(request), deltasOf(request)));
 
 describe("the stream", () => {
-  it("put together equals the whole answer, field by field", () => {
+  it("equals the complete answer when concatenated, field by field", () => {
     fc.assert(
       fc.property(answers, ([request, deltas]) => {
         const { choices, usage } = whole(deltas, request);
@@ -281,7 +281,7 @@ describe("the stream", () => {
     );
   });
 
-  it("has for each choice one role chunk first and one finish chunk last, and text with neither", () => {
+  it("has one role chunk first and one finish chunk last for each choice, neither of them with text", () => {
     fc.assert(
       fc.property(answers, ([request, deltas]) => {
         const chunks = streamed(deltas, request).flatMap(({ choices }) => choices);
@@ -303,9 +303,9 @@ describe("the stream", () => {
   });
 });
 
-describe("our own schemas", () => {
+describe("the response schemas", () => {
   const ajv = new Ajv2020({ strict: false });
-  it("hold for every answer and every chunk", () => {
+  it("accept every answer, every chunk and an error", () => {
     const isCompletion = ajv.compile(chatCompletionSchema);
     const isChunk = ajv.compile(chatCompletionChunkSchema);
     fc.assert(
@@ -321,7 +321,7 @@ describe("our own schemas", () => {
 });
 
 describeWithAssets("OpenAI's schema", () => {
-  it("holds for every answer, chunk and error, the vendor's fields aside", () => {
+  it("accepts every answer, chunk and error once vendor fields are removed", () => {
     const validator = openAiSchemas();
     const isCompletion = validator("CreateChatCompletionResponse");
     const isChunk = validator("CreateChatCompletionStreamResponse");
@@ -338,7 +338,7 @@ describeWithAssets("OpenAI's schema", () => {
     );
     for (const param of [null, "messages[2].content"])
       expect(isError(new ApiError("invalid_type", "m", param).toBody())).toBe(true);
-    // A canary: the schemas must be able to refuse.
+    // Sanity check: the schemas also reject invalid objects.
     expect(isChunk({ ...streamed(ANSWER, {})[0], vendor: 1 })).toBe(false);
     expect(isCompletion({ ...whole(ANSWER, {}), object: "other" })).toBe(false);
   });

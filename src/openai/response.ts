@@ -1,6 +1,6 @@
 /**
- * The engine's deltas in the wire's words (contract, sections 4, 6 and 8): one object, or the chunks of a stream.
- * Law: the chunks put together equal the object, field by field.
+ * Converts the engine's deltas to responses (contract, sections 4, 6 and 8): one object, or the chunks of a stream.
+ * Invariant: the concatenated chunks equal the object, field by field.
  */
 
 import type {
@@ -20,19 +20,19 @@ import type {
   WireUsage,
 } from "./response-schema.js";
 
-/** What all of an answer's chunks share, and the request that they answer. */
+/** Fields shared by all chunks of a response, and the request it answers. */
 export interface ResponseContext {
-  /** `chatcmpl-` and 24 characters. */
+  /** `chatcmpl-` followed by 24 characters. */
   readonly id: string;
-  /** Seconds since 1970. */
+  /** Unix time in seconds. */
   readonly created: number;
-  /** As requested. */
+  /** Model name as requested. */
   readonly model: string;
   readonly systemFingerprint: string;
   readonly request: Pick<ChatRequest, "n" | "logprobs" | "separateReasoning" | "streamUsage">;
 }
 
-/** The answer as one object. */
+/** Returns the answer as one object. */
 export function chatCompletion(context: ResponseContext, { choices, usage }: AnswerResult): ChatCompletion {
   const { request } = context;
   return {
@@ -53,7 +53,7 @@ export function chatCompletion(context: ResponseContext, { choices, usage }: Ans
   };
 }
 
-/** The answer as chunks, in the order they are to be sent. */
+/** Converts deltas to chunks, in the order in which they must be sent. */
 export class ChunkWriter {
   readonly #context: ResponseContext;
   readonly #choices: StreamedChoice[];
@@ -63,7 +63,7 @@ export class ChunkWriter {
     this.#choices = Array.from({ length: context.request.n }, () => ({ begun: false, reasoned: false, unsent: [] }));
   }
 
-  /** A choice's first delta is preceded by its role; the request's last one is followed by the usage, where asked for. */
+  /** Sends the role before a choice's first delta, and the usage, if requested, with or after the last delta. */
   write(delta: OutputDelta): ChatCompletionChunk[] {
     const { separateReasoning, streamUsage } = this.#context.request;
     const choice = this.#choices[delta.choice];
@@ -76,7 +76,7 @@ export class ChunkWriter {
     if (!choice.begun) send({ role: "assistant", content: "" });
     choice.begun = true;
     for (const entry of delta.logprobs) choice.unsent.push(entry);
-    // Reasoning that is there and empty is told once, by an empty text: without it the client would read "none".
+    // Present but empty reasoning is sent once as an empty string; without it the client would read it as null.
     if (separateReasoning && delta.reasoning !== null && (delta.reasoning !== "" || !choice.reasoned)) {
       send({ reasoning_content: delta.reasoning });
       choice.reasoned = true;
@@ -115,9 +115,9 @@ type WireDelta = ChatCompletionChunk["choices"][number]["delta"];
 
 interface StreamedChoice {
   begun: boolean;
-  /** Whether the client knows that there is reasoning. */
+  /** True once a reasoning chunk, possibly empty, has been sent. */
   reasoned: boolean;
-  /** Entries of tokens whose text has not come yet. */
+  /** Logprob entries of tokens whose text has not been sent yet. */
   readonly unsent: TokenLogprob[];
 }
 
@@ -129,7 +129,7 @@ function choiceLogprobs(asked: boolean, entries: readonly TokenLogprob[]): Choic
   return asked ? { content: entries.map(logprobEntry), refusal: null } : null;
 }
 
-/** A token's entry of the log-probabilities. */
+/** Converts one token's log-probabilities to the wire format. */
 export function logprobEntry(entry: TokenLogprob): LogprobEntry {
   return { ...alternative(entry), top_logprobs: entry.topLogprobs.map(alternative) };
 }

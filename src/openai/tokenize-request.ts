@@ -1,4 +1,4 @@
-/** The bodies of the tokenize and detokenize routes. */
+/** Request bodies of the tokenize and detokenize routes. */
 
 import { Type, type Static } from "typebox";
 
@@ -11,7 +11,7 @@ import { messagesSchema, optional, text } from "./messages.js";
 
 export interface TokenizeRequest {
   readonly model: string;
-  /** Raw text, or messages to put through the chat template. */
+  /** Raw text, or messages to render with the chat template. */
   readonly input: { readonly text: string } | { readonly messages: readonly ChatMessage[] };
 }
 
@@ -40,7 +40,11 @@ export function parseTokenizeRequest(body: unknown): TokenizeRequest {
   checkValue(tokenizeSchema as JsonSchema, body);
   const { model, text = null, messages = null } = body as Static<typeof tokenizeSchema>;
   if (text !== null && messages !== null) {
-    throw new ApiError("unsupported_value", "messages and text are both given; only one of them can be.", "messages");
+    throw new ApiError(
+      "unsupported_value",
+      "messages and text are both given; only one of them is allowed.",
+      "messages",
+    );
   }
   if (text !== null) return { model, input: { text } };
   if (messages !== null) return { model, input: { messages: engineMessages(messages) } };

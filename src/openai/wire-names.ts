@@ -1,12 +1,14 @@
-/** What a request body calls the library's parameters. */
+/** Maps the library's parameter names to the names in request bodies. */
 
 import { PARAMETERS } from "../../engine/sampling/index.js";
 
 const OTHERS: Readonly<Record<string, string>> = { responseFormat: "response_format", tokenIds: "token_ids" };
 
 /**
- * @param path a parameter of the library or a place inside one, such as `logitBias.17`
- * @param schemaPath where the request has its JSON schema
+ * Translates a library path to the path in the request body.
+ *
+ * @param path a library parameter or a path inside one, such as `logitBias.17`
+ * @param schemaPath path of the JSON schema in the request body
  */
 export function wireName(path: string, schemaPath = "response_format.schema"): string {
   const schema = "responseFormat.schema";
