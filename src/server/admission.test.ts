@@ -1,4 +1,4 @@
-/** The law of the queue, for any arrivals and departures: places are never oversold, nobody overtakes, nobody is forgotten. */
+/** Queue properties for any arrivals and departures: places are never exceeded, order is kept, nobody is forgotten. */
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { Admission } from "./admission.js";
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-test("places, order and refusals are those of a list that is looked at from the front", async () => {
+test("places, order and refusals equal those of a simple FIFO model", async () => {
   const step = fc.oneof(
     fc.record({ type: fc.constant("enter" as const), numChoices: fc.integer({ min: 1, max: 6 }) }),
     fc.record({ type: fc.constantFrom("leave" as const, "abort" as const), index: fc.nat(8) }),
@@ -56,7 +56,7 @@ test("places, order and refusals are those of a list that is looked at from the 
           const [key, entry] = [...running][action.index % running.size] ?? [];
           if (key === undefined || entry === undefined) continue;
           entry.leave();
-          entry.leave(); // once is enough
+          entry.leave(); // a second call must have no effect
           running.delete(key);
           expectedRunning.delete(key);
           admit();

@@ -1,14 +1,14 @@
 /**
- * Who may run and who waits: a request takes as many places as it has choices, in order of arrival. Knows
- * neither the engine nor HTTP beyond the error of a full queue.
+ * Admission control: a request takes one place per choice, and requests are admitted in order of arrival. Independent
+ * of the engine and, except for the error of a full queue, of HTTP.
  */
 
 import { ApiError } from "../openai/index.js";
 
 export interface AdmissionOptions {
-  /** Choices that run at the same time. A request with more takes all places. */
+  /** Maximum number of choices that run at the same time. A request with more choices takes all places. */
   readonly numPlaces: number;
-  /** Requests that wait; one more is refused. */
+  /** Maximum number of waiting requests; further requests are refused. */
   readonly maxWaiting: number;
 }
 
@@ -28,7 +28,7 @@ export class Admission {
     this.#options = options;
   }
 
-  /** Requests that hold places. */
+  /** Number of requests that hold places. */
   get numRunning(): number {
     return this.#numRunning;
   }
@@ -40,8 +40,8 @@ export class Admission {
   /**
    * Waits for places.
    *
-   * @returns gives the places back; further calls do nothing
-   * @throws ApiError queue_full at once; the signal's reason if it aborts first
+   * @returns a function that releases the places; calling it again has no effect
+   * @throws ApiError queue_full, immediately; the signal's reason if the signal aborts before admission
    */
   async enter(numChoices: number, signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
@@ -58,7 +58,7 @@ export class Admission {
     };
   }
 
-  /** Sends away everyone who waits. */
+  /** Rejects all waiting requests with `reason`. */
   refuseWaiting(reason: unknown): void {
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -70,7 +70,7 @@ export class Admission {
     if (this.#waiting.length >= maxWaiting) {
       throw new ApiError(
         "queue_full",
-        `${this.#numRunning} requests are running and ${this.#waiting.length} wait; at most ${maxWaiting} may wait. Try again later.`,
+        `The queue is full: ${this.#numRunning} running, ${this.#waiting.length} waiting, at most ${maxWaiting} may wait. Try again later.`,
         null,
         {
           headers: { "retry-after": RETRY_AFTER_SECONDS },

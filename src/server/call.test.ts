@@ -6,7 +6,7 @@ import { Call } from "./call.js";
 
 const NUM_DELTAS = 1000;
 
-test("what piled up is handed out in small parts, in order, and others get their turn in between", async () => {
+test("delivers accumulated deltas in small batches, in order, and yields to the event loop between them", async () => {
   const call = new Call(() => {});
   for (let token = 0; token < NUM_DELTAS; token++) {
     const usage =

@@ -1,4 +1,4 @@
-/** One call to a worker: its first reply as a promise, its deltas as they come, its end told once. */
+/** One call to a worker: the first reply as a promise, deltas as they arrive, and one notification of the end. */
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 
@@ -7,7 +7,7 @@ import { EngineError } from "../../engine/errors.js";
 import type { OutputDelta } from "../../engine/index.js";
 import type { FromWorker, PostedError } from "./worker-protocol.js";
 
-/** What has come since the consumer last looked, never empty; ends after the delta that carries the usage. */
+/** Batches of deltas received since the last read, never empty; ends after the delta that carries the usage. */
 export type DeltaBatches = AsyncIterable<readonly OutputDelta[]>;
 
 type CallMessage = Extract<FromWorker, { readonly call: number }>;
@@ -26,13 +26,13 @@ export class Call {
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
     this.#first = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#first.catch(() => {}); // a call may fail before anybody waits for its reply
+    this.#first.catch(() => {}); // prevents an unhandled rejection if the call fails before reply() is awaited
   }
 
-  /** The first reply, of the type that belongs to the question asked. */
+  /** Resolves with the first reply, which must be of the given type. */
   async reply<T extends ReplyType>(type: T): Promise<Reply<T>> {
     const reply = await this.#first;
-    if (reply.type !== type) throw new Error(`The worker replied ${reply.type} where ${type} was due`);
+    if (reply.type !== type) throw new Error(`The worker replied ${reply.type}; ${type} was expected`);
     return reply as Reply<T>;
   }
 
@@ -56,7 +56,7 @@ export class Call {
     }
   }
 
-  /** Ends the call; what had come before is still handed out. */
+  /** Ends the call with an error; deltas received before are still delivered. */
   fail(error: unknown): void {
     if (this.#ended) return;
     this.#queue.fail(error);
@@ -80,10 +80,10 @@ export class Call {
   }
 }
 
-/** What a consumer that was slow gets at once: with log-probabilities, a few milliseconds' work. */
+/** Largest batch given to a slow consumer: with log-probabilities, it takes a few milliseconds to serialize. */
 const MAX_BATCH_DELTAS = 64;
 
-/** The error as the worker had it, with the worker's stack as its cause where it is a bug. */
+/** Restores a posted error; for an internal error, the cause carries the worker's stack. */
 export function receivedError({ code, message, param, stack }: PostedError): EngineError {
   if (stack === null) return new EngineError(code, message, param);
   const cause = new Error(message);

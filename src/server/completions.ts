@@ -1,6 +1,6 @@
 /**
- * POST chat/completions: a checked request to the engine, its deltas to one JSON answer or to a stream of chunks.
- * What the chunks look like is src/openai's business.
+ * POST chat/completions: passes a checked request to the engine and sends its deltas as one JSON object or as a stream
+ * of chunks. src/openai defines the format of both.
  */
 
 import { randomBytes } from "node:crypto";
@@ -42,7 +42,7 @@ async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, seed:
   return collector.result(seed);
 }
 
-/** An error after the first byte is an event of the stream, and the stream ends as it always does. */
+/** Streams the answer. An error after the first byte is sent as an event; `[DONE]` follows as usual. */
 async function streamAnswer(
   batches: AsyncIterable<readonly OutputDelta[]>,
   answer: Answer,
@@ -63,7 +63,7 @@ async function streamAnswer(
   }
 }
 
-/** Passes the deltas on, and tells metrics and log about them. */
+/** Forwards the deltas and records them for metrics and the log. */
 async function* watched(
   { deltas, numPromptTokens }: Generation,
   model: ServedModel,
@@ -86,7 +86,7 @@ async function* watched(
   }
 }
 
-/** What names an answer and the program it came from: the model's hash, the numerics (profile, keys and values), the version. */
+/** Returns id, time and fingerprint; the fingerprint has model hash, profile, KV cache format unless f32, version. */
 function identity({ host }: ServedModel, { version }: Services) {
   const { info } = host;
   assert(info !== null, "a model answers before it is loaded");

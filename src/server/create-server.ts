@@ -1,4 +1,4 @@
-/** A server in one call, for programs and tests: models in worker threads, HTTP in front. */
+/** Creates a complete server, for programs and tests: models in worker threads, and the HTTP server. */
 
 import { readFileSync } from "node:fs";
 
@@ -13,65 +13,66 @@ import { isLoopback } from "./keys.js";
 import { ModelRegistry, servedNames } from "./models.js";
 import { startServer, type ApiServer } from "./server.js";
 
-/** A model and how it is loaded; callbacks and signal are the server's. */
+/** A model and its load options, except for the callbacks and the signal, which the server sets. */
 export interface ServedModelOptions extends Omit<
   LoadModelOptions,
   "onProgress" | "onDownload" | "onNotice" | "signal"
 > {
-  /** What requests call it. */
+  /** Name of the model in requests. */
   readonly id: string;
 }
 
 export interface CreateServerOptions {
-  /** The first is the default one. The embedded model, as `tiny`, unless given. */
+  /** Models to serve; the first one is the default model. Default: the embedded model, as `tiny`. */
   readonly models?: readonly ServedModelOptions[];
-  /** More names, each with the id that it stands for. */
+  /** Additional names, each mapped to the id of a served model. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** The address to listen on: 127.0.0.1 unless given. */
+  /** Address to listen on. Default: 127.0.0.1. */
   readonly host?: string;
-  /** 0, the default, takes any free one. */
+  /** Port to listen on. Default: 0, any free port. */
   readonly port?: number;
-  /** Requests need one of them; none by default. */
+  /** API keys, one of which every request must carry. Default: none, requests need no key. */
   readonly apiKeys?: readonly string[];
-  /** Whether others may reach the server without a key: false unless given. */
+  /** Set to listen on a non-loopback address without API keys. Default: false. */
   readonly insecure?: boolean;
-  /** Origins that browsers may call from; `*` for all; none by default. */
+  /** Allowed CORS origins; `*` allows all. Default: none. */
   readonly corsOrigins?: readonly string[];
-  /** The request format of every path; it follows the path unless given (contract, section 1). */
+  /** Request format of all paths. Default: the path determines the format (contract, section 1). */
   readonly dialect?: Dialect | null;
-  /** Requests to a model that may wait: 128 unless given. */
+  /** Maximum number of waiting requests for each model. Default: 128. */
   readonly maxQueue?: number;
-  /** Bytes of a request's body: 8 MiB unless given. */
+  /** Maximum size of a request body in bytes. Default: 8 MiB. */
   readonly maxBodyBytes?: number;
-  /** Nothing is logged unless given. */
+  /** Logger. Default: nothing is logged. */
   readonly log?: Logger;
-  /** Whether the log may carry the text of messages and answers: false unless given. */
+  /** Set to log the text of messages and answers. Default: false. */
   readonly logContent?: boolean;
-  /** Called with a model's id; what it returns is told how that model is loaded. */
+  /** Called with a model's id; returns the callbacks that receive the loading progress of this model. */
   readonly onLoading?: (id: string) => LoadingCallbacks;
 }
 
 export type LoadingCallbacks = Pick<LoadModelOptions, "onProgress" | "onDownload" | "onNotice">;
 
 export interface RunningServer {
-  /** Such as `http://127.0.0.1:8000`; OpenAI's clients take it with `/v1` as their base URL. */
+  /** URL of the server, such as `http://127.0.0.1:8000`. The base URL for OpenAI clients is this URL plus `/v1`. */
   readonly url: string;
-  /** Every name that requests may give as their model. */
+  /** All ids and aliases that requests may use as `model`. */
   readonly modelNames: readonly string[];
-  /** Lets running answers finish for that long, 0 unless given, then ends the server and its models. */
+  /** Lets running answers finish for up to `graceMs` (default: 0), then stops the server and its models. */
   close(graceMs?: number): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** A server that listens, whose models may still be loading. */
+/** A listening server whose models may still be loading. */
 export interface ListeningServer extends RunningServer {
-  /** The profile that each model runs in, once all are loaded. */
+  /** Resolves with the numerics profile of each model, by id, when all models are loaded. */
   readonly loaded: Promise<ReadonlyMap<string, string>>;
 }
 
 /**
- * Starts a server, and waits until its models are loaded.
- * @throws EngineError for an option or a model that cannot be used, or an address that is taken
+ * Starts a server and waits until its models are loaded.
+ *
+ * @throws EngineError for an invalid option, a model that cannot be loaded, or an address that is not available
  */
 export async function createServer(options: CreateServerOptions = {}): Promise<RunningServer> {
   const server = await listen(options);
@@ -84,7 +85,7 @@ export async function createServer(options: CreateServerOptions = {}): Promise<R
   }
 }
 
-/** Starts a server, and does not wait for its models: until they are loaded it answers with `model_loading`. */
+/** Starts a server without waiting for its models; requests get `model_loading` until they are loaded. */
 export async function listen(options: CreateServerOptions): Promise<ListeningServer> {
   const {
     models = [{ id: "tiny" }],
@@ -97,10 +98,10 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
   const { log = pino({ level: "silent" }), onLoading = () => ({}) } = options;
   if (apiKeys.length === 0 && options.insecure !== true && !isLoopback(host)) {
     const message = (named: Naming): string =>
-      `Listening on ${host} lets others reach the server: set an API key, or allow it with ${named("insecure")}.`;
+      `Listening on ${host} lets other machines use the server without a key. Set an API key, or allow it with ${named("insecure")}.`;
     throw new EngineError("unsupported_value", message, "host");
   }
-  // Names are checked before an engine starts to work.
+  // Check the names before any worker starts.
   const aliasMap = new Map(Object.entries(aliases));
   servedNames(
     models.map(({ id }) => id),
@@ -145,7 +146,7 @@ function running(server: ApiServer, registry: ModelRegistry, closeHosts: () => P
   };
   const infos = registry.all().map(async ({ id, host }) => [id, (await host.loaded).profile] as const);
   const loaded = Promise.all(infos).then((profiles) => new Map(profiles));
-  // The caller looks at it; a rejection must not end the process before.
+  // The caller handles a rejection; until it does, the rejection must not end the process as unhandled.
   loaded.catch(() => {});
   return { url: server.url, modelNames: registry.names(), loaded, close, [Symbol.asyncDispose]: () => close() };
 }

@@ -1,4 +1,4 @@
-/** Contract, section 1, as served by one server: each row of the table below the paths of both dialects, and what overrides it. */
+/** Contract, section 1, over HTTP: each row of the dialect table on the paths of both dialects, with its overrides. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -34,7 +34,7 @@ const refused = (code: string, param: string) => ({ status: 400, code, param });
 const text = ({ choices }: ChatCompletion): string => choices[0]!.message.content;
 
 describe("a path", () => {
-  /** The dialects of the three prefixes, by what the route of capabilities says and by what a request without options gets. */
+  /** Returns the dialect of each prefix: as the capabilities route reports it, and as an answer without options shows. */
   async function spoken(url: string): Promise<unknown[]> {
     const dialects = [];
     for (const prefix of ["/v1", "/v3/openai", "/openai/v1"]) {
@@ -46,7 +46,7 @@ describe("a path", () => {
     return dialects;
   }
 
-  test("has its dialect: /v1 openai, the vendor's own paths ppio", async () => {
+  test("has its dialect: openai for /v1, ppio for the vendor's paths", async () => {
     expect(await spoken(server.url)).toEqual([
       ["openai", "openai"],
       ["ppio", "ppio"],
@@ -54,7 +54,7 @@ describe("a path", () => {
     ]);
   });
 
-  test.each(DIALECTS)("has the one that is forced: %s", async (dialect) => {
+  test.each(DIALECTS)("has the forced dialect: %s", async (dialect) => {
     const forced = await testServer({ dialect });
     expect(await spoken(forced.url)).toEqual(Array.from({ length: 3 }, () => [dialect, dialect]));
     await forced.close();
@@ -82,7 +82,7 @@ describe("a stop sequence in the returned text", () => {
 });
 
 describe("usage while streaming", () => {
-  /** On which chunks it is, counted from the end, and whether it is null on the others. */
+  /** Returns the chunks with usage, counted from the end, and the values of `usage` on the other chunks. */
   async function usage(dialect: Dialect, fields: object): Promise<object> {
     const chunks = (await events(
       await send(dialect, { max_tokens: 3, n: 2, stream: true, ...fields }),
@@ -113,7 +113,7 @@ describe("usage while streaming", () => {
 });
 
 describe("prompt and max_tokens over the context", () => {
-  /** With the template's tokens, a prompt that leaves ten of the embedded model's 1024. */
+  /** A prompt that, with the template's tokens, leaves ten tokens of the embedded model's context of 1024. */
   const prompt = { messages: [{ role: "user", content: "1".repeat(1008) }] };
   const TOO_MANY = refused("context_length_exceeded", "max_tokens");
 
@@ -135,7 +135,7 @@ describe("prompt and max_tokens over the context", () => {
 });
 
 describe("top_p and top_k", () => {
-  test("ppio: more than 0 and at most 1; 1 to 128", async () => {
+  test("ppio: top_p more than 0 and at most 1; top_k 1 to 128", async () => {
     for (const fields of [{ top_p: Number.MIN_VALUE }, { top_p: 1 }, { top_k: 1 }, { top_k: 128 }])
       await answer("ppio", { ...fields, max_tokens: 1 });
     for (const top_p of [0, 1.01]) expect(await refusal("ppio", { top_p })).toEqual(refused("out_of_range", "top_p"));
@@ -143,7 +143,7 @@ describe("top_p and top_k", () => {
       expect(await refusal("ppio", { top_k })).toEqual(refused("out_of_range", "top_k"));
   });
 
-  test("openai: 0 to 1, of which 0 keeps one token; -1 and 0 are off, and there is no largest", async () => {
+  test("openai: top_p 0 to 1, where 0 keeps one token; top_k -1 and 0 are off, and it has no maximum", async () => {
     const request = { temperature: 2, seed: 3, max_tokens: 20 };
     const free = text(await answer("openai", { ...request, separate_reasoning: false }));
     for (const top_k of [-1, 0, 1e300])
@@ -161,7 +161,7 @@ describe("separate_reasoning", () => {
   test.each([
     ["ppio", false],
     ["openai", true],
-  ] as const)("%s: %j unless it is given, true with a response_format other than text", async (dialect, separates) => {
+  ] as const)("%s: defaults to %j, or to true with a structured response_format", async (dialect, separates) => {
     const apart = { content: "27 + 38 = 65", reasoning_content: expect.stringContaining("7+8=15") as string };
     const together = { content: expect.stringMatching(/^<think>[^]*7\+8=15[^]*<\/think>\s*27 \+ 38 = 65$/) as string };
     const message = async (fields: object) => (await answer(dialect, fields)).choices[0]!.message;

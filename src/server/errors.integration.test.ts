@@ -1,4 +1,4 @@
-/** Contract, section 9, as served: a row for each code, over both dialects, and which of several failures is told. */
+/** Contract, section 9, over HTTP: a case for each error code, in both dialects, and the order of checks. */
 
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
@@ -38,7 +38,7 @@ interface Told {
   readonly param: string | null;
 }
 
-/** The error of an answer, which has its four fields and nothing else. */
+/** Reads an error response and checks that its body has exactly the four fields. */
 async function told(pending: Promise<Response> | Response): Promise<Told> {
   const response = await pending;
   const body = (await response.json()) as { error: Record<string, unknown> };
@@ -62,7 +62,7 @@ const row = (status: number, type: string, code: ApiErrorCode, param: string | n
 const invalid = (code: ApiErrorCode, param: string | null = null, status = 400): Told =>
   row(status, "invalid_request_error", code, param);
 
-/** A request that would be answered, with something wrong laid over it. */
+/** Changes that make a valid request invalid. */
 interface Wrong {
   readonly path?: string;
   readonly method?: string;
@@ -89,34 +89,38 @@ function send(
 }
 
 const digits = (count: number) => ({ messages: [{ role: "user", content: "1".repeat(count) }] });
-/** The template's own tokens around one message, in the embedded model's context of 1024. */
+/** Number of tokens that the template adds to one message. The embedded model's context is 1024 tokens. */
 const NUM_FRAME_TOKENS = 6;
 const TOOL = { role: "tool", content: "Hi" };
 
 const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] = [
-  ["a body that is no JSON", { body: "{" }, invalid("invalid_json")],
-  ["no body", { body: "" }, invalid("invalid_json")],
+  ["a body that is not JSON", { body: "{" }, invalid("invalid_json")],
+  ["an empty body", { body: "" }, invalid("invalid_json")],
   ["a repeated key", { body: chatBody().replace("{", '{"model":"tiny",') }, invalid("invalid_json")],
   ["bytes that are not UTF-8", { body: Uint8Array.of(0x22, 0xff, 0x22) }, invalid("invalid_json")],
-  ["a body that is no object", { body: "[]" }, invalid("invalid_type")],
+  ["a body that is not an object", { body: "[]" }, invalid("invalid_type")],
   ["the wrong JSON type", { fields: { temperature: "hot" } }, invalid("invalid_type", "temperature")],
   ["a fraction for an integer", { fields: { n: 1.5 } }, invalid("invalid_type", "n")],
   ["a value out of range", { fields: { stop: ["a", ""] } }, invalid("out_of_range", "stop[1]")],
   [
-    "an id that is no token",
+    "an id that is not a token",
     { fields: { logit_bias: { 1023: 0, 1024: 0 } } },
     invalid("out_of_range", "logit_bias.1024"),
   ],
   ["a required field that is absent", { body: '{"model":"tiny"}' }, invalid("missing_required_parameter", "messages")],
   ["a required field that is null", { fields: { model: null } }, invalid("missing_required_parameter", "model")],
-  ["a field that nobody knows", { fields: { temprature: null } }, invalid("unknown_parameter", "temprature")],
-  ["a field that is not built", { fields: { store: true } }, invalid("unsupported_parameter", "store")],
+  ["an unknown field", { fields: { temprature: null } }, invalid("unknown_parameter", "temprature")],
+  ["an unimplemented field", { fields: { store: true } }, invalid("unsupported_parameter", "store")],
   [
-    "a value that is not listed",
+    "a value that is not in the list",
     { fields: { messages: [{ role: "user", content: [{ type: "image_url" }] }] } },
     invalid("unsupported_value", "messages[0].content[0].type"),
   ],
-  ["two limits", { fields: { max_tokens: 1, max_completion_tokens: 2 } }, invalid("unsupported_value", "max_tokens")],
+  [
+    "two different limits",
+    { fields: { max_tokens: 1, max_completion_tokens: 2 } },
+    invalid("unsupported_value", "max_tokens"),
+  ],
   [
     "stream_options without a stream",
     { fields: { stream_options: {} } },
@@ -124,12 +128,12 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
   ],
   ["top_logprobs without logprobs", { fields: { top_logprobs: 1 } }, invalid("unsupported_value", "top_logprobs")],
   [
-    "a prompt of the context's length",
+    "a prompt that fills the context",
     { fields: digits(1024 - NUM_FRAME_TOKENS) },
     invalid("context_length_exceeded", "messages"),
   ],
   [
-    "a prompt of the context's length, to be truncated",
+    "a prompt that fills the context, with truncate",
     { fields: { ...digits(1024 - NUM_FRAME_TOKENS), context_length_exceeded_behavior: "truncate" } },
     invalid("context_length_exceeded", "messages"),
   ],
@@ -152,17 +156,17 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
     invalid("unsupported_schema", "response_format.json_schema.schema/properties/a/not"),
   ],
   [
-    "a schema that is none",
+    "an invalid schema",
     { fields: { response_format: { type: "json_object", schema: { type: "text" } } } },
     invalid("invalid_schema", "response_format.schema/type"),
   ],
   [
-    "a schema that no value meets",
+    "a schema that no value satisfies",
     { fields: { response_format: { type: "json_schema", schema: false } } },
     invalid("invalid_schema", "response_format.schema"),
   ],
   [
-    "a regular expression that is none",
+    "an invalid regular expression",
     { fields: { response_format: { type: "regex", regex: "(" } } },
     invalid("invalid_schema", "response_format.regex"),
   ],
@@ -172,25 +176,25 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
     invalid("unsupported_schema", "response_format.regex"),
   ],
   [
-    "an answer that begins where no answer begins",
+    "an expression whose matches start with white space",
     { fields: { response_format: { type: "regex", regex: "[ \\n]a" } } },
     invalid("unsupported_schema", "response_format.regex"),
   ],
-  ["no key", { headers: { authorization: "" } }, row(401, "authentication_error", "invalid_api_key")],
+  ["a missing key", { headers: { authorization: "" } }, row(401, "authentication_error", "invalid_api_key")],
   ["a wrong key", { headers: { authorization: "Bearer kei" } }, row(401, "authentication_error", "invalid_api_key")],
   ["a model that is not served", { fields: { model: "tinny" } }, invalid("model_not_found", "model", 404)],
-  ["a path that is none", { path: "/v1/completion" }, invalid("not_found", null, 404)],
-  ["a method that is none", { method: "PUT" }, invalid("method_not_allowed", null, 405)],
+  ["an unknown path", { path: "/v1/completion" }, invalid("not_found", null, 404)],
+  ["a method that is not allowed", { method: "PUT" }, invalid("method_not_allowed", null, 405)],
   [
-    "a body of a byte too many",
+    "a body one byte too large",
     { body: chatBody({ user: "x".repeat(20_001 - chatBody({ user: "" }).length) }) },
     invalid("request_too_large", null, 413),
   ],
   ["another media type", { headers: { "content-type": "text/json" } }, invalid("unsupported_media_type", null, 415)],
 ];
 
-/** What is nobody's mistake, or the sender's alone. */
-const BEFALLS = {
+/** Errors that depend on the server's state or on timing. */
+const STATE_ERRORS = {
   slowBody: invalid("request_timeout", null, 408),
   fullQueue: row(429, "rate_limit_error", "queue_full"),
   deadEngine: row(500, "api_error", "internal_error"),
@@ -204,7 +208,7 @@ describe.each(DIALECTS)("%s refuses", (dialect) => {
   });
 });
 
-test.each(DIALECTS)("%s answers what is just inside the limits", async (dialect) => {
+test.each(DIALECTS)("%s answers requests just within the limits", async (dialect) => {
   for (const given of [
     { body: chatBody({ max_tokens: 1, user: "x".repeat(20_000 - chatBody({ max_tokens: 1, user: "" }).length) }) },
     { fields: { ...digits(1023 - NUM_FRAME_TOKENS), max_tokens: 1, context_length_exceeded_behavior: "error" } },
@@ -214,7 +218,7 @@ test.each(DIALECTS)("%s answers what is just inside the limits", async (dialect)
   }
 });
 
-describe("what befalls a server", () => {
+describe("errors of state and timing", () => {
   async function start(options: TestServerOptions): Promise<TestServer> {
     const server = await testServer({ worker: fakeWorker(), ...options });
     open.push(server);
@@ -223,52 +227,52 @@ describe("what befalls a server", () => {
   const chat = ({ url }: TestServer, fields: object = {}) =>
     post(`${url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }));
 
-  test("a body that does not come: 408", async () => {
+  test("an incomplete body: 408", async () => {
     const { url } = await start({ bodyTimeoutMs: 50 });
     const headers = { "content-type": "application/json", "content-length": 2 };
     const sending = request(`${url}/v1/chat/completions`, { method: "POST", headers });
     sending.flushHeaders();
     const [answer] = (await once(sending, "response")) as [IncomingMessage];
-    sending.on("error", () => {}); // the server hangs up
+    sending.on("error", () => {}); // the server closes the connection
     const response = new Response(await text(answer), { status: answer.statusCode! });
-    expect(await told(response)).toEqual(BEFALLS.slowBody);
+    expect(await told(response)).toEqual(STATE_ERRORS.slowBody);
   });
 
-  test("a full queue: 429, and when to come back", async () => {
+  test("a full queue: 429 with Retry-After", async () => {
     const server = await start({ numPlaces: 1, maxWaiting: 0 });
     await chat(server, { max_tokens: 100_000, stream: true });
     const response = await chat(server);
     expect(response.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
-    expect(await told(response)).toEqual(BEFALLS.fullQueue);
+    expect(await told(response)).toEqual(STATE_ERRORS.fullQueue);
   });
 
-  test("an engine that dies: 500 without a stack or a path, then 503 until it is back", async () => {
+  test("an engine that dies: 500 without stack or paths, then 503 until it has restarted", async () => {
     const server = await start({});
     const running = chat(server, { max_tokens: 100_000 });
     await until(() => server.host.numRunning === 1);
     server.host.tokenize({ text: "" }, new AbortController().signal).catch(() => {});
     const response = await running;
     expect(await response.clone().text()).not.toMatch(/\/|\bat |\.js/);
-    expect(await told(response)).toEqual(BEFALLS.deadEngine);
-    expect(await told(chat(server))).toEqual(BEFALLS.noModelYet);
+    expect(await told(response)).toEqual(STATE_ERRORS.deadEngine);
+    expect(await told(chat(server))).toEqual(STATE_ERRORS.noModelYet);
   });
 
-  test("a shutdown: 503", async () => {
+  test("shutdown: 503", async () => {
     const server = await start({});
     await chat(server, { max_tokens: 50, stream: true });
     const closing = server.server.close(10_000);
-    expect(await told(chat(server))).toEqual(BEFALLS.shutdown);
+    expect(await told(chat(server))).toEqual(STATE_ERRORS.shutdown);
     await closing;
   });
 });
 
-test("every code that can be met has its row", () => {
+test("every error code has a case", () => {
   expect([...CODES_TOLD].sort()).toEqual(Object.keys(ERROR_CODES).sort());
 });
 
-describe.each(DIALECTS)("%s: the first failure wins", (dialect) => {
+describe.each(DIALECTS)("%s: checks run in this order", (dialect) => {
   test("method and path, key, media type, size, JSON, fields, model, schema, template, context", async () => {
-    // Everything is wrong at first; each rung puts one thing right.
+    // The first request has every error; each later one fixes one of them.
     const tooMuch = { context_length_exceeded_behavior: "error", max_tokens: 5000 };
     const allWrong = { model: "none", messages: [TOOL], ...tooMuch };
     const stranger = { authorization: "Bearer none", "content-type": "text/plain" };

@@ -1,6 +1,6 @@
 /**
- * One request and its response: who asks, what is sent, and a signal that aborts when the client goes away or the
- * exchange is over, so that nothing works for an answer nobody reads. Knows no routes.
+ * One HTTP request and its response. Its signal aborts when the client disconnects or the exchange is over, so that no
+ * work continues for an answer that nobody reads. Independent of the routes.
  */
 
 import { randomBytes } from "node:crypto";
@@ -17,9 +17,9 @@ export class Exchange {
   readonly method: string;
   readonly path: string;
   readonly arrivedAtMs = performance.now();
-  /** What the log line of this request says beside the usual; never message text unless asked for. */
+  /** Additional fields of this request's log line; message text only with the option `logContent`. */
   readonly facts: Record<string, unknown> = {};
-  /** The route's name, for logs and metrics. */
+  /** Name of the route, for logs and metrics. */
   route = "unknown";
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -29,13 +29,13 @@ export class Exchange {
     this.#request = request;
     this.#response = response;
     this.method = request.method ?? "GET";
-    // A proxy may ask for the whole address.
+    // A proxy may send the absolute URL.
     this.path = (request.url ?? "/").replace(/^https?:\/\/[^/?]*/i, "").split("?", 1)[0]! || "/";
     const given = request.headers["x-request-id"];
     this.requestId =
       typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : `req_${randomBytes(12).toString("hex")}`;
     response.setHeader("x-request-id", this.requestId);
-    // Writing to a client that has gone is no error; `close` tells.
+    // Writing to a disconnected client is not an error; the `close` event reports the disconnect.
     response.on("error", () => {});
     response.once("close", () => {
       if (!response.writableFinished) this.abort(new ClientGone());
@@ -46,7 +46,7 @@ export class Exchange {
     return this.#abort.signal;
   }
 
-  /** As sent; 0 where the client went away before anything was. */
+  /** Status as sent; 0 if the client disconnected before the headers were sent. */
   get status(): number {
     return this.#response.headersSent ? this.#response.statusCode : 0;
   }
@@ -64,12 +64,12 @@ export class Exchange {
     this.#response.setHeader(name, value);
   }
 
-  /** Calls back when the connection is done with this exchange, one way or another. */
+  /** Calls `listener` when the response is closed, complete or not. */
   onClose(listener: () => void): void {
     this.#response.once("close", listener);
   }
 
-  /** Takes back whatever works for this exchange. The first reason stays. */
+  /** Cancels all work for this exchange. Only the first call's reason counts. */
   abort(reason: Error): void {
     this.#abort.abort(reason);
   }
@@ -90,7 +90,7 @@ export class Exchange {
     this.#send(json, JSON_TYPE, status);
   }
 
-  /** For a body that may take long to write down: others get their turn in between. */
+  /** Sends a body that may take long to serialize; yields to the event loop between parts. */
   async sendLargeJson(body: object): Promise<void> {
     const parts: Buffer[] = [];
     let text = "";
@@ -118,9 +118,9 @@ export class Exchange {
   }
 
   /**
-   * Answers with an error; after the first byte of another answer all that is left is to hang up.
+   * Sends an error response; closes the connection instead if the headers have already been sent.
    *
-   * @returns the error as told; null where nobody is left to be told
+   * @returns the error to report; null if the client has disconnected
    */
   fail(error: unknown): ApiError | null {
     if (this.isClientGone || this.#response.headersSent) this.#response.destroy();
@@ -128,7 +128,7 @@ export class Exchange {
     const apiError = apiErrorOf(error);
     if (this.#response.headersSent) return apiError;
     for (const [name, value] of Object.entries(apiError.headers)) this.setHeader(name, value);
-    // Whoever waits for leave to send a body may send it or not: the connection cannot be used again.
+    // After `Expect: 100-continue` the client may or may not still send the body, so the connection is not reusable.
     if (this.header("expect") !== undefined) this.setHeader("connection", "close");
     this.sendJson(apiError.toBody(), apiError.status);
     return apiError;
@@ -141,10 +141,10 @@ export class Exchange {
 }
 
 const JSON_TYPE = "application/json; charset=utf-8";
-/** A millisecond's work, about. */
+/** Takes about a millisecond to serialize. */
 const JSON_PART_CHARS = 128 << 10;
 
-/** The reason of a signal whose client hung up: nobody is left to be told. */
+/** Abort reason of an exchange whose client disconnected; no response is sent. */
 export class ClientGone extends Error {
   override readonly name = "ClientGone";
 

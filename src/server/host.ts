@@ -1,7 +1,7 @@
 /**
- * One model in a worker thread, seen from the server's thread: ask it for answers, tokens or text. Decides who
- * runs and who waits, takes calls back when their signal aborts, and starts another worker when one dies: its
- * calls fail, those that wait are sent away, and new ones are refused until the model is loaded again.
+ * The server thread's interface to one model in a worker thread: chat, tokenize and detokenize. Queues requests and
+ * cancels calls when their signal aborts. If the worker dies, its calls fail, waiting requests are rejected, a new worker
+ * is started, and requests are refused until the model is loaded again.
  */
 
 import { Worker } from "node:worker_threads";
@@ -22,13 +22,13 @@ export interface HostOptions extends AdmissionOptions {
   readonly onProgress?: (done: number, total: number) => void;
   /** Called while a file of the model is downloaded. */
   readonly onDownload?: (done: number, total: number, file: string) => void;
-  /** Called with a sentence about something that is no error. */
+  /** Called with a notice, a sentence that does not report an error. */
   readonly onNotice?: (message: string) => void;
-  /** The worker's program; tests put others in its place. */
+  /** Program of the worker; tests replace it. */
   readonly workerUrl?: URL;
 }
 
-/** An answer on its way. */
+/** A started answer. */
 export interface Generation {
   readonly seed: number;
   readonly numPromptTokens: number;
@@ -38,7 +38,7 @@ export interface Generation {
 export type HostState = "loading" | "ready" | "restarting" | "closed";
 
 export class EngineHost {
-  /** Settles when the model has been loaded for the first time, or could not be. */
+  /** Resolves when the model has been loaded for the first time; rejects if loading fails. */
   readonly loaded: Promise<ModelInfo>;
   readonly #options: HostOptions;
   readonly #admission: Admission;
@@ -50,7 +50,7 @@ export class EngineHost {
   #lastError: Error | null = null;
   #settleLoaded: { resolve: (info: ModelInfo) => void; reject: (error: unknown) => void } | null = null;
   #numRestarts = 0;
-  /** Crashes since the model last answered: each doubles the pause before the next start. */
+  /** Crashes since the last delta of the model; each one doubles the pause before the next restart. */
   #numCrashesInRow = 0;
   #restart: NodeJS.Timeout | undefined;
 
@@ -58,7 +58,7 @@ export class EngineHost {
     this.#options = options;
     this.#admission = new Admission(options);
     this.loaded = new Promise((resolve, reject) => (this.#settleLoaded = { resolve, reject }));
-    // Whoever starts the host looks at it; a rejection must not end the process before.
+    // The creator handles a rejection; until it does, the rejection must not end the process as unhandled.
     this.loaded.catch(() => {});
     this.#worker = this.#startWorker();
   }
@@ -85,11 +85,11 @@ export class EngineHost {
   }
 
   /**
-   * Waits for a place and starts an answer. An abort of the signal gives the place back at once, and the engine's
-   * work ends at the next token.
+   * Waits for places and starts an answer. When the signal aborts, the places are released immediately and the engine
+   * stops at the next token.
    *
-   * @param n choices that the options ask for
-   * @throws ApiError queue_full or model_loading; EngineError for what the request gets wrong
+   * @param n number of choices in `options`
+   * @throws ApiError queue_full or model_loading; EngineError for an invalid request
    */
   async chat(options: Sealed<ChatWork>, n: number, signal: AbortSignal): Promise<Generation> {
     this.#checkReady();
@@ -107,8 +107,8 @@ export class EngineHost {
   }
 
   /**
-   * @returns the answer's body
-   * @throws EngineError for what the request gets wrong
+   * @returns the response body, JSON
+   * @throws EngineError for an invalid request
    */
   async tokenize(input: Sealed<TokenizeInput>, signal: AbortSignal): Promise<Buffer> {
     this.#checkReady();
@@ -117,8 +117,8 @@ export class EngineHost {
   }
 
   /**
-   * @returns the answer's body
-   * @throws EngineError for an id that is no token
+   * @returns the response body, JSON
+   * @throws EngineError for an id that is not a token
    */
   async detokenize(tokenIds: Sealed<readonly number[]>, signal: AbortSignal): Promise<Buffer> {
     this.#checkReady();
@@ -126,7 +126,7 @@ export class EngineHost {
     return jsonOf(call);
   }
 
-  /** Ends the worker. Calls that still run fail. */
+  /** Ends the worker. Running calls fail. */
   async close(): Promise<void> {
     clearTimeout(this.#restart);
     if (this.#state === "closed") return;
@@ -180,7 +180,7 @@ export class EngineHost {
   #exited(error: Error): void {
     this.#lastError = null;
     if (this.#state === "closed") return;
-    this.#failAll(new EngineError("internal_error", "The engine stopped unexpectedly; it is being started again."));
+    this.#failAll(new EngineError("internal_error", "The engine stopped unexpectedly and is being restarted."));
     if (this.#settleLoaded !== null) {
       this.#state = "closed";
       this.#settleLoaded.reject(error);
@@ -205,7 +205,7 @@ export class EngineHost {
     if (this.#state !== "ready") throw modelLoading();
   }
 
-  /** @param work in the message; bytes are moved, not copied */
+  /** @param work the payload of the message; bytes are transferred, not copied */
   #submit(
     message: (call: number) => ToWorker,
     work: Sealed<object>,
@@ -239,13 +239,16 @@ async function jsonOf(call: Call): Promise<Buffer> {
 }
 
 function modelLoading(): ApiError {
-  return new ApiError("model_loading", "The model is being loaded. Try again in a moment.", null, {
+  return new ApiError("model_loading", "The model is still loading. Try again in a moment.", null, {
     headers: { "retry-after": "1" },
   });
 }
 
 const WORKER_URL = new URL("./worker.js", import.meta.url);
-/** How long a worker may take to end by itself. One that is ended inside native code may take the process along. */
+/**
+ * Time for a worker to end by itself before it is terminated. Terminating a worker inside native code may crash the
+ * process.
+ */
 const CLOSE_MS = 10_000;
 const RESTART_MS = 250;
 const MAX_RESTART_MS = 30_000;

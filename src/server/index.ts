@@ -1,4 +1,4 @@
-/** The server: hosts that run models in worker threads, a registry of their names, and HTTP in front. */
+/** The server: hosts that run models in worker threads, a registry of model names, and the HTTP server. */
 
 export {
   createServer,

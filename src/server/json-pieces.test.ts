@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 import { jsonPieces } from "./json-pieces.js";
 
-test("together the pieces are what JSON.stringify writes, however deep they go", () => {
+test("the joined pieces equal the output of JSON.stringify at any depth", () => {
   const { value } = fc.letrec((tie) => ({
     value: fc.oneof(
       { depthSize: "medium" },
@@ -22,7 +22,7 @@ test("together the pieces are what JSON.stringify writes, however deep they go",
   );
 });
 
-test("an answer's log-probabilities come one by one", () => {
+test("each logprobs entry of an answer is a separate piece", () => {
   const entries = Array.from({ length: 100 }, (_, index) => ({
     token: `t${index}`,
     top_logprobs: [{ token: "x".repeat(100) }],

@@ -1,6 +1,6 @@
 /**
- * What JSON.stringify writes, piece by piece: values inside the first few arrays and objects are written whole, one
- * at a time, so that a large answer does not have to be written down in one go.
+ * Serializes a value as JSON.stringify does, but piece by piece, so that a large answer does not block the thread.
+ * Values nested `depth` levels deep are serialized whole, one piece each.
  */
 
 export function* jsonPieces(value: unknown, depth = PIECES_DEPTH): Generator<string, void, void> {
@@ -26,5 +26,5 @@ export function* jsonPieces(value: unknown, depth = PIECES_DEPTH): Generator<str
   }
 }
 
-/** An entry of the logprobs is a value five deep: choices, one of them, its logprobs, their content, the entry. */
+/** Depth of one logprobs entry: choices, choice, logprobs, content, entry. */
 const PIECES_DEPTH = 5;

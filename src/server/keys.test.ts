@@ -13,7 +13,7 @@ describe("isLoopback", () => {
 });
 
 describe("ApiKeys", () => {
-  test("one of several, as a bearer token", () => {
+  test("accepts any of several keys, as a bearer token", () => {
     const keys = new ApiKeys(["one", "two"]);
     expect(() => keys.check("Bearer two")).not.toThrow();
     expect(() => keys.check("bearer one")).not.toThrow();
@@ -21,11 +21,11 @@ describe("ApiKeys", () => {
       expect(() => keys.check(wrong)).toThrow(/API key/);
   });
 
-  test("beyond ASCII: as the bytes that clients send", () => {
+  test("accepts a non-ASCII key as the UTF-8 bytes that clients send", () => {
     expect(() =>
       new ApiKeys(["schlüssel"]).check(`Bearer ${Buffer.from("schlüssel").toString("latin1")}`),
     ).not.toThrow();
   });
 
-  test("none: nobody needs one", () => expect(() => new ApiKeys([]).check(undefined)).not.toThrow());
+  test("without keys, accepts any request", () => expect(() => new ApiKeys([]).check(undefined)).not.toThrow());
 });

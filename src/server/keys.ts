@@ -1,4 +1,4 @@
-/** Who may ask: API keys, compared in constant time, and the addresses a server without keys may listen on. */
+/** Access control: API keys, compared in constant time, and the addresses allowed without keys. */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { BlockList, isIP } from "node:net";
@@ -17,22 +17,22 @@ export class ApiKeys {
   }
 
   /**
-   * @param authorization the request's header
-   * @throws ApiError invalid_api_key unless it carries one of the keys, or there are none
+   * @param authorization the request's `Authorization` header
+   * @throws ApiError invalid_api_key unless the header carries a valid key or no keys are configured
    */
   check(authorization: string | undefined): void {
     if (this.isEmpty) return;
     const given = /^Bearer +(\S+) *$/i.exec(authorization ?? "")?.[1];
-    if (given === undefined) throw refused("An API key is needed: send it as Authorization: Bearer <key>.");
-    // Hashes are of one length, and every key is looked at: time tells neither a key's length nor its place.
-    // Node reads the bytes of headers as Latin-1.
+    if (given === undefined) throw refused("An API key is required: send it as Authorization: Bearer <key>.");
+    // Comparing hashes of equal length with every key keeps the timing independent of the key's length and position.
+    // Node decodes header bytes as Latin-1.
     const digest = hash(Buffer.from(given, "latin1"));
     const matches = this.#hashes.map((known) => timingSafeEqual(known, digest));
-    if (!matches.includes(true)) throw refused("The API key is not one of this server's.");
+    if (!matches.includes(true)) throw refused("The API key is not valid for this server.");
   }
 }
 
-/** Whether only programs on the same machine reach this address. A name other than localhost may be any address. */
+/** Returns true if only this machine can reach the address. Host names other than localhost may be any address. */
 export function isLoopback(host: string): boolean {
   if (host === "localhost") return true;
   const family = isIP(host);

@@ -1,6 +1,6 @@
 /**
- * Bodies and answers of many megabytes, each the worst of its kind, while others stream: the server's thread stays
- * free. `TOUCHSTONE_LOAD_SECONDS=60` is the long form.
+ * Bodies and answers of many megabytes, each a worst case of its kind, while other clients stream: the server's thread
+ * stays responsive. `TOUCHSTONE_LOAD_SECONDS=60` selects the long form.
  */
 
 import { expect, test } from "vitest";
@@ -9,12 +9,12 @@ import { chatBody, events, post, serverProcess } from "../../spec-tests/fixtures
 
 const IS_LONG = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4) >= 60;
 const MAX_LOOP_DELAY_MS = IS_LONG ? 20 : 100;
-/** What our code does happens each time; what the machine does to us, only sometimes. */
+/** Rounds per case, of which the best counts: delays caused by the code recur, delays caused by the machine do not. */
 const NUM_ROUNDS = IS_LONG ? 10 : 5;
 const NUM_STREAMS = 4;
 const MAX_BODY = 8 << 20;
 
-/** `item` as often as it fits into a body. */
+/** Builds a body of up to `numBytes` by repeating `item`. */
 function filled(before: string, item: string, after: string, separator = ",", numBytes = MAX_BODY): string {
   const count = Math.floor((numBytes - before.length - after.length) / (item.length + separator.length));
   return `${before}${Array<string>(count).fill(item).join(separator)}${after}`;
@@ -38,13 +38,13 @@ const CASES: readonly Large[] = [
   { what: "escapes", status: 400, body: filled(`${content}"`, "\\n", '"}],"n":0}', "") },
   { what: "messages", status: 400, body: filled(messages, emptyMessage, '],"n":0}') },
   {
-    what: "parts of content, for the engine",
+    what: "content parts that reach the engine",
     status: 400,
     body: filled(`${content}[`, '{"type":"text","text":"a b c"}', "]}]}", ",", 2 << 20),
   },
   { what: "empty arrays", status: 400, body: filled(messages, "[]", "]}") },
-  { what: "deep arrays, many", status: 400, body: filled(messages, "[".repeat(250) + "]".repeat(250), "]}") },
-  { what: "one array, too deep", status: 400, body: "[".repeat(MAX_BODY) },
+  { what: "many deep arrays", status: 400, body: filled(messages, "[".repeat(250) + "]".repeat(250), "]}") },
+  { what: "one array that is too deep", status: 400, body: "[".repeat(MAX_BODY) },
   { what: "unknown fields", status: 400, body: `{${numbered((index) => `"k${index}":1`, 600_000)}}` },
   {
     what: "logit_bias",
@@ -53,7 +53,7 @@ const CASES: readonly Large[] = [
   },
   { what: "stop sequences", status: 400, body: filled(`${messages}${emptyMessage}],"stop":[`, '"ab"', "]}") },
   {
-    what: "a long name of a model",
+    what: "a long model name",
     status: 404,
     body: filled(`{"messages":[${emptyMessage}],"model":"`, "x", '"}', ""),
   },
@@ -82,7 +82,7 @@ const CASES: readonly Large[] = [
   },
 ];
 
-test("whatever is sent, others get their turn", { timeout: 600_000 }, async () => {
+test("large bodies and answers do not block the server's thread", { timeout: 600_000 }, async () => {
   const server = await serverProcess();
   try {
     let isOver = false;

@@ -1,6 +1,7 @@
 /**
- * 64 clients that stream at once, a third of them cut off at random: each that stays gets what it would have got
- * alone, no place is lost, and the server's thread stays free. `TOUCHSTONE_LOAD_SECONDS=60` is the long form.
+ * 64 clients stream at once, and a third of the streams are cut off at random: every complete answer equals the one
+ * given without load, no place leaks, and the server's thread stays responsive. `TOUCHSTONE_LOAD_SECONDS=60` selects the
+ * long form.
  */
 
 import { expect, test } from "vitest";
@@ -9,10 +10,10 @@ import { chatBody, events, post, serverProcess, until } from "../../spec-tests/f
 
 const NUM_CLIENTS = 64;
 const SECONDS = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4);
-/** The short form shares the machine with other tests, so it can only notice what is far off. */
+/** The short form shares the machine with other tests, so its limit only catches large deviations. */
 const MAX_LOOP_DELAY_MS = SECONDS >= 60 ? 20 : 100;
 
-test("many clients, some of which leave", { timeout: (SECONDS + 120) * 1000 }, async () => {
+test("serves many clients, some of which disconnect", { timeout: (SECONDS + 120) * 1000 }, async () => {
   const server = await serverProcess();
   try {
     const chatUrl = `${server.url}/v1/chat/completions`;

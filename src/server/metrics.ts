@@ -1,6 +1,6 @@
 /**
- * Prometheus metrics. Names are vLLM's where they fit, so that its dashboards work; what vLLM does not have
- * starts with `touchstone_`.
+ * Prometheus metrics. Where vLLM has an equivalent metric, its name is used, so that dashboards for vLLM work. Other
+ * metrics start with `touchstone_`.
  */
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
@@ -19,7 +19,7 @@ export class Metrics {
   readonly #perToken: Histogram<"model_name">;
   readonly #latency: Histogram<"model_name">;
 
-  /** @param models asked for their numbers whenever metrics are read */
+  /** @param models read for their gauges whenever metrics are collected */
   constructor(models: ModelRegistry) {
     const registers = [this.#registry];
     const byModel = { registers, labelNames: ["model_name"] as const };
@@ -37,18 +37,18 @@ export class Metrics {
       });
       this.#registry.registerMetric(gauge);
     };
-    perModel("vllm:num_requests_running", "Requests whose choices are being generated.", ({ host }) => host.numRunning);
-    perModel("vllm:num_requests_waiting", "Requests that wait for a place.", ({ host }) => host.numWaiting);
-    perModel("touchstone_model_ready", "1 if the model answers requests.", ({ host }) =>
+    perModel("vllm:num_requests_running", "Requests being generated.", ({ host }) => host.numRunning);
+    perModel("vllm:num_requests_waiting", "Requests waiting in the queue.", ({ host }) => host.numWaiting);
+    perModel("touchstone_model_ready", "1 if the model is ready to answer requests, else 0.", ({ host }) =>
       host.state === "ready" ? 1 : 0,
     );
     perModel(
       "touchstone_engine_restarts",
-      "Times the model's engine stopped and was started again.",
+      "Unexpected stops of the model's engine, each followed by a restart.",
       ({ host }) => host.numRestarts,
     );
 
-    this.#promptTokens = new Counter({ name: "vllm:prompt_tokens_total", help: "Tokens of prompts.", ...byModel });
+    this.#promptTokens = new Counter({ name: "vllm:prompt_tokens_total", help: "Prompt tokens.", ...byModel });
     this.#generationTokens = new Counter({
       name: "vllm:generation_tokens_total",
       help: "Generated tokens.",
@@ -56,25 +56,25 @@ export class Metrics {
     });
     this.#numFinished = new Counter({
       name: "vllm:request_success_total",
-      help: "Finished choices, by how they ended.",
+      help: "Finished choices, by finish reason.",
       registers,
       labelNames: ["model_name", "finished_reason"],
     });
     this.#firstToken = new Histogram({
       name: "vllm:time_to_first_token_seconds",
-      help: "From a request's arrival to its first text.",
+      help: "Time from the arrival of a request to its first delta, in seconds.",
       ...byModel,
       buckets: [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
     });
     this.#perToken = new Histogram({
       name: "vllm:request_time_per_output_token_seconds",
-      help: "Time per generated token after the first, averaged over a request.",
+      help: "Time per generated token after the first one, averaged over a request, in seconds.",
       ...byModel,
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     });
     this.#latency = new Histogram({
       name: "vllm:e2e_request_latency_seconds",
-      help: "From a request's arrival to the end of its answer.",
+      help: "Time from the arrival of a request to the end of its answer, in seconds.",
       ...byModel,
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600],
     });
@@ -86,7 +86,7 @@ export class Metrics {
     });
     this.#numRefused = new Counter({
       name: "touchstone_errors_total",
-      help: "Requests that ended with an error, by its code.",
+      help: "Requests that ended with an error, by error code.",
       registers,
       labelNames: ["code"],
     });
@@ -100,7 +100,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** @param status as sent; 0 where the client went away before */
+  /** @param status status as sent; 0 if the client disconnected before */
   countRequest(route: string, status: number): void {
     this.#numRequests.inc({ route, status: String(status) });
   }
@@ -109,7 +109,7 @@ export class Metrics {
     this.#numRefused.inc({ code });
   }
 
-  /** Follows one answer. */
+  /** Starts recording one answer. */
   generation(modelId: string, numPromptTokens: number, arrivedAtMs: number): GenerationMetrics {
     const model = { model_name: modelId };
     this.#promptTokens.inc(model, numPromptTokens);
@@ -141,6 +141,6 @@ export class Metrics {
 
 export interface GenerationMetrics {
   add(deltas: readonly OutputDelta[]): void;
-  /** The answer is complete, or was left; says what the log wants to know. */
+  /** Records the end of the answer, complete or aborted, and returns the numbers for the log. */
   finish(): { readonly numTokens: number; readonly firstTokenMs: number | null };
 }

@@ -1,4 +1,4 @@
-/** Which names a server answers to: the models it loaded, and their aliases. */
+/** Registry of the served models and their aliases. */
 
 import { assert, EngineError } from "../../engine/errors.js";
 import { ApiError } from "../openai/index.js";
@@ -9,7 +9,7 @@ export interface ServedModel {
   readonly host: EngineHost;
 }
 
-/** Clients of the vendor whose format this is ask for this model; it is the default model's alias. */
+/** Model name that PPIO's clients request; an alias of the default model unless the name is taken. */
 const VENDOR_MODEL = "deepseek/deepseek-r1-turbo";
 
 export class ModelRegistry {
@@ -17,9 +17,9 @@ export class ModelRegistry {
   readonly #models: readonly ServedModel[];
 
   /**
-   * @param models the first is the default one
-   * @param aliases further names, each with the id of a model
-   * @throws EngineError for a name given twice, or an alias of no model
+   * @param models the served models; the first one is the default
+   * @param aliases additional names, each mapped to the id of a model
+   * @throws EngineError for a duplicate name, or for an alias whose model is not served
    */
   constructor(models: readonly ServedModel[], aliases: ReadonlyMap<string, string> = new Map()) {
     this.#models = models;
@@ -59,9 +59,9 @@ export class ModelRegistry {
 }
 
 /**
- * The id behind each name that a server answers to, before any model is loaded.
+ * Maps each served name to the id of its model; needs no loaded models.
  *
- * @throws EngineError as the registry's constructor
+ * @throws EngineError as the constructor of ModelRegistry does
  */
 export function servedNames(
   ids: readonly string[],
@@ -74,7 +74,7 @@ export function servedNames(
     if (idOf.has(name)) {
       throw new EngineError(
         "unsupported_value",
-        `Two models are called ${name}; give one another name, as in --model name=folder.`,
+        `Two models are named ${name}. Give one of them another name, as in --model name=folder.`,
         "model",
       );
     }
@@ -85,7 +85,7 @@ export function servedNames(
     if (!ids.includes(id)) {
       throw new EngineError(
         "unsupported_value",
-        `The alias ${name} names ${id}, which is not served. Served: ${ids.join(", ")}`,
+        `The alias ${name} refers to ${id}, which is not served. Served: ${ids.join(", ")}`,
         "alias",
       );
     }

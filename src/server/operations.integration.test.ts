@@ -1,4 +1,4 @@
-/** What whoever runs the server relies on: keys, CORS, the queue, crashes, shutdown, metrics, logs. */
+/** Operation of the server: keys, CORS, the queue, crashes, shutdown, metrics, logs. */
 
 import { connect } from "node:net";
 
@@ -39,13 +39,13 @@ async function codeOf(pending: Response | Promise<Response>): Promise<{ status: 
 const says = (content: string) => ({ messages: [{ role: "user", content }] });
 const isReady = async ({ url }: { url: string }) => (await fetch(`${url}/readyz`)).status === 200;
 
-/** Answers that the worker is busy with, as it says itself. */
+/** Number of answers in progress in the worker, as the worker reports it. */
 async function numInWorker({ host }: TestServer): Promise<number> {
   return Number(await host.detokenize([], new AbortController().signal));
 }
 
 describe("keys", () => {
-  test("every route but health needs one; path and method are looked at first, everything else later", async () => {
+  test("every route except health needs a key; path and method are checked before it, everything else after", async () => {
     const { url, chat } = await start({ apiKeys: ["first-key", "second-key"] });
     const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
     for (const key of ["first-key", "second-key"]) expect((await chat({}, bearer(key))).status).toBe(200);
@@ -80,14 +80,14 @@ describe("CORS", () => {
       },
     });
 
-  test("is off unless asked for", async () => {
+  test("is off by default", async () => {
     const { url } = await start();
     expect((await preflight(url, "https://app.example")).status).toBe(405);
     const response = await fetch(`${url}/healthz`, { headers: { origin: "https://app.example" } });
     expect(response.headers.get("access-control-allow-origin")).toBeNull();
   });
 
-  test("lets the named origins in, errors included, without a key for the preflight", async () => {
+  test("allows the named origins, also on errors, and needs no key for the preflight", async () => {
     const { url } = await start({ corsOrigins: ["https://app.example"], apiKeys: ["key"] });
     const allowed = await preflight(url, "https://app.example");
     expect(allowed.status).toBe(204);
@@ -103,7 +103,7 @@ describe("CORS", () => {
 });
 
 describe("the queue", () => {
-  test("a full one answers 429; whoever leaves it makes room; the rest are answered in order", async () => {
+  test("answers 429 when full, frees the place of a client that leaves, and keeps the order", async () => {
     const tested = await start({ numPlaces: 1, maxWaiting: 2 });
     const { chat, host } = tested;
     const leave = new AbortController();
@@ -130,7 +130,7 @@ describe("the queue", () => {
     expect(await numInWorker(tested)).toBe(0);
   });
 
-  test("places are counted in choices; a request with more than there are takes them all", async () => {
+  test("counts places in choices; a request with more choices than places takes all places", async () => {
     const { chat, host } = await start({ numPlaces: 4 });
     const long = [chat({ n: 3, max_tokens: 10 }), chat({ n: 2, max_tokens: 10 }), chat({ n: 1, max_tokens: 1 })];
     await until(() => host.numWaiting === 2);
@@ -141,7 +141,7 @@ describe("the queue", () => {
 });
 
 describe("streams", () => {
-  test("comment lines keep an idle one open, and clients skip them", async () => {
+  test("comment lines keep an idle stream open, and clients skip them", async () => {
     const { chat } = await start({ heartbeatMs: 3 });
     const response = await chat({ stream: true, max_tokens: 20 });
     const copy = response.clone();
@@ -149,7 +149,7 @@ describe("streams", () => {
     expect((await events(copy)).length).toBe(22);
   });
 
-  test("a client that stops reading holds nobody up, and gives its place back when it goes", async () => {
+  test("a client that stops reading blocks nobody and releases its place when it disconnects", async () => {
     const tested = await start({ numPlaces: 1 });
     const { hostname, port } = new URL(tested.url);
     const body = chatBody({ ...says("much"), stream: true, max_tokens: 100_000 });
@@ -169,7 +169,7 @@ describe("streams", () => {
 });
 
 describe("a worker that dies", () => {
-  test("fails its answers, sends the waiting away, is started again; readyz tells", async () => {
+  test("fails its answers, rejects waiting requests, and is restarted; readyz reports it", async () => {
     const tested = await start({ numPlaces: 3, maxWaiting: 5 });
     const { chat, url } = tested;
     const stream = await chat({ max_tokens: 100_000, stream: true });
@@ -195,7 +195,7 @@ describe("a worker that dies", () => {
     expect(await (await fetch(`${url}/metrics`)).text()).toContain('touchstone_engine_restarts{model_name="tiny"} 1');
   });
 
-  test("the engine itself comes back, and answers as before", async () => {
+  test("the real engine restarts and gives the same answers", async () => {
     const tested = await start({ worker: mortalWorker() });
     const answer = async () =>
       ((await (await tested.chat({ max_tokens: 20, seed: 3 })).json()) as { choices: object[] }).choices;
@@ -207,13 +207,13 @@ describe("a worker that dies", () => {
     expect(tested.logs.find((line) => line.includes("engine stopped"))).toContain("died as asked");
   });
 
-  test("a worker that cannot start is reported to whoever starts the server", async () => {
+  test("a worker that cannot start rejects the start of the server", async () => {
     await expect(testServer({ worker: new URL("file:///nowhere/worker.js") })).rejects.toThrow("nowhere");
   });
 });
 
 describe("shutdown", () => {
-  test("running answers finish, new requests are refused", async () => {
+  test("lets running answers finish and refuses new requests", async () => {
     const { chat, url, server } = await start();
     const running = await chat({ max_tokens: 30, stream: true });
     const closing = server.close(10_000);
@@ -225,7 +225,7 @@ describe("shutdown", () => {
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
   });
 
-  test("what still runs after the grace period is told so", async () => {
+  test("ends answers that still run after the grace period with an error", async () => {
     const { chat, server } = await start();
     const stream = await chat({ max_tokens: 100_000, stream: true });
     const whole = chat({ max_tokens: 100_000 });
@@ -239,7 +239,7 @@ describe("shutdown", () => {
 });
 
 describe("metrics and logs", () => {
-  test("vLLM's names; what ran is counted", async () => {
+  test("metrics have vLLM's names and count requests and tokens", async () => {
     const { chat, url } = await start();
     await (await chat({ max_tokens: 4, n: 2 })).json();
     await chat({ temperature: 9 });
@@ -262,7 +262,7 @@ describe("metrics and logs", () => {
     }
   });
 
-  test("a client that goes away is logged with what it got", async () => {
+  test("the log line of a client that disconnected has the number of tokens sent", async () => {
     const { chat, logs } = await start();
     const leave = new AbortController();
     const response = await chat({ max_tokens: 100_000, stream: true }, { signal: leave.signal });
@@ -273,7 +273,7 @@ describe("metrics and logs", () => {
     expect(line).toMatchObject({ status: 200, promptTokens: 3, completionTokens: expect.any(Number) });
   });
 
-  test("log lines carry ids, durations and counts, and no text unless asked for", async () => {
+  test("log lines carry ids, durations and counts, and text only with logContent", async () => {
     const logged = async (logContent: boolean) => {
       const { chat, logs } = await start({ logContent });
       const response = await chat(says("a secret"));

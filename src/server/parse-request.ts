@@ -1,6 +1,6 @@
 /**
- * The bytes of a body to a request, for each route that takes one. A request comes in two parts: what the server
- * itself looks at, which is small, and `work`, which is for the engine and may be as large as the body.
+ * Parses the bytes of a body into a request, for each route with a body. A request has two parts: small fields that the
+ * server reads, and `work`, the input of the engine, which may be as large as the body.
  */
 
 import {

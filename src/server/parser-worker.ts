@@ -1,6 +1,6 @@
 /**
- * Parses large bodies in a thread of its own, for request-parser.ts. What the engine needs of them leaves here
- * serialized, so that the server's thread can pass it on without looking at every value in it.
+ * Worker thread of request-parser.ts: parses large bodies. The engine's input is returned serialized, so that the
+ * server's thread can forward it without processing every value.
  */
 
 import { serialize } from "node:v8";
@@ -18,7 +18,7 @@ port.on("message", ({ kind, dialect, body }: ToParser) => {
   port.postMessage(reply, "request" in reply ? [(reply.request.work as Buffer<ArrayBuffer>).buffer] : []);
 });
 
-/** Anything but a mistake of the client's is a bug, and ends this thread. */
+/** Parses one body. An error other than ApiError is a bug and ends this thread. */
 function parsed(kind: ToParser["kind"], dialect: Dialect, body: Uint8Array): FromParser {
   try {
     const request = parseRequest(kind, body, dialect);

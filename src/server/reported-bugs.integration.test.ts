@@ -1,6 +1,6 @@
 /**
- * Bugs that users of other engines reported, each as a case that must go right here: over HTTP, through the engine's
- * worker, streamed and not. Where a case needs certain tokens, a scripted model says them.
+ * Bugs reported by users of other engines, each as a test that must pass here: over HTTP, through the engine's worker,
+ * streamed and unstreamed. Where a test needs specific tokens, a scripted model generates them.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -35,7 +35,7 @@ afterAll(async () => {
   await rm(scratch, { recursive: true });
 });
 
-/** A server, in the openai dialect, whose model says these answers. */
+/** Starts a server in the openai dialect whose model generates these answers. */
 async function saying(answers: readonly ScriptedAnswer[], options: ScriptedModelOptions = {}): Promise<TestServer> {
   const folder = await scriptedModel(await mkdtemp(join(scratch, "model-")), answers, options);
   const server = await testServer({ dialect: "openai", model: { model: folder, quant: "f32" } });
@@ -50,7 +50,7 @@ async function chunksOf({ url }: TestServer, fields: object): Promise<ChatComple
 
 type Choice = ChatCompletion["choices"][number];
 
-/** The answer, asked for at once and as a stream, which must agree. */
+/** Requests the answer unstreamed and streamed, and checks that both agree. */
 async function ask(
   server: TestServer,
   fields: object = {},
@@ -60,12 +60,12 @@ async function ask(
   const choice = choices[0]!;
   const chunks = await chunksOf(server, { ...fields, stream_options: { include_usage: true } });
   const streamed = concatenated(chunks, "reasoning_content" in choice.message);
-  // The second request finds the prompt of the first in the cache.
+  // The second request has a prefix cache hit, so cached_tokens differs.
   expect(streamed).toEqual({ choices, usage: { ...usage, prompt_tokens_details: expect.anything() } });
   return { choices, usage, choice };
 }
 
-/** What a client reads of a choice. */
+/** Reasoning, content and finish reason of a choice. */
 const read = ({ message, finish_reason }: Choice) => ({
   reasoning: message.reasoning_content,
   content: message.content,
@@ -76,7 +76,7 @@ const byte = (value: number): Uint8Array => Uint8Array.of(value);
 const STORY = { messages: [{ role: "user", content: "Tell me a story about a fox." }] };
 
 describe("the stream", () => {
-  test("tells usage once, at the end, and not on every chunk (vllm#7262)", async () => {
+  test("sends usage once, at the end, and not on every chunk (vllm#7262)", async () => {
     const fields = { n: 2, max_tokens: 8 };
     const usages = async (dialect: Dialect, options: object = {}) =>
       (await chunksOf(embedded[dialect], { ...fields, ...options })).map(({ usage }) => usage);
@@ -95,7 +95,7 @@ describe("the stream", () => {
     }
   });
 
-  test("an empty stream_options asks for no usage (vllm#36379)", async () => {
+  test("does not add usage for an empty stream_options (vllm#36379)", async () => {
     const withUsage = async (dialect: Dialect, fields: object) => {
       const chunks = await chunksOf(embedded[dialect], { max_tokens: 4, ...fields });
       return chunks.flatMap((chunk, index) => ("usage" in chunk ? [index - chunks.length] : []));
@@ -106,7 +106,7 @@ describe("the stream", () => {
     expect(await withUsage("ppio", {})).toEqual([-1]);
   });
 
-  test("has a finish_reason of null, never an empty one, until a choice ends (ollama#4357)", async () => {
+  test("has finish_reason null, not an empty string, until a choice ends (ollama#4357)", async () => {
     const chunks = await chunksOf(embedded.openai, { ...STORY, n: 2, max_tokens: 12 });
     for (const index of [0, 1]) {
       const reasons = chunks.flatMap(({ choices }) =>
@@ -124,7 +124,7 @@ describe("choices", () => {
     expect(new Set(choices.map(({ message }) => `${message.reasoning_content}${message.content}`)).size).toBe(4);
   });
 
-  test("have each its own reasoning, whatever the others are doing (vllm#42493)", async () => {
+  test("each have their own reasoning, independent of the others (vllm#42493)", async () => {
     const server = await saying([
       ["<think>", "deep", " thought", "</think>", "\n\n", "So."],
       ["At", " once", "."],
@@ -143,7 +143,7 @@ describe("choices", () => {
 });
 
 describe("logprobs", () => {
-  test("show fragments of a character among the likeliest tokens, with U+FFFD and their byte (vllm#27300)", async () => {
+  test("include tokens that are part of a character, as U+FFFD with their byte (vllm#27300)", async () => {
     const server = await saying([
       [byte(0xe4), byte(0xbd), byte(0xa0)],
       [byte(0xf0), byte(0x9f), byte(0x98), byte(0x8a)],
@@ -158,7 +158,7 @@ describe("logprobs", () => {
     expect(["你", "😊", "é"]).toContain(choice.message.content);
   });
 
-  test("name tokens by their text, not by the tokenizer's alphabet for bytes (vllm#19177)", async () => {
+  test("show tokens as text, not in the tokenizer's byte alphabet (vllm#19177)", async () => {
     const server = await saying([["是", " 的", "\n", "\t好"]]);
     const { choice } = await ask(server, { logprobs: true, top_logprobs: 1 });
     expect(choice.message.content).toBe("是 的\n\t好");
@@ -176,7 +176,7 @@ describe("logprobs", () => {
     expect(tokens.filter((token) => /[ĠĊâÃ]/.test(token))).toEqual([]);
   });
 
-  test("carry a token's own bytes where it is part of a character (ollama#13497)", async () => {
+  test("carry the token's own bytes if it is part of a character (ollama#13497)", async () => {
     const server = await saying([["Hi ", byte(0xf0), byte(0x9f), byte(0x98), byte(0x8a), "!!"]]);
     const { choice } = await ask(server, { logprobs: true });
     const entries = choice.logprobs!.content;
@@ -209,7 +209,7 @@ describe("reasoning", () => {
     expect(JSON.parse(choice.message.content)).toEqual({ name: "Alice", age: 30 });
   });
 
-  test("is null where a model that can reason does not (vllm#48863, vllm#26399)", async () => {
+  test("is null if a reasoning model does not reason (vllm#48863, vllm#26399)", async () => {
     const server = await saying([["I", " <think>", " therefore", " I am", "</think>", "."]]);
     expect(read((await ask(server)).choice)).toEqual({
       reasoning: null,
@@ -218,7 +218,7 @@ describe("reasoning", () => {
     });
     const chunks = await chunksOf(server, {});
     expect(chunks.filter(({ choices }) => "reasoning_content" in choices[0]!.delta)).toEqual([]);
-    // Cut short, too.
+    // The same holds for a truncated answer.
     expect(read((await ask(server, { max_tokens: 2 })).choice)).toEqual({
       reasoning: null,
       content: "I <think>",
@@ -227,11 +227,11 @@ describe("reasoning", () => {
   });
 
   test.each([
-    ["cut anywhere", ["<th", "ink>why", "</", "thi", "nk>\n", "\nBe", "cause"]],
+    ["split at arbitrary places", ["<th", "ink>why", "</", "thi", "nk>\n", "\nBe", "cause"]],
     ["all in one token", ["<think>why</think>\n\nBecause"]],
-    ["closed where the answer begins", ["<think>wh", "y</think>Be", "cause"]],
+    ["closing tag and answer in one token", ["<think>wh", "y</think>Be", "cause"]],
     ["opened after white space", ["\n ", "<think>\n", "why\n</think>", " ", "Because"]],
-  ])("has its tags found inside tokens: %s (vllm#55195)", async (_, answer) => {
+  ])("is recognized if its tags are inside tokens: %s (vllm#55195)", async (_, answer) => {
     const server = await saying([answer]);
     expect(read((await ask(server)).choice)).toEqual({ reasoning: "why", content: "Because", finish_reason: "stop" });
     const apart = await ask(server, { separate_reasoning: false });
@@ -252,7 +252,7 @@ describe("structured output", () => {
   };
   const person = { name: expect.any(String) as string, age: expect.any(Number) as number };
 
-  test("is the content, and the reasoning is apart, in every dialect and whoever opens it (vllm#16182)", async () => {
+  test("is the content, with the reasoning separated, in both dialects and whether model or template opens it (vllm#16182)", async () => {
     const json = ['{"name"', ': "Ann"', ', "age": 7', "}"];
     const content = json.join("");
     for (const [answer, opensReasoning, reasoning] of [
@@ -270,7 +270,7 @@ describe("structured output", () => {
     }
   });
 
-  test("is the same whatever separate_reasoning says (vllm#50948, vllm#47027)", async () => {
+  test("does not depend on separate_reasoning (vllm#50948, vllm#47027)", async () => {
     const fields = { ...ALICE, ...FORMAT, temperature: 1.5, seed: 4 };
     const apart = (await ask(embedded.ppio, fields)).choice;
     expect(read((await ask(embedded.ppio, { ...fields, separate_reasoning: true })).choice)).toEqual(read(apart));
@@ -282,7 +282,7 @@ describe("structured output", () => {
     expect(JSON.parse(answer!)).toEqual(person);
   });
 
-  test("is refused where a schema cannot be kept to, never let through (llama.cpp#19051, llama.cpp#24097)", async () => {
+  test("is refused if the schema cannot be enforced (llama.cpp#19051, llama.cpp#24097)", async () => {
     for (const type of ["json_object", "json_schema"]) {
       const response = await post(
         `${embedded.ppio.url}/v1/chat/completions`,
@@ -296,7 +296,7 @@ describe("structured output", () => {
     }
   });
 
-  test("leaves the reasoning alone (llama.cpp#22537, llama.cpp#12276)", async () => {
+  test("does not constrain the reasoning (llama.cpp#22537, llama.cpp#12276)", async () => {
     const server = await saying([["<think>", "no {json} <here>", " [at all", "</think>", "Sorry, no."]]);
     const { choice } = await ask(server, FORMAT);
     expect(read(choice)).toMatchObject({ reasoning: "no {json} <here> [at all", finish_reason: "stop" });
@@ -309,7 +309,7 @@ describe("structured output", () => {
     expect(bound.message.reasoning_content).toBe(free.message.reasoning_content);
   });
 
-  test("holds from the first token, against a model that would say something else", async () => {
+  test("is enforced from the first token, even if the model prefers another answer", async () => {
     const server = await saying([["Sorry, no."]]);
     const { choices } = await ask(server, { ...FORMAT, n: 6 });
     const finished = choices.filter(({ finish_reason }) => finish_reason === "stop");
@@ -318,7 +318,7 @@ describe("structured output", () => {
     for (const { message } of choices) expect(message.content).toMatch(/^(?:$|[{<])/);
   });
 
-  test("of any text at all is the free answer, greedy or not (llama.cpp#8711)", async () => {
+  test("with a format that allows any text equals the unconstrained answer, greedy or sampled (llama.cpp#8711)", async () => {
     const anything = { response_format: { type: "regex", regex: "[^]*" } };
     for (const fields of [{ temperature: 0 }, { seed: 3 }, { ...STORY, seed: 8, max_tokens: 60 }]) {
       expect((await ask(embedded.openai, { ...fields, ...anything })).choices).toEqual(
@@ -327,7 +327,7 @@ describe("structured output", () => {
     }
   });
 
-  test("is the same for the same seed, alone, beside others and as one of several choices (node-llama-cpp#447)", async () => {
+  test("depends only on the seed: alone, in a batch, or as one of several choices (node-llama-cpp#447)", async () => {
     const fields = { ...ALICE, response_format: { type: "json_object" }, seed: 12, temperature: 1.5, max_tokens: 200 };
     const alone = await ask(embedded.openai, fields);
     const beside = await Promise.all(
@@ -339,11 +339,11 @@ describe("structured output", () => {
     expect(new Set(choices.map(({ message }) => message.content)).size).toBeGreaterThan(1);
   });
 
-  test("is whole when it says stop, also with its last token, and says length when it was cut", async () => {
+  test("is complete with finish_reason stop, also at its last token, and has length if it was truncated", async () => {
     const fields = { ...ALICE, ...FORMAT, temperature: 0 };
     const whole = await ask(embedded.openai, fields);
     const numTokens = whole.usage.completion_tokens;
-    // The end token is no part of the text: without room for it the answer is whole all the same.
+    // The end token is not part of the text, so the answer is complete even without room for it.
     expect(read((await ask(embedded.openai, { ...fields, max_tokens: numTokens - 1 })).choice)).toEqual(
       read(whole.choice),
     );
@@ -355,7 +355,7 @@ describe("structured output", () => {
     expect(read(reasoning.choice)).toMatchObject({ content: "", finish_reason: "length" });
   });
 
-  test("reports the model's own log-probabilities, of every token", async () => {
+  test("reports the model's unconstrained log-probabilities for every token", async () => {
     const { choice } = await ask(embedded.openai, {
       ...ALICE,
       response_format: { type: "regex", regex: "xyz" },
@@ -364,12 +364,12 @@ describe("structured output", () => {
       top_logprobs: 2,
     });
     expect(choice.message.content).toBe("xyz");
-    // Nothing but the grammar makes this model say so.
+    // Only the grammar makes the model generate this token.
     const forced = choice.logprobs!.content.find(({ token }) => token.trim().startsWith("x"))!;
     expect(forced.logprob).toBeLessThan(forced.top_logprobs[1]!.logprob);
   });
 
-  test("ends where a stop sequence completes in it, and not in the reasoning", async () => {
+  test("ends at a stop sequence in the content, not in the reasoning", async () => {
     const { choice } = await ask(embedded.openai, { ...ALICE, ...FORMAT, temperature: 0, stop: '"age"' });
     expect(read(choice)).toMatchObject({
       content: expect.stringMatching(/^\{\s?"name":\s?"Alice",\s?$/) as string,
@@ -390,10 +390,10 @@ describe("stop sequences", () => {
       const server = await saying([answer], { opensReasoning });
       const expected = { reasoning: "a STOP in thought", content: "an answer, ", finish_reason: "stop" };
       expect(read((await ask(server, { stop: "STOP" })).choice)).toEqual(expected);
-      // Neither the tag nor the white space behind it is part of the answer.
+      // Neither the tag nor the white space after it is part of the answer.
       const rest = { ...expected, content: "an answer, STOP and more" };
       expect(read((await ask(server, { stop: ["</think>", "\n\n", "in thought"] })).choice)).toEqual(rest);
-      // Cut inside the reasoning: the sequence there has not ended it.
+      // Truncated inside the reasoning: the stop sequence there did not end it.
       const cut = await ask(server, { stop: "STOP", max_tokens: opensReasoning ? 1 : 2 });
       expect(read(cut.choice)).toEqual({ reasoning: "a STOP in thought", content: "", finish_reason: "length" });
     },
@@ -410,23 +410,23 @@ describe("stop sequences", () => {
     });
   });
 
-  test("and thinking: the five defects of sglang#40529", async () => {
+  test("avoid the five defects of sglang#40529", async () => {
     const server = await saying([["<think>", "say STOP, then STOP", "</think>", "first ", "STOP", " second"]]);
-    // 1 and 5: the reasoning is whole, and the cut is at the answer's own occurrence, not at the first of all text.
+    // 1 and 5: the reasoning is complete, and the cut is at the first occurrence in the answer, not in the whole text.
     const apart = await ask(server, { stop: "STOP" });
     expect(read(apart.choice)).toEqual({ reasoning: "say STOP, then STOP", content: "first ", finish_reason: "stop" });
     const together = await ask(server, { stop: "STOP", separate_reasoning: false });
     expect(together.choice.message.content).toBe("<think>say STOP, then STOP</think>first ");
-    // 2: a stop sequence ended it; nothing was generated behind it.
+    // 2: the stop sequence ended generation; no tokens were generated after it.
     expect(apart.usage.completion_tokens).toBe(5);
-    // 3: without a closing tag, an opened reasoning is reasoning; what was never opened is the answer.
+    // 3: text after an opening tag without a closing tag is reasoning; without an opening tag it is the answer.
     const open = await saying([["<think>", "no end"]]);
     expect(read((await ask(open, { stop: "end" })).choice)).toEqual({
       reasoning: "no end",
       content: "",
       finish_reason: "stop",
     });
-    // 4: a switch that is not built is refused, not dropped.
+    // 4: an unsupported switch is refused, not ignored.
     const refused = await post(`${server.url}/v1/chat/completions`, chatBody({ enable_thinking: false }));
     expect({ status: refused.status, body: await refused.json() }).toMatchObject({
       status: 400,
@@ -453,7 +453,7 @@ describe("stop sequences", () => {
     });
   });
 
-  test("lose nothing that was held back for one that never came (llama.cpp#9867)", async () => {
+  test("release held-back text if the sequence does not complete (llama.cpp#9867)", async () => {
     const server = await saying([["one ", "two", byte(0xf0), byte(0x9f)]]);
     expect(read((await ask(server, { stop: "two three" })).choice)).toMatchObject({
       content: "one two\uFFFD",
@@ -469,13 +469,13 @@ describe("stop sequences", () => {
     });
   });
 
-  test("never leak a part of themselves into the stream (llama.cpp#15007)", async () => {
+  test("never leak partially into the stream (llama.cpp#15007)", async () => {
     const server = await saying([["go", " E", "N", "D", " on"]]);
     const chunks = await chunksOf(server, { stop: "END" });
     expect(chunks.map(({ choices }) => choices[0]!.delta.content ?? "")).toEqual(["", "go", " ", ""]);
   });
 
-  test("do not make text come twice (llama.cpp#10914, llama.cpp#13780)", async () => {
+  test("do not duplicate text (llama.cpp#10914, llama.cpp#13780)", async () => {
     const server = await saying([["ab", "aba", "ba", "bab", "c-", "abab", "-ab"]]);
     const content = "abababababc-abab-ab";
     for (const stop of ["abab!", ["ababc!", "b-ab!", "c-c"], "-ab-"])

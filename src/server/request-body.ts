@@ -1,6 +1,6 @@
 /**
- * The bytes of a request's body, within bounds: media type, size, time. What is too large is read on and dropped
- * for as long as it may take, because a client that is still sending would not see the answer.
+ * Reads a request's body and enforces media type, size and time limit. A body that is too large is still read, and
+ * discarded, until the time limit, because a client that is still sending would not see the response.
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -9,12 +9,12 @@ import { ApiError } from "../openai/index.js";
 
 export interface BodyLimits {
   readonly maxBytes: number;
-  /** For the whole body, from the moment it is asked for. */
+  /** Time limit for the whole body, from the start of reading. */
   readonly timeoutMs: number;
 }
 
 /**
- * @param signal aborts when the client goes away
+ * @param signal aborts when the client disconnects
  * @throws ApiError unsupported_media_type, request_too_large or request_timeout; the signal's reason
  */
 export async function readJsonBody(
@@ -63,7 +63,7 @@ function collect(
         reject(
           isTooLarge
             ? tooLarge(maxBytes, numBytes)
-            : new ApiError("request_timeout", `The body had not arrived after ${timeoutMs / 1000} s.`),
+            : new ApiError("request_timeout", `The body did not arrive within ${timeoutMs / 1000} s.`),
         ),
       );
     }, timeoutMs);
@@ -93,7 +93,7 @@ function checkMediaType({ headers }: IncomingMessage): void {
   }
   const encoding = headers["content-encoding"] ?? "identity";
   if (encoding.toLowerCase() !== "identity") {
-    throw wrongMediaType(`Content-Encoding is ${JSON.stringify(encoding)}; bodies are taken as they are, without one.`);
+    throw wrongMediaType(`Content-Encoding is ${JSON.stringify(encoding)}; encoded bodies are not supported.`);
   }
 }
 
@@ -102,5 +102,5 @@ function wrongMediaType(message: string): ApiError {
 }
 
 function tooLarge(maxBytes: number, numBytes: number): ApiError {
-  return new ApiError("request_too_large", `The body has ${numBytes} bytes or more; at most ${maxBytes} are taken.`);
+  return new ApiError("request_too_large", `The body must be at most ${maxBytes} bytes. Given: ${numBytes} or more`);
 }

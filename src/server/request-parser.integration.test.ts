@@ -1,4 +1,4 @@
-/** Both ways of a body, at once and through the thread, end the same; and the thread may die, hang or be left. */
+/** Inline and worker-thread parsing give the same result; the worker may die, hang or lose its client. */
 
 import { pathToFileURL } from "node:url";
 import { deserialize } from "node:v8";
@@ -17,7 +17,7 @@ const wide = new RequestParser({ workerUrl: BUILT_PARSER });
 
 afterAll(() => wide.close());
 
-/** Large enough for the thread; what the body says, and where it is wrong, stays as it was. */
+/** White space that makes a body large enough for the worker; the added line changes only line numbers of errors. */
 const SPACE = Buffer.from(`${" ".repeat(40_000)}\n`);
 const large = (body: string | Uint8Array): Buffer => Buffer.concat([SPACE, Buffer.from(body)]);
 
@@ -45,21 +45,24 @@ async function outcomes(
   return { atOnce, inThread };
 }
 
-describe("the same from both", () => {
-  test.each(["ppio", "openai"] as const)("bodies that the schema of %s takes, whole and cut", async (dialect) => {
-    let numAccepted = 0;
-    const cut = fc.oneof({ weight: 3, arbitrary: fc.constant(1) }, fc.double({ min: 0, max: 1, noNaN: true }));
-    const property = fc.asyncProperty(chatBodies(dialect), cut, async (body, share) => {
-      const text = JSON.stringify(body);
-      const { atOnce, inThread } = await outcomes("chat", text.slice(0, Math.ceil(text.length * share)), dialect);
-      expect(inThread).toStrictEqual(atOnce);
-      if ("work" in atOnce) numAccepted++;
-    });
-    await fc.assert(property, { numRuns: 400 });
-    expect(numAccepted).toBeGreaterThan(20);
-  });
+describe("inline and worker parsing agree", () => {
+  test.each(["ppio", "openai"] as const)(
+    "on bodies that the schema of %s accepts, complete and truncated",
+    async (dialect) => {
+      let numAccepted = 0;
+      const cut = fc.oneof({ weight: 3, arbitrary: fc.constant(1) }, fc.double({ min: 0, max: 1, noNaN: true }));
+      const property = fc.asyncProperty(chatBodies(dialect), cut, async (body, share) => {
+        const text = JSON.stringify(body);
+        const { atOnce, inThread } = await outcomes("chat", text.slice(0, Math.ceil(text.length * share)), dialect);
+        expect(inThread).toStrictEqual(atOnce);
+        if ("work" in atOnce) numAccepted++;
+      });
+      await fc.assert(property, { numRuns: 400 });
+      expect(numAccepted).toBeGreaterThan(20);
+    },
+  );
 
-  test("fields of any value", async () => {
+  test("on fields with any value", async () => {
     const names = fc.oneof(
       fc.constantFrom(
         "model",
@@ -123,7 +126,7 @@ describe("the same from both", () => {
   });
 });
 
-/** Answers with its thread's number, and dies or hangs as the body says. */
+/** A worker that replies with its thread id, or dies or hangs if the body says so. */
 const MOODY = pathToFileURL(
   scratchFile(
     "moody.mjs",
@@ -140,7 +143,7 @@ parentPort.on("message", ({ body }) => {
   ),
 );
 
-describe("the thread", () => {
+describe("the worker", () => {
   const parsers: RequestParser[] = [];
   const moodyParser = (
     options: RequestParserOptions = {},
@@ -152,7 +155,7 @@ describe("the thread", () => {
 
   afterEach(async () => void (await Promise.all(parsers.splice(0).map((parser) => parser.close()))));
 
-  test("fails the body it dies of, and only that one", async () => {
+  test("fails only the body during which it dies", async () => {
     const parse = moodyParser();
     const results = await Promise.allSettled(["a", "die", "b", "exit", "c"].map((mood) => parse(mood)));
     expect(
@@ -160,7 +163,7 @@ describe("the thread", () => {
     ).toEqual(["a", "died as asked", "b", "The thread that parses bodies ended with code 3", "c"]);
   });
 
-  test("is ended when it hangs", async () => {
+  test("is terminated when it hangs", async () => {
     const parse = moodyParser({ timeoutMs: 1000 });
     const hung = parse("hang");
     const next = parse("next");
@@ -168,7 +171,7 @@ describe("the thread", () => {
     expect((await next).model).toBe("next");
   });
 
-  test("is not waited for by a client that leaves, and does not see the body of one that left before", async () => {
+  test("does not block a client that disconnects, nor receive the waiting body of one that did", async () => {
     const parse = moodyParser({ timeoutMs: 1000 });
     const { work: thread } = await parse("first");
     const leave = new AbortController();
@@ -177,12 +180,12 @@ describe("the thread", () => {
     const reason = new Error("left");
     leave.abort(reason);
     expect(await Promise.allSettled(left)).toEqual(left.map(() => ({ status: "rejected", reason })));
-    // The thread that hangs is replaced once: had the next one seen the body to die of, it would be twice.
+    // Only the hung worker is replaced. If the body "die" had reached the next worker, it would be replaced as well.
     expect((await stays).work).toBe((thread as number) + 1);
     await expect(parse("late", leave.signal)).rejects.toBe(reason);
   });
 
-  test("is kept while there is work, and ended when there is none", async () => {
+  test("is kept while bodies arrive and ended when idle", async () => {
     const parse = moodyParser({ idleMs: 300 });
     const { work: first } = await parse("a");
     expect((await parse("b")).work).toBe(first);
@@ -192,7 +195,7 @@ describe("the thread", () => {
     });
   });
 
-  test("that cannot start fails each body", async () => {
+  test("fails each body if it cannot start", async () => {
     const workerUrl = pathToFileURL("/nowhere/parser.js");
     const parse = moodyParser({ workerUrl });
     for (let round = 0; round < 2; round++) await expect(parse("a")).rejects.toThrow("Cannot find module");

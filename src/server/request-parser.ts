@@ -1,7 +1,7 @@
 /**
- * Turns bodies into requests without holding up the server's thread: small ones at once, large ones in a thread of
- * their own, one after the other. That thread is started when it is needed and ended when it is not, which gives its
- * memory back; if it dies, the body it was at fails and the next ones get another thread.
+ * Parses bodies without blocking the server's thread: small ones inline, large ones in a worker thread, one after the
+ * other. The worker is started on demand and ended when idle, which releases its memory. If it dies, the body it was
+ * parsing fails, and a new worker takes the next ones.
  */
 
 import { Worker } from "node:worker_threads";
@@ -9,7 +9,7 @@ import { Worker } from "node:worker_threads";
 import { ApiError, type ApiErrorCode, type Dialect } from "../openai/index.js";
 import { parseRequest, type RequestKind, type Requests } from "./parse-request.js";
 
-/** A body for parser-worker.ts; its answer is the next message. */
+/** A body sent to parser-worker.ts, which replies with one message. */
 export interface ToParser {
   readonly kind: RequestKind;
   readonly dialect: Dialect;
@@ -21,7 +21,7 @@ export type FromParser =
   | { readonly error: { readonly code: ApiErrorCode; readonly message: string; readonly param: string | null } };
 
 export interface RequestParserOptions {
-  /** The thread's program; tests put others in its place. */
+  /** Program of the worker; tests replace it. */
   readonly workerUrl?: URL;
   readonly timeoutMs?: number;
   readonly idleMs?: number;
@@ -38,7 +38,7 @@ export class RequestParser {
   readonly #waiting = new Set<Job>();
   #current: Job | null = null;
   #worker: Worker | null = null;
-  /** While a body is parsed, its time is up then; else, the thread is ended then. */
+  /** Time limit of the body being parsed, or, without one, the idle timeout of the worker. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ workerUrl = WORKER_URL, timeoutMs = TIMEOUT_MS, idleMs = IDLE_MS }: RequestParserOptions = {}) {
@@ -48,7 +48,7 @@ export class RequestParser {
   }
 
   /**
-   * @param body taken over: a large one is moved to the other thread
+   * @param body a large body is transferred to the worker; the caller must not use it afterwards
    * @throws ApiError for the first failure in the contract's order; the signal's reason
    */
   async parse<K extends RequestKind>(
@@ -78,7 +78,7 @@ export class RequestParser {
     });
   }
 
-  /** Ends the thread. The bodies it had have been given up by then. */
+  /** Ends the worker. The callers must have abandoned all pending bodies. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     const worker = this.#worker;
@@ -125,11 +125,11 @@ export class RequestParser {
 }
 
 /**
- * A body of this size costs the server's thread a few milliseconds whatever is in it, or about 15 before anything is
- * compiled; one of the 8 MiB that are taken can cost more than a second.
+ * Largest body parsed inline: it blocks the server's thread for a few milliseconds, or about 15 ms before V8 has
+ * compiled the code. A body of 8 MiB, the default limit, can block it for more than a second.
  */
 const MAX_INLINE_BYTES = 32 << 10;
-/** Far from what any body takes; past it the thread hangs. */
+/** No legal body takes this long; the thread is considered hung. */
 const TIMEOUT_MS = 60_000;
 const IDLE_MS = 10_000;
 const WORKER_URL = new URL("./parser-worker.js", import.meta.url);

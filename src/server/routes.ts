@@ -1,4 +1,4 @@
-/** Which path is what: every route with its methods, and the endpoints that need only a few lines. */
+/** The route table, and the endpoints that need only a few lines. */
 
 import { ApiError, apiPrefixes, capabilities, openApiDocument, type Dialect } from "../openai/index.js";
 import { chatCompletions } from "./completions.js";
@@ -9,14 +9,16 @@ import type { Services } from "./services.js";
 export interface Route {
   readonly name: string;
   readonly method: "GET" | "POST";
-  /** Health is asked without a key, and answered while the server shuts down. */
+  /** Set for health routes: they need no key and are answered during shutdown. */
   readonly isHealth: boolean;
   readonly answer: (exchange: Exchange, services: Services) => void | Promise<void>;
 }
 
 /**
- * @param path as sent, without its query
- * @param forced the dialect of every path; null: it follows the path
+ * Finds the route of a path.
+ *
+ * @param path path as sent, without the query
+ * @param forced dialect of all paths; null if the path determines the dialect
  * @throws ApiError not_found
  */
 export function findRoute(path: string, forced: Dialect | null): Route {
@@ -31,7 +33,7 @@ export function findRoute(path: string, forced: Dialect | null): Route {
     if (modelId !== null && modelId !== "") return modelRoute(modelId);
   }
   const given = JSON.stringify(path.slice(0, 200));
-  throw new ApiError("not_found", `There is nothing at ${given}. GET /openapi.json lists what there is.`);
+  throw new ApiError("not_found", `No route matches the path ${given}. GET /openapi.json lists all routes.`);
 }
 
 const apiRoutes = (dialect: Dialect): Readonly<Record<string, Route>> => ({
@@ -81,7 +83,7 @@ const ROOT_ROUTES: Readonly<Record<string, Route>> = {
   },
 };
 
-/** A path such as `__proto__` is no route. */
+/** Returns the route of an exact path; inherited keys such as `__proto__` are not routes. */
 function routeIn(routes: Readonly<Record<string, Route>>, path: string): Route | null {
   return Object.hasOwn(routes, path) ? routes[path]! : null;
 }
@@ -149,7 +151,7 @@ function description({ version, models, bodyLimits }: Services) {
   return { version, models: models.all().map(describe), maxBodyBytes: bodyLimits.maxBytes };
 }
 
-/** Null for what is no percent-encoding. */
+/** Decodes percent-encoding; returns null if it is malformed. */
 function decoded(path: string): string | null {
   try {
     return decodeURIComponent(path);

@@ -1,4 +1,4 @@
-/** The server over HTTP with the embedded model: what clients send and get, and how they are refused. */
+/** The server over HTTP with the embedded model: answers and refusals. */
 
 import { connect } from "node:net";
 
@@ -35,7 +35,7 @@ interface Chunk {
 const SHORT = { max_tokens: 24, temperature: 0.8, seed: 5 };
 
 describe("answers", () => {
-  test("one object, with the seed and a request id, the same under every prefix", async () => {
+  test("an answer as one object with seed and request id headers is the same under every prefix", async () => {
     const answers = [];
     for (const prefix of ["/v1", "/v3/openai", "/openai/v1"]) {
       const response = await post(`${tested.url}${prefix}/chat/completions`, chatBody(SHORT));
@@ -50,14 +50,14 @@ describe("answers", () => {
     expect(answers[2]).toEqual(answers[0]);
   });
 
-  test("a drawn seed is named, and replays the answer", async () => {
+  test("a drawn seed is reported and replays the answer", async () => {
     const first = await post(chatUrl, chatBody({ max_tokens: 24 }));
     const seed = Number(first.headers.get("x-touchstone-seed"));
     const again = await post(chatUrl, chatBody({ max_tokens: 24, seed }));
     expect(((await again.json()) as Completion).choices).toEqual(((await first.json()) as Completion).choices);
   });
 
-  test("a stream: role, text, finish, usage as the dialect has it; together the unstreamed answer", async () => {
+  test("a stream has role, text, finish and usage chunks and equals the unstreamed answer", async () => {
     const whole = (await (await post(chatUrl, chatBody(SHORT))).json()) as Completion;
     const response = await post(chatUrl, chatBody({ ...SHORT, stream: true }));
     expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
@@ -72,13 +72,13 @@ describe("answers", () => {
     expect(withoutCachedTokens(chunks.at(-1)!.usage)).toEqual(withoutCachedTokens(whole.usage));
   });
 
-  test("more choices than places run in turns, each as it would alone", async () => {
+  test("more choices than places run in turns with unchanged answers", async () => {
     const three = (await (await post(chatUrl, chatBody({ ...SHORT, n: 3 }))).json()) as Completion;
     const two = (await (await post(chatUrl, chatBody({ ...SHORT, n: 2 }))).json()) as Completion;
     expect(three.choices.slice(0, 2)).toEqual(two.choices);
   });
 
-  test("a client that goes away frees its place", async () => {
+  test("a client that disconnects releases its places", async () => {
     const leave = new AbortController();
     const response = await post(chatUrl, chatBody({ n: 128, max_tokens: 400, stream: true }), { signal: leave.signal });
     await response.body!.getReader().read();
@@ -88,7 +88,7 @@ describe("answers", () => {
     expect((await post(chatUrl, chatBody(SHORT))).status).toBe(200);
   });
 
-  test("models, with slashes in their names raw or encoded", async () => {
+  test("model names may contain slashes, raw or encoded", async () => {
     const list = (await (await fetch(`${tested.url}/v1/models`)).json()) as { data: { id: string }[] };
     expect(list.data.map(({ id }) => id)).toEqual(["tiny", "org/alias", "deepseek/deepseek-r1-turbo"]);
     for (const path of ["tiny", "deepseek/deepseek-r1-turbo", "deepseek%2Fdeepseek-r1-turbo", "org%2falias"]) {
@@ -106,7 +106,7 @@ describe("answers", () => {
     await refuses(fetch(`${tested.url}/v1/models/`), 404, "not_found");
   });
 
-  test("tokenize and detokenize", async () => {
+  test("tokenize and detokenize are inverse", async () => {
     const ask = async (route: string, body: object) =>
       (await post(`${tested.url}/v1/${route}`, JSON.stringify({ model: "org/alias", ...body }))).json();
     const { token_ids: ids, tokens } = (await ask("tokenize", { text: "Hello, 12!" })) as {
@@ -125,7 +125,7 @@ describe("answers", () => {
     );
   });
 
-  test("capabilities, the OpenAPI document, health", async () => {
+  test("capabilities, the OpenAPI document and the health routes return JSON", async () => {
     for (const path of ["/v1/capabilities", "/openapi.json", "/healthz", "/readyz"]) {
       const response = await fetch(`${tested.url}${path}`);
       expect({ path, status: response.status }).toEqual({ path, status: 200 });
@@ -134,7 +134,7 @@ describe("answers", () => {
     }
   });
 
-  test("a client's own request id is kept if it is one", async () => {
+  test("the client's request id is kept if it is valid", async () => {
     const idOf = async (id: string) =>
       (await fetch(`${tested.url}/healthz`, { headers: { "x-request-id": id } })).headers.get("x-request-id");
     expect(await idOf("my-trace.7")).toBe("my-trace.7");
@@ -159,7 +159,7 @@ async function refuses(
 }
 
 describe("refusals", () => {
-  test("paths and methods", async () => {
+  test("unknown paths and methods", async () => {
     for (const path of [
       "/",
       "/v1",
@@ -180,7 +180,7 @@ describe("refusals", () => {
     expect((await fetch(`${tested.url}/healthz`, { method: "HEAD" })).status).toBe(200);
   });
 
-  test("media types", async () => {
+  test("unsupported media types", async () => {
     for (const type of ["text/plain", "application/json; charset=latin1", "multipart/form-data", "application/jsonp"]) {
       await refuses(post(chatUrl, chatBody(), { headers: { "content-type": type } }), 415, "unsupported_media_type");
     }
@@ -199,7 +199,7 @@ describe("refusals", () => {
     ).toBe(415);
   });
 
-  test("bodies", async () => {
+  test("invalid bodies", async () => {
     await refuses(post(chatUrl, "{"), 400, "invalid_json");
     await refuses(post(chatUrl, ""), 400, "invalid_json");
     await refuses(post(chatUrl, chatBody({ temperature: 3 })), 400, "out_of_range", "temperature");
@@ -213,7 +213,7 @@ describe("refusals", () => {
     );
   });
 
-  test("bodies that are too large, announced or not", async () => {
+  test("bodies that are too large, with and without Content-Length", async () => {
     await refuses(post(chatUrl, chatBody({ user: "x".repeat(20_000) })), 413, "request_too_large");
     await refuses(post(chatUrl, chatBody({ user: "x".repeat(200_000) })), 413, "request_too_large");
     const endless = new ReadableStream(
@@ -228,17 +228,17 @@ describe("refusals", () => {
     });
     const streamed = { method: "POST", headers: { "content-type": "application/json" }, duplex: "half" };
     await refuses(fetch(chatUrl, { ...streamed, body: piecewise } as RequestInit), 413, "request_too_large");
-    await fetch(chatUrl, { ...streamed, body: endless } as RequestInit).catch(() => {}); // it ends, one way or another
+    await fetch(chatUrl, { ...streamed, body: endless } as RequestInit).catch(() => {}); // the response or a closed connection: both are fine
   });
 
-  test("a body that does not come: 408", async () => {
+  test("an incomplete body: 408", async () => {
     const answer = await raw(
       `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"mod`,
     );
     expect(answer).toMatch(/^HTTP\/1\.1 408 [^]*connection: close[^]*"code":"request_timeout"/i);
   });
 
-  test("what is not HTTP", async () => {
+  test("malformed HTTP", async () => {
     const answer = await raw("GET /v1/models HTTP/1.1\r\nHost\r\n\r\n");
     expect(answer).toMatch(
       /^HTTP\/1\.1 400 [^]*\{"error":\{"message":"[^"]+","type":"invalid_request_error","param":null,"code":null\}\}$/,
@@ -248,7 +248,7 @@ describe("refusals", () => {
     );
   });
 
-  test("neither a host nor an expectation is asked for, and proxies may send the whole address", async () => {
+  test("the Host header is optional, unknown expectations are ignored, proxies may send the absolute URL", async () => {
     expect(await raw("GET /v1/nowhere HTTP/1.1\r\nConnection: close\r\n\r\n")).toMatch(
       /^HTTP\/1\.1 404 [^]*x-request-id[^]*"type":"/i,
     );
@@ -261,7 +261,7 @@ describe("refusals", () => {
     expect(await raw(`GET http://x ${head}\r\n`)).toMatch(/^HTTP\/1\.1 404 /);
   });
 
-  test("Expect: 100-continue is answered before the body only if it will be read", async () => {
+  test("Expect: 100-continue gets 100 Continue only if the body will be read", async () => {
     const head = (length: number, type: string) =>
       `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\nExpect: 100-continue\r\n\r\n`;
     expect(await raw(head(5, "text/plain"))).toMatch(/^HTTP\/1\.1 415 /);
@@ -270,7 +270,7 @@ describe("refusals", () => {
   });
 });
 
-/** Sends bytes, reads until the server hangs up. */
+/** Sends bytes and reads until the server closes the connection. */
 function raw(text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(tested.url);

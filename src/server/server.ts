@@ -1,6 +1,6 @@
 /**
- * The HTTP server: listens, takes each request through method and path, key and route in the contract's order,
- * and shuts down without cutting answers off. What the routes do is routes.ts's business.
+ * The HTTP server: listens, checks path, method and key of each request in the contract's order, calls its route
+ * (routes.ts), and shuts down gracefully.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -19,14 +19,14 @@ import type { Services } from "./services.js";
 
 export interface ServerOptions {
   readonly host: string;
-  /** 0: any free one. */
+  /** Port to listen on; 0 for any free port. */
   readonly port: number;
   readonly models: ModelRegistry;
-  /** Empty: nobody needs one. */
+  /** Accepted API keys; if empty, requests need no key. */
   readonly apiKeys: readonly string[];
-  /** Origins that browsers may call from; `*` for all; empty: CORS is off. */
+  /** Allowed CORS origins; `*` allows all; if empty, CORS is off. */
   readonly corsOrigins: readonly string[];
-  /** The dialect of every path; null: it follows the path. */
+  /** Dialect of all paths; null if the path determines the dialect. */
   readonly dialect: Dialect | null;
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs?: number;
@@ -82,8 +82,8 @@ export class ApiServer {
     };
     const receive = (request: IncomingMessage, response: ServerResponse): void =>
       void this.#receive(new Exchange(request, response));
-    // Reading the body says "continue"; what is refused before is not sent at all. Expectations of other kinds are passed over,
-    // and nothing depends on the host, so that all refusals are this server's own.
+    // `100 Continue` is sent when the body is read, so the client need not send the body of a refused request. Other
+    // expectations are ignored and the Host header is optional, so that every refusal has this server's error format.
     const timeouts = {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: HEADERS_TIMEOUT_MS + bodyTimeoutMs,
@@ -107,7 +107,7 @@ export class ApiServer {
     });
   }
 
-  /** Refuses new requests, lets running ones finish for `graceMs`, ends what is left, and stops listening. */
+  /** Refuses new requests, lets running ones finish for `graceMs`, aborts the rest, and stops listening. */
   async close(graceMs: number): Promise<void> {
     this.#isDraining = true;
     await this.#idle(graceMs);
@@ -131,7 +131,7 @@ export class ApiServer {
       const apiError = exchange.fail(error);
       if (apiError !== null) this.#noteError(exchange, apiError, error);
     } finally {
-      // Whatever still works for this exchange, works for nobody.
+      // Cancel any work that still runs for this exchange.
       exchange.abort(new Error("The exchange is over"));
     }
     await closed;
@@ -186,7 +186,7 @@ export class ApiServer {
       this.#services.log.error({ requestId: exchange.requestId, err: cause }, "internal error");
   }
 
-  /** Resolves when nothing is being answered, or after `timeoutMs`. */
+  /** Resolves when no exchange is active, or after `timeoutMs`. */
   async #idle(timeoutMs: number): Promise<void> {
     if (this.#active.size === 0) return;
     let timer: NodeJS.Timeout | undefined;
@@ -198,18 +198,23 @@ export class ApiServer {
 
 const HEADERS_TIMEOUT_MS = 30_000;
 const BODY_TIMEOUT_MS = 30_000;
-/** Longer than clients keep an idle connection: one that the server closes first may lose a request. */
+/** Longer than clients keep idle connections: if the server closes one first, a request on it may be lost. */
 const KEEP_ALIVE_MS = 75_000;
 const HEARTBEAT_MS = 15_000;
-/** For the last chunk of answers that a shutdown cuts. */
+/** Time for aborted answers to send their last chunk during shutdown. */
 const LAST_WORDS_MS = 1_000;
 
 function checkMethod({ method }: Exchange, route: Route): void {
   const allowed = route.method === "GET" ? ["GET", "HEAD"] : [route.method];
   if (allowed.includes(method)) return;
-  throw new ApiError("method_not_allowed", `${method} is not possible here; allowed: ${allowed.join(", ")}.`, null, {
-    headers: { allow: allowed.join(", ") },
-  });
+  throw new ApiError(
+    "method_not_allowed",
+    `The method ${method} is not allowed for this path. Allowed: ${allowed.join(", ")}`,
+    null,
+    {
+      headers: { allow: allowed.join(", ") },
+    },
+  );
 }
 
 function preflight(exchange: Exchange, route: Route): void {
@@ -223,12 +228,12 @@ function preflight(exchange: Exchange, route: Route): void {
 }
 
 function shuttingDown(): ApiError {
-  return new ApiError("shutting_down", "The server is shutting down and takes no new requests.", null, RETRY_SOON);
+  return new ApiError("shutting_down", "The server is shutting down and accepts no new requests.", null, RETRY_SOON);
 }
 
 const RETRY_SOON = { headers: { "retry-after": "1" } };
 
-/** What is not HTTP, or never ends: there is no exchange to answer it. */
+/** Answers malformed or incomplete HTTP requests, for which no exchange exists. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
@@ -247,5 +252,5 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
 
 const MALFORMED: Readonly<Record<string, readonly [status: string, code: string, message: string]>> = {
   HPE_HEADER_OVERFLOW: ["413 Payload Too Large", "request_too_large", "The request's headers are too large."],
-  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "request_timeout", "The request had not arrived in time."],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "request_timeout", "The request did not arrive in time."],
 };

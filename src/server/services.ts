@@ -1,4 +1,4 @@
-/** What endpoints work with. */
+/** Dependencies of the endpoints. */
 
 import type { Logger } from "pino";
 
@@ -12,18 +12,18 @@ import type { RequestParser } from "./request-parser.js";
 export interface Services {
   readonly models: ModelRegistry;
   readonly metrics: Metrics;
-  /** The dialect of every path, where one is forced; null where it follows the path. */
+  /** The forced dialect of all paths; null if the path determines the dialect. */
   readonly dialect: Dialect | null;
   readonly requests: RequestParser;
   readonly bodyLimits: BodyLimits;
   readonly heartbeatMs: number;
   readonly version: string;
-  /** Seconds since 1970 at which the server started: `created` of its models. */
+  /** Start time of the server, Unix time in seconds; the `created` field of its models. */
   readonly startedAt: number;
   readonly log: Logger;
-  /** Whether logs may carry the text of messages and answers. */
+  /** Set to log the text of messages and answers. */
   readonly logContent: boolean;
   readonly isDraining: () => boolean;
-  /** Counts an error, and logs it with its cause if it is ours. */
+  /** Counts an error; logs an internal error with its cause. */
   readonly noteError: (exchange: Exchange, error: ApiError, cause: unknown) => void;
 }

@@ -1,4 +1,4 @@
-/** The stream writer against a socket that is full, gone or broken. */
+/** The stream writer with a full, closed or broken socket. */
 
 import { EventEmitter } from "node:events";
 import type { ServerResponse } from "node:http";
@@ -34,7 +34,7 @@ function stream(heartbeatMs = 60_000) {
   return { response, sse: new SseStream(response as unknown as ServerResponse, heartbeatMs) };
 }
 
-test("events are lines of JSON, in one write", async () => {
+test("writes events as lines of JSON in a single write", async () => {
   const { response, sse } = stream();
   await sse.send([{ a: "x\ny" }, { b: 1 }]);
   await sse.send([]);
@@ -42,20 +42,20 @@ test("events are lines of JSON, in one write", async () => {
   expect(response.written).toEqual(['data: {"a":"x\\ny"}\n\ndata: {"b":1}\n\n', "data: [DONE]\n\n"]);
 });
 
-test.each(["drain", "close", "error"])("a full socket is waited for until %s, and no listener stays", async (event) => {
+test.each(["drain", "close", "error"])("waits for %s on a full socket and leaves no listener", async (event) => {
   const { response, sse } = stream();
   response.isFull = true;
   let isSent = false;
   const sent = sse.send([{}]).then(() => (isSent = true));
   await new Promise((resolve) => setImmediate(resolve));
   expect(isSent).toBe(false);
-  response.emit(event, new Error("the test's"));
+  response.emit(event, new Error("from the test"));
   await sent;
   expect(response.eventNames()).toEqual([]);
   sse.done();
 });
 
-test("nothing is written to a client that has gone", async () => {
+test("writes nothing to a disconnected client", async () => {
   const { response, sse } = stream();
   response.destroyed = true;
   await sse.send([{}]);
@@ -63,7 +63,7 @@ test("nothing is written to a client that has gone", async () => {
   expect(response.written).toEqual([]);
 });
 
-test("comment lines do not pile up where nobody reads", async () => {
+test("comment lines do not accumulate for a client that does not read", async () => {
   const { response, sse } = stream(1);
   response.isFull = true;
   await new Promise((resolve) => setTimeout(resolve, 30));

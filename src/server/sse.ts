@@ -1,6 +1,6 @@
 /**
- * Server-sent events on a ServerResponse. A write that the socket cannot take waits for drain, close or error,
- * whichever comes first, so a client that has gone never holds anybody up. Comment lines keep idle streams open.
+ * Writes server-sent events to a ServerResponse. Under backpressure, a write waits for `drain`, `close` or `error`, so a
+ * disconnected client never blocks the sender. Comment lines keep idle streams open.
  */
 
 import type { ServerResponse } from "node:http";
@@ -15,7 +15,7 @@ export class SseStream {
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache, no-transform",
-      "x-accel-buffering": "no", // proxies that understand it pass chunks on at once
+      "x-accel-buffering": "no", // proxies that support this header forward chunks immediately
     });
     response.flushHeaders();
     this.#heartbeat = setInterval(() => {
@@ -23,20 +23,20 @@ export class SseStream {
     }, heartbeatMs);
   }
 
-  /** Writes one event for each object, in one piece. Resolves when more can be written, or never will. */
+  /** Writes one event per object, in a single write. Resolves when more can be written or the stream is closed. */
   async send(objects: readonly object[]): Promise<void> {
     if (objects.length === 0) return;
     this.#heartbeat.refresh();
     await this.#write(objects.map((object) => `data: ${JSON.stringify(object)}\n\n`).join(""));
   }
 
-  /** The last event. Nothing may be sent after it. */
+  /** Sends the last event and ends the stream. */
   done(): void {
     clearInterval(this.#heartbeat);
     if (this.#isOpen) this.#response.end("data: [DONE]\n\n");
   }
 
-  /** Stops without a last event: the client has gone. */
+  /** Closes the stream without a last event, for a disconnected client. */
   abandon(): void {
     clearInterval(this.#heartbeat);
     this.#response.destroy();

@@ -1,6 +1,6 @@
 /**
- * What the server's thread and an engine's worker say to each other. Plain data that can be posted; what
- * belongs to one request carries its call number.
+ * Messages between the server's thread and an engine worker. They are plain data for postMessage; messages of one
+ * request carry its call number.
  */
 
 import type {
@@ -12,7 +12,7 @@ import type {
   OutputDelta,
 } from "../../engine/index.js";
 
-/** What a worker loads: its `workerData`. */
+/** The model that a worker loads; passed as `workerData`. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress" | "onDownload" | "onNotice" | "signal">;
 
 export type ToWorker =
@@ -34,21 +34,21 @@ export type FromWorker =
   | { readonly type: "error"; readonly call: number; readonly error: PostedError };
 
 /**
- * A value as it is or, if it is large, as bytes of v8's serialization: the server's thread moves those without
- * looking at what is in them.
+ * A value, or, if it is large, its bytes in V8's serialization format, which the server's thread transfers without
+ * deserializing them.
  */
 export type Sealed<T> = T | Uint8Array;
 
-/** `schemaPath`: where the request has its JSON schema, for errors about it. */
+/** Engine options, and the path of the JSON schema in the request body for error messages. */
 export type ChatWork = Omit<ChatOptions, "signal"> & { readonly schemaPath: string };
 
 export type TokenizeInput = { readonly text: string } | { readonly messages: readonly ChatMessage[] };
 
-/** An EngineError, or `internal_error` for whatever else was thrown. */
+/** An EngineError as plain data; any other thrown value becomes `internal_error`. */
 export interface PostedError {
   readonly code: EngineErrorCode;
   readonly message: string;
   readonly param: string | null;
-  /** Where an internal error happened. */
+  /** Stack of an internal error; else null. */
   readonly stack: string | null;
 }

@@ -1,6 +1,6 @@
 /**
- * The engine's side of the wall: loads one model and answers the messages of worker-protocol.ts. Knows no HTTP.
- * Anything that escapes a request ends the worker; the host starts another.
+ * The engine worker: loads one model and answers the messages of worker-protocol.ts. Independent of HTTP. An error
+ * outside the handling of a request ends the worker, and the host starts a new one.
  */
 
 import { deserialize } from "node:v8";
@@ -22,7 +22,7 @@ if (parentPort === null) throw new Error("This file runs as a worker thread only
 const port = parentPort;
 const running = new Map<number, AbortController>();
 
-// Whoever gives up on a model that is still being downloaded or converted need not wait for it.
+// A `close` message stops the download or conversion of a model that is still loading.
 const loading = new AbortController();
 const stopLoading = (message: ToWorker): void => {
   if (message.type === "close") loading.abort();
@@ -73,7 +73,7 @@ async function receive(model: Model, message: ToWorker): Promise<void> {
   }
 }
 
-/** Runs a call's work; what it throws becomes the call's error, in the wire's names. */
+/** Runs a call's work; posts a thrown error as the call's error, with parameter names of the request body. */
 async function answering(
   call: number,
   schemaPath: string | undefined,
@@ -95,7 +95,7 @@ async function chat(model: Model, call: number, options: Omit<ChatWork, "schemaP
     post({ type: "started", call, seed: answer.seed, numPromptTokens: answer.promptTokenIds.length });
     for await (const delta of answer) post({ type: "delta", call, delta });
   } catch (error) {
-    // Nobody listens to a call that was canceled.
+    // The error of a canceled call has no receiver.
     if (!cancel.signal.aborted) throw error;
   } finally {
     running.delete(call);
@@ -115,7 +115,7 @@ function post(message: FromWorker): void {
   port.postMessage(message);
 }
 
-/** An answer as it is sent: it may be large, so the server's thread shall not have to write it. */
+/** Serializes a response here, because a large one would block the server's thread. */
 function postJson(call: number, answer: object): void {
   const json = new TextEncoder().encode(JSON.stringify(answer));
   port.postMessage({ type: "json", call, json } satisfies FromWorker, [json.buffer]);
