@@ -1,6 +1,6 @@
 /**
- * `touchstone chat`: a conversation with history. Ctrl-C stops the answer and keeps what was said of it;
- * Ctrl-D, or Ctrl-C at the prompt, leaves.
+ * `touchstone chat`: a conversation with history. Ctrl-C stops the answer and keeps the text generated so far; Ctrl-D,
+ * or Ctrl-C at the prompt, exits.
  */
 
 import { createInterface, type Interface } from "node:readline/promises";
@@ -29,14 +29,14 @@ interface ChatFlags extends ModelFlags, ParsedRequestOptions {
 
 export function chatCommand(): Command {
   const command = new Command("chat")
-    .description("talk with a model")
-    .option("--once <text>", "answer one message and leave")
-    .option("--system <text>", "a system message to start with")
+    .description("chat with a model")
+    .option("--once <text>", "answer one message and exit")
+    .option("--system <text>", "system message of the conversation")
     .option("--json", "print one JSON line for each answer")
-    .option("--no-separate-reasoning", "with --json: leave the reasoning, tags and all, in the content")
+    .option("--no-separate-reasoning", "with --json: keep the reasoning and its tags in the content")
     .addHelpText(
       "after",
-      "\nFrom a pipe, each line is a message. One that fails gets no answer, and no line of JSON: the exit code is 1 then.",
+      "\nIf the input is a pipe, each line is one message. A message that fails gets no answer and no JSON line, and makes the exit code 1.",
     );
   return addRequestOptions(addModelOptions(command)).action(chat);
 }
@@ -56,12 +56,12 @@ async function chat(flags: ChatFlags): Promise<void> {
   await model.close();
 }
 
-/** Reads turns until the input ends. */
+/** Reads and answers messages until the input ends. */
 async function converse(model: Model, messages: ChatMessage[], flags: ChatFlags): Promise<void> {
   refuseEarly(model, messages, flags);
   const { isTTY } = process.stdin;
   const lines = createInterface({ input: process.stdin, ...(isTTY ? { output: process.stderr, prompt: "> " } : {}) });
-  if (isTTY) process.stderr.write(dim("Ctrl-C stops an answer, Ctrl-D leaves.\n", process.stderr));
+  if (isTTY) process.stderr.write(dim("Ctrl-C stops an answer, Ctrl-D exits.\n", process.stderr));
   if (isTTY) lines.prompt();
   for await (const line of lines) {
     if (line.trim() !== "") await takeTurn(model, messages, line, flags, lines);
@@ -69,7 +69,11 @@ async function converse(model: Model, messages: ChatMessage[], flags: ChatFlags)
   }
 }
 
-/** @throws EngineError for what every turn would be refused for, whatever is asked: flags out of range, no chat template */
+/**
+ * Checks, before the first message, conditions that would make every turn fail: flag values and the chat template.
+ *
+ * @throws EngineError for a flag out of range or a missing chat template
+ */
 function refuseEarly(model: Model, messages: readonly ChatMessage[], flags: ChatFlags): void {
   const signal = AbortSignal.abort();
   try {
@@ -79,7 +83,7 @@ function refuseEarly(model: Model, messages: readonly ChatMessage[], flags: Chat
   }
 }
 
-/** Adds a question and its answer to the history; a turn that fails is told and taken back. */
+/** Adds a message and its answer to the history; if the turn fails, prints the error and removes the message. */
 async function takeTurn(
   model: Model,
   messages: ChatMessage[],
@@ -105,7 +109,8 @@ async function takeTurn(
 
 /**
  * Streams one answer to stdout.
- * @returns its content, as far as it got if the signal ended it
+ *
+ * @returns the content, incomplete if the signal aborted the answer
  */
 async function answer(
   model: Model,
@@ -147,7 +152,7 @@ function writeChoice(choice: AnswerChoice, index: number): void {
   process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`);
 }
 
-/** Reasoning dimmed on a terminal; between its tags where there are no colors to tell it by. */
+/** Formats an answer: reasoning is dimmed if the output has colors, else enclosed in tags. */
 class AnswerDisplay {
   #inside: "nothing" | "reasoning" | "answer" = "nothing";
 

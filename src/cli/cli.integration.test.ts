@@ -1,4 +1,4 @@
-/** The command as a person meets it: what it prints where, and how it refuses. Runs the built command. */
+/** The command line: output on stdout and stderr, exit codes, refusals. Runs the built command. */
 
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -46,7 +46,7 @@ function touchstone(
   });
 }
 
-/** Every refusal: exit code 1, nothing on stdout, one line on stderr without a stack. */
+/** Expects a refusal: exit code 1, nothing on stdout, one line on stderr without a stack. */
 async function refuses(args: string[], message: RegExp, env?: Record<string, string>): Promise<void> {
   const { stdout, stderr, code } = await touchstone(args, env === undefined ? {} : { env });
   expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
@@ -60,7 +60,7 @@ async function refuses(args: string[], message: RegExp, env?: Record<string, str
 }
 
 describe("answers", () => {
-  test("chat --once: reasoning between tags where there are no colors, then the answer; statistics on stderr", async () => {
+  test("chat --once without colors: reasoning between tags, then the answer; statistics on stderr", async () => {
     const { stdout, stderr, code } = await touchstone(["chat", "--once", "What is 27 + 38?", "--temperature", "0"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^<think>\n[^]+\n<\/think>\n\n[^]*65[^]*\n$/);
@@ -69,7 +69,7 @@ describe("answers", () => {
     );
   });
 
-  test("chat --json: one line, reasoning apart", async () => {
+  test("chat --json: one line with the reasoning separated", async () => {
     const { stdout } = await touchstone([
       "chat",
       "--once",
@@ -94,7 +94,7 @@ describe("answers", () => {
     expect(answer.usage.completion_tokens).toBe(answer.token_ids.length);
   });
 
-  test("chat from a pipe: one answer a line, with history", async () => {
+  test("chat from a pipe: one answer per line, with history", async () => {
     const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], {
       input: "What is 12 + 30?\nand twice that?\n",
     });
@@ -107,7 +107,7 @@ describe("answers", () => {
     expect(second).toContain("84");
   });
 
-  test("chat from a pipe: a message that is refused makes the exit code 1, and the others are answered", async () => {
+  test("chat from a pipe: a refused message makes the exit code 1; the others are answered", async () => {
     const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--json"], {
       input: `${"word ".repeat(5000)}\nWhat is 27 + 38?\n`,
     });
@@ -118,7 +118,7 @@ describe("answers", () => {
     });
   });
 
-  test("the embedded model goes by its name where no folder has it", async () => {
+  test("the embedded model can be given by name unless a folder has that name", async () => {
     const [named, unnamed] = [
       await touchstone(["generate", "--model", "tiny", "--prompt", "a", "--seed", "1", "--max-tokens", "3"]),
       await touchstone(["generate", "--prompt", "a", "--seed", "1", "--max-tokens", "3"]),
@@ -135,7 +135,7 @@ describe("answers", () => {
     expect({ ...first, timings: null }).toEqual({ ...again, timings: null });
   });
 
-  test("the profile exact, on threads of one's choice, with 8-bit keys and values", async () => {
+  test("the profile exact runs with a given number of threads and 8-bit keys and values", async () => {
     const args = [
       "chat",
       "--once",
@@ -184,7 +184,7 @@ describe("answers", () => {
     for (const { logprobs } of choices) for (const { top_logprobs } of logprobs) expect(top_logprobs).toHaveLength(2);
   });
 
-  test("inspect shows the architecture, the template, tokens and likeliest next tokens", async () => {
+  test("inspect shows the architecture, the template, tokens and most probable next tokens", async () => {
     const { stdout, code } = await touchstone(["inspect", "--message", "Hello"]);
     expect(code).toBe(0);
     for (const part of [
@@ -199,14 +199,14 @@ describe("answers", () => {
       expect(stdout).toMatch(part);
   });
 
-  test("evaluate compares fast with exact: a table, or one line of JSON; on a text, or on what the model writes itself", async () => {
+  test("evaluate compares fast with exact, on a text or on generated text, as a table or as one JSON line", async () => {
     const source = await randomModel("evaluated");
     const text = join(scratch, "text.txt");
     writeFileSync(text, "Twelve times seven is eighty-four. ".repeat(5));
     const { stdout, code } = await touchstone(["evaluate", "--model", source, "--text", text]);
     expect(code).toBe(0);
     expect(stdout).toMatch(
-      /^weights +q8\ntext +\S*text\.txt\ntokens +175\nKL\(exact \|\| fast\) +0\.(?!000000)\d{6} nats per token\nsame likeliest token +\d+\.\d\d %\nperplexity, exact +\d+\.\d{4}\nperplexity, fast +\d+\.\d{4}\n$/,
+      /^weights +q8\ntext +\S*text\.txt\ntokens +175\nKL\(exact \|\| fast\) +0\.(?!000000)\d{6} nats per token\ntop-1 agreement +\d+\.\d\d %\nperplexity, exact +\d+\.\d{4}\nperplexity, fast +\d+\.\d{4}\n$/,
     );
     const own = await touchstone(["evaluate", "--model", source, "--quant", "f32", "--json", "--threads", "1"]);
     const line = JSON.parse(own.stdout) as {
@@ -219,11 +219,11 @@ describe("answers", () => {
     expect(line.kl_divergence).toBeLessThan(1e-9);
     expect(line.perplexity.fast).toBeCloseTo(line.perplexity.exact, 3);
     expect((await touchstone(["evaluate", "--model", source])).stdout).toMatch(
-      /^text +written by the model itself at temperature 1, seeds from 1$/m,
+      /^text +generated by the model at temperature 1, seeds from 1$/m,
     );
   });
 
-  test("convert writes a pack that runs, and list shows what the cache holds", async () => {
+  test("convert writes a pack that runs, and list shows the models in the cache", async () => {
     const source = await randomModel("source");
     const out = join(scratch, "pack");
     expect(await touchstone(["convert", source, "--out", out, "--quant", "q4"])).toMatchObject({ code: 0, stdout: "" });
@@ -260,7 +260,7 @@ describe("answers", () => {
 });
 
 describe("Ctrl-C", () => {
-  // The command sends it to itself, a moment after it has begun to listen for it. Token 1 would end the text before.
+  // The hook sends SIGINT shortly after the command installs its handler. Token 1, which ends the text, is suppressed.
   const hook = `process.on("newListener", (name) => name === "SIGINT" && setTimeout(() => process.kill(process.pid, name), 100))`;
   const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` };
 
@@ -268,7 +268,7 @@ describe("Ctrl-C", () => {
     ["chat --json", ["chat", "--once", "Hello", "--json", "--n", "128"], /^$/],
     ["generate", ["generate", "--prompt", "Once", "--logit-bias", "1=-100"], /\n$/],
     ["generate --json", ["generate", "--prompt", "Once", "--json", "--n", "128"], /^$/],
-  ])("%s: what was said stays, and the exit code is 130", async (_, args, stdout) => {
+  ])("%s: keeps the text printed so far and exits with 130", async (_, args, stdout) => {
     expect(await touchstone(args, { env })).toEqual({
       stdout: expect.stringMatching(stdout) as string,
       stderr: "(stopped)\n",
@@ -278,7 +278,7 @@ describe("Ctrl-C", () => {
 });
 
 test.runIf(process.platform === "linux").each(["list", "doctor --offline", "chat --once Hi"])(
-  "%s whose output cannot be written says so in one line",
+  "%s reports in one line that its output cannot be written",
   async (line) => {
     const { stderr, code } = await touchstone(line.split(" "), { output: openSync("/dev/full", "w") });
     expect(code).toBe(1);
@@ -286,7 +286,7 @@ test.runIf(process.platform === "linux").each(["list", "doctor --offline", "chat
   },
 );
 
-test("the help of serve names folders of ONNX files too", async () => {
+test("the help of serve mentions folders of ONNX files", async () => {
   expect((await touchstone(["serve", "--help"])).stdout.replaceAll(/\s+/g, " ")).toMatch(
     /--model <\[name=\]model> [^;]*a folder of ONNX files/,
   );
@@ -297,24 +297,28 @@ describe("refusals", () => {
     ["an unknown option", ["chat", "--once", "Hi", "--top-q", "1"], /^touchstone: unknown option '--top-q'/],
     ["an unknown command", ["talk"], /^touchstone: unknown command 'talk'/],
     [
-      "a number that is none",
+      "an invalid number",
       ["chat", "--once", "Hi", "--top-p", "half"],
       /--top-p <x>' argument 'half' is invalid. It must be a number/,
     ],
     ["a value out of range", ["chat", "--once", "Hi", "--temperature", "3"], /temperature.*3/],
     ["a value out of range before the first message", ["chat", "--temperature", "9"], /temperature.*9/],
-    ["log-probabilities in text", ["chat", "--once", "Hi", "--logprobs"], /^touchstone: --logprobs needs --json/],
     [
-      "log-probabilities in continued text",
+      "log-probabilities in text output",
+      ["chat", "--once", "Hi", "--logprobs"],
+      /^touchstone: --logprobs needs --json/,
+    ],
+    [
+      "log-probabilities in the text output of generate",
       ["generate", "--prompt", "a", "--logprobs"],
       /^touchstone: --logprobs needs --json/,
     ],
     [
-      "reasoning in the content of text",
+      "unseparated reasoning in text output",
       ["chat", "--once", "Hi", "--no-separate-reasoning"],
       /^touchstone: --no-separate-reasoning needs --json/,
     ],
-    ["a model without a name", ["chat", "--once", "Hi", "--model", ""], /^touchstone: the model's name is empty$/m],
+    ["an empty model name", ["chat", "--once", "Hi", "--model", ""], /^touchstone: the model's name is empty$/m],
     [
       "five stop sequences",
       ["chat", "--once", "Hi", ...["a", "b", "c", "d", "e"].flatMap((s) => ["--stop", s])],
@@ -326,7 +330,7 @@ describe("refusals", () => {
       /--logit-bias.*999999/,
     ],
     [
-      "no thread",
+      "zero threads",
       ["chat", "--once", "Hi", "--threads", "0"],
       /--threads <count>' argument '0' is invalid. It must be an integer of at least 1/,
     ],
@@ -341,7 +345,7 @@ describe("refusals", () => {
       /--profile <name>' argument 'slow' is invalid. Allowed choices are auto, fast, exact/,
     ],
     [
-      "an unknown format of keys and values",
+      "an unknown KV cache format",
       ["chat", "--once", "Hi", "--kv-cache", "q4"],
       /--kv-cache <format>' argument 'q4' is invalid. Allowed choices are f32, q8/,
     ],
@@ -363,7 +367,7 @@ describe("refusals", () => {
   ])("%s", (_, args, message) => refuses(args, message));
 
   test("a prompt of 1 MB", async () => {
-    // Longer than one command-line argument may be, so it goes through a pipe.
+    // The text exceeds the size limit of a command-line argument, so it is sent through a pipe.
     const { stdout, stderr, code } = await touchstone(["chat"], { input: `${"word ".repeat(200_000)}\n` });
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
     expect(stderr).toMatch(
@@ -371,7 +375,7 @@ describe("refusals", () => {
     );
   });
 
-  test("texts that no model can be evaluated on", async () => {
+  test("texts that cannot be evaluated", async () => {
     const text = join(scratch, "unreadable.txt");
     await refuses(["evaluate", "--text", text], /^touchstone: The text cannot be read: ENOENT.*unreadable\.txt/);
     writeFileSync(text, "");
@@ -382,7 +386,7 @@ describe("refusals", () => {
     await refuses(["evaluate", "--text", text], /^touchstone: .*unreadable\.txt is not UTF-8/);
   });
 
-  test("a folder that is no model", async () => {
+  test("a folder that is not a model", async () => {
     const folder = join(scratch, "empty");
     mkdirSync(folder);
     writeFileSync(join(folder, "notes.txt"), "hello");
@@ -393,14 +397,14 @@ describe("refusals", () => {
     await refuses(["chat", "--model", await randomModel("no-template")], /chat template/);
   });
 
-  test("a pack that is to be converted", async () => {
+  test("a pack as the input of convert", async () => {
     await refuses(
       ["convert", resolve("dist/models/tiny/pack"), "--out", join(scratch, "again")],
       /pack is already a pack/,
     );
   });
 
-  test("an empty prompt where the tokenizer has no begin token", async () => {
+  test("an empty prompt for a tokenizer without a begin token", async () => {
     const source = await randomModel("no-begin-token");
     await refuses(["generate", "--model", source, "--prompt", ""], /prompt is empty.*no begin token/);
   });

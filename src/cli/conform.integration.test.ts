@@ -1,6 +1,6 @@
 /**
- * `touchstone conform` is the command of touchstone-conform under another name: what that does stands in
- * spec-tests/conform/command.test.ts, and here what could differ.
+ * `touchstone conform` is the command of touchstone-conform under another name. Its behavior is tested in
+ * spec-tests/conform/command.test.ts; these tests cover possible differences between the two.
  */
 
 import { spawn } from "node:child_process";
@@ -32,14 +32,14 @@ function run(program: readonly string[], args: readonly string[], output: "pipe"
 const OURS = [resolve("dist/src/cli/main.js"), "conform"];
 const THEIRS = [resolve("dist/spec-tests/conform/main.js")];
 
-/** One name for both, and no times. */
+/** Replaces the command's name and removes times, so that the outputs are comparable. */
 const comparable = ({ stdout, stderr, code }: Outcome): Outcome => {
   const plain = (text: string): string =>
     text.replaceAll(/\btouchstone(-| )conform\b|\btouchstone(?=: )/g, "NAME").replace(/\d+ of \d+ seconds/, "");
   return { stdout: plain(stdout), stderr: plain(stderr), code };
 };
 
-test("0, 1 and 2 where touchstone-conform has them, with the same text", async () => {
+test("has the same exit codes 0, 1 and 2 and the same output as touchstone-conform", async () => {
   const server = await tinyServer(({ n }, response) => {
     const isRefused = typeof n === "string";
     json(response, isRefused ? 400 : 200, isRefused ? { error: { message: "No." } } : completion("Hello!"));
@@ -62,7 +62,7 @@ test("0, 1 and 2 where touchstone-conform has them, with the same text", async (
   expect(codes).toEqual([0, 1, 2, 2, 2, 2]);
 });
 
-test("--help differs in the name and in --version, which touchstone has itself", async () => {
+test("--help differs only in the name and in --version, which is an option of touchstone itself", async () => {
   const ours = comparable(await run(OURS, ["--help"]));
   const theirs = comparable(await run(THEIRS, ["--help"]));
   expect(theirs.stdout).toMatch(/^ {2}-V, --version .*$/m);
@@ -70,7 +70,7 @@ test("--help differs in the name and in --version, which touchstone has itself",
   expect(await run(OURS.slice(0, 1), ["help", "conform"])).toEqual(await run(OURS, ["--help"]));
 });
 
-test.runIf(process.platform === "linux")("2: a summary that cannot be written", async () => {
+test.runIf(process.platform === "linux")("exits with 2 if the summary cannot be written", async () => {
   const server = await tinyServer((_, response) => json(response, 200, completion("Hello!")));
   const args = ["--base-url", server.baseUrl, "--only", "P1", "--budget", "calls=60"];
   const { stderr, code } = await run(OURS, args, openSync("/dev/full", "w"));

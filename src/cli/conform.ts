@@ -1,4 +1,4 @@
-/** `touchstone conform`: the command of the package touchstone-conform, under a name of ours. */
+/** `touchstone conform`: the command of the package touchstone-conform as a subcommand. */
 
 import { Command } from "commander";
 
@@ -6,7 +6,7 @@ import { conformCommand as withConform } from "../../spec-tests/conform/command.
 
 export { ConformError, COULD_NOT_RUN } from "../../spec-tests/conform/command.js";
 
-/** @param program whose settings it takes over */
+/** @param program the parent command, whose settings are inherited */
 export function conformCommand(program: Command): Command {
   return withConform(new Command("conform").copyInheritedSettings(program));
 }

@@ -1,4 +1,4 @@
-/** `touchstone convert`: a Hugging Face folder, or a model of the hub, into a pack or into what transformers.js runs, at a place of one's choice. */
+/** `touchstone convert`: converts a Hugging Face folder or a hub model to a pack or to transformers.js ONNX files. */
 
 import { Command, Option } from "commander";
 
@@ -17,15 +17,17 @@ interface ConvertFlags {
 
 export function convertCommand(): Command {
   return new Command("convert")
-    .description("convert a model folder into a pack, or into ONNX files in the layout of transformers.js")
+    .description(
+      "convert a model into a pack (the engine's own format) or into ONNX files in the layout of transformers.js",
+    )
     .argument(
       "<model>",
-      "a Hugging Face folder (config.json, tokenizer.json, safetensors) or a model of the hub (org/name[@revision])",
+      "a Hugging Face folder (config.json, tokenizer.json, safetensors) or a model on the Hugging Face Hub (org/name[@revision])",
     )
-    .requiredOption("--out <dir>", "where it goes")
-    .option("--force", "replace a folder of the same kind that is there already")
-    .addOption(new Option("--quant <format>", "weights").choices(["q8", "q4", "f32"]).default("q8"))
-    .addOption(new Option("--layout <name>", "what is written").choices(["pack", "onnx"]).default("pack"))
+    .requiredOption("--out <dir>", "output folder")
+    .option("--force", "replace an existing output folder of the same kind")
+    .addOption(new Option("--quant <format>", "weight format").choices(["q8", "q4", "f32"]).default("q8"))
+    .addOption(new Option("--layout <name>", "output format").choices(["pack", "onnx"]).default("pack"))
     .addOption(offlineOption())
     .action(async (model: string, flags: ConvertFlags) => {
       const { quant: format, layout, offline } = flags;

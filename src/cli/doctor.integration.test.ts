@@ -1,4 +1,4 @@
-/** The doctor on machines that lack something. Runs the built command; what depends on the machine alone is asked of the checks themselves. */
+/** `touchstone doctor` on machines that lack something. Runs the built command, or calls a check directly. */
 
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -46,7 +46,7 @@ async function findings(
 }
 
 describe("doctor", () => {
-  test("finds nothing wrong where nothing is, and prints a line for each check", async () => {
+  test("prints a line for each check and finds no problems on a working machine", async () => {
     mkdirSync(join(scratch, "hub", "models--a--empty"), { recursive: true });
     mkdirSync(join(scratch, "hub", "models--a--begun", "blobs"), { recursive: true });
     writeFileSync(join(scratch, "hub", "models--a--begun", "blobs", "0f.incomplete"), "part");
@@ -67,11 +67,11 @@ describe("doctor", () => {
     }
     expect(stdout).toMatch(/^ok +kernels +WebAssembly with .*SIMD.*, \d+ threads?$/m);
     expect(stdout).toMatch(/^ok +hub cache .*: 0 models, 1 unfinished, \d+\.\d GiB free/m);
-    expect(stdout).toMatch(/^ok +hub +not asked \(offline\)$/m);
+    expect(stdout).toMatch(/^ok +hub +not checked \(offline\)$/m);
     expect(stdout).toMatch(/\n0 problems, \d+ warnings?\n$/);
   });
 
-  test("a cache that cannot be made is a problem, with a way out", async () => {
+  test("a cache folder that cannot be created is a problem, with a suggested fix", async () => {
     const file = join(scratch, "file");
     writeFileSync(file, "");
     const { code, of } = await findings({ TOUCHSTONE_CACHE: join(file, "cache") }, ["--offline"]);
@@ -84,7 +84,7 @@ describe("doctor", () => {
     expect(of("hub cache").status).not.toBe("problem");
   });
 
-  test("a hub that cannot be reached is a warning: all else works", async () => {
+  test("an unreachable hub is a warning", async () => {
     const server = createServer();
     const endpoint = await listening(server);
     await new Promise((closed) => server.close(closed));
@@ -97,7 +97,7 @@ describe("doctor", () => {
     });
   });
 
-  test("a hub that answers is reached, one that is broken is a warning, and one that is not wanted is not asked", async () => {
+  test("a hub that answers is ok, a broken one is a warning, and offline no request is sent", async () => {
     let numAsked = 0;
     let status = 200;
     const server = createServer((_, response) => {
@@ -127,18 +127,16 @@ describe("checks", () => {
     ["18.20.4", "20.12", "problem"],
     ["22.1.0", "20.12", "ok"],
     ["26.0.0", "20.12", "ok"],
-  ])("Node %s where %s is needed: %s", (version, floor, status) => {
+  ])("Node %s with %s required: %s", (version, floor, status) => {
     expect(checkNode(version, floor).status).toBe(status);
   });
 
-  test("memory says which models fit, and in which format", () => {
+  test("memory lists the model sizes that fit, with their format", () => {
     const GIB = 2 ** 30;
     expect(checkMemory(16 * GIB, 8 * GIB).text).toBe(
-      "16.0 GiB, of which 8.0 GiB free; room for models of 0.1B (q8), 0.5B (q8), 1.5B (q8), 3B (q8), 7B (q4)",
+      "16.0 GiB, 8.0 GiB of it free; fits models of 0.1B (q8), 0.5B (q8), 1.5B (q8), 3B (q8), 7B (q4)",
     );
-    expect(checkMemory(2 * GIB, GIB).text).toBe(
-      "2.0 GiB, of which 1.0 GiB free; room for models of 0.1B (q8), 0.5B (q8)",
-    );
+    expect(checkMemory(2 * GIB, GIB).text).toBe("2.0 GiB, 1.0 GiB of it free; fits models of 0.1B (q8), 0.5B (q8)");
     expect(checkMemory(GIB / 4, GIB / 8)).toMatchObject({
       status: "warning",
       text: expect.stringContaining("less than 0.1B"),

@@ -1,6 +1,6 @@
 /**
- * `touchstone doctor`: what this machine has for running models, and what stands in the way. Exit code 0 without problems, 1 with.
- * A check looks, and may run the embedded model; nothing stays changed, and nothing is repaired.
+ * `touchstone doctor`: checks this machine for problems with running models. Exit code: 0 if there are none, else 1.
+ * Checks may run the embedded model; they change and repair nothing.
  */
 
 import { readFileSync } from "node:fs";
@@ -19,13 +19,13 @@ import { ONNX_RUNTIME, onnxRuntimeProblem } from "../../engine/runner/index.js";
 import { cacheFolder, hubCacheFolder, hubSettings } from "../../engine/store/index.js";
 import { hasColors, megabytes } from "./terminal.js";
 
-/** What one check found. */
+/** Result of one check. */
 export interface Finding {
   readonly name: string;
-  /** A warning is something that works less well; with a problem something does not work. */
+  /** Severity: with a warning something works less well; with a problem something does not work. */
   readonly status: "ok" | "warning" | "problem";
   readonly text: string;
-  /** What to do about it; null where there is nothing to do. */
+  /** Suggested action; null if no action is needed. */
   readonly fix: string | null;
 }
 
@@ -36,10 +36,10 @@ interface DoctorFlags {
 
 export function doctorCommand(): Command {
   return new Command("doctor")
-    .description("check what this machine has for running models, and what stands in the way")
+    .description("check this machine for problems with running models")
     .option("--json", "print one JSON object instead of lines")
-    .option("--offline", "do not ask whether the hub can be reached")
-    .addHelpText("after", "\nExit code: 0 without problems, 1 with.")
+    .option("--offline", "do not check whether the hub can be reached")
+    .addHelpText("after", "\nExit code: 0 if there are no problems, else 1.")
     .action(doctor);
 }
 
@@ -72,11 +72,8 @@ function checks(isOffline: boolean): [name: string, check: Check][] {
     ["kernels", () => checkRun("exact")],
     ["onnxruntime", checkOnnxRuntime],
     ["memory", async () => checkMemory(machineMemory().byteLength, freemem())],
-    ["cache", () => checkFolder(cacheFolder(), "set TOUCHSTONE_CACHE to a folder that can be written", describePacks)],
-    [
-      "hub cache",
-      () => checkFolder(hubCacheFolder(), "set HF_HUB_CACHE to a folder that can be written", describeSnapshots),
-    ],
+    ["cache", () => checkFolder(cacheFolder(), "set TOUCHSTONE_CACHE to a writable folder", describePacks)],
+    ["hub cache", () => checkFolder(hubCacheFolder(), "set HF_HUB_CACHE to a writable folder", describeSnapshots)],
     ["hub", () => checkHub(isOffline)],
   ];
 }
@@ -101,15 +98,15 @@ function nodeFloor(): string {
   return engines.node.replace(">=", "");
 }
 
-/** @param floor as `20.12` */
+/** @param floor lowest supported version, such as `20.12` */
 export function checkNode(version: string, floor: string): Omit<Finding, "name"> {
   const [own, least] = [version, floor].map((text) => text.split(".").map(Number));
   const at = least!.findIndex((part, index) => part !== (own![index] ?? 0));
-  if (at < 0 || own![at]! > least![at]!) return ok(`${version} (at least ${floor} is needed)`);
-  return { status: "problem", text: `${version}; at least ${floor} is needed`, fix: "install a newer Node.js" };
+  if (at < 0 || own![at]! > least![at]!) return ok(`${version} (${floor} or newer is required)`);
+  return { status: "problem", text: `${version}; ${floor} or newer is required`, fix: "install a newer Node.js" };
 }
 
-/** Instructions that make a difference to speed, with the flags of /proc/cpuinfo that mean them. */
+/** Instruction sets that affect speed, with their flags in /proc/cpuinfo. */
 const INSTRUCTIONS: readonly [name: string, flags: RegExp][] = [
   ["AVX2", /\bavx2\b/],
   ["AVX-512", /\bavx512f\b/],
@@ -121,12 +118,12 @@ const INSTRUCTIONS: readonly [name: string, flags: RegExp][] = [
 async function checkProcessor(): Promise<Omit<Finding, "name">> {
   const threads = counted(availableParallelism(), "thread");
   const info = await readFile("/proc/cpuinfo", "utf8").catch(() => null);
-  if (info === null) return ok(`${process.arch}, ${threads}; its instructions are not listed on this system`);
+  if (info === null) return ok(`${process.arch}, ${threads}; supported instruction sets unknown on this system`);
   const model = /^model name\s*:\s*(.+)$/m.exec(info)?.[1] ?? process.arch;
   const present = INSTRUCTIONS.filter(([, flags]) => flags.test(info)).map(([name]) => name);
-  const text = `${model}, ${threads}, ${present.length === 0 ? "none of the instructions that help" : present.join(", ")}`;
+  const text = `${model}, ${threads}, ${present.length === 0 ? "no AVX2 or newer" : present.join(", ")}`;
   if (process.arch !== "x64" || present.includes("AVX2")) return ok(text);
-  return { status: "warning", text, fix: "without AVX2 models run, several times slower" };
+  return { status: "warning", text, fix: "models run without AVX2, but several times slower" };
 }
 
 async function checkEmbedded(): Promise<Omit<Finding, "name">> {
@@ -139,35 +136,34 @@ async function checkEmbedded(): Promise<Omit<Finding, "name">> {
   };
 }
 
-/** Loads the embedded model and draws a token, which shows whether the kernels and ONNX Runtime load and compute here. */
+/** Loads the embedded model and generates a token, to check that the kernels or ONNX Runtime work on this machine. */
 async function checkRun(profile: Profile): Promise<Omit<Finding, "name">> {
   try {
     const model = await loadModel({ profile });
     const { kernelVariant, info } = model;
     await model.generate({ prompt: "Hello", maxTokens: 1, temperature: 0 }).result();
     await model.close();
-    if (profile === "fast")
-      return ok("loads, and computes prompts: the profile is fast unless --profile says otherwise");
+    if (profile === "fast") return ok("loads and computes prompts; the default profile is fast");
     const text = `${VARIANTS[kernelVariant]}, ${counted(info.numThreads, "thread")}`;
     return kernelVariant === "scalar"
-      ? { status: "warning", text, fix: "this Node.js has no WebAssembly SIMD: models run many times slower" }
+      ? { status: "warning", text, fix: "this Node.js has no WebAssembly SIMD, so models run many times slower" }
       : ok(text);
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0]!;
     const fix =
       profile === "fast"
-        ? "onnxruntime-node must match this system: install again, or use --profile exact, which does without"
+        ? "onnxruntime-node must match this system: reinstall it, or use --profile exact, which does not need it"
         : 'install the package again; in a clone, run "npm run build"';
     return { status: "problem", text: reason, fix };
   }
 }
 
-/** It is an optional package: without it every model in safetensors still runs. */
+/** Checks ONNX Runtime, an optional package: without it, every model in safetensors still runs. */
 async function checkOnnxRuntime(): Promise<Omit<Finding, "name">> {
   const problem = await onnxRuntimeProblem();
   if (problem === null || problem.isInstalled) return checkRun("fast");
   const text =
-    "not installed: prompts are computed by the kernels (profile exact), and folders of ONNX files do not run";
+    "not installed: the WebAssembly kernels compute prompts (profile exact), and folders of ONNX files cannot run";
   return { status: "ok", text, fix: `for faster prompts: npm install ${ONNX_RUNTIME} --ignore-scripts` };
 }
 
@@ -179,7 +175,7 @@ const VARIANTS = {
 
 const GIB = 2 ** 30;
 
-/** @param available the machine's memory, or less if this process may have less */
+/** @param available memory of the machine in bytes, or the limit of this process if that is lower */
 export function checkMemory(available: number, free: number): Omit<Finding, "name"> {
   const fitting = SIZES.flatMap(([name, config]) => {
     const format = (["q8", "q4"] as const).find((each) => {
@@ -194,7 +190,7 @@ export function checkMemory(available: number, free: number): Omit<Finding, "nam
     });
     return format === undefined ? [] : [`${name} (${format})`];
   });
-  const text = `${gibibytes(available)}, of which ${gibibytes(Math.min(free, available))} free; room for models of ${fitting.length === 0 ? "less than 0.1B parameters" : fitting.join(", ")}`;
+  const text = `${gibibytes(available)}, ${gibibytes(Math.min(free, available))} of it free; fits models of ${fitting.length === 0 ? "less than 0.1B parameters" : fitting.join(", ")}`;
   if (free >= GIB / 2) return ok(text);
   return { status: "warning", text, fix: "close other programs, or use a small model with --quant q4 --profile exact" };
 }
@@ -243,23 +239,22 @@ async function checkFolder(
   describe: (folder: string) => Promise<string>,
 ): Promise<Omit<Finding, "name">> {
   const existing = await nearest(folder);
-  // Tried, because permissions do not tell: some file systems take nothing from anybody.
+  // Create a folder instead of reading the permissions: read-only file systems refuse writes despite them.
   const refusal = await mkdtemp(join(existing, ".touchstone-")).then(
     async (made) => rmdir(made).then(() => null),
     (error: NodeJS.ErrnoException) => error.code,
   );
-  if (refusal !== null)
-    return { status: "problem", text: `${folder}: ${existing} cannot be written (${refusal})`, fix };
+  if (refusal !== null) return { status: "problem", text: `${folder}: ${existing} is not writable (${refusal})`, fix };
   const { bavail, bsize } = await statfs(existing);
   const free = bavail * bsize;
-  const contents = existing === folder ? await describe(folder) : "not there yet";
+  const contents = existing === folder ? await describe(folder) : "does not exist yet";
   const text = `${folder}: ${contents}, ${gibibytes(free)} free on the disk`;
   return free >= GIB
     ? ok(text)
-    : { status: "warning", text, fix: "make room: a model takes about two bytes for each parameter" };
+    : { status: "warning", text, fix: "free some disk space: a model needs about two bytes per parameter" };
 }
 
-/** The folder itself, or the closest one above it that is there. */
+/** Returns the folder itself or, if it does not exist, its closest existing parent. */
 async function nearest(folder: string): Promise<string> {
   const isThere = await stat(folder).then(
     () => true,
@@ -283,10 +278,10 @@ async function describeSnapshots(): Promise<string> {
 
 const HUB_TIMEOUT_MS = 5000;
 
-/** Everything but downloading works without the hub. */
+/** Checks the hub. Failures are warnings: everything except downloads works without it. */
 async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
   const { endpoint, isOffline, fetch } = await hubSettings(process.env, isForbidden);
-  if (isOffline) return ok("not asked (offline)");
+  if (isOffline) return ok("not checked (offline)");
   try {
     const { status } = await fetch(endpoint, {
       method: "HEAD",
@@ -297,14 +292,14 @@ async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
     return {
       status: "warning",
       text: `${endpoint} answers with ${status}`,
-      fix: "try again later; models that are here run without it",
+      fix: "try again later; downloaded models run without it",
     };
   } catch (error) {
     const { message, cause } = error as Error & { cause?: { code?: string } };
     return {
       status: "warning",
       text: `${endpoint} cannot be reached (${cause?.code ?? message})`,
-      fix: "models that are here run without it; HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror",
+      fix: "downloaded models run without it; set HTTPS_PROXY to use a proxy, or HF_ENDPOINT to use a mirror",
     };
   }
 }

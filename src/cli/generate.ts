@@ -23,7 +23,7 @@ interface GenerateFlags extends ModelFlags, ParsedRequestOptions {
 export function generateCommand(): Command {
   const command = new Command("generate")
     .description("continue a text")
-    .requiredOption("--prompt <text>", "the text to continue; may be empty where the tokenizer has a begin token")
+    .requiredOption("--prompt <text>", "the text to continue; may be empty if the tokenizer has a begin token")
     .option("--json", "print one JSON line with text, token ids and usage");
   return addRequestOptions(addModelOptions(command)).action(generate);
 }

@@ -1,4 +1,4 @@
-/** Models of the hub on the command line: pull, use by name, list, remove; what a person sees. Runs the built command. */
+/** Hub models on the command line: pull, use by name, list, remove. Runs the built command. */
 
 import { spawn } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -35,7 +35,7 @@ beforeEach(() => {
   rmSync(join(scratch, "packs"), { recursive: true, force: true });
 });
 
-/** The text files of the random model. */
+/** Returns the text files of the random model. */
 function texts(): Record<string, string> {
   return Object.fromEntries(
     readdirSync(folder)
@@ -71,7 +71,7 @@ function touchstone(
   });
 }
 
-test("pull prints the folder, and a line for each file; chat then needs no hub, by either way to say so", async () => {
+test("pull prints the folder and a line for each file; afterwards chat runs offline, by variable or by flag", async () => {
   const pulled = await touchstone(["pull", NAME]);
   expect(pulled).toMatchObject({
     code: 0,
@@ -98,7 +98,7 @@ test("pull prints the folder, and a line for each file; chat then needs no hub, 
   expect(hub.requests).toEqual([]);
 });
 
-test("a name that is no folder is downloaded at its first use, by every command that takes a model", async () => {
+test("a name that is not a folder is downloaded on its first use, by every command that takes a model", async () => {
   expect(await touchstone(["convert", NAME, "--out", join(scratch, "converted"), "--force"])).toMatchObject({
     code: 0,
     stdout: "",
@@ -110,7 +110,7 @@ test("a name that is no folder is downloaded at its first use, by every command 
   expect(hub.requests).toEqual([]);
 });
 
-test("a folder of that name goes before the hub", async () => {
+test("a folder with the name takes precedence over the hub", async () => {
   mkdirSync(join(scratch, "org", "random-model"), { recursive: true });
   const { code, stderr } = await touchstone(["generate", "--model", NAME, "--prompt", "x"]);
   rmSync(join(scratch, "org"), { recursive: true });
@@ -121,7 +121,7 @@ test("a folder of that name goes before the hub", async () => {
   expect(hub.requests).toEqual([]);
 });
 
-test("serve downloads its models before it says that it listens, and calls them by their names", async () => {
+test("serve downloads its models before it prints Listening, and serves them under their names", async () => {
   let pid = 0;
   const run = touchstone(
     ["serve", "--port", "0", "--model", `${NAME}@main`, "--grace", "0", "--threads", "1"],
@@ -143,7 +143,7 @@ test("serve downloads its models before it says that it listens, and calls them 
   for (const line of stderr.trimEnd().split("\n")) expect(JSON.parse(line)).toHaveProperty("msg");
 });
 
-test("serve that is told to stop while a model is downloaded does so at once", async () => {
+test("serve stops immediately while a model is downloading", async () => {
   hub.faults.cut = ({ server }) => (server === "files" ? { after: 1000, how: "stall" } : null);
   let pid = 0;
   let startMs = 0;
@@ -162,7 +162,7 @@ test("serve that is told to stop while a model is downloaded does so at once", a
 });
 
 describe("list and rm", () => {
-  test("downloads and packs have names, revisions, sizes and times; rm takes them away", async () => {
+  test("list shows names, revisions, sizes and times of downloads and packs; rm removes them", async () => {
     await touchstone(["generate", "--model", NAME, "--prompt", "x", "--max-tokens", "1"]);
     await touchstone(["generate", "--model", folder, "--quant", "q4", "--prompt", "x", "--max-tokens", "1"]);
     const { stdout } = await touchstone(["list"]);
@@ -177,19 +177,19 @@ describe("list and rm", () => {
 
     expect(await touchstone(["rm", "org/random-modle"])).toMatchObject({
       code: 1,
-      stderr: "touchstone: Nothing is kept of a model org/random-modle: the nearest name is org/random-model.\n",
+      stderr: "touchstone: No stored model is named org/random-modle. The nearest name is org/random-model.\n",
     });
     expect(await touchstone(["rm", "mo"])).toMatchObject({
       code: 1,
-      stderr: "touchstone: Nothing is kept of a model mo: list shows what is.\n",
+      stderr: 'touchstone: No stored model is named mo. See "touchstone list" for the stored models.\n',
     });
-    // Both sources have the same files, so the packs stay for the one that is left.
+    // Both sources have the same files, so the packs are kept for the remaining one.
     expect((await touchstone(["rm", NAME])).stderr).toMatch(
-      /^Removed org\/random-model, as downloaded\nKept the packs, which \S+\/model needs too: it has the same files\n\d+\.\d [kM]B are free now\n$/,
+      /^Removed org\/random-model, as downloaded\nKept the packs, which \S+\/model needs too: it has the same files\nFreed \d+\.\d [kM]B\n$/,
     );
     expect((await touchstone(["list"])).stdout).not.toContain("org/");
     expect((await touchstone(["rm", "model"])).stderr).toMatch(
-      /^Removed the pack model q4\nRemoved the pack model q8\n\d+\.\d [kM]B are free now\n$/,
+      /^Removed the pack model q4\nRemoved the pack model q8\nFreed \d+\.\d [kM]B\n$/,
     );
     expect((await touchstone(["list"])).stdout.trimEnd().split("\n")).toHaveLength(2);
     expect(existsSync(join(folder, "config.json"))).toBe(true);
@@ -199,7 +199,7 @@ describe("list and rm", () => {
     });
   });
 
-  test("rm of a folder that runs as it is, or whose pack another one needs, tells that nothing but the entry goes", async () => {
+  test("rm of an ONNX folder, or of one whose pack another folder needs, removes only the list entry", async () => {
     const onnx = join(scratch, "onnx", "tiny");
     const source = await randomModel(join(scratch, "even-heads"), { config: { head_dim: 16 } });
     await touchstone(["convert", source, "--out", onnx, "--layout", "onnx"]);
@@ -223,7 +223,7 @@ describe("list and rm", () => {
     expect((await touchstone(["list"])).stdout).not.toMatch(/onnx|copy/);
   });
 
-  test("one revision goes by its name, with its packs", async () => {
+  test("rm removes a single revision with its packs", async () => {
     await touchstone(["generate", "--model", NAME, "--prompt", "x", "--max-tokens", "1"]);
     expect(await touchstone(["rm", `${NAME}@v2`])).toMatchObject({ code: 1 });
     expect((await touchstone(["rm", `${NAME}@main`])).stderr).toMatch(
@@ -271,7 +271,7 @@ describe("refusals", () => {
     ["an unknown dtype", ["pull", NAME, "--dtype", "q5"], /--dtype <name>' argument 'q5' is invalid/],
   ])("%s", async (_, args, message, env) => refuses(args, message, env));
 
-  test("a gated model says what to do", async () => {
+  test("the error for a gated model explains how to get access", async () => {
     hub.repositories.set("org/gated", folderRepository(folder, { access: "gated" }));
     await refuses(
       ["chat", "--model", "org/gated", "--once", "x"],
@@ -280,7 +280,7 @@ describe("refusals", () => {
   });
 });
 
-describe("what cannot be run is refused by its text files, before its weights are downloaded", () => {
+describe("an unsupported model is refused by its text files, before its weights are downloaded", () => {
   const commands = [
     ["pull", "org/unfit"],
     ["chat", "--model", "org/unfit", "--once", "x"],
@@ -302,7 +302,7 @@ describe("what cannot be run is refused by its text files, before its weights ar
     expect(existsSync(join(scratch, "packs", "packs"))).toBe(false);
   }
 
-  test.each(commands)("an architecture: %s", async (...args) => {
+  test.each(commands)("for its architecture: %s", async (...args) => {
     await refused(
       { "config.json": '{"model_type":"gpt2"}' },
       args,
@@ -310,11 +310,11 @@ describe("what cannot be run is refused by its text files, before its weights ar
     );
   });
 
-  test.each(commands)("a tokenizer: %s", async (...args) => {
+  test.each(commands)("for its tokenizer: %s", async (...args) => {
     await refused({ "tokenizer.json": "{}" }, args, /^touchstone: tokenizer\.json has no model$/);
   });
 
-  test("a size", async () => {
+  test("for its size", async () => {
     const config = JSON.parse(texts()["config.json"]!) as object;
     const huge = JSON.stringify({
       ...config,
@@ -327,7 +327,7 @@ describe("what cannot be run is refused by its text files, before its weights ar
   });
 });
 
-test("Ctrl-C stops a download, and the same command goes on from there", async () => {
+test("Ctrl-C stops a download, and the same command resumes it", async () => {
   const weights = randomFile(40 << 20);
   hub.repositories.set("org/large", textRepository({ ...texts(), "model.safetensors": weights }));
   const before = hub.numSent;
@@ -336,12 +336,12 @@ test("Ctrl-C stops a download, and the same command goes on from there", async (
   const stopped = await touchstone(["pull", "org/large"], {}, (started) => (pid = started));
   hub.onSent = () => {};
   expect(stopped).toMatchObject({ code: 130, stdout: "" });
-  expect(stopped.stderr).toMatch(/touchstone: stopped; the same command goes on from here\n$/);
+  expect(stopped.stderr).toMatch(/touchstone: stopped; run the same command again to resume\n$/);
   expect((await touchstone(["list"])).stdout).toMatch(
     /^org\/large +[0-9a-f]{8} +llama +unfinished +\d+\.\d MB .* hub$/m,
   );
   const again = await touchstone(["pull", "org/large"]);
   expect(again.code).toBe(0);
   expect((await touchstone(["list"])).stdout).toMatch(/^org\/large +main +llama +as downloaded +41\.9 MB .* hub$/m);
-  expect(again.stderr).toMatch(/^model\.safetensors: 41\.9 MB.*, \d+\.\d [kM]B of it earlier$/m);
+  expect(again.stderr).toMatch(/^model\.safetensors: 41\.9 MB.*, \d+\.\d [kM]B downloaded earlier$/m);
 });

@@ -1,4 +1,4 @@
-/** `touchstone inspect`: what a model is, and how it sees one prompt. */
+/** `touchstone inspect`: describes a model and, optionally, the tokens of one prompt. */
 
 import { Command } from "commander";
 
@@ -15,15 +15,19 @@ interface InspectFlags extends ModelFlags {
 
 export function inspectCommand(): Command {
   const command = new Command("inspect")
-    .description("show a model's architecture, sizes and template, and how it sees a prompt")
-    .option("--prompt <text>", "show the tokens of this raw text and the most probable next ones")
-    .option("--message <text>", "the same for a user's message, through the chat template");
+    .description("show a model's architecture, sizes and chat template, and the tokens of a prompt")
+    .option("--prompt <text>", "show the tokens of this raw text and the most probable next tokens")
+    .option("--message <text>", "the same for a user message, rendered with the chat template");
   return addModelOptions(command).action(inspect);
 }
 
 async function inspect(flags: InspectFlags): Promise<void> {
   if (flags.prompt !== undefined && flags.message !== undefined) {
-    throw new EngineError("unsupported_value", "Give --prompt or --message, not both.", "message");
+    throw new EngineError(
+      "unsupported_value",
+      "--prompt and --message are both given; only one of them is allowed.",
+      "message",
+    );
   }
   const { model = null, ...options } = modelOptions(flags);
   print(tableOf(await showLoading((display) => inspectModel(model, { ...options, ...display }))));

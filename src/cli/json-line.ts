@@ -1,9 +1,9 @@
-/** The one JSON line that `--json` prints for an answer. */
+/** Formats an answer as the JSON line printed by `--json`. */
 
 import type { AnswerChoice, AnswerResult } from "../../engine/index.js";
 import { logprobEntry, wireUsage } from "../openai/index.js";
 
-/** One choice: its fields at the top level; several: a list of them under `choices`. */
+/** Formats an answer: one choice has its fields at the top level; several are listed under `choices`. */
 export function jsonLine(
   { choices, usage, timings, seed }: AnswerResult,
   textOf: (choice: AnswerChoice) => Record<string, string | null>,

@@ -1,4 +1,4 @@
-/** `touchstone list`: the models that are here: the embedded one, downloads from the hub, packs. */
+/** `touchstone list`: lists the local models: the embedded one, downloads from the hub, packs. */
 
 import { Command } from "commander";
 
@@ -22,7 +22,7 @@ export function listCommand(): Command {
   });
 }
 
-/** Commits are cut to what tells them apart. */
+/** Formats one table row; commit hashes are shortened to 8 digits. */
 function row({
   name,
   revision,

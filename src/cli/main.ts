@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The `touchstone` command: parses arguments, runs a command, turns errors into one line and an exit code. */
+/** The `touchstone` command: parses arguments, runs a subcommand, reports errors as one line and an exit code. */
 
 import { readFileSync } from "node:fs";
 

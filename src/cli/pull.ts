@@ -1,4 +1,4 @@
-/** `touchstone pull`: a model of the hub into the cache that all programs share; from then on it needs no network. */
+/** `touchstone pull`: downloads a hub model into the shared Hugging Face cache; afterwards it runs without network. */
 
 import { Command, Option } from "commander";
 
@@ -9,17 +9,17 @@ import { INTERRUPTED, showLoading } from "./terminal.js";
 
 export function pullCommand(): Command {
   return new Command("pull")
-    .description("download a model from the hub, or what has changed of it since; prints its folder")
+    .description("download or update a model from the Hugging Face Hub and print its folder")
     .argument("<model>", "org/name or org/name@revision, where a revision is a branch, a tag or a commit")
     .addOption(
       new Option(
         "--dtype <name>",
-        "take these ONNX files (default: safetensors, or else the first of these that is there)",
+        "download ONNX files of this data type (default: safetensors, or else the first available of these types)",
       ).choices(ONNX_DTYPES),
     )
     .addHelpText(
       "after",
-      "\nHF_ENDPOINT names another hub, HF_TOKEN gives access to private and gated models, HF_HUB_CACHE says where models go.",
+      "\nEnvironment variables: HF_ENDPOINT (URL of another hub), HF_TOKEN (access to private and gated models), HF_HUB_CACHE (download folder).",
     )
     .action(pull);
 }
@@ -34,7 +34,7 @@ async function pull(name: string, { dtype }: { dtype?: OnnxDtype }): Promise<voi
     process.stdout.write(`${dir}\n`);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
-    process.stderr.write("touchstone: stopped; the same command goes on from here\n");
+    process.stderr.write("touchstone: stopped; run the same command again to resume\n");
     process.exitCode = INTERRUPTED;
   }
 }

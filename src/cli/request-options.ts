@@ -1,4 +1,4 @@
-/** Command-line options of whatever loads a model, and those of requests, which come from the engine's table of parameters. */
+/** Command-line options for loading models, and for request parameters, which the engine's parameter table defines. */
 
 import { existsSync } from "node:fs";
 
@@ -18,13 +18,13 @@ import { LIMITS } from "../../engine/limits.js";
 import { PARAMETER_NAMES, parameterIn, PARAMETERS, type ParameterName } from "../../engine/sampling/index.js";
 import { EMBEDDED_MODEL } from "../../engine/store/index.js";
 
-/** Adds every option of the table, `--model` and what goes with it. */
+/** Adds an option for every request parameter of the table. */
 export function addRequestOptions(command: Command): Command {
   for (const name of REQUEST_PARAMETERS) command.addOption(requestOption(name));
   return command;
 }
 
-/** Flags common to every command that loads one model. */
+/** Adds the options common to all commands that load one model. */
 export function addModelOptions(command: Command): Command {
   return addMachineOptions(command.addOption(modelOption()));
 }
@@ -32,12 +32,12 @@ export function addModelOptions(command: Command): Command {
 export function modelOption(): Option {
   return new Option(
     "--model <model>",
-    "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); the embedded model if absent",
+    "a Hugging Face folder, a pack (made by convert), a folder of ONNX files, or a model on the Hugging Face Hub (org/name[@revision]) (default: the embedded model)",
   );
 }
 
 export function quantOption(): Option {
-  return new Option("--quant <format>", "weights of a folder that is converted (default: q8)").choices([
+  return new Option("--quant <format>", "weight format to convert a model to, on its first use (default: q8)").choices([
     "q8",
     "q4",
     "f32",
@@ -47,12 +47,12 @@ export function quantOption(): Option {
 export function offlineOption(): Option {
   return new Option(
     "--offline",
-    "do without the hub: its models must have been downloaded before (also HF_HUB_OFFLINE=1)",
+    "do not access the hub; its models must have been downloaded before (also HF_HUB_OFFLINE=1)",
   );
 }
 
 export function dtypeOption(): Option {
-  return new Option("--dtype <name>", "which of a model's ONNX files is run (default: the first there is)").choices(
+  return new Option("--dtype <name>", "data type of the ONNX files to run (default: the first available)").choices(
     ONNX_DTYPES,
   );
 }
@@ -60,11 +60,11 @@ export function dtypeOption(): Option {
 export function threadsOption(): Option {
   return new Option(
     "--threads <count>",
-    "threads that compute (default: as many as the machine runs at a time)",
+    "number of compute threads (default: as many as the machine can run in parallel)",
   ).argParser(threads);
 }
 
-/** How models run on this machine. */
+/** Adds the options that determine how models run on this machine. */
 export function addMachineOptions(command: Command): Command {
   return command
     .addOption(offlineOption())
@@ -73,19 +73,19 @@ export function addMachineOptions(command: Command): Command {
     .addOption(
       new Option(
         "--profile <name>",
-        "fast: ONNX Runtime computes prompts; exact: the same bytes on every machine (default: auto, which is fast where ONNX Runtime is installed, and exact for the embedded model)",
+        "numerics. fast: ONNX Runtime computes prompts; exact: the results are the same bytes on every machine; auto: fast if ONNX Runtime is installed, but exact for the embedded model and with --kv-cache q8 (default: auto)",
       ).choices(["auto", "fast", "exact"]),
     )
     .addOption(threadsOption())
     .addOption(
       new Option(
         "--kv-cache <format>",
-        "how keys and values are kept: f32, or q8 in a quarter of the memory (default: f32)",
+        "format of the KV cache: f32, or q8, which takes a quarter of the memory and needs the profile exact (default: f32)",
       ).choices(["f32", "q8"]),
     );
 }
 
-/** What commander parsed of `addModelOptions`. */
+/** Parsed options of `addModelOptions`. */
 export interface ModelFlags {
   model?: string;
   offline?: boolean;
@@ -96,7 +96,7 @@ export interface ModelFlags {
   kvCache?: KVFormat;
 }
 
-/** The model options that were given, under the library's names. */
+/** Converts the given model options to the library's names. */
 export function modelOptions({
   model,
   offline,
@@ -117,16 +117,16 @@ export function modelOptions({
   };
 }
 
-/** What commander parsed of the table's options. */
+/** Parsed options of `addRequestOptions`. */
 export type ParsedRequestOptions = GenerationOptions;
 
-/** Keeps what was given and nothing else, so that the engine's defaults apply to the rest. */
+/** Returns only the options that were given, so that the engine's defaults apply to the others. */
 export function requestOptions(parsed: ParsedRequestOptions): GenerationOptions {
   const given = REQUEST_PARAMETERS.filter((name) => parsed[name] !== undefined);
   return Object.fromEntries(given.map((name) => [name, parsed[name]]));
 }
 
-/** Options of models and servers that have a flag, by the library's name. */
+/** Flags of the model and server options, by their names in the library. */
 const OPTION_FLAGS: Readonly<Record<string, string>> = {
   model: "--model",
   quant: "--quant",
@@ -140,7 +140,7 @@ const OPTION_FLAGS: Readonly<Record<string, string>> = {
   insecure: "--insecure",
 };
 
-/** @returns the flag of a parameter or an option of the library, or of a place inside one: `logitBias.17` is `--logit-bias 17` */
+/** Returns the flag of a library parameter or option, or of a path inside one: `logitBias.17` is `--logit-bias 17`. */
 export function flagName(path: string): string {
   const [, head = "", place = ""] = /^(\w+)(.*)$/.exec(path) ?? [];
   if (Object.hasOwn(OPTION_FLAGS, path)) return OPTION_FLAGS[path]!;
@@ -148,7 +148,7 @@ export function flagName(path: string): string {
   return `--${kebabCase(head)}${place.replace(/^\./, " ")}`;
 }
 
-/** @throws EngineError for a flag that only changes what `--json` prints, where that is not given */
+/** @throws EngineError for a flag that needs `--json` if `--json` is not given */
 export function checkJsonFlags(flags: {
   readonly json?: boolean;
   readonly logprobs?: boolean | null | undefined;
@@ -160,15 +160,15 @@ export function checkJsonFlags(flags: {
   if (given !== null)
     throw new EngineError(
       "unsupported_value",
-      `${given} needs --json: it changes nothing of what is printed as text.`,
+      `${given} needs --json: it has no effect on text output.`,
       given.replace(/^-+/, ""),
     );
 }
 
-/** Every parameter but the one that each command treats in its own way. */
+/** All parameters except `separateReasoning`, which each command handles itself. */
 const REQUEST_PARAMETERS = PARAMETER_NAMES.filter((name) => name !== "separateReasoning");
 
-/** Ranges are the engine's to check: it names the parameter, what was given and what is allowed. */
+/** Builds the option of a parameter. The engine checks ranges; its errors name the parameter and the allowed values. */
 function requestOption(name: ParameterName): Option {
   const { kind, default: fallback } = parameterIn(name, null);
   const flag = `--${kebabCase(name)}`;
@@ -190,7 +190,7 @@ function requestOption(name: ParameterName): Option {
   }
 }
 
-/** A description as help texts are written: no capital, no stop at its end, names of the wire as flags. */
+/** Converts a parameter description to help text: lower case, no final period, wire names replaced by flags. */
 function helpOf(description: string): string {
   const text = description.replaceAll(/`?\b([a-z]+(?:_[a-z]+)+)\b`?/g, (_, wire: string) => {
     const name = PARAMETER_NAMES.find((other) => PARAMETERS[other].wire === wire);

@@ -1,4 +1,4 @@
-/** `touchstone rm`: what the caches hold of a model goes; the user's own folders stay. */
+/** `touchstone rm`: removes a model from the caches; the user's own folders are kept. */
 
 import { Command } from "commander";
 
@@ -9,10 +9,10 @@ import { megabytes } from "./terminal.js";
 
 export function rmCommand(): Command {
   return new Command("rm")
-    .description("remove a model's download and its packs")
+    .description("remove a downloaded model and its packs (converted files)")
     .argument(
       "<name>",
-      "as list shows it, org/name@revision for one revision, or the path of a folder whose packs shall go",
+      "name as shown by list, org/name@revision for one revision, or the path of a model folder to remove its packs only",
     )
     .action(async (name: string) => {
       const removal = await removeModel(name);
@@ -20,14 +20,12 @@ export function rmCommand(): Command {
       for (const what of removal.removed) process.stderr.write(`Removed ${what}\n`);
       for (const what of removal.kept) process.stderr.write(`Kept ${what}\n`);
       process.stderr.write(
-        removal.removed.length === 0
-          ? `${name} is no longer listed\n`
-          : `${megabytes(removal.byteLength)} are free now\n`,
+        removal.removed.length === 0 ? `${name} is no longer listed\n` : `Freed ${megabytes(removal.byteLength)}\n`,
       );
     });
 }
 
-/** A name further off than this share of its length is no misspelling. */
+/** Maximum edit distance of a suggested name, as a share of the length of the given name. */
 const MISSPELLED_SHARE = 1 / 3;
 
 async function unknownModel(name: string): Promise<EngineError> {
@@ -35,9 +33,9 @@ async function unknownModel(name: string): Promise<EngineError> {
   const nearest = nearestName(name, known, Math.floor(name.length * MISSPELLED_SHARE));
   const hint =
     nearest !== null
-      ? `the nearest name is ${nearest}`
+      ? `The nearest name is ${nearest}.`
       : known.length === 0
-        ? "no model is kept"
-        : "list shows what is";
-  return new EngineError("model_not_found", `Nothing is kept of a model ${name}: ${hint}.`, "name");
+        ? "No models are stored."
+        : 'See "touchstone list" for the stored models.';
+  return new EngineError("model_not_found", `No stored model is named ${name}. ${hint}`, "name");
 }

@@ -1,4 +1,4 @@
-/** `touchstone serve` as a process: what it prints, what it refuses, how it stops. Runs the built command. */
+/** `touchstone serve` as a process: output, refusals, shutdown. Runs the built command. */
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -65,7 +65,7 @@ interface ChunkChoice {
   readonly finish_reason: string | null;
 }
 
-/** A stream's texts by choice, and how many choices were under way at most. */
+/** Returns a stream's text of each choice, and the maximum number of choices in progress at once. */
 async function read(response: Response): Promise<{ contents: string[]; maxOpen: number }> {
   const contents: string[] = [];
   const open = new Set<number>();
@@ -84,7 +84,7 @@ async function read(response: Response): Promise<{ contents: string[]; maxOpen: 
   return { contents, maxOpen };
 }
 
-/** Exit code 1, nothing on stdout, one line on stderr. */
+/** Expects exit code 1, nothing on stdout, one line on stderr. */
 async function refuses(args: string[], message: RegExp): Promise<void> {
   const { exit, output } = serve(args);
   expect(await exit).toBe(1);
@@ -112,7 +112,7 @@ describe("serves", () => {
     expect((await chat(base, {}, { authorization: "Bearer k2" })).status).toBe(404);
   });
 
-  test("the profile asked for, and says so", async () => {
+  test("the requested profile, and reports it", async () => {
     const base = await serve(["--profile", "exact", "--kv-cache", "q8"]).url;
     const answer = (await (await chat(base, { temperature: 0 })).json()) as { system_fingerprint: string };
     expect(answer.system_fingerprint).toMatch(/^[0-9a-f]{16}-exact-kvq8-\d/);
@@ -120,7 +120,7 @@ describe("serves", () => {
     expect(capabilities).toMatchObject({ models: [{ id: "tiny", profile: "exact" }] });
   });
 
-  test("--max-concurrency bounds the choices of one request too, and changes no answer", async () => {
+  test("--max-concurrency also limits the choices of one request, without changing answers", async () => {
     const ask = { n: 6, seed: 7, max_tokens: 12, stream: true };
     const answers = [];
     for (const places of [1, 2, 6]) {
@@ -134,7 +134,7 @@ describe("serves", () => {
     expect(answers[2]).toEqual(answers[0]);
   });
 
-  test("--logprobs processed leaves out what sampling removes, and changes no answer", async () => {
+  test("--logprobs processed omits the tokens that sampling removes, without changing answers", async () => {
     const ask = { seed: 7, top_k: 3, logprobs: true, top_logprobs: 5 };
     const choices = [];
     for (const args of [[], ["--logprobs", "processed"]]) {
@@ -169,7 +169,7 @@ describe("serves", () => {
     expect(await exit).toBe(0);
   });
 
-  test("a second signal does not wait", async () => {
+  test("a second signal ends the process immediately", async () => {
     const { url, child, exit, output } = serve([]);
     const response = await chat(await url, { n: 128, max_tokens: 400, stream: true });
     child.kill("SIGTERM");
@@ -180,8 +180,8 @@ describe("serves", () => {
   });
 });
 
-describe("a seed, given or drawn", () => {
-  test("replays its answer in another process, streamed and not", async () => {
+describe("a given or drawn seed", () => {
+  test("replays its answer in another process, streamed and unstreamed", async () => {
     const story = {
       messages: [{ role: "user", content: "Tell me a story about a fox." }],
       max_tokens: 48,
@@ -189,7 +189,7 @@ describe("a seed, given or drawn", () => {
       logprobs: true,
       top_logprobs: 2,
     };
-    /** Asks a server of its own, with each seed unstreamed, then streamed. */
+    /** Starts a server and requests the story with each seed, first unstreamed, then streamed. */
     const answers = async (seeds: readonly (number | undefined)[]) => {
       const { url, child, exit } = serve([]);
       const base = await url;
@@ -219,7 +219,7 @@ describe("a seed, given or drawn", () => {
   });
 });
 
-/** What must be the same again: not what names the answer and its time, nor what was cached. */
+/** Returns the reproducible part of an answer: without id, time and cached tokens. */
 async function wholeAnswer(response: Response): Promise<object> {
   const { choices, usage } = (await response.json()) as ChatCompletion;
   const { prompt_tokens_details: _, ...counts } = usage;
@@ -232,7 +232,7 @@ async function streamedAnswer(response: Response): Promise<object> {
   return { choices, counts };
 }
 
-describe("while a model is converted", () => {
+describe("while a model is being converted", () => {
   let scratch: string;
   let folder: string;
   beforeAll(async () => {
@@ -244,7 +244,7 @@ describe("while a model is converted", () => {
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-  /** A server that converts the folder into a cache of its own; how the end came, and what is left in the cache. */
+  /** Runs a server that converts the folder into a new cache; returns its exit and the files left in the cache. */
   async function converting(args: string[], stop: (child: ChildProcess) => void) {
     const cache = mkdtempSync(join(scratch, "cache-"));
     const packs = (): string[] => (existsSync(join(cache, "packs")) ? readdirSync(join(cache, "packs")) : []);
@@ -259,7 +259,7 @@ describe("while a model is converted", () => {
     return { code, stdout: output.stdout, ms: performance.now() - startMs, left: packs() };
   }
 
-  test.each(["SIGTERM", "SIGINT"] as const)("%s ends it at once, and nothing is left", async (signal) => {
+  test.each(["SIGTERM", "SIGINT"] as const)("%s ends it immediately and leaves no files", async (signal) => {
     const { ms, ...ended } = await converting([], (child) => child.kill(signal));
     expect(ended).toEqual({ code: 0, stdout: "", left: [] });
     expect(ms).toBeLessThan(3000);
@@ -267,9 +267,9 @@ describe("while a model is converted", () => {
 
   test.each([
     ["another model that cannot be loaded", ["--model", "nowhere"]],
-    ["an alias of no model", ["--alias", "a=b"]],
-    ["an address that cannot be listened on", ["--host", "203.0.113.1", "--insecure"]],
-  ])("%s does so too", async (_, args) => {
+    ["an alias of an unknown model", ["--alias", "a=b"]],
+    ["an address that is not available", ["--host", "203.0.113.1", "--insecure"]],
+  ])("%s also ends it without leaving files", async (_, args) => {
     const { ms, ...ended } = await converting(args, () => {});
     expect(ended).toEqual({ code: 1, stdout: "", left: [] });
     expect(ms).toBeLessThan(3000);
@@ -277,14 +277,14 @@ describe("while a model is converted", () => {
 });
 
 describe("refuses", () => {
-  test("to listen beyond this machine without a key", async () => {
+  test("to listen on a non-loopback address without a key", async () => {
     await refuses(
       ["--host", "0.0.0.0"],
-      /^touchstone: Listening on 0\.0\.0\.0 lets others reach the server: set an API key, or allow it with --insecure\.$/m,
+      /^touchstone: Listening on 0\.0\.0\.0 lets other machines use the server without a key\. Set an API key, or allow it with --insecure\.$/m,
     );
   });
 
-  test("what it cannot do", async () => {
+  test("invalid options", async () => {
     await Promise.all([
       refuses(["--logprobs", "model"], /^touchstone: .*raw, processed/),
       refuses(
@@ -292,8 +292,8 @@ describe("refuses", () => {
         /^touchstone: .*It must be \* or an origin such as https:\/\/example\.com/,
       ),
       refuses(["--model", "nowhere"], /^touchstone: (?!internal error).*nowhere/),
-      refuses(["--alias", "a=b"], /^touchstone: The alias a names b, which is not served\. Served: tiny$/m),
-      refuses(["--model", PACK, "--model", PACK], /^touchstone: Two models are called pack/),
+      refuses(["--alias", "a=b"], /^touchstone: The alias a refers to b, which is not served\. Served: tiny$/m),
+      refuses(["--model", PACK, "--model", PACK], /^touchstone: Two models are named pack/),
       refuses(["--max-concurrency", "129"], /^touchstone: .*1\.\.128/),
       refuses(["--max-concurrency", "0"], /^touchstone: .*at least 1/),
       refuses(
@@ -307,7 +307,7 @@ describe("refuses", () => {
     ]);
   });
 
-  test("a port that is taken", async () => {
+  test("a port that is in use", async () => {
     const base = await serve([]).url;
     await refuses(["--port", new URL(base).port], /^touchstone: Cannot listen on 127\.0\.0\.1, port \d+: .*EADDRINUSE/);
   });

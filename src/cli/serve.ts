@@ -1,6 +1,6 @@
 /**
- * `touchstone serve`: the HTTP server. Logs go to stderr as JSON lines; stdout gets one line when the models
- * answer. SIGTERM and SIGINT let running answers finish; a second one does not wait.
+ * `touchstone serve`: the HTTP server. Logs go to stderr as JSON lines; stdout gets one line when the models are
+ * loaded. After SIGTERM or SIGINT, running answers may finish; a second signal ends the process immediately.
  */
 
 import { existsSync } from "node:fs";
@@ -38,50 +38,66 @@ interface ServeFlags extends Omit<ModelFlags, "model"> {
 export function serveCommand(): Command {
   const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text];
   const command = new Command("serve")
-    .description("answer HTTP requests of the chat-completions API")
+    .description("serve the chat-completions API over HTTP")
     .option(
       "--model <[name=]model>",
-      "a Hugging Face folder, a pack, a folder of ONNX files, or a model of the hub (org/name[@revision]); repeatable, the first is the default; the embedded model, tiny, if absent",
+      "a Hugging Face folder, a pack (made by convert), a folder of ONNX files, or a model on the Hugging Face Hub (org/name[@revision]); repeatable, the first is the default model (default: the embedded model, tiny)",
       several,
     )
     .option("--alias <name=model>", "another name for a model; repeatable", alias);
   return addMachineOptions(command)
-    .option("--host <address>", "where to listen", "127.0.0.1")
-    .option("--port <number>", "0 takes any free one", port, 8000)
-    .option("--api-key <key>", "requests need it; repeatable; also TOUCHSTONE_API_KEYS, separated by commas", several)
-    .option("--insecure", "listen beyond this machine without a key")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--port <number>", "port to listen on; 0 for any free port", port, 8000)
+    .option(
+      "--api-key <key>",
+      "key that requests must carry; repeatable; also TOUCHSTONE_API_KEYS, separated by commas",
+      several,
+    )
+    .option("--insecure", "allow other machines to use the server without a key")
     .addOption(
       new Option(
         "--dialect <name>",
-        "the request format of every path (default: openai below /v1, ppio below /v3/openai and /openai/v1)",
+        "request format of all paths (default: openai under /v1, ppio under /v3/openai and /openai/v1)",
       ).choices(DIALECT_NAMES),
     )
     .option(
       "--max-concurrency <count>",
-      "choices of a model that are generated at the same time",
+      "maximum number of choices per model generated at the same time",
       concurrency,
       LIMITS.runningSequencesDefault,
     )
-    .option("--max-queue <count>", "requests to a model that may wait; more are refused with 429", count, 128)
-    .option("--max-body <bytes>", "largest request body, such as 8388608 or 8MiB", byteLength, 8 << 20)
-    .option("--cors-origin <origin>", "lets web pages of this origin (or *) call the server; repeatable", origin)
+    .option(
+      "--max-queue <count>",
+      "maximum number of waiting requests per model; more are refused with 429",
+      count,
+      128,
+    )
+    .option("--max-body <bytes>", "maximum size of a request body, such as 8388608 or 8MiB", byteLength, 8 << 20)
+    .option(
+      "--cors-origin <origin>",
+      "allow web pages of this origin (or * for all) to call the server; repeatable",
+      origin,
+    )
     .addOption(
-      new Option("--logprobs <which>", "log-probabilities of the model itself, or of the tokens that sampling keeps")
+      new Option(
+        "--logprobs <which>",
+        "log-probabilities to report: of the model (raw), or after sampling filters (processed)",
+      )
         .choices(["raw", "processed"])
         .default("raw"),
     )
     .addOption(
-      new Option("--log-level <level>", "least important lines to log")
+      new Option("--log-level <level>", "minimum level of log lines")
         .choices(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
         .default("info"),
     )
     .option("--log-content", "log the text of messages and answers")
-    .option("--grace <seconds>", "how long running answers may go on after SIGTERM", count, 30)
+    .option("--grace <seconds>", "time that running answers may take to finish after SIGTERM or SIGINT", count, 30)
     .action(serve);
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
-  // Not loaded before they are wanted: the other commands start a tenth of a second sooner.
+  // Imported here, so that the other commands start a tenth of a second faster.
   const { destination, pino } = await import("pino");
   const { listen } = await import("../server/index.js");
   const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
@@ -123,13 +139,16 @@ function apiKeys({ apiKey = [] }: ServeFlags): string[] {
   return [...apiKey, ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
 }
 
-/** Bars on a terminal, lines of the log elsewhere. */
+/** Shows loading as progress bars on a terminal, else as log lines. */
 function loadingOf(id: string, log: Logger): LoadingCallbacks {
   const { onProgress, onDownload } = new LoadingDisplay(id, (line) => log.info(line));
   return { onProgress, onDownload, onNotice: (message) => log.warn({ model: id }, message) };
 }
 
-/** `folder`, whose last part is the id, `org/name`, which is the id whatever the revision, or `id=` one of these. */
+/**
+ * Parses `--model`: a folder, whose last path component is the id; `org/name[@revision]`, whose id is `org/name`; or
+ * `id=` followed by one of these.
+ */
 function modelAndId(text: string): { id: string; model: string } {
   const equals = text.indexOf("=");
   if (equals <= 0 || existsSync(text)) {
@@ -139,14 +158,14 @@ function modelAndId(text: string): { id: string; model: string } {
   return { id: text.slice(0, equals), model: text.slice(equals + 1) };
 }
 
-/** What a browser sends as Origin: no path, and no slash at its end. */
+/** Parses an origin as browsers send it in the `Origin` header: no path and no trailing slash. */
 function origin(text: string, earlier: string[] | undefined): string[] {
   if (!/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+)$/i.test(text))
     throw new InvalidArgumentError("It must be * or an origin such as https://example.com, without a path.");
   return [...(earlier ?? []), text];
 }
 
-/** Resolves with the first signal to stop; the second has its usual effect, and ends the process at once. */
+/** Resolves with the first stop signal; a second one has its default effect and ends the process immediately. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     const stop = (signal: NodeJS.Signals): void => {

@@ -1,4 +1,4 @@
-/** What is drawn while a model is loaded: bars on a terminal, a line now and then elsewhere. */
+/** Output while a model is loading: bars on a terminal, otherwise occasional lines. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
@@ -26,7 +26,7 @@ afterEach(() => {
 
 const MB = 1e6;
 
-/** 100 MB at 10 MB a second, of which 20 were there before. */
+/** Simulates a download of 100 MB at 10 MB per second, of which 20 MB were downloaded earlier. */
 function download(display: LoadingDisplay): void {
   for (let done = 20; done <= 100; done += 1) {
     display.onDownload(done * MB, 100 * MB, "model.safetensors");
@@ -35,27 +35,27 @@ function download(display: LoadingDisplay): void {
 }
 
 describe("a download", () => {
-  test("on a terminal: one line, written over, with share, rate and time left; its own line when it is done", () => {
+  test("on a terminal: rewrites one line with share, rate and time left, and ends it with a newline when done", () => {
     process.stderr.isTTY = true;
     download(new LoadingDisplay());
     const drawn = written.split("\r");
     expect(drawn).toContainEqual(
       expect.stringMatching(/^model\.safetensors \[#+·+\] 50 % 100\.0 MB, 10\.0 MB\/s, 5 s left/),
     );
-    expect(drawn.at(-1)).toMatch(/^model\.safetensors \[#+\] 100 % 100\.0 MB in 8 s, 20\.0 MB of it earlier *\n$/);
+    expect(drawn.at(-1)).toMatch(/^model\.safetensors \[#+\] 100 % 100\.0 MB in 8 s, 20\.0 MB downloaded earlier *\n$/);
     expect(written.match(/\n/g)).toHaveLength(1);
     for (const line of drawn) expect(line.trimEnd().length).toBeLessThan(80);
   });
 
-  test("elsewhere: a line every five seconds, and one when it is done", () => {
+  test("not on a terminal: prints a line every five seconds, and one when done", () => {
     process.stderr.isTTY = false;
     download(new LoadingDisplay("org/name"));
     expect(written).toBe(
-      "org/name model.safetensors: 70 % of 100.0 MB, 10.0 MB/s, 3 s left\norg/name model.safetensors: 100.0 MB in 8 s, 20.0 MB of it earlier\n",
+      "org/name model.safetensors: 70 % of 100.0 MB, 10.0 MB/s, 3 s left\norg/name model.safetensors: 100.0 MB in 8 s, 20.0 MB downloaded earlier\n",
     );
   });
 
-  test("that begins anew has no rate below zero", () => {
+  test("that restarts has no negative rate", () => {
     process.stderr.isTTY = true;
     const display = new LoadingDisplay();
     for (const done of [50, 60, 0, 1]) {
@@ -67,7 +67,7 @@ describe("a download", () => {
   });
 });
 
-/** A download is drawn when it goes on. */
+/** Starts a download and makes progress, which draws the bar. */
 function beginDownload(display: LoadingDisplay): void {
   display.onDownload(0, MB, "a");
   vi.advanceTimersByTime(1000);
@@ -77,7 +77,7 @@ function beginDownload(display: LoadingDisplay): void {
 test.each([
   ["a download", beginDownload, /^\ra \[·{30}\] 0 % 1\.0 MB[^\n]*\n$/],
   ["a conversion", (display: LoadingDisplay) => display.onProgress(1, 2), /^\rConverting \[#{15}·{15}\] 50 %\n$/],
-])("what fails in the middle of %s leaves its bar, and the next line begins anew", async (_, draw, expected) => {
+])("a failure in the middle of %s keeps the bar and starts a new line", async (_, draw, expected) => {
   process.stderr.isTTY = true;
   const failing = showLoading(async (display) => {
     draw(display);
@@ -87,7 +87,7 @@ test.each([
   expect(written).toMatch(expected);
 });
 
-test("a notice in the middle of a bar gets a line of its own", async () => {
+test("a notice in the middle of a bar starts a new line", async () => {
   process.stderr.isTTY = true;
   const failing = showLoading(async (display) => {
     beginDownload(display);
@@ -98,7 +98,7 @@ test("a notice in the middle of a bar gets a line of its own", async () => {
   expect(written).toMatch(/^\ra \[·{30}\] 0 % 1\.0 MB[^\n]*\ntouchstone: something\n$/);
 });
 
-test("colors go to a terminal alone, whatever the other stream is; NO_COLOR, unless it is empty, and a dumb terminal have none", () => {
+test("uses colors only on a stream that is a terminal, and not with TERM=dumb or a non-empty NO_COLOR", () => {
   vi.stubEnv("NO_COLOR", "");
   vi.stubEnv("TERM", "xterm");
   process.stdout.isTTY = true;

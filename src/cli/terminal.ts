@@ -1,14 +1,14 @@
-/** What a person sees beside the answer itself: how a model is loaded, dimmed text, the statistics line. */
+/** Terminal output other than the answer: loading progress, dimmed text, the statistics line. */
 
 import { styleText } from "node:util";
 
 import type { AnswerResult } from "../../engine/index.js";
 import { bar, progressBar, StatusLine, type ProgressBar } from "../../spec-tests/conform/terminal.js";
 
-/** What a shell reports of a program that Ctrl-C has ended. */
+/** Exit code that shells report for a program ended by Ctrl-C. */
 export const INTERRUPTED = 130;
 
-/** Whether text there may carry colors. An empty NO_COLOR counts as none. */
+/** Returns true if text on this stream may have colors. An empty NO_COLOR counts as unset. */
 export function hasColors({ isTTY }: NodeJS.WriteStream): boolean {
   return isTTY && (process.env["NO_COLOR"] ?? "") === "" && process.env["TERM"] !== "dumb";
 }
@@ -18,8 +18,8 @@ export function dim(text: string, stream: NodeJS.WriteStream): string {
 }
 
 /**
- * Shows how a model is loaded: downloads and the conversion as bars on a terminal; elsewhere a line for each
- * download that has come in, and every few seconds for one that has not.
+ * Shows the progress of loading a model. On a terminal: bars for downloads and the conversion. Otherwise: a line for
+ * each finished download, and a line every few seconds for one in progress.
  */
 export class LoadingDisplay {
   readonly #line = new StatusLine();
@@ -29,8 +29,8 @@ export class LoadingDisplay {
   readonly #convertingBar: ProgressBar;
 
   /**
-   * @param name of the model, where several are loaded
-   * @param say takes a line where there is no terminal
+   * @param name name of the model, if several are loaded
+   * @param say prints a line if stderr is not a terminal
    */
   constructor(name = "", say: (line: string) => void = (line) => process.stderr.write(`${line}\n`)) {
     this.#say = say;
@@ -63,14 +63,14 @@ export class LoadingDisplay {
     process.stderr.write(`touchstone: ${message}\n`);
   };
 
-  /** Leaves what has been drawn as it is; whatever is printed next gets a line of its own. */
+  /** Ends the bars where they are, so that the next output starts on a new line. */
   end(): void {
     this.#line.end();
     this.#convertingBar.end();
   }
 }
 
-/** Runs what loads a model, and shows how that goes. */
+/** Runs `load` and shows its progress. */
 export async function showLoading<T>(load: (display: LoadingDisplay) => Promise<T>): Promise<T> {
   const display = new LoadingDisplay();
   try {
@@ -84,21 +84,21 @@ export function megabytes(byteLength: number): string {
   return byteLength < 1e5 ? `${(byteLength / 1e3).toFixed(1)} kB` : `${(byteLength / 1e6).toFixed(1)} MB`;
 }
 
-/** Around a bar: blanks, brackets, the share. */
+/** Columns around a bar: spaces, brackets, percentage. */
 const BAR_FRAME = 10;
-/** Between two drawings of a bar, and between two plain lines. */
+/** Interval between two drawings of a bar, and between two plain lines, in ms. */
 const DRAW_MS = 100;
 const SAY_MS = 5000;
-/** How far back the rate looks. */
+/** Time window of the rate, in ms. */
 const RATE_MS = 10_000;
 
-/** How fast a file comes in. */
+/** Download rate of one file. */
 class DownloadRate {
-  /** When it was last told of. */
+  /** Time of the last output for this file. */
   saidMs: number;
   #samples: { readonly ms: number; readonly done: number }[] = [];
 
-  /** @param startDone bytes that were there already */
+  /** @param startDone bytes already downloaded earlier */
   constructor(
     private readonly startDone: number,
     private readonly startMs: number,
@@ -109,7 +109,7 @@ class DownloadRate {
   sample(done: number, ms: number): void {
     const last = this.#samples.at(-1);
     if (last !== undefined && last.done <= done && ms - last.ms < DRAW_MS) return;
-    // A file that begins anew leaves samples above its size.
+    // If a download restarts, its earlier samples exceed the current size; drop them.
     this.#samples = [
       ...this.#samples.filter((sample) => ms - sample.ms <= RATE_MS && sample.done <= done),
       { ms, done },
@@ -128,7 +128,7 @@ class DownloadRate {
   finished(total: number, nowMs: number): string {
     const time = nowMs - this.startMs < 1000 ? "" : ` in ${duration(nowMs - this.startMs)}`;
     const earlier =
-      this.startDone === 0 || this.startDone >= total ? "" : `, ${megabytes(this.startDone)} of it earlier`;
+      this.startDone === 0 || this.startDone >= total ? "" : `, ${megabytes(this.startDone)} downloaded earlier`;
     return `${megabytes(total)}${time}${earlier}`;
   }
 }
@@ -141,7 +141,7 @@ function duration(ms: number): string {
     : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
-/** One line: how many tokens, how fast, and the seed that replays the answer. */
+/** Formats token counts, times, the seed that replays the answer, and the finish reason as one line. */
 export function statistics({ usage, timings, seed, choices }: AnswerResult): string {
   const rate = (usage.completionTokens / timings.completionMs) * 1000;
   return [

@@ -34,7 +34,7 @@ const refused = (code: string, param: string) => ({ status: 400, code, param });
 const text = ({ choices }: ChatCompletion): string => choices[0]!.message.content;
 
 describe("a path", () => {
-  /** Returns the dialect of each prefix: as the capabilities route reports it, and as an answer without options shows. */
+  /** Returns the dialect of each prefix, as reported by the capabilities route and as shown by an answer. */
   async function spoken(url: string): Promise<unknown[]> {
     const dialects = [];
     for (const prefix of ["/v1", "/v3/openai", "/openai/v1"]) {

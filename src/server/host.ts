@@ -1,7 +1,7 @@
 /**
  * The server thread's interface to one model in a worker thread: chat, tokenize and detokenize. Queues requests and
- * cancels calls when their signal aborts. If the worker dies, its calls fail, waiting requests are rejected, a new worker
- * is started, and requests are refused until the model is loaded again.
+ * cancels calls when their signal aborts. If the worker dies, its calls fail, waiting requests are rejected, a new
+ * worker is started, and requests are refused until the model is loaded again.
  */
 
 import { Worker } from "node:worker_threads";

@@ -1,7 +1,7 @@
 /**
  * 64 clients stream at once, and a third of the streams are cut off at random: every complete answer equals the one
- * given without load, no place leaks, and the server's thread stays responsive. `TOUCHSTONE_LOAD_SECONDS=60` selects the
- * long form.
+ * given without load, no place leaks, and the server's thread stays responsive. `TOUCHSTONE_LOAD_SECONDS=60` selects
+ * the long form.
  */
 
 import { expect, test } from "vitest";

@@ -1,6 +1,6 @@
 /**
- * Writes server-sent events to a ServerResponse. Under backpressure, a write waits for `drain`, `close` or `error`, so a
- * disconnected client never blocks the sender. Comment lines keep idle streams open.
+ * Writes server-sent events to a ServerResponse. Under backpressure, a write waits for `drain`, `close` or `error`, so
+ * a disconnected client never blocks the sender. Comment lines keep idle streams open.
  */
 
 import type { ServerResponse } from "node:http";
