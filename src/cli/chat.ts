@@ -36,7 +36,7 @@ export function chatCommand(): Command {
     .option("--no-separate-reasoning", "with --json: keep the reasoning and its tags in the content")
     .addHelpText(
       "after",
-      "\nIf the input is a pipe, each line is one message. A message that fails gets no answer and no JSON line, and makes the exit code 1.",
+      "\nIf the input is a pipe, each line is one message. A message that fails gets no answer and no JSON line, and sets the exit code to 1.",
     );
   return addRequestOptions(addModelOptions(command)).action(chat);
 }

@@ -199,7 +199,7 @@ describe("answers", () => {
       expect(stdout).toMatch(part);
   });
 
-  test("evaluate compares fast with exact, on a text or on generated text, as a table or as one JSON line", async () => {
+  test("evaluate compares fast with exact on given or generated text; prints a table or a JSON line", async () => {
     const source = await randomModel("evaluated");
     const text = join(scratch, "text.txt");
     writeFileSync(text, "Twelve times seven is eighty-four. ".repeat(5));

@@ -71,7 +71,7 @@ function touchstone(
   });
 }
 
-test("pull prints the folder and a line for each file; afterwards chat runs offline, by variable or by flag", async () => {
+test("pull prints the folder and a line per file; then chat runs offline, by variable or by flag", async () => {
   const pulled = await touchstone(["pull", NAME]);
   expect(pulled).toMatchObject({
     code: 0,
@@ -199,7 +199,7 @@ describe("list and rm", () => {
     });
   });
 
-  test("rm of an ONNX folder, or of one whose pack another folder needs, removes only the list entry", async () => {
+  test("rm of an ONNX folder, or of one whose pack is shared, removes only the list entry", async () => {
     const onnx = join(scratch, "onnx", "tiny");
     const source = await randomModel(join(scratch, "even-heads"), { config: { head_dim: 16 } });
     await touchstone(["convert", source, "--out", onnx, "--layout", "onnx"]);

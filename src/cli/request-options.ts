@@ -37,11 +37,10 @@ export function modelOption(): Option {
 }
 
 export function quantOption(): Option {
-  return new Option("--quant <format>", "weight format to convert a model to, on its first use (default: q8)").choices([
-    "q8",
-    "q4",
-    "f32",
-  ]);
+  return new Option(
+    "--quant <format>",
+    "weight format for the conversion of a model on its first use (default: q8)",
+  ).choices(["q8", "q4", "f32"]);
 }
 
 export function offlineOption(): Option {

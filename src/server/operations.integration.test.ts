@@ -45,7 +45,7 @@ async function numInWorker({ host }: TestServer): Promise<number> {
 }
 
 describe("keys", () => {
-  test("every route except health needs a key; path and method are checked before it, everything else after", async () => {
+  test("every route except health needs a key; only path and method are checked before it", async () => {
     const { url, chat } = await start({ apiKeys: ["first-key", "second-key"] });
     const bearer = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
     for (const key of ["first-key", "second-key"]) expect((await chat({}, bearer(key))).status).toBe(200);

@@ -252,7 +252,7 @@ describe("structured output", () => {
   };
   const person = { name: expect.any(String) as string, age: expect.any(Number) as number };
 
-  test("is the content, with the reasoning separated, in both dialects and whether model or template opens it (vllm#16182)", async () => {
+  test("is the content, and reasoning opened by model or template is separated, in both dialects (vllm#16182)", async () => {
     const json = ['{"name"', ': "Ann"', ', "age": 7', "}"];
     const content = json.join("");
     for (const [answer, opensReasoning, reasoning] of [
@@ -318,7 +318,7 @@ describe("structured output", () => {
     for (const { message } of choices) expect(message.content).toMatch(/^(?:$|[{<])/);
   });
 
-  test("with a format that allows any text equals the unconstrained answer, greedy or sampled (llama.cpp#8711)", async () => {
+  test("equals the unconstrained answer if the format allows any text, greedy or sampled (llama.cpp#8711)", async () => {
     const anything = { response_format: { type: "regex", regex: "[^]*" } };
     for (const fields of [{ temperature: 0 }, { seed: 3 }, { ...STORY, seed: 8, max_tokens: 60 }]) {
       expect((await ask(embedded.openai, { ...fields, ...anything })).choices).toEqual(
