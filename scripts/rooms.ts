@@ -26,74 +26,74 @@ export const ROOMS: readonly Room[] = [
     doors: ["index.ts"],
     uses: [],
     holds:
-      "matrix products, the decoder, logits to a drawn token: AssemblyScript, compiled to three builds, on several threads over one memory",
+      "matrix products, the decoder, and sampling from logits: AssemblyScript in three builds, on several threads with one memory",
   },
   {
     path: GROUND,
     doors: ["errors.ts", "limits.ts", "json.ts", "async-queue.ts"],
     uses: [],
-    holds: "the one error that a caller can cause, every bound, strict JSON, one queue",
+    holds: "the error class for callers' mistakes, all limits, strict JSON, the asynchronous queue",
   },
   {
     path: "engine/formats",
     doors: ["index.ts"],
     uses: [GROUND],
-    holds: "files to bytes and numbers: strict JSON, safetensors, ONNX protobuf; knows nothing of models",
+    holds: "reads and writes files: JSON, safetensors, ONNX protobuf; independent of models",
   },
   {
     path: "engine/grammar",
     doors: ["index.ts"],
     uses: [GROUND],
-    holds: "JSON schemas and regular expressions as automata over bytes, and token masks; knows nothing of models",
+    holds: "JSON schemas and regular expressions as automata over bytes, and their token masks; independent of models",
   },
   {
     path: "engine/sampling",
     doors: ["index.ts"],
     uses: ["kernels", GROUND],
-    holds: "the parameters of a generation, Philox, the sampler of one choice",
+    holds: "the table of generation parameters, Philox, the sampler of a choice",
   },
   {
     path: "engine/text",
     doors: ["index.ts"],
     uses: [GROUND],
-    holds: "tokens to text and back: tokenizer, streaming detokenizer, stop sequences",
+    holds: "tokenizer, streaming detokenizer, stop sequences",
   },
   {
     path: "engine/message",
     doors: ["index.ts"],
     uses: [GROUND, "engine/grammar", "engine/text"],
     holds:
-      "how a model writes a message: reasoning, then the answer; the text stream and the token masks follow one description",
+      "the format of a model's messages (reasoning, then answer), followed by both the text stream and the token masks",
   },
   {
     path: "engine/template",
     doors: ["index.ts"],
     uses: [GROUND, "engine/text", "engine/message"],
-    holds: "messages to the text of a prompt: the interpreter of chat templates",
+    holds: "chat templates: from messages to the text of a prompt",
   },
   {
     path: "engine/architecture",
     doors: ["index.ts"],
     uses: [GROUND, "engine/formats"],
-    holds: "config.json to a ModelConfig, the tensors of each architecture by name, rotary positions",
+    holds: "config.json to a ModelConfig, tensor names of each architecture, rotary positions",
   },
   {
     path: "engine/folder",
     doors: ["index.ts"],
     uses: ["kernels", GROUND, "engine/formats", "engine/text", "engine/message", "engine/architecture"],
-    holds: "a model's folder, opened and checked: safetensors, a pack, or ONNX files",
+    holds: "opens and checks a model's folder: safetensors, a pack, or ONNX files",
   },
   {
     path: "engine/convert",
     doors: ["index.ts"],
     uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"],
-    holds: "safetensors to a pack or to the layout of transformers.js: equalize, quantize, body graph",
+    holds: "converts safetensors to a pack or to the layout of transformers.js: equalization, quantization, body graph",
   },
   {
     path: "engine/runner",
     doors: ["index.ts"],
     uses: ["kernels", GROUND, "engine/formats", "engine/architecture", "engine/folder"],
-    holds: "`ModelRunner`, token ids in and hidden states out, and its kinds: kernels, ONNX body, ONNX graph",
+    holds: "`ModelRunner`, from token ids to hidden states, and its implementations: kernels, ONNX body, ONNX graph",
   },
   {
     path: "engine/core",
@@ -105,7 +105,7 @@ export const ROOMS: readonly Room[] = [
     path: "engine/store/hub",
     doors: ["index.ts"],
     uses: [GROUND, "engine/formats", "engine/folder"],
-    holds: "models of the hub: downloads, and the cache shared with Python's huggingface_hub",
+    holds: "downloads from the hub, and the cache shared with Python's huggingface_hub",
   },
   {
     path: "engine/store",
@@ -119,7 +119,7 @@ export const ROOMS: readonly Room[] = [
       "engine/convert",
       "engine/store/hub",
     ],
-    holds: "where models are: names to folders, cached packs, staging folders, what is installed",
+    holds: "finds models by name; cached packs, staging folders, the list of stored models",
   },
   {
     path: "engine/model",
@@ -144,7 +144,7 @@ export const ROOMS: readonly Room[] = [
     path: "engine/evaluate",
     doors: ["index.ts"],
     uses: ["kernels", GROUND, "engine/text", "engine/folder", "engine/runner", "engine/core", "engine/model"],
-    holds: "how far one way of computing a model is from another: KL divergence, agreement, perplexity",
+    holds: "compares two ways of computing a model: KL divergence, top-1 agreement, perplexity",
   },
   {
     path: LIBRARY,
@@ -172,7 +172,8 @@ export const ROOMS: readonly Room[] = [
     path: "src/openai",
     doors: ["index.ts"],
     uses: [GROUND, "engine/grammar", "engine/sampling", LIBRARY],
-    holds: "the wire: request schemas from the table of parameters, validation, answers and chunks; pure functions",
+    holds:
+      "the wire format: request schemas from the table of parameters, validation, responses and chunks; pure functions",
   },
   {
     path: "src/server",
@@ -185,7 +186,7 @@ export const ROOMS: readonly Room[] = [
     doors: ["index.ts", "command.ts", "terminal.ts"],
     uses: [],
     holds:
-      "the package `touchstone-conform`: the laws, a client that knows a server by its answers alone, the command, the vectors",
+      "the package `touchstone-conform`: laws, an HTTP client without access to the engine, the command, the vectors",
   },
   {
     path: "src/cli",
