@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import type { ProjectConfig } from "vitest/node";
 
 const TESTS = "{kernels,engine,src,spec-tests,bench,models,scripts}/**/*";
 
@@ -6,7 +7,13 @@ const TESTS = "{kernels,engine,src,spec-tests,bench,models,scripts}/**/*";
 const PEERS = ["spec-tests/peers/**", "bench/peers/**"];
 
 /** Tests with properties that run in `unit` with few cases and in `slow` with all of them. */
-const PROPERTIES = ["engine/{grammar,runner,sampling}/*.test.ts", "kernels/sample.test.ts"];
+const PROPERTIES = [
+  "engine/{core,formats,grammar,runner,sampling}/*.test.ts",
+  "kernels/*.test.ts",
+  "models/tiny/data/*.test.ts",
+  "spec-tests/conform/json-schema.test.ts",
+  "src/openai/*.test.ts",
+];
 
 const INTEGRATION = [`${TESTS}.integration.test.ts`];
 const SLOW = [`${TESTS}.slow.test.ts`];
@@ -15,9 +22,10 @@ const SLOW = [`${TESTS}.slow.test.ts`];
 export default defineConfig({
   test: {
     projects: [
-      project("unit", [`${TESTS}.test.ts`], [...INTEGRATION, ...SLOW]),
+      // Unit tests share no state, so that a worker need not load the sources again for each file.
+      project("unit", [`${TESTS}.test.ts`], [...INTEGRATION, ...SLOW], { isolate: false }),
       project("integration", INTEGRATION),
-      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, { PROPERTY_SIZE: "full" }),
+      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, { env: { PROPERTY_SIZE: "full" } }),
     ],
     // The number of processors, where Vitest leaves one out by default.
     maxWorkers: "100%",
@@ -25,16 +33,16 @@ export default defineConfig({
   },
 });
 
-function project(name: string, include: string[], exclude: string[] = [], env: Record<string, string> = {}) {
+function project(name: string, include: string[], exclude: string[] = [], options: ProjectConfig = {}) {
   return {
     test: {
       name,
       include,
       exclude: ["**/node_modules/**", "dist/**", ...PEERS, ...exclude],
-      env,
       globalSetup: "./scripts/build.mjs",
       testTimeout: 60_000,
       hookTimeout: 120_000,
+      ...options,
     },
   };
 }

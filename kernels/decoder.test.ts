@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { numCases } from "../spec-tests/fixtures/property-size.js";
 import { loadBuilds } from "../spec-tests/fixtures/kernels.js";
 import {
   angles,
@@ -77,7 +78,7 @@ const FORMATS = (["f32", "q8", "q4"] as const).flatMap((format) =>
   (["f32", "q8"] as const).map((kvFormat) => [format, kvFormat] as const),
 );
 
-describe.each(SHAPES)("a decoder with $name", (shape) => {
+describe.each(SHAPES.slice(0, numCases(SHAPES.length)))("a decoder with $name", (shape) => {
   it.each(FORMATS)(
     "with %s weights and %s pages matches the reference, with the same bits in every build",
     (format, kvFormat) => {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { numCases } from "../spec-tests/fixtures/property-size.js";
 import { type Kernels, type MatrixFormat, dequantize } from "./index.js";
 import { type QuantizedMatrix } from "./index.js";
 import { LARGEST_ACTIVATION, referenceMatmul } from "../spec-tests/oracles/kernels.js";
@@ -83,7 +84,7 @@ describe.each(formats)("matmul %s", (format) => {
         const input = randomFloats(seed + 1, numRows * cols).map((value) => value * given.activations);
         check(inFormat(format, weights, rows, cols), input, numRows);
       }),
-      { seed: 7, numRuns: 60 },
+      { seed: 7, numRuns: numCases(60) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { numCases } from "../spec-tests/fixtures/property-size.js";
 import { PACK_ROWS, dequantize, pack, packedByteLength, quantize } from "./index.js";
 import { inFormat, randomFloats } from "../spec-tests/fixtures/kernels.js";
 
@@ -27,7 +28,7 @@ describe.each(quantized)("quantize %s", (format) => {
           expect(Math.abs(value - source[i]!)).toBeLessThanOrEqual(1.3 * step + amax * 0.01 + 1e-37);
         });
       }),
-      { seed: 1, numRuns: 300 },
+      { seed: 1, numRuns: numCases(300) },
     );
   });
 
@@ -84,7 +85,7 @@ describe.each(["f32", ...quantized] as const)("pack %s", (format) => {
           expect(Buffer.concat(chunks).equals(whole)).toBe(true);
         },
       ),
-      { seed: 2, numRuns: 60 },
+      { seed: 2, numRuns: numCases(60) },
     );
   });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import {
   randomSource,
   safetensors,
@@ -270,7 +271,7 @@ test("a damaged header gives either an EngineError or the same tensors", async (
       // weights.ts detects a changed name or a reshaped tensor of the same size; here the values are the same bytes.
       expect(["refused", valuesInOrder(tensors)]).toContainEqual(outcome);
     }),
-    { numRuns: 600, seed: 20, examples: [[[{ kind: "digit", at: 154, byte: 49 }]]] },
+    { numRuns: numCases(600), seed: 20, examples: [[[{ kind: "digit", at: 154, byte: 49 }]]] },
   );
 });
 

@@ -2,6 +2,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
+import { numCases } from "../fixtures/property-size.js";
 import { schemaFault, type Schema } from "./json-schema.js";
 
 /** JSON values without very large or small numbers, for which Ajv's multipleOf is wrong. */
@@ -71,9 +72,9 @@ test("agrees with Ajv on every keyword it knows", () => {
       verdicts[isValid ? "valid" : "invalid"]++;
       expect(schemaFault(value, schema) === null).toBe(isValid);
     }),
-    { numRuns: 4000 },
+    { numRuns: numCases(4000) },
   );
-  expect(Math.min(verdicts.valid, verdicts.invalid)).toBeGreaterThan(100);
+  expect(Math.min(verdicts.valid, verdicts.invalid)).toBeGreaterThan(numCases(100));
 });
 
 test("reports the path and the fault", () => {

@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { ApiError } from "./api-error.js";
 import { parseChatRequest } from "./chat-request.js";
 import { parseJson } from "./json.js";
@@ -202,7 +203,7 @@ describe("parseChatRequest", () => {
           }
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: numCases(1000) },
     );
   });
 

@@ -4,6 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { capabilities } from "./capabilities.js";
 import { CHAT_REQUEST_SCHEMAS } from "./chat-request.js";
 import { checkValue } from "./check.js";
@@ -37,9 +38,9 @@ describe.each(DIALECTS)("the request schema of %s", (dialect) => {
         numTaken += Number(taken);
         expect(isValid(body), JSON.stringify(isValid.errors)).toBe(taken);
       }),
-      { numRuns: 500 },
+      { numRuns: numCases(500) },
     );
-    expect(numTaken).toBeGreaterThan(100);
+    expect(numTaken).toBeGreaterThan(numCases(100));
   });
 });
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { ApiError } from "./api-error.js";
 import { parseJson } from "./json.js";
 import { LIMITS } from "../../engine/limits.js";
@@ -118,7 +119,7 @@ describe("parseJson", () => {
         const written = indented ? JSON.stringify(value, null, 2) : JSON.stringify(value);
         expect(parseJson(bytesOf(written))).toEqual(value);
       }),
-      { numRuns: 300 },
+      { numRuns: numCases(300) },
     );
   });
 
@@ -158,7 +159,7 @@ describe("parseJson", () => {
         if (expected === null) failureOf(bytesOf(text));
         else if (!hasRepeatedKey(text, expected.value)) expect(parseJson(bytesOf(text))).toEqual(expected.value);
       }),
-      { numRuns: 2000 },
+      { numRuns: numCases(2000) },
     );
   });
 
@@ -171,7 +172,7 @@ describe("parseJson", () => {
           failureOf(bytes);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: numCases(500) },
     );
   });
 

@@ -4,6 +4,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { AnswerCollector } from "../../engine/core/answer-collector.js";
 import type { OutputDelta, Timings, TokenLogprob, Usage } from "../../engine/index.js";
 import { describeWithAssets } from "../../spec-tests/fixtures/assets.js";
@@ -277,7 +278,7 @@ describe("the stream", () => {
         const expected = request.streamUsage === "none" ? { choices } : { choices, usage };
         expect(concatenated(streamed(deltas, request), request.separateReasoning)).toEqual(expected);
       }),
-      { numRuns: 300 },
+      { numRuns: numCases(300) },
     );
   });
 
@@ -298,7 +299,7 @@ describe("the stream", () => {
           ).toBe(true);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: numCases(100) },
     );
   });
 });
@@ -314,7 +315,7 @@ describe("the response schemas", () => {
         for (const chunk of streamed(deltas, request))
           expect(isChunk(chunk), JSON.stringify(isChunk.errors)).toBe(true);
       }),
-      { numRuns: 100 },
+      { numRuns: numCases(100) },
     );
     expect(ajv.validate(errorSchema, new ApiError("out_of_range", "m", "n").toBody())).toBe(true);
   });
@@ -334,7 +335,7 @@ describeWithAssets("OpenAI's schema", () => {
         for (const chunk of streamed(deltas, request))
           expect(isChunk(withoutVendorFields(chunk)), JSON.stringify(isChunk.errors)).toBe(true);
       }),
-      { numRuns: 100 },
+      { numRuns: numCases(100) },
     );
     for (const param of [null, "messages[2].content"])
       expect(isError(new ApiError("invalid_type", "m", param).toBody())).toBe(true);

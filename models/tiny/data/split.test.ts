@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 
+import { numCases } from "../../../spec-tests/fixtures/property-size.js";
 import { ExampleEncoder } from "./encode.js";
 import { evaluationSet } from "./evaluation.js";
 import { type Example, grade, plain, splitOf } from "./example.js";
@@ -29,8 +30,8 @@ test("no evaluated conversation is trained on word for word", () => {
 });
 
 test("the two streams stay on their sides of the hash", () => {
-  for (const { contentKeys } of trained) expect(splitOf(contentKeys)).toBe("train");
-  for (const { example } of asked) expect(splitOf(example.contentKeys)).toBe("eval");
+  expect(trained.filter(({ contentKeys }) => splitOf(contentKeys) !== "train")).toEqual([]);
+  expect(asked.filter(({ example }) => splitOf(example.contentKeys) !== "eval")).toEqual([]);
 });
 
 test("a question with keys on both sides belongs to neither", () => {
@@ -81,7 +82,7 @@ test("the tokenizer that ships decodes what it encodes", () => {
   const encoder = new ExampleEncoder(
     JSON.parse(readFileSync(new URL("../tokenizer.json", import.meta.url), "utf8")) as object,
   );
-  for (const example of trained.slice(0, 2000)) {
+  for (const example of trained.slice(0, numCases(2000))) {
     const { ids, mask } = encoder.encode(example);
     expect(mask.length).toBe(ids.length);
     const text = encoder.tokenizer.decode(ids, { skip_special_tokens: false });

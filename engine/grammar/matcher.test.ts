@@ -1,0 +1,118 @@
+import { describe, expect, it } from "vitest";
+import { failure, matcherOf, schema, tokensOf, utf8 } from "../../spec-tests/fixtures/grammars.js";
+import { LIMITS } from "../limits.js";
+import { VocabularyTrie, compileGrammar } from "./index.js";
+
+describe("matchers", () => {
+  /** Tokens that span several JSON tokens, tokens that are parts of characters, and tokens without text. */
+  const WORDS = ['{"', 'a":', "1", "}", "}}", '"', "é", "\u{1f600}"].map((word) => utf8.encode(word));
+  const tokens = [...WORDS, Uint8Array.of(0xf0, 0x9f), Uint8Array.of(0x98, 0x80), null, new Uint8Array(0)];
+  const trie = VocabularyTrie.build(tokens);
+  const end = 10;
+
+  it("allow tokens that span several JSON tokens or are parts of characters, but no token without text", () => {
+    const format = schema({
+      type: "object",
+      properties: { a: { type: "integer", maximum: 9, minimum: 1 } },
+      required: ["a"],
+      additionalProperties: false,
+    });
+    const matcher = matcherOf(format, trie, [end]);
+    expect(tokensOf(matcher.allowed())).toEqual([0]);
+    matcher.acceptToken(0);
+    expect(tokensOf(matcher.allowed())).toEqual([1]);
+    matcher.acceptToken(1);
+    expect(tokensOf(matcher.allowed())).toEqual([2]);
+    matcher.acceptToken(2);
+    expect(matcher.isComplete).toBe(false);
+    expect(tokensOf(matcher.allowed())).toEqual([3]);
+    matcher.acceptToken(3);
+    expect(matcher.isFinished).toBe(true);
+    expect(tokensOf(matcher.allowed())).toEqual([end]);
+    matcher.acceptToken(end);
+    expect(tokensOf(matcher.allowed())).toEqual([end]);
+
+    const smile = matcherOf(schema({ const: "\u{1f600}" }), trie, [end]);
+    smile.acceptToken(5);
+    expect(tokensOf(smile.allowed())).toEqual([7, 8]);
+    smile.acceptToken(8);
+    expect(tokensOf(smile.allowed())).toEqual([9]);
+  });
+
+  it("compare names within a token, and with the name that the token completes", () => {
+    const spelled = [
+      '{"',
+      "x",
+      "y",
+      'a":1,"a":2}',
+      'a":1,"b":2}',
+      'a":1,"xa":2}',
+      'a":{"a":1},"c":2}',
+      'a":1,"x\\u0061":2}',
+    ];
+    const names = VocabularyTrie.build([...spelled.map((word) => utf8.encode(word)), null]);
+    const allowedAfter = (text: string): number[] => {
+      const matcher = matcherOf({ type: "json_object" }, names, [spelled.length]);
+      expect(matcher.acceptBytes(utf8.encode(text))).toBe(true);
+      return tokensOf(matcher.allowed());
+    };
+    // All calls share one grammar, so the masks of one name must not be cached for another.
+    expect(allowedAfter('{"')).toEqual([0, 1, 2, 4, 5, 6, 7]);
+    expect(allowedAfter('{"x')).toEqual([0, 1, 2, 3, 4, 6]);
+    expect(allowedAfter('{"y')).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(allowedAfter('{"x')).toEqual([0, 1, 2, 3, 4, 6]);
+  });
+
+  it("allow the end token and further text if a complete answer may continue", () => {
+    const matcher = matcherOf(schema({ type: "integer" }), trie, [end]);
+    matcher.acceptToken(2);
+    expect(matcher.isComplete).toBe(true);
+    expect(matcher.isFinished).toBe(false);
+    expect(tokensOf(matcher.allowed())).toEqual([2, end]);
+  });
+
+  it("never allow an end token as text", () => {
+    const matcher = matcherOf({ type: "regex", regex: "11?" }, trie, [2]);
+    expect(tokensOf(matcher.allowed())).toEqual([]);
+  });
+
+  it("return false for a token or bytes that are not allowed, and do not change", () => {
+    const matcher = matcherOf(schema({ type: "integer" }), trie, [end]);
+    expect(matcher.acceptBytes(utf8.encode("1}"))).toBe(false);
+    expect(matcher.isComplete).toBe(false);
+    expect(matcher.acceptToken(3)).toBe(false);
+    expect(matcher.acceptToken(end)).toBe(false);
+    expect(matcher.acceptBytes(utf8.encode("1"))).toBe(true);
+  });
+
+  it("still work after more states than the tables keep", () => {
+    const depth = LIMITS.maxGrammarConfigurations + 1000;
+    const deep = '[{"a":'.repeat(depth / 2) + "1" + "}]".repeat(depth / 2);
+    const matcher = matcherOf(schema(true));
+    expect(matcher.acceptBytes(utf8.encode(deep.slice(0, -1)))).toBe(true);
+    expect(matcher.acceptBytes(utf8.encode("}"))).toBe(false);
+    expect(matcher.acceptBytes(utf8.encode("]"))).toBe(true);
+    expect(matcher.isComplete).toBe(true);
+  });
+
+  it("are independent of each other on one grammar, which is compiled once", () => {
+    const format = schema({ type: "array", items: { type: "boolean" } });
+    expect(compileGrammar(format)).toBe(compileGrammar(structuredClone(format)));
+    const [first, second] = [matcherOf(format), matcherOf(format)];
+    first.acceptBytes(utf8.encode("[true"));
+    expect(tokensOf(second.allowed())).toEqual([0x5b]);
+  });
+});
+
+describe("issues of other engines", () => {
+  it("a schema that cannot be enforced is refused, never ignored (llama.cpp#19051, #24097)", () => {
+    expect(failure(schema({ type: "object", properties: { a: { contains: {} } } })).message).toContain(
+      '"contains" at #/properties/a/contains',
+    );
+  });
+
+  it("a grammar that allows every text allows every token of text (llama.cpp#8711)", () => {
+    const matcher = matcherOf({ type: "regex", regex: "[^]*" });
+    expect(tokensOf(matcher.allowed())).toHaveLength(1 + 128 + (0xf5 - 0xc2));
+  });
+});
