@@ -15,6 +15,7 @@ import { ONNX_RUNTIME } from "../engine/runner/index.js";
 import { entryPoints } from "../scripts/commonjs-doors.js";
 import { randomModel } from "./fixtures/random-model.js";
 import { manifest, packedFiles, ROOT, UsersFolder } from "./fixtures/package.js";
+import { startMock } from "./mock/server.js";
 
 const folder = await UsersFolder.with(ROOT);
 folder.link("@types/node");
@@ -76,6 +77,22 @@ describe("without optional packages", () => {
     expect(stdout).toMatch(/^ok +onnxruntime +not installed: .*profile exact/m);
   });
 });
+
+test(
+  "the package contains the conformance suite, and does not need touchstone-conform",
+  { timeout: 120_000 },
+  async () => {
+    expect(folder.files("node_modules").filter((file) => file.startsWith("touchstone-conform/"))).toEqual([]);
+    const mock = await startMock({ dialect: "openai", bugs: ["usage-on-every-chunk"] });
+    const args = ["--only", "P12,validation", "--seed", "7", "--budget", "calls=200"];
+    const command = ["touchstone", "conform", "--base-url", `${mock.url}/v1`];
+    const { stdout, code } = await folder.run("npx", [...command, ...args]);
+    await mock.close();
+    expect(stdout).toMatch(/^2 laws: 1 broken, 1 hold · /m);
+    expect(stdout).toMatch(/^ {4}TS-8\.7 Usage in a stream$/m);
+    expect(code).toBe(1);
+  },
+);
 
 test("the version of ONNX Runtime in error messages is that of the optional dependency", () => {
   const [name, version] = ONNX_RUNTIME.split("@");

@@ -1,6 +1,6 @@
 /**
- * Tests of the two published packages, installed without a registry: touchstone-conform in an empty folder, with
- * dependencies packed from this repository's node_modules, and touchstone, which contains the suite.
+ * Tests of touchstone-conform, installed without a registry in an empty folder, with dependencies packed from this
+ * repository's node_modules.
  */
 
 import { execFile, execFileSync } from "node:child_process";
@@ -160,27 +160,14 @@ describe("touchstone-conform", () => {
   });
 });
 
-describe("touchstone", () => {
-  test("contains the suite and does not need touchstone-conform", { timeout: 2 * TIMEOUT.timeout }, async () => {
-    const user = await folderWith(ROOT);
-    expect(user.files("node_modules").filter((file) => file.startsWith("touchstone-conform/"))).toEqual([]);
-    const args = ["--only", "P12,validation", "--seed", "7", "--budget", "calls=200"];
-    const command = ["touchstone", "conform", "--base-url", await mockUrl("usage-on-every-chunk")];
-    const { stdout, code } = await user.run("npx", [...command, ...args]);
-    expect(stdout).toMatch(/^2 laws: 1 broken, 1 hold · /m);
-    expect(stdout).toMatch(/^ {4}TS-8\.7 Usage in a stream$/m);
-    expect(code).toBe(1);
+test("touchstone and touchstone-conform agree on version, license, Node and the versions of shared dependencies", () => {
+  const [root, own] = [manifest, manifestOf(OWN)];
+  expect({ ...own, dependencies: null }).toMatchObject({
+    version: root.version,
+    license: root.license,
+    engines: root.engines,
   });
-
-  test("and touchstone-conform agree on version, license, Node and the versions of shared dependencies", () => {
-    const [root, own] = [manifest, manifestOf(OWN)];
-    expect({ ...own, dependencies: null }).toMatchObject({
-      version: root.version,
-      license: root.license,
-      engines: root.engines,
-    });
-    expect(root.dependencies).toMatchObject(own.dependencies!);
-  });
+  expect(root.dependencies).toMatchObject(own.dependencies!);
 });
 
 describe("the README", () => {

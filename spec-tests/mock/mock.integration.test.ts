@@ -82,7 +82,7 @@ describe("without bugs", () => {
             logprobs: true,
             top_logprobs: 3,
             separate_reasoning: separateReasoning,
-            max_tokens: 300,
+            max_tokens: 120,
             ...extra,
           };
           const whole = await ask(mock, fields);

@@ -1,7 +1,7 @@
 /** Formats an answer as the JSON line printed by `--json`. */
 
 import type { AnswerChoice, AnswerResult } from "../../engine/index.js";
-import { logprobEntry, wireUsage } from "../openai/index.js";
+import { logprobEntry, wireUsage } from "../openai/response.js";
 
 /** Formats an answer: one choice has its fields at the top level; several are listed under `choices`. */
 export function jsonLine(

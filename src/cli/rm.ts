@@ -4,7 +4,7 @@ import { Command } from "commander";
 
 import { EngineError } from "../../engine/index.js";
 import { listModels, removeModel } from "../../engine/models.js";
-import { nearestName } from "../openai/index.js";
+import { nearestName } from "../openai/nearest-name.js";
 import { megabytes } from "./terminal.js";
 
 export function rmCommand(): Command {

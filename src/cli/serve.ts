@@ -12,7 +12,7 @@ import type { Logger } from "pino";
 import type { LogprobsMode } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
-import { DIALECT_NAMES, type Dialect } from "../openai/index.js";
+import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
 import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
