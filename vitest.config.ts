@@ -18,17 +18,20 @@ const PROPERTIES = [
 const INTEGRATION = [`${TESTS}.integration.test.ts`];
 const SLOW = [`${TESTS}.slow.test.ts`];
 
+/** Files without changes of process-wide state share a worker's modules, which saves loading them for each file. */
+const SHARED = { isolate: false };
+
 /** CONTRIBUTING.md says which project a test belongs to. */
 export default defineConfig({
   test: {
     projects: [
-      // Unit tests share no state, so that a worker need not load the sources again for each file.
-      project("unit", [`${TESTS}.test.ts`], [...INTEGRATION, ...SLOW], { isolate: false }),
+      project("unit", [`${TESTS}.test.ts`], [...INTEGRATION, ...SLOW], SHARED),
       project("integration", INTEGRATION),
-      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, { env: { PROPERTY_SIZE: "full" } }),
+      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, { ...SHARED, env: { PROPERTY_SIZE: "full" } }),
     ],
     // The number of processors, where Vitest leaves one out by default.
     maxWorkers: "100%",
+    maxConcurrency: 3,
     reporters: ["default", "./spec-tests/summary-reporter.ts"],
   },
 });

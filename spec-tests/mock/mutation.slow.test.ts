@@ -64,7 +64,7 @@ describe("each bug", () => {
     calls = callsOf(await check({ bugs: [], dialect: "openai", seed: 1 }));
   }, TIMEOUT.timeout);
 
-  test.each(BUGS)("$name ($report) is found by $law", TIMEOUT, async ({ name, law }) => {
+  test.concurrent.each(BUGS)("$name ($report) is found by $law", TIMEOUT, async ({ name, law }) => {
     const run = await check({
       bugs: [name],
       dialect: "openai",
@@ -81,7 +81,7 @@ describe("each bug", () => {
 describe("a server without bugs gets no findings", () => {
   const seeds = Array.from({ length: NUM_SEEDS }, (_, index) => index + 1);
   const runs = seeds.flatMap((seed) => (["ppio", "openai"] as const).map((dialect) => ({ seed, dialect })));
-  test.each(runs)("seed $seed, $dialect", TIMEOUT, async ({ seed, dialect }) => {
+  test.concurrent.each(runs)("seed $seed, $dialect", TIMEOUT, async ({ seed, dialect }) => {
     const { findings, laws } = await check({ bugs: [], dialect, seed });
     expect(findings.map(({ lawId, message, counterexample }) => `${lawId}: ${message} (${counterexample})`)).toEqual(
       [],
