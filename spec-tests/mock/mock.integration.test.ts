@@ -296,7 +296,7 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
 };
 
 describe("with a bug", () => {
-  test.each(BUGS)("$name ($report): $description", async ({ name }) => {
+  test.concurrent.each(BUGS)("$name ($report): $description", async ({ name }) => {
     const same = await startMock();
     const broken = await startMock({ bugs: [name] });
     const expected = await SEEN[name](clean);

@@ -13,7 +13,8 @@ const SECONDS = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4);
 /** The short form shares the machine with other tests, so its limit only catches large deviations. */
 const MAX_LOOP_DELAY_MS = SECONDS >= 60 ? 20 : 100;
 
-test("serves many clients, some of which disconnect", { timeout: (SECONDS + 120) * 1000 }, async () => {
+// What our code delays is late in every try; what the machine delays, only in some.
+test("serves many clients, some of which disconnect", { timeout: (SECONDS + 120) * 1000, retry: 2 }, async () => {
   const server = await serverProcess();
   try {
     const chatUrl = `${server.url}/v1/chat/completions`;
