@@ -13,7 +13,7 @@ const SECONDS = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4);
 /** The short form shares the machine with other tests, so its limit only catches large deviations. */
 const MAX_LOOP_DELAY_MS = SECONDS >= 60 ? 20 : 100;
 
-// What our code delays is late in every try; what the machine delays, only in some.
+// Our code delays every try, other processes only some.
 test("serves many clients, some of which disconnect", { timeout: (SECONDS + 120) * 1000, retry: 2 }, async () => {
   const server = await serverProcess();
   try {
