@@ -16,7 +16,8 @@ import { join } from "node:path";
 import { getLlama, LlamaLogLevel, type Token } from "node-llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { convert, loadModel, type LoadModelOptions, type OnnxDtype } from "../../engine/index.js";
+import { loadModel, type LoadModelOptions, type OnnxDtype } from "../../engine/index.js";
+import { convertModel } from "../../engine/models.js";
 import { asset, describeWithAssets } from "../fixtures/assets.js";
 import { writeExport, type ExportShape } from "../fixtures/onnx-export.js";
 import { randomSource, writeRandomModel, type RandomTensor } from "../fixtures/random-model.js";
@@ -146,7 +147,7 @@ describeWithAssets("stories260K", () => {
   let prompts: (readonly number[])[];
   beforeAll(async () => {
     for (const format of ["f32", "q8", "q4"] as const)
-      await convert(source, join(scratch, format), { format, layout: "onnx" });
+      await convertModel(source, join(scratch, format), { format, layout: "onnx" });
     expected = await ours({ model: source, quant: "f32" }, PROMPTS, NUM_TOKENS);
     prompts = expected.map(({ promptIds }) => promptIds);
   });
