@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { defineConfig } from "vitest/config";
 import type { ProjectConfig } from "vitest/node";
 
@@ -21,13 +25,20 @@ const SLOW = [`${TESTS}.slow.test.ts`];
 /** Files without changes of process-wide state share a worker's modules, which saves loading them for each file. */
 const SHARED = { isolate: false };
 
+/** Every run converts models again: a pack of an earlier run would hide a fault of the converter. */
+const TOUCHSTONE_CACHE = mkdtempSync(join(tmpdir(), "touchstone-tests-"));
+process.on("exit", () => rmSync(TOUCHSTONE_CACHE, { recursive: true, force: true }));
+
 /** CONTRIBUTING.md says which project a test belongs to. */
 export default defineConfig({
   test: {
     projects: [
       project("unit", [`${TESTS}.test.ts`], [...INTEGRATION, ...SLOW], SHARED),
       project("integration", INTEGRATION),
-      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, { ...SHARED, env: { PROPERTY_SIZE: "full" } }),
+      project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, {
+        ...SHARED,
+        env: { TOUCHSTONE_CACHE, PROPERTY_SIZE: "full" },
+      }),
     ],
     // The number of processors, where Vitest leaves one out by default.
     maxWorkers: "100%",
@@ -42,6 +53,7 @@ function project(name: string, include: string[], exclude: string[] = [], option
       name,
       include,
       exclude: ["**/node_modules/**", "dist/**", ...PEERS, ...exclude],
+      env: { TOUCHSTONE_CACHE },
       globalSetup: "./scripts/build.mjs",
       testTimeout: 60_000,
       hookTimeout: 120_000,
