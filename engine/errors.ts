@@ -83,6 +83,15 @@ export function wrongType(param: string, expected: string, given: unknown): Engi
   );
 }
 
+/** @throws EngineError for an option that does not exist, which a misspelled name would be in JavaScript */
+export function refuseUnknownOptions(options: object, known: readonly string[], owner: string): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const message = `${name} is not an option of ${owner}. Known: ${known.join(", ")}`;
+    throw new EngineError("unknown_parameter", message, name);
+  }
+}
+
 /** @param rule follows the parameter's name, such as `must be in 0..2` */
 export function outOfRange(param: string, rule: string, given: unknown): EngineError {
   return new EngineError("out_of_range", (name) => `${name(param)} ${rule}. Given: ${described(given)}`, param);

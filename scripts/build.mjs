@@ -25,11 +25,16 @@ const STEPS = {
     output: "dist/tsconfig.tsbuildinfo",
   },
   conform: {
-    inputs: ["spec-tests/conform", "docs/SPEC.md", "tsconfig.json"],
+    inputs: ["spec-tests/conform", "spec-tests/conform/package.json", "docs/SPEC.md", "tsconfig.json"],
     output: "spec-tests/conform/dist/main.js",
   },
   tiny: {
-    inputs: ["models/tiny/config.json", "models/tiny/model.safetensors", "engine", "kernels"],
+    inputs: [
+      ...["config", "generation_config", "tokenizer", "tokenizer_config"].map((name) => `models/tiny/${name}.json`),
+      "models/tiny/model.safetensors",
+      "engine",
+      "kernels",
+    ],
     output: "dist/models/tiny/pack/manifest.json",
   },
 };
@@ -38,7 +43,7 @@ const STEPS = {
 export function build(names) {
   for (const name of names) {
     const { inputs, output } = STEPS[name];
-    const newer = newestSource(["package-lock.json", ...inputs]);
+    const newer = newestSource(["package-lock.json", "package.json", ...inputs]);
     const built = statSync(join(ROOT, output), { throwIfNoEntry: false })?.mtimeMs;
     if (built !== undefined && built >= newer.mtimeMs) continue;
     const reason = built === undefined ? `there is no ${output}` : `${newer.path} is newer than ${output}`;

@@ -1,5 +1,5 @@
 /**
- * Tests of the reading of package.json. spec-tests/package.test.ts tests the CommonJS wrappers in the packed package.
+ * Tests of the reading of package.json. spec-tests/package.integration.test.ts tests the CommonJS wrappers in the packed package.
  */
 
 import { expect, test } from "vitest";

@@ -148,7 +148,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: LIBRARY,
-    doors: ["index.ts", "models.ts", "grammar.ts", "evaluate.ts"],
+    doors: ["index.ts", "models.ts", "grammar.ts"],
     uses: [
       "kernels",
       GROUND,
@@ -163,10 +163,8 @@ export const ROOMS: readonly Room[] = [
       "engine/core",
       "engine/store",
       "engine/model",
-      "engine/evaluate",
     ],
-    holds:
-      "the library's entry points `touchstone`, `touchstone/models` and `touchstone/grammar`; `evaluate.ts` is for the command line",
+    holds: "the library's entry points `touchstone`, `touchstone/models` and `touchstone/grammar`",
   },
   {
     path: "src/openai",

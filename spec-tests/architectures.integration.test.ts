@@ -128,7 +128,7 @@ const BLOCK = 64;
 describe.each(CASES)("$name", ({ name, config, files, blind }) => {
   test("hidden states equal those of the reference", async () => {
     const source = await randomModel(join(scratch, name, "source"), { config, seed: name.length, ...files });
-    await convert(source, join(scratch, name, "pack"), { format: "f32" });
+    await convert(source, join(scratch, name, "pack"), { quant: "f32" });
     const pack = await openPack(join(scratch, name, "pack"));
     const [folderConfig, tensors] = [readConfig(source), readTensors(source)];
     const expected = referenceHidden(folderConfig, tensors);

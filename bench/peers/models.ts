@@ -105,12 +105,12 @@ export class Models {
     const source = await this.source();
     switch (form) {
       case "pack":
-        return this.#once(`pack-v${FORMAT_VERSION}-${quant}`, (dir) => convertModel(source, dir, { format: quant }));
+        return this.#once(`pack-v${FORMAT_VERSION}-${quant}`, (dir) => convertModel(source, dir, { quant: quant }));
       case "gguf":
         return this.#once(`model-${quant}.gguf`, (path) => writeGguf(source, path, quant));
       case "transformers":
         return this.#once(`transformers-${quant}`, (dir) =>
-          convertModel(source, dir, { format: quant, layout: "onnx" }),
+          convertModel(source, dir, { quant: quant, layout: "onnx" }),
         );
     }
   }

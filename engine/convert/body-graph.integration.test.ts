@@ -129,7 +129,7 @@ describeWithAssets("stories260K", () => {
     };
     const tensors = readTensors(source);
     const out = join(scratch, `stories-${format}`);
-    await convert(source, out, { format });
+    await convert(source, out, { quant: format });
     const pack = await openPack(out);
     const embed = embedding(tensors);
     const body = await BodyRun.load(pack);
@@ -274,7 +274,7 @@ async function packed(
 ): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
   const source = join(scratch, name, "source");
   const tensors = await writeRandomModel(source, { config, seed: name.length });
-  await convert(source, join(scratch, name, "pack"), { format });
+  await convert(source, join(scratch, name, "pack"), { quant: format });
   return { pack: await openPack(join(scratch, name, "pack")), tensors };
 }
 

@@ -421,7 +421,7 @@ const INT8_MAX = 127;
 const ZERO_POINT = 128;
 /**
  * Maximum number of slices of the feed-forward's inner values, which have the widest range of all. Each slice has its
- * own scales, for the activations and for the weights that they are multiplied with: eight slices halve the drift of
+ * own scales, for the activations and for the weights that they are multiplied with: eight slices halve the divergence of
  * the body from the kernels. ONNX Runtime takes time quadratic in the number of nodes to open a body, so deep models,
  * which are also the wide ones, get fewer slices.
  */

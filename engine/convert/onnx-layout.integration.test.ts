@@ -77,8 +77,8 @@ describe.each(MODELS)("%s", (name, config) => {
     const source = join(scratch, name, `${format} source`);
     await writeRandomModel(source, { config: { max_position_embeddings: 256, ...config }, seed: name.length });
     const [packDir, onnxDir] = [join(scratch, name, `${format} pack`), join(scratch, name, `${format} onnx`)];
-    await convert(source, packDir, { format });
-    await convert(source, onnxDir, { format, layout: "onnx" });
+    await convert(source, packDir, { quant: format });
+    await convert(source, onnxDir, { quant: format, layout: "onnx" });
     const [expected, actual] = [await predictions(packDir), await predictions(onnxDir)];
     for (const [index, tops] of actual.first.entries()) {
       const common = [...tops].filter(([tokenId]) => expected.first[index]!.has(tokenId));
@@ -98,8 +98,8 @@ describe("the folder", () => {
       files: { "chat_template.jinja": "{{ messages }}" },
     });
     const [inside, beside] = [join(scratch, "inside"), join(scratch, "beside")];
-    await convert(source, inside, { format: "q8", layout: "onnx" });
-    await convert(source, beside, { format: "q8", layout: "onnx", externalFromBytes: 1 });
+    await convert(source, inside, { quant: "q8", layout: "onnx" });
+    await convert(source, beside, { quant: "q8", layout: "onnx", externalFromBytes: 1 });
     const texts = [
       "chat_template.jinja",
       "config.json",
@@ -124,10 +124,10 @@ describe("the folder", () => {
     const source = join(scratch, "source of many");
     await writeRandomModel(source, { config: { head_dim: 8 } });
     const out = join(scratch, "out");
-    const options = { format: "f32", layout: "onnx" } as const;
+    const options = { quant: "f32", layout: "onnx" } as const;
     await convert(source, out, options);
     await expect(convert(source, out, options)).rejects.toMatchObject({ code: "output_unavailable" });
-    await convert(source, out, { ...options, format: "q4", replace: true });
+    await convert(source, out, { ...options, quant: "q4", replace: true });
     expect(await readdir(join(out, "onnx"))).toEqual(["model_q4.onnx"]);
     await writeFile(join(out, "notes.txt"), "mine");
     await expect(convert(source, out, { ...options, replace: true })).rejects.toMatchObject({
@@ -135,7 +135,7 @@ describe("the folder", () => {
     });
     await access(join(out, "notes.txt"));
     const pack = join(scratch, "pack");
-    await convert(source, pack, { format: "f32" });
+    await convert(source, pack, { quant: "f32" });
     await expect(convert(source, pack, { ...options, replace: true })).rejects.toMatchObject({
       code: "output_unavailable",
     });
@@ -144,7 +144,7 @@ describe("the folder", () => {
   test("is refused for heads that the operator does not support", async () => {
     const source = join(scratch, "source with odd heads");
     await writeRandomModel(source, { config: { head_dim: 12 } });
-    const refused = convert(source, join(scratch, "odd heads"), { format: "f32", layout: "onnx" });
+    const refused = convert(source, join(scratch, "odd heads"), { quant: "f32", layout: "onnx" });
     await expect(refused).rejects.toMatchObject({
       code: "unsupported_model",
       message: expect.stringContaining("head_dim 12") as string,
@@ -157,7 +157,7 @@ describe("the folder", () => {
     for (const format of ["f32", "q8"] as const) {
       const seen: number[] = [];
       await convert(source, join(scratch, `progress ${format}`), {
-        format,
+        quant: format,
         layout: "onnx",
         onProgress: (done, total) => seen.push(done / total),
       });

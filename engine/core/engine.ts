@@ -44,6 +44,8 @@ export interface EngineParts {
 
 export interface EngineRequest {
   readonly promptTokenIds: readonly number[];
+  /** Name of the parameter that the prompt comes from, for errors. */
+  readonly promptParam: "messages" | "prompt";
   readonly config: GenerationConfig;
   /** Creates the text stream that turns a choice's tokens into text. */
   readonly createText: () => TextStream;
@@ -294,7 +296,7 @@ export class Engine {
     return request;
   }
 
-  #maxTokens({ promptTokenIds, config }: EngineRequest): number {
+  #maxTokens({ promptTokenIds, promptParam, config }: EngineRequest): number {
     const { contextLength, cache } = this.#parts;
     const numPromptTokens = promptTokenIds.length;
     const left = contextLength - numPromptTokens;
@@ -302,7 +304,7 @@ export class Engine {
       throw new EngineError(
         "context_length_exceeded",
         `The prompt has ${numPromptTokens} tokens; the context holds ${contextLength}, of which at least one must be left for the answer.`,
-        "messages",
+        promptParam,
       );
     }
     if (config.maxTokens !== null && config.maxTokens > left && config.contextLengthExceededBehavior === "error") {
@@ -325,7 +327,7 @@ export class Engine {
       throw new EngineError(
         "context_length_exceeded",
         `The prompt has ${numPromptTokens} tokens and ${maxTokens} may follow; memory is set aside for ${maxPositions} positions.`,
-        "messages",
+        promptParam,
       );
     }
     return maxTokens;

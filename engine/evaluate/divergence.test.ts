@@ -8,11 +8,11 @@ test("computes divergence, agreement and perplexity of a case computed by hand",
   // (1/2, 1/4, 1/4) against (1/4, 1/2, 1/4): 1/2 log 2 - 1/4 log 2. Logits may be shifted by any constant.
   meter.add([half + 9, third + 9, third + 9], [third, half, third], 0);
   meter.add([half, third, third], [half - 3, third - 3, third - 3], null);
-  const drift = meter.result();
-  expect(drift).toMatchObject({ numPositions: 2, top1Agreement: 0.5 });
-  expect(drift.klDivergence).toBeCloseTo(Math.log(2) / 8, 12);
-  expect(drift.perplexity.reference).toBeCloseTo(2, 12);
-  expect(drift.perplexity.other).toBeCloseTo(4, 12);
+  const divergence = meter.result();
+  expect(divergence).toMatchObject({ numPositions: 2, top1Agreement: 0.5 });
+  expect(divergence.klDivergence).toBeCloseTo(Math.log(2) / 8, 12);
+  expect(divergence.perplexity.reference).toBeCloseTo(2, 12);
+  expect(divergence.perplexity.other).toBeCloseTo(4, 12);
 });
 
 test("tokens of probability 0 contribute nothing", () => {

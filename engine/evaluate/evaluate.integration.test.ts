@@ -22,11 +22,11 @@ const TEXTS = [340, 1, 5].map((length, text) => Array.from({ length }, (_, i) =>
 let scratch: string;
 let packs: Record<"q8" | "f32", ModelPack>;
 beforeAll(async () => {
-  scratch = await mkdtemp(join(tmpdir(), "measure-drift-"));
+  scratch = await mkdtemp(join(tmpdir(), "evaluate-"));
   await randomModel(join(scratch, "model"), { config: { max_position_embeddings: CONTEXT } });
   process.env["TOUCHSTONE_CACHE"] = join(scratch, "cache");
   const open = async (format: MatrixFormat): Promise<ModelPack> => {
-    await convert(join(scratch, "model"), join(scratch, format), { format });
+    await convert(join(scratch, "model"), join(scratch, format), { quant: format });
     return openPack(join(scratch, format));
   };
   packs = { q8: await open("q8"), f32: await open("f32") };
@@ -56,10 +56,10 @@ test("compares fast with exact like blocks of the prompt runner with single toke
   }
   await prompts.release();
   await kernels.close();
-  const drift = await evaluate({ pack, profile: "exact" }, { pack, profile: "fast" }, TEXTS, 1);
-  expect(drift).toEqual(meter.result());
-  expect(drift.numPositions).toBe(346);
-  expect(drift.klDivergence).toBeGreaterThan(0);
+  const divergence = await evaluate({ pack, profile: "exact" }, { pack, profile: "fast" }, TEXTS, 1);
+  expect(divergence).toEqual(meter.result());
+  expect(divergence.numPositions).toBe(346);
+  expect(divergence.klDivergence).toBeGreaterThan(0);
 });
 
 test("reports no divergence of a model from itself; 8 bits and 32 bits diverge, and KL divergence is not symmetric", async () => {
@@ -68,11 +68,11 @@ test("reports no divergence of a model from itself; 8 bits and 32 bits diverge, 
     { pack: packs.f32, profile: "exact" },
   ] as const;
   expect(await evaluate(q8, q8, TEXTS, 2)).toMatchObject({ klDivergence: 0, top1Agreement: 1 });
-  const [drift, back] = [await evaluate(f32, q8, TEXTS, 1), await evaluate(q8, f32, TEXTS, 1)];
-  expect(drift.klDivergence).toBeGreaterThan(1e-6);
-  expect(drift.klDivergence).toBeLessThan(0.1);
-  expect(back.klDivergence).not.toBe(drift.klDivergence);
-  expect(back.perplexity).toEqual({ reference: drift.perplexity.other, other: drift.perplexity.reference });
+  const [divergence, back] = [await evaluate(f32, q8, TEXTS, 1), await evaluate(q8, f32, TEXTS, 1)];
+  expect(divergence.klDivergence).toBeGreaterThan(1e-6);
+  expect(divergence.klDivergence).toBeLessThan(0.1);
+  expect(back.klDivergence).not.toBe(divergence.klDivergence);
+  expect(back.perplexity).toEqual({ reference: divergence.perplexity.other, other: divergence.perplexity.reference });
 });
 
 test("refuses texts with fewer than two tokens, and unknown tokens", async () => {

@@ -65,7 +65,7 @@ export async function evaluate(
  */
 export async function selfWrittenTexts(model: Model, minTokens: number, firstSeed: number): Promise<number[][]> {
   const texts: number[][] = [];
-  const maxTokens = Math.min(WINDOW_POSITIONS, model.folder.contextLength) / 2;
+  const maxTokens = Math.floor(Math.min(WINDOW_POSITIONS, model.folder.contextLength) / 2);
   for (let numTokens = 0; numTokens < minTokens;) {
     const answers = OPENINGS.map((content, index) => {
       const parameters = { temperature: 1, seed: firstSeed + texts.length + index, maxTokens };

@@ -120,7 +120,7 @@ export const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
   bool: 1,
 };
 
-export function initializerBytes(initializer: Initializer): number {
+function initializerBytes(initializer: Initializer): number {
   return initializer.dims.reduce((product, dim) => product * dim, BYTES_PER_ELEMENT[initializer.dataType]);
 }
 
@@ -212,7 +212,7 @@ const root = protobuf.Root.fromJSON({
     DimensionProto: { fields: { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } },
   },
 });
-export const ModelProto = root.lookupType("ModelProto");
+const ModelProto = root.lookupType("ModelProto");
 export const NodeProto = root.lookupType("NodeProto");
 export const OperatorSetIdProto = root.lookupType("OperatorSetIdProto");
 export const TensorProto = root.lookupType("TensorProto");

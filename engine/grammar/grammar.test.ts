@@ -210,6 +210,15 @@ describe("objects", () => {
 
 describe("schemas and expressions that are refused", () => {
   it.each([
+    [null, "format"],
+    ["json_object", "format"],
+    [{}, "format.type"],
+    [{ type: "regex", pattern: "a" }, "format.regex"],
+  ])("refuses %j, which is not a format", (format, param) => {
+    expect(failure(format as Format).param).toBe(param);
+  });
+
+  it.each([
     [{ properties: { a: { not: {} } } }, "unsupported_schema", "/properties/a/not", '"not"'],
     [
       { type: "object", properties: { "x/y~z": { uniqueItems: true } } },

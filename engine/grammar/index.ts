@@ -1,6 +1,7 @@
 /** Grammars for answers: compiles a JSON schema or a regular expression, and computes the tokens that may come next. */
 
-import { EngineError } from "../errors.js";
+import { described, EngineError, wrongType } from "../errors.js";
+import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import { type Language, Languages } from "./language.js";
 import { Grammar } from "./matcher.js";
@@ -15,7 +16,6 @@ export { VocabularyTrie } from "./vocabulary-trie.js";
 
 /** Format that an answer must have. */
 export type AnswerFormat =
-  | { readonly type: "text" }
   | { readonly type: "json_object" }
   | { readonly type: "json_schema"; readonly schema: unknown }
   | { readonly type: "regex"; readonly regex: string };
@@ -24,7 +24,8 @@ export type AnswerFormat =
  * Compiles a format, or returns its cached grammar.
  * @throws EngineError invalid_schema or unsupported_schema; `param` is a JSON pointer into the schema, "" for its root
  */
-export function compileGrammar(format: Exclude<AnswerFormat, { type: "text" }>): Grammar {
+export function compileGrammar(format: AnswerFormat): Grammar {
+  checkFormat(format);
   const key = JSON.stringify(format);
   let grammar = kept.get(key);
   kept.delete(key);
@@ -37,7 +38,17 @@ export function compileGrammar(format: Exclude<AnswerFormat, { type: "text" }>):
 /** Cached grammars by their format as JSON, least recently used first. */
 const kept = new Map<string, Grammar>();
 
-function compile(format: Exclude<AnswerFormat, { type: "text" }>): Grammar {
+/** TypeScript checks this only for callers in TypeScript. */
+function checkFormat(format: unknown): void {
+  if (!isObject(format)) throw wrongType("format", "an object", format);
+  const { type, regex } = format;
+  if (type === "regex" && typeof regex !== "string") throw wrongType("format.regex", "a string", regex);
+  if (type === "regex" || type === "json_schema" || type === "json_object") return;
+  const message = `format.type must be json_object, json_schema or regex. Given: ${described(type)}`;
+  throw new EngineError("unsupported_value", message, "format.type");
+}
+
+function compile(format: AnswerFormat): Grammar {
   const languages = new Languages();
   switch (format.type) {
     case "json_object":

@@ -32,13 +32,12 @@ const OTHER = 257;
 const TOKENS = [...BYTES, null, null, ...WORDS.map((word) => new Uint8Array(Buffer.from(word)))];
 const vocabulary = new AnswerVocabulary(TOKENS, [END], THINKING);
 const plainVocabulary = new AnswerVocabulary(TOKENS, [END], PLAIN);
-const OBJECT: Format = { type: "json_object" };
-type Format = Exclude<AnswerFormat, { type: "text" }>;
+const OBJECT: AnswerFormat = { type: "json_object" };
 type Begin = "direct" | "opens" | "inside";
 
 const idOf = (token: string): number => (token.length === 1 ? token.charCodeAt(0) : 258 + WORDS.indexOf(token));
 
-function after(begin: Begin, format: Format, ...tokens: string[]): AnswerMask {
+function after(begin: Begin, format: AnswerFormat, ...tokens: string[]): AnswerMask {
   const grammar = new AnswerMask(
     compileGrammar(format),
     begin === "direct" ? plainVocabulary : vocabulary,
@@ -96,7 +95,7 @@ describe("a model with optional reasoning", () => {
   });
 
   it("allows an answer that begins like the tag", () => {
-    const format: Format = { type: "regex", regex: "<t?|<think>" };
+    const format: AnswerFormat = { type: "regex", regex: "<t?|<think>" };
     expect(allowed(after("opens", format))).toEqual(["<", "<think>", "<thi", "<think>why"]);
     expect(allowed(after("opens", format, "<"))).toEqual([
       "t",

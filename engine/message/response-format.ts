@@ -21,6 +21,7 @@ export type ResponseFormat =
 export function answerGrammar(format: ResponseFormat | null, followsReasoning: boolean): Grammar | null {
   if (format === null) return null;
   if (!isObject(format)) throw wrongType("responseFormat", "an object", format);
+  refuseUnknownFields(format);
   switch (format.type) {
     case "text":
       return null;
@@ -58,8 +59,25 @@ export function answerGrammar(format: ResponseFormat | null, followsReasoning: b
   }
 }
 
+const FIELDS: Readonly<Record<ResponseFormat["type"], readonly string[]>> = {
+  text: ["type"],
+  json_object: ["type", "schema"],
+  json_schema: ["type", "schema"],
+  regex: ["type", "regex"],
+};
+
+function refuseUnknownFields(format: ResponseFormat): void {
+  if (!Object.hasOwn(FIELDS, format.type)) return;
+  const known = FIELDS[format.type];
+  const unknown = Object.keys(format).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const path = `responseFormat.${unknown}`;
+  const rule = `is not a field of a response format of type ${format.type}. Known: ${known.join(", ")}`;
+  throw new EngineError("unknown_parameter", (name) => `${name(path)} ${rule}`, path);
+}
+
 /** @param path prefix for the paths in the grammar's errors */
-function compiled(format: Exclude<AnswerFormat, { type: "text" }>, path: string): Grammar {
+function compiled(format: AnswerFormat, path: string): Grammar {
   try {
     return compileGrammar(format);
   } catch (error) {

@@ -3,7 +3,7 @@
 import { availableParallelism } from "node:os";
 
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../../kernels/index.js";
-import { described, EngineError, outOfRange, wrongType } from "../errors.js";
+import { described, EngineError, outOfRange, refuseUnknownOptions, wrongType } from "../errors.js";
 import type { ModelConfig } from "../architecture/index.js";
 import { ONNX_DTYPES, type OnnxDtype, type RunnableModel } from "../folder/index.js";
 import { isObject } from "../json.js";
@@ -80,16 +80,12 @@ export interface EngineOptions extends CheckedOptions {
  * Checks the options and fills in their defaults.
  * @throws EngineError naming the invalid option
  */
-export function engineOptions(options: LoadModelOptions): CheckedOptions {
+export function checkedOptions(options: LoadModelOptions): CheckedOptions {
   if (!isObject(options as unknown)) {
     throw new EngineError("invalid_type", `The options of a model must be an object. Given: ${described(options)}`);
   }
-  // TypeScript checks this only for callers in TypeScript; in JavaScript a misspelled option would go unnoticed.
+  refuseUnknownOptions(options, Object.keys(CHECKS), "a model");
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(CHECKS, name)) {
-      const known = Object.keys(CHECKS).join(", ");
-      throw new EngineError("unknown_parameter", `${name} is not an option of a model. Known: ${known}`, name);
-    }
     if (value !== undefined) CHECKS[name as keyof LoadModelOptions](value, name);
   }
   const { profile = "auto", kvCache = "f32" } = options;
@@ -131,7 +127,7 @@ export interface PreparedModel {
  * @throws EngineError for an option or a model that cannot be used
  */
 export async function prepare(options: LoadModelOptions): Promise<PreparedModel> {
-  const checked = engineOptions(options);
+  const checked = checkedOptions(options);
   const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
   const profile = await profileFor(checked, { isEmbedded: model === null, onNotice });
   const onConfig = (config: ModelConfig, format: MatrixFormat): void =>
@@ -178,7 +174,7 @@ function oneOf(allowed: readonly string[]): Check {
     if (allowed.includes(value)) return;
     throw new EngineError(
       "unsupported_value",
-      `${name} must be ${allowed.join(" or ")}. Given: ${described(value)}`,
+      (named) => `${named(name)} must be ${allowed.join(" or ")}. Given: ${described(value)}`,
       name,
     );
   };

@@ -100,9 +100,9 @@ describe("a model is refused", () => {
   });
 
   it.each([
-    [2000, "--profile exact ("],
-    [1300, "--profile exact --kv-cache q8 ("],
-    [950, "--quant q4 --profile exact --kv-cache q8 ("],
+    [2000, "profile exact ("],
+    [1300, "profile exact kvCache q8 ("],
+    [950, "quant q4 profile exact kvCache q8 ("],
   ])("with a suggestion of the least lossy options that fit into %d MiB", (mebibytes, flags) => {
     expect(refusal(SMALL, OPTIONS, true, mebibytes * MiB)).toContain(`Options that fit: ${flags}`);
   });

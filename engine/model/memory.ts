@@ -7,7 +7,7 @@
 import { totalmem } from "node:os";
 
 import { kvPageByteLength, packedByteLength, type KVFormat, type MatrixFormat } from "../../kernels/index.js";
-import { EngineError } from "../errors.js";
+import { EngineError, type Naming } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { modelWeights, packedWeights, type ModelConfig } from "../architecture/index.js";
 
@@ -87,11 +87,11 @@ export function checkMemory(
   const fitting = alternatives(options, canConvert).find(
     (other) => excessOf(config, { ...options, ...other }, machine) === null,
   );
-  const hint =
+  const hint = (name: Naming): string =>
     fitting === undefined
       ? "A smaller model is needed."
-      : `Options that fit: ${flags(fitting)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
-  throw new EngineError("out_of_memory", `${excess} ${hint}`);
+      : `Options that fit: ${optionsOf(fitting, name)} (${mebibytes(estimateMemory(config, { ...options, ...fitting }).total)}).`;
+  throw new EngineError("out_of_memory", (name) => `${excess} ${hint(name)}`);
 }
 
 export interface MachineMemory {
@@ -158,13 +158,13 @@ function alternatives(options: MemoryOptions, canConvert: boolean): Partial<Memo
   return formats.flatMap((format) => profiles.map((profile) => ({ ...profile, ...format })));
 }
 
-function flags({ format, profile, kvCache }: Partial<MemoryOptions>): string {
+function optionsOf({ format, profile, kvCache }: Partial<MemoryOptions>, name: Naming): string {
   const given = [
-    format === undefined ? null : `--quant ${format}`,
-    profile === undefined ? null : `--profile ${profile}`,
-    kvCache === undefined ? null : `--kv-cache ${kvCache}`,
+    format === undefined ? null : `${name("quant")} ${format}`,
+    profile === undefined ? null : `${name("profile")} ${profile}`,
+    kvCache === undefined ? null : `${name("kvCache")} ${kvCache}`,
   ];
-  return given.filter((flag) => flag !== null).join(" ");
+  return given.filter((option) => option !== null).join(" ");
 }
 
 function pageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig, kvFormat: KVFormat): number {

@@ -13,7 +13,7 @@ import { LIMITS } from "../limits.js";
 import { LMHead } from "../core/lm-head.js";
 import type { Answer } from "./answer.js";
 import { loadModel, Model, type RequestOptions } from "./model.js";
-import { engineOptions, type LoadModelOptions } from "./load-options.js";
+import { checkedOptions, type LoadModelOptions } from "./load-options.js";
 import { openPack } from "../folder/pack.js";
 import { AnswerCollector } from "../core/answer-collector.js";
 import { convert } from "../store/convert.js";
@@ -65,7 +65,7 @@ describe("profile", () => {
   test("is exact for the embedded model and 8-bit keys and values, else fast if ONNX Runtime loads", async () => {
     const scratch = await mkdtemp(join(tmpdir(), "profile-"));
     const pack = join(scratch, "pack");
-    await convert(await randomModel(join(scratch, "model")), pack, { format: "q8" });
+    await convert(await randomModel(join(scratch, "model")), pack, { quant: "q8" });
     expect(await profileOf({})).toBe("exact");
     expect(await profileOf({ profile: "fast" })).toBe("fast");
     expect(await profileOf({ model: pack })).toBe("fast");
@@ -355,7 +355,7 @@ describe("memory", () => {
     scratch = await mkdtemp(join(tmpdir(), "load-model-"));
     pack = join(scratch, "pack");
     const config = { max_position_embeddings: CONTEXT, num_hidden_layers: NUM_LAYERS };
-    await convert(await randomModel(join(scratch, "model"), { config }), pack, { format: "q8" });
+    await convert(await randomModel(join(scratch, "model"), { config }), pack, { quant: "q8" });
   });
   afterAll(() => rm(scratch, { recursive: true, force: true }));
 
@@ -403,7 +403,7 @@ describe("memory", () => {
       config: { ...opened.config, intermediateSize: 2 ** 23 },
       readWeights: () => Promise.reject(new Error("read")),
     };
-    await expect(Model.open(large, { ...engineOptions({}), profile: "exact" })).rejects.toMatchObject({
+    await expect(Model.open(large, { ...checkedOptions({}), profile: "exact" })).rejects.toMatchObject({
       code: "out_of_memory",
       message: expect.stringMatching(
         /weights take \d{4,} MiB; one WebAssembly memory of 4 GiB has room for 4032 MiB\. A smaller model is needed\./,
@@ -459,7 +459,7 @@ describe("responseFormat", () => {
     };
     const folder = await randomModel(join(scratch, "endless"), { config: { eos_token_id: null }, files });
     const pack = join(scratch, "pack");
-    await convert(folder, pack, { format: "f32" });
+    await convert(folder, pack, { quant: "f32" });
     await withModel({ model: pack }, async (model) => {
       expect(model.folder.endTokenIds).toEqual([]);
       const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat: YES_OR_NO };
@@ -494,6 +494,10 @@ describe("responseFormat", () => {
     [{ type: "json_schema" }, { code: "missing_required_parameter", param: "responseFormat.schema" }],
     [{ type: "regex" }, { code: "invalid_type", param: "responseFormat.regex" }],
     [
+      { type: "json_schema", json_schema: {} },
+      { code: "unknown_parameter", param: "responseFormat.json_schema" },
+    ],
+    [
       { type: "json_schema", schema: { items: { uniqueItems: true } } },
       { code: "unsupported_schema", param: "responseFormat.schema/items/uniqueItems" },
     ],
@@ -510,7 +514,7 @@ test("a model whose logits overflow ends a request with internal_error and accep
   const scratch = await mkdtemp(join(tmpdir(), "overflow-"));
   const edit = (tensors: Map<string, RandomTensor>): void => void tensors.get("model.norm.weight")!.values.fill(3e38);
   const pack = join(scratch, "pack");
-  await convert(await randomModel(join(scratch, "model"), { edit }), pack, { format: "f32" });
+  await convert(await randomModel(join(scratch, "model"), { edit }), pack, { quant: "f32" });
   await withModel({ model: pack }, async (model) => {
     for (let times = 0; times < 2; times++) {
       await expect(read(model.generate({ prompt: "a", maxTokens: 3 }))).rejects.toMatchObject({

@@ -181,7 +181,7 @@ export class Model {
     this.#checkTextLength(prompt.text, "messages");
     const promptTokenIds = this.tokenizer.encodePrompt(prompt);
     const start = { format: this.folder.messageFormat, insideReasoning: prompt.opensReasoning };
-    return this.#submit({ promptTokenIds, config, ...start, grammar, signal });
+    return this.#submit({ promptTokenIds, promptParam: "messages", config, ...start, grammar, signal });
   }
 
   /**
@@ -202,7 +202,8 @@ export class Model {
         "prompt",
       );
     }
-    return this.#submit({ promptTokenIds, config, format: PLAIN, insideReasoning: false, grammar: null, signal });
+    const start = { format: PLAIN, insideReasoning: false };
+    return this.#submit({ promptTokenIds, promptParam: "prompt", config, ...start, grammar: null, signal });
   }
 
   /**
@@ -248,8 +249,8 @@ export class Model {
     await this.#kernels.close();
   }
 
-  #submit({ promptTokenIds, config, format, insideReasoning, grammar, signal }: Submission): Answer {
-    this.#checkPrompt(promptTokenIds);
+  #submit({ promptTokenIds, promptParam, config, format, insideReasoning, grammar, signal }: Submission): Answer {
+    this.#checkPrompt(promptTokenIds, promptParam);
     const { tokenizer } = this;
     const { separateReasoning, stop, includeStop } = config;
     const text = {
@@ -263,6 +264,7 @@ export class Model {
     };
     const deltas = this.#engine.submit({
       promptTokenIds,
+      promptParam,
       config,
       signal,
       createText: () => new TextStream(text),
@@ -296,17 +298,18 @@ export class Model {
     const { contextLength } = this.folder;
     const maxLength = contextLength * this.tokenizer.maxTokenLength * NORMALIZATION_FACTOR;
     if (length <= maxLength) return;
-    const limit = `the context's ${contextLength} tokens hold fewer than ${maxLength}`;
+    const limit = `the context's ${contextLength} tokens hold at most ${maxLength}`;
     throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; ${limit}.`, param);
   }
 
-  #checkPrompt(promptTokenIds: readonly number[]): void {
+  #checkPrompt(promptTokenIds: readonly number[], param: string): void {
     const last = this.#lastTokenId;
     const unknown = promptTokenIds.find((id) => id > last);
     if (unknown === undefined) return;
     throw new EngineError(
       "out_of_range",
-      `The prompt holds token ${unknown} (${this.tokenizer.tokenText(unknown)}); this model's tokens end at ${last}.`,
+      `The prompt contains token ${unknown} (${this.tokenizer.tokenText(unknown)}); the largest token id of this model is ${last}.`,
+      param,
     );
   }
 
@@ -336,6 +339,7 @@ export class Model {
 
 interface Submission {
   readonly promptTokenIds: number[];
+  readonly promptParam: "messages" | "prompt";
   readonly config: GenerationConfig;
   readonly format: MessageFormat;
   readonly insideReasoning: boolean;

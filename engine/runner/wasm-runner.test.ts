@@ -232,7 +232,7 @@ async function packed(
 ): Promise<{ pack: ModelPack; tensors: Map<string, RandomTensor> }> {
   const source = join(scratch, name, "source");
   const tensors = await writeRandomModel(source, { config, seed: name.length });
-  await convert(source, join(scratch, name, "pack"), { format });
+  await convert(source, join(scratch, name, "pack"), { quant: format });
   const pack = await openPack(join(scratch, name, "pack"));
   return { pack, tensors: format === "f32" ? tensors : await equalizedTensors(pack.config, tensors) };
 }

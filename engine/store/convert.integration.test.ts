@@ -26,6 +26,7 @@ import { openPack, type ModelPack } from "../folder/pack.js";
 import { prepareModel, type PrepareOptions } from "../store/prepare.js";
 import { cacheFolder } from "../store/cache.js";
 import { readTextFiles } from "../folder/text-files.js";
+import { pullModel } from "../store/locate.js";
 import { listModels, removeModel } from "../store/stored-models.js";
 import { modelWeights, packedWeights } from "../architecture/weights.js";
 
@@ -83,7 +84,10 @@ describe("a pack", () => {
       const config = { vocab_size: 45_003, intermediate_size: 35, head_dim: 6, attention_bias: true };
       const tensors = await writeRandomModel(source, { config, dtype: "BF16" });
       const steps: [number, number][] = [];
-      await convert(source, join(scratch, "pack"), { format, onProgress: (done, total) => steps.push([done, total]) });
+      await convert(source, join(scratch, "pack"), {
+        quant: format,
+        onProgress: (done, total) => steps.push([done, total]),
+      });
       const pack = await openPack(join(scratch, "pack"));
       const weights = [...packedWeights(modelWeights(pack.config))];
       const packedBytes = new Uint8Array(pack.weightsByteLength);
@@ -219,8 +223,8 @@ describe("a pack", () => {
 
   test("from a size on, the body's weights are in a second file, and the body computes the same", async () => {
     const source = await model({ config: { attention_bias: true, intermediate_size: 720 } });
-    await convert(source, join(scratch, "joined"), { format: "q8" });
-    await convert(source, join(scratch, "apart"), { format: "q8", externalFromBytes: 1000 });
+    await convert(source, join(scratch, "joined"), { quant: "q8" });
+    await convert(source, join(scratch, "apart"), { quant: "q8", externalFromBytes: 1000 });
     expect(await filesBelow(join(scratch, "joined"))).toEqual(PACK_FILES);
     expect(await filesBelow(join(scratch, "apart"))).toEqual([...PACK_FILES, "body.onnx.data"].sort());
     const [joined, apart] = [await openPack(join(scratch, "joined")), await openPack(join(scratch, "apart"))];
@@ -232,7 +236,7 @@ describe("a pack", () => {
 
   test("the same files give the same bytes", async () => {
     const source = await model({ dtype: "F16", numShards: 3 });
-    for (const out of ["a", "b"]) await convert(source, join(scratch, out), { format: "q4" });
+    for (const out of ["a", "b"]) await convert(source, join(scratch, out), { quant: "q4" });
     for (const file of PACK_FILES) {
       expect((await readFile(join(scratch, "a", file))).equals(await readFile(join(scratch, "b", file)))).toBe(true);
     }
@@ -347,7 +351,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     const source = await model(options);
     const attempts = [
       () => preparePack({ model: source }),
-      () => convert(source, join(scratch, "out"), { format: "q4" }),
+      () => convert(source, join(scratch, "out"), { quant: "q4" }),
     ];
     for (const attempt of attempts) {
       const error: unknown = await attempt().then(
@@ -389,7 +393,7 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
     const source = await model({ config: { head_dim: 8 } });
     const attempts = [
       (options: Pick<ConvertOptions, "signal" | "onProgress">) =>
-        convert(source, join(scratch, "out"), { format, layout, ...options }),
+        convert(source, join(scratch, "out"), { quant: format, layout, ...options }),
       ...(layout === "pack"
         ? [
             (options: Pick<ConvertOptions, "signal" | "onProgress">) =>
@@ -634,7 +638,7 @@ describe("the model that the user named", () => {
 
   test("is a pack: opened in place, and only in its own format", async () => {
     const out = join(scratch, "pack");
-    await convert(await model(), out, { format: "q4" });
+    await convert(await model(), out, { quant: "q4" });
     expect((await preparePack({ model: out })).dir).toBe(out);
     await expect(preparePack({ model: out, format: "q8" })).rejects.toThrow(/pack is a pack of q4 weights, not q8/);
     expect(await filesBelow(cache)).toEqual([]);
@@ -679,7 +683,7 @@ describe("the model that the user named", () => {
     ],
   ])("is a pack that %s", async (_, damage, message) => {
     const out = join(scratch, "pack");
-    await convert(await model(), out, { format: "q4" });
+    await convert(await model(), out, { quant: "q4" });
     await damage(out);
     const refused = preparePack({ model: out });
     await expect(refused).rejects.toThrow(message);
@@ -714,11 +718,11 @@ describe("convert", () => {
     const source = await model();
     const out = join(scratch, "new", "pack");
     await mkdir(out, { recursive: true });
-    await convert(source, out, { format: "q4" });
-    await expect(convert(source, out, { format: "q8" })).rejects.toThrow(/pack exists already$/);
-    await convert(source, out, { format: "q8", replace: true });
+    await convert(source, out, { quant: "q4" });
+    await expect(convert(source, out, { quant: "q8" })).rejects.toThrow(/pack exists already$/);
+    await convert(source, out, { quant: "q8", replace: true });
     expect((await openPack(out)).manifest.format).toBe("q8");
-    await expect(convert(source, source, { format: "q8", replace: true })).rejects.toThrow(
+    await expect(convert(source, source, { quant: "q8", replace: true })).rejects.toThrow(
       /model exists and is not a pack/,
     );
     expect(await readdir(join(scratch, "new"))).toEqual(["pack"]);
@@ -726,18 +730,18 @@ describe("convert", () => {
 
   test("keeps the old pack if a replacement fails", async () => {
     const out = join(scratch, "pack");
-    await convert(await model(), out, { format: "q4" });
+    await convert(await model(), out, { quant: "q4" });
     const broken = await randomModel(join(scratch, "broken"), {
       edit: (tensors) => tensors.get("model.norm.weight")!.values.fill(NaN),
     });
-    await expect(convert(broken, out, { format: "q8", replace: true })).rejects.toThrow(/NaN/);
+    await expect(convert(broken, out, { quant: "q8", replace: true })).rejects.toThrow(/NaN/);
     expect((await openPack(out)).manifest.format).toBe("q4");
     expect((await readdir(scratch)).sort()).toEqual(["broken", "model", "pack"]);
   });
 
   test("reports a target that cannot be written", async () => {
     await writeFile(join(scratch, "file"), "");
-    const refused = convert(await model(), join(scratch, "file", "pack"), { format: "q4" });
+    const refused = convert(await model(), join(scratch, "file", "pack"), { quant: "q4" });
     await expect(refused).rejects.toMatchObject({
       code: "output_unavailable",
       message: expect.stringMatching(/^cannot write .*\/file\/pack \((ENOTDIR|EEXIST)\)$/),
@@ -788,3 +792,13 @@ async function editedFiles(dir: string): Promise<void> {
   };
   await edited(dir, { files: { ...files, "../config.json": files["config.json"] } });
 }
+
+test("refuses arguments of the wrong type and unknown options", async () => {
+  await expect(convert(undefined as never, "out")).rejects.toMatchObject({ code: "invalid_type", param: "model" });
+  await expect(convert("model", "out", { format: "q4" } as never)).rejects.toMatchObject({
+    code: "unknown_parameter",
+    param: "format",
+  });
+  await expect(removeModel(undefined as never)).rejects.toMatchObject({ code: "invalid_type", param: "name" });
+  await expect(pullModel("org/name", { dtyp: "q4" } as never)).rejects.toMatchObject({ param: "dtyp" });
+});

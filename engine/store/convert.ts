@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { writeOnnxLayout, writePack } from "../convert/index.js";
-import { EngineError, fileSystemCode } from "../errors.js";
+import { EngineError, fileSystemCode, refuseUnknownOptions, wrongType } from "../errors.js";
 import {
   checkConfig,
   checkTextFiles,
@@ -24,7 +24,8 @@ import { modelFolder } from "./locate.js";
 import { removeFolder, writeFolder } from "./staging.js";
 
 export interface ConvertOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
-  readonly format: MatrixFormat;
+  /** Format of the new weights. Default: q8. */
+  readonly quant?: MatrixFormat | undefined;
   /** Layout of the new folder: a pack by default; `onnx` is the layout that transformers.js runs. */
   readonly layout?: "pack" | "onnx" | undefined;
   /** Called after each chunk with the number of weights done and the number of all weights. */
@@ -42,13 +43,31 @@ export interface ConvertOptions extends Omit<HubOptions, "onProgress" | "onTextF
   readonly externalFromBytes?: number;
 }
 
+const OPTIONS: Readonly<Record<keyof ConvertOptions, true>> = {
+  quant: true,
+  layout: true,
+  dtype: true,
+  offline: true,
+  replace: true,
+  signal: true,
+  onProgress: true,
+  onDownload: true,
+  onNotice: true,
+  environment: true,
+  pace: true,
+  externalFromBytes: true,
+};
+
 /**
  * Converts the model in the folder `model`, or the hub's model of that name, into a new folder `outDir`. On failure or
  * interruption nothing new is left there.
  *
  * @throws EngineError naming the file and the tensor that cannot be converted, or the folder that cannot be written
  */
-export async function convert(model: string, outDir: string, options: ConvertOptions): Promise<void> {
+export async function convert(model: string, outDir: string, options: ConvertOptions = {}): Promise<void> {
+  for (const [name, value] of Object.entries({ model, outDir }))
+    if (typeof value !== "string") throw wrongType(name, "a string", value);
+  refuseUnknownOptions(options, Object.keys(OPTIONS), "a conversion");
   const target = resolve(outDir);
   const { layout = "pack" } = options;
   await checkTarget(target, layout, options.replace ?? false);
@@ -58,8 +77,9 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
   const source = await openSourceModel(folder);
   try {
     await writeFolder(target, async (dir) => {
-      if (layout === "onnx") await writeOnnxLayout(source, dir, options);
-      else await writePack(source, dir, options);
+      const { quant: format = "q8", ...settings } = options;
+      const write = layout === "onnx" ? writeOnnxLayout : writePack;
+      await write(source, dir, { ...settings, format });
       if (options.replace === true) await removeFolder(target);
     });
   } catch (cause) {

@@ -2,7 +2,7 @@
 
 import { stat } from "node:fs/promises";
 
-import { EngineError } from "../errors.js";
+import { EngineError, refuseUnknownOptions, wrongType } from "../errors.js";
 import { checkTextFiles, type OnnxDtype } from "../folder/index.js";
 import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions } from "./hub/index.js";
 
@@ -35,6 +35,13 @@ export interface PullOptions {
   readonly onNotice?: ((message: string) => void) | undefined;
 }
 
+const PULL_OPTIONS: Readonly<Record<keyof PullOptions, true>> = {
+  dtype: true,
+  signal: true,
+  onDownload: true,
+  onNotice: true,
+};
+
 /**
  * Downloads the hub's current version of a model. Only changed files are downloaded, and no safetensors of a model
  * that cannot be run.
@@ -42,7 +49,10 @@ export interface PullOptions {
  * @param model `org/name` or `org/name@revision`, where a revision is a branch, a tag or a commit
  * @throws EngineError if the hub does not have the model, cannot be reached, or has a model that cannot be run
  */
-export async function pullModel(model: string, { onDownload, ...options }: PullOptions = {}): Promise<HubModel> {
+export async function pullModel(model: string, given: PullOptions = {}): Promise<HubModel> {
+  if (typeof model !== "string") throw wrongType("model", "a string", model);
+  refuseUnknownOptions(given, Object.keys(PULL_OPTIONS), "a download");
+  const { onDownload, ...options } = given;
   const reference = hubReference(model);
   if (reference === null) {
     const message = `${model} is not the name of a model on the hub, such as org/name or org/name@revision`;

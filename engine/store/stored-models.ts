@@ -4,7 +4,7 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
-import { EngineError, fileSystemCode } from "../errors.js";
+import { EngineError, fileSystemCode, wrongType } from "../errors.js";
 import {
   forgetSource,
   ONNX_DTYPES,
@@ -142,6 +142,7 @@ export interface Removal {
  * @throws EngineError for the embedded model, and for a name that several folders share
  */
 export async function removeModel(name: string): Promise<Removal | null> {
+  if (typeof name !== "string") throw wrongType("name", "a string", name);
   const cache = cacheFolder();
   const sources = await rememberedSources(cache);
   if (name === EMBEDDED_MODEL) throw embeddedStays(sources.map(({ path }) => path));

@@ -1,4 +1,4 @@
-/** Tests the definitions for the library; tokenizer.test.ts and assets.test.ts (real tokenizers) test their effect. */
+/** Tests the definitions for the library; tokenizer.test.ts and assets.slow.test.ts (real tokenizers) test their effect. */
 
 import { describe, expect, it } from "vitest";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";

@@ -99,7 +99,7 @@ function bitsOf(logprobs: readonly TokenLogprob[]): string {
 async function weightsHash(format: "q8" | "q4" | "f32"): Promise<string> {
   const scratch = await mkdtemp(join(tmpdir(), "exact-answers-"));
   try {
-    await convertModel("models/tiny", join(scratch, "pack"), { format });
+    await convertModel("models/tiny", join(scratch, "pack"), { quant: format });
     return (await openPack(join(scratch, "pack"))).manifest.files["weights.bin"]!.sha256;
   } finally {
     await rm(scratch, { recursive: true });

@@ -147,7 +147,7 @@ describeWithAssets("stories260K", () => {
   let prompts: (readonly number[])[];
   beforeAll(async () => {
     for (const format of ["f32", "q8", "q4"] as const)
-      await convertModel(source, join(scratch, format), { format, layout: "onnx" });
+      await convertModel(source, join(scratch, format), { quant: format, layout: "onnx" });
     expected = await ours({ model: source, quant: "f32" }, PROMPTS, NUM_TOKENS);
     prompts = expected.map(({ promptIds }) => promptIds);
   });

@@ -1,6 +1,6 @@
 /**
  * Properties of complete answers with all sampling and text parameters, on the token loop and a fast fake model.
- * scheduling.test.ts tests the influence of other requests and of the cache.
+ * scheduling.slow.test.ts tests the influence of other requests and of the cache.
  */
 
 import fc from "fast-check";
@@ -41,6 +41,7 @@ async function answers(asks: readonly Ask[]): Promise<Answer[]> {
       return readAll(
         engine.submit({
           promptTokenIds: prompt,
+          promptParam: "messages",
           config,
           createText: () =>
             new TextStream({ tokenizer, promptIds: prompt, ...start, separateReasoning, stop, includeStop }),

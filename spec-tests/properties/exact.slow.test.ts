@@ -42,7 +42,7 @@ beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "exact-"));
   await writeRandomModel(join(scratch, "model"), { config: MODEL });
   for (const format of ["q8", "q4", "f32"] as const)
-    await convert(join(scratch, "model"), join(scratch, format), { format });
+    await convert(join(scratch, "model"), join(scratch, format), { quant: format });
   const builds = await loadBuilds();
   variants = builds.map(({ variant }) => variant);
   for (const build of builds) await build.close();

@@ -1,5 +1,5 @@
 /**
- * Properties of scheduling.test.ts on real models, in both profiles: a request's bytes are the same alone in a new
+ * Properties of scheduling.slow.test.ts on real models, in both profiles: a request's bytes are the same alone in a new
  * engine, with concurrent requests, with requests that are aborted, and with a cached prompt or prefix.
  */
 
@@ -22,7 +22,7 @@ beforeAll(async () => {
   await writeRandomModel(join(scratch, "model"), {
     config: { max_position_embeddings: 320, model_type: "qwen3", head_dim: 16 },
   });
-  await convert(join(scratch, "model"), pack, { format: "q8" });
+  await convert(join(scratch, "model"), pack, { quant: "q8" });
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 

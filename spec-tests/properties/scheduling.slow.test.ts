@@ -365,6 +365,7 @@ function submit(engine: Engine, ask: Ask, signal?: AbortSignal): AsyncGenerator<
   const { prompt, seed, n, maxTokens, logitBias = null, contextLengthExceededBehavior = "truncate" } = ask;
   return engine.submit({
     promptTokenIds: prompt,
+    promptParam: "messages",
     config: generationConfig({
       seed,
       n,

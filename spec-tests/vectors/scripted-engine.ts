@@ -72,6 +72,7 @@ export async function answer({
   const collector = new AnswerCollector();
   for await (const delta of engine.submit({
     promptTokenIds,
+    promptParam: "messages",
     config,
     createText,
     createMask,

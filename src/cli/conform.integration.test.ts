@@ -1,6 +1,6 @@
 /**
  * `touchstone conform` is the command of touchstone-conform under another name. Its behavior is tested in
- * spec-tests/conform/command.test.ts; these tests cover possible differences between the two.
+ * spec-tests/conform/command.integration.test.ts; these tests cover possible differences between the two.
  */
 
 import { spawn } from "node:child_process";

@@ -30,9 +30,9 @@ export function convertCommand(): Command {
     .addOption(new Option("--layout <name>", "output format").choices(["pack", "onnx"]).default("pack"))
     .addOption(offlineOption())
     .action(async (model: string, flags: ConvertFlags) => {
-      const { quant: format, layout, offline } = flags;
+      const { quant, layout, offline } = flags;
       await showLoading((display) =>
-        convertModel(model, flags.out, { format, layout, offline, replace: flags.force === true, ...display }),
+        convertModel(model, flags.out, { quant, layout, offline, replace: flags.force === true, ...display }),
       );
       process.stderr.write(`Wrote ${flags.out}\n`);
     });

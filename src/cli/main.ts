@@ -29,6 +29,8 @@ const program = new Command("touchstone")
   .version(version)
   .option("--debug", "print stack traces")
   .showSuggestionAfterError()
+  // Long flags leave 38 of 80 columns, where Commander would not wrap.
+  .configureHelp({ minWidthToWrap: 30 })
   .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
 
 const commands = [

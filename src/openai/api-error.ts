@@ -23,6 +23,9 @@ export interface ApiErrorOptions {
   readonly cause?: unknown;
 }
 
+/** For a failure that passes by itself. */
+export const RETRY_SOON: ApiErrorOptions = { headers: { "retry-after": "1" } };
+
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly headers: Readonly<Record<string, string>>;

@@ -6,6 +6,7 @@
 export {
   ApiError,
   apiErrorOf,
+  RETRY_SOON,
   type ApiErrorCode,
   type ApiErrorOptions,
   type ErrorBody,

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 
 import { pino, type Logger } from "pino";
 
-import { EngineError, type Naming } from "../../engine/errors.js";
+import { EngineError, type Naming, refuseUnknownOptions } from "../../engine/errors.js";
 import type { LoadModelOptions } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { Dialect } from "../openai/index.js";
@@ -12,12 +12,10 @@ import { EngineHost } from "./host.js";
 import { isLoopback } from "./keys.js";
 import { ModelRegistry, servedNames } from "./models.js";
 import { startServer, type ApiServer } from "./server.js";
+import type { WorkerModel } from "./worker-protocol.js";
 
 /** A model and its load options, except for the callbacks and the signal, which the server sets. */
-export interface ServedModelOptions extends Omit<
-  LoadModelOptions,
-  "onProgress" | "onDownload" | "onNotice" | "signal"
-> {
+export interface ServedModelOptions extends WorkerModel {
   /** Name of the model in requests. */
   readonly id: string;
 }
@@ -50,6 +48,22 @@ export interface CreateServerOptions {
   /** Called with a model's id; returns the callbacks that receive the loading progress of this model. */
   readonly onLoading?: (id: string) => LoadingCallbacks;
 }
+
+const OPTIONS: Readonly<Record<keyof CreateServerOptions, true>> = {
+  models: true,
+  aliases: true,
+  host: true,
+  port: true,
+  apiKeys: true,
+  insecure: true,
+  corsOrigins: true,
+  dialect: true,
+  maxQueue: true,
+  maxBodyBytes: true,
+  log: true,
+  logContent: true,
+  onLoading: true,
+};
 
 export type LoadingCallbacks = Pick<LoadModelOptions, "onProgress" | "onDownload" | "onNotice">;
 
@@ -96,6 +110,7 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
     maxQueue = 128,
   } = options;
   const { log = pino({ level: "silent" }), onLoading = () => ({}) } = options;
+  refuseUnknownOptions(options, Object.keys(OPTIONS), "a server");
   if (apiKeys.length === 0 && options.insecure !== true && !isLoopback(host)) {
     const message = (named: Naming): string =>
       `Listening on ${host} lets other machines use the server without a key. Set an API key, or allow it with ${named("insecure")}.`;

@@ -10,7 +10,7 @@ import type { Logger } from "pino";
 
 import { EngineError } from "../../engine/errors.js";
 import type { ModelInfo } from "../../engine/index.js";
-import { ApiError } from "../openai/index.js";
+import { ApiError, RETRY_SOON } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
 import { Call, receivedError, type DeltaBatches } from "./call.js";
 import type { ChatWork, FromWorker, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
@@ -132,7 +132,7 @@ export class EngineHost {
     if (this.#state === "closed") return;
     const hasWorker = this.#state !== "restarting";
     this.#state = "closed";
-    this.#failAll(new ApiError("shutting_down", "The server is shutting down."));
+    this.#failAll(new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON));
     if (!hasWorker) return;
     const exit = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
     this.#post({ type: "close" });
@@ -239,9 +239,7 @@ async function jsonOf(call: Call): Promise<Buffer> {
 }
 
 function modelLoading(): ApiError {
-  return new ApiError("model_loading", "The model is still loading. Try again in a moment.", null, {
-    headers: { "retry-after": "1" },
-  });
+  return new ApiError("model_loading", "The model is still loading. Try again in a moment.", null, RETRY_SOON);
 }
 
 const WORKER_URL = new URL("./worker.js", import.meta.url);

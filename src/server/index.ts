@@ -1,4 +1,4 @@
-/** The server: hosts that run models in worker threads, a registry of model names, and the HTTP server. */
+/** Creates the server inside a program: its models run in worker threads. */
 
 export {
   createServer,

@@ -1,6 +1,6 @@
 /** Registry of the served models and their aliases. */
 
-import { assert, EngineError } from "../../engine/errors.js";
+import { EngineError } from "../../engine/errors.js";
 import { ApiError } from "../openai/index.js";
 import type { EngineHost } from "./host.js";
 
@@ -68,14 +68,16 @@ export function servedNames(
   aliases: ReadonlyMap<string, string> = new Map(),
 ): ReadonlyMap<string, string> {
   const [standard] = ids;
-  assert(standard !== undefined, "a server has at least one model");
+  if (standard === undefined) {
+    throw new EngineError("out_of_range", (name) => `${name("models")} must name at least one model.`, "models");
+  }
   const idOf = new Map<string, string>();
   const add = (name: string, id: string): void => {
     if (idOf.has(name)) {
       throw new EngineError(
         "unsupported_value",
-        `Two models are named ${name}. Give one of them another name, as in --model name=folder.`,
-        "model",
+        `Two models are named ${name}. Give one of them another name.`,
+        "models",
       );
     }
     idOf.set(name, id);

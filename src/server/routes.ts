@@ -1,6 +1,6 @@
 /** The route table, and the endpoints that need only a few lines. */
 
-import { ApiError, apiPrefixes, capabilities, openApiDocument, type Dialect } from "../openai/index.js";
+import { ApiError, apiPrefixes, capabilities, openApiDocument, RETRY_SOON, type Dialect } from "../openai/index.js";
 import { chatCompletions } from "./completions.js";
 import type { Exchange } from "./exchange.js";
 import type { ServedModel } from "./models.js";
@@ -125,12 +125,14 @@ async function detokenize(exchange: Exchange, dialect: Dialect, services: Servic
 }
 
 function ready(exchange: Exchange, { models, isDraining }: Services): void {
-  if (isDraining()) throw new ApiError("shutting_down", "The server is shutting down.");
+  if (isDraining()) throw new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON);
   const missing = models.all().filter(({ host }) => host.state !== "ready");
   if (missing.length > 0)
     throw new ApiError(
       "model_loading",
       `Not ready: ${missing.map(({ id, host }) => `${id} (${host.state})`).join(", ")}`,
+      null,
+      RETRY_SOON,
     );
   exchange.sendJson({ status: "ready", models: models.all().map(({ id }) => id) });
 }

@@ -8,7 +8,7 @@ import type { AddressInfo, Socket } from "node:net";
 
 import type { Logger } from "pino";
 
-import { ApiError, type Dialect } from "../openai/index.js";
+import { ApiError, RETRY_SOON, type Dialect } from "../openai/index.js";
 import { Exchange } from "./exchange.js";
 import { ApiKeys } from "./keys.js";
 import { Metrics } from "./metrics.js";
@@ -230,8 +230,6 @@ function preflight(exchange: Exchange, route: Route): void {
 function shuttingDown(): ApiError {
   return new ApiError("shutting_down", "The server is shutting down and accepts no new requests.", null, RETRY_SOON);
 }
-
-const RETRY_SOON = { headers: { "retry-after": "1" } };
 
 /** Answers malformed or incomplete HTTP requests, for which no exchange exists. */
 function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {

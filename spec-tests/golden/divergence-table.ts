@@ -1,21 +1,21 @@
 /**
- * Prints the drift of both trained models and their variants as a Markdown table: of fast from exact (the golden tests
+ * Prints the divergence of both trained models and their variants as a Markdown table: of fast from exact (the golden tests
  * check its limits at q8), and of the 8-bit and 4-bit weights from the same weights in f32.
  *
- *   TOUCHSTONE_ASSETS=DIR node dist/spec-tests/golden/drift-table.js [tokens]
+ *   TOUCHSTONE_ASSETS=DIR node dist/spec-tests/golden/divergence-table.js [tokens]
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { evaluate, type Divergence, type EvaluatedModel } from "../../engine/evaluate.js";
-import { EMBEDDED, openVariant, STORIES, VARIANTS } from "../fixtures/drift-variants.js";
+import { evaluate, type Divergence, type EvaluatedModel } from "../../engine/evaluate/index.js";
+import { EMBEDDED, openVariant, STORIES, VARIANTS } from "../fixtures/outlier-variants.js";
 
 const NUM_THREADS = 1;
 
 async function main(numTokens: number): Promise<void> {
-  const scratch = await mkdtemp(join(tmpdir(), "drift-"));
+  const scratch = await mkdtemp(join(tmpdir(), "divergence-"));
   console.log(
     "| model | variant | tokens | q8: fast from exact | q4: fast from exact | q8 from f32, exact | q4 from f32, exact |",
   );
@@ -42,9 +42,11 @@ async function main(numTokens: number): Promise<void> {
           { pack: q4, profile: "exact" },
         ],
       ];
-      const drifts: Divergence[] = [];
-      for (const [reference, other] of pairs) drifts.push(await evaluate(reference, other, texts, NUM_THREADS));
-      console.log(`| ${[model.name, variant.name, drifts[0]!.numPositions, ...drifts.map(cell)].join(" | ")} |`);
+      const divergences: Divergence[] = [];
+      for (const [reference, other] of pairs) divergences.push(await evaluate(reference, other, texts, NUM_THREADS));
+      console.log(
+        `| ${[model.name, variant.name, divergences[0]!.numPositions, ...divergences.map(cell)].join(" | ")} |`,
+      );
     }
   }
   await rm(scratch, { recursive: true });
