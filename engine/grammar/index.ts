@@ -11,7 +11,7 @@ import { type ValueNode, valuesOf } from "./values.js";
 
 export { FORMATS } from "./formats.js";
 export { type Grammar, GrammarMatcher } from "./matcher.js";
-export { SCHEMA_KEYWORDS, type SchemaKeyword } from "./schema.js";
+export { SCHEMA_KEYWORDS } from "./schema.js";
 export { VocabularyTrie } from "./vocabulary-trie.js";
 
 /** Format that an answer must have. */

@@ -3,14 +3,7 @@
 export { Answer } from "./answer.js";
 export { inspectModel, type ModelDescription, type ModelSizes } from "./inspect.js";
 export type { LoadModelOptions } from "./load-options.js";
-export {
-  describeEstimate,
-  estimateMemory,
-  machineMemory,
-  type MachineMemory,
-  type MemoryEstimate,
-  type MemoryOptions,
-} from "./memory.js";
+export { describeEstimate, estimateMemory, machineMemory, type MemoryEstimate } from "./memory.js";
 export {
   loadModel,
   Model,

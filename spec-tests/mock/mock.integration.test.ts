@@ -195,7 +195,7 @@ const waiting = async (mock: Mock, isInPrefill: boolean): Promise<boolean> => {
   // The arrival time of a request varies, so several delays are tried. Some of them fall into its prefill.
   for (let round = 0; round < (isInPrefill ? 16 : 2); round++)
     await abandon(mock, { ...STORY, n: 4 }, isInPrefill ? 1 + (round % 8) : null);
-  const answer = send(mock, QUESTION, { signal: AbortSignal.timeout(1_000) }).then((response) =>
+  const answer = send(mock, QUESTION, { signal: AbortSignal.timeout(4_000) }).then((response) =>
     response.arrayBuffer(),
   );
   return answer.then(

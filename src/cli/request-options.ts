@@ -218,7 +218,8 @@ function threads(text: string): number {
   return value;
 }
 
-function collect(text: string, earlier: string[] | undefined): string[] {
+/** Collects the values of a flag that may be given several times. */
+export function collect(text: string, earlier: string[] | undefined): string[] {
   return [...(earlier ?? []), text];
 }
 

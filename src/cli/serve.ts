@@ -14,7 +14,7 @@ import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
-import { addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
+import { collect, addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
 
 interface ServeFlags extends Omit<ModelFlags, "model"> {
@@ -36,13 +36,12 @@ interface ServeFlags extends Omit<ModelFlags, "model"> {
 }
 
 export function serveCommand(): Command {
-  const several = (text: string, earlier: string[] | undefined): string[] => [...(earlier ?? []), text];
   const command = new Command("serve")
     .description("serve the chat-completions API over HTTP")
     .option(
       "--model <[name=]model>",
       "a Hugging Face folder, a pack (made by convert), a folder of ONNX files, or a model on the Hugging Face Hub (org/name[@revision]); repeatable, the first is the default model (default: the embedded model, tiny)",
-      several,
+      collect,
     )
     .option("--alias <name=model>", "another name for a model; repeatable", alias);
   return addMachineOptions(command)
@@ -51,7 +50,7 @@ export function serveCommand(): Command {
     .option(
       "--api-key <key>",
       "key that requests must carry; repeatable; also TOUCHSTONE_API_KEYS, separated by commas",
-      several,
+      collect,
     )
     .option("--insecure", "allow other machines to use the server without a key")
     .addOption(

@@ -4,4 +4,4 @@ export { locateModel, pullModel, type HubModel, type HubOptions } from "./pull.j
 export { hubReference, referenceText, type HubReference } from "./reference.js";
 export { isRunning, machineName } from "./processes.js";
 export { hubCacheFolder, hubSettings } from "./settings.js";
-export { removeStored, snapshotName, storedModels, type StoredModel } from "./stored.js";
+export { removeStored, snapshotName, storedModels } from "./stored.js";
