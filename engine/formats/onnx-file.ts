@@ -18,6 +18,7 @@ import {
   lengthPrefix,
   MODEL_GRAPH_FIELD,
   MODEL_OPSET_FIELD,
+  type MessageType,
   NodeProto,
   ONNX_DATA_LOCATION_EXTERNAL,
   OperatorSetIdProto,
@@ -341,7 +342,7 @@ function readValueInfo(bytes: Uint8Array): StoredValueInfo {
 }
 
 /** Decodes a message; absent fields stay absent. */
-function toPlain(type: typeof NodeProto, bytes: Uint8Array): object {
+function toPlain(type: MessageType, bytes: Uint8Array): object {
   return type.toObject(type.decode(bytes), { longs: Number });
 }
 

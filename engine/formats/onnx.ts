@@ -212,12 +212,28 @@ const root = protobuf.Root.fromJSON({
     DimensionProto: { fields: { dimValue: { type: "int64", id: 1 }, dimParam: { type: "string", id: 2 } } },
   },
 });
-const ModelProto = root.lookupType("ModelProto");
-export const NodeProto = root.lookupType("NodeProto");
-export const OperatorSetIdProto = root.lookupType("OperatorSetIdProto");
-export const TensorProto = root.lookupType("TensorProto");
-export const ValueInfoProto = root.lookupType("ValueInfoProto");
-const GraphProto = root.lookupType("GraphProto");
+/** A message type of protobufjs, without its types, which need esModuleInterop in a user's project. */
+export interface MessageType {
+  encode(message: object): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): object;
+  toObject(message: object, options: object): Record<string, unknown>;
+}
+
+const typeOf = (name: string): MessageType => {
+  const type = root.lookupType(name);
+  return {
+    encode: (message) => type.encode(message),
+    decode: (bytes) => type.decode(bytes),
+    toObject: (message, options) => type.toObject(message as protobuf.Message, options),
+  };
+};
+
+const ModelProto = typeOf("ModelProto");
+export const NodeProto = typeOf("NodeProto");
+export const OperatorSetIdProto = typeOf("OperatorSetIdProto");
+export const TensorProto = typeOf("TensorProto");
+export const ValueInfoProto = typeOf("ValueInfoProto");
+const GraphProto = typeOf("GraphProto");
 
 interface TensorHeader {
   /** The TensorProto up to its raw bytes, or all of it if the raw bytes are external. */
