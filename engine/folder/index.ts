@@ -7,6 +7,7 @@ import type { ModelPack } from "./pack.js";
 export type RunnableModel = ModelPack | OnnxFolder;
 
 export { readEndTokenIds } from "./end-tokens.js";
+export type { ModelFolder } from "./model-folder.js";
 export {
   ONNX_DTYPES,
   ONNX_FOLDER,

@@ -2,13 +2,15 @@
 
 export { Answer } from "./answer.js";
 export { inspectModel, type ModelDescription, type ModelSizes } from "./inspect.js";
-export type { LoadModelOptions } from "./load-options.js";
+export { prepare, type LoadModelOptions } from "./load-options.js";
 export { describeEstimate, estimateMemory, machineMemory, type MemoryEstimate } from "./memory.js";
+export { loadModel, Model } from "./model.js";
+export { ModelRuntime, type ModelInfo } from "./model-runtime.js";
 export {
-  loadModel,
-  Model,
+  Preparer,
   type ChatOptions,
   type GenerateOptions,
-  type ModelInfo,
+  type ModelTexts,
+  type PreparedRequest,
   type RequestOptions,
-} from "./model.js";
+} from "./preparer.js";

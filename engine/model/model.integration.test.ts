@@ -12,7 +12,8 @@ import { randomModel, type RandomTensor } from "../../spec-tests/fixtures/random
 import { LIMITS } from "../limits.js";
 import { LMHead } from "../core/lm-head.js";
 import type { Answer } from "./answer.js";
-import { loadModel, Model, type RequestOptions } from "./model.js";
+import { loadModel, Model } from "./model.js";
+import type { RequestOptions } from "./preparer.js";
 import { checkedOptions, type LoadModelOptions } from "./load-options.js";
 import { openPack } from "../folder/pack.js";
 import { AnswerCollector } from "../core/answer-collector.js";

@@ -1,0 +1,188 @@
+/** A model in memory: weights, kernels and the token loop. It runs prepared requests (preparer.ts). */
+
+import { Kernels, type KVFormat, type LogprobsMode, type MatrixFormat } from "../../kernels/index.js";
+import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
+import { EngineError } from "../errors.js";
+import type { OnnxDtype, RunnableModel } from "../folder/index.js";
+import { LIMITS } from "../limits.js";
+import { AnswerMask, AnswerVocabulary, TextStream } from "../message/index.js";
+import { openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
+import type { Tokenizer } from "../text/index.js";
+import { Answer } from "./answer.js";
+import type { EngineOptions } from "./load-options.js";
+import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
+import type { PreparedRequest } from "./preparer.js";
+
+export interface ModelInfo {
+  /** SHA-256 of the model's files, in hexadecimal: equal hashes mean equal models. */
+  readonly modelHash: string;
+  /** `model_type` of config.json. */
+  readonly architecture: string;
+  /** Format of the weights. */
+  readonly weights: MatrixFormat | OnnxDtype;
+  /** Maximum number of tokens of prompt and answer together. */
+  readonly contextLength: number;
+  /** Exclusive upper bound of token ids; some ids below it may not be tokens. */
+  readonly vocabSize: number;
+  readonly profile: Profile;
+  /** Format of keys and values. */
+  readonly kvCache: KVFormat;
+  /** Number of compute threads. */
+  readonly numThreads: number;
+  /** Choices that draw tokens at the same time. */
+  readonly maxConcurrency: number;
+  readonly logprobsMode: LogprobsMode;
+}
+
+export class ModelRuntime {
+  readonly info: ModelInfo;
+  /** Memory of the model, as estimated before it was loaded; null for a folder of ONNX files. */
+  readonly memory: MemoryEstimate | null;
+  readonly #folder: RunnableModel;
+  readonly #tokenizer: Tokenizer;
+  readonly #engine: Engine;
+  readonly #kernels: Kernels;
+  readonly #runners: ReadonlySet<ModelRunner>;
+  #answerVocabulary: AnswerVocabulary | null = null;
+  #closing: Promise<void> | null = null;
+
+  private constructor(
+    folder: RunnableModel,
+    options: EngineOptions,
+    parts: { tokenizer: Tokenizer; engine: Engine; kernels: Kernels; runners: readonly ModelRunner[] },
+  ) {
+    const { profile, kvCache, maxConcurrency, logprobsMode } = options;
+    const { modelHash, contextLength } = folder;
+    const isPack = folder.kind === "pack";
+    this.memory = isPack ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
+    this.#folder = folder;
+    this.#tokenizer = parts.tokenizer;
+    this.#engine = parts.engine;
+    this.#kernels = parts.kernels;
+    this.#runners = new Set(parts.runners);
+    this.info = {
+      modelHash,
+      architecture: isPack ? folder.config.architecture : folder.architecture,
+      weights: isPack ? folder.manifest.format : folder.dtype,
+      contextLength,
+      vocabSize: Math.min(folder.vocabSize, parts.tokenizer.vocabSize),
+      profile,
+      kvCache,
+      numThreads: parts.kernels.numThreads,
+      maxConcurrency,
+      logprobsMode,
+    };
+  }
+
+  /** @throws EngineError for a model that cannot be used or does not fit into memory */
+  static async open(folder: RunnableModel, tokenizer: Tokenizer, options: EngineOptions): Promise<ModelRuntime> {
+    if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
+    const kernels = await Kernels.load({ numThreads: options.numThreads });
+    try {
+      return await ModelRuntime.#assemble(folder, tokenizer, options, kernels);
+    } catch (error) {
+      await kernels.close();
+      throw error;
+    }
+  }
+
+  static async #assemble(
+    folder: RunnableModel,
+    tokenizer: Tokenizer,
+    options: EngineOptions,
+    kernels: Kernels,
+  ): Promise<ModelRuntime> {
+    const runners = await openRunners(folder, kernels, options);
+    const { promptRunner, tokenRunner, lmHead } = runners;
+    const head = {
+      maxRows: options.maxConcurrency,
+      vocabSize: Math.min(tokenizer.vocabSize, lmHead?.rows ?? folder.vocabSize),
+      hasToken: (tokenId: number) => tokenizer.hasToken(tokenId),
+    };
+    const engine = new Engine({
+      kernels,
+      promptRunner,
+      tokenRunner,
+      blockSize: runners.blockSize,
+      lmHead: lmHead === null ? new GraphLogits(kernels, head) : new LMHead(kernels, lmHead, head),
+      cache: createCache(kernels, runners, options),
+      tokenizer,
+      endTokenIds: new Set(folder.endTokenIds),
+      contextLength: folder.contextLength,
+      logprobsMode: options.logprobsMode,
+    });
+    return new ModelRuntime(folder, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
+  }
+
+  /** Build of the kernels that this machine runs. */
+  get kernelVariant(): Kernels["variant"] {
+    return this.#kernels.variant;
+  }
+
+  /** @throws EngineError model_closed */
+  checkOpen(): void {
+    if (this.#closing !== null) throw new EngineError("model_closed", "The model is closed.");
+  }
+
+  /**
+   * Starts a request.
+   * @throws EngineError immediately if the model is closed or the request can never run
+   */
+  submit(request: PreparedRequest, signal: AbortSignal | undefined): Answer {
+    this.checkOpen();
+    const { promptTokenIds, promptParam, config, format, insideReasoning, grammar } = request;
+    const { separateReasoning, stop, includeStop } = config;
+    const text = {
+      tokenizer: this.#tokenizer,
+      promptIds: promptTokenIds,
+      format,
+      insideReasoning,
+      separateReasoning,
+      stop,
+      includeStop,
+    };
+    const deltas = this.#engine.submit({
+      promptTokenIds,
+      promptParam,
+      config,
+      signal,
+      createText: () => new TextStream(text),
+      createMask:
+        grammar === null ? undefined : () => new AnswerMask(grammar, this.#vocabularyOfAnswers, insideReasoning),
+    });
+    return new Answer(deltas, config.seed, promptTokenIds);
+  }
+
+  /** Waits for running requests, then frees the model. New requests are refused from now on. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    await this.#engine.idle();
+    for (const runner of this.#runners) await runner.release();
+    await this.#kernels.close();
+  }
+
+  /** Vocabulary of token masks, built for the first answer with a grammar: a large one takes a fraction of a second. */
+  get #vocabularyOfAnswers(): AnswerVocabulary {
+    if (this.#answerVocabulary !== null) return this.#answerVocabulary;
+    const { endTokenIds, messageFormat } = this.#folder;
+    const tokens = Array.from({ length: this.info.vocabSize }, (_, tokenId) => this.#tokenizer.tokenBytes(tokenId));
+    return (this.#answerVocabulary = new AnswerVocabulary(tokens, endTokenIds, messageFormat));
+  }
+}
+
+/** Creates the KV cache, after all allocations of a fixed size: the remaining memory limits the number of pages. */
+function createCache(
+  kernels: Kernels,
+  { blockSize: pageSize, pageByteLength, reuse }: ModelRunners,
+  { kvCacheBytes }: EngineOptions,
+): KVCache {
+  const numBytes = Math.min(kvCacheBytes, kernels.numBytesLeft - LIMITS.maxKernelScratchBytes);
+  if (numBytes < pageByteLength) {
+    const needed = `Keys and values take ${pageByteLength} bytes for each ${pageSize} positions`;
+    throw new EngineError("out_of_memory", `${needed}; ${Math.max(0, numBytes)} bytes are available.`);
+  }
+  return new KVCache(kernels, { pageSize, pageByteLength, maxPages: Math.floor(numBytes / pageByteLength), reuse });
+}

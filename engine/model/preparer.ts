@@ -1,0 +1,186 @@
+/**
+ * Prepares requests: checks them, renders and encodes the prompt, and compiles the grammar of the answer. All work that
+ * grows with a request happens here, so that a server can run it in another thread than the token loop. It needs only
+ * the text files of a model.
+ */
+
+import { described, EngineError, outOfRange, wrongType } from "../errors.js";
+import type { ModelFolder } from "../folder/index.js";
+import type { Grammar } from "../grammar/index.js";
+import { isObject } from "../json.js";
+import { answerGrammar, markupOf, PLAIN, type MessageFormat, type ResponseFormat } from "../message/index.js";
+import { generationConfig, type GenerationConfig, type GenerationOptions } from "../sampling/index.js";
+import { ChatTemplate, type ChatMessage } from "../template/index.js";
+import { Tokenizer } from "../text/index.js";
+import { checkSignal } from "./load-options.js";
+
+/**
+ * Sampling parameters, and a signal that ends the request at the next token; reading the answer then throws the
+ * signal's reason.
+ */
+export interface RequestOptions extends GenerationOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ChatOptions extends RequestOptions {
+  readonly messages: readonly ChatMessage[];
+  /** Required format of the answer after the reasoning; `{ type: "text" }` by default. */
+  readonly responseFormat?: ResponseFormat | null | undefined;
+}
+
+export interface GenerateOptions extends RequestOptions {
+  /** Raw text. Special tokens in it are recognized, and the begin token is added if the tokenizer has that setting. */
+  readonly prompt: string;
+}
+
+/** A checked request in the form that the engine runs. */
+export interface PreparedRequest {
+  readonly promptTokenIds: readonly number[];
+  /** Name of the parameter that the prompt comes from, for errors. */
+  readonly promptParam: "messages" | "prompt";
+  readonly config: GenerationConfig;
+  readonly format: MessageFormat;
+  /** True if the prompt ends inside the reasoning. */
+  readonly insideReasoning: boolean;
+  /** Null if the answer may be any text. */
+  readonly grammar: Grammar | null;
+}
+
+/** The properties of a model on which prompts and grammars depend. */
+export type ModelTexts = Pick<
+  ModelFolder,
+  "contextLength" | "vocabSize" | "tokenizerJson" | "tokenizerConfig" | "chatTemplate" | "messageFormat"
+>;
+
+export class Preparer {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate;
+  readonly #texts: ModelTexts;
+
+  /** @throws EngineError for a tokenizer that cannot be used */
+  constructor(texts: ModelTexts) {
+    const { tokenizerJson, tokenizerConfig, chatTemplate, messageFormat } = texts;
+    this.tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig, markupOf(messageFormat));
+    this.template = new ChatTemplate(chatTemplate, tokenizerConfig, this.tokenizer, messageFormat);
+    this.#texts = texts;
+  }
+
+  /** @throws EngineError for an invalid request */
+  chat(options: ChatOptions): PreparedRequest {
+    checkRequest(options, "messages");
+    const { messages, responseFormat = null, signal: _, ...parameters } = options;
+    const { messageFormat: format } = this.#texts;
+    const config = this.#checkedConfig(parameters);
+    const grammar = answerGrammar(responseFormat, format.reasoning !== null);
+    this.#checkNumMessages(messages);
+    const prompt = this.template.render(messages);
+    this.#checkTextLength(prompt.text, "messages");
+    const promptTokenIds = this.tokenizer.encodePrompt(prompt);
+    this.#checkPrompt(promptTokenIds, "messages");
+    const insideReasoning = prompt.opensReasoning;
+    return { promptTokenIds, promptParam: "messages", config, format, insideReasoning, grammar };
+  }
+
+  /** @throws EngineError for an invalid request */
+  generate(options: GenerateOptions): PreparedRequest {
+    checkRequest(options, "prompt");
+    const { prompt, signal: _, ...parameters } = options;
+    const config = this.#checkedConfig(parameters);
+    if (typeof prompt !== "string") throw wrongType("prompt", "a string", prompt);
+    this.#checkTextLength(prompt, "prompt");
+    const promptTokenIds = this.tokenizer.encode(prompt);
+    if (promptTokenIds.length === 0) {
+      throw new EngineError(
+        "out_of_range",
+        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
+        "prompt",
+      );
+    }
+    this.#checkPrompt(promptTokenIds, "prompt");
+    return { promptTokenIds, promptParam: "prompt", config, format: PLAIN, insideReasoning: false, grammar: null };
+  }
+
+  /**
+   * Encodes text or messages.
+   * @param input raw text, in which special tokens are recognized, or messages, which the chat template renders
+   * @returns the token ids that the model would read
+   * @throws EngineError for text that cannot be encoded, or messages that the template refuses
+   */
+  encode(input: string | readonly ChatMessage[]): number[] {
+    if (typeof input === "string") return this.tokenizer.encode(input, "text");
+    return this.tokenizer.encodePrompt(this.template.render(input));
+  }
+
+  /**
+   * Decodes token ids to text.
+   * @throws EngineError for an id that is not a token of this model
+   */
+  decode(tokenIds: readonly number[]): string {
+    const { tokenizer } = this;
+    const index = tokenIds.findIndex((id) => id >= tokenizer.vocabSize || !tokenizer.hasToken(id));
+    if (index >= 0)
+      throw outOfRange(
+        `tokenIds[${index}]`,
+        `is not a token of this model; ids are 0 to ${tokenizer.vocabSize - 1}`,
+        tokenIds[index],
+      );
+    return tokenizer.decode(tokenIds);
+  }
+
+  /**
+   * Refuses more messages than can fit, before they are rendered and encoded: for megabytes of text this takes seconds,
+   * during which nothing else is prepared.
+   */
+  #checkNumMessages(messages: readonly ChatMessage[]): void {
+    const { contextLength } = this.#texts;
+    // A value that is not an array is refused later, when the messages are checked.
+    if (!Array.isArray(messages) || messages.length <= contextLength) return;
+    const limit = `the context's ${contextLength} tokens hold at most ${contextLength}`;
+    throw new EngineError("context_length_exceeded", `There are ${messages.length} messages; ${limit}.`, "messages");
+  }
+
+  #checkTextLength({ length }: string, param: string): void {
+    const { contextLength } = this.#texts;
+    const maxLength = contextLength * this.tokenizer.maxTokenLength * NORMALIZATION_FACTOR;
+    if (length <= maxLength) return;
+    const limit = `the context's ${contextLength} tokens hold at most ${maxLength}`;
+    throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; ${limit}.`, param);
+  }
+
+  #checkPrompt(promptTokenIds: readonly number[], param: string): void {
+    const last = this.#lastTokenId;
+    const unknown = promptTokenIds.find((id) => id > last);
+    if (unknown === undefined) return;
+    throw new EngineError(
+      "out_of_range",
+      `The prompt contains token ${unknown} (${this.tokenizer.tokenText(unknown)}); the largest token id of this model is ${last}.`,
+      param,
+    );
+  }
+
+  /** Checks the sampling parameters; called before the prompt is checked. */
+  #checkedConfig(parameters: GenerationOptions): GenerationConfig {
+    const config = generationConfig(parameters);
+    const last = this.#lastTokenId;
+    for (const id of config.logitBias.keys()) {
+      if (id <= last && this.tokenizer.hasToken(id)) continue;
+      const rule = `which is not a token of this model; ids are 0 to ${last}.`;
+      throw new EngineError("out_of_range", (name) => `${name("logitBias")} names ${id}, ${rule}`, `logitBias.${id}`);
+    }
+    return config;
+  }
+
+  get #lastTokenId(): number {
+    return Math.min(this.#texts.vocabSize, this.tokenizer.vocabSize) - 1;
+  }
+}
+
+/** Checks everything but the sampling parameters, because TypeScript checks it only for callers in TypeScript. */
+function checkRequest(options: RequestOptions, text: string): void {
+  if (!isObject(options))
+    throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
+  checkSignal(options.signal);
+}
+
+/** Maximum number of code units that Unicode composition (NFC, NFKC) turns into one. */
+const NORMALIZATION_FACTOR = 4;
