@@ -160,14 +160,14 @@ describe("the worker", () => {
     const results = await Promise.allSettled(["a", "die", "b", "exit", "c"].map((mood) => parse(mood)));
     expect(
       results.map((result) => (result.status === "fulfilled" ? result.value.model : (result.reason as Error).message)),
-    ).toEqual(["a", "died as asked", "b", "The thread that parses bodies ended with code 3", "c"]);
+    ).toEqual(["a", "died as asked", "b", "The worker ended with code 3", "c"]);
   });
 
   test("is terminated when it hangs", async () => {
     const parse = moodyParser({ timeoutMs: 1000 });
     const hung = parse("hang");
     const next = parse("next");
-    await expect(hung).rejects.toThrow("ended with code 1");
+    await expect(hung).rejects.toThrow("was silent for 1 s");
     expect((await next).model).toBe("next");
   });
 
