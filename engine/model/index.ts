@@ -7,10 +7,12 @@ export { describeEstimate, estimateMemory, machineMemory, type MemoryEstimate } 
 export { loadModel, Model } from "./model.js";
 export { ModelRuntime, type ModelInfo } from "./model-runtime.js";
 export {
+  openPreparer,
   Preparer,
   type ChatOptions,
   type GenerateOptions,
   type ModelTexts,
   type PreparedRequest,
+  type PreparerSource,
   type RequestOptions,
 } from "./preparer.js";

@@ -5,9 +5,9 @@ import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
 import { EngineError } from "../errors.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
 import { LIMITS } from "../limits.js";
-import { AnswerMask, AnswerVocabulary, TextStream } from "../message/index.js";
+import { AnswerMask, AnswerVocabulary, markupOf, TextStream } from "../message/index.js";
 import { openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
-import type { Tokenizer } from "../text/index.js";
+import { Tokenizer } from "../text/index.js";
 import { Answer } from "./answer.js";
 import type { EngineOptions } from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
@@ -74,8 +74,15 @@ export class ModelRuntime {
     };
   }
 
-  /** @throws EngineError for a model that cannot be used or does not fit into memory */
-  static async open(folder: RunnableModel, tokenizer: Tokenizer, options: EngineOptions): Promise<ModelRuntime> {
+  /**
+   * @param tokenizer the model's tokenizer, if it has been loaded before
+   * @throws EngineError for a model that cannot be used or does not fit into memory
+   */
+  static async open(
+    folder: RunnableModel,
+    options: EngineOptions,
+    tokenizer: Tokenizer = new Tokenizer(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat)),
+  ): Promise<ModelRuntime> {
     if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
     const kernels = await Kernels.load({ numThreads: options.numThreads });
     try {

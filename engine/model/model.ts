@@ -44,7 +44,7 @@ export class Model {
   /** @internal */
   static async open(folder: RunnableModel, options: EngineOptions): Promise<Model> {
     const preparer = new Preparer(folder);
-    return new Model(folder, preparer, await ModelRuntime.open(folder, preparer.tokenizer, options));
+    return new Model(folder, preparer, await ModelRuntime.open(folder, options, preparer.tokenizer));
   }
 
   get info(): ModelInfo {

@@ -5,7 +5,7 @@
  */
 
 import { described, EngineError, outOfRange, wrongType } from "../errors.js";
-import type { ModelFolder } from "../folder/index.js";
+import { readTextFiles, type ModelFolder } from "../folder/index.js";
 import type { Grammar } from "../grammar/index.js";
 import { isObject } from "../json.js";
 import { answerGrammar, markupOf, PLAIN, type MessageFormat, type ResponseFormat } from "../message/index.js";
@@ -52,17 +52,39 @@ export type ModelTexts = Pick<
   "contextLength" | "vocabSize" | "tokenizerJson" | "tokenizerConfig" | "chatTemplate" | "messageFormat"
 >;
 
+/** Place of a model's text files, and the properties of the model that they do not contain. */
+export interface PreparerSource extends Pick<ModelFolder, "contextLength" | "vocabSize"> {
+  /** Folder of the text files. */
+  readonly dir: string;
+}
+
+/**
+ * Reads the text files of a model that `prepare` has checked.
+ * @param isCanceled returns true if the current request's result is no longer needed
+ * @throws EngineError for files that cannot be used
+ */
+export async function openPreparer(source: PreparerSource, isCanceled: () => boolean): Promise<Preparer> {
+  const { tokenizer, tokenizerConfig, chatTemplate, format } = await readTextFiles(source.dir);
+  const texts = { ...source, tokenizerJson: tokenizer, tokenizerConfig, chatTemplate, messageFormat: format };
+  return new Preparer(texts, isCanceled);
+}
+
 export class Preparer {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   readonly #texts: ModelTexts;
+  protected readonly isCanceled: () => boolean;
 
-  /** @throws EngineError for a tokenizer that cannot be used */
-  constructor(texts: ModelTexts) {
+  /**
+   * @param isCanceled returns true if the current request's result is no longer needed; the work then ends soon
+   * @throws EngineError for a tokenizer that cannot be used
+   */
+  constructor(texts: ModelTexts, isCanceled: () => boolean = () => false) {
     const { tokenizerJson, tokenizerConfig, chatTemplate, messageFormat } = texts;
     this.tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig, markupOf(messageFormat));
     this.template = new ChatTemplate(chatTemplate, tokenizerConfig, this.tokenizer, messageFormat);
     this.#texts = texts;
+    this.isCanceled = isCanceled;
   }
 
   /** @throws EngineError for an invalid request */

@@ -19,12 +19,12 @@ import type { TextDelta } from "../../engine/message/text-stream.js";
 import type { SampleRequest } from "../../kernels/index.js";
 import { referenceSample } from "../oracles/kernels.js";
 import type { ChatRequest } from "../../src/openai/index.js";
-import { Admission } from "../../src/server/admission.js";
 import { Call, type DeltaBatches } from "../../src/server/call.js";
 import { byteSymbols } from "../fixtures/byte-tokenizer.js";
 import type { BugName } from "./bugs.js";
 import { type Hidden, logitsOf, mixed, NOTHING_READ, read } from "./fake-model.js";
 import { MockText } from "./mock-text.js";
+import { Places } from "./places.js";
 import { END, mockTokenizer, TOKENIZER_CONFIG, VOCABULARY_SIZE } from "./vocabulary.js";
 
 /** Maximum number of tokens of prompt and answer. */
@@ -64,7 +64,7 @@ export class MockEngine {
   readonly tokenizer = mockTokenizer();
   readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer, THINKING);
   readonly #bugs: ReadonlySet<BugName>;
-  readonly #admission = new Admission({ numPlaces: NUM_PLACES, maxWaiting: 256 });
+  readonly #places = new Places({ numPlaces: NUM_PLACES, maxWaiting: 256 });
   readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINKING);
   readonly #running = new Set<Request>();
   /** Earlier prompts with the states after each prefix. The latest prompt is last. */
@@ -92,7 +92,7 @@ export class MockEngine {
 
     // With this bug the engine also ignores clients that disconnect while their requests wait.
     const isBlind = this.#bugs.has("disconnect-in-prefill-ignored");
-    const leave = await this.#admission.enter(config.n, isBlind ? new AbortController().signal : signal);
+    const leave = await this.#places.enter(config.n, isBlind ? new AbortController().signal : signal);
     let hasStarted = false;
     const abandoned = (): void => {
       const isIgnored = this.#bugs.has("disconnect-ignored") || (!hasStarted && isBlind);
@@ -115,7 +115,7 @@ export class MockEngine {
       isStructured: responseFormat !== null && responseFormat.type !== "text",
       maxTokens,
       numCached,
-      call: new Call(() => {}),
+      call: new Call({ onRead: () => {}, onEnd: () => {} }),
       sequences: this.#createSequences(config, promptIds, hidden, grammar, stream),
       leave,
       numCompletionTokens: 0,

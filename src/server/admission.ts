@@ -1,119 +1,49 @@
-/**
- * Admission control: a request takes one place per choice, and requests are admitted in order of arrival. Independent
- * of the engine and, except for the error of a full queue, of HTTP.
- */
+/** Admission control: bounds the requests that a model has taken on. Independent of the engine. */
 
 import { ApiError } from "../openai/index.js";
 
 export interface AdmissionOptions {
-  /** Maximum number of choices that run at the same time. A request with more choices takes all places. */
+  /** Number of choices that the engine generates at the same time. */
   readonly numPlaces: number;
-  /** Maximum number of waiting requests; further requests are refused. */
+  /** Number of requests that may wait in addition to as many as there are places. */
   readonly maxWaiting: number;
-}
-
-interface Waiting {
-  readonly numPlaces: number;
-  readonly admit: () => void;
-  readonly refuse: (reason: unknown) => void;
 }
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  #waiting: Waiting[] = [];
-  #numTaken = 0;
-  #numRunning = 0;
+  #numAdmitted = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
   }
 
-  /** Number of requests that hold places. */
-  get numRunning(): number {
-    return this.#numRunning;
-  }
-
-  get numWaiting(): number {
-    return this.#waiting.length;
+  get numAdmitted(): number {
+    return this.#numAdmitted;
   }
 
   /**
-   * Waits for places.
+   * Admits a request.
    *
-   * @returns a function that releases the places; calling it again has no effect
-   * @throws ApiError queue_full, immediately; the signal's reason if the signal aborts before admission
+   * @returns a function that ends the admission; calling it again has no effect
+   * @throws ApiError queue_full
    */
-  async enter(numChoices: number, signal: AbortSignal): Promise<() => void> {
-    signal.throwIfAborted();
-    const numPlaces = Math.min(numChoices, this.#options.numPlaces);
-    if (this.#waiting.length > 0 || !this.#fits(numPlaces)) await this.#wait(numPlaces, signal);
-    else this.#take(numPlaces);
+  enter(): () => void {
+    const { numPlaces, maxWaiting } = this.#options;
+    if (this.#numAdmitted >= numPlaces + maxWaiting) {
+      throw new ApiError(
+        "queue_full",
+        `The queue is full: ${this.#numAdmitted} requests run or wait, at most ${numPlaces} + ${maxWaiting} may. Try again later.`,
+        null,
+        { headers: { "retry-after": RETRY_AFTER_SECONDS } },
+      );
+    }
+    this.#numAdmitted++;
     let isHeld = true;
     return () => {
       if (!isHeld) return;
       isHeld = false;
-      this.#numTaken -= numPlaces;
-      this.#numRunning--;
-      this.#admitNext();
+      this.#numAdmitted--;
     };
-  }
-
-  /** Rejects all waiting requests with `reason`. */
-  refuseWaiting(reason: unknown): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { refuse } of waiting) refuse(reason);
-  }
-
-  #wait(numPlaces: number, signal: AbortSignal): Promise<void> {
-    const { maxWaiting } = this.#options;
-    if (this.#waiting.length >= maxWaiting) {
-      throw new ApiError(
-        "queue_full",
-        `The queue is full: ${this.#numRunning} running, ${this.#waiting.length} waiting, at most ${maxWaiting} may wait. Try again later.`,
-        null,
-        {
-          headers: { "retry-after": RETRY_AFTER_SECONDS },
-        },
-      );
-    }
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        this.#waiting = this.#waiting.filter((other) => other !== entry);
-        reject(signal.reason);
-        this.#admitNext();
-      };
-      const entry: Waiting = {
-        numPlaces,
-        admit: () => {
-          signal.removeEventListener("abort", leave);
-          resolve();
-        },
-        refuse: (reason) => {
-          signal.removeEventListener("abort", leave);
-          reject(reason);
-        },
-      };
-      signal.addEventListener("abort", leave, { once: true });
-      this.#waiting.push(entry);
-    });
-  }
-
-  #admitNext(): void {
-    for (let next = this.#waiting[0]; next !== undefined && this.#fits(next.numPlaces); next = this.#waiting[0]) {
-      this.#waiting.shift();
-      this.#take(next.numPlaces);
-      next.admit();
-    }
-  }
-
-  #fits(numPlaces: number): boolean {
-    return this.#numTaken + numPlaces <= this.#options.numPlaces;
-  }
-
-  #take(numPlaces: number): void {
-    this.#numTaken += numPlaces;
-    this.#numRunning++;
   }
 }
 

@@ -7,7 +7,8 @@ import { Call } from "./call.js";
 const NUM_DELTAS = 1000;
 
 test("delivers accumulated deltas in small batches, in order, and yields to the event loop between them", async () => {
-  const call = new Call(() => {});
+  let numRead = 0;
+  const call = new Call({ onRead: (numDeltas) => (numRead += numDeltas), onEnd: () => {} });
   for (let token = 0; token < NUM_DELTAS; token++) {
     const usage =
       token < NUM_DELTAS - 1
@@ -43,9 +44,12 @@ test("delivers accumulated deltas in small batches, in order, and yields to the 
   const tokens: number[] = [];
   for await (const deltas of call.deltas) {
     sizes.push(deltas.length);
+    // A batch counts as read when the next one is requested.
+    expect(numRead).toBe(tokens.length);
     tokens.push(...deltas.flatMap(({ tokenIds }) => tokenIds));
   }
   isOver = true;
+  expect(numRead).toBe(NUM_DELTAS);
   await others;
   expect(tokens).toEqual(Array.from({ length: NUM_DELTAS }, (_, token) => token));
   expect(Math.max(...sizes)).toBeLessThanOrEqual(64);

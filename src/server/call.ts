@@ -1,39 +1,43 @@
-/** One call to a worker: the first reply as a promise, deltas as they arrive, and one notification of the end. */
+/** One answer of the engine worker: its start as a promise, deltas as they arrive, and one notification of the end. */
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 
 import { AsyncQueue } from "../../engine/async-queue.js";
-import { EngineError } from "../../engine/errors.js";
 import type { OutputDelta } from "../../engine/index.js";
-import type { FromWorker, PostedError } from "./worker-protocol.js";
+import { receivedError, type FromEngine } from "./worker-protocol.js";
 
 /** Batches of deltas received since the last read, never empty; ends after the delta that carries the usage. */
 export type DeltaBatches = AsyncIterable<readonly OutputDelta[]>;
 
-type CallMessage = Extract<FromWorker, { readonly call: number }>;
-type ReplyType = "started" | "json";
-type Reply<T extends ReplyType> = Extract<FromWorker, { readonly type: T }>;
+type CallMessage = Extract<FromEngine, { readonly call: number }>;
+type Started = Extract<FromEngine, { readonly type: "started" }>;
+
+export interface CallEvents {
+  /** Called when the reader asks for more, with the number of deltas that it has passed on. */
+  readonly onRead: (numDeltas: number) => void;
+  /** Called once: after the last delta, or a failure. */
+  readonly onEnd: () => void;
+}
 
 export class Call {
+  /** Resolves when the engine has accepted the request. */
+  readonly started: Promise<Started>;
   readonly deltas: DeltaBatches = { [Symbol.asyncIterator]: () => this.#drain() };
-  readonly #onEnd: () => void;
-  readonly #first: Promise<CallMessage>;
-  #settle!: { resolve: (reply: CallMessage) => void; reject: (error: unknown) => void };
+  readonly #events: CallEvents;
   readonly #queue = new AsyncQueue<OutputDelta>();
+  #settle!: { resolve: (reply: Started) => void; reject: (error: unknown) => void };
+  #hasDeltas = false;
   #ended = false;
 
-  /** @param onEnd called once: after the last delta, the only reply, or a failure */
-  constructor(onEnd: () => void) {
-    this.#onEnd = onEnd;
-    this.#first = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.#first.catch(() => {}); // prevents an unhandled rejection if the call fails before reply() is awaited
+  constructor(events: CallEvents) {
+    this.#events = events;
+    this.started = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.started.catch(() => {}); // prevents an unhandled rejection if the call fails before it is awaited
   }
 
-  /** Resolves with the first reply, which must be of the given type. */
-  async reply<T extends ReplyType>(type: T): Promise<Reply<T>> {
-    const reply = await this.#first;
-    if (reply.type !== type) throw new Error(`The worker replied ${reply.type}; ${type} was expected`);
-    return reply as Reply<T>;
+  /** True if the first delta has arrived. */
+  get hasDeltas(): boolean {
+    return this.#hasDeltas;
   }
 
   receive(message: CallMessage): void {
@@ -41,11 +45,8 @@ export class Call {
       case "started":
         this.#settle.resolve(message);
         return;
-      case "json":
-        this.#settle.resolve(message);
-        this.#end();
-        return;
       case "delta":
+        this.#hasDeltas = true;
         this.#queue.push(message.delta);
         if (message.delta.usage === null) return;
         this.#queue.end();
@@ -67,14 +68,16 @@ export class Call {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#onEnd();
+    this.#events.onEnd();
   }
 
   async *#drain(): AsyncGenerator<readonly OutputDelta[], void, void> {
     for (let deltas = await this.#queue.take(); deltas !== null; deltas = await this.#queue.take()) {
       for (let start = 0; start < deltas.length; start += MAX_BATCH_DELTAS) {
         if (start > 0) await nextTurn();
-        yield deltas.slice(start, start + MAX_BATCH_DELTAS);
+        const batch = deltas.slice(start, start + MAX_BATCH_DELTAS);
+        yield batch;
+        this.#events.onRead(batch.length);
       }
     }
   }
@@ -82,11 +85,3 @@ export class Call {
 
 /** Largest batch given to a slow consumer: with log-probabilities, it takes a few milliseconds to serialize. */
 const MAX_BATCH_DELTAS = 64;
-
-/** Restores a posted error; for an internal error, the cause carries the worker's stack. */
-export function receivedError({ code, message, param, stack }: PostedError): EngineError {
-  if (stack === null) return new EngineError(code, message, param);
-  const cause = new Error(message);
-  cause.stack = stack;
-  return new EngineError(code, message, param, { cause });
-}

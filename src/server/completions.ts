@@ -19,12 +19,12 @@ export async function chatCompletions(exchange: Exchange, dialect: Dialect, serv
   const body = await exchange.readJsonBody(services.bodyLimits);
   const request = await services.requests.parse("chat", dialect, body, exchange.signal);
   const model = services.models.find(request.model);
-  const { work, n } = request;
+  const { work } = request;
   exchange.facts["model"] = model.id;
   if (services.logContent)
     exchange.facts["messages"] = work instanceof Uint8Array ? `${work.length} bytes, too long to log` : work.messages;
 
-  const generation = await model.host.chat(work, n, exchange.signal);
+  const generation = await model.host.chat(work, exchange.signal);
   exchange.setHeader("x-touchstone-seed", String(generation.seed));
   exchange.facts["seed"] = generation.seed;
   exchange.facts["promptTokens"] = generation.numPromptTokens;

@@ -10,7 +10,7 @@ import { ERROR_CODES, type ApiErrorCode } from "../openai/api-error.js";
 import type { Dialect } from "../openai/index.js";
 import {
   chatBody,
-  fakeWorker,
+  fakeWorkers,
   post,
   testServer,
   until,
@@ -220,7 +220,7 @@ test.each(DIALECTS)("%s answers requests just within the limits", async (dialect
 
 describe("errors of state and timing", () => {
   async function start(options: TestServerOptions): Promise<TestServer> {
-    const server = await testServer({ worker: fakeWorker(), ...options });
+    const server = await testServer({ workers: fakeWorkers(), ...options });
     open.push(server);
     return server;
   }
@@ -250,7 +250,7 @@ describe("errors of state and timing", () => {
     const server = await start({});
     const running = chat(server, { max_tokens: 100_000 });
     await until(() => server.host.numRunning === 1);
-    server.host.tokenize({ text: "" }, new AbortController().signal).catch(() => {});
+    chat(server, { messages: [{ role: "user", content: "die" }] }).catch(() => {});
     const response = await running;
     expect(await response.clone().text()).not.toMatch(/\/|\bat |\.js/);
     expect(await told(response)).toEqual(STATE_ERRORS.deadEngine);

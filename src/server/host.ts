@@ -1,7 +1,8 @@
 /**
- * The server thread's interface to one model in a worker thread: chat, tokenize and detokenize. Queues requests and
- * cancels calls when their signal aborts. If the worker dies, its calls fail, waiting requests are rejected, a new
- * worker is started, and requests are refused until the model is loaded again.
+ * The server thread's interface to one model: chat, tokenize and detokenize. Two worker threads do the work, so that
+ * nothing that grows with a request runs in the thread that makes tokens: the preparer turns requests into token ids
+ * and grammars, and the engine generates. The engine is replaced if it dies or hangs, and the preparer likewise, which
+ * disturbs no answer.
  */
 
 import { Worker } from "node:worker_threads";
@@ -10,10 +11,24 @@ import type { Logger } from "pino";
 
 import { EngineError } from "../../engine/errors.js";
 import type { ModelInfo } from "../../engine/index.js";
+import type { PreparerSource } from "../../engine/model/index.js";
 import { ApiError, RETRY_SOON } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
-import { Call, receivedError, type DeltaBatches } from "./call.js";
-import type { ChatWork, FromWorker, Sealed, ToWorker, TokenizeInput, WorkerModel } from "./worker-protocol.js";
+import { Call, type DeltaBatches } from "./call.js";
+import { JobLost, JobWorker } from "./job-worker.js";
+import {
+  receivedError,
+  type ChatWork,
+  type EngineInput,
+  type FromEngine,
+  type FromPreparer,
+  type PostedRequest,
+  type Sealed,
+  type ToEngine,
+  type TokenizeInput,
+  type ToPreparer,
+  type WorkerModel,
+} from "./worker-protocol.js";
 
 export interface HostOptions extends AdmissionOptions {
   readonly model: WorkerModel;
@@ -24,8 +39,14 @@ export interface HostOptions extends AdmissionOptions {
   readonly onDownload?: (done: number, total: number, file: string) => void;
   /** Called with a notice, a sentence that does not report an error. */
   readonly onNotice?: (message: string) => void;
-  /** Program of the worker; tests replace it. */
-  readonly workerUrl?: URL;
+  /** Called when the engine has died so often that it is not started again. */
+  readonly onFailure?: (error: Error) => void;
+  /** Programs of the workers; tests replace them. */
+  readonly engineUrl?: URL;
+  readonly preparerUrl?: URL;
+  /** Tests shorten these times. */
+  readonly maxPreparationMs?: number;
+  readonly maxSilenceMs?: number;
 }
 
 /** A started answer. */
@@ -35,7 +56,8 @@ export interface Generation {
   readonly deltas: DeltaBatches;
 }
 
-export type HostState = "loading" | "ready" | "restarting" | "closed";
+/** `failed`: the engine died several times in a row, and stays down. */
+export type HostState = "loading" | "ready" | "restarting" | "failed" | "closed";
 
 export class EngineHost {
   /** Resolves when the model has been loaded for the first time; rejects if loading fails. */
@@ -43,15 +65,18 @@ export class EngineHost {
   readonly #options: HostOptions;
   readonly #admission: Admission;
   readonly #calls = new Map<number, Call>();
+  readonly #heartbeat = new Int32Array(new SharedArrayBuffer(4));
+  readonly #watch: NodeJS.Timeout;
   #nextCall = 0;
-  #worker: Worker;
+  #engine: Worker;
+  #preparer: JobWorker<ToPreparer, FromPreparer> | null = null;
   #state: HostState = "loading";
   #info: ModelInfo | null = null;
   #lastError: Error | null = null;
   #settleLoaded: { resolve: (info: ModelInfo) => void; reject: (error: unknown) => void } | null = null;
   #numRestarts = 0;
-  /** Crashes since the last delta of the model; each one doubles the pause before the next restart. */
-  #numCrashesInRow = 0;
+  /** Times of the latest unexpected ends of the engine. */
+  #deathsAtMs: number[] = [];
   #restart: NodeJS.Timeout | undefined;
 
   constructor(options: HostOptions) {
@@ -60,7 +85,8 @@ export class EngineHost {
     this.loaded = new Promise((resolve, reject) => (this.#settleLoaded = { resolve, reject }));
     // The creator handles a rejection; until it does, the rejection must not end the process as unhandled.
     this.loaded.catch(() => {});
-    this.#worker = this.#startWorker();
+    this.#engine = this.#startEngine();
+    this.#watch = this.#watchEngine();
   }
 
   get state(): HostState {
@@ -72,12 +98,14 @@ export class EngineHost {
     return this.#info;
   }
 
+  /** Number of requests whose answers have begun. */
   get numRunning(): number {
-    return this.#admission.numRunning;
+    return [...this.#calls.values()].filter(({ hasDeltas }) => hasDeltas).length;
   }
 
+  /** Number of requests that are being prepared, or wait for their first token. */
   get numWaiting(): number {
-    return this.#admission.numWaiting;
+    return this.#admission.numAdmitted - this.numRunning;
   }
 
   get numRestarts(): number {
@@ -85,20 +113,18 @@ export class EngineHost {
   }
 
   /**
-   * Waits for places and starts an answer. When the signal aborts, the places are released immediately and the engine
-   * stops at the next token.
+   * Prepares and starts an answer. When the signal aborts, the engine stops at the next token.
    *
-   * @param n number of choices in `options`
-   * @throws ApiError queue_full or model_loading; EngineError for an invalid request
+   * @throws ApiError queue_full, model_loading, or request_too_large if the preparation takes too much; EngineError for
+   *   an invalid request
    */
-  async chat(options: Sealed<ChatWork>, n: number, signal: AbortSignal): Promise<Generation> {
+  async chat(options: Sealed<ChatWork>, signal: AbortSignal): Promise<Generation> {
     this.#checkReady();
-    const leave = await this.#admission.enter(n, signal);
+    const leave = this.#admission.enter();
     try {
-      signal.throwIfAborted();
-      this.#checkReady();
-      const call = this.#submit((call) => ({ type: "chat", call, options }), options, signal, leave);
-      const { seed, numPromptTokens } = await call.reply("started");
+      const { request } = await this.#prepare({ type: "chat", options }, options, "request", signal);
+      const call = this.#submit(request, signal, leave);
+      const { seed, numPromptTokens } = await call.started;
       return { seed, numPromptTokens, deltas: call.deltas };
     } catch (error) {
       leave();
@@ -112,8 +138,8 @@ export class EngineHost {
    */
   async tokenize(input: Sealed<TokenizeInput>, signal: AbortSignal): Promise<Buffer> {
     this.#checkReady();
-    const call = this.#submit((call) => ({ type: "tokenize", call, input }), input, signal);
-    return jsonOf(call);
+    const { json } = await this.#prepare({ type: "tokenize", input }, input, "json", signal);
+    return Buffer.from(json.buffer, json.byteOffset, json.byteLength);
   }
 
   /**
@@ -122,34 +148,105 @@ export class EngineHost {
    */
   async detokenize(tokenIds: Sealed<readonly number[]>, signal: AbortSignal): Promise<Buffer> {
     this.#checkReady();
-    const call = this.#submit((call) => ({ type: "detokenize", call, tokenIds }), tokenIds, signal);
-    return jsonOf(call);
+    const { json } = await this.#prepare({ type: "detokenize", tokenIds }, tokenIds, "json", signal);
+    return Buffer.from(json.buffer, json.byteOffset, json.byteLength);
   }
 
-  /** Ends the worker. Running calls fail. */
+  /** Ends the workers. Running calls fail. */
   async close(): Promise<void> {
     clearTimeout(this.#restart);
+    clearInterval(this.#watch);
     if (this.#state === "closed") return;
-    const hasWorker = this.#state !== "restarting";
+    const hasEngine = this.#state === "loading" || this.#state === "ready";
     this.#state = "closed";
     this.#failAll(new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON));
-    if (!hasWorker) return;
-    const exit = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    await this.#preparer?.close();
+    if (!hasEngine) return;
+    const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
     this.#post({ type: "close" });
-    const timer = setTimeout(() => void this.#worker.terminate(), CLOSE_MS);
+    const timer = setTimeout(() => void this.#engine.terminate(), CLOSE_MS);
     await exit;
     clearTimeout(timer);
   }
 
-  #startWorker(): Worker {
-    const worker = new Worker(this.#options.workerUrl ?? WORKER_URL, { workerData: this.#options.model });
-    worker.on("message", (message: FromWorker) => this.#receive(message));
-    worker.on("error", (error) => (this.#lastError = error instanceof Error ? error : new Error(String(error))));
-    worker.once("exit", (code) => this.#exited(this.#lastError ?? new Error(`The worker ended with code ${code}`)));
-    return worker;
+  /**
+   * Runs a job of the preparer.
+   * @param work the payload of the job; bytes are transferred, not copied
+   */
+  async #prepare<T extends "request" | "json">(
+    job: ToPreparer,
+    work: Sealed<object>,
+    type: T,
+    signal: AbortSignal,
+  ): Promise<Extract<FromPreparer, { readonly type: T }>> {
+    const preparer = this.#preparer;
+    if (preparer === null) throw modelLoading();
+    const moved = work instanceof Uint8Array ? [work.buffer as ArrayBuffer] : [];
+    const reply = await preparer.run(job, moved, signal).catch((error: unknown) => {
+      throw this.#preparationError(error);
+    });
+    this.#checkReady();
+    if (reply.type === "error") throw receivedError(reply.error);
+    if (reply.type !== type) throw new Error(`The preparer replied ${reply.type}; ${type} was expected`);
+    return reply as Extract<FromPreparer, { readonly type: T }>;
   }
 
-  #receive(message: FromWorker): void {
+  /** Returns the error to answer if a job was not done. */
+  #preparationError(error: unknown): unknown {
+    if (!(error instanceof JobLost)) return error;
+    if (this.#state !== "ready") return modelLoading();
+    this.#options.log.error({ err: error }, "preparer stopped");
+    switch (error.reason) {
+      case "hung": {
+        const limit = `more than ${(this.#options.maxPreparationMs ?? MAX_PREPARATION_MS) / 1000} s`;
+        return new ApiError("request_too_large", `The request takes ${limit} to prepare; a smaller one may succeed.`);
+      }
+      case "out of memory":
+        return new ApiError(
+          "request_too_large",
+          `The request takes more than ${MAX_PREPARER_HEAP_MIB} MiB to prepare; a smaller one may succeed.`,
+        );
+      case "died":
+        return new EngineError("internal_error", "The thread that prepares requests has ended.", null, {
+          cause: error.cause ?? error,
+        });
+    }
+  }
+
+  #startEngine(): Worker {
+    const { model, engineUrl = ENGINE_URL } = this.#options;
+    const workerData: EngineInput = { model, heartbeat: this.#heartbeat.buffer as SharedArrayBuffer };
+    // Weights are not in the heap; what is there does not grow with the model.
+    const engine = new Worker(engineUrl, {
+      workerData,
+      resourceLimits: { maxOldGenerationSizeMb: MAX_ENGINE_HEAP_MIB },
+    });
+    engine.on("message", (message: FromEngine) => this.#receive(message));
+    engine.on("error", (error) => (this.#lastError = error instanceof Error ? error : new Error(String(error))));
+    engine.once("exit", (code) => this.#exited(this.#lastError ?? new Error(`The worker ended with code ${code}`)));
+    return engine;
+  }
+
+  /** Replaces an engine whose event loop has stood still for a long time. */
+  #watchEngine(): NodeJS.Timeout {
+    const { maxSilenceMs = MAX_SILENCE_MS, log } = this.#options;
+    let lastBeat = 0;
+    let numSilent = 0;
+    // Checks are counted, not timed: time passes while a machine sleeps, but no checks happen.
+    const check = (): void => {
+      const beat = Atomics.load(this.#heartbeat, 0);
+      numSilent = this.#state === "ready" && beat === lastBeat ? numSilent + 1 : 0;
+      lastBeat = beat;
+      if (numSilent < SILENCE_CHECKS) return;
+      numSilent = 0;
+      log.error({ silentMs: maxSilenceMs }, "engine hangs");
+      this.#lastError = new Error(`The engine was silent for ${maxSilenceMs / 1000} s`);
+      void this.#engine.terminate();
+    };
+    return setInterval(check, maxSilenceMs / SILENCE_CHECKS).unref();
+  }
+
+  #receive(message: FromEngine): void {
     switch (message.type) {
       case "progress":
         return this.#options.onProgress?.(message.done, message.total);
@@ -157,96 +254,137 @@ export class EngineHost {
         return this.#options.onDownload?.(message.done, message.total, message.file);
       case "notice":
         return this.#options.onNotice?.(message.message);
+      case "opened":
+        return this.#startPreparer(message.source);
       case "ready":
-        this.#info = message.info;
-        if (this.#state !== "closed") this.#state = "ready";
-        this.#settleLoaded?.resolve(message.info);
-        this.#settleLoaded = null;
+        void this.#loaded(message.info);
         return;
-      case "unusable": {
-        this.#lastError = receivedError(message.error);
-        void this.#worker.terminate();
-        return;
-      }
-      case "delta":
-        this.#numCrashesInRow = 0;
-        this.#calls.get(message.call)?.receive(message);
-        return;
+      case "unusable":
+        return this.#refuseModel(receivedError(message.error));
       default:
         this.#calls.get(message.call)?.receive(message);
     }
   }
 
+  #startPreparer(source: PreparerSource): void {
+    void this.#preparer?.close();
+    const { preparerUrl: url = PREPARER_URL, maxPreparationMs: timeoutMs = MAX_PREPARATION_MS } = this.#options;
+    this.#preparer = new JobWorker({ url, data: source, timeoutMs, maxHeapMiB: MAX_PREPARER_HEAP_MIB });
+  }
+
+  /** Waits until the preparer is loaded too. */
+  async #loaded(info: ModelInfo): Promise<void> {
+    const preparer = this.#preparer;
+    try {
+      const reply = await preparer!.run({ type: "load" }, [], NEVER);
+      if (reply.type === "error") throw receivedError(reply.error);
+    } catch (error) {
+      if (this.#state !== "closed" && this.#preparer === preparer) this.#refuseModel(error as Error);
+      return;
+    }
+    if (this.#state === "loading" && this.#preparer === preparer) this.#state = "ready";
+    this.#info = info;
+    this.#settleLoaded?.resolve(info);
+    this.#settleLoaded = null;
+  }
+
+  #refuseModel(error: Error): void {
+    this.#lastError = error;
+    void this.#engine.terminate();
+  }
+
   #exited(error: Error): void {
     this.#lastError = null;
     if (this.#state === "closed") return;
+    const isFirstStart = this.#settleLoaded !== null;
+    this.#state = "restarting";
     this.#failAll(new EngineError("internal_error", "The engine stopped unexpectedly and is being restarted."));
-    if (this.#settleLoaded !== null) {
+    if (isFirstStart) {
       this.#state = "closed";
-      this.#settleLoaded.reject(error);
+      void this.#preparer?.close();
+      this.#settleLoaded?.reject(error);
       return;
     }
-    this.#state = "restarting";
+    const nowMs = performance.now();
+    this.#deathsAtMs = [...this.#deathsAtMs.filter((atMs) => nowMs - atMs < DEATHS_WITHIN_MS), nowMs];
+    if (this.#deathsAtMs.length >= MAX_DEATHS) return this.#fail(error);
     this.#numRestarts++;
-    const pauseMs = Math.min(RESTART_MS * 2 ** this.#numCrashesInRow++, MAX_RESTART_MS);
-    this.#options.log.error({ err: error, pauseMs }, "engine stopped");
+    this.#options.log.error({ err: error, pauseMs: RESTART_MS }, "engine stopped");
     this.#restart = setTimeout(() => {
       this.#state = "loading";
-      this.#worker = this.#startWorker();
-    }, pauseMs);
+      this.#engine = this.#startEngine();
+    }, RESTART_MS);
+  }
+
+  #fail(error: Error): void {
+    this.#state = "failed";
+    const seconds = DEATHS_WITHIN_MS / 1000;
+    this.#options.log.fatal({ err: error }, `engine stopped ${MAX_DEATHS} times within ${seconds} s`);
+    this.#options.onFailure?.(
+      new Error(`the engine stopped ${MAX_DEATHS} times within ${seconds} s, the last time with: ${error.message}`, {
+        cause: error,
+      }),
+    );
   }
 
   #failAll(error: Error): void {
-    this.#admission.refuseWaiting(this.#state === "closed" ? error : modelLoading());
     for (const call of this.#calls.values()) call.fail(error);
   }
 
   #checkReady(): void {
-    if (this.#state !== "ready") throw modelLoading();
+    if (this.#state === "ready") return;
+    if (this.#state === "closed") throw new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON);
+    throw modelLoading();
   }
 
-  /** @param work the payload of the message; bytes are transferred, not copied */
-  #submit(
-    message: (call: number) => ToWorker,
-    work: Sealed<object>,
-    signal: AbortSignal,
-    onEnd: () => void = () => {},
-  ): Call {
+  #submit(request: PostedRequest, signal: AbortSignal, onEnd: () => void): Call {
+    signal.throwIfAborted();
     const number = this.#nextCall++;
     const cancel = (): void => {
       this.#post({ type: "cancel", call: number });
       call.fail(signal.reason);
     };
-    const call = new Call(() => {
-      this.#calls.delete(number);
-      signal.removeEventListener("abort", cancel);
-      onEnd();
+    const call = new Call({
+      onRead: (numDeltas) => {
+        if (this.#calls.has(number)) this.#post({ type: "read", call: number, numDeltas });
+      },
+      onEnd: () => {
+        this.#calls.delete(number);
+        signal.removeEventListener("abort", cancel);
+        onEnd();
+      },
     });
     this.#calls.set(number, call);
     signal.addEventListener("abort", cancel, { once: true });
-    this.#post(message(number), work instanceof Uint8Array ? [work.buffer as ArrayBuffer] : []);
+    this.#post({ type: "generate", call: number, request }, [request.promptTokenIds.buffer]);
     return call;
   }
 
-  #post(message: ToWorker, moved: readonly ArrayBuffer[] = []): void {
-    this.#worker.postMessage(message, moved);
+  #post(message: ToEngine, moved: readonly ArrayBuffer[] = []): void {
+    this.#engine.postMessage(message, moved);
   }
-}
-
-async function jsonOf(call: Call): Promise<Buffer> {
-  const { json } = await call.reply("json");
-  return Buffer.from(json.buffer, json.byteOffset, json.byteLength);
 }
 
 function modelLoading(): ApiError {
   return new ApiError("model_loading", "The model is still loading. Try again in a moment.", null, RETRY_SOON);
 }
 
-const WORKER_URL = new URL("./worker.js", import.meta.url);
+const NEVER = new AbortController().signal;
+const ENGINE_URL = new URL("./engine-worker.js", import.meta.url);
+const PREPARER_URL = new URL("./preparer-worker.js", import.meta.url);
+/** Far above what a legal request of the default size takes. */
+const MAX_PREPARATION_MS = 30_000;
+const MAX_PREPARER_HEAP_MIB = 2048;
+const MAX_ENGINE_HEAP_MIB = 2048;
+/** A step of a large model on a slow machine takes some tens of seconds. */
+const MAX_SILENCE_MS = 120_000;
+const SILENCE_CHECKS = 4;
 /**
  * Time for a worker to end by itself before it is terminated. Terminating a worker inside native code may crash the
  * process.
  */
 const CLOSE_MS = 10_000;
 const RESTART_MS = 250;
-const MAX_RESTART_MS = 30_000;
+/** An engine that stops this often within this time is not started again. */
+const MAX_DEATHS = 3;
+const DEATHS_WITHIN_MS = 60_000;

@@ -7,8 +7,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import {
   chatBody,
   events,
-  fakeWorker,
-  mortalWorker,
+  fakeWorkers,
+  mortalWorkers,
   post,
   testServer,
   until,
@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 
 async function start(options: TestServerOptions = {}) {
-  const tested = await testServer({ worker: fakeWorker(), ...options });
+  const tested = await testServer({ workers: fakeWorkers(), ...options });
   open.push(tested);
   const chat = (fields: object = {}, init: RequestInit = {}) =>
     post(`${tested.url}/v1/chat/completions`, chatBody({ max_tokens: 3, ...fields }), init);
@@ -39,9 +39,11 @@ async function codeOf(pending: Response | Promise<Response>): Promise<{ status: 
 const says = (content: string) => ({ messages: [{ role: "user", content }] });
 const isReady = async ({ url }: { url: string }) => (await fetch(`${url}/readyz`)).status === 200;
 
-/** Number of answers in progress in the worker, as the worker reports it. */
-async function numInWorker({ host }: TestServer): Promise<number> {
-  return Number(await host.detokenize([], new AbortController().signal));
+/** Number of answers in progress in the engine, as it reports it. */
+async function numInEngine(chat: (fields: object) => Promise<Response>): Promise<number> {
+  const response = await chat(says("count"));
+  const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
+  return Number(choices[0]!.message.content);
 }
 
 describe("keys", () => {
@@ -103,40 +105,21 @@ describe("CORS", () => {
 });
 
 describe("the queue", () => {
-  test("answers 429 when full, frees the place of a client that leaves, and keeps the order", async () => {
-    const tested = await start({ numPlaces: 1, maxWaiting: 2 });
-    const { chat, host } = tested;
-    const leave = new AbortController();
-    const running = chat({ max_tokens: 100_000, stream: true }, { signal: leave.signal });
-    await running;
-    const order: string[] = [];
-    const waiting = chat({ max_tokens: 1 }).then((response) => (order.push("first"), response));
-    await until(() => host.numWaiting === 1);
-    const leaver = new AbortController();
-    const left = chat({}, { signal: leaver.signal }).catch((error: Error) => error.name);
-    await until(() => host.numWaiting === 2);
+  test("answers 429 when full, and takes another request when a client leaves", async () => {
+    const { chat, host } = await start({ numPlaces: 1, maxWaiting: 2 });
+    const leavers = [new AbortController(), new AbortController(), new AbortController()];
+    await Promise.all(leavers.map(({ signal }) => chat({ max_tokens: 100_000, stream: true }, { signal })));
+    await until(() => host.numRunning === 3);
     const full = await chat();
     expect(full.headers.get("retry-after")).toMatch(/^\d+$/);
     expect(await codeOf(full)).toEqual({ status: 429, code: "queue_full" });
-    leaver.abort();
-    expect(await left).toBe("AbortError");
-    await until(() => host.numWaiting === 1);
-    const second = chat({ max_tokens: 1 }).then((response) => (order.push("second"), response));
-    await until(() => host.numWaiting === 2);
-    leave.abort();
-    expect([(await waiting).status, (await second).status]).toEqual([200, 200]);
-    expect(order).toEqual(["first", "second"]);
-    expect([host.numRunning, host.numWaiting]).toEqual([0, 0]);
-    expect(await numInWorker(tested)).toBe(0);
-  });
-
-  test("counts places in choices; a request with more choices than places takes all places", async () => {
-    const { chat, host } = await start({ numPlaces: 4 });
-    const long = [chat({ n: 3, max_tokens: 10 }), chat({ n: 2, max_tokens: 10 }), chat({ n: 1, max_tokens: 1 })];
-    await until(() => host.numWaiting === 2);
-    expect(host.numRunning).toBe(1);
-    expect((await Promise.all(long)).map(({ status }) => status)).toEqual([200, 200, 200]);
-    expect((await chat({ n: 9, max_tokens: 1 })).status).toBe(200);
+    leavers[0]!.abort();
+    await until(() => host.numRunning === 2);
+    expect(await numInEngine(chat)).toBe(3);
+    for (const leaver of leavers) leaver.abort();
+    await until(() => host.numRunning === 0);
+    expect(await numInEngine(chat)).toBe(1);
+    await until(() => host.numRunning + host.numWaiting === 0);
   });
 });
 
@@ -163,24 +146,21 @@ describe("streams", () => {
     expect((await fetch(`${tested.url}/healthz`)).status).toBe(200);
     socket.destroy();
     await until(() => tested.host.numRunning === 0);
-    await until(async () => (await numInWorker(tested)) === 0);
-    expect((await tested.chat()).status).toBe(200);
+    expect(await numInEngine(tested.chat)).toBe(1);
   });
 });
 
-describe("a worker that dies", () => {
-  test("fails its answers, rejects waiting requests, and is restarted; readyz reports it", async () => {
+describe("an engine", () => {
+  test("that dies fails its answers and is replaced; readyz reports it", async () => {
     const tested = await start({ numPlaces: 3, maxWaiting: 5 });
     const { chat, url } = tested;
     const stream = await chat({ max_tokens: 100_000, stream: true });
     const whole = chat({ max_tokens: 100_000 });
     await until(() => tested.host.numRunning === 2);
-    const waiting = chat({ n: 3 });
-    await until(() => tested.host.numWaiting === 1);
-    tested.host.tokenize({ text: "" }, new AbortController().signal).catch(() => {});
+    const deadly = chat(says("die"));
 
     expect(await codeOf(whole)).toEqual({ status: 500, code: "internal_error" });
-    expect(await codeOf(waiting)).toEqual({ status: 503, code: "model_loading" });
+    expect(await codeOf(deadly)).toEqual({ status: 500, code: "internal_error" });
     const chunks = await events(stream);
     expect(chunks.at(-1)).toEqual({
       error: { message: expect.any(String), type: "api_error", param: null, code: "internal_error" },
@@ -195,20 +175,64 @@ describe("a worker that dies", () => {
     expect(await (await fetch(`${url}/metrics`)).text()).toContain('touchstone_engine_restarts{model_name="tiny"} 1');
   });
 
-  test("the real engine restarts and gives the same answers", async () => {
-    const tested = await start({ worker: mortalWorker() });
+  test("that hangs is replaced", async () => {
+    const tested = await start({ times: { maxSilenceMs: 1000 } });
+    const stream = await tested.chat({ max_tokens: 100_000, stream: true });
+    const hung = tested.chat(says("hang"));
+    expect(await codeOf(hung)).toEqual({ status: 500, code: "internal_error" });
+    expect((await events(stream)).at(-1)).toMatchObject({ error: { code: "internal_error" } });
+    await until(() => isReady(tested));
+    expect((await tested.chat()).status).toBe(200);
+    expect(tested.host.numRestarts).toBe(1);
+  });
+
+  test("that dies three times within a minute stays down", async () => {
+    const tested = await start();
+    for (let death = 1; death <= 3; death++) {
+      await until(() => isReady(tested));
+      expect(tested.failures).toEqual([]);
+      expect(await codeOf(tested.chat(says("die")))).toEqual({ status: 500, code: "internal_error" });
+    }
+    await until(() => tested.host.state === "failed");
+    expect(tested.failures.map(({ message }) => message)).toEqual([
+      "the engine stopped 3 times within 60 s, the last time with: died as asked",
+    ]);
+    expect(await isReady(tested)).toBe(false);
+    expect(await codeOf(tested.chat())).toEqual({ status: 503, code: "model_loading" });
+  });
+
+  test("that is real gives the same answers after its replacement", async () => {
+    const tested = await start({ workers: mortalWorkers(666) });
     const answer = async () =>
       ((await (await tested.chat({ max_tokens: 20, seed: 3 })).json()) as { choices: object[] }).choices;
     const before = await answer();
-    await tested.host.detokenize([1], new AbortController().signal).catch(() => {});
+    expect((await tested.chat({ seed: 666 })).status).toBe(500);
     await until(() => tested.host.numRestarts === 1);
     await until(() => isReady(tested));
     expect(await answer()).toEqual(before);
     expect(tested.logs.find((line) => line.includes("engine stopped"))).toContain("died as asked");
   });
 
-  test("a worker that cannot start rejects the start of the server", async () => {
-    await expect(testServer({ worker: new URL("file:///nowhere/worker.js") })).rejects.toThrow("nowhere");
+  test.each(["engineUrl", "preparerUrl"])("whose %s cannot be loaded rejects the start of the server", async (name) => {
+    const workers = { ...fakeWorkers(), [name]: new URL("file:///nowhere/worker.js") };
+    await expect(testServer({ workers })).rejects.toThrow("nowhere");
+  });
+});
+
+describe("a preparer", () => {
+  test.each([
+    ["die", 500, "internal_error"],
+    ["hang", 413, "request_too_large"],
+    ["grow", 413, "request_too_large"],
+  ])("that would %s because of a request ends only that request", async (how, status, code) => {
+    const tested = await start({ times: { maxPreparationMs: 3000 } });
+    const stream = await tested.chat({ max_tokens: 50, stream: true });
+    const fatal = tested.chat(says(`prepare: ${how}`));
+    const next = tested.chat();
+    expect(await codeOf(fatal)).toEqual({ status, code });
+    expect((await next).status).toBe(200);
+    expect(await events(stream)).toHaveLength(52);
+    expect([tested.host.numRestarts, tested.host.state]).toEqual([0, "ready"]);
   });
 });
 

@@ -1,8 +1,9 @@
 /**
- * Messages between the server's thread and an engine worker. They are plain data for postMessage; messages of one
- * request carry its call number.
+ * Messages between the server's thread and the two worker threads of a model: the preparer turns the input of requests
+ * into token ids and grammars, and the engine generates. They are plain data for postMessage.
  */
 
+import { EngineError } from "../../engine/errors.js";
 import type {
   ChatMessage,
   ChatOptions,
@@ -11,27 +12,52 @@ import type {
   ModelInfo,
   OutputDelta,
 } from "../../engine/index.js";
+import type { PreparedRequest, PreparerSource } from "../../engine/model/index.js";
 
-/** The model that a worker loads; passed as `workerData`. */
+/** The model that an engine loads. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress" | "onDownload" | "onNotice" | "signal">;
 
-export type ToWorker =
-  | { readonly type: "chat"; readonly call: number; readonly options: Sealed<ChatWork> }
-  | { readonly type: "tokenize"; readonly call: number; readonly input: Sealed<TokenizeInput> }
-  | { readonly type: "detokenize"; readonly call: number; readonly tokenIds: Sealed<readonly number[]> }
+/** The engine's `workerData`. */
+export interface EngineInput {
+  readonly model: WorkerModel;
+  /** Int32: grows while the engine's event loop turns. */
+  readonly heartbeat: SharedArrayBuffer;
+}
+
+/** Messages of one request carry its call number. */
+export type ToEngine =
+  | { readonly type: "generate"; readonly call: number; readonly request: PostedRequest }
+  /** The receiver has passed on this many more deltas; the engine pauses a call with too many that wait. */
+  | { readonly type: "read"; readonly call: number; readonly numDeltas: number }
   | { readonly type: "cancel"; readonly call: number }
   | { readonly type: "close" };
 
-export type FromWorker =
+export type FromEngine =
   | { readonly type: "progress"; readonly done: number; readonly total: number }
   | { readonly type: "download"; readonly done: number; readonly total: number; readonly file: string }
   | { readonly type: "notice"; readonly message: string }
+  /** The model's files are complete; its weights are loaded next. */
+  | { readonly type: "opened"; readonly source: PreparerSource }
   | { readonly type: "ready"; readonly info: ModelInfo }
   | { readonly type: "unusable"; readonly error: PostedError }
   | { readonly type: "started"; readonly call: number; readonly seed: number; readonly numPromptTokens: number }
   | { readonly type: "delta"; readonly call: number; readonly delta: OutputDelta }
-  | { readonly type: "json"; readonly call: number; readonly json: Uint8Array }
   | { readonly type: "error"; readonly call: number; readonly error: PostedError };
+
+/** Jobs of the preparer, each answered by one message. */
+export type ToPreparer =
+  /** Answered when the model's tokenizer and template are loaded. */
+  | { readonly type: "load" }
+  | { readonly type: "chat"; readonly options: Sealed<ChatWork> }
+  | { readonly type: "tokenize"; readonly input: Sealed<TokenizeInput> }
+  | { readonly type: "detokenize"; readonly tokenIds: Sealed<readonly number[]> };
+
+export type FromPreparer =
+  | { readonly type: "loaded" }
+  | { readonly type: "request"; readonly request: PostedRequest }
+  /** A response body. */
+  | { readonly type: "json"; readonly json: Uint8Array }
+  | { readonly type: "error"; readonly error: PostedError };
 
 /**
  * A value, or, if it is large, its bytes in V8's serialization format, which the server's thread transfers without
@@ -44,6 +70,11 @@ export type ChatWork = Omit<ChatOptions, "signal"> & { readonly schemaPath: stri
 
 export type TokenizeInput = { readonly text: string } | { readonly messages: readonly ChatMessage[] };
 
+/** A prepared request whose large parts are transferred. */
+export interface PostedRequest extends Omit<PreparedRequest, "promptTokenIds"> {
+  readonly promptTokenIds: Int32Array<ArrayBuffer>;
+}
+
 /** An EngineError as plain data; any other thrown value becomes `internal_error`. */
 export interface PostedError {
   readonly code: EngineErrorCode;
@@ -51,4 +82,21 @@ export interface PostedError {
   readonly param: string | null;
   /** Stack of an internal error; else null. */
   readonly stack: string | null;
+}
+
+export function postedError(error: unknown): PostedError {
+  if (error instanceof EngineError && error.code !== "internal_error") {
+    return { code: error.code, message: error.message, param: error.param, stack: null };
+  }
+  const cause: unknown = error instanceof EngineError ? (error.cause ?? error) : error;
+  const { message, stack = message } = cause instanceof Error ? cause : new Error(String(cause));
+  return { code: "internal_error", message, param: null, stack };
+}
+
+/** Restores a posted error; for an internal error, the cause carries the worker's stack. */
+export function receivedError({ code, message, param, stack }: PostedError): EngineError {
+  if (stack === null) return new EngineError(code, message, param);
+  const cause = new Error(message);
+  cause.stack = stack;
+  return new EngineError(code, message, param, { cause });
 }

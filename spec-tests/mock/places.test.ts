@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { Admission } from "./admission.js";
+import { Places } from "./places.js";
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -17,7 +17,7 @@ test("places, order and refusals equal those of a simple FIFO model", async () =
     fc.integer({ min: 0, max: 5 }),
     fc.array(step, { maxLength: 40, size: "max" }),
     async (numPlaces, maxWaiting, steps) => {
-      const admission = new Admission({ numPlaces, maxWaiting });
+      const admission = new Places({ numPlaces, maxWaiting });
       const running = new Map<number, { places: number; leave: () => void }>();
       const waiting = new Map<number, { places: number; abort: AbortController }>();
       const expectedRunning = new Map<number, number>();

@@ -1,0 +1,79 @@
+/**
+ * Worker thread that prepares the requests of one model: renders and encodes prompts, compiles grammars, tokenizes and
+ * detokenizes. It answers each job with one message. An error that is not the caller's mistake ends only its job.
+ */
+
+import { deserialize } from "node:v8";
+import { parentPort, workerData } from "node:worker_threads";
+
+import { EngineError } from "../../engine/errors.js";
+import { openPreparer, type Preparer, type PreparerSource } from "../../engine/model/index.js";
+import { wireName } from "../openai/index.js";
+import type { WorkerInput } from "./job-worker.js";
+import {
+  postedError,
+  type ChatWork,
+  type FromPreparer,
+  type PostedRequest,
+  type Sealed,
+  type ToPreparer,
+  type TokenizeInput,
+} from "./worker-protocol.js";
+
+if (parentPort === null) throw new Error("This file runs as a worker thread only");
+const port = parentPort;
+const { data, isCanceled } = workerData as WorkerInput;
+const canceled = new Int32Array(isCanceled);
+const preparer = openPreparer(data as PreparerSource, () => Atomics.load(canceled, 0) !== 0);
+// Each job reports this error.
+preparer.catch(() => {});
+
+port.on("message", (job: ToPreparer) => void answer(job));
+
+async function answer(job: ToPreparer): Promise<void> {
+  let schemaPath: string | undefined;
+  try {
+    const { reply, moved } = answered(await preparer, job, (path) => (schemaPath = path));
+    port.postMessage(reply, moved);
+  } catch (error) {
+    const named = error instanceof EngineError ? error.renamed((path) => wireName(path, schemaPath)) : error;
+    port.postMessage({ type: "error", error: postedError(named) } satisfies FromPreparer);
+  }
+}
+
+interface Answered {
+  readonly reply: FromPreparer;
+  readonly moved: ArrayBuffer[];
+}
+
+function answered(preparer: Preparer, job: ToPreparer, onSchemaPath: (path: string) => void): Answered {
+  switch (job.type) {
+    case "load":
+      return { reply: { type: "loaded" }, moved: [] };
+    case "chat": {
+      const { schemaPath, ...options }: ChatWork = opened(job.options);
+      onSchemaPath(schemaPath);
+      const { promptTokenIds, grammar, ...rest } = preparer.chat(options);
+      const posted: PostedRequest = { ...rest, promptTokenIds: Int32Array.from(promptTokenIds), grammar };
+      return { reply: { type: "request", request: posted }, moved: [posted.promptTokenIds.buffer] };
+    }
+    case "tokenize":
+      return json(tokenize(preparer, opened(job.input)));
+    case "detokenize":
+      return json({ text: preparer.decode(opened(job.tokenIds)) });
+  }
+}
+
+function tokenize(preparer: Preparer, input: TokenizeInput): object {
+  const tokenIds = preparer.encode("text" in input ? input.text : input.messages);
+  return { token_ids: tokenIds, tokens: tokenIds.map((id) => preparer.tokenizer.tokenText(id)) };
+}
+
+function json(body: object): Answered {
+  const bytes = new TextEncoder().encode(JSON.stringify(body));
+  return { reply: { type: "json", json: bytes }, moved: [bytes.buffer] };
+}
+
+function opened<T extends object>(sealed: Sealed<T>): T {
+  return sealed instanceof Uint8Array ? (deserialize(sealed) as T) : sealed;
+}
