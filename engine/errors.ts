@@ -7,7 +7,8 @@ import { LIMITS } from "./limits.js";
 
 /**
  * Stable codes. The first group, up to `internal_error`, is defined by the contract and used in HTTP responses. The
- * second group concerns model files, the hub and the machine, and is never the result of a request.
+ * second group concerns model files, the hub, the machine and the program that uses the engine; no value in a request
+ * causes it.
  */
 export type EngineErrorCode =
   | "invalid_type"
@@ -33,6 +34,7 @@ export type EngineErrorCode =
   | "address_unavailable"
   | "missing_dependency"
   | "model_closed"
+  | "reader_stalled"
   | "out_of_memory";
 
 /** Maps a parameter's path in the library to its path elsewhere, such as `logitBias.17` to `logit_bias.17`. */
@@ -129,7 +131,12 @@ export function fileSystemCode(error: unknown): string | null {
   return error instanceof Error && code !== undefined && syscall !== undefined ? code : null;
 }
 
+/** A bug in the engine: some state is not what the code relies on. */
+export class BrokenInvariant extends Error {
+  override readonly name = "BrokenInvariant";
+}
+
 /** Checks an internal invariant. A failure means a bug in the engine, never bad input. */
 export function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new Error(`Internal invariant broken: ${message}`);
+  if (!condition) throw new BrokenInvariant(`Internal invariant broken: ${message}`);
 }

@@ -69,6 +69,12 @@ export const LIMITS = {
   maxRunningSequences: 128,
   /** Default of `maxConcurrency`; further choices wait in a queue. */
   runningSequencesDefault: 16,
+  /** Estimated bytes of an answer's deltas that wait unread before its request pauses; half of it ends the pause. */
+  maxUnreadBytes: 256 << 10,
+  /** Longest pause of a request for its reader; a reader that takes longer counts as gone. */
+  maxReaderPauseMs: 60_000,
+  /** Estimated bytes of an answer that is collected as a whole, as JSON. */
+  maxWholeAnswerBytes: 256 << 20,
   /** Default size of the KV cache, in bytes. */
   maxKVCacheBytes: 2 ** 31,
   /** Bytes of the kernels' memory that weights and KV cache leave free for buffers that grow with use. */

@@ -20,7 +20,7 @@ import {
   writeMatrix,
   writeRequest,
 } from "./layout.js";
-import { type KernelVariant, type LoadedKernels, loadKernels } from "./load.js";
+import { KernelFailure, type KernelVariant, type LoadedKernels, loadKernels } from "./load.js";
 import { type MatrixFormat, packedByteLength } from "./quantize.js";
 import { ThreadPool } from "./threads.js";
 
@@ -175,22 +175,24 @@ export class Kernels {
 
   /**
    * @internal Runs a job, on all threads if it is large enough.
-   * @throws Error if a thread has died; the kernels are unusable then
+   * @throws KernelFailure if a kernel traps or a thread has died; the kernels are unusable then
    */
   run(job: Job, argument: Address, numMultiplications: number): void {
     if (this.#state === "closed") throw new Error("The kernels are closed");
-    if (this.#state === "open") {
-      const numThreads = numMultiplications <= MAX_MULTIPLICATIONS_ALONE ? 1 : this.numThreads;
-      try {
-        this.#exports.run(job, argument, numThreads);
-        return;
-      } catch (error) {
-        this.#state = "failed";
-        this.#exports.fail();
-        throw new Error(`A kernel failed: ${this.#pool.failure() ?? (error as Error).message}`, { cause: error });
-      }
+    const numThreads = numMultiplications <= MAX_MULTIPLICATIONS_ALONE ? 1 : this.numThreads;
+    this.#call(() => this.#exports.run(job, argument, numThreads));
+  }
+
+  /** Calls a kernel. After one call has failed, all others are refused. */
+  #call<T>(kernel: () => T): T {
+    if (this.#state === "failed") throw new KernelFailure("A kernel has failed before; load the kernels again");
+    try {
+      return kernel();
+    } catch (error) {
+      this.#state = "failed";
+      this.#exports.fail();
+      throw new KernelFailure(`A kernel failed: ${this.#pool.failure() ?? (error as Error).message}`, { cause: error });
     }
-    throw new Error("A kernel has failed before; load the kernels again");
   }
 
   /** @internal Functions that return the memory sizes of a decoder. */
@@ -286,13 +288,13 @@ export class Kernels {
     this.#checkSpan("weights", address, matrix.byteLength);
     this.#checkSpan("output", output, cols * 4);
     this.describe(matrix, this.#matrix);
-    this.#exports.read_row(this.#matrix, row, output);
+    this.#call(() => this.#exports.read_row(this.#matrix, row, output));
   }
 
   /**
    * Draws one token from a row of logits, which is unchanged afterwards. May allocate scratch.
    * @param logits f32 [vocabSize], 4-byte aligned
-   * @throws InvalidLogitsError if the row holds NaN, +Infinity or no finite value, or if the grammar
+   * @throws KernelFailure if the kernel traps; InvalidLogitsError if the row holds NaN, +Infinity or no finite value, or if the grammar
    *   leaves no token
    */
   sample(logits: Address, vocabSize: number, request: SampleRequest): SampledToken {
@@ -302,7 +304,10 @@ export class Kernels {
     this.#checkSpan("logits", logits, vocabSize * 4);
     checkRequest(request, vocabSize);
     this.#writeRequest(logits, vocabSize, request);
-    const { status, tokenId, logprob, numTop } = readAnswer(this.#view, this.#exports.sample(this.#request));
+    const { status, tokenId, logprob, numTop } = readAnswer(
+      this.#view,
+      this.#call(() => this.#exports.sample(this.#request)),
+    );
     if (status === Status.TokenOutOfRange) {
       throw new RangeError(`adjustments.tokenIds must be in 0..${vocabSize - 1}`);
     }

@@ -71,6 +71,11 @@ function checkLayout(variant: KernelVariant, { layout }: Record<string, unknown>
   throw new Error(`The ${variant} build of the kernels was compiled with another layout.ts: run "npm run build"`);
 }
 
+/** Thrown if a kernel trapped or a thread died: their memory cannot be trusted, and nothing runs afterwards. */
+export class KernelFailure extends Error {
+  override readonly name = "KernelFailure";
+}
+
 export function abort(): never {
-  throw new Error("A kernel reached an impossible state");
+  throw new KernelFailure("A kernel reached an impossible state");
 }

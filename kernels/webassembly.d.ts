@@ -5,6 +5,7 @@ declare namespace WebAssembly {
     readonly buffer: SharedArrayBuffer;
     grow(pages: number): number;
   }
+  class RuntimeError extends Error {}
   interface Module {
     readonly [Symbol.toStringTag]: "WebAssembly.Module";
   }

@@ -1,18 +1,30 @@
 /**
- * The token loop: schedule, run, project, sample, commit. One step advances every running sequence by a token and one
- * prompt by a block. The sampler, the text stream and the step plan handle everything that depends on a token's
- * meaning; a feature that would need an `if` in `step` belongs in one of them.
+ * The token loop: schedule, run, project, sample, emit. One step computes a block of one prompt and draws a token for
+ * each sequence that has a place. The sampler, the text stream and the scheduler handle everything that depends on a
+ * token's meaning; a feature that would need an `if` in `#step` belongs in one of them.
+ *
+ * A fault ends what it may have damaged:
+ * - One request: any error of its sampler, token mask or text stream, their creation included, and of a forward pass
+ *   that runs its tokens alone. It gives back everything that it held.
+ * - The engine with all its requests: a trap of the kernels, which share one memory; a broken invariant in a forward
+ *   pass, which concerns the pages of keys and values; and any error elsewhere.
  */
 
-import type { Address, Kernels, LogprobsMode, SampledToken } from "../../kernels/index.js";
+import {
+  type Address,
+  KernelFailure,
+  type Kernels,
+  type LogprobsMode,
+  type SampledToken,
+} from "../../kernels/index.js";
 import type { AnswerMask, TextDelta, TextStream } from "../message/index.js";
-import { AsyncQueue } from "../async-queue.js";
-import { assert, EngineError } from "../errors.js";
+import { assert, BrokenInvariant, EngineError } from "../errors.js";
+import { DeltaStream } from "./delta-stream.js";
 import type { KVCache } from "./kv-cache.js";
 import type { Head } from "./lm-head.js";
 import type { ModelRunner } from "../runner/index.js";
 import { Sampler, type GenerationConfig } from "../sampling/index.js";
-import { Scheduler } from "./scheduler.js";
+import { type PromptBlock, Scheduler } from "./scheduler.js";
 import type {
   FinishReason,
   OutputDelta,
@@ -54,117 +66,159 @@ export interface EngineRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Output of a sequence that a token has completed. */
+interface Progress extends Pick<TextDelta, "content" | "reasoning"> {
+  /** Null if the sequence goes on. */
+  readonly finishReason: FinishReason | null;
+}
+
 const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
 
 export class Engine {
+  /** Resolves with the fault that ends the engine. It must then be loaded again; `submit` refuses every request. */
+  readonly failed: Promise<EngineError>;
   readonly #parts: EngineParts;
   readonly #scheduler: Scheduler;
   #loop: Promise<void> | null = null;
+  #failure: EngineError | null = null;
+  #announceFailure!: (failure: EngineError) => void;
+  /** Ends a wait of the loop: a request has come, has been canceled, or may go on. */
+  #wake: () => void = () => {};
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    this.#scheduler = new Scheduler(parts.cache, {
-      blockSize: parts.blockSize,
-      maxSequences: parts.lmHead.maxRows,
-    });
+    this.#scheduler = new Scheduler(parts.cache, { blockSize: parts.blockSize, numPlaces: parts.lmHead.maxRows });
+    this.failed = new Promise((resolve) => (this.#announceFailure = resolve));
   }
 
   /**
    * Starts a request and yields its deltas as the choices grow, choices interleaved. Leaving the loop early or aborting
-   * the signal ends the request at the next token; after an abort the generator throws the signal's reason.
-   * @throws EngineError immediately if the request can never run
+   * the signal ends the request at the next token; after an abort the generator throws the signal's reason. A request
+   * whose deltas are not read pauses, and fails with `reader_stalled` after a bounded time.
+   * @throws EngineError immediately if the request can never run, or if the engine has failed
    */
   submit(request: EngineRequest): AsyncGenerator<OutputDelta, void, void> {
     request.signal?.throwIfAborted();
-    const maxTokens = this.#maxTokens(request);
-    const deltas = new AsyncQueue<OutputDelta>();
-    const running = this.#createRequest(request, maxTokens, deltas);
-    this.#scheduler.add(running);
-    this.#loop ??= this.#run().finally(() => (this.#loop = null));
-
+    if (this.#failure !== null) throw this.#failure;
+    const { signal } = request;
     const abort = (): void => {
-      running.canceled = true;
-      deltas.fail(request.signal?.reason);
+      running.output.fail(signal?.reason);
+      this.#cancel(running);
     };
-    request.signal?.addEventListener("abort", abort, { once: true });
-    return drained(deltas, () => {
-      running.canceled = true;
-      request.signal?.removeEventListener("abort", abort);
+    const running = this.#createRequest(request, this.#maxTokens(request), () => {
+      signal?.removeEventListener("abort", abort);
+      this.#cancel(running);
     });
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#scheduler.add(running);
+    this.#loop ??= this.#run();
+    this.#wake();
+    return running.output.read();
   }
 
-  /** Resolves when no request runs. */
+  /** Resolves when no request runs, or when the engine has failed. */
   async idle(): Promise<void> {
     await this.#loop;
   }
 
   async #run(): Promise<void> {
-    while (this.#scheduler.hasWork) {
-      try {
-        await this.step();
-      } catch (error) {
-        // The error is a bug outside the work of a single request, so no running request can be trusted.
-        for (const request of this.#scheduler.requests()) fail(request, error);
+    try {
+      while (this.#scheduler.hasWork) {
+        // Yields to the event loop, so that aborts and readers run between two steps.
+        await nextTurn();
+        // Created before the step, so that no change during the step is missed.
+        const change = new Promise<void>((resolve) => (this.#wake = resolve));
+        const ran = await this.#step();
+        if (!ran && this.#scheduler.hasWork) await change;
       }
-      // Yields to the event loop, so that aborts and consumers run between two steps.
-      await new Promise((resolve) => setImmediate(resolve));
+    } catch (error) {
+      this.#stop(error);
+    } finally {
+      this.#loop = null;
     }
   }
 
-  /** Runs one prompt block and draws one token for every running sequence. */
-  async step(): Promise<void> {
-    const { prefill, sequences } = this.#scheduler.schedule();
-    if (prefill !== null) await this.#guard(prefill.request, () => this.#prefill(prefill));
-
-    const rows = await this.#hiddenStates(sequences.filter(({ request }) => !request.canceled));
-    if (rows.length === 0) return;
-
-    const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
-    for (const [index, { sequence }] of rows.entries()) {
-      await this.#guard(sequence.request, () => this.#commit(sequence, draw(sequence, logits[index]!)));
-    }
+  /** Ends the engine and every request, with one error. Memory of the requests is not given back: it may be damaged. */
+  #stop(error: unknown): void {
+    const failure = internalError(`The engine has failed and must be loaded again: ${messageOf(error)}`, error);
+    this.#failure = failure;
+    for (const request of this.#scheduler.requests()) this.#fail(request, failure);
+    this.#announceFailure(failure);
   }
 
   /**
-   * Returns the hidden states from which the next tokens are drawn. The first token of a sequence uses the state of the
-   * last prompt token; every other token needs a decode pass.
+   * Runs one prompt block and draws one token for each sequence that has a place.
+   * @returns false if nothing could run, because readers are behind
    */
-  async #hiddenStates(sequences: readonly Sequence[]): Promise<{ sequence: Sequence; hidden: Float32Array }[]> {
-    const decoded = await this.#decode(sequences.filter(({ outputIds }) => outputIds.length > 0));
-    return sequences.flatMap((sequence) => {
-      const hidden = sequence.outputIds.length === 0 ? sequence.request.prompt.lastHidden : decoded.get(sequence);
-      assert(hidden !== null, "a sequence started before its prompt was computed");
-      return hidden === undefined ? [] : [{ sequence, hidden }];
-    });
+  async #step(): Promise<boolean> {
+    const block = this.#scheduler.nextPromptBlock();
+    if (block !== null) await this.#prefill(block);
+
+    const sequences = this.#scheduler.nextSequences();
+    if (block === null && sequences.length === 0) {
+      const requests = this.#scheduler.requests();
+      const isExplained = requests.length === 0 || requests.some(({ canceled, output }) => canceled || output.isBehind);
+      assert(isExplained, "no request can run, and no reader is behind");
+      return false;
+    }
+    const starting = sequences.filter(({ outputIds }) => outputIds.length === 0);
+    const continuing = sequences.filter(({ outputIds }) => outputIds.length > 0);
+    if (starting.length > 0) {
+      // First tokens need no forward pass, and their readers do not wait for the pass of the others.
+      this.#draw(starting.map((sequence) => ({ sequence, hidden: promptStateOf(sequence) })));
+      await nextTurn();
+    }
+    this.#draw(await this.#decode(continuing));
+    return true;
+  }
+
+  /** Draws the next token of each sequence from its hidden state, and emits the text that it completes. */
+  #draw(rows: readonly { readonly sequence: Sequence; readonly hidden: Float32Array }[]): void {
+    if (rows.length === 0) return;
+    const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
+    for (const [index, { sequence }] of rows.entries()) {
+      const { request } = sequence;
+      const progress = this.#own(request, () => this.#accept(sequence, drawn(sequence, logits[index]!)));
+      if (progress === null) continue;
+      if (progress.finishReason !== null) this.#scheduler.finish(sequence);
+      if (progress.finishReason !== null || progress.content !== "" || progress.reasoning !== "")
+        this.#own(request, () => this.#emit(sequence, progress));
+    }
   }
 
   /** Runs the last token of every sequence in one batch. The result lacks the sequences that failed. */
-  async #decode(sequences: readonly Sequence[]): Promise<Map<Sequence, Float32Array>> {
-    const [first, ...others] = sequences;
-    if (first === undefined) return new Map();
-    const passes = sequences.map(({ outputIds, table }) => ({ tokenIds: outputIds.slice(-1), table }));
+  async #decode(sequences: readonly Sequence[]): Promise<{ sequence: Sequence; hidden: Float32Array }[]> {
+    const remaining = sequences.filter(({ request }) => !request.canceled);
+    if (remaining.length === 0) return [];
+    const passes = remaining.map(({ outputIds, table }) => ({ tokenIds: outputIds.slice(-1), table }));
     const starts = passes.map(({ table }) => table.numPositions);
     try {
       const hidden = await this.#parts.tokenRunner.forward(passes);
-      return new Map(sequences.map((sequence, index) => [sequence, hidden[index]!]));
+      return remaining.map((sequence, index) => ({ sequence, hidden: hidden[index]! }));
     } catch (error) {
-      if (others.length === 0) {
-        fail(first.request, error);
-        return new Map();
+      if (damagesMemory(error)) throw error;
+      if (remaining.length === 1) {
+        this.#fail(remaining[0]!.request, error);
+        return [];
       }
       // The failing pass is unknown, so each pass runs again alone. Its result is the same as in the batch.
       passes.forEach(({ table }, index) => table.rewind(starts[index]!));
-      const alone = new Map<Sequence, Float32Array>();
-      for (const sequence of sequences) {
-        for (const [, hidden] of await this.#decode([sequence])) alone.set(sequence, hidden);
-      }
+      const alone = [];
+      for (const sequence of remaining) alone.push(...(await this.#decode([sequence])));
       return alone;
     }
   }
 
-  async #prefill({ request, tokenIds }: { request: Request; tokenIds: readonly number[] }): Promise<void> {
+  async #prefill({ request, tokenIds }: PromptBlock): Promise<void> {
     const { prompt } = request;
-    const [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
+    let hidden: Float32Array | undefined;
+    try {
+      [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
+    } catch (error) {
+      if (damagesMemory(error)) throw error;
+      this.#fail(request, error);
+      return;
+    }
     assert(hidden !== undefined, "a forward pass returned no hidden state");
     prompt.table.insertPrefix(prompt.tokenIds.slice(0, prompt.table.numPositions));
     if (prompt.table.numPositions < prompt.tokenIds.length) return;
@@ -172,8 +226,8 @@ export class Engine {
     request.promptDoneAtMs = performance.now();
   }
 
-  /** Appends a drawn token to its sequence and emits the text that it completes. */
-  #commit(sequence: Sequence, sampled: SampledToken): void {
+  /** Appends a drawn token to its sequence. */
+  #accept(sequence: Sequence, sampled: SampledToken): Progress {
     const { request, text, mask, outputIds } = sequence;
     const { tokenId } = sampled;
     outputIds.push(tokenId);
@@ -189,28 +243,28 @@ export class Engine {
     // A complete structured answer is followed by an end token if the model has one and maxTokens leaves room.
     const finished = mask?.isFinished ?? false;
     const goesOn = outputIds.length < request.maxTokens && !(finished && this.#parts.endTokenIds.size === 0);
-    if (!ended && gained.stopped === null && goesOn) {
-      if (gained.content !== "" || gained.reasoning !== "") this.#emit(sequence, gained, null);
-      return;
-    }
+    if (!ended && gained.stopped === null && goesOn) return { ...gained, finishReason: null };
+
     const rest = gained.stopped === null ? text.finish() : NO_TEXT;
     request.numReasoningTokens += text.numReasoningTokens;
-    this.#scheduler.finish(sequence);
-    const all = { content: gained.content + rest.content, reasoning: gained.reasoning + rest.reasoning };
     // Text held back until the end may complete a stop sequence.
     const stopped = ended || finished || gained.stopped !== null || rest.stopped !== null;
-    this.#emit(sequence, all, stopped ? "stop" : "length");
+    return {
+      content: gained.content + rest.content,
+      reasoning: gained.reasoning + rest.reasoning,
+      finishReason: stopped ? "stop" : "length",
+    };
   }
 
-  #emit(sequence: Sequence, gained: Omit<TextDelta, "stopped">, finishReason: FinishReason | null): void {
+  #emit(sequence: Sequence, { content, reasoning, finishReason }: Progress): void {
     const { request, choice, pending } = sequence;
     sequence.pending = [];
     const isLast = finishReason !== null && request.running.size === 0 && request.nextChoice === request.config.n;
     const numPromptTokens = request.prompt.tokenIds.length;
-    request.emit({
+    request.output.push({
       choice,
-      content: gained.content,
-      reasoning: sequence.text.hasReasoning ? gained.reasoning : null,
+      content,
+      reasoning: sequence.text.hasReasoning ? reasoning : null,
       tokenIds: pending.map(({ tokenId }) => tokenId),
       logprobs: request.config.logprobs ? pending.map(({ sampled }) => this.#tokenLogprob(sampled)) : [],
       finishReason,
@@ -230,6 +284,7 @@ export class Engine {
           }
         : null,
     });
+    if (isLast) request.output.end();
   }
 
   #tokenLogprob({ tokenId, logprob, topLogprobs }: SampledToken): TokenLogprob {
@@ -246,22 +301,36 @@ export class Engine {
   }
 
   /**
-   * Runs work of one request, unless the request was canceled. If the work throws, this request fails and the others
-   * continue.
+   * Runs work on the sampler, mask and text of one request, unless the request was canceled. If it throws, this request
+   * fails and the others continue.
    */
-  async #guard(request: Request, work: () => void | Promise<void>): Promise<void> {
-    if (request.canceled) return;
+  #own<T>(request: Request, work: () => T): T | null {
+    if (request.canceled) return null;
     try {
-      await work();
+      return work();
     } catch (error) {
-      fail(request, error);
+      if (isTrap(error)) throw error;
+      this.#fail(request, error);
+      return null;
     }
+  }
+
+  /** Ends a request with an error. */
+  #fail(request: Request, error: unknown): void {
+    request.output.fail(error instanceof EngineError ? error : internalError(messageOf(error), error));
+    this.#cancel(request);
+  }
+
+  /** Lets the next step remove a request and give back what it holds. */
+  #cancel(request: Request): void {
+    request.canceled = true;
+    this.#wake();
   }
 
   #createRequest(
     { promptTokenIds, config, createText, createMask }: EngineRequest,
     maxTokens: number,
-    deltas: AsyncQueue<OutputDelta>,
+    onLeave: () => void,
   ): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
@@ -269,27 +338,22 @@ export class Engine {
       prompt,
       config,
       maxTokens,
-      createSequence: (choice, numPagesReserved) => ({
-        request,
-        choice,
-        table: prompt.table.fork(),
-        numPagesReserved,
-        sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
-        text: createText(),
-        mask: createMask?.() ?? null,
-        outputIds: [],
-        pending: [],
-      }),
+      createSequence: (choice) => {
+        const own = this.#own(request, () => ({
+          sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
+          text: createText(),
+          mask: createMask?.() ?? null,
+        }));
+        // The pages are shared last, so that a choice that cannot be created holds none.
+        return own && { request, choice, ...own, table: prompt.table.fork(), outputIds: [], pending: [] };
+      },
       nextChoice: 0,
       running: new Set(),
+      numChoicesReserved: 0,
       numCompletionTokens: 0,
       numReasoningTokens: 0,
       canceled: false,
-      emit: (delta) => {
-        deltas.push(delta);
-        if (delta.usage !== null) deltas.end();
-      },
-      fail: (error) => deltas.fail(error),
+      output: new DeltaStream({ onResume: () => this.#wake(), onLeave }),
       startedAtMs: performance.now(),
       promptDoneAtMs: 0,
     };
@@ -334,28 +398,38 @@ export class Engine {
   }
 }
 
+/**
+ * Returns true if a fault in a forward pass may have damaged what all requests share: the kernels' memory, or the
+ * record of its pages.
+ */
+function damagesMemory(error: unknown): boolean {
+  return isTrap(error) || error instanceof BrokenInvariant;
+}
+
+function isTrap(error: unknown): boolean {
+  return error instanceof KernelFailure || error instanceof WebAssembly.RuntimeError;
+}
+
 /** Draws the next token of a sequence among those that its mask allows. */
-function draw({ sampler, mask }: Sequence, logits: Address): SampledToken {
+function drawn({ sampler, mask }: Sequence, logits: Address): SampledToken {
   return sampler.sample(logits, mask?.allowed() ?? null);
 }
 
-/** Ends a request with an error; the next step removes it from the schedule. */
-function fail(request: Request, error: unknown): void {
-  request.canceled = true;
-  const message = error instanceof Error ? error.message : String(error);
-  request.fail(
-    error instanceof EngineError ? error : new EngineError("internal_error", message, null, { cause: error }),
-  );
+/** Returns the hidden state from which the first token of a sequence is drawn. */
+function promptStateOf({ request }: Sequence): Float32Array {
+  const { lastHidden } = request.prompt;
+  assert(lastHidden !== null, "a sequence started before its prompt was computed");
+  return lastHidden;
 }
 
-/**
- * Yields the values of a queue.
- * @param onLeave called when the reader has received all values or leaves early
- */
-async function* drained<T>(queue: AsyncQueue<T>, onLeave: () => void): AsyncGenerator<T, void, void> {
-  try {
-    for (let values = await queue.take(); values !== null; values = await queue.take()) yield* values;
-  } finally {
-    onLeave();
-  }
+function internalError(message: string, cause: unknown): EngineError {
+  return new EngineError("internal_error", message, null, { cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

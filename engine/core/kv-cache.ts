@@ -104,7 +104,14 @@ export class KVCache {
   tradePage(from: Page, numPositions: number): Page {
     // Release before taking, so that a table never holds more pages than it has reserved.
     this.releasePage(from);
-    const to = this.takePage();
+    let to: Page;
+    try {
+      to = this.takePage();
+    } catch (error) {
+      // Without memory for a new page, `from` cannot have been freed: it is shared, or in the prefix cache.
+      this.holdPage(from);
+      throw error;
+    }
     const { pageByteLength } = this.shape;
     if (to !== from)
       this.#kernels.bytes(to.address, pageByteLength).set(this.#kernels.bytes(from.address, pageByteLength));
@@ -173,7 +180,10 @@ export class PageTable implements KVTable {
     return table;
   }
 
-  /** Makes room for `count` more positions. The caller then writes them; no other table sees them. */
+  /**
+   * Makes room for `count` more positions. The caller then writes them; no other table sees them.
+   * @throws RangeError if the machine has no memory left; the table then holds the positions that it held before
+   */
   extend(count: number): void {
     const { pageSize } = this.#cache.shape;
     const lastIndex = this.#pages.length - 1;
@@ -183,8 +193,10 @@ export class PageTable implements KVTable {
       this.#pages[lastIndex] = this.#cache.tradePage(last, numInLast);
     }
     const firstTouched = Math.floor(this.#numPositions / pageSize);
+    const numPages = this.#cache.pagesFor(this.#numPositions + count);
+    // Taking a page can fail. The positions are counted afterwards, so that a table never counts what it lacks.
+    while (this.#pages.length < numPages) this.#pages.push(this.#cache.takePage());
     this.#numPositions += count;
-    while (this.#pages.length < this.#cache.pagesFor(this.#numPositions)) this.#pages.push(this.#cache.takePage());
     for (const [index, page] of this.#pages.slice(firstTouched).entries()) {
       page.numFilled = Math.min(pageSize, this.#numPositions - (firstTouched + index) * pageSize);
     }

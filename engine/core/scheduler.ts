@@ -1,44 +1,50 @@
 /**
- * Decides what the next step runs: one block of one prompt, and one token of every running sequence.
+ * Decides what the next step runs: one block of one prompt, and one token of some running sequences.
  *
- * Requests are admitted in order of arrival, as soon as the pages they may need can be reserved, so a sequence that
- * has started always finishes. Prompts take turns block by block. Before each block, a prompt reuses what other
- * requests have computed of the same prefix in the meantime. Scheduling never changes an output: the tokens of a
- * sequence depend only on its own prompt, seed and position.
+ * Requests are admitted in order of arrival, as soon as the pages that their prompt and one choice may need can be
+ * reserved. They hold this reservation until their last choice has started, so a request that was admitted always
+ * finishes. Further choices reserve pages only while no request waits for pages.
+ *
+ * Each step has a number of places, and each place draws a token for one sequence. Requests get places in turns: one
+ * for each request, then a second one for each, until none is left. A sequence without a place pauses; it keeps its
+ * pages and goes on later. A request whose reader is behind gets no place. Prompts take turns block by block. Before
+ * each block, a prompt reuses what other requests have computed of the same prefix in the meantime.
+ *
+ * Scheduling never changes an output: the tokens of a sequence depend only on its own prompt, seed and position.
  */
 
 import { assert } from "../errors.js";
 import type { KVCache } from "./kv-cache.js";
 import type { Request, Sequence } from "./sequence.js";
 
-export interface StepPlan {
-  /** Next block of a request's prompt; null if no prompt is left to compute. */
-  readonly prefill: { readonly request: Request; readonly tokenIds: readonly number[] } | null;
-  /** Sequences that draw one token each. */
-  readonly sequences: readonly Sequence[];
+export interface PromptBlock {
+  readonly request: Request;
+  readonly tokenIds: readonly number[];
 }
 
 export class Scheduler {
   readonly #cache: KVCache;
   readonly #blockSize: number;
-  readonly #maxSequences: number;
+  readonly #numPlaces: number;
   readonly #waiting: Request[] = [];
-  /** Requests with reserved pages for the prompt and one choice. */
-  #admitted: Request[] = [];
-  readonly #running = new Set<Sequence>();
+  /** Admitted requests whose prompts are not fully computed. The first has waited longest for a block. */
+  #prefilling: Request[] = [];
+  /** Admitted requests that draw tokens. The first has waited longest for a place. */
+  #decoding: Request[] = [];
 
-  constructor(cache: KVCache, options: { readonly blockSize: number; readonly maxSequences: number }) {
+  /** @param options.numPlaces tokens that one step draws at most */
+  constructor(cache: KVCache, options: { readonly blockSize: number; readonly numPlaces: number }) {
     assert(
       cache.shape.reuse === "token" || cache.shape.pageSize === options.blockSize,
       "pages and prompt blocks differ in size",
     );
     this.#cache = cache;
     this.#blockSize = options.blockSize;
-    this.#maxSequences = options.maxSequences;
+    this.#numPlaces = options.numPlaces;
   }
 
   get hasWork(): boolean {
-    return this.#waiting.length > 0 || this.#admitted.length > 0;
+    return this.requests().length > 0;
   }
 
   /** Returns true if the request could run alone. */
@@ -49,26 +55,91 @@ export class Scheduler {
 
   /** Returns every request that waits or runs. */
   requests(): Request[] {
-    return [...this.#waiting, ...this.#admitted];
+    return [...this.#waiting, ...this.#prefilling, ...this.#decoding];
   }
 
   add(request: Request): void {
     this.#waiting.push(request);
   }
 
-  schedule(): StepPlan {
-    this.#dropCanceled();
-    this.#startChoices();
+  /** Removes canceled requests, admits waiting ones, and returns the next prompt block; null if no prompt is left. */
+  nextPromptBlock(): PromptBlock | null {
+    for (const request of this.requests()) {
+      if (request.canceled) this.#remove(request);
+    }
     this.#admit();
-    return { prefill: this.#nextPromptBlock(), sequences: [...this.#running] };
+    const request = this.#prefilling.shift();
+    if (request === undefined) return null;
+    this.#prefilling.push(request);
+    const { prompt } = request;
+    // The last token is never taken from the cache, because its hidden state is needed.
+    prompt.numCached += prompt.table.lookUpPrefix(prompt.tokenIds.slice(0, -1));
+    const start = prompt.table.numPositions;
+    return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
+  }
+
+  /** Gives out the places of a step, and starts choices for which a place is left. */
+  nextSequences(): Sequence[] {
+    this.#decoding.push(...this.#prefilling.filter(isPromptDone));
+    this.#prefilling = this.#prefilling.filter((request) => !isPromptDone(request));
+
+    const sequences: Sequence[] = [];
+    let contenders = this.#decoding
+      .filter(({ canceled, output }) => !canceled && !output.isBehind)
+      .map((request) => ({ request, running: [...request.running] }));
+    let served = contenders;
+    while (contenders.length > 0 && sequences.length < this.#numPlaces) {
+      served = [];
+      for (const contender of contenders) {
+        if (sequences.length === this.#numPlaces) break;
+        const sequence = contender.running.shift() ?? this.#startChoice(contender.request);
+        if (sequence === null) continue;
+        sequences.push(sequence);
+        served.push(contender);
+      }
+      contenders = served;
+    }
+    // The last round may not have reached all requests, and the places may not have reached all sequences of a request.
+    // Those that it has reached go to the end.
+    for (const { request } of served) moveToEnd(this.#decoding, request);
+    for (const sequence of sequences) {
+      sequence.request.running.delete(sequence);
+      sequence.request.running.add(sequence);
+    }
+    return sequences;
   }
 
   /** Removes a sequence that has drawn its last token. */
   finish(sequence: Sequence): void {
-    assert(this.#running.has(sequence), "a sequence finished that was not running");
     const { request } = sequence;
+    assert(request.running.has(sequence), "a sequence finished that was not running");
     this.#stop(sequence);
-    if (request.running.size === 0 && request.nextChoice === request.config.n) this.#leave(request);
+    if (hasChoices(request)) this.#keepReserved(request, Math.max(request.running.size, 1));
+    else if (request.running.size > 0) this.#keepReserved(request, request.running.size);
+    else this.#leave(request);
+  }
+
+  #admit(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (!this.#cache.reserve(this.#numPromptPages(next) + this.#numOwnPagesOf(next))) return;
+      next.numChoicesReserved = 1;
+      this.#waiting.shift();
+      this.#prefilling.push(next);
+    }
+  }
+
+  /** Starts the next choice of a request. Returns null if there is none, or no memory for it, or if it fails. */
+  #startChoice(request: Request): Sequence | null {
+    if (!hasChoices(request)) return null;
+    if (request.running.size === request.numChoicesReserved) {
+      if (this.#waiting.length > 0 || !this.#cache.reserve(this.#numOwnPagesOf(request))) return null;
+      request.numChoicesReserved++;
+    }
+    const sequence = request.createSequence(request.nextChoice);
+    if (sequence === null) return null;
+    request.nextChoice++;
+    request.running.add(sequence);
+    return sequence;
   }
 
   /** Removes a request, waiting or admitted, and releases everything it holds. */
@@ -78,66 +149,36 @@ export class Scheduler {
       this.#waiting.splice(waitingIndex, 1);
       return;
     }
-    if (!this.#admitted.includes(request)) return;
-    if (request.nextChoice === 0) this.#cache.unreserve(this.#numOwnPagesOf(request));
     for (const sequence of request.running) this.#stop(sequence);
     this.#leave(request);
   }
 
-  #dropCanceled(): void {
-    for (const request of this.requests()) {
-      if (request.canceled) this.#remove(request);
-    }
-  }
-
-  #admit(): void {
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const numPages = this.#cache.pagesFor(next.prompt.tokenIds.length) + this.#numOwnPagesOf(next);
-      if (!this.#cache.reserve(numPages)) return;
-      this.#waiting.shift();
-      this.#admitted.push(next);
-    }
-  }
-
-  #startChoices(): void {
-    for (const request of this.#admitted) {
-      if (request.prompt.lastHidden === null) continue;
-      while (request.nextChoice < request.config.n && this.#running.size < this.#maxSequences) {
-        const isFirst = request.nextChoice === 0;
-        if (!isFirst && !this.#cache.reserve(this.#numOwnPagesOf(request))) return;
-        const sequence = request.createSequence(request.nextChoice++, this.#numOwnPagesOf(request));
-        request.running.add(sequence);
-        this.#running.add(sequence);
-      }
-    }
-  }
-
-  /**
-   * Returns the next block of the first admitted request whose prompt is not fully computed. The request moves to the
-   * end of the list, so that prompts take turns.
-   */
-  #nextPromptBlock(): StepPlan["prefill"] {
-    const index = this.#admitted.findIndex(({ prompt }) => prompt.lastHidden === null);
-    const request = this.#admitted[index];
-    if (request === undefined) return null;
-    this.#admitted = [...this.#admitted.slice(0, index), ...this.#admitted.slice(index + 1), request];
-    const { prompt } = request;
-    // The last token is never taken from the cache, because its hidden state is needed.
-    prompt.numCached += prompt.table.lookUpPrefix(prompt.tokenIds.slice(0, -1));
-    const start = prompt.table.numPositions;
-    return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
-  }
-
-  /** Releases what a sequence holds. Its positions stay in the prefix cache if prompts may reuse them. */
+  /** Releases the pages of a sequence. Its positions stay in the prefix cache if prompts may reuse them. */
   #stop(sequence: Sequence): void {
     const { request, table, outputIds } = sequence;
-    this.#running.delete(sequence);
     request.running.delete(sequence);
     // The last drawn token has no keys and values, because no forward pass has run it.
     if (this.#cache.shape.reuse === "token")
       table.insertPrefix([...request.prompt.tokenIds, ...outputIds.slice(0, -1)]);
     table.release();
-    this.#cache.unreserve(sequence.numPagesReserved);
+  }
+
+  #leave(request: Request): void {
+    this.#prefilling = this.#prefilling.filter((other) => other !== request);
+    this.#decoding = this.#decoding.filter((other) => other !== request);
+    request.prompt.table.release();
+    this.#keepReserved(request, 0);
+    this.#cache.unreserve(this.#numPromptPages(request));
+  }
+
+  /** Gives back the pages that a request has reserved for more than `numChoices` choices. */
+  #keepReserved(request: Request, numChoices: number): void {
+    this.#cache.unreserve((request.numChoicesReserved - numChoices) * this.#numOwnPagesOf(request));
+    request.numChoicesReserved = numChoices;
+  }
+
+  #numPromptPages({ prompt }: Request): number {
+    return this.#cache.pagesFor(prompt.tokenIds.length);
   }
 
   /** Returns the number of pages that one choice needs in addition to the prompt's full pages, which it shares. */
@@ -149,10 +190,18 @@ export class Scheduler {
   #numOwnPagesOf(request: Request): number {
     return this.#numOwnPages(request.prompt.tokenIds.length, request.maxTokens);
   }
+}
 
-  #leave(request: Request): void {
-    this.#admitted = this.#admitted.filter((other) => other !== request);
-    request.prompt.table.release();
-    this.#cache.unreserve(this.#cache.pagesFor(request.prompt.tokenIds.length));
-  }
+/** Returns true if choices of the request have not started yet. */
+function hasChoices({ nextChoice, config }: Request): boolean {
+  return nextChoice < config.n;
+}
+
+function isPromptDone({ prompt }: Request): boolean {
+  return prompt.lastHidden !== null;
+}
+
+function moveToEnd(requests: Request[], request: Request): void {
+  requests.splice(requests.indexOf(request), 1);
+  requests.push(request);
 }

@@ -5,6 +5,7 @@
 
 import type { AnswerMask, TextStream } from "../message/index.js";
 import type { SampledToken } from "../../kernels/index.js";
+import type { DeltaStream } from "./delta-stream.js";
 import type { PageTable } from "./kv-cache.js";
 import type { GenerationConfig, Sampler } from "../sampling/index.js";
 
@@ -80,8 +81,6 @@ export interface Sequence {
   readonly choice: number;
   /** Page table that begins with the prompt's pages. */
   readonly table: PageTable;
-  /** Pages reserved for this choice alone. */
-  readonly numPagesReserved: number;
   readonly sampler: Sampler;
   readonly text: TextStream;
   /** Null if the answer may be any text. */
@@ -96,16 +95,19 @@ export interface Request {
   readonly config: GenerationConfig;
   /** Maximum number of tokens per choice: the requested number, lowered to what the context leaves. */
   readonly maxTokens: number;
-  readonly createSequence: (choice: number, numPagesReserved: number) => Sequence;
+  /** Creates the sequence of a choice; null if that fails, which has ended the request. */
+  readonly createSequence: (choice: number) => Sequence | null;
   /** Number of the next choice to start; choices start in order. */
   nextChoice: number;
+  /** Sequences that have started and not ended. The first has waited longest for a place in a step. */
   readonly running: Set<Sequence>;
+  /** Choices for which pages are reserved; 0 until the request is admitted. */
+  numChoicesReserved: number;
   numCompletionTokens: number;
   numReasoningTokens: number;
-  /** Set when the consumer leaves or the request fails: the next step removes the request. */
+  /** Set when the reader leaves or the request fails: the next step removes the request. */
   canceled: boolean;
-  readonly emit: (delta: OutputDelta) => void;
-  readonly fail: (error: unknown) => void;
+  readonly output: DeltaStream;
   readonly startedAtMs: number;
   promptDoneAtMs: number;
 }

@@ -3,8 +3,12 @@
 import { AnswerCollector, type AnswerResult, type OutputDelta } from "../core/index.js";
 
 /**
- * Answer to one request. It can be read once: by `for await`, `result()` or `text()`. It is generated even if it is not
- * read; leaving a `for await` loop early ends the request at the next token.
+ * Answer to one request. It can be read once: by `for await`, `result()` or `text()`. Leaving a `for await` loop early
+ * ends the request at the next token.
+ *
+ * Generation starts at once and does not wait for a reader, up to a bound: when 256 KiB of the answer wait unread, the
+ * request pauses. It goes on when half of them have been read. If that takes longer than a minute, the request ends,
+ * and reading the rest throws an `EngineError` with the code `reader_stalled`.
  */
 export class Answer implements AsyncIterable<OutputDelta> {
   /** Seed of the request, given or drawn. */
