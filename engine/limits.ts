@@ -73,8 +73,9 @@ export const LIMITS = {
   maxUnreadBytes: 256 << 10,
   /** Longest pause of a request for its reader; a reader that takes longer counts as gone. */
   maxReaderPauseMs: 60_000,
-  /** Estimated bytes of an answer that is collected as a whole, as JSON. */
-  maxWholeAnswerBytes: 256 << 20,
+  /** Estimated bytes of an answer that a server collects as a whole, and of all such answers of a model together. */
+  maxWholeAnswerBytes: 64 << 20,
+  maxWholeAnswersBytes: 512 << 20,
   /** Default size of the KV cache, in bytes. */
   maxKVCacheBytes: 2 ** 31,
   /** Bytes of the kernels' memory that weights and KV cache leave free for buffers that grow with use. */

@@ -29,7 +29,7 @@ export type AnswerExtent = Pick<GenerationConfig, "n" | "maxTokens" | "logprobs"
  * Returns the estimated size of the largest answer to a request, before it starts.
  * @param contextLength tokens of the model's context: the limit of a choice without `maxTokens`
  */
-export function answerByteLength({ n, maxTokens, logprobs, topLogprobs }: AnswerExtent, contextLength: number): number {
+function answerByteLength({ n, maxTokens, logprobs, topLogprobs }: AnswerExtent, contextLength: number): number {
   const numTokens = n * Math.min(maxTokens ?? contextLength, contextLength);
   const numAlternatives = logprobs ? 1 + topLogprobs : 0;
   const alternativeBytes = ALTERNATIVE_BYTES + TYPICAL_TOKEN_BYTES * (1 + BYTES_PER_TOKEN_BYTE);
@@ -38,11 +38,12 @@ export function answerByteLength({ n, maxTokens, logprobs, topLogprobs }: Answer
 
 /**
  * Refuses a request whose answer, collected as a whole, could exceed the memory set aside for it.
- * @throws EngineError `out_of_range` that names the largest factor
+ * @returns the estimated size of the largest answer
+ * @throws EngineError `out_of_range` that names the factors
  */
-export function checkAnswerSize(extent: AnswerExtent, contextLength: number): void {
+export function checkedAnswerSize(extent: AnswerExtent, contextLength: number): number {
   const byteLength = answerByteLength(extent, contextLength);
-  if (byteLength <= LIMITS.maxWholeAnswerBytes) return;
+  if (byteLength <= LIMITS.maxWholeAnswerBytes) return byteLength;
   const { n, maxTokens, logprobs, topLogprobs } = extent;
   const numTokens = Math.min(maxTokens ?? contextLength, contextLength);
   const mebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20);

@@ -1,7 +1,7 @@
 /** The token loop: schedule, run, project, sample, commit. */
 
 export { AnswerCollector, type AnswerChoice, type AnswerResult } from "./answer-collector.js";
-export { answerByteLength, checkAnswerSize } from "./answer-size.js";
+export { checkedAnswerSize, type AnswerExtent } from "./answer-size.js";
 export { Engine } from "./engine.js";
 export { KVCache } from "./kv-cache.js";
 export { GraphLogits, LMHead } from "./lm-head.js";

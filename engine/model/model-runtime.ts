@@ -121,6 +121,11 @@ export class ModelRuntime {
     return new ModelRuntime(folder, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
   }
 
+  /** Resolves with the fault that ends the model's engine; the model must then be loaded again. */
+  get failed(): Promise<Error> {
+    return this.#engine.failed;
+  }
+
   /** Build of the kernels that this machine runs. */
   get kernelVariant(): Kernels["variant"] {
     return this.#kernels.variant;

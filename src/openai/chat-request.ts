@@ -16,6 +16,8 @@ export interface ChatRequest {
   readonly model: string;
   readonly messages: readonly ChatMessage[];
   readonly n: number;
+  readonly maxTokens: number | null;
+  readonly topLogprobs: number;
   readonly stream: boolean;
   readonly streamUsage: StreamUsage;
   readonly separateReasoning: boolean;
@@ -78,6 +80,7 @@ function checkConflict(name: string, body: ChatRequestBody): void {
 function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
   const { format, schemaPath } = responseFormat(body.response_format ?? { type: "text" });
   const parameters = fromTable(body, dialect);
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
   // TS-1.7: content must parse as the requested format, so structured output separates reasoning in both dialects.
   const separateReasoning =
     body.separate_reasoning ?? (format.type === "text" ? parameters.separateReasoning === true : true);
@@ -85,6 +88,8 @@ function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
     model: body.model,
     messages: engineMessages(body.messages),
     n: parameters.n ?? 1,
+    maxTokens,
+    topLogprobs: parameters.topLogprobs ?? 0,
     stream: body.stream ?? false,
     streamUsage: streamUsage(body, dialect),
     separateReasoning,
@@ -92,7 +97,7 @@ function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
     schemaPath,
     options: {
       ...parameters,
-      maxTokens: body.max_completion_tokens ?? body.max_tokens ?? null,
+      maxTokens,
       responseFormat: format,
       separateReasoning,
     },

@@ -19,18 +19,18 @@ export async function chatCompletions(exchange: Exchange, dialect: Dialect, serv
   const body = await exchange.readJsonBody(services.bodyLimits);
   const request = await services.requests.parse("chat", dialect, body, exchange.signal);
   const model = services.models.find(request.model);
-  const { work } = request;
+  const { work, stream } = request;
   exchange.facts["model"] = model.id;
   if (services.logContent)
     exchange.facts["messages"] = work instanceof Uint8Array ? `${work.length} bytes, too long to log` : work.messages;
 
-  const generation = await model.host.chat(work, exchange.signal);
+  const generation = await model.host.chat(work, stream ? null : request, exchange.signal);
   exchange.setHeader("x-touchstone-seed", String(generation.seed));
   exchange.facts["seed"] = generation.seed;
   exchange.facts["promptTokens"] = generation.numPromptTokens;
   const batches = watched(generation, model, exchange, services);
   const answer = { ...identity(model, services), model: request.model, request };
-  if (request.stream) await streamAnswer(batches, answer, exchange, services);
+  if (stream) await streamAnswer(batches, answer, exchange, services);
   else await exchange.sendLargeJson(chatCompletion(answer, await wholeAnswer(batches, generation.seed)));
 }
 

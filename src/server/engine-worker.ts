@@ -55,6 +55,10 @@ try {
 }
 
 function listen(runtime: ModelRuntime): void {
+  // An unhandled rejection ends this thread, after its requests got their errors.
+  void runtime.failed.then((failure) => {
+    throw failure.cause ?? failure;
+  });
   port.on("message", (message: ToEngine) => void receive(runtime, message));
   post({ type: "ready", info: runtime.info });
 }

@@ -9,10 +9,11 @@ import { Worker } from "node:worker_threads";
 
 import type { Logger } from "pino";
 
-import { EngineError } from "../../engine/errors.js";
+import { checkedAnswerSize, type AnswerExtent } from "../../engine/core/index.js";
+import { assert, EngineError } from "../../engine/errors.js";
 import type { ModelInfo } from "../../engine/index.js";
 import type { PreparerSource } from "../../engine/model/index.js";
-import { ApiError, RETRY_SOON } from "../openai/index.js";
+import { ApiError, RETRY_SOON, wireName } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
 import { Call, type DeltaBatches } from "./call.js";
 import { JobLost, JobWorker } from "./job-worker.js";
@@ -115,12 +116,14 @@ export class EngineHost {
   /**
    * Prepares and starts an answer. When the signal aborts, the engine stops at the next token.
    *
+   * @param whole largest extent of an answer that the caller collects as a whole; null if it passes on the deltas
    * @throws ApiError queue_full, model_loading, or request_too_large if the preparation takes too much; EngineError for
    *   an invalid request
    */
-  async chat(options: Sealed<ChatWork>, signal: AbortSignal): Promise<Generation> {
-    this.#checkReady();
-    const leave = this.#admission.enter();
+  async chat(options: Sealed<ChatWork>, whole: AnswerExtent | null, signal: AbortSignal): Promise<Generation> {
+    const { contextLength } = this.#readyInfo();
+    const answerBytes = whole === null ? 0 : wholeAnswerBytes(whole, contextLength);
+    const leave = this.#admission.enter(answerBytes);
     try {
       const { request } = await this.#prepare({ type: "chat", options }, options, "request", signal);
       const call = this.#submit(request, signal, leave);
@@ -331,6 +334,12 @@ export class EngineHost {
     for (const call of this.#calls.values()) call.fail(error);
   }
 
+  #readyInfo(): ModelInfo {
+    this.#checkReady();
+    assert(this.#info !== null, "a model is ready before it is loaded");
+    return this.#info;
+  }
+
   #checkReady(): void {
     if (this.#state === "ready") return;
     if (this.#state === "closed") throw new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON);
@@ -362,6 +371,14 @@ export class EngineHost {
 
   #post(message: ToEngine, moved: readonly ArrayBuffer[] = []): void {
     this.#engine.postMessage(message, moved);
+  }
+}
+
+function wholeAnswerBytes(extent: AnswerExtent, contextLength: number): number {
+  try {
+    return checkedAnswerSize(extent, contextLength);
+  } catch (error) {
+    throw error instanceof EngineError ? error.renamed((path) => wireName(path, undefined)) : error;
   }
 }
 
