@@ -5,7 +5,8 @@
 
 import { expect, test } from "vitest";
 
-import { chatBody, events, post, serverProcess } from "../../spec-tests/fixtures/server.js";
+import { chatBody, events, post } from "../../spec-tests/fixtures/server.js";
+import { serverProcess } from "../../spec-tests/fixtures/server-process.js";
 
 const IS_LONG = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4) >= 60;
 const MAX_LOOP_DELAY_MS = IS_LONG ? 20 : 100;

@@ -6,7 +6,8 @@
 
 import { expect, test } from "vitest";
 
-import { chatBody, events, post, serverProcess, until } from "../../spec-tests/fixtures/server.js";
+import { chatBody, events, post, until } from "../../spec-tests/fixtures/chat-client.js";
+import { serverProcess } from "../../spec-tests/fixtures/server-process.js";
 
 const NUM_CLIENTS = 64;
 const SECONDS = Number(process.env["TOUCHSTONE_LOAD_SECONDS"] ?? 4);

@@ -6,7 +6,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { chatBody, post, serverProcess } from "../../spec-tests/fixtures/server.js";
+import { chatBody, post } from "../../spec-tests/fixtures/server.js";
+import { serverProcess } from "../../spec-tests/fixtures/server-process.js";
 
 const NUM_BODIES = 10_000;
 const NUM_AT_ONCE = 16;
