@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { randomSource } from "../../spec-tests/fixtures/random-model.js";
@@ -51,6 +51,43 @@ describe("pages", () => {
     compute(table, [8]);
     expect(tokensOf(table)).toEqual([1, 2, 3, 8]);
     expect(tokensOf(fork)).toEqual([1, 2, 3, 6, 7]);
+  });
+
+  test("that the machine has no memory for change nothing, and can be taken later", () => {
+    const cache = create("token", 10);
+    const table = computed(cache, [1, 2, 3, 4, 5]);
+    const fork = table.fork();
+    compute(table, [6]);
+    const allocate = vi.spyOn(kernels, "allocate").mockImplementation(() => {
+      throw new RangeError("no memory");
+    });
+    // The first needs new pages only, the second a copy of a shared page.
+    expect(() => table.extend(20)).toThrow("no memory");
+    expect(() => fork.extend(1)).toThrow("no memory");
+    allocate.mockRestore();
+    expect([table, fork].map(({ numPositions }) => numPositions)).toEqual([6, 5]);
+    expect(cache.numPagesUsed).toBe(2);
+    compute(fork, [7, 8]);
+    expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(tokensOf(fork)).toEqual([1, 2, 3, 4, 5, 7, 8]);
+    table.release();
+    fork.release();
+    expect(cache.numPagesUsed).toBe(0);
+  });
+
+  test("of the prefix cache that cannot be copied stay there", () => {
+    const cache = create("token", 10);
+    inserted(cache, [1, 2, 3, 4, 5, 6]).release();
+    const table = cache.createTable();
+    expect(table.lookUpPrefix([1, 2, 3, 4, 5])).toBe(5);
+    const allocate = vi.spyOn(kernels, "allocate").mockImplementation(() => {
+      throw new RangeError("no memory");
+    });
+    expect(() => table.extend(1)).toThrow("no memory");
+    allocate.mockRestore();
+    expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([2, 0]);
+    table.release();
+    expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([0, 2]);
   });
 
   test("cannot be reserved beyond the maximum", () => {

@@ -1,0 +1,500 @@
+/**
+ * Tests of the token loop with a fast fake model: how requests share the places of a step, what a fault ends, and how a
+ * request waits for its reader.
+ */
+
+import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+
+import {
+  createEngine,
+  END_TOKEN,
+  PROFILES,
+  tokenizer,
+  type EngineUnderTest,
+  type LoadedProfile,
+} from "../../spec-tests/fixtures/scheduling-profiles.js";
+import { InvalidLogitsError, KernelFailure } from "../../kernels/index.js";
+import { BrokenInvariant, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import type { AnswerMask } from "../message/answer-mask.js";
+import { PLAIN } from "../message/message-format.js";
+import { TextStream } from "../message/text-stream.js";
+import { generationConfig, type GenerationOptions } from "../sampling/generation-config.js";
+import { AnswerCollector } from "./answer-collector.js";
+import type { Engine, EngineRequest } from "./engine.js";
+import { LMHead } from "./lm-head.js";
+import { Scheduler } from "./scheduler.js";
+import type { OutputDelta } from "./sequence.js";
+
+const PROFILE = PROFILES[0]!;
+const MAX_PAGES = 200;
+/** Draws tokens that are never an end token. */
+const UNENDED = new Map([[END_TOKEN, -100]]);
+/** Draws the letter A, so that each token completes text. */
+const LETTERS = new Map([[65, 100]]);
+
+let loaded: LoadedProfile;
+beforeAll(async () => {
+  loaded = await PROFILE.load();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+interface Ask extends GenerationOptions {
+  readonly prompt?: readonly number[];
+}
+
+function create(options: { maxPages?: number; slots?: number } = {}): EngineUnderTest {
+  return createEngine(PROFILE, loaded, { maxPages: MAX_PAGES, ...options });
+}
+
+function createText(promptIds: readonly number[]): TextStream {
+  const reasoning = { format: PLAIN, insideReasoning: false, separateReasoning: false };
+  return new TextStream({ tokenizer, promptIds, ...reasoning, stop: [], includeStop: false });
+}
+
+function submit(
+  engine: Engine,
+  { prompt = [1, 2, 3], ...options }: Ask,
+  changes: Partial<EngineRequest> = {},
+): AsyncGenerator<OutputDelta, void, void> {
+  return engine.submit({
+    promptTokenIds: prompt,
+    promptParam: "messages",
+    config: generationConfig({ seed: 1, logitBias: UNENDED, ...options }),
+    createText: () => createText(prompt),
+    ...changes,
+  });
+}
+
+async function choicesOf(deltas: AsyncIterable<OutputDelta>): Promise<object> {
+  const collector = new AnswerCollector();
+  for await (const delta of deltas) collector.add(delta);
+  return collector.result(0).choices;
+}
+
+const alone = (ask: Ask): Promise<object> => choicesOf(submit(create().engine, ask));
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Waits until the engine has stopped to run steps. */
+async function settled({ tokens }: EngineUnderTest): Promise<number> {
+  for (let before = -1; before !== tokens.calls.length;) {
+    before = tokens.calls.length;
+    await turns(10);
+  }
+  return tokens.calls.length;
+}
+
+/** Expects that no request holds pages or reservations. */
+async function expectNothingHeld({ engine, cache }: EngineUnderTest): Promise<void> {
+  await engine.idle();
+  expect(cache.numPagesUsed).toBe(0);
+  expect(cache.reserve(MAX_PAGES)).toBe(true);
+  cache.unreserve(MAX_PAGES);
+}
+
+describe("places", () => {
+  const BIG: Ask = { n: 128, maxTokens: 12 };
+
+  test.each([
+    [1, 16],
+    [4, 32],
+    [16, 128],
+  ])("a newcomer draws its first token in the step after its prompt (%i places, n = %i)", async (slots, n) => {
+    const under = create({ slots, maxPages: 2000 });
+    const { engine, tokens } = under;
+    const bigChoices = choicesOf(submit(engine, { ...BIG, n }));
+    while (tokens.calls.length < 20) await turns(1);
+    expect(tokens.calls.at(-1)!.length).toBe(slots);
+
+    const ask: Ask = { prompt: [7, 8, 9], maxTokens: 40, logitBias: LETTERS };
+    const start = tokens.calls.length;
+    const newcomer = submit(engine, ask);
+    const first = await newcomer.next();
+    expect(first.value!.content).toBe("A");
+    expect(tokens.calls.length - start).toBeLessThanOrEqual(2);
+
+    for await (const delta of newcomer) if (delta.finishReason !== null) break;
+    // With one place the two requests take turns; with more, the newcomer has one in every step.
+    expect(tokens.calls.length - start).toBeLessThanOrEqual(slots === 1 ? 85 : 45);
+    expect(await bigChoices).toEqual(await alone({ ...BIG, n }));
+  });
+
+  test("a place that a reader leaves unused goes to others at once", async () => {
+    const under = create({ slots: 4, maxPages: 2000 });
+    const { engine, tokens } = under;
+    const controller = new AbortController();
+    const big = submit(engine, BIG, { signal: controller.signal });
+    await big.next();
+    const other = choicesOf(submit(engine, { n: 4, maxTokens: 20 }));
+    await turns(5);
+    controller.abort(new Error("enough"));
+    const start = tokens.calls.length;
+    expect(await other).toEqual(await alone({ n: 4, maxTokens: 20 }));
+    expect(tokens.calls.length - start).toBeLessThanOrEqual(21);
+    await expect(choicesOf(big)).rejects.toThrow("enough");
+    await engine.idle();
+    expect(under.cache.numPagesUsed).toBe(0);
+  });
+
+  test("requests that are submitted while the loop ends still run", async () => {
+    const { engine } = create();
+    for (let round = 0; round < 40; round++) {
+      const deltas = submit(engine, { maxTokens: 1 });
+      for (let hop = 0; hop < round % 7; hop++) await Promise.resolve();
+      await choicesOf(deltas);
+      if (round % 3 === 0) await engine.idle();
+    }
+    await engine.idle();
+  });
+
+  test("a canceled request ends the loop, whenever it is canceled", async () => {
+    for (let numTurns = 0; numTurns < 8; numTurns++) {
+      const under = create();
+      const controller = new AbortController();
+      const deltas = submit(under.engine, { maxTokens: 50 }, { signal: controller.signal });
+      await turns(numTurns);
+      controller.abort(new Error("enough"));
+      await expectNothingHeld(under);
+      await expect(choicesOf(deltas)).rejects.toThrow("enough");
+    }
+  });
+});
+
+/** Returns a mask that allows every token. */
+function anyToken(changes: Partial<Pick<AnswerMask, "allowed" | "accept" | "isFinished">> = {}): AnswerMask {
+  const allowed = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32)).fill(0xffff_ffff);
+  return { allowed: () => allowed, accept: () => {}, isFinished: false, ...changes } as AnswerMask;
+}
+
+/** Returns a function that throws in its k-th call. */
+function failingAt<T>(k: number, error: Error, otherwise: () => T): () => T {
+  let numCalls = 0;
+  return () => {
+    if (++numCalls === k) throw error;
+    return otherwise();
+  };
+}
+
+describe("a fault of one request", () => {
+  const boom = (): Error => new Error("boom");
+  const textThat = (changes: (text: TextStream) => void): TextStream => {
+    const text = createText([1, 2, 3]);
+    changes(text);
+    return text;
+  };
+  const FAULTS: [string, () => Partial<EngineRequest>][] = [
+    ["creation of the text", () => ({ createText: failingAt(1, boom(), () => createText([1, 2, 3])) })],
+    ["creation of a later text", () => ({ createText: failingAt(5, boom(), () => createText([1, 2, 3])) })],
+    ["creation of the mask", () => ({ createMask: failingAt(1, boom(), anyToken) })],
+    ["creation of a later mask", () => ({ createMask: failingAt(6, boom(), anyToken) })],
+    [
+      "a broken invariant of the mask",
+      () => ({ createMask: failingAt(2, new BrokenInvariant("boom"), () => anyToken()) }),
+    ],
+    [
+      "computing the mask",
+      () => ({ createMask: () => anyToken({ allowed: failingAt(3, boom(), () => anyToken().allowed()) }) }),
+    ],
+    ["accepting a token", () => ({ createMask: () => anyToken({ accept: failingAt(3, boom(), () => {}) }) })],
+    [
+      "text of a token",
+      () => ({
+        createText: () =>
+          textThat((text) => {
+            const push = text.push.bind(text);
+            let numTokens = 0;
+            text.push = (tokenId) => {
+              if (++numTokens === 4) throw boom();
+              return push(tokenId);
+            };
+          }),
+      }),
+    ],
+    [
+      "text at the end",
+      () => ({
+        createText: () =>
+          textThat((text) => {
+            text.finish = () => {
+              throw boom();
+            };
+          }),
+      }),
+    ],
+    [
+      "the delta",
+      () => ({
+        createText: () =>
+          textThat((text) =>
+            Object.defineProperty(text, "hasReasoning", {
+              get: () => {
+                throw boom();
+              },
+            }),
+          ),
+      }),
+    ],
+    ["the size of the mask", () => ({ createMask: () => anyToken({ allowed: () => new Uint32Array(1) }) })],
+  ];
+
+  test.each(FAULTS)("ends only that request and gives back what it held: %s", async (_, changes) => {
+    const under = create({ slots: 3 });
+    const { engine } = under;
+    const fine: Ask = { prompt: [4, 5], n: 3, maxTokens: 15 };
+    const others = [choicesOf(submit(engine, fine)), choicesOf(submit(engine, { ...fine, seed: 2 }))];
+    const failing = choicesOf(submit(engine, { n: 8, maxTokens: 10, seed: 3 }, changes()));
+    await expect(failing).rejects.toMatchObject({
+      name: "EngineError",
+      code: "internal_error",
+      cause: { stack: expect.anything() },
+    });
+    expect(await Promise.all(others)).toEqual([await alone(fine), await alone({ ...fine, seed: 2 })]);
+    await expectNothingHeld(under);
+    for (let round = 0; round < 2; round++)
+      await expect(choicesOf(submit(engine, { n: 8, maxTokens: 10 }, changes()))).rejects.toThrow();
+    await expectNothingHeld(under);
+    expect(await choicesOf(submit(engine, fine))).toEqual(await alone(fine));
+  });
+
+  test("keeps its code if it is an EngineError", async () => {
+    const error = new EngineError("unsupported_value", "no", "responseFormat");
+    const { engine } = create();
+    const deltas = submit(engine, { maxTokens: 3 }, { createMask: failingAt(1, error, anyToken) });
+    await expect(choicesOf(deltas)).rejects.toBe(error);
+  });
+
+  test("logits that define no distribution end the request that draws from them", async () => {
+    const under = create();
+    const { kernels } = loaded;
+    const sample = kernels.sample.bind(kernels);
+    vi.spyOn(kernels, "sample").mockImplementation((logits, vocabSize, request) => {
+      if (request.temperature === 0.5) throw new InvalidLogitsError("The row of logits holds NaN");
+      return sample(logits, vocabSize, request);
+    });
+    const fine = choicesOf(submit(under.engine, { maxTokens: 5 }));
+    await expect(choicesOf(submit(under.engine, { temperature: 0.5, maxTokens: 5 }))).rejects.toThrow(/holds NaN/);
+    expect(await fine).toEqual(await alone({ maxTokens: 5 }));
+    await expectNothingHeld(under);
+  });
+
+  test.each(["prompts", "tokens"] as const)("memory that the machine lacks ends the request: %s", async (name) => {
+    const under = create();
+    const runner = under[name];
+    const forward = runner.forward.bind(runner);
+    runner.forward = async (passes) => {
+      // A runner first extends the tables of its passes, for which pages are allocated.
+      if (passes.some(({ table }) => table.numPositions >= (name === "prompts" ? 0 : 15)))
+        vi.spyOn(loaded.kernels, "allocate").mockImplementation(() => {
+          throw new RangeError("no memory");
+        });
+      try {
+        return await forward(passes);
+      } finally {
+        vi.restoreAllMocks();
+      }
+    };
+    const failing = choicesOf(submit(under.engine, { n: 2, maxTokens: 30 }));
+    await expect(failing).rejects.toMatchObject({ code: "internal_error", message: "no memory" });
+    await expectNothingHeld(under);
+    runner.forward = forward;
+    expect(await choicesOf(submit(under.engine, { n: 2, maxTokens: 30 }))).toEqual(
+      await alone({ n: 2, maxTokens: 30 }),
+    );
+  });
+});
+
+describe("a fault outside the work of one request", () => {
+  const trap = (): Error => new WebAssembly.RuntimeError("unreachable");
+  const rejecting = (error: Error) => () => Promise.reject(error);
+  const throwing = (error: Error) => () => {
+    throw error;
+  };
+  const FAULTS: [string, (under: EngineUnderTest) => void][] = [
+    ["a trap in a token", ({ tokens }) => (tokens.forward = rejecting(trap()))],
+    ["a failed kernel in a token", ({ tokens }) => (tokens.forward = rejecting(new KernelFailure("thread died")))],
+    ["a trap in a prompt", ({ prompts }) => (prompts.forward = rejecting(trap()))],
+    ["a broken invariant in a prompt", ({ prompts }) => (prompts.forward = rejecting(new BrokenInvariant("pages")))],
+    ["a broken invariant in a token", ({ tokens }) => (tokens.forward = rejecting(new BrokenInvariant("pages")))],
+    ["no hidden state", ({ prompts }) => (prompts.forward = async () => [])],
+    ["a trap in the LM head", () => vi.spyOn(LMHead.prototype, "project").mockImplementation(throwing(trap()))],
+    [
+      "an error of the LM head",
+      () => vi.spyOn(LMHead.prototype, "project").mockImplementation(throwing(new Error("odd"))),
+    ],
+    ["a trap while sampling", () => vi.spyOn(loaded.kernels, "sample").mockImplementation(throwing(trap()))],
+    [
+      "a failed kernel while sampling",
+      () => vi.spyOn(loaded.kernels, "sample").mockImplementation(throwing(new KernelFailure("thread died"))),
+    ],
+    [
+      "reservations",
+      ({ cache }) => vi.spyOn(cache, "unreserve").mockImplementation(throwing(new BrokenInvariant("KV"))),
+    ],
+    ["admission", ({ cache }) => vi.spyOn(cache, "reserve").mockImplementation(throwing(new Error("KV")))],
+    ["memory that was lost", ({ cache }) => void cache.reserve(MAX_PAGES - 1)],
+  ];
+
+  test.each(FAULTS)("ends the engine with one error for all: %s", async (_, inject) => {
+    const under = create({ slots: 2 });
+    const { engine, prompts, tokens } = under;
+    inject(under);
+    const asks = [1, 2, 3, 4].map((seed) => choicesOf(submit(engine, { seed, n: 3, maxTokens: 5 })));
+    const reasons = (await Promise.allSettled(asks)).map((outcome) => (outcome as PromiseRejectedResult).reason);
+    const [failure] = reasons;
+    expect(failure).toBeInstanceOf(EngineError);
+    expect(failure).toMatchObject({
+      code: "internal_error",
+      message: expect.stringMatching(/^The engine has failed and must be loaded again: \w/),
+      cause: expect.any(Error),
+    });
+    for (const reason of reasons) expect(reason).toBe(failure);
+    expect(await engine.failed).toBe(failure);
+    await engine.idle();
+    expect(() => submit(engine, { maxTokens: 1 })).toThrow(failure);
+    const numCalls = prompts.calls.length + tokens.calls.length;
+    await turns(20);
+    expect(prompts.calls.length + tokens.calls.length).toBe(numCalls);
+  });
+
+  test("ends requests that have run for a while, after the deltas that they had", async () => {
+    const { engine, tokens } = create();
+    const deltas = submit(engine, { maxTokens: 50, logitBias: LETTERS });
+    const forward = tokens.forward.bind(tokens);
+    tokens.forward = (passes) => (tokens.calls.length === 9 ? Promise.reject(trap()) : forward(passes));
+    let text = "";
+    await expect(async () => {
+      for await (const { content } of deltas) text += content;
+    }).rejects.toThrow(/failed.*unreachable/);
+    expect(text).toBe("A".repeat(10));
+  });
+});
+
+describe("a reader that is behind", () => {
+  const LARGE: Ask = { n: 8, maxTokens: 60, logprobs: true, topLogprobs: 20, logitBias: LETTERS };
+
+  test("pauses its request, which keeps its pages while others run, and continues where it was", async () => {
+    const under = create({ slots: 8 });
+    const { engine, tokens, cache } = under;
+    const schedule = vi.spyOn(Scheduler.prototype, "nextSequences");
+    const deltas = submit(engine, LARGE);
+    await deltas.next();
+    const numSteps = await settled(under);
+    expect(numSteps).toBeLessThan(40);
+    const numScheduled = schedule.mock.calls.length;
+    await turns(50);
+    // Nothing spins while the request pauses.
+    expect(schedule.mock.calls.length).toBe(numScheduled);
+    const numHeld = cache.numPagesUsed;
+    expect(numHeld).toBeGreaterThan(8);
+
+    const fine: Ask = { prompt: [9], n: 8, maxTokens: 30 };
+    expect(await choicesOf(submit(engine, fine))).toEqual(await alone(fine));
+    expect(tokens.calls.length).toBeLessThanOrEqual(numSteps + 30);
+    expect(cache.numPagesUsed).toBe(numHeld);
+
+    const first = await choicesOf(submit(create().engine, { ...LARGE, n: 1 }));
+    const whole = new AnswerCollector();
+    const texts: string[] = Array.from({ length: 8 }, () => "");
+    for await (const delta of deltas) {
+      if (delta.usage !== null) expect(delta.usage.completionTokens).toBe(8 * 60);
+      texts[delta.choice] += delta.content;
+      whole.add(delta);
+    }
+    // One delta was read before.
+    expect(texts.map(({ length }) => length).reduce((a, b) => a + b)).toBe(8 * 60 - 1);
+    expect(first).toMatchObject([{ content: "A".repeat(60) }]);
+    await engine.idle();
+    expect(cache.numPagesUsed).toBe(0);
+  });
+
+  test("gets the same answer as a fast reader, however it reads", async () => {
+    const under = create({ slots: 3 });
+    const expected = await choicesOf(submit(create().engine, LARGE));
+    const collector = new AnswerCollector();
+    let numRead = 0;
+    for await (const delta of submit(under.engine, LARGE)) {
+      collector.add(delta);
+      if (numRead++ % 50 === 0) await settled(under);
+    }
+    expect(collector.result(0).choices).toEqual(expected);
+  });
+
+  test("never has more than the bound and one step waiting", async () => {
+    const under = create({ slots: 8 });
+    const deltas = submit(under.engine, LARGE);
+    await settled(under);
+    const numDrawn = 8 * (under.tokens.calls.length + 1);
+    const bytesPerToken = LIMITS.maxUnreadBytes / numDrawn;
+    // 21 entries of about 60 bytes, and 200 bytes around them.
+    expect(bytesPerToken).toBeGreaterThan(1200);
+    expect(bytesPerToken).toBeLessThan(1600);
+    await deltas.return();
+    await deltas.next();
+  });
+
+  test("counts as gone after a bounded time; nothing is lost of what waits, and all is given back", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const under = create({ slots: 8 });
+    const deltas = submit(under.engine, LARGE);
+    await settled(under);
+    vi.advanceTimersByTime(LIMITS.maxReaderPauseMs - 1);
+    await turns(5);
+    expect(under.cache.numPagesUsed).toBeGreaterThan(0);
+    vi.advanceTimersByTime(1);
+    await expectNothingHeld(under);
+    let numDeltas = 0;
+    await expect(async () => {
+      for await (const _ of deltas) numDeltas++;
+    }).rejects.toMatchObject({
+      code: "reader_stalled",
+      message: "The answer was not read: 256 KiB of it waited, and half of them were not taken within 60 seconds.",
+    });
+    expect(numDeltas).toBeGreaterThan(100);
+  });
+
+  test("that reads too slowly counts as gone too; one that reads half in time does not", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const under = create({ slots: 8 });
+    const [slow, steady] = [submit(under.engine, LARGE), submit(under.engine, { ...LARGE, seed: 2 })];
+    let numSteady = 0;
+    for (let round = 0; round < 4; round++) {
+      await settled(under);
+      await slow.next();
+      for (let i = 0; i < 100; i++) if (!(await steady.next()).done) numSteady++;
+      vi.advanceTimersByTime(LIMITS.maxReaderPauseMs / 2);
+    }
+    await expect(choicesOf(slow)).rejects.toMatchObject({ code: "reader_stalled" });
+    for await (const _ of steady) numSteady++;
+    expect(numSteady).toBe(8 * 60);
+    await under.engine.idle();
+    expect(under.cache.numPagesUsed).toBe(0);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test.each(["abort", "leave"] as const)("gives all back at once when it goes: %s", async (how) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const under = create({ slots: 8 });
+    const controller = new AbortController();
+    const deltas = submit(under.engine, LARGE, { signal: controller.signal });
+    await deltas.next();
+    await settled(under);
+    expect(vi.getTimerCount()).toBe(1);
+    if (how === "abort") controller.abort(new Error("enough"));
+    else await deltas.return();
+    await expectNothingHeld(under);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("does not hold a short answer: it is generated, and kept for a reader that comes late", async () => {
+    const under = create();
+    const deltas = submit(under.engine, { n: 2, maxTokens: 20 });
+    await expectNothingHeld(under);
+    expect(await choicesOf(deltas)).toEqual(await alone({ n: 2, maxTokens: 20 }));
+  });
+});
