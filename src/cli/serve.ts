@@ -1,6 +1,7 @@
 /**
  * `touchstone serve`: the HTTP server. Logs go to stderr as JSON lines; stdout gets one line when the models are
- * loaded. After SIGTERM or SIGINT, running answers may finish; a second signal ends the process immediately.
+ * loaded. After SIGTERM or SIGINT, running answers may finish; a second signal ends the process immediately. Nothing
+ * waits for a reader of stderr or stdout.
  */
 
 import { existsSync } from "node:fs";
@@ -14,6 +15,7 @@ import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
+import { LogOutput } from "./log-output.js";
 import { collect, addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
 
@@ -97,12 +99,25 @@ export function serveCommand(): Command {
 
 async function serve(flags: ServeFlags): Promise<void> {
   // Imported here, so that the other commands start a tenth of a second faster.
-  const { destination, pino } = await import("pino");
+  const { pino } = await import("pino");
+  const output = new LogOutput((numDropped) =>
+    log.warn({ numDropped }, "log lines were dropped, because stderr could not be written in time"),
+  );
+  const log = pino({ level: flags.logLevel, base: null }, output);
+  try {
+    await runServer(flags, log, () => output.numDropped);
+  } finally {
+    await output.flush(LAST_LINES_MS);
+    // Text that nobody reads, on stdout or stderr, would keep the process alive.
+    setTimeout(() => process.exit(), LAST_LINES_MS).unref();
+  }
+}
+
+async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () => number): Promise<void> {
   const { listen } = await import("../server/index.js");
-  const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
   const sources = (flags.model ?? [EMBEDDED_MODEL]).map(modelAndId);
-  const server = await listen({
+  const options = {
     models: sources.map(({ id, ...source }) => ({
       id,
       ...modelOptions({ ...machine, ...source }),
@@ -120,18 +135,30 @@ async function serve(flags: ServeFlags): Promise<void> {
     maxBodyBytes: flags.maxBody,
     log,
     logContent: flags.logContent === true,
-    onLoading: (id) => loadingOf(id, log),
-  });
+    onLoading: (id: string) => loadingOf(id, log),
+  };
+  const server = await listen(options, numDroppedLogLines);
   try {
     const signal = stopSignal();
     const profiles = await Promise.race([server.loaded, signal]);
     if (typeof profiles === "string") return;
     const served = [...profiles].map(([id, profile]) => `${id} ${profile}`).join(", ");
-    process.stdout.write(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})\n`);
+    announce(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})`, log);
     log.info({ url: server.url, signal: await signal }, "shutting down");
   } finally {
     await server.close(flags.grace * 1000);
   }
+}
+
+/** Time for the last log lines, and then for the last text on stdout and stderr. */
+const LAST_LINES_MS = 500;
+
+/** Prints a line on stdout. Other commands end if stdout cannot be written; a server goes on. */
+function announce(line: string, log: Logger): void {
+  process.stdout
+    .removeAllListeners("error")
+    .on("error", ({ code }: NodeJS.ErrnoException) => log.warn({ code, line }, "stdout cannot be written"));
+  process.stdout.write(`${line}\n`);
 }
 
 function apiKeys({ apiKey = [] }: ServeFlags): string[] {

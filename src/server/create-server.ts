@@ -99,8 +99,15 @@ export async function createServer(options: CreateServerOptions = {}): Promise<R
   }
 }
 
-/** Starts a server without waiting for its models; requests get `model_loading` until they are loaded. */
-export async function listen(options: CreateServerOptions): Promise<ListeningServer> {
+/**
+ * Starts a server without waiting for its models; requests get `model_loading` until they are loaded.
+ *
+ * @param numDroppedLogLines number of log lines that the logger's destination has dropped, for the metrics
+ */
+export async function listen(
+  options: CreateServerOptions,
+  numDroppedLogLines?: () => number,
+): Promise<ListeningServer> {
   const {
     models = [{ id: "tiny" }],
     aliases = {},
@@ -143,6 +150,7 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
       version: programVersion(),
       log,
       logContent: options.logContent ?? false,
+      ...(numDroppedLogLines === undefined ? {} : { numDroppedLogLines }),
     }).catch((cause: Error) => {
       const message = `Cannot listen on ${host}, port ${port}: ${cause.message}`;
       throw new EngineError("address_unavailable", message, "port", { cause });

@@ -35,6 +35,8 @@ export interface ServerOptions {
   readonly version: string;
   readonly log: Logger;
   readonly logContent: boolean;
+  /** Number of log lines that the logger's destination has dropped. */
+  readonly numDroppedLogLines?: () => number;
 }
 
 /** Resolves when the server listens. */
@@ -68,7 +70,7 @@ export class ApiServer {
     this.#keys = new ApiKeys(options.apiKeys);
     this.#services = {
       models,
-      metrics: new Metrics(models),
+      metrics: new Metrics(models, options.numDroppedLogLines),
       dialect,
       requests: new RequestParser(options.parser),
       bodyLimits: { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs },
