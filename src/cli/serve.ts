@@ -10,7 +10,7 @@ import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
 
-import type { LogprobsMode } from "../../engine/index.js";
+import { EngineError, type LogprobsMode } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
@@ -25,6 +25,7 @@ interface ServeFlags extends Omit<ModelFlags, "model"> {
   host: string;
   port: number;
   apiKey?: string[];
+  allowedHost?: string[];
   insecure?: boolean;
   dialect?: Dialect;
   maxConcurrency: number;
@@ -54,6 +55,11 @@ export function serveCommand(): Command {
       "key that requests must carry; repeatable; also TOUCHSTONE_API_KEYS, separated by commas",
       collect,
     )
+    .option(
+      "--allowed-host <name>",
+      "also answer requests to this host name without a key, such as the name of a proxy; repeatable (default: names of this machine, and IP addresses with --insecure)",
+      collect,
+    )
     .option("--insecure", "allow other machines to use the server without a key")
     .addOption(
       new Option(
@@ -77,7 +83,7 @@ export function serveCommand(): Command {
     .option(
       "--cors-origin <origin>",
       "allow web pages of this origin (or * for all) to call the server; repeatable",
-      origin,
+      collect,
     )
     .addOption(
       new Option(
@@ -128,6 +134,7 @@ async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () 
     host: flags.host,
     port: flags.port,
     apiKeys: apiKeys(flags),
+    allowedHosts: flags.allowedHost ?? [],
     insecure: flags.insecure === true,
     corsOrigins: flags.corsOrigin ?? [],
     dialect: flags.dialect ?? null,
@@ -161,8 +168,25 @@ function announce(line: string, log: Logger): void {
   process.stdout.write(`${line}\n`);
 }
 
+/**
+ * Joins the keys of the command line and the environment.
+ *
+ * @throws EngineError if TOUCHSTONE_API_KEYS is set without a key, as by an unset variable in a compose file: the server
+ *   would be open to everyone
+ */
 function apiKeys({ apiKey = [] }: ServeFlags): string[] {
-  return [...apiKey, ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
+  const list = process.env["TOUCHSTONE_API_KEYS"];
+  if (list === undefined) return apiKey;
+  const keys = list.split(",").map((key) => key.trim());
+  if (keys.includes("")) {
+    const fault = /[^\s,]/.test(list) ? "has an empty entry" : "is set, but empty";
+    throw new EngineError(
+      "out_of_range",
+      `TOUCHSTONE_API_KEYS ${fault}. Set it to keys separated by commas, or unset it.`,
+      "apiKeys",
+    );
+  }
+  return [...apiKey, ...keys];
 }
 
 /** Shows loading as progress bars on a terminal, else as log lines. */
@@ -182,13 +206,6 @@ function modelAndId(text: string): { id: string; model: string } {
     return { id: reference?.repository ?? basename(resolve(text)), model: text };
   }
   return { id: text.slice(0, equals), model: text.slice(equals + 1) };
-}
-
-/** Parses an origin as browsers send it in the `Origin` header: no path and no trailing slash. */
-function origin(text: string, earlier: string[] | undefined): string[] {
-  if (!/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+)$/i.test(text))
-    throw new InvalidArgumentError("It must be * or an origin such as https://example.com, without a path.");
-  return [...(earlier ?? []), text];
 }
 
 /** Resolves with the first stop signal; a second one has its default effect and ends the process immediately. */

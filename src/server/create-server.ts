@@ -4,13 +4,13 @@ import { readFileSync } from "node:fs";
 
 import { pino, type Logger } from "pino";
 
-import { EngineError, type Naming, refuseUnknownOptions } from "../../engine/errors.js";
+import { EngineError, refuseUnknownOptions } from "../../engine/errors.js";
 import type { LoadModelOptions } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { Dialect } from "../openai/index.js";
 import { EngineHost } from "./host.js";
-import { isLoopback } from "./keys.js";
 import { ModelRegistry, servedNames } from "./models.js";
+import { checkServerOptions } from "./server-options.js";
 import { startServer, type ApiServer } from "./server.js";
 import type { WorkerModel } from "./worker-protocol.js";
 
@@ -31,6 +31,12 @@ export interface CreateServerOptions {
   readonly port?: number;
   /** API keys, one of which every request must carry. Default: none, requests need no key. */
   readonly apiKeys?: readonly string[];
+  /**
+   * Further host names to which requests without a key may be sent. Without keys, other names are refused, so that web
+   * pages cannot use the server under a name of their own. Names of this machine (loopback) are always allowed, and IP
+   * addresses on a server that listens beyond this machine. Default: none.
+   */
+  readonly allowedHosts?: readonly string[];
   /** Set to listen on a non-loopback address without API keys. Default: false. */
   readonly insecure?: boolean;
   /** Allowed CORS origins; `*` allows all. Default: none. */
@@ -55,6 +61,7 @@ const OPTIONS: Readonly<Record<keyof CreateServerOptions, true>> = {
   host: true,
   port: true,
   apiKeys: true,
+  allowedHosts: true,
   insecure: true,
   corsOrigins: true,
   dialect: true,
@@ -118,11 +125,7 @@ export async function listen(
   } = options;
   const { log = pino({ level: "silent" }), onLoading = () => ({}) } = options;
   refuseUnknownOptions(options, Object.keys(OPTIONS), "a server");
-  if (apiKeys.length === 0 && options.insecure !== true && !isLoopback(host)) {
-    const message = (named: Naming): string =>
-      `Listening on ${host} lets other machines use the server without a key. Set an API key, or allow it with ${named("insecure")}.`;
-    throw new EngineError("unsupported_value", message, "host");
-  }
+  checkServerOptions(options);
   // Check the names before any worker starts.
   const aliasMap = new Map(Object.entries(aliases));
   servedNames(
@@ -144,6 +147,7 @@ export async function listen(
       port,
       models: registry,
       apiKeys,
+      allowedHosts: options.allowedHosts ?? [],
       corsOrigins: options.corsOrigins ?? [],
       dialect: options.dialect ?? null,
       maxBodyBytes: options.maxBodyBytes ?? 8 << 20,

@@ -156,7 +156,7 @@ describe("streams", () => {
     const socket = connect(Number(port), hostname);
     socket.pause();
     socket.write(
-      `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
     await until(() => tested.host.numRunning === 1);
     await new Promise((resolve) => setTimeout(resolve, 300)); // socket buffers fill up
