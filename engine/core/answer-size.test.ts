@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { LIMITS } from "../limits.js";
-import { answerByteLength, checkAnswerSize, deltaByteLength, type AnswerExtent } from "./answer-size.js";
+import { answerByteLength, checkedAnswerSize, deltaByteLength, type AnswerExtent } from "./answer-size.js";
 import type { OutputDelta } from "./sequence.js";
 
 const extent = (changes: Partial<AnswerExtent> = {}): AnswerExtent => ({
@@ -96,7 +96,7 @@ describe("the size of an answer", () => {
     ["all choices", { n: 128 }, 32_768],
     ["all choices with all alternatives", { n: 128, maxTokens: 1000, logprobs: true, topLogprobs: 20 }, 32_768],
   ])("allows %s", (_, changes, contextLength) => {
-    expect(() => checkAnswerSize(extent(changes), contextLength)).not.toThrow();
+    expect(() => checkedAnswerSize(extent(changes), contextLength)).not.toThrow();
   });
 
   test.each<[Partial<AnswerExtent>, string, string]>([
@@ -111,14 +111,14 @@ describe("the size of an answer", () => {
       "With n 128, maxTokens 2000, topLogprobs 20 the answer may have 414 MiB; an answer that is not streamed may have 256 MiB. Lower one of them, or stream the answer.",
     ],
   ])("refuses %o with the numbers", (changes, param, message) => {
-    expect(() => checkAnswerSize(extent(changes), 32_768)).toThrow(
+    expect(() => checkedAnswerSize(extent(changes), 32_768)).toThrow(
       expect.objectContaining({ code: "out_of_range", param, message }),
     );
   });
 
   test("is refused with the names of the caller; one choice alone can be too long", () => {
     try {
-      checkAnswerSize(extent({ maxTokens: 1 << 20, logprobs: true, topLogprobs: 3 }), 1 << 21);
+      checkedAnswerSize(extent({ maxTokens: 1 << 20, logprobs: true, topLogprobs: 3 }), 1 << 21);
     } catch (error) {
       const { message, param } = (error as import("../errors.js").EngineError).renamed((name) => `<${name}>`);
       expect(param).toBe("<maxTokens>");
@@ -131,7 +131,7 @@ describe("the size of an answer", () => {
   test("is allowed up to the limit exactly", () => {
     const perToken = answerByteLength(extent({ maxTokens: 1 }), 10);
     const numTokens = Math.floor(LIMITS.maxWholeAnswerBytes / perToken);
-    expect(() => checkAnswerSize(extent({ maxTokens: numTokens }), 1 << 30)).not.toThrow();
-    expect(() => checkAnswerSize(extent({ maxTokens: numTokens + 1 }), 1 << 30)).toThrow(/^With n 1, maxTokens/);
+    expect(() => checkedAnswerSize(extent({ maxTokens: numTokens }), 1 << 30)).not.toThrow();
+    expect(() => checkedAnswerSize(extent({ maxTokens: numTokens + 1 }), 1 << 30)).toThrow(/^With n 1, maxTokens/);
   });
 });

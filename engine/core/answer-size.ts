@@ -29,7 +29,7 @@ export type AnswerExtent = Pick<GenerationConfig, "n" | "maxTokens" | "logprobs"
  * Returns the estimated size of the largest answer to a request, before it starts.
  * @param contextLength tokens of the model's context: the limit of a choice without `maxTokens`
  */
-function answerByteLength({ n, maxTokens, logprobs, topLogprobs }: AnswerExtent, contextLength: number): number {
+export function answerByteLength({ n, maxTokens, logprobs, topLogprobs }: AnswerExtent, contextLength: number): number {
   const numTokens = n * Math.min(maxTokens ?? contextLength, contextLength);
   const numAlternatives = logprobs ? 1 + topLogprobs : 0;
   const alternativeBytes = ALTERNATIVE_BYTES + TYPICAL_TOKEN_BYTES * (1 + BYTES_PER_TOKEN_BYTE);

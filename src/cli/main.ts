@@ -51,6 +51,8 @@ for (const command of commands.map((create) => create())) {
 
 program.addCommand(conformCommand(program));
 
+// Messages on stderr are lost if it cannot be written; that is no reason to fail.
+process.stderr.on("error", () => {});
 exitWithOutput("touchstone", () => (program.args[0] === "conform" ? COULD_NOT_RUN : 1));
 
 try {

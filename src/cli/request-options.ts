@@ -136,6 +136,10 @@ const OPTION_FLAGS: Readonly<Record<string, string>> = {
   maxConcurrency: "--max-concurrency",
   logprobsMode: "--logprobs",
   offline: "--offline",
+  host: "--host",
+  apiKeys: "--api-key or TOUCHSTONE_API_KEYS",
+  allowedHosts: "--allowed-host",
+  corsOrigins: "--cors-origin",
   insecure: "--insecure",
 };
 

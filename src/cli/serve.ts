@@ -1,6 +1,7 @@
 /**
  * `touchstone serve`: the HTTP server. Logs go to stderr as JSON lines; stdout gets one line when the models are
- * loaded. After SIGTERM or SIGINT, running answers may finish; a second signal ends the process immediately.
+ * loaded. After SIGTERM or SIGINT, running answers may finish; a second signal ends the process immediately. Nothing
+ * waits for a reader of stderr or stdout.
  */
 
 import { existsSync } from "node:fs";
@@ -9,11 +10,12 @@ import { basename, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Logger } from "pino";
 
-import type { LogprobsMode } from "../../engine/index.js";
+import { EngineError, type LogprobsMode } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
+import { LogOutput } from "./log-output.js";
 import { collect, addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
 
@@ -23,6 +25,7 @@ interface ServeFlags extends Omit<ModelFlags, "model"> {
   host: string;
   port: number;
   apiKey?: string[];
+  allowedHost?: string[];
   insecure?: boolean;
   dialect?: Dialect;
   maxConcurrency: number;
@@ -52,6 +55,11 @@ export function serveCommand(): Command {
       "key that requests must carry; repeatable; also TOUCHSTONE_API_KEYS, separated by commas",
       collect,
     )
+    .option(
+      "--allowed-host <name>",
+      "also answer requests to this host name without a key, such as the name of a proxy; repeatable (default: names of this machine, and IP addresses with --insecure)",
+      collect,
+    )
     .option("--insecure", "allow other machines to use the server without a key")
     .addOption(
       new Option(
@@ -75,7 +83,7 @@ export function serveCommand(): Command {
     .option(
       "--cors-origin <origin>",
       "allow web pages of this origin (or * for all) to call the server; repeatable",
-      origin,
+      collect,
     )
     .addOption(
       new Option(
@@ -97,12 +105,25 @@ export function serveCommand(): Command {
 
 async function serve(flags: ServeFlags): Promise<void> {
   // Imported here, so that the other commands start a tenth of a second faster.
-  const { destination, pino } = await import("pino");
+  const { pino } = await import("pino");
+  const output = new LogOutput((numDropped) =>
+    log.warn({ numDropped }, "log lines were dropped, because stderr could not be written in time"),
+  );
+  const log = pino({ level: flags.logLevel, base: null }, output);
+  try {
+    await runServer(flags, log, () => output.numDropped);
+  } finally {
+    await output.flush(LAST_LINES_MS);
+    // Text that nobody reads, on stdout or stderr, would keep the process alive.
+    setTimeout(() => process.exit(), LAST_LINES_MS).unref();
+  }
+}
+
+async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () => number): Promise<void> {
   const { listen } = await import("../server/index.js");
-  const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
   const sources = (flags.model ?? [EMBEDDED_MODEL]).map(modelAndId);
-  const server = await listen({
+  const options = {
     models: sources.map(({ id, ...source }) => ({
       id,
       ...modelOptions({ ...machine, ...source }),
@@ -113,6 +134,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     host: flags.host,
     port: flags.port,
     apiKeys: apiKeys(flags),
+    allowedHosts: flags.allowedHost ?? [],
     insecure: flags.insecure === true,
     corsOrigins: flags.corsOrigin ?? [],
     dialect: flags.dialect ?? null,
@@ -120,22 +142,53 @@ async function serve(flags: ServeFlags): Promise<void> {
     maxBodyBytes: flags.maxBody,
     log,
     logContent: flags.logContent === true,
-    onLoading: (id) => loadingOf(id, log),
-  });
+    onLoading: (id: string) => loadingOf(id, log),
+  };
+  const server = await listen(options, numDroppedLogLines);
   try {
     const signal = stopSignal();
     const profiles = await Promise.race([server.loaded, signal]);
     if (typeof profiles === "string") return;
     const served = [...profiles].map(([id, profile]) => `${id} ${profile}`).join(", ");
-    process.stdout.write(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})\n`);
-    log.info({ url: server.url, signal: await signal }, "shutting down");
+    announce(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})`, log);
+    const end = await Promise.race([signal, server.failed]);
+    if (typeof end !== "string") throw end;
+    log.info({ url: server.url, signal: end }, "shutting down");
   } finally {
     await server.close(flags.grace * 1000);
   }
 }
 
+/** Time for the last log lines, and then for the last text on stdout and stderr. */
+const LAST_LINES_MS = 500;
+
+/** Prints a line on stdout. Other commands end if stdout cannot be written; a server goes on. */
+function announce(line: string, log: Logger): void {
+  process.stdout
+    .removeAllListeners("error")
+    .on("error", ({ code }: NodeJS.ErrnoException) => log.warn({ code, line }, "stdout cannot be written"));
+  process.stdout.write(`${line}\n`);
+}
+
+/**
+ * Joins the keys of the command line and the environment.
+ *
+ * @throws EngineError if TOUCHSTONE_API_KEYS is set without a key, as by an unset variable in a compose file: the server
+ *   would be open to everyone
+ */
 function apiKeys({ apiKey = [] }: ServeFlags): string[] {
-  return [...apiKey, ...(process.env["TOUCHSTONE_API_KEYS"] ?? "").split(",")].filter((key) => key !== "");
+  const list = process.env["TOUCHSTONE_API_KEYS"];
+  if (list === undefined) return apiKey;
+  const keys = list.split(",").map((key) => key.trim());
+  if (keys.includes("")) {
+    const fault = /[^\s,]/.test(list) ? "has an empty entry" : "is set, but empty";
+    throw new EngineError(
+      "out_of_range",
+      `TOUCHSTONE_API_KEYS ${fault}. Set it to keys separated by commas, or unset it.`,
+      "apiKeys",
+    );
+  }
+  return [...apiKey, ...keys];
 }
 
 /** Shows loading as progress bars on a terminal, else as log lines. */
@@ -155,13 +208,6 @@ function modelAndId(text: string): { id: string; model: string } {
     return { id: reference?.repository ?? basename(resolve(text)), model: text };
   }
   return { id: text.slice(0, equals), model: text.slice(equals + 1) };
-}
-
-/** Parses an origin as browsers send it in the `Origin` header: no path and no trailing slash. */
-function origin(text: string, earlier: string[] | undefined): string[] {
-  if (!/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+)$/i.test(text))
-    throw new InvalidArgumentError("It must be * or an origin such as https://example.com, without a path.");
-  return [...(earlier ?? []), text];
 }
 
 /** Resolves with the first stop signal; a second one has its default effect and ends the process immediately. */

@@ -4,13 +4,13 @@ import { readFileSync } from "node:fs";
 
 import { pino, type Logger } from "pino";
 
-import { EngineError, type Naming, refuseUnknownOptions } from "../../engine/errors.js";
+import { EngineError, refuseUnknownOptions } from "../../engine/errors.js";
 import type { LoadModelOptions } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { Dialect } from "../openai/index.js";
 import { EngineHost } from "./host.js";
-import { isLoopback } from "./keys.js";
 import { ModelRegistry, servedNames } from "./models.js";
+import { checkServerOptions } from "./server-options.js";
 import { startServer, type ApiServer } from "./server.js";
 import type { WorkerModel } from "./worker-protocol.js";
 
@@ -31,6 +31,12 @@ export interface CreateServerOptions {
   readonly port?: number;
   /** API keys, one of which every request must carry. Default: none, requests need no key. */
   readonly apiKeys?: readonly string[];
+  /**
+   * Further host names to which requests without a key may be sent. Without keys, other names are refused, so that web
+   * pages cannot use the server under a name of their own. Names of this machine (loopback) are always allowed, and IP
+   * addresses on a server that listens beyond this machine. Default: none.
+   */
+  readonly allowedHosts?: readonly string[];
   /** Set to listen on a non-loopback address without API keys. Default: false. */
   readonly insecure?: boolean;
   /** Allowed CORS origins; `*` allows all. Default: none. */
@@ -55,6 +61,7 @@ const OPTIONS: Readonly<Record<keyof CreateServerOptions, true>> = {
   host: true,
   port: true,
   apiKeys: true,
+  allowedHosts: true,
   insecure: true,
   corsOrigins: true,
   dialect: true,
@@ -72,6 +79,11 @@ export interface RunningServer {
   readonly url: string;
   /** All ids and aliases that requests may use as `model`. */
   readonly modelNames: readonly string[];
+  /**
+   * Resolves if a model's engine has stopped three times within a minute: it is not started again, its requests get
+   * `model_loading`, and the server should be restarted.
+   */
+  readonly failed: Promise<EngineError>;
   /** Lets running answers finish for up to `graceMs` (default: 0), then stops the server and its models. */
   close(graceMs?: number): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -99,8 +111,15 @@ export async function createServer(options: CreateServerOptions = {}): Promise<R
   }
 }
 
-/** Starts a server without waiting for its models; requests get `model_loading` until they are loaded. */
-export async function listen(options: CreateServerOptions): Promise<ListeningServer> {
+/**
+ * Starts a server without waiting for its models; requests get `model_loading` until they are loaded.
+ *
+ * @param numDroppedLogLines number of log lines that the logger's destination has dropped, for the metrics
+ */
+export async function listen(
+  options: CreateServerOptions,
+  numDroppedLogLines?: () => number,
+): Promise<ListeningServer> {
   const {
     models = [{ id: "tiny" }],
     aliases = {},
@@ -111,11 +130,7 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
   } = options;
   const { log = pino({ level: "silent" }), onLoading = () => ({}) } = options;
   refuseUnknownOptions(options, Object.keys(OPTIONS), "a server");
-  if (apiKeys.length === 0 && options.insecure !== true && !isLoopback(host)) {
-    const message = (named: Naming): string =>
-      `Listening on ${host} lets other machines use the server without a key. Set an API key, or allow it with ${named("insecure")}.`;
-    throw new EngineError("unsupported_value", message, "host");
-  }
+  checkServerOptions(options);
   // Check the names before any worker starts.
   const aliasMap = new Map(Object.entries(aliases));
   servedNames(
@@ -137,12 +152,14 @@ export async function listen(options: CreateServerOptions): Promise<ListeningSer
       port,
       models: registry,
       apiKeys,
+      allowedHosts: options.allowedHosts ?? [],
       corsOrigins: options.corsOrigins ?? [],
       dialect: options.dialect ?? null,
       maxBodyBytes: options.maxBodyBytes ?? 8 << 20,
       version: programVersion(),
       log,
       logContent: options.logContent ?? false,
+      ...(numDroppedLogLines === undefined ? {} : { numDroppedLogLines }),
     }).catch((cause: Error) => {
       const message = `Cannot listen on ${host}, port ${port}: ${cause.message}`;
       throw new EngineError("address_unavailable", message, "port", { cause });
@@ -163,7 +180,15 @@ function running(server: ApiServer, registry: ModelRegistry, closeHosts: () => P
   const loaded = Promise.all(infos).then((profiles) => new Map(profiles));
   // The caller handles a rejection; until it does, the rejection must not end the process as unhandled.
   loaded.catch(() => {});
-  return { url: server.url, modelNames: registry.names(), loaded, close, [Symbol.asyncDispose]: () => close() };
+  const failed = Promise.race(
+    registry.all().map(async ({ id, host }) => {
+      const cause = await host.failed;
+      return new EngineError("internal_error", `The model ${id} is not served any more: ${cause.message}`, null, {
+        cause,
+      });
+    }),
+  );
+  return { url: server.url, modelNames: registry.names(), failed, loaded, close, [Symbol.asyncDispose]: () => close() };
 }
 
 function programVersion(): string {

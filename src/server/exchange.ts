@@ -10,6 +10,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { apiErrorOf, type ApiError } from "../openai/index.js";
 import { jsonPieces } from "./json-pieces.js";
 import { readJsonBody, type BodyLimits } from "./request-body.js";
+import { requestHost } from "./request-host.js";
 import { SseStream } from "./sse.js";
 
 export class Exchange {
@@ -53,6 +54,15 @@ export class Exchange {
 
   get isClientGone(): boolean {
     return this.signal.reason instanceof ClientGone;
+  }
+
+  /**
+   * Returns the host that the request names, without its port; null if it names none.
+   *
+   * @throws ApiError invalid_host
+   */
+  host(): string | null {
+    return requestHost(this.#request);
   }
 
   header(name: string): string | undefined {

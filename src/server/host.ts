@@ -40,8 +40,6 @@ export interface HostOptions extends AdmissionOptions {
   readonly onDownload?: (done: number, total: number, file: string) => void;
   /** Called with a notice, a sentence that does not report an error. */
   readonly onNotice?: (message: string) => void;
-  /** Called when the engine has died so often that it is not started again. */
-  readonly onFailure?: (error: Error) => void;
   /** Programs of the workers; tests replace them. */
   readonly engineUrl?: URL;
   readonly preparerUrl?: URL;
@@ -63,6 +61,8 @@ export type HostState = "loading" | "ready" | "restarting" | "failed" | "closed"
 export class EngineHost {
   /** Resolves when the model has been loaded for the first time; rejects if loading fails. */
   readonly loaded: Promise<ModelInfo>;
+  /** Resolves when the engine has died so often that it is not started again. */
+  readonly failed: Promise<Error>;
   readonly #options: HostOptions;
   readonly #admission: Admission;
   readonly #calls = new Map<number, Call>();
@@ -74,6 +74,7 @@ export class EngineHost {
   #state: HostState = "loading";
   #info: ModelInfo | null = null;
   #lastError: Error | null = null;
+  #announceFailure!: (error: Error) => void;
   #settleLoaded: { resolve: (info: ModelInfo) => void; reject: (error: unknown) => void } | null = null;
   #numRestarts = 0;
   /** Times of the latest unexpected ends of the engine. */
@@ -86,6 +87,7 @@ export class EngineHost {
     this.loaded = new Promise((resolve, reject) => (this.#settleLoaded = { resolve, reject }));
     // The creator handles a rejection; until it does, the rejection must not end the process as unhandled.
     this.loaded.catch(() => {});
+    this.failed = new Promise((resolve) => (this.#announceFailure = resolve));
     this.#engine = this.#startEngine();
     this.#watch = this.#watchEngine();
   }
@@ -321,12 +323,10 @@ export class EngineHost {
 
   #fail(error: Error): void {
     this.#state = "failed";
-    const seconds = DEATHS_WITHIN_MS / 1000;
-    this.#options.log.fatal({ err: error }, `engine stopped ${MAX_DEATHS} times within ${seconds} s`);
-    this.#options.onFailure?.(
-      new Error(`the engine stopped ${MAX_DEATHS} times within ${seconds} s, the last time with: ${error.message}`, {
-        cause: error,
-      }),
+    this.#options.log.fatal({ err: error }, "engine stopped too often, and stays down");
+    const times = `${MAX_DEATHS} times within ${DEATHS_WITHIN_MS / 1000} s`;
+    this.#announceFailure(
+      new Error(`the engine stopped ${times}, the last time with: ${error.message}`, { cause: error }),
     );
   }
 

@@ -21,11 +21,5 @@ describe("ApiKeys", () => {
       expect(() => keys.check(wrong)).toThrow(/API key/);
   });
 
-  test("accepts a non-ASCII key as the UTF-8 bytes that clients send", () => {
-    expect(() =>
-      new ApiKeys(["schlüssel"]).check(`Bearer ${Buffer.from("schlüssel").toString("latin1")}`),
-    ).not.toThrow();
-  });
-
   test("without keys, accepts any request", () => expect(() => new ApiKeys([]).check(undefined)).not.toThrow());
 });

@@ -8,8 +8,9 @@ import { ApiError } from "../openai/index.js";
 export class ApiKeys {
   readonly #hashes: readonly Buffer[];
 
+  /** @param keys keys of visible ASCII characters, as createServer checks */
   constructor(keys: readonly string[]) {
-    this.#hashes = keys.map((key) => hash(Buffer.from(key)));
+    this.#hashes = keys.map(hash);
   }
 
   get isEmpty(): boolean {
@@ -25,8 +26,7 @@ export class ApiKeys {
     const given = /^Bearer +(\S+) *$/i.exec(authorization ?? "")?.[1];
     if (given === undefined) throw refused("An API key is required: send it as Authorization: Bearer <key>.");
     // Comparing hashes of equal length with every key keeps the timing independent of the key's length and position.
-    // Node decodes header bytes as Latin-1.
-    const digest = hash(Buffer.from(given, "latin1"));
+    const digest = hash(given);
     const matches = this.#hashes.map((known) => timingSafeEqual(known, digest));
     if (!matches.includes(true)) throw refused("The API key is not valid for this server.");
   }
@@ -44,7 +44,7 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
 LOOPBACK.addAddress("::1", "ipv6");
 
-function hash(key: Uint8Array): Buffer {
+function hash(key: string): Buffer {
   return createHash("sha256").update(key).digest();
 }
 

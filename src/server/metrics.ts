@@ -19,8 +19,11 @@ export class Metrics {
   readonly #perToken: Histogram<"model_name">;
   readonly #latency: Histogram<"model_name">;
 
-  /** @param models read for their gauges whenever metrics are collected */
-  constructor(models: ModelRegistry) {
+  /**
+   * @param models read for their gauges whenever metrics are collected
+   * @param numDroppedLogLines likewise; undefined if the logger's destination does not count them
+   */
+  constructor(models: ModelRegistry, numDroppedLogLines?: () => number) {
     const registers = [this.#registry];
     const byModel = { registers, labelNames: ["model_name"] as const };
     collectDefaultMetrics({ register: this.#registry });
@@ -90,6 +93,19 @@ export class Metrics {
       registers,
       labelNames: ["code"],
     });
+    if (numDroppedLogLines !== undefined) {
+      this.#registry.registerMetric(
+        new Counter({
+          name: "touchstone_log_lines_dropped_total",
+          help: "Log lines that were dropped because they could not be written in time.",
+          registers: [],
+          collect() {
+            this.reset();
+            this.inc(numDroppedLogLines());
+          },
+        }),
+      );
+    }
   }
 
   get contentType(): string {

@@ -73,6 +73,9 @@ export function servedNames(
   }
   const idOf = new Map<string, string>();
   const add = (name: string, id: string): void => {
+    if (name === "") {
+      throw new EngineError("out_of_range", "The name of a model must not be empty.", "models");
+    }
     if (idOf.has(name)) {
       throw new EngineError(
         "unsupported_value",

@@ -1,5 +1,5 @@
 /**
- * The HTTP server: listens, checks path, method and key of each request in the contract's order, calls its route
+ * The HTTP server: listens, checks host, path, method and key of each request in the contract's order, calls its route
  * (routes.ts), and shuts down gracefully.
  */
 
@@ -14,6 +14,7 @@ import { ApiKeys } from "./keys.js";
 import { Metrics } from "./metrics.js";
 import type { ModelRegistry } from "./models.js";
 import { RequestParser, type RequestParserOptions } from "./request-parser.js";
+import { AllowedHosts } from "./request-host.js";
 import { findRoute, type Route } from "./routes.js";
 import type { Services } from "./services.js";
 
@@ -24,6 +25,8 @@ export interface ServerOptions {
   readonly models: ModelRegistry;
   /** Accepted API keys; if empty, requests need no key. */
   readonly apiKeys: readonly string[];
+  /** Host names to which requests without a key may be sent, in addition to those of this machine. */
+  readonly allowedHosts: readonly string[];
   /** Allowed CORS origins; `*` allows all; if empty, CORS is off. */
   readonly corsOrigins: readonly string[];
   /** Dialect of all paths; null if the path determines the dialect. */
@@ -35,6 +38,8 @@ export interface ServerOptions {
   readonly version: string;
   readonly log: Logger;
   readonly logContent: boolean;
+  /** Number of log lines that the logger's destination has dropped. */
+  readonly numDroppedLogLines?: () => number;
 }
 
 /** Resolves when the server listens. */
@@ -47,6 +52,8 @@ export async function startServer(options: ServerOptions): Promise<ApiServer> {
 export class ApiServer {
   readonly #options: ServerOptions;
   readonly #keys: ApiKeys;
+  /** Null if keys are required: a web page that uses another name for this server has no key. */
+  readonly #hosts: AllowedHosts | null;
   readonly #services: Services;
   readonly #server: Server;
   readonly #active = new Set<Exchange>();
@@ -66,9 +73,10 @@ export class ApiServer {
     } = options;
     this.#options = options;
     this.#keys = new ApiKeys(options.apiKeys);
+    this.#hosts = this.#keys.isEmpty ? new AllowedHosts(options.host, options.allowedHosts) : null;
     this.#services = {
       models,
-      metrics: new Metrics(models),
+      metrics: new Metrics(models, options.numDroppedLogLines),
       dialect,
       requests: new RequestParser(options.parser),
       bodyLimits: { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs },
@@ -83,7 +91,7 @@ export class ApiServer {
     const receive = (request: IncomingMessage, response: ServerResponse): void =>
       void this.#receive(new Exchange(request, response));
     // `100 Continue` is sent when the body is read, so the client need not send the body of a refused request. Other
-    // expectations are ignored and the Host header is optional, so that every refusal has this server's error format.
+    // expectations are ignored, and Node does not check the Host header, so that every refusal has this server's format.
     const timeouts = {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: HEADERS_TIMEOUT_MS + bodyTimeoutMs,
@@ -143,6 +151,8 @@ export class ApiServer {
   async #answer(exchange: Exchange): Promise<void> {
     this.#allowOrigin(exchange);
     if (this.#isDraining) exchange.setHeader("connection", "close");
+    const host = exchange.host();
+    this.#hosts?.check(host);
     const route = findRoute(exchange.path, this.#options.dialect);
     exchange.route = route.name;
     if (this.#isPreflight(exchange)) return preflight(exchange, route);
