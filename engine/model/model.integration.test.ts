@@ -132,6 +132,36 @@ describe("an answer", () => {
     });
   });
 
+  test("that is not read pauses after a while, ends after a minute, and does not keep the model open", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const model = await loadModel({ numThreads: 1 });
+    try {
+      const long = {
+        messages: MESSAGES,
+        seed: 1,
+        n: 8,
+        maxTokens: 100,
+        temperature: 2,
+        logprobs: true,
+        topLogprobs: 20,
+      };
+      const short = model.chat({ messages: MESSAGES, seed: 1, maxTokens: 5 });
+      const answer = model.chat(long);
+      const closing = model.close();
+      while (vi.getTimerCount() === 0) await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(LIMITS.maxReaderPauseMs);
+      await closing;
+      // An answer that is short enough waits for its reader.
+      expect((await short.result()).usage.completionTokens).toBe(5);
+      const deltas: unknown[] = [];
+      await expect(answer.result((delta) => deltas.push(delta))).rejects.toMatchObject({ code: "reader_stalled" });
+      expect(deltas.length).toBeGreaterThan(50);
+    } finally {
+      vi.useRealTimers();
+      await model.close();
+    }
+  });
+
   test("throws the signal's reason when its request is aborted", async () => {
     await withModel({}, async (model) => {
       const controller = new AbortController();
