@@ -30,6 +30,7 @@ import {
   type Dialect,
 } from "../../src/openai/index.js";
 import { Exchange } from "../../src/server/exchange.js";
+import { BodyRoom } from "../../src/server/request-body.js";
 import { ApiKeys } from "../../src/server/keys.js";
 import { BUGS, type BugName } from "./bugs.js";
 import { CONTEXT_LENGTH, MockEngine, NUM_PLACES } from "./mock-engine.js";
@@ -67,7 +68,7 @@ export async function startMock(options: MockOptions = {}): Promise<Mock> {
 
 const MODELS = ["mock", "deepseek/deepseek-r1-turbo"];
 const PREFIXES = /^\/(v1|v3\/openai|openai\/v1)\//;
-const BODY_LIMITS = { maxBytes: 8 << 20, timeoutMs: 30_000 };
+const BODY_LIMITS = { maxBytes: 8 << 20, timeoutMs: 30_000, room: new BodyRoom(Number.POSITIVE_INFINITY) };
 const HEARTBEAT_MS = 15_000;
 
 class MockServer {

@@ -100,7 +100,9 @@ export const ERROR_CODES = {
   unsupported_media_type: invalid(415),
   queue_full: { status: 429, type: "rate_limit_error" },
   internal_error: { status: 500, type: "api_error" },
+  unsupported_transfer_encoding: invalid(501),
   model_loading: { status: 503, type: "api_error" },
+  server_overloaded: { status: 503, type: "api_error" },
   shutting_down: { status: 503, type: "api_error" },
 } as const satisfies Record<string, { status: number; type: ErrorType }>;
 

@@ -12,6 +12,7 @@ import {
   chatBody,
   fakeWorkers,
   post,
+  raw,
   testServer,
   until,
   type TestServer,
@@ -52,6 +53,12 @@ async function told(pending: Promise<Response> | Response): Promise<Told> {
   });
   const { type, code, param } = body.error as unknown as Told;
   return { status: response.status, type, code, param };
+}
+
+/** Reads the bytes of an error response. */
+function toldIn(answer: string): Promise<Told> {
+  const [, status, body] = /^HTTP\/1\.1 (\d+) [^]*?\r\n\r\n([^]*)$/.exec(answer)!;
+  return told(new Response(body, { status: Number(status) }));
 }
 
 const CODES_TOLD = new Set<string>();
@@ -196,6 +203,10 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
 /** Errors that depend on the server's state or on timing. */
 const STATE_ERRORS = {
   slowBody: invalid("request_timeout", null, 408),
+  otherHost: invalid("host_not_allowed", null, 403),
+  noHost: invalid("invalid_host"),
+  otherEncoding: invalid("unsupported_transfer_encoding", null, 501),
+  manyBodies: row(503, "api_error", "server_overloaded"),
   fullQueue: row(429, "rate_limit_error", "queue_full"),
   deadEngine: row(500, "api_error", "internal_error"),
   noModelYet: row(503, "api_error", "model_loading"),
@@ -236,6 +247,39 @@ describe("errors of state and timing", () => {
     sending.on("error", () => {}); // the server closes the connection
     const response = new Response(await text(answer), { status: answer.statusCode! });
     expect(await told(response)).toEqual(STATE_ERRORS.slowBody);
+  });
+
+  test("another host without keys, and no host: 403 and 400", async () => {
+    const { url } = await start({});
+    const toHost = (headers: string) => raw(url, `GET /v1/models HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`);
+    expect(await toldIn(await toHost("Host: evil.example\r\n"))).toEqual(STATE_ERRORS.otherHost);
+    expect(await toldIn(await toHost(""))).toEqual(STATE_ERRORS.noHost);
+  });
+
+  test.each(["gzip, chunked", "GZIP,chunked", "gzip\r\nTransfer-Encoding: chunked", "x, chunked", "identity, chunked"])(
+    "Transfer-Encoding: %s: 501",
+    async (encoding) => {
+      const { url } = await start({});
+      const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n`;
+      const bytes = `${head}Content-Type: application/json\r\nTransfer-Encoding: ${encoding}\r\n\r\n2\r\n{}\r\n0\r\n\r\n`;
+      expect(await toldIn(await raw(url, bytes))).toEqual(STATE_ERRORS.otherEncoding);
+    },
+  );
+
+  test("too many bodies at the same time: 503 with Retry-After", async () => {
+    const server = await start({ maxBodyBytes: 400 });
+    const headers = { "content-type": "application/json", "content-length": 400 };
+    const answers = Array.from({ length: 9 }, () => {
+      const sending = request(`${server.url}/v1/chat/completions`, { method: "POST", headers });
+      sending.on("error", () => {}).write(" ".repeat(390));
+      return once(sending, "response") as Promise<[IncomingMessage]>;
+    });
+    const [answer] = await Promise.race(answers);
+    expect(answer.headers["retry-after"]).toMatch(/^[1-9]\d*$/);
+    expect(await told(new Response(await text(answer), { status: answer.statusCode! }))).toEqual(
+      STATE_ERRORS.manyBodies,
+    );
+    for (const other of answers) other.catch(() => {});
   });
 
   test("a full queue: 429 with Retry-After", async () => {

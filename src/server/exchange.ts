@@ -25,6 +25,9 @@ export class Exchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #abort = new AbortController();
+  #stream: SseStream | null = null;
+  /** Resolves when the response is closed, complete or not. */
+  readonly closed: Promise<void>;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request;
@@ -38,9 +41,12 @@ export class Exchange {
     response.setHeader("x-request-id", this.requestId);
     // Writing to a disconnected client is not an error; the `close` event reports the disconnect.
     response.on("error", () => {});
-    response.once("close", () => {
-      if (!response.writableFinished) this.abort(new ClientGone());
-    });
+    this.closed = new Promise((resolve) =>
+      response.once("close", () => {
+        if (!response.writableFinished) this.abort(new ClientGone());
+        resolve();
+      }),
+    );
   }
 
   get signal(): AbortSignal {
@@ -74,9 +80,23 @@ export class Exchange {
     this.#response.setHeader(name, value);
   }
 
-  /** Calls `listener` when the response is closed, complete or not. */
-  onClose(listener: () => void): void {
-    this.#response.once("close", listener);
+  /** False while parts of the request are missing. */
+  get isRequestComplete(): boolean {
+    return this.#request.complete;
+  }
+
+  get isAnswerStarted(): boolean {
+    return this.#response.headersSent;
+  }
+
+  /** Closes a response whose connection is closed. */
+  disconnect(): void {
+    this.#response.destroy().emit("close");
+  }
+
+  /** Writes something that clients ignore, if the response is a stream. */
+  keepAlive(): void {
+    this.#stream?.keepAlive();
   }
 
   /** Cancels all work for this exchange. Only the first call's reason counts. */
@@ -89,7 +109,8 @@ export class Exchange {
   }
 
   stream(heartbeatMs: number): SseStream {
-    return new SseStream(this.#response, heartbeatMs);
+    this.#stream = new SseStream(this.#response, heartbeatMs);
+    return this.#stream;
   }
 
   sendJson(body: object, status = 200): void {

@@ -1,21 +1,70 @@
 /**
- * Reads a request's body and enforces media type, size and time limit. A body that is too large is still read, and
- * discarded, until the time limit, because a client that is still sending would not see the response.
+ * Reads a request's body and enforces media type, size and time limit, and a limit for the bodies of all requests
+ * together. A body that is too large is still read, and discarded, until the time limit, because a client that is still
+ * sending would not see the response.
  */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { ApiError } from "../openai/index.js";
+import { quoted } from "../../engine/errors.js";
+import { ApiError, RETRY_SOON } from "../openai/index.js";
 
 export interface BodyLimits {
   readonly maxBytes: number;
   /** Time limit for the whole body, from the start of reading. */
   readonly timeoutMs: number;
+  readonly room: BodyRoom;
+}
+
+/** The part of a body that is held in memory. */
+interface HeldBody {
+  numBytes: number;
+  /** Refuses a body that is still arriving. */
+  readonly giveWay: () => void;
 }
 
 /**
- * @param signal aborts when the client disconnects
- * @throws ApiError unsupported_media_type, request_too_large or request_timeout; the signal's reason
+ * Bounds the memory for the bodies of all requests in progress, by the bytes that have arrived. If there is no room for
+ * more, the largest body that is still arriving is refused, so that a few slow large ones do not shut out small ones.
+ */
+export class BodyRoom {
+  readonly maxBytes: number;
+  readonly #arriving = new Set<HeldBody>();
+  #numBytes = 0;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** @param body a body that is still arriving */
+  add(body: HeldBody, numBytes: number): void {
+    this.#arriving.add(body);
+    body.numBytes += numBytes;
+    this.#numBytes += numBytes;
+    while (this.#numBytes > this.maxBytes) {
+      const largest = [...this.#arriving].reduce((one, other) => (other.numBytes >= one.numBytes ? other : one));
+      this.release(largest);
+      largest.giveWay();
+    }
+  }
+
+  /** Notes that a body has arrived: from now on it is held until it is released. */
+  arrived(body: HeldBody): void {
+    this.#arriving.delete(body);
+  }
+
+  /** Has no effect on a body that holds nothing. */
+  release(body: HeldBody): void {
+    this.#arriving.delete(body);
+    this.#numBytes -= body.numBytes;
+    body.numBytes = 0;
+  }
+}
+
+/**
+ * @param signal aborts when the request is over or its client has disconnected; until then the body counts as held
+ * @throws ApiError unsupported_transfer_encoding, unsupported_media_type, request_too_large, request_timeout or
+ *   server_overloaded; the signal's reason
  */
 export async function readJsonBody(
   request: IncomingMessage,
@@ -23,6 +72,7 @@ export async function readJsonBody(
   limits: BodyLimits,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
+  checkTransferEncoding(request);
   checkMediaType(request);
   const { maxBytes } = limits;
   if (request.headers.expect?.toLowerCase() === "100-continue") {
@@ -33,28 +83,43 @@ export async function readJsonBody(
   try {
     return await collect(request, limits, signal);
   } catch (error) {
-    if (!request.complete) response.setHeader("connection", "close");
+    // After server_overloaded the rest is discarded, so that the client sees the response when it has sent everything.
+    const isOverloaded = error instanceof ApiError && error.code === "server_overloaded";
+    if (!request.complete && !isOverloaded) response.setHeader("connection", "close");
     throw error;
   }
 }
 
 function collect(
   request: IncomingMessage,
-  { maxBytes, timeoutMs }: BodyLimits,
+  { maxBytes, timeoutMs, room }: BodyLimits,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    const blocks: Buffer[] = [];
+    let chunks: Buffer[] = [];
     let numBytes = 0;
+    const held: HeldBody = { numBytes: 0, giveWay: () => settle(() => reject(overloaded(room))) };
     const onData = (chunk: Buffer): void => {
       numBytes += chunk.length;
-      if (numBytes <= maxBytes) chunks.push(chunk);
-      else chunks.length = 0;
+      if (numBytes > maxBytes) {
+        blocks.length = chunks.length = 0;
+        room.release(held);
+        return;
+      }
+      chunks.push(chunk);
+      // A chunk takes more memory than its bytes: small ones, of which a client may send millions, are joined.
+      if (chunks.length === MAX_CHUNKS) {
+        blocks.push(Buffer.concat(chunks));
+        chunks = [];
+      }
+      room.add(held, chunk.length);
     };
     const onEnd = (): void =>
       settle(() => {
+        room.arrived(held);
         if (numBytes > maxBytes) reject(tooLarge(maxBytes, numBytes));
-        else resolve(Buffer.concat(chunks, numBytes));
+        else resolve(Buffer.concat([...blocks, ...chunks], numBytes));
       });
     const onAbort = (): void => settle(() => reject(signal.reason));
     const timer = setTimeout(() => {
@@ -74,9 +139,23 @@ function collect(
       outcome();
     };
     request.on("data", onData).on("end", onEnd);
+    signal.addEventListener("abort", () => room.release(held), { once: true });
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
   });
+}
+
+const MAX_CHUNKS = 1024;
+
+/** Node decodes `chunked` only, but accepts other encodings before it. */
+function checkTransferEncoding({ headers }: IncomingMessage): void {
+  const given = headers["transfer-encoding"];
+  const codings = (given ?? "").split(",").map((coding) => coding.trim().toLowerCase());
+  if (codings.every((coding) => coding === "" || coding === "chunked")) return;
+  throw new ApiError(
+    "unsupported_transfer_encoding",
+    `Transfer-Encoding is ${quoted(given!)}; the only supported encoding is chunked.`,
+  );
 }
 
 function checkMediaType({ headers }: IncomingMessage): void {
@@ -99,6 +178,15 @@ function checkMediaType({ headers }: IncomingMessage): void {
 
 function wrongMediaType(message: string): ApiError {
   return new ApiError("unsupported_media_type", message);
+}
+
+function overloaded({ maxBytes }: BodyRoom): ApiError {
+  return new ApiError(
+    "server_overloaded",
+    `The bodies of all requests in progress take ${maxBytes} bytes together, which is the limit. Try again later.`,
+    null,
+    RETRY_SOON,
+  );
 }
 
 function tooLarge(maxBytes: number, numBytes: number): ApiError {

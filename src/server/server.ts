@@ -9,11 +9,13 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Logger } from "pino";
 
 import { ApiError, RETRY_SOON, type Dialect } from "../openai/index.js";
+import { Connection } from "./connection.js";
 import { Exchange } from "./exchange.js";
 import { ApiKeys } from "./keys.js";
 import { Metrics } from "./metrics.js";
 import type { ModelRegistry } from "./models.js";
 import { RequestParser, type RequestParserOptions } from "./request-parser.js";
+import { BodyRoom } from "./request-body.js";
 import { AllowedHosts } from "./request-host.js";
 import { findRoute, type Route } from "./routes.js";
 import type { Services } from "./services.js";
@@ -79,7 +81,11 @@ export class ApiServer {
       metrics: new Metrics(models, options.numDroppedLogLines),
       dialect,
       requests: new RequestParser(options.parser),
-      bodyLimits: { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs },
+      bodyLimits: {
+        maxBytes: maxBodyBytes,
+        timeoutMs: bodyTimeoutMs,
+        room: new BodyRoom(MAX_BODIES_HELD * maxBodyBytes),
+      },
       heartbeatMs,
       version,
       startedAt: Math.floor(Date.now() / 1000),
@@ -88,8 +94,12 @@ export class ApiServer {
       isDraining: () => this.#isDraining,
       noteError: (exchange, error, cause) => this.#noteError(exchange, error, cause),
     };
-    const receive = (request: IncomingMessage, response: ServerResponse): void =>
-      void this.#receive(new Exchange(request, response));
+    const connections = new WeakMap<Socket, Connection>();
+    const receive = (request: IncomingMessage, response: ServerResponse): void => {
+      const exchange = new Exchange(request, response);
+      connections.get(request.socket)!.add(exchange);
+      void this.#receive(exchange);
+    };
     // `100 Continue` is sent when the body is read, so the client need not send the body of a refused request. Other
     // expectations are ignored, and Node does not check the Host header, so that every refusal has this server's format.
     const timeouts = {
@@ -100,7 +110,10 @@ export class ApiServer {
     this.#server = createServer({ requireHostHeader: false, ...timeouts }, receive)
       .on("checkContinue", receive)
       .on("checkExpectation", receive)
-      .on("clientError", refuseMalformed);
+      .on("connection", (socket: Socket) => connections.set(socket, new Connection(socket)))
+      .on("clientError", (error, socket: Socket) => void connections.get(socket)!.refuse(error));
+    // Otherwise Node drops the answers to a client that has ended its sending side. Node's types lack this property.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
   }
 
   get url(): string {
@@ -132,7 +145,6 @@ export class ApiServer {
 
   async #receive(exchange: Exchange): Promise<void> {
     this.#active.add(exchange);
-    const closed = new Promise<void>((resolve) => exchange.onClose(resolve));
     try {
       await this.#answer(exchange);
     } catch (error) {
@@ -142,7 +154,7 @@ export class ApiServer {
       // Cancel any work that still runs for this exchange.
       exchange.abort(new Error("The exchange is over"));
     }
-    await closed;
+    await exchange.closed;
     this.#active.delete(exchange);
     if (this.#active.size === 0) this.#onIdle();
     this.#note(exchange);
@@ -208,6 +220,8 @@ export class ApiServer {
 
 const HEADERS_TIMEOUT_MS = 30_000;
 const BODY_TIMEOUT_MS = 30_000;
+/** The bodies of all requests in progress may together take as much memory as this number of the largest ones. */
+const MAX_BODIES_HELD = 8;
 /** Longer than clients keep idle connections: if the server closes one first, a request on it may be lost. */
 const KEEP_ALIVE_MS = 75_000;
 const HEARTBEAT_MS = 15_000;
@@ -240,25 +254,3 @@ function preflight(exchange: Exchange, route: Route): void {
 function shuttingDown(): ApiError {
   return new ApiError("shutting_down", "The server is shutting down and accepts no new requests.", null, RETRY_SOON);
 }
-
-/** Answers malformed or incomplete HTTP requests, for which no exchange exists. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const [status, code, message] = MALFORMED[error.code ?? ""] ?? [
-    "400 Bad Request",
-    null,
-    "The request is not well-formed HTTP/1.1.",
-  ];
-  const body = JSON.stringify({ error: { message, type: "invalid_request_error", param: null, code } });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-}
-
-const MALFORMED: Readonly<Record<string, readonly [status: string, code: string, message: string]>> = {
-  HPE_HEADER_OVERFLOW: ["413 Payload Too Large", "request_too_large", "The request's headers are too large."],
-  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "request_timeout", "The request did not arrive in time."],
-};

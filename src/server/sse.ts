@@ -18,9 +18,12 @@ export class SseStream {
       "x-accel-buffering": "no", // proxies that support this header forward chunks immediately
     });
     response.flushHeaders();
-    this.#heartbeat = setInterval(() => {
-      if (this.#isOpen && !response.writableNeedDrain) response.write(": keep-alive\n\n");
-    }, heartbeatMs);
+    this.#heartbeat = setInterval(() => this.keepAlive(), heartbeatMs);
+  }
+
+  /** Writes a comment line, unless earlier text still waits to be sent. */
+  keepAlive(): void {
+    if (this.#isOpen && !this.#response.writableNeedDrain) this.#response.write(": keep-alive\n\n");
   }
 
   /** Writes one event per object, in a single write. Resolves when more can be written or the stream is closed. */
