@@ -14,6 +14,7 @@ import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
+import { print, printLine } from "../../spec-tests/conform/terminal.js";
 import { collect, addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
 
@@ -99,7 +100,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   // Imported here, so that the other commands start a tenth of a second faster.
   const { destination, pino } = await import("pino");
   const { listen } = await import("../server/index.js");
-  const log = pino({ level: flags.logLevel, base: null }, destination({ fd: 2, sync: true }));
+  const log = pino({ level: flags.logLevel, base: null }, logOutput() ?? destination({ fd: 2, sync: true }));
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
   const sources = (flags.model ?? [EMBEDDED_MODEL]).map(modelAndId);
   const server = await listen({
@@ -127,11 +128,16 @@ async function serve(flags: ServeFlags): Promise<void> {
     const profiles = await Promise.race([server.loaded, signal]);
     if (typeof profiles === "string") return;
     const served = [...profiles].map(([id, profile]) => `${id} ${profile}`).join(", ");
-    process.stdout.write(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})\n`);
+    printLine(process.stdout, `Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})`);
     log.info({ url: server.url, signal: await signal }, "shutting down");
   } finally {
     await server.close(flags.grace * 1000);
   }
+}
+
+/** Returns the output of log lines on a terminal: their JSON contains some control characters as they are. */
+function logOutput(): { write(line: string): void } | null {
+  return process.stderr.isTTY ? { write: (line) => print(process.stderr, line) } : null;
 }
 
 function apiKeys({ apiKey = [] }: ServeFlags): string[] {
