@@ -136,6 +136,30 @@ export class BrokenInvariant extends Error {
   override readonly name = "BrokenInvariant";
 }
 
+/** Describes the failure of a write by its code: `EROFS: the disk is read-only`. */
+export function writeFailure(code: string): string {
+  const reason = WRITE_FAILURES[code];
+  return reason === undefined ? code : `${code}: ${reason}`;
+}
+
+const WRITE_FAILURES: Readonly<Record<string, string>> = {
+  EROFS: "the disk is read-only",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+};
+
+/** Formats a size in the largest unit that it fills: `812 bytes`, `12.3 kB`, `340.0 MB`, `1.25 GB`. */
+export function sizeText(byteLength: number): string {
+  // A size that would be rounded to 1000 of a unit is given in the next one.
+  if (byteLength >= 999.95e6) return `${(byteLength / 1e9).toFixed(2)} GB`;
+  if (byteLength >= 999.95e3) return `${(byteLength / 1e6).toFixed(1)} MB`;
+  if (byteLength >= 999.5) return `${(byteLength / 1e3).toFixed(1)} kB`;
+  const numBytes = Math.round(byteLength);
+  return `${numBytes} ${numBytes === 1 ? "byte" : "bytes"}`;
+}
+
 /** Checks an internal invariant. A failure means a bug in the engine, never bad input. */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new BrokenInvariant(`Internal invariant broken: ${message}`);

@@ -2,7 +2,7 @@
 
 export { FileSink, type FileRecord } from "./file-sink.js";
 export { parseJsonObject } from "./json.js";
-export { fileExists, readModelFile, readModelJson } from "./model-files.js";
+export { fileExists, makeFolder, readModelFile, readModelJson } from "./model-files.js";
 export {
   fieldsOf,
   message,

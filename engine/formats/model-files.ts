@@ -1,10 +1,10 @@
-/** Reads small files of a model folder, up to a size limit, and checks whether files exist. */
+/** Reads small files of a model folder, up to a size limit, checks whether files exist, and makes folders. */
 
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 
 import type { JsonObject } from "../json.js";
-import { EngineError } from "../errors.js";
+import { EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 
@@ -38,4 +38,34 @@ export async function fileExists(path: string): Promise<boolean> {
     (entry) => entry.isFile(),
     () => false,
   );
+}
+
+/**
+ * Creates a folder and its missing parents. Where a disk is read-only, Node's `mkdir` with `recursive` reports that the
+ * folder does not exist (ENOENT); this function reports the reason.
+ *
+ * @returns the first folder that was created; undefined if all existed
+ */
+export async function makeFolder(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true });
+  } catch (error) {
+    if (fileSystemCode(error) !== "ENOENT") throw error;
+    const first = await firstMissing(path);
+    await mkdir(first).catch((reason: unknown) => {
+      throw fileSystemCode(reason) === "EEXIST" ? error : reason;
+    });
+    await mkdir(path, { recursive: true });
+    return first;
+  }
+}
+
+/** Returns the topmost folder of a path that does not exist. */
+async function firstMissing(path: string): Promise<string> {
+  const parent = dirname(path);
+  const hasParent = await stat(parent).then(
+    () => true,
+    () => false,
+  );
+  return hasParent || parent === path ? path : firstMissing(parent);
 }

@@ -177,4 +177,6 @@ const aligned = (byteLength: number): number => Math.ceil(byteLength / 64) * 64;
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-const mebibytes = (byteLength: number): string => `${Math.round(byteLength / 2 ** 20)} MiB`;
+function mebibytes(byteLength: number): string {
+  return byteLength < 2 ** 20 ? `${Math.ceil(byteLength / 2 ** 10)} KiB` : `${Math.round(byteLength / 2 ** 20)} MiB`;
+}

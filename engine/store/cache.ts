@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { MatrixFormat } from "../../kernels/index.js";
-import { EngineError, fileSystemCode } from "../errors.js";
+import { EngineError, fileSystemCode, writeFailure } from "../errors.js";
 import { FORMAT_VERSION, MANIFEST_FILE } from "../folder/index.js";
 import { fileExists } from "../formats/index.js";
 
@@ -43,7 +43,7 @@ export function cacheError(cause: unknown): unknown {
   if (code === null) return cause;
   return new EngineError(
     "cache_unavailable",
-    `cannot write to the cache folder ${cacheFolder()} (${code}); set TOUCHSTONE_CACHE to a writable folder with enough space`,
+    `cannot write to the cache folder ${cacheFolder()} (${writeFailure(code)}); set TOUCHSTONE_CACHE to a writable folder with enough space`,
     null,
     { cause },
   );

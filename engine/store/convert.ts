@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { writeOnnxLayout, writePack } from "../convert/index.js";
-import { EngineError, fileSystemCode, refuseUnknownOptions, wrongType } from "../errors.js";
+import { EngineError, fileSystemCode, refuseUnknownOptions, writeFailure, wrongType } from "../errors.js";
 import {
   checkConfig,
   checkTextFiles,
@@ -85,7 +85,7 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
   } catch (cause) {
     const code = fileSystemCode(cause);
     if (code === null) throw cause;
-    throw new EngineError("output_unavailable", `cannot write ${target} (${code})`, null, { cause });
+    throw new EngineError("output_unavailable", `cannot write ${target} (${writeFailure(code)})`, null, { cause });
   } finally {
     await source.reader.close();
   }

@@ -10,8 +10,9 @@ import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { fileSystemCode } from "../errors.js";
+import { makeFolder } from "../formats/index.js";
 import { LIMITS } from "../limits.js";
-import { isRunning, machineName } from "./hub/index.js";
+import { isRunning, machineName, processNamespace } from "./hub/index.js";
 
 /**
  * Runs `write` on a new folder and renames that folder to `target`. A target that exists by then (another process was
@@ -19,7 +20,7 @@ import { isRunning, machineName } from "./hub/index.js";
  */
 export async function writeFolder(target: string, write: (dir: string) => Promise<void>): Promise<void> {
   const parent = dirname(target);
-  const firstCreated = await mkdir(parent, { recursive: true });
+  const firstCreated = await makeFolder(parent);
   await removeStale(parent);
   const dir = temporaryName(parent);
   await mkdir(dir);
@@ -48,11 +49,12 @@ export async function removeFolder(path: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
-const PREFIX = ".staging-";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 function temporaryName(parent: string): string {
-  return join(parent, `${PREFIX}${machineName()}-${process.pid}-${randomBytes(6).toString("hex")}`);
+  const namespace = processNamespace();
+  const owner = `${machineName()}${namespace === null ? "" : `-${namespace}`}-${process.pid}`;
+  return join(parent, `.staging-${owner}-${randomBytes(6).toString("hex")}`);
 }
 
 /** Renames the folder. Returns false if the target already exists; an empty folder counts as not existing. */
@@ -106,25 +108,35 @@ function interrupted(signal: NodeJS.Signals): void {
 }
 
 /** Removes the temporary folders of processes that no longer exist. */
-async function removeStale(parent: string): Promise<void> {
+export async function removeStale(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
-    const match = /^(.*)-(\d+)-[0-9a-f]+$/.exec(name);
-    if (match === null || !name.startsWith(PREFIX)) continue;
+    const match = /^\.staging-(\w*?)(?:-([0-9a-f]{12}))?-(\d+)-[0-9a-f]+$/.exec(name);
+    if (match === null) continue;
+    const [, machine = "", namespace = null, pid] = match;
     const path = join(parent, name);
-    const isStale = await isAbandoned(path, match[1]!.slice(PREFIX.length), Number(match[2]));
+    const isStale = await isAbandoned(path, { machine, namespace, pid: Number(pid) });
     // Another user's stale folder that we may not remove must not prevent our own write.
     if (isStale) await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
+interface Owner {
+  readonly machine: string;
+  readonly namespace: string | null;
+  readonly pid: number;
+}
+
 /**
- * Decides whether a temporary folder is abandoned. Containers may share a disk and a host name but not their process
- * ids: a live process may look dead, but it keeps writing to its folder.
+ * Decides whether a temporary folder is abandoned: at once if its owner's process id can be looked up and is not in
+ * use. Containers may share a disk and a host name but not their process ids: there a live process may look dead, but
+ * it keeps writing to its folder. Another thread of this process has its own list of folders.
  */
-async function isAbandoned(path: string, machine: string, pid: number): Promise<boolean> {
+async function isAbandoned(path: string, { machine, namespace, pid }: Owner): Promise<boolean> {
   const silenceMs = Date.now() - (await lastWriteMs(path));
   if (silenceMs > LIMITS.maxStagingSilenceMs) return !unfinished.has(path);
-  if (machine !== machineName() || silenceMs < LIMITS.stagingSilenceMs) return false;
+  if (machine !== machineName()) return false;
+  if (namespace !== null && namespace === processNamespace() && !isRunning(pid)) return true;
+  if (silenceMs < LIMITS.stagingSilenceMs) return false;
   // Our own id may have been reused: containers give the same id to every run.
   return pid === process.pid ? !unfinished.has(path) : !isRunning(pid);
 }

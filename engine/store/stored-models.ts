@@ -17,7 +17,7 @@ import {
 } from "../folder/index.js";
 import { readModelJson } from "../formats/index.js";
 import { cacheError, cacheFolder, embeddedPack, PACKS, packPrefix } from "./cache.js";
-import { hubReference, removeStored, snapshotName, storedModels } from "./hub/index.js";
+import { hubReference, isCommit, removeStored, snapshotName, storedModels } from "./hub/index.js";
 import { removeFolder } from "./staging.js";
 
 export interface ModelSummary {
@@ -132,6 +132,8 @@ export interface Removal {
   readonly kept: readonly string[];
   /** Number of bytes freed. */
   readonly byteLength: number;
+  /** False if all of it is kept and still listed. */
+  readonly isForgotten: boolean;
 }
 
 /**
@@ -154,6 +156,18 @@ export async function removeModel(name: string): Promise<Removal | null> {
   if (reference !== null) {
     const { repository } = reference;
     const download = await removeStored({ repository, revision: name.includes("@") ? reference.revision : null });
+    if (download !== null && download.usedBy.length > 0) {
+      const users = download.usedBy.join(", ");
+      // The name of a commit itself cannot be removed; that of a branch or a tag has been.
+      return isCommit(reference.revision)
+        ? { removed: [], kept: [`${name}, which the revision ${users} needs`], byteLength: 0, isForgotten: false }
+        : {
+            removed: [`the name ${name}`],
+            kept: [`its files, which the revision ${users} needs too`],
+            byteLength: 0,
+            isForgotten: true,
+          };
+    }
     if (download !== null) {
       removed.push(`${name}, as downloaded`);
       byteLength += download.byteLength;
@@ -179,7 +193,7 @@ export async function removeModel(name: string): Promise<Removal | null> {
     else if (packs.length === 0 && hub === null && (await stat(path).catch(() => null)) !== null)
       kept.push(`the folder ${path} itself`);
   }
-  return removed.length === 0 && named.length === 0 ? null : { removed, kept, byteLength };
+  return removed.length === 0 && named.length === 0 ? null : { removed, kept, byteLength, isForgotten: true };
 }
 
 /** Builds the error for the embedded model, with a hint if a user's folder has the same name. */

@@ -7,6 +7,7 @@
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 
+import { parseJson, ResponseBody } from "./bounds.js";
 import {
   Violation,
   type Answer,
@@ -63,24 +64,25 @@ export class Client {
     signal: AbortSignal,
   ): Promise<Exchange> {
     if ("ms" in after) return this.open(sent, signal, () => false, after.ms);
-    return this.open(sent, signal, (text) => sseEvents(text).length >= after.chunks);
+    return this.open(sent, signal, (numEvents) => numEvents >= after.chunks);
   }
 
   /**
-   * @param isEnough called when the request has been written and after each piece of the answer; true closes the
-   * connection
+   * @param isEnough called with the number of events so far, when the request has been written and after each piece of
+   * the answer; true closes the connection
+   * @param limitMs time after which the connection is closed on purpose
    */
   private open(
     { method, path, headers = {}, body }: Sent,
     signal: AbortSignal,
-    isEnough: (text: string) => boolean,
+    isEnough: (numEvents: number) => boolean,
     limitMs?: number,
   ): Promise<Exchange> {
     const recorded = this.headers(headers, body);
     const startMs = performance.now();
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
-      let text = "";
+      const received = new ResponseBody();
       let response: IncomingMessage | null = null;
       const request = this.request(path, method, recorded);
       const end = (settle: () => void): void => {
@@ -89,7 +91,7 @@ export class Client {
         request.destroy();
         settle();
       };
-      const finish = (failure = ""): void =>
+      const finish = (failure = "", incomplete: string | null = null): void =>
         end(() =>
           resolve({
             method,
@@ -98,26 +100,33 @@ export class Client {
             body,
             status: response?.statusCode ?? 0,
             responseHeaders: response === null ? {} : this.responseHeaders(response),
-            text: this.withoutKey(response === null ? failure : text),
+            text: this.withoutKey(response === null ? failure : received.text()),
+            incomplete,
             durationMs: performance.now() - startMs,
           }),
         );
       const abort = (): void => end(() => reject(signal.reason as Error));
-      const timer = setTimeout(() => finish("No answer in time."), limitMs ?? this.timeoutMs);
+      const late = limitMs === undefined ? `it had not ended after ${this.timeoutMs / 1000} seconds` : null;
+      const timer = setTimeout(
+        () => finish("No answer in time.", response === null ? null : late),
+        limitMs ?? this.timeoutMs,
+      );
       signal.addEventListener("abort", abort);
       request.on("error", (error) => finish(messageOf(error)));
+      // Also after an answer that switches protocols, which is neither a response nor an error.
+      request.on("close", () => finish("The connection was closed."));
       request.on("response", (incoming) => {
         response = incoming;
-        incoming.setEncoding("utf8");
-        incoming.on("data", (piece: string) => {
-          text += piece;
-          if (isEnough(text)) finish();
+        incoming.on("data", (piece: Buffer) => {
+          received.append(piece);
+          if (received.excess !== null) finish("", received.excess);
+          else if (isEnough(received.numEvents)) finish();
         });
         incoming.on("end", () => finish());
         incoming.on("error", () => finish());
       });
       request.end(body ?? "", () => {
-        if (isEnough("")) finish();
+        if (isEnough(0)) finish();
       });
     });
   }
@@ -187,6 +196,11 @@ export function readAnswer(exchange: Exchange, isStream: boolean): Answer {
     throw new Violation(message, [exchange], clause);
   };
   if (exchange.status !== 200) fail(exchange.status === 0 ? "TS-8.1" : "TS-9.3", refusal(exchange));
+  if (exchange.incomplete !== null)
+    fail(isStream ? "TS-8.5" : "TS-8.1", `The answer cannot be read: ${exchange.incomplete}.`);
+  const encoding = exchange.responseHeaders["content-encoding"] ?? "identity";
+  if (encoding !== "identity")
+    fail("TS-8.1", `The content encoding is ${JSON.stringify(encoding)}, which was not requested.`);
   if (isStream) return readStream(exchange, fail);
   const response = objectOf(jsonOf(exchange.text, fail, "TS-8.1", "The answer"), fail, "TS-8.1", "The answer");
   const choices = listOf(response["choices"], fail, "TS-8.3", "choices").map((value, i) => {
@@ -229,7 +243,7 @@ function readStream(exchange: Exchange, fail: Fail): Answer {
 
 type Fail = (clause: string, message: string) => never;
 type Fields = Readonly<Record<string, unknown>>;
-type Draft = { -readonly [Key in keyof Choice]: Choice[Key] };
+type Draft = { -readonly [Key in keyof Omit<Choice, "logprobs">]: Choice[Key] } & { logprobs: TokenLogprob[] | null };
 
 function newDraft(index: number): Draft {
   return { index, content: "", reasoning: null, finishReason: null, logprobs: null };
@@ -252,11 +266,9 @@ function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: 
   draft.content += content ?? "";
   if (reasoning !== null) draft.reasoning = (draft.reasoning ?? "") + reasoning;
   draft.finishReason = finishReason ?? draft.finishReason;
-  if (entries !== null)
-    draft.logprobs = [
-      ...(draft.logprobs ?? []),
-      ...listOf(entries, fail, "TS-4.4", "logprobs.content").map((entry) => logprobOf(entry, fail)),
-    ];
+  if (entries === null) return;
+  draft.logprobs ??= [];
+  for (const entry of listOf(entries, fail, "TS-4.4", "logprobs.content")) draft.logprobs.push(logprobOf(entry, fail));
 }
 
 function logprobOf(value: unknown, fail: Fail): TokenLogprob {
@@ -306,9 +318,9 @@ function usageOf(value: unknown, fail: Fail): Usage | null {
 
 function jsonOf(text: string, fail: Fail, clause: string, what: string): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    return fail(clause, `${what} is not JSON: ${start(text)}`);
+    return parseJson(text);
+  } catch (error) {
+    return fail(clause, `${what} is not JSON (${start((error as Error).message)}): ${start(text)}`);
   }
 }
 
@@ -334,8 +346,9 @@ function textOf(value: unknown, fail: Fail, clause: string, what: string): strin
 }
 
 /** Describes an exchange that was not answered with 200: its status and the beginning of the server's message. */
-export function refusal({ status, text }: Exchange): string {
-  return status === 0 ? `No answer: ${start(text)}` : `Status ${status}: ${start(text)}`;
+export function refusal({ status, text, incomplete }: Exchange): string {
+  if (status === 0) return `No answer: ${start(text)}`;
+  return `Status ${status}${incomplete === null ? "" : `, and ${incomplete}`}: ${start(text)}`;
 }
 
 function start(text: string | undefined): string {

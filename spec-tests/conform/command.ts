@@ -13,7 +13,7 @@ import type { ReportFormat } from "./conform.js";
 import { ConformError } from "./errors.js";
 import { DEFAULT_BUDGET, normalizedBaseUrl, type ConformOptions } from "./options.js";
 import type { Budget, Progress } from "./run.js";
-import { progressBar } from "./terminal.js";
+import { print, printLine, progressBar } from "./terminal.js";
 
 export { ConformError } from "./errors.js";
 
@@ -70,13 +70,18 @@ export function conformCommand(command: Command): Command {
 
 async function run({ only, report: files = [], ...options }: ConformFlags): Promise<void> {
   process.exitCode = COULD_NOT_RUN; // until the result is known
+  // Node's own exit code for an exception in an event handler is 1, which is reserved for findings.
+  process.once("uncaughtException", (error) => {
+    print(process.stderr, `internal error: ${error.stack}\n`);
+    process.exit(COULD_NOT_RUN);
+  });
   for (const file of files) await checkWritable(file);
   // Loaded on demand, so that other commands start faster without the laws and fast-check.
   const { conform, report } = await import("./conform.js");
   const progress = showProgress();
   const laws = only === undefined ? {} : { only: only.split(",").map((id) => id.trim()) };
   const result = await conform({ ...options, ...laws, onProgress: progress.show }).finally(progress.end);
-  process.stdout.write(report(result, "text"));
+  print(process.stdout, report(result, "text"));
   for (const file of files) await writeReport(file, report(result, FORMATS[extname(file)]!));
   process.exitCode = result.findings.length === 0 ? 0 : 1;
 }
@@ -91,7 +96,7 @@ function showProgress(): { show(progress: Progress): void; end(): void } {
     show: ({ share, lawId, result }) => {
       bar.show(share, 1, lawId);
       if (result !== null && !process.stderr.isTTY)
-        process.stderr.write(`${Math.round(share * 100)} % ${result.law.id} ${result.outcome}\n`);
+        printLine(process.stderr, `${Math.round(share * 100)} % ${result.law.id} ${result.outcome}`);
     },
     end: () => bar.end(),
   };

@@ -83,6 +83,7 @@ describe("curl", () => {
 
   test.each([
     ["NUL", "\\a%s\0'b\0"],
+    ["what would act on a terminal", "a\u001b[2J\u007f\u009b31m%s\\d\u202e\u2028\r\u{e0041}"],
     ["a body longer than an argument may be", `{"content":"${"it's 100 % \\n ".repeat(20_000)}"}`],
   ])("%s goes through a pipe", (_, body) => {
     const command = curl(post(body), BASE_URL);
@@ -91,5 +92,6 @@ describe("curl", () => {
     );
     expect(output).toBe(body);
     expect(command).toMatch(/--data-binary @-$/);
+    expect(command).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}]/u);
   });
 });

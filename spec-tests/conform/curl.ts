@@ -2,6 +2,7 @@
 
 import { KEY_VARIABLE } from "./client.js";
 import type { Exchange } from "./law.js";
+import { visible } from "./terminal.js";
 
 /** Below Linux' limit of 128 KiB for one argument. */
 const MAX_ARGUMENT_LENGTH = 100_000;
@@ -23,11 +24,16 @@ export function curl({ method, path, headers, body }: Exchange, baseUrl: string)
     ...(body !== null && headers["content-type"] === undefined ? ["-H 'content-type:'"] : []),
   ];
   if (body === null) return words.join(" \\\n  ");
-  if (Buffer.byteLength(body) <= MAX_ARGUMENT_LENGTH && !body.includes("\0"))
+  if (Buffer.byteLength(body) <= MAX_ARGUMENT_LENGTH && visible(body) === body)
     return [...words, `--data-raw ${quoted(body)}`].join(" \\\n  ");
-  // printf is a shell builtin, so its arguments have no length limit. It can also write NUL.
-  const format = body.replaceAll("\\", "\\\\").replaceAll("%", "%%").replaceAll("\0", "\\000");
+  // printf is a shell builtin, so its arguments have no length limit. It also writes characters that would act on the
+  // terminal into which the command is pasted.
+  const format = visible(body.replaceAll("\\", "\\\\").replaceAll("%", "%%"), octalBytes);
   return `printf ${quoted(format)} | ${[...words, "--data-binary @-"].join(" \\\n  ")}`;
+}
+
+function octalBytes(character: string): string {
+  return [...Buffer.from(character)].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
 }
 
 function header(name: string, value: string): string {

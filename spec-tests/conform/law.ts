@@ -65,8 +65,13 @@ export interface Exchange {
   /** 0 if the connection failed or the server sent nothing in time. */
   readonly status: number;
   readonly responseHeaders: Readonly<Record<string, string>>;
-  /** The complete response body. */
+  /** The response body. */
   readonly text: string;
+  /**
+   * Reason why `text` is only the beginning of the response, such as "it has more than 8388608 bytes". null if it is
+   * complete, if the connection broke, or if the suite closed it on purpose.
+   */
+  readonly incomplete: string | null;
   /** Milliseconds. */
   readonly durationMs: number;
 }

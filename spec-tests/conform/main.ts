@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { conformCommand, COULD_NOT_RUN } from "./command.js";
 import { ConformError } from "./errors.js";
 import { version } from "./package-files.js";
-import { exitWithOutput } from "./terminal.js";
+import { exitWithOutput, print, printLine } from "./terminal.js";
 
 const NAME = "touchstone-conform";
 
@@ -14,14 +14,18 @@ const program = conformCommand(
   new Command(NAME)
     .version(version())
     .showSuggestionAfterError()
-    .configureOutput({ outputError: (text, write) => write(`${NAME}: ${text.replace(/^error: /, "")}`) }),
+    .configureOutput({
+      writeOut: (text) => print(process.stdout, text),
+      writeErr: (text) => print(process.stderr, text),
+      outputError: (text, write) => write(`${NAME}: ${text.replace(/^error: /, "")}`),
+    }),
 );
 exitWithOutput(NAME, () => COULD_NOT_RUN);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  const isKnown = error instanceof ConformError;
   // Any other error is a bug of the suite, so print the stack for its authors.
-  process.stderr.write(`${NAME}: ${isKnown ? error.message : `internal error: ${(error as Error).stack}`}\n`);
+  if (error instanceof ConformError) printLine(process.stderr, `${NAME}: ${error.message}`);
+  else print(process.stderr, `${NAME}: internal error: ${(error as Error).stack}\n`);
 }

@@ -3,6 +3,7 @@
  * check whether it takes effect.
  */
 
+import { parseJson } from "./bounds.js";
 import { chatBody, readAnswer, refusal, type Client } from "./client.js";
 import { ConformError } from "./errors.js";
 import { Violation, type ChatRequest, type Dialect, type Exchange, type Feature } from "./law.js";
@@ -28,7 +29,8 @@ export type Send = (method: string, path: string, body: string | null) => Promis
 /**
  * Probes the endpoint.
  *
- * @throws ConformError `cannot_run` if the server does not answer, lists no model, or refuses the simplest request
+ * @throws ConformError `cannot_run` if the server does not answer or lists no model, or if it refuses the simplest
+ *   request or its answer to it has no end
  */
 export async function profileOf(
   send: Send,
@@ -63,6 +65,11 @@ export async function profileOf(
     throw new ConformError(
       "cannot_run",
       `The endpoint refuses the simplest request to ${model}, POST ${endpoint.baseUrl}/chat/completions. ${refusal(short)}`,
+    );
+  if (plain.incomplete !== null)
+    throw new ConformError(
+      "cannot_run",
+      `The answer to the simplest request to ${model} cannot be read: ${plain.incomplete}.`,
     );
   const features = new Set<Feature>();
   const missing = new Map<Feature, string>();
@@ -162,7 +169,7 @@ function entries(exchange: Exchange, name: string): Readonly<Record<string, unkn
 function fieldsOf({ status, text }: Exchange): Readonly<Record<string, unknown>> {
   if (status !== 200) return {};
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
     return {};

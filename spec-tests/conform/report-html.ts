@@ -117,13 +117,13 @@ function prose(text: string): string {
     .join("\n");
 }
 
-function exchangePart({ method, path, body, status, responseHeaders, text, durationMs }: Exchange): string {
+function exchangePart({ method, path, body, status, responseHeaders, text, incomplete, durationMs }: Exchange): string {
   const headers = Object.entries(responseHeaders)
     .map(([name, value]) => `${name}: ${value}`)
     .join("\n");
   return `<details><summary><code>${markup(method)} ${markup(path)}</code> → <strong>${status === 0 ? "no answer" : status}</strong> <span class="quiet">${Math.round(durationMs)} ms</span></summary>
 ${body === null ? "" : `<h5>Request</h5>${block(indented(body))}`}
-<h5>Response</h5>${headers === "" ? "" : block(headers)}${block(indented(text))}
+<h5>Response</h5>${headers === "" ? "" : block(headers)}${block(indented(text))}${incomplete === null ? "" : `<p class="quiet">Only the beginning of the response: ${markup(incomplete)}.</p>`}
 </details>`;
 }
 

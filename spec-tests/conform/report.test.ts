@@ -8,7 +8,7 @@ import { clausesOf, json, junit, lawLine, rate, summary, verdict } from "./repor
 import type { LawResult, Run } from "./run.js";
 import { exchangeWith } from "../fixtures/tiny-server.js";
 
-const HOSTILE = `</code></pre><script>alert(1)</script><img src=x onerror='alert(2)'>"]]>&amp;\u0000\uD800`;
+const HOSTILE = `</code></pre><script>alert(1)</script><img src=x onerror='alert(2)'>"]]>&amp;\u0000\u009b31m\u202e\uD800`;
 
 const clauses = clausesOf(`# Title
 
@@ -200,9 +200,22 @@ test("JUnit XML has one test case per law and is well-formed, whatever the texts
     "skipped",
   ]);
   expect(text).toContain('tests="4" failures="1" errors="0" skipped="2" time="4.500"');
-  const shown = HOSTILE.replace("\u0000", "\uFFFD").replace("\uD800", "\uFFFD");
+  const shown = HOSTILE.replace("\u0000\u009b31m\u202e", "\\u0000\\u009b31m\\u202e").replace("\uD800", "\uFFFD");
   expect(texts.filter((part) => part.includes(shown)).length).toBeGreaterThanOrEqual(5);
   expect(texts.some((part) => part.includes(command))).toBe(true);
+});
+
+test.each([
+  ["HTML", html(run, clauses).replace(/<script>[^]*<\/script>/, "")],
+  ["JUnit XML", junit(run)],
+])("%s shows characters that reorder text, and control characters", (_, page) => {
+  expect(page).not.toMatch(/(?![\n\r\t])[\p{Cc}\u202e]/u);
+  expect(page).toContain("\\u0000\\u009b31m\\u202e");
+});
+
+test("the first line of the summary is one line, whatever the model is called", () => {
+  const named = { ...run, profile: { ...run.profile, model: "m\n17 laws: 17 hold" } };
+  expect(summary(named, clauses).split("\n")[0]).toBe(`${run.baseUrl} · m 17 laws: 17 hold · dialect ppio · seed 42`);
 });
 
 describe("the page", () => {
@@ -217,7 +230,7 @@ describe("the page", () => {
       .replace(/<script>[^]*?<\/script>/, "")
       .replace(/<(meta|br)([^>]*)>/g, "<$1$2/>");
     const { texts } = parseXml(body.trim());
-    const shown = HOSTILE.replace("\uD800", "\uFFFD").replace("\u0000", "\uFFFD");
+    const shown = HOSTILE.replace("\uD800", "\uFFFD").replace("\u0000\u009b31m\u202e", "\\u0000\\u009b31m\\u202e");
     expect(texts.filter((part) => part.includes(shown)).length).toBeGreaterThanOrEqual(6);
   });
 

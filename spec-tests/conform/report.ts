@@ -4,6 +4,7 @@
  */
 
 import type { Finding, LawResult, Outcome, Run } from "./run.js";
+import { escaped, visible } from "./terminal.js";
 
 /** A clause of docs/SPEC.md. */
 export interface Clause {
@@ -49,7 +50,7 @@ export function summary(run: Run, clauses: Clauses): string {
   const broken = withOutcome(run, "broken");
   const width = Math.max(...run.laws.map(({ law }) => law.id.length));
   const lines = [
-    `${baseUrl} · ${profile.model} · dialect ${profile.dialect} · seed ${seed}`,
+    `${baseUrl} · ${oneLine(profile.model)} · dialect ${profile.dialect} · seed ${seed}`,
     `${verdict(run)} · ${numCalls} of ${budget.calls} calls, ${Math.round(seconds)} of ${budget.seconds} seconds · chance of a false alarm below ${rate(errorRate)}`,
     "",
     ...OUTCOMES.flatMap((outcome) => withOutcome(run, outcome)).flatMap((result) => lawLines(result, width, clauses)),
@@ -145,10 +146,11 @@ export function json(run: Run): string {
         seed,
         path,
         curls,
-        exchanges: exchanges.map(({ responseHeaders, text, durationMs, ...sent }) => ({
+        exchanges: exchanges.map(({ responseHeaders, text, incomplete, durationMs, ...sent }) => ({
           ...sent,
           response_headers: responseHeaders,
           response: text,
+          ...(incomplete === null ? {} : { incomplete }),
           duration_ms: durationMs,
         })),
       })),
@@ -212,10 +214,13 @@ function xml(text: string): string {
   return markup(text).replace(/[\t\n\r]/g, (space) => `&#${space.charCodeAt(0)};`);
 }
 
-/** Escapes text for HTML and XML. Characters that XML cannot contain become U+FFFD. */
+/**
+ * Escapes text for HTML and XML. Control characters and those that reorder or hide text are shown as JSON's escapes;
+ * other characters that XML cannot contain become U+FFFD.
+ */
 export function markup(text: string): string {
-  return text
-    .replace(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF\p{Surrogate}]/gu, "\uFFFD")
+  return visible(text, (character) => (character === "\r" ? character : escaped(character)))
+    .replace(/[\uFFFE\uFFFF\p{Surrogate}]/gu, "\uFFFD")
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")

@@ -448,9 +448,10 @@ class Trial implements Probe {
     seed: number,
     path: string,
   ): Promise<Finding> {
-    // A server that hangs or has died fails every case, so smaller cases would prove nothing.
+    // A server that hangs, has died or does not stop sending fails every case, so smaller cases would prove nothing.
     const isSame = (other: Violation): boolean =>
-      this.clause(other) === this.clause(violation) && !other.exchanges.some(isUnanswered);
+      this.clause(other) === this.clause(violation) &&
+      !other.exchanges.some((exchange) => isUnanswered(exchange) || exchange.incomplete !== null);
     try {
       let step = isSame(violation) ? await this.smaller(cases, check, value, isSame) : null;
       for (; step !== null; step = await this.smaller(cases, check, value, isSame)) {
@@ -501,11 +502,11 @@ class Trial implements Probe {
     return {
       lawId: this.law.id,
       clause: this.clause(violation),
-      message: violation.message,
+      message: cut(violation.message, MAX_MESSAGE_LENGTH),
       counterexample: counterexample === null ? null : fc.stringify(withPrototypes(counterexample.value)),
       seed: counterexample?.seed ?? this.seed,
       path: counterexample?.path ?? null,
-      exchanges: violation.exchanges,
+      exchanges: violation.exchanges.map(evidence),
       curls: violation.exchanges.map((exchange) => curl(exchange, baseUrl)),
     };
   }
@@ -539,6 +540,22 @@ class Trial implements Probe {
 }
 
 const CHAT_PATH = "/chat/completions";
+
+/** Longest message of a finding, and longest response in its evidence; answers that laws ask for are shorter. */
+const MAX_MESSAGE_LENGTH = 4_000;
+const MAX_EVIDENCE_LENGTH = 1 << 18;
+
+/** Shortens a very long response, so that the findings of a run always fit into a report. */
+function evidence(exchange: Exchange): Exchange {
+  const { text, incomplete } = exchange;
+  if (text.length <= MAX_EVIDENCE_LENGTH) return exchange;
+  const reason = incomplete ?? `only ${MAX_EVIDENCE_LENGTH} of its ${text.length} characters were kept`;
+  return { ...exchange, text: text.slice(0, MAX_EVIDENCE_LENGTH), incomplete: reason };
+}
+
+function cut(text: string, maxLength: number): string {
+  return text.length <= maxLength ? text : `${text.slice(0, maxLength)}…`;
+}
 
 /** Replaces null prototypes, which fast-check gives to records, so that values print as plain literals. */
 function withPrototypes(value: unknown): unknown {

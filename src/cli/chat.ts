@@ -17,8 +17,9 @@ import {
   type ModelFlags,
   type ParsedRequestOptions,
 } from "./request-options.js";
+import { hasColors, print, printLine } from "../../spec-tests/conform/terminal.js";
 import { jsonLine } from "./json-line.js";
-import { dim, hasColors, INTERRUPTED, showLoading, statistics } from "./terminal.js";
+import { INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface ChatFlags extends ModelFlags, ParsedRequestOptions {
   once?: string;
@@ -61,7 +62,7 @@ async function converse(model: Model, messages: ChatMessage[], flags: ChatFlags)
   refuseEarly(model, messages, flags);
   const { isTTY } = process.stdin;
   const lines = createInterface({ input: process.stdin, ...(isTTY ? { output: process.stderr, prompt: "> " } : {}) });
-  if (isTTY) process.stderr.write(dim("Ctrl-C stops an answer, Ctrl-D exits.\n", process.stderr));
+  if (isTTY) printLine(process.stderr, "Ctrl-C stops an answer, Ctrl-D exits.", "dim");
   if (isTTY) lines.prompt();
   for await (const line of lines) {
     if (line.trim() !== "") await takeTurn(model, messages, line, flags, lines);
@@ -100,7 +101,7 @@ async function takeTurn(
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     messages.pop();
-    process.stderr.write(`touchstone: ${error.message}\n`);
+    printLine(process.stderr, `touchstone: ${error.message}`);
     if (!process.stdin.isTTY) process.exitCode = 1;
   } finally {
     lines.off("SIGINT", stop);
@@ -130,45 +131,45 @@ async function answer(
   try {
     const result = await stream.result((delta) => {
       if (delta.choice === 0) said += delta.content;
-      if (streamsText) process.stdout.write(display.show(delta));
+      if (streamsText) display.print(delta);
     });
     if (flags.json === true) {
       const line = jsonLine(result, ({ content, reasoning }) => ({ content, reasoning_content: reasoning }));
-      process.stdout.write(`${line}\n`);
+      printLine(process.stdout, line);
       return said;
     }
-    if (streamsText) process.stdout.write("\n");
+    if (streamsText) print(process.stdout, "\n");
     else result.choices.forEach(writeChoice);
-    process.stderr.write(`${dim(statistics(result), process.stderr)}\n`);
+    printLine(process.stderr, statistics(result), "dim");
   } catch (error) {
     if (!signal.aborted) throw error;
-    if (streamsText) process.stdout.write("\n");
-    process.stderr.write(`${dim("(stopped)", process.stderr)}\n`);
+    if (streamsText) print(process.stdout, "\n");
+    printLine(process.stderr, "(stopped)", "dim");
   }
   return said;
 }
 
 function writeChoice(choice: AnswerChoice, index: number): void {
-  process.stdout.write(`--- ${index} ---\n${new AnswerDisplay().show(choice)}\n`);
+  print(process.stdout, `--- ${index} ---\n`);
+  new AnswerDisplay().print(choice);
+  print(process.stdout, "\n");
 }
 
-/** Formats an answer: reasoning is dimmed if the output has colors, else enclosed in tags. */
+/** Prints an answer: reasoning is dimmed if the output has colors, else enclosed in tags. */
 class AnswerDisplay {
   #inside: "nothing" | "reasoning" | "answer" = "nothing";
 
-  show({ reasoning, content }: { readonly reasoning: string | null; readonly content: string }): string {
+  print({ reasoning, content }: { readonly reasoning: string | null; readonly content: string }): void {
     const isColored = hasColors(process.stdout);
-    let shown = "";
     if (reasoning !== null && reasoning !== "") {
-      if (this.#inside === "nothing") shown += isColored ? "" : "<think>\n";
+      if (this.#inside === "nothing" && !isColored) print(process.stdout, "<think>\n");
       this.#inside = "reasoning";
-      shown += dim(reasoning, process.stdout);
+      print(process.stdout, reasoning, "dim");
     }
     if (content !== "") {
-      if (this.#inside === "reasoning") shown += isColored ? "\n\n" : "\n</think>\n\n";
+      if (this.#inside === "reasoning") print(process.stdout, isColored ? "\n\n" : "\n</think>\n\n");
       this.#inside = "answer";
-      shown += content;
+      print(process.stdout, content);
     }
-    return shown;
   }
 }

@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 
 import type { MatrixFormat } from "../../engine/index.js";
 import { convertModel } from "../../engine/models.js";
+import { printLine } from "../../spec-tests/conform/terminal.js";
 import { offlineOption } from "./request-options.js";
 import { showLoading } from "./terminal.js";
 
@@ -34,6 +35,6 @@ export function convertCommand(): Command {
       await showLoading((display) =>
         convertModel(model, flags.out, { quant, layout, offline, replace: flags.force === true, ...display }),
       );
-      process.stderr.write(`Wrote ${flags.out}\n`);
+      printLine(process.stderr, `Wrote ${flags.out}`);
     });
 }

@@ -7,17 +7,17 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rmdir, stat, statfs } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { dirname, join } from "node:path";
-import { styleText } from "node:util";
 
 import { Command } from "commander";
 
 import type { ModelConfig } from "../../engine/architecture/index.js";
+import { sizeText } from "../../engine/errors.js";
 import { loadModel, type Profile } from "../../engine/index.js";
 import { estimateMemory, machineMemory } from "../../engine/model/index.js";
 import { listModels } from "../../engine/models.js";
 import { ONNX_RUNTIME, onnxRuntimeProblem } from "../../engine/runner/index.js";
 import { cacheFolder, hubCacheFolder, hubSettings } from "../../engine/store/index.js";
-import { hasColors, megabytes } from "./terminal.js";
+import { print, printLine } from "../../spec-tests/conform/terminal.js";
 
 /** Result of one check. */
 export interface Finding {
@@ -52,13 +52,13 @@ async function doctor(flags: DoctorFlags): Promise<void> {
       fix: null,
     }));
     findings.push({ name, ...finding });
-    if (flags.json !== true) process.stdout.write(`${line(findings.at(-1)!)}\n`);
+    if (flags.json !== true) printFinding(findings.at(-1)!);
   }
   const numProblems = findings.filter(({ status }) => status === "problem").length;
   const numWarnings = findings.filter(({ status }) => status === "warning").length;
   if (flags.json === true)
-    process.stdout.write(`${JSON.stringify({ findings, problems: numProblems, warnings: numWarnings }, null, 2)}\n`);
-  else process.stdout.write(`\n${counted(numProblems, "problem")}, ${counted(numWarnings, "warning")}\n`);
+    print(process.stdout, `${JSON.stringify({ findings, problems: numProblems, warnings: numWarnings }, null, 2)}\n`);
+  else print(process.stdout, `\n${counted(numProblems, "problem")}, ${counted(numWarnings, "warning")}\n`);
   if (numProblems > 0) process.exitCode = 1;
 }
 
@@ -80,11 +80,11 @@ function checks(isOffline: boolean): [name: string, check: Check][] {
 
 const SIGNS = { ok: ["ok", "green"], warning: ["warning", "yellow"], problem: ["PROBLEM", "red"] } as const;
 
-function line({ name, status, text, fix }: Finding): string {
+function printFinding({ name, status, text, fix }: Finding): void {
   const [word, color] = SIGNS[status];
-  const sign = word.padEnd(7);
-  const indent = " ".repeat(26);
-  return `${hasColors(process.stdout) ? styleText(color, sign, { validateStream: false }) : sign}  ${name.padEnd(15)}  ${text}${fix === null ? "" : `\n${indent}${fix}`}`;
+  print(process.stdout, word.padEnd(7), color);
+  printLine(process.stdout, `  ${name.padEnd(15)}  ${text}`);
+  if (fix !== null) printLine(process.stdout, `${" ".repeat(26)}${fix}`);
 }
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
@@ -128,7 +128,7 @@ async function checkProcessor(): Promise<Omit<Finding, "name">> {
 
 async function checkEmbedded(): Promise<Omit<Finding, "name">> {
   const embedded = (await listModels()).find(({ source }) => source === null);
-  if (embedded !== undefined) return ok(`${embedded.name}, ${megabytes(embedded.byteLength)}`);
+  if (embedded !== undefined) return ok(`${embedded.name}, ${sizeText(embedded.byteLength)}`);
   return {
     status: "problem",
     text: "missing from this installation",
@@ -265,7 +265,7 @@ async function nearest(folder: string): Promise<string> {
 
 async function describePacks(): Promise<string> {
   const packs = (await listModels()).filter(({ source, format }) => source !== null && format !== null);
-  return `${counted(packs.length, "converted model")}, ${megabytes(packs.reduce((sum, { byteLength }) => sum + byteLength, 0))}`;
+  return `${counted(packs.length, "converted model")}, ${sizeText(packs.reduce((sum, { byteLength }) => sum + byteLength, 0))}`;
 }
 
 async function describeSnapshots(): Promise<string> {
@@ -304,4 +304,6 @@ async function checkHub(isForbidden: boolean): Promise<Omit<Finding, "name">> {
   }
 }
 
-const gibibytes = (byteLength: number): string => `${(byteLength / GIB).toFixed(1)} GiB`;
+function gibibytes(byteLength: number): string {
+  return byteLength < GIB ? `${Math.round(byteLength / 2 ** 20)} MiB` : `${(byteLength / GIB).toFixed(1)} GiB`;
+}

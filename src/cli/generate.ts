@@ -12,8 +12,9 @@ import {
   type ModelFlags,
   type ParsedRequestOptions,
 } from "./request-options.js";
+import { print, printLine } from "../../spec-tests/conform/terminal.js";
 import { jsonLine } from "./json-line.js";
-import { dim, INTERRUPTED, showLoading, statistics } from "./terminal.js";
+import { INTERRUPTED, showLoading, statistics } from "./terminal.js";
 
 interface GenerateFlags extends ModelFlags, ParsedRequestOptions {
   prompt: string;
@@ -43,19 +44,22 @@ async function complete(model: Model, flags: GenerateFlags, signal: AbortSignal)
   const streamsText = flags.json !== true && (flags.n ?? 1) === 1;
   try {
     const result = await answer.result((delta) => {
-      if (streamsText) process.stdout.write(delta.content);
+      if (streamsText) print(process.stdout, delta.content);
     });
     if (flags.json === true) {
-      process.stdout.write(`${jsonLine(result, ({ content }) => ({ text: content }))}\n`);
+      printLine(
+        process.stdout,
+        jsonLine(result, ({ content }) => ({ text: content })),
+      );
       return;
     }
     if (!streamsText)
-      result.choices.forEach(({ content }, choice) => process.stdout.write(`--- ${choice} ---\n${content}\n`));
-    else process.stdout.write("\n");
-    process.stderr.write(`${statistics(result)}\n`);
+      result.choices.forEach(({ content }, choice) => print(process.stdout, `--- ${choice} ---\n${content}\n`));
+    else print(process.stdout, "\n");
+    printLine(process.stderr, statistics(result));
   } catch (error) {
     if (!signal.aborted) throw error;
-    if (streamsText) process.stdout.write("\n");
-    process.stderr.write(`${dim("(stopped)", process.stderr)}\n`);
+    if (streamsText) print(process.stdout, "\n");
+    printLine(process.stderr, "(stopped)", "dim");
   }
 }

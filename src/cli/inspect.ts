@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { EngineError, loadModel, type Model } from "../../engine/index.js";
 import { describeEstimate } from "../../engine/model/index.js";
 import { inspectModel, type ModelDescription } from "../../engine/models.js";
+import { print, printLine } from "../../spec-tests/conform/terminal.js";
 import { addModelOptions, modelOptions, type ModelFlags } from "./request-options.js";
 import { showLoading } from "./terminal.js";
 
@@ -30,16 +31,16 @@ async function inspect(flags: InspectFlags): Promise<void> {
     );
   }
   const { model = null, ...options } = modelOptions(flags);
-  print(tableOf(await showLoading((display) => inspectModel(model, { ...options, ...display }))));
+  printDescription(await showLoading((display) => inspectModel(model, { ...options, ...display })));
   if (flags.prompt === undefined && flags.message === undefined) return;
   const loaded = await showLoading((display) => loadModel(model, { ...options, ...display }));
-  print(
-    flags.prompt === undefined ? await describeChat(loaded, flags.message!) : await describeText(loaded, flags.prompt),
-  );
+  const description =
+    flags.prompt === undefined ? await describeChat(loaded, flags.message!) : await describeText(loaded, flags.prompt);
+  print(process.stdout, `${description}\n`);
   await loaded.close();
 }
 
-function tableOf(description: ModelDescription): string {
+function printDescription(description: ModelDescription): void {
   const { path, architecture, weights, profile, numThreads, contextLength, vocabSize, numTokens } = description;
   const { sizes, kvCache, memory, endTokens, reasoning, chatTemplate } = description;
   const rows: [string, string | number][] = [
@@ -56,8 +57,8 @@ function tableOf(description: ModelDescription): string {
     ["reasoning", reasoning === null ? "none" : `${reasoning.open} … ${reasoning.close}`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  const table = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
-  return `${table}\n\ntemplate:\n${chatTemplate ?? "none"}`;
+  for (const [name, value] of rows) printLine(process.stdout, `${name.padEnd(width)}  ${value}`);
+  print(process.stdout, `\ntemplate:\n${chatTemplate ?? "none"}\n`);
 }
 
 function sizeRows(sizes: NonNullable<ModelDescription["sizes"]>): [string, string | number][] {
@@ -90,8 +91,4 @@ async function describePrompt(model: Model, answer: ReturnType<Model["chat"]>): 
   );
   const heading = "most probable next tokens (log-probability, id, text)";
   return `\ntokens (${tokens.length}):\n${tokens.join("\n")}\n\n${heading}:\n${top.join("\n")}`;
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

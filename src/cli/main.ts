@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 
 import { EngineError } from "../../engine/index.js";
-import { exitWithOutput } from "../../spec-tests/conform/terminal.js";
+import { exitWithOutput, print, printLine } from "../../spec-tests/conform/terminal.js";
 import { chatCommand } from "./chat.js";
 import { conformCommand, ConformError, COULD_NOT_RUN } from "./conform.js";
 import { convertCommand } from "./convert.js";
@@ -31,7 +31,11 @@ const program = new Command("touchstone")
   .showSuggestionAfterError()
   // Long flags leave 38 of 80 columns, where Commander would not wrap.
   .configureHelp({ minWidthToWrap: 30 })
-  .configureOutput({ outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`) });
+  .configureOutput({
+    writeOut: (text) => print(process.stdout, text),
+    writeErr: (text) => print(process.stderr, text),
+    outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`),
+  });
 
 const commands = [
   chatCommand,
@@ -62,7 +66,7 @@ try {
   const message = known instanceof Error ? known.message : String(known);
   const isCallersMistake =
     error instanceof EngineError ? error.code !== "internal_error" : error instanceof ConformError;
-  process.stderr.write(`touchstone: ${isCallersMistake ? "" : "internal error: "}${message}\n`);
-  if (program.opts()["debug"] === true && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  printLine(process.stderr, `touchstone: ${isCallersMistake ? "" : "internal error: "}${message}`);
+  if (program.opts()["debug"] === true && error instanceof Error) print(process.stderr, `${error.stack}\n`);
   process.exitCode ??= 1;
 }

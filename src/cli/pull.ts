@@ -5,6 +5,7 @@ import { Command, Option } from "commander";
 import { ONNX_DTYPES } from "../../engine/folder/index.js";
 import type { OnnxDtype } from "../../engine/index.js";
 import { pullModel } from "../../engine/models.js";
+import { printLine } from "../../spec-tests/conform/terminal.js";
 import { INTERRUPTED, showLoading } from "./terminal.js";
 
 export function pullCommand(): Command {
@@ -31,10 +32,10 @@ async function pull(name: string, { dtype }: { dtype?: OnnxDtype }): Promise<voi
     const { dir } = await showLoading(({ onDownload, onNotice }) => {
       return pullModel(name, { dtype, signal: interrupt.signal, onDownload, onNotice });
     });
-    process.stdout.write(`${dir}\n`);
+    printLine(process.stdout, dir);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
-    process.stderr.write("touchstone: stopped; run the same command again to resume\n");
+    printLine(process.stderr, "touchstone: stopped; run the same command again to resume");
     process.exitCode = INTERRUPTED;
   }
 }

@@ -2,10 +2,11 @@
 
 import { Command } from "commander";
 
+import { sizeText } from "../../engine/errors.js";
 import { EngineError } from "../../engine/index.js";
 import { listModels, removeModel } from "../../engine/models.js";
+import { printLine } from "../../spec-tests/conform/terminal.js";
 import { nearestName } from "../openai/nearest-name.js";
-import { megabytes } from "./terminal.js";
 
 export function rmCommand(): Command {
   return new Command("rm")
@@ -17,11 +18,10 @@ export function rmCommand(): Command {
     .action(async (name: string) => {
       const removal = await removeModel(name);
       if (removal === null) throw await unknownModel(name);
-      for (const what of removal.removed) process.stderr.write(`Removed ${what}\n`);
-      for (const what of removal.kept) process.stderr.write(`Kept ${what}\n`);
-      process.stderr.write(
-        removal.removed.length === 0 ? `${name} is no longer listed\n` : `Freed ${megabytes(removal.byteLength)}\n`,
-      );
+      for (const what of removal.removed) printLine(process.stderr, `Removed ${what}`);
+      for (const what of removal.kept) printLine(process.stderr, `Kept ${what}`);
+      if (removal.removed.length > 0) printLine(process.stderr, `Freed ${sizeText(removal.byteLength)}`);
+      else if (removal.isForgotten) printLine(process.stderr, `${name} is no longer listed`);
     });
 }
 

@@ -15,6 +15,7 @@ import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
+import { printLine, visible } from "../../spec-tests/conform/terminal.js";
 import { LogOutput } from "./log-output.js";
 import { collect, addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
 import { LoadingDisplay } from "./terminal.js";
@@ -109,7 +110,9 @@ async function serve(flags: ServeFlags): Promise<void> {
   const output = new LogOutput((numDropped) =>
     log.warn({ numDropped }, "log lines were dropped, because stderr could not be written in time"),
   );
-  const log = pino({ level: flags.logLevel, base: null }, output);
+  // JSON contains some control characters as they are.
+  const lines = process.stderr.isTTY ? { write: (line: string) => output.write(visible(line)) } : output;
+  const log = pino({ level: flags.logLevel, base: null }, lines);
   try {
     await runServer(flags, log, () => output.numDropped);
   } finally {
@@ -167,7 +170,7 @@ function announce(line: string, log: Logger): void {
   process.stdout
     .removeAllListeners("error")
     .on("error", ({ code }: NodeJS.ErrnoException) => log.warn({ code, line }, "stdout cannot be written"));
-  process.stdout.write(`${line}\n`);
+  printLine(process.stdout, line);
 }
 
 /**

@@ -1,21 +1,18 @@
-/** Terminal output other than the answer: loading progress, dimmed text, the statistics line. */
+/** Terminal output other than the answer: loading progress and the statistics line. */
 
-import { styleText } from "node:util";
-
+import { sizeText } from "../../engine/errors.js";
 import type { AnswerResult } from "../../engine/index.js";
-import { bar, progressBar, StatusLine, type ProgressBar } from "../../spec-tests/conform/terminal.js";
+import {
+  bar,
+  printLine,
+  progressBar,
+  StatusLine,
+  visibleLine,
+  type ProgressBar,
+} from "../../spec-tests/conform/terminal.js";
 
 /** Exit code that shells report for a program ended by Ctrl-C. */
 export const INTERRUPTED = 130;
-
-/** Returns true if text on this stream may have colors. An empty NO_COLOR counts as unset. */
-export function hasColors({ isTTY }: NodeJS.WriteStream): boolean {
-  return isTTY && (process.env["NO_COLOR"] ?? "") === "" && process.env["TERM"] !== "dumb";
-}
-
-export function dim(text: string, stream: NodeJS.WriteStream): string {
-  return hasColors(stream) ? styleText("dim", text, { validateStream: false }) : text;
-}
 
 /**
  * Shows the progress of loading a model. On a terminal: bars for downloads and the conversion. Otherwise: a line for
@@ -32,7 +29,7 @@ export class LoadingDisplay {
    * @param name name of the model, if several are loaded
    * @param say prints a line if stderr is not a terminal
    */
-  constructor(name = "", say: (line: string) => void = (line) => process.stderr.write(`${line}\n`)) {
+  constructor(name = "", say: (line: string) => void = (line) => printLine(process.stderr, line)) {
     this.#say = say;
     this.#label = name === "" ? "" : `${name} `;
     this.#convertingBar = progressBar(`Converting ${name}`.trimEnd());
@@ -52,15 +49,16 @@ export class LoadingDisplay {
     const text = isEnd ? download.finished(total, nowMs) : download.underWay(done, total);
     const name = `${this.#label}${file}`;
     if (this.#line.isTerminal) {
+      const room = this.#line.width - visibleLine(name).length - text.length - BAR_FRAME;
       const share = total === 0 ? 1 : done / total;
-      this.#line.show(`${name} ${bar(share, this.#line.width - name.length - text.length - BAR_FRAME)} ${text}`);
+      this.#line.show(`${name} ${bar(share, room)} ${text}`);
       if (isEnd) this.#line.end();
     } else this.#say(`${name}: ${isEnd ? "" : `${Math.floor((100 * done) / total)} % of `}${text}`);
   };
 
   readonly onNotice = (message: string): void => {
     this.#line.end();
-    process.stderr.write(`touchstone: ${message}\n`);
+    printLine(process.stderr, `touchstone: ${message}`);
   };
 
   /** Ends the bars where they are, so that the next output starts on a new line. */
@@ -78,10 +76,6 @@ export async function showLoading<T>(load: (display: LoadingDisplay) => Promise<
   } finally {
     display.end();
   }
-}
-
-export function megabytes(byteLength: number): string {
-  return byteLength < 1e5 ? `${(byteLength / 1e3).toFixed(1)} kB` : `${(byteLength / 1e6).toFixed(1)} MB`;
 }
 
 /** Columns around a bar: spaces, brackets, percentage. */
@@ -121,15 +115,15 @@ class DownloadRate {
     const last = this.#samples.at(-1)!;
     const bytesPerMs = last.ms === first.ms ? 0 : (last.done - first.done) / (last.ms - first.ms);
     const rate =
-      bytesPerMs === 0 ? "" : `, ${megabytes(bytesPerMs * 1000)}/s, ${duration((total - done) / bytesPerMs)} left`;
-    return `${megabytes(total)}${rate}`;
+      bytesPerMs === 0 ? "" : `, ${sizeText(bytesPerMs * 1000)}/s, ${duration((total - done) / bytesPerMs)} left`;
+    return `${sizeText(total)}${rate}`;
   }
 
   finished(total: number, nowMs: number): string {
     const time = nowMs - this.startMs < 1000 ? "" : ` in ${duration(nowMs - this.startMs)}`;
     const earlier =
-      this.startDone === 0 || this.startDone >= total ? "" : `, ${megabytes(this.startDone)} downloaded earlier`;
-    return `${megabytes(total)}${time}${earlier}`;
+      this.startDone === 0 || this.startDone >= total ? "" : `, ${sizeText(this.startDone)} downloaded earlier`;
+    return `${sizeText(total)}${time}${earlier}`;
   }
 }
 

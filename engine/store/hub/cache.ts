@@ -14,7 +14,6 @@ import { randomUUID } from "node:crypto";
 import {
   copyFile,
   lstat,
-  mkdir,
   readdir,
   readFile,
   readlink,
@@ -27,9 +26,9 @@ import {
 } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 
-import { EngineError, fileSystemCode } from "../../errors.js";
+import { EngineError, fileSystemCode, writeFailure } from "../../errors.js";
 import { ONNX_DTYPES, onnxFile, OPTIONAL_TEXT_FILES, REQUIRED_TEXT_FILES, type OnnxDtype } from "../../folder/index.js";
-import { INDEX_FILE, SINGLE_FILE } from "../../formats/index.js";
+import { INDEX_FILE, makeFolder, SINGLE_FILE } from "../../formats/index.js";
 import type { RemoteFile } from "./listing.js";
 import { isCommit, isSafePath, type HubReference } from "./reference.js";
 import { dataFile, selectWeights, shardsOf } from "./selection.js";
@@ -131,7 +130,7 @@ export class CachedRepository {
   async link(commit: string, file: RemoteFile, isNew: boolean): Promise<void> {
     const pointer = join(this.snapshotDir(commit), file.path);
     const blob = this.blobFile(file);
-    await mkdir(dirname(pointer), { recursive: true });
+    await makeFolder(dirname(pointer));
     const aside = `${blob}.${randomUUID()}.incomplete`;
     if (!this.hasSymlinks || !(await linked(relative(dirname(pointer), blob), aside))) {
       await (isNew ? rename(blob, aside) : copyFile(blob, aside));
@@ -142,7 +141,7 @@ export class CachedRepository {
   async markAbsent(commit: string, paths: readonly string[]): Promise<void> {
     for (const path of paths) {
       const file = this.#absenceFile(commit, path);
-      await mkdir(dirname(file), { recursive: true });
+      await makeFolder(dirname(file));
       await writeFile(file, "");
     }
   }
@@ -151,7 +150,7 @@ export class CachedRepository {
     if (revision === commit) return;
     const file = join(this.path, "refs", ...revision.split("/"));
     if ((await readFile(file, "utf8").catch(() => null)) === commit) return;
-    await mkdir(dirname(file), { recursive: true });
+    await makeFolder(dirname(file));
     const aside = `${file}.${randomUUID().slice(0, 8)}.tmp`;
     await writeFile(aside, commit);
     await rename(aside, file);
@@ -205,7 +204,7 @@ export class CachedRepository {
   }
 
   /**
-   * Removes snapshots, and the blobs that no other snapshot links to.
+   * Removes snapshots with the names of their revisions, and the blobs that no other snapshot links to.
    *
    * @returns the number of bytes freed
    */
@@ -233,10 +232,14 @@ export class CachedRepository {
       for (const folder of [this.snapshotDir(commit), join(this.path, ".no_exist", commit)])
         await rm(folder, { recursive: true, force: true });
       await rm(join(this.path, "trees", `${commit}.json`), { force: true });
-      for (const name of (await this.refs()).get(commit) ?? [])
-        await rm(join(this.path, "refs", ...name.split("/")), { force: true });
+      for (const name of (await this.refs()).get(commit) ?? []) await this.removeRef(name);
     }
     return numBytes;
+  }
+
+  /** Removes the name of a revision and keeps the snapshot. */
+  async removeRef(revision: string): Promise<void> {
+    await rm(join(this.path, "refs", ...revision.split("/")), { force: true });
   }
 
   #absenceFile(commit: string, path: string): string {
@@ -255,8 +258,7 @@ export async function cachedRepositories(cache: string): Promise<CachedRepositor
 export function hubCacheError(cause: unknown, cache: string): unknown {
   const code = fileSystemCode(cause);
   if (code === null) return cause;
-  const what = code === "ENOSPC" ? "is full" : "cannot be written";
-  const message = `the folder for downloaded models, ${cache}, ${what} (${code}); set HF_HUB_CACHE to another folder`;
+  const message = `the folder for downloaded models, ${cache}, cannot be written (${writeFailure(code)}); set HF_HUB_CACHE to another folder`;
   return new EngineError("cache_unavailable", message, null, { cause });
 }
 

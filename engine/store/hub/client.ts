@@ -116,6 +116,9 @@ export class HubClient {
       if (
         next === null ||
         !/^https?:$/.test(next.protocol) ||
+        // fetch refuses such an address with an error that contains the password.
+        next.username !== "" ||
+        next.password !== "" ||
         (target.protocol === "https:" && next.protocol === "http:")
       ) {
         answer.discard();
@@ -318,9 +321,16 @@ function networkFailure(error: unknown, host: string): string {
   const proxyStatus = /^Proxy response \((\d+)\)/.exec(message)?.[1];
   if (proxyStatus !== undefined) return `the proxy answers ${proxyStatus}`;
   const words = code === undefined ? undefined : FAILURES[code];
-  if (words === undefined) return code ?? message;
+  if (words === undefined) return code ?? withoutAddresses(message);
   const where = hostname ?? (address === undefined ? host : `${address}:${port}`);
   return `${words} (${host.startsWith(where) ? code : `${code} ${where}`})`;
+}
+
+/** Cuts addresses down to their host: the rest may contain passwords or signatures. */
+function withoutAddresses(message: string): string {
+  return message.replace(/\b[a-z][a-z0-9+.-]*:\/\/\S*/gi, (address) =>
+    URL.canParse(address) ? new URL(address).host : "an address",
+  );
 }
 
 const FAILURES: Readonly<Record<string, string>> = {

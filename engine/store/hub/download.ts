@@ -5,10 +5,11 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdir, open, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { open, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import { EngineError } from "../../errors.js";
+import { makeFolder } from "../../formats/index.js";
 import { LIMITS } from "../../limits.js";
 import { HubClient, Transient, type Answer, type Subject } from "./client.js";
 import { hashOf, type RemoteFile } from "./listing.js";
@@ -29,7 +30,7 @@ export interface Download {
 /** @throws EngineError if the hub refuses, cannot be reached, or twice sends other bytes than it lists */
 export async function downloadFile(download: Download): Promise<void> {
   const { file, partFile, blobFile, subject, isHeld } = download;
-  await mkdir(dirname(partFile), { recursive: true });
+  await makeFolder(dirname(partFile));
   for (let attempt = 1; attempt <= 2; attempt++) {
     const part = await open(partFile, "a+").then(async (created) => {
       await created.close();

@@ -5,10 +5,11 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
+import { makeFolder } from "../../formats/index.js";
 import { LIMITS } from "../../limits.js";
 import { isRunning, machineName } from "./processes.js";
 
@@ -62,7 +63,7 @@ const POLL_MS = 200;
 async function created(path: string, owner: string): Promise<boolean> {
   try {
     // A cleanup of the cache may remove the folder while we wait.
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await writeFile(path, owner, { flag: "wx" });
     return true;
   } catch (error) {

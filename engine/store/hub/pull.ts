@@ -3,12 +3,12 @@
  * has been downloaded once is found without a request.
  */
 
-import { mkdir, readFile, statfs } from "node:fs/promises";
+import { readFile, statfs } from "node:fs/promises";
 import { join } from "node:path";
 
-import { EngineError } from "../../errors.js";
+import { EngineError, sizeText } from "../../errors.js";
 import { ONNX_DTYPES, onnxFile, OPTIONAL_TEXT_FILES, REQUIRED_TEXT_FILES, type OnnxDtype } from "../../folder/index.js";
-import { INDEX_FILE, SINGLE_FILE } from "../../formats/index.js";
+import { INDEX_FILE, makeFolder, SINGLE_FILE } from "../../formats/index.js";
 import { LIMITS } from "../../limits.js";
 import { CachedRepository, hubCacheError, type Completeness } from "./cache.js";
 import { HubClient, PACE, type Pace } from "./client.js";
@@ -236,14 +236,14 @@ class Session {
       if (!(await repository.hasBlob(file)))
         numBytes += Math.max(0, file.size - (await partLength(repository.partFile(file))));
     }
-    await mkdir(repository.path, { recursive: true });
+    await makeFolder(repository.path);
     const { bavail, bsize } = await statfs(repository.path);
     const numFree = bavail * bsize;
     if (numBytes <= numFree) return;
     const { cache } = client.settings;
     throw new EngineError(
       "cache_unavailable",
-      `${referenceText(this.reference)} needs ${gigabytes(numBytes)} more, but ${cache} has ${gigabytes(numFree)} left; set HF_HUB_CACHE to another folder`,
+      `${referenceText(this.reference)} needs ${sizeText(numBytes)} more, but ${cache} has ${sizeText(numFree)} left; set HF_HUB_CACHE to another folder`,
     );
   }
 }
@@ -287,8 +287,4 @@ async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>)
   await Promise.allSettled(workers);
   await Promise.all(workers);
   return results;
-}
-
-function gigabytes(numBytes: number): string {
-  return `${(numBytes / 1e9).toFixed(2)} GB`;
 }

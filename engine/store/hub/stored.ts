@@ -74,15 +74,25 @@ export async function snapshotName(
     : null;
 }
 
+export interface StoredRemoval {
+  /** Commits whose snapshots were removed. */
+  readonly commits: readonly string[];
+  /** Number of bytes freed. */
+  readonly byteLength: number;
+  /** Other revisions of the same commit, for which its snapshot was kept. */
+  readonly usedBy: readonly string[];
+}
+
 /**
- * Removes a revision of a repository, or all of them for null; blobs that another revision needs stay.
+ * Removes a revision of a repository, or all of them for null. A snapshot that other revisions name too stays, and so
+ * do the blobs that another snapshot needs.
  *
- * @returns the removed commits and the number of bytes freed; null if nothing was stored
+ * @returns null if nothing was stored
  */
 export async function removeStored(
   { repository: name, revision }: { readonly repository: string; readonly revision: string | null },
   cache: string = hubCacheFolder(),
-): Promise<{ readonly commits: readonly string[]; readonly byteLength: number } | null> {
+): Promise<StoredRemoval | null> {
   const repository = new CachedRepository(cache, name);
   if ((await stat(repository.path).catch(() => null)) === null) return null;
   await checkInside(repository, cache);
@@ -92,7 +102,12 @@ export async function removeStored(
   try {
     const lock = await acquireLock(repository.lockFile, new AbortController().signal, () => {});
     try {
-      return { commits, byteLength: await repository.remove(commits) };
+      const names = commit === null ? [] : ((await repository.refs()).get(commit) ?? []);
+      const usedBy = names.filter((other) => other !== revision);
+      if (revision === null || usedBy.length === 0)
+        return { commits, byteLength: await repository.remove(commits), usedBy: [] };
+      if (names.includes(revision)) await repository.removeRef(revision);
+      return { commits: [], byteLength: 0, usedBy };
     } finally {
       await lock.release();
     }

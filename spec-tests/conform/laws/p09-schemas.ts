@@ -1,6 +1,7 @@
 import fc, { type Arbitrary } from "fast-check";
 
 import { answerOf, quoted } from "../answers.js";
+import { parseJson } from "../bounds.js";
 import { readAnswer } from "../client.js";
 import { schemaFault, type Schema } from "../json-schema.js";
 import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
@@ -80,7 +81,7 @@ export function formatOf(schema: unknown, form: Form = "json_schema"): ChatReque
 
 export function faultOf(answer: string, schema: Schema): string | null {
   try {
-    return schemaFault(JSON.parse(answer), schema);
+    return schemaFault(parseJson(answer), schema);
   } catch (error) {
     if (error instanceof SyntaxError) return "it is not JSON";
     throw error;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 
 import { quoted } from "../answers.js";
+import { parseJson } from "../bounds.js";
 import { Violation, type Dialect, type Exchange, type Law, type Probe } from "../law.js";
 import { validationVectors } from "../package-files.js";
 import { limit, user } from "../requests.js";
@@ -205,7 +206,7 @@ function faultOf({ clause, expected }: Row, exchange: Exchange, { isTouchstone }
 /** Parses the error object, or returns null if it has another form. */
 function errorOf(text: string): Readonly<Record<"message" | "type" | "param" | "code", unknown>> | null {
   try {
-    const { error } = JSON.parse(text) as { error?: Readonly<Record<string, unknown>> };
+    const { error } = parseJson(text) as { error?: Readonly<Record<string, unknown>> };
     const isWhole =
       typeof error === "object" &&
       error !== null &&
