@@ -7,7 +7,7 @@ import { AsyncQueue } from "../async-queue.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { deltaByteLength } from "./answer-size.js";
-import type { OutputDelta } from "./sequence.js";
+import type { Output, OutputDelta } from "./sequence.js";
 
 export interface DeltaStreamEvents {
   /** The reader has caught up, so the request may continue. */
@@ -16,7 +16,7 @@ export interface DeltaStreamEvents {
   readonly onLeave: () => void;
 }
 
-export class DeltaStream {
+export class DeltaStream implements Output {
   readonly #events: DeltaStreamEvents;
   readonly #queue = new AsyncQueue<{ readonly delta: OutputDelta; readonly byteLength: number }>();
   #unreadBytes = 0;

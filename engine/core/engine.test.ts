@@ -166,6 +166,163 @@ describe("places", () => {
   });
 });
 
+describe("a request", () => {
+  const read = async (deltas: AsyncIterable<OutputDelta>): Promise<OutputDelta[]> => {
+    const all = [];
+    for await (const delta of deltas) all.push(delta);
+    return all;
+  };
+
+  test("reports usage and timings with its last delta only", async () => {
+    const { engine } = create({ slots: 2 });
+    const start = performance.now();
+    const deltas = await read(submit(engine, { n: 3, maxTokens: 5, logitBias: LETTERS }));
+    const elapsed = performance.now() - start;
+    expect(deltas).toHaveLength(15);
+    const last = deltas.pop()!;
+    expect(last.usage).toEqual({
+      promptTokens: 3,
+      completionTokens: 15,
+      totalTokens: 18,
+      reasoningTokens: 0,
+      cachedTokens: 0,
+    });
+    const { promptMs, completionMs } = last.timings!;
+    expect(Math.min(promptMs, completionMs)).toBeGreaterThanOrEqual(0);
+    expect(promptMs + completionMs).toBeLessThanOrEqual(elapsed);
+    for (const { usage, timings } of deltas) expect([usage, timings]).toEqual([null, null]);
+    expect(deltas.filter(({ finishReason }) => finishReason !== null)).toHaveLength(2);
+    for (const { content, reasoning, tokenIds, logprobs } of deltas)
+      expect({ content, reasoning, tokenIds, logprobs }).toEqual({
+        content: "A",
+        reasoning: null,
+        tokenIds: [65],
+        logprobs: [],
+      });
+
+    const again = await read(submit(engine, { n: 1, maxTokens: 1 }));
+    expect(again.at(-1)!.usage!.cachedTokens).toBe(2);
+  });
+
+  test("reports the text and the bytes of its tokens and of their alternatives", async () => {
+    const { engine } = create();
+    const [delta] = await read(
+      submit(engine, { maxTokens: 1, logprobs: true, topLogprobs: 3, logitBias: new Map([[66, 100]]) }),
+    );
+    const [entry] = delta!.logprobs;
+    expect(entry).toMatchObject({ tokenId: 66, token: "B", bytes: [66], logprob: expect.any(Number) });
+    expect(entry!.topLogprobs).toHaveLength(3);
+    for (const { tokenId, bytes } of entry!.topLogprobs) expect(bytes).toEqual(tokenId < 256 ? [tokenId] : []);
+  });
+
+  test("ends at an end token, whose text is not part of the answer", async () => {
+    const { engine } = create();
+    const [delta, ...others] = await read(submit(engine, { maxTokens: 9, logitBias: new Map([[END_TOKEN, 100]]) }));
+    expect(others).toEqual([]);
+    expect(delta).toMatchObject({ content: "", tokenIds: [END_TOKEN], finishReason: "stop" });
+  });
+
+  test.each([
+    [["AAA"], 9, "", 3, "stop"],
+    [["AB"], 4, "AAAA", 4, "length"],
+    [["ZZ"], 2, "AA", 2, "length"],
+  ] as const)(
+    "with the stop sequence %o and %i tokens gives %o",
+    async (stop, maxTokens, content, numTokens, finishReason) => {
+      const { engine } = create();
+      const reasoning = { format: PLAIN, insideReasoning: false, separateReasoning: false };
+      const text = () => new TextStream({ tokenizer, promptIds: [1], ...reasoning, stop, includeStop: false });
+      const deltas = await read(submit(engine, { maxTokens, logitBias: LETTERS }, { createText: text }));
+      expect(deltas.map((delta) => delta.content).join("")).toBe(content);
+      expect(deltas.flatMap(({ tokenIds }) => tokenIds)).toHaveLength(numTokens);
+      expect(deltas.at(-1)!.finishReason).toBe(finishReason);
+    },
+  );
+
+  test("whose mask is finished may still draw an end token, and has stopped in any case", async () => {
+    const { engine } = create();
+    const createMask = (): AnswerMask => anyToken({ isFinished: true });
+    const deltas = await read(submit(engine, { maxTokens: 3, logitBias: LETTERS }, { createMask }));
+    expect(deltas.flatMap(({ tokenIds }) => tokenIds)).toEqual([65, 65, 65]);
+    expect(deltas.at(-1)!.finishReason).toBe("stop");
+  });
+
+  test("is refused at once if its signal has been aborted", () => {
+    const { engine } = create();
+    expect(() => submit(engine, {}, { signal: AbortSignal.abort(new Error("before")) })).toThrow("before");
+  });
+
+  test("has at most the tokens that context and memory leave, or is refused with the numbers", async () => {
+    const prompt = (length: number): number[] => Array<number>(length).fill(65);
+    const refused = (under: EngineUnderTest, options: Ask): unknown => {
+      try {
+        submit(under.engine, options);
+      } catch (error) {
+        const { code, message, param } = error as EngineError;
+        return { code, message, param };
+      }
+      return null;
+    };
+    const roomy = create({ maxPages: 600 });
+    const code = "context_length_exceeded";
+    expect(refused(roomy, { prompt: prompt(1024), maxTokens: 1 })).toEqual({
+      code,
+      message: "The prompt has 1024 tokens; the context holds 1024, of which at least one must be left for the answer.",
+      param: "messages",
+    });
+    const strict = { maxTokens: 5, contextLengthExceededBehavior: "error" } as const;
+    expect(refused(roomy, { ...strict, prompt: prompt(1020) })).toEqual({
+      code,
+      message: "The prompt has 1020 tokens and maxTokens is 5; together they may be at most 1024.",
+      param: "maxTokens",
+    });
+    const tokensOf = async (under: EngineUnderTest, options: Ask): Promise<number> =>
+      (await read(submit(under.engine, { logitBias: LETTERS, ...options }))).flatMap(({ tokenIds }) => tokenIds).length;
+    expect(await tokensOf(roomy, { ...strict, prompt: prompt(1019) })).toBe(5);
+    expect(await tokensOf(roomy, { prompt: prompt(1020), maxTokens: 5 })).toBe(4);
+    expect(await tokensOf(roomy, { prompt: prompt(1023) })).toBe(1);
+
+    const small = create({ maxPages: 5 });
+    expect(await tokensOf(small, { prompt: prompt(7) })).toBe(9);
+    expect(refused(small, { prompt: prompt(16), maxTokens: 5 })).toEqual({
+      code,
+      message: "The prompt has 16 tokens and 5 may follow; memory is set aside for 20 positions.",
+      param: "messages",
+    });
+    expect(refused(small, { prompt: prompt(21) })).toMatchObject({ code, param: "messages" });
+  });
+
+  test("of a batch that fails runs again alone, and ends only if it fails again", async () => {
+    const under = create({ slots: 8 });
+    const asks = [1, 2, 3].map((seed): Ask => ({
+      prompt: [seed, 4],
+      seed,
+      n: 2,
+      maxTokens: 12,
+      logitBias: new Map([...UNENDED, [99, -100]]),
+    }));
+    under.tokens.poison = 99;
+    const others = asks.map((ask) => choicesOf(submit(under.engine, ask)));
+    const failing = choicesOf(submit(under.engine, { prompt: [5], maxTokens: 12, logitBias: new Map([[99, 100]]) }));
+    await expect(failing).rejects.toMatchObject({ code: "internal_error", message: "poisoned" });
+    for (const [index, other] of others.entries()) expect(await other).toEqual(await alone(asks[index]!));
+    await expectNothingHeld(under);
+    // The batch and, once for each sequence of it, a pass alone.
+    expect(under.tokens.calls.filter(({ length }) => length === 1).length).toBeGreaterThanOrEqual(5);
+  });
+
+  test("that throws no Error is reported by its text", async () => {
+    const { engine } = create();
+    const createMask = (): never => {
+      throw "odd";
+    };
+    await expect(choicesOf(submit(engine, {}, { createMask }))).rejects.toMatchObject({
+      code: "internal_error",
+      message: "odd",
+    });
+  });
+});
+
 /** Returns a mask that allows every token. */
 function anyToken(changes: Partial<Pick<AnswerMask, "allowed" | "accept" | "isFinished">> = {}): AnswerMask {
   const allowed = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32)).fill(0xffff_ffff);

@@ -27,6 +27,7 @@ import { Sampler, type GenerationConfig } from "../sampling/index.js";
 import { type PromptBlock, Scheduler } from "./scheduler.js";
 import type {
   FinishReason,
+  Output,
   OutputDelta,
   Prompt,
   Request,
@@ -102,18 +103,20 @@ export class Engine {
     if (this.#failure !== null) throw this.#failure;
     const { signal } = request;
     const abort = (): void => {
-      running.output.fail(signal?.reason);
+      output.fail(signal?.reason);
       this.#cancel(running);
     };
-    const running = this.#createRequest(request, this.#maxTokens(request), () => {
+    const onLeave = (): void => {
       signal?.removeEventListener("abort", abort);
       this.#cancel(running);
-    });
+    };
+    const output = new DeltaStream({ onResume: () => this.#wake(), onLeave });
+    const running = this.#createRequest(request, this.#maxTokens(request), output);
     signal?.addEventListener("abort", abort, { once: true });
     this.#scheduler.add(running);
     this.#loop ??= this.#run();
     this.#wake();
-    return running.output.read();
+    return output.read();
   }
 
   /** Resolves when no request runs, or when the engine has failed. */
@@ -330,7 +333,7 @@ export class Engine {
   #createRequest(
     { promptTokenIds, config, createText, createMask }: EngineRequest,
     maxTokens: number,
-    onLeave: () => void,
+    output: Output,
   ): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
@@ -353,7 +356,7 @@ export class Engine {
       numCompletionTokens: 0,
       numReasoningTokens: 0,
       canceled: false,
-      output: new DeltaStream({ onResume: () => this.#wake(), onLeave }),
+      output,
       startedAtMs: performance.now(),
       promptDoneAtMs: 0,
     };

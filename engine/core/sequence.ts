@@ -5,7 +5,6 @@
 
 import type { AnswerMask, TextStream } from "../message/index.js";
 import type { SampledToken } from "../../kernels/index.js";
-import type { DeltaStream } from "./delta-stream.js";
 import type { PageTable } from "./kv-cache.js";
 import type { GenerationConfig, Sampler } from "../sampling/index.js";
 
@@ -90,6 +89,15 @@ export interface Sequence {
   pending: { tokenId: number; sampled: SampledToken }[];
 }
 
+/** Where the deltas of a request go. */
+export interface Output {
+  /** True while the request must pause, because too many deltas wait for the reader. */
+  readonly isBehind: boolean;
+  push(delta: OutputDelta): void;
+  end(): void;
+  fail(error: unknown): void;
+}
+
 export interface Request {
   readonly prompt: Prompt;
   readonly config: GenerationConfig;
@@ -107,7 +115,7 @@ export interface Request {
   numReasoningTokens: number;
   /** Set when the reader leaves or the request fails: the next step removes the request. */
   canceled: boolean;
-  readonly output: DeltaStream;
+  readonly output: Output;
   readonly startedAtMs: number;
   promptDoneAtMs: number;
 }
