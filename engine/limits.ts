@@ -84,6 +84,31 @@ export const LIMITS = {
   maxThreads: 64,
   /** Token ids of a tokenizer, including unused ones: a pair of ids must fit a float64 exactly. */
   maxVocabSize: 2_097_152,
+  /** UTF-16 code units of a chat template, and of white space in a row in it: the parser is quadratic in those. */
+  maxTemplateCharacters: 256 << 10,
+  maxTemplateBlank: 4096,
+  /** Steps (see `Budget`) of a template: at least, and for each UTF-16 code unit of the messages. */
+  minRenderSteps: 20_000_000,
+  renderStepsPerCharacter: 16,
+  /** UTF-16 code units of all texts that a template creates: at least, and for each one of the messages. */
+  minRenderCharacters: 64 << 20,
+  renderCharactersPerCharacter: 32,
+  /** The same bounds for the renderings that show, when a model is loaded, which tokens its template writes. */
+  sampleRenderSteps: 1_000_000,
+  sampleRenderCharacters: 4 << 20,
+  /** What a message counts in addition to its texts, in UTF-16 code units. */
+  renderCharactersPerMessage: 128,
+  /** Depth of a template's expressions, blocks, calls and values while it is rendered. */
+  maxRenderDepth: 400,
+  /** Steps of a tokenizer's normalizer, and of its pre-tokenizer. */
+  maxTokenizerSteps: 64,
+  /** UTF-16 code units of one pattern of a tokenizer. */
+  maxTokenizerPatternCharacters: 65_536,
+  /** UTF-16 code units of a normalized text: the longest request, eight times as long. */
+  maxNormalizedCharacters: 64 << 20,
+  /** Steps (see `Budget`) for the tokens of a text. A run of one character, which takes the most, takes about 4 each. */
+  minEncodingSteps: 1_000_000,
+  encodingStepsPerCharacter: 32,
   /** UTF-16 code units of a JSON schema that is serialized as JSON. */
   maxSchemaCharacters: 256 << 10,
   /** Nesting depth of schemas. */

@@ -9,7 +9,9 @@
  */
 
 import { type JsonObject, isObject } from "../json.js";
+import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import {
   PhraseFinder,
   tokenContent,
@@ -21,6 +23,7 @@ import {
 import { markupOf, PLAIN, type MessageFormat } from "../message/index.js";
 import { JinjaTemplate } from "./jinja-template.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
+import { RenderBudget } from "./render-budget.js";
 import { SourcedText, type Text, plain } from "./sourced-text.js";
 
 export class ChatTemplate {
@@ -44,8 +47,9 @@ export class ChatTemplate {
     this.#variables = templateVariables(config);
     this.#template = compile(template ?? templateOf(config));
     const markup = markupOf(format);
-    const reserved = tokenizer.addedTokens.filter((token) => token.special || markup.includes(token.content));
-    const written = tokenizer.addedTokens.filter((token) => !reserved.includes(token) && this.#writes(token.content));
+    const isReserved = ({ special, content }: AddedToken): boolean => special || markup.includes(content);
+    const reserved = tokenizer.addedTokens.filter(isReserved);
+    const written = this.#writtenTokens(tokenizer.addedTokens.filter((token) => !isReserved(token)));
     this.#reservedTokens = new Map([...reserved, ...written].map((token) => [token.content, token]));
     this.#reservedIds = new Set([...this.#reservedTokens.values()].map((token) => token.id));
     this.#openingTag = format.reasoning?.open ?? null;
@@ -60,14 +64,16 @@ export class ChatTemplate {
   /**
    * Renders a prompt.
    *
-   * @throws EngineError template_error if the template is missing, refuses the messages or drops one of them; other
-   * codes for an invalid message, naming the field
+   * @param isCanceled returns true once the prompt is no longer needed
+   * @throws EngineError template_error if the template is missing, refuses the messages, drops one of them or takes too
+   * long; other codes for an invalid message, naming the field; Canceled
    */
-  render(messages: readonly ChatMessage[]): RenderedPrompt {
+  render(messages: readonly ChatMessage[], isCanceled?: () => boolean): RenderedPrompt {
     const checked = checkMessages(messages);
-    this.#checkNoneDropped(checked);
-    const prompt = this.#render(checked.map(sourced));
-    const found = templateTokens(prompt, this.#reservedText);
+    const length = checked.reduce((sum, message) => sum + lengthOf(message), 0);
+    this.#checkNoneDropped(checked, RenderBudget.forMessages(length, isCanceled));
+    const prompt = this.#render(checked.map(sourced), RenderBudget.forMessages(length, isCanceled));
+    const found = templateTokens(prompt, this.#reservedText, isCanceled);
     const last = found.at(-1);
     const text = plain(prompt);
     return {
@@ -81,19 +87,15 @@ export class ChatTemplate {
     };
   }
 
-  #render(messages: readonly object[]): Text {
+  #render(messages: readonly object[], budget: RenderBudget): Text {
     if (this.#template instanceof EngineError) throw this.#template;
-    return this.#template.render({
-      ...this.#variables,
-      messages,
-      add_generation_prompt: true,
-      tools: null,
-      documents: null,
-    });
+    const given = { messages, add_generation_prompt: true, tools: null, documents: null };
+    return this.#template.render({ ...this.#variables, ...given }, budget);
   }
 
-  #checkNoneDropped(messages: readonly TemplateMessage[]): void {
-    const text = plain(this.#render(messages.map((message, index) => ({ ...message, content: probe(index) }))));
+  #checkNoneDropped(messages: readonly TemplateMessage[], budget: RenderBudget): void {
+    const probes = messages.map((message, index) => ({ ...message, content: probe(index) }));
+    const text = plain(this.#render(probes, budget));
     const kept = new Set(text.match(PROBES));
     const dropped = messages.findIndex((_, index) => !kept.has(probe(index)));
     if (dropped < 0) return;
@@ -106,16 +108,21 @@ export class ChatTemplate {
     );
   }
 
-  /** Returns true if the template writes this token around ordinary messages; it is then reserved for the template. */
-  #writes(content: string): boolean {
-    if (/^[\p{L}\p{N}\s]*$/u.test(content)) return false;
-    return ROLE_SAMPLES.some((roles) => {
+  /** Returns the tokens that the template writes around ordinary messages; they are then reserved for the template. */
+  #writtenTokens(tokens: readonly AddedToken[]): AddedToken[] {
+    const candidates = tokens.filter(({ content }) => !/^[\p{L}\p{N}\s]*$/u.test(content));
+    const finder = new PhraseFinder([...new Set(candidates.map(({ content }) => content))]);
+    const written = new Set<string>();
+    const budget = RenderBudget.forSamples();
+    for (const roles of ROLE_SAMPLES) {
       try {
-        return plain(this.#render(roles.map((role, index) => ({ role, content: probe(index) })))).includes(content);
+        const messages = roles.map((role, index) => ({ role, content: probe(index) }));
+        for (const { phrase } of finder.findAll(plain(this.#render(messages, budget)), budget)) written.add(phrase);
       } catch {
-        return false; // a refused conversation shows nothing about the token
+        // A conversation that is refused, or takes too long, shows nothing about the tokens.
       }
-    });
+    }
+    return candidates.filter(({ content }) => written.has(content));
   }
 }
 
@@ -126,6 +133,11 @@ const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
   ["user", "assistant", "tool"],
 ];
 
+/** Length of a message's texts, which bounds the work for it. */
+function lengthOf({ content, name = "", reasoning_content: reasoning = "" }: TemplateMessage): number {
+  return LIMITS.renderCharactersPerMessage + content.length + name.length + reasoning.length;
+}
+
 /** Marks the texts of a message as message text. The role is one of a few fixed words, so it is not marked. */
 function sourced({ role, ...texts }: TemplateMessage): object {
   return {
@@ -135,17 +147,26 @@ function sourced({ role, ...texts }: TemplateMessage): object {
 }
 
 /** @returns the reserved tokens that the template wrote, from left to right; they contain no character of a message */
-function templateTokens(prompt: Text, reserved: PhraseFinder): PhraseMatch[] {
+function templateTokens(prompt: Text, reserved: PhraseFinder, isCanceled?: () => boolean): PhraseMatch[] {
+  const maxSteps = LIMITS.minRenderSteps + LIMITS.renderStepsPerCharacter * plain(prompt).length;
+  const budget = new Budget(maxSteps, tooManyTokens, isCanceled);
   const matches: PhraseMatch[] = [];
   const isMessage = typeof prompt === "string" ? new Uint8Array(prompt.length) : prompt.isMessage;
   let position = 0;
-  for (const match of reserved.findAll(plain(prompt))) {
+  for (const match of reserved.findAll(plain(prompt), budget)) {
     if (match.start < position || isMessage.subarray(match.start, match.end).includes(1)) continue;
     matches.push(match);
     position = match.end;
   }
   return matches;
 }
+
+const tooManyTokens = (): EngineError =>
+  new EngineError(
+    "template_error",
+    "The special tokens of the model take too long to find in this prompt.",
+    "messages",
+  );
 
 /** Returns a text that no template writes or searches for. No probe contains another. */
 const probe = (index: number): string => `\uFDD0${index}\uFDD0`;

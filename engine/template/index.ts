@@ -2,3 +2,4 @@
 
 export { ChatTemplate } from "./chat-template.js";
 export type { ChatMessage, Role, TextPart } from "./messages.js";
+export { textLengthOf } from "./messages.js";

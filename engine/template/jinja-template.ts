@@ -6,9 +6,12 @@
  */
 
 import { parse, tokenize } from "@huggingface/jinja";
+import { Canceled } from "../budget.js";
 import type { JsonObject } from "../json.js";
 import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { applyFilter, applyTest, elementOf, integer, mapping, methodOf } from "./jinja-builtins.js";
+import { RenderBudget } from "./render-budget.js";
 import { type Text, concat, isText, plain } from "./sourced-text.js";
 import {
   type Call,
@@ -38,33 +41,50 @@ export class JinjaTemplate {
 
   /** @throws SyntaxError if the template cannot be parsed */
   constructor(source: string) {
+    if (source.length > LIMITS.maxTemplateCharacters)
+      throw new SyntaxError(
+        `it has ${source.length} characters; at most ${LIMITS.maxTemplateCharacters} are supported`,
+      );
     const lines = source.replace(/\r\n?/g, "\n");
-    this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })) as unknown as Node;
+    if (LONG_BLANK.test(lines))
+      throw new SyntaxError(`it has more than ${LIMITS.maxTemplateBlank} white-space characters in a row`);
+    try {
+      this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })) as unknown as Node;
+    } catch (error) {
+      throw isStackOverflow(error) ? new SyntaxError("its expressions or blocks are nested too deeply") : error;
+    }
   }
 
   /**
    * Renders the template.
    *
    * @param variables JSON values; texts of messages are `SourcedText`
-   * @throws EngineError template_error with the template's own message, or with the reason why it failed
+   * @throws EngineError template_error with the template's own message, or with the reason why it failed; Canceled
    */
-  render(variables: JsonObject): Text {
-    const scope = new Scope(null);
+  render(variables: JsonObject, budget = RenderBudget.forMessages(0)): Text {
+    const scope = new Scope(null, budget);
     for (const [name, value] of Object.entries(variables))
       if (value !== undefined) scope.variables.set(name, toValue(value));
     try {
       return textOf(this.#program, scope);
     } catch (error) {
+      if (error instanceof Canceled) throw error;
       const what = error instanceof TemplateRefusal ? "refuses the messages" : "failed";
-      throw new EngineError(
-        "template_error",
-        `The model's chat template ${what}: ${(error as Error).message}`,
-        "messages",
-        { cause: error },
-      );
+      const { message } = error as Error;
+      const why = isStackOverflow(error) ? "it nests too deeply" : message.slice(0, MAX_MESSAGE_LENGTH);
+      throw new EngineError("template_error", `The model's chat template ${what}: ${why}`, "messages", {
+        cause: error,
+      });
     }
   }
 }
+
+const LONG_BLANK = new RegExp(`\\s{${LIMITS.maxTemplateBlank + 1}}`);
+/** UTF-16 code units of an error message that a template writes, or that quotes it. */
+const MAX_MESSAGE_LENGTH = 1000;
+
+const isStackOverflow = (error: unknown): boolean =>
+  error instanceof RangeError && error.message === "Maximum call stack size exceeded";
 
 /** Thrown when a template calls `raise_exception`. */
 class TemplateRefusal extends Error {}
@@ -78,7 +98,14 @@ interface Node {
 class Scope {
   readonly variables = new Map<string, Value>();
 
-  constructor(readonly parent: Scope | null) {}
+  constructor(
+    readonly parent: Scope | null,
+    readonly budget: RenderBudget,
+  ) {}
+
+  inner(): Scope {
+    return new Scope(this, this.budget);
+  }
 
   find(name: string): Value {
     const own = this.variables.get(name);
@@ -100,19 +127,20 @@ const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
   ["None", null],
   [
     "raise_exception",
-    ({ args }) => {
-      throw new TemplateRefusal(plain(toText(args[0] ?? "")));
+    ({ args, budget }) => {
+      throw new TemplateRefusal(plain(toText(args[0] ?? "", budget)));
     },
   ],
   [
     "range",
-    ({ args }) => {
+    ({ args, budget }) => {
       if (args.length < 1 || args.length > 3) throw new TypeError(`range() takes 1 to 3 arguments, not ${args.length}`);
       const [first, second, step = 1] = args.map((value) => integer(value, 0, "an argument of range()"));
       const [start, stop] = second === undefined ? [0, first!] : [first!, second];
       if (step === 0) throw new RangeError("range() with a step of zero");
       const length = Math.max(0, Math.ceil((stop - start) / step));
       if (length > MAX_RANGE) throw new RangeError(`range() of more than ${MAX_RANGE} numbers`);
+      budget.allocateItems(length);
       return Array.from({ length }, (_, index) => start + index * step);
     },
   ],
@@ -120,7 +148,8 @@ const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
   ["namespace", (call) => new Namespace(entriesOf(call) as Map<string, Value>)],
 ]);
 
-function entriesOf({ args: [given = new Map()], named }: Call): Map<string | number, Value> {
+function entriesOf({ args: [given = new Map()], named, budget }: Call): Map<string | number, Value> {
+  budget.allocateItems(4 * mapping(given).size);
   return new Map([...mapping(given), ...named]);
 }
 
@@ -136,24 +165,28 @@ function execute(nodes: readonly Node[], scope: Scope, output: Text[]): Ending {
 }
 
 function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
+  const { budget } = scope;
+  budget.spend();
   switch (node.type) {
     case "Comment":
       return "done";
     case "If":
-      return execute(
-        (isTrue(evaluate(node["test"] as Node, scope)) ? node["body"] : node["alternate"]) as Node[],
-        scope,
-        output,
+      return budget.nested(() =>
+        execute(
+          (isTrue(evaluate(node["test"] as Node, scope)) ? node["body"] : node["alternate"]) as Node[],
+          scope,
+          output,
+        ),
       );
     case "For":
-      return executeFor(node, scope, output);
+      return budget.nested(() => executeFor(node, scope, output));
     case "Break":
       return "break";
     case "Continue":
       return "continue";
     case "Set": {
       const given = node["value"] as Node | null;
-      assign(node["assignee"] as Node, given === null ? textOf(node, new Scope(scope)) : evaluate(given, scope), scope);
+      assign(node["assignee"] as Node, given === null ? textOf(node, scope.inner()) : evaluate(given, scope), scope);
       return "done";
     }
     case "Macro":
@@ -164,24 +197,27 @@ function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
       const { args, named } = evaluateCall(call["args"] as Node[], scope);
       const caller = macro(node, (node["callerArgs"] as Node[] | null) ?? [], scope);
       output.push(
-        toText(invoke(call["callee"] as Node, { args, named: new Map([...named, ["caller", caller]]) }, scope)),
+        toText(
+          invoke(call["callee"] as Node, { args, named: new Map([...named, ["caller", caller]]), budget }, scope),
+          budget,
+        ),
       );
       return "done";
     }
     case "FilterStatement":
-      output.push(toText(filtered(node["filter"] as Node, textOf(node, new Scope(scope)), scope)));
+      output.push(toText(filtered(node["filter"] as Node, textOf(node, scope.inner()), scope), budget));
       return "done";
     default:
-      output.push(toText(evaluate(node, scope)));
+      output.push(toText(evaluate(node, scope), budget));
       return "done";
   }
 }
 
 function textOf(node: Node, scope: Scope): Text {
   const output: Text[] = [];
-  const ending = execute(node["body"] as Node[], scope, output);
+  const ending = scope.budget.nested(() => execute(node["body"] as Node[], scope, output));
   if (ending !== "done") throw new SyntaxError(`a ${ending} outside a loop`);
-  return concat(output);
+  return concat(output, scope.budget);
 }
 
 /** As in Jinja, `else` runs if no iteration reached the end of the body, because of no items, a break or a continue. */
@@ -189,12 +225,14 @@ function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
   const source = node["iterable"] as Node;
   const isFiltered = source.type === "SelectExpression";
   const target = node["loopvar"] as Node;
+  const { budget } = scope;
   const turn = (item: Value): Scope => {
-    const inner = new Scope(scope);
+    budget.spend(STEPS_PER_TURN);
+    const inner = scope.inner();
     assign(target, item, inner);
     return inner;
   };
-  const all = iterate(evaluate((isFiltered ? source["lhs"] : source) as Node, scope));
+  const all = iterate(evaluate((isFiltered ? source["lhs"] : source) as Node, scope), budget);
   const items = isFiltered ? all.filter((item) => isTrue(evaluate(source["test"] as Node, turn(item)))) : all;
   let isAnyWhole = false;
   for (const [index, item] of items.entries()) {
@@ -204,8 +242,11 @@ function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
     if (ending === "break") break;
     isAnyWhole ||= ending === "done";
   }
-  return isAnyWhole ? "done" : execute(node["defaultBlock"] as Node[], new Scope(scope), output);
+  return isAnyWhole ? "done" : execute(node["defaultBlock"] as Node[], scope.inner(), output);
 }
+
+/** The variables of a turn take about a microsecond. */
+const STEPS_PER_TURN = 10;
 
 function loopState(items: readonly Value[], index: number): Namespace {
   const { length } = items;
@@ -230,7 +271,7 @@ function assign(target: Node, value: Value, scope: Scope): void {
     scope.variables.set(target["value"] as string, value);
   } else if (target.type === "TupleLiteral") {
     const names = target["value"] as Node[];
-    const items = iterate(value);
+    const items = iterate(value, scope.budget);
     if (items.length !== names.length) throw new RangeError(`${items.length} values for ${names.length} names`);
     names.forEach((name, index) => assign(name, items[index]!, scope));
   } else {
@@ -243,7 +284,7 @@ function assign(target: Node, value: Value, scope: Scope): void {
 /** Returns a function that renders a macro, or the body of a call block. */
 function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable {
   return ({ args, named }) => {
-    const inner = new Scope(scope);
+    const inner = scope.inner();
     const rest = new Map(named);
     inner.variables.set("caller", orUndefined(rest.get("caller"), "caller"));
     rest.delete("caller");
@@ -262,6 +303,15 @@ function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable 
 }
 
 function evaluate(node: Node, scope: Scope): Value {
+  const { budget } = scope;
+  budget.spend();
+  budget.enter();
+  const value = evaluateOne(node, scope);
+  budget.leave();
+  return value;
+}
+
+function evaluateOne(node: Node, scope: Scope): Value {
   switch (node.type) {
     case "StringLiteral":
       return node["value"] as string;
@@ -289,7 +339,12 @@ function evaluate(node: Node, scope: Scope): Value {
     case "FilterExpression":
       return filtered(node["filter"] as Node, evaluate(node["operand"] as Node, scope), scope);
     case "TestExpression": {
-      const passes = applyTest((node["test"] as Node)["value"] as string, evaluate(node["operand"] as Node, scope), []);
+      const passes = applyTest(
+        (node["test"] as Node)["value"] as string,
+        evaluate(node["operand"] as Node, scope),
+        [],
+        scope.budget,
+      );
       return passes !== (node["negate"] as boolean);
     }
     case "UnaryExpression":
@@ -320,6 +375,7 @@ function keyOf(value: Value): string | number {
 
 function evaluateMember(node: Node, scope: Scope): Value {
   const object = evaluate(node["object"] as Node, scope);
+  const { budget } = scope;
   if (object instanceof Undefined)
     throw new TypeError(`${describe(node["object"] as Node)} is not defined${whyUndefined(object)}`);
   const property = node["property"] as Node;
@@ -328,16 +384,16 @@ function evaluateMember(node: Node, scope: Scope): Value {
       const given = property[part] as Node | undefined;
       return given === undefined ? null : wholeNumber(evaluate(given, scope));
     });
-    return slice(object, start ?? null, stop ?? null, step ?? 1);
+    return slice(object, start ?? null, stop ?? null, step ?? 1, budget);
   }
   if (node["computed"] === true) {
     const key = evaluate(property, scope);
     const method = isText(key) ? methodOf(object, plain(key)) : undefined;
-    const element = elementOf(object, key);
+    const element = elementOf(object, key, budget);
     return orUndefined(element === undefined ? method : element, describe(node));
   }
   const name = property["value"] as string | number;
-  return methodOf(object, String(name)) ?? orUndefined(elementOf(object, name), describe(node));
+  return methodOf(object, String(name)) ?? orUndefined(elementOf(object, name, budget), describe(node));
 }
 
 function wholeNumber(value: Value): number | null {
@@ -351,10 +407,11 @@ function evaluateCall(nodes: readonly Node[], scope: Scope): Call {
   for (const node of nodes) {
     if (node.type === "KeywordArgumentExpression")
       named.set((node["key"] as Node)["value"] as string, evaluate(node["value"] as Node, scope));
-    else if (node.type === "SpreadExpression") args.push(...iterate(evaluate(node["argument"] as Node, scope)));
+    else if (node.type === "SpreadExpression")
+      for (const item of iterate(evaluate(node["argument"] as Node, scope), scope.budget)) args.push(item);
     else args.push(evaluate(node, scope));
   }
-  return { args, named };
+  return { args, named, budget: scope.budget };
 }
 
 function invoke(callee: Node, call: Call, scope: Scope): Value {
@@ -366,7 +423,7 @@ function invoke(callee: Node, call: Call, scope: Scope): Value {
 /** Applies a filter, given as a name or as a call with arguments. */
 function filtered(filter: Node, value: Value, scope: Scope): Value {
   if (filter.type === "Identifier")
-    return applyFilter(filter["value"] as string, value, { args: [], named: new Map() });
+    return applyFilter(filter["value"] as string, value, { args: [], named: new Map(), budget: scope.budget });
   return applyFilter(
     (filter["callee"] as Node)["value"] as string,
     value,
@@ -384,6 +441,7 @@ function evaluateUnary(operator: string, value: Value): Value {
 
 function evaluateBinary(node: Node, scope: Scope): Value {
   const operator = operatorOf(node);
+  const { budget } = scope;
   if (isChained(node)) {
     const first = node["left"] as Node;
     return isTrue(evaluate(first, scope)) && evaluateBinary({ ...node, left: first["right"] }, scope);
@@ -397,25 +455,25 @@ function evaluateBinary(node: Node, scope: Scope): Value {
     case "or":
       return right;
     case "~":
-      return concat([toText(left), toText(right)]);
+      return concat([toText(left, budget), toText(right, budget)], budget);
     case "==":
-      return isEqual(left, right);
+      return isEqual(left, right, budget);
     case "!=":
-      return !isEqual(left, right);
+      return !isEqual(left, right, budget);
     case "in":
-      return contains(right, left);
+      return contains(right, left, budget);
     case "not in":
-      return !contains(right, left);
+      return !contains(right, left, budget);
     case "<":
-      return compare(left, right) < 0;
+      return compare(left, right, budget) < 0;
     case "<=":
-      return compare(left, right) <= 0;
+      return compare(left, right, budget) <= 0;
     case ">":
-      return compare(left, right) > 0;
+      return compare(left, right, budget) > 0;
     case ">=":
-      return compare(left, right) >= 0;
+      return compare(left, right, budget) >= 0;
     default:
-      return calculate(operator, left, right);
+      return calculate(operator, left, right, budget);
   }
 }
 

@@ -3,7 +3,19 @@
  * point, printing and JSON. Templates are tested in Python, and any difference in these rules changes prompts.
  */
 
-import { SourcedText, type Text, characters, concat, isText, join, plain } from "./sourced-text.js";
+import type { RenderBudget } from "./render-budget.js";
+import {
+  SourcedText,
+  type Text,
+  characters,
+  concat,
+  cut,
+  isFlat,
+  isText,
+  join,
+  plain,
+  repeat,
+} from "./sourced-text.js";
 
 export type Value =
   | null
@@ -24,6 +36,7 @@ export type Callable = (call: Call) => Value;
 export interface Call {
   readonly args: readonly Value[];
   readonly named: ReadonlyMap<string, Value>;
+  readonly budget: RenderBudget;
 }
 
 /** A float; integers are plain numbers. */
@@ -67,20 +80,28 @@ export function toValue(json: unknown): Value {
 }
 
 /** @throws TypeError as in Python, which ends the rendering */
-export function iterate(value: Value): readonly Value[] {
+export function iterate(value: Value, budget: RenderBudget): readonly Value[] {
+  budget.spend();
   if (Array.isArray(value)) return value;
   if (value instanceof Tuple) return value.items;
-  if (value instanceof Lazy) return value.items();
-  if (value instanceof Map) return [...value.keys()];
+  if (value instanceof Lazy) {
+    const items = budget.nested(value.items);
+    budget.allocateItems(items.length);
+    return items;
+  }
+  if (value instanceof Map) {
+    budget.allocateItems(value.size);
+    return [...value.keys()];
+  }
   if (value instanceof Undefined) return [];
-  if (isText(value)) return characters(value);
+  if (isText(value)) return characters(value, budget);
   throw new TypeError(`${typeName(value)} is not iterable`);
 }
 
-export function lengthOf(value: Value): number {
-  if (isText(value)) return plain(value).length - (plain(value).match(/[\uD800-\uDBFF][\uDC00-\uDFFF]/g)?.length ?? 0);
+export function lengthOf(value: Value, budget: RenderBudget): number {
+  if (isText(value)) return isFlat(value, budget) ? plain(value).length : characters(value, budget).length;
   if (value instanceof Lazy) throw new TypeError(`${typeName(value)} has no length`);
-  return iterate(value).length;
+  return iterate(value, budget).length;
 }
 
 export function isTrue(value: Value): boolean {
@@ -92,23 +113,31 @@ export function isTrue(value: Value): boolean {
   return value !== null && value !== false && value !== 0 && !(value instanceof Undefined);
 }
 
-export function isEqual(a: Value, b: Value): boolean {
+export function isEqual(a: Value, b: Value, budget: RenderBudget): boolean {
+  budget.spend();
   const number = numberOf(a);
   if (number !== null) return number === numberOf(b);
-  if (isText(a)) return isText(b) && plain(a) === plain(b);
+  if (isText(a)) {
+    if (!isText(b) || plain(a).length !== plain(b).length) return false;
+    budget.spend(plain(a).length / 16);
+    return plain(a) === plain(b);
+  }
   if (a instanceof Undefined) return b instanceof Undefined;
-  if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b);
-  if (a instanceof Tuple) return b instanceof Tuple && areEqual(a.items, b.items);
+  if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b, budget);
+  if (a instanceof Tuple) return b instanceof Tuple && areEqual(a.items, b.items, budget);
   if (a instanceof Map) {
-    return (
-      b instanceof Map && a.size === b.size && [...a].every(([key, value]) => b.has(key) && isEqual(value, b.get(key)!))
-    );
+    if (!(b instanceof Map) || a.size !== b.size) return false;
+    return budget.nested(() => {
+      for (const [key, value] of a) if (!b.has(key) || !isEqual(value, b.get(key)!, budget)) return false;
+      return true;
+    });
   }
   return a === b;
 }
 
-const areEqual = (a: readonly Value[], b: readonly Value[]): boolean =>
-  a.length === b.length && a.every((value, i) => isEqual(value, b[i]!));
+function areEqual(a: readonly Value[], b: readonly Value[], budget: RenderBudget): boolean {
+  return a.length === b.length && budget.nested(() => a.every((value, i) => isEqual(value, b[i]!, budget)));
+}
 
 /** Returns the number for an integer, float or boolean; null for other values. An integer is never negative zero. */
 export function numberOf(value: Value): number | null {
@@ -117,25 +146,33 @@ export function numberOf(value: Value): number | null {
   return value instanceof Float ? value.value : null;
 }
 
-export function contains(container: Value, item: Value): boolean {
+export function contains(container: Value, item: Value, budget: RenderBudget): boolean {
   if (isText(container)) {
     if (!isText(item)) throw new TypeError(`${typeName(item)} cannot be searched in a string`);
+    budget.search(plain(container).length, plain(item).length);
     return plain(container).includes(plain(item));
   }
-  return iterate(container).some((each) => isEqual(each, item));
+  return iterate(container, budget).some((each) => isEqual(each, item, budget));
 }
 
 /** @returns a number below, equal to or above 0; numbers compare by value, texts by code points */
-export function compare(a: Value, b: Value): number {
+export function compare(a: Value, b: Value, budget: RenderBudget): number {
+  budget.spend();
   const [left, right] = [numberOf(a), numberOf(b)];
   if (left !== null && right !== null) return left - right;
   if (!isText(a) || !isText(b)) throw new TypeError(`${typeName(a)} and ${typeName(b)} cannot be compared`);
-  const [first, second] = [[...plain(a)], [...plain(b)]];
-  const at = first.findIndex((character, i) => character !== second[i]);
-  return at < 0 ? first.length - second.length : first[at]!.codePointAt(0)! - (second[at]?.codePointAt(0) ?? -1);
+  const [first, second] = [plain(a), plain(b)];
+  const length = Math.min(first.length, second.length);
+  let at = 0;
+  while (at < length && first.charCodeAt(at) === second.charCodeAt(at)) at++;
+  budget.spend(at / 16);
+  if (at === length) return first.length - second.length;
+  const isInside = at > 0 && first.codePointAt(at - 1)! > 0xffff && second.codePointAt(at - 1)! > 0xffff;
+  const start = isInside ? at - 1 : at;
+  return first.codePointAt(start)! - second.codePointAt(start)!;
 }
 
-export function calculate(operator: string, a: Value, b: Value): Value {
+export function calculate(operator: string, a: Value, b: Value, budget: RenderBudget): Value {
   const [left, right] = [numberOf(a), numberOf(b)];
   if (left !== null && right !== null) {
     const isFloat = a instanceof Float || b instanceof Float;
@@ -143,15 +180,24 @@ export function calculate(operator: string, a: Value, b: Value): Value {
     return isFloat || operator === "/" ? new Float(result) : wholeResult(result);
   }
   if (operator === "+") {
-    if (isText(a) && isText(b)) return concat([a, b]);
-    if (Array.isArray(a) && Array.isArray(b)) return [...a, ...b];
-    if (a instanceof Tuple && b instanceof Tuple) return new Tuple([...a.items, ...b.items]);
+    if (isText(a) && isText(b)) return concat([a, b], budget);
+    if (Array.isArray(a) && Array.isArray(b)) return joined(a, b, budget);
+    if (a instanceof Tuple && b instanceof Tuple) return new Tuple(joined(a.items, b.items, budget));
   }
   if (operator === "*" && typeof b === "number") {
-    if (isText(a)) return concat(Array.from({ length: Math.max(0, b) }, () => a));
-    if (Array.isArray(a)) return Array.from({ length: Math.max(0, b) }, () => a).flat(1);
+    if (isText(a)) return repeat(a, b, budget);
+    if (Array.isArray(a)) {
+      const count = a.length === 0 ? 0 : Math.max(0, b);
+      budget.allocateItems(a.length * count);
+      return Array.from({ length: count }, () => a).flat(1);
+    }
   }
   throw new TypeError(`${typeName(a)} ${operator} ${typeName(b)} is not supported`);
+}
+
+function joined(a: readonly Value[], b: readonly Value[], budget: RenderBudget): Value[] {
+  budget.allocateItems(a.length + b.length);
+  return [...a, ...b];
 }
 
 /** Checks that an integer is exact: Python's integers are unbounded, but a float64 would round. */
@@ -181,62 +227,74 @@ function calculateNumber(operator: string, a: number, b: number): number {
 }
 
 /** Returns one element, with Python's negative indexes; undefined if there is no such element. */
-export function elementAt(value: Value, index: number): Value | undefined {
-  return value instanceof Map
-    ? value.get(index)
-    : isText(value) || Array.isArray(value) || value instanceof Tuple
-      ? iterate(value).at(index)
-      : undefined;
+export function elementAt(value: Value, index: number, budget: RenderBudget): Value | undefined {
+  if (value instanceof Map) return value.get(index);
+  if (isText(value) && isFlat(value, budget)) {
+    const place = index < 0 ? index + plain(value).length : index;
+    return place >= 0 && place < plain(value).length ? cut(value, place, place + 1) : undefined;
+  }
+  return isText(value) || Array.isArray(value) || value instanceof Tuple ? iterate(value, budget).at(index) : undefined;
 }
 
-export function slice(value: Value, start: number | null, stop: number | null, step: number): Value {
+export function slice(
+  value: Value,
+  start: number | null,
+  stop: number | null,
+  step: number,
+  budget: RenderBudget,
+): Value {
   if (!isText(value) && !Array.isArray(value) && !(value instanceof Tuple))
     throw new TypeError(`${typeName(value)} cannot be sliced`);
   if (step === 0) throw new RangeError("the step of a slice is zero");
-  const items = iterate(value);
+  const isCut = isText(value) && step === 1 && isFlat(value, budget);
+  const items = isCut ? null : iterate(value, budget);
+  const length = items === null ? plain(value as Text).length : items.length;
   const isForward = step > 0;
   const place = (given: number | null, absent: number): number => {
     if (given === null) return absent;
-    return Math.min(
-      Math.max(given < 0 ? given + items.length : given, isForward ? 0 : -1),
-      isForward ? items.length : items.length - 1,
-    );
+    return Math.min(Math.max(given < 0 ? given + length : given, isForward ? 0 : -1), isForward ? length : length - 1);
   };
-  const [first, end] = [place(start, isForward ? 0 : items.length - 1), place(stop, isForward ? items.length : -1)];
+  const [first, end] = [place(start, isForward ? 0 : length - 1), place(stop, isForward ? length : -1)];
+  if (items === null) return cut(value as Text, first, Math.max(first, end));
   const kept: Value[] = [];
+  budget.allocateItems(items.length);
   for (let i = first; isForward ? i < end : i > end; i += step) kept.push(items[i]!);
-  if (isText(value)) return concat(kept as Text[]);
+  if (isText(value)) return concat(kept as Text[], budget);
   return value instanceof Tuple ? new Tuple(kept) : kept;
 }
 
 /** Converts a value to text like Python's `str`. */
-export function toText(value: Value): Text {
+export function toText(value: Value, budget: RenderBudget): Text {
   if (isText(value)) return value;
-  return value instanceof Undefined ? "" : representation(value);
+  return value instanceof Undefined ? "" : representation(value, budget);
 }
 
-function representation(value: Value): Text {
+function representation(value: Value, budget: RenderBudget): Text {
+  budget.spend();
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number") return String(value);
-  if (value instanceof SourcedText) return SourcedText.ofMessage(quoted(value.text));
-  if (typeof value === "string") return quoted(value);
+  if (value instanceof SourcedText) return SourcedText.ofMessage(quoted(value.text, budget));
+  if (typeof value === "string") return quoted(value, budget);
   if (value instanceof Float) return floatText(value.value);
   if (value instanceof Undefined) return "Undefined";
-  if (Array.isArray(value)) return concat(["[", join(value.map(representation), ", "), "]"]);
+  if (Array.isArray(value)) return concat(["[", listed(value, budget), "]"], budget);
   if (value instanceof Tuple)
-    return concat(["(", join(value.items.map(representation), ", "), value.items.length === 1 ? ",)" : ")"]);
+    return concat(["(", listed(value.items, budget), value.items.length === 1 ? ",)" : ")"], budget);
   if (value instanceof Map) {
-    return concat([
-      "{",
-      join(
-        [...value].map(([key, each]) => concat([representation(key), ": ", representation(each)])),
-        ", ",
+    const entries = budget.nested(() =>
+      Array.from(value, ([key, each]) =>
+        concat([representation(key, budget), ": ", representation(each, budget)], budget),
       ),
-      "}",
-    ]);
+    );
+    return concat(["{", join(entries, ", ", budget), "}"], budget);
   }
   throw new TypeError(`${typeName(value)} cannot be printed`);
+}
+
+function listed(items: readonly Value[], budget: RenderBudget): Text {
+  const texts = budget.nested(() => items.map((each) => representation(each, budget)));
+  return join(texts, ", ", budget);
 }
 
 function floatText(value: number): string {
@@ -245,7 +303,8 @@ function floatText(value: number): string {
   return Object.is(value, -0) ? "-0.0" : Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-function quoted(text: string): string {
+function quoted(text: string, budget: RenderBudget): string {
+  budget.allocateItems(text.length);
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const named: Readonly<Record<string, string>> = {
     "\\": "\\\\",
@@ -272,11 +331,13 @@ export interface JsonLayout {
 }
 
 /** Converts a value to JSON like Python's `json.dumps`. */
-export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
+export function toJson(value: Value, layout: JsonLayout, budget: RenderBudget, depth = 0): Text {
+  budget.spend();
   if (value === null || typeof value === "boolean") return String(value);
-  if (typeof value === "number" || value instanceof Float) return representation(value);
-  if (value instanceof SourcedText) return SourcedText.ofMessage(toJson(value.text, layout) as string);
+  if (typeof value === "number" || value instanceof Float) return representation(value, budget);
+  if (value instanceof SourcedText) return SourcedText.ofMessage(toJson(value.text, layout, budget) as string);
   if (typeof value === "string") {
+    budget.allocate(2 * value.length);
     const text = JSON.stringify(value);
     return layout.ensureAscii
       ? text.replace(/[\x7f-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
@@ -287,14 +348,19 @@ export function toJson(value: Value, layout: JsonLayout, depth = 0): Text {
     throw new TypeError(`${typeName(value)} cannot be converted to JSON`);
   const [comma, colon] = layout.separators;
   const entries = isMap ? [...value] : [];
-  if (layout.sortKeys) entries.sort(([a], [b]) => compare(a, b));
-  const items = isMap
-    ? entries.map(([key, each]) => concat([toJson(String(key), layout), colon, toJson(each, layout, depth + 1)]))
-    : iterate(value).map((each) => toJson(each, layout, depth + 1));
+  if (layout.sortKeys) entries.sort(([a], [b]) => compare(a, b, budget));
+  const items = budget.nested(() =>
+    isMap
+      ? entries.map(([key, each]) =>
+          concat([toJson(String(key), layout, budget), colon, toJson(each, layout, budget, depth + 1)], budget),
+        )
+      : iterate(value, budget).map((each) => toJson(each, layout, budget, depth + 1)),
+  );
   const [open, close] = isMap ? ["{", "}"] : ["[", "]"];
-  if (layout.indent === null || items.length === 0) return concat([open!, join(items, comma), close!]);
-  const line = (level: number): string => `\n${" ".repeat(layout.indent! * level)}`;
-  return concat([open!, line(depth + 1), join(items, comma + line(depth + 1)), line(depth), close!]);
+  if (layout.indent === null || items.length === 0) return concat([open!, join(items, comma, budget), close!], budget);
+  const line = (level: number): Text => concat(["\n", repeat(" ", layout.indent! * level, budget)], budget);
+  const between = concat([comma, line(depth + 1)], budget);
+  return concat([open!, line(depth + 1), join(items, between, budget), line(depth), close!], budget);
 }
 
 /** Returns the name of a value's type for error messages. */

@@ -141,3 +141,15 @@ function unsupported(path: string, given: string, allowed: readonly string[]): E
   const values = allowed.map((value) => JSON.stringify(value)).join(" or ");
   return new EngineError("unsupported_value", `${path} must be ${values}. Given: ${described(given)}`, path);
 }
+
+/** Returns the length of all contents, in UTF-16 code units, of messages that are not checked yet. */
+export function textLengthOf(messages: unknown): number {
+  const lengthOf = (content: unknown): number =>
+    typeof content === "string"
+      ? content.length
+      : Array.isArray(content)
+        ? content.reduce<number>((sum, part) => sum + (isObject(part) ? lengthOf(part["text"]) : 0), 0)
+        : 0;
+  if (!Array.isArray(messages)) return 0;
+  return messages.reduce<number>((sum, each) => sum + (isObject(each) ? lengthOf(each["content"]) : 0), 0);
+}

@@ -3,8 +3,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { JinjaTemplate } from "./jinja-template.js";
-import { SourcedText, type Text, characters, concat, cut, isText, join, plain, rewrite } from "./sourced-text.js";
+import { RenderBudget } from "./render-budget.js";
+import {
+  SourcedText,
+  type Text,
+  characters,
+  concat,
+  cut,
+  isText,
+  join,
+  plain,
+  repeat,
+  rewrite,
+} from "./sourced-text.js";
 
+const budget = RenderBudget.forMessages(0);
 const message = SourcedText.ofMessage;
 const drawn = (text: Text): [string, string] => {
   const isMessage = typeof text === "string" ? new Uint8Array(text.length) : text.isMessage;
@@ -13,7 +26,7 @@ const drawn = (text: Text): [string, string] => {
 
 describe("text with an origin", () => {
   it("keeps the origin in slices", () => {
-    const text = concat(["<", message("ab"), ">"]);
+    const text = concat(["<", message("ab"), ">"], budget);
     expect(drawn(text)).toEqual(["<ab>", ".mm."]);
     expect(drawn(cut(text, 0, 2))).toEqual(["<a", ".m"]);
     expect(drawn(cut(text, 2, 4))).toEqual(["b>", "m."]);
@@ -22,30 +35,35 @@ describe("text with an origin", () => {
   });
 
   it("keeps the origin in concatenations, and stays a plain string if no part is from a message", () => {
-    expect(drawn(concat([message("a"), "b", message(""), message("🎉")]))).toEqual(["ab🎉", "m.mm"]);
-    expect(concat(["a", "b"])).toBe("ab");
-    expect(concat([])).toBe("");
-    expect(drawn(join([message("a"), "b", message("c")], ", "))).toEqual(["a, b, c", "m.....m"]);
-    expect(drawn(join(["1", "2", "3"], message("a")))).toEqual(["1a2a3", ".m.m."]);
-    expect(drawn(join([message("a")], "-"))).toEqual(["a", "m"]);
-    expect(join([], "-")).toBe("");
+    expect(drawn(concat([message("a"), "b", message(""), message("🎉")], budget))).toEqual(["ab🎉", "m.mm"]);
+    expect(concat(["a", "b"], budget)).toBe("ab");
+    expect(concat([], budget)).toBe("");
+    expect(drawn(join([message("a"), "b", message("c")], ", ", budget))).toEqual(["a, b, c", "m.....m"]);
+    expect(drawn(join(["1", "2", "3"], message("a"), budget))).toEqual(["1a2a3", ".m.m."]);
+    expect(drawn(join([message("a")], "-", budget))).toEqual(["a", "m"]);
+    expect(join([], "-", budget)).toBe("");
   });
 
   it("keeps the origin per character when transformed, or is all message text if the length changes", () => {
-    const upper = (text: Text): Text => rewrite(text, (each) => each.toUpperCase());
-    expect(drawn(upper(concat(["x", message("y"), "z"])))).toEqual(["XYZ", ".m."]);
-    expect(drawn(upper(concat(["x", message("ß"), "z"])))).toEqual(["XSSZ", "mmmm"]);
+    const upper = (text: Text): Text => rewrite(text, (each) => each.toUpperCase(), budget);
+    expect(drawn(upper(concat(["x", message("y"), "z"], budget)))).toEqual(["XYZ", ".m."]);
+    expect(drawn(upper(concat(["x", message("ß"), "z"], budget)))).toEqual(["XSSZ", "mmmm"]);
     expect(upper("xß")).toBe("XSS");
   });
 
+  it("keeps the origin when repeated", () => {
+    expect(drawn(repeat(concat(["<", message("a")], budget), 3, budget))).toEqual(["<a<a<a", ".m.m.m"]);
+    expect([repeat("ab", 2, budget), repeat("ab", -1, budget), repeat("", 1e15, budget)]).toEqual(["abab", "", ""]);
+  });
+
   it("splits into code points", () => {
-    expect(characters(concat([message("a🎉"), "🎉b"])).map(drawn)).toEqual([
+    expect(characters(concat([message("a🎉"), "🎉b"], budget), budget).map(drawn)).toEqual([
       ["a", "m"],
       ["🎉", "mm"],
       ["🎉", ".."],
       ["b", "."],
     ]);
-    expect(characters("a🎉")).toEqual(["a", "🎉"]);
+    expect(characters("a🎉", budget)).toEqual(["a", "🎉"]);
   });
 
   it("is text, like a string", () => {

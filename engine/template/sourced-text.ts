@@ -3,6 +3,8 @@
  * concatenations keep the origin of each character, so that users cannot type special tokens.
  */
 
+import type { RenderBudget } from "./render-budget.js";
+
 export type Text = string | SourcedText;
 
 export class SourcedText {
@@ -28,10 +30,18 @@ export function cut(value: Text, start: number, end: number): Text {
     : new SourcedText(value.text.slice(start, end), value.isMessage.subarray(start, end));
 }
 
-export function concat(parts: readonly Text[]): Text {
+export function concat(parts: readonly Text[], budget: RenderBudget): Text {
+  let length = 0;
+  let isPlain = true;
+  for (const part of parts) {
+    length += plain(part).length;
+    isPlain &&= typeof part === "string";
+  }
+  budget.allocate(length);
+  budget.spend(parts.length);
   const text = parts.map(plain).join("");
-  if (parts.every((part) => typeof part === "string")) return text;
-  const isMessage = new Uint8Array(text.length);
+  if (isPlain) return text;
+  const isMessage = new Uint8Array(length);
   let place = 0;
   for (const part of parts) {
     if (typeof part !== "string") isMessage.set(part.isMessage, place);
@@ -40,18 +50,41 @@ export function concat(parts: readonly Text[]): Text {
   return new SourcedText(text, isMessage);
 }
 
-export function join(parts: readonly Text[], between: Text): Text {
-  return concat(parts.flatMap((part, index) => (index === 0 ? [part] : [between, part])));
+export function join(parts: readonly Text[], between: Text, budget: RenderBudget): Text {
+  budget.allocateItems(2 * parts.length);
+  return concat(
+    parts.flatMap((part, index) => (index === 0 ? [part] : [between, part])),
+    budget,
+  );
+}
+
+export function repeat(value: Text, count: number, budget: RenderBudget): Text {
+  if (count <= 0 || plain(value) === "") return "";
+  budget.allocate(plain(value).length * count);
+  const text = plain(value).repeat(count);
+  if (typeof value === "string") return text;
+  const isMessage = new Uint8Array(text.length);
+  for (let place = 0; place < text.length; place += value.text.length) isMessage.set(value.isMessage, place);
+  return new SourcedText(text, isMessage);
 }
 
 /** Transforms a text. If its length changes, all of the result counts as text of a message. */
-export function rewrite(value: Text, write: (text: string) => string): Text {
+export function rewrite(value: Text, write: (text: string) => string, budget: RenderBudget): Text {
+  budget.allocate(plain(value).length);
   if (typeof value === "string") return write(value);
   const text = write(value.text);
   return text.length === value.text.length ? new SourcedText(text, value.isMessage) : SourcedText.ofMessage(text);
 }
 
-export function characters(value: Text): Text[] {
+/** Returns the characters, which are code points, of a text. */
+export function characters(value: Text, budget: RenderBudget): Text[] {
+  budget.allocateTexts(plain(value).length);
   let place = 0;
   return Array.from(plain(value), ({ length }) => cut(value, place, (place += length)));
+}
+
+/** Returns true if every character of a text is one code unit, so that characters are found by position. */
+export function isFlat(value: Text, budget: RenderBudget): boolean {
+  budget.spend(1 + plain(value).length / 16);
+  return !/[\uD800-\uDBFF]/.test(plain(value));
 }

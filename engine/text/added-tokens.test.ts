@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 
+import { Budget } from "../budget.js";
 import { AddedTokenFinder, PhraseFinder, cutAtTokens, readAddedTokens, type AddedToken } from "./added-tokens.js";
 
+const steps = (): Budget => new Budget(1000, () => new RangeError("no steps left"));
 const NO_WORDS: ReadonlyMap<string, number> = new Map();
 
 function token(content: string, options: Partial<AddedToken> = {}): AddedToken {
@@ -18,7 +20,7 @@ function token(content: string, options: Partial<AddedToken> = {}): AddedToken {
 }
 
 function cut(text: string, ...tokens: readonly AddedToken[]): unknown[] {
-  const parts = cutAtTokens(text, new AddedTokenFinder(tokens).find(text));
+  const parts = cutAtTokens(text, new AddedTokenFinder(tokens).find(text, steps()));
   return [...parts].map((part) => ("id" in part ? [part.content] : part));
 }
 
@@ -97,18 +99,18 @@ describe("readAddedTokens", () => {
 describe("AddedTokenFinder", () => {
   it("finds the leftmost, then the longest token, and the first of two with the same text", () => {
     const finder = new AddedTokenFinder([token("ab"), token("abc"), token("b"), token(""), token("ab", { id: 99 })]);
-    expect(finder.find("xabcabb").map(({ start, end, token: { id } }) => [start, end, id])).toEqual([
+    expect(finder.find("xabcabb", steps()).map(({ start, end, token: { id } }) => [start, end, id])).toEqual([
       [1, 4, 3],
       [4, 6, 2],
       [6, 7, 1],
     ]);
-    expect(new AddedTokenFinder([]).find("abc")).toEqual([]);
-    expect(new AddedTokenFinder([token("")]).find("abc")).toEqual([]);
+    expect(new AddedTokenFinder([]).find("abc", steps())).toEqual([]);
+    expect(new AddedTokenFinder([token("")]).find("abc", steps())).toEqual([]);
   });
 
   it("searches for the phrase that the caller maps a token to", () => {
     const finder = new AddedTokenFinder([token("A")], ({ content }) => content.toLowerCase());
-    expect(finder.find("Aa").map(({ start }) => start)).toEqual([1]);
+    expect(finder.find("Aa", steps()).map(({ start }) => start)).toEqual([1]);
   });
 
   it.each([
@@ -122,14 +124,14 @@ describe("AddedTokenFinder", () => {
     ["😊word😊", 1],
     ["a\u0301word", 0],
   ])("finds a single_word token in %j %d times", (text, count) => {
-    expect(new AddedTokenFinder([token("word", { singleWord: true })]).find(text)).toHaveLength(count);
+    expect(new AddedTokenFinder([token("word", { singleWord: true })]).find(text, steps())).toHaveLength(count);
   });
 });
 
 describe("PhraseFinder", () => {
   it("finds all phrases, including overlapping ones, longest first at each position", () => {
     const finder = new PhraseFinder(["aa", "a", "aaa", "b"]);
-    expect([...finder.findAll("aaab")].map(({ start, phrase }) => `${start}${phrase}`)).toEqual([
+    expect([...finder.findAll("aaab", steps())].map(({ start, phrase }) => `${start}${phrase}`)).toEqual([
       "0aaa",
       "0aa",
       "0a",
@@ -139,13 +141,13 @@ describe("PhraseFinder", () => {
       "3b",
     ]);
     expect(finder.phrases[0]).toBe("aaa");
-    expect([...new PhraseFinder([]).findAll("a")]).toEqual([]);
-    expect([...finder.findAll("xyz")]).toEqual([]);
+    expect([...new PhraseFinder([]).findAll("a", steps())]).toEqual([]);
+    expect([...finder.findAll("xyz", steps())]).toEqual([]);
   });
 
   it("treats regular expression syntax in phrases as literal text", () => {
     const odd = ["a.c", "(x)", "[y]", "{z}", "p|q", "u+", "v*", "w?", "^", "$", "\\d", "s/t"];
-    expect(new PhraseFinder(odd).find(`abc-${odd.join("-")}`).map(({ phrase }) => phrase)).toEqual(odd);
+    expect(new PhraseFinder(odd).find(`abc-${odd.join("-")}`, steps()).map(({ phrase }) => phrase)).toEqual(odd);
   });
 });
 

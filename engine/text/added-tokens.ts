@@ -4,6 +4,7 @@
  * without a word character on either side; `lstrip` and `rstrip` tokens also consume adjacent white space.
  */
 
+import type { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import { isObject, type JsonObject } from "../json.js";
 
@@ -82,9 +83,9 @@ export class AddedTokenFinder {
   }
 
   /** @returns the tokens in `text`, from left to right, the longest at each position, without overlaps */
-  find(text: string): TokenMatch[] {
+  find(text: string, budget: Steps): TokenMatch[] {
     const matches: TokenMatch[] = [];
-    for (const { start, end, phrase } of this.#finder.find(text)) {
+    for (const { start, end, phrase } of this.#finder.find(text, budget)) {
       const token = this.#byPhrase.get(phrase)!;
       if (token.singleWord && (WORD.test(characterBefore(text, start)) || WORD.test(characterAt(text, end)))) continue;
       matches.push({ start, end, token });
@@ -93,6 +94,8 @@ export class AddedTokenFinder {
   }
 }
 
+type Steps = Pick<Budget, "spend">;
+
 /** A phrase found at `start`, up to but not including `end`, in UTF-16 code units. */
 export interface PhraseMatch {
   readonly start: number;
@@ -100,38 +103,71 @@ export interface PhraseMatch {
   readonly phrase: string;
 }
 
-/** Searches text for a fixed set of non-empty strings. */
+/** Searches text for a fixed set of non-empty strings, with a trie. */
 export class PhraseFinder {
   /** The strings to search for, longest first. */
   readonly phrases: readonly string[];
-  readonly #set: ReadonlySet<string>;
-  /** Distinct lengths of the phrases, in descending order. */
-  readonly #lengths: readonly number[];
-  readonly #alternatives: string;
+  /** Child node by node * 65,536 + code unit. Node 0 is the root. */
+  readonly #children = new Map<number, number>();
+  /** Set for code units that a phrase starts with, u8 [65,536]; and for nodes at which a phrase ends. */
+  readonly #starts = new Uint8Array(1 << 16);
+  readonly #ends = new Set<number>();
 
   constructor(phrases: readonly string[]) {
     this.phrases = [...phrases].sort((a, b) => b.length - a.length);
-    this.#set = new Set(phrases);
-    this.#lengths = [...new Set(this.phrases.map(({ length }) => length))];
-    this.#alternatives = this.phrases.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|");
+    let numNodes = 1;
+    for (const phrase of phrases) {
+      let node = 0;
+      for (let index = 0; index < phrase.length; index++) {
+        const key = node * (1 << 16) + phrase.charCodeAt(index);
+        const child = this.#children.get(key);
+        if (child === undefined) this.#children.set(key, numNodes);
+        node = child ?? numNodes++;
+      }
+      this.#ends.add(node);
+      this.#starts[phrase.charCodeAt(0)] = 1;
+    }
   }
 
   /** @returns the phrases in `text`, from left to right, the longest at each position, without overlaps */
-  find(text: string): PhraseMatch[] {
-    if (this.phrases.length === 0) return [];
-    const found = text.matchAll(new RegExp(this.#alternatives, "g"));
-    return Array.from(found, ({ 0: phrase, index }) => ({ start: index, end: index + phrase.length, phrase }));
+  find(text: string, budget: Steps): PhraseMatch[] {
+    const matches: PhraseMatch[] = [];
+    for (let start = this.#nextStart(text, 0, budget); start < text.length;) {
+      const end = this.#endsAt(text, start, budget).at(-1);
+      if (end !== undefined) matches.push({ start, end, phrase: text.slice(start, end) });
+      start = this.#nextStart(text, end ?? start + 1, budget);
+    }
+    return matches;
   }
 
   /** @returns all phrases in `text`, including overlapping ones, by start position and then longest first */
-  *findAll(text: string): Generator<PhraseMatch> {
-    if (this.phrases.length === 0) return;
-    for (const { index: start } of text.matchAll(new RegExp(`(?=${this.#alternatives})`, "g"))) {
-      for (const length of this.#lengths) {
-        const phrase = text.slice(start, start + length);
-        if (phrase.length === length && this.#set.has(phrase)) yield { start, end: start + length, phrase };
-      }
+  *findAll(text: string, budget: Steps): Generator<PhraseMatch> {
+    for (let start = this.#nextStart(text, 0, budget); start < text.length;) {
+      for (const end of this.#endsAt(text, start, budget).reverse())
+        yield { start, end, phrase: text.slice(start, end) };
+      start = this.#nextStart(text, start + 1, budget);
     }
+  }
+
+  /** Returns the first position from `from` with a character that a phrase starts with; the length if there is none. */
+  #nextStart(text: string, from: number, budget: Steps): number {
+    let index = from;
+    while (index < text.length && this.#starts[text.charCodeAt(index)] === 0) index++;
+    budget.spend(1 + ((index - from) >> 4));
+    return index;
+  }
+
+  /** Returns the ends of the phrases that start at `start`, in ascending order. */
+  #endsAt(text: string, start: number, budget: Steps): number[] {
+    const ends: number[] = [];
+    let node: number | undefined = 0;
+    for (let index = start; index < text.length; index++) {
+      node = this.#children.get(node * (1 << 16) + text.charCodeAt(index));
+      if (node === undefined) break;
+      if (this.#ends.has(node)) ends.push(index + 1);
+      budget.spend();
+    }
+    return ends;
   }
 }
 

@@ -1,160 +1,210 @@
-/** Compares the merging of long words with a naive implementation; tests short words with a stub of the library. */
+/** Compares encoding with the tokenizer library's model, with and without the cache of words. */
 
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { BpeModel, mergeParts, type LibraryModel, type Merge } from "./bpe-model.js";
+import { Budget, Canceled } from "../budget.js";
+import { BpeModel } from "./bpe-model.js";
+import { type Merge, mergeParts } from "./merge-table.js";
+import { spelled } from "./token-bytes.js";
 
-/** Length of a word that is too long for the library. */
-const LONG = 256;
+/** Length of a word that is not cached. */
+const LONG = 300;
 
-const noLibrary: LibraryModel = {
-  unk_token: null,
-  encode: () => {
-    throw new Error("The library was asked");
-  },
-};
+const unbounded = (): Budget => new Budget(Infinity, () => new Error("no steps left"));
 
-function vocabulary(tokens: readonly string[]): ReadonlyMap<string, number> {
-  return new Map(tokens.map((token, id) => [token, id]));
+function libraryTokens(model: object, words: readonly string[]): string[] {
+  const rest = { normalizer: null, pre_tokenizer: null, added_tokens: [], decoder: null, post_processor: null };
+  const library = new LibraryTokenizer({ model, ...rest }, {}) as {
+    model: { encode(words: readonly string[]): string[] };
+  };
+  return library.model.encode(words);
 }
+
+const vocabulary = (tokens: readonly string[]): ReadonlyMap<string, number> =>
+  new Map(tokens.map((token, id) => [token, id]));
 
 function encode(model: BpeModel, ...words: readonly string[]): number[] {
   const ids: number[] = [];
-  model.encode(words, ids, "prompt");
+  for (const word of words) model.encode(word, ids, unbounded(), "prompt");
   return ids;
 }
 
-/** Naive byte-pair merging: repeatedly merges the pair with the lowest rank, the leftmost of equal pairs. */
-function merged(word: string, merges: readonly (readonly [string, string])[]): string[] {
-  const parts = Array.from(word);
-  for (;;) {
-    let best = { rank: merges.length, at: -1 };
-    for (let at = 0; at + 1 < parts.length; at++) {
-      const rank = merges.findIndex(([left, right]) => left === parts[at] && right === parts[at + 1]);
-      if (rank >= 0 && rank < best.rank) best = { rank, at };
-    }
-    if (best.at < 0) return parts;
-    parts.splice(best.at, 2, parts[best.at]! + parts[best.at + 1]!);
-  }
-}
-
-/** Lists of merges in which each merge joins two earlier tokens. */
-const mergeLists = fc.array(fc.tuple(fc.nat(30), fc.nat(30)), { minLength: 1, maxLength: 12 }).map((pairs) => {
-  const tokens = ["a", "b", "c"];
-  const merges = pairs.flatMap(([left, right]) => {
-    const pair = [tokens[left % tokens.length]!, tokens[right % tokens.length]!] as const;
-    if (tokens.includes(pair[0] + pair[1])) return [];
-    tokens.push(pair[0] + pair[1]);
-    return [pair];
-  });
-  return { tokens, merges };
+const refused = expect.objectContaining({
+  code: "out_of_range",
+  param: "prompt",
+  message: "The text has a character that the model's tokenizer has no token for.",
 });
-const long = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: LONG, maxLength: 400 });
 
-describe("long words", () => {
-  it("merges like the naive implementation", () => {
+/** Models whose merges join earlier tokens, in any order of ranks. */
+const models = fc
+  .record({
+    letters: fc.constantFrom<string[]>(["a", "b", "c"], ["a", "é", "▁", "😀"], ["▁", "a", "\n"]),
+    pairs: fc.array(fc.tuple(fc.nat(30), fc.nat(30), fc.nat()), { maxLength: 14 }),
+    withBytes: fc.boolean(),
+    byteFallback: fc.boolean(),
+    ignoreMerges: fc.boolean(),
+    unknown: fc.constantFrom(null, "<unk>"),
+  })
+  .map(({ letters, pairs, withBytes, byteFallback, ignoreMerges, unknown }) => {
+    const tokens = [...letters];
+    const merges = pairs.flatMap(([left, right, rank]) => {
+      const parts = [tokens[left % tokens.length]!, tokens[right % tokens.length]!] as const;
+      if (!tokens.includes(parts.join(""))) tokens.push(parts.join(""));
+      return [{ parts, rank }];
+    });
+    const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+    const names = ["<unk>", ...(withBytes ? bytes : []), ...tokens];
+    return {
+      letters,
+      definition: {
+        type: "BPE",
+        vocab: Object.fromEntries(names.map((name, id) => [name, id])),
+        merges: merges.sort((a, b) => a.rank - b.rank).map(({ parts }) => [...parts]),
+        byte_fallback: byteFallback,
+        ignore_merges: ignoreMerges,
+        unk_token: unknown,
+      },
+    };
+  });
+const withWords = models.chain(({ letters, definition }) => {
+  const word = (maxLength: number) =>
+    fc.string({ unit: fc.constantFrom(...letters, ...letters, ...letters, "x", "ü"), minLength: 1, maxLength });
+  const clean = (maxLength: number) => fc.string({ unit: fc.constantFrom(...letters), minLength: 1, maxLength });
+  const words = fc.array(fc.oneof(clean(6), clean(40), clean(LONG), word(20)), { minLength: 1, maxLength: 6 });
+  return words.map((each) => ({ definition, words: each }));
+});
+
+describe("encode", () => {
+  it("gives the library's ids, the first time and from the cache", () => {
+    let numEncoded = 0;
     fc.assert(
-      fc.property(mergeLists, long, ({ tokens, merges }, word) => {
-        const model = new BpeModel(
-          { merges: merges.map(([left, right]) => `${left} ${right}`) },
-          vocabulary(tokens),
-          noLibrary,
-          true,
-        );
-        expect(encode(model, word).map((id) => tokens[id])).toEqual(merged(word, merges));
+      fc.property(withWords, ({ definition, words }) => {
+        const vocab = new Map(Object.entries(definition.vocab));
+        const model = new BpeModel(definition, vocab, false);
+        for (const word of [...words, ...words]) {
+          const expected = libraryTokens(definition, [word]);
+          const hasUnknown = [...word].some((character) => !vocab.has(character));
+          if (hasUnknown && !(definition.byte_fallback && vocab.has("<0x00>"))) {
+            expect(() => encode(model, word)).toThrow(refused);
+            continue;
+          }
+          expect(encode(model, word)).toEqual(expected.map((token) => vocab.get(token)));
+          numEncoded++;
+        }
       }),
-      { numRuns: 60 },
+      { numRuns: 400 },
+    );
+    expect(numEncoded).toBeGreaterThan(500);
+  });
+
+  it("gives the library's ids for bytes", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(280), fc.nat(280)), { maxLength: 30 }),
+        fc.boolean(),
+        fc.array(fc.string({ unit: fc.constantFrom("a", "b", " ", "é", "😀"), minLength: 1, maxLength: LONG })),
+        (pairs, ignoreMerges, words) => {
+          const tokens = Array.from({ length: 256 }, (_, byte) => spelledByte(byte));
+          const merges = pairs.map(([left, right]) => {
+            const parts = [tokens[left % tokens.length]!, tokens[right % tokens.length]!];
+            if (!tokens.includes(parts.join(""))) tokens.push(parts.join(""));
+            return parts;
+          });
+          const vocab = vocabulary(tokens);
+          const definition = { type: "BPE", vocab: Object.fromEntries(vocab), merges, ignore_merges: ignoreMerges };
+          const expected = libraryTokens(definition, words.map(spelled)).map((token) => vocab.get(token));
+          expect(encode(new BpeModel(definition, vocab, true), ...words)).toEqual(expected);
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 
   it("merges a long run of one character", () => {
-    const tokens = ["a", "aa", "aaaa"];
-    const model = new BpeModel({ merges: ["a a", "aa aa"] }, vocabulary(tokens), noLibrary, true);
+    const model = new BpeModel({ merges: ["a a", "aa aa"] }, vocabulary(["a", "aa", "aaaa"]), true);
     expect(encode(model, "a".repeat(4 * LONG + 3))).toEqual([...Array.from({ length: LONG }, () => 2), 1, 0]);
   });
 
+  it("drops the buffers of a very long word and keeps working", () => {
+    const model = new BpeModel({ merges: ["a a"] }, vocabulary(["a", "aa"]), true);
+    for (let i = 0; i < 2; i++) expect(encode(model, "a".repeat(300_001))).toHaveLength(150_001);
+    expect(encode(model, "aaa")).toEqual([1, 0]);
+  });
+
   it("skips merges of tokens that are not in the vocabulary", () => {
-    const tokens = ["a", "b", "ba"];
     const merges = ["a b", "x a", "a x", "b a"];
-    const model = new BpeModel({ merges }, vocabulary(tokens), noLibrary, true);
+    const model = new BpeModel({ merges }, vocabulary(["a", "b", "ba"]), true);
     expect(encode(model, "ab".repeat(LONG))).toEqual([0, ...Array.from({ length: LONG - 1 }, () => 2), 1]);
   });
 
-  it("uses a token for the whole word if and only if ignore_merges is set", () => {
-    const word = "a".repeat(LONG);
-    const ids = (ignoreMerges: unknown): number[] =>
-      encode(new BpeModel({ merges: [], ignore_merges: ignoreMerges }, vocabulary(["a", word]), noLibrary, true), word);
-    expect(ids(true)).toEqual([1]);
-    for (const other of [false, undefined]) expect(ids(other)).toEqual(Array.from({ length: LONG }, () => 0));
-    const other = new BpeModel({ merges: [], ignore_merges: true }, vocabulary(["a"]), noLibrary, true);
-    expect(encode(other, word)).toHaveLength(LONG);
+  it("keeps the ids of more words than fit", () => {
+    const model = new BpeModel({ merges: ["a b"] }, vocabulary(["a", "b", "ab"]), false);
+    const word = (index: number): string => index.toString(2).replaceAll("0", "a").replaceAll("1", "b");
+    for (const index of Array.from({ length: 40_000 }, (_, i) => i)) {
+      for (const each of [word(index), word(index >> 1), "ab"]) {
+        const expected = Array.from(each.replaceAll("ab", "c"), (letter) => "abc".indexOf(letter));
+        if (encode(model, each).join() !== expected.join()) expect.fail(`${each} at ${index}`);
+      }
+    }
   });
 
   it("encodes an unknown character as byte tokens with byte_fallback, and refuses it otherwise", () => {
     const vocab = vocabulary(["a", "<0x0A>", "<0xC3>", "<0xA9>"]);
-    const word = `${"a".repeat(LONG)}\n\u00e9`;
-    expect(
-      encode(new BpeModel({ merges: [], byte_fallback: true }, vocab, noLibrary, false), word).slice(LONG),
-    ).toEqual([1, 2, 3]);
-    const refused = expect.objectContaining({
-      code: "out_of_range",
-      param: "prompt",
-      message: "The text has a character that the model's tokenizer has no token for.",
-    });
-    for (const fallback of [false, undefined]) {
-      expect(() =>
-        encode(new BpeModel({ merges: [], byte_fallback: fallback }, vocab, noLibrary, false), word),
-      ).toThrow(refused);
+    const long = `${"a".repeat(LONG)}\n\u00e9`;
+    for (const word of [long, "a\n\u00e9"]) {
+      const known = encode(new BpeModel({ merges: [], byte_fallback: true }, vocab, false), word);
+      expect(known.slice(-4)).toEqual([0, 1, 2, 3]);
+      for (const fallback of [false, undefined])
+        expect(() => encode(new BpeModel({ merges: [], byte_fallback: fallback }, vocab, false), word)).toThrow(
+          refused,
+        );
+      expect(() => encode(new BpeModel({ merges: [], byte_fallback: true }, vocabulary(["a"]), false), word)).toThrow(
+        refused,
+      );
     }
-    expect(() =>
-      encode(new BpeModel({ merges: [], byte_fallback: true }, vocabulary(["a"]), noLibrary, false), word),
-    ).toThrow(refused);
+    const bytes = new BpeModel(
+      { merges: [], byte_fallback: true },
+      vocabulary(["a", "<0x62>", "<0xC3>", "<0xA9>"]),
+      true,
+    );
+    expect(encode(bytes, "ab")).toEqual([0, 1]);
+    expect(() => encode(bytes, "\u00e9")).toThrow(refused);
+  });
+
+  it("stops when it is canceled", () => {
+    const model = new BpeModel({ merges: ["a a"] }, vocabulary(["a", "aa"]), true);
+    const canceled = new Budget(
+      Infinity,
+      () => new Error("no steps left"),
+      () => true,
+    );
+    expect(() => model.encode("a".repeat(10_000), [], canceled, null)).toThrow(Canceled);
+  });
+
+  it("bounds the work for ranks in an unusual order", () => {
+    // Each merge of "a a" creates a pair of a lower rank, which interrupts the pass over the other places.
+    const vocab = vocabulary(["a", "b", "aa", "aab"]);
+    const model = new BpeModel({ merges: ["aa b", "a a"] }, vocab, true);
+    const word = "aab".repeat(100_000);
+    const budget = new Budget(32 * word.length, () => new RangeError("no steps left"));
+    expect(() => model.encode(word, [], budget, null)).toThrow("no steps left");
+    expect(encode(model, "aab".repeat(LONG))).toEqual(Array.from({ length: LONG }, () => 3));
   });
 });
 
-describe("short words", () => {
-  const tokens = ["a", "b", "<unk>", "<0x0A>", "\u00e9"];
-  const model = (answers: readonly string[], isByteLevel: boolean, asked: (readonly string[])[] = []): BpeModel => {
-    const encodeWords = (words: readonly string[]): string[] => {
-      asked.push(words);
-      return [...answers];
-    };
-    return new BpeModel({ merges: [] }, vocabulary(tokens), { unk_token: "<unk>", encode: encodeWords }, isByteLevel);
-  };
-
-  it("passes consecutive short words to the library together and in order", () => {
-    const asked: (readonly string[])[] = [];
-    const short = "b".repeat(LONG - 1);
-    const library: LibraryModel = {
-      unk_token: null,
-      encode: (words) => (asked.push(words), words.flatMap((word) => Array.from(word))),
-    };
-    const both = new BpeModel({ merges: [] }, vocabulary(tokens), library, true);
-    const ids = encode(both, "a", short, "a".repeat(LONG), "a".repeat(LONG), "b");
-    expect(asked).toEqual([["a", short], ["b"]]);
-    expect(ids.map((id) => tokens[id]).join("")).toBe(`a${short}${"a".repeat(2 * LONG)}b`);
-    expect(encode(both)).toEqual([]);
-    expect(asked).toHaveLength(2);
-  });
-
-  it("counts the bytes of the returned tokens", () => {
-    expect(encode(model(["a", "<0x0A>", "\u00e9"], false), "a\n", "\u00e9")).toEqual([0, 3, 4]);
-    expect(encode(model(["a", "\u00e9"], true), "a\u00e9")).toEqual([0, 4]);
-  });
-
-  it.each<[string, readonly string[], string, boolean]>([
-    ["a token outside the vocabulary", ["x"], "x", true],
-    ["the unknown token", ["<unk>"], "\u00e9\u00e9b", false],
-    ["fewer tokens than the words need", ["a"], "ab", true],
-    ["fewer bytes than the words have", ["a"], "\u00e9", false],
-    ["nothing", [], "a", true],
-  ])("refuses a word if the library returns %s", (_, answers, word, isByteLevel) => {
-    expect(() => encode(model(answers, isByteLevel), word)).toThrow(expect.objectContaining({ code: "out_of_range" }));
-  });
-
-  it("treats the unknown token of a byte-level tokenizer as ordinary text", () => {
-    expect(encode(model(["<unk>"], true), "<unk>")).toEqual([2]);
+describe("without", () => {
+  it("encodes the text of a withheld token with others", () => {
+    const tokens = ["a", "b", "ab", "aba", "<0x61>"];
+    const definition = { merges: ["a b", "ab a"], ignore_merges: true, byte_fallback: true };
+    for (const isByteLevel of [false, true]) {
+      const model = new BpeModel(definition, vocabulary(tokens), isByteLevel);
+      expect(encode(model, "aba", "ab", "a")).toEqual([3, 2, 0]);
+      expect(encode(model.without(new Map([[3, "aba"]])), "aba", "ab", "a")).toEqual([2, 0, 2, 0]);
+      expect(encode(model.without(new Map([[0, "a"]])), "aba", "ab", "a")).toEqual([3, 2, 4]);
+      expect(encode(model, "aba", "ab", "a")).toEqual([3, 2, 0]);
+    }
   });
 });
 
@@ -168,3 +218,13 @@ describe("mergeParts", () => {
     ],
   ])("splits %j", (merge, parts) => expect(mergeParts(merge)).toEqual(parts));
 });
+
+/** Returns the character of a byte in GPT-2's vocabulary. */
+function spelledByte(byte: number): string {
+  const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+  if (printable) return String.fromCharCode(byte);
+  const before = Array.from({ length: byte }, (_, each) => each);
+  return String.fromCharCode(
+    0x100 + before.filter((b) => !((b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae)).length,
+  );
+}

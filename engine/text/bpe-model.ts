@@ -1,224 +1,233 @@
 /**
- * Converts words to token ids by byte-pair merges. The tokenizer library merges ordinary words, which it caches. A word
- * that is too long for its cache (a long run of one character, or a whole SentencePiece text) is merged here on typed
- * arrays: for a megabyte of text, this takes about a second and some tens of megabytes of memory, several times less
- * than the library.
- *
- * Both merge the pair with the lowest rank first, and the leftmost of equal pairs.
+ * Converts words to token ids by byte-pair merges, and keeps the ids of recent words. The result is that of the Rust
+ * tokenizers; a word with a character that has no token is refused.
  */
 
+import type { Budget } from "../budget.js";
+import { EngineError } from "../errors.js";
 import type { JsonObject } from "../json.js";
-import { EngineError, assert } from "../errors.js";
-import { LIMITS } from "../limits.js";
-import { fallbackByte } from "./token-bytes.js";
-
-/** The parts of the library's model that are used here. */
-export interface LibraryModel {
-  readonly unk_token: string | null | undefined;
-  /** @returns the tokens of the words, as strings of the vocabulary */
-  encode(words: readonly string[]): string[];
-}
+import { type Merge, MergeTable } from "./merge-table.js";
+import { BYTE_OF_CHARACTER, spelled } from "./token-bytes.js";
 
 export class BpeModel {
-  readonly #library: LibraryModel;
   readonly #definition: JsonObject;
   readonly #vocab: ReadonlyMap<string, number>;
   readonly #isByteLevel: boolean;
-  #merges: MergeTable | null = null;
+  readonly #ignoresMerges: boolean;
+  readonly #table: MergeTable;
+  /** Token strings, by id, that are not produced. */
+  readonly #withheld: ReadonlyMap<number, string>;
+  /** Length of the longest token, in UTF-16 code units. */
+  readonly #maxTokenLength: number;
+  /** Symbol of each byte, i32 [256]: a token id, or -2 - byte if there is no such token. */
+  readonly #symbolOfByte = new Int32Array(256);
+  /** Id of the token such as `<0x0A>` that spells a byte; undefined if there is none. */
+  readonly #fallbackIds: readonly (number | undefined)[];
+  readonly #cache = new WordCache();
+  #bytes = new Uint8Array(SMALL);
+  #symbols = new Int32Array(SMALL);
 
   /**
    * @param definition `model` of tokenizer.json, of type BPE
    * @param vocab the model's vocabulary, from token string to id
-   * @param library the library's model for the same definition
-   * @param isByteLevel true if words have one character per byte
+   * @param isByteLevel true if a token's string has one character per byte, as in GPT-2; words are ordinary text
    */
-  constructor(definition: JsonObject, vocab: ReadonlyMap<string, number>, library: LibraryModel, isByteLevel: boolean) {
-    this.#library = library;
+  constructor(
+    definition: JsonObject,
+    vocab: ReadonlyMap<string, number>,
+    isByteLevel: boolean,
+    table = new MergeTable(definition["merges"] as Merge[], vocab),
+    withheld: ReadonlyMap<number, string> = new Map(),
+  ) {
     this.#definition = definition;
     this.#vocab = vocab;
     this.#isByteLevel = isByteLevel;
+    this.#ignoresMerges = definition["ignore_merges"] === true;
+    this.#table = table;
+    this.#withheld = withheld;
+    let longest = 0;
+    for (const name of vocab.keys()) longest = Math.max(longest, name.length);
+    this.#maxTokenLength = longest;
+    for (const [character, byte] of BYTE_OF_CHARACTER)
+      this.#symbolOfByte[byte] = vocab.get(character) ?? FIRST_UNKNOWN - byte;
+    const hasFallback = definition["byte_fallback"] === true;
+    this.#fallbackIds = Array.from({ length: 256 }, (_, byte) =>
+      hasFallback ? this.#idOf(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`) : undefined,
+    );
   }
 
   /**
-   * Appends the token ids of the words to `ids`.
+   * Returns a model that never produces the given tokens; their text is encoded with others.
+   *
+   * @param tokens token strings by id
+   */
+  without(tokens: ReadonlyMap<number, string>): BpeModel {
+    return new BpeModel(this.#definition, this.#vocab, this.#isByteLevel, this.#table, tokens);
+  }
+
+  /**
+   * Appends the token ids of a word to `ids`.
    *
    * @throws EngineError out_of_range for a character that the tokenizer has no token for
    */
-  encode(words: readonly string[], ids: number[], param: string | null): void {
-    let first = 0;
-    for (let index = 0; index <= words.length; index++) {
-      const word = words[index];
-      if (word !== undefined && word.length <= LIBRARY_CACHE_LENGTH) continue;
-      if (index > first) this.#encodeShort(words.slice(first, index), ids, param);
-      if (word !== undefined) this.#encodeLong(word, ids, param);
-      first = index + 1;
+  encode(word: string, ids: number[], budget: Budget, param: string | null): void {
+    if (word.length <= MAX_CACHED_LENGTH) {
+      this.#encodeCached(word, ids, budget, param);
+      return;
+    }
+    if (this.#isByteLevel || this.#ignoresMerges) {
+      this.#encodeWord(word, ids, budget, param);
+      return;
+    }
+    // A SentencePiece text is one long word: it is cut where no merge joins the characters.
+    let start = 0;
+    for (let end = 1; end <= word.length; end++) {
+      if (end < word.length) {
+        const first = word.charCodeAt(end);
+        if (isLowSurrogate(first) || this.#table.canJoin(word.charCodeAt(end - 1), first)) continue;
+      }
+      const piece = word.slice(start, end);
+      if (piece.length <= MAX_CACHED_LENGTH) this.#encodeCached(piece, ids, budget, param);
+      else this.#encodeWord(piece, ids, budget, param);
+      start = end;
     }
   }
 
-  #encodeShort(words: readonly string[], ids: number[], param: string | null): void {
-    let numBytes = 0;
-    for (const token of this.#library.encode(words)) {
-      const id = this.#vocab.get(token);
-      if (id === undefined || (token === this.#library.unk_token && !this.#isByteLevel)) throw noToken(param);
-      numBytes += fallbackByte(token) === null ? this.#numBytes(token) : 1;
-      ids.push(id);
+  #encodeCached(word: string, ids: number[], budget: Budget, param: string | null): void {
+    budget.spend();
+    const known = this.#cache.get(word);
+    if (known !== undefined) {
+      for (const id of known) ids.push(id);
+      return;
     }
-    // The library drops characters that it has no token for; such text is refused instead of changed.
-    if (numBytes !== words.reduce((sum, word) => sum + this.#numBytes(word), 0)) throw noToken(param);
+    const before = ids.length;
+    this.#encodeWord(word, ids, budget, param);
+    this.#cache.set(word, ids.slice(before));
   }
 
-  #encodeLong(word: string, ids: number[], param: string | null): void {
-    const whole = this.#definition["ignore_merges"] === true ? this.#vocab.get(word) : undefined;
+  #encodeWord(word: string, ids: number[], budget: Budget, param: string | null): void {
+    const whole = this.#ignoresMerges ? this.#wholeId(word) : undefined;
     if (whole !== undefined) {
       ids.push(whole);
       return;
     }
-    this.#merges ??= new MergeTable(this.#definition["merges"] as Merge[], this.#vocab);
-    const characters = Array.from(word);
-    const symbols = Int32Array.from(characters, (character) => this.#vocab.get(character) ?? UNKNOWN);
-    const next = this.#merges.merge(symbols);
-    for (let index = 0; index < symbols.length; index = next[index]!) {
-      if (symbols[index] !== UNKNOWN) ids.push(symbols[index]!);
-      else this.#encodeUnknown(characters[index]!, ids, param);
+    const unknown: string[] = [];
+    const length = this.#isByteLevel ? this.#spellBytes(word) : this.#spellCharacters(word, unknown);
+    const symbols = this.#symbols;
+    const numTokens = this.#table.merge(symbols, length, this.#withheld, budget);
+    for (let index = 0; index < numTokens; index++) {
+      const symbol = symbols[index]!;
+      const withheld = this.#withheld.get(symbol); // of one character, because no merge produces it
+      if (symbol >= 0 && withheld === undefined) ids.push(symbol);
+      else if (!this.#isByteLevel) this.#encodeUnknown(withheld ?? unknown[FIRST_UNKNOWN - symbol]!, ids, param);
+      else {
+        const byte = withheld === undefined ? FIRST_UNKNOWN - symbol : BYTE_OF_CHARACTER.get(withheld)!;
+        this.#encodeUnknownByte(byte, ids, param);
+      }
+    }
+    if (symbols.length > LARGE) {
+      this.#symbols = new Int32Array(SMALL);
+      this.#bytes = new Uint8Array(SMALL);
     }
   }
 
+  /** Returns the id of the token for the whole word, which `ignore_merges` prefers to merges. */
+  #wholeId(word: string): number | undefined {
+    if (word.length > this.#maxTokenLength) return undefined;
+    return this.#idOf(this.#isByteLevel ? spelled(word) : word);
+  }
+
+  #idOf(name: string): number | undefined {
+    const id = this.#vocab.get(name);
+    return id === undefined || this.#withheld.has(id) ? undefined : id;
+  }
+
+  /** @returns the number of bytes written to `#bytes` */
+  #writeBytes(word: string): number {
+    if (this.#bytes.length < 3 * word.length) this.#bytes = new Uint8Array(6 * word.length);
+    return utf8.encodeInto(word, this.#bytes).written;
+  }
+
+  /** @returns the number of symbols written to `#symbols` */
+  #spellBytes(word: string): number {
+    const length = this.#writeBytes(word);
+    const symbols = this.#reserveSymbols(length);
+    for (let index = 0; index < length; index++) symbols[index] = this.#symbolOfByte[this.#bytes[index]!]!;
+    return length;
+  }
+
+  /**
+   * @param unknown receives the characters that have no token
+   * @returns the number of symbols written to `#symbols`
+   */
+  #spellCharacters(word: string, unknown: string[]): number {
+    const symbols = this.#reserveSymbols(word.length);
+    let length = 0;
+    for (const character of word) {
+      const id = this.#vocab.get(character);
+      symbols[length++] = id ?? FIRST_UNKNOWN - (unknown.push(character) - 1);
+    }
+    return length;
+  }
+
+  #reserveSymbols(length: number): Int32Array {
+    if (this.#symbols.length < length) this.#symbols = new Int32Array(2 * length);
+    return this.#symbols;
+  }
+
+  /** The vocabulary of a byte-level tokenizer spells bytes below 0x80 with their own character. */
+  #encodeUnknownByte(byte: number, ids: number[], param: string | null): void {
+    const id = byte < 0x80 && BYTE_OF_CHARACTER.has(String.fromCharCode(byte)) ? this.#fallbackIds[byte] : undefined;
+    if (id === undefined) throw noToken(param);
+    ids.push(id);
+  }
+
   #encodeUnknown(character: string, ids: number[], param: string | null): void {
-    for (const byte of new TextEncoder().encode(character)) {
-      const name = `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
-      const id = this.#definition["byte_fallback"] === true ? this.#vocab.get(name) : undefined;
+    for (const byte of utf8.encode(character)) {
+      const id = this.#fallbackIds[byte];
       if (id === undefined) throw noToken(param);
       ids.push(id);
     }
   }
+}
 
-  #numBytes(spelling: string): number {
-    return this.#isByteLevel ? spelling.length : Buffer.byteLength(spelling);
+/**
+ * Token ids of recent words. Words are added to the young generation; when it is full, it becomes the old one, and the
+ * old one is dropped. A word that is found in the old generation is added again.
+ */
+class WordCache {
+  #young = new Map<string, readonly number[]>();
+  #old: ReadonlyMap<string, readonly number[]> = new Map();
+
+  get(word: string): readonly number[] | undefined {
+    const young = this.#young.get(word);
+    if (young !== undefined) return young;
+    const old = this.#old.get(word);
+    if (old !== undefined) this.set(word, old);
+    return old;
+  }
+
+  set(word: string, ids: readonly number[]): void {
+    if (this.#young.size >= GENERATION_WORDS) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    // A slice would keep the whole text in memory.
+    this.#young.set(Buffer.from(word).toString(), ids);
   }
 }
 
-export type Merge = string | readonly [string, string];
+const utf8 = new TextEncoder();
+/** Words that are kept twice, and their length in UTF-16 code units: at most some 20 MB for a model. */
+const GENERATION_WORDS = 1 << 14;
+const MAX_CACHED_LENGTH = 64;
+/** Symbol of the first character that has no token; further ones are counted down. */
+const FIRST_UNKNOWN = -2;
+/** Initial size of the buffers, and the size above which they are dropped after use. */
+const SMALL = 256;
+const LARGE = 1 << 16;
 
-/** @returns the two parts of a merge; tokenizer.json has two notations for merges */
-export function mergeParts(merge: Merge): readonly [string, string] {
-  if (typeof merge !== "string") return merge;
-  const space = merge.indexOf(" ");
-  return [merge.slice(0, space), merge.slice(space + 1)];
-}
-
-/** Maximum length of a word that the library caches, in UTF-16 code units. */
-const LIBRARY_CACHE_LENGTH = 255;
-/** Marks a character that is not in the vocabulary; it takes part in no merge. */
-const UNKNOWN = -1;
-const MAX_LENGTH = 2 ** 28;
-
-class MergeTable {
-  /** Ranks of merges, keyed by left id * maxVocabSize + right id. */
-  readonly #ranks = new Map<number, number>();
-  /** Token ids of each merge, i32 [merges] each. */
-  readonly #left: Int32Array;
-  readonly #right: Int32Array;
-  readonly #merged: Int32Array;
-
-  constructor(merges: readonly Merge[], vocab: ReadonlyMap<string, number>) {
-    this.#left = new Int32Array(merges.length);
-    this.#right = new Int32Array(merges.length);
-    this.#merged = new Int32Array(merges.length);
-    merges.forEach((merge, rank) => {
-      const [leftName, rightName] = mergeParts(merge);
-      const left = vocab.get(leftName);
-      const right = vocab.get(rightName);
-      const merged = vocab.get(leftName + rightName);
-      if (left === undefined || right === undefined || merged === undefined) return;
-      this.#left[rank] = left;
-      this.#right[rank] = right;
-      this.#merged[rank] = merged;
-      this.#ranks.set(left * LIMITS.maxVocabSize + right, rank);
-    });
-  }
-
-  /**
-   * Merges the symbols in place.
-   *
-   * @param symbols i32 [length] token ids; a merged token is stored at the index of its first character
-   * @returns i32 [length]: for each remaining token, the index of the next one; the length for the last token
-   */
-  merge(symbols: Int32Array): Int32Array {
-    const length = symbols.length;
-    assert(length < MAX_LENGTH, "a word is too long to be merged");
-    const next = Int32Array.from(symbols, (_, index) => index + 1);
-    const previous = Int32Array.from(symbols, (_, index) => index - 1);
-    const queue = new MinHeap(length);
-    const enqueue = (index: number): void => {
-      const following = next[index]!;
-      if (following >= length) return;
-      const rank = this.#ranks.get(symbols[index]! * LIMITS.maxVocabSize + symbols[following]!);
-      // A single number that sorts by rank, then by position.
-      if (rank !== undefined) queue.push(rank * MAX_LENGTH + index);
-    };
-    for (let index = 0; index < length; index++) enqueue(index);
-    for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-      const rank = Math.floor(entry / MAX_LENGTH);
-      const index = entry - rank * MAX_LENGTH;
-      const following = next[index]!;
-      // Entries stay in the queue when a neighbor merges; outdated entries are skipped here.
-      if (symbols[index] !== this.#left[rank] || following >= length || symbols[following] !== this.#right[rank])
-        continue;
-      symbols[index] = this.#merged[rank]!;
-      symbols[following] = UNKNOWN;
-      next[index] = next[following]!;
-      if (next[index]! < length) previous[next[index]!] = index;
-      if (previous[index]! >= 0) enqueue(previous[index]!);
-      enqueue(index);
-    }
-    return next;
-  }
-}
-
-/** A binary heap of numbers with the smallest at the top. */
-class MinHeap {
-  #items: Float64Array;
-  #size = 0;
-
-  constructor(capacity: number) {
-    this.#items = new Float64Array(Math.max(16, capacity));
-  }
-
-  push(item: number): void {
-    if (this.#size === this.#items.length) {
-      const larger = new Float64Array(this.#size * 2);
-      larger.set(this.#items);
-      this.#items = larger;
-    }
-    const items = this.#items;
-    let index = this.#size++;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (items[parent]! <= item) break;
-      items[index] = items[parent]!;
-      index = parent;
-    }
-    items[index] = item;
-  }
-
-  pop(): number | undefined {
-    if (this.#size === 0) return undefined;
-    const items = this.#items;
-    const top = items[0]!;
-    const last = items[--this.#size]!;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= this.#size) break;
-      if (child + 1 < this.#size && items[child + 1]! < items[child]!) child++;
-      if (items[child]! >= last) break;
-      items[index] = items[child]!;
-      index = child;
-    }
-    items[index] = last;
-    return top;
-  }
-}
+const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff;
 
 const noToken = (param: string | null): EngineError =>
   new EngineError("out_of_range", "The text has a character that the model's tokenizer has no token for.", param);

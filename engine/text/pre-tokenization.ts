@@ -1,7 +1,6 @@
 /**
- * Prepares the definitions in tokenizer.json for the tokenizer library, so that it splits text as the Rust tokenizers
- * do. Where the library differs, the definition is replaced by an explicit pattern; unsupported definitions are refused
- * by name.
+ * Prepares the definitions in tokenizer.json for normalizer.ts and word-splitter.ts: most ways of splitting are replaced
+ * by an explicit pattern that splits as the Rust tokenizers do. Unsupported definitions are refused by name.
  */
 
 import { type JsonObject, isObject } from "../json.js";
@@ -61,8 +60,14 @@ export function isByteLevel(preTokenizer: JsonObject | null): boolean {
   return preTokenizer["type"] === "ByteLevel" || (Array.isArray(parts) && parts.some(isByteLevel));
 }
 
+/** Returns a definition, or the parts of a Sequence in order, however they are nested. */
+export function partsOf(definition: JsonObject, field: "pretokenizers" | "normalizers"): JsonObject[] {
+  if (definition["type"] !== "Sequence") return [definition];
+  return (definition[field] as JsonObject[]).flatMap((part) => partsOf(part, field));
+}
+
 /** GPT-2's pattern for words, with Unicode white space instead of JavaScript's. */
-const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+export const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 function prepareByteLevel(definition: JsonObject): JsonObject {
   if (definition["use_regex"] === false) return definition;

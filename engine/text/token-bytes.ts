@@ -69,7 +69,18 @@ export class TokenBytes {
 /** GPT-2's mapping of characters to bytes: printable characters to their own byte, U+0100 and up to the other bytes. */
 export const BYTE_OF_CHARACTER: ReadonlyMap<string, number> = gpt2Bytes();
 
+/** @returns one character for each byte of the text in UTF-8 */
+export function spelled(text: string): string {
+  const characters: string[] = [];
+  for (const byte of utf8.encode(text)) characters.push(CHARACTER_OF_BYTE[byte]!);
+  return characters.join("");
+}
+
 const utf8 = new TextEncoder();
+
+const CHARACTER_OF_BYTE: readonly string[] = [...BYTE_OF_CHARACTER]
+  .sort(([, a], [, b]) => a - b)
+  .map(([character]) => character);
 
 function spelledBytes(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);

@@ -1,14 +1,15 @@
 /**
- * Converts text to token ids and back. The tokenizer library normalizes text, splits it into words and merges them.
- * Added tokens and bytes are handled here, because the library supports neither offsets nor partial characters.
+ * Converts text to token ids and back: finds added tokens, normalizes the text between them, splits it into words and
+ * merges their characters. The tokenizer library translates the patterns of tokenizer.json, which are Oniguruma's.
  *
  * `encode` takes raw text and recognizes special tokens anywhere in it. `encodePrompt` takes the output of a chat
  * template and recognizes special tokens only where the template wrote them.
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { Budget } from "../budget.js";
 import { type JsonObject, isObject } from "../json.js";
-import { EngineError } from "../errors.js";
+import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import {
   type AddedToken,
@@ -18,11 +19,14 @@ import {
   readAddedTokens,
   tokenContent,
 } from "./added-tokens.js";
+import { checkBacktracking } from "./backtracking.js";
 import { readBeginToken } from "./begin-token.js";
-import { BpeModel, type LibraryModel, type Merge, mergeParts } from "./bpe-model.js";
+import { BpeModel } from "./bpe-model.js";
+import { Normalizer } from "./normalizer.js";
 import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { TokenBytes, byteDecoder } from "./token-bytes.js";
+import { WordSplitter } from "./word-splitter.js";
 
 /** The input of `Tokenizer.encodePrompt`: a prompt's text, and the places where it contains special tokens. */
 export interface RenderedPrompt {
@@ -33,6 +37,13 @@ export interface RenderedPrompt {
   readonly reserved: ReadonlySet<number>;
   /** Set if the template's prompt ends inside the reasoning, so that the output begins with reasoning. */
   readonly opensReasoning: boolean;
+}
+
+export interface EncodingOptions {
+  /** Encoding ends soon after the number of tokens exceeds this; by default, it is not bounded. */
+  readonly maxTokens?: number;
+  /** Returns true once the tokens are no longer needed; called often. */
+  readonly isCanceled?: () => boolean;
 }
 
 export class Tokenizer {
@@ -50,10 +61,9 @@ export class Tokenizer {
   /** Tags around the parts of a message, such as `<think>`. A special token with this content has text. */
   readonly markup: ReadonlySet<string>;
 
-  readonly #library: Library;
-  readonly #model: JsonObject;
+  readonly #normalizer: Normalizer | null;
+  readonly #splitter: WordSplitter;
   readonly #vocab: ReadonlyMap<string, number>;
-  readonly #isByteLevel: boolean;
   readonly #added: ReadonlyMap<number, AddedToken>;
   readonly #present: Uint8Array;
   readonly #bytes: TokenBytes;
@@ -72,10 +82,10 @@ export class Tokenizer {
     const json = tokenizerJson as JsonObject;
     const config = tokenizerConfig as JsonObject;
     const model = checkedModel(json["model"]);
-    this.#model = { ...model, byte_fallback: model["byte_fallback"] === true };
+    const normalizer = prepareNormalizer(json["normalizer"]);
     const preTokenizer = preparePreTokenizer(json["pre_tokenizer"]);
-    this.#isByteLevel = isByteLevel(preTokenizer);
-    this.#library = loadLibrary(this.#model, prepareNormalizer(json["normalizer"]), preTokenizer);
+    this.#normalizer = normalizer === null ? null : new Normalizer(normalizer, compilePattern);
+    this.#splitter = new WordSplitter(preTokenizer, compilePattern);
     this.#vocab = new Map(Object.entries(model["vocab"] as Record<string, number>));
     this.addedTokens = readAddedTokens(json, config, this.#vocab);
     this.#added = new Map(this.addedTokens.map((token) => [token.id, token]));
@@ -83,7 +93,7 @@ export class Tokenizer {
     const bos = tokenContent(config["bos_token"]);
     this.startOfTextId = this.addedTokens.find((token) => token.content === bos)?.id ?? this.beginTokenId;
 
-    const decoder = byteDecoder(json["decoder"], this.#isByteLevel);
+    const decoder = byteDecoder(json["decoder"], isByteLevel(preTokenizer));
     this.numLeadingSpaces = decoder.numLeadingSpaces;
     const names = new Map<number, string>();
     for (const [name, id] of this.#vocab) names.set(id, name);
@@ -104,39 +114,40 @@ export class Tokenizer {
       if (added !== undefined) return this.isSpecial(tokenId) ? NO_BYTES : decoder.addedBytes(added.content);
       return name === undefined ? NO_BYTES : decoder.vocabBytes(name);
     });
-    this.#raw = this.#encoding(
-      NOTHING_RESERVED,
-      new BpeModel(this.#model, this.#vocab, this.#library.model, this.#isByteLevel),
-    );
+    this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(model, this.#vocab, this.#splitter.endsWithBytes));
   }
 
   /**
    * Encodes raw text. Recognizes special tokens, and adds the begin token if the tokenizer has one.
    *
    * @param param the parameter to name in an error
-   * @throws EngineError out_of_range for lone surrogates, and for characters that the tokenizer has no token for
+   * @throws EngineError out_of_range for lone surrogates, for characters that the tokenizer has no token for, and for a
+   * text that takes the tokenizer too long; Canceled
    */
-  encode(text: string, param: string | null = null): number[] {
+  encode(text: string, param: string | null = null, options: EncodingOptions = {}): number[] {
     checkWellFormed(text, param);
-    const ids = this.beginTokenId === null ? [] : [this.beginTokenId];
-    this.#encodeText(text, true, this.#raw, ids, param);
-    return ids;
+    const run = new Run(text.length, param, options);
+    if (this.beginTokenId !== null) run.ids.push(this.beginTokenId);
+    this.#encodeText(text, true, this.#raw, run);
+    return run.ids;
   }
 
   /**
    * Encodes a rendered chat prompt without adding special tokens. Recognizes those that the template wrote; text of
    * the messages never becomes one of the prompt's reserved tokens.
    *
-   * @throws EngineError out_of_range for characters that the tokenizer has no token for
+   * @throws EngineError out_of_range for characters that the tokenizer has no token for, and for a prompt that takes the
+   * tokenizer too long; Canceled
    */
-  encodePrompt(prompt: RenderedPrompt): number[] {
+  encodePrompt(prompt: RenderedPrompt, options: EncodingOptions = {}): number[] {
+    const run = new Run(prompt.text.length, "messages", options);
     const encoding = this.#encodingWithout(prompt.reserved);
-    const ids: number[] = [];
     for (const part of cutAtTokens(prompt.text, prompt.templateTokens)) {
-      if ("id" in part) ids.push(part.id);
-      else this.#encodeText(part.text, part.start === 0, encoding, ids, "messages");
+      if (run.isEnough) break;
+      if ("id" in part) run.ids.push(part.id);
+      else this.#encodeText(part.text, part.start === 0, encoding, run);
     }
-    return ids;
+    return run.ids;
   }
 
   /** @returns the text of a whole sequence; a leading space is dropped only directly after the begin token */
@@ -175,23 +186,27 @@ export class Tokenizer {
     return this.addedTokens.find((token) => token.content === content)?.id ?? null;
   }
 
-  #encodeText(text: string, isFirst: boolean, encoding: TextEncoding, ids: number[], param: string | null): void {
-    const { normalizer, pre_tokenizer: preTokenizer } = this.#library;
-    for (const section of cutAtTokens(text, encoding.asGiven.find(text))) {
+  #encodeText(text: string, isFirst: boolean, encoding: TextEncoding, run: Run): void {
+    const { ids, budget, param } = run;
+    const each = (word: string): boolean => {
+      encoding.model.encode(word, ids, budget, param);
+      return !run.isEnough;
+    };
+    for (const section of cutAtTokens(text, encoding.asGiven.find(text, budget))) {
+      if (run.isEnough) return;
       if ("id" in section) {
         ids.push(section.id);
         continue;
       }
-      const normalized = normalizer?.normalize(section.text) ?? section.text;
-      for (const part of cutAtTokens(normalized, encoding.normalized.find(normalized))) {
+      const normalized = this.#normalizer?.normalize(section.text, budget, param) ?? section.text;
+      for (const part of cutAtTokens(normalized, encoding.normalized.find(normalized, budget))) {
+        if (run.isEnough) return;
         if ("id" in part) {
           ids.push(part.id);
           continue;
         }
-        // The library treats section 0 as the beginning of the text.
         const isBeginning = isFirst && section.start === 0 && part.start === 0;
-        const words = preTokenizer?.pre_tokenize(part.text, { section_index: isBeginning ? 0 : 1 }) ?? [part.text];
-        encoding.model.encode(words, ids, param);
+        this.#splitter.split(part.text, isBeginning, budget, each);
       }
     }
   }
@@ -207,37 +222,50 @@ export class Tokenizer {
 
   #encoding(reserved: ReadonlySet<number>, model: BpeModel): TextEncoding {
     const tokens = this.addedTokens.filter((token) => !reserved.has(token.id));
-    const normalizer = this.#library.normalizer;
+    const normalizer = this.#normalizer;
+    const { budget } = new Run(0, null, {});
     return {
       asGiven: new AddedTokenFinder(tokens.filter((token) => normalizer === null || !token.normalized)),
       normalized: new AddedTokenFinder(
         tokens.filter((token) => normalizer !== null && token.normalized),
-        (token) => normalizer!.normalize(token.content),
+        (token) => normalizer!.normalize(token.content, budget, null),
       ),
       model,
     };
   }
 
-  /** Returns the model without merges to reserved tokens; some vocabularies contain such a token as a plain word. */
+  /** Returns the model without reserved tokens; some vocabularies contain such a token as a plain word. */
   #modelWithout(reserved: ReadonlySet<number>): BpeModel {
-    const names = this.addedTokens.filter((token) => reserved.has(token.id)).map((token) => token.content);
-    const spelled = new Set(names.filter((name) => this.#vocab.has(name)));
-    const allMerges = this.#model["merges"] as Merge[];
-    const merges = allMerges.filter((merge) => !spelled.has(mergeParts(merge).join("")));
-    const isUsedWhole = this.#model["ignore_merges"] === true && spelled.size > 0;
-    if (merges.length === allMerges.length && !isUsedWhole) return this.#raw.model;
-    const vocab = new Map([...this.#vocab].filter(([name]) => !spelled.has(name)));
-    const definition = { ...this.#model, vocab: Object.fromEntries(vocab), merges };
-    return new BpeModel(definition, vocab, loadLibrary(definition, null, null).model, this.#isByteLevel);
+    const spelled = new Map<number, string>();
+    for (const { id, content } of this.addedTokens) {
+      const own = reserved.has(id) ? this.#vocab.get(content) : undefined;
+      if (own !== undefined) spelled.set(own, content);
+    }
+    return spelled.size === 0 ? this.#raw.model : this.#raw.model.without(spelled);
   }
 }
 
-/** The parts of the tokenizer library that are used here. */
-interface Library {
-  readonly normalizer: { normalize(text: string): string } | null;
-  readonly pre_tokenizer: { pre_tokenize(text: string, options: { section_index: number }): string[] } | null;
-  readonly model: LibraryModel;
+/** One call of `encode` or `encodePrompt`. */
+class Run {
+  readonly ids: number[] = [];
+  readonly budget: Budget;
+  readonly param: string | null;
+  readonly #maxTokens: number;
+
+  constructor(textLength: number, param: string | null, { maxTokens = Infinity, isCanceled }: EncodingOptions) {
+    const maxSteps = LIMITS.minEncodingSteps + LIMITS.encodingStepsPerCharacter * textLength;
+    this.budget = new Budget(maxSteps, () => tooSlow(param), isCanceled);
+    this.param = param;
+    this.#maxTokens = maxTokens;
+  }
+
+  get isEnough(): boolean {
+    return this.ids.length > this.#maxTokens;
+  }
 }
+
+const tooSlow = (param: string | null): EngineError =>
+  new EngineError("out_of_range", "The model's tokenizer takes too long to divide this text into tokens.", param);
 
 /** Encoding rules for one kind of text: the added tokens that it can contain, and the merges. */
 interface TextEncoding {
@@ -284,22 +312,36 @@ function checkedModel(model: unknown): JsonObject {
   return model;
 }
 
-function loadLibrary(model: JsonObject, normalizer: JsonObject | null, preTokenizer: JsonObject | null): Library {
+/** Definition of a library tokenizer that does nothing. */
+const NOTHING = {
+  model: { type: "BPE", vocab: {}, merges: [] },
+  normalizer: null,
+  pre_tokenizer: null,
+  added_tokens: [],
+  decoder: null,
+  post_processor: null,
+};
+
+/** Translates a pattern of tokenizer.json. */
+function compilePattern(pattern: unknown): RegExp {
+  const given = isObject(pattern) ? (pattern["Regex"] ?? pattern["String"]) : null;
+  if (typeof given !== "string" || given.length > LIMITS.maxTokenizerPatternCharacters) {
+    const expected = `a Regex or String of up to ${LIMITS.maxTokenizerPatternCharacters} characters`;
+    throw new EngineError("invalid_model", `tokenizer.json: a pattern must be ${expected}. Given: ${described(given)}`);
+  }
   try {
-    // Added tokens, decoding and the begin token are handled outside the library.
-    const definition = {
-      model,
-      normalizer,
-      pre_tokenizer: preTokenizer,
-      added_tokens: [],
-      decoder: null,
-      post_processor: null,
-    };
-    return new LibraryTokenizer(definition, {}) as Library;
+    const split = { type: "Split", pattern, behavior: "Isolated", invert: true };
+    const definition = { ...NOTHING, pre_tokenizer: split };
+    const { pre_tokenizer: splitter } = new LibraryTokenizer(definition, {}) as { pre_tokenizer: { pattern: RegExp } };
+    checkBacktracking(splitter.pattern);
+    return splitter.pattern;
   } catch (error) {
-    throw new EngineError("unsupported_model", `tokenizer.json cannot be used: ${(error as Error).message}`, null, {
-      cause: error,
-    });
+    throw new EngineError(
+      "unsupported_model",
+      `tokenizer.json has a pattern that is not supported: ${(error as Error).message}`,
+      null,
+      { cause: error },
+    );
   }
 }
 

@@ -1,0 +1,174 @@
+/** Tests that hostile templates are refused soon, whatever they do, and that long chats are rendered. */
+
+import { describe, expect, it } from "vitest";
+
+import { byteLevelJson } from "../../spec-tests/fixtures/tokenizers.js";
+import { Canceled } from "../budget.js";
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { Tokenizer } from "../text/index.js";
+import { ChatTemplate } from "./chat-template.js";
+import { JinjaTemplate } from "./jinja-template.js";
+import { SourcedText } from "./sourced-text.js";
+
+function failure(run: () => unknown): EngineError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(EngineError);
+    return error as EngineError;
+  }
+  throw new Error("it did not fail");
+}
+
+const STEPS = /takes more than \d+ steps/;
+const CHARACTERS = /creates texts and lists of more than \d+ characters in total/;
+const DEPTH = /nests calls, blocks or values more than 400 deep/;
+const ANY = /^/;
+
+const many = (body: string, times = 40): string =>
+  `{% set ns = namespace(l=[0], s='x', t=('x','y'), v=[], w=[]) %}{% for i in range(${times}) %}${body}{% endfor %}`;
+const nested = (body: string, depth = 4): string =>
+  "{% for i in range(99999) %}".repeat(depth) + body + "{% endfor %}".repeat(depth);
+
+const HOSTILE: readonly (readonly [name: string, source: string, limit: RegExp])[] = [
+  ["nested loops", nested(""), STEPS],
+  ["nested loops that print", nested("x"), STEPS],
+  ["nested loops that set", nested("{% set a = i %}"), STEPS],
+  ["a loop that breaks the inner one", nested("{% break %}"), CHARACTERS],
+  ["doubled lists", many("{% set ns.l = ns.l + ns.l %}"), CHARACTERS],
+  ["doubled tuples", many("{% set ns.t = ns.t + ns.t %}"), CHARACTERS],
+  ["doubled strings", many("{% set ns.s = ns.s + ns.s %}"), CHARACTERS],
+  ["strings doubled by ~", many("{% set ns.s = ns.s ~ ns.s %}"), CHARACTERS],
+  ["strings doubled by a block", many("{% set b %}{{ ns.s }}{{ ns.s }}{% endset %}{% set ns.s = b %}"), CHARACTERS],
+  ["strings doubled by join", many("{% set ns.s = [ns.s, ns.s] | join %}"), CHARACTERS],
+  ["strings doubled by a method", many("{% set ns.s = ns.s.join(['a', 'b', 'c']) %}"), CHARACTERS],
+  ["strings squared by replace", many("{% set ns.s = ns.s.replace('x', ns.s ~ 'x') %}"), CHARACTERS],
+  ["strings squared by the filter replace", many("{% set ns.s = ns.s | replace('', ns.s) %}"), CHARACTERS],
+  ["a list of lists of lists, printed", many("{% set ns.v = [ns.v, ns.v] %}") + "{{ ns.v }}", CHARACTERS],
+  ["a list of lists of lists, as JSON", many("{% set ns.v = [ns.v, ns.v] %}") + "{{ ns.v | tojson }}", CHARACTERS],
+  ["a mapping of mappings, printed", many("{% set ns.v = {'a': ns.v, 'b': ns.v} %}") + "{{ ns.v }}", CHARACTERS],
+  [
+    "lists of equal lists, compared",
+    many("{% set ns.v = [ns.v, ns.v] %}{% set ns.w = [ns.w, ns.w] %}") + "{{ ns.v == ns.w }}",
+    STEPS,
+  ],
+  ["a repeated string", "{{ 'x' * 999999999 }}", CHARACTERS],
+  ["a repeated message", "{{ messages[0].content * 999999999 }}", CHARACTERS],
+  ["a string repeated 2^52 times", "{{ 'x' * 4503599627370496 }}", CHARACTERS],
+  ["a repeated list", "{{ [1] * 999999999 }}", CHARACTERS],
+  ["a repeated long list", "{{ (range(99999) | list * 999999) | length }}", CHARACTERS],
+  ["a long range", "{{ range(999999999) }}", /range\(\) of more than 100000 numbers/],
+  ["many long ranges", "{% for i in range(99999) %}{% set a = range(99999) %}{% endfor %}", CHARACTERS],
+  ["an indented text", "{{ 'a\nb' | indent(999999999) }}", CHARACTERS],
+  ["an indented text with a long margin", "{{ ('a\n' * 99999) | indent('x' * 99999) }}", CHARACTERS],
+  ["indented JSON", "{{ [1] | tojson(indent=999999999) }}", CHARACTERS],
+  ["JSON with a long separator", "{{ range(9999) | list | tojson(separators=('x' * 99999, ':')) }}", CHARACTERS],
+  [
+    "quotes of quotes",
+    "{% set ns = namespace(s='\\\\') %}{% for i in range(99) %}{% set ns.s = ns.s | tojson %}{% endfor %}",
+    CHARACTERS,
+  ],
+  ["a text that is cut into words", "{{ ('x ' * 9999999).split() | length }}", CHARACTERS],
+  ["a text that is cut into parts", "{{ ('x ' * 9999999).split(' ') | length }}", CHARACTERS],
+  ["a text that is cut into lines", "{{ ('x\n' * 9999999).splitlines() | length }}", CHARACTERS],
+  ["a text that is cut into characters", "{{ ('x' * 9999999) | list | length }}", CHARACTERS],
+  ["searches that backtrack", many("{{ ('a' * 999999).find('b' ~ 'a' * 99999) }}", 9999), ANY],
+  ["searches for a text in itself", many("{{ ('b' ~ 'a' * 999999) in ('a' * 9999999) }}", 9999), ANY],
+  ["a macro that calls itself", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", DEPTH],
+  [
+    "a macro that calls itself twice",
+    "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    STEPS,
+  ],
+  ["a call block that calls itself", "{% macro f() %}{% call f() %}{% endcall %}{% endmacro %}{{ f() }}", DEPTH],
+  ["a value that nests deeply", many("{% set ns.v = [ns.v] %}", 9999) + "{{ ns.v }}", DEPTH],
+  ["a value that nests deeply, as JSON", many("{% set ns.v = [ns.v] %}", 9999) + "{{ ns.v | tojson }}", DEPTH],
+  ["generators of generators", many("{% set ns.v = ns.v | reverse %}", 9999) + "{{ ns.v | list }}", DEPTH],
+  ["mapped generators", many("{% set ns.l = ns.l | map('string') %}", 9999) + "{{ ns.l | list }}", DEPTH],
+  ["a long sum", `{{ 1${"+1".repeat(50_000)} }}`, DEPTH],
+  ["a long chain of attributes", `{{ x${".a".repeat(50_000)} }}`, DEPTH],
+  ["a long chain of comparisons", `{{ 1${"<2".repeat(50_000)} }}`, DEPTH],
+  ["a long chain of filters", `{{ x${"|trim".repeat(50_000)} }}`, DEPTH],
+  ["many branches", `{% if false %}${"{% elif false %}".repeat(5000)}{% endif %}`, ANY],
+  ["sorting", "{% for i in range(99) %}{{ range(99999) | sort(reverse=true) | length }}{% endfor %}", CHARACTERS],
+  ["different items", "{{ range(99999) | unique | list }}", STEPS],
+  ["a huge power", "{{ 9 ** 999999999 }}", /the operator \*\* is not supported/],
+  ["a huge product", "{{ 999999999 * 999999999 }}", /an integer beyond 2\^53 is not supported/],
+  ["a format", "{{ '%999999999d' % 1 }}", /a string % an integer is not supported/],
+  ["a long error", "{{ raise_exception('x' * 9999999) }}", /refuses the messages: xxx/],
+];
+
+describe("hostile templates", () => {
+  it.each(HOSTILE)("are refused: %s", (_, source, limit) => {
+    const error = failure(() => {
+      const text = new ChatTemplate(`${source}{{ messages }}`, {}, tokenizer());
+      return text.render([{ role: "user", content: "a" }]);
+    });
+    expect(error).toMatchObject({ code: "template_error" });
+    expect(error.message).toMatch(limit);
+    expect(error.message.length).toBeLessThan(1100);
+  });
+
+  it.each([
+    ["parentheses", `{{ ${"(".repeat(20_000)}1${")".repeat(20_000)} }}`, "nested too deeply"],
+    ["lists", `{{ ${"[".repeat(20_000)}`, "nested too deeply"],
+    ["blocks", "{% if true %}".repeat(15_000), "nested too deeply"],
+    ["negations", `{{ ${"not ".repeat(50_000)}1 }}`, "nested too deeply"],
+    ["white space", " ".repeat(200_000), "more than 4096 white-space characters in a row"],
+    ["its length", "x".repeat(LIMITS.maxTemplateCharacters + 1), "at most 262144 are supported"],
+    ["an open block", "{% for x in y %}", ""],
+    ["an open list", "{{ [", ""],
+  ])("cannot be parsed: %s", (_, source, words) => {
+    const error = failure(() => new ChatTemplate(source, {}, tokenizer()).render([{ role: "user", content: "a" }]));
+    expect(error.code).toBe("template_error");
+    expect(error.message).toContain("cannot be parsed");
+    expect(error.message).toContain(words);
+  });
+
+  it("are bounded when the model is loaded, however many tokens it has", () => {
+    const added = Array.from({ length: 5000 }, (_, i) => ({ id: 1000 + i, content: `<|${i}|>`, special: false }));
+    const json = { ...byteLevelJson([], []), added_tokens: added };
+    const template = new ChatTemplate(nested("<|1|>"), {}, new Tokenizer(json, {}));
+    expect(failure(() => template.render([{ role: "user", content: "a" }])).message).toMatch(STEPS);
+  });
+
+  it("stop when they are canceled", () => {
+    const template = new ChatTemplate(nested(""), {}, tokenizer());
+    expect(() => template.render([{ role: "user", content: "a" }], () => true)).toThrow(Canceled);
+  });
+});
+
+const CHATML =
+  "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is string %}{% set c = m.content.split('</think>')[-1].lstrip('\n') %}" +
+  "{{ (c | trim) + '<|im_end|>' + '\n' }}{% endif %}{% endfor %}";
+/** As in Qwen3: a loop over reversed messages finds the last question. */
+const REVERSED =
+  "{% set ns = namespace(last=messages | length - 1, open=true) %}{% for m in messages[::-1] %}{% set i = (messages | length - 1) - loop.index0 %}" +
+  "{% if ns.open and m.role == 'user' and not (m.content.startswith('<tool>') and m.content.endswith('</tool>')) %}{% set ns.open = false %}{% set ns.last = i %}{% endif %}{% endfor %}";
+
+describe("long chats", () => {
+  it.each([
+    ["one message of 8 MiB", 1, 8 << 20],
+    ["many messages", 20_000, 400],
+    ["very many empty messages", 200_000, 0],
+  ])("are rendered: %s", (_, count, length) => {
+    const messages = Array.from({ length: count }, (_, i) => ({
+      role: i % 2 === 0 ? ("user" as const) : ("assistant" as const),
+      content: "ü".repeat(length),
+    }));
+    const { text } = new ChatTemplate(REVERSED + CHATML, {}, tokenizer()).render(messages);
+    expect(text.length).toBeGreaterThan(count * length);
+  });
+
+  it("keeps the origin of a long message", () => {
+    const text = new JinjaTemplate("<{{ x[:5] }}{{ x[-1] }}{{ x[2:4][::-1] }}>").render({
+      x: SourcedText.ofMessage("abcdefgh"),
+    });
+    expect(text).toMatchObject({ text: "<abcdehdc>", isMessage: Uint8Array.from([0, 1, 1, 1, 1, 1, 1, 1, 1, 0]) });
+  });
+});
+
+function tokenizer(): Tokenizer {
+  return new Tokenizer(byteLevelJson([], []), {});
+}
