@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { randomModel } from "../../spec-tests/fixtures/random-model.js";
 import type { ChatCompletion, ChatCompletionChunk } from "../openai/response-schema.js";
 import { concatenated } from "../../spec-tests/fixtures/chat-requests.js";
-import { events } from "../../spec-tests/fixtures/server.js";
+import { events, raw } from "../../spec-tests/fixtures/server.js";
 
 const MAIN = resolve("dist/src/cli/main.js");
 const PACK = resolve("dist/models/tiny/pack");
@@ -85,8 +85,8 @@ async function read(response: Response): Promise<{ contents: string[]; maxOpen: 
 }
 
 /** Expects exit code 1, nothing on stdout, one line on stderr. */
-async function refuses(args: string[], message: RegExp): Promise<void> {
-  const { exit, output } = serve(args);
+async function refuses(args: string[], message: RegExp, env: Record<string, string> = {}): Promise<void> {
+  const { exit, output } = serve(args, env);
   expect(await exit).toBe(1);
   expect(output.stdout).toBe("");
   expect(output.stderr).toMatch(message);
@@ -96,7 +96,7 @@ async function refuses(args: string[], message: RegExp): Promise<void> {
 describe("serves", () => {
   test("several models under their names and aliases, with keys from the environment", async () => {
     const args = ["--model", `first=${PACK}`, "--model", "org/second=tiny", "--alias", "other=org/second"];
-    const { url, output } = serve(args, { TOUCHSTONE_API_KEYS: "k1,k2" });
+    const { url, output } = serve(args, { TOUCHSTONE_API_KEYS: " k1, k2 " });
     const base = await url;
     expect(output.stdout).toBe(
       `Listening on ${base}/v1 (first, org/second, other, deepseek/deepseek-r1-turbo; profile: first fast, org/second exact)\n`,
@@ -110,6 +110,22 @@ describe("serves", () => {
       });
     }
     expect((await chat(base, {}, { authorization: "Bearer k2" })).status).toBe(404);
+  });
+
+  test("requests to this machine and to allowed hosts only, without a key", async () => {
+    const { url, exit, child } = serve(["--allowed-host", "proxy.example"]);
+    const base = await url;
+    const status = async (host: string) =>
+      /^HTTP\/1\.1 (\d+)/.exec(
+        await raw(base, `GET /v1/models HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`),
+      )![1];
+    expect(await Promise.all(["localhost:1", "proxy.example", "evil.example"].map(status))).toEqual([
+      "200",
+      "200",
+      "403",
+    ]);
+    child.kill("SIGTERM");
+    expect(await exit).toBe(0);
   });
 
   test("the requested profile, and reports it", async () => {
@@ -282,6 +298,38 @@ describe("refuses", () => {
       ["--host", "0.0.0.0"],
       /^touchstone: Listening on 0\.0\.0\.0 lets other machines use the server without a key\. Set an API key, or allow it with --insecure\.$/m,
     );
+  });
+
+  const KEY_FORM = /^touchstone: Key \d of --api-key or TOUCHSTONE_API_KEYS .*visible ASCII characters\.$/m;
+
+  // The unit tests of createServer try more values.
+  test.each<[args: string[], list: string | null, message: RegExp]>([
+    [
+      [],
+      "",
+      /^touchstone: TOUCHSTONE_API_KEYS is set, but empty\. Set it to keys separated by commas, or unset it\.$/m,
+    ],
+    [[], " , ", /^touchstone: TOUCHSTONE_API_KEYS is set, but empty/],
+    [["--api-key", "key"], "", /^touchstone: TOUCHSTONE_API_KEYS is set, but empty/],
+    [[], "a,,b", /^touchstone: TOUCHSTONE_API_KEYS has an empty entry/],
+    [[], "a,schlüssel", KEY_FORM],
+    [["--api-key", ""], null, KEY_FORM],
+    [["--api-key", "right", "--api-key", "a b"], null, KEY_FORM],
+  ])("keys that are empty or never match: %j and %j", async (args, list, message) => {
+    await refuses(args, message, list === null ? {} : { TOUCHSTONE_API_KEYS: list });
+  });
+
+  test.each([
+    [["--host", "", "--api-key", "key"], /^touchstone: --host must name an address/],
+    [["--allowed-host", ""], /^touchstone: --allowed-host must be a host name or an IP address/],
+    [["--allowed-host", "https://example.com"], /^touchstone: --allowed-host must be a host name or an IP address/],
+    [["--cors-origin", ""], /^touchstone: .*It must be \* or an origin/],
+    [["--cors-origin", "https://example.com:443"], /^touchstone: .*Browsers send it as "https:\/\/example\.com"/],
+    [["--alias", ""], /^touchstone: .*name=model/],
+    [["--model", "name="], /^touchstone: .*name is empty/],
+    [["--model", "/"], /^touchstone: The name of a model must not be empty/],
+  ])("options that open the server or never match: %j", async (args, message) => {
+    await refuses(args, message);
   });
 
   test("invalid options", async () => {

@@ -14,9 +14,10 @@ const TABLE: [number, string, string][] = [
   [
     400,
     "invalid_request_error",
-    "unsupported_value context_length_exceeded invalid_schema unsupported_schema template_error",
+    "unsupported_value context_length_exceeded invalid_schema unsupported_schema template_error invalid_host",
   ],
   [401, "authentication_error", "invalid_api_key"],
+  [403, "invalid_request_error", "host_not_allowed"],
   [404, "invalid_request_error", "model_not_found not_found"],
   [405, "invalid_request_error", "method_not_allowed"],
   [408, "invalid_request_error", "request_timeout"],
@@ -24,7 +25,8 @@ const TABLE: [number, string, string][] = [
   [415, "invalid_request_error", "unsupported_media_type"],
   [429, "rate_limit_error", "queue_full"],
   [500, "api_error", "internal_error"],
-  [503, "api_error", "model_loading shutting_down"],
+  [501, "invalid_request_error", "unsupported_transfer_encoding"],
+  [503, "api_error", "model_loading server_overloaded shutting_down"],
 ];
 const CODES = TABLE.flatMap(([status, type, codes]) =>
   codes.split(" ").map((code) => ({ status, type, code: code as ApiErrorCode })),

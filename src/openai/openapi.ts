@@ -89,8 +89,8 @@ const errorResponse = (codes: readonly string[]) => ({
 const errors = (...among: number[]) =>
   Object.fromEntries(among.map((status) => [status, { $ref: `#/components/responses/Error${status}` }]));
 
-const generationErrors = errors(400, 401, 404, 408, 413, 415, 429, 500, 503);
-const lookupErrors = errors(401, 404, 500);
+const generationErrors = errors(400, 401, 403, 404, 408, 413, 415, 429, 500, 501, 503);
+const lookupErrors = errors(400, 401, 403, 404, 500);
 
 /** @param named returns the operation id for the first path only, because operation ids must be unique */
 const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<string, object> => ({
