@@ -817,7 +817,7 @@ describe("a proxy", () => {
     );
   });
 
-  test.each(["socks5://me:secret@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])(
+  test.each(["socks5://me:secret@127.0.0.1:1080", "http://me:secret%zz@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])(
     "%s is refused, and the error does not repeat it",
     async (address) => {
       await expect(pullModel(REFERENCE, through({ ALL_PROXY: address }))).rejects.toThrow(
