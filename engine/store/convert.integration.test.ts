@@ -586,7 +586,7 @@ describe("the cache", () => {
       const removal = await removeModel(name);
       expect(removal!.removed).toEqual(["the pack model q8"]);
       expect(removal!.byteLength).toBeGreaterThan(0);
-      expect(await filesBelow(cache)).toEqual(["packs", "sources"]);
+      expect(await filesBelow(cache)).toEqual(["packs", "sources", "verified"]);
       expect(await removeModel(name)).toBeNull();
     }
   });
@@ -601,6 +601,7 @@ describe("the cache", () => {
     expect(await removeModel(sources[0]!)).toEqual({
       removed: [],
       kept: [`the packs, which ${sources[1]} needs too: it has the same files`],
+      isForgotten: true,
       byteLength: 0,
     });
     expect(await removeModel("model")).toMatchObject({ removed: ["the pack model q8"] });
@@ -842,7 +843,7 @@ describe("the model that the user named", () => {
     await convert(await model(), out, { quant: "q4" });
     expect((await preparePack({ model: out })).dir).toBe(out);
     await expect(preparePack({ model: out, format: "q8" })).rejects.toThrow(/pack is a pack of q4 weights, not q8/);
-    expect(await filesBelow(cache)).toEqual([]);
+    expect(await readdir(cache)).toEqual(["verified"]);
   });
 
   test.each<[string, (dir: string) => Promise<void>, RegExp]>([
