@@ -21,9 +21,11 @@ export { onnxDtypesOf, openOnnxFolder, readHead, type OnnxFolder } from "./onnx-
 export {
   BODY_DATA_FILE,
   BODY_FILE,
+  forgetPack,
   FORMAT_VERSION,
   MANIFEST_FILE,
   openPack,
+  verifyPack,
   WEIGHTS_FILE,
   writeManifest,
   type Manifest,

@@ -2,10 +2,11 @@
  * A pack: a converted model in the form that the engine runs. manifest.json lists its version, files and packed
  * tensors; the other files are the ONNX body, the kernels' weights and the model's text files. Opening checks that
  * every file exists, is complete and belongs to this version: large files by their size, small ones by their hash.
+ * `verifyPack` checks the hashes of the large files, before a pack is run for the first time.
  */
 
 import { createHash } from "node:crypto";
-import { open, stat, writeFile } from "node:fs/promises";
+import { open, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type JsonObject, isObject } from "../json.js";
@@ -14,8 +15,18 @@ import { EngineError, fileSystemCode } from "../errors.js";
 import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
 import { readModelJson, type FileRecord } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
+import {
+  fileStates,
+  hashFile,
+  isSettled,
+  memoryFile,
+  readMemory,
+  sameStates,
+  writeMemory,
+  type FileState,
+} from "./file-states.js";
 import type { ModelFolder } from "./model-folder.js";
-import { readTextFiles } from "./text-files.js";
+import { readTextFiles, TEXT_FILES } from "./text-files.js";
 
 /**
  * Opens the pack in `dir`.
@@ -56,6 +67,57 @@ export async function openPack(dir: string): Promise<ModelPack> {
     weightsByteLength: manifest.files[WEIGHTS_FILE]!.byteLength,
     readWeights: (into) => readWeights(dir, into),
   };
+}
+
+/**
+ * Checks that the large files have the contents which manifest.json records. Reading gigabytes at every start would be
+ * slow, so the cache remembers which files were correct, and each is read again only if its metadata has changed.
+ *
+ * @throws EngineError `invalid_model` naming the file that is damaged, or the signal's reason
+ */
+export async function verifyPack({ dir, manifest }: ModelPack, cache: string, signal?: AbortSignal): Promise<void> {
+  const path = await realpath(dir);
+  const memory = memoryFile(cache, VERIFIED_FOLDER, path);
+  const remembered = verifiedFiles(await readMemory(memory));
+  const verified: Record<string, VerifiedFile> = {};
+  let isKnown = true;
+  for (const [name, { sha256: expected }] of Object.entries(manifest.files)) {
+    if ((TEXT_FILES as readonly string[]).includes(name)) continue;
+    const takenMs = Date.now();
+    const states = await fileStates(path, [name]);
+    const earlier = remembered[name];
+    if (earlier?.sha256 === expected && isSettled(states, earlier.takenMs) && sameStates(earlier.states, states)) {
+      verified[name] = earlier;
+      continue;
+    }
+    if ((await hashFile(join(path, name), signal)) !== expected)
+      throw damaged(dir, name, "its contents are not what manifest.json records");
+    verified[name] = { sha256: expected, states, takenMs };
+    isKnown = false;
+  }
+  if (!isKnown) await writeMemory(memory, { path, files: verified });
+}
+
+/** Removes what the cache remembers about a pack that is about to be removed. */
+export async function forgetPack(dir: string, cache: string): Promise<void> {
+  const path = await realpath(dir).catch(() => dir);
+  await rm(memoryFile(cache, VERIFIED_FOLDER, path), { force: true });
+}
+
+/** A file that had this hash while it was in this state. */
+interface VerifiedFile {
+  readonly sha256: string;
+  readonly states: readonly FileState[];
+  readonly takenMs: number;
+}
+
+function verifiedFiles(memory: unknown): Readonly<Record<string, VerifiedFile | undefined>> {
+  const isWhole = isObject(memory) && isRecordOf(memory["files"], isVerifiedFile);
+  return isWhole ? (memory["files"] as unknown as Record<string, VerifiedFile>) : {};
+}
+
+function isVerifiedFile(value: unknown): boolean {
+  return isObject(value) && Array.isArray(value["states"]) && typeof value["takenMs"] === "number";
 }
 
 export interface ModelPack extends ModelFolder {
@@ -102,6 +164,8 @@ export const WEIGHTS_FILE = "weights.bin";
 /** Increased with every change to the output of a conversion, so that cached packs are converted again. */
 export const FORMAT_VERSION = 4;
 
+/** Subfolder of the cache with a file for each pack that has been verified. */
+const VERIFIED_FOLDER = "verified";
 const PACK_KIND = "touchstone-pack";
 const READ_BYTES = 64 << 20;
 

@@ -1,10 +1,24 @@
 /** Tests the conversion of a model folder to a pack, opening the pack, and every failure in between. */
 
-import { spawn } from "node:child_process";
+import { execFile, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { promisify } from "node:util";
 
 import * as ort from "onnxruntime-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -25,6 +39,7 @@ import { FileSink } from "../formats/file-sink.js";
 import { openPack, type ModelPack } from "../folder/pack.js";
 import { prepareModel, type PrepareOptions } from "../store/prepare.js";
 import { cacheFolder } from "../store/cache.js";
+import { processNamespace } from "../store/hub/index.js";
 import { readTextFiles } from "../folder/text-files.js";
 import { pullModel } from "../store/locate.js";
 import { listModels, removeModel } from "../store/stored-models.js";
@@ -63,6 +78,45 @@ async function preparePack(options: Omit<PrepareOptions, "dtype">): Promise<Mode
 async function filesBelow(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => []);
   return entries.map((entry) => entry.name).sort();
+}
+
+/** Changes one bit in the middle of a file. */
+async function flip(file: string): Promise<void> {
+  const bytes = await readFile(file);
+  bytes[bytes.length >> 1]! ^= 1;
+  await writeFile(file, bytes);
+}
+
+const sha256 = async (file: string): Promise<string> =>
+  createHash("sha256")
+    .update(await readFile(file))
+    .digest("hex");
+
+/** Waits until files that exist now are old enough for their time stamps to be trusted. */
+const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 2100));
+
+/** True where a user may mount a disk in a namespace of its own. */
+const hasReadOnlyDisks = spawnSync("unshare", ["-rm", "mount", "-t", "tmpfs", "-o", "ro", "none", "/mnt"]).status === 0;
+
+/** Runs a module while an empty read-only disk is mounted at `disk`, and returns its output. */
+async function onReadOnlyDisk(disk: string, code: string): Promise<string> {
+  const script = `import { createServer } from "vite";
+    const vite = await createServer({ configFile: false, logLevel: "silent", server: { middlewareMode: true, ws: false }, appType: "custom" });
+    const load = (path) => vite.ssrLoadModule(path);
+    ${code}
+    process.exit(0);`;
+  const command = 'mount -t tmpfs -o ro none "$0" && exec "$1" --input-type=module -e "$2"';
+  const { stdout, stderr } = await promisify(execFile)("unshare", [
+    "-rm",
+    "sh",
+    "-c",
+    command,
+    disk,
+    process.execPath,
+    script,
+  ]);
+  if (stdout === "") throw new Error(stderr);
+  return stdout;
 }
 
 const PACK_FILES = [
@@ -532,7 +586,7 @@ describe("the cache", () => {
       const removal = await removeModel(name);
       expect(removal!.removed).toEqual(["the pack model q8"]);
       expect(removal!.byteLength).toBeGreaterThan(0);
-      expect(await filesBelow(cache)).toEqual(["packs", "sources"]);
+      expect(await filesBelow(cache)).toEqual(["packs", "sources", "verified"]);
       expect(await removeModel(name)).toBeNull();
     }
   });
@@ -547,6 +601,7 @@ describe("the cache", () => {
     expect(await removeModel(sources[0]!)).toEqual({
       removed: [],
       kept: [`the packs, which ${sources[1]} needs too: it has the same files`],
+      isForgotten: true,
       byteLength: 0,
     });
     expect(await removeModel("model")).toMatchObject({ removed: ["the pack model q8"] });
@@ -591,6 +646,32 @@ describe("the cache", () => {
     expect((await readdir(packs)).sort()).toEqual([alive, foreign, ...busy, basename(dir)].sort());
   });
 
+  test("a folder that a killed conversion left is removed by the next run at once, even one that converts nothing", async () => {
+    const packs = join(cache, "packs");
+    const source = await model();
+    const { dir } = await preparePack({ model: source });
+    const mine = `${hostname().replaceAll(/[^A-Za-z0-9]/g, "_")}-${processNamespace()}`;
+    const dead = `.staging-${mine}-4194305-abc123`;
+    const ended = spawn(process.execPath, ["-e", ""]);
+    await once(ended, "close");
+    const killed = `.staging-${mine}-${ended.pid}-abc123`;
+    // A running process, another thread of this one, and a process in another container.
+    const running = [process.ppid, process.pid].map((pid) => `.staging-${mine}-${pid}-abc123`);
+    const elsewhere = `.staging-${mine.replace(/-.*/, "-0123456789ab")}-4194305-abc123`;
+    for (const name of [dead, killed, ...running, elsewhere]) await mkdir(join(packs, name));
+    await preparePack({ model: source });
+    const kept = [...running, elsewhere, basename(dir)].sort();
+    expect((await readdir(packs)).sort()).toEqual(kept);
+  });
+
+  test("a pack in which one bit has changed is converted again", async () => {
+    const source = await model();
+    const pack = await preparePack({ model: source });
+    await flip(join(pack.dir, "weights.bin"));
+    const again = await preparePack({ model: source });
+    expect(await sha256(join(again.dir, "weights.bin"))).toBe(again.manifest.files["weights.bin"]!.sha256);
+  });
+
   test("a damaged pack is converted again", async () => {
     const source = await model();
     const pack = await preparePack({ model: source });
@@ -598,6 +679,33 @@ describe("the cache", () => {
     const again = await preparePack({ model: source });
     expect(again.dir).toBe(pack.dir);
     expect(await readdir(join(cache, "packs"))).toHaveLength(1);
+  });
+
+  test.runIf(hasReadOnlyDisks)("a cache on a read-only disk is refused with that reason", async () => {
+    const source = await model();
+    const disk = join(scratch, "disk");
+    await mkdir(disk);
+    const stdout = await onReadOnlyDisk(
+      disk,
+      `const { prepareModel } = await load("/engine/store/prepare.ts");
+       const { convert } = await load("/engine/store/convert.ts");
+       process.env.TOUCHSTONE_CACHE = ${JSON.stringify(join(disk, "a", "b"))};
+       process.env.HF_HUB_CACHE = ${JSON.stringify(join(disk, "c", "d"))};
+       const source = ${JSON.stringify(source)};
+       const { CachedRepository, hubCacheError } = await load("/engine/store/hub/cache.ts");
+       const { acquireLock } = await load("/engine/store/hub/lock.ts");
+       for (const write of [
+         () => prepareModel({ model: source }),
+         () => convert(source, ${JSON.stringify(join(disk, "e", "f"))}),
+         () => acquireLock(new CachedRepository(process.env.HF_HUB_CACHE, "org/name").lockFile, new AbortController().signal, () => {})
+           .catch((error) => { throw hubCacheError(error, process.env.HF_HUB_CACHE); }),
+       ]) await write().catch((error) => console.log(error.code, error.message));`,
+    );
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      `cache_unavailable cannot write to the cache folder ${disk}/a/b (EROFS: the disk is read-only); set TOUCHSTONE_CACHE to a writable folder with enough space`,
+      `output_unavailable cannot write ${disk}/e/f (EROFS: the disk is read-only)`,
+      `cache_unavailable the folder for downloaded models, ${disk}/c/d, cannot be written (EROFS: the disk is read-only); set HF_HUB_CACHE to another folder`,
+    ]);
   });
 
   test("a cache that cannot be written is refused by name", async () => {
@@ -617,6 +725,100 @@ describe("the cache", () => {
 
   test.runIf(process.platform === "linux")("its folder on Linux follows XDG_CACHE_HOME", () => {
     expect(cacheFolder({ XDG_CACHE_HOME: "/x" })).toBe("/x/touchstone");
+  });
+});
+
+describe("a pack whose large files have other contents of the same size", () => {
+  const ask = (dir: string): Promise<ModelPack> => preparePack({ model: dir });
+  const pack = async (): Promise<string> => {
+    await convert(await model(), join(scratch, "pack"));
+    return join(scratch, "pack");
+  };
+  const memories = async (): Promise<string[]> => {
+    const names = await readdir(join(cache, "verified"));
+    return Promise.all(names.map((name) => readFile(join(cache, "verified", name), "utf8")));
+  };
+
+  test.each(["weights.bin", "body.onnx"])(
+    "is refused by name when it is loaded for the first time: %s",
+    async (name) => {
+      const dir = await pack();
+      await flip(join(dir, name));
+      await expect(ask(dir)).rejects.toMatchObject({
+        code: "invalid_model",
+        message: `the pack is damaged: ${join(dir, name)}: its contents are not what manifest.json records`,
+      });
+      await expect(readdir(join(cache, "verified"))).rejects.toThrow(/ENOENT/);
+    },
+  );
+
+  test("is refused after it was correct, also if its modification time is the old one", async () => {
+    const dir = await pack();
+    await settle();
+    await ask(dir);
+    const file = join(dir, "weights.bin");
+    const { atime, mtime } = await stat(file);
+    await flip(file);
+    await utimes(file, atime, mtime);
+    await expect(ask(dir)).rejects.toThrow(/weights\.bin: its contents are not what manifest\.json records$/);
+    await flip(file);
+    await ask(dir);
+  });
+
+  test("is read once, until its files change", async () => {
+    const dir = await pack();
+    await settle();
+    await ask(dir);
+    const remembered = await memories();
+    expect(remembered).toHaveLength(1);
+    await ask(dir);
+    expect(await memories()).toEqual(remembered);
+    await utimes(join(dir, "weights.bin"), new Date(), new Date());
+    await ask(dir);
+    expect(await memories()).not.toEqual(remembered);
+    await rename(dir, join(scratch, "moved"));
+    await ask(join(scratch, "moved"));
+    expect(await memories()).toHaveLength(2);
+  });
+
+  test("a file that has just been written is read again: a change might not show in its time stamps", async () => {
+    const dir = await pack();
+    await ask(dir);
+    const remembered = await memories();
+    await ask(dir);
+    expect(await memories()).not.toEqual(remembered);
+  });
+
+  test.each(["{", "[]", '{"files":{"weights.bin":1}}', '{"files":null}'])(
+    "a broken memory is ignored: %s",
+    async (text) => {
+      const dir = await pack();
+      await ask(dir);
+      const [name] = await readdir(join(cache, "verified"));
+      await writeFile(join(cache, "verified", name!), text);
+      await ask(dir);
+      await flip(join(dir, "weights.bin"));
+      await expect(ask(dir)).rejects.toThrow(/weights\.bin/);
+    },
+  );
+
+  test("loads without a cache that can be written, and is checked every time", async () => {
+    const dir = await pack();
+    vi.stubEnv("TOUCHSTONE_CACHE", join(scratch, "file"));
+    await writeFile(join(scratch, "file"), "");
+    await ask(dir);
+    await flip(join(dir, "weights.bin"));
+    await expect(ask(dir)).rejects.toThrow(/weights\.bin/);
+  });
+
+  test("the check can be aborted, and rm forgets it", async () => {
+    const source = await model();
+    await preparePack({ model: source });
+    expect(await memories()).toHaveLength(1);
+    const again = preparePack({ model: await pack(), signal: AbortSignal.abort(new Error("enough")) });
+    await expect(again).rejects.toThrow("enough");
+    await removeModel(source);
+    expect(await memories()).toHaveLength(0);
   });
 });
 
@@ -641,7 +843,7 @@ describe("the model that the user named", () => {
     await convert(await model(), out, { quant: "q4" });
     expect((await preparePack({ model: out })).dir).toBe(out);
     await expect(preparePack({ model: out, format: "q8" })).rejects.toThrow(/pack is a pack of q4 weights, not q8/);
-    expect(await filesBelow(cache)).toEqual([]);
+    expect(await readdir(cache)).toEqual(["verified"]);
   });
 
   test.each<[string, (dir: string) => Promise<void>, RegExp]>([

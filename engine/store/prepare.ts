@@ -6,7 +6,7 @@
  */
 
 import { stat, utimes } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { readModelConfig, type ModelConfig } from "../architecture/index.js";
@@ -20,6 +20,7 @@ import {
   openOnnxFolder,
   openPack,
   openSourceModel,
+  verifyPack,
   type ModelPack,
   type OnnxDtype,
   type RunnableModel,
@@ -29,7 +30,7 @@ import { fileExists, INDEX_FILE, readModelJson, SINGLE_FILE } from "../formats/i
 import { cacheError, cacheFolder, embeddedPack, packName, PACKS } from "./cache.js";
 import type { HubOptions } from "./hub/index.js";
 import { modelFolder } from "./locate.js";
-import { removeFolder, writeFolder } from "./staging.js";
+import { removeFolder, removeStale, writeFolder } from "./staging.js";
 
 export interface PrepareOptions extends Omit<HubOptions, "onProgress" | "onTextFiles"> {
   /** A model folder, a pack, a folder of ONNX files, or the name of a model on the hub; null for the embedded model. */
@@ -55,7 +56,7 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
     const embedded = await embeddedPack();
     if (embedded === null)
       throw new EngineError("model_not_found", "this installation has no embedded model: name a model folder");
-    return ofFormat(await openPack(embedded), format, "the embedded model");
+    return verified(ofFormat(await openPack(embedded), format, "the embedded model"), signal);
   }
   const dir = await modelFolder(model, {
     ...options,
@@ -75,7 +76,7 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
       );
     case "pack":
       refuseDtype(dir, dtype);
-      return ofFormat(await openPack(dir), format);
+      return verified(ofFormat(await openPack(dir), format), signal);
     case "model":
       refuseDtype(dir, dtype);
       options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target);
@@ -87,10 +88,13 @@ async function cachedPack(modelDir: string, options: WriteOptions): Promise<Mode
   const cache = cacheFolder();
   const identity = await identifySource(cache, modelDir, { signal: options.signal });
   const target = join(cache, PACKS, packName(identity.hash, options.format));
-  let pack = await openCached(target);
+  let pack = await openCached(target, options.signal);
   if (pack === null) {
     await convertInto(target, modelDir, identity, options);
-    pack = await openPack(target);
+    pack = await verified(await openPack(target), options.signal);
+  } else {
+    // A conversion removes the folders of killed ones; a process that converts nothing does so too.
+    await removeStale(dirname(target)).catch(() => undefined);
   }
   await identity.remember();
   // The folder's time stamp records when the pack was last used; a cache that is not writable records nothing.
@@ -99,10 +103,10 @@ async function cachedPack(modelDir: string, options: WriteOptions): Promise<Mode
 }
 
 /** Opens the pack at `target`. Returns null if it does not exist or is damaged; a damaged pack is removed. */
-async function openCached(target: string): Promise<ModelPack | null> {
+async function openCached(target: string, signal: AbortSignal | undefined): Promise<ModelPack | null> {
   if ((await stat(target).catch(() => null)) === null) return null;
   try {
-    return await openPack(target);
+    return await verified(await openPack(target), signal);
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     await removeFolder(target).catch((cause: unknown) => {
@@ -110,6 +114,12 @@ async function openCached(target: string): Promise<ModelPack | null> {
     });
     return null;
   }
+}
+
+/** Returns the pack after the contents of all its files have been checked. */
+async function verified(pack: ModelPack, signal: AbortSignal | undefined): Promise<ModelPack> {
+  await verifyPack(pack, cacheFolder(), signal);
+  return pack;
 }
 
 async function convertInto(

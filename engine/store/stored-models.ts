@@ -6,6 +6,7 @@ import { basename, join, resolve } from "node:path";
 import type { MatrixFormat } from "../../kernels/index.js";
 import { EngineError, fileSystemCode, wrongType } from "../errors.js";
 import {
+  forgetPack,
   forgetSource,
   ONNX_DTYPES,
   onnxFile,
@@ -244,6 +245,7 @@ async function removeTraces(cache: string, path: string): Promise<RemovedTraces>
         const dir = join(cache, PACKS, folder);
         const files = await readdir(dir);
         const sizes = await Promise.all(files.map(async (file) => (await stat(join(dir, file))).size));
+        await forgetPack(dir, cache);
         await removeFolder(dir);
         packs.push({
           format: folder.slice(packPrefix(hash).length).split("-")[0]!,

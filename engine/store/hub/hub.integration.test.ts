@@ -20,6 +20,7 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { inspect } from "node:util";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
@@ -717,6 +718,26 @@ describe("a bad network", () => {
     await expect(pullModel(REFERENCE, options())).rejects.toThrow(/redirects more than 5 times$/);
   });
 
+  test.each([
+    "http://user:sesame@127.0.0.1:1/file",
+    "http://sesame@127.0.0.1:1/file?signature=sesame",
+    "http://user:sesame@[::1",
+    "ftp://user:sesame@host/?signature=sesame",
+    "http://127.0.0.1:1/?X-Amz-Signature=sesame#sesame",
+    "http://:sesame@127.0.0.1:1",
+    "//user:sesame@127.0.0.1:1/",
+  ])("the secrets in the address of a redirect are in no message: %s", async (location) => {
+    insertPrefix({ ...TEXTS, "model.safetensors": "weights" });
+    hub.faults.refuse = ({ path }) => (path.includes("resolve") ? { status: 302, headers: { location } } : null);
+    const error = (await pullModel(REFERENCE, options()).catch((error: unknown) => error)) as Error;
+    expect(error).toMatchObject({
+      name: "EngineError",
+      code: expect.stringMatching(/^(download_failed|hub_unreachable)$/),
+    });
+    expect(inspect(error, { depth: 9 })).not.toContain("sesame");
+    expect(JSON.stringify(notices)).not.toContain("sesame");
+  });
+
   test("a new address is requested if one has expired", async () => {
     let count = 0;
     hub.faults.refuse = ({ server }) => (server === "files" && ++count === 4 ? { status: 403 } : null);
@@ -796,7 +817,7 @@ describe("a proxy", () => {
     );
   });
 
-  test.each(["socks5://me:secret@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])(
+  test.each(["socks5://me:secret@127.0.0.1:1080", "http://me:secret%zz@127.0.0.1:1080", "http://", "ftp://127.0.0.1"])(
     "%s is refused, and the error does not repeat it",
     async (address) => {
       await expect(pullModel(REFERENCE, through({ ALL_PROXY: address }))).rejects.toThrow(
@@ -841,6 +862,7 @@ describe("a stored model", () => {
     expect(await removeStored({ repository: NAME, revision: first.commit }, cache)).toEqual({
       commits: [first.commit],
       byteLength: 5,
+      usedBy: [],
     });
     expect((await storedModels(cache)).map(({ commit }) => commit)).toEqual([second.commit]);
     expect((await locateModel(REFERENCE, options({ offline: true }))).commit).toBe(second.commit);
@@ -848,6 +870,34 @@ describe("a stored model", () => {
     expect(await removeStored({ repository: NAME, revision: null }, cache)).toMatchObject({ commits: [second.commit] });
     expect((await filesIn(cache)).filter((name) => name.startsWith("models--"))).toEqual([]);
     expect(await removeStored({ repository: NAME, revision: null }, cache)).toBeNull();
+  });
+
+  test("is kept while another revision names the same commit; the last name removes it", async () => {
+    const { commit } = insertPrefix(
+      { ...TEXTS, "model.safetensors": "weights" },
+      { revisions: ["main", "v1", "branches/x"] },
+    );
+    for (const revision of ["main", "v1", "branches/x"]) await pullModel({ repository: NAME, revision }, options());
+    const { dir } = await locateModel(REFERENCE, options({ offline: true }));
+    const keep = { commits: [], byteLength: 0 };
+    expect(await removeStored({ repository: NAME, revision: commit }, cache)).toEqual({
+      ...keep,
+      usedBy: ["branches/x", "main", "v1"],
+    });
+    expect(await removeStored({ repository: NAME, revision: "v1" }, cache)).toEqual({
+      ...keep,
+      usedBy: ["branches/x", "main"],
+    });
+    expect(await removeStored({ repository: NAME, revision: "v1" }, cache)).toBeNull();
+    expect(await removeStored({ repository: NAME, revision: "main" }, cache)).toEqual({
+      ...keep,
+      usedBy: ["branches/x"],
+    });
+    expect(await readFile(join(dir, "model.safetensors"), "utf8")).toBe("weights");
+    expect(await removeStored({ repository: NAME, revision: "branches/x" }, cache)).toMatchObject({
+      commits: [commit],
+    });
+    expect(existsSync(dir)).toBe(false);
   });
 
   test("is removed from a cache with a relative path", async () => {
@@ -860,6 +910,7 @@ describe("a stored model", () => {
     expect(await removeStored({ repository: NAME, revision: first.commit }, HF_HUB_CACHE)).toEqual({
       commits: [first.commit],
       byteLength: 5,
+      usedBy: [],
     });
     expect(await readdir(join(cache, "models--org--model", "blobs"))).toHaveLength(3);
   });

@@ -32,9 +32,21 @@ function proxyAddress(environment: NodeJS.ProcessEnv, names: readonly string[]):
   const given = environment[name]!.trim();
   // Many people write "proxy:3128", and other programs accept it.
   const text = given.includes("://") ? given : `http://${given}`;
-  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  if (isProxyAddress(text)) return text;
   throw new EngineError(
     "unsupported_value",
     `${name} must look like http://proxy:3128; only http and https proxies are supported.`,
   );
+}
+
+function isProxyAddress(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol)) return false;
+  try {
+    // The library decodes both for its header.
+    decodeURIComponent(`${url.username}${url.password}`);
+    return true;
+  } catch {
+    return false;
+  }
 }
