@@ -49,7 +49,7 @@ function checkFormat(format: unknown): void {
 }
 
 function compile(format: AnswerFormat): Grammar {
-  const languages = new Languages();
+  const languages = new Languages(null);
   switch (format.type) {
     case "json_object":
       return new Grammar(languages, { kind: "value", value: schemaValue(languages, { type: "object" }) });
