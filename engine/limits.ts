@@ -87,6 +87,8 @@ export const LIMITS = {
   maxSchemaProperties: 1000,
   /** Characters of a pattern after its repetitions are expanded. */
   maxPatternPositions: 10_000,
+  /** Nesting depth of the groups of a pattern. The reader is recursive; this depth is far from a stack overflow. */
+  maxPatternDepth: 1000,
   /** Different values that a schema describes. */
   maxGrammarNodes: 10_000,
   /** Combinations of the branches of `anyOf`, `oneOf` and `enum` at one place of a schema. */

@@ -109,7 +109,8 @@ export class Languages {
     this.partitions.forget();
     this.#counts.clear();
     this.#known = new Map();
-    for (const [key, language] of Object.entries({ none: this.none, empty: this.empty })) this.#known.set(key, language);
+    for (const [key, language] of Object.entries({ none: this.none, empty: this.empty }))
+      this.#known.set(key, language);
     this.#known.set(setKey(ANY), this.any);
     this.#known.set(repeatKey(this.any, 0, Infinity), this.all);
   }
@@ -119,7 +120,13 @@ export class Languages {
     this.#numIds = Math.max(this.#numIds, numIds);
   }
 
+  /** Counts steps of compiling. @throws the error of the budget, or Canceled */
+  spend(numSteps = 1): void {
+    this.#budget?.spend(numSteps);
+  }
+
   set(set: CodePointSet): Language {
+    this.#budget?.spend(1 + (set.length >> 3));
     return set.length === 0 ? this.none : this.#make(setKey(set), { kind: "set", set }, false, true);
   }
 
@@ -134,7 +141,12 @@ export class Languages {
     if (known !== undefined) return known;
     const lengths = sorted.map(numCodePoints);
     const list = { id: this.#numLists++, words: sorted, lengths };
-    return this.#make(key, { kind: "words", list, first: 0, end: sorted.length, at: 0, atPoint: 0 }, sorted[0] === "", true);
+    return this.#make(
+      key,
+      { kind: "words", list, first: 0, end: sorted.length, at: 0, atPoint: 0 },
+      sorted[0] === "",
+      true,
+    );
   }
 
   concat(first: Language, rest: Language): Language {
@@ -390,9 +402,7 @@ export class Languages {
         return this.#overlaid(shape.parts.map((part) => this.steps(part)));
       case "intersection": {
         const all = shape.parts.map((part) => this.steps(part));
-        return this.#overlay(all, (targets) =>
-          targets.length < all.length ? this.none : this.intersection(targets),
-        );
+        return this.#overlay(all, (targets) => (targets.length < all.length ? this.none : this.intersection(targets)));
       }
       case "not": {
         const { partition, targets } = this.steps(shape.of);
@@ -590,6 +600,11 @@ function numCodePoints(text: string): number {
   let count = 0;
   for (let at = 0; at < text.length; count++) at += text.codePointAt(at)! > 0xffff ? 2 : 1;
   return count;
+}
+
+/** Returns the texts of a list of words; null for every other language. */
+export function listOf({ shape }: Language): readonly string[] | null {
+  return shape.kind === "words" ? restsOf(shape) : null;
 }
 
 function restsOf({ list, first, end, at }: Words): string[] {

@@ -17,6 +17,7 @@ import {
   negated,
   numDigits,
   scaled,
+  trimmed,
 } from "./decimal.js";
 
 /** Multiples of `step` from `min` to `max`, inclusive; null means no bound. */
@@ -40,6 +41,8 @@ export interface NumberSet {
   readonly positive: readonly Magnitudes[];
   readonly negative: readonly Magnitudes[];
 }
+
+export const NO_NUMBERS: NumberSet = { positive: [], negative: [] };
 
 const MAX_DIGITS = 17;
 /** Digits before the point: JSON.stringify writes integers of up to 21 digits without an exponent. */
@@ -78,6 +81,16 @@ export function numberSet(ranges: readonly NumberRange[]): NumberSet {
 
 export const isEmptySet = ({ positive, negative }: NumberSet): boolean =>
   positive.length === 0 && negative.length === 0;
+
+/** Returns each number as text if the set consists of single numbers, else null. Equal numbers have equal texts. */
+export function pointsOf({ positive, negative }: NumberSet): string[] | null {
+  if ([...positive, ...negative].some(({ low, high }) => compare(low, high) !== 0)) return null;
+  const text = (sign: string, { low }: Magnitudes): string => {
+    const { digits, exponent } = trimmed(low);
+    return digits === 0n ? "0" : `${sign}${digits}e${exponent}`;
+  };
+  return [...positive.map((range) => text("", range)), ...negative.map((range) => text("-", range))];
+}
 
 /** The part of a number that was read: digits (whole and fraction) * 10^-fractionDigits, then an exponent. */
 export interface NumberPrefix {
