@@ -95,13 +95,17 @@ export const LIMITS = {
   maxGrammarAlternatives: 512,
   /** States of one pattern or string language, which is searched for dead ends when a grammar is compiled. */
   maxGrammarStates: 20_000,
+  /** Steps of compiling a grammar: about a second on a slow machine. */
+  maxGrammarSteps: 10_000_000,
   /** Cached states of a grammar's automaton, and cached token masks. */
-  maxGrammarConfigurations: 10_000,
-  maxGrammarMasks: 256,
-  /** Cached language states of a grammar; above this, the next request compiles the grammar again. */
-  maxGrammarLanguages: 200_000,
-  /** Compiled grammars that are cached for later requests. */
-  maxGrammarsKept: 16,
+  maxGrammarConfigurations: 4000,
+  maxGrammarMasks: 128,
+  /** Cached language states of a grammar. */
+  maxGrammarLanguages: 20_000,
+  /** Bytes of compiled grammars, and of refusals, that are kept for later requests. */
+  maxGrammarCacheBytes: 64 << 20,
+  /** Bytes of grammars that are kept ready to be used, with their cached states and masks. */
+  maxLoadedGrammarBytes: 64 << 20,
   /** White-space characters between the reasoning and an answer that has a grammar. */
   maxBlankBeforeAnswer: 16,
 } as const;

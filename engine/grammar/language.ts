@@ -78,6 +78,8 @@ export class Languages {
   /** The language of every text. */
   readonly all: Language;
   readonly partitions: Partitions;
+  /** JSON pointer of the schema that is being compiled, for the budget's error. */
+  place = "";
   readonly #budget: Budget | null;
   #known = new Map<string, Language>();
   readonly #counts = new Map<Language, number>();
@@ -96,9 +98,9 @@ export class Languages {
     this.all = this.repeat(this.any, 0, Infinity);
   }
 
-  /** Number of states in the tables. */
+  /** Number of states in the tables; the ranges that they share count as a part of a state each. */
   get numStates(): number {
-    return this.#known.size;
+    return this.#known.size + (this.partitions.size >> 4);
   }
 
   /**
@@ -115,9 +117,10 @@ export class Languages {
     this.#known.set(repeatKey(this.any, 0, Infinity), this.all);
   }
 
-  /** Makes ids from `numIds` on; those below belong to the states of a compiled grammar. */
-  reserve(numIds: number): void {
-    this.#numIds = Math.max(this.#numIds, numIds);
+  /** Numbers new states and lists from these on; those below belong to a compiled grammar. */
+  reserve(numStates: number, numLists: number): void {
+    this.#numIds = Math.max(this.#numIds, numStates);
+    this.#numLists = Math.max(this.#numLists, numLists);
   }
 
   /** Counts steps of compiling. @throws the error of the budget, or Canceled */

@@ -30,7 +30,7 @@ export interface NumberRange {
 export const ALL_NUMBERS: NumberRange = { min: null, max: null, step: null };
 
 /** Numbers without their sign: 0 <= low <= high. */
-interface Magnitudes {
+export interface Magnitudes {
   readonly low: Decimal;
   readonly high: Decimal;
   readonly step: Decimal | null;
@@ -63,9 +63,17 @@ const MAX_EXACT: Decimal = { digits: 2n ** 53n, exponent: 0 };
 export function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
   const min = a.min === null || (b.min !== null && compare(b.min, a.min) > 0) ? b.min : a.min;
   const max = a.max === null || (b.max !== null && compare(b.max, a.max) < 0) ? b.max : a.max;
-  const step = a.step === null ? b.step : b.step === null ? a.step : leastCommonMultiple(a.step, b.step);
+  const step = a.step === null ? b.step : b.step === null ? a.step : commonStep(a.step, b.step);
   return { min, max, step };
 }
+
+/** Returns the step of the numbers that are multiples of both. Above the largest number, only zero is a multiple. */
+function commonStep(a: Decimal, b: Decimal): Decimal {
+  const step = leastCommonMultiple(a, b);
+  return compare(step, LARGEST) > 0 ? ABOVE_ALL : step;
+}
+
+const ABOVE_ALL: Decimal = { digits: 1n, exponent: 400 };
 
 export function numberSet(ranges: readonly NumberRange[]): NumberSet {
   const positive = ranges.flatMap(magnitudes).filter((range) => reaches(range, START));
@@ -78,6 +86,11 @@ export function numberSet(ranges: readonly NumberRange[]): NumberSet {
     );
   return { positive, negative };
 }
+
+export const numbersOf = (positive: readonly Magnitudes[], negative: readonly Magnitudes[]): NumberSet => ({
+  positive,
+  negative,
+});
 
 export const isEmptySet = ({ positive, negative }: NumberSet): boolean =>
   positive.length === 0 && negative.length === 0;

@@ -191,7 +191,9 @@ class Reader {
     try {
       RegExp(source, "u");
     } catch (error) {
-      throw new PatternError("invalid", (error as Error).message);
+      // The message begins with the whole expression.
+      const { message } = error as Error;
+      throw new PatternError("invalid", message.slice(message.lastIndexOf("/u: ") + 4));
     }
     this.#characters = [...source];
   }

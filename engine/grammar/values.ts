@@ -158,6 +158,7 @@ class ValueBuilder {
   #describe(node: BuiltNode): void {
     if (node.isDescribed) return;
     node.isDescribed = true;
+    this.languages.place = node.schemas[0]?.pointer ?? "";
     const alternatives = (type: number): Schema[][] => this.#alternatives(node.schemas, type);
     for (const word of [TYPE.null, TYPE.true, TYPE.false]) if (alternatives(word).length > 0) node.words |= word;
     const ranges = alternatives(TYPE.number).flatMap((schemas) => rangesOf(schemas, this.languages));
@@ -258,6 +259,7 @@ class ValueBuilder {
    * Refuses a `oneOf` with branches that may overlap. If no instance is valid against two, it is the same as `anyOf`.
    */
   #proveDisjoint({ group, type, context, waiting }: Obligation): void {
+    this.languages.place = group.pointer;
     const branches = group.branches
       .map((schema) => ({ schema, choices: this.#choices([schema], context, [], type, null) }))
       .filter(({ choices }) => choices.length > 0);
