@@ -96,7 +96,7 @@ export const LIMITS = {
   /** States of one pattern or string language, which is searched for dead ends when a grammar is compiled. */
   maxGrammarStates: 20_000,
   /** Steps of compiling a grammar: about a second on a slow machine. */
-  maxGrammarSteps: 10_000_000,
+  maxGrammarSteps: 3_000_000,
   /** Cached states of a grammar's automaton, and cached token masks. */
   maxGrammarConfigurations: 4000,
   maxGrammarMasks: 128,
