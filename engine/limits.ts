@@ -119,19 +119,25 @@ export const LIMITS = {
   maxSchemaProperties: 1000,
   /** Characters of a pattern after its repetitions are expanded. */
   maxPatternPositions: 10_000,
+  /** Nesting depth of the groups of a pattern. The reader is recursive; this depth is far from a stack overflow. */
+  maxPatternDepth: 1000,
   /** Different values that a schema describes. */
   maxGrammarNodes: 10_000,
   /** Combinations of the branches of `anyOf`, `oneOf` and `enum` at one place of a schema. */
   maxGrammarAlternatives: 512,
   /** States of one pattern or string language, which is searched for dead ends when a grammar is compiled. */
   maxGrammarStates: 20_000,
+  /** Steps of compiling a grammar: about a second on a slow machine. */
+  maxGrammarSteps: 3_000_000,
   /** Cached states of a grammar's automaton, and cached token masks. */
-  maxGrammarConfigurations: 10_000,
-  maxGrammarMasks: 256,
-  /** Cached language states of a grammar; above this, the next request compiles the grammar again. */
-  maxGrammarLanguages: 200_000,
-  /** Compiled grammars that are cached for later requests. */
-  maxGrammarsKept: 16,
+  maxGrammarConfigurations: 4000,
+  maxGrammarMasks: 128,
+  /** Cached language states of a grammar. */
+  maxGrammarLanguages: 20_000,
+  /** Bytes of compiled grammars, and of refusals, that are kept for later requests. */
+  maxGrammarCacheBytes: 64 << 20,
+  /** Bytes of grammars that are kept ready to be used, with their cached states and masks. */
+  maxLoadedGrammarBytes: 64 << 20,
   /** White-space characters between the reasoning and an answer that has a grammar. */
   maxBlankBeforeAnswer: 16,
 } as const;

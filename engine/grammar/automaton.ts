@@ -10,7 +10,8 @@
  */
 
 import { LIMITS } from "../limits.js";
-import type { Language, Languages } from "./language.js";
+import type { StoredGrammar } from "./grammar-data.js";
+import type { Languages } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, isNumber, prefixKey } from "./numbers.js";
 import { MAX_NAMES, type NameClass, type ObjectShape, has, utf8Bytes } from "./objects.js";
 import { TYPE } from "./schema.js";
@@ -48,20 +49,19 @@ export interface Position {
   readonly name: string;
 }
 
-/** Content of an answer: one JSON value, or text. */
-export type AnswerShape =
-  { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
-
 export class Automaton {
-  readonly #languages: Languages;
-  readonly #shape: AnswerShape;
+  readonly #stored: StoredGrammar;
   /** Next ids. An id is never reused, because objects dropped from the tables may still be in use. */
   readonly #ids = { frame: 0, configuration: 0 };
   #tables = new Tables(this.#ids);
 
-  constructor(languages: Languages, shape: AnswerShape) {
-    this.#languages = languages;
-    this.#shape = shape;
+  constructor(stored: StoredGrammar) {
+    this.#stored = stored;
+  }
+
+  /** Bytes of the states that are kept, about. */
+  get numBytes(): number {
+    return this.#tables.numConfigurations * BYTES_PER_CONFIGURATION + this.#stored.numStates * BYTES_PER_STATE;
   }
 
   get start(): Position {
@@ -72,10 +72,11 @@ export class Automaton {
     const tables = this.#tables;
     if (tables.start === null) {
       const end = tables.configuration([{ frame: tables.frame("end", (id) => new EndFrame(id)), below: null }]);
+      const { answer, languages } = this.#stored;
       const frame =
-        this.#shape.kind === "text"
-          ? tables.text(this.#languages, { language: this.#shape.language, part: BETWEEN })
-          : tables.frame("start", (id) => new StartFrame(id, this.#shape.kind === "value" ? this.#shape.value : null!));
+        answer.kind === "text"
+          ? tables.text(languages, { language: answer.language, part: BETWEEN })
+          : tables.frame("start", (id) => new StartFrame(id, answer.value));
       tables.start = tables.configuration([{ frame, below: end }]);
     }
     return tables.start;
@@ -114,12 +115,22 @@ export class Automaton {
     const known = configuration.next[byte];
     if (known !== undefined) return known;
     // Drops all tables at once. Configurations in use stay valid, and equal ones are built again when they are reached.
-    if (this.#tables.numConfigurations > LIMITS.maxGrammarConfigurations) this.#tables = new Tables(this.#ids);
-    const reader = new Reader(this.#languages, this.#tables, byte);
+    if (
+      this.#tables.numConfigurations > LIMITS.maxGrammarConfigurations ||
+      this.#stored.numStates > LIMITS.maxGrammarLanguages
+    ) {
+      this.#tables = new Tables(this.#ids);
+      this.#stored.forget();
+    }
+    const reader = new Reader(this.#stored.languages, this.#tables, byte);
     reader.readAll(configuration);
     return (configuration.next[byte] = reader.result());
   }
 }
+
+/** A configuration with its frames and transitions by byte, and a state of a language. */
+const BYTES_PER_CONFIGURATION = 3000;
+const BYTES_PER_STATE = 400;
 
 /** The interned frames and configurations. */
 class Tables {

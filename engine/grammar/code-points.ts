@@ -7,15 +7,6 @@ export type CodePointSet = readonly number[];
 
 /** Every code point that text can contain: all except the surrogates. */
 export const ANY: CodePointSet = [0, 0xd800, 0xe000, 0x110000];
-export const NOTHING: CodePointSet = [];
-
-export function union(a: CodePointSet, b: CodePointSet): CodePointSet {
-  if (a.length === 0) return b;
-  if (b.length === 0) return a;
-  const pairs: [number, number][] = [];
-  for (const set of [a, b]) for (let i = 0; i < set.length; i += 2) pairs.push([set[i]!, set[i + 1]!]);
-  return fromPairs(pairs);
-}
 
 /** @param pairs first and end (exclusive), in any order */
 export function fromPairs(pairs: [number, number][]): CodePointSet {

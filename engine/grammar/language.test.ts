@@ -51,7 +51,7 @@ describe("patterns", () => {
   it("match the same texts as RegExp", () => {
     fc.assert(
       fc.property(patterns, fc.array(texts, { minLength: 10, maxLength: 10 }), (pattern, all) => {
-        const languages = new Languages();
+        const languages = new Languages(null);
         const language = compiled(languages, pattern);
         if (language === null) return;
         for (const text of all)
@@ -70,12 +70,12 @@ describe("patterns", () => {
     ["(^a)+", "inside a repetition"],
     ["(a{100}){200}", "positions"],
   ])("%s is refused", (pattern, reason) => {
-    expect(() => patternLanguage(new Languages(), pattern, false, 10_000)).toThrow(reason);
+    expect(() => patternLanguage(new Languages(null), pattern, false, 10_000)).toThrow(reason);
   });
 
   it("are invalid if JavaScript refuses them", () => {
-    expect(() => patternLanguage(new Languages(), "[b-a]", false, 10_000)).toThrow(PatternError);
-    expect(() => patternLanguage(new Languages(), "\\a", false, 10_000)).toThrow(PatternError);
+    expect(() => patternLanguage(new Languages(null), "[b-a]", false, 10_000)).toThrow(PatternError);
+    expect(() => patternLanguage(new Languages(null), "\\a", false, 10_000)).toThrow(PatternError);
   });
 });
 
@@ -88,7 +88,7 @@ describe("languages", () => {
         fc.integer({ min: 0, max: 3 }),
         fc.array(texts, { minLength: 10, maxLength: 10 }),
         (first, second, length, all) => {
-          const languages = new Languages();
+          const languages = new Languages(null);
           const a = compiled(languages, first);
           const b = compiled(languages, second);
           if (a === null || b === null) return;
@@ -109,7 +109,7 @@ describe("languages", () => {
   });
 
   it("count their texts", () => {
-    const languages = new Languages();
+    const languages = new Languages(null);
     const count = (pattern: string): number =>
       languages.count(languages.settle(patternLanguage(languages, pattern, true, 1000), 1000), 1000);
     expect(count("[ab]{0,2}")).toBe(7);
@@ -121,7 +121,7 @@ describe("languages", () => {
   });
 
   it("throw if they need more states than allowed", () => {
-    const languages = new Languages();
+    const languages = new Languages(null);
     const wide = patternLanguage(languages, "(a|b)*a(a|b){12}", true, 1000);
     expect(() => languages.settle(languages.not(wide), 1000)).toThrow(TooManyStates);
   });

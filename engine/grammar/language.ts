@@ -9,7 +9,9 @@
  * never accept is never entered.
  */
 
-import { ANY, type CodePointSet, complement } from "./code-points.js";
+import type { Budget } from "../budget.js";
+import { ANY, type CodePointSet } from "./code-points.js";
+import { OUTSIDE, type Partition, Partitions, classOf } from "./partitions.js";
 
 /** A language: a state, and its transitions by code point. */
 export interface Language {
@@ -31,24 +33,40 @@ export interface Language {
   isLive: boolean | null;
 }
 
-/**
- * Transitions by ranges of code points, first to end (exclusive): parallel arrays, ascending, without overlaps. Other
- * code points are not allowed.
- */
+/** Transitions: the target of each class of code points. Other code points are not allowed. */
 export interface Steps {
-  readonly firsts: readonly number[];
-  readonly ends: readonly number[];
+  readonly partition: Partition;
   readonly targets: readonly Language[];
 }
 
-type Shape =
+export type Shape =
   | { readonly kind: "none" | "empty" }
   | { readonly kind: "set"; readonly set: CodePointSet }
-  | { readonly kind: "words"; readonly words: readonly string[] }
+  | Words
   | { readonly kind: "concat"; readonly first: Language; readonly rest: Language }
   | { readonly kind: "union" | "intersection"; readonly parts: readonly Language[] }
   | { readonly kind: "not"; readonly of: Language }
   | { readonly kind: "repeat"; readonly of: Language; readonly min: number; readonly max: number };
+
+/** The rests of some words of a list, which all begin alike. A state shares the list, whatever its size. */
+export interface Words {
+  readonly kind: "words";
+  readonly list: WordList;
+  /** The words, first to end (exclusive). */
+  readonly first: number;
+  readonly end: number;
+  /** Where the rests begin, in UTF-16 code units and in code points. */
+  readonly at: number;
+  readonly atPoint: number;
+}
+
+export interface WordList {
+  readonly id: number;
+  /** Sorted, each once. */
+  readonly words: readonly string[];
+  /** Code points of each word. */
+  readonly lengths: ArrayLike<number>;
+}
 
 /** Thrown when a language has more states than the limit. */
 export class TooManyStates extends Error {}
@@ -59,25 +77,60 @@ export class Languages {
   readonly any: Language;
   /** The language of every text. */
   readonly all: Language;
-  readonly #known = new Map<string, Language>();
+  readonly partitions: Partitions;
+  /** JSON pointer of the schema that is being compiled, for the budget's error. */
+  place = "";
+  readonly #budget: Budget | null;
+  #known = new Map<string, Language>();
   readonly #counts = new Map<Language, number>();
+  #numIds = 0;
+  #numLists = 0;
   #numSettled = 0;
   #numExplored = 0;
 
-  constructor() {
+  /** @param budget for the work of compiling; null once a grammar is in use, where each step derives few states */
+  constructor(budget: Budget | null) {
+    this.#budget = budget;
+    this.partitions = new Partitions(budget);
     this.none = this.#make("none", { kind: "none" }, false, true);
     this.empty = this.#make("empty", { kind: "empty" }, true, true);
     this.any = this.set(ANY);
     this.all = this.repeat(this.any, 0, Infinity);
   }
 
-  /** Number of states created so far. */
+  /** Number of states in the tables; the ranges that they share count as a part of a state each. */
   get numStates(): number {
-    return this.#known.size;
+    return this.#known.size + (this.partitions.size >> 4);
+  }
+
+  /**
+   * Drops the tables. States in use stay valid, and equal ones are built again when they are reached. Ids are not
+   * reused.
+   */
+  forget(): void {
+    this.partitions.forget();
+    this.#counts.clear();
+    this.#known = new Map();
+    for (const [key, language] of Object.entries({ none: this.none, empty: this.empty }))
+      this.#known.set(key, language);
+    this.#known.set(setKey(ANY), this.any);
+    this.#known.set(repeatKey(this.any, 0, Infinity), this.all);
+  }
+
+  /** Numbers new states and lists from these on; those below belong to a compiled grammar. */
+  reserve(numStates: number, numLists: number): void {
+    this.#numIds = Math.max(this.#numIds, numStates);
+    this.#numLists = Math.max(this.#numLists, numLists);
+  }
+
+  /** Counts steps of compiling. @throws the error of the budget, or Canceled */
+  spend(numSteps = 1): void {
+    this.#budget?.spend(numSteps);
   }
 
   set(set: CodePointSet): Language {
-    return set.length === 0 ? this.none : this.#make(`s${set.join()}`, { kind: "set", set }, false, true);
+    this.#budget?.spend(1 + (set.length >> 3));
+    return set.length === 0 ? this.none : this.#make(setKey(set), { kind: "set", set }, false, true);
   }
 
   /** Returns the language of exactly these texts, which must not contain lone surrogates. */
@@ -85,7 +138,18 @@ export class Languages {
     const sorted = [...new Set(words)].sort();
     if (sorted.length === 0) return this.none;
     if (sorted.length === 1 && sorted[0] === "") return this.empty;
-    return this.#make(`w${JSON.stringify(sorted)}`, { kind: "words", words: sorted }, sorted[0] === "", true);
+    const key = `w${JSON.stringify(sorted)}`;
+    this.#budget?.spend(sorted.length + (key.length >> 4));
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const lengths = sorted.map(numCodePoints);
+    const list = { id: this.#numLists++, words: sorted, lengths };
+    return this.#make(
+      key,
+      { kind: "words", list, first: 0, end: sorted.length, at: 0, atPoint: 0 },
+      sorted[0] === "",
+      true,
+    );
   }
 
   concat(first: Language, rest: Language): Language {
@@ -93,7 +157,7 @@ export class Languages {
     if (first === this.empty) return rest;
     if (rest === this.empty) return first;
     if (first === this.all && rest === this.all) return this.all;
-    if (first.shape.kind === "concat") return this.concat(first.shape.first, this.concat(first.shape.rest, rest));
+    if (first.shape.kind === "concat") return this.#concatChain(first, rest);
     const isAccepting = first.isAccepting && rest.isAccepting;
     return this.#make(
       `c${first.id},${rest.id}`,
@@ -103,14 +167,24 @@ export class Languages {
     );
   }
 
+  /** Concatenates a concatenation: chains nest to the right only. */
+  #concatChain(first: Language, rest: Language): Language {
+    const parts: Language[] = [];
+    let last = first;
+    for (; last.shape.kind === "concat"; last = last.shape.rest) parts.push(last.shape.first);
+    this.#budget?.spend(parts.length);
+    return parts.reduceRight((end, part) => this.concat(part, end), this.concat(last, rest));
+  }
+
   union(languages: readonly Language[]): Language {
     const parts = flatten(languages, "union");
+    this.#budget?.spend(parts.size >> 1);
     parts.delete(this.none);
     if (parts.has(this.all)) return this.all;
     const lists = [...parts].filter(({ shape }) => shape.kind === "words");
     if (lists.length > 1) {
       for (const list of lists) parts.delete(list);
-      parts.add(this.words(lists.flatMap(({ shape }) => (shape.kind === "words" ? shape.words : []))));
+      parts.add(this.words(lists.flatMap(({ shape }) => (shape.kind === "words" ? restsOf(shape) : []))));
     }
     if (parts.has(this.empty) && [...parts].some((part) => part !== this.empty && part.isAccepting))
       parts.delete(this.empty);
@@ -119,12 +193,13 @@ export class Languages {
 
   intersection(languages: readonly Language[]): Language {
     const parts = flatten(languages, "intersection");
+    this.#budget?.spend(parts.size >> 1);
     parts.delete(this.all);
     if (parts.has(this.none)) return this.none;
     const list = [...parts].find(({ shape }) => shape.kind === "words");
     if (list?.shape.kind === "words") {
       return this.words(
-        list.shape.words.filter((word) => [...parts].every((part) => part === list || this.has(part, word))),
+        restsOf(list.shape).filter((word) => [...parts].every((part) => part === list || this.has(part, word))),
       );
     }
     let min = 0;
@@ -163,7 +238,7 @@ export class Languages {
     if (of === this.empty || (min === 1 && max === 1)) return of;
     if (of.shape.kind === "repeat" && of.shape.min === 0 && of.shape.max === Infinity) return of;
     const least = of.isAccepting ? 0 : min;
-    return this.#make(`r${of.id},${least},${max}`, { kind: "repeat", of, min: least, max }, least === 0, of.isPlain);
+    return this.#make(repeatKey(of, least, max), { kind: "repeat", of, min: least, max }, least === 0, of.isPlain);
   }
 
   /**
@@ -184,18 +259,31 @@ export class Languages {
 
   /** Returns the transitions by code point; after `settle`, only those to states that can still accept. */
   steps(language: Language): Steps {
-    return (language.steps ??= this.#derive(language));
+    if (language.steps !== null) return language.steps;
+    // The parts come first, without recursion: expressions can be nested as deep as they are long.
+    const open = [{ language, parts: neededFor(language), next: 0 }];
+    while (open.length > 0) {
+      const top = open.at(-1)!;
+      const part = top.parts[top.next++];
+      if (part !== undefined) {
+        if (part.steps === null) open.push({ language: part, parts: neededFor(part), next: 0 });
+        continue;
+      }
+      top.language.steps ??= this.#derive(top.language);
+      open.pop();
+    }
+    return language.steps!;
   }
 
   /** @returns the state after a code point, or null if it is not allowed */
   next(language: Language, codePoint: number): Language | null {
-    const { firsts, ends, targets } = this.steps(language);
-    const index = lastAtMost(firsts, codePoint);
-    return index >= 0 && codePoint < ends[index]! ? targets[index]! : null;
+    const { partition, targets } = this.steps(language);
+    return targets[classOf(partition, codePoint)] ?? null;
   }
 
   has(language: Language, text: string): boolean {
     let state: Language | null = language;
+    this.#budget?.spend(text.length);
     for (const character of text) {
       state = this.next(state, character.codePointAt(0)!);
       if (state === null) return false;
@@ -218,7 +306,7 @@ export class Languages {
     for (const state of found) {
       if (++this.#numSettled > maxStates) throw new TooManyStates();
       let isLive = state.isAccepting;
-      for (const target of new Set(this.steps(state).targets)) {
+      for (const target of this.steps(state).targets) {
         if (target.isPlain || target.isLive === true) isLive = true;
         else if (target.isLive === null) {
           const known = cameFrom.get(target);
@@ -233,10 +321,10 @@ export class Languages {
     for (const state of live) {
       if (state.isLive === true) continue;
       state.isLive = true;
-      live.push(...cameFrom.get(state)!);
+      for (const before of cameFrom.get(state)!) live.push(before);
     }
     for (const state of found) state.isLive ??= false;
-    for (const state of found) state.steps = onlyLive(this.steps(state));
+    for (const state of found) state.steps = this.#onlyLive(this.steps(state));
     return language.isLive ? language : this.none;
   }
 
@@ -257,91 +345,173 @@ export class Languages {
 
   /** Counts the texts of a settled language, up to `most`. */
   count(language: Language, most: number): number {
-    const open = new Set<Language>();
+    const open = new Map<Language, { sizes: readonly number[]; next: number; sum: number }>();
     const stack: Language[] = [language];
     while (stack.length > 0) {
       const state = stack.at(-1)!;
+      this.#budget?.spend();
       if (this.#counts.has(state)) {
         stack.pop();
         continue;
       }
-      const { firsts, ends, targets } = this.steps(state);
-      const isWide = targets.some((_, i) => ends[i]! - firsts[i]! >= most);
-      let sum = state.isAccepting ? 1 : 0;
-      for (let i = 0; i < targets.length; i++) sum += (ends[i]! - firsts[i]!) * (this.#counts.get(targets[i]!) ?? 0);
-      const next = targets.find((target) => !this.#counts.has(target));
-      if (state === this.all || isWide || sum >= most || (next !== undefined && open.has(next))) {
-        // The count is large enough, or a cycle of states that can all still accept makes it infinite.
-        this.#counts.set(state, most);
-      } else if (next === undefined) {
-        this.#counts.set(state, sum);
-      } else {
-        open.add(state);
-        stack.push(next);
-        continue;
+      const { partition, targets } = this.steps(state);
+      let visit = open.get(state);
+      if (visit === undefined) {
+        const sizes = classSizes(partition);
+        this.#budget?.spend(partition.firsts.length >> 2);
+        const isMany = state === this.all || sizes.some((size) => size >= most);
+        visit = { sizes, next: 0, sum: isMany ? most : Number(state.isAccepting) };
+        open.set(state, visit);
       }
+      let isWaiting = false;
+      for (; visit.next < targets.length && visit.sum < most; visit.next++) {
+        const target = targets[visit.next]!;
+        const count = this.#counts.get(target);
+        if (count !== undefined) visit.sum += visit.sizes[visit.next]! * count;
+        // A cycle of states that can all still accept makes the count infinite.
+        else if (open.has(target)) visit.sum = most;
+        else {
+          stack.push(target);
+          isWaiting = true;
+          break;
+        }
+      }
+      if (isWaiting) continue;
+      this.#counts.set(state, Math.min(visit.sum, most));
       open.delete(state);
       stack.pop();
     }
     return this.#counts.get(language)!;
   }
 
+  /** Computes the transitions; those of the parts are known. */
   #derive(language: Language): Steps {
+    const { partitions } = this;
     const { shape } = language;
+    this.#budget?.spend(4);
     switch (shape.kind) {
       case "none":
       case "empty":
-        return NO_STEPS;
+        return { partition: partitions.ofSet([]), targets: [] };
       case "set":
-        return onSet(shape.set, this.empty);
+        return { partition: partitions.ofSet(shape.set), targets: [this.empty] };
       case "words":
-        return this.#afterFirst(shape.words);
+        return this.#afterFirst(shape);
       case "concat": {
-        const begun = mapped(this.steps(shape.first), (target) => this.concat(target, shape.rest));
+        const begun = this.#mapped(this.steps(shape.first), (target) => this.concat(target, shape.rest));
         return shape.first.isAccepting ? this.#overlaid([begun, this.steps(shape.rest)]) : begun;
       }
       case "union":
         return this.#overlaid(shape.parts.map((part) => this.steps(part)));
       case "intersection": {
         const all = shape.parts.map((part) => this.steps(part));
-        return overlay(all, (targets) => (targets.length < all.length ? this.none : this.intersection(targets)));
+        return this.#overlay(all, (targets) => (targets.length < all.length ? this.none : this.intersection(targets)));
       }
       case "not": {
-        const { firsts, ends, targets } = this.steps(shape.of);
-        const read = firsts.flatMap((first, i) => [first, ends[i]!]);
-        const rest = onSet(complement(read), this.all);
-        return overlay(
-          [{ firsts, ends, targets: targets.map((target) => this.not(target)) }, rest],
-          ([target]) => target!,
+        const { partition, targets } = this.steps(shape.of);
+        const whole = partitions.overlay([partition, partitions.ofSet(ANY)]);
+        return this.#joined(
+          whole.partition,
+          whole.parts.map(([inside]) => (inside === OUTSIDE ? this.all : this.not(targets[inside!]!))),
         );
       }
       case "repeat": {
         const rest = this.repeat(shape.of, Math.max(0, shape.min - 1), shape.max - 1);
-        return mapped(this.steps(shape.of), (target) => this.concat(target, rest));
+        return this.#mapped(this.steps(shape.of), (target) => this.concat(target, rest));
       }
     }
   }
 
   #overlaid(all: readonly Steps[]): Steps {
-    return overlay(all, (targets) => (targets.length === 1 ? targets[0]! : this.union(targets)));
+    return this.#overlay(all, (targets) => (targets.length === 1 ? targets[0]! : this.union(targets)));
   }
 
-  #afterFirst(words: readonly string[]): Steps {
-    const rests = new Map<number, string[]>();
-    for (const word of words) {
-      const codePoint = word.codePointAt(0);
-      if (codePoint === undefined) continue;
-      const rest = word.slice(codePoint > 0xffff ? 2 : 1);
-      const known = rests.get(codePoint);
-      if (known === undefined) rests.set(codePoint, [rest]);
-      else known.push(rest);
+  /** Combines the targets of all transitions that allow a code point. */
+  #overlay(all: readonly Steps[], combine: (targets: readonly Language[]) => Language): Steps {
+    const indexes = new Map<Partition, number>();
+    for (const { partition } of all) if (!indexes.has(partition)) indexes.set(partition, indexes.size);
+    const whole = this.partitions.overlay([...indexes.keys()]);
+    const places = all.map(({ partition }) => indexes.get(partition)!);
+    this.#budget?.spend(whole.parts.length * (1 + (all.length >> 3)));
+    const targets = whole.parts.map((classes) => {
+      const found: Language[] = [];
+      for (let i = 0; i < all.length; i++) {
+        const target = all[i]!.targets[classes[places[i]!]!];
+        if (target !== undefined) found.push(target);
+      }
+      return combine(found);
+    });
+    return this.#joined(whole.partition, targets);
+  }
+
+  #mapped({ partition, targets }: Steps, map: (target: Language) => Language): Steps {
+    return this.#joined(partition, targets.map(map));
+  }
+
+  /** Joins the classes that have the same target, and drops those whose target is `none`. */
+  #joined(partition: Partition, targets: readonly Language[]): Steps {
+    this.#budget?.spend(targets.length >> 1);
+    const places = new Map<Language, number>();
+    const joined = targets.map((target) => {
+      if (target === this.none) return OUTSIDE;
+      const known = places.get(target);
+      if (known !== undefined) return known;
+      places.set(target, places.size);
+      return places.size - 1;
+    });
+    if (places.size === targets.length) return { partition, targets };
+    return { partition: this.partitions.coarser(partition, joined), targets: [...places.keys()] };
+  }
+
+  #onlyLive({ partition, targets }: Steps): Steps {
+    return this.#joined(
+      partition,
+      targets.map((target) => (target.isPlain || target.isLive === true ? target : this.none)),
+    );
+  }
+
+  #afterFirst({ list, first, end, at, atPoint }: Words): Steps {
+    const { words } = list;
+    const groups: { readonly codePoint: number; readonly first: number; readonly end: number }[] = [];
+    for (let from = first + Number(words[first]!.length === at); from < end;) {
+      const codePoint = words[from]!.codePointAt(at)!;
+      let low = from + 1;
+      let high = end;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (words[middle]!.codePointAt(at) === codePoint) low = middle + 1;
+        else high = middle;
+      }
+      groups.push({ codePoint, first: from, end: low });
+      from = low;
     }
-    const firsts = [...rests.keys()].sort((a, b) => a - b);
+    this.#budget?.spend(4 * groups.length);
+    groups.sort((a, b) => a.codePoint - b.codePoint);
     return {
-      firsts,
-      ends: firsts.map((first) => first + 1),
-      targets: firsts.map((first) => this.words(rests.get(first)!)),
+      partition: this.partitions.ofSingles(groups.map(({ codePoint }) => codePoint)),
+      targets: groups.map((group) =>
+        this.#rest({
+          kind: "words",
+          list,
+          first: group.first,
+          end: group.end,
+          at: at + (group.codePoint > 0xffff ? 2 : 1),
+          atPoint: atPoint + 1,
+        }),
+      ),
     };
+  }
+
+  #rest(rests: Words): Language {
+    const { list, first, end, at } = rests;
+    const { words } = list;
+    if (end - first === 1 && words[first]!.length === at) return this.empty;
+    // Short rests become one object even if they come from different words, as "Z" of many times of day does.
+    if (end - first <= 4 && words[first]!.length + words[end - 1]!.length - 2 * at <= 32) {
+      const texts = restsOf(rests);
+      if (texts.every((text) => text.length <= 32)) return this.words(texts);
+    }
+    return this.#make(`l${list.id},${first},${end},${at}`, rests, words[first]!.length === at, true);
   }
 
   #combined(
@@ -371,12 +541,16 @@ export class Languages {
   ): Language {
     let language = this.#known.get(key);
     if (language === undefined) {
-      language = { id: this.#known.size, shape, isAccepting, isPlain, ...lengths, steps: null, isLive: null };
+      this.#budget?.spend(2);
+      language = { id: this.#numIds++, shape, isAccepting, isPlain, ...lengths, steps: null, isLive: null };
       this.#known.set(key, language);
     }
     return language;
   }
 }
+
+const setKey = (set: CodePointSet): string => `s${set.join()}`;
+const repeatKey = (of: Language, min: number, max: number): string => `r${of.id},${min},${max}`;
 
 interface Lengths {
   readonly shortest: number;
@@ -392,19 +566,29 @@ function textLengths(shape: Shape): Lengths {
     case "set":
       return { shortest: 1, longest: 1 };
     case "words": {
-      const lengths = shape.words.map((word) => [...word].length);
-      return { shortest: Math.min(...lengths), longest: Math.max(...lengths) };
+      const { list, first, end, atPoint } = shape;
+      let shortest = Infinity;
+      let longest = 0;
+      for (let index = first; index < end; index++) {
+        shortest = Math.min(shortest, list.lengths[index]! - atPoint);
+        longest = Math.max(longest, list.lengths[index]! - atPoint);
+      }
+      return { shortest, longest };
     }
     case "concat":
       return {
         shortest: shape.first.shortest + shape.rest.shortest,
         longest: shape.first.longest + shape.rest.longest,
       };
-    case "union":
-      return {
-        shortest: Math.min(...shape.parts.map(({ shortest }) => shortest)),
-        longest: Math.max(...shape.parts.map(({ longest }) => longest)),
-      };
+    case "union": {
+      let shortest = Infinity;
+      let longest = -Infinity;
+      for (const part of shape.parts) {
+        shortest = Math.min(shortest, part.shortest);
+        longest = Math.max(longest, part.longest);
+      }
+      return { shortest, longest };
+    }
     case "repeat": {
       const { of, min, max } = shape;
       return { shortest: min === 0 ? 0 : min * of.shortest, longest: of.longest === 0 ? 0 : max * of.longest };
@@ -415,19 +599,39 @@ function textLengths(shape: Shape): Lengths {
   }
 }
 
-/** @returns the index of the last element that is at most `value`, or -1 */
-export function lastAtMost(ascending: readonly number[], value: number): number {
-  let low = 0;
-  let high = ascending.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ascending[middle]! <= value) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
+function numCodePoints(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; count++) at += text.codePointAt(at)! > 0xffff ? 2 : 1;
+  return count;
 }
 
-const NO_STEPS: Steps = { firsts: [], ends: [], targets: [] };
+/** Returns the texts of a list of words; null for every other language. */
+export function listOf({ shape }: Language): readonly string[] | null {
+  return shape.kind === "words" ? restsOf(shape) : null;
+}
+
+function restsOf({ list, first, end, at }: Words): string[] {
+  return list.words.slice(first, end).map((word) => word.slice(at));
+}
+
+/** Returns the languages whose transitions those of a language are made of. */
+function neededFor({ shape }: Language): readonly Language[] {
+  switch (shape.kind) {
+    case "none":
+    case "empty":
+    case "set":
+    case "words":
+      return [];
+    case "concat":
+      return shape.first.isAccepting ? [shape.first, shape.rest] : [shape.first];
+    case "union":
+    case "intersection":
+      return shape.parts;
+    case "not":
+    case "repeat":
+      return [shape.of];
+  }
+}
 
 function flatten(languages: readonly Language[], kind: "union" | "intersection"): Set<Language> {
   const parts = new Set<Language>();
@@ -439,65 +643,9 @@ function flatten(languages: readonly Language[], kind: "union" | "intersection")
   return parts;
 }
 
-function onSet(set: CodePointSet, target: Language): Steps {
-  const firsts = set.filter((_, i) => i % 2 === 0);
-  return { firsts, ends: set.filter((_, i) => i % 2 === 1), targets: firsts.map(() => target) };
-}
-
-function mapped({ firsts, ends, targets }: Steps, map: (target: Language) => Language): Steps {
-  const known = new Map<Language, Language>();
-  return {
-    firsts,
-    ends,
-    targets: targets.map((target) => {
-      let result = known.get(target);
-      if (result === undefined) known.set(target, (result = map(target)));
-      return result;
-    }),
-  };
-}
-
-function onlyLive({ firsts, ends, targets }: Steps): Steps {
-  const keep = targets.map((target) => target.isPlain || target.isLive === true);
-  const kept = <T>(values: readonly T[]): T[] => values.filter((_, i) => keep[i]);
-  return { firsts: kept(firsts), ends: kept(ends), targets: kept(targets) };
-}
-
-/** Overlays transitions: each interval gets the combined targets of all that cover it, or none if nothing covers it. */
-function overlay(all: readonly Steps[], combine: (targets: readonly Language[]) => Language): Steps {
-  const borders: { at: number; index: number; target: Language | null }[] = [];
-  all.forEach(({ firsts, ends, targets }, index) => {
-    for (let i = 0; i < firsts.length; i++) {
-      borders.push({ at: firsts[i]!, index, target: targets[i]! });
-      if (firsts[i + 1] !== ends[i]) borders.push({ at: ends[i]!, index, target: null });
-    }
-  });
-  borders.sort((a, b) => a.at - b.at);
-  const covering = new Map<number, Language>();
-  const known = new Map<string, Language>();
-  const firsts: number[] = [];
-  const ends: number[] = [];
-  const targets: Language[] = [];
-  for (let i = 0; i < borders.length;) {
-    const { at } = borders[i]!;
-    for (; i < borders.length && borders[i]!.at === at; i++) {
-      const { index, target } = borders[i]!;
-      if (target === null) covering.delete(index);
-      else covering.set(index, target);
-    }
-    if (covering.size === 0) continue;
-    const parts = [...covering.values()];
-    const key = parts.map(({ id }) => id).join();
-    let target = known.get(key);
-    if (target === undefined) known.set(key, (target = combine(parts)));
-    if (target.shape.kind === "none") continue;
-    const end = borders[i]!.at;
-    if (targets.at(-1) === target && ends.at(-1) === at) ends[ends.length - 1] = end;
-    else {
-      firsts.push(at);
-      ends.push(end);
-      targets.push(target);
-    }
-  }
-  return { firsts, ends, targets };
+/** Returns the number of code points of each class. */
+function classSizes({ firsts, ends, classes, numClasses }: Partition): number[] {
+  const sizes = new Array<number>(numClasses).fill(0);
+  for (let i = 0; i < firsts.length; i++) sizes[classes[i]!]! += ends[i]! - firsts[i]!;
+  return sizes;
 }

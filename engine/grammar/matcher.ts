@@ -1,8 +1,8 @@
 /** A compiled answer format, and the state of one answer in it. */
 
 import { LIMITS } from "../limits.js";
-import { type AnswerShape, Automaton, type Configuration, type Position } from "./automaton.js";
-import type { Languages } from "./language.js";
+import { Automaton, type Configuration, type Position } from "./automaton.js";
+import { type GrammarData, StoredGrammar, grammarBytes } from "./grammar-data.js";
 import type { VocabularyTrie } from "./vocabulary-trie.js";
 
 /**
@@ -11,13 +11,34 @@ import type { VocabularyTrie } from "./vocabulary-trie.js";
 export class Grammar {
   /** @internal */
   readonly automaton: Automaton;
-  readonly #languages: Languages;
+  readonly #data: GrammarData;
   readonly #masks = new WeakMap<VocabularyTrie, Map<Configuration, Uint32Array>>();
+  #maskBytes = 0;
 
-  /** @internal */
-  constructor(languages: Languages, shape: AnswerShape) {
-    this.#languages = languages;
-    this.automaton = new Automaton(languages, shape);
+  private constructor(data: GrammarData) {
+    this.#data = data;
+    this.automaton = new Automaton(new StoredGrammar(data));
+  }
+
+  /**
+   * Reading is lazy: this takes the same time for grammars of any size.
+   * @param data from `toData`, maybe in another thread
+   */
+  static fromData(data: GrammarData): Grammar {
+    return new Grammar(data);
+  }
+
+  /** Returns the compiled grammar as a few flat arrays, which can be sent to another thread. */
+  toData(): GrammarData {
+    return this.#data;
+  }
+
+  /**
+   * Bytes of the grammar with the states and masks that are kept, about. It grows while the grammar is used.
+   * @internal
+   */
+  get numBytes(): number {
+    return grammarBytes(this.#data) + this.automaton.numBytes + this.#maskBytes;
   }
 
   /** True if an answer can begin with a byte other than white space, or can be empty. */
@@ -28,14 +49,6 @@ export class Grammar {
       if (!isBlank && this.automaton.step(configuration, byte) !== null) return true;
     }
     return configuration.isComplete;
-  }
-
-  /**
-   * True if so many states were computed that the next request should compile the grammar again.
-   * @internal
-   */
-  get isBloated(): boolean {
-    return this.#languages.numStates > LIMITS.maxGrammarLanguages;
   }
 
   /**
@@ -51,11 +64,15 @@ export class Grammar {
       const { bits, dependsOnName } = trie.mask(this.automaton, position);
       if (dependsOnName) return bits;
       mask = bits;
+      this.#maskBytes += bits.byteLength;
     }
     // A Map keeps the order of insertion: the mask used last is inserted last, and the first one is evicted.
     masks.delete(configuration);
     masks.set(configuration, mask);
-    if (masks.size > LIMITS.maxGrammarMasks) masks.delete(masks.keys().next().value!);
+    if (masks.size > LIMITS.maxGrammarMasks) {
+      this.#maskBytes -= mask.byteLength;
+      masks.delete(masks.keys().next().value!);
+    }
     return mask;
   }
 }

@@ -17,6 +17,7 @@ import {
   negated,
   numDigits,
   scaled,
+  trimmed,
 } from "./decimal.js";
 
 /** Multiples of `step` from `min` to `max`, inclusive; null means no bound. */
@@ -29,7 +30,7 @@ export interface NumberRange {
 export const ALL_NUMBERS: NumberRange = { min: null, max: null, step: null };
 
 /** Numbers without their sign: 0 <= low <= high. */
-interface Magnitudes {
+export interface Magnitudes {
   readonly low: Decimal;
   readonly high: Decimal;
   readonly step: Decimal | null;
@@ -40,6 +41,8 @@ export interface NumberSet {
   readonly positive: readonly Magnitudes[];
   readonly negative: readonly Magnitudes[];
 }
+
+export const NO_NUMBERS: NumberSet = { positive: [], negative: [] };
 
 const MAX_DIGITS = 17;
 /** Digits before the point: JSON.stringify writes integers of up to 21 digits without an exponent. */
@@ -60,9 +63,17 @@ const MAX_EXACT: Decimal = { digits: 2n ** 53n, exponent: 0 };
 export function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
   const min = a.min === null || (b.min !== null && compare(b.min, a.min) > 0) ? b.min : a.min;
   const max = a.max === null || (b.max !== null && compare(b.max, a.max) < 0) ? b.max : a.max;
-  const step = a.step === null ? b.step : b.step === null ? a.step : leastCommonMultiple(a.step, b.step);
+  const step = a.step === null ? b.step : b.step === null ? a.step : commonStep(a.step, b.step);
   return { min, max, step };
 }
+
+/** Returns the step of the numbers that are multiples of both. Above the largest number, only zero is a multiple. */
+function commonStep(a: Decimal, b: Decimal): Decimal {
+  const step = leastCommonMultiple(a, b);
+  return compare(step, LARGEST) > 0 ? ABOVE_ALL : step;
+}
+
+const ABOVE_ALL: Decimal = { digits: 1n, exponent: 400 };
 
 export function numberSet(ranges: readonly NumberRange[]): NumberSet {
   const positive = ranges.flatMap(magnitudes).filter((range) => reaches(range, START));
@@ -76,8 +87,23 @@ export function numberSet(ranges: readonly NumberRange[]): NumberSet {
   return { positive, negative };
 }
 
+export const numbersOf = (positive: readonly Magnitudes[], negative: readonly Magnitudes[]): NumberSet => ({
+  positive,
+  negative,
+});
+
 export const isEmptySet = ({ positive, negative }: NumberSet): boolean =>
   positive.length === 0 && negative.length === 0;
+
+/** Returns each number as text if the set consists of single numbers, else null. Equal numbers have equal texts. */
+export function pointsOf({ positive, negative }: NumberSet): string[] | null {
+  if ([...positive, ...negative].some(({ low, high }) => compare(low, high) !== 0)) return null;
+  const text = (sign: string, { low }: Magnitudes): string => {
+    const { digits, exponent } = trimmed(low);
+    return digits === 0n ? "0" : `${sign}${digits}e${exponent}`;
+  };
+  return [...positive.map((range) => text("", range)), ...negative.map((range) => text("-", range))];
+}
 
 /** The part of a number that was read: digits (whole and fraction) * 10^-fractionDigits, then an exponent. */
 export interface NumberPrefix {

@@ -31,7 +31,7 @@ export class ObjectShape<Value> {
   /** Classes that can have a value. */
   classes: readonly NameClass<Value>[] = [];
   /** Number of possible additional names. */
-  #numSpare = 0;
+  numSpare = 0;
   /** Number of required slots, and of possible slots, from each slot index on. */
   #requiredFrom: number[] = [];
   #possibleFrom: number[] = [];
@@ -51,21 +51,38 @@ export class ObjectShape<Value> {
     this.hasNeeds = slots.some(({ needs }) => needs.length > 0);
   }
 
+  /** @returns a shape with what `settle` found for it. @param isPossible by slot: true if it can have a value */
+  static settled<Value>(
+    { id, slots, classes, min, max }: Pick<ObjectShape<Value>, "id" | "slots" | "classes" | "min" | "max">,
+    isPossible: readonly boolean[],
+    numSpare: number,
+  ): ObjectShape<Value> {
+    const shape = new ObjectShape(id, slots, classes, min, max);
+    shape.#set(isPossible, classes, numSpare);
+    return shape;
+  }
+
   /** Sets which slots and classes can have a value. @returns true if any such object exists */
   settle(languages: Languages, exists: (value: Value) => boolean): boolean {
+    const classes = this.allClasses.filter(({ value }) => exists(value));
+    const numSpare = classes.reduce((sum, { names }) => sum + this.#countNames(languages, names), 0);
     const isPossible = this.slots.map((slot) => slot.isNameValid && exists(slot.value));
-    this.#isPossible = isPossible;
-    this.classes = this.allClasses.filter(({ value }) => exists(value));
-    this.#numSpare = this.classes.reduce((sum, { names }) => sum + this.#countNames(languages, names), 0);
-    this.#requiredFrom = [0];
-    this.#possibleFrom = [0];
-    for (let index = this.slots.length - 1; index >= 0; index--) {
-      this.#requiredFrom.unshift(this.#requiredFrom[0]! + Number(this.slots[index]!.isRequired));
-      this.#possibleFrom.unshift(this.#possibleFrom[0]! + Number(isPossible[index]!));
-    }
-    this.#feasible.clear();
+    this.#set(isPossible, classes, numSpare);
     if (this.min > this.max) return false;
     return this.slots.every((slot, index) => !slot.isRequired || isPossible[index]!) && this.canFinish(0, 0, 0n, 0);
+  }
+
+  #set(isPossible: readonly boolean[], classes: readonly NameClass<Value>[], numSpare: number): void {
+    this.#isPossible = isPossible;
+    this.classes = classes;
+    this.numSpare = numSpare;
+    this.#requiredFrom = new Array<number>(this.slots.length + 1).fill(0);
+    this.#possibleFrom = new Array<number>(this.slots.length + 1).fill(0);
+    for (let index = this.slots.length - 1; index >= 0; index--) {
+      this.#requiredFrom[index] = this.#requiredFrom[index + 1]! + Number(this.slots[index]!.isRequired);
+      this.#possibleFrom[index] = this.#possibleFrom[index + 1]! + Number(isPossible[index]!);
+    }
+    this.#feasible.clear();
   }
 
   isSlotPossible(index: number): boolean {
@@ -74,7 +91,7 @@ export class ObjectShape<Value> {
 
   /** True if an additional property can follow. */
   canAdd(count: number, present: bigint, numAdded: number): boolean {
-    return numAdded < this.#numSpare && this.canFinish(this.slots.length, count + 1, present, numAdded + 1);
+    return numAdded < this.numSpare && this.canFinish(this.slots.length, count + 1, present, numAdded + 1);
   }
 
   /** True if the object can be closed now. */
@@ -89,7 +106,7 @@ export class ObjectShape<Value> {
    * @param present bit set of the slots that are present; 0 if no slot needs another
    */
   canFinish(next: number, count: number, present: bigint, numAdded: number): boolean {
-    const numMore = this.#numSpare - numAdded;
+    const numMore = this.numSpare - numAdded;
     if (!this.hasNeeds) {
       return count + this.#requiredFrom[next]! <= this.max && count + this.#possibleFrom[next]! + numMore >= this.min;
     }
@@ -145,10 +162,17 @@ export class ObjectShape<Value> {
   }
 
   #countNames(languages: Languages, names: Language): number {
-    const count = languages.count(names, MAX_NAMES);
-    if (count >= MAX_NAMES) return Infinity;
-    return count - this.slots.filter(({ name }) => languages.has(names, name)).length;
+    let count = this.#counts.get(names);
+    if (count === undefined) {
+      count = languages.count(names, MAX_NAMES);
+      if (count >= MAX_NAMES) count = Infinity;
+      else count -= this.slots.filter(({ name }) => languages.has(names, name)).length;
+      this.#counts.set(names, count);
+    }
+    return count;
   }
+
+  readonly #counts = new Map<Language, number>();
 }
 
 export const has = (bits: bigint, index: number): boolean => ((bits >> BigInt(index)) & 1n) === 1n;

@@ -5,7 +5,7 @@
  */
 
 import { LIMITS } from "../limits.js";
-import { ANY, type CodePointSet, NOTHING, complement, fromPairs, intersect, union } from "./code-points.js";
+import { ANY, type CodePointSet, complement, fromPairs, intersect } from "./code-points.js";
 import { type Language, type Languages, TooManyStates } from "./language.js";
 
 /** Thrown when a pattern cannot be used; `code` and the message give the reason. */
@@ -30,16 +30,15 @@ export function patternLanguage(
   isWhole: boolean,
   maxPositions: number,
 ): Language {
-  const tree = new Reader(source).read();
-  if (positions(tree) > maxPositions) {
+  const tree = new Reader(languages, source).read();
+  if (tree.size > maxPositions) {
     throw new PatternError(
       "unsupported",
       `the pattern has more than ${maxPositions} positions after its repetitions are expanded`,
     );
   }
-  const everything: Tree = { kind: "repeat", of: { kind: "set", set: ANY }, min: 0, max: Infinity };
-  const search: Tree = isWhole ? tree : { kind: "concat", parts: [everything, tree, everything] };
-  return new Placed(languages).language(search, true, true);
+  const everything = repeatTree(setTree(ANY), 0, Infinity);
+  return new Placed(languages).language(isWhole ? tree : concatTree([everything, tree, everything]), true, true);
 }
 
 /**
@@ -57,49 +56,59 @@ export function boundedPattern(languages: Languages, source: string, isWhole: bo
   return language;
 }
 
-type Tree =
+type Tree = {
+  /** Number of characters when repetitions are expanded. */
+  readonly size: number;
+  /** True if the tree contains ^ or $. */
+  readonly hasStart: boolean;
+  readonly hasEnd: boolean;
+} & (
   | { readonly kind: "set"; readonly set: CodePointSet }
   | { readonly kind: "concat" | "union"; readonly parts: readonly Tree[] }
   | { readonly kind: "repeat"; readonly of: Tree; readonly min: number; readonly max: number }
-  | { readonly kind: "start" | "end" };
+  | { readonly kind: "start" | "end" }
+);
 
-function positions(tree: Tree): number {
-  switch (tree.kind) {
-    case "set":
-      return 1;
-    case "concat":
-    case "union":
-      return tree.parts.reduce((sum, part) => sum + positions(part), 1);
-    case "repeat":
-      return positions(tree.of) * Math.max(1, tree.max === Infinity ? tree.min : tree.max);
-    case "start":
-    case "end":
-      return 0;
-  }
+const START: Tree = { kind: "start", size: 0, hasStart: true, hasEnd: false };
+const END: Tree = { kind: "end", size: 0, hasStart: false, hasEnd: true };
+
+const setTree = (set: CodePointSet): Tree => ({ kind: "set", set, size: 1, hasStart: false, hasEnd: false });
+
+function listTree(kind: "concat" | "union", parts: readonly Tree[]): Tree {
+  return {
+    kind,
+    parts,
+    size: parts.reduce((sum, part) => sum + part.size, 1),
+    hasStart: parts.some(({ hasStart }) => hasStart),
+    hasEnd: parts.some(({ hasEnd }) => hasEnd),
+  };
 }
 
-function holds(tree: Tree, anchor: "start" | "end"): boolean {
-  switch (tree.kind) {
-    case "set":
-      return false;
-    case "concat":
-    case "union":
-      return tree.parts.some((part) => holds(part, anchor));
-    case "repeat":
-      return holds(tree.of, anchor);
-    default:
-      return tree.kind === anchor;
-  }
+const concatTree = (parts: readonly Tree[]): Tree => (parts.length === 1 ? parts[0]! : listTree("concat", parts));
+
+function repeatTree(of: Tree, min: number, max: number): Tree {
+  const size = of.size * Math.max(1, max === Infinity ? min : max);
+  return { kind: "repeat", of, min, max, size, hasStart: of.hasStart, hasEnd: of.hasEnd };
 }
 
 /**
  * Converts trees to languages. `atStart` and `atEnd` are true if the tree is at the start or at the end of the text.
  */
 class Placed {
+  readonly #known = new Map<Tree, (Language | undefined)[]>();
+
   constructor(readonly languages: Languages) {}
 
   language(tree: Tree, atStart: boolean, atEnd: boolean): Language {
+    let known = this.#known.get(tree);
+    if (known === undefined) this.#known.set(tree, (known = []));
+    const place = Number(atStart && tree.hasStart) + 2 * Number(atEnd && tree.hasEnd);
+    return (known[place] ??= this.#language(tree, atStart, atEnd));
+  }
+
+  #language(tree: Tree, atStart: boolean, atEnd: boolean): Language {
     const { languages } = this;
+    languages.spend();
     switch (tree.kind) {
       case "set":
         return languages.set(tree.set);
@@ -116,39 +125,49 @@ class Placed {
     }
   }
 
-  /** A part is at the start only if no character was read before it, and at the end only if none follows. */
+  /**
+   * A part is at the start only if no character was read before it, and at the end only if none follows. From the last
+   * part on, `rest` and `restAtStart` are the languages of the parts read, after other characters and at the start.
+   */
   #concat(parts: readonly Tree[], atStart: boolean, atEnd: boolean): Language {
-    const [first, ...rest] = parts;
-    if (first === undefined) return this.languages.empty;
-    if (rest.length === 0) return this.language(first, atStart, atEnd);
-    const following: Tree = { kind: "concat", parts: rest };
-    if (!holds(following, "start") && !holds(first, "end")) {
-      return this.languages.concat(this.language(first, atStart, false), this.#concat(rest, false, atEnd));
-    }
     const { languages } = this;
-    const firstIsEmpty = (end: boolean): boolean => this.language(first, atStart, end).isAccepting;
-    const restIsEmpty = (start: boolean): boolean => this.#concat(rest, start, atEnd).isAccepting;
+    let rest = languages.empty;
+    let restAtStart = languages.empty;
+    let restHasStart = false;
+    for (const [index, part] of [...parts.entries()].reverse()) {
+      const isLast = index === parts.length - 1;
+      const joined = (start: boolean, restAtPlace: Language): Language => {
+        if (isLast) return this.language(part, start, atEnd);
+        if (!restHasStart && !part.hasEnd) return languages.concat(this.language(part, start, false), rest);
+        return this.#joined(part, start, atEnd, restAtPlace, rest);
+      };
+      const atPlace = atStart ? joined(true, restAtStart) : null;
+      rest = joined(false, rest);
+      restAtStart = atPlace ?? rest;
+      restHasStart ||= part.hasStart;
+    }
+    return restAtStart;
+  }
+
+  /** Joins a part and what follows it, where the part may contain $ or the rest ^. */
+  #joined(part: Tree, atStart: boolean, atEnd: boolean, restAtPlace: Language, rest: Language): Language {
+    const { languages } = this;
     const notEmpty = languages.not(languages.empty);
     const some = (language: Language): Language =>
       language.isAccepting ? languages.intersection([language, notEmpty]) : language;
+    const alone = this.language(part, atStart, false);
+    const last = this.language(part, atStart, atEnd);
     return languages.union([
-      firstIsEmpty(atEnd) && restIsEmpty(atStart) ? this.#both(first, following, atStart, atEnd) : languages.none,
-      firstIsEmpty(false) ? some(this.#concat(rest, atStart, atEnd)) : languages.none,
-      restIsEmpty(false) ? some(this.language(first, atStart, atEnd)) : languages.none,
-      languages.concat(some(this.language(first, atStart, false)), some(this.#concat(rest, false, atEnd))),
+      last.isAccepting && restAtPlace.isAccepting ? languages.empty : languages.none,
+      alone.isAccepting ? some(restAtPlace) : languages.none,
+      rest.isAccepting ? some(last) : languages.none,
+      languages.concat(some(alone), some(rest)),
     ]);
-  }
-
-  /** Both parts match the empty text: the position between them is the start or the end if the whole is there. */
-  #both(first: Tree, rest: Tree, atStart: boolean, atEnd: boolean): Language {
-    const matches = this.language(first, atStart, atEnd).isAccepting && this.language(rest, atStart, atEnd).isAccepting;
-    return matches ? this.languages.empty : this.languages.none;
   }
 
   #repeat(tree: Tree & { kind: "repeat" }, atStart: boolean, atEnd: boolean): Language {
     const { of, min, max } = tree;
-    if (!holds(of, "start") && !holds(of, "end"))
-      return this.languages.repeat(this.language(of, false, false), min, max);
+    if (!of.hasStart && !of.hasEnd) return this.languages.repeat(this.language(of, false, false), min, max);
     if (max > 1) throw new PatternError("unsupported", "^ or $ inside a repetition is not supported");
     const once = this.language(of, atStart, atEnd);
     return min === 0 ? this.languages.union([this.languages.empty, once]) : once;
@@ -160,11 +179,21 @@ class Reader {
   readonly #characters: readonly string[];
   #at = 0;
 
-  constructor(source: string) {
+  /** Groups that are open. */
+  #depth = 0;
+
+  constructor(
+    readonly languages: Languages,
+    source: string,
+  ) {
+    // The JavaScript engine needs a tenth of a millisecond and more for each of these, and cannot be interrupted.
+    languages.spend(source.length + (source.match(/\\p/gi)?.length ?? 0) * STEPS_PER_PROPERTY_ESCAPE);
     try {
       RegExp(source, "u");
     } catch (error) {
-      throw new PatternError("invalid", (error as Error).message);
+      // The message begins with the whole expression.
+      const { message } = error as Error;
+      throw new PatternError("invalid", message.slice(message.lastIndexOf("/u: ") + 4));
     }
     this.#characters = [...source];
   }
@@ -176,32 +205,32 @@ class Reader {
   #union(): Tree {
     const parts = [this.#concat()];
     while (this.#take("|")) parts.push(this.#concat());
-    return parts.length === 1 ? parts[0]! : { kind: "union", parts };
+    return parts.length === 1 ? parts[0]! : listTree("union", parts);
   }
 
   #concat(): Tree {
     const parts: Tree[] = [];
     while (this.#peek !== "" && this.#peek !== "|" && this.#peek !== ")") parts.push(this.#repeated(this.#atom()));
-    return parts.length === 1 ? parts[0]! : { kind: "concat", parts };
+    return concatTree(parts);
   }
 
   #atom(): Tree {
     const character = this.#next();
     switch (character) {
       case "^":
-        return { kind: "start" };
+        return START;
       case "$":
-        return { kind: "end" };
+        return END;
       case "(":
         return this.#group();
       case ".":
-        return { kind: "set", set: complement(LINE_ENDS) };
+        return setTree(complement(LINE_ENDS));
       case "[":
-        return { kind: "set", set: this.#class() };
+        return setTree(this.#class());
       case "\\":
-        return { kind: "set", set: this.#escape(false) };
+        return setTree(this.#escape(false));
       default:
-        return { kind: "set", set: one(character.codePointAt(0)!) };
+        return setTree(one(character.codePointAt(0)!));
     }
   }
 
@@ -217,8 +246,12 @@ class Reader {
         throw new PatternError("unsupported", `a group that begins with (?${kind} is not supported`);
       }
     }
+    if (++this.#depth > LIMITS.maxPatternDepth) {
+      throw new PatternError("unsupported", `its groups are nested deeper than ${LIMITS.maxPatternDepth} levels`);
+    }
     const tree = this.#union();
     this.#next();
+    this.#depth--;
     return tree;
   }
 
@@ -226,7 +259,7 @@ class Reader {
     const bounds = this.#bounds();
     if (bounds === null) return of;
     this.#take("?");
-    return { kind: "repeat", of, ...bounds };
+    return repeatTree(of, bounds.min, bounds.max);
   }
 
   #bounds(): { min: number; max: number } | null {
@@ -242,17 +275,23 @@ class Reader {
 
   #class(): CodePointSet {
     const isNegated = this.#take("^");
-    let set: CodePointSet = NOTHING;
+    const sets = new Set<CodePointSet>();
+    const pairs: [number, number][] = [];
     while (!this.#take("]")) {
       const first = this.#classAtom();
       if (this.#peek === "-" && this.#characters[this.#at + 1] !== "]") {
         this.#next();
         const last = this.#classAtom();
-        set = union(set, intersect([first.codePoint!, last.codePoint! + 1], ANY));
+        sets.add(intersect([first.codePoint!, last.codePoint! + 1], ANY));
       } else {
-        set = union(set, first.set);
+        sets.add(first.set);
       }
     }
+    for (const set of sets) {
+      this.languages.spend(set.length);
+      for (let i = 0; i < set.length; i += 2) pairs.push([set[i]!, set[i + 1]!]);
+    }
+    const set = fromPairs(pairs);
     return isNegated ? complement(set) : set;
   }
 
@@ -272,8 +311,7 @@ class Reader {
     const set = SHORTHANDS[character];
     if (set !== undefined) return set;
     if (character === "p" || character === "P") {
-      const property = unicodeProperty(this.#braced());
-      return character === "p" ? property : complement(property);
+      return this.#property(this.#braced(), character === "P");
     }
     if (!inClass && (character === "b" || character === "B"))
       throw new PatternError("unsupported", `\\${character} is not supported`);
@@ -282,6 +320,20 @@ class Reader {
     this.#escaped = this.#codePoint(character);
     return one(this.#escaped);
   }
+
+  #property(name: string, isNegated: boolean): CodePointSet {
+    const key = isNegated ? `^${name}` : name;
+    let set = this.#properties.get(key);
+    if (set === undefined) {
+      // Counted even if the property is known, so that a pattern is refused always or never.
+      this.languages.spend(STEPS_PER_PROPERTY);
+      set = isNegated ? complement(unicodeProperty(name)) : unicodeProperty(name);
+      this.#properties.set(key, set);
+    }
+    return set;
+  }
+
+  readonly #properties = new Map<string, CodePointSet>();
 
   #codePoint(character: string): number {
     switch (character) {
@@ -367,6 +419,10 @@ const SHORTHANDS: Readonly<Record<string, CodePointSet>> = {
 };
 const CONTROLS: Readonly<Record<string, number>> = { "0": 0, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13 };
 
+/** Work for each \p or \P in the JavaScript engine, and for finding the code points of a property. */
+const STEPS_PER_PROPERTY_ESCAPE = 500;
+const STEPS_PER_PROPERTY = 200_000;
+
 const properties = new Map<string, CodePointSet>();
 
 /** Returns the code points that have a Unicode property in the JavaScript engine; computed once for each property. */
@@ -374,22 +430,34 @@ function unicodeProperty(name: string): CodePointSet {
   let set = properties.get(name);
   if (set === undefined) {
     const pairs: [number, number][] = [];
+    const runs = new RegExp(`\\p{${name}}+`, "gu");
     // Finds the runs of matching characters in texts that contain all code points in order. The texts are split at the
-    // surrogates, and at U+10000, from which on a character has two code units.
-    for (const [first, end] of [
-      [0, 0xd800],
-      [0xe000, 0x10000],
-      [0x10000, 0x110000],
-    ] as const) {
-      const units = end > 0x10000 ? 2 : 1;
-      let text = "";
-      for (let codePoint = first; codePoint < end; codePoint++) text += String.fromCodePoint(codePoint);
-      for (const run of text.matchAll(new RegExp(`\\p{${name}}+`, "gu"))) {
+    // surrogates, and at each 65,536 code points; from U+10000 on, a character has two code units.
+    for (let first = 0; first < 0x110000; first = first === 0 ? 0xe000 : (first | 0xffff) + 1) {
+      const end = first === 0 ? 0xd800 : (first | 0xffff) + 1;
+      const units = first < 0x10000 ? 1 : 2;
+      for (const run of textOfAll(first, end).matchAll(runs))
         pairs.push([first + run.index / units, first + (run.index + run[0].length) / units]);
-      }
     }
     set = fromPairs(pairs);
     properties.set(name, set);
   }
   return set;
+}
+
+/** Returns the code points from first to end (exclusive) as a text. */
+function textOfAll(first: number, end: number): string {
+  const units = new Uint16Array(2 * (end - first));
+  let length = 0;
+  for (let codePoint = first; codePoint < end; codePoint++) {
+    if (codePoint < 0x10000) units[length++] = codePoint;
+    else {
+      units[length++] = 0xd7c0 + (codePoint >> 10);
+      units[length++] = 0xdc00 + (codePoint & 0x3ff);
+    }
+  }
+  let text = "";
+  for (let at = 0; at < length; at += 4096)
+    text += String.fromCharCode(...units.subarray(at, Math.min(at + 4096, length)));
+  return text;
 }

@@ -144,6 +144,7 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
  */
 export function readSchema(languages: Languages, document: unknown): Schema {
   const numCharacters = JSON.stringify(document)?.length ?? 0;
+  languages.spend(numCharacters >> 2);
   if (numCharacters > LIMITS.maxSchemaCharacters) {
     throw invalid("", `The schema must have at most ${LIMITS.maxSchemaCharacters} characters. Given: ${numCharacters}`);
   }
@@ -175,6 +176,7 @@ class SchemaReader {
   /** Base URI of the schema that is being read. */
   #base = DOCUMENT_URI;
   readonly #patterns = new Map<string, Language>();
+  readonly #formats = new Map<string, Language | null>();
   #depth = 0;
   #numSchemas = 0;
 
@@ -256,7 +258,12 @@ class SchemaReader {
     if (FORMATS.some((known) => known.format === format && known.status === "refused")) {
       throw unsupported(pointer, `The format ${JSON.stringify(format)} at ${shown(pointer)} is not supported.`);
     }
-    const language = formatLanguage(this.languages, format);
+    let language = this.#formats.get(format);
+    if (language === undefined) {
+      this.languages.place = pointer;
+      language = formatLanguage(this.languages, format);
+      this.#formats.set(format, language);
+    }
     if (language !== null) schema.strings.push(language);
   }
 
@@ -267,11 +274,12 @@ class SchemaReader {
   pattern(source: string, pointer: string): Language {
     let language = this.#patterns.get(source);
     if (language === undefined) {
+      this.languages.place = pointer;
       try {
         language = boundedPattern(this.languages, source, false);
       } catch (error) {
         if (!(error instanceof PatternError)) throw error;
-        const message = `The pattern ${JSON.stringify(source)} at ${shown(pointer)} cannot be used: ${error.message}.`;
+        const message = `The pattern ${described(source)} at ${shown(pointer)} cannot be used: ${error.message}.`;
         throw error.code === "invalid" ? invalid(pointer, message) : unsupported(pointer, message);
       }
       this.#patterns.set(source, language);
@@ -415,6 +423,7 @@ class SchemaReader {
   }
 
   #blank(pointer: string): Schema {
+    this.languages.spend(20);
     if (++this.#numSchemas > LIMITS.maxSchemaSchemas) {
       throw invalid(pointer, `The document contains more than ${LIMITS.maxSchemaSchemas} schemas.`);
     }

@@ -5,7 +5,8 @@
  * number of bytes to come, which keeps the number of states small.
  */
 
-import { type Language, type Languages, lastAtMost } from "./language.js";
+import type { Language, Languages } from "./language.js";
+import { lastAtMost } from "./partitions.js";
 
 /** Value of `part` between two code points. */
 export const BETWEEN = 0;
@@ -198,10 +199,11 @@ function leading(
   exact: StringState,
 ): StringState | null {
   if (from >= to) return null;
-  const { firsts, ends, targets } = languages.steps(language);
+  const { partition, targets } = languages.steps(language);
+  const { firsts, ends, classes } = partition;
   const index = lastAtMost(firsts, from);
   if (index >= 0 && from < ends[index]!)
-    return ifAllAlike !== null && to <= ends[index]! ? state(targets[index]!, ifAllAlike, 0) : exact;
+    return ifAllAlike !== null && to <= ends[index]! ? state(targets[classes[index]!]!, ifAllAlike, 0) : exact;
   return firsts[index + 1] !== undefined && firsts[index + 1]! < to ? exact : null;
 }
 
