@@ -4,12 +4,23 @@
  */
 
 import { EngineError, outOfRange, quoted, wrongType, type Naming } from "../../engine/errors.js";
-import type { CreateServerOptions } from "./create-server.js";
 import { isLoopback } from "./keys.js";
 import { isHostName } from "./request-host.js";
 
+/** The options to check; create-server.ts describes them. */
+export interface CheckedOptions {
+  readonly host?: string;
+  readonly port?: number;
+  readonly apiKeys?: readonly string[];
+  readonly allowedHosts?: readonly string[];
+  readonly corsOrigins?: readonly string[];
+  readonly insecure?: boolean;
+  readonly maxQueue?: number;
+  readonly maxBodyBytes?: number;
+}
+
 /** @throws EngineError */
-export function checkServerOptions(options: CreateServerOptions): void {
+export function checkServerOptions(options: CheckedOptions): void {
   const { host = "127.0.0.1", apiKeys = [], allowedHosts = [], corsOrigins = [], insecure = false } = options;
   if (typeof insecure !== "boolean") throw wrongType("insecure", "a boolean", insecure);
   if (typeof host !== "string") throw wrongType("host", "a string", host);
