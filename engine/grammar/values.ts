@@ -114,7 +114,8 @@ class ValueBuilder {
     const node = this.#node([root]);
     const nodes = this.#reachable([node]);
     // Proofs add obligations only for nodes that are not part of the answer, which are no concern.
-    for (const obligation of [...this.#obligations.values()]) this.#proveDisjoint(obligation);
+    const obligations = [...this.#obligations.values()];
+    for (const obligation of obligations) this.#proveDisjoint(obligation);
     this.#findWhatExists(nodes);
     if (!node.exists) throw invalid(root.pointer, "The schema is satisfied by no instance.");
     const exists = (value: BuiltNode): boolean => value.exists!;
