@@ -19,6 +19,8 @@ export const LIMITS = {
   maxModelJsonBytes: 256 << 20,
   /** Largest single size in config.json, such as hidden size, vocabulary size or context length. */
   maxModelDimension: 1 << 24,
+  /** Positions of a model whose rotary positions the engine computes; the sines of later positions are not exact. */
+  maxContextLength: 2 ** 21,
   /** Layers of a model; one call of the kernels runs all of them. */
   maxModelLayers: 255,
   /** Size of an attention head. */
@@ -61,6 +63,13 @@ export const LIMITS = {
   maxInlineWeightsBytes: 64 << 20,
   /** Bytes of an ONNX file without its weights. */
   maxOnnxGraphBytes: 256 << 20,
+  /** Nodes, weights, inputs and other parts of an ONNX file. Decoders have some ten thousand. */
+  maxOnnxParts: 200_000,
+  /**
+   * Bytes of an ONNX file's parts that are decoded into objects, which take up to thirty times as much memory: names,
+   * numbers and shapes, without the contents of tensors.
+   */
+  maxOnnxDecodedBytes: 32 << 20,
   /** Tokens in one block of a prefill, and positions in one KV cache page. */
   promptBlockTokens: 64,
   /** The same for ONNX graphs of whole models: every block reads all weights, so longer blocks are faster. */

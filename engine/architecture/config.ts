@@ -33,6 +33,9 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
   const numKvHeads = size(config, "num_key_value_heads", (isKvGivenAsNull ? null : defaults.numKvHeads) ?? numHeads);
   const headDim = size(config, "head_dim", defaults.headDim ?? hiddenSize / numHeads);
   const contextLength = size(config, "max_position_embeddings", defaults.contextLength);
+  if (contextLength > LIMITS.maxContextLength) {
+    throw invalid(`max_position_embeddings must be at most ${LIMITS.maxContextLength}; it is ${contextLength}`);
+  }
   const numLayers = size(config, "num_hidden_layers", 32);
   if (numLayers > LIMITS.maxModelLayers) {
     throw invalid(`num_hidden_layers must be at most ${LIMITS.maxModelLayers}; it is ${numLayers}`);

@@ -5,6 +5,7 @@
  */
 
 import { assert } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import type { ModelConfig, RopeScaling } from "./config.js";
 
 export class RotaryEmbedding {
@@ -28,7 +29,7 @@ export class RotaryEmbedding {
   fill(position: number, cos: Float32Array, sin: Float32Array): void {
     const frequencies = this.#frequencies;
     assert(cos.length === frequencies.length && sin.length === frequencies.length, "cos and sin are [head_dim / 2]");
-    assert(Number.isInteger(position) && position >= 0 && position < MAX_POSITION, "position out of range");
+    assert(Number.isInteger(position) && position >= 0 && position < LIMITS.maxContextLength, "position out of range");
     for (let pair = 0; pair < frequencies.length; pair++) {
       const angle = position * frequencies[pair]!;
       const { cosine, sine } = cosineAndSine(angle);
@@ -37,8 +38,6 @@ export class RotaryEmbedding {
     }
   }
 }
-
-const MAX_POSITION = 2 ** 21;
 
 /**
  * Applies the scaling to a frequency. llama3: frequencies whose wavelength exceeds

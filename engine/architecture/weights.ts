@@ -4,7 +4,7 @@
  * inputs, so a stacked matrix holds exactly the numbers of its parts.
  */
 
-import { EngineError } from "../errors.js";
+import { EngineError, quoted } from "../errors.js";
 import type { ModelConfig } from "./config.js";
 import type { SafetensorsReader, StoredTensor } from "../formats/index.js";
 
@@ -52,7 +52,7 @@ export async function checkWeights(
     if (!sameShape(tensor, shape)) {
       throw new EngineError(
         "invalid_model",
-        `${tensor.file}: tensor "${name}" has shape [${tensor.shape.join(", ")}]; config.json requires [${shape.join(", ")}]`,
+        `${tensor.file}: tensor "${name}" has ${shownShape(tensor)}; config.json requires [${shape.join(", ")}]`,
       );
     }
   }
@@ -64,7 +64,7 @@ export async function checkWeights(
     }
     throw new EngineError(
       "unsupported_model",
-      `${tensor.file}: tensor ${JSON.stringify(name)} is not part of a ${config.architecture} decoder of ${config.numLayers} layers`,
+      `${tensor.file}: tensor ${quoted(name)} is not part of a ${config.architecture} decoder of ${config.numLayers} layers`,
     );
   }
 }
@@ -105,6 +105,8 @@ export interface StackedWeight {
   readonly cols: number;
   readonly parts: readonly { readonly name: string; readonly rows: number }[];
 }
+
+const MAX_SHOWN_DIMENSIONS = 8;
 
 /** Tables that old checkpoints contain and that can be derived from config.json. */
 const DERIVED_TENSOR = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
@@ -157,6 +159,11 @@ function vector(name: string, parts: readonly Part[]): StackedWeight {
 
 function totalRows(parts: readonly Part[]): number {
   return parts.reduce((sum, [, rows]) => sum + rows, 0);
+}
+
+/** A file may give a tensor a million dimensions. */
+function shownShape({ shape }: StoredTensor): string {
+  return shape.length <= MAX_SHOWN_DIMENSIONS ? `shape [${shape.join(", ")}]` : `${shape.length} dimensions`;
 }
 
 function sameShape(tensor: StoredTensor, shape: readonly number[]): boolean {

@@ -13,6 +13,7 @@ import {
   BODY_DATA_FILE,
   BODY_FILE,
   checkTokenizer,
+  TENSOR_ALIGNMENT,
   WEIGHTS_FILE,
   writeManifest,
   type PackedTensor,
@@ -73,9 +74,6 @@ function countRead(source: SourceModel, format: MatrixFormat): number {
   const again = format === "f32" ? body : body.filter(({ kind }) => kind === "vector");
   return countWeights([...kernels, ...again]) + countEqualized(source, format);
 }
-
-/** Alignment of packed matrices in bytes, for vector loads and mapped pages. */
-const TENSOR_ALIGNMENT = 64;
 
 /** Yields the initializers' bytes in the graph's order. Matrices needed in int8 are also written to weights.bin. */
 async function* bodyContents(

@@ -4,12 +4,11 @@
  */
 
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import { EngineError } from "../errors.js";
-import { makeFolder } from "../formats/index.js";
+import { EngineError, fileSystemCode } from "../errors.js";
+import { makeFolder, openModelFile } from "../formats/index.js";
 
 /** Metadata that distinguishes two states of a file without reading it. */
 export interface FileState {
@@ -54,14 +53,22 @@ export function isSettled(states: readonly FileState[], takenMs: number): boolea
 export async function hashFile(path: string, signal: AbortSignal | undefined): Promise<string> {
   const hash = createHash("sha256");
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: HASH_CHUNK_BYTES, signal }))
-      hash.update(chunk as Buffer);
+    const file = await openModelFile(path);
+    try {
+      const chunk = Buffer.alloc(HASH_CHUNK_BYTES);
+      for (;;) {
+        signal?.throwIfAborted();
+        const { bytesRead } = await file.read(chunk, 0, chunk.length);
+        if (bytesRead === 0) return hash.digest("hex");
+        hash.update(chunk.subarray(0, bytesRead));
+      }
+    } finally {
+      await file.close();
+    }
   } catch (cause) {
-    signal?.throwIfAborted();
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+    const code = fileSystemCode(cause);
+    throw code === null ? cause : new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
   }
-  return hash.digest("hex");
 }
 
 /** Returns the file in the cache that remembers a result about `path`. */

@@ -25,6 +25,7 @@ export {
   FORMAT_VERSION,
   MANIFEST_FILE,
   openPack,
+  TENSOR_ALIGNMENT,
   verifyPack,
   WEIGHTS_FILE,
   writeManifest,

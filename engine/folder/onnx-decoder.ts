@@ -31,11 +31,12 @@ import {
 export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   const inputs: Partial<Record<IntegerInputName, IntegerType>> = {};
   const caches: CacheTensor[] = [];
+  const outputs = new Map(file.outputs.map((output) => [output.name, output]));
   let numLogitsShape: readonly number[] = [];
   for (const input of file.inputs) {
     // Old files also list their weights as inputs.
     if (file.initializers.has(input.name)) continue;
-    if (PAST_NAME.test(input.name)) caches.push(readCache(file, input, config));
+    if (PAST_NAME.test(input.name)) caches.push(readCache(file, input, outputs, config));
     else if (isIntegerInput(input.name)) {
       inputs[input.name] = readInteger(file, input, input.name);
       if (input.name === NUM_LOGITS) numLogitsShape = input.shape?.length === 1 ? [1] : [];
@@ -49,13 +50,19 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   }
   if (inputs.input_ids === undefined)
     throw new EngineError("unsupported_model", `${file.path}: the graph has no input input_ids`);
+  if (caches.length > 2 * LIMITS.maxModelLayers || new Set(caches.map(({ past }) => past)).size < caches.length) {
+    throw new EngineError(
+      "unsupported_model",
+      `${file.path}: the graph has ${caches.length} inputs past_key_values.N.key and past_key_values.N.value; supported: one of each for at most ${LIMITS.maxModelLayers} layers`,
+    );
+  }
   if (caches.length === 0) {
     throw new EngineError(
       "unsupported_model",
       `${file.path}: the graph has no inputs past_key_values.N.key and past_key_values.N.value: without a KV cache, every token would recompute the whole sequence`,
     );
   }
-  const logits = file.outputs.find(({ name }) => name === LOGITS);
+  const logits = outputs.get(LOGITS);
   if (logits === undefined)
     throw new EngineError("unsupported_model", `${file.path}: the graph has no output ${LOGITS}`);
   if (file.opset < MIN_OPSET)
@@ -66,6 +73,7 @@ export function readDecoder(file: OnnxFile, config: JsonObject): OnnxDecoder {
   const { nodes, output, head, ending } = readEnding(file);
   const size = head?.rows ?? logits.shape?.at(-1);
   const vocabSize = typeof size === "number" ? size : sizeOf(config, ["vocab_size"]);
+  if (vocabSize !== null && !isSize(vocabSize)) throw wrongSize(file, "number of logits", vocabSize);
   if (vocabSize === null)
     throw new EngineError(
       "invalid_model",
@@ -148,11 +156,21 @@ export function sizeOf(config: JsonObject, names: readonly string[]): number | n
   for (const object of [config, config["text_config"] as JsonObject | undefined]) {
     for (const name of names) {
       const value = object?.[name];
-      if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= LIMITS.maxModelDimension)
-        return value;
+      if (isSize(value)) return value;
     }
   }
   return null;
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= LIMITS.maxModelDimension;
+}
+
+function wrongSize({ path }: OnnxFile, what: string, given: number): EngineError {
+  return new EngineError(
+    "invalid_model",
+    `${path}: the ${what} must be from 1 to ${LIMITS.maxModelDimension}; the graph has ${given}`,
+  );
 }
 
 function isIntegerInput(name: string): name is IntegerInputName {
@@ -176,7 +194,12 @@ function readInteger(
   );
 }
 
-function readCache(file: OnnxFile, { name, elementType, shape }: StoredValueInfo, config: JsonObject): CacheTensor {
+function readCache(
+  file: OnnxFile,
+  { name, elementType, shape }: StoredValueInfo,
+  outputs: ReadonlyMap<string, StoredValueInfo>,
+  config: JsonObject,
+): CacheTensor {
   const type = FLOAT_TYPES[elementType];
   if (type === undefined) {
     throw new EngineError(
@@ -191,8 +214,7 @@ function readCache(file: OnnxFile, { name, elementType, shape }: StoredValueInfo
     );
   }
   const present = name.replace("past_key_values", "present");
-  const output = file.outputs.find((other) => other.name === present);
-  if (output === undefined)
+  if (!outputs.has(present))
     throw new EngineError(
       "unsupported_model",
       `${file.path}: the graph has the input ${name}, but no output ${present}`,
@@ -200,11 +222,14 @@ function readCache(file: OnnxFile, { name, elementType, shape }: StoredValueInfo
   const [, heads, , dim] = shape;
   const numHeads = typeof heads === "number" ? heads : sizeOf(config, ["num_key_value_heads", ...HEADS]);
   const headDim = typeof dim === "number" ? dim : (sizeOf(config, ["head_dim"]) ?? dividedSize(config));
-  if (numHeads === null || headDim === null || numHeads < 1 || headDim < 1) {
+  if (numHeads === null || headDim === null) {
     throw new EngineError(
       "invalid_model",
       `${file.path}: neither the graph nor config.json gives the number and the dimension of the heads of ${name}`,
     );
+  }
+  for (const size of [numHeads, headDim]) {
+    if (!isSize(size)) throw wrongSize(file, `number and dimension of the heads of ${name}`, size);
   }
   return { past: name, added: `${OWN}.${present}`, numHeads, headDim, type };
 }
@@ -246,13 +271,14 @@ function newPositions(caches: readonly CacheTensor[]): Uint8Array[] {
  * compute logits for all its positions. A graph that ends in another way is left unchanged.
  */
 function readEnding(file: OnnxFile): Pick<OnnxDecoder, "output" | "head" | "ending"> & { nodes: Uint8Array[] } {
-  const path = pathToProduct(file);
+  const graph = new GraphIndex(file);
+  const path = pathToProduct(graph);
   if (path === null)
     return { nodes: file.nodes.map(({ bytes }) => bytes), output: LOGITS, head: null, ending: "as it is" };
   const { product, behind, isPlain } = path;
   const inputs = [product.inputs[0]!, CONSTANTS.minusOne.name, CONSTANTS.end.name, CONSTANTS.lastButOne.name];
   const slice = encodeNode({ opType: "Slice", domain: "", inputs, outputs: [LAST_POSITION], attributes: {} });
-  const found = isPlain ? headOf(file, product) : null;
+  const found = isPlain ? headOf(graph, product) : null;
   if (found === null) {
     const nodes = file.nodes.flatMap((node) =>
       node === product ? [slice, withFirstInput(node.bytes, LAST_POSITION)] : [node.bytes],
@@ -309,49 +335,79 @@ const CONVERSIONS: ReadonlySet<string> = new Set(["Cast", "Identity"]);
 /** Operators that compute each row independently if their other operand is the same for all rows. */
 const ROW_WISE: ReadonlySet<string> = new Set(["Tanh", "Mul", "Div", "Add", "Sub"]);
 
+/** Finds the producer of a value and counts its users. Graphs may have cycles until ONNX Runtime refuses them. */
+class GraphIndex {
+  readonly producers: ReadonlyMap<string, StoredNode>;
+  readonly outputs: ReadonlySet<string>;
+  readonly #numUsers = new Map<string, number>();
+  readonly #isSameForAllRows = new Map<string, boolean>();
+
+  constructor(readonly file: OnnxFile) {
+    this.producers = new Map(file.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+    this.outputs = new Set(file.outputs.map(({ name }) => name));
+    for (const { inputs } of file.nodes) {
+      for (const name of new Set(inputs)) this.#numUsers.set(name, (this.#numUsers.get(name) ?? 0) + 1);
+    }
+  }
+
+  numUsers(name: string): number {
+    return this.#numUsers.get(name) ?? 0;
+  }
+
+  /**
+   * True for weights, constants, and the scales of dynamically quantized integers: these are computed from the whole
+   * input of a product at once. A value is decided once, and false within a cycle and behind too many nodes.
+   */
+  isSameForAllRows(name: string, depth = 0): boolean {
+    const known = this.#isSameForAllRows.get(name);
+    if (known !== undefined) return known;
+    this.#isSameForAllRows.set(name, false);
+    const result = depth < MAX_SCALE_NODES && this.#isSameFor(name, depth);
+    this.#isSameForAllRows.set(name, result);
+    return result;
+  }
+
+  #isSameFor(name: string, depth: number): boolean {
+    const weight = this.file.initializers.get(name);
+    if (weight !== undefined) return weight.dims.length < 2;
+    const node = this.producers.get(name);
+    if (node === undefined) return false;
+    if (node.opType === "Constant") return true;
+    if (node.opType === "DynamicQuantizeLinear") return name !== node.outputs[0];
+    return (
+      (node.opType === "Mul" || CONVERSIONS.has(node.opType)) &&
+      node.inputs.every((input) => this.isSameForAllRows(input, depth + 1))
+    );
+  }
+}
+
+/** Nodes in a row between the scales of a product and its result; exporters write two or three. */
+const MAX_SCALE_NODES = 100;
+
 /** Returns null if a node on the path mixes positions, or if a value on the path has another user. */
-function pathToProduct(file: OnnxFile): PathToProduct | null {
-  const producers = new Map(file.nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
-  const outputs = new Set(file.outputs.map(({ name }) => name));
-  const behind: StoredNode[] = [];
+function pathToProduct(graph: GraphIndex): PathToProduct | null {
+  const behind = new Set<StoredNode>();
   for (let name = LOGITS; ;) {
-    const node = producers.get(name);
-    if (node === undefined) return null;
-    const isShared = name !== LOGITS && (outputs.has(name) || usersOf(file, name).length !== 1);
+    const node = graph.producers.get(name);
+    if (node === undefined || behind.has(node)) return null;
+    const isShared = name !== LOGITS && (graph.outputs.has(name) || graph.numUsers(name) !== 1);
     if (isShared) return null;
-    if (PRODUCTS.has(node.opType))
-      return { product: node, behind, isPlain: behind.every(({ opType }) => CONVERSIONS.has(opType)) };
+    if (PRODUCTS.has(node.opType)) {
+      if (node.inputs.length < 2) return null;
+      const isPlain = [...behind].every(({ opType }) => CONVERSIONS.has(opType));
+      return { product: node, behind: [...behind], isPlain };
+    }
     if (!CONVERSIONS.has(node.opType) && !ROW_WISE.has(node.opType)) return null;
-    const varying = node.inputs.filter((input) => !isSameForAllRows(file, producers, input));
+    const varying = node.inputs.filter((input) => !graph.isSameForAllRows(input));
     if (varying.length !== 1) return null;
-    behind.push(node);
+    behind.add(node);
     name = varying[0]!;
   }
 }
 
-function usersOf(file: OnnxFile, name: string): StoredNode[] {
-  return file.nodes.filter(({ inputs }) => inputs.includes(name));
-}
-
-/**
- * True for weights, constants, and the scales of dynamically quantized integers: these are computed from the whole
- * input of a product at once.
- */
-function isSameForAllRows(file: OnnxFile, producers: ReadonlyMap<string, StoredNode>, name: string): boolean {
-  const weight = file.initializers.get(name);
-  if (weight !== undefined) return weight.dims.length < 2;
-  const node = producers.get(name);
-  if (node === undefined) return false;
-  if (node.opType === "Constant") return true;
-  if (node.opType === "DynamicQuantizeLinear") return name !== node.outputs[0];
-  return (
-    (node.opType === "Mul" || CONVERSIONS.has(node.opType)) &&
-    node.inputs.every((input) => isSameForAllRows(file, producers, input))
-  );
-}
-
 /** Returns the product's weights and the nodes that only it needed; null if the weights are not readable floats. */
-function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: StoredNode[] } | null {
+function headOf(graph: GraphIndex, product: StoredNode): { head: OnnxHead; nodes: StoredNode[] } | null {
+  const { file } = graph;
   const { opType, inputs, attributes } = product;
   const isGemm = opType === "Gemm";
   if (opType !== "MatMul" && !isGemm) return null;
@@ -359,24 +415,24 @@ function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: S
   let isTransposed = !(isGemm && attributes["transB"] === 1);
   let name = inputs[1]!;
   let inputType: number | null = null;
-  const nodes: StoredNode[] = [];
+  const nodes = new Set<StoredNode>();
   for (let weight = file.initializers.get(name); weight === undefined; weight = file.initializers.get(name)) {
-    const node = file.nodes.find(({ outputs }) => outputs.includes(name));
-    if (node === undefined || usersOf(file, name).length !== 1) return null;
+    const node = graph.producers.get(name);
+    if (node === undefined || nodes.has(node) || node.inputs.length === 0 || graph.numUsers(name) !== 1) return null;
     if (
       node.opType === "Transpose" &&
       (node.attributes["perm"] === undefined || `${node.attributes["perm"]}` === "1,0")
     )
       isTransposed = !isTransposed;
-    else if (node.opType === "Cast") inputType ??= node.attributes["to"] as number;
+    else if (node.opType === "Cast") inputType ??= Number(node.attributes["to"]);
     else if (node.opType !== "Identity") return null;
-    nodes.push(node);
+    nodes.add(node);
     name = node.inputs[0]!;
   }
   const tensor = file.initializers.get(name)!;
   const { contents, dims, elementType } = tensor;
   const type = FLOAT_TYPES[elementType];
-  if (contents === null || type === undefined || dims.length !== 2) return null;
+  if (contents === null || type === undefined || dims.length !== 2 || !dims.every(isSize)) return null;
   const [rows, cols] = isTransposed ? [dims[1]!, dims[0]!] : [dims[0]!, dims[1]!];
   if (contents.byteLength !== rows * cols * (type === "float32" ? 4 : 2)) {
     throw new EngineError(
@@ -386,7 +442,7 @@ function headOf(file: OnnxFile, product: StoredNode): { head: OnnxHead; nodes: S
   }
   return {
     head: { tensor: { ...tensor, contents }, type, inputType: inputType ?? elementType, rows, cols, isTransposed },
-    nodes,
+    nodes: [...nodes],
   };
 }
 

@@ -4,12 +4,12 @@
  * remembers their hash; it does not load the weights.
  */
 
-import { open, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import { pack, PACK_ROWS } from "../../kernels/index.js";
 import { EngineError, fileSystemCode } from "../errors.js";
-import { halfTable, readOnnxFile, widenHalf } from "../formats/index.js";
+import { halfTable, openModelFile, readOnnxFile, widenHalf } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import { ONNX_DTYPES, ONNX_FOLDER, onnxFile, type OnnxDtype } from "./file-names.js";
 import type { ModelFolder } from "./model-folder.js";
@@ -109,7 +109,8 @@ export async function readHead({ tensor, type, rows, cols, isTransposed }: OnnxH
   const elementBytes = type === "float32" ? 4 : 2;
   const table = type === "float16" ? halfTable() : null;
   const { file: path, offset } = tensor.contents;
-  const file = await open(path, "r").catch((cause: unknown) => {
+  const file = await openModelFile(path).catch((cause: unknown) => {
+    if (cause instanceof EngineError) throw cause;
     throw new EngineError("invalid_model", `${path} cannot be read (${fileSystemCode(cause)})`, null, { cause });
   });
   /** Fills `target`, f32 [count], with the elements from `first` on. */

@@ -6,14 +6,14 @@
  */
 
 import { createHash } from "node:crypto";
-import { open, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type JsonObject, isObject } from "../json.js";
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
-import { EngineError, fileSystemCode } from "../errors.js";
+import { described, EngineError, fileSystemCode, quoted } from "../errors.js";
 import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
-import { readModelJson, type FileRecord } from "../formats/index.js";
+import { openModelFile, readModelJson, type FileRecord } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import {
   fileStates,
@@ -38,12 +38,13 @@ export async function openPack(dir: string): Promise<ModelPack> {
   const manifest = await readManifest(dir);
   const texts = await readTextFiles(dir);
   for (const [name, bytes] of texts.files) {
-    if (manifest.files[name]?.sha256 !== sha256(bytes))
-      throw damaged(dir, name, "its contents are not what manifest.json records");
+    const record = Object.hasOwn(manifest.files, name) ? manifest.files[name] : undefined;
+    if (record?.sha256 !== sha256(bytes)) throw damaged(dir, name, "its contents are not what manifest.json records");
   }
   for (const [name, { byteLength }] of Object.entries(manifest.files)) {
     const entry = await stat(join(dir, name)).catch(() => null);
     if (entry === null) throw damaged(dir, name, "the file is missing");
+    if (!entry.isFile()) throw damaged(dir, name, "it is not a file");
     if (entry.size !== byteLength)
       throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);
   }
@@ -168,6 +169,8 @@ export const FORMAT_VERSION = 4;
 const VERIFIED_FOLDER = "verified";
 const PACK_KIND = "touchstone-pack";
 const READ_BYTES = 64 << 20;
+/** Alignment of every tensor in weights.bin, in bytes: for vector loads and mapped pages. */
+export const TENSOR_ALIGNMENT = 64;
 
 export async function writeManifest(
   dir: string,
@@ -196,7 +199,7 @@ async function readManifest(dir: string): Promise<Manifest> {
   if (manifest["formatVersion"] !== FORMAT_VERSION) {
     throw new EngineError(
       "unsupported_model",
-      `${dir} is a pack of format version ${JSON.stringify(manifest["formatVersion"] ?? null)}; this program reads version ${FORMAT_VERSION}: convert the model again`,
+      `${dir} is a pack of format version ${described(manifest["formatVersion"] ?? null)}; this program reads version ${FORMAT_VERSION}: convert the model again`,
     );
   }
   const { format, modelHash, files, tensors } = manifest;
@@ -209,7 +212,7 @@ async function readManifest(dir: string): Promise<Manifest> {
   if (!isWhole) throw damaged(dir, MANIFEST_FILE, "it is incomplete");
   for (const name of Object.keys(files)) {
     if (/[/\\:]/.test(name))
-      throw damaged(dir, MANIFEST_FILE, `${JSON.stringify(name)} is not the name of a file in this folder`);
+      throw damaged(dir, MANIFEST_FILE, `${quoted(name)} is not the name of a file in this folder`);
   }
   return manifest as unknown as Manifest;
 }
@@ -218,13 +221,14 @@ async function readManifest(dir: string): Promise<Manifest> {
 function checkTensors(dir: string, manifest: Manifest, config: ModelConfig): void {
   const weightsBytes = manifest.files[WEIGHTS_FILE]!.byteLength;
   for (const { name, kind, rows, cols } of packedWeights(modelWeights(config))) {
-    const tensor = manifest.tensors[name];
+    const tensor = Object.hasOwn(manifest.tensors, name) ? manifest.tensors[name] : undefined;
     const fits =
       tensor !== undefined &&
       (tensor.format === "vector") === (kind === "vector") &&
       tensor.rows === rows &&
       tensor.cols === cols &&
       tensor.byteLength === packedBytes(tensor) &&
+      tensor.offset % TENSOR_ALIGNMENT === 0 &&
       tensor.offset + tensor.byteLength <= weightsBytes;
     if (!fits) throw damaged(dir, MANIFEST_FILE, `tensor ${name} does not fit config.json or ${WEIGHTS_FILE}`);
   }
@@ -236,7 +240,7 @@ function packedBytes({ format, rows, cols }: PackedTensor): number {
 
 async function readWeights(dir: string, into: Uint8Array): Promise<void> {
   try {
-    const file = await open(join(dir, WEIGHTS_FILE), "r");
+    const file = await openModelFile(join(dir, WEIGHTS_FILE));
     try {
       for (let done = 0; done < into.length;) {
         const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);

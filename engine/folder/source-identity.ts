@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { readdir, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { fileExists, INDEX_FILE, readModelFile, SINGLE_FILE } from "../formats/index.js";
+import { weightFiles } from "../formats/index.js";
 import { isObject } from "../json.js";
 import {
   fileStates,
@@ -25,7 +25,7 @@ import { TEXT_FILES } from "./text-files.js";
 export async function identifySource(
   cache: string,
   dir: string,
-  { weights = null, signal }: IdentifyOptions = {},
+  { weights = null, signal, check }: IdentifyOptions = {},
 ): Promise<SourceIdentity> {
   const path = await realpath(dir);
   const takenMs = Date.now();
@@ -34,6 +34,7 @@ export async function identifySource(
   const file = memoryFile(cache, FOLDER, weights === null ? path : join(path, ...weights));
   const memory = await rememberedHash(file);
   const isRemembered = memory !== null && isSettled(memory.states, memory.takenMs) && sameStates(memory.states, states);
+  if (!isRemembered) await check?.();
   const hash = isRemembered ? memory.hash : await hashFiles(dir, states, signal);
   return {
     hash,
@@ -76,6 +77,8 @@ export async function forgetSource({ file }: RememberedSource): Promise<void> {
 export interface IdentifyOptions {
   /** Names of the files that hold the weights; by default the safetensors. */
   readonly weights?: readonly string[] | null;
+  /** Called before the files are read, if they have to be: throws for a model that need not be read to be refused. */
+  readonly check?: (() => Promise<void>) | undefined;
   /** Aborts the reading. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -98,19 +101,6 @@ interface Memory {
   /** Time at which the states were taken, in milliseconds since the epoch. */
   readonly takenMs: number;
   readonly hash: string;
-}
-
-/** Returns the single file, or the index and every name in it that looks like a shard; opening weights checks names. */
-async function weightFiles(dir: string): Promise<string[]> {
-  if (await fileExists(join(dir, SINGLE_FILE))) return [SINGLE_FILE];
-  const index = await readModelFile(dir, INDEX_FILE);
-  if (index === null) return [];
-  const shards = new Set(
-    Buffer.from(index)
-      .toString()
-      .match(/[^"/\\]+\.safetensors(?=")/g) ?? [],
-  );
-  return [INDEX_FILE, ...[...shards].sort()];
 }
 
 async function hashFiles(dir: string, states: readonly FileState[], signal: AbortSignal | undefined): Promise<string> {

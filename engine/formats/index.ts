@@ -2,7 +2,7 @@
 
 export { FileSink, type FileRecord } from "./file-sink.js";
 export { parseJsonObject } from "./json.js";
-export { fileExists, makeFolder, readModelFile, readModelJson } from "./model-files.js";
+export { fileExists, makeFolder, openModelFile, readFully, readModelFile, readModelJson } from "./model-files.js";
 export {
   fieldsOf,
   message,
@@ -33,4 +33,12 @@ export {
   type InitializerPiece,
   type ValueInfo,
 } from "./onnx.js";
-export { halfTable, INDEX_FILE, SafetensorsReader, SINGLE_FILE, widenHalf, type StoredTensor } from "./safetensors.js";
+export {
+  halfTable,
+  INDEX_FILE,
+  SafetensorsReader,
+  SINGLE_FILE,
+  weightFiles,
+  widenHalf,
+  type StoredTensor,
+} from "./safetensors.js";

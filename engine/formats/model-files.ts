@@ -1,6 +1,10 @@
-/** Reads small files of a model folder, up to a size limit, checks whether files exist, and makes folders. */
+/**
+ * Opens and reads the files of a model folder, which may have been made to do harm, checks whether files exist, and
+ * makes folders.
+ */
 
-import { mkdir, readFile, stat } from "node:fs/promises";
+import { constants, openSync, statSync } from "node:fs";
+import { mkdir, open, stat, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import type { JsonObject } from "../json.js";
@@ -8,18 +12,41 @@ import { EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 
+/**
+ * Opens a file for reading. Symbolic links are followed, because the files of a shared cache are links.
+ * @throws EngineError `invalid_model` for a path that is not a plain file; file system errors for all else
+ */
+export async function openModelFile(path: string): Promise<FileHandle> {
+  if (!(await stat(path)).isFile()) throw notAFile(path);
+  return open(path, READ_WITHOUT_WAITING);
+}
+
+/** Like `openModelFile`; returns the file descriptor. */
+export function openModelFileSync(path: string): number {
+  if (!statSync(path).isFile()) throw notAFile(path);
+  return openSync(path, READ_WITHOUT_WAITING);
+}
+
+/** Fills `into`; returns false if the file ends first. A single read may return less than requested, at most 2 GiB. */
+export async function readFully(handle: FileHandle, position: number, into: Uint8Array): Promise<boolean> {
+  for (let done = 0; done < into.length;) {
+    const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, 1 << 30), position + done);
+    if (bytesRead === 0) return false;
+    done += bytesRead;
+  }
+  return true;
+}
+
 /** Returns the bytes of `dir/name`, or null if the file does not exist. */
 export async function readModelFile(dir: string, name: string): Promise<Uint8Array | null> {
   const path = join(dir, name);
   try {
-    const { size } = await stat(path);
-    if (size > LIMITS.maxModelJsonBytes) {
-      throw new EngineError(
-        "invalid_model",
-        `${path} has ${size} bytes; at most ${LIMITS.maxModelJsonBytes} are allowed`,
-      );
+    const handle = await openModelFile(path);
+    try {
+      return await readWhole(handle, path);
+    } finally {
+      await handle.close();
     }
-    return await readFile(path);
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code;
@@ -68,4 +95,25 @@ async function firstMissing(path: string): Promise<string> {
     () => false,
   );
   return hasParent || parent === path ? path : firstMissing(parent);
+}
+
+/** A pipe that replaces the file between check and opening does not block the thread either. Windows has no such flag. */
+const READ_WITHOUT_WAITING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
+/** Reads as many bytes as the file had when it was opened. */
+async function readWhole(handle: FileHandle, path: string): Promise<Uint8Array> {
+  const { size } = await handle.stat();
+  if (size > LIMITS.maxModelJsonBytes) {
+    throw new EngineError(
+      "invalid_model",
+      `${path} has ${size} bytes; at most ${LIMITS.maxModelJsonBytes} are allowed`,
+    );
+  }
+  const bytes = Buffer.alloc(size);
+  if (await readFully(handle, 0, bytes)) return bytes;
+  throw new EngineError("invalid_model", `${path} became shorter while it was read`);
+}
+
+function notAFile(path: string): EngineError {
+  return new EngineError("invalid_model", `${path} is not a file: it is a folder, a pipe or a device`);
 }

@@ -4,11 +4,12 @@
  * their files, because a tensor may refer to any range of any file as its contents (ONNX external data).
  */
 
-import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from "node:fs";
-import { basename, dirname, join, relative, sep } from "node:path";
+import { closeSync, fstatSync, readSync, realpathSync, statSync } from "node:fs";
+import { dirname, join, relative, sep } from "node:path";
 
-import { EngineError } from "../errors.js";
+import { EngineError, quoted } from "../errors.js";
 import { LIMITS } from "../limits.js";
+import { openModelFileSync } from "./model-files.js";
 import {
   EXTERNAL_TENSOR_FROM_BYTES,
   GRAPH_INITIALIZER_FIELD,
@@ -18,11 +19,15 @@ import {
   lengthPrefix,
   MODEL_GRAPH_FIELD,
   MODEL_OPSET_FIELD,
+  NODE_ATTRIBUTE_FIELD,
   type MessageType,
   NodeProto,
   ONNX_DATA_LOCATION_EXTERNAL,
   OperatorSetIdProto,
+  TENSOR_DIMS_FIELD,
   TENSOR_EXTERNAL_DATA_FIELD,
+  TENSOR_NAME_FIELD,
+  TENSOR_TYPE_FIELD,
   TENSOR_DATA_LOCATION_FIELD,
   TENSOR_RAW_DATA_FIELD,
   TensorProto,
@@ -194,35 +199,36 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
     }
     modelParts.push(bytes.keep(part.start, part.end));
     if (part.field !== MODEL_OPSET_FIELD) continue;
-    const { domain = "", version } = toPlain(
-      OperatorSetIdProto,
-      bytes.read(part.contents, part.end - part.contents),
-    ) as { domain?: string; version: number };
+    const { domain = "", version = 0 } = bytes.decode(OperatorSetIdProto, bytes.keep(part.contents, part.end)) as {
+      domain?: string;
+      version?: number;
+    };
     if (domain === "" || domain === "ai.onnx") opset = version;
   }
   if (graph === null) throw new Error("it has no graph");
 
-  const dataFiles = new Map<string, number>();
+  const dataFiles = new Map<string, DataFile>();
   const inputs: StoredValueInfo[] = [];
   const outputs: StoredValueInfo[] = [];
   const nodes: StoredNode[] = [];
   const initializers = new Map<string, StoredTensor>();
   const graphParts: Uint8Array[] = [];
+  const ownPath = realpathSync(path);
   for (const part of fields(bytes, graph.contents, graph.end)) {
     switch (part.field) {
       case GRAPH_INITIALIZER_FIELD: {
-        const tensor = readTensor(path, bytes, part, dataFiles);
+        const tensor = readTensor({ path, ownPath, dataFiles }, bytes, part);
         initializers.set(tensor.name, tensor);
         break;
       }
       case GRAPH_NODE_FIELD:
-        nodes.push(readNode(bytes.keep(part.contents, part.end)));
+        nodes.push(readNode(bytes, part));
         break;
       case GRAPH_INPUT_FIELD:
-        inputs.push(readValueInfo(bytes.keep(part.contents, part.end)));
+        inputs.push(readValueInfo(bytes, part));
         break;
       case GRAPH_OUTPUT_FIELD:
-        outputs.push(readValueInfo(bytes.keep(part.contents, part.end)));
+        outputs.push(readValueInfo(bytes, part));
         break;
       default:
         graphParts.push(bytes.keep(part.start, part.end));
@@ -242,84 +248,119 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
   };
 }
 
-function readTensor(path: string, bytes: FileBytes, part: Field, dataFiles: Map<string, number>): StoredTensor {
+/** Where the weights of a file may be. */
+interface WeightPlaces {
+  readonly path: string;
+  /** `path` without symbolic links. */
+  readonly ownPath: string;
+  /** The other files that hold weights, by name. */
+  readonly dataFiles: Map<string, DataFile>;
+}
+
+interface DataFile {
+  /** Path without symbolic links. */
+  readonly path: string;
+  readonly byteLength: number;
+}
+
+function readTensor(places: WeightPlaces, bytes: FileBytes, part: Field): StoredTensor {
   const kept: Uint8Array[] = [];
+  /** The fields that are decoded: all but the numbers of a tensor that does not store them as raw bytes. */
+  const described: Uint8Array[] = [];
   const place: Uint8Array[] = [];
   let contents: TensorContents | null = null;
   for (const { field, start, contents: first, end } of fields(bytes, part.contents, part.end)) {
-    if (field === TENSOR_RAW_DATA_FIELD)
-      contents = { file: realpathSync(path), offset: first, byteLength: end - first };
-    else (PLACE_FIELDS.has(field) ? place : kept).push(bytes.keep(start, end));
+    if (field === TENSOR_RAW_DATA_FIELD) contents = { file: places.ownPath, offset: first, byteLength: end - first };
+    else {
+      const whole = bytes.keep(start, end);
+      (PLACE_FIELDS.has(field) ? place : kept).push(whole);
+      if (DESCRIBING_FIELDS.has(field)) described.push(whole);
+    }
   }
-  const header = Buffer.concat([...kept, ...place]);
   const {
     name = "",
     dims = [],
     dataType = 0,
     externalData = [],
     dataLocation = 0,
-  } = toPlain(TensorProto, header) as {
+  } = bytes.decode(TensorProto, Buffer.concat([...described, ...place])) as {
     name?: string;
     dims?: number[];
     dataType?: number;
-    externalData?: { key: string; value: string }[];
+    externalData?: { key?: string; value?: string }[];
     dataLocation?: number;
   };
   if (dataLocation === ONNX_DATA_LOCATION_EXTERNAL) {
-    contents = externalContents(path, name, new Map(externalData.map(({ key, value }) => [key, value])), dataFiles);
+    const data = new Map(externalData.map(({ key = "", value = "" }) => [key, value]));
+    contents = externalContents(places, name, data);
   }
-  return { name, elementType: dataType, dims, contents, bytes: contents === null ? header : Buffer.concat(kept) };
+  return {
+    name,
+    elementType: dataType,
+    dims,
+    contents,
+    bytes: Buffer.concat(contents === null ? [...kept, ...place] : kept),
+  };
 }
 
+const DESCRIBING_FIELDS: ReadonlySet<number> = new Set([TENSOR_DIMS_FIELD, TENSOR_TYPE_FIELD, TENSOR_NAME_FIELD]);
 const PLACE_FIELDS: ReadonlySet<number> = new Set([TENSOR_EXTERNAL_DATA_FIELD, TENSOR_DATA_LOCATION_FIELD]);
 
-/** Locates the external data of a tensor. @param dataFiles sizes of the files seen so far, by name */
+/** Locates the external data of a tensor. */
 function externalContents(
-  path: string,
+  { path, dataFiles }: WeightPlaces,
   tensor: string,
   data: ReadonlyMap<string, string>,
-  dataFiles: Map<string, number>,
 ): TensorContents {
-  const location = data.get("location") ?? "";
-  if (location === "" || /[/\\:]/.test(location.replace(/^\.\//, ""))) {
+  const location = (data.get("location") ?? "").replace(/^\.\//, "");
+  if (location === "" || location === "." || location === ".." || /[/\\:\0]/.test(location)) {
     throw new Error(
-      `tensor ${JSON.stringify(tensor)} must be stored in a file of the same folder. Given: ${JSON.stringify(location)}`,
+      `tensor ${quoted(tensor)} must be stored in a file of the same folder. Given: ${quoted(data.get("location") ?? "")}`,
     );
   }
-  const file = join(dirname(path), location);
-  let size = dataFiles.get(basename(file));
-  if (size === undefined) {
-    const entry = statSync(file, { throwIfNoEntry: false });
-    if (entry === undefined || !entry.isFile())
-      throw new Error(`its weights are in ${basename(file)}, which does not exist`);
-    dataFiles.set(basename(file), (size = entry.size));
+  let file = dataFiles.get(location);
+  if (file === undefined) dataFiles.set(location, (file = dataFile(path, location)));
+  const offset = byteCount(data, "offset", tensor) ?? 0;
+  const byteLength = byteCount(data, "length", tensor) ?? Math.max(0, file.byteLength - offset);
+  if (offset + byteLength > file.byteLength) {
+    throw new Error(`tensor ${quoted(tensor)} ends after the end of ${location}, which has ${file.byteLength} bytes`);
   }
-  const offset = Number(data.get("offset") ?? 0);
-  const byteLength = Number(data.get("length") ?? size - offset);
-  if (!(offset >= 0 && byteLength >= 0 && offset + byteLength <= size)) {
-    throw new Error(
-      `tensor ${JSON.stringify(tensor)} ends after the end of ${basename(file)}, which has ${size} bytes`,
-    );
-  }
-  return { file: realpathSync(file), offset, byteLength };
+  return { file: file.path, offset, byteLength };
 }
 
-function readNode(bytes: Uint8Array): StoredNode {
+function dataFile(path: string, location: string): DataFile {
+  const file = join(dirname(path), location);
+  const entry = statSync(file, { throwIfNoEntry: false });
+  if (entry === undefined) throw new Error(`its weights are in ${quoted(location)}, which does not exist`);
+  if (!entry.isFile()) throw new Error(`its weights are in ${quoted(location)}, which is not a file`);
+  return { path: realpathSync(file), byteLength: entry.size };
+}
+
+/** Reads a number of bytes, which external data give as decimal text; undefined if it is absent. */
+function byteCount(data: ReadonlyMap<string, string>, key: string, tensor: string): number | undefined {
+  const text = data.get(key);
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new Error(`the ${key} of tensor ${quoted(tensor)} must be a number of bytes. Given: ${quoted(text)}`);
+}
+
+function readNode(file: FileBytes, part: Field): StoredNode {
+  const bytes = file.keep(part.contents, part.end);
   const {
     opType = "",
     domain = "",
     input = [],
     output = [],
     attribute = [],
-  } = toPlain(NodeProto, bytes) as {
+  } = file.decode(NodeProto, withoutLargeAttributes(bytes)) as {
     opType?: string;
     domain?: string;
     input?: string[];
     output?: string[];
-    attribute?: { name: string; f?: number; i?: number; ints?: number[] }[];
+    attribute?: { name?: string; f?: number; i?: number; ints?: number[] }[];
   };
   const attributes = Object.fromEntries(
-    attribute.flatMap(({ name, f, i, ints }): [string, number | readonly number[]][] => {
+    attribute.flatMap(({ name = "", f, i, ints }): [string, number | readonly number[]][] => {
       const value = ints !== undefined && ints.length > 0 ? ints : (i ?? f);
       return value === undefined ? [] : [[name, value]];
     }),
@@ -327,8 +368,24 @@ function readNode(bytes: Uint8Array): StoredNode {
   return { opType, domain: domain === "ai.onnx" ? "" : domain, inputs: input, outputs: output, attributes, bytes };
 }
 
-function readValueInfo(bytes: Uint8Array): StoredValueInfo {
-  const { name = "", type } = toPlain(ValueInfoProto, bytes) as {
+/** Leaves out the attributes that hold tensors and graphs, which are not looked at. */
+function withoutLargeAttributes(node: Uint8Array): Uint8Array {
+  if (node.length <= MAX_DECODED_ATTRIBUTE_BYTES) return node;
+  const kept: Uint8Array[] = [];
+  let keptTo = 0;
+  for (const { field, start, end } of fields(FileBytes.inMemory(node), 0, node.length)) {
+    if (field !== NODE_ATTRIBUTE_FIELD || end - start <= MAX_DECODED_ATTRIBUTE_BYTES) continue;
+    kept.push(node.subarray(keptTo, start));
+    keptTo = end;
+  }
+  return Buffer.concat([...kept, node.subarray(keptTo)]);
+}
+
+const MAX_DECODED_ATTRIBUTE_BYTES = 4096;
+
+function readValueInfo(file: FileBytes, part: Field): StoredValueInfo {
+  const bytes = file.keep(part.contents, part.end);
+  const { name = "", type } = file.decode(ValueInfoProto, bytes) as {
     name?: string;
     type?: { tensorType?: { elemType?: number; shape?: { dim?: { dimValue?: number; dimParam?: string }[] } } };
   };
@@ -339,11 +396,6 @@ function readValueInfo(bytes: Uint8Array): StoredValueInfo {
     shape: shape === undefined ? null : (shape.dim ?? []).map(({ dimValue, dimParam }) => dimValue ?? dimParam ?? null),
     bytes,
   };
-}
-
-/** Decodes a message; absent fields stay absent. */
-function toPlain(type: MessageType, bytes: Uint8Array): object {
-  return type.toObject(type.decode(bytes), { longs: Number });
 }
 
 /** A field of a message: its number and byte positions. */
@@ -391,11 +443,13 @@ function* fields(bytes: FileBytes, start: number, messageEnd: number): Generator
   }
 }
 
-/** Reads parts of a file and limits the total of the bytes that are kept. */
+/** Reads parts of a file, and limits the memory for the parts that are kept and for the objects made of them. */
 class FileBytes {
   #window: Uint8Array = new Uint8Array(0);
   #windowStart = 0;
-  #numKept = 0;
+  #numKeptBytes = 0;
+  #numParts = 0;
+  #numDecodedBytes = 0;
 
   private constructor(
     readonly file: number | null,
@@ -404,9 +458,10 @@ class FileBytes {
 
   static open(path: string): FileBytes {
     try {
-      const file = openSync(path, "r");
+      const file = openModelFileSync(path);
       return new FileBytes(file, fstatSync(file).size);
     } catch (cause) {
+      if (cause instanceof EngineError) throw cause;
       const { code } = cause as NodeJS.ErrnoException;
       throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
     }
@@ -438,16 +493,21 @@ class FileBytes {
     return bytes;
   }
 
-  /** Reads bytes that stay in memory; the total of such bytes is limited. */
+  /** Reads a part that stays in memory. */
   keep(start: number, end: number): Uint8Array {
-    this.#numKept += end - start;
-    if (this.#numKept > LIMITS.maxOnnxGraphBytes) {
-      throw new EngineError(
-        "unsupported_model",
-        `the ONNX graph has more than ${LIMITS.maxOnnxGraphBytes} bytes besides its weights`,
-      );
-    }
+    this.#numKeptBytes += end - start;
+    if (this.#numKeptBytes > LIMITS.maxOnnxGraphBytes)
+      throw tooLarge(`${LIMITS.maxOnnxGraphBytes} bytes besides its weights`);
+    if (++this.#numParts > LIMITS.maxOnnxParts) throw tooLarge(`${LIMITS.maxOnnxParts} parts`);
     return this.read(start, end - start);
+  }
+
+  /** Decodes a message; absent fields stay absent. */
+  decode(type: MessageType, bytes: Uint8Array): object {
+    this.#numDecodedBytes += bytes.length;
+    if (this.#numDecodedBytes > LIMITS.maxOnnxDecodedBytes)
+      throw tooLarge(`${LIMITS.maxOnnxDecodedBytes} bytes of names, numbers and shapes`);
+    return type.toObject(type.decode(bytes), { longs: Number });
   }
 
   close(): void {
@@ -466,3 +526,7 @@ class FileBytes {
 
 const MAX_VARINT_BYTES = 10;
 const WINDOW_BYTES = 1 << 16;
+
+function tooLarge(limit: string): EngineError {
+  return new EngineError("unsupported_model", `the ONNX graph has more than ${limit}`);
+}

@@ -133,6 +133,10 @@ export const GRAPH_INITIALIZER_FIELD = 5;
 export const GRAPH_INPUT_FIELD = 11;
 export const GRAPH_OUTPUT_FIELD = 12;
 export const NODE_INPUT_FIELD = 1;
+export const NODE_ATTRIBUTE_FIELD = 5;
+export const TENSOR_DIMS_FIELD = 1;
+export const TENSOR_TYPE_FIELD = 2;
+export const TENSOR_NAME_FIELD = 8;
 export const TENSOR_RAW_DATA_FIELD = 9;
 export const TENSOR_EXTERNAL_DATA_FIELD = 13;
 export const TENSOR_DATA_LOCATION_FIELD = 14;
@@ -181,7 +185,7 @@ const root = protobuf.Root.fromJSON({
         output: { rule: "repeated", type: "string", id: 2 },
         name: { type: "string", id: 3 },
         opType: { type: "string", id: 4 },
-        attribute: { rule: "repeated", type: "AttributeProto", id: 5 },
+        attribute: { rule: "repeated", type: "AttributeProto", id: NODE_ATTRIBUTE_FIELD },
         domain: { type: "string", id: 7 },
       },
     },
@@ -196,9 +200,9 @@ const root = protobuf.Root.fromJSON({
     },
     TensorProto: {
       fields: {
-        dims: { rule: "repeated", type: "int64", id: 1 },
-        dataType: { type: "int32", id: 2 },
-        name: { type: "string", id: 8 },
+        dims: { rule: "repeated", type: "int64", id: TENSOR_DIMS_FIELD },
+        dataType: { type: "int32", id: TENSOR_TYPE_FIELD },
+        name: { type: "string", id: TENSOR_NAME_FIELD },
         rawData: { type: "bytes", id: TENSOR_RAW_DATA_FIELD },
         externalData: { rule: "repeated", type: "StringStringEntryProto", id: TENSOR_EXTERNAL_DATA_FIELD },
         dataLocation: { type: "int32", id: TENSOR_DATA_LOCATION_FIELD },

@@ -4,14 +4,14 @@
  * equal to the range. Rows are then read on demand as float32, so memory use does not depend on the model's size.
  */
 
-import { open, type FileHandle } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type JsonObject, isObject } from "../json.js";
 import { assert, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
-import { fileExists, readModelFile } from "./model-files.js";
+import { fileExists, openModelFile, readFully, readModelFile } from "./model-files.js";
 
 export const SINGLE_FILE = "model.safetensors";
 export const INDEX_FILE = "model.safetensors.index.json";
@@ -186,7 +186,7 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
   if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
     throw new EngineError(
       "unsupported_model",
-      `${file}: ${tensor}: dtype ${JSON.stringify(dtype ?? null)} is not supported (supported: F32, F16, BF16)`,
+      `${file}: ${tensor}: dtype ${shown(dtype ?? null)} is not supported (supported: F32, F16, BF16)`,
     );
   }
   if (!isSizeList(shape)) throw invalid(file, `${tensor}: shape must be a list of sizes; it is ${shown(shape)}`);
@@ -206,7 +206,7 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
   if (byteLength !== end - begin) {
     throw invalid(
       file,
-      `${tensor}: shape [${shape.join(", ")}] of ${dtype} takes ${byteLength} bytes, its data_offsets hold ${end - begin}`,
+      `${tensor}: shape ${shown(shape).replaceAll(",", ", ")} of ${dtype} takes ${byteLength} bytes, its data_offsets hold ${end - begin}`,
     );
   }
   return { file, dtype: dtype as Dtype, shape, offset: dataStart + begin, byteLength };
@@ -247,6 +247,18 @@ async function readHeader(handle: FileHandle, file: string): Promise<Map<string,
   return parseHeader(json, file, dataStart, fileBytes);
 }
 
+/**
+ * Returns the names of the files that hold the weights, the index first; empty if there are none.
+ * @throws EngineError `invalid_model` for an index that cannot be used
+ */
+export async function weightFiles(dir: string): Promise<string[]> {
+  if (await fileExists(join(dir, SINGLE_FILE))) return [SINGLE_FILE];
+  const bytes = await readModelFile(dir, INDEX_FILE);
+  if (bytes === null) return [];
+  const shards = new Set(parseIndex(parseJsonObject(bytes, INDEX_FILE)).values());
+  return [INDEX_FILE, ...[...shards].sort()];
+}
+
 /** Returns the index as a map from tensor name to file name, or null if the folder has a single file. */
 async function readIndex(dir: string): Promise<Map<string, string> | null> {
   if (await fileExists(join(dir, SINGLE_FILE))) return null;
@@ -274,22 +286,13 @@ function parseIndex(index: JsonObject): Map<string, string> {
 
 async function openShard(dir: string, file: string): Promise<FileHandle> {
   try {
-    return await open(join(dir, file), "r");
+    return await openModelFile(join(dir, file));
   } catch (cause) {
+    if (cause instanceof EngineError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code;
     const reason = code === "ENOENT" ? `is missing, though ${INDEX_FILE} lists it` : `cannot be read (${code})`;
     throw new EngineError("invalid_model", `${join(dir, file)} ${reason}`, null, { cause });
   }
-}
-
-/** Fills `into`; returns false if the file ends first. A single read may return less than requested, at most 2 GiB. */
-async function readFully(handle: FileHandle, position: number, into: Uint8Array): Promise<boolean> {
-  for (let done = 0; done < into.length;) {
-    const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, 1 << 30), position + done);
-    if (bytesRead === 0) return false;
-    done += bytesRead;
-  }
-  return true;
 }
 
 async function closeAll(handles: ReadonlyMap<string, FileHandle>): Promise<void> {

@@ -46,17 +46,19 @@ export function markupOf({ reasoning }: MessageFormat): string[] {
   return reasoning === null ? [] : [reasoning.open, reasoning.close];
 }
 
-const TAG = /(?:<\|?|\[)[\w:/]*(?:think|thought|reason)\w*(?:\|?>|\])/gi;
+/** Names are bounded, because a long run of such words would be searched again from each of its words. */
+const TAG = /(?:<\|?|\[)[\w:/]{0,32}(?:think|thought|reason)\w{0,32}(?:\|?>|\])/gi;
 
 /** Pairs each opening tag with its closing tag: the same with a slash, or with "end" for "start" or "begin". */
 function pairsAmong(tags: readonly string[]): Markup[] {
+  const known = new Set(tags);
   return tags.flatMap((open) => {
     const closings = [
       open.replace(/^(<\|?|\[)/, "$1/"),
       open.replace(/start|begin/, "end"),
       open.replace(/START|BEGIN/, "END"),
     ];
-    const close = closings.find((closing) => closing !== open && tags.includes(closing));
+    const close = closings.find((closing) => closing !== open && known.has(closing));
     return close === undefined ? [] : [{ open, close }];
   });
 }

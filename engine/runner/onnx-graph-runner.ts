@@ -14,7 +14,7 @@ import { assert, EngineError } from "../errors.js";
 import type { CacheTensor, FloatType, IntegerInputName, IntegerType, OnnxFolder } from "../folder/index.js";
 import { halfTable, widenHalf } from "../formats/index.js";
 import type { ForwardPass, ModelRunner } from "./model-runner.js";
-import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
+import { graphError, openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 export interface OnnxGraphRunnerOptions {
   /** Kernels whose memory holds the pages of keys and values. */
@@ -77,9 +77,7 @@ export class OnnxGraphRunner implements ModelRunner {
       return runner;
     } catch (cause) {
       await session?.release();
-      if (cause instanceof EngineError) throw cause;
-      const reason = (cause as Error).message.replaceAll(/\s+/g, " ");
-      throw new EngineError("invalid_model", `${path} cannot be run: ${reason}`, null, { cause });
+      throw graphError(path, cause);
     }
   }
 

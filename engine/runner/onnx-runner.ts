@@ -8,10 +8,11 @@
  */
 
 import type { Address, Kernels } from "../../kernels/index.js";
-import { assert } from "../errors.js";
+import { assert, EngineError } from "../errors.js";
 import { RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
+import { readOnnxFile } from "../formats/index.js";
 import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
-import { openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
+import { graphError, openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 /** Looks up the embedding of a token and writes it to `target`, f32 [hidden_size]. */
 export type EmbeddingLookup = (tokenId: number, target: Float32Array) => void;
@@ -47,10 +48,25 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     this.#past = layers.map(() => ({ key: new Float32Array(0), value: new Float32Array(0) }));
   }
 
+  /**
+   * Opens the body and runs four positions, the smallest block, so that a body that cannot run is refused here.
+   * @throws EngineError `invalid_model` with the error of ONNX Runtime
+   */
   static async load(options: OnnxRunnerOptions): Promise<OnnxRunner> {
-    // The graph is already in its final form: optimizing it gains nothing and takes a third of the opening time.
-    const session = await openSession(options.bodyPath, { numThreads: options.numThreads, optimizes: false });
-    return new OnnxRunner(session, options);
+    const { bodyPath, numThreads } = options;
+    let session: Session | null = null;
+    try {
+      // ONNX Runtime opens the files of external weights, and would wait for a pipe among them.
+      readOnnxFile(bodyPath);
+      // The graph is already in its final form: optimizing it gains nothing and takes a third of the opening time.
+      session = await openSession(bodyPath, { numThreads, optimizes: false });
+      const runner = new OnnxRunner(session, options);
+      await runner.#probe();
+      return runner;
+    } catch (cause) {
+      await session?.release();
+      throw graphError(bodyPath, cause);
+    }
   }
 
   async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
@@ -68,7 +84,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     assert(count >= 1 && count <= blockSize, "a block must hold 1 to blockSize tokens");
     assert(start % blockSize === 0, "a prompt block must start at a multiple of the block size");
 
-    const outputs = await this.#session.run(this.#feeds(tokenIds, start, table.pages), this.#outputNames);
+    const outputs = await this.#session.run(this.#feeds(tokenIds, start, table.pages, blockSize), this.#outputNames);
 
     table.extend(count);
     const page = table.pages[start / blockSize]!;
@@ -82,8 +98,21 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     await this.#session.release();
   }
 
-  #feeds(tokenIds: readonly number[], start: number, pages: readonly Address[]): Record<string, Tensor> {
-    const { blockSize: rows, embed } = this.#options;
+  /** Checks the sizes of all outputs, which shows a body of another model. */
+  async #probe(): Promise<void> {
+    const { bodyPath, config } = this.#options;
+    const outputs = await this.#session.run(this.#feeds([0], 0, [], KEY_GROUP), this.#outputNames);
+    for (const name of this.#outputNames) {
+      const length = KEY_GROUP * (name === "hidden" ? config.hiddenSize : config.numKvHeads * config.headDim);
+      const data = outputs[name]?.data;
+      if (data instanceof Float32Array && data.length === length) continue;
+      const given = `${outputs[name]?.type ?? "no output"} [${outputs[name]?.dims.join(", ") ?? ""}]`;
+      throw new EngineError("invalid_model", `${bodyPath}: ${name} is ${given}, not ${length} numbers of float32`);
+    }
+  }
+
+  #feeds(tokenIds: readonly number[], start: number, pages: readonly Address[], rows: number): Record<string, Tensor> {
+    const { embed } = this.#options;
     const { hiddenSize, headDim, numKvHeads, numLayers } = this.#options.config;
     const halfDim = headDim / 2;
     const embeddings = new Float32Array(rows * hiddenSize);

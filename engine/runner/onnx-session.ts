@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 
 import * as ort from "onnxruntime-node";
 
+import { EngineError } from "../errors.js";
+
 export const { Tensor } = ort;
 export type Tensor = ort.Tensor;
 export type Session = ort.InferenceSession;
@@ -51,6 +53,15 @@ export function openSession(
     ? ort.InferenceSession.create(model, options)
     : ort.InferenceSession.create(model, options);
 }
+
+/** Returns an error of ONNX Runtime as an error about the model: on one line, cut to a readable length. */
+export function graphError(path: string, cause: unknown): EngineError {
+  if (cause instanceof EngineError) return cause;
+  const reason = (cause as Error).message.replaceAll(/\s+/g, " ").slice(0, MAX_REASON_CHARACTERS);
+  return new EngineError("invalid_model", `${path} cannot be run: ${reason}`, null, { cause });
+}
+
+const MAX_REASON_CHARACTERS = 500;
 
 /**
  * Returns true if the processor is known to multiply int8 matrices exactly. Without VNNI instructions, x64 processors

@@ -86,7 +86,9 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
 
 async function cachedPack(modelDir: string, options: WriteOptions): Promise<ModelPack> {
   const cache = cacheFolder();
-  const identity = await identifySource(cache, modelDir, { signal: options.signal });
+  // The headers limit what is read: a file of a terabyte that no tensor needs would be hashed for an hour.
+  const check = async (): Promise<void> => (await openSourceModel(modelDir)).reader.close();
+  const identity = await identifySource(cache, modelDir, { check, signal: options.signal });
   const target = join(cache, PACKS, packName(identity.hash, options.format));
   let pack = await openCached(target, options.signal);
   if (pack === null) {

@@ -1,0 +1,393 @@
+/** Kinds of hostile models: which valid models each starts from, and what it changes in them. */
+
+import { createHash } from "node:crypto";
+
+import { BASES } from "./bases.js";
+import { joined, mutateBytes } from "./mutate-bytes.js";
+import { hostileJson, hostileString, mutateJson } from "./mutate-json.js";
+import { mutateOnnx } from "./mutate-onnx.js";
+import { randomTemplate } from "./random-template.js";
+import type { Random } from "./random.js";
+
+/** An entry of a model's folder: a file's contents, or something that is not a plain file. */
+export type Entry =
+  | Uint8Array
+  | { readonly kind: "link"; readonly to: string }
+  | { readonly kind: "folder" }
+  | { readonly kind: "pipe" }
+  | { readonly kind: "sparse"; readonly byteLength: number };
+
+/** The entries of a model's folder by their paths in it. */
+export type Files = Map<string, Entry>;
+
+export interface Kind {
+  readonly bases: readonly string[];
+  /** Changes `files`, which are those of a valid model. */
+  readonly mutate: (random: Random, files: Files) => void;
+}
+
+const TEXT_BASES = [...BASES.packs, ...BASES.packs, ...BASES.safetensors, ...BASES.onnx];
+
+export const KINDS = {
+  safetensors: { bases: BASES.safetensors, mutate: mutateSafetensors },
+  onnx: { bases: BASES.onnx, mutate: mutateGraph },
+  tokenizer: { bases: TEXT_BASES, mutate: mutateTokenizer },
+  template: { bases: TEXT_BASES, mutate: mutateTemplate },
+  config: { bases: TEXT_BASES, mutate: mutateConfig },
+  pack: { bases: BASES.packs, mutate: mutatePack },
+  folder: { bases: [...BASES.packs, ...BASES.safetensors, ...BASES.onnx], mutate: mutateFolder },
+} as const satisfies Readonly<Record<string, Kind>>;
+
+export type KindName = keyof typeof KINDS;
+
+export const KIND_NAMES = Object.keys(KINDS) as KindName[];
+
+function mutateSafetensors(random: Random, files: Files): void {
+  const shards = [...files.keys()].filter((name) => name.endsWith(".safetensors"));
+  const index = "model.safetensors.index.json";
+  if (files.has(index) && random.chance(0.3)) {
+    change(files, index, (bytes) => mutatedText(random, bytes));
+    return;
+  }
+  change(files, random.pick(shards), (bytes) => {
+    if (random.chance(0.2)) return mutateBytes(random, bytes);
+    const headerBytes = Number(Buffer.from(bytes).readBigUInt64LE());
+    const header = Buffer.from(bytes.subarray(8, 8 + headerBytes)).toString();
+    const data = bytes.subarray(8 + headerBytes);
+    if (random.chance(0.15)) return safetensorsFile(header, random.pick(LENGTHS), data);
+    if (random.chance(0.15)) return safetensorsFile(header, null, mutateBytes(random, data));
+    if (random.chance(0.1)) return safetensorsFile(withoutMetadata(random, header), null, data);
+    return safetensorsFile(mutateJson(random, header), null, random.chance(0.9) ? data : mutateBytes(random, data));
+  });
+}
+
+const LENGTHS = [0n, 1n, 2n, 100_000_000n, 100_000_001n, 2n ** 31n, 2n ** 32n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n];
+
+/** A header with sizes whose product overflows, or with offsets at the end of what numbers can hold. */
+function withoutMetadata(random: Random, header: string): string {
+  const tensors = JSON.parse(header) as Record<string, { shape: number[]; data_offsets: number[] }>;
+  const names = Object.keys(tensors).filter((name) => name !== "__metadata__");
+  const tensor = tensors[random.pick(names)]!;
+  const huge = random.pick([2 ** 31, 2 ** 32, 2 ** 53 - 1, 1e15]);
+  if (random.chance(0.5))
+    tensor.shape = random.pick([[huge, huge], [huge, 0], [0], [], Array<number>(100_000).fill(2), [-1, -1]]);
+  else tensor.data_offsets = random.pick([[0, huge], [huge, huge], [huge, 0], [0, 0], [0], []]);
+  return JSON.stringify(tensors);
+}
+
+function safetensorsFile(header: string, byteLength: bigint | null, data: Uint8Array): Uint8Array {
+  const json = Buffer.from(header);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(byteLength ?? BigInt(json.length));
+  return joined(length, json, data);
+}
+
+function mutateGraph(random: Random, files: Files): void {
+  const graphs = [...files.keys()].filter((name) => name.startsWith("onnx/"));
+  change(files, random.pick(graphs), (bytes, name) =>
+    name.endsWith(".onnx") && random.chance(0.85) ? mutateOnnx(random, bytes) : mutateBytes(random, bytes),
+  );
+  if (random.chance(0.1)) mutateFolder(random, files, graphs);
+}
+
+function mutateTokenizer(random: Random, files: Files): void {
+  if (random.chance(0.2)) change(files, "tokenizer_config.json", (bytes) => mutatedText(random, bytes));
+  else if (random.chance(0.4)) change(files, "tokenizer.json", (bytes) => withHostilePart(random, bytes));
+  else change(files, "tokenizer.json", (bytes) => mutatedText(random, bytes));
+  signed(files);
+}
+
+interface TokenizerJson {
+  added_tokens: object[];
+  normalizer: unknown;
+  pre_tokenizer: unknown;
+  decoder: unknown;
+  post_processor: unknown;
+  model: { vocab: Record<string, number>; merges: unknown[] };
+}
+
+/** Replaces one part of a tokenizer by one that is well-formed and hostile. */
+function withHostilePart(random: Random, bytes: Uint8Array): Uint8Array {
+  const json = JSON.parse(Buffer.from(bytes).toString()) as TokenizerJson;
+  const { model } = json;
+  const words = Object.keys(model.vocab);
+  const pattern = random.pick(PATTERNS);
+  switch (random.below(10)) {
+    case 0:
+      json.pre_tokenizer = { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
+      break;
+    case 1:
+      json.pre_tokenizer = {
+        type: "Sequence",
+        pretokenizers: [
+          {
+            type: "Split",
+            pattern: { Regex: pattern },
+            behavior: random.pick(["Isolated", "Removed"]),
+            invert: random.chance(0.5),
+          },
+          ...(random.chance(0.5)
+            ? [{ type: "ByteLevel", add_prefix_space: random.chance(0.5), use_regex: random.chance(0.5) }]
+            : []),
+          ...random.times(random.pick([0, 1, 100]), () => ({ type: "Digits", individual_digits: true })),
+        ],
+      };
+      break;
+    case 2:
+      json.normalizer = {
+        type: "Replace",
+        pattern: random.pick([{ Regex: pattern }, { String: "" }, { String: "a" }]),
+        content: hostileString(random),
+      };
+      break;
+    case 3: {
+      // Each step makes the text several times as long.
+      const growth = { type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" };
+      json.normalizer = { type: "Sequence", normalizers: random.times(random.pick([2, 8, 30]), () => growth) };
+      break;
+    }
+    case 4:
+      json.normalizer = { type: "Prepend", prepend: hostileString(random) };
+      break;
+    case 5:
+      model.merges = [
+        ...random.times(random.pick([1, 100, 100_000]), () => `${random.pick(words)} ${random.pick(words)}`),
+        ...model.merges,
+      ];
+      break;
+    case 6:
+      model.merges = [
+        ...model.merges,
+        ...model.merges,
+        [random.pick(words)],
+        " ",
+        "",
+        ["", ""],
+        [random.pick(words), random.pick(words)],
+      ];
+      break;
+    case 7:
+      model.vocab[random.pick([...words, "new"])] = random.pick([
+        -1,
+        0.5,
+        0,
+        257,
+        2_097_151,
+        2_097_152,
+        2 ** 31,
+        2 ** 32,
+        2 ** 53,
+      ]);
+      break;
+    case 8:
+      json.added_tokens = random.times(random.pick([1, 300, 20_000]), () => ({
+        id: random.pick([0, 1, 256, 300, 2_097_151, 2 ** 40]) + random.below(100),
+        content: random.pick([hostileString(random), `<${random.below(1e6)}>`]),
+        special: random.chance(0.5),
+        normalized: random.chance(0.5),
+        lstrip: random.chance(0.5),
+        rstrip: random.chance(0.5),
+        single_word: random.chance(0.5),
+      }));
+      break;
+    default:
+      json.decoder = random.pick([
+        {
+          type: "Sequence",
+          decoders: random.times(30, () => ({ type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" })),
+        },
+        {
+          type: "Sequence",
+          decoders: [
+            { type: "Replace", pattern: { String: "" }, content: "ab" },
+            { type: "Fuse" },
+            { type: "Strip", content: " ", start: random.pick([-1, 0.5, 1e308]), stop: 0 },
+          ],
+        },
+        { type: "Metaspace", replacement: hostileString(random) },
+        { type: "ByteLevel" },
+        null,
+      ]);
+  }
+  return Buffer.from(JSON.stringify(json));
+}
+
+/** Regular expressions that are wrong, empty, or take exponential time on the texts of use-model.ts. */
+const PATTERNS = [
+  "(a+)+$",
+  "(a|a)*b",
+  "(a*)*b",
+  "(\\p{L}+)+\\d",
+  "^(\\w+\\s?)*$",
+  "(.*)*x",
+  "(?=(a+))a*b\\1",
+  "",
+  "|",
+  "(?:)",
+  "^",
+  "\\b",
+  "a{1,65536}",
+  "(a{1,1000}){1,1000}",
+  "(?i:a)",
+  "(?<x>a)",
+  "[",
+  "(",
+  "(?<=a+)b",
+  "\\p{Nope}",
+  "(?>a+)",
+  "[[:alpha:]]",
+  "\\",
+  "(".repeat(5000) + ")".repeat(5000),
+  "a|".repeat(50_000),
+] as const;
+
+function mutateTemplate(random: Random, files: Files): void {
+  const template = random.chance(0.1)
+    ? Buffer.from(mutateBytes(random, Buffer.from(randomTemplate(random))))
+    : Buffer.from(randomTemplate(random));
+  if (random.chance(0.5)) files.set("chat_template.jinja", new Uint8Array(template));
+  else {
+    change(files, "tokenizer_config.json", (bytes) => {
+      const config = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>;
+      const list = [{ name: "default", template: template.toString() }];
+      return Buffer.from(JSON.stringify({ ...config, chat_template: random.chance(0.9) ? template.toString() : list }));
+    });
+  }
+  signed(files);
+}
+
+function mutateConfig(random: Random, files: Files): void {
+  const isGeneration = random.chance(0.2) && files.has("generation_config.json");
+  change(files, isGeneration ? "generation_config.json" : "config.json", (bytes) => {
+    if (random.chance(0.5)) return mutatedText(random, bytes);
+    const config = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>;
+    const lines = Object.entries({ ...config, [random.pick(CONFIG_KEYS)]: MARK }).map(
+      ([key, value]) => `${JSON.stringify(key)}:${value === MARK ? hostileJson(random) : JSON.stringify(value)}`,
+    );
+    return Buffer.from(`{${lines.join(",")}}`);
+  });
+  signed(files);
+}
+
+const MARK = Symbol("hostile");
+
+const CONFIG_KEYS = [
+  "hidden_size",
+  "intermediate_size",
+  "num_hidden_layers",
+  "num_attention_heads",
+  "num_key_value_heads",
+  "head_dim",
+  "vocab_size",
+  "max_position_embeddings",
+  "rms_norm_eps",
+  "rope_theta",
+  "rope_scaling",
+  "rope_parameters",
+  "tie_word_embeddings",
+  "attention_bias",
+  "sliding_window",
+  "use_sliding_window",
+  "max_window_layers",
+  "layer_types",
+  "architectures",
+  "model_type",
+  "eos_token_id",
+  "quantization_config",
+  "text_config",
+  "n_positions",
+] as const;
+
+function mutatePack(random: Random, files: Files): void {
+  switch (random.below(6)) {
+    case 0:
+    case 1:
+      change(files, "manifest.json", (bytes) => mutatedText(random, bytes));
+      return;
+    case 2:
+      change(files, "manifest.json", (bytes) => withOtherTensor(random, bytes));
+      return;
+    case 3:
+      change(files, "body.onnx", (bytes) =>
+        random.chance(0.8) ? mutateOnnx(random, bytes) : mutateBytes(random, bytes),
+      );
+      signed(files);
+      return;
+    case 4:
+      change(files, "weights.bin", (bytes) => mutateBytes(random, bytes));
+      signed(files);
+      return;
+    default: {
+      const name = random.pick([...files.keys()]);
+      change(files, name, (bytes) => mutateBytes(random, bytes));
+      if (name !== "manifest.json" && random.chance(0.5)) signed(files);
+    }
+  }
+}
+
+/** Changes one number of one tensor, or gives it the place of another. */
+function withOtherTensor(random: Random, bytes: Uint8Array): Uint8Array {
+  const manifest = JSON.parse(Buffer.from(bytes).toString()) as { tensors: Record<string, Record<string, unknown>> };
+  const names = Object.keys(manifest.tensors);
+  const tensor = manifest.tensors[random.pick(names)]!;
+  const other = manifest.tensors[random.pick(names)]!;
+  const key = random.pick(["offset", "byteLength", "rows", "cols", "format"]);
+  const near =
+    typeof tensor[key] === "number" ? (tensor[key] as number) + random.pick([-64, -4, -1, 1, 3, 4, 64]) : "q9";
+  tensor[key] = random.pick<unknown>([near, near, other[key], 0, 2 ** 32, 2 ** 53 - 1, "q4", "f32", "vector"]);
+  return Buffer.from(JSON.stringify(manifest));
+}
+
+/** Puts something that is not a plain file in the place of one, or a file of another size. */
+function mutateFolder(random: Random, files: Files, among: readonly string[] = [...files.keys()]): void {
+  const name = random.pick(among);
+  const other = random.pick([...files.keys()]);
+  const entries: Entry[] = [
+    { kind: "folder" },
+    { kind: "pipe" },
+    { kind: "sparse", byteLength: random.pick([0, 1 << 20, 300 << 20, 2 ** 33, 2 ** 40]) },
+    {
+      kind: "link",
+      to: random.pick([
+        "/dev/zero",
+        "/dev/full",
+        "/dev/stdin",
+        "/proc/self/mem",
+        "/proc/kmsg",
+        "/proc/self/maps",
+        "/etc/passwd",
+        "/nowhere",
+        ".",
+        "..",
+        name,
+        other,
+        "/dev/tty",
+      ]),
+    },
+    new Uint8Array(0),
+  ];
+  files.set(name, random.pick(entries));
+}
+
+function change(files: Files, name: string, mutate: (bytes: Uint8Array, name: string) => Uint8Array): void {
+  const bytes = files.get(name);
+  if (bytes instanceof Uint8Array) files.set(name, mutate(bytes, name));
+}
+
+function mutatedText(random: Random, bytes: Uint8Array): Uint8Array {
+  if (random.chance(0.15)) return mutateBytes(random, bytes);
+  return Buffer.from(mutateJson(random, Buffer.from(bytes).toString()));
+}
+
+/** Records the new sizes and hashes in a pack's manifest: whoever makes a hostile pack would do so. */
+function signed(files: Files): void {
+  change(files, "manifest.json", (bytes) => {
+    const manifest = JSON.parse(Buffer.from(bytes).toString()) as { files: object };
+    const records = [...files].flatMap(([name, contents]) =>
+      name === "manifest.json" || !(contents instanceof Uint8Array)
+        ? []
+        : [[name, { byteLength: contents.length, sha256: createHash("sha256").update(contents).digest("hex") }]],
+    );
+    return Buffer.from(JSON.stringify({ ...manifest, files: Object.fromEntries(records) as object }));
+  });
+}

@@ -1,0 +1,216 @@
+/**
+ * Runs cases that may hang, crash or take all memory, each within a limit of time. A process runs many cases, until one
+ * of them is at fault; a new process then takes over. The limit is of processor time, because a busy machine also delays
+ * a harmless case. A case that waits, or blocks its thread, is over the limit once it has been silent for long.
+ */
+
+import { fork, type ChildProcess } from "node:child_process";
+import { cp, lstat, mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** A module of cases exports `openCases`. */
+export interface CaseModule {
+  readonly openCases: (setting: string) => Promise<PrepareCase>;
+}
+
+/** Writes a case's files into `folder`, and returns what uses them. The same kind and seed give the same case. */
+export type PrepareCase = (kind: string, seed: number, folder: string) => Promise<() => Promise<Outcome>>;
+
+export type Outcome =
+  | { readonly type: "accepted" }
+  | { readonly type: "refused"; readonly message: string }
+  /** An error of another class than those for users, or one that users cannot read. */
+  | { readonly type: "fault"; readonly message: string };
+
+export type Verdict =
+  | Outcome
+  | { readonly type: "over the limit" }
+  | { readonly type: "crashed"; readonly message: string }
+  | { readonly type: "too much memory"; readonly message: string };
+
+export interface Case {
+  readonly kind: string;
+  readonly seed: number;
+}
+
+export interface CaseResult extends Case {
+  readonly verdict: Verdict;
+  /** Processor time if the case ended, else the time until it was given up. */
+  readonly durationMs: number;
+}
+
+export interface RunOptions {
+  /** Path of the compiled module of cases. */
+  readonly modulePath: string;
+  /** Given to the module's `openCases`. */
+  readonly setting: string;
+  /** Folder for the files of the running cases, which exists. */
+  readonly scratch: string;
+  /** Folder that gets the files of each failed case. */
+  readonly failures: string;
+  readonly numProcesses: number;
+  readonly onResult: (result: CaseResult) => void;
+}
+
+export const LIMITS = {
+  /** Processor time of a case. */
+  caseMs: 2000,
+  /** Time without an answer. */
+  silenceMs: 15_000,
+  /** Resident memory of a process at its peak. */
+  peakBytes: 1 << 30,
+  heapMebibytes: 512,
+  /** For starting a process and for writing a case's files, which the limit of a case does not include. */
+  preparationMs: 60_000,
+};
+
+/** Messages to and from a process. */
+export interface ToProcess extends Case {
+  readonly folder: string;
+}
+export type FromProcess =
+  | { readonly type: "ready" }
+  | { readonly type: "started" }
+  | { readonly type: "done"; readonly outcome: Outcome; readonly durationMs: number; readonly peakBytes: number };
+
+export async function runCases(cases: Iterable<Case>, options: RunOptions): Promise<void> {
+  const queue = cases[Symbol.iterator]();
+  const lanes = Array.from({ length: options.numProcesses }, (_, lane) =>
+    runLane(queue, join(options.scratch, `lane-${lane}`), options),
+  );
+  await Promise.all(lanes);
+}
+
+export function isFailure({ type }: Verdict): boolean {
+  return type !== "accepted" && type !== "refused";
+}
+
+async function runLane(queue: Iterator<Case>, folder: string, options: RunOptions): Promise<void> {
+  let runner: CaseRunner | null = null;
+  for (let next = queue.next(); next.done !== true; next = queue.next()) {
+    const each = next.value;
+    runner ??= await CaseRunner.start(options);
+    const result = await runner.run(each, folder);
+    if (isFailure(result.verdict)) {
+      await keep(result, folder, options.failures);
+      await runner.end();
+      runner = null;
+    }
+    await rm(folder, { recursive: true, force: true });
+    options.onResult(result);
+  }
+  await runner?.end();
+}
+
+/** Keeps the case's links and small files, and its verdict. */
+async function keep(result: CaseResult, folder: string, failures: string): Promise<void> {
+  const to = join(failures, `${result.kind}-${result.seed}`);
+  await mkdir(to, { recursive: true });
+  const isSmall = async (path: string): Promise<boolean> => {
+    const entry = await lstat(path);
+    return entry.isDirectory() || entry.isSymbolicLink() || (entry.isFile() && entry.size <= MAX_KEPT_BYTES);
+  };
+  await cp(folder, to, { recursive: true, verbatimSymlinks: true, filter: isSmall });
+  await writeFile(join(to, "verdict.json"), `${JSON.stringify(result, null, 2)}\n`);
+}
+
+class CaseRunner {
+  readonly #process: ChildProcess;
+  readonly #ended: Promise<string>;
+  /** Messages that nobody has waited for yet. */
+  readonly #unread: FromProcess[] = [];
+  #receive = (message: FromProcess): void => void this.#unread.push(message);
+  #stderr = "";
+
+  private constructor(process: ChildProcess) {
+    this.#process = process;
+    this.#ended = new Promise((resolve) => {
+      process.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
+    });
+    process.on("message", (message: FromProcess) => this.#receive(message));
+    process.stderr!.on("data", (text: Buffer) => {
+      this.#stderr = (this.#stderr + text.toString()).slice(-2000);
+    });
+  }
+
+  static async start({ modulePath, setting }: RunOptions): Promise<CaseRunner> {
+    const child = fork(PROGRAM, [modulePath, setting], {
+      execArgv: [`--max-old-space-size=${LIMITS.heapMebibytes}`],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    const runner = new CaseRunner(child);
+    const message = await runner.#next(LIMITS.preparationMs);
+    if (message.type === "ready") return runner;
+    await runner.end();
+    throw new Error(`the process of the cases did not start: ${JSON.stringify(message)} ${runner.#stderr}`);
+  }
+
+  /** @param folder folder for the case's files, which does not exist */
+  async run(each: Case, folder: string): Promise<CaseResult> {
+    const { pid } = this.#process;
+    this.#process.send({ ...each, folder } satisfies ToProcess);
+    const started = await this.#next(LIMITS.preparationMs);
+    const start = performance.now();
+    const last = started.type === "started" ? await this.#next(LIMITS.silenceMs) : started;
+    const durationMs = last.type === "done" ? last.durationMs : performance.now() - start;
+    return { ...each, verdict: this.#verdictOf(last, `process ${pid}`), durationMs };
+  }
+
+  async end(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#ended;
+  }
+
+  #verdictOf(message: FromProcess | Silence | End, name: string): Verdict {
+    switch (message.type) {
+      case "done": {
+        const { outcome, durationMs, peakBytes } = message;
+        if (isFailure(outcome)) return outcome;
+        if (durationMs > LIMITS.caseMs) return { type: "over the limit" };
+        if (peakBytes <= LIMITS.peakBytes) return outcome;
+        return { type: "too much memory", message: `${name} took ${Math.round(peakBytes / 2 ** 20)} MiB at its peak` };
+      }
+      case "silent":
+        return { type: "over the limit" };
+      case "ended":
+        return { type: "crashed", message: `${name} ended with ${message.how}: ${this.#stderr.trim().slice(0, 500)}` };
+      default:
+        return { type: "crashed", message: `unexpected message ${message.type}` };
+    }
+  }
+
+  /** Returns the next message, or that none came. */
+  async #next(limitMs: number): Promise<FromProcess | Silence | End> {
+    let timer: NodeJS.Timeout | undefined;
+    const unread = this.#unread.shift();
+    if (unread !== undefined) return unread;
+    const keep = this.#receive;
+    const message = new Promise<FromProcess>((resolve) => {
+      this.#receive = (received) => {
+        this.#receive = keep;
+        resolve(received);
+      };
+    });
+    const silence = new Promise<Silence>((resolve) => {
+      timer = setTimeout(() => resolve({ type: "silent" }), limitMs);
+    });
+    const end = this.#ended.then((how): End => ({ type: "ended", how }));
+    const first = await Promise.race([message, silence, end]);
+    clearTimeout(timer);
+    this.#receive = keep;
+    return first;
+  }
+}
+
+interface Silence {
+  readonly type: "silent";
+}
+
+interface End {
+  readonly type: "ended";
+  readonly how: string;
+}
+
+const MAX_KEPT_BYTES = 64 << 20;
+const PROGRAM = fileURLToPath(new URL("./case-process.js", import.meta.url));
