@@ -178,8 +178,9 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/server",
     doors: ["index.ts"],
-    uses: [GROUND, "engine/core", LIBRARY, "src/openai"],
-    holds: "HTTP: routes, keys, queue, streams, metrics; each model's engine in a worker thread",
+    uses: [GROUND, "engine/core", "engine/model", LIBRARY, "src/openai"],
+    holds:
+      "HTTP: routes, keys, queue, streams, metrics; the preparer and the engine of each model in two worker threads",
   },
   {
     path: "spec-tests/conform",

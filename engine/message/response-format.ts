@@ -1,7 +1,7 @@
 /** Response formats that a caller can request (contract, section 7), and the grammars of their answers. */
 
 import { described, EngineError, missingParameter, wrongType } from "../errors.js";
-import { type AnswerFormat, type Grammar, compileGrammar } from "../grammar/index.js";
+import { type AnswerFormat, type CompiledGrammar, Grammar, type GrammarCache } from "../grammar/index.js";
 import { isObject } from "../json.js";
 
 /** `schema` is a JSON schema, draft 2020-12; `regex` must match the whole answer. */
@@ -12,16 +12,25 @@ export type ResponseFormat =
   | { readonly type: "regex"; readonly regex: string };
 
 /**
- * Compiles the grammar of a response format.
+ * Compiles the grammar of a response format. The result is data that can be sent to another thread.
  *
  * @param followsReasoning true if the answer may follow reasoning
+ * @param grammars compiles, and remembers what it has compiled
+ * @param isCanceled returns true once the grammar is no longer needed
  * @returns null if the answer may be any text
  * @throws EngineError invalid_schema or unsupported_schema with the path of the error; others for an unknown format
  */
-export function answerGrammar(format: ResponseFormat | null, followsReasoning: boolean): Grammar | null {
+export function answerGrammar(
+  format: ResponseFormat | null,
+  followsReasoning: boolean,
+  grammars: GrammarCache,
+  isCanceled?: () => boolean,
+): CompiledGrammar | null {
   if (format === null) return null;
   if (!isObject(format)) throw wrongType("responseFormat", "an object", format);
   refuseUnknownFields(format);
+  const compiled = (answer: AnswerFormat, path: string): CompiledGrammar =>
+    compiledBy(() => grammars.get(answer, isCanceled), path);
   switch (format.type) {
     case "text":
       return null;
@@ -37,7 +46,7 @@ export function answerGrammar(format: ResponseFormat | null, followsReasoning: b
       const { regex } = format;
       if (typeof regex !== "string") throw wrongType(path, "a string", regex);
       const grammar = compiled({ type: "regex", regex }, path);
-      if (!followsReasoning || grammar.mayBeginAfterBlank) return grammar;
+      if (!followsReasoning || Grammar.fromData(grammar.data).mayBeginAfterBlank) return grammar;
       const rule = "After reasoning, an answer begins at its first character that is not white space";
       throw new EngineError(
         "unsupported_schema",
@@ -77,9 +86,9 @@ function refuseUnknownFields(format: ResponseFormat): void {
 }
 
 /** @param path prefix for the paths in the grammar's errors */
-function compiled(format: AnswerFormat, path: string): Grammar {
+function compiledBy(compile: () => CompiledGrammar, path: string): CompiledGrammar {
   try {
-    return compileGrammar(format);
+    return compile();
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw new EngineError(error.code, error.message, path + (error.param ?? ""), { cause: error });

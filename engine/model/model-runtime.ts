@@ -4,6 +4,7 @@ import { Kernels, type KVFormat, type LogprobsMode, type MatrixFormat } from "..
 import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
 import { EngineError } from "../errors.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
+import { LoadedGrammars } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
 import { AnswerMask, AnswerVocabulary, markupOf, TextStream } from "../message/index.js";
 import { openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
@@ -43,6 +44,7 @@ export class ModelRuntime {
   readonly #engine: Engine;
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
+  readonly #grammars = new LoadedGrammars(LIMITS.maxLoadedGrammarBytes);
   #answerVocabulary: AnswerVocabulary | null = null;
   #closing: Promise<void> | null = null;
 
@@ -142,7 +144,7 @@ export class ModelRuntime {
    */
   submit(request: PreparedRequest, signal: AbortSignal | undefined): Answer {
     this.checkOpen();
-    const { promptTokenIds, promptParam, config, format, insideReasoning, grammar } = request;
+    const { promptTokenIds, promptParam, config, format, insideReasoning } = request;
     const { separateReasoning, stop, includeStop } = config;
     const text = {
       tokenizer: this.#tokenizer,
@@ -153,6 +155,7 @@ export class ModelRuntime {
       stop,
       includeStop,
     };
+    const grammar = request.grammar === null ? null : this.#grammars.get(request.grammar);
     const deltas = this.#engine.submit({
       promptTokenIds,
       promptParam,

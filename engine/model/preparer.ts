@@ -6,12 +6,13 @@
 
 import { described, EngineError, outOfRange, wrongType } from "../errors.js";
 import { readTextFiles, type ModelFolder } from "../folder/index.js";
-import type { Grammar } from "../grammar/index.js";
+import { GrammarCache, type CompiledGrammar } from "../grammar/index.js";
 import { isObject } from "../json.js";
+import { LIMITS } from "../limits.js";
 import { answerGrammar, markupOf, PLAIN, type MessageFormat, type ResponseFormat } from "../message/index.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "../sampling/index.js";
-import { ChatTemplate, type ChatMessage } from "../template/index.js";
-import { Tokenizer } from "../text/index.js";
+import { ChatTemplate, textLengthOf, type ChatMessage } from "../template/index.js";
+import { Tokenizer, type EncodingOptions } from "../text/index.js";
 import { checkSignal } from "./load-options.js";
 
 /**
@@ -43,7 +44,7 @@ export interface PreparedRequest {
   /** True if the prompt ends inside the reasoning. */
   readonly insideReasoning: boolean;
   /** Null if the answer may be any text. */
-  readonly grammar: Grammar | null;
+  readonly grammar: CompiledGrammar | null;
 }
 
 /** The properties of a model on which prompts and grammars depend. */
@@ -73,7 +74,8 @@ export class Preparer {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate;
   readonly #texts: ModelTexts;
-  protected readonly isCanceled: () => boolean;
+  readonly #isCanceled: () => boolean;
+  readonly #grammars = new GrammarCache(LIMITS.maxGrammarCacheBytes);
 
   /**
    * @param isCanceled returns true if the current request's result is no longer needed; the work then ends soon
@@ -84,7 +86,7 @@ export class Preparer {
     this.tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig, markupOf(messageFormat));
     this.template = new ChatTemplate(chatTemplate, tokenizerConfig, this.tokenizer, messageFormat);
     this.#texts = texts;
-    this.isCanceled = isCanceled;
+    this.#isCanceled = isCanceled;
   }
 
   /** @throws EngineError for an invalid request */
@@ -93,11 +95,11 @@ export class Preparer {
     const { messages, responseFormat = null, signal: _, ...parameters } = options;
     const { messageFormat: format } = this.#texts;
     const config = this.#checkedConfig(parameters);
-    const grammar = answerGrammar(responseFormat, format.reasoning !== null);
-    this.#checkNumMessages(messages);
-    const prompt = this.template.render(messages);
+    const grammar = answerGrammar(responseFormat, format.reasoning !== null, this.#grammars, this.#isCanceled);
+    this.#checkMessages(messages);
+    const prompt = this.template.render(messages, this.#isCanceled);
     this.#checkTextLength(prompt.text, "messages");
-    const promptTokenIds = this.tokenizer.encodePrompt(prompt);
+    const promptTokenIds = this.tokenizer.encodePrompt(prompt, this.#encodingOptions);
     this.#checkPrompt(promptTokenIds, "messages");
     const insideReasoning = prompt.opensReasoning;
     return { promptTokenIds, promptParam: "messages", config, format, insideReasoning, grammar };
@@ -110,7 +112,7 @@ export class Preparer {
     const config = this.#checkedConfig(parameters);
     if (typeof prompt !== "string") throw wrongType("prompt", "a string", prompt);
     this.#checkTextLength(prompt, "prompt");
-    const promptTokenIds = this.tokenizer.encode(prompt);
+    const promptTokenIds = this.tokenizer.encode(prompt, "prompt", this.#encodingOptions);
     if (promptTokenIds.length === 0) {
       throw new EngineError(
         "out_of_range",
@@ -129,8 +131,9 @@ export class Preparer {
    * @throws EngineError for text that cannot be encoded, or messages that the template refuses
    */
   encode(input: string | readonly ChatMessage[]): number[] {
-    if (typeof input === "string") return this.tokenizer.encode(input, "text");
-    return this.tokenizer.encodePrompt(this.template.render(input));
+    const isCanceled = this.#isCanceled;
+    if (typeof input === "string") return this.tokenizer.encode(input, "text", { isCanceled });
+    return this.tokenizer.encodePrompt(this.template.render(input, isCanceled), { isCanceled });
   }
 
   /**
@@ -150,26 +153,55 @@ export class Preparer {
   }
 
   /**
-   * Refuses more messages than can fit, before they are rendered and encoded: for megabytes of text this takes seconds,
-   * during which nothing else is prepared.
+   * Refuses more messages, and far more text, than can fit, before they are rendered and encoded: for megabytes this
+   * takes seconds, during which nothing else is prepared.
    */
-  #checkNumMessages(messages: readonly ChatMessage[]): void {
-    const { contextLength } = this.#texts;
+  #checkMessages(messages: readonly ChatMessage[]): void {
     // A value that is not an array is refused later, when the messages are checked.
-    if (!Array.isArray(messages) || messages.length <= contextLength) return;
-    const limit = `the context's ${contextLength} tokens hold at most ${contextLength}`;
-    throw new EngineError("context_length_exceeded", `There are ${messages.length} messages; ${limit}.`, "messages");
+    if (!Array.isArray(messages)) return;
+    const { contextLength } = this.#texts;
+    const limit = `the context's ${contextLength} tokens hold at most`;
+    if (messages.length > contextLength) {
+      throw new EngineError(
+        "context_length_exceeded",
+        `There are ${messages.length} messages; ${limit} ${contextLength}.`,
+        "messages",
+      );
+    }
+    const numCharacters = textLengthOf(messages);
+    if (numCharacters <= MAX_DROPPED_FACTOR * this.#maxTextLength) return;
+    throw new EngineError(
+      "context_length_exceeded",
+      `The messages have ${numCharacters} characters; ${limit} ${this.#maxTextLength}.`,
+      "messages",
+    );
   }
 
   #checkTextLength({ length }: string, param: string): void {
-    const { contextLength } = this.#texts;
-    const maxLength = contextLength * this.tokenizer.maxTokenLength * NORMALIZATION_FACTOR;
-    if (length <= maxLength) return;
-    const limit = `the context's ${contextLength} tokens hold at most ${maxLength}`;
+    if (length <= this.#maxTextLength) return;
+    const limit = `the context's ${this.#texts.contextLength} tokens hold at most ${this.#maxTextLength}`;
     throw new EngineError("context_length_exceeded", `The prompt has ${length} characters; ${limit}.`, param);
   }
 
+  /** Number of characters beyond which a prompt cannot fit. */
+  get #maxTextLength(): number {
+    return this.#texts.contextLength * this.tokenizer.maxTokenLength * NORMALIZATION_FACTOR;
+  }
+
+  /** Of a prompt that does not fit, tokens are counted up to twice the context. */
+  get #encodingOptions(): EncodingOptions {
+    return { maxTokens: 2 * this.#texts.contextLength, isCanceled: this.#isCanceled };
+  }
+
   #checkPrompt(promptTokenIds: readonly number[], param: string): void {
+    const { contextLength } = this.#texts;
+    if (promptTokenIds.length > 2 * contextLength) {
+      throw new EngineError(
+        "context_length_exceeded",
+        `The prompt has more than ${2 * contextLength} tokens; the context holds ${contextLength}, of which at least one must be left for the answer.`,
+        param,
+      );
+    }
     const last = this.#lastTokenId;
     const unknown = promptTokenIds.find((id) => id > last);
     if (unknown === undefined) return;
@@ -206,3 +238,5 @@ function checkRequest(options: RequestOptions, text: string): void {
 
 /** Maximum number of code units that Unicode composition (NFC, NFKC) turns into one. */
 const NORMALIZATION_FACTOR = 4;
+/** A template may drop the reasoning of earlier answers; most of the messages' text is in the prompt. */
+const MAX_DROPPED_FACTOR = 16;

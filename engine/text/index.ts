@@ -3,4 +3,4 @@
 export { PhraseFinder, tokenContent, tokenIdOf, type AddedToken, type PhraseMatch } from "./added-tokens.js";
 export { StopMatcher } from "./stop-matcher.js";
 export { StreamingDetokenizer } from "./streaming-detokenizer.js";
-export { checkWellFormed, Tokenizer, type RenderedPrompt } from "./tokenizer.js";
+export { checkWellFormed, Tokenizer, type EncodingOptions, type RenderedPrompt } from "./tokenizer.js";

@@ -6,9 +6,10 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
+import { LIMITS } from "../../engine/limits.js";
 import { AnswerMask, AnswerVocabulary } from "../../engine/message/answer-mask.js";
 import { EngineError } from "../../engine/errors.js";
-import type { Grammar } from "../../engine/grammar/index.js";
+import { type Grammar, GrammarCache, LoadedGrammars } from "../../engine/grammar/index.js";
 import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob } from "../../engine/index.js";
 import { answerGrammar, type ResponseFormat } from "../../engine/message/response-format.js";
 import { generationConfig, type GenerationConfig } from "../../engine/sampling/generation-config.js";
@@ -66,6 +67,8 @@ export class MockEngine {
   readonly #bugs: ReadonlySet<BugName>;
   readonly #places = new Places({ numPlaces: NUM_PLACES, maxWaiting: 256 });
   readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINKING);
+  readonly #grammars = new GrammarCache(LIMITS.maxGrammarCacheBytes);
+  readonly #loadedGrammars = new LoadedGrammars(LIMITS.maxLoadedGrammarBytes);
   readonly #running = new Set<Request>();
   /** Earlier prompts with the states after each prefix. The latest prompt is last. */
   #cache: { readonly promptIds: readonly number[]; readonly states: readonly Hidden[] }[] = [];
@@ -169,13 +172,18 @@ export class MockEngine {
   #grammar(format: ResponseFormat | null, separateReasoning: boolean): Grammar | null {
     if (this.#bugs.has("schema-needs-separate-reasoning") && !separateReasoning) return null;
     if (this.#bugs.has("schema-means-any-object") && format?.type === "json_schema")
-      return answerGrammar({ type: "json_object" }, true);
+      return this.#compiled({ type: "json_object" });
     try {
-      return answerGrammar(format, true);
+      return this.#compiled(format);
     } catch (error) {
       if (this.#bugs.has("schema-fails-open")) return null;
       throw error;
     }
+  }
+
+  #compiled(format: ResponseFormat | null): Grammar | null {
+    const compiled = answerGrammar(format, true, this.#grammars);
+    return compiled === null ? null : this.#loadedGrammars.get(compiled);
   }
 
   #encode(messages: ChatRequest["messages"]): readonly number[] {

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GrammarMatcher, VocabularyTrie } from "../../engine/grammar/index.js";
+import { Grammar, GrammarCache, GrammarMatcher, VocabularyTrie } from "../../engine/grammar/index.js";
 import { answerGrammar, type ResponseFormat } from "../../engine/message/response-format.js";
 import { generationConfig, type GenerationOptions } from "../../engine/sampling/generation-config.js";
 import { philox4x32, uniform, type Counter, type Key } from "../../engine/sampling/philox.js";
@@ -652,17 +652,22 @@ interface StructuredOutputCase extends Case {
       };
 }
 
+const GRAMMARS = new GrammarCache(1 << 24);
 const BYTES = VocabularyTrie.build([...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), null]);
 
 function checkStructuredOutput({ format, expected }: StructuredOutputCase): void {
   if ("error" in expected) {
     const param = (format.type === "regex" ? "responseFormat.regex" : "responseFormat.schema") + expected.pointer;
-    expect(() => answerGrammar(format, false)).toThrow(expect.objectContaining({ code: expected.error, param }));
+    expect(() => answerGrammar(format, false, GRAMMARS)).toThrow(
+      expect.objectContaining({ code: expected.error, param }),
+    );
     return;
   }
   /** Follows a text through the masks, byte by byte. */
   const walk = (text: string): "whole" | "beginning" | "dead" => {
-    const matcher = new GrammarMatcher(answerGrammar(format, false)!, BYTES, [END_TOKEN]);
+    const matcher = new GrammarMatcher(Grammar.fromData(answerGrammar(format, false, GRAMMARS)!.data), BYTES, [
+      END_TOKEN,
+    ]);
     for (const byte of Buffer.from(text)) {
       if (((matcher.allowed()[byte >> 5]! >> (byte & 31)) & 1) === 0) return "dead";
       matcher.acceptToken(byte);
