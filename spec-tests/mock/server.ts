@@ -194,7 +194,7 @@ class MockServer {
     context: ConstructorParameters<typeof ChunkWriter>[0],
     deltas: AsyncIterable<readonly Parameters<ChunkWriter["write"]>[0][]>,
   ): Promise<void> {
-    const stream = exchange.stream(HEARTBEAT_MS);
+    const stream = exchange.stream({ heartbeatMs: HEARTBEAT_MS, stallMs: 60_000 });
     const writer = new ChunkWriter(context);
     exchange.signal.addEventListener("abort", () => stream.abandon());
     try {

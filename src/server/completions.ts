@@ -31,7 +31,11 @@ export async function chatCompletions(exchange: Exchange, dialect: Dialect, serv
   const batches = watched(generation, model, exchange, services);
   const answer = { ...identity(model, services), model: request.model, request };
   if (stream) await streamAnswer(batches, answer, exchange, services);
-  else await exchange.sendLargeJson(chatCompletion(answer, await wholeAnswer(batches, generation.seed)));
+  else
+    await exchange.sendLargeJson(
+      chatCompletion(answer, await wholeAnswer(batches, generation.seed)),
+      services.pace.stallMs,
+    );
 }
 
 type Answer = ConstructorParameters<typeof ChunkWriter>[0] & { readonly request: Requests["chat"] };
@@ -49,7 +53,7 @@ async function streamAnswer(
   exchange: Exchange,
   services: Services,
 ): Promise<void> {
-  const stream = exchange.stream(services.heartbeatMs);
+  const stream = exchange.stream(services.pace);
   const writer = new ChunkWriter(answer);
   try {
     for await (const deltas of batches) await stream.send(deltas.flatMap((delta) => writer.write(delta)));

@@ -11,7 +11,8 @@ import { apiErrorOf, type ApiError } from "../openai/index.js";
 import { jsonPieces } from "./json-pieces.js";
 import { readJsonBody, type BodyLimits } from "./request-body.js";
 import { requestHost } from "./request-host.js";
-import { SseStream } from "./sse.js";
+import { SseStream, type SseOptions } from "./sse.js";
+import { write } from "./write.js";
 
 export class Exchange {
   readonly requestId: string;
@@ -108,8 +109,8 @@ export class Exchange {
     return readJsonBody(this.#request, this.#response, limits, this.signal);
   }
 
-  stream(heartbeatMs: number): SseStream {
-    this.#stream = new SseStream(this.#response, heartbeatMs);
+  stream(options: SseOptions): SseStream {
+    this.#stream = new SseStream(this.#response, options);
     return this.#stream;
   }
 
@@ -122,7 +123,7 @@ export class Exchange {
   }
 
   /** Sends a body that may take long to serialize; yields to the event loop between parts. */
-  async sendLargeJson(body: object): Promise<void> {
+  async sendLargeJson(body: object, stallMs: number): Promise<void> {
     const parts: Buffer[] = [];
     let text = "";
     for (const piece of jsonPieces(body)) {
@@ -136,7 +137,8 @@ export class Exchange {
     if (this.isClientGone) return;
     const numBytes = parts.reduce((sum, part) => sum + part.length, 0);
     this.#response.writeHead(200, { "content-type": JSON_TYPE, "content-length": numBytes });
-    for (const part of parts) this.#response.write(part);
+    // Each part is released when it has been sent.
+    for (let part = parts.shift(); part !== undefined; part = parts.shift()) await write(this.#response, part, stallMs);
     this.#response.end();
   }
 

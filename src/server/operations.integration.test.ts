@@ -150,6 +150,39 @@ describe("streams", () => {
   });
 });
 
+describe("readers", () => {
+  const ask = (fields: object): string => {
+    const body = chatBody({ ...says("much"), max_tokens: 200, ...fields });
+    return `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  };
+
+  test.each([{ stream: true }, {}])("that take nothing for a while count as gone: %o", async (fields) => {
+    const tested = await start({ stallMs: 500 });
+    const { hostname, port } = new URL(tested.url);
+    const socket = connect(Number(port), hostname).on("error", () => {});
+    socket.pause();
+    socket.write(ask(fields));
+    await until(() => tested.host.numRunning === 1);
+    await until(() => tested.logs.some((line) => line.includes('"client gone"')), 20_000);
+    expect(await numInEngine(tested.chat)).toBe(0);
+    socket.destroy();
+  });
+
+  test("of answers that are not streamed get at most 64 MiB, which is known before", async () => {
+    const tested = await start();
+    const response = await tested.chat({ n: 128, max_tokens: 400, logprobs: true, top_logprobs: 20 });
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as { error: object };
+    expect(error).toEqual({
+      message:
+        "With n 128, max_tokens 400, top_logprobs 20 the answer may have 83 MiB; an answer that is not streamed may have 64 MiB. Lower one of them, or stream the answer.",
+      type: "invalid_request_error",
+      param: "n",
+      code: "out_of_range",
+    });
+  });
+});
+
 describe("an engine", () => {
   test("that dies fails its answers and is replaced; readyz reports it", async () => {
     const tested = await start({ numPlaces: 3, maxWaiting: 5 });

@@ -36,6 +36,8 @@ export interface ServerOptions {
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs?: number;
   readonly heartbeatMs?: number;
+  /** Time that a client may take for the part of a response that waits for it. */
+  readonly stallMs?: number;
   readonly parser?: RequestParserOptions;
   readonly version: string;
   readonly log: Logger;
@@ -72,6 +74,7 @@ export class ApiServer {
       maxBodyBytes,
       bodyTimeoutMs = BODY_TIMEOUT_MS,
       heartbeatMs = HEARTBEAT_MS,
+      stallMs = STALL_MS,
     } = options;
     this.#options = options;
     this.#keys = new ApiKeys(options.apiKeys);
@@ -86,7 +89,7 @@ export class ApiServer {
         timeoutMs: bodyTimeoutMs,
         room: new BodyRoom(MAX_BODIES_HELD * maxBodyBytes),
       },
-      heartbeatMs,
+      pace: { heartbeatMs, stallMs },
       version,
       startedAt: Math.floor(Date.now() / 1000),
       log,
@@ -225,6 +228,7 @@ const MAX_BODIES_HELD = 8;
 /** Longer than clients keep idle connections: if the server closes one first, a request on it may be lost. */
 const KEEP_ALIVE_MS = 75_000;
 const HEARTBEAT_MS = 15_000;
+const STALL_MS = 60_000;
 /** Time for aborted answers to send their last chunk during shutdown. */
 const LAST_WORDS_MS = 1_000;
 

@@ -8,6 +8,7 @@ import type { Metrics } from "./metrics.js";
 import type { ModelRegistry } from "./models.js";
 import type { BodyLimits } from "./request-body.js";
 import type { RequestParser } from "./request-parser.js";
+import type { SseOptions } from "./sse.js";
 
 export interface Services {
   readonly models: ModelRegistry;
@@ -16,7 +17,7 @@ export interface Services {
   readonly dialect: Dialect | null;
   readonly requests: RequestParser;
   readonly bodyLimits: BodyLimits;
-  readonly heartbeatMs: number;
+  readonly pace: SseOptions;
   readonly version: string;
   /** Start time of the server, Unix time in seconds; the `created` field of its models. */
   readonly startedAt: number;

@@ -31,7 +31,7 @@ class FakeResponse extends EventEmitter {
 
 function stream(heartbeatMs = 60_000) {
   const response = new FakeResponse();
-  return { response, sse: new SseStream(response as unknown as ServerResponse, heartbeatMs) };
+  return { response, sse: new SseStream(response as unknown as ServerResponse, { heartbeatMs, stallMs: 60_000 }) };
 }
 
 test("writes events as lines of JSON in a single write", async () => {

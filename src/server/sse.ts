@@ -1,17 +1,25 @@
-/**
- * Writes server-sent events to a ServerResponse. Under backpressure, a write waits for `drain`, `close` or `error`, so
- * a disconnected client never blocks the sender. Comment lines keep idle streams open.
- */
+/** Writes server-sent events to a ServerResponse, at the pace of the client. Comment lines keep idle streams open. */
 
 import type { ServerResponse } from "node:http";
 
+import { write } from "./write.js";
+
+export interface SseOptions {
+  /** Time without an event after which a comment line is sent. */
+  readonly heartbeatMs: number;
+  /** Time that a client may take for the text that waits for it. */
+  readonly stallMs: number;
+}
+
 export class SseStream {
   readonly #response: ServerResponse;
+  readonly #stallMs: number;
   readonly #heartbeat: NodeJS.Timeout;
 
   /** Sends the headers. */
-  constructor(response: ServerResponse, heartbeatMs: number) {
+  constructor(response: ServerResponse, { heartbeatMs, stallMs }: SseOptions) {
     this.#response = response;
+    this.#stallMs = stallMs;
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache, no-transform",
@@ -30,7 +38,8 @@ export class SseStream {
   async send(objects: readonly object[]): Promise<void> {
     if (objects.length === 0) return;
     this.#heartbeat.refresh();
-    await this.#write(objects.map((object) => `data: ${JSON.stringify(object)}\n\n`).join(""));
+    const text = objects.map((object) => `data: ${JSON.stringify(object)}\n\n`).join("");
+    await write(this.#response, text, this.#stallMs);
   }
 
   /** Sends the last event and ends the stream. */
@@ -48,18 +57,4 @@ export class SseStream {
   get #isOpen(): boolean {
     return !this.#response.destroyed && !this.#response.writableEnded;
   }
-
-  async #write(text: string): Promise<void> {
-    const response = this.#response;
-    if (!this.#isOpen || response.write(text)) return;
-    await new Promise<void>((resolve) => {
-      const settle = (): void => {
-        for (const event of WRITE_EVENTS) response.off(event, settle);
-        resolve();
-      };
-      for (const event of WRITE_EVENTS) response.on(event, settle);
-    });
-  }
 }
-
-const WRITE_EVENTS = ["drain", "close", "error"] as const;
