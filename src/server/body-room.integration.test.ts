@@ -7,7 +7,7 @@ import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, test } from "vitest";
 
 import { BodyRoom, readJsonBody } from "./request-body.js";
-import { chatBody, fakeWorker, post, testServer, until, type TestServer } from "../../spec-tests/fixtures/server.js";
+import { chatBody, fakeWorkers, post, testServer, until, type TestServer } from "../../spec-tests/fixtures/server.js";
 
 /** Room for 8 bodies of this size. */
 const MAX_BODY_BYTES = 10_000;
@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 async function start(): Promise<TestServer> {
-  const server = await testServer({ worker: fakeWorker(), maxBodyBytes: MAX_BODY_BYTES });
+  const server = await testServer({ workers: fakeWorkers(), maxBodyBytes: MAX_BODY_BYTES });
   open.push(server);
   return server;
 }

@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test } from "vitest";
 
 import {
   chatBody,
-  fakeWorker,
+  fakeWorkers,
   raw,
   testServer,
   until,
@@ -26,7 +26,7 @@ afterEach(async () => {
 });
 
 async function start(options: TestServerOptions = {}): Promise<TestServer> {
-  const server = await testServer({ worker: fakeWorker(), ...options });
+  const server = await testServer({ workers: fakeWorkers(), ...options });
   open.push(server);
   return server;
 }

@@ -168,7 +168,7 @@ export class EngineHost {
     await this.#preparer?.close();
     if (!hasEngine) return;
     const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
-    this.#post({ type: "close" });
+    this.#tell({ type: "close" });
     const timer = setTimeout(() => void this.#engine.terminate(), CLOSE_MS);
     await exit;
     clearTimeout(timer);
@@ -316,8 +316,13 @@ export class EngineHost {
     this.#numRestarts++;
     this.#options.log.error({ err: error, pauseMs: RESTART_MS }, "engine stopped");
     this.#restart = setTimeout(() => {
-      this.#state = "loading";
-      this.#engine = this.#startEngine();
+      try {
+        this.#engine = this.#startEngine();
+        this.#state = "loading";
+      } catch (cause) {
+        // No thread can be started: another attempt follows, as after a death of the engine.
+        this.#exited(cause as Error);
+      }
     }, RESTART_MS);
   }
 
@@ -350,12 +355,12 @@ export class EngineHost {
     signal.throwIfAborted();
     const number = this.#nextCall++;
     const cancel = (): void => {
-      this.#post({ type: "cancel", call: number });
+      this.#tell({ type: "cancel", call: number });
       call.fail(signal.reason);
     };
     const call = new Call({
       onRead: (numDeltas) => {
-        if (this.#calls.has(number)) this.#post({ type: "read", call: number, numDeltas });
+        if (this.#calls.has(number)) this.#tell({ type: "read", call: number, numDeltas });
       },
       onEnd: () => {
         this.#calls.delete(number);
@@ -365,12 +370,29 @@ export class EngineHost {
     });
     this.#calls.set(number, call);
     signal.addEventListener("abort", cancel, { once: true });
-    this.#post({ type: "generate", call: number, request }, [request.promptTokenIds.buffer]);
+    try {
+      this.#post({ type: "generate", call: number, request }, [request.promptTokenIds.buffer]);
+    } catch (error) {
+      call.fail(error);
+    }
     return call;
   }
 
   #post(message: ToEngine, moved: readonly ArrayBuffer[] = []): void {
     this.#engine.postMessage(message, moved);
+  }
+
+  /**
+   * Posts a message about a running call, or the last message. An engine that cannot be reached is ended: it would hold
+   * the places and pages of a canceled call.
+   */
+  #tell(message: ToEngine): void {
+    try {
+      this.#post(message);
+    } catch (error) {
+      this.#lastError = error as Error;
+      void this.#engine.terminate();
+    }
   }
 }
 
