@@ -47,11 +47,11 @@ export class SafetensorsReader {
       for (const [name, file] of index ?? []) {
         if (!tensors.has(name)) throw invalid(file, `tensor ${quoted(name)}, listed in ${INDEX_FILE}, is missing`);
       }
+      return new SafetensorsReader(tensors, handles);
     } catch (error) {
       await closeAll(handles);
       throw error;
     }
-    return new SafetensorsReader(tensors, handles);
   }
 
   /** Returns the description of a tensor, which the caller must know to exist. */

@@ -15,6 +15,8 @@ export interface CampaignOptions {
   readonly maxPoints: number;
   readonly seed: number;
   readonly onFailure?: (failure: Failure) => void;
+  /** Called when all points of a kind have been tried. */
+  readonly onRow?: (row: Row) => void;
 }
 
 export interface Row {
@@ -66,6 +68,7 @@ export async function campaign(options: CampaignOptions): Promise<Row[]> {
         subject.kill();
         scenario = await SCENARIOS[options.scenario]!();
       }
+      options.onRow?.(row);
     }
     await scenario.end(subject);
     return rows;

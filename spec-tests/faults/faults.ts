@@ -30,24 +30,25 @@ const [from, to, maxPoints, seed] = (["from", "to", "points", "seed"] as const).
 ];
 
 const rows: Row[] = [];
-for (const scenario of scenarios) {
-  const found = await campaign({ scenario, kinds, from, to, maxPoints, seed, onFailure: print });
-  rows.push(...found);
-  if (rows.length === found.length)
-    console.log(
-      "| scenario | kind | calls | points tried | right answers | clear errors | failures |\n|---|---|--:|--:|--:|--:|--:|",
-    );
-  for (const row of found) {
-    const { kind, numCalls, numPoints, numRight, numErrors, failures } = row;
-    console.log(`| ${[scenario, kind, numCalls, numPoints, numRight, numErrors, failures.length].join(" | ")} |`);
-  }
-}
+console.log(
+  "| scenario | kind | calls | points tried | right answers | clear errors | failures |\n|---|---|--:|--:|--:|--:|--:|",
+);
+for (const scenario of scenarios)
+  rows.push(
+    ...(await campaign({ scenario, kinds, from, to, maxPoints, seed, onFailure: printFailure, onRow: printRow })),
+  );
 const numFailures = rows.reduce((sum, { failures }) => sum + failures.length, 0);
 const numPoints = rows.reduce((sum, row) => sum + row.numPoints, 0);
 console.log(`\n${numPoints} points, ${numFailures} failures; at most ${maxPoints} points for each row, seed ${seed}`);
 process.exitCode = numFailures === 0 ? 0 : 1;
 
-function print({ scenario, kind, index, message, place }: Failure): void {
+function printRow({ scenario, kind, numCalls, numPoints, numRight, numErrors, failures }: Row): void {
+  // A kind of which a scenario has no calls is no row.
+  if (numCalls === 0) return;
+  console.log(`| ${[scenario, kind, numCalls, numPoints, numRight, numErrors, failures.length].join(" | ")} |`);
+}
+
+function printFailure({ scenario, kind, index, message, place }: Failure): void {
   const lines = [`FAILURE: --scenario ${scenario} --kind ${kind} --from ${index} --to ${index}`, message];
   if (place !== null) lines.push(`The call that failed: ${place}`);
   console.error(`${lines.join("\n")}\n`);

@@ -66,6 +66,9 @@ function wrapClasses(): void {
 function wrapKernels(): void {
   const wasm = WebAssembly as unknown as Methods;
   replace(wasm, "instantiate", (original) => async (...args) => {
+    const imports = (args[1] ?? {}) as { readonly env?: { readonly memory?: unknown } };
+    // Other modules, such as the HTTP parser of `fetch`, bring their own memory.
+    if (!(imports.env?.memory instanceof WebAssembly.Memory)) return Reflect.apply(original, WebAssembly, args);
     const instance = (await Reflect.apply(original, WebAssembly, args)) as { readonly exports: object };
     const exports = Object.entries(instance.exports).map(([name, value]: [string, unknown]) => {
       // `fail` only marks the kernels as failed.

@@ -172,12 +172,15 @@ function clearError({ error }: Body, text: string): Error {
 
 /** The client leaves after the first text. */
 async function abort(subject: Subject): Promise<string> {
-  let text = "";
-  await subject.post(PATH, { ...ASK, seed: 5, n: 4, max_tokens: 40, stream: true }, (received) => {
-    text = received;
-    return !received.includes("data: ");
-  });
-  if (/"error"/.test(text)) return streamed({ status: 200, text: `${text.split("\n\n")[0]}\n\ndata: [DONE]\n\n` });
+  const isText = (received: string): boolean => received.includes("data: ");
+  const answer = await subject.post(
+    PATH,
+    { ...ASK, seed: 5, n: 4, max_tokens: 40, stream: true },
+    (received) => !isText(received),
+  );
+  const [first] = answer.text.split("\n\n");
+  if (answer.status !== 200) return whole(answer);
+  if (first!.includes('"error"')) throw clearError(parsed(first!.slice("data: ".length)), first!);
   // Until the server has noticed, and given back what the answer held.
   await gauges(subject);
   return "left";
@@ -276,7 +279,8 @@ async function pulling(): Promise<Scenario> {
 /** A model folder is converted into a new folder. */
 async function converting(name: string, layout: "pack" | "onnx"): Promise<Scenario> {
   const scratch = await mkdtemp(join(tmpdir(), "touchstone-faults-"));
-  const model = await randomModel(join(scratch, "source"));
+  // ONNX Runtime's attention needs heads of a multiple of 8.
+  const model = await randomModel(join(scratch, "source"), { config: { hidden_size: 64 } });
   const parent = join(scratch, "target");
   const target = join(parent, "model");
   const convert = async (subject: Subject): Promise<string> => {

@@ -162,12 +162,13 @@ export class EngineHost {
     clearTimeout(this.#restart);
     clearInterval(this.#watch);
     if (this.#state === "closed") return;
-    const hasEngine = this.#state === "loading" || this.#state === "ready";
+    // Node's thread id of a worker that has ended is -1. The engine may end while the preparer is being ended.
+    const hasEngine = this.#engine.threadId !== -1;
+    const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
     this.#state = "closed";
     this.#failAll(new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON));
     await this.#preparer?.close();
     if (!hasEngine) return;
-    const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
     this.#tell({ type: "close" });
     const timer = setTimeout(() => void this.#engine.terminate(), CLOSE_MS);
     await exit;
@@ -266,6 +267,9 @@ export class EngineHost {
         return;
       case "unusable":
         return this.#refuseModel(receivedError(message.error));
+      case "failed":
+        if (this.#state === "ready") this.#state = "restarting";
+        return;
       default:
         this.#calls.get(message.call)?.receive(message);
     }
