@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { JsonObject } from "../json.js";
-import { EngineError } from "../errors.js";
+import { EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 
@@ -33,9 +33,16 @@ export async function readModelJson(dir: string, name: string): Promise<JsonObje
   return bytes === null ? null : parseJsonObject(bytes, join(dir, name));
 }
 
+/** @throws EngineError invalid_model if the disk does not tell */
 export async function fileExists(path: string): Promise<boolean> {
-  return stat(path).then(
-    (entry) => entry.isFile(),
-    () => false,
-  );
+  try {
+    return (await stat(path)).isFile();
+  } catch (cause) {
+    const code = fileSystemCode(cause);
+    if (code === null || !UNTOLD.has(code)) return false;
+    throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+  }
 }
+
+/** Errors of a disk or a process that say nothing about the file. */
+const UNTOLD: ReadonlySet<string> = new Set(["EIO", "EMFILE", "ENFILE", "ENOMEM"]);

@@ -8,7 +8,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type JsonObject, isObject } from "../json.js";
-import { assert, EngineError } from "../errors.js";
+import { assert, EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 import { fileExists, readModelFile } from "./model-files.js";
@@ -37,7 +37,11 @@ export class SafetensorsReader {
       for (const file of index === null ? [SINGLE_FILE] : new Set(index.values())) {
         const handle = await openShard(dir, file);
         handles.set(file, handle);
-        for (const [name, tensor] of await readHeader(handle, file)) {
+        const header = await readHeader(handle, file).catch((cause: unknown) => {
+          const code = fileSystemCode(cause);
+          throw code === null ? cause : invalid(file, `its header cannot be read (${code})`);
+        });
+        for (const [name, tensor] of header) {
           if (index !== null && index.get(name) !== file) {
             throw invalid(file, `tensor ${quoted(name)} is not listed for this file in ${INDEX_FILE}`);
           }

@@ -95,7 +95,8 @@ async function gauges(subject: Subject): Promise<number> {
   await until(async () => {
     last = await read();
     return last["vllm:num_requests_running"] === 0 && last["vllm:num_requests_waiting"] === 0;
-  }).catch(() => {
+  }).catch((error: unknown) => {
+    if (error instanceof BrokenConnection) throw error;
     throw new Violation(`requests are left: ${JSON.stringify(last)}`);
   });
   return last["touchstone_engine_restarts"]!;
@@ -252,7 +253,7 @@ async function pulling(): Promise<Scenario> {
   const folder = (): string => join(scratch, `pull-${run}`);
   const pull = async (subject: Subject): Promise<string> => {
     await subject.run({ do: "pull", model: "org/model", environment: hub.environment(folder()) });
-    return fingerprint(folder(), PARTIAL);
+    return fingerprint(folder());
   };
   let expected: string | null = null;
   return {
@@ -268,6 +269,7 @@ async function pulling(): Promise<Scenario> {
     async recover(subject) {
       await nothingHeld(subject, scratch);
       await sameAfter(subject, pull, expected!);
+      await nothingLeft(folder());
     },
     async end() {
       await hub.close();
@@ -285,7 +287,7 @@ async function converting(name: string, layout: "pack" | "onnx"): Promise<Scenar
   const target = join(parent, "model");
   const convert = async (subject: Subject): Promise<string> => {
     await subject.run({ do: "convert", model, target, layout });
-    return fingerprint(parent, PARTIAL);
+    return fingerprint(parent);
   };
   let expected: string | null = null;
   return {
@@ -300,10 +302,11 @@ async function converting(name: string, layout: "pack" | "onnx"): Promise<Scenar
       await nothingHeld(subject, scratch);
       const left = await readdir(parent).catch((): string[] => []);
       // A complete folder is a legal end of a conversion whose last call failed.
-      if (left.includes("model") && (await fingerprint(parent, PARTIAL)) !== expected)
+      if (left.includes("model") && (await fingerprint(parent)) !== expected)
         throw new Violation(`an incomplete folder is left: ${left.join(", ")}`);
       await rm(target, { recursive: true, force: true });
       await sameAfter(subject, convert, expected!);
+      await nothingLeft(parent);
       await rm(parent, { recursive: true });
     },
     async end() {
@@ -326,16 +329,25 @@ async function sameAfter(
 /** Names of files that only an unfinished run needs. */
 const PARTIAL = /\.incomplete$|\.lock$|\.staging-|\.tmp/;
 
-/** Returns a hash over the paths and bytes of a folder; throws for leftovers of an unfinished run. */
-async function fingerprint(folder: string, partial: RegExp): Promise<string> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+/** Returns a hash over the paths and bytes of the files in a folder that are not leftovers of an unfinished run. */
+async function fingerprint(folder: string): Promise<string> {
+  const paths = (await entriesBelow(folder)).filter((path) => !PARTIAL.test(path));
   const hash = createHash("sha256");
-  const paths = entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
-  for (const path of [...paths, ...entries.map(({ name }) => name)]) {
-    if (partial.test(path)) throw new Violation(`left over: ${path}`);
-  }
   for (const path of paths.sort()) hash.update(`${path.slice(folder.length)}\0`).update(await readFile(path));
   return hash.digest("hex");
+}
+
+/** Throws if a folder has leftovers of an unfinished run. */
+async function nothingLeft(folder: string): Promise<void> {
+  const left = (await entriesBelow(folder, true)).filter((path) => PARTIAL.test(path));
+  if (left.length > 0) throw new Violation(`left over: ${left.join(", ")}`);
+}
+
+async function entriesBelow(folder: string, withFolders = false): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => withFolders || !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 /** The process keeps no worker thread, and no file of the folder open. */

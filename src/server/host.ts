@@ -278,7 +278,12 @@ export class EngineHost {
   #startPreparer(source: PreparerSource): void {
     void this.#preparer?.close();
     const { preparerUrl: url = PREPARER_URL, maxPreparationMs: timeoutMs = MAX_PREPARATION_MS } = this.#options;
-    this.#preparer = new JobWorker({ url, data: source, timeoutMs, maxHeapMiB: MAX_PREPARER_HEAP_MIB });
+    try {
+      this.#preparer = new JobWorker({ url, data: source, timeoutMs, maxHeapMiB: MAX_PREPARER_HEAP_MIB });
+    } catch (error) {
+      // No memory is left. An exception in a listener would end the process.
+      this.#refuseModel(error as Error);
+    }
   }
 
   /** Waits until the preparer is loaded too. */
@@ -395,6 +400,7 @@ export class EngineHost {
       this.#post(message);
     } catch (error) {
       this.#lastError = error as Error;
+      if (this.#state === "ready") this.#state = "restarting";
       void this.#engine.terminate();
     }
   }

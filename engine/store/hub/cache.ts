@@ -153,8 +153,13 @@ export class CachedRepository {
     if ((await readFile(file, "utf8").catch(() => null)) === commit) return;
     await mkdir(dirname(file), { recursive: true });
     const aside = `${file}.${randomUUID().slice(0, 8)}.tmp`;
-    await writeFile(aside, commit);
-    await rename(aside, file);
+    try {
+      await writeFile(aside, commit);
+      await rename(aside, file);
+    } catch (error) {
+      await rm(aside, { force: true }).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Returns the names of the revisions of each commit. */
