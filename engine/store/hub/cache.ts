@@ -133,10 +133,16 @@ export class CachedRepository {
     const blob = this.blobFile(file);
     await mkdir(dirname(pointer), { recursive: true });
     const aside = `${blob}.${randomUUID()}.incomplete`;
-    if (!this.hasSymlinks || !(await linked(relative(dirname(pointer), blob), aside))) {
-      await (isNew ? rename(blob, aside) : copyFile(blob, aside));
+    const isLink = this.hasSymlinks && (await linked(relative(dirname(pointer), blob), aside));
+    const isMoved = !isLink && isNew;
+    try {
+      if (isMoved) await rename(blob, aside);
+      else if (!isLink) await copyFile(blob, aside);
+      await rename(aside, pointer);
+    } catch (error) {
+      await (isMoved ? rename(aside, blob) : rm(aside, { force: true })).catch(() => undefined);
+      throw error;
     }
-    await rename(aside, pointer);
   }
 
   async markAbsent(commit: string, paths: readonly string[]): Promise<void> {
