@@ -2,14 +2,14 @@
 
 import type { Worker } from "node:worker_threads";
 
-let numLive = 0;
+const live = new Set<Worker>();
 
 /** Counts a worker until it ends. */
 export function countWorker(worker: Worker): void {
-  numLive++;
-  worker.once("exit", () => numLive--);
+  live.add(worker);
+  worker.once("exit", () => live.delete(worker));
 }
 
 export function numLiveWorkers(): number {
-  return numLive;
+  return live.size;
 }

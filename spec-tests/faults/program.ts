@@ -3,7 +3,7 @@
  * the library as any program does.
  */
 
-import { readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 
 import { EngineError, loadModel } from "../../engine/index.js";
 import { convertModel, pullModel } from "../../engine/models.js";
@@ -16,8 +16,8 @@ import type { Command, Reply } from "./subject.js";
 const MODEL = { numThreads: 1, maxConcurrency: 4, profile: "exact", kvCacheBytes: 4 * 196_608 } as const;
 
 let server: RunningServer | null = null;
-/** Opened before files can fail. */
-const descriptors = "/proc/self/fd";
+/** Folder in which Linux lists the open files of this process. */
+const DESCRIPTORS = "/proc/self/fd";
 
 process.on("message", (command: Command) => void answer(command));
 process.on("disconnect", () => process.exit());
@@ -80,10 +80,11 @@ async function useLibrary(): Promise<unknown> {
 }
 
 function openFiles(folder: string): string[] {
-  return readdirSync(descriptors)
+  if (!existsSync(DESCRIPTORS)) return [];
+  return readdirSync(DESCRIPTORS)
     .map((name) => {
       try {
-        return readlinkSync(`${descriptors}/${name}`);
+        return readlinkSync(`${DESCRIPTORS}/${name}`);
       } catch {
         // The descriptor with which the folder was listed.
         return "";

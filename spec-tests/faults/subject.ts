@@ -167,6 +167,6 @@ export class Subject {
 }
 
 /** Messages of the platform's errors in hook.ts. */
-const KNOWN = /^Array buffer allocation failed$|Unable to grow|unreachable/;
+const KNOWN = /^Array buffer allocation failed$|Unable to grow|unreachable|build of the kernels cannot be read/;
 const PROGRAM = resolve("dist/spec-tests/faults/program.js");
 const HOOK = pathToFileURL(resolve("dist/spec-tests/faults/hook.js")).href;
