@@ -59,7 +59,9 @@ async function readBuild(variant: KernelVariant): Promise<{ bytes: Uint8Array<Ar
     try {
       return { bytes: new Uint8Array(await readFile(new URL(`${variant}.wasm`, folder))), folder };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT") continue;
+      throw new Error(`The ${variant} build of the kernels cannot be read (${code})`, { cause: error });
     }
   }
   throw new Error(`The ${variant} build of the kernels is missing: run "npm run build"`);

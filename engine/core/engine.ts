@@ -145,8 +145,9 @@ export class Engine {
   #stop(error: unknown): void {
     const failure = internalError(`The engine has failed and must be loaded again: ${messageOf(error)}`, error);
     this.#failure = failure;
-    for (const request of this.#scheduler.requests()) this.#fail(request, failure);
+    // The owner hears of it first: it must not pass on new requests once a request has its error.
     this.#announceFailure(failure);
+    for (const request of this.#scheduler.requests()) this.#fail(request, failure);
   }
 
   /**

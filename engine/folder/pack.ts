@@ -42,8 +42,9 @@ export async function openPack(dir: string): Promise<ModelPack> {
     if (record?.sha256 !== sha256(bytes)) throw damaged(dir, name, "its contents are not what manifest.json records");
   }
   for (const [name, { byteLength }] of Object.entries(manifest.files)) {
-    const entry = await stat(join(dir, name)).catch(() => null);
-    if (entry === null) throw damaged(dir, name, "the file is missing");
+    const entry = await stat(join(dir, name)).catch((cause: NodeJS.ErrnoException) => {
+      throw damaged(dir, name, cause.code === "ENOENT" ? "the file is missing" : `it cannot be read (${cause.code})`);
+    });
     if (!entry.isFile()) throw damaged(dir, name, "it is not a file");
     if (entry.size !== byteLength)
       throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);

@@ -60,12 +60,19 @@ export async function readModelJson(dir: string, name: string): Promise<JsonObje
   return bytes === null ? null : parseJsonObject(bytes, join(dir, name));
 }
 
+/** @throws EngineError invalid_model if the disk does not tell */
 export async function fileExists(path: string): Promise<boolean> {
-  return stat(path).then(
-    (entry) => entry.isFile(),
-    () => false,
-  );
+  try {
+    return (await stat(path)).isFile();
+  } catch (cause) {
+    const code = fileSystemCode(cause);
+    if (code === null || !UNTOLD.has(code)) return false;
+    throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+  }
 }
+
+/** Errors of a disk or a process that say nothing about the file. */
+const UNTOLD: ReadonlySet<string> = new Set(["EIO", "EMFILE", "ENFILE", "ENOMEM"]);
 
 /**
  * Creates a folder and its missing parents. Where a disk is read-only, Node's `mkdir` with `recursive` reports that the

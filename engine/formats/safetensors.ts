@@ -8,7 +8,7 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type JsonObject, isObject } from "../json.js";
-import { assert, EngineError } from "../errors.js";
+import { assert, EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 import { fileExists, openModelFile, readFully, readModelFile } from "./model-files.js";
@@ -37,7 +37,11 @@ export class SafetensorsReader {
       for (const file of index === null ? [SINGLE_FILE] : new Set(index.values())) {
         const handle = await openShard(dir, file);
         handles.set(file, handle);
-        for (const [name, tensor] of await readHeader(handle, file)) {
+        const header = await readHeader(handle, file).catch((cause: unknown) => {
+          const code = fileSystemCode(cause);
+          throw code === null ? cause : invalid(file, `its header cannot be read (${code})`);
+        });
+        for (const [name, tensor] of header) {
           if (index !== null && index.get(name) !== file) {
             throw invalid(file, `tensor ${quoted(name)} is not listed for this file in ${INDEX_FILE}`);
           }
@@ -47,11 +51,11 @@ export class SafetensorsReader {
       for (const [name, file] of index ?? []) {
         if (!tensors.has(name)) throw invalid(file, `tensor ${quoted(name)}, listed in ${INDEX_FILE}, is missing`);
       }
+      return new SafetensorsReader(tensors, handles);
     } catch (error) {
       await closeAll(handles);
       throw error;
     }
-    return new SafetensorsReader(tensors, handles);
   }
 
   /** Returns the description of a tensor, which the caller must know to exist. */

@@ -9,7 +9,7 @@ import type { LoadModelOptions } from "../../engine/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import type { Dialect } from "../openai/index.js";
 import { EngineHost } from "./host.js";
-import { ModelRegistry, servedNames } from "./models.js";
+import { ModelRegistry, servedNames, type ServedModel } from "./models.js";
 import { checkServerOptions } from "./server-options.js";
 import { startServer, type ApiServer } from "./server.js";
 import type { WorkerModel } from "./worker-protocol.js";
@@ -137,15 +137,16 @@ export async function listen(
     models.map(({ id }) => id),
     aliasMap,
   );
-  const hosts = models.map(({ id, ...model }) => {
-    const numPlaces = model.maxConcurrency ?? LIMITS.runningSequencesDefault;
-    const queue = { numPlaces, maxWaiting: maxQueue };
-    return { id, host: new EngineHost({ model, ...queue, log: log.child({ model: id }), ...onLoading(id) }) };
-  });
+  const hosts: ServedModel[] = [];
   const closeHosts = async (): Promise<void> => {
     await Promise.all(hosts.map(({ host }) => host.close()));
   };
   try {
+    for (const { id, ...model } of models) {
+      const numPlaces = model.maxConcurrency ?? LIMITS.runningSequencesDefault;
+      const queue = { numPlaces, maxWaiting: maxQueue };
+      hosts.push({ id, host: new EngineHost({ model, ...queue, log: log.child({ model: id }), ...onLoading(id) }) });
+    }
     const registry = new ModelRegistry(hosts, aliasMap);
     const server = await startServer({
       host,

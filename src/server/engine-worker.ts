@@ -57,6 +57,7 @@ try {
 function listen(runtime: ModelRuntime): void {
   // An unhandled rejection ends this thread, after its requests got their errors.
   void runtime.failed.then((failure) => {
+    post({ type: "failed" });
     throw failure.cause ?? failure;
   });
   port.on("message", (message: ToEngine) => void receive(runtime, message));

@@ -162,13 +162,14 @@ export class EngineHost {
     clearTimeout(this.#restart);
     clearInterval(this.#watch);
     if (this.#state === "closed") return;
-    const hasEngine = this.#state === "loading" || this.#state === "ready";
+    // Node's thread id of a worker that has ended is -1. The engine may end while the preparer is being ended.
+    const hasEngine = this.#engine.threadId !== -1;
+    const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
     this.#state = "closed";
     this.#failAll(new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON));
     await this.#preparer?.close();
     if (!hasEngine) return;
-    const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
-    this.#post({ type: "close" });
+    this.#tell({ type: "close" });
     const timer = setTimeout(() => void this.#engine.terminate(), CLOSE_MS);
     await exit;
     clearTimeout(timer);
@@ -266,6 +267,9 @@ export class EngineHost {
         return;
       case "unusable":
         return this.#refuseModel(receivedError(message.error));
+      case "failed":
+        if (this.#state === "ready") this.#state = "restarting";
+        return;
       default:
         this.#calls.get(message.call)?.receive(message);
     }
@@ -274,7 +278,12 @@ export class EngineHost {
   #startPreparer(source: PreparerSource): void {
     void this.#preparer?.close();
     const { preparerUrl: url = PREPARER_URL, maxPreparationMs: timeoutMs = MAX_PREPARATION_MS } = this.#options;
-    this.#preparer = new JobWorker({ url, data: source, timeoutMs, maxHeapMiB: MAX_PREPARER_HEAP_MIB });
+    try {
+      this.#preparer = new JobWorker({ url, data: source, timeoutMs, maxHeapMiB: MAX_PREPARER_HEAP_MIB });
+    } catch (error) {
+      // No memory is left. An exception in a listener would end the process.
+      this.#refuseModel(error as Error);
+    }
   }
 
   /** Waits until the preparer is loaded too. */
@@ -316,8 +325,13 @@ export class EngineHost {
     this.#numRestarts++;
     this.#options.log.error({ err: error, pauseMs: RESTART_MS }, "engine stopped");
     this.#restart = setTimeout(() => {
-      this.#state = "loading";
-      this.#engine = this.#startEngine();
+      try {
+        this.#engine = this.#startEngine();
+        this.#state = "loading";
+      } catch (cause) {
+        // No thread can be started: another attempt follows, as after a death of the engine.
+        this.#exited(cause as Error);
+      }
     }, RESTART_MS);
   }
 
@@ -350,12 +364,12 @@ export class EngineHost {
     signal.throwIfAborted();
     const number = this.#nextCall++;
     const cancel = (): void => {
-      this.#post({ type: "cancel", call: number });
+      this.#tell({ type: "cancel", call: number });
       call.fail(signal.reason);
     };
     const call = new Call({
       onRead: (numDeltas) => {
-        if (this.#calls.has(number)) this.#post({ type: "read", call: number, numDeltas });
+        if (this.#calls.has(number)) this.#tell({ type: "read", call: number, numDeltas });
       },
       onEnd: () => {
         this.#calls.delete(number);
@@ -365,12 +379,30 @@ export class EngineHost {
     });
     this.#calls.set(number, call);
     signal.addEventListener("abort", cancel, { once: true });
-    this.#post({ type: "generate", call: number, request }, [request.promptTokenIds.buffer]);
+    try {
+      this.#post({ type: "generate", call: number, request }, [request.promptTokenIds.buffer]);
+    } catch (error) {
+      call.fail(error);
+    }
     return call;
   }
 
   #post(message: ToEngine, moved: readonly ArrayBuffer[] = []): void {
     this.#engine.postMessage(message, moved);
+  }
+
+  /**
+   * Posts a message about a running call, or the last message. An engine that cannot be reached is ended: it would hold
+   * the places and pages of a canceled call.
+   */
+  #tell(message: ToEngine): void {
+    try {
+      this.#post(message);
+    } catch (error) {
+      this.#lastError = error as Error;
+      if (this.#state === "ready") this.#state = "restarting";
+      void this.#engine.terminate();
+    }
   }
 }
 

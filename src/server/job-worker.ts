@@ -65,7 +65,8 @@ export class JobWorker<Job extends object, Reply extends object> {
    * Runs a job after those before it.
    *
    * @param moved buffers of the job that are transferred; the caller must not use them afterwards
-   * @throws JobLost if the worker dies or hangs; the signal's reason, immediately
+   * @throws JobLost if the worker dies or hangs; the signal's reason, immediately; the platform's error if no thread can
+   *   be started or the job cannot be passed on
    */
   run(job: Job, moved: readonly ArrayBuffer[], signal: AbortSignal): Promise<Reply> {
     if (this.#isClosed) return Promise.reject(new JobLost("died", "The worker has been closed"));
@@ -118,8 +119,14 @@ export class JobWorker<Job extends object, Reply extends object> {
     this.#waiting.delete(pending);
     this.#current = pending;
     Atomics.store(this.#isCanceled, 0, 0);
-    this.#worker ??= this.#startWorker();
-    this.#worker.postMessage(pending.job, pending.moved);
+    try {
+      this.#worker ??= this.#startWorker();
+      this.#worker.postMessage(pending.job, pending.moved);
+    } catch (error) {
+      // No thread can be started, or the job cannot be passed on. The next jobs must not wait for an answer to this one.
+      this.#settle(({ reject }) => reject(error));
+      return;
+    }
     this.#timer = setTimeout(() => {
       this.#isHung = true;
       void this.#worker?.terminate();

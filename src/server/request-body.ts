@@ -110,7 +110,9 @@ function collect(
       chunks.push(chunk);
       // A chunk takes more memory than its bytes: small ones, of which a client may send millions, are joined.
       if (chunks.length === MAX_CHUNKS) {
-        blocks.push(Buffer.concat(chunks));
+        const joined = concatenated(chunks);
+        if (joined === null) return;
+        blocks.push(joined);
         chunks = [];
       }
       room.add(held, chunk.length);
@@ -118,9 +120,19 @@ function collect(
     const onEnd = (): void =>
       settle(() => {
         room.arrived(held);
-        if (numBytes > maxBytes) reject(tooLarge(maxBytes, numBytes));
-        else resolve(Buffer.concat([...blocks, ...chunks], numBytes));
+        if (numBytes > maxBytes) return reject(tooLarge(maxBytes, numBytes));
+        const body = concatenated([...blocks, ...chunks]);
+        if (body !== null) resolve(body);
       });
+    // An exception in a listener would end the process; a body for which no memory is left ends only its request.
+    const concatenated = (parts: readonly Buffer[]): Buffer | null => {
+      try {
+        return Buffer.concat(parts);
+      } catch (error) {
+        settle(() => reject(error));
+        return null;
+      }
+    };
     const onAbort = (): void => settle(() => reject(signal.reason));
     const timer = setTimeout(() => {
       const isTooLarge = numBytes > maxBytes;

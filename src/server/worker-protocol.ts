@@ -40,6 +40,8 @@ export type FromEngine =
   | { readonly type: "opened"; readonly source: PreparerSource }
   | { readonly type: "ready"; readonly info: ModelInfo }
   | { readonly type: "unusable"; readonly error: PostedError }
+  /** The engine has failed. The worker ends when its requests have their errors, which come after this message. */
+  | { readonly type: "failed" }
   | { readonly type: "started"; readonly call: number; readonly seed: number; readonly numPromptTokens: number }
   | { readonly type: "delta"; readonly call: number; readonly delta: OutputDelta }
   | { readonly type: "error"; readonly call: number; readonly error: PostedError };

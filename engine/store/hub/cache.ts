@@ -132,10 +132,16 @@ export class CachedRepository {
     const blob = this.blobFile(file);
     await makeFolder(dirname(pointer));
     const aside = `${blob}.${randomUUID()}.incomplete`;
-    if (!this.hasSymlinks || !(await linked(relative(dirname(pointer), blob), aside))) {
-      await (isNew ? rename(blob, aside) : copyFile(blob, aside));
+    const isLink = this.hasSymlinks && (await linked(relative(dirname(pointer), blob), aside));
+    const isMoved = !isLink && isNew;
+    try {
+      if (isMoved) await rename(blob, aside);
+      else if (!isLink) await copyFile(blob, aside);
+      await rename(aside, pointer);
+    } catch (error) {
+      await (isMoved ? rename(aside, blob) : rm(aside, { force: true })).catch(() => undefined);
+      throw error;
     }
-    await rename(aside, pointer);
   }
 
   async markAbsent(commit: string, paths: readonly string[]): Promise<void> {
@@ -152,8 +158,13 @@ export class CachedRepository {
     if ((await readFile(file, "utf8").catch(() => null)) === commit) return;
     await makeFolder(dirname(file));
     const aside = `${file}.${randomUUID().slice(0, 8)}.tmp`;
-    await writeFile(aside, commit);
-    await rename(aside, file);
+    try {
+      await writeFile(aside, commit);
+      await rename(aside, file);
+    } catch (error) {
+      await rm(aside, { force: true }).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Returns the names of the revisions of each commit. */

@@ -37,7 +37,14 @@ export async function acquireLock(path: string, signal: AbortSignal, onWait: () 
     if (seen?.state !== state) seen = { state, sinceMs: nowMs };
     await pause(POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
-  const isHeld = async (): Promise<boolean> => (await readFile(path, "utf8").catch(() => null)) === owner;
+  const isHeld = async (): Promise<boolean> => {
+    try {
+      return (await readFile(path, "utf8")) === owner;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
+  };
   const touching = setInterval(
     () => void utimes(path, new Date(), new Date()).catch(() => undefined),
     LIMITS.hubLockSilenceMs / 5,
@@ -47,7 +54,8 @@ export async function acquireLock(path: string, signal: AbortSignal, onWait: () 
     isHeld,
     release: async () => {
       clearInterval(touching);
-      if (await isHeld()) await rm(path, { force: true });
+      // A lock that cannot be read is left; another process takes it over when it has not been touched for a while.
+      if (await isHeld().catch(() => false)) await rm(path, { force: true });
     },
   };
 }
