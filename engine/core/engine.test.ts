@@ -324,9 +324,11 @@ describe("a request", () => {
 });
 
 /** Returns a mask that allows every token. */
-function anyToken(changes: Partial<Pick<AnswerMask, "allowed" | "accept" | "isFinished">> = {}): AnswerMask {
+function anyToken(
+  changes: Partial<Pick<AnswerMask, "prepare" | "allowed" | "accept" | "isFinished">> = {},
+): AnswerMask {
   const allowed = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32)).fill(0xffff_ffff);
-  return { allowed: () => allowed, accept: () => {}, isFinished: false, ...changes } as AnswerMask;
+  return { prepare: () => true, allowed: () => allowed, accept: () => {}, isFinished: false, ...changes } as AnswerMask;
 }
 
 /** Returns a function that throws in its k-th call. */
