@@ -625,7 +625,7 @@ class ObjectFrame extends Frame {
 
 function objectFrame(tables: Tables, state: ObjectState): Frame {
   const { shape, phase, space, nextSlot, count, present, added, isNameOpen, value } = state;
-  const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
+  const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
   return tables.frame(key, (id) => new ObjectFrame(id, state));
 }
 
