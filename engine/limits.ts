@@ -85,6 +85,13 @@ export const LIMITS = {
   /** Estimated bytes of an answer that a server collects as a whole, and of all such answers of a model together. */
   maxWholeAnswerBytes: 64 << 20,
   maxWholeAnswersBytes: 512 << 20,
+  /**
+   * Milliseconds that a step spends on token masks that are not ready: while other sequences draw tokens, and while no
+   * other can; and the turn of one request in them.
+   */
+  maskSliceMs: 2,
+  maskSliceAloneMs: 10,
+  maskTurnMs: 0.5,
   /** Default size of the KV cache, in bytes. */
   maxKVCacheBytes: 2 ** 31,
   /** Bytes of the kernels' memory that weights and KV cache leave free for buffers that grow with use. */

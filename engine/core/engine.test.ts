@@ -324,9 +324,11 @@ describe("a request", () => {
 });
 
 /** Returns a mask that allows every token. */
-function anyToken(changes: Partial<Pick<AnswerMask, "allowed" | "accept" | "isFinished">> = {}): AnswerMask {
+function anyToken(
+  changes: Partial<Pick<AnswerMask, "prepare" | "allowed" | "accept" | "isFinished">> = {},
+): AnswerMask {
   const allowed = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32)).fill(0xffff_ffff);
-  return { allowed: () => allowed, accept: () => {}, isFinished: false, ...changes } as AnswerMask;
+  return { prepare: () => true, allowed: () => allowed, accept: () => {}, isFinished: false, ...changes } as AnswerMask;
 }
 
 /** Returns a function that throws in its k-th call. */
@@ -529,6 +531,125 @@ describe("a fault outside the work of one request", () => {
       for await (const { content } of deltas) text += content;
     }).rejects.toThrow(/failed.*unreachable/);
     expect(text).toBe("A".repeat(10));
+  });
+});
+
+describe("a token mask that takes long", () => {
+  /** Needs so many calls of `isOver` for each mask, and allows one letter after another. */
+  class SlowMask {
+    readonly isFinished = false;
+    numCalls = 0;
+    #numLeft: number;
+    #numAccepted = 0;
+
+    constructor(readonly numPieces: number) {
+      this.#numLeft = numPieces;
+    }
+
+    prepare(isOver: () => boolean): boolean {
+      this.numCalls++;
+      for (; this.#numLeft > 0; this.#numLeft--) {
+        if (isOver()) return false;
+        // A piece takes some time, so that a slice ends after a few of them.
+        for (const start = performance.now(); performance.now() - start < 0.2;);
+      }
+      return true;
+    }
+
+    allowed(): Uint32Array {
+      expect(this.#numLeft).toBe(0);
+      const allowed = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32));
+      const tokenId = 65 + (this.#numAccepted % 26);
+      allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
+      return allowed;
+    }
+
+    accept(): void {
+      this.#numLeft = this.numPieces;
+      this.#numAccepted++;
+    }
+
+    get asMask(): AnswerMask {
+      return this as unknown as AnswerMask;
+    }
+  }
+
+  const slow = (numPieces: number, masks: SlowMask[] = []): (() => AnswerMask) => {
+    return () => {
+      const mask = new SlowMask(numPieces);
+      masks.push(mask);
+      return mask.asMask;
+    };
+  };
+  const PLAIN_ASK: Ask = { prompt: [9, 8], maxTokens: 40 };
+
+  test("does not stop the tokens of others, and its own answer is right", async () => {
+    const under = create({ slots: 4 });
+    const masks: SlowMask[] = [];
+    const constrained = choicesOf(submit(under.engine, { n: 3, maxTokens: 4 }, { createMask: slow(200, masks) }));
+    const plain = choicesOf(submit(under.engine, PLAIN_ASK));
+    let isDone = false;
+    void constrained.then(() => (isDone = true));
+    expect(await plain).toEqual(await alone(PLAIN_ASK));
+    expect(isDone).toBe(false);
+    expect(await constrained).toMatchObject([{ content: "ABCD" }, { content: "ABCD" }, { content: "ABCD" }]);
+    await expectNothingHeld(under);
+  });
+
+  test("of one request does not keep those of another from being ready", async () => {
+    const under = create({ slots: 4 });
+    const endless = new AbortController();
+    const ask = { n: 4, maxTokens: 4 };
+    const stuck = choicesOf(submit(under.engine, ask, { createMask: slow(1e9), signal: endless.signal }));
+    const short = choicesOf(submit(under.engine, { maxTokens: 3 }, { createMask: slow(5) }));
+    expect(await short).toMatchObject([{ content: "ABC" }]);
+    endless.abort(new Error("enough"));
+    await expect(stuck).rejects.toThrow("enough");
+    await expectNothingHeld(under);
+  });
+
+  test("can be aborted, and requests that come meanwhile run", async () => {
+    const under = create({ slots: 4 });
+    const controller = new AbortController();
+    const masks: SlowMask[] = [];
+    const stuck = choicesOf(
+      submit(under.engine, { maxTokens: 4 }, { createMask: slow(1e9, masks), signal: controller.signal }),
+    );
+    while ((masks[0]?.numCalls ?? 0) < 3) await turns(1);
+    expect(await choicesOf(submit(under.engine, PLAIN_ASK))).toEqual(await alone(PLAIN_ASK));
+    controller.abort(new Error("enough"));
+    await expect(stuck).rejects.toThrow("enough");
+    await expectNothingHeld(under);
+    const { numCalls } = masks[0]!;
+    await turns(20);
+    expect(masks[0]!.numCalls).toBe(numCalls);
+  });
+
+  test("is given slices, not polled, while nothing else runs", async () => {
+    const under = create();
+    const masks: SlowMask[] = [];
+    const schedule = vi.spyOn(Scheduler.prototype, "nextSequences");
+    await choicesOf(submit(under.engine, { maxTokens: 2 }, { createMask: slow(100, masks) }));
+    // Two masks of 20 ms each take a few steps, not thousands.
+    expect(schedule.mock.calls.length).toBeLessThan(100);
+  });
+
+  test("that fails ends its request", async () => {
+    const under = create();
+    const createMask = (): AnswerMask => {
+      const mask = new SlowMask(10);
+      let numCalls = 0;
+      mask.prepare = () => {
+        if (++numCalls === 2) throw new Error("boom");
+        return false;
+      };
+      return mask.asMask;
+    };
+    const plain = choicesOf(submit(under.engine, PLAIN_ASK));
+    const failing = choicesOf(submit(under.engine, { n: 2 }, { createMask }));
+    await expect(failing).rejects.toMatchObject({ code: "internal_error", message: "boom" });
+    expect(await plain).toEqual(await alone(PLAIN_ASK));
+    await expectNothingHeld(under);
   });
 });
 

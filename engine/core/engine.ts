@@ -1,6 +1,7 @@
 /**
  * The token loop: schedule, run, project, sample, emit. One step computes a block of one prompt and draws a token for
- * each sequence that has a place. The sampler, the text stream and the scheduler handle everything that depends on a
+ * each sequence that has a place. A token mask may take many steps to compute: each step spends a bounded time on masks,
+ * and a sequence whose mask is not ready gets no place. The sampler, the text stream and the scheduler handle everything that depends on a
  * token's meaning; a feature that would need an `if` in `#step` belongs in one of them.
  *
  * A fault ends what it may have damaged:
@@ -19,6 +20,7 @@ import {
 } from "../../kernels/index.js";
 import type { AnswerMask, TextDelta, TextStream } from "../message/index.js";
 import { assert, BrokenInvariant, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { DeltaStream } from "./delta-stream.js";
 import type { KVCache } from "./kv-cache.js";
 import type { Head } from "./lm-head.js";
@@ -85,6 +87,8 @@ export class Engine {
   #announceFailure!: (failure: EngineError) => void;
   /** Ends a wait of the loop: a request has come, has been canceled, or may go on. */
   #wake: () => void = () => {};
+  /** Sequences whose next mask is not ready, by request. The first of each has waited longest for a turn. */
+  readonly #unprepared = new Map<Request, Set<Sequence>>();
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -158,8 +162,13 @@ export class Engine {
     const block = this.#scheduler.nextPromptBlock();
     if (block !== null) await this.#prefill(block);
 
-    const sequences = this.#scheduler.nextSequences();
+    this.#prepareMasks(LIMITS.maskSliceMs);
+    const sequences = this.#scheduler.nextSequences((sequence) => this.#isReady(sequence));
     if (block === null && sequences.length === 0) {
+      if (this.#unprepared.size > 0) {
+        this.#prepareMasks(LIMITS.maskSliceAloneMs);
+        return true;
+      }
       const requests = this.#scheduler.requests();
       const isExplained = requests.length === 0 || requests.some(({ canceled, output }) => canceled || output.isBehind);
       assert(isExplained, "no request can run, and no reader is behind");
@@ -174,6 +183,33 @@ export class Engine {
     }
     this.#draw(await this.#decode(continuing));
     return true;
+  }
+
+  /** Works on masks that are not ready, requests in turns and their sequences in turns, until the time is over. */
+  #prepareMasks(maxMs: number): void {
+    const end = performance.now() + maxMs;
+    for (let now = performance.now(); now < end && this.#unprepared.size > 0; now = performance.now()) {
+      const [request, sequences] = this.#unprepared.entries().next().value!;
+      const sequence = sequences.values().next().value!;
+      const turnEnd = Math.min(end, now + LIMITS.maskTurnMs);
+      const isReady = this.#own(request, () => sequence.mask!.prepare(() => performance.now() >= turnEnd));
+      this.#unprepared.delete(request);
+      if (isReady === null) continue;
+      sequences.delete(sequence);
+      if (!isReady) sequences.add(sequence);
+      if (sequences.size > 0) this.#unprepared.set(request, sequences);
+    }
+  }
+
+  #isReady(sequence: Sequence): boolean {
+    return this.#unprepared.get(sequence.request)?.has(sequence) !== true;
+  }
+
+  /** Lets a sequence wait until `#prepareMasks` has computed its mask. */
+  #awaitMask(sequence: Sequence): void {
+    const sequences = this.#unprepared.get(sequence.request);
+    if (sequences === undefined) this.#unprepared.set(sequence.request, new Set([sequence]));
+    else sequences.add(sequence);
   }
 
   /** Draws the next token of each sequence from its hidden state, and emits the text that it completes. */
@@ -247,7 +283,10 @@ export class Engine {
     // A complete structured answer is followed by an end token if the model has one and maxTokens leaves room.
     const finished = mask?.isFinished ?? false;
     const goesOn = outputIds.length < request.maxTokens && !(finished && this.#parts.endTokenIds.size === 0);
-    if (!ended && gained.stopped === null && goesOn) return { ...gained, finishReason: null };
+    if (!ended && gained.stopped === null && goesOn) {
+      if (!isPrepared(mask)) this.#awaitMask(sequence);
+      return { ...gained, finishReason: null };
+    }
 
     const rest = gained.stopped === null ? text.finish() : NO_TEXT;
     request.numReasoningTokens += text.numReasoningTokens;
@@ -328,6 +367,7 @@ export class Engine {
   /** Lets the next step remove a request and give back what it holds. */
   #cancel(request: Request): void {
     request.canceled = true;
+    this.#unprepared.delete(request);
     this.#wake();
   }
 
@@ -343,13 +383,17 @@ export class Engine {
       config,
       maxTokens,
       createSequence: (choice) => {
-        const own = this.#own(request, () => ({
-          sampler: new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode),
-          text: createText(),
-          mask: createMask?.() ?? null,
-        }));
+        const own = this.#own(request, () => {
+          const mask = createMask?.() ?? null;
+          const sampler = new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode);
+          return { parts: { sampler, text: createText(), mask }, isReady: isPrepared(mask) };
+        });
+        if (own === null) return null;
         // The pages are shared last, so that a choice that cannot be created holds none.
-        return own && { request, choice, ...own, table: prompt.table.fork(), outputIds: [], pending: [] };
+        const table = prompt.table.fork();
+        const sequence: Sequence = { request, choice, ...own.parts, table, outputIds: [], pending: [] };
+        if (!own.isReady) this.#awaitMask(sequence);
+        return sequence;
       },
       nextChoice: 0,
       running: new Set(),
@@ -412,6 +456,11 @@ function damagesMemory(error: unknown): boolean {
 
 function isTrap(error: unknown): boolean {
   return error instanceof KernelFailure || error instanceof WebAssembly.RuntimeError;
+}
+
+/** Returns true if the next mask is known without computing it. */
+function isPrepared(mask: AnswerMask | null): boolean {
+  return mask?.prepare(() => true) ?? true;
 }
 
 /** Draws the next token of a sequence among those that its mask allows. */

@@ -105,7 +105,7 @@ class Driver {
       .requests()
       .filter((request) => request.prompt.lastHidden !== null && !request.canceled && !this.#behind.has(request));
     const before = new Map(ready.map((request) => [request, new Set(request.running)]));
-    const sequences = this.scheduler.nextSequences();
+    const sequences = this.scheduler.nextSequences(() => true);
     this.#checkPlaces(sequences, before);
     for (const sequence of sequences) this.#draw(sequence);
     this.#checkPages();
@@ -348,7 +348,7 @@ test("prompts take turns block by block, and reuse what another has computed mea
     table.extend(block.tokenIds.length);
     table.insertPrefix(tokenIds.slice(0, table.numPositions));
     if (table.numPositions === tokenIds.length) block.request.prompt.lastHidden = new Float32Array(1);
-    driver.scheduler.nextSequences();
+    driver.scheduler.nextSequences(() => true);
     return [block.request === one ? "one" : "two", block.tokenIds.length];
   });
   expect(blocks).toEqual([["one", 8], ["two", 8], ["one", 8], ["two", 1], ["one", 4], null]);

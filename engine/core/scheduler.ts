@@ -7,7 +7,8 @@
  *
  * Each step has a number of places, and each place draws a token for one sequence. Requests get places in turns: one
  * for each request, then a second one for each, until none is left. A sequence without a place pauses; it keeps its
- * pages and goes on later. A request whose reader is behind gets no place. Prompts take turns block by block. Before
+ * pages and goes on later. A request whose reader is behind gets no place, nor does a sequence that is not ready, and
+ * such a request starts no further choice. Prompts take turns block by block. Before
  * each block, a prompt reuses what other requests have computed of the same prefix in the meantime.
  *
  * Scheduling never changes an output: the tokens of a sequence depend only on its own prompt, seed and position.
@@ -78,22 +79,29 @@ export class Scheduler {
     return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
   }
 
-  /** Gives out the places of a step, and starts choices for which a place is left. */
-  nextSequences(): Sequence[] {
+  /**
+   * Gives out the places of a step, and starts choices for which a place is left.
+   * @param isReady returns true if a sequence can draw a token in this step
+   */
+  nextSequences(isReady: (sequence: Sequence) => boolean): Sequence[] {
     this.#decoding.push(...this.#prefilling.filter(isPromptDone));
     this.#prefilling = this.#prefilling.filter((request) => !isPromptDone(request));
 
     const sequences: Sequence[] = [];
     let contenders = this.#decoding
       .filter(({ canceled, output }) => !canceled && !output.isBehind)
-      .map((request) => ({ request, running: [...request.running] }));
+      .map((request) => {
+        const ready = [...request.running].filter(isReady);
+        return { request, ready, mayStart: ready.length === request.running.size };
+      });
     let served = contenders;
     while (contenders.length > 0 && sequences.length < this.#numPlaces) {
       served = [];
       for (const contender of contenders) {
         if (sequences.length === this.#numPlaces) break;
-        const sequence = contender.running.shift() ?? this.#startChoice(contender.request);
-        if (sequence === null) continue;
+        const { request, ready, mayStart } = contender;
+        const sequence = ready.shift() ?? (mayStart ? this.#startChoice(request) : null);
+        if (sequence === null || !isReady(sequence)) continue;
         sequences.push(sequence);
         served.push(contender);
       }

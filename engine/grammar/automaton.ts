@@ -126,6 +126,15 @@ export class Automaton {
     reader.readAll(configuration);
     return (configuration.next[byte] = reader.result());
   }
+
+  /** True if the answer is complete and no byte can follow. */
+  isFinished({ isComplete, entries }: Configuration): boolean {
+    return isComplete && !entries.some((entry) => this.#goesOn(entry));
+  }
+
+  #goesOn({ frame, below }: Entry): boolean {
+    return frame.goesOn(this.#stored.languages) || (below?.entries.some((entry) => this.#goesOn(entry)) ?? false);
+  }
 }
 
 /** A configuration with its frames and transitions by byte, and a state of a language. */
@@ -322,12 +331,21 @@ abstract class Frame {
   readonly canEnd: boolean = false;
   readonly plainRoom: number = -1;
 
+  /** True if another byte can follow in this frame. A frame that cannot end always goes on. */
+  goesOn(_languages: Languages): boolean {
+    return true;
+  }
+
   abstract read(reader: Reader, below: Configuration): void;
 }
 
 /** After the answer: no byte may follow. */
 class EndFrame extends Frame {
   override readonly canEnd = true;
+
+  override goesOn(): boolean {
+    return false;
+  }
 
   override read(): void {}
 }
@@ -357,6 +375,10 @@ class TextFrame extends Frame {
   ) {
     super(id);
     this.canEnd = state.part === BETWEEN && state.language.isAccepting;
+  }
+
+  override goesOn(languages: Languages): boolean {
+    return !this.canEnd || languages.steps(this.state.language).targets.length > 0;
   }
 
   override read(reader: Reader, below: Configuration): void {
@@ -420,6 +442,10 @@ class NumberFrame extends Frame {
     this.canEnd = isNumber(value.numbers, prefix);
   }
 
+  override goesOn(): boolean {
+    return !this.canEnd || NUMBER_BYTES.some((byte) => continueNumber(this.value.numbers, this.prefix, byte) !== null);
+  }
+
   override read(reader: Reader, below: Configuration): void {
     const next = isNumberByte(reader.byte) ? continueNumber(this.value.numbers, this.prefix, reader.byte) : null;
     if (next !== null) reader.become(numberFrame(reader.tables, this.value, next), below);
@@ -429,6 +455,8 @@ class NumberFrame extends Frame {
 
 const isNumberByte = (byte: number): boolean =>
   (byte >= 0x2b && byte <= 0x39 && byte !== COMMA && byte !== 0x2f) || (byte | 0x20) === 0x65;
+
+const NUMBER_BYTES = Array.from({ length: 256 }, (_, byte) => byte).filter(isNumberByte);
 
 function numberFrame(tables: Tables, value: ValueNode, prefix: NumberPrefix): Frame {
   return tables.frame(`n${value.id},${prefixKey(prefix)}`, (id) => new NumberFrame(id, value, prefix));
@@ -597,7 +625,7 @@ class ObjectFrame extends Frame {
 
 function objectFrame(tables: Tables, state: ObjectState): Frame {
   const { shape, phase, space, nextSlot, count, present, added, isNameOpen, value } = state;
-  const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
+  const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
   return tables.frame(key, (id) => new ObjectFrame(id, state));
 }
 

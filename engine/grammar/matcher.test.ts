@@ -1,7 +1,9 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { failure, matcherOf, schema, tokensOf, utf8 } from "../../spec-tests/fixtures/grammars.js";
+import { type Format, failure, matcherOf, schema, tokensOf, utf8 } from "../../spec-tests/fixtures/grammars.js";
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { LIMITS } from "../limits.js";
-import { VocabularyTrie, compileGrammar } from "./index.js";
+import { Grammar, GrammarCache, GrammarMatcher, VocabularyTrie, compileGrammar } from "./index.js";
 
 describe("matchers", () => {
   /** Tokens that span several JSON tokens, tokens that are parts of characters, and tokens without text. */
@@ -101,6 +103,78 @@ describe("matchers", () => {
     const [first, second] = [matcherOf(format), matcherOf(format)];
     first.acceptBytes(utf8.encode("[true"));
     expect(tokensOf(second.allowed())).toEqual([0x5b]);
+  });
+});
+
+describe("masks that are computed in slices", () => {
+  const WORDS = ['{"', 'a":', "ab", '":', '",', "aa", "12", "true", "[[", "]]", "}}", '"}', "é", "\\u0061", "  "];
+  const tokens = [
+    ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
+    ...WORDS.map((word) => utf8.encode(word)),
+    null,
+  ];
+  const trie = VocabularyTrie.build(tokens);
+  const end = tokens.length - 1;
+  const leaves = fc.constantFrom<unknown>(
+    { type: "integer", minimum: -3, maximum: 120 },
+    { type: "string", maxLength: 3 },
+    { type: "string", pattern: "^(a|é|[0-9]b)+$" },
+    { enum: [1, 12, 120, "a", null] },
+    { enum: Array.from({ length: 30 }, (_, index) => index * 1.5 - 7) },
+    true,
+  );
+  const formats = fc.oneof(
+    fc.constantFrom<Format>(
+      { type: "json_object" },
+      { type: "regex", regex: "(ab|é|[0-9]{2})+a?" },
+      { type: "regex", regex: "[^]*" },
+    ),
+    leaves.map(schema),
+    fc.array(leaves, { maxLength: 3 }).map((items) => schema({ type: "array", prefixItems: items, items: true })),
+    fc.tuple(leaves, leaves).map(([a, aa]) =>
+      schema({
+        type: "object",
+        properties: { a, aa, ab: true },
+        dependentRequired: { a: ["aa"] },
+        patternProperties: { "^b": aa },
+      }),
+    ),
+  );
+  const fresh = (format: Format): Grammar => Grammar.fromData(new GrammarCache(1 << 20).get(format).data);
+
+  it("equal masks computed at once, and answers in the same state share the work", () => {
+    fc.assert(
+      fc.property(formats, fc.array(fc.nat(), { minLength: 1, maxLength: 12 }), fc.nat(40), (format, picks, size) => {
+        const whole = new GrammarMatcher(fresh(format), trie, [end]);
+        const shared = fresh(format);
+        const sliced = [new GrammarMatcher(shared, trie, [end]), new GrammarMatcher(shared, trie, [end])] as const;
+        for (const pick of picks) {
+          for (let turn = 0, isReady = false; !isReady; turn++) {
+            let numLeft = size;
+            isReady = sliced[turn % 2]!.prepare(() => numLeft-- === 0);
+            expect(turn).toBeLessThan(100_000);
+            if (size === 0) break;
+          }
+          const allowed = tokensOf(whole.allowed());
+          for (const matcher of sliced) expect(tokensOf(matcher.allowed())).toEqual(allowed);
+          for (const matcher of sliced) expect(matcher.prepare(() => true)).toBe(true);
+          const isFinished = allowed.every((tokenId) => tokenId === end);
+          expect(sliced[0].isFinished).toBe(isFinished && sliced[0].isComplete);
+          const tokenId = allowed[pick % allowed.length];
+          if (tokenId === undefined || tokenId === end) break;
+          for (const matcher of [whole, ...sliced]) expect(matcher.acceptToken(tokenId)).toBe(true);
+        }
+      }),
+      { numRuns: numCases(150) },
+    );
+  });
+
+  it("are ready without work once another answer has computed them", () => {
+    const grammar = fresh(schema({ type: "object" }));
+    const [first, second] = [new GrammarMatcher(grammar, trie, [end]), new GrammarMatcher(grammar, trie, [end])];
+    expect(first.prepare(() => true)).toBe(false);
+    first.allowed();
+    expect(second.prepare(() => true)).toBe(true);
   });
 });
 

@@ -3,7 +3,7 @@
 import { LIMITS } from "../limits.js";
 import { Automaton, type Configuration, type Position } from "./automaton.js";
 import { type GrammarData, StoredGrammar, grammarBytes } from "./grammar-data.js";
-import type { VocabularyTrie } from "./vocabulary-trie.js";
+import type { MaskWalk, VocabularyTrie } from "./vocabulary-trie.js";
 
 /**
  * A compiled answer format. The answers that it allows never change; computed states and masks are cached and shared.
@@ -12,7 +12,7 @@ export class Grammar {
   /** @internal */
   readonly automaton: Automaton;
   readonly #data: GrammarData;
-  readonly #masks = new WeakMap<VocabularyTrie, Map<Configuration, Uint32Array>>();
+  readonly #masks = new WeakMap<VocabularyTrie, Masks>();
   #maskBytes = 0;
 
   private constructor(data: GrammarData) {
@@ -52,34 +52,51 @@ export class Grammar {
   }
 
   /**
-   * @returns the tokens whose bytes can follow. The array may be cached, so callers must not change it
+   * Returns the mask of a configuration, which may be unfinished. Answers in the same state share its computation.
    * @internal
    */
-  mask(trie: VocabularyTrie, position: Position): Uint32Array {
-    const { configuration } = position;
+  maskWalk(trie: VocabularyTrie, configuration: Configuration): MaskWalk {
     let masks = this.#masks.get(trie);
-    if (masks === undefined) this.#masks.set(trie, (masks = new Map()));
-    let mask = masks.get(configuration);
-    if (mask === undefined) {
-      const { bits, dependsOnName } = trie.mask(this.automaton, position);
-      if (dependsOnName) return bits;
-      mask = bits;
-      this.#maskBytes += bits.byteLength;
+    if (masks === undefined) this.#masks.set(trie, (masks = { finished: new Map(), begun: new WeakMap() }));
+    const { finished, begun } = masks;
+    let walk = finished.get(configuration);
+    if (walk !== undefined) {
+      // A Map keeps the order of insertion: the mask used last is inserted last, and the first one is evicted.
+      finished.delete(configuration);
+      finished.set(configuration, walk);
+      return walk;
     }
-    // A Map keeps the order of insertion: the mask used last is inserted last, and the first one is evicted.
-    masks.delete(configuration);
-    masks.set(configuration, mask);
-    if (masks.size > LIMITS.maxGrammarMasks) {
-      this.#maskBytes -= mask.byteLength;
-      masks.delete(masks.keys().next().value!);
-    }
-    return mask;
+    walk = begun.get(configuration)?.deref();
+    if (walk === undefined) begun.set(configuration, new WeakRef((walk = trie.walk(this.automaton, configuration))));
+    return walk;
   }
+
+  /**
+   * Keeps a finished mask for later answers.
+   * @internal
+   */
+  keepMask(trie: VocabularyTrie, walk: MaskWalk): void {
+    const { finished, begun } = this.#masks.get(trie)!;
+    begun.delete(walk.configuration);
+    if (finished.has(walk.configuration)) return;
+    finished.set(walk.configuration, walk);
+    this.#maskBytes += walk.byteLength;
+    if (finished.size <= LIMITS.maxGrammarMasks) return;
+    const [oldest, dropped] = finished.entries().next().value!;
+    finished.delete(oldest);
+    this.#maskBytes -= dropped.byteLength;
+  }
+}
+
+/** Masks of one vocabulary by configuration. Unfinished masks are kept by the answers that need them. */
+interface Masks {
+  readonly finished: Map<Configuration, MaskWalk>;
+  readonly begun: WeakMap<Configuration, WeakRef<MaskWalk>>;
 }
 
 /**
  * Follows one answer through a grammar, token by token: mask the logits with `allowed`, sample a token, pass it to
- * `acceptToken`, and repeat until an end token is accepted.
+ * `acceptToken`, and repeat until an end token is accepted. A mask may take long; `prepare` computes it in slices.
  */
 export class GrammarMatcher {
   readonly #grammar: Grammar;
@@ -89,6 +106,11 @@ export class GrammarMatcher {
   readonly #allowed: Uint32Array;
   /** Null once an end token was accepted. */
   #position: Position | null;
+  /** The mask of the position's configuration; null until it is needed. */
+  #walk: MaskWalk | null = null;
+  /** Tokens checked so far of those for which the mask depends on the name that is being read. */
+  #numNamed = 0;
+  #isReady = false;
 
   /** @param endTokenIds tokens that end an answer; they are allowed where the answer is complete */
   constructor(grammar: Grammar, trie: VocabularyTrie, endTokenIds: readonly number[]) {
@@ -106,10 +128,23 @@ export class GrammarMatcher {
 
   /** True if the answer is complete and nothing may follow. */
   get isFinished(): boolean {
-    if (this.#position === null) return true;
-    const { configuration } = this.#position;
-    if (!configuration.isComplete) return false;
-    for (let byte = 0; byte < 256; byte++) if (this.#grammar.automaton.step(configuration, byte) !== null) return false;
+    return this.#position === null || this.#grammar.automaton.isFinished(this.#position.configuration);
+  }
+
+  /**
+   * Computes the mask of the next token until `isOver` returns true. It can be called again, and `allowed` computes
+   * what is missing. The mask does not depend on it.
+   * @returns true once the mask is ready
+   */
+  prepare(isOver: () => boolean): boolean {
+    if (this.#isReady) return true;
+    if (this.#position === null) this.#allowed.fill(0);
+    else if (!this.#computeBits(this.#position, isOver)) return false;
+    for (const tokenId of this.#endTokenIds) {
+      if (this.isComplete) this.#allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
+      else this.#allowed[tokenId >> 5]! &= ~(1 << (tokenId & 31));
+    }
+    this.#isReady = true;
     return true;
   }
 
@@ -119,21 +154,15 @@ export class GrammarMatcher {
    * next token is accepted
    */
   allowed(): Uint32Array {
-    const allowed = this.#allowed;
-    if (this.#position === null) allowed.fill(0);
-    else allowed.set(this.#grammar.mask(this.#trie, this.#position));
-    for (const tokenId of this.#endTokenIds) {
-      if (this.isComplete) allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
-      else allowed[tokenId >> 5]! &= ~(1 << (tokenId & 31));
-    }
-    return allowed;
+    this.prepare(NEVER);
+    return this.#allowed;
   }
 
   /** @returns true if this token can follow, exactly as in `allowed`; if not, nothing changes */
   acceptToken(tokenId: number): boolean {
     if (this.#endTokenIds.includes(tokenId)) {
       if (!this.isComplete) return false;
-      this.#position = null;
+      this.#moveTo(null);
       return true;
     }
     const bytes = this.#trie.tokens[tokenId] ?? null;
@@ -149,7 +178,34 @@ export class GrammarMatcher {
   acceptBytes(bytes: Uint8Array): boolean {
     const position = this.#position === null ? null : this.#grammar.automaton.readAll(this.#position, bytes);
     if (position === null) return false;
-    this.#position = position;
+    this.#moveTo(position);
     return true;
   }
+
+  #computeBits(position: Position, isOver: () => boolean): boolean {
+    const { automaton } = this.#grammar;
+    const trie = this.#trie;
+    const walk = (this.#walk ??= this.#grammar.maskWalk(trie, position.configuration));
+    while (!walk.isFinished) {
+      if (isOver()) return false;
+      if (walk.advance()) this.#grammar.keepMask(trie, walk);
+    }
+    const allowed = this.#allowed;
+    if (this.#numNamed === 0) allowed.set(walk.bits);
+    for (; this.#numNamed < walk.unknown.length; this.#numNamed++) {
+      if (isOver()) return false;
+      const tokenId = walk.unknown[this.#numNamed]!;
+      if (automaton.readAll(position, trie.tokens[tokenId]!) !== null) allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
+    }
+    return true;
+  }
+
+  #moveTo(position: Position | null): void {
+    this.#position = position;
+    this.#walk = null;
+    this.#numNamed = 0;
+    this.#isReady = false;
+  }
 }
+
+const NEVER = (): boolean => false;

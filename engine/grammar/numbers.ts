@@ -133,7 +133,7 @@ export function isNumber(set: NumberSet, prefix: NumberPrefix): boolean {
   const { phase } = prefix;
   if (phase !== "zero" && phase !== "whole" && phase !== "fraction" && phase !== "exponent") return false;
   const exponent = prefix.isExponentNegative ? -prefix.exponent : prefix.exponent;
-  return rangesOf(set, prefix).some((range) => {
+  return someRange(rangesOf(set, prefix), prefix, (range) => {
     const exponents = exponentsOf(range, prefix);
     return exponents !== null && exponent >= exponents.low && exponent <= exponents.high;
   });
@@ -171,6 +171,59 @@ const SMALLEST: Decimal = { digits: 1n, exponent: -400 };
 
 const rangesOf = (set: NumberSet, prefix: NumberPrefix): readonly Magnitudes[] =>
   prefix.isNegative ? set.negative : set.positive;
+
+/** Ranges of one number each, by its digits, and all other ranges. */
+interface RangeIndex {
+  /** Sorted, padded with zeros. */
+  readonly keys: readonly string[];
+  /** By key. */
+  readonly points: readonly Magnitudes[];
+  readonly others: readonly Magnitudes[];
+}
+
+const indexes = new WeakMap<readonly Magnitudes[], RangeIndex>();
+
+/**
+ * Returns true if the test is true for some range. Single numbers that do not begin with the digits read are skipped,
+ * because an enum may have thousands of them.
+ * @param test false for each of these
+ */
+function someRange(
+  ranges: readonly Magnitudes[],
+  { digits }: NumberPrefix,
+  test: (range: Magnitudes) => boolean,
+): boolean {
+  let index = indexes.get(ranges);
+  if (index === undefined) indexes.set(ranges, (index = indexOf(ranges)));
+  const { keys, points, others } = index;
+  if (others.some(test)) return true;
+  const begin = digits === 0n ? "" : digits.toString().slice(0, KEY_LENGTH);
+  let low = 0;
+  for (let high = keys.length; low < high;) {
+    const middle = (low + high) >> 1;
+    if (keys[middle]! < begin) low = middle + 1;
+    else high = middle;
+  }
+  for (; low < keys.length && keys[low]!.startsWith(begin); low++) if (test(points[low]!)) return true;
+  return false;
+}
+
+function indexOf(ranges: readonly Magnitudes[]): RangeIndex {
+  const others: Magnitudes[] = [];
+  const keyed: { readonly key: string; readonly range: Magnitudes }[] = [];
+  for (const range of ranges) {
+    const { low, high } = range;
+    const key = low.digits.toString();
+    const isPoint = low.digits === high.digits && low.exponent === high.exponent && low.digits > 0n;
+    if (isPoint && key.length <= KEY_LENGTH) keyed.push({ key: key.padEnd(KEY_LENGTH, "0"), range });
+    else others.push(range);
+  }
+  keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return { keys: keyed.map(({ key }) => key), points: keyed.map(({ range }) => range), others };
+}
+
+/** More digits than a number of JSON has; later digits are zeros. */
+const KEY_LENGTH = 40;
 
 function magnitudes({ min, max, step }: NumberRange): Magnitudes[] {
   const low = min === null || min.digits < 0n ? ZERO : min;
@@ -242,7 +295,7 @@ function possible(set: NumberSet, prefix: NumberPrefix | null): NumberPrefix | n
   const isExponent = phase === "e" || phase === "sign" || phase === "exponent";
   if (phase === "point" && numDigitsLeft(prefix) === 0) return null;
   const canEnd = (range: Magnitudes): boolean => (isExponent ? reachesExponent(range, prefix) : reaches(range, prefix));
-  return rangesOf(set, prefix).some(canEnd) ? prefix : null;
+  return someRange(rangesOf(set, prefix), prefix, canEnd) ? prefix : null;
 }
 
 function numDigitsLeft({ digits, fractionDigits }: NumberPrefix): number {

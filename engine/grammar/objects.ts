@@ -38,7 +38,10 @@ export class ObjectShape<Value> {
   readonly hasNeeds: boolean;
   /** The slots' names as UTF-8. */
   readonly nameBytes: readonly string[];
-  readonly #feasible = new Map<string, boolean>();
+  /** By slot: a bit set of the slot and all slots that it needs, also through others. Computed on first use. */
+  #closures: readonly bigint[] | null = null;
+  #required = 0n;
+  #possible = 0n;
 
   constructor(
     readonly id: number,
@@ -82,7 +85,8 @@ export class ObjectShape<Value> {
       this.#requiredFrom[index] = this.#requiredFrom[index + 1]! + Number(this.slots[index]!.isRequired);
       this.#possibleFrom[index] = this.#possibleFrom[index + 1]! + Number(isPossible[index]!);
     }
-    this.#feasible.clear();
+    this.#required = bitsOf(this.slots.map(({ isRequired }) => isRequired));
+    this.#possible = bitsOf(isPossible);
   }
 
   isSlotPossible(index: number): boolean {
@@ -96,7 +100,7 @@ export class ObjectShape<Value> {
 
   /** True if the object can be closed now. */
   isWhole(next: number, count: number, present: bigint): boolean {
-    return count >= this.min && count <= this.max && this.#forced(next, present)?.size === 0;
+    return count >= this.min && count <= this.max && this.#forced(next, present) === 0n;
   }
 
   /**
@@ -110,55 +114,48 @@ export class ObjectShape<Value> {
     if (!this.hasNeeds) {
       return count + this.#requiredFrom[next]! <= this.max && count + this.#possibleFrom[next]! + numMore >= this.min;
     }
-    const key = `${next},${count},${present},${numAdded}`;
-    let result = this.#feasible.get(key);
-    if (result === undefined) {
-      const forced = this.#forced(next, present);
-      const largest = this.#largest(next, present);
-      result =
-        forced !== null &&
-        [...forced].every((slot) => largest.has(slot)) &&
-        count + forced.size <= this.max &&
-        count + largest.size + numMore >= this.min;
-      this.#feasible.set(key, result);
-    }
-    return result;
+    const forced = this.#forced(next, present);
+    if (forced === null || (forced & ~this.#possible) !== 0n) return false;
+    if (this.max !== Infinity && count + numBits(forced) > this.max) return false;
+    return count + numMore >= this.min || count + this.#numLargest(next, present) + numMore >= this.min;
   }
 
   /**
-   * Returns the slots that must still follow, or null if one of them cannot follow any more. If no slot needs another,
-   * only the emptiness of the set has a meaning.
+   * Returns a bit set of the slots that must still follow, or null if one of them cannot follow any more. If no slot
+   * needs another, only the emptiness of the set has a meaning.
    */
-  #forced(next: number, present: bigint): Set<number> | null {
-    if (!this.hasNeeds) return this.#requiredFrom[next] === 0 ? new Set() : new Set([next]);
-    const forced = new Set<number>();
-    const open: number[] = [];
-    this.slots.forEach(({ isRequired, needs }, index) => {
-      if (has(present, index)) open.push(...needs);
-      else if (isRequired) open.push(index);
-    });
-    for (const slot of open) {
-      if (has(present, slot) || forced.has(slot)) continue;
-      if (slot < next) return null;
-      forced.add(slot);
-      open.push(...this.slots[slot]!.needs);
-    }
-    return forced;
+  #forced(next: number, present: bigint): bigint | null {
+    if (!this.hasNeeds) return this.#requiredFrom[next] === 0 ? 0n : 1n << BigInt(next);
+    const forced = this.#needed(next, present) & ~present;
+    return (forced & ((1n << BigInt(next)) - 1n)) === 0n ? forced : null;
   }
 
-  /** Returns all slots that can still follow together: those whose needed slots are present or can follow too. */
-  #largest(next: number, present: bigint): Set<number> {
-    const slots = new Set<number>();
-    for (let index = next; index < this.slots.length; index++) if (this.#isPossible[index]!) slots.add(index);
-    for (let isStable = false; !isStable;) {
-      isStable = true;
-      for (const slot of slots) {
-        if (this.slots[slot]!.needs.every((needed) => slots.has(needed) || has(present, needed))) continue;
-        slots.delete(slot);
-        isStable = false;
+  /** Needs of the state that was asked for last: all slots that can follow it share them. */
+  #last = { present: -1n, needed: 0n };
+
+  /** Returns a bit set of the slots of complete objects that contain these slots: they, the required ones, and needs. */
+  #needed(next: number, present: bigint): bigint {
+    const closed = (this.#closures ??= closures(this.slots));
+    const last = next > 0 ? 1n << BigInt(next - 1) : 0n;
+    const before = present & ~last;
+    if (this.#last.present !== before) {
+      let needed = 0n;
+      for (let slot = 0, more = before | this.#required; more !== 0n; slot += WORD, more >>= BigInt(WORD)) {
+        for (let word = Number(more & WORD_MASK); word !== 0; word &= word - 1)
+          needed |= closed[slot + 31 - Math.clz32(word & -word)]!;
       }
+      this.#last = { present: before, needed };
     }
-    return slots;
+    return present === before ? this.#last.needed : this.#last.needed | closed[next - 1]!;
+  }
+
+  /** Returns the number of slots that can still follow together: those whose needed slots are present or can follow. */
+  #numLargest(next: number, present: bigint): number {
+    const closed = (this.#closures ??= closures(this.slots));
+    const missing = ~(present | ((this.#possible >> BigInt(next)) << BigInt(next)));
+    let count = 0;
+    for (let slot = next; slot < this.slots.length; slot++) if ((closed[slot]! & missing) === 0n) count++;
+    return count;
   }
 
   #countNames(languages: Languages, names: Language): number {
@@ -173,6 +170,60 @@ export class ObjectShape<Value> {
   }
 
   readonly #counts = new Map<Language, number>();
+}
+
+/** Bits of a word that is read from a bit set at once. */
+const WORD = 30;
+const WORD_MASK = (1n << BigInt(WORD)) - 1n;
+
+function bitsOf(flags: readonly boolean[]): bigint {
+  let bits = "";
+  for (const flag of flags) bits = (flag ? "1" : "0") + bits;
+  return bits === "" ? 0n : BigInt(`0b${bits}`);
+}
+
+function numBits(bits: bigint): number {
+  let count = 0;
+  for (; bits !== 0n; bits >>= BigInt(WORD))
+    for (let word = Number(bits & WORD_MASK); word !== 0; word &= word - 1) count++;
+  return count;
+}
+
+/** Returns for each slot a bit set of itself and the slots that it needs, also through others. */
+function closures(slots: readonly { readonly needs: readonly number[] }[]): bigint[] {
+  const closed: bigint[] = [];
+  // Slots come after those that they need, except in cycles, so most sets are made from finished ones.
+  for (const slot of inOrderOfNeeds(slots)) {
+    let bits = 0n;
+    for (const open = [slot]; open.length > 0;) {
+      const next = open.pop()!;
+      if (has(bits, next)) continue;
+      bits |= closed[next] ?? 1n << BigInt(next);
+      if (closed[next] === undefined) open.push(...slots[next]!.needs);
+    }
+    closed[slot] = bits;
+  }
+  return closed;
+}
+
+/** Returns the slots in the order in which a depth-first search leaves them. */
+function inOrderOfNeeds(slots: readonly { readonly needs: readonly number[] }[]): number[] {
+  const order: number[] = [];
+  const isVisited = new Uint8Array(slots.length);
+  for (const start of slots.keys()) {
+    const path = [{ slot: start, numDone: 0 }];
+    if (isVisited[start] === 1) continue;
+    isVisited[start] = 1;
+    for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
+      const next = slots[last.slot]!.needs[last.numDone++];
+      if (next === undefined) order.push(path.pop()!.slot);
+      else if (isVisited[next] !== 1) {
+        isVisited[next] = 1;
+        path.push({ slot: next, numDone: 0 });
+      }
+    }
+  }
+  return order;
 }
 
 export const has = (bits: bigint, index: number): boolean => ((bits >> BigInt(index)) & 1n) === 1n;

@@ -4,14 +4,7 @@
  * are allowed.
  */
 
-import { type Automaton, type Configuration, type Position, UNKNOWN } from "./automaton.js";
-
-export interface TokenMask {
-  /** u32 [ceil(vocabulary / 32)]: one bit per token id. */
-  readonly bits: Uint32Array;
-  /** True if the same configuration has another mask while another name is being read. */
-  readonly dependsOnName: boolean;
-}
+import { type Automaton, type Configuration, UNKNOWN } from "./automaton.js";
 
 /** The bytes of a model's tokens, prepared for computing token masks. Build it once for each model. */
 export class VocabularyTrie {
@@ -24,24 +17,23 @@ export class VocabularyTrie {
   readonly #notPlain: FlatTrie;
 
   private constructor(readonly tokens: readonly (Uint8Array | null)[]) {
-    const spelled = new Map<number, string>();
-    tokens.forEach((bytes, tokenId) => {
-      if (bytes !== null && bytes.length > 0) spelled.set(tokenId, latin1(bytes));
-    });
-    const plain: number[][] = [];
-    const rest = new Map<number, string>();
-    for (const [tokenId, text] of spelled) {
-      const numCodePoints = plainCodePoints(tokens[tokenId]!, text);
-      if (numCodePoints === null) rest.set(tokenId, text);
+    const spelled = new SpelledTokens(tokens);
+    const sorted = spelled.sorted();
+    const plain: number[][] = [[]];
+    let numRest = 0;
+    const rest = new Uint32Array(sorted.length);
+    for (const tokenId of sorted) {
+      const numCodePoints = spelled.numPlainCodePoints(tokenId);
+      if (numCodePoints === null || numCodePoints > MAX_PLAIN_CODE_POINTS) rest[numRest++] = tokenId;
       else (plain[numCodePoints] ??= []).push(tokenId);
     }
     const mask = new Uint32Array(Math.ceil(tokens.length / 32));
-    this.#plain = Array.from({ length: Math.max(1, plain.length) }, (_, numCodePoints) => {
-      for (const tokenId of plain[numCodePoints] ?? []) mask[tokenId >> 5]! |= 1 << (tokenId & 31);
+    this.#plain = Array.from(plain, (tokenIds = []) => {
+      for (const tokenId of tokenIds) mask[tokenId >> 5]! |= 1 << (tokenId & 31);
       return mask.slice();
     });
-    this.#all = new FlatTrie(spelled);
-    this.#notPlain = new FlatTrie(rest);
+    this.#all = new FlatTrie(spelled, sorted);
+    this.#notPlain = new FlatTrie(spelled, rest.slice(0, numRest));
   }
 
   /** @param tokens the bytes of each token id; null or empty for a token without text, which is never allowed */
@@ -50,19 +42,14 @@ export class VocabularyTrie {
   }
 
   /**
-   * @returns the tokens whose bytes can follow
+   * Begins to compute the tokens whose bytes can follow a configuration.
    * @internal
    */
-  mask(automaton: Automaton, position: Position): TokenMask {
-    const { plainRoom } = position.configuration;
-    const bits =
-      plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
-    const trie = plainRoom < 0 ? this.#all : this.#notPlain;
-    const unknown = trie.walk(automaton, position.configuration, bits);
-    for (const tokenId of unknown) {
-      if (automaton.readAll(position, this.tokens[tokenId]!) !== null) bits[tokenId >> 5]! |= 1 << (tokenId & 31);
-    }
-    return { bits, dependsOnName: unknown.length > 0 };
+  walk(automaton: Automaton, configuration: Configuration): MaskWalk {
+    const { plainRoom } = configuration;
+    return plainRoom < 0
+      ? new MaskWalk(automaton, configuration, this.#all, new Uint32Array(Math.ceil(this.tokens.length / 32)))
+      : new MaskWalk(automaton, configuration, this.#notPlain, this.#plainWithin(plainRoom).slice());
   }
 
   /** Returns the mask of the plain tokens that have at most `numCodePoints` code points. */
@@ -71,61 +58,63 @@ export class VocabularyTrie {
   }
 }
 
-/** Trie nodes in preorder, without the root. */
-class FlatTrie {
-  /** u8 [numNodes]: the byte that leads to the node. */
-  readonly #bytes: Uint8Array;
-  /** u32 [numNodes]: depth of the node, 1 for children of the root. */
-  readonly #depths: Uint32Array;
-  /** u32 [numNodes]: the next node outside the node's subtree. */
-  readonly #skips: Uint32Array;
-  /** u32 [numNodes + 1]: index into `#tokenIds` of the first token that ends at the node. */
-  readonly #firstTokens: Uint32Array;
-  readonly #tokenIds: Uint32Array;
-  readonly #maxDepth: number;
+/** Longer tokens are not treated as plain, because each number of code points has a mask. */
+const MAX_PLAIN_CODE_POINTS = 256;
 
-  constructor(tokens: ReadonlyMap<number, string>) {
-    const sorted = [...tokens].sort(([, a], [, b]) => (a < b ? -1 : a > b ? 1 : 0));
-    let numNodes = 0;
-    let maxDepth = 0;
-    let last = "";
-    for (const [, text] of sorted) {
-      numNodes += text.length - shared(last, text);
-      maxDepth = Math.max(maxDepth, text.length);
-      last = text;
-    }
-    this.#bytes = new Uint8Array(numNodes);
-    this.#depths = new Uint32Array(numNodes);
-    this.#skips = new Uint32Array(numNodes);
-    this.#firstTokens = new Uint32Array(numNodes + 1);
-    this.#tokenIds = Uint32Array.from(sorted, ([tokenId]) => tokenId);
-    this.#maxDepth = maxDepth;
-    this.#fill(sorted, numNodes);
+/**
+ * Computes the mask of one configuration in pieces, so that other work can be done between them. The result does not
+ * depend on what happens between two pieces.
+ */
+export class MaskWalk {
+  /** u32 [ceil(vocabulary / 32)]: one bit per token id. */
+  readonly bits: Uint32Array;
+  /** Tokens for which the answer depends on the name that is being read. Their bits are 0. */
+  readonly unknown: number[] = [];
+  readonly configuration: Configuration;
+  readonly #automaton: Automaton;
+  readonly #trie: FlatTrie;
+  /** The configurations that lead to the node, by depth. */
+  #path: Configuration[];
+  #node = 0;
+  #isFinished = false;
+
+  constructor(automaton: Automaton, configuration: Configuration, trie: FlatTrie, bits: Uint32Array) {
+    this.#automaton = automaton;
+    this.#trie = trie;
+    this.configuration = configuration;
+    this.bits = bits;
+    this.#path = [configuration];
   }
 
-  /** Sets the bits of the tokens that can follow. @returns the tokens for which this depends on a name */
-  walk(automaton: Automaton, start: Configuration, mask: Uint32Array): number[] {
-    const unknown: number[] = [];
-    const bytes = this.#bytes;
-    const depths = this.#depths;
-    const skips = this.#skips;
-    const firstTokens = this.#firstTokens;
-    const tokenIds = this.#tokenIds;
-    const path = new Array<Configuration>(this.#maxDepth + 1);
-    path[0] = start;
-    for (let node = 0; node < bytes.length;) {
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
+  get byteLength(): number {
+    return this.bits.byteLength + 8 * this.unknown.length;
+  }
+
+  /** Works on the mask, for at most one step of the automaton that is not cached. @returns true if it is finished */
+  advance(): boolean {
+    const { bytes, depths, skips, firstTokens, tokenIds } = this.#trie;
+    const mask = this.bits;
+    const path = this.#path;
+    const lastNode = Math.min(bytes.length, this.#node + NODES_PER_PIECE);
+    let node = this.#node;
+    for (let isCached = true; node < lastNode && isCached;) {
       const depth = depths[node]!;
       const from = path[depth - 1]!;
       const byte = bytes[node]!;
       const known = from.next[byte];
-      const to = known === undefined ? automaton.step(from, byte) : known;
+      isCached = known !== undefined;
+      const to = known === undefined ? this.#automaton.step(from, byte) : known;
       if (to === null) {
         node = skips[node]!;
         continue;
       }
       if (to === UNKNOWN) {
         const next = skips[node]!;
-        unknown.push(...tokenIds.subarray(firstTokens[node], firstTokens[next]));
+        for (let index = firstTokens[node]!; index < firstTokens[next]!; index++) this.unknown.push(tokenIds[index]!);
         node = next;
         continue;
       }
@@ -136,53 +125,181 @@ class FlatTrie {
       }
       node++;
     }
-    return unknown;
+    this.#node = node;
+    if (node < bytes.length) return false;
+    this.#path = [];
+    this.#isFinished = true;
+    return true;
   }
+}
 
-  #fill(sorted: readonly (readonly [number, string])[], numNodes: number): void {
-    const open: number[] = [];
-    let node = 0;
-    let last = "";
-    let numTokens = 0;
-    for (const [, text] of sorted) {
-      const begin = shared(last, text);
-      while (open.length > begin) this.#skips[open.pop()!] = node;
-      for (let depth = begin; depth < text.length; depth++) {
-        this.#bytes[node] = text.charCodeAt(depth);
-        this.#depths[node] = depth + 1;
-        this.#firstTokens[node] = numTokens;
-        open.push(node++);
+/** A piece of a walk is at most so many nodes, which take some ten microseconds. */
+const NODES_PER_PIECE = 1024;
+
+/** Trie nodes in preorder, without the root. */
+class FlatTrie {
+  /** u8 [numNodes]: the byte that leads to the node. */
+  readonly bytes: Uint8Array;
+  /** u32 [numNodes]: depth of the node, 1 for children of the root. */
+  readonly depths: Uint32Array;
+  /** u32 [numNodes]: the next node outside the node's subtree. */
+  readonly skips: Uint32Array;
+  /** u32 [numNodes + 1]: index into `tokenIds` of the first token that ends at the node. */
+  readonly firstTokens: Uint32Array;
+  readonly tokenIds: Uint32Array;
+
+  /** @param tokenIds sorted by bytes */
+  constructor({ bytes, begins, maxLength }: SpelledTokens, tokenIds: Uint32Array) {
+    this.tokenIds = tokenIds;
+    // By token: the number of bytes that it shares with the token before it.
+    const shared = new Uint32Array(tokenIds.length);
+    let numNodes = 0;
+    for (let index = 0; index < tokenIds.length; index++) {
+      const begin = begins[tokenIds[index]!]!;
+      const length = begins[tokenIds[index]! + 1]! - begin;
+      if (index > 0) {
+        const last = begins[tokenIds[index - 1]!]!;
+        const maxShared = Math.min(length, begins[tokenIds[index - 1]! + 1]! - last);
+        let numShared = 0;
+        while (numShared < maxShared && bytes[begin + numShared] === bytes[last + numShared]) numShared++;
+        shared[index] = numShared;
       }
-      numTokens++;
-      last = text;
+      numNodes += length - shared[index]!;
     }
-    while (open.length > 0) this.#skips[open.pop()!] = node;
-    this.#firstTokens[numNodes] = numTokens;
+    this.bytes = new Uint8Array(numNodes);
+    this.depths = new Uint32Array(numNodes);
+    this.skips = new Uint32Array(numNodes);
+    this.firstTokens = new Uint32Array(numNodes + 1);
+    const open = new Uint32Array(maxLength);
+    let numOpen = 0;
+    let node = 0;
+    for (let index = 0; index < tokenIds.length; index++) {
+      const begin = begins[tokenIds[index]!]!;
+      const length = begins[tokenIds[index]! + 1]! - begin;
+      while (numOpen > shared[index]!) this.skips[open[--numOpen]!] = node;
+      for (; numOpen < length; numOpen++) {
+        this.bytes[node] = bytes[begin + numOpen]!;
+        this.depths[node] = numOpen + 1;
+        this.firstTokens[node] = index;
+        open[numOpen] = node++;
+      }
+    }
+    while (numOpen > 0) this.skips[open[--numOpen]!] = node;
+    this.firstTokens[numNodes] = tokenIds.length;
   }
 }
 
-function shared(a: string, b: string): number {
-  let length = 0;
-  while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
-  return length;
-}
+/** The bytes of all tokens in one array. */
+class SpelledTokens {
+  readonly bytes: Uint8Array;
+  /** u32 [vocabulary + 1]: where the bytes of each token begin; they end where those of the next token begin. */
+  readonly begins: Uint32Array;
+  readonly maxLength: number;
 
-/** Converts bytes to a string with one character for each byte. */
-function latin1(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
-}
+  constructor(tokens: readonly (Uint8Array | null)[]) {
+    this.begins = new Uint32Array(tokens.length + 1);
+    let numBytes = 0;
+    let maxLength = 0;
+    for (const [tokenId, bytes] of tokens.entries()) {
+      const length = bytes?.length ?? 0;
+      numBytes += length;
+      maxLength = Math.max(maxLength, length);
+      this.begins[tokenId + 1] = numBytes;
+    }
+    this.maxLength = maxLength;
+    this.bytes = new Uint8Array(numBytes);
+    for (const [tokenId, bytes] of tokens.entries()) if (bytes !== null) this.bytes.set(bytes, this.begins[tokenId]);
+  }
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  /** @returns the ids of all tokens that have bytes, sorted by their bytes and then by id */
+  sorted(): Uint32Array {
+    const { bytes, begins } = this;
+    const numTokens = begins.length - 1;
+    let order = new Uint32Array(numTokens);
+    let numSorted = 0;
+    for (let tokenId = 0; tokenId < numTokens; tokenId++)
+      if (begins[tokenId]! < begins[tokenId + 1]!) order[numSorted++] = tokenId;
+    order = order.slice(0, numSorted);
 
-/** @returns the number of code points, or null if the token is not plain text */
-function plainCodePoints(bytes: Uint8Array, text: string): number | null {
-  if (/["\\\x00-\x1f]/.test(text)) return null;
-  if (!/[\x80-\xff]/.test(text)) return text.length;
-  try {
-    return [...utf8.decode(bytes)].length;
-  } catch {
-    return null;
+    // Distributes ranges of tokens that share their first `depth` bytes by the next byte, with tokens that have none
+    // first. A stack replaces recursion, which could be as deep as the longest token.
+    const scratch = new Uint32Array(numSorted);
+    const starts = new Uint32Array(258);
+    const stack: number[] = [0, numSorted, 0];
+    while (stack.length > 0) {
+      const depth = stack.pop()!;
+      const end = stack.pop()!;
+      const start = stack.pop()!;
+      if (end - start <= FEW_TOKENS) {
+        this.#insertionSort(order, start, end, depth);
+        continue;
+      }
+      starts.fill(0);
+      const bucketOf = (tokenId: number): number => {
+        const at = begins[tokenId]! + depth;
+        return at < begins[tokenId + 1]! ? bytes[at]! + 1 : 0;
+      };
+      for (let index = start; index < end; index++) starts[bucketOf(order[index]!) + 1]!++;
+      for (let bucket = 1; bucket < 258; bucket++) starts[bucket]! += starts[bucket - 1]!;
+      // Equal tokens are in the first bucket, which is not sorted further.
+      for (let bucket = 1; bucket < 257; bucket++) {
+        const numInBucket = starts[bucket + 1]! - starts[bucket]!;
+        if (numInBucket > 1) stack.push(start + starts[bucket]!, start + starts[bucket + 1]!, depth + 1);
+      }
+      for (let index = start; index < end; index++) scratch[starts[bucketOf(order[index]!)]!++] = order[index]!;
+      order.set(scratch.subarray(0, end - start), start);
+    }
+    return order;
+  }
+
+  #insertionSort(order: Uint32Array, start: number, end: number, depth: number): void {
+    for (let index = start + 1; index < end; index++) {
+      const tokenId = order[index]!;
+      let to = index;
+      for (; to > start && this.#isAfter(order[to - 1]!, tokenId, depth); to--) order[to] = order[to - 1]!;
+      order[to] = tokenId;
+    }
+  }
+
+  /** True if token `a` is sorted after `b`; they share their first `depth` bytes. */
+  #isAfter(a: number, b: number, depth: number): boolean {
+    const { bytes, begins } = this;
+    let atA = begins[a]! + depth;
+    let atB = begins[b]! + depth;
+    const endA = begins[a + 1]!;
+    const endB = begins[b + 1]!;
+    while (atA < endA && atB < endB && bytes[atA] === bytes[atB]) {
+      atA++;
+      atB++;
+    }
+    return atA < endA && (atB === endB || bytes[atA]! > bytes[atB]!);
+  }
+
+  /** @returns the number of code points, or null if the token is not plain text */
+  numPlainCodePoints(tokenId: number): number | null {
+    const { bytes } = this;
+    const end = this.begins[tokenId + 1]!;
+    let count = 0;
+    for (let at = this.begins[tokenId]!; at < end; count++) {
+      const byte = bytes[at]!;
+      if (byte < 0x80) {
+        if (byte < 0x20 || byte === 0x22 || byte === 0x5c) return null;
+        at++;
+        continue;
+      }
+      const numMore = byte >= 0xc2 && byte < 0xe0 ? 1 : byte >= 0xe0 && byte < 0xf0 ? 2 : byte >= 0xf0 ? 3 : 0;
+      if (numMore === 0 || byte > 0xf4 || at + numMore >= end) return null;
+      // The second byte rules out overlong forms, surrogates, and code points above U+10FFFF.
+      const second = bytes[at + 1]!;
+      const lowest = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
+      const highest = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
+      if (second < lowest || second > highest) return null;
+      for (let more = 2; more <= numMore; more++) if ((bytes[at + more]! & 0xc0) !== 0x80) return null;
+      at += numMore + 1;
+    }
+    return count;
   }
 }
+
+/** Ranges of so few tokens are sorted by insertion. */
+const FEW_TOKENS = 12;

@@ -13,75 +13,71 @@ import { assert, EngineError } from "../errors.js";
 import { type Grammar, GrammarMatcher, VocabularyTrie } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
 import type { Markup, MessageFormat } from "./message-format.js";
-import { isBlank, leadingBlank, MessageTracker, type Span } from "./message-tracker.js";
+import { isBlank, MessageTracker, type Span } from "./message-tracker.js";
 
-/** Tokens of a model, indexed for masks. Computed once per model; rarely used parts are computed on first use. */
+/** Tokens of a model, indexed for masks. Build it once for each model. */
 export class AnswerVocabulary {
   readonly trie: VocabularyTrie;
   readonly endTokenIds: readonly number[];
   readonly format: MessageFormat;
-  readonly #openers: (readonly TokenText[])[] = [];
-  readonly #closers: (readonly TokenText[])[] = [];
-  #afterBlank: ReadonlyMap<number | null, readonly TokenText[]> | null = null;
+  /**
+   * By the number of bytes of the opening tag that were read: tokens that continue the tag; they may end before or
+   * after it. Empty for a model that does not reason, like the two tables below.
+   */
+  readonly openers: readonly (readonly TokenText[])[];
+  /** By the number of bytes of the closing tag that were read: tokens that complete the tag. */
+  readonly closers: readonly (readonly TokenText[])[];
+  /** Tokens that begin with white space, by the first byte after it; null if the token is all white space. */
+  readonly afterBlank: ReadonlyMap<number | null, readonly number[]>;
 
   /** @param tokens the bytes of each token id; null or empty for a token without text */
   constructor(tokens: readonly (Uint8Array | null)[], endTokenIds: Iterable<number>, format: MessageFormat) {
     this.trie = VocabularyTrie.build(tokens);
     this.endTokenIds = [...endTokenIds].filter((tokenId) => tokenId < tokens.length);
     this.format = format;
+    const { openers, closers, afterBlank } = taggedTokens(tokens, new Set(this.endTokenIds), format.reasoning);
+    this.openers = openers;
+    this.closers = closers;
+    this.afterBlank = afterBlank;
   }
+}
 
-  get #markup(): Markup {
-    assert(this.format.reasoning !== null, "a model that does not reason has markup");
-    return this.format.reasoning;
-  }
-
-  /** Returns tokens that continue the opening tag after its first `numRead` bytes; they may end before or after it. */
-  openers(numRead: number): readonly TokenText[] {
-    const rest = this.#markup.open.slice(numRead);
-    return (this.#openers[numRead] ??= this.#select(
-      (bytes) => bytes[0] === rest.charCodeAt(0),
-      (text) => text.startsWith(rest) || rest.startsWith(text),
-    ));
-  }
-
-  /** Returns tokens that complete the closing tag after its first `numRead` bytes. */
-  closers(numRead: number): readonly TokenText[] {
-    const { close } = this.#markup;
-    const read = close.slice(0, numRead);
-    const last = close.charCodeAt(close.length - 1);
-    return (this.#closers[numRead] ??= this.#select(
-      (bytes) => bytes.includes(last),
-      (text) => (read + text).includes(close),
-    ));
-  }
-
-  /** Tokens that begin with white space, by the first byte after it; null if the token is all white space. */
-  get afterBlank(): ReadonlyMap<number | null, readonly TokenText[]> {
-    if (this.#afterBlank !== null) return this.#afterBlank;
-    const groups = new Map<number | null, TokenText[]>();
-    for (const token of this.#select(
-      (bytes) => isBlank(bytes[0]!),
-      () => true,
-    )) {
-      const numBlank = leadingBlank(token.text);
-      const byte = numBlank === token.text.length ? null : token.text.charCodeAt(numBlank);
-      const group = groups.get(byte);
-      if (group === undefined) groups.set(byte, [token]);
-      else group.push(token);
-    }
-    return (this.#afterBlank = groups);
-  }
-
-  #select(isCandidate: (bytes: Uint8Array) => boolean, isWanted: (text: string) => boolean): TokenText[] {
-    const selected: TokenText[] = [];
-    for (const [tokenId, bytes] of this.trie.tokens.entries()) {
-      if (bytes === null || bytes.length === 0 || !isCandidate(bytes) || this.endTokenIds.includes(tokenId)) continue;
+function taggedTokens(
+  tokens: readonly (Uint8Array | null)[],
+  endTokenIds: ReadonlySet<number>,
+  markup: Markup | null,
+): Pick<AnswerVocabulary, "openers" | "closers" | "afterBlank"> {
+  const afterBlank = new Map<number | null, number[]>();
+  if (markup === null) return { openers: [], closers: [], afterBlank };
+  const { open, close } = markup;
+  const openers = Array.from(open, (): TokenText[] => []);
+  const closers = Array.from(close, (): TokenText[] => []);
+  const last = close.charCodeAt(close.length - 1);
+  for (const [tokenId, bytes] of tokens.entries()) {
+    if (bytes === null || bytes.length === 0 || endTokenIds.has(tokenId)) continue;
+    for (let numRead = 0; numRead < open.length; numRead++)
+      if (agrees(bytes, open, numRead)) openers[numRead]!.push({ tokenId, text: latin1(bytes) });
+    if (bytes.includes(last)) {
       const text = latin1(bytes);
-      if (isWanted(text)) selected.push({ tokenId, text });
+      for (let numRead = 0; numRead < close.length; numRead++)
+        if ((close.slice(0, numRead) + text).includes(close)) closers[numRead]!.push({ tokenId, text });
     }
-    return selected;
+    if (!isBlank(bytes[0]!)) continue;
+    let numBlank = 1;
+    while (numBlank < bytes.length && isBlank(bytes[numBlank]!)) numBlank++;
+    const byte = bytes[numBlank] ?? null;
+    const group = afterBlank.get(byte);
+    if (group === undefined) afterBlank.set(byte, [tokenId]);
+    else group.push(tokenId);
   }
+  return { openers, closers, afterBlank };
+}
+
+/** True if the bytes are equal to the text from `start` on, as far as both go. */
+function agrees(bytes: Uint8Array, text: string, start: number): boolean {
+  const length = Math.min(bytes.length, text.length - start);
+  for (let index = 0; index < length; index++) if (bytes[index] !== text.charCodeAt(start + index)) return false;
+  return true;
 }
 
 /** A token and its bytes as text, one character per byte. */
@@ -102,6 +98,9 @@ export class AnswerMask {
   #numBlank = 0;
   /** Reused token mask, u32 [ceil(vocabulary / 32)]. */
   readonly #mask: Uint32Array;
+  /** Computes the mask of the next token, except in the phase `answer`; null until that begins. */
+  #work: MaskWork | null = null;
+  #isReady = false;
 
   /** @param insideReasoning true if the prompt ends inside the reasoning */
   constructor(grammar: Grammar, vocabulary: AnswerVocabulary, insideReasoning: boolean) {
@@ -127,13 +126,29 @@ export class AnswerMask {
   }
 
   /**
-   * Computes the mask for the next token.
+   * Computes the mask of the next token until `isOver` returns true. It can be called again, and `allowed` computes
+   * what is missing. The mask does not depend on it.
+   * @returns true once the mask is ready
+   */
+  prepare(isOver: () => boolean): boolean {
+    if (this.#tracker.phase === "answer") return this.#matcher.prepare(isOver);
+    this.#work ??= this.#computeMask();
+    while (!this.#isReady) {
+      if (isOver()) return false;
+      this.#isReady = this.#work.next().done === true;
+    }
+    return true;
+  }
+
+  /**
+   * Returns the mask for the next token.
    *
-   * @returns u32 [ceil(vocabulary / 32)], one bit per allowed token; valid until the next call
+   * @returns u32 [ceil(vocabulary / 32)], one bit per allowed token; valid until the next token is accepted
    * @throws EngineError internal_error if no token is allowed
    */
   allowed(): Uint32Array {
-    const mask = this.#computeMask();
+    this.prepare(NEVER);
+    const mask = this.#tracker.phase === "answer" ? this.#matcher.allowed() : this.#mask;
     if (mask.some((word) => word !== 0)) return mask;
     throw new EngineError(
       "internal_error",
@@ -144,6 +159,8 @@ export class AnswerMask {
   /** @param tokenId an allowed token */
   accept(tokenId: number): void {
     if (this.#vocabulary.endTokenIds.includes(tokenId)) return;
+    this.#work = null;
+    this.#isReady = false;
     if (this.#tracker.phase === "answer") {
       assert(this.#matcher.acceptToken(tokenId), `the grammar allows token ${tokenId}`);
       return;
@@ -166,47 +183,53 @@ export class AnswerMask {
     this.#direct = null;
   }
 
-  #computeMask(): Uint32Array {
+  /** Writes `#mask`. It pauses after each piece of work that may take long. */
+  *#computeMask(): MaskWork {
     switch (this.#tracker.phase) {
       case "start":
-        return this.#startMask();
+        return yield* this.#startMask();
       case "reasoning":
-        return this.#reasoningMask();
+        return yield* this.#reasoningMask();
       case "gap":
-        return this.#gapMask();
+        return yield* this.#gapMask();
       case "answer":
-        return this.#matcher.allowed();
+        return;
     }
   }
 
-  #startMask(): Uint32Array {
+  *#startMask(): MaskWork {
     const mask = this.#mask;
     if (this.#direct === null) mask.fill(0);
-    else mask.set(this.#direct.allowed());
-    if (!this.#mayOpen) return mask;
-    for (const { tokenId, text } of this.#vocabulary.openers(this.#tracker.partial.length)) {
-      setBit(mask, tokenId, this.#isLegal(text));
-    }
-    return mask;
+    else mask.set(yield* matched(this.#direct));
+    if (!this.#mayOpen) return;
+    yield* this.#checkEach(this.#vocabulary.openers[this.#tracker.partial.length]!);
   }
 
-  #reasoningMask(): Uint32Array {
+  *#reasoningMask(): MaskWork {
     const mask = this.#mask.fill(-1);
     for (const tokenId of this.#vocabulary.endTokenIds) setBit(mask, tokenId, false);
-    for (const { tokenId, text } of this.#vocabulary.closers(this.#tracker.partial.length)) {
-      if (!this.#isLegal(text)) setBit(mask, tokenId, false);
-    }
-    return mask;
+    yield* this.#checkEach(this.#vocabulary.closers[this.#tracker.partial.length]!);
   }
 
-  #gapMask(): Uint32Array {
-    const mask = this.#mask;
-    mask.set(this.#matcher.allowed());
-    for (const [byte, tokens] of this.#vocabulary.afterBlank) {
-      const mayBegin = byte === null || this.#matcher.allowsBytes(Uint8Array.of(byte));
-      for (const { tokenId, text } of tokens) setBit(mask, tokenId, mayBegin && this.#isLegal(text));
+  *#checkEach(tokens: readonly TokenText[]): MaskWork {
+    for (const { tokenId, text } of tokens) {
+      setBit(this.#mask, tokenId, this.#isLegal(text));
+      yield;
     }
-    return mask;
+  }
+
+  *#gapMask(): MaskWork {
+    const mask = this.#mask;
+    const { trie, afterBlank } = this.#vocabulary;
+    mask.set(yield* matched(this.#matcher));
+    for (const [byte, tokenIds] of afterBlank) {
+      const mayBegin = byte === null || this.#matcher.allowsBytes(Uint8Array.of(byte));
+      yield;
+      for (const tokenId of tokenIds) {
+        setBit(mask, tokenId, mayBegin && this.#isLegal(latin1(trie.tokens[tokenId]!)));
+        if (mayBegin) yield;
+      }
+    }
   }
 
   /** True if the text so far is empty or a prefix of the opening tag. */
@@ -226,6 +249,22 @@ export class AnswerMask {
     return this.#numBlank + textOf(spans, "gap").length;
   }
 }
+
+/** Work on a mask, in pieces. */
+type MaskWork<Result = void> = Generator<undefined, Result>;
+
+/** Returns the mask of a grammar alone. */
+function* matched(matcher: GrammarMatcher): MaskWork<Uint32Array> {
+  while (!matcher.prepare(afterOnePiece())) yield;
+  return matcher.allowed();
+}
+
+function afterOnePiece(): () => boolean {
+  let numPieces = 0;
+  return () => numPieces++ > 0;
+}
+
+const NEVER = (): boolean => false;
 
 const NO_BYTES = new Uint8Array(0);
 

@@ -39,13 +39,12 @@ export class ModelRuntime {
   readonly info: ModelInfo;
   /** Memory of the model, as estimated before it was loaded; null for a folder of ONNX files. */
   readonly memory: MemoryEstimate | null;
-  readonly #folder: RunnableModel;
   readonly #tokenizer: Tokenizer;
   readonly #engine: Engine;
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
   readonly #grammars = new LoadedGrammars(LIMITS.maxLoadedGrammarBytes);
-  #answerVocabulary: AnswerVocabulary | null = null;
+  readonly #answerVocabulary: AnswerVocabulary;
   #closing: Promise<void> | null = null;
 
   private constructor(
@@ -57,7 +56,6 @@ export class ModelRuntime {
     const { modelHash, contextLength } = folder;
     const isPack = folder.kind === "pack";
     this.memory = isPack ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
-    this.#folder = folder;
     this.#tokenizer = parts.tokenizer;
     this.#engine = parts.engine;
     this.#kernels = parts.kernels;
@@ -74,6 +72,9 @@ export class ModelRuntime {
       maxConcurrency,
       logprobsMode,
     };
+    // Built with the model, because it would delay the tokens of other requests: a large one takes some 100 ms.
+    const tokens = Array.from({ length: this.info.vocabSize }, (_, tokenId) => parts.tokenizer.tokenBytes(tokenId));
+    this.#answerVocabulary = new AnswerVocabulary(tokens, folder.endTokenIds, folder.messageFormat);
   }
 
   /**
@@ -162,8 +163,7 @@ export class ModelRuntime {
       config,
       signal,
       createText: () => new TextStream(text),
-      createMask:
-        grammar === null ? undefined : () => new AnswerMask(grammar, this.#vocabularyOfAnswers, insideReasoning),
+      createMask: grammar === null ? undefined : () => new AnswerMask(grammar, this.#answerVocabulary, insideReasoning),
     });
     return new Answer(deltas, config.seed, promptTokenIds);
   }
@@ -177,14 +177,6 @@ export class ModelRuntime {
     await this.#engine.idle();
     for (const runner of this.#runners) await runner.release();
     await this.#kernels.close();
-  }
-
-  /** Vocabulary of token masks, built for the first answer with a grammar: a large one takes a fraction of a second. */
-  get #vocabularyOfAnswers(): AnswerVocabulary {
-    if (this.#answerVocabulary !== null) return this.#answerVocabulary;
-    const { endTokenIds, messageFormat } = this.#folder;
-    const tokens = Array.from({ length: this.info.vocabSize }, (_, tokenId) => this.#tokenizer.tokenBytes(tokenId));
-    return (this.#answerVocabulary = new AnswerVocabulary(tokens, endTokenIds, messageFormat));
   }
 }
 

@@ -128,7 +128,8 @@ class ScriptedRunner implements ModelRunner {
 function onlyToken(tokenId: number, vocabSize: number): AnswerMask {
   const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
   allowed[tokenId >> 5]! |= 1 << (tokenId & 31);
-  const grammar: Pick<AnswerMask, "allowed" | "accept" | "isFinished"> = {
+  const grammar: Pick<AnswerMask, "prepare" | "allowed" | "accept" | "isFinished"> = {
+    prepare: () => true,
     allowed: () => allowed,
     accept: () => {},
     isFinished: false,
