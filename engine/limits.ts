@@ -70,6 +70,8 @@ export const LIMITS = {
    * numbers and shapes, without the contents of tensors.
    */
   maxOnnxDecodedBytes: 32 << 20,
+  /** Tokens up to which a prompt that does not fit is counted, or twice the context if that is more. */
+  countedPromptTokens: 65_536,
   /** Tokens in one block of a prefill, and positions in one KV cache page. */
   promptBlockTokens: 64,
   /** The same for ONNX graphs of whole models: every block reads all weights, so longer blocks are faster. */

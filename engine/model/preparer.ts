@@ -188,17 +188,20 @@ export class Preparer {
     return this.#texts.contextLength * this.tokenizer.maxTokenLength * NORMALIZATION_FACTOR;
   }
 
-  /** Of a prompt that does not fit, tokens are counted up to twice the context. */
   get #encodingOptions(): EncodingOptions {
-    return { maxTokens: 2 * this.#texts.contextLength, isCanceled: this.#isCanceled };
+    return { maxTokens: this.#maxCountedTokens, isCanceled: this.#isCanceled };
+  }
+
+  get #maxCountedTokens(): number {
+    return Math.max(2 * this.#texts.contextLength, LIMITS.countedPromptTokens);
   }
 
   #checkPrompt(promptTokenIds: readonly number[], param: string): void {
     const { contextLength } = this.#texts;
-    if (promptTokenIds.length > 2 * contextLength) {
+    if (promptTokenIds.length > this.#maxCountedTokens) {
       throw new EngineError(
         "context_length_exceeded",
-        `The prompt has more than ${2 * contextLength} tokens; the context holds ${contextLength}, of which at least one must be left for the answer.`,
+        `The prompt has more than ${this.#maxCountedTokens} tokens; the context holds ${contextLength}, of which at least one must be left for the answer.`,
         param,
       );
     }

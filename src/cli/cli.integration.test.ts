@@ -159,7 +159,7 @@ describe("answers", () => {
     const inspected = await touchstone(["inspect", "--profile", "exact", "--threads", "3", "--kv-cache", "q8"]);
     expect(inspected.stdout).toMatch(/^profile +exact, threads: 3\n[^]*\nkeys and values +q8$/m);
     expect(inspected.stdout).toMatch(
-      /^memory +about \d+ MiB: weights 3 MiB, keys and values up to 1 MiB, buffers \d+ MiB, program and tokenizer \d+ MiB$/m,
+      /^memory +about \d+ MiB: weights 3 MiB, keys and values up to 864 KiB, buffers \d+ KiB, program and tokenizer \d+ MiB$/m,
     );
   });
 
@@ -370,7 +370,9 @@ describe("refusals", () => {
     // The text exceeds the size limit of a command-line argument, so it is sent through a pipe.
     const { stdout, stderr, code } = await touchstone(["chat"], { input: `${"word ".repeat(200_000)}\n` });
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
-    expect(stderr).toMatch(/touchstone: The prompt has 1000045 characters; the context.s \d+ tokens hold at most \d+/);
+    expect(stderr).toMatch(
+      /touchstone: The messages have 1000000 characters; the context.s \d+ tokens hold at most \d+/,
+    );
   });
 
   test("texts that cannot be evaluated", async () => {
