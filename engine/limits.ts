@@ -114,7 +114,7 @@ export const LIMITS = {
   /** The same bounds for the renderings that show, when a model is loaded, which tokens its template writes. */
   sampleRenderSteps: 1_000_000,
   sampleRenderCharacters: 4 << 20,
-  /** What a message counts in addition to its texts, in UTF-16 code units. */
+  /** Length that counts for a message in addition to its texts, in UTF-16 code units. */
   renderCharactersPerMessage: 128,
   /** Depth of a template's expressions, blocks, calls and values while it is rendered. */
   maxRenderDepth: 400,

@@ -71,7 +71,7 @@ export interface EngineRequest {
 
 /** Output of a sequence that a token has completed. */
 interface Progress extends Pick<TextDelta, "content" | "reasoning"> {
-  /** Null if the sequence goes on. */
+  /** Null if the sequence continues. */
   readonly finishReason: FinishReason | null;
 }
 
@@ -85,7 +85,7 @@ export class Engine {
   #loop: Promise<void> | null = null;
   #failure: EngineError | null = null;
   #announceFailure!: (failure: EngineError) => void;
-  /** Ends a wait of the loop: a request has come, has been canceled, or may go on. */
+  /** Ends a wait of the loop: a request has come, has been canceled, or may continue. */
   #wake: () => void = () => {};
   /** Sequences whose next mask is not ready, by request. The first of each has waited longest for a turn. */
   readonly #unprepared = new Map<Request, Set<Sequence>>();

@@ -7,7 +7,7 @@
  *
  * Each step has a number of places, and each place draws a token for one sequence. Requests get places in turns: one
  * for each request, then a second one for each, until none is left. A sequence without a place pauses; it keeps its
- * pages and goes on later. A request whose reader is behind gets no place, nor does a sequence that is not ready, and
+ * pages and continues later. A request whose reader is behind gets no place, nor does a sequence that is not ready, and
  * such a request starts no further choice. Prompts take turns block by block. Before
  * each block, a prompt reuses what other requests have computed of the same prefix in the meantime.
  *

@@ -89,7 +89,7 @@ export interface Sequence {
   pending: { tokenId: number; sampled: SampledToken }[];
 }
 
-/** Where the deltas of a request go. */
+/** Takes the deltas of a request. */
 export interface Output {
   /** True while the request must pause, because too many deltas wait for the reader. */
   readonly isBehind: boolean;

@@ -248,7 +248,7 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
   };
 }
 
-/** Where the weights of a file may be. */
+/** Places where a file may keep its weights. */
 interface WeightPlaces {
   readonly path: string;
   /** `path` without symbolic links. */

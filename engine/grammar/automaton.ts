@@ -331,7 +331,7 @@ abstract class Frame {
   readonly canEnd: boolean = false;
   readonly plainRoom: number = -1;
 
-  /** True if another byte can follow in this frame. A frame that cannot end always goes on. */
+  /** True if another byte can follow in this frame. A frame that cannot end always continues. */
   goesOn(_languages: Languages): boolean {
     return true;
   }

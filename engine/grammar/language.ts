@@ -55,7 +55,7 @@ export interface Words {
   /** The words, first to end (exclusive). */
   readonly first: number;
   readonly end: number;
-  /** Where the rests begin, in UTF-16 code units and in code points. */
+  /** Start of the rests, in UTF-16 code units and in code points. */
   readonly at: number;
   readonly atPoint: number;
 }

@@ -7,7 +7,7 @@ import { AnswerCollector, type AnswerResult, type OutputDelta } from "../core/in
  * ends the request at the next token.
  *
  * Generation starts at once and does not wait for a reader, up to a bound: when 256 KiB of the answer wait unread, the
- * request pauses. It goes on when half of them have been read. If that takes longer than a minute, the request ends,
+ * request pauses. It continues when half of them have been read. If that takes longer than a minute, the request ends,
  * and reading the rest throws an `EngineError` with the code `reader_stalled`.
  */
 export class Answer implements AsyncIterable<OutputDelta> {

@@ -1,6 +1,6 @@
 /**
  * Checks that a regular expression of an untrusted tokenizer cannot backtrack exponentially, because JavaScript cannot
- * interrupt it. In a repeated group, a character must decide how the matching goes on: `(a+)+`, `(a|a)*` and `(a?b?)*`
+ * interrupt it. In a repeated group, a character must decide how the matching continues: `(a+)+`, `(a|a)*` and `(a?b?)*`
  * are refused, `(?:\r?\n)+` and `(?:\d{3})+` are not. A few harmless expressions, such as `(?:ab|ac)+`, are refused too.
  * Backtracking in a time polynomial in the length of a text remains possible.
  */

@@ -34,7 +34,7 @@ export class MergeTable {
     this.#left = new Int32Array(merges.length);
     this.#right = new Int32Array(merges.length);
     this.#merged = new Int32Array(merges.length);
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * merges.length + 2))).fill(NONE);
+    this.#slots = new Int32Array(2 ** (32 - Math.clz32(2 * merges.length + 1))).fill(NONE);
     this.#queue = new RankQueue(merges.length);
     merges.forEach((merge, rank) => {
       const [leftName, rightName] = mergeParts(merge);

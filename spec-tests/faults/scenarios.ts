@@ -1,5 +1,5 @@
 /**
- * What runs while a call fails, and what must be true afterwards. Each scenario returns a description of its result,
+ * The work during which a call fails, and the conditions that must hold afterwards. Each scenario returns a description of its result,
  * which is equal in every run without a fault.
  */
 

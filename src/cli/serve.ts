@@ -165,7 +165,7 @@ async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () 
 /** Time for the last log lines, and then for the last text on stdout and stderr. */
 const LAST_LINES_MS = 500;
 
-/** Prints a line on stdout. Other commands end if stdout cannot be written; a server goes on. */
+/** Prints a line on stdout. Other commands end if stdout cannot be written; a server continues. */
 function announce(line: string, log: Logger): void {
   process.stdout
     .removeAllListeners("error")

@@ -1,4 +1,4 @@
-/** Which hosts are answered (contract, TS-9.18 and TS-9.19): without keys, a web page must not use its own name here. */
+/** Tests the hosts that are answered (contract, TS-9.18 and TS-9.19): without keys, no web page may use its own name. */
 
 import { afterEach, describe, expect, test } from "vitest";
 
