@@ -416,7 +416,7 @@ describe("a graph that cannot run is refused with one clear error", () => {
     await rewriteFolder(dir, short, "model.onnx", await readFile(join(dir, "onnx", "model.onnx")));
     await expect(loadModel({ model: short })).rejects.toMatchObject({
       code: "invalid_model",
-      message: expect.stringContaining("model.onnx_data, which does not exist") as string,
+      message: expect.stringContaining('"model.onnx_data", which does not exist') as string,
     });
     await writeFile(join(short, "onnx", "model.onnx_data"), data.subarray(0, data.length - 1000));
     await expect(loadModel({ model: short })).rejects.toMatchObject({
