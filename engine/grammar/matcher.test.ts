@@ -130,7 +130,9 @@ describe("masks that are computed in slices", () => {
       { type: "regex", regex: "[^]*" },
     ),
     leaves.map(schema),
-    fc.array(leaves, { maxLength: 3 }).map((items) => schema({ type: "array", prefixItems: items, items: true })),
+    fc
+      .array(leaves, { minLength: 1, maxLength: 3 })
+      .map((items) => schema({ type: "array", prefixItems: items, items: true })),
     fc.tuple(leaves, leaves).map(([a, aa]) =>
       schema({
         type: "object",

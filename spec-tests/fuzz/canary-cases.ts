@@ -40,7 +40,7 @@ const USES: Readonly<Record<string, () => Promise<Outcome>>> = {
   },
   exits: async () => process.exit(3),
   heap: async () => {
-    for (;;) kept.push(Array.from({ length: 1 << 20 }, (_, index) => ({ index })));
+    for (;;) kept.push(new Array<number>(1 << 22).fill(0.5));
   },
   memory: async () => {
     kept.push(Buffer.alloc(1100 << 20, 1));

@@ -6,8 +6,7 @@
 
 import { fork, type ChildProcess } from "node:child_process";
 import { cp, lstat, mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 
 /** A module of cases exports `openCases`. */
 export interface CaseModule {
@@ -213,4 +212,4 @@ interface End {
 }
 
 const MAX_KEPT_BYTES = 64 << 20;
-const PROGRAM = fileURLToPath(new URL("./case-process.js", import.meta.url));
+const PROGRAM = resolve("dist/spec-tests/fuzz/case-process.js");
