@@ -4,6 +4,7 @@
  * the exit code is 1 if an answer was wrong, a request got a 500, or something leaked.
  */
 
+import { setMaxListeners } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -43,6 +44,9 @@ interface Counts {
 const counts: Counts = { compared: 0, wrong: 0, refused: 0, serverErrors: 0, left: 0, hostile: 0, unavailable: 0 };
 const problems = new Set<string>();
 
+// Made before the load, because making megabytes of text would delay the measurement of gaps in this process.
+const hostileRequests = HOSTILE_INPUTS.map(({ name, path, body }) => ({ name, path, body: body() }));
+
 const server = await serverProcess();
 try {
   process.exitCode = (await soak(server)) ? 0 : 1;
@@ -54,11 +58,12 @@ async function soak(server: ServerProcess): Promise<boolean> {
   const answers = new Map<object, string>();
   for (const ask of ASKS) answers.set(ask, await wholeAnswer(ask));
   // The first hostile requests let caches and heaps grow to their bounds.
-  await Promise.all(HOSTILE_INPUTS.map((input) => hostile(input)));
+  await Promise.all(hostileRequests.map((request) => hostile(request)));
   const idleGaps = await gapsFor(Math.min(SOAK_MS / 10, 30_000));
   const before = await server.vitals();
 
   const end = AbortSignal.timeout(SOAK_MS);
+  setMaxListeners(0, end);
   const loadGaps: number[] = [];
   const repeated = async (work: () => Promise<void>): Promise<void> => {
     while (!end.aborted) await work();
@@ -68,7 +73,7 @@ async function soak(server: ServerProcess): Promise<boolean> {
     repeated(() => compared(answers)),
     repeated(() => compared(answers)),
     repeated(() => leaves(answers)),
-    repeated(async () => hostile(HOSTILE_INPUTS[Math.floor(Math.random() * HOSTILE_INPUTS.length)]!)),
+    repeated(async () => hostile(hostileRequests[Math.floor(Math.random() * hostileRequests.length)]!)),
     repeated(() => neverReads(end)),
     repeated(() => unfinished(end)),
     repeated(() => garbage()),
@@ -139,8 +144,8 @@ async function leaves(answers: ReadonlyMap<object, string>): Promise<void> {
   }
 }
 
-async function hostile({ name, path, body }: (typeof HOSTILE_INPUTS)[number]): Promise<void> {
-  const response = await post(`${server.url}/v1/${path}`, body());
+async function hostile({ name, path, body }: (typeof hostileRequests)[number]): Promise<void> {
+  const response = await post(`${server.url}/v1/${path}`, body);
   counts.hostile++;
   if (response.status >= 400 && response.status < 500) counts.refused++;
   if (response.status === 500) problems.add(`status 500: ${name}`);
@@ -202,7 +207,9 @@ async function wholeAnswer(fields: object): Promise<string> {
   return textOf((await response.json()) as Completion);
 }
 
-const textOf = ({ choices }: Completion): string => JSON.stringify(choices);
+function textOf({ choices }: Completion): string {
+  return JSON.stringify(choices);
+}
 
 /** Counts the status of an answer that is not compared. */
 async function seen(response: Response): Promise<void> {
