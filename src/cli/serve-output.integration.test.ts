@@ -110,7 +110,7 @@ describe("stdout", () => {
   test.each([
     ["is full", ">/dev/full", "ENOSPC"],
     ["has no reader", "> >(exec true)", "EPIPE"],
-  ])("%s: the server goes on and logs the line", async (_, redirect, code) => {
+  ])("%s: the server continues and logs the line", async (_, redirect, code) => {
     const server = await serve(redirect);
     let logs = "";
     server.child.stderr!.setEncoding("utf8").on("data", (part: string) => (logs += part));
@@ -121,7 +121,7 @@ describe("stdout", () => {
     await stops(server);
   });
 
-  test("is closed: the server goes on", async () => {
+  test("is closed: the server continues", async () => {
     const server = await serve(">&-");
     await request(server.url, 1);
     await stops(server);
