@@ -378,6 +378,7 @@ export class Engine {
   ): Request {
     const { kernels, cache, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
+    let samplerOf: ((choice: number) => Sampler) | null = null;
     const request: Request = {
       prompt,
       config,
@@ -385,8 +386,8 @@ export class Engine {
       createSequence: (choice) => {
         const own = this.#own(request, () => {
           const mask = createMask?.() ?? null;
-          const sampler = new Sampler(kernels, lmHead.vocabSize, config, promptTokenIds, choice, logprobsMode);
-          return { parts: { sampler, text: createText(), mask }, isReady: isPrepared(mask) };
+          samplerOf ??= Sampler.ofRequest(kernels, lmHead.vocabSize, config, promptTokenIds, logprobsMode);
+          return { parts: { sampler: samplerOf(choice), text: createText(), mask }, isReady: isPrepared(mask) };
         });
         if (own === null) return null;
         // The pages are shared last, so that a choice that cannot be created holds none.

@@ -11,7 +11,7 @@
 
 import { LIMITS } from "../limits.js";
 import type { StoredGrammar } from "./grammar-data.js";
-import type { Languages } from "./language.js";
+import { type Languages, wordRead } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, isNumber, prefixKey } from "./numbers.js";
 import { MAX_NAMES, type NameClass, type ObjectShape, has, utf8Bytes } from "./objects.js";
 import { TYPE } from "./schema.js";
@@ -238,7 +238,7 @@ function plainRoom(languages: Languages, { language, part }: StringState): numbe
 
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
 class Reader {
-  readonly #found = new Map<Frame, Configuration | null>();
+  readonly #found: Found = new Map();
   #asksForName = false;
 
   constructor(
@@ -253,11 +253,7 @@ class Reader {
 
   /** Adds a frame that the current one becomes with this byte. */
   become(frame: Frame, below: Configuration | null): void {
-    const known = this.#found.get(frame);
-    this.#found.set(
-      frame,
-      known === undefined || known === null || below === null ? below : this.#merged(known, below),
-    );
+    add(this.#found, frame, below);
   }
 
   /** Finishes the current frame with this byte: the configuration below it continues. */
@@ -298,17 +294,39 @@ class Reader {
   result(): Configuration | null {
     if (this.#asksForName) return UNKNOWN;
     if (this.#found.size === 0) return null;
-    return this.tables.configuration([...this.#found].map(([frame, below]) => ({ frame, below })));
+    return this.#merged(this.#found);
   }
 
-  #merged(a: Configuration, b: Configuration): Configuration {
-    if (a === b) return a;
-    const all = new Map<Frame, Configuration | null>(a.entries.map(({ frame, below }) => [frame, below]));
-    for (const { frame, below } of b.entries) {
-      const known = all.get(frame);
-      all.set(frame, known === undefined || known === null || below === null ? below : this.#merged(known, below));
+  /** Merges what is below each frame. All at once: one after the other, the work would grow with their square. */
+  #merged(found: Found): Configuration {
+    const entries: Entry[] = [];
+    for (const [frame, belows] of found) {
+      if (belows === null) {
+        entries.push({ frame, below: null });
+        continue;
+      }
+      const [first] = belows;
+      if (belows.size === 1) {
+        entries.push({ frame, below: first! });
+        continue;
+      }
+      const all: Found = new Map();
+      for (const below of belows) for (const entry of below.entries) add(all, entry.frame, entry.below);
+      entries.push({ frame, below: this.#merged(all) });
     }
-    return this.tables.configuration([...all].map(([frame, below]) => ({ frame, below })));
+    return this.tables.configuration(entries);
+  }
+}
+
+/** Frames, with the configurations that are below each; null if nothing is. */
+type Found = Map<Frame, Set<Configuration> | null>;
+
+function add(found: Found, frame: Frame, below: Configuration | null): void {
+  if (below === null) found.set(frame, null);
+  else {
+    const known = found.get(frame);
+    if (known === undefined) found.set(frame, new Set([below]));
+    else known?.add(below);
   }
 }
 
@@ -603,18 +621,17 @@ class ObjectFrame extends Frame {
   #beginName(reader: Reader, below: Configuration): void {
     const { state } = this;
     const { languages, tables } = reader;
-    for (const slot of nextSlots(state)) {
-      const { name, value } = state.shape.slots[slot]!;
-      const after = objectFrame(tables, { ...withSlot(state, slot), phase: "name", space: NO_SPACE, value });
-      const frame = tables.string(languages, { language: languages.words([name]), part: BETWEEN });
-      reader.become(frame, tables.configuration([{ frame: after, below }]));
-    }
+    // Names are the same after a brace and after a comma, with and without white space.
+    const object = objectFrame(tables, { ...state, phase: "comma", space: NO_SPACE });
+    const names = nextSlots(state).map((slot) => state.shape.slots[slot]!.name);
+    if (names.length > 0)
+      reader.become(slotNameFrame(tables, object, { language: languages.wordsApart(names), part: BETWEEN }), below);
     if (!canAdd(state)) return;
     if (state.isNameOpen) reader.askForName();
     for (const nameClass of state.shape.classes) {
       const name = {
         state: { language: nameClass.names, part: BETWEEN },
-        object: this,
+        object,
         nameClass,
         begun: sharedBeginning(state, ""),
       };
@@ -623,10 +640,43 @@ class ObjectFrame extends Frame {
   }
 }
 
-function objectFrame(tables: Tables, state: ObjectState): Frame {
+function objectFrame(tables: Tables, state: ObjectState): ObjectFrame {
   const { shape, phase, space, nextSlot, count, present, added, isNameOpen, value } = state;
   const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
-  return tables.frame(key, (id) => new ObjectFrame(id, state));
+  return tables.frame(key, (id) => new ObjectFrame(id, state)) as ObjectFrame;
+}
+
+/** Inside the name of a declared property. One frame reads all names that can come next. */
+class SlotNameFrame extends Frame {
+  constructor(
+    id: number,
+    readonly object: ObjectFrame,
+    /** In a list of the names. */
+    readonly name: StringState,
+  ) {
+    super(id);
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { languages, tables, byte } = reader;
+    const { language, part } = this.name;
+    if (byte !== QUOTE || part !== BETWEEN) {
+      const next = nextInJsonString(languages, this.name, byte);
+      if (next !== null) reader.become(slotNameFrame(tables, this.object, next), below);
+      return;
+    }
+    const name = wordRead(language);
+    if (name === null) return;
+    const { state } = this.object;
+    const slot = state.shape.slotOf(name);
+    const { value } = state.shape.slots[slot]!;
+    reader.become(objectFrame(tables, { ...withSlot(state, slot), phase: "name", space: NO_SPACE, value }), below);
+  }
+}
+
+function slotNameFrame(tables: Tables, object: ObjectFrame, name: StringState): Frame {
+  const key = `s${object.id},${name.language.id},${name.part}`;
+  return tables.frame(key, (id) => new SlotNameFrame(id, object, name));
 }
 
 /** Returns the slots of declared properties that can come next, none of them after the first required slot. */

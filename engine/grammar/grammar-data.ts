@@ -40,6 +40,8 @@ const HEADER = { isText: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } 
 const NUM_FIXED = 4;
 const KINDS = ["none", "empty", "set", "words", "concat", "union", "intersection", "not", "repeat"] as const;
 const NO_STEPS = -1;
+/** Kinds of ranges of numbers: one number, without a step, and with one. */
+const RANGE = { point: 0, plain: 1, stepped: 2 } as const;
 
 /** Numbers objects in the order in which they are first referred to. */
 class Numbering<T> {
@@ -188,9 +190,10 @@ class Writer {
     for (const ranges of [numbers.positive, numbers.negative]) {
       this.#push(ranges.length);
       for (const { low, high, step } of ranges) {
+        const isPoint = low.digits === high.digits && low.exponent === high.exponent && step === null;
+        this.#push(isPoint ? RANGE.point : step === null ? RANGE.plain : RANGE.stepped);
         this.#pushDecimal(low);
-        this.#pushDecimal(high);
-        this.#push(Number(step !== null));
+        if (!isPoint) this.#pushDecimal(high);
         if (step !== null) this.#pushDecimal(step);
       }
     }
@@ -382,7 +385,7 @@ export class StoredGrammar {
         words.push(text.slice(first!, first! + length!));
         lengths[index] = numCodePoints!;
       }
-      list = { id, words, lengths };
+      list = { id, isApart: false, words, lengths };
       this.#lists[id] = list;
     }
     return list;
@@ -499,8 +502,10 @@ class StoredNode implements ValueNode {
     };
     const magnitudes = (): Magnitudes[] =>
       Array.from({ length: ints[at++]! }, () => {
-        const [low, high] = [decimal(), decimal()];
-        return { low, high, step: ints[at++] === 1 ? decimal() : null };
+        const kind = ints[at++]!;
+        const low = decimal();
+        const high = kind === RANGE.point ? low : decimal();
+        return { low, high, step: kind === RANGE.stepped ? decimal() : null };
       });
     return numbersOf(magnitudes(), magnitudes());
   }

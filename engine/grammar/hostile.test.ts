@@ -191,6 +191,33 @@ describe("compiled grammars", () => {
     expect(matcher.isComplete).toBe(true);
   });
 
+  it.each([
+    [
+      "1,000 optional properties",
+      { properties: definitions(1000, () => ({})) },
+      '{"d1", "d999": 1}',
+      '{"d1": 1, "d999": 1}',
+      1_500_000,
+    ],
+    [
+      "300 objects with a common property",
+      { anyOf: range(300).map((index) => ({ type: "object", properties: { common: {}, [`d${index}`]: {} } })) },
+      '{"common": "a", d1: 1}',
+      '{"common": "a", "d299": 1}',
+      4_500_000,
+    ],
+  ])("need few states for %s", (_, value, wrong, right, maxBytes) => {
+    const { data } = new GrammarCache(1 << 24).get(schema({ ...value, type: "object" }));
+    const grammar = Grammar.fromData(data);
+    const before = grammar.numBytes;
+    for (const [text, isRight] of [
+      [right, true],
+      [wrong, false],
+    ] as const)
+      expect(new GrammarMatcher(grammar, trie, []).acceptBytes(new TextEncoder().encode(text))).toBe(isRight);
+    expect(grammar.numBytes - before).toBeLessThan(maxBytes);
+  });
+
   it("are canceled", () => {
     const cache = new GrammarCache(1 << 20);
     expect(() => cache.get(regex("\\p{L}{1,900}"), () => true)).toThrow(Canceled);

@@ -62,6 +62,8 @@ export interface Words {
 
 export interface WordList {
   readonly id: number;
+  /** True if equal rests of different words are different states: see `Languages.wordsApart`. */
+  readonly isApart: boolean;
   /** Sorted, each once. */
   readonly words: readonly string[];
   /** Code points of each word. */
@@ -142,12 +144,20 @@ export class Languages {
     this.#budget?.spend(sorted.length + (key.length >> 4));
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const lengths = sorted.map(numCodePoints);
-    const list = { id: this.#numLists++, words: sorted, lengths };
+    return this.#list(key, sorted, false);
+  }
+
+  /** Like `words`, for at least one word; `wordRead` tells which word was read. The language equals no other. */
+  wordsApart(words: readonly string[]): Language {
+    return this.#list(`a${this.#numLists}`, [...words].sort(), true);
+  }
+
+  #list(key: string, words: readonly string[], isApart: boolean): Language {
+    const list = { id: this.#numLists++, isApart, words, lengths: words.map(numCodePoints) };
     return this.#make(
       key,
-      { kind: "words", list, first: 0, end: sorted.length, at: 0, atPoint: 0 },
-      sorted[0] === "",
+      { kind: "words", list, first: 0, end: words.length, at: 0, atPoint: 0 },
+      words[0] === "",
       true,
     );
   }
@@ -504,14 +514,20 @@ export class Languages {
 
   #rest(rests: Words): Language {
     const { list, first, end, at } = rests;
-    const { words } = list;
+    const { words, isApart } = list;
+    if (isApart) return this.#restOfList(rests);
     if (end - first === 1 && words[first]!.length === at) return this.empty;
     // Short rests become one object even if they come from different words, as "Z" of many times of day does.
     if (end - first <= 4 && words[first]!.length + words[end - 1]!.length - 2 * at <= 32) {
       const texts = restsOf(rests);
       if (texts.every((text) => text.length <= 32)) return this.words(texts);
     }
-    return this.#make(`l${list.id},${first},${end},${at}`, rests, words[first]!.length === at, true);
+    return this.#restOfList(rests);
+  }
+
+  #restOfList(rests: Words): Language {
+    const { list, first, end, at } = rests;
+    return this.#make(`l${list.id},${first},${end},${at}`, rests, list.words[first]!.length === at, true);
   }
 
   #combined(
@@ -608,6 +624,13 @@ function numCodePoints(text: string): number {
 /** Returns the texts of a list of words; null for every other language. */
 export function listOf({ shape }: Language): readonly string[] | null {
   return shape.kind === "words" ? restsOf(shape) : null;
+}
+
+/** Returns the word of `wordsApart` that ends in this state, or null if none does. */
+export function wordRead({ shape }: Language): string | null {
+  if (shape.kind !== "words") return null;
+  const word = shape.list.words[shape.first]!;
+  return word.length === shape.at ? word : null;
 }
 
 function restsOf({ list, first, end, at }: Words): string[] {

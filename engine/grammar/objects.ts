@@ -42,6 +42,8 @@ export class ObjectShape<Value> {
   #closures: readonly bigint[] | null = null;
   #required = 0n;
   #possible = 0n;
+  /** Indexes of the slots by name. Computed on first use. */
+  #indexes: ReadonlyMap<string, number> | null = null;
 
   constructor(
     readonly id: number,
@@ -87,6 +89,12 @@ export class ObjectShape<Value> {
     }
     this.#required = bitsOf(this.slots.map(({ isRequired }) => isRequired));
     this.#possible = bitsOf(isPossible);
+  }
+
+  /** Returns the index of the slot with this name. */
+  slotOf(name: string): number {
+    this.#indexes ??= new Map(this.slots.map((slot, index) => [slot.name, index]));
+    return this.#indexes.get(name)!;
   }
 
   isSlotPossible(index: number): boolean {

@@ -126,7 +126,12 @@ describe("distribution", () => {
     const logits = place(LOGITS);
     const counts = LOGITS.map(() => 0);
     for (let seed = 0; seed < NUM_DRAWS; seed++) {
-      const sampler = new Sampler(kernels, LOGITS.length, generationConfig({ ...given.options, seed }), PROMPT, 0);
+      const sampler = Sampler.ofRequest(
+        kernels,
+        LOGITS.length,
+        generationConfig({ ...given.options, seed }),
+        PROMPT,
+      )(0);
       for (const tokenId of HISTORY) sampler.accept(tokenId);
       counts[sampler.sample(logits).tokenId]! += 1;
     }
@@ -136,7 +141,7 @@ describe("distribution", () => {
   it("matches the probabilities over positions", () => {
     const logits = place(LOGITS);
     const counts = LOGITS.map(() => 0);
-    const sampler = new Sampler(kernels, LOGITS.length, generationConfig({ seed: 5 }), [], 0);
+    const sampler = Sampler.ofRequest(kernels, LOGITS.length, generationConfig({ seed: 5 }), [])(0);
     for (let i = 0; i < NUM_DRAWS; i++) {
       const { tokenId } = sampler.sample(logits);
       counts[tokenId]! += 1;
@@ -150,7 +155,7 @@ describe("distribution", () => {
     const config = generationConfig({ seed: 6 });
     const counts = LOGITS.map(() => 0);
     for (let choice = 0; choice < NUM_DRAWS; choice++) {
-      counts[new Sampler(kernels, LOGITS.length, config, [], choice).sample(logits).tokenId]! += 1;
+      counts[Sampler.ofRequest(kernels, LOGITS.length, config, [])(choice).sample(logits).tokenId]! += 1;
     }
     expectGoodFit(counts, expectedProbabilities(cases[0]!));
   });
@@ -185,6 +190,20 @@ describe("Sampler", () => {
   });
   const token = fc.integer({ min: 0, max: 199 });
 
+  it("keeps the tokens of one choice from the others", () => {
+    const config = generationConfig({ temperature: 0, repetitionPenalty: 2, logitBias: new Map([[1, 1]]) });
+    const samplerOf = Sampler.ofRequest(kernels, LOGITS.length, config, PROMPT);
+    const drawn = (sampler: Sampler): number => sampler.sample(place(LOGITS)).tokenId;
+    const [first, second] = [samplerOf(0), samplerOf(1)];
+    // Token 1 has logit 3, and 1.5 once it is penalized; token 7 has 1.75; token 4 then has 1.25.
+    expect([drawn(first), drawn(second)]).toEqual([1, 1]);
+    first.accept(1);
+    expect([drawn(first), drawn(second), drawn(samplerOf(2))]).toEqual([7, 1, 1]);
+    first.accept(7);
+    second.accept(1);
+    expect([drawn(first), drawn(second), drawn(samplerOf(2))]).toEqual([1, 7, 1]);
+  });
+
   it("agrees with a reference that recounts all tokens at every position", () => {
     fc.assert(
       fc.property(
@@ -194,7 +213,7 @@ describe("Sampler", () => {
         (given, prompt, output) => {
           const config = generationConfig(given);
           const choice = 2;
-          const sampler = new Sampler(kernels, 200, config, prompt, choice);
+          const sampler = Sampler.ofRequest(kernels, 200, config, prompt)(choice);
           const logits = Float32Array.from({ length: 200 }, (_, i) => ((i * 7919) % 200) / 40);
           for (const tokenId of output) {
             if (output.length % 7 === 0) sampler.sample(place(logits));
@@ -228,9 +247,8 @@ describe("Sampler", () => {
   it("gives a choice the same tokens independent of other choices; choices and seeds differ in their tokens", () => {
     const run = (seed: number, choice: number, others: number) => {
       const logits = place(new Float32Array(4096));
-      const samplers = Array.from(
-        { length: others + 1 },
-        (_, i) => new Sampler(kernels, 4096, generationConfig({ seed }), [], choice + i),
+      const samplers = Array.from({ length: others + 1 }, (_, i) =>
+        Sampler.ofRequest(kernels, 4096, generationConfig({ seed }), [])(choice + i),
       );
       return Array.from({ length: 20 }, () => {
         const drawn = samplers.map((sampler) => sampler.sample(logits).tokenId);
@@ -248,7 +266,7 @@ describe("Sampler", () => {
     const changes = { temperature: 0.5, topK: 3, frequencyPenalty: 0.7, logitBias: new Map([[0, 1]]) };
     const options = { seed: 4, logprobs: true, topLogprobs: 20, ...changes };
     const drawn = (["raw", "processed"] as const).map((mode) => {
-      const sampler = new Sampler(kernels, LOGITS.length, generationConfig(options), PROMPT, 0, mode);
+      const sampler = Sampler.ofRequest(kernels, LOGITS.length, generationConfig(options), PROMPT, mode)(0);
       for (const tokenId of HISTORY) sampler.accept(tokenId);
       return sampler.sample(place(LOGITS));
     });
@@ -262,28 +280,38 @@ describe("Sampler", () => {
   });
 
   it("ignores the padding after a row of logits", () => {
-    const sampler = new Sampler(kernels, 3, generationConfig({ temperature: 0 }), [], 0);
+    const sampler = Sampler.ofRequest(kernels, 3, generationConfig({ temperature: 0 }), [])(0);
     expect(sampler.sample(place([1, 2, 0, 99, NaN])).tokenId).toBe(1);
   });
 
   it("handles many tokens with adjustments", () => {
     const prompt = Array.from({ length: 4000 }, (_, i) => i);
-    const sampler = new Sampler(kernels, 4096, generationConfig({ temperature: 0, repetitionPenalty: 2 }), prompt, 0);
+    const sampler = Sampler.ofRequest(
+      kernels,
+      4096,
+      generationConfig({ temperature: 0, repetitionPenalty: 2 }),
+      prompt,
+    )(0);
     expect(sampler.sample(place(new Float32Array(4096).fill(1))).tokenId).toBe(4000);
   });
 
   it("reports raw log-probabilities by default", () => {
     const config = generationConfig({ seed: 4, temperature: 0.5, logprobs: true, topLogprobs: 3 });
-    const [byDefault, raw] = [new Sampler(kernels, 8, config, [], 0), new Sampler(kernels, 8, config, [], 0, "raw")];
+    const [byDefault, raw] = [
+      Sampler.ofRequest(kernels, 8, config, [])(0),
+      Sampler.ofRequest(kernels, 8, config, [], "raw")(0),
+    ];
     expect(byDefault.sample(place(LOGITS))).toEqual(raw.sample(place(LOGITS)));
   });
 
   it("throws if a token is not in the vocabulary", () => {
     const biased = generationConfig({ logitBias: new Map([[8, 1]]) });
-    expect(() => new Sampler(kernels, 8, biased, [], 0)).toThrow("token 8 is in the vocabulary");
+    expect(() => Sampler.ofRequest(kernels, 8, biased, [])(0)).toThrow("token 8 is in the vocabulary");
     const penalized = generationConfig({ repetitionPenalty: 2 });
     for (const tokenId of [-1, 0.5, 8]) {
-      expect(() => new Sampler(kernels, 8, penalized, [tokenId], 0)).toThrow(`token ${tokenId} is in the vocabulary`);
+      expect(() => Sampler.ofRequest(kernels, 8, penalized, [tokenId])(0)).toThrow(
+        `token ${tokenId} is in the vocabulary`,
+      );
     }
   });
 });

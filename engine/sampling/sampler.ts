@@ -9,42 +9,50 @@ import { assert } from "../errors.js";
 import type { GenerationConfig } from "./generation-config.js";
 import { uniform } from "./philox.js";
 
+/** What the samplers of a request's choices share. */
+interface SharedParts {
+  readonly kernels: Kernels;
+  readonly vocabSize: number;
+  readonly config: GenerationConfig;
+  readonly logprobsMode: LogprobsMode;
+}
+
 export class Sampler {
-  readonly #kernels: Kernels;
-  readonly #vocabSize: number;
-  readonly #config: GenerationConfig;
+  readonly #shared: SharedParts;
   readonly #choiceIndex: number;
-  readonly #logprobsMode: LogprobsMode;
   readonly #adjustments: AdjustmentTable;
   /** Number of tokens accepted so far, which is the position of the next token. */
   #position = 0;
 
+  private constructor(shared: SharedParts, adjustments: AdjustmentTable, choiceIndex: number) {
+    this.#shared = shared;
+    this.#adjustments = adjustments;
+    this.#choiceIndex = choiceIndex;
+  }
+
   /**
+   * Creates the samplers of a request. The prompt is read once, however many choices there are.
    * @param vocabSize number of token ids, 0..vocabSize-1; rows of logits may be longer
    * @param promptTokenIds tokens in the prompt, for `repetitionPenalty`
-   * @param choiceIndex 0..n-1
    * @param logprobsMode a setting of the engine, not of the request
+   * @returns the sampler of a choice, by its index 0..n-1
    */
-  constructor(
+  static ofRequest(
     kernels: Kernels,
     vocabSize: number,
     config: GenerationConfig,
     promptTokenIds: readonly number[],
-    choiceIndex: number,
     logprobsMode: LogprobsMode = "raw",
-  ) {
-    this.#kernels = kernels;
-    this.#vocabSize = vocabSize;
-    this.#config = config;
-    this.#choiceIndex = choiceIndex;
-    this.#logprobsMode = logprobsMode;
-    this.#adjustments = new AdjustmentTable(vocabSize);
+  ): (choiceIndex: number) => Sampler {
+    const adjustments = new AdjustmentTable(vocabSize);
     for (const [tokenId, bias] of config.logitBias) {
-      if (bias !== 0) this.#adjustments.addBias(tokenId, bias);
+      if (bias !== 0) adjustments.addBias(tokenId, bias);
     }
     if (config.repetitionPenalty !== 1) {
-      for (const tokenId of promptTokenIds) this.#adjustments.markSeen(tokenId);
+      for (const tokenId of promptTokenIds) adjustments.markSeen(tokenId);
     }
+    const shared = { kernels, vocabSize, config, logprobsMode };
+    return (choiceIndex) => new Sampler(shared, adjustments.extended(), choiceIndex);
   }
 
   /**
@@ -54,8 +62,8 @@ export class Sampler {
    * @throws InvalidLogitsError if the row does not define a distribution
    */
   sample(logits: Address, allowed: Uint32Array | null = null): SampledToken {
-    const config = this.#config;
-    return this.#kernels.sample(logits, this.#vocabSize, {
+    const { kernels, vocabSize, config, logprobsMode } = this.#shared;
+    return kernels.sample(logits, vocabSize, {
       temperature: config.temperature,
       topK: config.topK,
       topP: config.topP,
@@ -67,13 +75,13 @@ export class Sampler {
       adjustments: this.#adjustments,
       allowed,
       topLogprobs: config.logprobs ? config.topLogprobs : null,
-      logprobsMode: this.#logprobsMode,
+      logprobsMode,
     });
   }
 
   /** Appends `tokenId` to the output and advances to the next position. */
   accept(tokenId: number): void {
-    const { repetitionPenalty, frequencyPenalty, presencePenalty } = this.#config;
+    const { repetitionPenalty, frequencyPenalty, presencePenalty } = this.#shared.config;
     if (repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0) {
       this.#adjustments.count(tokenId);
     }
@@ -90,9 +98,23 @@ class AdjustmentTable implements LogitAdjustments {
   seen = new Uint8Array(64);
   readonly #vocabSize: number;
   readonly #slots = new Map<number, number>();
+  /** Slots of the table that this one extends, which must not change any more. */
+  readonly #base: ReadonlyMap<number, number> | null;
 
-  constructor(vocabSize: number) {
+  constructor(vocabSize: number, base: ReadonlyMap<number, number> | null = null) {
     this.#vocabSize = vocabSize;
+    this.#base = base;
+  }
+
+  /** Returns a copy that can grow; this table must not change any more. */
+  extended(): AdjustmentTable {
+    const copy = new AdjustmentTable(this.#vocabSize, this.#slots);
+    copy.length = this.length;
+    copy.tokenIds = this.tokenIds.slice();
+    copy.biases = this.biases.slice();
+    copy.counts = this.counts.slice();
+    copy.seen = this.seen.slice();
+    return copy;
   }
 
   addBias(tokenId: number, bias: number): void {
@@ -114,7 +136,7 @@ class AdjustmentTable implements LogitAdjustments {
   }
 
   #slotOf(tokenId: number): number {
-    const known = this.#slots.get(tokenId);
+    const known = this.#base?.get(tokenId) ?? this.#slots.get(tokenId);
     if (known !== undefined) return known;
     assert(
       Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#vocabSize,

@@ -34,7 +34,7 @@ interface Context {
 function draw(row: readonly number[], options: GenerationOptions, context: Context = {}): SampledToken {
   const { prompt = [], output = [], choice = 0, allowed = null, mode = "raw", vocabSize = row.length } = context;
   kernels.f32(address, row.length).set(row);
-  const sampler = new Sampler(kernels, vocabSize, generationConfig(options), prompt, choice, mode);
+  const sampler = Sampler.ofRequest(kernels, vocabSize, generationConfig(options), prompt, mode)(choice);
   for (const tokenId of output) sampler.accept(tokenId);
   return sampler.sample(address, allowed === null ? null : bitsOf(allowed, vocabSize));
 }
@@ -569,7 +569,7 @@ describe("the draw", () => {
         const expected = draw(row, { ...options, seed }, { output, choice });
         expect(draw(row, { ...options, seed }, { prompt, output: output.map(() => 0), choice })).toEqual(expected);
         const config = generationConfig({ ...options, seed });
-        const [own, beside] = [row, other].map(({ length }) => new Sampler(kernels, length, config, [], choice));
+        const [own, beside] = [row, other].map(({ length }) => Sampler.ofRequest(kernels, length, config, [])(choice));
         for (const tokenId of output) {
           kernels.f32(address, other.length).set(other);
           beside!.accept(beside!.sample(address).tokenId);
@@ -594,7 +594,7 @@ describe("the draw", () => {
         kernels.f32(address, row.length).set(row);
         const counts = new Map<number, number>();
         const samplerOf = (seed: number, choice: number): Sampler =>
-          new Sampler(kernels, row.length, generationConfig({ ...options, seed }), [], choice);
+          Sampler.ofRequest(kernels, row.length, generationConfig({ ...options, seed }), [])(choice);
         const walker = samplerOf(seed, 0);
         for (let i = 0; i < NUM_DRAWS; i++) {
           const sampler = [samplerOf(Math.trunc(seed / 2) + i, 0), samplerOf(seed, i), walker][axis]!;

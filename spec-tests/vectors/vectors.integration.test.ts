@@ -222,7 +222,7 @@ function checkSampling(one: SamplingCase): void {
       topLogprobs: Math.min(size, LISTED_MAX),
       ...options,
     });
-    const sampler = new Sampler(kernels, size, config, prompt, choice, "processed");
+    const sampler = Sampler.ofRequest(kernels, size, config, prompt, "processed")(choice);
     for (const id of output) sampler.accept(id);
     return sampler.sample(row!, forbidden.length === 0 ? null : allowed);
   };
