@@ -88,11 +88,11 @@ export const LIMITS = {
   maxWholeAnswerBytes: 64 << 20,
   maxWholeAnswersBytes: 512 << 20,
   /**
-   * Milliseconds that a step spends on token masks that are not ready: while other sequences draw tokens, and while no
-   * other can; and the turn of one request in them.
+   * Milliseconds that a step spends on token masks that are not ready: half of the last forward pass within these
+   * bounds, and the upper bound while no sequence can draw a token; and the turn of one request in them.
    */
-  maskSliceMs: 2,
-  maskSliceAloneMs: 10,
+  minMaskSliceMs: 2,
+  maxMaskSliceMs: 10,
   maskTurnMs: 0.5,
   /** Default size of the KV cache, in bytes. */
   maxKVCacheBytes: 2 ** 31,

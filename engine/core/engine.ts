@@ -89,6 +89,8 @@ export class Engine {
   #wake: () => void = () => {};
   /** Sequences whose next mask is not ready, by request. The first of each has waited longest for a turn. */
   readonly #unprepared = new Map<Request, Set<Sequence>>();
+  /** Duration of the last forward pass for generated tokens. */
+  #passMs = 0;
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
@@ -162,11 +164,11 @@ export class Engine {
     const block = this.#scheduler.nextPromptBlock();
     if (block !== null) await this.#prefill(block);
 
-    this.#prepareMasks(LIMITS.maskSliceMs);
+    this.#prepareMasks(Math.max(LIMITS.minMaskSliceMs, Math.min(this.#passMs / 2, LIMITS.maxMaskSliceMs)));
     const sequences = this.#scheduler.nextSequences((sequence) => this.#isReady(sequence));
     if (block === null && sequences.length === 0) {
       if (this.#unprepared.size > 0) {
-        this.#prepareMasks(LIMITS.maskSliceAloneMs);
+        this.#prepareMasks(LIMITS.maxMaskSliceMs);
         return true;
       }
       const requests = this.#scheduler.requests();
@@ -232,8 +234,10 @@ export class Engine {
     if (remaining.length === 0) return [];
     const passes = remaining.map(({ outputIds, table }) => ({ tokenIds: outputIds.slice(-1), table }));
     const starts = passes.map(({ table }) => table.numPositions);
+    const startMs = performance.now();
     try {
       const hidden = await this.#parts.tokenRunner.forward(passes);
+      this.#passMs = performance.now() - startMs;
       return remaining.map((sequence, index) => ({ sequence, hidden: hidden[index]! }));
     } catch (error) {
       if (damagesMemory(error)) throw error;
