@@ -45,6 +45,18 @@ function recursiveDefinitions(count: number): object {
   return { $defs: Object.fromEntries(names.map((name) => [name, definition(name)])), $ref: "#/$defs/d0" };
 }
 
+const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
+/** Returns a schema of an object whose properties are optional, except the first. */
+function objectOf(count: number, first = 0): object {
+  const names = range(count).map((index) => `property${first + index}`);
+  return {
+    type: "object",
+    properties: Object.fromEntries(names.map((name) => [name, { type: "integer" }])),
+    required: names.slice(0, 1),
+  };
+}
+
 const nullableString = { anyOf: [{ type: "string" }, { type: ["string", "null"] }] };
 
 export const HOSTILE_INPUTS: readonly HostileInput[] = [
@@ -64,11 +76,28 @@ export const HOSTILE_INPUTS: readonly HostileInput[] = [
   {
     name: "allOf of 21 anyOf",
     path: "chat/completions",
-    body: () => schema({ allOf: Array.from({ length: 21 }, () => nullableString) }),
+    body: () => schema({ allOf: range(21).map(() => nullableString) }),
+  },
+  { name: "1,000 optional properties", path: "chat/completions", body: () => schema(objectOf(1000)) },
+  {
+    name: "400 objects in anyOf",
+    path: "chat/completions",
+    body: () => schema({ anyOf: range(400).map((index) => objectOf(2, index)) }),
+  },
+  {
+    name: "enum of 10,000 numbers",
+    path: "chat/completions",
+    body: () => schema({ enum: range(10_000).map((index) => index * 37 + 0.5) }),
+  },
+  {
+    name: "patternProperties",
+    path: "chat/completions",
+    body: () =>
+      schema({ type: "object", patternProperties: { "^[a-z]{1,200}$": {}, "^x.*y$": { type: "integer" }, q: {} } }),
   },
   {
     name: "a refused schema",
     path: "chat/completions",
-    body: () => schema({ oneOf: Array.from({ length: 300 }, (_, i) => ({ type: "string", pattern: `^a{${i},}$` })) }),
+    body: () => schema({ oneOf: range(300).map((i) => ({ type: "string", pattern: `^a{${i},}$` })) }),
   },
 ];

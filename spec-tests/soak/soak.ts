@@ -1,7 +1,8 @@
 /**
- * `npm run soak -- --minutes 10`: a server under a mixed load with hostile requests, clients that leave, clients that do
- * not read, and unfinished bodies. Answers are compared with those that the server gave without load. Prints a table;
- * the exit code is 1 if an answer was wrong, a request got a 500, or something leaked.
+ * `npm run soak -- --minutes 10`: a stream beside each hostile request alone, then a server under a mixed load with
+ * hostile requests, clients that leave, clients that do not read, and unfinished bodies. Answers are compared with those
+ * that the server gave without load. Prints two tables; the exit code is 1 if an answer was wrong, a request got a 500,
+ * or something leaked.
  */
 
 import { setMaxListeners } from "node:events";
@@ -11,6 +12,7 @@ import { parseArgs } from "node:util";
 
 import { chatBody, post, until } from "../fixtures/chat-client.js";
 import { serverProcess, type ServerProcess } from "../fixtures/server-process.js";
+import { GapReader } from "./gap-reader.js";
 import { HOSTILE_INPUTS } from "./hostile-inputs.js";
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "10" } } });
@@ -44,32 +46,31 @@ interface Counts {
 const counts: Counts = { compared: 0, wrong: 0, refused: 0, serverErrors: 0, left: 0, hostile: 0, unavailable: 0 };
 const problems = new Set<string>();
 
-// Made before the load, because making megabytes of text would delay the measurement of gaps in this process.
+// Made before the load, because making megabytes of text takes long.
 const hostileRequests = HOSTILE_INPUTS.map(({ name, path, body }) => ({ name, path, body: body() }));
 
 const server = await serverProcess();
+const gapReader = new GapReader(server.url);
 try {
   process.exitCode = (await soak(server)) ? 0 : 1;
 } finally {
+  await gapReader.close();
   server.kill();
 }
 
 async function soak(server: ServerProcess): Promise<boolean> {
   const answers = new Map<object, string>();
   for (const ask of ASKS) answers.set(ask, await wholeAnswer(ask));
-  // The first hostile requests let caches and heaps grow to their bounds.
-  await Promise.all(hostileRequests.map((request) => hostile(request)));
-  const idleGaps = await gapsFor(Math.min(SOAK_MS / 10, 30_000));
+  const idleGaps = await gapReader.during(delay(Math.min(SOAK_MS / 10, 30_000)));
+  print([["gap between tokens", "p50, p99, max"], ["idle", gapText(idleGaps)], ...(await gapsBesideEach())]);
   const before = await server.vitals();
 
   const end = AbortSignal.timeout(SOAK_MS);
   setMaxListeners(0, end);
-  const loadGaps: number[] = [];
   const repeated = async (work: () => Promise<void>): Promise<void> => {
     while (!end.aborted) await work();
   };
-  await Promise.all([
-    repeated(async () => void loadGaps.push(...(await gapsFor(1000)))),
+  const load = Promise.all([
     repeated(() => compared(answers)),
     repeated(() => compared(answers)),
     repeated(() => leaves(answers)),
@@ -78,6 +79,7 @@ async function soak(server: ServerProcess): Promise<boolean> {
     repeated(() => unfinished(end)),
     repeated(() => garbage()),
   ]);
+  const loadGaps = await gapReader.during(load);
 
   const leaks = await leaksOf();
   const after = await server.vitals();
@@ -94,31 +96,25 @@ async function soak(server: ServerProcess): Promise<boolean> {
     ["RSS, start and end", `${mebibytes(before.rssBytes)}, ${mebibytes(after.rssBytes)}`],
     ["heap and buffers, start and end", `${mebibytes(before.numBytesInUse)}, ${mebibytes(after.numBytesInUse)}`],
     ["event-loop delay p99, p99.9", `${after.loopDelayMs99.toFixed(1)} ms, ${after.loopDelayMs.toFixed(1)} ms`],
-    ["gap between tokens, idle: p50, p99, max", gapText(idleGaps)],
-    ["gap between tokens, load: p50, p99, max", gapText(loadGaps)],
+    ["gap between tokens: p50, p99, max", gapText(loadGaps)],
   ]);
   for (const problem of problems) process.stdout.write(`${problem}\n`);
   return counts.wrong === 0 && counts.serverErrors === 0 && leaks.length === 0;
 }
 
-/** Reads one stream after the other for a time, and returns the times between their events. */
-async function gapsFor(timeMs: number): Promise<number[]> {
-  const gaps: number[] = [];
-  const endMs = performance.now() + timeMs;
-  while (performance.now() < endMs) {
-    const response = await ask({ seed: 11, max_tokens: 300, stream: true });
-    if (!response.ok || response.body === null) {
-      await seen(response);
-      continue;
-    }
-    let lastMs: number | null = null;
-    for await (const _ of response.body) {
-      const nowMs = performance.now();
-      if (lastMs !== null) gaps.push(nowMs - lastMs);
-      lastMs = nowMs;
-    }
+/** Measures a stream beside each hostile request. The first of each also lets caches and heaps grow to their bounds. */
+async function gapsBesideEach(): Promise<[string, string][]> {
+  const rows: [string, string][] = [];
+  for (const request of hostileRequests) {
+    const gaps = await gapReader.during(
+      (async () => {
+        await delay(200);
+        for (let time = 0; time < 3; time++) await hostile(request);
+      })(),
+    );
+    rows.push([request.name, gapText(gaps)]);
   }
-  return gaps;
+  return rows;
 }
 
 async function compared(answers: ReadonlyMap<object, string>): Promise<void> {

@@ -7,11 +7,13 @@ import { serialize } from "node:v8";
 import { parentPort } from "node:worker_threads";
 
 import { ApiError, type Dialect } from "../openai/index.js";
+import { lowerPriority } from "./low-priority.js";
 import { parseRequest } from "./parse-request.js";
 import type { FromParser, ToParser } from "./request-parser.js";
 
 if (parentPort === null) throw new Error("This file runs as a worker thread only");
 const port = parentPort;
+lowerPriority();
 
 port.on("message", ({ kind, dialect, body }: ToParser) => {
   const reply = parsed(kind, dialect, body);

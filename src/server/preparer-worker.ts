@@ -10,6 +10,7 @@ import { EngineError } from "../../engine/errors.js";
 import { openPreparer, type Preparer, type PreparerSource } from "../../engine/model/index.js";
 import { wireName } from "../openai/index.js";
 import type { WorkerInput } from "./job-worker.js";
+import { lowerPriority } from "./low-priority.js";
 import {
   postedError,
   type ChatWork,
@@ -22,6 +23,7 @@ import {
 
 if (parentPort === null) throw new Error("This file runs as a worker thread only");
 const port = parentPort;
+lowerPriority();
 const { data, isCanceled } = workerData as WorkerInput;
 const canceled = new Int32Array(isCanceled);
 const preparer = openPreparer(data as PreparerSource, () => Atomics.load(canceled, 0) !== 0);
