@@ -22,9 +22,9 @@ export class GapReader {
    * @returns the times between their events, in milliseconds
    */
   async during(work: Promise<unknown>): Promise<readonly number[]> {
-    this.#worker.postMessage("start");
+    this.#worker.postMessage("start", []);
     await work;
-    this.#worker.postMessage("stop");
+    this.#worker.postMessage("stop", []);
     const [gaps] = (await once(this.#worker, "message")) as [readonly number[]];
     return gaps;
   }
