@@ -98,6 +98,11 @@ describe("exit code", () => {
     ["no base URL", [], /required option '--base-url <url>' not specified/],
     ["an unknown option", ["--base-url", "http://h/v1", "--laws", "P8"], /unknown option '--laws'/],
     ["an invalid base URL", ["--base-url", "127.0.0.1:8000"], /'127\.0\.0\.1:8000' is invalid\. It must look like/],
+    [
+      "a base URL with a password, which is not repeated",
+      ["--base-url", "http://me:pass word@h/v1"],
+      /^touchstone-conform: baseUrl must be an http or https URL without user, .*\. Given: a URL with a user\n$/,
+    ],
     ["an unknown law", ["--base-url", "http://h/v1", "--only", "P8,P99"], /Unknown law: P99\. Laws: .*P8/],
     [
       "a budget with an unknown name",

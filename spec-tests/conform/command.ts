@@ -11,7 +11,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 
 import type { ReportFormat } from "./conform.js";
 import { ConformError } from "./errors.js";
-import { DEFAULT_BUDGET, normalizedBaseUrl, type ConformOptions } from "./options.js";
+import { DEFAULT_BUDGET, hasCredentials, normalizedBaseUrl, type ConformOptions } from "./options.js";
 import type { Budget, Progress } from "./run.js";
 import { print, printLine, progressBar } from "./terminal.js";
 
@@ -124,6 +124,8 @@ function refuseReport(file: string, error: Error): never {
 }
 
 function baseUrl(text: string): string {
+  // Refused by `conform`; the message of the command line would repeat the password.
+  if (hasCredentials(text)) return text;
   const url = normalizedBaseUrl(text);
   if (url === null) throw new InvalidArgumentError("It must look like http://127.0.0.1:8000/v1.");
   return url;

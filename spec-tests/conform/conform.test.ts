@@ -98,6 +98,11 @@ describe("refuses", () => {
       { baseUrl, apiKey: "sk-秘密" },
       /^apiKey must be .*Given: a key with other/,
     ],
+    [
+      "a base URL with a password",
+      { baseUrl: "http://:secret@h/v1" },
+      /^baseUrl must be an http or https URL without user, query and fragment, .*Given: a URL with a user$/,
+    ],
     ["an empty model name", { baseUrl, model: "" }, /^model must be a name\. Given: ""$/],
     ["an unknown dialect", { baseUrl, dialect: "vllm" }, /^dialect must be ppio or openai\. Given: "vllm"$/],
     ["an unknown law", { baseUrl, only: ["P8", "P99"] }, /^Unknown law: P99\. Laws: P1, .*validation\.$/],

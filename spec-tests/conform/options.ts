@@ -34,15 +34,14 @@ const MAX_SEED = 1e15 - 1;
 
 /** Validates options. @throws ConformError `invalid_option` for an unknown option or an invalid value */
 export function checkOptions(options: ConformOptions): void {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  for (const [name, value] of given) {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
     const rule = (RULES as Readonly<Record<string, Rule | undefined>>)[name];
     if (rule === undefined) {
       throw new ConformError("invalid_option", `Unknown option: ${name}. Options: ${Object.keys(RULES).join(", ")}.`);
     }
     if (!rule.allows(value)) {
-      const shown = name === "apiKey" ? "a key with other characters" : described(value);
-      throw new ConformError("invalid_option", `${name} must be ${rule.expected}. Given: ${shown}`);
+      throw new ConformError("invalid_option", `${name} must be ${rule.expected}. Given: ${given(name, value)}`);
     }
   }
   if (options.baseUrl === undefined) throw new ConformError("invalid_option", "baseUrl is missing.");
@@ -51,9 +50,14 @@ export function checkOptions(options: ConformOptions): void {
 /** Removes trailing slashes from a base URL. Returns null if no path can be appended to it. */
 export function normalizedBaseUrl(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "" || url.username !== "")
+  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "" || hasCredentials(text))
     return null;
   return url.href.replace(/\/+$/, "");
+}
+
+/** Returns true for a URL with a user or a password, which must not be printed. */
+export function hasCredentials(text: string): boolean {
+  return /^[a-z]+:\/*[^/?#]*@/i.test(text);
 }
 
 interface Rule {
@@ -91,6 +95,13 @@ const RULES: Readonly<Record<keyof ConformOptions, Rule>> = {
 
 function isIntegerIn(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+}
+
+/** Describes a refused value, without secrets. */
+function given(name: string, value: unknown): string {
+  if (name === "apiKey") return "a key with other characters";
+  if (name === "baseUrl" && typeof value === "string" && hasCredentials(value)) return "a URL with a user";
+  return described(value);
 }
 
 function described(value: unknown): string {

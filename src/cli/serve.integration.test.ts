@@ -94,6 +94,13 @@ async function refuses(args: string[], message: RegExp, env: Record<string, stri
 }
 
 describe("serves", () => {
+  test("without a key, and says that the client's variable sets none", async () => {
+    const { url, output } = serve([], { TOUCHSTONE_API_KEY: "secret" });
+    await url;
+    expect(output.stderr).toContain("the keys of a server are set with TOUCHSTONE_API_KEYS");
+    expect(output.stderr).not.toContain("secret");
+  });
+
   test("several models under their names and aliases, with keys from the environment", async () => {
     const args = ["--model", `first=${PACK}`, "--model", "org/second=tiny", "--alias", "other=org/second"];
     const { url, output } = serve(args, { TOUCHSTONE_API_KEYS: " k1, k2 " });

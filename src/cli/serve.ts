@@ -136,7 +136,7 @@ async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () 
     aliases: Object.fromEntries(flags.alias ?? []),
     host: flags.host,
     port: flags.port,
-    apiKeys: apiKeys(flags),
+    apiKeys: apiKeys(flags, log),
     allowedHosts: flags.allowedHost ?? [],
     insecure: flags.insecure === true,
     corsOrigins: flags.corsOrigin ?? [],
@@ -179,9 +179,15 @@ function announce(line: string, log: Logger): void {
  * @throws EngineError if TOUCHSTONE_API_KEYS is set without a key, as by an unset variable in a compose file: the server
  *   would be open to everyone
  */
-function apiKeys({ apiKey = [] }: ServeFlags): string[] {
+function apiKeys({ apiKey = [] }: ServeFlags, log: Logger): string[] {
   const list = process.env["TOUCHSTONE_API_KEYS"];
-  if (list === undefined) return apiKey;
+  if (list === undefined) {
+    if (apiKey.length === 0 && process.env["TOUCHSTONE_API_KEY"] !== undefined)
+      log.warn(
+        "TOUCHSTONE_API_KEY is for conform; the keys of a server are set with TOUCHSTONE_API_KEYS. It has none.",
+      );
+    return apiKey;
+  }
   const keys = list.split(",").map((key) => key.trim());
   if (keys.includes("")) {
     const fault = /[^\s,]/.test(list) ? "has an empty entry" : "is set, but empty";
