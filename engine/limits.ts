@@ -122,8 +122,11 @@ export const LIMITS = {
   maxTokenizerSteps: 64,
   /** UTF-16 code units of one pattern of a tokenizer. */
   maxTokenizerPatternCharacters: 65_536,
-  /** UTF-16 code units of a normalized text: the longest request, eight times as long. */
-  maxNormalizedCharacters: 64 << 20,
+  /**
+   * UTF-16 code units of a normalized text: the longest request, twice as long. Replacing some 60 million matches at
+   * once ends the process.
+   */
+  maxNormalizedCharacters: 16 << 20,
   /** Steps (see `Budget`) for the tokens of a text. A run of one character, which takes the most, takes about 4 each. */
   minEncodingSteps: 1_000_000,
   encodingStepsPerCharacter: 32,
