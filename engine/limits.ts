@@ -106,11 +106,14 @@ export const LIMITS = {
   maxTemplateCharacters: 256 << 10,
   maxTemplateBlank: 4096,
   /** Steps (see `Budget`) of a template: at least, and for each UTF-16 code unit of the messages. */
-  minRenderSteps: 20_000_000,
+  minRenderSteps: 2_000_000,
   renderStepsPerCharacter: 16,
   /** UTF-16 code units of all texts that a template creates: at least, and for each one of the messages. */
-  minRenderCharacters: 64 << 20,
+  minRenderCharacters: 16 << 20,
   renderCharactersPerCharacter: 32,
+  /** UTF-16 code units of a prompt: at least, and for each one of the messages. */
+  minPromptCharacters: 1 << 20,
+  promptCharactersPerCharacter: 32,
   /** The same bounds for the renderings that show, when a model is loaded, which tokens its template writes. */
   sampleRenderSteps: 1_000_000,
   sampleRenderCharacters: 4 << 20,
@@ -118,8 +121,11 @@ export const LIMITS = {
   renderCharactersPerMessage: 128,
   /** Depth of a template's expressions, blocks, calls and values while it is rendered. */
   maxRenderDepth: 400,
-  /** Steps of a tokenizer's normalizer, and of its pre-tokenizer. */
+  /** Steps of a tokenizer's normalizer, of its pre-tokenizer, and of its decoder. */
   maxTokenizerSteps: 64,
+  /** UTF-16 code units of a token's text after the replacements of a decoder, and bytes of all tokens together. */
+  maxTokenCharacters: 65_536,
+  maxTokensBytes: 16 << 20,
   /** UTF-16 code units of one pattern of a tokenizer. */
   maxTokenizerPatternCharacters: 65_536,
   /**

@@ -113,13 +113,6 @@ export class Preparer {
     if (typeof prompt !== "string") throw wrongType("prompt", "a string", prompt);
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt, "prompt", this.#encodingOptions);
-    if (promptTokenIds.length === 0) {
-      throw new EngineError(
-        "out_of_range",
-        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
-        "prompt",
-      );
-    }
     this.#checkPrompt(promptTokenIds, "prompt");
     return { promptTokenIds, promptParam: "prompt", config, format: PLAIN, insideReasoning: false, grammar: null };
   }
@@ -196,8 +189,9 @@ export class Preparer {
     return Math.max(2 * this.#texts.contextLength, LIMITS.countedPromptTokens);
   }
 
-  #checkPrompt(promptTokenIds: readonly number[], param: string): void {
+  #checkPrompt(promptTokenIds: readonly number[], param: "messages" | "prompt"): void {
     const { contextLength } = this.#texts;
+    if (promptTokenIds.length === 0) throw emptyPrompt(param);
     if (promptTokenIds.length > this.#maxCountedTokens) {
       throw new EngineError(
         "context_length_exceeded",
@@ -237,6 +231,17 @@ function checkRequest(options: RequestOptions, text: string): void {
   if (!isObject(options))
     throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
   checkSignal(options.signal);
+}
+
+/** A model needs a token to compute the first logits. */
+function emptyPrompt(param: "messages" | "prompt"): EngineError {
+  return param === "messages"
+    ? new EngineError("template_error", "The model's chat template makes an empty prompt of the messages.", param)
+    : new EngineError(
+        "out_of_range",
+        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
+        param,
+      );
 }
 
 /** Maximum number of code units that Unicode composition (NFC, NFKC) turns into one. */

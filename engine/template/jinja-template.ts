@@ -51,7 +51,7 @@ export class JinjaTemplate {
     try {
       this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })) as unknown as Node;
     } catch (error) {
-      throw isStackOverflow(error) ? new SyntaxError("its expressions or blocks are nested too deeply") : error;
+      throw new SyntaxError(parserMessage(error), { cause: error });
     }
   }
 
@@ -66,12 +66,13 @@ export class JinjaTemplate {
     for (const [name, value] of Object.entries(variables))
       if (value !== undefined) scope.variables.set(name, toValue(value));
     try {
-      return textOf(this.#program, scope);
+      const prompt = textOf(this.#program, scope);
+      budget.checkPrompt(plain(prompt).length);
+      return prompt;
     } catch (error) {
       if (error instanceof Canceled) throw error;
       const what = error instanceof TemplateRefusal ? "refuses the messages" : "failed";
-      const { message } = error as Error;
-      const why = isStackOverflow(error) ? "it nests too deeply" : message.slice(0, MAX_MESSAGE_LENGTH);
+      const why = isStackOverflow(error) ? "it nests too deeply" : oneLine((error as Error).message);
       throw new EngineError("template_error", `The model's chat template ${what}: ${why}`, "messages", {
         cause: error,
       });
@@ -81,10 +82,27 @@ export class JinjaTemplate {
 
 const LONG_BLANK = new RegExp(`\\s{${LIMITS.maxTemplateBlank + 1}}`);
 /** UTF-16 code units of an error message that a template writes, or that quotes it. */
-const MAX_MESSAGE_LENGTH = 1000;
+const MAX_MESSAGE_LENGTH = 500;
+
+/** Returns the beginning of a message, with a space for each run of white space and control characters. */
+const oneLine = (message: string): string =>
+  message
+    .slice(0, MAX_MESSAGE_LENGTH)
+    .replace(/[\s\p{Cc}]+/gu, " ")
+    .trim();
 
 const isStackOverflow = (error: unknown): boolean =>
   error instanceof RangeError && error.message === "Maximum call stack size exceeded";
+
+/**
+ * Describes the parser's error. The parser fails with a TypeError where a template ends too early, and some of its
+ * messages quote a piece of its own source instead of the template.
+ */
+function parserMessage(error: unknown): string {
+  if (isStackOverflow(error)) return "its expressions or blocks are nested too deeply";
+  if (error instanceof TypeError) return "an expression or a block has no end";
+  return oneLine((error as Error).message.replace(/, got \$\{.*?\} instead\./, ""));
+}
 
 /** Thrown when a template calls `raise_exception`. */
 class TemplateRefusal extends Error {}

@@ -45,8 +45,8 @@ const HOSTILE: readonly (readonly [name: string, source: string, limit: RegExp])
   ["strings doubled by a method", many("{% set ns.s = ns.s.join(['a', 'b', 'c']) %}"), CHARACTERS],
   ["strings squared by replace", many("{% set ns.s = ns.s.replace('x', ns.s ~ 'x') %}"), CHARACTERS],
   ["strings squared by the filter replace", many("{% set ns.s = ns.s | replace('', ns.s) %}"), CHARACTERS],
-  ["a list of lists of lists, printed", many("{% set ns.v = [ns.v, ns.v] %}") + "{{ ns.v }}", CHARACTERS],
-  ["a list of lists of lists, as JSON", many("{% set ns.v = [ns.v, ns.v] %}") + "{{ ns.v | tojson }}", CHARACTERS],
+  ["a list of lists of lists, printed", many("{% set ns.v = [ns.v, ns.v] %}") + "{{ ns.v }}", STEPS],
+  ["a list of lists of lists, as JSON", many("{% set ns.v = [ns.v, ns.v] %}") + "{{ ns.v | tojson }}", STEPS],
   ["a mapping of mappings, printed", many("{% set ns.v = {'a': ns.v, 'b': ns.v} %}") + "{{ ns.v }}", CHARACTERS],
   [
     "lists of equal lists, compared",
@@ -96,6 +96,11 @@ const HOSTILE: readonly (readonly [name: string, source: string, limit: RegExp])
   ["a huge power", "{{ 9 ** 999999999 }}", /the operator \*\* is not supported/],
   ["a huge product", "{{ 999999999 * 999999999 }}", /an integer beyond 2\^53 is not supported/],
   ["a format", "{{ '%999999999d' % 1 }}", /a string % an integer is not supported/],
+  [
+    "a long prompt",
+    "{{ messages[0].content * 1100000 }}",
+    /its prompt has \d{7} characters; at most \d{7} are allowed/,
+  ],
   ["a long error", "{{ raise_exception('x' * 9999999) }}", /refuses the messages: xxx/],
 ];
 
@@ -117,13 +122,24 @@ describe("hostile templates", () => {
     ["negations", `{{ ${"not ".repeat(50_000)}1 }}`, "nested too deeply"],
     ["white space", " ".repeat(200_000), "more than 4096 white-space characters in a row"],
     ["its length", "x".repeat(LIMITS.maxTemplateCharacters + 1), "at most 262144 are supported"],
-    ["an open block", "{% for x in y %}", ""],
-    ["an open list", "{{ [", ""],
+    ["an open block", "{% for x in y %}", "an expression or a block has no end"],
+    ["an open list", "{{ [", "an expression or a block has no end"],
+    ["an open tag", "{%", "an expression or a block has no end"],
+    ["an open call", "{{ f(", "an expression or a block has no end"],
+    ["a missing parenthesis", "{{ (1 }}", "Parser Error: Expected closing parenthesis. "],
+    ["an unexpected line", "{{ 1 \u0000\n }}", "Unexpected character:"],
   ])("cannot be parsed: %s", (_, source, words) => {
     const error = failure(() => new ChatTemplate(source, {}, tokenizer()).render([{ role: "user", content: "a" }]));
     expect(error.code).toBe("template_error");
     expect(error.message).toContain("cannot be parsed");
     expect(error.message).toContain(words);
+    expect(error.message).not.toMatch(/\p{Cc}|undefined|\$\{/u);
+  });
+
+  it("raise errors of one line", () => {
+    const source = "{{ raise_exception('a\\n\\n b\u001b[31m c\\r') }}";
+    const error = failure(() => new ChatTemplate(source, {}, tokenizer()).render([{ role: "user", content: "a" }]));
+    expect(error.message).toBe("The model's chat template refuses the messages: a b [31m c");
   });
 
   it("are bounded when the model is loaded, however many tokens it has", () => {

@@ -9,12 +9,19 @@ import { LIMITS } from "../limits.js";
 export class RenderBudget {
   readonly #steps: Budget;
   readonly #maxCharacters: number;
+  readonly #maxPromptCharacters: number;
   #numCharacters = 0;
   #depth = 0;
 
-  private constructor(maxSteps: number, maxCharacters: number, isCanceled?: () => boolean) {
+  private constructor(
+    maxSteps: number,
+    maxCharacters: number,
+    maxPromptCharacters: number,
+    isCanceled?: () => boolean,
+  ) {
     this.#steps = new Budget(maxSteps, () => new RangeError(`it takes more than ${maxSteps} steps`), isCanceled);
     this.#maxCharacters = maxCharacters;
+    this.#maxPromptCharacters = maxPromptCharacters;
   }
 
   /**
@@ -25,13 +32,14 @@ export class RenderBudget {
     return new RenderBudget(
       LIMITS.minRenderSteps + LIMITS.renderStepsPerCharacter * length,
       LIMITS.minRenderCharacters + LIMITS.renderCharactersPerCharacter * length,
+      LIMITS.minPromptCharacters + LIMITS.promptCharactersPerCharacter * length,
       isCanceled,
     );
   }
 
   /** Returns the budget for the renderings that show which tokens a template writes. */
   static forSamples(): RenderBudget {
-    return new RenderBudget(LIMITS.sampleRenderSteps, LIMITS.sampleRenderCharacters);
+    return new RenderBudget(LIMITS.sampleRenderSteps, LIMITS.sampleRenderCharacters, LIMITS.minPromptCharacters);
   }
 
   /** Counts steps of the template; reading a text costs one for sixteen characters. */
@@ -45,6 +53,14 @@ export class RenderBudget {
     if (this.#numCharacters > this.#maxCharacters)
       throw new RangeError(`it creates texts and lists of more than ${this.#maxCharacters} characters in total`);
     this.#steps.spend(1 + numCharacters / CHARACTERS_PER_STEP);
+  }
+
+  /** Bounds the length of the whole prompt, because the tokenizer's work grows with it. */
+  checkPrompt(numCharacters: number): void {
+    if (numCharacters <= this.#maxPromptCharacters) return;
+    throw new RangeError(
+      `its prompt has ${numCharacters} characters; at most ${this.#maxPromptCharacters} are allowed`,
+    );
   }
 
   /** Counts the items of a list before it is created. */

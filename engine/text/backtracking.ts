@@ -1,15 +1,25 @@
 /**
- * Checks that a regular expression of an untrusted tokenizer cannot backtrack exponentially, because JavaScript cannot
- * interrupt it. In a repeated group, a character must decide how the matching continues: `(a+)+`, `(a|a)*` and `(a?b?)*`
- * are refused, `(?:\r?\n)+` and `(?:\d{3})+` are not. A few harmless expressions, such as `(?:ab|ac)+`, are refused too.
- * Backtracking in a time polynomial in the length of a text remains possible.
+ * Checks that a regular expression of an untrusted tokenizer cannot backtrack for long, because JavaScript cannot
+ * interrupt it. A few harmless expressions, such as `(?:ab|ac)+`, are refused too.
+ *
+ * 1. In a repeated group, a character must decide how the matching continues: `(a+)+`, `(a|a)*` and `(a?b?)*`, which take
+ *    exponential time, are refused, `(?:\r?\n)+` and `(?:\d{3})+` are not.
+ * 2. Two repetitions that can share a run of characters, before something that may not match, take time that is
+ *    quadratic in the run for each place where they begin: `a*a*b` and `\s*x?\s+y` are refused, `\s+(?!\S)` is not.
+ * 3. The ways through all other alternatives are counted: `a?a?a?b` has eight.
+ *
+ * A search remains quadratic in the length of a run: each place in it is a beginning.
  */
 
 /** @throws SyntaxError that says what can backtrack */
 export function checkBacktracking({ source }: RegExp): void {
-  const parser = new Parser(source);
+  const parser = new Parser(source, EMPTY);
   const whole = parser.alternatives(0);
-  for (const expression of [whole, ...parser.lookarounds]) checkRepetitions(expression);
+  const overlaps = overlapping();
+  for (const expression of [whole, ...parser.lookarounds]) checkRepetitions(expression, overlaps);
+  const inFull = new Parser(source, ASSERTION).alternatives(0);
+  checkWays(inFull);
+  checkChains(inFull, overlaps);
 }
 
 type Expression =
@@ -24,20 +34,40 @@ type Expression =
 type Atom = Extract<Expression, { type: "atom" }>;
 
 const EMPTY: Expression = { type: "sequence", parts: [] };
+/** A condition on a place. As a pattern it overlaps with every other, because it does not separate what is around it. */
+const ASSERTION: Expression = { type: "atom", pattern: "" };
 const MAX_DEPTH = 64;
-/** Copies of a group with a fixed count, and different characters of a repeated group. */
+/** Copies of a group with a fixed count, of a character with a varying count, and characters of all such copies. */
 const MAX_COPIES = 64;
+const MAX_OPTIONAL_COPIES = 8;
+const MAX_ATOMS = 10_000;
+/** Different characters of a repeated group. */
 const MAX_PATTERNS = 16;
+/** Pairs of atoms that follow each other. */
+const MAX_PAIRS = 200_000;
+/** Pairs of classes of characters that are compared; each takes some ten milliseconds. */
+const MAX_SCANS = 10;
+/** Ways through an expression; a repetition that may not match in the end counts as so many ways. */
+const MAX_WAYS = 10_000;
+const LOOP_WAYS = 256;
 
 /** Parses the source of a valid expression with the flag u. */
 class Parser {
-  /** The bodies of lookarounds, which are checked separately. */
+  /** The bodies of lookarounds. */
   readonly lookarounds: Expression[] = [];
   readonly #source: string;
+  readonly #assertion: Expression;
   #place = 0;
+  /** Atoms that are copies. */
+  #numAtoms = 0;
 
-  constructor(source: string) {
+  /**
+   * @param assertion stands for anchors, and for the ends of lookarounds: with EMPTY, lookarounds are left out of the
+   * expression; with ASSERTION, they are parts of it
+   */
+  constructor(source: string, assertion: Expression) {
     this.#source = source;
+    this.#assertion = assertion;
   }
 
   alternatives(depth: number): Expression {
@@ -64,8 +94,13 @@ class Parser {
         : [Number(least), comma === "" ? Number(least) : most === "" ? Infinity : Number(most)];
     if (max === 0) return EMPTY;
     if (max === 1) return min === 1 ? part : { type: "optional", part };
-    if (min === max && max <= MAX_COPIES)
-      return { type: "sequence", parts: Array.from({ length: max }, () => copy(part)) };
+    const isShort = part.type === "atom" && max <= MAX_OPTIONAL_COPIES && this.#assertion !== EMPTY;
+    if ((min === max && max <= MAX_COPIES) || isShort) {
+      this.#numAtoms += (max - 1) * atomsOf(part).length;
+      if (this.#numAtoms > MAX_ATOMS) throw new SyntaxError(`it repeats groups to more than ${MAX_ATOMS} characters`);
+      const parts = Array.from({ length: max }, () => copy(part));
+      return { type: "sequence", parts: parts.map((each, i) => (i < min ? each : { type: "optional", part: each })) };
+    }
     return { type: "repeat", part, min: min === 0 ? 0 : 1, text: this.#source.slice(start, this.#place) };
   }
 
@@ -76,9 +111,9 @@ class Parser {
       this.#place++; // the closing parenthesis
       if (!/[=!]$/.test(group)) return inner;
       this.lookarounds.push(inner);
-      return EMPTY;
+      return this.#assertion === EMPTY ? EMPTY : { type: "sequence", parts: [inner, copy(this.#assertion)] };
     }
-    if (this.#match(/[\^$]|\\[bB]/y) !== null) return EMPTY;
+    if (this.#match(/[\^$]|\\[bB]/y) !== null) return copy(this.#assertion);
     if (this.#match(/\\(?:[1-9]|k<)/y) !== null) throw new SyntaxError("it refers to what it matched before");
     const pattern = this.#match(/\[(?:\\.|[^\]\\])*\]|\\[pP]\{[^}]*\}|\\u\{[^}]*\}|\\u.{4}|\\x..|\\c.|\\.|[^]/suy)![0];
     return { type: "atom", pattern };
@@ -121,18 +156,17 @@ const hasChoice = (expression: Expression): boolean =>
   partsOf(expression).some(hasChoice);
 
 /** Checks the outermost repetitions, with all that they contain. */
-function checkRepetitions(expression: Expression): void {
+function checkRepetitions(expression: Expression, overlaps: Overlaps): void {
   if (expression.type !== "repeat" || !hasChoice(expression.part)) {
-    partsOf(expression).forEach(checkRepetitions);
+    for (const part of partsOf(expression)) checkRepetitions(part, overlaps);
     return;
   }
-  const follow = new Map<Atom, Atom[]>();
+  const follow = new Follow();
   const { first } = ends(expression, follow);
-  const patterns = new Set([...follow.keys()].map(({ pattern }) => pattern));
+  const patterns = new Set(follow.atoms.map(({ pattern }) => pattern));
   if (patterns.size > MAX_PATTERNS)
     throw new SyntaxError(`a repeated group has more than ${MAX_PATTERNS} different characters: ${expression.text}`);
-  const overlaps = overlapping();
-  for (const atoms of [first, ...follow.values()]) {
+  for (const atoms of [first, ...follow.atoms.map((atom) => follow.of(atom))]) {
     for (const [index, atom] of atoms.entries()) {
       for (const other of atoms.slice(0, index)) {
         if (atom === other || overlaps(atom.pattern, other.pattern))
@@ -144,6 +178,50 @@ function checkRepetitions(expression: Expression): void {
   }
 }
 
+/**
+ * Checks that no repetition is followed by another one that can take over characters of it, unless the expression
+ * matches once the second one is reached.
+ */
+function checkChains(expression: Expression, overlaps: Overlaps): void {
+  const follow = new Follow();
+  const final = new Set(ends(expression, follow).last);
+  const loops = loopsOf(expression).map((loop) => ({ text: loop.text, atoms: new Set(atomsOf(loop)) }));
+  const canFail = loops.filter(({ atoms }) => [...atoms].some((atom) => !final.has(atom)));
+  const isOther = (atoms: ReadonlySet<Atom>) => (atom: Atom) =>
+    !atoms.has(atom) && canFail.some((loop) => loop.atoms.has(atom));
+  for (const { text, atoms } of canFail) {
+    // Most loops have no other one after them, and comparing patterns takes long.
+    if (![...reachable(atoms, "", follow, overlaps)].some(isOther(atoms))) continue;
+    for (const { pattern } of atoms) {
+      if ([...reachable(atoms, pattern, follow, overlaps)].some(isOther(atoms)))
+        throw new SyntaxError(`two repetitions can share the same characters, and neither ends the match: ${text}`);
+    }
+  }
+}
+
+/** Returns the atoms after a loop that are reached by reading characters of a pattern only. */
+function reachable(loop: ReadonlySet<Atom>, pattern: string, follow: Follow, overlaps: Overlaps): Set<Atom> {
+  const reached = new Set<Atom>();
+  const waiting = [...loop];
+  for (let atom = waiting.pop(); atom !== undefined; atom = waiting.pop()) {
+    for (const next of follow.of(atom)) {
+      if (loop.has(next) || reached.has(next) || !overlaps(pattern, next.pattern)) continue;
+      reached.add(next);
+      waiting.push(next);
+    }
+  }
+  return reached;
+}
+
+type Loop = Extract<Expression, { type: "repeat" }>;
+
+/** Returns the outermost repetitions. */
+const loopsOf = (expression: Expression): readonly Loop[] =>
+  expression.type === "repeat" ? [expression] : partsOf(expression).flatMap(loopsOf);
+
+const atomsOf = (expression: Expression): readonly Atom[] =>
+  expression.type === "atom" ? [expression] : partsOf(expression).flatMap(atomsOf);
+
 /** The atoms that an expression can start and end with. */
 interface Ends {
   readonly first: readonly Atom[];
@@ -151,21 +229,98 @@ interface Ends {
   readonly canBeEmpty: boolean;
 }
 
-/** Computes the ends of an expression, and adds the atoms that can come after each one to `follow` (Glushkov). */
-function ends(expression: Expression, follow: Map<Atom, Atom[]>): Ends {
-  const connect = (last: readonly Atom[], first: readonly Atom[]): void => {
-    for (const atom of last) follow.get(atom)!.push(...first);
-  };
+/** Checks the number of ways to match a text, of which a search may try all. */
+function checkWays(expression: Expression): void {
+  const { numWays, loopWays } = waysOf(expression, true);
+  if (numWays * loopWays > MAX_WAYS) throw new SyntaxError(`it has more than ${MAX_WAYS} ways to match a text`);
+}
+
+/** Ways without the repetitions, and those of a repetition. Of several in a row, only one matters, see `checkChains`. */
+interface Ways {
+  readonly numWays: number;
+  readonly loopWays: number;
+}
+
+/** @param isEnd true if the whole expression matches once this one does, so that no other way is tried */
+function waysOf(expression: Expression, isEnd: boolean): Ways {
   switch (expression.type) {
     case "atom":
-      follow.set(expression, []);
+      return { numWays: 1, loopWays: 1 };
+    case "optional": {
+      const { numWays, loopWays } = waysOf(expression.part, isEnd);
+      return { numWays: numWays + 1, loopWays };
+    }
+    case "repeat":
+      return { numWays: 1, loopWays: isEnd ? 1 : LOOP_WAYS };
+    case "sequence": {
+      const lastNeeded = isEnd ? expression.parts.findLastIndex((part) => !canBeEmpty(part)) : Infinity;
+      const needed = expression.parts.filter((_, index) => index <= lastNeeded);
+      const parts = needed.map((part, index) => waysOf(part, index === lastNeeded));
+      return {
+        numWays: parts.reduce((product, { numWays }) => product * numWays, 1),
+        loopWays: parts.reduce((most, { loopWays }) => Math.max(most, loopWays), 1),
+      };
+    }
+    case "choice": {
+      const parts = expression.parts.map((part) => waysOf(part, isEnd));
+      const loopWays = parts.reduce((most, part) => Math.max(most, part.loopWays), 1);
+      const sum = parts.reduce((total, part) => total + part.numWays * part.loopWays, 0);
+      return { numWays: sum / loopWays, loopWays };
+    }
+  }
+}
+
+function canBeEmpty(expression: Expression): boolean {
+  switch (expression.type) {
+    case "atom":
+      return false;
+    case "optional":
+      return true;
+    case "repeat":
+      return expression.min === 0;
+    case "sequence":
+      return expression.parts.every(canBeEmpty);
+    case "choice":
+      return expression.parts.some(canBeEmpty);
+  }
+}
+
+/** The atoms that can come after each atom. */
+class Follow {
+  readonly #next = new Map<Atom, Atom[]>();
+  #numPairs = 0;
+
+  get atoms(): readonly Atom[] {
+    return [...this.#next.keys()];
+  }
+
+  of(atom: Atom): readonly Atom[] {
+    return this.#next.get(atom)!;
+  }
+
+  add(atom: Atom): void {
+    this.#next.set(atom, []);
+  }
+
+  connect(last: readonly Atom[], first: readonly Atom[]): void {
+    this.#numPairs += last.length * first.length;
+    if (this.#numPairs > MAX_PAIRS) throw new SyntaxError("it has too many alternatives in a row");
+    for (const atom of last) for (const next of first) this.#next.get(atom)!.push(next);
+  }
+}
+
+/** Computes the ends of an expression, and adds its atoms to `follow` (Glushkov). */
+function ends(expression: Expression, follow: Follow): Ends {
+  switch (expression.type) {
+    case "atom":
+      follow.add(expression);
       return { first: [expression], last: [expression], canBeEmpty: false };
     case "optional":
       return { ...ends(expression.part, follow), canBeEmpty: true };
     case "repeat": {
       const inner = ends(expression.part, follow);
       if (inner.canBeEmpty) throw new SyntaxError(`it repeats a group that can be empty: ${expression.text}`);
-      connect(inner.last, inner.first);
+      follow.connect(inner.last, inner.first);
       return { ...inner, canBeEmpty: expression.min === 0 };
     }
     case "choice": {
@@ -180,7 +335,7 @@ function ends(expression: Expression, follow: Map<Atom, Atom[]>): Ends {
       let whole: Ends = { first: [], last: [], canBeEmpty: true };
       for (const part of expression.parts) {
         const next = ends(part, follow);
-        connect(whole.last, next.first);
+        follow.connect(whole.last, next.first);
         whole = {
           first: whole.canBeEmpty ? [...whole.first, ...next.first] : whole.first,
           last: next.canBeEmpty ? [...whole.last, ...next.last] : next.last,
@@ -192,22 +347,52 @@ function ends(expression: Expression, follow: Map<Atom, Atom[]>): Ends {
   }
 }
 
-/** Returns a function that tells if two patterns match a common character. */
-function overlapping(): (a: string, b: string) => boolean {
+/** Tells if two patterns match a common character. */
+type Overlaps = (a: string, b: string) => boolean;
+
+function overlapping(): Overlaps {
   let text: string | null = null;
   const known = new Map<string, boolean>();
   return (a, b) => {
-    if (a === b) return true;
-    text ??= allCharacters();
+    if (a === b || a === "" || b === "") return true;
+    const [first, second] = [literalOf(a), literalOf(b)];
+    if (first !== null && second !== null) return first === second;
+    if (first !== null || second !== null) return new RegExp(first === null ? a : b, "u").test((first ?? second)!);
     const both = `(?=${a})${b}`;
-    const overlaps = known.get(both) ?? new RegExp(both, "u").test(text);
+    const before = known.get(both);
+    if (before !== undefined) return before;
+    if (known.size >= MAX_SCANS)
+      throw new SyntaxError("it has too many different classes of characters next to repetitions");
+    text ??= allCharacters();
+    const overlaps = new RegExp(both, "u").test(text);
     known.set(both, overlaps);
     return overlaps;
   };
 }
 
+/** Returns the character that a pattern stands for; null if it may match several. */
+function literalOf(pattern: string): string | null {
+  if (pattern !== "." && [...pattern].length === 1) return pattern;
+  const code = /^\\(?:x(..)|u\{(.*)\}|u(.{4}))$/.exec(pattern);
+  if (code !== null) return String.fromCodePoint(Number.parseInt(code.slice(1).join(""), 16));
+  return LITERAL_ESCAPES.get(pattern) ?? null;
+}
+
+const LITERAL_ESCAPES: ReadonlyMap<string, string> = new Map([
+  ["\\n", "\n"],
+  ["\\r", "\r"],
+  ["\\t", "\t"],
+]);
+
+/** Returns all characters but surrogates. */
 function allCharacters(): string {
-  const all: string[] = [];
-  for (let code = 0; code <= 0x10ffff; code++) if (code < 0xd800 || code > 0xdfff) all.push(String.fromCodePoint(code));
-  return all.join("");
+  const units = new Uint16Array(0x10000 - 0x800 + 2 * 0x100000);
+  let length = 0;
+  for (let code = 0; code < 0xd800; code++) units[length++] = code;
+  for (let code = 0xe000; code < 0x10000; code++) units[length++] = code;
+  for (let code = 0; code < 0x100000; code++) {
+    units[length++] = 0xd800 + (code >> 10);
+    units[length++] = 0xdc00 + (code & 0x3ff);
+  }
+  return new TextDecoder("utf-16le").decode(units);
 }

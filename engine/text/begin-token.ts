@@ -3,6 +3,7 @@
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { type AddedToken, tokenContent } from "./added-tokens.js";
+import { typeOf } from "./pre-tokenization.js";
 
 /**
  * Reads the begin token from `add_bos_token` in tokenizer_config.json or, if that is absent, from the post-processor in
@@ -43,7 +44,7 @@ function fromPostProcessor(definition: unknown): number | null {
     default:
       throw new EngineError(
         "unsupported_model",
-        `tokenizer.json has the post-processor ${String(definition["type"])}, which is not supported`,
+        `tokenizer.json has the post-processor ${typeOf(definition)}, which is not supported`,
       );
   }
 }

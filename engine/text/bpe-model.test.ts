@@ -217,6 +217,15 @@ describe("mergeParts", () => {
       ["a b", "c"],
     ],
   ])("splits %j", (merge, parts) => expect(mergeParts(merge)).toEqual(parts));
+
+  it.each([["ab"], [""], [["a"]], [["a", "b", "c"]], [[1, 2]], [[]], [null], [5], [{}]])("refuses %j", (merge) => {
+    expect(() => mergeParts(merge)).toThrow(
+      expect.objectContaining({
+        code: "invalid_model",
+        message: expect.stringMatching(/^tokenizer.json: a merge must be two tokens. Given: /) as string,
+      }),
+    );
+  });
 });
 
 /** Returns the character of a byte in GPT-2's vocabulary. */

@@ -6,15 +6,21 @@
  */
 
 import type { Budget } from "../budget.js";
-import { assert } from "../errors.js";
+import { assert, described, EngineError } from "../errors.js";
 
 export type Merge = string | readonly [string, string];
 
-/** @returns the two parts of a merge; tokenizer.json has two notations for merges */
-export function mergeParts(merge: Merge): readonly [string, string] {
-  if (typeof merge !== "string") return merge;
-  const space = merge.indexOf(" ");
-  return [merge.slice(0, space), merge.slice(space + 1)];
+/**
+ * @returns the two parts of a merge; tokenizer.json has two notations for merges
+ * @throws EngineError invalid_model for anything else
+ */
+export function mergeParts(merge: unknown): readonly [string, string] {
+  if (Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === "string"))
+    return merge as [string, string];
+  const space = typeof merge === "string" ? merge.indexOf(" ") : -1;
+  if (space >= 0) return [(merge as string).slice(0, space), (merge as string).slice(space + 1)];
+  const message = `tokenizer.json: a merge must be two tokens. Given: ${described(merge)}`;
+  throw new EngineError("invalid_model", message);
 }
 
 export class MergeTable {

@@ -8,7 +8,7 @@ import { partsOf } from "./pre-tokenization.js";
 import type { CompilePattern } from "./word-splitter.js";
 
 export class Normalizer {
-  readonly #steps: readonly ((text: string) => string)[];
+  readonly #steps: readonly Step[];
 
   constructor(definition: JsonObject, compile: CompilePattern) {
     this.#steps = partsOf(definition, "normalizers").map((part) => step(part, compile));
@@ -20,8 +20,9 @@ export class Normalizer {
   /** @throws EngineError out_of_range if the normalized text is longer than any text that is accepted */
   normalize(text: string, budget: Budget, param: string | null): string {
     let normalized = text;
-    for (const apply of this.#steps) {
-      budget.spend(1 + Math.ceil(normalized.length / CHARACTERS_PER_STEP));
+    for (const { apply, charactersPerStep } of this.#steps) {
+      const before = normalized.length;
+      budget.spend(1 + Math.ceil(before / charactersPerStep));
       try {
         normalized = apply(normalized);
       } catch (error) {
@@ -29,6 +30,7 @@ export class Normalizer {
         throw error;
       }
       if (normalized.length > LIMITS.maxNormalizedCharacters) throw tooLong(param);
+      budget.spend(Math.max(0, normalized.length - before));
     }
     return normalized;
   }
@@ -36,10 +38,20 @@ export class Normalizer {
 
 class TooLong extends Error {}
 
-/** Normalizing a character takes some nanoseconds, a step of a budget ten and more. */
-const CHARACTERS_PER_STEP = 8;
+interface Step {
+  readonly apply: (text: string) => string;
+  /** Characters that count as one step of the budget. The characters by which a text grows count as one each. */
+  readonly charactersPerStep: number;
+}
 
-function step(definition: JsonObject, compile: CompilePattern): (text: string) => string {
+function step(definition: JsonObject, compile: CompilePattern): Step {
+  // Most steps take some nanoseconds for a character; a pattern can match at each, which takes about a hundred.
+  if (definition["type"] !== "Replace") return { apply: transformation(definition), charactersPerStep: 8 };
+  const apply = replacing(compile(definition["pattern"]), contentOf(definition, "content"));
+  return { apply, charactersPerStep: 1 };
+}
+
+function transformation(definition: JsonObject): (text: string) => string {
   const type = definition["type"];
   switch (type) {
     case "NFC":
@@ -53,12 +65,10 @@ function step(definition: JsonObject, compile: CompilePattern): (text: string) =
       const [left, right] = [Boolean(definition["strip_left"]), Boolean(definition["strip_right"])];
       return (text) => (left ? (right ? text.trim() : text.trimStart()) : right ? text.trimEnd() : text);
     }
-    case "Prepend": {
+    default: {
       const prefix = contentOf(definition, "prepend");
       return (text) => prefix + text;
     }
-    default:
-      return replacing(compile(definition["pattern"]), contentOf(definition, "content"));
   }
 }
 

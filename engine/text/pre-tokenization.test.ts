@@ -69,6 +69,16 @@ describe("preparePreTokenizer", () => {
     expect(cut).toEqual(["I", "'m", " we", "'ve", " ", " 10", " a\u00e9", "!?", "\n\n", " x"]);
   });
 
+  it.each(["▁", "]", "^", "\\", "-", ".", "a", "😀"])(
+    "splits words at the Metaspace %s, whatever it means in a pattern",
+    (space) => {
+      const prepared = preparePreTokenizer({ type: "Metaspace", replacement: space })!;
+      const [, words] = prepared["pretokenizers"] as [object, { pattern: { Regex: string } }];
+      const pattern = new RegExp(words.pattern.Regex, "gu");
+      expect(`${space}x${space}yz`.match(pattern)).toEqual([`${space}x`, `${space}yz`]);
+    },
+  );
+
   it("refuses a definition that is not an object", () => {
     const refused = expect.objectContaining({
       code: "invalid_model",
@@ -79,6 +89,22 @@ describe("preparePreTokenizer", () => {
 
   it.each<[unknown, string]>([
     [{ type: "Whitespace" }, "tokenizer.json has the pre-tokenizer Whitespace, which is not supported"],
+    [{}, "tokenizer.json has the pre-tokenizer without a type, which is not supported"],
+    [{ type: 5 }, "tokenizer.json has the pre-tokenizer of type 5, which is not supported"],
+    [{ type: "a\n" }, 'tokenizer.json has the pre-tokenizer of type "a\\n", which is not supported'],
+    [
+      { type: "x".repeat(1000) },
+      `tokenizer.json has the pre-tokenizer of type "${"x".repeat(80)}...", which is not supported`,
+    ],
+    [{ type: "Split" }, "tokenizer.json has the pre-tokenizer Split with no behavior, which is not supported"],
+    [
+      { type: "Split", behavior: ["x"] },
+      "tokenizer.json has the pre-tokenizer Split with behavior an array of 1, which is not supported",
+    ],
+    ...["", "ab", 5, null].map((replacement): [object, string] => [
+      { type: "Metaspace", replacement },
+      "tokenizer.json: a Metaspace must replace by one character. Given: ",
+    ]),
     [
       { ...split, behavior: "Removed" },
       "tokenizer.json has the pre-tokenizer Split with behavior Removed, which is not supported",

@@ -4,7 +4,7 @@
  */
 
 import { type JsonObject, isObject } from "../json.js";
-import { EngineError } from "../errors.js";
+import { described, EngineError } from "../errors.js";
 
 /** @returns the pre-tokenizer definition for the library; null if the tokenizer has none */
 export function preparePreTokenizer(definition: unknown): JsonObject | null {
@@ -26,7 +26,7 @@ export function preparePreTokenizer(definition: unknown): JsonObject | null {
     case "Metaspace":
       return prepareMetaspace(definition);
     default:
-      throw unsupported(`pre-tokenizer ${String(definition["type"])}`);
+      throw unsupported(`pre-tokenizer ${typeOf(definition)}`);
   }
 }
 
@@ -49,9 +49,17 @@ export function prepareNormalizer(definition: unknown): JsonObject | null {
     case "Strip":
       return definition;
     default:
-      throw unsupported(`normalizer ${String(definition["type"])}`);
+      throw unsupported(`normalizer ${typeOf(definition)}`);
   }
 }
+
+/** Returns what follows the name of a part of tokenizer.json in an error: its type, such as `Whitespace`. */
+export function typeOf({ type }: JsonObject): string {
+  if (type === undefined) return "without a type";
+  return isName(type) ? type : `of type ${described(type)}`;
+}
+
+const isName = (value: unknown): value is string => typeof value === "string" && /^\w{1,80}$/.test(value);
 
 /** Returns true if bytes are mapped to characters as in GPT-2. */
 export function isByteLevel(preTokenizer: JsonObject | null): boolean {
@@ -77,20 +85,31 @@ function prepareByteLevel(definition: JsonObject): JsonObject {
 }
 
 function prepareSplit(definition: JsonObject): JsonObject {
-  const behavior = String(definition["behavior"]);
+  const { behavior } = definition;
   const inverted = definition["invert"] === true;
   if (behavior === "Isolated" && !inverted) return definition;
   if (behavior === "Removed" && inverted) return definition;
-  throw unsupported(`pre-tokenizer Split with behavior ${behavior}${inverted ? ", inverted" : ""}`);
+  const shown =
+    behavior === undefined ? "no behavior" : `behavior ${isName(behavior) ? behavior : described(behavior)}`;
+  throw unsupported(`pre-tokenizer Split with ${shown}${inverted ? ", inverted" : ""}`);
 }
 
 function prepareMetaspace(definition: JsonObject): JsonObject {
-  const replacement = typeof definition["replacement"] === "string" ? definition["replacement"] : "▁";
+  const replacement = metaspaceReplacement(definition);
   const scheme = definition["prepend_scheme"] ?? (definition["add_prefix_space"] === false ? "never" : "always");
   const metaspace = { type: "Metaspace", replacement, prepend_scheme: scheme };
   if (definition["split"] === false) return metaspace;
   // The library does not split words here; each word should start with the replacement character.
-  return { type: "Sequence", pretokenizers: [metaspace, split(`${replacement}[^${replacement}]*`)] };
+  const escaped = replacement.replace(/[\\^$.*+?()[\]{}|]/, "\\$&");
+  return { type: "Sequence", pretokenizers: [metaspace, split(`${escaped}[^${escaped}]*`)] };
+}
+
+/** Returns the character that stands for a space. @throws EngineError invalid_model if it is not one character */
+export function metaspaceReplacement(definition: JsonObject): string {
+  const { replacement = "▁" } = definition;
+  if (typeof replacement === "string" && [...replacement].length === 1) return replacement;
+  const given = described(replacement);
+  throw new EngineError("invalid_model", `tokenizer.json: a Metaspace must replace by one character. Given: ${given}`);
 }
 
 const split = (regex: string): JsonObject => ({

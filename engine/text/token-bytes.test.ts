@@ -73,8 +73,33 @@ describe("byteDecoder, SentencePiece", () => {
     [{ type: "Replace", content: "" }, expression],
     [{ type: "Replace", pattern: { String: "a" } }, expression],
     [{ type: "CTC" }, "the decoder CTC"],
+    [{}, "the decoder without a type"],
+    [{ type: "Replace", pattern: { String: "" }, content: "a" }, "a decoder Replace of an empty text"],
   ])("refuses %j", (decoder, words) => {
     expect(() => byteDecoder(decoder, false)).toThrow(`tokenizer.json has ${words}, ${NO_TEXT}`);
+  });
+
+  it("refuses replacements that make a token far longer, one step or many", () => {
+    const growth = { type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" };
+    const refused = "a decoder that makes a token longer than 65536 characters";
+    const once = { ...growth, content: "x".repeat(70_000) };
+    for (const decoder of [sequence(...Array<typeof growth>(30).fill(growth)), sequence(once)]) {
+      expect(byteDecoder(decoder, false).vocabBytes("b")).toEqual(new Uint8Array([0x62]));
+      for (const bytesOf of [byteDecoder(decoder, false).vocabBytes, byteDecoder(decoder, false).addedBytes])
+        expect(() => bytesOf("a")).toThrow(`tokenizer.json has ${refused}, ${NO_TEXT}`);
+    }
+    const long = "b".repeat(70_000);
+    expect(byteDecoder(sequence(growth), false).vocabBytes(long)).toHaveLength(70_000);
+    expect(() => byteDecoder(sequence(...Array<typeof growth>(65).fill(growth)), false)).toThrow(
+      "tokenizer.json has 65 decoders; supported: up to 64",
+    );
+  });
+
+  it.each([-1, 0.5, 1e308, "1", null, {}])("refuses a Strip that starts at %j", (start) => {
+    const decoder = sequence({ type: "Fuse" }, { type: "Strip", content: " ", start, stop: 0 });
+    const message = /^tokenizer.json: the start of a decoder Strip must be an integer from 0. Given: /;
+    if (start === null) expect(byteDecoder(decoder, false).numLeadingSpaces).toBe(0);
+    else expect(() => byteDecoder(decoder, false)).toThrow(message);
   });
 
   it("refuses a decoder that is not an object", () => {
@@ -105,6 +130,14 @@ describe("TokenBytes", () => {
     expect(asked).toEqual([...tokens.keys()]);
     tokens.forEach((token, id) => expect([...bytes.of(id)]).toEqual([...token]));
     for (const id of [-1, 7, 1000]) expect(bytes.of(id).length).toBe(0);
+  });
+
+  it("refuses more bytes than any tokenizer has", () => {
+    const token = new Uint8Array(1 << 20);
+    expect(new TokenBytes(16, () => token).of(15)).toHaveLength(1 << 20);
+    expect(() => new TokenBytes(17, () => token)).toThrow(
+      "the tokens of tokenizer.json have more than 16777216 bytes in total",
+    );
   });
 
   it("stores tokens that exactly fill the initial buffer", () => {

@@ -4,7 +4,9 @@
  */
 
 import { type JsonObject, isObject } from "../json.js";
-import { EngineError } from "../errors.js";
+import { described, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { metaspaceReplacement, typeOf } from "./pre-tokenization.js";
 
 /** A decoder that works on single tokens. */
 export interface ByteDecoder {
@@ -25,10 +27,13 @@ export interface ByteDecoder {
  */
 export function byteDecoder(decoder: unknown, isByteLevel: boolean): ByteDecoder {
   const steps = flatten(decoder ?? null);
-  const types = steps.map((step) => String(step["type"]));
+  if (steps.length > LIMITS.maxTokenizerSteps) {
+    const message = `tokenizer.json has ${steps.length} decoders; supported: up to ${LIMITS.maxTokenizerSteps}`;
+    throw new EngineError("unsupported_model", message);
+  }
   if (isByteLevel) {
-    const other = types.find((type) => type !== "ByteLevel" && type !== "Fuse");
-    if (other !== undefined) throw unsupported(`the decoder ${other} after a byte-level pre-tokenizer`);
+    const other = steps.find(({ type }) => type !== "ByteLevel" && type !== "Fuse");
+    if (other !== undefined) throw unsupported(`the decoder ${typeOf(other)} after a byte-level pre-tokenizer`);
     return { vocabBytes: spelledBytes, addedBytes: (content) => utf8.encode(content), numLeadingSpaces: 0 };
   }
   if (steps.length === 0) throw unsupported("no decoder and no byte-level pre-tokenizer");
@@ -40,13 +45,20 @@ export class TokenBytes {
   readonly #bytes: Uint8Array;
   readonly #offsets: Uint32Array;
 
-  /** @param bytesOf maps a token id below `vocabSize` to its bytes; empty for an unused id or a token without text */
+  /**
+   * @param bytesOf maps a token id below `vocabSize` to its bytes; empty for an unused id or a token without text
+   * @throws EngineError unsupported_model if the tokens have too many bytes in total
+   */
   constructor(vocabSize: number, bytesOf: (tokenId: number) => Uint8Array) {
     this.#offsets = new Uint32Array(vocabSize + 1);
     let bytes = new Uint8Array(vocabSize * 8);
     let length = 0;
     for (let tokenId = 0; tokenId < vocabSize; tokenId++) {
       const token = bytesOf(tokenId);
+      if (length + token.length > LIMITS.maxTokensBytes) {
+        const message = `the tokens of tokenizer.json have more than ${LIMITS.maxTokensBytes} bytes in total`;
+        throw new EngineError("unsupported_model", message);
+      }
       if (length + token.length > bytes.length) {
         const larger = new Uint8Array((length + token.length) * 2);
         larger.set(bytes);
@@ -126,19 +138,19 @@ function sentencePieceDecoder(steps: readonly JsonObject[]): ByteDecoder {
         if (!isFused || step["content"] !== " " || (step["stop"] ?? 0) !== 0) {
           throw unsupported("a decoder Strip other than of spaces at the beginning of the text");
         }
-        numLeadingSpaces = Number(step["start"] ?? 0);
+        numLeadingSpaces = numStripped(step["start"] ?? 0);
         break;
       case "Metaspace":
         if (steps.length > 1) throw unsupported("the decoder Metaspace among others");
-        replacements.push({ from: String(step["replacement"] ?? "▁"), to: " " });
+        replacements.push({ from: metaspaceReplacement(step), to: " " });
         numLeadingSpaces = step["prepend_scheme"] === "never" || step["add_prefix_space"] === false ? 0 : 1;
         break;
       default:
-        throw unsupported(`the decoder ${String(step["type"])}`);
+        throw unsupported(`the decoder ${typeOf(step)}`);
     }
   }
   const addedBytes = (content: string): Uint8Array =>
-    utf8.encode(replacements.reduce((text, { from, to }) => text.replaceAll(from, to), content));
+    utf8.encode(replacements.reduce((text, { from, to }) => replaced(text, from, to), content));
   const vocabBytes = (token: string): Uint8Array => {
     const byte = hasByteFallback ? fallbackByte(token) : null;
     return byte === null ? addedBytes(token) : Uint8Array.of(byte);
@@ -158,7 +170,23 @@ function replacement(step: JsonObject): { from: string; to: string } {
   const to = step["content"];
   if (typeof from !== "string" || typeof to !== "string")
     throw unsupported("a decoder Replace with a regular expression");
+  if (from === "") throw unsupported("a decoder Replace of an empty text");
   return { from, to };
+}
+
+/** Replaces all occurrences, unless the text becomes far longer than a token's: each step can multiply its length. */
+function replaced(text: string, from: string, to: string): string {
+  const parts = text.split(from);
+  const length = text.length + (parts.length - 1) * (to.length - from.length);
+  if (length > Math.max(text.length, LIMITS.maxTokenCharacters))
+    throw unsupported(`a decoder that makes a token longer than ${LIMITS.maxTokenCharacters} characters`);
+  return parts.join(to);
+}
+
+function numStripped(start: unknown): number {
+  if (Number.isSafeInteger(start) && (start as number) >= 0) return start as number;
+  const message = `tokenizer.json: the start of a decoder Strip must be an integer from 0. Given: ${described(start)}`;
+  throw new EngineError("invalid_model", message);
 }
 
 function flatten(decoder: unknown): JsonObject[] {

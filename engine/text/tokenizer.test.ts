@@ -260,6 +260,16 @@ describe("the begin token", () => {
     expect(failure(() => withProcessor(null, { add_bos_token: true })).code).toBe("invalid_model");
     const twice = { ...template("<|end|>", "<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
     expect(failure(() => withProcessor(twice)).code).toBe("unsupported_model");
+    for (const id of [-1, 0.5, 2 ** 31, 5000]) {
+      const processor = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: [id] } } };
+      expect(failure(() => withProcessor(processor))).toMatchObject({
+        code: "invalid_model",
+        message: `tokenizer.json begins texts with token ${id}, which does not exist`,
+      });
+    }
+    expect(failure(() => withProcessor({})).message).toBe(
+      "tokenizer.json has the post-processor without a type, which is not supported",
+    );
     expect(failure(() => withProcessor({ type: "BertProcessing" }))).toMatchObject({
       code: "unsupported_model",
       message: "tokenizer.json has the post-processor BertProcessing, which is not supported",
@@ -510,6 +520,21 @@ describe("unsupported definitions", () => {
       { ...base, normalizer: { type: "Precompiled" } },
       "Precompiled",
     ],
+    ["a model without a type", { model: { vocab: {}, merges: [] } }, "the model without a type; supported: BPE"],
+    [
+      "a wrong pattern",
+      { ...base, normalizer: { type: "Replace", pattern: { Regex: "\n\\p{Nope}" }, content: "" } },
+      "has a pattern that is not supported: Invalid property name",
+    ],
+    [
+      "a normalizer that takes too long for the added tokens",
+      {
+        ...base,
+        added_tokens: Array.from({ length: 20_000 }, (_, index) => ({ id: 1000 + index, content: `<${index}>` })),
+        normalizer: { type: "Sequence", normalizers: Array<object>(60).fill({ type: "Lowercase" }) },
+      },
+      "a normalizer that takes too long for the added tokens",
+    ],
     ["a missing decoder", { ...llama, decoder: null }, "no decoder"],
     ["an unknown decoder", { ...llama, decoder: { type: "CTC" } }, "CTC"],
     [
@@ -557,6 +582,15 @@ describe("unsupported definitions", () => {
     const empty = { ...base, model: { type: "BPE", vocab: {}, merges: [] } };
     expect(failure(() => new Tokenizer(empty, {})).code).toBe("unsupported_model");
     expect(failure(() => new Tokenizer({}, {})).message).toBe("tokenizer.json has no model");
+    for (const id of [-1, 0.5, "1", null, 2 ** 60, [1]]) {
+      const json = { ...base, model: { type: "BPE", vocab: { a: 0, "b\n": id }, merges: [] } };
+      expect(failure(() => new Tokenizer(json, {}))).toMatchObject({
+        code: "invalid_model",
+        message: expect.stringMatching(
+          /^tokenizer.json: the id of "b\\n" must be an integer from 0. Given: /,
+        ) as string,
+      });
+    }
     expect(failure(() => new Tokenizer({ model: { type: "BPE", vocab: {} } }, {})).message).toBe(
       "tokenizer.json: the BPE model has no vocab or no merges",
     );

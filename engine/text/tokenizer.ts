@@ -9,7 +9,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { Budget } from "../budget.js";
 import { type JsonObject, isObject } from "../json.js";
-import { described, EngineError } from "../errors.js";
+import { described, EngineError, quoted } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import {
   type AddedToken,
@@ -23,7 +23,7 @@ import { checkBacktracking } from "./backtracking.js";
 import { readBeginToken } from "./begin-token.js";
 import { BpeModel } from "./bpe-model.js";
 import { Normalizer } from "./normalizer.js";
-import { isByteLevel, prepareNormalizer, preparePreTokenizer } from "./pre-tokenization.js";
+import { isByteLevel, prepareNormalizer, preparePreTokenizer, typeOf } from "./pre-tokenization.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { TokenBytes, byteDecoder } from "./token-bytes.js";
 import { WordSplitter } from "./word-splitter.js";
@@ -86,7 +86,7 @@ export class Tokenizer {
     const preTokenizer = preparePreTokenizer(json["pre_tokenizer"]);
     this.#normalizer = normalizer === null ? null : new Normalizer(normalizer, compilePattern);
     this.#splitter = new WordSplitter(preTokenizer, compilePattern);
-    this.#vocab = new Map(Object.entries(model["vocab"] as Record<string, number>));
+    this.#vocab = readVocab(model["vocab"] as JsonObject);
     this.addedTokens = readAddedTokens(json, config, this.#vocab);
     this.#added = new Map(this.addedTokens.map((token) => [token.id, token]));
     this.beginTokenId = readBeginToken(json, config, this.addedTokens);
@@ -114,6 +114,10 @@ export class Tokenizer {
       if (added !== undefined) return this.isSpecial(tokenId) ? NO_BYTES : decoder.addedBytes(added.content);
       return name === undefined ? NO_BYTES : decoder.vocabBytes(name);
     });
+    if (this.beginTokenId !== null && !this.hasToken(this.beginTokenId)) {
+      const message = `tokenizer.json begins texts with token ${this.beginTokenId}, which does not exist`;
+      throw new EngineError("invalid_model", message);
+    }
     this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(model, this.#vocab, this.#splitter.endsWithBytes));
   }
 
@@ -223,7 +227,7 @@ export class Tokenizer {
   #encoding(reserved: ReadonlySet<number>, model: BpeModel): TextEncoding {
     const tokens = this.addedTokens.filter((token) => !reserved.has(token.id));
     const normalizer = this.#normalizer;
-    const { budget } = new Run(0, null, {});
+    const budget = new Budget(LIMITS.minEncodingSteps, tokensTooSlow);
     return {
       asGiven: new AddedTokenFinder(tokens.filter((token) => normalizer === null || !token.normalized)),
       normalized: new AddedTokenFinder(
@@ -267,6 +271,9 @@ class Run {
 const tooSlow = (param: string | null): EngineError =>
   new EngineError("out_of_range", "The model's tokenizer takes too long to divide this text into tokens.", param);
 
+const tokensTooSlow = (): EngineError =>
+  new EngineError("unsupported_model", "tokenizer.json has a normalizer that takes too long for the added tokens");
+
 /** Encoding rules for one kind of text: the added tokens that it can contain, and the merges. */
 interface TextEncoding {
   readonly asGiven: AddedTokenFinder;
@@ -291,12 +298,8 @@ export function checkWellFormed(text: string, param: string | null): void {
 
 function checkedModel(model: unknown): JsonObject {
   if (!isObject(model)) throw new EngineError("invalid_model", "tokenizer.json has no model");
-  if (model["type"] !== "BPE") {
-    throw new EngineError(
-      "unsupported_model",
-      `tokenizer.json has a model of type ${String(model["type"])}; supported: BPE`,
-    );
-  }
+  if (model["type"] !== "BPE")
+    throw new EngineError("unsupported_model", `tokenizer.json has the model ${typeOf(model)}; supported: BPE`);
   if (!isObject(model["vocab"]) || !Array.isArray(model["merges"])) {
     throw new EngineError("invalid_model", "tokenizer.json: the BPE model has no vocab or no merges");
   }
@@ -305,11 +308,23 @@ function checkedModel(model: unknown): JsonObject {
     if (value !== undefined && value !== null && value !== "" && value !== 0) {
       throw new EngineError(
         "unsupported_model",
-        `tokenizer.json has a BPE model with ${option} ${JSON.stringify(value)}, which is not supported`,
+        `tokenizer.json has a BPE model with ${option} ${described(value)}, which is not supported`,
       );
     }
   }
   return model;
+}
+
+function readVocab(vocab: JsonObject): ReadonlyMap<string, number> {
+  const ids = new Map<string, number>();
+  for (const [name, id] of Object.entries(vocab)) {
+    if (!Number.isSafeInteger(id) || (id as number) < 0) {
+      const message = `tokenizer.json: the id of ${quoted(name)} must be an integer from 0. Given: ${described(id)}`;
+      throw new EngineError("invalid_model", message);
+    }
+    ids.set(name, id as number);
+  }
+  return ids;
 }
 
 /** Definition of a library tokenizer that does nothing. */
@@ -338,12 +353,21 @@ function compilePattern(pattern: unknown): RegExp {
   } catch (error) {
     throw new EngineError(
       "unsupported_model",
-      `tokenizer.json has a pattern that is not supported: ${(error as Error).message}`,
+      `tokenizer.json has a pattern that is not supported: ${reasonOf(error)}`,
       null,
       { cause: error },
     );
   }
 }
+
+/** Shortens the runtime's error about a pattern, which quotes all of it before it gives the reason. */
+function reasonOf(error: unknown): string {
+  const { message } = error as Error;
+  const reason = /^Invalid regular expression: [^]*\/[a-z]*: (.*)$/.exec(message)?.[1] ?? message;
+  return reason.replace(/[\s\p{Cc}]+/gu, " ").slice(0, MAX_REASON_LENGTH);
+}
+
+const MAX_REASON_LENGTH = 300;
 
 function largest(...collections: Iterable<number>[]): number {
   let value = -1;

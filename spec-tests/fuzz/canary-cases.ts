@@ -12,7 +12,7 @@ export async function openCases(): Promise<PrepareCase> {
   };
 }
 
-const ACCEPTED: Outcome = { type: "accepted" };
+const ACCEPTED: Outcome = { type: "accepted", refusals: [] };
 const kept: unknown[] = [];
 
 const USES: Readonly<Record<string, () => Promise<Outcome>>> = {

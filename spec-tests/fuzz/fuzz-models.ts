@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { writeBases } from "./bases.js";
 import { KIND_NAMES } from "./kinds.js";
 import { seedOf } from "./random.js";
-import { isFailure, runCases, type Case, type CaseResult } from "./run-cases.js";
+import { isFailure, runCases, type Case, type CaseResult, type Verdict } from "./run-cases.js";
 
 const { values } = parseArgs({
   options: {
@@ -74,10 +74,15 @@ function* casesOf({ cases, seed, kinds, only }: typeof values): Generator<Case> 
   }
 }
 
+/** A model is used in full if none of the requests to it is refused; such models are also counted as accepted. */
+function isOf(verdict: Verdict, column: Verdict["type"] | "in full"): boolean {
+  return column === "in full" ? verdict.type === "accepted" && verdict.refusals.length === 0 : verdict.type === column;
+}
+
 function tableOf(results: readonly CaseResult[]): string {
-  const columns = ["accepted", "refused", "fault", "over the limit", "crashed", "too much memory"] as const;
+  const columns = ["in full", "accepted", "refused", "fault", "over the limit", "crashed", "too much memory"] as const;
   const row = (name: string, own: readonly CaseResult[]): string => {
-    const counts = columns.map((type) => own.filter(({ verdict }) => verdict.type === type).length);
+    const counts = columns.map((type) => own.filter(({ verdict }) => isOf(verdict, type)).length);
     const slowest = own.reduce((max, { durationMs }) => Math.max(max, durationMs), 0);
     return `| ${[name, own.length, ...counts, `${Math.round(slowest)} ms`].join(" | ")} |`;
   };

@@ -3,10 +3,11 @@
 import { createHash } from "node:crypto";
 
 import { BASES } from "./bases.js";
-import { joined, mutateBytes } from "./mutate-bytes.js";
-import { hostileJson, hostileString, mutateJson } from "./mutate-json.js";
+import { joined, mutateBytes, mutateValues } from "./mutate-bytes.js";
+import { hostileJson, mutateJson } from "./mutate-json.js";
 import { mutateOnnx } from "./mutate-onnx.js";
 import { randomTemplate } from "./random-template.js";
+import { withHostileParts } from "./random-tokenizer.js";
 import type { Random } from "./random.js";
 
 /** An entry of a model's folder: a file's contents, or something that is not a plain file. */
@@ -55,7 +56,7 @@ function mutateSafetensors(random: Random, files: Files): void {
     const header = Buffer.from(bytes.subarray(8, 8 + headerBytes)).toString();
     const data = bytes.subarray(8 + headerBytes);
     if (random.chance(0.15)) return safetensorsFile(header, random.pick(LENGTHS), data);
-    if (random.chance(0.15)) return safetensorsFile(header, null, mutateBytes(random, data));
+    if (random.chance(0.3)) return safetensorsFile(header, null, mutateValues(random, data));
     if (random.chance(0.1)) return safetensorsFile(withoutMetadata(random, header), null, data);
     return safetensorsFile(mutateJson(random, header), null, random.chance(0.9) ? data : mutateBytes(random, data));
   });
@@ -91,155 +92,12 @@ function mutateGraph(random: Random, files: Files): void {
 }
 
 function mutateTokenizer(random: Random, files: Files): void {
-  if (random.chance(0.2)) change(files, "tokenizer_config.json", (bytes) => mutatedText(random, bytes));
-  else if (random.chance(0.4)) change(files, "tokenizer.json", (bytes) => withHostilePart(random, bytes));
+  if (random.chance(0.15)) change(files, "tokenizer_config.json", (bytes) => mutatedText(random, bytes));
+  else if (random.chance(0.7))
+    change(files, "tokenizer.json", (bytes) => Buffer.from(withHostileParts(random, Buffer.from(bytes).toString())));
   else change(files, "tokenizer.json", (bytes) => mutatedText(random, bytes));
   signed(files);
 }
-
-interface TokenizerJson {
-  added_tokens: object[];
-  normalizer: unknown;
-  pre_tokenizer: unknown;
-  decoder: unknown;
-  post_processor: unknown;
-  model: { vocab: Record<string, number>; merges: unknown[] };
-}
-
-/** Replaces one part of a tokenizer by one that is well-formed and hostile. */
-function withHostilePart(random: Random, bytes: Uint8Array): Uint8Array {
-  const json = JSON.parse(Buffer.from(bytes).toString()) as TokenizerJson;
-  const { model } = json;
-  const words = Object.keys(model.vocab);
-  const pattern = random.pick(PATTERNS);
-  switch (random.below(10)) {
-    case 0:
-      json.pre_tokenizer = { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
-      break;
-    case 1:
-      json.pre_tokenizer = {
-        type: "Sequence",
-        pretokenizers: [
-          {
-            type: "Split",
-            pattern: { Regex: pattern },
-            behavior: random.pick(["Isolated", "Removed"]),
-            invert: random.chance(0.5),
-          },
-          ...(random.chance(0.5)
-            ? [{ type: "ByteLevel", add_prefix_space: random.chance(0.5), use_regex: random.chance(0.5) }]
-            : []),
-          ...random.times(random.pick([0, 1, 100]), () => ({ type: "Digits", individual_digits: true })),
-        ],
-      };
-      break;
-    case 2:
-      json.normalizer = {
-        type: "Replace",
-        pattern: random.pick([{ Regex: pattern }, { String: "" }, { String: "a" }]),
-        content: hostileString(random),
-      };
-      break;
-    case 3: {
-      // Each step makes the text several times as long.
-      const growth = { type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" };
-      json.normalizer = { type: "Sequence", normalizers: random.times(random.pick([2, 8, 30]), () => growth) };
-      break;
-    }
-    case 4:
-      json.normalizer = { type: "Prepend", prepend: hostileString(random) };
-      break;
-    case 5:
-      model.merges = [
-        ...random.times(random.pick([1, 100, 100_000]), () => `${random.pick(words)} ${random.pick(words)}`),
-        ...model.merges,
-      ];
-      break;
-    case 6:
-      model.merges = [
-        ...model.merges,
-        ...model.merges,
-        [random.pick(words)],
-        " ",
-        "",
-        ["", ""],
-        [random.pick(words), random.pick(words)],
-      ];
-      break;
-    case 7:
-      model.vocab[random.pick([...words, "new"])] = random.pick([
-        -1,
-        0.5,
-        0,
-        257,
-        2_097_151,
-        2_097_152,
-        2 ** 31,
-        2 ** 32,
-        2 ** 53,
-      ]);
-      break;
-    case 8:
-      json.added_tokens = random.times(random.pick([1, 300, 20_000]), () => ({
-        id: random.pick([0, 1, 256, 300, 2_097_151, 2 ** 40]) + random.below(100),
-        content: random.pick([hostileString(random), `<${random.below(1e6)}>`]),
-        special: random.chance(0.5),
-        normalized: random.chance(0.5),
-        lstrip: random.chance(0.5),
-        rstrip: random.chance(0.5),
-        single_word: random.chance(0.5),
-      }));
-      break;
-    default:
-      json.decoder = random.pick([
-        {
-          type: "Sequence",
-          decoders: random.times(30, () => ({ type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" })),
-        },
-        {
-          type: "Sequence",
-          decoders: [
-            { type: "Replace", pattern: { String: "" }, content: "ab" },
-            { type: "Fuse" },
-            { type: "Strip", content: " ", start: random.pick([-1, 0.5, 1e308]), stop: 0 },
-          ],
-        },
-        { type: "Metaspace", replacement: hostileString(random) },
-        { type: "ByteLevel" },
-        null,
-      ]);
-  }
-  return Buffer.from(JSON.stringify(json));
-}
-
-/** Regular expressions that are wrong, empty, or take exponential time on the texts of use-model.ts. */
-const PATTERNS = [
-  "(a+)+$",
-  "(a|a)*b",
-  "(a*)*b",
-  "(\\p{L}+)+\\d",
-  "^(\\w+\\s?)*$",
-  "(.*)*x",
-  "(?=(a+))a*b\\1",
-  "",
-  "|",
-  "(?:)",
-  "^",
-  "\\b",
-  "a{1,65536}",
-  "(a{1,1000}){1,1000}",
-  "(?i:a)",
-  "(?<x>a)",
-  "[",
-  "(",
-  "(?<=a+)b",
-  "\\p{Nope}",
-  "(?>a+)",
-  "[[:alpha:]]",
-  "\\",
-  "(".repeat(5000) + ")".repeat(5000),
-  "a|".repeat(50_000),
-] as const;
 
 function mutateTemplate(random: Random, files: Files): void {
   const template = random.chance(0.1)
@@ -314,7 +172,9 @@ function mutatePack(random: Random, files: Files): void {
       signed(files);
       return;
     case 4:
-      change(files, "weights.bin", (bytes) => mutateBytes(random, bytes));
+      change(files, "weights.bin", (bytes) =>
+        random.chance(0.6) ? mutateValues(random, bytes) : mutateBytes(random, bytes),
+      );
       signed(files);
       return;
     default: {
@@ -341,6 +201,12 @@ function withOtherTensor(random: Random, bytes: Uint8Array): Uint8Array {
 /** Puts something that is not a plain file in the place of one, or a file of another size. */
 function mutateFolder(random: Random, files: Files, among: readonly string[] = [...files.keys()]): void {
   const name = random.pick(among);
+  if (random.chance(0.2)) {
+    const moved = `${name}.moved`;
+    files.set(moved, files.get(name)!);
+    files.set(name, { kind: "link", to: moved.slice(moved.lastIndexOf("/") + 1) });
+    return;
+  }
   const other = random.pick([...files.keys()]);
   const entries: Entry[] = [
     { kind: "folder" },
@@ -375,7 +241,7 @@ function change(files: Files, name: string, mutate: (bytes: Uint8Array, name: st
 }
 
 function mutatedText(random: Random, bytes: Uint8Array): Uint8Array {
-  if (random.chance(0.15)) return mutateBytes(random, bytes);
+  if (random.chance(0.05)) return mutateBytes(random, bytes);
   return Buffer.from(mutateJson(random, Buffer.from(bytes).toString()));
 }
 

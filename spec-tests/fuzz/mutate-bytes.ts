@@ -24,6 +24,13 @@ export function mutateBytes(random: Random, bytes: Uint8Array): Uint8Array {
   }
 }
 
+/** Returns a changed copy of the same length. */
+export function mutateValues(random: Random, bytes: Uint8Array): Uint8Array {
+  if (random.chance(0.5) || bytes.length < 8) return flipped(random, bytes);
+  const at = random.below(bytes.length - 7);
+  return joined(bytes.subarray(0, at), hostileNumber(random), bytes.subarray(at + 8));
+}
+
 function flipped(random: Random, bytes: Uint8Array): Uint8Array {
   const copy = bytes.slice();
   for (let left = random.pick([1, 1, 2, 10, 100]); left > 0 && copy.length > 0; left--) {

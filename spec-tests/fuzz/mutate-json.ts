@@ -17,17 +17,26 @@ class Entries {
 
 type Tree = string | number | boolean | null | Raw | Entries | Tree[];
 
-/** Returns a changed copy of the JSON text `json`, after one to four mutations. */
+/**
+ * Returns a changed copy of the JSON text `json`, after one to four mutations. Most copies are JSON that a strict parser
+ * accepts, so that the code behind the parser is reached.
+ */
 export function mutateJson(random: Random, json: string): string {
+  const syntax = syntaxOf(random);
   let tree = treeOf(JSON.parse(json));
-  for (let left = random.pick([1, 1, 1, 2, 4]); left > 0; left--) tree = mutated(random, tree);
+  for (let left = random.pick([1, 1, 1, 2, 4]); left > 0; left--) tree = mutated(random, tree, syntax);
   return written(tree);
 }
 
 /** Returns a value that few readers expect, as JSON text. */
 export function hostileJson(random: Random): string {
-  return written(hostileValue(random));
+  return written(hostileValue(random, syntaxOf(random)));
 }
+
+/** In `valid` syntax no key repeats, and the nesting is one that parsers accept. */
+type Syntax = "valid" | "any";
+
+const syntaxOf = (random: Random): Syntax => (random.chance(0.85) ? "valid" : "any");
 
 export function hostileString(random: Random): string {
   return random.pick(STRINGS);
@@ -100,8 +109,8 @@ const NUMBERS = [
   "1e-400",
 ] as const;
 
-function hostileValue(random: Random): Tree {
-  switch (random.below(12)) {
+function hostileValue(random: Random, syntax: Syntax): Tree {
+  switch (random.below(syntax === "valid" ? 11 : 12)) {
     case 0:
       return null;
     case 1:
@@ -118,7 +127,7 @@ function hostileValue(random: Random): Tree {
     case 8:
       return new Entries([]);
     case 9:
-      return nested(random);
+      return nested(random, syntax);
     case 10:
       return giant(random);
     default:
@@ -127,8 +136,8 @@ function hostileValue(random: Random): Tree {
 }
 
 /** Arrays in arrays, or objects in objects, below and beyond what parsers accept. */
-function nested(random: Random): Tree {
-  const depth = random.pick([3, 100, 250, 256, 257, 10_000, 200_000]);
+function nested(random: Random, syntax: Syntax): Tree {
+  const depth = random.pick(syntax === "valid" ? [3, 100, 240] : [250, 256, 257, 10_000, 200_000]);
   return random.chance(0.5)
     ? new Raw("[".repeat(depth) + "]".repeat(depth))
     : new Raw('{"a":'.repeat(depth) + "0" + "}".repeat(depth));
@@ -146,22 +155,29 @@ function giant(random: Random): Tree {
   }
 }
 
-function mutated(random: Random, tree: Tree): Tree {
+function mutated(random: Random, tree: Tree, syntax: Syntax): Tree {
   const size = sizeOf(tree);
-  if (size === 0 || random.chance(0.02)) return hostileValue(random);
+  if (size === 0 || random.chance(0.01)) return hostileValue(random, syntax);
   const index = random.below(size);
   const child = childAt(tree, index);
   // Containers are entered more often than changed, so that deep places are reached in large documents too.
-  if (sizeOf(child) > 0 && random.chance(0.75)) return withChild(tree, index, mutated(random, child));
+  if (sizeOf(child) > 0 && random.chance(0.75)) return withChild(tree, index, mutated(random, child, syntax));
+  const key = (wanted: string): string =>
+    syntax === "valid" && tree instanceof Entries && tree.list.some(([own]) => own === wanted) ? `${wanted}2` : wanted;
   switch (random.below(9)) {
     case 0:
       return withoutChild(tree, index);
     case 1:
-      return withInserted(tree, index, keyAt(tree, index), child);
+      return withInserted(tree, index, key(keyAt(tree, index)), child);
     case 2:
-      return withInserted(tree, index, hostileString(random), random.chance(0.5) ? child : hostileValue(random));
+      return withInserted(
+        tree,
+        index,
+        key(hostileString(random)),
+        random.chance(0.5) ? child : hostileValue(random, syntax),
+      );
     case 3:
-      return withInserted(withoutChild(tree, index), index, hostileString(random), child);
+      return withInserted(withoutChild(tree, index), index, key(hostileString(random)), child);
     case 4: {
       const other = random.below(size);
       return withChild(withChild(tree, index, childAt(tree, other)), other, child);
@@ -170,13 +186,13 @@ function mutated(random: Random, tree: Tree): Tree {
       return withChild(tree, index, random.chance(0.5) ? [child] : new Entries([["a", child]]));
     case 6:
     case 7:
-      return withChild(tree, index, changedScalar(random, child));
+      return withChild(tree, index, changedScalar(random, child, syntax));
     default:
-      return withChild(tree, index, hostileValue(random));
+      return withChild(tree, index, hostileValue(random, syntax));
   }
 }
 
-function changedScalar(random: Random, value: Tree): Tree {
+function changedScalar(random: Random, value: Tree, syntax: Syntax): Tree {
   if (typeof value === "number")
     return random.pick([value + 1, value - 1, -value, value * 2, value / 2, value * 1000, value + 0.5, `${value}`]);
   if (typeof value === "string") {
@@ -185,7 +201,7 @@ function changedScalar(random: Random, value: Tree): Tree {
     return random.pick([value.slice(0, at) + other + value.slice(at), value.slice(0, at), other, value.repeat(100)]);
   }
   if (typeof value === "boolean") return !value;
-  return hostileValue(random);
+  return hostileValue(random, syntax);
 }
 
 function sizeOf(tree: Tree): number {

@@ -8,14 +8,109 @@ export const CHAT_TEMPLATE =
   "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}{{ message['content'] | trim }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}";
 
 export function randomTemplate(random: Random): string {
-  switch (random.below(4)) {
+  switch (random.below(8)) {
     case 0:
       return spliced(random, CHAT_TEMPLATE);
     case 1:
       return random.pick(BOMBS);
-    default:
+    case 2:
+    case 3:
       return random.times(1 + random.below(4), () => statement(random, 3)).join("");
+    default:
+      return chatProgram(random);
   }
+}
+
+/** A template that writes the messages, and computes other things on the way that are mostly valid. */
+function chatProgram(random: Random): string {
+  const before = random.times(random.below(3), () => `{% set ${random.pick(["x", "y"])} = ${value(random, 3)} %}`);
+  const isBounded = random.chance(0.9);
+  const inner = random.times(random.below(3), () => command(random, 2)).join("");
+  const text = random.pick(["m.content", "m['content']", "m.content | trim", `(${value(random, 1)}) ~ m.content`]);
+  return [
+    ...before,
+    isBounded ? "" : statement(random, 2),
+    `{% for m in messages %}<${random.pick(["{{ m.role }}", "{{ m['role'] | upper }}"])}>${inner}{{ ${text} }}{% endfor %}`,
+    random.chance(0.3) ? command(random, 2) : "",
+  ].join("");
+}
+
+function command(random: Random, depth: number): string {
+  const inner = (): string => (depth === 0 ? "" : command(random, depth - 1));
+  switch (random.below(depth === 0 ? 2 : 7)) {
+    case 0:
+    case 1:
+      return `{{ (${value(random, 3)}) | string | ${random.pick(["length", "upper", "first", "trim | length"])} }}`;
+    case 2:
+      return `{% if ${value(random, 2)} %}${inner()}{% elif ${value(random, 1)} %}${inner()}{% endif %}`;
+    case 3:
+      return `{% for i in ${list(random, 2)} %}${inner()}{{ loop.index }}{% endfor %}`;
+    case 4:
+      return `{% macro f(a, b=${value(random, 1)}) %}${inner()}{{ a }}{% endmacro %}{{ f(${value(random, 1)}) | length }}`;
+    case 5:
+      return `{% set ns = namespace(n=${number(random, 1)}) %}{% for i in ${list(random, 1)} %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}`;
+    default:
+      return `{% set z %}${inner()}{% endset %}{{ z | length }}`;
+  }
+}
+
+function value(random: Random, depth: number): string {
+  return random.pick([text, number, list])(random, depth);
+}
+
+function text(random: Random, depth: number): string {
+  if (depth === 0)
+    return random.pick(["messages[0].content", "messages[-1]['content']", "'ab c'", "''", "'é😀'", "'x' * 9"]);
+  const own = `(${text(random, depth - 1)})`;
+  const other = `(${text(random, depth - 1)})`;
+  return random.pick([
+    `${own} ~ ${other}`,
+    `${own} + ${other}`,
+    `${own} * ${random.pick(["0", "-1", "3", "999", "99999"])}`,
+    `${own}.${random.pick(["upper", "lower", "title", "strip", "lstrip", "rstrip", "capitalize"])}()`,
+    `${own}.replace(${other}, ${random.pick(["''", "'ab'", other])})`,
+    `${own}[${random.pick(["1:", ":-1", "::2", "::-1", "5:2", "-3:"])}]`,
+    `${own}.strip(${other})`,
+    `${list(random, depth - 1)} | join(${other})`,
+    `(${value(random, depth - 1)}) | ${random.pick(["tojson", "string", "tojson(indent=2)", "tojson(ensure_ascii=true)"])}`,
+    `(${own} if ${own} == ${other} else ${other})`,
+    `${own} | ${random.pick(["indent", "indent(3, true)", "reverse", "default('x', true)", "replace('a', 'bb')", "escape"])}`,
+    `${own}.partition('a')[2]`,
+  ]);
+}
+
+function number(random: Random, depth: number): string {
+  if (depth === 0) return random.pick(["0", "1", "-3", "7", "2.5", "true"]);
+  return random.pick([
+    `(${value(random, depth - 1)} | string | length)`,
+    `(${number(random, depth - 1)} ${random.pick(["+", "-", "*"])} ${number(random, depth - 1)})`,
+    `(${number(random, depth - 1)} ${random.pick(["//", "%", "/"])} ${random.pick(["2", "7", "-3"])})`,
+    `${text(random, depth - 1)} | int(5)`,
+    `(${text(random, depth - 1)}).find('a')`,
+    `(${text(random, depth - 1)}).count('a')`,
+    `(${list(random, depth - 1)} | length)`,
+    `(${value(random, depth - 1)} is ${random.pick(["string", "iterable", "none", "mapping", "defined", "sequence"])})`,
+  ]);
+}
+
+function list(random: Random, depth: number): string {
+  if (depth === 0)
+    return random.pick(["messages", "[]", "range(4)", "[1, 2.5, none]", "'abc'", "('a', 'b')", "range(9, 0, -2)"]);
+  const own = list(random, depth - 1);
+  return random.pick([
+    `[${value(random, depth - 1)}, ${value(random, depth - 1)}]`,
+    `(${own} | list)`,
+    `(${own} | list | reverse | list)`,
+    `(${own} | map('string') | sort)`,
+    `(${own} | map('string') | unique | list)`,
+    `(${own} | list)[${random.pick(["1:", "::-1", ":2"])}]`,
+    `(${own} | list + [${value(random, depth - 1)}])`,
+    `(${text(random, depth - 1)}).split(${random.pick(["", "'a'", "' ', 1"])})`,
+    `(${text(random, depth - 1)}).splitlines()`,
+    `(messages | ${random.pick(["selectattr('role', 'equalto', 'user') | list", "map(attribute='content') | list", "rejectattr('content') | list"])})`,
+    `(messages[0] | ${random.pick(["items | list", "dictsort", "list"])})`,
+    `range(${random.pick(["3", "50", "1000"])}) | list`,
+  ]);
 }
 
 /** Programs whose time, memory or depth grows out of proportion to their length. */

@@ -17,7 +17,8 @@ export interface CaseModule {
 export type PrepareCase = (kind: string, seed: number, folder: string) => Promise<() => Promise<Outcome>>;
 
 export type Outcome =
-  | { readonly type: "accepted" }
+  /** Requests can be refused though the model is not: by its template or its tokenizer. */
+  | { readonly type: "accepted"; readonly refusals: readonly string[] }
   | { readonly type: "refused"; readonly message: string }
   /** An error of another class than those for users, or one that users cannot read. */
   | { readonly type: "fault"; readonly message: string };

@@ -10,10 +10,14 @@ import { InvalidLogitsError } from "../../kernels/index.js";
 import type { Random } from "./random.js";
 import type { Outcome } from "./run-cases.js";
 
-/** @param scratch path for a converted copy, which does not exist */
-export async function useModel(random: Random, dir: string, scratch: string): Promise<Outcome> {
-  const profile = random.chance(0.5) ? "exact" : "auto";
+/**
+ * @param scratch path for a converted copy, which does not exist
+ * @param canBeExact false if the model has ONNX files only, which the profile `exact` refuses
+ */
+export async function useModel(random: Random, dir: string, scratch: string, canBeExact: boolean): Promise<Outcome> {
+  const profile = canBeExact && random.chance(0.5) ? "exact" : "auto";
   const faults: string[] = [];
+  const refusals: string[] = [];
   /** Returns the result of a step, or the error with which it was refused. */
   const attempt = async <T>(step: string, work: () => T | Promise<T>): Promise<T | EngineError> => {
     try {
@@ -21,6 +25,7 @@ export async function useModel(random: Random, dir: string, scratch: string): Pr
     } catch (error) {
       const problem = problemOf(error);
       if (problem !== null) faults.push(`${step}: ${problem}`);
+      else refusals.push(`${step}: ${(error as Error).message}`);
       return error instanceof EngineError ? error : new EngineError("internal_error", step);
     }
   };
@@ -38,7 +43,7 @@ export async function useModel(random: Random, dir: string, scratch: string): Pr
     await attempt("close", () => model.close());
   }
   if (faults.length > 0) return { type: "fault", message: faults.join("; ") };
-  return model instanceof EngineError ? { type: "refused", message: model.message } : { type: "accepted" };
+  return model instanceof EngineError ? { type: "refused", message: model.message } : { type: "accepted", refusals };
 }
 
 const MESSAGES = [
@@ -59,9 +64,9 @@ const TEXTS = [
 ];
 
 const STEPS: Readonly<Record<string, (model: Model) => unknown>> = {
-  encode: (model) => {
-    for (const text of TEXTS) ignoringRefusal(() => model.decode(model.encode(text)));
-  },
+  ...Object.fromEntries(
+    TEXTS.map((text, index) => [`encode ${index}`, (model: Model): unknown => model.decode(model.encode(text))]),
+  ),
   render: (model) => model.encode(MESSAGES),
   generate: (model) => model.generate({ prompt: "hello", maxTokens: 2, temperature: 0 }).text(),
   chat: (model) => model.chat({ messages: MESSAGES, maxTokens: 2, seed: 1, logprobs: true, topLogprobs: 2 }).result(),
@@ -70,15 +75,6 @@ const STEPS: Readonly<Record<string, (model: Model) => unknown>> = {
       .chat({ messages: MESSAGES.slice(1, 2), maxTokens: 2, seed: 1, responseFormat: { type: "json_object" } })
       .text(),
 };
-
-/** Lets the next text have its turn if one is refused. */
-function ignoringRefusal(work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (problemOf(error) !== null) throw error;
-  }
-}
 
 /** Returns why an error is not a readable refusal, or null. */
 function problemOf(error: unknown): string | null {
@@ -101,9 +97,9 @@ function problemOf(error: unknown): string | null {
 
 const MAX_MESSAGE_CHARACTERS = 1000;
 
-/** Words of JavaScript's own errors, which tell a user nothing. A template's errors do name what is not defined. */
+/** Words of JavaScript's own errors, which tell a user nothing. Some readable errors have words in common with them. */
 const INTERNALS =
-  /Cannot read|is not a function|is not iterable|call stack|Invalid array length|Invalid string length|Invalid typed array|\[object |\bundefined\b(?! variable)/;
+  /Cannot read|is not a function|(?<!\ban? \w+) is not iterable|call stack|Invalid (?:array|string|count|typed array)|\[object |\bundefined\b|(?<!\bholds )\bNaN\b/;
 
 function placeOf(error: Error): string {
   const line = error.stack?.split("\n").find((each) => each.includes("    at ")) ?? "";
