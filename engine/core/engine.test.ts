@@ -503,7 +503,7 @@ describe("a fault outside the work of one request", () => {
     const under = create({ slots: 2 });
     const { engine, prompts, tokens } = under;
     inject(under);
-    const asks = [1, 2, 3, 4].map((seed) => choicesOf(submit(engine, { seed, n: 3, maxTokens: 5 })));
+    const asks = [1, 2, 3, 3].map((n, seed) => choicesOf(submit(engine, { seed, n, maxTokens: 5 })));
     const reasons = (await Promise.allSettled(asks)).map((outcome) => (outcome as PromiseRejectedResult).reason);
     const [failure] = reasons;
     expect(failure).toBeInstanceOf(EngineError);
