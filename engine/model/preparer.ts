@@ -113,13 +113,6 @@ export class Preparer {
     if (typeof prompt !== "string") throw wrongType("prompt", "a string", prompt);
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt, "prompt", this.#encodingOptions);
-    if (promptTokenIds.length === 0) {
-      throw new EngineError(
-        "out_of_range",
-        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
-        "prompt",
-      );
-    }
     this.#checkPrompt(promptTokenIds, "prompt");
     return { promptTokenIds, promptParam: "prompt", config, format: PLAIN, insideReasoning: false, grammar: null };
   }
@@ -196,8 +189,15 @@ export class Preparer {
     return Math.max(2 * this.#texts.contextLength, LIMITS.countedPromptTokens);
   }
 
-  #checkPrompt(promptTokenIds: readonly number[], param: string): void {
+  #checkPrompt(promptTokenIds: readonly number[], param: "messages" | "prompt"): void {
     const { contextLength } = this.#texts;
+    if (promptTokenIds.length === 0) {
+      const reason =
+        param === "prompt"
+          ? "The prompt is empty, and this model's tokenizer has no begin token to start from."
+          : "The messages are empty, and this model's chat template adds nothing to them; an answer needs at least one token to start from.";
+      throw new EngineError("out_of_range", reason, param);
+    }
     if (promptTokenIds.length > this.#maxCountedTokens) {
       throw new EngineError(
         "context_length_exceeded",
