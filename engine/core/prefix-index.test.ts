@@ -80,6 +80,13 @@ test("a page that is not full stays with its owner, who may extend it, also if t
   expect(index.match([1, 2, 3, 4])).toEqual({ pages: [first, second], numTokens: 4 });
 });
 
+test("pages after the last token are not inserted", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  const pages = [{ content: [1, 2, 3] }, { content: [] }];
+  expect(index.insert([1, 2, 3], pages)).toEqual(pages);
+  expect(pages.map((page) => index.has(page))).toEqual([true, false]);
+});
+
 test("a page cannot be inserted after other tokens than before", () => {
   const index = new PrefixIndex<Page>(PAGE_SIZE);
   const [, page] = file(index, [1, 2, 3, 4]);
