@@ -56,8 +56,17 @@ export class DeltaStream implements Output {
   }
 
   /** Yields the deltas. A delta counts as read when the reader asks for it; leaving the loop ends the stream. */
-  async *read(): AsyncGenerator<OutputDelta, void, void> {
+  read(): AsyncGenerator<OutputDelta, void, void> {
+    const deltas = this.#deltas();
+    // Starts the generator: a reader that leaves one which has not started would not run its `finally`.
+    void deltas.next();
+    return deltas;
+  }
+
+  async *#deltas(): AsyncGenerator<OutputDelta, void, void> {
     try {
+      // `read` takes this one.
+      yield undefined as never;
       for (let entries = await this.#queue.take(); entries !== null; entries = await this.#queue.take()) {
         for (const { delta, byteLength } of entries) {
           this.#unreadBytes -= byteLength;

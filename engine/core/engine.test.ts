@@ -3,6 +3,8 @@
  * request waits for its reader.
  */
 
+import { getEventListeners } from "node:events";
+
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 
 import {
@@ -503,7 +505,7 @@ describe("a fault outside the work of one request", () => {
     const under = create({ slots: 2 });
     const { engine, prompts, tokens } = under;
     inject(under);
-    const asks = [1, 2, 3, 4].map((seed) => choicesOf(submit(engine, { seed, n: 3, maxTokens: 5 })));
+    const asks = [1, 2, 3, 3].map((n, seed) => choicesOf(submit(engine, { seed, n, maxTokens: 5 })));
     const reasons = (await Promise.allSettled(asks)).map((outcome) => (outcome as PromiseRejectedResult).reason);
     const [failure] = reasons;
     expect(failure).toBeInstanceOf(EngineError);
@@ -755,18 +757,33 @@ describe("a reader that is behind", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test.each(["abort", "leave"] as const)("gives all back at once when it goes: %s", async (how) => {
+  test.each([
+    ["abort", 0],
+    ["abort", 1],
+    ["leave", 0],
+    ["leave", 1],
+  ] as const)("gives all back at once when it goes: %s after %i deltas", async (how, numRead) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const under = create({ slots: 8 });
     const controller = new AbortController();
     const deltas = submit(under.engine, LARGE, { signal: controller.signal });
-    await deltas.next();
+    if (numRead > 0) await deltas.next();
     await settled(under);
     expect(vi.getTimerCount()).toBe(1);
     if (how === "abort") controller.abort(new Error("enough"));
     else await deltas.return();
     await expectNothingHeld(under);
     expect(vi.getTimerCount()).toBe(0);
+    expect(getEventListeners(controller.signal, "abort")).toEqual([]);
+  });
+
+  test("leaves no listener on its signal after the end", async () => {
+    const { engine } = create();
+    const { signal } = new AbortController();
+    const deltas = submit(engine, { maxTokens: 3 }, { signal });
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await choicesOf(deltas);
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   test("does not hold a short answer: it is generated, and kept for a reader that comes late", async () => {

@@ -58,36 +58,48 @@ describe("pages", () => {
     const table = computed(cache, [1, 2, 3, 4, 5]);
     const fork = table.fork();
     compute(table, [6]);
-    const allocate = vi.spyOn(kernels, "allocate").mockImplementation(() => {
-      throw new RangeError("no memory");
-    });
-    // The first needs new pages only, the second a copy of a shared page.
-    expect(() => table.extend(20)).toThrow("no memory");
-    expect(() => fork.extend(1)).toThrow("no memory");
-    allocate.mockRestore();
-    expect([table, fork].map(({ numPositions }) => numPositions)).toEqual([6, 5]);
+    // The first needs new pages only, of which it gets one; the second needs a copy of a shared page.
+    withMemoryFor(1, () => expect(() => table.extend(20)).toThrow("no memory"));
     expect(cache.numPagesUsed).toBe(2);
+    const taking = computed(cache, [9, 9, 9, 9]);
+    withMemoryFor(0, () => expect(() => fork.extend(1)).toThrow("no memory"));
+    expect([table, fork].map(({ numPositions }) => numPositions)).toEqual([6, 5]);
+    expect(cache.numPagesUsed).toBe(3);
     compute(fork, [7, 8]);
-    expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 6]);
+    compute(table, [10, 11, 12]);
+    expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 6, 10, 11, 12]);
     expect(tokensOf(fork)).toEqual([1, 2, 3, 4, 5, 7, 8]);
-    table.release();
-    fork.release();
+    for (const one of [table, fork, taking]) one.release();
     expect(cache.numPagesUsed).toBe(0);
   });
 
-  test("of the prefix cache that cannot be copied stay there", () => {
+  test("of the prefix cache are evicted when the machine has no memory for others", () => {
+    const cache = create("token", 10);
+    inserted(cache, [1, 2, 3, 4, 5, 6]).release();
+    const held = inserted(cache, [7, 8]);
+    withMemoryFor(0, () => {
+      const table = computed(cache, [9, 9, 9, 9, 9]);
+      expect(tokensOf(table)).toEqual([9, 9, 9, 9, 9]);
+      expect(() => table.extend(4)).toThrow("no memory");
+      table.release();
+    });
+    expect(tokensOf(held)).toEqual([7, 8]);
+    expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([1, 0]);
+  });
+
+  test("of the prefix cache that cannot be copied are extended by their only owner, and kept for several", () => {
     const cache = create("token", 10);
     inserted(cache, [1, 2, 3, 4, 5, 6]).release();
     const table = cache.createTable();
     expect(table.lookUpPrefix([1, 2, 3, 4, 5])).toBe(5);
-    const allocate = vi.spyOn(kernels, "allocate").mockImplementation(() => {
-      throw new RangeError("no memory");
-    });
-    expect(() => table.extend(1)).toThrow("no memory");
-    allocate.mockRestore();
+    const fork = table.fork();
+    withMemoryFor(0, () => expect(() => table.extend(1)).toThrow("no memory"));
     expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([2, 0]);
+    fork.release();
+    withMemoryFor(0, () => compute(table, [9]));
+    expect(tokensOf(table)).toEqual([1, 2, 3, 4, 5, 9]);
     table.release();
-    expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([0, 2]);
+    expect([cache.numPagesUsed, cache.numPagesCached]).toEqual([0, 1]);
   });
 
   test("cannot be reserved beyond the maximum", () => {
@@ -97,7 +109,22 @@ describe("pages", () => {
     expect(cache.reserve(2)).toBe(true);
     cache.unreserve(2);
     expect(cache.reserve(2)).toBe(true);
-    expect(() => cache.unreserve(6)).toThrow(/more KV pages unreserved/);
+    cache.unreserve(5);
+    expect(() => cache.unreserve(1)).toThrow(/more KV pages unreserved/);
+  });
+
+  test("cannot be released twice", () => {
+    const cache = create("token", 5);
+    const page = cache.takePage();
+    cache.releasePage(page);
+    expect(() => cache.releasePage(page)).toThrow(/released twice/);
+  });
+
+  test("cannot be rewound to, or inserted with, positions that the table does not hold", () => {
+    const table = computed(create("token", 5), [1, 2, 3]);
+    expect(() => table.rewind(4)).toThrow(/only be rewound to a position it holds/);
+    expect(() => table.insertPrefix([1, 2, 3, 4])).toThrow(/more tokens are inserted than the table holds/);
+    expect(tokensOf(table)).toEqual([1, 2, 3]);
   });
 });
 
@@ -139,6 +166,14 @@ describe("inserted pages", () => {
     expect(cache.numPagesUsed).toBe(2);
   });
 
+  test("do not replace those of a table that holds as many positions", () => {
+    const cache = create("token", 10);
+    const own = computed(cache, [1, 2]);
+    const other = inserted(cache, [1, 2, 3]);
+    expect(own.lookUpPrefix([1, 2])).toBe(0);
+    expect(own.pages).not.toEqual(other.pages);
+  });
+
   test("full pages that were computed twice are kept once", () => {
     const cache = create("token", 10);
     const [table, twin] = [computed(cache, [1, 2, 3, 4, 5]), computed(cache, [1, 2, 3, 4, 6])];
@@ -162,6 +197,11 @@ describe("inserted pages", () => {
     table.release();
     other.release();
     expect(cache.numPagesCached).toBe(1);
+
+    const longer = inserted(cache, [1, 2, 3, 4, 5, 6, 7, 8]);
+    const third = cache.createTable();
+    expect(third.lookUpPrefix([1, 2, 3, 4, 5, 6, 7])).toBe(4);
+    expect(third.pages).toEqual(longer.pages.slice(0, 1));
   });
 });
 
@@ -276,6 +316,22 @@ test.each<PrefixReuse>(["token", "block"])(
 /** Creates a cache whose pages are f32 [PAGE_SIZE] and hold the token of each position. */
 function create(reuse: PrefixReuse, maxPages: number): KVCache {
   return new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: PAGE_SIZE * 4, maxPages, reuse });
+}
+
+/** Runs a test on a machine that has memory for `numPages` more pages. */
+function withMemoryFor(numPages: number, run: () => void): void {
+  const original = kernels.allocate.bind(kernels);
+  let numLeft = numPages;
+  const allocate = vi.spyOn(kernels, "allocate").mockImplementation((byteLength) => {
+    if (numLeft === 0) throw new RangeError("no memory");
+    numLeft--;
+    return original(byteLength);
+  });
+  try {
+    run();
+  } finally {
+    allocate.mockRestore();
+  }
 }
 
 function compute(table: PageTable, tokenIds: readonly number[]): void {

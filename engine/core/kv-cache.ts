@@ -108,13 +108,12 @@ export class KVCache {
     try {
       to = this.takePage();
     } catch (error) {
-      // Without memory for a new page, `from` cannot have been freed: it is shared, or in the prefix cache.
+      // Other tables hold `from`: otherwise `takePage` would have returned it.
       this.holdPage(from);
       throw error;
     }
     const { pageByteLength } = this.shape;
-    if (to !== from)
-      this.#kernels.bytes(to.address, pageByteLength).set(this.#kernels.bytes(from.address, pageByteLength));
+    this.#kernels.bytes(to.address, pageByteLength).set(this.#kernels.bytes(from.address, pageByteLength));
     to.numFilled = numPositions;
     return to;
   }
@@ -137,9 +136,19 @@ export class KVCache {
     return reuse === "token" ? numPositions : numPositions - (numPositions % pageSize);
   }
 
+  /**
+   * Returns null if the maximum is reached, or if the machine has no memory left and a page can be evicted instead.
+   * @throws RangeError if the machine has no memory left and every page is in use
+   */
   #createPage(): Page | null {
     if (this.#numPages === this.shape.maxPages) return null;
-    const address = this.#kernels.allocate(this.shape.pageByteLength);
+    let address: Address;
+    try {
+      address = this.#kernels.allocate(this.shape.pageByteLength);
+    } catch (error) {
+      if (this.#unused.size > 0) return null;
+      throw error;
+    }
     this.#numPages++;
     return { address, numOwners: 0, numFilled: 0 };
   }
@@ -182,20 +191,24 @@ export class PageTable implements KVTable {
 
   /**
    * Makes room for `count` more positions. The caller then writes them; no other table sees them.
-   * @throws RangeError if the machine has no memory left; the table then holds the positions that it held before
+   * @throws RangeError if the machine has no memory left; the table then holds what it held before
    */
   extend(count: number): void {
     const { pageSize } = this.#cache.shape;
-    const lastIndex = this.#pages.length - 1;
-    const last = this.#pages[lastIndex];
-    const numInLast = this.#numPositions % pageSize;
-    if (last !== undefined && numInLast !== 0 && last.numFilled !== numInLast) {
-      this.#pages[lastIndex] = this.#cache.tradePage(last, numInLast);
+    const numBefore = this.#numPositions;
+    const firstTouched = Math.floor(numBefore / pageSize);
+    const numInFirst = numBefore % pageSize;
+    const first = this.#pages[firstTouched];
+    if (first !== undefined && first.numFilled !== numInFirst) {
+      this.#pages[firstTouched] = this.#cache.tradePage(first, numInFirst);
     }
-    const firstTouched = Math.floor(this.#numPositions / pageSize);
-    const numPages = this.#cache.pagesFor(this.#numPositions + count);
-    // Taking a page can fail. The positions are counted afterwards, so that a table never counts what it lacks.
-    while (this.#pages.length < numPages) this.#pages.push(this.#cache.takePage());
+    const numPages = this.#cache.pagesFor(numBefore + count);
+    try {
+      while (this.#pages.length < numPages) this.#pages.push(this.#cache.takePage());
+    } catch (error) {
+      this.rewind(numBefore);
+      throw error;
+    }
     this.#numPositions += count;
     for (const [index, page] of this.#pages.slice(firstTouched).entries()) {
       page.numFilled = Math.min(pageSize, this.#numPositions - (firstTouched + index) * pageSize);

@@ -71,6 +71,28 @@ test("a page can be inserted again with more tokens", () => {
   expect(index.match([5, 9, 1])).toEqual({ pages: [], numTokens: 0 });
 });
 
+test("a page that is not full stays with its owner, who may extend it, also if the index has the same tokens", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  const [first, second] = file(index, [1, 2, 3, 4, 5]);
+  const own = { content: [4] };
+  expect(index.insert([1, 2, 3, 4], [first!, own])).toEqual([first, own]);
+  expect(index.has(own)).toBe(false);
+  expect(index.match([1, 2, 3, 4])).toEqual({ pages: [first, second], numTokens: 4 });
+});
+
+test("pages after the last token are not inserted", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  const pages = [{ content: [1, 2, 3] }, { content: [] }];
+  expect(index.insert([1, 2, 3], pages)).toEqual(pages);
+  expect(pages.map((page) => index.has(page))).toEqual([true, false]);
+});
+
+test("a page cannot be inserted after other tokens than before", () => {
+  const index = new PrefixIndex<Page>(PAGE_SIZE);
+  const [, page] = file(index, [1, 2, 3, 4]);
+  expect(() => index.insert([7, 8, 9, 4], [{ content: [7, 8, 9] }, page!])).toThrow(/under another parent/);
+});
+
 test("ids are compared one by one: equal digits or an equal sum do not match", () => {
   const index = new PrefixIndex<Page>(PAGE_SIZE);
   file(index, [1, 23, 4]);

@@ -141,9 +141,7 @@ function isBefore(a: readonly number[], b: readonly number[]): boolean {
 }
 
 function numCommonOf(a: readonly number[], b: readonly number[]): number {
-  const length = Math.min(a.length, b.length);
-  for (let index = 0; index < length; index++) {
-    if (a[index] !== b[index]) return index;
-  }
-  return length;
+  let numCommon = 0;
+  while (numCommon < a.length && a[numCommon] === b[numCommon]) numCommon++;
+  return numCommon;
 }

@@ -25,10 +25,14 @@ beforeAll(async () => {
 
 interface Ask {
   readonly numPromptTokens: number;
+  /** Tokens of the prompt; by default the first one differs from that of every other prompt. */
+  readonly promptIds?: readonly number[];
   readonly n: number;
   /** Tokens that each choice draws; the limit of the request is `maxTokens`. */
   readonly lengths: readonly number[];
   readonly maxTokens: number;
+  /** Steps after which a sequence is ready for its first token, its second one, and so on in turns. */
+  readonly delays?: readonly number[];
 }
 
 interface DriverOptions {
@@ -47,7 +51,9 @@ class Driver {
   step = 0;
   /** Choices of each request in the order in which they ended. */
   readonly ended = new Map<Request, number[]>();
-  readonly #lengths = new Map<Request, readonly number[]>();
+  readonly #asks = new Map<Request, Ask>();
+  /** Steps in which sequences become ready. */
+  readonly #readyAt = new Map<Sequence, number>();
   readonly #behind = new Set<Request>();
   readonly #mostRunning = new Map<Request, number>();
   readonly #waitedRequests = new Map<Request, number>();
@@ -61,15 +67,21 @@ class Driver {
     this.numPlaces = numPlaces;
   }
 
-  add({ numPromptTokens, n, lengths, maxTokens }: Ask): Request {
-    const tokenIds = Array.from({ length: numPromptTokens }, (_, i) => (i === 0 ? this.#numCreated : i % 3));
+  add(ask: Ask): Request {
+    const { numPromptTokens, n, maxTokens } = ask;
+    const ownIds = Array.from({ length: numPromptTokens }, (_, i) => (i === 0 ? this.#numCreated : i % 3));
+    const tokenIds = ask.promptIds ?? ownIds;
     this.#numCreated++;
     const request: Request = {
       prompt: { tokenIds, table: this.cache.createTable(), numCached: 0, lastHidden: null },
       config: generationConfig({ n }),
       maxTokens,
-      createSequence: (choice) =>
-        ({ request, choice, table: request.prompt.table.fork(), outputIds: [], pending: [] }) as unknown as Sequence,
+      createSequence: (choice) => {
+        const table = request.prompt.table.fork();
+        const sequence = { request, choice, table, outputIds: [], pending: [] } as unknown as Sequence;
+        this.#delay(sequence);
+        return sequence;
+      },
       nextChoice: 0,
       running: new Set(),
       numChoicesReserved: 0,
@@ -80,7 +92,7 @@ class Driver {
       startedAtMs: 0,
       promptDoneAtMs: 0,
     };
-    this.#lengths.set(request, lengths);
+    this.#asks.set(request, ask);
     this.ended.set(request, []);
     this.scheduler.add(request);
     return request;
@@ -101,11 +113,11 @@ class Driver {
       table.insertPrefix(tokenIds.slice(0, table.numPositions));
       if (table.numPositions === tokenIds.length) block.request.prompt.lastHidden = new Float32Array(1);
     }
-    const ready = this.scheduler
+    const drawing = this.scheduler
       .requests()
       .filter((request) => request.prompt.lastHidden !== null && !request.canceled && !this.#behind.has(request));
-    const before = new Map(ready.map((request) => [request, new Set(request.running)]));
-    const sequences = this.scheduler.nextSequences(() => true);
+    const before = new Map(drawing.map((request) => [request, new Set(request.running)]));
+    const sequences = this.scheduler.nextSequences((sequence) => this.#isReady(sequence));
     this.#checkPlaces(sequences, before);
     for (const sequence of sequences) this.#draw(sequence);
     this.#checkPages();
@@ -120,37 +132,56 @@ class Driver {
     }
   }
 
+  #isReady(sequence: Sequence): boolean {
+    return this.#readyAt.get(sequence)! <= this.step;
+  }
+
+  /** Lets a sequence wait for its next token as long as its request asks for. */
+  #delay(sequence: Sequence): void {
+    const { delays = [0] } = this.#asks.get(sequence.request)!;
+    this.#readyAt.set(sequence, this.step + delays[sequence.outputIds.length % delays.length]!);
+  }
+
   #draw(sequence: Sequence): void {
     const { request, table, outputIds, choice } = sequence;
     if (outputIds.length > 0) table.extend(1);
     outputIds.push(outputIds.length % 5);
-    if (outputIds.length < this.#lengths.get(request)![choice % this.#lengths.get(request)!.length]!) return;
+    this.#delay(sequence);
+    const { lengths } = this.#asks.get(request)!;
+    if (outputIds.length < lengths[choice % lengths.length]!) return;
     this.scheduler.finish(sequence);
     this.ended.get(request)!.push(choice);
   }
 
+  /** @param before requests that may draw tokens, with the sequences that they had before the step */
   #checkPlaces(sequences: readonly Sequence[], before: ReadonlyMap<Request, ReadonlySet<Sequence>>): void {
     const drawing = new Set(sequences);
     ok(sequences.length <= this.numPlaces);
     ok(drawing.size === sequences.length);
-    const ready = [...before.keys()];
+    const requests = [...before.keys()];
     const placesOf = (request: Request): number => sequences.filter((one) => one.request === request).length;
-    for (const { request } of sequences) ok(before.has(request));
-    const most = Math.max(0, ...ready.map(placesOf));
-    for (const request of ready) {
+    for (const sequence of sequences) {
+      ok(before.has(sequence.request));
+      ok(this.#isReady(sequence));
+    }
+    const most = Math.max(0, ...requests.map(placesOf));
+    for (const request of requests) {
       const numPlaces = placesOf(request);
       const running = before.get(request)!;
       this.#mostRunning.set(request, Math.max(request.running.size, this.#mostRunning.get(request) ?? 0));
-      const started = sequences.filter((one) => one.request === request && !running.has(one));
+      const isReached = numPlaces > 0 || request.running.size > running.size;
       // A choice starts only if every sequence of its request has a place.
-      if (started.length > 0) for (const one of running) ok(drawing.has(one));
-      const hasMore = numPlaces < request.running.size;
-      // A place is free only if no sequence lacks one, and nobody has two more than a request that could use one.
-      if (hasMore) ok(sequences.length === this.numPlaces);
-      if (hasMore) ok(numPlaces >= most - 1);
-      this.#waitedRequests.set(request, numPlaces > 0 ? 0 : (this.#waitedRequests.get(request) ?? 0) + 1);
+      if (request.running.size > running.size) for (const one of running) ok(drawing.has(one));
+      // A place is free only if no ready sequence lacks one, and nobody has two more than a request that could use one.
+      if ([...request.running].some((one) => this.#isReady(one) && !drawing.has(one))) {
+        ok(sequences.length === this.numPlaces);
+        ok(numPlaces >= most - 1);
+      }
+      const isWaiting = !isReached && (running.size === 0 || [...running].some((one) => this.#isReady(one)));
+      const numWaited = this.#waitedRequests.get(request) ?? 0;
+      this.#waitedRequests.set(request, isReached ? 0 : numWaited + (isWaiting ? 1 : 0));
       for (const one of running) {
-        const waited = numPlaces === 0 || drawing.has(one) ? 0 : 1;
+        const waited = numPlaces > 0 && this.#isReady(one) ? 1 : 0;
         const total = drawing.has(one) ? 0 : (this.#waitedSequences.get(one) ?? 0) + waited;
         this.#waitedSequences.set(one, total);
         // The sequences of a request get its places in turns.
@@ -159,7 +190,7 @@ class Driver {
     }
     // The requests get places in turns.
     const numAhead = this.ended.size;
-    for (const request of ready) ok(this.#waitedRequests.get(request)! <= Math.ceil(numAhead / this.numPlaces));
+    for (const request of requests) ok(this.#waitedRequests.get(request)! <= Math.ceil(numAhead / this.numPlaces));
   }
 
   /** Checks that the reserved pages are those of the admitted requests, and that no more are used. */
@@ -232,6 +263,30 @@ describe("places", () => {
     expect(driver.ended.get(one!)!.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
+  test("of sequences that are not ready go to others, and their request starts no further choice meanwhile", () => {
+    const driver = new Driver({ numPlaces: 4, maxPages: 1000 });
+    const slow = driver.add(ask({ n: 6, lengths: [20], maxTokens: 20, delays: [0, 3] }));
+    expect(driver.run()).toHaveLength(4);
+    expect(driver.run()).toEqual([]);
+    const other = driver.add(ask({ n: 6, lengths: [20], maxTokens: 20 }));
+    expect(driver.run().map(({ request }) => request)).toEqual(Array(4).fill(other));
+    expect(slow.running.size).toBe(4);
+    expect(driver.run().filter(({ request }) => request === slow)).toHaveLength(2);
+    driver.finish();
+    expect(driver.ended.get(slow)!.toSorted()).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test("are not taken by a choice that is not ready when it starts; the next one starts when it draws", () => {
+    const driver = new Driver({ numPlaces: 4, maxPages: 1000 });
+    const slow = driver.add(ask({ n: 4, delays: [2] }));
+    expect([driver.run(), driver.run()]).toEqual([[], []]);
+    expect(slow.running.size).toBe(1);
+    expect(driver.run().map(({ choice }) => choice)).toEqual([0]);
+    expect(slow.running.size).toBe(2);
+    driver.finish();
+    expect(driver.ended.get(slow)).toHaveLength(4);
+  });
+
   test("nothing runs while all readers are behind", () => {
     const driver = new Driver({ numPlaces: 4, maxPages: 1000 });
     const request = driver.add(ask());
@@ -263,6 +318,19 @@ describe("memory", () => {
     driver.finish();
     expect(driver.ended.get(big)).toHaveLength(50);
     expect(newcomers.every((request) => driver.ended.get(request)!.length === 1)).toBe(true);
+  });
+
+  test("that a choice gives back is kept for a request that waits, until it is enough", () => {
+    const driver = new Driver({ numPlaces: 16, maxPages: 10 });
+    const big = driver.add({ ...FOUR_PAGES, n: 50, lengths: [4, 8, 12] });
+    driver.run();
+    // The newcomer needs a page more than one choice gives back.
+    const newcomer = driver.add(FOUR_PAGES);
+    for (let step = 0; step < 6; step++) driver.run();
+    expect([big.running.size, newcomer.numChoicesReserved]).toEqual([2, 0]);
+    for (let step = 0; step < 2; step++) driver.run();
+    expect([big.running.size, newcomer.numChoicesReserved]).toEqual([1, 1]);
+    driver.finish();
   });
 
   test("is never taken from a request with many choices, however many others come", () => {
@@ -355,6 +423,31 @@ test("prompts take turns block by block, and reuse what another has computed mea
   expect(two!.prompt.numCached).toBe(0);
 });
 
+test("prompts that begin alike are computed once, whoever is ahead", () => {
+  const driver = new Driver({ numPlaces: 2, maxPages: 100 });
+  const promptIds = Array.from({ length: 24 }, (_, index) => index);
+  const [one, two] = [24, 20].map((length) => driver.add(ask({ promptIds: promptIds.slice(0, length) })));
+  const last = driver.add(ask({ promptIds: promptIds.slice(0, 9) }));
+  driver.finish();
+  // Blocks of 8 tokens are computed by one, two and one; a prompt computes its last token itself.
+  expect([one, two, last].map((request) => request!.prompt.numCached)).toEqual([8, 8 + 3, 8]);
+});
+
+test.each([
+  // A table holds 12 tokens; keys and values of the last drawn token were never computed.
+  ["token", 12],
+  ["block", 4],
+] as const)("%s: a prompt that continues an answer reuses %i tokens", (reuse, numCached) => {
+  const driver = new Driver({ numPlaces: 1, maxPages: 100, reuse });
+  const promptIds = [7, 7, 7, 7];
+  driver.add(ask({ promptIds, lengths: [9], maxTokens: 9 }));
+  driver.finish();
+  const answer = [0, 1, 2, 3, 4, 0, 1, 2, 3];
+  const next = driver.add(ask({ promptIds: [...promptIds, ...answer, 5] }));
+  driver.finish();
+  expect(next.prompt.numCached).toBe(numCached);
+});
+
 test("refuses pages that are not blocks, if only blocks are reused", () => {
   const cache = new KVCache(kernels, { pageSize: 4, pageByteLength: 16, maxPages: 4, reuse: "block" });
   expect(() => new Scheduler(cache, { blockSize: 8, numPlaces: 1 })).toThrow(/pages and prompt blocks differ/);
@@ -369,7 +462,7 @@ test("a sequence cannot finish twice", () => {
 });
 
 test.each<PrefixReuse>(["token", "block"])(
-  "%s: whatever comes, leaves and pauses, places and pages are shared fairly and all are given back",
+  "%s: whatever comes, leaves, pauses and is not ready, places and pages are shared fairly and all are given back",
   (reuse) => {
     const asks: fc.Arbitrary<Ask> = fc
       .record({
@@ -377,6 +470,7 @@ test.each<PrefixReuse>(["token", "block"])(
         n: fc.constantFrom(1, 1, 1, 2, 5, 20),
         lengths: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 4 }),
         spare: fc.nat(3),
+        delays: fc.array(fc.constantFrom(0, 0, 0, 1, 4), { minLength: 1, maxLength: 4 }),
       })
       .map(({ spare, ...rest }) => ({ ...rest, maxTokens: Math.max(...rest.lengths) + spare }));
     const events = fc.array(

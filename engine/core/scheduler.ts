@@ -172,11 +172,12 @@ export class Scheduler {
   }
 
   #leave(request: Request): void {
-    this.#prefilling = this.#prefilling.filter((other) => other !== request);
-    this.#decoding = this.#decoding.filter((other) => other !== request);
     request.prompt.table.release();
     this.#keepReserved(request, 0);
     this.#cache.unreserve(this.#numPromptPages(request));
+    // The request is forgotten last: if giving back fails, the engine ends, and finds the request here to tell its reader.
+    this.#prefilling = this.#prefilling.filter((other) => other !== request);
+    this.#decoding = this.#decoding.filter((other) => other !== request);
   }
 
   /** Gives back the pages that a request has reserved for more than `numChoices` choices. */

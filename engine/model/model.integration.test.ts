@@ -474,6 +474,28 @@ describe("memory", () => {
   }
 });
 
+test("messages that are rendered to no token are refused, and the model goes on", async () => {
+  const scratch = await mkdtemp(join(tmpdir(), "bare-template-"));
+  const files = {
+    "tokenizer_config.json": "{}",
+    "chat_template.jinja": "{% for message in messages %}{{ message.content }}{% endfor %}",
+  };
+  const pack = join(scratch, "pack");
+  await convert(await randomModel(join(scratch, "model"), { files }), pack, { quant: "f32" });
+  await withModel({ model: pack }, async (model) => {
+    const chat = async (content: string): Promise<unknown> =>
+      model.chat({ messages: [{ role: "user", content }], maxTokens: 2 }).result();
+    await expect(chat("")).rejects.toMatchObject({
+      code: "out_of_range",
+      param: "messages",
+      message:
+        "The messages are empty, and this model's chat template adds nothing to them; an answer needs at least one token to start from.",
+    });
+    await expect(chat("a")).resolves.toMatchObject({ usage: { promptTokens: 1 } });
+  });
+  await rm(scratch, { recursive: true, force: true });
+});
+
 describe("responseFormat", () => {
   const YES_OR_NO = { type: "regex", regex: "yes|no" } as const;
   let scratch: string;

@@ -191,7 +191,13 @@ export class Preparer {
 
   #checkPrompt(promptTokenIds: readonly number[], param: "messages" | "prompt"): void {
     const { contextLength } = this.#texts;
-    if (promptTokenIds.length === 0) throw emptyPrompt(param);
+    if (promptTokenIds.length === 0) {
+      const reason =
+        param === "prompt"
+          ? "The prompt is empty, and this model's tokenizer has no begin token to start from."
+          : "The messages are empty, and this model's chat template adds nothing to them; an answer needs at least one token to start from.";
+      throw new EngineError("out_of_range", reason, param);
+    }
     if (promptTokenIds.length > this.#maxCountedTokens) {
       throw new EngineError(
         "context_length_exceeded",
@@ -231,17 +237,6 @@ function checkRequest(options: RequestOptions, text: string): void {
   if (!isObject(options))
     throw new EngineError("invalid_type", `A request must be an object with ${text}. Given: ${described(options)}`);
   checkSignal(options.signal);
-}
-
-/** A model needs a token to compute the first logits. */
-function emptyPrompt(param: "messages" | "prompt"): EngineError {
-  return param === "messages"
-    ? new EngineError("template_error", "The model's chat template makes an empty prompt of the messages.", param)
-    : new EngineError(
-        "out_of_range",
-        "The prompt is empty, and this model's tokenizer has no begin token to start from.",
-        param,
-      );
 }
 
 /** Maximum number of code units that Unicode composition (NFC, NFKC) turns into one. */
