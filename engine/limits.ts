@@ -114,6 +114,8 @@ export const LIMITS = {
   /** UTF-16 code units of a prompt: at least, and for each one of the messages. */
   minPromptCharacters: 1 << 20,
   promptCharactersPerCharacter: 32,
+  /** UTF-16 code units of one text of a template. Replacing some 60 million matches at once ends the process. */
+  maxRenderedTextCharacters: 32 << 20,
   /** The same bounds for the renderings that show, when a model is loaded, which tokens its template writes. */
   sampleRenderSteps: 1_000_000,
   sampleRenderCharacters: 4 << 20,

@@ -177,6 +177,12 @@ describe("long chats", () => {
     expect(text.length).toBeGreaterThan(count * length);
   });
 
+  it("create no text so long that replacing parts of it would end the process", () => {
+    const template = new ChatTemplate("{{ (messages[0].content * 20) | title }}", {}, tokenizer());
+    const { message } = failure(() => template.render([{ role: "user", content: "a ".repeat(1 << 20) }]));
+    expect(message).toContain(`it creates a text of more than ${LIMITS.maxRenderedTextCharacters} characters`);
+  });
+
   it("keeps the origin of a long message", () => {
     const text = new JinjaTemplate("<{{ x[:5] }}{{ x[-1] }}{{ x[2:4][::-1] }}>").render({
       x: SourcedText.ofMessage("abcdefgh"),

@@ -49,6 +49,12 @@ export class RenderBudget {
 
   /** Counts the characters of a text before it is created. A budget is for all texts, because a template can keep them. */
   allocate(numCharacters: number): void {
+    if (numCharacters > LIMITS.maxRenderedTextCharacters)
+      throw new RangeError(`it creates a text of more than ${LIMITS.maxRenderedTextCharacters} characters`);
+    this.#count(numCharacters);
+  }
+
+  #count(numCharacters: number): void {
     this.#numCharacters += numCharacters;
     if (this.#numCharacters > this.#maxCharacters)
       throw new RangeError(`it creates texts and lists of more than ${this.#maxCharacters} characters in total`);
@@ -65,12 +71,12 @@ export class RenderBudget {
 
   /** Counts the items of a list before it is created. */
   allocateItems(numItems: number): void {
-    this.allocate(numItems * CHARACTERS_PER_ITEM);
+    this.#count(numItems * CHARACTERS_PER_ITEM);
   }
 
   /** Counts the texts of a list that is created by dividing a text. */
   allocateTexts(numTexts: number): void {
-    this.allocate(numTexts * CHARACTERS_PER_TEXT);
+    this.#count(numTexts * CHARACTERS_PER_TEXT);
   }
 
   /** Counts a search for a text of `length` in one of `searched`, which can take the product of both. */
