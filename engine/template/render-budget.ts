@@ -49,9 +49,9 @@ export class RenderBudget {
 
   /** Counts the characters of a text before it is created. A budget is for all texts, because a template can keep them. */
   allocate(numCharacters: number): void {
+    this.#count(numCharacters);
     if (numCharacters > LIMITS.maxRenderedTextCharacters)
       throw new RangeError(`it creates a text of more than ${LIMITS.maxRenderedTextCharacters} characters`);
-    this.#count(numCharacters);
   }
 
   #count(numCharacters: number): void {
