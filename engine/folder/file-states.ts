@@ -7,8 +7,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import { EngineError, fileSystemCode } from "../errors.js";
-import { makeFolder, openModelFile } from "../formats/index.js";
+import { fileSystemCode } from "../errors.js";
+import { isMissing, makeFolder, openModelFile, unreadable } from "../formats/index.js";
 
 /** Metadata that distinguishes two states of a file without reading it. */
 export interface FileState {
@@ -19,11 +19,18 @@ export interface FileState {
   readonly changedNs: string;
 }
 
-/** Returns the states of the files in `dir` that exist. */
+/**
+ * Returns the states of the files in `dir` that exist.
+ * @throws EngineError invalid_model if the disk does not tell
+ */
 export async function fileStates(dir: string, names: readonly string[]): Promise<FileState[]> {
   const states: FileState[] = [];
   for (const name of names) {
-    const entry = await stat(join(dir, name), { bigint: true }).catch(() => null);
+    const path = join(dir, name);
+    const entry = await stat(path, { bigint: true }).catch((cause: unknown) => {
+      if (isMissing(cause)) return null;
+      throw unreadable(path, cause);
+    });
     if (entry === null) continue;
     const { size, ino, mtimeNs, ctimeNs } = entry;
     states.push({ name, size: `${size}`, inode: `${ino}`, modifiedNs: `${mtimeNs}`, changedNs: `${ctimeNs}` });
@@ -66,8 +73,7 @@ export async function hashFile(path: string, signal: AbortSignal | undefined): P
       await file.close();
     }
   } catch (cause) {
-    const code = fileSystemCode(cause);
-    throw code === null ? cause : new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+    throw fileSystemCode(cause) === null ? cause : unreadable(path, cause);
   }
 }
 

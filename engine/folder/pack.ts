@@ -6,14 +6,14 @@
  */
 
 import { createHash } from "node:crypto";
-import { realpath, rm, stat, writeFile } from "node:fs/promises";
+import { realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type JsonObject, isObject } from "../json.js";
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
 import { described, EngineError, fileSystemCode, quoted } from "../errors.js";
 import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
-import { openModelFile, readModelJson, type FileRecord } from "../formats/index.js";
+import { entryAt, openModelFile, readModelJson, type FileRecord } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import {
   fileStates,
@@ -42,9 +42,8 @@ export async function openPack(dir: string): Promise<ModelPack> {
     if (record?.sha256 !== sha256(bytes)) throw damaged(dir, name, "its contents are not what manifest.json records");
   }
   for (const [name, { byteLength }] of Object.entries(manifest.files)) {
-    const entry = await stat(join(dir, name)).catch((cause: NodeJS.ErrnoException) => {
-      throw damaged(dir, name, cause.code === "ENOENT" ? "the file is missing" : `it cannot be read (${cause.code})`);
-    });
+    const entry = await entryAt(join(dir, name));
+    if (entry === null) throw damaged(dir, name, "the file is missing");
     if (!entry.isFile()) throw damaged(dir, name, "it is not a file");
     if (entry.size !== byteLength)
       throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);

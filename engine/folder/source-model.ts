@@ -3,8 +3,6 @@
  * presence and shape of every weight.
  */
 
-import { stat } from "node:fs/promises";
-
 import {
   checkWeights,
   modelWeights,
@@ -13,14 +11,14 @@ import {
   type ModelWeights,
 } from "../architecture/index.js";
 import { EngineError } from "../errors.js";
-import { SafetensorsReader } from "../formats/index.js";
+import { entryAt, SafetensorsReader } from "../formats/index.js";
 import { Tokenizer } from "../text/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import { readTextFiles, type TextFiles } from "./text-files.js";
 
 /** @throws EngineError naming what is missing, damaged or not supported; no file stays open in that case */
 export async function openSourceModel(dir: string): Promise<SourceModel> {
-  const entry = await stat(dir).catch(() => null);
+  const entry = await entryAt(dir);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
   if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
   const texts = await readTextFiles(dir);

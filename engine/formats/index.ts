@@ -2,7 +2,17 @@
 
 export { FileSink, type FileRecord } from "./file-sink.js";
 export { parseJsonObject } from "./json.js";
-export { fileExists, makeFolder, openModelFile, readFully, readModelFile, readModelJson } from "./model-files.js";
+export {
+  entryAt,
+  fileExists,
+  isMissing,
+  makeFolder,
+  openModelFile,
+  readFully,
+  readModelFile,
+  readModelJson,
+  unreadable,
+} from "./model-files.js";
 export {
   fieldsOf,
   message,

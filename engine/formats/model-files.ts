@@ -3,7 +3,7 @@
  * makes folders.
  */
 
-import { constants, openSync, statSync } from "node:fs";
+import { constants, openSync, statSync, type Stats } from "node:fs";
 import { mkdir, open, stat, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -49,9 +49,8 @@ export async function readModelFile(dir: string, name: string): Promise<Uint8Arr
     }
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === "ENOENT") return null;
-    throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+    if (isMissing(cause)) return null;
+    throw unreadable(path, cause);
   }
 }
 
@@ -62,17 +61,35 @@ export async function readModelJson(dir: string, name: string): Promise<JsonObje
 
 /** @throws EngineError invalid_model if the disk does not tell */
 export async function fileExists(path: string): Promise<boolean> {
+  return (await entryAt(path))?.isFile() ?? false;
+}
+
+/**
+ * Returns what is at a path, or null if nothing is.
+ * @throws EngineError invalid_model if the disk does not tell
+ */
+export async function entryAt(path: string): Promise<Stats | null> {
   try {
-    return (await stat(path)).isFile();
+    return await stat(path);
   } catch (cause) {
-    const code = fileSystemCode(cause);
-    if (code === null || !UNTOLD.has(code)) return false;
-    throw new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+    if (isMissing(cause)) return null;
+    throw unreadable(path, cause);
   }
 }
 
-/** Errors of a disk or a process that say nothing about the file. */
-const UNTOLD: ReadonlySet<string> = new Set(["EIO", "EMFILE", "ENFILE", "ENOMEM"]);
+/** Returns true for an error that means that a path leads to nothing. */
+export function isMissing(error: unknown): boolean {
+  return NOTHING_THERE.has((error as NodeJS.ErrnoException).code ?? "");
+}
+
+/** The last one is Node's own, for a path with U+0000. */
+const NOTHING_THERE: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"]);
+
+/** Returns the error for a file that may be there and whole, but cannot be read; its cause is the system's error. */
+export function unreadable(path: string, cause: unknown): EngineError {
+  const code = fileSystemCode(cause) ?? (cause as Error).message;
+  return new EngineError("invalid_model", `${path} cannot be read (${code})`, null, { cause });
+}
 
 /**
  * Creates a folder and its missing parents. Where a disk is read-only, Node's `mkdir` with `recursive` reports that the

@@ -18,7 +18,7 @@ import {
   openSourceModel,
   TEXT_FILES,
 } from "../folder/index.js";
-import { fileExists, INDEX_FILE, SINGLE_FILE } from "../formats/index.js";
+import { fileExists, INDEX_FILE, isMissing, SINGLE_FILE } from "../formats/index.js";
 import type { HubOptions } from "./hub/index.js";
 import { modelFolder } from "./locate.js";
 import { removeFolder, writeFolder } from "./staging.js";
@@ -70,7 +70,9 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
   refuseUnknownOptions(options, Object.keys(OPTIONS), "a conversion");
   const target = resolve(outDir);
   const { layout = "pack" } = options;
-  await checkTarget(target, layout, options.replace ?? false);
+  await checkTarget(target, layout, options.replace ?? false).catch((cause: unknown) => {
+    throw targetError(target, cause);
+  });
   const onTextFiles = layout === "onnx" ? checkConfig : checkTextFiles;
   const folder = await modelFolder(model, { ...options, onProgress: options.onDownload, onTextFiles });
   await refusePack(folder);
@@ -83,12 +85,17 @@ export async function convert(model: string, outDir: string, options: ConvertOpt
       if (options.replace === true) await removeFolder(target);
     });
   } catch (cause) {
-    const code = fileSystemCode(cause);
-    if (code === null) throw cause;
-    throw new EngineError("output_unavailable", `cannot write ${target} (${writeFailure(code)})`, null, { cause });
+    throw targetError(target, cause);
   } finally {
     await source.reader.close();
   }
+}
+
+/** Turns an error of the file system at the target into one about the target; returns other errors. */
+function targetError(target: string, cause: unknown): unknown {
+  const code = fileSystemCode(cause);
+  if (code === null) return cause;
+  return new EngineError("output_unavailable", `cannot write ${target} (${writeFailure(code)})`, null, { cause });
 }
 
 /** Refuses a pack as the source: it no longer has the weights that another format would need. */
@@ -104,7 +111,10 @@ async function refusePack(dir: string): Promise<void> {
 
 /** Refuses an existing target, unless it is empty or a folder of the same kind that may be replaced. */
 async function checkTarget(target: string, layout: "pack" | "onnx", replace: boolean): Promise<void> {
-  const entry = await stat(target).catch(() => null);
+  const entry = await stat(target).catch((cause: unknown) => {
+    if (isMissing(cause)) return null;
+    throw cause;
+  });
   if (entry === null) return;
   if (entry.isDirectory() && (await readdir(target)).length === 0) return;
   const isOfKind = layout === "pack" ? await fileExists(join(target, MANIFEST_FILE)) : await holdsOnnxAlone(target);

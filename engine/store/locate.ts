@@ -1,9 +1,8 @@
 /** Resolves the model that the user named to a folder on this machine: an existing one, else the hub's model. */
 
-import { stat } from "node:fs/promises";
-
 import { EngineError, refuseUnknownOptions, wrongType } from "../errors.js";
 import { checkTextFiles, type OnnxDtype } from "../folder/index.js";
+import { entryAt } from "../formats/index.js";
 import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions } from "./hub/index.js";
 
 /**
@@ -13,7 +12,7 @@ import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, typ
 export async function modelFolder(model: string, options: HubOptions): Promise<string> {
   if (model === "") throw new EngineError("model_not_found", "the model's name is empty", "model");
   const reference = hubReference(model);
-  if (reference === null || (await stat(model).catch(() => null)) !== null) return model;
+  if (reference === null || (await entryAt(model)) !== null) return model;
   try {
     return (await locateModel(reference, options)).dir;
   } catch (error) {

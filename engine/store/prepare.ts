@@ -5,13 +5,13 @@
  * files, so a changed model is converted again and a moved one is not.
  */
 
-import { stat, utimes } from "node:fs/promises";
+import { utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import type { MatrixFormat } from "../../kernels/index.js";
 import { readModelConfig, type ModelConfig } from "../architecture/index.js";
 import { writePack, type WriteOptions } from "../convert/index.js";
-import { EngineError } from "../errors.js";
+import { EngineError, fileSystemCode } from "../errors.js";
 import {
   checkTextFiles,
   identifySource,
@@ -26,7 +26,7 @@ import {
   type RunnableModel,
   type SourceIdentity,
 } from "../folder/index.js";
-import { fileExists, INDEX_FILE, readModelJson, SINGLE_FILE } from "../formats/index.js";
+import { entryAt, fileExists, INDEX_FILE, readModelJson, SINGLE_FILE } from "../formats/index.js";
 import { cacheError, cacheFolder, embeddedPack, packName, PACKS } from "./cache.js";
 import type { HubOptions } from "./hub/index.js";
 import { modelFolder } from "./locate.js";
@@ -104,13 +104,17 @@ async function cachedPack(modelDir: string, options: WriteOptions): Promise<Mode
   return pack;
 }
 
-/** Opens the pack at `target`. Returns null if it does not exist or is damaged; a damaged pack is removed. */
+/**
+ * Opens the pack at `target`. Returns null if it does not exist or is damaged; a damaged pack is removed. One that cannot
+ * be read may be whole, so it is kept, and the error is thrown.
+ */
 async function openCached(target: string, signal: AbortSignal | undefined): Promise<ModelPack | null> {
-  if ((await stat(target).catch(() => null)) === null) return null;
+  if ((await entryAt(target)) === null) return null;
   try {
     return await verified(await openPack(target), signal);
   } catch (error) {
-    if (!(error instanceof EngineError)) throw error;
+    const isDamage = error instanceof EngineError && !(error.cause instanceof Error && fileSystemCode(error.cause));
+    if (!isDamage) throw error;
     await removeFolder(target).catch((cause: unknown) => {
       throw cacheError(cause);
     });
@@ -147,7 +151,7 @@ async function convertInto(
 
 /** Returns the kind of a folder. If it has both kinds of weights, safetensors are used unless a dtype is given. */
 async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<"pack" | "model" | "onnx"> {
-  const entry = await stat(dir).catch(() => null);
+  const entry = await entryAt(dir);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
   if (!entry.isDirectory()) {
     throw new EngineError(

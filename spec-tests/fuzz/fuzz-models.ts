@@ -42,8 +42,8 @@ try {
     numProcesses: Number(values.processes),
     onResult: (result) => {
       results.push(result);
-      const { kind, seed, verdict, durationMs } = result;
-      if (isFailure(verdict) || values.only !== undefined) {
+      const { kind, seed, verdict, durationMs, isSecondRun } = result;
+      if (isFailure(verdict) || isSecondRun || values.only !== undefined) {
         const message = "message" in verdict ? verdict.message : "";
         console.log(`${kind}/${seed}: ${verdict.type} after ${Math.round(durationMs)} ms: ${message}`);
       }
@@ -54,6 +54,8 @@ try {
   console.log(
     `seed ${values.seed}: ${results.length} cases in ${Math.round(seconds)} s, ${(results.length / seconds).toFixed(1)} per second`,
   );
+  const numRepeated = results.filter(({ isSecondRun, verdict }) => isSecondRun && !isFailure(verdict)).length;
+  if (numRepeated > 0) console.log(`${numRepeated} were over the limit at first, and not when they were run again`);
   const numFailed = results.filter(({ verdict }) => isFailure(verdict)).length;
   if (numFailed > 0) console.log(`${numFailed} failed; their files are in ${values.failures}`);
   process.exitCode = numFailed > 0 ? 1 : 0;

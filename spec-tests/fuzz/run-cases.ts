@@ -1,12 +1,15 @@
 /**
  * Runs cases that may hang, crash or take all memory, each within a limit of time. A process runs many cases, until one
  * of them is at fault; a new process then takes over. The limit is of processor time, because a busy machine also delays
- * a harmless case. A case that waits, or blocks its thread, is over the limit once it has been silent for long.
+ * a harmless case. A case that blocks its thread, or waits for something that does not come, is over the limit too. A
+ * busy machine makes every step a little slower, so a case that is over the limit is run again in a process of its own.
  */
 
 import { fork, type ChildProcess } from "node:child_process";
 import { cp, lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+
+import { activityOf } from "./process-activity.js";
 
 /** A module of cases exports `openCases`. */
 export interface CaseModule {
@@ -38,6 +41,8 @@ export interface CaseResult extends Case {
   readonly verdict: Verdict;
   /** Processor time if the case ended, else the time until it was given up. */
   readonly durationMs: number;
+  /** True if the case was over the limit in its first run. */
+  readonly isSecondRun: boolean;
 }
 
 export interface RunOptions {
@@ -56,8 +61,10 @@ export interface RunOptions {
 export const LIMITS = {
   /** Processor time of a case. */
   caseMs: 2000,
-  /** Time without an answer. */
-  silenceMs: 15_000,
+  /** Time for which a case may wait without doing anything. */
+  idleMs: 4000,
+  /** Time without an answer, where the operating system does not tell what a process does. */
+  silenceMs: 20_000,
   /** Resident memory of a process at its peak. */
   peakBytes: 1 << 30,
   heapMebibytes: 512,
@@ -91,7 +98,13 @@ async function runLane(queue: Iterator<Case>, folder: string, options: RunOption
   for (let next = queue.next(); next.done !== true; next = queue.next()) {
     const each = next.value;
     runner ??= await CaseRunner.start(options);
-    const result = await runner.run(each, folder);
+    let result = await runner.run(each, folder);
+    if (result.verdict.type === "over the limit") {
+      await runner.end();
+      await rm(folder, { recursive: true, force: true });
+      runner = await CaseRunner.start(options);
+      result = { ...(await runner.run(each, folder)), isSecondRun: true };
+    }
     if (isFailure(result.verdict)) {
       await keep(result, folder, options.failures);
       await runner.end();
@@ -152,9 +165,9 @@ class CaseRunner {
     this.#process.send({ ...each, folder } satisfies ToProcess);
     const started = await this.#next(LIMITS.preparationMs);
     const start = performance.now();
-    const last = started.type === "started" ? await this.#next(LIMITS.silenceMs) : started;
+    const last = started.type === "started" ? await this.#answer() : started;
     const durationMs = last.type === "done" ? last.durationMs : performance.now() - start;
-    return { ...each, verdict: this.#verdictOf(last, `process ${pid}`), durationMs };
+    return { ...each, verdict: this.#verdictOf(last, `process ${pid}`), durationMs, isSecondRun: false };
   }
 
   async end(): Promise<void> {
@@ -177,6 +190,23 @@ class CaseRunner {
         return { type: "crashed", message: `${name} ended with ${message.how}: ${this.#stderr.trim().slice(0, 500)}` };
       default:
         return { type: "crashed", message: `unexpected message ${message.type}` };
+    }
+  }
+
+  /** Returns the answer of a case, or that it does not come: the case computes for too long, or waits. */
+  async #answer(): Promise<FromProcess | Silence | End> {
+    const pid = this.#process.pid!;
+    const first = activityOf(pid);
+    if (first === null) return this.#next(LIMITS.silenceMs);
+    let [cpuMs, idleSince] = [first.cpuMs, performance.now()];
+    for (;;) {
+      const message = await this.#next(POLL_MS);
+      const activity = activityOf(pid);
+      if (message.type !== "silent" || activity === null) return message;
+      if (!activity.isIdle || activity.cpuMs > cpuMs + IDLE_CPU_MS) idleSince = performance.now();
+      cpuMs = activity.cpuMs;
+      // The process measures the time of a case more precisely, if it ends.
+      if (cpuMs - first.cpuMs > 2 * LIMITS.caseMs || performance.now() - idleSince > LIMITS.idleMs) return message;
     }
   }
 
@@ -212,5 +242,8 @@ interface End {
   readonly how: string;
 }
 
+const POLL_MS = 500;
+/** Processor time that a process without work takes between two looks. */
+const IDLE_CPU_MS = 10;
 const MAX_KEPT_BYTES = 64 << 20;
 const PROGRAM = resolve("dist/spec-tests/fuzz/case-process.js");

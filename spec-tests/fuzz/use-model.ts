@@ -99,7 +99,7 @@ const MAX_MESSAGE_CHARACTERS = 1000;
 
 /** Words of JavaScript's own errors, which tell a user nothing. Some readable errors have words in common with them. */
 const INTERNALS =
-  /Cannot read|is not a function|(?<!\ban? \w+) is not iterable|call stack|Invalid (?:array|string|count|typed array)|\[object |\bundefined\b|(?<!\bholds )\bNaN\b/;
+  /Cannot read|is not a function|(?<!\ban? \w+|\bnone) is not iterable|call stack|Invalid (?:array|string|count|typed array)|\[object |\bundefined\b|(?<!\bholds )\bNaN\b/;
 
 function placeOf(error: Error): string {
   const line = error.stack?.split("\n").find((each) => each.includes("    at ")) ?? "";
