@@ -5,7 +5,7 @@
 
 import { getEventListeners } from "node:events";
 
-import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 
 import {
   createEngine,
@@ -19,8 +19,8 @@ import { InvalidLogitsError, KernelFailure } from "../../kernels/index.js";
 import { BrokenInvariant, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import type { AnswerMask } from "../message/answer-mask.js";
-import { PLAIN } from "../message/message-format.js";
-import { TextStream } from "../message/text-stream.js";
+import { PLAIN, THINKING } from "../message/message-format.js";
+import { TextStream, type TextStreamOptions } from "../message/text-stream.js";
 import { generationConfig, type GenerationOptions } from "../sampling/generation-config.js";
 import { AnswerCollector } from "./answer-collector.js";
 import type { Engine, EngineRequest } from "./engine.js";
@@ -48,13 +48,13 @@ interface Ask extends GenerationOptions {
   readonly prompt?: readonly number[];
 }
 
-function create(options: { maxPages?: number; slots?: number } = {}): EngineUnderTest {
+function create(options: Parameters<typeof createEngine>[2] = {}): EngineUnderTest {
   return createEngine(PROFILE, loaded, { maxPages: MAX_PAGES, ...options });
 }
 
-function createText(promptIds: readonly number[]): TextStream {
+function createText(promptIds: readonly number[], changes: Partial<TextStreamOptions> = {}): TextStream {
   const reasoning = { format: PLAIN, insideReasoning: false, separateReasoning: false };
-  return new TextStream({ tokenizer, promptIds, ...reasoning, stop: [], includeStop: false });
+  return new TextStream({ tokenizer, promptIds, ...reasoning, stop: [], includeStop: false, ...changes });
 }
 
 function submit(
@@ -125,6 +125,22 @@ describe("places", () => {
     // With one place the two requests take turns; with more, the newcomer has one in every step.
     expect(tokens.calls.length - start).toBeLessThanOrEqual(slots === 1 ? 85 : 45);
     expect(await bigChoices).toEqual(await alone({ ...BIG, n }));
+  });
+
+  test("a first token is delivered before the others run", async () => {
+    const { engine, prompts, tokens } = create({ maxPages: 2000 });
+    const other = choicesOf(submit(engine, { n: 4, maxTokens: 40 }));
+    while (tokens.calls.length < 5) await turns(1);
+    let numRead = 0;
+    const numReadAtPasses: number[] = [];
+    const forward = tokens.forward.bind(tokens);
+    tokens.forward = (passes) => {
+      if (prompts.calls.length === 2) numReadAtPasses.push(numRead);
+      return forward(passes);
+    };
+    for await (const _ of submit(engine, { prompt: [7, 8, 9], maxTokens: 3, logitBias: LETTERS })) numRead++;
+    expect(numReadAtPasses.slice(0, 2)).toEqual([1, 1]);
+    await other;
   });
 
   test("a place that a reader leaves unused goes to others at once", async () => {
@@ -232,14 +248,44 @@ describe("a request", () => {
     "with the stop sequence %o and %i tokens gives %o",
     async (stop, maxTokens, content, numTokens, finishReason) => {
       const { engine } = create();
-      const reasoning = { format: PLAIN, insideReasoning: false, separateReasoning: false };
-      const text = () => new TextStream({ tokenizer, promptIds: [1], ...reasoning, stop, includeStop: false });
-      const deltas = await read(submit(engine, { maxTokens, logitBias: LETTERS }, { createText: text }));
+      const deltas = await read(
+        submit(engine, { maxTokens, logitBias: LETTERS }, { createText: () => createText([1], { stop }) }),
+      );
       expect(deltas.map((delta) => delta.content).join("")).toBe(content);
       expect(deltas.flatMap(({ tokenIds }) => tokenIds)).toHaveLength(numTokens);
       expect(deltas.at(-1)!.finishReason).toBe(finishReason);
     },
   );
+
+  test("stops if the text that was held back until the end completes a stop sequence", async () => {
+    const { engine } = create();
+    const createText195 = (): TextStream => createText([1], { stop: ["\uFFFD"] });
+    // The token is the first byte of a character; what is missing becomes U+FFFD at the end.
+    const ask = { maxTokens: 1, logitBias: new Map([[195, 100]]) };
+    const [delta] = await read(submit(engine, ask, { createText: createText195 }));
+    expect(delta).toMatchObject({ content: "", finishReason: "stop" });
+  });
+
+  test("delivers reasoning as it grows, and what was held back of it at the end", async () => {
+    const { engine } = create();
+    const reasoning = { format: THINKING, insideReasoning: true, separateReasoning: true };
+    const createReasoning = (): TextStream => createText([1], reasoning);
+    const letters = await read(submit(engine, { maxTokens: 3, logitBias: LETTERS }, { createText: createReasoning }));
+    expect(letters.map((delta) => [delta.content, delta.reasoning])).toEqual([
+      ["", "A"],
+      ["", "A"],
+      ["", "A"],
+    ]);
+    expect(letters.at(-1)!.usage!.reasoningTokens).toBe(3);
+
+    // Each token is the first byte of a character; what is missing becomes U+FFFD when that is known.
+    const ask = { n: 2, maxTokens: 2, logitBias: new Map([[195, 100]]) };
+    const held = await read(submit(engine, ask, { createText: createReasoning }));
+    const textOf = (choice: number): string =>
+      held.flatMap((delta) => (delta.choice === choice ? [delta.reasoning] : [])).join("");
+    expect([0, 1].map(textOf)).toEqual(["\uFFFD\uFFFD", "\uFFFD\uFFFD"]);
+    expect(held.at(-1)!.usage!.reasoningTokens).toBe(4);
+  });
 
   test("whose mask is finished may still draw an end token, and has stopped in any case", async () => {
     const { engine } = create();
@@ -247,6 +293,15 @@ describe("a request", () => {
     const deltas = await read(submit(engine, { maxTokens: 3, logitBias: LETTERS }, { createMask }));
     expect(deltas.flatMap(({ tokenIds }) => tokenIds)).toEqual([65, 65, 65]);
     expect(deltas.at(-1)!.finishReason).toBe("stop");
+  });
+
+  test("whose mask is finished ends at once if the model has no end token", async () => {
+    const { engine } = create({ endTokenIds: [] });
+    const createMask = (): AnswerMask => anyToken({ isFinished: true });
+    const [delta, ...others] = await read(submit(engine, { maxTokens: 3, logitBias: LETTERS }, { createMask }));
+    expect(others).toEqual([]);
+    expect(delta).toMatchObject({ content: "A", tokenIds: [65], finishReason: "stop" });
+    expect(await read(submit(engine, { maxTokens: 3, logitBias: LETTERS }))).toHaveLength(3);
   });
 
   test("is refused at once if its signal has been aborted", () => {
@@ -634,6 +689,84 @@ describe("a token mask that takes long", () => {
     await choicesOf(submit(under.engine, { maxTokens: 2 }, { createMask: slow(100, masks) }));
     // Two masks of 20 ms each take a few steps, not thousands.
     expect(schedule.mock.calls.length).toBeLessThan(100);
+  });
+
+  describe("gets", () => {
+    /** Milliseconds of a piece of work. */
+    const PIECE_MS = 0.25;
+    let clockMs = 0;
+    /** Masks in the order in which a piece of each was computed. */
+    let pieces: string[] = [];
+    beforeEach(() => {
+      pieces = [];
+      vi.spyOn(performance, "now").mockImplementation(() => clockMs);
+    });
+
+    /** Creates masks that are ready for the first token, and not before the end of time for the second. */
+    const endless = (name: string): (() => AnswerMask) => {
+      let numCreated = 0;
+      return () => {
+        const own = `${name}${numCreated++}`;
+        let isFirst = true;
+        return anyToken({
+          accept: () => (isFirst = false),
+          prepare: (isOver) => {
+            while (!isFirst && !isOver()) {
+              pieces.push(own);
+              clockMs += PIECE_MS;
+            }
+            return isFirst;
+          },
+        });
+      };
+    };
+
+    test("a slice of each step, in which requests take turns, and their choices", async () => {
+      const under = create({ slots: 8 });
+      const controller = new AbortController();
+      const asks = (
+        [
+          ["a", 3],
+          ["b", 1],
+        ] as const
+      ).map(([name, n]) =>
+        choicesOf(submit(under.engine, { n, maxTokens: 9 }, { createMask: endless(name), signal: controller.signal })),
+      );
+      const times: number[] = [];
+      const forward = under.tokens.forward.bind(under.tokens);
+      under.tokens.forward = (passes) => {
+        times.push(clockMs);
+        return forward(passes);
+      };
+      await choicesOf(submit(under.engine, PLAIN_ASK));
+      controller.abort(new Error("enough"));
+      for (const ask of asks) await expect(ask).rejects.toThrow("enough");
+
+      // The masks are wanted from the second step on.
+      const slices = times.slice(4).map((time, index) => time - times[index + 3]!);
+      expect(new Set(slices)).toEqual(new Set([LIMITS.maskSliceMs]));
+      const names = pieces.filter((name, index) => name !== pieces[index - 1]);
+      const start = names.lastIndexOf("a0") - 12;
+      expect(names.slice(start, start + 6)).toEqual(["a0", "b0", "a1", "b0", "a2", "b0"]);
+      const turnMs = (pieces.length / names.length) * PIECE_MS;
+      expect(turnMs).toBeCloseTo(LIMITS.maskTurnMs, 1);
+    });
+
+    test("a longer slice while nothing else can run", async () => {
+      const under = create();
+      const controller = new AbortController();
+      const times: number[] = [];
+      const original = Scheduler.prototype.nextSequences;
+      vi.spyOn(Scheduler.prototype, "nextSequences").mockImplementation(function (this: Scheduler, isReady) {
+        times.push(clockMs);
+        if (times.length === 8) controller.abort(new Error("enough"));
+        return original.call(this, isReady);
+      });
+      const ask = submit(under.engine, { maxTokens: 9 }, { createMask: endless("a"), signal: controller.signal });
+      await expect(choicesOf(ask)).rejects.toThrow("enough");
+      const slices = times.slice(3, 7).map((time, index) => time - times[index + 2]!);
+      expect(slices).toEqual(Array(4).fill(LIMITS.maskSliceMs + LIMITS.maskSliceAloneMs));
+    });
   });
 
   test("that fails ends its request", async () => {
