@@ -721,7 +721,11 @@ describe("a token mask that takes long", () => {
       };
     };
 
-    test("a slice of each step, in which requests take turns, and their choices", async () => {
+    test.each([
+      [0, LIMITS.minMaskSliceMs],
+      [12, 6],
+      [100, LIMITS.maxMaskSliceMs],
+    ])("a slice of each step, in which requests take turns: beside passes of %i ms, %i ms", async (passMs, sliceMs) => {
       const under = create({ slots: 8 });
       const controller = new AbortController();
       const asks = (
@@ -736,6 +740,7 @@ describe("a token mask that takes long", () => {
       const forward = under.tokens.forward.bind(under.tokens);
       under.tokens.forward = (passes) => {
         times.push(clockMs);
+        clockMs += passMs;
         return forward(passes);
       };
       await choicesOf(submit(under.engine, PLAIN_ASK));
@@ -743,8 +748,8 @@ describe("a token mask that takes long", () => {
       for (const ask of asks) await expect(ask).rejects.toThrow("enough");
 
       // The masks are wanted from the second step on.
-      const slices = times.slice(4).map((time, index) => time - times[index + 3]!);
-      expect(new Set(slices)).toEqual(new Set([LIMITS.maskSliceMs]));
+      const slices = times.slice(4).map((time, index) => time - times[index + 3]! - passMs);
+      expect(new Set(slices)).toEqual(new Set([sliceMs]));
       const names = pieces.filter((name, index) => name !== pieces[index - 1]);
       const start = names.lastIndexOf("a0") - 12;
       expect(names.slice(start, start + 6)).toEqual(["a0", "b0", "a1", "b0", "a2", "b0"]);
@@ -765,7 +770,7 @@ describe("a token mask that takes long", () => {
       const ask = submit(under.engine, { maxTokens: 9 }, { createMask: endless("a"), signal: controller.signal });
       await expect(choicesOf(ask)).rejects.toThrow("enough");
       const slices = times.slice(3, 7).map((time, index) => time - times[index + 2]!);
-      expect(slices).toEqual(Array(4).fill(LIMITS.maskSliceMs + LIMITS.maskSliceAloneMs));
+      expect(slices).toEqual(Array(4).fill(LIMITS.minMaskSliceMs + LIMITS.maxMaskSliceMs));
     });
   });
 
