@@ -54,7 +54,7 @@ function create(options: Parameters<typeof createEngine>[2] = {}): EngineUnderTe
 
 function createText(promptIds: readonly number[], changes: Partial<TextStreamOptions> = {}): TextStream {
   const reasoning = { format: PLAIN, insideReasoning: false, separateReasoning: false };
-  return new TextStream({ tokenizer, promptIds, ...reasoning, stop: [], includeStop: false, ...changes });
+  return new TextStream({ vocabulary: tokenizer, promptIds, ...reasoning, stop: [], includeStop: false, ...changes });
 }
 
 function submit(

@@ -37,7 +37,7 @@ import type {
   TokenAlternative,
   TokenLogprob,
 } from "./sequence.js";
-import type { Tokenizer } from "../text/index.js";
+import type { Vocabulary } from "../text/index.js";
 
 export interface EngineParts {
   readonly kernels: Kernels;
@@ -49,7 +49,7 @@ export interface EngineParts {
   readonly blockSize: number;
   readonly lmHead: Head;
   readonly cache: KVCache;
-  readonly tokenizer: Tokenizer;
+  readonly vocabulary: Vocabulary;
   readonly endTokenIds: ReadonlySet<number>;
   /** Maximum number of tokens of prompt and completion together. */
   readonly contextLength: number;
@@ -343,8 +343,8 @@ export class Engine {
   }
 
   #alternative(tokenId: number, logprob: number): TokenAlternative {
-    const { tokenizer } = this.#parts;
-    return { tokenId, token: tokenizer.tokenText(tokenId), logprob, bytes: [...tokenizer.tokenBytes(tokenId)] };
+    const { vocabulary } = this.#parts;
+    return { tokenId, token: vocabulary.tokenText(tokenId), logprob, bytes: [...vocabulary.tokenBytes(tokenId)] };
   }
 
   /**

@@ -30,7 +30,7 @@ type Options = Partial<Pick<TextStreamOptions, "stop" | "includeStop" | "separat
 
 function run(tokenIds: readonly number[], { startsInside = false, reasons = true, ...options }: Options = {}) {
   const text = new TextStream({
-    tokenizer,
+    vocabulary: tokenizer,
     promptIds: [0x41],
     stop: [],
     includeStop: false,
@@ -127,7 +127,7 @@ describe("TextStream", () => {
 
   it("counts an end token inside unfinished reasoning", () => {
     const text = new TextStream({
-      tokenizer,
+      vocabulary: tokenizer,
       promptIds: [],
       stop: [],
       includeStop: false,
@@ -195,7 +195,7 @@ describe("issues of other engines", () => {
       {},
     );
     const text = new TextStream({
-      tokenizer: wide,
+      vocabulary: wide,
       promptIds: [],
       stop: [],
       includeStop: false,

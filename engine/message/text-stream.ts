@@ -5,12 +5,12 @@
  * answer only.
  */
 
-import { StopMatcher, StreamingDetokenizer, type Tokenizer } from "../text/index.js";
+import { StopMatcher, StreamingDetokenizer, type Vocabulary } from "../text/index.js";
 import type { MessageFormat } from "./message-format.js";
 import { ReasoningParser, type TextSegment } from "./reasoning-parser.js";
 
 export interface TextStreamOptions {
-  readonly tokenizer: Tokenizer;
+  readonly vocabulary: Vocabulary;
   /** Tokens before the output. */
   readonly promptIds: readonly number[];
   readonly stop: readonly string[];
@@ -40,7 +40,7 @@ export class TextStream {
   #numReasoningTokens: number | null = null;
 
   constructor(options: TextStreamOptions) {
-    this.#detokenizer = new StreamingDetokenizer(options.tokenizer, options.promptIds);
+    this.#detokenizer = new StreamingDetokenizer(options.vocabulary, options.promptIds);
     this.#parser = new ReasoningParser({ ...options, separate: options.separateReasoning });
     this.#stopMatcher = new StopMatcher(options.stop, options.includeStop);
   }

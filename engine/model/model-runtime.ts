@@ -8,7 +8,7 @@ import { LoadedGrammars } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
 import { AnswerMask, AnswerVocabulary, markupOf, TextStream } from "../message/index.js";
 import { openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
-import { Tokenizer } from "../text/index.js";
+import { readTokens, Vocabulary } from "../text/index.js";
 import { Answer } from "./answer.js";
 import type { EngineOptions } from "./load-options.js";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.js";
@@ -39,7 +39,7 @@ export class ModelRuntime {
   readonly info: ModelInfo;
   /** Memory of the model, as estimated before it was loaded; null for a folder of ONNX files. */
   readonly memory: MemoryEstimate | null;
-  readonly #tokenizer: Tokenizer;
+  readonly #vocabulary: Vocabulary;
   readonly #engine: Engine;
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
@@ -50,13 +50,13 @@ export class ModelRuntime {
   private constructor(
     folder: RunnableModel,
     options: EngineOptions,
-    parts: { tokenizer: Tokenizer; engine: Engine; kernels: Kernels; runners: readonly ModelRunner[] },
+    parts: { vocabulary: Vocabulary; engine: Engine; kernels: Kernels; runners: readonly ModelRunner[] },
   ) {
     const { profile, kvCache, maxConcurrency, logprobsMode } = options;
     const { modelHash, contextLength } = folder;
     const isPack = folder.kind === "pack";
     this.memory = isPack ? estimateMemory(folder.config, { ...options, format: folder.manifest.format }) : null;
-    this.#tokenizer = parts.tokenizer;
+    this.#vocabulary = parts.vocabulary;
     this.#engine = parts.engine;
     this.#kernels = parts.kernels;
     this.#runners = new Set(parts.runners);
@@ -65,7 +65,7 @@ export class ModelRuntime {
       architecture: isPack ? folder.config.architecture : folder.architecture,
       weights: isPack ? folder.manifest.format : folder.dtype,
       contextLength,
-      vocabSize: Math.min(folder.vocabSize, parts.tokenizer.vocabSize),
+      vocabSize: Math.min(folder.vocabSize, parts.vocabulary.vocabSize),
       profile,
       kvCache,
       numThreads: parts.kernels.numThreads,
@@ -73,23 +73,25 @@ export class ModelRuntime {
       logprobsMode,
     };
     // Built with the model, because it would delay the tokens of other requests: a large one takes some 100 ms.
-    const tokens = Array.from({ length: this.info.vocabSize }, (_, tokenId) => parts.tokenizer.tokenBytes(tokenId));
+    const tokens = Array.from({ length: this.info.vocabSize }, (_, tokenId) => parts.vocabulary.tokenBytes(tokenId));
     this.#answerVocabulary = new AnswerVocabulary(tokens, folder.endTokenIds, folder.messageFormat);
   }
 
   /**
-   * @param tokenizer the model's tokenizer, if it has been loaded before
+   * @param vocabulary the tokens of the model, if they have been read before
    * @throws EngineError for a model that cannot be used or does not fit into memory
    */
   static async open(
     folder: RunnableModel,
     options: EngineOptions,
-    tokenizer: Tokenizer = new Tokenizer(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat)),
+    vocabulary: Vocabulary = new Vocabulary(
+      readTokens(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat)),
+    ),
   ): Promise<ModelRuntime> {
     if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
     const kernels = await Kernels.load({ numThreads: options.numThreads });
     try {
-      return await ModelRuntime.#assemble(folder, tokenizer, options, kernels);
+      return await ModelRuntime.#assemble(folder, vocabulary, options, kernels);
     } catch (error) {
       await kernels.close();
       throw error;
@@ -98,7 +100,7 @@ export class ModelRuntime {
 
   static async #assemble(
     folder: RunnableModel,
-    tokenizer: Tokenizer,
+    vocabulary: Vocabulary,
     options: EngineOptions,
     kernels: Kernels,
   ): Promise<ModelRuntime> {
@@ -106,8 +108,8 @@ export class ModelRuntime {
     const { promptRunner, tokenRunner, lmHead } = runners;
     const head = {
       maxRows: options.maxConcurrency,
-      vocabSize: Math.min(tokenizer.vocabSize, lmHead?.rows ?? folder.vocabSize),
-      hasToken: (tokenId: number) => tokenizer.hasToken(tokenId),
+      vocabSize: Math.min(vocabulary.vocabSize, lmHead?.rows ?? folder.vocabSize),
+      hasToken: (tokenId: number) => vocabulary.hasToken(tokenId),
     };
     const engine = new Engine({
       kernels,
@@ -116,12 +118,12 @@ export class ModelRuntime {
       blockSize: runners.blockSize,
       lmHead: lmHead === null ? new GraphLogits(kernels, head) : new LMHead(kernels, lmHead, head),
       cache: createCache(kernels, runners, options),
-      tokenizer,
+      vocabulary,
       endTokenIds: new Set(folder.endTokenIds),
       contextLength: folder.contextLength,
       logprobsMode: options.logprobsMode,
     });
-    return new ModelRuntime(folder, options, { tokenizer, engine, kernels, runners: [promptRunner, tokenRunner] });
+    return new ModelRuntime(folder, options, { vocabulary, engine, kernels, runners: [promptRunner, tokenRunner] });
   }
 
   /** Resolves with the fault that ends the model's engine; the model must then be loaded again. */
@@ -148,7 +150,7 @@ export class ModelRuntime {
     const { promptTokenIds, promptParam, config, format, insideReasoning } = request;
     const { separateReasoning, stop, includeStop } = config;
     const text = {
-      tokenizer: this.#tokenizer,
+      vocabulary: this.#vocabulary,
       promptIds: promptTokenIds,
       format,
       insideReasoning,

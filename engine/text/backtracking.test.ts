@@ -87,8 +87,10 @@ describe("checkBacktracking", () => {
     "(?:(?:(?:a{64}){64}){64}){64}",
   ])("refuses %#", (pattern) => expect(() => checkBacktracking(new RegExp(pattern, "gu"))).toThrow(SyntaxError));
 
+  const splits = { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated", invert: false };
+
   it.each([
-    ["pre_tokenizer", { type: "Split", pattern: { Regex: "(a+)+$" }, behavior: "Isolated", invert: false }],
+    ["pre_tokenizer", { type: "Sequence", pretokenizers: [splits, { type: "ByteLevel", add_prefix_space: false }] }],
     ["normalizer", { type: "Replace", pattern: { Regex: "(a+)+$" }, content: "" }],
   ])("refuses a tokenizer by name: %s", (part, definition) => {
     expect(() => new Tokenizer({ ...byteLevelJson([], []), [part]: definition }, {})).toThrow(

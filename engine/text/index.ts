@@ -4,3 +4,4 @@ export { PhraseFinder, tokenContent, tokenIdOf, type AddedToken, type PhraseMatc
 export { StopMatcher } from "./stop-matcher.js";
 export { StreamingDetokenizer } from "./streaming-detokenizer.js";
 export { checkWellFormed, Tokenizer, type EncodingOptions, type RenderedPrompt } from "./tokenizer.js";
+export { readTokens, Vocabulary } from "./vocabulary.js";

@@ -8,24 +8,15 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { Budget } from "../budget.js";
-import { type JsonObject, isObject } from "../json.js";
-import { described, EngineError, quoted } from "../errors.js";
+import { isObject } from "../json.js";
+import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import {
-  type AddedToken,
-  AddedTokenFinder,
-  type TokenMatch,
-  cutAtTokens,
-  readAddedTokens,
-  tokenContent,
-} from "./added-tokens.js";
+import { AddedTokenFinder, type TokenMatch, cutAtTokens } from "./added-tokens.js";
 import { checkBacktracking } from "./backtracking.js";
-import { readBeginToken } from "./begin-token.js";
 import { BpeModel } from "./bpe-model.js";
 import { Normalizer } from "./normalizer.js";
-import { isByteLevel, prepareNormalizer, preparePreTokenizer, typeOf } from "./pre-tokenization.js";
-import { StreamingDetokenizer } from "./streaming-detokenizer.js";
-import { TokenBytes, byteDecoder } from "./token-bytes.js";
+import { prepareNormalizer } from "./pre-tokenization.js";
+import { readTokens, Vocabulary } from "./vocabulary.js";
 import { WordSplitter } from "./word-splitter.js";
 
 /** The input of `Tokenizer.encodePrompt`: a prompt's text, and the places where it contains special tokens. */
@@ -46,27 +37,12 @@ export interface EncodingOptions {
   readonly isCanceled?: () => boolean;
 }
 
-export class Tokenizer {
-  /** The largest token id + 1. Smaller ids may be unused, see `hasToken`. */
-  readonly vocabSize: number;
+export class Tokenizer extends Vocabulary {
   /** Length of the longest token's text, in UTF-16 code units. */
   readonly maxTokenLength: number;
-  /** The token that `encode` adds first; null if it adds none, so that an empty text has no tokens. */
-  readonly beginTokenId: number | null;
-  /** The token that begins a text, added by `encode` or by a template; null if the tokenizer has none. */
-  readonly startOfTextId: number | null;
-  /** Number of spaces that decoding drops directly after the token that begins a text. */
-  readonly numLeadingSpaces: number;
-  readonly addedTokens: readonly AddedToken[];
-  /** Tags around the parts of a message, such as `<think>`. A special token with this content has text. */
-  readonly markup: ReadonlySet<string>;
-
   readonly #normalizer: Normalizer | null;
   readonly #splitter: WordSplitter;
-  readonly #vocab: ReadonlyMap<string, number>;
-  readonly #added: ReadonlyMap<number, AddedToken>;
-  readonly #present: Uint8Array;
-  readonly #bytes: TokenBytes;
+  readonly #ids: ReadonlyMap<string, number>;
   /** Encoding of raw text, which has no reserved tokens. */
   readonly #raw: TextEncoding;
   readonly #ordinary = new WeakMap<ReadonlySet<number>, TextEncoding>();
@@ -78,47 +54,16 @@ export class Tokenizer {
    * @throws EngineError invalid_model, or unsupported_model if the tokenizer cannot be reproduced exactly
    */
   constructor(tokenizerJson: object, tokenizerConfig: object, markup: Iterable<string> = []) {
-    this.markup = new Set(markup);
-    const json = tokenizerJson as JsonObject;
-    const config = tokenizerConfig as JsonObject;
-    const model = checkedModel(json["model"]);
+    const tokens = readTokens(tokenizerJson, tokenizerConfig, markup);
+    super(tokens);
+    const { json, model, ids, preTokenizer, addedTokens } = tokens;
+    this.#ids = ids;
     const normalizer = prepareNormalizer(json["normalizer"]);
-    const preTokenizer = preparePreTokenizer(json["pre_tokenizer"]);
     this.#normalizer = normalizer === null ? null : new Normalizer(normalizer, compilePattern);
     this.#splitter = new WordSplitter(preTokenizer, compilePattern);
-    this.#vocab = readVocab(model["vocab"] as JsonObject);
-    this.addedTokens = readAddedTokens(json, config, this.#vocab);
-    this.#added = new Map(this.addedTokens.map((token) => [token.id, token]));
-    this.beginTokenId = readBeginToken(json, config, this.addedTokens);
-    const bos = tokenContent(config["bos_token"]);
-    this.startOfTextId = this.addedTokens.find((token) => token.content === bos)?.id ?? this.beginTokenId;
-
-    const decoder = byteDecoder(json["decoder"], isByteLevel(preTokenizer));
-    this.numLeadingSpaces = decoder.numLeadingSpaces;
-    const names = new Map<number, string>();
-    for (const [name, id] of this.#vocab) names.set(id, name);
-    this.vocabSize = 1 + largest(names.keys(), this.#added.keys());
-    if (!(this.vocabSize > 0 && this.vocabSize <= LIMITS.maxVocabSize)) {
-      throw new EngineError(
-        "unsupported_model",
-        `tokenizer.json has ids up to ${this.vocabSize - 1}; supported: up to ${LIMITS.maxVocabSize - 1}`,
-      );
-    }
-    const contents = [...this.#vocab.keys(), ...this.addedTokens.map(({ content }) => content)];
+    const contents = [...ids.keys(), ...addedTokens.map(({ content }) => content)];
     this.maxTokenLength = contents.reduce((length, content) => Math.max(length, content.length), 0);
-    this.#present = new Uint8Array(this.vocabSize);
-    this.#bytes = new TokenBytes(this.vocabSize, (tokenId) => {
-      const added = this.#added.get(tokenId);
-      const name = names.get(tokenId);
-      this.#present[tokenId] = added !== undefined || name !== undefined ? 1 : 0;
-      if (added !== undefined) return this.isSpecial(tokenId) ? NO_BYTES : decoder.addedBytes(added.content);
-      return name === undefined ? NO_BYTES : decoder.vocabBytes(name);
-    });
-    if (this.beginTokenId !== null && !this.hasToken(this.beginTokenId)) {
-      const message = `tokenizer.json begins texts with token ${this.beginTokenId}, which does not exist`;
-      throw new EngineError("invalid_model", message);
-    }
-    this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(model, this.#vocab, this.#splitter.endsWithBytes));
+    this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(model, ids, this.#splitter.endsWithBytes));
   }
 
   /**
@@ -152,42 +97,6 @@ export class Tokenizer {
       else this.#encodeText(part.text, part.start === 0, encoding, run);
     }
     return run.ids;
-  }
-
-  /** @returns the text of a whole sequence; a leading space is dropped only directly after the begin token */
-  decode(tokenIds: Iterable<number>): string {
-    const detokenizer = new StreamingDetokenizer(this, []);
-    const texts: string[] = [];
-    for (const tokenId of tokenIds) texts.push(detokenizer.push(tokenId));
-    texts.push(detokenizer.finish());
-    return texts.join("");
-  }
-
-  /** @returns the token's bytes, possibly part of a code point; empty for special tokens and unused ids. Read only. */
-  tokenBytes(tokenId: number): Uint8Array {
-    return this.#bytes.of(tokenId);
-  }
-
-  /** @returns the token's text in `logprobs`: its bytes as text, with U+FFFD for fragments; a special token's name */
-  tokenText(tokenId: number): string {
-    if (this.isSpecial(tokenId)) return this.#added.get(tokenId)!.content;
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(this.tokenBytes(tokenId));
-  }
-
-  /** Returns true for a special token that is not message markup; it has no text. */
-  isSpecial(tokenId: number): boolean {
-    const token = this.#added.get(tokenId);
-    return token !== undefined && token.special && !this.markup.has(token.content);
-  }
-
-  /** Returns true if the id is used by a token. */
-  hasToken(tokenId: number): boolean {
-    return this.#present[tokenId] === 1;
-  }
-
-  /** @returns the id of the added token with this content, or null */
-  addedTokenId(content: string): number | null {
-    return this.addedTokens.find((token) => token.content === content)?.id ?? null;
   }
 
   #encodeText(text: string, isFirst: boolean, encoding: TextEncoding, run: Run): void {
@@ -242,7 +151,7 @@ export class Tokenizer {
   #modelWithout(reserved: ReadonlySet<number>): BpeModel {
     const spelled = new Map<number, string>();
     for (const { id, content } of this.addedTokens) {
-      const own = reserved.has(id) ? this.#vocab.get(content) : undefined;
+      const own = reserved.has(id) ? this.#ids.get(content) : undefined;
       if (own !== undefined) spelled.set(own, content);
     }
     return spelled.size === 0 ? this.#raw.model : this.#raw.model.without(spelled);
@@ -281,7 +190,6 @@ interface TextEncoding {
   readonly model: BpeModel;
 }
 
-const NO_BYTES = new Uint8Array(0);
 const NOTHING_RESERVED: ReadonlySet<number> = new Set();
 
 /** @throws EngineError out_of_range for a lone surrogate */
@@ -294,37 +202,6 @@ export function checkWellFormed(text: string, param: string | null): void {
     `The text has a lone surrogate, U+${unit}, at index ${index}; only whole characters are allowed.`,
     param,
   );
-}
-
-function checkedModel(model: unknown): JsonObject {
-  if (!isObject(model)) throw new EngineError("invalid_model", "tokenizer.json has no model");
-  if (model["type"] !== "BPE")
-    throw new EngineError("unsupported_model", `tokenizer.json has the model ${typeOf(model)}; supported: BPE`);
-  if (!isObject(model["vocab"]) || !Array.isArray(model["merges"])) {
-    throw new EngineError("invalid_model", "tokenizer.json: the BPE model has no vocab or no merges");
-  }
-  for (const option of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"]) {
-    const value = model[option];
-    if (value !== undefined && value !== null && value !== "" && value !== 0) {
-      throw new EngineError(
-        "unsupported_model",
-        `tokenizer.json has a BPE model with ${option} ${described(value)}, which is not supported`,
-      );
-    }
-  }
-  return model;
-}
-
-function readVocab(vocab: JsonObject): ReadonlyMap<string, number> {
-  const ids = new Map<string, number>();
-  for (const [name, id] of Object.entries(vocab)) {
-    if (!Number.isSafeInteger(id) || (id as number) < 0) {
-      const message = `tokenizer.json: the id of ${quoted(name)} must be an integer from 0. Given: ${described(id)}`;
-      throw new EngineError("invalid_model", message);
-    }
-    ids.set(name, id as number);
-  }
-  return ids;
 }
 
 /** Definition of a library tokenizer that does nothing. */
@@ -368,9 +245,3 @@ function reasonOf(error: unknown): string {
 }
 
 const MAX_REASON_LENGTH = 300;
-
-function largest(...collections: Iterable<number>[]): number {
-  let value = -1;
-  for (const collection of collections) for (const id of collection) value = Math.max(value, id);
-  return value;
-}

@@ -12,7 +12,7 @@ import workerThreads, { MessagePort, Worker } from "node:worker_threads";
 import { GrammarMatcher } from "../../engine/grammar/index.js";
 import { AnswerMask } from "../../engine/message/index.js";
 import { ChatTemplate } from "../../engine/template/index.js";
-import { StreamingDetokenizer, Tokenizer } from "../../engine/text/index.js";
+import { StreamingDetokenizer, Tokenizer, Vocabulary } from "../../engine/text/index.js";
 import { fails, type Kind } from "./injection.js";
 import { countWorker } from "./live-workers.js";
 
@@ -55,7 +55,8 @@ function wrapClasses(): void {
   const wrap = (kind: Kind, prototype: object, names: readonly string[]): void => {
     for (const name of names) replace(prototype as Methods, name, throwing(kind, injected, name));
   };
-  wrap("tokenizer", Tokenizer.prototype, ["encode", "encodePrompt", "decode", "tokenBytes", "tokenText", "hasToken"]);
+  wrap("tokenizer", Tokenizer.prototype, ["encode", "encodePrompt"]);
+  wrap("tokenizer", Vocabulary.prototype, ["decode", "tokenBytes", "tokenText", "hasToken"]);
   wrap("tokenizer", StreamingDetokenizer.prototype, ["push", "finish"]);
   wrap("tokenizer", ChatTemplate.prototype, ["render"]);
   wrap("grammar", GrammarMatcher.prototype, ["allowed", "acceptToken", "acceptBytes", "allowsBytes"]);

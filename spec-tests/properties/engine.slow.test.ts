@@ -44,7 +44,14 @@ async function answers(asks: readonly Ask[]): Promise<Answer[]> {
           promptParam: "messages",
           config,
           createText: () =>
-            new TextStream({ tokenizer, promptIds: prompt, ...start, separateReasoning, stop, includeStop }),
+            new TextStream({
+              vocabulary: tokenizer,
+              promptIds: prompt,
+              ...start,
+              separateReasoning,
+              stop,
+              includeStop,
+            }),
         }),
       );
     }),

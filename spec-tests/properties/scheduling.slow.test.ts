@@ -377,7 +377,7 @@ function submit(engine: Engine, ask: Ask, signal?: AbortSignal): AsyncGenerator<
     }),
     createText: () =>
       new TextStream({
-        tokenizer,
+        vocabulary: tokenizer,
         promptIds: prompt,
         format: PLAIN,
         insideReasoning: false,

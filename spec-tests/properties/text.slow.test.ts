@@ -56,7 +56,14 @@ interface Options {
 function run(tokenIds: readonly number[], options: Options = {}) {
   const { stop = [], includeStop = false, separateReasoning = false, startsInside = null } = options;
   const start = { format: startsInside === null ? PLAIN : THINKING, insideReasoning: startsInside === true };
-  const stream = new TextStream({ tokenizer, promptIds: [], stop, includeStop, ...start, separateReasoning });
+  const stream = new TextStream({
+    vocabulary: tokenizer,
+    promptIds: [],
+    stop,
+    includeStop,
+    ...start,
+    separateReasoning,
+  });
   const after: { reasoning: string; content: string }[] = [];
   const given = { reasoning: "", content: "" };
   let stopped: string | null = null;

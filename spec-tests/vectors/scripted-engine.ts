@@ -50,7 +50,7 @@ export async function answer({
     blockSize: PAGE_SIZE,
     lmHead: headOf(kernels, rows, vocabSize, (tokenId) => tokenizer.hasToken(tokenId)),
     cache: new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: 4, maxPages: 16, reuse: "token" }),
-    tokenizer,
+    vocabulary: tokenizer,
     endTokenIds: new Set(endTokenId === undefined ? [] : [endTokenId]),
     contextLength: 1024,
   });
@@ -58,7 +58,7 @@ export async function answer({
   const separateReasoning = text.separateReasoning ?? false;
   const createText = (): TextStream =>
     new TextStream({
-      tokenizer,
+      vocabulary: tokenizer,
       promptIds: promptTokenIds,
       stop: [],
       includeStop: false,

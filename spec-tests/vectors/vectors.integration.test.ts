@@ -322,7 +322,7 @@ function tokensOf(pieces: readonly Piece[]): { tokenizer: Tokenizer; ids: number
 function streamOf(one: TextCase, text: Pick<TextStreamOptions, "format" | "insideReasoning" | "separateReasoning">) {
   const { tokenizer, ids } = tokensOf(one.pieces);
   const options = { stop: one.stop, includeStop: one.include, ...text };
-  const stream = new TextStream({ tokenizer, promptIds: [], ...options });
+  const stream = new TextStream({ vocabulary: tokenizer, promptIds: [], ...options });
   const deltas: { reasoning: string; content: string }[] = [];
   let stopped: string | null = null;
   for (const id of ids) {
