@@ -23,20 +23,30 @@ export type Files = Map<string, Entry>;
 
 export interface Kind {
   readonly bases: readonly string[];
+  /** Share of the models that run with the profile `exact`, which starts sooner. */
+  readonly exactShare: number;
   /** Changes `files`, which are those of a valid model. */
   readonly mutate: (random: Random, files: Files) => void;
 }
 
-const TEXT_BASES = [...BASES.packs, ...BASES.packs, ...BASES.safetensors, ...BASES.onnx];
+/** A text file is read in the same way from every folder; packs, which need no conversion, start the soonest. */
+const TEXT_BASES = [
+  ...BASES.packs,
+  ...BASES.packs,
+  ...BASES.packs,
+  ...BASES.packs,
+  ...BASES.safetensors,
+  ...BASES.onnx,
+];
 
 export const KINDS = {
-  safetensors: { bases: BASES.safetensors, mutate: mutateSafetensors },
-  onnx: { bases: BASES.onnx, mutate: mutateGraph },
-  tokenizer: { bases: TEXT_BASES, mutate: mutateTokenizer },
-  template: { bases: TEXT_BASES, mutate: mutateTemplate },
-  config: { bases: TEXT_BASES, mutate: mutateConfig },
-  pack: { bases: BASES.packs, mutate: mutatePack },
-  folder: { bases: [...BASES.packs, ...BASES.safetensors, ...BASES.onnx], mutate: mutateFolder },
+  safetensors: { bases: BASES.safetensors, exactShare: 0.5, mutate: mutateSafetensors },
+  onnx: { bases: BASES.onnx, exactShare: 0.5, mutate: mutateGraph },
+  tokenizer: { bases: TEXT_BASES, exactShare: 0.9, mutate: mutateTokenizer },
+  template: { bases: TEXT_BASES, exactShare: 0.9, mutate: mutateTemplate },
+  config: { bases: TEXT_BASES, exactShare: 0.5, mutate: mutateConfig },
+  pack: { bases: BASES.packs, exactShare: 0.5, mutate: mutatePack },
+  folder: { bases: [...BASES.packs, ...BASES.safetensors, ...BASES.onnx], exactShare: 0.5, mutate: mutateFolder },
 } as const satisfies Readonly<Record<string, Kind>>;
 
 export type KindName = keyof typeof KINDS;

@@ -12,10 +12,10 @@ import type { Outcome } from "./run-cases.js";
 
 /**
  * @param scratch path for a converted copy, which does not exist
- * @param canBeExact false if the model has ONNX files only, which the profile `exact` refuses
+ * @param exactShare probability of the profile `exact`
  */
-export async function useModel(random: Random, dir: string, scratch: string, canBeExact: boolean): Promise<Outcome> {
-  const profile = canBeExact && random.chance(0.5) ? "exact" : "auto";
+export async function useModel(random: Random, dir: string, scratch: string, exactShare: number): Promise<Outcome> {
+  const profile = random.chance(exactShare) ? "exact" : "auto";
   const faults: string[] = [];
   const refusals: string[] = [];
   /** Returns the result of a step, or the error with which it was refused. */
