@@ -83,14 +83,14 @@ describe("byteDecoder, SentencePiece", () => {
     const growth = { type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" };
     const refused = "a decoder that makes a token longer than 65536 characters";
     const once = { ...growth, content: "x".repeat(70_000) };
-    for (const decoder of [sequence(...Array<typeof growth>(30).fill(growth)), sequence(once)]) {
+    for (const decoder of [sequence(...Array.from({ length: 30 }, () => growth)), sequence(once)]) {
       expect(byteDecoder(decoder, false).vocabBytes("b")).toEqual(new Uint8Array([0x62]));
       for (const bytesOf of [byteDecoder(decoder, false).vocabBytes, byteDecoder(decoder, false).addedBytes])
         expect(() => bytesOf("a")).toThrow(`tokenizer.json has ${refused}, ${NO_TEXT}`);
     }
     const long = "b".repeat(70_000);
     expect(byteDecoder(sequence(growth), false).vocabBytes(long)).toHaveLength(70_000);
-    expect(() => byteDecoder(sequence(...Array<typeof growth>(65).fill(growth)), false)).toThrow(
+    expect(() => byteDecoder(sequence(...Array.from({ length: 65 }, () => growth)), false)).toThrow(
       "tokenizer.json has 65 decoders; supported: up to 64",
     );
   });

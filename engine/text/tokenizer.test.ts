@@ -531,7 +531,7 @@ describe("unsupported definitions", () => {
       {
         ...base,
         added_tokens: Array.from({ length: 20_000 }, (_, index) => ({ id: 1000 + index, content: `<${index}>` })),
-        normalizer: { type: "Sequence", normalizers: Array<object>(60).fill({ type: "Lowercase" }) },
+        normalizer: { type: "Sequence", normalizers: Array.from({ length: 60 }, () => ({ type: "Lowercase" })) },
       },
       "a normalizer that takes too long for the added tokens",
     ],

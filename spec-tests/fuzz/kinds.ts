@@ -167,7 +167,10 @@ const CONFIG_KEYS = [
 ] as const;
 
 function mutatePack(random: Random, files: Files): void {
-  switch (random.below(6)) {
+  switch (random.below(7)) {
+    case 6:
+      addSparseFile(random, files);
+      return;
     case 0:
     case 1:
       change(files, "manifest.json", (bytes) => mutatedText(random, bytes));
@@ -193,6 +196,18 @@ function mutatePack(random: Random, files: Files): void {
       if (name !== "manifest.json" && random.chance(0.5)) signed(files);
     }
   }
+}
+
+/** Makes one file so large that it cannot be read in time, with a record of its size. */
+function addSparseFile(random: Random, files: Files): void {
+  const name = random.pick(["weights.bin", "body.onnx", "body.onnx.data", "other.bin", "config.json"]);
+  const byteLength = random.pick([1 << 20, 2 ** 33, 2 ** 40]);
+  files.set(name, { kind: "sparse", byteLength });
+  change(files, "manifest.json", (bytes) => {
+    const manifest = JSON.parse(Buffer.from(bytes).toString()) as { files: object };
+    const record = { byteLength, sha256: "0".repeat(64) };
+    return Buffer.from(JSON.stringify({ ...manifest, files: { ...manifest.files, [name]: record } }));
+  });
 }
 
 /** Changes one number of one tensor, or gives it the place of another. */
