@@ -83,13 +83,10 @@ function problemOf(error: unknown): string | null {
       ? `${error.name}: ${error.message.slice(0, 200)} ${placeOf(error)}`
       : `threw ${String(error)}`;
   }
-  const { code, message } = error;
-  if (code === "internal_error") {
-    const { cause } = error;
-    // The contract asks for this error: weights may be numbers that give no numbers.
-    if (cause instanceof InvalidLogitsError) return null;
+  const { code, message, cause } = error;
+  // Two internal errors are about the model: weights that give no numbers, and a vocabulary that lacks bytes.
+  if (code === "internal_error" && cause !== undefined && !(cause instanceof InvalidLogitsError))
     return `internal_error: ${message.slice(0, 200)} ${cause instanceof Error ? `${cause.message.slice(0, 200)} ${placeOf(cause)}` : ""}`;
-  }
   if (message === "" || /[\n\r]/.test(message) || message.length > MAX_MESSAGE_CHARACTERS)
     return `not one readable line: ${code}: ${JSON.stringify(message.slice(0, 300))}`;
   return INTERNALS.test(message) ? `speaks of internals: ${code}: ${message.slice(0, 300)}` : null;
