@@ -84,8 +84,10 @@ function problemOf(error: unknown): string | null {
       : `threw ${String(error)}`;
   }
   const { code, message, cause } = error;
-  // Two internal errors are about the model: weights that give no numbers, and a vocabulary that lacks bytes.
-  if (code === "internal_error" && cause !== undefined && !(cause instanceof InvalidLogitsError))
+  // Two internal errors are about the model: weights that give no numbers, and, without a cause, a vocabulary that lacks
+  // bytes.
+  if (cause instanceof InvalidLogitsError) return null;
+  if (code === "internal_error" && cause !== undefined)
     return `internal_error: ${message.slice(0, 200)} ${cause instanceof Error ? `${cause.message.slice(0, 200)} ${placeOf(cause)}` : ""}`;
   if (message === "" || /[\n\r]/.test(message) || message.length > MAX_MESSAGE_CHARACTERS)
     return `not one readable line: ${code}: ${JSON.stringify(message.slice(0, 300))}`;
