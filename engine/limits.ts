@@ -117,8 +117,8 @@ export const LIMITS = {
   /** UTF-16 code units of one text of a template. Replacing some 60 million matches at once ends the process. */
   maxRenderedTextCharacters: 32 << 20,
   /** The same bounds for the renderings that show, when a model is loaded, which tokens its template writes. */
-  sampleRenderSteps: 1_000_000,
-  sampleRenderCharacters: 4 << 20,
+  sampleRenderSteps: 200_000,
+  sampleRenderCharacters: 1 << 20,
   /** Length that counts for a message in addition to its texts, in UTF-16 code units. */
   renderCharactersPerMessage: 128,
   /** Depth of a template's expressions, blocks, calls and values while it is rendered. */

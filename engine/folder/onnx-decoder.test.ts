@@ -1,6 +1,6 @@
 /** Tests graphs that were made to keep their reader busy: cycles, chains, numbers and places that make no sense. */
 
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -145,9 +145,12 @@ describe("a graph is refused", () => {
     [{ location: "device" }, 'its weights are in "device", which is not a file'],
     [{ location: "data", offset: "1e3" }, 'the offset of tensor "w" must be a number of bytes. Given: "1e3"'],
     [{ location: "data", length: "-1" }, 'the length of tensor "w" must be a number of bytes. Given: "-1"'],
+    [{ location: "sparse", length: "8" }, 'its weights end at byte 8 of "sparse", which has 1099511627776 bytes'],
     [{ location: "data", offset: "4", length: "8" }, 'tensor "w" ends after the end of data, which has 8 bytes'],
   ])("for external weights at %o", async (place, message) => {
     await writeFile(join(dir, "data"), new Uint8Array(8));
+    await writeFile(join(dir, "sparse"), "");
+    await truncate(join(dir, "sparse"), 2 ** 40);
     await symlink("/dev/zero", join(dir, "device")).catch(() => undefined);
     const externalData = Object.entries(place).map(([key, value]) => ({ key, value }));
     const tensor = { name: "w", dims: [2], dataType: FLOAT, externalData, dataLocation: 1 };

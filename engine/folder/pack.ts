@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { type JsonObject, isObject } from "../json.js";
 import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
 import { described, EngineError, fileSystemCode, quoted } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
 import { entryAt, openModelFile, readModelJson, type FileRecord } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
@@ -50,6 +51,7 @@ export async function openPack(dir: string): Promise<ModelPack> {
   }
   const config = readModelConfig(texts.config, readEndTokenIds(texts));
   checkTensors(dir, manifest, config);
+  checkSizes(dir, manifest, config);
   return {
     kind: "pack",
     dir,
@@ -233,6 +235,28 @@ function checkTensors(dir: string, manifest: Manifest, config: ModelConfig): voi
     if (!fits) throw damaged(dir, MANIFEST_FILE, `tensor ${name} does not fit config.json or ${WEIGHTS_FILE}`);
   }
 }
+
+/** Checks that no file is larger than a pack's can be: all bytes of a pack are hashed before it runs. */
+function checkSizes(dir: string, { files, tensors }: Manifest, config: ModelConfig): void {
+  const all = [...packedWeights(modelWeights(config))].map(({ name }) => tensors[name]!);
+  const weightsEnd = all.reduce((end, { offset, byteLength }) => Math.max(end, offset + byteLength), 0);
+  const bodyBytes = all.reduce((sum, { rows, cols }) => sum + rows * cols * BODY_VALUE_BYTES, MAX_GRAPH_BYTES);
+  const maxBytes: Readonly<Record<string, number>> = {
+    [WEIGHTS_FILE]: weightsEnd,
+    [BODY_FILE]: bodyBytes,
+    [BODY_DATA_FILE]: bodyBytes,
+    ...Object.fromEntries(TEXT_FILES.map((name) => [name, LIMITS.maxModelJsonBytes])),
+  };
+  for (const [name, { byteLength }] of Object.entries(files)) {
+    if (!Object.hasOwn(maxBytes, name)) throw damaged(dir, name, "a pack has no such file");
+    if (byteLength > maxBytes[name]!)
+      throw damaged(dir, name, `it has ${byteLength} bytes; its tensors need at most ${maxBytes[name]}`);
+  }
+}
+
+/** Bytes of a weight in the body, and of a body without its weights. */
+const BODY_VALUE_BYTES = 4;
+const MAX_GRAPH_BYTES = 64 << 20;
 
 function packedBytes({ format, rows, cols }: PackedTensor): number {
   return format === "vector" ? rows * 4 : packedByteLength(format, rows, cols);

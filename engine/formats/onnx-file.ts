@@ -189,6 +189,8 @@ function commonFolder(files: readonly string[], other: string): string {
 }
 
 function readModel(path: string, bytes: FileBytes): OnnxFile {
+  if (bytes.byteLength > LIMITS.maxProtobufBytes)
+    throw new Error(`it has ${bytes.byteLength} bytes; at most ${LIMITS.maxProtobufBytes} are allowed`);
   const modelParts: Uint8Array[] = [];
   let graph: Field | null = null;
   let opset = 0;
@@ -235,6 +237,7 @@ function readModel(path: string, bytes: FileBytes): OnnxFile {
     }
   }
   if (nodes.length === 0 || outputs.length === 0) throw new Error("its graph is empty");
+  for (const [name, file] of dataFiles) checkUsed(name, file, initializers.values());
   return {
     path,
     opset,
@@ -327,6 +330,18 @@ function externalContents(
   }
   return { file: file.path, offset, byteLength };
 }
+
+/** Refuses a file that consists mostly of bytes that no tensor has: a sparse file of a terabyte is hashed for an hour. */
+function checkUsed(name: string, { path, byteLength }: DataFile, tensors: Iterable<StoredTensor>): void {
+  let end = 0;
+  for (const { contents } of tensors)
+    if (contents?.file === path) end = Math.max(end, contents.offset + contents.byteLength);
+  if (byteLength - end <= Math.max(end, MAX_UNUSED_BYTES)) return;
+  throw new Error(`its weights end at byte ${end} of ${quoted(name)}, which has ${byteLength} bytes`);
+}
+
+/** Graphs that share a file of weights use different parts of it. */
+const MAX_UNUSED_BYTES = 64 << 20;
 
 function dataFile(path: string, location: string): DataFile {
   const file = join(dirname(path), location);

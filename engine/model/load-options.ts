@@ -130,8 +130,8 @@ export async function prepare(options: LoadModelOptions): Promise<PreparedModel>
   const checked = checkedOptions(options);
   const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
   const profile = await profileFor(checked, { isEmbedded: model === null, onNotice });
-  const onConfig = (config: ModelConfig, format: MatrixFormat): void =>
-    checkMemory(config, { ...checked, profile, format }, true);
+  const onConfig = (config: ModelConfig, format: MatrixFormat, canConvert: boolean): void =>
+    checkMemory(config, { ...checked, profile, format }, canConvert);
   const hub = { dtype, offline, signal, onDownload, onNotice };
   const folder = await prepareModel({ model, format: quant, onConfig, onProgress, ...hub });
   signal?.throwIfAborted();

@@ -900,6 +900,14 @@ describe("the model that the user named", () => {
       (dir) => editedFiles(dir),
       /"\.\.\/config\.json" is not the name of a file in this folder$/,
     ],
+    ...(["weights.bin", "body.onnx", "body.onnx.data"] as const).map(
+      (name): [string, (dir: string) => Promise<void>, RegExp] => [
+        `has a sparse ${name} of a terabyte, which would be hashed for an hour`,
+        (dir) => extended(dir, name),
+        /: it has 1099511627776 bytes; its tensors need at most \d+$/,
+      ],
+    ),
+    ["lists a file that no pack has", (dir) => extended(dir, "other"), /other: a pack has no such file$/],
   ])("is a pack that %s", async (_, damage, message) => {
     const out = join(scratch, "pack");
     await convert(await model(), out, { quant: "q4" });
@@ -1010,6 +1018,14 @@ async function editedFiles(dir: string): Promise<void> {
     files: Record<string, unknown>;
   };
   await edited(dir, { files: { ...files, "../config.json": files["config.json"] } });
+}
+
+/** Extends a file of a pack by a terabyte that takes no space on the disk, and records its new size. */
+async function extended(dir: string, name: string): Promise<void> {
+  await writeFile(join(dir, name), "", { flag: "a" });
+  await truncate(join(dir, name), 2 ** 40);
+  const { files } = JSON.parse(await readFile(join(dir, "manifest.json"), "utf8")) as { files: object };
+  await edited(dir, { files: { ...files, [name]: { byteLength: 2 ** 40, sha256: "0".repeat(64) } } });
 }
 
 test("refuses arguments of the wrong type and unknown options", async () => {

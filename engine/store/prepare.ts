@@ -37,8 +37,11 @@ export interface PrepareOptions extends Omit<HubOptions, "onProgress" | "onTextF
   readonly model: string | null;
   /** Format to which a model folder is converted; by default q8. A pack of another format is refused. */
   readonly format?: MatrixFormat | undefined;
-  /** Called with a model folder's configuration before anything large is downloaded, read or written. May throw. */
-  readonly onConfig?: ((config: ModelConfig, format: MatrixFormat) => void) | undefined;
+  /**
+   * Called with a model's configuration before anything large is downloaded, read or written. May throw. `canConvert` is
+   * false for a pack, whose format is settled.
+   */
+  readonly onConfig?: ((config: ModelConfig, format: MatrixFormat, canConvert: boolean) => void) | undefined;
   /** Aborts a download, which continues from there the next time, or a conversion, which then leaves nothing. */
   readonly signal?: AbortSignal | undefined;
   /** Called while a model is being converted, with the number of weights done and the number of all weights. */
@@ -63,7 +66,7 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
     onProgress: options.onDownload,
     onTextFiles: async (folder) => {
       const config = await checkTextFiles(folder);
-      options.onConfig?.(config, target);
+      options.onConfig?.(config, target, true);
     },
   });
   switch (await kindOfFolder(dir, dtype)) {
@@ -74,12 +77,15 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
         `${dir} holds ONNX files, which run as they are: quant converts safetensors, dtype chooses the file`,
         "quant",
       );
-    case "pack":
+    case "pack": {
       refuseDtype(dir, dtype);
-      return verified(ofFormat(await openPack(dir), format), signal);
+      const pack = ofFormat(await openPack(dir), format);
+      options.onConfig?.(pack.config, pack.manifest.format, false);
+      return verified(pack, signal);
+    }
     case "model":
       refuseDtype(dir, dtype);
-      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target);
+      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target, true);
       return cachedPack(dir, { format: target, signal, onProgress: options.onProgress });
   }
 }

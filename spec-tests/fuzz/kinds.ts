@@ -23,20 +23,30 @@ export type Files = Map<string, Entry>;
 
 export interface Kind {
   readonly bases: readonly string[];
+  /** Share of the models that run with the profile `exact`, which starts sooner. */
+  readonly exactShare: number;
   /** Changes `files`, which are those of a valid model. */
   readonly mutate: (random: Random, files: Files) => void;
 }
 
-const TEXT_BASES = [...BASES.packs, ...BASES.packs, ...BASES.safetensors, ...BASES.onnx];
+/** A text file is read in the same way from every folder; packs, which need no conversion, start the soonest. */
+const TEXT_BASES = [
+  ...BASES.packs,
+  ...BASES.packs,
+  ...BASES.packs,
+  ...BASES.packs,
+  ...BASES.safetensors,
+  ...BASES.onnx,
+];
 
 export const KINDS = {
-  safetensors: { bases: BASES.safetensors, mutate: mutateSafetensors },
-  onnx: { bases: BASES.onnx, mutate: mutateGraph },
-  tokenizer: { bases: TEXT_BASES, mutate: mutateTokenizer },
-  template: { bases: TEXT_BASES, mutate: mutateTemplate },
-  config: { bases: TEXT_BASES, mutate: mutateConfig },
-  pack: { bases: BASES.packs, mutate: mutatePack },
-  folder: { bases: [...BASES.packs, ...BASES.safetensors, ...BASES.onnx], mutate: mutateFolder },
+  safetensors: { bases: BASES.safetensors, exactShare: 0.5, mutate: mutateSafetensors },
+  onnx: { bases: BASES.onnx, exactShare: 0.5, mutate: mutateGraph },
+  tokenizer: { bases: TEXT_BASES, exactShare: 0.9, mutate: mutateTokenizer },
+  template: { bases: TEXT_BASES, exactShare: 0.9, mutate: mutateTemplate },
+  config: { bases: TEXT_BASES, exactShare: 0.5, mutate: mutateConfig },
+  pack: { bases: BASES.packs, exactShare: 0.5, mutate: mutatePack },
+  folder: { bases: [...BASES.packs, ...BASES.safetensors, ...BASES.onnx], exactShare: 0.5, mutate: mutateFolder },
 } as const satisfies Readonly<Record<string, Kind>>;
 
 export type KindName = keyof typeof KINDS;
@@ -157,7 +167,10 @@ const CONFIG_KEYS = [
 ] as const;
 
 function mutatePack(random: Random, files: Files): void {
-  switch (random.below(6)) {
+  switch (random.below(7)) {
+    case 6:
+      addSparseFile(random, files);
+      return;
     case 0:
     case 1:
       change(files, "manifest.json", (bytes) => mutatedText(random, bytes));
@@ -183,6 +196,18 @@ function mutatePack(random: Random, files: Files): void {
       if (name !== "manifest.json" && random.chance(0.5)) signed(files);
     }
   }
+}
+
+/** Makes one file so large that it cannot be read in time, with a record of its size. */
+function addSparseFile(random: Random, files: Files): void {
+  const name = random.pick(["weights.bin", "body.onnx", "body.onnx.data", "other.bin", "config.json"]);
+  const byteLength = random.pick([1 << 20, 2 ** 33, 2 ** 40]);
+  files.set(name, { kind: "sparse", byteLength });
+  change(files, "manifest.json", (bytes) => {
+    const manifest = JSON.parse(Buffer.from(bytes).toString()) as { files: object };
+    const record = { byteLength, sha256: "0".repeat(64) };
+    return Buffer.from(JSON.stringify({ ...manifest, files: { ...manifest.files, [name]: record } }));
+  });
 }
 
 /** Changes one number of one tensor, or gives it the place of another. */

@@ -8,13 +8,12 @@ export const CHAT_TEMPLATE =
   "{% for message in messages %}{{ '<|' + message['role'] + '|>' }}{{ message['content'] | trim }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}";
 
 export function randomTemplate(random: Random): string {
+  if (random.chance(0.05)) return random.pick(BOMBS);
   switch (random.below(8)) {
     case 0:
       return spliced(random, CHAT_TEMPLATE);
     case 1:
-      return random.pick(BOMBS);
     case 2:
-    case 3:
       return random.times(1 + random.below(4), () => statement(random, 3)).join("");
     default:
       return chatProgram(random);

@@ -208,7 +208,7 @@ function merges(random: Random, own: readonly unknown[], words: readonly string[
     const pair = [random.pick(words), random.pick(words)];
     return random.chance(0.5) ? pair : pair.join(" ");
   };
-  const others = random.times(random.pick([1, 20, 1000, 100_000]), merge);
+  const others = random.times(random.pick([1, 20, 1000, 1000, 50_000]), merge);
   const broken = random.pick<unknown>([
     [random.pick(words)],
     " ",

@@ -12,10 +12,10 @@ import type { Outcome } from "./run-cases.js";
 
 /**
  * @param scratch path for a converted copy, which does not exist
- * @param canBeExact false if the model has ONNX files only, which the profile `exact` refuses
+ * @param exactShare probability of the profile `exact`
  */
-export async function useModel(random: Random, dir: string, scratch: string, canBeExact: boolean): Promise<Outcome> {
-  const profile = canBeExact && random.chance(0.5) ? "exact" : "auto";
+export async function useModel(random: Random, dir: string, scratch: string, exactShare: number): Promise<Outcome> {
+  const profile = random.chance(exactShare) ? "exact" : "auto";
   const faults: string[] = [];
   const refusals: string[] = [];
   /** Returns the result of a step, or the error with which it was refused. */
@@ -83,13 +83,12 @@ function problemOf(error: unknown): string | null {
       ? `${error.name}: ${error.message.slice(0, 200)} ${placeOf(error)}`
       : `threw ${String(error)}`;
   }
-  const { code, message } = error;
-  if (code === "internal_error") {
-    const { cause } = error;
-    // The contract asks for this error: weights may be numbers that give no numbers.
-    if (cause instanceof InvalidLogitsError) return null;
+  const { code, message, cause } = error;
+  // Two internal errors are about the model: weights that give no numbers, and, without a cause, a vocabulary that lacks
+  // bytes.
+  if (cause instanceof InvalidLogitsError) return null;
+  if (code === "internal_error" && cause !== undefined)
     return `internal_error: ${message.slice(0, 200)} ${cause instanceof Error ? `${cause.message.slice(0, 200)} ${placeOf(cause)}` : ""}`;
-  }
   if (message === "" || /[\n\r]/.test(message) || message.length > MAX_MESSAGE_CHARACTERS)
     return `not one readable line: ${code}: ${JSON.stringify(message.slice(0, 300))}`;
   return INTERNALS.test(message) ? `speaks of internals: ${code}: ${message.slice(0, 300)}` : null;
