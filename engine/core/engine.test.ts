@@ -44,6 +44,9 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+/** An answer that is much larger than what may wait for its reader. */
+const LARGE: Ask = { n: 8, maxTokens: 60, logprobs: true, topLogprobs: 20, logitBias: LETTERS };
+
 interface Ask extends GenerationOptions {
   readonly prompt?: readonly number[];
 }
@@ -143,6 +146,22 @@ describe("places", () => {
     await other;
   });
 
+  test("a request that is canceled while first tokens are delivered does not run again", async () => {
+    const { engine, tokens } = create({ maxPages: 2000 });
+    const controller = new AbortController();
+    const other = choicesOf(submit(engine, { n: 4, maxTokens: 40 }, { signal: controller.signal }));
+    const otherEnds = expect(other).rejects.toThrow("enough");
+    while (tokens.calls.length < 5) await turns(1);
+    let numBefore = 0;
+    for await (const _ of submit(engine, { prompt: [7, 8, 9], maxTokens: 5, logitBias: LETTERS })) {
+      if (controller.signal.aborted) continue;
+      numBefore = tokens.calls.length;
+      controller.abort(new Error("enough"));
+    }
+    await otherEnds;
+    expect(tokens.calls.slice(numBefore).map(({ length }) => length)).toEqual([1, 1, 1, 1]);
+  });
+
   test("a place that a reader leaves unused goes to others at once", async () => {
     const under = create({ slots: 4, maxPages: 2000 });
     const { engine, tokens } = under;
@@ -238,6 +257,30 @@ describe("a request", () => {
     const [delta, ...others] = await read(submit(engine, { maxTokens: 9, logitBias: new Map([[END_TOKEN, 100]]) }));
     expect(others).toEqual([]);
     expect(delta).toMatchObject({ content: "", tokenIds: [END_TOKEN], finishReason: "stop" });
+
+    const withText = create({ endTokenIds: [65] });
+    expect(await read(submit(withText.engine, { maxTokens: 9, logitBias: LETTERS }))).toMatchObject([
+      { content: "", tokenIds: [65], finishReason: "stop" },
+    ]);
+  });
+
+  test("delivers tokens with the text that they complete", async () => {
+    const { engine } = create();
+    const createMask = (): AnswerMask => {
+      let numTokens = 0;
+      const allowed = (): Uint32Array => {
+        const tokenId = [195, 169][numTokens % 2]!;
+        const words = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32));
+        words[tokenId >> 5] = 1 << (tokenId & 31);
+        return words;
+      };
+      return anyToken({ allowed, accept: () => void numTokens++ });
+    };
+    const deltas = await read(submit(engine, { maxTokens: 4 }, { createMask, createText: () => createText([1]) }));
+    expect(deltas.map(({ content, tokenIds }) => [content, tokenIds])).toEqual([
+      ["é", [195, 169]],
+      ["é", [195, 169]],
+    ]);
   });
 
   test.each([
@@ -774,15 +817,35 @@ describe("a token mask that takes long", () => {
     });
   });
 
-  test("that fails ends its request", async () => {
+  test.each<[string, (mask: SlowMask, choice: number) => void]>([
+    [
+      "in its work",
+      (mask) => {
+        let numCalls = 0;
+        mask.prepare = () => {
+          if (++numCalls === 2) throw new Error("boom");
+          return false;
+        };
+      },
+    ],
+    [
+      "for a token, while that of another choice is not ready",
+      (mask, choice) => {
+        let isFirst = true;
+        mask.prepare = () => isFirst;
+        mask.allowed = () => anyToken().allowed();
+        mask.accept = () => {
+          if (choice === 0) throw new Error("boom");
+          isFirst = false;
+        };
+      },
+    ],
+  ])("that fails ends its request, and nothing spins afterwards: %s", async (_, change) => {
     const under = create();
+    let numMasks = 0;
     const createMask = (): AnswerMask => {
       const mask = new SlowMask(10);
-      let numCalls = 0;
-      mask.prepare = () => {
-        if (++numCalls === 2) throw new Error("boom");
-        return false;
-      };
+      change(mask, numMasks++);
       return mask.asMask;
     };
     const plain = choicesOf(submit(under.engine, PLAIN_ASK));
@@ -790,11 +853,26 @@ describe("a token mask that takes long", () => {
     await expect(failing).rejects.toMatchObject({ code: "internal_error", message: "boom" });
     expect(await plain).toEqual(await alone(PLAIN_ASK));
     await expectNothingHeld(under);
+
+    const deltas = submit(under.engine, LARGE);
+    await settled(under);
+    const schedule = vi.spyOn(Scheduler.prototype, "nextSequences");
+    await turns(20);
+    expect(schedule).not.toHaveBeenCalled();
+    await deltas.return();
   });
 });
 
 describe("a reader that is behind", () => {
-  const LARGE: Ask = { n: 8, maxTokens: 60, logprobs: true, topLogprobs: 20, logitBias: LETTERS };
+  test("does not end the engine while others wait for the memory of its request", async () => {
+    const under = create({ maxPages: 130 });
+    const deltas = submit(under.engine, { ...LARGE, n: 1, maxTokens: 400 });
+    const waiting = choicesOf(submit(under.engine, { maxTokens: 150 }));
+    await settled(under);
+    const [first, second] = [await choicesOf(deltas), await waiting];
+    expect(first).toMatchObject([{ content: "A".repeat(400) }]);
+    expect(second).toEqual(await alone({ maxTokens: 150 }));
+  });
 
   test("pauses its request, which keeps its pages while others run, and continues where it was", async () => {
     const under = create({ slots: 8 });

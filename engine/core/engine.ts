@@ -306,7 +306,7 @@ export class Engine {
   #emit(sequence: Sequence, { content, reasoning, finishReason }: Progress): void {
     const { request, choice, pending } = sequence;
     sequence.pending = [];
-    const isLast = finishReason !== null && request.running.size === 0 && request.nextChoice === request.config.n;
+    const isLast = request.running.size === 0 && request.nextChoice === request.config.n;
     const numPromptTokens = request.prompt.tokenIds.length;
     request.output.push({
       choice,
