@@ -1,8 +1,11 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
+import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
+import { Normalizer } from "./normalizer.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const MERGES: readonly [string, string][] = [
@@ -600,5 +603,24 @@ describe("unsupported definitions", () => {
     const { model } = base as { model: object };
     const options = { continuing_subword_prefix: "", end_of_word_suffix: null, dropout: 0 };
     expect(new Tokenizer({ ...base, model: { ...model, ...options } }, {}).encode("ab")).toEqual([0x61, 0x62]);
+  });
+});
+
+describe("the budget of a normalizer", () => {
+  /** Returns the steps that normalizing a text takes. */
+  function stepsOf(definition: object, text: string): number {
+    let numSteps = 0;
+    const budget = new Budget(1e9, () => new Error("spent"));
+    vi.spyOn(budget, "spend").mockImplementation((steps = 1) => void (numSteps += steps));
+    new Normalizer(definition as JsonObject, () => /a/gu).normalize(text, budget, null);
+    return numSteps;
+  }
+
+  it("counts the characters that are added, and those that a pattern can match", () => {
+    expect(stepsOf({ type: "Prepend", prepend: "x".repeat(5000) }, "a")).toBeGreaterThan(5000);
+    const replace = { type: "Replace", pattern: { String: "a" }, content: "aaaaaaaa" };
+    expect(stepsOf(replace, "a".repeat(1000))).toBeGreaterThanOrEqual(8000);
+    expect(stepsOf(replace, "b".repeat(1000))).toBeGreaterThanOrEqual(1000);
+    expect(stepsOf({ type: "Lowercase" }, "b".repeat(1000))).toBeLessThan(200);
   });
 });
