@@ -150,7 +150,7 @@ describe("places", () => {
     const { engine, tokens } = create({ maxPages: 2000 });
     const controller = new AbortController();
     const other = choicesOf(submit(engine, { n: 4, maxTokens: 40 }, { signal: controller.signal }));
-    const otherEnds = expect(other).rejects.toThrow("enough");
+    const reason = other.then(null, (error: Error) => error.message);
     while (tokens.calls.length < 5) await turns(1);
     let numBefore = 0;
     for await (const _ of submit(engine, { prompt: [7, 8, 9], maxTokens: 5, logitBias: LETTERS })) {
@@ -158,7 +158,7 @@ describe("places", () => {
       numBefore = tokens.calls.length;
       controller.abort(new Error("enough"));
     }
-    await otherEnds;
+    expect(await reason).toBe("enough");
     expect(tokens.calls.slice(numBefore).map(({ length }) => length)).toEqual([1, 1, 1, 1]);
   });
 
@@ -849,8 +849,7 @@ describe("a token mask that takes long", () => {
       return mask.asMask;
     };
     const plain = choicesOf(submit(under.engine, PLAIN_ASK));
-    const failing = choicesOf(submit(under.engine, { n: 2 }, { createMask }));
-    await expect(failing).rejects.toMatchObject({ code: "internal_error", message: "boom" });
+    const failing = submit(under.engine, { n: 2 }, { createMask });
     expect(await plain).toEqual(await alone(PLAIN_ASK));
     await expectNothingHeld(under);
 
@@ -859,6 +858,7 @@ describe("a token mask that takes long", () => {
     const schedule = vi.spyOn(Scheduler.prototype, "nextSequences");
     await turns(20);
     expect(schedule).not.toHaveBeenCalled();
+    await expect(choicesOf(failing)).rejects.toMatchObject({ code: "internal_error", message: "boom" });
     await deltas.return();
   });
 });

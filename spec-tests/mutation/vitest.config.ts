@@ -9,6 +9,6 @@ export default defineConfig({
     ],
     exclude: ["engine/text/assets.slow.test.ts"],
     setupFiles: ["spec-tests/mutation/setup.ts"],
-    testTimeout: 60_000,
+    testTimeout: 10_000,
   },
 });
