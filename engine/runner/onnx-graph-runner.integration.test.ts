@@ -7,7 +7,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
 import { dequantize, quantize } from "../../kernels/index.js";
 import { writeExport, type ExportOptions, type ExportShape } from "../../spec-tests/fixtures/onnx-export.js";
@@ -441,6 +441,24 @@ describe("a graph that cannot run is refused with one clear error", () => {
     await expect(loadModel({ model: dir })).rejects.toMatchObject({
       code: "invalid_model",
       message: expect.stringContaining("max_position_embeddings") as string,
+    });
+  });
+
+  test("a fault that shows only in a request names the file and ends only this request", async () => {
+    const dir = await exported("late-fault", { dtype: "fp32" });
+    await withModel({ model: dir }, async (model) => {
+      const expected = await continued(model, "some text");
+      // A class, which the package's types hide.
+      const { InferenceSession } = await import("onnxruntime-node");
+      const { prototype } = InferenceSession as unknown as { prototype: { run(): Promise<unknown> } };
+      const run = vi.spyOn(prototype, "run").mockRejectedValueOnce(new Error("Non-zero status code:\n a node failed"));
+      await expect(continued(model, "another text")).rejects.toMatchObject({
+        code: "invalid_model",
+        message: expect.stringMatching(/\.onnx cannot be run: Non-zero status code: a node failed$/) as string,
+      });
+      expect(run).toHaveBeenCalled();
+      run.mockRestore();
+      expect(await continued(model, "some text")).toEqual(expected);
     });
   });
 

@@ -120,8 +120,10 @@ export class OnnxGraphRunner implements ModelRunner {
       );
   }
 
+  /** @throws EngineError `invalid_model` with the error of ONNX Runtime */
   async #run(tokenIds: readonly number[], start: number, pages: readonly Address[]): Promise<Outputs> {
-    const { inputs, numLogitsShape } = this.#options.folder.decoder;
+    const { path, decoder } = this.#options.folder;
+    const { inputs, numLogitsShape } = decoder;
     const count = tokenIds.length;
     const feeds: Record<string, Tensor> = {};
     const feed = (name: IntegerInputName, dims: readonly number[], values: () => readonly number[]): void => {
@@ -133,7 +135,10 @@ export class OnnxGraphRunner implements ModelRunner {
     feed("position_ids", [1, count], () => tokenIds.map((_, index) => start + index));
     feed("num_logits_to_keep", numLogitsShape, () => [1]);
     for (const plane of this.#planes) feeds[plane.past] = this.#past(plane, pages, start);
-    return this.#session.run(feeds, this.#outputNames);
+    // Some faults of a graph show only with a certain number of positions.
+    return this.#session.run(feeds, this.#outputNames).catch((cause: unknown) => {
+      throw graphError(path, cause);
+    });
   }
 
   /**
