@@ -128,6 +128,9 @@ export const LIMITS = {
   /** UTF-16 code units of a token's text after the replacements of a decoder, and bytes of all tokens together. */
   maxTokenCharacters: 65_536,
   maxTokensBytes: 16 << 20,
+  /** UTF-16 code units of one added token, normalized, and of all together. */
+  maxAddedTokenCharacters: 4096,
+  maxAddedTokensCharacters: 1 << 20,
   /** UTF-16 code units of one pattern of a tokenizer. */
   maxTokenizerPatternCharacters: 65_536,
   /**

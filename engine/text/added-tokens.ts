@@ -7,6 +7,7 @@
 import type { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import { isObject, type JsonObject } from "../json.js";
+import { LIMITS } from "../limits.js";
 
 export interface AddedToken {
   readonly id: number;
@@ -75,8 +76,12 @@ export class AddedTokenFinder {
 
   /** @param phrase maps a token to the text to search for: its content, or the normalized content */
   constructor(tokens: Iterable<AddedToken>, phrase: (token: AddedToken) => string = (token) => token.content) {
+    let length = 0;
     for (const token of tokens) {
       const text = phrase(token);
+      length += text.length;
+      if (text.length > LIMITS.maxAddedTokenCharacters || length > LIMITS.maxAddedTokensCharacters)
+        throw tooLong(Math.max(text.length, length));
       if (text !== "" && !this.#byPhrase.has(text)) this.#byPhrase.set(text, token);
     }
     this.#finder = new PhraseFinder([...this.#byPhrase.keys()]);
@@ -92,6 +97,12 @@ export class AddedTokenFinder {
     }
     return matches;
   }
+}
+
+function tooLong(length: number): EngineError {
+  const limits = `up to ${LIMITS.maxAddedTokenCharacters} in one, and ${LIMITS.maxAddedTokensCharacters} in all`;
+  const message = `tokenizer.json has added tokens of ${length} characters, normalized; supported: ${limits}`;
+  return new EngineError("unsupported_model", message);
 }
 
 type Steps = Pick<Budget, "spend">;
@@ -165,11 +176,14 @@ export class PhraseFinder {
       node = this.#children.get(node * (1 << 16) + text.charCodeAt(index));
       if (node === undefined) break;
       if (this.#ends.has(node)) ends.push(index + 1);
-      budget.spend();
+      budget.spend(STEPS_PER_NODE);
     }
     return ends;
   }
 }
+
+/** A node takes two look-ups in tables that can be large. */
+const STEPS_PER_NODE = 4;
 
 /**
  * Splits `text` at the tokens found in it.

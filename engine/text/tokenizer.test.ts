@@ -538,6 +538,28 @@ describe("unsupported definitions", () => {
       },
       "a normalizer that takes too long for the added tokens",
     ],
+    [
+      "an added token that is too long",
+      { ...base, added_tokens: [{ id: 1000, content: "x".repeat(4097) }] },
+      "has added tokens of 4097 characters, normalized; supported: up to 4096 in one",
+    ],
+    [
+      "an added token that becomes too long",
+      {
+        ...base,
+        added_tokens: [{ id: 1000, content: "<a>" }],
+        normalizer: { type: "Prepend", prepend: "x".repeat(5000) },
+      },
+      "has added tokens of 5003 characters, normalized",
+    ],
+    [
+      "many long added tokens",
+      {
+        ...base,
+        added_tokens: Array.from({ length: 300 }, (_, id) => ({ id: 1000 + id, content: `${id}`.padEnd(4000, "x") })),
+      },
+      "and 1048576 in all",
+    ],
     ["a missing decoder", { ...llama, decoder: null }, "no decoder"],
     ["an unknown decoder", { ...llama, decoder: { type: "CTC" } }, "CTC"],
     [
