@@ -131,7 +131,7 @@ test("serve downloads its models before it prints Listening, and serves them und
   const timer = setInterval(
     () =>
       existsSync(join(scratch, "packs", "sources")) &&
-      setTimeout(() => process.kill(pid, "SIGTERM"), 1500) &&
+      setTimeout(() => process.kill(pid, "SIGTERM"), 4000) &&
       clearInterval(timer),
     50,
   );

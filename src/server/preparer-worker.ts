@@ -23,12 +23,11 @@ import {
 
 if (parentPort === null) throw new Error("This file runs as a worker thread only");
 const port = parentPort;
-lowerPriority();
 const { data, isCanceled } = workerData as WorkerInput;
 const canceled = new Int32Array(isCanceled);
 const preparer = openPreparer(data as PreparerSource, () => Atomics.load(canceled, 0) !== 0);
-// Each job reports this error.
-preparer.catch(() => {});
+// The server waits for the preparer to be loaded, but not for its jobs. Each job reports the error of loading.
+preparer.then(lowerPriority, () => {});
 
 port.on("message", (job: ToPreparer) => void answer(job));
 
