@@ -1,6 +1,6 @@
 /**
- * Finds and compiles the build of the kernels for this machine. The three builds give the same bits;
- * they differ in speed only.
+ * Finds and compiles the build of the kernels for this machine. All builds give the same bits; they differ in speed
+ * only.
  */
 
 import { readFile } from "node:fs/promises";
@@ -8,11 +8,14 @@ import { setFlagsFromString } from "node:v8";
 
 import { type KernelExports, LAYOUT, MEMORY } from "./layout.js";
 
-/** `scalar`: no vectors; `simd`: 128-bit vectors; `relaxed`: also the relaxed integer dot product. */
-export type KernelVariant = "scalar" | "simd" | "relaxed";
+/**
+ * `scalar`: no vectors; `simd`: 128-bit vectors; `relaxed`: also the relaxed integer dot product; `dot`: the relaxed dot
+ * product that adds to 32-bit sums, which is one instruction of some processors (AVX-VNNI, AVX-512 VNNI, Arm's sdot).
+ */
+export type KernelVariant = (typeof VARIANTS)[number];
 
-/** Fastest first. */
-const VARIANTS: readonly KernelVariant[] = ["relaxed", "simd", "scalar"];
+/** Fastest first, on a processor that has all instructions. */
+const VARIANTS = ["dot", "relaxed", "simd", "scalar"] as const;
 
 /** Possible folders of the builds: next to the compiled JavaScript, or dist if the TypeScript sources run directly. */
 const FOLDERS = ["./", "../dist/kernels/"];
@@ -29,23 +32,79 @@ export interface LoadedKernels {
 
 /**
  * @internal Loads the kernels.
- * @param variant build to load; null for the fastest one that this machine runs
+ * @param variant build to load; null for the one that TOUCHSTONE_KERNELS names, or the fastest that this machine runs
  */
 export async function loadKernels(variant: KernelVariant | null): Promise<LoadedKernels> {
-  const candidates = variant === null ? VARIANTS : [variant];
+  const wanted = variant ?? namedVariant();
+  const candidates = wanted === null ? VARIANTS : [wanted];
   for (const candidate of candidates) {
-    const { bytes, folder } = await readBuild(candidate);
-    if (!canRun(candidate, bytes)) continue;
-    const module = await WebAssembly.compile(bytes);
-    const memory = new WebAssembly.Memory(MEMORY);
-    const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort } });
-    checkLayout(candidate, exports);
-    return { variant: candidate, folder, module, exports: exports as unknown as KernelExports, memory };
+    if (wanted === null && candidate === "dot" && !(await (dotIsFaster ??= compareDot()))) continue;
+    const loaded = await instantiate(candidate);
+    if (loaded !== null) return loaded;
   }
-  throw new Error(`This JavaScript engine cannot run the ${candidates.join(", ")} build of the kernels`);
+  const origin = variant === null && wanted !== null ? ", which TOUCHSTONE_KERNELS names" : "";
+  throw new Error(`This JavaScript engine cannot run the ${candidates.join(", ")} build of the kernels${origin}`);
 }
 
+function namedVariant(): KernelVariant | null {
+  const name = process.env["TOUCHSTONE_KERNELS"];
+  if (name === undefined || name === "") return null;
+  const variant = VARIANTS.find((each) => each === name);
+  if (variant === undefined) throw new Error(`TOUCHSTONE_KERNELS is "${name}"; it can be ${VARIANTS.join(", ")}`);
+  return variant;
+}
+
+/** Returns null if the JavaScript engine cannot run the build. */
+async function instantiate(variant: KernelVariant): Promise<LoadedKernels | null> {
+  const { bytes, folder } = await readBuild(variant);
+  if (!canRun(variant, bytes)) return null;
+  const module = await WebAssembly.compile(bytes);
+  const memory = new WebAssembly.Memory(MEMORY);
+  const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort } });
+  checkLayout(variant, exports);
+  return { variant, folder, module, exports: exports as unknown as KernelExports, memory };
+}
+
+/** The answer of `compareDot`, which holds for the process. */
+let dotIsFaster: Promise<boolean> | null = null;
+
+/**
+ * Returns true if the build `dot` gives the right results here and is faster than `relaxed`. Where the processor lacks
+ * the instruction, the JavaScript engine replaces it by several others, which is slower. The comparison takes some
+ * milliseconds, in which the engine also replaces its first, unoptimized code.
+ */
+async function compareDot(): Promise<boolean> {
+  if (!hasCorrectDot()) return false;
+  const builds = [await instantiate("dot"), await instantiate("relaxed")];
+  const best = [Infinity, Infinity];
+  const results = new Set<number>();
+  for (const endMs = performance.now() + COMPARISON_MS; performance.now() < endMs && results.size <= 1;) {
+    for (const [i, build] of builds.entries()) {
+      if (build === null) return false;
+      const startMs = performance.now();
+      results.add(build.exports.probe(PROBE_ROUNDS));
+      best[i] = Math.min(best[i]!, performance.now() - startMs);
+    }
+  }
+  return results.size === 1 && best[0]! < MAX_RATIO * best[1]!;
+}
+
+const COMPARISON_MS = 20;
+const PROBE_ROUNDS = 20;
+/** Ratio of the times from which `dot` counts as faster. */
+const MAX_RATIO = 0.95;
+
+/**
+ * The unoptimizing compiler of V8 before 12 gives wrong results for the accumulating dot product on processors without
+ * AVX-VNNI. Which of the two compilers runs at a given moment is not known, so no comparison of results can exclude it.
+ */
+function hasCorrectDot(): boolean {
+  return Number(process.versions.v8.split(".")[0]) >= FIRST_CORRECT_V8;
+}
+const FIRST_CORRECT_V8 = 12;
+
 function canRun(variant: KernelVariant, bytes: Uint8Array<ArrayBuffer>): boolean {
+  if (variant === "dot" && !hasCorrectDot()) return false;
   if (WebAssembly.validate(bytes)) return true;
   if (variant !== "relaxed") return false;
   // Node 20 has relaxed SIMD behind a flag; versions that do not know the flag ignore it.

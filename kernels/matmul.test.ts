@@ -50,7 +50,9 @@ function check(source: ReturnType<typeof inFormat>, input: Float32Array, numRows
 }
 
 describe.each(formats)("matmul %s", (format) => {
-  // Column counts around the block size, row counts around the group size, 1 to 9 activation rows.
+  // Column counts around the block size, row counts around the group size, 1 to 9 activation rows. The larger matrices
+  // have several units in each of the four streams of a single row, the last ones shorter than others, and more blocks
+  // than are widened at a time.
   const shapes = [
     [1, 1],
     [1, 31],
@@ -64,6 +66,11 @@ describe.each(formats)("matmul %s", (format) => {
     [15, 100],
     [16, 576],
     [17, 577],
+    [33, 40],
+    [296, 33],
+    [521, 32],
+    [9, 1025],
+    [24, 2080],
   ] as const;
   it.each(shapes)("[%i, %i] matches the reference for 1 to 9 rows, with the same bits in every build", (rows, cols) => {
     const source = inFormat(format, randomFloats(rows * 1000 + cols, rows * cols), rows, cols);

@@ -18,7 +18,7 @@ const SKIPPED = new Set(["dist", "node_modules"]);
 const STEPS = {
   kernels: {
     inputs: ["kernels/assembly", "asconfig.json", "scripts/layout-transform.mjs"],
-    output: "dist/kernels/relaxed.wasm",
+    output: "dist/kernels/dot.wasm",
   },
   ts: {
     inputs: ["bench", "engine", "examples", "kernels", "models", "scripts", "spec-tests", "src", "tsconfig.json"],

@@ -3,8 +3,8 @@
  * each. There is one record per block and row; records are ordered [block][row]:
  *
  *   offset 0   f32  scale
- *          4        -8 times the sum of the values, which cancels the +8 offset of 4-bit weights: one i32,
- *                   or in an "i8" record two i16, for columns 0 1 and for columns 2 3 of every four
+ *          4        -8 times the sum of the values, which cancels the +8 offset of 4-bit weights: one i32, or in
+ *                   an "i8" record of the relaxed build two i16, for columns 0 1 and for columns 2 3 of every four
  *          8   unused
  *         16   32 values: int16 in column order ("i16"), int16 in the order the 4-bit SIMD kernel
  *              reads them ("i16 pairs": columns 0 2 1 3 of every four), or int8 in column order ("i8")
@@ -20,9 +20,11 @@ import { MAX_THREADS, thread } from "./threads";
 
 /** Columns of one quantization block. */
 export const BLOCK: i32 = 32;
+/** Bytes of a record before its values. */
+export const RECORD_HEAD: usize = 16;
 /** Bytes of a record holding int16 values, and of one holding int8 values. */
-export const I16_RECORD: usize = 80;
-export const I8_RECORD: usize = 48;
+export const I16_RECORD: usize = RECORD_HEAD + 64;
+export const I8_RECORD: usize = RECORD_HEAD + 32;
 
 /** A block whose largest magnitude is below this is treated as zeros: dividing by it would overflow. */
 const SMALLEST_AMAX: f32 = 1e-30;
@@ -122,7 +124,7 @@ function quantizeBlock__simd(input: usize, record: usize, order: ValueOrder): vo
   const pairs = i32x4.extadd_pairwise_i16x8_s(sums);
   const first = i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 2);
   const second = i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 3);
-  if (order == ValueOrder.I8) {
+  if (order == ValueOrder.I8 && !ACCUMULATES) {
     store<i16>(record, <i16>(-8 * first), 4);
     store<i16>(record, <i16>(-8 * second), 6);
   } else {

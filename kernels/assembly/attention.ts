@@ -71,15 +71,24 @@ export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool):
 }
 
 /**
- * Brings a page into the CPU cache: reads one word of every cache line of the keys and values of `count`
- * positions, in order. This sequential read reaches the full memory bandwidth, which the short strides of
- * the products do not. @param sink 4 bytes that receive the combined words, so that the reads have a use
+ * Brings a page into the CPU cache: reads one word of every cache line of the keys and values of `count` positions, as
+ * four streams of each. A single stream, and more so the short strides of the products, reaches only a part of the
+ * memory's bandwidth. @param sink 4 bytes that receive the combined words, so that the reads have a use
  */
 export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, isQ8: bool, sink: usize): void {
   const bytes = <usize>((count + 3) & ~3) * <usize>headDim * (isQ8 ? 1 : 4);
+  const quarter = (bytes >> 2) & ~63;
   let bits = 0;
-  for (let offset: usize = 0; offset < bytes; offset += 64) bits |= load<i32>(keys + offset);
-  for (let offset: usize = 0; offset < bytes; offset += 64) bits |= load<i32>(values + offset);
+  for (let offset: usize = 4 * quarter; offset < bytes; offset += 64) {
+    bits |= load<i32>(keys + offset) | load<i32>(values + offset);
+  }
+  for (const end = keys + quarter; keys < end; keys += 64) {
+    bits |= load<i32>(keys) | load<i32>(values);
+    bits |= load<i32>(keys + quarter) | load<i32>(values + quarter);
+    bits |= load<i32>(keys + 2 * quarter) | load<i32>(values + 2 * quarter);
+    bits |= load<i32>(keys + 3 * quarter) | load<i32>(values + 3 * quarter);
+    values += 64;
+  }
   store<i32>(sink, bits);
 }
 

@@ -28,10 +28,22 @@ import {
 import { BLOCK } from "./activations";
 import { addTo, rmsNorm, rotate, scaleBy, swiglu } from "./f32";
 import { partBytes, writeKey, writeValue } from "./kv";
-import { MAX_LOCAL_ROWS, groupsPerUnit } from "./matmul";
-import { Format, Matrix, multiply, numGroups, prepareBlock, prepareRow, preparedBytes, readRow } from "./matrix";
+import { MAX_LOCAL_ROWS, groupsPerUnit, multiplyUnit, numStreams } from "./matmul";
+import {
+  Format,
+  Matrix,
+  SPARE_GROUPS,
+  multiply,
+  multiplyStreams,
+  numGroups,
+  prepareBlock,
+  prepareRow,
+  preparedBytes,
+  readRow,
+} from "./matrix";
 import { GROUP_ROWS } from "./rows";
 import { MAX_PHASES, claim, endPhase, thread, wholeLines } from "./threads";
+import { WIDENED_BYTES } from "./tiles";
 
 /** Written by the host. */
 @unmanaged
@@ -150,7 +162,7 @@ function placeScratch(d: Decode): u64 {
   PLACES.partials = <usize>end;
   end += wholeLines(<u64>MAX_LOCAL_ROWS * d.numHeads * d.maxPages * partialBytes(d.headDim));
   PLACES.locals = <usize>end;
-  const localBytes = wholeLines(wideBytes(d) + localPreparedBytes(d) + numRows * resultBytes(d));
+  const localBytes = wholeLines(wideBytes(d) + localPreparedBytes(d) + WIDENED_BYTES + numRows * resultBytes(d));
   PLACES.localBytes = <usize>localBytes;
   return end + d.numThreads * localBytes;
 }
@@ -177,8 +189,8 @@ function localPreparedBytes(d: Decode): usize {
 
 /** Returns the bytes of one row of a unit's results. */
 function resultBytes(d: Decode): usize {
-  const heads = d.headDim + 2 * GROUP_ROWS;
-  const gateUp = 2 * (BLOCK + GROUP_ROWS);
+  const heads = d.headDim + (2 + SPARE_GROUPS) * GROUP_ROWS;
+  const gateUp = 2 * (BLOCK + GROUP_ROWS) + max(2 * BLOCK, SPARE_GROUPS * GROUP_ROWS);
   return <usize>(max(max(heads, gateUp), MAX_UNIT_GROUPS * GROUP_ROWS) * 4);
 }
 
@@ -277,8 +289,14 @@ function preparedFor(d: Decode): usize {
 
 // @ts-ignore: decorator
 @inline
-function resultsOf(d: Decode): usize {
+function widenedOf(d: Decode): usize {
   return local(d) + wideBytes(d) + localPreparedBytes(d);
+}
+
+// @ts-ignore: decorator
+@inline
+function resultsOf(d: Decode): usize {
+  return widenedOf(d) + WIDENED_BYTES;
 }
 
 function projectHeads(d: Decode, layer: Layer, layerIndex: i32): void {
@@ -304,7 +322,7 @@ function projectHead(d: Decode, layer: Layer, layerIndex: i32, prepared: usize, 
   const endGroup = (first + headDim + GROUP_ROWS - 1) / GROUP_ROWS;
   const results = resultsOf(d);
   const stride = <usize>(endGroup - firstGroup) * 32;
-  multiply(layer.qkv, firstGroup, endGroup, prepared, d.numRows, results, stride);
+  multiply(layer.qkv, firstGroup, endGroup, prepared, d.numRows, results, stride, widenedOf(d));
 
   const isQuery = unit < d.numHeads;
   const isKey = !isQuery && unit < d.numHeads + d.numKvHeads;
@@ -486,8 +504,10 @@ function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): vo
   const merges = prepared == 0;
   if (merges) prepared = preparedFor(d);
   const groups = numGroups(matrix);
-  const perUnit = min(MAX_UNIT_GROUPS, groupsPerUnit(groups, d.numThreads));
-  const numUnits = (groups + perUnit - 1) / perUnit;
+  const streams = numStreams(d.numRows);
+  const perStream = (groups + streams - 1) / streams;
+  const perUnit = groupsPerUnit(groups, streams, d.numThreads, MAX_UNIT_GROUPS);
+  const numUnits = (perStream + perUnit - 1) / perUnit;
   const results = resultsOf(d);
   let completed = 0;
   for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
@@ -498,35 +518,58 @@ function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): vo
         prepareRow(matrix, local(d), prepared, n, d.numRows);
       }
     }
-    const firstGroup = unit * perUnit;
-    const endGroup = min(firstGroup + perUnit, groups);
-    const stride = <usize>(endGroup - firstGroup) * 32;
-    multiply(matrix, firstGroup, endGroup, prepared, d.numRows, results, stride);
-    const first = firstGroup * GROUP_ROWS;
-    const count = min(endGroup * GROUP_ROWS, matrix.rows) - first;
-    for (let n = 0; n < d.numRows; n++) {
-      const result = results + <usize>n * stride;
-      if (bias != 0) addTo(result, bias + <usize>first * 4, count);
-      addTo(residualRow(d, n) + <usize>first * 4, result, count);
+    const first = unit * perUnit;
+    const end = min(first + perUnit, perStream);
+    multiplyUnit(matrix, first, end, perStream, perUnit, prepared, d.numRows, results, widenedOf(d));
+    let result = results;
+    for (let stream = 0; stream < streams; stream++) {
+      const firstRow = (stream * perStream + first) * GROUP_ROWS;
+      const count = min((stream * perStream + end) * GROUP_ROWS, matrix.rows) - firstRow;
+      for (let n = 0; n < d.numRows; n++) {
+        if (bias != 0) addTo(result, bias + <usize>firstRow * 4, count);
+        addTo(residualRow(d, n) + <usize>firstRow * 4, result, count);
+        result += <usize>perUnit * 32;
+      }
     }
     completed++;
   }
   endPhase(numUnits, completed);
 }
 
+/**
+ * With a single row, a unit is two blocks of 32 columns, half a matrix apart: their gate and up rows are four streams.
+ * That needs whole groups; otherwise, and with several rows, a unit is one block.
+ */
 function projectGateUp(d: Decode, layer: Layer): void {
   if (!isLocal(d)) prepareAllNormed(d, layer.attentionNorm, layer.gateUp);
   const prepared = preparedFor(d);
-  const numUnits = (d.intermediateSize + BLOCK - 1) / BLOCK;
+  const blocks = (d.intermediateSize + BLOCK - 1) / BLOCK;
+  const arePairs = d.numRows == 1 && d.intermediateSize % BLOCK == 0;
+  const half = (blocks + 1) / 2;
+  const numUnits = arePairs ? half : blocks;
   let completed = 0;
   for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (isLocal(d) && completed == 0) {
       for (let n = 0; n < d.numRows; n++) prepareNormed(d, layer.attentionNorm, layer.gateUp, prepared, n);
     }
-    projectGateUpBlock(d, layer, prepared, unit);
+    if (arePairs) projectGateUpPair(d, layer, prepared, unit, half);
+    else projectGateUpBlock(d, layer, prepared, unit);
     completed++;
   }
   endPhase(numUnits, completed);
+}
+
+/** Computes blocks `unit` and `unit + half`, if it exists, of the input of `down`. */
+function projectGateUpPair(d: Decode, layer: Layer, prepared: usize, unit: i32, half: i32): void {
+  const groups = BLOCK / GROUP_ROWS;
+  const results = resultsOf(d);
+  multiplyStreams(layer.gateUp, unit * groups, half * groups, d.intermediateSize / GROUP_ROWS, groups, prepared, results);
+  let gate = results;
+  for (let block = unit; block < d.intermediateSize / BLOCK; block += half) {
+    swiglu(gate, gate + 2 * <usize>BLOCK * 4, BLOCK, gate);
+    prepareBlock(layer.down, gate, BLOCK, PLACES.activated, block, 0, 1);
+    gate += <usize>BLOCK * 4;
+  }
 }
 
 /** Computes 32 columns of the input of `down`. Their gate and up rows may start anywhere within a group. */
@@ -541,8 +584,8 @@ function projectGateUpBlock(d: Decode, layer: Layer, prepared: usize, unit: i32)
   const results = resultsOf(d);
   const upAt = <usize>(gateEnd - gateGroup) * 32;
   const stride = upAt + <usize>(upEnd - upGroup) * 32;
-  multiply(layer.gateUp, gateGroup, gateEnd, prepared, d.numRows, results, stride);
-  multiply(layer.gateUp, upGroup, upEnd, prepared, d.numRows, results + upAt, stride);
+  multiply(layer.gateUp, gateGroup, gateEnd, prepared, d.numRows, results, stride, widenedOf(d));
+  multiply(layer.gateUp, upGroup, upEnd, prepared, d.numRows, results + upAt, stride, widenedOf(d));
   const upOffset = upAt + <usize>(upFirst - upGroup * GROUP_ROWS) * 4;
   for (let n = 0; n < d.numRows; n++) {
     const gate = results + <usize>n * stride;

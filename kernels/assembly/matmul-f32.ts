@@ -52,6 +52,42 @@ export function multiplyF32(
   }
 }
 
+/**
+ * Multiplies groups of 8 rows from four places with one row of activations, as `multiplyStreamsQ4` does; two of the
+ * four are read at a time, because the sums of more do not fit in registers.
+ */
+export function multiplyStreamsF32(
+  weights: usize,
+  rows: i32,
+  steps: i32,
+  first: i32,
+  far: i32,
+  far2: i32,
+  count: i32,
+  input: usize,
+  output: usize,
+): void {
+  const groupBytes = <usize>steps * 64;
+  const last = (rows + GROUP_ROWS - 1) / GROUP_ROWS - 1;
+  const stride = <usize>count * 32;
+  for (let g = 2 * first; g < 2 * (first + count); g++) {
+    const group0 = weights + <usize>min(g, last) * groupBytes;
+    const group1 = weights + <usize>min(g + 2 * far, last) * groupBytes;
+    const group2 = weights + <usize>min(g + 2 * far2, last) * groupBytes;
+    const group3 = weights + <usize>min(g + 2 * (far + far2), last) * groupBytes;
+    if (ASC_FEATURE_SIMD) {
+      streams__simd(group0, group1, steps, input, output, output + stride);
+      streams__simd(group2, group3, steps, input, output + 2 * stride, output + 3 * stride);
+    } else {
+      tile_4x1__scalar(group0, steps, input, output);
+      tile_4x1__scalar(group1, steps, input, output + stride);
+      tile_4x1__scalar(group2, steps, input, output + 2 * stride);
+      tile_4x1__scalar(group3, steps, input, output + 3 * stride);
+    }
+    output += 16;
+  }
+}
+
 /** Copies f32 [cols] to `output`, padded with zeros to a multiple of 4 columns. */
 export function padRow(input: usize, cols: i32, output: usize): void {
   for (let c = cols; (c & 3) != 0; c++) store<f32>(output + <usize>c * 4, 0);
@@ -93,10 +129,35 @@ function tile_4x1__simd(group: usize, steps: i32, input: usize, output: usize): 
     group += 64;
     input += 16;
   }
-  store<f32>(output, horizontalSum(sums0));
-  store<f32>(output, horizontalSum(sums1), 4);
-  store<f32>(output, horizontalSum(sums2), 8);
-  store<f32>(output, horizontalSum(sums3), 12);
+  storeSums(output, sums0, sums1, sums2, sums3);
+}
+
+/** Multiplies two groups of 4 weight rows with one activation row. */
+function streams__simd(group0: usize, group1: usize, steps: i32, input: usize, output0: usize, output1: usize): void {
+  const far = group1 - group0;
+  let sums00 = f32x4.splat(0);
+  let sums10 = f32x4.splat(0);
+  let sums20 = f32x4.splat(0);
+  let sums30 = f32x4.splat(0);
+  let sums01 = f32x4.splat(0);
+  let sums11 = f32x4.splat(0);
+  let sums21 = f32x4.splat(0);
+  let sums31 = f32x4.splat(0);
+  for (const end = input + <usize>steps * 16; input < end; input += 16) {
+    const x = v128.load(input);
+    sums00 = f32x4.add(sums00, f32x4.mul(v128.load(group0), x));
+    sums10 = f32x4.add(sums10, f32x4.mul(v128.load(group0, 16), x));
+    sums20 = f32x4.add(sums20, f32x4.mul(v128.load(group0, 32), x));
+    sums30 = f32x4.add(sums30, f32x4.mul(v128.load(group0, 48), x));
+    const other = group0 + far;
+    sums01 = f32x4.add(sums01, f32x4.mul(v128.load(other), x));
+    sums11 = f32x4.add(sums11, f32x4.mul(v128.load(other, 16), x));
+    sums21 = f32x4.add(sums21, f32x4.mul(v128.load(other, 32), x));
+    sums31 = f32x4.add(sums31, f32x4.mul(v128.load(other, 48), x));
+    group0 += 64;
+  }
+  storeSums(output0, sums00, sums10, sums20, sums30);
+  storeSums(output1, sums01, sums11, sums21, sums31);
 }
 
 /** Multiplies 4 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
@@ -134,14 +195,17 @@ function tile_4x2__simd(
     group += 64;
     input += 16;
   }
-  store<f32>(output, horizontalSum(sums00));
-  store<f32>(output, horizontalSum(sums10), 4);
-  store<f32>(output, horizontalSum(sums20), 8);
-  store<f32>(output, horizontalSum(sums30), 12);
-  store<f32>(output + outputStride, horizontalSum(sums01));
-  store<f32>(output + outputStride, horizontalSum(sums11), 4);
-  store<f32>(output + outputStride, horizontalSum(sums21), 8);
-  store<f32>(output + outputStride, horizontalSum(sums31), 12);
+  storeSums(output, sums00, sums10, sums20, sums30);
+  storeSums(output + outputStride, sums01, sums11, sums21, sums31);
+}
+
+// @ts-ignore: decorator
+@inline
+function storeSums(output: usize, sums0: v128, sums1: v128, sums2: v128, sums3: v128): void {
+  store<f32>(output, horizontalSum(sums0));
+  store<f32>(output, horizontalSum(sums1), 4);
+  store<f32>(output, horizontalSum(sums2), 8);
+  store<f32>(output, horizontalSum(sums3), 12);
 }
 
 // @ts-ignore: decorator

@@ -4,15 +4,14 @@
  * A weight w is stored as w + 8, so that it can be the unsigned operand of the relaxed dot product,
  * which is exact because that operand is in 0..127; the block sum of the activations, times -8,
  * cancels the offset. Integer sums are exact and therefore equal in every build.
- * The kernels use the 16-bit relaxed dot product. The accumulating 32-bit one gives wrong results in the
- * baseline compiler of Node 20 (V8 11.3) on processors without AVX-VNNI, and is slower where they are right.
  *
  * For each weight row and block, in ascending order of blocks, with f32 operations in this order:
  *   accumulator += f32(integer dot product) * (weight scale * activation scale)
  */
 
 import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder } from "./activations";
-import { GROUP_ROWS, SCALES_BYTES, addScaled } from "./rows";
+import { GROUP_ROWS, SCALES_BYTES, addScaled, scalesHigh, scalesLow, storeZeros } from "./rows";
+import { BLOCKS_AT_ONCE, addDots, multiplyWidened, rowSums, storeWidenedScales, widenedRecord } from "./tiles";
 
 /** Storage order of activations in this build, and the bytes of one activation record. */
 export const Q4_ORDER: ValueOrder = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
@@ -28,11 +27,15 @@ export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK) / 2;
 const BYTE_MASK: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 const LANE_MASK: usize = memory.data<u16>([15, 15, 15, 15, 15, 15, 15, 15], 16);
 
+/** Bytes between the activations of two steps. */
+const STEP_INPUT: usize = ASC_FEATURE_RELAXED_SIMD ? 4 : 8;
+
 /**
- * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup.
+ * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup, with at least two rows.
  * @param weights packed q4 [rows, 32 * blocks]
  * @param input records [blocks][numRows]
  * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes apart
+ * @param widened WIDENED_BYTES of scratch
  */
 export function multiplyQ4(
   weights: usize,
@@ -43,37 +46,65 @@ export function multiplyQ4(
   numRows: i32,
   output: usize,
   outputStride: usize,
+  widened: usize,
 ): void {
   const inputStride = <usize>numRows * Q4_INPUT_RECORD;
   const groupBytes = <usize>blocks * RECORD;
   let group = weights + <usize>firstGroup * groupBytes;
   for (let g = firstGroup; g < endGroup; g++) {
-    let n = 0;
-    let x = input;
-    let y = output;
     if (ASC_FEATURE_SIMD) {
-      for (; n + 4 <= numRows; n += 4) {
-        if (ASC_FEATURE_RELAXED_SIMD) tile_8x4__relaxed(group, blocks, x, inputStride, y, outputStride);
-        else tile_8x4__simd(group, blocks, x, inputStride, y, outputStride);
-        x += 4 * Q4_INPUT_RECORD;
-        y += 4 * outputStride;
+      storeZeros(output, numRows, outputStride);
+      for (let b = 0; b < blocks; b += BLOCKS_AT_ONCE) {
+        const count = min(BLOCKS_AT_ONCE, blocks - b);
+        widen__simd(group + <usize>b * RECORD, count, widened);
+        const x = input + <usize>b * inputStride;
+        if (ASC_FEATURE_RELAXED_SIMD) multiplyWidened<u8>(true, widened, count, x, numRows, output, outputStride);
+        else multiplyWidened<i16>(true, widened, count, x, numRows, output, outputStride);
       }
-      if (n + 2 <= numRows) {
-        if (ASC_FEATURE_RELAXED_SIMD) tile_8x2__relaxed(group, blocks, x, inputStride, y, outputStride);
-        else tile_8x2__simd(group, blocks, x, inputStride, y, outputStride);
-        n += 2;
-        x += 2 * Q4_INPUT_RECORD;
-        y += 2 * outputStride;
+    } else {
+      for (let n: usize = 0; n < <usize>numRows; n++) {
+        tile_8x1__scalar(group, blocks, input + n * Q4_INPUT_RECORD, inputStride, output + n * outputStride);
       }
-    }
-    for (; n < numRows; n++) {
-      if (ASC_FEATURE_RELAXED_SIMD) tile_8x1__relaxed(group, blocks, x, inputStride, y);
-      else if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, x, inputStride, y);
-      else tile_8x1__scalar(group, blocks, x, inputStride, y);
-      x += Q4_INPUT_RECORD;
-      y += outputStride;
     }
     group += groupBytes;
+    output += 32;
+  }
+}
+
+/**
+ * Multiplies `count` groups from each of four places with one row of activations. The places begin at the groups
+ * first, first + far, first + far2 and first + far + far2; a group past the last one is replaced by the last one.
+ * @param numGroups groups that exist
+ * @param input records [blocks]
+ * @param output f32 [4][count * 8]
+ */
+export function multiplyStreamsQ4(
+  weights: usize,
+  blocks: i32,
+  numGroups: i32,
+  first: i32,
+  far: i32,
+  far2: i32,
+  count: i32,
+  input: usize,
+  output: usize,
+): void {
+  const groupBytes = <usize>blocks * RECORD;
+  const last = numGroups - 1;
+  const stride = <usize>count * 32;
+  for (let g = first; g < first + count; g++) {
+    const group0 = weights + <usize>min(g, last) * groupBytes;
+    const group1 = weights + <usize>min(g + far, last) * groupBytes;
+    const group2 = weights + <usize>min(g + far2, last) * groupBytes;
+    const group3 = weights + <usize>min(g + far + far2, last) * groupBytes;
+    if (ASC_FEATURE_SIMD) {
+      streams__simd(group0, group1 - group0, group2 - group0, group3 - group0, blocks, input, output, stride);
+    } else {
+      tile_8x1__scalar(group0, blocks, input, Q4_INPUT_RECORD, output);
+      tile_8x1__scalar(group1, blocks, input, Q4_INPUT_RECORD, output + stride);
+      tile_8x1__scalar(group2, blocks, input, Q4_INPUT_RECORD, output + 2 * stride);
+      tile_8x1__scalar(group3, blocks, input, Q4_INPUT_RECORD, output + 3 * stride);
+    }
     output += 32;
   }
 }
@@ -102,424 +133,131 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: 
 }
 
 /**
- * Each 32-bit lane holds one row's 8 nibbles. Read as two 16-bit lanes they are, from the low end:
- * columns 0 2, columns 16 18, columns 1 3, columns 17 19 (of the step). Therefore activations are stored
- * in the order 0 2 1 3.
+ * Multiplies four groups with one row. Memory delivers four streams about twice as fast as one. The 8 integer
+ * sums are in registers, the f32 sums in memory. The loop body is small, because the compiler moves the loads of a
+ * longer one to its beginning and runs out of registers.
+ * @param far1, far2, far3 bytes from the first group to the others; addresses wrap around
  */
-function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
-  const mask = v128.load(LANE_MASK);
-  let sumLow = f32x4.splat(0);
-  let sumHigh = f32x4.splat(0);
-  for (let b = 0; b < blocks; b++) {
-    let low = v128.load32_splat(input, 4);
-    let high = low;
-    let w = group;
-    let x = input;
-    for (let step = 0; step < 4; step++) {
-      const packedLow = v128.load(w, 16);
-      const packedHigh = v128.load(w, 32);
-      let pair = v128.load32_splat(x, 16);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.and(packedLow, mask), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.and(packedHigh, mask), pair));
-      pair = v128.load32_splat(x, 48);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedLow, 4), mask), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedHigh, 4), mask), pair));
-      pair = v128.load32_splat(x, 20);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedLow, 8), mask), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.and(i16x8.shr_u(packedHigh, 8), mask), pair));
-      pair = v128.load32_splat(x, 52);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(i16x8.shr_u(packedLow, 12), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(i16x8.shr_u(packedHigh, 12), pair));
-      w += 32;
-      x += 8;
-    }
-    const scale = v128.load32_splat(input);
-    const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
-    const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
-    sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
-    sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
-    group += RECORD;
-    input += inputStride;
-  }
-  v128.store(output, sumLow);
-  v128.store(output, sumHigh, 16);
-}
-
-/** Multiplies 8 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
-function tile_8x2__simd(
+function streams__simd(
   group: usize,
+  far1: usize,
+  far2: usize,
+  far3: usize,
   blocks: i32,
   input: usize,
-  inputStride: usize,
   output: usize,
-  outputStride: usize,
+  stride: usize,
 ): void {
-  const mask = v128.load(LANE_MASK);
-  let sumLow0 = f32x4.splat(0);
-  let sumHigh0 = f32x4.splat(0);
-  let sumLow1 = f32x4.splat(0);
-  let sumHigh1 = f32x4.splat(0);
+  const output1 = output + stride;
+  const output2 = output1 + stride;
+  const output3 = output2 + stride;
+  storeZeros(output, 4, stride);
   for (let b = 0; b < blocks; b++) {
     let low0 = v128.load32_splat(input, 4);
     let high0 = low0;
-    let low1 = v128.load32_splat(input, I16_RECORD + 4);
-    let high1 = low1;
+    let low1 = low0;
+    let high1 = low0;
+    let low2 = low0;
+    let high2 = low0;
+    let low3 = low0;
+    let high3 = low0;
     let w = group;
-    let x0 = input;
-    let x1 = input + I16_RECORD;
-    for (let step = 0; step < 4; step++) {
-      const packedLow = v128.load(w, 16);
-      const packedHigh = v128.load(w, 32);
-      let weightsLow = v128.and(packedLow, mask);
-      let weightsHigh = v128.and(packedHigh, mask);
-      let pair = v128.load32_splat(x0, 16);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x1, 16);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = v128.and(i16x8.shr_u(packedLow, 4), mask);
-      weightsHigh = v128.and(i16x8.shr_u(packedHigh, 4), mask);
-      pair = v128.load32_splat(x0, 48);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x1, 48);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = v128.and(i16x8.shr_u(packedLow, 8), mask);
-      weightsHigh = v128.and(i16x8.shr_u(packedHigh, 8), mask);
-      pair = v128.load32_splat(x0, 20);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x1, 20);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = i16x8.shr_u(packedLow, 12);
-      weightsHigh = i16x8.shr_u(packedHigh, 12);
-      pair = v128.load32_splat(x0, 52);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x1, 52);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
+    const end = input + 4 * STEP_INPUT;
+    for (let x = input; x < end; x += STEP_INPUT) {
+      low0 = addStep(low0, v128.load(w, 16), x);
+      high0 = addStep(high0, v128.load(w, 32), x);
+      const w1 = w + far1;
+      low1 = addStep(low1, v128.load(w1, 16), x);
+      high1 = addStep(high1, v128.load(w1, 32), x);
+      const w2 = w + far2;
+      low2 = addStep(low2, v128.load(w2, 16), x);
+      high2 = addStep(high2, v128.load(w2, 32), x);
+      const w3 = w + far3;
+      low3 = addStep(low3, v128.load(w3, 16), x);
+      high3 = addStep(high3, v128.load(w3, 32), x);
       w += 32;
-      x0 += 8;
-      x1 += 8;
     }
-    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
-    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    const scale0 = v128.load32_splat(input);
-    const scale1 = v128.load32_splat(input, I16_RECORD);
-    sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
-    sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
-    sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
-    sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
-    group += RECORD;
-    input += inputStride;
-  }
-  v128.store(output, sumLow0);
-  v128.store(output, sumHigh0, 16);
-  v128.store(output + outputStride, sumLow1);
-  v128.store(output + outputStride, sumHigh1, 16);
-}
-
-/** Multiplies 8 weight rows with four activation rows; the sums are kept in memory between blocks. */
-function tile_8x4__simd(
-  group: usize,
-  blocks: i32,
-  input: usize,
-  inputStride: usize,
-  output: usize,
-  outputStride: usize,
-): void {
-  const mask = v128.load(LANE_MASK);
-  const output1 = output + outputStride;
-  const output2 = output1 + outputStride;
-  const output3 = output2 + outputStride;
-  const zero = f32x4.splat(0);
-  v128.store(output, zero);
-  v128.store(output, zero, 16);
-  v128.store(output1, zero);
-  v128.store(output1, zero, 16);
-  v128.store(output2, zero);
-  v128.store(output2, zero, 16);
-  v128.store(output3, zero);
-  v128.store(output3, zero, 16);
-  for (let b = 0; b < blocks; b++) {
-    let low0 = v128.load32_splat(input, 4);
-    let high0 = low0;
-    let low1 = v128.load32_splat(input, I16_RECORD + 4);
-    let high1 = low1;
-    let low2 = v128.load32_splat(input, 2 * I16_RECORD + 4);
-    let high2 = low2;
-    let low3 = v128.load32_splat(input, 3 * I16_RECORD + 4);
-    let high3 = low3;
-    let w = group;
-    let x = input;
-    for (let step = 0; step < 4; step++) {
-      let weightsLow = v128.and(v128.load(w, 16), mask);
-      let weightsHigh = v128.and(v128.load(w, 32), mask);
-      let pair = v128.load32_splat(x, 16);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, I16_RECORD + 16);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 2 * I16_RECORD + 16);
-      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
-      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 3 * I16_RECORD + 16);
-      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
-      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = v128.and(i16x8.shr_u(v128.load(w, 16), 4), mask);
-      weightsHigh = v128.and(i16x8.shr_u(v128.load(w, 32), 4), mask);
-      pair = v128.load32_splat(x, 48);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, I16_RECORD + 48);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 2 * I16_RECORD + 48);
-      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
-      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 3 * I16_RECORD + 48);
-      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
-      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = v128.and(i16x8.shr_u(v128.load(w, 16), 8), mask);
-      weightsHigh = v128.and(i16x8.shr_u(v128.load(w, 32), 8), mask);
-      pair = v128.load32_splat(x, 20);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, I16_RECORD + 20);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 2 * I16_RECORD + 20);
-      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
-      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 3 * I16_RECORD + 20);
-      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
-      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = i16x8.shr_u(v128.load(w, 16), 12);
-      weightsHigh = i16x8.shr_u(v128.load(w, 32), 12);
-      pair = v128.load32_splat(x, 52);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, I16_RECORD + 52);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 2 * I16_RECORD + 52);
-      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
-      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 3 * I16_RECORD + 52);
-      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
-      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
-      w += 32;
-      x += 8;
-    }
-    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
-    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    addScaled(output, low0, high0, weightScaleLow, weightScaleHigh, v128.load32_splat(input));
-    addScaled(output1, low1, high1, weightScaleLow, weightScaleHigh, v128.load32_splat(input, I16_RECORD));
-    addScaled(output2, low2, high2, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 2 * I16_RECORD));
-    addScaled(output3, low3, high3, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 3 * I16_RECORD));
-    group += RECORD;
-    input += inputStride;
-  }
-}
-
-/**
- * A 16-bit lane starts with the offset of its columns and ends with the sum of 16 products of a weight in -8..7.
- * The magnitude of that sum is at most 16 * 8 * 127 = 16,256, which fits; intermediate sums may wrap around.
- */
-function tile_8x1__relaxed(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
-  const mask = v128.load(BYTE_MASK);
-  let sumLow = f32x4.splat(0);
-  let sumHigh = f32x4.splat(0);
-  for (let b = 0; b < blocks; b++) {
-    let pairsLow = v128.load32_splat(input, 4);
-    let pairsHigh = pairsLow;
-    let w = group;
-    let x = input;
-    for (let step = 0; step < 2; step++) {
-      let packedLow = v128.load(w, 16);
-      let packedHigh = v128.load(w, 32);
-      let four = v128.load32_splat(x, 16);
-      pairsLow = i16x8.add(pairsLow, i16x8.relaxed_dot_i8x16_i7x16_s(four, v128.and(packedLow, mask)));
-      pairsHigh = i16x8.add(pairsHigh, i16x8.relaxed_dot_i8x16_i7x16_s(four, v128.and(packedHigh, mask)));
-      four = v128.load32_splat(x, 32);
-      packedLow = v128.and(i16x8.shr_u(packedLow, 4), mask);
-      packedHigh = v128.and(i16x8.shr_u(packedHigh, 4), mask);
-      pairsLow = i16x8.add(pairsLow, i16x8.relaxed_dot_i8x16_i7x16_s(four, packedLow));
-      pairsHigh = i16x8.add(pairsHigh, i16x8.relaxed_dot_i8x16_i7x16_s(four, packedHigh));
-      packedLow = v128.load(w, 48);
-      packedHigh = v128.load(w, 64);
-      four = v128.load32_splat(x, 20);
-      pairsLow = i16x8.add(pairsLow, i16x8.relaxed_dot_i8x16_i7x16_s(four, v128.and(packedLow, mask)));
-      pairsHigh = i16x8.add(pairsHigh, i16x8.relaxed_dot_i8x16_i7x16_s(four, v128.and(packedHigh, mask)));
-      four = v128.load32_splat(x, 36);
-      packedLow = v128.and(i16x8.shr_u(packedLow, 4), mask);
-      packedHigh = v128.and(i16x8.shr_u(packedHigh, 4), mask);
-      pairsLow = i16x8.add(pairsLow, i16x8.relaxed_dot_i8x16_i7x16_s(four, packedLow));
-      pairsHigh = i16x8.add(pairsHigh, i16x8.relaxed_dot_i8x16_i7x16_s(four, packedHigh));
-      w += 64;
-      x += 8;
-    }
-    const low = i32x4.extadd_pairwise_i16x8_s(pairsLow);
-    const high = i32x4.extadd_pairwise_i16x8_s(pairsHigh);
     const scale = v128.load32_splat(input);
-    const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
-    const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
-    sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
-    sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
+    addGroup(output, low0, high0, group, scale);
+    addGroup(output1, low1, high1, group + far1, scale);
+    addGroup(output2, low2, high2, group + far2, scale);
+    addGroup(output3, low3, high3, group + far3, scale);
     group += RECORD;
-    input += inputStride;
+    input += Q4_INPUT_RECORD;
   }
-  v128.store(output, sumLow);
-  v128.store(output, sumHigh, 16);
 }
 
-/** Multiplies 8 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
-function tile_8x2__relaxed(
-  group: usize,
-  blocks: i32,
-  input: usize,
-  inputStride: usize,
-  output: usize,
-  outputStride: usize,
-): void {
-  const mask = v128.load(BYTE_MASK);
-  let sumLow0 = f32x4.splat(0);
-  let sumHigh0 = f32x4.splat(0);
-  let sumLow1 = f32x4.splat(0);
-  let sumHigh1 = f32x4.splat(0);
-  for (let b = 0; b < blocks; b++) {
-    let pairsLow0 = v128.load32_splat(input, 4);
-    let pairsHigh0 = pairsLow0;
-    let pairsLow1 = v128.load32_splat(input, I8_RECORD + 4);
-    let pairsHigh1 = pairsLow1;
-    let w = group;
-    let x0 = input;
-    let x1 = input + I8_RECORD;
-    for (let step = 0; step < 4; step++) {
-      let weightsLow = v128.load(w, 16);
-      let weightsHigh = v128.load(w, 32);
-      const shiftedLow = v128.and(i16x8.shr_u(weightsLow, 4), mask);
-      const shiftedHigh = v128.and(i16x8.shr_u(weightsHigh, 4), mask);
-      weightsLow = v128.and(weightsLow, mask);
-      weightsHigh = v128.and(weightsHigh, mask);
-      let four = v128.load32_splat(x0, 16);
-      pairsLow0 = i16x8.add(pairsLow0, i16x8.relaxed_dot_i8x16_i7x16_s(four, weightsLow));
-      pairsHigh0 = i16x8.add(pairsHigh0, i16x8.relaxed_dot_i8x16_i7x16_s(four, weightsHigh));
-      four = v128.load32_splat(x1, 16);
-      pairsLow1 = i16x8.add(pairsLow1, i16x8.relaxed_dot_i8x16_i7x16_s(four, weightsLow));
-      pairsHigh1 = i16x8.add(pairsHigh1, i16x8.relaxed_dot_i8x16_i7x16_s(four, weightsHigh));
-      four = v128.load32_splat(x0, 32);
-      pairsLow0 = i16x8.add(pairsLow0, i16x8.relaxed_dot_i8x16_i7x16_s(four, shiftedLow));
-      pairsHigh0 = i16x8.add(pairsHigh0, i16x8.relaxed_dot_i8x16_i7x16_s(four, shiftedHigh));
-      four = v128.load32_splat(x1, 32);
-      pairsLow1 = i16x8.add(pairsLow1, i16x8.relaxed_dot_i8x16_i7x16_s(four, shiftedLow));
-      pairsHigh1 = i16x8.add(pairsHigh1, i16x8.relaxed_dot_i8x16_i7x16_s(four, shiftedHigh));
-      w += 32;
-      x0 += 4;
-      x1 += 4;
-    }
-    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
-    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    let scale = v128.load32_splat(input);
-    let low = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsLow0));
-    let high = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsHigh0));
-    sumLow0 = f32x4.add(sumLow0, f32x4.mul(low, f32x4.mul(weightScaleLow, scale)));
-    sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(high, f32x4.mul(weightScaleHigh, scale)));
-    scale = v128.load32_splat(input, I8_RECORD);
-    low = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsLow1));
-    high = f32x4.convert_i32x4_s(i32x4.extadd_pairwise_i16x8_s(pairsHigh1));
-    sumLow1 = f32x4.add(sumLow1, f32x4.mul(low, f32x4.mul(weightScaleLow, scale)));
-    sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(high, f32x4.mul(weightScaleHigh, scale)));
-    group += RECORD;
-    input += inputStride;
+// @ts-ignore: decorator
+@inline
+function addGroup(output: usize, low: v128, high: v128, record: usize, scale: v128): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    low = rowSums<u8>(low);
+    high = rowSums<u8>(high);
   }
-  v128.store(output, sumLow0);
-  v128.store(output, sumHigh0, 16);
-  v128.store(output + outputStride, sumLow1);
-  v128.store(output + outputStride, sumHigh1, 16);
+  addScaled(output, low, high, scalesLow(record), scalesHigh(record), scale);
 }
 
 /**
- * Multiplies 8 weight rows with four activation rows. The sums are kept in memory between blocks: the 8 integer
- * accumulators leave 4 registers for the operands and none for the sums.
+ * Adds the products of 16 bytes of one step. Read as 16-bit lanes, a row's nibbles are, from the low end: columns 0 2,
+ * columns 16 18, columns 1 3, columns 17 19 of the step; the simd build stores activations in that order.
  */
-function tile_8x4__relaxed(
-  group: usize,
-  blocks: i32,
-  input: usize,
-  inputStride: usize,
-  output: usize,
-  outputStride: usize,
-): void {
-  const mask = v128.load(BYTE_MASK);
-  const output1 = output + outputStride;
-  const output2 = output1 + outputStride;
-  const output3 = output2 + outputStride;
-  const zero = f32x4.splat(0);
-  v128.store(output, zero);
-  v128.store(output, zero, 16);
-  v128.store(output1, zero);
-  v128.store(output1, zero, 16);
-  v128.store(output2, zero);
-  v128.store(output2, zero, 16);
-  v128.store(output3, zero);
-  v128.store(output3, zero, 16);
+// @ts-ignore: decorator
+@inline
+function addStep(sums: v128, packed: v128, x: usize): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    sums = addDots<u8>(sums, v128.load32_splat(x, 16), nibbles(0, packed));
+    return addDots<u8>(sums, v128.load32_splat(x, 32), nibbles(4, packed));
+  }
+  sums = addDots<i16>(sums, v128.load32_splat(x, 16), nibbles(0, packed));
+  sums = addDots<i16>(sums, v128.load32_splat(x, 48), nibbles(4, packed));
+  sums = addDots<i16>(sums, v128.load32_splat(x, 20), nibbles(8, packed));
+  return addDots<i16>(sums, v128.load32_splat(x, 52), nibbles(12, packed));
+}
+
+/** Returns the nibbles at bit `shift` of every byte (relaxed build) or of every 16-bit lane. */
+// @ts-ignore: decorator
+@inline
+function nibbles(shift: i32, packed: v128): v128 {
+  const shifted = shift == 0 ? packed : i16x8.shr_u(packed, shift);
+  if (ASC_FEATURE_RELAXED_SIMD) return v128.and(shifted, v128.load(BYTE_MASK));
+  return shift == 12 ? shifted : v128.and(shifted, v128.load(LANE_MASK));
+}
+
+/** Widens the nibbles of a group's blocks in the order in which the activations are stored. */
+function widen__simd(record: usize, blocks: i32, widened: usize): void {
   for (let b = 0; b < blocks; b++) {
-    let pairsLow0 = v128.load32_splat(input, 4);
-    let pairsHigh0 = pairsLow0;
-    let pairsLow1 = v128.load32_splat(input, I8_RECORD + 4);
-    let pairsHigh1 = pairsLow1;
-    let pairsLow2 = v128.load32_splat(input, 2 * I8_RECORD + 4);
-    let pairsHigh2 = pairsLow2;
-    let pairsLow3 = v128.load32_splat(input, 3 * I8_RECORD + 4);
-    let pairsHigh3 = pairsLow3;
-    let w = group;
-    let x = input;
+    let w = record;
+    let target = widened;
     for (let step = 0; step < 4; step++) {
-      let low = v128.and(v128.load(w, 16), mask);
-      let high = v128.and(v128.load(w, 32), mask);
-      let four = v128.load32_splat(x, 16);
-      pairsLow0 = i16x8.add(pairsLow0, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh0 = i16x8.add(pairsHigh0, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      four = v128.load32_splat(x, I8_RECORD + 16);
-      pairsLow1 = i16x8.add(pairsLow1, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh1 = i16x8.add(pairsHigh1, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      four = v128.load32_splat(x, 2 * I8_RECORD + 16);
-      pairsLow2 = i16x8.add(pairsLow2, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh2 = i16x8.add(pairsHigh2, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      four = v128.load32_splat(x, 3 * I8_RECORD + 16);
-      pairsLow3 = i16x8.add(pairsLow3, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh3 = i16x8.add(pairsHigh3, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      low = v128.and(i16x8.shr_u(v128.load(w, 16), 4), mask);
-      high = v128.and(i16x8.shr_u(v128.load(w, 32), 4), mask);
-      four = v128.load32_splat(x, 32);
-      pairsLow0 = i16x8.add(pairsLow0, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh0 = i16x8.add(pairsHigh0, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      four = v128.load32_splat(x, I8_RECORD + 32);
-      pairsLow1 = i16x8.add(pairsLow1, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh1 = i16x8.add(pairsHigh1, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      four = v128.load32_splat(x, 2 * I8_RECORD + 32);
-      pairsLow2 = i16x8.add(pairsLow2, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh2 = i16x8.add(pairsHigh2, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
-      four = v128.load32_splat(x, 3 * I8_RECORD + 32);
-      pairsLow3 = i16x8.add(pairsLow3, i16x8.relaxed_dot_i8x16_i7x16_s(four, low));
-      pairsHigh3 = i16x8.add(pairsHigh3, i16x8.relaxed_dot_i8x16_i7x16_s(four, high));
+      const low = v128.load(w, 16);
+      const high = v128.load(w, 32);
+      if (ASC_FEATURE_RELAXED_SIMD) {
+        v128.store(target, nibbles(0, low));
+        v128.store(target, nibbles(0, high), 16);
+        v128.store(target, nibbles(4, low), 128);
+        v128.store(target, nibbles(4, high), 144);
+        target += 32;
+      } else {
+        v128.store(target, nibbles(0, low));
+        v128.store(target, nibbles(0, high), 16);
+        v128.store(target, nibbles(8, low), 32);
+        v128.store(target, nibbles(8, high), 48);
+        v128.store(target, nibbles(4, low), 256);
+        v128.store(target, nibbles(4, high), 272);
+        v128.store(target, nibbles(12, low), 288);
+        v128.store(target, nibbles(12, high), 304);
+        target += 64;
+      }
       w += 32;
-      x += 4;
     }
-    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
-    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    addScaled(output, i32x4.extadd_pairwise_i16x8_s(pairsLow0), i32x4.extadd_pairwise_i16x8_s(pairsHigh0), weightScaleLow, weightScaleHigh, v128.load32_splat(input));
-    addScaled(output1, i32x4.extadd_pairwise_i16x8_s(pairsLow1), i32x4.extadd_pairwise_i16x8_s(pairsHigh1), weightScaleLow, weightScaleHigh, v128.load32_splat(input, I8_RECORD));
-    addScaled(output2, i32x4.extadd_pairwise_i16x8_s(pairsLow2), i32x4.extadd_pairwise_i16x8_s(pairsHigh2), weightScaleLow, weightScaleHigh, v128.load32_splat(input, 2 * I8_RECORD));
-    addScaled(output3, i32x4.extadd_pairwise_i16x8_s(pairsLow3), i32x4.extadd_pairwise_i16x8_s(pairsHigh3), weightScaleLow, weightScaleHigh, v128.load32_splat(input, 3 * I8_RECORD));
-    group += RECORD;
-    input += inputStride;
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      storeWidenedScales<u8>(widened, record);
+      widened += widenedRecord<u8>();
+    } else {
+      storeWidenedScales<i16>(widened, record);
+      widened += widenedRecord<i16>();
+    }
+    record += RECORD;
   }
 }
 

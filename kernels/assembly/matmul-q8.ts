@@ -7,16 +7,18 @@
  */
 
 import { BLOCK, I16_RECORD } from "./activations";
-import { GROUP_ROWS, SCALES_BYTES, addScaled } from "./rows";
+import { GROUP_ROWS, SCALES_BYTES, addScaled, scalesHigh, scalesLow, storeZeros } from "./rows";
+import { BLOCKS_AT_ONCE, addDots, multiplyWidened, storeWidenedScales, widenedRecord } from "./tiles";
 
 /** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK);
 
 /**
- * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup.
+ * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup, with at least two rows.
  * @param weights packed q8 [rows, 32 * blocks]
  * @param input records [blocks][numRows]
  * @param output f32 [numRows][...], 8 floats for each group side by side; rows are `outputStride` bytes apart
+ * @param widened WIDENED_BYTES of scratch
  */
 export function multiplyQ8(
   weights: usize,
@@ -27,34 +29,58 @@ export function multiplyQ8(
   numRows: i32,
   output: usize,
   outputStride: usize,
+  widened: usize,
 ): void {
   const inputStride = <usize>numRows * I16_RECORD;
   const groupBytes = <usize>blocks * RECORD;
   let group = weights + <usize>firstGroup * groupBytes;
   for (let g = firstGroup; g < endGroup; g++) {
-    let n = 0;
-    let x = input;
-    let y = output;
     if (ASC_FEATURE_SIMD) {
-      for (; n + 4 <= numRows; n += 4) {
-        tile_8x4__simd(group, blocks, x, inputStride, y, outputStride);
-        x += 4 * I16_RECORD;
-        y += 4 * outputStride;
+      storeZeros(output, numRows, outputStride);
+      for (let b = 0; b < blocks; b += BLOCKS_AT_ONCE) {
+        const count = min(BLOCKS_AT_ONCE, blocks - b);
+        widen__simd(group + <usize>b * RECORD, count, widened);
+        const x = input + <usize>b * inputStride;
+        multiplyWidened<i16>(false, widened, count, x, numRows, output, outputStride);
       }
-      if (n + 2 <= numRows) {
-        tile_8x2__simd(group, blocks, x, inputStride, y, outputStride);
-        n += 2;
-        x += 2 * I16_RECORD;
-        y += 2 * outputStride;
+    } else {
+      for (let n: usize = 0; n < <usize>numRows; n++) {
+        tile_8x1__scalar(group, blocks, input + n * I16_RECORD, inputStride, output + n * outputStride);
       }
-    }
-    for (; n < numRows; n++) {
-      if (ASC_FEATURE_SIMD) tile_8x1__simd(group, blocks, x, inputStride, y);
-      else tile_8x1__scalar(group, blocks, x, inputStride, y);
-      x += I16_RECORD;
-      y += outputStride;
     }
     group += groupBytes;
+    output += 32;
+  }
+}
+
+/** Multiplies groups from four places with one row of activations, as `multiplyStreamsQ4` does. */
+export function multiplyStreamsQ8(
+  weights: usize,
+  blocks: i32,
+  numGroups: i32,
+  first: i32,
+  far: i32,
+  far2: i32,
+  count: i32,
+  input: usize,
+  output: usize,
+): void {
+  const groupBytes = <usize>blocks * RECORD;
+  const last = numGroups - 1;
+  const stride = <usize>count * 32;
+  for (let g = first; g < first + count; g++) {
+    const group0 = weights + <usize>min(g, last) * groupBytes;
+    const group1 = weights + <usize>min(g + far, last) * groupBytes;
+    const group2 = weights + <usize>min(g + far2, last) * groupBytes;
+    const group3 = weights + <usize>min(g + far + far2, last) * groupBytes;
+    if (ASC_FEATURE_SIMD) {
+      streams__simd(group0, group1 - group0, group2 - group0, group3 - group0, blocks, input, output, stride);
+    } else {
+      tile_8x1__scalar(group0, blocks, input, I16_RECORD, output);
+      tile_8x1__scalar(group1, blocks, input, I16_RECORD, output + stride);
+      tile_8x1__scalar(group2, blocks, input, I16_RECORD, output + 2 * stride);
+      tile_8x1__scalar(group3, blocks, input, I16_RECORD, output + 3 * stride);
+    }
     output += 32;
   }
 }
@@ -78,173 +104,63 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: 
   }
 }
 
-function tile_8x1__simd(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
-  let sumLow = f32x4.splat(0);
-  let sumHigh = f32x4.splat(0);
+/** Multiplies four groups with one row, as the 4-bit product does. */
+function streams__simd(
+  group: usize,
+  far1: usize,
+  far2: usize,
+  far3: usize,
+  blocks: i32,
+  input: usize,
+  output: usize,
+  stride: usize,
+): void {
+  const output1 = output + stride;
+  const output2 = output1 + stride;
+  const output3 = output2 + stride;
+  storeZeros(output, 4, stride);
   for (let b = 0; b < blocks; b++) {
-    let low = i32x4.splat(0);
-    let high = i32x4.splat(0);
+    let low0 = i32x4.splat(0);
+    let high0 = low0;
+    let low1 = low0;
+    let high1 = low0;
+    let low2 = low0;
+    let high2 = low0;
+    let low3 = low0;
+    let high3 = low0;
     let w = group;
-    let x = input;
-    for (let step = 0; step < 4; step++) {
-      let pair = v128.load32_splat(x, 16);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 16), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 24), pair));
-      pair = v128.load32_splat(x, 20);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 32), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 40), pair));
-      pair = v128.load32_splat(x, 24);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 48), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 56), pair));
-      pair = v128.load32_splat(x, 28);
-      low = i32x4.add(low, i32x4.dot_i16x8_s(v128.load8x8_s(w, 64), pair));
-      high = i32x4.add(high, i32x4.dot_i16x8_s(v128.load8x8_s(w, 72), pair));
-      w += 64;
-      x += 16;
+    const end = input + 2 * <usize>BLOCK;
+    for (let x = input; x < end; x += 4) {
+      const pair = v128.load32_splat(x, 16);
+      low0 = addDots<i16>(low0, pair, v128.load8x8_s(w, 16));
+      high0 = addDots<i16>(high0, pair, v128.load8x8_s(w, 24));
+      const w1 = w + far1;
+      low1 = addDots<i16>(low1, pair, v128.load8x8_s(w1, 16));
+      high1 = addDots<i16>(high1, pair, v128.load8x8_s(w1, 24));
+      const w2 = w + far2;
+      low2 = addDots<i16>(low2, pair, v128.load8x8_s(w2, 16));
+      high2 = addDots<i16>(high2, pair, v128.load8x8_s(w2, 24));
+      const w3 = w + far3;
+      low3 = addDots<i16>(low3, pair, v128.load8x8_s(w3, 16));
+      high3 = addDots<i16>(high3, pair, v128.load8x8_s(w3, 24));
+      w += 16;
     }
     const scale = v128.load32_splat(input);
-    const scaleLow = f32x4.mul(i32x4.shl(v128.load16x4_u(group), 16), scale);
-    const scaleHigh = f32x4.mul(i32x4.shl(v128.load16x4_u(group, 8), 16), scale);
-    sumLow = f32x4.add(sumLow, f32x4.mul(f32x4.convert_i32x4_s(low), scaleLow));
-    sumHigh = f32x4.add(sumHigh, f32x4.mul(f32x4.convert_i32x4_s(high), scaleHigh));
+    addScaled(output, low0, high0, scalesLow(group), scalesHigh(group), scale);
+    addScaled(output1, low1, high1, scalesLow(group + far1), scalesHigh(group + far1), scale);
+    addScaled(output2, low2, high2, scalesLow(group + far2), scalesHigh(group + far2), scale);
+    addScaled(output3, low3, high3, scalesLow(group + far3), scalesHigh(group + far3), scale);
     group += RECORD;
-    input += inputStride;
+    input += I16_RECORD;
   }
-  v128.store(output, sumLow);
-  v128.store(output, sumHigh, 16);
 }
 
-/** Multiplies 8 weight rows with two activation rows; writes the sums to `output` and `output + outputStride`. */
-function tile_8x2__simd(
-  group: usize,
-  blocks: i32,
-  input: usize,
-  inputStride: usize,
-  output: usize,
-  outputStride: usize,
-): void {
-  let sumLow0 = f32x4.splat(0);
-  let sumHigh0 = f32x4.splat(0);
-  let sumLow1 = f32x4.splat(0);
-  let sumHigh1 = f32x4.splat(0);
+function widen__simd(record: usize, blocks: i32, widened: usize): void {
   for (let b = 0; b < blocks; b++) {
-    let low0 = i32x4.splat(0);
-    let high0 = i32x4.splat(0);
-    let low1 = i32x4.splat(0);
-    let high1 = i32x4.splat(0);
-    let w = group;
-    let x0 = input;
-    let x1 = input + I16_RECORD;
-    for (let step = 0; step < 8; step++) {
-      let weightsLow = v128.load8x8_s(w, 16);
-      let weightsHigh = v128.load8x8_s(w, 24);
-      let pair = v128.load32_splat(x0, 16);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x1, 16);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = v128.load8x8_s(w, 32);
-      weightsHigh = v128.load8x8_s(w, 40);
-      pair = v128.load32_splat(x0, 20);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x1, 20);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      w += 32;
-      x0 += 8;
-      x1 += 8;
-    }
-    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
-    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    const scale0 = v128.load32_splat(input);
-    const scale1 = v128.load32_splat(input, I16_RECORD);
-    sumLow0 = f32x4.add(sumLow0, f32x4.mul(f32x4.convert_i32x4_s(low0), f32x4.mul(weightScaleLow, scale0)));
-    sumHigh0 = f32x4.add(sumHigh0, f32x4.mul(f32x4.convert_i32x4_s(high0), f32x4.mul(weightScaleHigh, scale0)));
-    sumLow1 = f32x4.add(sumLow1, f32x4.mul(f32x4.convert_i32x4_s(low1), f32x4.mul(weightScaleLow, scale1)));
-    sumHigh1 = f32x4.add(sumHigh1, f32x4.mul(f32x4.convert_i32x4_s(high1), f32x4.mul(weightScaleHigh, scale1)));
-    group += RECORD;
-    input += inputStride;
-  }
-  v128.store(output, sumLow0);
-  v128.store(output, sumHigh0, 16);
-  v128.store(output + outputStride, sumLow1);
-  v128.store(output + outputStride, sumHigh1, 16);
-}
-
-/** Multiplies 8 weight rows with four activation rows; the sums are kept in memory between blocks. */
-function tile_8x4__simd(
-  group: usize,
-  blocks: i32,
-  input: usize,
-  inputStride: usize,
-  output: usize,
-  outputStride: usize,
-): void {
-  const output1 = output + outputStride;
-  const output2 = output1 + outputStride;
-  const output3 = output2 + outputStride;
-  const zero = f32x4.splat(0);
-  v128.store(output, zero);
-  v128.store(output, zero, 16);
-  v128.store(output1, zero);
-  v128.store(output1, zero, 16);
-  v128.store(output2, zero);
-  v128.store(output2, zero, 16);
-  v128.store(output3, zero);
-  v128.store(output3, zero, 16);
-  for (let b = 0; b < blocks; b++) {
-    let low0 = i32x4.splat(0);
-    let high0 = i32x4.splat(0);
-    let low1 = i32x4.splat(0);
-    let high1 = i32x4.splat(0);
-    let low2 = i32x4.splat(0);
-    let high2 = i32x4.splat(0);
-    let low3 = i32x4.splat(0);
-    let high3 = i32x4.splat(0);
-    let w = group;
-    let x = input;
-    for (let step = 0; step < 8; step++) {
-      let weightsLow = v128.load8x8_s(w, 16);
-      let weightsHigh = v128.load8x8_s(w, 24);
-      let pair = v128.load32_splat(x, 16);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, I16_RECORD + 16);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 2 * I16_RECORD + 16);
-      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
-      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 3 * I16_RECORD + 16);
-      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
-      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
-      weightsLow = v128.load8x8_s(w, 32);
-      weightsHigh = v128.load8x8_s(w, 40);
-      pair = v128.load32_splat(x, 20);
-      low0 = i32x4.add(low0, i32x4.dot_i16x8_s(weightsLow, pair));
-      high0 = i32x4.add(high0, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, I16_RECORD + 20);
-      low1 = i32x4.add(low1, i32x4.dot_i16x8_s(weightsLow, pair));
-      high1 = i32x4.add(high1, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 2 * I16_RECORD + 20);
-      low2 = i32x4.add(low2, i32x4.dot_i16x8_s(weightsLow, pair));
-      high2 = i32x4.add(high2, i32x4.dot_i16x8_s(weightsHigh, pair));
-      pair = v128.load32_splat(x, 3 * I16_RECORD + 20);
-      low3 = i32x4.add(low3, i32x4.dot_i16x8_s(weightsLow, pair));
-      high3 = i32x4.add(high3, i32x4.dot_i16x8_s(weightsHigh, pair));
-      w += 32;
-      x += 8;
-    }
-    const weightScaleLow = i32x4.shl(v128.load16x4_u(group), 16);
-    const weightScaleHigh = i32x4.shl(v128.load16x4_u(group, 8), 16);
-    addScaled(output, low0, high0, weightScaleLow, weightScaleHigh, v128.load32_splat(input));
-    addScaled(output1, low1, high1, weightScaleLow, weightScaleHigh, v128.load32_splat(input, I16_RECORD));
-    addScaled(output2, low2, high2, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 2 * I16_RECORD));
-    addScaled(output3, low3, high3, weightScaleLow, weightScaleHigh, v128.load32_splat(input, 3 * I16_RECORD));
-    group += RECORD;
-    input += inputStride;
+    for (let i: usize = 0; i < 32; i++) v128.store(widened + i * 16, v128.load8x8_s(record + i * 8, 16));
+    storeWidenedScales<i16>(widened, record);
+    record += RECORD;
+    widened += widenedRecord<i16>();
   }
 }
 

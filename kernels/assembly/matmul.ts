@@ -1,8 +1,9 @@
 /** The job that multiplies rows of activations with one matrix, such as the LM head. */
 
-import { Matrix, multiply, numGroups, prepareRow, preparedBytes } from "./matrix";
+import { Matrix, multiply, multiplyStreams, numGroups, prepareRow, preparedBytes } from "./matrix";
 import { GROUP_ROWS } from "./rows";
 import { claim, endPhase, thread, wholeLines } from "./threads";
+import { WIDENED_BYTES } from "./tiles";
 
 /** Up to this many rows, every thread prepares all of them for itself, which costs less than a phase. */
 export const MAX_LOCAL_ROWS: i32 = 2;
@@ -25,12 +26,12 @@ export class Matmul {
 export const MATMUL_PHASES: i32 = 2;
 
 // Scratch: prepared activations that all threads use, then one part per thread with the prepared activations of
-// MAX_LOCAL_ROWS rows and the results of one unit.
+// MAX_LOCAL_ROWS rows, widened weights and the results of one unit.
 function sharedBytes(matrix: Matrix, numRows: i32): u64 {
   return wholeLines(preparedBytes(matrix.format, matrix.cols, numRows));
 }
 function localBytes(matrix: Matrix, numRows: i32): u64 {
-  return wholeLines(localPreparedBytes(matrix) + <u64>numRows * (MAX_GROUPS_PER_UNIT * GROUP_ROWS * 4));
+  return wholeLines(localPreparedBytes(matrix) + WIDENED_BYTES + <u64>numRows * (MAX_GROUPS_PER_UNIT * GROUP_ROWS * 4));
 }
 function localPreparedBytes(matrix: Matrix): u64 {
   return preparedBytes(matrix.format, matrix.cols, MAX_LOCAL_ROWS);
@@ -41,11 +42,40 @@ export function matmul_scratch(matrix: Matrix, numRows: i32, numThreads: i32): f
   return <f64>(sharedBytes(matrix, numRows) + <u64>numThreads * localBytes(matrix, numRows));
 }
 
-/** Returns the groups of weight rows per unit: few enough for 8 units per thread, and at most MAX_GROUPS_PER_UNIT. */
-export function groupsPerUnit(groups: i32, numThreads: i32): i32 {
-  return max(1, min(MAX_GROUPS_PER_UNIT, groups / (8 * numThreads)));
+/**
+ * A unit of a product is some adjacent groups of weight rows. With a single row of activations it is some groups from
+ * each quarter of the matrix, because memory delivers four streams faster than one; each stream goes on from unit to
+ * unit.
+ */
+export function numStreams(numRows: i32): i32 {
+  return numRows == 1 ? 4 : 1;
+}
+
+/** Returns the groups of one unit and stream: few enough for 8 units per thread, and at most `maxGroups` together. */
+export function groupsPerUnit(groups: i32, streams: i32, numThreads: i32, maxGroups: i32): i32 {
+  return max(1, min(maxGroups, groups / (8 * numThreads)) / streams);
 }
 export const MAX_GROUPS_PER_UNIT: i32 = 16;
+
+/**
+ * Multiplies the groups `first` to `end` - 1 of every stream.
+ * @param far groups from one stream to the next
+ * @param count f32 [count * 8] are the space between the results of two rows, or of two streams
+ */
+export function multiplyUnit(
+  matrix: Matrix,
+  first: i32,
+  end: i32,
+  far: i32,
+  count: i32,
+  prepared: usize,
+  numRows: i32,
+  results: usize,
+  widened: usize,
+): void {
+  if (numRows == 1) multiplyStreams(matrix, first, far, 2 * far, count, prepared, results);
+  else multiply(matrix, first, end, prepared, numRows, results, <usize>count * 32, widened);
+}
 
 export function matmul(job: Matmul): void {
   const matrix = job.matrix;
@@ -56,22 +86,29 @@ export function matmul(job: Matmul): void {
   if (!isLocal) prepareRows(job, job.scratch);
 
   const prepared = isLocal ? local : job.scratch;
-  const results = local + <usize>localPreparedBytes(matrix);
+  const widened = local + <usize>localPreparedBytes(matrix);
+  const results = widened + WIDENED_BYTES;
   const groups = numGroups(matrix);
-  const perUnit = groupsPerUnit(groups, job.numThreads);
-  const numUnits = (groups + perUnit - 1) / perUnit;
+  const streams = numStreams(numRows);
+  const perStream = (groups + streams - 1) / streams;
+  const perUnit = groupsPerUnit(groups, streams, job.numThreads, MAX_GROUPS_PER_UNIT);
+  const numUnits = (perStream + perUnit - 1) / perUnit;
   let completed = 0;
   for (let unit = claim(numUnits); unit < numUnits; unit = claim(numUnits)) {
     if (isLocal && completed == 0) {
       for (let n = 0; n < numRows; n++) prepareRow(matrix, inputRow(job, n), prepared, n, numRows);
     }
     const first = unit * perUnit;
-    const end = min(first + perUnit, groups);
-    const stride = <usize>(end - first) * 32;
-    multiply(matrix, first, end, prepared, numRows, results, stride);
-    const count = min(end * GROUP_ROWS, rows) - first * GROUP_ROWS;
-    for (let n: usize = 0; n < <usize>numRows; n++) {
-      memory.copy(job.output + (n * <usize>rows + <usize>(first * GROUP_ROWS)) * 4, results + n * stride, <usize>count * 4);
+    const end = min(first + perUnit, perStream);
+    multiplyUnit(matrix, first, end, perStream, perUnit, prepared, numRows, results, widened);
+    let result = results;
+    for (let stream = 0; stream < streams; stream++) {
+      const firstRow = (stream * perStream + first) * GROUP_ROWS;
+      const count = min((stream * perStream + end) * GROUP_ROWS, rows) - firstRow;
+      for (let n: usize = 0; n < <usize>numRows; n++) {
+        if (count > 0) memory.copy(job.output + (n * <usize>rows + <usize>firstRow) * 4, result, <usize>count * 4);
+        result += <usize>perUnit * 32;
+      }
     }
     completed++;
   }

@@ -13,3 +13,26 @@ export function addScaled(output: usize, low: v128, high: v128, weightScaleLow: 
   v128.store(output, f32x4.add(v128.load(output), f32x4.mul(f32x4.convert_i32x4_s(low), f32x4.mul(weightScaleLow, scale))));
   v128.store(output, f32x4.add(v128.load(output, 16), f32x4.mul(f32x4.convert_i32x4_s(high), f32x4.mul(weightScaleHigh, scale))), 16);
 }
+
+/** Returns the scales of the first four rows of a record, and of the last four. */
+// @ts-ignore: decorator
+@inline
+export function scalesLow(record: usize): v128 {
+  return i32x4.shl(v128.load16x4_u(record), 16);
+}
+
+// @ts-ignore: decorator
+@inline
+export function scalesHigh(record: usize): v128 {
+  return i32x4.shl(v128.load16x4_u(record, 8), 16);
+}
+
+/** Stores zeros to f32 [numRows][8]; rows are `stride` bytes apart. */
+// @ts-ignore: decorator
+@inline
+export function storeZeros(output: usize, numRows: i32, stride: usize): void {
+  for (let n: usize = 0; n < <usize>numRows; n++) {
+    v128.store(output + n * stride, f32x4.splat(0));
+    v128.store(output + n * stride, f32x4.splat(0), 16);
+  }
+}

@@ -168,6 +168,7 @@ async function checkOnnxRuntime(): Promise<Omit<Finding, "name">> {
 }
 
 const VARIANTS = {
+  dot: "WebAssembly with relaxed SIMD and the 32-bit dot product",
   relaxed: "WebAssembly with relaxed SIMD",
   simd: "WebAssembly with SIMD, not relaxed",
   scalar: "WebAssembly without SIMD",
