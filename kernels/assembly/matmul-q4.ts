@@ -10,8 +10,19 @@
  */
 
 import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder } from "./activations";
-import { GROUP_ROWS, SCALES_BYTES, addScaled, scalesHigh, scalesLow, storeZeros } from "./rows";
-import { BLOCKS_AT_ONCE, addDots, multiplyWidened, rowSums, storeWidenedScales, widenedRecord } from "./tiles";
+import { GROUP_ROWS, SCALES_BYTES } from "./rows";
+import {
+  BLOCKS_AT_ONCE,
+  Q4,
+  WidenedQ4,
+  multiplyStreams,
+  multiplyTiles,
+  nibbleMask,
+  nibbles,
+  storeZeros,
+  widenScales,
+  widenedBytes,
+} from "./tiles";
 
 /** Storage order of activations in this build, and the bytes of one activation record. */
 export const Q4_ORDER: ValueOrder = ASC_FEATURE_RELAXED_SIMD ? ValueOrder.I8 : ASC_FEATURE_SIMD ? ValueOrder.I16Pairs : ValueOrder.I16;
@@ -20,15 +31,8 @@ export const Q4_INPUT_RECORD: usize = ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16
 /** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK) / 2;
 
-/**
- * The value 15 in every byte, and in every 16-bit lane. The masks are in memory because a load is cheaper
- * than the several instructions that a vector constant compiles to.
- */
-const BYTE_MASK: usize = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
-const LANE_MASK: usize = memory.data<u16>([15, 15, 15, 15, 15, 15, 15, 15], 16);
-
-/** Bytes between the activations of two steps. */
-const STEP_INPUT: usize = ASC_FEATURE_RELAXED_SIMD ? 4 : 8;
+/** Rows from which widening pays. */
+const MIN_WIDENED_ROWS: i32 = 8;
 
 /**
  * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup, with at least two rows.
@@ -54,12 +58,17 @@ export function multiplyQ4(
   for (let g = firstGroup; g < endGroup; g++) {
     if (ASC_FEATURE_SIMD) {
       storeZeros(output, numRows, outputStride);
-      for (let b = 0; b < blocks; b += BLOCKS_AT_ONCE) {
-        const count = min(BLOCKS_AT_ONCE, blocks - b);
-        widen__simd(group + <usize>b * RECORD, count, widened);
-        const x = input + <usize>b * inputStride;
-        if (ASC_FEATURE_RELAXED_SIMD) multiplyWidened<u8>(true, widened, count, x, numRows, output, outputStride);
-        else multiplyWidened<i16>(true, widened, count, x, numRows, output, outputStride);
+      if (numRows < MIN_WIDENED_ROWS) {
+        if (ASC_FEATURE_RELAXED_SIMD) multiplyTiles<Q4, i8>(group, blocks, input, inputStride, numRows, output, outputStride);
+        else multiplyTiles<Q4, i16>(group, blocks, input, inputStride, numRows, output, outputStride);
+      } else {
+        for (let b = 0; b < blocks; b += BLOCKS_AT_ONCE) {
+          const count = min(BLOCKS_AT_ONCE, blocks - b);
+          widen__simd(group + <usize>b * RECORD, count, widened);
+          const x = input + <usize>b * inputStride;
+          if (ASC_FEATURE_RELAXED_SIMD) multiplyTiles<WidenedQ4, i8>(widened, count, x, inputStride, numRows, output, outputStride);
+          else multiplyTiles<WidenedQ4, i16>(widened, count, x, inputStride, numRows, output, outputStride);
+        }
       }
     } else {
       for (let n: usize = 0; n < <usize>numRows; n++) {
@@ -109,6 +118,20 @@ export function multiplyStreamsQ4(
   }
 }
 
+function streams__simd(
+  group: usize,
+  far1: usize,
+  far2: usize,
+  far3: usize,
+  blocks: i32,
+  input: usize,
+  output: usize,
+  stride: usize,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD) multiplyStreams<Q4, i8>(group, far1, far2, far3, blocks, input, output, stride);
+  else multiplyStreams<Q4, i16>(group, far1, far2, far3, blocks, input, output, stride);
+}
+
 /** Returns the stored nibble, 0..15, of row `r` and column `c` in a record. */
 function nibble(record: usize, r: usize, c: usize): i32 {
   const column = c & 15;
@@ -132,99 +155,9 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: 
   }
 }
 
-/**
- * Multiplies four groups with one row. Memory delivers four streams about twice as fast as one. The 8 integer
- * sums are in registers, the f32 sums in memory. The loop body is small, because the compiler moves the loads of a
- * longer one to its beginning and runs out of registers.
- * @param far1, far2, far3 bytes from the first group to the others; addresses wrap around
- */
-function streams__simd(
-  group: usize,
-  far1: usize,
-  far2: usize,
-  far3: usize,
-  blocks: i32,
-  input: usize,
-  output: usize,
-  stride: usize,
-): void {
-  const output1 = output + stride;
-  const output2 = output1 + stride;
-  const output3 = output2 + stride;
-  storeZeros(output, 4, stride);
-  for (let b = 0; b < blocks; b++) {
-    let low0 = v128.load32_splat(input, 4);
-    let high0 = low0;
-    let low1 = low0;
-    let high1 = low0;
-    let low2 = low0;
-    let high2 = low0;
-    let low3 = low0;
-    let high3 = low0;
-    let w = group;
-    const end = input + 4 * STEP_INPUT;
-    for (let x = input; x < end; x += STEP_INPUT) {
-      low0 = addStep(low0, v128.load(w, 16), x);
-      high0 = addStep(high0, v128.load(w, 32), x);
-      const w1 = w + far1;
-      low1 = addStep(low1, v128.load(w1, 16), x);
-      high1 = addStep(high1, v128.load(w1, 32), x);
-      const w2 = w + far2;
-      low2 = addStep(low2, v128.load(w2, 16), x);
-      high2 = addStep(high2, v128.load(w2, 32), x);
-      const w3 = w + far3;
-      low3 = addStep(low3, v128.load(w3, 16), x);
-      high3 = addStep(high3, v128.load(w3, 32), x);
-      w += 32;
-    }
-    const scale = v128.load32_splat(input);
-    addGroup(output, low0, high0, group, scale);
-    addGroup(output1, low1, high1, group + far1, scale);
-    addGroup(output2, low2, high2, group + far2, scale);
-    addGroup(output3, low3, high3, group + far3, scale);
-    group += RECORD;
-    input += Q4_INPUT_RECORD;
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function addGroup(output: usize, low: v128, high: v128, record: usize, scale: v128): void {
-  if (ASC_FEATURE_RELAXED_SIMD) {
-    low = rowSums<u8>(low);
-    high = rowSums<u8>(high);
-  }
-  addScaled(output, low, high, scalesLow(record), scalesHigh(record), scale);
-}
-
-/**
- * Adds the products of 16 bytes of one step. Read as 16-bit lanes, a row's nibbles are, from the low end: columns 0 2,
- * columns 16 18, columns 1 3, columns 17 19 of the step; the simd build stores activations in that order.
- */
-// @ts-ignore: decorator
-@inline
-function addStep(sums: v128, packed: v128, x: usize): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) {
-    sums = addDots<u8>(sums, v128.load32_splat(x, 16), nibbles(0, packed));
-    return addDots<u8>(sums, v128.load32_splat(x, 32), nibbles(4, packed));
-  }
-  sums = addDots<i16>(sums, v128.load32_splat(x, 16), nibbles(0, packed));
-  sums = addDots<i16>(sums, v128.load32_splat(x, 48), nibbles(4, packed));
-  sums = addDots<i16>(sums, v128.load32_splat(x, 20), nibbles(8, packed));
-  return addDots<i16>(sums, v128.load32_splat(x, 52), nibbles(12, packed));
-}
-
-/** Returns the nibbles at bit `shift` of every byte (relaxed build) or of every 16-bit lane. */
-// @ts-ignore: decorator
-@inline
-function nibbles(shift: i32, packed: v128): v128 {
-  const shifted = shift == 0 ? packed : i16x8.shr_u(packed, shift);
-  if (ASC_FEATURE_RELAXED_SIMD) return v128.and(shifted, v128.load(BYTE_MASK));
-  return shift == 12 ? shifted : v128.and(shifted, v128.load(LANE_MASK));
-}
-
-/** Widens the nibbles of a group's blocks in the order in which the activations are stored. */
+/** Unpacks the nibbles of a group's blocks in the order in which the activations are stored. */
 function widen__simd(record: usize, blocks: i32, widened: usize): void {
+  const mask = ASC_FEATURE_RELAXED_SIMD ? nibbleMask<i8>() : nibbleMask<i16>();
   for (let b = 0; b < blocks; b++) {
     let w = record;
     let target = widened;
@@ -232,30 +165,30 @@ function widen__simd(record: usize, blocks: i32, widened: usize): void {
       const low = v128.load(w, 16);
       const high = v128.load(w, 32);
       if (ASC_FEATURE_RELAXED_SIMD) {
-        v128.store(target, nibbles(0, low));
-        v128.store(target, nibbles(0, high), 16);
-        v128.store(target, nibbles(4, low), 128);
-        v128.store(target, nibbles(4, high), 144);
+        v128.store(target, nibbles<i8>(0, low, mask));
+        v128.store(target, nibbles<i8>(0, high, mask), 16);
+        v128.store(target, nibbles<i8>(4, low, mask), 128);
+        v128.store(target, nibbles<i8>(4, high, mask), 144);
         target += 32;
       } else {
-        v128.store(target, nibbles(0, low));
-        v128.store(target, nibbles(0, high), 16);
-        v128.store(target, nibbles(8, low), 32);
-        v128.store(target, nibbles(8, high), 48);
-        v128.store(target, nibbles(4, low), 256);
-        v128.store(target, nibbles(4, high), 272);
-        v128.store(target, nibbles(12, low), 288);
-        v128.store(target, nibbles(12, high), 304);
+        v128.store(target, nibbles<i16>(0, low, mask));
+        v128.store(target, nibbles<i16>(0, high, mask), 16);
+        v128.store(target, nibbles<i16>(8, low, mask), 32);
+        v128.store(target, nibbles<i16>(8, high, mask), 48);
+        v128.store(target, nibbles<i16>(4, low, mask), 256);
+        v128.store(target, nibbles<i16>(4, high, mask), 272);
+        v128.store(target, nibbles<i16>(12, low, mask), 288);
+        v128.store(target, nibbles<i16>(12, high, mask), 304);
         target += 64;
       }
       w += 32;
     }
     if (ASC_FEATURE_RELAXED_SIMD) {
-      storeWidenedScales<u8>(widened, record);
-      widened += widenedRecord<u8>();
+      widenScales<i8>(record, widened);
+      widened += widenedBytes<i8>();
     } else {
-      storeWidenedScales<i16>(widened, record);
-      widened += widenedRecord<i16>();
+      widenScales<i16>(record, widened);
+      widened += widenedBytes<i16>();
     }
     record += RECORD;
   }

@@ -7,11 +7,14 @@
  */
 
 import { BLOCK, I16_RECORD } from "./activations";
-import { GROUP_ROWS, SCALES_BYTES, addScaled, scalesHigh, scalesLow, storeZeros } from "./rows";
-import { BLOCKS_AT_ONCE, addDots, multiplyWidened, storeWidenedScales, widenedRecord } from "./tiles";
+import { GROUP_ROWS, SCALES_BYTES } from "./rows";
+import { BLOCKS_AT_ONCE, Q8, WidenedQ8, multiplyStreams, multiplyTiles, storeZeros, widenScales, widenedBytes } from "./tiles";
 
 /** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK);
+
+/** Rows from which widening pays. */
+const MIN_WIDENED_ROWS: i32 = 8;
 
 /**
  * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup, with at least two rows.
@@ -37,11 +40,15 @@ export function multiplyQ8(
   for (let g = firstGroup; g < endGroup; g++) {
     if (ASC_FEATURE_SIMD) {
       storeZeros(output, numRows, outputStride);
-      for (let b = 0; b < blocks; b += BLOCKS_AT_ONCE) {
-        const count = min(BLOCKS_AT_ONCE, blocks - b);
-        widen__simd(group + <usize>b * RECORD, count, widened);
-        const x = input + <usize>b * inputStride;
-        multiplyWidened<i16>(false, widened, count, x, numRows, output, outputStride);
+      if (numRows < MIN_WIDENED_ROWS) {
+        multiplyTiles<Q8, i16>(group, blocks, input, inputStride, numRows, output, outputStride);
+      } else {
+        for (let b = 0; b < blocks; b += BLOCKS_AT_ONCE) {
+          const count = min(BLOCKS_AT_ONCE, blocks - b);
+          widen__simd(group + <usize>b * RECORD, count, widened);
+          const x = input + <usize>b * inputStride;
+          multiplyTiles<WidenedQ8, i16>(widened, count, x, inputStride, numRows, output, outputStride);
+        }
       }
     } else {
       for (let n: usize = 0; n < <usize>numRows; n++) {
@@ -85,6 +92,19 @@ export function multiplyStreamsQ8(
   }
 }
 
+function streams__simd(
+  group: usize,
+  far1: usize,
+  far2: usize,
+  far3: usize,
+  blocks: i32,
+  input: usize,
+  output: usize,
+  stride: usize,
+): void {
+  multiplyStreams<Q8, i16>(group, far1, far2, far3, blocks, input, output, stride);
+}
+
 /** Multiplies 8 weight rows with one activation row; writes f32 [8] at `output`. */
 function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: usize, output: usize): void {
   for (let r: usize = 0; r < 8; r++) {
@@ -104,63 +124,12 @@ function tile_8x1__scalar(group: usize, blocks: i32, input: usize, inputStride: 
   }
 }
 
-/** Multiplies four groups with one row, as the 4-bit product does. */
-function streams__simd(
-  group: usize,
-  far1: usize,
-  far2: usize,
-  far3: usize,
-  blocks: i32,
-  input: usize,
-  output: usize,
-  stride: usize,
-): void {
-  const output1 = output + stride;
-  const output2 = output1 + stride;
-  const output3 = output2 + stride;
-  storeZeros(output, 4, stride);
-  for (let b = 0; b < blocks; b++) {
-    let low0 = i32x4.splat(0);
-    let high0 = low0;
-    let low1 = low0;
-    let high1 = low0;
-    let low2 = low0;
-    let high2 = low0;
-    let low3 = low0;
-    let high3 = low0;
-    let w = group;
-    const end = input + 2 * <usize>BLOCK;
-    for (let x = input; x < end; x += 4) {
-      const pair = v128.load32_splat(x, 16);
-      low0 = addDots<i16>(low0, pair, v128.load8x8_s(w, 16));
-      high0 = addDots<i16>(high0, pair, v128.load8x8_s(w, 24));
-      const w1 = w + far1;
-      low1 = addDots<i16>(low1, pair, v128.load8x8_s(w1, 16));
-      high1 = addDots<i16>(high1, pair, v128.load8x8_s(w1, 24));
-      const w2 = w + far2;
-      low2 = addDots<i16>(low2, pair, v128.load8x8_s(w2, 16));
-      high2 = addDots<i16>(high2, pair, v128.load8x8_s(w2, 24));
-      const w3 = w + far3;
-      low3 = addDots<i16>(low3, pair, v128.load8x8_s(w3, 16));
-      high3 = addDots<i16>(high3, pair, v128.load8x8_s(w3, 24));
-      w += 16;
-    }
-    const scale = v128.load32_splat(input);
-    addScaled(output, low0, high0, scalesLow(group), scalesHigh(group), scale);
-    addScaled(output1, low1, high1, scalesLow(group + far1), scalesHigh(group + far1), scale);
-    addScaled(output2, low2, high2, scalesLow(group + far2), scalesHigh(group + far2), scale);
-    addScaled(output3, low3, high3, scalesLow(group + far3), scalesHigh(group + far3), scale);
-    group += RECORD;
-    input += I16_RECORD;
-  }
-}
-
 function widen__simd(record: usize, blocks: i32, widened: usize): void {
   for (let b = 0; b < blocks; b++) {
     for (let i: usize = 0; i < 32; i++) v128.store(widened + i * 16, v128.load8x8_s(record + i * 8, 16));
-    storeWidenedScales<i16>(widened, record);
+    widenScales<i16>(record, widened);
+    widened += widenedBytes<i16>();
     record += RECORD;
-    widened += widenedRecord<i16>();
   }
 }
 
