@@ -24,7 +24,7 @@ test("peers.bench --tiny compares our profiles and reports", () => {
     const options = ["--tiny", "--threads", "1", "--json", json, "--out", dir];
     const markdown = execFileSync(process.execPath, [bench, ...options], { encoding: "utf8", stdio: "pipe" });
     const report = JSON.parse(readFileSync(json, "utf8"));
-    expect(report.engines.map(({ name }: { name: string }) => name)).toEqual(["ours-fast", "ours-exact"]);
+    expect(report.engines.map(({ name }: { name: string }) => name)).toEqual(["touchstone-fast", "touchstone-exact"]);
     for (const engine of report.engines) {
       const samples = [
         engine.firstTokenMs[128],
@@ -41,9 +41,9 @@ test("peers.bench --tiny compares our profiles and reports", () => {
     }
     expect(report.ratios.batch8_vs_batch1).toBe(report.engines[0].batchRate[8][0] / report.engines[0].batchRate[1][0]);
     const alike = { numPrompts: 8, sameFirst: 8, sameAll: 8 };
-    expect(report.agreement).toContainEqual({ engine: "ours-fast", quant: "f32", ...alike });
+    expect(report.agreement).toContainEqual({ engine: "touchstone-fast", quant: "f32", ...alike });
     expect(readFileSync(join(dir, "tiny.md"), "utf8")).toBe(markdown.trimEnd() + "\n");
-    expect(readFileSync(join(dir, "tiny.svg"), "utf8")).toMatch(/^<svg [^]*ours-exact[^]*<\/svg>\n$/);
+    expect(readFileSync(join(dir, "tiny.svg"), "utf8")).toMatch(/^<svg [^]*touchstone-exact[^]*<\/svg>\n$/);
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -62,8 +62,8 @@ test("ratios ours / theirs are computed within a round; for times and memory sma
     peakBytes: { q4: [ms], q8: [3 * ms] },
   });
   const engines = [
-    samples("ours-fast", 10),
-    samples("ours-exact", 30),
+    samples("touchstone-fast", 10),
+    samples("touchstone-exact", 30),
     samples("node-llama-cpp", 20),
     samples("transformers-js", 80),
   ];

@@ -7,8 +7,9 @@
  */
 
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, cpus, platform, release, tmpdir, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, platform, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -35,8 +36,8 @@ const peerModule = (file: string): string => new URL(`../../../bench/peers/${fil
 const oursModule = new URL("ours.js", import.meta.url).href;
 
 const ENGINES: readonly EngineKind[] = [
-  { name: "ours-fast", moduleUrl: oursModule, form: "pack", profile: "fast" },
-  { name: "ours-exact", moduleUrl: oursModule, form: "pack", profile: "exact" },
+  { name: "touchstone-fast", moduleUrl: oursModule, form: "pack", profile: "fast" },
+  { name: "touchstone-exact", moduleUrl: oursModule, form: "pack", profile: "exact" },
   { name: "node-llama-cpp", moduleUrl: peerModule("node-llama-cpp.mjs"), form: "gguf", profile: null },
   { name: "transformers-js", moduleUrl: peerModule("transformers-js.mjs"), form: "transformers", profile: null },
 ];
@@ -75,7 +76,7 @@ const { values: given } = parseArgs({
 const isQuick = given.quick || given.tiny;
 const shape = oneOf("shape", given.shape ?? (given.tiny ? "tiny" : "smollm2-135m"), SHAPES);
 const quant = oneOf("quant", given.quant, ["q4", "q8"] as const);
-const names = given.engines?.split(",") ?? ENGINE_NAMES.filter((name) => !given.tiny || name.startsWith("ours"));
+const names = given.engines?.split(",") ?? ENGINE_NAMES.filter((name) => !given.tiny || name.startsWith("touchstone"));
 const kinds = names.map((name) => ENGINES[ENGINE_NAMES.indexOf(oneOf("engines", name, ENGINE_NAMES))]!);
 const rounds = positive("rounds", given.rounds ?? (isQuick ? "1" : "5"));
 const numThreads = positive("threads", given.threads);
@@ -126,6 +127,7 @@ async function main(): Promise<void> {
 class Bench {
   /** Seed of the next prompt. No seed is used twice. */
   #nextSeed = 1;
+  readonly #loads: number[] = [];
 
   private constructor(
     readonly models: Models,
@@ -151,7 +153,9 @@ class Bench {
     const results: Agreement[] = [];
     for (const each of isTrained(shape) ? (["f32", quant] as const) : [quant]) {
       let expected: readonly (readonly number[])[] | null = null;
-      for (const kind of [...kinds].sort((a, b) => Number(b.name === "ours-exact") - Number(a.name === "ours-exact"))) {
+      for (const kind of [...kinds].sort(
+        (a, b) => Number(b.name === "touchstone-exact") - Number(a.name === "touchstone-exact"),
+      )) {
         progress(`outputs of ${kind.name}, ${each}`);
         const { engine } = await this.#load(kind, each, 64);
         const outputs: (readonly number[])[] = [];
@@ -188,12 +192,14 @@ class Bench {
     const [cpu] = cpus();
     return {
       shape,
+      isTrained: isTrained(shape),
       quant,
       machine: {
-        cpu: cpu?.model.trim() ?? "unknown",
+        cpu: processorName(cpu?.model.trim() ?? "unknown processor"),
         numCores: cpus().length,
         memoryBytes: totalmem(),
         platform: `${platform()} ${release()}`,
+        loads: this.#loads,
       },
       node: process.version,
       commit: commit(),
@@ -236,6 +242,7 @@ class Bench {
       for (const kind of kinds) running.push((await this.#load(kind, quant, contextLength)).engine);
       // Round 0 is a warm-up, whose results are discarded.
       for (let round = 0; round <= rounds; round++) {
+        if (round > 0) this.#loads.push(loadavg()[0]!);
         const turn = async (
           what: string,
           prompts: readonly Prompt[],
@@ -311,6 +318,24 @@ class Samples implements EngineSamples {
 
 function push(samples: Record<string | number, number[]>, key: string | number, value: number): void {
   (samples[key] ??= []).push(value);
+}
+
+/** Adds the instructions that decide the speed to the processor's name, which may be as short as "AMD EPYC". */
+function processorName(model: string): string {
+  let flags: string;
+  try {
+    flags = readFileSync("/proc/cpuinfo", "latin1");
+  } catch {
+    return model; // Another operating system.
+  }
+  const found = [
+    ["avx512f", "AVX-512"],
+    ["avx2", "AVX2"],
+    ["avx512_vnni", "AVX-512 VNNI"],
+    ["avx_vnni", "AVX-VNNI"],
+    ["amx_int8", "AMX"],
+  ].flatMap(([flag, name]) => (new RegExp(`\\b${flag}\\b`).test(flags) ? [name!] : []));
+  return found.length === 0 ? model : `${model} (${found.join(", ")})`;
 }
 
 function quantsOfRun(): readonly Quant[] {

@@ -18,6 +18,8 @@ export interface EngineSamples {
 
 export interface Report {
   readonly shape: string;
+  /** False for random weights in this shape. */
+  readonly isTrained: boolean;
   /** Format of the weights whose speed was measured. */
   readonly quant: string;
   readonly machine: {
@@ -25,6 +27,8 @@ export interface Report {
     readonly numCores: number;
     readonly memoryBytes: number;
     readonly platform: string;
+    /** Processes that ran or waited for a processor before each round, as a mean over a minute. */
+    readonly loads: readonly number[];
   };
   readonly node: string;
   readonly commit: string;
@@ -52,13 +56,13 @@ export interface Spread {
   readonly max: number;
 }
 
-const OURS = "ours-fast";
-const OURS_EXACT = "ours-exact";
+const OURS = "touchstone-fast";
+const OURS_EXACT = "touchstone-exact";
 const LLAMA = "node-llama-cpp";
 const TRANSFORMERS = "transformers-js";
 
 /**
- * Returns the ratios ours / theirs of times, memory and rates, by name. Ratios that were not measured are absent.
+ * Returns the ratios this engine / the other of times, memory and rates, by name. Ratios that were not measured are absent.
  */
 export function ratiosOf({ engines, quant }: Pick<Report, "engines" | "quant">): Record<string, Spread> {
   const find = (name: string): EngineSamples | undefined => engines.find((engine) => engine.name === name);
@@ -148,15 +152,15 @@ export function markdownOf(report: Report): string {
       `- ${engine}, ${quant}: of ${numPrompts} prompts, ${sameFirst} first tokens and ${sameAll} continuations equal those of ${OURS_EXACT}`,
   );
   return [
-    `# ${report.shape}, ${report.quant} weights`,
+    `# ${titleOf(report)}`,
     "",
-    `${machine.cpu}, ${machine.numCores} cores, ${machine.platform}, Node ${report.node}, threads: ${report.numThreads}.`,
-    `Medians of ${report.rounds} rounds in turns; commit ${report.commit}, ${report.date}.`,
+    `${machine.numCores} cores, ${machine.platform}, Node ${report.node}, threads: ${report.numThreads}.`,
+    `Medians of ${report.rounds} rounds in turns; commit ${report.commit}, ${report.date}. Mean load of the machine before each round, with the bench's own: ${report.machine.loads.map((load) => load.toFixed(1)).join(", ")}.`,
     `${engines.map(({ name, version }) => `${name}: ${version}`).join("; ")}.`,
     "",
     ...table,
     "",
-    "Ratios ours / theirs, median of the rounds and their range; for times and memory smaller is better, for rates (prompt, batch8) larger.",
+    "Ratios this engine / the other, median of the rounds and their range; for times and memory smaller is better, for rates (prompt, batch8) larger.",
     "",
     row(["ratio", "median", "range"]),
     row(["---", "---", "---"]),
@@ -165,6 +169,12 @@ export function markdownOf(report: Report): string {
     ...agreement,
     "",
   ].join("\n");
+}
+
+/** Returns the headline: what ran, on which processor. */
+function titleOf({ shape, isTrained, quant, machine }: Report): string {
+  const weights = isTrained ? `weights in ${quant}` : `random weights in ${quant}`;
+  return `${shape}, ${weights}, on ${machine.cpu}`;
 }
 
 /** Draws four panels of bars, with one bar per engine. */
@@ -211,7 +221,7 @@ export function svgOf(report: Report): string {
   const panelHeight = 44 + engines.length * BAR_PITCH;
   const rows = Math.ceil(panels.length / 2);
   const height = 60 + rows * panelHeight;
-  const conditions = `${report.machine.cpu}, Node ${report.node}, threads: ${report.numThreads}, commit ${report.commit}`;
+  const conditions = `Node ${report.node}, threads: ${report.numThreads}, commit ${report.commit}`;
   const style = 'font-family="sans-serif" font-size="13" fill="#24292f"';
   const body = panels.map((one, index) =>
     drawPanel(one, (index % 2) * PANEL_WIDTH, 60 + Math.floor(index / 2) * panelHeight),
@@ -219,7 +229,7 @@ export function svgOf(report: Report): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * PANEL_WIDTH} ${height}" ${style}>`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
-    `<text x="16" y="26" font-size="16" font-weight="bold">${escaped(`${report.shape}, ${quant} weights`)}</text>`,
+    `<text x="16" y="26" font-size="16" font-weight="bold">${escaped(titleOf(report))}</text>`,
     `<text x="16" y="46" fill="#57606a">${escaped(conditions)}</text>`,
     ...body,
     "</svg>",
@@ -242,7 +252,7 @@ function drawPanel({ title, bars }: Panel, x: number, y: number): string {
   const drawn = bars.map(({ name, value, shown }, index) => {
     const top = y + 26 + index * BAR_PITCH;
     const width = Math.max(1, (value / most) * BAR_WIDTH);
-    const color = name.startsWith("ours") ? "#1f6feb" : "#8c959f";
+    const color = name.startsWith("touchstone") ? "#1f6feb" : "#8c959f";
     return [
       `<text x="${x + LABEL_WIDTH + 8}" y="${top + 13}" text-anchor="end">${escaped(name)}</text>`,
       `<rect x="${x + LABEL_WIDTH + 16}" y="${top + 2}" width="${width.toFixed(1)}" height="14" fill="${color}"/>`,
