@@ -1,7 +1,7 @@
 /**
  * Tests that the profile `exact` gives the recorded bytes: with any number of threads, with concurrent requests, with a
- * cold or warm prefix cache, and in other versions of Node (TOUCHSTONE_NODES: paths of their binaries, separated as in
- * PATH). UPDATE_GOLDEN=1 rewrites exact.json; review the diff.
+ * cold or warm prefix cache, in every build of the kernels, and in other versions of Node (TOUCHSTONE_NODES: paths of
+ * their binaries, separated as in PATH). UPDATE_GOLDEN=1 rewrites exact.json; review the diff.
  */
 
 import { execFile } from "node:child_process";
@@ -40,15 +40,23 @@ test.each([2, 3])(
   },
 );
 
+test.each(["scalar", "simd", "relaxed"])("the build %s gives the recorded ones", async (build) => {
+  expect(await answersOf(process.execPath, 2, build)).toEqual(golden());
+});
+
 describe.skipIf(NODES.length === 0)("other versions of Node (needs TOUCHSTONE_NODES)", () => {
-  test("give the recorded ones", async () => {
-    for (const node of NODES) {
-      for (const numThreads of ["1", "2"]) {
-        const { stdout } = await promisify(execFile)(node, ["dist/spec-tests/golden/exact-answers.js", numThreads], {
-          maxBuffer: 1 << 26,
-        });
-        expect(JSON.parse(stdout), node).toEqual(golden());
-      }
-    }
+  test.each(NODES)("%s gives the recorded ones, in its own choice of a build and in the build dot", async (node) => {
+    for (const numThreads of [1, 2]) expect(await answersOf(node, numThreads)).toEqual(golden());
+    const { stdout } = await promisify(execFile)(node, ["-p", "process.versions.v8"]);
+    if (Number.parseInt(stdout) >= 12) expect(await answersOf(node, 2, "dot")).toEqual(golden());
   });
 });
+
+/** @param build of the kernels; by default the one that this version of Node chooses */
+async function answersOf(node: string, numThreads: number, build = ""): Promise<ExactAnswers> {
+  const { stdout } = await promisify(execFile)(node, ["dist/spec-tests/golden/exact-answers.js", `${numThreads}`], {
+    env: { ...process.env, TOUCHSTONE_KERNELS: build },
+    maxBuffer: 1 << 26,
+  });
+  return JSON.parse(stdout) as ExactAnswers;
+}
