@@ -1,7 +1,8 @@
 /**
  * Measures the complete decoder with random weights in the shape of SmolLM2-135M: a token at two contexts, a batch of
  * 8, and a prompt in passes of 64 rows, on one thread and on two. GB/s are packed bytes of weights and bytes of keys
- * and values read per second. Run: node dist/bench/decoder.bench.js [--quick]
+ * and values read per second. On one thread, "limit" is the time divided by the time in which that thread reads as many
+ * bytes as four streams and does nothing else. Run: node dist/bench/decoder.bench.js [--quick]
  */
 
 import {
@@ -15,6 +16,7 @@ import {
   pack,
   quantize,
 } from "../kernels/index.js";
+import { loadKernels } from "../kernels/load.js";
 import { check, describeMachine, inMs, isQuick, time } from "./measuring.js";
 
 const SHAPE = isQuick
@@ -41,7 +43,15 @@ const FORMATS: [MatrixFormat, KVFormat][] = [
 /** Number of rows that are generated and quantized. The matrix repeats them. */
 const DISTINCT_ROWS = 64;
 
+/** Bytes of the memory that is read to measure the bandwidth: more than the caches hold. */
+const READ_BYTES = isQuick ? 1 << 20 : 1 << 28;
+
 console.log(describeMachine());
+const oneStream = await readRate(1);
+const fourStreams = await readRate(4);
+console.log(
+  `memory, one thread: ${oneStream.toFixed(1)} GB/s as one stream, ${fourStreams.toFixed(1)} GB/s as four streams`,
+);
 for (const [format, kvFormat] of FORMATS) {
   const results: Float32Array[] = [];
   for (const numThreads of [1, 2]) results.push(await run(format, kvFormat, numThreads));
@@ -49,6 +59,17 @@ for (const [format, kvFormat] of FORMATS) {
     results[0]!.every((value, i) => Object.is(value, results[1]![i])),
     "one thread and two give different bits",
   );
+}
+
+/** Returns the GB/s that one thread reads from memory. */
+async function readRate(numStreams: 1 | 4): Promise<number> {
+  const { exports, memory } = await loadKernels(null);
+  const address = exports.heap_base() >>> 0;
+  memory.grow(Math.ceil((address + READ_BYTES) / 65536));
+  // Memory that was never written is one page of zeros for all addresses.
+  new Uint8Array(memory.buffer, address, READ_BYTES).fill(1);
+  const { minMs } = await time(() => exports.read_streams(address, READ_BYTES, numStreams));
+  return READ_BYTES / minMs / 1e6;
 }
 
 /** Prints the times. Returns the result of the last pass of the prompt. */
@@ -87,8 +108,10 @@ async function run(format: MatrixFormat, kvFormat: KVFormat, numThreads: number)
   for (const pages of sequences) prompt(pages);
   const last = prompt(sequences[0]!).slice();
   const { minMs, medianMs } = await time(() => prompt(sequences[0]!));
-  const rate = (ms: number) => `${((PROMPT_LENGTH * 1000) / ms).toFixed(0)} tokens/s`;
-  console.log(`${name}: prompt of ${PROMPT_LENGTH}: ${inMs(medianMs)}, ${rate(medianMs)}, best ${rate(minMs)}`);
+  const promptRate = (ms: number) => `${((PROMPT_LENGTH * 1000) / ms).toFixed(0)} tokens/s`;
+  console.log(
+    `${name}: prompt of ${PROMPT_LENGTH}: ${inMs(medianMs)}, ${promptRate(medianMs)}, best ${promptRate(minMs)}`,
+  );
 
   for (const context of CONTEXTS) {
     for (const size of [1, BATCH]) {
@@ -96,9 +119,10 @@ async function run(format: MatrixFormat, kvFormat: KVFormat, numThreads: number)
       const positions = pages.map(() => context);
       const { minMs, medianMs } = await time(() => kernels.matmul(embedding, pass(pages, positions), logits, size));
       const kvBytes = (pageBytes / PAGE_SIZE) * (context + 1) * size;
-      const bandwidth = ((weightBytes + kvBytes) / minMs / 1e6).toFixed(1);
+      const rate = (weightBytes + kvBytes) / minMs / 1e6;
+      const limit = numThreads === 1 && size === 1 ? `, limit x ${(fourStreams / rate).toFixed(2)}` : "";
       console.log(
-        `${name}: step of ${size} at context ${context}: min ${inMs(minMs)}, median ${inMs(medianMs)}, ${bandwidth} GB/s`,
+        `${name}: step of ${size} at context ${context}: min ${inMs(minMs)}, median ${inMs(medianMs)}, ${rate.toFixed(1)} GB/s${limit}`,
       );
     }
   }

@@ -22,7 +22,7 @@ const nameOf = (kernels: Kernels) => `${kernels.variant} on ${kernels.numThreads
 
 afterAll(() => Promise.all(threaded.map((kernels) => kernels.close())));
 
-/** A shape so large that even a pass of one row runs on all threads. */
+/** Shapes so large that even a pass of one row runs on all threads. */
 const LARGE: Shape = {
   name: "several threads",
   hiddenSize: 200,
@@ -35,12 +35,17 @@ const LARGE: Shape = {
   hasHeadNorms: true,
 };
 
+/** Units of a single row have several groups from each quarter, and two blocks of gate and up, the last one only one. */
+const WIDE: Shape = { ...LARGE, name: "wide units", hiddenSize: 520, intermediateSize: 608, numHeads: 3 };
+
 describe.each([
-  ["q8", "f32"],
-  ["q4", "q8"],
-  ["f32", "f32"],
-] as const)("a row's bits, %s weights and %s pages", (format, kvFormat) => {
-  const model = randomModel(LARGE, format, kvFormat);
+  ["q8", "f32", LARGE],
+  ["q4", "q8", LARGE],
+  ["f32", "f32", LARGE],
+  ["q4", "f32", WIDE],
+  ["q8", "q8", WIDE],
+] as const)("a row's bits, %s weights and %s pages", (format, kvFormat, shape) => {
+  const model = randomModel(shape, format, kvFormat);
   const everyone = [...builds, ...threaded];
   const placed = everyone.map((kernels) => new PlacedDecoder(kernels, model, 40, 96));
   const sequences = Array.from({ length: 8 }, (_, i) => randomTokens(10 + i, 3 + 5 * i));

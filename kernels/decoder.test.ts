@@ -80,12 +80,16 @@ const FORMATS = (["f32", "q8", "q4"] as const).flatMap((format) =>
 
 describe.each(SHAPES.slice(0, numCases(SHAPES.length)))("a decoder with $name", (shape) => {
   it.each(FORMATS)(
-    "with %s weights and %s pages matches the reference, with the same bits in every build",
+    "with %s weights and %s pages matches the reference, with the same bits in every build and row by row",
     (format, kvFormat) => {
       const model = randomModel(shape, format, kvFormat);
       const tokenIds = randomTokens(1, shape.pageSize + 13);
       const outputs = builds.map((kernels) => new PlacedDecoder(kernels, model, 64, 128).sequence(tokenIds, [64]));
-      builds.forEach((kernels, i) => expectSameBits(outputs[i]!, outputs[0]!, kernels.variant));
+      builds.forEach((kernels, i) => {
+        expectSameBits(outputs[i]!, outputs[0]!, kernels.variant);
+        const singly = new PlacedDecoder(kernels, model, 64, 128).sequence(tokenIds, [1]);
+        expectSameBits(singly, outputs[0]!, `${kernels.variant}, row by row`);
+      });
 
       const positions = [...tokenIds.keys()];
       const reference = kernelModel(model, ...angles(positions, shape.headDim));

@@ -4,7 +4,7 @@
  */
 
 /** A hash of all that follows. Each build exports the one of the layout it was compiled with. */
-export const LAYOUT = 290732653;
+export const LAYOUT = -1577818804;
 
 /** Pages of 64 KiB. */
 export const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
@@ -59,6 +59,7 @@ export interface KernelExports {
   matmul_scratch(matrix: number, numRows: number, numThreads: number): number;
   read_row(matrix: number, row: number, output: number): void;
   probe(rounds: number): number;
+  read_streams(address: number, byteLength: number, numStreams: number): number;
   sample(request: number): number;
   sample_scratch(n: number): number;
   fail(): void;

@@ -38,7 +38,7 @@ export async function loadKernels(variant: KernelVariant | null): Promise<Loaded
   const wanted = variant ?? namedVariant();
   const candidates = wanted === null ? VARIANTS : [wanted];
   for (const candidate of candidates) {
-    if (wanted === null && candidate === "dot" && !(await (dotIsFaster ??= compareDot()))) continue;
+    if (wanted === null && candidate === "dot" && !(await (dotIsFaster ??= compareDot().catch(() => false)))) continue;
     const loaded = await instantiate(candidate);
     if (loaded !== null) return loaded;
   }
@@ -54,12 +54,15 @@ function namedVariant(): KernelVariant | null {
   return variant;
 }
 
-/** Returns null if the JavaScript engine cannot run the build. */
-async function instantiate(variant: KernelVariant): Promise<LoadedKernels | null> {
+/**
+ * Returns null if the JavaScript engine cannot run the build.
+ * @param maxPages limit of the memory; by default 4 GiB, which reserves as many addresses
+ */
+async function instantiate(variant: KernelVariant, maxPages: number = MEMORY.maximum): Promise<LoadedKernels | null> {
   const { bytes, folder } = await readBuild(variant);
   if (!canRun(variant, bytes)) return null;
   const module = await WebAssembly.compile(bytes);
-  const memory = new WebAssembly.Memory(MEMORY);
+  const memory = new WebAssembly.Memory({ ...MEMORY, maximum: maxPages });
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, abort } });
   checkLayout(variant, exports);
   return { variant, folder, module, exports: exports as unknown as KernelExports, memory };
@@ -71,11 +74,12 @@ let dotIsFaster: Promise<boolean> | null = null;
 /**
  * Returns true if the build `dot` gives the right results here and is faster than `relaxed`. Where the processor lacks
  * the instruction, the JavaScript engine replaces it by several others, which is slower. The comparison takes some
- * milliseconds, in which the engine also replaces its first, unoptimized code.
+ * milliseconds, in which the engine also replaces its first, unoptimized code. An error counts as no: loading another
+ * build reports it.
  */
 async function compareDot(): Promise<boolean> {
   if (!hasCorrectDot()) return false;
-  const builds = [await instantiate("dot"), await instantiate("relaxed")];
+  const builds = [await instantiate("dot", MEMORY.initial), await instantiate("relaxed", MEMORY.initial)];
   const best = [Infinity, Infinity];
   const results = new Set<number>();
   for (const endMs = performance.now() + COMPARISON_MS; performance.now() < endMs && results.size <= 1;) {

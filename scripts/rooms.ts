@@ -26,7 +26,7 @@ export const ROOMS: readonly Room[] = [
     doors: ["index.ts"],
     uses: [],
     holds:
-      "matrix products, the decoder, and sampling from logits: AssemblyScript in three builds, on several threads with one memory",
+      "matrix products, the decoder, and sampling from logits: AssemblyScript in four builds, on several threads with one memory",
   },
   {
     path: GROUND,

@@ -6,10 +6,10 @@
  *   qkv                   units: heads               bias, head norm, rotation; keys and values into pages
  *   attention             units: row x kv head       few rows: row x kv head x page, merged afterwards
  *   prepare               units: rows                (few rows: as above)
- *   output + residual     units: groups of weight rows
+ *   output + residual     units: groups of weight rows (one row: from each quarter of the matrix)
  *   norm + prepare        units: rows                (few rows: as above)
- *   gate, up, SwiGLU      units: blocks of 32 columns, prepared for the next product
- *   down + residual       units: groups of weight rows
+ *   gate, up, SwiGLU      units: blocks of 32 columns (one row: two blocks), prepared for the next product
+ *   down + residual       units: as for output
  *
  * A row's result does not depend on the number of rows or on which thread computes it.
  */
@@ -190,7 +190,8 @@ function localPreparedBytes(d: Decode): usize {
 /** Returns the bytes of one row of a unit's results. */
 function resultBytes(d: Decode): usize {
   const heads = d.headDim + (2 + SPARE_GROUPS) * GROUP_ROWS;
-  const gateUp = 2 * (BLOCK + GROUP_ROWS) + max(2 * BLOCK, SPARE_GROUPS * GROUP_ROWS);
+  // Gate and up of two blocks, or of one block that does not begin with a group.
+  const gateUp = max(4 * BLOCK, 2 * (BLOCK + GROUP_ROWS) + SPARE_GROUPS * GROUP_ROWS);
   return <usize>(max(max(heads, gateUp), MAX_UNIT_GROUPS * GROUP_ROWS) * 4);
 }
 

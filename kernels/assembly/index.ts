@@ -12,7 +12,7 @@ export { GROUP_ROWS as F32_GROUP_ROWS } from "./matmul-f32";
 export { RECORD as Q4_RECORD } from "./matmul-q4";
 export { RECORD as Q8_RECORD } from "./matmul-q8";
 export { Format, readRow as read_row } from "./matrix";
-export { probe } from "./probe";
+export { probe, read_streams } from "./probe";
 export { GROUP_ROWS as PACK_ROWS, SCALES_BYTES } from "./rows";
 export { Logprobs, Status, sample, sample_scratch } from "./sample";
 export { LINE as CACHE_LINE, MAX_THREADS, fail } from "./threads";

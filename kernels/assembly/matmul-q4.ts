@@ -13,6 +13,7 @@ import { BLOCK, I16_RECORD, I8_RECORD, ValueOrder } from "./activations";
 import { GROUP_ROWS, SCALES_BYTES } from "./rows";
 import {
   BLOCKS_AT_ONCE,
+  MIN_WIDENED_ROWS,
   Q4,
   WidenedQ4,
   multiplyStreams,
@@ -30,9 +31,6 @@ export const Q4_INPUT_RECORD: usize = ASC_FEATURE_RELAXED_SIMD ? I8_RECORD : I16
 
 /** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK) / 2;
-
-/** Rows from which widening pays. */
-const MIN_WIDENED_ROWS: i32 = 8;
 
 /**
  * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup, with at least two rows.

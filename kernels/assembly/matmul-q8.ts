@@ -8,13 +8,20 @@
 
 import { BLOCK, I16_RECORD } from "./activations";
 import { GROUP_ROWS, SCALES_BYTES } from "./rows";
-import { BLOCKS_AT_ONCE, Q8, WidenedQ8, multiplyStreams, multiplyTiles, storeZeros, widenScales, widenedBytes } from "./tiles";
+import {
+  BLOCKS_AT_ONCE,
+  MIN_WIDENED_ROWS,
+  Q8,
+  WidenedQ8,
+  multiplyStreams,
+  multiplyTiles,
+  storeZeros,
+  widenScales,
+  widenedBytes,
+} from "./tiles";
 
 /** Bytes of one record: one block of one group. */
 export const RECORD: usize = SCALES_BYTES + <usize>(GROUP_ROWS * BLOCK);
-
-/** Rows from which widening pays. */
-const MIN_WIDENED_ROWS: i32 = 8;
 
 /**
  * Multiplies the groups of 8 weight rows from firstGroup up to, but not including, endGroup, with at least two rows.

@@ -43,24 +43,28 @@ export function matmul_scratch(matrix: Matrix, numRows: i32, numThreads: i32): f
 }
 
 /**
- * A unit of a product is some adjacent groups of weight rows. With a single row of activations it is some groups from
- * each quarter of the matrix, because memory delivers four streams faster than one; each stream goes on from unit to
- * unit.
+ * Returns the number of streams as which a product reads its weights. With a single row of activations, a unit takes
+ * some groups from each quarter of the matrix, because memory delivers four streams faster than one; each stream goes on
+ * from unit to unit. With several rows, a unit is some adjacent groups.
  */
 export function numStreams(numRows: i32): i32 {
   return numRows == 1 ? 4 : 1;
 }
 
-/** Returns the groups of one unit and stream: few enough for 8 units per thread, and at most `maxGroups` together. */
+/**
+ * Returns the groups that a unit takes from each stream: few enough for 8 units per thread where one group from each
+ * leaves as many, and at most `maxGroups` together.
+ */
 export function groupsPerUnit(groups: i32, streams: i32, numThreads: i32, maxGroups: i32): i32 {
   return max(1, min(maxGroups, groups / (8 * numThreads)) / streams);
 }
 export const MAX_GROUPS_PER_UNIT: i32 = 16;
 
 /**
- * Multiplies the groups `first` to `end` - 1 of every stream.
- * @param far groups from one stream to the next
- * @param count f32 [count * 8] are the space between the results of two rows, or of two streams
+ * Multiplies the groups `first` to `end` - 1 of every stream. With one row it may multiply up to `count` groups.
+ * @param far groups from one stream to the next; unused with several rows
+ * @param count groups per stream for which `results` has room, at least end - first
+ * @param results f32 [numRows, or 4 streams of one row][count * 8]
  */
 export function multiplyUnit(
   matrix: Matrix,

@@ -1,6 +1,6 @@
 /**
- * A product of extreme values, with which the host compares two builds: the results must be equal, and the time tells
- * which build is faster on this processor.
+ * What the host measures a machine with. `probe` is a product of extreme values, with which it compares two builds: the
+ * results must be equal, and the time tells which build is faster on this processor.
  */
 
 import { quantizeRow } from "./activations";
@@ -45,4 +45,24 @@ export function probe(rounds: i32): i32 {
 @inline
 function next(state: u32): u32 {
   return state * 1664525 + 1013904223;
+}
+
+/**
+ * Reads one word of every cache line, to measure the memory's bandwidth.
+ * @param byteLength a multiple of 256
+ * @param numStreams 1, or 4 streams a quarter of the bytes apart
+ * @returns the combined words, so that the reads have a use
+ */
+export function read_streams(address: usize, byteLength: usize, numStreams: i32): i32 {
+  let bits = 0;
+  if (numStreams == 4) {
+    const quarter = byteLength >> 2;
+    for (const end = address + quarter; address < end; address += 64) {
+      bits |= load<i32>(address) | load<i32>(address + quarter);
+      bits |= load<i32>(address + 2 * quarter) | load<i32>(address + 3 * quarter);
+    }
+  } else {
+    for (const end = address + byteLength; address < end; address += 64) bits |= load<i32>(address);
+  }
+  return bits;
 }

@@ -22,6 +22,8 @@ export class WidenedQ8 {}
 export const BLOCKS_AT_ONCE: i32 = 32;
 /** Bytes of scratch per thread, a multiple of 64. */
 export const WIDENED_BYTES: usize = <usize>BLOCKS_AT_ONCE * 544;
+/** Rows of activations from which widening pays. */
+export const MIN_WIDENED_ROWS: i32 = 8;
 
 /**
  * Bytes of a record of widened weights. With i8 activations, 8 steps of 4 columns: u8 [8 rows][4 columns]. With i16
@@ -268,7 +270,7 @@ function inputStep<W, A>(): usize {
   return isQ4<W>() ? 4 * sizeof<A>() : 4;
 }
 
-/** Returns that times the number of steps. */
+/** Returns the bytes of a block's activations that its steps begin at: `inputStep` times the number of steps. */
 // @ts-ignore: decorator
 @inline
 function inputBytes<W, A>(): usize {
