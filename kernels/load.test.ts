@@ -19,7 +19,7 @@ it("loads the fastest build without a name; a comparison decides between the two
   expect(isNode20 ? ["relaxed"] : ["relaxed", "dot"]).toContain((await loadKernels(null)).variant);
 });
 
-it("refuses a name that is none", async () => {
+it("refuses an unknown name", async () => {
   vi.stubEnv("TOUCHSTONE_KERNELS", "fast");
   await expect(loadKernels(null)).rejects.toThrow('TOUCHSTONE_KERNELS is "fast"; it can be dot, relaxed, simd, scalar');
 });

@@ -539,7 +539,7 @@ function addProduct(d: Decode, matrix: Matrix, bias: usize, prepared: usize): vo
 
 /**
  * With a single row, a unit is two blocks of 32 columns, half a matrix apart: their gate and up rows are four streams.
- * That needs whole groups; otherwise, and with several rows, a unit is one block.
+ * A pair needs whole groups. With several rows, and with other sizes, a unit is one block.
  */
 function projectGateUp(d: Decode, layer: Layer): void {
   if (!isLocal(d)) prepareAllNormed(d, layer.attentionNorm, layer.gateUp);

@@ -44,8 +44,8 @@ export function matmul_scratch(matrix: Matrix, numRows: i32, numThreads: i32): f
 
 /**
  * Returns the number of streams as which a product reads its weights. With a single row of activations, a unit takes
- * some groups from each quarter of the matrix, because memory delivers four streams faster than one; each stream goes on
- * from unit to unit. With several rows, a unit is some adjacent groups.
+ * some groups from each quarter of the matrix: memory delivers four streams faster than one. The next unit continues the
+ * same streams. With several rows, a unit is some adjacent groups.
  */
 export function numStreams(numRows: i32): i32 {
   return numRows == 1 ? 4 : 1;

@@ -1,6 +1,6 @@
 /**
- * What the host measures a machine with. `probe` is a product of extreme values, with which it compares two builds: the
- * results must be equal, and the time tells which build is faster on this processor.
+ * Functions with which the host measures a machine. `probe` multiplies extreme values: two builds must give the same
+ * result, and the times show which of them is faster on this processor.
  */
 
 import { quantizeRow } from "./activations";
