@@ -215,6 +215,11 @@ describe("an invalid index is refused", () => {
       /index\.json: tensor "a": "\.\.\/model\.safetensors" is not the name/,
     ],
     [
+      "one that names a file that no file system can have",
+      () => ({ weight_map: { a: `${"model".repeat(100)}.safetensors` } }),
+      /^model\.safetensors\.index\.json: tensor "a": "[model]+\.\.\. is not the name of a \.safetensors file in this folder$/,
+    ],
+    [
       "one that names a missing file",
       (map) => ({ weight_map: { ...map, a: "model-3-of-2.safetensors" } }),
       /model-3-of-2\.safetensors is missing, though model\.safetensors\.index\.json lists it/,

@@ -271,10 +271,12 @@ function replace(
   const [from, to] = [text(old, "the text to replace"), given(fresh, "the replacement")];
   const limit = integer(count ?? undefined, -1, "count");
   const parts = from === "" ? ["", ...characters(own, budget), ""] : split(own, from, limit, false, budget);
-  return concat(
-    parts.flatMap((part, i) => (i === 0 ? [part] : [limit < 0 || i <= limit ? to : "", part])),
-    budget,
-  );
+  const replaced: Text[] = [];
+  for (const [index, part] of parts.entries()) {
+    if (index > 0 && (limit < 0 || index <= limit)) replaced.push(to);
+    replaced.push(part);
+  }
+  return concat(replaced, budget);
 }
 
 /** Applies a filter. @throws SyntaxError for an unsupported filter */

@@ -480,6 +480,8 @@ describe("errors", () => {
       ["(1 + 2).a.b", "a value.a is not defined"],
       ["('a' if false).x", "a value is not defined"],
       ["1 | nofilter(1)", "the filter nofilter is not supported"],
+      ["'a' | replace('a', 'b')()", "a filter must be a name, or a name with arguments"],
+      ["'a' | round(1)['x']", "a filter must be a name, or a name with arguments"],
       ["{% filter nofilter %}{% endfilter %}", "the filter nofilter is not supported"],
       ["{% call f() %}{% endcall %}", "f() is not a supported function"],
       ["f(**{'a': 1})", "KeywordSpreadExpression is not supported"],

@@ -440,13 +440,12 @@ function invoke(callee: Node, call: Call, scope: Scope): Value {
 
 /** Applies a filter, given as a name or as a call with arguments. */
 function filtered(filter: Node, value: Value, scope: Scope): Value {
-  if (filter.type === "Identifier")
-    return applyFilter(filter["value"] as string, value, { args: [], named: new Map(), budget: scope.budget });
-  return applyFilter(
-    (filter["callee"] as Node)["value"] as string,
-    value,
-    evaluateCall(filter["args"] as Node[], scope),
-  );
+  const isCall = filter.type === "CallExpression";
+  const name = isCall ? (filter["callee"] as Node) : filter;
+  if (name.type !== "Identifier") throw new SyntaxError("a filter must be a name, or a name with arguments");
+  const { budget } = scope;
+  const call = isCall ? evaluateCall(filter["args"] as Node[], scope) : { args: [], named: new Map(), budget };
+  return applyFilter(name["value"] as string, value, call);
 }
 
 function evaluateUnary(operator: string, value: Value): Value {

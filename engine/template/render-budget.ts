@@ -106,6 +106,6 @@ export class RenderBudget {
 const CHARACTERS_PER_STEP = 16;
 /** An item of a list takes eight bytes; a text that is cut from a message, an object with two views. */
 const CHARACTERS_PER_ITEM = 8;
-const CHARACTERS_PER_TEXT = 48;
+const CHARACTERS_PER_TEXT = 96;
 /** Length of a text that is found in linear time. */
 const SHORT_SEARCH = 64;

@@ -27,8 +27,19 @@ export const plain = (value: Text): string => (typeof value === "string" ? value
 export function cut(value: Text, start: number, end: number): Text {
   return typeof value === "string"
     ? value.slice(start, end)
-    : new SourcedText(value.text.slice(start, end), value.isMessage.subarray(start, end));
+    : new SourcedText(value.text.slice(start, end), cutMarks(value.isMessage, start, end));
 }
+
+/** A text can be cut into a million characters, and a view of an array takes long to create. */
+function cutMarks(isMessage: Uint8Array, start: number, end: number): Uint8Array {
+  const mark = isMessage[start]!;
+  if (end - start === 1) return ONE_MARK[mark]!;
+  if (end - start === 2 && isMessage[start + 1] === mark) return TWO_MARKS[mark]!;
+  return isMessage.subarray(start, end);
+}
+
+const ONE_MARK = [Uint8Array.of(0), Uint8Array.of(1)];
+const TWO_MARKS = [Uint8Array.of(0, 0), Uint8Array.of(1, 1)];
 
 export function concat(parts: readonly Text[], budget: RenderBudget): Text {
   let length = 0;
@@ -44,11 +55,17 @@ export function concat(parts: readonly Text[], budget: RenderBudget): Text {
   const isMessage = new Uint8Array(length);
   let place = 0;
   for (const part of parts) {
-    if (typeof part !== "string") isMessage.set(part.isMessage, place);
+    if (typeof part !== "string") {
+      if (part.text.length > MAX_COPIED) isMessage.set(part.isMessage, place);
+      else for (let i = 0; i < part.text.length; i++) isMessage[place + i] = part.isMessage[i]!;
+    }
     place += plain(part).length;
   }
   return new SourcedText(text, isMessage);
 }
+
+/** Marks up to which a loop copies them faster than a call. */
+const MAX_COPIED = 16;
 
 export function join(parts: readonly Text[], between: Text, budget: RenderBudget): Text {
   budget.allocateItems(2 * parts.length);

@@ -8,18 +8,22 @@
  *    quadratic in the run for each place where they begin: `a*a*b` and `\s*x?\s+y` are refused, `\s+(?!\S)` is not.
  * 3. The ways through all other alternatives are counted: `a?a?a?b` has eight.
  *
- * A search remains quadratic in the length of a run: each place in it is a beginning.
+ * A search remains quadratic in the length of a run if a repetition reads it and the match fails then: each place in the
+ * run is a beginning. `PatternSearch` bounds this.
  */
 
-/** @throws SyntaxError that says what can backtrack */
-export function checkBacktracking({ source }: RegExp): void {
+/**
+ * @returns for each repetition after which a match can fail, a pattern of the characters that it reads
+ * @throws SyntaxError that says what can backtrack
+ */
+export function checkBacktracking({ source }: RegExp): string[] {
   const parser = new Parser(source, EMPTY);
   const whole = parser.alternatives(0);
   const overlaps = overlapping();
   for (const expression of [whole, ...parser.lookarounds]) checkRepetitions(expression, overlaps);
   const inFull = new Parser(source, ASSERTION).alternatives(0);
   checkWays(inFull);
-  checkChains(inFull, overlaps);
+  return checkChains(inFull, overlaps);
 }
 
 type Expression =
@@ -181,8 +185,9 @@ function checkRepetitions(expression: Expression, overlaps: Overlaps): void {
 /**
  * Checks that no repetition is followed by another one that can take over characters of it, unless the expression
  * matches once the second one is reached.
+ * @returns for each repetition after which a match can fail, a pattern of the characters that it reads
  */
-function checkChains(expression: Expression, overlaps: Overlaps): void {
+function checkChains(expression: Expression, overlaps: Overlaps): string[] {
   const follow = new Follow();
   const final = new Set(ends(expression, follow).last);
   const loops = loopsOf(expression).map((loop) => ({ text: loop.text, atoms: new Set(atomsOf(loop)) }));
@@ -197,6 +202,10 @@ function checkChains(expression: Expression, overlaps: Overlaps): void {
         throw new SyntaxError(`two repetitions can share the same characters, and neither ends the match: ${text}`);
     }
   }
+  const read = canFail.map(
+    ({ atoms }) => new Set([...atoms].map(({ pattern }) => pattern).filter((each) => each !== "")),
+  );
+  return [...new Set(read.filter(({ size }) => size > 0).map((patterns) => [...patterns].sort().join("|")))];
 }
 
 /** Returns the atoms after a loop that are reached by reading characters of a pattern only. */

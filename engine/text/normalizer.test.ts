@@ -5,8 +5,10 @@ import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { Budget } from "../budget.js";
 import { LIMITS } from "../limits.js";
 import { Normalizer } from "./normalizer.js";
+import { PatternSearch } from "./pattern-search.js";
 
-const compile = (pattern: unknown): RegExp => new RegExp((pattern as { Regex: string }).Regex, "gu");
+const compile = (pattern: unknown): PatternSearch =>
+  new PatternSearch(new RegExp((pattern as { Regex: string }).Regex, "gu"), []);
 const budget = (): Budget => new Budget(1e9, () => new Error("out of steps"));
 
 function normalized(definition: object, text: string): string {

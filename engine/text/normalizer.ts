@@ -4,6 +4,7 @@ import type { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
+import type { PatternSearch } from "./pattern-search.js";
 import { partsOf } from "./pre-tokenization.js";
 import type { CompilePattern } from "./word-splitter.js";
 
@@ -24,7 +25,7 @@ export class Normalizer {
       const before = normalized.length;
       budget.spend(1 + Math.ceil(before / charactersPerStep));
       try {
-        normalized = apply(normalized);
+        normalized = apply(normalized, budget);
       } catch (error) {
         if (error instanceof TooLong) throw tooLong(param);
         throw error;
@@ -39,7 +40,7 @@ export class Normalizer {
 class TooLong extends Error {}
 
 interface Step {
-  readonly apply: (text: string) => string;
+  readonly apply: (text: string, budget: Budget) => string;
   /** Characters that count as one step of the budget. The characters by which a text grows count as one each. */
   readonly charactersPerStep: number;
 }
@@ -78,18 +79,19 @@ function contentOf(definition: JsonObject, field: string): string {
   throw new EngineError("invalid_model", `tokenizer.json: ${field} of a normalizer is not a string`);
 }
 
-function replacing(pattern: RegExp, content: string): (text: string) => string {
+function replacing(search: PatternSearch, content: string): Step["apply"] {
   const literal = content.replaceAll("$", "$$$$");
-  return (text) => {
+  return (text, budget) => {
     // The text can grow by the content before and after each character.
     if ((text.length + 1) * (content.length + 1) <= LIMITS.maxNormalizedCharacters)
-      return text.replaceAll(pattern, literal);
+      return search.replaceAll(text, literal, budget);
     let length = text.length;
-    return text.replaceAll(pattern, (match) => {
+    const counted = (match: string): string => {
       length += content.length - match.length;
       if (length > LIMITS.maxNormalizedCharacters) throw new TooLong();
       return content;
-    });
+    };
+    return search.replaceAll(text, counted, budget);
   };
 }
 

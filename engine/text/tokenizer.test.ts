@@ -6,6 +6,7 @@ import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { Normalizer } from "./normalizer.js";
+import { PatternSearch } from "./pattern-search.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const MERGES: readonly [string, string][] = [
@@ -634,7 +635,7 @@ describe("the budget of a normalizer", () => {
     let numSteps = 0;
     const budget = new Budget(1e9, () => new Error("spent"));
     vi.spyOn(budget, "spend").mockImplementation((steps = 1) => void (numSteps += steps));
-    new Normalizer(definition as JsonObject, () => /a/gu).normalize(text, budget, null);
+    new Normalizer(definition as JsonObject, () => new PatternSearch(/a/gu, [])).normalize(text, budget, null);
     return numSteps;
   }
 

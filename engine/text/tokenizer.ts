@@ -15,6 +15,7 @@ import { AddedTokenFinder, type TokenMatch, cutAtTokens } from "./added-tokens.j
 import { checkBacktracking } from "./backtracking.js";
 import { BpeModel } from "./bpe-model.js";
 import { Normalizer } from "./normalizer.js";
+import { PatternSearch } from "./pattern-search.js";
 import { prepareNormalizer } from "./pre-tokenization.js";
 import { readTokens, Vocabulary } from "./vocabulary.js";
 import { WordSplitter } from "./word-splitter.js";
@@ -215,7 +216,7 @@ const NOTHING = {
 };
 
 /** Translates a pattern of tokenizer.json. */
-function compilePattern(pattern: unknown): RegExp {
+function compilePattern(pattern: unknown): PatternSearch {
   const given = isObject(pattern) ? (pattern["Regex"] ?? pattern["String"]) : null;
   if (typeof given !== "string" || given.length > LIMITS.maxTokenizerPatternCharacters) {
     const expected = `a Regex or String of up to ${LIMITS.maxTokenizerPatternCharacters} characters`;
@@ -225,8 +226,7 @@ function compilePattern(pattern: unknown): RegExp {
     const split = { type: "Split", pattern, behavior: "Isolated", invert: true };
     const definition = { ...NOTHING, pre_tokenizer: split };
     const { pre_tokenizer: splitter } = new LibraryTokenizer(definition, {}) as { pre_tokenizer: { pattern: RegExp } };
-    checkBacktracking(splitter.pattern);
-    return splitter.pattern;
+    return new PatternSearch(splitter.pattern, checkBacktracking(splitter.pattern));
   } catch (error) {
     throw new EngineError(
       "unsupported_model",

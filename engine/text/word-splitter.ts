@@ -7,11 +7,12 @@ import type { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
+import type { PatternSearch } from "./pattern-search.js";
 import { GPT2_PATTERN, partsOf } from "./pre-tokenization.js";
 import { spelled } from "./token-bytes.js";
 
-/** Compiles `pattern` of a definition, with the flags `gu`. */
-export type CompilePattern = (pattern: unknown) => RegExp;
+/** Compiles `pattern` of a definition. */
+export type CompilePattern = (pattern: unknown) => PatternSearch;
 
 /** Receives a word. @returns false to end the splitting */
 export type EachWord = (word: string) => boolean;
@@ -58,7 +59,7 @@ export class WordSplitter {
         return further(isPrefixed && !marked.startsWith(step.replacement) ? step.replacement + marked : marked);
       }
       case "split":
-        return splitAt(text, step, further);
+        return splitAt(text, step, budget, further);
     }
   }
 }
@@ -72,9 +73,7 @@ type Step =
 
 interface PatternStep {
   readonly type: "split";
-  readonly pattern: RegExp;
-  /** The same pattern, which matches only at `lastIndex`: unlike a search, this creates no object for a match. */
-  readonly sticky: RegExp;
+  readonly search: PatternSearch;
   /** False if only matches are words. */
   readonly keepsRest: boolean;
 }
@@ -86,7 +85,9 @@ function read(definition: JsonObject, compile: CompilePattern): Step[] {
     case "ByteLevel":
       return [
         ...(definition["add_prefix_space"] === true ? [{ type: "prefix" } as const] : []),
-        ...(definition["use_regex"] === false ? [] : [patternStep(compile({ Regex: GPT2_PATTERN }), true)]),
+        ...(definition["use_regex"] === false
+          ? []
+          : [{ type: "split", search: compile({ Regex: GPT2_PATTERN }), keepsRest: true } as const]),
         { type: "bytes" },
       ];
     case "Metaspace": {
@@ -94,34 +95,17 @@ function read(definition: JsonObject, compile: CompilePattern): Step[] {
       return [{ type: "metaspace", replacement: replacement as string, scheme }];
     }
     default:
-      return [patternStep(compile(definition["pattern"]), definition["invert"] !== true)];
+      return [{ type: "split", search: compile(definition["pattern"]), keepsRest: definition["invert"] !== true }];
   }
-}
-
-function patternStep(pattern: RegExp, keepsRest: boolean): PatternStep {
-  return { type: "split", pattern, sticky: new RegExp(pattern.source, "yu"), keepsRest };
 }
 
 /** Matches and, with `keepsRest`, the texts between them are words; an empty match only divides. */
-function splitAt(text: string, { pattern, sticky, keepsRest }: PatternStep, each: EachWord): boolean {
+function splitAt(text: string, { search, keepsRest }: PatternStep, budget: Budget, each: EachWord): boolean {
   let done = 0;
-  let from = 0;
-  while (from <= text.length) {
-    let [start, end] = [from, from];
-    sticky.lastIndex = from;
-    if (sticky.test(text)) end = sticky.lastIndex;
-    else {
-      pattern.lastIndex = from;
-      const match = pattern.exec(text);
-      if (match === null) break;
-      start = match.index;
-      end = pattern.lastIndex;
-    }
+  const goesOn = search.each(text, budget, (start, end) => {
     if (keepsRest && start > done && !each(text.slice(done, start))) return false;
-    if (end > start && !each(text.slice(start, end))) return false;
     done = end;
-    from = end > start || end === text.length ? end : end + String.fromCodePoint(text.codePointAt(end)!).length;
-    if (end === text.length) break;
-  }
-  return !keepsRest || done === text.length || each(text.slice(done));
+    return end === start || each(text.slice(start, end));
+  });
+  return goesOn && (!keepsRest || done === text.length || each(text.slice(done)));
 }

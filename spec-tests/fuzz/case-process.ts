@@ -10,6 +10,9 @@ const { openCases } = (await import(pathToFileURL(modulePath).href)) as CaseModu
 const prepare = await openCases(setting);
 
 let isReported = true;
+/** Memory before a case, and the highest until then. Preparing a case can take more than the case. */
+let residentBytes = 0;
+let peakBytes = 0;
 process.on("uncaughtException", (error) => void report({ type: "fault", message: `uncaught ${error.stack}` }, 0));
 process.on("unhandledRejection", (reason) => {
   const text = reason instanceof Error ? reason.stack : String(reason);
@@ -24,6 +27,8 @@ async function run({ kind, seed, folder }: ToProcess): Promise<void> {
   const use = await prepare(kind, seed, folder);
   // Only the engine's time counts. The message is sent before the engine can block this thread.
   await send({ type: "started" });
+  residentBytes = process.memoryUsage.rss();
+  peakBytes = peakOfProcess();
   const start = process.cpuUsage();
   const outcome = await use();
   const { user, system } = process.cpuUsage(start);
@@ -36,8 +41,11 @@ async function run({ kind, seed, folder }: ToProcess): Promise<void> {
 async function report(outcome: Outcome, durationMs: number): Promise<void> {
   if (isReported) return;
   isReported = true;
-  await send({ type: "done", outcome, durationMs, peakBytes: process.resourceUsage().maxRSS * 1024 });
+  const peak = peakOfProcess();
+  await send({ type: "done", outcome, durationMs, tookBytes: peak > peakBytes ? peak - residentBytes : 0 });
 }
+
+const peakOfProcess = (): number => process.resourceUsage().maxRSS * 1024;
 
 function send(message: FromProcess): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -65,8 +65,8 @@ export const LIMITS = {
   idleMs: 4000,
   /** Time without an answer, where the operating system does not tell what a process does. */
   silenceMs: 20_000,
-  /** Resident memory of a process at its peak. */
-  peakBytes: 1 << 30,
+  /** Memory that a case takes at its peak, in addition to what the process had before. */
+  caseBytes: 900 << 20,
   heapMebibytes: 512,
   /** For starting a process and for writing a case's files, which the limit of a case does not include. */
   preparationMs: 60_000,
@@ -79,7 +79,7 @@ export interface ToProcess extends Case {
 export type FromProcess =
   | { readonly type: "ready" }
   | { readonly type: "started" }
-  | { readonly type: "done"; readonly outcome: Outcome; readonly durationMs: number; readonly peakBytes: number };
+  | { readonly type: "done"; readonly outcome: Outcome; readonly durationMs: number; readonly tookBytes: number };
 
 export async function runCases(cases: Iterable<Case>, options: RunOptions): Promise<void> {
   const queue = cases[Symbol.iterator]();
@@ -178,11 +178,11 @@ class CaseRunner {
   #verdictOf(message: FromProcess | Silence | End, name: string): Verdict {
     switch (message.type) {
       case "done": {
-        const { outcome, durationMs, peakBytes } = message;
+        const { outcome, durationMs, tookBytes } = message;
         if (isFailure(outcome)) return outcome;
         if (durationMs > LIMITS.caseMs) return { type: "over the limit" };
-        if (peakBytes <= LIMITS.peakBytes) return outcome;
-        return { type: "too much memory", message: `${name} took ${Math.round(peakBytes / 2 ** 20)} MiB at its peak` };
+        if (tookBytes <= LIMITS.caseBytes) return outcome;
+        return { type: "too much memory", message: `${name} took ${Math.round(tookBytes / 2 ** 20)} MiB at its peak` };
       }
       case "silent":
         return { type: "over the limit" };

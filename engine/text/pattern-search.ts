@@ -1,0 +1,102 @@
+/**
+ * Finds the matches of a tokenizer's pattern in a text. The pattern is untrusted: a repetition that reads a run of
+ * characters and then fails, such as `\S+$`, reads the run again at each place in it. JavaScript cannot interrupt this,
+ * so what is read in vain is counted before.
+ */
+
+import type { Budget } from "../budget.js";
+
+/** Receives the bounds of a match. @returns false to end the search */
+export type EachMatch = (start: number, end: number) => boolean;
+
+export class PatternSearch {
+  readonly #pattern: RegExp;
+  /** The same pattern, which matches only at `lastIndex`: unlike a search, this creates no object for a match. */
+  readonly #sticky: RegExp;
+  /** Match the characters that are read before a match can fail, for each repetition; only at `lastIndex`. */
+  readonly #runs: readonly RegExp[];
+
+  /**
+   * @param pattern with the flags `gu`
+   * @param runs for each repetition after which a match can fail, a pattern of the characters that it reads
+   */
+  constructor(pattern: RegExp, runs: readonly string[]) {
+    this.#pattern = pattern;
+    this.#sticky = new RegExp(pattern.source, "yu");
+    this.#runs = runs.map((characters) => new RegExp(`(?:${characters})*`, "yu"));
+  }
+
+  /**
+   * Passes on all matches in order, which may be empty.
+   * @returns false if `each` ended the search
+   */
+  each(text: string, budget: Budget, each: EachMatch): boolean {
+    const runs = new Runs(this.#runs, text, budget);
+    let from = 0;
+    while (from < text.length) {
+      let [start, end] = [from, from];
+      this.#sticky.lastIndex = from;
+      if (this.#sticky.test(text)) end = this.#sticky.lastIndex;
+      else if (this.#runs.length > 0) {
+        // A search would try all places of a run at once.
+        runs.spend(from, from);
+        from = after(text, from);
+        continue;
+      } else {
+        this.#pattern.lastIndex = from;
+        const match = this.#pattern.exec(text);
+        if (match === null || match.index === text.length) break;
+        start = match.index;
+        end = this.#pattern.lastIndex;
+      }
+      if (end < text.length) runs.spend(from, end);
+      if (!each(start, end)) return false;
+      from = end > start || end === text.length ? end : after(text, end);
+    }
+    return true;
+  }
+
+  /** Replaces all matches by `replacement`, with the patterns of String.replaceAll. */
+  replaceAll(text: string, replacement: string | ((match: string) => string), budget: Budget): string {
+    const runs = new Runs(this.#runs, text, budget);
+    if (this.#runs.length > 0) for (let at = 0; at < text.length; at = after(text, at)) runs.spend(at, at);
+    return text.replaceAll(this.#pattern, replacement as string);
+  }
+}
+
+/** Counts what repetitions read beyond a match, by samples: only runs of many places matter. */
+class Runs {
+  readonly #ends: number[];
+  #numUncounted = 0;
+
+  constructor(
+    readonly patterns: readonly RegExp[],
+    readonly text: string,
+    readonly budget: Budget,
+  ) {
+    this.#ends = patterns.map(() => 0);
+  }
+
+  /** Counts the characters from `end` that repetitions may have read from `start` on. */
+  spend(start: number, end: number): void {
+    if (++this.#numUncounted < SAMPLING) return;
+    this.#numUncounted = 0;
+    for (let index = 0; index < this.patterns.length; index++) {
+      if (this.#ends[index]! <= start) {
+        const pattern = this.patterns[index]!;
+        pattern.lastIndex = start;
+        pattern.test(this.text);
+        this.#ends[index] = pattern.lastIndex;
+      }
+      const numRead = this.#ends[index]! - end;
+      if (numRead > 0) this.budget.spend((SAMPLING * numRead) / CHARACTERS_PER_STEP);
+    }
+  }
+}
+
+/** A pattern reads a character in one to twenty nanoseconds. */
+const CHARACTERS_PER_STEP = 8;
+/** One of so many places is looked at, and counts for all of them. */
+const SAMPLING = 16;
+
+const after = (text: string, at: number): number => at + (text.codePointAt(at)! > 0xffff ? 2 : 1);
