@@ -74,6 +74,10 @@ export const LIMITS = {
   countedPromptTokens: 65_536,
   /** Tokens in one block of a prefill, and positions in one KV cache page. */
   promptBlockTokens: 64,
+  /** Blocks that ONNX Runtime runs together while no sequence draws tokens; it is faster with more rows. */
+  maxPromptBlocks: 4,
+  /** Bytes of attention scores for which blocks still run together: f32 [heads, rows, positions]. */
+  maxScoresBytes: 64 << 20,
   /** The same for ONNX graphs of whole models: every block reads all weights, so longer blocks are faster. */
   graphBlockTokens: 128,
   /** Upper limit of `maxConcurrency`, the choices that decode at the same time; each has a row of logits. */

@@ -92,29 +92,50 @@ describe.each<MatrixFormat>(["q8", "q4"])("%s", (format) => {
     expect(largestDifference(hidden, expected)).toBeLessThan(4 * 0.027);
   });
 
-  test("a row's result has the same bits, whatever rows follow it or pad the block", async () => {
-    const { pack, tensors } = await packed(`${format} rows`, config, format);
-    const embed = embedding(tensors);
-    const first = Array.from({ length: 64 }, (_, i) => embed((i * 37) % 257));
-    const run = async (prefix: Float32Array[], rest: (row: number) => Float32Array): Promise<Uint8Array> => {
-      const body = await BodyRun.load(pack);
-      await body.run(first);
-      const block = Array.from({ length: 64 }, (_, row) => prefix[row] ?? rest(row));
-      const hidden = (await body.run(block)).slice(0, prefix.length);
-      const kept = [
-        ...hidden,
-        ...body.rows("key", 1).slice(0, 64 + prefix.length),
-        ...body.rows("value", 1).slice(0, 64 + prefix.length),
-      ];
-      await body.release();
+  describe("a row's result has the same bits", () => {
+    const NUM_ROWS = 256;
+    let body: { pack: ModelPack; rows: Float32Array[] };
+    let expected: Uint8Array;
+    beforeAll(async () => {
+      const { pack, tensors } = await packed(`${format} rows`, config, format);
+      const embed = embedding(tensors);
+      body = { pack, rows: Array.from({ length: NUM_ROWS }, (_, i) => embed((i * i * 37 + i) % 257)) };
+      expected = await bitsOf([64, 64, 64, 64], body.rows);
+    });
+
+    /** Returns the bits of all hidden states, and of the keys and values of a layer. */
+    async function bitsOf(chunks: number[], rows: Float32Array[], options = {}, count = NUM_ROWS): Promise<Uint8Array> {
+      const run = await BodyRun.load(body.pack, options);
+      const hidden: Float32Array[] = [];
+      for (const size of chunks) hidden.push(...(await run.run(rows.slice(hidden.length, hidden.length + size))));
+      const kept = [hidden, run.rows("key", 1), run.rows("value", 1)].flatMap((all) => all.slice(0, count));
+      await run.release();
       return Buffer.concat(kept.map((row) => new Uint8Array(row.slice().buffer)));
-    };
-    for (const length of [1, 20, 63]) {
-      const prefix = Array.from({ length }, (_, i) => embed((i * 91 + 5) % 257));
-      const padded = await run(prefix, () => new Float32Array(72));
-      expect(Buffer.compare(padded, await run(prefix, (row) => embed(row)))).toBe(0);
-      expect(Buffer.compare(padded, await run(prefix, (row) => embed(row).map((value) => value * 1000)))).toBe(0);
     }
+
+    test.each([[[128, 128]], [[192, 64]], [[64, 192]], [[64, 128, 64]], [[256]]])(
+      "in runs of %j rows",
+      async (chunks) => {
+        expect(Buffer.compare(await bitsOf(chunks, body.rows), expected)).toBe(0);
+      },
+    );
+
+    test.each([{ numThreads: 2 }, { numThreads: 3 }, { capacity: 256 }, { capacity: 1024 }])(
+      "with %j",
+      async (options) => {
+        expect(Buffer.compare(await bitsOf([64, 64, 64, 64], body.rows, options), expected)).toBe(0);
+        expect(Buffer.compare(await bitsOf([256], body.rows, options), expected)).toBe(0);
+      },
+    );
+
+    test.each([1, 20, 63, 64, 100, 191, 255])("whatever rows follow after %d", async (count) => {
+      const first = await bitsOf([64, 64, 64, 64], body.rows, {}, count);
+      for (const change of [() => 0, (value: number) => value * 1000, (value: number) => -value]) {
+        const changed = body.rows.map((row, index) => (index < count ? row : row.map(change)));
+        for (const chunks of [[64, 64, 64, 64], [256]])
+          expect(Buffer.compare(await bitsOf(chunks, changed, {}, count), first)).toBe(0);
+      }
+    });
   });
 });
 
@@ -144,92 +165,77 @@ describeWithAssets("stories260K", () => {
   });
 });
 
-/** Runs a body chunk by chunk, each padded to a multiple of 4, and keeps its keys and values. */
+/** Runs a body chunk by chunk, and keeps its keys and values. */
 class BodyRun {
-  /** One entry per cached row: true for rows that pad a chunk, which later rows do not attend to. */
-  readonly #isPadding: boolean[] = [];
+  readonly #capacity: number;
   #numPositions = 0;
-  /** [layer] -> keys [kv_heads, rows / 4, D, 4], values [kv_heads, rows, D] */
-  readonly #past: { key: Float32Array; value: Float32Array }[];
+  /** [layer] -> f32 [1, kv_heads, capacity, bodyHeadDim] */
+  readonly #kept: { key: Float32Array; value: Float32Array }[];
   readonly #rope: RotaryEmbedding;
+  readonly #bodyHeadDim: number;
 
   private constructor(
     readonly pack: ModelPack,
     readonly session: Session,
+    capacity: number,
   ) {
+    const { headDim, numKvHeads, numLayers } = pack.config;
+    this.#capacity = capacity;
     this.#rope = new RotaryEmbedding(pack.config);
-    this.#past = Array.from({ length: pack.config.numLayers }, () => ({
-      key: new Float32Array(0),
-      value: new Float32Array(0),
-    }));
+    this.#bodyHeadDim = Math.ceil(headDim / 16) * 16;
+    const room = (): Float32Array => new Float32Array(numKvHeads * capacity * this.#bodyHeadDim).fill(NaN);
+    this.#kept = Array.from({ length: numLayers }, () => ({ key: room(), value: room() }));
   }
 
-  static async load(pack: ModelPack): Promise<BodyRun> {
-    return new BodyRun(pack, await openSession(pack.bodyPath, { numThreads: 1, optimizes: true }));
+  static async load(pack: ModelPack, { numThreads = 1, capacity = 300 } = {}): Promise<BodyRun> {
+    return new BodyRun(pack, await openSession(pack.bodyPath, { numThreads, optimizes: false }), capacity);
   }
 
   /** Runs one chunk: takes one f32 [hidden] per token, and returns the hidden states in the same form. */
   async run(embedded: Float32Array[]): Promise<Float32Array[]> {
     const { hiddenSize, headDim, numKvHeads, numLayers } = this.pack.config;
-    const half = headDim / 2;
-    const P = this.#isPadding.length;
-    const S = Math.ceil(embedded.length / 4) * 4;
-    const cos = new Float32Array(S * half);
-    const sin = new Float32Array(S * half);
-    const bias = new Float32Array(S * (P + S));
-    const input = new Float32Array(S * hiddenSize);
-    for (let row = 0; row < S; row++) {
-      input.set(embedded[row] ?? [], row * hiddenSize);
-      this.#rope.fill(
-        this.#numPositions + row,
-        cos.subarray(row * half, (row + 1) * half),
-        sin.subarray(row * half, (row + 1) * half),
-      );
-      this.#isPadding.forEach((isPadding, past) => isPadding && (bias[row * (P + S) + past] = -3e38));
-      bias.fill(-3e38, row * (P + S) + P + row + 1, (row + 1) * (P + S));
+    const half = this.#bodyHeadDim / 2;
+    const S = embedded.length;
+    const end = this.#numPositions + S;
+    const cos = new Float32Array(end * half);
+    const sin = new Float32Array(end * half);
+    for (let row = 0; row < end; row++) {
+      const [from, to] = [row * half, row * half + headDim / 2];
+      this.#rope.fill(row, cos.subarray(from, to), sin.subarray(from, to));
     }
+    const input = new Float32Array(S * hiddenSize);
+    for (const [row, values] of embedded.entries()) input.set(values, row * hiddenSize);
     const feeds: Record<string, Tensor> = {
       inputs_embeds: tensor(input, [S, hiddenSize]),
-      rope_cos: tensor(cos, [S, half]),
-      rope_sin: tensor(sin, [S, half]),
-      attention_bias: tensor(bias, [S, P + S]),
+      rope_cos: tensor(cos, [end, half]),
+      rope_sin: tensor(sin, [end, half]),
+      last_position: new Tensor("int32", Int32Array.of(end - 1), [1]),
+      num_positions: new Tensor("int32", Int32Array.of(end), []),
     };
-    for (const [layer, { key, value }] of this.#past.entries()) {
-      feeds[`past_key.${layer}`] = tensor(key, [numKvHeads, P / 4, headDim, 4]);
-      feeds[`past_value.${layer}`] = tensor(value, [numKvHeads, P, headDim]);
+    const fetches: Record<string, Tensor | null> = { hidden: null };
+    const dims = [1, numKvHeads, this.#capacity, this.#bodyHeadDim];
+    for (const [layer, planes] of this.#kept.entries()) {
+      for (const plane of ["key", "value"] as const)
+        feeds[`past_${plane}.${layer}`] = fetches[`${plane}.${layer}`] = tensor(planes[plane], dims);
     }
-    const outputs = await this.session.run(feeds);
+    const outputs = await this.session.run(feeds, fetches);
     assert.equal(Object.keys(outputs).length, 1 + 2 * numLayers);
-    for (const [layer, past] of this.#past.entries()) {
-      assert.deepEqual(outputs[`key.${layer}`]!.dims, [numKvHeads, S / 4, headDim, 4]);
-      assert.deepEqual(outputs[`value.${layer}`]!.dims, [numKvHeads, S, headDim]);
-      for (const plane of ["key", "value"] as const) {
-        past[plane] = joinHeads(past[plane], outputs[`${plane}.${layer}`]!.data as Float32Array, numKvHeads);
-      }
-    }
-    for (let row = 0; row < S; row++) this.#isPadding.push(row >= embedded.length);
-    this.#numPositions += embedded.length;
+    this.#numPositions = end;
     assert.deepEqual(outputs["hidden"]!.dims, [S, hiddenSize]);
-    return rowsOf(outputs["hidden"]!.data as Float32Array, hiddenSize).slice(0, embedded.length);
+    return rowsOf(outputs["hidden"]!.data as Float32Array, hiddenSize);
   }
 
-  /** Returns the cache of a layer in the reference's layout: [position] -> [kv_heads * D] */
+  /** Returns what is kept of a layer in the reference's layout: [position] -> [kv_heads * head_dim] */
   rows(plane: "key" | "value", layer: number): Float32Array[] {
     const { headDim, numKvHeads } = this.pack.config;
-    const past = this.#past[layer]![plane];
-    const numRows = this.#isPadding.length;
-    const index = (row: number, head: number, i: number): number =>
-      head * numRows * headDim +
-      (plane === "value" ? row * headDim + i : (row - (row % 4)) * headDim + i * 4 + (row % 4));
-    return this.#isPadding.flatMap((isPadding, row) =>
-      isPadding
-        ? []
-        : [
-            Float32Array.from(
-              { length: numKvHeads * headDim },
-              (_, i) => past[index(row, Math.floor(i / headDim), i % headDim)]!,
-            ),
-          ],
+    const kept = this.#kept[layer]![plane];
+    const padding = (this.#bodyHeadDim - headDim) / 2;
+    return Array.from({ length: this.#numPositions }, (_, position) =>
+      Float32Array.from({ length: numKvHeads * headDim }, (_, index) => {
+        const [head, i] = [Math.floor(index / headDim), index % headDim];
+        const row = (head * this.#capacity + position) * this.#bodyHeadDim;
+        return kept[row + i + (i < headDim / 2 ? 0 : padding)]!;
+      }),
     );
   }
 
@@ -240,18 +246,6 @@ class BodyRun {
 
 function tensor(data: Float32Array, dims: number[]): Tensor {
   return new Tensor("float32", data, dims);
-}
-
-/** Joins two [kv_heads, ...] into one, head by head. */
-function joinHeads(past: Float32Array, fresh: Float32Array, numHeads: number): Float32Array {
-  const joined = new Float32Array(past.length + fresh.length);
-  const [pastHead, freshHead] = [past.length / numHeads, fresh.length / numHeads];
-  for (let head = 0; head < numHeads; head++) {
-    const start = head * (pastHead + freshHead);
-    joined.set(past.subarray(head * pastHead, (head + 1) * pastHead), start);
-    joined.set(fresh.subarray(head * freshHead, (head + 1) * freshHead), start + pastHead);
-  }
-  return joined;
 }
 
 /** Returns the projections of a pack under their Hugging Face names, equalized and quantized as in the kernels. */

@@ -1,8 +1,8 @@
 /**
- * The decoder without its embedding and its LM head, as an ONNX graph. Its inputs are embedded tokens and past keys and
- * values; its outputs are normed hidden states and the new keys and values. S is the number of tokens and P the number
- * of positions already in the KV cache, both multiples of 4; D is the dimension of a head, G the number of query heads
- * that share a key head. Each initializer names the tensors of the model that fill it, for write-pack.ts.
+ * The decoder without its embedding and its LM head, as an ONNX graph. Its inputs are embedded tokens and room for keys
+ * and values, of which the first positions are filled; its outputs are normed hidden states, and the same room with the
+ * keys and values of the tokens appended. S is the number of tokens, D the dimension of a head, padded to a multiple of
+ * 16. Each initializer names the tensors of the model that fill it, for write-pack.ts.
  */
 
 import { QUANTIZATION_BLOCK, type MatrixFormat } from "../../kernels/index.js";
@@ -10,7 +10,6 @@ import type { LayerWeights, ModelConfig, ModelWeights, StackedWeight } from "../
 import {
   float,
   int,
-  ints,
   type Attribute,
   type DataType,
   type Graph,
@@ -52,7 +51,7 @@ export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: Ma
   for (const [index, layer] of weights.layers.entries()) {
     const attended = attention(body, config, layer, index, normed);
     const afterAttention = body.addAndNorm(residual, attended, layer.attentionNorm, config.normEpsilon);
-    const fed = feedForward(body, layer, index, afterAttention.normed);
+    const fed = feedForward(body, config, layer, index, afterAttention.normed);
     const nextNorm = weights.layers[index + 1]?.inputNorm ?? weights.finalNorm;
     ({ normed, sum: residual } = body.addAndNorm(afterAttention.sum, fed, nextNorm, config.normEpsilon));
   }
@@ -66,30 +65,39 @@ export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: Ma
   };
 }
 
-/** Keys have the layout of the KV cache's pages: four positions side by side. */
+/**
+ * The embeddings have no declared shape: ONNX Runtime would derive the shapes of all nodes from it, which takes most of
+ * the time to open a body. C is the number of positions for which there is room, T the number of positions that have an
+ * angle.
+ */
 function bodyInputs(config: ModelConfig): ValueInfo[] {
+  const headDim = paddedHeadDim(config);
   return [
-    { name: "inputs_embeds", shape: ["S", config.hiddenSize] },
-    { name: "rope_cos", shape: ["S", config.headDim / 2] },
-    { name: "rope_sin", shape: ["S", config.headDim / 2] },
-    { name: "attention_bias", shape: ["S", "P+S"] },
-    ...perLayer(config, (layer) => [
-      { name: `past_key.${layer}`, shape: [config.numKvHeads, "P/4", config.headDim, 4] },
-      { name: `past_value.${layer}`, shape: [config.numKvHeads, "P", config.headDim] },
-    ]),
+    { name: "inputs_embeds", shape: null },
+    { name: "rope_cos", shape: ["T", headDim / 2] },
+    { name: "rope_sin", shape: ["T", headDim / 2] },
+    { name: "last_position", shape: [1], dataType: "i32" },
+    { name: "num_positions", shape: [], dataType: "i32" },
+    ...perLayer(config, (layer) =>
+      PLANES.map((plane) => ({ name: `past_${plane}.${layer}`, shape: [1, config.numKvHeads, "C", headDim] })),
+    ),
   ];
 }
 
-/** Keys are returned in the form that is cached: normed and rotated. Only the new positions are returned. */
+/** Keys are returned in the form that is cached: normed and rotated. */
 function bodyOutputs(config: ModelConfig): ValueInfo[] {
   return [
     { name: "hidden", shape: ["S", config.hiddenSize] },
-    ...perLayer(config, (layer) => [
-      { name: `key.${layer}`, shape: [config.numKvHeads, "S/4", config.headDim, 4] },
-      { name: `value.${layer}`, shape: [config.numKvHeads, "S", config.headDim] },
-    ]),
+    ...perLayer(config, (layer) =>
+      PLANES.map((plane) => ({
+        name: `${plane}.${layer}`,
+        shape: [1, config.numKvHeads, "C", paddedHeadDim(config)],
+      })),
+    ),
   ];
 }
+
+const PLANES = ["key", "value"] as const;
 
 function perLayer<T>(config: ModelConfig, each: (layer: number) => T[]): T[] {
   return Array.from({ length: config.numLayers }, (_, layer) => each(layer)).flat();
@@ -103,94 +111,102 @@ function attention(
   index: number,
   normed: string,
 ): string {
-  const { headDim, numKvHeads } = config;
-  const group = config.numHeads / numKvHeads;
+  const { numHeads, numKvHeads } = config;
   const name = (part: string): string => `layers.${index}.${part}`;
-  const input = body.activations(normed);
-  const [q, k, v] = partsOf(layer.qkv).map((rows, part) =>
+  const input = body.activations(normed, config.hiddenSize);
+  const project = (rows: WeightPart, part: string): string =>
     body.scaled(
-      body.product(input, rows, name("qkv"[part]!)),
+      body.product(input, rows, name(part)),
       layer.qkvBias === null ? null : { ...rows, weight: layer.qkvBias, cols: 1 },
-    ),
-  ) as [string, string, string];
-
-  const query = rotatedHeads(body, config, q, config.numHeads, layer.qNorm); // [1, S, heads * D]
-  const key = rotatedHeads(body, config, k, numKvHeads, layer.kNorm); // [1, S, kv_heads * D]
-
-  const grouped = body.op("Reshape", [query, body.shape([-1, numKvHeads, group, headDim])], name("q.grouped"));
-  const byKeyHead = body.op("Transpose", [grouped], name("q.heads"), { perm: ints([1, 2, 0, 3]) }); // [kv_heads, G, S, D]
-  const newKey = fourPositions(body, config, key, `key.${index}`); // [kv_heads, S / 4, D, 4]
-  const newValue = headsFirst(body, config, v, `value.${index}`); // [kv_heads, S, D]
-  const fours = body.op("Concat", [`past_key.${index}`, newKey], name("keys.fours"), { axis: int(1) });
-  const keys = positionsFirst(body, config, fours, name("keys")); // [kv_heads, P + S, D]
-  const values = body.op("Concat", [`past_value.${index}`, newValue], name("values"), { axis: int(1) });
-
-  // All query heads of one key head form one matrix, so keys and values are never repeated in memory.
-  const rows = body.op("Reshape", [byKeyHead, body.shape([numKvHeads, -1, headDim])], name("q.rows")); // [kv_heads, G * S, D]
-  const products = body.op(
-    "FusedMatMul",
-    [rows, keys],
-    name("products"),
-    { transB: int(1), alpha: float(1 / Math.sqrt(headDim)) },
+    );
+  let heads: string[];
+  if (layer.qNorm === null && layer.kNorm === null) {
+    const qkv = project(allOf(layer.qkv), "qkv");
+    heads = [batchedHeads(body, config, qkv, numHeads + 2 * numKvHeads, null), "", ""];
+  } else {
+    const [q, k, v] = partsOf(layer.qkv).map((rows, part) => project(rows, "qkv"[part]!)) as [string, string, string];
+    heads = [
+      batchedHeads(body, config, q, numHeads, layer.qNorm),
+      batchedHeads(body, config, k, numKvHeads, layer.kNorm),
+      batchedHeads(body, config, v, numKvHeads, null),
+    ];
+  }
+  // The runner passes the same memory as past and as output, and then only the new positions are written.
+  const attended = name("attended");
+  body.node(
+    "GroupQueryAttention",
+    [
+      ...heads,
+      `past_key.${index}`,
+      `past_value.${index}`,
+      "last_position",
+      "num_positions",
+      "rope_cos",
+      "rope_sin",
+      "",
+      "",
+      body.noSink(numHeads),
+    ],
+    [attended, `key.${index}`, `value.${index}`],
+    {
+      num_heads: int(numHeads),
+      kv_num_heads: int(numKvHeads),
+      scale: float(1 / Math.sqrt(config.headDim)),
+      do_rotary: int(1),
+    },
     "com.microsoft",
-  ); // [kv_heads, G * S, P + S]
-  const perHead = body.op("Reshape", [products, body.scoresShape(numKvHeads, group)], name("products.heads"));
-  const biased = body.op("Add", [perHead, "attention_bias"], name("scores")); // [kv_heads, G, S, P + S]
-  const shares = body.op("Softmax", [biased], name("shares"), { axis: int(-1) });
-  const shareRows = body.op("Reshape", [shares, body.rowsShape(numKvHeads)], name("shares.rows"));
-  const mixed = body.op("MatMul", [shareRows, values], name("mixed")); // [kv_heads, G * S, D]
-  const mixedHeads = body.op("Reshape", [mixed, body.shape([numKvHeads, group, -1, headDim])], name("mixed.heads"));
-  const byToken = body.op("Transpose", [mixedHeads], name("mixed.tokens"), { perm: ints([2, 0, 1, 3]) });
-  const joined = body.op("Reshape", [byToken, body.shape([-1, config.numHeads * headDim])], name("attended"));
-  const attended = body.product(body.activations(joined), allOf(layer.output), name("output"));
-  return body.scaled(attended, layer.outputBias === null ? null : allOf(layer.outputBias));
+  ); // [1, S, heads * D]
+  const joined = joinedHeads(body, config, attended);
+  const output = body.product(body.activations(joined, numHeads * config.headDim), allOf(layer.output), name("output"));
+  return body.scaled(output, layer.outputBias === null ? null : allOf(layer.outputBias));
 }
 
-/** heads [S, numHeads * D] -> [1, S, numHeads * D], normed per head if the architecture does so, then rotated. */
-function rotatedHeads(
+/**
+ * heads [S, numHeads * head_dim] -> [1, S, numHeads * D], normed per head if the architecture does so. The halves of a
+ * head, whose dimensions are rotated in pairs, are padded with zeros.
+ */
+function batchedHeads(
   body: GraphBuilder,
   config: ModelConfig,
   heads: string,
   numHeads: number,
   norm: StackedWeight | null,
 ): string {
+  const { headDim } = config;
+  const padded = paddedHeadDim(config);
   let each = heads;
   if (norm !== null) {
-    const split = body.op("Reshape", [heads, body.shape([-1, numHeads, config.headDim])], `${heads}.split`);
+    const split = body.op("Reshape", [heads, body.shape([-1, numHeads, headDim])], `${heads}.split`);
     each = body.rmsNorm(split, norm, config.normEpsilon);
   }
-  const batched = body.op("Reshape", [each, body.shape([1, -1, numHeads * config.headDim])], `${heads}.batched`);
-  // cos and sin hold exactly these S positions, so the operator starts at its row 0.
-  return body.op(
-    "RotaryEmbedding",
-    [batched, body.shape([0]), "rope_cos", "rope_sin"],
-    `${heads}.rotated`,
-    {},
-    "com.microsoft",
-  );
+  if (padded !== headDim) {
+    const halves = body.op("Reshape", [each, body.shape([-1, numHeads, 2, headDim / 2])], `${heads}.halves`);
+    each = body.op("Pad", [halves, body.shape([0, 0, 0, 0, 0, 0, 0, (padded - headDim) / 2])], `${heads}.padded`);
+  }
+  return body.op("Reshape", [each, body.shape([1, -1, numHeads * padded])], `${heads}.batched`);
 }
 
-/** [S, kv_heads * D] -> [kv_heads, S, D] */
-function headsFirst(body: GraphBuilder, config: ModelConfig, heads: string, output: string): string {
-  const split = body.op("Reshape", [heads, body.shape([-1, config.numKvHeads, config.headDim])], `${output}.split`);
-  return body.op("Transpose", [split], output, { perm: ints([1, 0, 2]) });
-}
-
-/** [1, S, kv_heads * D] -> [kv_heads, S / 4, D, 4] */
-function fourPositions(body: GraphBuilder, config: ModelConfig, heads: string, output: string): string {
-  const split = body.op("Reshape", [heads, body.shape([-1, 4, config.numKvHeads, config.headDim])], `${output}.split`);
-  return body.op("Transpose", [split], output, { perm: ints([2, 0, 3, 1]) });
-}
-
-/** [kv_heads, positions / 4, D, 4] -> [kv_heads, positions, D]: small transposes, faster than one across all. */
-function positionsFirst(body: GraphBuilder, config: ModelConfig, fours: string, output: string): string {
-  const split = body.op("Transpose", [fours], `${output}.split`, { perm: ints([0, 1, 3, 2]) });
-  return body.op("Reshape", [split, body.shape([config.numKvHeads, -1, config.headDim])], output);
+/** attended [1, S, heads * D] -> [S, heads * head_dim] */
+function joinedHeads(body: GraphBuilder, config: ModelConfig, attended: string): string {
+  const { headDim, numHeads } = config;
+  const padded = paddedHeadDim(config);
+  let each = attended;
+  if (padded !== headDim) {
+    const halves = body.op("Reshape", [attended, body.shape([-1, numHeads, 2, padded / 2])], `${attended}.halves`);
+    each = body.op("Pad", [halves, body.shape([0, 0, 0, 0, 0, 0, 0, (headDim - padded) / 2])], `${attended}.unpadded`);
+  }
+  return body.op("Reshape", [each, body.shape([-1, numHeads * headDim])], `${attended}.joined`);
 }
 
 /** silu(gate) * up, then down. [S, hidden] -> [S, hidden] */
-function feedForward(body: GraphBuilder, layer: LayerWeights, index: number, normed: string): string {
-  const input = body.activations(normed);
+function feedForward(
+  body: GraphBuilder,
+  config: ModelConfig,
+  layer: LayerWeights,
+  index: number,
+  normed: string,
+): string {
+  const input = body.activations(normed, config.hiddenSize);
   const [gate, up] = partsOf(layer.gateUp) as [WeightPart, WeightPart];
   const slices = body.innerSlices(up.rows);
   const gated = slices.map(({ first, count }, slice) => {
@@ -201,7 +217,10 @@ function feedForward(body: GraphBuilder, layer: LayerWeights, index: number, nor
     const columns = { ...allOf(layer.down), firstCol: first, cols: count };
     const { values, scale } = gated[slice]!;
     // The row scales of `up` are carried through the quantization, which saves one multiplication of the wide matrix.
-    return body.scaled(body.product(body.activations(values, scale), columns, `layers.${index}.down.${slice}`), null);
+    return body.scaled(
+      body.product(body.activations(values, count, scale), columns, `layers.${index}.down.${slice}`),
+      null,
+    );
   });
   return sums.length === 1 ? sums[0]! : body.op("Sum", sums, `layers.${index}.down.sum`);
 }
@@ -215,8 +234,7 @@ function gateTimesUp(
 ): ScaledRows {
   const gates = body.scaled(body.product(input, gate, name("gate")), null);
   const { values, scale } = body.product(input, up, name("up"));
-  const sigmoid = body.op("Sigmoid", [gates], name("gate.sigmoid"));
-  const silu = body.op("Mul", [gates, sigmoid], name("gate.silu"));
+  const silu = body.op("QuickGelu", [gates], name("gate.silu"), { alpha: float(1) }, "com.microsoft");
   return { values: body.op("Mul", [silu, values], name("gated")), scale };
 }
 
@@ -244,8 +262,6 @@ class GraphBuilder {
   readonly nodes: GraphNode[] = [];
   readonly initializers: BodyInitializer[] = [];
   readonly #constants = new Set<string>();
-  #scoresShape: string | null = null;
-  #rowsShape: string | null = null;
   #zeroPointsName: string | null = null;
 
   constructor(
@@ -274,6 +290,14 @@ class GraphBuilder {
     return output;
   }
 
+  /**
+   * f32 [numHeads]: for each head the score of a position that takes a share of the attention and has no value; here it
+   * takes none. With it, ONNX Runtime does not choose the attention in tiles, whose sums depend on the size of a cache.
+   */
+  noSink(numHeads: number): string {
+    return this.#constant("f32", [numHeads], new Float32Array(numHeads).fill(NO_SHARE));
+  }
+
   /** int64 [values.length] */
   shape(values: readonly number[]): string {
     return this.#constant("i64", [values.length], BigInt64Array.from(values, BigInt));
@@ -283,17 +307,23 @@ class GraphBuilder {
    * Prepares the input of a product: the rows unchanged, or quantized to int8 with one scale per row, stored as
    * unsigned values around a zero point. No scale spans several rows, so a row's result does not depend on the others.
    *
+   * @param input f32 [S, cols]
    * @param carried a scale by which the rows must still be multiplied
    */
-  activations(input: string, carried: string | null = null): ScaledRows {
+  activations(input: string, cols: number, carried: string | null = null): ScaledRows {
     if (this.format === "f32") return { values: input, scale: null };
-    const magnitude = this.op("Abs", [input], `${input}.magnitude`);
-    const largest = this.op("ReduceMax", [magnitude, this.shape([-1])], `${input}.largest`, { keepdims: int(0) });
-    const step = this.op("Mul", [largest, this.#float(1 / INT8_MAX)], `${input}.step`);
-    const divisor = this.op("Max", [step, this.#float(SMALLEST_STEP)], `${input}.divisor`);
-    const values = this.op("QuantizeLinear", [input, divisor, this.#zeroPoints()], `${input}.int8`, { axis: int(0) });
-    const own = this.op("Reshape", [divisor, this.shape([-1, 1])], `${input}.scale`);
-    return { values, scale: carried === null ? own : this.op("Mul", [own, carried], `${input}.scale.carried`) };
+    const [largest, smallest] = ["Max", "Min"].map((extreme) => {
+      const values = this.op(`Reduce${extreme}`, [input, this.shape([-1])], `${input}.${extreme}`, {
+        keepdims: int(1),
+      });
+      return this.op("Mul", [values, this.#float((extreme === "Max" ? 1 : -1) / INT8_MAX)], `${values}.step`);
+    }) as [string, string];
+    const step = this.op("Max", [largest, smallest, this.#float(SMALLEST_STEP)], `${input}.step`); // [S, 1]
+    const values = this.op("QuantizeLinear", [input, step, this.#zeroPoints()], `${input}.int8`, {
+      axis: int(1),
+      block_size: int(cols),
+    });
+    return { values, scale: carried === null ? step : this.op("Mul", [step, carried], `${input}.scale.carried`) };
   }
 
   /** input [S, cols] -> [S, rows] */
@@ -337,50 +367,19 @@ class GraphBuilder {
     });
   }
 
-  /** Computes the residual sum and its norm in one pass. */
+  /** Two nodes: ONNX Runtime's node that does both is slower. */
   addAndNorm(residual: string, added: string, gain: StackedWeight, epsilon: number): { normed: string; sum: string } {
-    const normed = `${gain.name}.out`;
-    const sum = `${gain.name}.sum`;
-    const inputs = [residual, added, this.#vector(allOf(gain))];
-    this.node(
-      "SkipSimplifiedLayerNormalization",
-      inputs,
-      [normed, "", "", sum],
-      { epsilon: float(epsilon) },
-      "com.microsoft",
-    );
-    return { normed, sum };
+    const sum = this.op("Add", [residual, added], `${gain.name}.sum`);
+    return { sum, normed: this.rmsNorm(sum, gain, epsilon) };
   }
 
-  /** The run-time shape [kv_heads, G, S, P + S], computed once. */
-  scoresShape(numKvHeads: number, group: number): string {
-    this.#scoresShape ??= this.#shape(
-      "scores.shape",
-      [numKvHeads, group],
-      [this.op("Shape", ["attention_bias"], "bias.shape")],
-    );
-    return this.#scoresShape;
-  }
-
-  /** The run-time shape [kv_heads, G * S, P + S], computed once. */
-  rowsShape(numKvHeads: number): string {
-    if (this.#rowsShape === null) {
-      const length = this.op("Shape", ["attention_bias"], "bias.length", { start: int(1) });
-      this.#rowsShape = this.#shape("rows.shape", [numKvHeads, -1], [length]);
-    }
-    return this.#rowsShape;
-  }
-
-  #shape(name: string, leading: readonly number[], trailing: readonly string[]): string {
-    return this.op("Concat", [this.shape(leading), ...trailing], name, { axis: int(0) });
-  }
-
-  /** u8 [S]: QuantizeLinear requires one zero point per scale. */
+  /** u8 [S, 1]: QuantizeLinear requires one zero point per scale. */
   #zeroPoints(): string {
     if (this.#zeroPointsName === null) {
       const length = this.op("Shape", ["inputs_embeds"], "rows.length", { end: int(1) });
-      const one = this.#constant("u8", [1], Uint8Array.of(ZERO_POINT));
-      this.#zeroPointsName = this.op("Expand", [one, length], "rows.zero_points");
+      const shape = this.op("Concat", [length, this.shape([1])], "rows.shape", { axis: int(0) });
+      const one = this.#constant("u8", [1, 1], Uint8Array.of(ZERO_POINT));
+      this.#zeroPointsName = this.op("Expand", [one, shape], "rows.zero_points");
     }
     return this.#zeroPointsName;
   }
@@ -416,6 +415,11 @@ class GraphBuilder {
   }
 }
 
+/** Returns D: ONNX Runtime rotates heads whose dimension is a multiple of 16. */
+function paddedHeadDim({ headDim }: Pick<ModelConfig, "headDim">): number {
+  return Math.ceil(headDim / 16) * 16;
+}
+
 const INT8_MAX = 127;
 /** Zero point of the unsigned activations; processors multiply unsigned by signed bytes. */
 const ZERO_POINT = 128;
@@ -427,5 +431,7 @@ const ZERO_POINT = 128;
  */
 const MAX_INNER_SLICES = 8;
 const MAX_SLICED_LAYERS = 48;
+/** A score so low that its share is 0. */
+const NO_SHARE = -3e38;
 /** Smallest divisor, used for a row of zeros such as the padding of a block. */
 const SMALLEST_STEP = 1e-30;

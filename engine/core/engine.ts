@@ -26,7 +26,7 @@ import type { KVCache } from "./kv-cache.js";
 import type { Head } from "./lm-head.js";
 import type { ModelRunner } from "../runner/index.js";
 import { Sampler, type GenerationConfig } from "../sampling/index.js";
-import { type PromptBlock, Scheduler } from "./scheduler.js";
+import { type PromptBlocks, Scheduler } from "./scheduler.js";
 import type {
   FinishReason,
   Output,
@@ -47,6 +47,8 @@ export interface EngineParts {
   readonly tokenRunner: ModelRunner;
   /** Tokens per prompt block. */
   readonly blockSize: number;
+  /** Blocks of a prompt that one pass may hold. */
+  readonly maxBlocks: number;
   readonly lmHead: Head;
   readonly cache: KVCache;
   readonly vocabulary: Vocabulary;
@@ -94,7 +96,11 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
-    this.#scheduler = new Scheduler(parts.cache, { blockSize: parts.blockSize, numPlaces: parts.lmHead.maxRows });
+    this.#scheduler = new Scheduler(parts.cache, {
+      blockSize: parts.blockSize,
+      maxBlocks: parts.maxBlocks,
+      numPlaces: parts.lmHead.maxRows,
+    });
     this.failed = new Promise((resolve) => (this.#announceFailure = resolve));
   }
 
@@ -157,11 +163,11 @@ export class Engine {
   }
 
   /**
-   * Runs one prompt block and draws one token for each sequence that has a place.
+   * Runs one prompt block, or several, and draws one token for each sequence that has a place.
    * @returns false if nothing could run, because readers are behind
    */
   async #step(): Promise<boolean> {
-    const block = this.#scheduler.nextPromptBlock();
+    const block = this.#scheduler.nextPromptBlocks();
     if (block !== null) await this.#prefill(block);
 
     this.#prepareMasks(Math.max(LIMITS.minMaskSliceMs, Math.min(this.#passMs / 2, LIMITS.maxMaskSliceMs)));
@@ -253,19 +259,21 @@ export class Engine {
     }
   }
 
-  async #prefill({ request, tokenIds }: PromptBlock): Promise<void> {
+  async #prefill({ request, tokenIds }: PromptBlocks): Promise<void> {
     const { prompt } = request;
+    const { table } = prompt;
+    const isLast = table.numPositions + tokenIds.length === prompt.tokenIds.length;
     let hidden: Float32Array | undefined;
     try {
-      [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table: prompt.table }]);
+      [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table, isLast }]);
     } catch (error) {
       if (damagesMemory(error)) throw error;
       this.#fail(request, error);
       return;
     }
     assert(hidden !== undefined, "a forward pass returned no hidden state");
-    prompt.table.insertPrefix(prompt.tokenIds.slice(0, prompt.table.numPositions));
-    if (prompt.table.numPositions < prompt.tokenIds.length) return;
+    table.insertPrefix(prompt.tokenIds.slice(0, table.numPositions));
+    if (!isLast) return;
     prompt.lastHidden = hidden;
     request.promptDoneAtMs = performance.now();
   }

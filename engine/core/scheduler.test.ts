@@ -39,6 +39,7 @@ interface DriverOptions {
   readonly numPlaces: number;
   readonly maxPages: number;
   readonly reuse?: PrefixReuse;
+  readonly maxBlocks?: number;
 }
 
 /** Plays the engine. Checks what must hold after every step. */
@@ -60,10 +61,10 @@ class Driver {
   readonly #waitedSequences = new Map<Sequence, number>();
   #numCreated = 0;
 
-  constructor({ numPlaces, maxPages, reuse = "token" }: DriverOptions) {
+  constructor({ numPlaces, maxPages, reuse = "token", maxBlocks = 1 }: DriverOptions) {
     this.cache = new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: PAGE_SIZE * 4, maxPages, reuse });
     this.blockSize = reuse === "token" ? 2 * PAGE_SIZE : PAGE_SIZE;
-    this.scheduler = new Scheduler(this.cache, { blockSize: this.blockSize, numPlaces });
+    this.scheduler = new Scheduler(this.cache, { blockSize: this.blockSize, maxBlocks, numPlaces });
     this.numPlaces = numPlaces;
   }
 
@@ -106,7 +107,7 @@ class Driver {
   /** Runs one step. Returns the sequences that got places. */
   run(): Sequence[] {
     this.step++;
-    const block = this.scheduler.nextPromptBlock();
+    const block = this.scheduler.nextPromptBlocks();
     if (block !== null) {
       const { table, tokenIds } = block.request.prompt;
       table.extend(block.tokenIds.length);
@@ -293,7 +294,7 @@ describe("places", () => {
     driver.run();
     driver.setBehind(request, true);
     expect(driver.run()).toEqual([]);
-    expect(driver.scheduler.nextPromptBlock()).toBeNull();
+    expect(driver.scheduler.nextPromptBlocks()).toBeNull();
     expect(driver.scheduler.hasWork).toBe(true);
   });
 });
@@ -410,7 +411,7 @@ test("prompts take turns block by block, and reuse what another has computed mea
   const driver = new Driver({ numPlaces: 2, maxPages: 100 });
   const [one, two] = [20, 9].map((numPromptTokens) => driver.add(ask({ numPromptTokens })));
   const blocks = Array.from({ length: 6 }, () => {
-    const block = driver.scheduler.nextPromptBlock();
+    const block = driver.scheduler.nextPromptBlocks();
     if (block === null) return null;
     const { table, tokenIds } = block.request.prompt;
     table.extend(block.tokenIds.length);
@@ -421,6 +422,22 @@ test("prompts take turns block by block, and reuse what another has computed mea
   });
   expect(blocks).toEqual([["one", 8], ["two", 8], ["one", 8], ["two", 1], ["one", 4], null]);
   expect(two!.prompt.numCached).toBe(0);
+});
+
+test("a prompt runs several blocks at once while no sequence draws tokens", () => {
+  const driver = new Driver({ numPlaces: 4, maxPages: 1000, reuse: "block", maxBlocks: 3 });
+  const long = driver.add(ask({ numPromptTokens: 7 * PAGE_SIZE - 1 }));
+  const [first, second] = [driver.scheduler.nextPromptBlocks()!, driver.scheduler.nextPromptBlocks()!];
+  expect([first, second].map(({ tokenIds }) => tokenIds.length)).toEqual([3 * PAGE_SIZE, 3 * PAGE_SIZE]);
+  const short = driver.add(ask({ numPromptTokens: 1, lengths: [3], maxTokens: 3 }));
+  driver.run();
+  driver.run();
+  expect(short.running.size).toBe(1);
+  const before = long.prompt.table.numPositions;
+  driver.run();
+  expect(long.prompt.table.numPositions - before).toBe(PAGE_SIZE);
+  driver.finish();
+  expect(long.prompt.table.numPositions).toBe(0);
 });
 
 test("prompts that begin alike are computed once, whoever is ahead", () => {
@@ -450,7 +467,9 @@ test.each([
 
 test("refuses pages that are not blocks, if only blocks are reused", () => {
   const cache = new KVCache(kernels, { pageSize: 4, pageByteLength: 16, maxPages: 4, reuse: "block" });
-  expect(() => new Scheduler(cache, { blockSize: 8, numPlaces: 1 })).toThrow(/pages and prompt blocks differ/);
+  expect(() => new Scheduler(cache, { blockSize: 8, maxBlocks: 1, numPlaces: 1 })).toThrow(
+    /pages and prompt blocks differ/,
+  );
 });
 
 test("a sequence cannot finish twice", () => {

@@ -1,5 +1,6 @@
 /**
- * Decides what the next step runs: one block of one prompt, and one token of some running sequences.
+ * Decides what the next step runs: one block of one prompt, or several while no sequence draws tokens, and one token of
+ * some running sequences.
  *
  * Requests are admitted in order of arrival, as soon as the pages that their prompt and one choice may need can be
  * reserved. They hold this reservation until their last choice has started, so a request that was admitted always
@@ -18,7 +19,7 @@ import { assert } from "../errors.js";
 import type { KVCache } from "./kv-cache.js";
 import type { Request, Sequence } from "./sequence.js";
 
-export interface PromptBlock {
+export interface PromptBlocks {
   readonly request: Request;
   readonly tokenIds: readonly number[];
 }
@@ -26,6 +27,7 @@ export interface PromptBlock {
 export class Scheduler {
   readonly #cache: KVCache;
   readonly #blockSize: number;
+  readonly #maxBlocks: number;
   readonly #numPlaces: number;
   readonly #waiting: Request[] = [];
   /** Admitted requests whose prompts are not fully computed. The first has waited longest for a block. */
@@ -33,14 +35,21 @@ export class Scheduler {
   /** Admitted requests that draw tokens. The first has waited longest for a place. */
   #decoding: Request[] = [];
 
-  /** @param options.numPlaces tokens that one step draws at most */
-  constructor(cache: KVCache, options: { readonly blockSize: number; readonly numPlaces: number }) {
+  /**
+   * @param options.maxBlocks blocks of a prompt that one step runs at most
+   * @param options.numPlaces tokens that one step draws at most
+   */
+  constructor(
+    cache: KVCache,
+    options: { readonly blockSize: number; readonly maxBlocks: number; readonly numPlaces: number },
+  ) {
     assert(
       cache.shape.reuse === "token" || cache.shape.pageSize === options.blockSize,
       "pages and prompt blocks differ in size",
     );
     this.#cache = cache;
     this.#blockSize = options.blockSize;
+    this.#maxBlocks = options.maxBlocks;
     this.#numPlaces = options.numPlaces;
   }
 
@@ -63,8 +72,8 @@ export class Scheduler {
     this.#waiting.push(request);
   }
 
-  /** Removes canceled requests, admits waiting ones, and returns the next prompt block; null if no prompt is left. */
-  nextPromptBlock(): PromptBlock | null {
+  /** Removes canceled requests, admits waiting ones, and returns the next prompt blocks; null if no prompt is left. */
+  nextPromptBlocks(): PromptBlocks | null {
     for (const request of this.requests()) {
       if (request.canceled) this.#remove(request);
     }
@@ -76,7 +85,9 @@ export class Scheduler {
     // The last token is never taken from the cache, because its hidden state is needed.
     prompt.numCached += prompt.table.lookUpPrefix(prompt.tokenIds.slice(0, -1));
     const start = prompt.table.numPositions;
-    return { request, tokenIds: prompt.tokenIds.slice(start, start + this.#blockSize) };
+    // More than one block would delay the tokens of others.
+    const numBlocks = this.#decoding.length === 0 ? this.#maxBlocks : 1;
+    return { request, tokenIds: prompt.tokenIds.slice(start, start + numBlocks * this.#blockSize) };
   }
 
   /**

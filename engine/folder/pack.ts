@@ -165,7 +165,7 @@ export const BODY_DATA_FILE = "body.onnx.data";
 export const WEIGHTS_FILE = "weights.bin";
 
 /** Increased with every change to the output of a conversion, so that cached packs are converted again. */
-export const FORMAT_VERSION = 4;
+export const FORMAT_VERSION = 5;
 
 /** Subfolder of the cache with a file for each pack that has been verified. */
 const VERIFIED_FOLDER = "verified";

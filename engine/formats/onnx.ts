@@ -73,10 +73,11 @@ export interface Graph {
   readonly initializers: readonly Initializer[];
 }
 
-/** An input or output of the graph. In `shape`, a string is the name of a dimension known only at run time. */
+/** An input or output of the graph. */
 export interface ValueInfo {
   readonly name: string;
-  readonly shape: readonly (number | string)[];
+  /** A string is the name of a dimension known only at run time; null declares no shape. */
+  readonly shape: readonly (number | string)[] | null;
   /** f32 unless given. */
   readonly dataType?: DataType;
 }
@@ -312,11 +313,9 @@ function encodableAttribute(name: string, attribute: Attribute): object {
 }
 
 function valueInfo(value: ValueInfo): object {
-  const dim = value.shape.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
-  return {
-    name: value.name,
-    type: { tensorType: { elemType: ONNX_DATA_TYPE[value.dataType ?? "f32"], shape: { dim } } },
-  };
+  const dim = value.shape?.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+  const elemType = ONNX_DATA_TYPE[value.dataType ?? "f32"];
+  return { name: value.name, type: { tensorType: dim === undefined ? { elemType } : { elemType, shape: { dim } } } };
 }
 
 /** Returns the tag and length that precede a length-delimited field. */

@@ -29,7 +29,7 @@ export interface MemoryEstimate {
   readonly scratch: number;
   /** Weights that ONNX Runtime holds in the profile `fast`. */
   readonly body: number;
-  /** Inputs and scores of ONNX Runtime for one full context while it runs a prompt block; small for short prompts. */
+  /** Keys, values and scores of ONNX Runtime for one full context while it runs a prompt; small for short prompts. */
   readonly copies: number;
   /** The program, the tokenizer's tables, and ONNX Runtime itself. */
   readonly program: number;
@@ -55,10 +55,10 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
     parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)),
   );
   const body = profile === "exact" ? 0 : Math.ceil(inLayers * (format === "f32" ? 4 : INTEGER_BODY_BYTES));
-  // A copy of all keys and values before the block, and two rows of scores per position and head of the block.
-  const scores =
-    2 * 4 * numHeads * LIMITS.promptBlockTokens * LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
-  const copies = profile === "exact" ? 0 : keysAndValues + scores;
+  // Keys and values that the body appends to, half as many that it has outgrown, and the scores of a block.
+  const numPositions = LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
+  const scores = Math.max(LIMITS.maxScoresBytes, 4 * numHeads * LIMITS.promptBlockTokens * numPositions);
+  const copies = profile === "exact" ? 0 : 1.5 * keysAndValues + scores;
   const program = PROGRAM_BYTES + vocabSize * TOKEN_BYTES + (profile === "exact" ? 0 : ONNX_RUNTIME_BYTES);
   return {
     weights,

@@ -116,6 +116,7 @@ export class ModelRuntime {
       promptRunner,
       tokenRunner,
       blockSize: runners.blockSize,
+      maxBlocks: runners.maxBlocks,
       lmHead: lmHead === null ? new GraphLogits(kernels, head) : new LMHead(kernels, lmHead, head),
       cache: createCache(kernels, runners, options),
       vocabulary,

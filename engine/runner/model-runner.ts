@@ -29,6 +29,8 @@ export interface ForwardPass {
   readonly tokenIds: readonly number[];
   /** Holds the positions before these tokens; after the pass it also holds these tokens. */
   readonly table: KVTable;
+  /** True if no pass of this sequence follows, so that the runner gives back what it keeps for one. */
+  readonly isLast?: boolean;
 }
 
 export interface ModelRunner {

@@ -1,17 +1,18 @@
 /**
  * Runs the blocks of a prompt: a pack's ONNX body in ONNX Runtime.
  *
- * All blocks have the same shape and start at multiples of the block size (the last block of a prompt is padded, and
- * the padding discarded), so the result of a position does not depend on the length of the prompt. Keys and values
- * belong to the engine: the past is an input, and only the new positions are outputs. A block fills a page, and the
- * body takes and returns keys and values in the layout of a page, so they are only copied.
+ * Blocks start at multiples of the block size, and a run holds whole blocks (the last block of a prompt is padded, and
+ * the padding discarded), so the result of a position does not depend on the length of the prompt. The body reads and
+ * appends keys and values in memory of the runner, which it gets as input and as output, so nothing is copied there; a
+ * block's keys and values are then copied to the pages of the cache.
  */
 
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
 import { RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
 import { readOnnxFile } from "../formats/index.js";
-import type { EachTokenRunner, ForwardPass, ModelRunner } from "./model-runner.js";
+import type { EachTokenRunner, ForwardPass, KVTable, ModelRunner } from "./model-runner.js";
 import { graphError, openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 /** Looks up the embedding of a token and writes it to `target`, f32 [hidden_size]. */
@@ -35,21 +36,20 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   readonly #session: Session;
   readonly #options: OnnxRunnerOptions;
   readonly #rope: RotaryEmbedding;
-  readonly #outputNames: string[];
-  /** Staging buffers for past keys and values of each layer, kept between calls. */
-  readonly #past: Record<Plane, Float32Array>[];
+  /** Dimension of a head in the body, which pads each half of a head with zeros. */
+  readonly #bodyHeadDim: number;
+  #angles: Angles = { numPositions: 0, cos: new Float32Array(0), sin: new Float32Array(0) };
+  #staged: StagedSequence | null = null;
 
   private constructor(session: Session, options: OnnxRunnerOptions) {
     this.#session = session;
     this.#options = options;
     this.#rope = new RotaryEmbedding(options.config);
-    const layers = Array.from({ length: options.config.numLayers }, (_, layer) => layer);
-    this.#outputNames = ["hidden", ...layers.flatMap((layer) => PLANES.map((plane) => `${plane}.${layer}`))];
-    this.#past = layers.map(() => ({ key: new Float32Array(0), value: new Float32Array(0) }));
+    this.#bodyHeadDim = Math.ceil(options.config.headDim / 16) * 16;
   }
 
   /**
-   * Opens the body and runs four positions, the smallest block, so that a body that cannot run is refused here.
+   * Opens the body and runs one position, so that a body that cannot run is refused here.
    * @throws EngineError `invalid_model` with the error of ONNX Runtime
    */
   static async load(options: OnnxRunnerOptions): Promise<OnnxRunner> {
@@ -76,22 +76,19 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     return last;
   }
 
-  /** Runs one block: a pass holds 1 to blockSize tokens. */
-  async forwardEach({ tokenIds, table }: ForwardPass): Promise<Float32Array> {
+  async forwardEach({ tokenIds, table, isLast }: ForwardPass): Promise<Float32Array> {
     const { blockSize, config } = this.#options;
-    const count = tokenIds.length;
-    const start = table.numPositions;
-    assert(count >= 1 && count <= blockSize, "a block must hold 1 to blockSize tokens");
-    assert(start % blockSize === 0, "a prompt block must start at a multiple of the block size");
-
-    const outputs = await this.#session.run(this.#feeds(tokenIds, start, table.pages, blockSize), this.#outputNames);
-
-    table.extend(count);
-    const page = table.pages[start / blockSize]!;
-    for (let layer = 0; layer < config.numLayers; layer++) {
-      for (const plane of PLANES) this.#inPage(page, layer, plane).set(floats(outputs, `${plane}.${layer}`));
+    assert(tokenIds.length >= 1, "a pass holds at least one token");
+    assert(table.numPositions % blockSize === 0, "a prompt block must start at a multiple of the block size");
+    const hidden = new Float32Array(tokenIds.length * config.hiddenSize);
+    for (let done = 0; done < tokenIds.length;) {
+      const numRows = blockSize * this.#numBlocks(table.numPositions + tokenIds.length - done);
+      const some = tokenIds.slice(done, done + numRows);
+      hidden.set(await this.#runBlocks(some, table), done * config.hiddenSize);
+      done += some.length;
     }
-    return floats(outputs, "hidden").subarray(0, count * config.hiddenSize);
+    if (isLast === true) this.#staged = null;
+    return hidden;
   }
 
   async release(): Promise<void> {
@@ -101,84 +98,175 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   /** Checks the sizes of all outputs, which shows a body of another model. */
   async #probe(): Promise<void> {
     const { bodyPath, config } = this.#options;
-    const outputs = await this.#session.run(this.#feeds([0], 0, [], KEY_GROUP), this.#outputNames);
-    for (const name of this.#outputNames) {
-      const length = KEY_GROUP * (name === "hidden" ? config.hiddenSize : config.numKvHeads * config.headDim);
-      const data = outputs[name]?.data;
-      if (data instanceof Float32Array && data.length === length) continue;
-      const given = `${outputs[name]?.type ?? "no output"} [${outputs[name]?.dims.join(", ") ?? ""}]`;
-      throw new EngineError("invalid_model", `${bodyPath}: ${name} is ${given}, not ${length} numbers of float32`);
-    }
+    const outputs = await this.#run([0], 1, 0, this.#room(1));
+    const { data, type, dims } = outputs["hidden"] ?? { data: null, type: "no output", dims: [] };
+    if (data instanceof Float32Array && data.length === config.hiddenSize) return;
+    const given = `${type} [${dims.join(", ")}]`;
+    throw new EngineError(
+      "invalid_model",
+      `${bodyPath}: hidden is ${given}, not ${config.hiddenSize} numbers of float32`,
+    );
   }
 
-  #feeds(tokenIds: readonly number[], start: number, pages: readonly Address[], rows: number): Record<string, Tensor> {
-    const { embed } = this.#options;
-    const { hiddenSize, headDim, numKvHeads, numLayers } = this.#options.config;
-    const halfDim = headDim / 2;
+  /** Returns the number of blocks that run together up to position `end`; the scores of more would take much memory. */
+  #numBlocks(end: number): number {
+    const { blockSize, config } = this.#options;
+    const scoresBytes = 4 * config.numHeads * blockSize * end;
+    return Math.max(1, Math.min(LIMITS.maxPromptBlocks, Math.floor(LIMITS.maxScoresBytes / scoresBytes)));
+  }
+
+  /** Runs the blocks that hold some tokens. */
+  async #runBlocks(tokenIds: readonly number[], table: KVTable): Promise<Float32Array> {
+    const { blockSize, config } = this.#options;
+    const start = table.numPositions;
+    const end = start + tokenIds.length;
+    const rows = Math.ceil(tokenIds.length / blockSize) * blockSize;
+    const staging = this.#stage(table, start, start + rows);
+    const outputs = await this.#run(tokenIds, rows, start, staging);
+
+    table.extend(tokenIds.length);
+    for (let position = start; position < end; position += blockSize)
+      this.#copyBlock(staging, position, table.pages[position / blockSize]!, "to page");
+    this.#staged = { ...staging, table, numPositions: end };
+    return floats(outputs, "hidden").subarray(0, tokenIds.length * config.hiddenSize);
+  }
+
+  /** Runs `rows` positions from `start` on; the last ones are padding. */
+  #run(tokenIds: readonly number[], rows: number, start: number, staging: Staging): Promise<Outputs> {
+    const { embed, config } = this.#options;
+    const { hiddenSize, numKvHeads } = config;
     const embeddings = new Float32Array(rows * hiddenSize);
-    const cos = new Float32Array(rows * halfDim);
-    const sin = new Float32Array(rows * halfDim);
-    for (let row = 0; row < rows; row++) {
-      const tokenId = tokenIds[row];
-      if (tokenId !== undefined) embed(tokenId, embeddings.subarray(row * hiddenSize, (row + 1) * hiddenSize));
-      this.#rope.fill(
-        start + row,
-        cos.subarray(row * halfDim, (row + 1) * halfDim),
-        sin.subarray(row * halfDim, (row + 1) * halfDim),
-      );
-    }
+    for (const [row, tokenId] of tokenIds.entries())
+      embed(tokenId, embeddings.subarray(row * hiddenSize, (row + 1) * hiddenSize));
+    const { cos, sin, numPositions } = this.#anglesFor(start + rows);
+    const halfDim = this.#bodyHeadDim / 2;
     const feeds: Record<string, Tensor> = {
       inputs_embeds: new Tensor("float32", embeddings, [rows, hiddenSize]),
-      rope_cos: new Tensor("float32", cos, [rows, halfDim]),
-      rope_sin: new Tensor("float32", sin, [rows, halfDim]),
-      attention_bias: new Tensor("float32", causalBias(rows, start), [rows, start + rows]),
+      rope_cos: new Tensor("float32", cos, [numPositions, halfDim]),
+      rope_sin: new Tensor("float32", sin, [numPositions, halfDim]),
+      last_position: new Tensor("int32", Int32Array.of(start + rows - 1), [1]),
+      num_positions: new Tensor("int32", Int32Array.of(start + rows), []),
     };
-    const past = pages.slice(0, start / rows);
-    for (let layer = 0; layer < numLayers; layer++) {
-      const keys = this.#readPages(past, layer, "key");
-      const values = this.#readPages(past, layer, "value");
-      feeds[`past_key.${layer}`] = new Tensor("float32", keys, [numKvHeads, start / KEY_GROUP, headDim, KEY_GROUP]);
-      feeds[`past_value.${layer}`] = new Tensor("float32", values, [numKvHeads, start, headDim]);
-    }
-    return feeds;
-  }
-
-  /** Copies the keys or values of one layer from all pages, rearranged from [page][head] to [head][page]. */
-  #readPages(pages: readonly Address[], layer: number, plane: Plane): Float32Array {
-    const { numKvHeads, headDim } = this.#options.config;
-    const length = this.#options.blockSize * headDim;
-    const needed = pages.length * numKvHeads * length;
-    const buffers = this.#past[layer]!;
-    if (buffers[plane].length < needed) buffers[plane] = new Float32Array(2 * needed);
-    const past = buffers[plane].subarray(0, needed);
-    for (const [index, page] of pages.entries()) {
-      const heads = this.#inPage(page, layer, plane);
-      for (let head = 0; head < numKvHeads; head++) {
-        past.set(heads.subarray(head * length, (head + 1) * length), (head * pages.length + index) * length);
+    const fetches: Record<string, Tensor | null> = { hidden: null };
+    for (const [layer, planes] of staging.layers.entries()) {
+      for (const plane of PLANES) {
+        const tensor = new Tensor("float32", planes[plane], [1, numKvHeads, staging.capacity, this.#bodyHeadDim]);
+        feeds[`past_${plane}.${layer}`] = tensor;
+        fetches[`${plane}.${layer}`] = tensor;
       }
     }
-    return past;
+    return this.#session.run(feeds, fetches);
   }
 
-  /** Returns the keys or values of one layer in a page, f32 [kv_heads, blockSize * head_dim] (kernels/layout.md). */
-  #inPage(page: Address, layer: number, plane: Plane): Float32Array {
-    const { numKvHeads, headDim } = this.#options.config;
-    const length = numKvHeads * this.#options.blockSize * headDim;
-    return this.#options.kernels.f32(page + (layer * PLANES.length + PLANES.indexOf(plane)) * length * 4, length);
+  /** Returns the angles of at least `count` positions. */
+  #anglesFor(count: number): Angles {
+    if (this.#angles.numPositions >= count) return this.#angles;
+    const numPositions = Math.max(count, 2 * this.#angles.numPositions);
+    const halfDim = this.#bodyHeadDim / 2;
+    const cos = new Float32Array(numPositions * halfDim);
+    const sin = new Float32Array(numPositions * halfDim);
+    for (let position = 0; position < numPositions; position++) {
+      const [from, to] = [position * halfDim, position * halfDim + this.#options.config.headDim / 2];
+      this.#rope.fill(position, cos.subarray(from, to), sin.subarray(from, to));
+    }
+    this.#angles = { numPositions, cos, sin };
+    return this.#angles;
+  }
+
+  /** Returns memory with the keys and values of the positions before `start`, and room up to `end`. */
+  #stage(table: KVTable, start: number, end: number): Staging {
+    const { blockSize, config } = this.#options;
+    const last = this.#staged;
+    // The memory is in use until the run ends; if the run fails, it is not used again.
+    this.#staged = null;
+    const isContinued = last !== null && last.table === table && last.numPositions === start;
+    if (isContinued && last.capacity >= end) return last;
+    const most = Math.ceil(config.contextLength / blockSize) * blockSize;
+    const capacity = Math.max(end, isContinued ? Math.min(2 * last.capacity, most) : 0);
+    const staging = last !== null && last.capacity >= capacity ? last : this.#room(capacity);
+    for (let position = 0; position < start; position += blockSize)
+      this.#copyBlock(staging, position, table.pages[position / blockSize]!, "from page");
+    return staging;
+  }
+
+  #room(capacity: number): Staging {
+    const { numLayers, numKvHeads } = this.#options.config;
+    const length = numKvHeads * capacity * this.#bodyHeadDim;
+    const layers = Array.from({ length: numLayers }, () => ({
+      key: new Float32Array(length),
+      value: new Float32Array(length),
+    }));
+    return { capacity, layers };
+  }
+
+  /** Copies the keys and values of one block between the memory of the body and a page (kernels/layout.md). */
+  #copyBlock(staging: Staging, position: number, page: Address, direction: "to page" | "from page"): void {
+    const { blockSize, kernels, config } = this.#options;
+    const { headDim, numKvHeads } = config;
+    const length = blockSize * headDim;
+    const bodyLength = blockSize * this.#bodyHeadDim;
+    let address = page;
+    for (const planes of staging.layers) {
+      for (const plane of PLANES) {
+        for (let head = 0; head < numKvHeads; head++, address += 4 * length) {
+          const first = (head * staging.capacity + position) * this.#bodyHeadDim;
+          const inBody = planes[plane].subarray(first, first + bodyLength);
+          copyHead(plane, direction, kernels.f32(address, length), inBody, headDim);
+        }
+      }
+    }
   }
 }
 
-/** Keys are stored in groups of this many positions: f32 [positions / 4][head_dim][4]. */
+interface Angles {
+  readonly numPositions: number;
+  /** f32 [numPositions, bodyHeadDim / 2] */
+  readonly cos: Float32Array;
+  readonly sin: Float32Array;
+}
+
+/** Memory in which the body reads and appends keys and values: f32 [kv_heads, capacity, bodyHeadDim] for each plane. */
+interface Staging {
+  /** Positions for which there is room. */
+  readonly capacity: number;
+  readonly layers: readonly Readonly<Record<Plane, Float32Array>>[];
+}
+
+/** The sequence whose keys and values are in memory of the body. */
+interface StagedSequence extends Staging {
+  readonly table: KVTable;
+  readonly numPositions: number;
+}
+
+/** Keys are stored in groups of this many positions in a page: f32 [positions / 4][head_dim][4]. */
 const KEY_GROUP = 4;
 
-/** Returns the additive causal mask, f32 [rows, past + rows]: row r sees the past and rows 0 to r. */
-function causalBias(rows: number, past: number): Float32Array {
-  const hidden = -3e38;
-  const bias = new Float32Array(rows * (past + rows));
-  for (let row = 0; row < rows; row++) {
-    bias.fill(hidden, row * (past + rows) + past + row + 1, (row + 1) * (past + rows));
+function copyHead(
+  plane: Plane,
+  direction: "to page" | "from page",
+  inPage: Float32Array,
+  inBody: Float32Array,
+  headDim: number,
+): void {
+  const numPositions = inPage.length / headDim;
+  const half = headDim / 2;
+  const bodyHalf = inBody.length / numPositions / 2;
+  const toPage = direction === "to page";
+  if (plane === "value" && half === bodyHalf) {
+    if (toPage) inPage.set(inBody);
+    else inBody.set(inPage);
+    return;
   }
-  return bias;
+  const stride = plane === "key" ? KEY_GROUP : 1;
+  for (let position = 0; position < numPositions; position++) {
+    const group = position % stride;
+    for (let i = 0; i < headDim; i++) {
+      const place = (position - group) * headDim + i * stride + group;
+      const bodyPlace = position * 2 * bodyHalf + (i < half ? i : i - half + bodyHalf);
+      if (toPage) inPage[place] = inBody[bodyPlace]!;
+      else inBody[bodyPlace] = inPage[place]!;
+    }
+  }
 }
 
 function floats(outputs: Outputs, name: string): Float32Array {

@@ -16,7 +16,7 @@ import type { EachTokenRunner, ModelRunner, PrefixReuse, Profile } from "./model
 import { WasmRunner } from "./wasm-runner.js";
 
 export interface ModelRunners {
-  /** Runs prompts, one block per call. */
+  /** Runs prompts, at most `maxBlocks` blocks per call. */
   readonly promptRunner: ModelRunner;
   /** Runs generated tokens. */
   readonly tokenRunner: ModelRunner;
@@ -24,6 +24,8 @@ export interface ModelRunners {
   readonly lmHead: PackedMatrix | null;
   /** Tokens per prompt block, and positions per KV cache page. */
   readonly blockSize: number;
+  /** Blocks of a prompt that one call may hold. */
+  readonly maxBlocks: number;
   /** Bytes per KV cache page in the runners' layout. */
   readonly pageByteLength: number;
   /** Part of a computed prompt that other requests may reuse. */
@@ -71,6 +73,7 @@ export async function openPackRunners(
     tokenRunner,
     lmHead: weights.lmHead,
     blockSize: pageSize,
+    maxBlocks: profile === "exact" ? 1 : LIMITS.maxPromptBlocks,
     pageByteLength: kvPageByteLength({ ...config, pageSize, kvFormat: kvCache }),
     // Results of ONNX Runtime depend on the block in which they are computed; results of the kernels do not.
     reuse: profile === "exact" ? "token" : "block",
@@ -97,6 +100,7 @@ async function graphRunners(
       tokenRunner: runner,
       lmHead: head === null ? null : await loadHead(head, kernels),
       ...page,
+      maxBlocks: 1,
       reuse: "block",
     };
   } catch (error) {

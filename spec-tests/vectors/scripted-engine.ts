@@ -48,6 +48,7 @@ export async function answer({
     promptRunner: runner,
     tokenRunner: runner,
     blockSize: PAGE_SIZE,
+    maxBlocks: 1,
     lmHead: headOf(kernels, rows, vocabSize, (tokenId) => tokenizer.hasToken(tokenId)),
     cache: new KVCache(kernels, { pageSize: PAGE_SIZE, pageByteLength: 4, maxPages: 16, reuse: "token" }),
     vocabulary: tokenizer,
