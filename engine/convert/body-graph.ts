@@ -45,7 +45,7 @@ export interface WeightPart {
 
 /** Builds the graph. `bodyInputs` and `bodyOutputs` define its inputs and outputs. */
 export function bodyGraph(config: ModelConfig, weights: ModelWeights, format: MatrixFormat): BodyGraph {
-  const body = new GraphBuilder(format, config.numLayers);
+  const body = new GraphBuilder(format);
   let residual = "inputs_embeds";
   let normed = body.rmsNorm(residual, weights.layers[0]!.inputNorm, config.normEpsilon);
   for (const [index, layer] of weights.layers.entries()) {
@@ -264,10 +264,7 @@ class GraphBuilder {
   readonly #constants = new Set<string>();
   #zeroPointsName: string | null = null;
 
-  constructor(
-    readonly format: MatrixFormat,
-    readonly numLayers: number,
-  ) {}
+  constructor(readonly format: MatrixFormat) {}
 
   node(
     opType: string,
@@ -349,11 +346,10 @@ class GraphBuilder {
     return bias === null ? whole : this.op("Add", [whole, this.#vector(bias)], `${values}.biased`);
   }
 
-  /** Splits the inner width into slices of whole quantization blocks, except the last; a float body has one slice. */
+  /** Splits the inner width of a narrow feed-forward into slices of whole quantization blocks, except the last. */
   innerSlices(width: number): { first: number; count: number }[] {
-    const numSlices = Math.min(MAX_INNER_SLICES, Math.max(1, Math.floor(MAX_SLICED_LAYERS / this.numLayers)));
-    const blocks = Math.ceil(width / QUANTIZATION_BLOCK / numSlices);
-    const step = this.format === "f32" ? width : blocks * QUANTIZATION_BLOCK;
+    const numSlices = this.format === "f32" || width >= WIDE ? 1 : MAX_INNER_SLICES;
+    const step = Math.ceil(width / QUANTIZATION_BLOCK / numSlices) * QUANTIZATION_BLOCK;
     return Array.from({ length: Math.ceil(width / step) }, (_, i) => ({
       first: i * step,
       count: Math.min(step, width - i * step),
@@ -426,11 +422,11 @@ const ZERO_POINT = 128;
 /**
  * Maximum number of slices of the feed-forward's inner values, which have the widest range of all. Each slice has its
  * own scales, for the activations and for the weights that they are multiplied with: eight slices halve the divergence of
- * the body from the kernels. ONNX Runtime takes time quadratic in the number of nodes to open a body, so deep models,
- * which are also the wide ones, get fewer slices.
+ * the body from the kernels.
  */
 const MAX_INNER_SLICES = 8;
-const MAX_SLICED_LAYERS = 48;
+/** Width from which there is one slice: a row averages over more values, and products of narrow slices are slow. */
+const WIDE = 1024;
 /** A score so low that its share is 0. */
 const NO_SHARE = -3e38;
 /** Smallest divisor, used for a row of zeros such as the padding of a block. */

@@ -986,14 +986,13 @@ async function firstHidden(bodyPath: string): Promise<Float32Array> {
   const session = await ort.InferenceSession.create(bodyPath, { executionProviders: ["cpu"], logSeverityLevel: 3 });
   const feeds: Record<string, ort.Tensor> = {
     inputs_embeds: tensor([4, 48], Math.cos),
-    rope_cos: tensor([4, 6], () => 1),
-    rope_sin: tensor([4, 6], () => 0),
-    attention_bias: tensor([4, 4], () => 0),
+    rope_cos: tensor([4, 8], () => 1),
+    rope_sin: tensor([4, 8], () => 0),
+    last_position: new ort.Tensor("int32", Int32Array.of(3), [1]),
+    num_positions: new ort.Tensor("int32", Int32Array.of(4), []),
   };
-  for (const layer of [0, 1]) {
-    feeds[`past_key.${layer}`] = tensor([2, 0, 12, 4], () => 0);
-    feeds[`past_value.${layer}`] = tensor([2, 0, 12], () => 0);
-  }
+  for (const layer of [0, 1])
+    for (const plane of ["key", "value"]) feeds[`past_${plane}.${layer}`] = tensor([1, 2, 4, 16], () => 0);
   const { hidden } = await session.run(feeds);
   await session.release();
   return hidden!.data as Float32Array;
