@@ -5,6 +5,6 @@ export type { DecoderLayer, DecoderRow, KVFormat } from "./decoder.js";
 export { InvalidLogitsError, Kernels } from "./kernels.js";
 export type { Address, LogitAdjustments, LogprobsMode, PackedMatrix, SampledToken, SampleRequest } from "./kernels.js";
 export { PACK_ROWS, QUANTIZATION_BLOCK } from "./layout.js";
-export { KernelFailure, type KernelVariant } from "./load.js";
+export { KernelChoiceError, KernelFailure, type KernelVariant } from "./load.js";
 export { dequantize, pack, packedByteLength, quantize } from "./quantize.js";
 export type { FloatMatrix, MatrixFormat, QuantizedFormat, QuantizedMatrix } from "./quantize.js";

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from "vitest";
 
-import { loadKernels } from "./load.js";
+import { KernelChoiceError, loadKernels } from "./load.js";
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -21,7 +21,9 @@ it("loads the fastest build without a name; a comparison decides between the two
 
 it("refuses an unknown name", async () => {
   vi.stubEnv("TOUCHSTONE_KERNELS", "fast");
-  await expect(loadKernels(null)).rejects.toThrow('TOUCHSTONE_KERNELS is "fast"; it can be dot, relaxed, simd, scalar');
+  await expect(loadKernels(null)).rejects.toThrow(
+    new KernelChoiceError('TOUCHSTONE_KERNELS must be dot, relaxed, simd, scalar or unset. Given: "fast"'),
+  );
 });
 
 it.runIf(isNode20)("refuses the build dot in Node 20, whose compilers disagree about its product", async () => {

@@ -42,15 +42,19 @@ export async function loadKernels(variant: KernelVariant | null): Promise<Loaded
     const loaded = await instantiate(candidate);
     if (loaded !== null) return loaded;
   }
-  const origin = variant === null && wanted !== null ? ", which TOUCHSTONE_KERNELS names" : "";
-  throw new Error(`This JavaScript engine cannot run the ${candidates.join(", ")} build of the kernels${origin}`);
+  const problem = `This JavaScript engine cannot run the ${candidates.join(", ")} build of the kernels`;
+  if (variant === null && wanted !== null) throw new KernelChoiceError(`${problem}, which TOUCHSTONE_KERNELS names`);
+  throw new Error(problem);
 }
 
 function namedVariant(): KernelVariant | null {
   const name = process.env["TOUCHSTONE_KERNELS"];
   if (name === undefined || name === "") return null;
   const variant = VARIANTS.find((each) => each === name);
-  if (variant === undefined) throw new Error(`TOUCHSTONE_KERNELS is "${name}"; it can be ${VARIANTS.join(", ")}`);
+  if (variant === undefined)
+    throw new KernelChoiceError(
+      `TOUCHSTONE_KERNELS must be ${VARIANTS.join(", ")} or unset. Given: ${JSON.stringify(name)}`,
+    );
   return variant;
 }
 
@@ -134,6 +138,11 @@ async function readBuild(variant: KernelVariant): Promise<{ bytes: Uint8Array<Ar
 function checkLayout(variant: KernelVariant, { layout }: Record<string, unknown>): void {
   if ((layout as { value: unknown } | undefined)?.value === LAYOUT) return;
   throw new Error(`The ${variant} build of the kernels was compiled with another layout.ts: run "npm run build"`);
+}
+
+/** Thrown if TOUCHSTONE_KERNELS names a build that does not exist, or that this JavaScript engine cannot run. */
+export class KernelChoiceError extends Error {
+  override readonly name = "KernelChoiceError";
 }
 
 /** Thrown if a kernel trapped or a thread died: their memory cannot be trusted, and nothing runs afterwards. */

@@ -4,7 +4,7 @@
  */
 
 import { fork, type ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import type { Engine, EngineModule, EngineOptions, Prompt } from "./engine.js";
@@ -20,6 +20,8 @@ export interface GenerateResult {
   readonly firstTokenMs: number;
   /** Rate of all sequences together, while all of them generate. null if one ended before another began. */
   readonly tokensPerSecond: number | null;
+  /** Share of the threads' time in which they were ready and waited for a processor; null where it is not known. */
+  readonly waitingShare: number | null;
   /** Generated token ids of each sequence. */
   readonly tokenIds: readonly (readonly number[])[];
 }
@@ -134,6 +136,7 @@ function answerCalls(): void {
 
 async function timedGenerate(engine: Engine, prompts: readonly Prompt[], numTokens: number): Promise<GenerateResult> {
   const arrivals: { atMs: number; sequence: number; count: number }[] = [];
+  const before = threadTimes();
   const startMs = performance.now();
   const tokenIds = await engine.generate(prompts, numTokens, (sequence, count) =>
     arrivals.push({ atMs: performance.now(), sequence, count }),
@@ -143,11 +146,29 @@ async function timedGenerate(engine: Engine, prompts: readonly Prompt[], numToke
   const firstEndedMs = Math.min(...ofSequence.map((own) => own.at(-1)!.atMs));
   const between = arrivals.filter(({ atMs }) => atMs > allBeganMs && atMs <= firstEndedMs);
   const numBetween = between.reduce((sum, { count }) => sum + count, 0);
+  const after = threadTimes();
+  const [running, waiting] = [after.running - before.running, after.waiting - before.waiting];
   return {
     firstTokenMs: arrivals[0]!.atMs - startMs,
+    waitingShare: running > 0 ? waiting / (running + waiting) : null,
     tokensPerSecond: numBetween === 0 ? null : (1000 * numBetween) / (firstEndedMs - allBeganMs),
     tokenIds,
   };
+}
+
+/** Returns the nanoseconds for which all threads have run, and for which they have waited for a processor (Linux). */
+function threadTimes(): { running: number; waiting: number } {
+  const times = { running: 0, waiting: 0 };
+  try {
+    for (const thread of readdirSync("/proc/self/task")) {
+      const [running, waiting] = readFileSync(`/proc/self/task/${thread}/schedstat`, "latin1").split(" ").map(Number);
+      times.running += running!;
+      times.waiting += waiting!;
+    }
+  } catch {
+    // Not Linux, or a thread has just ended.
+  }
+  return times;
 }
 
 /**

@@ -29,6 +29,9 @@ export interface Report {
     readonly platform: string;
     /** Processes that ran or waited for a processor before each round, as a mean over a minute. */
     readonly loads: readonly number[];
+    /** Measurements that were repeated because the engine's threads waited for processors, and those that still did. */
+    readonly repeats: number;
+    readonly starved: number;
   };
   readonly node: string;
   readonly commit: string;
@@ -111,6 +114,11 @@ export function jsonOf(report: Report): object {
   return { ratios, spreads, ...report };
 }
 
+function repeatsOf({ repeats, starved }: Report["machine"]): string {
+  if (repeats === 0) return "No engine waited for processors for more than a tenth of its threads' time.";
+  return `${repeats} measurements were repeated, because the engine had waited for processors for more than a tenth of its threads' time; ${starved} results are of engines that still did.`;
+}
+
 export function markdownOf(report: Report): string {
   const { engines, machine } = report;
   const contexts = contextsOf(engines);
@@ -155,7 +163,7 @@ export function markdownOf(report: Report): string {
     `# ${titleOf(report)}`,
     "",
     `${machine.numCores} cores, ${machine.platform}, Node ${report.node}, threads: ${report.numThreads}.`,
-    `Medians of ${report.rounds} rounds in turns; commit ${report.commit}, ${report.date}. Mean load of the machine before each round, with the bench's own: ${report.machine.loads.map((load) => load.toFixed(1)).join(", ")}.`,
+    `Medians of ${report.rounds} rounds in turns; commit ${report.commit}, ${report.date}. Mean load of the machine before each round, with the bench's own: ${report.machine.loads.map((load) => load.toFixed(1)).join(", ")}. ${repeatsOf(report.machine)}`,
     `${engines.map(({ name, version }) => `${name}: ${version}`).join("; ")}.`,
     "",
     ...table,

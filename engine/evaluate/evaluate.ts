@@ -4,12 +4,12 @@
  * Only the hidden states of one window and a few rows of logits are in memory at a time.
  */
 
-import { Kernels } from "../../kernels/index.js";
+import type { Kernels } from "../../kernels/index.js";
 import { KVCache, LMHead } from "../core/index.js";
 import { assert, EngineError } from "../errors.js";
 import type { ModelPack } from "../folder/index.js";
 import type { Model } from "../model/index.js";
-import { openPackRunners, type EachTokenRunner, type ModelRunner, type Profile } from "../runner/index.js";
+import { openKernels, openPackRunners, type EachTokenRunner, type ModelRunner, type Profile } from "../runner/index.js";
 import { Tokenizer } from "../text/index.js";
 import { DivergenceMeter, type Divergence } from "./divergence.js";
 
@@ -157,7 +157,7 @@ class OpenPack {
   }
 
   static async open(pack: ModelPack, profiles: ReadonlySet<Profile>, numThreads: number): Promise<OpenPack> {
-    const kernels = await Kernels.load({ numThreads });
+    const kernels = await openKernels(numThreads);
     try {
       const profile = profiles.has("fast") ? "fast" : "exact";
       return new OpenPack(pack, kernels, await openPackRunners(pack, kernels, { profile, kvCache: "f32", numThreads }));

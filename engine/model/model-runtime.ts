@@ -1,13 +1,13 @@
 /** A model in memory: weights, kernels and the token loop. It runs prepared requests (preparer.ts). */
 
-import { Kernels, type KVFormat, type LogprobsMode, type MatrixFormat } from "../../kernels/index.js";
+import type { Kernels, KVFormat, LogprobsMode, MatrixFormat } from "../../kernels/index.js";
 import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
 import { EngineError } from "../errors.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
 import { LoadedGrammars } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
 import { AnswerMask, AnswerVocabulary, markupOf, TextStream } from "../message/index.js";
-import { openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
+import { openKernels, openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
 import { readTokens, Vocabulary } from "../text/index.js";
 import { Answer } from "./answer.js";
 import type { EngineOptions } from "./load-options.js";
@@ -89,7 +89,7 @@ export class ModelRuntime {
     ),
   ): Promise<ModelRuntime> {
     if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
-    const kernels = await Kernels.load({ numThreads: options.numThreads });
+    const kernels = await openKernels(options.numThreads);
     try {
       return await ModelRuntime.#assemble(folder, vocabulary, options, kernels);
     } catch (error) {

@@ -2,4 +2,4 @@
 
 export type { EachTokenRunner, KVTable, ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
 export { ONNX_RUNTIME, onnxRuntimeProblem } from "./onnx-runtime.js";
-export { openPackRunners, openRunners, type ModelRunners } from "./open-runners.js";
+export { openKernels, openPackRunners, openRunners, type ModelRunners } from "./open-runners.js";

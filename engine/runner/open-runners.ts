@@ -3,7 +3,8 @@
 import {
   kvPageByteLength,
   packedByteLength,
-  type Kernels,
+  KernelChoiceError,
+  Kernels,
   type KVFormat,
   type PackedMatrix,
 } from "../../kernels/index.js";
@@ -43,6 +44,17 @@ export interface RunnerOptions {
   readonly profile: Profile;
   readonly kvCache: KVFormat;
   readonly numThreads: number;
+}
+
+/** Loads the kernels. @throws EngineError unsupported_value for a build that TOUCHSTONE_KERNELS names in vain */
+export async function openKernels(numThreads: number): Promise<Kernels> {
+  try {
+    return await Kernels.load({ numThreads });
+  } catch (error) {
+    if (error instanceof KernelChoiceError)
+      throw new EngineError("unsupported_value", error.message, null, { cause: error });
+    throw error;
+  }
 }
 
 /**

@@ -84,6 +84,16 @@ describe("doctor", () => {
     expect(of("hub cache").status).not.toBe("problem");
   });
 
+  test.each(["fast", "DOT"])("a build of the kernels that does not exist is a problem: %s", async (name) => {
+    const { code, of } = await findings({ TOUCHSTONE_KERNELS: name }, ["--offline"]);
+    expect(code).toBe(1);
+    expect(of("kernels")).toMatchObject({
+      status: "problem",
+      text: `TOUCHSTONE_KERNELS must be dot, relaxed, simd, scalar or unset. Given: "${name}"`,
+      fix: "unset TOUCHSTONE_KERNELS",
+    });
+  });
+
   test("an unreachable hub is a warning", async () => {
     const server = createServer();
     const endpoint = await listening(server);

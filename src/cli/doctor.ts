@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { Command } from "commander";
 
 import type { ModelConfig } from "../../engine/architecture/index.js";
-import { sizeText } from "../../engine/errors.js";
+import { EngineError, sizeText } from "../../engine/errors.js";
 import { loadModel, type Profile } from "../../engine/index.js";
 import { estimateMemory, machineMemory } from "../../engine/model/index.js";
 import { listModels } from "../../engine/models.js";
@@ -150,8 +150,10 @@ async function checkRun(profile: Profile): Promise<Omit<Finding, "name">> {
       : ok(text);
   } catch (error) {
     const reason = (error as Error).message.split("\n")[0]!;
-    const fix =
-      profile === "fast"
+    const isChoice = error instanceof EngineError && error.code === "unsupported_value";
+    const fix = isChoice
+      ? "unset TOUCHSTONE_KERNELS"
+      : profile === "fast"
         ? "onnxruntime-node must match this system: reinstall it, or use --profile exact, which does not need it"
         : 'install the package again; in a clone, run "npm run build"';
     return { status: "problem", text: reason, fix };
