@@ -270,7 +270,7 @@ function inputStep<W, A>(): usize {
   return isQ4<W>() ? 4 * sizeof<A>() : 4;
 }
 
-/** Returns the bytes of a block's activations that its steps begin at: `inputStep` times the number of steps. */
+/** Returns how far all steps of a block advance in its activations, in bytes: `inputStep` times the number of steps. */
 // @ts-ignore: decorator
 @inline
 function inputBytes<W, A>(): usize {
