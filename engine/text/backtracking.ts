@@ -13,10 +13,20 @@
  */
 
 /**
- * @returns for each repetition after which a match can fail, a pattern of the characters that it reads
+ * Characters that an expression may read before a match fails, because a repetition reads as many as there are. Both are
+ * patterns of one character.
+ */
+export interface Run {
+  /** The first character; null if it can be any, because the run may lie before the place of the match. */
+  readonly first: string | null;
+  readonly others: string;
+}
+
+/**
+ * @returns the runs of all repetitions after which a match can fail
  * @throws SyntaxError that says what can backtrack
  */
-export function checkBacktracking({ source }: RegExp): string[] {
+export function checkBacktracking({ source }: RegExp): Run[] {
   const parser = new Parser(source, EMPTY);
   const whole = parser.alternatives(0);
   const overlaps = overlapping();
@@ -88,6 +98,7 @@ class Parser {
 
   #quantified(depth: number): Expression {
     const start = this.#place;
+    const numLookarounds = this.lookarounds.length;
     const part = this.#term(depth);
     const quantifier = this.#match(/(?:[*+?]|\{(\d+)(,?)(\d*)\})\??/y);
     if (quantifier === null) return part;
@@ -105,7 +116,14 @@ class Parser {
       const parts = Array.from({ length: max }, () => copy(part));
       return { type: "sequence", parts: parts.map((each, i) => (i < min ? each : { type: "optional", part: each })) };
     }
-    return { type: "repeat", part, min: min === 0 ? 0 : 1, text: this.#source.slice(start, this.#place) };
+    const text = this.#source.slice(start, this.#place);
+    if (this.lookarounds.slice(numLookarounds).some((inner) => loopsOf(inner).length > 0))
+      throw new SyntaxError(`it repeats a lookaround that contains a repetition: ${text}`);
+    const repeat = { type: "repeat", part, min: min === 0 ? 0 : 1, text } as const;
+    if (min <= 1) return repeat;
+    // A match can fail because there are too few: another one must follow.
+    this.#numAtoms += atomsOf(part).length;
+    return { type: "sequence", parts: [repeat, copy(part)] };
   }
 
   #term(depth: number): Expression {
@@ -115,7 +133,9 @@ class Parser {
       this.#place++; // the closing parenthesis
       if (!/[=!]$/.test(group)) return inner;
       this.lookarounds.push(inner);
-      return this.#assertion === EMPTY ? EMPTY : { type: "sequence", parts: [inner, copy(this.#assertion)] };
+      if (this.#assertion === EMPTY) return EMPTY;
+      const before = group.startsWith("(?<") ? [copy(this.#assertion)] : [];
+      return { type: "sequence", parts: [...before, inner, copy(this.#assertion)] };
     }
     if (this.#match(/[\^$]|\\[bB]/y) !== null) return copy(this.#assertion);
     if (this.#match(/\\(?:[1-9]|k<)/y) !== null) throw new SyntaxError("it refers to what it matched before");
@@ -185,11 +205,12 @@ function checkRepetitions(expression: Expression, overlaps: Overlaps): void {
 /**
  * Checks that no repetition is followed by another one that can take over characters of it, unless the expression
  * matches once the second one is reached.
- * @returns for each repetition after which a match can fail, a pattern of the characters that it reads
+ * @returns the runs of all repetitions after which a match can fail
  */
-function checkChains(expression: Expression, overlaps: Overlaps): string[] {
+function checkChains(expression: Expression, overlaps: Overlaps): Run[] {
   const follow = new Follow();
-  const final = new Set(ends(expression, follow).last);
+  const { first, last } = ends(expression, follow);
+  const final = new Set(last);
   const loops = loopsOf(expression).map((loop) => ({ text: loop.text, atoms: new Set(atomsOf(loop)) }));
   const canFail = loops.filter(({ atoms }) => [...atoms].some((atom) => !final.has(atom)));
   const isOther = (atoms: ReadonlySet<Atom>) => (atom: Atom) =>
@@ -202,10 +223,32 @@ function checkChains(expression: Expression, overlaps: Overlaps): string[] {
         throw new SyntaxError(`two repetitions can share the same characters, and neither ends the match: ${text}`);
     }
   }
-  const read = canFail.map(
-    ({ atoms }) => new Set([...atoms].map(({ pattern }) => pattern).filter((each) => each !== "")),
-  );
-  return [...new Set(read.filter(({ size }) => size > 0).map((patterns) => [...patterns].sort().join("|")))];
+  const runs = canFail.map(({ atoms }) => runOf(atoms, first, follow));
+  return [...new Map(runs.map((run) => [JSON.stringify(run), run])).values()];
+}
+
+/** Returns the characters that can be read up to the end of a loop, from one of the first atoms of the expression. */
+function runOf(loop: ReadonlySet<Atom>, first: readonly Atom[], follow: Follow): Run {
+  const before = new Set(loop);
+  for (const waiting = [...loop]; waiting.length > 0;) {
+    for (const atom of follow.before(waiting.pop()!)) {
+      if (before.has(atom)) continue;
+      before.add(atom);
+      waiting.push(atom);
+    }
+  }
+  const firsts = first.filter((atom) => before.has(atom));
+  return {
+    first: firsts.some(({ pattern }) => pattern === "") ? null : alternatives(firsts),
+    others: alternatives(before),
+  };
+}
+
+/** Returns a pattern of one character of some atoms. */
+function alternatives(atoms: Iterable<Atom>): string {
+  const patterns = new Set(Array.from(atoms, ({ pattern }) => pattern));
+  patterns.delete("");
+  return [...patterns].sort().join("|");
 }
 
 /** Returns the atoms after a loop that are reached by reading characters of a pattern only. */
@@ -297,6 +340,7 @@ function canBeEmpty(expression: Expression): boolean {
 /** The atoms that can come after each atom. */
 class Follow {
   readonly #next = new Map<Atom, Atom[]>();
+  readonly #previous = new Map<Atom, Atom[]>();
   #numPairs = 0;
 
   get atoms(): readonly Atom[] {
@@ -307,14 +351,25 @@ class Follow {
     return this.#next.get(atom)!;
   }
 
+  /** Returns the atoms that can come directly before an atom. */
+  before(atom: Atom): readonly Atom[] {
+    return this.#previous.get(atom)!;
+  }
+
   add(atom: Atom): void {
     this.#next.set(atom, []);
+    this.#previous.set(atom, []);
   }
 
   connect(last: readonly Atom[], first: readonly Atom[]): void {
     this.#numPairs += last.length * first.length;
     if (this.#numPairs > MAX_PAIRS) throw new SyntaxError("it has too many alternatives in a row");
-    for (const atom of last) for (const next of first) this.#next.get(atom)!.push(next);
+    for (const atom of last) {
+      for (const next of first) {
+        this.#next.get(atom)!.push(next);
+        this.#previous.get(next)!.push(atom);
+      }
+    }
   }
 }
 

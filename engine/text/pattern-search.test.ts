@@ -55,16 +55,24 @@ describe("PatternSearch", () => {
     expect(numMatches).toBe(2);
   });
 
-  it.each(["\\S+$", "\\S+!", "(?!(?:a|b)*c)", "(?:a|\\S*!)", "(?=a*!)a", "(?<=a*c)", "\\S*?!", "(?:aa)*!"])(
-    "counts what is read in vain at each place of a run: %s",
-    (source) => {
-      // 4,000 places, 2,000 characters on average, and 8 characters a step.
-      const text = `${"a".repeat(4000)} b`;
-      expect(() => matchesOf(source, text, 980_000)).toThrow("out of steps");
-      expect(() => matchesOf(source, text, 1_020_000)).not.toThrow();
-      expect(() => searchOf(source).replaceAll(text, "", budgetOf(980_000))).toThrow("out of steps");
-    },
-  );
+  it.each([
+    "\\S+$",
+    "\\S+!",
+    "(?!(?:a|b)*c)",
+    "(?:a|\\S*!)",
+    "(?=a*!)a",
+    "(?<=a*c)",
+    "\\S*?!",
+    "(?:aa)*!",
+    "a{5000,}",
+    "ba*!|a+!",
+  ])("counts what is read in vain at each place of a run: %s", (source) => {
+    // 4,000 places, 2,000 characters on average, and 8 characters a step.
+    const text = `${"a".repeat(4000)} b`;
+    expect(() => matchesOf(source, text, 980_000)).toThrow("out of steps");
+    expect(() => matchesOf(source, text, 1_020_000)).not.toThrow();
+    expect(() => searchOf(source).replaceAll(text, "", budgetOf(980_000))).toThrow("out of steps");
+  });
 
   it.each(["\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", "\\S+", "\\s?\\S+|\\s+$", "a+b|a+", "\\S{1,2}"])(
     "does not count runs that are matched: %s",
@@ -73,4 +81,27 @@ describe("PatternSearch", () => {
         expect(() => matchesOf(source, source.includes("$") ? text.trim() : text, 1000)).not.toThrow();
     },
   );
+
+  it("counts a run that begins after the first characters of a match", () => {
+    const text = `${"y".repeat(500)}${"x".repeat(50_000)}`;
+    expect(() => matchesOf("y+x*!|x+|y", text, 2.5e6)).toThrow("out of steps");
+    expect(() => matchesOf("(?:[^!]{60}){8}x*!|x+|y", text, 2.5e6)).toThrow("out of steps");
+  });
+
+  it.each([
+    ["\\[[^\\]]+\\]|Br?|Cl?|N|O|[bcnops()=#+-]|\\d", "CC(=O)Nc1ccc(O)cc1"],
+    ["<[^>]*>", "Text without tags, and some more. "],
+    ['"(?:[^"\\\\]|\\\\.)*"|\\S|\\s', "Text without quotes. "],
+    ["a+(?:b+c)?|b", "b"],
+    ["\\[[^\\]]*\\]|.", "[a][bc]"],
+  ])("does not count runs that cannot begin where the search is: %s", (source, part) => {
+    const text = part.repeat(50_000 / part.length);
+    expect(() => matchesOf(source, text, 10_000)).not.toThrow();
+    expect(() => searchOf(source).replaceAll(text, "", budgetOf(10_000))).not.toThrow();
+  });
+
+  it("reads runs that are longer than what JavaScript can go back over", () => {
+    const text = "ab".repeat(3e6);
+    expect(() => matchesOf("(?:a|b)*!|[ab]", text, 1e6)).toThrow("out of steps");
+  });
 });

@@ -1,10 +1,11 @@
 /**
  * Finds the matches of a tokenizer's pattern in a text. The pattern is untrusted: a repetition that reads a run of
- * characters and then fails, such as `\S+$`, reads the run again at each place in it. JavaScript cannot interrupt this,
- * so what is read in vain is counted before.
+ * characters and then fails, such as `\S+$`, reads the run again at each place in it. JavaScript cannot interrupt a
+ * match, so the search goes from place to place and counts what may have been read in vain, by samples.
  */
 
 import type { Budget } from "../budget.js";
+import type { Run } from "./backtracking.js";
 
 /** Receives the bounds of a match. @returns false to end the search */
 export type EachMatch = (start: number, end: number) => boolean;
@@ -13,17 +14,21 @@ export class PatternSearch {
   readonly #pattern: RegExp;
   /** The same pattern, which matches only at `lastIndex`: unlike a search, this creates no object for a match. */
   readonly #sticky: RegExp;
-  /** Match the characters that are read before a match can fail, for each repetition; only at `lastIndex`. */
-  readonly #runs: readonly RegExp[];
+  readonly #runs: readonly RunPatterns[];
 
   /**
    * @param pattern with the flags `gu`
-   * @param runs for each repetition after which a match can fail, a pattern of the characters that it reads
+   * @param runs the runs that the pattern may read in vain
    */
-  constructor(pattern: RegExp, runs: readonly string[]) {
+  constructor(pattern: RegExp, runs: readonly Run[]) {
     this.#pattern = pattern;
     this.#sticky = new RegExp(pattern.source, "yu");
-    this.#runs = runs.map((characters) => new RegExp(`(?:${characters})*`, "yu"));
+    this.#runs = runs
+      .filter(({ others }) => others !== "")
+      .map(({ first, others }) => ({
+        first: first === null ? null : new RegExp(first, "yu"),
+        others: new RegExp(`(?:${others}){1,${MAX_RUN}}`, "yu"),
+      }));
   }
 
   /**
@@ -64,13 +69,19 @@ export class PatternSearch {
   }
 }
 
+/** The same as `Run`, both with the flags `yu`. */
+interface RunPatterns {
+  readonly first: RegExp | null;
+  readonly others: RegExp;
+}
+
 /** Counts what repetitions read beyond a match, by samples: only runs of many places matter. */
 class Runs {
   readonly #ends: number[];
   #numUncounted = 0;
 
   constructor(
-    readonly patterns: readonly RegExp[],
+    readonly patterns: readonly RunPatterns[],
     readonly text: string,
     readonly budget: Budget,
   ) {
@@ -81,19 +92,31 @@ class Runs {
   spend(start: number, end: number): void {
     if (++this.#numUncounted < SAMPLING) return;
     this.#numUncounted = 0;
-    for (let index = 0; index < this.patterns.length; index++) {
-      if (this.#ends[index]! <= start) {
-        const pattern = this.patterns[index]!;
-        pattern.lastIndex = start;
-        pattern.test(this.text);
-        this.#ends[index] = pattern.lastIndex;
-      }
+    for (const [index, { first, others }] of this.patterns.entries()) {
+      if (first !== null && endOf(first, this.text, start) === start) continue;
+      if (this.#ends[index]! <= start) this.#ends[index] = endOfRun(others, this.text, start);
       const numRead = this.#ends[index]! - end;
       if (numRead > 0) this.budget.spend((SAMPLING * numRead) / CHARACTERS_PER_STEP);
     }
   }
 }
 
+function endOfRun(others: RegExp, text: string, start: number): number {
+  for (let end = start; ;) {
+    const next = endOf(others, text, end);
+    if (next === end) return end;
+    end = next;
+  }
+}
+
+/** Returns where the match of a sticky pattern ends, or the start if there is none. */
+function endOf(pattern: RegExp, text: string, start: number): number {
+  pattern.lastIndex = start;
+  return pattern.test(text) ? pattern.lastIndex : start;
+}
+
+/** Characters of a run that are matched at once: JavaScript can go back to each. */
+const MAX_RUN = 50_000;
 /** A pattern reads a character in one to twenty nanoseconds. */
 const CHARACTERS_PER_STEP = 8;
 /** One of so many places is looked at, and counts for all of them. */
