@@ -74,7 +74,7 @@ export const LIMITS = {
   countedPromptTokens: 65_536,
   /** Tokens in one block of a prefill, and positions in one KV cache page. */
   promptBlockTokens: 64,
-  /** Blocks that ONNX Runtime runs together while no sequence draws tokens; it is faster with more rows. */
+  /** Blocks of a prompt that ONNX Runtime runs together while no other request runs; it is faster with more rows. */
   maxPromptBlocks: 4,
   /** Bytes of attention scores for which blocks still run together: f32 [heads, rows, positions]. */
   maxScoresBytes: 64 << 20,

@@ -146,29 +146,43 @@ async function timedGenerate(engine: Engine, prompts: readonly Prompt[], numToke
   const firstEndedMs = Math.min(...ofSequence.map((own) => own.at(-1)!.atMs));
   const between = arrivals.filter(({ atMs }) => atMs > allBeganMs && atMs <= firstEndedMs);
   const numBetween = between.reduce((sum, { count }) => sum + count, 0);
-  const after = threadTimes();
-  const [running, waiting] = [after.running - before.running, after.waiting - before.waiting];
+  const waitingShare = waitingShareSince(before);
   return {
     firstTokenMs: arrivals[0]!.atMs - startMs,
-    waitingShare: running > 0 ? waiting / (running + waiting) : null,
+    waitingShare,
     tokensPerSecond: numBetween === 0 ? null : (1000 * numBetween) / (firstEndedMs - allBeganMs),
     tokenIds,
   };
 }
 
-/** Returns the nanoseconds for which all threads have run, and for which they have waited for a processor (Linux). */
-function threadTimes(): { running: number; waiting: number } {
-  const times = { running: 0, waiting: 0 };
+/** Nanoseconds for which each thread has run, and for which it was ready and waited for a processor. */
+type ThreadTimes = ReadonlyMap<string, readonly [running: number, waiting: number]>;
+
+/** Returns null where the operating system does not tell. */
+function threadTimes(): ThreadTimes | null {
+  const times = new Map<string, readonly [number, number]>();
   try {
     for (const thread of readdirSync("/proc/self/task")) {
       const [running, waiting] = readFileSync(`/proc/self/task/${thread}/schedstat`, "latin1").split(" ").map(Number);
-      times.running += running!;
-      times.waiting += waiting!;
+      times.set(thread, [running!, waiting!]);
     }
   } catch {
-    // Not Linux, or a thread has just ended.
+    return null; // Not Linux, or a thread has just ended.
   }
   return times;
+}
+
+/** Returns the share of time for which the threads waited for a processor since `before`. */
+function waitingShareSince(before: ThreadTimes | null): number | null {
+  const after = threadTimes();
+  if (before === null || after === null) return null;
+  let [running, waiting] = [0, 0];
+  for (const [thread, times] of after) {
+    const start = before.get(thread) ?? [0, 0];
+    running += times[0] - start[0];
+    waiting += times[1] - start[1];
+  }
+  return running > 0 ? waiting / (running + waiting) : null;
 }
 
 /**

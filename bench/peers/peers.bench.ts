@@ -133,6 +133,7 @@ class Bench {
   readonly #loads: number[] = [];
   #repeats = 0;
   #starved = 0;
+  #unknown = 0;
 
   private constructor(
     readonly models: Models,
@@ -207,6 +208,7 @@ class Bench {
         loads: this.#loads,
         repeats: this.#repeats,
         starved: this.#starved,
+        unknown: this.#unknown,
       },
       node: process.version,
       commit: commit(),
@@ -267,6 +269,7 @@ class Bench {
               result = await engine.generate(newPrompts(), numTokens);
             }
             if (round > 0 && isStarved(result)) this.#starved++;
+            if (round > 0 && result.waitingShare === null) this.#unknown++;
             const { firstTokenMs, tokensPerSecond, tokenIds } = result;
             check(
               tokenIds.every((ids) => ids.length === numTokens),

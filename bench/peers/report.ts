@@ -32,6 +32,8 @@ export interface Report {
     /** Measurements that were repeated because the engine's threads waited for processors, and those that still did. */
     readonly repeats: number;
     readonly starved: number;
+    /** Measurements of which it is not known. */
+    readonly unknown: number;
   };
   readonly node: string;
   readonly commit: string;
@@ -114,7 +116,8 @@ export function jsonOf(report: Report): object {
   return { ratios, spreads, ...report };
 }
 
-function repeatsOf({ repeats, starved }: Report["machine"]): string {
+function repeatsOf({ repeats, starved, unknown }: Report["machine"]): string {
+  if (unknown > 0) return "It is not known whether engines waited for processors.";
   if (repeats === 0) return "No engine waited for processors for more than a tenth of its threads' time.";
   return `${repeats} measurements were repeated, because the engine had waited for processors for more than a tenth of its threads' time; ${starved} results are of engines that still did.`;
 }

@@ -295,3 +295,8 @@ function shown(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
+
+/** Returns the dimension of a head in an ONNX body: ONNX Runtime rotates heads whose dimension is a multiple of 16. */
+export function paddedHeadDim({ headDim }: Pick<ModelConfig, "headDim">): number {
+  return Math.ceil(headDim / 16) * 16;
+}

@@ -1,6 +1,6 @@
 /** Interpretation of a model's configuration: sizes, tensor names and shapes, rotary positions. */
 
-export { readModelConfig, type ModelConfig } from "./config.js";
+export { paddedHeadDim, readModelConfig, type ModelConfig } from "./config.js";
 export { RotaryEmbedding } from "./rope.js";
 export {
   checkWeights,

@@ -19,6 +19,7 @@ import { valuesOf } from "../../spec-tests/oracles/estimate.js";
 import { type FolderTensor, readTensors } from "../../spec-tests/oracles/folder-model.js";
 import { ReferenceForward, hiddenStates } from "../../spec-tests/oracles/forward.js";
 import { namedLogits, namedModel } from "../../spec-tests/oracles/named-model.js";
+import { paddedHeadDim } from "../architecture/config.js";
 import { RotaryEmbedding } from "../architecture/rope.js";
 
 let scratch: string;
@@ -179,10 +180,10 @@ class BodyRun {
     readonly session: Session,
     capacity: number,
   ) {
-    const { headDim, numKvHeads, numLayers } = pack.config;
+    const { numKvHeads, numLayers } = pack.config;
     this.#capacity = capacity;
     this.#rope = new RotaryEmbedding(pack.config);
-    this.#bodyHeadDim = Math.ceil(headDim / 16) * 16;
+    this.#bodyHeadDim = paddedHeadDim(pack.config);
     const room = (): Float32Array => new Float32Array(numKvHeads * capacity * this.#bodyHeadDim).fill(NaN);
     this.#kept = Array.from({ length: numLayers }, () => ({ key: room(), value: room() }));
   }

@@ -6,7 +6,13 @@
  */
 
 import { QUANTIZATION_BLOCK, type MatrixFormat } from "../../kernels/index.js";
-import type { LayerWeights, ModelConfig, ModelWeights, StackedWeight } from "../architecture/index.js";
+import {
+  paddedHeadDim,
+  type LayerWeights,
+  type ModelConfig,
+  type ModelWeights,
+  type StackedWeight,
+} from "../architecture/index.js";
 import {
   float,
   int,
@@ -348,7 +354,7 @@ class GraphBuilder {
 
   /** Splits the inner width of a narrow feed-forward into slices of whole quantization blocks, except the last. */
   innerSlices(width: number): { first: number; count: number }[] {
-    const numSlices = this.format === "f32" || width >= WIDE ? 1 : MAX_INNER_SLICES;
+    const numSlices = this.format === "f32" || width >= MIN_UNSLICED_WIDTH ? 1 : MAX_INNER_SLICES;
     const step = Math.ceil(width / QUANTIZATION_BLOCK / numSlices) * QUANTIZATION_BLOCK;
     return Array.from({ length: Math.ceil(width / step) }, (_, i) => ({
       first: i * step,
@@ -411,11 +417,6 @@ class GraphBuilder {
   }
 }
 
-/** Returns D: ONNX Runtime rotates heads whose dimension is a multiple of 16. */
-function paddedHeadDim({ headDim }: Pick<ModelConfig, "headDim">): number {
-  return Math.ceil(headDim / 16) * 16;
-}
-
 const INT8_MAX = 127;
 /** Zero point of the unsigned activations; processors multiply unsigned by signed bytes. */
 const ZERO_POINT = 128;
@@ -426,7 +427,7 @@ const ZERO_POINT = 128;
  */
 const MAX_INNER_SLICES = 8;
 /** Width from which there is one slice: a row averages over more values, and products of narrow slices are slow. */
-const WIDE = 1024;
+const MIN_UNSLICED_WIDTH = 1024;
 /** A score so low that its share is 0. */
 const NO_SHARE = -3e38;
 /** Smallest divisor, used for a row of zeros such as the padding of a block. */

@@ -96,8 +96,9 @@ async function settled({ tokens }: EngineUnderTest): Promise<number> {
 }
 
 /** Expects that no request holds pages or reservations. */
-async function expectNothingHeld({ engine, cache }: EngineUnderTest): Promise<void> {
+async function expectNothingHeld({ engine, cache, prompts }: EngineUnderTest): Promise<void> {
   await engine.idle();
+  expect(prompts.keepsPrompt).toBe(false);
   expect(cache.numPagesUsed).toBe(0);
   expect(cache.reserve(MAX_PAGES)).toBe(true);
   cache.unreserve(MAX_PAGES);
@@ -188,6 +189,12 @@ describe("places", () => {
       if (round % 3 === 0) await engine.idle();
     }
     await engine.idle();
+  });
+
+  test("a request of a single token holds nothing afterwards", async () => {
+    const under = create();
+    await choicesOf(submit(under.engine, { maxTokens: 1 }));
+    await expectNothingHeld(under);
   });
 
   test("a canceled request ends the loop, whenever it is canceled", async () => {

@@ -1,8 +1,8 @@
 /**
- * The token loop: schedule, run, project, sample, emit. One step computes a block of one prompt and draws a token for
+ * The token loop: schedule, run, project, sample, emit. One step computes blocks of one prompt and draws a token for
  * each sequence that has a place. A token mask may take many steps to compute: each step spends a bounded time on masks,
- * and a sequence whose mask is not ready gets no place. The sampler, the text stream and the scheduler handle everything that depends on a
- * token's meaning; a feature that would need an `if` in `#step` belongs in one of them.
+ * and a sequence whose mask is not ready gets no place. The sampler, the text stream and the scheduler handle everything
+ * that depends on a token's meaning; a feature that would need an `if` in `#step` belongs in one of them.
  *
  * A fault ends what it may have damaged:
  * - One request: any error of its sampler, token mask or text stream, their creation included, and of a forward pass
@@ -41,7 +41,7 @@ import type { Vocabulary } from "../text/index.js";
 
 export interface EngineParts {
   readonly kernels: Kernels;
-  /** Runs prompts, one block per call. */
+  /** Runs prompts, at most `maxBlocks` blocks per call. */
   readonly promptRunner: ModelRunner;
   /** Runs the generated tokens of all running sequences together. */
   readonly tokenRunner: ModelRunner;
@@ -167,12 +167,13 @@ export class Engine {
    * @returns false if nothing could run, because readers are behind
    */
   async #step(): Promise<boolean> {
-    const block = this.#scheduler.nextPromptBlocks();
-    if (block !== null) await this.#prefill(block);
+    const blocks = this.#scheduler.nextPromptBlocks();
+    if (blocks !== null) await this.#prefill(blocks);
 
     this.#prepareMasks(Math.max(LIMITS.minMaskSliceMs, Math.min(this.#passMs / 2, LIMITS.maxMaskSliceMs)));
     const sequences = this.#scheduler.nextSequences((sequence) => this.#isReady(sequence));
-    if (block === null && sequences.length === 0) {
+    if (!this.#scheduler.hasPrompts) this.#parts.promptRunner.endPrompts?.();
+    if (blocks === null && sequences.length === 0) {
       if (this.#unprepared.size > 0) {
         this.#prepareMasks(LIMITS.maxMaskSliceMs);
         return true;
@@ -262,10 +263,10 @@ export class Engine {
   async #prefill({ request, tokenIds }: PromptBlocks): Promise<void> {
     const { prompt } = request;
     const { table } = prompt;
-    const isLast = table.numPositions + tokenIds.length === prompt.tokenIds.length;
+    const promptLength = prompt.tokenIds.length;
     let hidden: Float32Array | undefined;
     try {
-      [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table, isLast }]);
+      [hidden] = await this.#parts.promptRunner.forward([{ tokenIds, table, promptLength }]);
     } catch (error) {
       if (damagesMemory(error)) throw error;
       this.#fail(request, error);
@@ -273,7 +274,7 @@ export class Engine {
     }
     assert(hidden !== undefined, "a forward pass returned no hidden state");
     table.insertPrefix(prompt.tokenIds.slice(0, table.numPositions));
-    if (!isLast) return;
+    if (table.numPositions < promptLength) return;
     prompt.lastHidden = hidden;
     request.promptDoneAtMs = performance.now();
   }

@@ -424,7 +424,7 @@ test("prompts take turns block by block, and reuse what another has computed mea
   expect(two!.prompt.numCached).toBe(0);
 });
 
-test("a prompt runs several blocks at once while no sequence draws tokens", () => {
+test("a prompt runs several blocks at once while it is alone", () => {
   const driver = new Driver({ numPlaces: 4, maxPages: 1000, reuse: "block", maxBlocks: 3 });
   const long = driver.add(ask({ numPromptTokens: 7 * PAGE_SIZE - 1 }));
   const [first, second] = [driver.scheduler.nextPromptBlocks()!, driver.scheduler.nextPromptBlocks()!];

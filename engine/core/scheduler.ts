@@ -1,6 +1,6 @@
 /**
- * Decides what the next step runs: one block of one prompt, or several while no sequence draws tokens, and one token of
- * some running sequences.
+ * Decides what the next step runs: one block of one prompt, or several while no other request is admitted, and one token
+ * of some running sequences.
  *
  * Requests are admitted in order of arrival, as soon as the pages that their prompt and one choice may need can be
  * reserved. They hold this reservation until their last choice has started, so a request that was admitted always
@@ -9,8 +9,8 @@
  * Each step has a number of places, and each place draws a token for one sequence. Requests get places in turns: one
  * for each request, then a second one for each, until none is left. A sequence without a place pauses; it keeps its
  * pages and continues later. A request whose reader is behind gets no place, nor does a sequence that is not ready, and
- * such a request starts no further choice. Prompts take turns block by block. Before
- * each block, a prompt reuses what other requests have computed of the same prefix in the meantime.
+ * such a request starts no further choice. Prompts take turns block by block. Before each turn, a prompt reuses what
+ * other requests have computed of the same prefix in the meantime.
  *
  * Scheduling never changes an output: the tokens of a sequence depend only on its own prompt, seed and position.
  */
@@ -57,6 +57,11 @@ export class Scheduler {
     return this.requests().length > 0;
   }
 
+  /** Returns true while a prompt of an admitted request is not fully computed. */
+  get hasPrompts(): boolean {
+    return this.#prefilling.length > 0;
+  }
+
   /** Returns true if the request could run alone. */
   canEverFit(numPromptTokens: number, maxTokens: number): boolean {
     const numPages = this.#cache.pagesFor(numPromptTokens) + this.#numOwnPages(numPromptTokens, maxTokens);
@@ -86,7 +91,8 @@ export class Scheduler {
     prompt.numCached += prompt.table.lookUpPrefix(prompt.tokenIds.slice(0, -1));
     const start = prompt.table.numPositions;
     // More than one block would delay the tokens of others.
-    const numBlocks = this.#decoding.length === 0 ? this.#maxBlocks : 1;
+    const isAlone = this.#decoding.length === 0 && this.#prefilling.length === 1;
+    const numBlocks = isAlone ? this.#maxBlocks : 1;
     return { request, tokenIds: prompt.tokenIds.slice(start, start + numBlocks * this.#blockSize) };
   }
 

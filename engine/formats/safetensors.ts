@@ -278,7 +278,7 @@ function parseIndex(index: JsonObject): Map<string, string> {
   if (!isObject(map)) throw new EngineError("invalid_model", `${INDEX_FILE}: weight_map must be an object`);
   for (const [name, file] of Object.entries(map)) {
     // A shard must be in the model's folder; a path could lead to files elsewhere. File systems allow 255 bytes.
-    if (typeof file !== "string" || !/^[^/\\:]{1,200}\.safetensors$/.test(file)) {
+    if (typeof file !== "string" || !/^[^/\\:]+\.safetensors$/.test(file) || Buffer.byteLength(file) > 255) {
       throw new EngineError(
         "invalid_model",
         `${INDEX_FILE}: tensor ${quoted(name)}: ${shown(file)} is not the name of a .safetensors file in this folder`,

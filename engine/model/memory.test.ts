@@ -52,7 +52,7 @@ describe("an estimate", () => {
     expect(weights / numWeights).toBeLessThan(1.07);
     expect(keysAndValues).toBe(32768 * 24 * 2 * 2 * 64 * 4);
     expect(body).toBe((numWeights - 151936 * 896) * 1.5);
-    expect(copies).toBe(1.5 * keysAndValues + 4 * 14 * 64 * 32768);
+    expect(copies).toBe(2 * keysAndValues + 4 * 14 * 64 * 32768);
     expect(total).toBe(weights + keysAndValues + body + copies + scratch + program);
   });
 

@@ -9,7 +9,7 @@ import { totalmem } from "node:os";
 import { kvPageByteLength, packedByteLength, type KVFormat, type MatrixFormat } from "../../kernels/index.js";
 import { EngineError, type Naming } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { modelWeights, packedWeights, type ModelConfig } from "../architecture/index.js";
+import { paddedHeadDim, modelWeights, packedWeights, type ModelConfig } from "../architecture/index.js";
 
 export interface MemoryOptions {
   readonly format: MatrixFormat;
@@ -55,10 +55,10 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
     parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)),
   );
   const body = profile === "exact" ? 0 : Math.ceil(inLayers * (format === "f32" ? 4 : INTEGER_BODY_BYTES));
-  // Keys and values that the body appends to, half as many that it has outgrown, and the scores of a block.
+  // Keys and values that the body appends to, whose heads are padded, as many of a prompt before, and the scores.
   const numPositions = LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
   const scores = Math.max(LIMITS.maxScoresBytes, 4 * numHeads * LIMITS.promptBlockTokens * numPositions);
-  const copies = profile === "exact" ? 0 : 1.5 * keysAndValues + scores;
+  const copies = profile === "exact" ? 0 : (2 * keysAndValues * paddedHeadDim(config)) / headDim + scores;
   const program = PROGRAM_BYTES + vocabSize * TOKEN_BYTES + (profile === "exact" ? 0 : ONNX_RUNTIME_BYTES);
   return {
     weights,

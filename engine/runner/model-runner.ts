@@ -29,8 +29,8 @@ export interface ForwardPass {
   readonly tokenIds: readonly number[];
   /** Holds the positions before these tokens; after the pass it also holds these tokens. */
   readonly table: KVTable;
-  /** True if no pass of this sequence follows, so that the runner gives back what it keeps for one. */
-  readonly isLast?: boolean;
+  /** Positions after all passes of a prompt, if known: a runner makes room for them once. */
+  readonly promptLength?: number;
 }
 
 export interface ModelRunner {
@@ -41,6 +41,8 @@ export interface ModelRunner {
    *   f32 [hidden_size], or logits if the graph computes them itself
    */
   forward(passes: readonly ForwardPass[]): Promise<Float32Array[]>;
+  /** Gives back what is kept between the passes of a prompt. A runner without this method keeps nothing. */
+  endPrompts?(): void;
   release(): Promise<void>;
 }
 

@@ -52,14 +52,14 @@ describe.each([
 
     constructor(
       readonly tokenIds: readonly number[],
-      readonly isMarked: boolean,
+      readonly isLengthKnown: boolean,
     ) {}
 
     async run(count: number): Promise<void> {
       const start = this.table.numPositions;
       const tokenIds = this.tokenIds.slice(start, start + count);
-      const isLast = this.isMarked && start + tokenIds.length === this.tokenIds.length;
-      this.#hidden.push(await prompts.forwardEach({ tokenIds, table: this.table, isLast }));
+      const length = this.isLengthKnown ? { promptLength: this.tokenIds.length } : {};
+      this.#hidden.push(await prompts.forwardEach({ tokenIds, table: this.table, ...length }));
     }
 
     /** Returns the bits of its hidden states, and of the pages of its whole blocks. */
@@ -89,10 +89,10 @@ describe.each([
     },
   );
 
-  test.each([true, false])("in turns with other prompts, whose end is known: %s", async (isMarked) => {
+  test.each([true, false])("in turns with other prompts, whose lengths are known: %s", async (isLengthKnown) => {
     const other = TOKENS.map((id) => (id + 1) % 257).slice(0, 3 * BLOCK);
     const expected = [await alone(TOKENS, [64, 64, 64, 64, 73]), await alone(other, [64, 64, 64])];
-    const [one, two] = [new Prompt(TOKENS, isMarked), new Prompt(other, isMarked)];
+    const [one, two] = [new Prompt(TOKENS, isLengthKnown), new Prompt(other, isLengthKnown)];
     // After the long one, there is room for all positions, so that only the sequence tells whose keys are kept.
     const long = new Prompt(TOKENS, false);
     for (const [prompt, size] of [
@@ -106,6 +106,7 @@ describe.each([
       [one, 73],
     ] as const)
       await prompt.run(size);
+    prompts.endPrompts();
     long.table.release();
     expect([one, two].map((prompt, index) => Buffer.compare(prompt.bits(), expected[index]!))).toEqual([0, 0]);
     for (const { table } of [one, two]) table.release();

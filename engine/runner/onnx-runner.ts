@@ -10,7 +10,7 @@
 import type { Address, Kernels } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
+import { paddedHeadDim, RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
 import { readOnnxFile } from "../formats/index.js";
 import type { EachTokenRunner, ForwardPass, KVTable, ModelRunner } from "./model-runner.js";
 import { graphError, openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
@@ -45,7 +45,7 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     this.#session = session;
     this.#options = options;
     this.#rope = new RotaryEmbedding(options.config);
-    this.#bodyHeadDim = Math.ceil(options.config.headDim / 16) * 16;
+    this.#bodyHeadDim = paddedHeadDim(options.config);
   }
 
   /**
@@ -76,26 +76,27 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     return last;
   }
 
-  async forwardEach({ tokenIds, table, isLast }: ForwardPass): Promise<Float32Array> {
+  async forwardEach({ tokenIds, table, promptLength = 0 }: ForwardPass): Promise<Float32Array> {
     const { blockSize, config } = this.#options;
     assert(tokenIds.length >= 1, "a pass holds at least one token");
     assert(table.numPositions % blockSize === 0, "a prompt block must start at a multiple of the block size");
     const hidden = new Float32Array(tokenIds.length * config.hiddenSize);
-    for (let done = 0; done < tokenIds.length;) {
-      const numRows = blockSize * this.#numBlocks(table.numPositions + tokenIds.length - done);
-      const some = tokenIds.slice(done, done + numRows);
-      hidden.set(await this.#runBlocks(some, table), done * config.hiddenSize);
-      done += some.length;
-    }
-    if (isLast === true) this.#staged = null;
+    const end = Math.max(promptLength, table.numPositions + tokenIds.length);
+    const numRows = blockSize * this.#numBlocks(end);
+    for (let done = 0; done < tokenIds.length; done += numRows)
+      hidden.set(await this.#runBlocks(tokenIds.slice(done, done + numRows), table, end), done * config.hiddenSize);
     return hidden;
+  }
+
+  endPrompts(): void {
+    this.#staged = null;
   }
 
   async release(): Promise<void> {
     await this.#session.release();
   }
 
-  /** Checks the sizes of all outputs, which shows a body of another model. */
+  /** Checks the size of the hidden state, which shows a body of another model; the other outputs have a given size. */
   async #probe(): Promise<void> {
     const { bodyPath, config } = this.#options;
     const outputs = await this.#run([0], 1, 0, this.#room(1));
@@ -108,20 +109,20 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     );
   }
 
-  /** Returns the number of blocks that run together up to position `end`; the scores of more would take much memory. */
-  #numBlocks(end: number): number {
+  /** Returns the number of blocks of a prompt that run together; the scores of more would take much memory. */
+  #numBlocks(promptLength: number): number {
     const { blockSize, config } = this.#options;
-    const scoresBytes = 4 * config.numHeads * blockSize * end;
+    const scoresBytes = 4 * config.numHeads * blockSize * promptLength;
     return Math.max(1, Math.min(LIMITS.maxPromptBlocks, Math.floor(LIMITS.maxScoresBytes / scoresBytes)));
   }
 
   /** Runs the blocks that hold some tokens. */
-  async #runBlocks(tokenIds: readonly number[], table: KVTable): Promise<Float32Array> {
+  async #runBlocks(tokenIds: readonly number[], table: KVTable, promptLength: number): Promise<Float32Array> {
     const { blockSize, config } = this.#options;
     const start = table.numPositions;
     const end = start + tokenIds.length;
     const rows = Math.ceil(tokenIds.length / blockSize) * blockSize;
-    const staging = this.#stage(table, start, start + rows);
+    const staging = this.#stage(table, start, Math.max(start + rows, Math.ceil(promptLength / blockSize) * blockSize));
     const outputs = await this.#run(tokenIds, rows, start, staging);
 
     table.extend(tokenIds.length);
@@ -161,11 +162,13 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   /** Returns the angles of at least `count` positions. */
   #anglesFor(count: number): Angles {
     if (this.#angles.numPositions >= count) return this.#angles;
-    const numPositions = Math.max(count, 2 * this.#angles.numPositions);
+    const numPositions = this.#grown(count, this.#angles.numPositions);
     const halfDim = this.#bodyHeadDim / 2;
     const cos = new Float32Array(numPositions * halfDim);
     const sin = new Float32Array(numPositions * halfDim);
-    for (let position = 0; position < numPositions; position++) {
+    cos.set(this.#angles.cos);
+    sin.set(this.#angles.sin);
+    for (let position = this.#angles.numPositions; position < numPositions; position++) {
       const [from, to] = [position * halfDim, position * halfDim + this.#options.config.headDim / 2];
       this.#rope.fill(position, cos.subarray(from, to), sin.subarray(from, to));
     }
@@ -175,18 +178,23 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
 
   /** Returns memory with the keys and values of the positions before `start`, and room up to `end`. */
   #stage(table: KVTable, start: number, end: number): Staging {
-    const { blockSize, config } = this.#options;
+    const { blockSize } = this.#options;
     const last = this.#staged;
     // The memory is in use until the run ends; if the run fails, it is not used again.
     this.#staged = null;
     const isContinued = last !== null && last.table === table && last.numPositions === start;
     if (isContinued && last.capacity >= end) return last;
-    const most = Math.ceil(config.contextLength / blockSize) * blockSize;
-    const capacity = Math.max(end, isContinued ? Math.min(2 * last.capacity, most) : 0);
+    const capacity = isContinued ? this.#grown(end, last.capacity) : end;
     const staging = last !== null && last.capacity >= capacity ? last : this.#room(capacity);
     for (let position = 0; position < start; position += blockSize)
       this.#copyBlock(staging, position, table.pages[position / blockSize]!, "from page");
     return staging;
+  }
+
+  /** Returns a number of positions that is at least `needed`, and twice the present one if the context may need it. */
+  #grown(needed: number, present: number): number {
+    const { blockSize, config } = this.#options;
+    return Math.max(needed, Math.min(2 * present, Math.ceil(config.contextLength / blockSize) * blockSize));
   }
 
   #room(capacity: number): Staging {
@@ -257,14 +265,17 @@ function copyHead(
     else inBody.set(inPage);
     return;
   }
-  const stride = plane === "key" ? KEY_GROUP : 1;
-  for (let position = 0; position < numPositions; position++) {
-    const group = position % stride;
+  // Of keys, a group of positions lies side by side in a page; of values, each position lies by itself.
+  const group = plane === "key" ? KEY_GROUP : 1;
+  const bodyRow = 2 * bodyHalf;
+  let place = 0;
+  for (let position = 0; position < numPositions; position += group) {
     for (let i = 0; i < headDim; i++) {
-      const place = (position - group) * headDim + i * stride + group;
-      const bodyPlace = position * 2 * bodyHalf + (i < half ? i : i - half + bodyHalf);
-      if (toPage) inPage[place] = inBody[bodyPlace]!;
-      else inBody[bodyPlace] = inPage[place]!;
+      let bodyPlace = position * bodyRow + (i < half ? i : i - half + bodyHalf);
+      for (const end = place + group; place < end; place++, bodyPlace += bodyRow) {
+        if (toPage) inPage[place] = inBody[bodyPlace]!;
+        else inBody[bodyPlace] = inPage[place]!;
+      }
     }
   }
 }

@@ -87,7 +87,7 @@ export async function openPackRunners(
     blockSize: pageSize,
     maxBlocks: profile === "exact" ? 1 : LIMITS.maxPromptBlocks,
     pageByteLength: kvPageByteLength({ ...config, pageSize, kvFormat: kvCache }),
-    // Results of ONNX Runtime depend on the block in which they are computed; results of the kernels do not.
+    // A block is computed as a whole in ONNX Runtime, where a row's result may depend on its place in the block.
     reuse: profile === "exact" ? "token" : "block",
   };
 }
