@@ -32,10 +32,9 @@ export function cut(value: Text, start: number, end: number): Text {
 
 /** A text can be cut into a million characters, and a view of an array takes long to create. */
 function cutMarks(isMessage: Uint8Array, start: number, end: number): Uint8Array {
-  const mark = isMessage[start]!;
-  if (end - start === 1) return ONE_MARK[mark]!;
-  if (end - start === 2 && isMessage[start + 1] === mark) return TWO_MARKS[mark]!;
-  return isMessage.subarray(start, end);
+  const mark = isMessage[start];
+  const shared = end - start === 1 ? ONE_MARK : end - start === 2 && isMessage[start + 1] === mark ? TWO_MARKS : null;
+  return (mark === undefined ? null : shared?.[mark]) ?? isMessage.subarray(start, end);
 }
 
 const ONE_MARK = [Uint8Array.of(0), Uint8Array.of(1)];
