@@ -436,8 +436,21 @@ test("a prompt runs several blocks at once while it is alone", () => {
   const before = long.prompt.table.numPositions;
   driver.run();
   expect(long.prompt.table.numPositions - before).toBe(PAGE_SIZE);
+  expect(driver.scheduler.hasPrompts).toBe(true);
   driver.finish();
+  expect(driver.scheduler.hasPrompts).toBe(false);
   expect(long.prompt.table.numPositions).toBe(0);
+});
+
+test("several prompts run one block each in turns", () => {
+  const driver = new Driver({ numPlaces: 4, maxPages: 1000, reuse: "block", maxBlocks: 3 });
+  const prompts = [0, 1].map(() => driver.add(ask({ numPromptTokens: 5 * PAGE_SIZE })));
+  const positions = (): number[] => prompts.map(({ prompt }) => prompt.table.numPositions);
+  driver.run();
+  expect(positions()).toEqual([PAGE_SIZE, 0]);
+  driver.run();
+  expect(positions()).toEqual([PAGE_SIZE, PAGE_SIZE]);
+  driver.finish();
 });
 
 test("prompts that begin alike are computed once, whoever is ahead", () => {
