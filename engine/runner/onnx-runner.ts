@@ -265,7 +265,7 @@ function copyHead(
     else inBody.set(inPage);
     return;
   }
-  // Of keys, a group of positions lies side by side in a page; of values, each position lies by itself.
+  // A page holds the keys of four positions side by side, and the values of one position after the other.
   const group = plane === "key" ? KEY_GROUP : 1;
   const bodyRow = 2 * bodyHalf;
   let place = 0;

@@ -109,7 +109,7 @@ function endOfRun(others: RegExp, text: string, start: number): number {
   }
 }
 
-/** Returns where the match of a sticky pattern ends, or the start if there is none. */
+/** Returns the end of a sticky pattern's match at `start`; without a match, `start`. */
 function endOf(pattern: RegExp, text: string, start: number): number {
   pattern.lastIndex = start;
   return pattern.test(text) ? pattern.lastIndex : start;
