@@ -37,6 +37,7 @@ const PASS_ROWS = 64;
 const PAGE_SIZE = 64;
 const FORMATS: [MatrixFormat, KVFormat][] = [
   ["q4", "f32"],
+  ["q4", "bf16"],
   ["q4", "q8"],
   ["q8", "f32"],
 ];

@@ -139,7 +139,7 @@ function maskTimes(schema: object, text: string): number[] {
   const end = tokens.length - 1;
   const matcher = new GrammarMatcher(fresh(schema), trie, [end]);
   const times: number[] = [];
-  const begin = tokenizer.beginTokenId === null ? 0 : 1;
+  const begin = tokenizer.beginTokenIds.length;
   for (const tokenId of tokenizer.encode(text).slice(begin)) {
     const { ms, result } = inTime(() => matcher.allowed());
     times.push(ms);

@@ -6,19 +6,19 @@
 
 import { Kernels, type KernelVariant, type MatrixFormat, pack, quantize } from "../kernels/index.js";
 import { referenceMatmul } from "../spec-tests/oracles/kernels.js";
-import { check, describeMachine, inMs, isQuick, time } from "./measuring.js";
+import { check, describeMachine, inMs, isQuick, runnableBuilds, time } from "./measuring.js";
 
 const SHAPES = isQuick ? [[512, 96] as const] : [[49_152, 576] as const, [151_936, 896] as const];
 const FORMATS: MatrixFormat[] = ["q4", "q8", "f32"];
-const VARIANTS: KernelVariant[] = ["relaxed", "simd"];
 const NUM_ROWS = isQuick ? [1, 3] : [1, 2, 8];
 /** Number of rows that are quantized and checked. The matrix repeats them. */
 const DISTINCT_ROWS = 256;
 
 console.log(describeMachine());
+const variants = await runnableBuilds(["dot", "relaxed", "simd"]);
 for (const [rows, cols] of SHAPES) {
   for (const format of FORMATS) {
-    for (const variant of VARIANTS) await run(variant, format, rows, cols);
+    for (const variant of variants) await run(variant, format, rows, cols);
   }
 }
 

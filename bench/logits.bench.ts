@@ -6,10 +6,10 @@
 
 import { Kernels, type KernelVariant, type SampleRequest } from "../kernels/index.js";
 import { referenceSample } from "../spec-tests/oracles/kernels.js";
-import { check, describeMachine, inMs, isQuick, time } from "./measuring.js";
+import { check, describeMachine, inMs, isQuick, runnableBuilds, time } from "./measuring.js";
 
 const VOCABULARY = isQuick ? 3000 : 151_936;
-const VARIANTS: KernelVariant[] = isQuick ? ["relaxed", "simd", "scalar"] : ["relaxed", "simd"];
+const VARIANTS: KernelVariant[] = ["dot", "relaxed", "simd", ...(isQuick ? (["scalar"] as const) : [])];
 const NUM_TOUCHED = Math.floor(VOCABULARY / 150);
 
 const normal = normals(1);
@@ -70,7 +70,7 @@ const REQUESTS: Record<string, SampleRequest> = {
 };
 
 console.log(`${describeMachine()}, vocabulary ${VOCABULARY}, ${NUM_TOUCHED} tokens touched by bias and penalties`);
-for (const variant of VARIANTS) {
+for (const variant of await runnableBuilds(VARIANTS)) {
   const kernels = await Kernels.load({ variant });
   const address = kernels.allocate(VOCABULARY * 4);
   for (const [rowName, row] of Object.entries(ROWS)) {

@@ -1,7 +1,9 @@
-/** Helpers of the kernel benches: description of the machine, timing and printing. */
+/** Helpers of the kernel benches: description of the machine, builds of the kernels, timing and printing. */
 
 import { cpus } from "node:os";
 import { measure } from "mitata";
+
+import { Kernels, type KernelVariant } from "../kernels/index.js";
 
 /** True with `--quick`: small inputs, so that every test run can check that the bench works. */
 export const isQuick = process.argv.includes("--quick");
@@ -9,6 +11,20 @@ export const isQuick = process.argv.includes("--quick");
 /** Returns one line with processor, Node version and mode. */
 export function describeMachine(): string {
   return `${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.version}, ${isQuick ? "quick" : "full"} run`;
+}
+
+/** Returns those of the builds that this JavaScript engine runs, and prints why others are left out. */
+export async function runnableBuilds(variants: readonly KernelVariant[]): Promise<KernelVariant[]> {
+  const runnable: KernelVariant[] = [];
+  for (const variant of variants) {
+    try {
+      await Kernels.load({ variant });
+      runnable.push(variant);
+    } catch (error) {
+      console.log(`${variant} is not measured: ${(error as Error).message}`);
+    }
+  }
+  return runnable;
 }
 
 export interface Timing {

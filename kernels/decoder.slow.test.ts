@@ -42,8 +42,10 @@ describe.each([
   ["q8", "f32", LARGE],
   ["q4", "q8", LARGE],
   ["f32", "f32", LARGE],
+  ["q8", "bf16", LARGE],
   ["q4", "f32", WIDE],
   ["q8", "q8", WIDE],
+  ["q4", "bf16", WIDE],
 ] as const)("a row's bits, %s weights and %s pages", (format, kvFormat, shape) => {
   const model = randomModel(shape, format, kvFormat);
   const everyone = [...builds, ...threaded];

@@ -75,7 +75,7 @@ const SHAPES: readonly Shape[] = [
   },
 ];
 const FORMATS = (["f32", "q8", "q4"] as const).flatMap((format) =>
-  (["f32", "q8"] as const).map((kvFormat) => [format, kvFormat] as const),
+  (["f32", "bf16", "q8"] as const).map((kvFormat) => [format, kvFormat] as const),
 );
 
 describe.each(SHAPES.slice(0, numCases(SHAPES.length)))("a decoder with $name", (shape) => {

@@ -4,7 +4,7 @@
  * This file checks shapes and writes the job descriptions.
  */
 
-import { type Address, FORMATS, type Kernels, type PackedMatrix } from "./kernels.js";
+import type { Address, Kernels, PackedMatrix } from "./kernels.js";
 import {
   DECODE_BYTES,
   type Decode,
@@ -18,9 +18,7 @@ import {
   writeLayer,
   writeRow,
 } from "./layout.js";
-
-/** `f32`: as computed; `q8`: int8 with one f32 scale for each position and head. */
-export type KVFormat = "f32" | "q8";
+import { type KVFormat, PAGE_FORMATS, kvPageByteLength } from "./pages.js";
 
 export interface DecoderLayer {
   /** f32 [hiddenSize] */
@@ -71,19 +69,6 @@ export interface DecoderRow {
   readonly position: number;
   /** The pages of the row's sequence, position 0 first; rows of one sequence may share the array. */
   readonly pages: readonly Address[];
-}
-
-export interface KVPageShape {
-  readonly numLayers: number;
-  readonly numKvHeads: number;
-  readonly headDim: number;
-  readonly pageSize: number;
-  readonly kvFormat: KVFormat;
-}
-
-/** Returns the bytes of one KV cache page. */
-export function kvPageByteLength({ numLayers, numKvHeads, headDim, pageSize, kvFormat }: KVPageShape): number {
-  return numLayers * 2 * numKvHeads * pageSize * (kvFormat === "f32" ? headDim * 4 : headDim + 4);
 }
 
 export class Decoder {
@@ -174,7 +159,7 @@ export class Decoder {
       finalNorm: spec.finalNorm,
       embedding: this.#describeMatrix(spec.embedding),
       pageSize,
-      kvFormat: FORMATS[spec.kvFormat],
+      kvFormat: PAGE_FORMATS[spec.kvFormat],
       maxPages: Math.ceil(spec.contextLength / pageSize),
       numThreads,
       maxRows,

@@ -108,8 +108,8 @@ const INVALID_LOGITS = {
   [Status.NothingAllowed]: "The grammar leaves no token",
 } as const;
 
-/** @internal The kernels' number for each format. */
-export const FORMATS: Readonly<Record<MatrixFormat, Format>> = { f32: Format.F32, q8: Format.Q8, q4: Format.Q4 };
+/** The kernels' number for each format. */
+const FORMATS: Readonly<Record<MatrixFormat, Format>> = { f32: Format.F32, q8: Format.Q8, q4: Format.Q4 };
 const LOGPROBS: Readonly<Record<LogprobsMode, Logprobs>> = { raw: Logprobs.Raw, processed: Logprobs.Processed };
 
 /** Jobs with at most this many multiplications run on the caller's thread only: waking others would take longer. */
@@ -198,6 +198,16 @@ export class Kernels {
   /** @internal Functions that return the memory sizes of a decoder. */
   get sizes(): Pick<KernelExports, `decode_${string}` & keyof KernelExports> {
     return this.#exports;
+  }
+
+  /** @internal Writes f32 rows to a part of a page (pages.ts). */
+  writePart(...given: Parameters<KernelExports["write_part"]>): void {
+    this.#call(() => this.#exports.write_part(...given));
+  }
+
+  /** @internal Reads a part of a page as f32 rows (pages.ts). */
+  readPart(...given: Parameters<KernelExports["read_part"]>): void {
+    this.#call(() => this.#exports.read_part(...given));
   }
 
   /** @internal A view of the whole memory. */

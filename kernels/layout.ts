@@ -4,7 +4,7 @@
  */
 
 /** A hash of all that follows. Each build exports the one of the layout it was compiled with. */
-export const LAYOUT = -1577818804;
+export const LAYOUT = 253556021;
 
 /** Pages of 64 KiB. */
 export const MEMORY = { initial: 16, maximum: 65536, shared: true } as const;
@@ -25,6 +25,19 @@ export const Job = {
   Decode: 2,
 } as const;
 export type Job = (typeof Job)[keyof typeof Job];
+
+export const PageFormat = {
+  F32: 0,
+  BF16: 1,
+  Q8: 2,
+} as const;
+export type PageFormat = (typeof PageFormat)[keyof typeof PageFormat];
+
+export const Plane = {
+  Keys: 0,
+  Values: 1,
+} as const;
+export type Plane = (typeof Plane)[keyof typeof Plane];
 
 export const Format = {
   F32: 0,
@@ -58,6 +71,8 @@ export interface KernelExports {
   work(index: number): void;
   matmul_scratch(matrix: number, numRows: number, numThreads: number): number;
   read_row(matrix: number, row: number, output: number): void;
+  read_part(part: number, plane: Plane, rows: number, rowDim: number, headDim: number, pageSize: number, format: PageFormat): void;
+  write_part(part: number, plane: Plane, rows: number, rowDim: number, headDim: number, pageSize: number, format: PageFormat): void;
   probe(rounds: number): number;
   read_streams(address: number, byteLength: number, numStreams: number): number;
   sample(request: number): number;
@@ -77,7 +92,7 @@ export interface Decode {
   finalNorm: number;
   embedding: number;
   pageSize: number;
-  kvFormat: Format;
+  kvFormat: PageFormat;
   maxPages: number;
   numThreads: number;
   maxRows: number;

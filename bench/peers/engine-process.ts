@@ -11,6 +11,8 @@ import type { Engine, EngineModule, EngineOptions, Prompt } from "./engine.js";
 
 export interface LoadResult {
   readonly version: string;
+  /** Build of the kernels. null for engines of others. */
+  readonly kernels: string | null;
   readonly startMs: number;
   readonly loadMs: number;
 }
@@ -114,6 +116,7 @@ function answerCalls(): void {
         engine = await library.load(call.options);
         return {
           version: library.version,
+          kernels: engine.kernels ?? null,
           startMs: startedMs - beginMs,
           loadMs: performance.now() - startedMs,
         } satisfies LoadResult;

@@ -32,6 +32,8 @@ export interface Prompt {
 }
 
 export interface Engine {
+  /** Build of the kernels. Only this project's engine has one. */
+  readonly kernels?: string;
   /**
    * Continues prompts concurrently and greedily.
    * @param onTokens called when tokens of a sequence arrive

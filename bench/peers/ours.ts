@@ -12,8 +12,11 @@ export async function start(): Promise<Library> {
   return {
     version: `touchstone ${version}`,
     async load({ path, profile, numThreads }: EngineOptions): Promise<Engine> {
-      const model = await loadModel({ model: path, numThreads, ...(profile === null ? {} : { profile }) });
+      // Random weights soon repeat themselves, so drafts would be right far more often than in a real answer.
+      const options = { model: path, numThreads, speculate: "off" as const };
+      const model = await loadModel({ ...options, ...(profile === null ? {} : { profile }) });
       return {
+        kernels: model.kernelVariant,
         async generate(prompts, numTokens, onTokens) {
           return Promise.all(
             prompts.map(async (prompt, sequence) => {

@@ -1,4 +1,4 @@
-/** Reports of measurements: ratios with their range, a Markdown table and an SVG chart. */
+/** The report of one run: samples of every engine, and ratios with their range. */
 
 /** Measurements of one engine. Arrays have one entry per round, so entries of equal index belong to the same round. */
 export interface EngineSamples {
@@ -22,8 +22,13 @@ export interface Report {
   readonly isTrained: boolean;
   /** Format of the weights whose speed was measured. */
   readonly quant: string;
+  /** True for a run with few rounds and tokens. */
+  readonly isQuick: boolean;
   readonly machine: {
+    /** Name of the processor, and those of its instructions that decide the speed. */
     readonly cpu: string;
+    /** Builds of the kernels that this engine's processes ran, usually one. */
+    readonly kernels: readonly string[];
     readonly numCores: number;
     readonly memoryBytes: number;
     readonly platform: string;
@@ -62,7 +67,7 @@ export interface Spread {
 }
 
 const OURS = "touchstone-fast";
-const OURS_EXACT = "touchstone-exact";
+export const OURS_EXACT = "touchstone-exact";
 const LLAMA = "node-llama-cpp";
 const TRANSFORMERS = "transformers-js";
 
@@ -109,172 +114,43 @@ export function ratiosOf({ engines, quant }: Pick<Report, "engines" | "quant">):
   return ratios;
 }
 
-/** Returns the content of the JSON file. */
-export function jsonOf(report: Report): object {
+/** A report as it is stored in JSON, with its ratios. */
+export interface StoredReport extends Report {
+  /** Medians of `spreads`. */
+  readonly ratios: Readonly<Record<string, number>>;
+  readonly spreads: Readonly<Record<string, Spread>>;
+}
+
+export function jsonOf(report: Report): StoredReport {
   const spreads = ratiosOf(report);
   const ratios = Object.fromEntries(Object.entries(spreads).map(([name, { median }]) => [name, median]));
   return { ratios, spreads, ...report };
 }
 
-function repeatsOf({ repeats, starved, unknown }: Report["machine"]): string {
-  if (unknown > 0) return "It is not known whether engines waited for processors.";
-  if (repeats === 0) return "No engine waited for processors for more than a tenth of its threads' time.";
-  return `${repeats} measurements were repeated, because the engine had waited for processors for more than a tenth of its threads' time; ${starved} results are of engines that still did.`;
+/** Returns the processor and the major version of Node, which identify a report among those of its shape. */
+export function conditionsOf({ machine, node }: Pick<Report, "machine" | "node">): string {
+  return `${machine.cpu}, Node ${nodeMajorOf(node)}`;
 }
 
-export function markdownOf(report: Report): string {
-  const { engines, machine } = report;
-  const contexts = contextsOf(engines);
-  const lengths = contexts.filter((length) => length <= 512);
-  const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  const each = (
-    keys: readonly (number | string)[],
-    values: Readonly<Record<string, readonly number[]>>,
-    shown: (value: number) => string,
-  ): string => keys.map((key) => (values[key] === undefined ? "-" : shown(medianOf(values[key])))).join(" · ");
-  const table = [
-    row([
-      "engine",
-      `prompt, tokens/s (${lengths.join(" · ")})`,
-      `first token, ms (${lengths.join(" · ")})`,
-      `next token, ms (at ${contexts.join(" · ")})`,
-      "8 sequences, tokens/s",
-      "start + load, ms",
-      "peak memory, MiB (q4 · q8)",
-    ]),
-    row(Array.from({ length: 7 }, () => "---")),
-    ...engines.map((engine) =>
-      row([
-        engine.name,
-        lengths.map((length) => round((1000 * length) / medianOf(engine.firstTokenMs[length] ?? []))).join(" · "),
-        each(lengths, engine.firstTokenMs, round),
-        each(contexts, engine.tokenMs, (ms) => ms.toFixed(2)),
-        each([8], engine.batchRate, round),
-        `${round(medianOf(engine.startMs))} + ${each([report.quant], engine.loadMs, round)}`,
-        each(["q4", "q8"], engine.peakBytes, (bytes) => round(bytes / 2 ** 20)),
-      ]),
-    ),
-  ];
-  const ratios = Object.entries(ratiosOf(report)).map(([name, { median, min, max }]) =>
-    row([name, median.toFixed(2), `${min.toFixed(2)} - ${max.toFixed(2)}`]),
-  );
-  const agreement = report.agreement.map(
-    ({ engine, quant, numPrompts, sameFirst, sameAll }) =>
-      `- ${engine}, ${quant}: of ${numPrompts} prompts, ${sameFirst} first tokens and ${sameAll} continuations equal those of ${OURS_EXACT}`,
-  );
-  return [
-    `# ${titleOf(report)}`,
-    "",
-    `${machine.numCores} cores, ${machine.platform}, Node ${report.node}, threads: ${report.numThreads}.`,
-    `Medians of ${report.rounds} rounds in turns; commit ${report.commit}, ${report.date}. Mean load of the machine before each round, with the bench's own: ${report.machine.loads.map((load) => load.toFixed(1)).join(", ")}. ${repeatsOf(report.machine)}`,
-    `${engines.map(({ name, version }) => `${name}: ${version}`).join("; ")}.`,
-    "",
-    ...table,
-    "",
-    "Ratios this engine / the other, median of the rounds and their range; for times and memory smaller is better, for rates (prompt, batch8) larger.",
-    "",
-    row(["ratio", "median", "range"]),
-    row(["---", "---", "---"]),
-    ...ratios,
-    "",
-    ...agreement,
-    "",
-  ].join("\n");
+/** @param node a version such as "v20.20.2" */
+export function nodeMajorOf(node: string): number {
+  return Number(/^v(\d+)\./.exec(node)![1]);
 }
 
-/** Returns the headline: what ran, on which processor. */
-function titleOf({ shape, isTrained, quant, machine }: Report): string {
-  const weights = isTrained ? `weights in ${quant}` : `random weights in ${quant}`;
-  return `${shape}, ${weights}, on ${machine.cpu}`;
-}
-
-/** Draws four panels of bars, with one bar per engine. */
-export function svgOf(report: Report): string {
-  const { engines, quant } = report;
-  const contexts = contextsOf(engines);
-  const panel = (
-    title: string,
-    pick: (engine: EngineSamples) => readonly number[] | undefined,
-    shown: (value: number) => string,
-  ): Panel => ({
-    title,
-    bars: engines.flatMap((engine) => {
-      const values = pick(engine);
-      return values === undefined
-        ? []
-        : [{ name: engine.name, value: medianOf(values), shown: shown(medianOf(values)) }];
-    }),
-  });
-  const panels = [
-    ...contexts.map((context) =>
-      panel(
-        `next token at ${context}, ms (less is better)`,
-        ({ tokenMs }) => tokenMs[context],
-        (ms) => ms.toFixed(1),
-      ),
-    ),
-    ...contexts
-      .filter((length) => length <= 512)
-      .map((length) =>
-        panel(
-          `prompt of ${length}, tokens/s (more is better)`,
-          ({ firstTokenMs }) => firstTokenMs[length]?.map((ms) => (1000 * length) / ms),
-          round,
-        ),
-      ),
-    panel("8 sequences, tokens/s (more is better)", ({ batchRate }) => batchRate[8], round),
-    panel(
-      "peak memory, MiB (less is better)",
-      ({ peakBytes }) => peakBytes[quant]?.map((bytes) => bytes / 2 ** 20),
-      round,
-    ),
-  ].filter(({ bars }) => bars.length > 0);
-  const panelHeight = 44 + engines.length * BAR_PITCH;
-  const rows = Math.ceil(panels.length / 2);
-  const height = 60 + rows * panelHeight;
-  const conditions = `Node ${report.node}, threads: ${report.numThreads}, commit ${report.commit}`;
-  const style = 'font-family="sans-serif" font-size="13" fill="#24292f"';
-  const body = panels.map((one, index) =>
-    drawPanel(one, (index % 2) * PANEL_WIDTH, 60 + Math.floor(index / 2) * panelHeight),
-  );
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${2 * PANEL_WIDTH} ${height}" ${style}>`,
-    `<rect width="100%" height="100%" fill="#ffffff"/>`,
-    `<text x="16" y="26" font-size="16" font-weight="bold">${escaped(titleOf(report))}</text>`,
-    `<text x="16" y="46" fill="#57606a">${escaped(conditions)}</text>`,
-    ...body,
-    "</svg>",
-    "",
-  ].join("\n");
-}
-
-interface Panel {
-  readonly title: string;
-  readonly bars: readonly { readonly name: string; readonly value: number; readonly shown: string }[];
-}
-
-const PANEL_WIDTH = 440;
-const LABEL_WIDTH = 130;
-const BAR_WIDTH = 230;
-const BAR_PITCH = 22;
-
-function drawPanel({ title, bars }: Panel, x: number, y: number): string {
-  const most = Math.max(...bars.map(({ value }) => value));
-  const drawn = bars.map(({ name, value, shown }, index) => {
-    const top = y + 26 + index * BAR_PITCH;
-    const width = Math.max(1, (value / most) * BAR_WIDTH);
-    const color = name.startsWith("touchstone") ? "#1f6feb" : "#8c959f";
-    return [
-      `<text x="${x + LABEL_WIDTH + 8}" y="${top + 13}" text-anchor="end">${escaped(name)}</text>`,
-      `<rect x="${x + LABEL_WIDTH + 16}" y="${top + 2}" width="${width.toFixed(1)}" height="14" fill="${color}"/>`,
-      `<text x="${(x + LABEL_WIDTH + 22 + width).toFixed(1)}" y="${top + 13}">${escaped(shown)}</text>`,
-    ].join("\n");
-  });
-  return [`<text x="${x + 16}" y="${y + 14}" font-weight="bold">${escaped(title)}</text>`, ...drawn].join("\n");
-}
-
-function contextsOf(engines: readonly EngineSamples[]): number[] {
+/** Returns the contexts that were measured, in ascending order. */
+export function contextsOf(engines: readonly EngineSamples[]): number[] {
   return [...new Set(engines.flatMap(({ tokenMs }) => Object.keys(tokenMs).map(Number)))].sort((a, b) => a - b);
+}
+
+/** Returns the lengths of the prompts whose time is shown. */
+export function promptLengthsOf(engines: readonly EngineSamples[]): number[] {
+  return contextsOf(engines).filter((length) => length <= MAX_SHOWN_PROMPT);
+}
+const MAX_SHOWN_PROMPT = 512;
+
+/** Returns what ran: the shape, and whether its weights are random. */
+export function weightsOf({ shape, isTrained, quant }: Pick<Report, "shape" | "isTrained" | "quant">): string {
+  return `${shape}, ${isTrained ? "trained" : "random"} weights in ${quant}`;
 }
 
 function spreadOf(values: readonly number[]): Spread {
@@ -285,12 +161,4 @@ export function medianOf(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-function round(value: number): string {
-  return `${Math.round(value)}`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 }

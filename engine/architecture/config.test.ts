@@ -307,6 +307,25 @@ describe("readModelConfig", () => {
       "layer_types with full attention only",
       { model_type: "qwen3", layer_types: ["full_attention", "full_attention"] },
     ],
+    ["a window of 0", { model_type: "mistral", sliding_window: 0 }],
+    ["a window of -1", { model_type: "mistral", sliding_window: -1 }],
+    ["mistral whose window is switched off", { model_type: "mistral", sliding_window: 64, use_sliding_window: false }],
+    ["mlp_bias null", { model_type: "llama", mlp_bias: null }],
+    ["an empty quantization_config", { model_type: "llama", quantization_config: {} }],
+    ["dual_chunk_attention_config null", { model_type: "qwen2", dual_chunk_attention_config: null }],
+    ["rope_scaling of type default", { model_type: "llama", rope_scaling: { type: "default" } }],
+    [
+      "a key of rope_scaling that is null",
+      { model_type: "llama", rope_scaling: { rope_type: "linear", factor: 2, attention_factor: null } },
+    ],
+    [
+      "rope_parameters beside an equal rope_scaling",
+      {
+        model_type: "llama",
+        rope_parameters: { rope_type: "linear", factor: 2 },
+        rope_scaling: { factor: 2, rope_type: "linear", attention_factor: null },
+      },
+    ],
   ])("accepts %s", (_, config) => {
     expect(readModelConfig(config, [])).toBeDefined();
   });
@@ -316,6 +335,7 @@ describe("readModelConfig", () => {
     [{ architectures: ["LlamaForSequenceClassification"] }, /architectures \["LlamaForSequenceClassification"\]/],
     [{ hidden_act: "gelu" }, /hidden_act "gelu" is not supported/],
     [{ mlp_bias: true }, /mlp_bias true/],
+    [{ dual_chunk_attention_config: { chunk_size: 8 } }, /dual_chunk_attention_config \{"chunk_size":8\}/],
     [{ quantization_config: { quant_method: "gptq" } }, /quantization_config \{"quant_method":"gptq"\}/],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor 0\.5/],
     [{ rope_interleaved: true }, /rope_interleaved true/],
@@ -377,7 +397,14 @@ describe("readModelConfig", () => {
       },
       /high_freq_factor 4 must exceed/,
     ],
-    [{ model_type: "mistral", sliding_window: -1 }, /sliding_window must be a positive integer or null; it is -1/],
+    [
+      { model_type: "mistral", sliding_window: -2 },
+      /sliding_window must be a positive integer, or null, 0 or -1 for none; it is -2/,
+    ],
+    [
+      { rope_parameters: { rope_type: "linear", factor: 2 }, rope_scaling: { rope_type: "linear", factor: 3 } },
+      /rope_parameters and rope_scaling are both given, and differ/,
+    ],
   ])("reports %j as invalid", (config, message) => {
     const { code, message: text } = refusal(config);
     expect(code).toBe("invalid_model");
@@ -387,20 +414,41 @@ describe("readModelConfig", () => {
 
 describe("readEndTokenIds", () => {
   const tokenizer = { added_tokens: [{ id: 7, content: "<end>" }], model: { vocab: { "</s>": 2 } } };
-  const none = { config: {}, generationConfig: null, tokenizerConfig: {}, tokenizer };
+  const none = { config: {}, generationConfig: null, tokenizerConfig: {}, tokenizer, chatTemplate: null };
 
-  test("prefers generation_config.json, then config.json, then the tokenizer's end token", () => {
+  test("joins those of generation_config.json, config.json, the tokenizer and the template", () => {
     const all = {
       ...none,
-      config: { eos_token_id: 5 },
+      config: { eos_token_id: [5, 7] },
       generationConfig: { eos_token_id: [3, 4, 3] },
       tokenizerConfig: { eos_token: "</s>" },
     };
-    expect(readEndTokenIds(all)).toEqual([3, 4]);
-    expect(readEndTokenIds({ ...all, generationConfig: null })).toEqual([5]);
+    // 5 is no added token, and generation_config.json has others.
+    expect(readEndTokenIds(all)).toEqual([3, 4, 7, 2]);
+    expect(readEndTokenIds({ ...all, generationConfig: null })).toEqual([5, 7, 2]);
     expect(readEndTokenIds({ ...all, generationConfig: {}, config: { eos_token_id: null } })).toEqual([2]);
     expect(readEndTokenIds({ ...none, tokenizerConfig: { eos_token: { content: "<end>" } } })).toEqual([7]);
     expect(readEndTokenIds(none)).toEqual([]);
+  });
+
+  test.each<[string, number[]]>([
+    ["{% for m in messages %}{{ m.role }}{{ m.content }}<end>\n{% endfor %}", [3, 7]],
+    ["{% for m in messages %}{{ m.role }}{{ m.content }}\n<end>{% endfor %}", [3, 7]],
+    ["{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}", [3, 2]],
+    ["{% for m in messages %}{{ m.content }}{% if m.role == 'user' %}<end>{% endif %}{% endfor %}", [3]],
+    ["{% for m in messages %}{{ m.content }}.<end>{% endfor %}", [3]],
+    ["{% for m in messages %}{{ m.content }}", [3]],
+    ["{{ raise_exception('no') }}", [3]],
+    ["", [3]],
+  ])("takes the token that a template writes after an answer: %s", (chatTemplate, expected) => {
+    const files = {
+      ...none,
+      generationConfig: { eos_token_id: 3 },
+      tokenizer: { ...tokenizer, added_tokens: [...tokenizer.added_tokens, { id: 2, content: "</s>" }] },
+      tokenizerConfig: chatTemplate.includes("eos_token") ? { eos_token: "</s>" } : {},
+      chatTemplate,
+    };
+    expect(readEndTokenIds(files)).toEqual(expected);
   });
 
   test("refuses a value that is not a token id", () => {

@@ -20,9 +20,15 @@ export type Architecture = keyof typeof FAMILIES;
 /**
  * @param config parsed config.json
  * @param endTokenIds from `readEndTokenIds`
+ * @param hasHead false if the weights are known to have no LM head; the embedding is then the head, unless config.json
+ * says otherwise
  * @throws EngineError `unsupported_model` for features that are not implemented, `invalid_model` for invalid values
  */
-export function readModelConfig(config: JsonObject, endTokenIds: readonly number[]): ModelConfig {
+export function readModelConfig(
+  config: JsonObject,
+  endTokenIds: readonly number[],
+  hasHead: boolean = true,
+): ModelConfig {
   const architecture = readArchitecture(config);
   const family: Family = FAMILIES[architecture];
   const { defaults } = family;
@@ -61,7 +67,7 @@ export function readModelConfig(config: JsonObject, endTokenIds: readonly number
     ...readRope(config),
     ...readBiases(config, architecture),
     qkNorm: family.qkNorm,
-    tiedEmbeddings: flag(config, "tie_word_embeddings", false),
+    tiedEmbeddings: flag(config, "tie_word_embeddings", !hasHead),
     endTokenIds,
   };
 }
@@ -108,15 +114,16 @@ const ARCHITECTURES = Object.keys(FAMILIES).join(", ");
 
 /** Keys that change the network's function, each with the values that leave it as implemented here. */
 const NEUTRAL_VALUES: Readonly<Record<string, readonly unknown[]>> = {
-  hidden_act: ["silu", "swish"],
-  mlp_bias: [false],
-  quantization_config: [null],
-  compression_config: [null],
+  hidden_act: ["silu", "swish", null],
+  mlp_bias: [false, null],
+  quantization_config: [null, {}],
+  compression_config: [null, {}],
+  dual_chunk_attention_config: [null, {}],
   partial_rotary_factor: [1, null],
   rope_interleaved: [false, null],
   use_mrope: [false, null],
-  is_encoder_decoder: [false],
-  add_cross_attention: [false],
+  is_encoder_decoder: [false, null],
+  add_cross_attention: [false, null],
   attention_chunk_size: [null],
   attn_logit_softcapping: [null],
   final_logit_softcapping: [null],
@@ -140,7 +147,7 @@ function readArchitecture(config: JsonObject): Architecture {
 
 function refuseUnsupported(config: JsonObject): void {
   for (const [key, neutral] of Object.entries(NEUTRAL_VALUES)) {
-    if (!Object.hasOwn(config, key) || neutral.includes(config[key])) continue;
+    if (!Object.hasOwn(config, key) || neutral.some((value) => isSame(value, config[key]))) continue;
     throw unsupported(key, config[key], `supported: ${neutral.map(shown).join(" or ")}`);
   }
 }
@@ -165,10 +172,11 @@ function refuseSlidingWindow(
   }
   const isSwitched = slidingWindow === "switched";
   const declared = config["sliding_window"] === undefined ? 4096 : config["sliding_window"];
-  if (declared !== null && (!Number.isSafeInteger(declared) || (declared as number) < 1)) {
-    throw invalid(`sliding_window must be a positive integer or null; it is ${shown(declared)}`);
+  const isOff = declared === null || declared === 0 || declared === -1;
+  if (!isOff && (!Number.isSafeInteger(declared) || (declared as number) < 1)) {
+    throw invalid(`sliding_window must be a positive integer, or null, 0 or -1 for none; it is ${shown(declared)}`);
   }
-  const window = isSwitched && !flag(config, "use_sliding_window", false) ? null : (declared as number | null);
+  const window = isOff || !flag(config, "use_sliding_window", !isSwitched) ? null : (declared as number);
   if (Array.isArray(config["layer_types"])) {
     refuseLayerTypes(config, window, model.contextLength);
     return;
@@ -198,7 +206,8 @@ function refuseLayerTypes(config: JsonObject, window: number | null, contextLeng
 function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeScaling } {
   const joined = config["rope_parameters"] ?? null;
   const scaling = config["rope_scaling"] ?? null;
-  if (joined !== null && scaling !== null) throw invalid("rope_parameters and rope_scaling are both given");
+  if (joined !== null && scaling !== null && !isSame(joined, scaling))
+    throw invalid("rope_parameters and rope_scaling are both given, and differ");
   const key = joined === null ? "rope_scaling" : "rope_parameters";
   const rope = joined ?? scaling ?? {};
   if (!isObject(rope)) throw invalid(`${key} must be an object; it is ${shown(rope)}`);
@@ -215,7 +224,7 @@ function readRope(config: JsonObject): { ropeTheta: number; ropeScaling: RopeSca
     throw unsupported(`${key} type`, type, `supported: ${Object.keys(ROPE_KEYS).join(", ")}`);
   }
   for (const [name, value] of Object.entries(rope)) {
-    if (!allowed.has(name)) throw unsupported(`${key}.${name}`, value, `not known for type ${type}`);
+    if (value !== null && !allowed.has(name)) throw unsupported(`${key}.${name}`, value, `not known for type ${type}`);
   }
   if ((rope["partial_rotary_factor"] ?? 1) !== 1) {
     throw unsupported(`${key}.partial_rotary_factor`, rope["partial_rotary_factor"], "supported: 1");
@@ -289,10 +298,17 @@ function unsupported(key: string, value: unknown, hint: string): EngineError {
   return new EngineError("unsupported_model", `config.json: ${key} ${shown(value)} is not supported (${hint})`);
 }
 
+/** Compares JSON values. The order of keys does not count, nor do keys that are null. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => isSame(item, b[i]));
+  if (!isObject(a) || !isObject(b)) return a === b;
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].every((key) => isSame(a[key] ?? null, b[key] ?? null));
+}
+
 /** Formats a value for an error message, cut to a readable length. */
 function shown(value: unknown): string {
   if (value === undefined) return "absent";
-  const text = JSON.stringify(value);
+  const text = typeof value === "number" ? `${value}` : JSON.stringify(value);
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 

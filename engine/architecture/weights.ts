@@ -6,7 +6,7 @@
 
 import { EngineError, quoted } from "../errors.js";
 import type { ModelConfig } from "./config.js";
-import type { SafetensorsReader, StoredTensor } from "../formats/index.js";
+import { isReadable, READABLE_DTYPES, type SafetensorsReader, type StoredTensor } from "../formats/index.js";
 
 export function modelWeights(config: ModelConfig): ModelWeights {
   const { hiddenSize, vocabSize } = config;
@@ -49,6 +49,12 @@ export async function checkWeights(
   for (const [name, shape] of expected) {
     const tensor = reader.tensors.get(name);
     if (tensor === undefined) throw new EngineError("invalid_model", `the weights lack tensor "${name}"`);
+    if (!isReadable(tensor)) {
+      throw new EngineError(
+        "unsupported_model",
+        `${tensor.file}: tensor "${name}": dtype "${tensor.dtype}" is not supported (supported: ${READABLE_DTYPES.join(", ")})`,
+      );
+    }
     if (!sameShape(tensor, shape)) {
       throw new EngineError(
         "invalid_model",
@@ -108,8 +114,9 @@ export interface StackedWeight {
 
 const MAX_SHOWN_DIMENSIONS = 8;
 
-/** Tables that old checkpoints contain and that can be derived from config.json. */
-const DERIVED_TENSOR = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
+/** Tables that some checkpoints contain and that can be derived from config.json. */
+const DERIVED_TENSOR =
+  /^model\.(?:layers\.\d+\.self_attn\.)?rotary_emb\.(?:inv_freq|cos_cached|sin_cached)$|^model\.(?:embeddings\.)?position_ids$/;
 
 function layerWeights(config: ModelConfig, layer: number): LayerWeights {
   const { hiddenSize, intermediateSize, headDim } = config;

@@ -18,10 +18,17 @@ export interface KernelWeights {
   readonly lmHead: PackedMatrix;
 }
 
-/** Loads the weights; memory.ts has already refused models that cannot fit. */
-export async function loadWeights(kernels: Kernels, pack: ModelPack): Promise<KernelWeights> {
+/**
+ * Loads the weights; memory.ts has already refused models that cannot fit.
+ * @param whileReading see `ModelPack.readWeights`; must not allocate memory of the kernels
+ */
+export async function loadWeights(
+  kernels: Kernels,
+  pack: ModelPack,
+  whileReading?: () => void,
+): Promise<KernelWeights> {
   const base = kernels.allocate(pack.weightsByteLength);
-  await pack.readWeights(kernels.bytes(base, pack.weightsByteLength));
+  await pack.readWeights(kernels.bytes(base, pack.weightsByteLength), whileReading);
 
   const tensor = (name: string) => {
     const found = pack.tensors.get(name);

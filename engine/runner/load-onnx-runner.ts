@@ -1,6 +1,6 @@
 /** Loads the runners that need ONNX Runtime, only when they are used: everything else works if it does not load. */
 
-import type { Kernels, PackedMatrix } from "../../kernels/index.js";
+import type { Kernels, KVFormat, PackedMatrix } from "../../kernels/index.js";
 import { LIMITS } from "../limits.js";
 import type { ModelPack, OnnxFolder } from "../folder/index.js";
 import type { OnnxGraphRunner } from "./onnx-graph-runner.js";
@@ -15,7 +15,7 @@ export async function loadOnnxRunner(
   pack: ModelPack,
   kernels: Kernels,
   embedding: PackedMatrix,
-  numThreads: number,
+  { numThreads, kvFormat }: { readonly numThreads: number; readonly kvFormat: KVFormat },
 ): Promise<OnnxRunner> {
   const { OnnxRunner } = await withOnnxRuntime(() => import("./onnx-runner.js"));
   const row = kernels.allocate(embedding.cols * 4);
@@ -29,6 +29,7 @@ export async function loadOnnxRunner(
     },
     numThreads,
     blockSize: LIMITS.promptBlockTokens,
+    kvFormat,
   });
 }
 

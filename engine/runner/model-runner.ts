@@ -9,6 +9,9 @@ import type { Address } from "../../kernels/index.js";
 /** Execution of prompts: `fast` by ONNX Runtime, `exact` by the kernels, like everything else. */
 export type Profile = "fast" | "exact";
 
+/** Where drafts of the next tokens come from: nowhere, or from what followed the last tokens before. */
+export type SpeculationMode = "off" | "ngram";
+
 /**
  * Part of a computed prefix that another request may reuse. `token`: any position, because all runners compute the same
  * result, however tokens are split into passes. `block`: only full pages, each computed as one prompt block, because
@@ -46,11 +49,14 @@ export interface ModelRunner {
   release(): Promise<void>;
 }
 
-/** Extension of a runner for measuring models; generation needs only the last token of a pass. */
+/**
+ * A runner that returns the results of all tokens, which serves to check drafts and to measure models; other generation
+ * needs only the last token of a pass.
+ */
 export interface EachTokenRunner {
   /**
-   * Runs one pass like `forward`.
-   * @returns the hidden state of each of its tokens, f32 [tokens, hidden_size], owned by the caller
+   * Runs passes like `forward`.
+   * @returns for each pass the hidden state of each of its tokens, f32 [tokens, hidden_size], owned by the caller
    */
-  forwardEach(pass: ForwardPass): Promise<Float32Array>;
+  forwardEach(passes: readonly ForwardPass[]): Promise<Float32Array[]>;
 }

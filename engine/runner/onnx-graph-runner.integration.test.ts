@@ -327,6 +327,8 @@ describe("selection of an ONNX file", () => {
   test.each<[string, LoadModelOptions, string]>([
     ["the profile exact", { profile: "exact" }, "profile"],
     ["8-bit keys and values", { kvCache: "q8" }, "kvCache"],
+    ["speculation", { speculate: "ngram" }, "speculate"],
+    ["bfloat16 keys and values", { kvCache: "bf16" }, "kvCache"],
     ["a conversion format", { quant: "q4" }, "quant"],
   ])("%s is refused", async (name, options, param) => {
     const dir = await exported(name, { dtype: "fp32" });

@@ -14,7 +14,7 @@ import { assert, EngineError } from "../errors.js";
 import type { CacheTensor, FloatType, IntegerInputName, IntegerType, OnnxFolder } from "../folder/index.js";
 import { halfTable, widenHalf } from "../formats/index.js";
 import type { ForwardPass, ModelRunner } from "./model-runner.js";
-import { graphError, openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
+import { graphError, openSession, runSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 export interface OnnxGraphRunnerOptions {
   /** Kernels whose memory holds the pages of keys and values. */
@@ -34,7 +34,7 @@ export class OnnxGraphRunner implements ModelRunner {
   readonly #session: Session;
   readonly #options: OnnxGraphRunnerOptions;
   readonly #planes: readonly Plane[];
-  readonly #outputNames: readonly string[];
+  readonly #fetches: Readonly<Record<string, null>>;
   readonly #pageByteLength: number;
   #halfTable: Float32Array | null = null;
 
@@ -42,7 +42,7 @@ export class OnnxGraphRunner implements ModelRunner {
     const { caches, output } = options.folder.decoder;
     this.#session = session;
     this.#options = options;
-    this.#outputNames = [output, ...caches.map(({ added }) => added)];
+    this.#fetches = Object.fromEntries([output, ...caches.map(({ added }) => added)].map((name) => [name, null]));
     this.#pageByteLength = graphPageByteLength(caches, options.pageSize);
     let offset = 0;
     this.#planes = caches.map((cache) => {
@@ -135,10 +135,7 @@ export class OnnxGraphRunner implements ModelRunner {
     feed("position_ids", [1, count], () => tokenIds.map((_, index) => start + index));
     feed("num_logits_to_keep", numLogitsShape, () => [1]);
     for (const plane of this.#planes) feeds[plane.past] = this.#past(plane, pages, start);
-    // Some faults of a graph show only with a certain number of positions.
-    return this.#session.run(feeds, this.#outputNames).catch((cause: unknown) => {
-      throw graphError(path, cause);
-    });
+    return runSession(this.#session, path, feeds, this.#fetches);
   }
 
   /**

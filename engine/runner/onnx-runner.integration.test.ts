@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { randomModel } from "../../spec-tests/fixtures/random-model.js";
 import { testOnnxRunner, testRunner } from "../../spec-tests/fixtures/runners.js";
+import type { KVFormat } from "../../kernels/index.js";
 import type { PageTable } from "../core/kv-cache.js";
 import { openPack } from "../folder/pack.js";
 import { convert } from "../store/convert.js";
@@ -21,11 +22,16 @@ beforeAll(async () => {
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-describe.each([
+const MODELS: [string, Record<string, unknown>][] = [
   ["heads of 16", { head_dim: 16 }],
   ["padded heads", { head_dim: 12, num_key_value_heads: 1 }],
   ["normed heads", { model_type: "qwen3", head_dim: 20 }],
-])("%s", (name, config) => {
+];
+const CASES = (["f32", "bf16", "q8"] satisfies KVFormat[]).flatMap((kvFormat) =>
+  MODELS.map(([name, config]) => ({ name: `${name}, ${kvFormat} keys and values`, config, kvFormat })),
+);
+
+describe.each(CASES)("$name", ({ name, config, kvFormat }) => {
   let parts: Awaited<ReturnType<typeof testRunner>>;
   let prompts: Awaited<ReturnType<typeof testOnnxRunner>>;
   let pageByteLength: number;
@@ -36,9 +42,9 @@ describe.each([
     });
     await convert(source, join(scratch, name, "pack"), { quant: "q8" });
     const pack = await openPack(join(scratch, name, "pack"));
-    parts = await testRunner(pack, { pageSize: BLOCK });
+    parts = await testRunner(pack, { pageSize: BLOCK, kvFormat });
     pageByteLength = parts.cache.shape.pageByteLength;
-    prompts = await testOnnxRunner(pack, parts.kernels, parts.weights);
+    prompts = await testOnnxRunner(pack, parts.kernels, parts.weights, kvFormat);
   });
   afterAll(async () => {
     await prompts.release();
@@ -55,21 +61,26 @@ describe.each([
       readonly isLengthKnown: boolean,
     ) {}
 
+    /** Takes the positions that the prefix cache holds. */
+    lookUp(): number {
+      return this.table.lookUpPrefix(this.tokenIds.slice(0, -1));
+    }
+
     async run(count: number): Promise<void> {
       const start = this.table.numPositions;
       const tokenIds = this.tokenIds.slice(start, start + count);
       const length = this.isLengthKnown ? { promptLength: this.tokenIds.length } : {};
-      this.#hidden.push(await prompts.forwardEach({ tokenIds, table: this.table, ...length }));
+      this.#hidden.push(...(await prompts.forwardEach([{ tokenIds, table: this.table, ...length }])));
     }
 
-    /** Returns the bits of its hidden states, and of the pages of its whole blocks. */
-    bits(): Buffer {
+    /** Returns the bits of its hidden states, of the passes from `firstPass` on, and of the pages of its whole blocks. */
+    bits(firstPass = 0): Buffer {
       const numPages = Math.floor(this.tokenIds.length / BLOCK);
       const pages = this.table.pages
         .slice(0, numPages)
         .map((page) => parts.kernels.bytes(page, pageByteLength).slice());
       const bytes = (each: Float32Array): Uint8Array => new Uint8Array(each.buffer, each.byteOffset, each.byteLength);
-      return Buffer.concat([...this.#hidden.map(bytes), ...pages]);
+      return Buffer.concat([...this.#hidden.slice(firstPass).map(bytes), ...pages]);
     }
   }
 
@@ -112,12 +123,31 @@ describe.each([
     for (const { table } of [one, two]) table.release();
   });
 
+  test.each([1, 2, 4, 5])("after a prefix of %i blocks that another prompt has computed", async (numBlocks) => {
+    const numCached = numBlocks * BLOCK;
+    const expected = new Prompt(TOKENS, true);
+    await expected.run(numCached);
+    await expected.run(TOKENS.length);
+    const first = new Prompt(TOKENS.slice(0, numCached), true);
+    await first.run(numCached);
+    first.table.insertPrefix(first.tokenIds);
+    first.table.release();
+    // Another prompt overwrites the memory of the body.
+    const other = new Prompt(TOKENS.toReversed(), false);
+    await other.run(TOKENS.length);
+    const second = new Prompt(TOKENS, true);
+    expect(second.lookUp()).toBe(numCached);
+    await second.run(TOKENS.length);
+    expect(Buffer.compare(second.bits(), expected.bits(1))).toBe(0);
+    for (const { table } of [expected, other, second]) table.release();
+  });
+
   test("after a pass that failed", async () => {
     const expected = await alone(TOKENS, [64, 64, 201]);
     const prompt = new Prompt(TOKENS, true);
     await prompt.run(64);
     const bad = { tokenIds: [], table: prompt.table };
-    await expect(prompts.forwardEach(bad)).rejects.toThrow("at least one token");
+    await expect(prompts.forwardEach([bad])).rejects.toThrow("at least one token");
     await prompt.run(64);
     await prompt.run(201);
     expect(Buffer.compare(prompt.bits(), expected)).toBe(0);

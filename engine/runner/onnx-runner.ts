@@ -5,15 +5,18 @@
  * the padding discarded), so the result of a position does not depend on the length of the prompt. The body reads and
  * appends keys and values in memory of the runner, which it gets as input and as output, so nothing is copied there; a
  * block's keys and values are then copied to the pages of the cache.
+ *
+ * Pages of another format than f32 round keys and values. Then a run holds one block, and its keys and values are read
+ * back from the page, so that later blocks see the same numbers whether the memory has been kept or filled from pages.
  */
 
-import type { Address, Kernels } from "../../kernels/index.js";
+import { KVPartCopier, type Address, type Kernels, type KVFormat, type KVPlane } from "../../kernels/index.js";
 import { assert, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { paddedHeadDim, RotaryEmbedding, type ModelConfig } from "../architecture/index.js";
 import { readOnnxFile } from "../formats/index.js";
 import type { EachTokenRunner, ForwardPass, KVTable, ModelRunner } from "./model-runner.js";
-import { graphError, openSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
+import { graphError, openSession, runSession, Tensor, type Outputs, type Session } from "./onnx-session.js";
 
 /** Looks up the embedding of a token and writes it to `target`, f32 [hidden_size]. */
 export type EmbeddingLookup = (tokenId: number, target: Float32Array) => void;
@@ -27,10 +30,10 @@ export interface OnnxRunnerOptions {
   readonly numThreads: number;
   /** Positions per block and per KV cache page; a multiple of 4. */
   readonly blockSize: number;
+  readonly kvFormat: KVFormat;
 }
 
-const PLANES = ["key", "value"] as const;
-type Plane = (typeof PLANES)[number];
+const PLANES: readonly KVPlane[] = ["key", "value"];
 
 export class OnnxRunner implements ModelRunner, EachTokenRunner {
   readonly #session: Session;
@@ -38,7 +41,10 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
   readonly #rope: RotaryEmbedding;
   /** Dimension of a head in the body, which pads each half of a head with zeros. */
   readonly #bodyHeadDim: number;
-  #angles: Angles = { numPositions: 0, cos: new Float32Array(0), sin: new Float32Array(0) };
+  readonly #copier: KVPartCopier;
+  #angles: Angles = { capacity: 0, cos: new Float32Array(0), sin: new Float32Array(0) };
+  /** Positions whose angles are computed. */
+  #numAngles = 0;
   #staged: StagedSequence | null = null;
 
   private constructor(session: Session, options: OnnxRunnerOptions) {
@@ -46,6 +52,8 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     this.#options = options;
     this.#rope = new RotaryEmbedding(options.config);
     this.#bodyHeadDim = paddedHeadDim(options.config);
+    const { kernels, config, blockSize: pageSize, kvFormat } = options;
+    this.#copier = new KVPartCopier(kernels, { headDim: config.headDim, pageSize, kvFormat }, this.#bodyHeadDim);
   }
 
   /**
@@ -71,20 +79,12 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
 
   async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
     const { hiddenSize } = this.#options.config;
-    const last: Float32Array[] = [];
-    for (const pass of passes) last.push((await this.forwardEach(pass)).slice(-hiddenSize));
-    return last;
+    return (await this.forwardEach(passes)).map((hidden) => hidden.slice(-hiddenSize));
   }
 
-  async forwardEach({ tokenIds, table, promptLength = 0 }: ForwardPass): Promise<Float32Array> {
-    const { blockSize, config } = this.#options;
-    assert(tokenIds.length >= 1, "a pass holds at least one token");
-    assert(table.numPositions % blockSize === 0, "a prompt block must start at a multiple of the block size");
-    const hidden = new Float32Array(tokenIds.length * config.hiddenSize);
-    const end = Math.max(promptLength, table.numPositions + tokenIds.length);
-    const numRows = blockSize * this.#numBlocks(end);
-    for (let done = 0; done < tokenIds.length; done += numRows)
-      hidden.set(await this.#runBlocks(tokenIds.slice(done, done + numRows), table, end), done * config.hiddenSize);
+  async forwardEach(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
+    const hidden: Float32Array[] = [];
+    for (const pass of passes) hidden.push(await this.#forward(pass));
     return hidden;
   }
 
@@ -94,6 +94,18 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
 
   async release(): Promise<void> {
     await this.#session.release();
+  }
+
+  async #forward({ tokenIds, table, promptLength = 0 }: ForwardPass): Promise<Float32Array> {
+    const { blockSize, config } = this.#options;
+    assert(tokenIds.length >= 1, "a pass holds at least one token");
+    assert(table.numPositions % blockSize === 0, "a prompt block must start at a multiple of the block size");
+    const hidden = new Float32Array(tokenIds.length * config.hiddenSize);
+    const end = Math.max(promptLength, table.numPositions + tokenIds.length);
+    const numRows = blockSize * this.#numBlocks(end);
+    for (let done = 0; done < tokenIds.length; done += numRows)
+      hidden.set(await this.#runBlocks(tokenIds.slice(done, done + numRows), table, end), done * config.hiddenSize);
+    return hidden;
   }
 
   /** Checks the size of the hidden state, which shows a body of another model; the other outputs have a given size. */
@@ -109,16 +121,17 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     );
   }
 
-  /** Returns the number of blocks of a prompt that run together; the scores of more would take much memory. */
+  /** Returns the number of blocks of a prompt that run together: one, or as many as scores of a bounded size allow. */
   #numBlocks(promptLength: number): number {
-    const { blockSize, config } = this.#options;
+    const { blockSize, config, kvFormat } = this.#options;
+    if (kvFormat !== "f32") return 1;
     const scoresBytes = 4 * config.numHeads * blockSize * promptLength;
     return Math.max(1, Math.min(LIMITS.maxPromptBlocks, Math.floor(LIMITS.maxScoresBytes / scoresBytes)));
   }
 
   /** Runs the blocks that hold some tokens. */
   async #runBlocks(tokenIds: readonly number[], table: KVTable, promptLength: number): Promise<Float32Array> {
-    const { blockSize, config } = this.#options;
+    const { blockSize, config, kvFormat } = this.#options;
     const start = table.numPositions;
     const end = start + tokenIds.length;
     const rows = Math.ceil(tokenIds.length / blockSize) * blockSize;
@@ -126,25 +139,32 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     const outputs = await this.#run(tokenIds, rows, start, staging);
 
     table.extend(tokenIds.length);
-    for (let position = start; position < end; position += blockSize)
-      this.#copyBlock(staging, position, table.pages[position / blockSize]!, "to page");
+    for (let position = start; position < end; position += blockSize) {
+      const page = table.pages[position / blockSize]!;
+      this.#copyBlock(staging, position, page, "to page");
+      // The next block reads the rounded numbers, as it would if another prompt had run in between.
+      if (kvFormat !== "f32" && position + blockSize <= end) this.#copyBlock(staging, position, page, "from page");
+    }
     this.#staged = { ...staging, table, numPositions: end };
     return floats(outputs, "hidden").subarray(0, tokenIds.length * config.hiddenSize);
   }
 
-  /** Runs `rows` positions from `start` on; the last ones are padding. */
+  /**
+   * Runs `rows` positions from `start` on; the last ones are padding.
+   * @throws EngineError `invalid_model` with the error of ONNX Runtime
+   */
   #run(tokenIds: readonly number[], rows: number, start: number, staging: Staging): Promise<Outputs> {
-    const { embed, config } = this.#options;
+    const { bodyPath, embed, config } = this.#options;
     const { hiddenSize, numKvHeads } = config;
     const embeddings = new Float32Array(rows * hiddenSize);
     for (const [row, tokenId] of tokenIds.entries())
       embed(tokenId, embeddings.subarray(row * hiddenSize, (row + 1) * hiddenSize));
-    const { cos, sin, numPositions } = this.#anglesFor(start + rows);
+    const { cos, sin, capacity } = this.#anglesFor(start + rows);
     const halfDim = this.#bodyHeadDim / 2;
     const feeds: Record<string, Tensor> = {
       inputs_embeds: new Tensor("float32", embeddings, [rows, hiddenSize]),
-      rope_cos: new Tensor("float32", cos, [numPositions, halfDim]),
-      rope_sin: new Tensor("float32", sin, [numPositions, halfDim]),
+      rope_cos: new Tensor("float32", cos, [capacity, halfDim]),
+      rope_sin: new Tensor("float32", sin, [capacity, halfDim]),
       last_position: new Tensor("int32", Int32Array.of(start + rows - 1), [1]),
       num_positions: new Tensor("int32", Int32Array.of(start + rows), []),
     };
@@ -156,24 +176,29 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
         fetches[`${plane}.${layer}`] = tensor;
       }
     }
-    return this.#session.run(feeds, fetches);
+    return runSession(this.#session, bodyPath, feeds, fetches);
   }
 
-  /** Returns the angles of at least `count` positions. */
+  /** Returns angles of which those of the first `count` positions are computed. */
   #anglesFor(count: number): Angles {
-    if (this.#angles.numPositions >= count) return this.#angles;
-    const numPositions = this.#grown(count, this.#angles.numPositions);
+    if (this.#angles.capacity < count) this.#angles = this.#enlarged(this.#angles, count);
+    const { cos, sin } = this.#angles;
     const halfDim = this.#bodyHeadDim / 2;
-    const cos = new Float32Array(numPositions * halfDim);
-    const sin = new Float32Array(numPositions * halfDim);
-    cos.set(this.#angles.cos);
-    sin.set(this.#angles.sin);
-    for (let position = this.#angles.numPositions; position < numPositions; position++) {
-      const [from, to] = [position * halfDim, position * halfDim + this.#options.config.headDim / 2];
-      this.#rope.fill(position, cos.subarray(from, to), sin.subarray(from, to));
+    for (; this.#numAngles < count; this.#numAngles++) {
+      const from = this.#numAngles * halfDim;
+      const to = from + this.#options.config.headDim / 2;
+      this.#rope.fill(this.#numAngles, cos.subarray(from, to), sin.subarray(from, to));
     }
-    this.#angles = { numPositions, cos, sin };
     return this.#angles;
+  }
+
+  #enlarged({ capacity: present, cos: oldCos, sin: oldSin }: Angles, needed: number): Angles {
+    const capacity = this.#grown(needed, present);
+    const cos = new Float32Array((capacity * this.#bodyHeadDim) / 2);
+    const sin = new Float32Array(cos.length);
+    cos.set(oldCos);
+    sin.set(oldSin);
+    return { capacity, cos, sin };
   }
 
   /** Returns memory with the keys and values of the positions before `start`, and room up to `end`. */
@@ -207,19 +232,19 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
     return { capacity, layers };
   }
 
-  /** Copies the keys and values of one block between the memory of the body and a page (kernels/layout.md). */
+  /** Copies the keys and values of one block between the memory of the body and a page. */
   #copyBlock(staging: Staging, position: number, page: Address, direction: "to page" | "from page"): void {
-    const { blockSize, kernels, config } = this.#options;
-    const { headDim, numKvHeads } = config;
-    const length = blockSize * headDim;
-    const bodyLength = blockSize * this.#bodyHeadDim;
-    let address = page;
+    const { blockSize, config } = this.#options;
+    const copier = this.#copier;
+    const length = blockSize * this.#bodyHeadDim;
+    let part = page;
     for (const planes of staging.layers) {
       for (const plane of PLANES) {
-        for (let head = 0; head < numKvHeads; head++, address += 4 * length) {
+        for (let head = 0; head < config.numKvHeads; head++, part += copier.partByteLength) {
           const first = (head * staging.capacity + position) * this.#bodyHeadDim;
-          const inBody = planes[plane].subarray(first, first + bodyLength);
-          copyHead(plane, direction, kernels.f32(address, length), inBody, headDim);
+          const rows = planes[plane].subarray(first, first + length);
+          if (direction === "to page") copier.write(part, plane, rows);
+          else copier.read(part, plane, rows);
         }
       }
     }
@@ -227,8 +252,9 @@ export class OnnxRunner implements ModelRunner, EachTokenRunner {
 }
 
 interface Angles {
-  readonly numPositions: number;
-  /** f32 [numPositions, bodyHeadDim / 2] */
+  /** Positions for which there is room. */
+  readonly capacity: number;
+  /** f32 [capacity, bodyHeadDim / 2] */
   readonly cos: Float32Array;
   readonly sin: Float32Array;
 }
@@ -237,47 +263,13 @@ interface Angles {
 interface Staging {
   /** Positions for which there is room. */
   readonly capacity: number;
-  readonly layers: readonly Readonly<Record<Plane, Float32Array>>[];
+  readonly layers: readonly Readonly<Record<KVPlane, Float32Array>>[];
 }
 
 /** The sequence whose keys and values are in memory of the body. */
 interface StagedSequence extends Staging {
   readonly table: KVTable;
   readonly numPositions: number;
-}
-
-/** Keys are stored in groups of this many positions in a page: f32 [positions / 4][head_dim][4]. */
-const KEY_GROUP = 4;
-
-function copyHead(
-  plane: Plane,
-  direction: "to page" | "from page",
-  inPage: Float32Array,
-  inBody: Float32Array,
-  headDim: number,
-): void {
-  const numPositions = inPage.length / headDim;
-  const half = headDim / 2;
-  const bodyHalf = inBody.length / numPositions / 2;
-  const toPage = direction === "to page";
-  if (plane === "value" && half === bodyHalf) {
-    if (toPage) inPage.set(inBody);
-    else inBody.set(inPage);
-    return;
-  }
-  // A page holds the keys of four positions side by side, and the values of one position after the other.
-  const group = plane === "key" ? KEY_GROUP : 1;
-  const bodyRow = 2 * bodyHalf;
-  let place = 0;
-  for (let position = 0; position < numPositions; position += group) {
-    for (let i = 0; i < headDim; i++) {
-      let bodyPlace = position * bodyRow + (i < half ? i : i - half + bodyHalf);
-      for (const end = place + group; place < end; place++, bodyPlace += bodyRow) {
-        if (toPage) inPage[place] = inBody[bodyPlace]!;
-        else inBody[bodyPlace] = inPage[place]!;
-      }
-    }
-  }
 }
 
 function floats(outputs: Outputs, name: string): Float32Array {

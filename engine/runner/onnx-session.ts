@@ -54,6 +54,24 @@ export function openSession(
     : ort.InferenceSession.create(model, options);
 }
 
+/**
+ * Runs a graph. Some faults of a graph show only with certain numbers of positions, so also after a run that succeeded.
+ * @param path of the graph, for errors
+ * @throws EngineError `invalid_model` with the error of ONNX Runtime
+ */
+export async function runSession(
+  session: Session,
+  path: string,
+  feeds: Record<string, Tensor>,
+  fetches: Record<string, Tensor | null>,
+): Promise<Outputs> {
+  try {
+    return await session.run(feeds, fetches);
+  } catch (cause) {
+    throw graphError(path, cause);
+  }
+}
+
 /** Returns an error of ONNX Runtime as an error about the model: on one line, cut to a readable length. */
 export function graphError(path: string, cause: unknown): EngineError {
   if (cause instanceof EngineError) return cause;

@@ -13,7 +13,7 @@ import { LIMITS } from "../limits.js";
 import { readHead, type ModelPack, type OnnxFolder, type OnnxHead, type RunnableModel } from "../folder/index.js";
 import { loadWeights } from "./kernel-weights.js";
 import { loadOnnxGraphRunner, loadOnnxRunner } from "./load-onnx-runner.js";
-import type { EachTokenRunner, ModelRunner, PrefixReuse, Profile } from "./model-runner.js";
+import type { EachTokenRunner, ModelRunner, PrefixReuse, Profile, SpeculationMode } from "./model-runner.js";
 import { WasmRunner } from "./wasm-runner.js";
 
 export interface ModelRunners {
@@ -21,6 +21,8 @@ export interface ModelRunners {
   readonly promptRunner: ModelRunner;
   /** Runs generated tokens. */
   readonly tokenRunner: ModelRunner;
+  /** Runs generated tokens with drafts of those that may follow; null if no tokens are drafted. */
+  readonly draftRunner: EachTokenRunner | null;
   /** LM head matrix, which turns the runners' rows into logits; null if these rows are already logits. */
   readonly lmHead: PackedMatrix | null;
   /** Tokens per prompt block, and positions per KV cache page. */
@@ -44,6 +46,8 @@ export interface RunnerOptions {
   readonly profile: Profile;
   readonly kvCache: KVFormat;
   readonly numThreads: number;
+  /** By default `ngram` where drafts change no result. */
+  readonly speculate?: SpeculationMode | undefined;
 }
 
 /** Loads the kernels. @throws EngineError unsupported_value for a build that TOUCHSTONE_KERNELS names in vain */
@@ -59,13 +63,20 @@ export async function openKernels(numThreads: number): Promise<Kernels> {
 
 /**
  * Opens the runners of a model.
+ * @param whileReading called while the weights of a pack are read, see `ModelPack.readWeights`; else before the opening
  * @throws EngineError for options that the folder does not support, or weights that do not fit into memory
  */
-export function openRunners(folder: RunnableModel, kernels: Kernels, options: RunnerOptions): Promise<ModelRunners> {
+export async function openRunners(
+  folder: RunnableModel,
+  kernels: Kernels,
+  options: RunnerOptions,
+  whileReading: () => void,
+): Promise<ModelRunners> {
   switch (folder.kind) {
     case "pack":
-      return openPackRunners(folder, kernels, options);
+      return openPackRunners(folder, kernels, options, whileReading);
     case "onnx":
+      whileReading();
       return graphRunners(folder, kernels, options);
   }
 }
@@ -73,20 +84,25 @@ export function openRunners(folder: RunnableModel, kernels: Kernels, options: Ru
 export async function openPackRunners(
   pack: ModelPack,
   kernels: Kernels,
-  { profile, kvCache, numThreads }: RunnerOptions,
+  { profile, kvCache: kvFormat, numThreads, speculate = "ngram" }: RunnerOptions,
+  whileReading?: () => void,
 ): Promise<PackRunners> {
   const { config } = pack;
   const { promptBlockTokens: pageSize } = LIMITS;
-  const weights = await loadWeights(kernels, pack);
-  const tokenRunner = new WasmRunner({ kernels, weights, config, maxRows: pageSize, pageSize, kvFormat: kvCache });
+  const weights = await loadWeights(kernels, pack, whileReading);
+  const tokenRunner = new WasmRunner({ kernels, weights, config, maxRows: pageSize, pageSize, kvFormat });
   return {
     promptRunner:
-      profile === "exact" ? tokenRunner : await loadOnnxRunner(pack, kernels, weights.embedding, numThreads),
+      profile === "exact"
+        ? tokenRunner
+        : await loadOnnxRunner(pack, kernels, weights.embedding, { numThreads, kvFormat }),
     tokenRunner,
+    draftRunner: speculate === "off" ? null : tokenRunner,
     lmHead: weights.lmHead,
     blockSize: pageSize,
-    maxBlocks: profile === "exact" ? 1 : LIMITS.maxPromptBlocks,
-    pageByteLength: kvPageByteLength({ ...config, pageSize, kvFormat: kvCache }),
+    // With rounded keys and values, blocks do not run together, so several would only delay the tokens of others.
+    maxBlocks: profile === "exact" || kvFormat !== "f32" ? 1 : LIMITS.maxPromptBlocks,
+    pageByteLength: kvPageByteLength({ ...config, pageSize, kvFormat }),
     // A block is computed as a whole in ONNX Runtime, where a row's result may depend on its place in the block.
     reuse: profile === "exact" ? "token" : "block",
   };
@@ -95,7 +111,7 @@ export async function openPackRunners(
 async function graphRunners(
   folder: OnnxFolder,
   kernels: Kernels,
-  { profile, kvCache, numThreads }: RunnerOptions,
+  { profile, kvCache, numThreads, speculate = "off" }: RunnerOptions,
 ): Promise<ModelRunners> {
   const problem = `${folder.dir} holds ONNX files, which run in ONNX Runtime`;
   if (profile === "exact") {
@@ -104,12 +120,17 @@ async function graphRunners(
   }
   if (kvCache !== "f32")
     throw new EngineError("unsupported_value", `${problem}: keys and values must be f32.`, "kvCache");
+  if (speculate !== "off") {
+    const reason = "a token computed together with others may have another result";
+    throw new EngineError("unsupported_value", `${problem}: speculation must be off, because ${reason}.`, "speculate");
+  }
   const { head } = folder.decoder;
   const { runner, ...page } = await loadOnnxGraphRunner(folder, kernels, numThreads);
   try {
     return {
       promptRunner: runner,
       tokenRunner: runner,
+      draftRunner: null,
       lmHead: head === null ? null : await loadHead(head, kernels),
       ...page,
       maxBlocks: 1,

@@ -44,34 +44,35 @@ export class WasmRunner implements ModelRunner, EachTokenRunner {
   }
 
   async forward(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
-    const rows: DecoderRow[] = [];
-    const lastRows = passes.map((pass) => {
-      rows.push(...rowsOf(pass));
-      return rows.length - 1;
-    });
-    const hidden: Float32Array[] = [];
-    for (let start = 0; start < rows.length; start += this.#maxRows) {
-      const chunk = rows.slice(start, start + this.#maxRows);
-      const address = this.#run(chunk);
-      for (const row of lastRows) {
-        if (row < start || row >= start + chunk.length) continue;
-        hidden.push(this.#kernels.f32(address + (row - start) * this.#hiddenSize * 4, this.#hiddenSize).slice());
-      }
-    }
-    return hidden;
+    return this.#forward(passes, () => 1);
   }
 
-  async forwardEach(pass: ForwardPass): Promise<Float32Array> {
-    const rows = rowsOf(pass);
-    const hidden = new Float32Array(rows.length * this.#hiddenSize);
-    for (let start = 0; start < rows.length; start += this.#maxRows) {
-      const chunk = rows.slice(start, start + this.#maxRows);
-      hidden.set(this.#kernels.f32(this.#run(chunk), chunk.length * this.#hiddenSize), start * this.#hiddenSize);
-    }
-    return hidden;
+  async forwardEach(passes: readonly ForwardPass[]): Promise<Float32Array[]> {
+    return this.#forward(passes, ({ tokenIds }) => tokenIds.length);
   }
 
   async release(): Promise<void> {}
+
+  /** @param numWanted returns the number of last tokens of a pass whose hidden states are returned */
+  #forward(passes: readonly ForwardPass[], numWanted: (pass: ForwardPass) => number): Float32Array[] {
+    const rows: DecoderRow[] = [];
+    const places = passes.map((pass) => {
+      rows.push(...rowsOf(pass));
+      return { hidden: new Float32Array(numWanted(pass) * this.#hiddenSize), end: rows.length };
+    });
+    for (let start = 0; start < rows.length; start += this.#maxRows) {
+      const chunk = rows.slice(start, start + this.#maxRows);
+      const address = this.#run(chunk);
+      for (const { hidden, end } of places) {
+        const first = end - hidden.length / this.#hiddenSize;
+        for (let row = Math.max(first, start); row < Math.min(end, start + chunk.length); row++) {
+          const state = this.#kernels.f32(address + (row - start) * this.#hiddenSize * 4, this.#hiddenSize);
+          hidden.set(state, (row - first) * this.#hiddenSize);
+        }
+      }
+    }
+    return places.map(({ hidden }) => hidden);
+  }
 
   /** @returns the address of the rows' hidden states, f32 [rows, hidden_size], valid until the next run */
   #run(rows: readonly DecoderRow[]): number {

@@ -8,7 +8,8 @@
  *           b = exp(m2 - m'); l = l a + l2 b; v = v a + v2 b
  *   result  v * (1 / l)
  *
- * With f32 pages, dot products and weighted sums are f32 in ascending order of dimensions or positions.
+ * With f32 and bf16 pages, dot products and weighted sums are f32 in ascending order of dimensions or positions. Both
+ * have the same code, with the type of an element as its parameter E (kv.ts).
  * With q8 pages, the query and the weights (times the positions' scales) are rounded to 15 bits, and
  * both sums are exact integers.
  *
@@ -16,7 +17,7 @@
  */
 
 import { exp, exp__simd, scaleBy } from "./f32";
-import { largestMagnitude, rounded } from "./kv";
+import { PageFormat, elementBytes, keyDimension, keyOf, largestMagnitude, loadElement, rounded, valueOf } from "./kv";
 
 /** Returns the bytes of a partial result, a multiple of 16. */
 export function partialBytes(headDim: i32): usize {
@@ -65,8 +66,8 @@ function quantize15(input: usize, count: i32, output: usize): f32 {
 }
 
 /** Stores a query, already divided by sqrt(headDim), in the form that `attendPage` reads. @param head f32 [headDim] */
-export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool): void {
-  if (isQ8) store<f32>(query, quantize15(head, headDim, query + 16));
+export function writeQuery(head: usize, headDim: i32, query: usize, format: PageFormat): void {
+  if (format == PageFormat.Q8) store<f32>(query, quantize15(head, headDim, query + 16));
   else memory.copy(query, head, <usize>headDim * 4);
 }
 
@@ -75,8 +76,8 @@ export function writeQuery(head: usize, headDim: i32, query: usize, isQ8: bool):
  * four streams of each. A single stream, and more so the short strides of the products, reaches only a part of the
  * memory's bandwidth. @param sink 4 bytes that receive the combined words, so that the reads have a use
  */
-export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, isQ8: bool, sink: usize): void {
-  const bytes = <usize>((count + 3) & ~3) * <usize>headDim * (isQ8 ? 1 : 4);
+export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, format: PageFormat, sink: usize): void {
+  const bytes = <usize>((count + 3) & ~3) * <usize>headDim * elementBytes(format);
   const quarter = (bytes >> 2) & ~63;
   let bits = 0;
   for (let offset: usize = 4 * quarter; offset < bytes; offset += 64) {
@@ -94,7 +95,7 @@ export function fetchPage(keys: usize, values: usize, headDim: i32, count: i32, 
 
 /**
  * Attends to one page for up to GROUP_QUERIES queries of one kv head and writes a partial result for each.
- * f32 pages are read once for all of them; a query's result does not depend on the other queries.
+ * f32 and bf16 pages are read once for all of them; a query's result does not depend on the other queries.
  * @param query the first query; the others follow at intervals of queryBytes, their results at partialBytes
  * @param keys, values parts of the page
  * @param count positions of the page that the queries see, at least 1
@@ -107,19 +108,21 @@ export function attendPage(
   headDim: i32,
   pageSize: i32,
   count: i32,
-  isQ8: bool,
+  format: PageFormat,
   scratch: usize,
   partial: usize,
 ): void {
   const stride = scoresBytes(pageSize);
   const queryStride = queryBytes(headDim);
   const partialStride = partialBytes(headDim);
-  if (isQ8) {
+  if (format == PageFormat.F32) {
+    scoresFloat<f32>(query, queryStride, numQueries, keys, headDim, count, scratch, stride);
+  } else if (format == PageFormat.BF16) {
+    scoresFloat<u16>(query, queryStride, numQueries, keys, headDim, count, scratch, stride);
+  } else {
     for (let n: usize = 0; n < <usize>numQueries; n++) {
       scoresQ8(query + n * queryStride, keys, headDim, pageSize, count, scratch + n * stride);
     }
-  } else {
-    scoresF32(query, queryStride, numQueries, keys, headDim, count, scratch, stride);
   }
 
   for (let n: usize = 0; n < <usize>numQueries; n++) {
@@ -129,17 +132,63 @@ export function attendPage(
     store<f32>(partial + n * partialStride, weigh(scores, count, largest), 4);
   }
 
-  if (isQ8) {
+  if (format == PageFormat.F32) {
+    sumFloat<f32>(scratch, stride, numQueries, values, headDim, count, partial + 16, partialStride);
+  } else if (format == PageFormat.BF16) {
+    sumFloat<u16>(scratch, stride, numQueries, values, headDim, count, partial + 16, partialStride);
+  } else {
     const codes = scratch + stride * <usize>GROUP_QUERIES;
     for (let n: usize = 0; n < <usize>numQueries; n++) {
       sumQ8(scratch + n * stride, values, headDim, pageSize, count, codes, partial + n * partialStride + 16);
     }
-  } else {
-    sumF32(scratch, stride, numQueries, values, headDim, count, partial + 16, partialStride);
   }
 }
 
-function scoresF32(
+/**
+ * A load of 16 bytes of keys or values holds four elements, or four pairs of bfloat16 elements: of two dimensions of a
+ * key, or of two positions of values. An element of each pair is multiplied by a factor of its own.
+ */
+// @ts-ignore: decorator
+@inline
+function arePairs<E>(): bool {
+  return sizeof<E>() == 2;
+}
+
+/** Returns the bytes of the f32 factors of one load. */
+// @ts-ignore: decorator
+@inline
+function factorBytes<E>(): usize {
+  return arePairs<E>() ? 8 : 4;
+}
+
+// @ts-ignore: decorator
+@inline
+function firstElements<E>(packed: v128): v128 {
+  return arePairs<E>() ? i32x4.shl(packed, 16) : packed;
+}
+
+/** Returns the second elements of pairs. */
+// @ts-ignore: decorator
+@inline
+function secondElements(packed: v128): v128 {
+  return v128.and(packed, i32x4.splat(0xffff0000));
+}
+
+// @ts-ignore: decorator
+@inline
+function addProduct(sums: v128, factor: v128, elements: v128): v128 {
+  return f32x4.add(sums, f32x4.mul(factor, elements));
+}
+
+/** Adds the products of one load with the factors x and, if there are pairs, y. */
+// @ts-ignore: decorator
+@inline
+function addProducts<E>(sums: v128, x: v128, y: v128, packed: v128): v128 {
+  const added = addProduct(sums, x, firstElements<E>(packed));
+  return arePairs<E>() ? addProduct(added, y, secondElements(packed)) : added;
+}
+
+function scoresFloat<E>(
   query: usize,
   queryStride: usize,
   numQueries: i32,
@@ -150,32 +199,31 @@ function scoresF32(
   stride: usize,
 ): void {
   if (ASC_FEATURE_SIMD) {
-    if (numQueries == 1) scoresF32__simd(query, keys, headDim, count, scores);
-    else if (numQueries == 2) groupScoresF32__simd(2, query, queryStride, keys, headDim, count, scores, stride);
-    else if (numQueries == 3) groupScoresF32__simd(3, query, queryStride, keys, headDim, count, scores, stride);
-    else groupScoresF32__simd(4, query, queryStride, keys, headDim, count, scores, stride);
+    if (numQueries == 1) scoresFloat__simd<E>(query, keys, headDim, count, scores);
+    else if (numQueries == 2) groupScoresFloat__simd<E>(2, query, queryStride, keys, headDim, count, scores, stride);
+    else if (numQueries == 3) groupScoresFloat__simd<E>(3, query, queryStride, keys, headDim, count, scores, stride);
+    else groupScoresFloat__simd<E>(4, query, queryStride, keys, headDim, count, scores, stride);
   } else {
     for (let n: usize = 0; n < <usize>numQueries; n++) {
-      scoresF32__scalar(query + n * queryStride, keys, headDim, count, scores + n * stride);
+      scoresFloat__scalar<E>(query + n * queryStride, keys, headDim, count, scores + n * stride);
     }
   }
 }
 
-function scoresF32__scalar(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
+function scoresFloat__scalar<E>(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
   for (let p = 0; p < count; p++) {
-    let key = keys + <usize>(p >> 2) * <usize>headDim * 16 + <usize>(p & 3) * 4;
+    const key = keyOf<E>(keys, headDim, p);
     let score: f32 = 0;
-    for (let d = 0; d < headDim; d++) {
-      score += load<f32>(query + <usize>d * 4) * load<f32>(key);
-      key += 16;
+    for (let d: usize = 0; d < <usize>headDim; d++) {
+      score += load<f32>(query + d * 4) * loadElement<E>(key + keyDimension<E>(d));
     }
     store<f32>(scores + <usize>p * 4, score);
   }
 }
 
 /** Writes whole quads; scores past `count` are undefined. */
-function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
-  const quadBytes = <usize>headDim * 16;
+function scoresFloat__simd<E>(query: usize, keys: usize, headDim: i32, count: i32, scores: usize): void {
+  const quadBytes = <usize>headDim * 4 * sizeof<E>();
   const queryEnd = query + <usize>headDim * 4;
   let p = 0;
   for (; p + 28 < count; p += 32) {
@@ -189,16 +237,17 @@ function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, sc
     let s7 = s0;
     let low = keys;
     let high = keys + 4 * quadBytes;
-    for (let q = query; q < queryEnd; q += 4) {
+    for (let q = query; q < queryEnd; q += factorBytes<E>()) {
       const x = v128.load32_splat(q);
-      s0 = f32x4.add(s0, f32x4.mul(x, v128.load(low)));
-      s1 = f32x4.add(s1, f32x4.mul(x, v128.load(low + quadBytes)));
-      s2 = f32x4.add(s2, f32x4.mul(x, v128.load(low + 2 * quadBytes)));
-      s3 = f32x4.add(s3, f32x4.mul(x, v128.load(low + 3 * quadBytes)));
-      s4 = f32x4.add(s4, f32x4.mul(x, v128.load(high)));
-      s5 = f32x4.add(s5, f32x4.mul(x, v128.load(high + quadBytes)));
-      s6 = f32x4.add(s6, f32x4.mul(x, v128.load(high + 2 * quadBytes)));
-      s7 = f32x4.add(s7, f32x4.mul(x, v128.load(high + 3 * quadBytes)));
+      const y = arePairs<E>() ? v128.load32_splat(q, 4) : x;
+      s0 = addProducts<E>(s0, x, y, v128.load(low));
+      s1 = addProducts<E>(s1, x, y, v128.load(low + quadBytes));
+      s2 = addProducts<E>(s2, x, y, v128.load(low + 2 * quadBytes));
+      s3 = addProducts<E>(s3, x, y, v128.load(low + 3 * quadBytes));
+      s4 = addProducts<E>(s4, x, y, v128.load(high));
+      s5 = addProducts<E>(s5, x, y, v128.load(high + quadBytes));
+      s6 = addProducts<E>(s6, x, y, v128.load(high + 2 * quadBytes));
+      s7 = addProducts<E>(s7, x, y, v128.load(high + 3 * quadBytes));
       low += 16;
       high += 16;
     }
@@ -216,8 +265,10 @@ function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, sc
   for (; p < count; p += 4) {
     let sums = f32x4.splat(0);
     let key = keys;
-    for (let q = query; q < queryEnd; q += 4) {
-      sums = f32x4.add(sums, f32x4.mul(v128.load32_splat(q), v128.load(key)));
+    for (let q = query; q < queryEnd; q += factorBytes<E>()) {
+      const x = v128.load32_splat(q);
+      const y = arePairs<E>() ? v128.load32_splat(q, 4) : x;
+      sums = addProducts<E>(sums, x, y, v128.load(key));
       key += 16;
     }
     v128.store(scores + <usize>p * 4, sums);
@@ -225,10 +276,13 @@ function scoresF32__simd(query: usize, keys: usize, headDim: i32, count: i32, sc
   }
 }
 
-/** Handles two to four queries, two quads at a time. Writes whole quads. */
+/**
+ * Handles two to four queries and two vectors of elements at a time: those of two quads or, so that all sums stay in
+ * registers, the pairs of one quad. Writes whole quads.
+ */
 // @ts-ignore: decorator
 @inline
-function groupScoresF32__simd(
+function groupScoresFloat__simd<E>(
   numQueries: i32,
   query: usize,
   queryStride: usize,
@@ -238,10 +292,11 @@ function groupScoresF32__simd(
   scores: usize,
   stride: usize,
 ): void {
-  const quadBytes = <usize>headDim * 16;
-  for (let p = 0; p < count; p += 8) {
+  const quadBytes = <usize>headDim * 4 * sizeof<E>();
+  const numQuads: usize = arePairs<E>() ? 1 : 2;
+  for (let p: usize = 0; p < <usize>count; p += 4 * numQuads) {
     // The second quad may be past the last position; then the first quad is read again in its place.
-    const next = p + 4 < count ? quadBytes : 0;
+    const next = !arePairs<E>() && p + 4 < <usize>count ? quadBytes : 0;
     let s00 = f32x4.splat(0);
     let s01 = s00;
     let s10 = s00;
@@ -253,41 +308,46 @@ function groupScoresF32__simd(
     let x = query;
     const end = keys + quadBytes;
     for (let key = keys; key < end; key += 16) {
-      const k0 = v128.load(key);
-      const k1 = v128.load(key + next);
+      const packed = v128.load(key);
+      const k0 = firstElements<E>(packed);
+      const k1 = arePairs<E>() ? secondElements(packed) : v128.load(key + next);
       const x0 = v128.load32_splat(x);
-      s00 = f32x4.add(s00, f32x4.mul(x0, k0));
-      s01 = f32x4.add(s01, f32x4.mul(x0, k1));
+      s00 = addProduct(s00, x0, k0);
+      if (arePairs<E>()) s00 = addProduct(s00, v128.load32_splat(x, 4), k1);
+      else s01 = addProduct(s01, x0, k1);
       const x1 = v128.load32_splat(x + queryStride);
-      s10 = f32x4.add(s10, f32x4.mul(x1, k0));
-      s11 = f32x4.add(s11, f32x4.mul(x1, k1));
+      s10 = addProduct(s10, x1, k0);
+      if (arePairs<E>()) s10 = addProduct(s10, v128.load32_splat(x + queryStride, 4), k1);
+      else s11 = addProduct(s11, x1, k1);
       if (numQueries > 2) {
         const x2 = v128.load32_splat(x + 2 * queryStride);
-        s20 = f32x4.add(s20, f32x4.mul(x2, k0));
-        s21 = f32x4.add(s21, f32x4.mul(x2, k1));
+        s20 = addProduct(s20, x2, k0);
+        if (arePairs<E>()) s20 = addProduct(s20, v128.load32_splat(x + 2 * queryStride, 4), k1);
+        else s21 = addProduct(s21, x2, k1);
       }
       if (numQueries > 3) {
         const x3 = v128.load32_splat(x + 3 * queryStride);
-        s30 = f32x4.add(s30, f32x4.mul(x3, k0));
-        s31 = f32x4.add(s31, f32x4.mul(x3, k1));
+        s30 = addProduct(s30, x3, k0);
+        if (arePairs<E>()) s30 = addProduct(s30, v128.load32_splat(x + 3 * queryStride, 4), k1);
+        else s31 = addProduct(s31, x3, k1);
       }
-      x += 4;
+      x += factorBytes<E>();
     }
-    const target = scores + <usize>p * 4;
-    const isPair = next != 0;
-    storePair(target, s00, s01, isPair);
-    storePair(target + stride, s10, s11, isPair);
-    if (numQueries > 2) storePair(target + 2 * stride, s20, s21, isPair);
-    if (numQueries > 3) storePair(target + 3 * stride, s30, s31, isPair);
-    keys += 2 * quadBytes;
+    const target = scores + p * 4;
+    const areTwo = next != 0;
+    storeVectors(target, s00, s01, areTwo);
+    storeVectors(target + stride, s10, s11, areTwo);
+    if (numQueries > 2) storeVectors(target + 2 * stride, s20, s21, areTwo);
+    if (numQueries > 3) storeVectors(target + 3 * stride, s30, s31, areTwo);
+    keys += numQuads * quadBytes;
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function storePair(target: usize, first: v128, second: v128, isPair: bool): void {
+function storeVectors(target: usize, first: v128, second: v128, areTwo: bool): void {
   v128.store(target, first);
-  if (isPair) v128.store(target, second, 16);
+  if (areTwo) v128.store(target, second, 16);
 }
 
 /** Computes score = integer dot product * (scale of the query * scale of the key). */
@@ -382,7 +442,7 @@ function weighOne(score: usize, largest: f32): f32 {
   return weight;
 }
 
-function sumF32(
+function sumFloat<E>(
   weights: usize,
   stride: usize,
   numQueries: i32,
@@ -393,21 +453,24 @@ function sumF32(
   outputStride: usize,
 ): void {
   if (ASC_FEATURE_SIMD && (headDim & 7) == 0 && numQueries > 1) {
-    if (numQueries == 2) groupSumF32__simd(2, weights, stride, values, headDim, count, output, outputStride);
-    else if (numQueries == 3) groupSumF32__simd(3, weights, stride, values, headDim, count, output, outputStride);
-    else groupSumF32__simd(4, weights, stride, values, headDim, count, output, outputStride);
+    if (numQueries == 2) groupSumFloat__simd<E>(2, weights, stride, values, headDim, count, output, outputStride);
+    else if (numQueries == 3) groupSumFloat__simd<E>(3, weights, stride, values, headDim, count, output, outputStride);
+    else groupSumFloat__simd<E>(4, weights, stride, values, headDim, count, output, outputStride);
     return;
   }
   for (let n: usize = 0; n < <usize>numQueries; n++) {
-    if (ASC_FEATURE_SIMD) sumF32__simd(weights + n * stride, values, headDim, count, output + n * outputStride);
-    else sumF32__scalar(weights + n * stride, values, headDim, 0, count, output + n * outputStride);
+    if (ASC_FEATURE_SIMD) sumFloat__simd<E>(weights + n * stride, values, headDim, count, output + n * outputStride);
+    else sumFloat__scalar<E>(weights + n * stride, values, headDim, 0, count, output + n * outputStride);
   }
 }
 
-/** Handles two to four queries, eight dimensions at a time. @param headDim a multiple of 8 */
+/**
+ * Handles two to four queries and two vectors of elements at a time: those of eight dimensions, or the pairs of four.
+ * @param headDim a multiple of 8
+ */
 // @ts-ignore: decorator
 @inline
-function groupSumF32__simd(
+function groupSumFloat__simd<E>(
   numQueries: i32,
   weights: usize,
   stride: usize,
@@ -417,9 +480,11 @@ function groupSumF32__simd(
   output: usize,
   outputStride: usize,
 ): void {
+  // A row of memory is one position, or two whose elements are pairs.
   const rowBytes = <usize>headDim * 4;
-  const weightsEnd = weights + <usize>count * 4;
-  for (let offset: usize = 0; offset < rowBytes; offset += 32) {
+  const weightsEnd = weights + wholeLoads<E>(count) * 4;
+  const stepBytes: usize = arePairs<E>() ? 16 : 32;
+  for (let offset: usize = 0; offset < rowBytes; offset += stepBytes) {
     let s00 = f32x4.splat(0);
     let s01 = s00;
     let s10 = s00;
@@ -429,49 +494,82 @@ function groupSumF32__simd(
     let s30 = s00;
     let s31 = s00;
     let value = values + offset;
-    for (let w = weights; w < weightsEnd; w += 4) {
-      const v0 = v128.load(value);
-      const v1 = v128.load(value, 16);
+    for (let w = weights; w < weightsEnd; w += factorBytes<E>()) {
+      const packed = v128.load(value);
+      const v0 = firstElements<E>(packed);
+      const v1 = arePairs<E>() ? secondElements(packed) : v128.load(value, 16);
       const x0 = v128.load32_splat(w);
-      s00 = f32x4.add(s00, f32x4.mul(x0, v0));
-      s01 = f32x4.add(s01, f32x4.mul(x0, v1));
+      s00 = addProduct(s00, x0, v0);
+      if (arePairs<E>()) s00 = addProduct(s00, v128.load32_splat(w, 4), v1);
+      else s01 = addProduct(s01, x0, v1);
       const x1 = v128.load32_splat(w + stride);
-      s10 = f32x4.add(s10, f32x4.mul(x1, v0));
-      s11 = f32x4.add(s11, f32x4.mul(x1, v1));
+      s10 = addProduct(s10, x1, v0);
+      if (arePairs<E>()) s10 = addProduct(s10, v128.load32_splat(w + stride, 4), v1);
+      else s11 = addProduct(s11, x1, v1);
       if (numQueries > 2) {
         const x2 = v128.load32_splat(w + 2 * stride);
-        s20 = f32x4.add(s20, f32x4.mul(x2, v0));
-        s21 = f32x4.add(s21, f32x4.mul(x2, v1));
+        s20 = addProduct(s20, x2, v0);
+        if (arePairs<E>()) s20 = addProduct(s20, v128.load32_splat(w + 2 * stride, 4), v1);
+        else s21 = addProduct(s21, x2, v1);
       }
       if (numQueries > 3) {
         const x3 = v128.load32_splat(w + 3 * stride);
-        s30 = f32x4.add(s30, f32x4.mul(x3, v0));
-        s31 = f32x4.add(s31, f32x4.mul(x3, v1));
+        s30 = addProduct(s30, x3, v0);
+        if (arePairs<E>()) s30 = addProduct(s30, v128.load32_splat(w + 3 * stride, 4), v1);
+        else s31 = addProduct(s31, x3, v1);
       }
       value += rowBytes;
     }
     const target = output + offset;
-    storePair(target, s00, s01, true);
-    storePair(target + outputStride, s10, s11, true);
-    if (numQueries > 2) storePair(target + 2 * outputStride, s20, s21, true);
-    if (numQueries > 3) storePair(target + 3 * outputStride, s30, s31, true);
+    const areTwo = !arePairs<E>();
+    storeVectors(target, s00, s01, areTwo);
+    storeVectors(target + outputStride, s10, s11, areTwo);
+    if (numQueries > 2) storeVectors(target + 2 * outputStride, s20, s21, areTwo);
+    if (numQueries > 3) storeVectors(target + 3 * outputStride, s30, s31, areTwo);
+  }
+  for (let n: usize = 0; n < <usize>numQueries; n++) {
+    addLastOfPairs<E>(weights + n * stride, values, headDim, headDim, count, output + n * outputStride);
+  }
+}
+
+/** Returns the number of positions in loads that `count` positions fill; one position without a pair may remain. */
+// @ts-ignore: decorator
+@inline
+function wholeLoads<E>(count: i32): usize {
+  return <usize>(arePairs<E>() ? count & ~1 : count);
+}
+
+/**
+ * Adds the last position of an odd count. The other element of its pair may be the bits of NaN, and so has no part in
+ * any product. @param numDims dimensions of `output` to add to, a multiple of 4
+ */
+// @ts-ignore: decorator
+@inline
+function addLastOfPairs<E>(weights: usize, values: usize, headDim: i32, numDims: i32, count: i32, output: usize): void {
+  if (!arePairs<E>() || (count & 1) == 0) return;
+  const x = v128.load32_splat(weights + <usize>(count - 1) * 4);
+  const value = valueOf<E>(values, headDim, count - 1);
+  for (let offset: usize = 0; offset < <usize>numDims * 4; offset += 16) {
+    const product = f32x4.mul(x, firstElements<E>(v128.load(value + offset)));
+    v128.store(output + offset, f32x4.add(v128.load(output + offset), product));
   }
 }
 
 /** Sums dimensions `first` to headDim - 1. */
-function sumF32__scalar(weights: usize, values: usize, headDim: i32, first: i32, count: i32, output: usize): void {
+function sumFloat__scalar<E>(weights: usize, values: usize, headDim: i32, first: i32, count: i32, output: usize): void {
   for (let d = first; d < headDim; d++) {
     let sum: f32 = 0;
     for (let p = 0; p < count; p++) {
-      sum += load<f32>(weights + <usize>p * 4) * load<f32>(values + <usize>(p * headDim + d) * 4);
+      sum += load<f32>(weights + <usize>p * 4) * loadElement<E>(valueOf<E>(values, headDim, p) + <usize>d * 4);
     }
     store<f32>(output + <usize>d * 4, sum);
   }
 }
 
-function sumF32__simd(weights: usize, values: usize, headDim: i32, count: i32, output: usize): void {
+function sumFloat__simd<E>(weights: usize, values: usize, headDim: i32, count: i32, output: usize): void {
+  // A row of memory is one position, or two whose elements are pairs.
   const rowBytes = <usize>headDim * 4;
-  const weightsEnd = weights + <usize>count * 4;
+  const weightsEnd = weights + wholeLoads<E>(count) * 4;
   let d = 0;
   for (; d + 32 <= headDim; d += 32) {
     let s0 = f32x4.splat(0);
@@ -483,16 +581,17 @@ function sumF32__simd(weights: usize, values: usize, headDim: i32, count: i32, o
     let s6 = s0;
     let s7 = s0;
     let value = values + <usize>d * 4;
-    for (let w = weights; w < weightsEnd; w += 4) {
+    for (let w = weights; w < weightsEnd; w += factorBytes<E>()) {
       const x = v128.load32_splat(w);
-      s0 = f32x4.add(s0, f32x4.mul(x, v128.load(value)));
-      s1 = f32x4.add(s1, f32x4.mul(x, v128.load(value, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(x, v128.load(value, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(x, v128.load(value, 48)));
-      s4 = f32x4.add(s4, f32x4.mul(x, v128.load(value, 64)));
-      s5 = f32x4.add(s5, f32x4.mul(x, v128.load(value, 80)));
-      s6 = f32x4.add(s6, f32x4.mul(x, v128.load(value, 96)));
-      s7 = f32x4.add(s7, f32x4.mul(x, v128.load(value, 112)));
+      const y = arePairs<E>() ? v128.load32_splat(w, 4) : x;
+      s0 = addProducts<E>(s0, x, y, v128.load(value));
+      s1 = addProducts<E>(s1, x, y, v128.load(value, 16));
+      s2 = addProducts<E>(s2, x, y, v128.load(value, 32));
+      s3 = addProducts<E>(s3, x, y, v128.load(value, 48));
+      s4 = addProducts<E>(s4, x, y, v128.load(value, 64));
+      s5 = addProducts<E>(s5, x, y, v128.load(value, 80));
+      s6 = addProducts<E>(s6, x, y, v128.load(value, 96));
+      s7 = addProducts<E>(s7, x, y, v128.load(value, 112));
       value += rowBytes;
     }
     const target = output + <usize>d * 4;
@@ -508,13 +607,16 @@ function sumF32__simd(weights: usize, values: usize, headDim: i32, count: i32, o
   for (; d + 4 <= headDim; d += 4) {
     let sums = f32x4.splat(0);
     let value = values + <usize>d * 4;
-    for (let w = weights; w < weightsEnd; w += 4) {
-      sums = f32x4.add(sums, f32x4.mul(v128.load32_splat(w), v128.load(value)));
+    for (let w = weights; w < weightsEnd; w += factorBytes<E>()) {
+      const x = v128.load32_splat(w);
+      const y = arePairs<E>() ? v128.load32_splat(w, 4) : x;
+      sums = addProducts<E>(sums, x, y, v128.load(value));
       value += rowBytes;
     }
     v128.store(output + <usize>d * 4, sums);
   }
-  sumF32__scalar(weights, values, headDim, d, count, output);
+  addLastOfPairs<E>(weights, values, headDim, d, count, output);
+  sumFloat__scalar<E>(weights, values, headDim, d, count, output);
 }
 
 /**

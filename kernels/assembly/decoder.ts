@@ -27,10 +27,9 @@ import {
 } from "./attention";
 import { BLOCK } from "./activations";
 import { addTo, rmsNorm, rotate, scaleBy, swiglu } from "./f32";
-import { partBytes, writeKey, writeValue } from "./kv";
+import { PageFormat, Plane, partBytes, writeKey, writeValue } from "./kv";
 import { MAX_LOCAL_ROWS, groupsPerUnit, multiplyUnit, numStreams } from "./matmul";
 import {
-  Format,
   Matrix,
   SPARE_GROUPS,
   multiply,
@@ -85,8 +84,7 @@ export class Decode {
   finalNorm: usize;
   embedding: Matrix;
   pageSize: i32;
-  /** F32 or Q8. */
-  kvFormat: Format;
+  kvFormat: PageFormat;
   /** Maximum pages of a sequence. */
   maxPages: i32;
   numThreads: i32;
@@ -197,7 +195,7 @@ function resultBytes(d: Decode): usize {
 
 /** Returns the bytes of a KV cache page. */
 export function decode_page_bytes(d: Decode): f64 {
-  return <f64>d.numLayers * 2 * d.numKvHeads * partBytes(d.headDim, d.pageSize, isQ8(d));
+  return <f64>d.numLayers * 2 * d.numKvHeads * partBytes(d.headDim, d.pageSize, d.kvFormat);
 }
 
 export function decode(d: Decode): void {
@@ -229,12 +227,6 @@ function residualRow(d: Decode, n: i32): usize {
 @inline
 function local(d: Decode): usize {
   return PLACES.locals + <usize>thread() * PLACES.localBytes;
-}
-
-// @ts-ignore: decorator
-@inline
-function isQ8(d: Decode): bool {
-  return d.kvFormat == Format.Q8;
 }
 
 // @ts-ignore: decorator
@@ -338,13 +330,13 @@ function projectHead(d: Decode, layer: Layer, layerIndex: i32, prepared: usize, 
     if (isQuery || isKey) rotate(head, headDim, d.cos + <usize>n * angles, d.sin + <usize>n * angles);
     if (isQuery) {
       scaleBy(head, inverseRoot, headDim, head);
-      writeQuery(head, headDim, queryOf(d, n, unit), isQ8(d));
+      writeQuery(head, headDim, queryOf(d, n, unit), d.kvFormat);
     } else {
       const row = rowOf(d, n);
-      const part = partOf(d, row, row.position / d.pageSize, layerIndex, isKey ? 0 : 1, kvHead);
+      const part = partOf(d, row, row.position / d.pageSize, layerIndex, isKey ? Plane.Keys : Plane.Values, kvHead);
       const offset = row.position % d.pageSize;
-      if (isKey) writeKey(part, head, headDim, d.pageSize, offset, isQ8(d));
-      else writeValue(part, head, headDim, d.pageSize, offset, isQ8(d));
+      if (isKey) writeKey(part, head, headDim, d.pageSize, offset, d.kvFormat);
+      else writeValue(part, head, headDim, d.pageSize, offset, d.kvFormat);
     }
   }
 }
@@ -355,12 +347,11 @@ function queryOf(d: Decode, n: i32, head: i32): usize {
   return PLACES.queries + <usize>(n * d.numHeads + head) * queryBytes(d.headDim);
 }
 
-/** @param plane 0 for keys, 1 for values */
 // @ts-ignore: decorator
 @inline
-function partOf(d: Decode, row: Row, page: i32, layerIndex: i32, plane: i32, kvHead: i32): usize {
+function partOf(d: Decode, row: Row, page: i32, layerIndex: i32, plane: Plane, kvHead: i32): usize {
   const part = <usize>((layerIndex * 2 + plane) * d.numKvHeads + kvHead);
-  return load<usize>(row.pages + <usize>page * 4) + part * partBytes(d.headDim, d.pageSize, isQ8(d));
+  return load<usize>(row.pages + <usize>page * 4) + part * partBytes(d.headDim, d.pageSize, d.kvFormat);
 }
 
 // @ts-ignore: decorator
@@ -460,11 +451,11 @@ function attendHeads(
   partials: usize,
 ): void {
   const row = rowOf(d, n);
-  const keys = partOf(d, row, page, layerIndex, 0, kvHead);
-  const values = partOf(d, row, page, layerIndex, 1, kvHead);
+  const keys = partOf(d, row, page, layerIndex, Plane.Keys, kvHead);
+  const values = partOf(d, row, page, layerIndex, Plane.Values, kvHead);
   const seen = min(d.pageSize, row.position + 1 - page * d.pageSize);
-  if (isCold) fetchPage(keys, values, d.headDim, seen, isQ8(d), partials);
-  attendPage(queryOf(d, n, head), count, keys, values, d.headDim, d.pageSize, seen, isQ8(d), local(d), partials);
+  if (isCold) fetchPage(keys, values, d.headDim, seen, d.kvFormat, partials);
+  attendPage(queryOf(d, n, head), count, keys, values, d.headDim, d.pageSize, seen, d.kvFormat, local(d), partials);
 }
 
 // @ts-ignore: decorator
