@@ -78,7 +78,7 @@ describeWithAssets("llama.cpp's vectors", () => {
       .map((line) => line.split(" ").filter(Boolean).map(Number));
     expect([texts.length, ids.length]).toEqual([47, 47]);
     const { tokenizer } = load(name);
-    const begin = tokenizer.beginTokenId === null ? [] : [tokenizer.beginTokenId];
+    const begin = tokenizer.beginTokenIds;
     texts.forEach((text, index) => {
       expect(tokenizer.encode(text)).toEqual([...begin, ...ids[index]!]);
       expect(tokenizer.decode(ids[index]!)).toBe(text);
@@ -129,7 +129,7 @@ describeWithAssets("real tokenizers", () => {
     ["stories260K", "<s>"],
   ])("%s adds the begin token %s to raw text", (name, begin) => {
     const { tokenizer } = load(name);
-    expect(tokenizer.beginTokenId === null ? null : tokenizer.tokenText(tokenizer.beginTokenId)).toBe(begin);
+    expect(tokenizer.beginTokenIds.map((id) => tokenizer.tokenText(id))).toEqual(begin === null ? [] : [begin]);
     expect(tokenizer.encode("")).toHaveLength(begin === null ? 0 : 1);
   });
 

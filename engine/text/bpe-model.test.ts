@@ -237,3 +237,100 @@ function spelledByte(byte: number): string {
     0x100 + before.filter((b) => !((b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae)).length,
   );
 }
+
+describe("affixes", () => {
+  /** Merges as they are defined: the pair with the lowest rank first, the leftmost of equal pairs. */
+  function mergeOneByOne(symbols: readonly string[], merges: readonly (readonly string[])[], prefix: string): string[] {
+    const parts = [...symbols];
+    for (;;) {
+      let [best, place] = [merges.length, -1];
+      for (let index = 0; index + 1 < parts.length; index++) {
+        const rank = merges.findIndex(([left, right]) => left === parts[index] && right === parts[index + 1]);
+        if (rank >= 0 && rank < best) [best, place] = [rank, index];
+      }
+      if (place < 0) return parts;
+      parts.splice(place, 2, parts[place]! + parts[place + 1]!.slice(prefix.length));
+    }
+  }
+
+  const affixed = fc
+    .record({
+      prefix: fc.constantFrom("", "##", "a"),
+      suffix: fc.constantFrom("", "</w>", "b"),
+      pairs: fc.array(fc.tuple(fc.nat(40), fc.nat(40)), { maxLength: 16 }),
+      words: fc.array(fc.string({ unit: fc.constantFrom("a", "b", "é", "😀"), minLength: 1, maxLength: 90 })),
+    })
+    .map(({ prefix, suffix, pairs, words }) => {
+      const letters = ["a", "b", "é", "😀"];
+      const tokens = [
+        ...new Set(
+          letters.flatMap((letter) => ["", prefix].flatMap((start) => ["", suffix].map((end) => start + letter + end))),
+        ),
+      ];
+      const merges = pairs.flatMap(([first, second]) => {
+        const [left, right] = [tokens[first % tokens.length]!, tokens[second % tokens.length]!];
+        if (!right.startsWith(prefix)) return [];
+        const merged = left + right.slice(prefix.length);
+        if (!tokens.includes(merged)) tokens.push(merged);
+        return [[left, right] as const];
+      });
+      return { prefix, suffix, merges, tokens, words };
+    });
+
+  it("are added to the characters of a word before they are merged", () => {
+    fc.assert(
+      fc.property(affixed, ({ prefix, suffix, merges, tokens, words }) => {
+        const definition = { type: "BPE", merges, continuing_subword_prefix: prefix, end_of_word_suffix: suffix };
+        const model = new BpeModel(definition, vocabulary(tokens), false);
+        for (const word of [...words, ...words]) {
+          const characters = [...word];
+          const symbols = characters.map(
+            (character, index) =>
+              (index > 0 ? prefix : "") + character + (index === characters.length - 1 ? suffix : ""),
+          );
+          const unique = merges.filter(
+            ([left, right], rank) => !merges.slice(rank + 1).some(([l, r]) => l === left && r === right),
+          );
+          expect(encode(model, word).map((id) => tokens[id])).toEqual(mergeOneByOne(symbols, unique, prefix));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("are part of a character without a token", () => {
+    const definition = { type: "BPE", merges: [], end_of_word_suffix: "</w>" };
+    const model = new BpeModel(definition, vocabulary(["a", "b</w>"]), false);
+    expect(encode(model, "ab")).toEqual([0, 1]);
+    expect(() => encode(model, "aa")).toThrow(refused);
+    const names = [
+      "a",
+      ...Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`),
+    ];
+    const bytes = new BpeModel({ ...definition, byte_fallback: true }, vocabulary(names), false);
+    expect(encode(bytes, "aa")).toEqual([0, ...[...Buffer.from("a</w>")].map((byte) => byte + 1)]);
+  });
+
+  it("are added to the characters that spell the bytes of a word", () => {
+    const names = ["h", "i", "i</w>", "Ã", "©</w>", "hi</w>", "Ã©</w>"];
+    const definition = {
+      type: "BPE",
+      merges: ["h i</w>", "Ã ©</w>"],
+      continuing_subword_prefix: null,
+      end_of_word_suffix: "</w>",
+    };
+    const model = new BpeModel(definition, vocabulary(names), true);
+    expect(encode(model, "hi", "é", "ii")).toEqual([5, 6, 1, 2]);
+    expect(encode(model.without(new Map([[5, "hi</w>"]])), "hi", "é")).toEqual([0, 2, 6]);
+  });
+
+  it("refuses a merge that lacks the prefix", () => {
+    const definition = { type: "BPE", merges: [["a", "b"]], continuing_subword_prefix: "##" };
+    expect(() => new BpeModel(definition, vocabulary(["a", "b", "ab"]), false)).toThrow(
+      expect.objectContaining({
+        code: "invalid_model",
+        message: 'tokenizer.json: the second token of a merge must begin with "##". Given: "b"',
+      }),
+    );
+  });
+});

@@ -4,15 +4,22 @@
  */
 
 import type { Budget } from "../budget.js";
-import { EngineError } from "../errors.js";
 import type { JsonObject } from "../json.js";
 import { type Merge, MergeTable } from "./merge-table.js";
-import { BYTE_OF_CHARACTER, spelled } from "./token-bytes.js";
+import { BYTE_OF_CHARACTER, fallbackToken, spelled } from "./token-bytes.js";
+import { MAX_CACHED_LENGTH, WordCache } from "./word-cache.js";
+import { noToken, type WordModel } from "./word-model.js";
 
-export class BpeModel {
+export class BpeModel implements WordModel {
   readonly #definition: JsonObject;
   readonly #vocab: ReadonlyMap<string, number>;
+  /** What is added to the characters of a word except the first, and to the last one. */
+  readonly #prefix: string;
+  readonly #suffix: string;
+  readonly #hasAffixes: boolean;
+  /** True if words are byte-level and their symbols are bytes; with affixes, symbols are texts. */
   readonly #isByteLevel: boolean;
+  readonly #spellsWords: boolean;
   readonly #ignoresMerges: boolean;
   readonly #table: MergeTable;
   /** Token strings, by id, that are not produced. */
@@ -36,12 +43,16 @@ export class BpeModel {
     definition: JsonObject,
     vocab: ReadonlyMap<string, number>,
     isByteLevel: boolean,
-    table = new MergeTable(definition["merges"] as Merge[], vocab),
+    table = new MergeTable(definition["merges"] as Merge[], vocab, affix(definition, "continuing_subword_prefix")),
     withheld: ReadonlyMap<number, string> = new Map(),
   ) {
     this.#definition = definition;
     this.#vocab = vocab;
-    this.#isByteLevel = isByteLevel;
+    this.#prefix = affix(definition, "continuing_subword_prefix");
+    this.#suffix = affix(definition, "end_of_word_suffix");
+    this.#hasAffixes = this.#prefix !== "" || this.#suffix !== "";
+    this.#isByteLevel = isByteLevel && !this.#hasAffixes;
+    this.#spellsWords = isByteLevel && this.#hasAffixes;
     this.#ignoresMerges = definition["ignore_merges"] === true;
     this.#table = table;
     this.#withheld = withheld;
@@ -52,30 +63,22 @@ export class BpeModel {
       this.#symbolOfByte[byte] = vocab.get(character) ?? FIRST_UNKNOWN - byte;
     const hasFallback = definition["byte_fallback"] === true;
     this.#fallbackIds = Array.from({ length: 256 }, (_, byte) =>
-      hasFallback ? this.#idOf(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`) : undefined,
+      hasFallback ? this.#idOf(fallbackToken(byte)) : undefined,
     );
   }
 
-  /**
-   * Returns a model that never produces the given tokens; their text is encoded with others.
-   *
-   * @param tokens token strings by id
-   */
   without(tokens: ReadonlyMap<number, string>): BpeModel {
-    return new BpeModel(this.#definition, this.#vocab, this.#isByteLevel, this.#table, tokens);
+    const isByteLevel = this.#isByteLevel || this.#spellsWords;
+    return new BpeModel(this.#definition, this.#vocab, isByteLevel, this.#table, tokens);
   }
 
-  /**
-   * Appends the token ids of a word to `ids`.
-   *
-   * @throws EngineError out_of_range for a character that the tokenizer has no token for
-   */
-  encode(word: string, ids: number[], budget: Budget, param: string | null): void {
+  encode(text: string, ids: number[], budget: Budget, param: string | null): void {
+    const word = this.#spellsWords ? spelled(text) : text;
     if (word.length <= MAX_CACHED_LENGTH) {
       this.#encodeCached(word, ids, budget, param);
       return;
     }
-    if (this.#isByteLevel || this.#ignoresMerges) {
+    if (this.#isByteLevel || this.#ignoresMerges || this.#hasAffixes) {
       this.#encodeWord(word, ids, budget, param);
       return;
     }
@@ -157,15 +160,23 @@ export class BpeModel {
   }
 
   /**
-   * @param unknown receives the characters that have no token
+   * @param unknown receives the characters, with affixes, that have no token
    * @returns the number of symbols written to `#symbols`
    */
   #spellCharacters(word: string, unknown: string[]): number {
     const symbols = this.#reserveSymbols(word.length);
     let length = 0;
-    for (const character of word) {
-      const id = this.#vocab.get(character);
-      symbols[length++] = id ?? FIRST_UNKNOWN - (unknown.push(character) - 1);
+    const add = (name: string): void => {
+      symbols[length++] = this.#vocab.get(name) ?? FIRST_UNKNOWN - (unknown.push(name) - 1);
+    };
+    if (!this.#hasAffixes) for (const character of word) add(character);
+    else {
+      let index = 0;
+      for (const character of word) {
+        const start = index === 0 ? "" : this.#prefix;
+        index += character.length;
+        add(start + character + (index === word.length ? this.#suffix : ""));
+      }
     }
     return length;
   }
@@ -191,36 +202,12 @@ export class BpeModel {
   }
 }
 
-/**
- * Token ids of recent words. Words are added to the young generation; when it is full, it becomes the old one, and the
- * old one is dropped. A word that is found in the old generation is added again.
- */
-class WordCache {
-  #young = new Map<string, readonly number[]>();
-  #old: ReadonlyMap<string, readonly number[]> = new Map();
-
-  get(word: string): readonly number[] | undefined {
-    const young = this.#young.get(word);
-    if (young !== undefined) return young;
-    const old = this.#old.get(word);
-    if (old !== undefined) this.set(word, old);
-    return old;
-  }
-
-  set(word: string, ids: readonly number[]): void {
-    if (this.#young.size >= GENERATION_WORDS) {
-      this.#old = this.#young;
-      this.#young = new Map();
-    }
-    // A slice would keep the whole text in memory.
-    this.#young.set(Buffer.from(word).toString(), ids);
-  }
+/** Returns what `option` of a BPE model adds to characters; often nothing. */
+function affix(definition: JsonObject, option: "continuing_subword_prefix" | "end_of_word_suffix"): string {
+  return (definition[option] as string | null | undefined) ?? "";
 }
 
 const utf8 = new TextEncoder();
-/** Words that are kept twice, and their length in UTF-16 code units: at most some 20 MB for a model. */
-const GENERATION_WORDS = 1 << 14;
-const MAX_CACHED_LENGTH = 64;
 /** Symbol of the first character that has no token; further ones are counted down. */
 const FIRST_UNKNOWN = -2;
 /** Initial size of the buffers, and the size above which they are dropped after use. */
@@ -228,6 +215,3 @@ const SMALL = 256;
 const LARGE = 1 << 16;
 
 const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff;
-
-const noToken = (param: string | null): EngineError =>
-  new EngineError("out_of_range", "The text has a character that the model's tokenizer has no token for.", param);

@@ -5,8 +5,10 @@
  * has, interrupts the pass.
  */
 
+import { randomInt } from "node:crypto";
+
 import type { Budget } from "../budget.js";
-import { assert, described, EngineError } from "../errors.js";
+import { assert, described, EngineError, quoted } from "../errors.js";
 
 export type Merge = string | readonly [string, string];
 
@@ -30,13 +32,19 @@ export class MergeTable {
   readonly #merged: Int32Array;
   /** Ranks by hash of the pair, i32 [slots], at most half full; NONE for a free slot. */
   readonly #slots: Int32Array;
+  /** Makes the places of pairs unpredictable: a vocabulary could be made so that many share one. */
+  readonly #seed = randomInt(2 ** 31);
   /** Last code unit of a left part << 16 | first code unit of the right part, for all merges. */
   readonly #joints = new Set<number>();
   readonly #queue: RankQueue;
   #next: Int32Array = new Int32Array(SMALL);
   #previous: Int32Array = new Int32Array(SMALL);
 
-  constructor(merges: readonly Merge[], vocab: ReadonlyMap<string, number>) {
+  /**
+   * @param prefix what the second token of a merge begins with, and the merged token lacks
+   * @throws EngineError invalid_model for a merge that is not two tokens, or lacks the prefix
+   */
+  constructor(merges: readonly Merge[], vocab: ReadonlyMap<string, number>, prefix = "") {
     this.#left = new Int32Array(merges.length);
     this.#right = new Int32Array(merges.length);
     this.#merged = new Int32Array(merges.length);
@@ -46,7 +54,8 @@ export class MergeTable {
       const [leftName, rightName] = mergeParts(merge);
       const left = vocab.get(leftName);
       const right = vocab.get(rightName);
-      const merged = vocab.get(leftName + rightName);
+      if (!rightName.startsWith(prefix)) throw withoutPrefix(rightName, prefix);
+      const merged = vocab.get(leftName + rightName.slice(prefix.length));
       if (left === undefined || right === undefined || merged === undefined) return;
       if (leftName === "" || rightName === "") return;
       this.#left[rank] = left;
@@ -116,7 +125,7 @@ export class MergeTable {
   /** Returns the slot of a pair, or the free slot where it would be. */
   #slotOf(left: number, right: number): number {
     const mask = this.#slots.length - 1;
-    let hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
+    let hash = Math.imul(left ^ this.#seed, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
     let slot = (hash ^ (hash >>> 13)) & mask;
     for (;;) {
@@ -139,6 +148,11 @@ export class MergeTable {
     this.#previous = new Int32Array(SMALL);
     this.#queue.release();
   }
+}
+
+function withoutPrefix(name: string, prefix: string): EngineError {
+  const message = `tokenizer.json: the second token of a merge must begin with ${quoted(prefix)}. Given: ${quoted(name)}`;
+  return new EngineError("invalid_model", message);
 }
 
 /** Places by rank: a heap of the ranks that have places, and a linked list of places for each rank. */

@@ -44,6 +44,12 @@ describe("Unicode normalization forms", () => {
   });
 });
 
+it.each(["NFC", "NFD", "NFKC", "NFKD", "StripAccents"])("%s takes runs of any length", (type) => {
+  const length = numCases(6_000_000);
+  const text = normalized({ type }, `a${"\u0301".repeat(length)}b`);
+  expect(text.length).toBe(type === "StripAccents" ? 2 : type.endsWith("C") ? 1 + length : 2 + length);
+});
+
 describe("other normalizers", () => {
   it.each([
     [{ type: "Lowercase" }, "ÄB", "äb"],
@@ -51,7 +57,16 @@ describe("other normalizers", () => {
     [{ type: "Strip", strip_left: false, strip_right: true }, "  a  ", "  a"],
     [{ type: "Strip", strip_left: true, strip_right: true }, "  a  ", "a"],
     [{ type: "Strip" }, "  a  ", "  a  "],
+    [{ type: "Strip", strip_left: true, strip_right: true }, "\u0085\u3000a\u0085\n", "a"],
+    [{ type: "Strip", strip_left: true, strip_right: true }, "\ufeffa\ufeff", "\ufeffa\ufeff"],
+    [{ type: "Strip", strip_left: true, strip_right: true }, " \n ", ""],
+    [{ type: "Lowercase" }, "ΑΣ Σ", "ασ σ"],
+    [{ type: "StripAccents" }, "e\u0301\u0301a\u0903\u20dd é", "ea é"],
+    [{ type: "Nmt" }, "\x01a\x00\x7fb\x08\v\u009f", "a\x00b"],
+    [{ type: "Nmt" }, "a\t\n\f\rb\u200b\u200f\u2028\u2029\u2581\ufeff\ufffd\u1680c\u00a0", "a    b        c\u00a0"],
     [{ type: "Prepend", prepend: "▁" }, "a", "▁a"],
+    [{ type: "Prepend", prepend: "▁" }, "", ""],
+    [sequence({ type: "Strip", strip_left: true }, { type: "Prepend", prepend: "▁" }), "  ", ""],
     [{ type: "Replace", pattern: { Regex: "a" }, content: "$&$1" }, "bab", "b$&$1b"],
     [{ type: "Replace", pattern: { Regex: "a" } }, "bab", "bb"],
     [sequence({ type: "Prepend", prepend: "A" }, { type: "Lowercase" }), "B", "ab"],

@@ -4,6 +4,8 @@ import type { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
+import { CharacterMap } from "./character-map.js";
+import { endOfMatches } from "./long-runs.js";
 import type { PatternSearch } from "./pattern-search.js";
 import { partsOf } from "./pre-tokenization.js";
 import type { CompilePattern } from "./word-splitter.js";
@@ -46,6 +48,10 @@ interface Step {
 }
 
 function step(definition: JsonObject, compile: CompilePattern): Step {
+  if (definition["type"] === "Precompiled") {
+    const map = new CharacterMap(definition["precompiled_charsmap"]);
+    return { apply: mapping(map), charactersPerStep: Infinity }; // the map counts its own steps
+  }
   // Most steps take some nanoseconds for a character; a pattern can match at each, which takes about a hundred.
   if (definition["type"] !== "Replace") return { apply: transformation(definition), charactersPerStep: 8 };
   const apply = replacing(compile(definition["pattern"]), contentOf(definition, "content"));
@@ -61,17 +67,32 @@ function transformation(definition: JsonObject): (text: string) => string {
     case "NFKD":
       return (text) => withOrderedMarks(text).normalize(type);
     case "Lowercase":
-      return (text) => text.toLowerCase();
+      // Rust lowers each character by itself; JavaScript has another sigma at the end of a word.
+      return (text) => text.replaceAll("Σ", "σ").toLowerCase();
+    case "StripAccents":
+      return (text) => text.replaceAll(/\p{M}{1,1024}/gu, "");
+    case "Nmt":
+      return (text) => text.replaceAll(NMT_REMOVED, "").replaceAll(NMT_SPACES, " ");
     case "Strip": {
       const [left, right] = [Boolean(definition["strip_left"]), Boolean(definition["strip_right"])];
-      return (text) => (left ? (right ? text.trim() : text.trimStart()) : right ? text.trimEnd() : text);
+      return (text) => stripped(text, left, right);
     }
     default: {
       const prefix = contentOf(definition, "prepend");
-      return (text) => prefix + text;
+      return (text) => (text === "" ? text : prefix + text);
     }
   }
 }
+
+/** Removes white space as Rust does: U+0085 is white space and U+FEFF is not, other than in JavaScript. */
+function stripped(text: string, left: boolean, right: boolean): string {
+  let [start, end] = [0, text.length];
+  if (left) while (start < end && WHITE_SPACE.test(text[start]!)) start++;
+  if (right) while (end > start && WHITE_SPACE.test(text[end - 1]!)) end--;
+  return text.slice(start, end);
+}
+
+const WHITE_SPACE = /^\p{White_Space}$/u;
 
 function contentOf(definition: JsonObject, field: string): string {
   const content = definition[field] ?? "";
@@ -79,12 +100,28 @@ function contentOf(definition: JsonObject, field: string): string {
   throw new EngineError("invalid_model", `tokenizer.json: ${field} of a normalizer is not a string`);
 }
 
+/** What the normalizer Nmt removes, and what it takes for spaces. */
+const NMT_REMOVED = /[\x01-\x08\v\x0e-\x1f\x7f\x8f\x9f]{1,1024}/g;
+const NMT_SPACES = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g;
+
+function mapping(map: CharacterMap): Step["apply"] {
+  return (text, budget) => {
+    const parts: string[] = [];
+    let length = 0;
+    map.replace(text, budget, (part) => {
+      length += part.length;
+      if (length > LIMITS.maxNormalizedCharacters) throw new TooLong();
+      parts.push(part);
+    });
+    return parts.join("");
+  };
+}
+
 function replacing(search: PatternSearch, content: string): Step["apply"] {
-  const literal = content.replaceAll("$", "$$$$");
   return (text, budget) => {
     // The text can grow by the content before and after each character.
     if ((text.length + 1) * (content.length + 1) <= LIMITS.maxNormalizedCharacters)
-      return search.replaceAll(text, literal, budget);
+      return search.replaceAll(text, content, budget);
     let length = text.length;
     const counted = (match: string): string => {
       length += content.length - match.length;
@@ -100,11 +137,20 @@ function replacing(search: PatternSearch, content: string): Step["apply"] {
  * quadratic in the length of a run: 160,000 marks take it two minutes.
  */
 function withOrderedMarks(text: string): string {
-  return text.replaceAll(LONG_RUN_OF_MARKS, orderedMarks);
+  const parts: string[] = [];
+  let done = 0;
+  for (LONG_RUN_OF_MARKS.lastIndex = 0; ; LONG_RUN_OF_MARKS.lastIndex = done) {
+    const match = LONG_RUN_OF_MARKS.exec(text);
+    if (match === null) return parts.join("") + text.slice(done);
+    const end = endOfMatches(text, match.index, MARKS);
+    parts.push(text.slice(done, match.index), orderedMarks(text.slice(match.index, end)));
+    done = end;
+  }
 }
 
-/** Normalization decomposes some marks into several. A run of this length costs little however it is ordered. */
-const LONG_RUN_OF_MARKS = /\p{M}{33,}/gu;
+/** Normalization decomposes some marks into several. A shorter run costs little however it is ordered. */
+const LONG_RUN_OF_MARKS = /\p{M}{33}/gu;
+const MARKS = /\p{M}{1,1024}/uy;
 
 /** Decomposes marks and sorts them stably, but never across a mark that does not reorder. */
 function orderedMarks(run: string): string {

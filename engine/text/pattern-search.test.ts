@@ -77,10 +77,23 @@ describe("PatternSearch", () => {
   it.each(["\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+", "\\S+", "\\s?\\S+|\\s+$", "a+b|a+", "\\S{1,2}"])(
     "does not count runs that are matched: %s",
     (source) => {
-      for (const text of ["a".repeat(1e5), `${" ".repeat(1e5)}a`, `${"a".repeat(1e5)} b`])
-        expect(() => matchesOf(source, source.includes("$") ? text.trim() : text, 1000)).not.toThrow();
+      for (const text of ["a".repeat(1e5), `${" ".repeat(1e5)}a`, `${"a".repeat(1e5)} b`]) {
+        const given = source.includes("$") ? text.trim() : text;
+        expect(() => matchesOf(source, given, 1000)).not.toThrow();
+        expect(() => searchOf(source).replaceAll(given, "", budgetOf(1000))).not.toThrow();
+      }
     },
   );
+
+  it("replaces by a text in which $ means nothing, or by what a function returns", () => {
+    for (const source of ["b", "b+c|b+", "b*"]) {
+      const expected = "abbc".replaceAll(new RegExp(source, "gu"), () => "$&");
+      expect(searchOf(source).replaceAll("abbc", "$&", budgetOf(1000))).toBe(expected);
+      expect(searchOf(source).replaceAll("abbc", (match) => `<${match}>`, budgetOf(1000))).toBe(
+        "abbc".replaceAll(new RegExp(source, "gu"), (match) => `<${match}>`),
+      );
+    }
+  });
 
   it("counts a run that begins after the first characters of a match", () => {
     const text = `${"y".repeat(500)}${"x".repeat(50_000)}`;

@@ -61,11 +61,25 @@ export class PatternSearch {
     return true;
   }
 
-  /** Replaces all matches by `replacement`, with the patterns of String.replaceAll. */
+  /** Replaces all matches by a text, in which `$` means nothing, or by what a function returns for each. */
   replaceAll(text: string, replacement: string | ((match: string) => string), budget: Budget): string {
-    const runs = new Runs(this.#runs, text, budget);
-    if (this.#runs.length > 0) for (let at = 0; at < text.length; at = after(text, at)) runs.spend(at, at);
-    return text.replaceAll(this.#pattern, replacement as string);
+    const isText = typeof replacement === "string";
+    if (this.#runs.length === 0) {
+      const replacer = isText ? replacement.replaceAll("$", "$$$$") : replacement;
+      return text.replaceAll(this.#pattern, replacer as string);
+    }
+    const parts: string[] = [];
+    let done = 0;
+    const add = (start: number, end: number): true => {
+      parts.push(text.slice(done, start), isText ? replacement : replacement(text.slice(start, end)));
+      done = end;
+      return true;
+    };
+    this.each(text, budget, add);
+    this.#sticky.lastIndex = text.length;
+    if (this.#sticky.test(text)) add(text.length, text.length);
+    parts.push(text.slice(done));
+    return parts.join("");
   }
 }
 

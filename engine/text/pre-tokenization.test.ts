@@ -49,6 +49,11 @@ describe("preparePreTokenizer", () => {
       { ...split, behavior: "Removed", invert: true },
       { ...split, behavior: "Removed", invert: true },
     ],
+    [
+      { ...split, behavior: "MergedWithNext", invert: true },
+      { ...split, behavior: "MergedWithNext", invert: true },
+    ],
+    [{ type: "Punctuation" }, isolated("[\\p{P}$+<=>^`|~]")],
     [{ type: "Metaspace" }, apart(metaspace("▁", "always"))],
     [{ type: "Metaspace", split: false, add_prefix_space: true }, metaspace("▁", "always")],
     [{ type: "Metaspace", split: false, add_prefix_space: false }, metaspace("▁", "never")],
@@ -88,7 +93,7 @@ describe("preparePreTokenizer", () => {
   });
 
   it.each<[unknown, string]>([
-    [{ type: "Whitespace" }, "tokenizer.json has the pre-tokenizer Whitespace, which is not supported"],
+    [{ type: "UnicodeScripts" }, "tokenizer.json has the pre-tokenizer UnicodeScripts, which is not supported"],
     [{}, "tokenizer.json has the pre-tokenizer without a type, which is not supported"],
     [{ type: 5 }, "tokenizer.json has the pre-tokenizer of type 5, which is not supported"],
     [{ type: "a\n" }, 'tokenizer.json has the pre-tokenizer of type "a\\n", which is not supported'],
@@ -106,12 +111,12 @@ describe("preparePreTokenizer", () => {
       "tokenizer.json: a Metaspace must replace by one character. Given: ",
     ]),
     [
-      { ...split, behavior: "Removed" },
-      "tokenizer.json has the pre-tokenizer Split with behavior Removed, which is not supported",
+      { ...split, behavior: "Merged" },
+      "tokenizer.json has the pre-tokenizer Split with behavior Merged, which is not supported",
     ],
     [
-      { ...split, behavior: "Isolated", invert: true },
-      "tokenizer.json has the pre-tokenizer Split with behavior Isolated, inverted, which is not supported",
+      { type: "Punctuation", behavior: 1 },
+      "tokenizer.json has the pre-tokenizer Punctuation with behavior 1, which is not supported",
     ],
   ])("refuses %j", (definition, message) => {
     expect(() => preparePreTokenizer(definition)).toThrow(message);
@@ -127,10 +132,9 @@ describe("prepareNormalizer", () => {
       { type: "Sequence", normalizers: [null, { type: "NFC" }] },
       { type: "Sequence", normalizers: [{ type: "NFC" }] },
     ],
-    ...["NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Lowercase", "Strip"].map((type): [object, object] => [
-      { type },
-      { type },
-    ]),
+    ...["NFC", "NFD", "NFKC", "NFKD", "Prepend", "Replace", "Lowercase", "Strip", "StripAccents", "Nmt"].map(
+      (type): [object, object] => [{ type }, { type }],
+    ),
   ])("prepares %j", (definition, expected) => {
     expect(prepareNormalizer(definition)).toEqual(expected);
   });
@@ -141,8 +145,8 @@ describe("prepareNormalizer", () => {
       message: "tokenizer.json: the normalizer is not an object",
     });
     expect(() => prepareNormalizer("NFC")).toThrow(none);
-    expect(() => prepareNormalizer({ type: "Precompiled" })).toThrow(
-      "tokenizer.json has the normalizer Precompiled, which is not supported",
+    expect(() => prepareNormalizer({ type: "BertNormalizer" })).toThrow(
+      "tokenizer.json has the normalizer BertNormalizer, which is not supported",
     );
   });
 });

@@ -23,6 +23,17 @@ export function preparePreTokenizer(definition: unknown): JsonObject | null {
       return split(definition["individual_digits"] === true ? "\\p{N}" : "\\p{N}+");
     case "Split":
       return prepareSplit(definition);
+    case "Punctuation":
+      return preparePunctuation(definition);
+    case "Whitespace":
+      return { ...split(`[${WORD}]+|[^${WORD}\\s]+`), behavior: "Removed", invert: true };
+    case "WhitespaceSplit":
+      return { ...split("\\s"), behavior: "Removed" };
+    case "BertPreTokenizer":
+      return {
+        type: "Sequence",
+        pretokenizers: [{ ...split("\\s"), behavior: "Removed" }, preparePunctuation({ behavior: "Isolated" })],
+      };
     case "Metaspace":
       return prepareMetaspace(definition);
     default:
@@ -46,7 +57,10 @@ export function prepareNormalizer(definition: unknown): JsonObject | null {
     case "Prepend":
     case "Replace":
     case "Lowercase":
+    case "Nmt":
+    case "Precompiled":
     case "Strip":
+    case "StripAccents":
       return definition;
     default:
       throw unsupported(`normalizer ${typeOf(definition)}`);
@@ -85,19 +99,33 @@ function prepareByteLevel(definition: JsonObject): JsonObject {
 }
 
 function prepareSplit(definition: JsonObject): JsonObject {
-  const { behavior } = definition;
-  const inverted = definition["invert"] === true;
-  if (behavior === "Isolated" && !inverted) return definition;
-  if (behavior === "Removed" && inverted) return definition;
-  const shown =
-    behavior === undefined ? "no behavior" : `behavior ${isName(behavior) ? behavior : described(behavior)}`;
-  throw unsupported(`pre-tokenizer Split with ${shown}${inverted ? ", inverted" : ""}`);
+  if (isBehavior(definition["behavior"])) return definition;
+  throw unsupported(`pre-tokenizer Split with ${shownBehavior(definition)}`);
+}
+
+/** The Rust tokenizers split at each character that is punctuation in Unicode, or in ASCII. */
+function preparePunctuation(definition: JsonObject): JsonObject {
+  const { behavior = "Isolated" } = definition;
+  if (isBehavior(behavior)) return { ...split("[\\p{P}$+<=>^`|~]"), behavior };
+  throw unsupported(`pre-tokenizer Punctuation with ${shownBehavior(definition)}`);
+}
+
+/**
+ * Says what happens to the matches of a pattern. Each becomes a word (Isolated), is dropped (Removed), or joins the text
+ * before it, the text after it, or the matches beside it (Contiguous).
+ */
+export type SplitBehavior = (typeof BEHAVIORS)[number];
+const BEHAVIORS = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"] as const;
+
+const isBehavior = (value: unknown): value is SplitBehavior => (BEHAVIORS as readonly unknown[]).includes(value);
+
+function shownBehavior({ behavior }: JsonObject): string {
+  return behavior === undefined ? "no behavior" : `behavior ${isName(behavior) ? behavior : described(behavior)}`;
 }
 
 function prepareMetaspace(definition: JsonObject): JsonObject {
   const replacement = metaspaceReplacement(definition);
-  const scheme = definition["prepend_scheme"] ?? (definition["add_prefix_space"] === false ? "never" : "always");
-  const metaspace = { type: "Metaspace", replacement, prepend_scheme: scheme };
+  const metaspace = { type: "Metaspace", replacement, prepend_scheme: metaspaceScheme(definition) };
   if (definition["split"] === false) return metaspace;
   // The library does not split words here; each word should start with the replacement character.
   const escaped = replacement.replace(/[\\^$.*+?()[\]{}|]/, "\\$&");
@@ -111,6 +139,17 @@ export function metaspaceReplacement(definition: JsonObject): string {
   const given = described(replacement);
   throw new EngineError("invalid_model", `tokenizer.json: a Metaspace must replace by one character. Given: ${given}`);
 }
+
+/** Returns where a Metaspace puts a space in front of a text. Older files have a flag instead. */
+export function metaspaceScheme(definition: JsonObject): "always" | "first" | "never" {
+  const older = definition["add_prefix_space"] === false ? "never" : "always";
+  const scheme = definition["prepend_scheme"] ?? older;
+  if (scheme === "always" || scheme === "first" || scheme === "never") return scheme;
+  throw unsupported(`Metaspace with prepend_scheme ${isName(scheme) ? scheme : described(scheme)}`);
+}
+
+/** Characters of words in Rust's regular expressions. */
+const WORD = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u200c\\u200d";
 
 const split = (regex: string): JsonObject => ({
   type: "Split",

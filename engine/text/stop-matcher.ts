@@ -59,7 +59,9 @@ export class StopMatcher {
 
   /** Ends the text. @returns the text that was held back, as no stop string can follow */
   finish(): string {
-    return this.#held;
+    const held = this.#held;
+    this.#held = "";
+    return held;
   }
 
   /** @returns the longest stop string that this code unit completes, or null */

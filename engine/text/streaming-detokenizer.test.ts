@@ -87,9 +87,38 @@ describe("Utf8Decoder", () => {
   });
 });
 
+/** A tokenizer whose first token drops its spaces, with one token of spaces only. */
+const metaspace = new Tokenizer(
+  {
+    ...sentencePieceJson([{ content: "▁▁" }, { content: " " }]),
+    decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always" },
+  },
+  {},
+);
+
+/** A tokenizer whose words end with a suffix. */
+const wordSuffix = new Tokenizer(
+  {
+    added_tokens: [
+      { id: 6, content: "<|end|>", special: true },
+      { id: 7, content: "x " },
+    ],
+    pre_tokenizer: { type: "WhitespaceSplit" },
+    decoder: { type: "BPEDecoder", suffix: "</w>" },
+    model: {
+      type: "BPE",
+      vocab: { a: 0, b: 1, "a</w>": 2, "b</w>": 3, "ab</w>": 4, "</w>": 5 },
+      merges: ["a b</w>"],
+      end_of_word_suffix: "</w>",
+    },
+  },
+  {},
+);
+
 describe.each([
   ["byte-level", byteLevel],
   ["SentencePiece", sentencePiece],
+  ["Metaspace", metaspace],
 ])("StreamingDetokenizer, %s", (_, tokenizer) => {
   it("agrees with decoding prompt and output together, without the prompt's text", () => {
     fc.assert(
@@ -105,16 +134,15 @@ describe.each([
     );
   });
 
-  it("decodes the concatenated bytes of the tokens", () => {
+  it("decodes the concatenated bytes of the tokens, those of the first one without its spaces", () => {
     fc.assert(
-      fc.property(
-        ids(tokenizer).map((all) => all.filter((id) => id !== 1 || tokenizer === byteLevel)),
-        (all) => {
-          expect(tokenizer.decode(all)).toBe(
-            decodeWhole(Uint8Array.from(all.flatMap((id) => [...tokenizer.tokenBytes(id)]))),
-          );
-        },
-      ),
+      fc.property(ids(tokenizer), (all) => {
+        const [first, ...others] = all.filter((id) => tokenizer.tokenBytes(id).length > 0);
+        const bytes = first === undefined ? [] : [...tokenizer.firstTokenBytes(first)];
+        if (tokenizer === sentencePiece && bytes[0] === 0x20) bytes.shift();
+        bytes.push(...others.flatMap((id) => [...tokenizer.tokenBytes(id)]));
+        expect(tokenizer.decode(all)).toBe(decodeWhole(Uint8Array.from(bytes)));
+      }),
     );
   });
 
@@ -135,6 +163,7 @@ describe("StreamingDetokenizer", () => {
     const counting = {
       ...byteLevel,
       tokenBytes: (tokenId: number) => (read.push(tokenId), byteLevel.tokenBytes(tokenId)),
+      endsWord: () => false,
     };
     const prompt = [...new Array<number>(1000).fill(0x41), e2, x82];
     expect(new StreamingDetokenizer(counting as unknown as Tokenizer, prompt).push(xac)).toBe("€");
@@ -167,14 +196,16 @@ describe("StreamingDetokenizer", () => {
     expect(stream(byteLevel, [], [e2, end, x82, xac]).join("")).toBe("€");
   });
 
-  it("drops a leading space only directly after the begin token", () => {
+  it("drops a leading space only at the beginning of the text, with or without a begin token", () => {
     const [a] = sentencePiece.encode("a").slice(1);
     expect(sentencePiece.tokenText(a!)).toBe(" a");
     expect(sentencePiece.decode([1, a!, a!])).toBe("a a");
-    expect(sentencePiece.decode([a!, a!])).toBe(" a a");
+    expect(sentencePiece.decode([a!, a!])).toBe("a a");
+    expect(sentencePiece.decode([1, 2, a!, 1, a!])).toBe("a a");
     expect(stream(sentencePiece, [1], [a!, a!])).toEqual(["a", " a", ""]);
     expect(stream(sentencePiece, [1, a!], [a!])).toEqual([" a", ""]);
-    expect(stream(sentencePiece, [1, 2], [a!])).toEqual([" a", ""]);
+    expect(stream(sentencePiece, [1, 2], [a!])).toEqual(["a", ""]);
+    expect(stream(sentencePiece, [1, a!], [1, a!])).toEqual(["", " a", ""]);
     const [, c] = sentencePiece.encode("ac").slice(1);
     expect(sentencePiece.tokenText(c!)).toBe("c");
     expect(sentencePiece.decode([1, c!, a!])).toBe("c a");
@@ -190,5 +221,61 @@ describe("StreamingDetokenizer", () => {
     const [a] = strips.encode("a").slice(1);
     expect(strips.decode([1, space, a!, a!])).toBe("a a");
     expect(strips.decode([1, a!, space])).toBe("a ");
+    // The first four bytes before the output are spaces, of which the prompt drops two.
+    const [, ...prompt] = new Array<number>(9).fill(space);
+    expect(stream(strips, prompt, [space, a!])).toEqual([" ", " a", ""]);
+    expect(stream(strips, [1, space], [space, space, a!])).toEqual(["", " ", " a", ""]);
+  });
+
+  it("reads as much of the prompt as a decoder can drop", () => {
+    const json = sentencePieceJson() as { decoder: { decoders: object[] } };
+    json.decoder.decoders[3] = { type: "Strip", content: " ", start: 7, stop: 0 };
+    const strips = new Tokenizer(json, {});
+    const space = strips.encode("  ").at(-1)!;
+    for (let length = 0; length < 20; length++) {
+      const prompt = new Array<number>(length).fill(space);
+      expect(stream(strips, prompt, [space])).toEqual([length < 7 ? "" : " ", ""]);
+    }
+  });
+
+  it("drops the spaces of the first token that has text, and of no other", () => {
+    const [, space] = metaspace.encode("c") as [number, number, number];
+    const [, a] = metaspace.encode("a") as [number, number];
+    const [two, literal] = [metaspace.addedTokenId("▁▁")!, metaspace.addedTokenId(" ")!];
+    expect(metaspace.decode([a, a])).toBe("a a");
+    expect(metaspace.decode([space, space, a])).toBe("  a");
+    expect(metaspace.decode([two, a])).toBe(" a");
+    expect(metaspace.decode([literal, a])).toBe("  a");
+    expect(metaspace.decode([1, 2, a, 1, a])).toBe("a a");
+    expect(stream(metaspace, [1], [a, a])).toEqual(["a", " a", ""]);
+    expect(stream(metaspace, [1, a], [a])).toEqual([" a", ""]);
+  });
+
+  it("writes the space that ends a word in front of the next token, not at the end of a text", () => {
+    const [a, aw, w, end, literal] = [0, 2, 5, 6, 7];
+    expect(wordSuffix.decode([aw, aw])).toBe("a a");
+    expect(wordSuffix.decode([aw, a, aw, end])).toBe("a aa");
+    expect(wordSuffix.decode([aw, w, w])).toBe("a  ");
+    expect(wordSuffix.decode([a, literal])).toBe("ax ");
+    expect(wordSuffix.decode([w])).toBe("");
+    expect(stream(wordSuffix, [], [aw, end, aw, a])).toEqual(["a", "", " a", " a", ""]);
+    // The space after the prompt's last word is the prompt's.
+    expect(stream(wordSuffix, [aw], [aw, aw])).toEqual(["a", " a", ""]);
+    expect(stream(wordSuffix, [aw, end], [aw])).toEqual(["a", ""]);
+  });
+
+  it("with a word suffix, agrees with decoding at once for any ids", () => {
+    fc.assert(
+      fc.property(ids(wordSuffix), ids(wordSuffix), (promptIds, outputIds) => {
+        const texts = [...promptIds, ...outputIds].filter((id) => wordSuffix.tokenBytes(id).length > 0);
+        const last = texts.at(-1);
+        const all = decodeWhole(Uint8Array.from(texts.flatMap((id) => [...wordSuffix.tokenBytes(id)])));
+        const expected = last !== undefined && wordSuffix.endsWord(last) ? all.slice(0, -1) : all;
+        expect(wordSuffix.decode([...promptIds, ...outputIds])).toBe(expected);
+        expect(stream(wordSuffix, [], [...promptIds, ...outputIds]).join("")).toBe(expected);
+        const prompt = promptIds.flatMap((id) => [...wordSuffix.tokenBytes(id)]);
+        expect(stream(wordSuffix, promptIds, outputIds).join("")).toBe(expected.slice(prompt.length));
+      }),
+    );
   });
 });

@@ -46,14 +46,52 @@ describe("byteDecoder, SentencePiece", () => {
     expect(decoder.numLeadingSpaces).toBe(0);
   });
 
+  it("treats an added token like any other", () => {
+    const { addedBytes } = byteDecoder(sequence(replace, { type: "ByteFallback" }, { type: "Fuse" }), false);
+    expect([...addedBytes("<0xE4>")]).toEqual([0xe4]);
+    expect([...addedBytes("▁b")]).toEqual(bytesOf(" b"));
+  });
+
   it.each([
-    [{ type: "Metaspace" }, " a", 1],
-    [{ type: "Metaspace", prepend_scheme: "never" }, " a", 0],
-    [{ type: "Metaspace", add_prefix_space: false }, " a", 0],
-    [{ type: "Metaspace", replacement: "_" }, "▁a", 1],
-  ])("reads the single step %j", (decoder, text, numLeadingSpaces) => {
-    expect([...byteDecoder(decoder, false).vocabBytes("▁a")]).toEqual(bytesOf(text));
-    expect(byteDecoder(decoder, false).numLeadingSpaces).toBe(numLeadingSpaces);
+    [{ type: "Metaspace" }, " a b ", "ab"],
+    [{ type: "Metaspace", prepend_scheme: "first" }, " a b ", "ab"],
+    [{ type: "Metaspace", prepend_scheme: "never" }, " a b ", null],
+    [{ type: "Metaspace", add_prefix_space: false }, " a b ", null],
+    [{ type: "Metaspace", replacement: "_" }, "▁a▁b▁", "▁a▁b▁"],
+  ])("reads the single step %j, in which the first token drops its spaces", (decoder, text, first) => {
+    const { vocabBytes, addedBytes, firstBytes, numLeadingSpaces } = byteDecoder(decoder, false);
+    expect([...vocabBytes("▁a▁b▁")]).toEqual(bytesOf(text));
+    expect([...addedBytes("▁a▁b▁")]).toEqual(bytesOf(text));
+    expect(firstBytes === undefined ? null : [...firstBytes("▁a▁b▁")]).toEqual(first === null ? null : bytesOf(first));
+    expect(numLeadingSpaces).toBe(0);
+  });
+
+  it("reads the single step BPEDecoder, in which a suffix is a space in front of another token", () => {
+    const { vocabBytes, addedBytes, endsWord } = byteDecoder({ type: "BPEDecoder", suffix: "</w>" }, false);
+    expect([...vocabBytes("ab</w>")]).toEqual(bytesOf("ab "));
+    expect([...addedBytes("</w>")]).toEqual(bytesOf(" "));
+    expect([...vocabBytes("ab")]).toEqual(bytesOf("ab"));
+    expect(["ab</w>", "</w>", "ab", "ab ", "</w"].map((token) => endsWord!(token))).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+
+  it.each(["", null, undefined, 5])("refuses a BPEDecoder with the suffix %j", (suffix) => {
+    expect(() => byteDecoder({ type: "BPEDecoder", suffix }, false)).toThrow(
+      "tokenizer.json: the suffix of a BPEDecoder must be a text. Given: ",
+    );
+  });
+
+  it("refuses a token with the suffix of a BPEDecoder before its end", () => {
+    const { vocabBytes } = byteDecoder({ type: "BPEDecoder", suffix: "</w>" }, false);
+    for (const token of ["a</w>b", "</w></w>"])
+      expect(() => vocabBytes(token)).toThrow(
+        `tokenizer.json has the token "${token}" with the suffix of the decoder BPEDecoder before its end, ${NO_TEXT}`,
+      );
   });
 
   const crossing = "a decoder that replaces text across tokens";
@@ -69,6 +107,7 @@ describe("byteDecoder, SentencePiece", () => {
     [sequence({ type: "Fuse" }, { type: "Strip", content: "x", start: 1, stop: 0 }), strip],
     [sequence({ type: "Fuse" }, { type: "Strip", content: " ", start: 1, stop: 1 }), strip],
     [sequence({ type: "Metaspace" }, { type: "Fuse" }), "the decoder Metaspace among others"],
+    [sequence({ type: "Fuse" }, { type: "BPEDecoder", suffix: "</w>" }), "the decoder BPEDecoder among others"],
     [{ type: "Replace", pattern: { Regex: "." }, content: "" }, expression],
     [{ type: "Replace", content: "" }, expression],
     [{ type: "Replace", pattern: { String: "a" } }, expression],

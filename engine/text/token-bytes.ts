@@ -4,9 +4,9 @@
  */
 
 import { type JsonObject, isObject } from "../json.js";
-import { described, EngineError } from "../errors.js";
+import { described, EngineError, quoted } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { metaspaceReplacement, typeOf } from "./pre-tokenization.js";
+import { metaspaceReplacement, metaspaceScheme, typeOf } from "./pre-tokenization.js";
 
 /** A decoder that works on single tokens. */
 export interface ByteDecoder {
@@ -14,6 +14,10 @@ export interface ByteDecoder {
   vocabBytes(token: string): Uint8Array;
   /** Returns the bytes of an added token. */
   addedBytes(content: string): Uint8Array;
+  /** Returns the bytes of a token, added or not, that begins a text; absent if they are those of any other. */
+  firstBytes?(token: string): Uint8Array;
+  /** Returns true if the bytes end with a space that is only written in front of another token; absent if none do. */
+  endsWord?(token: string): boolean;
   /** Number of spaces that are dropped at the beginning of a text. */
   readonly numLeadingSpaces: number;
 }
@@ -37,7 +41,10 @@ export function byteDecoder(decoder: unknown, isByteLevel: boolean): ByteDecoder
     return { vocabBytes: spelledBytes, addedBytes: (content) => utf8.encode(content), numLeadingSpaces: 0 };
   }
   if (steps.length === 0) throw unsupported("no decoder and no byte-level pre-tokenizer");
-  return sentencePieceDecoder(steps);
+  const single = ["Metaspace", "BPEDecoder"].find((type) => steps.some((step) => step["type"] === type));
+  if (single === undefined) return sentencePieceDecoder(steps);
+  if (steps.length > 1) throw unsupported(`the decoder ${single} among others`);
+  return single === "Metaspace" ? metaspaceDecoder(steps[0]!) : wordSuffixDecoder(steps[0]!);
 }
 
 /** The bytes of all tokens in one buffer, u8 [total], and the offset of each token, u32 [vocabSize + 1]. */
@@ -90,6 +97,11 @@ export function spelled(text: string): string {
 
 const utf8 = new TextEncoder();
 
+/** Bytes by code unit, i16; NO_BYTE for others. */
+const NO_BYTE = -1;
+const BYTE_OF_CODE_UNIT = new Int16Array(0x200).fill(NO_BYTE);
+for (const [character, byte] of BYTE_OF_CHARACTER) BYTE_OF_CODE_UNIT[character.charCodeAt(0)] = byte;
+
 const CHARACTER_OF_BYTE: readonly string[] = [...BYTE_OF_CHARACTER]
   .sort(([, a], [, b]) => a - b)
   .map(([character]) => character);
@@ -97,9 +109,9 @@ const CHARACTER_OF_BYTE: readonly string[] = [...BYTE_OF_CHARACTER]
 function spelledBytes(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length);
   for (let index = 0; index < token.length; index++) {
-    const byte = BYTE_OF_CHARACTER.get(token[index]!);
+    const byte = BYTE_OF_CODE_UNIT[token.charCodeAt(index)] ?? NO_BYTE;
     // Some vocabularies contain plain-text tokens, which no merge produces; the Rust decoder takes them literally.
-    if (byte === undefined) return utf8.encode(token);
+    if (byte === NO_BYTE) return utf8.encode(token);
     bytes[index] = byte;
   }
   return bytes;
@@ -115,7 +127,7 @@ function gpt2Bytes(): Map<string, number> {
   return map;
 }
 
-/** Reads Replace, ByteFallback, Fuse, then Strip on the whole text; or the equivalent single step Metaspace. */
+/** Reads Replace, ByteFallback, Fuse, then Strip on the whole text. */
 function sentencePieceDecoder(steps: readonly JsonObject[]): ByteDecoder {
   const replacements: { from: string; to: string }[] = [];
   let hasByteFallback = false;
@@ -140,22 +152,42 @@ function sentencePieceDecoder(steps: readonly JsonObject[]): ByteDecoder {
         }
         numLeadingSpaces = numStripped(step["start"] ?? 0);
         break;
-      case "Metaspace":
-        if (steps.length > 1) throw unsupported("the decoder Metaspace among others");
-        replacements.push({ from: metaspaceReplacement(step), to: " " });
-        numLeadingSpaces = step["prepend_scheme"] === "never" || step["add_prefix_space"] === false ? 0 : 1;
-        break;
       default:
         throw unsupported(`the decoder ${typeOf(step)}`);
     }
   }
-  const addedBytes = (content: string): Uint8Array =>
-    utf8.encode(replacements.reduce((text, { from, to }) => replaced(text, from, to), content));
-  const vocabBytes = (token: string): Uint8Array => {
+  const bytesOf = (token: string): Uint8Array => {
     const byte = hasByteFallback ? fallbackByte(token) : null;
-    return byte === null ? addedBytes(token) : Uint8Array.of(byte);
+    if (byte !== null) return Uint8Array.of(byte);
+    return utf8.encode(replacements.reduce((text, { from, to }) => replaced(text, from, to), token));
   };
-  return { vocabBytes, addedBytes, numLeadingSpaces };
+  return { vocabBytes: bytesOf, addedBytes: bytesOf, numLeadingSpaces };
+}
+
+/** Writes a space for each replacement character; unless none is prepended, the first token drops all of its own. */
+function metaspaceDecoder(definition: JsonObject): ByteDecoder {
+  const replacement = metaspaceReplacement(definition);
+  const bytesOf = (token: string): Uint8Array => utf8.encode(token.replaceAll(replacement, " "));
+  const decoder = { vocabBytes: bytesOf, addedBytes: bytesOf, numLeadingSpaces: 0 };
+  if (metaspaceScheme(definition) === "never") return decoder;
+  return { ...decoder, firstBytes: (token) => utf8.encode(token.replaceAll(replacement, "")) };
+}
+
+/** Writes a space for the suffix that ends a word, except in the last token of a text. */
+function wordSuffixDecoder({ suffix }: JsonObject): ByteDecoder {
+  if (typeof suffix !== "string" || suffix === "") {
+    const message = `tokenizer.json: the suffix of a BPEDecoder must be a text. Given: ${described(suffix ?? null)}`;
+    throw new EngineError("invalid_model", message);
+  }
+  const bytesOf = (token: string): Uint8Array => {
+    const at = token.indexOf(suffix);
+    if (at < 0) return utf8.encode(token);
+    if (at + suffix.length < token.length)
+      throw unsupported(`the token ${quoted(token)} with the suffix of the decoder BPEDecoder before its end`);
+    return utf8.encode(`${token.slice(0, at)} `);
+  };
+  const endsWord = (token: string): boolean => token.endsWith(suffix);
+  return { vocabBytes: bytesOf, addedBytes: bytesOf, endsWord, numLeadingSpaces: 0 };
 }
 
 /** @returns the byte that a token such as `<0x0A>` represents, or null */
@@ -163,6 +195,9 @@ export function fallbackByte(token: string): number | null {
   const digits = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
   return digits === undefined ? null : Number.parseInt(digits, 16);
 }
+
+/** @returns the token that represents a byte, such as `<0x0A>` */
+export const fallbackToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 
 function replacement(step: JsonObject): { from: string; to: string } {
   const pattern = step["pattern"];

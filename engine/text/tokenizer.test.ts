@@ -7,6 +7,7 @@ import { LIMITS } from "../limits.js";
 import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { Normalizer } from "./normalizer.js";
 import { PatternSearch } from "./pattern-search.js";
+import { BYTE_OF_CHARACTER } from "./token-bytes.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const MERGES: readonly [string, string][] = [
@@ -242,7 +243,7 @@ describe("the begin token", () => {
   const end = new Tokenizer(byteLevelJson([], ADDED), {}).addedTokenId("<|end|>")!;
 
   it("is absent by default, so that an empty text has no tokens", () => {
-    expect(withProcessor(null).beginTokenId).toBeNull();
+    expect(withProcessor(null).beginTokenIds).toEqual([]);
     expect(withProcessor(null).encode("")).toEqual([]);
   });
 
@@ -253,17 +254,42 @@ describe("the begin token", () => {
       end,
       0x61,
     ]);
-    expect(withProcessor(fromTemplate, { add_bos_token: false }).beginTokenId).toBeNull();
+    expect(withProcessor(fromTemplate, { add_bos_token: false }).beginTokenIds).toEqual([]);
     expect(withProcessor(null, { add_bos_token: true, bos_token: { content: "<|end|>" } }).encode("a")).toEqual([
       end,
       0x61,
     ]);
   });
 
-  it("is refused if it is unknown, unsupported or repeated", () => {
+  it.each(["BertProcessing", "RobertaProcessing"])("is the first token of %s", (type) => {
+    const processor = { type, cls: ["<|end|>", end], sep: ["<|end|>", end] };
+    expect(withProcessor(processor).encode("a")).toEqual([end, 0x61]);
+  });
+
+  it("can be several tokens", () => {
+    const tool = new Tokenizer(byteLevelJson([], ADDED), {}).addedTokenId("<tool>")!;
+    const twice = {
+      ...template("<|end|>", "<tool>"),
+      special_tokens: { "<|end|>": { ids: [end] }, "<tool>": { ids: [tool] } },
+    };
+    expect(withProcessor(twice).encode("a")).toEqual([end, tool, 0x61]);
+    expect(withProcessor(twice)).toMatchObject({ beginTokenIds: [end, tool], startOfTextId: end });
+    expect(withProcessor(twice).decode([end, tool, 0x61])).toBe("<tool>a");
+    const pair = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: [end, 0x62] } } };
+    expect(withProcessor(pair).encode("a")).toEqual([end, 0x62, 0x61]);
+    const many = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: new Array(9).fill(end) } } };
+    expect(failure(() => withProcessor(many))).toMatchObject({
+      code: "unsupported_model",
+      message: "tokenizer.json puts more than 8 tokens in front of a text, which is not supported",
+    });
+    expect(failure(() => withProcessor({ type: "Sequence", processors: [twice, twice] }))).toMatchObject({
+      code: "unsupported_model",
+      message: "tokenizer.json has 2 post-processors that put tokens in front of a text; at most one is supported",
+    });
+  });
+
+  it("is refused if it is unknown or unsupported", () => {
     expect(failure(() => withProcessor(null, { add_bos_token: true })).code).toBe("invalid_model");
-    const twice = { ...template("<|end|>", "<|end|>"), special_tokens: { "<|end|>": { ids: [end] } } };
-    expect(failure(() => withProcessor(twice)).code).toBe("unsupported_model");
     for (const id of [-1, 0.5, 2 ** 31, 5000]) {
       const processor = { ...template("<|end|>"), special_tokens: { "<|end|>": { ids: [id] } } };
       expect(failure(() => withProcessor(processor))).toMatchObject({
@@ -274,41 +300,43 @@ describe("the begin token", () => {
     expect(failure(() => withProcessor({})).message).toBe(
       "tokenizer.json has the post-processor without a type, which is not supported",
     );
-    expect(failure(() => withProcessor({ type: "BertProcessing" }))).toMatchObject({
+    expect(failure(() => withProcessor({ type: "OtherProcessing" }))).toMatchObject({
       code: "unsupported_model",
-      message: "tokenizer.json has the post-processor BertProcessing, which is not supported",
+      message: "tokenizer.json has the post-processor OtherProcessing, which is not supported",
     });
+    for (const cls of [undefined, "<|end|>", [end], ["<|end|>", "1"]])
+      expect(failure(() => withProcessor({ type: "RobertaProcessing", cls }))).toMatchObject({
+        code: "invalid_model",
+        message: expect.stringContaining("cls of a post-processor must be the name and the id of a token") as string,
+      });
     expect(failure(() => withProcessor(null, { add_bos_token: true, bos_token: "<none>" })).message).toBe(
       "tokenizer_config.json sets add_bos_token, but its bos_token is not a token of tokenizer.json",
-    );
-    expect(failure(() => withProcessor(twice)).message).toBe(
-      "tokenizer.json puts 2 tokens in front of a text; at most one is supported",
     );
   });
 
   it("is also the start of a text if the tokenizer does not add it", () => {
-    expect(withProcessor(null, { bos_token: "<|end|>" })).toMatchObject({ beginTokenId: null, startOfTextId: end });
-    expect(withProcessor(null, { bos_token: "none" })).toMatchObject({ beginTokenId: null, startOfTextId: null });
-    expect(new Tokenizer(sentencePieceJson(), {})).toMatchObject({ beginTokenId: 1, startOfTextId: 1 });
+    expect(withProcessor(null, { bos_token: "<|end|>" })).toMatchObject({ beginTokenIds: [], startOfTextId: end });
+    expect(withProcessor(null, { bos_token: "none" })).toMatchObject({ beginTokenIds: [], startOfTextId: null });
+    expect(new Tokenizer(sentencePieceJson(), {})).toMatchObject({ beginTokenIds: [1], startOfTextId: 1 });
   });
 
-  it("is the token before the text in the template; null if the template is incomplete", () => {
+  it("is the token before the text in the template; there is none if the template is incomplete", () => {
     const text = { Sequence: { id: "A" } };
     const token = { SpecialToken: { id: "<|end|>" } };
     const tokens = { "<|end|>": { ids: [end] } };
-    const of = (...fields: object[]): number | null =>
-      withProcessor(Object.assign({ type: "TemplateProcessing" }, ...fields)).beginTokenId;
-    expect(of({ single: [token, text] }, { special_tokens: tokens })).toBe(end);
-    expect(of({ single: [text, token] }, { special_tokens: tokens })).toBeNull();
-    expect(of({ special_tokens: tokens })).toBeNull();
-    expect(of({ single: [token, text] })).toBeNull();
-    expect(of({ single: ["<|end|>", text] }, { special_tokens: tokens })).toBeNull();
+    const of = (...fields: object[]): readonly number[] =>
+      withProcessor(Object.assign({ type: "TemplateProcessing" }, ...fields)).beginTokenIds;
+    expect(of({ single: [token, text] }, { special_tokens: tokens })).toEqual([end]);
+    expect(of({ single: [text, token] }, { special_tokens: tokens })).toEqual([]);
+    expect(of({ special_tokens: tokens })).toEqual([]);
+    expect(of({ single: [token, text] })).toEqual([]);
+    expect(of({ single: ["<|end|>", text] }, { special_tokens: tokens })).toEqual([]);
     for (const entry of [null, "x", {}, { ids: end }, { ids: [] }, { ids: ["<|end|>"] }]) {
-      expect(of({ single: [token, text] }, { special_tokens: { "<|end|>": entry } })).toBeNull();
+      expect(of({ single: [token, text] }, { special_tokens: { "<|end|>": entry } })).toEqual([]);
     }
-    expect(withProcessor({ type: "Sequence" }).beginTokenId).toBeNull();
-    expect(withProcessor({ type: "ByteLevel" }).beginTokenId).toBeNull();
-    expect(withProcessor("ByteLevel" as never).beginTokenId).toBeNull();
+    expect(withProcessor({ type: "Sequence" }).beginTokenIds).toEqual([]);
+    expect(withProcessor({ type: "ByteLevel" }).beginTokenIds).toEqual([]);
+    expect(withProcessor("ByteLevel" as never).beginTokenIds).toEqual([]);
   });
 });
 
@@ -465,6 +493,31 @@ describe("a pre-tokenizer", () => {
     expect(words({ type: "Digits", individual_digits: false }, "12\u0663\u0664")).toEqual(["12", "\u0663\u0664"]);
   });
 
+  it.each([false, true])(
+    "ByteLevel takes U+0085 for white space and U+FEFF for none (add_prefix_space %s)",
+    (isPrefixed) => {
+      const x85 = [...BYTE_OF_CHARACTER].find(([, byte]) => byte === 0x85)![0];
+      const json = byteLevelJson(
+        [
+          ["ï", "»"],
+          ["ï»", "¿"],
+          ["ï»¿", "!"],
+          ["Â", x85],
+          [`Â${x85}`, "!"],
+        ],
+        [],
+      );
+      const preTokenizer = { type: "ByteLevel", add_prefix_space: isPrefixed };
+      const tokenizer = new Tokenizer({ ...json, pre_tokenizer: preTokenizer }, {});
+      const start = isPrefixed ? [" "] : [];
+      expect(names(tokenizer, tokenizer.encode("x\ufeff!\u0085!"))).toEqual([...start, "x", "\ufeff!", "\u0085", "!"]);
+    },
+  );
+
+  it("WhitespaceSplit takes U+0085 for white space and U+FEFF for none", () => {
+    expect(words({ type: "WhitespaceSplit" }, "1\u00852\ufeff").join("|")).toBe("1|2|\ufffd|\ufffd|\ufffd");
+  });
+
   it("Metaspace splits words, and adds a leading space if configured", () => {
     const merges: [string, string][] = [
       ["▁", "▁"],
@@ -501,30 +554,25 @@ describe("unsupported definitions", () => {
   const llama = sentencePieceJson();
   it.each<[string, object, string]>([
     ["WordPiece", { ...base, model: { type: "WordPiece", vocab: {} } }, "WordPiece"],
-    ["Unigram", { ...base, model: { type: "Unigram", vocab: [] } }, "Unigram"],
-    [
-      "a word suffix",
-      { ...base, model: { type: "BPE", vocab: {}, merges: [], end_of_word_suffix: "</w>" } },
-      "end_of_word_suffix",
-    ],
-    [
-      "a subword prefix",
-      { ...base, model: { type: "BPE", vocab: {}, merges: [], continuing_subword_prefix: "##" } },
-      "continuing_subword_prefix",
-    ],
+    ["a Unigram model that samples", { ...base, model: { type: "Unigram", vocab: [], alpha: 0.1 } }, "alpha 0.1"],
     ["dropout", { ...base, model: { type: "BPE", vocab: {}, merges: [], dropout: 0.1 } }, "dropout"],
-    ["a lossy pre-tokenizer", { ...base, pre_tokenizer: { type: "BertPreTokenizer" } }, "BertPreTokenizer"],
+    ["a lossy pre-tokenizer", { ...base, pre_tokenizer: { type: "UnicodeScripts" } }, "UnicodeScripts"],
     [
-      "a split that the library does differently",
-      { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithPrevious" } },
-      "MergedWithPrevious",
+      "a Metaspace with an unknown scheme",
+      { ...base, pre_tokenizer: { type: "Metaspace", prepend_scheme: "none" } },
+      "Metaspace with prepend_scheme none",
+    ],
+    [
+      "a split that no library knows",
+      { ...base, pre_tokenizer: { type: "Split", pattern: { String: " " }, behavior: "MergedWithAll" } },
+      "MergedWithAll",
     ],
     [
       "a normalizer that the library only approximates",
-      { ...base, normalizer: { type: "Precompiled" } },
-      "Precompiled",
+      { ...base, normalizer: { type: "BertNormalizer" } },
+      "BertNormalizer",
     ],
-    ["a model without a type", { model: { vocab: {}, merges: [] } }, "the model without a type; supported: BPE"],
+    ["a model without a type", { model: { vocab: {} } }, "the model without a type; supported: BPE, Unigram"],
     [
       "a wrong pattern",
       { ...base, normalizer: { type: "Replace", pattern: { Regex: "\n\\p{Nope}" }, content: "" } },
@@ -621,6 +669,21 @@ describe("unsupported definitions", () => {
       "tokenizer.json: the BPE model has no vocab or no merges",
     );
   });
+
+  it.each(["end_of_word_suffix", "continuing_subword_prefix"])(
+    "refuses an %s that is no text or too long",
+    (option) => {
+      for (const affix of [5, {}, "x".repeat(LIMITS.maxAffixCharacters + 1)]) {
+        const json = { ...base, model: { ...(base as { model: object }).model, [option]: affix } };
+        expect(failure(() => new Tokenizer(json, {}))).toMatchObject({
+          code: "invalid_model",
+          message: expect.stringMatching(
+            new RegExp(`^tokenizer.json: ${option} must be a text of up to 64 characters. Given: `),
+          ) as string,
+        });
+      }
+    },
+  );
 
   it("accepts unsupported options with values that have no effect", () => {
     const { model } = base as { model: object };

@@ -1,6 +1,6 @@
 /**
  * Converts text to token ids and back: finds added tokens, normalizes the text between them, splits it into words and
- * merges their characters. The tokenizer library translates the patterns of tokenizer.json, which are Oniguruma's.
+ * divides these into tokens. The tokenizer library translates the patterns of tokenizer.json, which are Oniguruma's.
  *
  * `encode` takes raw text and recognizes special tokens anywhere in it. `encodePrompt` takes the output of a chat
  * template and recognizes special tokens only where the template wrote them.
@@ -17,7 +17,9 @@ import { BpeModel } from "./bpe-model.js";
 import { Normalizer } from "./normalizer.js";
 import { PatternSearch } from "./pattern-search.js";
 import { prepareNormalizer } from "./pre-tokenization.js";
+import { UnigramModel, unigramVocabulary } from "./unigram-model.js";
 import { readTokens, Vocabulary } from "./vocabulary.js";
+import type { WordModel } from "./word-model.js";
 import { WordSplitter } from "./word-splitter.js";
 
 /** The input of `Tokenizer.encodePrompt`: a prompt's text, and the places where it contains special tokens. */
@@ -64,11 +66,15 @@ export class Tokenizer extends Vocabulary {
     this.#splitter = new WordSplitter(preTokenizer, compilePattern);
     const contents = [...ids.keys(), ...addedTokens.map(({ content }) => content)];
     this.maxTokenLength = contents.reduce((length, content) => Math.max(length, content.length), 0);
-    this.#raw = this.#encoding(NOTHING_RESERVED, new BpeModel(model, ids, this.#splitter.endsWithBytes));
+    const isByteLevel = this.#splitter.endsWithBytes;
+    const wordModel = Array.isArray(model["vocab"])
+      ? new UnigramModel(unigramVocabulary(model, ids, isByteLevel))
+      : new BpeModel(model, ids, isByteLevel);
+    this.#raw = this.#encoding(NOTHING_RESERVED, wordModel);
   }
 
   /**
-   * Encodes raw text. Recognizes special tokens, and adds the begin token if the tokenizer has one.
+   * Encodes raw text. Recognizes special tokens, and adds the begin tokens if the tokenizer has any.
    *
    * @param param the parameter to name in an error
    * @throws EngineError out_of_range for lone surrogates, for characters that the tokenizer has no token for, and for a
@@ -77,7 +83,7 @@ export class Tokenizer extends Vocabulary {
   encode(text: string, param: string | null = null, options: EncodingOptions = {}): number[] {
     checkWellFormed(text, param);
     const run = new Run(text.length, param, options);
-    if (this.beginTokenId !== null) run.ids.push(this.beginTokenId);
+    run.ids.push(...this.beginTokenIds);
     this.#encodeText(text, true, this.#raw, run);
     return run.ids;
   }
@@ -134,7 +140,7 @@ export class Tokenizer extends Vocabulary {
     return encoding;
   }
 
-  #encoding(reserved: ReadonlySet<number>, model: BpeModel): TextEncoding {
+  #encoding(reserved: ReadonlySet<number>, model: WordModel): TextEncoding {
     const tokens = this.addedTokens.filter((token) => !reserved.has(token.id));
     const normalizer = this.#normalizer;
     const budget = new Budget(LIMITS.minEncodingSteps, tokensTooSlow);
@@ -149,7 +155,7 @@ export class Tokenizer extends Vocabulary {
   }
 
   /** Returns the model without reserved tokens; some vocabularies contain such a token as a plain word. */
-  #modelWithout(reserved: ReadonlySet<number>): BpeModel {
+  #modelWithout(reserved: ReadonlySet<number>): WordModel {
     const spelled = new Map<number, string>();
     for (const { id, content } of this.addedTokens) {
       const own = reserved.has(id) ? this.#ids.get(content) : undefined;
@@ -188,7 +194,7 @@ const tokensTooSlow = (): EngineError =>
 interface TextEncoding {
   readonly asGiven: AddedTokenFinder;
   readonly normalized: AddedTokenFinder;
-  readonly model: BpeModel;
+  readonly model: WordModel;
 }
 
 const NOTHING_RESERVED: ReadonlySet<number> = new Set();

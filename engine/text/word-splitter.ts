@@ -8,7 +8,7 @@ import { EngineError } from "../errors.js";
 import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import type { PatternSearch } from "./pattern-search.js";
-import { GPT2_PATTERN, partsOf } from "./pre-tokenization.js";
+import { GPT2_PATTERN, partsOf, type SplitBehavior } from "./pre-tokenization.js";
 import { spelled } from "./token-bytes.js";
 
 /** Compiles `pattern` of a definition. */
@@ -74,8 +74,9 @@ type Step =
 interface PatternStep {
   readonly type: "split";
   readonly search: PatternSearch;
-  /** False if only matches are words. */
-  readonly keepsRest: boolean;
+  readonly behavior: SplitBehavior;
+  /** True if the behavior applies to the texts between the matches of the pattern. */
+  readonly inverted: boolean;
 }
 
 const SPACES = / /g;
@@ -87,7 +88,14 @@ function read(definition: JsonObject, compile: CompilePattern): Step[] {
         ...(definition["add_prefix_space"] === true ? [{ type: "prefix" } as const] : []),
         ...(definition["use_regex"] === false
           ? []
-          : [{ type: "split", search: compile({ Regex: GPT2_PATTERN }), keepsRest: true } as const]),
+          : [
+              {
+                type: "split",
+                search: compile({ Regex: GPT2_PATTERN }),
+                behavior: "Isolated",
+                inverted: false,
+              } as const,
+            ]),
         { type: "bytes" },
       ];
     case "Metaspace": {
@@ -95,17 +103,80 @@ function read(definition: JsonObject, compile: CompilePattern): Step[] {
       return [{ type: "metaspace", replacement: replacement as string, scheme }];
     }
     default:
-      return [{ type: "split", search: compile(definition["pattern"]), keepsRest: definition["invert"] !== true }];
+      return [
+        {
+          type: "split",
+          search: compile(definition["pattern"]),
+          behavior: definition["behavior"] as SplitBehavior,
+          inverted: definition["invert"] === true,
+        },
+      ];
   }
 }
 
-/** Matches and, with `keepsRest`, the texts between them are words; an empty match only divides. */
-function splitAt(text: string, { search, keepsRest }: PatternStep, budget: Budget, each: EachWord): boolean {
+/** Divides a text into matches and the texts between them, which become words as the behavior says. */
+function splitAt(text: string, { search, behavior, inverted }: PatternStep, budget: Budget, each: EachWord): boolean {
+  const words = new Words(text, behavior, each);
   let done = 0;
   const goesOn = search.each(text, budget, (start, end) => {
-    if (keepsRest && start > done && !each(text.slice(done, start))) return false;
+    if (start > done && !words.add(done, start, inverted)) return false;
     done = end;
-    return end === start || each(text.slice(start, end));
+    return words.add(start, end, !inverted);
   });
-  return goesOn && (!keepsRest || done === text.length || each(text.slice(done)));
+  return goesOn && (done === text.length || words.add(done, text.length, inverted)) && words.finish();
+}
+
+/** Makes words of the pieces of a text. An empty piece is no word, but counts as a match. */
+class Words {
+  readonly #text: string;
+  readonly #behavior: SplitBehavior;
+  readonly #each: EachWord;
+  /** Bounds of the last word, which the next piece may extend. They are equal if there is no such word. */
+  #start = 0;
+  #end = 0;
+  /** True if the last piece was a match. */
+  #wasMatch = false;
+
+  constructor(text: string, behavior: SplitBehavior, each: EachWord) {
+    this.#text = text;
+    this.#behavior = behavior;
+    this.#each = each;
+  }
+
+  /** Adds the next piece. @returns false to end the splitting */
+  add(start: number, end: number, isMatch: boolean): boolean {
+    if (this.#behavior === "Removed" && isMatch) return true;
+    const isJoined = start > 0 && this.#joins(isMatch);
+    this.#wasMatch = isMatch;
+    if (isJoined) {
+      this.#end = end;
+      return true;
+    }
+    const goesOn = this.finish();
+    this.#start = start;
+    this.#end = end;
+    return goesOn;
+  }
+
+  /** True if a piece belongs to the word before it. */
+  #joins(isMatch: boolean): boolean {
+    switch (this.#behavior) {
+      case "MergedWithPrevious":
+        return isMatch && !this.#wasMatch;
+      case "MergedWithNext":
+        return !isMatch && this.#wasMatch;
+      case "Contiguous":
+        return isMatch === this.#wasMatch;
+      case "Isolated":
+      case "Removed":
+        return false;
+    }
+  }
+
+  /** Passes on the last word. @returns false to end the splitting */
+  finish(): boolean {
+    const [start, end] = [this.#start, this.#end];
+    this.#start = end;
+    return start === end || this.#each(this.#text.slice(start, end));
+  }
 }
