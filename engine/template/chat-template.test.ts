@@ -272,6 +272,8 @@ describe("rendering", () => {
         content: "b",
         refusal: null,
         annotations: [],
+        parsed: { b: 1 },
+        provider_specific_fields: { refusal: null },
         audio: null,
         function_call: null,
         tool_calls: [],
@@ -279,6 +281,17 @@ describe("rendering", () => {
       { role: "assistant", name: null, reasoning_content: null, tool_calls: null, content: "c" },
     ];
     expect(template(shown).render(conversation).text).toBe("[Bo:-:a][-:why:b][-:-:c]");
+  });
+
+  it("joins the reasoning of a message and of its parts with newlines", () => {
+    const shown = "{% for m in messages %}[{{ m.reasoning_content }}:{{ m.content }}]{% endfor %}";
+    const answer = (fields: Partial<ChatMessage>, ...reasoning: (string | null)[]): ChatMessage => ({
+      role: "assistant",
+      content: reasoning.map((each) => ({ type: "text", text: "x", role: "assistant", reasoning_content: each })),
+      ...fields,
+    });
+    const conversation = [answer({}, "a"), answer({ reasoning_content: "a" }, "b", null, "c")];
+    expect(template(shown).render(conversation).text).toBe("[a:x][a\nb\nc:x\nx\nx]");
   });
 
   it("sets the variables that templates expect", () => {
@@ -308,15 +321,28 @@ describe("rendering", () => {
   it.each([
     ["a template with a syntax error", "{% for %}", "cannot be parsed"],
     ["an unknown filter", "{{ messages[0].content | nosuchfilter }}", "nosuchfilter"],
-    ["a call for the date", "{{ strftime_now('%d') }}", "date"],
   ])("refuses %s", (_, source, words) => {
     const error = failure(() => template(source).render([user("a")]));
     expect(error.code).toBe("template_error");
     expect(error.message).toContain(words);
   });
+});
 
-  it("lets a template check that there is no date", () => {
-    expect(template("{{ messages[0].content }}{{ strftime_now is defined }}").render([user("a")]).text).toBe("aFalse");
+describe("the date", () => {
+  const DATED = "{{ strftime_now('%d %b %Y') }}: {{ messages[0].content }}";
+
+  it("is the one that the caller gives", () => {
+    expect(template(DATED).render([user("a")], { date: "2026-11-30" }).text).toBe("30 Nov 2026: a");
+    expect(template(DATED).render([user("a")], { date: "2027-01-02" }).text).toBe("02 Jan 2027: a");
+  });
+
+  it("never depends on the clock", () => {
+    expect(template(DATED).render([user("a")]).text).toBe("01 Jan 2000: a");
+  });
+
+  it("is text of the template, so a token can contain it", () => {
+    const prompt = template("<|{{ strftime_now('%p').lower() }}|>{{ messages[0].content }}").render([user("a")]);
+    expect(prompt.text).toBe("<|am|>a");
   });
 });
 
@@ -410,7 +436,9 @@ describe("families", () => {
       "a;b;",
     ],
   ])("renders %s", (_, source, conversation, expected) => {
-    expect(template(source, { bos_token: "<s>", eos_token: "</s>" }).render(conversation).text).toBe(expected);
+    expect(
+      template(source, { bos_token: "<s>", eos_token: "</s>" }).render(conversation, { date: "2026-07-26" }).text,
+    ).toBe(expected);
   });
 
   it("recognizes reasoning tags with other names in the template, but not in messages", () => {
@@ -511,6 +539,60 @@ describe("special tokens by name", () => {
     expect(shown("image_token + video_token", config)).toBe("<i><v>");
     expect(shown("additional_special_tokens | join", config)).toBe("<a><b>");
     expect(shown("additional_special_tokens is defined", {})).toBe("False");
+  });
+});
+
+describe("keys of variables that are arguments of a call", () => {
+  const f = (body: string): string => `{% macro f() %}${body}{% endmacro %}`;
+  it.each([
+    `${f("{{ kwargs | tojson }}")}{{ f(**v) }}`,
+    `${f("{{ kwargs }}")}{{ f(a=1, **v) }}`,
+    `${f("{% for k in kwargs %}{{ k }}{% endfor %}")}{{ f(**v) }}`,
+    `${f("{{ kwargs | first }}{{ caller() }}")}{% call f(**v) %}{% endcall %}`,
+    `${f("{{ dict(**kwargs) }}")}{{ f(**v) }}`,
+    "{{ dict(**v) }}",
+    "{{ dict(**dict(**v)) | list }}",
+    "{{ '%s' | format(**v) }}",
+  ])("never become special tokens: %s", (source) => {
+    const token = "<|start|>";
+    const written = (variables: object): string[] =>
+      template(`{{ messages[0].content }}${source}`)
+        .render([user("a")], { variables: { v: variables } })
+        .templateTokens.map((each) => each.token.content);
+    expect(written({ [token]: 1 })).toEqual([]);
+    expect(written({ b: 1 })).toEqual([]);
+    // The same key is a token if the template writes it.
+    const own = `{{ messages[0].content }}{% set v = {'${token}': 1} %}${source}`;
+    expect(template(own).render([user("a")]).templateTokens.length).toBeGreaterThan(0);
+  });
+});
+
+describe("texts that are no sequence of characters", () => {
+  it.each(["{{ '\\ud83d' }}", "{{ '\\ude00' }}", "{{ '%c' % 55357 }}", "{{ '{:c}'.format(55357) }}"])(
+    "are refused: %s",
+    (source) => {
+      const error = failure(() => template(`${source}{{ messages[0].content }}`).render([user("a")]));
+      expect(error).toMatchObject({ code: "template_error", param: "messages" });
+      expect(error.message).toContain("a part of a surrogate pair");
+    },
+  );
+
+  it("are none of the characters that two code units stand for", () => {
+    expect(template("{{ '%c' % 128512 }}{{ messages[0].content }}").render([user("🎉")]).text).toBe("😀🎉");
+  });
+});
+
+describe("integers of a request", () => {
+  it("are refused if they may not be exact", () => {
+    const render = (x: unknown): unknown =>
+      template("{{ x }}{{ messages[0].content }}").render([user("a")], { variables: { x } });
+    for (const x of [1152921504606846976, 2 ** 53, -(2 ** 53), 1e21, [{ y: 1e300 }]]) {
+      const error = failure(() => render(x));
+      expect(error).toMatchObject({ code: "template_error" });
+      expect(error.message).toContain("an integer beyond 2^53 is not supported");
+    }
+    expect(render(2 ** 53 - 1)).toMatchObject({ text: "9007199254740991a" });
+    expect(render(1.5)).toMatchObject({ text: "1.5a" });
   });
 });
 
@@ -681,15 +763,31 @@ describe("validation of messages", () => {
       answered({ function_call: {} }),
       "messages[0].function_call is not supported; it may only be null. Given: an object",
     ],
+    [answered({ annotations: {} }), "messages[0].annotations must be an array. Given: an object"],
+    [given({ id: 1 }), "messages[0].id must be a string. Given: 1"],
+    [given({ cache_control: "a" }), 'messages[0].cache_control must be an object. Given: "a"'],
     [
-      answered({ annotations: [1] }),
-      "messages[0].annotations is not supported; it may only be null or []. Given: an array of 1",
+      given({ content: [{ type: "text", text: "a", refusal: "no" }] }),
+      'messages[0].content[0].refusal is not supported; it may only be null. Given: "no"',
     ],
     [
       answered({ tool_calls: {} }),
       "messages[0].tool_calls is not supported; it may only be null or []. Given: an object",
     ],
     [answered({ reasoning_content: 1 }), "messages[0].reasoning_content must be a string. Given: 1"],
+    [
+      answered({ provider_specific_fields: [] }),
+      "messages[0].provider_specific_fields must be an object. Given: an empty array",
+    ],
+    [given({ parsed: 1 }), "messages[0].parsed is not a known field."],
+    [
+      answered({ content: [{ type: "text", text: "a", reasoning_content: 1 }] }),
+      "messages[0].content[0].reasoning_content must be a string. Given: 1",
+    ],
+    [
+      given({ content: [{ type: "text", text: "a", reasoning_content: "a" }] }),
+      "messages[0].content[0].reasoning_content is not a known field.",
+    ],
   ])("%j: the error states what is allowed and what was given", (messages, text) => {
     expect(failure(() => template(CHATML).render(messages as ChatMessage[])).message).toBe(text);
   });

@@ -12,19 +12,22 @@ import { type JsonObject, isObject } from "../json.js";
 import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import {
-  PhraseFinder,
-  tokenContent,
-  type AddedToken,
-  type PhraseMatch,
-  type RenderedPrompt,
-  type Tokenizer,
-} from "../text/index.js";
+import { PhraseFinder, type AddedToken, type PhraseMatch, type RenderedPrompt, type Tokenizer } from "../text/index.js";
 import { markupOf, PLAIN, type MessageFormat } from "../message/index.js";
 import { JinjaTemplate } from "./jinja-template.js";
 import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
 import { RenderBudget } from "./render-budget.js";
 import { SourcedText, type Text, plain } from "./sourced-text.js";
+import { checkVariables, namedTokens, type TemplateVariables, variablesLength } from "./template-variables.js";
+
+export interface RenderOptions {
+  /** Further variables of the template. */
+  readonly variables?: TemplateVariables | null;
+  /** What `strftime_now` writes, such as 2026-11-30; a fixed date if it is absent. */
+  readonly date?: string;
+  /** Returns true once the prompt is no longer needed. */
+  readonly isCanceled?: () => boolean;
+}
 
 export class ChatTemplate {
   readonly #template: JinjaTemplate | EngineError;
@@ -44,7 +47,7 @@ export class ChatTemplate {
    */
   constructor(template: string | null, tokenizerConfig: object, tokenizer: Tokenizer, format: MessageFormat = PLAIN) {
     const config = tokenizerConfig as JsonObject;
-    this.#variables = templateVariables(config);
+    this.#variables = namedTokens(config);
     this.#template = compile(template ?? templateOf(config));
     const markup = markupOf(format);
     const isReserved = ({ special, content }: AddedToken): boolean => special || markup.includes(content);
@@ -64,15 +67,15 @@ export class ChatTemplate {
   /**
    * Renders a prompt.
    *
-   * @param isCanceled returns true once the prompt is no longer needed
    * @throws EngineError template_error if the template is missing, refuses the messages, drops one of them or takes too
-   * long; other codes for an invalid message, naming the field; Canceled
+   * long; other codes for an invalid message or variable, naming the field; Canceled
    */
-  render(messages: readonly ChatMessage[], isCanceled?: () => boolean): RenderedPrompt {
+  render(messages: readonly ChatMessage[], { variables = null, date, isCanceled }: RenderOptions = {}): RenderedPrompt {
     const checked = checkMessages(messages);
-    const length = checked.reduce((sum, message) => sum + lengthOf(message), 0);
-    this.#checkNoneDropped(checked, RenderBudget.forMessages(length, isCanceled));
-    const prompt = this.#render(checked.map(sourced), RenderBudget.forMessages(length, isCanceled));
+    const given = checkVariables(variables);
+    const length = checked.reduce((sum, message) => sum + lengthOf(message), variablesLength(variables));
+    this.#checkNoneDropped(checked, given, RenderBudget.forMessages(length, isCanceled), date);
+    const prompt = this.#render(checked.map(sourced), given, RenderBudget.forMessages(length, isCanceled), date);
     const found = templateTokens(prompt, this.#reservedText, isCanceled);
     const last = found.at(-1);
     const text = plain(prompt);
@@ -87,15 +90,22 @@ export class ChatTemplate {
     };
   }
 
-  #render(messages: readonly object[], budget: RenderBudget): Text {
+  #render(messages: readonly object[], variables: JsonObject, budget: RenderBudget, date?: string): Text {
     if (this.#template instanceof EngineError) throw this.#template;
     const given = { messages, add_generation_prompt: true, tools: null, documents: null };
-    return this.#template.render({ ...this.#variables, ...given }, budget);
+    const prompt = this.#template.render({ ...this.#variables, ...variables, ...given }, budget, date);
+    if (LONE_SURROGATE.test(plain(prompt))) throw new EngineError("template_error", NOT_WELL_FORMED, "messages");
+    return prompt;
   }
 
-  #checkNoneDropped(messages: readonly TemplateMessage[], budget: RenderBudget): void {
+  #checkNoneDropped(
+    messages: readonly TemplateMessage[],
+    variables: JsonObject,
+    budget: RenderBudget,
+    date?: string,
+  ): void {
     const probes = messages.map((message, index) => ({ ...message, content: probe(index) }));
-    const text = plain(this.#render(probes, budget));
+    const text = plain(this.#render(probes, variables, budget, date));
     const kept = new Set(text.match(PROBES));
     const dropped = messages.findIndex((_, index) => !kept.has(probe(index)));
     if (dropped < 0) return;
@@ -117,7 +127,7 @@ export class ChatTemplate {
     for (const roles of ROLE_SAMPLES) {
       try {
         const messages = roles.map((role, index) => ({ role, content: probe(index) }));
-        for (const { phrase } of finder.findAll(plain(this.#render(messages, budget)), budget)) written.add(phrase);
+        for (const { phrase } of finder.findAll(plain(this.#render(messages, {}, budget)), budget)) written.add(phrase);
       } catch {
         // A conversation that is refused, or takes too long, shows nothing about the tokens.
       }
@@ -125,6 +135,9 @@ export class ChatTemplate {
     return candidates.filter(({ content }) => written.has(content));
   }
 }
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const NOT_WELL_FORMED = "The model's chat template writes a part of a surrogate pair, which is no character.";
 
 const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
   ["user"],
@@ -193,18 +206,4 @@ function templateOf(config: JsonObject): string | null {
   const entries: unknown[] = Array.isArray(template) ? template : [];
   const named = entries.find((entry) => isObject(entry) && entry["name"] === "default");
   return isObject(named) && typeof named["template"] === "string" ? named["template"] : null;
-}
-
-/** Returns the special tokens of tokenizer_config.json by name, including additional and extra ones. */
-function templateVariables(config: JsonObject): JsonObject {
-  const variables: Record<string, unknown> = {};
-  const own = config["extra_special_tokens"];
-  for (const [key, token] of Object.entries(isObject(own) ? own : {})) variables[key] = tokenContent(token);
-  const additional = config["additional_special_tokens"];
-  if (Array.isArray(additional)) variables["additional_special_tokens"] = additional.map(tokenContent);
-  for (const key of ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"]) {
-    const content = tokenContent(config[key]);
-    if (content !== null) variables[key] = content;
-  }
-  return variables;
 }

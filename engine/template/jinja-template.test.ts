@@ -114,14 +114,12 @@ describe("templates render as in Python", () => {
 
   it.each([
     ["a filter", "{{ 'a' | wordwrap }}", "the filter wordwrap is not supported"],
-    ["a test", "{{ 'a' is escaped }}", "the test escaped is not supported"],
-    ["a function", "{{ cycler('a') }}", "cycler() is not a supported function"],
-    ["a method", "{{ messages[0].content.zfill(3) }}", "messages[0].content.zfill() is not a supported function"],
+    ["a test", "{{ 'a' is spaced }}", "the test spaced is not supported"],
+    ["a function", "{{ lipsum() }}", "lipsum() is not a supported function"],
+    ["a method", "{{ messages[0].content.encode() }}", "messages[0].content.encode() is not a supported function"],
     ["a change of an argument", "{% set _ = messages.append(1) %}", "messages.append() is not a supported function"],
     ["an attribute of an undefined value", "{{ messages[9].content }}", "messages[9] is not defined"],
     ["a sum of a string and a number", "{{ 'a' + 1 }}", "a string + an integer is not supported"],
-    ["an operator", "{{ 2 ** 3 }}", "the operator ** is not supported"],
-    ["the date", "{{ strftime_now('%d') }}", "strftime_now() is not a supported function (templates get no date"],
     ["a range that is too long", "{{ range(100001) }}", "more than 100000"],
     ["a loop over none", "{% for x in tools %}{% endfor %}", "none is not iterable"],
   ])("refuses by name: %s", (_, source, words) => {
@@ -130,10 +128,10 @@ describe("templates render as in Python", () => {
 
   it.each([
     ["do", "{% do 1 %}"],
-    ["with", "{% with a = 1 %}{% endwith %}"],
+    ["block", "{% block x %}{% endblock %}"],
     ["include", "{% include 'x' %}"],
   ])("refuses the tag %s", (name, source) => {
-    expect(() => new JinjaTemplate(source)).toThrow(name);
+    expect(() => new JinjaTemplate(source)).toThrow(`the tag ${name} is not supported`);
   });
 });
 
@@ -432,22 +430,109 @@ describe("statements and expressions give the same results as Jinja", () => {
   });
 });
 
+describe("macros, objects and generators behave as in Jinja", () => {
+  it.each<[string, Rows]>([
+    [
+      "arguments of macros",
+      [
+        ["{% macro f() %}{% macro g() %}{{ kwargs }}{% endmacro %}x{% endmacro %}{{ f(a=1) }}", "x"],
+        ["{% macro f(a) %}{{ a }}{% endmacro %}{{ f(**{'a': 3}) }}", "3"],
+        ["{% macro f(a) %}{{ a }}{{ varargs }}{% endmacro %}{{ f(*[1, 2], **{}) }}", "1(2,)"],
+        ["{% macro f() %}[{{ caller() }}]{% endmacro %}{% call f() %}x{% endcall %}", "[x]"],
+        ["{% macro f() %}{{ kwargs }}{% endmacro %}{{ f(a=1, **{'b': 2}) }}", "{'a': 1, 'b': 2}"],
+      ],
+    ],
+    [
+      "objects of Jinja",
+      [
+        ["{% for x in 'aab' %}{{ loop.changed(x) }}{% endfor %}", "TrueFalseTrue"],
+        ["{% for x in [1, 1] %}{{ loop.changed(x, 2) }}{{ loop.changed() }}{% endfor %}", "TrueTrueTrueTrue"],
+        [
+          "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.current }}",
+          "ababNonea",
+        ],
+        ["{% set j = joiner('; ') %}{{ j() }}a{{ j() }}b{{ j() }}", "a; b; "],
+        ["{% set j = joiner() %}{{ j() }}a{{ j() }}b", "a, b"],
+        ["{% set loop = 1 %}{{ loop }}", "1"],
+        ["dict([['a', 1], ('b', 2)])", "{'a': 1, 'b': 2}"],
+        ["dict(a=1, **{'b': 2})", "{'a': 1, 'b': 2}"],
+        ["namespace(**{'a': 1}).a", "1"],
+        ["range(3)", "range(0, 3)"],
+        ["range(1, 10, 2)", "range(1, 10, 2)"],
+        ["range(10)[2:5]", "range(2, 5)"],
+        ["range(10)[::-2]", "range(9, -1, -2)"],
+        ["range(10)[3]", "3"],
+        ["range(3) == [0, 1, 2]", "False"],
+        ["range(3) == range(0, 3)", "True"],
+        ["range(3) | length", "3"],
+        ["range(false, 2) | list", "[0, 1]"],
+      ],
+    ],
+    [
+      "generators and views",
+      [
+        ["{% set g = [1, 2] | select %}{{ g | list }}{{ g | list }}", "[1, 2][]"],
+        ["{% set g = [1, 2, 3] | select %}{{ g | first }}{{ g | list }}", "1[2, 3]"],
+        ["{% set g = [1, 2, 3] | select %}{{ 2 in g }}{{ g | list }}", "True[3]"],
+        ["{% set g = [1, 2, 3] | select %}{{ 9 in g }}{{ g | list }}", "False[]"],
+        ["{'a': 1}.items()", "dict_items([('a', 1)])"],
+        ["{'a': 1}.keys()", "dict_keys(['a'])"],
+        ["{'a': 1}.values()", "dict_values([1])"],
+        ["{}.items()", "dict_items([])"],
+        ["{'a': 1}.items() | list", "[('a', 1)]"],
+        ["{'a': 1}.keys() | first", "a"],
+        ["{'b': 1, 'a': 2}.items() | sort", "[('a', 2), ('b', 1)]"],
+        ["'yes' if {}.keys() else 'no'", "no"],
+        ["{'a': 1}.items() is sequence", "False"],
+        ["{'a': 1}.items() is iterable", "True"],
+        ["{'a': 1}.items()[0]", ""],
+        ["{'a': 1}.keys() | length", "1"],
+        ["'a' in {'a': 1}.keys()", "True"],
+      ],
+    ],
+  ])("%s", (_, rows) => {
+    expect(rows.map(([source]) => [source, render(source)])).toEqual(rows);
+  });
+
+  it("fails where Jinja fails, and reports the reason", () => {
+    const rows: Rows = [
+      ["{% macro f(a) %}{{ a }}{% endmacro %}{{ f(1, 2) }}", "the macro f takes at most 1 arguments, not 2"],
+      ["{% macro f(a) %}{{ a }}{% endmacro %}{{ f(1, a=2) }}", "the macro f has no argument a"],
+      ["{% macro f(a) %}{{ a }}{% endmacro %}{{ f(b=2) }}", "the macro f has no argument b"],
+      ["{% macro f() %}x{% endmacro %}{% call f() %}y{% endcall %}", "the macro f has no argument caller"],
+      ["{% macro f(a) %}{% endmacro %}{{ f(a=1, **{'a': 2}) }}", "the argument a is given twice"],
+      ["{% macro f(a) %}{% endmacro %}{{ f(**{1: 2}) }}", "the name of an argument must be a string"],
+      ["cycler()", "cycler() needs a value"],
+      ["{% for x in [1] %}{% set loop.a = 1 %}{% endfor %}", "loop.a cannot be assigned to"],
+      ["dict([1])", "an integer is not iterable"],
+      ["dict([[1, 2, 3]])", "3 values for a key and its value"],
+      ["dict(none)", "none is not a mapping"],
+      ["dict({}, {})", "dict() takes at most 1 argument, not 2"],
+      ["range(3) + [1]", "a range + a list is not supported"],
+      ["range(3) | tojson", "a range cannot be converted to JSON"],
+      ["{'a': 1}.items() | tojson", "a view of a mapping cannot be converted to JSON"],
+      ["{'a': 1}.keys() + ['b']", "a view of a mapping + a list is not supported"],
+    ];
+    expect(rows.map(([source]) => [source, refusal(source)])).toEqual(rows);
+  });
+});
+
 describe("errors", () => {
   it("fails where Jinja fails, and reports the reason", () => {
     const rows: Rows = [
       ["raise_exception('no way')", "refuses the messages: no way"],
       ["raise_exception(1)", "refuses the messages: 1"],
       ["raise_exception(nothing)", "refuses the messages: "],
-      ["raise_exception()", "refuses the messages: "],
+      ["raise_exception()", "raise_exception() needs the argument message"],
       ["range(0, 1, 0)", "range() with a step of zero"],
       ["range('a')", "an argument of range() must be an integer"],
       ["range(1.5)", "an argument of range() must be an integer"],
       ["range(none)", "an argument of range() must be an integer"],
-      ["range()", "range() takes 1 to 3 arguments, not 0"],
+      ["range()", "range() needs the argument start"],
       ["range(100001) | length", "range() of more than 100000 numbers"],
       ["range(0, 100001) | length", "range() of more than 100000 numbers"],
       ["range(0, 300000, 2) | length", "range() of more than 100000 numbers"],
-      ["range(1, 2, 3, 4)", "range() takes 1 to 3 arguments, not 4"],
+      ["range(1, 2, 3, 4)", "range() takes at most 3 arguments, not 4"],
       ["{% set a, b = [1] %}", "1 values for 2 names"],
       ["{% set a, b = [1, 2, 3] %}", "3 values for 2 names"],
       ["{% set a, b = 1 %}", "an integer is not iterable"],
@@ -455,10 +540,10 @@ describe("errors", () => {
       ["{% for a, b in [1] %}{% endfor %}", "an integer is not iterable"],
       ["{% set messages.a = 1 %}", "messages.a cannot be assigned to"],
       ["{% set nothing.a = 1 %}", "nothing.a cannot be assigned to"],
-      ["{% set messages[0] = 1 %}", "messages[0] cannot be assigned to"],
-      ["{% set a.b.c = 1 %}", "a is not defined"],
-      ["{% set 'a' = 1 %}", "a value cannot be assigned to"],
-      ["{% set f() = 1 %}", "a value cannot be assigned to"],
+      ["{% set messages[0] = 1 %}", "expected %}, but found [ (line 1)"],
+      ["{% set a.b.c = 1 %}", "expected %}, but found . (line 1)"],
+      ["{% set 'a' = 1 %}", "expected a name to assign to, but found a string (line 1)"],
+      ["{% set f() = 1 %}", "expected %}, but found ( (line 1)"],
       ["{% set x = {} %}{% set x.a = 1 %}", "x.a cannot be assigned to"],
       ["{[]: 1}", "a list as a key is not supported"],
       ["f()", "f() is not a supported function"],
@@ -480,11 +565,11 @@ describe("errors", () => {
       ["(1 + 2).a.b", "a value.a is not defined"],
       ["('a' if false).x", "a value is not defined"],
       ["1 | nofilter(1)", "the filter nofilter is not supported"],
-      ["'a' | replace('a', 'b')()", "a filter must be a name, or a name with arguments"],
-      ["'a' | round(1)['x']", "a filter must be a name, or a name with arguments"],
+      ["'a' | replace('a', 'b')()", "a value() is not a supported function"],
+      ["'a' | round(1)['x']", "expected }}, but found [ (line 1)"],
       ["{% filter nofilter %}{% endfilter %}", "the filter nofilter is not supported"],
       ["{% call f() %}{% endcall %}", "f() is not a supported function"],
-      ["f(**{'a': 1})", "KeywordSpreadExpression is not supported"],
+      ["f(**{'a': 1})", "f() is not a supported function"],
       ["{% macro f(a) %}{{ a.b }}{% endmacro %}{{ f() }}", "a is not defined"],
       ["loop.index", "loop is not defined"],
       ["{% for x in [1] %}{{ loop.nope.x }}{% endfor %}", "loop.nope is not defined"],
@@ -493,10 +578,10 @@ describe("errors", () => {
       ["{% if true %}{% continue %}{% endif %}", "a continue outside a loop"],
       ["{% for x in [1] %}{% macro f() %}{% break %}{% endmacro %}{{ f() }}{% endfor %}", "a break outside a loop"],
       ["{% for x in [1] if y.z %}{% endfor %}", "y is not defined"],
-      ["'x' is eq", "the test eq needs an argument"],
-      ["'x' is in", "the test in needs an argument"],
-      ["'x' is gt", "the test gt needs an argument"],
-      ["1 is divisibleby", "the test divisibleby needs an argument"],
+      ["'x' is eq", "the test eq needs the argument other"],
+      ["'x' is in", "the test in needs the argument seq"],
+      ["'x' is gt", "the test gt needs the argument other"],
+      ["1 is divisibleby", "the test divisibleby needs the argument num"],
       ["namespace(1)", "an integer is not a mapping"],
       ["dict(1)", "an integer is not a mapping"],
       ["dict(none)", "none is not a mapping"],
@@ -509,10 +594,7 @@ describe("errors", () => {
         "{% for x in [1] %}{{ loop.nextitem + x }}{% endfor %}",
         "loop.nextitem, which is not defined, + an integer is not supported",
       ],
-      [
-        "{% for x in [1] %}{{ loop.cycle() + x }}{% endfor %}",
-        "cycle() without arguments, which is not defined, + an integer is not supported",
-      ],
+      ["{% for x in [1] %}{{ loop.cycle() + x }}{% endfor %}", "cycle() needs a value"],
       ["('a' if false) + 'b'", "an if without else, which is not defined, + a string is not supported"],
     ];
     expect(rows.map(([source]) => [source, refusal(source)])).toEqual(rows);
@@ -520,14 +602,9 @@ describe("errors", () => {
 
   it("refuses unsupported features by name", () => {
     const rows: Rows = [
-      ["range(true) | list", "an argument of range() must be an integer"],
       ["{none: 1}", "none as a key is not supported"],
       ["{1.5: 1}", "a float as a key is not supported"],
       ["{(1, 2): 1}", "a tuple as a key is not supported"],
-      [
-        "strftime_now('%Y')",
-        "strftime_now() is not a supported function (templates get no date, so that a request has the same prompt on every day)",
-      ],
       ["namespace()", "a namespace cannot be printed"],
       ["range", "a function cannot be printed"],
       ["[range]", "a function cannot be printed"],

@@ -1,32 +1,45 @@
 /**
- * An interpreter for Jinja chat templates. The environment matches Hugging Face's `apply_chat_template`; the parser
- * comes from the library @huggingface/jinja. The interpreter is implemented here because prompts depend on Python's
- * rules, such as the scope of `set` in a loop, equality with none, and the length of strings. Unsupported features are
- * refused by name.
+ * An interpreter for Jinja chat templates. The environment matches Hugging Face's `apply_chat_template`. Prompts depend
+ * on Python's rules, such as the scope of `set` in a loop, equality with none, and the length of strings, so they are
+ * followed here. Unsupported features are refused by name.
  */
 
-import { parse, tokenize } from "@huggingface/jinja";
 import { Canceled } from "../budget.js";
-import type { JsonObject } from "../json.js";
 import { EngineError } from "../errors.js";
+import type { JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
-import { applyFilter, applyTest, elementOf, integer, mapping, methodOf } from "./jinja-builtins.js";
-import { RenderBudget } from "./render-budget.js";
-import { type Text, concat, isText, plain } from "./sourced-text.js";
+import { builtin, integerOf, mappingOf, textOf as textIn } from "./arguments.js";
+import { methodOf } from "./collection-methods.js";
+import { dateText } from "./date-text.js";
+import { applyFilter, applyTest } from "./jinja-filters.js";
+import { parse } from "./jinja-parser.js";
+import type {
+  Arguments,
+  Expression,
+  FilterCall,
+  ForStatement,
+  MacroDefinition,
+  Statement,
+  Target,
+} from "./jinja-syntax.js";
 import {
   type Call,
   type Callable,
   Float,
   Namespace,
+  NativeObject,
+  Range,
   Tuple,
   Undefined,
   type Value,
   calculate,
   compare,
   contains,
+  elementOf,
   isEqual,
   isTrue,
   iterate,
+  keyFor,
   numberOf,
   orUndefined,
   slice,
@@ -35,9 +48,13 @@ import {
   typeName,
   wholeResult,
 } from "./jinja-values.js";
+import { addEntries, keyText, setEntry } from "./mapping-keys.js";
+import { RenderBudget } from "./render-budget.js";
+import { type Text, concat, isText, plain } from "./sourced-text.js";
+import { formattedByPercent } from "./text-format.js";
 
 export class JinjaTemplate {
-  readonly #program: Node;
+  readonly #program: readonly Statement[];
 
   /** @throws SyntaxError if the template cannot be parsed */
   constructor(source: string) {
@@ -45,13 +62,10 @@ export class JinjaTemplate {
       throw new SyntaxError(
         `it has ${source.length} characters; at most ${LIMITS.maxTemplateCharacters} are supported`,
       );
-    const lines = source.replace(/\r\n?/g, "\n");
-    if (LONG_BLANK.test(lines))
-      throw new SyntaxError(`it has more than ${LIMITS.maxTemplateBlank} white-space characters in a row`);
     try {
-      this.#program = parse(tokenize(lines, { lstrip_blocks: true, trim_blocks: true })) as unknown as Node;
+      this.#program = parse(source.replace(/\r\n?/g, "\n"));
     } catch (error) {
-      throw new SyntaxError(parserMessage(error), { cause: error });
+      throw new SyntaxError(oneLine((error as Error).message), { cause: error });
     }
   }
 
@@ -59,13 +73,17 @@ export class JinjaTemplate {
    * Renders the template.
    *
    * @param variables JSON values; texts of messages are `SourcedText`
+   * @param date what `strftime_now` writes, such as 2026-11-30
    * @throws EngineError template_error with the template's own message, or with the reason why it failed; Canceled
    */
-  render(variables: JsonObject, budget = RenderBudget.forMessages(0)): Text {
-    const scope = new Scope(null, budget);
-    for (const [name, value] of Object.entries(variables))
-      if (value !== undefined) scope.variables.set(name, toValue(value));
+  render(variables: JsonObject, budget = RenderBudget.forMessages(0), date = SAMPLE_DATE): Text {
+    const globals = new Scope(null, budget);
+    for (const [name, value] of GLOBALS) globals.variables.set(name, value);
+    globals.variables.set("strftime_now", strftimeOn(date));
+    const scope = globals.inner();
     try {
+      for (const [name, value] of Object.entries(variables))
+        if (value !== undefined) scope.variables.set(name, toValue(value));
       const prompt = textOf(this.#program, scope);
       budget.checkPrompt(plain(prompt).length);
       return prompt;
@@ -80,7 +98,9 @@ export class JinjaTemplate {
   }
 }
 
-const LONG_BLANK = new RegExp(`\\s{${LIMITS.maxTemplateBlank + 1}}`);
+/** Date of renderings that only show how a template works. */
+const SAMPLE_DATE = "2000-01-01";
+
 /** UTF-16 code units of an error message that a template writes, or that quotes it. */
 const MAX_MESSAGE_LENGTH = 500;
 
@@ -94,23 +114,8 @@ const oneLine = (message: string): string =>
 const isStackOverflow = (error: unknown): boolean =>
   error instanceof RangeError && error.message === "Maximum call stack size exceeded";
 
-/**
- * Describes the parser's error. The parser fails with a TypeError where a template ends too early, and some of its
- * messages quote a piece of its own source instead of the template.
- */
-function parserMessage(error: unknown): string {
-  if (isStackOverflow(error)) return "its expressions or blocks are nested too deeply";
-  if (error instanceof TypeError) return "an expression or a block has no end";
-  return oneLine((error as Error).message.replace(/, got \$\{.*?\} instead\./, ""));
-}
-
 /** Thrown when a template calls `raise_exception`. */
 class TemplateRefusal extends Error {}
-
-interface Node {
-  readonly type: string;
-  readonly [key: string]: unknown;
-}
 
 /** Variables of a template, a loop iteration or a macro call. Outer variables can be read but not changed. */
 class Scope {
@@ -126,123 +131,193 @@ class Scope {
   }
 
   find(name: string): Value {
-    const own = this.variables.get(name);
-    if (own !== undefined) return own;
-    if (this.parent !== null) return this.parent.find(name);
-    const global = GLOBALS.get(name);
-    return global === undefined ? new Undefined(name) : global;
+    const value = this.variables.get(name);
+    if (value !== undefined) return value;
+    this.budget.spend(STEPS_PER_SCOPE);
+    return this.parent === null ? new Undefined(name) : this.parent.find(name);
   }
 }
 
+/** To search a name in the variables of a scope takes about 25 nanoseconds. */
+const STEPS_PER_SCOPE = 0.25;
+
 const MAX_RANGE = 100_000;
 
-const GLOBALS: ReadonlyMap<string, Value> = new Map<string, Value>([
-  ["true", true],
-  ["True", true],
-  ["false", false],
-  ["False", false],
-  ["none", null],
-  ["None", null],
+const GLOBALS: ReadonlyMap<string, Callable> = new Map<string, Callable>([
   [
     "raise_exception",
-    ({ args, budget }) => {
-      throw new TemplateRefusal(plain(toText(args[0] ?? "", budget)));
-    },
+    globalFunction("raise_exception", "message", ([message], budget) => {
+      throw new TemplateRefusal(plain(toText(message!, budget)));
+    }),
   ],
+  ["range", globalFunction("range", "start, stop?, step?, /", rangeOf)],
+  ["dict", (call) => namedEntries(call, "dict()")],
+  ["namespace", (call) => new Namespace(namedEntries(call, "namespace()") as Map<string, Value>)],
+  ["cycler", ({ args }) => cycler(args)],
   [
-    "range",
-    ({ args, budget }) => {
-      if (args.length < 1 || args.length > 3) throw new TypeError(`range() takes 1 to 3 arguments, not ${args.length}`);
-      const [first, second, step = 1] = args.map((value) => integer(value, 0, "an argument of range()"));
-      const [start, stop] = second === undefined ? [0, first!] : [first!, second];
-      if (step === 0) throw new RangeError("range() with a step of zero");
-      const length = Math.max(0, Math.ceil((stop - start) / step));
-      if (length > MAX_RANGE) throw new RangeError(`range() of more than ${MAX_RANGE} numbers`);
-      budget.allocateItems(length);
-      return Array.from({ length }, (_, index) => start + index * step);
-    },
+    "joiner",
+    globalFunction("joiner", "sep?", ([separator = ", "]) => {
+      let isFirst = true;
+      return () => {
+        const text = isFirst ? "" : separator;
+        isFirst = false;
+        return text;
+      };
+    }),
   ],
-  ["dict", entriesOf],
-  ["namespace", (call) => new Namespace(entriesOf(call) as Map<string, Value>)],
 ]);
 
-function entriesOf({ args: [given = new Map()], named, budget }: Call): Map<string | number, Value> {
-  budget.allocateItems(4 * mapping(given).size);
-  return new Map([...mapping(given), ...named]);
+function globalFunction(
+  name: string,
+  signature: string,
+  run: (args: readonly (Value | undefined)[], budget: RenderBudget) => Value,
+): Callable {
+  const bind = builtin<null>(signature, (_, args, budget) => run(args, budget));
+  return (call) => bind(null, call, `${name}()`);
+}
+
+const strftimeOn = (date: string): Callable =>
+  globalFunction("strftime_now", "format", ([format], budget) =>
+    dateText(date, textIn(format, "the format of a date"), budget),
+  );
+
+function rangeOf([first, second, third]: readonly (Value | undefined)[], budget: RenderBudget): Range {
+  const whole = (value: Value | undefined, absent: number): number =>
+    integerOf(value, absent, "an argument of range()");
+  const [start, stop] = second === undefined ? [0, whole(first, 0)] : [whole(first, 0), whole(second, 0)];
+  const step = whole(third, 1);
+  if (step === 0) throw new RangeError("range() with a step of zero");
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  if (length > MAX_RANGE) throw new RangeError(`range() of more than ${MAX_RANGE} numbers`);
+  budget.allocateItems(length);
+  return new Range(
+    start,
+    stop,
+    step,
+    Array.from({ length }, (_, index) => start + index * step),
+  );
+}
+
+/** Returns the entries of `dict(…)`: of a mapping or of pairs, and of the named arguments. */
+function namedEntries({ args, named, budget }: Call, what: string): Map<string | number, Value> {
+  if (args.length > 1) throw new TypeError(`${what} takes at most 1 argument, not ${args.length}`);
+  const given = args[0] === undefined ? new Map<string, Value>() : args[0];
+  const pairs = given instanceof Map ? given : pairsOf(given, budget);
+  budget.allocateItems(4 * (pairs.size + named.size));
+  const entries = new Map<string | number, Value>();
+  addEntries(entries, pairs);
+  addEntries(entries, named);
+  return entries;
+}
+
+function pairsOf(value: Value, budget: RenderBudget): Map<string | number, Value> {
+  if (!Array.isArray(value) && !(value instanceof Tuple)) return mappingOf(value);
+  const pairs = new Map<string | number, Value>();
+  for (const pair of iterate(value, budget)) {
+    const items = iterate(pair, budget);
+    if (items.length !== 2) throw new RangeError(`${items.length} values for a key and its value`);
+    setEntry(pairs, keyOf(items[0]!, budget), items[0]!, items[1]!);
+  }
+  return pairs;
+}
+
+function cycler(items: readonly Value[]): NativeObject {
+  if (items.length === 0) throw new TypeError("cycler() needs a value");
+  let index = 0;
+  const next: Callable = () => {
+    const item = items[index]!;
+    index = (index + 1) % items.length;
+    return item;
+  };
+  const reset: Callable = () => {
+    index = 0;
+    return null;
+  };
+  return new NativeObject("a cycler", (name) => {
+    if (name === "current") return items[index]!;
+    return name === "next" ? next : name === "reset" ? reset : undefined;
+  });
 }
 
 /** The way a block ended. */
 type Ending = "done" | "break" | "continue";
 
-function execute(nodes: readonly Node[], scope: Scope, output: Text[]): Ending {
-  for (const node of nodes) {
-    const ending = executeOne(node, scope, output);
+function execute(statements: readonly Statement[], scope: Scope, output: Text[]): Ending {
+  for (const statement of statements) {
+    const ending = executeOne(statement, scope, output);
     if (ending !== "done") return ending;
   }
   return "done";
 }
 
-function executeOne(node: Node, scope: Scope, output: Text[]): Ending {
+function executeOne(statement: Statement, scope: Scope, output: Text[]): Ending {
   const { budget } = scope;
   budget.spend();
-  switch (node.type) {
-    case "Comment":
+  switch (statement.type) {
+    case "text":
+      output.push(statement.text);
       return "done";
-    case "If":
-      return budget.nested(() =>
-        execute(
-          (isTrue(evaluate(node["test"] as Node, scope)) ? node["body"] : node["alternate"]) as Node[],
-          scope,
-          output,
-        ),
-      );
-    case "For":
-      return budget.nested(() => executeFor(node, scope, output));
-    case "Break":
-      return "break";
-    case "Continue":
-      return "continue";
-    case "Set": {
-      const given = node["value"] as Node | null;
-      assign(node["assignee"] as Node, given === null ? textOf(node, scope.inner()) : evaluate(given, scope), scope);
+    case "output":
+      output.push(toText(evaluate(statement.value, scope), budget));
+      return "done";
+    case "if": {
+      const branch = statement.branches.find(({ test }) => isTrue(evaluate(test, scope)));
+      return budget.nested(() => execute(branch?.body ?? statement.otherwise, scope, output));
+    }
+    case "for":
+      return budget.nested(() => executeFor(statement, evaluate(statement.items, scope), 0, scope, output));
+    case "break":
+    case "continue":
+      return statement.type;
+    case "set":
+      assign(statement.target, evaluate(statement.value, scope), scope);
+      return "done";
+    case "setBlock":
+      assign(statement.target, filteredBody(statement.body, statement.filters, scope), scope);
+      return "done";
+    case "macro":
+      scope.variables.set(statement.macro.name, macro(statement.macro, scope));
+      return "done";
+    case "call": {
+      const { call, caller } = statement;
+      const { args, named } = evaluateCall(call.args, scope);
+      const withCaller = new Map<string, Value>();
+      addEntries(withCaller, named);
+      withCaller.set("caller", macro(caller, scope));
+      output.push(toText(invoke(call.callee, { args, named: withCaller, budget }, scope), budget));
       return "done";
     }
-    case "Macro":
-      scope.variables.set((node["name"] as Node)["value"] as string, macro(node, node["args"] as Node[], scope));
+    case "filter":
+      output.push(toText(filteredBody(statement.body, statement.filters, scope), budget));
       return "done";
-    case "CallStatement": {
-      const call = node["call"] as Node;
-      const { args, named } = evaluateCall(call["args"] as Node[], scope);
-      const caller = macro(node, (node["callerArgs"] as Node[] | null) ?? [], scope);
-      output.push(
-        toText(
-          invoke(call["callee"] as Node, { args, named: new Map([...named, ["caller", caller]]), budget }, scope),
-          budget,
-        ),
-      );
-      return "done";
+    case "with": {
+      const inner = scope.inner();
+      const values = statement.variables.map(({ value }) => evaluate(value, scope));
+      statement.variables.forEach(({ target }, index) => assign(target, values[index]!, inner));
+      return budget.nested(() => execute(statement.body, inner, output));
     }
-    case "FilterStatement":
-      output.push(toText(filtered(node["filter"] as Node, textOf(node, scope.inner()), scope), budget));
-      return "done";
-    default:
-      output.push(toText(evaluate(node, scope), budget));
-      return "done";
   }
 }
 
-function textOf(node: Node, scope: Scope): Text {
+/** Renders a body in a scope of its own and applies filters to its text. */
+function filteredBody(body: readonly Statement[], filters: readonly FilterCall[], scope: Scope): Value {
+  return filters.reduce<Value>((value, filter) => filtered(filter, value, scope), textOf(body, scope.inner()));
+}
+
+function textOf(body: readonly Statement[], scope: Scope): Text {
   const output: Text[] = [];
-  const ending = scope.budget.nested(() => execute(node["body"] as Node[], scope, output));
+  const ending = scope.budget.nested(() => execute(body, scope, output));
   if (ending !== "done") throw new SyntaxError(`a ${ending} outside a loop`);
   return concat(output, scope.budget);
 }
 
-/** As in Jinja, `else` runs if no iteration reached the end of the body, because of no items, a break or a continue. */
-function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
-  const source = node["iterable"] as Node;
-  const isFiltered = source.type === "SelectExpression";
-  const target = node["loopvar"] as Node;
+/**
+ * As in Jinja, `else` runs if no iteration reached the end of the body, because of no items, a break or a continue.
+ *
+ * @param depth of a recursive loop, from 0
+ */
+function executeFor(statement: ForStatement, value: Value, depth: number, scope: Scope, output: Text[]): Ending {
+  const { target, test, body } = statement;
   const { budget } = scope;
   const turn = (item: Value): Scope => {
     budget.spend(STEPS_PER_TURN);
@@ -250,229 +325,291 @@ function executeFor(node: Node, scope: Scope, output: Text[]): Ending {
     assign(target, item, inner);
     return inner;
   };
-  const all = iterate(evaluate((isFiltered ? source["lhs"] : source) as Node, scope), budget);
-  const items = isFiltered ? all.filter((item) => isTrue(evaluate(source["test"] as Node, turn(item)))) : all;
+  const all = iterate(value, budget);
+  const items = test === null ? all : all.filter((item) => isTrue(evaluate(test, turn(item))));
+  const recurse: Callable | null = statement.isRecursive
+    ? ({ args, budget }) => {
+        const inner: Text[] = [];
+        budget.nested(() => executeFor(statement, args[0] ?? null, depth + 1, scope, inner));
+        return concat(inner, budget);
+      }
+    : null;
+  const changes = new Changes();
   let isAnyWhole = false;
   for (const [index, item] of items.entries()) {
     const inner = turn(item);
-    inner.variables.set("loop", loopState(items, index));
-    const ending = execute(node["body"] as Node[], inner, output);
+    inner.variables.set("loop", loopState(items, index, depth, changes, recurse));
+    const ending = execute(body, inner, output);
     if (ending === "break") break;
     isAnyWhole ||= ending === "done";
   }
-  return isAnyWhole ? "done" : execute(node["defaultBlock"] as Node[], scope.inner(), output);
+  return isAnyWhole ? "done" : execute(statement.otherwise, scope.inner(), output);
 }
 
 /** The variables of a turn take about a microsecond. */
 const STEPS_PER_TURN = 10;
 
-function loopState(items: readonly Value[], index: number): Namespace {
-  const { length } = items;
-  return new Namespace(
-    new Map<string, Value>([
-      ["index", index + 1],
-      ["index0", index],
-      ["revindex", length - index],
-      ["revindex0", length - index - 1],
-      ["first", index === 0],
-      ["last", index === length - 1],
-      ["length", length],
-      ["previtem", orUndefined(items[index - 1], "loop.previtem")],
-      ["nextitem", orUndefined(items[index + 1], "loop.nextitem")],
-      ["cycle", ({ args }) => orUndefined(args[index % args.length], "cycle() without arguments")],
-    ]),
-  );
+/** The values with which `loop.changed` was called last. */
+class Changes {
+  #last: readonly Value[] | null = null;
+
+  isChange(values: readonly Value[], budget: RenderBudget): boolean {
+    const isSame = this.#last !== null && isEqual(new Tuple(this.#last), new Tuple(values), budget);
+    this.#last = values;
+    return !isSame;
+  }
 }
 
-function assign(target: Node, value: Value, scope: Scope): void {
-  if (target.type === "Identifier") {
-    scope.variables.set(target["value"] as string, value);
-  } else if (target.type === "TupleLiteral") {
-    const names = target["value"] as Node[];
+function loopState(
+  items: readonly Value[],
+  index: number,
+  depth: number,
+  changes: Changes,
+  recurse: Callable | null,
+): NativeObject {
+  const { length } = items;
+  const attribute = (name: string): Value | undefined => {
+    switch (name) {
+      case "index":
+        return index + 1;
+      case "index0":
+        return index;
+      case "revindex":
+        return length - index;
+      case "revindex0":
+        return length - index - 1;
+      case "first":
+        return index === 0;
+      case "last":
+        return index === length - 1;
+      case "length":
+        return length;
+      case "depth":
+        return depth + 1;
+      case "depth0":
+        return depth;
+      case "previtem":
+        return orUndefined(items[index - 1], "loop.previtem");
+      case "nextitem":
+        return orUndefined(items[index + 1], "loop.nextitem");
+      case "cycle":
+        return ({ args }) => {
+          if (args.length === 0) throw new TypeError("cycle() needs a value");
+          return args[index % args.length]!;
+        };
+      case "changed":
+        return ({ args, budget }) => changes.isChange(args, budget);
+      default:
+        return undefined;
+    }
+  };
+  return new NativeObject("a loop", attribute, recurse);
+}
+
+function assign(target: Target, value: Value, scope: Scope): void {
+  if (target.type === "name") {
+    scope.variables.set(target.name, value);
+  } else if (target.type === "targets") {
     const items = iterate(value, scope.budget);
-    if (items.length !== names.length) throw new RangeError(`${items.length} values for ${names.length} names`);
-    names.forEach((name, index) => assign(name, items[index]!, scope));
+    scope.budget.spend(target.targets.length);
+    if (items.length !== target.targets.length)
+      throw new RangeError(`${items.length} values for ${target.targets.length} names`);
+    target.targets.forEach((each, index) => assign(each, items[index]!, scope));
   } else {
-    const object = target.type === "MemberExpression" ? evaluate(target["object"] as Node, scope) : null;
-    if (!(object instanceof Namespace)) throw new TypeError(`${describe(target)} cannot be assigned to`);
-    object.attributes.set((target["property"] as Node)["value"] as string, value);
+    const object = scope.find(target.object);
+    if (!(object instanceof Namespace))
+      throw new TypeError(`${target.object}.${target.attribute} cannot be assigned to`);
+    object.attributes.set(target.attribute, value);
   }
 }
 
 /** Returns a function that renders a macro, or the body of a call block. */
-function macro(node: Node, parameters: readonly Node[], scope: Scope): Callable {
+function macro({ name, parameters, body, reads }: MacroDefinition, scope: Scope): Callable {
   return ({ args, named }) => {
     const inner = scope.inner();
-    const rest = new Map(named);
-    inner.variables.set("caller", orUndefined(rest.get("caller"), "caller"));
-    rest.delete("caller");
+    scope.budget.spend(parameters.length + named.size);
+    const rest = new Map<string, Value>();
+    addEntries(rest, named);
     parameters.forEach((parameter, index) => {
-      const isOptional = parameter.type === "KeywordArgumentExpression";
-      const name = (isOptional ? (parameter["key"] as Node) : parameter)["value"] as string;
-      const given = index < args.length ? args[index] : rest.get(name);
-      const absent = (): Value => (isOptional ? evaluate(parameter["value"] as Node, inner) : new Undefined(name));
-      inner.variables.set(name, given === undefined ? absent() : given);
-      rest.delete(name);
+      const isPositional = index < args.length;
+      const given = isPositional ? args[index] : rest.get(parameter.name);
+      if (!isPositional) rest.delete(parameter.name);
+      const absent = (): Value =>
+        parameter.absent === null ? new Undefined(parameter.name) : evaluate(parameter.absent, inner);
+      inner.variables.set(parameter.name, given === undefined ? absent() : given);
     });
-    inner.variables.set("varargs", new Tuple(args.slice(parameters.length)));
-    inner.variables.set("kwargs", rest);
-    return textOf(node, inner);
+    if (reads.has("caller")) {
+      inner.variables.set("caller", orUndefined(rest.get("caller"), "caller"));
+      rest.delete("caller");
+    }
+    const [unknown] = rest.keys();
+    if (reads.has("kwargs")) inner.variables.set("kwargs", rest);
+    else if (unknown !== undefined) throw new TypeError(`the macro ${name} has no argument ${unknown}`);
+    if (reads.has("varargs")) inner.variables.set("varargs", new Tuple(args.slice(parameters.length)));
+    else if (args.length > parameters.length)
+      throw new TypeError(`the macro ${name} takes at most ${parameters.length} arguments, not ${args.length}`);
+    return textOf(body, inner);
   };
 }
 
-function evaluate(node: Node, scope: Scope): Value {
+function evaluate(expression: Expression, scope: Scope): Value {
   const { budget } = scope;
   budget.spend();
   budget.enter();
-  const value = evaluateOne(node, scope);
+  const value = evaluateOne(expression, scope);
   budget.leave();
   return value;
 }
 
-function evaluateOne(node: Node, scope: Scope): Value {
-  switch (node.type) {
-    case "StringLiteral":
-      return node["value"] as string;
-    case "IntegerLiteral":
-      return wholeResult(node["value"] as number);
-    case "FloatLiteral":
-      return new Float(node["value"] as number);
-    case "ArrayLiteral":
-      return (node["value"] as Node[]).map((item) => evaluate(item, scope));
-    case "TupleLiteral":
-      return new Tuple((node["value"] as Node[]).map((item) => evaluate(item, scope)));
-    case "ObjectLiteral":
-      return new Map(
-        [...(node["value"] as Map<Node, Node>)].map(([key, value]) => [
-          keyOf(evaluate(key, scope)),
-          evaluate(value, scope),
-        ]),
-      );
-    case "Identifier":
-      return scope.find(node["value"] as string);
-    case "MemberExpression":
-      return evaluateMember(node, scope);
-    case "CallExpression":
-      return invoke(node["callee"] as Node, evaluateCall(node["args"] as Node[], scope), scope);
-    case "FilterExpression":
-      return filtered(node["filter"] as Node, evaluate(node["operand"] as Node, scope), scope);
-    case "TestExpression": {
-      const passes = applyTest(
-        (node["test"] as Node)["value"] as string,
-        evaluate(node["operand"] as Node, scope),
-        [],
-        scope.budget,
-      );
-      return passes !== (node["negate"] as boolean);
+function evaluateOne(expression: Expression, scope: Scope): Value {
+  const { budget } = scope;
+  switch (expression.type) {
+    case "constant":
+      return typeof expression.value === "number" ? wholeResult(expression.value) : expression.value;
+    case "name":
+      return scope.find(expression.name);
+    case "list":
+      return expression.items.map((item) => evaluate(item, scope));
+    case "tuple":
+      return new Tuple(expression.items.map((item) => evaluate(item, scope)));
+    case "mapping": {
+      const mapping = new Map<string | number, Value>();
+      for (const [key, value] of expression.entries) {
+        const given = evaluate(key, scope);
+        setEntry(mapping, keyOf(given, budget), given, evaluate(value, scope));
+      }
+      return mapping;
     }
-    case "UnaryExpression":
-      return evaluateUnary(operatorOf(node), evaluate(node["argument"] as Node, scope));
-    case "BinaryExpression":
-      return evaluateBinary(node, scope);
-    case "Ternary":
-      return evaluate(
-        (isTrue(evaluate(node["condition"] as Node, scope)) ? node["trueExpr"] : node["falseExpr"]) as Node,
-        scope,
+    case "attribute": {
+      const object = definedObject(expression.object, scope);
+      const { name } = expression;
+      return methodOf(object, name) ?? found(elementOf(object, name, budget), expression);
+    }
+    case "element": {
+      const object = definedObject(expression.object, scope);
+      const key = evaluate(expression.key, scope);
+      const element = elementOf(object, key, budget);
+      if (element !== undefined || !isText(key)) return found(element, expression);
+      return found(methodOf(object, plain(key)), expression);
+    }
+    case "slice": {
+      const object = definedObject(expression.object, scope);
+      const [start, stop, step] = [expression.start, expression.stop, expression.step].map((part) =>
+        part === null ? null : sliceIndex(evaluate(part, scope)),
       );
-    case "SelectExpression":
-      return isTrue(evaluate(node["test"] as Node, scope))
-        ? evaluate(node["lhs"] as Node, scope)
-        : new Undefined("an if without else");
-    default:
-      throw new SyntaxError(`${node.type} is not supported`);
+      return slice(object, start ?? null, stop ?? null, step ?? 1, budget);
+    }
+    case "call":
+      return invoke(expression.callee, evaluateCall(expression.args, scope), scope);
+    case "filter":
+      return filtered(expression.filter, evaluate(expression.operand, scope), scope);
+    case "test": {
+      const value = evaluate(expression.operand, scope);
+      return applyTest(expression.name, value, evaluateCall(expression.args, scope)) !== expression.isNegated;
+    }
+    case "unary":
+      return evaluateUnary(expression.operator, evaluate(expression.operand, scope));
+    case "binary": {
+      const left = evaluate(expression.left, scope);
+      const right = evaluate(expression.right, scope);
+      return expression.operator === "%" && isText(left)
+        ? formattedByPercent(left, right, budget)
+        : calculate(expression.operator, left, right, budget);
+    }
+    case "and": {
+      const left = evaluate(expression.left, scope);
+      return isTrue(left) ? evaluate(expression.right, scope) : left;
+    }
+    case "or": {
+      const left = evaluate(expression.left, scope);
+      return isTrue(left) ? left : evaluate(expression.right, scope);
+    }
+    case "concat":
+      return concat(
+        expression.parts.map((part) => toText(evaluate(part, scope), budget)),
+        budget,
+      );
+    case "compare": {
+      let left = evaluate(expression.first, scope);
+      return expression.rest.every(({ operator, operand }) => {
+        const right = evaluate(operand, scope);
+        const holds = compares(operator, left, right, budget);
+        left = right;
+        return holds;
+      });
+    }
+    case "condition": {
+      const { test, value, otherwise } = expression;
+      if (isTrue(evaluate(test, scope))) return evaluate(value, scope);
+      return otherwise === null ? new Undefined("an if without else") : evaluate(otherwise, scope);
+    }
   }
 }
 
-const operatorOf = (node: Node): string => (node["operator"] as { value: string }).value;
+/** Returns an element or attribute, or an `Undefined` that is named by its expression. */
+const found = (value: Value | undefined, expression: Expression): Value =>
+  value === undefined ? new Undefined(describe(expression)) : value;
 
-function keyOf(value: Value): string | number {
-  if (typeof value !== "string" && typeof value !== "number")
-    throw new TypeError(`${typeName(value)} as a key is not supported`);
-  return value;
+function definedObject(expression: Expression, scope: Scope): Value {
+  const object = evaluate(expression, scope);
+  if (object instanceof Undefined) throw new TypeError(`${describe(expression)} is not defined`);
+  return object;
 }
 
-function evaluateMember(node: Node, scope: Scope): Value {
-  const object = evaluate(node["object"] as Node, scope);
+function keyOf(value: Value, budget: RenderBudget): string | number {
+  const key = isText(value) || typeof value === "number" ? keyFor(value, budget) : undefined;
+  if (key === undefined) throw new TypeError(`${typeName(value)} as a key is not supported`);
+  return key;
+}
+
+const sliceIndex = (value: Value): number | null => (value === null ? null : integerOf(value, 0, "a slice index"));
+
+function evaluateCall({ positional, named, rest, namedRest }: Arguments, scope: Scope): Call {
   const { budget } = scope;
-  if (object instanceof Undefined)
-    throw new TypeError(`${describe(node["object"] as Node)} is not defined${whyUndefined(object)}`);
-  const property = node["property"] as Node;
-  if (property.type === "SliceExpression") {
-    const [start, stop, step] = ["start", "stop", "step"].map((part) => {
-      const given = property[part] as Node | undefined;
-      return given === undefined ? null : wholeNumber(evaluate(given, scope));
-    });
-    return slice(object, start ?? null, stop ?? null, step ?? 1, budget);
+  const args = positional.map((each) => evaluate(each, scope));
+  if (rest !== null) {
+    const more = iterate(evaluate(rest, scope), budget);
+    budget.allocateItems(more.length);
+    for (const each of more) args.push(each);
   }
-  if (node["computed"] === true) {
-    const key = evaluate(property, scope);
-    const method = isText(key) ? methodOf(object, plain(key)) : undefined;
-    const element = elementOf(object, key, budget);
-    return orUndefined(element === undefined ? method : element, describe(node));
+  const values = new Map<string, Value>();
+  const add = (name: string, given: Value, value: Value): void => {
+    if (values.has(name)) throw new TypeError(`the argument ${name} is given twice`);
+    setEntry(values, name, given, value);
+  };
+  for (const [name, value] of named) add(name, name, evaluate(value, scope));
+  if (namedRest !== null) {
+    const more = mappingOf(evaluate(namedRest, scope));
+    budget.allocateItems(4 * more.size);
+    for (const [name, value] of more) {
+      if (typeof name !== "string") throw new TypeError("the name of an argument must be a string");
+      add(name, keyText(more, name), value);
+    }
   }
-  const name = property["value"] as string | number;
-  return methodOf(object, String(name)) ?? orUndefined(elementOf(object, name, budget), describe(node));
+  return { args, named: values, budget };
 }
 
-function wholeNumber(value: Value): number | null {
-  if (value === null || typeof value === "number") return value;
-  throw new TypeError(`a slice index must be an integer, not ${typeName(value)}`);
-}
-
-function evaluateCall(nodes: readonly Node[], scope: Scope): Call {
-  const args: Value[] = [];
-  const named = new Map<string, Value>();
-  for (const node of nodes) {
-    if (node.type === "KeywordArgumentExpression")
-      named.set((node["key"] as Node)["value"] as string, evaluate(node["value"] as Node, scope));
-    else if (node.type === "SpreadExpression")
-      for (const item of iterate(evaluate(node["argument"] as Node, scope), scope.budget)) args.push(item);
-    else args.push(evaluate(node, scope));
-  }
-  return { args, named, budget: scope.budget };
-}
-
-function invoke(callee: Node, call: Call, scope: Scope): Value {
-  const callable = evaluate(callee, scope);
+function invoke(callee: Expression, call: Call, scope: Scope): Value {
+  const value = evaluate(callee, scope);
+  const callable = value instanceof NativeObject ? value.call : value;
   if (typeof callable === "function") return callable(call);
-  throw new TypeError(`${describe(callee)}() is not a supported function${whyUndefined(callable)}`);
+  throw new TypeError(`${describe(callee)}() is not a supported function`);
 }
 
-/** Applies a filter, given as a name or as a call with arguments. */
-function filtered(filter: Node, value: Value, scope: Scope): Value {
-  const isCall = filter.type === "CallExpression";
-  const name = isCall ? (filter["callee"] as Node) : filter;
-  if (name.type !== "Identifier") throw new SyntaxError("a filter must be a name, or a name with arguments");
-  const { budget } = scope;
-  const call = isCall ? evaluateCall(filter["args"] as Node[], scope) : { args: [], named: new Map(), budget };
-  return applyFilter(name["value"] as string, value, call);
+function filtered({ name, args }: FilterCall, value: Value, scope: Scope): Value {
+  return applyFilter(name, value, evaluateCall(args, scope));
 }
 
-function evaluateUnary(operator: string, value: Value): Value {
+function evaluateUnary(operator: "not" | "-" | "+", value: Value): Value {
   if (operator === "not") return !isTrue(value);
   const number = numberOf(value);
   if (number === null) throw new TypeError(`${operator} of ${typeName(value)} is not supported`);
   const result = operator === "-" ? -number : number;
-  return value instanceof Float ? new Float(result) : result;
+  return value instanceof Float ? new Float(result) : result + 0;
 }
 
-function evaluateBinary(node: Node, scope: Scope): Value {
-  const operator = operatorOf(node);
-  const { budget } = scope;
-  if (isChained(node)) {
-    const first = node["left"] as Node;
-    return isTrue(evaluate(first, scope)) && evaluateBinary({ ...node, left: first["right"] }, scope);
-  }
-  const left = evaluate(node["left"] as Node, scope);
-  if (operator === "and" && !isTrue(left)) return left;
-  if (operator === "or" && isTrue(left)) return left;
-  const right = evaluate(node["right"] as Node, scope);
+function compares(operator: string, left: Value, right: Value, budget: RenderBudget): boolean {
   switch (operator) {
-    case "and":
-    case "or":
-      return right;
-    case "~":
-      return concat([toText(left, budget), toText(right, budget)], budget);
     case "==":
       return isEqual(left, right, budget);
     case "!=":
@@ -487,30 +624,18 @@ function evaluateBinary(node: Node, scope: Scope): Value {
       return compare(left, right, budget) <= 0;
     case ">":
       return compare(left, right, budget) > 0;
-    case ">=":
-      return compare(left, right, budget) >= 0;
     default:
-      return calculate(operator, left, right, budget);
+      return compare(left, right, budget) >= 0;
   }
 }
 
-/** Returns true for a chained comparison: `a < b < c` is two comparisons, but the parser returns `(a < b) < c`. */
-function isChained(node: Node): boolean {
-  const left = node["left"] as Node;
-  return left.type === "BinaryExpression" && /[<>]/.test(operatorOf(left)) && /[<>]/.test(operatorOf(node));
-}
-
 /** Returns the source of an expression for an error message, possibly shortened. */
-function describe(node: Node): string {
-  if (node.type === "Identifier") return node["value"] as string;
-  if (node.type !== "MemberExpression") return "a value";
-  const property = node["property"] as Node;
-  const object = describe(node["object"] as Node);
-  if (node["computed"] !== true) return `${object}.${property["value"]}`;
-  return property.type.endsWith("Literal") ? `${object}[${JSON.stringify(property["value"])}]` : `${object}[…]`;
-}
-
-function whyUndefined(value: Value): string {
-  const isDate = value instanceof Undefined && value.name === "strftime_now";
-  return isDate ? " (templates get no date, so that a request has the same prompt on every day)" : "";
+function describe(expression: Expression): string {
+  if (expression.type === "name") return expression.name;
+  if (expression.type === "attribute") return `${describe(expression.object)}.${expression.name}`;
+  if (expression.type !== "element") return "a value";
+  const { object, key } = expression;
+  const value = key.type === "constant" && !(key.value instanceof Float) ? key.value : undefined;
+  const shown = typeof value === "string" ? value.slice(0, MAX_MESSAGE_LENGTH) : value;
+  return `${describe(object)}[${shown === undefined ? "…" : JSON.stringify(shown)}]`;
 }

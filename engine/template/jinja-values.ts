@@ -3,18 +3,24 @@
  * point, printing and JSON. Templates are tested in Python, and any difference in these rules changes prompts.
  */
 
+import { keyText, mappingOfMessage } from "./mapping-keys.js";
+import { floatText } from "./number-text.js";
 import type { RenderBudget } from "./render-budget.js";
 import {
+  SafeText,
   SourcedText,
   type Text,
   characters,
   concat,
   cut,
-  isFlat,
+  escaped,
   isText,
   join,
+  numCharacters,
   plain,
+  positionOf,
   repeat,
+  sameKind,
 } from "./sourced-text.js";
 
 export type Value =
@@ -27,6 +33,8 @@ export type Value =
   | Tuple
   | Namespace
   | Lazy
+  | View
+  | NativeObject
   | Callable
   | Value[]
   | Map<string | number, Value>;
@@ -54,24 +62,79 @@ export const orUndefined = (value: Value | undefined, name: string): Value =>
   value === undefined ? new Undefined(name) : value;
 
 export class Tuple {
-  constructor(readonly items: readonly Value[]) {}
+  /** @param names the names of the items, of a tuple whose items have names */
+  constructor(
+    readonly items: readonly Value[],
+    readonly names: readonly string[] = [],
+  ) {}
 }
 
-/** A namespace, whose attributes a template can assign; also the type of `loop`. */
+/** A namespace, whose attributes a template can assign. */
 export class Namespace {
   constructor(readonly attributes: Map<string, Value>) {}
 }
 
-/** A Python generator: always true, without a length, and evaluated only when it is iterated. */
+/** A Python generator: always true, without a length, computed while it is iterated, and empty after that. */
 export class Lazy {
-  constructor(readonly items: () => readonly Value[]) {}
+  readonly #items: Iterator<Value>;
+
+  constructor(items: Iterable<Value>) {
+    this.#items = items[Symbol.iterator]();
+  }
+
+  /** Computes the next item; undefined at the end. */
+  next(): Value | undefined {
+    const { done, value } = this.#items.next();
+    return done === true ? undefined : value;
+  }
 }
 
-/** Converts JSON values, which may contain texts of messages, to template values; undefined fields are dropped. */
+/** The keys, values or entries of a mapping: iterable, with a length, without indexes. */
+export class View {
+  constructor(
+    readonly type: "dict_keys" | "dict_values" | "dict_items",
+    readonly items: readonly Value[],
+  ) {}
+}
+
+export class Range extends Tuple {
+  /** @param items the numbers from `start` to before `stop` */
+  constructor(
+    readonly start: number,
+    readonly stop: number,
+    readonly step: number,
+    override readonly items: readonly number[],
+  ) {
+    super(items);
+  }
+}
+
+/** An object of Jinja, such as `loop`. */
+export class NativeObject {
+  /**
+   * @param type its name for error messages
+   * @param attribute returns an attribute; undefined if there is none
+   * @param call what a call of the object returns; null if it is not a function
+   */
+  constructor(
+    readonly type: string,
+    readonly attribute: (name: string) => Value | undefined,
+    readonly call: Callable | null = null,
+  ) {}
+}
+
+/**
+ * Converts JSON values, which may contain texts of messages, to template values; undefined fields are dropped. The keys
+ * of a Map are text of a message, those of an object are not.
+ *
+ * @throws RangeError for an integer that may not be exact, or a long key
+ */
 export function toValue(json: unknown): Value {
   if (json === null || typeof json === "boolean" || isText(json)) return json;
-  if (typeof json === "number") return Number.isInteger(json) ? json : new Float(json);
+  if (typeof json === "number") return Number.isInteger(json) ? wholeResult(json) : new Float(json);
   if (Array.isArray(json)) return json.map(toValue);
+  if (json instanceof Map)
+    return mappingOfMessage(Array.from(json as Map<string, unknown>, ([key, value]) => [key, toValue(value)] as const));
   return new Map(
     Object.entries(json as object)
       .filter(([, value]) => value !== undefined)
@@ -84,14 +147,20 @@ export function iterate(value: Value, budget: RenderBudget): readonly Value[] {
   budget.spend();
   if (Array.isArray(value)) return value;
   if (value instanceof Tuple) return value.items;
+  if (value instanceof View) return value.items;
   if (value instanceof Lazy) {
-    const items = budget.nested(value.items);
-    budget.allocateItems(items.length);
+    const items: Value[] = [];
+    budget.enter();
+    for (let item = value.next(); item !== undefined; item = value.next()) {
+      budget.allocateItems(1);
+      items.push(item);
+    }
+    budget.leave();
     return items;
   }
   if (value instanceof Map) {
     budget.allocateItems(value.size);
-    return [...value.keys()];
+    return Array.from(value.keys(), (key) => keyText(value, key));
   }
   if (value instanceof Undefined) return [];
   if (isText(value)) return characters(value, budget);
@@ -99,7 +168,7 @@ export function iterate(value: Value, budget: RenderBudget): readonly Value[] {
 }
 
 export function lengthOf(value: Value, budget: RenderBudget): number {
-  if (isText(value)) return isFlat(value, budget) ? plain(value).length : characters(value, budget).length;
+  if (isText(value)) return numCharacters(value, budget);
   if (value instanceof Lazy) throw new TypeError(`${typeName(value)} has no length`);
   return iterate(value, budget).length;
 }
@@ -108,7 +177,7 @@ export function isTrue(value: Value): boolean {
   if (value instanceof Float) return value.value !== 0;
   if (isText(value)) return plain(value) !== "";
   if (Array.isArray(value)) return value.length > 0;
-  if (value instanceof Tuple) return value.items.length > 0;
+  if (value instanceof Tuple || value instanceof View) return value.items.length > 0;
   if (value instanceof Map) return value.size > 0;
   return value !== null && value !== false && value !== 0 && !(value instanceof Undefined);
 }
@@ -124,14 +193,19 @@ export function isEqual(a: Value, b: Value, budget: RenderBudget): boolean {
   }
   if (a instanceof Undefined) return b instanceof Undefined;
   if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b, budget);
-  if (a instanceof Tuple) return b instanceof Tuple && areEqual(a.items, b.items, budget);
+  if (a instanceof Tuple)
+    return b instanceof Tuple && a instanceof Range === b instanceof Range && areEqual(a.items, b.items, budget);
   if (a instanceof Map) {
     if (!(b instanceof Map) || a.size !== b.size) return false;
     return budget.nested(() => {
-      for (const [key, value] of a) if (!b.has(key) || !isEqual(value, b.get(key)!, budget)) return false;
+      for (const [key, value] of a) {
+        budget.spend(typeof key === "string" ? key.length / 16 : 0);
+        if (!b.has(key) || !isEqual(value, b.get(key)!, budget)) return false;
+      }
       return true;
     });
   }
+  if (a instanceof View && b instanceof View) throw new TypeError("views of mappings cannot be compared");
   return a === b;
 }
 
@@ -152,14 +226,34 @@ export function contains(container: Value, item: Value, budget: RenderBudget): b
     budget.search(plain(container).length, plain(item).length);
     return plain(container).includes(plain(item));
   }
-  return iterate(container, budget).some((each) => isEqual(each, item, budget));
+  if (container instanceof Map) {
+    const key = keyFor(item, budget);
+    return key !== undefined && container.has(key);
+  }
+  if (!(container instanceof Lazy)) return iterate(container, budget).some((each) => isEqual(each, item, budget));
+  return budget.nested(() => {
+    for (let each = container.next(); each !== undefined; each = container.next())
+      if (isEqual(each, item, budget)) return true;
+    return false;
+  });
 }
 
-/** @returns a number below, equal to or above 0; numbers compare by value, texts by code points */
+/** Returns the key of a mapping that equals a value; undefined if no key can. @throws TypeError for a list or mapping */
+export function keyFor(value: Value, budget: RenderBudget): string | number | undefined {
+  if (Array.isArray(value) || value instanceof Map || value instanceof View)
+    throw new TypeError(`${typeName(value)} cannot be a key`);
+  if (!isText(value)) return numberOf(value) ?? undefined;
+  budget.spend(1 + plain(value).length / 16);
+  return plain(value);
+}
+
+/** @returns a number below, equal to or above 0; numbers compare by value, texts by code points, lists item by item */
 export function compare(a: Value, b: Value, budget: RenderBudget): number {
   budget.spend();
   const [left, right] = [numberOf(a), numberOf(b)];
-  if (left !== null && right !== null) return left - right;
+  if (left !== null && right !== null) return left === right ? 0 : left - right;
+  if (Array.isArray(a) && Array.isArray(b)) return compareItems(a, b, budget);
+  if (isTuple(a) && isTuple(b)) return compareItems(a.items, b.items, budget);
   if (!isText(a) || !isText(b)) throw new TypeError(`${typeName(a)} and ${typeName(b)} cannot be compared`);
   const [first, second] = [plain(a), plain(b)];
   const length = Math.min(first.length, second.length);
@@ -172,27 +266,63 @@ export function compare(a: Value, b: Value, budget: RenderBudget): number {
   return first.codePointAt(start)! - second.codePointAt(start)!;
 }
 
+/** Ranges are kept like tuples, but are none. */
+export const isTuple = (value: Value): value is Tuple => value instanceof Tuple && !(value instanceof Range);
+
+function compareItems(a: readonly Value[], b: readonly Value[], budget: RenderBudget): number {
+  const length = Math.min(a.length, b.length);
+  return budget.nested(() => {
+    for (let i = 0; i < length; i++) if (!isEqual(a[i]!, b[i]!, budget)) return compare(a[i]!, b[i]!, budget);
+    return a.length - b.length;
+  });
+}
+
 export function calculate(operator: string, a: Value, b: Value, budget: RenderBudget): Value {
   const [left, right] = [numberOf(a), numberOf(b)];
   if (left !== null && right !== null) {
     const isFloat = a instanceof Float || b instanceof Float;
+    if (operator === "**") return power(left, right, isFloat);
     const result = calculateNumber(operator, left, right);
     return isFloat || operator === "/" ? new Float(result) : wholeResult(result);
   }
   if (operator === "+") {
-    if (isText(a) && isText(b)) return concat([a, b], budget);
-    if (Array.isArray(a) && Array.isArray(b)) return joined(a, b, budget);
-    if (a instanceof Tuple && b instanceof Tuple) return new Tuple(joined(a.items, b.items, budget));
-  }
-  if (operator === "*" && typeof b === "number") {
-    if (isText(a)) return repeat(a, b, budget);
-    if (Array.isArray(a)) {
-      const count = a.length === 0 ? 0 : Math.max(0, b);
-      budget.allocateItems(a.length * count);
-      return Array.from({ length: count }, () => a).flat(1);
+    if (isText(a) && isText(b)) {
+      const isSafe = a instanceof SafeText || b instanceof SafeText;
+      return isSafe ? SafeText.of(concat([escaped(a, budget), escaped(b, budget)], budget)) : concat([a, b], budget);
     }
+    if (Array.isArray(a) && Array.isArray(b)) return joined(a, b, budget);
+    if (isTuple(a) && isTuple(b)) return new Tuple(joined(a.items, b.items, budget));
+  }
+  if (operator === "*") {
+    const product = repeated(a, b, budget) ?? repeated(b, a, budget);
+    if (product !== null) return product;
   }
   throw new TypeError(`${typeName(a)} ${operator} ${typeName(b)} is not supported`);
+}
+
+/** Returns a text, list or tuple `count` times; null for values that cannot be repeated. */
+function repeated(value: Value, count: Value, budget: RenderBudget): Value | null {
+  if (typeof count !== "number" && typeof count !== "boolean") return null;
+  if (isText(value)) return sameKind(value, repeat(value, Number(count), budget));
+  const items = Array.isArray(value) ? value : isTuple(value) ? value.items : null;
+  if (items === null) return null;
+  const times = items.length === 0 ? 0 : Math.max(0, Number(count));
+  budget.allocateItems(items.length * times);
+  const copies = Array.from({ length: times }, () => items).flat(1);
+  return Array.isArray(value) ? copies : new Tuple(copies);
+}
+
+/** Multiplies exactly, because the last bit of a language's own power differs between machines. */
+function power(base: number, exponent: number, isFloat: boolean): Value {
+  if (isFloat) throw new TypeError("a power of floats is not supported");
+  if (base === 0 && exponent < 0) throw new RangeError("zero to a negative power");
+  let size = 1;
+  let factor = base;
+  for (let rest = Math.abs(exponent); rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) size = wholeResult(size * factor);
+    if (rest > 1) factor = wholeResult(factor * factor);
+  }
+  return exponent < 0 ? new Float(1 / size) : size;
 }
 
 function joined(a: readonly Value[], b: readonly Value[], budget: RenderBudget): Value[] {
@@ -218,22 +348,61 @@ function calculateNumber(operator: string, a: number, b: number): number {
     case "/":
       return a / b;
     case "//":
-      return Math.floor(a / b);
+      return flooredQuotient(a, b);
     case "%":
-      return a - b * Math.floor(a / b);
+      return remainder(a, b);
     default:
       throw new SyntaxError(`the operator ${operator} is not supported`);
   }
 }
 
+/** Rounds down; a quotient of zero has the sign of the exact one. */
+function flooredQuotient(a: number, b: number): number {
+  const quotient = Math.round((a - remainder(a, b)) / b);
+  return quotient === 0 ? 0 * (a / b) : quotient;
+}
+
+/** Returns the exact remainder, which has the sign of the divisor. */
+function remainder(a: number, b: number): number {
+  const rest = a % b;
+  if (rest === 0) return b < 0 ? -0 : 0;
+  return rest < 0 !== b < 0 ? rest + b : rest;
+}
+
 /** Returns one element, with Python's negative indexes; undefined if there is no such element. */
 export function elementAt(value: Value, index: number, budget: RenderBudget): Value | undefined {
-  if (value instanceof Map) return value.get(index);
-  if (isText(value) && isFlat(value, budget)) {
-    const place = index < 0 ? index + plain(value).length : index;
-    return place >= 0 && place < plain(value).length ? cut(value, place, place + 1) : undefined;
+  if (isText(value)) {
+    const place = index < 0 ? index + numCharacters(value, budget) : index;
+    const start = place < 0 ? plain(value).length : positionOf(value, place, budget);
+    if (start === plain(value).length) return undefined;
+    return cut(value, start, start + (plain(value).codePointAt(start)! > 0xffff ? 2 : 1));
   }
-  return isText(value) || Array.isArray(value) || value instanceof Tuple ? iterate(value, budget).at(index) : undefined;
+  return Array.isArray(value) || value instanceof Tuple ? iterate(value, budget).at(index) : undefined;
+}
+
+/** Returns the element for a key, index or attribute, which `object[key]` prefers to a method. */
+export function elementOf(object: Value, key: Value, budget: RenderBudget): Value | undefined {
+  if (object instanceof Map) {
+    const found = keyFor(key, budget);
+    return found === undefined ? undefined : object.get(found);
+  }
+  if (typeof key === "number" || typeof key === "boolean") return elementAt(object, Number(key), budget);
+  if (!isText(key)) return undefined;
+  budget.spend(1 + plain(key).length / 16);
+  if (typeof object === "function" && MACRO_ATTRIBUTES.has(plain(key)))
+    throw new TypeError(`the attribute ${plain(key)} of a function is not supported`);
+  return attributeOf(object, plain(key));
+}
+
+/** Attributes of Jinja's macros. */
+const MACRO_ATTRIBUTES: ReadonlySet<string> = new Set(
+  "arguments caller catch_kwargs catch_varargs explicit_caller name".split(" "),
+);
+
+function attributeOf(object: Value, name: string): Value | undefined {
+  if (object instanceof Namespace) return object.attributes.get(name);
+  if (object instanceof NativeObject) return object.attribute(name);
+  return object instanceof Tuple ? object.items[object.names.indexOf(name)] : undefined;
 }
 
 export function slice(
@@ -246,20 +415,24 @@ export function slice(
   if (!isText(value) && !Array.isArray(value) && !(value instanceof Tuple))
     throw new TypeError(`${typeName(value)} cannot be sliced`);
   if (step === 0) throw new RangeError("the step of a slice is zero");
-  const isCut = isText(value) && step === 1 && isFlat(value, budget);
-  const items = isCut ? null : iterate(value, budget);
-  const length = items === null ? plain(value as Text).length : items.length;
+  const items = isText(value) && step === 1 ? null : iterate(value, budget);
+  const length = items === null ? lengthOf(value, budget) : items.length;
   const isForward = step > 0;
   const place = (given: number | null, absent: number): number => {
     if (given === null) return absent;
     return Math.min(Math.max(given < 0 ? given + length : given, isForward ? 0 : -1), isForward ? length : length - 1);
   };
   const [first, end] = [place(start, isForward ? 0 : length - 1), place(stop, isForward ? length : -1)];
-  if (items === null) return cut(value as Text, first, Math.max(first, end));
+  if (isText(value) && items === null)
+    return cut(value, positionOf(value, first, budget), positionOf(value, Math.max(first, end), budget));
   const kept: Value[] = [];
-  budget.allocateItems(items.length);
-  for (let i = first; isForward ? i < end : i > end; i += step) kept.push(items[i]!);
-  if (isText(value)) return concat(kept as Text[], budget);
+  budget.allocateItems(items!.length);
+  for (let i = first; isForward ? i < end : i > end; i += step) kept.push(items![i]!);
+  if (isText(value)) return sameKind(value, concat(kept as Text[], budget));
+  if (value instanceof Range) {
+    const numberAt = (index: number): number => value.start + index * value.step;
+    return new Range(numberAt(first), numberAt(end), value.step * step, kept as number[]);
+  }
   return value instanceof Tuple ? new Tuple(kept) : kept;
 }
 
@@ -269,22 +442,28 @@ export function toText(value: Value, budget: RenderBudget): Text {
   return value instanceof Undefined ? "" : representation(value, budget);
 }
 
-function representation(value: Value, budget: RenderBudget): Text {
+/** Converts a value to text like Python's `repr`. */
+export function representation(value: Value, budget: RenderBudget): Text {
   budget.spend();
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number") return String(value);
-  if (value instanceof SourcedText) return SourcedText.ofMessage(quoted(value.text, budget));
+  if (value instanceof SourcedText) {
+    const text = SourcedText.ofMessage(quoted(value.text, budget));
+    return value instanceof SafeText ? concat(["Markup(", text, ")"], budget) : text;
+  }
   if (typeof value === "string") return quoted(value, budget);
   if (value instanceof Float) return floatText(value.value);
   if (value instanceof Undefined) return "Undefined";
   if (Array.isArray(value)) return concat(["[", listed(value, budget), "]"], budget);
+  if (value instanceof Range) return `range(${value.start}, ${value.stop}${value.step === 1 ? "" : `, ${value.step}`})`;
+  if (value instanceof View) return concat([`${value.type}([`, listed(value.items, budget), "])"], budget);
   if (value instanceof Tuple)
     return concat(["(", listed(value.items, budget), value.items.length === 1 ? ",)" : ")"], budget);
   if (value instanceof Map) {
     const entries = budget.nested(() =>
       Array.from(value, ([key, each]) =>
-        concat([representation(key, budget), ": ", representation(each, budget)], budget),
+        concat([representation(keyText(value, key), budget), ": ", representation(each, budget)], budget),
       ),
     );
     return concat(["{", join(entries, ", ", budget), "}"], budget);
@@ -295,12 +474,6 @@ function representation(value: Value, budget: RenderBudget): Text {
 function listed(items: readonly Value[], budget: RenderBudget): Text {
   const texts = budget.nested(() => items.map((each) => representation(each, budget)));
   return join(texts, ", ", budget);
-}
-
-function floatText(value: number): string {
-  const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e16 || size < 1e-4)) return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
-  return Object.is(value, -0) ? "-0.0" : Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
 function quoted(text: string, budget: RenderBudget): string {
@@ -323,9 +496,12 @@ function quoted(text: string, budget: RenderBudget): string {
   return quote + body.join("") + quote;
 }
 
+const jsonKey = (key: Text | number): Text => (typeof key === "number" ? String(key) : key);
+
 export interface JsonLayout {
-  readonly indent: number | null;
-  readonly separators: readonly [string, string];
+  /** What each level is indented by; null for JSON on one line. */
+  readonly indent: Text | null;
+  readonly separators: readonly [comma: Text, colon: Text];
   readonly ensureAscii: boolean;
   readonly sortKeys: boolean;
 }
@@ -334,6 +510,8 @@ export interface JsonLayout {
 export function toJson(value: Value, layout: JsonLayout, budget: RenderBudget, depth = 0): Text {
   budget.spend();
   if (value === null || typeof value === "boolean") return String(value);
+  if (value instanceof Float && !Number.isFinite(value.value))
+    return Number.isNaN(value.value) ? "NaN" : value.value < 0 ? "-Infinity" : "Infinity";
   if (typeof value === "number" || value instanceof Float) return representation(value, budget);
   if (value instanceof SourcedText) return SourcedText.ofMessage(toJson(value.text, layout, budget) as string);
   if (typeof value === "string") {
@@ -344,7 +522,7 @@ export function toJson(value: Value, layout: JsonLayout, budget: RenderBudget, d
       : text;
   }
   const isMap = value instanceof Map;
-  if (!isMap && !Array.isArray(value) && !(value instanceof Tuple))
+  if (!isMap && !Array.isArray(value) && !isTuple(value))
     throw new TypeError(`${typeName(value)} cannot be converted to JSON`);
   const [comma, colon] = layout.separators;
   const entries = isMap ? [...value] : [];
@@ -352,13 +530,16 @@ export function toJson(value: Value, layout: JsonLayout, budget: RenderBudget, d
   const items = budget.nested(() =>
     isMap
       ? entries.map(([key, each]) =>
-          concat([toJson(String(key), layout, budget), colon, toJson(each, layout, budget, depth + 1)], budget),
+          concat(
+            [toJson(jsonKey(keyText(value, key)), layout, budget), colon, toJson(each, layout, budget, depth + 1)],
+            budget,
+          ),
         )
       : iterate(value, budget).map((each) => toJson(each, layout, budget, depth + 1)),
   );
   const [open, close] = isMap ? ["{", "}"] : ["[", "]"];
   if (layout.indent === null || items.length === 0) return concat([open!, join(items, comma, budget), close!], budget);
-  const line = (level: number): Text => concat(["\n", repeat(" ", layout.indent! * level, budget)], budget);
+  const line = (level: number): Text => concat(["\n", repeat(layout.indent!, level, budget)], budget);
   const between = concat([comma, line(depth + 1)], budget);
   return concat([open!, line(depth + 1), join(items, between, budget), line(depth), close!], budget);
 }
@@ -368,7 +549,10 @@ export function typeName(value: Value): string {
   if (value === null) return "none";
   if (value instanceof Undefined) return `${value.name}, which is not defined,`;
   if (value instanceof Float) return "a float";
+  if (value instanceof Range) return "a range";
   if (value instanceof Tuple) return "a tuple";
+  if (value instanceof View) return "a view of a mapping";
+  if (value instanceof NativeObject) return value.type;
   if (value instanceof Namespace) return "a namespace";
   if (value instanceof Lazy) return "a generator";
   if (value instanceof Map) return "a mapping";

@@ -3,31 +3,44 @@
  * checks are complete, because callers of the library do not go through the server's checks.
  */
 
-import { isObject } from "../json.js";
-import { described, EngineError, missingParameter, outOfRange, wrongType } from "../errors.js";
+import { isObject, type JsonObject } from "../json.js";
+import { described, EngineError, fieldPath, missingParameter, outOfRange, wrongType } from "../errors.js";
 import { checkWellFormed } from "../text/index.js";
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool";
 
-export interface ChatMessage {
+export interface ChatMessage extends AnswerFields {
   readonly role: Role;
   /** Null is allowed for assistant messages only; text parts are joined with a newline. */
   readonly content: string | null | readonly TextPart[];
   /** 1 to 64 characters of `[A-Za-z0-9_-]`; has no effect if the template does not use it. */
   readonly name?: string | null;
-  /** Assistant messages only; passed to the template. */
+}
+
+export interface TextPart extends AnswerFields {
+  readonly type: "text";
+  readonly text: string;
+  /** Changes nothing. */
+  readonly role?: string | null;
+}
+
+/**
+ * Fields that clients send back with an answer. `id` and `cache_control` are allowed in all messages and parts,
+ * `refusal` and `annotations` in assistant messages and all parts, the others in assistant messages and their parts.
+ */
+interface AnswerFields {
+  /** Passed to the template; those of the message and of its parts are joined with a newline. */
   readonly reasoning_content?: string | null;
-  /** The fields below occur when a client sends back an answer unchanged; only these values are accepted. */
+  /** The fields below change nothing. */
+  readonly id?: string | null;
+  readonly cache_control?: object | null;
   readonly refusal?: null;
-  readonly annotations?: readonly never[] | null;
+  readonly annotations?: readonly unknown[] | null;
+  readonly parsed?: unknown;
+  readonly provider_specific_fields?: object | null;
   readonly audio?: null;
   readonly function_call?: null;
   readonly tool_calls?: readonly never[] | null;
-}
-
-export interface TextPart {
-  readonly type: "text";
-  readonly text: string;
 }
 
 /** A message in the form that templates receive: all values are strings, and absent fields stay absent. */
@@ -53,28 +66,46 @@ export function checkMessages(messages: unknown): TemplateMessage[] {
 
 const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool"] satisfies Role[];
 
-/** Fields of an assistant message without effect, whose value must be null or, if marked `list`, an empty list. */
-const ANSWER_FIELDS: Readonly<Record<string, "null" | "list">> = {
-  refusal: "null",
-  annotations: "list",
-  audio: "null",
-  function_call: "null",
-  tool_calls: "list",
-};
+type EchoedValue = "null" | "an empty array" | "an array" | "a string" | "an object" | "any value";
+
+/**
+ * Fields that clients send back with an answer, or that concern the caches of a cloud, with their values. They change
+ * nothing; null is allowed for all.
+ */
+const ECHOED: ReadonlyMap<string, EchoedValue> = new Map([
+  ["id", "a string"],
+  ["cache_control", "an object"],
+]);
+const ECHOED_IN_ANSWERS: ReadonlyMap<string, EchoedValue> = new Map([
+  ...ECHOED,
+  ["refusal", "null"],
+  ["annotations", "an array"],
+  ["parsed", "any value"],
+  ["provider_specific_fields", "an object"],
+  ["audio", "null"],
+  ["function_call", "null"],
+  ["tool_calls", "an empty array"],
+]);
+const ECHOED_IN_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
+  ...ECHOED,
+  ["refusal", "null"],
+  ["annotations", "an array"],
+  ["role", "a string"],
+]);
+const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([...ECHOED_IN_ANSWERS, ["role", "a string"]]);
 
 function checkMessage(message: unknown, path: string): TemplateMessage {
   if (!isObject(message)) throw wrongType(path, "an object", message);
   const role = checkRole(message["role"], `${path}.role`);
-  const content = checkContent(message["content"], role, `${path}.content`);
+  const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, `${path}.content`);
   const name = checkName(message["name"], `${path}.name`);
-  const reasoning = message["reasoning_content"] ?? null;
-  for (const [field, value] of Object.entries(message)) checkField(field, value, role, `${path}.${field}`);
-  if (reasoning !== null) checkText(reasoning, `${path}.reasoning_content`);
+  for (const [field, value] of Object.entries(message)) checkField(field, value, role, fieldPath(path, field));
+  const reasoning = [...checkReasoning(message, role, path), ...reasoningOfParts];
   return {
     role: role === "developer" ? "system" : role,
-    content,
+    content: text,
     ...(name === null ? {} : { name }),
-    ...(reasoning === null ? {} : { reasoning_content: reasoning as string }),
+    ...(reasoning.length === 0 ? {} : { reasoning_content: reasoning.join("\n") }),
   };
 }
 
@@ -85,25 +116,42 @@ function checkRole(role: unknown, path: string): Role {
   return role as Role;
 }
 
-function checkContent(content: unknown, role: Role, path: string): string {
-  if ((content === null || content === undefined) && role === "assistant") return "";
-  if (content === undefined || content === null) throw missingParameter(path);
-  if (typeof content === "string") return checkText(content, path);
-  if (!Array.isArray(content)) throw wrongType(path, "a string or an array of text parts", content);
-  if (content.length === 0) throw outOfRange(path, "must have at least 1 part", content);
-  return content.map((part: unknown, index) => checkPart(part, `${path}[${index}]`)).join("\n");
+interface Content {
+  readonly text: string;
+  /** `reasoning_content` of the parts that have one. */
+  readonly reasoning: readonly string[];
 }
 
-function checkPart(part: unknown, path: string): string {
+function checkContent(content: unknown, role: Role, path: string): Content {
+  if ((content === null || content === undefined) && role === "assistant") return { text: "", reasoning: [] };
+  if (content === undefined || content === null) throw missingParameter(path);
+  if (typeof content === "string") return { text: checkText(content, path), reasoning: [] };
+  if (!Array.isArray(content)) throw wrongType(path, "a string or an array of text parts", content);
+  if (content.length === 0) throw outOfRange(path, "must have at least 1 part", content);
+  const parts = content.map((part: unknown, index) => checkPart(part, role, `${path}[${index}]`));
+  return { text: parts.map(({ text }) => text).join("\n"), reasoning: parts.flatMap(({ reasoning }) => reasoning) };
+}
+
+function checkPart(part: unknown, role: Role, path: string): Content {
   if (!isObject(part)) throw wrongType(path, "an object", part);
   const type = part["type"];
   if (type === undefined || type === null) throw missingParameter(`${path}.type`);
   if (typeof type !== "string") throw wrongType(`${path}.type`, "a string", type);
   if (type !== "text") throw unsupported(`${path}.type`, type, ["text"]);
-  const other = Object.keys(part).find((key) => key !== "type" && key !== "text");
-  if (other !== undefined) throw unknownField(`${path}.${other}`);
+  const echoed = role === "assistant" ? ECHOED_IN_ANSWER_PARTS : ECHOED_IN_PARTS;
+  for (const [field, value] of Object.entries(part)) {
+    if (field === "type" || field === "text" || isReasoning(field, role)) continue;
+    checkEchoed(echoed, field, value, fieldPath(path, field));
+  }
   if (part["text"] === undefined || part["text"] === null) throw missingParameter(`${path}.text`);
-  return checkText(part["text"], `${path}.text`);
+  return { text: checkText(part["text"], `${path}.text`), reasoning: checkReasoning(part, role, path) };
+}
+
+/** Returns the reasoning of a message or a part, or an empty array if it has none. */
+function checkReasoning(owner: JsonObject, role: Role, path: string): string[] {
+  const given = owner["reasoning_content"] ?? null;
+  if (role !== "assistant" || given === null) return [];
+  return [checkText(given, `${path}.reasoning_content`)];
 }
 
 function checkName(name: unknown, path: string): string | null {
@@ -115,17 +163,36 @@ function checkName(name: unknown, path: string): string | null {
 
 function checkField(field: string, value: unknown, role: Role, path: string): void {
   if (field === "role" || field === "content" || field === "name" || value === undefined) return;
-  if (role === "assistant") {
-    if (field === "reasoning_content") return;
-    const kind = Object.hasOwn(ANSWER_FIELDS, field) ? ANSWER_FIELDS[field] : undefined;
-    if (kind !== undefined) {
-      if (value === null || (kind === "list" && Array.isArray(value) && value.length === 0)) return;
-      const allowed = kind === "list" ? "null or []" : "null";
-      const message = `${path} is not supported; it may only be ${allowed}. Given: ${described(value)}`;
+  if (isReasoning(field, role)) return;
+  checkEchoed(role === "assistant" ? ECHOED_IN_ANSWERS : ECHOED, field, value, path);
+}
+
+const isReasoning = (field: string, role: Role): boolean => role === "assistant" && field === "reasoning_content";
+
+function checkEchoed(fields: ReadonlyMap<string, EchoedValue>, field: string, value: unknown, path: string): void {
+  const allowed = fields.get(field);
+  if (allowed === undefined) throw new EngineError("unknown_parameter", `${path} is not a known field.`, path);
+  if (value === null || value === undefined) return;
+  switch (allowed) {
+    case "a string":
+      if (typeof value !== "string") throw wrongType(path, allowed, value);
+      return;
+    case "an object":
+      if (!isObject(value)) throw wrongType(path, allowed, value);
+      return;
+    case "any value":
+      return;
+    case "an array":
+      if (!Array.isArray(value)) throw wrongType(path, allowed, value);
+      return;
+    case "null":
+    case "an empty array": {
+      if (allowed === "an empty array" && Array.isArray(value) && value.length === 0) return;
+      const rule = allowed === "null" ? "null" : "null or []";
+      const message = `${path} is not supported; it may only be ${rule}. Given: ${described(value)}`;
       throw new EngineError("unsupported_parameter", message, path);
     }
   }
-  throw unknownField(path);
 }
 
 function checkText(text: unknown, path: string): string {
@@ -133,9 +200,6 @@ function checkText(text: unknown, path: string): string {
   checkWellFormed(text, path);
   return text;
 }
-
-const unknownField = (path: string): EngineError =>
-  new EngineError("unknown_parameter", `${path} is not a known field.`, path);
 
 function unsupported(path: string, given: string, allowed: readonly string[]): EngineError {
   const values = allowed.map((value) => JSON.stringify(value)).join(" or ");

@@ -31,6 +31,11 @@ const many = (body: string, times = 40): string =>
 const nested = (body: string, depth = 4): string =>
   "{% for i in range(99999) %}".repeat(depth) + body + "{% endfor %}".repeat(depth);
 
+const NAMES = Array.from({ length: 999 }, (_, index) => `a${index}`).join();
+/** Repeats a body in which `s` and `p` are long texts that are equal, and `m` a mapping. */
+const twoTexts = (body: string): string =>
+  `{% set s = 'a' * 4000000 %}{% set p = 'a' * 4000000 %}{% set m = {'a': 1} %}${many(body, 99)}`;
+
 const HOSTILE: readonly (readonly [name: string, source: string, limit: RegExp])[] = [
   ["nested loops", nested(""), STEPS],
   ["nested loops that print", nested("x"), STEPS],
@@ -81,21 +86,90 @@ const HOSTILE: readonly (readonly [name: string, source: string, limit: RegExp])
     "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
     STEPS,
   ],
-  ["a call block that calls itself", "{% macro f() %}{% call f() %}{% endcall %}{% endmacro %}{{ f() }}", DEPTH],
+  [
+    "a call block that calls itself",
+    "{% macro f() %}{% if caller %}{% endif %}{% call f() %}{% endcall %}{% endmacro %}{{ f() }}",
+    DEPTH,
+  ],
   ["a value that nests deeply", many("{% set ns.v = [ns.v] %}", 9999) + "{{ ns.v }}", DEPTH],
   ["a value that nests deeply, as JSON", many("{% set ns.v = [ns.v] %}", 9999) + "{{ ns.v | tojson }}", DEPTH],
-  ["generators of generators", many("{% set ns.v = ns.v | reverse %}", 9999) + "{{ ns.v | list }}", DEPTH],
   ["mapped generators", many("{% set ns.l = ns.l | map('string') %}", 9999) + "{{ ns.l | list }}", DEPTH],
   ["a long sum", `{{ 1${"+1".repeat(50_000)} }}`, DEPTH],
   ["a long chain of attributes", `{{ x${".a".repeat(50_000)} }}`, DEPTH],
-  ["a long chain of comparisons", `{{ 1${"<2".repeat(50_000)} }}`, DEPTH],
+  ["a long chain of comparisons", many(`{{ 1${"!=2!=1".repeat(25_000)} }}`, 99), STEPS],
   ["a long chain of filters", `{{ x${"|trim".repeat(50_000)} }}`, DEPTH],
   ["many branches", `{% if false %}${"{% elif false %}".repeat(5000)}{% endif %}`, ANY],
-  ["sorting", "{% for i in range(99) %}{{ range(99999) | sort(reverse=true) | length }}{% endfor %}", CHARACTERS],
+  ["sorting", "{% for i in range(99) %}{{ range(99999) | sort(reverse=true) | length }}{% endfor %}", STEPS],
+  [
+    "stripping of many characters",
+    "{% set x = 'b' * 99999 %}{% for i in range(99999) %}{{ 'a'.strip(x) }}{% endfor %}",
+    STEPS,
+  ],
   ["different items", "{{ range(99999) | unique | list }}", STEPS],
-  ["a huge power", "{{ 9 ** 999999999 }}", /the operator \*\* is not supported/],
+  ["a huge power", "{{ 9 ** 999999999 }}", /an integer beyond 2\^53 is not supported/],
   ["a huge product", "{{ 999999999 * 999999999 }}", /an integer beyond 2\^53 is not supported/],
-  ["a format", "{{ '%999999999d' % 1 }}", /a string % an integer is not supported/],
+  [
+    "a power that takes long",
+    "{{ 1 ** 9007199254740991 + 2 ** 9007199254740991 }}",
+    /an integer beyond 2\^53 is not supported/,
+  ],
+  ["a wide format", "{{ '%999999999d' % 1 }}", CHARACTERS],
+  ["a wide format of a text", "{{ '%*s' % (999999999, 'a') }}", CHARACTERS],
+  ["a format with many zeros", "{{ '%.999999999d' % 1 }}", CHARACTERS],
+  ["a format with many digits", "{{ '%.999999999f' % 1.5 }}", /more than 400 digits/],
+  ["a wide field", "{{ '{:>999999999}'.format(1) }}", CHARACTERS],
+  ["a wide field whose width is a value", "{{ '{:{}}'.format('a', 999999999) }}", CHARACTERS],
+  ["a field with many digits", "{{ '{:.999999999e}'.format(1.5) }}", /more than 400 digits/],
+  ["a format of many fields", "{{ ('{0}' * 999999).format('x' * 999999) }}", CHARACTERS],
+  ["formats of formats", many("{% set ns.s = (ns.s ~ '{0}{0}').format(ns.s) %}"), CHARACTERS],
+  ["deep fields", "{{ '{' * 99999 }}{{ ('{' * 99999 ~ '}' * 99999).format(1) }}", ANY],
+  ["a centered text", "{{ 'a' | center(999999999) }}", CHARACTERS],
+  ["a text with zeros before it", "{{ 'a'.zfill(999999999) }}", CHARACTERS],
+  ["a text with a wide margin", "{{ 'a'.rjust(999999999, 'b') ~ 'a'.ljust(999999999) }}", CHARACTERS],
+  ["a filled batch", "{{ [1] | batch(999999999, 0) | list | length }}", CHARACTERS],
+  ["many columns", "{{ [1] | slice(999999999, 0) | list | length }}", STEPS],
+  ["groups", many("{{ range(9999) | groupby('a', default=1) | length }}", 999), ANY],
+  ["groups of different values", many("{% set a = range(99999) | map('list') | list %}"), ANY],
+  ["sums of lists", "{{ range(99999) | map('string') | map('list') | sum(start=[]) | length }}", CHARACTERS],
+  ["a spread list", many("{% set ns.l = range(*([1] * 99999)) %}", 9999), ANY],
+  ["a recursive loop", "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", DEPTH],
+  [
+    "a recursive loop that doubles",
+    "{% for x in [1, 2] recursive %}{{ loop([1, 2]) if loop.depth < 60 }}{% endfor %}",
+    STEPS,
+  ],
+  ["a date that is repeated", "{{ strftime_now('%A' * 9999999) }}", CHARACTERS],
+  ["a generator of a generator of itself", many("{% set ns.l = ns.l | batch(2) %}", 9999) + "{{ ns.l | list }}", DEPTH],
+  ["views", nested("{% set a = {'a': 1, 'b': 2}.items() %}"), STEPS],
+  [
+    "nested lists, compared by order",
+    many("{% set ns.v = [ns.v, ns.v] %}{% set ns.w = [ns.w, ns.w] %}") + "{{ ns.v < ns.w }}",
+    STEPS,
+  ],
+  ["places in a long text", many("{{ ('🎉' * 99999).find('a', 5) }}", 9999), CHARACTERS],
+  ["a long path", "{{ range(99999) | map(attribute='a.' * 99999, default={}) | list | length }}", STEPS],
+  [
+    "a path that is found again and again",
+    "{% set x = [[[[[[1]]]]]] * 999 %}{% for i in range(999) %}{{ x | map(attribute='0.0.0.0.0') | list | length }}{% endfor %}",
+    STEPS,
+  ],
+  ["calls of a macro with many parameters", `{% macro f(${NAMES}) %}{% endmacro %}` + many("{{ f() }}", 9999), STEPS],
+  ["assignments to many names", "{% set x = range(999) %}" + many(`{% set ${NAMES} = x %}`, 9999), STEPS],
+  ["a long key that is not found", "{% set x = {} %}" + many(`{% set y = x['${"a".repeat(99_999)}'] %}`, 9999), STEPS],
+  ["comparisons of a long prefix", twoTexts("{% set y = s.removeprefix(p) %}"), STEPS],
+  ["comparisons of a long suffix", twoTexts("{% set y = s.removesuffix(p) %}"), STEPS],
+  ["comparisons of identity", twoTexts("{% set y = s is sameas p %}"), STEPS],
+  ["searches of a long key", twoTexts("{% set y = m[p] %}"), STEPS],
+  ["searches of a long key with in", twoTexts("{% set y = p in m %}"), STEPS],
+  ["searches of a long key with get", twoTexts("{% set y = m.get(p) %}"), STEPS],
+  ["searches of a long attribute", twoTexts("{% set y = m | attr(p) %}"), STEPS],
+  ["a long key", "{{ {'a' * 16001: 1} | length }}", /a key of more than 16000 characters/],
+  ["long keys of pairs", "{{ dict([['a' * 16001, 1]]) | length }}", /a key of more than 16000 characters/],
+  [
+    "names in many scopes",
+    "{% with %}".repeat(380) + many(`{% set y = [${"q,".repeat(10)}] %}`, 9999) + "{% endwith %}".repeat(380),
+    STEPS,
+  ],
   [
     "a long prompt",
     "{{ messages[0].content * 1100000 }}",
@@ -116,18 +190,17 @@ describe("hostile templates", () => {
   });
 
   it.each([
-    ["parentheses", `{{ ${"(".repeat(20_000)}1${")".repeat(20_000)} }}`, "nested too deeply"],
-    ["lists", `{{ ${"[".repeat(20_000)}`, "nested too deeply"],
-    ["blocks", "{% if true %}".repeat(15_000), "nested too deeply"],
-    ["negations", `{{ ${"not ".repeat(50_000)}1 }}`, "nested too deeply"],
-    ["white space", " ".repeat(200_000), "more than 4096 white-space characters in a row"],
+    ["parentheses", `{{ ${"(".repeat(20_000)}1${")".repeat(20_000)} }}`, "nested more than 400 deep"],
+    ["lists", `{{ ${"[".repeat(20_000)}`, "nested more than 400 deep"],
+    ["blocks", "{% if true %}".repeat(15_000), "nested more than 400 deep"],
+    ["negations", `{{ ${"not ".repeat(50_000)}1 }}`, "nested more than 400 deep"],
     ["its length", "x".repeat(LIMITS.maxTemplateCharacters + 1), "at most 262144 are supported"],
-    ["an open block", "{% for x in y %}", "an expression or a block has no end"],
-    ["an open list", "{{ [", "an expression or a block has no end"],
-    ["an open tag", "{%", "an expression or a block has no end"],
-    ["an open call", "{{ f(", "an expression or a block has no end"],
-    ["a missing parenthesis", "{{ (1 }}", "Parser Error: Expected closing parenthesis. "],
-    ["an unexpected line", "{{ 1 \u0000\n }}", "Unexpected character:"],
+    ["an open block", "{% for x in y %}", "a block has no end; expected endfor or else (line 1)"],
+    ["an open list", "{{ [", "expected an expression, but found the end of the template (line 1)"],
+    ["an open tag", "{%", "expected the name of a tag, but found the end of the template"],
+    ["an open call", "{{\nf(", "expected an expression, but found the end of the template (line 2)"],
+    ["a missing parenthesis", "{{ (1 }}", "the bracket } closes nothing"],
+    ["an unexpected line", "{{ 1 \u0000\n }}", 'the character "\\u0000" is not expected'],
   ])("cannot be parsed: %s", (_, source, words) => {
     const error = failure(() => new ChatTemplate(source, {}, tokenizer()).render([{ role: "user", content: "a" }]));
     expect(error.code).toBe("template_error");
@@ -151,7 +224,7 @@ describe("hostile templates", () => {
 
   it("stop when they are canceled", () => {
     const template = new ChatTemplate(nested(""), {}, tokenizer());
-    expect(() => template.render([{ role: "user", content: "a" }], () => true)).toThrow(Canceled);
+    expect(() => template.render([{ role: "user", content: "a" }], { isCanceled: () => true })).toThrow(Canceled);
   });
 });
 
@@ -162,6 +235,25 @@ const CHATML =
 const REVERSED =
   "{% set ns = namespace(last=messages | length - 1, open=true) %}{% for m in messages[::-1] %}{% set i = (messages | length - 1) - loop.index0 %}" +
   "{% if ns.open and m.role == 'user' and not (m.content.startswith('<tool>') and m.content.endswith('</tool>')) %}{% set ns.open = false %}{% set ns.last = i %}{% endif %}{% endfor %}";
+
+describe("places in long lists", () => {
+  it("are searched from the given start on", () => {
+    const source = "{% set l = range(99999) | list %}" + many("{% set y = l.index(99998, 99998) %}", 20_000) + "ok";
+    const start = performance.now();
+    expect(new JinjaTemplate(source).render({})).toBe("ok");
+    expect(performance.now() - start).toBeLessThan(1500);
+  });
+});
+
+describe("long keys of a request", () => {
+  it("are refused, because a mapping of them takes quadratic time", () => {
+    const template = new ChatTemplate("{{ messages[0].content }}", {}, tokenizer());
+    const render = (length: number): unknown =>
+      template.render([{ role: "user", content: "a" }], { variables: { v: { ["k".repeat(length)]: 1 } } });
+    expect(failure(() => render(16_001)).message).toContain("a key of more than 16000 characters is not supported");
+    expect(render(16_000)).toMatchObject({ text: "a" });
+  });
+});
 
 describe("long chats", () => {
   it.each([
@@ -181,6 +273,18 @@ describe("long chats", () => {
     const template = new ChatTemplate("{{ (messages[0].content * 20) | title }}", {}, tokenizer());
     const { message } = failure(() => template.render([{ role: "user", content: "a ".repeat(1 << 20) }]));
     expect(message).toContain(`it creates a text of more than ${LIMITS.maxRenderedTextCharacters} characters`);
+  });
+
+  it.each([
+    ["{{ messages[0].content | length }}", "300001"],
+    ["{{ messages[0].content[1:] | length }}{{ messages[0].content[:2] }}", "300000😀a"],
+    ["{{ messages[0].content[-1] }}{{ messages[0].content[0] }}{{ messages[0].content[300001] }}", "a😀"],
+    ["{{ messages[0].content | truncate(9, true) }}", "😀aaaaa..."],
+    ["{{ '%.2s' % messages[0].content }}", "😀a"],
+  ])("count and cut characters of two code units: %s", (source, expected) => {
+    const content = "😀" + "a".repeat(300_000);
+    const template = new ChatTemplate(`${source}{{ messages[0].content }}`, {}, tokenizer());
+    expect(template.render([{ role: "user", content }]).text).toBe(expected + content);
   });
 
   it("keeps the origin of a long message", () => {

@@ -42,6 +42,12 @@ export class RenderBudget {
     return new RenderBudget(LIMITS.sampleRenderSteps, LIMITS.sampleRenderCharacters, LIMITS.minPromptCharacters);
   }
 
+  /** Returns the budget for one more such rendering, so that it adds little to the time in which a model is loaded. */
+  static forOneSample(): RenderBudget {
+    const { sampleRenderSteps, sampleRenderCharacters, minPromptCharacters } = LIMITS;
+    return new RenderBudget(sampleRenderSteps / 8, sampleRenderCharacters / 8, minPromptCharacters);
+  }
+
   /** Counts steps of the template; reading a text costs one for sixteen characters. */
   spend(numSteps = 1): void {
     this.#steps.spend(numSteps);

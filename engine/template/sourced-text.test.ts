@@ -101,7 +101,19 @@ const KEEPING: readonly string[] = [
   "{% for k, v in {'1': x}.items() %}{{ k }}{{ v }}{% endfor %}{% for k, v in {'1': x} | dictsort %}{{ v }}{% endfor %}{{ {'1': x}.values() | join }}",
   "{% set z = x %}{{ z }}{% set z %}1{{ x }}2{% endset %}{{ z }}{% set n = namespace(_='1') %}{% set n._ = n._ + x %}{{ n._ }}",
   "{% macro f(_, __='1') %}<{{ _ }}{{ __ }}>{{ caller() if caller else '' }}{% endmacro %}{{ f(x) }}{{ f('1', __=x) | trim }}{% call f(x) %}{{ x }}!{% endcall %}",
+  "{{ (x | safe) + '1' }}{{ '2' + (x | safe) }}{{ (x | e)[0] }}{{ x | safe | upper | trim }}{{ (x | safe) | list | join }}",
   "{% filter upper %}1{{ x }}2{% endfilter %}{% filter replace('1', '2') %}1{{ x }}{% endfilter %}",
+  "{{ '%s-%s' % (x, y) }}{{ '%(_)s|' % {'_': x} }}{{ x % () }}{{ '%8s|%-8s|%.2s' % (x, y, x) }}{{ (x ~ '-%d') % 5 }}{{ '%s' | format(x) }}",
+  "{{ '{}-{}'.format(x, y) }}{{ x.format() }}{{ (x ~ '{{}}').format() }}{{ '{:>8}|{:^8}|{:.1}|{!s:3}'.format(x, y, x, y) }}{{ '{_[0]}'.format(_=[x]) }}",
+  "{{ ('{:' ~ (x ~ '-')[0] ~ '>5}').format(1) }}{{ '{:{}>5}'.format(1, (x ~ '-')[0]) }}{{ '{_}'.format_map({'_': x}) }}",
+  "{{ x.center(9) }}{{ x.center(9, (y ~ '-')[0]) }}{{ x | center(7) }}{{ x.ljust(9, '1') }}{{ x.rjust(9, (y ~ '-')[0]) }}{{ x.zfill(9) }}{{ ('-' ~ x).zfill(9) }}",
+  "{{ x.swapcase() }}{{ x.splitlines(true) | join }}{{ (x ~ '\\n' ~ y).splitlines(true) | join('1') }}{{ (x | attr('upper'))() }}",
+  "{{ (x ~ '12345678') | truncate(9, true, '-', 0) }}{{ (x ~ ' 12345678') | truncate(9, end=y, leeway=0) if y | length < 9 }}",
+  "{% for k, l in [{'_': x}, {'_': y}] | groupby('_') %}{{ k }}{{ l[0]._ }}{% endfor %}{{ x | batch(2, '-') | map('join') | join }}{{ x | slice(2) | map('join') | join }}",
+  "{{ [y, x] | min(case_sensitive=true) }}{{ [[x], [y]] | sum(start=[]) | join }}{{ ((x,) * 2) | join }}{{ 2 * x }}{{ [x].copy()[0] }}{{ {'_': x}.copy()._ }}",
+  "{% for _ in [x, [y]] recursive %}{{ loop(_) if _ is not string else _ }}{% endfor %}{% with _ = x %}{{ _ }}{% endwith %}{% set _ | upper %}1{{ x }}{% endset %}{{ _ }}",
+  "{% set c = cycler(x, y) %}{{ c.next() }}{{ c.next() }}{{ c.current }}{% set j = joiner(x) %}{{ j() }}{{ j() }}{% for _ in [1, 2] %}{{ loop.cycle(x, '1') }}{% endfor %}",
+  "{{ [1, 2] | tojson(indent=x) }}{{ [1, 2] | tojson(separators=(x, ':')) }}{{ '1\\n2' | indent(x, true) }}{{ strftime_now(x ~ '%d' ~ y) }}{% generation %}{{ x }}{% endgeneration %}",
 ];
 
 const letters = fc.string({ unit: fc.constantFrom("a", "b", "A", "B", "é", "c", "a", "b"), maxLength: 6 });
@@ -174,4 +186,11 @@ describe("representations of message text count as message text, including quote
   it("also if a change of case changes the length", () => {
     expect(drawn(renderText("{{ ('1' ~ x) | upper }}", "ß"))).toEqual(["1SS", "mmm"]);
   });
+});
+
+it("an entity of escaped text has the origin of its character", () => {
+  expect(drawn(renderText("{{ ('<' ~ x) | escape }}{{ ('1' | safe) + x }}", "a<"))).toEqual([
+    "&lt;a&lt;1a&lt;",
+    "....mmmmm.mmmmm",
+  ]);
 });

@@ -1,0 +1,133 @@
+/** Formatted texts. Expected results, except error messages, were recorded from Jinja itself. */
+
+import { describe, expect, it } from "vitest";
+import { type Rows, refusal, render } from "../../spec-tests/fixtures/templates.js";
+
+describe("texts are formatted as in Python", () => {
+  it.each<[string, Rows]>([
+    [
+      "the operator %",
+      [
+        ["'%s and %d' % ('a', 3)", "a and 3"],
+        ["'%s' % 'a'", "a"],
+        ["'%s' % [1]", "[1]"],
+        ["'%s' % none", "None"],
+        ["'%(a)s %(b)s' % {'a': 1, 'b': 'x'}", "1 x"],
+        ["'%%' % ()", "%"],
+        ["'a' % [1]", "a"],
+        ["'a' % {}", "a"],
+        ["'%5s|%-5s|%.2s|%5.1s|' % ('ab', 'ab', 'abc', 'xyz')", "   ab|ab   |ab|    x|"],
+        ["'%5d|%-5d|%05d|%+d|% d|%5.3d|%+05d' % (42, 42, 42, 42, 42, 7, 42)", "   42|42   |00042|+42| 42|  007|+0042"],
+        ["'%x|%X|%o|%#x|%#o|%08x' % (255, 255, 8, 255, 8, 255)", "ff|FF|10|0xff|0o10|000000ff"],
+        [
+          "'%f|%.2f|%010.3f|%+.1f|%-8.1f|%.0f' % (3.14159, 3.14159, 3.14159, 2.0, 1.25, 2.5)",
+          "3.141590|3.14|000003.142|+2.0|1.2     |2",
+        ],
+        [
+          "'%e|%.2E|%g|%G|%g|%g|%#g' % (12345.678, 12345.678, 0.0001, 1e-10, 1234567, 100000, 1.0)",
+          "1.234568e+04|1.23E+04|0.0001|1E-10|1.23457e+06|100000|1.00000",
+        ],
+        ["'%d|%i|%u' % (3.7, -3.7, true)", "3|-3|1"],
+        ["'%c%c' % (65, 'é')", "Aé"],
+        ["'%r %r' % ('a', 1)", "'a' 1"],
+        ["'%*d|%-*d|%.*f' % (5, 42, 5, 42, 2, 3.14159)", "   42|42   |3.14"],
+        ["'%ld' % 3", "3"],
+        ["'%-05d|' % 3", "3    |"],
+        ["'%f|%F|%05f' % ('inf' | float, 'nan' | float, '-inf' | float)", "inf|NAN|-0inf"],
+        ["'é🎉%s' % '🎉'", "é🎉🎉"],
+        ["'%5s|' % '🎉'", "    🎉|"],
+        ["'%s' | format('a')", "a"],
+        ["'%(a)s' | format(a=1)", "1"],
+        ["'%d%%' | format(5)", "5%"],
+        ["'%s' % nothing", ""],
+        ["'%s' % range(2)", "range(0, 2)"],
+        ["'%.1f' % 0.25", "0.2"],
+        ["'%.1f' % 0.35", "0.3"],
+        ["'%.3g' % 1e23", "1e+23"],
+        ["'%.17g' % 0.1", "0.10000000000000001"],
+      ],
+    ],
+    [
+      "the method format",
+      [
+        ["'{} {}'.format(1, 'b')", "1 b"],
+        ["'{1} {0}'.format(1, 'b')", "b 1"],
+        ["'{a}-{b}'.format(a=3, b='x')", "3-x"],
+        ["'{0[a]} {0[b][1]} {x.y}'.format({'a': 1, 'b': [2, 3]}, x={'y': 4})", "1 3 4"],
+        ["'{:>5}|{:<5}|{:^5}|{:*^7}'.format('a', 'b', 'c', 'd')", "    a|b    |  c  |***d***"],
+        ["'{:5}|{:5}|'.format('a', 1)", "a    |    1|"],
+        ["'{:.2}|{:5.1}|'.format('abc', 'xyz')", "ab|x    |"],
+        [
+          "'{:05d}|{:+d}|{: d}|{:=+6d}|{:,}|{:_}|{:x}|{:#x}|{:X}|{:b}|{:#b}|{:o}|{:_b}|{:c}'.format(42, 7, 7, 7, 1234567, 1234567, 255, 255, 255, 5, 5, 8, 255, 65)",
+          "00042|+7| 7|+    7|1,234,567|1_234_567|ff|0xff|FF|101|0b101|10|1111_1111|A",
+        ],
+        [
+          "'{:.2f}|{:e}|{:.1%}|{:g}|{:10.3f}|{:<8.1f}|{:,.2f}|{:+.1f}|{:08.2f}|{}|{:n}'.format(3.14159, 12345.6789, 0.256, 1000000.0, 2.5, 2.5, 1234567.891, 1.0, -3.14159, 1.0, 5)",
+          "3.14|1.234568e+04|25.6%|1e+06|     2.500|2.5     |1,234,567.89|+1.0|-0003.14|1.0|5",
+        ],
+        ["'{:{w}}|{:{f}>{w}}|'.format('a', 'b', w=4, f='*')", "a   |***b|"],
+        ["{% for i in [1] %}{{ '{0.index}|{0[last]}'.format(loop) }}{% endfor %}", "1|True"],
+        ["'{0.a}|{0[a]}'.format(namespace(a=1))", "1|1"],
+        ["'{0.grouper}|{0[grouper]}|{0[0]}'.format(([{'k': 1}] | groupby('k'))[0])", "1|1|1"],
+        ["'{0[1]}'.format('abc')", "b"],
+        ["'{0[keys]}'.format({'keys': 1})", "1"],
+        ["'{!r} {!s:>4}'.format('a', 'b')", "'a'    b"],
+        ["'{} {}'.format(true, none)", "True None"],
+        ["'{:d} {:5}|'.format(true, true)", "1     1|"],
+        ["'{:🎉^5}'.format('a')", "🎉🎉a🎉🎉"],
+        ["'{0}{0}'.format('ab')", "abab"],
+        ["'{}'.format([1, 'a'])", "[1, 'a']"],
+        ["'{a[b c]}'.format(a={'b c': 1})", "1"],
+        ["'{a}'.format_map({'a': 1})", "1"],
+        ["'{}'.format(nothing)", ""],
+        ["'{:010}|{:<010}|'.format('ab', 'cd')", "ab00000000|cd00000000|"],
+        ["'{:010.2f}'.format(1)", "0000001.00"],
+        ["'{:.0f}'.format(0.5)", "0"],
+      ],
+    ],
+  ])("%s", (_, rows) => {
+    expect(rows.map(([source]) => [source, render(source)])).toEqual(rows);
+  });
+
+  it("fails where Jinja fails, and reports the reason", () => {
+    const rows: Rows = [
+      ["'{0.upper}'.format('abc')", 'a format finds no "upper" in a string'],
+      ["'{0[upper]}'.format('abc')", 'a format finds no "upper" in a string'],
+      ["'{0.keys}'.format({'keys': 1})", 'a format finds no "keys" in a mapping'],
+      ["'{0[k]}'.format({'a': 1})", 'a format finds no "k" in a mapping'],
+      ["'{0[5]}'.format('abc')", 'a format finds no "5" in a string'],
+      ["'{0.x.y}'.format('abc')", 'a format finds no "x" in a string'],
+      ["'%5%|' % 1", "the conversion % of a format takes no width"],
+      ["'%f' % 'inf'", "%f of a string"],
+      ["'%s' % ('a', 'b')", "a format has fewer conversions than arguments"],
+      ["'%s %s' % 'a'", "a format has more conversions than arguments"],
+      ["'%d' % '3'", "%d of a string"],
+      ["'%x' % 1.5", "%x of a float"],
+      ["'%c' % 'ab'", "%c needs a character or its number"],
+      ["'%' % 1", "a format ends in a conversion without a type"],
+      ["'%y' % 1", "the conversion %y is not supported"],
+      ["'%(a)s' % 1", "a format with names needs a mapping"],
+      ["'%(b)s' % {'a': 1}", 'a format has no value for "b"'],
+      ["'%s %(a)s' | format(1, a=1)", "a format has arguments with and without names"],
+      ["'{{}} {{{}}}'.format(1)", "expected an expression, but found }} (line 1)"],
+      ["'{}'.format()", 'a format has no value for the field "0"'],
+      ["'{a}'.format(b=1)", 'a format has no value for the field "a"'],
+      ["'{0} {}'.format(1, 2)", "a format has fields with and without numbers"],
+      ["'{} {0}'.format(1, 2)", "a format has fields with and without numbers"],
+      ["'{'.format(1)", "a format has a field without an end"],
+      ["'}'.format(1)", "a format has a single }"],
+      ["'{!x}'.format(1)", "the conversion !x is not supported"],
+      ["'{:z}'.format(1)", "the form z of a number is not supported"],
+      ["'{:.2d}'.format(1)", "digits of an integer are not allowed"],
+      ["'{:,x}'.format(1)", "commas between digits need a decimal number"],
+      ["'{:d}'.format('a')", "the layout of a string cannot have this form"],
+      ["'{:=5}'.format('a')", "the layout of a string cannot have this form"],
+      ["'{:x}'.format(1.5)", "the form x of a number is not supported"],
+      ["'{:5}'.format(none)", "none cannot have a layout"],
+      ["'{:5}'.format([1])", "a list cannot have a layout"],
+      ["'{0.nope.x}'.format({})", 'a format finds no "nope" in a mapping'],
+      ["'{:{:{}}}'.format('a', 5, 6)", "the fields of a format are nested too deeply"],
+    ];
+    expect(rows.map(([source]) => [source, refusal(source)])).toEqual(rows);
+  });
+});
