@@ -1,8 +1,12 @@
 /**
  * A strict JSON parser, for requests and for files that decide what a model computes. It accepts the same texts as
  * JSON.parse with the same result, with three exceptions that it refuses: repeated keys, because only one of the values
- * would count; nesting beyond a limit; and invalid UTF-8. `__proto__` is an ordinary key.
+ * would count; nesting beyond a limit; and invalid UTF-8. `__proto__` is an ordinary key. For files of models it also
+ * accepts some of what Python writes.
  */
+
+import { randomUUID } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 
 import { quoted } from "./errors.js";
 import { LIMITS } from "./limits.js";
@@ -18,10 +22,46 @@ export class JsonError extends Error {
   override readonly name = "JsonError";
 }
 
-/** @throws JsonError */
-export function parseJson(bytes: Uint8Array): unknown {
-  return new Parser(decodeUtf8(bytes)).document();
+/**
+ * @param isPython true also accepts what Python's json module writes, and files of models therefore contain: `NaN`,
+ * `Infinity` and `-Infinity`, and a key that is repeated with an equal value
+ * @param exactKeys keys of the outermost object whose values are bigints where they are integers in digits that a number
+ * cannot hold
+ * @throws JsonError
+ */
+export function parseJson(
+  bytes: Uint8Array,
+  { isPython = false, exactKeys = [] }: { isPython?: boolean; exactKeys?: readonly string[] } = {},
+): unknown {
+  return new Parser(decodeUtf8(bytes), isPython, exactKeys).document();
 }
+
+/** Like JSON.stringify, for values that may have bigints, which are written as digits. */
+export function jsonText(value: unknown, indent?: number): string {
+  // No text of the value can contain a mark that is drawn after it.
+  const mark = randomUUID();
+  const text = JSON.stringify(
+    value,
+    (_, item: unknown) => (typeof item === "bigint" ? `${mark}${item}` : item),
+    indent,
+  );
+  return text.replaceAll(new RegExp(`"${mark}(-?\\d+)"`, "g"), "$1");
+}
+
+/**
+ * Returns how a number was written, such as `1e999`, if its value may read otherwise: if it is infinite, or an integer
+ * beyond 2^53.
+ *
+ * @param container object or array from `parseJson`
+ * @param key the number's key or index
+ * @returns null for any other value, and for those after the first 1,000 such numbers of a text
+ */
+export function numberAsWritten(container: object, key: string | number): string | null {
+  return WRITTEN.get(container)?.get(String(key)) ?? null;
+}
+
+const WRITTEN = new WeakMap<object, Map<string, string>>();
+const MAX_WRITTEN_NUMBERS = 1000;
 
 function decodeUtf8(bytes: Uint8Array): string {
   try {
@@ -46,26 +86,31 @@ function invalidUtf8Offset(bytes: Uint8Array): number {
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const ESCAPES: Readonly<Record<string, string>> = {
-  '"': '"',
-  "\\": "\\",
-  "/": "/",
-  b: "\b",
-  f: "\f",
-  n: "\n",
-  r: "\r",
-  t: "\t",
-};
+const PYTHON_NUMBER = new RegExp(`${NUMBER.source}|-?Infinity|NaN`, "y");
+/** As many digits as an integer of 64 bits may have. */
+const INTEGER_64 = /^-?[0-9]{1,20}$/;
+/** The rest of a string without escapes. */
+const PLAIN_STRING = /[^"\\\x00-\x1f]*"/y;
+const SHORT_ESCAPES = new Set('"\\/bfnrt');
 
 class Parser {
   readonly #text: string;
+  readonly #isPython: boolean;
+  readonly #exactKeys: readonly string[];
   #position = 0;
+  /** The last number, if `numberAsWritten` returns it. */
+  #written: string | null = null;
+  #numWritten = 0;
 
-  constructor(text: string) {
+  constructor(text: string, isPython: boolean, exactKeys: readonly string[]) {
     this.#text = text;
+    this.#isPython = isPython;
+    this.#exactKeys = exactKeys;
   }
 
   document(): unknown {
+    if (this.#text.startsWith("\uFEFF"))
+      throw this.#error("The text begins with a byte order mark (U+FEFF); a JSON value is needed");
     this.#skipSpace();
     if (this.#position === this.#text.length) throw this.#error("The text is empty; a JSON value is needed");
     const value = this.#value(0);
@@ -103,12 +148,18 @@ class Parser {
       const keyAt = this.#position;
       if (this.#text[keyAt] !== '"') throw this.#error(`Unexpected ${this.#next()}; a key in double quotes is needed`);
       const key = this.#string();
-      if (Object.hasOwn(object, key)) throw this.#error(`The key ${quoted(key)} is repeated`, keyAt);
+      const isRepeated = Object.hasOwn(object, key);
+      if (isRepeated && !this.#isPython) throw this.#error(`The key ${quoted(key)} is repeated`, keyAt);
       if (!this.#takeAfterSpace(":")) throw this.#error(`Unexpected ${this.#next()}; ":" is needed`);
-      const value = this.#value(depth);
+      let value = this.#value(depth);
+      if (depth === 1 && this.#written !== null && INTEGER_64.test(this.#written) && this.#exactKeys.includes(key))
+        value = BigInt(this.#written);
+      if (isRepeated && !isDeepStrictEqual(value, object[key]))
+        throw this.#error(`The key ${quoted(key)} is repeated with another value`, keyAt);
       if (key === "__proto__")
         Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
       else object[key] = value;
+      if (this.#written !== null) this.#keepWritten(object, key);
     } while (this.#takeAfterSpace(","));
     if (!this.#takeAfterSpace("}")) throw this.#error(`Unexpected ${this.#next()}; "," or "}" is needed`);
     return object;
@@ -118,8 +169,10 @@ class Parser {
     this.#enter(depth);
     const array: unknown[] = [];
     if (this.#takeAfterSpace("]")) return array;
-    do array.push(this.#value(depth));
-    while (this.#takeAfterSpace(","));
+    do {
+      array.push(this.#value(depth));
+      if (this.#written !== null) this.#keepWritten(array, String(array.length - 1));
+    } while (this.#takeAfterSpace(","));
     if (!this.#takeAfterSpace("]")) throw this.#error(`Unexpected ${this.#next()}; "," or "]" is needed`);
     return array;
   }
@@ -132,18 +185,20 @@ class Parser {
   }
 
   #string(): string {
-    const openedAt = this.#position;
-    let runStart = ++this.#position;
-    let decoded = "";
+    const openedAt = this.#position++;
+    PLAIN_STRING.lastIndex = this.#position;
+    if (PLAIN_STRING.test(this.#text)) {
+      const end = PLAIN_STRING.lastIndex;
+      const content = this.#text.slice(this.#position, end - 1);
+      this.#position = end;
+      return content;
+    }
     for (;;) {
       const code = this.#text.charCodeAt(this.#position); // NaN at the end
-      if (code === QUOTE) {
-        decoded += this.#text.slice(runStart, this.#position++);
-        return decoded;
-      }
+      // Decoding escape by escape makes a tree of as many small texts.
+      if (code === QUOTE) return JSON.parse(this.#text.slice(openedAt, ++this.#position)) as string;
       if (code === BACKSLASH) {
-        decoded += this.#text.slice(runStart, this.#position) + this.#escape();
-        runStart = this.#position;
+        this.#skipEscape();
       } else if (code >= 0x20) {
         this.#position++;
       } else if (Number.isNaN(code)) {
@@ -156,18 +211,12 @@ class Parser {
     }
   }
 
-  #escape(): string {
+  #skipEscape(): void {
     const char = this.#text[this.#position + 1] ?? "";
-    if (char === "u") {
-      const hex = this.#text.slice(this.#position + 2, this.#position + 6);
-      if (!/^[0-9a-fA-F]{4}$/.test(hex)) throw this.#error("\\u needs four hexadecimal digits");
-      this.#position += 6;
-      return String.fromCharCode(Number.parseInt(hex, 16));
-    }
-    const decoded = Object.hasOwn(ESCAPES, char) ? ESCAPES[char] : undefined;
-    if (decoded === undefined) throw this.#error(`\\${char} is not a JSON escape`);
-    this.#position += 2;
-    return decoded;
+    if (char !== "u" && !SHORT_ESCAPES.has(char)) throw this.#error(`\\${char} is not a JSON escape`);
+    if (char === "u" && !/^[0-9a-fA-F]{4}$/.test(this.#text.slice(this.#position + 2, this.#position + 6)))
+      throw this.#error("\\u needs four hexadecimal digits");
+    this.#position += char === "u" ? 6 : 2;
   }
 
   #literal<T>(word: string, value: T): T {
@@ -178,10 +227,22 @@ class Parser {
 
   #number(): number {
     const start = this.#position;
-    NUMBER.lastIndex = start;
-    if (!NUMBER.test(this.#text)) throw this.#noValue();
-    this.#position = NUMBER.lastIndex;
-    return Number(this.#text.slice(start, this.#position));
+    const number = this.#isPython ? PYTHON_NUMBER : NUMBER;
+    number.lastIndex = start;
+    if (!number.test(this.#text)) throw this.#noValue();
+    this.#position = number.lastIndex;
+    const written = this.#text.slice(start, this.#position);
+    const value = Number(written);
+    if (Math.abs(value) > Number.MAX_SAFE_INTEGER) this.#written = written;
+    return value;
+  }
+
+  #keepWritten(container: object, key: string): void {
+    if (this.#numWritten++ < MAX_WRITTEN_NUMBERS) {
+      const numbers = WRITTEN.get(container) ?? new Map<string, string>();
+      WRITTEN.set(container, numbers.set(key, this.#written!));
+    }
+    this.#written = null;
   }
 
   #takeAfterSpace(char: string): boolean {

@@ -46,6 +46,8 @@ export {
 export {
   halfTable,
   INDEX_FILE,
+  isReadable,
+  READABLE_DTYPES,
   SafetensorsReader,
   SINGLE_FILE,
   weightFiles,

@@ -3,7 +3,7 @@
  * makes folders.
  */
 
-import { constants, openSync, statSync, type Stats } from "node:fs";
+import { closeSync, constants, openSync, readSync, statSync, type Stats } from "node:fs";
 import { mkdir, open, stat, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -11,6 +11,7 @@ import type { JsonObject } from "../json.js";
 import { EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
+import { LFS_POINTER_BYTES, refuseLfsPointer } from "./lfs-pointer.js";
 
 /**
  * Opens a file for reading. Symbolic links are followed, because the files of a shared cache are links.
@@ -25,6 +26,21 @@ export async function openModelFile(path: string): Promise<FileHandle> {
 export function openModelFileSync(path: string): number {
   if (!statSync(path).isFile()) throw notAFile(path);
   return openSync(path, READ_WITHOUT_WAITING);
+}
+
+/**
+ * Looks at the first bytes of a file of weights.
+ * @throws EngineError `invalid_model` for a pointer of Git LFS; as `openModelFile`
+ */
+export function checkIsNoPointer(path: string): void {
+  const file = openModelFileSync(path);
+  try {
+    const beginning = Buffer.alloc(LFS_POINTER_BYTES);
+    readSync(file, beginning, 0, beginning.length, 0);
+    refuseLfsPointer(beginning, path);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Fills `into`; returns false if the file ends first. A single read may return less than requested, at most 2 GiB. */

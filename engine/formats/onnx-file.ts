@@ -9,7 +9,7 @@ import { dirname, join, relative, sep } from "node:path";
 
 import { EngineError, quoted } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { openModelFileSync } from "./model-files.js";
+import { checkIsNoPointer, openModelFileSync } from "./model-files.js";
 import {
   EXTERNAL_TENSOR_FROM_BYTES,
   GRAPH_INITIALIZER_FIELD,
@@ -37,12 +37,14 @@ import {
 /**
  * Reads everything of an ONNX file except its weights.
  *
- * @throws EngineError `invalid_model` for a file that is not ONNX, is truncated, or refers to missing weights;
+ * @throws EngineError `invalid_model` for a file that is not ONNX, is truncated, or refers to missing weights, and for
+ *   pointers of Git LFS;
  *   `unsupported_model` if the graph itself is too large
  */
 export function readOnnxFile(path: string): OnnxFile {
   const bytes = FileBytes.open(path);
   try {
+    checkIsNoPointer(path);
     return readModel(path, bytes);
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
@@ -348,6 +350,7 @@ function dataFile(path: string, location: string): DataFile {
   const entry = statSync(file, { throwIfNoEntry: false });
   if (entry === undefined) throw new Error(`its weights are in ${quoted(location)}, which does not exist`);
   if (!entry.isFile()) throw new Error(`its weights are in ${quoted(location)}, which is not a file`);
+  checkIsNoPointer(file);
   return { path: realpathSync(file), byteLength: entry.size };
 }
 

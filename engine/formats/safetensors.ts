@@ -11,7 +11,7 @@ import { type JsonObject, isObject } from "../json.js";
 import { assert, EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
-import { fileExists, openModelFile, readFully, readModelFile } from "./model-files.js";
+import { checkIsNoPointer, fileExists, openModelFile, readFully, readModelFile } from "./model-files.js";
 
 export const SINGLE_FILE = "model.safetensors";
 export const INDEX_FILE = "model.safetensors.index.json";
@@ -76,6 +76,7 @@ export class SafetensorsReader {
     const { rows, cols } = rowsAndCols(tensor.shape);
     assert(firstRow >= 0 && numRows >= 0 && firstRow + numRows <= rows, `rows of ${name} out of range`);
     assert(into.length === numRows * cols, `${name}: into must be [${numRows}, ${cols}]`);
+    assert(isReadable(tensor), `${name} is ${tensor.dtype}`);
     const elementBytes = DTYPE_BYTES[tensor.dtype];
     const raw = this.#rawBytes(tensor.dtype, into);
     await this.#readBytes(tensor, firstRow * cols * elementBytes, raw, name);
@@ -135,11 +136,14 @@ export class SafetensorsReader {
   }
 }
 
-export type Dtype = "F32" | "F16" | "BF16";
+/** Types of elements that can be read as float32. */
+export const READABLE_DTYPES = ["F32", "F16", "BF16"] as const;
+export type Dtype = (typeof READABLE_DTYPES)[number];
 
 export interface StoredTensor {
   readonly file: string;
-  readonly dtype: Dtype;
+  /** Any type of the format: tensors that nobody reads are not refused. */
+  readonly dtype: Dtype | OtherDtype;
   readonly shape: readonly number[];
   /** Bytes from the start of the file. */
   readonly offset: number;
@@ -158,7 +162,7 @@ export function parseHeader(
   dataStart: number,
   fileBytes: number,
 ): Map<string, StoredTensor> {
-  const header = parseJsonObject(json, `${file}: its header`);
+  const header = parseJsonObject(json, `${file}: its header`, false);
   const tensors = new Map<string, StoredTensor>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") checkMetadata(entry, file);
@@ -176,7 +180,25 @@ export function parseHeader(
   return new Map(inOrder);
 }
 
-const DTYPE_BYTES: Readonly<Record<Dtype, number>> = { F32: 4, F16: 2, BF16: 2 };
+export const isReadable = (tensor: StoredTensor): tensor is StoredTensor & { readonly dtype: Dtype } =>
+  (READABLE_DTYPES as readonly string[]).includes(tensor.dtype);
+
+const OTHER_DTYPE_BYTES = {
+  F64: 8,
+  I64: 8,
+  U64: 8,
+  I32: 4,
+  U32: 4,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+} as const;
+type OtherDtype = keyof typeof OTHER_DTYPE_BYTES;
+const DTYPE_BYTES: Readonly<Record<Dtype | OtherDtype, number>> = { F32: 4, F16: 2, BF16: 2, ...OTHER_DTYPE_BYTES };
 const LENGTH_BYTES = 8;
 const COMPARE_BYTES = 4 << 20;
 
@@ -190,7 +212,7 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
   if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
     throw new EngineError(
       "unsupported_model",
-      `${file}: ${tensor}: dtype ${shown(dtype ?? null)} is not supported (supported: F32, F16, BF16)`,
+      `${file}: ${tensor}: dtype ${shown(dtype ?? null)} is not supported (supported: ${READABLE_DTYPES.join(", ")})`,
     );
   }
   if (!isSizeList(shape)) throw invalid(file, `${tensor}: shape must be a list of sizes; it is ${shown(shape)}`);
@@ -206,17 +228,18 @@ function parseEntry(name: string, entry: unknown, file: string, dataStart: numbe
       `${tensor}: data_offsets [${begin}, ${end}] lie outside the file, which holds ${dataBytes} bytes of data: it is shorter than its header requires; the download may be incomplete`,
     );
   }
-  const byteLength = shape.reduce((product, dim) => product * dim, DTYPE_BYTES[dtype as Dtype]);
+  const byteLength = shape.reduce((product, dim) => product * dim, DTYPE_BYTES[dtype as StoredTensor["dtype"]]);
   if (byteLength !== end - begin) {
     throw invalid(
       file,
       `${tensor}: shape ${shown(shape).replaceAll(",", ", ")} of ${dtype} takes ${byteLength} bytes, its data_offsets hold ${end - begin}`,
     );
   }
-  return { file, dtype: dtype as Dtype, shape, offset: dataStart + begin, byteLength };
+  return { file, dtype: dtype as StoredTensor["dtype"], shape, offset: dataStart + begin, byteLength };
 }
 
 function checkMetadata(metadata: unknown, file: string): void {
+  if (metadata === null) return;
   if (!isObject(metadata) || Object.values(metadata).some((value) => typeof value !== "string")) {
     throw invalid(file, "__metadata__ must map strings to strings");
   }
@@ -290,7 +313,9 @@ function parseIndex(index: JsonObject): Map<string, string> {
 
 async function openShard(dir: string, file: string): Promise<FileHandle> {
   try {
-    return await openModelFile(join(dir, file));
+    const path = join(dir, file);
+    checkIsNoPointer(path);
+    return await openModelFile(path);
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code;

@@ -12,8 +12,8 @@
 import { LIMITS } from "../limits.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import { type Languages, wordRead } from "./language.js";
-import { type NumberPrefix, beginNumber, continueNumber, isNumber, prefixKey } from "./numbers.js";
-import { MAX_NAMES, type NameClass, type ObjectShape, has, utf8Bytes } from "./objects.js";
+import { type NumberPrefix, beginNumber, continueNumber, isNumber } from "./numbers.js";
+import { MAX_NAMES, type NameClass, type ObjectShape, has } from "./objects.js";
 import { TYPE } from "./schema.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
 import type { ArrayShape, ValueNode } from "./values.js";
@@ -43,7 +43,7 @@ export interface Entry {
   readonly below: Configuration | null;
 }
 
-/** A configuration, and the name that is being read in it, with escapes not decoded: one character for each byte. */
+/** A configuration, and the name that is being read in it as JSON writes it, one character for each byte. */
 export interface Position {
   readonly configuration: Configuration;
   readonly name: string;
@@ -100,7 +100,7 @@ export class Automaton {
   #read({ configuration, name }: Position, byte: number): Position | null {
     const next = this.step(configuration, byte);
     if (next === null) return null;
-    if (next.isNameOpen) return { configuration: this.#tables.withName(next, utf8Bytes(characters(name))), name: "" };
+    if (next.isNameOpen) return { configuration: this.#tables.withName(next, name), name: "" };
     return {
       configuration: next,
       name: next.isInName && configuration.isInName ? name + String.fromCharCode(byte) : "",
@@ -333,7 +333,6 @@ function add(found: Found, frame: Frame, below: Configuration | null): void {
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
-const BACKSLASH = 0x5c;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
@@ -472,12 +471,12 @@ class NumberFrame extends Frame {
 }
 
 const isNumberByte = (byte: number): boolean =>
-  (byte >= 0x2b && byte <= 0x39 && byte !== COMMA && byte !== 0x2f) || (byte | 0x20) === 0x65;
+  (byte >= 0x2b && byte <= 0x39 && byte !== COMMA && byte !== 0x2f) || byte === 0x65;
 
 const NUMBER_BYTES = Array.from({ length: 256 }, (_, byte) => byte).filter(isNumberByte);
 
 function numberFrame(tables: Tables, value: ValueNode, prefix: NumberPrefix): Frame {
-  return tables.frame(`n${value.id},${prefixKey(prefix)}`, (id) => new NumberFrame(id, value, prefix));
+  return tables.frame(`n${value.id},${prefix.text}`, (id) => new NumberFrame(id, value, prefix));
 }
 
 /** White space that was read: 0 for none, 1 for a space, 2 + n for a newline and n characters of indentation. */
@@ -551,7 +550,7 @@ interface ObjectState {
   readonly count: number;
   /** Bit set of the slots that are present; 0 if no slot needs another. */
   readonly present: bigint;
-  /** Additional names that are already used, as UTF-8, sorted. */
+  /** Additional names that are already used, spelled as in `ObjectShape.nameBytes`, sorted. */
   readonly added: readonly string[];
   /** Set when one more additional name was closed: it differs from the others, but is not in `added` yet. */
   readonly isNameOpen: boolean;
@@ -718,11 +717,8 @@ interface NameState {
   /** The object before this name. */
   readonly object: ObjectFrame;
   readonly nameClass: NameClass<ValueNode>;
-  /**
-   * The name so far as UTF-8, and the unfinished escape after it. Null once no name of the object begins with these
-   * bytes.
-   */
-  readonly begun: { readonly bytes: string; readonly escape: string } | null;
+  /** The name so far, one character for each byte. Null once no name of the object begins with these bytes. */
+  readonly begun: string | null;
 }
 
 /** Inside the name of an additional property, which must differ from all other names of the object. */
@@ -742,7 +738,7 @@ class NameFrame extends Frame {
     const { state, nameClass, begun } = this.name;
     if (reader.byte === QUOTE && state.part === BETWEEN) {
       const object = this.name.object.state;
-      if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun.bytes))) return;
+      if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun))) return;
       const nextSlot = object.shape.slots.length;
       const after = {
         phase: "name",
@@ -764,7 +760,7 @@ function beginOrContinueName(reader: Reader, name: NameState, below: Configurati
   const { languages, tables } = reader;
   if (!hasFreeName(languages, name)) return;
   const { state, object, nameClass, begun } = name;
-  const key = `m${object.id},${nameClass.names.id},${state.language.id},${state.part},${begun?.escape},${begun?.bytes}`;
+  const key = `m${object.id},${nameClass.names.id},${state.language.id},${state.part},${begun ?? ""},${begun === null}`;
   const isEveryName = state.part === BETWEEN && state.language === languages.all;
   reader.become(
     tables.frame(key, (id) => new NameFrame(id, name, isEveryName)),
@@ -777,19 +773,12 @@ function nextInName(languages: Languages, name: NameState, byte: number): NameSt
   const state = nextInJsonString(languages, name.state, byte);
   if (state === null) return null;
   if (begun === null) return { ...name, state };
-  const isEscape = begun.escape !== "" || byte === BACKSLASH;
-  const read = begun.escape + String.fromCharCode(byte);
-  if (isEscape && state.part !== BETWEEN) return { ...name, state, begun: { ...begun, escape: read } };
-  return {
-    ...name,
-    state,
-    begun: sharedBeginning(object.state, begun.bytes + (isEscape ? utf8Bytes(characters(read)) : read)),
-  };
+  return { ...name, state, begun: sharedBeginning(object.state, begun + String.fromCharCode(byte)) };
 }
 
 /** @returns `begun` for these bytes if a name of the object begins with them, else null */
 function sharedBeginning(object: ObjectState, bytes: string): NameState["begun"] {
-  return namesOf(object).some((other) => other.startsWith(bytes)) ? { bytes, escape: "" } : null;
+  return namesOf(object).some((other) => other.startsWith(bytes)) ? bytes : null;
 }
 
 /** True if the name can still become one that the object does not have: more names begin like this than are used. */
@@ -799,10 +788,8 @@ function hasFreeName(languages: Languages, name: NameState): boolean {
   if (state.part === BETWEEN) {
     const count = languages.count(state.language, MAX_NAMES);
     if (count >= MAX_NAMES) return true;
-    const taken = namesOf(name.object.state).filter((other) => other.startsWith(begun.bytes));
-    return (
-      count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.bytes.length)))).length
-    );
+    const taken = namesOf(name.object.state).filter((other) => other.startsWith(begun));
+    return count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
   }
   for (let byte = 0; byte < 256; byte++) {
     const next = nextInName(languages, name, byte);
@@ -811,24 +798,18 @@ function hasFreeName(languages: Languages, name: NameState): boolean {
   return false;
 }
 
-/** Returns the names that an additional name must differ from, as UTF-8. */
+/** Returns the names that an additional name must differ from, spelled as in `ObjectShape.nameBytes`. */
 function namesOf({ shape, added }: ObjectState): readonly string[] {
   return added.length === 0 ? shape.nameBytes : [...shape.nameBytes, ...added];
 }
 
 /**
- * Decodes the source text of a JSON string.
- * @param spelled UTF-8 and escapes of JSON, one character for each byte
- */
-function characters(spelled: string): string {
-  const text = textOf(spelled);
-  return text.includes("\\") ? (JSON.parse(`"${text}"`) as string) : text;
-}
-
-/**
- * Decodes UTF-8.
+ * Decodes what stands between the quotes of a JSON string.
  * @param bytes one character for each byte
  */
 function textOf(bytes: string): string {
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)));
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+    Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)),
+  );
+  return JSON.parse(`"${text}"`) as string;
 }

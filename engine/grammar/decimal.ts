@@ -18,6 +18,19 @@ export function decimalOf(value: number): Decimal {
   return trimmed({ digits: BigInt(whole + fraction), exponent: Number(exponent) - fraction.length });
 }
 
+/** Returns the text of a number from 0, as JSON.stringify writes it. */
+export function textOf(value: Decimal): string {
+  const { digits, exponent } = trimmed(value);
+  const text = String(digits);
+  const place = text.length - 1 + exponent;
+  if (place >= 21 || place <= -7) {
+    const mantissa = text.length === 1 ? text : `${text[0]}.${text.slice(1)}`;
+    return `${mantissa}e${place < 0 ? "" : "+"}${place}`;
+  }
+  if (exponent >= 0) return text + "0".repeat(exponent);
+  return place < 0 ? `0.${text.padStart(-exponent, "0")}` : `${text.slice(0, exponent)}.${text.slice(exponent)}`;
+}
+
 /**
  * Returns the smallest decimal of at most 17 digits that parses to a double above `value`, except a tie of two doubles.
  */

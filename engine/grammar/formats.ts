@@ -41,9 +41,9 @@ export function formatLanguage(languages: Languages, format: string): Language |
     case "date":
       return whole(DATE);
     case "time":
-      return timeLanguage(languages);
+      return timeLanguage(languages, ANY_TIME);
     case "date-time":
-      return languages.concat(whole(`${DATE}[Tt]`), timeLanguage(languages));
+      return languages.concat(whole(`${DATE}[Tt]`), timeLanguage(languages, ANY_TIME));
     case "duration":
       return whole(
         `P(?:(?:${DURATION_DAY}|${DURATION_MONTH}|${DURATION_YEAR})(?:${DURATION_TIME})?|${DURATION_TIME}|\\d+W)`,
@@ -65,6 +65,24 @@ export function formatLanguage(languages: Languages, format: string): Language |
   }
 }
 
+/**
+ * @returns the strings of a time as most programs write them: with upper-case letters and at most nine digits after the
+ * point; null for all other formats
+ */
+export function usualFormatLanguage(languages: Languages, format: string): Language | null {
+  switch (format) {
+    case "time":
+      return timeLanguage(languages, USUAL_TIME);
+    case "date-time":
+      return languages.concat(
+        patternLanguage(languages, `${DATE}T`, true, MAX_POSITIONS),
+        timeLanguage(languages, USUAL_TIME),
+      );
+    default:
+      return null;
+  }
+}
+
 const either = (...patterns: readonly string[]): string => `(?:${patterns.join("|")})`;
 
 const LEAP_YEAR = either("\\d\\d(?:0[48]|[2468][048]|[13579][26])", "(?:[02468][048]|[13579][26])00");
@@ -74,31 +92,38 @@ const DATE = either(
   `${LEAP_YEAR}-02-29`,
 );
 
-const FRACTION = "(?:\\.\\d+)?";
+/** Spellings of the fraction of a second and of UTC. */
+interface TimeSpelling {
+  readonly fraction: string;
+  readonly utc: readonly string[];
+}
+
+const ANY_TIME: TimeSpelling = { fraction: "(?:\\.\\d+)?", utc: ["Z", "z"] };
+const USUAL_TIME: TimeSpelling = { fraction: "(?:\\.\\d{1,9})?", utc: ["Z"] };
 const CLOCK = "(?:[01]\\d|2[0-3]):[0-5]\\d";
 
 /**
  * Returns the times of RFC 3339. The second can be 60 only at 23:59 UTC, so the offset must fit the local hour and
  * minute.
  */
-function timeLanguage(languages: Languages): Language {
+function timeLanguage(languages: Languages, { fraction, utc }: TimeSpelling): Language {
   const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
-  const fraction = whole(FRACTION);
+  const fractions = whole(fraction);
   const two = (value: number): string => String(value).padStart(2, "0");
   const clock = (minutes: number): string => `${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
   const hours = Array.from({ length: 24 }, (_, hour) => {
     const minutes = Array.from({ length: 60 }, (_, minute) => {
       const local = hour * 60 + minute;
       const ahead = (local + 1) % 1440;
-      const offsets = [`+${clock(ahead)}`, `-${clock((1440 - ahead) % 1440)}`, ...(ahead === 0 ? ["Z", "z"] : [])];
+      const offsets = [`+${clock(ahead)}`, `-${clock((1440 - ahead) % 1440)}`, ...(ahead === 0 ? utc : [])];
       return languages.concat(
         languages.words([`${two(minute)}:60`]),
-        languages.concat(fraction, languages.words(offsets)),
+        languages.concat(fractions, languages.words(offsets)),
       );
     });
     return languages.concat(languages.words([`${two(hour)}:`]), languages.union(minutes));
   });
-  return languages.union([whole(`${CLOCK}:[0-5]\\d${FRACTION}(?:[Zz]|[+\\-]${CLOCK})`), ...hours]);
+  return languages.union([whole(`${CLOCK}:[0-5]\\d${fraction}(?:${utc.join("|")}|[+\\-]${CLOCK})`), ...hours]);
 }
 
 const DURATION_DAY = "\\d+D";

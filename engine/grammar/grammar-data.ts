@@ -8,7 +8,7 @@
 
 import type { Decimal } from "./decimal.js";
 import { type Language, Languages, type Shape, type Steps, type WordList } from "./language.js";
-import { type Magnitudes, type NumberSet, numbersOf } from "./numbers.js";
+import { type Magnitudes, type NumberSet, SPELLINGS } from "./numbers.js";
 import { type NameClass, ObjectShape } from "./objects.js";
 import type { Partition } from "./partitions.js";
 import type { ArrayShape, ValueNode } from "./values.js";
@@ -40,8 +40,6 @@ const HEADER = { isText: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } 
 const NUM_FIXED = 4;
 const KINDS = ["none", "empty", "set", "words", "concat", "union", "intersection", "not", "repeat"] as const;
 const NO_STEPS = -1;
-/** Kinds of ranges of numbers: one number, without a step, and with one. */
-const RANGE = { point: 0, plain: 1, stepped: 2 } as const;
 
 /** Numbers objects in the order in which they are first referred to. */
 class Numbering<T> {
@@ -187,13 +185,14 @@ class Writer {
     this.#push(words, this.#tables.languages.id(strings), arrays.length, objects.length);
     for (const shape of arrays) this.#ints.push(this.#tables.arrays.id(shape));
     for (const shape of objects) this.#ints.push(this.#tables.objects.id(shape));
+    this.#push(numbers.points.length);
+    for (const point of numbers.points) this.#pushText(point);
     for (const ranges of [numbers.positive, numbers.negative]) {
       this.#push(ranges.length);
-      for (const { low, high, step } of ranges) {
-        const isPoint = low.digits === high.digits && low.exponent === high.exponent && step === null;
-        this.#push(isPoint ? RANGE.point : step === null ? RANGE.plain : RANGE.stepped);
+      for (const { low, high, step, spelling } of ranges) {
+        this.#push(SPELLINGS.indexOf(spelling), Number(step !== null));
         this.#pushDecimal(low);
-        if (!isPoint) this.#pushDecimal(high);
+        this.#pushDecimal(high);
         if (step !== null) this.#pushDecimal(step);
       }
     }
@@ -495,19 +494,18 @@ class StoredNode implements ValueNode {
   #readNumbers(): NumberSet {
     const { ints, text } = this.#data;
     let at = this.#at + 4 + this.#numArrays + this.#numObjects;
-    const decimal = (): Decimal => {
-      const [first, length, exponent] = [ints[at]!, ints[at + 1]!, ints[at + 2]!];
-      at += 3;
-      return { digits: BigInt(text.slice(first, first + length)), exponent };
+    const list = <T>(read: () => T): T[] => Array.from({ length: ints[at++]! }, read);
+    const part = (): string => {
+      const first = ints[at++]!;
+      return text.slice(first, first + ints[at++]!);
     };
-    const magnitudes = (): Magnitudes[] =>
-      Array.from({ length: ints[at++]! }, () => {
-        const kind = ints[at++]!;
-        const low = decimal();
-        const high = kind === RANGE.point ? low : decimal();
-        return { low, high, step: kind === RANGE.stepped ? decimal() : null };
-      });
-    return numbersOf(magnitudes(), magnitudes());
+    const decimal = (): Decimal => ({ digits: BigInt(part()), exponent: ints[at++]! });
+    const magnitudes = (): Magnitudes => {
+      const spelling = SPELLINGS[ints[at++]!]!;
+      const hasStep = ints[at++] === 1;
+      return { spelling, low: decimal(), high: decimal(), step: hasStep ? decimal() : null };
+    };
+    return { points: list(part), positive: list(magnitudes), negative: list(magnitudes) };
   }
 }
 

@@ -36,7 +36,7 @@ export class ObjectShape<Value> {
   #requiredFrom: number[] = [];
   #possibleFrom: number[] = [];
   readonly hasNeeds: boolean;
-  /** The slots' names as UTF-8. */
+  /** The slots' names as JSON writes them, without quotes: one character for each byte. */
   readonly nameBytes: readonly string[];
   /** By slot: a bit set of the slot and all slots that it needs, also through others. Computed on first use. */
   #closures: readonly bigint[] | null = null;
@@ -52,7 +52,7 @@ export class ObjectShape<Value> {
     readonly min: number,
     readonly max: number,
   ) {
-    this.nameBytes = slots.map(({ name }) => utf8Bytes(name));
+    this.nameBytes = slots.map(({ name }) => utf8Bytes(JSON.stringify(name).slice(1, -1)));
     this.hasNeeds = slots.some(({ needs }) => needs.length > 0);
   }
 

@@ -6,7 +6,7 @@
 import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { ONE, type Decimal, decimalOf, greatestBelow, leastAbove } from "./decimal.js";
-import { FORMATS, formatLanguage } from "./formats.js";
+import { FORMATS, formatLanguage, usualFormatLanguage } from "./formats.js";
 import type { Language, Languages } from "./language.js";
 import { ALL_NUMBERS, type NumberRange, intersectRanges } from "./numbers.js";
 import { PatternError, boundedPattern } from "./pattern.js";
@@ -28,6 +28,8 @@ export interface Schema {
   numbers: readonly NumberRange[];
   /** A string must belong to each of these languages. */
   readonly strings: Language[];
+  /** The same with formats in their usual spelling, to which answers keep if any text has it. */
+  readonly usualStrings: Language[];
   minLength: number;
   maxLength: number;
   prefixItems: readonly Schema[];
@@ -85,7 +87,7 @@ const KEYWORDS: Readonly<
   minLength: { read: (_, schema, value, at) => void (schema.minLength = size(value, at)), note: "in code points" },
   maxLength: { read: (_, schema, value, at) => void (schema.maxLength = size(value, at)), note: "in code points" },
   pattern: {
-    read: (reader, schema, value, at) => void schema.strings.push(reader.pattern(string(value, at), at)),
+    read: (reader, schema, value, at) => void addStrings(schema, reader.pattern(string(value, at), at)),
     note: "ECMA-262 with the u flag, without look-around, word boundaries and back-references",
   },
   format: {
@@ -264,7 +266,9 @@ class SchemaReader {
       language = formatLanguage(this.languages, format);
       this.#formats.set(format, language);
     }
-    if (language !== null) schema.strings.push(language);
+    if (language === null) return;
+    schema.strings.push(language);
+    schema.usualStrings.push(usualFormatLanguage(this.languages, format) ?? language);
   }
 
   readReference(schema: Schema, reference: string, pointer: string): void {
@@ -311,7 +315,7 @@ class SchemaReader {
     }
     if (texts.length > 0) {
       scalars.types |= TYPE.string;
-      scalars.strings.push(this.languages.words(texts));
+      addStrings(scalars, this.languages.words(texts));
     }
     if (ranges.length > 0) {
       scalars.types |= TYPE.number;
@@ -433,6 +437,7 @@ class SchemaReader {
       types: ALL_TYPES,
       numbers: [ALL_NUMBERS],
       strings: [],
+      usualStrings: [],
       minLength: 0,
       maxLength: Infinity,
       prefixItems: [],
@@ -487,6 +492,11 @@ function checkAnchor(anchor: string, pointer: string): void {
 function refuseUniqueItems(value: unknown, pointer: string): void {
   if (boolean(value, pointer))
     throw unsupported(pointer, `The schema keyword "uniqueItems" at ${shown(pointer)} is not supported.`);
+}
+
+function addStrings(schema: Schema, language: Language): void {
+  schema.strings.push(language);
+  schema.usualStrings.push(language);
 }
 
 function bound(schema: Schema, range: Partial<NumberRange>): void {

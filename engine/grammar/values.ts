@@ -36,7 +36,7 @@ export interface ValueNode {
   /** Bits of TYPE for null and the booleans. */
   readonly words: number;
   readonly numbers: NumberSet;
-  /** Settled: without dead ends. */
+  /** Settled: without dead ends, and in their usual spelling. */
   readonly strings: Language;
   readonly arrays: readonly ArrayShape[];
   readonly objects: readonly ObjectShape<ValueNode>[];
@@ -47,6 +47,8 @@ class BuiltNode implements ValueNode {
   words = 0;
   numbers: NumberSet = NO_NUMBERS;
   strings: Language;
+  /** True if some allowed strings are left out of `strings`, because their spelling is not usual. */
+  omitsStrings = false;
   arrays: readonly BuiltArray[] = [];
   objects: readonly ObjectShape<BuiltNode>[] = [];
   isDescribed = false;
@@ -165,7 +167,9 @@ class ValueBuilder {
     const ranges = alternatives(TYPE.number).flatMap((schemas) => rangesOf(schemas, this.languages));
     this.languages.spend(ranges.length * STEPS_PER_RANGE);
     node.numbers = numberSet(ranges);
-    node.strings = this.#strings(alternatives(TYPE.string));
+    const texts = alternatives(TYPE.string);
+    node.strings = this.languages.union(texts.map((schemas) => this.#usualText(schemas)));
+    node.omitsStrings = texts.some(hasUnusualStrings);
     node.arrays = alternatives(TYPE.array).map((schemas) => this.#array(schemas));
     node.objects = alternatives(TYPE.object).map((schemas) => this.#object(schemas));
   }
@@ -316,7 +320,7 @@ class ValueBuilder {
     const { words, numbers, strings, arrays, objects } = node;
     const texts = strings === this.languages.none ? [] : strings === this.languages.empty ? [""] : listOf(strings);
     const points = pointsOf(numbers);
-    if (texts === null || points === null || arrays.length > 0 || objects.length > 0) return null;
+    if (texts === null || node.omitsStrings || points === null || arrays.length > 0 || objects.length > 0) return null;
     this.languages.spend(texts.length + points.length);
     return new Set(
       [`${words & TYPE.null}`, `${words & TYPE.true}`, `${words & TYPE.false}`]
@@ -420,15 +424,25 @@ class ValueBuilder {
   }
 
   #text(schemas: readonly Schema[]): Language {
+    return this.#textIn(schemas, "strings");
+  }
+
+  /** Returns the strings in their usual spelling, or all if none has it. */
+  #usualText(schemas: readonly Schema[]): Language {
+    const usual = hasUnusualStrings(schemas) ? this.#textIn(schemas, "usualStrings") : this.languages.none;
+    return usual === this.languages.none ? this.#text(schemas) : usual;
+  }
+
+  #textIn(schemas: readonly Schema[], spelling: "strings" | "usualStrings"): Language {
     const { languages } = this;
-    const key = keyOf(schemas);
+    const key = `${spelling};${keyOf(schemas)}`;
     let language = this.#texts.get(key);
     if (language === undefined) {
       const min = schemas.reduce((most, { minLength }) => Math.max(most, minLength), 0);
       const max = schemas.reduce((least, { maxLength }) => Math.min(least, maxLength), Infinity);
       const length = min > max ? languages.none : languages.repeat(languages.any, min, max);
       language = this.#settled(
-        languages.intersection([length, ...schemas.flatMap(({ strings }) => strings)]),
+        languages.intersection([length, ...schemas.flatMap((schema) => schema[spelling])]),
         schemas[0],
       );
       this.#texts.set(key, language);
@@ -569,6 +583,12 @@ function property(
   const own = name === null ? undefined : schema.properties.get(name);
   if (own !== undefined) found.unshift(own);
   return found.length > 0 || schema.additionalProperties === null ? found : [schema.additionalProperties];
+}
+
+function hasUnusualStrings(schemas: readonly Schema[]): boolean {
+  return schemas.some(({ strings, usualStrings }) =>
+    strings.some((language, index) => language !== usualStrings[index]),
+  );
 }
 
 /** Work for each range of numbers. */

@@ -64,6 +64,45 @@ function run(tokenIds: readonly number[], { startsInside = false, reasons = true
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const tokensOf = (text: string): number[] => tokenizer.encode(text);
 
+describe("a stop sequence that is the name of a special token", () => {
+  const end = tokenizer.addedTokenId("<|end|>")!;
+  const plain = { reasons: false, stop: ["stop", "<|end|>"] };
+
+  it("ends the answer at this token, which adds nothing", () => {
+    for (const includeStop of [false, true]) {
+      const { content, stopped, numUsed } = run([...bytesOf("ab"), end, ...bytesOf("cd")], { ...plain, includeStop });
+      expect({ content, stopped, numUsed }).toEqual({ content: "ab", stopped: "<|end|>", numUsed: 3 });
+    }
+  });
+
+  it("releases the text that was held back", () => {
+    expect(run([...bytesOf("a sto"), end], plain)).toMatchObject({ content: "a sto", stopped: "<|end|>" });
+    expect(run([...bytesOf("é").slice(0, 1), end], plain)).toMatchObject({ content: "\uFFFD", stopped: "<|end|>" });
+    expect(run([...bytesOf("stop"), end], plain)).toMatchObject({ content: "", stopped: "stop" });
+  });
+
+  it("ends at its text too", () => {
+    expect(run(bytesOf("ab<|end|>cd"), plain)).toMatchObject({ content: "ab", stopped: "<|end|>" });
+  });
+
+  it("is not searched in the reasoning", () => {
+    const tokens = [...bytesOf("a"), end, ...bytesOf("b</think>c"), end, ...bytesOf("d")];
+    expect(run(tokens, { startsInside: true, stop: ["<|end|>"] })).toMatchObject({
+      reasoning: "ab",
+      content: "c",
+      stopped: "<|end|>",
+      numUsed: tokens.length - 1,
+    });
+  });
+
+  it("does nothing to other special tokens", () => {
+    expect(run([...bytesOf("a"), end, ...bytesOf("b")], { reasons: false, stop: ["<|other|>"] })).toMatchObject({
+      content: "ab",
+      stopped: null,
+    });
+  });
+});
+
 const piece = fc.constantFrom(
   "<think>",
   "</think>",

@@ -2,7 +2,7 @@
  * Converts the tokens of one choice to the text for its client: detokenizer, then reasoning parser, then stop matcher.
  *
  * Invariant: the concatenated deltas do not depend on how the tokens split the text. Stop sequences are searched in the
- * answer only.
+ * answer only. One that is the name of a special token, which has no text, ends the answer at this token.
  */
 
 import { StopMatcher, StreamingDetokenizer, type Vocabulary } from "../text/index.js";
@@ -36,6 +36,8 @@ export class TextStream {
   readonly #detokenizer: StreamingDetokenizer;
   readonly #parser: ReasoningParser;
   readonly #stopMatcher: StopMatcher;
+  /** Special tokens whose names are stop sequences, by id. */
+  readonly #stopTokens: ReadonlyMap<number, string>;
   #numTokens = 0;
   #numReasoningTokens: number | null = null;
 
@@ -43,11 +45,17 @@ export class TextStream {
     this.#detokenizer = new StreamingDetokenizer(options.vocabulary, options.promptIds);
     this.#parser = new ReasoningParser({ ...options, separate: options.separateReasoning });
     this.#stopMatcher = new StopMatcher(options.stop, options.includeStop);
+    this.#stopTokens = stopTokens(options);
   }
 
   /** Adds the next token of the output. Must not be called after a stop. */
   push(tokenId: number): TextDelta {
     this.#numTokens++;
+    const name = this.#stopTokens.get(tokenId);
+    if (name !== undefined && !this.#parser.insideReasoning) {
+      const rest = this.finish();
+      return { ...rest, stopped: rest.stopped ?? name };
+    }
     const delta = this.#pass(this.#parser.push(this.#detokenizer.push(tokenId)));
     this.#countReasoning();
     return delta;
@@ -101,4 +109,13 @@ export class TextStream {
     }
     return { reasoning, content, stopped };
   }
+}
+
+function stopTokens({ stop, vocabulary }: TextStreamOptions): ReadonlyMap<number, string> {
+  return new Map(
+    stop.flatMap((text): [number, string][] => {
+      const tokenId = vocabulary.addedTokenId(text);
+      return tokenId !== null && vocabulary.isSpecial(tokenId) ? [[tokenId, text]] : [];
+    }),
+  );
 }
