@@ -33,6 +33,7 @@ export {
   type ModelPack,
   type PackedTensor,
 } from "./pack.js";
+export { describeOtherLayout, refuseOtherLayout } from "./other-layouts.js";
 export { forgetSource, identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
 export { checkConfig, checkTextFiles, checkTokenizer, openSourceModel, type SourceModel } from "./source-model.js";
 export { readTextFiles, TEXT_FILES } from "./text-files.js";

@@ -14,7 +14,7 @@ import { packedByteLength, type MatrixFormat } from "../../kernels/index.js";
 import { described, EngineError, fileSystemCode, quoted } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { modelWeights, packedWeights, readModelConfig, type ModelConfig } from "../architecture/index.js";
-import { entryAt, openModelFile, readModelJson, type FileRecord } from "../formats/index.js";
+import { entryAt, openModelFile, readFully, readModelJson, type FileRecord } from "../formats/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import {
   fileStates,
@@ -49,7 +49,9 @@ export async function openPack(dir: string): Promise<ModelPack> {
     if (entry.size !== byteLength)
       throw damaged(dir, name, `it has ${entry.size} bytes, manifest.json records ${byteLength}`);
   }
-  const config = readModelConfig(texts.config, readEndTokenIds(texts));
+  // Only a model with a head of its own has a second table.
+  const hasHead = Object.hasOwn(manifest.tensors, "embed_tokens");
+  const config = readModelConfig(texts.config, readEndTokenIds(texts), hasHead);
   checkTensors(dir, manifest, config);
   checkSizes(dir, manifest, config);
   return {
@@ -68,7 +70,7 @@ export async function openPack(dir: string): Promise<ModelPack> {
     messageFormat: texts.format,
     tensors: new Map(Object.entries(manifest.tensors)),
     weightsByteLength: manifest.files[WEIGHTS_FILE]!.byteLength,
-    readWeights: (into) => readWeights(dir, into),
+    readWeights: (into, whileReading) => readWeights(dir, into, whileReading),
   };
 }
 
@@ -135,8 +137,9 @@ export interface ModelPack extends ModelFolder {
    * Reads all packed tensors, each to its offset.
    *
    * @param into `weightsByteLength` bytes; a view of memory that must not grow during the read
+   * @param whileReading called once the read has begun, which does not need the caller's thread; may throw
    */
-  readWeights(into: Uint8Array): Promise<void>;
+  readWeights(into: Uint8Array, whileReading?: () => void): Promise<void>;
 }
 
 /** A weight in weights.bin, in the kernels' layout: a packed matrix, or a vector of plain f32 with one column. */
@@ -170,7 +173,6 @@ export const FORMAT_VERSION = 5;
 /** Subfolder of the cache with a file for each pack that has been verified. */
 const VERIFIED_FOLDER = "verified";
 const PACK_KIND = "touchstone-pack";
-const READ_BYTES = 64 << 20;
 /** Alignment of every tensor in weights.bin, in bytes: for vector loads and mapped pages. */
 export const TENSOR_ALIGNMENT = 64;
 
@@ -262,15 +264,18 @@ function packedBytes({ format, rows, cols }: PackedTensor): number {
   return format === "vector" ? rows * 4 : packedByteLength(format, rows, cols);
 }
 
-async function readWeights(dir: string, into: Uint8Array): Promise<void> {
+async function readWeights(dir: string, into: Uint8Array, whileReading?: () => void): Promise<void> {
   try {
     const file = await openModelFile(join(dir, WEIGHTS_FILE));
     try {
-      for (let done = 0; done < into.length;) {
-        const { bytesRead } = await file.read(into, done, Math.min(into.length - done, READ_BYTES), done);
-        if (bytesRead === 0) throw damaged(dir, WEIGHTS_FILE, `it ends after ${done} bytes`);
-        done += bytesRead;
-      }
+      // Two reads at a time: most of it is the time in which the system provides memory.
+      const half = Math.floor(into.length / 2);
+      const reading = Promise.all([
+        readFully(file, 0, into.subarray(0, half)),
+        readFully(file, half, into.subarray(half)),
+      ]);
+      whileReading?.();
+      if ((await reading).includes(false)) throw damaged(dir, WEIGHTS_FILE, `it has less than ${into.length} bytes`);
     } finally {
       await file.close();
     }

@@ -14,6 +14,7 @@ import { EngineError } from "../errors.js";
 import { entryAt, SafetensorsReader } from "../formats/index.js";
 import { Tokenizer } from "../text/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
+import { refuseOtherLayout } from "./other-layouts.js";
 import { readTextFiles, type TextFiles } from "./text-files.js";
 
 /** @throws EngineError naming what is missing, damaged or not supported; no file stays open in that case */
@@ -21,18 +22,22 @@ export async function openSourceModel(dir: string): Promise<SourceModel> {
   const entry = await entryAt(dir);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
   if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
+  await refuseOtherLayout(dir);
   const texts = await readTextFiles(dir);
-  const config = configOf(texts);
-  const weights = modelWeights(config);
+  const endTokenIds = readEndTokenIds(texts);
+  // A configuration that cannot run is refused first, whatever the weights are.
+  readModelConfig(texts.config, endTokenIds);
   const reader = await SafetensorsReader.open(dir);
   try {
+    const config = readModelConfig(texts.config, endTokenIds, reader.tensors.has("lm_head.weight"));
+    const weights = modelWeights(config);
     await checkWeights(config, weights, reader);
+    const { files, tokenizer, tokenizerConfig } = texts;
+    return { config, weights, reader, files, tokenizer, tokenizerConfig };
   } catch (error) {
     await reader.close();
     throw error;
   }
-  const { files, tokenizer, tokenizerConfig } = texts;
-  return { config, weights, reader, files, tokenizer, tokenizerConfig };
 }
 
 /** An opened model folder. A pack contains unchanged copies of its `files`. */

@@ -63,6 +63,8 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
+const LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 11422654\n";
+
 /** A tensor that old checkpoints store and that is not read. */
 const DERIVED = "model.layers.0.self_attn.rotary_emb.inv_freq";
 
@@ -205,6 +207,24 @@ describe("a pack", () => {
     const pack = await preparePack({ model: source });
     expect([...pack.tensors.keys()]).toContain("lm_head");
     expect([...pack.tensors.keys()]).not.toContain("embed_tokens");
+  });
+
+  test("uses the embedding as head where the weights have no head and config.json does not say", async () => {
+    const packOf = async (name: string, isTied: boolean | undefined, hasHead: boolean): Promise<ModelPack> => {
+      const source = await randomModel(join(scratch, name), {
+        config: { tie_word_embeddings: isTied },
+        edit: (tensors) => void (hasHead || tensors.delete("lm_head.weight")),
+      });
+      const { dir } = await preparePack({ model: source });
+      return openPack(dir);
+    };
+    const silent = await packOf("silent", undefined, false);
+    const tied = await packOf("tied", true, false);
+    expect(silent.config).toEqual(tied.config);
+    expect(silent.tensors).toEqual(tied.tensors);
+    expect(silent.manifest.files["weights.bin"]).toEqual(tied.manifest.files["weights.bin"]);
+    expect((await packOf("with a head", undefined, true)).config.tiedEmbeddings).toBe(false);
+    await expect(packOf("untied", false, false)).rejects.toThrow('the weights lack tensor "lm_head.weight"');
   });
 
   test("contains the model's text files", async () => {
@@ -405,6 +425,24 @@ describe("a model that cannot be converted leaves nothing behind:", () => {
       { config: { model_type: "gemma2" } },
       "unsupported_model",
       /model_type "gemma2" is not supported/,
+    ],
+    [
+      "weights of PyTorch",
+      { files: { "model.safetensors": null, "pytorch_model.bin": "x" } },
+      "unsupported_model",
+      /model holds weights of PyTorch \(pytorch_model\.bin\)/,
+    ],
+    [
+      "a pointer of Git LFS instead of weights",
+      { files: { "model.safetensors": LFS_POINTER } },
+      "invalid_model",
+      /model\.safetensors is a pointer of Git LFS, not the file itself: run "git lfs pull"/,
+    ],
+    [
+      "a pointer of Git LFS instead of the tokenizer",
+      { files: { "tokenizer.json": LFS_POINTER } },
+      "invalid_model",
+      /tokenizer\.json is a pointer of Git LFS/,
     ],
     [
       "no weights",

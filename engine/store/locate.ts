@@ -1,18 +1,29 @@
 /** Resolves the model that the user named to a folder on this machine: an existing one, else the hub's model. */
 
-import { EngineError, refuseUnknownOptions, wrongType } from "../errors.js";
+import { EngineError, quoted, refuseUnknownOptions, wrongType } from "../errors.js";
 import { checkTextFiles, type OnnxDtype } from "../folder/index.js";
 import { entryAt } from "../formats/index.js";
-import { hubReference, locateModel, pullModel as pullFromHub, type HubModel, type HubOptions } from "./hub/index.js";
+import {
+  hubReference,
+  locateModel,
+  pullModel as pullFromHub,
+  storedModels,
+  type HubModel,
+  type HubOptions,
+} from "./hub/index.js";
 
 /**
- * @returns the folder; a name that cannot be a model of the hub is returned unchanged
- * @throws EngineError if the name is empty, or if the hub does not have the model or cannot be reached
+ * @returns the folder, or another thing at that path
+ * @throws EngineError if nothing has that name, or if the hub does not have the model or cannot be reached
  */
 export async function modelFolder(model: string, options: HubOptions): Promise<string> {
   if (model === "") throw new EngineError("model_not_found", "the model's name is empty", "model");
   const reference = hubReference(model);
-  if (reference === null || (await entryAt(model)) !== null) return model;
+  if ((await entryAt(model)) !== null) return model;
+  if (reference === null) {
+    if (!/[/\\]/.test(model)) throw await nothingNamed(model);
+    throw new EngineError("model_not_found", `there is no model folder at ${model}`, "model");
+  }
   try {
     return (await locateModel(reference, options)).dir;
   } catch (error) {
@@ -22,6 +33,22 @@ export async function modelFolder(model: string, options: HubOptions): Promise<s
     });
   }
 }
+
+/** Builds the error for a name that is neither a path nor a name on the hub, such as `llama3.2`. */
+async function nothingNamed(model: string): Promise<EngineError> {
+  const stored = await storedModels().catch(() => []);
+  const names = [...new Set(stored.filter(({ isFinished }) => isFinished).map(({ repository }) => repository))];
+  const more = names.length > MAX_SHOWN_NAMES ? `, … (${names.length} in all)` : "";
+  const here =
+    names.length === 0 ? "none is downloaded yet" : `downloaded: ${names.slice(0, MAX_SHOWN_NAMES).join(", ")}${more}`;
+  return new EngineError(
+    "model_not_found",
+    `there is no folder ${quoted(model)}; on the hub, models are named org/name (${here})`,
+    "model",
+  );
+}
+
+const MAX_SHOWN_NAMES = 5;
 
 export interface PullOptions {
   /** ONNX variant to download; by default safetensors, or the first ONNX variant if the model has none. */

@@ -20,6 +20,7 @@ import {
   openOnnxFolder,
   openPack,
   openSourceModel,
+  refuseOtherLayout,
   verifyPack,
   type ModelPack,
   type OnnxDtype,
@@ -169,6 +170,7 @@ async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<
   const hasSafetensors = (await has(SINGLE_FILE)) || (await has(INDEX_FILE));
   if ((dtype !== undefined || !hasSafetensors) && (await onnxDtypesOf(dir)).length > 0) return "onnx";
   if (!hasSafetensors && (await has(MANIFEST_FILE))) return "pack";
+  await refuseOtherLayout(dir);
   if (await has("config.json")) return "model";
   throw new EngineError(
     "model_not_found",

@@ -173,7 +173,13 @@ describe("the files that are needed", () => {
       "other formats",
       { ...TEXTS, "pytorch_model.bin": "", "model.gguf": "" },
       undefined,
-      /^org\/model cannot be run: it has no model\.safetensors, .*, but model\.gguf, pytorch_model\.bin$/,
+      /^org\/model holds GGUF \(model\.gguf\), which this engine does not read/,
+    ],
+    [
+      "an adapter",
+      { "adapter_config.json": "{}", "adapter_model.safetensors": "", "tokenizer.json": "{}" },
+      undefined,
+      /^org\/model holds an adapter \(adapter_config\.json\)/,
     ],
     [
       "no weights",

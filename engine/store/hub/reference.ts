@@ -9,8 +9,13 @@ export interface HubReference {
 
 export const DEFAULT_REVISION = "main";
 
-/** Returns null if the text cannot be the name of a repository, such as a path with two slashes. */
+/**
+ * Accepts the address of a repository's page as well: `https://huggingface.co/org/name` or `…/tree/revision`.
+ * @returns null if the text cannot be the name of a repository, such as a path with two slashes
+ */
 export function hubReference(text: string): HubReference | null {
+  const page = PAGE.exec(text)?.groups;
+  if (page !== undefined) return hubReference(`${page["name"]}@${page["revision"] ?? DEFAULT_REVISION}`);
   const at = text.indexOf("@");
   const repository = at < 0 ? text : text.slice(0, at);
   const revision = at < 0 ? DEFAULT_REVISION : text.slice(at + 1);
@@ -34,6 +39,9 @@ export function isSafePath(path: string): boolean {
     path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
   );
 }
+
+const PAGE =
+  /^(?:https?:\/\/)?(?:www\.)?(?:huggingface\.co|hf\.co)\/(?<name>[^/?#@]+\/[^/?#@]+?)(?:\/tree\/(?<revision>[^?#@]+?))?\/?$/;
 
 const MAX_REPOSITORY_LENGTH = 96;
 const MAX_PATH_LENGTH = 1024;

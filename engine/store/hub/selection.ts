@@ -4,7 +4,7 @@
  */
 
 import { EngineError } from "../../errors.js";
-import { ONNX_DTYPES, onnxFile, REQUIRED_TEXT_FILES, type OnnxDtype } from "../../folder/index.js";
+import { describeOtherLayout, ONNX_DTYPES, onnxFile, REQUIRED_TEXT_FILES, type OnnxDtype } from "../../folder/index.js";
 import { INDEX_FILE, SINGLE_FILE } from "../../formats/index.js";
 
 export type Weights =
@@ -64,6 +64,9 @@ export function unsuitable(repository: string, paths: ReadonlySet<string>, dtype
       "dtype",
     );
   }
+  const other = describeOtherLayout(paths);
+  if (other !== null && selectWeights(paths, null) === null)
+    return new EngineError("unsupported_model", `${repository} ${other}`);
   const more = weights.length > MAX_NAMED ? `, … (${weights.length} in all)` : "";
   const has = `${weights.slice(0, MAX_NAMED).join(", ")}${more}`;
   if (weights.length > 0 && weights.every((path) => path.includes("/"))) {
