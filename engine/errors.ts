@@ -113,6 +113,7 @@ export function described(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : `an array of ${value.length}`;
   if (value instanceof Map) return `a Map of ${value.size}`;
   if (typeof value === "object" && value !== null) return "an object";
+  if (value === undefined) return "nothing";
   return typeof value === "function" ? "a function" : String(value);
 }
 
@@ -123,6 +124,11 @@ export function quoted(text: string): string {
 
 export function shortened(text: string): string {
   return text.length <= LIMITS.maxQuotedChars ? text : `${text.slice(0, LIMITS.maxQuotedChars)}...`;
+}
+
+/** Returns the path of a field. A name that is long or no plain word is quoted and cut. */
+export function fieldPath(path: string, name: string): string {
+  return /^[\w-]{1,64}$/.test(name) ? `${path}.${name}` : `${path}[${quoted(name)}]`;
 }
 
 /** Returns the code of a file system error, such as EACCES; null for any other error. */

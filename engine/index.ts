@@ -22,7 +22,8 @@ export {
   type LoadModelOptions,
   type Model,
   type ModelInfo,
+  type PromptOptions,
 } from "./model/index.js";
-export type { Profile } from "./runner/index.js";
+export type { Profile, SpeculationMode } from "./runner/index.js";
 export type { GenerationOptions } from "./sampling/index.js";
 export type { ChatMessage, Role, TextPart } from "./template/index.js";

@@ -70,15 +70,21 @@ export const LIMITS = {
    * numbers and shapes, without the contents of tensors.
    */
   maxOnnxDecodedBytes: 32 << 20,
+  /** Variables that a request can give to the chat template. */
+  maxTemplateVariables: 64,
   /** Tokens up to which a prompt that does not fit is counted, or twice the context if that is more. */
   countedPromptTokens: 65_536,
   /** Tokens in one block of a prefill, and positions in one KV cache page. */
   promptBlockTokens: 64,
   /** Blocks of a prompt that ONNX Runtime runs together while no other request runs; it is faster with more rows. */
   maxPromptBlocks: 4,
+  /** Drafted tokens of a sequence that run with its last token; eight rows fill the kernels' widest tile. */
+  maxDraftTokens: 7,
+  /** Last tokens of a sequence that are searched for a draft: some 20 microseconds. */
+  maxDraftHistory: 16_384,
   /** Bytes of attention scores for which blocks still run together: f32 [heads, rows, positions]. */
   maxScoresBytes: 64 << 20,
-  /** The same for ONNX graphs of whole models: every block reads all weights, so longer blocks are faster. */
+  /** Tokens in one block of an ONNX graph of a whole model: every block reads all weights, so longer ones are faster. */
   graphBlockTokens: 128,
   /** Upper limit of `maxConcurrency`, the choices that decode at the same time; each has a row of logits. */
   maxRunningSequences: 128,
@@ -106,9 +112,8 @@ export const LIMITS = {
   maxThreads: 64,
   /** Token ids of a tokenizer, including unused ones: a pair of ids must fit a float64 exactly. */
   maxVocabSize: 2_097_152,
-  /** UTF-16 code units of a chat template, and of white space in a row in it: the parser is quadratic in those. */
+  /** UTF-16 code units of a chat template. */
   maxTemplateCharacters: 256 << 10,
-  maxTemplateBlank: 4096,
   /** Steps (see `Budget`) of a template: at least, and for each UTF-16 code unit of the messages. */
   minRenderSteps: 2_000_000,
   renderStepsPerCharacter: 16,
@@ -132,6 +137,15 @@ export const LIMITS = {
   /** UTF-16 code units of a token's text after the replacements of a decoder, and bytes of all tokens together. */
   maxTokenCharacters: 65_536,
   maxTokensBytes: 16 << 20,
+  /** Tokens that a tokenizer puts in front of a text. */
+  maxBeginTokens: 8,
+  /** UTF-16 code units of what a byte-pair encoding adds to characters, such as `</w>` at the end of a word. */
+  maxAffixCharacters: 64,
+  /** UTF-16 code units of all pieces of a Unigram vocabulary together. */
+  maxPiecesCharacters: 8 << 20,
+  /** Bytes of a character map of a normalizer, and of one replacement in it. */
+  maxCharacterMapBytes: 4 << 20,
+  maxCharacterReplacementBytes: 1024,
   /** UTF-16 code units of one added token, normalized, and of all together. */
   maxAddedTokenCharacters: 4096,
   maxAddedTokensCharacters: 1 << 20,

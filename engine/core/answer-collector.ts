@@ -23,7 +23,7 @@ export interface AnswerResult {
   readonly usage: Usage;
   readonly timings: Timings;
   /** Seed of the request, given or drawn. */
-  readonly seed: number;
+  readonly seed: number | bigint;
 }
 
 interface CollectedChoice {
@@ -60,7 +60,7 @@ export class AnswerCollector {
    * Returns the whole answer.
    * @param seed seed of the request, given or drawn
    */
-  result(seed: number): AnswerResult {
+  result(seed: number | bigint): AnswerResult {
     assert(this.#usage !== null && this.#timings !== null, "an answer was requested before its last delta");
     const choices = this.#choices.map(({ finishReason, ...rest }, index) => {
       assert(finishReason !== null, `choice ${index} has no finish reason`);

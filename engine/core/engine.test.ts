@@ -15,6 +15,8 @@ import {
   type EngineUnderTest,
   type LoadedProfile,
 } from "../../spec-tests/fixtures/scheduling-profiles.js";
+import { draftFrom } from "../../spec-tests/fixtures/drafts.js";
+import { randomSource } from "../../spec-tests/fixtures/random-model.js";
 import { InvalidLogitsError, KernelFailure } from "../../kernels/index.js";
 import { BrokenInvariant, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
@@ -22,8 +24,10 @@ import type { AnswerMask } from "../message/answer-mask.js";
 import { PLAIN, THINKING } from "../message/message-format.js";
 import { TextStream, type TextStreamOptions } from "../message/text-stream.js";
 import { generationConfig, type GenerationOptions } from "../sampling/generation-config.js";
+import { Sampler } from "../sampling/sampler.js";
 import { AnswerCollector } from "./answer-collector.js";
 import type { Engine, EngineRequest } from "./engine.js";
+import { KVCache } from "./kv-cache.js";
 import { LMHead } from "./lm-head.js";
 import { Scheduler } from "./scheduler.js";
 import type { OutputDelta } from "./sequence.js";
@@ -867,6 +871,179 @@ describe("a token mask that takes long", () => {
     expect(schedule).not.toHaveBeenCalled();
     await expect(choicesOf(failing)).rejects.toMatchObject({ code: "internal_error", message: "boom" });
     await deltas.return();
+  });
+});
+
+describe("drafts", () => {
+  /** Asks whose tokens depend on those before, with everything that an answer may have. */
+  const ASKS: readonly Ask[] = [
+    { maxTokens: 40, seed: 1 },
+    { maxTokens: 1, seed: 2 },
+    { maxTokens: 2, seed: 3 },
+    { n: 5, maxTokens: 25, seed: 4, temperature: 2 },
+    { maxTokens: 30, seed: 5, frequencyPenalty: 1.5, presencePenalty: 0.5, repetitionPenalty: 1.3 },
+    { maxTokens: 30, seed: 6, logprobs: true, topLogprobs: 3, topK: 5 },
+    { maxTokens: 60, seed: 7, logitBias: new Map([[END_TOKEN, 3]]) },
+    { maxTokens: 30, seed: 8, temperature: 0, prompt: [1, 2, 3, 4, 5, 6, 7, 8, 9] },
+  ];
+  const tokensOf = async (deltas: AsyncIterable<OutputDelta>): Promise<number[][]> => {
+    const answers: number[][] = [];
+    for await (const { choice, tokenIds } of deltas) (answers[choice] ??= []).push(...tokenIds);
+    return answers;
+  };
+
+  test.each([
+    ["all right", 0],
+    ["some wrong", 0.2],
+    ["mostly wrong", 0.8],
+  ])("%s, change no answer, and what they held is given back", async (_, wrong) => {
+    const expected = [];
+    const answers = [];
+    for (const ask of ASKS) {
+      expected.push(await alone(ask));
+      answers.push(...(await tokensOf(submit(create().engine, ask))));
+    }
+    const random = randomSource(3);
+    const counts = draftFrom(answers, { random, wrong });
+    for (let round = 0; round < 5; round++) {
+      const under = create({ slots: 1 + (round % 3), drafts: true, maxPages: 2000 });
+      const together = await Promise.all(ASKS.map((ask) => choicesOf(submit(under.engine, ask))));
+      expect(together).toEqual(expected);
+      await under.engine.idle();
+      expect(under.cache.numPagesUsed).toBe(0);
+      expect(under.cache.reserve(2000)).toBe(true);
+    }
+    expect(counts.numDrafted).toBeGreaterThan(200);
+  });
+
+  test("that are right take fewer passes, and no page is copied for wrong ones", async () => {
+    const ask: Ask = { maxTokens: 63 };
+    const answers = await tokensOf(submit(create().engine, ask));
+    // The drafts go on where the answer ends.
+    const longer = answers.map((tokenIds) => [...tokenIds, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const run = async (wrong: number): Promise<EngineUnderTest> => {
+      draftFrom(longer, { random: () => 0.999, wrong });
+      const under = create({ drafts: true });
+      expect(await tokensOf(submit(under.engine, ask))).toEqual(answers);
+      return under;
+    };
+    const right = await run(0);
+    // The first token is drawn from the prompt; then eight at a time. The last one never runs.
+    expect(right.tokens.calls.length).toBe(8);
+    const [last] = right.tokens.calls.at(-1)!;
+    expect(last!.start + last!.count).toBe(3 + 62);
+    const trades = vi.spyOn(KVCache.prototype, "tradePage");
+    const wrong = await run(1);
+    expect(wrong.tokens.calls.length).toBe(62);
+    // The first pass copies the prompt's last page, which the request shares with its choice.
+    expect(trades.mock.calls.length).toBeLessThanOrEqual(1);
+  });
+
+  test("run with real n-grams, once their passes were measured, and never beyond the tokens of an answer", async () => {
+    const under = create({ drafts: true });
+    // One letter for ever is drafted rightly after a few tokens.
+    const ask: Ask = { prompt: [65, 65, 65, 65], maxTokens: 50, temperature: 0, logitBias: LETTERS };
+    expect(await choicesOf(submit(under.engine, ask))).toEqual(await alone(ask));
+    const counts = under.tokens.calls.map(([pass]) => pass!.count);
+    expect(Math.max(...counts)).toBeGreaterThan(1);
+    expect(counts[0]).toBe(1);
+    const lastPosition = Math.max(...under.tokens.calls.map(([pass]) => pass!.start + pass!.count));
+    expect(lastPosition).toBe(4 + 50 - 1);
+  });
+
+  test("stop where the mask of the next token is not ready, and its answer is right", async () => {
+    const isEven = (tokenId: number): boolean => tokenId % 2 === 0;
+    const createMask = (): AnswerMask => {
+      let numAccepted = 0;
+      let numPolls = 0;
+      const allowed = new Uint32Array(Math.ceil(tokenizer.vocabSize / 32)).fill(0x5555_5555);
+      // Every fifth mask takes some turns.
+      const isReady = (): boolean => numAccepted % 5 !== 4 || numPolls > 3;
+      return anyToken({
+        allowed: () => {
+          if (!isReady()) throw new Error("a mask was asked for too early");
+          return numAccepted % 3 === 2 ? new Uint32Array(allowed.length).fill(-1) : allowed;
+        },
+        accept: () => {
+          numAccepted++;
+          numPolls = 0;
+        },
+        prepare: () => {
+          numPolls++;
+          return isReady();
+        },
+      });
+    };
+    const ask: Ask = { n: 2, maxTokens: 40 };
+    const expected = await tokensOf(submit(create().engine, ask, { createMask }));
+    expect(expected[0]!.some(isEven)).toBe(true);
+    const counts = draftFrom(expected, { random: randomSource(5), wrong: 0.1 });
+    const under = create({ drafts: true });
+    expect(await tokensOf(submit(under.engine, ask, { createMask }))).toEqual(expected);
+    expect(counts.numDrafted).toBeGreaterThan(20);
+    await expectNothingHeld(under);
+  });
+
+  test("do not end a request by a token that is never drawn", async () => {
+    const ask: Ask = { maxTokens: 12, logitBias: new Map([...UNENDED, [99, -100]]) };
+    const answers = await tokensOf(submit(create().engine, ask));
+    draftFrom(
+      answers.map((tokenIds) => tokenIds.map((tokenId, index) => (index % 4 === 3 ? 99 : tokenId))),
+      { random: () => 0.999, wrong: 0 },
+    );
+    const under = create({ drafts: true });
+    under.tokens.poison = 99;
+    expect(await tokensOf(submit(under.engine, ask))).toEqual(answers);
+    expect(under.tokens.calls.length).toBeGreaterThan(5);
+  });
+
+  test("stop for a reader that is behind, who gets the same answer", async () => {
+    const expected = await choicesOf(submit(create().engine, LARGE));
+    const answers = await tokensOf(submit(create().engine, LARGE));
+    const counts = draftFrom(answers, { random: randomSource(7), wrong: 0.1 });
+    const under = create({ slots: 3, drafts: true });
+    const collector = new AnswerCollector();
+    let numRead = 0;
+    for await (const delta of submit(under.engine, LARGE)) {
+      collector.add(delta);
+      if (numRead++ % 50 === 0) await settled(under);
+    }
+    expect(counts.numDrafted).toBeGreaterThan(50);
+    expect(collector.result(0).choices).toEqual(expected);
+  });
+
+  test("are not drawn from once the reader is behind", async () => {
+    const ask = { ...LARGE, maxTokens: 47 };
+    const answers = await tokensOf(submit(create().engine, ask));
+    const drawnUnread = async (draftLength: number): Promise<number> => {
+      if (draftLength > 0) draftFrom(answers, { random: () => draftLength / 8, wrong: 0 });
+      const under = create({ slots: 1, drafts: draftLength > 0 });
+      const accept = vi.spyOn(Sampler.prototype, "accept");
+      accept.mockClear();
+      const deltas = submit(under.engine, ask);
+      await settled(under);
+      const numDrawn = accept.mock.calls.length;
+      await deltas.return();
+      return numDrawn;
+    };
+    const plain = await drawnUnread(0);
+    expect(plain).toBeLessThan(8 * 47);
+    for (const length of [3, 4, 5, 6, 7]) expect(await drawnUnread(length)).toBe(plain);
+  });
+
+  test("of a request that leaves in the middle of them are dropped", async () => {
+    const ask: Ask = { maxTokens: 60, logitBias: LETTERS };
+    const counts = draftFrom([Array.from({ length: 60 }, () => 65)], { random: () => 0.999, wrong: 0 });
+    for (const numRead of [1, 2, 5, 9, 10]) {
+      const under = create({ drafts: true });
+      const controller = new AbortController();
+      const deltas = submit(under.engine, ask, { signal: controller.signal });
+      for (let read = 0; read < numRead; read++) await deltas.next();
+      controller.abort(new Error("enough"));
+      await expect(choicesOf(deltas)).rejects.toThrow("enough");
+      await expectNothingHeld(under);
+    }
+    expect(counts.numDrafted).toBeGreaterThan(5);
   });
 });
 

@@ -1,8 +1,9 @@
 /**
  * The token loop: schedule, run, project, sample, emit. One step computes blocks of one prompt and draws a token for
- * each sequence that has a place. A token mask may take many steps to compute: each step spends a bounded time on masks,
- * and a sequence whose mask is not ready gets no place. The sampler, the text stream and the scheduler handle everything
- * that depends on a token's meaning; a feature that would need an `if` in `#step` belongs in one of them.
+ * each sequence that has a place, or several if a draft of them is right. A token mask may take many steps to compute:
+ * each step spends a bounded time on masks, and a sequence whose mask is not ready gets no place. The sampler, the text
+ * stream and the scheduler handle everything that depends on a token's meaning; a feature that would need an `if` in
+ * `#step` belongs in one of them.
  *
  * A fault ends what it may have damaged:
  * - One request: any error of its sampler, token mask or text stream, their creation included, and of a forward pass
@@ -24,9 +25,11 @@ import { LIMITS } from "../limits.js";
 import { DeltaStream } from "./delta-stream.js";
 import type { KVCache } from "./kv-cache.js";
 import type { Head } from "./lm-head.js";
-import type { ModelRunner } from "../runner/index.js";
+import { type Draft, NgramDrafter } from "./ngram-drafter.js";
+import type { EachTokenRunner, ModelRunner } from "../runner/index.js";
 import { Sampler, type GenerationConfig } from "../sampling/index.js";
 import { type PromptBlocks, Scheduler } from "./scheduler.js";
+import { Speculation } from "./speculation.js";
 import type {
   FinishReason,
   Output,
@@ -45,10 +48,15 @@ export interface EngineParts {
   readonly promptRunner: ModelRunner;
   /** Runs the generated tokens of all running sequences together. */
   readonly tokenRunner: ModelRunner;
+  /** Runs them with drafts of the tokens that may follow; null if no tokens are drafted. */
+  readonly draftRunner: EachTokenRunner | null;
   /** Tokens per prompt block. */
   readonly blockSize: number;
   /** Blocks of a prompt that one pass may hold. */
   readonly maxBlocks: number;
+  /** Sequences that one step runs at most. */
+  readonly numPlaces: number;
+  /** Takes at least `numPlaces` rows. */
   readonly lmHead: Head;
   readonly cache: KVCache;
   readonly vocabulary: Vocabulary;
@@ -71,12 +79,21 @@ export interface EngineRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A sequence that has run, and what its next tokens are drawn from. */
+interface DrawRow {
+  readonly sequence: Sequence;
+  /** f32 [1 + draft.length, hidden_size]: the states after the last token and after each token of the draft. */
+  readonly hidden: Float32Array;
+  readonly draft: readonly number[];
+}
+
 /** Output of a sequence that a token has completed. */
 interface Progress extends Pick<TextDelta, "content" | "reasoning"> {
   /** Null if the sequence continues. */
   readonly finishReason: FinishReason | null;
 }
 
+const NO_DRAFT: Draft = { tokenIds: [], probabilities: [] };
 const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
 
 export class Engine {
@@ -93,20 +110,21 @@ export class Engine {
   readonly #unprepared = new Map<Request, Set<Sequence>>();
   /** Duration of the last forward pass for generated tokens. */
   #passMs = 0;
+  readonly #speculation = new Speculation();
 
   constructor(parts: EngineParts) {
     this.#parts = parts;
     this.#scheduler = new Scheduler(parts.cache, {
       blockSize: parts.blockSize,
       maxBlocks: parts.maxBlocks,
-      numPlaces: parts.lmHead.maxRows,
+      numPlaces: parts.numPlaces,
     });
     this.failed = new Promise((resolve) => (this.#announceFailure = resolve));
   }
 
   /**
    * Starts a request and yields its deltas as the choices grow, choices interleaved. Leaving the loop early or aborting
-   * the signal ends the request at the next token; after an abort the generator throws the signal's reason. A request
+   * the signal ends the request at the next step; after an abort the generator throws the signal's reason. A request
    * whose deltas are not read pauses, and fails with `reader_stalled` after a bounded time.
    * @throws EngineError immediately if the request can never run, or if the engine has failed
    */
@@ -163,7 +181,8 @@ export class Engine {
   }
 
   /**
-   * Runs one prompt block, or several, and draws one token for each sequence that has a place.
+   * Runs one prompt block, or several, and draws one token for each sequence that has a place, or several if a draft
+   * of them is right.
    * @returns false if nothing could run, because readers are behind
    */
   async #step(): Promise<boolean> {
@@ -187,10 +206,14 @@ export class Engine {
     const continuing = sequences.filter(({ outputIds }) => outputIds.length > 0);
     if (starting.length > 0) {
       // First tokens need no forward pass, and their readers do not wait for the pass of the others.
-      this.#draw(starting.map((sequence) => ({ sequence, hidden: promptStateOf(sequence) })));
+      this.#draw(
+        starting.map((sequence) => ({ sequence, hidden: promptStateOf(sequence), draft: [] })),
+        null,
+      );
       await nextTurn();
     }
-    this.#draw(await this.#decode(continuing));
+    const { rows, passMs } = await this.#decode(continuing, this.#draftsOf(continuing));
+    this.#draw(rows, passMs);
     return true;
   }
 
@@ -221,42 +244,91 @@ export class Engine {
     else sequences.add(sequence);
   }
 
-  /** Draws the next token of each sequence from its hidden state, and emits the text that it completes. */
-  #draw(rows: readonly { readonly sequence: Sequence; readonly hidden: Float32Array }[]): void {
+  /**
+   * Draws the next token of each sequence from its hidden state, then from the state of each drafted token as long as
+   * the draft is right, and emits the text that they complete.
+   * @param passMs duration of the pass that computed all states; null if there was no such pass
+   */
+  #draw(rows: readonly DrawRow[], passMs: number | null): void {
     if (rows.length === 0) return;
-    const logits = this.#parts.lmHead.project(rows.map(({ hidden }) => hidden));
-    for (const [index, { sequence }] of rows.entries()) {
-      const { request } = sequence;
-      const progress = this.#own(request, () => this.#accept(sequence, drawn(sequence, logits[index]!)));
-      if (progress === null) continue;
-      if (progress.finishReason !== null) this.#scheduler.finish(sequence);
-      if (progress.finishReason !== null || progress.content !== "" || progress.reasoning !== "")
-        this.#own(request, () => this.#emit(sequence, progress));
+    const startMs = performance.now();
+    const logits = this.#parts.lmHead.project(rows.flatMap(({ hidden, draft }) => statesOf(hidden, 1 + draft.length)));
+    if (passMs !== null) this.#speculation.record(logits.length, passMs + performance.now() - startMs);
+    let first = 0;
+    for (const { sequence, draft } of rows) {
+      this.#drawSequence(sequence, draft, logits.slice(first, first + 1 + draft.length));
+      first += 1 + draft.length;
     }
   }
 
-  /** Runs the last token of every sequence in one batch. The result lacks the sequences that failed. */
-  async #decode(sequences: readonly Sequence[]): Promise<{ sequence: Sequence; hidden: Float32Array }[]> {
-    const remaining = sequences.filter(({ request }) => !request.canceled);
-    if (remaining.length === 0) return [];
-    const passes = remaining.map(({ outputIds, table }) => ({ tokenIds: outputIds.slice(-1), table }));
+  /** @param logits for the next token, and for the one after each token of the draft */
+  #drawSequence(sequence: Sequence, draft: readonly number[], logits: readonly Address[]): void {
+    const { request, table, outputIds } = sequence;
+    for (const [index, row] of logits.entries()) {
+      const progress = this.#own(request, () => this.#accept(sequence, drawn(sequence, row)));
+      const hasEnded = progress !== null && progress.finishReason !== null;
+      if (progress !== null && !hasEnded && (progress.content !== "" || progress.reasoning !== ""))
+        this.#own(request, () => this.#emit(sequence, progress));
+      const isDrafted = index < draft.length && outputIds.at(-1) === draft[index];
+      const mayGoOn = !hasEnded && !request.canceled && !request.output.isBehind && this.#isReady(sequence);
+      if (isDrafted && mayGoOn) continue;
+      // The remaining positions hold drafted tokens that were not drawn.
+      if (index < draft.length) table.rewind(table.numPositions - (draft.length - index));
+      if (hasEnded) {
+        this.#scheduler.finish(sequence);
+        this.#own(request, () => this.#emit(sequence, progress));
+      }
+      return;
+    }
+  }
+
+  /** Returns for each sequence the drafted tokens that run with its last token. */
+  #draftsOf(sequences: readonly Sequence[]): (readonly number[])[] {
+    const { draftRunner, lmHead } = this.#parts;
+    if (draftRunner === null || sequences.length === 0) return sequences.map(() => []);
+    const drafts = sequences.map(({ drafter, outputIds, request }) => {
+      // The last token of an answer has no row, because nothing is drawn from it.
+      const maxTokens = Math.min(LIMITS.maxDraftTokens, request.maxTokens - outputIds.length - 1);
+      return drafter?.draft(maxTokens) ?? NO_DRAFT;
+    });
+    const lengths = this.#speculation.choose(drafts, lmHead.maxRows);
+    return drafts.map(({ tokenIds }, index) => tokenIds.slice(0, lengths[index]));
+  }
+
+  /**
+   * Runs the last token of every sequence and its draft in one batch. The result lacks the sequences that failed.
+   * @returns passMs: the duration, or null if the rows did not run together
+   */
+  async #decode(
+    sequences: readonly Sequence[],
+    drafts: readonly (readonly number[])[],
+  ): Promise<{ rows: DrawRow[]; passMs: number | null }> {
+    const running = sequences
+      .map((sequence, index) => ({ sequence, draft: drafts[index]! }))
+      .filter(({ sequence }) => !sequence.request.canceled);
+    if (running.length === 0) return { rows: [], passMs: null };
+    const passes = running.map(({ sequence: { outputIds, table }, draft }) => ({
+      tokenIds: [...outputIds.slice(-1), ...draft],
+      table,
+    }));
     const starts = passes.map(({ table }) => table.numPositions);
     const startMs = performance.now();
     try {
-      const hidden = await this.#parts.tokenRunner.forward(passes);
+      const { draftRunner, tokenRunner } = this.#parts;
+      const hidden = await (draftRunner?.forwardEach(passes) ?? tokenRunner.forward(passes));
       this.#passMs = performance.now() - startMs;
-      return remaining.map((sequence, index) => ({ sequence, hidden: hidden[index]! }));
+      return { rows: running.map((row, index) => ({ ...row, hidden: hidden[index]! })), passMs: this.#passMs };
     } catch (error) {
       if (damagesMemory(error)) throw error;
-      if (remaining.length === 1) {
-        this.#fail(remaining[0]!.request, error);
-        return [];
+      if (running.length === 1 && running[0]!.draft.length === 0) {
+        this.#fail(running[0]!.sequence.request, error);
+        return { rows: [], passMs: null };
       }
-      // The failing pass is unknown, so each pass runs again alone. Its result is the same as in the batch.
+      // The failing pass is unknown, so each token runs again alone. Its result is the same as in the batch.
       passes.forEach(({ table }, index) => table.rewind(starts[index]!));
-      const alone = [];
-      for (const sequence of remaining) alone.push(...(await this.#decode([sequence])));
-      return alone;
+      const rows = [];
+      for (const { sequence } of running) rows.push(...(await this.#decode([sequence], [[]])).rows);
+      return { rows, passMs: null };
     }
   }
 
@@ -284,6 +356,7 @@ export class Engine {
     const { request, text, mask, outputIds } = sequence;
     const { tokenId } = sampled;
     outputIds.push(tokenId);
+    sequence.drafter?.accept(tokenId);
     request.numCompletionTokens++;
     sequence.sampler.accept(tokenId);
     mask?.accept(tokenId);
@@ -389,7 +462,7 @@ export class Engine {
     maxTokens: number,
     output: Output,
   ): Request {
-    const { kernels, cache, lmHead, logprobsMode } = this.#parts;
+    const { kernels, cache, draftRunner, lmHead, logprobsMode } = this.#parts;
     const prompt: Prompt = { tokenIds: promptTokenIds, table: cache.createTable(), numCached: 0, lastHidden: null };
     let samplerOf: ((choice: number) => Sampler) | null = null;
     const request: Request = {
@@ -405,7 +478,8 @@ export class Engine {
         if (own === null) return null;
         // The pages are shared last, so that a choice that cannot be created holds none.
         const table = prompt.table.fork();
-        const sequence: Sequence = { request, choice, ...own.parts, table, outputIds: [], pending: [] };
+        const drafter = draftRunner === null ? null : new NgramDrafter(promptTokenIds);
+        const sequence: Sequence = { request, choice, ...own.parts, table, drafter, outputIds: [], pending: [] };
         if (!own.isReady) this.#awaitMask(sequence);
         return sequence;
       },
@@ -480,6 +554,12 @@ function isPrepared(mask: AnswerMask | null): boolean {
 /** Draws the next token of a sequence among those that its mask allows. */
 function drawn({ sampler, mask }: Sequence, logits: Address): SampledToken {
   return sampler.sample(logits, mask?.allowed() ?? null);
+}
+
+/** Divides the states of consecutive tokens. @param hidden f32 [count, hidden_size] */
+function statesOf(hidden: Float32Array, count: number): Float32Array[] {
+  const size = hidden.length / count;
+  return Array.from({ length: count }, (_, index) => hidden.subarray(index * size, (index + 1) * size));
 }
 
 /** Returns the hidden state from which the first token of a sequence is drawn. */

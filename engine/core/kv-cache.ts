@@ -167,6 +167,8 @@ export class PageTable implements KVTable {
   readonly #cache: KVCache;
   #pages: Page[] = [];
   #numPositions = 0;
+  /** Number of positions that other tables or the prefix cache may know. */
+  #numShared = 0;
 
   constructor(cache: KVCache) {
     this.#cache = cache;
@@ -185,6 +187,8 @@ export class PageTable implements KVTable {
     const table = new PageTable(this.#cache);
     table.#pages = [...this.#pages];
     table.#numPositions = this.#numPositions;
+    table.#numShared = this.#numPositions;
+    this.#numShared = this.#numPositions;
     for (const page of table.#pages) this.#cache.holdPage(page);
     return table;
   }
@@ -218,14 +222,20 @@ export class PageTable implements KVTable {
   /** Drops the positions from `numPositions` on. */
   rewind(numPositions: number): void {
     assert(numPositions <= this.#numPositions, "a table can only be rewound to a position it holds");
+    const { pageSize } = this.#cache.shape;
     const numPages = this.#cache.pagesFor(numPositions);
     while (this.#pages.length > numPages) this.#cache.releasePage(this.#pages.pop()!);
     this.#numPositions = numPositions;
+    const last = this.#pages.at(-1);
+    // Nobody else knows what is dropped, so the page can be filled again without a copy.
+    if (last !== undefined && numPositions > this.#numShared) last.numFilled = numPositions - (numPages - 1) * pageSize;
+    this.#numShared = Math.min(this.#numShared, numPositions);
   }
 
   /** Inserts the first positions into the prefix cache. They hold `tokenIds` and must all be computed. */
   insertPrefix(tokenIds: readonly number[]): void {
     assert(tokenIds.length <= this.#numPositions, "more tokens are inserted than the table holds");
+    this.#numShared = Math.max(this.#numShared, tokenIds.length);
     this.#replacePages(this.#cache.insert(tokenIds, this.#pages));
   }
 
@@ -239,6 +249,7 @@ export class PageTable implements KVTable {
     if (numGained <= 0) return 0;
     this.#replacePages(pages);
     this.#numPositions = numTokens;
+    this.#numShared = numTokens;
     return numGained;
   }
 

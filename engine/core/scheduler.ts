@@ -1,12 +1,12 @@
 /**
- * Decides what the next step runs: one block of one prompt, or several while no other request is admitted, and one token
- * of some running sequences.
+ * Decides what the next step runs: one block of one prompt, or several while no other request is admitted, and some
+ * running sequences.
  *
  * Requests are admitted in order of arrival, as soon as the pages that their prompt and one choice may need can be
  * reserved. They hold this reservation until their last choice has started, so a request that was admitted always
  * finishes. Further choices reserve pages only while no request waits for pages.
  *
- * Each step has a number of places, and each place draws a token for one sequence. Requests get places in turns: one
+ * Each step has a number of places, each for one sequence, which draws a token or, if a draft is right, several. Requests get places in turns: one
  * for each request, then a second one for each, until none is left. A sequence without a place pauses; it keeps its
  * pages and continues later. A request whose reader is behind gets no place, nor does a sequence that is not ready, and
  * such a request starts no further choice. Prompts take turns block by block. Before each turn, a prompt reuses what
@@ -37,7 +37,7 @@ export class Scheduler {
 
   /**
    * @param options.maxBlocks blocks of a prompt that one step runs at most
-   * @param options.numPlaces tokens that one step draws at most
+   * @param options.numPlaces sequences that one step runs at most
    */
   constructor(
     cache: KVCache,

@@ -6,6 +6,7 @@
 import type { AnswerMask, TextStream } from "../message/index.js";
 import type { SampledToken } from "../../kernels/index.js";
 import type { PageTable } from "./kv-cache.js";
+import type { NgramDrafter } from "./ngram-drafter.js";
 import type { GenerationConfig, Sampler } from "../sampling/index.js";
 
 export type FinishReason = "stop" | "length";
@@ -84,6 +85,8 @@ export interface Sequence {
   readonly text: TextStream;
   /** Null if the answer may be any text. */
   readonly mask: AnswerMask | null;
+  /** Null if no tokens are drafted. */
+  readonly drafter: NgramDrafter | null;
   readonly outputIds: number[];
   /** Tokens not emitted yet, because they completed no text. */
   pending: { tokenId: number; sampled: SampledToken }[];

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import type { MatrixFormat } from "../../kernels/index.js";
+import type { Profile } from "../runner/index.js";
 import { randomModel } from "../../spec-tests/fixtures/random-model.js";
 import { DivergenceMeter } from "./divergence.js";
 import { loadModel } from "../model/model.js";
@@ -46,7 +47,7 @@ test("compares fast with exact like blocks of the prompt runner with single toke
       const [exact, fast] = [cache.createTable(), cache.createTable()];
       const blocks: number[] = [];
       for (let at = 0; at < window.length; at += 64)
-        blocks.push(...(await prompts.forwardEach({ tokenIds: window.slice(at, at + 64), table: fast })));
+        blocks.push(...(await prompts.forwardEach([{ tokenIds: window.slice(at, at + 64), table: fast }]))[0]!);
       for (const [position, tokenId] of window.entries()) {
         const [hidden] = await runner.forward([{ tokenIds: [tokenId], table: exact }]);
         const other = Float32Array.from(blocks.slice(position * 48, (position + 1) * 48));
@@ -73,6 +74,17 @@ test("reports no divergence of a model from itself; 8 bits and 32 bits diverge, 
   expect(divergence.klDivergence).toBeLessThan(0.1);
   expect(back.klDivergence).not.toBe(divergence.klDivergence);
   expect(back.perplexity).toEqual({ reference: divergence.perplexity.other, other: divergence.perplexity.reference });
+});
+
+test.each<Profile>(["exact", "fast"])("%s: bfloat16 keys and values diverge less than 8-bit ones", async (profile) => {
+  const reference = { pack: packs.f32, profile };
+  const [same, bf16, q8] = await Promise.all(
+    (["f32", "bf16", "q8"] as const).map((kvCache) => evaluate(reference, { ...reference, kvCache }, TEXTS, 1)),
+  );
+  expect(same!.klDivergence).toBe(0);
+  expect(bf16!.klDivergence).toBeGreaterThan(0);
+  expect(q8!.klDivergence).toBeGreaterThan(bf16!.klDivergence);
+  expect(q8!.klDivergence).toBeLessThan(1e-2);
 });
 
 test("refuses texts with fewer than two tokens, and unknown tokens", async () => {

@@ -1,10 +1,10 @@
 /**
- * Measures the divergence between two ways of running a model: two profiles, or two formats of the weights. Both read
- * the same token ids in windows of the context, and their predictions are compared at every position (divergence.ts).
+ * Measures the divergence between two ways of running a model: two profiles, or two formats of the weights or of the KV
+ * cache. Both read the same token ids in windows of the context, and their predictions are compared at every position (divergence.ts).
  * Only the hidden states of one window and a few rows of logits are in memory at a time.
  */
 
-import type { Kernels } from "../../kernels/index.js";
+import type { Kernels, KVFormat } from "../../kernels/index.js";
 import { KVCache, LMHead } from "../core/index.js";
 import { assert, EngineError } from "../errors.js";
 import type { ModelPack } from "../folder/index.js";
@@ -17,6 +17,8 @@ import { DivergenceMeter, type Divergence } from "./divergence.js";
 export interface EvaluatedModel {
   readonly pack: ModelPack;
   readonly profile: Profile;
+  /** Format of keys and values, f32 if absent. */
+  readonly kvCache?: KVFormat;
 }
 
 /** Maximum positions of a window; the context length if that is smaller. */
@@ -44,15 +46,14 @@ export async function evaluate(
     );
   }
   // Two profiles of one pack share its weights.
-  const packs = new Map<ModelPack, Set<Profile>>();
-  for (const { pack, profile } of [reference, other]) packs.set(pack, (packs.get(pack) ?? new Set()).add(profile));
-  const open = new Map<ModelPack, OpenPack>();
+  const areShared = reference.pack === other.pack && (reference.kvCache ?? "f32") === (other.kvCache ?? "f32");
+  const groups = areShared ? [[reference, other]] : [[reference], [other]];
+  const open: OpenPack[] = [];
   try {
-    for (const [pack, profiles] of packs) open.set(pack, await OpenPack.open(pack, profiles, numThreads));
-    const [one, two] = [reference, other].map(({ pack, profile }) => open.get(pack)!.reader(profile));
-    return await compare(one!, two!, texts);
+    for (const models of groups) open.push(await OpenPack.open(models, numThreads));
+    return await compare(open[0]!.reader(reference.profile), open.at(-1)!.reader(other.profile), texts);
   } finally {
-    for (const pack of open.values()) await pack.close();
+    for (const pack of open) await pack.close();
   }
 }
 
@@ -96,7 +97,7 @@ const OPENINGS = [
 
 /** Returns the token that begins a text as raw text, in which special tokens are recognized. */
 function startOfText({ tokenizer, folder }: Model): string {
-  if (tokenizer.beginTokenId !== null) return "";
+  if (tokenizer.beginTokenIds.length > 0) return "";
   return (
     tokenizer.addedTokens.find(({ id }) => id === (tokenizer.startOfTextId ?? folder.endTokenIds[0]))?.content ?? "\n"
   );
@@ -156,11 +157,13 @@ class OpenPack {
     this.#hiddenSize = pack.config.hiddenSize;
   }
 
-  static async open(pack: ModelPack, profiles: ReadonlySet<Profile>, numThreads: number): Promise<OpenPack> {
+  /** @param models the same pack with the same format of keys and values, in one profile or two */
+  static async open(models: readonly EvaluatedModel[], numThreads: number): Promise<OpenPack> {
+    const { pack, kvCache = "f32" } = models[0]!;
+    const profile = models.some((model) => model.profile === "fast") ? "fast" : "exact";
     const kernels = await openKernels(numThreads);
     try {
-      const profile = profiles.has("fast") ? "fast" : "exact";
-      return new OpenPack(pack, kernels, await openPackRunners(pack, kernels, { profile, kvCache: "f32", numThreads }));
+      return new OpenPack(pack, kernels, await openPackRunners(pack, kernels, { profile, kvCache, numThreads }));
     } catch (error) {
       await kernels.close();
       throw error;
@@ -192,7 +195,8 @@ class OpenPack {
     const hidden = new Float32Array(window.length * this.#hiddenSize);
     for (let start = 0; start < window.length; start += pageSize) {
       const tokenIds = window.slice(start, start + pageSize);
-      hidden.set(await runner.forwardEach({ tokenIds, table }), start * this.#hiddenSize);
+      const [block] = await runner.forwardEach([{ tokenIds, table }]);
+      hidden.set(block!, start * this.#hiddenSize);
     }
     assert(table.numPositions === window.length, "a window was not read to its end");
     table.release();

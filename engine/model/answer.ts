@@ -4,7 +4,7 @@ import { AnswerCollector, type AnswerResult, type OutputDelta } from "../core/in
 
 /**
  * Answer to one request. It can be read once: by `for await`, `result()` or `text()`. Leaving a `for await` loop early
- * ends the request at the next token.
+ * ends the request at the next step.
  *
  * Generation starts at once and does not wait for a reader, up to a bound: when 256 KiB of the answer wait unread, the
  * request pauses. It continues when half of them have been read. If that takes longer than a minute, the request ends,
@@ -12,15 +12,21 @@ import { AnswerCollector, type AnswerResult, type OutputDelta } from "../core/in
  */
 export class Answer implements AsyncIterable<OutputDelta> {
   /** Seed of the request, given or drawn. */
-  readonly seed: number;
+  readonly seed: number | bigint;
+  /** Date that the chat template got, given or today's in UTC; null for raw text. */
+  readonly date: string | null;
   /** Ids of the prompt tokens that the model reads. */
   readonly promptTokenIds: readonly number[];
   #deltas: AsyncGenerator<OutputDelta, void, void> | null;
 
   /** @internal */
-  constructor(deltas: AsyncGenerator<OutputDelta, void, void>, seed: number, promptTokenIds: readonly number[]) {
+  constructor(
+    deltas: AsyncGenerator<OutputDelta, void, void>,
+    { seed, date, promptTokenIds }: Pick<Answer, "seed" | "date" | "promptTokenIds">,
+  ) {
     this.#deltas = deltas;
     this.seed = seed;
+    this.date = date;
     this.promptTokenIds = promptTokenIds;
   }
 

@@ -1,5 +1,6 @@
 /** Public interface of a loaded model. */
 
+export { checkDate, dateOf } from "../template/index.js";
 export { Answer } from "./answer.js";
 export { inspectModel, type ModelDescription, type ModelSizes } from "./inspect.js";
 export { prepare, type LoadModelOptions } from "./load-options.js";
@@ -14,5 +15,6 @@ export {
   type ModelTexts,
   type PreparedRequest,
   type PreparerSource,
+  type PromptOptions,
   type RequestOptions,
 } from "./preparer.js";

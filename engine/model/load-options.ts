@@ -8,7 +8,7 @@ import type { ModelConfig } from "../architecture/index.js";
 import { ONNX_DTYPES, type OnnxDtype, type RunnableModel } from "../folder/index.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
-import { onnxRuntimeProblem, type Profile } from "../runner/index.js";
+import { onnxRuntimeProblem, type Profile, type SpeculationMode } from "../runner/index.js";
 import { prepareModel } from "../store/index.js";
 import { checkMemory } from "./memory.js";
 
@@ -42,8 +42,16 @@ export interface LoadModelOptions {
    * `processed` then means after the penalties. The drawn tokens are the same with both.
    */
   readonly logprobsMode?: LogprobsMode;
-  /** Format of keys and values; `f32` by default. `q8` takes little more than a quarter of the memory; `exact` only. */
+  /**
+   * Format of keys and values; `f32` by default. `bf16` takes half the memory, `q8` little more than a quarter. In the
+   * profile `fast`, a run of a prompt holds one block with both, not several. A folder of ONNX files accepts `f32` only.
+   */
   readonly kvCache?: KVFormat;
+  /**
+   * `ngram`, the default except for ONNX folders, drafts the next tokens from what followed the last ones before, and
+   * runs several at once where that has been faster; answers do not change. `off` runs one token at a time.
+   */
+  readonly speculate?: SpeculationMode;
   /** Bytes for keys and values; LIMITS.maxKVCacheBytes by default, and never more than the weights leave of 4 GiB. */
   readonly kvCacheBytes?: number;
   /**
@@ -69,6 +77,8 @@ export interface CheckedOptions {
   readonly logprobsMode: LogprobsMode;
   readonly kvCache: KVFormat;
   readonly kvCacheBytes: number;
+  /** Undefined if not given: it then depends on the model. */
+  readonly speculate: SpeculationMode | undefined;
 }
 
 /** Checked options in which `auto` has been replaced by a profile. */
@@ -88,28 +98,24 @@ export function checkedOptions(options: LoadModelOptions): CheckedOptions {
   for (const [name, value] of Object.entries(options)) {
     if (value !== undefined) CHECKS[name as keyof LoadModelOptions](value, name);
   }
-  const { profile = "auto", kvCache = "f32" } = options;
-  if (profile === "fast" && kvCache !== "f32") {
-    const reason = "in the profile fast, ONNX Runtime computes prompts and reads keys and values as f32";
-    throw new EngineError("unsupported_value", `8-bit keys and values need the profile exact: ${reason}.`, "kvCache");
-  }
   return {
-    profile,
+    profile: options.profile ?? "auto",
     numThreads: options.numThreads ?? Math.min(availableParallelism(), LIMITS.maxThreads),
     maxConcurrency: options.maxConcurrency ?? LIMITS.runningSequencesDefault,
     logprobsMode: options.logprobsMode ?? "raw",
-    kvCache,
+    kvCache: options.kvCache ?? "f32",
     kvCacheBytes: options.kvCacheBytes ?? LIMITS.maxKVCacheBytes,
+    speculate: options.speculate,
   };
 }
 
 /** Returns the profile in which a model runs, before its folder is known. */
 async function profileFor(
-  { profile, kvCache }: CheckedOptions,
+  { profile }: CheckedOptions,
   model: { readonly isEmbedded: boolean; readonly onNotice?: ((message: string) => void) | undefined },
 ): Promise<Profile> {
   if (profile !== "auto") return profile;
-  if (model.isEmbedded || kvCache !== "f32") return "exact";
+  if (model.isEmbedded) return "exact";
   const problem = await onnxRuntimeProblem();
   if (problem === null) return "fast";
   if (problem.isInstalled) model.onNotice?.(`${problem.message}. Prompts are computed by the kernels (profile exact).`);
@@ -135,6 +141,9 @@ export async function prepare(options: LoadModelOptions): Promise<PreparedModel>
   const hub = { dtype, offline, signal, onDownload, onNotice };
   const folder = await prepareModel({ model, format: quant, onConfig, onProgress, ...hub });
   signal?.throwIfAborted();
+  const beyond = folder.endTokenIds.filter((tokenId) => tokenId >= folder.vocabSize);
+  if (beyond.length > 0)
+    onNotice?.(`The model's files name end tokens beyond its ${folder.vocabSize} tokens: ${beyond.join(", ")}`);
   // A folder of ONNX files runs only in ONNX Runtime, so `auto` means `fast` for it, even if a pack would run `exact`.
   const isGraph = folder.kind === "onnx" && checked.profile === "auto";
   return { folder, options: { ...checked, profile: isGraph ? "fast" : profile } };
@@ -152,8 +161,9 @@ const CHECKS: Readonly<Record<keyof LoadModelOptions, Check>> = {
   numThreads: count(LIMITS.maxThreads),
   maxConcurrency: count(LIMITS.maxRunningSequences),
   logprobsMode: oneOf(["raw", "processed"] satisfies LogprobsMode[]),
-  kvCache: oneOf(["f32", "q8"] satisfies KVFormat[]),
+  kvCache: oneOf(["f32", "bf16", "q8"] satisfies KVFormat[]),
   kvCacheBytes: count(Number.MAX_SAFE_INTEGER),
+  speculate: oneOf(["off", "ngram"] satisfies SpeculationMode[]),
   offline: (value, name) => {
     if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
   },

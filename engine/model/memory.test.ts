@@ -60,9 +60,10 @@ describe("an estimate", () => {
     const all = estimateMemory(SMALL, OPTIONS);
     expect(estimateMemory(SMALL, { ...OPTIONS, profile: "exact" })).toMatchObject({ body: 0, copies: 0 });
     expect(estimateMemory(SMALL, { ...OPTIONS, format: "q4" }).weights).toBeLessThan(0.55 * all.weights);
-    expect(estimateMemory(SMALL, { ...OPTIONS, profile: "exact", kvCache: "q8" }).keysAndValues).toBeLessThan(
-      0.27 * all.keysAndValues,
-    );
+    expect(estimateMemory(SMALL, { ...OPTIONS, kvCache: "bf16" }).keysAndValues).toBe(all.keysAndValues / 2);
+    expect(estimateMemory(SMALL, { ...OPTIONS, kvCache: "q8" }).keysAndValues).toBeLessThan(0.27 * all.keysAndValues);
+    // ONNX Runtime computes with f32.
+    expect(estimateMemory(SMALL, { ...OPTIONS, kvCache: "bf16" }).copies).toBe(all.copies);
     expect(estimateMemory(SMALL, { ...OPTIONS, kvCacheBytes: 100 * MiB }).keysAndValues).toBe(100 * MiB);
   });
 
@@ -101,8 +102,10 @@ describe("a model is refused", () => {
 
   it.each([
     [2000, "profile exact ("],
-    [1300, "profile exact kvCache q8 ("],
-    [950, "quant q4 profile exact kvCache q8 ("],
+    [1300, "profile exact kvCache bf16 ("],
+    [1000, "profile exact kvCache q8 ("],
+    [950, "quant q4 profile exact kvCache bf16 ("],
+    [800, "quant q4 profile exact kvCache q8 ("],
   ])("with a suggestion of the least lossy options that fit into %d MiB", (mebibytes, flags) => {
     expect(refusal(SMALL, OPTIONS, true, mebibytes * MiB)).toContain(`Options that fit: ${flags}`);
   });

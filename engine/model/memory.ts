@@ -44,7 +44,9 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
     parts.map(({ kind, rows, cols }) => aligned(kind === "vector" ? rows * 4 : packedByteLength(format, rows, cols))),
   );
   const rowLength = 4 * hiddenSize + (numHeads + 2 * numKvHeads) * headDim + 3 * intermediateSize;
-  const scratch = 4 * (LIMITS.promptBlockTokens * rowLength + (maxConcurrency + 4) * vocabSize);
+  // At most: without drafts there are fewer.
+  const numLogitRows = Math.max(maxConcurrency, 1 + LIMITS.maxDraftTokens);
+  const scratch = 4 * (LIMITS.promptBlockTokens * rowLength + (numLogitRows + 4) * vocabSize);
   const page = pageByteLength(config, kvCache);
   const keysAndValues = Math.min(
     Math.ceil(contextLength / LIMITS.promptBlockTokens) * page,
@@ -55,10 +57,12 @@ export function estimateMemory(config: ModelConfig, options: MemoryOptions): Mem
     parts.map(({ kind, name, rows, cols }) => (kind === "matrix" && name.startsWith("layers.") ? rows * cols : 0)),
   );
   const body = profile === "exact" ? 0 : Math.ceil(inLayers * (format === "f32" ? 4 : INTEGER_BODY_BYTES));
-  // Keys and values that the body appends to, whose heads are padded, as many of a prompt before, and the scores.
-  const numPositions = LIMITS.promptBlockTokens * Math.ceil(keysAndValues / page);
+  // Keys and values that the body appends to, in f32 and with padded heads, as many of a prompt before, and the scores.
+  const numPages = keysAndValues / page;
+  const staged = 2 * numPages * pageByteLength({ ...config, headDim: paddedHeadDim(config) }, "f32");
+  const numPositions = LIMITS.promptBlockTokens * Math.ceil(numPages);
   const scores = Math.max(LIMITS.maxScoresBytes, 4 * numHeads * LIMITS.promptBlockTokens * numPositions);
-  const copies = profile === "exact" ? 0 : (2 * keysAndValues * paddedHeadDim(config)) / headDim + scores;
+  const copies = profile === "exact" ? 0 : staged + scores;
   const program = PROGRAM_BYTES + vocabSize * TOKEN_BYTES + (profile === "exact" ? 0 : ONNX_RUNTIME_BYTES);
   return {
     weights,
@@ -152,10 +156,14 @@ function alternatives(options: MemoryOptions, canConvert: boolean): Partial<Memo
   const formats: Partial<MemoryOptions>[] = [{}];
   if (canConvert && options.format === "f32") formats.push({ format: "q8" });
   if (canConvert && options.format !== "q4") formats.push({ format: "q4" });
+  const caches: Partial<MemoryOptions>[] = [{}];
+  if (options.kvCache === "f32") caches.push({ kvCache: "bf16" });
+  if (options.kvCache !== "q8") caches.push({ kvCache: "q8" });
   const profiles: Partial<MemoryOptions>[] = [{}];
   if (options.profile === "fast") profiles.push({ profile: "exact" });
-  if (options.kvCache === "f32") profiles.push({ profile: "exact", kvCache: "q8" });
-  return formats.flatMap((format) => profiles.map((profile) => ({ ...profile, ...format })));
+  return formats.flatMap((format) =>
+    caches.flatMap((cache) => profiles.map((profile) => ({ ...format, ...profile, ...cache }))),
+  );
 }
 
 function optionsOf({ format, profile, kvCache }: Partial<MemoryOptions>, name: Naming): string {
@@ -167,7 +175,10 @@ function optionsOf({ format, profile, kvCache }: Partial<MemoryOptions>, name: N
   return given.filter((option) => option !== null).join(" ");
 }
 
-function pageByteLength({ numLayers, numKvHeads, headDim }: ModelConfig, kvFormat: KVFormat): number {
+function pageByteLength(
+  { numLayers, numKvHeads, headDim }: Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim">,
+  kvFormat: KVFormat,
+): number {
   return kvPageByteLength({ numLayers, numKvHeads, headDim, pageSize: LIMITS.promptBlockTokens, kvFormat });
 }
 

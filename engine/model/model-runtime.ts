@@ -4,9 +4,9 @@ import type { Kernels, KVFormat, LogprobsMode, MatrixFormat } from "../../kernel
 import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
 import { EngineError } from "../errors.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
-import { LoadedGrammars } from "../grammar/index.js";
+import { LoadedGrammars, type Grammar } from "../grammar/index.js";
 import { LIMITS } from "../limits.js";
-import { AnswerMask, AnswerVocabulary, markupOf, TextStream } from "../message/index.js";
+import { AnswerMask, AnswerVocabulary, markupOf, TextStream, type MessageFormat } from "../message/index.js";
 import { openKernels, openRunners, type ModelRunner, type ModelRunners, type Profile } from "../runner/index.js";
 import { readTokens, Vocabulary } from "../text/index.js";
 import { Answer } from "./answer.js";
@@ -44,7 +44,9 @@ export class ModelRuntime {
   readonly #kernels: Kernels;
   readonly #runners: ReadonlySet<ModelRunner>;
   readonly #grammars = new LoadedGrammars(LIMITS.maxLoadedGrammarBytes);
-  readonly #answerVocabulary: AnswerVocabulary;
+  readonly #endTokenIds: readonly number[];
+  readonly #messageFormat: MessageFormat;
+  #answerVocabulary: AnswerVocabulary | null = null;
   #closing: Promise<void> | null = null;
 
   private constructor(
@@ -72,26 +74,24 @@ export class ModelRuntime {
       maxConcurrency,
       logprobsMode,
     };
-    // Built with the model, because it would delay the tokens of other requests: a large one takes some 100 ms.
-    const tokens = Array.from({ length: this.info.vocabSize }, (_, tokenId) => parts.vocabulary.tokenBytes(tokenId));
-    this.#answerVocabulary = new AnswerVocabulary(tokens, folder.endTokenIds, folder.messageFormat);
+    this.#endTokenIds = folder.endTokenIds;
+    this.#messageFormat = folder.messageFormat;
   }
 
   /**
-   * @param vocabulary the tokens of the model, if they have been read before
+   * @param readVocabulary called while the weights are read
    * @throws EngineError for a model that cannot be used or does not fit into memory
    */
   static async open(
     folder: RunnableModel,
     options: EngineOptions,
-    vocabulary: Vocabulary = new Vocabulary(
-      readTokens(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat)),
-    ),
+    readVocabulary: () => Vocabulary = () =>
+      new Vocabulary(readTokens(folder.tokenizerJson, folder.tokenizerConfig, markupOf(folder.messageFormat))),
   ): Promise<ModelRuntime> {
     if (folder.kind === "pack") checkMemory(folder.config, { ...options, format: folder.manifest.format }, false);
     const kernels = await openKernels(options.numThreads);
     try {
-      return await ModelRuntime.#assemble(folder, vocabulary, options, kernels);
+      return await ModelRuntime.#assemble(folder, readVocabulary, options, kernels);
     } catch (error) {
       await kernels.close();
       throw error;
@@ -100,14 +100,17 @@ export class ModelRuntime {
 
   static async #assemble(
     folder: RunnableModel,
-    vocabulary: Vocabulary,
+    readVocabulary: () => Vocabulary,
     options: EngineOptions,
     kernels: Kernels,
   ): Promise<ModelRuntime> {
-    const runners = await openRunners(folder, kernels, options);
-    const { promptRunner, tokenRunner, lmHead } = runners;
+    let vocabulary!: Vocabulary;
+    const runners = await openRunners(folder, kernels, options, () => {
+      vocabulary = readVocabulary();
+    });
+    const { promptRunner, tokenRunner, draftRunner, lmHead } = runners;
     const head = {
-      maxRows: options.maxConcurrency,
+      maxRows: Math.max(options.maxConcurrency, draftRunner === null ? 1 : 1 + LIMITS.maxDraftTokens),
       vocabSize: Math.min(vocabulary.vocabSize, lmHead?.rows ?? folder.vocabSize),
       hasToken: (tokenId: number) => vocabulary.hasToken(tokenId),
     };
@@ -115,8 +118,10 @@ export class ModelRuntime {
       kernels,
       promptRunner,
       tokenRunner,
+      draftRunner,
       blockSize: runners.blockSize,
       maxBlocks: runners.maxBlocks,
+      numPlaces: options.maxConcurrency,
       lmHead: lmHead === null ? new GraphLogits(kernels, head) : new LMHead(kernels, lmHead, head),
       cache: createCache(kernels, runners, options),
       vocabulary,
@@ -137,6 +142,19 @@ export class ModelRuntime {
     return this.#kernels.variant;
   }
 
+  /**
+   * Builds the tables for token masks, which takes some 100 ms for a large vocabulary. Otherwise the first request with
+   * a response format builds them, and delays the tokens of all requests.
+   */
+  prepareMasks(): AnswerVocabulary {
+    if (this.#answerVocabulary === null) {
+      const { vocabSize } = this.info;
+      const tokens = Array.from({ length: vocabSize }, (_, tokenId) => this.#vocabulary.tokenBytes(tokenId));
+      this.#answerVocabulary = new AnswerVocabulary(tokens, this.#endTokenIds, this.#messageFormat);
+    }
+    return this.#answerVocabulary;
+  }
+
   /** @throws EngineError model_closed */
   checkOpen(): void {
     if (this.#closing !== null) throw new EngineError("model_closed", "The model is closed.");
@@ -148,7 +166,7 @@ export class ModelRuntime {
    */
   submit(request: PreparedRequest, signal: AbortSignal | undefined): Answer {
     this.checkOpen();
-    const { promptTokenIds, promptParam, config, format, insideReasoning } = request;
+    const { promptTokenIds, promptParam, date, config, format, insideReasoning } = request;
     const { separateReasoning, stop, includeStop } = config;
     const text = {
       vocabulary: this.#vocabulary,
@@ -166,9 +184,14 @@ export class ModelRuntime {
       config,
       signal,
       createText: () => new TextStream(text),
-      createMask: grammar === null ? undefined : () => new AnswerMask(grammar, this.#answerVocabulary, insideReasoning),
+      createMask: grammar === null ? undefined : this.#maskCreator(grammar, insideReasoning),
     });
-    return new Answer(deltas, config.seed, promptTokenIds);
+    return new Answer(deltas, { seed: config.seed, date, promptTokenIds });
+  }
+
+  #maskCreator(grammar: Grammar, insideReasoning: boolean): () => AnswerMask {
+    const vocabulary = this.prepareMasks();
+    return () => new AnswerMask(grammar, vocabulary, insideReasoning);
   }
 
   /** Waits for running requests, then frees the model. New requests are refused from now on. */

@@ -15,8 +15,12 @@ import type { Answer } from "./answer.js";
 import { loadModel, Model } from "./model.js";
 import type { RequestOptions } from "./preparer.js";
 import { checkedOptions, type LoadModelOptions } from "./load-options.js";
+import type { KVFormat } from "../../kernels/index.js";
+import type { Profile } from "../runner/index.js";
+import { WasmRunner } from "../runner/wasm-runner.js";
 import { openPack } from "../folder/pack.js";
 import { AnswerCollector } from "../core/answer-collector.js";
+import { Speculation } from "../core/speculation.js";
 import { convert } from "../store/convert.js";
 
 afterEach(() => vi.restoreAllMocks());
@@ -63,16 +67,43 @@ describe("profile", () => {
   const profileOf = (options: LoadModelOptions): Promise<string> =>
     withModel(options, async ({ info }) => info.profile);
 
-  test("is exact for the embedded model and 8-bit keys and values, else fast if ONNX Runtime loads", async () => {
+  test("is exact for the embedded model, else fast if ONNX Runtime loads", async () => {
     const scratch = await mkdtemp(join(tmpdir(), "profile-"));
     const pack = join(scratch, "pack");
     await convert(await randomModel(join(scratch, "model")), pack, { quant: "q8" });
     expect(await profileOf({})).toBe("exact");
     expect(await profileOf({ profile: "fast" })).toBe("fast");
     expect(await profileOf({ model: pack })).toBe("fast");
-    expect(await profileOf({ model: pack, profile: "auto", kvCache: "q8" })).toBe("exact");
+    expect(await profileOf({ model: pack, profile: "auto", kvCache: "q8" })).toBe("fast");
     expect(await profileOf({ model: pack, profile: "exact" })).toBe("exact");
     await rm(scratch, { recursive: true });
+  });
+
+  test("does not depend on drafts", async () => {
+    const ask = { prompt: "one two three four. one two three four. one two", maxTokens: 60, n: 3, seed: 7 };
+    const answers: object[] = [];
+    const forwardEach = vi.spyOn(WasmRunner.prototype, "forwardEach");
+    // All drafts run, whatever time passes take: a busy machine would choose fewer, or none.
+    vi.spyOn(Speculation.prototype, "choose").mockImplementation((drafts, maxRows) => {
+      let numLeft = maxRows - drafts.length;
+      return drafts.map(({ tokenIds }) => {
+        const length = Math.min(numLeft, tokenIds.length);
+        numLeft -= length;
+        return length;
+      });
+    });
+    for (const speculate of ["off", "ngram"] as const) {
+      await withModel({ speculate }, async (model) => {
+        for (const temperature of [0, 0.5])
+          answers.push((await model.generate({ ...ask, temperature, logprobs: true }).result()).choices);
+        // One token for ever is drafted rightly.
+        answers.push((await model.generate({ ...ask, n: 1, logitBias: new Map([[65, 100]]) }).result()).choices);
+      });
+    }
+    expect(answers.slice(3)).toEqual(answers.slice(0, 3));
+    const numRows = forwardEach.mock.calls.map(([passes]) => passes.flatMap(({ tokenIds }) => tokenIds).length);
+    expect(Math.max(...numRows)).toBeGreaterThan(3);
+    forwardEach.mockRestore();
   });
 
   test("is reported by the model together with its other options", async () => {
@@ -201,11 +232,11 @@ describe("refuses before it loads anything", () => {
     ],
     [
       { kvCache: "q4" as "q8" },
-      { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or q8. Given: "q4"' },
+      { code: "unsupported_value", param: "kvCache", message: 'kvCache must be f32 or bf16 or q8. Given: "q4"' },
     ],
     [
-      { profile: "fast", kvCache: "q8" },
-      { code: "unsupported_value", param: "kvCache", message: expect.stringMatching(/need the profile exact/) },
+      { speculate: "on" as "ngram" },
+      { code: "unsupported_value", param: "speculate", message: 'speculate must be off or ngram. Given: "on"' },
     ],
     [
       { threads: 1 } as object,
@@ -409,14 +440,14 @@ describe("memory", () => {
     await model.close();
   });
 
-  test("8-bit keys and values take a third: 12 bytes per head and a scale of 4 bytes, not 48 bytes", async () => {
-    const model = await loadModel({
-      model: pack,
-      profile: "exact",
-      kvCache: "q8",
-      kvCacheBytes: Math.floor(3.9 * bytesPerPage),
-    });
-    expect(numPagesOf(model)).toBe(11);
+  test.each<[string, Profile, KVFormat, number]>([
+    ["bfloat16 keys and values take a half", "exact", "bf16", 7],
+    ["bfloat16 keys and values take a half", "fast", "bf16", 7],
+    ["8-bit keys and values take a third: 12 bytes per head and a scale of 4, not 48 bytes", "exact", "q8", 11],
+    ["8-bit keys and values take a third: 12 bytes per head and a scale of 4, not 48 bytes", "fast", "q8", 11],
+  ])("%s (%s)", async (_, profile, kvCache, numPages) => {
+    const model = await loadModel({ model: pack, profile, kvCache, kvCacheBytes: Math.floor(3.9 * bytesPerPage) });
+    expect(numPagesOf(model)).toBe(numPages);
     await model.close();
   });
 

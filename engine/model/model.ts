@@ -10,7 +10,7 @@ import type { Answer } from "./answer.js";
 import { prepare, type EngineOptions, type LoadModelOptions } from "./load-options.js";
 import type { MemoryEstimate } from "./memory.js";
 import { ModelRuntime, type ModelInfo } from "./model-runtime.js";
-import { Preparer, type ChatOptions, type GenerateOptions } from "./preparer.js";
+import { Preparer, type ChatOptions, type GenerateOptions, type PromptOptions } from "./preparer.js";
 
 /**
  * Loads a model: downloads it from the hub and converts it into a pack in the cache, unless that has been done before.
@@ -43,8 +43,12 @@ export class Model {
 
   /** @internal */
   static async open(folder: RunnableModel, options: EngineOptions): Promise<Model> {
-    const preparer = new Preparer(folder);
-    return new Model(folder, preparer, await ModelRuntime.open(folder, options, preparer.tokenizer));
+    let preparer!: Preparer;
+    const runtime = await ModelRuntime.open(folder, options, () => {
+      preparer = new Preparer(folder);
+      return preparer.tokenizer;
+    });
+    return new Model(folder, preparer, runtime);
   }
 
   get info(): ModelInfo {
@@ -92,11 +96,12 @@ export class Model {
   /**
    * Encodes text or messages.
    * @param input raw text, in which special tokens are recognized, or messages, which the chat template renders
+   * @param options variables and date of the chat template, for messages
    * @returns the token ids that the model would read
    * @throws EngineError for text that cannot be encoded, or messages that the template refuses
    */
-  encode(input: string | readonly ChatMessage[]): number[] {
-    return this.#preparer.encode(input);
+  encode(input: string | readonly ChatMessage[], options: PromptOptions = {}): number[] {
+    return this.#preparer.encode(input, options).tokenIds;
   }
 
   /**

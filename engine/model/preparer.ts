@@ -4,26 +4,49 @@
  * the text files of a model.
  */
 
-import { described, EngineError, outOfRange, wrongType } from "../errors.js";
+import { described, EngineError, outOfRange, quoted, wrongType } from "../errors.js";
 import { readTextFiles, type ModelFolder } from "../folder/index.js";
 import { GrammarCache, type CompiledGrammar } from "../grammar/index.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import { answerGrammar, markupOf, PLAIN, type MessageFormat, type ResponseFormat } from "../message/index.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "../sampling/index.js";
-import { ChatTemplate, textLengthOf, type ChatMessage } from "../template/index.js";
+import {
+  ChatTemplate,
+  checkDate,
+  checkVariables,
+  dateOf,
+  textLengthOf,
+  variablesLength,
+  type ChatMessage,
+  type TemplateVariables,
+} from "../template/index.js";
 import { Tokenizer, type EncodingOptions } from "../text/index.js";
 import { checkSignal } from "./load-options.js";
 
 /**
- * Sampling parameters, and a signal that ends the request at the next token; reading the answer then throws the
+ * Sampling parameters, and a signal that ends the request at the next step; reading the answer then throws the
  * signal's reason.
  */
 export interface RequestOptions extends GenerationOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface ChatOptions extends RequestOptions {
+/** What the chat template gets in addition to the messages. */
+export interface PromptOptions {
+  /**
+   * Further variables of the chat template, as JSON values, such as `{ enable_thinking: false }` for Qwen 3. A template
+   * ignores those that it does not know. `messages`, `tools`, `documents` and `add_generation_prompt` cannot be set.
+   */
+  readonly templateVariables?: TemplateVariables | null | undefined;
+  /**
+   * The date that templates write with `strftime_now`, such as `2026-11-30`. A `date` in `templateVariables` takes
+   * precedence. Today's date in UTC by default, so a request with a date has the same prompt on any day.
+   */
+  readonly date?: string | null | undefined;
+}
+
+export interface ChatOptions extends RequestOptions, PromptOptions {
   readonly messages: readonly ChatMessage[];
   /** Required format of the answer after the reasoning; `{ type: "text" }` by default. */
   readonly responseFormat?: ResponseFormat | null | undefined;
@@ -39,6 +62,8 @@ export interface PreparedRequest {
   readonly promptTokenIds: readonly number[];
   /** Name of the parameter that the prompt comes from, for errors. */
   readonly promptParam: "messages" | "prompt";
+  /** Date that the chat template got, given or today's; null for raw text. */
+  readonly date: string | null;
   readonly config: GenerationConfig;
   readonly format: MessageFormat;
   /** True if the prompt ends inside the reasoning. */
@@ -92,17 +117,19 @@ export class Preparer {
   /** @throws EngineError for an invalid request */
   chat(options: ChatOptions): PreparedRequest {
     checkRequest(options, "messages");
-    const { messages, responseFormat = null, signal: _, ...parameters } = options;
+    const { messages, responseFormat = null, templateVariables, date: given, signal: _, ...parameters } = options;
     const { messageFormat: format } = this.#texts;
     const config = this.#checkedConfig(parameters);
     const grammar = answerGrammar(responseFormat, format.reasoning !== null, this.#grammars, this.#isCanceled);
-    this.#checkMessages(messages);
-    const prompt = this.template.render(messages, this.#isCanceled);
+    // Before their length is computed: a value that is not JSON has none.
+    const { variables, date } = checkedPromptOptions({ templateVariables, date: given });
+    this.#checkMessages(messages, variables);
+    const prompt = this.template.render(messages, { variables, date, isCanceled: this.#isCanceled });
     this.#checkTextLength(prompt.text, "messages");
     const promptTokenIds = this.tokenizer.encodePrompt(prompt, this.#encodingOptions);
     this.#checkPrompt(promptTokenIds, "messages");
     const insideReasoning = prompt.opensReasoning;
-    return { promptTokenIds, promptParam: "messages", config, format, insideReasoning, grammar };
+    return { promptTokenIds, promptParam: "messages", date, config, format, insideReasoning, grammar };
   }
 
   /** @throws EngineError for an invalid request */
@@ -114,19 +141,27 @@ export class Preparer {
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt, "prompt", this.#encodingOptions);
     this.#checkPrompt(promptTokenIds, "prompt");
-    return { promptTokenIds, promptParam: "prompt", config, format: PLAIN, insideReasoning: false, grammar: null };
+    const rest = { format: PLAIN, insideReasoning: false, grammar: null };
+    return { promptTokenIds, promptParam: "prompt", date: null, config, ...rest };
   }
 
   /**
    * Encodes text or messages.
    * @param input raw text, in which special tokens are recognized, or messages, which the chat template renders
-   * @returns the token ids that the model would read
+   * @param options for messages
+   * @returns the token ids that the model would read, and the date that the template got; null for raw text
    * @throws EngineError for text that cannot be encoded, or messages that the template refuses
    */
-  encode(input: string | readonly ChatMessage[]): number[] {
+  encode(
+    input: string | readonly ChatMessage[],
+    options: PromptOptions = {},
+  ): { readonly tokenIds: number[]; readonly date: string | null } {
     const isCanceled = this.#isCanceled;
-    if (typeof input === "string") return this.tokenizer.encode(input, "text", { isCanceled });
-    return this.tokenizer.encodePrompt(this.template.render(input, isCanceled), { isCanceled });
+    if (typeof input === "string")
+      return { tokenIds: this.tokenizer.encode(input, "text", { isCanceled }), date: null };
+    const { variables, date } = checkedPromptOptions(options);
+    const prompt = this.template.render(input, { variables, date, isCanceled });
+    return { tokenIds: this.tokenizer.encodePrompt(prompt, { isCanceled }), date };
   }
 
   /**
@@ -149,7 +184,7 @@ export class Preparer {
    * Refuses more messages, and far more text, than can fit, before they are rendered and encoded: for megabytes this
    * takes seconds, during which nothing else is prepared.
    */
-  #checkMessages(messages: readonly ChatMessage[]): void {
+  #checkMessages(messages: readonly ChatMessage[], variables: TemplateVariables | null): void {
     // A value that is not an array is refused later, when the messages are checked.
     if (!Array.isArray(messages)) return;
     const { contextLength } = this.#texts;
@@ -161,7 +196,7 @@ export class Preparer {
         "messages",
       );
     }
-    const numCharacters = textLengthOf(messages);
+    const numCharacters = textLengthOf(messages) + variablesLength(variables);
     if (numCharacters <= MAX_DROPPED_FACTOR * this.#maxTextLength) return;
     throw new EngineError(
       "context_length_exceeded",
@@ -210,7 +245,7 @@ export class Preparer {
     if (unknown === undefined) return;
     throw new EngineError(
       "out_of_range",
-      `The prompt contains token ${unknown} (${this.tokenizer.tokenText(unknown)}); the largest token id of this model is ${last}.`,
+      `The prompt contains token ${unknown} (${quoted(this.tokenizer.tokenText(unknown))}); the largest token id of this model is ${last}.`,
       param,
     );
   }
@@ -230,6 +265,17 @@ export class Preparer {
   get #lastTokenId(): number {
     return Math.min(this.#texts.vocabSize, this.tokenizer.vocabSize) - 1;
   }
+}
+
+/** Returns the variables and the date of a prompt. @throws EngineError that names the variable */
+function checkedPromptOptions({ templateVariables: variables = null, date = null }: PromptOptions): {
+  readonly variables: TemplateVariables | null;
+  readonly date: string;
+} {
+  checkVariables(variables);
+  checkDate(date, "date");
+  const own = variables?.["date"] as string | null | undefined;
+  return { variables, date: own ?? date ?? dateOf(new Date()) };
 }
 
 /** Checks everything but the sampling parameters, because TypeScript checks it only for callers in TypeScript. */

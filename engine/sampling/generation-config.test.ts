@@ -1,9 +1,13 @@
+import { inspect } from "node:util";
+
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 
 import { generationConfigs } from "../../spec-tests/fixtures/generation-configs.js";
 import { EngineError } from "../errors.js";
 import { type GenerationOptions, generationConfig } from "./generation-config.js";
+
+const SEED_RANGE = "must be in -9223372036854775808..18446744073709551615, as a bigint beyond 2^53-1";
 
 function refusal(options: object): EngineError {
   try {
@@ -12,13 +16,13 @@ function refusal(options: object): EngineError {
     if (error instanceof EngineError) return error;
     throw error;
   }
-  throw new Error(`Accepted: ${JSON.stringify(options)}`);
+  throw new Error(`Accepted: ${inspect(options)}`);
 }
 
 describe("generationConfig", () => {
   it("has the contract's defaults", () => {
     const { seed, ...rest } = generationConfig();
-    expect(Number.isSafeInteger(seed) && seed >= 0).toBe(true);
+    expect(Number.isSafeInteger(seed) && (seed as number) >= 0).toBe(true);
     expect(rest).toEqual({
       maxTokens: null,
       n: 1,
@@ -45,6 +49,11 @@ describe("generationConfig", () => {
         expect(generationConfig(config)).toEqual(config);
       }),
     );
+  });
+
+  it("gives a seed that is a small bigint as a number", () => {
+    for (const seed of [0, -1, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER])
+      expect(generationConfig({ seed: BigInt(seed) }).seed).toBe(seed);
   });
 
   it("draws a new seed each time if none is given", () => {
@@ -83,6 +92,9 @@ describe("generationConfig", () => {
       { n: 128 },
       { seed: Number.MIN_SAFE_INTEGER },
       { seed: Number.MAX_SAFE_INTEGER },
+      { seed: -(2n ** 63n) },
+      { seed: 2n ** 64n - 1n },
+      { seed: 2n ** 53n },
       { frequencyPenalty: -2, presencePenalty: 2 },
       { repetitionPenalty: 2 },
       { repetitionPenalty: Number.MIN_VALUE },
@@ -120,20 +132,13 @@ describe("generationConfig", () => {
     [{ maxTokens: "1" }, "invalid_type", "maxTokens", 'must be an integer. Given: "1"'],
     [{ n: 129 }, "out_of_range", "n", "must be in 1..128. Given: 129"],
     [{ n: 0 }, "out_of_range", "n", "must be in 1..128. Given: 0"],
-    [
-      { seed: 2 ** 53 },
-      "out_of_range",
-      "seed",
-      "must be in -9007199254740991..9007199254740991. Given: 9007199254740992",
-    ],
-    [
-      { seed: -(2 ** 53) },
-      "out_of_range",
-      "seed",
-      "must be in -9007199254740991..9007199254740991. Given: -9007199254740992",
-    ],
+    [{ seed: 2 ** 53 }, "out_of_range", "seed", `${SEED_RANGE}. Given: 9007199254740992`],
+    [{ seed: -(2 ** 53) }, "out_of_range", "seed", `${SEED_RANGE}. Given: -9007199254740992`],
     [{ seed: 0.5 }, "invalid_type", "seed", "must be an integer. Given: 0.5"],
-    [{ seed: Infinity }, "out_of_range", "seed", "must be in -9007199254740991..9007199254740991. Given: Infinity"],
+    [{ seed: Infinity }, "out_of_range", "seed", `${SEED_RANGE}. Given: Infinity`],
+    [{ seed: 2n ** 64n }, "out_of_range", "seed", `${SEED_RANGE}. Given: 18446744073709551616`],
+    [{ seed: -(2n ** 63n) - 1n }, "out_of_range", "seed", `${SEED_RANGE}. Given: -9223372036854775809`],
+    [{ seed: "5" }, "invalid_type", "seed", 'must be an integer. Given: "5"'],
     [{ frequencyPenalty: 2.1 }, "out_of_range", "frequencyPenalty", "must be in -2..2. Given: 2.1"],
     [{ presencePenalty: -2.1 }, "out_of_range", "presencePenalty", "must be in -2..2. Given: -2.1"],
     [{ repetitionPenalty: 0 }, "out_of_range", "repetitionPenalty", "must be more than 0 and at most 2. Given: 0"],
@@ -185,12 +190,15 @@ describe("generationConfig", () => {
       `is not a generation option. Known: ${Object.keys(generationConfig()).join(", ")}`,
     ],
   ];
-  it.each(refused)("refuses %j with %s", (options, code, param, message) => {
-    const error = refusal(options);
-    expect(error.code).toBe(code);
-    expect(error.param).toBe(param);
-    expect(error.message).toBe(`${param} ${message}`);
-  });
+  it.each(refused.map((row) => [inspect(row[0]), ...row] as const))(
+    "refuses %s",
+    (_, options, code, param, message) => {
+      const error = refusal(options);
+      expect(error.code).toBe(code);
+      expect(error.param).toBe(param);
+      expect(error.message).toBe(`${param} ${message}`);
+    },
+  );
 
   it("reports the first invalid parameter in the contract's order", () => {
     expect(refusal({ topK: 0, temperature: 3, n: 0 }).param).toBe("n");

@@ -5,7 +5,16 @@
  */
 
 import { described, EngineError, outOfRange, wrongType } from "../errors.js";
-import { PARAMETER_NAMES, parameterIn, type Parameter, type ParameterKind, type PARAMETERS } from "./parameters.js";
+import {
+  isInteger64,
+  MAX_INTEGER_64,
+  MIN_INTEGER_64,
+  PARAMETER_NAMES,
+  parameterIn,
+  type Parameter,
+  type ParameterKind,
+  type PARAMETERS,
+} from "./parameters.js";
 
 type ValueOf<P> = P extends Parameter<infer Value> ? Value : never;
 
@@ -53,6 +62,8 @@ function checked(kind: ParameterKind, value: unknown, param: string): unknown {
     case "integer":
     case "number":
       return checkedNumber(kind, value, param);
+    case "integer64":
+      return checkedInteger64(value, param);
     case "boolean":
       if (typeof value !== "boolean") throw wrongType(param, "a boolean", value);
       return value;
@@ -83,6 +94,17 @@ function checkedNumber(
   const isAboveMinimum = kind.type === "number" && kind.excludesMinimum === true ? value > minimum : value >= minimum;
   if (isAboveMinimum && value <= maximum) return value;
   throw outOfRange(param, `must be ${rangeOf(kind)}`, value);
+}
+
+/** Returns a number where one can hold the integer, so that equal integers are equal values. */
+function checkedInteger64(value: unknown, param: string): number | bigint {
+  const isInteger = typeof value === "bigint" || Number.isInteger(value);
+  if (!isInteger && !(typeof value === "number" && !Number.isFinite(value)))
+    throw wrongType(param, "an integer", value);
+  if (!isInteger64(value))
+    throw outOfRange(param, `must be in ${MIN_INTEGER_64}..${MAX_INTEGER_64}, as a bigint beyond 2^53-1`, value);
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
 }
 
 /** Describes a range in words that follow "must be". */

@@ -2,6 +2,9 @@
 
 export { generationConfig, type GenerationConfig, type GenerationOptions } from "./generation-config.js";
 export {
+  isInteger64,
+  MAX_INTEGER_64,
+  MIN_INTEGER_64,
   PARAMETER_NAMES,
   parameterIn,
   PARAMETERS,

@@ -8,7 +8,10 @@ import { LIMITS } from "../limits.js";
 
 /** Values that a parameter accepts. Ranges include their ends unless `excludesMinimum`; null means "not given". */
 export type ParameterKind =
-  | { readonly type: "integer"; readonly minimum: number; readonly maximum?: number }
+  /** `hasNoLimit`: -1 is accepted too, and means "not given". */
+  | { readonly type: "integer"; readonly minimum: number; readonly maximum?: number; readonly hasNoLimit?: true }
+  /** From MIN_INTEGER_64 to MAX_INTEGER_64: signed or unsigned, of 64 bits. A bigint if a number cannot hold it. */
+  | { readonly type: "integer64" }
   | { readonly type: "number"; readonly minimum: number; readonly maximum: number; readonly excludesMinimum?: true }
   | { readonly type: "boolean" }
   | { readonly type: "choice"; readonly values: readonly string[] }
@@ -34,6 +37,15 @@ export interface Parameter<Value> {
   >;
 }
 
+export const MIN_INTEGER_64 = -9223372036854775808n;
+export const MAX_INTEGER_64 = 18446744073709551615n;
+
+/** Returns true for an integer of 64 bits that is exact: numbers beyond the safe integers may have been rounded. */
+export function isInteger64(value: unknown): value is number | bigint {
+  if (typeof value !== "bigint") return Number.isSafeInteger(value);
+  return value >= MIN_INTEGER_64 && value <= MAX_INTEGER_64;
+}
+
 const parameter = <Value>(definition: Parameter<Value>): Parameter<Value> => definition;
 
 const PENALTY = { type: "number", minimum: -2, maximum: 2 } as const;
@@ -46,6 +58,7 @@ export const PARAMETERS = {
     wire: "max_tokens",
     clause: "TS-2.7",
     description: "Maximum tokens of each answer; by default, all that fit in the context after the prompt.",
+    dialects: { openai: { kind: { type: "integer", minimum: 1, hasNoLimit: true }, offBelow: 0 } },
   }),
   /** Number of choices to generate, 1 to 128; the default is 1. */
   n: parameter<number>({
@@ -55,13 +68,16 @@ export const PARAMETERS = {
     clause: "TS-2.10",
     description: "Number of choices to generate. Choice i does not depend on n.",
   }),
-  /** A safe integer; the same seed gives the same answer. A random seed by default. */
-  seed: parameter<number>({
-    kind: { type: "integer", minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+  /**
+   * An integer of 64 bits, signed or unsigned; the same seed gives the same answer. A bigint beyond the safe integers. A
+   * random seed by default.
+   */
+  seed: parameter<number | bigint>({
+    kind: { type: "integer64" },
     default: randomSeed,
     wire: "seed",
     clause: "TS-2.11",
-    description: "The same seed gives the same answer. Random by default; the header `x-touchstone-seed` reports it.",
+    description: "The same seed gives the same answer. Random by default, and reported with the answer.",
   }),
   /** -2 to 2; 0, the default, is off. */
   frequencyPenalty: parameter<number>({
@@ -155,7 +171,7 @@ export const PARAMETERS = {
     default: 0,
     wire: "top_logprobs",
     clause: "TS-2.22",
-    description: "Also report this many of the most probable tokens at each position. Needs `logprobs: true`.",
+    description: "Also report this many of the most probable tokens at each position. Needs `logprobs`.",
   }),
   /** Return reasoning separately from the answer; true by default. */
   separateReasoning: parameter<boolean>({
@@ -183,7 +199,6 @@ export const PARAMETERS = {
     wire: "context_length_exceeded_behavior",
     clause: "TS-2.26",
     description: "If prompt and max_tokens exceed the context: lower max_tokens (truncate) or fail (error).",
-    dialects: { openai: { default: "error" } },
   }),
 } as const;
 

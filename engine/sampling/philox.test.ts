@@ -50,6 +50,8 @@ describe("uniform", () => {
     const seeds = fc.oneof(
       fc.maxSafeInteger(),
       fc.constantFrom(0, -1, 2 ** 32, -(2 ** 32), 2 ** 53 - 1, -(2 ** 53 - 1)),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }),
+      fc.constantFrom(0n, -1n, -(2n ** 63n), 2n ** 64n - 1n, 2n ** 53n + 1n, 0x9e3779b97f4a7c15n),
     );
     fc.assert(
       fc.property(seeds, (seed) => {

@@ -17,15 +17,19 @@ const WEYL_1 = 0xbb67ae85;
 
 /**
  * Returns the random number in [0, 1) for one token, a multiple of 2^-53.
- * @param seed safe integer, negative ones included
+ * @param seed integer of 64 bits, negative ones included: a safe integer or a bigint
  * @param choice index of the choice, 0..2^32-1
  * @param position number of tokens generated before this one, 0..2^32-1
  */
-export function uniform(seed: number, choice: number, position: number): number {
-  // The low and high words of the seed as a two's-complement 64-bit integer.
-  const key: Key = [seed >>> 0, Math.floor(seed / 4294967296) >>> 0];
-  const [r0, r1] = philox4x32([position, choice, 0, 0], key);
+export function uniform(seed: number | bigint, choice: number, position: number): number {
+  const [r0, r1] = philox4x32([position, choice, 0, 0], keyOf(seed));
   return ((r0 >>> 5) * 67108864 + (r1 >>> 6)) / 9007199254740992;
+}
+
+/** Returns the low and high words of the seed as a two's-complement 64-bit integer. */
+function keyOf(seed: number | bigint): Key {
+  if (typeof seed === "number") return [seed >>> 0, Math.floor(seed / 4294967296) >>> 0];
+  return [Number(BigInt.asUintN(32, seed)), Number(BigInt.asUintN(32, seed >> 32n))];
 }
 
 /** Returns the block of 128 random bits for a counter and a key. */
