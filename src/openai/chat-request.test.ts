@@ -7,8 +7,9 @@ import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { ApiError } from "./api-error.js";
 import { parseChatRequest } from "./chat-request.js";
 import { parseJson } from "./json.js";
-import { bodyWith, chatBodies, parse, refusalOf, refused } from "../../spec-tests/fixtures/chat-requests.js";
+import { bodyWith, chatBodies, errorOf, parse, refusalOf, refused } from "../../spec-tests/fixtures/chat-requests.js";
 import { parseDetokenizeRequest, parseTokenizeRequest } from "./tokenize-request.js";
+import { wireName } from "./wire-names.js";
 
 describe("dialects", () => {
   it("ppio: keeps stop sequences, sends usage on the finish chunk, truncates, leaves reasoning in the text", () => {
@@ -21,12 +22,12 @@ describe("dialects", () => {
     });
   });
 
-  it("openai: removes stop sequences, sends no usage, refuses instead of truncating, separates reasoning", () => {
+  it("openai: removes stop sequences, sends no usage, truncates, separates reasoning", () => {
     const request = parse({}, "openai");
     expect(request).toMatchObject({ streamUsage: "none", separateReasoning: true });
     expect(request.options).toMatchObject({
       includeStop: false,
-      contextLengthExceededBehavior: "error",
+      contextLengthExceededBehavior: "truncate",
       separateReasoning: true,
     });
   });
@@ -67,6 +68,38 @@ describe("dialects", () => {
     expect(parse({ top_p: 0 }, "openai").options.topP).toBe(0);
     for (const off of [-1, 0, null]) expect(parse({ top_k: off }, "openai").options.topK).toBeNull();
     expect(parse({ top_k: 1e300 }, "openai").options.topK).toBe(1e300);
+  });
+});
+
+describe("values that request nothing", () => {
+  it("openai: max_tokens -1 is no limit, and equal to -1 under the other name", () => {
+    for (const fields of [
+      { max_tokens: -1 },
+      { max_completion_tokens: -1 },
+      { max_tokens: -1, max_completion_tokens: -1 },
+    ])
+      expect(parse(fields, "openai")).toMatchObject({ maxTokens: null, options: { maxTokens: null } });
+    expect(refusalOf(() => parse({ max_tokens: -1, max_completion_tokens: 5 }, "openai"))).toEqual(
+      refused("unsupported_value", "max_tokens"),
+    );
+  });
+
+  it.each(["ppio", "openai"] as const)("%s: an empty list of stop sequences is none", (dialect) => {
+    expect(parse({ stop: [] }, dialect).options.stop).toEqual([]);
+  });
+});
+
+describe("variables of the chat template", () => {
+  it.each(["ppio", "openai"] as const)("%s: are those of the request, and reasoning_effort", (dialect) => {
+    const variables = (fields: object) => parse(fields, dialect).options.templateVariables;
+    expect(variables({})).toBeNull();
+    expect(variables({ chat_template_kwargs: null, reasoning_effort: null })).toBeNull();
+    expect(variables({ chat_template_kwargs: { enable_thinking: false } })).toEqual({ enable_thinking: false });
+    expect(variables({ reasoning_effort: "low" })).toEqual({ reasoning_effort: "low" });
+    expect(variables({ reasoning_effort: "low", chat_template_kwargs: { a: 1, reasoning_effort: "low" } })).toEqual({
+      a: 1,
+      reasoning_effort: "low",
+    });
   });
 });
 
@@ -113,6 +146,7 @@ describe("parseChatRequest", () => {
       responseFormat: { type: "text" },
       separateReasoning: false,
       contextLengthExceededBehavior: "truncate",
+      templateVariables: null,
     });
     expect(structuredClone(request)).toEqual(request);
   });
@@ -160,6 +194,43 @@ describe("parseChatRequest", () => {
       ),
     );
     expect(parseChatRequest(body, "ppio").options).toMatchObject({ n: 1, seed: 20, maxTokens: 3 });
+  });
+
+  it("keeps the name of the limit that the client sent, for errors from the engine", () => {
+    const nameFor = (fields: object) => wireName("maxTokens", parse(fields).sentNames);
+    expect(nameFor({ max_completion_tokens: 4 })).toBe("max_completion_tokens");
+    expect(nameFor({ max_tokens: null, max_completion_tokens: 4 })).toBe("max_completion_tokens");
+    for (const fields of [{}, { max_tokens: 4 }, { max_tokens: 4, max_completion_tokens: 4 }])
+      expect(nameFor(fields)).toBe("max_tokens");
+  });
+
+  it.each([
+    [{ chat_template_kwargs: { date: "x" }, user: 5 }, "out_of_range", "chat_template_kwargs.date"],
+    [{ chat_template_kwargs: { tools: [] }, user: 5 }, "unsupported_value", "chat_template_kwargs.tools"],
+    [{ chat_template_kwargs: { a: "\ud800" }, store: true }, "out_of_range", "chat_template_kwargs.a"],
+    [{ chat_template_kwargs: { a: 1 }, user: 5 }, "invalid_type", "user"],
+  ])("checks the entries of chat_template_kwargs before the fields behind it: %j", (fields, code, param) => {
+    const body = { model: "m", messages: [{ role: "user", content: "" }], ...fields };
+    expect(errorOf(() => parseChatRequest(body, "openai"))).toMatchObject({ code, param });
+  });
+
+  it.each([
+    ['"temperature":1e999', "temperature must be a number in 0..2. Given: 1e999"],
+    ['"n":-1E+400', "n must be an integer in 1..128. Given: -1E+400"],
+    [
+      '"seed":98765432109876543210',
+      "seed must be an integer in -9223372036854775808..18446744073709551615, written in digits. Given: 98765432109876543210",
+    ],
+    [
+      '"seed":1e19',
+      "seed must be an integer in -9223372036854775808..18446744073709551615, written in digits. Given: 1e19",
+    ],
+    ['"logit_bias":{"5":1,"6":2e308}', "logit_bias.6 must be a number in -100..100. Given: 2e308"],
+    ['"stop":["a",1e999]', "stop[1] must be a non-empty string. Given: 1e999"],
+    [`"top_k":1${"0".repeat(400)}`, `top_k must be an integer in 1..128. Given: 1${"0".repeat(79)}...`],
+  ])("names a number as the client wrote it: %s", (field, message) => {
+    const text = `{"model":"m","messages":[{"role":"user","content":""}],${field}}`;
+    expect(errorOf(() => parseChatRequest(parseJson(new TextEncoder().encode(text)), "ppio")).message).toBe(message);
   });
 
   it.each(["ppio", "openai"] as const)(
@@ -219,7 +290,14 @@ describe("tokenize and detokenize", () => {
   it("accept text or messages", () => {
     expect(parseTokenizeRequest({ model: "m", text: "" })).toEqual({ model: "m", input: { text: "" } });
     const messages = [{ role: "user", content: "Hi" }];
-    expect(parseTokenizeRequest({ model: "m", messages, text: null })).toEqual({ model: "m", input: { messages } });
+    expect(parseTokenizeRequest({ model: "m", messages, text: null })).toEqual({
+      model: "m",
+      input: { messages, templateVariables: null },
+    });
+    expect(parseTokenizeRequest({ model: "m", messages, chat_template_kwargs: { a: 1 } })).toEqual({
+      model: "m",
+      input: { messages, templateVariables: { a: 1 } },
+    });
     expect(parseDetokenizeRequest({ model: "m", token_ids: [1, 2.0] })).toEqual({ model: "m", tokenIds: [1, 2] });
     expect(parseDetokenizeRequest({ model: "m", token_ids: [] }).tokenIds).toEqual([]);
   });
@@ -232,6 +310,14 @@ describe("tokenize and detokenize", () => {
     [{ model: "m", text: "\ud800" }, "out_of_range", "text"],
     [{ model: "m", messages: [{ role: "user" }] }, "missing_required_parameter", "messages[0].content"],
     [{ model: "m", text: "a", add: 1 }, "unknown_parameter", "add"],
+    [{ model: "m", text: "a", chat_template_kwargs: {} }, "unsupported_value", "chat_template_kwargs"],
+    [{ model: "m", chat_template_kwargs: {} }, "missing_required_parameter", "text"],
+    [{ model: "m", messages: [], chat_template_kwargs: 1 }, "out_of_range", "messages"],
+    [
+      { model: "m", messages: [{ role: "user", content: "" }], chat_template_kwargs: 1 },
+      "invalid_type",
+      "chat_template_kwargs",
+    ],
   ])("tokenize refuses %j", (body, code, param) => {
     expect(refusalOf(() => parseTokenizeRequest(body))).toEqual(refused(code, param));
   });

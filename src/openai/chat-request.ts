@@ -5,11 +5,14 @@
 
 import type { ChatMessage, ChatOptions, GenerationOptions, ResponseFormat } from "../../engine/index.js";
 import { PARAMETER_NAMES, parameterIn, PARAMETERS, type ParameterKind } from "../../engine/sampling/index.js";
-import { ApiError } from "./api-error.js";
+import { described, EngineError } from "../../engine/errors.js";
+import { checkVariables } from "../../engine/template/index.js";
+import { ApiError, apiErrorOf } from "./api-error.js";
 import { checkValue, type JsonSchema } from "./check.js";
 import { DIALECTS, type Dialect, type StreamUsage } from "./dialects.js";
 import type { WireMessage } from "./messages.js";
-import { chatRequestSchema, type ChatRequestBody } from "./request-schema.js";
+import { chatRequestSchema, NO_LIMIT, type ChatRequestBody } from "./request-schema.js";
+import { wireName, type SentNames } from "./wire-names.js";
 
 export interface ChatRequest {
   /** Model name as requested: an id or an alias. */
@@ -22,8 +25,8 @@ export interface ChatRequest {
   readonly streamUsage: StreamUsage;
   readonly separateReasoning: boolean;
   readonly logprobs: boolean;
-  /** Path of the JSON schema in the request body, for error messages about the schema. */
-  readonly schemaPath: string;
+  /** For error messages. */
+  readonly sentNames: SentNames;
   /** Engine options other than `messages`; can be structured-cloned to another thread. */
   readonly options: Omit<ChatOptions, "messages">;
 }
@@ -45,6 +48,16 @@ export function engineMessages(messages: readonly WireMessage[]): ChatMessage[] 
   return messages.map((message) => ({ ...message, content: message.content ?? null }));
 }
 
+/** @throws ApiError for a variable that a request cannot set, or has a value that is not allowed */
+export function checkTemplateVariables(variables: unknown): void {
+  try {
+    checkVariables(variables);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw apiErrorOf(error.renamed((path) => wireName(path, undefined)));
+  }
+}
+
 /** Refuses fields that contradict each other; runs when the dependent field has been checked. */
 function checkConflict(name: string, body: ChatRequestBody): void {
   if (name === "max_completion_tokens") {
@@ -55,8 +68,18 @@ function checkConflict(name: string, body: ChatRequestBody): void {
       `max_tokens is ${first} and max_completion_tokens is ${second}; if both are given, they must be equal.`,
     );
   }
-  if (name === "stream_options" && isGiven(body.stream_options) && body.stream !== true) {
-    throw conflict(name, "stream_options needs stream: true.");
+  if (name === "stream_options" && body.stream_options?.include_usage === true && body.stream !== true) {
+    throw conflict(name, "stream_options.include_usage needs stream: true.");
+  }
+  if (name === "chat_template_kwargs") {
+    checkTemplateVariables(body.chat_template_kwargs);
+    const { reasoning_effort: first = null, chat_template_kwargs: variables } = body;
+    const second = variables?.["reasoning_effort"] ?? null;
+    if (first === null || second === null || first === second) return;
+    throw conflict(
+      "reasoning_effort",
+      `reasoning_effort is ${JSON.stringify(first)} and chat_template_kwargs.reasoning_effort is ${described(second)}; if both are given, they must be equal.`,
+    );
   }
   if (name === "top_logprobs" && isGiven(body.top_logprobs) && body.logprobs !== true) {
     throw conflict(name, `top_logprobs needs logprobs: true. Given: ${body.top_logprobs} without it`);
@@ -78,9 +101,10 @@ function checkConflict(name: string, body: ChatRequestBody): void {
 }
 
 function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
-  const { format, schemaPath } = responseFormat(body.response_format ?? { type: "text" });
+  const { format, schema } = responseFormat(body.response_format ?? { type: "text" });
   const parameters = fromTable(body, dialect);
-  const maxTokens = body.max_completion_tokens ?? body.max_tokens ?? null;
+  const asked = body.max_completion_tokens ?? body.max_tokens ?? null;
+  const maxTokens = asked === NO_LIMIT ? null : asked;
   // TS-1.7: content must parse as the requested format, so structured output separates reasoning in both dialects.
   const separateReasoning =
     body.separate_reasoning ?? (format.type === "text" ? parameters.separateReasoning === true : true);
@@ -94,14 +118,24 @@ function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
     streamUsage: streamUsage(body, dialect),
     separateReasoning,
     logprobs: parameters.logprobs ?? false,
-    schemaPath,
+    sentNames: { schema, maxTokens: limitName(body) },
     options: {
       ...parameters,
       maxTokens,
+      templateVariables: templateVariables(body),
       responseFormat: format,
       separateReasoning,
     },
   };
+}
+
+function limitName({ max_tokens: first, max_completion_tokens: second }: ChatRequestBody): SentNames["maxTokens"] {
+  return !isGiven(first) && isGiven(second) ? "max_completion_tokens" : "max_tokens";
+}
+
+function templateVariables({ reasoning_effort: effort, chat_template_kwargs: given }: ChatRequestBody) {
+  if (!isGiven(effort) && !isGiven(given)) return null;
+  return { ...given, ...(isGiven(effort) ? { reasoning_effort: effort } : {}) };
 }
 
 /** Reads the parameters of the engine's table, under the engine's names; absent ones get the dialect's defaults. */
@@ -124,16 +158,17 @@ function fromWire({ type }: ParameterKind, value: unknown): unknown {
 
 function responseFormat(given: NonNullable<ChatRequestBody["response_format"]>): {
   readonly format: ResponseFormat;
-  readonly schemaPath: string;
+  /** Path of the JSON schema in the body. */
+  readonly schema: SentNames["schema"];
 } {
   if (given.type === "json_schema" && isGiven(given.json_schema)) {
     const format = { type: "json_schema", schema: given.json_schema?.schema } as const;
-    return { format, schemaPath: "response_format.json_schema.schema" };
+    return { format, schema: "response_format.json_schema.schema" };
   }
   const isPlain = given.type === "text" || given.type === "regex";
   return {
     format: isPlain ? given : { type: given.type, schema: given.schema },
-    schemaPath: "response_format.schema",
+    schema: "response_format.schema",
   };
 }
 

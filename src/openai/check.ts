@@ -4,6 +4,7 @@
  * Supports the subset of JSON Schema that the request schemas use, and these extensions:
  * - `x-allowed`: describes a pattern in words, for error messages
  * - `x-text`: a lone surrogate is out of range
+ * - `x-bits`: 64 is an integer of 64 bits, signed or unsigned; a bigint if a number cannot hold it
  * - `x-no-effect`: values of an unimplemented field that request nothing and are accepted; any other value is an
  *   unsupported parameter
  */
@@ -11,9 +12,10 @@
 import { isDeepStrictEqual } from "node:util";
 
 import { described, quoted, shortened } from "../../engine/errors.js";
-import { isObject, type JsonObject } from "../../engine/json.js";
+import { isObject, numberAsWritten, type JsonObject } from "../../engine/json.js";
+import { isInteger64, MAX_INTEGER_64, MIN_INTEGER_64 } from "../../engine/sampling/index.js";
 import { ApiError, type ApiErrorCode } from "./api-error.js";
-import { nearestName } from "./nearest-name.js";
+import { misspelledCharacters, nameHere, nearestName } from "./nearest-name.js";
 
 type JsonType = "null" | "boolean" | "number" | "integer" | "string" | "array" | "object";
 
@@ -41,6 +43,7 @@ export interface JsonSchema {
   readonly description?: string;
   readonly "x-allowed"?: string;
   readonly "x-text"?: boolean;
+  readonly "x-bits"?: 64;
   readonly "x-no-effect"?: readonly unknown[];
   /** Set when the field is accepted and has no effect; for the parameter tables. */
   readonly "x-ignored"?: boolean;
@@ -55,24 +58,33 @@ export interface JsonSchema {
  *
  * @param path path of the value, `""` for the body itself
  * @param afterField called after each field of this object (not of nested ones) has passed, before the next is checked
+ * @param given describes the value in errors
  * @throws ApiError for the first failure
  */
-export function checkValue(schema: JsonSchema, value: unknown, path = "", afterField?: (name: string) => void): void {
+export function checkValue(
+  schema: JsonSchema,
+  value: unknown,
+  path = "",
+  afterField?: (name: string) => void,
+  given: () => string = () => described(value),
+): void {
   const noEffect = schema["x-no-effect"];
   if (noEffect !== undefined) {
     if (noEffect.some((allowed) => isDeepStrictEqual(allowed, value))) return;
-    throw failure("unsupported_parameter", schema, path, described(value), "is not supported; it may only be");
+    throw failure("unsupported_parameter", schema, path, given(), "is not supported; it may only be");
   }
   if (schema.discriminator !== undefined) {
     checkVariant(schema, schema.discriminator.propertyName, value, path);
   } else if (schema.anyOf !== undefined) {
-    const branch = schema.anyOf.find((candidate) => hasType(candidate, value));
-    if (branch === undefined) throw failure("invalid_type", schema, path, described(value));
-    checkValue(branch, value, path, afterField);
+    if (schema.anyOf.some((candidate) => candidate.const !== undefined && candidate.const === value)) return;
+    const branch = schema.anyOf.find((candidate) => candidate.const === undefined && hasType(candidate, value));
+    if (branch === undefined) throw failure("invalid_type", schema, path, given());
+    checkValue(branch, value, path, afterField, given);
   } else {
-    if (!hasType(schema, value)) throw failure("invalid_type", schema, path, described(value));
-    if (schema.enum?.includes(value) === false) throw failure("unsupported_value", schema, path, described(value));
-    if (typeof value === "number") checkNumber(schema, value, path);
+    if (!hasType(schema, value)) throw failure("invalid_type", schema, path, given());
+    if (schema.enum?.includes(value) === false) throw failure("unsupported_value", schema, path, given());
+    if (schema["x-bits"] === 64) checkInteger64(schema, value, path, given);
+    else if (typeof value === "number") checkNumber(schema, value, path, given);
     else if (typeof value === "string") checkString(schema, value, path);
     else if (Array.isArray(value)) checkArray(schema, value, path);
     else if (isObject(value)) checkObject(schema, value, path, afterField);
@@ -90,6 +102,7 @@ export function allowedBy(schema: JsonSchema): string {
     case "number":
       return `a number${range(schema)}`;
     case "integer":
+      if (schema["x-bits"] === 64) return `an integer in ${MIN_INTEGER_64}..${MAX_INTEGER_64}, written in digits`;
       return `an integer${range(schema)}`;
     case "string":
       return schema["x-allowed"] ?? allowedText(schema);
@@ -104,12 +117,22 @@ export function allowedBy(schema: JsonSchema): string {
   }
 }
 
-/** Returns the error for an unknown field; it suggests the nearest known name. */
+/** Returns the error for an unknown field; it suggests a known name if one is meant, and else lists a few. */
 export function unknownField(name: string, known: readonly string[], path: string): ApiError {
-  const nearest = nearestName(name, known);
-  const hint = nearest === null ? "No field is allowed here." : `The nearest known name is ${quoted(nearest)}.`;
-  return new ApiError("unknown_parameter", `${shortened(path)} is not a known field. ${hint}`, shortened(path));
+  const message = `${shortened(path)} is not a known field. ${hintFor(name, known)}`;
+  return new ApiError("unknown_parameter", message.trimEnd(), shortened(path));
 }
+
+function hintFor(name: string, known: readonly string[]): string {
+  const here = nameHere(name, known);
+  if (here !== null) return `What it means elsewhere is ${quoted(here)} here.`;
+  const nearest = nearestName(name, known, misspelledCharacters(name));
+  if (nearest !== null) return `The nearest known name is ${quoted(nearest)}.`;
+  if (known.length === 0) return "No field is allowed here.";
+  return known.length <= MAX_LISTED_NAMES ? `Known fields: ${known.join(", ")}.` : "";
+}
+
+const MAX_LISTED_NAMES = 8;
 
 /** Discriminator values of a schema's variants. */
 function tagsOf({ anyOf = [], discriminator }: JsonSchema): unknown[] {
@@ -126,11 +149,15 @@ function checkVariant(schema: JsonSchema, tag: string, value: unknown, path: str
   checkObject(schema.anyOf?.[tags.indexOf(given)] ?? {}, value, path);
 }
 
-function checkNumber(schema: JsonSchema, value: number, path: string): void {
+function checkNumber(schema: JsonSchema, value: number, path: string, given: () => string): void {
   const { minimum = -Infinity, maximum = Infinity, exclusiveMinimum = -Infinity } = schema;
   // JSON has no literal for infinity, but 1e999 is parsed as one.
   if (value >= minimum && value <= maximum && value > exclusiveMinimum && Number.isFinite(value)) return;
-  throw failure("out_of_range", schema, path, described(value));
+  throw failure("out_of_range", schema, path, given());
+}
+
+function checkInteger64(schema: JsonSchema, value: unknown, path: string, given: () => string): void {
+  if (!isInteger64(value)) throw failure("out_of_range", schema, path, given());
 }
 
 function checkString(schema: JsonSchema, value: string, path: string): void {
@@ -149,7 +176,9 @@ function checkString(schema: JsonSchema, value: string, path: string): void {
 function checkArray(schema: JsonSchema, value: readonly unknown[], path: string): void {
   const { minItems = 0, maxItems = Infinity, items } = schema;
   if (value.length < minItems || value.length > maxItems) throw failure("out_of_range", schema, path, described(value));
-  if (items !== undefined) for (const [index, item] of value.entries()) checkValue(items, item, `${path}[${index}]`);
+  if (items !== undefined)
+    for (const [index, item] of value.entries())
+      checkValue(items, item, `${path}[${index}]`, undefined, () => describedIn(value, index, item));
 }
 
 function checkObject(schema: JsonSchema, value: JsonObject, path: string, afterField?: (name: string) => void): void {
@@ -164,7 +193,8 @@ function checkObject(schema: JsonSchema, value: JsonObject, path: string, afterF
   if (names.length > maxProperties) throw failure("out_of_range", schema, path, `${names.length} entries`);
   for (const [name, property] of Object.entries(properties)) {
     const given = fieldOf(value, name);
-    if (given !== null) checkValue(property, given, childPath(path, name));
+    if (given !== null)
+      checkValue(property, given, childPath(path, name), undefined, () => describedIn(value, name, given));
     else if (required.includes(name)) throw missing(property, childPath(path, name));
     afterField?.(name);
   }
@@ -174,8 +204,14 @@ function checkObject(schema: JsonSchema, value: JsonObject, path: string, afterF
     const namePath = childPath(path, name);
     if (additionalProperties === false) throw unknownField(name, Object.keys(properties), namePath);
     if (propertyNames !== undefined) checkValue(propertyNames, name, namePath);
-    checkValue(additionalProperties, value[name], namePath);
+    checkValue(additionalProperties, value[name], namePath, undefined, () => describedIn(value, name, value[name]));
   }
+}
+
+/** Describes an entry of an object or array; a number of a JSON text as it was written there, such as `1e999`. */
+function describedIn(container: object, key: string | number, value: unknown): string {
+  const written = typeof value === "number" ? numberAsWritten(container, key) : null;
+  return written === null ? described(value) : shortened(written);
 }
 
 /** Returns a field's value, or null if it is absent. */
@@ -196,6 +232,7 @@ function hasType(schema: JsonSchema, value: unknown): boolean {
     case "object":
       return isObject(value);
     case "integer":
+      if (typeof value === "bigint") return schema["x-bits"] === 64;
       return typeof value === "number" && (Number.isInteger(value) || !Number.isFinite(value));
     default:
       return typeof value === schema.type;

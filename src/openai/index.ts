@@ -14,4 +14,4 @@ export { parameterTableMarkdown } from "./parameter-table.js";
 export { chatCompletion, ChunkWriter, logprobEntry, wireUsage } from "./response.js";
 export type { ChatCompletion, ChatCompletionChunk } from "./response-schema.js";
 export { parseDetokenizeRequest, parseTokenizeRequest } from "./tokenize-request.js";
-export { wireName } from "./wire-names.js";
+export { wireName, type SentNames } from "./wire-names.js";

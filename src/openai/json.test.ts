@@ -25,6 +25,36 @@ function failureOf(bytes: Uint8Array): ApiError {
 }
 
 describe("parseJson", () => {
+  it.each<[string, unknown]>([
+    ["9007199254740991", 9007199254740991],
+    ["9007199254740993", 9007199254740993n],
+    [" -9223372036854775808 ", -9223372036854775808n],
+    ["18446744073709551615", 18446744073709551615n],
+    ["99999999999999999999", 99999999999999999999n],
+    ["123456789012345678901", 1.2345678901234568e20],
+    ["1e19", 1e19],
+    ["9007199254740993.0", 9007199254740992],
+    ["[9007199254740993]", [9007199254740992]],
+    ['"9007199254740993"', "9007199254740993"],
+  ])("reads the seed %s exactly where it has digits only", (text, value) => {
+    expect(parseJson(bytesOf(`{"a": 1, "seed":${text}, "top_k": 9007199254740993}`))).toEqual({
+      a: 1,
+      seed: value,
+      top_k: 9007199254740992,
+    });
+  });
+
+  it("reads no other seed that way", () => {
+    expect(parseJson(bytesOf('{"metadata":{"seed":9007199254740993}}'))).toEqual({
+      metadata: { seed: 9007199254740992 },
+    });
+    expect(parseJson(bytesOf('[{"seed":9007199254740993}]'))).toEqual([{ seed: 9007199254740992 }]);
+  });
+
+  it.each(["Infinity", "NaN", "-Infinity", '{"a":1,"a":1}'])("refuses %s, which Python would read", (text) => {
+    failureOf(bytesOf(text));
+  });
+
   it.each([
     "0",
     "-0",
@@ -68,7 +98,8 @@ describe("parseJson", () => {
     ["NaN", "; a JSON value is needed", "line 1, column 1"],
     ["-", "; a JSON value is needed", "line 1, column 1"],
     ["'a'", "; a JSON value is needed", "line 1, column 1"],
-    ["\uFEFF{}", "; a JSON value is needed", "line 1, column 1"],
+    ["\uFEFF{}", "begins with a byte order mark", "line 1, column 1"],
+    ["{}\uFEFF", "follows the end", "line 1, column 3"],
     ["[1] // note", "follows the end", "line 1, column 5"],
   ])("refuses %j and reports the position", (text, problem, place) => {
     expect(() => JSON.parse(text)).toThrow();

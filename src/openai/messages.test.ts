@@ -50,6 +50,38 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
     };
     expect(messagesOf(answer)).toEqual([answer]);
     expect(messagesOf({ ...answer, tool_calls: null, annotations: null, reasoning_content: null })).toHaveLength(1);
+    expect(messagesOf({ ...answer, annotations: [{ type: "url_citation" }], id: "msg_1" })).toHaveLength(1);
+  });
+
+  it("accept the copies of an answer that openai and LiteLLM add", () => {
+    const answer = { role: "assistant", content: "4" };
+    for (const parsed of [null, 4, "4", [4], { age: 4 }]) expect(messagesOf({ ...answer, parsed })).toHaveLength(1);
+    expect(messagesOf({ ...answer, provider_specific_fields: { refusal: null } })).toHaveLength(1);
+    expect(messagesOf({ ...answer, provider_specific_fields: null })).toHaveLength(1);
+  });
+
+  it("accept the fields of an answer in its parts", () => {
+    const part = {
+      type: "text",
+      text: "4",
+      role: "assistant",
+      id: "1",
+      reasoning_content: "2 + 2",
+      refusal: null,
+      annotations: [{}],
+      parsed: 4,
+      provider_specific_fields: {},
+      audio: null,
+      function_call: null,
+      tool_calls: [],
+    };
+    expect(messagesOf({ role: "assistant", content: [part] })).toEqual([{ role: "assistant", content: [part] }]);
+  });
+
+  it.each(ROLES)("accept cache_control and an id of the role %s, and of its parts", (role) => {
+    const hint = { id: "a", cache_control: { type: "ephemeral" } };
+    expect(messagesOf({ role, content: [{ type: "text", text: "a", ...hint }], ...hint })).toHaveLength(1);
+    expect(messagesOf({ role, content: "a", id: null, cache_control: null })).toHaveLength(1);
   });
 
   it.each(ROLES)("check name and content of the role %s", (role) => {
@@ -91,8 +123,24 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
     [{ role: "user", content: "", reasoning_content: "x" }, X, "reasoning_content"],
     [{ role: "assistant", content: "", refusal: "no" }, P, "refusal"],
     [{ role: "assistant", content: "", refusal: "" }, P, "refusal"],
-    [{ role: "assistant", content: "", annotations: [1] }, P, "annotations"],
-    [{ role: "assistant", content: "", annotations: {} }, P, "annotations"],
+    [{ role: "assistant", content: "", annotations: {} }, T, "annotations"],
+    [{ role: "user", content: "", annotations: [] }, X, "annotations"],
+    [{ role: "user", content: "", id: 1 }, T, "id"],
+    [{ role: "user", content: "", cache_control: "ephemeral" }, T, "cache_control"],
+    [{ role: "user", content: [{ ...text, cache_control: [] }] }, T, "content[0].cache_control"],
+    [{ role: "user", content: [{ ...text, refusal: "no" }] }, P, "content[0].refusal"],
+    [{ role: "user", content: [{ ...text, annotations: {} }] }, T, "content[0].annotations"],
+    [{ role: "user", content: [{ ...text, role: 1 }] }, T, "content[0].role"],
+    [{ role: "user", content: [{ ...text, tool_calls: [] }] }, X, "content[0].tool_calls"],
+    [{ role: "user", content: [{ ...text, reasoning_content: "x" }] }, X, "content[0].reasoning_content"],
+    [{ role: "user", content: [{ ...text, parsed: 1 }] }, X, "content[0].parsed"],
+    [{ role: "user", content: "", parsed: 1 }, X, "parsed"],
+    [{ role: "user", content: "", provider_specific_fields: {} }, X, "provider_specific_fields"],
+    [{ role: "assistant", content: "", provider_specific_fields: [] }, T, "provider_specific_fields"],
+    [{ role: "assistant", content: [{ ...text, reasoning_content: 1 }] }, T, "content[0].reasoning_content"],
+    [{ role: "assistant", content: [{ ...text, reasoning_content: "\ud800" }] }, R, "content[0].reasoning_content"],
+    [{ role: "assistant", content: [{ ...text, tool_calls: [1] }] }, P, "content[0].tool_calls"],
+    [{ role: "assistant", content: [{ ...text, name: "a" }] }, X, "content[0].name"],
     [{ role: "assistant", content: "", audio: { id: "x" } }, P, "audio"],
     [{ role: "assistant", content: "", function_call: {} }, P, "function_call"],
     [{ role: "assistant", content: "", tool_calls: [{ id: "x" }] }, P, "tool_calls"],

@@ -20,15 +20,33 @@ const closed = { additionalProperties: false } as const;
 /** Schema of text that reaches the tokenizer. */
 export const text = () => Type.String({ "x-text": true });
 
-const content = () =>
-  Type.Union(
-    [text(), Type.Array(Type.Union([textPart()], { discriminator: { propertyName: "type" } }), { minItems: 1 })],
-    {
-      description: "A string, or an array of text parts, which are joined with newlines.",
-    },
-  );
+const content = <T extends TSchema>(part: T) =>
+  Type.Union([text(), Type.Array(Type.Union([part], { discriminator: { propertyName: "type" } }), { minItems: 1 })], {
+    description: "A string, or an array of text parts, which are joined with newlines.",
+  });
 
-const textPart = () => Type.Object({ type: Type.Literal("text"), text: text() }, closed);
+const NO_EFFECT = { description: "Accepted; no effect.", "x-ignored": true } as const;
+
+/** Fields of all messages and parts that change nothing. */
+const echoedAnywhere = () => ({
+  id: optional(Type.String(), NO_EFFECT),
+  cache_control: optional(Type.Unsafe<object>({ type: "object" }), NO_EFFECT),
+});
+
+const annotations = () => optional(Type.Array(Type.Unknown()), NO_EFFECT);
+
+const textPart = () =>
+  Type.Object(
+    {
+      type: Type.Literal("text"),
+      text: text(),
+      ...echoedAnywhere(),
+      refusal: echoed<never>(),
+      annotations: annotations(),
+      role: optional(Type.String(), NO_EFFECT),
+    },
+    closed,
+  );
 
 const name = () =>
   optional(Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" }), {
@@ -36,7 +54,7 @@ const name = () =>
   });
 
 const plainMessage = <const R extends string>(role: R) =>
-  Type.Object({ role: Type.Literal(role), content: content(), name: name() }, closed);
+  Type.Object({ role: Type.Literal(role), content: content(textPart()), name: name(), ...echoedAnywhere() }, closed);
 
 /** Schema of a response field that clients send back in the history; only the listed values are accepted. */
 const echoed = <T>(...values: T[]) => Type.Optional(Type.Unsafe<T | null>(onlyThese(null, ...values)));
@@ -44,18 +62,32 @@ const echoed = <T>(...values: T[]) => Type.Optional(Type.Unsafe<T | null>(onlyTh
 /** Schema of an unimplemented field: accepts only the values that request nothing. */
 export const onlyThese = (...values: unknown[]) => ({ enum: values, "x-no-effect": values });
 
+/** Fields of an answer sent back. Some clients put them into the parts of the message. */
+const answerFields = () => ({
+  reasoning_content: optional(text(), { description: "Passed to the chat template." }),
+  ...echoedAnywhere(),
+  refusal: echoed<never>(),
+  annotations: annotations(),
+  parsed: optional(Type.Unknown(), NO_EFFECT),
+  provider_specific_fields: optional(Type.Unsafe<object>({ type: "object" }), NO_EFFECT),
+  audio: echoed<never>(),
+  function_call: echoed<never>(),
+  tool_calls: echoed<never[]>([]),
+});
+
+const assistantPart = () =>
+  Type.Object(
+    { type: Type.Literal("text"), text: text(), ...answerFields(), role: optional(Type.String(), NO_EFFECT) },
+    closed,
+  );
+
 const assistantMessage = () =>
   Type.Object(
     {
       role: Type.Literal("assistant"),
-      content: optional(content()),
+      content: optional(content(assistantPart())),
       name: name(),
-      reasoning_content: optional(text(), { description: "Passed to the chat template." }),
-      refusal: echoed<never>(),
-      annotations: echoed<never[]>([]),
-      audio: echoed<never>(),
-      function_call: echoed<never>(),
-      tool_calls: echoed<never[]>([]),
+      ...answerFields(),
     },
     closed,
   );

@@ -48,6 +48,13 @@ const requestName = (dialect: Dialect): string =>
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const json = (schema: object) => ({ "application/json": { schema } });
+const DATE_HEADER = {
+  "x-touchstone-date": {
+    description:
+      "The date that the chat template got. Send it as `chat_template_kwargs.date` to get the same prompt again.",
+    schema: { type: "string", format: "date" },
+  },
+};
 const ok = (description: string, content: object) => ({ 200: { description, content } });
 const body = (name: string) => ({ required: true, content: json(ref(name)) });
 const list = (items: object) => ({ type: "array", items });
@@ -106,6 +113,7 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
               description: "The seed used. Send it as `seed` to get the same answer again.",
               schema: { type: "string" },
             },
+            ...DATE_HEADER,
             "x-request-id": { schema: { type: "string" } },
           },
           content: {
@@ -143,7 +151,11 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
       ...named("tokenize"),
       requestBody: body("TokenizeRequest"),
       responses: {
-        ...ok("The token ids and the text of each token.", json(ref("TokenizeResponse"))),
+        200: {
+          description: "The token ids and the text of each token.",
+          headers: DATE_HEADER,
+          content: json(ref("TokenizeResponse")),
+        },
         ...generationErrors,
       },
     },
@@ -167,6 +179,13 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
 });
 
 const ROOT_PATHS = {
+  "/": {
+    get: {
+      operationId: "home",
+      security: [],
+      responses: ok("A page for people: what runs here, and links.", { "text/html": { schema: { type: "string" } } }),
+    },
+  },
   "/healthz": {
     get: { operationId: "healthz", security: [], responses: { 200: { description: "The process is alive." } } },
   },

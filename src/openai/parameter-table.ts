@@ -54,7 +54,8 @@ export function parameterTableMarkdown(): string {
   return `${lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n")}\n`;
 }
 
-function effectOf(schema: JsonSchema): ParameterRow["effect"] {
+/** Returns the effect of a field, at the top level or inside an object. */
+export function effectOf(schema: JsonSchema): ParameterRow["effect"] {
   if (schema["x-no-effect"] !== undefined) return "not_built";
   return schema["x-ignored"] === true ? "none" : "honored";
 }

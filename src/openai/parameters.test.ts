@@ -34,11 +34,20 @@ const notStrings = [1, true, [], {}].map((value) => [value, T] as const);
 const notBooleans = [1, 0, "true", [], {}].map((value) => [value, T] as const);
 
 const ROWS: readonly Row[] = [
-  ...["max_tokens", "max_completion_tokens"].map((field) => ({
-    field,
-    accepted: [1, 1e3, SAFE, 1e300],
-    refused: [[0, R], [-1, R], [Infinity, R], ...notNumbers(1.5)] as Row["refused"],
-  })),
+  ...["max_tokens", "max_completion_tokens"].flatMap((field): Row[] => [
+    {
+      field,
+      dialects: ["ppio"],
+      accepted: [1, 1e3, SAFE, 1e300],
+      refused: [[0, R], [-1, R], [Infinity, R], ...notNumbers(1.5)],
+    },
+    {
+      field,
+      dialects: ["openai"],
+      accepted: [-1, 1, 1e3, SAFE, 1e300],
+      refused: [[0, R], [-2, R], [Infinity, R], ...notNumbers(1.5, -1.5)],
+    },
+  ]),
   {
     field: "max_tokens",
     given: { max_completion_tokens: 5 },
@@ -72,14 +81,15 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "stream_options",
-    accepted: [null],
-    refused: [
-      [{}, U],
-      [{ include_usage: true }, U],
-    ],
+    accepted: [null, {}, { include_usage: false }, { include_usage: null }, { include_obfuscation: false }],
+    refused: [[{ include_usage: true }, U]],
   },
-  { field: "stream_options", given: { stream: false }, accepted: [null], refused: [[{}, U]] },
-  { field: "stream_options", given: { stream: null }, accepted: [null], refused: [[{}, U]] },
+  ...[false, null].map((stream) => ({
+    field: "stream_options",
+    given: { stream },
+    accepted: [null, {}],
+    refused: [[{ include_usage: true }, U]] as const,
+  })),
   { field: "n", accepted: [1, 2, 128], refused: [[0, R], [-1, R], [129, R], ...notNumbers(1.5)] },
   {
     field: "seed",
@@ -98,10 +108,9 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "stop",
-    accepted: ["a", "\0", ["a"], ["a", "b", "c", "d"], ["a", "a"]],
+    accepted: ["a", "\0", [], ["a"], ["a", "b", "c", "d"], ["a", "a"]],
     refused: [
       ["", R],
-      [[], R],
       [["a", "b", "c", "d", "e"], R],
       [["a", ""], R, "stop[1]"],
       [["a", null], T, "stop[1]"],
@@ -271,9 +280,10 @@ const ROWS: readonly Row[] = [
   { field: "user", accepted: ["", "u"], refused: notStrings },
   {
     field: "metadata",
-    accepted: [{}, { a: "b" }],
+    accepted: [{}, { a: "b", b: 1.5, c: true }],
     refused: [
-      [{ a: 1 }, T, "metadata.a"],
+      [{ a: [] }, T, "metadata.a"],
+      [{ a: null }, T, "metadata.a"],
       ["x", T],
       [[], T],
     ],
@@ -294,20 +304,26 @@ const ROWS: readonly Row[] = [
       ["text", P],
     ],
   },
+  { field: "verbosity", accepted: ["low", "medium", "high"], refused: [["most", U], ...notStrings] },
   {
-    field: "verbosity",
-    accepted: ["medium"],
-    refused: [
-      ["low", P],
-      [1, P],
-    ],
+    field: "reasoning_effort",
+    accepted: ["none", "minimal", "low", "medium", "high", "xhigh"],
+    refused: [["max", U], ...notStrings],
   },
   {
     field: "reasoning_effort",
-    accepted: ["medium"],
+    given: { chat_template_kwargs: { reasoning_effort: "low" } },
+    accepted: ["low", null],
+    refused: [["high", U]],
+  },
+  {
+    field: "chat_template_kwargs",
+    accepted: [{}, { enable_thinking: false }, { a: [1, { b: null }] }],
     refused: [
-      ["none", P],
-      ["high", P],
+      [ids(65), R],
+      ["x", T],
+      [[], T],
+      [true, T],
     ],
   },
   { field: "web_search_options", accepted: [], refused: [[{}, P]] },
@@ -332,20 +348,16 @@ const ROWS: readonly Row[] = [
   },
   {
     field: "tool_choice",
-    accepted: ["none"],
+    accepted: ["none", "auto"],
     refused: [
-      ["auto", P],
       ["required", P],
       [{ type: "function", function: { name: "f" } }, P],
     ],
   },
   {
     field: "parallel_tool_calls",
-    accepted: [true],
-    refused: [
-      [false, P],
-      [1, P],
-    ],
+    accepted: [true, false],
+    refused: [[1, P]],
   },
   { field: "function_call", accepted: ["none"], refused: [["auto", P]] },
   { field: "functions", accepted: [[]], refused: [[[{ name: "f" }], P]] },
@@ -378,11 +390,14 @@ const IN_ORDER = [
   "top_logprobs",
   "response_format",
   "separate_reasoning",
+  "reasoning_effort",
+  "chat_template_kwargs",
   "user",
   "metadata",
   "service_tier",
   "prompt_cache_key",
   "safety_identifier",
+  "verbosity",
   "tools",
   "odd",
 ];
@@ -438,17 +453,41 @@ describe.each(DIALECTS)("unknown fields (%s)", (dialect) => {
     ["maxTokens", '"max_tokens"'],
     ["TOP_P", '"top_p"'],
     ["topk", '"top_k"'],
-    ["__proto__", '"'],
-    ["constructor", '"'],
-    ["toString", '"'],
   ])("refuses %s, even if it is null, and suggests %s", (name, nearest) => {
-    for (const value of [1, null]) {
+    expect(messagesFor(name)).toEqual([
+      `${name} is not a known field. The nearest known name is ${nearest}.`,
+      `${name} is not a known field. The nearest known name is ${nearest}.`,
+    ]);
+  });
+
+  it.each([
+    ["stop_sequences", "stop"],
+    ["max_new_tokens", "max_tokens"],
+    ["num_predict", "max_tokens"],
+    ["repeat_penalty", "repetition_penalty"],
+    ["Guided_JSON", "response_format"],
+  ])("names what %s is here: %s", (name, here) => {
+    expect(messagesFor(name)[0]).toBe(`${name} is not a known field. What it means elsewhere is "${here}" here.`);
+  });
+
+  it.each(["foo", "__proto__", "constructor", "toString", "x"])("suggests nothing for %s", (name) => {
+    expect(messagesFor(name)[0]).toBe(`${name} is not a known field.`);
+  });
+
+  it("lists the fields of a small object", () => {
+    const { message } = errorOf(() => parse({ stream: true, stream_options: { foo: 1 } }, dialect));
+    expect(message).toBe("stream_options.foo is not a known field. Known fields: include_usage, include_obfuscation.");
+  });
+
+  /** Returns the messages for the field with a value, and with null. */
+  function messagesFor(name: string): string[] {
+    return [1, null].map((value) => {
       const body = JSON.parse(JSON.stringify(bodyWith()).replace("{", `{${JSON.stringify(name)}:${value},`));
       const error = errorOf(() => parseChatRequest(body, dialect));
       expect(error).toMatchObject({ status: 400, code: "unknown_parameter", param: name });
-      expect(error.message).toContain(`The nearest known name is ${nearest}`);
-    }
-  });
+      return error.message;
+    });
+  }
 
   it("shortens message and param for a long name", () => {
     const error = errorOf(() => parse({ ["x".repeat(1 << 20)]: 1 }, dialect));
@@ -463,8 +502,11 @@ describe("error messages", () => {
     [{ temperature: "hot" }, 'temperature must be a number in 0..2. Given: "hot"'],
     [{ repetition_penalty: 0 }, "repetition_penalty must be a number more than 0 and at most 2. Given: 0"],
     [{ max_tokens: 1.5 }, "max_tokens must be an integer of at least 1. Given: 1.5"],
-    [{ stop: [] }, "stop must be an array of 1 to 4, each a non-empty string. Given: an empty array"],
-    [{ stop: 1 }, "stop must be a non-empty string or an array of 1 to 4, each a non-empty string. Given: 1"],
+    [
+      { stop: ["a", "b", "c", "d", "e"] },
+      "stop must be an array of at most 4, each a non-empty string. Given: an array of 5",
+    ],
+    [{ stop: 1 }, "stop must be a non-empty string or an array of at most 4, each a non-empty string. Given: 1"],
     [{ logit_bias: ids(1025) }, "logit_bias must be an object of at most 1024 entries. Given: 1025 entries"],
     [{ tools: [1, 2] }, "tools is not supported; it may only be null or []. Given: an array of 2"],
     [
@@ -490,7 +532,7 @@ describe.each(DIALECTS)("the first failure is reported (%s)", (dialect) => {
     [{ unknown: 1, context_length_exceeded_behavior: "x" }, "context_length_exceeded_behavior"],
     [{ unknown: 1, tools: [1] }, "tools"],
     [{ tools: [1], user: 1 }, "user"],
-    [{ stream_options: {}, temperature: 9 }, "stream_options"],
+    [{ stream_options: { include_usage: true }, temperature: 9 }, "stream_options"],
     [{ stream_options: { include_usage: 1 }, n: 0 }, "stream_options.include_usage"],
     [{ max_tokens: 1, max_completion_tokens: 2, stream: 1 }, "max_tokens"],
     [{ top_logprobs: 5, response_format: 1 }, "top_logprobs"],

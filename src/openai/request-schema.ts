@@ -7,7 +7,10 @@
 import { Type, type Static, type TSchema } from "typebox";
 
 import { FORMATS, SCHEMA_KEYWORDS } from "../../engine/grammar/index.js";
+import { LIMITS } from "../../engine/limits.js";
 import {
+  MAX_INTEGER_64,
+  MIN_INTEGER_64,
   PARAMETER_NAMES,
   parameterIn,
   PARAMETERS,
@@ -29,6 +32,8 @@ export interface ChatRequestBody {
   readonly top_logprobs?: number | null;
   readonly logprobs?: boolean | null;
   readonly separate_reasoning?: boolean | null;
+  readonly reasoning_effort?: string | null;
+  readonly chat_template_kwargs?: { readonly [name: string]: unknown } | null;
   readonly response_format?: Static<ReturnType<typeof responseFormat>> | null;
 }
 
@@ -39,15 +44,15 @@ export function chatRequestSchema(dialect: Dialect) {
   };
   for (const name of PARAMETER_NAMES) {
     fields[PARAMETERS[name].wire] = parameterSchema(name, dialect);
-    Object.assign(fields, FIELDS_AFTER[name]?.());
+    Object.assign(fields, FIELDS_AFTER[name]?.(dialect));
   }
   return Type.Object(fields, { additionalProperties: false });
 }
 
 /** Fields that exist only in HTTP requests, keyed by the table parameter after which they are checked. */
-const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>> = {
-  maxTokens: () => ({
-    max_completion_tokens: optional(Type.Integer({ minimum: 1 }), {
+const FIELDS_AFTER: Partial<Record<ParameterName, (dialect: Dialect) => Record<string, TSchema>>> = {
+  maxTokens: (dialect) => ({
+    max_completion_tokens: optional(kindSchema(parameterIn("maxTokens", dialect).kind), {
       description: "Another name for `max_tokens`. If both are given, they must be equal.",
       "x-clause": "TS-2.7",
     }),
@@ -56,7 +61,10 @@ const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>
       description: "Send the answer as server-sent events while it is generated.",
       "x-clause": "TS-2.8",
     }),
-    stream_options: optional(streamOptions(), { description: "Only with `stream: true`.", "x-clause": "TS-2.9" }),
+    stream_options: optional(streamOptions(), {
+      description: "`include_usage: true` needs `stream: true`.",
+      "x-clause": "TS-2.9",
+    }),
   }),
   topLogprobs: () => ({
     response_format: optional(responseFormat(), {
@@ -67,17 +75,34 @@ const FIELDS_AFTER: Partial<Record<ParameterName, () => Record<string, TSchema>>
     }),
   }),
   separateReasoning: () => ({
+    reasoning_effort: optional(Type.Enum([...REASONING_EFFORTS], { type: "string" }), {
+      description: "Handed to the chat template; no effect if the template does not use it.",
+      "x-clause": "TS-2.40",
+    }),
+    chat_template_kwargs: templateVariablesSchema(),
     user: optional(Type.String(), ACCEPTED),
     metadata: optional(
-      Type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: { type: "string" } }),
+      Type.Unsafe<Record<string, string | number | boolean>>({
+        type: "object",
+        additionalProperties: { anyOf: [{ type: "string" }, { type: "number" }, { type: "boolean" }] },
+      }),
       ACCEPTED,
     ),
     service_tier: optional(Type.String({ enum: ["auto", "default", "flex", "scale", "priority", "fast"] }), ACCEPTED),
     prompt_cache_key: optional(Type.String(), ACCEPTED),
     safety_identifier: optional(Type.String({ maxLength: 64 }), ACCEPTED),
+    verbosity: optional(Type.Enum(["low", "medium", "high"], { type: "string" }), ACCEPTED),
     ...notBuilt(),
   }),
 };
+
+export const templateVariablesSchema = () =>
+  optional(Type.Unsafe<Record<string, unknown>>({ type: "object", maxProperties: LIMITS.maxTemplateVariables }), {
+    description:
+      "Variables for the chat template, such as `enable_thinking`; it ignores those that it does not know. `date`, such as `2026-11-30`, is the date that it writes, and no variable.",
+    "x-clause": "TS-2.40",
+    "x-library": "templateVariables",
+  });
 
 function parameterSchema(name: ParameterName, dialect: Dialect): TSchema {
   const { kind, default: fallback } = parameterIn(name, dialect);
@@ -94,9 +119,12 @@ function parameterSchema(name: ParameterName, dialect: Dialect): TSchema {
 function kindSchema(kind: ParameterKind): TSchema {
   switch (kind.type) {
     case "integer": {
-      const { minimum, maximum } = kind;
-      return Type.Integer({ minimum, ...(maximum === undefined ? {} : { maximum }) });
+      const { minimum, maximum, hasNoLimit } = kind;
+      const integer = Type.Integer({ minimum, ...(maximum === undefined ? {} : { maximum }) });
+      return hasNoLimit === true ? Type.Union([integer, Type.Literal(NO_LIMIT)]) : integer;
     }
+    case "integer64":
+      return Type.Integer({ minimum: Number(MIN_INTEGER_64), maximum: Number(MAX_INTEGER_64), "x-bits": 64 });
     case "number": {
       const { minimum, maximum, excludesMinimum } = kind;
       return Type.Number({ ...(excludesMinimum === true ? { exclusiveMinimum: minimum } : { minimum }), maximum });
@@ -106,11 +134,17 @@ function kindSchema(kind: ParameterKind): TSchema {
     case "choice":
       return Type.Enum([...kind.values], { type: "string" });
     case "texts":
-      return Type.Union([stopSequence(), Type.Array(stopSequence(), { minItems: 1, maxItems: kind.maxItems })]);
+      return Type.Union([stopSequence(), Type.Array(stopSequence(), { maxItems: kind.maxItems })]);
     case "biases":
       return logitBias(kind);
   }
 }
+
+/** Value of `max_tokens` that means no limit, where the dialect has it. */
+export const NO_LIMIT = -1;
+
+/** The values that OpenAI documents. */
+const REASONING_EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh"] as const;
 
 const ACCEPTED = { description: "Accepted; no effect.", "x-ignored": true, "x-clause": "TS-2.27" };
 
@@ -162,9 +196,13 @@ const namedSchema = () =>
       name: Type.String({
         pattern: "^[A-Za-z0-9_-]{1,64}$",
         "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -",
+        ...ACCEPTED,
       }),
       schema: jsonSchema(),
-      strict: optional(Type.Boolean(), { description: "No effect: the schema is always enforced." }),
+      strict: optional(Type.Boolean(), {
+        description: "Accepted; no effect: the schema is always enforced.",
+        "x-ignored": true,
+      }),
       description: optional(Type.String(), ACCEPTED),
     },
     closed,
@@ -187,16 +225,14 @@ const keywords = (wanted: "enforced" | "annotation"): string =>
 /** Fields that OpenAI documents and this server does not implement, with the values that request nothing. */
 const notBuilt = () => ({
   modalities: Type.Optional(noEffect(["text"])),
-  verbosity: Type.Optional(noEffect("medium")),
-  reasoning_effort: Type.Optional(noEffect("medium")),
   web_search_options: Type.Optional(noEffect()),
   audio: Type.Optional(noEffect()),
   store: Type.Optional(noEffect(false)),
   moderation: Type.Optional(noEffect()),
   prediction: Type.Optional(noEffect()),
   tools: Type.Optional(noEffect([])),
-  tool_choice: Type.Optional(noEffect("none")),
-  parallel_tool_calls: Type.Optional(noEffect(true)),
+  tool_choice: Type.Optional(noEffect("none", "auto")),
+  parallel_tool_calls: Type.Optional(noEffect(true, false)),
   function_call: Type.Optional(noEffect("none")),
   functions: Type.Optional(noEffect([])),
   prompt_cache_options: Type.Optional(noEffect()),

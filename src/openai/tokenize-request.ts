@@ -4,15 +4,18 @@ import { Type, type Static } from "typebox";
 
 import type { ChatMessage } from "../../engine/index.js";
 import { ApiError } from "./api-error.js";
-import { engineMessages } from "./chat-request.js";
+import { checkTemplateVariables, engineMessages } from "./chat-request.js";
 import { checkValue, type JsonSchema } from "./check.js";
 import { WIRE_LIMITS } from "./limits.js";
 import { messagesSchema, optional, text } from "./messages.js";
+import { templateVariablesSchema } from "./request-schema.js";
 
 export interface TokenizeRequest {
   readonly model: string;
   /** Raw text, or messages to render with the chat template. */
-  readonly input: { readonly text: string } | { readonly messages: readonly ChatMessage[] };
+  readonly input:
+    | { readonly text: string }
+    | { readonly messages: readonly ChatMessage[]; readonly templateVariables: Record<string, unknown> | null };
 }
 
 export interface DetokenizeRequest {
@@ -21,8 +24,16 @@ export interface DetokenizeRequest {
 }
 
 export const tokenizeSchema = Type.Object(
-  { model: Type.String(), text: optional(text()), messages: optional(messagesSchema()) },
-  { additionalProperties: false, description: "Either `text` or `messages`." },
+  {
+    model: Type.String(),
+    text: optional(text()),
+    messages: optional(messagesSchema()),
+    chat_template_kwargs: templateVariablesSchema(),
+  },
+  {
+    additionalProperties: false,
+    description: "Either `text` or `messages`, which `chat_template_kwargs` may go with.",
+  },
 );
 
 export const detokenizeSchema = Type.Object(
@@ -38,7 +49,9 @@ export const detokenizeSchema = Type.Object(
 /** @throws ApiError for the first failure, in the schema's order */
 export function parseTokenizeRequest(body: unknown): TokenizeRequest {
   checkValue(tokenizeSchema as JsonSchema, body);
-  const { model, text = null, messages = null } = body as Static<typeof tokenizeSchema>;
+  const { model, text = null, messages = null, chat_template_kwargs } = body as Static<typeof tokenizeSchema>;
+  const templateVariables = chat_template_kwargs ?? null;
+  checkTemplateVariables(templateVariables);
   if (text !== null && messages !== null) {
     throw new ApiError(
       "unsupported_value",
@@ -46,13 +59,20 @@ export function parseTokenizeRequest(body: unknown): TokenizeRequest {
       "messages",
     );
   }
-  if (text !== null) return { model, input: { text } };
-  if (messages !== null) return { model, input: { messages: engineMessages(messages) } };
-  throw new ApiError(
-    "missing_required_parameter",
-    "text and messages are absent or null; one of them is required.",
-    "text",
-  );
+  if (messages !== null) return { model, input: { messages: engineMessages(messages), templateVariables } };
+  if (text === null)
+    throw new ApiError(
+      "missing_required_parameter",
+      "text and messages are absent or null; one of them is required.",
+      "text",
+    );
+  if (templateVariables !== null)
+    throw new ApiError(
+      "unsupported_value",
+      "chat_template_kwargs needs messages: text is encoded without the chat template.",
+      "chat_template_kwargs",
+    );
+  return { model, input: { text } };
 }
 
 /** @throws ApiError for the first failure, in the schema's order */

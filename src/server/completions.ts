@@ -24,9 +24,11 @@ export async function chatCompletions(exchange: Exchange, dialect: Dialect, serv
   if (services.logContent)
     exchange.facts["messages"] = work instanceof Uint8Array ? `${work.length} bytes, too long to log` : work.messages;
 
-  const generation = await model.host.chat(work, stream ? null : request, exchange.signal);
+  const generation = await model.host.chat(work, services.date(), stream ? null : request, exchange.signal);
   exchange.setHeader("x-touchstone-seed", String(generation.seed));
-  exchange.facts["seed"] = generation.seed;
+  exchange.setHeader("x-touchstone-date", generation.date);
+  exchange.facts["seed"] = typeof generation.seed === "bigint" ? `${generation.seed}` : generation.seed;
+  exchange.facts["date"] = generation.date;
   exchange.facts["promptTokens"] = generation.numPromptTokens;
   const batches = watched(generation, model, exchange, services);
   const answer = { ...identity(model, services), model: request.model, request };
@@ -40,7 +42,10 @@ export async function chatCompletions(exchange: Exchange, dialect: Dialect, serv
 
 type Answer = ConstructorParameters<typeof ChunkWriter>[0] & { readonly request: Requests["chat"] };
 
-async function wholeAnswer(batches: AsyncIterable<readonly OutputDelta[]>, seed: number): Promise<AnswerResult> {
+async function wholeAnswer(
+  batches: AsyncIterable<readonly OutputDelta[]>,
+  seed: number | bigint,
+): Promise<AnswerResult> {
   const collector = new AnswerCollector();
   for await (const deltas of batches) for (const delta of deltas) collector.add(delta);
   return collector.result(seed);

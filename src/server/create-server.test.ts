@@ -16,6 +16,7 @@ test.each<[options: object, error: object]>([
   [{ host: "0.0.0.0", insecure: "no" }, wrongType("insecure")],
   [{ host: "", apiKeys: ["key"] }, invalid("host")],
   [{ host: " ", insecure: true }, invalid("host")],
+  [{ date: "30.11.2026" }, invalid("date")],
   [{ port: -1 }, invalid("port")],
   [{ port: "8000" }, wrongType("port")],
   [{ maxQueue: Number.NaN }, wrongType("maxQueue")],

@@ -43,6 +43,11 @@ export interface CreateServerOptions {
   readonly corsOrigins?: readonly string[];
   /** Request format of all paths. Default: the path determines the format (contract, section 1). */
   readonly dialect?: Dialect | null;
+  /**
+   * Date that chat templates write, such as `2026-11-30`, unless a request has its own (`chat_template_kwargs.date`).
+   * Default: today's date in UTC.
+   */
+  readonly date?: string | null;
   /** Maximum number of waiting requests for each model. Default: 128. */
   readonly maxQueue?: number;
   /** Maximum size of a request body in bytes. Default: 8 MiB. */
@@ -65,6 +70,7 @@ const OPTIONS: Readonly<Record<keyof CreateServerOptions, true>> = {
   insecure: true,
   corsOrigins: true,
   dialect: true,
+  date: true,
   maxQueue: true,
   maxBodyBytes: true,
   log: true,
@@ -111,14 +117,17 @@ export async function createServer(options: CreateServerOptions = {}): Promise<R
   }
 }
 
-/**
- * Starts a server without waiting for its models; requests get `model_loading` until they are loaded.
- *
- * @param numDroppedLogLines number of log lines that the logger's destination has dropped, for the metrics
- */
+export interface ListenParts {
+  /** Returns the number of log lines that the logger's destination has dropped, for the metrics. */
+  readonly numDroppedLogLines?: () => number;
+  /** Time for which requests wait for a model that is being loaded; they then get `model_loading`. */
+  readonly holdMs?: number;
+}
+
+/** Starts a server without waiting for its models; requests wait until they are loaded. */
 export async function listen(
   options: CreateServerOptions,
-  numDroppedLogLines?: () => number,
+  { numDroppedLogLines, holdMs }: ListenParts = {},
 ): Promise<ListeningServer> {
   const {
     models = [{ id: "tiny" }],
@@ -145,7 +154,8 @@ export async function listen(
     for (const { id, ...model } of models) {
       const numPlaces = model.maxConcurrency ?? LIMITS.runningSequencesDefault;
       const queue = { numPlaces, maxWaiting: maxQueue };
-      hosts.push({ id, host: new EngineHost({ model, ...queue, log: log.child({ model: id }), ...onLoading(id) }) });
+      const parts = { ...queue, holdMs, log: log.child({ model: id }), ...onLoading(id) };
+      hosts.push({ id, host: new EngineHost({ model, ...parts }) });
     }
     const registry = new ModelRegistry(hosts, aliasMap);
     const server = await startServer({
@@ -156,6 +166,7 @@ export async function listen(
       allowedHosts: options.allowedHosts ?? [],
       corsOrigins: options.corsOrigins ?? [],
       dialect: options.dialect ?? null,
+      date: options.date ?? null,
       maxBodyBytes: options.maxBodyBytes ?? 8 << 20,
       version: programVersion(),
       log,

@@ -46,6 +46,7 @@ try {
   const { dir, contextLength, vocabSize } = folder;
   post({ type: "opened", source: { dir, contextLength, vocabSize } });
   const runtime = await ModelRuntime.open(folder, options);
+  runtime.prepareMasks();
   port.off("message", stopLoading);
   if (loading.signal.aborted) await receive(runtime, { type: "close" });
   else listen(runtime);
@@ -85,7 +86,7 @@ async function receive(runtime: ModelRuntime, message: ToEngine): Promise<void> 
 async function generate(
   runtime: ModelRuntime,
   call: number,
-  { promptTokenIds, ...rest }: PostedRequest,
+  { promptTokenIds, sentNames, ...rest }: PostedRequest,
 ): Promise<void> {
   const current = new RunningCall();
   running.set(call, current);
@@ -100,7 +101,7 @@ async function generate(
   } catch (error) {
     // The error of a canceled call has no receiver.
     if (current.signal.aborted) return;
-    const named = error instanceof EngineError ? error.renamed((path) => wireName(path, undefined)) : error;
+    const named = error instanceof EngineError ? error.renamed((path) => wireName(path, sentNames)) : error;
     post({ type: "error", call, error: postedError(named) });
   } finally {
     running.delete(call);

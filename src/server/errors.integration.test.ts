@@ -129,8 +129,8 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
     invalid("unsupported_value", "max_tokens"),
   ],
   [
-    "stream_options without a stream",
-    { fields: { stream_options: {} } },
+    "include_usage without a stream",
+    { fields: { stream_options: { include_usage: true } } },
     invalid("unsupported_value", "stream_options"),
   ],
   ["top_logprobs without logprobs", { fields: { top_logprobs: 1 } }, invalid("unsupported_value", "top_logprobs")],
@@ -290,8 +290,8 @@ describe("errors of state and timing", () => {
     expect(await told(response)).toEqual(STATE_ERRORS.fullQueue);
   });
 
-  test("an engine that dies: 500 without stack or paths, then 503 until it has restarted", async () => {
-    const server = await start({});
+  test("an engine that dies: 500 without stack or paths, then 503 if it restarts too late", async () => {
+    const server = await start({ times: { holdMs: 1 } });
     const running = chat(server, { max_tokens: 100_000 });
     await until(() => server.host.numRunning === 1);
     chat(server, { messages: [{ role: "user", content: "die" }] }).catch(() => {});

@@ -13,7 +13,7 @@ import { checkedAnswerSize, type AnswerExtent } from "../../engine/core/index.js
 import { assert, EngineError } from "../../engine/errors.js";
 import type { ModelInfo } from "../../engine/index.js";
 import type { PreparerSource } from "../../engine/model/index.js";
-import { ApiError, RETRY_SOON, wireName } from "../openai/index.js";
+import { ApiError, RETRY_SOON, wireName, type SentNames } from "../openai/index.js";
 import { Admission, type AdmissionOptions } from "./admission.js";
 import { Call, type DeltaBatches } from "./call.js";
 import { JobLost, JobWorker } from "./job-worker.js";
@@ -40,6 +40,8 @@ export interface HostOptions extends AdmissionOptions {
   readonly onDownload?: (done: number, total: number, file: string) => void;
   /** Called with a notice, a sentence that does not report an error. */
   readonly onNotice?: (message: string) => void;
+  /** Time for which a request waits for a model that is being loaded (default: 30 s). */
+  readonly holdMs?: number | undefined;
   /** Programs of the workers; tests replace them. */
   readonly engineUrl?: URL;
   readonly preparerUrl?: URL;
@@ -50,7 +52,9 @@ export interface HostOptions extends AdmissionOptions {
 
 /** A started answer. */
 export interface Generation {
-  readonly seed: number;
+  readonly seed: number | bigint;
+  /** Date that the chat template got. */
+  readonly date: string;
   readonly numPromptTokens: number;
   readonly deltas: DeltaBatches;
 }
@@ -72,6 +76,9 @@ export class EngineHost {
   #engine: Worker;
   #preparer: JobWorker<ToPreparer, FromPreparer> | null = null;
   #state: HostState = "loading";
+  /** Called when the model is no longer being loaded: one for each request that waits for it. */
+  readonly #held = new Set<() => void>();
+  #numGeneratedTokens = 0;
   #info: ModelInfo | null = null;
   #lastError: Error | null = null;
   #announceFailure!: (error: Error) => void;
@@ -111,26 +118,37 @@ export class EngineHost {
     return this.#admission.numAdmitted - this.numRunning;
   }
 
+  /** Tokens that the engine has generated, delivered or not. */
+  get numGeneratedTokens(): number {
+    return this.#numGeneratedTokens;
+  }
+
   get numRestarts(): number {
     return this.#numRestarts;
   }
 
   /**
-   * Prepares and starts an answer. When the signal aborts, the engine stops at the next token.
+   * Prepares and starts an answer. When the signal aborts, the engine stops at the next step.
    *
+   * @param date date for the chat template, unless the request has its own
    * @param whole largest extent of an answer that the caller collects as a whole; null if it passes on the deltas
    * @throws ApiError queue_full, model_loading, or request_too_large if the preparation takes too much; EngineError for
    *   an invalid request
    */
-  async chat(options: Sealed<ChatWork>, whole: AnswerExtent | null, signal: AbortSignal): Promise<Generation> {
-    const { contextLength } = this.#readyInfo();
+  async chat(
+    options: Sealed<ChatWork>,
+    date: string,
+    whole: WholeAnswer | null,
+    signal: AbortSignal,
+  ): Promise<Generation> {
+    const { contextLength } = await this.#untilReady(signal);
     const answerBytes = whole === null ? 0 : wholeAnswerBytes(whole, contextLength);
     const leave = this.#admission.enter(answerBytes);
     try {
-      const { request } = await this.#prepare({ type: "chat", options }, options, "request", signal);
+      const { request } = await this.#prepare({ type: "chat", options, date }, options, "request", signal);
       const call = this.#submit(request, signal, leave);
       const { seed, numPromptTokens } = await call.started;
-      return { seed, numPromptTokens, deltas: call.deltas };
+      return { seed, date: request.date ?? date, numPromptTokens, deltas: call.deltas };
     } catch (error) {
       leave();
       throw error;
@@ -138,13 +156,19 @@ export class EngineHost {
   }
 
   /**
-   * @returns the response body, JSON
+   * @param date date for the chat template, unless the request has its own
+   * @returns the response body, JSON, and the date that the chat template got; null for raw text
    * @throws EngineError for an invalid request
    */
-  async tokenize(input: Sealed<TokenizeInput>, signal: AbortSignal): Promise<Buffer> {
-    this.#checkReady();
-    const { json } = await this.#prepare({ type: "tokenize", input }, input, "json", signal);
-    return Buffer.from(json.buffer, json.byteOffset, json.byteLength);
+  async tokenize(
+    input: Sealed<TokenizeInput>,
+    date: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly body: Buffer; readonly date: string | null }> {
+    await this.#untilReady(signal);
+    const reply = await this.#prepare({ type: "tokenize", input, date }, input, "json", signal);
+    const { json } = reply;
+    return { body: Buffer.from(json.buffer, json.byteOffset, json.byteLength), date: reply.date };
   }
 
   /**
@@ -152,7 +176,7 @@ export class EngineHost {
    * @throws EngineError for an id that is not a token
    */
   async detokenize(tokenIds: Sealed<readonly number[]>, signal: AbortSignal): Promise<Buffer> {
-    this.#checkReady();
+    await this.#untilReady(signal);
     const { json } = await this.#prepare({ type: "detokenize", tokenIds }, tokenIds, "json", signal);
     return Buffer.from(json.buffer, json.byteOffset, json.byteLength);
   }
@@ -165,7 +189,7 @@ export class EngineHost {
     // Node's thread id of a worker that has ended is -1. The engine may end while the preparer is being ended.
     const hasEngine = this.#engine.threadId !== -1;
     const exit = new Promise<void>((resolve) => this.#engine.once("exit", () => resolve()));
-    this.#state = "closed";
+    this.#enter("closed");
     this.#failAll(new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON));
     await this.#preparer?.close();
     if (!hasEngine) return;
@@ -268,7 +292,11 @@ export class EngineHost {
       case "unusable":
         return this.#refuseModel(receivedError(message.error));
       case "failed":
-        if (this.#state === "ready") this.#state = "restarting";
+        if (this.#state === "ready") this.#enter("restarting");
+        return;
+      case "delta":
+        this.#numGeneratedTokens += message.delta.tokenIds.length;
+        this.#calls.get(message.call)?.receive(message);
         return;
       default:
         this.#calls.get(message.call)?.receive(message);
@@ -296,8 +324,8 @@ export class EngineHost {
       if (this.#state !== "closed" && this.#preparer === preparer) this.#refuseModel(error as Error);
       return;
     }
-    if (this.#state === "loading" && this.#preparer === preparer) this.#state = "ready";
     this.#info = info;
+    if (this.#state === "loading" && this.#preparer === preparer) this.#enter("ready");
     this.#settleLoaded?.resolve(info);
     this.#settleLoaded = null;
   }
@@ -311,10 +339,10 @@ export class EngineHost {
     this.#lastError = null;
     if (this.#state === "closed") return;
     const isFirstStart = this.#settleLoaded !== null;
-    this.#state = "restarting";
+    this.#enter("restarting");
     this.#failAll(new EngineError("internal_error", "The engine stopped unexpectedly and is being restarted."));
     if (isFirstStart) {
-      this.#state = "closed";
+      this.#enter("closed");
       void this.#preparer?.close();
       this.#settleLoaded?.reject(error);
       return;
@@ -327,7 +355,7 @@ export class EngineHost {
     this.#restart = setTimeout(() => {
       try {
         this.#engine = this.#startEngine();
-        this.#state = "loading";
+        this.#enter("loading");
       } catch (cause) {
         // No thread can be started: another attempt follows, as after a death of the engine.
         this.#exited(cause as Error);
@@ -336,7 +364,7 @@ export class EngineHost {
   }
 
   #fail(error: Error): void {
-    this.#state = "failed";
+    this.#enter("failed");
     this.#options.log.fatal({ err: error }, "engine stopped too often, and stays down");
     const times = `${MAX_DEATHS} times within ${DEATHS_WITHIN_MS / 1000} s`;
     this.#announceFailure(
@@ -348,16 +376,47 @@ export class EngineHost {
     for (const call of this.#calls.values()) call.fail(error);
   }
 
-  #readyInfo(): ModelInfo {
+  /**
+   * Waits while the model is loaded, or loaded again, as one of the requests that may wait.
+   * @throws ApiError queue_full; model_loading if it takes longer than `holdMs`; the reason of the signal
+   */
+  async #untilReady(signal: AbortSignal): Promise<ModelInfo> {
+    if (isLoading(this.#state)) {
+      const leave = this.#admission.enter(0);
+      await this.#change(signal);
+      leave();
+      signal.throwIfAborted();
+    }
     this.#checkReady();
     assert(this.#info !== null, "a model is ready before it is loaded");
     return this.#info;
   }
 
+  /** Resolves when the model is no longer being loaded, after `holdMs`, or when the signal aborts. */
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", end);
+        this.#held.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, this.#options.holdMs ?? HOLD_MS);
+      signal.addEventListener("abort", end);
+      this.#held.add(end);
+      if (signal.aborted) end();
+    });
+  }
+
+  #enter(state: HostState): void {
+    this.#state = state;
+    if (!isLoading(state)) for (const end of this.#held) end();
+  }
+
   #checkReady(): void {
     if (this.#state === "ready") return;
     if (this.#state === "closed") throw new ApiError("shutting_down", "The server is shutting down.", null, RETRY_SOON);
-    throw modelLoading();
+    throw this.#state === "failed" ? modelFailed() : modelLoading();
   }
 
   #submit(request: PostedRequest, signal: AbortSignal, onEnd: () => void): Call {
@@ -400,22 +459,31 @@ export class EngineHost {
       this.#post(message);
     } catch (error) {
       this.#lastError = error as Error;
-      if (this.#state === "ready") this.#state = "restarting";
+      if (this.#state === "ready") this.#enter("restarting");
       void this.#engine.terminate();
     }
   }
 }
 
-function wholeAnswerBytes(extent: AnswerExtent, contextLength: number): number {
+const isLoading = (state: HostState): boolean => state === "loading" || state === "restarting";
+
+/** The extent of an answer that is collected as a whole, and the request's names for it. */
+type WholeAnswer = AnswerExtent & { readonly sentNames: SentNames };
+
+function wholeAnswerBytes({ sentNames, ...extent }: WholeAnswer, contextLength: number): number {
   try {
     return checkedAnswerSize(extent, contextLength);
   } catch (error) {
-    throw error instanceof EngineError ? error.renamed((path) => wireName(path, undefined)) : error;
+    throw error instanceof EngineError ? error.renamed((path) => wireName(path, sentNames)) : error;
   }
 }
 
 function modelLoading(): ApiError {
   return new ApiError("model_loading", "The model is still loading. Try again in a moment.", null, RETRY_SOON);
+}
+
+function modelFailed(): ApiError {
+  return new ApiError("model_loading", "The model's engine has stopped too often. The server must be started again.");
 }
 
 const NEVER = new AbortController().signal;
@@ -425,6 +493,7 @@ const PREPARER_URL = new URL("./preparer-worker.js", import.meta.url);
 const MAX_PREPARATION_MS = 30_000;
 const MAX_PREPARER_HEAP_MIB = 2048;
 const MAX_ENGINE_HEAP_MIB = 2048;
+const HOLD_MS = 30_000;
 /** A step of a large model on a slow machine takes some tens of seconds. */
 const MAX_SILENCE_MS = 120_000;
 const SILENCE_CHECKS = 4;

@@ -82,7 +82,9 @@ function isAccepted(name: string, value: unknown): boolean {
   const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
   return (
     (name === "logit_bias" && isEmpty && !Array.isArray(value)) ||
-    (name === "tools" && isEmpty && Array.isArray(value)) ||
+    (name === "stream_options" && isEmpty && !Array.isArray(value)) ||
+    ((name === "tools" || name === "stop") && isEmpty && Array.isArray(value)) ||
+    (name === "max_tokens" && value === -1) ||
     (name === "temperature" && value === 0.5)
   );
 }

@@ -13,7 +13,6 @@ export class Metrics {
   readonly #numRequests: Counter<"route" | "status">;
   readonly #numRefused: Counter<"code">;
   readonly #promptTokens: Counter<"model_name">;
-  readonly #generationTokens: Counter<"model_name">;
   readonly #numFinished: Counter<"model_name" | "finished_reason">;
   readonly #firstToken: Histogram<"model_name">;
   readonly #perToken: Histogram<"model_name">;
@@ -51,12 +50,19 @@ export class Metrics {
       ({ host }) => host.numRestarts,
     );
 
+    this.#registry.registerMetric(
+      new Counter({
+        name: "vllm:generation_tokens_total",
+        help: "Generated tokens.",
+        labelNames: byModel.labelNames,
+        registers: [],
+        collect() {
+          this.reset();
+          for (const { id, host } of models.all()) this.inc({ model_name: id }, host.numGeneratedTokens);
+        },
+      }),
+    );
     this.#promptTokens = new Counter({ name: "vllm:prompt_tokens_total", help: "Prompt tokens.", ...byModel });
-    this.#generationTokens = new Counter({
-      name: "vllm:generation_tokens_total",
-      help: "Generated tokens.",
-      ...byModel,
-    });
     this.#numFinished = new Counter({
       name: "vllm:request_success_total",
       help: "Finished choices, by finish reason.",
@@ -116,9 +122,9 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** @param status status as sent; 0 if the client disconnected before */
+  /** @param status status as sent; 0 if the client disconnected before, which is counted as 499, as nginx does */
   countRequest(route: string, status: number): void {
-    this.#numRequests.inc({ route, status: String(status) });
+    this.#numRequests.inc({ route, status: String(status === 0 ? 499 : status) });
   }
 
   countError(code: string): void {
@@ -139,7 +145,6 @@ export class Metrics {
         }
         for (const { tokenIds, finishReason } of deltas) {
           numTokens += tokenIds.length;
-          this.#generationTokens.inc(model, tokenIds.length);
           if (finishReason !== null)
             this.#numFinished.inc({ ...model, finished_reason: finishReason satisfies FinishReason });
         }

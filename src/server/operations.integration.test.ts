@@ -1,5 +1,6 @@
 /** Operation of the server: keys, CORS, the queue, crashes, shutdown, metrics, logs. */
 
+import { rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 
 import { afterEach, describe, expect, test } from "vitest";
@@ -10,6 +11,7 @@ import {
   fakeWorkers,
   mortalWorkers,
   post,
+  scratchFile,
   testServer,
   until,
   type TestServer,
@@ -36,6 +38,7 @@ async function codeOf(pending: Response | Promise<Response>): Promise<{ status: 
   return { status: response.status, code: error.code };
 }
 
+const tokenize = ({ url }: { url: string }) => post(`${url}/v1/tokenize`, '{"model":"tiny","text":"a"}');
 const says = (content: string) => ({ messages: [{ role: "user", content }] });
 const isReady = async ({ url }: { url: string }) => (await fetch(`${url}/readyz`)).status === 200;
 
@@ -45,6 +48,45 @@ async function numInEngine(chat: (fields: object) => Promise<Response>): Promise
   const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
   return Number(choices[0]!.message.content);
 }
+
+describe("the page for people", () => {
+  test("names the models and their state, and loads nothing", async () => {
+    const { url } = await start();
+    const response = await fetch(url);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(response.headers.get("content-security-policy")).toContain("default-src 'none'");
+    const page = await response.text();
+    expect(page).toContain(`<code>${url}/v1</code>`);
+    expect(page).toContain("<td>ready</td>");
+    const [, id] = /<td><code>([^<]+)<\/code>/.exec(page)!;
+    expect((await fetch(`${url}/v1/models/${id}`)).status).toBe(200);
+    for (const [, path] of page.matchAll(/href="([^"]+)"/g)) expect((await fetch(`${url}${path}`)).status).toBe(200);
+    expect((await post(`${url}/`, "{}")).status).toBe(405);
+  });
+
+  test("names no model where requests need a key", async () => {
+    const { url } = await start({ apiKeys: ["first-key"] });
+    const page = await (await fetch(url)).text();
+    expect(page).toContain("It needs a key.");
+    expect(page).not.toContain("<td>");
+  });
+});
+
+test("a path without the prefix of the API, or with another, names the route", async () => {
+  const { url } = await start();
+  const messageOf = async (path: string): Promise<string> => {
+    const response = await post(`${url}${path}`, chatBody());
+    expect(response.status).toBe(404);
+    return ((await response.json()) as { error: { message: string } }).error.message;
+  };
+  for (const path of ["/chat/completions", "/v1/v1/chat/completions", "/api/chat/completions", "/v2/chat/completions"])
+    expect(await messageOf(path)).toBe(
+      `No route matches the path "${path}". A base URL ends with /v1: the route is /v1/chat/completions.`,
+    );
+  expect(await messageOf("/models/abc")).toContain("the route is /v1/models/{id}.");
+  expect(await messageOf("/nowhere")).toBe('No route matches the path "/nowhere". GET /openapi.json lists all routes.');
+});
 
 describe("keys", () => {
   test("every route except health needs a key; only path and method are checked before it", async () => {
@@ -200,12 +242,60 @@ describe("an engine", () => {
     });
     expect(await codeOf(fetch(`${url}/readyz`))).toEqual({ status: 503, code: "model_loading" });
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
-    expect(await codeOf(chat())).toEqual({ status: 503, code: "model_loading" });
-
-    await until(() => isReady(tested));
     expect((await chat()).status).toBe(200);
+    expect(await isReady(tested)).toBe(true);
     expect([tested.host.numRunning, tested.host.numWaiting, tested.host.numRestarts]).toEqual([0, 0, 1]);
     expect(await (await fetch(`${url}/metrics`)).text()).toContain('touchstone_engine_restarts{model_name="tiny"} 1');
+  });
+
+  /** Starts a server whose engine has died, and is loaded again when `open` is called. */
+  async function startWithoutEngine(options: TestServerOptions = {}) {
+    const gate = `${scratchFile("gate", "")}.closed`;
+    const tested = await start({ ...options, workers: fakeWorkers(gate) });
+    writeFileSync(gate, "");
+    expect((await tested.chat(says("die"))).status).toBe(500);
+    return { ...tested, open: () => rmSync(gate) };
+  }
+
+  test("that is being replaced holds requests for a bounded time", async () => {
+    const tested = await startWithoutEngine({ times: { holdMs: 500 } });
+    const startMs = performance.now();
+    const held = codeOf(tested.chat());
+    // Garbage is collected meanwhile.
+    while (performance.now() - startMs < 400) {
+      Array.from({ length: 100_000 }, () => ({}));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await held).toEqual({ status: 503, code: "model_loading" });
+    expect(performance.now() - startMs).toBeGreaterThan(490);
+    expect(await codeOf(tokenize(tested))).toEqual({ status: 503, code: "model_loading" });
+    tested.open();
+    await until(() => isReady(tested));
+    expect((await tested.chat()).status).toBe(200);
+    expect([tested.host.numRunning, tested.host.numWaiting]).toEqual([0, 0]);
+  });
+
+  test("that is being replaced holds as many requests as may wait, and none of clients that leave", async () => {
+    const tested = await startWithoutEngine({ numPlaces: 1, maxWaiting: 2 });
+    const leaver = new AbortController();
+    const left = tested.chat({}, { signal: leaver.signal });
+    const held = [tested.chat(), tokenize(tested)];
+    await until(() => tested.host.numWaiting === 3);
+    expect(await codeOf(tested.chat())).toEqual({ status: 429, code: "queue_full" });
+    leaver.abort();
+    await expect(left).rejects.toThrow("aborted");
+    await until(() => tested.host.numWaiting === 2);
+    tested.open();
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual([200, 200]);
+    expect([tested.host.numRunning, tested.host.numWaiting]).toEqual([0, 0]);
+  });
+
+  test("that is being replaced when the server closes leaves no request waiting", async () => {
+    const tested = await startWithoutEngine();
+    const held = tested.chat();
+    await until(() => tested.host.numWaiting === 1);
+    await tested.close();
+    expect(await codeOf(held)).toEqual({ status: 503, code: "shutting_down" });
   });
 
   test("that hangs is replaced", async () => {
@@ -230,7 +320,11 @@ describe("an engine", () => {
     expect(message).toBe("the engine stopped 3 times within 60 s, the last time with: died as asked");
     expect(tested.host.state).toBe("failed");
     expect(await isReady(tested)).toBe(false);
-    expect(await codeOf(tested.chat())).toEqual({ status: 503, code: "model_loading" });
+    const down = await tested.chat();
+    expect([down.status, down.headers.get("retry-after")]).toEqual([503, null]);
+    expect(await down.json()).toMatchObject({
+      error: { code: "model_loading", message: expect.stringContaining("stopped too often") as string },
+    });
   });
 
   test("that is real gives the same answers after its replacement", async () => {

@@ -16,7 +16,7 @@ import type { ChatWork, Sealed, TokenizeInput } from "./worker-protocol.js";
 export type RequestKind = keyof Requests;
 
 export interface Requests {
-  readonly chat: Omit<ChatRequest, "messages" | "options" | "schemaPath"> & { readonly work: Sealed<ChatWork> };
+  readonly chat: Omit<ChatRequest, "messages" | "options"> & { readonly work: Sealed<ChatWork> };
   readonly tokenize: { readonly model: string; readonly work: Sealed<TokenizeInput> };
   readonly detokenize: { readonly model: string; readonly work: Sealed<readonly number[]> };
 }
@@ -28,8 +28,8 @@ export function parseRequest<K extends RequestKind>(kind: K, body: Uint8Array, d
 
 const PARSERS: { readonly [K in RequestKind]: (body: unknown, dialect: Dialect) => Requests[K] } = {
   chat: (body, dialect) => {
-    const { messages, options, schemaPath, ...seen } = parseChatRequest(body, dialect);
-    return { ...seen, work: { messages, ...options, schemaPath } };
+    const { messages, options, ...seen } = parseChatRequest(body, dialect);
+    return { ...seen, work: { messages, ...options, sentNames: seen.sentNames } };
   },
   tokenize: (body) => {
     const { model, input } = parseTokenizeRequest(body);

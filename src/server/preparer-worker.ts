@@ -8,7 +8,7 @@ import { parentPort, workerData } from "node:worker_threads";
 
 import { EngineError } from "../../engine/errors.js";
 import { openPreparer, type Preparer, type PreparerSource } from "../../engine/model/index.js";
-import { wireName } from "../openai/index.js";
+import { wireName, type SentNames } from "../openai/index.js";
 import type { WorkerInput } from "./job-worker.js";
 import { lowerPriority } from "./low-priority.js";
 import {
@@ -32,12 +32,12 @@ preparer.then(lowerPriority, () => {});
 port.on("message", (job: ToPreparer) => void answer(job));
 
 async function answer(job: ToPreparer): Promise<void> {
-  let schemaPath: string | undefined;
+  let sent: SentNames | undefined;
   try {
-    const { reply, moved } = answered(await preparer, job, (path) => (schemaPath = path));
+    const { reply, moved } = answered(await preparer, job, (names) => (sent = names));
     port.postMessage(reply, moved);
   } catch (error) {
-    const named = error instanceof EngineError ? error.renamed((path) => wireName(path, schemaPath)) : error;
+    const named = error instanceof EngineError ? error.renamed((path) => wireName(path, sent)) : error;
     port.postMessage({ type: "error", error: postedError(named) } satisfies FromPreparer);
   }
 }
@@ -47,32 +47,36 @@ interface Answered {
   readonly moved: ArrayBuffer[];
 }
 
-function answered(preparer: Preparer, job: ToPreparer, onSchemaPath: (path: string) => void): Answered {
+function answered(preparer: Preparer, job: ToPreparer, onSentNames: (names: SentNames) => void): Answered {
   switch (job.type) {
     case "load":
       return { reply: { type: "loaded" }, moved: [] };
     case "chat": {
-      const { schemaPath, ...options }: ChatWork = opened(job.options);
-      onSchemaPath(schemaPath);
-      const { promptTokenIds, grammar, ...rest } = preparer.chat(options);
-      const posted: PostedRequest = { ...rest, promptTokenIds: Int32Array.from(promptTokenIds), grammar };
+      const { sentNames, ...options }: ChatWork = opened(job.options);
+      onSentNames(sentNames);
+      const { promptTokenIds, grammar, ...rest } = preparer.chat({ ...options, date: job.date });
+      const posted: PostedRequest = { ...rest, promptTokenIds: Int32Array.from(promptTokenIds), grammar, sentNames };
       return { reply: { type: "request", request: posted }, moved: [posted.promptTokenIds.buffer] };
     }
     case "tokenize":
-      return json(tokenize(preparer, opened(job.input)));
+      return tokenize(preparer, opened(job.input), job.date);
     case "detokenize":
-      return json({ text: preparer.decode(opened(job.tokenIds)) });
+      return json({ text: preparer.decode(opened(job.tokenIds)) }, null);
   }
 }
 
-function tokenize(preparer: Preparer, input: TokenizeInput): object {
-  const tokenIds = preparer.encode("text" in input ? input.text : input.messages);
-  return { token_ids: tokenIds, tokens: tokenIds.map((id) => preparer.tokenizer.tokenText(id)) };
+function tokenize(preparer: Preparer, input: TokenizeInput, serverDate: string): Answered {
+  const isText = "text" in input;
+  const { tokenIds, date } = isText
+    ? preparer.encode(input.text)
+    : preparer.encode(input.messages, { templateVariables: input.templateVariables, date: serverDate });
+  const tokens = tokenIds.map((id) => preparer.tokenizer.tokenText(id));
+  return json({ token_ids: tokenIds, tokens }, date);
 }
 
-function json(body: object): Answered {
+function json(body: object, date: string | null): Answered {
   const bytes = new TextEncoder().encode(JSON.stringify(body));
-  return { reply: { type: "json", json: bytes }, moved: [bytes.buffer] };
+  return { reply: { type: "json", json: bytes, date }, moved: [bytes.buffer] };
 }
 
 function opened<T extends object>(sealed: Sealed<T>): T {

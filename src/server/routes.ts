@@ -3,13 +3,14 @@
 import { ApiError, apiPrefixes, capabilities, openApiDocument, RETRY_SOON, type Dialect } from "../openai/index.js";
 import { chatCompletions } from "./completions.js";
 import type { Exchange } from "./exchange.js";
+import { HOME_PAGE_POLICY, homePage } from "./home-page.js";
 import type { ServedModel } from "./models.js";
 import type { Services } from "./services.js";
 
 export interface Route {
   readonly name: string;
   readonly method: "GET" | "POST";
-  /** Set for health routes: they need no key and are answered during shutdown. */
+  /** Set for health routes and the home page: they need no key and are answered during shutdown. */
   readonly isHealth: boolean;
   readonly answer: (exchange: Exchange, services: Services) => void | Promise<void>;
 }
@@ -33,7 +34,18 @@ export function findRoute(path: string, forced: Dialect | null): Route {
     if (modelId !== null && modelId !== "") return modelRoute(modelId);
   }
   const given = JSON.stringify(path.slice(0, 200));
-  throw new ApiError("not_found", `No route matches the path ${given}. GET /openapi.json lists all routes.`);
+  throw new ApiError("not_found", `No route matches the path ${given}. ${hintFor(path, forced)}`);
+}
+
+/** Names the route of a client whose base URL lacks the prefix, or has another one. */
+function hintFor(path: string, forced: Dialect | null): string {
+  const { prefix } = apiPrefixes(forced)[0]!;
+  const route = [...Object.keys(API_ROUTES.openai), "/models/"].find((name) =>
+    name.endsWith("/") ? path.startsWith(name) : path.endsWith(name),
+  );
+  return route === undefined
+    ? "GET /openapi.json lists all routes."
+    : `A base URL ends with ${prefix}: the route is ${prefix}${route.replace(/\/$/, "/{id}")}.`;
 }
 
 const apiRoutes = (dialect: Dialect): Readonly<Record<string, Route>> => ({
@@ -67,6 +79,7 @@ const apiRoutes = (dialect: Dialect): Readonly<Record<string, Route>> => ({
 const API_ROUTES = { ppio: apiRoutes("ppio"), openai: apiRoutes("openai") } as const;
 
 const ROOT_ROUTES: Readonly<Record<string, Route>> = {
+  "/": { name: "home", method: "GET", isHealth: true, answer: home },
   "/healthz": {
     name: "healthz",
     method: "GET",
@@ -82,6 +95,12 @@ const ROOT_ROUTES: Readonly<Record<string, Route>> = {
     answer: (exchange, { dialect, version }) => exchange.sendJson(openApiDocument({ dialect, version })),
   },
 };
+
+function home(exchange: Exchange, { models, version, needsKey }: Services): void {
+  exchange.setHeader("content-security-policy", HOME_PAGE_POLICY);
+  const url = `http://${exchange.header("host") ?? "localhost"}`;
+  exchange.sendText(homePage(needsKey ? null : models, version, url), "text/html; charset=utf-8");
+}
 
 /** Returns the route of an exact path; inherited keys such as `__proto__` are not routes. */
 function routeIn(routes: Readonly<Record<string, Route>>, path: string): Route | null {
@@ -111,7 +130,9 @@ async function tokenize(exchange: Exchange, dialect: Dialect, services: Services
     await exchange.readJsonBody(services.bodyLimits),
     exchange.signal,
   );
-  exchange.sendJsonBytes(await services.models.find(model).host.tokenize(work, exchange.signal));
+  const { body, date } = await services.models.find(model).host.tokenize(work, services.date(), exchange.signal);
+  if (date !== null) exchange.setHeader("x-touchstone-date", date);
+  exchange.sendJsonBytes(body);
 }
 
 async function detokenize(exchange: Exchange, dialect: Dialect, services: Services): Promise<void> {

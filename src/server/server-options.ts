@@ -4,6 +4,7 @@
  */
 
 import { EngineError, outOfRange, quoted, wrongType, type Naming } from "../../engine/errors.js";
+import { checkDate } from "../../engine/model/index.js";
 import { isLoopback } from "./keys.js";
 import { isHostName } from "./request-host.js";
 
@@ -15,6 +16,7 @@ export interface CheckedOptions {
   readonly allowedHosts?: readonly string[];
   readonly corsOrigins?: readonly string[];
   readonly insecure?: boolean;
+  readonly date?: string | null;
   readonly maxQueue?: number;
   readonly maxBodyBytes?: number;
 }
@@ -26,6 +28,7 @@ export function checkServerOptions(options: CheckedOptions): void {
   if (typeof host !== "string") throw wrongType("host", "a string", host);
   // Node listens on all addresses if the host is empty.
   if (host.trim() === "") throw outOfRange("host", "must name an address or a host", host);
+  checkDate(options.date, "date");
   checkInteger("port", options.port ?? 0, 0, 65_535);
   checkInteger("maxQueue", options.maxQueue ?? 0, 0, Number.MAX_SAFE_INTEGER);
   checkInteger("maxBodyBytes", options.maxBodyBytes ?? 1, 1, Number.MAX_SAFE_INTEGER);

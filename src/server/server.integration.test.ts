@@ -55,6 +55,35 @@ describe("answers", () => {
     expect(((await again.json()) as Completion).choices).toEqual(((await first.json()) as Completion).choices);
   });
 
+  test("the date of the chat template is reported, and a request can fix it", async () => {
+    const before = new Date().toISOString().slice(0, 10);
+    const today = (await post(chatUrl, chatBody(SHORT))).headers.get("x-touchstone-date");
+    expect([before, new Date().toISOString().slice(0, 10)]).toContain(today);
+    const given = { chat_template_kwargs: { date: "2026-11-30" } };
+    for (const stream of [false, true]) {
+      const response = await post(chatUrl, chatBody({ ...SHORT, ...given, stream }));
+      expect(response.headers.get("x-touchstone-date")).toBe("2026-11-30");
+      await response.text();
+    }
+    const refused = await post(chatUrl, chatBody({ chat_template_kwargs: { date: "yesterday" } }));
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toMatchObject({ error: { code: "out_of_range", param: "chat_template_kwargs.date" } });
+  });
+
+  test("tokenize shows the prompt of variables and date, and reports the date", async () => {
+    const url = chatUrl.replace("chat/completions", "tokenize");
+    const messages = [{ role: "user", content: "Hi" }];
+    const dated = await post(
+      url,
+      JSON.stringify({ model: "tiny", messages, chat_template_kwargs: { date: "2026-11-30" } }),
+    );
+    expect([dated.status, dated.headers.get("x-touchstone-date")]).toEqual([200, "2026-11-30"]);
+    const text = await post(url, JSON.stringify({ model: "tiny", text: "Hi" }));
+    expect([text.status, text.headers.get("x-touchstone-date")]).toEqual([200, null]);
+    const refused = await post(url, JSON.stringify({ model: "tiny", messages, chat_template_kwargs: { tools: [] } }));
+    expect(await refused.json()).toMatchObject({ error: { param: "chat_template_kwargs.tools" } });
+  });
+
   test("a stream has role, text, finish and usage chunks and equals the unstreamed answer", async () => {
     const whole = (await (await post(chatUrl, chatBody(SHORT))).json()) as Completion;
     const response = await post(chatUrl, chatBody({ ...SHORT, stream: true }));
@@ -159,7 +188,6 @@ async function refuses(
 describe("refusals", () => {
   test("unknown paths and methods", async () => {
     for (const path of [
-      "/",
       "/v1",
       "/v1/",
       "/v2/models",
@@ -257,7 +285,7 @@ describe("refusals", () => {
     ).toMatch(/^HTTP\/1\.1 400 [^]*missing_required_parameter/);
     for (const address of ["http://localhost:1/healthz", "HTTPS://localhost/healthz?a=b"])
       expect(await raw(tested.url, `GET ${address} ${head}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
-    expect(await raw(tested.url, `GET http://localhost ${head}\r\n`)).toMatch(/^HTTP\/1\.1 404 /);
+    expect(await raw(tested.url, `GET http://localhost ${head}\r\n`)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
   test("Expect: 100-continue gets 100 Continue only if the body will be read", async () => {

@@ -8,6 +8,7 @@ import type { AddressInfo, Socket } from "node:net";
 
 import type { Logger } from "pino";
 
+import { dateOf } from "../../engine/model/index.js";
 import { ApiError, RETRY_SOON, type Dialect } from "../openai/index.js";
 import { Connection } from "./connection.js";
 import { Exchange } from "./exchange.js";
@@ -33,6 +34,8 @@ export interface ServerOptions {
   readonly corsOrigins: readonly string[];
   /** Dialect of all paths; null if the path determines the dialect. */
   readonly dialect: Dialect | null;
+  /** Date for chat templates, unless a request has its own; null for today's in UTC. */
+  readonly date: string | null;
   readonly maxBodyBytes: number;
   readonly bodyTimeoutMs?: number;
   readonly heartbeatMs?: number;
@@ -68,6 +71,7 @@ export class ApiServer {
     const {
       models,
       dialect,
+      date,
       version,
       log,
       logContent,
@@ -89,8 +93,10 @@ export class ApiServer {
         timeoutMs: bodyTimeoutMs,
         room: new BodyRoom(MAX_BODIES_HELD * maxBodyBytes),
       },
+      date: () => date ?? dateOf(new Date()),
       pace: { heartbeatMs, stallMs },
       version,
+      needsKey: !this.#keys.isEmpty,
       startedAt: Math.floor(Date.now() / 1000),
       log,
       logContent,
@@ -187,7 +193,10 @@ export class ApiServer {
     if (!allowsAll) exchange.setHeader("vary", "Origin");
     if (!allowsAll && (origin === undefined || !corsOrigins.includes(origin))) return;
     exchange.setHeader("access-control-allow-origin", allowsAll ? "*" : origin!);
-    exchange.setHeader("access-control-expose-headers", "x-request-id, x-touchstone-seed, retry-after");
+    exchange.setHeader(
+      "access-control-expose-headers",
+      "x-request-id, x-touchstone-seed, x-touchstone-date, retry-after",
+    );
   }
 
   #isPreflight(exchange: Exchange): boolean {

@@ -17,8 +17,12 @@ export interface Services {
   readonly dialect: Dialect | null;
   readonly requests: RequestParser;
   readonly bodyLimits: BodyLimits;
+  /** Returns the date for chat templates, unless a request has its own: the server's fixed one, or today's in UTC. */
+  readonly date: () => string;
   readonly pace: SseOptions;
   readonly version: string;
+  /** True if requests need a key. */
+  readonly needsKey: boolean;
   /** Start time of the server, Unix time in seconds; the `created` field of its models. */
   readonly startedAt: number;
   readonly log: Logger;

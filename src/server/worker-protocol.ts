@@ -11,8 +11,10 @@ import type {
   LoadModelOptions,
   ModelInfo,
   OutputDelta,
+  PromptOptions,
 } from "../../engine/index.js";
 import type { PreparedRequest, PreparerSource } from "../../engine/model/index.js";
+import type { SentNames } from "../openai/index.js";
 
 /** The model that an engine loads. */
 export type WorkerModel = Omit<LoadModelOptions, "onProgress" | "onDownload" | "onNotice" | "signal">;
@@ -42,23 +44,28 @@ export type FromEngine =
   | { readonly type: "unusable"; readonly error: PostedError }
   /** The engine has failed. The worker ends when its requests have their errors, which come after this message. */
   | { readonly type: "failed" }
-  | { readonly type: "started"; readonly call: number; readonly seed: number; readonly numPromptTokens: number }
+  | {
+      readonly type: "started";
+      readonly call: number;
+      readonly seed: number | bigint;
+      readonly numPromptTokens: number;
+    }
   | { readonly type: "delta"; readonly call: number; readonly delta: OutputDelta }
   | { readonly type: "error"; readonly call: number; readonly error: PostedError };
 
-/** Jobs of the preparer, each answered by one message. */
+/** Jobs of the preparer, each answered by one message. `date` is for chat templates, unless a request has its own. */
 export type ToPreparer =
   /** Answered when the model's tokenizer and template are loaded. */
   | { readonly type: "load" }
-  | { readonly type: "chat"; readonly options: Sealed<ChatWork> }
-  | { readonly type: "tokenize"; readonly input: Sealed<TokenizeInput> }
+  | { readonly type: "chat"; readonly options: Sealed<ChatWork>; readonly date: string }
+  | { readonly type: "tokenize"; readonly input: Sealed<TokenizeInput>; readonly date: string }
   | { readonly type: "detokenize"; readonly tokenIds: Sealed<readonly number[]> };
 
 export type FromPreparer =
   | { readonly type: "loaded" }
   | { readonly type: "request"; readonly request: PostedRequest }
-  /** A response body. */
-  | { readonly type: "json"; readonly json: Uint8Array }
+  /** A response body, and the date that the chat template got; null if none was rendered. */
+  | { readonly type: "json"; readonly json: Uint8Array; readonly date: string | null }
   | { readonly type: "error"; readonly error: PostedError };
 
 /**
@@ -67,14 +74,17 @@ export type FromPreparer =
  */
 export type Sealed<T> = T | Uint8Array;
 
-/** Engine options, and the path of the JSON schema in the request body for error messages. */
-export type ChatWork = Omit<ChatOptions, "signal"> & { readonly schemaPath: string };
+/** Engine options, and what the request body calls them in error messages. */
+export type ChatWork = Omit<ChatOptions, "signal"> & { readonly sentNames: SentNames };
 
-export type TokenizeInput = { readonly text: string } | { readonly messages: readonly ChatMessage[] };
+export type TokenizeInput =
+  | { readonly text: string }
+  | { readonly messages: readonly ChatMessage[]; readonly templateVariables: PromptOptions["templateVariables"] };
 
 /** A prepared request whose large parts are transferred. */
 export interface PostedRequest extends Omit<PreparedRequest, "promptTokenIds"> {
   readonly promptTokenIds: Int32Array<ArrayBuffer>;
+  readonly sentNames: SentNames;
 }
 
 /** An EngineError as plain data; any other thrown value becomes `internal_error`. */
