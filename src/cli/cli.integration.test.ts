@@ -29,7 +29,7 @@ interface Outcome {
 
 function touchstone(
   args: string[],
-  options: { env?: Record<string, string>; input?: string; output?: number } = {},
+  options: { env?: Record<string, string>; input?: string | Buffer; output?: number } = {},
 ): Promise<Outcome> {
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
@@ -79,6 +79,8 @@ describe("answers", () => {
       "--json",
       "--seed",
       "7",
+      "--date",
+      "2026-11-30",
     ]);
     const answer = JSON.parse(stdout) as {
       content: string;
@@ -90,7 +92,7 @@ describe("answers", () => {
     };
     expect(answer.content).toContain("65");
     expect(answer.content).not.toContain("think>");
-    expect(answer).toMatchObject({ finish_reason: "stop", seed: 7 });
+    expect(answer).toMatchObject({ finish_reason: "stop", seed: 7, date: "2026-11-30" });
     expect(answer.usage.completion_tokens).toBe(answer.token_ids.length);
   });
 
@@ -116,6 +118,80 @@ describe("answers", () => {
       stderr: expect.stringMatching(/^touchstone: The prompt has \d+ tokens[^\n]*\n$/) as string,
       code: 1,
     });
+  });
+
+  test("chat from a pipe: exchanges that the context has no room for are left out, and a remark says so", async () => {
+    const lines = Array.from({ length: 4 }, (_, i) => `${i}`.repeat(300));
+    const { stdout, stderr, code } = await touchstone(["chat", "--temperature", "0", "--max-tokens", "50", "--json"], {
+      input: `${lines.join("\n")}\n`,
+    });
+    const answers = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { usage: { prompt_tokens: number } });
+    expect(answers).toHaveLength(4);
+    expect(stderr).toMatch(
+      /^The context of 1024 tokens is full: the model no longer reads the first (exchange|\d exchanges) of this chat\.$/m,
+    );
+    for (const { usage } of answers) expect(usage.prompt_tokens).toBeLessThanOrEqual(1024 - 50);
+    expect(answers[3]!.usage.prompt_tokens).toBeLessThan(answers[2]!.usage.prompt_tokens);
+    expect(code).toBe(0);
+  });
+
+  test("an answer that the context cuts says so", async () => {
+    const { stderr } = await touchstone(["chat", "--seed", "1", "--logit-bias", "1=-100", "1".repeat(900)]);
+    expect(stderr).toMatch(/^The answer ends here because the context of 1024 tokens is full\.$/m);
+  });
+
+  test.each<[string, string[], string]>([
+    ["an argument", ["What is 27 + 38?"], ""],
+    ["stdin, as one message", ["-"], "What is\n27 + 38?\n"],
+  ])("chat answers the text of %s and exits", async (_, args, input) => {
+    const { stdout, code } = await touchstone(["chat", "--temperature", "0", ...args], { input });
+    expect(stdout).toMatch(/^<think>\n[^]*\n<\/think>\n\n[^]*65[^]*\n$/);
+    expect(code).toBe(0);
+  });
+
+  test("only a line feed ends a message in a pipe, and text must be UTF-8", async () => {
+    const args = ["chat", "--max-tokens", "1", "--json"];
+    const { stdout } = await touchstone(args, { input: "a\u2028b\rc\r\n\nd" });
+    expect(stdout.trimEnd().split("\n")).toHaveLength(2);
+    const refused = await touchstone(args, { input: Buffer.from([0x61, 0x0a, 0xff, 0x0a]) });
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("The text on stdin is not UTF-8.")]);
+  });
+
+  test("--date needs a chat, and --seed an integer of 64 bits", async () => {
+    const { stderr } = await touchstone(["inspect", "--date", "2026-11-30"]);
+    expect(stderr).toBe("touchstone: --date needs --message: only chat templates write a date.\n");
+    for (const seed of ["1e19", "18446744073709551616"])
+      expect((await touchstone(["chat", "hi", "--seed", seed])).stderr).toContain("written in digits.");
+    const { stdout } = await touchstone([
+      "chat",
+      "hi",
+      "--max-tokens",
+      "1",
+      "--json",
+      "--seed",
+      "18446744073709551615",
+    ]);
+    expect(stdout).toContain('"seed":18446744073709551615,');
+  });
+
+  test("--hide-reasoning prints the answer alone", async () => {
+    const { stdout } = await touchstone(["chat", "--temperature", "0", "--hide-reasoning", "What is 27 + 38?"]);
+    expect(stdout).toBe("27 + 38 = 65\n");
+  });
+
+  test("generate continues an argument, an option or stdin alike", async () => {
+    const rest = ["--seed", "1", "--max-tokens", "5"];
+    const outputs = [
+      await touchstone(["generate", "Once", ...rest]),
+      await touchstone(["generate", "--prompt", "Once", ...rest]),
+      await touchstone(["generate", "-", ...rest], { input: "Once\n" }),
+      await touchstone(["generate", ...rest], { input: "Once" }),
+    ].map(({ stdout }) => stdout);
+    expect(outputs[0]!.length).toBeGreaterThan(2);
+    expect(new Set(outputs).size).toBe(1);
   });
 
   test("the embedded model can be given by name unless a folder has that name", async () => {
@@ -154,8 +230,10 @@ describe("answers", () => {
     ].map(({ stdout }) => JSON.parse(stdout) as Record<string, unknown>);
     expect(one!["content"]).toContain("65");
     expect({ ...two, timings: null }).toEqual({ ...one, timings: null });
-    const { stdout } = await touchstone([...args, "--kv-cache", "q8"]);
-    expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
+    for (const kvCache of ["bf16", "q8"]) {
+      const { stdout } = await touchstone([...args, "--kv-cache", kvCache]);
+      expect((JSON.parse(stdout) as { content: string }).content).toContain("65");
+    }
     const inspected = await touchstone(["inspect", "--profile", "exact", "--threads", "3", "--kv-cache", "q8"]);
     expect(inspected.stdout).toMatch(/^profile +exact, threads: 3\n[^]*\nkeys and values +q8$/m);
     expect(inspected.stdout).toMatch(
@@ -286,6 +364,25 @@ test.runIf(process.platform === "linux").each(["list", "doctor --offline", "chat
   },
 );
 
+test.each([
+  "",
+  "chat",
+  "generate",
+  "serve",
+  "pull",
+  "convert",
+  "inspect",
+  "evaluate",
+  "list",
+  "rm",
+  "doctor",
+  "conform",
+])("the help of %s fits into 80 columns", async (name) => {
+  const { stdout, code } = await touchstone([...(name === "" ? [] : [name]), "--help"]);
+  expect(code).toBe(0);
+  expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+});
+
 test("the help of serve mentions folders of ONNX files", async () => {
   expect((await touchstone(["serve", "--help"])).stdout.replaceAll(/\s+/g, " ")).toMatch(
     /--model <\[name=\]model> [^;]*a folder of ONNX files/,
@@ -302,6 +399,7 @@ describe("refusals", () => {
       /--top-p <x>' argument 'half' is invalid. It must be a number/,
     ],
     ["a value out of range", ["chat", "--once", "Hi", "--temperature", "3"], /temperature.*3/],
+    ["a date that does not exist", ["chat", "--date", "2026-02-29"], /^touchstone: --date must be a date.*2026-02-29/],
     ["a value out of range before the first message", ["chat", "--temperature", "9"], /temperature.*9/],
     [
       "log-probabilities in text output",
@@ -318,6 +416,14 @@ describe("refusals", () => {
       ["chat", "--once", "Hi", "--no-separate-reasoning"],
       /^touchstone: --no-separate-reasoning needs --json/,
     ],
+    [
+      "hidden reasoning in JSON",
+      ["chat", "--json", "--hide-reasoning", "Hi"],
+      /^touchstone: --hide-reasoning has no effect with --json/,
+    ],
+    ["a text twice", ["chat", "--once", "Hi", "Hi"], /^touchstone: A text and --once are both given/],
+    ["a prompt twice", ["generate", "--prompt", "a", "-"], /^touchstone: A text and --prompt are both given/],
+    ["two texts", ["chat", "What", "is"], /^touchstone: too many arguments for 'chat'/],
     ["an empty model name", ["chat", "--once", "Hi", "--model", ""], /^touchstone: the model's name is empty$/m],
     [
       "five stop sequences",
@@ -347,12 +453,12 @@ describe("refusals", () => {
     [
       "an unknown KV cache format",
       ["chat", "--once", "Hi", "--kv-cache", "q4"],
-      /--kv-cache <format>' argument 'q4' is invalid. Allowed choices are f32, q8/,
+      /--kv-cache <format>' argument 'q4' is invalid. Allowed choices are f32, bf16, q8/,
     ],
     [
-      "8-bit keys and values in the profile fast",
-      ["chat", "--once", "Hi", "--profile", "fast", "--kv-cache", "q8"],
-      /^touchstone: 8-bit keys and values need the profile exact/,
+      "an unknown source of drafts",
+      ["chat", "--once", "Hi", "--speculate", "yes"],
+      /--speculate <source>' argument 'yes' is invalid. Allowed choices are off, ngram/,
     ],
     [
       "a folder that does not exist",

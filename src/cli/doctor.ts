@@ -18,6 +18,7 @@ import { listModels } from "../../engine/models.js";
 import { ONNX_RUNTIME, onnxRuntimeProblem } from "../../engine/runner/index.js";
 import { cacheFolder, hubCacheFolder, hubSettings } from "../../engine/store/index.js";
 import { print, printLine } from "../../spec-tests/conform/terminal.js";
+import { counted } from "./terminal.js";
 
 /** Result of one check. */
 export interface Finding {
@@ -86,8 +87,6 @@ function printFinding({ name, status, text, fix }: Finding): void {
   printLine(process.stdout, `  ${name.padEnd(15)}  ${text}`);
   if (fix !== null) printLine(process.stdout, `${" ".repeat(26)}${fix}`);
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 const ok = (text: string): Omit<Finding, "name"> => ({ status: "ok", text, fix: null });
 

@@ -245,7 +245,12 @@ describe("refusals", () => {
     [
       "a name without a slash",
       ["chat", "--model", "nosuchdir", "--once", "x"],
-      /^touchstone: there is no model folder at nosuchdir$/m,
+      /^touchstone: there is no folder "nosuchdir"; on the hub, models are named org\/name \(none is downloaded yet\)$/m,
+    ],
+    [
+      "a path",
+      ["chat", "--model", "./nosuchdir", "--once", "x"],
+      /^touchstone: there is no model folder at \.\/nosuchdir$/m,
     ],
     [
       "a name that cannot be pulled",

@@ -6,19 +6,21 @@ import { EngineError, loadModel, type Model } from "../../engine/index.js";
 import { describeEstimate } from "../../engine/model/index.js";
 import { inspectModel, type ModelDescription } from "../../engine/models.js";
 import { print, printLine } from "../../spec-tests/conform/terminal.js";
-import { addModelOptions, modelOptions, type ModelFlags } from "./request-options.js";
+import { addModelOptions, dateOption, modelOptions, type ModelFlags } from "./request-options.js";
 import { showLoading } from "./terminal.js";
 
 interface InspectFlags extends ModelFlags {
   prompt?: string;
   message?: string;
+  date?: string;
 }
 
 export function inspectCommand(): Command {
   const command = new Command("inspect")
     .description("show a model's architecture, sizes and chat template, and the tokens of a prompt")
     .option("--prompt <text>", "show the tokens of this raw text and the most probable next tokens")
-    .option("--message <text>", "the same for a user message, rendered with the chat template");
+    .option("--message <text>", "the same for a user message, rendered with the chat template")
+    .addOption(dateOption());
   return addModelOptions(command).action(inspect);
 }
 
@@ -30,12 +32,16 @@ async function inspect(flags: InspectFlags): Promise<void> {
       "message",
     );
   }
+  if (flags.date !== undefined && flags.message === undefined)
+    throw new EngineError("unsupported_value", "--date needs --message: only chat templates write a date.", "date");
   const { model = null, ...options } = modelOptions(flags);
   printDescription(await showLoading((display) => inspectModel(model, { ...options, ...display })));
   if (flags.prompt === undefined && flags.message === undefined) return;
   const loaded = await showLoading((display) => loadModel(model, { ...options, ...display }));
   const description =
-    flags.prompt === undefined ? await describeChat(loaded, flags.message!) : await describeText(loaded, flags.prompt);
+    flags.prompt === undefined
+      ? await describeChat(loaded, flags.message!, flags.date)
+      : await describeText(loaded, flags.prompt);
   print(process.stdout, `${description}\n`);
   await loaded.close();
 }
@@ -76,8 +82,8 @@ const ONE_TOKEN = { maxTokens: 1, temperature: 0, logprobs: true, topLogprobs: 2
 const describeText = (model: Model, prompt: string): Promise<string> =>
   describePrompt(model, model.generate({ prompt, ...ONE_TOKEN }));
 
-const describeChat = (model: Model, content: string): Promise<string> =>
-  describePrompt(model, model.chat({ messages: [{ role: "user", content }], ...ONE_TOKEN }));
+const describeChat = (model: Model, content: string, date: string | undefined): Promise<string> =>
+  describePrompt(model, model.chat({ messages: [{ role: "user", content }], date, ...ONE_TOKEN }));
 
 async function describePrompt(model: Model, answer: ReturnType<Model["chat"]>): Promise<string> {
   const { choices } = await answer.result();

@@ -3,7 +3,7 @@
 
 import { readFileSync } from "node:fs";
 
-import { Command } from "commander";
+import { Command, Help } from "commander";
 
 import { EngineError } from "../../engine/index.js";
 import { exitWithOutput, print, printLine } from "../../spec-tests/conform/terminal.js";
@@ -19,23 +19,43 @@ import { pullCommand } from "./pull.js";
 import { flagName } from "./request-options.js";
 import { rmCommand } from "./rm.js";
 import { serveCommand } from "./serve.js";
+import { columnsOfTerminal } from "./terminal.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
+
+const MAX_HELP_COLUMNS = 80;
+/** Columns of flags beside their descriptions; longer flags stand on a line of their own. */
+const MAX_TERM_COLUMNS = 26;
 
 const program = new Command("touchstone")
   .description("Runs language models offline on a CPU.")
   .version(version)
   .option("--debug", "print stack traces")
   .showSuggestionAfterError()
-  // Long flags leave 38 of 80 columns, where Commander would not wrap.
-  .configureHelp({ minWidthToWrap: 30 })
+  .configureHelp({
+    minWidthToWrap: 20,
+    padWidth: (command, helper) => Math.min(MAX_TERM_COLUMNS, Help.prototype.padWidth.call(helper, command, helper)),
+    formatItem: helpItem,
+  })
   .configureOutput({
+    getOutHelpWidth: () => helpWidth(process.stdout),
+    getErrHelpWidth: () => helpWidth(process.stderr),
     writeOut: (text) => print(process.stdout, text),
     writeErr: (text) => print(process.stderr, text),
     outputError: (text, write) => write(`touchstone: ${text.replace(/^error: /, "")}`),
   });
+
+function helpItem(term: string, termWidth: number, description: string, helper: Help): string {
+  const item = (shown: string): string => Help.prototype.formatItem.call(helper, shown, termWidth, description, helper);
+  return term.length <= termWidth ? item(term) : `  ${term}\n${item("")}`;
+}
+
+/** Wider lines of help are hard to read. */
+function helpWidth(stream: NodeJS.WriteStream): number {
+  return Math.min(MAX_HELP_COLUMNS, columnsOfTerminal(stream));
+}
 
 const commands = [
   chatCommand,

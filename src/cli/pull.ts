@@ -20,7 +20,7 @@ export function pullCommand(): Command {
     )
     .addHelpText(
       "after",
-      "\nEnvironment variables: HF_ENDPOINT (URL of another hub), HF_TOKEN (access to private and gated models), HF_HUB_CACHE (download folder).",
+      "\nEnvironment variables: HF_ENDPOINT (URL of another hub), HF_TOKEN (access to\nprivate and gated models), HF_HUB_CACHE (download folder).",
     )
     .action(pull);
 }

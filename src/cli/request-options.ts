@@ -12,10 +12,19 @@ import {
   type MatrixFormat,
   type OnnxDtype,
   type Profile,
+  type SpeculationMode,
 } from "../../engine/index.js";
 import { ONNX_DTYPES } from "../../engine/folder/index.js";
 import { LIMITS } from "../../engine/limits.js";
-import { PARAMETER_NAMES, parameterIn, PARAMETERS, type ParameterName } from "../../engine/sampling/index.js";
+import {
+  isInteger64,
+  MAX_INTEGER_64,
+  MIN_INTEGER_64,
+  PARAMETER_NAMES,
+  parameterIn,
+  PARAMETERS,
+  type ParameterName,
+} from "../../engine/sampling/index.js";
 import { EMBEDDED_MODEL } from "../../engine/store/index.js";
 
 /** Adds an option for every request parameter of the table. */
@@ -36,6 +45,13 @@ export function modelOption(): Option {
   );
 }
 
+export function dateOption(): Option {
+  return new Option(
+    "--date <date>",
+    "date that chat templates write, such as 2026-11-30 (default: today's date in UTC)",
+  );
+}
+
 export function quantOption(): Option {
   return new Option(
     "--quant <format>",
@@ -50,7 +66,7 @@ export function offlineOption(): Option {
   );
 }
 
-export function dtypeOption(): Option {
+function dtypeOption(): Option {
   return new Option("--dtype <name>", "data type of the ONNX files to run (default: the first available)").choices(
     ONNX_DTYPES,
   );
@@ -72,15 +88,21 @@ export function addMachineOptions(command: Command): Command {
     .addOption(
       new Option(
         "--profile <name>",
-        "numerics. fast: ONNX Runtime computes prompts; exact: the results are the same bytes on every machine; auto: fast if ONNX Runtime is installed, but exact for the embedded model and with --kv-cache q8 (default: auto)",
+        "numerics. fast: ONNX Runtime computes prompts; exact: the results are the same bytes on every machine; auto: fast if ONNX Runtime is installed, but exact for the embedded model (default: auto)",
       ).choices(["auto", "fast", "exact"]),
     )
     .addOption(threadsOption())
     .addOption(
       new Option(
         "--kv-cache <format>",
-        "format of the KV cache: f32, or q8, which takes a quarter of the memory and needs the profile exact (default: f32)",
-      ).choices(["f32", "q8"]),
+        "format of the KV cache: f32, bf16, which takes half of the memory, or q8, which takes little more than a quarter (default: f32)",
+      ).choices(["f32", "bf16", "q8"]),
+    )
+    .addOption(
+      new Option(
+        "--speculate <source>",
+        "draft tokens and run several at once; changes no answer. ngram: from what followed the same tokens before; off (default: ngram, but off for ONNX folders)",
+      ).choices(["off", "ngram"]),
     );
 }
 
@@ -93,6 +115,7 @@ export interface ModelFlags {
   profile?: Profile | "auto";
   threads?: number;
   kvCache?: KVFormat;
+  speculate?: SpeculationMode;
 }
 
 /** Converts the given model options to the library's names. */
@@ -104,6 +127,7 @@ export function modelOptions({
   profile,
   threads,
   kvCache,
+  speculate,
 }: ModelFlags): LoadModelOptions {
   return {
     ...(model === undefined || (model === EMBEDDED_MODEL && !existsSync(model)) ? {} : { model }),
@@ -113,6 +137,7 @@ export function modelOptions({
     ...(profile === undefined ? {} : { profile }),
     ...(threads === undefined ? {} : { numThreads: threads }),
     ...(kvCache === undefined ? {} : { kvCache }),
+    ...(speculate === undefined ? {} : { speculate }),
   };
 }
 
@@ -133,6 +158,7 @@ const OPTION_FLAGS: Readonly<Record<string, string>> = {
   profile: "--profile",
   numThreads: "--threads",
   kvCache: "--kv-cache",
+  speculate: "--speculate",
   maxConcurrency: "--max-concurrency",
   logprobsMode: "--logprobs",
   offline: "--offline",
@@ -141,6 +167,7 @@ const OPTION_FLAGS: Readonly<Record<string, string>> = {
   allowedHosts: "--allowed-host",
   corsOrigins: "--cors-origin",
   insecure: "--insecure",
+  date: "--date",
 };
 
 /** Returns the flag of a library parameter or option, or of a path inside one: `logitBias.17` is `--logit-bias 17`. */
@@ -151,13 +178,21 @@ export function flagName(path: string): string {
   return `--${kebabCase(head)}${place.replace(/^\./, " ")}`;
 }
 
-/** @throws EngineError for a flag that needs `--json` if `--json` is not given */
+/** @throws EngineError for a flag that would have no effect with `--json`, or without it */
 export function checkJsonFlags(flags: {
   readonly json?: boolean;
+  readonly hideReasoning?: boolean;
   readonly logprobs?: boolean | null | undefined;
   readonly separateReasoning?: boolean | null | undefined;
 }): void {
-  if (flags.json === true) return;
+  if (flags.json === true) {
+    if (flags.hideReasoning !== true) return;
+    throw new EngineError(
+      "unsupported_value",
+      "--hide-reasoning has no effect with --json, whose reasoning_content is separate.",
+      "hide-reasoning",
+    );
+  }
   const given =
     flags.logprobs === true ? "--logprobs" : flags.separateReasoning === false ? "--no-separate-reasoning" : null;
   if (given !== null)
@@ -180,6 +215,8 @@ function requestOption(name: ParameterName): Option {
   switch (kind.type) {
     case "integer":
       return new Option(`${flag} <integer>`, help).argParser(number);
+    case "integer64":
+      return new Option(`${flag} <integer>`, help).argParser(integer64);
     case "number":
       return new Option(`${flag} <x>`, help).argParser(number);
     case "boolean":
@@ -208,6 +245,13 @@ function number(text: string): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
   if (Number.isNaN(value)) throw new InvalidArgumentError("It must be a number.");
   return value;
+}
+
+/** Reads an integer exactly, whatever its size. */
+function integer64(text: string): number | bigint {
+  const value = /^\s*-?[0-9]{1,20}\s*$/.test(text) ? BigInt(text) : number(text);
+  if (isInteger64(value) || (typeof value === "number" && !Number.isInteger(value))) return value;
+  throw new InvalidArgumentError(`It must be an integer in ${MIN_INTEGER_64}..${MAX_INTEGER_64}, written in digits.`);
 }
 
 export function positiveInteger(text: string): number {

@@ -6,7 +6,7 @@ import { sizeText } from "../../engine/errors.js";
 import { EngineError } from "../../engine/index.js";
 import { listModels, removeModel } from "../../engine/models.js";
 import { printLine } from "../../spec-tests/conform/terminal.js";
-import { nearestName } from "../openai/nearest-name.js";
+import { misspelledCharacters, nearestName } from "../openai/nearest-name.js";
 
 export function rmCommand(): Command {
   return new Command("rm")
@@ -25,12 +25,9 @@ export function rmCommand(): Command {
     });
 }
 
-/** Maximum edit distance of a suggested name, as a share of the length of the given name. */
-const MISSPELLED_SHARE = 1 / 3;
-
 async function unknownModel(name: string): Promise<EngineError> {
   const known = (await listModels()).filter(({ source }) => source !== null).map((model) => model.name);
-  const nearest = nearestName(name, known, Math.floor(name.length * MISSPELLED_SHARE));
+  const nearest = nearestName(name, known, misspelledCharacters(name));
   const hint =
     nearest !== null
       ? `The nearest name is ${nearest}.`

@@ -103,7 +103,7 @@ describe("serves", () => {
 
   test("several models under their names and aliases, with keys from the environment", async () => {
     const args = ["--model", `first=${PACK}`, "--model", "org/second=tiny", "--alias", "other=org/second"];
-    const { url, output } = serve(args, { TOUCHSTONE_API_KEYS: " k1, k2 " });
+    const { url, output } = serve([...args, "--date", "2026-11-30"], { TOUCHSTONE_API_KEYS: " k1, k2 " });
     const base = await url;
     expect(output.stdout).toBe(
       `Listening on ${base}/v1 (first, org/second, other, deepseek/deepseek-r1-turbo; profile: first fast, org/second exact)\n`,
@@ -111,6 +111,7 @@ describe("serves", () => {
     expect((await chat(base, { model: "first" })).status).toBe(401);
     for (const model of ["first", "org/second", "other", "deepseek/deepseek-r1-turbo"]) {
       const response = await chat(base, { model }, { authorization: "Bearer k2" });
+      expect(response.headers.get("x-touchstone-date")).toBe("2026-11-30");
       expect({ status: response.status, answer: await response.json() }).toMatchObject({
         status: 200,
         answer: { model },
@@ -341,6 +342,8 @@ describe("refuses", () => {
 
   test("invalid options", async () => {
     await Promise.all([
+      refuses(["--date", "30.11.2026"], /^touchstone: --date must be a date.*"30\.11\.2026"/),
+      refuses(["--grace", "86401"], /argument '86401' is invalid\. It must be in 0\.\.86400\./),
       refuses(["--logprobs", "model"], /^touchstone: .*raw, processed/),
       refuses(
         ["--cors-origin", "example.com"],
@@ -356,7 +359,7 @@ describe("refuses", () => {
         /^touchstone: .*--threads <count>' argument 'none' is invalid. It must be a number/,
       ),
       refuses(["--profile", "other"], /^touchstone: .*auto, fast, exact/),
-      refuses(["--profile", "fast", "--kv-cache", "q8"], /^touchstone: 8-bit keys and values need the profile exact/),
+      refuses(["--kv-cache", "f16"], /^touchstone: .*f32, bf16, q8/),
       refuses(["--max-body", "8MB"], /^touchstone: .*8MiB/),
       refuses(["--dialect", "other"], /^touchstone: .*openai, ppio/),
     ]);

@@ -1,7 +1,7 @@
 /**
- * `touchstone serve`: the HTTP server. Logs go to stderr as JSON lines; stdout gets one line when the models are
- * loaded. After SIGTERM or SIGINT, running answers may finish; a second signal ends the process immediately. Nothing
- * waits for a reader of stderr or stdout.
+ * `touchstone serve`: the HTTP server. Logs go to stderr, as JSON lines unless it is a terminal; stdout gets one line
+ * when the models are loaded, and on a terminal a command to try. After SIGTERM or SIGINT, running answers may finish; a
+ * second signal ends the process immediately. Nothing waits for a reader of stderr or stdout.
  */
 
 import { existsSync } from "node:fs";
@@ -15,10 +15,24 @@ import { LIMITS } from "../../engine/limits.js";
 import { EMBEDDED_MODEL, hubReference } from "../../engine/store/index.js";
 import { DIALECT_NAMES, type Dialect } from "../openai/dialects.js";
 import type { LoadingCallbacks } from "../server/index.js";
-import { printLine, visible } from "../../spec-tests/conform/terminal.js";
+import { print, printLine, visibleLine } from "../../spec-tests/conform/terminal.js";
+import { readableLogLine } from "./log-line.js";
 import { LogOutput } from "./log-output.js";
-import { collect, addMachineOptions, modelOptions, positiveInteger, type ModelFlags } from "./request-options.js";
-import { LoadingDisplay } from "./terminal.js";
+import {
+  addMachineOptions,
+  collect,
+  dateOption,
+  modelOptions,
+  positiveInteger,
+  type ModelFlags,
+} from "./request-options.js";
+import { columnsOfTerminal, LoadingDisplay, printRemark } from "./terminal.js";
+import { wrapped } from "./word-wrap.js";
+
+interface ModelSource {
+  readonly id: string;
+  readonly model: string;
+}
 
 interface ServeFlags extends Omit<ModelFlags, "model"> {
   model?: string[];
@@ -29,6 +43,7 @@ interface ServeFlags extends Omit<ModelFlags, "model"> {
   allowedHost?: string[];
   insecure?: boolean;
   dialect?: Dialect;
+  date?: string;
   maxConcurrency: number;
   maxQueue: number;
   maxBody: number;
@@ -68,6 +83,7 @@ export function serveCommand(): Command {
         "request format of all paths (default: openai under /v1, ppio under /v3/openai and /openai/v1)",
       ).choices(DIALECT_NAMES),
     )
+    .addOption(dateOption())
     .option(
       "--max-concurrency <count>",
       "maximum number of choices per model generated at the same time",
@@ -100,18 +116,25 @@ export function serveCommand(): Command {
         .default("info"),
     )
     .option("--log-content", "log the text of messages and answers")
-    .option("--grace <seconds>", "time that running answers may take to finish after SIGTERM or SIGINT", count, 30)
+    .option(
+      "--grace <seconds>",
+      "time for running answers to finish after SIGTERM, and for requests to wait while a model loads",
+      grace,
+      30,
+    )
     .action(serve);
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
+  if (process.stderr.isTTY) printRemark(`Loading ${sourcesOf(flags).map(described).join(", ")}`);
   // Imported here, so that the other commands start a tenth of a second faster.
   const { pino } = await import("pino");
   const output = new LogOutput((numDropped) =>
     log.warn({ numDropped }, "log lines were dropped, because stderr could not be written in time"),
   );
-  // JSON contains some control characters as they are.
-  const lines = process.stderr.isTTY ? { write: (line: string) => output.write(visible(line)) } : output;
+  const lines = process.stderr.isTTY
+    ? { write: (line: string) => output.write(readableLogLine(line, columnsOfTerminal(process.stderr))) }
+    : output;
   const log = pino({ level: flags.logLevel, base: null }, lines);
   try {
     await runServer(flags, log, () => output.numDropped);
@@ -125,7 +148,7 @@ async function serve(flags: ServeFlags): Promise<void> {
 async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () => number): Promise<void> {
   const { listen } = await import("../server/index.js");
   const { model: _, maxConcurrency, logprobs: logprobsMode, ...machine } = flags;
-  const sources = (flags.model ?? [EMBEDDED_MODEL]).map(modelAndId);
+  const sources = sourcesOf(flags);
   const options = {
     models: sources.map(({ id, ...source }) => ({
       id,
@@ -141,24 +164,27 @@ async function runServer(flags: ServeFlags, log: Logger, numDroppedLogLines: () 
     insecure: flags.insecure === true,
     corsOrigins: flags.corsOrigin ?? [],
     dialect: flags.dialect ?? null,
+    date: flags.date ?? null,
     maxQueue: flags.maxQueue,
     maxBodyBytes: flags.maxBody,
     log,
     logContent: flags.logContent === true,
     onLoading: (id: string) => loadingOf(id, log),
   };
-  const server = await listen(options, numDroppedLogLines);
+  const graceMs = flags.grace * 1000;
+  const server = await listen(options, { numDroppedLogLines, holdMs: graceMs });
   try {
     const signal = stopSignal();
     const profiles = await Promise.race([server.loaded, signal]);
     if (typeof profiles === "string") return;
     const served = [...profiles].map(([id, profile]) => `${id} ${profile}`).join(", ");
     announce(`Listening on ${server.url}/v1 (${server.modelNames.join(", ")}; profile: ${served})`, log);
+    if (process.stdout.isTTY) print(process.stdout, howToTry(server.url, sources[0]!.id, options.apiKeys.length > 0));
     const end = await Promise.race([signal, server.failed]);
     if (typeof end !== "string") throw end;
     log.info({ url: server.url, signal: end }, "shutting down");
   } finally {
-    await server.close(flags.grace * 1000);
+    await server.close(graceMs);
   }
 }
 
@@ -170,7 +196,29 @@ function announce(line: string, log: Logger): void {
   process.stdout
     .removeAllListeners("error")
     .on("error", ({ code }: NodeJS.ErrnoException) => log.warn({ code, line }, "stdout cannot be written"));
-  printLine(process.stdout, line);
+  if (process.stdout.isTTY) print(process.stdout, `${wrapped(visibleLine(line), columnsOfTerminal(process.stdout))}\n`);
+  else printLine(process.stdout, line);
+}
+
+const sourcesOf = ({ model = [EMBEDDED_MODEL] }: ServeFlags): ModelSource[] => model.map(modelAndId);
+
+/** Describes a model to load: its id, and where it is from unless that is the same. */
+function described({ id, model }: ModelSource): string {
+  if (model === id) return id === EMBEDDED_MODEL && !existsSync(id) ? `${id}, the embedded model` : id;
+  return `${id} from ${model}`;
+}
+
+function howToTry(url: string, model: string, needsKey: boolean): string {
+  const body = `{"model": ${JSON.stringify(model)}, "messages": [\n      {"role": "user", "content": "What is 27 + 38?"}]}`;
+  return `
+Try it, or open ${url} in a browser:
+
+  curl ${url}/v1/chat/completions \\${needsKey ? '\n    -H "authorization: Bearer KEY" \\' : ""}
+    -H "content-type: application/json" \\
+    -d '${body.replaceAll("'", "'\\''")}'
+
+Ctrl-C stops the server.
+`;
 }
 
 /**
@@ -210,7 +258,7 @@ function loadingOf(id: string, log: Logger): LoadingCallbacks {
  * Parses `--model`: a folder, whose last path component is the id; `org/name[@revision]`, whose id is `org/name`; or
  * `id=` followed by one of these.
  */
-function modelAndId(text: string): { id: string; model: string } {
+function modelAndId(text: string): ModelSource {
   const equals = text.indexOf("=");
   if (equals <= 0 || existsSync(text)) {
     const reference = existsSync(text) ? null : hubReference(text);
@@ -242,6 +290,15 @@ function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It must be an integer of at least 0.");
   return Number(text);
 }
+
+function grace(text: string): number {
+  const seconds = count(text);
+  if (seconds > MAX_GRACE_SECONDS) throw new InvalidArgumentError(`It must be in 0..${MAX_GRACE_SECONDS}.`);
+  return seconds;
+}
+
+/** A day; timers end at 24. */
+const MAX_GRACE_SECONDS = 86_400;
 
 function port(text: string): number {
   const value = count(text);

@@ -31,8 +31,11 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-const run = (args: readonly string[], more: Record<string, string> = {}) =>
-  onPseudoTerminal([MAIN, ...args], { ...env, ...more });
+const run = (
+  args: readonly string[],
+  more: Record<string, string> = {},
+  options: Parameters<typeof onPseudoTerminal>[2] = {},
+) => onPseudoTerminal([MAIN, ...args], { ...env, ...more }, options);
 const piped = (args: readonly string[]) =>
   spawnSync(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env }, encoding: "utf8" });
 
@@ -89,6 +92,37 @@ describe.runIf(hasPseudoTerminal)("on a terminal", () => {
     expect((await run(["rm", folder])).screen).toContain("Removed the pack");
   });
 
+  test("help fits into a narrow terminal, and uses no more than 80 columns of a wide one", async () => {
+    for (const [columns, width] of [
+      [60, 60],
+      [200, 80],
+    ] as const) {
+      const { screen, code } = await run(["chat", "--help"], {}, { columns });
+      const longest = Math.max(...screen.split("\n").map((line) => line.length));
+      expect(longest).toBeLessThanOrEqual(width);
+      expect(longest).toBeGreaterThan(width - 10);
+      expect(code).toBe(0);
+    }
+  });
+
+  test("serve says what it loads, where it listens and how to try it, and logs readable lines", async () => {
+    const { screen, code } = await run(
+      ["serve", "--port", "0"],
+      {},
+      { steps: [["Ctrl-C stops", "\u0003"]], columns: 60 },
+    );
+    expect(screen).toMatch(/Loading tiny, the embedded model/);
+    const [, url] = /^Listening on (\S+)\/v1 /m.exec(screen)!;
+    expect(screen).toContain(`open ${url} in a browser`);
+    const command = /^ {2}curl [^]*?'$/m.exec(screen)![0];
+    const body = JSON.parse(/-d '([^]*)'$/.exec(command)![1]!) as object;
+    expect(body).toEqual({ model: "tiny", messages: [{ role: "user", content: "What is 27 + 38?" }] });
+    expect(screen.replaceAll("\n", " ")).toMatch(/\d\d:\d\d:\d\d shutting down · url \S+ · signal SIGINT /);
+    for (const line of screen.split("\n")) expect(line.length).toBeLessThanOrEqual(70);
+    expectHarmless(screen.replaceAll("^C", ""));
+    expect(code).toBe(0);
+  });
+
   test("chat keeps its own colors", async () => {
     const { screen } = await run(["chat", "--once", "What is 27 + 38?", "--temperature", "0"]);
     expect(screen).toMatch(/\u001b\[2m[^]*\u001b\[22m/);
@@ -111,7 +145,7 @@ describe.runIf(hasPseudoTerminal)("on a terminal", () => {
       const endpoint = `http://127.0.0.1:${(hub.address() as AddressInfo).port}`;
       const { screen, code } = await run(["pull", "org/name"], { HF_ENDPOINT: endpoint });
       expectHarmless(screen);
-      expect(screen).toMatch(/org\/name cannot be run/);
+      expect(screen).toMatch(/org\/name has a\\u001b.*download the whole repository/);
       expect(code).toBe(1);
     });
   });

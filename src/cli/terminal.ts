@@ -4,15 +4,35 @@ import { sizeText } from "../../engine/errors.js";
 import type { AnswerResult } from "../../engine/index.js";
 import {
   bar,
+  print,
   printLine,
   progressBar,
   StatusLine,
   visibleLine,
   type ProgressBar,
 } from "../../spec-tests/conform/terminal.js";
+import { wrapped } from "./word-wrap.js";
 
 /** Exit code that shells report for a program ended by Ctrl-C. */
 export const INTERRUPTED = 130;
+
+/** Prints lines for the person on stderr. On a terminal they are dim and wrapped. */
+export function printRemark(...lines: readonly string[]): void {
+  const { isTTY } = process.stderr;
+  for (const line of lines) {
+    if (!isTTY) {
+      printLine(process.stderr, line);
+      continue;
+    }
+    print(process.stderr, wrapped(visibleLine(line), columnsOfTerminal(process.stderr)), "dim");
+    print(process.stderr, "\n");
+  }
+}
+
+/** Columns of a terminal; Infinity if the stream is none, because its text is not wrapped. */
+export function columnsOfTerminal({ isTTY, columns }: NodeJS.WriteStream): number {
+  return isTTY ? columns || 80 : Infinity;
+}
 
 /**
  * Shows the progress of loading a model. On a terminal: bars for downloads and the conversion. Otherwise: a line for
@@ -134,6 +154,8 @@ function duration(ms: number): string {
     ? `${Math.floor(seconds / 60)} min ${seconds % 60} s`
     : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
+
+export const counted = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /** Formats token counts, times, the seed that replays the answer, and the finish reason as one line. */
 export function statistics({ usage, timings, seed, choices }: AnswerResult): string {
