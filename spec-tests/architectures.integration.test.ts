@@ -137,7 +137,7 @@ describe.each(CASES)("$name", ({ name, config, files, blind }) => {
     const { kernels, weights, runner, cache } = await testRunner(pack, { pageSize: BLOCK });
     const prompts = await testOnnxRunner(pack, kernels, weights);
     const byKernels = rows(
-      await runner.forwardEach({ tokenIds: TOKENS, table: cache.createTable() }),
+      (await runner.forwardEach([{ tokenIds: TOKENS, table: cache.createTable() }]))[0]!,
       pack.config.hiddenSize,
     );
     const byBody: Float32Array[] = [];
@@ -152,7 +152,9 @@ describe.each(CASES)("$name", ({ name, config, files, blind }) => {
     }
     const table = cache.createTable();
     const behind = [...(await prompts.forward([{ tokenIds: TOKENS.slice(0, BLOCK), table }]))];
-    behind.push(...rows(await runner.forwardEach({ tokenIds: TOKENS.slice(BLOCK), table }), pack.config.hiddenSize));
+    behind.push(
+      ...rows((await runner.forwardEach([{ tokenIds: TOKENS.slice(BLOCK), table }]))[0]!, pack.config.hiddenSize),
+    );
     await prompts.release();
     await kernels.close();
 

@@ -51,10 +51,10 @@ export function wireName(name: string): string {
 
 /** Quotes the part of a text around its first difference from another text. */
 function around(text: string | null, other: string | null): string {
-  if (text === null || other === null || text.length <= 60) return JSON.stringify(text);
+  if (text === null || other === null || text.length <= 60) return quoted(text);
   const at = [...text].findIndex((_, i) => text[i] !== other[i]);
   const from = Math.max(0, (at < 0 ? Math.min(text.length, other.length) : at) - 20);
-  return `${from > 0 ? "…" : ""}${JSON.stringify(text.slice(from, from + 60))}${from + 60 < text.length ? "…" : ""}`;
+  return `${from > 0 ? "…" : ""}${quoted(text.slice(from, from + 60))}${from + 60 < text.length ? "…" : ""}`;
 }
 
 /** Returns the answer without reasoning, or null if the content may contain the reasoning. */
@@ -62,11 +62,29 @@ export function answerOf({ content, reasoning }: Choice): string | null {
   return reasoning === null && /^\s*<think>/.test(content) ? null : content;
 }
 
-/** Quotes a text for a message, and truncates it if it is long. */
+/**
+ * Quotes a text for a message, and truncates it if it is long. A text with quotation marks, such as JSON, stands between
+ * backticks as it is, because escapes would hide it; only the line breaks of JSON become spaces.
+ */
 export function quoted(text: string | null): string {
-  const shown = JSON.stringify(text);
-  return shown.length <= 160 ? shown : `${shown.slice(0, 160)}…`;
+  if (text === null) return "null";
+  const shown = isJson(text) ? text.trim().replaceAll(/\s*\n\s*/g, " ") : text;
+  const isReadable = shown.includes('"') && !/[\p{Cc}`]/u.test(shown) && (isJson(text) || !shown.includes("\\"));
+  if (!isReadable) return cut(JSON.stringify(text));
+  return `\`${cut(shown)}\``;
 }
+
+function isJson(text: string): boolean {
+  if (!/^\s*[[{]/.test(text)) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const cut = (text: string): string => (text.length <= 160 ? text : `${text.slice(0, 160)}…`);
 
 /** A key that identifies a token as precisely as the answer allows. */
 export function labelOf({ token, bytes }: Pick<TokenLogprob, "token" | "bytes">): string {

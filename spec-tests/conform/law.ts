@@ -50,7 +50,8 @@ export interface LawDescription {
 }
 
 export interface Law extends LawDescription {
-  check(probe: Probe): Promise<void>;
+  /** The result has no meaning. */
+  check(probe: Probe): Promise<unknown>;
 }
 
 export type ChatRequest = Readonly<Record<string, unknown>>;
@@ -156,9 +157,9 @@ export interface Probe {
    * spent. The first case whose check throws a Violation is shrunk, within the budget, and becomes a finding of the
    * law; `forAll` then returns. `share` is the fraction of the law's remaining budget that new cases may use (default
    * 0.75); the rest is reserved for shrinking. A law that calls `forAll` twice uses `share` to reserve budget for the
-   * second call. Errors other than Violation end the run.
+   * second call. Errors other than Violation end the run. Returns false if there is a finding.
    */
-  forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, options?: CaseOptions<T>): Promise<void>;
+  forAll<T>(cases: Arbitrary<T>, check: (value: T) => Promise<void>, options?: CaseOptions<T>): Promise<boolean>;
   /** Adds a note to the report, about a check that was left out and the reason. */
   note(text: string): void;
 }
@@ -175,4 +176,12 @@ export class Violation extends Error {
   }
 }
 
-export class BudgetSpent extends Error {}
+export class BudgetSpent extends Error {
+  /** @param limit the limit that was reached; null if the endpoint accepts no more requests */
+  constructor(
+    message: string,
+    readonly limit: "calls" | "seconds" | null = null,
+  ) {
+    super(message);
+  }
+}

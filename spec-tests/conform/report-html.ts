@@ -4,8 +4,8 @@
  */
 
 import type { Exchange } from "./law.js";
-import { counted, markup, numFindings, origin, rate, verdict, withOutcome, type Clauses } from "./report.js";
-import type { Finding, LawResult, Run } from "./run.js";
+import { caseName, counted, markup, numFindings, origin, rate, verdict, withOutcome, type Clauses } from "./report.js";
+import { raisedBudget, type Finding, type LawResult, type Run } from "./run.js";
 
 /** Longer texts are cut to keep the page readable. The JSON report has the complete exchanges. */
 const MAX_SHOWN_LENGTH = 20_000;
@@ -31,7 +31,7 @@ export function html(run: Run, clauses: Clauses): string {
 ${facts(run)}
 </header>
 ${broken.length === 0 ? "" : `<section><h2>Findings</h2>\n${broken.map((result) => brokenLaw(result, clauses)).join("\n")}\n</section>`}
-${lawTable("Not checked", "The budget was too small, or the endpoint no longer answered. Raise --budget, or choose laws with --only.", withOutcome(run, "unchecked"), clauses)}
+${lawTable("Not checked", uncheckedHint(run), withOutcome(run, "unchecked"), clauses)}
 ${lawTable("Hold", "No case that was tried breaks them.", withOutcome(run, "holds"), clauses)}
 ${lawTable("Skipped", "They require features that the endpoint does not support.", withOutcome(run, "skipped"), clauses)}
 ${support(run)}
@@ -41,6 +41,11 @@ ${support(run)}
 </body>
 </html>
 `;
+}
+
+function uncheckedHint({ budget, laws }: Run): string {
+  const more = raisedBudget(budget, laws);
+  return `The budget was too small, or the endpoint no longer answered. ${more === null ? "Raise --budget" : `Raise the budget: ${more}`}, or choose laws with --only.`;
 }
 
 function headline(run: Run): string {
@@ -85,7 +90,7 @@ function findingPart(finding: Finding, clauses: Clauses): string {
   return `<div class="finding">
 ${clausePart(clause, clauses)}
 <p class="message">${markup(message)}</p>
-${counterexample === null ? "" : `<h4>Smallest case found <span class="quiet">${markup(origin(finding))}</span></h4>\n${block(counterexample)}`}
+${counterexample === null ? "" : `<h4>${caseName(finding).replace("s", "S")} <span class="quiet">${markup(origin(finding))}</span></h4>\n${block(counterexample)}`}
 <h4>Reproduce it</h4>
 ${curls.map((command) => `<div class="copyable"><button type="button">Copy</button>${block(command, Infinity)}</div>`).join("\n")}
 <h4>Requests and responses</h4>

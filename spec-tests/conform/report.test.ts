@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type { Law } from "./law.js";
 import { html } from "./report-html.js";
 import { clausesOf, json, junit, lawLine, rate, summary, verdict } from "./report.js";
-import type { LawResult, Run } from "./run.js";
+import type { LawResult, Outcome, Run } from "./run.js";
 import { exchangeWith } from "../fixtures/tiny-server.js";
 
 const HOSTILE = `</code></pre><script>alert(1)</script><img src=x onerror='alert(2)'>"]]>&amp;\u0000\u009b31m\u202e\uD800`;
@@ -48,6 +48,7 @@ const result = (id: string, fields: Partial<LawResult>): LawResult => ({
   reason: null,
   findings: [],
   notes: [],
+  shortOf: null,
   numCases: 3,
   numCalls: 9,
   seconds: 0.25,
@@ -64,6 +65,7 @@ const finding = {
   clause: "TS-5.3",
   message: HOSTILE,
   counterexample: HOSTILE,
+  isSmallest: true,
   seed: 5,
   path: "1:0",
   exchanges: [exchange],
@@ -132,6 +134,30 @@ describe("on a terminal", () => {
     ];
     expect(summary(run, clauses).split("\n").slice(-3)).toEqual(end);
     expect(summary(allHold, clauses)).not.toContain("--");
+  });
+
+  test("a case that may not be the smallest says so", () => {
+    const cut = { ...finding, counterexample: "17", isSmallest: false };
+    const [broken] = [result("P2", { outcome: "broken", findings: [cut] })];
+    expect(summary({ ...run, laws: [broken] }, clauses)).toContain(
+      "\n    smallest case found before the budget was spent: 17\n",
+    );
+    expect(html({ ...run, laws: [broken] }, clauses)).toContain("Smallest case found before the budget was spent");
+  });
+
+  test("what to raise the budget to, if it ended laws early", () => {
+    const short = (shortOf: "calls" | "seconds", outcome: Outcome) => result("P1", { shortOf, outcome });
+    const end = (laws: readonly LawResult[]) =>
+      summary({ ...run, laws }, clauses)
+        .split("\n")
+        .at(-1);
+    expect(end([short("calls", "holds"), short("calls", "unchecked"), result("P2", {})])).toBe(
+      "Check 2 laws that ended early with more cases: --budget calls=1000,seconds=300",
+    );
+    expect(end([short("seconds", "broken")])).toBe(
+      "Check 1 law that ended early with more cases: --budget calls=500,seconds=600",
+    );
+    expect(html({ ...run, laws: [short("calls", "unchecked")] }, clauses)).toContain("--budget calls=1000,seconds=300");
   });
 
   test("the line of a law never contains line breaks", () => {

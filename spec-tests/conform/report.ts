@@ -3,7 +3,7 @@
  * page.
  */
 
-import type { Finding, LawResult, Outcome, Run } from "./run.js";
+import { raisedBudget, type Finding, type LawResult, type Outcome, type Run } from "./run.js";
 import { escaped, visible } from "./terminal.js";
 
 /** A clause of docs/SPEC.md. */
@@ -44,6 +44,10 @@ export function origin({ seed, path }: Finding): string {
   return `seed ${seed}${path === null ? "" : `, path ${path}`}`;
 }
 
+export function caseName({ isSmallest }: Finding): string {
+  return isSmallest ? "smallest case found" : "smallest case found before the budget was spent";
+}
+
 /** Text report. Broken laws come first; the last lines suggest next steps. */
 export function summary(run: Run, clauses: Clauses): string {
   const { baseUrl, profile, seed, budget, numCalls, seconds, errorRate } = run;
@@ -55,12 +59,17 @@ export function summary(run: Run, clauses: Clauses): string {
     "",
     ...OUTCOMES.flatMap((outcome) => withOutcome(run, outcome)).flatMap((result) => lawLines(result, width, clauses)),
   ];
+  const more = raisedBudget(budget, run.laws);
+  const numShort = run.laws.filter(({ shortOf }) => shortOf !== null).length;
   const next = [
-    "",
     `Try the same cases again: --only ${broken.map(({ law }) => law.id).join(",")} --seed ${seed}`,
     "Read the clauses next to the findings: --report findings.html",
   ];
-  return [lines.join("\n").trimEnd(), ...(broken.length === 0 ? [] : next)].join("\n");
+  const hints = [
+    ...(broken.length === 0 ? [] : next),
+    ...(more === null ? [] : [`Check ${counted(numShort, "law")} that ended early with more cases: ${more}`]),
+  ];
+  return [lines.join("\n").trimEnd(), ...(hints.length === 0 ? [] : ["", ...hints])].join("\n");
 }
 
 /** One line with the outcome of a law. @param width columns for the id */
@@ -72,7 +81,7 @@ function lawLines(result: LawResult, width: number, clauses: Clauses): string[] 
   const findings = result.findings.flatMap((finding) => [
     `${finding.clause} ${clauses.get(finding.clause)?.title ?? ""}`.trimEnd(),
     finding.message,
-    ...(finding.counterexample === null ? [] : [`smallest case found: ${finding.counterexample}`]),
+    ...(finding.counterexample === null ? [] : [`${caseName(finding)}: ${finding.counterexample}`]),
     ...finding.curls,
     "",
   ]);
@@ -139,10 +148,11 @@ export function json(run: Run): string {
       calls: numCalls,
       seconds,
       notes,
-      findings: findings.map(({ clause, message, counterexample, seed, path, exchanges, curls }) => ({
+      findings: findings.map(({ clause, message, counterexample, isSmallest, seed, path, exchanges, curls }) => ({
         clause,
         message,
         counterexample,
+        is_smallest: isSmallest,
         seed,
         path,
         curls,

@@ -22,7 +22,7 @@ async function serve(answer: Answer = echo): Promise<TinyServer> {
   return server;
 }
 
-function law(id: string, check: (probe: Probe) => Promise<void>, fields: Partial<Law> = {}): Law {
+function law(id: string, check: Law["check"], fields: Partial<Law> = {}): Law {
   return { id, title: `Law ${id}`, clauses: ["TS-1.1"], reports: [], needs: [], errorRate: null, check, ...fields };
 }
 
@@ -52,8 +52,9 @@ const echoes =
 
 const echoesAll =
   (max = 1000, options: Parameters<Probe["forAll"]>[2] = {}) =>
-  (probe: Probe): Promise<void> =>
-    probe.forAll(fc.integer({ min: 1, max }), (limit) => echoes(limit)(probe), options as object);
+  async (probe: Probe): Promise<void> => {
+    await probe.forAll(fc.integer({ min: 1, max }), (limit) => echoes(limit)(probe), options as object);
+  };
 
 const wrongFrom =
   (first: number): Answer =>
@@ -230,10 +231,27 @@ describe("the budget", () => {
       ["broken", 2],
       ["broken", 1],
     ]);
-    expect(results[0]!.notes).toEqual([
-      "The failing case was not shrunk completely: the law's share of the budget was spent.",
-    ]);
+    expect(results[0]).toMatchObject({ notes: [], shortOf: "calls", findings: [{ isSmallest: false }] });
     expect(numCalls).toBeLessThanOrEqual(NUM_PROFILE_CALLS + 4);
+  });
+
+  test("a note stays with the answers that it is about: not those of smaller cases, nor of a broken law", async () => {
+    const server = await serve(wrongFrom(3));
+    const noting = law("P1", async (probe) => {
+      const holds = await probe.forAll(
+        fc.integer({ min: 1, max: 9 }),
+        async (limit) => {
+          if (limit < 9) probe.note("smaller");
+          await echoes(limit)(probe);
+        },
+        { examples: [9], numRuns: 1 },
+      );
+      probe.note(`holds: ${holds}`);
+    });
+    const [broken] = (await run(server, [noting])).laws;
+    expect(broken).toMatchObject({ outcome: "broken", notes: ["holds: false"] });
+    const correct = await serve();
+    expect((await run(correct, [noting])).laws[0]).toMatchObject({ outcome: "holds", notes: ["holds: true"] });
   });
 
   test("a case that the budget interrupts does not count, and a note says that the law ended early", async () => {
@@ -254,6 +272,7 @@ describe("the budget", () => {
       outcome: "holds",
       numCases: 2,
       numCalls: 8,
+      shortOf: "calls",
       notes: [expect.stringMatching(/^Ended early/)],
     });
   });
@@ -353,11 +372,15 @@ describe("laws that are not checked", () => {
   });
 
   test.each([
-    ["too few calls to probe features", { calls: 5, seconds: 60 }, /The budget is too small/],
+    [
+      "too few calls to probe features",
+      { calls: 5, seconds: 60 },
+      /The budget is too small.* Raise it: --budget calls=100,seconds=60\.$/,
+    ],
     [
       "too few calls for a single case",
       { calls: NUM_PROFILE_CALLS, seconds: 60 },
-      /No law could be checked within 21 calls.*P1 unchecked \(Its share of the budget is spent\.\)/,
+      /No law could be checked within 21 calls.*P1 unchecked \(Its share of the budget is spent\.\)\. Raise the budget: --budget calls=100,seconds=60\.$/,
     ],
   ])("a run fails with %s", async (_, budget, message) => {
     const failed = run(await serve(), [law("P1", echoes(1))], { budget });

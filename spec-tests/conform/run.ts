@@ -68,6 +68,8 @@ export interface Finding {
   readonly message: string;
   /** The smallest failing case that was found, printed. null if the violation does not belong to a case. */
   readonly counterexample: string | null;
+  /** False if the budget was spent before all smaller cases were tried. */
+  readonly isSmallest: boolean;
   /**
    * Seed of the cases. Together with `path` it identifies the counterexample: `path` has the number of the case and the
    * index of each shrinking step.
@@ -95,6 +97,8 @@ export interface LawResult {
   readonly findings: readonly Finding[];
   /** Checks that were left out, with the reasons. */
   readonly notes: readonly string[];
+  /** The limit of the budget that ended the law, or the search for a smaller case; null if none did. */
+  readonly shortOf: "calls" | "seconds" | null;
   /** Number of cases that were checked completely. */
   readonly numCases: number;
   /** Number of requests that were sent for the law. */
@@ -172,10 +176,11 @@ export async function runLaws({
     onProgress({ share: (i + 1) / laws.length, lawId: law.id, result });
   }
   if (!results.some(({ outcome }) => outcome === "holds" || outcome === "broken")) {
+    const more = raisedBudget(budget, results);
     const reasons = results.map(({ law, outcome, reason }) => `${law.id} ${outcome} (${reason})`).join(", ");
     throw new ConformError(
       "cannot_run",
-      `No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds. ${purse.numCalls} calls were used to probe the endpoint's features. Laws: ${reasons}`,
+      `No law could be checked within ${budget.calls} calls and ${budget.seconds} seconds. ${purse.numCalls} calls were used to probe the endpoint's features. Laws: ${reasons}.${more === null ? "" : ` Raise the budget: ${more}.`}`,
     );
   }
   return {
@@ -191,13 +196,32 @@ export async function runLaws({
   };
 }
 
+/**
+ * Returns the option that raises the limits that ended laws early; null if no limit did. Every law gets a share of what
+ * the probing of features leaves, so a share more than doubles.
+ */
+export function raisedBudget(budget: Budget, laws: readonly LawResult[]): string | null {
+  const limits = new Set(laws.map(({ shortOf }) => shortOf));
+  limits.delete(null);
+  return limits.size === 0 ? null : raised(budget, [...limits]);
+}
+
+function raised(budget: Budget, limits: readonly LawResult["shortOf"][]): string {
+  const limit = (name: keyof Budget): number =>
+    limits.includes(name) ? Math.max(MIN_RAISED[name], 2 * budget[name]) : budget[name];
+  return `--budget calls=${limit("calls")},seconds=${limit("seconds")}`;
+}
+
+/** Enough for the features and some cases. */
+const MIN_RAISED: Budget = { calls: 100, seconds: 60 };
+
 /** The budget of a run or of a law, and the part that is spent. */
 class Purse {
   numCalls = 0;
   private readonly startMs = performance.now();
 
   constructor(
-    private readonly budget: Budget,
+    readonly budget: Budget,
     /** Subject of error messages. */
     readonly name = "The budget",
   ) {}
@@ -232,7 +256,8 @@ class Purse {
 
   /** @throws BudgetSpent */
   pay(): void {
-    if (this.callsLeft() <= 0 || this.secondsLeft() <= 0) throw new BudgetSpent(`${this.name} is spent.`);
+    if (this.callsLeft() <= 0) throw new BudgetSpent(`${this.name} is spent.`, "calls");
+    if (this.secondsLeft() <= 0) throw new BudgetSpent(`${this.name} is spent.`, "seconds");
     this.numCalls++;
   }
 }
@@ -253,7 +278,7 @@ async function askForProfile(
     if (error instanceof BudgetSpent)
       throw new ConformError(
         "cannot_run",
-        `The budget is too small to probe the endpoint's features, which takes about 21 calls. ${error.message}`,
+        `The budget is too small to probe the endpoint's features, which takes about 21 calls. ${error.message} Raise it: ${raised(purse.budget, [error.limit])}.`,
       );
     throw error;
   } finally {
@@ -265,7 +290,7 @@ async function askForProfile(
 function timeLimit(purse: Purse, signal: AbortSignal): { readonly signal: AbortSignal; clear(): void } {
   const controller = new AbortController();
   const timer = setTimeout(
-    () => controller.abort(new BudgetSpent(`${purse.name} is spent.`)),
+    () => controller.abort(new BudgetSpent(`${purse.name} is spent.`, "seconds")),
     Math.min(2 ** 31 - 1, 1000 * purse.secondsLeft()),
   );
   return { signal: AbortSignal.any([signal, controller.signal]), clear: () => clearTimeout(timer) };
@@ -299,7 +324,7 @@ function lawSeed(seed: number, id: string): number {
 }
 
 function notChecked(law: Law, outcome: Outcome, reason: string): LawResult {
-  return { law, outcome, reason, findings: [], notes: [], numCases: 0, numCalls: 0, seconds: 0 };
+  return { law, outcome, reason, findings: [], notes: [], shortOf: null, numCases: 0, numCalls: 0, seconds: 0 };
 }
 
 /** Checks whether the endpoint has died. It sends a request only if an exchange of the findings was not answered. */
@@ -331,6 +356,7 @@ class Trial implements Probe {
   private readonly notes: string[] = [];
   private readonly inFlight = new Set<Promise<unknown>>();
   private readonly deadline: ReturnType<typeof timeLimit>;
+  private shortOf: LawResult["shortOf"] = null;
   private numCases = 0;
   private numForAlls = 0;
 
@@ -353,8 +379,10 @@ class Trial implements Probe {
       await this.law.check(this);
     } catch (error) {
       if (error instanceof Violation) this.findings.push(this.finding(error, null));
-      else if (error instanceof BudgetSpent) endedBy = error.message;
-      else throw error;
+      else if (error instanceof BudgetSpent) {
+        endedBy = error.message;
+        this.shortOf ??= error.limit;
+      } else throw error;
     } finally {
       await this.settled();
       this.deadline.clear();
@@ -371,6 +399,7 @@ class Trial implements Probe {
       reason: isUnchecked ? (endedBy ?? "The budget was too small for a single case.") : null,
       findings: this.findings,
       notes: this.notes,
+      shortOf: this.shortOf,
       numCases: this.numCases,
       numCalls: this.purse.numCalls,
       seconds: this.purse.seconds(),
@@ -412,7 +441,7 @@ class Trial implements Probe {
     cases: Arbitrary<T>,
     check: (value: T) => Promise<void>,
     { numRuns = NUM_RUNS, examples = [], share = CASE_SHARE }: CaseOptions<T> = {},
-  ): Promise<void> {
+  ): Promise<boolean> {
     const seed = (this.seed + this.numForAlls++) | 0;
     const drawn = fc.sample(new WithContext(cases), { seed, numRuns });
     const callsKept = this.purse.callsLeft() * (1 - share);
@@ -429,8 +458,9 @@ class Trial implements Probe {
       // Later findings would be about requests that the dead server never received.
       if (await hasDied([finding], this.client, this.purse, this.signal))
         throw new BudgetSpent("The endpoint no longer answers.");
-      return;
+      return false;
     }
+    return true;
   }
 
   note(text: string): void {
@@ -452,6 +482,8 @@ class Trial implements Probe {
     const isSame = (other: Violation): boolean =>
       this.clause(other) === this.clause(violation) &&
       !other.exchanges.some((exchange) => isUnanswered(exchange) || exchange.incomplete !== null);
+    const numNotes = this.notes.length;
+    let isSmallest = true;
     try {
       let step = isSame(violation) ? await this.smaller(cases, check, value, isSame) : null;
       for (; step !== null; step = await this.smaller(cases, check, value, isSame)) {
@@ -460,9 +492,12 @@ class Trial implements Probe {
       }
     } catch (error) {
       if (!(error instanceof BudgetSpent)) throw error;
-      this.note("The failing case was not shrunk completely: the law's share of the budget was spent.");
+      this.shortOf ??= error.limit;
+      isSmallest = false;
     }
-    return this.finding(violation, { value: value.value, seed, path });
+    // Notes on smaller cases are about other answers than those of the finding.
+    this.notes.splice(numNotes);
+    return this.finding(violation, { value: value.value, isSmallest, seed, path });
   }
 
   private async smaller<T>(
@@ -496,7 +531,12 @@ class Trial implements Probe {
 
   private finding(
     violation: Violation,
-    counterexample: { readonly value: unknown; readonly seed: number; readonly path: string } | null,
+    counterexample: {
+      readonly value: unknown;
+      readonly isSmallest: boolean;
+      readonly seed: number;
+      readonly path: string;
+    } | null,
   ): Finding {
     const { baseUrl } = this.client.endpoint;
     return {
@@ -504,6 +544,7 @@ class Trial implements Probe {
       clause: this.clause(violation),
       message: cut(violation.message, MAX_MESSAGE_LENGTH),
       counterexample: counterexample === null ? null : fc.stringify(withPrototypes(counterexample.value)),
+      isSmallest: counterexample?.isSmallest ?? true,
       seed: counterexample?.seed ?? this.seed,
       path: counterexample?.path ?? null,
       exchanges: violation.exchanges.map(evidence),

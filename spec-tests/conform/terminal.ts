@@ -59,6 +59,11 @@ export function escaped(character: string): string {
   return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
 }
 
+/** Asks the terminal to mark where a pasted text begins and ends (bracketed paste), or to mark it no longer. */
+export function markPastes(stream: NodeJS.WriteStream, isOn: boolean): void {
+  if (stream.isTTY && process.env["TERM"] !== "dumb") stream.write(isOn ? "\u001b[?2004h" : "\u001b[?2004l");
+}
+
 /**
  * Ends the program if stdout cannot be written: silently if the reader has closed it (`| head`), else with one line.
  */

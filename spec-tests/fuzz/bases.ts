@@ -4,14 +4,15 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { convertModel } from "../../engine/models.js";
+import { characterMap } from "../fixtures/character-map.js";
 import { writeExport, type ExportOptions, type ExportShape } from "../fixtures/onnx-export.js";
 import { writeRandomModel, type RandomModelOptions } from "../fixtures/random-model.js";
-import { byteLevelJson, sentencePieceJson } from "../fixtures/tokenizers.js";
+import { byteLevelJson, sentencePieceJson, unigramJson } from "../fixtures/tokenizers.js";
 import { CHAT_TEMPLATE } from "./random-template.js";
 
 /** Names of the folders, by what they hold. */
 export const BASES = {
-  safetensors: ["llama", "qwen2", "qwen3", "mistral", "sentence-piece", "byte-level", "embedded-tokenizer"],
+  safetensors: ["llama", "qwen2", "qwen3", "mistral", "sentence-piece", "unigram", "byte-level", "embedded-tokenizer"],
   packs: ["pack-q8", "pack-q4", "pack-f32", "pack-sentence-piece", "pack-byte-level", "pack-embedded-tokenizer"],
   onnx: ["onnx-fp32", "onnx-fp16", "onnx-q8", "onnx-q4", "onnx-external", "onnx-converted"],
 } as const;
@@ -42,6 +43,34 @@ export async function writeBases(dir: string): Promise<void> {
           sentencePieceJson([{ content: "<|user|>", special: true }, { content: "<think>" }, { content: "</think>" }]),
         ),
         "tokenizer_config.json": tokenizerConfig({ bos_token: "<s>", eos_token: "</s>", add_bos_token: true }),
+        "generation_config.json": null,
+      },
+    },
+    unigram: {
+      config: { vocab_size: 320 },
+      files: {
+        "tokenizer.json": JSON.stringify(
+          unigramJson(PIECES, {
+            model: { byte_fallback: true },
+            normalizer: {
+              type: "Sequence",
+              normalizers: [
+                {
+                  type: "Precompiled",
+                  precompiled_charsmap: characterMap(
+                    new Map([
+                      ["ﬁ", "fi"],
+                      ["\t", " "],
+                      ["é", "e"],
+                    ]),
+                  ),
+                },
+                { type: "Replace", pattern: { Regex: " {2,}" }, content: " " },
+              ],
+            },
+          }),
+        ),
+        "tokenizer_config.json": tokenizerConfig({ eos_token: "</s>" }),
         "generation_config.json": null,
       },
     },
@@ -100,6 +129,18 @@ const SHAPE: ExportShape = {
   ropeTheta: 10_000,
   epsilon: 1e-5,
 };
+
+const PIECES: [string, number][] = [
+  ...Array.from({ length: 256 }, (_, byte): [string, number] => [
+    `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+    -10,
+  ]),
+  ...Array.from("▁abcdehlorstw{}:,", (character): [string, number] => [character, -6]),
+  ["▁hello", -3],
+  ["▁wor", -4],
+  ["ld", -4],
+  ["▁▁", -5],
+];
 
 const MERGES = [
   ["h", "e"],

@@ -40,10 +40,10 @@ const USES: Readonly<Record<string, () => Promise<Outcome>>> = {
   },
   exits: async () => process.exit(3),
   heap: async () => {
-    for (;;) kept.push(new Array<number>(1 << 22).fill(0.5));
+    for (;;) kept.push(new Array<number>(1 << 20).fill(0.5));
   },
   memory: async () => {
-    kept.push(Buffer.alloc(1100 << 20, 1));
+    kept.push(Buffer.alloc(300 << 20, 1));
     return ACCEPTED;
   },
 };

@@ -10,8 +10,20 @@ interface TokenizerJson {
   pre_tokenizer: unknown;
   decoder: unknown;
   post_processor: unknown;
-  model: { vocab: Record<string, number>; merges: unknown[]; [option: string]: unknown };
+  model: Model;
 }
+
+/** The vocabulary of a Unigram model is a list of pieces and scores. */
+interface Model {
+  vocab: Record<string, number> | unknown[];
+  merges?: unknown[];
+  [option: string]: unknown;
+}
+
+type BpeModel = Model & { vocab: Record<string, number>; merges: unknown[] };
+type UnigramModel = Model & { vocab: unknown[] };
+
+const isUnigram = (model: Model): model is UnigramModel => Array.isArray(model.vocab);
 
 /** Replaces one to three parts of the tokenizer whose JSON text is `json`. */
 export function withHostileParts(random: Random, json: string): string {
@@ -23,7 +35,9 @@ export function withHostileParts(random: Random, json: string): string {
 
 function replaceOne(random: Random, tokenizer: TokenizerJson, usesBytes: boolean): void {
   const { model } = tokenizer;
-  const words = Object.keys(model.vocab);
+  const words = isUnigram(model)
+    ? model.vocab.map((entry) => String((entry as unknown[] | null)?.[0]))
+    : Object.keys(model.vocab);
   switch (random.below(9)) {
     case 0:
     case 1:
@@ -40,13 +54,15 @@ function replaceOne(random: Random, tokenizer: TokenizerJson, usesBytes: boolean
       tokenizer.post_processor = postProcessor(random, 2);
       break;
     case 6:
-      model.merges = merges(random, model.merges, words);
+      if (isUnigram(model)) replacePieces(random, model);
+      else model.merges = merges(random, (model as BpeModel).merges, words);
       break;
     case 7:
       tokenizer.added_tokens = addedTokens(random, tokenizer.added_tokens, words.length);
       break;
     default:
-      replaceInModel(random, model, words);
+      if (isUnigram(model)) replaceInUnigram(random, model);
+      else replaceInModel(random, model as BpeModel, words);
   }
 }
 
@@ -60,11 +76,13 @@ function pattern(random: Random): object {
 }
 
 function normalizer(random: Random, depth: number): object | null {
-  switch (random.below(depth === 0 ? 7 : 9)) {
+  switch (random.below(depth === 0 ? 8 : 10)) {
     case 0:
       return null;
+    case 7:
+      return { type: "Precompiled", precompiled_charsmap: charsmap(random) };
     case 1:
-      return { type: random.pick(["NFC", "NFD", "NFKC", "NFKD", "Lowercase"]) };
+      return { type: random.pick(["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"]) };
     case 2:
       return { type: "Strip", ...chances(random, "strip_left", "strip_right") };
     case 3:
@@ -96,6 +114,7 @@ function preTokenizer(random: Random, depth: number): object | null {
     case 0:
       return { type: "ByteLevel", ...chances(random, "add_prefix_space", "use_regex", "trim_offsets") };
     case 1:
+      if (random.chance(0.5)) return { type: random.pick(["Whitespace", "WhitespaceSplit", "BertPreTokenizer"]) };
       return { type: "Digits", ...chances(random, "individual_digits") };
     case 2:
     case 3:
@@ -146,6 +165,7 @@ function decoder(random: Random): object | null {
       { type: "Fuse" },
       { type: "Strip", content: " ", start: random.pick([0, 1, 5, -1, 0.5, 1e308, null, "1"]), stop: 0 },
       { type: "Metaspace", replacement: hostileString(random), ...chances(random, "add_prefix_space") },
+      { type: "BPEDecoder", suffix: random.pick(["</w>", "a", "", null, hostileString(random)]) },
       { type: "ByteLevel" },
     ]);
   switch (random.below(5)) {
@@ -238,7 +258,51 @@ function addedTokens(random: Random, own: readonly object[], numWords: number): 
   return random.chance(0.7) ? [...own, ...tokens] : tokens;
 }
 
-function replaceInModel(random: Random, model: TokenizerJson["model"], words: readonly string[]): void {
+/** A map that is random in its trie, in its replacements, or in all. */
+function charsmap(random: Random): unknown {
+  const numUnits = random.pick([0, 1, 300, 3000]);
+  const bytes = Buffer.alloc(4 + 4 * numUnits + random.pick([0, 1, 40, 5000]));
+  for (let index = 4; index < bytes.length; index++) bytes[index] = random.chance(0.3) ? 0 : random.below(256);
+  bytes.writeUInt32LE(random.pick([4 * numUnits, 4 * numUnits, 4 * numUnits, 0, 3, 2 ** 32 - 1]), 0);
+  // Units of a trie that is all cycles: each byte leads to a unit that ends a key.
+  if (random.chance(0.3))
+    for (let unit = 0; unit < numUnits; unit++)
+      bytes.writeUInt32LE(0x100 | (unit & 0xff) | (random.below(2) << 10), 4 + 4 * unit);
+  return random.pick([bytes.toString("base64"), bytes.toString("base64"), hostileString(random), null, 5, ""]);
+}
+
+function replacePieces(random: Random, model: UnigramModel): void {
+  const own = model.vocab;
+  const more = random.times(random.pick([1, 20, 1000]), (): unknown =>
+    random.pick<unknown>([
+      [hostileString(random), -random.below(20)],
+      ["a".repeat(1 + random.below(3000)), random.pick([-1, 5, 1e308, -1e308])],
+      [`<${random.below(1e6)}>`, 0],
+      [`▁${random.below(1e6)}`, -3],
+    ]),
+  );
+  const broken = random.pick<unknown>([["x"], "x", null, [1, 2], ["x", "1"], ["x", 1, 2], ["a", null], {}]);
+  model.vocab = random.pick([
+    [...own, ...more],
+    [...more, ...own],
+    [...own, broken],
+    [...own, ...own],
+    [],
+    own.slice(0, 40),
+  ]);
+}
+
+function replaceInUnigram(random: Random, model: UnigramModel): void {
+  const [option, value] = random.pick<readonly [string, unknown]>([
+    ["unk_id", random.pick<unknown>([null, 0, 5, 290, 1e9, -1, 0.5, "2"])],
+    ["byte_fallback", random.pick<unknown>([true, false, null, 1])],
+    ["alpha", random.pick<unknown>([null, 0.1, 0])],
+    ["type", random.pick<unknown>(["BPE", "WordLevel", null])],
+  ]);
+  model[option] = value;
+}
+
+function replaceInModel(random: Random, model: BpeModel, words: readonly string[]): void {
   switch (random.below(4)) {
     case 0:
       Object.assign(model, chances(random, "byte_fallback", "ignore_merges", "fuse_unk"));
@@ -249,6 +313,7 @@ function replaceInModel(random: Random, model: TokenizerJson["model"], words: re
         0,
         0.5,
         "",
+        random.pick(["</w>", "##", "a"]),
         hostileString(random),
       ]);
       break;

@@ -55,6 +55,8 @@ export interface RunOptions {
   /** Folder that gets the files of each failed case. */
   readonly failures: string;
   readonly numProcesses: number;
+  /** Limits of memory other than those in LIMITS. */
+  readonly memory?: Pick<typeof LIMITS, "caseBytes" | "heapMebibytes">;
   readonly onResult: (result: CaseResult) => void;
 }
 
@@ -65,8 +67,9 @@ export const LIMITS = {
   idleMs: 4000,
   /** Time without an answer, where the operating system does not tell what a process does. */
   silenceMs: 20_000,
-  /** Memory that a case takes at its peak, in addition to what the process had before. */
+  /** Memory that a case may take at its peak, in addition to what the process had before. */
   caseBytes: 900 << 20,
+  /** Limit of the JavaScript heap. A process that exceeds it ends. */
   heapMebibytes: 512,
   /** For starting a process and for writing a case's files, which the limit of a case does not include. */
   preparationMs: 60_000,
@@ -130,14 +133,16 @@ async function keep(result: CaseResult, folder: string, failures: string): Promi
 
 class CaseRunner {
   readonly #process: ChildProcess;
+  readonly #caseBytes: number;
   readonly #ended: Promise<string>;
   /** Messages that nobody has waited for yet. */
   readonly #unread: FromProcess[] = [];
   #receive = (message: FromProcess): void => void this.#unread.push(message);
   #stderr = "";
 
-  private constructor(process: ChildProcess) {
+  private constructor(process: ChildProcess, caseBytes: number) {
     this.#process = process;
+    this.#caseBytes = caseBytes;
     this.#ended = new Promise((resolve) => {
       process.once("exit", (code, signal) => resolve(signal ?? `exit code ${code}`));
     });
@@ -147,12 +152,12 @@ class CaseRunner {
     });
   }
 
-  static async start({ modulePath, setting }: RunOptions): Promise<CaseRunner> {
+  static async start({ modulePath, setting, memory = LIMITS }: RunOptions): Promise<CaseRunner> {
     const child = fork(PROGRAM, [modulePath, setting], {
-      execArgv: [`--max-old-space-size=${LIMITS.heapMebibytes}`],
+      execArgv: [`--max-old-space-size=${memory.heapMebibytes}`],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
-    const runner = new CaseRunner(child);
+    const runner = new CaseRunner(child, memory.caseBytes);
     const message = await runner.#next(LIMITS.preparationMs);
     if (message.type === "ready") return runner;
     await runner.end();
@@ -180,9 +185,13 @@ class CaseRunner {
       case "done": {
         const { outcome, durationMs, tookBytes } = message;
         if (isFailure(outcome)) return outcome;
-        if (durationMs > LIMITS.caseMs) return { type: "over the limit" };
-        if (tookBytes <= LIMITS.caseBytes) return outcome;
-        return { type: "too much memory", message: `${name} took ${Math.round(tookBytes / 2 ** 20)} MiB at its peak` };
+        // Memory first: taking it can be what took the time.
+        if (tookBytes > this.#caseBytes)
+          return {
+            type: "too much memory",
+            message: `${name} took ${Math.round(tookBytes / 2 ** 20)} MiB at its peak`,
+          };
+        return durationMs > LIMITS.caseMs ? { type: "over the limit" } : outcome;
       }
       case "silent":
         return { type: "over the limit" };

@@ -91,14 +91,18 @@ function problemOf(error: unknown): string | null {
     return `internal_error: ${message.slice(0, 200)} ${cause instanceof Error ? `${cause.message.slice(0, 200)} ${placeOf(cause)}` : ""}`;
   if (message === "" || /[\n\r]/.test(message) || message.length > MAX_MESSAGE_CHARACTERS)
     return `not one readable line: ${code}: ${JSON.stringify(message.slice(0, 300))}`;
-  return INTERNALS.test(message) ? `speaks of internals: ${code}: ${message.slice(0, 300)}` : null;
+  return INTERNALS.test(message) || NO_NUMBER.test(message)
+    ? `speaks of internals: ${code}: ${message.slice(0, 300)}`
+    : null;
 }
 
 const MAX_MESSAGE_CHARACTERS = 1000;
 
 /** Words of JavaScript's own errors, which tell a user nothing. Some readable errors have words in common with them. */
 const INTERNALS =
-  /Cannot read|is not a function|(?<!\ban? \w+|\bnone) is not iterable|call stack|Invalid (?:array|string|count|typed array)|\[object |\bundefined\b|(?<!\bholds )\bNaN\b/;
+  /Cannot read|is not a function|(?<!\ban? \w+|\bnone) is not iterable|call stack|Invalid (?:array|string|count|typed array)|\[object |\bundefined\b/;
+/** The same of numbers. A file can hold NaN, and errors about it show its values. */
+const NO_NUMBER = /^(?!.*\.json\b).*(?<!\bholds )\bNaN\b/;
 
 function placeOf(error: Error): string {
   const line = error.stack?.split("\n").find((each) => each.includes("    at ")) ?? "";

@@ -1,6 +1,7 @@
 /**
- * Prints the divergence of both trained models and their variants as a Markdown table: of fast from exact (the golden tests
- * check its limits at q8), and of the 8-bit and 4-bit weights from the same weights in f32.
+ * Prints the divergence of both trained models and their variants as two Markdown tables: of fast from exact (the golden
+ * tests check its limits at q8), and of the 8-bit and 4-bit weights from the same weights in f32; and of keys and values in
+ * bf16 and q8 from those in f32, with 8-bit weights.
  *
  *   TOUCHSTONE_ASSETS=DIR node dist/spec-tests/golden/divergence-table.js [tokens]
  */
@@ -20,6 +21,7 @@ async function main(numTokens: number): Promise<void> {
     "| model | variant | tokens | q8: fast from exact | q4: fast from exact | q8 from f32, exact | q4 from f32, exact |",
   );
   console.log("| --- | --- | --- | --- | --- | --- | --- |");
+  const cacheRows: string[] = [];
   for (const model of [STORIES, EMBEDDED]) {
     const texts = await model.write(numTokens);
     for (const variant of VARIANTS) {
@@ -42,14 +44,32 @@ async function main(numTokens: number): Promise<void> {
           { pack: q4, profile: "exact" },
         ],
       ];
-      const divergences: Divergence[] = [];
-      for (const [reference, other] of pairs) divergences.push(await evaluate(reference, other, texts, NUM_THREADS));
-      console.log(
-        `| ${[model.name, variant.name, divergences[0]!.numPositions, ...divergences.map(cell)].join(" | ")} |`,
+      console.log(await rowOf(model.name, variant.name, pairs, texts));
+      const cachePairs = (["exact", "fast"] as const).flatMap((profile) =>
+        (["bf16", "q8"] as const).map((kvCache): [EvaluatedModel, EvaluatedModel] => [
+          { pack: q8, profile },
+          { pack: q8, profile, kvCache },
+        ]),
       );
+      cacheRows.push(await rowOf(model.name, variant.name, cachePairs, texts));
     }
   }
+  console.log("\n| model | variant | tokens | exact: bf16 | exact: q8 | fast: bf16 | fast: q8 |");
+  console.log("| --- | --- | --- | --- | --- | --- | --- |");
+  for (const row of cacheRows) console.log(row);
   await rm(scratch, { recursive: true });
+}
+
+/** Evaluates each pair and returns a row of a table. */
+async function rowOf(
+  model: string,
+  variant: string,
+  pairs: readonly (readonly [EvaluatedModel, EvaluatedModel])[],
+  texts: readonly (readonly number[])[],
+): Promise<string> {
+  const divergences: Divergence[] = [];
+  for (const [reference, other] of pairs) divergences.push(await evaluate(reference, other, texts, NUM_THREADS));
+  return `| ${[model, variant, divergences[0]!.numPositions, ...divergences.map(cell)].join(" | ")} |`;
 }
 
 /** Formats KL divergence in nats per token, top-1 agreement and both perplexities. */

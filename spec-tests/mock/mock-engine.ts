@@ -15,6 +15,7 @@ import { answerGrammar, type ResponseFormat } from "../../engine/message/respons
 import { generationConfig, type GenerationConfig } from "../../engine/sampling/generation-config.js";
 import { uniform } from "../../engine/sampling/philox.js";
 import { ChatTemplate } from "../../engine/template/chat-template.js";
+import type { TemplateVariables } from "../../engine/template/template-variables.js";
 import { THINKING } from "../../engine/message/message-format.js";
 import type { TextDelta } from "../../engine/message/text-stream.js";
 import type { SampleRequest } from "../../kernels/index.js";
@@ -74,7 +75,7 @@ export class MockEngine {
   #cache: { readonly promptIds: readonly number[]; readonly states: readonly Hidden[] }[] = [];
   #isStepping = false;
   /** For the bug one-generator-for-all. */
-  #generator = { seed: 0, position: 0 };
+  #generator: { seed: number | bigint; position: number } = { seed: 0, position: 0 };
   /** For the bug answers-swapped. */
   #strayText = "";
 
@@ -86,11 +87,11 @@ export class MockEngine {
   async chat(
     { messages, options, stream }: ChatRequest,
     signal: AbortSignal,
-  ): Promise<{ readonly seed: number; readonly deltas: DeltaBatches }> {
-    const { responseFormat = null, ...sampling } = options;
+  ): Promise<{ readonly seed: number | bigint; readonly deltas: DeltaBatches }> {
+    const { responseFormat = null, templateVariables = null, ...sampling } = options;
     const config = this.#config(sampling);
     const grammar = this.#grammar(responseFormat, config.separateReasoning);
-    const promptIds = this.#encode(messages);
+    const promptIds = this.#encode(messages, templateVariables);
     const maxTokens = maxTokensOf(promptIds, config.maxTokens, config.contextLengthExceededBehavior);
 
     // With this bug the engine also ignores clients that disconnect while their requests wait.
@@ -186,8 +187,8 @@ export class MockEngine {
     return compiled === null ? null : this.#loadedGrammars.get(compiled);
   }
 
-  #encode(messages: ChatRequest["messages"]): readonly number[] {
-    const prompt = this.template.render(messages);
+  #encode(messages: ChatRequest["messages"], variables: TemplateVariables | null): readonly number[] {
+    const prompt = this.template.render(messages, { variables });
     if (this.#bugs.has("prompt-truncated")) return this.tokenizer.encodePrompt(prompt).slice(-(CONTEXT_LENGTH - 64));
     const isHalved = this.#bugs.has("prompt-halved");
     // Each byte is a token, so a text of this length exceeds the context without being encoded.

@@ -291,7 +291,7 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
   "answers-swapped": (mock) => beside(mock, {}),
   "choices-share-parser": (mock) => textsOf(mock, SEPARATE),
   "error-not-nested": unusual,
-  "conflicts-accepted": (mock) => statusOf(mock, { ...QUESTION, stream_options: {} }),
+  "conflicts-accepted": (mock) => statusOf(mock, { ...QUESTION, stream_options: { include_usage: true } }),
   "tools-accepted": (mock) => statusOf(mock, { ...QUESTION, tools: [{ type: "function", function: { name: "f" } }] }),
 };
 

@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 
 import { AnswerCollector } from "../../engine/core/answer-collector.js";
 import { EngineError } from "../../engine/errors.js";
+import { dateOf } from "../../engine/template/index.js";
 import { CHAT_REQUEST_SCHEMAS } from "../../src/openai/chat-request.js";
 import {
   ApiError,
@@ -148,8 +149,11 @@ class MockServer {
     const { model, input } = parseTokenizeRequest(parseJson(await exchange.readJsonBody(BODY_LIMITS)));
     known(model);
     const { tokenizer, template } = this.#engine;
-    const tokenIds =
-      "text" in input ? tokenizer.encode(input.text, "text") : tokenizer.encodePrompt(template.render(input.messages));
+    const isText = "text" in input;
+    const tokenIds = isText
+      ? tokenizer.encode(input.text, "text")
+      : tokenizer.encodePrompt(template.render(input.messages, { variables: input.templateVariables }));
+    if (!isText) exchange.setHeader("x-touchstone-date", dateIn(input.templateVariables));
     exchange.sendJson({ token_ids: tokenIds, tokens: tokenIds.map((id) => tokenizer.tokenText(id)) });
   }
 
@@ -172,9 +176,10 @@ class MockServer {
     const request = this.#parsed(body);
     known(request.model);
     const { seed, deltas } = await this.#engine.chat(request, exchange.signal).catch((error: unknown) => {
-      throw error instanceof EngineError ? error.renamed((path) => wireName(path, request.schemaPath)) : error;
+      throw error instanceof EngineError ? error.renamed((path) => wireName(path, request.sentNames)) : error;
     });
     exchange.setHeader("x-touchstone-seed", String(seed));
+    exchange.setHeader("x-touchstone-date", dateIn(request.options.templateVariables));
     const id = `chatcmpl-${randomBytes(12).toString("hex")}`;
     const context = {
       id,
@@ -276,6 +281,10 @@ const RANGES: Readonly<Record<string, readonly [lowest: number, highest: number]
 };
 
 const STARTED_AT = Math.floor(Date.now() / 1000);
+/** Returns the date that a request's chat template gets. */
+const dateIn = (variables: Readonly<Record<string, unknown>> | null | undefined): string =>
+  (variables?.["date"] as string | null | undefined) ?? dateOf(new Date());
+
 const modelObject = (id: string): object => ({ id, object: "model", created: STARTED_AT, owned_by: "touchstone" });
 
 /** @throws ApiError model_not_found */

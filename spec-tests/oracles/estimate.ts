@@ -130,8 +130,23 @@ export function quantized(x: Vector, levels: number): Vector {
     const code = Math.round(exact);
     // The kernels round a quotient with the deviations of the value and the scale and two more roundings.
     const off = rounded(exact, Math.hypot(one.deviation, exact * scale.deviation) / scale.value, 2).deviation;
-    const toMiddle = Math.abs(exact - Math.floor(exact) - 0.5);
-    const steps = one !== largest && toMiddle <= MAX_DEVIATIONS * off ? Math.max(1, off) : 0;
+    const steps = one === largest ? 0 : stepsOff(exact, off);
     return { value: code * scale.value, deviation: Math.hypot(steps * scale.value, code * scale.deviation) };
   });
+}
+
+/** Rounds values to 8 significant bits. */
+export function bfloat16(x: Vector): Vector {
+  return x.map(({ value, deviation }) => {
+    if (value === 0) return { value, deviation };
+    const step = 2 ** (Math.floor(Math.log2(Math.abs(value))) - 7);
+    const exact = value / step;
+    return { value: Math.round(exact) * step, deviation: stepsOff(exact, deviation / step) * step };
+  });
+}
+
+/** Returns the deviation in steps after rounding to integers: at least one if the deviation can change the rounding. */
+function stepsOff(exact: number, deviation: number): number {
+  const toMiddle = Math.abs(exact - Math.floor(exact) - 0.5);
+  return toMiddle <= MAX_DEVIATIONS * deviation ? Math.max(1, deviation) : 0;
 }

@@ -10,6 +10,7 @@ import {
   UNIT_ROUNDOFF,
   type Vector,
   add,
+  bfloat16,
   dot,
   exactly,
   quantized,
@@ -58,7 +59,7 @@ export interface ReferenceLayer {
 
 /** Format of the KV cache, and number of positions per page, after which attention merges partial results. */
 export interface Pages {
-  readonly format: "f32" | "q8";
+  readonly format: "f32" | "bf16" | "q8";
   readonly size: number;
 }
 
@@ -100,13 +101,17 @@ export class ReferenceForward {
     const [keys, values] = [this.keys[index]!, this.values[index]!];
     const turned = (head: Vector, norm: ArrayLike<number> | null): Vector =>
       rotate(norm === null ? head : rmsNorm(head, norm, normEpsilon), angles);
-    const asIntegers = (x: Vector, levels: number): Vector => (pages.format === "q8" ? quantized(x, levels) : x);
+    const stored = (x: Vector): Vector => {
+      if (pages.format === "f32") return x;
+      return pages.format === "bf16" ? bfloat16(x) : quantized(x, 127);
+    };
     const heads = split(qkv, headDim);
-    keys.push(heads.slice(numHeads, numHeads + numKvHeads).map((head) => asIntegers(turned(head, kNorm), 127)));
-    values.push(heads.slice(numHeads + numKvHeads).map((head) => asIntegers(head, 127)));
+    keys.push(heads.slice(numHeads, numHeads + numKvHeads).map((head) => stored(turned(head, kNorm))));
+    values.push(heads.slice(numHeads + numKvHeads).map(stored));
     return heads.slice(0, numHeads).flatMap((head, i) => {
       // Two roundings for 1 / sqrt(headDim), one for the product. With q8 pages, queries are 15-bit integers.
-      const query = asIntegers(times(turned(head, qNorm), 1 / Math.sqrt(headDim), 3), 16383);
+      const scaled = times(turned(head, qNorm), 1 / Math.sqrt(headDim), 3);
+      const query = pages.format === "q8" ? quantized(scaled, 16383) : scaled;
       const shared = Math.floor((i * numKvHeads) / numHeads);
       const ofHead = (all: readonly Vector[]): Vector => all[shared]!;
       return attention(query, keys.map(ofHead), values.map(ofHead), pages);

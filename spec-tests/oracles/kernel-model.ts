@@ -5,6 +5,7 @@
 
 import {
   type FloatMatrix,
+  type KVFormat,
   QUANTIZATION_BLOCK,
   type QuantizedFormat,
   type QuantizedMatrix,
@@ -37,7 +38,7 @@ export interface KernelModel {
   readonly layers: readonly KernelLayer[];
   readonly finalNorm: Float32Array;
   readonly embedding: QuantizedMatrix | FloatMatrix;
-  readonly kvFormat: "f32" | "q8";
+  readonly kvFormat: KVFormat;
   readonly pageSize: number;
 }
 

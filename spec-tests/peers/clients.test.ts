@@ -175,14 +175,14 @@ describe("openai", () => {
 
   test("abort", async () => {
     const controller = new AbortController();
-    const stream = await client.chat.completions.create({ ...STORY, stream: true }, { signal: controller.signal });
+    const stream = await client.chat.completions.create({ ...LONG, stream: true }, { signal: controller.signal });
     let numChunks = 0;
     const reading = (async () => {
       for await (const _ of stream) if (++numChunks === 3) controller.abort();
     })();
-    // The client may end the loop or throw. The server must end it early.
+    // The client may end the loop or throw, and reads what has arrived. The server must end the stream early.
     await reading.catch((error: unknown) => expect(error).toBeInstanceOf(APIUserAbortError));
-    expect(numChunks).toBeLessThan(20);
+    expect(numChunks).toBeLessThan(LONG.n * 10);
   });
 
   test("its typed errors", async () => {
@@ -362,7 +362,7 @@ describe("@ai-sdk/openai-compatible", () => {
     });
     let numParts = 0;
     for await (const _ of textStream) if (++numParts === 3) controller.abort();
-    expect(numParts).toBeLessThan(20);
+    expect(numParts).toBeLessThan(LONG.n * 10);
     await narrowIsFree();
   });
 });

@@ -34,6 +34,7 @@ const CASES: [MatrixFormat, KVFormat][] = [
   ["q4", "f32"],
   ["f32", "f32"],
   ["q4", "q8"],
+  ["q8", "bf16"],
 ];
 
 let scratch: string;

@@ -10,7 +10,14 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { loadModel, type GenerateOptions, type Model, type OutputDelta, type Profile } from "../../engine/index.js";
+import {
+  loadModel,
+  type GenerateOptions,
+  type KVFormat,
+  type Model,
+  type OutputDelta,
+  type Profile,
+} from "../../engine/index.js";
 import { convert } from "../../engine/store/convert.js";
 import { writeRandomModel } from "../fixtures/random-model.js";
 
@@ -38,8 +45,13 @@ const asks: fc.Arbitrary<GenerateOptions> = fc.record({
   topLogprobs: fc.constant(2),
 });
 
-describe.each<Profile>(["fast", "exact"])("%s", (profile) => {
-  const open = (): Promise<Model> => loadModel({ model: pack, profile, numThreads: 2 });
+describe.each<[Profile, KVFormat]>([
+  ["fast", "f32"],
+  ["fast", "bf16"],
+  ["fast", "q8"],
+  ["exact", "f32"],
+])("%s, %s keys and values", (profile, kvCache) => {
+  const open = (): Promise<Model> => loadModel({ model: pack, profile, kvCache, numThreads: 2 });
 
   async function inFreshEngine(ask: GenerateOptions): Promise<Answer> {
     const model = await open();

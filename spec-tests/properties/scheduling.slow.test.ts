@@ -5,7 +5,7 @@
  */
 
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
 import type { Engine } from "../../engine/core/engine.js";
 import { EngineError } from "../../engine/errors.js";
@@ -13,6 +13,8 @@ import { generationConfig } from "../../engine/sampling/generation-config.js";
 import type { OutputDelta, Usage } from "../../engine/core/sequence.js";
 import { PLAIN } from "../../engine/message/message-format.js";
 import { TextStream } from "../../engine/message/text-stream.js";
+import { draftFrom } from "../fixtures/drafts.js";
+import { randomSource } from "../fixtures/random-model.js";
 import {
   CONTEXT,
   createEngine,
@@ -59,7 +61,7 @@ describe.each(PROFILES)("$name", (profile) => {
     loaded = await profile.load();
   });
   afterAll(() => loaded.close());
-  const create = (options: { maxPages?: number; slots?: number } = {}): EngineUnderTest =>
+  const create = (options: Parameters<typeof createEngine>[2] = {}): EngineUnderTest =>
     createEngine(profile, loaded, options);
   const alone = (ask: Ask): Promise<Output> => readAll(submit(create().engine, ask));
 
@@ -140,6 +142,49 @@ describe.each(PROFILES)("$name", (profile) => {
         ),
         { numRuns },
       );
+    });
+
+    test("TS-10.12 on drafts of its tokens, right or wrong", async () => {
+      const random = randomSource(11);
+      let numDrafted = 0;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(asks, { minLength: 1, maxLength: 5 }),
+          fc.constantFrom(0, 0.1, 0.5, 1),
+          fc.integer({ min: 1, max: 4 }),
+          async (all, wrong, slots) => {
+            const expected: Choice[][] = [];
+            for (const ask of all) expected.push((await alone(ask)).choices);
+            const counts = draftFrom(
+              expected.flat().map(({ tokenIds }) => tokenIds),
+              { random, wrong },
+            );
+            try {
+              const { engine, cache } = create({ slots, drafts: true });
+              // The second time, prompts continue what answers with drafts have left in the prefix cache.
+              for (const _ of ["cold", "warm"]) {
+                const seen = await Promise.all(all.map((ask) => readAll(submit(engine, ask))));
+                expect(seen.map(({ choices }) => choices)).toEqual(expected);
+              }
+              const continued = all.map((ask, index) => {
+                const { tokenIds } = expected[index]![0]!;
+                return { ...ask, prompt: [...ask.prompt, ...tokenIds, 7] };
+              });
+              const seen = await Promise.all(continued.map((ask) => readAll(submit(engine, ask))));
+              vi.restoreAllMocks();
+              for (const [index, ask] of continued.entries())
+                expect(seen[index]!.choices).toEqual((await alone(ask)).choices);
+              await engine.idle();
+              expect(cache.numPagesUsed).toBe(0);
+              numDrafted += counts.numDrafted;
+            } finally {
+              vi.restoreAllMocks();
+            }
+          },
+        ),
+        { numRuns },
+      );
+      expect(numDrafted).toBeGreaterThan(0);
     });
 
     test("TS-2.10 choice i of n is choice i of i + 1", async () => {

@@ -47,7 +47,7 @@ def draw_number(seed, choice, position):
 
 def run_philox(case):
     if "seed" in case:
-        return draw_number(case["seed"], case["choice"], case["position"])
+        return draw_number(int(case["seed"]), case["choice"], case["position"])
     return {"words": philox(case["counter"], case["key"])}
 
 

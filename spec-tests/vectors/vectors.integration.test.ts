@@ -268,7 +268,8 @@ function expectClose(actual: number, expected: number): void {
 interface PhiloxCase extends Case {
   readonly counter: Counter;
   readonly key: Key;
-  readonly seed?: number;
+  /** In decimal if a number cannot hold it. */
+  readonly seed?: number | string;
   readonly choice: number;
   readonly position: number;
   readonly expected: {
@@ -285,7 +286,7 @@ function checkPhilox({ counter, key, seed, choice, position, expected }: PhiloxC
     return;
   }
   expect(philox4x32(expected.counter, expected.key)).toEqual(expected.words);
-  expect(uniform(seed, choice, position)).toBe(expected.uniform);
+  expect(uniform(typeof seed === "string" ? BigInt(seed) : seed, choice, position)).toBe(expected.uniform);
 }
 
 type Piece = string | readonly number[];

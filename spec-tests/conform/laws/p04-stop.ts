@@ -22,7 +22,7 @@ export const stopSequences: Law = {
       cuts: fc.tuple(inAnswer, inAnswer, cuts(probe, ["in the reasoning"])),
     });
     let numStopped = 0;
-    await probe.forAll(
+    const holds = await probe.forAll(
       cases,
       async ({ request, cuts }) => {
         const unstopped = { ...request, ...apart(probe) };
@@ -37,7 +37,8 @@ export const stopSequences: Law = {
       },
       { numRuns: 8, share: 0.65 },
     );
-    if (numStopped === 0) probe.note("No answer was long enough to be stopped: its tokens were spent on reasoning.");
+    if (holds && numStopped === 0)
+      probe.note("No answer was long enough to be stopped: its tokens were spent on reasoning.");
     await checkOverride(probe);
   },
 };

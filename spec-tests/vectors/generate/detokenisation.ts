@@ -9,7 +9,7 @@ type Token = string | { readonly special: string } | { readonly added: string };
 
 interface Decoder {
   readonly type: "byte_level" | "byte_fallback" | "metaspace";
-  /** Number of spaces that are dropped directly after the begin token. */
+  /** Number of spaces that are dropped at the beginning of a text; the first token of `metaspace` drops all or none. */
   readonly leading_spaces: 0 | 1;
 }
 
@@ -44,22 +44,20 @@ function bytesOf(token: Token, { type }: Decoder): number[] {
     return typeof token === "string"
       ? Array.from(text, (character) => SPELLING.indexOf(character))
       : [...utf8.encode(text)];
-  const byte =
-    typeof token === "string" && type === "byte_fallback" ? /^<0x([0-9A-F]{2})>$/.exec(token)?.[1] : undefined;
+  const byte = type === "byte_fallback" ? /^<0x([0-9A-F]{2})>$/.exec(text)?.[1] : undefined;
   return byte === undefined ? [...utf8.encode(text.replaceAll("\u2581", " "))] : [Number.parseInt(byte, 16)];
 }
 
-/**
- * Returns the bytes of tokens, which may begin or continue a text. A space directly after the begin token is dropped.
- */
-function bytesOfAll(tokens: readonly Token[], { decoder, begin }: DetokenisationCase): number[] {
-  return tokens.flatMap((token, index) => {
-    const bytes = bytesOf(token, decoder);
-    const before = tokens[index - 1];
-    const isFirst =
-      begin !== undefined && typeof before === "object" && "special" in before && before.special === begin;
-    return isFirst && decoder.leading_spaces === 1 && bytes[0] === 0x20 ? bytes.slice(1) : bytes;
-  });
+/** Returns the bytes of all tokens of a text. Special tokens are left out before spaces are dropped at its beginning. */
+function bytesOfAll(tokens: readonly Token[], { decoder }: DetokenisationCase): number[] {
+  const [first, ...others] = tokens.filter((token) => typeof token === "string" || "added" in token);
+  if (first === undefined) return [];
+  const name = typeof first === "string" ? first : first.added;
+  const drops = decoder.leading_spaces === 1;
+  const own =
+    drops && decoder.type === "metaspace" ? [...utf8.encode(name.replaceAll("\u2581", ""))] : bytesOf(first, decoder);
+  const bytes = [...own, ...others.flatMap((token) => bytesOf(token, decoder))];
+  return drops && decoder.type === "byte_fallback" && bytes[0] === 0x20 ? bytes.slice(1) : bytes;
 }
 
 function fieldsOf(one: DetokenisationCase): { expected: Json } {
@@ -179,19 +177,20 @@ export function detokenisationVectors(): VectorFile {
     );
   }
 
-  fallback("TS-5.1", "the space right after the begin token is dropped", ["\u2581Hello", "\u2581world"]);
+  fallback("TS-5.1", "the space at the beginning is dropped", ["\u2581Hello", "\u2581world"]);
   fallback("TS-5.1", "one space, no more", ["\u2581\u2581Hello"]);
   fallback("TS-5.1", "a token that is the space alone", ["\u2581", "\u2581a"]);
   fallback("TS-5.1", "a first token without a space", ["Hello", "\u2581world"]);
   fallback("TS-5.1", "not at the beginning of the output, but of the text", ["\u2581world"], [begun, "\u2581Hello"]);
-  fallback("TS-5.1", "no begin token, no space dropped", ["\u2581Hello"], []);
+  fallback("TS-5.1", "without a begin token too", ["\u2581Hello", "\u2581world"], []);
   fallback(
     "TS-5.1",
-    "another special token behind the begin token: the space stays",
+    "behind any special tokens, which have no text",
     ["\u2581Hello"],
     [begun, { special: "<|user|>" }],
   );
   fallback("TS-5.1", "a begin token within the output", ["\u2581a", begun, "\u2581b"]);
+  fallback("TS-5.1", "a begin token at the beginning of the output", [begun, "\u2581b"], [begun, "\u2581a"]);
   fallback("TS-5.1", "a special token is nothing, and the space behind it stays", [
     "a",
     { special: "</s>" },
@@ -200,15 +199,21 @@ export function detokenisationVectors(): VectorFile {
   fallback("TS-5.1", "bytes that make up a character", ["<0xE2>", "<0x82>", "<0xAC>"]);
   fallback("TS-5.1", "bytes among words", ["\u2581a", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>", "\u2581b"]);
   fallback("TS-5.1", "the byte of a newline", ["a", "<0x0A>", "b"]);
-  fallback("TS-5.1", "the byte of a space right after the begin token is dropped", ["<0x20>", "a"]);
+  fallback("TS-5.1", "the byte of a space at the beginning is dropped", ["<0x20>", "a"]);
   fallback("TS-5.2", "bytes that are no character", ["a", "<0xFF>", "b"]);
   fallback("TS-5.2", "a byte sequence that a word breaks", ["<0xE2>", "<0x82>", "a"]);
   fallback("TS-5.7", "bytes that are incomplete at the end", ["a", "<0xE2>", "<0x82>"]);
   fallback("TS-5.1", "a spelling of seven characters is no byte", ["<0x0AA>", "<0xZZ>"]);
   fallback("TS-5.1", "an added token", ["a", { added: "<tool>" }, "\u2581b"]);
+  fallback("TS-5.1", "an added token that is the name of a byte", ["a", { added: "<0x41>" }]);
   fallback("TS-5.1", "bytes that the prompt begins", ["<0xAC>", "a"], [begun, "<0xE2>", "<0x82>"]);
 
-  metaspace("TS-5.1", "the space right after the begin token is dropped", ["\u2581Hello", "\u2581world"]);
+  metaspace("TS-5.1", "the space at the beginning is dropped", ["\u2581Hello", "\u2581world"]);
+  metaspace("TS-5.1", "the first token drops all its spaces", ["\u2581\u2581a\u2581", "\u2581b"]);
+  metaspace("TS-5.1", "only the first token does, if it is nothing else too", ["\u2581", "\u2581a"]);
+  metaspace("TS-5.1", "a space that is no U+2581 stays", [{ added: " \u2581" }, "\u2581a"]);
+  metaspace("TS-5.1", "the first token of the text, not of the output", ["\u2581world"], [begun, "\u2581Hello"]);
+  metaspace("TS-5.1", "a begin token within the output", ["\u2581a", begun, "\u2581b"]);
   metaspace("TS-5.1", "a decoder that drops none", ["\u2581Hello", "\u2581world"], [begun], {
     type: "metaspace",
     leading_spaces: 0,

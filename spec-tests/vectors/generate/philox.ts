@@ -19,7 +19,7 @@ export function philox(counter: readonly bigint[], key: readonly bigint[]): bigi
 }
 
 /** Returns the random number of a draw, and the key, counter and output words from which it is computed. */
-export function uniformBlock(seed: number, choice: number, position: number) {
+export function uniformBlock(seed: number | bigint, choice: number, position: number) {
   const bits = BigInt.asUintN(64, BigInt(seed));
   const key = [bits & MASK, bits >> 32n];
   const counter = [BigInt(position), BigInt(choice), 0n, 0n];
@@ -79,7 +79,7 @@ const KNOWN_ANSWERS: readonly (readonly [
 
 const SEED_MAX = Number.MAX_SAFE_INTEGER;
 
-const SEEDS: readonly (readonly [seed: number, what: string])[] = [
+const SEEDS: readonly (readonly [seed: number | bigint, what: string])[] = [
   [0, "seed 0"],
   [1, "seed 1"],
   [42, "a small seed"],
@@ -89,13 +89,17 @@ const SEEDS: readonly (readonly [seed: number, what: string])[] = [
   [2 ** 32, "the first seed with a high word"],
   [2 ** 32 + 1, "high and low word 1"],
   [0x123456789abcd, "a seed of 49 bits"],
-  [SEED_MAX, "the largest seed"],
+  [SEED_MAX, "the largest seed that JavaScript's numbers hold exactly"],
   [-1, "seed -1: both words all ones"],
   [-2, "seed -2"],
   [-(2 ** 31), "the smallest signed 32-bit seed"],
   [-(2 ** 32), "a negative seed whose low word is 0"],
   [-(2 ** 32) - 1, "a negative seed below -2^32"],
-  [-SEED_MAX, "the smallest seed"],
+  [-SEED_MAX, "the smallest seed that JavaScript's numbers hold exactly"],
+  [2n ** 53n + 1n, "a seed that a float64 rounds"],
+  [2n ** 63n - 1n, "the largest signed seed of 64 bits"],
+  [2n ** 64n - 1n, "the largest seed: the key of seed -1"],
+  [-(2n ** 63n), "the smallest seed: the key of 2^63"],
 ];
 
 export function philoxVectors(): VectorFile {
@@ -124,7 +128,14 @@ export function philoxVectors(): VectorFile {
   for (let index = 0; index < 8; index++)
     block([word(), word(), word(), word()], [word(), word()], "arbitrary counter and key");
 
-  const draw = (group: string, clause: string, what: string, seed: number, choice: number, position: number): void => {
+  const draw = (
+    group: string,
+    clause: string,
+    what: string,
+    seed: number | bigint,
+    choice: number,
+    position: number,
+  ): void => {
     const result = uniformBlock(seed, choice, position);
     const expected = {
       key: words(result.key),
@@ -132,7 +143,8 @@ export function philoxVectors(): VectorFile {
       words: words(result.words),
       uniform: result.uniform,
     };
-    list.add(group, clause, what, { seed, choice, position, expected } as { expected: Json });
+    const given = typeof seed === "bigint" ? `${seed}` : seed;
+    list.add(group, clause, what, { seed: given, choice, position, expected } as { expected: Json });
   };
   for (const [seed, what] of SEEDS) draw("seed", "TS-3.18", what, seed, 0, 0);
   for (const position of [1, 2, 63, 64, 1023, 131_071, 2 ** 31, 2 ** 32 - 1]) {

@@ -114,14 +114,13 @@ const NO_STRING = [1, false, ["a"], {}];
 function fieldsOf(dialect: Dialect): Field[] {
   const isPpio = dialect === "ppio";
   return [
-    { name: "max_tokens", clause: "TS-2.7", accepted: [1, null], outOfRange: [0, -1], wrongType: [1.5, ...NO_NUMBER] },
-    {
-      name: "max_completion_tokens",
+    ...["max_tokens", "max_completion_tokens"].map((name) => ({
+      name,
       clause: "TS-2.7",
       accepted: [1, null],
-      outOfRange: [0, -1],
-      wrongType: [1.5, ...NO_NUMBER],
-    },
+      outOfRange: isPpio ? [0, -1] : [0, -2],
+      wrongType: [1.5, -1.5, ...NO_NUMBER],
+    })),
     { name: "stream", clause: "TS-2.8", accepted: [false, true, null], wrongType: NO_BOOLEAN },
     {
       name: "n",
@@ -134,7 +133,7 @@ function fieldsOf(dialect: Dialect): Field[] {
       name: "seed",
       clause: "TS-2.11",
       accepted: [0, -1, 2 ** 53 - 1, -(2 ** 53 - 1), null],
-      outOfRange: [2 ** 53, -(2 ** 53)],
+      outOfRange: [1e20, -1e20],
       wrongType: [0.5, ...NO_NUMBER],
     },
     {
@@ -189,7 +188,12 @@ function fieldsOf(dialect: Dialect): Field[] {
     { name: "logprobs", clause: "TS-2.21", accepted: [true, false, null], wrongType: NO_BOOLEAN },
     { name: "separate_reasoning", clause: "TS-2.24", accepted: [true, false, null], wrongType: NO_BOOLEAN },
     { name: "user", clause: "TS-2.27", accepted: ["somebody", "", null], wrongType: NO_STRING },
-    { name: "metadata", clause: "TS-2.27", accepted: [{}, { a: "b" }, null], wrongType: ["a", 1, []] },
+    {
+      name: "metadata",
+      clause: "TS-2.27",
+      accepted: [{}, { a: "b", b: 1.5, c: false }, null],
+      wrongType: ["a", 1, []],
+    },
     {
       name: "service_tier",
       clause: "TS-2.27",
@@ -205,9 +209,27 @@ function fieldsOf(dialect: Dialect): Field[] {
       outOfRange: ["x".repeat(65)],
       wrongType: [1, {}],
     },
+    {
+      name: "verbosity",
+      clause: "TS-2.27",
+      accepted: ["low", "medium", "high", null],
+      unlisted: ["", "none"],
+      wrongType: [1, ["low"]],
+    },
+    {
+      name: "reasoning_effort",
+      clause: "TS-2.40",
+      accepted: ["none", "minimal", "low", "medium", "high", "xhigh", null],
+      unlisted: ["", "max"],
+      wrongType: [1, ["low"]],
+    },
+    {
+      name: "chat_template_kwargs",
+      clause: "TS-2.40",
+      accepted: [{}, { enable_thinking: false, other: [1, { a: null }] }, null],
+      wrongType: ["a", 1, []],
+    },
     { name: "modalities", clause: "TS-2.28", accepted: [["text"], null], unsupported: [["text", "audio"], [], "text"] },
-    { name: "verbosity", clause: "TS-2.28", accepted: ["medium", null], unsupported: ["low"] },
-    { name: "reasoning_effort", clause: "TS-2.28", accepted: ["medium", null], unsupported: ["high", "none"] },
     { name: "web_search_options", clause: "TS-2.28", accepted: [null], unsupported: [{}] },
     { name: "audio", clause: "TS-2.28", accepted: [null], unsupported: [{ voice: "alloy", format: "mp3" }] },
     { name: "store", clause: "TS-2.28", accepted: [false, null], unsupported: [true] },
@@ -219,8 +241,8 @@ function fieldsOf(dialect: Dialect): Field[] {
       accepted: [[], null],
       unsupported: [[{ type: "function", function: { name: "f" } }]],
     },
-    { name: "tool_choice", clause: "TS-2.28", accepted: ["none", null], unsupported: ["auto", "required"] },
-    { name: "parallel_tool_calls", clause: "TS-2.28", accepted: [true, null], unsupported: [false] },
+    { name: "tool_choice", clause: "TS-2.28", accepted: ["none", "auto", null], unsupported: ["required"] },
+    { name: "parallel_tool_calls", clause: "TS-2.28", accepted: [true, false, null], unsupported: ["no"] },
     { name: "function_call", clause: "TS-2.28", accepted: ["none", null], unsupported: ["auto"] },
     { name: "functions", clause: "TS-2.28", accepted: [[], null], unsupported: [[{ name: "f" }]] },
     { name: "prompt_cache_options", clause: "TS-2.28", accepted: [null], unsupported: [{}] },
@@ -249,7 +271,7 @@ const IN_ORDER: readonly (readonly [name: string, wrong: unknown, code: string, 
   ["frequency_penalty", 3, "out_of_range"],
   ["presence_penalty", "0", "invalid_type"],
   ["repetition_penalty", 0, "out_of_range"],
-  ["stop", [], "out_of_range"],
+  ["stop", "", "out_of_range"],
   ["temperature", 2.5, "out_of_range"],
   ["top_p", 2, "out_of_range"],
   ["top_k", "1", "invalid_type"],
@@ -259,22 +281,23 @@ const IN_ORDER: readonly (readonly [name: string, wrong: unknown, code: string, 
   ["top_logprobs", 21, "out_of_range"],
   ["response_format", { type: "xml" }, "unsupported_value", "response_format.type"],
   ["separate_reasoning", "yes", "invalid_type"],
+  ["reasoning_effort", "max", "unsupported_value"],
+  ["chat_template_kwargs", 1, "invalid_type"],
   ["user", 1, "invalid_type"],
-  ["metadata", { a: 1 }, "invalid_type", "metadata.a"],
+  ["metadata", { a: [] }, "invalid_type", "metadata.a"],
   ["service_tier", "gold", "unsupported_value"],
   ["prompt_cache_key", 1, "invalid_type"],
   ["safety_identifier", "x".repeat(65), "out_of_range"],
+  ["verbosity", "most", "unsupported_value"],
   ["modalities", ["audio"], "unsupported_parameter"],
-  ["verbosity", "high", "unsupported_parameter"],
-  ["reasoning_effort", "low", "unsupported_parameter"],
   ["web_search_options", {}, "unsupported_parameter"],
   ["audio", {}, "unsupported_parameter"],
   ["store", true, "unsupported_parameter"],
   ["moderation", {}, "unsupported_parameter"],
   ["prediction", {}, "unsupported_parameter"],
   ["tools", [{}], "unsupported_parameter"],
-  ["tool_choice", "auto", "unsupported_parameter"],
-  ["parallel_tool_calls", false, "unsupported_parameter"],
+  ["tool_choice", "required", "unsupported_parameter"],
+  ["parallel_tool_calls", 1, "unsupported_parameter"],
   ["function_call", "auto", "unsupported_parameter"],
   ["functions", [{}], "unsupported_parameter"],
   ["prompt_cache_options", {}, "unsupported_parameter"],
@@ -328,8 +351,8 @@ function addValues(rows: Rows): void {
   rows.refuses(
     "metadata",
     "TS-2.27",
-    "a value of metadata that is no string",
-    { metadata: { a: 1 } },
+    "a value of metadata that is a list",
+    { metadata: { a: ["b"] } },
     "invalid_type",
     "metadata.a",
   );
@@ -521,9 +544,9 @@ function addMessages(rows: Rows): void {
   refuses(
     "TS-2.29",
     "an unknown field of a part",
-    [{ role: "user", content: [{ type: "text", text: "Hi", cache_control: {} }] }],
+    [{ role: "user", content: [{ type: "text", text: "Hi", weight: 1 }] }],
     "unknown_parameter",
-    "messages[0].content[0].cache_control",
+    "messages[0].content[0].weight",
   );
 
   takes("TS-2.33", "a name", [{ role: "user", content: "Hi", name: "Ada_1-x" }]);
@@ -545,6 +568,96 @@ function addMessages(rows: Rows): void {
     assistant({ refusal: null, annotations: [], audio: null, function_call: null, tool_calls: null }),
   );
   takes("TS-2.34", "tool_calls []", assistant({ tool_calls: [] }));
+  takes("TS-2.34", "annotations", assistant({ annotations: [{ type: "url_citation", url_citation: { url: "a" } }] }));
+  takes("TS-2.34", "an id", assistant({ id: "msg_1" }));
+  takes("TS-2.34", "a part of an answer sent back", [
+    USER,
+    {
+      role: "assistant",
+      content: [{ type: "text", text: "Hi", role: "assistant", refusal: null, annotations: [], id: "a" }],
+    },
+    USER,
+  ]);
+  takes("TS-2.34", "an answer with openai's copy of it", assistant({ parsed: { name: "Ada" } }));
+  takes("TS-2.34", "an answer with LiteLLM's copy", assistant({ provider_specific_fields: { refusal: null } }));
+  takes("TS-2.34", "the fields of an answer in a part", [
+    USER,
+    {
+      role: "assistant",
+      content: [
+        {
+          type: "text",
+          text: "Hi",
+          reasoning_content: "Hm.",
+          refusal: null,
+          annotations: [],
+          parsed: null,
+          provider_specific_fields: {},
+          audio: null,
+          function_call: null,
+          tool_calls: [],
+          role: "assistant",
+        },
+      ],
+    },
+    USER,
+  ]);
+  refuses(
+    "TS-9.4",
+    "provider_specific_fields []",
+    assistant({ provider_specific_fields: [] }),
+    "invalid_type",
+    "messages[1].provider_specific_fields",
+  );
+  refuses(
+    "TS-2.35",
+    "a lone surrogate in the reasoning of a part",
+    assistant({ content: [{ type: "text", text: "Hi", reasoning_content: "\ud800" }] }),
+    "out_of_range",
+    "messages[1].content[0].reasoning_content",
+  );
+  for (const field of ["parsed", "provider_specific_fields"])
+    refuses(
+      "TS-2.34",
+      `${field} of a user message`,
+      [{ role: "user", content: "Hi", [field]: {} }],
+      "unknown_parameter",
+      `messages[0].${field}`,
+    );
+  refuses(
+    "TS-2.34",
+    "reasoning_content of a part of a user message",
+    [{ role: "user", content: [{ type: "text", text: "Hi", reasoning_content: "Hm." }] }],
+    "unknown_parameter",
+    "messages[0].content[0].reasoning_content",
+  );
+  takes("TS-2.34", "cache_control of a part and of a message", [
+    {
+      role: "user",
+      content: [{ type: "text", text: "Hi", cache_control: { type: "ephemeral" } }],
+      cache_control: { type: "ephemeral" },
+    },
+  ]);
+  for (const [field, value] of [
+    ["cache_control", "ephemeral"],
+    ["id", 1],
+    ["annotations", {}],
+    ["role", 1],
+  ] as const)
+    refuses(
+      "TS-9.4",
+      `${field} ${shortly(value)} of a part`,
+      [{ role: "user", content: [{ type: "text", text: "Hi", [field]: value }] }],
+      "invalid_type",
+      `messages[0].content[0].${field}`,
+    );
+  refuses(
+    "TS-2.34",
+    "a refusal in a part",
+    [{ role: "user", content: [{ type: "text", text: "Hi", refusal: "No." }] }],
+    "unsupported_parameter",
+    "messages[0].content[0].refusal",
+  );
   takes("TS-2.34", "reasoning_content", assistant({ reasoning_content: "Hm." }));
   takes("TS-2.34", "reasoning_content null", assistant({ reasoning_content: null }));
   refuses(
@@ -556,7 +669,6 @@ function addMessages(rows: Rows): void {
   );
   for (const [name, value] of [
     ["refusal", "No."],
-    ["annotations", [{}]],
     ["audio", { id: "a" }],
     ["function_call", { name: "f" }],
     ["tool_calls", [{ id: "a" }]],
@@ -674,6 +786,15 @@ function addMessages(rows: Rows): void {
 function addLimits(rows: Rows): void {
   rows.takes("limits", "TS-2.7", "two equal limits", { max_completion_tokens: 1 });
   rows.takes("limits", "TS-2.7", "max_completion_tokens alone", { max_tokens: null, max_completion_tokens: 1 });
+  if (rows.dialect === "openai")
+    rows.refuses(
+      "limits",
+      "TS-2.7",
+      "no limit and a limit",
+      { max_tokens: -1, max_completion_tokens: 1 },
+      "unsupported_value",
+      "max_tokens",
+    );
   rows.refuses(
     "limits",
     "TS-2.7",
@@ -718,20 +839,16 @@ function addStream(rows: Rows): void {
     rows.refuses(
       "stream-options",
       "TS-2.9",
-      `stream_options without stream: true (${String(stream)})`,
-      { stream_options: {}, ...(stream === undefined ? {} : { stream }) },
+      `include_usage without stream: true (${String(stream)})`,
+      { stream_options: { include_usage: true }, ...(stream === undefined ? {} : { stream }) },
       "unsupported_value",
       "stream_options",
     );
   }
-  rows.refuses(
-    "stream-options",
-    "TS-2.9",
-    "include_usage false without a stream",
-    { stream_options: { include_usage: false } },
-    "unsupported_value",
-    "stream_options",
-  );
+  for (const value of [{}, { include_usage: false }, { include_usage: null }, { include_obfuscation: false }])
+    rows.takes("stream-options", "TS-2.9", `stream_options ${shortly(value)} without a stream`, {
+      stream_options: value,
+    });
   for (const value of ["", 1, true, []])
     rows.refuses(
       "stream-options",
@@ -786,19 +903,18 @@ function addStream(rows: Rows): void {
     "stream-options",
     "TS-9.8",
     "the stream it needs before the next field",
-    { stream_options: {}, n: 0 },
+    { stream_options: { include_usage: true }, n: 0 },
     "unsupported_value",
     "stream_options",
   );
 }
 
 function addStop(rows: Rows): void {
-  for (const value of ["x", ["x"], ["a", "b", "c", "d"], ["a", "a"], "\u0000", "\u{1f600}", null])
+  for (const value of ["x", ["x"], [], ["a", "b", "c", "d"], ["a", "a"], "\u0000", "\u{1f600}", null])
     rows.takes("stop", "TS-2.15", `stop ${shortly(value)}`, { stop: value });
   const refuses = (what: string, value: unknown, code: string, param: string): void =>
     rows.refuses("stop", "TS-2.15", what, { stop: value }, code, param);
   refuses("the empty text", "", "out_of_range", "stop");
-  refuses("no sequences", [], "out_of_range", "stop");
   refuses("five sequences", ["a", "b", "c", "d", "e"], "out_of_range", "stop");
   refuses("an empty one among them", ["a", ""], "out_of_range", "stop[1]");
   refuses("a lone surrogate", "\ud83d", "out_of_range", "stop");
@@ -1192,7 +1308,10 @@ function addNumbers(rows: Rows): void {
   refuses("beyond every float64, negative", '"frequency_penalty":-1e999', "out_of_range", "frequency_penalty");
   refuses("beyond every float64, where an integer belongs", '"seed":1e999', "out_of_range", "seed");
   refuses("beyond every float64, in logit_bias", '"logit_bias":{"0":1e999}', "out_of_range", "logit_bias.0");
-  refuses("one more than the largest seed", '"seed":9007199254740992', "out_of_range", "seed");
+  for (const seed of ["9007199254740993", "-9223372036854775808", "18446744073709551615"])
+    takes("a seed of 64 bits", `"seed":${seed}`);
+  for (const seed of ["18446744073709551616", "-9223372036854775809", "9007199254740993.0", "1e19"])
+    refuses("a seed beyond 64 bits, or one that is not exact", `"seed":${seed}`, "out_of_range", "seed");
 }
 
 function addJson(rows: Rows): void {
@@ -1349,7 +1468,6 @@ function addHttp(rows: Rows): void {
 }
 
 function addContext(rows: Rows): void {
-  const isPpio = rows.dialect === "ppio";
   const long = (fields: string): readonly unknown[] => [
     '{"model":"$MODEL","messages":[{"role":"user","content":"',
     { repeat: "0123456789 ", times: 4096 },
@@ -1383,10 +1501,8 @@ function addContext(rows: Rows): void {
     "TS-2.7",
     "max_completion_tokens over the context, as an error",
     { request: { ...BASE, max_tokens: null, max_completion_tokens: 1e15, context_length_exceeded_behavior: "error" } },
-    refused("context_length_exceeded", "max_tokens"),
+    refused("context_length_exceeded", "max_completion_tokens"),
   );
-  if (!isPpio)
-    sends("TS-1.4", "max_tokens over the context", { request: many }, refused("context_length_exceeded", "max_tokens"));
   // The answer is one character, so the lowered limit is not used up.
   const cheap = { response_format: { type: "regex", regex: "a" } };
   sends(
@@ -1395,13 +1511,12 @@ function addContext(rows: Rows): void {
     { request: { ...many, ...cheap, context_length_exceeded_behavior: "truncate" }, needs: ["embedded_model"] },
     ACCEPTED,
   );
-  if (isPpio)
-    sends(
-      "TS-1.4",
-      "max_tokens over the context is lowered",
-      { request: { ...many, ...cheap }, needs: ["embedded_model"] },
-      ACCEPTED,
-    );
+  sends(
+    "TS-1.4",
+    "max_tokens over the context is lowered",
+    { request: { ...many, ...cheap }, needs: ["embedded_model"] },
+    ACCEPTED,
+  );
   sends(
     "TS-9.8",
     "the template before the context",
