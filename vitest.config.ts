@@ -8,7 +8,7 @@ import type { ProjectConfig } from "vitest/node";
 const TESTS = "{kernels,engine,src,spec-tests,bench,models,scripts}/**/*";
 
 /** Tests that `npm run test:peers` runs, because they need other engines and clients. */
-const PEERS = ["spec-tests/peers/**", "bench/peers/**"];
+const PEERS = "spec-tests/peers/**";
 
 /** Tests with properties that run in `unit` with few cases and in `slow` with all of them. */
 const PROPERTIES = [
@@ -52,7 +52,7 @@ function project(name: string, include: string[], exclude: string[] = [], option
     test: {
       name,
       include,
-      exclude: ["**/node_modules/**", "dist/**", ...PEERS, ...exclude],
+      exclude: ["**/node_modules/**", "dist/**", PEERS, ...exclude],
       env: { TOUCHSTONE_CACHE },
       globalSetup: "./scripts/build.mjs",
       testTimeout: 60_000,

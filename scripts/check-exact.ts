@@ -32,6 +32,8 @@ const TRANSCENDENTAL =
 /** The last bit of `**` also depends on the engine, except for integer powers of powers of 2 and for BigInt. */
 const POWER = /(?:^|[^*/])\*\*(?!\/)/;
 const EXACT_POWER = /\b(?:2|16|64|[0-9]+n) \*\* /g;
+/** Names of the operator, in code that implements it for chat templates. */
+const POWER_NAME = /"\*\*"/g;
 
 /** Numbers of immediates of the instructions that have any. */
 // memory.init, data.drop, memory.copy, memory.fill, table.init, elem.drop, table.copy, table.grow, table.size, table.fill
@@ -70,7 +72,9 @@ function checkSource(file: string, source: string): void {
     .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, " "))
     .replace(/\/\/.*/g, "");
   withoutComments.split("\n").forEach((line, index) => {
-    const found = TRANSCENDENTAL.exec(line)?.[0] ?? (POWER.test(line.replace(EXACT_POWER, "")) ? "**" : undefined);
+    const found =
+      TRANSCENDENTAL.exec(line)?.[0] ??
+      (POWER.test(line.replace(EXACT_POWER, "").replace(POWER_NAME, "")) ? "**" : undefined);
     if (found !== undefined)
       problems.push(`${file}:${index + 1}: ${found} may differ in its last bit between JavaScript engines`);
   });

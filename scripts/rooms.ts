@@ -81,7 +81,15 @@ export const ROOMS: readonly Room[] = [
   {
     path: "engine/folder",
     doors: ["index.ts"],
-    uses: ["kernels", GROUND, "engine/formats", "engine/text", "engine/message", "engine/architecture"],
+    uses: [
+      "kernels",
+      GROUND,
+      "engine/formats",
+      "engine/text",
+      "engine/message",
+      "engine/template",
+      "engine/architecture",
+    ],
     holds: "opens and checks a model's folder: safetensors, a pack, or ONNX files",
   },
   {
@@ -100,7 +108,7 @@ export const ROOMS: readonly Room[] = [
     path: "engine/core",
     doors: ["index.ts"],
     uses: ["kernels", GROUND, "engine/sampling", "engine/text", "engine/message", "engine/runner"],
-    holds: "the token loop: engine, scheduler, sequences, KV cache, prefix index, LM head",
+    holds: "the token loop: engine, scheduler, sequences, drafts, KV cache, prefix index, LM head",
   },
   {
     path: "engine/store/hub",
@@ -171,7 +179,7 @@ export const ROOMS: readonly Room[] = [
     path: "src/openai",
     // The command line starts sooner if it does not load the schemas.
     doors: ["index.ts", "dialects.ts", "nearest-name.ts", "response.ts"],
-    uses: [GROUND, "engine/grammar", "engine/sampling", LIBRARY],
+    uses: [GROUND, "engine/grammar", "engine/sampling", "engine/template", LIBRARY],
     holds:
       "the wire format: request schemas from the table of parameters, validation, responses and chunks; pure functions",
   },
@@ -214,7 +222,6 @@ export const ROOMS: readonly Room[] = [
 export const PACKAGES: readonly { readonly name: RegExp; readonly files: RegExp }[] = [
   { name: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-session\.ts$/ },
   { name: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$/ },
-  { name: /^@huggingface\/jinja$/, files: /^engine\/template\/jinja-template\.ts$/ },
   { name: /^protobufjs/, files: /^engine\/formats\/onnx\.ts$/ },
   { name: /^fast-check$/, files: /^spec-tests\/conform\// },
   {
