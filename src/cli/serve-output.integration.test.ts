@@ -103,7 +103,7 @@ describe("stderr", () => {
     expect(reported.reduce((sum, count) => sum + count, 0)).toBe(dropped);
     expect(told.filter(({ msg }) => msg === "answered").length).toBeGreaterThan(NUM_REQUESTS - dropped);
     // The number of dropped lines may be reported while the last lines are written, and then comes after them.
-    expect(told.filter(({ numDropped: count }) => count === undefined).at(-1)!.msg).toBe("shutting down");
+    expect(told.findLast(({ numDropped: count }) => count === undefined)!.msg).toBe("shutting down");
   });
 });
 
