@@ -10,13 +10,14 @@
  */
 
 import { LIMITS } from "../limits.js";
+import type { ArrayShape } from "./arrays.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import { type Languages, wordRead } from "./language.js";
-import { type NumberPrefix, beginNumber, continueNumber, isNumber } from "./numbers.js";
-import { MAX_NAMES, type NameClass, type ObjectShape, has } from "./objects.js";
+import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumber, plainText } from "./numbers.js";
+import { MAX_NAMES, type NameClass, type ObjectShape } from "./objects.js";
 import { TYPE } from "./schema.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
-import type { ArrayShape, ValueNode } from "./values.js";
+import type { ValueNode } from "./values.js";
 
 /** All ways to read the answer so far. */
 export interface Configuration {
@@ -28,9 +29,9 @@ export interface Configuration {
    * them.
    */
   readonly plainRoom: number;
-  /** True inside the name of an additional property. */
+  /** True inside the name of an additional property, or a string in an array of distinct items. */
   readonly isInName: boolean;
-  /** Set when a name was closed that is not recorded in its object yet: see `Automaton.#read`. */
+  /** Set when one of these was closed that is not recorded in its object or array yet: see `Automaton.#read`. */
   readonly isNameOpen: boolean;
   /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
   readonly next: (Configuration | null | undefined)[];
@@ -196,8 +197,8 @@ class Tables {
             : sorted.some(({ frame }) => frame.plainRoom === Infinity)
               ? Infinity
               : -1,
-        isInName: sorted.some(({ frame }) => frame instanceof NameFrame),
-        isNameOpen: sorted.some(({ frame }) => frame instanceof ObjectFrame && frame.state.isNameOpen),
+        isInName: sorted.some(({ frame }) => frame instanceof NameFrame || frame instanceof DistinctStringFrame),
+        isNameOpen: sorted.some(({ frame }) => frame.isNameOpen),
         next: new Array<Configuration | null | undefined>(256),
       };
       this.#configurations.set(key, configuration);
@@ -205,16 +206,13 @@ class Tables {
     return configuration;
   }
 
-  /** Records the name that was closed in its object. */
+  /** Records the name or string that was closed in its object or array. */
   withName(configuration: Configuration, name: string): Configuration {
     return this.configuration(
-      configuration.entries.map(({ frame, below }) => {
-        if (!(frame instanceof ObjectFrame) || !frame.state.isNameOpen) return { frame, below };
-        return {
-          frame: objectFrame(this, { ...frame.state, added: [...frame.state.added, name].sort(), isNameOpen: false }),
-          below,
-        };
-      }),
+      configuration.entries.map(({ frame, below }) => ({
+        frame: frame.isNameOpen ? frame.withName(this, name) : frame,
+        below,
+      })),
     );
   }
 }
@@ -274,7 +272,7 @@ class Reader {
     } else if (byte === OPEN_BRACE) {
       for (const shape of value.objects) this.become(objectFrame(tables, { ...NEW_OBJECT, shape }), below);
     } else if (byte === OPEN_BRACKET) {
-      for (const shape of value.arrays) this.become(arrayFrame(tables, shape, "open", 0, 0), below);
+      for (const shape of value.arrays) this.become(arrayFrame(tables, { ...NEW_ARRAY, shape }), below);
     } else {
       const word = WORDS.get(byte);
       if (word !== undefined) {
@@ -347,6 +345,15 @@ abstract class Frame {
   /** True if the frame may end without another byte. */
   readonly canEnd: boolean = false;
   readonly plainRoom: number = -1;
+  /** True if a name was closed that is not recorded yet. */
+  get isNameOpen(): boolean {
+    return false;
+  }
+
+  /** @returns the frame with the name recorded */
+  withName(_tables: Tables, _name: string): Frame {
+    return this;
+  }
 
   /** True if another byte can follow in this frame. A frame that cannot end always continues. */
   goesOn(_languages: Languages): boolean {
@@ -496,44 +503,201 @@ function moreSpace(space: Space, byte: number): Space | null {
 /** `open`: after the bracket; `item`: after an item; `comma`: after a comma. */
 type ArrayPhase = "open" | "item" | "comma";
 
+interface ArrayState {
+  readonly shape: ArrayShape<ValueNode>;
+  readonly phase: ArrayPhase;
+  readonly space: Space;
+  /** Number of items so far, and of those that the shape counts, as far as it distinguishes them. */
+  readonly numItems: number;
+  readonly numCounted: number;
+  /** Items so far if they must be distinct, sorted: strings after a quote, as `namesOf` spells names, and other texts. */
+  readonly taken: readonly string[];
+  /** Set when one more string was closed: it differs from the others, but is not in `taken` yet. */
+  readonly isItemOpen: boolean;
+}
+
+const NEW_ARRAY = {
+  phase: "open",
+  space: NO_SPACE,
+  numItems: 0,
+  numCounted: 0,
+  taken: [],
+  isItemOpen: false,
+} as const;
+
 class ArrayFrame extends Frame {
   constructor(
     id: number,
-    readonly shape: ArrayShape,
-    readonly phase: ArrayPhase,
-    readonly space: Space,
-    readonly numItems: number,
+    readonly state: ArrayState,
+  ) {
+    super(id);
+  }
+
+  override get isNameOpen(): boolean {
+    return this.state.isItemOpen;
+  }
+
+  override withName(tables: Tables, name: string): Frame {
+    return arrayFrame(tables, { ...withItem(this.state, `"${name}`), isItemOpen: false });
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { state } = this;
+    const { shape, phase, numItems, numCounted } = state;
+    const { tables, byte } = reader;
+    const space = moreSpace(state.space, byte);
+    if (space !== null) {
+      reader.become(arrayFrame(tables, { ...state, space }), below);
+    } else if (byte === CLOSE_BRACKET) {
+      if (phase !== "comma" && shape.isWhole(numItems, numCounted)) reader.finish(below);
+    } else if (phase === "item") {
+      if (
+        byte === COMMA &&
+        (shape.canFinish(numItems + 1, numCounted) || shape.canFinish(numItems + 1, numCounted + 1))
+      )
+        reader.become(arrayFrame(tables, { ...state, phase: "comma", space: NO_SPACE }), below);
+    } else if (shape.isUnique) {
+      this.#beginDistinct(reader, below);
+    } else {
+      this.#beginItem(reader, below, shape.at(numItems), 0);
+      const counted = shape.countedAt(numItems);
+      if (counted !== null) this.#beginItem(reader, below, counted, 1);
+    }
+  }
+
+  #beginItem(reader: Reader, below: Configuration, value: ValueNode, numMore: 0 | 1): void {
+    const { state } = this;
+    const [numItems, numCounted] = [state.numItems + 1, state.numCounted + numMore];
+    if (!state.shape.canFinish(numItems, numCounted)) return;
+    const after = { ...state, phase: "item", space: NO_SPACE, numItems, numCounted } as const;
+    reader.beginValue(value, arrayFrame(reader.tables, after), below);
+  }
+
+  /** Begins an item that differs from all others. It is null, a boolean, a number or a string. */
+  #beginDistinct(reader: Reader, below: Configuration): void {
+    const { state } = this;
+    const { languages, tables, byte } = reader;
+    if (!state.shape.canFinish(state.numItems + 1, 0)) return;
+    const value = state.shape.at(state.numItems);
+    const array = arrayFrame(tables, { ...state, phase: "item", space: NO_SPACE, numItems: state.numItems + 1 });
+    if (byte === QUOTE) {
+      if (value.strings === languages.none) return;
+      if (state.isItemOpen) reader.askForName();
+      becomeDistinctString(reader, { state: { language: value.strings, part: BETWEEN }, array, begun: '"' }, below);
+      return;
+    }
+    const word = WORDS.get(byte);
+    if (word !== undefined) {
+      if ((value.words & word.type) === 0 || state.taken.includes(word.text)) return;
+      const after = arrayFrame(tables, withItem(array.state, word.text));
+      reader.become(wordFrame(tables, word.text, 1), tables.configuration([{ frame: after, below }]));
+      return;
+    }
+    becomeDistinctNumber(reader, value, array, beginNumber(value.numbers, byte), below);
+  }
+}
+
+function arrayFrame(tables: Tables, given: ArrayState): ArrayFrame {
+  const state = { ...given, ...given.shape.reduced(given.numItems, given.numCounted) };
+  const { shape, phase, space, numItems, numCounted, taken, isItemOpen } = state;
+  const items = shape.isUnique ? `${isItemOpen},${JSON.stringify(taken)}` : "";
+  const key = `a${shape.id},${phase},${space},${numItems},${numCounted},${items}`;
+  return tables.frame(key, (id) => new ArrayFrame(id, state)) as ArrayFrame;
+}
+
+const withItem = (state: ArrayState, item: string): ArrayState => ({ ...state, taken: [...state.taken, item].sort() });
+
+/** A string that has been read in part, and differs from the other items of its array. */
+interface DistinctString {
+  readonly state: StringState;
+  /** The array after this item, in which it is not recorded yet. */
+  readonly array: ArrayFrame;
+  /** A quote and the bytes so far. Null once no other item begins with them. */
+  readonly begun: string | null;
+}
+
+class DistinctStringFrame extends Frame {
+  override readonly plainRoom: number;
+
+  constructor(
+    id: number,
+    readonly text: DistinctString,
+    isEveryString: boolean,
+  ) {
+    super(id);
+    this.plainRoom = isEveryString ? Infinity : -1;
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { state, array, begun } = this.text;
+    if (reader.byte === QUOTE && state.part === BETWEEN) {
+      if (!state.language.isAccepting || (begun !== null && array.state.taken.includes(begun))) return;
+      reader.become(arrayFrame(reader.tables, { ...array.state, isItemOpen: true }), below);
+      return;
+    }
+    const next = nextOfDistinct(reader.languages, this.text, reader.byte);
+    if (next !== null) becomeDistinctString(reader, next, below);
+  }
+}
+
+function becomeDistinctString(reader: Reader, text: DistinctString, below: Configuration): void {
+  const { languages, tables } = reader;
+  const { state, array, begun } = text;
+  if (begun !== null && !hasFree(languages, state, begun, array.state.taken)) return;
+  const key = `d${array.id},${state.language.id},${state.part},${begun ?? ""},${begun === null}`;
+  const isEveryString = state.part === BETWEEN && state.language === languages.all;
+  reader.become(
+    tables.frame(key, (id) => new DistinctStringFrame(id, text, isEveryString)),
+    below,
+  );
+}
+
+function nextOfDistinct(languages: Languages, text: DistinctString, byte: number): DistinctString | null {
+  const state = nextInJsonString(languages, text.state, byte);
+  if (state === null) return null;
+  if (text.begun === null) return { ...text, state };
+  const begun = text.begun + String.fromCharCode(byte);
+  return { ...text, state, begun: text.array.state.taken.some((other) => other.startsWith(begun)) ? begun : null };
+}
+
+/** A number that differs from the other items of its array. */
+class DistinctNumberFrame extends Frame {
+  override readonly canEnd: boolean = false;
+
+  constructor(
+    id: number,
+    readonly value: ValueNode,
+    readonly array: ArrayFrame,
+    readonly prefix: NumberPrefix,
   ) {
     super(id);
   }
 
   override read(reader: Reader, below: Configuration): void {
-    const { shape, phase, numItems } = this;
-    const { tables, byte } = reader;
-    const space = moreSpace(this.space, byte);
-    if (space !== null) {
-      reader.become(arrayFrame(tables, shape, phase, space, numItems), below);
-    } else if (byte === CLOSE_BRACKET) {
-      if (phase !== "comma" && numItems >= shape.min) reader.finish(below);
-    } else if (phase === "item") {
-      if (byte === COMMA && numItems < shape.max)
-        reader.become(arrayFrame(tables, shape, "comma", NO_SPACE, numItems), below);
-    } else if (numItems < shape.max) {
-      reader.beginValue(
-        shape.prefix[numItems] ?? shape.rest,
-        arrayFrame(tables, shape, "item", NO_SPACE, numItems + 1),
-        below,
-      );
+    const { value, array, prefix } = this;
+    if (isNumberByte(reader.byte)) {
+      const next = continueNumber(value.numbers, prefix, reader.byte);
+      becomeDistinctNumber(reader, value, array, next, below);
+      return;
     }
+    const text = plainText(prefix);
+    if (!isNumber(value.numbers, prefix) || array.state.taken.includes(text)) return;
+    arrayFrame(reader.tables, withItem(array.state, text)).read(reader, below);
   }
 }
 
-function arrayFrame(tables: Tables, shape: ArrayShape, phase: ArrayPhase, space: Space, numItems: number): Frame {
-  // Counts that the shape does not distinguish would only add states.
-  const count = shape.max === Infinity ? Math.min(numItems, Math.max(shape.min, shape.prefix.length)) : numItems;
-  return tables.frame(
-    `a${shape.id},${phase},${space},${count}`,
-    (id) => new ArrayFrame(id, shape, phase, space, count),
+function becomeDistinctNumber(
+  reader: Reader,
+  value: ValueNode,
+  array: ArrayFrame,
+  prefix: NumberPrefix | null,
+  below: Configuration,
+): void {
+  if (prefix === null || !hasOtherNumber(value.numbers, prefix, new Set(array.state.taken))) return;
+  const key = `D${array.id},${value.id},${prefix.text}`;
+  reader.become(
+    reader.tables.frame(key, (id) => new DistinctNumberFrame(id, value, array, prefix)),
+    below,
   );
 }
 
@@ -544,11 +708,7 @@ interface ObjectState {
   readonly shape: ObjectShape<ValueNode>;
   readonly phase: ObjectPhase;
   readonly space: Space;
-  /** The first slot that can still follow. */
-  readonly nextSlot: number;
-  /** Number of properties so far, counted only as far as the bounds need it. */
-  readonly count: number;
-  /** Bit set of the slots that are present; 0 if no slot needs another. */
+  /** Bit set of the slots that are present. */
   readonly present: bigint;
   /** Additional names that are already used, spelled as in `ObjectShape.nameBytes`, sorted. */
   readonly added: readonly string[];
@@ -561,8 +721,6 @@ interface ObjectState {
 const NEW_OBJECT = {
   phase: "open",
   space: NO_SPACE,
-  nextSlot: 0,
-  count: 0,
   present: 0n,
   added: [],
   isNameOpen: false,
@@ -575,6 +733,14 @@ class ObjectFrame extends Frame {
     readonly state: ObjectState,
   ) {
     super(id);
+  }
+
+  override get isNameOpen(): boolean {
+    return this.state.isNameOpen;
+  }
+
+  override withName(tables: Tables, name: string): Frame {
+    return objectFrame(tables, { ...this.state, added: [...this.state.added, name].sort(), isNameOpen: false });
   }
 
   override read(reader: Reader, below: Configuration): void {
@@ -608,8 +774,8 @@ class ObjectFrame extends Frame {
   }
 
   #close(reader: Reader, below: Configuration): void {
-    const { shape, nextSlot, count, present } = this.state;
-    if (shape.isWhole(nextSlot, count, present)) reader.finish(below);
+    const { shape, present } = this.state;
+    if (shape.isWhole(present, numNames(this.state))) reader.finish(below);
   }
 
   #continue(reader: Reader, below: Configuration): void {
@@ -640,8 +806,8 @@ class ObjectFrame extends Frame {
 }
 
 function objectFrame(tables: Tables, state: ObjectState): ObjectFrame {
-  const { shape, phase, space, nextSlot, count, present, added, isNameOpen, value } = state;
-  const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
+  const { shape, phase, space, present, added, isNameOpen, value } = state;
+  const key = `o${shape.id},${phase},${space},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
   return tables.frame(key, (id) => new ObjectFrame(id, state)) as ObjectFrame;
 }
 
@@ -678,38 +844,18 @@ function slotNameFrame(tables: Tables, object: ObjectFrame, name: StringState): 
   return tables.frame(key, (id) => new SlotNameFrame(id, object, name));
 }
 
-/** Returns the slots of declared properties that can come next, none of them after the first required slot. */
 function nextSlots(state: ObjectState): number[] {
-  const { shape, nextSlot } = state;
-  const slots: number[] = [];
-  for (let slot = nextSlot; slot < shape.slots.length; slot++) {
-    const { count, present } = withSlot(state, slot);
-    if (shape.isSlotPossible(slot) && shape.canFinish(slot + 1, count, present, numNames(state))) slots.push(slot);
-    if (shape.slots[slot]!.isRequired) break;
-  }
-  return slots;
+  return state.shape.nextSlots(state.present, numNames(state));
 }
 
 const numNames = ({ added, isNameOpen }: ObjectState): number => added.length + Number(isNameOpen);
 
-function withSlot(state: ObjectState, slot: number): ObjectState {
-  const present = state.shape.hasNeeds ? state.present | (1n << BigInt(slot)) : 0n;
-  return { ...state, nextSlot: slot + 1, count: oneMore(state), present };
-}
+const withSlot = (state: ObjectState, slot: number): ObjectState => ({
+  ...state,
+  present: state.present | (1n << BigInt(slot)),
+});
 
-function canAdd(state: ObjectState): boolean {
-  const { shape, nextSlot, count, present } = state;
-  const numAdded = numNames(state);
-  for (let slot = nextSlot; slot < shape.slots.length; slot++) {
-    if (shape.slots[slot]!.isRequired && !has(present, slot)) return false;
-  }
-  return shape.canAdd(count, present, numAdded);
-}
-
-/** Returns the count after one more property, counted only as far as the bounds need it. */
-function oneMore({ shape, count }: ObjectState): number {
-  return shape.max === Infinity ? Math.min(count + 1, shape.min) : count + 1;
-}
+const canAdd = (state: ObjectState): boolean => state.shape.canAdd(state.present, numNames(state));
 
 /** The name of an additional property that has been read in part. */
 interface NameState {
@@ -739,12 +885,9 @@ class NameFrame extends Frame {
     if (reader.byte === QUOTE && state.part === BETWEEN) {
       const object = this.name.object.state;
       if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun))) return;
-      const nextSlot = object.shape.slots.length;
       const after = {
         phase: "name",
         space: NO_SPACE,
-        nextSlot,
-        count: oneMore(object),
         isNameOpen: true,
         value: nameClass.value,
       } as const;
@@ -781,19 +924,27 @@ function sharedBeginning(object: ObjectState, bytes: string): NameState["begun"]
   return namesOf(object).some((other) => other.startsWith(bytes)) ? bytes : null;
 }
 
-/** True if the name can still become one that the object does not have: more names begin like this than are used. */
-function hasFreeName(languages: Languages, name: NameState): boolean {
-  const { state, begun } = name;
-  if (begun === null) return true;
+/** True if the name can still become one that the object does not have. */
+function hasFreeName(languages: Languages, { state, object, begun }: NameState): boolean {
+  return begun === null || hasFree(languages, state, begun, namesOf(object.state));
+}
+
+/**
+ * True if a string that was read in part can still become one that is not taken: more strings begin like this than are
+ * taken.
+ * @param begun the string so far, as in `taken`
+ */
+function hasFree(languages: Languages, state: StringState, begun: string, taken: readonly string[]): boolean {
+  const others = taken.filter((other) => other.startsWith(begun));
+  if (others.length === 0) return true;
   if (state.part === BETWEEN) {
     const count = languages.count(state.language, MAX_NAMES);
     if (count >= MAX_NAMES) return true;
-    const taken = namesOf(name.object.state).filter((other) => other.startsWith(begun));
-    return count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
+    return count > others.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
   }
   for (let byte = 0; byte < 256; byte++) {
-    const next = nextInName(languages, name, byte);
-    if (next !== null && hasFreeName(languages, next)) return true;
+    const next = nextInJsonString(languages, state, byte);
+    if (next !== null && hasFree(languages, next, begun + String.fromCharCode(byte), others)) return true;
   }
   return false;
 }

@@ -7,7 +7,8 @@ import { LIMITS } from "../limits.js";
 import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data.js";
 import { type Language, Languages } from "./language.js";
 import { PatternError, boundedPattern } from "./pattern.js";
-import { type Schema, readSchema, shown, unsupported } from "./schema.js";
+import { addNegations } from "./negation.js";
+import { readSchema, shown, unsupported } from "./schema.js";
 import { type ValueNode, valuesOf } from "./values.js";
 
 /** Format that an answer must have. */
@@ -24,15 +25,18 @@ export function compiledData(format: AnswerFormat, isCanceled?: () => boolean): 
   checkFormat(format);
   const exhausted = (): EngineError => tooMuchWork(format, languages.place);
   const languages = new Languages(new Budget(LIMITS.maxGrammarSteps, exhausted, isCanceled));
-  return writeGrammar(languages, answerOf(languages, format));
+  const notes: string[] = [];
+  const answer = answerOf(languages, format, notes);
+  return writeGrammar(languages, answer, notes);
 }
 
-function answerOf(languages: Languages, format: AnswerFormat): AnswerShape {
+/** @param notes gets remarks for the author of the format */
+function answerOf(languages: Languages, format: AnswerFormat, notes: string[]): AnswerShape {
   switch (format.type) {
     case "json_object":
-      return { kind: "value", value: schemaValue(languages, { type: "object" }) };
+      return { kind: "value", value: schemaValue(languages, { type: "object" }, notes) };
     case "json_schema":
-      return { kind: "value", value: schemaValue(languages, format.schema) };
+      return { kind: "value", value: schemaValue(languages, format.schema, notes) };
     case "regex":
       return { kind: "text", language: regexLanguage(languages, format.regex) };
   }
@@ -54,9 +58,14 @@ function checkFormat(format: unknown): void {
   throw new EngineError("unsupported_value", message, "format.type");
 }
 
-function schemaValue(languages: Languages, schema: unknown): ValueNode {
-  const root: Schema = readSchema(languages, schema);
-  return valuesOf(languages, root);
+function schemaValue(languages: Languages, schema: unknown, notes: string[]): ValueNode {
+  const document = readSchema(languages, schema);
+  addNegations(document.schemas, document.root);
+  const { root, omissions } = valuesOf(document.schemas, document.root);
+  notes.push(...document.notes);
+  for (const place of omissions)
+    notes.push(`The negation of ${shown(place)} is enforced in part: some valid answers are never given.`);
+  return root;
 }
 
 /** Compiles an expression that must match the whole answer. */

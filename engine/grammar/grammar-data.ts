@@ -6,29 +6,32 @@
  * and objects, and their records. Numbers that may exceed 32 bits are in `doubles`, and texts in `text`.
  */
 
+import { ArrayShape } from "./arrays.js";
 import type { Decimal } from "./decimal.js";
 import { type Language, Languages, type Shape, type Steps, type WordList } from "./language.js";
 import { type Magnitudes, type NumberSet, SPELLINGS } from "./numbers.js";
 import { type NameClass, ObjectShape } from "./objects.js";
 import type { Partition } from "./partitions.js";
-import type { ArrayShape, ValueNode } from "./values.js";
+import type { ValueNode } from "./values.js";
 
 export interface GrammarData {
   readonly ints: Int32Array<ArrayBuffer>;
   readonly doubles: Float64Array<ArrayBuffer>;
   readonly text: string;
+  /** Remarks for the author of the format: what is not read, and what is enforced in part. */
+  readonly notes: readonly string[];
 }
 
 /** Content of an answer: one JSON value, or text. */
 export type AnswerShape =
   { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
 
-export function grammarBytes({ ints, doubles, text }: GrammarData): number {
-  return ints.byteLength + doubles.byteLength + 2 * text.length;
+export function grammarBytes({ ints, doubles, text, notes }: GrammarData): number {
+  return ints.byteLength + doubles.byteLength + 2 * text.length + 2 * notes.join().length;
 }
 
-export function writeGrammar(languages: Languages, answer: AnswerShape): GrammarData {
-  return new Writer(languages).write(answer);
+export function writeGrammar(languages: Languages, answer: AnswerShape, notes: readonly string[]): GrammarData {
+  return { ...new Writer(languages).write(answer), notes };
 }
 
 /** Tables, in the order of the header: kind of the answer, its root, then for each table its size and its offset. */
@@ -40,6 +43,7 @@ const HEADER = { isText: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } 
 const NUM_FIXED = 4;
 const KINDS = ["none", "empty", "set", "words", "concat", "union", "intersection", "not", "repeat"] as const;
 const NO_STEPS = -1;
+const NO_NODE = -1;
 
 /** Numbers objects in the order in which they are first referred to. */
 class Numbering<T> {
@@ -69,7 +73,7 @@ class Writer {
     partitions: new Numbering<Partition>(),
     lists: new Numbering<WordList>(),
     nodes: new Numbering<ValueNode>(),
-    arrays: new Numbering<ArrayShape>(),
+    arrays: new Numbering<ArrayShape<ValueNode>>(),
     objects: new Numbering<ObjectShape<ValueNode>>(),
   };
 
@@ -79,7 +83,7 @@ class Writer {
       this.#tables.languages.id(fixed);
   }
 
-  write(answer: AnswerShape): GrammarData {
+  write(answer: AnswerShape): Omit<GrammarData, "notes"> {
     const { languages, partitions, lists, nodes, arrays, objects } = this.#tables;
     this.#ints[HEADER.isText] = Number(answer.kind === "text");
     this.#ints[HEADER.root] = answer.kind === "text" ? languages.id(answer.language) : nodes.id(answer.value);
@@ -203,9 +207,16 @@ class Writer {
     this.#push(exponent);
   }
 
-  #writeArray({ prefix, rest, min, max }: ArrayShape): void {
-    this.#push(this.#doubles.id(min), this.#doubles.id(max), this.#tables.nodes.id(rest), prefix.length);
-    for (const value of prefix) this.#ints.push(this.#tables.nodes.id(value));
+  #writeArray({ items, min, max, counted, isUnique, flags }: ArrayShape<ValueNode>): void {
+    const { nodes } = this.#tables;
+    this.#push(this.#doubles.id(min), this.#doubles.id(max), Number(isUnique), items.prefix.length);
+    for (const value of [...items.prefix, items.rest]) this.#ints.push(nodes.id(value));
+    this.#push(Number(counted !== null));
+    if (counted === null) return;
+    this.#push(this.#doubles.id(counted.min), this.#doubles.id(counted.max));
+    for (const value of [...counted.items.prefix, counted.items.rest])
+      this.#ints.push(value === null ? NO_NODE : nodes.id(value));
+    for (const isPossible of [...flags.canBe, ...flags.canCount]) this.#ints.push(Number(isPossible));
   }
 
   #writeObject(shape: ObjectShape<ValueNode>): void {
@@ -213,10 +224,14 @@ class Writer {
     this.#push(this.#doubles.id(min), this.#doubles.id(max), this.#doubles.id(numSpare));
     this.#push(classes.length, slots.length);
     for (const { names, value } of classes) this.#push(this.#tables.languages.id(names), this.#tables.nodes.id(value));
-    for (const [index, { name, value, isRequired, isNameValid, needs }] of slots.entries()) {
+    for (const [index, { name, value, isRequired, isOrdered, isNameValid, needs }] of slots.entries()) {
       const isPossible = shape.isSlotPossible(index);
       this.#push(this.#tables.nodes.id(value));
-      this.#push(Number(isRequired) | (Number(isNameValid) << 1) | (Number(isPossible) << 2), needs.length);
+      const flags = [isRequired, isNameValid, isPossible, isOrdered];
+      this.#push(
+        flags.reduce((bits, isSet, bit) => bits | (Number(isSet) << bit), 0),
+        needs.length,
+      );
       for (const needed of needs) this.#ints.push(needed);
       this.#pushText(name);
     }
@@ -231,7 +246,7 @@ export class StoredGrammar {
   #partitions: Partition[] = [];
   #lists: WordList[] = [];
   readonly #nodes: ValueNode[] = [];
-  readonly #arrays: ArrayShape[] = [];
+  readonly #arrays: ArrayShape<ValueNode>[] = [];
   readonly #objects: ObjectShape<ValueNode>[] = [];
   #numLanguages = 0;
 
@@ -318,16 +333,35 @@ export class StoredGrammar {
     return (this.#nodes[id] ??= new StoredNode(this, id, this.#data, this.#offset("nodes", id)));
   }
 
-  array(id: number): ArrayShape {
+  array(id: number): ArrayShape<ValueNode> {
+    return (this.#arrays[id] ??= this.#readArray(id));
+  }
+
+  #readArray(id: number): ArrayShape<ValueNode> {
     const { ints, doubles } = this.#data;
-    const at = this.#offset("arrays", id);
-    return (this.#arrays[id] ??= {
+    let at = this.#offset("arrays", id);
+    const [min, max, isUnique, length] = ints.subarray(at, at + 4);
+    const numItems = length! + 1;
+    const take = (count: number): number[] => [...ints.subarray(at, (at += count))];
+    at += 4;
+    const items = take(numItems).map((node) => this.node(node));
+    const [hasCounted] = take(1);
+    const whole = { prefix: items.slice(0, -1), rest: items.at(-1)! };
+    const limits = [doubles[min!]!, doubles[max!]!] as const;
+    if (hasCounted === 0) return new ArrayShape(id, whole, ...limits, null, isUnique === 1);
+    const [least, most] = take(2).map((index) => doubles[index]!);
+    const counted = take(numItems).map((node) => (node === NO_NODE ? null : this.node(node)));
+    const isPossible = take(2 * numItems).map((bit) => bit === 1);
+    const countedItems = { prefix: counted.slice(0, -1), rest: counted.at(-1)! };
+    const shape = new ArrayShape(
       id,
-      min: doubles[ints[at]!]!,
-      max: doubles[ints[at + 1]!]!,
-      rest: this.node(ints[at + 2]!),
-      prefix: Array.from(ints.subarray(at + 4, at + 4 + ints[at + 3]!), (node) => this.node(node)),
-    });
+      whole,
+      ...limits,
+      { items: countedItems, min: least!, max: most! },
+      isUnique === 1,
+    );
+    shape.setFlags(isPossible.slice(0, numItems), isPossible.slice(numItems));
+    return shape;
   }
 
   object(id: number): ObjectShape<ValueNode> {
@@ -353,7 +387,15 @@ export class StoredGrammar {
       const name = this.#data.text.slice(ints[at]!, ints[at]! + ints[at + 1]!);
       at += 2;
       isPossible.push((flags & 4) !== 0);
-      return { name, value: this.node(value), isRequired: (flags & 1) !== 0, isNameValid: (flags & 2) !== 0, needs };
+      const isOrdered = (flags & 8) !== 0;
+      return {
+        name,
+        value: this.node(value),
+        isRequired: (flags & 1) !== 0,
+        isOrdered,
+        isNameValid: (flags & 2) !== 0,
+        needs,
+      };
     });
     return ObjectShape.settled({ id, slots, classes, min: min!, max: max! }, isPossible, numSpare!);
   }
@@ -446,7 +488,7 @@ class StoredNode implements ValueNode {
   readonly #data: GrammarData;
   readonly #at: number;
   #numbers: NumberSet | null = null;
-  #arrays: readonly ArrayShape[] | null = null;
+  #arrays: readonly ArrayShape<ValueNode>[] | null = null;
   #objects: readonly ObjectShape<ValueNode>[] | null = null;
 
   constructor(
@@ -466,7 +508,7 @@ class StoredNode implements ValueNode {
     return this.#stored.language(this.#data.ints[this.#at + 1]!);
   }
 
-  get arrays(): readonly ArrayShape[] {
+  get arrays(): readonly ArrayShape<ValueNode>[] {
     return (this.#arrays ??= this.#shapeIds(0, this.#numArrays).map((id) => this.#stored.array(id)));
   }
 

@@ -33,6 +33,11 @@ export class Grammar {
     return this.#data;
   }
 
+  /** Remarks for the author of the format: keywords that are not read, and what is enforced in part. */
+  get notes(): readonly string[] {
+    return this.#data.notes;
+  }
+
   /**
    * Bytes of the grammar with the states and masks that are kept, about. It grows while the grammar is used.
    * @internal
