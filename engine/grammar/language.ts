@@ -41,6 +41,8 @@ export interface Steps {
 
 export type Shape =
   | { readonly kind: "none" | "empty" }
+  /** A state of an automaton: its transitions are known from the beginning. */
+  | { readonly kind: "state" }
   | { readonly kind: "set"; readonly set: CodePointSet }
   | Words
   | { readonly kind: "concat"; readonly first: Language; readonly rest: Language }
@@ -70,6 +72,13 @@ export interface WordList {
   readonly lengths: ArrayLike<number>;
 }
 
+/** A state of an automaton before it is a language. A target is the index of a state, or a plain language. */
+export interface AutomatonState {
+  readonly isAccepting: boolean;
+  readonly partition: Partition;
+  readonly targets: readonly (number | Language)[];
+}
+
 /** Thrown when a language has more states than the limit. */
 export class TooManyStates extends Error {}
 
@@ -89,6 +98,7 @@ export class Languages {
   #numLists = 0;
   #numSettled = 0;
   #numExplored = 0;
+  #numAutomata = 0;
 
   /** @param budget for the work of compiling; null once a grammar is in use, where each step derives few states */
   constructor(budget: Budget | null) {
@@ -166,7 +176,7 @@ export class Languages {
     if (first === this.none || rest === this.none) return this.none;
     if (first === this.empty) return rest;
     if (rest === this.empty) return first;
-    if (first === this.all && rest === this.all) return this.all;
+    if (rest === this.all && first.isAccepting) return this.all;
     if (first.shape.kind === "concat") return this.#concatChain(first, rest);
     const isAccepting = first.isAccepting && rest.isAccepting;
     return this.#make(
@@ -249,6 +259,41 @@ export class Languages {
     if (of.shape.kind === "repeat" && of.shape.min === 0 && of.shape.max === Infinity) return of;
     const least = of.isAccepting ? 0 : min;
     return this.#make(repeatKey(of, least, max), { kind: "repeat", of, min: least, max }, least === 0, of.isPlain);
+  }
+
+  /** Returns the language of an automaton that begins in the first state. States that can never accept are dropped. */
+  automaton(states: readonly AutomatonState[]): Language {
+    const cameFrom: number[][] = states.map(() => []);
+    states.forEach(({ targets }, index) => {
+      for (const target of targets) if (typeof target === "number") cameFrom[target]!.push(index);
+    });
+    const outside = (target: number | Language): number => (typeof target === "number" ? Infinity : target.shortest);
+    const shortest = states.map(({ isAccepting, targets }) =>
+      isAccepting ? 0 : 1 + targets.reduce((least: number, target) => Math.min(least, outside(target)), Infinity),
+    );
+    const open = shortest.flatMap((length, index) => (length < Infinity ? [index] : []));
+    for (const index of open) {
+      for (const before of cameFrom[index]!) {
+        if (shortest[before]! <= shortest[index]! + 1) continue;
+        shortest[before] = shortest[index]! + 1;
+        open.push(before);
+      }
+      this.#budget?.spend(1 + cameFrom[index]!.length);
+    }
+    const id = this.#numAutomata++;
+    const made = states.map(({ isAccepting }, index) => {
+      if (shortest[index] === Infinity) return this.none;
+      const lengths = { shortest: shortest[index]!, longest: Infinity };
+      return this.#make(`t${id},${index}`, { kind: "state" }, isAccepting, true, lengths);
+    });
+    states.forEach(({ partition, targets }, index) => {
+      if (made[index] === this.none) return;
+      made[index]!.steps = this.#joined(
+        partition,
+        targets.map((target) => (typeof target === "number" ? made[target]! : target)),
+      );
+    });
+    return made[0]!;
   }
 
   /**
@@ -403,6 +448,8 @@ export class Languages {
       case "none":
       case "empty":
         return { partition: partitions.ofSet([]), targets: [] };
+      case "state":
+        throw new Error("The transitions of an automaton are always known");
       case "set":
         return { partition: partitions.ofSet(shape.set), targets: [this.empty] };
       case "words":
@@ -611,6 +658,7 @@ function textLengths(shape: Shape): Lengths {
     }
     case "intersection":
     case "not":
+    case "state":
       return { shortest: 0, longest: Infinity };
   }
 }
@@ -644,6 +692,7 @@ function neededFor({ shape }: Language): readonly Language[] {
     case "empty":
     case "set":
     case "words":
+    case "state":
       return [];
     case "concat":
       return shape.first.isAccepting ? [shape.first, shape.rest] : [shape.first];
