@@ -74,7 +74,7 @@ class Translator {
       this.#text += "(?:";
       return;
     }
-    if (/^\(\?P=/.test(this.#rest)) throw new PatternError("unsupported", "back-references are not supported");
+    if (this.#rest.startsWith("(?P=")) throw new PatternError("unsupported", "back-references are not supported");
     const other =
       /^\(\?(?![:=!]|<[=!])(?![ims]*(?:-[ims]*)?:)([^)]?)/.exec(this.#rest) ?? /^\((\*[A-Z])/.exec(this.#rest);
     if (other !== null) {

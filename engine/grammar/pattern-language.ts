@@ -4,11 +4,11 @@
  * to follow. Parts that repeat look-around or look behind become an automaton: see look-around.ts.
  */
 
+import { ANY, complement, intersect } from "./code-points.js";
 import type { Language, Languages } from "./language.js";
 import { LookAround, type Node } from "./look-around.js";
 import { PatternError } from "./pattern-error.js";
 import { type Tree, concatTree, repeatTree, setTree } from "./pattern-tree.js";
-import { ANY } from "./code-points.js";
 
 /**
  * @param isWhole true if the pattern must match the whole text; false to search for it in the text
@@ -136,9 +136,24 @@ class TreeLanguage {
     const { languages } = this;
     if (of.kind !== "rest") return { kind: "ahead", of, isNegated, next };
     const language = isNegated ? languages.not(of.language) : of.language;
-    if (next.kind === "rest") return rest(languages.intersection([language, next.language]));
+    if (next.kind === "rest")
+      return rest(languages.intersection([this.#lengthOf(language, next.language), next.language]));
     if (language === languages.all) return next;
     return language === languages.none ? rest(language) : { kind: "ahead", of: rest(language), isNegated: false, next };
+  }
+
+  /**
+   * Returns the texts of the same lengths if a look-ahead such as `(?=.{1,253}$)` restricts only the length of what
+   * follows. Their intersection with what follows needs no search for dead ends.
+   */
+  #lengthOf(ahead: Language, next: Language): Language {
+    const { languages } = this;
+    const { shape } = ahead;
+    if (shape.kind !== "repeat" || shape.of.shape.kind !== "set" || !next.isPlain) return ahead;
+    const others = complement(shape.of.shape.set);
+    const alphabet = languages.alphabet(next);
+    if (alphabet === null || intersect(alphabet, others).length > 0) return ahead;
+    return languages.repeat(languages.any, shape.min, shape.max);
   }
 
   #behind(tree: Tree & { kind: "look" }, next: Node): Node {

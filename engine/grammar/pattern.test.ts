@@ -2,6 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { check, failure, schema } from "../../spec-tests/fixtures/grammars.js";
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
+import { Budget } from "../budget.js";
+import { EngineError } from "../errors.js";
+import { LIMITS } from "../limits.js";
+import { compiledData } from "./compile.js";
 import { type Language, Languages } from "./language.js";
 import { PatternError, patternLanguage } from "./pattern.js";
 
@@ -85,27 +89,58 @@ describe("patterns match the same texts as RegExp", () => {
     fc.assert(property, { numRuns: numCases(1500) });
   });
 
+  it("with counted repetitions that overlap, follow one another or leave gaps", () => {
+    const counts = fc.tuple(fc.nat(3), fc.option(fc.nat(2), { nil: Infinity }));
+    const counted = fc.letrec<{ pattern: string }>((tie) => ({
+      pattern: fc.oneof(
+        { maxDepth: 2, depthIdentifier: "pattern" },
+        fc.constantFrom("a", "b", "a?", "[ab]", "ab"),
+        fc
+          .tuple(tie("pattern"), counts)
+          .map(([of, [min, more]]) => `(?:${of}){${min},${more === Infinity ? "" : min + more}}`),
+        fc.tuple(fc.constantFrom("a", "b"), fc.nat(6), fc.nat(6)).map(([of, m, n]) => `(?:${of}{${m}}|${of}{${n}})`),
+        fc.tuple(tie("pattern"), tie("pattern")).map(([first, second]) => `(?:${first}|${second})`),
+        fc.tuple(tie("pattern"), tie("pattern")).map(([first, second]) => first + second),
+      ),
+    })).pattern;
+    const texts = fc.array(
+      fc
+        .array(fc.tuple(fc.constantFrom("a", "b"), fc.nat(5)), { maxLength: 3 })
+        .map((runs) => runs.map(([text, count]) => text.repeat(count)).join("")),
+      { minLength: 12, maxLength: 12 },
+    );
+    const property = fc.property(counted, texts, (pattern, all) => expectSame(pattern, pattern, "u", all, NEVER));
+    fc.assert(property, { numRuns: numCases(2000) });
+  });
+
   it("without the u flag", () => {
     const atoms = [
-      ...[
-        "a",
-        "b",
-        "\\-",
-        "\\_",
-        "\\@",
-        "\\8",
-        "{",
-        "}",
-        "]",
-        "{a}",
-        "a{,b",
-        "x{1",
-        "[\\w-.]",
-        "[a-\\d]",
-        "[{]",
-        "[\\-_]",
-      ],
-      ...["\\101", "\\0", "[\\101-\\103]", "\\7", "[\\b]", "(?=a)?", "(?!a)*", "\\cA", "\\x61", "\\u0061"],
+      "a",
+      "b",
+      "\\-",
+      "\\_",
+      "\\@",
+      "\\8",
+      "{",
+      "}",
+      "]",
+      "{a}",
+      "a{,b",
+      "x{1",
+      "[\\w-.]",
+      "[a-\\d]",
+      "[{]",
+      "[\\-_]",
+      "\\101",
+      "\\0",
+      "[\\101-\\103]",
+      "\\7",
+      "[\\b]",
+      "(?=a)?",
+      "(?!a)*",
+      "\\cA",
+      "\\x61",
+      "\\u0061",
     ];
     const alphabet = [
       "a",
@@ -256,5 +291,87 @@ describe("patterns that are refused", () => {
     const error = failure(schema({ pattern }));
     expect(error.code).toBe("invalid_schema");
     expect(error.message).toContain(reason);
+  });
+});
+
+describe("patterns that are long, deep or repeat often", () => {
+  const cost = (pattern: string): number => {
+    let numSteps = 0;
+    const { spend } = Budget.prototype;
+    Budget.prototype.spend = function (steps = 1) {
+      numSteps += steps;
+      spend.call(this, steps);
+    };
+    try {
+      compiledData(schema({ type: "string", pattern }));
+    } finally {
+      Budget.prototype.spend = spend;
+    }
+    return numSteps;
+  };
+
+  it.each([
+    "^.{1,32767}$",
+    "^[a-z]{1,65535}$",
+    "^(.|\\n){0,5000}$",
+    "^[\\s\\S]{0,10000}$",
+    "^(\\w{1,20}\\s){1,1000}$",
+    "^\\w+(?:\\W+\\w+){0,9999}$",
+    "^(?:(?:[a-z]{1,63}\\.){1,500};){1,9999}$",
+    "^(?=.{1,253}$)([a-z\\d]([a-z\\d-]{0,61}[a-z\\d])?\\.)+[a-z]{2,63}$",
+  ])("%s compiles in few steps", (pattern) => expect(cost(pattern)).toBeLessThan(10_000));
+
+  it.each([
+    "^(\\w+ ?){1,500}$",
+    "^(?:\\S+\\s+){0,199}\\S+$",
+    "^(?:\\b\\w+\\b\\s*){1,250}$",
+    "^(?!\\s)[^]{1,5000}(?<!\\s)$",
+  ])("%s compiles", (pattern) => expect(cost(pattern)).toBeLessThan(400_000));
+
+  it.each([
+    ["a window", "(a|b)*a(a|b){5000}$", "states"],
+    ["lengths that drift apart", "^(?:x{17}|x{18}){0,50000}$", "states"],
+    ["look-ahead", "^(?=(a|b)*a(a|b){14}$)(?!(a|b)*b(a|b){14}c)", "states"],
+    ["look-behind", "(?<=a.{20})b", "states"],
+    ["groups", "(".repeat(10_000) + "a" + ")".repeat(10_000), "nested deeper"],
+    ["look-ahead in look-ahead", "(?=".repeat(3000) + "a" + ")".repeat(3000), "nested deeper"],
+    ["look-behind in look-behind", "(?<!".repeat(3000) + "a" + ")".repeat(3000), "nested deeper"],
+    ["groups with flags", "(?i:".repeat(3000) + "a" + ")".repeat(3000), "nested deeper"],
+    ["groups without the u flag", "\\_" + "(".repeat(3000) + ")".repeat(3000), "nested deeper"],
+    ["repetitions in repetitions", "(?:".repeat(3000) + "a" + "){2}".repeat(3000), "nested deeper"],
+    ["look-around in repetitions", "^(?:(?=a)(?:b(?=c)){0,90}){200}", "positions"],
+    ["properties ignoring case", "(?i)" + "\\p{Lu}".repeat(5000), "steps to compile"],
+    ["letters ignoring case", "(?i)" + "[a-z]".repeat(9000), "states"],
+  ])("are refused: %s", (_, pattern, reason) => {
+    const error = failure(schema({ type: "string", pattern }));
+    expect(error.code).toBe("unsupported_schema");
+    expect(error.message).toContain(reason);
+    expect(error.message.length).toBeLessThan(400);
+  });
+
+  it.each([
+    ["look-ahead", (depth: number) => "(?=".repeat(depth) + "a" + ")".repeat(depth) + "a"],
+    ["negative look-ahead", (depth: number) => "(?!".repeat(depth) + "a" + ")".repeat(depth) + "b"],
+    ["groups with flags", (depth: number) => "(?i:".repeat(depth) + "a" + ")".repeat(depth)],
+    ["word boundaries", (depth: number) => "(?:\\b".repeat(depth / 5) + "a" + ")".repeat(depth / 5)],
+    [
+      "word boundaries in look-ahead",
+      (depth: number) => "(?=\\b".repeat(depth / 5) + "a" + ")".repeat(depth / 5) + "a",
+    ],
+    ["repetitions of look-ahead", (depth: number) => "(?:(?=a)".repeat(depth / 10) + "a" + ")*".repeat(depth / 10)],
+  ])("may nest %s up to the limit", (_, pattern) => {
+    expect(cost(pattern(LIMITS.maxPatternDepth - 1))).toBeLessThan(LIMITS.maxGrammarSteps);
+  });
+
+  it("compile or are refused where repetitions are nested up to the limit", () => {
+    const { maxPatternDepth: depth } = LIMITS;
+    for (const end of ["){1,2}", ")*", "){3}", "x)?", "){0,4}(?=b)"]) {
+      const pattern = "(?:".repeat(depth) + "a" + end.repeat(depth);
+      try {
+        cost(pattern);
+      } catch (error) {
+        expect(error).toBeInstanceOf(EngineError);
+      }
+    }
   });
 });
