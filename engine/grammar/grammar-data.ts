@@ -41,7 +41,7 @@ const HEADER = { isText: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } 
 
 /** Languages with fixed numbers: none, empty, any, all. */
 const NUM_FIXED = 4;
-const KINDS = ["none", "empty", "set", "words", "concat", "union", "intersection", "not", "repeat"] as const;
+const KINDS = ["none", "empty", "set", "words", "concat", "union", "intersection", "not", "repeat", "state"] as const;
 const NO_STEPS = -1;
 const NO_NODE = -1;
 
@@ -146,6 +146,7 @@ class Writer {
     switch (shape.kind) {
       case "none":
       case "empty":
+      case "state":
         return;
       case "set":
         this.#push(shape.set.length);
@@ -310,6 +311,7 @@ export class StoredGrammar {
     switch (kind) {
       case "none":
       case "empty":
+      case "state":
         return { kind };
       case "set":
         return { kind, set: Array.from(ints.subarray(from + 1, from + 1 + ints[from]!)) };

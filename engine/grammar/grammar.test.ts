@@ -274,7 +274,7 @@ describe("schemas and expressions that are refused", () => {
     [{ $ref: "https://example.com/schema" }, "unsupported_schema", "/$ref", "points outside"],
     [{ $ref: "#/$defs/missing" }, "invalid_schema", "/$ref", "points to nothing"],
     [{ $ref: "#" }, "invalid_schema", "", "refers to itself"],
-    [{ pattern: "a(?=b)" }, "unsupported_schema", "/pattern", "look-ahead"],
+    [{ pattern: "(a)\\1" }, "unsupported_schema", "/pattern", "back-references"],
     [{ pattern: "(" }, "invalid_schema", "/pattern", "cannot be used"],
     [{ format: "iri" }, "unsupported_schema", "/format", '"iri"'],
     [{ type: "text" }, "invalid_schema", "/type", '"text"'],

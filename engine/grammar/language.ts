@@ -10,7 +10,7 @@
  */
 
 import type { Budget } from "../budget.js";
-import { ANY, type CodePointSet } from "./code-points.js";
+import { ANY, type CodePointSet, fromPairs, intersect } from "./code-points.js";
 import { OUTSIDE, type Partition, Partitions, classOf } from "./partitions.js";
 
 /** A language: a state, and its transitions by code point. */
@@ -41,6 +41,8 @@ export interface Steps {
 
 export type Shape =
   | { readonly kind: "none" | "empty" }
+  /** A state of an automaton: its transitions are known from the beginning. */
+  | { readonly kind: "state" }
   | { readonly kind: "set"; readonly set: CodePointSet }
   | Words
   | { readonly kind: "concat"; readonly first: Language; readonly rest: Language }
@@ -70,6 +72,13 @@ export interface WordList {
   readonly lengths: ArrayLike<number>;
 }
 
+/** A state of an automaton before it is a language. A target is the index of a state, or a plain language. */
+export interface AutomatonState {
+  readonly isAccepting: boolean;
+  readonly partition: Partition;
+  readonly targets: readonly (number | Language)[];
+}
+
 /** Thrown when a language has more states than the limit. */
 export class TooManyStates extends Error {}
 
@@ -89,6 +98,7 @@ export class Languages {
   #numLists = 0;
   #numSettled = 0;
   #numExplored = 0;
+  #numAutomata = 0;
 
   /** @param budget for the work of compiling; null once a grammar is in use, where each step derives few states */
   constructor(budget: Budget | null) {
@@ -166,7 +176,7 @@ export class Languages {
     if (first === this.none || rest === this.none) return this.none;
     if (first === this.empty) return rest;
     if (rest === this.empty) return first;
-    if (first === this.all && rest === this.all) return this.all;
+    if (rest === this.all && first.isAccepting) return this.all;
     if (first.shape.kind === "concat") return this.#concatChain(first, rest);
     const isAccepting = first.isAccepting && rest.isAccepting;
     return this.#make(
@@ -198,7 +208,38 @@ export class Languages {
     }
     if (parts.has(this.empty) && [...parts].some((part) => part !== this.empty && part.isAccepting))
       parts.delete(this.empty);
+    this.#joinCounts(parts);
     return this.#combined("union", parts, this.none, (all) => all.some(({ isAccepting }) => isAccepting));
+  }
+
+  /**
+   * Replaces parts that differ only in the counts of one repetition by one part, where the counts overlap or follow one
+   * another. Otherwise `(a+ ?){1,500}` would have as many parts as it has ways to divide a text.
+   */
+  #joinCounts(parts: Set<Language>): void {
+    if (parts.size < 2) return;
+    const alike = new Map<string, Counted[]>();
+    for (const part of parts) {
+      const counted = countedPart(part);
+      if (counted === null) continue;
+      const known = alike.get(counted.key);
+      if (known === undefined) alike.set(counted.key, [counted]);
+      else known.push(counted);
+    }
+    for (const all of alike.values()) {
+      if (all.length === 1) continue;
+      this.#budget?.spend(all.length);
+      all.sort((a, b) => a.min - b.min);
+      const { before, of, after } = all[0]!;
+      for (const { part } of all) parts.delete(part);
+      for (let i = 0; i < all.length;) {
+        const { min } = all[i]!;
+        let { max } = all[i]!;
+        for (i++; i < all.length && all[i]!.min <= max + 1; i++) max = Math.max(max, all[i]!.max);
+        const repeated = this.concat(this.repeat(of, min, max), after ?? this.empty);
+        parts.add(before.reduceRight((end, part) => this.concat(part, end), repeated));
+      }
+    }
   }
 
   intersection(languages: readonly Language[]): Language {
@@ -249,6 +290,41 @@ export class Languages {
     if (of.shape.kind === "repeat" && of.shape.min === 0 && of.shape.max === Infinity) return of;
     const least = of.isAccepting ? 0 : min;
     return this.#make(repeatKey(of, least, max), { kind: "repeat", of, min: least, max }, least === 0, of.isPlain);
+  }
+
+  /** Returns the language of an automaton that begins in the first state. States that can never accept are dropped. */
+  automaton(states: readonly AutomatonState[]): Language {
+    const cameFrom: number[][] = states.map(() => []);
+    states.forEach(({ targets }, index) => {
+      for (const target of targets) if (typeof target === "number") cameFrom[target]!.push(index);
+    });
+    const outside = (target: number | Language): number => (typeof target === "number" ? Infinity : target.shortest);
+    const shortest = states.map(({ isAccepting, targets }) =>
+      isAccepting ? 0 : 1 + targets.reduce((least: number, target) => Math.min(least, outside(target)), Infinity),
+    );
+    const open = shortest.flatMap((length, index) => (length < Infinity ? [index] : []));
+    for (const index of open) {
+      for (const before of cameFrom[index]!) {
+        if (shortest[before]! <= shortest[index]! + 1) continue;
+        shortest[before] = shortest[index]! + 1;
+        open.push(before);
+      }
+      this.#budget?.spend(1 + cameFrom[index]!.length);
+    }
+    const id = this.#numAutomata++;
+    const made = states.map(({ isAccepting }, index) => {
+      if (shortest[index] === Infinity) return this.none;
+      const lengths = { shortest: shortest[index]!, longest: Infinity };
+      return this.#make(`t${id},${index}`, { kind: "state" }, isAccepting, true, lengths);
+    });
+    states.forEach(({ partition, targets }, index) => {
+      if (made[index] === this.none) return;
+      made[index]!.steps = this.#joined(
+        partition,
+        targets.map((target) => (typeof target === "number" ? made[target]! : target)),
+      );
+    });
+    return made[0]!;
   }
 
   /**
@@ -339,7 +415,8 @@ export class Languages {
   }
 
   /**
-   * Visits every state once, so that no text can lead to a new state later.
+   * Visits every state once, so that the cost of each step is known to be small whatever text is read. States that
+   * differ only in the number of repetitions left are one.
    * @param maxSize limit for all languages explored by this object together: number of states, where a union counts as
    * many as it has parts
    * @throws TooManyStates
@@ -349,8 +426,99 @@ export class Languages {
     for (const state of found) {
       this.#numExplored += state.shape.kind === "union" ? state.shape.parts.length : 1;
       if (this.#numExplored > maxSize) throw new TooManyStates();
-      for (const target of this.steps(state).targets) found.add(target);
+      for (const next of this.#withoutCounts(state) ?? this.steps(state).targets) found.add(next);
     }
+  }
+
+  /**
+   * Returns the languages whose states are those of the given one, apart from numbers of repetitions and characters
+   * that are left; null if its states must be visited one by one.
+   */
+  #withoutCounts(language: Language): readonly Language[] | null {
+    const { shape } = language;
+    if (shape.kind === "intersection" && language.isPlain)
+      return shape.parts.filter((part) => part.shape.kind !== "repeat" || part.shape.of !== this.any);
+    const repeated = shape.kind === "concat" ? shape.first : language;
+    const after = shape.kind === "concat" ? shape.rest : this.empty;
+    if (repeated.shape.kind !== "repeat" || !this.#isCounter(repeated.shape.of, after)) return null;
+    return [repeated.shape.of, after];
+  }
+
+  /**
+   * True if each text can be divided in one way only into repetitions of `of` and what follows, character by character:
+   * then each state is one of `of` or `after`, whatever the number of repetitions read.
+   */
+  #isCounter(of: Language, after: Language): boolean {
+    if (of.isAccepting) return false;
+    const [begins, follows] = [this.#firsts(of), this.#firsts(after)];
+    const goesOn = this.#afterEnd(of);
+    return goesOn !== null && areDisjoint(begins, follows) && areDisjoint(goesOn, joined([begins, follows]));
+  }
+
+  /** Returns the code points that texts of a language begin with. */
+  #firsts(language: Language): CodePointSet {
+    const { firsts, ends } = this.steps(language).partition;
+    this.#budget?.spend(firsts.length);
+    return fromPairs(Array.from(firsts, (first, index): [number, number] => [first, ends[index]!]));
+  }
+
+  /**
+   * Returns all code points that may go on from a text of the language to a longer one; null if that is not known, or
+   * if a text can be divided into the parts of the language in several ways.
+   */
+  #afterEnd(language: Language): CodePointSet | null {
+    this.#budget?.spend();
+    const { shape } = language;
+    switch (shape.kind) {
+      case "none":
+      case "empty":
+      case "set":
+        return [];
+      case "words":
+        return shape.end - shape.first === 1 ? [] : null;
+      case "concat": {
+        const { first, rest } = shape;
+        const [firstGoesOn, restGoesOn] = [this.#afterEnd(first), this.#afterEnd(rest)];
+        const restBegins = this.#firsts(rest);
+        if (firstGoesOn === null || restGoesOn === null || !areDisjoint(firstGoesOn, restBegins)) return null;
+        return rest.isAccepting ? joined([firstGoesOn, restGoesOn, restBegins]) : restGoesOn;
+      }
+      case "repeat": {
+        const [begins, goesOn] = [this.#firsts(shape.of), this.#afterEnd(shape.of)];
+        return goesOn === null || shape.of.isAccepting || !areDisjoint(goesOn, begins)
+          ? null
+          : joined([goesOn, begins]);
+      }
+      case "union": {
+        let begun: CodePointSet = [];
+        const goingOn: CodePointSet[] = [];
+        for (const part of shape.parts) {
+          const [begins, goesOn] = [this.#firsts(part), this.#afterEnd(part)];
+          if (goesOn === null || part.isAccepting || !areDisjoint(begun, begins)) return null;
+          begun = joined([begun, begins]);
+          goingOn.push(goesOn);
+        }
+        return joined(goingOn);
+      }
+      default:
+        return null;
+    }
+  }
+
+  /** Returns code points of which all texts of a language consist; null if that is not known. */
+  alphabet(language: Language): CodePointSet | null {
+    const sets = new Set<CodePointSet>();
+    const found = new Set([language]);
+    for (const { shape } of found) {
+      this.#budget?.spend();
+      if (shape.kind === "set") sets.add(shape.set);
+      else if (shape.kind === "concat") found.add(shape.first).add(shape.rest);
+      else if (shape.kind === "union") for (const part of shape.parts) found.add(part);
+      else if (shape.kind === "repeat") found.add(shape.of);
+      else if (shape.kind !== "none" && shape.kind !== "empty") return null;
+    }
+    this.#budget?.spend([...sets].reduce((sum, { length }) => sum + length, 0));
+    return joined([...sets]);
   }
 
   /** Counts the texts of a settled language, up to `most`. */
@@ -403,6 +571,8 @@ export class Languages {
       case "none":
       case "empty":
         return { partition: partitions.ofSet([]), targets: [] };
+      case "state":
+        throw new Error("The transitions of an automaton are always known");
       case "set":
         return { partition: partitions.ofSet(shape.set), targets: [this.empty] };
       case "words":
@@ -565,6 +735,49 @@ export class Languages {
   }
 }
 
+function joined(sets: readonly CodePointSet[]): CodePointSet {
+  const pairs: [number, number][] = [];
+  for (const set of sets) for (let i = 0; i < set.length; i += 2) pairs.push([set[i]!, set[i + 1]!]);
+  return fromPairs(pairs);
+}
+
+const areDisjoint = (a: CodePointSet, b: CodePointSet): boolean => intersect(a, b).length === 0;
+
+/** A part of a union with the counts of its first counted repetition, and what is before and after it. */
+interface Counted {
+  readonly part: Language;
+  readonly before: readonly Language[];
+  readonly of: Language;
+  readonly min: number;
+  readonly max: number;
+  /** Null if nothing follows. */
+  readonly after: Language | null;
+  /** Equal for parts that differ only in the counts. */
+  readonly key: string;
+}
+
+/** A counted repetition that is preceded by more parts than these is not looked for. */
+const MAX_BEFORE_COUNTED = 4;
+
+function countedPart(part: Language): Counted | null {
+  const before: Language[] = [];
+  for (let rest = part; before.length <= MAX_BEFORE_COUNTED;) {
+    const { shape } = rest;
+    const first = shape.kind === "concat" ? shape.first : rest;
+    // Optional parts have no counts worth joining.
+    if (first.shape.kind === "repeat" && (first.shape.min > 0 || (first.shape.max > 1 && first.shape.max < Infinity))) {
+      const { of, min, max } = first.shape;
+      const after = shape.kind === "concat" ? shape.rest : null;
+      const key = `${before.map(({ id }) => id).join()};${of.id};${after === null ? "" : after.id}`;
+      return { part, before, of, min, max, after, key };
+    }
+    if (shape.kind !== "concat") return null;
+    before.push(first);
+    rest = shape.rest;
+  }
+  return null;
+}
+
 const setKey = (set: CodePointSet): string => `s${set.join()}`;
 const repeatKey = (of: Language, min: number, max: number): string => `r${of.id},${min},${max}`;
 
@@ -611,6 +824,7 @@ function textLengths(shape: Shape): Lengths {
     }
     case "intersection":
     case "not":
+    case "state":
       return { shortest: 0, longest: Infinity };
   }
 }
@@ -644,6 +858,7 @@ function neededFor({ shape }: Language): readonly Language[] {
     case "empty":
     case "set":
     case "words":
+    case "state":
       return [];
     case "concat":
       return shape.first.isAccepting ? [shape.first, shape.rest] : [shape.first];
