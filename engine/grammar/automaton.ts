@@ -492,7 +492,8 @@ class NumberFrame extends Frame {
   override read(reader: Reader, below: Configuration): void {
     const next = isNumberByte(reader.byte) ? continueNumber(this.value.numbers, this.prefix, reader.byte) : null;
     if (next !== null) reader.become(numberFrame(reader.tables, this.value, next), below);
-    else if (this.canEnd && !isNumberByte(reader.byte)) reader.readAll(below);
+    // In JSON no number byte follows a number. In a rule of a grammar it may.
+    if (this.canEnd) reader.readAll(below);
   }
 }
 

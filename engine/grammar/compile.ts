@@ -8,6 +8,7 @@ import { type Expression, collapsed } from "./expressions.js";
 import { readGbnf } from "./gbnf.js";
 import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data.js";
 import { type Language, Languages, TooManyStates } from "./language.js";
+import { readLark } from "./lark.js";
 import { PatternError, boundedPattern } from "./pattern.js";
 import { RulesError, compileRules } from "./rules.js";
 import { type Schema, readSchema, shown, unsupported } from "./schema.js";
@@ -22,8 +23,8 @@ export type AnswerFormat =
   | { readonly type: "grammar"; readonly syntax: GrammarSyntax; readonly grammar: string };
 
 /** Syntaxes of context-free grammars. */
-export type GrammarSyntax = "gbnf";
-const SYNTAXES: readonly string[] = ["gbnf"];
+export type GrammarSyntax = "gbnf" | "lark";
+const SYNTAXES: readonly string[] = ["gbnf", "lark"];
 
 /**
  * @param isCanceled returns true once the result is no longer needed
@@ -116,6 +117,18 @@ export function checkChoices(choices: unknown, path: string): void {
   }
 }
 
+/** Compiles a schema whose errors are about the grammar that contains it. */
+function schemaInGrammar(languages: Languages, schema: unknown): ValueNode {
+  try {
+    return schemaValue(languages, schema);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new EngineError(error.code, `A schema of the grammar: at ${shown(error.param ?? "")}: ${error.message}`, "", {
+      cause: error,
+    });
+  }
+}
+
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
@@ -138,9 +151,12 @@ export function checkGrammar(syntax: unknown, grammar: unknown, path: string): v
   );
 }
 
-function rulesAnswer(languages: Languages, { grammar }: AnswerFormat & { type: "grammar" }): AnswerShape {
+function rulesAnswer(languages: Languages, { syntax, grammar }: AnswerFormat & { type: "grammar" }): AnswerShape {
   try {
-    const { rules, root } = readGbnf(languages, grammar);
+    const { rules, root } =
+      syntax === "gbnf"
+        ? readGbnf(languages, grammar)
+        : readLark(languages, grammar, (schema) => schemaInGrammar(languages, schema));
     const small: Map<string, Expression> = collapsed(languages, rules, root);
     const whole = small.get(root)!;
     if (whole.kind === "text") {

@@ -69,7 +69,7 @@ function leanLeft(rules: Map<string, Expression>, name: string, expression: Expr
 }
 
 /** Returns the names of the rules in an expression. */
-function namesIn(languages: Languages, expression: Expression): Set<string> {
+export function namesIn(languages: Languages, expression: Expression): Set<string> {
   const names = new Set<string>();
   const open = [expression];
   for (let part = open.pop(); part !== undefined; part = open.pop()) {
