@@ -192,6 +192,8 @@ export const LIMITS = {
   maxGrammarStack: 256,
   /** States that are followed after one byte. */
   maxGrammarVisits: 4096,
+  /** Bytes that must follow in an answer, which are listed at once. */
+  maxForcedBytes: 4096,
   /** Cached states of a grammar's automaton, and cached token masks. */
   maxGrammarConfigurations: 4000,
   maxGrammarMasks: 128,

@@ -10,41 +10,19 @@
  */
 
 import { LIMITS } from "../limits.js";
-import { Frame } from "./frame.js";
+import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import { type Languages, wordRead } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, isNumber } from "./numbers.js";
 import { MAX_NAMES, type NameClass, type ObjectShape, has } from "./objects.js";
-import { Following, type Stack, Stacks } from "./rule-frames.js";
+import { Following } from "./rule-frames.js";
 import type { RuleState } from "./rules.js";
 import { TYPE } from "./schema.js";
+import { type Stack, Stacks } from "./stacks.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
 import type { ArrayShape, ValueNode } from "./values.js";
 
-/** All ways to read the answer so far. */
-export interface Configuration {
-  readonly entries: readonly Entry[];
-  /** True if the answer may end here. */
-  readonly isComplete: boolean;
-  /**
-   * Number of code points of plain text (see VocabularyTrie) that can follow, whatever they are; -1 if it depends on
-   * them.
-   */
-  readonly plainRoom: number;
-  /** True inside the name of an additional property. */
-  readonly isInName: boolean;
-  /** Set when a name was closed that is not recorded in its object yet: see `Automaton.#read`. */
-  readonly isNameOpen: boolean;
-  /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
-  readonly next: (Configuration | null | undefined)[];
-  readonly id: number;
-}
-
-/** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
-export interface Entry {
-  readonly frame: Frame;
-  readonly below: Configuration | null;
-}
+export type { Configuration } from "./frame.js";
 
 /** A configuration, and the name that is being read in it as JSON writes it, one character for each byte. */
 export interface Position {
@@ -165,7 +143,7 @@ interface Ids {
 const ENTRIES_PER_CONFIGURATION = 40;
 
 /** The interned frames and configurations. */
-export class Tables {
+class Tables implements FrameTables {
   start: Configuration | null = null;
   readonly #frames = new Map<string, Frame>();
   readonly #texts = new Map<number, Frame>();
@@ -267,7 +245,7 @@ function plainRoom(languages: Languages, { language, part }: StringState): numbe
 }
 
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
-export class Reader {
+class Reader implements FrameReader {
   readonly #found: Found = new Map();
   /** What follows in the rules of a context-free grammar, by the configuration below them. */
   readonly #following = new Map<Configuration, Following>();

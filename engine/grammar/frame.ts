@@ -1,8 +1,54 @@
-/** Base of all stack frames of the automaton. */
+/** Base of all stack frames of the automaton, and what frames know of it. */
 
-import type { Reader } from "./automaton.js";
-import type { Configuration } from "./automaton.js";
 import type { Languages } from "./language.js";
+import type { RuleState } from "./rules.js";
+import type { Stack, Stacks } from "./stacks.js";
+import type { ValueNode } from "./values.js";
+
+/** All ways to read the answer so far. */
+export interface Configuration {
+  readonly entries: readonly Entry[];
+  /** True if the answer may end here. */
+  readonly isComplete: boolean;
+  /**
+   * Number of code points of plain text (see VocabularyTrie) that can follow, whatever they are; -1 if it depends on
+   * them.
+   */
+  readonly plainRoom: number;
+  /** True inside the name of an additional property. */
+  readonly isInName: boolean;
+  /** Set when a name was closed that is not recorded in its object yet: see `Automaton.#read`. */
+  readonly isNameOpen: boolean;
+  /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
+  readonly next: (Configuration | null | undefined)[];
+  readonly id: number;
+}
+
+/** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
+export interface Entry {
+  readonly frame: Frame;
+  readonly below: Configuration | null;
+}
+
+/** The interned frames, configurations and stacks. */
+export interface FrameTables {
+  readonly stacks: Stacks;
+  frame(key: string, make: (id: number) => Frame): Frame;
+  configuration(entries: readonly Entry[]): Configuration;
+}
+
+/** Reads one byte in all frames of a configuration. */
+export interface FrameReader {
+  readonly byte: number;
+  readonly languages: Languages;
+  readonly tables: FrameTables;
+  /** Adds a frame that the current one becomes with this byte. */
+  become(frame: Frame, below: Configuration): void;
+  /** Goes to a state of a rule with this byte. */
+  enter(state: RuleState, stack: Stack | null, below: Configuration): void;
+  /** Begins a value with this byte. @param below continues after the value */
+  beginValueIn(value: ValueNode, below: Configuration): void;
+}
 
 export abstract class Frame {
   constructor(readonly id: number) {}
@@ -16,5 +62,5 @@ export abstract class Frame {
     return true;
   }
 
-  abstract read(reader: Reader, below: Configuration): void;
+  abstract read(reader: FrameReader, below: Configuration): void;
 }

@@ -8,86 +8,27 @@
  */
 
 import { LIMITS } from "../limits.js";
-import type { Configuration, Entry, Reader, Tables } from "./automaton.js";
-import { Frame } from "./frame.js";
+import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
 import type { Language, Languages } from "./language.js";
 import { type Rule, type RuleState, isEnd, needOf } from "./rules.js";
+import { type Return, type Stack, inOrder, placeOf } from "./stacks.js";
 import { BETWEEN, nextInText } from "./string-bytes.js";
 import type { ValueNode } from "./values.js";
 
-/** The places to which a rule returns: all that can follow it. */
-export interface Stack {
-  readonly id: number;
-  /** Number of rules that are open, at most. */
-  readonly depth: number;
-  /** A hash of the content: equal in every process, whatever other answers have been read. */
-  readonly hash: number;
-  /** In the order of their states and of the hashes of their stacks. */
-  readonly returns: readonly Return[];
-}
-
-/** A state, and the stack to which its rule returns; null if the whole text ends there. */
-interface Return {
-  readonly state: RuleState;
-  readonly stack: Stack | null;
-}
-
-/** Interned stacks: equal ones are one object. */
-export class Stacks {
-  readonly #known = new Map<string, Stack>();
-  readonly #nextId: () => number;
-  #numReturns = 0;
-
-  constructor(nextId: () => number) {
-    this.#nextId = nextId;
-  }
-
-  get numReturns(): number {
-    return this.#numReturns;
-  }
-
-  of(returns: readonly Return[]): Stack {
-    const sorted = [...returns].sort(inOrder);
-    const key = sorted.map(keyOf).join(";");
-    let stack = this.#known.get(key);
-    if (stack === undefined) {
-      let hash = 1;
-      for (const { state, stack: below } of sorted) hash = mixed(mixed(hash, state.id), below?.hash ?? 0);
-      const depth = 1 + Math.max(...sorted.map(({ stack: below }) => below?.depth ?? 0));
-      stack = { id: this.#nextId(), depth, hash, returns: sorted };
-      this.#known.set(key, stack);
-      this.#numReturns += sorted.length;
-    }
-    return stack;
-  }
-}
-
-const inOrder = (a: Return, b: Return): number =>
-  a.state.id - b.state.id || (a.stack?.hash ?? 0) - (b.stack?.hash ?? 0);
-
-/** Returns a number that differs for different states and stacks. */
-const keyOf = ({ state, stack }: Return): number => state.id * 2 ** 32 + (stack === null ? 0 : stack.id + 1);
-
-/** A step of FNV-1a with the bits of each product folded. */
-function mixed(hash: number, value: number): number {
-  const product = Math.imul(hash ^ value, 0x01000193);
-  return (product ^ (product >>> 15)) >>> 0;
-}
-
 /** Collects the frames that can read the next byte after some states have been reached. */
 export class Following {
-  readonly #tables: Tables;
+  readonly #tables: FrameTables;
   readonly #languages: Languages;
   readonly #reached = new Map<number, Return>();
 
-  constructor(tables: Tables, languages: Languages) {
+  constructor(tables: FrameTables, languages: Languages) {
     this.#tables = tables;
     this.#languages = languages;
   }
 
   add(state: RuleState, stack: Stack | null): void {
     const place = { state, stack };
-    this.#reached.set(keyOf(place), place);
+    this.#reached.set(placeOf(place), place);
   }
 
   /** @returns the configuration after a state */
@@ -120,7 +61,7 @@ export class Following {
     let isComplete = false;
     while (open.length > 0 && visited.size < LIMITS.maxGrammarVisits) {
       const place = open.pop()!;
-      const key = keyOf(place);
+      const key = placeOf(place);
       if (visited.has(key)) continue;
       visited.add(key);
       const { state, stack } = place;
@@ -177,7 +118,7 @@ class Calls {
       }
       this.#rules.splice(low, 0, rule);
     }
-    returns.set(keyOf(place), place);
+    returns.set(placeOf(place), place);
   }
 
   takeFirst(): { readonly rule: Rule; readonly returns: readonly Return[] } | null {
@@ -203,7 +144,7 @@ class TextInRuleFrame extends Frame {
     this.plainRoom = isEveryText ? Infinity : -1;
   }
 
-  override read(reader: Reader, below: Configuration): void {
+  override read(reader: FrameReader, below: Configuration): void {
     const { tables, languages, byte } = reader;
     const { to, stack } = this;
     const next = nextInText(languages, this, byte);
@@ -216,7 +157,7 @@ class TextInRuleFrame extends Frame {
 }
 
 function textFrame(
-  tables: Tables,
+  tables: FrameTables,
   languages: Languages,
   language: Language,
   part: number,
@@ -239,7 +180,7 @@ class ValueInRuleFrame extends Frame {
     super(id);
   }
 
-  override read(reader: Reader, below: Configuration): void {
+  override read(reader: FrameReader, below: Configuration): void {
     const after = new Following(reader.tables, reader.languages).configuration(this.to, this.stack, below);
     reader.beginValueIn(this.value, after);
   }
