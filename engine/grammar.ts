@@ -11,7 +11,7 @@ import { LIMITS } from "./limits.js";
 import { Tokenizer } from "./text/index.js";
 
 export { EngineError, type EngineErrorCode } from "./errors.js";
-export type { AnswerFormat, GrammarSyntax } from "./grammar/index.js";
+export type { AnswerFormat, GrammarSyntax, Structure } from "./grammar/index.js";
 
 /**
  * Compiles a format.

@@ -182,6 +182,10 @@ export const LIMITS = {
   /** Texts of a choice, and UTF-16 code units of all together. */
   maxAnswerChoices: 10_000,
   maxAnswerChoicesCharacters: 256 << 10,
+  /** Structures and triggers of structural tags, and UTF-16 code units of a trigger, a beginning or an end. */
+  maxStructures: 512,
+  maxTriggers: 64,
+  maxTagCharacters: 1024,
   /** UTF-16 code units of a context-free grammar, and nesting depth of its groups. The reader is recursive. */
   maxGrammarCharacters: 256 << 10,
   maxGrammarDepth: 500,

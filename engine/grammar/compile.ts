@@ -1,9 +1,9 @@
 /** Compiles an answer format to a grammar, as data. */
 
 import { Budget } from "../budget.js";
-import { described, EngineError, missingParameter, outOfRange, quoted, wrongType } from "../errors.js";
-import { isObject } from "../json.js";
+import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
+import { type AnswerFormat, checkFormat } from "./answer-format.js";
 import { type Expression, collapsed } from "./expressions.js";
 import { readGbnf } from "./gbnf.js";
 import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data.js";
@@ -12,19 +12,8 @@ import { readLark } from "./lark.js";
 import { PatternError, boundedPattern } from "./pattern.js";
 import { RulesError, compileRules } from "./rules.js";
 import { type Schema, readSchema, shown, unsupported } from "./schema.js";
+import { type TaggedPart, Triggers } from "./tagged-text.js";
 import { type ValueNode, valuesOf } from "./values.js";
-
-/** Format that an answer must have. */
-export type AnswerFormat =
-  | { readonly type: "json_object" }
-  | { readonly type: "json_schema"; readonly schema: unknown }
-  | { readonly type: "regex"; readonly regex: string }
-  | { readonly type: "choice"; readonly choices: readonly string[] }
-  | { readonly type: "grammar"; readonly syntax: GrammarSyntax; readonly grammar: string };
-
-/** Syntaxes of context-free grammars. */
-export type GrammarSyntax = "gbnf" | "lark";
-const SYNTAXES: readonly string[] = ["gbnf", "lark"];
 
 /**
  * @param isCanceled returns true once the result is no longer needed
@@ -48,7 +37,9 @@ function answerOf(languages: Languages, format: AnswerFormat): AnswerShape {
     case "choice":
       return { kind: "text", language: languages.words(format.choices) };
     case "grammar":
-      return rulesAnswer(languages, format);
+      return grammarAnswer(languages, format);
+    case "structural_tag":
+      return tagsAnswer(languages, format);
   }
 }
 
@@ -61,60 +52,10 @@ function tooMuchWork(format: AnswerFormat, place: string): EngineError {
       return unsupported("", `The choice ${limit}.`);
     case "grammar":
       return unsupported("", `The grammar ${limit}.`);
+    case "structural_tag":
+      return unsupported("", `The structural tag ${limit}.`);
   }
   return unsupported(place, `The schema ${limit}; the limit was reached at ${shown(place)}.`);
-}
-
-/** TypeScript checks this only for callers in TypeScript. */
-function checkFormat(format: unknown): void {
-  if (!isObject(format)) throw wrongType("format", "an object", format);
-  const { type, regex, choices, syntax, grammar } = format;
-  switch (type) {
-    case "json_object":
-    case "json_schema":
-      return;
-    case "regex":
-      if (typeof regex !== "string") throw wrongType("format.regex", "a string", regex);
-      return;
-    case "choice":
-      checkChoices(choices, "format.choices");
-      return;
-    case "grammar":
-      checkGrammar(syntax, grammar, "format");
-      return;
-  }
-  const message = `format.type must be json_object, json_schema, regex, choice or grammar. Given: ${described(type)}`;
-  throw new EngineError("unsupported_value", message, "format.type");
-}
-
-/**
- * Checks the texts of a choice.
- * @param path of the choices, for errors
- * @throws EngineError
- */
-export function checkChoices(choices: unknown, path: string): void {
-  if (choices === undefined || choices === null) throw missingParameter(path);
-  if (!Array.isArray(choices)) throw wrongType(path, "an array of strings", choices);
-  const { maxAnswerChoices, maxAnswerChoicesCharacters } = LIMITS;
-  if (choices.length === 0 || choices.length > maxAnswerChoices)
-    throw outOfRange(path, `must contain 1 to ${maxAnswerChoices} strings`, choices);
-  const known = new Map<string, number>();
-  let numCharacters = 0;
-  for (const [index, choice] of (choices as readonly unknown[]).entries()) {
-    const at = `${path}[${index}]`;
-    if (typeof choice !== "string") throw wrongType(at, "a string", choice);
-    if (choice === "") throw outOfRange(at, "must not be empty", choice);
-    if (LONE_SURROGATE.test(choice)) throw outOfRange(at, "must not contain half of a surrogate pair", choice);
-    const first = known.get(choice);
-    if (first !== undefined)
-      throw outOfRange(at, `must differ from the choices before it, and equals [${first}]`, choice);
-    known.set(choice, index);
-    numCharacters += choice.length;
-  }
-  if (numCharacters > maxAnswerChoicesCharacters) {
-    const rule = `must have at most ${maxAnswerChoicesCharacters} characters together`;
-    throw new EngineError("out_of_range", (name) => `${name(path)} ${rule}. Given: ${numCharacters}`, path);
-  }
 }
 
 /** Compiles a schema whose errors are about the grammar that contains it. */
@@ -129,34 +70,40 @@ function schemaInGrammar(languages: Languages, schema: unknown): ValueNode {
   }
 }
 
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
-/**
- * Checks the fields of a grammar, not the grammar itself.
- * @param path of the format, for errors
- * @throws EngineError
- */
-export function checkGrammar(syntax: unknown, grammar: unknown, path: string): void {
-  for (const [name, value] of Object.entries({ syntax, grammar })) {
-    if (value === undefined || value === null) throw missingParameter(`${path}.${name}`);
-    if (typeof value !== "string") throw wrongType(`${path}.${name}`, "a string", value);
-  }
-  if (SYNTAXES.includes(syntax as string)) return;
-  const at = `${path}.syntax`;
-  const allowed = SYNTAXES.map(quoted).join(" or ");
-  throw new EngineError(
-    "unsupported_value",
-    (name) => `${name(at)} must be ${allowed}. Given: ${described(syntax)}`,
-    at,
+function grammarAnswer(languages: Languages, { syntax, grammar }: AnswerFormat & { type: "grammar" }): AnswerShape {
+  return rulesAnswer(languages, "The grammar", () =>
+    syntax === "gbnf"
+      ? readGbnf(languages, grammar)
+      : readLark(languages, grammar, (schema) => schemaInGrammar(languages, schema)),
   );
 }
 
-function rulesAnswer(languages: Languages, { syntax, grammar }: AnswerFormat & { type: "grammar" }): AnswerShape {
+function tagsAnswer(
+  languages: Languages,
+  { structures, triggers }: AnswerFormat & { type: "structural_tag" },
+): AnswerShape {
+  return rulesAnswer(languages, "The structural tag", () => {
+    const tags = new Triggers(languages, triggers);
+    const parts = structures.map(({ begin, schema, end }, index): TaggedPart => {
+      const at = `.structures[${index}]`;
+      if (tags.of(begin, LIMITS.maxGrammarStates).length === 0) {
+        const reason = "Another trigger is complete before each trigger with which the structure begins";
+        throw new EngineError("invalid_schema", `${reason}, so the structure can never follow.`, `${at}.begin`);
+      }
+      return { begin, content: { kind: "value", value: schemaAt(languages, schema, `${at}.schema`) }, end };
+    });
+    return { rules: new Map([["whole", tags.expression(parts)]]), root: "whole" };
+  });
+}
+
+/** @param what the format, for errors */
+function rulesAnswer(
+  languages: Languages,
+  what: string,
+  read: () => { readonly rules: ReadonlyMap<string, Expression>; readonly root: string },
+): AnswerShape {
   try {
-    const { rules, root } =
-      syntax === "gbnf"
-        ? readGbnf(languages, grammar)
-        : readLark(languages, grammar, (schema) => schemaInGrammar(languages, schema));
+    const { rules, root } = read();
     const small: Map<string, Expression> = collapsed(languages, rules, root);
     const whole = small.get(root)!;
     if (whole.kind === "text") {
@@ -167,10 +114,20 @@ function rulesAnswer(languages: Languages, { syntax, grammar }: AnswerFormat & {
     return { kind: "rules", start: compileRules(languages, small, root) };
   } catch (error) {
     if (error instanceof TooManyStates)
-      throw unsupported("", `The terminals of the grammar need more than ${LIMITS.maxGrammarStates} states.`);
+      throw unsupported("", `${what} needs more than ${LIMITS.maxGrammarStates} states for its terminals.`);
     if (!(error instanceof RulesError)) throw error;
     const code = error.code === "invalid" ? "invalid_schema" : "unsupported_schema";
-    throw new EngineError(code, `The grammar ${error.message}.`, "", { cause: error });
+    throw new EngineError(code, `${what} ${error.message}.`, "", { cause: error });
+  }
+}
+
+/** Compiles a schema at a place of the format. @param path prefix for the paths in its errors */
+function schemaAt(languages: Languages, schema: unknown, path: string): ValueNode {
+  try {
+    return schemaValue(languages, schema);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new EngineError(error.code, error.message, path + (error.param ?? ""), { cause: error });
   }
 }
 
