@@ -11,38 +11,19 @@
 
 import { LIMITS } from "../limits.js";
 import type { ArrayShape } from "./arrays.js";
+import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import { type Languages, wordRead } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumber, plainText } from "./numbers.js";
 import { MAX_NAMES, type NameClass, type ObjectShape } from "./objects.js";
+import { Following } from "./rule-frames.js";
+import type { RuleState } from "./rules.js";
 import { TYPE } from "./schema.js";
+import { type Stack, Stacks } from "./stacks.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
 import type { ValueNode } from "./values.js";
 
-/** All ways to read the answer so far. */
-export interface Configuration {
-  readonly entries: readonly Entry[];
-  /** True if the answer may end here. */
-  readonly isComplete: boolean;
-  /**
-   * Number of code points of plain text (see VocabularyTrie) that can follow, whatever they are; -1 if it depends on
-   * them.
-   */
-  readonly plainRoom: number;
-  /** True inside the name of an additional property, or a string in an array of distinct items. */
-  readonly isInName: boolean;
-  /** Set when one of these was closed that is not recorded in its object or array yet: see `Automaton.#read`. */
-  readonly isNameOpen: boolean;
-  /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
-  readonly next: (Configuration | null | undefined)[];
-  readonly id: number;
-}
-
-/** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
-export interface Entry {
-  readonly frame: Frame;
-  readonly below: Configuration | null;
-}
+export type { Configuration } from "./frame.js";
 
 /** A configuration, and the name that is being read in it as JSON writes it, one character for each byte. */
 export interface Position {
@@ -53,7 +34,7 @@ export interface Position {
 export class Automaton {
   readonly #stored: StoredGrammar;
   /** Next ids. An id is never reused, because objects dropped from the tables may still be in use. */
-  readonly #ids = { frame: 0, configuration: 0 };
+  readonly #ids: Ids = { frame: 0, configuration: 0, stack: 0 };
   #tables = new Tables(this.#ids);
 
   constructor(stored: StoredGrammar) {
@@ -62,7 +43,7 @@ export class Automaton {
 
   /** Bytes of the states that are kept, about. */
   get numBytes(): number {
-    return this.#tables.numConfigurations * BYTES_PER_CONFIGURATION + this.#stored.numStates * BYTES_PER_STATE;
+    return this.#tables.size * BYTES_PER_CONFIGURATION + this.#stored.numStates * BYTES_PER_STATE;
   }
 
   get start(): Position {
@@ -73,14 +54,27 @@ export class Automaton {
     const tables = this.#tables;
     if (tables.start === null) {
       const end = tables.configuration([{ frame: tables.frame("end", (id) => new EndFrame(id)), below: null }]);
-      const { answer, languages } = this.#stored;
-      const frame =
-        answer.kind === "text"
-          ? tables.text(languages, { language: answer.language, part: BETWEEN })
-          : tables.frame("start", (id) => new StartFrame(id, answer.value));
-      tables.start = tables.configuration([{ frame, below: end }]);
+      tables.start = this.#first(end);
     }
     return tables.start;
+  }
+
+  /** @param end the configuration after the answer */
+  #first(end: Configuration): Configuration {
+    const tables = this.#tables;
+    const { answer, languages } = this.#stored;
+    switch (answer.kind) {
+      case "value":
+        return tables.configuration([
+          { frame: tables.frame("start", (id) => new StartFrame(id, answer.value)), below: end },
+        ]);
+      case "text":
+        return tables.configuration([
+          { frame: tables.text(languages, { language: answer.language, part: BETWEEN }), below: end },
+        ]);
+      case "rules":
+        return new Following(tables, languages).configuration(answer.start, null, end);
+    }
   }
 
   /** @returns the position after these bytes, or null if they cannot follow */
@@ -116,10 +110,7 @@ export class Automaton {
     const known = configuration.next[byte];
     if (known !== undefined) return known;
     // Drops all tables at once. Configurations in use stay valid, and equal ones are built again when they are reached.
-    if (
-      this.#tables.numConfigurations > LIMITS.maxGrammarConfigurations ||
-      this.#stored.numStates > LIMITS.maxGrammarLanguages
-    ) {
+    if (this.#tables.size > LIMITS.maxGrammarConfigurations || this.#stored.numStates > LIMITS.maxGrammarLanguages) {
       this.#tables = new Tables(this.#ids);
       this.#stored.forget();
     }
@@ -142,21 +133,37 @@ export class Automaton {
 const BYTES_PER_CONFIGURATION = 3000;
 const BYTES_PER_STATE = 400;
 
+/** Next ids of frames, configurations and stacks of rules. */
+interface Ids {
+  frame: number;
+  configuration: number;
+  stack: number;
+}
+
+/** Entries and stacks that take as much memory as a configuration with its frames. */
+const ENTRIES_PER_CONFIGURATION = 40;
+
 /** The interned frames and configurations. */
-class Tables {
+class Tables implements FrameTables {
   start: Configuration | null = null;
   readonly #frames = new Map<string, Frame>();
   readonly #texts = new Map<number, Frame>();
   readonly #strings = new Map<number, Frame>();
   readonly #configurations = new Map<string, Configuration>();
-  readonly #ids: { frame: number; configuration: number };
+  /** Stacks of the rules of a context-free grammar. */
+  readonly stacks: Stacks;
+  readonly #ids: Ids;
+  #numMoreEntries = 0;
 
-  constructor(ids: { frame: number; configuration: number }) {
+  constructor(ids: Ids) {
     this.#ids = ids;
+    this.stacks = new Stacks(() => ids.stack++);
   }
 
-  get numConfigurations(): number {
-    return this.#configurations.size;
+  /** Number of configurations, where large ones count several times. */
+  get size(): number {
+    const numEntries = this.#numMoreEntries + this.stacks.numReturns;
+    return this.#configurations.size + Math.floor(numEntries / ENTRIES_PER_CONFIGURATION);
   }
 
   frame(key: string, make: (id: number) => Frame): Frame {
@@ -202,6 +209,7 @@ class Tables {
         next: new Array<Configuration | null | undefined>(256),
       };
       this.#configurations.set(key, configuration);
+      this.#numMoreEntries += sorted.length - 1;
     }
     return configuration;
   }
@@ -235,8 +243,10 @@ function plainRoom(languages: Languages, { language, part }: StringState): numbe
 }
 
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
-class Reader {
+class Reader implements FrameReader {
   readonly #found: Found = new Map();
+  /** What follows in the rules of a context-free grammar, by the configuration below them. */
+  readonly #following = new Map<Configuration, Following>();
   #asksForName = false;
 
   constructor(
@@ -257,6 +267,13 @@ class Reader {
   /** Finishes the current frame with this byte: the configuration below it continues. */
   finish(below: Configuration): void {
     for (const entry of below.entries) this.become(entry.frame, entry.below);
+  }
+
+  /** Goes to a state of a rule with this byte. The states of all frames are followed together, in `result`. */
+  enter(state: RuleState, stack: Stack | null, below: Configuration): void {
+    let following = this.#following.get(below);
+    if (following === undefined) this.#following.set(below, (following = new Following(this.tables, this.languages)));
+    following.add(state, stack);
   }
 
   /** Begins a value with this byte; `outer` continues after the value. */
@@ -291,6 +308,8 @@ class Reader {
 
   result(): Configuration | null {
     if (this.#asksForName) return UNKNOWN;
+    for (const [below, following] of this.#following)
+      for (const entry of following.entries(below)) this.become(entry.frame, entry.below);
     if (this.#found.size === 0) return null;
     return this.#merged(this.#found);
   }
@@ -338,30 +357,6 @@ const CLOSE_BRACE = 0x7d;
 const WORDS: ReadonlyMap<number, { readonly text: string; readonly type: number }> = new Map(
   (["null", "true", "false"] as const).map((text) => [text.charCodeAt(0), { text, type: TYPE[text] }]),
 );
-
-abstract class Frame {
-  constructor(readonly id: number) {}
-
-  /** True if the frame may end without another byte. */
-  readonly canEnd: boolean = false;
-  readonly plainRoom: number = -1;
-  /** True if a name was closed that is not recorded yet. */
-  get isNameOpen(): boolean {
-    return false;
-  }
-
-  /** @returns the frame with the name recorded */
-  withName(_tables: Tables, _name: string): Frame {
-    return this;
-  }
-
-  /** True if another byte can follow in this frame. A frame that cannot end always continues. */
-  goesOn(_languages: Languages): boolean {
-    return true;
-  }
-
-  abstract read(reader: Reader, below: Configuration): void;
-}
 
 /** After the answer: no byte may follow. */
 class EndFrame extends Frame {
@@ -473,7 +468,8 @@ class NumberFrame extends Frame {
   override read(reader: Reader, below: Configuration): void {
     const next = isNumberByte(reader.byte) ? continueNumber(this.value.numbers, this.prefix, reader.byte) : null;
     if (next !== null) reader.become(numberFrame(reader.tables, this.value, next), below);
-    else if (this.canEnd && !isNumberByte(reader.byte)) reader.readAll(below);
+    // In JSON no number byte follows a number. In a rule of a grammar it may.
+    if (this.canEnd) reader.readAll(below);
   }
 }
 

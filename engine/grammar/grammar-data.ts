@@ -2,8 +2,8 @@
  * A compiled grammar as data: a few flat arrays, so that threads can hand it over without work that grows with it.
  * States and values refer to each other by number and become objects when they are first used.
  *
- * Layout of `ints`: a header (see `HEADER`), tables of the offsets of languages, partitions, word lists, nodes, arrays
- * and objects, and their records. Numbers that may exceed 32 bits are in `doubles`, and texts in `text`.
+ * Layout of `ints`: a header (see `HEADER`), tables of the offsets of languages, partitions, word lists, nodes, arrays,
+ * objects, rules and their states, and their records. Numbers that may exceed 32 bits are in `doubles`, and texts in `text`.
  */
 
 import { ArrayShape } from "./arrays.js";
@@ -12,6 +12,7 @@ import { type Language, Languages, type Shape, type Steps, type WordList } from 
 import { type Magnitudes, type NumberSet, SPELLINGS } from "./numbers.js";
 import { type NameClass, ObjectShape } from "./objects.js";
 import type { Partition } from "./partitions.js";
+import type { Rule, RuleEdge, RuleState } from "./rules.js";
 import type { ValueNode } from "./values.js";
 
 export interface GrammarData {
@@ -22,9 +23,14 @@ export interface GrammarData {
   readonly notes: readonly string[];
 }
 
-/** Content of an answer: one JSON value, or text. */
+/** Content of an answer: one JSON value, text, or what the rules of a context-free grammar allow from a state on. */
 export type AnswerShape =
-  { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
+  | { readonly kind: "value"; readonly value: ValueNode }
+  | { readonly kind: "text"; readonly language: Language }
+  | { readonly kind: "rules"; readonly start: RuleState };
+
+const ANSWER_KINDS = ["value", "text", "rules"] as const;
+const EDGE_KINDS = ["text", "value", "call"] as const;
 
 export function grammarBytes({ ints, doubles, text, notes }: GrammarData): number {
   return ints.byteLength + doubles.byteLength + 2 * text.length + 2 * notes.join().length;
@@ -35,9 +41,9 @@ export function writeGrammar(languages: Languages, answer: AnswerShape, notes: r
 }
 
 /** Tables, in the order of the header: kind of the answer, its root, then for each table its size and its offset. */
-const TABLES = ["languages", "partitions", "lists", "nodes", "arrays", "objects"] as const;
+const TABLES = ["languages", "partitions", "lists", "nodes", "arrays", "objects", "rules", "states"] as const;
 type TableName = (typeof TABLES)[number];
-const HEADER = { isText: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } as const;
+const HEADER = { kind: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } as const;
 
 /** Languages with fixed numbers: none, empty, any, all. */
 const NUM_FIXED = 4;
@@ -75,6 +81,8 @@ class Writer {
     nodes: new Numbering<ValueNode>(),
     arrays: new Numbering<ArrayShape<ValueNode>>(),
     objects: new Numbering<ObjectShape<ValueNode>>(),
+    rules: new Numbering<Rule>(),
+    states: new Numbering<RuleState>(),
   };
 
   constructor(languages: Languages) {
@@ -84,9 +92,13 @@ class Writer {
   }
 
   write(answer: AnswerShape): Omit<GrammarData, "notes"> {
-    const { languages, partitions, lists, nodes, arrays, objects } = this.#tables;
-    this.#ints[HEADER.isText] = Number(answer.kind === "text");
-    this.#ints[HEADER.root] = answer.kind === "text" ? languages.id(answer.language) : nodes.id(answer.value);
+    const { languages, partitions, lists, nodes, arrays, objects, rules, states } = this.#tables;
+    this.#ints[HEADER.kind] = ANSWER_KINDS.indexOf(answer.kind);
+    this.#ints[HEADER.root] = this.#rootId(answer);
+    while (
+      this.#writeNext(states, (state) => this.#writeState(state)) ||
+      this.#writeNext(rules, ({ rank, start }) => this.#push(rank, states.id(start)))
+    );
     // Values lead to each other and to languages, and languages to languages, partitions and lists.
     while (
       this.#writeNext(nodes, (node) => this.#writeNode(node)) ||
@@ -107,6 +119,18 @@ class Writer {
       doubles: Float64Array.from(this.#doubles.all),
       text: this.#texts.join(""),
     };
+  }
+
+  #rootId(answer: AnswerShape): number {
+    const { languages, nodes, states } = this.#tables;
+    switch (answer.kind) {
+      case "value":
+        return nodes.id(answer.value);
+      case "text":
+        return languages.id(answer.language);
+      case "rules":
+        return states.id(answer.start);
+    }
   }
 
   /** Writes the record of the next object that was numbered. @returns false if there is none */
@@ -186,6 +210,24 @@ class Writer {
     }
   }
 
+  #writeState({ isFinal, need, edges }: RuleState): void {
+    const { languages, nodes, rules, states } = this.#tables;
+    this.#push(Number(isFinal), this.#doubles.id(need), edges.length);
+    for (const edge of edges) {
+      this.#push(EDGE_KINDS.indexOf(edge.kind), states.id(edge.to));
+      switch (edge.kind) {
+        case "text":
+          this.#push(languages.id(edge.language));
+          break;
+        case "value":
+          this.#push(nodes.id(edge.value));
+          break;
+        case "call":
+          this.#push(rules.id(edge.rule));
+      }
+    }
+  }
+
   #writeNode({ words, numbers, strings, arrays, objects }: ValueNode): void {
     this.#push(words, this.#tables.languages.id(strings), arrays.length, objects.length);
     for (const shape of arrays) this.#ints.push(this.#tables.arrays.id(shape));
@@ -249,6 +291,8 @@ export class StoredGrammar {
   readonly #nodes: ValueNode[] = [];
   readonly #arrays: ArrayShape<ValueNode>[] = [];
   readonly #objects: ObjectShape<ValueNode>[] = [];
+  readonly #rules: Rule[] = [];
+  readonly #states: RuleState[] = [];
   #numLanguages = 0;
 
   constructor(data: GrammarData) {
@@ -258,10 +302,16 @@ export class StoredGrammar {
 
   get answer(): AnswerShape {
     const { ints } = this.#data;
+    const kind = ANSWER_KINDS[ints[HEADER.kind]!]!;
     const root = ints[HEADER.root]!;
-    return ints[HEADER.isText] === 1
-      ? { kind: "text", language: this.language(root) }
-      : { kind: "value", value: this.node(root) };
+    switch (kind) {
+      case "value":
+        return { kind, value: this.node(root) };
+      case "text":
+        return { kind, language: this.language(root) };
+      case "rules":
+        return { kind, start: this.state(root) };
+    }
   }
 
   /** Number of states that are kept, each a few hundred bytes. */
@@ -368,6 +418,16 @@ export class StoredGrammar {
 
   object(id: number): ObjectShape<ValueNode> {
     return (this.#objects[id] ??= this.#readObject(id));
+  }
+
+  rule(id: number): Rule {
+    const { ints } = this.#data;
+    const at = this.#offset("rules", id);
+    return (this.#rules[id] ??= { id, rank: ints[at]!, start: this.state(ints[at + 1]!) });
+  }
+
+  state(id: number): RuleState {
+    return (this.#states[id] ??= new StoredState(this, id, this.#data, this.#offset("states", id)));
   }
 
   #readObject(id: number): ObjectShape<ValueNode> {
@@ -550,6 +610,54 @@ class StoredNode implements ValueNode {
       return { spelling, low: decimal(), high: decimal(), step: hasStep ? decimal() : null };
     };
     return { points: list(part), positive: list(magnitudes), negative: list(magnitudes) };
+  }
+}
+
+class StoredState implements RuleState {
+  readonly isFinal: boolean;
+  readonly need: number;
+  readonly #stored: StoredGrammar;
+  readonly #data: GrammarData;
+  readonly #at: number;
+  #edges: readonly RuleEdge[] | null = null;
+
+  constructor(
+    stored: StoredGrammar,
+    readonly id: number,
+    data: GrammarData,
+    at: number,
+  ) {
+    this.#stored = stored;
+    this.#data = data;
+    this.#at = at;
+    this.isFinal = data.ints[at] === 1;
+    this.need = data.doubles[data.ints[at + 1]!]!;
+  }
+
+  get edges(): readonly RuleEdge[] {
+    return (this.#edges ??= Array.from({ length: this.#data.ints[this.#at + 2]! }, (_, index) => this.#edge(index)));
+  }
+
+  #edge(index: number): RuleEdge {
+    const stored = this.#stored;
+    const [kindId, toId, id] = this.#data.ints.subarray(this.#at + 3 + 3 * index, this.#at + 6 + 3 * index);
+    const kind = EDGE_KINDS[kindId!]!;
+    const to = stored.state(toId!);
+    switch (kind) {
+      case "text":
+        // Read again each time, so that the states of the language can be dropped.
+        return {
+          kind,
+          get language() {
+            return stored.language(id!);
+          },
+          to,
+        };
+      case "value":
+        return { kind, value: stored.node(id!), to };
+      case "call":
+        return { kind, rule: stored.rule(id!), to };
+    }
   }
 }
 

@@ -137,6 +137,42 @@ export class GrammarMatcher {
   }
 
   /**
+   * The state of the answer, which `restore` returns to; null after an end token.
+   * @internal
+   */
+  get position(): Position | null {
+    return this.#position;
+  }
+
+  /** @internal */
+  restore(position: Position | null): void {
+    this.#moveTo(position);
+  }
+
+  /**
+   * Returns the bytes that must follow: as many as every complete answer continues with.
+   * @param maxBytes limit of their number
+   */
+  forcedBytes(maxBytes: number): Uint8Array {
+    const bytes: number[] = [];
+    let position = this.#position;
+    while (position !== null && bytes.length < maxBytes && !position.configuration.isComplete) {
+      let only: { readonly byte: number; readonly position: Position } | null = null;
+      let numAllowed = 0;
+      for (let byte = 0; byte < 256 && numAllowed < 2; byte++) {
+        const next = this.#grammar.automaton.readAll(position, Uint8Array.of(byte));
+        if (next === null) continue;
+        numAllowed++;
+        only = { byte, position: next };
+      }
+      if (numAllowed !== 1) break;
+      bytes.push(only!.byte);
+      position = only!.position;
+    }
+    return Uint8Array.from(bytes);
+  }
+
+  /**
    * Computes the mask of the next token until `isOver` returns true. It can be called again, and `allowed` computes
    * what is missing. The mask does not depend on it.
    * @returns true once the mask is ready
