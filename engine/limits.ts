@@ -199,7 +199,7 @@ export const LIMITS = {
   /** Bytes that must follow in an answer, which are listed at once. */
   maxForcedBytes: 4096,
   /** Cached states of a grammar's automaton, and cached token masks. */
-  maxGrammarConfigurations: 4000,
+  maxGrammarConfigurations: 20_000,
   maxGrammarMasks: 128,
   /** Cached language states of a grammar. */
   maxGrammarLanguages: 20_000,

@@ -11,9 +11,16 @@
 
 import { LIMITS } from "../limits.js";
 import type { ArrayShape } from "./arrays.js";
-import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
+import {
+  type Configuration,
+  type Entry,
+  Frame,
+  type FrameReader,
+  type FrameTables,
+  type Transitions,
+} from "./frame.js";
 import type { StoredGrammar } from "./grammar-data.js";
-import { type Languages, wordRead } from "./language.js";
+import { type Language, type Languages, wordRead } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumber, plainText } from "./numbers.js";
 import { MAX_NAMES, type NameClass, type ObjectShape } from "./objects.js";
 import { Following } from "./rule-frames.js";
@@ -43,7 +50,10 @@ export class Automaton {
 
   /** Bytes of the states that are kept, about. */
   get numBytes(): number {
-    return this.#tables.size * BYTES_PER_CONFIGURATION + this.#stored.numStates * BYTES_PER_STATE;
+    const { size, numTransitions } = this.#tables;
+    return (
+      size * BYTES_PER_CONFIGURATION + numTransitions * BYTES_PER_TRANSITIONS + this.#stored.numStates * BYTES_PER_STATE
+    );
   }
 
   get start(): Position {
@@ -107,7 +117,7 @@ export class Automaton {
    * byte cannot follow
    */
   step(configuration: Configuration, byte: number): Configuration | null {
-    const known = configuration.next[byte];
+    const known = configuration.next?.[byte];
     if (known !== undefined) return known;
     // Drops all tables at once. Configurations in use stay valid, and equal ones are built again when they are reached.
     if (this.#tables.size > LIMITS.maxGrammarConfigurations || this.#stored.numStates > LIMITS.maxGrammarLanguages) {
@@ -116,6 +126,7 @@ export class Automaton {
     }
     const reader = new Reader(this.#stored.languages, this.#tables, byte);
     reader.readAll(configuration);
+    configuration.next ??= this.#tables.transitions();
     return (configuration.next[byte] = reader.result());
   }
 
@@ -129,8 +140,9 @@ export class Automaton {
   }
 }
 
-/** A configuration with its frames and transitions by byte, and a state of a language. */
-const BYTES_PER_CONFIGURATION = 3000;
+/** A configuration with its frames, its transitions by byte, and a state of a language. */
+const BYTES_PER_CONFIGURATION = 700;
+const BYTES_PER_TRANSITIONS = 2100;
 const BYTES_PER_STATE = 400;
 
 /** Next ids of frames, configurations and stacks of rules. */
@@ -153,6 +165,8 @@ class Tables implements FrameTables {
   /** Stacks of the rules of a context-free grammar. */
   readonly stacks: Stacks;
   readonly #ids: Ids;
+  #numSingle = 0;
+  #numTransitions = 0;
   #numMoreEntries = 0;
 
   constructor(ids: Ids) {
@@ -163,7 +177,16 @@ class Tables implements FrameTables {
   /** Number of configurations, where large ones count several times. */
   get size(): number {
     const numEntries = this.#numMoreEntries + this.stacks.numReturns;
-    return this.#configurations.size + Math.floor(numEntries / ENTRIES_PER_CONFIGURATION);
+    return this.#numSingle + this.#configurations.size + Math.floor(numEntries / ENTRIES_PER_CONFIGURATION);
+  }
+
+  get numTransitions(): number {
+    return this.#numTransitions;
+  }
+
+  transitions(): Transitions {
+    this.#numTransitions++;
+    return new Array<Configuration | null | undefined>(256);
   }
 
   frame(key: string, make: (id: number) => Frame): Frame {
@@ -189,7 +212,31 @@ class Tables implements FrameTables {
   }
 
   configuration(entries: readonly Entry[]): Configuration {
-    const sorted = entries.length === 1 ? entries : [...entries].sort((a, b) => a.frame.id - b.frame.id);
+    return entries.length === 1 ? this.#single(entries) : this.#several(entries);
+  }
+
+  /** The usual case, without the text of a key. */
+  #single(entries: readonly Entry[]): Configuration {
+    const { frame, below } = entries[0]!;
+    let configuration = frame.alone.get(below);
+    if (configuration === undefined) {
+      configuration = {
+        id: this.#ids.configuration++,
+        entries,
+        isComplete: frame.canEnd && (below?.isComplete ?? true),
+        plainRoom: frame.plainRoom,
+        isInName: isInName(frame),
+        isNameOpen: frame.isNameOpen,
+        next: null,
+      };
+      frame.alone.set(below, configuration);
+      this.#numSingle++;
+    }
+    return configuration;
+  }
+
+  #several(entries: readonly Entry[]): Configuration {
+    const sorted = [...entries].sort((a, b) => a.frame.id - b.frame.id);
     let key = "";
     for (const { frame, below } of sorted) key += `${frame.id}:${below?.id ?? ""};`;
     let configuration = this.#configurations.get(key);
@@ -198,15 +245,10 @@ class Tables implements FrameTables {
         id: this.#ids.configuration++,
         entries: sorted,
         isComplete: sorted.some(({ frame, below }) => frame.canEnd && (below?.isComplete ?? true)),
-        plainRoom:
-          sorted.length === 1
-            ? sorted[0]!.frame.plainRoom
-            : sorted.some(({ frame }) => frame.plainRoom === Infinity)
-              ? Infinity
-              : -1,
-        isInName: sorted.some(({ frame }) => frame instanceof NameFrame || frame instanceof DistinctStringFrame),
+        plainRoom: sorted.some(({ frame }) => frame.plainRoom === Infinity) ? Infinity : -1,
+        isInName: sorted.some(({ frame }) => isInName(frame)),
         isNameOpen: sorted.some(({ frame }) => frame.isNameOpen),
-        next: new Array<Configuration | null | undefined>(256),
+        next: null,
       };
       this.#configurations.set(key, configuration);
       this.#numMoreEntries += sorted.length - 1;
@@ -225,6 +267,8 @@ class Tables implements FrameTables {
   }
 }
 
+const isInName = (frame: Frame): boolean => frame instanceof NameFrame || frame instanceof DistinctStringFrame;
+
 /** Result of a step that depends on a name that is not recorded yet. */
 export const UNKNOWN: Configuration = {
   id: -1,
@@ -233,7 +277,7 @@ export const UNKNOWN: Configuration = {
   plainRoom: -1,
   isInName: false,
   isNameOpen: false,
-  next: [],
+  next: null,
 };
 
 /** Returns the maximum length of a language that restricts only the length, maybe Infinity; -1 for all others. */
@@ -482,18 +526,43 @@ function numberFrame(tables: Tables, value: ValueNode, prefix: NumberPrefix): Fr
   return tables.frame(`n${value.id},${prefix.text}`, (id) => new NumberFrame(id, value, prefix));
 }
 
-/** White space that was read: 0 for none, 1 for a space, 2 + n for a newline and n characters of indentation. */
+/** White space that was read: 0 for a space, 1 + n for a newline and n characters of indentation. */
 type Space = number;
 
-const NO_SPACE: Space = 0;
-const ONE_SPACE: Space = 1;
-const NEWLINE: Space = 2;
+const ONE_SPACE: Space = 0;
+const NEWLINE: Space = 1;
 const MAX_INDENTATION = 32;
 
-/** @returns the white space after another byte, or null if the byte may not follow */
-function moreSpace(space: Space, byte: number): Space | null {
-  if (space === NO_SPACE) return byte === 0x20 ? ONE_SPACE : byte === 0x0a ? NEWLINE : null;
-  return space >= NEWLINE && space < NEWLINE + MAX_INDENTATION && (byte === 0x20 || byte === 0x09) ? space + 1 : null;
+const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x09;
+
+/** White space between two tokens of JSON. What is below it continues with the byte after it. */
+class SpaceFrame extends Frame {
+  constructor(
+    id: number,
+    readonly space: Space,
+  ) {
+    super(id);
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { byte, tables } = reader;
+    if (!isSpace(byte)) reader.readAll(below);
+    else if (this.space >= NEWLINE && this.space < NEWLINE + MAX_INDENTATION && byte !== 0x0a)
+      reader.become(spaceFrame(tables, this.space + 1), below);
+  }
+}
+
+function spaceFrame(tables: Tables, space: Space): Frame {
+  return tables.frame(`_${space}`, (id) => new SpaceFrame(id, space));
+}
+
+/** Begins white space where `frame` is before a token. @returns false if the byte is no white space */
+function beginSpace(reader: Reader, frame: Frame, below: Configuration): boolean {
+  const { byte, tables } = reader;
+  if (!isSpace(byte)) return false;
+  if (byte !== 0x09)
+    reader.become(spaceFrame(tables, byte === 0x20 ? ONE_SPACE : NEWLINE), tables.configuration([{ frame, below }]));
+  return true;
 }
 
 /** `open`: after the bracket; `item`: after an item; `comma`: after a comma. */
@@ -502,7 +571,6 @@ type ArrayPhase = "open" | "item" | "comma";
 interface ArrayState {
   readonly shape: ArrayShape<ValueNode>;
   readonly phase: ArrayPhase;
-  readonly space: Space;
   /** Number of items so far, and of those that the shape counts, as far as it distinguishes them. */
   readonly numItems: number;
   readonly numCounted: number;
@@ -514,7 +582,6 @@ interface ArrayState {
 
 const NEW_ARRAY = {
   phase: "open",
-  space: NO_SPACE,
   numItems: 0,
   numCounted: 0,
   taken: [],
@@ -541,17 +608,15 @@ class ArrayFrame extends Frame {
     const { state } = this;
     const { shape, phase, numItems, numCounted } = state;
     const { tables, byte } = reader;
-    const space = moreSpace(state.space, byte);
-    if (space !== null) {
-      reader.become(arrayFrame(tables, { ...state, space }), below);
-    } else if (byte === CLOSE_BRACKET) {
+    if (beginSpace(reader, this, below)) return;
+    if (byte === CLOSE_BRACKET) {
       if (phase !== "comma" && shape.isWhole(numItems, numCounted)) reader.finish(below);
     } else if (phase === "item") {
       if (
         byte === COMMA &&
         (shape.canFinish(numItems + 1, numCounted) || shape.canFinish(numItems + 1, numCounted + 1))
       )
-        reader.become(arrayFrame(tables, { ...state, phase: "comma", space: NO_SPACE }), below);
+        reader.become(arrayFrame(tables, { ...state, phase: "comma" }), below);
     } else if (shape.isUnique) {
       this.#beginDistinct(reader, below);
     } else {
@@ -565,7 +630,7 @@ class ArrayFrame extends Frame {
     const { state } = this;
     const [numItems, numCounted] = [state.numItems + 1, state.numCounted + numMore];
     if (!state.shape.canFinish(numItems, numCounted)) return;
-    const after = { ...state, phase: "item", space: NO_SPACE, numItems, numCounted } as const;
+    const after = { ...state, phase: "item", numItems, numCounted } as const;
     reader.beginValue(value, arrayFrame(reader.tables, after), below);
   }
 
@@ -575,7 +640,7 @@ class ArrayFrame extends Frame {
     const { languages, tables, byte } = reader;
     if (!state.shape.canFinish(state.numItems + 1, 0)) return;
     const value = state.shape.at(state.numItems);
-    const array = arrayFrame(tables, { ...state, phase: "item", space: NO_SPACE, numItems: state.numItems + 1 });
+    const array = arrayFrame(tables, { ...state, phase: "item", numItems: state.numItems + 1 });
     if (byte === QUOTE) {
       if (value.strings === languages.none) return;
       if (state.isItemOpen) reader.askForName();
@@ -595,9 +660,9 @@ class ArrayFrame extends Frame {
 
 function arrayFrame(tables: Tables, given: ArrayState): ArrayFrame {
   const state = { ...given, ...given.shape.reduced(given.numItems, given.numCounted) };
-  const { shape, phase, space, numItems, numCounted, taken, isItemOpen } = state;
+  const { shape, phase, numItems, numCounted, taken, isItemOpen } = state;
   const items = shape.isUnique ? `${isItemOpen},${JSON.stringify(taken)}` : "";
-  const key = `a${shape.id},${phase},${space},${numItems},${numCounted},${items}`;
+  const key = `a${shape.id},${phase},${numItems},${numCounted},${items}`;
   return tables.frame(key, (id) => new ArrayFrame(id, state)) as ArrayFrame;
 }
 
@@ -703,7 +768,6 @@ type ObjectPhase = "open" | "name" | "colon" | "value" | "comma";
 interface ObjectState {
   readonly shape: ObjectShape<ValueNode>;
   readonly phase: ObjectPhase;
-  readonly space: Space;
   /** Bit set of the slots that are present. */
   readonly present: bigint;
   /** Additional names that are already used, spelled as in `ObjectShape.nameBytes`, sorted. */
@@ -716,7 +780,6 @@ interface ObjectState {
 
 const NEW_OBJECT = {
   phase: "open",
-  space: NO_SPACE,
   present: 0n,
   added: [],
   isNameOpen: false,
@@ -742,11 +805,7 @@ class ObjectFrame extends Frame {
   override read(reader: Reader, below: Configuration): void {
     const { state } = this;
     const { tables, byte } = reader;
-    const space = moreSpace(state.space, byte);
-    if (space !== null) {
-      reader.become(objectFrame(tables, { ...state, space }), below);
-      return;
-    }
+    if (beginSpace(reader, this, below)) return;
     switch (state.phase) {
       case "open":
       case "comma":
@@ -754,20 +813,38 @@ class ObjectFrame extends Frame {
         else if (byte === CLOSE_BRACE && state.phase === "open") this.#close(reader, below);
         return;
       case "name":
-        if (byte === COLON) reader.become(objectFrame(tables, { ...state, phase: "colon", space: NO_SPACE }), below);
+        if (byte === COLON) reader.become(objectFrame(tables, { ...state, phase: "colon" }), below);
         return;
       case "colon":
-        reader.beginValue(
-          state.value!,
-          objectFrame(tables, { ...state, phase: "value", space: NO_SPACE, value: null }),
-          below,
-        );
+        reader.beginValue(state.value!, objectFrame(tables, { ...state, phase: "value", value: null }), below);
         return;
       case "value":
         if (byte === COMMA) this.#continue(reader, below);
         else if (byte === CLOSE_BRACE) this.#close(reader, below);
     }
   }
+
+  /** Returns the names of the slots, or of those that can come next; null if none can. */
+  slotNames(languages: Languages): Language | null {
+    const { shape } = this.state;
+    const slots = nextSlots(this.state);
+    if (slots.length === 0) return null;
+    if (!shape.hasPlainNames) return languages.wordsApart(slots.map((slot) => shape.slots[slot]!.name));
+    this.#numNext ??= numBefore(shape.rankOfSlots, slots);
+    return shape.names(languages);
+  }
+
+  /**
+   * True if one of some names can come next.
+   * @param first first index in the sorted names of the slots
+   * @param end index after the last one
+   */
+  canNameOneOf(first: number, end: number): boolean {
+    return this.#numNext === null || this.#numNext[first]! < this.#numNext[end]!;
+  }
+
+  /** By index in the sorted names: the number of names before it that can come next. Null until it is needed. */
+  #numNext: Uint32Array | null = null;
 
   #close(reader: Reader, below: Configuration): void {
     const { shape, present } = this.state;
@@ -776,17 +853,16 @@ class ObjectFrame extends Frame {
 
   #continue(reader: Reader, below: Configuration): void {
     if (nextSlots(this.state).length === 0 && !canAdd(this.state)) return;
-    reader.become(objectFrame(reader.tables, { ...this.state, phase: "comma", space: NO_SPACE }), below);
+    reader.become(objectFrame(reader.tables, { ...this.state, phase: "comma" }), below);
   }
 
   #beginName(reader: Reader, below: Configuration): void {
     const { state } = this;
     const { languages, tables } = reader;
     // Names are the same after a brace and after a comma, with and without white space.
-    const object = objectFrame(tables, { ...state, phase: "comma", space: NO_SPACE });
-    const names = nextSlots(state).map((slot) => state.shape.slots[slot]!.name);
-    if (names.length > 0)
-      reader.become(slotNameFrame(tables, object, { language: languages.wordsApart(names), part: BETWEEN }), below);
+    const object = objectFrame(tables, { ...state, phase: "comma" });
+    const names = object.slotNames(languages);
+    if (names !== null) reader.become(slotNameFrame(tables, object, { language: names, part: BETWEEN }), below);
     if (!canAdd(state)) return;
     if (state.isNameOpen) reader.askForName();
     for (const nameClass of state.shape.classes) {
@@ -802,9 +878,17 @@ class ObjectFrame extends Frame {
 }
 
 function objectFrame(tables: Tables, state: ObjectState): ObjectFrame {
-  const { shape, phase, space, present, added, isNameOpen, value } = state;
-  const key = `o${shape.id},${phase},${space},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
+  const { shape, phase, present, added, isNameOpen, value } = state;
+  const key = `o${shape.id},${phase},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
   return tables.frame(key, (id) => new ObjectFrame(id, state)) as ObjectFrame;
+}
+
+/** @returns for each rank, and for the end, the number of slots of lower rank. @param ranks by slot */
+function numBefore(ranks: readonly number[], slots: readonly number[]): Uint32Array {
+  const counts = new Uint32Array(ranks.length + 1);
+  for (const slot of slots) counts[ranks[slot]! + 1]!++;
+  for (let rank = 0; rank < ranks.length; rank++) counts[rank + 1]! += counts[rank]!;
+  return counts;
 }
 
 /** Inside the name of a declared property. One frame reads all names that can come next. */
@@ -821,18 +905,27 @@ class SlotNameFrame extends Frame {
   override read(reader: Reader, below: Configuration): void {
     const { languages, tables, byte } = reader;
     const { language, part } = this.name;
+    const { object } = this;
     if (byte !== QUOTE || part !== BETWEEN) {
       const next = nextInJsonString(languages, this.name, byte);
-      if (next !== null) reader.become(slotNameFrame(tables, this.object, next), below);
+      if (next !== null && leadsToName(object, next.language))
+        reader.become(slotNameFrame(tables, object, next), below);
       return;
     }
     const name = wordRead(language);
-    if (name === null) return;
-    const { state } = this.object;
+    if (name === null || language.shape.kind !== "words") return;
+    // The word that ends here is the first of those that remain.
+    if (!object.canNameOneOf(language.shape.first, language.shape.first + 1)) return;
+    const { state } = object;
     const slot = state.shape.slotOf(name);
     const { value } = state.shape.slots[slot]!;
-    reader.become(objectFrame(tables, { ...withSlot(state, slot), phase: "name", space: NO_SPACE, value }), below);
+    reader.become(objectFrame(tables, { ...withSlot(state, slot), phase: "name", value }), below);
   }
+}
+
+/** True if one of the names that remain can come next. */
+function leadsToName(object: ObjectFrame, { shape }: Language): boolean {
+  return shape.kind !== "words" || object.canNameOneOf(shape.first, shape.end);
 }
 
 function slotNameFrame(tables: Tables, object: ObjectFrame, name: StringState): Frame {
@@ -883,7 +976,6 @@ class NameFrame extends Frame {
       if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun))) return;
       const after = {
         phase: "name",
-        space: NO_SPACE,
         isNameOpen: true,
         value: nameClass.value,
       } as const;
@@ -916,8 +1008,8 @@ function nextInName(languages: Languages, name: NameState, byte: number): NameSt
 }
 
 /** @returns `begun` for these bytes if a name of the object begins with them, else null */
-function sharedBeginning(object: ObjectState, bytes: string): NameState["begun"] {
-  return namesOf(object).some((other) => other.startsWith(bytes)) ? bytes : null;
+function sharedBeginning({ shape, added }: ObjectState, bytes: string): NameState["begun"] {
+  return shape.hasNameBeginning(bytes) || added.some((other) => other.startsWith(bytes)) ? bytes : null;
 }
 
 /** True if the name can still become one that the object does not have. */

@@ -19,10 +19,13 @@ export interface Configuration {
   readonly isInName: boolean;
   /** Set when one of these was closed that is not recorded in its object or array yet: see `Automaton.#read`. */
   readonly isNameOpen: boolean;
-  /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
-  readonly next: (Configuration | null | undefined)[];
+  /** Cached transitions; null until the first one is asked for, as most configurations only end a token. */
+  next: Transitions | null;
   readonly id: number;
 }
+
+/** By byte: null if the byte is not allowed, undefined if not computed yet. */
+export type Transitions = (Configuration | null | undefined)[];
 
 /** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
 export interface Entry {
@@ -51,6 +54,9 @@ export interface FrameReader {
 }
 
 export abstract class Frame {
+  /** Configurations of this frame alone, by what is below it. */
+  readonly alone = new Map<Configuration | null, Configuration>();
+
   constructor(readonly id: number) {}
 
   /** True if the frame may end without another byte. */

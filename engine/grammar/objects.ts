@@ -99,6 +99,46 @@ export class ObjectShape<Value> {
     return this.#indexes.get(name)!;
   }
 
+  /** The names of all slots: a language in whose lists of words a word has the index `rankOfSlots` of its slot. */
+  names(languages: Languages): Language {
+    return (this.#names ??= languages.wordsApart(this.slots.map(({ name }) => name)));
+  }
+
+  #names: Language | null = null;
+
+  /** By slot: its index in the sorted names. */
+  get rankOfSlots(): readonly number[] {
+    if (this.#ranks === null) {
+      const sorted = this.slots.map(({ name }) => name).sort();
+      const ranks = new Map(sorted.map((name, rank) => [name, rank]));
+      this.#ranks = this.slots.map(({ name }) => ranks.get(name)!);
+    }
+    return this.#ranks;
+  }
+
+  #ranks: readonly number[] | null = null;
+
+  /** True if the names consist of ASCII characters that need no escape, so that each has one byte. */
+  get hasPlainNames(): boolean {
+    return (this.#hasPlainNames ??= this.slots.every(({ name }) => /^[ !#-[\]-~]*$/.test(name)));
+  }
+
+  #hasPlainNames: boolean | null = null;
+
+  /** True if the name of a slot begins with these bytes: one character for each, as in `nameBytes`. */
+  hasNameBeginning(bytes: string): boolean {
+    const sorted = (this.#sortedBytes ??= this.nameBytes.toSorted());
+    let low = 0;
+    for (let high = sorted.length; low < high;) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle]! < bytes) low = middle + 1;
+      else high = middle;
+    }
+    return sorted[low]?.startsWith(bytes) ?? false;
+  }
+
+  #sortedBytes: readonly string[] | null = null;
+
   isSlotPossible(index: number): boolean {
     return this.#isPossible[index]!;
   }

@@ -46,7 +46,7 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
       }),
       { numRuns: numCases(1000) },
     );
-    for (const count of Object.values(counts)) expect(count).toBeGreaterThan(10);
+    for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
   });
 
   it("random walks through the masks end with texts that the reference accepts", { timeout: 600_000 }, () => {

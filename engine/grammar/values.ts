@@ -566,10 +566,11 @@ class ValueBuilder {
       rest: at(length),
     });
     const max = all.reduce((least, counted) => Math.min(least, counted.max), Infinity);
+    const negation = all.find((counted) => counted.negation !== null)?.negation ?? null;
     const itemSchemas = (index: number): Schema[] =>
       schemas.flatMap(({ prefixItems, items: rest }) => prefixItems[index] ?? rest ?? []);
     const ofItem = (index: number): Schema[] =>
-      index < from || max === Infinity ? itemSchemas(index) : [...itemSchemas(index), contains!.negation!];
+      index < from || negation === null ? itemSchemas(index) : [...itemSchemas(index), negation];
     const whole = items((index) => this.#node(ofItem(index)));
     const min = schemas.reduce((most, { minItems }) => Math.max(most, minItems), 0);
     const givenMax = schemas.reduce((least, { maxItems }) => Math.min(least, maxItems), Infinity);

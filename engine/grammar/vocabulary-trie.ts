@@ -105,7 +105,7 @@ export class MaskWalk {
       const depth = depths[node]!;
       const from = path[depth - 1]!;
       const byte = bytes[node]!;
-      const known = from.next[byte];
+      const known = from.next?.[byte];
       isCached = known !== undefined;
       const to = known === undefined ? this.#automaton.step(from, byte) : known;
       if (to === null) {
