@@ -266,7 +266,6 @@ describe("schemas and expressions that are refused", () => {
     [{ oneOf: [{ type: "integer" }, { minimum: 2 }] }, "unsupported_schema", "/oneOf", "provably disjoint"],
     [{ pattern: "(a)\\1" }, "unsupported_schema", "/pattern", "back-references"],
     [{ pattern: "(" }, "invalid_schema", "/pattern", "cannot be used"],
-    [{ format: "iri" }, "unsupported_schema", "/format", '"iri"'],
     [{ type: "text" }, "invalid_schema", "/type", '"text"'],
     [{ items: [{}] }, "invalid_schema", "/items", "an array"],
     [{ minLength: -1 }, "invalid_schema", "/minLength", "non-negative"],
@@ -367,7 +366,7 @@ describe("the tables of keywords and formats", () => {
   it("give the true status of each format; unknown formats are annotations", () => {
     for (const { format, status } of FORMATS) {
       if (status === "enforced")
-        expect(accepts(schema({ type: "string", format }), '"never any of them, see?"'), format).toBe(false);
+        expect(accepts(schema({ type: "string", format }), '"never [any of {them"'), format).toBe(false);
       else expect(failure(schema({ format })).code).toBe("unsupported_schema");
     }
     expect(accepts(schema({ type: "string", format: "password" }), '"anything"')).toBe(true);
