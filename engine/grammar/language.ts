@@ -122,6 +122,7 @@ export class Languages {
   forget(): void {
     this.partitions.forget();
     this.#counts.clear();
+    this.#afterEnds.clear();
     this.#known = new Map();
     for (const [key, language] of Object.entries({ none: this.none, empty: this.empty }))
       this.#known.set(key, language);
@@ -467,8 +468,20 @@ export class Languages {
    * if a text can be divided into the parts of the language in several ways.
    */
   #afterEnd(language: Language): CodePointSet | null {
+    // From the last part of a concatenation to the first, without recursion: it can have thousands of parts.
+    const open: Language[] = [];
+    for (let rest = language; !this.#afterEnds.has(rest); rest = rest.shape.rest) {
+      open.push(rest);
+      if (rest.shape.kind !== "concat") break;
+    }
+    for (const part of open.toReversed()) this.#afterEnds.set(part, this.#findAfterEnd(part));
+    return this.#afterEnds.get(language)!;
+  }
+
+  readonly #afterEnds = new Map<Language, CodePointSet | null>();
+
+  #findAfterEnd({ shape }: Language): CodePointSet | null {
     this.#budget?.spend();
-    const { shape } = language;
     switch (shape.kind) {
       case "none":
       case "empty":

@@ -363,6 +363,11 @@ describe("patterns that are long, deep or repeat often", () => {
     expect(cost(pattern(LIMITS.maxPatternDepth - 1))).toBeLessThan(LIMITS.maxGrammarSteps);
   });
 
+  it("compile where thousands of parts are repeated", () => {
+    expect(cost(`^(?:${"ab".repeat(4900)}){2,5000}$`)).toBeLessThan(LIMITS.maxGrammarSteps);
+    expect(cost(`^(?:${"[ab]c?".repeat(2000)}d){2,5000}$`)).toBeLessThan(LIMITS.maxGrammarSteps);
+  });
+
   it("compile or are refused where repetitions are nested up to the limit", () => {
     const { maxPatternDepth: depth } = LIMITS;
     for (const end of ["){1,2}", ")*", "){3}", "x)?", "){0,4}(?=b)"]) {
