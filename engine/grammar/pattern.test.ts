@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { check, failure, schema } from "../../spec-tests/fixtures/grammars.js";
+import { check, failure, matcherOf, schema, tokensOf } from "../../spec-tests/fixtures/grammars.js";
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
@@ -254,6 +254,44 @@ describe("patterns of other dialects", () => {
     for (const text of wrong) expect(languages.has(language, text), JSON.stringify(text)).toBe(false);
     const quoted = (texts: readonly string[]): string[] => texts.map((text) => JSON.stringify(text));
     check(schema({ type: "string", pattern }), quoted(right), quoted(wrong));
+  });
+});
+
+describe("grammars of patterns with look-around", () => {
+  const PATTERNS = [
+    "^((?!abc).)*$",
+    "^(?=.*b)(?=.{3,9}$)[ab-]+$",
+    "^(?!-)(?:[a-c-]{1,4}(?<!-)\\.)+[ab]{2,3}$",
+    "^(?:\\b\\w+\\b[ -]*){2,3}$",
+    "^([^,]+(,|$)){3,}$",
+    "(?<=a|^)b(?!a)",
+  ];
+
+  it("reach no dead end, whatever is chosen and however long the text may be", () => {
+    const property = fc.property(
+      fc.constantFrom(...PATTERNS),
+      fc.integer({ min: 6, max: 30 }),
+      fc.array(fc.nat(), { minLength: 200, maxLength: 200 }),
+      (pattern, maxLength, choices) => {
+        const matcher = matcherOf(schema({ type: "string", pattern, maxLength }));
+        let text = "";
+        for (const choice of choices) {
+          const allowed = tokensOf(matcher.allowed());
+          expect(allowed, text).not.toEqual([]);
+          if (matcher.isFinished) break;
+          const usual = allowed.filter((byte) => 'abc-.," '.includes(String.fromCharCode(byte)));
+          const from = usual.length > 0 && choice % 8 > 0 ? usual : allowed;
+          const byte = from[(choice >> 3) % from.length]!;
+          expect(matcher.acceptToken(byte)).toBe(true);
+          text += String.fromCharCode(byte);
+        }
+        expect(matcher.isFinished).toBe(true);
+        const answer = JSON.parse(Buffer.from(text, "latin1").toString()) as string;
+        expect([...answer].length).toBeLessThanOrEqual(maxLength);
+        expect(answer).toMatch(new RegExp(pattern, "u"));
+      },
+    );
+    fc.assert(property, { numRuns: numCases(600) });
   });
 });
 
