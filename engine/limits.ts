@@ -179,6 +179,25 @@ export const LIMITS = {
   maxGrammarStates: 20_000,
   /** Steps of compiling a grammar: about a second on a slow machine. */
   maxGrammarSteps: 3_000_000,
+  /** Texts of a choice, and UTF-16 code units of all together. */
+  maxAnswerChoices: 10_000,
+  maxAnswerChoicesCharacters: 256 << 10,
+  /** Structures and triggers of structural tags, and UTF-16 code units of a trigger, a beginning or an end. */
+  maxStructures: 512,
+  maxTriggers: 64,
+  maxTagCharacters: 1024,
+  /** UTF-16 code units of a context-free grammar, and nesting depth of its groups. The reader is recursive. */
+  maxGrammarCharacters: 256 << 10,
+  maxGrammarDepth: 500,
+  /** States and transitions of the rules of a context-free grammar. */
+  maxGrammarRuleStates: 50_000,
+  maxGrammarEdges: 100_000,
+  /** Rules of a context-free grammar that are open at the same time. */
+  maxGrammarStack: 256,
+  /** States that are followed after one byte. */
+  maxGrammarVisits: 4096,
+  /** Bytes that must follow in an answer, which are listed at once. */
+  maxForcedBytes: 4096,
   /** Cached states of a grammar's automaton, and cached token masks. */
   maxGrammarConfigurations: 4000,
   maxGrammarMasks: 128,

@@ -10,38 +10,20 @@
  */
 
 import { LIMITS } from "../limits.js";
+import type { ArrayShape } from "./arrays.js";
+import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import { type Languages, wordRead } from "./language.js";
-import { type NumberPrefix, beginNumber, continueNumber, isNumber } from "./numbers.js";
-import { MAX_NAMES, type NameClass, type ObjectShape, has } from "./objects.js";
+import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumber, plainText } from "./numbers.js";
+import { MAX_NAMES, type NameClass, type ObjectShape } from "./objects.js";
+import { Following } from "./rule-frames.js";
+import type { RuleState } from "./rules.js";
 import { TYPE } from "./schema.js";
+import { type Stack, Stacks } from "./stacks.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
-import type { ArrayShape, ValueNode } from "./values.js";
+import type { ValueNode } from "./values.js";
 
-/** All ways to read the answer so far. */
-export interface Configuration {
-  readonly entries: readonly Entry[];
-  /** True if the answer may end here. */
-  readonly isComplete: boolean;
-  /**
-   * Number of code points of plain text (see VocabularyTrie) that can follow, whatever they are; -1 if it depends on
-   * them.
-   */
-  readonly plainRoom: number;
-  /** True inside the name of an additional property. */
-  readonly isInName: boolean;
-  /** Set when a name was closed that is not recorded in its object yet: see `Automaton.#read`. */
-  readonly isNameOpen: boolean;
-  /** Cached transitions by byte: null if the byte is not allowed, undefined if not computed yet. */
-  readonly next: (Configuration | null | undefined)[];
-  readonly id: number;
-}
-
-/** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
-export interface Entry {
-  readonly frame: Frame;
-  readonly below: Configuration | null;
-}
+export type { Configuration } from "./frame.js";
 
 /** A configuration, and the name that is being read in it as JSON writes it, one character for each byte. */
 export interface Position {
@@ -52,7 +34,7 @@ export interface Position {
 export class Automaton {
   readonly #stored: StoredGrammar;
   /** Next ids. An id is never reused, because objects dropped from the tables may still be in use. */
-  readonly #ids = { frame: 0, configuration: 0 };
+  readonly #ids: Ids = { frame: 0, configuration: 0, stack: 0 };
   #tables = new Tables(this.#ids);
 
   constructor(stored: StoredGrammar) {
@@ -61,7 +43,7 @@ export class Automaton {
 
   /** Bytes of the states that are kept, about. */
   get numBytes(): number {
-    return this.#tables.numConfigurations * BYTES_PER_CONFIGURATION + this.#stored.numStates * BYTES_PER_STATE;
+    return this.#tables.size * BYTES_PER_CONFIGURATION + this.#stored.numStates * BYTES_PER_STATE;
   }
 
   get start(): Position {
@@ -72,14 +54,27 @@ export class Automaton {
     const tables = this.#tables;
     if (tables.start === null) {
       const end = tables.configuration([{ frame: tables.frame("end", (id) => new EndFrame(id)), below: null }]);
-      const { answer, languages } = this.#stored;
-      const frame =
-        answer.kind === "text"
-          ? tables.text(languages, { language: answer.language, part: BETWEEN })
-          : tables.frame("start", (id) => new StartFrame(id, answer.value));
-      tables.start = tables.configuration([{ frame, below: end }]);
+      tables.start = this.#first(end);
     }
     return tables.start;
+  }
+
+  /** @param end the configuration after the answer */
+  #first(end: Configuration): Configuration {
+    const tables = this.#tables;
+    const { answer, languages } = this.#stored;
+    switch (answer.kind) {
+      case "value":
+        return tables.configuration([
+          { frame: tables.frame("start", (id) => new StartFrame(id, answer.value)), below: end },
+        ]);
+      case "text":
+        return tables.configuration([
+          { frame: tables.text(languages, { language: answer.language, part: BETWEEN }), below: end },
+        ]);
+      case "rules":
+        return new Following(tables, languages).configuration(answer.start, null, end);
+    }
   }
 
   /** @returns the position after these bytes, or null if they cannot follow */
@@ -115,10 +110,7 @@ export class Automaton {
     const known = configuration.next[byte];
     if (known !== undefined) return known;
     // Drops all tables at once. Configurations in use stay valid, and equal ones are built again when they are reached.
-    if (
-      this.#tables.numConfigurations > LIMITS.maxGrammarConfigurations ||
-      this.#stored.numStates > LIMITS.maxGrammarLanguages
-    ) {
+    if (this.#tables.size > LIMITS.maxGrammarConfigurations || this.#stored.numStates > LIMITS.maxGrammarLanguages) {
       this.#tables = new Tables(this.#ids);
       this.#stored.forget();
     }
@@ -141,21 +133,37 @@ export class Automaton {
 const BYTES_PER_CONFIGURATION = 3000;
 const BYTES_PER_STATE = 400;
 
+/** Next ids of frames, configurations and stacks of rules. */
+interface Ids {
+  frame: number;
+  configuration: number;
+  stack: number;
+}
+
+/** Entries and stacks that take as much memory as a configuration with its frames. */
+const ENTRIES_PER_CONFIGURATION = 40;
+
 /** The interned frames and configurations. */
-class Tables {
+class Tables implements FrameTables {
   start: Configuration | null = null;
   readonly #frames = new Map<string, Frame>();
   readonly #texts = new Map<number, Frame>();
   readonly #strings = new Map<number, Frame>();
   readonly #configurations = new Map<string, Configuration>();
-  readonly #ids: { frame: number; configuration: number };
+  /** Stacks of the rules of a context-free grammar. */
+  readonly stacks: Stacks;
+  readonly #ids: Ids;
+  #numMoreEntries = 0;
 
-  constructor(ids: { frame: number; configuration: number }) {
+  constructor(ids: Ids) {
     this.#ids = ids;
+    this.stacks = new Stacks(() => ids.stack++);
   }
 
-  get numConfigurations(): number {
-    return this.#configurations.size;
+  /** Number of configurations, where large ones count several times. */
+  get size(): number {
+    const numEntries = this.#numMoreEntries + this.stacks.numReturns;
+    return this.#configurations.size + Math.floor(numEntries / ENTRIES_PER_CONFIGURATION);
   }
 
   frame(key: string, make: (id: number) => Frame): Frame {
@@ -196,25 +204,23 @@ class Tables {
             : sorted.some(({ frame }) => frame.plainRoom === Infinity)
               ? Infinity
               : -1,
-        isInName: sorted.some(({ frame }) => frame instanceof NameFrame),
-        isNameOpen: sorted.some(({ frame }) => frame instanceof ObjectFrame && frame.state.isNameOpen),
+        isInName: sorted.some(({ frame }) => frame instanceof NameFrame || frame instanceof DistinctStringFrame),
+        isNameOpen: sorted.some(({ frame }) => frame.isNameOpen),
         next: new Array<Configuration | null | undefined>(256),
       };
       this.#configurations.set(key, configuration);
+      this.#numMoreEntries += sorted.length - 1;
     }
     return configuration;
   }
 
-  /** Records the name that was closed in its object. */
+  /** Records the name or string that was closed in its object or array. */
   withName(configuration: Configuration, name: string): Configuration {
     return this.configuration(
-      configuration.entries.map(({ frame, below }) => {
-        if (!(frame instanceof ObjectFrame) || !frame.state.isNameOpen) return { frame, below };
-        return {
-          frame: objectFrame(this, { ...frame.state, added: [...frame.state.added, name].sort(), isNameOpen: false }),
-          below,
-        };
-      }),
+      configuration.entries.map(({ frame, below }) => ({
+        frame: frame.isNameOpen ? frame.withName(this, name) : frame,
+        below,
+      })),
     );
   }
 }
@@ -237,8 +243,10 @@ function plainRoom(languages: Languages, { language, part }: StringState): numbe
 }
 
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
-class Reader {
+class Reader implements FrameReader {
   readonly #found: Found = new Map();
+  /** What follows in the rules of a context-free grammar, by the configuration below them. */
+  readonly #following = new Map<Configuration, Following>();
   #asksForName = false;
 
   constructor(
@@ -261,6 +269,13 @@ class Reader {
     for (const entry of below.entries) this.become(entry.frame, entry.below);
   }
 
+  /** Goes to a state of a rule with this byte. The states of all frames are followed together, in `result`. */
+  enter(state: RuleState, stack: Stack | null, below: Configuration): void {
+    let following = this.#following.get(below);
+    if (following === undefined) this.#following.set(below, (following = new Following(this.tables, this.languages)));
+    following.add(state, stack);
+  }
+
   /** Begins a value with this byte; `outer` continues after the value. */
   beginValue(value: ValueNode, outer: Frame, below: Configuration): void {
     this.beginValueIn(value, this.tables.configuration([{ frame: outer, below }]));
@@ -274,7 +289,7 @@ class Reader {
     } else if (byte === OPEN_BRACE) {
       for (const shape of value.objects) this.become(objectFrame(tables, { ...NEW_OBJECT, shape }), below);
     } else if (byte === OPEN_BRACKET) {
-      for (const shape of value.arrays) this.become(arrayFrame(tables, shape, "open", 0, 0), below);
+      for (const shape of value.arrays) this.become(arrayFrame(tables, { ...NEW_ARRAY, shape }), below);
     } else {
       const word = WORDS.get(byte);
       if (word !== undefined) {
@@ -293,6 +308,8 @@ class Reader {
 
   result(): Configuration | null {
     if (this.#asksForName) return UNKNOWN;
+    for (const [below, following] of this.#following)
+      for (const entry of following.entries(below)) this.become(entry.frame, entry.below);
     if (this.#found.size === 0) return null;
     return this.#merged(this.#found);
   }
@@ -340,21 +357,6 @@ const CLOSE_BRACE = 0x7d;
 const WORDS: ReadonlyMap<number, { readonly text: string; readonly type: number }> = new Map(
   (["null", "true", "false"] as const).map((text) => [text.charCodeAt(0), { text, type: TYPE[text] }]),
 );
-
-abstract class Frame {
-  constructor(readonly id: number) {}
-
-  /** True if the frame may end without another byte. */
-  readonly canEnd: boolean = false;
-  readonly plainRoom: number = -1;
-
-  /** True if another byte can follow in this frame. A frame that cannot end always continues. */
-  goesOn(_languages: Languages): boolean {
-    return true;
-  }
-
-  abstract read(reader: Reader, below: Configuration): void;
-}
 
 /** After the answer: no byte may follow. */
 class EndFrame extends Frame {
@@ -466,7 +468,8 @@ class NumberFrame extends Frame {
   override read(reader: Reader, below: Configuration): void {
     const next = isNumberByte(reader.byte) ? continueNumber(this.value.numbers, this.prefix, reader.byte) : null;
     if (next !== null) reader.become(numberFrame(reader.tables, this.value, next), below);
-    else if (this.canEnd && !isNumberByte(reader.byte)) reader.readAll(below);
+    // In JSON no number byte follows a number. In a rule of a grammar it may.
+    if (this.canEnd) reader.readAll(below);
   }
 }
 
@@ -496,44 +499,201 @@ function moreSpace(space: Space, byte: number): Space | null {
 /** `open`: after the bracket; `item`: after an item; `comma`: after a comma. */
 type ArrayPhase = "open" | "item" | "comma";
 
+interface ArrayState {
+  readonly shape: ArrayShape<ValueNode>;
+  readonly phase: ArrayPhase;
+  readonly space: Space;
+  /** Number of items so far, and of those that the shape counts, as far as it distinguishes them. */
+  readonly numItems: number;
+  readonly numCounted: number;
+  /** Items so far if they must be distinct, sorted: strings after a quote, as `namesOf` spells names, and other texts. */
+  readonly taken: readonly string[];
+  /** Set when one more string was closed: it differs from the others, but is not in `taken` yet. */
+  readonly isItemOpen: boolean;
+}
+
+const NEW_ARRAY = {
+  phase: "open",
+  space: NO_SPACE,
+  numItems: 0,
+  numCounted: 0,
+  taken: [],
+  isItemOpen: false,
+} as const;
+
 class ArrayFrame extends Frame {
   constructor(
     id: number,
-    readonly shape: ArrayShape,
-    readonly phase: ArrayPhase,
-    readonly space: Space,
-    readonly numItems: number,
+    readonly state: ArrayState,
+  ) {
+    super(id);
+  }
+
+  override get isNameOpen(): boolean {
+    return this.state.isItemOpen;
+  }
+
+  override withName(tables: Tables, name: string): Frame {
+    return arrayFrame(tables, { ...withItem(this.state, `"${name}`), isItemOpen: false });
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { state } = this;
+    const { shape, phase, numItems, numCounted } = state;
+    const { tables, byte } = reader;
+    const space = moreSpace(state.space, byte);
+    if (space !== null) {
+      reader.become(arrayFrame(tables, { ...state, space }), below);
+    } else if (byte === CLOSE_BRACKET) {
+      if (phase !== "comma" && shape.isWhole(numItems, numCounted)) reader.finish(below);
+    } else if (phase === "item") {
+      if (
+        byte === COMMA &&
+        (shape.canFinish(numItems + 1, numCounted) || shape.canFinish(numItems + 1, numCounted + 1))
+      )
+        reader.become(arrayFrame(tables, { ...state, phase: "comma", space: NO_SPACE }), below);
+    } else if (shape.isUnique) {
+      this.#beginDistinct(reader, below);
+    } else {
+      this.#beginItem(reader, below, shape.at(numItems), 0);
+      const counted = shape.countedAt(numItems);
+      if (counted !== null) this.#beginItem(reader, below, counted, 1);
+    }
+  }
+
+  #beginItem(reader: Reader, below: Configuration, value: ValueNode, numMore: 0 | 1): void {
+    const { state } = this;
+    const [numItems, numCounted] = [state.numItems + 1, state.numCounted + numMore];
+    if (!state.shape.canFinish(numItems, numCounted)) return;
+    const after = { ...state, phase: "item", space: NO_SPACE, numItems, numCounted } as const;
+    reader.beginValue(value, arrayFrame(reader.tables, after), below);
+  }
+
+  /** Begins an item that differs from all others. It is null, a boolean, a number or a string. */
+  #beginDistinct(reader: Reader, below: Configuration): void {
+    const { state } = this;
+    const { languages, tables, byte } = reader;
+    if (!state.shape.canFinish(state.numItems + 1, 0)) return;
+    const value = state.shape.at(state.numItems);
+    const array = arrayFrame(tables, { ...state, phase: "item", space: NO_SPACE, numItems: state.numItems + 1 });
+    if (byte === QUOTE) {
+      if (value.strings === languages.none) return;
+      if (state.isItemOpen) reader.askForName();
+      becomeDistinctString(reader, { state: { language: value.strings, part: BETWEEN }, array, begun: '"' }, below);
+      return;
+    }
+    const word = WORDS.get(byte);
+    if (word !== undefined) {
+      if ((value.words & word.type) === 0 || state.taken.includes(word.text)) return;
+      const after = arrayFrame(tables, withItem(array.state, word.text));
+      reader.become(wordFrame(tables, word.text, 1), tables.configuration([{ frame: after, below }]));
+      return;
+    }
+    becomeDistinctNumber(reader, value, array, beginNumber(value.numbers, byte), below);
+  }
+}
+
+function arrayFrame(tables: Tables, given: ArrayState): ArrayFrame {
+  const state = { ...given, ...given.shape.reduced(given.numItems, given.numCounted) };
+  const { shape, phase, space, numItems, numCounted, taken, isItemOpen } = state;
+  const items = shape.isUnique ? `${isItemOpen},${JSON.stringify(taken)}` : "";
+  const key = `a${shape.id},${phase},${space},${numItems},${numCounted},${items}`;
+  return tables.frame(key, (id) => new ArrayFrame(id, state)) as ArrayFrame;
+}
+
+const withItem = (state: ArrayState, item: string): ArrayState => ({ ...state, taken: [...state.taken, item].sort() });
+
+/** A string that has been read in part, and differs from the other items of its array. */
+interface DistinctString {
+  readonly state: StringState;
+  /** The array after this item, in which it is not recorded yet. */
+  readonly array: ArrayFrame;
+  /** A quote and the bytes so far. Null once no other item begins with them. */
+  readonly begun: string | null;
+}
+
+class DistinctStringFrame extends Frame {
+  override readonly plainRoom: number;
+
+  constructor(
+    id: number,
+    readonly text: DistinctString,
+    isEveryString: boolean,
+  ) {
+    super(id);
+    this.plainRoom = isEveryString ? Infinity : -1;
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { state, array, begun } = this.text;
+    if (reader.byte === QUOTE && state.part === BETWEEN) {
+      if (!state.language.isAccepting || (begun !== null && array.state.taken.includes(begun))) return;
+      reader.become(arrayFrame(reader.tables, { ...array.state, isItemOpen: true }), below);
+      return;
+    }
+    const next = nextOfDistinct(reader.languages, this.text, reader.byte);
+    if (next !== null) becomeDistinctString(reader, next, below);
+  }
+}
+
+function becomeDistinctString(reader: Reader, text: DistinctString, below: Configuration): void {
+  const { languages, tables } = reader;
+  const { state, array, begun } = text;
+  if (begun !== null && !hasFree(languages, state, begun, array.state.taken)) return;
+  const key = `d${array.id},${state.language.id},${state.part},${begun ?? ""},${begun === null}`;
+  const isEveryString = state.part === BETWEEN && state.language === languages.all;
+  reader.become(
+    tables.frame(key, (id) => new DistinctStringFrame(id, text, isEveryString)),
+    below,
+  );
+}
+
+function nextOfDistinct(languages: Languages, text: DistinctString, byte: number): DistinctString | null {
+  const state = nextInJsonString(languages, text.state, byte);
+  if (state === null) return null;
+  if (text.begun === null) return { ...text, state };
+  const begun = text.begun + String.fromCharCode(byte);
+  return { ...text, state, begun: text.array.state.taken.some((other) => other.startsWith(begun)) ? begun : null };
+}
+
+/** A number that differs from the other items of its array. */
+class DistinctNumberFrame extends Frame {
+  override readonly canEnd: boolean = false;
+
+  constructor(
+    id: number,
+    readonly value: ValueNode,
+    readonly array: ArrayFrame,
+    readonly prefix: NumberPrefix,
   ) {
     super(id);
   }
 
   override read(reader: Reader, below: Configuration): void {
-    const { shape, phase, numItems } = this;
-    const { tables, byte } = reader;
-    const space = moreSpace(this.space, byte);
-    if (space !== null) {
-      reader.become(arrayFrame(tables, shape, phase, space, numItems), below);
-    } else if (byte === CLOSE_BRACKET) {
-      if (phase !== "comma" && numItems >= shape.min) reader.finish(below);
-    } else if (phase === "item") {
-      if (byte === COMMA && numItems < shape.max)
-        reader.become(arrayFrame(tables, shape, "comma", NO_SPACE, numItems), below);
-    } else if (numItems < shape.max) {
-      reader.beginValue(
-        shape.prefix[numItems] ?? shape.rest,
-        arrayFrame(tables, shape, "item", NO_SPACE, numItems + 1),
-        below,
-      );
+    const { value, array, prefix } = this;
+    if (isNumberByte(reader.byte)) {
+      const next = continueNumber(value.numbers, prefix, reader.byte);
+      becomeDistinctNumber(reader, value, array, next, below);
+      return;
     }
+    const text = plainText(prefix);
+    if (!isNumber(value.numbers, prefix) || array.state.taken.includes(text)) return;
+    arrayFrame(reader.tables, withItem(array.state, text)).read(reader, below);
   }
 }
 
-function arrayFrame(tables: Tables, shape: ArrayShape, phase: ArrayPhase, space: Space, numItems: number): Frame {
-  // Counts that the shape does not distinguish would only add states.
-  const count = shape.max === Infinity ? Math.min(numItems, Math.max(shape.min, shape.prefix.length)) : numItems;
-  return tables.frame(
-    `a${shape.id},${phase},${space},${count}`,
-    (id) => new ArrayFrame(id, shape, phase, space, count),
+function becomeDistinctNumber(
+  reader: Reader,
+  value: ValueNode,
+  array: ArrayFrame,
+  prefix: NumberPrefix | null,
+  below: Configuration,
+): void {
+  if (prefix === null || !hasOtherNumber(value.numbers, prefix, new Set(array.state.taken))) return;
+  const key = `D${array.id},${value.id},${prefix.text}`;
+  reader.become(
+    reader.tables.frame(key, (id) => new DistinctNumberFrame(id, value, array, prefix)),
+    below,
   );
 }
 
@@ -544,11 +704,7 @@ interface ObjectState {
   readonly shape: ObjectShape<ValueNode>;
   readonly phase: ObjectPhase;
   readonly space: Space;
-  /** The first slot that can still follow. */
-  readonly nextSlot: number;
-  /** Number of properties so far, counted only as far as the bounds need it. */
-  readonly count: number;
-  /** Bit set of the slots that are present; 0 if no slot needs another. */
+  /** Bit set of the slots that are present. */
   readonly present: bigint;
   /** Additional names that are already used, spelled as in `ObjectShape.nameBytes`, sorted. */
   readonly added: readonly string[];
@@ -561,8 +717,6 @@ interface ObjectState {
 const NEW_OBJECT = {
   phase: "open",
   space: NO_SPACE,
-  nextSlot: 0,
-  count: 0,
   present: 0n,
   added: [],
   isNameOpen: false,
@@ -575,6 +729,14 @@ class ObjectFrame extends Frame {
     readonly state: ObjectState,
   ) {
     super(id);
+  }
+
+  override get isNameOpen(): boolean {
+    return this.state.isNameOpen;
+  }
+
+  override withName(tables: Tables, name: string): Frame {
+    return objectFrame(tables, { ...this.state, added: [...this.state.added, name].sort(), isNameOpen: false });
   }
 
   override read(reader: Reader, below: Configuration): void {
@@ -608,8 +770,8 @@ class ObjectFrame extends Frame {
   }
 
   #close(reader: Reader, below: Configuration): void {
-    const { shape, nextSlot, count, present } = this.state;
-    if (shape.isWhole(nextSlot, count, present)) reader.finish(below);
+    const { shape, present } = this.state;
+    if (shape.isWhole(present, numNames(this.state))) reader.finish(below);
   }
 
   #continue(reader: Reader, below: Configuration): void {
@@ -640,8 +802,8 @@ class ObjectFrame extends Frame {
 }
 
 function objectFrame(tables: Tables, state: ObjectState): ObjectFrame {
-  const { shape, phase, space, nextSlot, count, present, added, isNameOpen, value } = state;
-  const key = `o${shape.id},${phase},${space},${nextSlot},${count},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
+  const { shape, phase, space, present, added, isNameOpen, value } = state;
+  const key = `o${shape.id},${phase},${space},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
   return tables.frame(key, (id) => new ObjectFrame(id, state)) as ObjectFrame;
 }
 
@@ -678,38 +840,18 @@ function slotNameFrame(tables: Tables, object: ObjectFrame, name: StringState): 
   return tables.frame(key, (id) => new SlotNameFrame(id, object, name));
 }
 
-/** Returns the slots of declared properties that can come next, none of them after the first required slot. */
 function nextSlots(state: ObjectState): number[] {
-  const { shape, nextSlot } = state;
-  const slots: number[] = [];
-  for (let slot = nextSlot; slot < shape.slots.length; slot++) {
-    const { count, present } = withSlot(state, slot);
-    if (shape.isSlotPossible(slot) && shape.canFinish(slot + 1, count, present, numNames(state))) slots.push(slot);
-    if (shape.slots[slot]!.isRequired) break;
-  }
-  return slots;
+  return state.shape.nextSlots(state.present, numNames(state));
 }
 
 const numNames = ({ added, isNameOpen }: ObjectState): number => added.length + Number(isNameOpen);
 
-function withSlot(state: ObjectState, slot: number): ObjectState {
-  const present = state.shape.hasNeeds ? state.present | (1n << BigInt(slot)) : 0n;
-  return { ...state, nextSlot: slot + 1, count: oneMore(state), present };
-}
+const withSlot = (state: ObjectState, slot: number): ObjectState => ({
+  ...state,
+  present: state.present | (1n << BigInt(slot)),
+});
 
-function canAdd(state: ObjectState): boolean {
-  const { shape, nextSlot, count, present } = state;
-  const numAdded = numNames(state);
-  for (let slot = nextSlot; slot < shape.slots.length; slot++) {
-    if (shape.slots[slot]!.isRequired && !has(present, slot)) return false;
-  }
-  return shape.canAdd(count, present, numAdded);
-}
-
-/** Returns the count after one more property, counted only as far as the bounds need it. */
-function oneMore({ shape, count }: ObjectState): number {
-  return shape.max === Infinity ? Math.min(count + 1, shape.min) : count + 1;
-}
+const canAdd = (state: ObjectState): boolean => state.shape.canAdd(state.present, numNames(state));
 
 /** The name of an additional property that has been read in part. */
 interface NameState {
@@ -739,12 +881,9 @@ class NameFrame extends Frame {
     if (reader.byte === QUOTE && state.part === BETWEEN) {
       const object = this.name.object.state;
       if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun))) return;
-      const nextSlot = object.shape.slots.length;
       const after = {
         phase: "name",
         space: NO_SPACE,
-        nextSlot,
-        count: oneMore(object),
         isNameOpen: true,
         value: nameClass.value,
       } as const;
@@ -781,19 +920,27 @@ function sharedBeginning(object: ObjectState, bytes: string): NameState["begun"]
   return namesOf(object).some((other) => other.startsWith(bytes)) ? bytes : null;
 }
 
-/** True if the name can still become one that the object does not have: more names begin like this than are used. */
-function hasFreeName(languages: Languages, name: NameState): boolean {
-  const { state, begun } = name;
-  if (begun === null) return true;
+/** True if the name can still become one that the object does not have. */
+function hasFreeName(languages: Languages, { state, object, begun }: NameState): boolean {
+  return begun === null || hasFree(languages, state, begun, namesOf(object.state));
+}
+
+/**
+ * True if a string that was read in part can still become one that is not taken: more strings begin like this than are
+ * taken.
+ * @param begun the string so far, as in `taken`
+ */
+function hasFree(languages: Languages, state: StringState, begun: string, taken: readonly string[]): boolean {
+  const others = taken.filter((other) => other.startsWith(begun));
+  if (others.length === 0) return true;
   if (state.part === BETWEEN) {
     const count = languages.count(state.language, MAX_NAMES);
     if (count >= MAX_NAMES) return true;
-    const taken = namesOf(name.object.state).filter((other) => other.startsWith(begun));
-    return count > taken.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
+    return count > others.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
   }
   for (let byte = 0; byte < 256; byte++) {
-    const next = nextInName(languages, name, byte);
-    if (next !== null && hasFreeName(languages, next)) return true;
+    const next = nextInJsonString(languages, state, byte);
+    if (next !== null && hasFree(languages, next, begun + String.fromCharCode(byte), others)) return true;
   }
   return false;
 }

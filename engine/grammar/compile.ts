@@ -1,20 +1,21 @@
 /** Compiles an answer format to a grammar, as data. */
 
 import { Budget } from "../budget.js";
-import { described, EngineError, wrongType } from "../errors.js";
-import { isObject } from "../json.js";
+import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
+import { type AnswerFormat, checkFormat } from "./answer-format.js";
+import { type Expression, collapsed } from "./expressions.js";
+import { readGbnf } from "./gbnf.js";
 import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data.js";
-import { type Language, Languages } from "./language.js";
+import { explore } from "./exploration.js";
+import { type Language, Languages, TooManyStates } from "./language.js";
+import { readLark } from "./lark.js";
 import { PatternError, boundedPattern } from "./pattern.js";
-import { type Schema, readSchema, shown, unsupported } from "./schema.js";
+import { addNegations } from "./negation.js";
+import { RulesError, compileRules } from "./rules.js";
+import { readSchema, shown, unsupported } from "./schema.js";
+import { type TaggedPart, Triggers } from "./tagged-text.js";
 import { type ValueNode, valuesOf } from "./values.js";
-
-/** Format that an answer must have. */
-export type AnswerFormat =
-  | { readonly type: "json_object" }
-  | { readonly type: "json_schema"; readonly schema: unknown }
-  | { readonly type: "regex"; readonly regex: string };
 
 /**
  * @param isCanceled returns true once the result is no longer needed
@@ -24,39 +25,130 @@ export function compiledData(format: AnswerFormat, isCanceled?: () => boolean): 
   checkFormat(format);
   const exhausted = (): EngineError => tooMuchWork(format, languages.place);
   const languages = new Languages(new Budget(LIMITS.maxGrammarSteps, exhausted, isCanceled));
-  return writeGrammar(languages, answerOf(languages, format));
+  const notes: string[] = [];
+  const answer = answerOf(languages, format, notes);
+  return writeGrammar(languages, answer, notes);
 }
 
-function answerOf(languages: Languages, format: AnswerFormat): AnswerShape {
+/** @param notes gets remarks for the author of the format */
+function answerOf(languages: Languages, format: AnswerFormat, notes: string[]): AnswerShape {
   switch (format.type) {
     case "json_object":
-      return { kind: "value", value: schemaValue(languages, { type: "object" }) };
+      return { kind: "value", value: schemaValue(languages, { type: "object" }, notes) };
     case "json_schema":
-      return { kind: "value", value: schemaValue(languages, format.schema) };
+      return { kind: "value", value: schemaValue(languages, format.schema, notes) };
     case "regex":
       return { kind: "text", language: regexLanguage(languages, format.regex) };
+    case "choice":
+      return { kind: "text", language: languages.words(format.choices) };
+    case "grammar":
+      return grammarAnswer(languages, format, notes);
+    case "structural_tag":
+      return tagsAnswer(languages, format, notes);
   }
 }
 
 function tooMuchWork(format: AnswerFormat, place: string): EngineError {
   const limit = `takes more than ${LIMITS.maxGrammarSteps} steps to compile`;
-  if (format.type === "regex") return unsupported("", `The regular expression ${described(format.regex)} ${limit}.`);
+  switch (format.type) {
+    case "regex":
+      return unsupported("", `The regular expression ${described(format.regex)} ${limit}.`);
+    case "choice":
+      return unsupported("", `The choice ${limit}.`);
+    case "grammar":
+      return unsupported("", `The grammar ${limit}.`);
+    case "structural_tag":
+      return unsupported("", `The structural tag ${limit}.`);
+  }
   return unsupported(place, `The schema ${limit}; the limit was reached at ${shown(place)}.`);
 }
 
-/** TypeScript checks this only for callers in TypeScript. */
-function checkFormat(format: unknown): void {
-  if (!isObject(format)) throw wrongType("format", "an object", format);
-  const { type, regex } = format;
-  if (type === "regex" && typeof regex !== "string") throw wrongType("format.regex", "a string", regex);
-  if (type === "regex" || type === "json_schema" || type === "json_object") return;
-  const message = `format.type must be json_object, json_schema or regex. Given: ${described(type)}`;
-  throw new EngineError("unsupported_value", message, "format.type");
+/** Compiles a schema whose errors are about the grammar that contains it. */
+function schemaInGrammar(languages: Languages, schema: unknown, notes: string[]): ValueNode {
+  try {
+    return schemaValue(languages, schema, notes);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new EngineError(error.code, `A schema of the grammar: at ${shown(error.param ?? "")}: ${error.message}`, "", {
+      cause: error,
+    });
+  }
 }
 
-function schemaValue(languages: Languages, schema: unknown): ValueNode {
-  const root: Schema = readSchema(languages, schema);
-  return valuesOf(languages, root);
+function grammarAnswer(
+  languages: Languages,
+  { syntax, grammar }: AnswerFormat & { type: "grammar" },
+  notes: string[],
+): AnswerShape {
+  return rulesAnswer(languages, "The grammar", () =>
+    syntax === "gbnf"
+      ? readGbnf(languages, grammar)
+      : readLark(languages, grammar, (schema) => schemaInGrammar(languages, schema, notes)),
+  );
+}
+
+function tagsAnswer(
+  languages: Languages,
+  { structures, triggers }: AnswerFormat & { type: "structural_tag" },
+  notes: string[],
+): AnswerShape {
+  return rulesAnswer(languages, "The structural tag", () => {
+    const tags = new Triggers(languages, triggers);
+    const parts = structures.map(({ begin, schema, end }, index): TaggedPart => {
+      const at = `.structures[${index}]`;
+      if (tags.of(begin, LIMITS.maxGrammarStates).length === 0) {
+        const reason = "Another trigger is complete before each trigger with which the structure begins";
+        throw new EngineError("invalid_schema", `${reason}, so the structure can never follow.`, `${at}.begin`);
+      }
+      return { begin, content: { kind: "value", value: schemaAt(languages, schema, `${at}.schema`, notes) }, end };
+    });
+    return { rules: new Map([["whole", tags.expression(parts)]]), root: "whole" };
+  });
+}
+
+/** @param what the format, for errors */
+function rulesAnswer(
+  languages: Languages,
+  what: string,
+  read: () => { readonly rules: ReadonlyMap<string, Expression>; readonly root: string },
+): AnswerShape {
+  try {
+    const { rules, root } = read();
+    const small: Map<string, Expression> = collapsed(languages, rules, root);
+    const whole = small.get(root)!;
+    if (whole.kind === "text") {
+      const language = languages.settle(whole.language, LIMITS.maxGrammarStates);
+      explore(languages, language, LIMITS.maxGrammarStates);
+      if (language !== languages.none) return { kind: "text", language };
+    }
+    return { kind: "rules", start: compileRules(languages, small, root) };
+  } catch (error) {
+    if (error instanceof TooManyStates)
+      throw unsupported("", `${what} needs more than ${LIMITS.maxGrammarStates} states for its terminals.`);
+    if (!(error instanceof RulesError)) throw error;
+    const code = error.code === "invalid" ? "invalid_schema" : "unsupported_schema";
+    throw new EngineError(code, `${what} ${error.message}.`, "", { cause: error });
+  }
+}
+
+/** Compiles a schema at a place of the format. @param path prefix for the paths in its errors */
+function schemaAt(languages: Languages, schema: unknown, path: string, notes: string[]): ValueNode {
+  try {
+    return schemaValue(languages, schema, notes);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new EngineError(error.code, error.message, path + (error.param ?? ""), { cause: error });
+  }
+}
+
+function schemaValue(languages: Languages, schema: unknown, notes: string[]): ValueNode {
+  const document = readSchema(languages, schema);
+  addNegations(document.schemas, document.root);
+  const { root, omissions } = valuesOf(document.schemas, document.root);
+  notes.push(...document.notes);
+  for (const place of omissions)
+    notes.push(`The negation of ${shown(place)} is enforced in part: some valid answers are never given.`);
+  return root;
 }
 
 /** Compiles an expression that must match the whole answer. */

@@ -5,7 +5,8 @@
 
 import { createHash } from "node:crypto";
 import { EngineError } from "../errors.js";
-import { type AnswerFormat, compiledData } from "./compile.js";
+import type { AnswerFormat } from "./answer-format.js";
+import { compiledData } from "./compile.js";
 import { type GrammarData, grammarBytes } from "./grammar-data.js";
 import { Grammar } from "./matcher.js";
 

@@ -2,44 +2,54 @@
  * A compiled grammar as data: a few flat arrays, so that threads can hand it over without work that grows with it.
  * States and values refer to each other by number and become objects when they are first used.
  *
- * Layout of `ints`: a header (see `HEADER`), tables of the offsets of languages, partitions, word lists, nodes, arrays
- * and objects, and their records. Numbers that may exceed 32 bits are in `doubles`, and texts in `text`.
+ * Layout of `ints`: a header (see `HEADER`), tables of the offsets of languages, partitions, word lists, nodes, arrays,
+ * objects, rules and their states, and their records. Numbers that may exceed 32 bits are in `doubles`, and texts in `text`.
  */
 
+import { ArrayShape } from "./arrays.js";
 import type { Decimal } from "./decimal.js";
 import { type Language, Languages, type Shape, type Steps, type WordList } from "./language.js";
 import { type Magnitudes, type NumberSet, SPELLINGS } from "./numbers.js";
 import { type NameClass, ObjectShape } from "./objects.js";
 import type { Partition } from "./partitions.js";
-import type { ArrayShape, ValueNode } from "./values.js";
+import type { Rule, RuleEdge, RuleState } from "./rules.js";
+import type { ValueNode } from "./values.js";
 
 export interface GrammarData {
   readonly ints: Int32Array<ArrayBuffer>;
   readonly doubles: Float64Array<ArrayBuffer>;
   readonly text: string;
+  /** Remarks for the author of the format: what is not read, and what is enforced in part. */
+  readonly notes: readonly string[];
 }
 
-/** Content of an answer: one JSON value, or text. */
+/** Content of an answer: one JSON value, text, or what the rules of a context-free grammar allow from a state on. */
 export type AnswerShape =
-  { readonly kind: "value"; readonly value: ValueNode } | { readonly kind: "text"; readonly language: Language };
+  | { readonly kind: "value"; readonly value: ValueNode }
+  | { readonly kind: "text"; readonly language: Language }
+  | { readonly kind: "rules"; readonly start: RuleState };
 
-export function grammarBytes({ ints, doubles, text }: GrammarData): number {
-  return ints.byteLength + doubles.byteLength + 2 * text.length;
+const ANSWER_KINDS = ["value", "text", "rules"] as const;
+const EDGE_KINDS = ["text", "value", "call"] as const;
+
+export function grammarBytes({ ints, doubles, text, notes }: GrammarData): number {
+  return ints.byteLength + doubles.byteLength + 2 * text.length + 2 * notes.join().length;
 }
 
-export function writeGrammar(languages: Languages, answer: AnswerShape): GrammarData {
-  return new Writer(languages).write(answer);
+export function writeGrammar(languages: Languages, answer: AnswerShape, notes: readonly string[]): GrammarData {
+  return { ...new Writer(languages).write(answer), notes };
 }
 
 /** Tables, in the order of the header: kind of the answer, its root, then for each table its size and its offset. */
-const TABLES = ["languages", "partitions", "lists", "nodes", "arrays", "objects"] as const;
+const TABLES = ["languages", "partitions", "lists", "nodes", "arrays", "objects", "rules", "states"] as const;
 type TableName = (typeof TABLES)[number];
-const HEADER = { isText: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } as const;
+const HEADER = { kind: 0, root: 1, tables: 2, length: 2 + 2 * TABLES.length } as const;
 
 /** Languages with fixed numbers: none, empty, any, all. */
 const NUM_FIXED = 4;
 const KINDS = ["none", "empty", "set", "words", "concat", "union", "intersection", "not", "repeat", "state"] as const;
 const NO_STEPS = -1;
+const NO_NODE = -1;
 
 /** Numbers objects in the order in which they are first referred to. */
 class Numbering<T> {
@@ -69,8 +79,10 @@ class Writer {
     partitions: new Numbering<Partition>(),
     lists: new Numbering<WordList>(),
     nodes: new Numbering<ValueNode>(),
-    arrays: new Numbering<ArrayShape>(),
+    arrays: new Numbering<ArrayShape<ValueNode>>(),
     objects: new Numbering<ObjectShape<ValueNode>>(),
+    rules: new Numbering<Rule>(),
+    states: new Numbering<RuleState>(),
   };
 
   constructor(languages: Languages) {
@@ -79,10 +91,14 @@ class Writer {
       this.#tables.languages.id(fixed);
   }
 
-  write(answer: AnswerShape): GrammarData {
-    const { languages, partitions, lists, nodes, arrays, objects } = this.#tables;
-    this.#ints[HEADER.isText] = Number(answer.kind === "text");
-    this.#ints[HEADER.root] = answer.kind === "text" ? languages.id(answer.language) : nodes.id(answer.value);
+  write(answer: AnswerShape): Omit<GrammarData, "notes"> {
+    const { languages, partitions, lists, nodes, arrays, objects, rules, states } = this.#tables;
+    this.#ints[HEADER.kind] = ANSWER_KINDS.indexOf(answer.kind);
+    this.#ints[HEADER.root] = this.#rootId(answer);
+    while (
+      this.#writeNext(states, (state) => this.#writeState(state)) ||
+      this.#writeNext(rules, ({ rank, start }) => this.#push(rank, states.id(start)))
+    );
     // Values lead to each other and to languages, and languages to languages, partitions and lists.
     while (
       this.#writeNext(nodes, (node) => this.#writeNode(node)) ||
@@ -103,6 +119,18 @@ class Writer {
       doubles: Float64Array.from(this.#doubles.all),
       text: this.#texts.join(""),
     };
+  }
+
+  #rootId(answer: AnswerShape): number {
+    const { languages, nodes, states } = this.#tables;
+    switch (answer.kind) {
+      case "value":
+        return nodes.id(answer.value);
+      case "text":
+        return languages.id(answer.language);
+      case "rules":
+        return states.id(answer.start);
+    }
   }
 
   /** Writes the record of the next object that was numbered. @returns false if there is none */
@@ -182,6 +210,24 @@ class Writer {
     }
   }
 
+  #writeState({ isFinal, need, edges }: RuleState): void {
+    const { languages, nodes, rules, states } = this.#tables;
+    this.#push(Number(isFinal), this.#doubles.id(need), edges.length);
+    for (const edge of edges) {
+      this.#push(EDGE_KINDS.indexOf(edge.kind), states.id(edge.to));
+      switch (edge.kind) {
+        case "text":
+          this.#push(languages.id(edge.language));
+          break;
+        case "value":
+          this.#push(nodes.id(edge.value));
+          break;
+        case "call":
+          this.#push(rules.id(edge.rule));
+      }
+    }
+  }
+
   #writeNode({ words, numbers, strings, arrays, objects }: ValueNode): void {
     this.#push(words, this.#tables.languages.id(strings), arrays.length, objects.length);
     for (const shape of arrays) this.#ints.push(this.#tables.arrays.id(shape));
@@ -204,9 +250,16 @@ class Writer {
     this.#push(exponent);
   }
 
-  #writeArray({ prefix, rest, min, max }: ArrayShape): void {
-    this.#push(this.#doubles.id(min), this.#doubles.id(max), this.#tables.nodes.id(rest), prefix.length);
-    for (const value of prefix) this.#ints.push(this.#tables.nodes.id(value));
+  #writeArray({ items, min, max, counted, isUnique, flags }: ArrayShape<ValueNode>): void {
+    const { nodes } = this.#tables;
+    this.#push(this.#doubles.id(min), this.#doubles.id(max), Number(isUnique), items.prefix.length);
+    for (const value of [...items.prefix, items.rest]) this.#ints.push(nodes.id(value));
+    this.#push(Number(counted !== null));
+    if (counted === null) return;
+    this.#push(this.#doubles.id(counted.min), this.#doubles.id(counted.max));
+    for (const value of [...counted.items.prefix, counted.items.rest])
+      this.#ints.push(value === null ? NO_NODE : nodes.id(value));
+    for (const isPossible of [...flags.canBe, ...flags.canCount]) this.#ints.push(Number(isPossible));
   }
 
   #writeObject(shape: ObjectShape<ValueNode>): void {
@@ -214,10 +267,14 @@ class Writer {
     this.#push(this.#doubles.id(min), this.#doubles.id(max), this.#doubles.id(numSpare));
     this.#push(classes.length, slots.length);
     for (const { names, value } of classes) this.#push(this.#tables.languages.id(names), this.#tables.nodes.id(value));
-    for (const [index, { name, value, isRequired, isNameValid, needs }] of slots.entries()) {
+    for (const [index, { name, value, isRequired, isOrdered, isNameValid, needs }] of slots.entries()) {
       const isPossible = shape.isSlotPossible(index);
       this.#push(this.#tables.nodes.id(value));
-      this.#push(Number(isRequired) | (Number(isNameValid) << 1) | (Number(isPossible) << 2), needs.length);
+      const flags = [isRequired, isNameValid, isPossible, isOrdered];
+      this.#push(
+        flags.reduce((bits, isSet, bit) => bits | (Number(isSet) << bit), 0),
+        needs.length,
+      );
       for (const needed of needs) this.#ints.push(needed);
       this.#pushText(name);
     }
@@ -232,8 +289,10 @@ export class StoredGrammar {
   #partitions: Partition[] = [];
   #lists: WordList[] = [];
   readonly #nodes: ValueNode[] = [];
-  readonly #arrays: ArrayShape[] = [];
+  readonly #arrays: ArrayShape<ValueNode>[] = [];
   readonly #objects: ObjectShape<ValueNode>[] = [];
+  readonly #rules: Rule[] = [];
+  readonly #states: RuleState[] = [];
   #numLanguages = 0;
 
   constructor(data: GrammarData) {
@@ -243,10 +302,16 @@ export class StoredGrammar {
 
   get answer(): AnswerShape {
     const { ints } = this.#data;
+    const kind = ANSWER_KINDS[ints[HEADER.kind]!]!;
     const root = ints[HEADER.root]!;
-    return ints[HEADER.isText] === 1
-      ? { kind: "text", language: this.language(root) }
-      : { kind: "value", value: this.node(root) };
+    switch (kind) {
+      case "value":
+        return { kind, value: this.node(root) };
+      case "text":
+        return { kind, language: this.language(root) };
+      case "rules":
+        return { kind, start: this.state(root) };
+    }
   }
 
   /** Number of states that are kept, each a few hundred bytes. */
@@ -320,20 +385,49 @@ export class StoredGrammar {
     return (this.#nodes[id] ??= new StoredNode(this, id, this.#data, this.#offset("nodes", id)));
   }
 
-  array(id: number): ArrayShape {
+  array(id: number): ArrayShape<ValueNode> {
+    return (this.#arrays[id] ??= this.#readArray(id));
+  }
+
+  #readArray(id: number): ArrayShape<ValueNode> {
     const { ints, doubles } = this.#data;
-    const at = this.#offset("arrays", id);
-    return (this.#arrays[id] ??= {
+    let at = this.#offset("arrays", id);
+    const [min, max, isUnique, length] = ints.subarray(at, at + 4);
+    const numItems = length! + 1;
+    const take = (count: number): number[] => [...ints.subarray(at, (at += count))];
+    at += 4;
+    const items = take(numItems).map((node) => this.node(node));
+    const [hasCounted] = take(1);
+    const whole = { prefix: items.slice(0, -1), rest: items.at(-1)! };
+    const limits = [doubles[min!]!, doubles[max!]!] as const;
+    if (hasCounted === 0) return new ArrayShape(id, whole, ...limits, null, isUnique === 1);
+    const [least, most] = take(2).map((index) => doubles[index]!);
+    const counted = take(numItems).map((node) => (node === NO_NODE ? null : this.node(node)));
+    const isPossible = take(2 * numItems).map((bit) => bit === 1);
+    const countedItems = { prefix: counted.slice(0, -1), rest: counted.at(-1)! };
+    const shape = new ArrayShape(
       id,
-      min: doubles[ints[at]!]!,
-      max: doubles[ints[at + 1]!]!,
-      rest: this.node(ints[at + 2]!),
-      prefix: Array.from(ints.subarray(at + 4, at + 4 + ints[at + 3]!), (node) => this.node(node)),
-    });
+      whole,
+      ...limits,
+      { items: countedItems, min: least!, max: most! },
+      isUnique === 1,
+    );
+    shape.setFlags(isPossible.slice(0, numItems), isPossible.slice(numItems));
+    return shape;
   }
 
   object(id: number): ObjectShape<ValueNode> {
     return (this.#objects[id] ??= this.#readObject(id));
+  }
+
+  rule(id: number): Rule {
+    const { ints } = this.#data;
+    const at = this.#offset("rules", id);
+    return (this.#rules[id] ??= { id, rank: ints[at]!, start: this.state(ints[at + 1]!) });
+  }
+
+  state(id: number): RuleState {
+    return (this.#states[id] ??= new StoredState(this, id, this.#data, this.#offset("states", id)));
   }
 
   #readObject(id: number): ObjectShape<ValueNode> {
@@ -355,7 +449,15 @@ export class StoredGrammar {
       const name = this.#data.text.slice(ints[at]!, ints[at]! + ints[at + 1]!);
       at += 2;
       isPossible.push((flags & 4) !== 0);
-      return { name, value: this.node(value), isRequired: (flags & 1) !== 0, isNameValid: (flags & 2) !== 0, needs };
+      const isOrdered = (flags & 8) !== 0;
+      return {
+        name,
+        value: this.node(value),
+        isRequired: (flags & 1) !== 0,
+        isOrdered,
+        isNameValid: (flags & 2) !== 0,
+        needs,
+      };
     });
     return ObjectShape.settled({ id, slots, classes, min: min!, max: max! }, isPossible, numSpare!);
   }
@@ -448,7 +550,7 @@ class StoredNode implements ValueNode {
   readonly #data: GrammarData;
   readonly #at: number;
   #numbers: NumberSet | null = null;
-  #arrays: readonly ArrayShape[] | null = null;
+  #arrays: readonly ArrayShape<ValueNode>[] | null = null;
   #objects: readonly ObjectShape<ValueNode>[] | null = null;
 
   constructor(
@@ -468,7 +570,7 @@ class StoredNode implements ValueNode {
     return this.#stored.language(this.#data.ints[this.#at + 1]!);
   }
 
-  get arrays(): readonly ArrayShape[] {
+  get arrays(): readonly ArrayShape<ValueNode>[] {
     return (this.#arrays ??= this.#shapeIds(0, this.#numArrays).map((id) => this.#stored.array(id)));
   }
 
@@ -508,6 +610,54 @@ class StoredNode implements ValueNode {
       return { spelling, low: decimal(), high: decimal(), step: hasStep ? decimal() : null };
     };
     return { points: list(part), positive: list(magnitudes), negative: list(magnitudes) };
+  }
+}
+
+class StoredState implements RuleState {
+  readonly isFinal: boolean;
+  readonly need: number;
+  readonly #stored: StoredGrammar;
+  readonly #data: GrammarData;
+  readonly #at: number;
+  #edges: readonly RuleEdge[] | null = null;
+
+  constructor(
+    stored: StoredGrammar,
+    readonly id: number,
+    data: GrammarData,
+    at: number,
+  ) {
+    this.#stored = stored;
+    this.#data = data;
+    this.#at = at;
+    this.isFinal = data.ints[at] === 1;
+    this.need = data.doubles[data.ints[at + 1]!]!;
+  }
+
+  get edges(): readonly RuleEdge[] {
+    return (this.#edges ??= Array.from({ length: this.#data.ints[this.#at + 2]! }, (_, index) => this.#edge(index)));
+  }
+
+  #edge(index: number): RuleEdge {
+    const stored = this.#stored;
+    const [kindId, toId, id] = this.#data.ints.subarray(this.#at + 3 + 3 * index, this.#at + 6 + 3 * index);
+    const kind = EDGE_KINDS[kindId!]!;
+    const to = stored.state(toId!);
+    switch (kind) {
+      case "text":
+        // Read again each time, so that the states of the language can be dropped.
+        return {
+          kind,
+          get language() {
+            return stored.language(id!);
+          },
+          to,
+        };
+      case "value":
+        return { kind, value: stored.node(id!), to };
+      case "call":
+        return { kind, rule: stored.rule(id!), to };
+    }
   }
 }
 

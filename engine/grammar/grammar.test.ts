@@ -178,12 +178,15 @@ describe("objects", () => {
     required: ["name"],
   });
 
-  it("have declared properties in order, may omit optional ones, and have additional ones last", () => {
+  it("have required properties in order, optional ones anywhere, and additional ones after all required ones", () => {
     check(
       person,
-      ['{"name":"x"}', '{"name":"x","age":3}', '{"name":"x","age":3,"b":null,"a":[]}', '{"name":"x","b":1}'],
-      ["{}", '{"age":3}', '{"age":3,"name":"x"}', '{"name":"x","b":1,"age":3}', '{"name":1}'],
+      ['{"name":"x"}', '{"name":"x","age":3}', '{"name":"x","age":3,"b":null,"a":[]}', '{"age":3,"name":"x","b":1}'],
+      ["{}", '{"age":3}', '{"b":1,"name":"x"}', '{"name":1}'],
     );
+    check(person, ['{"name":"x","b":1,"age":3}'], ['{"age":1,"name":"x","age":3}', '{"name":"x","b":1,"name":"y"}']);
+    const both = schema({ type: "object", properties: { a: {}, b: {} }, required: ["b", "a"] });
+    check(both, ['{"a":1,"b":2}'], ['{"b":1,"a":2}', '{"a":1}']);
   });
 
   it("never repeat a name", () => {
@@ -252,22 +255,28 @@ describe("schemas and expressions that are refused", () => {
   });
 
   it.each([
-    [{ properties: { a: { not: {} } } }, "unsupported_schema", "/properties/a/not", '"not"'],
     [
       { type: "object", properties: { "x/y~z": { uniqueItems: true } } },
       "unsupported_schema",
       "/properties/x~1y~0z/uniqueItems",
       '"uniqueItems"',
     ],
-    [{ unheardOf: 1 }, "unsupported_schema", "/unheardOf", '"unheardOf"'],
+    [{ unevaluatedProperties: false }, "unsupported_schema", "/unevaluatedProperties", '"unevaluatedProperties"'],
+    [{ not: { multipleOf: 0.5 }, type: "number" }, "unsupported_schema", "/not/multipleOf", "negation"],
+    [
+      { contains: {}, allOf: [{ contains: { type: "null" } }], type: "array" },
+      "unsupported_schema",
+      "/allOf/0/contains",
+      '"contains"',
+    ],
+    [{ items: [{}], prefixItems: [{}] }, "invalid_schema", "/items", "beside prefixItems"],
+    [{ $defs: { a: { pattern: "(" } } }, "invalid_schema", "/$defs/a/pattern", "cannot be used"],
     [{ $ref: "https://example.com/schema" }, "unsupported_schema", "/$ref", "points outside"],
     [{ $ref: "#/$defs/missing" }, "invalid_schema", "/$ref", "points to nothing"],
     [{ $ref: "#" }, "invalid_schema", "", "refers to itself"],
-    [{ oneOf: [{ type: "integer" }, { minimum: 2 }] }, "unsupported_schema", "/oneOf", "provably disjoint"],
     [{ pattern: "(a)\\1" }, "unsupported_schema", "/pattern", "back-references"],
     [{ pattern: "(" }, "invalid_schema", "/pattern", "cannot be used"],
     [{ type: "text" }, "invalid_schema", "/type", '"text"'],
-    [{ items: [{}] }, "invalid_schema", "/items", "an array"],
     [{ minLength: -1 }, "invalid_schema", "/minLength", "non-negative"],
     [{ multipleOf: 0 }, "invalid_schema", "/multipleOf", "above 0"],
     // JSON.parse reads 1e400 as Infinity.
@@ -278,14 +287,6 @@ describe("schemas and expressions that are refused", () => {
     [{ required: ["a", "b", "a"] }, "invalid_schema", "/required", 'names "a" twice'],
     [{ dependentRequired: { a: ["b", "b"] } }, "invalid_schema", "/dependentRequired/a", 'names "b" twice'],
     [{ $anchor: "a b" }, "invalid_schema", "/$anchor", "an anchor contains"],
-    [{ $comment: 1 }, "invalid_schema", "/$comment", "expected a string"],
-    [{ title: null }, "invalid_schema", "/title", "expected a string"],
-    [{ description: [] }, "invalid_schema", "/description", "expected a string"],
-    [{ examples: 5 }, "invalid_schema", "/examples", "expected an array"],
-    [{ deprecated: "x" }, "invalid_schema", "/deprecated", "expected a boolean"],
-    [{ readOnly: 1 }, "invalid_schema", "/readOnly", "expected a boolean"],
-    [{ writeOnly: null }, "invalid_schema", "/writeOnly", "expected a boolean"],
-    [{ $schema: "https://example.com/dialect" }, "unsupported_schema", "/$schema", "drafts"],
     ["a string", "invalid_schema", "", "a schema is an object or a boolean"],
     [false, "invalid_schema", "", "no instance"],
     [{ type: "integer", minimum: 1.2, maximum: 1.8 }, "invalid_schema", "", "no instance"],
@@ -382,9 +383,11 @@ describe("the tables of keywords and formats", () => {
     check(schema({ type: "string", format: "time" }), ['"10:00:00.5Z"'], ['"10:00:00z"', '"10:00:00.1234567890Z"']);
     const small = { const: "2024-02-29t10:00:00z", format: "date-time" };
     check(schema(small), ['"2024-02-29t10:00:00z"'], ['"2024-02-29T10:00:00Z"']);
-    // The first branch allows a text that answers do not use, and the second is nothing else.
-    expect(failure(schema({ oneOf: [{ type: "string", format: "date-time" }, small] })).code).toBe(
-      "unsupported_schema",
+    // The first branch allows the text of the second one too.
+    check(
+      schema({ oneOf: [{ type: "string", format: "date-time" }, small] }),
+      ['"2024-02-29T10:00:00Z"'],
+      ['"2024-02-29t10:00:00z"'],
     );
   });
 });

@@ -1,11 +1,11 @@
-/** Grammars for answers: compiles a JSON schema or a regular expression, and computes the tokens that may come next. */
+/** Grammars for answers: compiles a format of answers, and computes the tokens that may come next. */
 
 import { LIMITS } from "../limits.js";
-import type { AnswerFormat } from "./compile.js";
+import type { AnswerFormat } from "./answer-format.js";
 import { GrammarCache, LoadedGrammars } from "./grammar-cache.js";
 import type { Grammar } from "./matcher.js";
 
-export type { AnswerFormat } from "./compile.js";
+export type { AnswerFormat, GrammarSyntax, Structure } from "./answer-format.js";
 export { FORMATS } from "./formats.js";
 export { type CompiledGrammar, GrammarCache, LoadedGrammars } from "./grammar-cache.js";
 export type { GrammarData } from "./grammar-data.js";

@@ -33,6 +33,11 @@ export class Grammar {
     return this.#data;
   }
 
+  /** Remarks for the author of the format: keywords that are not read, and what is enforced in part. */
+  get notes(): readonly string[] {
+    return this.#data.notes;
+  }
+
   /**
    * Bytes of the grammar with the states and masks that are kept, about. It grows while the grammar is used.
    * @internal
@@ -129,6 +134,42 @@ export class GrammarMatcher {
   /** True if the answer is complete and nothing may follow. */
   get isFinished(): boolean {
     return this.#position === null || this.#grammar.automaton.isFinished(this.#position.configuration);
+  }
+
+  /**
+   * The state of the answer, which `restore` returns to; null after an end token.
+   * @internal
+   */
+  get position(): Position | null {
+    return this.#position;
+  }
+
+  /** @internal */
+  restore(position: Position | null): void {
+    this.#moveTo(position);
+  }
+
+  /**
+   * Returns the bytes that must follow: as many as every complete answer continues with.
+   * @param maxBytes limit of their number
+   */
+  forcedBytes(maxBytes: number): Uint8Array {
+    const bytes: number[] = [];
+    let position = this.#position;
+    while (position !== null && bytes.length < maxBytes && !position.configuration.isComplete) {
+      let only: { readonly byte: number; readonly position: Position } | null = null;
+      let numAllowed = 0;
+      for (let byte = 0; byte < 256 && numAllowed < 2; byte++) {
+        const next = this.#grammar.automaton.readAll(position, Uint8Array.of(byte));
+        if (next === null) continue;
+        numAllowed++;
+        only = { byte, position: next };
+      }
+      if (numAllowed !== 1) break;
+      bytes.push(only!.byte);
+      position = only!.position;
+    }
+    return Uint8Array.from(bytes);
   }
 
   /**

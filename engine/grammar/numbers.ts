@@ -111,6 +111,43 @@ export function pointsOf({ points, positive, negative }: NumberSet): readonly st
   return positive.length === 0 && negative.length === 0 ? points : null;
 }
 
+/** Returns a number of different numbers that the set surely has; Infinity for a million and more. */
+export function leastCount({ points, positive, negative }: NumberSet): number {
+  const most = (ranges: readonly Magnitudes[]): number => Math.max(0, ...ranges.map(leastCountOf));
+  return Math.max(points.length, most(positive) + most(negative));
+}
+
+function leastCountOf({ low, high, step, spelling }: Magnitudes): number {
+  const { fraction, significant } = MAX_DIGITS[spelling];
+  const place = leadingPlace(high) + 1 - significant;
+  const unit = step ?? { digits: 1n, exponent: spelling === "scientific" ? place : Math.max(place, -fraction) };
+  const exponent = Math.min(low.exponent, high.exponent, unit.exponent);
+  const size = scaled(unit, exponent);
+  const first = (scaled(low, exponent) + size - 1n) / size;
+  const count = scaled(high, exponent) / size - first + 1n;
+  return count >= MANY ? Infinity : Number(count);
+}
+
+const MANY = 1_000_000n;
+
+/**
+ * True if the set has a number that begins with the prefix and is not one of `taken`.
+ * @param taken equal numbers have one text: see `plainText`
+ */
+export function hasOtherNumber(set: NumberSet, prefix: NumberPrefix, taken: ReadonlySet<string>): boolean {
+  if (isNumber(set, prefix) && !taken.has(plainText(prefix))) return true;
+  for (let byte = 0x2b; byte <= 0x65; byte++) {
+    const next = continueNumber(set, prefix, byte);
+    if (next !== null && hasOtherNumber(set, next, taken)) return true;
+  }
+  return false;
+}
+
+/** Returns the same text for equal numbers: 5.0 and 5, 1e+21 and 1e21. */
+export function plainText({ text }: NumberPrefix): string {
+  return text.replace(/\.0$/, "").replace("+", "");
+}
+
 /** The part of a number that was read: digits (whole and fraction) * 10^-fractionDigits, then an exponent. */
 export interface NumberPrefix {
   readonly text: string;

@@ -1,6 +1,8 @@
 /**
- * Properties that an object may contain: declared ones in order, then additional ones by classes of names. Counting
- * decides here if a partly written object can still be completed, so that no allowed choice leads to a dead end.
+ * Properties that an object may contain: required ones in the schema's order, optional ones anywhere, and additional
+ * ones by classes of names after all required ones. Properties that are required by another schema than the one that
+ * declares them have no order. Counting decides here if a partly written object can still be
+ * completed, so that no allowed choice leads to a dead end.
  */
 
 import type { Language, Languages } from "./language.js";
@@ -10,6 +12,8 @@ export interface Slot<Value> {
   readonly name: string;
   readonly value: Value;
   readonly isRequired: boolean;
+  /** True if it is required and follows the ordered slots before it. */
+  readonly isOrdered: boolean;
   readonly isNameValid: boolean;
   /** Indexes of the slots that must be present if this one is. */
   readonly needs: readonly number[];
@@ -32,16 +36,16 @@ export class ObjectShape<Value> {
   classes: readonly NameClass<Value>[] = [];
   /** Number of possible additional names. */
   numSpare = 0;
-  /** Number of required slots, and of possible slots, from each slot index on. */
-  #requiredFrom: number[] = [];
-  #possibleFrom: number[] = [];
   readonly hasNeeds: boolean;
   /** The slots' names as JSON writes them, without quotes: one character for each byte. */
   readonly nameBytes: readonly string[];
   /** By slot: a bit set of the slot and all slots that it needs, also through others. Computed on first use. */
   #closures: readonly bigint[] | null = null;
-  #required = 0n;
+  /** Bit sets of slots. `#joint`: possible ones whose needs are possible too, which can all be present together. */
+  readonly #required: bigint;
+  readonly #ordered: bigint;
   #possible = 0n;
+  #joint = 0n;
   /** Indexes of the slots by name. Computed on first use. */
   #indexes: ReadonlyMap<string, number> | null = null;
 
@@ -54,6 +58,8 @@ export class ObjectShape<Value> {
   ) {
     this.nameBytes = slots.map(({ name }) => utf8Bytes(JSON.stringify(name).slice(1, -1)));
     this.hasNeeds = slots.some(({ needs }) => needs.length > 0);
+    this.#required = bitsOf(slots.map(({ isRequired }) => isRequired));
+    this.#ordered = bitsOf(slots.map(({ isOrdered }) => isOrdered));
   }
 
   /** @returns a shape with what `settle` found for it. @param isPossible by slot: true if it can have a value */
@@ -74,21 +80,17 @@ export class ObjectShape<Value> {
     const isPossible = this.slots.map((slot) => slot.isNameValid && exists(slot.value));
     this.#set(isPossible, classes, numSpare);
     if (this.min > this.max) return false;
-    return this.slots.every((slot, index) => !slot.isRequired || isPossible[index]!) && this.canFinish(0, 0, 0n, 0);
+    return this.canFinish(0n, 0);
   }
 
   #set(isPossible: readonly boolean[], classes: readonly NameClass<Value>[], numSpare: number): void {
     this.#isPossible = isPossible;
     this.classes = classes;
     this.numSpare = numSpare;
-    this.#requiredFrom = new Array<number>(this.slots.length + 1).fill(0);
-    this.#possibleFrom = new Array<number>(this.slots.length + 1).fill(0);
-    for (let index = this.slots.length - 1; index >= 0; index--) {
-      this.#requiredFrom[index] = this.#requiredFrom[index + 1]! + Number(this.slots[index]!.isRequired);
-      this.#possibleFrom[index] = this.#possibleFrom[index + 1]! + Number(isPossible[index]!);
-    }
-    this.#required = bitsOf(this.slots.map(({ isRequired }) => isRequired));
     this.#possible = bitsOf(isPossible);
+    this.#joint = this.hasNeeds
+      ? bitsOf(this.#closed.map((needed) => (needed & ~this.#possible) === 0n))
+      : this.#possible;
   }
 
   /** Returns the index of the slot with this name. */
@@ -101,69 +103,56 @@ export class ObjectShape<Value> {
     return this.#isPossible[index]!;
   }
 
+  /**
+   * Returns the slots that can come next: the first ordered one that is missing, and those without an order.
+   * @param present bit set of the slots that are present
+   */
+  nextSlots(present: bigint, numAdded: number): number[] {
+    const ordered = this.#ordered & ~present;
+    const candidates = (this.#joint & ~present & ~this.#ordered) | (ordered & -ordered);
+    // Without needs, all optional slots are alike.
+    let canTakeOptional: boolean | null = null;
+    return bitsIn(candidates).filter((slot) => {
+      const bit = 1n << BigInt(slot);
+      if (this.hasNeeds || (bit & this.#required) !== 0n) return this.canFinish(present | bit, numAdded);
+      return (canTakeOptional ??= this.canFinish(present | bit, numAdded));
+    });
+  }
+
   /** True if an additional property can follow. */
-  canAdd(count: number, present: bigint, numAdded: number): boolean {
-    return numAdded < this.numSpare && this.canFinish(this.slots.length, count + 1, present, numAdded + 1);
+  canAdd(present: bigint, numAdded: number): boolean {
+    return (this.#required & ~present) === 0n && numAdded < this.numSpare && this.canFinish(present, numAdded + 1);
   }
 
   /** True if the object can be closed now. */
-  isWhole(next: number, count: number, present: bigint): boolean {
-    return count >= this.min && count <= this.max && this.#forced(next, present) === 0n;
+  isWhole(present: bigint, numAdded: number): boolean {
+    if (this.#missing(present) !== 0n) return false;
+    if (this.min === 0 && this.max === Infinity) return true;
+    const count = numBits(present) + numAdded;
+    return count >= this.min && count <= this.max;
   }
 
-  /**
-   * True if the object can still be completed.
-   * @param next first slot that can still follow; all required slots before it are present
-   * @param count number of properties so far, counted only as far as the bounds need it
-   * @param present bit set of the slots that are present; 0 if no slot needs another
-   */
-  canFinish(next: number, count: number, present: bigint, numAdded: number): boolean {
+  /** True if the object can still be completed. */
+  canFinish(present: bigint, numAdded: number): boolean {
+    const missing = this.#missing(present);
+    if ((missing & ~this.#possible) !== 0n) return false;
+    if (this.min === 0 && this.max === Infinity) return true;
+    const count = numBits(present) + numAdded;
+    if (count + numBits(missing) > this.max) return false;
     const numMore = this.numSpare - numAdded;
-    if (!this.hasNeeds) {
-      return count + this.#requiredFrom[next]! <= this.max && count + this.#possibleFrom[next]! + numMore >= this.min;
-    }
-    const forced = this.#forced(next, present);
-    if (forced === null || (forced & ~this.#possible) !== 0n) return false;
-    if (this.max !== Infinity && count + numBits(forced) > this.max) return false;
-    return count + numMore >= this.min || count + this.#numLargest(next, present) + numMore >= this.min;
+    return count + numMore >= this.min || count + numMore + numBits(this.#joint & ~present) >= this.min;
   }
 
-  /**
-   * Returns a bit set of the slots that must still follow, or null if one of them cannot follow any more. If no slot
-   * needs another, only the emptiness of the set has a meaning.
-   */
-  #forced(next: number, present: bigint): bigint | null {
-    if (!this.hasNeeds) return this.#requiredFrom[next] === 0 ? 0n : 1n << BigInt(next);
-    const forced = this.#needed(next, present) & ~present;
-    return (forced & ((1n << BigInt(next)) - 1n)) === 0n ? forced : null;
+  /** Returns a bit set of the slots that must still follow: required ones, and those that others need. */
+  #missing(present: bigint): bigint {
+    if (!this.hasNeeds) return this.#required & ~present;
+    let needed = 0n;
+    for (const slot of bitsIn(present | this.#required)) needed |= this.#closed[slot]!;
+    return needed & ~present;
   }
 
-  /** Needs of the state that was asked for last: all slots that can follow it share them. */
-  #last = { present: -1n, needed: 0n };
-
-  /** Returns a bit set of the slots of complete objects that contain these slots: they, the required ones, and needs. */
-  #needed(next: number, present: bigint): bigint {
-    const closed = (this.#closures ??= closures(this.slots));
-    const last = next > 0 ? 1n << BigInt(next - 1) : 0n;
-    const before = present & ~last;
-    if (this.#last.present !== before) {
-      let needed = 0n;
-      for (let slot = 0, more = before | this.#required; more !== 0n; slot += WORD, more >>= BigInt(WORD)) {
-        for (let word = Number(more & WORD_MASK); word !== 0; word &= word - 1)
-          needed |= closed[slot + 31 - Math.clz32(word & -word)]!;
-      }
-      this.#last = { present: before, needed };
-    }
-    return present === before ? this.#last.needed : this.#last.needed | closed[next - 1]!;
-  }
-
-  /** Returns the number of slots that can still follow together: those whose needed slots are present or can follow. */
-  #numLargest(next: number, present: bigint): number {
-    const closed = (this.#closures ??= closures(this.slots));
-    const missing = ~(present | ((this.#possible >> BigInt(next)) << BigInt(next)));
-    let count = 0;
-    for (let slot = next; slot < this.slots.length; slot++) if ((closed[slot]! & missing) === 0n) count++;
-    return count;
+  get #closed(): readonly bigint[] {
+    return (this.#closures ??= closures(this.slots));
   }
 
   #countNames(languages: Languages, names: Language): number {
@@ -195,6 +184,15 @@ function numBits(bits: bigint): number {
   for (; bits !== 0n; bits >>= BigInt(WORD))
     for (let word = Number(bits & WORD_MASK); word !== 0; word &= word - 1) count++;
   return count;
+}
+
+/** Returns the indexes of the bits that are set, ascending. */
+function bitsIn(bits: bigint): number[] {
+  const found: number[] = [];
+  for (let from = 0; bits !== 0n; bits >>= BigInt(WORD), from += WORD)
+    for (let word = Number(bits & WORD_MASK); word !== 0; word &= word - 1)
+      found.push(from + 31 - Math.clz32(word & -word));
+  return found;
 }
 
 /** Returns for each slot a bit set of itself and the slots that it needs, also through others. */

@@ -1,11 +1,13 @@
 /**
- * Reads a JSON Schema (draft 2020-12): checks it and parses each keyword. Every keyword is enforced, an annotation, or
- * refused by name and JSON pointer. References are resolved here; keywords are combined in values.ts.
+ * Reads a JSON Schema of any draft from 4 on, or of OpenAPI 3.0: checks it and parses each keyword. A keyword that
+ * asserts in any draft is enforced, or refused by name and JSON pointer where the schema applies; all others are
+ * annotations. References are resolved here; keywords are combined in values.ts.
  */
 
 import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { ONE, type Decimal, decimalOf, greatestBelow, leastAbove } from "./decimal.js";
+import { type Dialect, dialectOf, misspelled } from "./dialects.js";
 import { FORMATS, formatLanguage, usualFormatLanguage } from "./formats.js";
 import type { Language, Languages } from "./language.js";
 import { ALL_NUMBERS, type NumberRange, intersectRanges } from "./numbers.js";
@@ -26,16 +28,16 @@ export interface Schema {
   types: number;
   /** A number must be in one of these ranges. */
   numbers: readonly NumberRange[];
-  /** A string must belong to each of these languages. */
-  readonly strings: Language[];
-  /** The same with formats in their usual spelling, to which answers keep if any text has it. */
-  readonly usualStrings: Language[];
+  /** A string must belong to each of these sets. */
+  readonly strings: StringSet[];
   minLength: number;
   maxLength: number;
   prefixItems: readonly Schema[];
   items: Schema | null;
   minItems: number;
   maxItems: number;
+  uniqueItems: boolean;
+  contains: readonly Contains[];
   properties: ReadonlyMap<string, Schema>;
   patternProperties: readonly { readonly source: string; readonly names: Language; readonly schema: Schema }[];
   additionalProperties: Schema | null;
@@ -46,11 +48,56 @@ export interface Schema {
   dependentRequired: ReadonlyMap<string, readonly string[]>;
   /** `allOf` and `$ref`: the instance must be valid against each. */
   readonly all: Schema[];
-  /**
-   * `anyOf`, `oneOf`, `enum` and `const`: the instance must be valid against a branch of each group, and against
-   * exactly one if the group is exclusive.
-   */
-  readonly groups: { readonly branches: readonly Schema[]; readonly isExclusive: boolean; readonly pointer: string }[];
+  /** `anyOf`, `oneOf`, `enum`, `const`, and what is expressed by them: a branch of each group must hold. */
+  readonly groups: Group[];
+  /** `not`: the instance must be valid against none. */
+  readonly nots: Schema[];
+  readonly conditions: Condition[];
+  /** Errors to throw if the schema applies to any place of an answer: keywords that are not supported. */
+  readonly refusals: EngineError[];
+  /** Keywords whose negation this schema leaves out: it allows fewer values of these types than it could. */
+  readonly omissions: Omission[];
+}
+
+export interface Omission {
+  readonly place: string;
+  /** Bits of TYPE. */
+  readonly types: number;
+}
+
+/** Texts of a keyword. */
+export interface StringSet {
+  readonly language: Language;
+  /** The texts in their usual spelling, to which answers keep if any text has it. */
+  readonly usual: Language;
+  /** True if the keyword allows more texts than these, so that the other texts are not its negation. */
+  readonly isNarrow: boolean;
+}
+
+/** So many items, of those from index `from` on, must be valid against the schema. */
+export interface Contains {
+  readonly schema: Schema;
+  readonly min: number;
+  readonly max: number;
+  readonly from: number;
+  /** If `max` is finite: for the other items. See negation.ts. */
+  negation: Schema | null;
+}
+
+/** The instance must be valid against a branch, and against exactly one if the group is exclusive. */
+export interface Group {
+  readonly branches: readonly Schema[];
+  readonly isExclusive: boolean;
+  readonly pointer: string;
+  /** The negations of the branches if the group is exclusive: see negation.ts. */
+  negations: readonly Schema[];
+}
+
+export interface Condition {
+  readonly if: Schema;
+  readonly then: Schema | null;
+  readonly else: Schema | null;
+  readonly pointer: string;
 }
 
 export interface SchemaKeyword {
@@ -62,11 +109,11 @@ export interface SchemaKeyword {
 type Json = Readonly<Record<string, unknown>>;
 type Read = (reader: SchemaReader, schema: Schema, value: unknown, at: string, whole: Json) => void;
 
-/** Every keyword that a schema may contain, in the order of the documentation. */
+/** Every keyword that is read, in the order of the documentation. */
 const KEYWORDS: Readonly<
   Record<string, { readonly read: Read; readonly status?: "annotation"; readonly note?: string }>
 > = {
-  type: { read: (reader, schema, value, at) => reader.readType(schema, value, at) },
+  type: { read: (reader, schema, value, at, whole) => reader.readType(schema, value, at, whole) },
   enum: { read: (reader, schema, value, at) => schema.groups.push(reader.values(array(value, at), at)) },
   const: { read: (reader, schema, value, at) => schema.groups.push(reader.values([value], at)) },
   properties: { read: (reader, schema, value, at) => void (schema.properties = reader.schemas(value, at)) },
@@ -78,36 +125,65 @@ const KEYWORDS: Readonly<
   propertyNames: { read: (reader, schema, value, at) => void (schema.propertyNames = reader.schema(value, at)) },
   minProperties: { read: (_, schema, value, at) => void (schema.minProperties = size(value, at)) },
   maxProperties: { read: (_, schema, value, at) => void (schema.maxProperties = size(value, at)) },
-  dependentRequired: { read: (_, schema, value, at) => void (schema.dependentRequired = dependencies(value, at)) },
-  items: { read: (reader, schema, value, at) => void (schema.items = reader.schema(value, at)) },
+  dependentRequired: { read: (reader, schema, value, at) => reader.readDependencies(schema, value, at) },
+  dependentSchemas: { read: (reader, schema, value, at) => reader.readDependencies(schema, value, at) },
+  dependencies: {
+    read: (reader, schema, value, at) => reader.readDependencies(schema, value, at),
+    note: "drafts before 2019-09: names or schemas",
+  },
+  items: { read: (reader, schema, value, at, whole) => reader.readItems(schema, value, at, whole) },
   prefixItems: { read: (reader, schema, value, at) => void (schema.prefixItems = reader.schemaList(value, at)) },
+  additionalItems: {
+    read: (reader, schema, value, at, whole) => reader.readAdditionalItems(schema, value, at, whole),
+    note: "drafts before 2020-12: beside an array in items",
+  },
   minItems: { read: (_, schema, value, at) => void (schema.minItems = size(value, at)) },
   maxItems: { read: (_, schema, value, at) => void (schema.maxItems = size(value, at)) },
-  uniqueItems: { read: (_, __, value, at) => refuseUniqueItems(value, at), note: "false only" },
+  uniqueItems: {
+    read: (_, schema, value, at) => void (schema.uniqueItems = boolean(value, at)),
+    note: "of null, booleans, numbers and strings",
+  },
+  contains: {
+    read: (reader, schema, value, at, whole) => reader.readContains(schema, value, at, whole),
+    note: "one at each place of the answer",
+  },
+  minContains: { read: (_, __, value, at) => void size(value, at) },
+  maxContains: { read: (_, __, value, at) => void size(value, at) },
   minLength: { read: (_, schema, value, at) => void (schema.minLength = size(value, at)), note: "in code points" },
   maxLength: { read: (_, schema, value, at) => void (schema.maxLength = size(value, at)), note: "in code points" },
   pattern: {
-    read: (reader, schema, value, at) => void addStrings(schema, reader.pattern(string(value, at), at)),
+    read: (reader, schema, value, at) => addStrings(schema, reader.pattern(schema, string(value, at), at)),
     note: "ECMA-262 with the u flag, its Annex B, and spellings of Python, PCRE and Java; without back-references",
   },
   format: {
-    read: (reader, schema, value, at) => reader.readFormat(schema, string(value, at), at),
+    read: (reader, schema, value, at) => reader.readFormat(schema, value, at),
     note: "see the table of formats; unknown ones are annotations",
   },
-  minimum: { read: (_, schema, value, at) => bound(schema, { min: decimalOf(number(value, at)) }) },
-  maximum: { read: (_, schema, value, at) => bound(schema, { max: decimalOf(number(value, at)) }) },
-  exclusiveMinimum: { read: (_, schema, value, at) => bound(schema, { min: leastAbove(number(value, at)) }) },
-  exclusiveMaximum: { read: (_, schema, value, at) => bound(schema, { max: greatestBelow(number(value, at)) }) },
+  minimum: { read: (_, schema, value, at, whole) => readBound(schema, "min", value, at, whole["exclusiveMinimum"]) },
+  maximum: { read: (_, schema, value, at, whole) => readBound(schema, "max", value, at, whole["exclusiveMaximum"]) },
+  exclusiveMinimum: {
+    read: (_, schema, value, at) => readExclusive(schema, "min", value, at),
+    note: "a number, or in draft 4 and OpenAPI 3.0 a boolean beside minimum",
+  },
+  exclusiveMaximum: {
+    read: (_, schema, value, at) => readExclusive(schema, "max", value, at),
+    note: "a number, or in draft 4 and OpenAPI 3.0 a boolean beside maximum",
+  },
   multipleOf: {
     read: (_, schema, value, at) => bound(schema, { step: multipleOf(value, at) }),
     note: "exact decimal arithmetic",
   },
-  anyOf: { read: (reader, schema, value, at) => reader.readGroup(schema, value, at, false) },
-  oneOf: {
-    read: (reader, schema, value, at) => reader.readGroup(schema, value, at, true),
-    note: "where the branches are provably disjoint",
+  nullable: {
+    read: (_, __, value, at) => void boolean(value, at),
+    note: "OpenAPI 3.0, beside type: where no $schema names a draft",
   },
+  anyOf: { read: (reader, schema, value, at) => reader.readGroup(schema, value, at, false) },
+  oneOf: { read: (reader, schema, value, at) => reader.readGroup(schema, value, at, true) },
   allOf: { read: (reader, schema, value, at) => void schema.all.push(...reader.schemaList(value, at)) },
+  not: { read: (reader, schema, value, at) => void schema.nots.push(reader.schema(value, at)) },
+  if: { read: (reader, schema, value, at, whole) => reader.readCondition(schema, value, at, whole) },
+  then: { read: (reader, _, value, at) => void reader.schema(value, at), note: "beside if" },
+  else: { read: (reader, _, value, at) => void reader.schema(value, at), note: "beside if" },
   $ref: {
     read: (reader, schema, value, at) => reader.readReference(schema, string(value, at), at),
     note: "within the document, recursion included",
@@ -116,20 +192,44 @@ const KEYWORDS: Readonly<
   definitions: { read: (reader, _, value, at) => void reader.schemas(value, at), note: "the older name of $defs" },
   $anchor: { read: (_, __, value, at) => checkAnchor(string(value, at), at) },
   $id: { read: (_, __, value, at) => void string(value, at), note: "a base for references within the document" },
+  id: { read: () => {}, note: "draft 4: the older name of $id" },
   $schema: {
-    read: (_, __, value, at) => checkDialect(value, at),
-    note: "read as draft 2020-12, whichever draft it names",
+    read: () => {},
+    note: "says how $ref, nullable and the other keywords of older drafts are read",
     status: "annotation",
   },
-  $comment: { read: (_, __, value, at) => void string(value, at), status: "annotation" },
-  title: { read: (_, __, value, at) => void string(value, at), status: "annotation" },
-  description: { read: (_, __, value, at) => void string(value, at), status: "annotation" },
-  default: { read: () => {}, status: "annotation" },
-  examples: { read: (_, __, value, at) => void array(value, at), status: "annotation" },
-  deprecated: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
-  readOnly: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
-  writeOnly: { read: (_, __, value, at) => void boolean(value, at), status: "annotation" },
+  ...Object.fromEntries(
+    [
+      "$comment",
+      "title",
+      "description",
+      "default",
+      "examples",
+      "deprecated",
+      "readOnly",
+      "writeOnly",
+      "contentEncoding",
+      "contentMediaType",
+      "contentSchema",
+    ].map((keyword) => [keyword, { read: () => {}, status: "annotation" as const }]),
+  ),
 };
+
+/** Keywords that assert in some draft and are not supported: a schema that has one is refused where it applies. */
+export const REFUSED_KEYWORDS: readonly string[] = [
+  "unevaluatedProperties",
+  "unevaluatedItems",
+  "$dynamicRef",
+  "$recursiveRef",
+  "divisibleBy",
+  "disallow",
+  "extends",
+];
+
+/** What an unknown keyword may be a misspelling of. */
+const ASSERTING_KEYWORDS: readonly string[] = Object.keys(KEYWORDS)
+  .filter((keyword) => KEYWORDS[keyword]!.status === undefined && !keyword.startsWith("$"))
+  .concat(REFUSED_KEYWORDS);
 
 /** The keywords as documentation and capabilities list them. */
 export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS).map(
@@ -144,16 +244,69 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
  * Reads a schema document.
  * @throws EngineError invalid_schema or unsupported_schema; `param` is the JSON pointer
  */
-export function readSchema(languages: Languages, document: unknown): Schema {
+export function readSchema(languages: Languages, document: unknown): SchemaDocument {
   const numCharacters = JSON.stringify(document)?.length ?? 0;
   languages.spend(numCharacters >> 2);
   if (numCharacters > LIMITS.maxSchemaCharacters) {
     throw invalid("", `The schema must have at most ${LIMITS.maxSchemaCharacters} characters. Given: ${numCharacters}`);
   }
-  const reader = new SchemaReader(languages, document);
+  const schemas = new Schemas(languages);
+  const reader = new SchemaReader(languages, schemas, document);
   const root = reader.schema(document, "");
   reader.resolve();
-  return root;
+  return { root, schemas, notes: reader.notes };
+}
+
+/** A document that was read. */
+export interface SchemaDocument {
+  readonly root: Schema;
+  readonly schemas: Schemas;
+  /** Remarks for the author: keywords that are not read, but look like a misspelled one. */
+  readonly notes: readonly string[];
+}
+
+/** Makes schemas, with a limit on their number. */
+export class Schemas {
+  #count = 0;
+
+  constructor(readonly languages: Languages) {}
+
+  /** @returns a schema without keywords. @param pointer its place in the document, for messages */
+  blank(pointer: string): Schema {
+    this.languages.spend(20);
+    if (++this.#count > LIMITS.maxSchemaSchemas) {
+      throw invalid(pointer, `The document contains more than ${LIMITS.maxSchemaSchemas} schemas.`);
+    }
+    return {
+      id: this.#count,
+      pointer,
+      types: ALL_TYPES,
+      numbers: [ALL_NUMBERS],
+      strings: [],
+      minLength: 0,
+      maxLength: Infinity,
+      prefixItems: [],
+      items: null,
+      minItems: 0,
+      maxItems: Infinity,
+      uniqueItems: false,
+      contains: [],
+      properties: new Map(),
+      patternProperties: [],
+      additionalProperties: null,
+      propertyNames: null,
+      required: [],
+      minProperties: 0,
+      maxProperties: Infinity,
+      dependentRequired: new Map(),
+      all: [],
+      groups: [],
+      nots: [],
+      conditions: [],
+      refusals: [],
+      omissions: [],
+    };
+  }
 }
 
 export function invalid(pointer: string, message: string): EngineError {
@@ -162,6 +315,47 @@ export function invalid(pointer: string, message: string): EngineError {
 
 export function unsupported(pointer: string, message: string): EngineError {
   return new EngineError("unsupported_schema", message, pointer);
+}
+
+/** True if the schema has keywords other than those that name types or apply other schemas. */
+export function hasOwnKeywords(schema: Schema): boolean {
+  const [range] = schema.numbers;
+  return (
+    schema.numbers.length !== 1 ||
+    range!.min !== null ||
+    range!.max !== null ||
+    range!.step !== null ||
+    schema.strings.length > 0 ||
+    schema.minLength > 0 ||
+    schema.maxLength < Infinity ||
+    schema.prefixItems.length > 0 ||
+    schema.items !== null ||
+    schema.minItems > 0 ||
+    schema.maxItems < Infinity ||
+    schema.uniqueItems ||
+    schema.contains.length > 0 ||
+    schema.properties.size > 0 ||
+    schema.patternProperties.length > 0 ||
+    schema.additionalProperties !== null ||
+    schema.propertyNames !== null ||
+    schema.required.length > 0 ||
+    schema.minProperties > 0 ||
+    schema.maxProperties < Infinity ||
+    schema.dependentRequired.size > 0
+  );
+}
+
+/** Returns the schemas that apply to the items, properties and names of the instance. */
+export function innerSchemas(schema: Schema): Schema[] {
+  return [
+    ...schema.prefixItems,
+    ...(schema.items === null ? [] : [schema.items]),
+    ...schema.contains.flatMap(({ schema: item, negation }) => (negation === null ? [item] : [item, negation])),
+    ...schema.properties.values(),
+    ...schema.patternProperties.map((pattern) => pattern.schema),
+    ...(schema.additionalProperties === null ? [] : [schema.additionalProperties]),
+    ...(schema.propertyNames === null ? [] : [schema.propertyNames]),
+  ];
 }
 
 /** Formats a pointer for messages. */
@@ -178,20 +372,30 @@ class SchemaReader {
   /** Base URI of the schema that is being read. */
   #base = DOCUMENT_URI;
   readonly #patterns = new Map<string, Language>();
-  readonly #formats = new Map<string, Language | null>();
+  readonly #formats = new Map<string, StringSet | null>();
+  readonly #dialect: Dialect;
+  readonly notes: string[] = [];
   #depth = 0;
-  #numSchemas = 0;
 
   constructor(
     readonly languages: Languages,
+    readonly made: Schemas,
     document: unknown,
   ) {
+    this.#dialect = dialectOf(document);
     this.#resources.set(DOCUMENT_URI, { pointer: "", value: document });
   }
 
   /** Resolves the references. The loop includes references that their targets add. */
   resolve(): void {
-    for (const { from, to, at, base } of this.#references) from.all.push(this.#target(to, at, base));
+    for (const { from, to, at, base } of this.#references) {
+      const target = this.#target(to, at, base);
+      if (target !== null) from.all.push(target);
+      else {
+        const message = `The $ref ${JSON.stringify(to)} at ${shown(at)} points outside the document, which is not supported.`;
+        from.refusals.push(unsupported(at, message));
+      }
+    }
   }
 
   schema(value: unknown, pointer: string): Schema {
@@ -200,7 +404,7 @@ class SchemaReader {
     if (typeof value !== "boolean" && !isObject(value)) {
       throw invalid(pointer, `${shown(pointer)} is ${kindOf(value)}; a schema is an object or a boolean.`);
     }
-    const schema = this.#blank(pointer);
+    const schema = this.made.blank(pointer);
     this.#byPointer.set(pointer, schema);
     if (value === false) schema.types = 0;
     if (isObject(value)) this.#readKeywords(schema, value);
@@ -226,7 +430,7 @@ class SchemaReader {
     return list.map((schema, index) => this.schema(schema, `${pointer}/${index}`));
   }
 
-  readType(schema: Schema, value: unknown, pointer: string): void {
+  readType(schema: Schema, value: unknown, pointer: string, whole: Json): void {
     const types = Array.isArray(value) ? value : [value];
     let bits = 0;
     for (const type of types) {
@@ -240,63 +444,115 @@ class SchemaReader {
     }
     if (types.length === 0) throw invalid(pointer, `${shown(pointer)} is an empty array.`);
     checkUnique(types, pointer);
+    if (this.#dialect.hasNullable && whole["nullable"] === true) bits |= TYPE.null;
     schema.types &= bits;
     if (types.includes("integer") && !types.includes("number")) bound(schema, { step: ONE });
   }
 
   readGroup(schema: Schema, value: unknown, pointer: string, isExclusive: boolean): void {
-    schema.groups.push({ branches: this.schemaList(value, pointer), isExclusive, pointer });
+    schema.groups.push({ branches: this.schemaList(value, pointer), isExclusive, pointer, negations: [] });
+  }
+
+  /** An array in `items` is the older spelling of `prefixItems`. */
+  readItems(schema: Schema, value: unknown, pointer: string, whole: Json): void {
+    if (!Array.isArray(value)) schema.items = this.schema(value, pointer);
+    else if (whole["prefixItems"] === undefined)
+      schema.prefixItems = value.map((item, index) => this.schema(item, `${pointer}/${index}`));
+    else throw invalid(pointer, `${shown(pointer)} is an array; beside prefixItems it is a schema.`);
+  }
+
+  readAdditionalItems(schema: Schema, value: unknown, pointer: string, whole: Json): void {
+    const items = this.schema(value, pointer);
+    if (Array.isArray(whole["items"])) schema.items = items;
+  }
+
+  readContains(schema: Schema, value: unknown, pointer: string, whole: Json): void {
+    const { minContains: min = 1, maxContains: max = Infinity } = whole as {
+      minContains?: number;
+      maxContains?: number;
+    };
+    schema.contains = [{ schema: this.schema(value, pointer), min, max, from: 0, negation: null }];
+  }
+
+  /** Properties that need other ones, or that the whole object is valid against a schema. */
+  readDependencies(schema: Schema, value: unknown, pointer: string): void {
+    const needed = new Map(schema.dependentRequired);
+    for (const [name, of] of Object.entries(object(value, pointer))) {
+      const at = `${pointer}/${escaped(name)}`;
+      wellFormed(name, pointer);
+      if (Array.isArray(of)) needed.set(name, [...(needed.get(name) ?? []), ...names(of, at)]);
+      else {
+        const [without, having] = [this.made.blank(at), this.made.blank(at)];
+        without.properties = new Map([[name, this.#nothing(at)]]);
+        having.required = [name];
+        having.all.push(this.schema(of, at));
+        schema.groups.push({ branches: [without, having], isExclusive: false, pointer: at, negations: [] });
+      }
+    }
+    schema.dependentRequired = needed;
+  }
+
+  readCondition(schema: Schema, value: unknown, pointer: string, whole: Json): void {
+    const beside = (keyword: string): Schema | null =>
+      whole[keyword] === undefined ? null : this.schema(whole[keyword], `${schema.pointer}/${keyword}`);
+    const condition = { if: this.schema(value, pointer), then: beside("then"), else: beside("else"), pointer };
+    if (condition.then !== null || condition.else !== null) schema.conditions.push(condition);
   }
 
   readPatternProperties(schema: Schema, value: unknown, pointer: string): void {
-    schema.patternProperties = [...this.schemas(value, pointer)].map(([source, found]) => ({
-      source,
-      names: this.pattern(source, `${pointer}/${escaped(source)}`),
-      schema: found,
-    }));
+    const found = [...this.schemas(value, pointer)];
+    schema.patternProperties = found.flatMap(([source, of]) => {
+      const names = this.pattern(schema, source, `${pointer}/${escaped(source)}`);
+      return names === null ? [] : { source, names, schema: of };
+    });
   }
 
-  readFormat(schema: Schema, format: string, pointer: string): void {
+  readFormat(schema: Schema, value: unknown, pointer: string): void {
+    const format = string(value, pointer);
     if (FORMATS.some((known) => known.format === format && known.status === "refused")) {
-      throw unsupported(pointer, `The format ${JSON.stringify(format)} at ${shown(pointer)} is not supported.`);
+      const message = `The format ${JSON.stringify(format)} at ${shown(pointer)} is not supported.`;
+      schema.refusals.push(unsupported(pointer, message));
+      return;
     }
-    let language = this.#formats.get(format);
-    if (language === undefined) {
+    let texts = this.#formats.get(format);
+    if (texts === undefined) {
       this.languages.place = pointer;
-      language = formatLanguage(this.languages, format);
-      this.#formats.set(format, language);
+      const language = formatLanguage(this.languages, format);
+      const usual = usualFormatLanguage(this.languages, format);
+      texts = language === null ? null : { language, usual: usual ?? language, isNarrow: false };
+      this.#formats.set(format, texts);
     }
-    if (language === null) return;
-    schema.strings.push(language);
-    schema.usualStrings.push(usualFormatLanguage(this.languages, format) ?? language);
+    if (texts !== null) schema.strings.push(texts);
   }
 
   readReference(schema: Schema, reference: string, pointer: string): void {
     this.#references.push({ from: schema, to: reference, at: pointer, base: this.#base });
   }
 
-  pattern(source: string, pointer: string): Language {
-    let language = this.#patterns.get(source);
-    if (language === undefined) {
-      this.languages.place = pointer;
-      try {
-        language = boundedPattern(this.languages, source, false);
-      } catch (error) {
-        if (!(error instanceof PatternError)) throw error;
-        const message = `The pattern ${described(source)} at ${shown(pointer)} cannot be used: ${error.message}.`;
-        throw error.code === "invalid" ? invalid(pointer, message) : unsupported(pointer, message);
-      }
+  /** @returns null for a pattern that is not supported: the schema is refused where it applies */
+  pattern(schema: Schema, source: string, pointer: string): Language | null {
+    const known = this.#patterns.get(source);
+    if (known !== undefined) return known;
+    this.languages.place = pointer;
+    try {
+      const language = boundedPattern(this.languages, source, false);
       this.#patterns.set(source, language);
+      return language;
+    } catch (error) {
+      if (!(error instanceof PatternError)) throw error;
+      const message = `The pattern ${described(source)} at ${shown(pointer)} cannot be used: ${error.message}.`;
+      if (error.code === "invalid") throw invalid(pointer, message);
+      schema.refusals.push(unsupported(pointer, message));
+      return null;
     }
-    return language;
   }
 
   /**
    * Returns a group against which only these instances are valid: one branch for all scalars, and one for each array
    * and object.
    */
-  values(values: readonly unknown[], pointer: string): Schema["groups"][number] {
-    const scalars = this.#blank(pointer);
+  values(values: readonly unknown[], pointer: string): Group {
+    const scalars = this.made.blank(pointer);
     const branches = [scalars];
     const texts: string[] = [];
     const ranges: NumberRange[] = [];
@@ -321,11 +577,11 @@ class SchemaReader {
       scalars.types |= TYPE.number;
       scalars.numbers = ranges;
     }
-    return { branches, isExclusive: false, pointer };
+    return { branches, isExclusive: false, pointer, negations: [] };
   }
 
   #arrayValue(values: readonly unknown[], pointer: string): Schema {
-    const schema = this.#blank(pointer);
+    const schema = this.made.blank(pointer);
     schema.types = TYPE.array;
     schema.prefixItems = values.map((value) => this.#value(value, pointer));
     schema.minItems = schema.maxItems = values.length;
@@ -333,7 +589,7 @@ class SchemaReader {
   }
 
   #objectValue(value: Json, pointer: string): Schema {
-    const schema = this.#blank(pointer);
+    const schema = this.made.blank(pointer);
     schema.types = TYPE.object;
     schema.properties = new Map(
       Object.entries(value).map(([name, of]) => [wellFormed(name, pointer), this.#value(of, pointer)]),
@@ -344,7 +600,7 @@ class SchemaReader {
   }
 
   #value(value: unknown, pointer: string): Schema {
-    const schema = this.#blank(pointer);
+    const schema = this.made.blank(pointer);
     this.#enter(pointer);
     schema.groups.push(this.values([value], pointer));
     this.#depth--;
@@ -354,23 +610,27 @@ class SchemaReader {
   #readKeywords(schema: Schema, value: Json): void {
     this.#enter(schema.pointer);
     const base = this.#base;
-    if (typeof value["$id"] === "string") this.#beginResource(value["$id"], schema.pointer, value);
+    const isOnlyReference = this.#dialect.ignoresBesideRef && typeof value["$ref"] === "string";
+    if (!isOnlyReference) this.#beginResource(schema, value);
     for (const [keyword, of] of Object.entries(value)) {
+      if (isOnlyReference && !BESIDE_REFERENCE.has(keyword)) continue;
       const at = `${schema.pointer}/${escaped(keyword)}`;
-      if (!Object.hasOwn(KEYWORDS, keyword)) {
-        throw unsupported(at, `The schema keyword ${JSON.stringify(keyword)} at ${shown(at)} is not supported.`);
-      }
-      KEYWORDS[keyword]!.read(this, schema, of, at, value);
-    }
-    const anchor = value["$anchor"];
-    if (typeof anchor === "string") {
-      const uri = `${this.#base}#${anchor}`;
-      if (this.#anchors.has(uri))
-        throw invalid(`${schema.pointer}/$anchor`, `The $anchor ${JSON.stringify(anchor)} is given twice.`);
-      this.#anchors.set(uri, schema);
+      if (Object.hasOwn(KEYWORDS, keyword)) KEYWORDS[keyword]!.read(this, schema, of, at, value);
+      else if (REFUSED_KEYWORDS.includes(keyword)) {
+        if (of === true) continue; // restricts nothing
+        const message = `The schema keyword ${JSON.stringify(keyword)} at ${shown(at)} is not supported.`;
+        schema.refusals.push(unsupported(at, message));
+      } else this.#noteUnknown(keyword, at);
     }
     this.#base = base;
     this.#depth--;
+  }
+
+  #noteUnknown(keyword: string, pointer: string): void {
+    const meant = misspelled(keyword, ASSERTING_KEYWORDS);
+    this.languages.spend(20);
+    if (meant === null) return;
+    this.notes.push(`${shown(pointer)} is not a keyword and restricts nothing; ${meant} is one.`);
   }
 
   #enter(pointer: string): void {
@@ -379,32 +639,47 @@ class SchemaReader {
     }
   }
 
-  #beginResource(id: string, pointer: string, value: unknown): void {
-    const uri = URL.canParse(id, this.#base) ? new URL(id, this.#base) : null;
-    if (uri === null || uri.hash !== "")
-      throw invalid(
-        `${pointer}/$id`,
-        `${shown(pointer)}/$id is ${JSON.stringify(id)}; it must be a URI without a fragment.`,
-      );
-    if (this.#resources.has(uri.href))
-      throw invalid(`${pointer}/$id`, `The $id ${JSON.stringify(id)} at ${shown(pointer)} is given twice.`);
-    this.#base = uri.href;
-    this.#resources.set(uri.href, { pointer, value });
+  /** Reads what gives a schema a name: `$id`, `id` and `$anchor`. */
+  #beginResource(schema: Schema, value: Json): void {
+    const { pointer } = schema;
+    const keyword = value["$id"] === undefined && this.#dialect.hasPlainId ? "id" : "$id";
+    const id = value[keyword];
+    if (typeof id === "string") {
+      const [whole = "", fragment = ""] = id.split("#");
+      if (whole !== "") {
+        const uri = URL.canParse(whole, this.#base) ? new URL(whole, this.#base).href : null;
+        if (uri === null && keyword === "$id")
+          throw invalid(`${pointer}/$id`, `${shown(pointer)}/$id is ${JSON.stringify(id)}; it must be a URI.`);
+        if (uri !== null && this.#resources.has(uri) && keyword === "$id")
+          throw invalid(`${pointer}/$id`, `The $id ${JSON.stringify(id)} at ${shown(pointer)} is given twice.`);
+        if (uri !== null && !this.#resources.has(uri)) {
+          this.#base = uri;
+          this.#resources.set(uri, { pointer, value });
+        }
+      }
+      // Before 2019-09, this is how an anchor is written.
+      if (fragment !== "" && !fragment.startsWith("/")) this.#addAnchor(fragment, schema);
+    }
+    const anchor = value["$anchor"];
+    if (typeof anchor === "string") this.#addAnchor(anchor, schema);
   }
 
-  #target(reference: string, at: string, base: string): Schema {
+  #addAnchor(anchor: string, schema: Schema): void {
+    const uri = `${this.#base}#${anchor}`;
+    if (this.#anchors.has(uri))
+      throw invalid(`${schema.pointer}/$anchor`, `The $anchor ${JSON.stringify(anchor)} is given twice.`);
+    this.#anchors.set(uri, schema);
+  }
+
+  /** @returns null if the reference leads out of the document */
+  #target(reference: string, at: string, base: string): Schema | null {
     const missing = (): EngineError =>
       invalid(at, `The $ref ${JSON.stringify(reference)} at ${shown(at)} points to nothing.`);
     const whole = reference.split("#")[0] ?? "";
     // A reference that is only a fragment is not joined with the base: not every URI can be a base.
     const uri = whole === "" ? base : URL.canParse(whole, base) ? new URL(whole, base).href : null;
     const resource = uri === null ? undefined : this.#resources.get(uri);
-    if (uri === null || resource === undefined) {
-      throw unsupported(
-        at,
-        `The $ref ${JSON.stringify(reference)} at ${shown(at)} points outside the document, which is not supported.`,
-      );
-    }
+    if (uri === null || resource === undefined) return null;
     let fragment: string;
     try {
       fragment = decodeURIComponent(reference.slice(whole.length + 1));
@@ -412,51 +687,41 @@ class SchemaReader {
       throw missing();
     }
     if (fragment !== "" && !fragment.startsWith("/")) {
-      const schema = this.#anchors.get(`${uri}#${fragment}`);
+      const schema = this.#anchors.get(`${uri}#${fragment}`) ?? this.#anchors.get(`${DOCUMENT_URI}#${fragment}`);
       if (schema === undefined) throw missing();
       return schema;
     }
-    let { value } = resource;
-    for (const part of fragment.split("/").slice(1)) {
-      const name = part.replaceAll("~1", "/").replaceAll("~0", "~");
-      if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) throw missing();
-      value = (value as Json)[name];
+    // An `id` inside of a document is often only a name, and references are meant from the root.
+    const documents = this.#dialect.hasPlainId ? [resource, this.#resources.get(DOCUMENT_URI)!] : [resource];
+    for (const { pointer, value } of documents) {
+      const found = valueAt(value, fragment);
+      if (found === undefined) continue;
+      this.#base = uri;
+      return this.schema(found, pointer + fragment);
     }
-    this.#base = uri;
-    return this.schema(value, resource.pointer + fragment);
+    throw missing();
   }
 
-  #blank(pointer: string): Schema {
-    this.languages.spend(20);
-    if (++this.#numSchemas > LIMITS.maxSchemaSchemas) {
-      throw invalid(pointer, `The document contains more than ${LIMITS.maxSchemaSchemas} schemas.`);
-    }
-    return {
-      id: this.#numSchemas,
-      pointer,
-      types: ALL_TYPES,
-      numbers: [ALL_NUMBERS],
-      strings: [],
-      usualStrings: [],
-      minLength: 0,
-      maxLength: Infinity,
-      prefixItems: [],
-      items: null,
-      minItems: 0,
-      maxItems: Infinity,
-      properties: new Map(),
-      patternProperties: [],
-      additionalProperties: null,
-      propertyNames: null,
-      required: [],
-      minProperties: 0,
-      maxProperties: Infinity,
-      dependentRequired: new Map(),
-      all: [],
-      groups: [],
-    };
+  #nothing(pointer: string): Schema {
+    const schema = this.made.blank(pointer);
+    schema.types = 0;
+    return schema;
   }
 }
+
+/** @returns what a JSON pointer points to, or undefined */
+function valueAt(document: unknown, pointer: string): unknown {
+  let value = document;
+  for (const part of pointer.split("/").slice(1)) {
+    const name = part.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+    value = (value as Json)[name];
+  }
+  return value;
+}
+
+/** What is read where other keywords beside `$ref` are ignored. */
+const BESIDE_REFERENCE: ReadonlySet<string> = new Set(["$ref", "$defs", "definitions"]);
 
 /** Base URI of the document; an `$id` replaces it. Nothing is ever fetched. */
 const DOCUMENT_URI = "schema:///";
@@ -471,16 +736,6 @@ const TYPE_NAMES: Readonly<Record<string, number>> = {
   object: TYPE.object,
 };
 
-const DIALECT = /^https?:\/\/json-schema\.org\/(draft\/2020-12|draft\/2019-09|draft-0[67])\/schema#?$/;
-
-function checkDialect(value: unknown, pointer: string): void {
-  if (DIALECT.test(string(value, pointer))) return;
-  throw unsupported(
-    pointer,
-    `The $schema ${JSON.stringify(value)} is not supported; supported: drafts 2020-12, 2019-09, 07 and 06.`,
-  );
-}
-
 function checkAnchor(anchor: string, pointer: string): void {
   if (/^[A-Za-z_][-A-Za-z0-9._]*$/.test(anchor)) return;
   throw invalid(
@@ -489,18 +744,25 @@ function checkAnchor(anchor: string, pointer: string): void {
   );
 }
 
-function refuseUniqueItems(value: unknown, pointer: string): void {
-  if (boolean(value, pointer))
-    throw unsupported(pointer, `The schema keyword "uniqueItems" at ${shown(pointer)} is not supported.`);
-}
-
-function addStrings(schema: Schema, language: Language): void {
-  schema.strings.push(language);
-  schema.usualStrings.push(language);
+function addStrings(schema: Schema, language: Language | null): void {
+  if (language !== null) schema.strings.push({ language, usual: language, isNarrow: false });
 }
 
 function bound(schema: Schema, range: Partial<NumberRange>): void {
   schema.numbers = schema.numbers.map((known) => intersectRanges(known, { ...ALL_NUMBERS, ...range }));
+}
+
+/** Reads `minimum` or `maximum`, beside which draft 4 has a boolean that excludes the bound. */
+function readBound(schema: Schema, side: "min" | "max", value: unknown, pointer: string, exclusive: unknown): void {
+  const limit = number(value, pointer);
+  if (exclusive === true) readExclusive(schema, side, limit, pointer);
+  else bound(schema, { [side]: decimalOf(limit) });
+}
+
+function readExclusive(schema: Schema, side: "min" | "max", value: unknown, pointer: string): void {
+  if (typeof value === "boolean") return; // read beside minimum or maximum
+  const limit = number(value, pointer);
+  bound(schema, side === "min" ? { min: leastAbove(limit) } : { max: greatestBelow(limit) });
 }
 
 function multipleOf(value: unknown, pointer: string): Decimal {
@@ -530,15 +792,6 @@ function checkUnique(names: readonly string[], pointer: string): void {
     if (known.has(name)) throw invalid(pointer, `${shown(pointer)} names ${JSON.stringify(name)} twice.`);
     known.add(name);
   }
-}
-
-function dependencies(value: unknown, pointer: string): Map<string, string[]> {
-  return new Map(
-    Object.entries(object(value, pointer)).map(([name, needed]) => [
-      wellFormed(name, pointer),
-      names(needed, `${pointer}/${escaped(name)}`),
-    ]),
-  );
 }
 
 function number(value: unknown, pointer: string): number {

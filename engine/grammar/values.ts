@@ -7,6 +7,8 @@
  */
 
 import { LIMITS } from "../limits.js";
+import { ArrayShape } from "./arrays.js";
+import { compare } from "./decimal.js";
 import { type Language, type Languages, TooManyStates, listOf } from "./language.js";
 import {
   ALL_NUMBERS,
@@ -15,20 +17,23 @@ import {
   type NumberSet,
   intersectRanges,
   isEmptySet,
+  leastCount,
   numberSet,
   pointsOf,
 } from "./numbers.js";
-import { type NameClass, ObjectShape, type Slot } from "./objects.js";
-import { ALL_TYPES, type Schema, TYPE, invalid, shown, unsupported } from "./schema.js";
-
-export interface ArrayShape<Value = ValueNode> {
-  readonly id: number;
-  readonly prefix: readonly Value[];
-  readonly rest: Value;
-  readonly min: number;
-  /** Settled: lowered to the number of items that can have a value. */
-  max: number;
-}
+import { MAX_NAMES, type NameClass, ObjectShape, type Slot } from "./objects.js";
+import {
+  ALL_TYPES,
+  type Group,
+  type Schema,
+  type Schemas,
+  TYPE,
+  hasOwnKeywords,
+  innerSchemas,
+  invalid,
+  shown,
+  unsupported,
+} from "./schema.js";
 
 /** A location of the answer: the values that it allows. */
 export interface ValueNode {
@@ -38,7 +43,7 @@ export interface ValueNode {
   readonly numbers: NumberSet;
   /** Settled: without dead ends, and in their usual spelling. */
   readonly strings: Language;
-  readonly arrays: readonly ArrayShape[];
+  readonly arrays: readonly ArrayShape<ValueNode>[];
   readonly objects: readonly ObjectShape<ValueNode>[];
 }
 
@@ -47,9 +52,7 @@ class BuiltNode implements ValueNode {
   words = 0;
   numbers: NumberSet = NO_NUMBERS;
   strings: Language;
-  /** True if some allowed strings are left out of `strings`, because their spelling is not usual. */
-  omitsStrings = false;
-  arrays: readonly BuiltArray[] = [];
+  arrays: readonly ArrayShape<BuiltNode>[] = [];
   objects: readonly ObjectShape<BuiltNode>[] = [];
   isDescribed = false;
   /** True if some value is allowed, false if none is, null if not known yet. */
@@ -65,7 +68,7 @@ class BuiltNode implements ValueNode {
 
   /** The nodes of its items and properties. */
   *parts(): Iterable<BuiltNode> {
-    for (const { prefix, rest } of this.arrays) yield* [...prefix, rest];
+    for (const shape of this.arrays) yield* shape.values();
     for (const { slots, allClasses } of this.objects) {
       for (const { value } of slots) yield value;
       for (const { value } of allClasses) yield value;
@@ -73,60 +76,92 @@ class BuiltNode implements ValueNode {
   }
 }
 
-type BuiltArray = ArrayShape<BuiltNode>;
+/** What a schema describes. */
+export interface Values {
+  /** The node of the whole answer. */
+  readonly root: ValueNode;
+  /** Places of keywords for which some valid instances are left out: see negation.ts. */
+  readonly omissions: readonly string[];
+}
 
 /**
  * Builds the nodes that a schema describes.
- * @returns the node of the whole answer
  * @throws EngineError invalid_schema or unsupported_schema
  */
-export function valuesOf(languages: Languages, root: Schema): ValueNode {
-  return new ValueBuilder(languages, root).build();
-}
-
-type Group = Schema["groups"][number];
-
-/** A `oneOf` whose branches must be disjoint for a type, where other schemas apply too. */
-interface Obligation {
-  readonly group: Group;
-  readonly type: number;
-  readonly context: readonly Schema[];
-  /** Groups of the same location, of which no branch was chosen yet. */
-  readonly waiting: readonly Group[];
+export function valuesOf(schemas: Schemas, root: Schema): Values {
+  return new ValueBuilder(schemas, ranksOf(root, schemas.languages), false).build(root);
 }
 
 class ValueBuilder {
+  readonly languages: Languages;
   readonly #nodes = new Map<string, BuiltNode>();
-  readonly #ranks: ReadonlyMap<Group, number>;
-  readonly #obligations = new Map<string, Obligation>();
+  readonly #omissions = new Set<string>();
+  /** For proofs that branches of a `oneOf` are disjoint; null in itself. */
+  readonly #loose: ValueBuilder | null;
+  /** By `oneOf` and what applies beside it: for each branch, the schemas that apply if it is chosen. */
+  readonly #exclusive = new Map<string, readonly (readonly Schema[])[]>();
+  readonly #requiring = new Map<string, Schema>();
   /** Arrays, objects and strings by the schemas that describe them. */
-  readonly #arrays = new Map<string, BuiltArray>();
+  readonly #arrays = new Map<string, ArrayShape<BuiltNode>>();
   readonly #objects = new Map<string, ObjectShape<BuiltNode>>();
   readonly #texts = new Map<string, Language>();
 
+  /**
+   * @param isLoose true to build nodes that allow at least what is valid, and maybe more: a `oneOf` is read like
+   * `anyOf`, and keywords that are enforced in part do not restrict anything. False to build nodes that allow only
+   * what is valid
+   */
   constructor(
-    readonly languages: Languages,
-    readonly root: Schema,
+    readonly schemas: Schemas,
+    readonly ranks: ReadonlyMap<Group, number>,
+    readonly isLoose: boolean,
   ) {
-    this.#ranks = ranksOf(root, languages);
+    this.languages = schemas.languages;
+    this.#loose = isLoose ? null : new ValueBuilder(schemas, ranks, true);
   }
 
-  build(): ValueNode {
-    const { root } = this;
+  build(root: Schema): Values {
     const node = this.#node([root]);
     const nodes = this.#reachable([node]);
-    // Proofs add obligations only for nodes that are not part of the answer, which are no concern.
-    const obligations = [...this.#obligations.values()];
-    for (const obligation of obligations) this.#proveDisjoint(obligation);
     this.#findWhatExists(nodes);
-    if (!node.exists) throw invalid(root.pointer, "The schema is satisfied by no instance.");
+    const omissions = [...this.#omissions];
+    if (!node.exists) {
+      const [place] = omissions;
+      if (place === undefined) throw invalid(root.pointer, "The schema is satisfied by no instance.");
+      throw unsupported(
+        place,
+        `What is left of the negation of ${shown(place)}, which cannot be written in full, is satisfied by no instance.`,
+      );
+    }
     const exists = (value: BuiltNode): boolean => value.exists!;
     for (const found of nodes) {
-      found.arrays = found.arrays.filter((shape) => settleArray(shape, exists));
+      for (const shape of found.arrays) this.#checkUnique(shape);
+      found.arrays = found.arrays.filter((shape) => shape.settle(exists, (value) => this.#numDistinct(value)));
       found.objects = found.objects.filter((shape) => shape.settle(this.languages, exists));
     }
-    return node;
+    return { root: node, omissions };
   }
+
+  #checkUnique({ isUnique, givenMax, items, counted, id }: ArrayShape<BuiltNode>): void {
+    const { arrays, objects } = items.rest;
+    const isSimple = arrays.length === 0 && objects.length === 0 && items.prefix.length === 0 && counted === null;
+    if (!isUnique || givenMax <= 1 || isSimple) return;
+    const pointer = this.#uniqueAt[id]!;
+    throw unsupported(
+      pointer,
+      `The schema keyword "uniqueItems" at ${shown(pointer)} is supported for null, booleans, numbers and strings, without prefixItems and contains.`,
+    );
+  }
+
+  /** Returns a number of different scalars that a node surely has; Infinity for a million and more. */
+  #numDistinct({ words, numbers, strings }: BuiltNode): number {
+    const numWords = [TYPE.null, TYPE.true, TYPE.false].filter((type) => (words & type) !== 0).length;
+    const numStrings = this.languages.count(strings, MAX_NAMES);
+    return numWords + leastCount(numbers) + (numStrings >= MAX_NAMES ? Infinity : numStrings);
+  }
+
+  /** By id of an array shape: the place of its `uniqueItems`. */
+  readonly #uniqueAt: string[] = [];
 
   /** Describes nodes and all nodes that they lead to. */
   #reachable(from: readonly BuiltNode[]): Set<BuiltNode> {
@@ -167,40 +202,27 @@ class ValueBuilder {
     const ranges = alternatives(TYPE.number).flatMap((schemas) => rangesOf(schemas, this.languages));
     this.languages.spend(ranges.length * STEPS_PER_RANGE);
     node.numbers = numberSet(ranges);
-    const texts = alternatives(TYPE.string);
-    node.strings = this.languages.union(texts.map((schemas) => this.#usualText(schemas)));
-    node.omitsStrings = texts.some(hasUnusualStrings);
+    node.strings = this.languages.union(alternatives(TYPE.string).map((schemas) => this.#usualText(schemas)));
     node.arrays = alternatives(TYPE.array).map((schemas) => this.#array(schemas));
     node.objects = alternatives(TYPE.object).map((schemas) => this.#object(schemas));
   }
 
   /**
-   * Returns every choice of branches, each as the set of schemas whose own keywords then apply to this type, and
-   * records which `oneOf` must be proven disjoint.
+   * Returns every choice of branches, each as the set of schemas whose own keywords then apply to this type. A group is
+   * chosen before all groups that its branches can lead to, so nothing that was chosen can be met again, and two ways
+   * that leave the same schemas and groups continue as one.
+   * @param context schemas that apply too
+   * @param waiting groups that apply too
    */
-  #alternatives(schemas: readonly Schema[], type: number): Schema[][] {
-    return this.#choices(schemas, [], [], type, (obligation) => {
-      const { group, context, waiting } = obligation;
-      const key = `${this.#ranks.get(group)};${type};${keyOf(context)};${this.#keyOfGroups(waiting)}`;
-      if (!this.#obligations.has(key)) this.#obligations.set(key, obligation);
-    });
-  }
-
-  /**
-   * Chooses a branch of each group. A group is chosen before all groups that its branches can lead to, so nothing that
-   * was chosen can be met again, and two ways that leave the same schemas and groups continue as one.
-   * @param onExclusive called for each `oneOf`; null if the choices are used for a proof, in which it is like `anyOf`
-   */
-  #choices(
-    open: readonly Schema[],
-    context: readonly Schema[],
-    waiting: readonly Group[],
+  #alternatives(
+    schemas: readonly Schema[],
     type: number,
-    onExclusive: ((obligation: Obligation) => void) | null,
+    context: readonly Schema[] = [],
+    waiting: readonly Group[] = [],
   ): Schema[][] {
     const found = new Map<string, Schema[]>();
     const known = new Set<string>();
-    const stack = [{ open, chosen: context, groups: waiting }];
+    const stack = [{ open: schemas, chosen: context, groups: waiting }];
     while (stack.length > 0) {
       const { open: begun, chosen: before, groups: left } = stack.pop()!;
       const gathered = this.#gathered(begun, before, left, type);
@@ -215,7 +237,7 @@ class ValueBuilder {
       if (group === undefined) {
         found.set(key, [...chosen]);
         if (found.size > LIMITS.maxGrammarAlternatives) {
-          const pointer = open[0]?.pointer ?? "";
+          const pointer = schemas[0]?.pointer ?? "";
           throw unsupported(
             pointer,
             `The branches at ${shown(pointer)} combine to more than ${LIMITS.maxGrammarAlternatives} alternatives.`,
@@ -223,14 +245,53 @@ class ValueBuilder {
         }
         continue;
       }
-      for (const other of groups) if (this.#ranks.get(other)! < this.#ranks.get(group)!) group = other;
+      for (const other of groups) if (this.ranks.get(other)! < this.ranks.get(group)!) group = other;
       const rest = groups.filter((other) => other !== group);
-      if (group.isExclusive) onExclusive?.({ group, type, context: chosen, waiting: rest });
-      this.languages.spend(group.branches.length);
-      for (let index = group.branches.length - 1; index >= 0; index--)
-        stack.push({ open: [group.branches[index]!], chosen, groups: rest });
+      const branches = this.#branches(group, type, chosen, rest);
+      this.languages.spend(branches.length);
+      for (let index = branches.length - 1; index >= 0; index--)
+        stack.push({ open: branches[index]!, chosen, groups: rest });
     }
     return [...found.values()];
+  }
+
+  /** Returns the schemas that apply if a branch is chosen, for each branch. */
+  #branches(
+    group: Group,
+    type: number,
+    context: readonly Schema[],
+    waiting: readonly Group[],
+  ): readonly (readonly Schema[])[] {
+    if (!group.isExclusive || this.#loose === null) return group.branches.map((branch) => [branch]);
+    const key = `${this.ranks.get(group)};${type};${keyOf(context)};${this.#keyOfGroups(waiting)}`;
+    let branches = this.#exclusive.get(key);
+    if (branches === undefined) {
+      branches = this.#apart(group, this.#loose.#overlaps(group, type, context, waiting));
+      this.#exclusive.set(key, branches);
+    }
+    return branches;
+  }
+
+  /**
+   * Makes branches that may overlap disjoint: by a property whose values distinguish them, which becomes required, or
+   * else by the negations of the others.
+   */
+  #apart({ branches, negations, pointer }: Group, overlaps: readonly Overlap[]): Schema[][] {
+    const apart = branches.map((branch) => new Set([branch]));
+    for (const { first, second, tag } of overlaps) {
+      apart[first]!.add(tag === null ? negations[second]! : this.#requires(tag, pointer));
+      apart[second]!.add(tag === null ? negations[first]! : this.#requires(tag, pointer));
+    }
+    return apart.map((open) => [...open]);
+  }
+
+  #requires(name: string, pointer: string): Schema {
+    let schema = this.#requiring.get(name);
+    if (schema === undefined) {
+      schema = Object.assign(this.schemas.blank(pointer), { required: [name] });
+      this.#requiring.set(name, schema);
+    }
+    return schema;
   }
 
   /** Adds schemas and all that they refer to. @returns null if one of them excludes the type */
@@ -245,6 +306,10 @@ class ValueBuilder {
     const groups = new Set(waiting);
     for (const schema of all) {
       this.languages.spend();
+      if (schema.refusals.length > 0) throw schema.refusals[0]!;
+      const omissions = schema.omissions.filter((omission) => (omission.types & type) !== 0);
+      if (omissions.length > 0 && this.isLoose) continue;
+      for (const { place } of omissions) this.#omissions.add(place);
       if ((schema.types & type) === 0) return null;
       if (hasOwnKeywords(schema)) chosen.add(schema);
       for (const group of schema.groups) groups.add(group);
@@ -255,37 +320,43 @@ class ValueBuilder {
 
   #keyOfGroups(groups: readonly Group[]): string {
     return groups
-      .map((group) => this.#ranks.get(group)!)
+      .map((group) => this.ranks.get(group)!)
       .sort((a, b) => a - b)
       .join();
   }
 
-  /**
-   * Refuses a `oneOf` with branches that may overlap. If no instance is valid against two, it is the same as `anyOf`.
-   */
-  #proveDisjoint({ group, type, context, waiting }: Obligation): void {
+  /** Returns the pairs of branches that some instance may be valid against both of. */
+  #overlaps(group: Group, type: number, context: readonly Schema[], waiting: readonly Group[]): Overlap[] {
     this.languages.place = group.pointer;
     const branches = group.branches
-      .map((schema) => ({ schema, choices: this.#choices([schema], context, [], type, null) }))
+      .map((schema, index) => ({ schema, index, choices: this.#alternatives([schema], type, context) }))
       .filter(({ choices }) => choices.length > 0);
     const tags = branches.map(({ choices }) => choices.map((schemas) => this.#tags(schemas, type)));
-    for (const [index, first] of branches.entries()) {
-      for (let other = index + 1; other < branches.length; other++) {
+    const overlaps: Overlap[] = [];
+    for (const [at, first] of branches.entries()) {
+      for (let other = at + 1; other < branches.length; other++) {
         const second = branches[other]!;
         this.languages.spend();
-        if (tags[index]!.every((a) => tags[other]!.every((b) => this.#differ(a, b)))) continue;
-        const overlaps = (others: readonly Group[]): boolean =>
-          this.#choices([first.schema, second.schema], context, others, type, null).some(
+        if (tags[at]!.every((a) => tags[other]!.every((b) => this.#differing(a, b, true) !== null))) continue;
+        const mayOverlap = (others: readonly Group[]): boolean =>
+          this.#alternatives([first.schema, second.schema], type, context, others).some(
             (schemas) => !this.#isNothing(schemas, type),
           );
-        if (!overlaps([]) || (waiting.length > 0 && !overlaps(waiting))) continue;
-        throw unsupported(
-          group.pointer,
-          `The schema keyword "oneOf" at ${shown(group.pointer)} is supported only if its branches are provably disjoint; ` +
-            `${shown(first.schema.pointer)} and ${shown(second.schema.pointer)} may overlap. anyOf allows overlapping branches.`,
-        );
+        if (!mayOverlap([]) || (waiting.length > 0 && !mayOverlap(waiting))) continue;
+        const tag = this.#commonTag(tags[at]!, tags[other]!);
+        overlaps.push({ first: first.index, second: second.index, tag });
       }
     }
+    return overlaps;
+  }
+
+  /** Returns a property that distinguishes all choices of two branches if it is present, or null. */
+  #commonTag(first: readonly Tags[], second: readonly Tags[]): string | null {
+    const tag = this.#differing(first[0]!, second[0]!, false);
+    if (tag === null) return null;
+    const only = (tags: Tags): Tags => new Map([...tags].filter(([name]) => name === tag));
+    const isCommon = first.every((a) => second.every((b) => this.#differing(only(a), only(b), false) !== null));
+    return isCommon ? tag : null;
   }
 
   /** Returns the properties that are required or can have only listed values, the usual way to distinguish branches. */
@@ -300,18 +371,22 @@ class ValueBuilder {
     return tags;
   }
 
-  /** True if a property is required by one of the two and has no value that both allow. */
-  #differ(first: Tags, second: Tags): boolean {
+  /**
+   * Returns a property that has no value that both allow, or null.
+   * @param isRequired true if one of the two must require it, so that no instance is valid against both
+   */
+  #differing(first: Tags, second: Tags, isRequired: boolean): string | null {
     const [few, many] = first.size <= second.size ? [first, second] : [second, first];
     for (const [name, a] of few) {
       const b = many.get(name);
       this.languages.spend();
-      if (b === undefined || !(a.isRequired || b.isRequired) || a.values === null || b.values === null) continue;
+      if (b === undefined || a.values === null || b.values === null) continue;
+      if (isRequired && !a.isRequired && !b.isRequired) continue;
       const [less, more] = a.values.size <= b.values.size ? [a.values, b.values] : [b.values, a.values];
       this.languages.spend(less.size);
-      if (![...less].some((value) => more.has(value))) return true;
+      if (![...less].some((value) => more.has(value))) return name;
     }
-    return false;
+    return null;
   }
 
   /** Returns the values of a node that allows only listed scalars, else null. */
@@ -320,7 +395,7 @@ class ValueBuilder {
     const { words, numbers, strings, arrays, objects } = node;
     const texts = strings === this.languages.none ? [] : strings === this.languages.empty ? [""] : listOf(strings);
     const points = pointsOf(numbers);
-    if (texts === null || node.omitsStrings || points === null || arrays.length > 0 || objects.length > 0) return null;
+    if (texts === null || points === null || arrays.length > 0 || objects.length > 0) return null;
     this.languages.spend(texts.length + points.length);
     return new Set(
       [`${words & TYPE.null}`, `${words & TYPE.true}`, `${words & TYPE.false}`]
@@ -341,8 +416,9 @@ class ValueBuilder {
         return this.#strings([schemas]) === this.languages.none;
       case TYPE.array: {
         const shape = this.#array(schemas);
-        const needed = shape.prefix.slice(0, shape.min);
-        if (shape.min > shape.prefix.length) needed.push(shape.rest);
+        const { prefix, rest } = shape.items;
+        const needed = prefix.slice(0, shape.min);
+        if (shape.min > prefix.length) needed.push(rest);
         return needed.some((value) => this.#allowsNothing(value)) || !this.#arrayExists(shape);
       }
       case TYPE.object: {
@@ -363,9 +439,12 @@ class ValueBuilder {
     return !isScalar && arrays.length === 0 && objects.length === 0;
   }
 
-  #arrayExists(shape: BuiltArray): boolean {
-    this.#findWhatExists(this.#reachable([...shape.prefix, shape.rest]));
-    return settleArray({ ...shape }, ({ exists }) => exists!);
+  #arrayExists(shape: ArrayShape<BuiltNode>): boolean {
+    this.#findWhatExists(this.#reachable([...shape.values()]));
+    return shape.settle(
+      ({ exists }) => exists!,
+      (value) => this.#numDistinct(value),
+    );
   }
 
   #objectExists(shape: ObjectShape<BuiltNode>): boolean {
@@ -411,7 +490,7 @@ class ValueBuilder {
       node.words !== 0 ||
       !isEmptySet(node.numbers) ||
       node.strings !== this.languages.none ||
-      node.arrays.some((shape) => settleArray({ ...shape }, exists)) ||
+      node.arrays.some((shape) => shape.settle(exists, (value) => this.#numDistinct(value))) ||
       node.objects.some((shape) => {
         this.languages.spend(shape.slots.length);
         return shape.settle(this.languages, exists);
@@ -424,16 +503,17 @@ class ValueBuilder {
   }
 
   #text(schemas: readonly Schema[]): Language {
-    return this.#textIn(schemas, "strings");
+    return this.#textIn(schemas, "language");
   }
 
   /** Returns the strings in their usual spelling, or all if none has it. */
   #usualText(schemas: readonly Schema[]): Language {
-    const usual = hasUnusualStrings(schemas) ? this.#textIn(schemas, "usualStrings") : this.languages.none;
+    const hasUnusual = schemas.some(({ strings }) => strings.some(({ language, usual }) => language !== usual));
+    const usual = hasUnusual && !this.isLoose ? this.#textIn(schemas, "usual") : this.languages.none;
     return usual === this.languages.none ? this.#text(schemas) : usual;
   }
 
-  #textIn(schemas: readonly Schema[], spelling: "strings" | "usualStrings"): Language {
+  #textIn(schemas: readonly Schema[], spelling: "language" | "usual"): Language {
     const { languages } = this;
     const key = `${spelling};${keyOf(schemas)}`;
     let language = this.#texts.get(key);
@@ -441,10 +521,8 @@ class ValueBuilder {
       const min = schemas.reduce((most, { minLength }) => Math.max(most, minLength), 0);
       const max = schemas.reduce((least, { maxLength }) => Math.min(least, maxLength), Infinity);
       const length = min > max ? languages.none : languages.repeat(languages.any, min, max);
-      language = this.#settled(
-        languages.intersection([length, ...schemas.flatMap((schema) => schema[spelling])]),
-        schemas[0],
-      );
+      const texts = schemas.flatMap(({ strings }) => strings.filter(({ isNarrow }) => !(isNarrow && this.isLoose)));
+      language = this.#settled(languages.intersection([length, ...texts.map((text) => text[spelling])]), schemas[0]);
       this.#texts.set(key, language);
     }
     return language;
@@ -463,23 +541,45 @@ class ValueBuilder {
     }
   }
 
-  #array(schemas: readonly Schema[]): BuiltArray {
+  #array(schemas: readonly Schema[]): ArrayShape<BuiltNode> {
     const key = keyOf(schemas);
     let shape = this.#arrays.get(key);
     if (shape === undefined) {
-      const length = schemas.reduce((most, { prefixItems }) => Math.max(most, prefixItems.length), 0);
-      const at = (index: number): BuiltNode =>
-        this.#node(schemas.flatMap(({ prefixItems, items }) => prefixItems[index] ?? items ?? []));
-      shape = {
-        id: this.#arrays.size,
-        prefix: Array.from({ length }, (_, index) => at(index)),
-        rest: at(length),
-        min: schemas.reduce((most, { minItems }) => Math.max(most, minItems), 0),
-        max: schemas.reduce((least, { maxItems }) => Math.min(least, maxItems), Infinity),
-      };
+      shape = this.#newArray(schemas);
       this.#arrays.set(key, shape);
     }
     return shape;
+  }
+
+  #newArray(schemas: readonly Schema[]): ArrayShape<BuiltNode> {
+    const id = this.#arrays.size;
+    const all = schemas.flatMap(({ contains }) => contains).filter(({ min, max }) => min > 0 || max < Infinity);
+    const [contains] = all;
+    if (all.some(({ schema, from }) => schema !== contains!.schema || from !== contains!.from)) {
+      const { pointer } = all.find(({ schema }) => schema !== contains!.schema)!.schema;
+      throw unsupported(pointer, `An array with more than one "contains", as at ${shown(pointer)}, is not supported.`);
+    }
+    const from = contains?.from ?? 0;
+    const length = schemas.reduce((most, { prefixItems }) => Math.max(most, prefixItems.length), from);
+    const items = (at: (index: number) => BuiltNode): { prefix: BuiltNode[]; rest: BuiltNode } => ({
+      prefix: Array.from({ length }, (_, index) => at(index)),
+      rest: at(length),
+    });
+    const max = all.reduce((least, counted) => Math.min(least, counted.max), Infinity);
+    const itemSchemas = (index: number): Schema[] =>
+      schemas.flatMap(({ prefixItems, items: rest }) => prefixItems[index] ?? rest ?? []);
+    const ofItem = (index: number): Schema[] =>
+      index < from || max === Infinity ? itemSchemas(index) : [...itemSchemas(index), contains!.negation!];
+    const whole = items((index) => this.#node(ofItem(index)));
+    const min = schemas.reduce((most, { minItems }) => Math.max(most, minItems), 0);
+    const givenMax = schemas.reduce((least, { maxItems }) => Math.min(least, maxItems), Infinity);
+    const isUnique = !this.isLoose && schemas.some(({ uniqueItems }) => uniqueItems);
+    if (isUnique) this.#uniqueAt[id] = `${schemas.find(({ uniqueItems }) => uniqueItems)!.pointer}/uniqueItems`;
+    if (contains === undefined) return new ArrayShape(id, whole, min, givenMax, null, isUnique);
+    const counted = items((index) => this.#node([...itemSchemas(index), contains.schema]));
+    const prefix = counted.prefix.map((node, index) => (index < from ? null : node));
+    const least = all.reduce((most, { min: one }) => Math.max(most, one), 0);
+    return new ArrayShape(id, whole, min, givenMax, { items: { ...counted, prefix }, min: least, max }, isUnique);
   }
 
   #object(schemas: readonly Schema[]): ObjectShape<BuiltNode> {
@@ -515,10 +615,12 @@ class ValueBuilder {
     const validNames = this.#names(schemas);
     const indexes = new Map([...names].map((name, index) => [name, index]));
     const required = new Set(schemas.flatMap((schema) => schema.required));
+    const ordered = new Set(schemas.flatMap((schema) => schema.required.filter((name) => schema.properties.has(name))));
     const slots = [...names].map((name): Slot<BuiltNode> => ({
       name,
       value: this.#property(schemas, name),
       isRequired: required.has(name),
+      isOrdered: ordered.has(name),
       isNameValid: languages.has(validNames, name),
       needs: (needs.get(name) ?? []).map((needed) => indexes.get(needed)!),
     }));
@@ -585,14 +687,15 @@ function property(
   return found.length > 0 || schema.additionalProperties === null ? found : [schema.additionalProperties];
 }
 
-function hasUnusualStrings(schemas: readonly Schema[]): boolean {
-  return schemas.some(({ strings, usualStrings }) =>
-    strings.some((language, index) => language !== usualStrings[index]),
-  );
-}
-
 /** Work for each range of numbers. */
 const STEPS_PER_RANGE = 100;
+
+/** Two branches of a `oneOf`, by index, and a property that distinguishes them if it is present. */
+interface Overlap {
+  readonly first: number;
+  readonly second: number;
+  readonly tag: string | null;
+}
 
 /** By name: the values of a property if it has only listed ones, and true if it is required. */
 type Tags = Map<string, { readonly isRequired: boolean; readonly values: ReadonlySet<string> | null }>;
@@ -609,37 +712,36 @@ function addRestricting(schema: Schema, restricting: Set<Schema>, languages: Lan
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     languages.spend();
     if (restricting.has(next)) continue;
-    if (next.types !== ALL_TYPES || next.groups.length > 0 || hasOwnKeywords(next)) restricting.add(next);
+    const isRestricting = next.types !== ALL_TYPES || next.groups.length > 0 || next.refusals.length > 0;
+    if (isRestricting || hasOwnKeywords(next)) restricting.add(next);
     else open.push(...next.all);
   }
 }
 
-/** Returns the numbers that all of the schemas allow. Several ranges of one schema are single numbers. */
+/** Returns the numbers that all of the schemas allow. */
 function rangesOf(schemas: readonly Schema[], languages: Languages): NumberRange[] {
   let ranges: readonly NumberRange[] = [ALL_NUMBERS];
   for (const { numbers } of schemas) {
     languages.spend((ranges.length + numbers.length) * 4);
-    ranges =
-      ranges.length > 1 && numbers.length > 1
-        ? inBoth(ranges, numbers)
-        : ranges.flatMap((range) => numbers.map((other) => intersectRanges(range, other)));
+    if (arePoints(ranges) && arePoints(numbers)) ranges = inBoth(ranges, numbers);
+    else {
+      languages.spend(ranges.length * numbers.length);
+      ranges = ranges.flatMap((range) => numbers.map((other) => intersectRanges(range, other)).filter(isNotEmpty));
+    }
   }
   return [...ranges];
 }
+
+const arePoints = (ranges: readonly NumberRange[]): boolean =>
+  ranges.every(({ min, max }) => min !== null && max !== null && compare(min, max) === 0);
+
+const isNotEmpty = ({ min, max }: NumberRange): boolean => min === null || max === null || compare(min, max) <= 0;
 
 /** Returns the single numbers that two lists share. */
 function inBoth(first: readonly NumberRange[], second: readonly NumberRange[]): NumberRange[] {
   const key = ({ min }: NumberRange): string => `${min!.digits}e${min!.exponent}`;
   const keys = new Set(second.map(key));
   return first.filter((range) => keys.has(key(range)));
-}
-
-/** Lowers `max` to the number of items that can have a value. @returns true if any such array exists */
-function settleArray<Value>(shape: ArrayShape<Value>, exists: (value: Value) => boolean): boolean {
-  const blocked = shape.prefix.findIndex((value, index) => index < shape.max && !exists(value));
-  if (blocked >= 0) shape.max = blocked;
-  else if (shape.max > shape.prefix.length && !exists(shape.rest)) shape.max = shape.prefix.length;
-  return shape.min <= shape.max;
 }
 
 /** True if slots need each other in a cycle: slots that need only removed ones are removed, as long as there are any. */
@@ -653,32 +755,6 @@ function isCyclic(slots: readonly Slot<unknown>[]): boolean {
   const free = [...slots.keys()].filter((index) => numNeeds[index] === 0);
   for (const index of free) for (const other of neededBy[index]!) if (--numNeeds[other]! === 0) free.push(other);
   return free.length < slots.length;
-}
-
-/** True if the schema has keywords other than those that name types or apply other schemas. */
-function hasOwnKeywords(schema: Schema): boolean {
-  const [range] = schema.numbers;
-  return (
-    schema.numbers.length !== 1 ||
-    range!.min !== null ||
-    range!.max !== null ||
-    range!.step !== null ||
-    schema.strings.length > 0 ||
-    schema.minLength > 0 ||
-    schema.maxLength < Infinity ||
-    schema.prefixItems.length > 0 ||
-    schema.items !== null ||
-    schema.minItems > 0 ||
-    schema.maxItems < Infinity ||
-    schema.properties.size > 0 ||
-    schema.patternProperties.length > 0 ||
-    schema.additionalProperties !== null ||
-    schema.propertyNames !== null ||
-    schema.required.length > 0 ||
-    schema.minProperties > 0 ||
-    schema.maxProperties < Infinity ||
-    schema.dependentRequired.size > 0
-  );
 }
 
 /**
@@ -718,18 +794,6 @@ function ranksOf(root: Schema, languages: Languages): ReadonlyMap<Group, number>
   function begin(schema: Schema): Schema[] {
     isOpen.add(schema);
     for (const inner of innerSchemas(schema)) later.push(inner);
-    return [...schema.all, ...schema.groups.flatMap(({ branches }) => branches)];
+    return [...schema.all, ...schema.groups.flatMap(({ branches, negations }) => [...branches, ...negations])];
   }
-}
-
-/** Returns the schemas that apply to the items, properties and names of the instance. */
-function innerSchemas(schema: Schema): Schema[] {
-  return [
-    ...schema.prefixItems,
-    ...(schema.items === null ? [] : [schema.items]),
-    ...schema.properties.values(),
-    ...schema.patternProperties.map((pattern) => pattern.schema),
-    ...(schema.additionalProperties === null ? [] : [schema.additionalProperties]),
-    ...(schema.propertyNames === null ? [] : [schema.propertyNames]),
-  ];
 }

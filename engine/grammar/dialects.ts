@@ -1,0 +1,68 @@
+/** Drafts of JSON Schema: what differs between them in the meaning of a document, and which keywords look misspelled. */
+
+/** How a document is read, beyond what its keywords say themselves. */
+export interface Dialect {
+  /** True if keywords beside `$ref` are ignored, as in drafts before 2019-09 and in OpenAPI 3.0. */
+  readonly ignoresBesideRef: boolean;
+  /** True if `id` is what `$id` is today, as in draft 4. */
+  readonly hasPlainId: boolean;
+  /** True if `nullable` beside `type` allows null, as in OpenAPI 3.0. */
+  readonly hasNullable: boolean;
+}
+
+const DRAFT_2020: Dialect = { ignoresBesideRef: false, hasPlainId: false, hasNullable: false };
+const DRAFT_7: Dialect = { ...DRAFT_2020, ignoresBesideRef: true };
+const DRAFT_4: Dialect = { ...DRAFT_7, hasPlainId: true };
+const OPEN_API_3: Dialect = { ...DRAFT_7, hasNullable: true };
+
+/** @returns the dialect that `$schema` names, or else the one whose keywords the document has; 2020-12 if none tells */
+export function dialectOf(document: unknown): Dialect {
+  const named = /json-schema\.org\/draft(?:\/|-)([0-9-]+)\//.exec(String((document as { $schema?: unknown })?.$schema));
+  if (named !== null) return named[1]! <= "04" ? DRAFT_4 : named[1]! < "2" ? DRAFT_7 : DRAFT_2020;
+  const open = [document];
+  let found = DRAFT_2020;
+  for (let value = open.pop(); value !== undefined; value = open.pop()) {
+    if (typeof value !== "object" || value === null) continue;
+    for (const [key, of] of Object.entries(value)) {
+      if (NEW_KEYWORDS.has(key) && typeof of === "object") return DRAFT_2020;
+      if ((key === "exclusiveMinimum" || key === "exclusiveMaximum") && typeof of === "boolean") found = DRAFT_4;
+      if (key === "nullable" && typeof of === "boolean") return OPEN_API_3;
+      open.push(of);
+    }
+  }
+  return found === DRAFT_2020 && hasText(document, "id") && !hasText(document, "$id") ? DRAFT_4 : found;
+}
+
+/** Keywords since 2019-09 whose values are objects or arrays, so that no annotation is taken for one. */
+const NEW_KEYWORDS: ReadonlySet<string> = new Set(["$defs", "prefixItems", "dependentRequired", "dependentSchemas"]);
+
+function hasText(document: unknown, key: string): boolean {
+  return typeof (document as Record<string, unknown> | null)?.[key] === "string";
+}
+
+/** @returns the keyword that an unknown one is within two edits of, if that is likely a mistake; else null */
+export function misspelled(keyword: string, known: Iterable<string>): string | null {
+  for (const other of known) {
+    const most = other.length >= 8 ? 2 : other.length >= 4 ? 1 : 0;
+    if (Math.abs(other.length - keyword.length) <= most && distance(keyword, other, most) <= most) return other;
+  }
+  return null;
+}
+
+/** @returns the number of insertions, deletions, replacements and swaps of neighbours between two words; more than `most` if above */
+function distance(a: string, b: string, most: number): number {
+  let before: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const isSame = a[i - 1] === b[j - 1];
+      row[j] = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + Number(!isSame));
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        row[j] = Math.min(row[j]!, before[j - 2]! + 1);
+    }
+    if (Math.min(...row) > most) return most + 1;
+    [before, last] = [last, row];
+  }
+  return last[b.length]!;
+}
