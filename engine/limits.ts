@@ -167,7 +167,7 @@ export const LIMITS = {
   maxSchemaSchemas: 20_000,
   /** Entries of `properties` and similar keywords. */
   maxSchemaProperties: 1000,
-  /** Characters of a pattern after its repetitions are expanded. */
+  /** Characters of a pattern after repetitions of look-around are expanded. */
   maxPatternPositions: 10_000,
   /** Nesting depth of the groups of a pattern. The reader is recursive; this depth is far from a stack overflow. */
   maxPatternDepth: 1000,

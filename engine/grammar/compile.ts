@@ -7,6 +7,7 @@ import { type AnswerFormat, checkFormat } from "./answer-format.js";
 import { type Expression, collapsed } from "./expressions.js";
 import { readGbnf } from "./gbnf.js";
 import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data.js";
+import { explore } from "./exploration.js";
 import { type Language, Languages, TooManyStates } from "./language.js";
 import { readLark } from "./lark.js";
 import { PatternError, boundedPattern } from "./pattern.js";
@@ -117,7 +118,7 @@ function rulesAnswer(
     const whole = small.get(root)!;
     if (whole.kind === "text") {
       const language = languages.settle(whole.language, LIMITS.maxGrammarStates);
-      languages.explore(language, LIMITS.maxGrammarStates);
+      explore(languages, language, LIMITS.maxGrammarStates);
       if (language !== languages.none) return { kind: "text", language };
     }
     return { kind: "rules", start: compileRules(languages, small, root) };

@@ -1,9 +1,14 @@
 /** String formats of JSON Schema: the enforced ones are patterns that the whole string must match. */
 
 import type { Language, Languages } from "./language.js";
+import { ONE } from "./decimal.js";
+import type { NumberRange } from "./numbers.js";
 import { patternLanguage } from "./pattern.js";
+import { regexLanguage } from "./regex-format.js";
 
 const MAX_POSITIONS = 10_000;
+
+const LEAP_SECONDS = "RFC 3339, leap seconds at 23:59:60 UTC and at offsets of whole quarters of an hour";
 
 /** Formats of JSON Schema that are enforced or refused. Every other name is an annotation. */
 export const FORMATS: readonly {
@@ -12,31 +17,49 @@ export const FORMATS: readonly {
   readonly note?: string;
 }[] = [
   { format: "date", status: "enforced", note: "RFC 3339" },
-  { format: "time", status: "enforced", note: "RFC 3339, leap seconds at 23:59:60 UTC" },
-  { format: "date-time", status: "enforced", note: "RFC 3339, leap seconds at 23:59:60 UTC" },
+  { format: "time", status: "enforced", note: LEAP_SECONDS },
+  { format: "date-time", status: "enforced", note: LEAP_SECONDS },
   { format: "duration", status: "enforced", note: "RFC 3339, appendix A" },
   { format: "uuid", status: "enforced" },
   { format: "ipv4", status: "enforced" },
   { format: "ipv6", status: "enforced" },
   { format: "email", status: "enforced", note: "RFC 5321, ASCII; no domain label begins with xn--" },
   { format: "hostname", status: "enforced", note: "RFC 1123; no label begins with xn--" },
+  { format: "idn-email", status: "enforced", note: "RFC 6531; the domain is as for `idn-hostname`" },
+  { format: "idn-hostname", status: "enforced", note: "host names, and short ones in some scripts" },
   { format: "uri", status: "enforced", note: "RFC 3986" },
-  ...[
-    "idn-email",
-    "idn-hostname",
-    "iri",
-    "iri-reference",
-    "json-pointer",
-    "regex",
-    "relative-json-pointer",
-    "uri-reference",
-    "uri-template",
-  ].map((format) => ({ format, status: "refused" as const })),
+  { format: "uri-reference", status: "enforced", note: "RFC 3986" },
+  { format: "iri", status: "enforced", note: "RFC 3987" },
+  { format: "iri-reference", status: "enforced", note: "RFC 3987" },
+  { format: "uri-template", status: "enforced", note: "RFC 6570, without the operators that it reserves" },
+  { format: "json-pointer", status: "enforced", note: "RFC 6901" },
+  { format: "relative-json-pointer", status: "enforced", note: "without a change of the index" },
+  { format: "regex", status: "enforced", note: "ECMA-262; only what Python reads too, with at most 4 nested groups" },
+  { format: "byte", status: "enforced", note: "Base64 with padding, RFC 4648" },
+  { format: "base64", status: "enforced", note: "Base64 with padding, RFC 4648" },
 ];
+
+const INT32: NumberRange = {
+  min: { digits: -(2n ** 31n), exponent: 0 },
+  max: { digits: 2n ** 31n - 1n, exponent: 0 },
+  step: ONE,
+};
+const INT64: NumberRange = {
+  min: { digits: -(2n ** 63n), exponent: 0 },
+  max: { digits: 2n ** 63n - 1n, exponent: 0 },
+  step: ONE,
+};
+
+/** @returns the numbers of a format of numbers; null for every other format */
+export function numberFormat(format: string): NumberRange | null {
+  return format === "int32" ? INT32 : format === "int64" ? INT64 : null;
+}
 
 /** @returns the strings of an enforced format; null for every other format */
 export function formatLanguage(languages: Languages, format: string): Language | null {
   const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
+  const idnHostName = (): Language =>
+    languages.intersection([whole(IDN_HOST_NAME), languages.repeat(languages.any, 0, MAX_IDN_HOST_NAME_LENGTH)]);
   switch (format) {
     case "date":
       return whole(DATE);
@@ -58,8 +81,32 @@ export function formatLanguage(languages: Languages, format: string): Language |
       return whole(EMAIL);
     case "hostname":
       return languages.intersection([whole(HOST_NAME), languages.repeat(languages.any, 0, MAX_HOST_NAME_LENGTH)]);
+    case "idn-email":
+      return languages.union([
+        whole(`${IDN_MAILBOX}@${DOMAIN}`),
+        languages.concat(whole(`${IDN_MAILBOX}@`), idnHostName()),
+      ]);
+    case "idn-hostname":
+      return languages.union([formatLanguage(languages, "hostname")!, idnHostName()]);
     case "uri":
-      return whole(URI);
+      return whole(uri(URI_CHARACTERS));
+    case "uri-reference":
+      return whole(either(uri(URI_CHARACTERS), relativeReference(URI_CHARACTERS)));
+    case "iri":
+      return whole(uri(IRI_CHARACTERS));
+    case "iri-reference":
+      return whole(either(uri(IRI_CHARACTERS), relativeReference(IRI_CHARACTERS)));
+    case "uri-template":
+      return whole(URI_TEMPLATE);
+    case "json-pointer":
+      return whole(JSON_POINTER);
+    case "relative-json-pointer":
+      return whole(`(?:0|[1-9]\\d*)(?:#|${JSON_POINTER})`);
+    case "regex":
+      return regexLanguage(languages, whole);
+    case "byte":
+    case "base64":
+      return whole(BASE64);
     default:
       return null;
   }
@@ -104,26 +151,23 @@ const CLOCK = "(?:[01]\\d|2[0-3]):[0-5]\\d";
 
 /**
  * Returns the times of RFC 3339. The second can be 60 only at 23:59 UTC, so the offset must fit the local hour and
- * minute.
+ * minute. There it is a multiple of 15 minutes, as all offsets have been since there are leap seconds.
  */
 function timeLanguage(languages: Languages, { fraction, utc }: TimeSpelling): Language {
   const whole = (pattern: string): Language => patternLanguage(languages, pattern, true, MAX_POSITIONS);
   const fractions = whole(fraction);
   const two = (value: number): string => String(value).padStart(2, "0");
   const clock = (minutes: number): string => `${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`;
-  const hours = Array.from({ length: 24 }, (_, hour) => {
-    const minutes = Array.from({ length: 60 }, (_, minute) => {
-      const local = hour * 60 + minute;
-      const ahead = (local + 1) % 1440;
-      const offsets = [`+${clock(ahead)}`, `-${clock((1440 - ahead) % 1440)}`, ...(ahead === 0 ? utc : [])];
-      return languages.concat(
-        languages.words([`${two(minute)}:60`]),
-        languages.concat(fractions, languages.words(offsets)),
-      );
-    });
-    return languages.concat(languages.words([`${two(hour)}:`]), languages.union(minutes));
+  const leaps = Array.from({ length: 96 }, (_, quarter) => {
+    const local = 15 * quarter + 14;
+    const ahead = (local + 1) % 1440;
+    const offsets = [`+${clock(ahead)}`, `-${clock((1440 - ahead) % 1440)}`, ...(ahead === 0 ? utc : [])];
+    return languages.concat(
+      languages.words([`${clock(local)}:60`]),
+      languages.concat(fractions, languages.words(offsets)),
+    );
   });
-  return languages.union([whole(`${CLOCK}:[0-5]\\d${fraction}(?:${utc.join("|")}|[+\\-]${CLOCK})`), ...hours]);
+  return languages.union([whole(`${CLOCK}:[0-5]\\d${fraction}(?:${utc.join("|")}|[+\\-]${CLOCK})`), ...leaps]);
 }
 
 const DURATION_DAY = "\\d+D";
@@ -171,19 +215,89 @@ const QUOTED = '"(?:[ !#-\\[\\]-~]|\\\\[ -~])*"';
 const MAILBOX = either(`${ATOM}(?:\\.${ATOM})*`, QUOTED);
 const DOMAIN = either(HOST_NAME, `\\[${either(IPV4, `IPv6:${IPV6}`)}\\]`);
 const EMAIL = `${MAILBOX}@${DOMAIN}`;
+const UTF8 = "\\x80-\\u{10ffff}";
+const IDN_ATOM = ATOM.replace("[", `[${UTF8}`);
+const IDN_MAILBOX = either(`${IDN_ATOM}(?:\\.${IDN_ATOM})*`, `"(?:[ !#-\\[\\]-~${UTF8}]|\\\\[ -~])*"`);
+
+/**
+ * Labels with letters beyond ASCII (IDNA2008), as far as all of them are valid whatever they are made of: lower-case
+ * letters of one script with digits, without two hyphens in a row, and so short that their A-label has at most 63
+ * characters. A character takes at most 4 characters of it in the first three scripts, and 6 in the others.
+ */
+const IDN_LABEL = either(
+  ...["a-zßà-öø-ÿāăąćčďēęěğīįłńňōőœřśşšťūůűųźżž", "ά-ώα-ρσ-ώ", "а-џ"].map((letters) => idnLabel(letters, 14)),
+  ...["一-龥ぁ-ゖァ-ヺ", "가-힣"].map((letters) => idnLabel(letters, 9)),
+);
+const IDN_HOST_NAME = `${either(LABEL, IDN_LABEL)}(?:\\.${either(LABEL, IDN_LABEL)})*`;
+/** At most this many characters have at most 253 with each label as its A-label: at worst, one takes six. */
+const MAX_IDN_HOST_NAME_LENGTH = 40;
+
+function idnLabel(letters: string, max: number): string {
+  return `(?=[\\d\\-${letters}]{1,${max}}(?:\\.|$))[\\d${letters}]+(?:-[\\d${letters}]+)*`;
+}
 
 const UNRESERVED = "\\w.~\\-";
 const SUB_DELIMS = "!$&'\\(\\)*+,;=";
 const PERCENT = "%[\\da-fA-F]{2}";
-const PCHAR = `(?:[${UNRESERVED}${SUB_DELIMS}:@]|${PERCENT})`;
-const SEGMENTS = `(?:\\/${PCHAR}*)*`;
-const HOST = either(
-  `\\[${either(IPV6, `[vV][\\da-fA-F]+\\.[${UNRESERVED}${SUB_DELIMS}:]+`)}\\]`,
-  `(?:[${UNRESERVED}${SUB_DELIMS}]|${PERCENT})*`,
-);
-const AUTHORITY = `(?:(?:[${UNRESERVED}${SUB_DELIMS}:]|${PERCENT})*@)?${HOST}(?::\\d*)?`;
-const QUERY = `(?:${PCHAR}|[\\/?])*`;
-const URI =
-  `[a-zA-Z][\\da-zA-Z+.\\-]*:` +
-  either(`\\/\\/${AUTHORITY}${SEGMENTS}`, `\\/(?:${PCHAR}+${SEGMENTS})?`, `${PCHAR}+${SEGMENTS}`, "") +
-  `(?:\\?${QUERY})?(?:#${QUERY})?`;
+
+/** Characters beyond ASCII of a reference, and those that only its query can have. */
+interface UriCharacters {
+  readonly all: string;
+  readonly query: string;
+}
+
+/** Planes 1 to 13 without the last two code points of each, and the rest of `ucschar` of RFC 3987. */
+const UCS_CHARACTERS =
+  "\\xa0-\\ud7ff\\uf900-\\ufdcf\\ufdf0-\\uffef" +
+  Array.from({ length: 13 }, (_, plane) => (plane + 1).toString(16))
+    .map((plane) => `\\u{${plane}0000}-\\u{${plane}fffd}`)
+    .join("") +
+  "\\u{e1000}-\\u{efffd}";
+const PRIVATE_CHARACTERS = "\\ue000-\\uf8ff\\u{f0000}-\\u{ffffd}\\u{100000}-\\u{10fffd}";
+const URI_CHARACTERS: UriCharacters = { all: "", query: "" };
+const IRI_CHARACTERS: UriCharacters = { all: UCS_CHARACTERS, query: PRIVATE_CHARACTERS };
+
+const character = ({ all }: UriCharacters, more: string): string =>
+  either(`[${UNRESERVED}${SUB_DELIMS}${all}${more}]`, PERCENT);
+
+function authority(characters: UriCharacters): string {
+  const host = either(
+    `\\[${either(IPV6, `[vV][\\da-fA-F]+\\.[${UNRESERVED}${SUB_DELIMS}:]+`)}\\]`,
+    `${character(characters, "")}*`,
+  );
+  return `\\/\\/(?:${character(characters, ":")}*@)?${host}(?::\\d*)?`;
+}
+
+const segments = (characters: UriCharacters): string => `(?:\\/${character(characters, ":@")}*)*`;
+
+/** The query and the fragment. */
+function ending(characters: UriCharacters): string {
+  const query = character(characters, `:@\\/?${characters.query}`);
+  return `(?:\\?${query}*)?(?:#${character(characters, ":@\\/?")}*)?`;
+}
+
+/** The authority with its path, or an absolute path. */
+const hierarchy = (characters: UriCharacters): string =>
+  either(
+    `${authority(characters)}${segments(characters)}`,
+    `\\/(?:${character(characters, ":@")}+${segments(characters)})?`,
+  );
+
+function uri(characters: UriCharacters): string {
+  const path = `(?:${character(characters, ":@")}+${segments(characters)})?`;
+  return `[a-zA-Z][\\da-zA-Z+.\\-]*:${either(hierarchy(characters), path)}${ending(characters)}`;
+}
+
+/** A reference without a scheme: its first segment has no colon. */
+function relativeReference(characters: UriCharacters): string {
+  const path = `(?:${character(characters, "@")}+${segments(characters)})?`;
+  return either(hierarchy(characters), path) + ending(characters);
+}
+
+const VARIABLE = `(?:\\w|${PERCENT})(?:\\.?(?:\\w|${PERCENT}))*(?::[1-9]\\d{0,3}|\\*)?`;
+const URI_TEMPLATE = `(?:[!#$&'\\(-;=?-\\[\\]_a-z~${UCS_CHARACTERS}${PRIVATE_CHARACTERS}]|${PERCENT}|\\{[+#.\\/;?&]?${VARIABLE}(?:,${VARIABLE})*\\})*`;
+
+const JSON_POINTER = "(?:\\/(?:[^~\\/]|~[01])*)*";
+
+/** The bits that padding leaves over are 0, because some readers refuse others. */
+const BASE64 = "(?:[\\da-zA-Z+\\/]{4})*(?:[\\da-zA-Z+\\/][AQgw]==|[\\da-zA-Z+\\/]{2}[AEIMQUYcgkosw048]=)?";

@@ -10,7 +10,7 @@
  */
 
 import type { Budget } from "../budget.js";
-import { ANY, type CodePointSet, fromPairs, intersect } from "./code-points.js";
+import { ANY, type CodePointSet } from "./code-points.js";
 import { OUTSIDE, type Partition, Partitions, classOf } from "./partitions.js";
 
 /** A language: a state, and its transitions by code point. */
@@ -91,13 +91,14 @@ export class Languages {
   readonly partitions: Partitions;
   /** JSON pointer of the schema that is being compiled, for the budget's error. */
   place = "";
+  /** Size of all that was visited: see exploration.ts. */
+  numExplored = 0;
   readonly #budget: Budget | null;
   #known = new Map<string, Language>();
   readonly #counts = new Map<Language, number>();
   #numIds = 0;
   #numLists = 0;
   #numSettled = 0;
-  #numExplored = 0;
   #numAutomata = 0;
 
   /** @param budget for the work of compiling; null once a grammar is in use, where each step derives few states */
@@ -414,113 +415,6 @@ export class Languages {
     return language.isLive ? language : this.none;
   }
 
-  /**
-   * Visits every state once, so that the cost of each step is known to be small whatever text is read. States that
-   * differ only in the number of repetitions left are one.
-   * @param maxSize limit for all languages explored by this object together: number of states, where a union counts as
-   * many as it has parts
-   * @throws TooManyStates
-   */
-  explore(language: Language, maxSize: number): void {
-    const found = new Set([language]);
-    for (const state of found) {
-      this.#numExplored += state.shape.kind === "union" ? state.shape.parts.length : 1;
-      if (this.#numExplored > maxSize) throw new TooManyStates();
-      for (const next of this.#withoutCounts(state) ?? this.steps(state).targets) found.add(next);
-    }
-  }
-
-  /**
-   * Returns the languages whose states are those of the given one, apart from numbers of repetitions and characters
-   * that are left; null if its states must be visited one by one.
-   */
-  #withoutCounts(language: Language): readonly Language[] | null {
-    const { shape } = language;
-    if (shape.kind === "intersection" && language.isPlain)
-      return shape.parts.filter((part) => part.shape.kind !== "repeat" || part.shape.of !== this.any);
-    const repeated = shape.kind === "concat" ? shape.first : language;
-    const after = shape.kind === "concat" ? shape.rest : this.empty;
-    if (repeated.shape.kind !== "repeat" || !this.#isCounter(repeated.shape.of, after)) return null;
-    return [repeated.shape.of, after];
-  }
-
-  /**
-   * True if each text can be divided in one way only into repetitions of `of` and what follows, character by character:
-   * then each state is one of `of` or `after`, whatever the number of repetitions read.
-   */
-  #isCounter(of: Language, after: Language): boolean {
-    if (of.isAccepting) return false;
-    const [begins, follows] = [this.#firsts(of), this.#firsts(after)];
-    const goesOn = this.#afterEnd(of);
-    return goesOn !== null && areDisjoint(begins, follows) && areDisjoint(goesOn, joined([begins, follows]));
-  }
-
-  /** Returns the code points that texts of a language begin with. */
-  #firsts(language: Language): CodePointSet {
-    const { firsts, ends } = this.steps(language).partition;
-    this.#budget?.spend(firsts.length);
-    return fromPairs(Array.from(firsts, (first, index): [number, number] => [first, ends[index]!]));
-  }
-
-  /**
-   * Returns all code points that may go on from a text of the language to a longer one; null if that is not known, or
-   * if a text can be divided into the parts of the language in several ways.
-   */
-  #afterEnd(language: Language): CodePointSet | null {
-    this.#budget?.spend();
-    const { shape } = language;
-    switch (shape.kind) {
-      case "none":
-      case "empty":
-      case "set":
-        return [];
-      case "words":
-        return shape.end - shape.first === 1 ? [] : null;
-      case "concat": {
-        const { first, rest } = shape;
-        const [firstGoesOn, restGoesOn] = [this.#afterEnd(first), this.#afterEnd(rest)];
-        const restBegins = this.#firsts(rest);
-        if (firstGoesOn === null || restGoesOn === null || !areDisjoint(firstGoesOn, restBegins)) return null;
-        return rest.isAccepting ? joined([firstGoesOn, restGoesOn, restBegins]) : restGoesOn;
-      }
-      case "repeat": {
-        const [begins, goesOn] = [this.#firsts(shape.of), this.#afterEnd(shape.of)];
-        return goesOn === null || shape.of.isAccepting || !areDisjoint(goesOn, begins)
-          ? null
-          : joined([goesOn, begins]);
-      }
-      case "union": {
-        let begun: CodePointSet = [];
-        const goingOn: CodePointSet[] = [];
-        for (const part of shape.parts) {
-          const [begins, goesOn] = [this.#firsts(part), this.#afterEnd(part)];
-          if (goesOn === null || part.isAccepting || !areDisjoint(begun, begins)) return null;
-          begun = joined([begun, begins]);
-          goingOn.push(goesOn);
-        }
-        return joined(goingOn);
-      }
-      default:
-        return null;
-    }
-  }
-
-  /** Returns code points of which all texts of a language consist; null if that is not known. */
-  alphabet(language: Language): CodePointSet | null {
-    const sets = new Set<CodePointSet>();
-    const found = new Set([language]);
-    for (const { shape } of found) {
-      this.#budget?.spend();
-      if (shape.kind === "set") sets.add(shape.set);
-      else if (shape.kind === "concat") found.add(shape.first).add(shape.rest);
-      else if (shape.kind === "union") for (const part of shape.parts) found.add(part);
-      else if (shape.kind === "repeat") found.add(shape.of);
-      else if (shape.kind !== "none" && shape.kind !== "empty") return null;
-    }
-    this.#budget?.spend([...sets].reduce((sum, { length }) => sum + length, 0));
-    return joined([...sets]);
-  }
-
   /** Counts the texts of a settled language, up to `most`. */
   count(language: Language, most: number): number {
     const open = new Map<Language, { sizes: readonly number[]; next: number; sum: number }>();
@@ -734,14 +628,6 @@ export class Languages {
     return language;
   }
 }
-
-function joined(sets: readonly CodePointSet[]): CodePointSet {
-  const pairs: [number, number][] = [];
-  for (const set of sets) for (let i = 0; i < set.length; i += 2) pairs.push([set[i]!, set[i + 1]!]);
-  return fromPairs(pairs);
-}
-
-const areDisjoint = (a: CodePointSet, b: CodePointSet): boolean => intersect(a, b).length === 0;
 
 /** A part of a union with the counts of its first counted repetition, and what is before and after it. */
 interface Counted {

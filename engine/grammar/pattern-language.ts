@@ -5,6 +5,7 @@
  */
 
 import { ANY, complement, intersect } from "./code-points.js";
+import { alphabetOf } from "./exploration.js";
 import type { Language, Languages } from "./language.js";
 import { LookAround, type Node } from "./look-around.js";
 import { PatternError } from "./pattern-error.js";
@@ -151,7 +152,7 @@ class TreeLanguage {
     const { shape } = ahead;
     if (shape.kind !== "repeat" || shape.of.shape.kind !== "set" || !next.isPlain) return ahead;
     const others = complement(shape.of.shape.set);
-    const alphabet = languages.alphabet(next);
+    const alphabet = alphabetOf(languages, next);
     if (alphabet === null || intersect(alphabet, others).length > 0) return ahead;
     return languages.repeat(languages.any, shape.min, shape.max);
   }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { check, failure, schema } from "../../spec-tests/fixtures/grammars.js";
+import { check, failure, matcherOf, schema, tokensOf } from "../../spec-tests/fixtures/grammars.js";
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
@@ -257,6 +257,44 @@ describe("patterns of other dialects", () => {
   });
 });
 
+describe("grammars of patterns with look-around", () => {
+  const PATTERNS = [
+    "^((?!abc).)*$",
+    "^(?=.*b)(?=.{3,9}$)[ab-]+$",
+    "^(?!-)(?:[a-c-]{1,4}(?<!-)\\.)+[ab]{2,3}$",
+    "^(?:\\b\\w+\\b[ -]*){2,3}$",
+    "^([^,]+(,|$)){3,}$",
+    "(?<=a|^)b(?!a)",
+  ];
+
+  it("reach no dead end, whatever is chosen and however long the text may be", () => {
+    const property = fc.property(
+      fc.constantFrom(...PATTERNS),
+      fc.integer({ min: 6, max: 30 }),
+      fc.array(fc.nat(), { minLength: 200, maxLength: 200 }),
+      (pattern, maxLength, choices) => {
+        const matcher = matcherOf(schema({ type: "string", pattern, maxLength }));
+        let text = "";
+        for (const choice of choices) {
+          const allowed = tokensOf(matcher.allowed());
+          expect(allowed, text).not.toEqual([]);
+          if (matcher.isFinished) break;
+          const usual = allowed.filter((byte) => 'abc-.," '.includes(String.fromCharCode(byte)));
+          const from = usual.length > 0 && choice % 8 > 0 ? usual : allowed;
+          const byte = from[(choice >> 3) % from.length]!;
+          expect(matcher.acceptToken(byte)).toBe(true);
+          text += String.fromCharCode(byte);
+        }
+        expect(matcher.isFinished).toBe(true);
+        const answer = JSON.parse(Buffer.from(text, "latin1").toString()) as string;
+        expect([...answer].length).toBeLessThanOrEqual(maxLength);
+        expect(answer).toMatch(new RegExp(pattern, "u"));
+      },
+    );
+    fc.assert(property, { numRuns: numCases(600) });
+  });
+});
+
 describe("patterns that are refused", () => {
   it.each([
     ["(a)\\1", "back-references are not supported"],
@@ -361,6 +399,11 @@ describe("patterns that are long, deep or repeat often", () => {
     ["repetitions of look-ahead", (depth: number) => "(?:(?=a)".repeat(depth / 10) + "a" + ")*".repeat(depth / 10)],
   ])("may nest %s up to the limit", (_, pattern) => {
     expect(cost(pattern(LIMITS.maxPatternDepth - 1))).toBeLessThan(LIMITS.maxGrammarSteps);
+  });
+
+  it("compile where thousands of parts are repeated", () => {
+    expect(cost(`^(?:${"ab".repeat(4900)}){2,5000}$`)).toBeLessThan(LIMITS.maxGrammarSteps);
+    expect(cost(`^(?:${"[ab]c?".repeat(2000)}d){2,5000}$`)).toBeLessThan(LIMITS.maxGrammarSteps);
   });
 
   it("compile or are refused where repetitions are nested up to the limit", () => {

@@ -1,6 +1,7 @@
 /** Patterns from requests, as languages: regular expressions are read by pattern-reader.ts. */
 
 import { LIMITS } from "../limits.js";
+import { explore } from "./exploration.js";
 import { type Language, type Languages, TooManyStates } from "./language.js";
 import { PatternError } from "./pattern-error.js";
 import { treeLanguage } from "./pattern-language.js";
@@ -36,7 +37,7 @@ export function patternLanguage(
  */
 export function boundedPattern(languages: Languages, source: string, isWhole: boolean): Language {
   const language = patternLanguage(languages, source, isWhole, LIMITS.maxPatternPositions);
-  withinStates(() => languages.explore(language, LIMITS.maxGrammarStates));
+  withinStates(() => explore(languages, language, LIMITS.maxGrammarStates));
   return language;
 }
 

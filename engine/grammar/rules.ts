@@ -11,6 +11,7 @@
 import { LIMITS } from "../limits.js";
 import { components } from "./components.js";
 import type { Expression } from "./expressions.js";
+import { explore } from "./exploration.js";
 import type { Language, Languages } from "./language.js";
 import type { ValueNode } from "./values.js";
 
@@ -184,7 +185,7 @@ class Nets {
     let terminal = this.#terminals.get(language);
     if (terminal === undefined) {
       terminal = this.languages.settle(language, LIMITS.maxGrammarStates);
-      this.languages.explore(terminal, LIMITS.maxGrammarStates);
+      explore(this.languages, terminal, LIMITS.maxGrammarStates);
       this.#terminals.set(language, terminal);
     }
     return terminal;

@@ -153,7 +153,7 @@ const KEYWORDS: Readonly<
   maxLength: { read: (_, schema, value, at) => void (schema.maxLength = size(value, at)), note: "in code points" },
   pattern: {
     read: (reader, schema, value, at) => addStrings(schema, reader.pattern(schema, string(value, at), at)),
-    note: "ECMA-262 with the u flag, without look-around, word boundaries and back-references",
+    note: "ECMA-262 with the u flag, its Annex B, and spellings of Python, PCRE and Java; without back-references",
   },
   format: {
     read: (reader, schema, value, at) => reader.readFormat(schema, value, at),
