@@ -250,7 +250,6 @@ class Nets {
       node.edges = node.edges.filter(
         ({ symbol, to }) => live.has(to) && (!isNet(symbol) || withText.has(symbol.start)),
       );
-      node.skips = node.skips.filter((to) => live.has(to));
     }
     return withText.has(root.start);
   }
