@@ -48,6 +48,12 @@ describe("context-free grammars", () => {
       ["ab"],
       ["aa", "a"],
     ],
+    [
+      "several callers of a rule that ends with a call",
+      gbnf('root ::= a "x" | a "y" | "1" b "z"', 'a ::= "1" b', 'b ::= "2" b "3" | "4"'),
+      ["14x", "14y", "1243x", "1243y", "1243z"],
+      ["14", "124y", "14xy"],
+    ],
     ["palindromes", gbnf('root ::= "a" root "a" | "b" root "b" | [ab]?'), ["", "a", "abba", "ababa"], ["ab", "abb"]],
     ["code points in several bytes", gbnf('root ::= "é" root "è" | "😀"'), ["😀", "éé😀èè"], ["é😀é"]],
   ];

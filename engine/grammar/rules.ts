@@ -246,11 +246,10 @@ class Nets {
         mark(withText, from);
       }
     }
-    for (const node of this.#all()) {
+    for (const node of this.#all())
       node.edges = node.edges.filter(
         ({ symbol, to }) => live.has(to) && (!isNet(symbol) || withText.has(symbol.start)),
       );
-    }
     return withText.has(root.start);
   }
 
