@@ -54,6 +54,8 @@ describe("context-free grammars", () => {
       ["14x", "14y", "1243x", "1243y", "1243z"],
       ["14", "124y", "14xy"],
     ],
+    ["only the empty text", gbnf('root ::= ""'), [""], ["a"]],
+    ["only the empty text, with recursion", gbnf("root ::= r r", 'r ::= "" | r'), [""], ["a"]],
     ["palindromes", gbnf('root ::= "a" root "a" | "b" root "b" | [ab]?'), ["", "a", "abba", "ababa"], ["ab", "abb"]],
     ["code points in several bytes", gbnf('root ::= "é" root "è" | "😀"'), ["😀", "éé😀èè"], ["é😀é"]],
   ];
