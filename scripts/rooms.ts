@@ -45,7 +45,8 @@ export const ROOMS: readonly Room[] = [
     path: "engine/grammar",
     doors: ["index.ts"],
     uses: [GROUND],
-    holds: "JSON schemas and regular expressions as automata over bytes, and their token masks; independent of models",
+    holds:
+      "JSON schemas, regular expressions and context-free grammars as automata over bytes, and their token masks; independent of models",
   },
   {
     path: "engine/sampling",

@@ -25,6 +25,7 @@ import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumbe
 import { MAX_NAMES, type NameClass, type ObjectShape } from "./objects.js";
 import { Following } from "./rule-frames.js";
 import type { RuleState } from "./rules.js";
+import { plainRoom } from "./plain-room.js";
 import { TYPE } from "./schema.js";
 import { type Stack, Stacks } from "./stacks.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
@@ -279,12 +280,6 @@ export const UNKNOWN: Configuration = {
   isNameOpen: false,
   next: null,
 };
-
-/** Returns the maximum length of a language that restricts only the length, maybe Infinity; -1 for all others. */
-function plainRoom(languages: Languages, { language, part }: StringState): number {
-  const { shape } = language;
-  return part === BETWEEN && shape.kind === "repeat" && shape.of === languages.any ? shape.max : -1;
-}
 
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
 class Reader implements FrameReader {

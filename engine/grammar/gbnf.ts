@@ -23,8 +23,8 @@ class Reader {
   readonly #languages: Languages;
   readonly #text: GrammarText;
   readonly #rules = new Map<string, Expression>();
-  /** Names that were referred to, with the error if they are not defined. */
-  readonly #references = new Map<string, RulesError>();
+  /** Names that were referred to, with the place of the first reference. */
+  readonly #references = new Map<string, number>();
 
   constructor(languages: Languages, grammar: string) {
     this.#languages = languages;
@@ -36,7 +36,11 @@ class Reader {
     this.#skip(true);
     while (!source.isAtEnd) this.#rule();
     if (!this.#rules.has(ROOT)) throw new RulesError("invalid", `has no rule ${ROOT}, which the whole answer matches`);
-    for (const [name, error] of this.#references) if (!this.#rules.has(name)) throw error;
+    for (const [name, at] of this.#references) {
+      if (this.#rules.has(name)) continue;
+      source.at = at;
+      throw source.invalid(`the rule ${quoted(name)} is not defined`);
+    }
     return this.#rules;
   }
 
@@ -113,12 +117,7 @@ class Reader {
     }
     const name = source.match(NAME);
     if (name === null) return null;
-    if (!this.#references.has(name)) {
-      const end = source.at;
-      source.at = at;
-      this.#references.set(name, source.invalid(`the rule ${quoted(name)} is not defined`));
-      source.at = end;
-    }
+    if (!this.#references.has(name)) this.#references.set(name, at);
     return { kind: "rule", name };
   }
 

@@ -5,7 +5,7 @@ import { LIMITS } from "../limits.js";
 import type { Languages } from "./language.js";
 import { RulesError } from "./rules.js";
 
-/** Expressions of a grammar by the names of their rules, and the rule of the whole text. */
+/** Reads a grammar from its first character to its last, and names the line and column of faults. */
 export class GrammarText {
   readonly #languages: Languages;
   readonly #text: string;

@@ -5,7 +5,14 @@ import type { AnswerFormat } from "./answer-format.js";
 import { GrammarCache, LoadedGrammars } from "./grammar-cache.js";
 import type { Grammar } from "./matcher.js";
 
-export type { AnswerFormat, GrammarSyntax, Structure } from "./answer-format.js";
+export {
+  checkChoices,
+  checkGrammar,
+  checkTags,
+  type AnswerFormat,
+  type GrammarSyntax,
+  type Structure,
+} from "./answer-format.js";
 export { FORMATS } from "./formats.js";
 export { type CompiledGrammar, GrammarCache, LoadedGrammars } from "./grammar-cache.js";
 export type { GrammarData } from "./grammar-data.js";

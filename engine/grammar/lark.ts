@@ -42,7 +42,8 @@ class Reader {
   readonly #text: GrammarText;
   readonly #readSchema: (schema: unknown) => ValueNode;
   readonly #rules = new Map<string, Expression>();
-  readonly #references = new Map<string, RulesError>();
+  /** Names that were referred to, with the place of the first reference. */
+  readonly #references = new Map<string, number>();
   readonly #ignored: Expression[] = [];
 
   constructor(languages: Languages, grammar: string, readSchema: (schema: unknown) => ValueNode) {
@@ -62,7 +63,11 @@ class Reader {
     }
     if (!this.#rules.has(START))
       throw new RulesError("invalid", `has no rule ${START}, which the whole answer matches`);
-    for (const [name, error] of this.#references) if (!this.#rules.has(name)) throw error;
+    for (const [name, at] of this.#references) {
+      if (this.#rules.has(name)) continue;
+      source.at = at;
+      throw source.invalid(`${quoted(name)} is not defined`);
+    }
     this.#refuseRecursiveTerminals();
     this.#rules.set(GAP, { kind: "repeat", of: listOf("union", this.#ignored), min: 0, max: Infinity });
     if (this.#ignored.length === 0) this.#rules.set(GAP, text(this.#languages.empty));
@@ -240,12 +245,11 @@ class Reader {
     const at = source.at;
     const name = source.match(NAME);
     if (name === null) return null;
-    const end = source.at;
-    source.at = at;
-    if (kind === "terminal" && kindOf(name) === "rule")
+    if (kind === "terminal" && kindOf(name) === "rule") {
+      source.at = at;
       throw source.invalid(`a terminal refers to the rule ${quoted(name)}; terminals may only refer to terminals`);
-    if (!this.#references.has(name)) this.#references.set(name, source.invalid(`${quoted(name)} is not defined`));
-    source.at = end;
+    }
+    if (!this.#references.has(name)) this.#references.set(name, at);
     return kindOf(name) === "rule" ? ruleOf(name) : this.#terminal(kind, ruleOf(name));
   }
 

@@ -10,6 +10,7 @@
 import { LIMITS } from "../limits.js";
 import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
 import type { Language, Languages } from "./language.js";
+import { plainRoom } from "./plain-room.js";
 import { type Rule, type RuleState, isEnd, needOf } from "./rules.js";
 import { type Return, type Stack, inOrder, placeOf } from "./stacks.js";
 import { BETWEEN, nextInText } from "./string-bytes.js";
@@ -129,8 +130,6 @@ class Calls {
 
 /** Inside a terminal of a rule. */
 class TextInRuleFrame extends Frame {
-  override readonly plainRoom: number;
-
   constructor(
     id: number,
     readonly language: Language,
@@ -138,10 +137,9 @@ class TextInRuleFrame extends Frame {
     /** The state after the terminal. */
     readonly to: RuleState,
     readonly stack: Stack | null,
-    isEveryText: boolean,
+    override readonly plainRoom: number,
   ) {
     super(id);
-    this.plainRoom = isEveryText ? Infinity : -1;
   }
 
   override read(reader: FrameReader, below: Configuration): void {
@@ -165,8 +163,11 @@ function textFrame(
   stack: Stack | null,
 ): Frame {
   const key = `t${language.id},${part},${to.id},${stack?.id ?? ""}`;
-  const isEveryText = part === BETWEEN && language === languages.all;
-  return tables.frame(key, (id) => new TextInRuleFrame(id, language, part, to, stack, isEveryText));
+  return tables.frame(key, (id) => {
+    // After a limited number of code points, the rule may go on.
+    const isUnlimited = plainRoom(languages, { language, part }) === Infinity;
+    return new TextInRuleFrame(id, language, part, to, stack, isUnlimited ? Infinity : -1);
+  });
 }
 
 /** Before a JSON value in a rule. */

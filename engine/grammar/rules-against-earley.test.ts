@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { accepts, begins, matcherOf, tokensOf, type Format } from "../../spec-tests/fixtures/grammars.js";
+import { tokensOf, utf8, type Format } from "../../spec-tests/fixtures/grammars.js";
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import {
   type RandomGrammar,
@@ -15,7 +15,10 @@ import {
 } from "../../spec-tests/fixtures/random-grammars.js";
 import { Earley, productiveRules } from "../../spec-tests/oracles/earley.js";
 import { EngineError } from "../errors.js";
-import { compileGrammar } from "./index.js";
+import { type Grammar, GrammarMatcher, VocabularyTrie, compileGrammar } from "./index.js";
+
+const END = 256;
+const BYTES = VocabularyTrie.build([...Array.from({ length: END }, (_, byte) => Uint8Array.of(byte)), null]);
 
 const SYNTAXES = {
   gbnf: (rules: RandomGrammar): Format => ({ type: "grammar", syntax: "gbnf", grammar: gbnfOf(rules) }),
@@ -28,23 +31,21 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
     const texts = allTexts(5);
     fc.assert(
       fc.property(randomGrammars(4), (rules) => {
-        const format = written(rules);
-        if (!isCompiled(format, rules)) {
+        const grammar = compiled(written(rules), rules);
+        if (grammar === null) {
           counts.empty++;
           return;
         }
         const reference = new Earley(productionsOf(rules), "0");
         for (const text of texts) {
           const { isAccepted, viable } = reference.read(text);
-          expect([text, begins(format, text), accepts(format, text)]).toEqual([
-            text,
-            viable === text.length,
-            isAccepted,
-          ]);
+          const matcher = new GrammarMatcher(grammar, BYTES, [END]);
+          const isBegun = matcher.acceptBytes(utf8.encode(text));
+          expect([text, isBegun, isBegun && matcher.isComplete]).toEqual([text, viable === text.length, isAccepted]);
           counts[isAccepted ? "accepted" : viable === text.length ? "begun" : "refused"]++;
         }
       }),
-      { numRuns: numCases(1000) },
+      { numRuns: numCases(2000) },
     );
     for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
   });
@@ -53,18 +54,18 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
     let numFinished = 0;
     fc.assert(
       fc.property(randomGrammars(5), fc.infiniteStream(fc.nat()), (rules, choices) => {
-        const format = written(rules);
-        if (!isCompiled(format, rules)) return;
+        const grammar = compiled(written(rules), rules);
+        if (grammar === null) return;
         const reference = new Earley(productionsOf(rules), "0");
-        const matcher = matcherOf(format);
+        const matcher = new GrammarMatcher(grammar, BYTES, [END]);
         let text = "";
         for (let step = 0; step < 40; step++) {
           // Other characters than letters can be long in UTF-8.
-          const tokens = tokensOf(matcher.allowed()).filter((token) => token < 0x80 || token === 256);
+          const tokens = tokensOf(matcher.allowed()).filter((token) => token < 0x80 || token === END);
           expect(tokens.length, text).toBeGreaterThan(0);
           const token = tokens[choices.next().value! % tokens.length]!;
           expect(matcher.acceptToken(token)).toBe(true);
-          if (token === 256) {
+          if (token === END) {
             expect(reference.read(text)).toEqual({ isAccepted: true, viable: text.length });
             numFinished++;
             return;
@@ -73,23 +74,23 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
         }
         expect(reference.read(text).viable, text).toBe(text.length);
       }),
-      { numRuns: numCases(1000) },
+      { numRuns: numCases(2000) },
     );
     expect(numFinished).toBeGreaterThan(20);
   });
 });
 
-/** Compiles a grammar. @returns false if the grammar allows no text, as the reference finds too */
-function isCompiled(format: Format, rules: RandomGrammar): boolean {
+/** @returns null if the grammar allows no text, as the reference finds too */
+function compiled(format: Format, rules: RandomGrammar): Grammar | null {
   const isProductive = productiveRules(productionsOf(rules)).has("0");
   try {
-    compileGrammar(format);
+    const grammar = compileGrammar(format);
     expect(isProductive).toBe(true);
-    return true;
+    return grammar;
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     expect(error.message).toContain("allows no text");
     expect(isProductive).toBe(false);
-    return false;
+    return null;
   }
 }

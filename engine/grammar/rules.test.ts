@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { accepts, begins, check, failure, matcherOf, utf8, type Format } from "../../spec-tests/fixtures/grammars.js";
+import {
+  accepts,
+  begins,
+  check,
+  failure,
+  matcherOf,
+  tokensOf,
+  utf8,
+  type Format,
+} from "../../spec-tests/fixtures/grammars.js";
 import { LIMITS } from "../limits.js";
+import { VocabularyTrie } from "./index.js";
 
 const gbnf = (...lines: string[]): Format => ({ type: "grammar", syntax: "gbnf", grammar: lines.join("\n") });
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
@@ -38,6 +48,14 @@ describe("context-free grammars", () => {
       ["ab"],
       ["aa", "a"],
     ],
+    [
+      "several callers of a rule that ends with a call",
+      gbnf('root ::= a "x" | a "y" | "1" b "z"', 'a ::= "1" b', 'b ::= "2" b "3" | "4"'),
+      ["14x", "14y", "1243x", "1243y", "1243z"],
+      ["14", "124y", "14xy"],
+    ],
+    ["only the empty text", gbnf('root ::= ""'), [""], ["a"]],
+    ["only the empty text, with recursion", gbnf("root ::= r r", 'r ::= "" | r'), [""], ["a"]],
     ["palindromes", gbnf('root ::= "a" root "a" | "b" root "b" | [ab]?'), ["", "a", "abba", "ababa"], ["ab", "abb"]],
     ["code points in several bytes", gbnf('root ::= "é" root "è" | "😀"'), ["😀", "éé😀èè"], ["é😀é"]],
   ];
@@ -50,13 +68,82 @@ describe("context-free grammars", () => {
   });
 
   it("rules are open only as deep as can be completed within the limit", () => {
-    const format = gbnf('root ::= "(" root ")" | "<" a ">"', 'a ::= "a" b "a"', 'b ::= "b" c "b"', 'c ::= "c"');
+    const format = gbnf(
+      'root ::= "(" root ")" | "<" a ">"',
+      'a ::= "a" b "a" | "[" a "]"',
+      'b ::= "b" c "b" | "[" b "]"',
+      'c ::= "c" | "[" c "]"',
+    );
     const matcher = matcherOf(format);
     let depth = 0;
     while (matcher.acceptBytes(utf8.encode("("))) depth++;
     expect(depth).toBeGreaterThan(LIMITS.maxGrammarStack - 8);
     expect(matcher.acceptBytes(utf8.encode(`<abcba>${")".repeat(depth)}`))).toBe(true);
     expect(matcher.isFinished).toBe(true);
+  });
+
+  it("a terminal ends only between code points", () => {
+    const format = gbnf('root ::= [é-ü]* ("(" root ")")? [a-z]*');
+    expect(accepts(format, "é(ü)x")).toBe(true);
+    for (const bytes of [[0xc3], [0xc3, 0x28, 0x29], [0xc3, 0x61]])
+      expect(accepts(format, Uint8Array.from(bytes))).toBe(false);
+  });
+
+  it("masks are what reading each token gives, with tokens of plain text and others", () => {
+    const grammars: readonly Format[] = [
+      gbnf('root ::= "\\"" ([^"\\\\\\x7F\\x00-\\x1F] | "\\\\" ["n])* "\\"" | "[" root* "]"'),
+      gbnf('root ::= "(" [^()]* (root [^()]*)* ")"'),
+      gbnf('root ::= .* "!" | "a" root'),
+      gbnf('root ::= .{2,4} "(" root? ")"'),
+      { type: "grammar", syntax: "lark", grammar: 'start: "<" %json {"type": "object"} ">" | "(" start ")"' },
+      {
+        type: "structural_tag",
+        structures: [{ begin: "<<a", schema: { type: "integer" }, end: "" }],
+        triggers: ["<<"],
+      },
+    ];
+    const words = [
+      "ab",
+      "é",
+      "日本",
+      "é(",
+      '"',
+      'a"',
+      "\u007f",
+      "\\n",
+      "((",
+      ")(",
+      "))",
+      "a!",
+      "<",
+      "<<",
+      "x<<",
+      "<<a1",
+      "{}",
+      '{"',
+      '{"a":',
+      "1",
+      "1}",
+      ">",
+      "\n",
+    ];
+    const tokens = [...range(256).map((byte) => Uint8Array.of(byte)), ...words.map((word) => utf8.encode(word))];
+    const trie = VocabularyTrie.build([...tokens, null]);
+    let seed = 1;
+    for (const format of grammars) {
+      for (let run = 0; run < 8; run++) {
+        const matcher = matcherOf(format, trie, [tokens.length]);
+        for (let step = 0; step < 12; step++) {
+          const allowed = tokensOf(matcher.allowed()).filter((token) => token < tokens.length);
+          expect(allowed).toEqual([...tokens.keys()].filter((token) => matcher.allowsBytes(tokens[token]!)));
+          if (allowed.length === 0) break;
+          seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+          const texts = allowed.filter((token) => token >= 256 || token === 0x28 || token === 0x29);
+          const from = texts.length > 0 ? texts : allowed;
+          expect(matcher.acceptToken(from[(seed >>> 8) % from.length]!)).toBe(true);
+        }
+      }
+    }
   });
 
   it("right recursion needs no depth", () => {

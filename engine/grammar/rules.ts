@@ -247,12 +247,10 @@ class Nets {
         mark(withText, from);
       }
     }
-    for (const node of this.#all()) {
+    for (const node of this.#all())
       node.edges = node.edges.filter(
         ({ symbol, to }) => live.has(to) && (!isNet(symbol) || withText.has(symbol.start)),
       );
-      node.skips = node.skips.filter((to) => live.has(to));
-    }
     return withText.has(root.start);
   }
 

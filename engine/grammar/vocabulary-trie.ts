@@ -283,7 +283,7 @@ class SpelledTokens {
     for (let at = this.begins[tokenId]!; at < end; count++) {
       const byte = bytes[at]!;
       if (byte < 0x80) {
-        if (byte < 0x20 || byte === 0x22 || byte === 0x5c) return null;
+        if (byte < 0x20 || byte === 0x22 || byte === 0x5c || byte === 0x7f) return null;
         at++;
         continue;
       }

@@ -1,15 +1,35 @@
 /** Response formats that a caller can request (contract, section 7), and the grammars of their answers. */
 
 import { described, EngineError, missingParameter, wrongType } from "../errors.js";
-import { type AnswerFormat, type CompiledGrammar, Grammar, type GrammarCache } from "../grammar/index.js";
+import {
+  type AnswerFormat,
+  type CompiledGrammar,
+  Grammar,
+  type GrammarCache,
+  checkChoices,
+  checkGrammar,
+  checkTags,
+} from "../grammar/index.js";
 import { isObject } from "../json.js";
 
-/** `schema` is a JSON schema, draft 2020-12; `regex` must match the whole answer. */
+/**
+ * `schema` is a JSON schema, draft 2020-12. The other formats are text: `regex` must match the whole answer, `choices`
+ * are the possible answers, `grammar` is context-free, and a structural tag is free text with structures in it.
+ */
 export type ResponseFormat =
   | { readonly type: "text" }
   | { readonly type: "json_object"; readonly schema?: unknown }
   | { readonly type: "json_schema"; readonly schema: unknown }
-  | { readonly type: "regex"; readonly regex: string };
+  | { readonly type: "regex"; readonly regex: string }
+  | { readonly type: "choice"; readonly choices: readonly string[] }
+  | { readonly type: "grammar"; readonly syntax: "gbnf" | "lark"; readonly grammar: string }
+  | {
+      readonly type: "structural_tag";
+      readonly structures: readonly { readonly begin: string; readonly schema: unknown; readonly end: string }[];
+      readonly triggers: readonly string[];
+    };
+
+type TextFormat = Exclude<ResponseFormat, { readonly type: "text" | "json_object" | "json_schema" }>;
 
 /**
  * Compiles the grammar of a response format. The result is data that can be sent to another thread.
@@ -41,16 +61,17 @@ export function answerGrammar(
       if (format.type === "json_object") return compiled({ type: "json_object" }, "responseFormat");
       throw missingParameter("responseFormat.schema");
     }
-    case "regex": {
-      const path = "responseFormat.regex";
-      const { regex } = format;
-      if (typeof regex !== "string") throw wrongType(path, "a string", regex);
-      const grammar = compiled({ type: "regex", regex }, path);
+    case "regex":
+    case "choice":
+    case "grammar":
+    case "structural_tag": {
+      const path = checkedPath(format);
+      const grammar = compiled(format, path);
       if (!followsReasoning || Grammar.fromData(grammar.data).mayBeginAfterBlank) return grammar;
       const rule = "After reasoning, an answer begins at its first character that is not white space";
       throw new EngineError(
         "unsupported_schema",
-        `${rule}; every match of the regular expression begins with white space.`,
+        `${rule}; every answer of this format begins with white space.`,
         path,
       );
     }
@@ -58,7 +79,8 @@ export function answerGrammar(
       const path = "responseFormat.type";
       const { type } = format as { readonly type?: unknown };
       if (type === undefined || type === null) throw missingParameter(path);
-      const allowed = '"text", "json_object", "json_schema" or "regex"';
+      const types = Object.keys(FIELDS).map((name) => `"${name}"`);
+      const allowed = `${types.slice(0, -1).join(", ")} or ${types.at(-1)}`;
       throw new EngineError(
         "unsupported_value",
         (name) => `${name(path)} must be ${allowed}. Given: ${described(type)}`,
@@ -73,7 +95,33 @@ const FIELDS: Readonly<Record<ResponseFormat["type"], readonly string[]>> = {
   json_object: ["type", "schema"],
   json_schema: ["type", "schema"],
   regex: ["type", "regex"],
+  choice: ["type", "choices"],
+  grammar: ["type", "syntax", "grammar"],
+  structural_tag: ["type", "structures", "triggers"],
 };
+
+/**
+ * Checks the fields of a format that is text.
+ * @returns the path of what is compiled
+ */
+function checkedPath(format: TextFormat): string {
+  switch (format.type) {
+    case "regex": {
+      const path = "responseFormat.regex";
+      if (typeof format.regex !== "string") throw wrongType(path, "a string", format.regex);
+      return path;
+    }
+    case "choice":
+      checkChoices(format.choices, "responseFormat.choices");
+      return "responseFormat.choices";
+    case "grammar":
+      checkGrammar(format.syntax, format.grammar, "responseFormat");
+      return "responseFormat.grammar";
+    case "structural_tag":
+      checkTags(format, "responseFormat");
+      return "responseFormat";
+  }
+}
 
 function refuseUnknownFields(format: ResponseFormat): void {
   if (!Object.hasOwn(FIELDS, format.type)) return;

@@ -546,12 +546,24 @@ describe("responseFormat", () => {
     await convert(folder, pack, { quant: "f32" });
     await withModel({ model: pack }, async (model) => {
       expect(model.folder.endTokenIds).toEqual([]);
-      const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat: YES_OR_NO };
-      const { choices } = await read(model.chat(options));
-      expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(
-        new Set(["yes stop", "no stop"]),
-      );
-      expect(choices.every(({ content, tokenIds }) => tokenIds.length <= content.length)).toBe(true);
+      const formats = [
+        YES_OR_NO,
+        { type: "choice", choices: ["yes", "no"] },
+        {
+          type: "grammar",
+          syntax: "gbnf",
+          grammar: 'root ::= "yes" | no\nno ::= "n" o\no ::= "o" | "x" o "x" y\ny ::= "y" y',
+        },
+        { type: "grammar", syntax: "lark", grammar: 'start: "yes" | NO\nNO: "no"' },
+      ] as const;
+      for (const responseFormat of formats) {
+        const options = { messages: MESSAGES, temperature: 2, n: 20, seed: 1, maxTokens: 30, responseFormat };
+        const { choices } = await read(model.chat(options));
+        expect(new Set(choices.map(({ content, finishReason }) => `${content} ${finishReason}`))).toEqual(
+          new Set(["yes stop", "no stop"]),
+        );
+        expect(choices.every(({ content, tokenIds }) => tokenIds.length <= content.length)).toBe(true);
+      }
     });
   });
 

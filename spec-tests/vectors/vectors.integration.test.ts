@@ -653,12 +653,23 @@ interface StructuredOutputCase extends Case {
       };
 }
 
+/** Places of what is compiled, by the type of the format. */
+const PLACES: Readonly<Record<ResponseFormat["type"], string>> = {
+  text: "responseFormat",
+  json_object: "responseFormat.schema",
+  json_schema: "responseFormat.schema",
+  regex: "responseFormat.regex",
+  choice: "responseFormat.choices",
+  grammar: "responseFormat.grammar",
+  structural_tag: "responseFormat",
+};
+
 const GRAMMARS = new GrammarCache(1 << 24);
 const BYTES = VocabularyTrie.build([...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)), null]);
 
 function checkStructuredOutput({ format, expected }: StructuredOutputCase): void {
   if ("error" in expected) {
-    const param = (format.type === "regex" ? "responseFormat.regex" : "responseFormat.schema") + expected.pointer;
+    const param = PLACES[format.type] + expected.pointer;
     expect(() => answerGrammar(format, false, GRAMMARS)).toThrow(
       expect.objectContaining({ code: expected.error, param }),
     );

@@ -40,7 +40,12 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
       logprobs: logprobsMode,
     })),
     parameters: parameterRows(dialect),
-    response_format: { schema_keywords: SCHEMA_KEYWORDS, schema_formats: FORMATS },
+    response_format: {
+      types: ["text", "json_object", "json_schema", "regex", "choice", "grammar", "structural_tag"],
+      grammar_syntaxes: ["gbnf", "lark"],
+      schema_keywords: SCHEMA_KEYWORDS,
+      schema_formats: FORMATS,
+    },
     limits: {
       ...(maxBodyBytes === undefined ? {} : { body_bytes: maxBodyBytes }),
       json_depth: LIMITS.maxJsonDepth,

@@ -165,9 +165,9 @@ function responseFormat(given: NonNullable<ChatRequestBody["response_format"]>):
     const format = { type: "json_schema", schema: given.json_schema?.schema } as const;
     return { format, schema: "response_format.json_schema.schema" };
   }
-  const isPlain = given.type === "text" || given.type === "regex";
+  const isJson = given.type === "json_object" || given.type === "json_schema";
   return {
-    format: isPlain ? given : { type: given.type, schema: given.schema },
+    format: isJson ? { type: given.type, schema: given.schema } : given,
     schema: "response_format.schema",
   };
 }

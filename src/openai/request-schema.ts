@@ -186,6 +186,38 @@ const responseFormat = () =>
         closed,
       ),
       Type.Object({ type: Type.Literal("regex"), regex: text() }, closed),
+      Type.Object(
+        {
+          type: Type.Literal("choice"),
+          choices: Type.Array(Type.String({ minLength: 1, "x-text": true }), {
+            minItems: 1,
+            maxItems: LIMITS.maxAnswerChoices,
+            description: "The possible answers, each once.",
+          }),
+        },
+        closed,
+      ),
+      Type.Object(
+        { type: Type.Literal("grammar"), syntax: Type.Enum(["gbnf", "lark"], { type: "string" }), grammar: text() },
+        closed,
+      ),
+      Type.Object(
+        {
+          type: Type.Literal("structural_tag"),
+          structures: Type.Array(Type.Object({ begin: text(), schema: jsonSchema(), end: text() }, closed), {
+            minItems: 1,
+            maxItems: LIMITS.maxStructures,
+            description: "What may follow a trigger: `begin`, a JSON value that is valid against the schema, `end`.",
+          }),
+          triggers: Type.Array(Type.String({ minLength: 1, "x-text": true }), {
+            minItems: 1,
+            maxItems: LIMITS.maxTriggers,
+            description:
+              "Texts with which structures begin, each once. The answer is free until one of them is complete.",
+          }),
+        },
+        closed,
+      ),
     ],
     { discriminator: { propertyName: "type" } },
   );

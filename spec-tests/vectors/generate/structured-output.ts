@@ -770,5 +770,187 @@ export function structuredOutputVectors(): VectorFile {
     "",
   );
   invalid("TS-7.13", "an empty enum", { enum: [] }, "");
+
+  addChoices(add);
+  addGbnf(add);
+  addLark(add);
+  addTags(add);
   return { name: "structured-output", kind: "structured-output", cases: list.cases };
+}
+
+type Add = (group: string, clause: string, what: string, format: unknown, expected: Texts | Refused) => void;
+
+function addChoices(add: Add): void {
+  const choice = (what: string, choices: readonly string[], expected: Texts): void =>
+    add("choice", "TS-7.22", what, { type: "choice", choices }, expected);
+  choice("exactly one of the texts", ["yes", "no"], {
+    legal: ["yes", "no"],
+    illegal: ["", "y", "yesno", '"yes"', "Yes", " yes", "yes "],
+    begins: ["", "ye", "n"],
+    dead: ["m", "yes!", "yes "],
+  });
+  choice("a text that begins another", ["no", "not sure"], {
+    legal: ["no", "not sure"],
+    illegal: ["not"],
+    begins: ["not "],
+  });
+  choice("characters of several bytes", ["\u00e9", "\u00e8", "\u{1f600}"], {
+    legal: ["\u00e9", "\u{1f600}"],
+    illegal: ["e", "\u00ea"],
+    dead: ["\u00ea", "\u{1f601}"],
+  });
+  choice("white space and what means something elsewhere", [" a\n", "a.*", "{}"], {
+    legal: [" a\n", "a.*", "{}"],
+    illegal: ["a", "abc", " a"],
+  });
+}
+
+function addGbnf(add: Add): void {
+  const gbnf = (what: string, lines: readonly string[], expected: Texts): void =>
+    add("gbnf", "TS-7.24", what, { type: "grammar", syntax: "gbnf", grammar: lines.join("\n") }, expected);
+  const rules = (what: string, lines: readonly string[], expected: Texts): void =>
+    add("grammar", "TS-7.23", what, { type: "grammar", syntax: "gbnf", grammar: lines.join("\n") }, expected);
+  const refuses = (what: string, grammar: string, error: Refused["error"], clause = "TS-7.24"): void =>
+    add("grammar-refused", clause, what, { type: "grammar", syntax: "gbnf", grammar }, { error, pointer: "" });
+
+  rules("nesting", ['root ::= "(" root ")" | "x"'], {
+    legal: ["x", "((x))"],
+    illegal: ["", "(x", "x)", "()"],
+    begins: ["(((", "((x)"],
+    dead: ["((x)))", "()", "xx"],
+  });
+  rules("left recursion", ['root ::= root "+" t | t', 't ::= [0-9]+ | "(" root ")"'], {
+    legal: ["1", "1+2+34", "(1+2)+3"],
+    illegal: ["1+", "+1", "()"],
+    dead: ["+", "1++", "1)"],
+  });
+  rules("left recursion through a rule that may be empty", ['root ::= n root "a" | "b"', 'n ::= "" | "c" n "d"'], {
+    legal: ["b", "baa", "cdba", "ccddcdbaa"],
+    illegal: ["cba", "cdb", "a"],
+    dead: ["cb", "d", "bb"],
+  });
+  rules("all ways to divide a text", ['root ::= root root | "x" | ""'], {
+    legal: ["", "x", "xxxxxxxx"],
+    illegal: ["y"],
+    dead: ["xy"],
+  });
+  rules("what can never be complete is never begun", ['root ::= "a" loop | "a" "b"', 'loop ::= "a" loop'], {
+    legal: ["ab"],
+    illegal: ["a", "aa"],
+    dead: ["aa", "b"],
+  });
+  rules("rules that are not needed", ['root ::= "a"', 'b ::= "b" b'], { legal: ["a"], illegal: ["b", "ab"] });
+
+  gbnf("texts, alternatives and the empty text", ['root ::= "yes" | "no" | '], {
+    legal: ["yes", "no", ""],
+    illegal: ["y", "yesno"],
+  });
+  gbnf("repetitions", ['root ::= "a"* "b"+ "c"? "d"{2} "e"{1,} "f"{0,2}'], {
+    legal: ["bdde", "aabbcddeeff"],
+    illegal: ["dde", "bde", "bddefff", "bccdde"],
+  });
+  gbnf("a repeated text is repeated as a whole", ['root ::= "ab"{2}'], { legal: ["abab"], illegal: ["abb", "ab"] });
+  gbnf("classes", ["root ::= [a-c_\\-\\]] [^a-c\\n] ."], {
+    legal: ["ax\n", "_\u00e9\u{1f600}", "-zz", "]zz"],
+    illegal: ["da.", "aa.", "a\n."],
+  });
+  gbnf("escapes", ['root ::= "\\n\\t\\\\\\"\\x41\\u00e9\\U0001F600"'], {
+    legal: ['\n\t\\"A\u00e9\u{1f600}'],
+    illegal: ["nt"],
+  });
+  gbnf("lines and comments", ["# head", "root ::= ( # one", '  "a" |', '  "b"', ") end", "", 'end ::= "."'], {
+    legal: ["a.", "b."],
+    illegal: ["a", "ab."],
+  });
+
+  refuses("a rule that is not defined", "root ::= a", "invalid_schema", "TS-7.23");
+  refuses("no rule root", 'a ::= "a"', "invalid_schema", "TS-7.23");
+  refuses("no text at all", 'root ::= "a" root', "invalid_schema", "TS-7.23");
+  refuses("a rule that is defined twice", 'root ::= "a"\nroot ::= "b"', "invalid_schema");
+  refuses("a text without an end", 'root ::= "a', "invalid_schema");
+  refuses("an empty class", "root ::= []", "invalid_schema");
+  refuses("half of a surrogate pair", 'root ::= "\\uD800"', "invalid_schema");
+  refuses("a token", "root ::= <[1000]>", "unsupported_schema");
+  refuses("a token by its name", "root ::= <think>", "unsupported_schema");
+}
+
+function addLark(add: Add): void {
+  const lark = (what: string, lines: readonly string[], expected: Texts): void =>
+    add("lark", "TS-7.25", what, { type: "grammar", syntax: "lark", grammar: lines.join("\n") }, expected);
+  const refuses = (what: string, grammar: string, error: Refused["error"]): void =>
+    add("lark-refused", "TS-7.25", what, { type: "grammar", syntax: "lark", grammar }, { error, pointer: "" });
+
+  lark("rules and terminals", ['?start: start "+" NUMBER | NUMBER -> one', "NUMBER: DIGIT+", 'DIGIT: "0".."9"'], {
+    legal: ["1", "1+23"],
+    illegal: ["", "1+", "a"],
+    dead: ["+", "1++"],
+  });
+  lark("alternatives on the next lines", ['start: "a"', '     | "b"', "// end"], {
+    legal: ["a", "b"],
+    illegal: ["ab"],
+  });
+  lark("repetitions", ['start: "a"~2 "b"~1..2 ["c"] ("d" | "e")+ "f"{2}'], {
+    legal: ["aabdff", "aabbcdeff"],
+    illegal: ["abdff", "aabbbdff", "aabff"],
+  });
+  lark("any case", ['start: "Ab"i'], { legal: ["ab", "AB", "aB"], illegal: ["a", "ac"] });
+  lark("a dot is all but a line feed", ["start: /.x/ /.y/s"], {
+    legal: ["\rx\ny", "axay"],
+    illegal: ["\nxay"],
+  });
+  lark("ignored text", ["start: NAME*", "%import common (CNAME, WS)", "NAME: CNAME", "%ignore WS"], {
+    legal: ["", "a", " a b ", "ab", " "],
+    illegal: ["1", "a-b"],
+    dead: ["a 1"],
+  });
+  lark("a terminal need not be as long as possible", ['start: "if" NAME', "NAME: /[a-z]+/", "%ignore / /"], {
+    legal: ["if x", "ifx"],
+    illegal: ["if", "i fx"],
+  });
+  lark("JSON in a rule", ['start: "call " %json {"type": "integer"} ";"'], {
+    legal: ["call 1;", "call -20;"],
+    illegal: ["call ;", "call 1.5;", "call 1"],
+    dead: ["call a", "call 1.5"],
+  });
+
+  refuses("a name that is not defined", "start: a", "invalid_schema");
+  refuses("no start", 'a: "a"', "invalid_schema");
+  refuses("a terminal that refers to itself", 'start: A\nA: "a" A?', "invalid_schema");
+  refuses("a terminal that refers to a rule", 'start: A\nA: b\nb: "b"', "invalid_schema");
+  refuses("priorities", 'start.2: "a"', "unsupported_schema");
+  refuses("templates", 'start: a{"b"}\na{x}: x', "unsupported_schema");
+  refuses("special tokens", "start: <|end|>", "unsupported_schema");
+  refuses("declarations", "%declare A\nstart: A", "unsupported_schema");
+}
+
+function addTags(add: Add): void {
+  const tags = (what: string, triggers: readonly string[], structures: readonly unknown[], expected: Texts | Refused) =>
+    add("structural-tag", "TS-7.26", what, { type: "structural_tag", structures, triggers }, expected);
+  const say = { begin: "<f=say>", schema: { enum: ["a", "b"] }, end: "</f>" };
+  const add1 = { begin: "<f=add>", schema: { type: "array", items: { type: "integer" } }, end: "</f>" };
+  tags("text, structures, and text", ["<f="], [say, add1], {
+    legal: ["", "Hi", "a < b <f", '<f=say>"a"</f>', 'x <f=add>[1,2]</f>y<f=say>"b"</f> z', '<f<f=say>"a"</f>'],
+    illegal: ["<f=", "<f=say>", '<f=say>"a"', "x<f=add>[1]</f"],
+    begins: ["<", "<f=", "<f=a", '<f=say>"'],
+    dead: ["<f=x", "<f= ", '<f=say>"c', "<f=add>1", '<f=say>"a"<x'],
+  });
+  const number = (begin: string): unknown => ({ begin, schema: { type: "integer" }, end: ";" });
+  tags("the trigger that is complete first counts", ["<a", "<ab"], [number("<abc"), number("<ax")], {
+    legal: ["<abc1;", "<ax1;<abc2;", "<"],
+    illegal: ["<a", "<ab"],
+    dead: ["<ay", "<abd"],
+  });
+  tags("a trigger that ends another", ["bc", "abc"], [number("bcx"), number("abcy")], {
+    legal: ["abcx1;", "abcy1;", "zbcx1;", "ab"],
+    illegal: ["abc", "bc"],
+    dead: ["zbcy", "abcz"],
+  });
+  tags("a fault of a schema", ["<"], [{ begin: "<", schema: { type: "text" }, end: "" }], {
+    error: "invalid_schema",
+    pointer: ".structures[0].schema/type",
+  });
+  tags("a structure that can never follow", ["a<b", "<"], [number("a<b"), number("<")], {
+    error: "invalid_schema",
+    pointer: ".structures[0].begin",
+  });
 }

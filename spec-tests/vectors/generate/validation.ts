@@ -1139,6 +1139,55 @@ function addFormats(rows: Rows): void {
     "out_of_range",
     path("regex"),
   );
+  addTextFormats(rows);
+}
+
+function addTextFormats(rows: Rows): void {
+  const path = (name: string): string => `response_format.${name}`;
+  const takes = (what: string, format: unknown): void =>
+    rows.takes("text_format", "TS-2.23", what, { response_format: format });
+  const refuses = (clause: string, what: string, format: unknown, code: string, param: string): void =>
+    rows.refuses("text_format", clause, what, { response_format: format }, code, path(param));
+  const absent = "missing_required_parameter";
+  takes("choice", { type: "choice", choices: ["yes", "no"] });
+  refuses("TS-9.7", "choice without choices", { type: "choice" }, absent, "choices");
+  refuses("TS-9.4", "choices that are a string", { type: "choice", choices: "yes" }, "invalid_type", "choices");
+  refuses("TS-7.22", "no choice", { type: "choice", choices: [] }, "out_of_range", "choices");
+  refuses("TS-7.22", "an empty choice", { type: "choice", choices: ["a", ""] }, "out_of_range", "choices[1]");
+  refuses(
+    "TS-7.22",
+    "a choice that occurs twice",
+    { type: "choice", choices: ["a", "a"] },
+    "out_of_range",
+    "choices[1]",
+  );
+  refuses("TS-9.4", "a choice that is a number", { type: "choice", choices: [1] }, "invalid_type", "choices[0]");
+  refuses("TS-2.35", "a lone surrogate", { type: "choice", choices: ["\ud800"] }, "out_of_range", "choices[0]");
+
+  takes("grammar in GBNF", { type: "grammar", syntax: "gbnf", grammar: 'root ::= "a"' });
+  takes("grammar in Lark", { type: "grammar", syntax: "lark", grammar: 'start: "a"' });
+  refuses("TS-9.7", "no syntax", { type: "grammar", grammar: 'root ::= "a"' }, absent, "syntax");
+  refuses("TS-9.7", "no grammar", { type: "grammar", syntax: "gbnf" }, absent, "grammar");
+  const ebnf = { type: "grammar", syntax: "ebnf", grammar: "" };
+  refuses("TS-2.23", "another syntax", ebnf, "unsupported_value", "syntax");
+  const undefinedRule = { type: "grammar", syntax: "gbnf", grammar: "root ::= a" };
+  refuses("TS-7.23", "a rule that is not defined", undefinedRule, "invalid_schema", "grammar");
+  const token = { type: "grammar", syntax: "gbnf", grammar: "root ::= <[1]>" };
+  refuses("TS-7.24", "a token in a grammar", token, "unsupported_schema", "grammar");
+
+  const structure = { begin: "<a>", schema: {}, end: "</a>" };
+  const tag = (structures: unknown, triggers: unknown = ["<"]) => ({ type: "structural_tag", structures, triggers });
+  takes("structural_tag", tag([structure]));
+  refuses("TS-9.7", "no structures", { type: "structural_tag", triggers: ["<"] }, absent, "structures");
+  refuses("TS-9.7", "no triggers", { type: "structural_tag", structures: [structure] }, absent, "triggers");
+  refuses("TS-7.26", "an empty list of structures", tag([]), "out_of_range", "structures");
+  refuses("TS-7.26", "an empty trigger", tag([structure], [""]), "out_of_range", "triggers[0]");
+  refuses("TS-7.26", "a trigger that begins nothing", tag([structure], ["<", "["]), "out_of_range", "triggers[1]");
+  const other = { ...structure, begin: "[a]" };
+  refuses("TS-7.26", "a structure without a trigger", tag([other]), "out_of_range", "structures[0].begin");
+  refuses("TS-9.7", "a structure without an end", tag([{ begin: "<", schema: {} }]), absent, "structures[0].end");
+  const wrong = { ...structure, schema: { type: "text" } };
+  refuses("TS-7.13", "a fault of a structure's schema", tag([wrong]), "invalid_schema", "structures[0].schema/type");
 }
 
 function addSchemas(rows: Rows): void {
