@@ -36,6 +36,11 @@ export class CompiledFormat {
     this.#grammar = grammar;
   }
 
+  /** Remarks for the author of a schema: unknown keywords that look misspelled, and what is enforced in part. */
+  get notes(): readonly string[] {
+    return this.#grammar.notes;
+  }
+
   /** @returns the state of one answer, before its first token */
   matcher(vocabulary: Vocabulary): Matcher {
     return new Matcher(new GrammarMatcher(this.#grammar, vocabulary.trie, vocabulary.endTokenIds));

@@ -16,7 +16,7 @@ export interface Room {
 }
 
 /** Room that every room may import. */
-const GROUND = "engine/*.ts: errors, limits, json, async-queue, budget";
+const GROUND = "engine/*.ts: errors, limits, json, async-queue, budget, nearest-name";
 
 const LIBRARY = "engine/*.ts: the library";
 
@@ -30,10 +30,10 @@ export const ROOMS: readonly Room[] = [
   },
   {
     path: GROUND,
-    doors: ["errors.ts", "limits.ts", "json.ts", "async-queue.ts", "budget.ts"],
+    doors: ["errors.ts", "limits.ts", "json.ts", "async-queue.ts", "budget.ts", "nearest-name.ts"],
     uses: [],
     holds:
-      "the error class for callers' mistakes, all limits, strict JSON, the asynchronous queue, the bound on work for a request",
+      "the error class for callers' mistakes, all limits, strict JSON, the asynchronous queue, the bound on work for a request, the nearest name to a misspelled one",
   },
   {
     path: "engine/formats",

@@ -94,7 +94,7 @@ describe("tables equal the data of the program", () => {
   });
 
   it("formats", () => {
-    expect(tableOf("TS-7.15")).toEqual(FORMATS.map(({ format, status, note = "" }) => [`\`${format}\``, status, note]));
+    expect(tableOf("TS-7.15")).toEqual(FORMATS.map(({ format, note = "" }) => [`\`${format}\``, note]));
   });
 
   it("error codes", () => {

@@ -125,10 +125,31 @@ export class Automaton {
       this.#tables = new Tables(this.#ids);
       this.#stored.forget();
     }
-    const reader = new Reader(this.#stored.languages, this.#tables, byte);
-    reader.readAll(configuration);
     configuration.next ??= this.#tables.transitions();
-    return (configuration.next[byte] = reader.result());
+    return (configuration.next[byte] = this.#computed(configuration, byte));
+  }
+
+  #computed(configuration: Configuration, byte: number): Configuration | null {
+    const { entries } = configuration;
+    if (entries.length === 1) return this.#afterOne(entries[0]!, byte);
+    const reader = new Reader(this.#stored.languages, this.#tables, byte, null);
+    reader.readAll(configuration);
+    return reader.result();
+  }
+
+  /** Frames that read on without regard to what is below them are followed once for all of it. */
+  #afterOne({ frame, below }: Entry, byte: number): Configuration | null {
+    const known = frame.successors?.[byte];
+    if (known !== undefined) return known === null ? null : this.#tables.configuration([{ frame: known, below }]);
+    if (frame.passes(byte)) return this.step(below!, byte);
+    const reader = new Reader(this.#stored.languages, this.#tables, byte, below);
+    frame.read(reader, below!);
+    const { successor } = reader;
+    if (successor !== undefined) {
+      frame.successors ??= new Array<Frame | null | undefined>(256);
+      frame.successors[byte] = successor;
+    }
+    return reader.result();
   }
 
   /** True if the answer is complete and no byte can follow. */
@@ -219,7 +240,7 @@ class Tables implements FrameTables {
   /** The usual case, without the text of a key. */
   #single(entries: readonly Entry[]): Configuration {
     const { frame, below } = entries[0]!;
-    let configuration = frame.alone.get(below);
+    let configuration = frame.alone?.get(below);
     if (configuration === undefined) {
       configuration = {
         id: this.#ids.configuration++,
@@ -230,7 +251,7 @@ class Tables implements FrameTables {
         isNameOpen: frame.isNameOpen,
         next: null,
       };
-      frame.alone.set(below, configuration);
+      (frame.alone ??= new Map()).set(below, configuration);
       this.#numSingle++;
     }
     return configuration;
@@ -284,32 +305,51 @@ export const UNKNOWN: Configuration = {
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
 class Reader implements FrameReader {
   readonly #found: Found = new Map();
-  /** What follows in the rules of a context-free grammar, by the configuration below them. */
-  readonly #following = new Map<Configuration, Following>();
+  /** What follows in the rules of a context-free grammar, by the configuration below them; null if nothing does. */
+  #following: Map<Configuration, Following> | null = null;
   #asksForName = false;
+  /** True if the result depends on more than the frame that is read. */
+  #dependsOnBelow = false;
+  readonly #below: Configuration | null;
 
+  /** @param below what is below the frame, if only one is read */
   constructor(
     readonly languages: Languages,
     readonly tables: Tables,
     readonly byte: number,
-  ) {}
+    below: Configuration | null,
+  ) {
+    this.#below = below;
+  }
+
+  /** The frame that the one frame becomes, whatever is below it: see `Frame.successors`. */
+  get successor(): Frame | null | undefined {
+    if (this.#dependsOnBelow || this.#asksForName || this.#found.size > 1) return undefined;
+    const [frame = null] = this.#found.keys();
+    return frame;
+  }
 
   readAll(configuration: Configuration): void {
+    this.#dependsOnBelow = true;
     for (const { frame, below } of configuration.entries) frame.read(this, below!);
   }
 
   /** Adds a frame that the current one becomes with this byte. */
   become(frame: Frame, below: Configuration | null): void {
+    if (below !== this.#below) this.#dependsOnBelow = true;
     add(this.#found, frame, below);
   }
 
   /** Finishes the current frame with this byte: the configuration below it continues. */
   finish(below: Configuration): void {
+    this.#dependsOnBelow = true;
     for (const entry of below.entries) this.become(entry.frame, entry.below);
   }
 
   /** Goes to a state of a rule with this byte. The states of all frames are followed together, in `result`. */
   enter(state: RuleState, stack: Stack | null, below: Configuration): void {
+    this.#dependsOnBelow = true;
+    this.#following ??= new Map();
     let following = this.#following.get(below);
     if (following === undefined) this.#following.set(below, (following = new Following(this.tables, this.languages)));
     following.add(state, stack);
@@ -347,7 +387,7 @@ class Reader implements FrameReader {
 
   result(): Configuration | null {
     if (this.#asksForName) return UNKNOWN;
-    for (const [below, following] of this.#following)
+    for (const [below, following] of this.#following ?? [])
       for (const entry of following.entries(below)) this.become(entry.frame, entry.below);
     if (this.#found.size === 0) return null;
     return this.#merged(this.#found);
@@ -504,6 +544,10 @@ class NumberFrame extends Frame {
     return !this.canEnd || NUMBER_BYTES.some((byte) => continueNumber(this.value.numbers, this.prefix, byte) !== null);
   }
 
+  override passes(byte: number): boolean {
+    return this.canEnd && !isNumberByte(byte);
+  }
+
   override read(reader: Reader, below: Configuration): void {
     const next = isNumberByte(reader.byte) ? continueNumber(this.value.numbers, this.prefix, reader.byte) : null;
     if (next !== null) reader.become(numberFrame(reader.tables, this.value, next), below);
@@ -537,6 +581,10 @@ class SpaceFrame extends Frame {
     readonly space: Space,
   ) {
     super(id);
+  }
+
+  override passes(byte: number): boolean {
+    return !isSpace(byte);
   }
 
   override read(reader: Reader, below: Configuration): void {
@@ -848,8 +896,16 @@ class ObjectFrame extends Frame {
 
   #continue(reader: Reader, below: Configuration): void {
     if (nextSlots(this.state).length === 0 && !canAdd(this.state)) return;
-    reader.become(objectFrame(reader.tables, { ...this.state, phase: "comma" }), below);
+    reader.become(this.#in(reader.tables, "comma"), below);
   }
+
+  /** Returns the frame of the next phase. */
+  #in(tables: Tables, phase: ObjectPhase): ObjectFrame {
+    const { state } = this;
+    return (this.#next ??= objectFrame(tables, { ...state, phase, value: phase === "colon" ? state.value : null }));
+  }
+
+  #next: ObjectFrame | null = null;
 
   #beginName(reader: Reader, below: Configuration): void {
     const { state } = this;

@@ -144,11 +144,9 @@ function schemaAt(languages: Languages, schema: unknown, path: string, notes: st
 function schemaValue(languages: Languages, schema: unknown, notes: string[]): ValueNode {
   const document = readSchema(languages, schema);
   addNegations(document.schemas, document.root);
-  const { root, omissions } = valuesOf(document.schemas, document.root);
-  notes.push(...document.notes);
-  for (const place of omissions)
-    notes.push(`The negation of ${shown(place)} is enforced in part: some valid answers are never given.`);
-  return root;
+  const values = valuesOf(document.schemas, document.root);
+  notes.push(...document.notes, ...values.notes);
+  return values.root;
 }
 
 /** Compiles an expression that must match the whole answer. */

@@ -1,5 +1,7 @@
 /** Drafts of JSON Schema: what differs between them in the meaning of a document, and which keywords look misspelled. */
 
+import { nearestName } from "../nearest-name.js";
+
 /** How a document is read, beyond what its keywords say themselves. */
 export interface Dialect {
   /** True if keywords beside `$ref` are ignored, as in drafts before 2019-09 and in OpenAPI 3.0. */
@@ -40,29 +42,8 @@ function hasText(document: unknown, key: string): boolean {
   return typeof (document as Record<string, unknown> | null)?.[key] === "string";
 }
 
-/** @returns the keyword that an unknown one is within two edits of, if that is likely a mistake; else null */
-export function misspelled(keyword: string, known: Iterable<string>): string | null {
-  for (const other of known) {
-    const most = other.length >= 8 ? 2 : other.length >= 4 ? 1 : 0;
-    if (Math.abs(other.length - keyword.length) <= most && distance(keyword, other, most) <= most) return other;
-  }
-  return null;
-}
-
-/** @returns the number of insertions, deletions, replacements and swaps of neighbours between two words; more than `most` if above */
-function distance(a: string, b: string, most: number): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const isSame = a[i - 1] === b[j - 1];
-      row[j] = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + Number(!isSame));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j]!, before[j - 2]! + 1);
-    }
-    if (Math.min(...row) > most) return most + 1;
-    [before, last] = [last, row];
-  }
-  return last[b.length]!;
+/** @returns the keyword that an unknown one is likely a misspelling of, or null */
+export function misspelled(keyword: string, known: readonly string[]): string | null {
+  const [short, long] = [known.filter(({ length }) => length < 8), known.filter(({ length }) => length >= 8)];
+  return nearestName(keyword, long, 2) ?? nearestName(keyword, short, 1);
 }

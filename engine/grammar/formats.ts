@@ -1,4 +1,4 @@
-/** String formats of JSON Schema: the enforced ones are patterns that the whole string must match. */
+/** Formats of JSON Schema: patterns that a whole string must match, and ranges of numbers. */
 
 import type { Language, Languages } from "./language.js";
 import { ONE } from "./decimal.js";
@@ -10,34 +10,41 @@ const MAX_POSITIONS = 10_000;
 
 const LEAP_SECONDS = "RFC 3339, leap seconds at 23:59:60 UTC and at offsets of whole quarters of an hour";
 
-/** Formats of JSON Schema that are enforced or refused. Every other name is an annotation. */
-export const FORMATS: readonly {
-  readonly format: string;
-  readonly status: "enforced" | "refused";
-  readonly note?: string;
-}[] = [
-  { format: "date", status: "enforced", note: "RFC 3339" },
-  { format: "time", status: "enforced", note: LEAP_SECONDS },
-  { format: "date-time", status: "enforced", note: LEAP_SECONDS },
-  { format: "duration", status: "enforced", note: "RFC 3339, appendix A" },
-  { format: "uuid", status: "enforced" },
-  { format: "ipv4", status: "enforced" },
-  { format: "ipv6", status: "enforced" },
-  { format: "email", status: "enforced", note: "RFC 5321, ASCII; no domain label begins with xn--" },
-  { format: "hostname", status: "enforced", note: "RFC 1123; no label begins with xn--" },
-  { format: "idn-email", status: "enforced", note: "RFC 6531; the domain is as for `idn-hostname`" },
-  { format: "idn-hostname", status: "enforced", note: "host names, and short ones in some scripts" },
-  { format: "uri", status: "enforced", note: "RFC 3986" },
-  { format: "uri-reference", status: "enforced", note: "RFC 3986" },
-  { format: "iri", status: "enforced", note: "RFC 3987" },
-  { format: "iri-reference", status: "enforced", note: "RFC 3987" },
-  { format: "uri-template", status: "enforced", note: "RFC 6570, without the operators that it reserves" },
-  { format: "json-pointer", status: "enforced", note: "RFC 6901" },
-  { format: "relative-json-pointer", status: "enforced", note: "without a change of the index" },
-  { format: "regex", status: "enforced", note: "ECMA-262; only what Python reads too, with at most 4 nested groups" },
-  { format: "byte", status: "enforced", note: "Base64 with padding, RFC 4648" },
-  { format: "base64", status: "enforced", note: "Base64 with padding, RFC 4648" },
+/** Formats that are enforced. Every other name is an annotation. */
+export const FORMATS: readonly { readonly format: string; readonly note?: string }[] = [
+  { format: "date", note: "RFC 3339" },
+  { format: "time", note: LEAP_SECONDS },
+  { format: "date-time", note: LEAP_SECONDS },
+  { format: "duration", note: "RFC 3339, appendix A" },
+  { format: "uuid" },
+  { format: "ipv4" },
+  { format: "ipv6" },
+  { format: "email", note: "RFC 5321, ASCII; no domain label begins with xn--" },
+  { format: "hostname", note: "RFC 1123; no label begins with xn--" },
+  { format: "idn-email", note: "RFC 6531; the domain is as for `idn-hostname`" },
+  { format: "idn-hostname", note: "host names, and short ones in some scripts" },
+  { format: "uri", note: "RFC 3986" },
+  { format: "uri-reference", note: "RFC 3986" },
+  { format: "iri", note: "RFC 3987" },
+  { format: "iri-reference", note: "RFC 3987" },
+  { format: "uri-template", note: "RFC 6570, without the operators that it reserves" },
+  { format: "json-pointer", note: "RFC 6901" },
+  { format: "relative-json-pointer", note: "without a change of the index" },
+  { format: "regex", note: "ECMA-262; only what Python reads too, with at most 4 nested groups" },
+  { format: "byte", note: "Base64 with padding, RFC 4648" },
+  { format: "base64", note: "Base64 with padding, RFC 4648" },
+  { format: "int32", note: "numbers" },
+  { format: "int64", note: "numbers" },
 ];
+
+/** Formats of which only a part is enforced: other strings have the format too. */
+export const PARTLY_ENFORCED: ReadonlySet<string> = new Set([
+  "idn-email",
+  "idn-hostname",
+  "uri-template",
+  "relative-json-pointer",
+  "regex",
+]);
 
 const INT32: NumberRange = {
   min: { digits: -(2n ** 31n), exponent: 0 },

@@ -54,8 +54,13 @@ export interface FrameReader {
 }
 
 export abstract class Frame {
-  /** Configurations of this frame alone, by what is below it. */
-  readonly alone = new Map<Configuration | null, Configuration>();
+  /** Configurations of this frame alone, by what is below it; null until there are some. */
+  alone: Map<Configuration | null, Configuration> | null = null;
+  /**
+   * By byte: the one frame that this one becomes whatever is below it, which stays below it; null if it becomes none.
+   * Undefined if that is not known, or depends on what is below.
+   */
+  successors: (Frame | null | undefined)[] | null = null;
 
   constructor(readonly id: number) {}
 
@@ -71,6 +76,11 @@ export abstract class Frame {
   /** @returns the frame with the name recorded */
   withName(_tables: FrameTables, _name: string): Frame {
     return this;
+  }
+
+  /** True if what is below the frame reads the byte, and nothing else does. */
+  passes(_byte: number): boolean {
+    return false;
   }
 
   /** True if another byte can follow in this frame. A frame that cannot end always continues. */

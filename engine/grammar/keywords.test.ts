@@ -257,7 +257,7 @@ describe("schemas of all these keywords", () => {
           if (error.code === "invalid_schema") expect(valid).toEqual([]);
         }
       }),
-      { numRuns: numCases(1500) },
+      { numRuns: numCases(30000) },
     );
     expect(counts.inPart).toBeLessThan(counts.valid / 4);
     expect(counts.invalid).toBeGreaterThan(300);

@@ -8,7 +8,7 @@ import { described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { ONE, type Decimal, decimalOf, greatestBelow, leastAbove } from "./decimal.js";
 import { type Dialect, dialectOf, misspelled } from "./dialects.js";
-import { FORMATS, formatLanguage, usualFormatLanguage } from "./formats.js";
+import { PARTLY_ENFORCED, formatLanguage, numberFormat, usualFormatLanguage } from "./formats.js";
 import type { Language, Languages } from "./language.js";
 import { ALL_NUMBERS, type NumberRange, intersectRanges } from "./numbers.js";
 import { PatternError, boundedPattern } from "./pattern.js";
@@ -509,9 +509,9 @@ class SchemaReader {
 
   readFormat(schema: Schema, value: unknown, pointer: string): void {
     const format = string(value, pointer);
-    if (FORMATS.some((known) => known.format === format && known.status === "refused")) {
-      const message = `The format ${JSON.stringify(format)} at ${shown(pointer)} is not supported.`;
-      schema.refusals.push(unsupported(pointer, message));
+    const range = numberFormat(format);
+    if (range !== null) {
+      bound(schema, range);
       return;
     }
     let texts = this.#formats.get(format);
@@ -519,7 +519,8 @@ class SchemaReader {
       this.languages.place = pointer;
       const language = formatLanguage(this.languages, format);
       const usual = usualFormatLanguage(this.languages, format);
-      texts = language === null ? null : { language, usual: usual ?? language, isNarrow: false };
+      const isNarrow = PARTLY_ENFORCED.has(format);
+      texts = language === null ? null : { language, usual: usual ?? language, isNarrow };
       this.#formats.set(format, texts);
     }
     if (texts !== null) schema.strings.push(texts);
@@ -629,7 +630,7 @@ class SchemaReader {
   #noteUnknown(keyword: string, pointer: string): void {
     const meant = misspelled(keyword, ASSERTING_KEYWORDS);
     this.languages.spend(20);
-    if (meant === null) return;
+    if (meant === null || this.notes.length >= MAX_NOTES) return;
     this.notes.push(`${shown(pointer)} is not a keyword and restricts nothing; ${meant} is one.`);
   }
 
@@ -719,6 +720,9 @@ function valueAt(document: unknown, pointer: string): unknown {
   }
   return value;
 }
+
+/** Notes on one document. */
+const MAX_NOTES = 100;
 
 /** What is read where other keywords beside `$ref` are ignored. */
 const BESIDE_REFERENCE: ReadonlySet<string> = new Set(["$ref", "$defs", "definitions"]);

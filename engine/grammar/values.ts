@@ -6,6 +6,7 @@
  * Nodes that no value satisfies are found as a least fixed point (an instance is finite), and are never offered.
  */
 
+import { described } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { ArrayShape } from "./arrays.js";
 import { compare } from "./decimal.js";
@@ -80,8 +81,8 @@ class BuiltNode implements ValueNode {
 export interface Values {
   /** The node of the whole answer. */
   readonly root: ValueNode;
-  /** Places of keywords for which some valid instances are left out: see negation.ts. */
-  readonly omissions: readonly string[];
+  /** Remarks on keywords for which some valid instances are left out. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -95,7 +96,9 @@ export function valuesOf(schemas: Schemas, root: Schema): Values {
 class ValueBuilder {
   readonly languages: Languages;
   readonly #nodes = new Map<string, BuiltNode>();
-  readonly #omissions = new Set<string>();
+  readonly #notes = new Set<string>();
+  /** The first place of a keyword whose negation is left out: see negation.ts. */
+  #omitted: string | null = null;
   /** For proofs that branches of a `oneOf` are disjoint; null in itself. */
   readonly #loose: ValueBuilder | null;
   /** By `oneOf` and what applies beside it: for each branch, the schemas that apply if it is chosen. */
@@ -124,10 +127,9 @@ class ValueBuilder {
     const node = this.#node([root]);
     const nodes = this.#reachable([node]);
     this.#findWhatExists(nodes);
-    const omissions = [...this.#omissions];
     if (!node.exists) {
-      const [place] = omissions;
-      if (place === undefined) throw invalid(root.pointer, "The schema is satisfied by no instance.");
+      const place = this.#omitted;
+      if (place === null) throw invalid(root.pointer, "The schema is satisfied by no instance.");
       throw unsupported(
         place,
         `What is left of the negation of ${shown(place)}, which cannot be written in full, is satisfied by no instance.`,
@@ -139,7 +141,7 @@ class ValueBuilder {
       found.arrays = found.arrays.filter((shape) => shape.settle(exists, (value) => this.#numDistinct(value)));
       found.objects = found.objects.filter((shape) => shape.settle(this.languages, exists));
     }
-    return { root: node, omissions };
+    return { root: node, notes: [...this.#notes] };
   }
 
   #checkUnique({ isUnique, givenMax, items, counted, id }: ArrayShape<BuiltNode>): void {
@@ -279,6 +281,7 @@ class ValueBuilder {
   #apart({ branches, negations, pointer }: Group, overlaps: readonly Overlap[]): Schema[][] {
     const apart = branches.map((branch) => new Set([branch]));
     for (const { first, second, tag } of overlaps) {
+      if (tag !== null) this.#notes.add(tagNote(tag, pointer));
       apart[first]!.add(tag === null ? negations[second]! : this.#requires(tag, pointer));
       apart[second]!.add(tag === null ? negations[first]! : this.#requires(tag, pointer));
     }
@@ -309,7 +312,10 @@ class ValueBuilder {
       if (schema.refusals.length > 0) throw schema.refusals[0]!;
       const omissions = schema.omissions.filter((omission) => (omission.types & type) !== 0);
       if (omissions.length > 0 && this.isLoose) continue;
-      for (const { place } of omissions) this.#omissions.add(place);
+      for (const { place } of omissions) {
+        this.#omitted ??= place;
+        this.#notes.add(`The negation of ${shown(place)} is enforced in part: some valid answers are never given.`);
+      }
       if ((schema.types & type) === 0) return null;
       if (hasOwnKeywords(schema)) chosen.add(schema);
       for (const group of schema.groups) groups.add(group);
@@ -381,7 +387,7 @@ class ValueBuilder {
       const b = many.get(name);
       this.languages.spend();
       if (b === undefined || a.values === null || b.values === null) continue;
-      if (isRequired && !a.isRequired && !b.isRequired) continue;
+      if (isRequired ? !a.isRequired && !b.isRequired : a.values.size === 0 || b.values.size === 0) continue;
       const [less, more] = a.values.size <= b.values.size ? [a.values, b.values] : [b.values, a.values];
       this.languages.spend(less.size);
       if (![...less].some((value) => more.has(value))) return name;
@@ -690,6 +696,9 @@ function property(
 
 /** Work for each range of numbers. */
 const STEPS_PER_RANGE = 100;
+
+const tagNote = (name: string, pointer: string): string =>
+  `Answers always have the property ${described(name)}, which tells the branches of ${shown(pointer)} apart.`;
 
 /** Two branches of a `oneOf`, by index, and a property that distinguishes them if it is present. */
 interface Overlap {

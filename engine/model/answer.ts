@@ -15,6 +15,8 @@ export class Answer implements AsyncIterable<OutputDelta> {
   readonly seed: number | bigint;
   /** Date that the chat template got, given or today's in UTC; null for raw text. */
   readonly date: string | null;
+  /** Remarks on the schema of the answer: unknown keywords that look misspelled, and what is enforced in part. */
+  readonly schemaNotes: readonly string[];
   /** Ids of the prompt tokens that the model reads. */
   readonly promptTokenIds: readonly number[];
   #deltas: AsyncGenerator<OutputDelta, void, void> | null;
@@ -22,11 +24,12 @@ export class Answer implements AsyncIterable<OutputDelta> {
   /** @internal */
   constructor(
     deltas: AsyncGenerator<OutputDelta, void, void>,
-    { seed, date, promptTokenIds }: Pick<Answer, "seed" | "date" | "promptTokenIds">,
+    { seed, date, schemaNotes, promptTokenIds }: Pick<Answer, "seed" | "date" | "schemaNotes" | "promptTokenIds">,
   ) {
     this.#deltas = deltas;
     this.seed = seed;
     this.date = date;
+    this.schemaNotes = schemaNotes;
     this.promptTokenIds = promptTokenIds;
   }
 

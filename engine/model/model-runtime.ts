@@ -186,7 +186,7 @@ export class ModelRuntime {
       createText: () => new TextStream(text),
       createMask: grammar === null ? undefined : this.#maskCreator(grammar, insideReasoning),
     });
-    return new Answer(deltas, { seed: config.seed, date, promptTokenIds });
+    return new Answer(deltas, { seed: config.seed, date, schemaNotes: grammar?.notes ?? [], promptTokenIds });
   }
 
   #maskCreator(grammar: Grammar, insideReasoning: boolean): () => AnswerMask {

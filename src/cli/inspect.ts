@@ -1,8 +1,13 @@
-/** `touchstone inspect`: describes a model and, optionally, the tokens of one prompt. */
+/** `touchstone inspect`: describes a model and, optionally, the tokens of one prompt; or a JSON schema. */
+
+import { readFile } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
 
 import { Command } from "commander";
 
+import { compile } from "../../engine/grammar.js";
 import { EngineError, loadModel, type Model } from "../../engine/index.js";
+import { JsonError, parseJson } from "../../engine/json.js";
 import { describeEstimate } from "../../engine/model/index.js";
 import { inspectModel, type ModelDescription } from "../../engine/models.js";
 import { print, printLine } from "../../spec-tests/conform/terminal.js";
@@ -13,6 +18,7 @@ interface InspectFlags extends ModelFlags {
   prompt?: string;
   message?: string;
   date?: string;
+  schema?: string;
 }
 
 export function inspectCommand(): Command {
@@ -20,11 +26,13 @@ export function inspectCommand(): Command {
     .description("show a model's architecture, sizes and chat template, and the tokens of a prompt")
     .option("--prompt <text>", "show the tokens of this raw text and the most probable next tokens")
     .option("--message <text>", "the same for a user message, rendered with the chat template")
+    .option("--schema <file>", "check a JSON schema (- for stdin) and print remarks on it; no model is loaded")
     .addOption(dateOption());
   return addModelOptions(command).action(inspect);
 }
 
 async function inspect(flags: InspectFlags): Promise<void> {
+  if (flags.schema !== undefined) return inspectSchema(flags.schema, flags);
   if (flags.prompt !== undefined && flags.message !== undefined) {
     throw new EngineError(
       "unsupported_value",
@@ -44,6 +52,26 @@ async function inspect(flags: InspectFlags): Promise<void> {
       : await describeText(loaded, flags.prompt);
   print(process.stdout, `${description}\n`);
   await loaded.close();
+}
+
+async function inspectSchema(file: string, { prompt, message, date }: InspectFlags): Promise<void> {
+  if (prompt !== undefined || message !== undefined || date !== undefined)
+    throw new EngineError("unsupported_value", "--schema is given with --prompt, --message or --date; give one alone.");
+  const { notes } = compile({ type: "json_schema", schema: await jsonOf(file) });
+  printLine(process.stdout, "Every answer can be made to satisfy this schema.");
+  for (const note of notes) printLine(process.stdout, `note: ${note}`);
+}
+
+async function jsonOf(file: string): Promise<unknown> {
+  const bytes = file === "-" ? await buffer(process.stdin) : await readFile(file);
+  try {
+    return parseJson(bytes);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    throw new EngineError("unsupported_value", `--schema ${file}: not valid JSON: ${error.message}`, "schema", {
+      cause: error,
+    });
+  }
 }
 
 function printDescription(description: ModelDescription): void {

@@ -13,5 +13,6 @@ export { openApiDocument } from "./openapi.js";
 export { parameterTableMarkdown } from "./parameter-table.js";
 export { chatCompletion, ChunkWriter, logprobEntry, wireUsage } from "./response.js";
 export type { ChatCompletion, ChatCompletionChunk } from "./response-schema.js";
+export { schemaNotesHeader } from "./schema-notes.js";
 export { parseDetokenizeRequest, parseTokenizeRequest } from "./tokenize-request.js";
 export { wireName, type SentNames } from "./wire-names.js";

@@ -114,6 +114,11 @@ const apiPathsOf = (dialect: Dialect, named: (id: string) => object): Record<str
               schema: { type: "string" },
             },
             ...DATE_HEADER,
+            "x-touchstone-schema-notes": {
+              description:
+                "Remarks on the JSON schema of the answer, as a JSON array of texts in ASCII; absent if there are none.",
+              schema: { type: "string" },
+            },
             "x-request-id": { schema: { type: "string" } },
           },
           content: {

@@ -242,11 +242,9 @@ const namedSchema = () =>
 
 const jsonSchema = () =>
   Type.Union([Type.Unsafe<object>({ type: "object" }), Type.Boolean()], {
-    description: `A JSON schema, draft 2020-12. Keywords: ${keywords("enforced")}; annotations: ${keywords("annotation")}. Formats enforced: ${FORMATS.filter(
-      ({ status }) => status === "enforced",
-    )
-      .map(({ format }) => format)
-      .join(", ")}. Others are refused; unknown formats are annotations.`,
+    description: `A JSON schema, of any draft from 4 on or of OpenAPI 3.0. Keywords: ${keywords("enforced")}; annotations: ${keywords("annotation")}. Formats enforced: ${FORMATS.map(
+      ({ format }) => format,
+    ).join(", ")}. Other keywords and formats are annotations.`,
   });
 
 const keywords = (wanted: "enforced" | "annotation"): string =>

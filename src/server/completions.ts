@@ -8,7 +8,7 @@ import { randomBytes } from "node:crypto";
 import { assert } from "../../engine/errors.js";
 import { AnswerCollector } from "../../engine/core/index.js";
 import type { AnswerResult, OutputDelta } from "../../engine/index.js";
-import { apiErrorOf, chatCompletion, ChunkWriter, type Dialect } from "../openai/index.js";
+import { apiErrorOf, chatCompletion, ChunkWriter, type Dialect, schemaNotesHeader } from "../openai/index.js";
 import type { Exchange } from "./exchange.js";
 import type { Generation } from "./host.js";
 import type { ServedModel } from "./models.js";
@@ -27,6 +27,8 @@ export async function chatCompletions(exchange: Exchange, dialect: Dialect, serv
   const generation = await model.host.chat(work, services.date(), stream ? null : request, exchange.signal);
   exchange.setHeader("x-touchstone-seed", String(generation.seed));
   exchange.setHeader("x-touchstone-date", generation.date);
+  if (generation.schemaNotes.length > 0)
+    exchange.setHeader("x-touchstone-schema-notes", schemaNotesHeader(generation.schemaNotes));
   exchange.facts["seed"] = typeof generation.seed === "bigint" ? `${generation.seed}` : generation.seed;
   exchange.facts["date"] = generation.date;
   exchange.facts["promptTokens"] = generation.numPromptTokens;

@@ -56,6 +56,8 @@ export interface Generation {
   /** Date that the chat template got. */
   readonly date: string;
   readonly numPromptTokens: number;
+  /** Remarks on the schema of the answer. */
+  readonly schemaNotes: readonly string[];
   readonly deltas: DeltaBatches;
 }
 
@@ -148,7 +150,8 @@ export class EngineHost {
       const { request } = await this.#prepare({ type: "chat", options, date }, options, "request", signal);
       const call = this.#submit(request, signal, leave);
       const { seed, numPromptTokens } = await call.started;
-      return { seed, date: request.date ?? date, numPromptTokens, deltas: call.deltas };
+      const schemaNotes = request.grammar?.data.notes ?? [];
+      return { seed, date: request.date ?? date, numPromptTokens, schemaNotes, deltas: call.deltas };
     } catch (error) {
       leave();
       throw error;

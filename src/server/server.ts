@@ -195,7 +195,7 @@ export class ApiServer {
     exchange.setHeader("access-control-allow-origin", allowsAll ? "*" : origin!);
     exchange.setHeader(
       "access-control-expose-headers",
-      "x-request-id, x-touchstone-seed, x-touchstone-date, retry-after",
+      "x-request-id, x-touchstone-seed, x-touchstone-date, x-touchstone-schema-notes, retry-after",
     );
   }
 
