@@ -118,6 +118,42 @@ describe("uniqueItems", () => {
   });
 });
 
+describe("dynamic references", () => {
+  const node = { $dynamicAnchor: "node", type: "object", properties: { next: { $dynamicRef: "#node" } } };
+
+  it("lead to the only anchor, as $ref does", () => {
+    check(schema(node), ["{}", '{"next":{"next":{}}}'], ['{"next":1}']);
+    check(schema({ $ref: "#node", $defs: { node } }), ['{"next":{}}'], ['{"next":1}']);
+    check(
+      schema({ $recursiveAnchor: true, type: "array", items: { $recursiveRef: "#" } }),
+      ["[]", "[[],[[]]]"],
+      ["[1]"],
+    );
+  });
+
+  it("lead to the anchor of the whole document before that of a part", () => {
+    const strict = { ...node, $id: "http://example.com/tree", required: ["next"] };
+    check(
+      schema({
+        $id: "http://example.com/list",
+        $dynamicAnchor: "node",
+        anyOf: [{ type: "null" }, { $ref: "tree" }],
+        $defs: { strict },
+      }),
+      ["null", '{"next":null}', '{"next":{"next":null}}'],
+      ["{}", '{"next":{}}', '{"next":1}'],
+    );
+  });
+
+  it("are refused where the way to them matters", () => {
+    const other = { $id: "http://example.com/other", $dynamicAnchor: "node", type: "null" };
+    const inner = { ...node, $id: "http://example.com/inner" };
+    expect(failure(schema({ $ref: "http://example.com/inner", $defs: { other, inner } })).message).toBe(
+      'The $dynamicRef "#node" at #/$defs/inner/properties/next/$dynamicRef may lead to several places, which is not supported.',
+    );
+  });
+});
+
 describe("drafts", () => {
   it.each<[object, string[], string[]]>([
     // Keywords beside $ref.
