@@ -101,6 +101,7 @@ describe("uniqueItems", () => {
     [{ items: { type: "integer", minimum: 1, maximum: 3 } }, ["[1,2,3]", "[3,1]"], ["[1,1]", "[1,2,3,1]"]],
     [{ items: { type: "number" } }, ["[1,1.5,10]"], ["[1,1.0]", "[1.5,1.5]"]],
     [{ items: { type: "boolean" }, minItems: 2 }, ["[true,false]", "[false, true]"], ["[true]", "[true,true]"]],
+    [{ contains: { type: "null" }, maxItems: 1 }, ["[null]"], ["[]", "[1]", "[null,null]"]],
     [{ items: { type: "string", maxLength: 1, pattern: "^[ab]*$" } }, ['["a","","b"]'], ['["",""]']],
   ])("%j", (value, right, wrong) => {
     check(schema({ type: "array", uniqueItems: true, ...value }), right, wrong);
@@ -114,6 +115,42 @@ describe("uniqueItems", () => {
     expect(begins(three, '["ab","ab')).toBe(false);
     expect(failure(schema({ type: "array", uniqueItems: true, items: { enum: [1, 2] }, minItems: 3 })).message).toBe(
       "The schema is satisfied by no instance.",
+    );
+  });
+});
+
+describe("dynamic references", () => {
+  const node = { $dynamicAnchor: "node", type: "object", properties: { next: { $dynamicRef: "#node" } } };
+
+  it("lead to the only anchor, as $ref does", () => {
+    check(schema(node), ["{}", '{"next":{"next":{}}}'], ['{"next":1}']);
+    check(schema({ $ref: "#node", $defs: { node } }), ['{"next":{}}'], ['{"next":1}']);
+    check(
+      schema({ $recursiveAnchor: true, type: "array", items: { $recursiveRef: "#" } }),
+      ["[]", "[[],[[]]]"],
+      ["[1]"],
+    );
+  });
+
+  it("lead to the anchor of the whole document before that of a part", () => {
+    const strict = { ...node, $id: "http://example.com/tree", required: ["next"] };
+    check(
+      schema({
+        $id: "http://example.com/list",
+        $dynamicAnchor: "node",
+        anyOf: [{ type: "null" }, { $ref: "tree" }],
+        $defs: { strict },
+      }),
+      ["null", '{"next":null}', '{"next":{"next":null}}'],
+      ["{}", '{"next":{}}', '{"next":1}'],
+    );
+  });
+
+  it("are refused where the way to them matters", () => {
+    const other = { $id: "http://example.com/other", $dynamicAnchor: "node", type: "null" };
+    const inner = { ...node, $id: "http://example.com/inner" };
+    expect(failure(schema({ $ref: "http://example.com/inner", $defs: { other, inner } })).message).toBe(
+      'The $dynamicRef "#node" at #/$defs/inner/properties/next/$dynamicRef may lead to several places, which is not supported.',
     );
   });
 });
@@ -235,7 +272,7 @@ describe("schemas of all these keywords", () => {
     { a: [1], b: {} },
   ];
 
-  it("no invalid value is accepted, and every valid one unless a negation is left out", () => {
+  it("no invalid value is accepted, and every valid one unless a note says so", { timeout: 300_000 }, () => {
     const ajv = new Ajv2020({ strict: false });
     const counts = { valid: 0, invalid: 0, inPart: 0, refused: 0 };
     fc.assert(
@@ -257,7 +294,7 @@ describe("schemas of all these keywords", () => {
           if (error.code === "invalid_schema") expect(valid).toEqual([]);
         }
       }),
-      { numRuns: numCases(30000) },
+      { numRuns: numCases(6000) },
     );
     expect(counts.inPart).toBeLessThan(counts.valid / 4);
     expect(counts.invalid).toBeGreaterThan(300);

@@ -188,9 +188,19 @@ const KEYWORDS: Readonly<
     read: (reader, schema, value, at) => reader.readReference(schema, string(value, at), at),
     note: "within the document, recursion included",
   },
+  $dynamicRef: {
+    read: (reader, schema, value, at) => reader.readReference(schema, string(value, at), at, true),
+    note: "where the document tells what it leads to",
+  },
+  $recursiveRef: {
+    read: (reader, schema, value, at) => reader.readReference(schema, string(value, at), at, true),
+    note: "where the document tells what it leads to",
+  },
   $defs: { read: (reader, _, value, at) => void reader.schemas(value, at) },
   definitions: { read: (reader, _, value, at) => void reader.schemas(value, at), note: "the older name of $defs" },
   $anchor: { read: (_, __, value, at) => checkAnchor(string(value, at), at) },
+  $dynamicAnchor: { read: (_, __, value, at) => checkAnchor(string(value, at), at) },
+  $recursiveAnchor: { read: (_, __, value, at) => void boolean(value, at) },
   $id: { read: (_, __, value, at) => void string(value, at), note: "a base for references within the document" },
   id: { read: () => {}, note: "draft 4: the older name of $id" },
   $schema: {
@@ -219,8 +229,6 @@ const KEYWORDS: Readonly<
 export const REFUSED_KEYWORDS: readonly string[] = [
   "unevaluatedProperties",
   "unevaluatedItems",
-  "$dynamicRef",
-  "$recursiveRef",
   "divisibleBy",
   "disallow",
   "extends",
@@ -361,16 +369,31 @@ export function innerSchemas(schema: Schema): Schema[] {
 /** Formats a pointer for messages. */
 export const shown = (pointer: string): string => `#${pointer}`;
 
+interface Reference {
+  readonly from: Schema;
+  readonly to: string;
+  readonly at: string;
+  /** Base URI of the schema with the reference. */
+  readonly base: string;
+  /** True for `$dynamicRef` and `$recursiveRef`. */
+  readonly isDynamic: boolean;
+}
+
+const fragmentOf = (reference: string): string => reference.slice(reference.indexOf("#") + 1 || reference.length);
+
 class SchemaReader {
   readonly #byPointer = new Map<string, Schema>();
   /** Schemas with an `$anchor`, by absolute URI with the anchor as its fragment. */
   readonly #anchors = new Map<string, Schema>();
-  readonly #references: { readonly from: Schema; readonly to: string; readonly at: string; readonly base: string }[] =
-    [];
+  /** What `$dynamicRef` may lead to: schemas with a `$dynamicAnchor`, by its name and by the URI of their resource. */
+  readonly #dynamicAnchors = new Map<string, Map<string, Schema>>();
+  readonly #references: Reference[] = [];
   /** The document and its schemas with an `$id`, by absolute URI without a fragment. */
   readonly #resources = new Map<string, { readonly pointer: string; readonly value: unknown }>();
   /** Base URI of the schema that is being read. */
   #base = DOCUMENT_URI;
+  /** Base URI of the whole document. */
+  #rootBase = DOCUMENT_URI;
   readonly #patterns = new Map<string, Language>();
   readonly #formats = new Map<string, StringSet | null>();
   readonly #dialect: Dialect;
@@ -386,16 +409,35 @@ class SchemaReader {
     this.#resources.set(DOCUMENT_URI, { pointer: "", value: document });
   }
 
-  /** Resolves the references. The loop includes references that their targets add. */
+  /** Resolves the references. */
   resolve(): void {
-    for (const { from, to, at, base } of this.#references) {
-      const target = this.#target(to, at, base);
-      if (target !== null) from.all.push(target);
-      else {
-        const message = `The $ref ${JSON.stringify(to)} at ${shown(at)} points outside the document, which is not supported.`;
-        from.refusals.push(unsupported(at, message));
-      }
+    // The loop includes references that their targets add.
+    const targets = new Map<Reference, Schema | null>();
+    for (const reference of this.#references)
+      targets.set(reference, this.#target(reference.to, reference.at, reference.base));
+    for (const [reference, target] of targets) {
+      if (target === null) this.#refuseReference(reference, "points outside the document");
+      else if (reference.isDynamic) this.#followDynamic(reference, target);
+      else reference.from.all.push(target);
     }
+  }
+
+  /**
+   * A dynamic reference to a schema with its anchor means the outermost schema with such an anchor of those that led to
+   * it. That is the one in the document's own resource, or the only one.
+   */
+  #followDynamic(reference: Reference, target: Schema): void {
+    const anchors = this.#dynamicAnchors.get(fragmentOf(reference.to)) ?? new Map<string, Schema>();
+    const isDynamic = [...anchors.values()].includes(target);
+    const outermost = isDynamic ? anchors.get(this.#rootBase) : target;
+    if (outermost === undefined && anchors.size > 1) this.#refuseReference(reference, "may lead to several places");
+    else reference.from.all.push(outermost ?? target);
+  }
+
+  #refuseReference({ from, to, at }: Reference, reason: string): void {
+    const keyword = at.slice(at.lastIndexOf("/") + 1);
+    const message = `The ${keyword} ${JSON.stringify(to)} at ${shown(at)} ${reason}, which is not supported.`;
+    from.refusals.push(unsupported(at, message));
   }
 
   schema(value: unknown, pointer: string): Schema {
@@ -526,8 +568,8 @@ class SchemaReader {
     if (texts !== null) schema.strings.push(texts);
   }
 
-  readReference(schema: Schema, reference: string, pointer: string): void {
-    this.#references.push({ from: schema, to: reference, at: pointer, base: this.#base });
+  readReference(schema: Schema, reference: string, pointer: string, isDynamic = false): void {
+    this.#references.push({ from: schema, to: reference, at: pointer, base: this.#base, isDynamic });
   }
 
   /** @returns null for a pattern that is not supported: the schema is refused where it applies */
@@ -661,8 +703,23 @@ class SchemaReader {
       // Before 2019-09, this is how an anchor is written.
       if (fragment !== "" && !fragment.startsWith("/")) this.#addAnchor(fragment, schema);
     }
-    const anchor = value["$anchor"];
+    if (pointer === "") this.#rootBase = this.#base;
+    const { $anchor: anchor, $dynamicAnchor: dynamicAnchor, $recursiveAnchor: isRecursive } = value;
     if (typeof anchor === "string") this.#addAnchor(anchor, schema);
+    if (typeof dynamicAnchor === "string") {
+      if (dynamicAnchor !== anchor) this.#addAnchor(dynamicAnchor, schema);
+      this.#addDynamicAnchor(dynamicAnchor, schema);
+    }
+    // Only that of a whole resource counts.
+    if (isRecursive === true && this.#resources.get(this.#base)?.pointer === pointer)
+      this.#addDynamicAnchor("", schema);
+  }
+
+  /** @param anchor empty for `$recursiveAnchor`, to which the reference `#` leads */
+  #addDynamicAnchor(anchor: string, schema: Schema): void {
+    const known = this.#dynamicAnchors.get(anchor);
+    if (known === undefined) this.#dynamicAnchors.set(anchor, new Map([[this.#base, schema]]));
+    else known.set(this.#base, schema);
   }
 
   #addAnchor(anchor: string, schema: Schema): void {

@@ -144,10 +144,10 @@ class ValueBuilder {
     return { root: node, notes: [...this.#notes] };
   }
 
-  #checkUnique({ isUnique, givenMax, items, counted, id }: ArrayShape<BuiltNode>): void {
+  #checkUnique({ isUnique, items, counted, id }: ArrayShape<BuiltNode>): void {
     const { arrays, objects } = items.rest;
     const isSimple = arrays.length === 0 && objects.length === 0 && items.prefix.length === 0 && counted === null;
-    if (!isUnique || givenMax <= 1 || isSimple) return;
+    if (!isUnique || isSimple) return;
     const pointer = this.#uniqueAt[id]!;
     throw unsupported(
       pointer,
@@ -580,7 +580,8 @@ class ValueBuilder {
     const whole = items((index) => this.#node(ofItem(index)));
     const min = schemas.reduce((most, { minItems }) => Math.max(most, minItems), 0);
     const givenMax = schemas.reduce((least, { maxItems }) => Math.min(least, maxItems), Infinity);
-    const isUnique = !this.isLoose && schemas.some(({ uniqueItems }) => uniqueItems);
+    // A single item is distinct.
+    const isUnique = !this.isLoose && givenMax > 1 && schemas.some(({ uniqueItems }) => uniqueItems);
     if (isUnique) this.#uniqueAt[id] = `${schemas.find(({ uniqueItems }) => uniqueItems)!.pointer}/uniqueItems`;
     if (contains === undefined) return new ArrayShape(id, whole, min, givenMax, null, isUnique);
     const counted = items((index) => this.#node([...itemSchemas(index), contains.schema]));
