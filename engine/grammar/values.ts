@@ -142,10 +142,10 @@ class ValueBuilder {
     return { root: node, omissions };
   }
 
-  #checkUnique({ isUnique, givenMax, items, counted, id }: ArrayShape<BuiltNode>): void {
+  #checkUnique({ isUnique, items, counted, id }: ArrayShape<BuiltNode>): void {
     const { arrays, objects } = items.rest;
     const isSimple = arrays.length === 0 && objects.length === 0 && items.prefix.length === 0 && counted === null;
-    if (!isUnique || givenMax <= 1 || isSimple) return;
+    if (!isUnique || isSimple) return;
     const pointer = this.#uniqueAt[id]!;
     throw unsupported(
       pointer,
@@ -373,7 +373,8 @@ class ValueBuilder {
 
   /**
    * Returns a property that has no value that both allow, or null.
-   * @param isRequired true if one of the two must require it, so that no instance is valid against both
+   * @param isRequired true if one of the two must require it, so that no instance is valid against both; false if both
+   * must be able to have it
    */
   #differing(first: Tags, second: Tags, isRequired: boolean): string | null {
     const [few, many] = first.size <= second.size ? [first, second] : [second, first];
@@ -381,7 +382,7 @@ class ValueBuilder {
       const b = many.get(name);
       this.languages.spend();
       if (b === undefined || a.values === null || b.values === null) continue;
-      if (isRequired && !a.isRequired && !b.isRequired) continue;
+      if (isRequired ? !a.isRequired && !b.isRequired : a.values.size === 0 || b.values.size === 0) continue;
       const [less, more] = a.values.size <= b.values.size ? [a.values, b.values] : [b.values, a.values];
       this.languages.spend(less.size);
       if (![...less].some((value) => more.has(value))) return name;
@@ -566,14 +567,15 @@ class ValueBuilder {
       rest: at(length),
     });
     const max = all.reduce((least, counted) => Math.min(least, counted.max), Infinity);
+    const negation = all.find((counted) => counted.max === max)?.negation;
     const itemSchemas = (index: number): Schema[] =>
       schemas.flatMap(({ prefixItems, items: rest }) => prefixItems[index] ?? rest ?? []);
     const ofItem = (index: number): Schema[] =>
-      index < from || max === Infinity ? itemSchemas(index) : [...itemSchemas(index), contains!.negation!];
+      index < from || max === Infinity ? itemSchemas(index) : [...itemSchemas(index), negation!];
     const whole = items((index) => this.#node(ofItem(index)));
     const min = schemas.reduce((most, { minItems }) => Math.max(most, minItems), 0);
     const givenMax = schemas.reduce((least, { maxItems }) => Math.min(least, maxItems), Infinity);
-    const isUnique = !this.isLoose && schemas.some(({ uniqueItems }) => uniqueItems);
+    const isUnique = !this.isLoose && givenMax > 1 && schemas.some(({ uniqueItems }) => uniqueItems);
     if (isUnique) this.#uniqueAt[id] = `${schemas.find(({ uniqueItems }) => uniqueItems)!.pointer}/uniqueItems`;
     if (contains === undefined) return new ArrayShape(id, whole, min, givenMax, null, isUnique);
     const counted = items((index) => this.#node([...itemSchemas(index), contains.schema]));
