@@ -75,6 +75,18 @@ describe("negation", () => {
   });
 });
 
+describe("proofs that branches of oneOf are disjoint", () => {
+  it("see a schema under additionalProperties that only has not or if", () => {
+    const integers = { not: { additionalProperties: { not: { type: "integer" } } } };
+    check(schema({ oneOf: [integers, { type: "object" }] }), ['{"a":"x"}'], ['{"a":1}']);
+  });
+
+  it("do not require a property that cannot have a value", () => {
+    const only = { oneOf: [{}, { required: ["a"] }] };
+    check(schema({ type: "object", if: only, then: { properties: { b: false } } }), ["{}", '{"c":1}'], ['{"b":1}']);
+  });
+});
+
 describe("contains", () => {
   it.each<[object, string[], string[]]>([
     [{ contains: { type: "string" } }, ['["a"]', '[1,"a"]', '["a","b"]'], ["[]", "[1]"]],
@@ -85,6 +97,17 @@ describe("contains", () => {
     [{ contains: { const: 1 }, items: { type: "string" }, prefixItems: [{}] }, ["[1]", '[1,"a"]'], ['["a"]', "[2,1]"]],
   ])("%j", (value, right, wrong) => {
     check(schema({ type: "array", ...value }), right, wrong);
+  });
+
+  it("and its own negation have nothing in common", () => {
+    const both = { type: "array", $ref: "#/$defs/a", not: { $ref: "#/$defs/a" } };
+    const value = { $defs: { a: { contains: { const: 1 } } }, anyOf: [both, { const: 2 }] };
+    check(schema(value), ["2"], ["[]", "[1]", "[3]"]);
+  });
+
+  it("beside a uniqueItems of one item", () => {
+    const some = { contains: { type: "integer" }, uniqueItems: true, maxItems: 1 };
+    check(schema({ type: "array", ...some }), ["[1]"], ["[]", '["a"]', "[1,2]"]);
   });
 
   it("keeps room for the items that must come", () => {

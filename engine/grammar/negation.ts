@@ -200,6 +200,8 @@ function allowsAll(schema: Schema): boolean {
     schema.types === ALL_TYPES &&
     schema.all.length === 0 &&
     schema.groups.length === 0 &&
+    schema.nots.length === 0 &&
+    schema.conditions.length === 0 &&
     schema.refusals.length === 0 &&
     !hasOwnKeywords(schema)
   );

@@ -379,7 +379,8 @@ class ValueBuilder {
 
   /**
    * Returns a property that has no value that both allow, or null.
-   * @param isRequired true if one of the two must require it, so that no instance is valid against both
+   * @param isRequired true if one of the two must require it, so that no instance is valid against both; false if both
+   * must be able to have it
    */
   #differing(first: Tags, second: Tags, isRequired: boolean): string | null {
     const [few, many] = first.size <= second.size ? [first, second] : [second, first];
