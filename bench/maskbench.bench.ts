@@ -6,7 +6,11 @@
  *
  * Exit code 1 if an invalid instance is accepted or fewer than 95 % of the schemas pass.
  *
+ * With `--walks FILE`, one random answer to each schema is drawn to its end and written there, as a line of JSON with
+ * the schema, for a validator to check; a dead end is an error.
+ *
  * Run: npm run bench:maskbench -- --data DIR [--half odd|even] [--sample N] [--no-masks] [--failures FILE]
+ *   [--walks FILE]
  */
 
 import { createHash } from "node:crypto";
@@ -45,6 +49,9 @@ const LLGUIDANCE = { passing: 78.8, compileErrors: 2377, rejected: 20, medianUs:
 const MIN_PASSING = 0.95;
 /** Tries to write an instance with its keys in another order. */
 const MAX_TRIES = 500;
+/** Bytes of a random answer, and bytes after which it should end. */
+const MAX_WALK = 5000;
+const HURRY_AFTER = 150;
 const QWEN2 = join(process.env["TOUCHSTONE_ASSETS"] ?? "../shared/assets", "tokenizers", "qwen2");
 
 const { values: flags } = parseArgs({
@@ -54,6 +61,7 @@ const { values: flags } = parseArgs({
     sample: { type: "string" },
     "no-masks": { type: "boolean", default: false },
     failures: { type: "string" },
+    walks: { type: "string" },
   },
 });
 if (flags.data === undefined) throw new Error("--data DIR is missing: the folder maskbench/data of jsonschemabench");
@@ -62,12 +70,17 @@ const cache = new GrammarCache(0);
 const compileMs: number[] = [];
 const maskUs: number[] = [];
 const outcomes: Outcome[] = [];
+const walks: string[] = [];
 const vocabulary = flags["no-masks"] ? null : loadVocabulary();
 
 for (const file of chosenFiles(folder)) {
   outcomes.push(outcomeOf(file, readCase(readFileSync(join(folder, file), "utf8"))));
   // A job keeps all that its weak references led to.
   await new Promise((done) => setImmediate(done));
+}
+if (flags.walks !== undefined) {
+  writeFileSync(flags.walks, walks.map((line) => `${line}\n`).join(""));
+  console.log(`${walks.length} random answers, no dead end`);
 }
 if (flags.failures !== undefined) {
   const failures = outcomes.filter((outcome) => !isPassing(outcome));
@@ -113,6 +126,10 @@ function outcomeOf(file: string, { schema, tests }: Case): Outcome {
     return { ...outcome, error: error.message, rejected: [], otherOrder: 0, accepted: [] };
   }
   compileMs.push(performance.now() - start);
+  if (flags.walks !== undefined) {
+    const answer = randomAnswer(grammar, sha1(file));
+    if (answer !== null) walks.push(JSON.stringify({ file, schema, answer }));
+  }
   const rejected: string[] = [];
   const accepted: string[] = [];
   let otherOrder = 0;
@@ -193,6 +210,34 @@ function accepts(grammar: Grammar, text: string): boolean {
     if (!isAccepted) return false;
   }
   return matcher.isComplete;
+}
+
+/**
+ * Draws bytes uniformly from those that can follow; after many, the ones that end strings, arrays and objects.
+ * @returns the answer; null if it does not end in time
+ */
+function randomAnswer({ automaton }: Grammar, seed: Buffer): string | null {
+  const bytes: number[] = [];
+  let position: Position = automaton.start;
+  for (let step = 0; step < MAX_WALK; step++) {
+    const { configuration } = position;
+    const draw = sha1(`${seed.toString("hex")}${step}`).readUInt32LE(0);
+    if (configuration.isComplete && (step > HURRY_AFTER || draw % 2 === 0)) return Buffer.from(bytes).toString();
+    const next: [number, Position][] = [];
+    for (let byte = 0; byte < 256; byte++) {
+      const after = automaton.readAll(position, Uint8Array.of(byte));
+      if (after !== null) next.push([byte, after]);
+    }
+    if (next.length === 0) {
+      if (configuration.isComplete) return Buffer.from(bytes).toString();
+      throw new Error(`A dead end after ${Buffer.from(bytes).toString()}`);
+    }
+    const closing = next.find(([byte]) => step > HURRY_AFTER && '"]}'.includes(String.fromCharCode(byte)));
+    const [byte, after] = closing ?? next[draw % next.length]!;
+    bytes.push(byte);
+    position = after;
+  }
+  return null;
 }
 
 type Position = Grammar["automaton"]["start"];
