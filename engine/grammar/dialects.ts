@@ -10,17 +10,28 @@ export interface Dialect {
   readonly hasPlainId: boolean;
   /** True if `nullable` beside `type` allows null, as in OpenAPI 3.0. */
   readonly hasNullable: boolean;
+  /** True if items that `contains` finds count as evaluated for `unevaluatedItems`, as since 2020-12. */
+  readonly evaluatesContained: boolean;
 }
 
-const DRAFT_2020: Dialect = { ignoresBesideRef: false, hasPlainId: false, hasNullable: false };
-const DRAFT_7: Dialect = { ...DRAFT_2020, ignoresBesideRef: true };
+const DRAFT_2020: Dialect = {
+  ignoresBesideRef: false,
+  hasPlainId: false,
+  hasNullable: false,
+  evaluatesContained: true,
+};
+const DRAFT_2019: Dialect = { ...DRAFT_2020, evaluatesContained: false };
+const DRAFT_7: Dialect = { ...DRAFT_2019, ignoresBesideRef: true };
 const DRAFT_4: Dialect = { ...DRAFT_7, hasPlainId: true };
 const OPEN_API_3: Dialect = { ...DRAFT_7, hasNullable: true };
 
 /** @returns the dialect that `$schema` names, or else the one whose keywords the document has; 2020-12 if none tells */
 export function dialectOf(document: unknown): Dialect {
   const named = /json-schema\.org\/draft(?:\/|-)([0-9-]+)\//.exec(String((document as { $schema?: unknown })?.$schema));
-  if (named !== null) return named[1]! <= "04" ? DRAFT_4 : named[1]! < "2" ? DRAFT_7 : DRAFT_2020;
+  if (named !== null) {
+    const [, draft = ""] = named;
+    return draft <= "04" ? DRAFT_4 : draft < "2" ? DRAFT_7 : draft < "2020" ? DRAFT_2019 : DRAFT_2020;
+  }
   const open = [document];
   let found = DRAFT_2020;
   for (let value = open.pop(); value !== undefined; value = open.pop()) {

@@ -61,6 +61,11 @@ class Negations {
     return negation;
   }
 
+  /** Returns the negation of a schema for a place where the negation of a negation must not evaluate anything. */
+  #silentOf(schema: Schema): Schema {
+    return Object.assign(this.schemas.blank(schema.pointer), { all: [this.#of(schema)], isSilent: true });
+  }
+
   #complete(schema: Schema): void {
     this.#languages.spend();
     if (this.#completed.has(schema)) return;
@@ -68,11 +73,11 @@ class Negations {
     for (const group of schema.groups)
       if (group.isExclusive) group.negations = group.branches.map((branch) => this.#of(branch));
     for (const contains of schema.contains) if (contains.max < Infinity) contains.negation = this.#of(contains.schema);
-    for (const not of schema.nots) schema.all.push(this.#of(not));
+    for (const not of schema.nots) schema.all.push(this.#silentOf(not));
     for (const { if: condition, then, else: otherwise, pointer } of schema.conditions) {
       const [met, unmet] = [this.schemas.blank(pointer), this.schemas.blank(pointer)];
       met.all.push(condition, ...(then === null ? [] : [then]));
-      unmet.all.push(this.#of(condition), ...(otherwise === null ? [] : [otherwise]));
+      unmet.all.push(this.#silentOf(condition), ...(otherwise === null ? [] : [otherwise]));
       schema.groups.push(anyOf([met, unmet], pointer));
     }
   }
@@ -130,12 +135,21 @@ class Negations {
     const from = prefixItems.length;
     if (items?.types === 0) found.push(only({ minItems: from + 1 }));
     else if (items !== null)
-      found.push(containing({ schema: this.#of(items), min: 1, max: Infinity, from, negation: null }));
+      found.push(
+        containing({ schema: this.#of(items), min: 1, max: Infinity, from, isEvaluating: false, negation: null }),
+      );
     for (const { schema: item, min, max, from: first } of contains) {
-      if (min > 0) found.push(containing({ schema: item, min: 0, max: min - 1, from: first, negation: null }));
+      if (min > 0)
+        found.push(
+          containing({ schema: item, min: 0, max: min - 1, from: first, isEvaluating: false, negation: null }),
+        );
       if (max < Infinity)
-        found.push(containing({ schema: item, min: max + 1, max: Infinity, from: first, negation: null }));
+        found.push(
+          containing({ schema: item, min: max + 1, max: Infinity, from: first, isEvaluating: false, negation: null }),
+        );
     }
+    if (schema.unevaluatedItems !== null && !allowsAll(schema.unevaluatedItems))
+      omissions.push({ place: `${pointer}/unevaluatedItems`, types: TYPE.array });
     if (uniqueItems) omissions.push({ place: `${pointer}/uniqueItems`, types: TYPE.array });
     return found;
   }
@@ -156,6 +170,8 @@ class Negations {
       omissions.push({ place: `${pointer}/patternProperties`, types: TYPE.object });
     if (schema.additionalProperties !== null && !allowsAll(schema.additionalProperties))
       omissions.push({ place: `${pointer}/additionalProperties`, types: TYPE.object });
+    if (schema.unevaluatedProperties !== null && !allowsAll(schema.unevaluatedProperties))
+      omissions.push({ place: `${pointer}/unevaluatedProperties`, types: TYPE.object });
     if (schema.propertyNames !== null) omissions.push({ place: `${pointer}/propertyNames`, types: TYPE.object });
     return found;
   }

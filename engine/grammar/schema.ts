@@ -38,9 +38,11 @@ export interface Schema {
   maxItems: number;
   uniqueItems: boolean;
   contains: readonly Contains[];
+  unevaluatedItems: Schema | null;
   properties: ReadonlyMap<string, Schema>;
   patternProperties: readonly { readonly source: string; readonly names: Language; readonly schema: Schema }[];
   additionalProperties: Schema | null;
+  unevaluatedProperties: Schema | null;
   propertyNames: Schema | null;
   required: readonly string[];
   minProperties: number;
@@ -50,6 +52,8 @@ export interface Schema {
   readonly all: Schema[];
   /** `anyOf`, `oneOf`, `enum`, `const`, and what is expressed by them: a branch of each group must hold. */
   readonly groups: Group[];
+  /** True if it evaluates no item or property in the sense of the unevaluated keywords, whatever it leads to. */
+  isSilent: boolean;
   /** `not`: the instance must be valid against none. */
   readonly nots: Schema[];
   readonly conditions: Condition[];
@@ -80,6 +84,8 @@ export interface Contains {
   readonly min: number;
   readonly max: number;
   readonly from: number;
+  /** True if items that are valid against the schema count as evaluated, as since 2020-12. */
+  readonly isEvaluating: boolean;
   /** If `max` is finite: for the other items. See negation.ts. */
   negation: Schema | null;
 }
@@ -122,6 +128,9 @@ const KEYWORDS: Readonly<
     read: (reader, schema, value, at) => void (schema.additionalProperties = reader.schema(value, at)),
   },
   patternProperties: { read: (reader, schema, value, at) => reader.readPatternProperties(schema, value, at) },
+  unevaluatedProperties: {
+    read: (reader, schema, value, at) => void (schema.unevaluatedProperties = reader.schema(value, at)),
+  },
   propertyNames: { read: (reader, schema, value, at) => void (schema.propertyNames = reader.schema(value, at)) },
   minProperties: { read: (_, schema, value, at) => void (schema.minProperties = size(value, at)) },
   maxProperties: { read: (_, schema, value, at) => void (schema.maxProperties = size(value, at)) },
@@ -146,6 +155,9 @@ const KEYWORDS: Readonly<
   contains: {
     read: (reader, schema, value, at, whole) => reader.readContains(schema, value, at, whole),
     note: "one at each place of the answer",
+  },
+  unevaluatedItems: {
+    read: (reader, schema, value, at) => void (schema.unevaluatedItems = reader.schema(value, at)),
   },
   minContains: { read: (_, __, value, at) => void size(value, at) },
   maxContains: { read: (_, __, value, at) => void size(value, at) },
@@ -226,13 +238,7 @@ const KEYWORDS: Readonly<
 };
 
 /** Keywords that assert in some draft and are not supported: a schema that has one is refused where it applies. */
-export const REFUSED_KEYWORDS: readonly string[] = [
-  "unevaluatedProperties",
-  "unevaluatedItems",
-  "divisibleBy",
-  "disallow",
-  "extends",
-];
+export const REFUSED_KEYWORDS: readonly string[] = ["divisibleBy", "disallow", "extends"];
 
 /** What an unknown keyword may be a misspelling of. */
 const ASSERTING_KEYWORDS: readonly string[] = Object.keys(KEYWORDS)
@@ -253,13 +259,14 @@ export const SCHEMA_KEYWORDS: readonly SchemaKeyword[] = Object.entries(KEYWORDS
  * @throws EngineError invalid_schema or unsupported_schema; `param` is the JSON pointer
  */
 export function readSchema(languages: Languages, document: unknown): SchemaDocument {
-  const numCharacters = JSON.stringify(document)?.length ?? 0;
+  const text = JSON.stringify(document) ?? "";
+  const numCharacters = text.length;
   languages.spend(numCharacters >> 2);
   if (numCharacters > LIMITS.maxSchemaCharacters) {
     throw invalid("", `The schema must have at most ${LIMITS.maxSchemaCharacters} characters. Given: ${numCharacters}`);
   }
   const schemas = new Schemas(languages);
-  const reader = new SchemaReader(languages, schemas, document);
+  const reader = new SchemaReader(languages, schemas, document, text.includes('"unevaluated'));
   const root = reader.schema(document, "");
   reader.resolve();
   return { root, schemas, notes: reader.notes };
@@ -299,9 +306,11 @@ export class Schemas {
       maxItems: Infinity,
       uniqueItems: false,
       contains: [],
+      unevaluatedItems: null,
       properties: new Map(),
       patternProperties: [],
       additionalProperties: null,
+      unevaluatedProperties: null,
       propertyNames: null,
       required: [],
       minProperties: 0,
@@ -309,6 +318,7 @@ export class Schemas {
       dependentRequired: new Map(),
       all: [],
       groups: [],
+      isSilent: false,
       nots: [],
       conditions: [],
       refusals: [],
@@ -342,9 +352,11 @@ export function hasOwnKeywords(schema: Schema): boolean {
     schema.maxItems < Infinity ||
     schema.uniqueItems ||
     schema.contains.length > 0 ||
+    schema.unevaluatedItems !== null ||
     schema.properties.size > 0 ||
     schema.patternProperties.length > 0 ||
     schema.additionalProperties !== null ||
+    schema.unevaluatedProperties !== null ||
     schema.propertyNames !== null ||
     schema.required.length > 0 ||
     schema.minProperties > 0 ||
@@ -362,7 +374,7 @@ export function innerSchemas(schema: Schema): Schema[] {
     ...schema.properties.values(),
     ...schema.patternProperties.map((pattern) => pattern.schema),
     ...(schema.additionalProperties === null ? [] : [schema.additionalProperties]),
-    ...(schema.propertyNames === null ? [] : [schema.propertyNames]),
+    ...[schema.unevaluatedItems, schema.unevaluatedProperties, schema.propertyNames].filter((inner) => inner !== null),
   ];
 }
 
@@ -404,6 +416,7 @@ class SchemaReader {
     readonly languages: Languages,
     readonly made: Schemas,
     document: unknown,
+    readonly hasUnevaluated: boolean,
   ) {
     this.#dialect = dialectOf(document);
     this.#resources.set(DOCUMENT_URI, { pointer: "", value: document });
@@ -492,7 +505,25 @@ class SchemaReader {
   }
 
   readGroup(schema: Schema, value: unknown, pointer: string, isExclusive: boolean): void {
-    schema.groups.push({ branches: this.schemaList(value, pointer), isExclusive, pointer, negations: [] });
+    const branches = this.schemaList(value, pointer);
+    if (this.hasUnevaluated && !isExclusive) branches.push(...this.#combinations(branches, pointer));
+    schema.groups.push({ branches, isExclusive, pointer, negations: [] });
+  }
+
+  /** Returns a schema for every choice of two and more branches: together, they evaluate more than one alone. */
+  #combinations(branches: readonly Schema[], pointer: string): Schema[] {
+    if (branches.length > MAX_COMBINED) {
+      const left = "for unevaluatedItems and unevaluatedProperties, only one branch counts as valid";
+      this.notes.push(
+        `${shown(pointer)} has more than ${MAX_COMBINED} branches, so that ${left}: some valid answers are never given.`,
+      );
+      return [];
+    }
+    const choices = branches.reduce<Schema[][]>(
+      (all, branch) => [...all, ...all.map((some) => [...some, branch])],
+      [[]],
+    );
+    return choices.filter(({ length }) => length > 1).map((all) => Object.assign(this.made.blank(pointer), { all }));
   }
 
   /** An array in `items` is the older spelling of `prefixItems`. */
@@ -513,7 +544,8 @@ class SchemaReader {
       minContains?: number;
       maxContains?: number;
     };
-    schema.contains = [{ schema: this.schema(value, pointer), min, max, from: 0, negation: null }];
+    const isEvaluating = this.#dialect.evaluatesContained;
+    schema.contains = [{ schema: this.schema(value, pointer), min, max, from: 0, isEvaluating, negation: null }];
   }
 
   /** Properties that need other ones, or that the whole object is valid against a schema. */
@@ -526,6 +558,7 @@ class SchemaReader {
       else {
         const [without, having] = [this.made.blank(at), this.made.blank(at)];
         without.properties = new Map([[name, this.#nothing(at)]]);
+        having.types = TYPE.object;
         having.required = [name];
         having.all.push(this.schema(of, at));
         schema.groups.push({ branches: [without, having], isExclusive: false, pointer: at, negations: [] });
@@ -538,7 +571,8 @@ class SchemaReader {
     const beside = (keyword: string): Schema | null =>
       whole[keyword] === undefined ? null : this.schema(whole[keyword], `${schema.pointer}/${keyword}`);
     const condition = { if: this.schema(value, pointer), then: beside("then"), else: beside("else"), pointer };
-    if (condition.then !== null || condition.else !== null) schema.conditions.push(condition);
+    const isEffective = condition.then !== null || condition.else !== null || this.hasUnevaluated;
+    if (isEffective) schema.conditions.push(condition);
   }
 
   readPatternProperties(schema: Schema, value: unknown, pointer: string): void {
@@ -626,6 +660,7 @@ class SchemaReader {
   #arrayValue(values: readonly unknown[], pointer: string): Schema {
     const schema = this.made.blank(pointer);
     schema.types = TYPE.array;
+    schema.isSilent = true;
     schema.prefixItems = values.map((value) => this.#value(value, pointer));
     schema.minItems = schema.maxItems = values.length;
     return schema;
@@ -634,6 +669,7 @@ class SchemaReader {
   #objectValue(value: Json, pointer: string): Schema {
     const schema = this.made.blank(pointer);
     schema.types = TYPE.object;
+    schema.isSilent = true;
     schema.properties = new Map(
       Object.entries(value).map(([name, of]) => [wellFormed(name, pointer), this.#value(of, pointer)]),
     );
@@ -783,6 +819,9 @@ const MAX_NOTES = 100;
 
 /** What is read where other keywords beside `$ref` are ignored. */
 const BESIDE_REFERENCE: ReadonlySet<string> = new Set(["$ref", "$defs", "definitions"]);
+
+/** Branches of an `anyOf` that are combined for the unevaluated keywords. */
+const MAX_COMBINED = 4;
 
 /** Base URI of the document; an `$id` replaces it. Nothing is ever fetched. */
 const DOCUMENT_URI = "schema:///";

@@ -35,6 +35,7 @@ import {
   shown,
   unsupported,
 } from "./schema.js";
+import { Unevaluated } from "./unevaluated.js";
 
 /** A location of the answer: the values that it allows. */
 export interface ValueNode {
@@ -104,6 +105,7 @@ class ValueBuilder {
   /** By `oneOf` and what applies beside it: for each branch, the schemas that apply if it is chosen. */
   readonly #exclusive = new Map<string, readonly (readonly Schema[])[]>();
   readonly #requiring = new Map<string, Schema>();
+  readonly #unevaluated: Unevaluated;
   /** Arrays, objects and strings by the schemas that describe them. */
   readonly #arrays = new Map<string, ArrayShape<BuiltNode>>();
   readonly #objects = new Map<string, ObjectShape<BuiltNode>>();
@@ -116,10 +118,11 @@ class ValueBuilder {
    */
   constructor(
     readonly schemas: Schemas,
-    readonly ranks: ReadonlyMap<Group, number>,
+    readonly ranks: Map<Group, number>,
     readonly isLoose: boolean,
   ) {
     this.languages = schemas.languages;
+    this.#unevaluated = new Unevaluated(schemas, (group) => ranks.set(group, -ranks.size));
     this.#loose = isLoose ? null : new ValueBuilder(schemas, ranks, true);
   }
 
@@ -224,9 +227,9 @@ class ValueBuilder {
   ): Schema[][] {
     const found = new Map<string, Schema[]>();
     const known = new Set<string>();
-    const stack = [{ open: schemas, chosen: context, groups: waiting }];
+    const stack = [{ open: schemas, chosen: context, groups: waiting, done: [] as readonly Group[] }];
     while (stack.length > 0) {
-      const { open: begun, chosen: before, groups: left } = stack.pop()!;
+      const { open: begun, chosen: before, groups: left, done } = stack.pop()!;
       const gathered = this.#gathered(begun, before, left, type);
       if (gathered === null) continue;
       const { chosen, groups } = gathered;
@@ -237,7 +240,8 @@ class ValueBuilder {
       known.add(whole);
       let group = groups[0];
       if (group === undefined) {
-        found.set(key, [...chosen]);
+        const described = this.#withUnevaluated(chosen, done, type);
+        found.set(keyOf(described), described);
         if (found.size > LIMITS.maxGrammarAlternatives) {
           const pointer = schemas[0]?.pointer ?? "";
           throw unsupported(
@@ -252,9 +256,15 @@ class ValueBuilder {
       const branches = this.#branches(group, type, chosen, rest);
       this.languages.spend(branches.length);
       for (let index = branches.length - 1; index >= 0; index--)
-        stack.push({ open: branches[index]!, chosen, groups: rest });
+        stack.push({ open: branches[index]!, chosen, groups: rest, done: [...done, group] });
     }
     return [...found.values()];
+  }
+
+  /** Adds what `unevaluatedItems` and `unevaluatedProperties` say. @param groups those of which a branch was chosen */
+  #withUnevaluated(chosen: readonly Schema[], groups: readonly Group[], type: number): Schema[] {
+    if (this.isLoose || (type !== TYPE.array && type !== TYPE.object)) return [...chosen];
+    return [...chosen, ...this.#unevaluated.restOf({ schemas: new Set(chosen), groups: new Set(groups) }, type)];
   }
 
   /** Returns the schemas that apply if a branch is chosen, for each branch. */
@@ -773,7 +783,7 @@ function isCyclic(slots: readonly Slot<unknown>[]): boolean {
  * Numbers the groups so that each comes before those that its branches lead to, and otherwise as in the document.
  * Refuses a schema that refers to itself without a property or an item in between: it has no meaning.
  */
-function ranksOf(root: Schema, languages: Languages): ReadonlyMap<Group, number> {
+function ranksOf(root: Schema, languages: Languages): Map<Group, number> {
   const done = new Set<Schema>();
   const isOpen = new Set<Schema>();
   const later: Schema[] = [root];

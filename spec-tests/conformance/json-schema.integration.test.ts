@@ -46,8 +46,8 @@ const DRAFTS: readonly Draft[] = [
   { name: "draft4", $schema: "http://json-schema.org/draft-04/schema#", leastSupported: 0.9 },
   { name: "draft6", $schema: "http://json-schema.org/draft-06/schema#", leastSupported: 0.9 },
   { name: "draft7", $schema: "http://json-schema.org/draft-07/schema#", leastSupported: 0.9 },
-  { name: "draft2019-09", $schema: null, leastSupported: 0.7 },
-  { name: "draft2020-12", $schema: null, leastSupported: 0.7 },
+  { name: "draft2019-09", $schema: null, leastSupported: 0.9 },
+  { name: "draft2020-12", $schema: null, leastSupported: 0.9 },
 ];
 
 /** Files that this engine contradicts, or whose instances JSON.parse changes. */

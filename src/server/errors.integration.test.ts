@@ -156,11 +156,11 @@ const REFUSALS: readonly (readonly [what: string, wrong: Wrong, told: Told])[] =
       fields: {
         response_format: {
           type: "json_schema",
-          json_schema: { name: "a", schema: { properties: { a: { not: {} } } } },
+          json_schema: { name: "a", schema: { properties: { a: { extends: {} } } } },
         },
       },
     },
-    invalid("unsupported_schema", "response_format.json_schema.schema/properties/a/not"),
+    invalid("unsupported_schema", "response_format.json_schema.schema/properties/a/extends"),
   ],
   [
     "an invalid schema",

@@ -286,12 +286,12 @@ describe("structured output", () => {
     for (const type of ["json_object", "json_schema"]) {
       const response = await post(
         `${embedded.ppio.url}/v1/chat/completions`,
-        chatBody({ response_format: { type, schema: { properties: { a: { contains: {} } } } } }),
+        chatBody({ response_format: { type, schema: { properties: { a: { extends: {} } } } } }),
       );
       const { error } = (await response.json()) as { error: object };
       expect({ status: response.status, error }).toMatchObject({
         status: 400,
-        error: { code: "unsupported_schema", param: "response_format.schema/properties/a/contains" },
+        error: { code: "unsupported_schema", param: "response_format.schema/properties/a/extends" },
       });
     }
   });
