@@ -178,6 +178,18 @@ describe("dynamic references", () => {
   });
 });
 
+it("required properties of allOf come in the order of its schemas", () => {
+  const requiring = (...names: string[]): object => ({
+    properties: Object.fromEntries(names.map((name) => [name, {}])),
+    required: names,
+  });
+  check(
+    schema({ allOf: [requiring("b", "c"), { type: "object", ...requiring("a") }] }),
+    ['{"b":1,"c":2,"a":3}'],
+    ['{"a":3,"b":1,"c":2}'],
+  );
+});
+
 describe("drafts", () => {
   it.each<[object, string[], string[]]>([
     // Keywords beside $ref.

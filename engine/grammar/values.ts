@@ -736,7 +736,7 @@ function addRestricting(schema: Schema, restricting: Set<Schema>, languages: Lan
     if (restricting.has(next)) continue;
     const isRestricting = next.types !== ALL_TYPES || next.groups.length > 0 || next.refusals.length > 0;
     if (isRestricting || hasOwnKeywords(next)) restricting.add(next);
-    else open.push(...next.all);
+    else open.push(...next.all.toReversed());
   }
 }
 
