@@ -167,6 +167,9 @@ export const LIMITS = {
   maxSchemaSchemas: 20_000,
   /** Entries of `properties` and similar keywords. */
   maxSchemaProperties: 1000,
+  /** Remarks on the schemas of an answer, and UTF-16 code units of each. */
+  maxSchemaNotes: 100,
+  maxSchemaNoteCharacters: 1000,
   /** Characters of a pattern after repetitions of look-around are expanded. */
   maxPatternPositions: 10_000,
   /** Nesting depth of the groups of a pattern. The reader is recursive; this depth is far from a stack overflow. */

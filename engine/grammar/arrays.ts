@@ -23,7 +23,8 @@ export class ArrayShape<Value> {
   /** By index, for the prefix and the rest: true if the item can have a value. Set by `settle` if items are counted. */
   #canBe: readonly boolean[] = [];
   #canCount: readonly boolean[] = [];
-  readonly #known = new Map<string, boolean>();
+  /** By index up to the end of the prefix: the number of earlier items that can count, must count, and cannot be. */
+  #before = { counting: [0], forced: [0], blocked: [0] };
 
   constructor(
     readonly id: number,
@@ -63,14 +64,16 @@ export class ArrayShape<Value> {
    */
   settle(exists: (value: Value) => boolean, numDistinct: (value: Value) => number): boolean {
     const { prefix, rest } = this.items;
-    this.#canBe = [...prefix, rest].map((value) => exists(value));
+    const canBe = [...prefix, rest].map((value) => exists(value));
     if (this.counted !== null) {
       const { items } = this.counted;
-      this.#canCount = [...items.prefix, items.rest].map((value) => value !== null && exists(value));
-      this.#known.clear();
+      this.setFlags(
+        canBe,
+        [...items.prefix, items.rest].map((value) => value !== null && exists(value)),
+      );
       return this.canFinish(0, 0);
     }
-    const blocked = this.#canBe.indexOf(false);
+    const blocked = canBe.indexOf(false);
     this.max = blocked >= 0 ? Math.min(this.givenMax, blocked) : this.givenMax;
     if (this.isUnique && this.max > 0) this.max = Math.min(this.max, numDistinct(rest));
     return this.min <= this.max;
@@ -85,35 +88,47 @@ export class ArrayShape<Value> {
   setFlags(canBe: readonly boolean[], canCount: readonly boolean[]): void {
     this.#canBe = canBe;
     this.#canCount = canCount;
+    this.#before = {
+      counting: sums(canCount),
+      forced: sums(canCount.map((counts, index) => counts && !canBe[index]!)),
+      blocked: sums(canCount.map((counts, index) => !counts && !canBe[index]!)),
+    };
   }
 
-  /** True if an array of so many items, with so many counted ones, can still be completed. */
+  /**
+   * True if an array of so many items, with so many counted ones, can still be completed. The number of counted ones
+   * among further items is anything between those that must count and those that can. Both grow with the items, so the
+   * fewest items that can count enough decide.
+   */
   canFinish(numItems: number, numCounted: number): boolean {
     const { counted } = this;
     if (numItems > this.max) return false;
     if (counted === null) return true;
-    if (numCounted > counted.max) return false;
-    if (numItems >= this.min && numCounted >= counted.min) return true;
-    if (numItems >= this.items.prefix.length) return this.#canFinishRest(numItems, numCounted, counted);
-    const key = `${numItems},${numCounted}`;
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      known =
-        (this.#canBe[numItems]! && this.canFinish(numItems + 1, numCounted)) ||
-        (this.#canCount[numItems]! && this.canFinish(numItems + 1, numCounted + 1));
-      this.#known.set(key, known);
-    }
-    return known;
+    if (counted.min > counted.max || numCounted > counted.max) return false;
+    const { counting, forced, blocked } = this.#before;
+    const length = this.#lengthFor(numItems, counted.min - numCounted, counting);
+    if (length === Infinity || length > this.max || this.#sum(blocked, numItems, length) > 0) return false;
+    return numCounted + this.#sum(forced, numItems, length) <= counted.max;
   }
 
-  #canFinishRest(numItems: number, numCounted: number, { min, max }: CountedItems<Value>): boolean {
-    const canBe = this.#canBe.at(-1)!;
-    const canCount = this.#canCount.at(-1)!;
-    const numNeeded = Math.max(0, min - numCounted);
-    const numMore = Math.max(numNeeded, this.min - numItems);
-    if (numMore > this.max - numItems) return false;
-    if (canBe) return numNeeded === 0 || canCount;
-    return canCount && numMore <= max - numCounted;
+  /** Returns the fewest items of an array of which `numNeeded` after the first `numItems` can count; maybe Infinity. */
+  #lengthFor(numItems: number, numNeeded: number, counting: readonly number[]): number {
+    const least = Math.max(numItems, this.min);
+    if (this.#sum(counting, numItems, least) >= numNeeded) return least;
+    const { length } = this.items.prefix;
+    if (least < length && this.#sum(counting, numItems, length) >= numNeeded)
+      return firstAtLeast(counting, counting[numItems]! + numNeeded);
+    if (!this.#canCount.at(-1)!) return Infinity;
+    return Math.max(numItems, length) + numNeeded - this.#sum(counting, numItems, Math.max(numItems, length));
+  }
+
+  /** Returns a number of `#before` for the items from `first` to `end` (exclusive). Those after the prefix are alike. */
+  #sum(before: readonly number[], first: number, end: number): number {
+    const { length } = this.items.prefix;
+    const inPrefix = before[Math.min(end, length)]! - before[Math.min(first, length)]!;
+    const ofRest = before[length + 1]! - before[length]!;
+    const numRest = Math.max(0, end - length) - Math.max(0, first - length);
+    return inPrefix + (ofRest === 0 ? 0 : numRest);
   }
 
   /** True if the array can be closed now. */
@@ -128,4 +143,22 @@ export class ArrayShape<Value> {
       numCounted: this.counted?.max === Infinity ? Math.min(numCounted, this.counted.min) : numCounted,
     };
   }
+}
+
+/** @returns for each index, and for the end, the number of true values before it */
+function sums(flags: readonly boolean[]): number[] {
+  const found = [0];
+  for (const [index, flag] of flags.entries()) found.push(found[index]! + Number(flag));
+  return found;
+}
+
+/** @returns the first index of an ascending list whose value is at least `value`, which the last one is */
+function firstAtLeast(ascending: readonly number[], value: number): number {
+  let low = 0;
+  for (let high = ascending.length - 1; low < high;) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

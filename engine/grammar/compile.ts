@@ -27,7 +27,7 @@ export function compiledData(format: AnswerFormat, isCanceled?: () => boolean): 
   const languages = new Languages(new Budget(LIMITS.maxGrammarSteps, exhausted, isCanceled));
   const notes: string[] = [];
   const answer = answerOf(languages, format, notes);
-  return writeGrammar(languages, answer, notes);
+  return writeGrammar(languages, answer, notes.slice(0, LIMITS.maxSchemaNotes));
 }
 
 /** @param notes gets remarks for the author of the format */
@@ -144,9 +144,9 @@ function schemaAt(languages: Languages, schema: unknown, path: string, notes: st
 function schemaValue(languages: Languages, schema: unknown, notes: string[]): ValueNode {
   const document = readSchema(languages, schema);
   addNegations(document.schemas, document.root);
-  const values = valuesOf(document.schemas, document.root);
-  notes.push(...document.notes, ...values.notes);
-  return values.root;
+  const root = valuesOf(document.schemas, document.root);
+  notes.push(...document.schemas.notes);
+  return root;
 }
 
 /** Compiles an expression that must match the whole answer. */

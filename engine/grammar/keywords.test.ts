@@ -110,6 +110,25 @@ describe("contains", () => {
     check(schema({ type: "array", ...some }), ["[1]"], ["[]", '["a"]', "[1,2]"]);
   });
 
+  it("is refused if it asks for more items than it allows, so that no array is begun in vain", () => {
+    for (const value of [
+      { type: "array", contains: { const: 1 }, minContains: 3, maxContains: 2 },
+      { $defs: { c: { contains: {} } }, allOf: [{ $ref: "#/$defs/c" }, { not: { $ref: "#/$defs/c" } }] },
+    ])
+      expect(failure(schema(value)).message).toBe("The schema is satisfied by no instance.");
+  });
+
+  it("counts items of long tuples without recursion, and without work for each", () => {
+    const prefixItems = new Array<boolean>(9000).fill(true);
+    const half = { contains: { const: 1 }, minContains: 4500, maxContains: 4500, maxItems: 9000 };
+    expect(begins(schema({ type: "array", prefixItems, ...half }), "[1, 2")).toBe(true);
+  });
+
+  it("is part of what branches of oneOf may share", () => {
+    const counted = { items: { type: "string" }, contains: { type: "string" }, maxContains: 1, minItems: 1 };
+    check(schema({ type: "array", oneOf: [counted, {}] }), ["[]", "[1]", '["a","b"]'], ['["a"]']);
+  });
+
   it("keeps room for the items that must come", () => {
     const limited = schema({ type: "array", contains: { const: 1 }, maxItems: 2 });
     expect(begins(limited, "[2,")).toBe(true);
@@ -266,6 +285,13 @@ describe("schemas of all these keywords", () => {
         fc.record({ if: inner, then: inner }),
         fc.record({ contains: inner, minContains: fc.nat(2) }),
         fc.record({ contains: inner, maxContains: fc.integer({ min: 1, max: 2 }) }),
+        fc
+          .record({ contains: inner, minContains: fc.nat(2), maxContains: fc.nat(2), items: inner })
+          .map((one) => ({ ...one, maxContains: one.minContains + one.maxContains })),
+        // Ajv 8.20 skips contains for an empty array beside prefixItems in one schema.
+        fc
+          .record({ contains: inner, maxContains: fc.integer({ min: 1, max: 2 }), minItems: fc.nat(2), first: inner })
+          .map(({ first, ...one }) => ({ allOf: [one, { prefixItems: [first] }] })),
         fc.record({ properties: fc.record({ a: inner, b: inner }), required: fc.constantFrom([], ["a"], ["b"]) }),
         inner.map((items) => ({ items })),
         fc.array(inner, { minLength: 1, maxLength: 2 }).map((prefixItems) => ({ prefixItems })),
@@ -308,7 +334,7 @@ describe("schemas of all these keywords", () => {
   ];
 
   it("no invalid value is accepted, and every valid one unless a note says so", { timeout: 300_000 }, () => {
-    const ajv = new Ajv2020({ strict: false });
+    const ajv = new Ajv2020({ strict: false, logger: false });
     const counts = { valid: 0, invalid: 0, inPart: 0, refused: 0 };
     fc.assert(
       fc.property(any, (value) => {

@@ -269,22 +269,32 @@ export function readSchema(languages: Languages, document: unknown): SchemaDocum
   const reader = new SchemaReader(languages, schemas, document, text.includes('"unevaluated'));
   const root = reader.schema(document, "");
   reader.resolve();
-  return { root, schemas, notes: reader.notes };
+  return { root, schemas };
 }
 
 /** A document that was read. */
 export interface SchemaDocument {
   readonly root: Schema;
   readonly schemas: Schemas;
-  /** Remarks for the author: keywords that are not read, but look like a misspelled one. */
-  readonly notes: readonly string[];
 }
 
-/** Makes schemas, with a limit on their number. */
+/** Makes schemas, with a limit on their number, and keeps the remarks on them. */
 export class Schemas {
   #count = 0;
+  readonly #notes = new Set<string>();
 
   constructor(readonly languages: Languages) {}
+
+  /** Remarks for the author: keywords that look misspelled, and what is enforced in part. */
+  get notes(): readonly string[] {
+    return [...this.#notes];
+  }
+
+  /** Adds a remark; one that is very long, and those after many, are dropped. */
+  note(text: string): void {
+    if (text.length <= LIMITS.maxSchemaNoteCharacters && this.#notes.size < LIMITS.maxSchemaNotes)
+      this.#notes.add(text);
+  }
 
   /** @returns a schema without keywords. @param pointer its place in the document, for messages */
   blank(pointer: string): Schema {
@@ -409,7 +419,6 @@ class SchemaReader {
   readonly #patterns = new Map<string, Language>();
   readonly #formats = new Map<string, StringSet | null>();
   readonly #dialect: Dialect;
-  readonly notes: string[] = [];
   #depth = 0;
 
   constructor(
@@ -514,7 +523,7 @@ class SchemaReader {
   #combinations(branches: readonly Schema[], pointer: string): Schema[] {
     if (branches.length > MAX_COMBINED) {
       const left = "for unevaluatedItems and unevaluatedProperties, only one branch counts as valid";
-      this.notes.push(
+      this.made.note(
         `${shown(pointer)} has more than ${MAX_COMBINED} branches, so that ${left}: some valid answers are never given.`,
       );
       return [];
@@ -708,8 +717,7 @@ class SchemaReader {
   #noteUnknown(keyword: string, pointer: string): void {
     const meant = misspelled(keyword, ASSERTING_KEYWORDS);
     this.languages.spend(20);
-    if (meant === null || this.notes.length >= MAX_NOTES) return;
-    this.notes.push(`${shown(pointer)} is not a keyword and restricts nothing; ${meant} is one.`);
+    if (meant !== null) this.made.note(`${shown(pointer)} is not a keyword and restricts nothing; ${meant} is one.`);
   }
 
   #enter(pointer: string): void {
@@ -813,9 +821,6 @@ function valueAt(document: unknown, pointer: string): unknown {
   }
   return value;
 }
-
-/** Notes on one document. */
-const MAX_NOTES = 100;
 
 /** What is read where other keywords beside `$ref` are ignored. */
 const BESIDE_REFERENCE: ReadonlySet<string> = new Set(["$ref", "$defs", "definitions"]);

@@ -78,26 +78,18 @@ class BuiltNode implements ValueNode {
   }
 }
 
-/** What a schema describes. */
-export interface Values {
-  /** The node of the whole answer. */
-  readonly root: ValueNode;
-  /** Remarks on keywords for which some valid instances are left out. */
-  readonly notes: readonly string[];
-}
-
 /**
- * Builds the nodes that a schema describes.
+ * Builds the nodes that a schema describes, and notes keywords for which some valid instances are left out.
+ * @returns the node of the whole answer
  * @throws EngineError invalid_schema or unsupported_schema
  */
-export function valuesOf(schemas: Schemas, root: Schema): Values {
+export function valuesOf(schemas: Schemas, root: Schema): ValueNode {
   return new ValueBuilder(schemas, ranksOf(root, schemas.languages), false).build(root);
 }
 
 class ValueBuilder {
   readonly languages: Languages;
   readonly #nodes = new Map<string, BuiltNode>();
-  readonly #notes = new Set<string>();
   /** The first place of a keyword whose negation is left out: see negation.ts. */
   #omitted: string | null = null;
   /** For proofs that branches of a `oneOf` are disjoint; null in itself. */
@@ -126,7 +118,7 @@ class ValueBuilder {
     this.#loose = isLoose ? null : new ValueBuilder(schemas, ranks, true);
   }
 
-  build(root: Schema): Values {
+  build(root: Schema): ValueNode {
     const node = this.#node([root]);
     const nodes = this.#reachable([node]);
     this.#findWhatExists(nodes);
@@ -144,7 +136,7 @@ class ValueBuilder {
       found.arrays = found.arrays.filter((shape) => shape.settle(exists, (value) => this.#numDistinct(value)));
       found.objects = found.objects.filter((shape) => shape.settle(this.languages, exists));
     }
-    return { root: node, notes: [...this.#notes] };
+    return node;
   }
 
   #checkUnique({ isUnique, items, counted, id }: ArrayShape<BuiltNode>): void {
@@ -291,7 +283,7 @@ class ValueBuilder {
   #apart({ branches, negations, pointer }: Group, overlaps: readonly Overlap[]): Schema[][] {
     const apart = branches.map((branch) => new Set([branch]));
     for (const { first, second, tag } of overlaps) {
-      if (tag !== null) this.#notes.add(tagNote(tag, pointer));
+      if (tag !== null) this.schemas.note(tagNote(tag, pointer));
       apart[first]!.add(tag === null ? negations[second]! : this.#requires(tag, pointer));
       apart[second]!.add(tag === null ? negations[first]! : this.#requires(tag, pointer));
     }
@@ -324,7 +316,7 @@ class ValueBuilder {
       if (omissions.length > 0 && this.isLoose) continue;
       for (const { place } of omissions) {
         this.#omitted ??= place;
-        this.#notes.add(`The negation of ${shown(place)} is enforced in part: some valid answers are never given.`);
+        this.schemas.note(`The negation of ${shown(place)} is enforced in part: some valid answers are never given.`);
       }
       if ((schema.types & type) === 0) return null;
       if (hasOwnKeywords(schema)) chosen.add(schema);
@@ -434,8 +426,9 @@ class ValueBuilder {
       case TYPE.array: {
         const shape = this.#array(schemas);
         const { prefix, rest } = shape.items;
-        const needed = prefix.slice(0, shape.min);
-        if (shape.min > prefix.length) needed.push(rest);
+        // A counted item has other values.
+        const needed = shape.counted === null ? prefix.slice(0, shape.min) : [];
+        if (shape.counted === null && shape.min > prefix.length) needed.push(rest);
         return needed.some((value) => this.#allowsNothing(value)) || !this.#arrayExists(shape);
       }
       case TYPE.object: {
