@@ -55,6 +55,7 @@ function hasText(document: unknown, key: string): boolean {
 
 /** @returns the keyword that an unknown one is likely a misspelling of, or null */
 export function misspelled(keyword: string, known: readonly string[]): string | null {
-  const [short, long] = [known.filter(({ length }) => length < 8), known.filter(({ length }) => length >= 8)];
+  const alike = known.filter(({ length }) => Math.abs(length - keyword.length) <= 2);
+  const [short, long] = [alike.filter(({ length }) => length < 8), alike.filter(({ length }) => length >= 8)];
   return nearestName(keyword, long, 2) ?? nearestName(keyword, short, 1);
 }

@@ -128,9 +128,10 @@ class Negations {
     const found: Schema[] = [];
     if (minItems > 0) found.push(only({ maxItems: minItems - 1 }));
     if (maxItems < Infinity) found.push(only({ minItems: maxItems + 1 }));
+    // Only a second item has one before it.
+    const any = prefixItems.length > 1 ? this.schemas.blank(pointer) : schema;
     for (const [index, item] of prefixItems.entries()) {
-      const before = Array.from({ length: index }, () => this.schemas.blank(pointer));
-      found.push(only({ prefixItems: [...before, this.#of(item)], minItems: index + 1 }));
+      found.push(only({ prefixItems: [...new Array<Schema>(index).fill(any), this.#of(item)], minItems: index + 1 }));
     }
     const from = prefixItems.length;
     if (items?.types === 0) found.push(only({ minItems: from + 1 }));

@@ -418,6 +418,8 @@ class SchemaReader {
   #rootBase = DOCUMENT_URI;
   readonly #patterns = new Map<string, Language>();
   readonly #formats = new Map<string, StringSet | null>();
+  /** What unknown keywords may be misspellings of. */
+  readonly #meant = new Map<string, string | null>();
   readonly #dialect: Dialect;
   #depth = 0;
 
@@ -715,8 +717,12 @@ class SchemaReader {
   }
 
   #noteUnknown(keyword: string, pointer: string): void {
-    const meant = misspelled(keyword, ASSERTING_KEYWORDS);
-    this.languages.spend(20);
+    let meant = this.#meant.get(keyword);
+    if (meant === undefined) {
+      this.languages.spend(STEPS_PER_UNKNOWN_KEYWORD);
+      meant = misspelled(keyword, ASSERTING_KEYWORDS);
+      this.#meant.set(keyword, meant);
+    }
     if (meant !== null) this.made.note(`${shown(pointer)} is not a keyword and restricts nothing; ${meant} is one.`);
   }
 
@@ -821,6 +827,9 @@ function valueAt(document: unknown, pointer: string): unknown {
   }
   return value;
 }
+
+/** Work of comparing a keyword with all that it may be a misspelling of. */
+const STEPS_PER_UNKNOWN_KEYWORD = 500;
 
 /** What is read where other keywords beside `$ref` are ignored. */
 const BESIDE_REFERENCE: ReadonlySet<string> = new Set(["$ref", "$defs", "definitions"]);
