@@ -1,8 +1,8 @@
 /**
  * Properties that an object may contain: required ones in the schema's order, optional ones anywhere, and additional
- * ones by classes of names after all required ones. Properties that are required by another schema than the one that
- * declares them have no order. Counting decides here if a partly written object can still be
- * completed, so that no allowed choice leads to a dead end.
+ * ones by classes of names while no property is missing that is required or that a present one needs. Properties that
+ * are required by another schema than the one that declares them have no order. Counting decides here if a partly
+ * written object can still be completed, so that no allowed choice leads to a dead end.
  */
 
 import type { Language, Languages } from "./language.js";
@@ -161,7 +161,7 @@ export class ObjectShape<Value> {
 
   /** True if an additional property can follow. */
   canAdd(present: bigint, numAdded: number): boolean {
-    return (this.#required & ~present) === 0n && numAdded < this.numSpare && this.canFinish(present, numAdded + 1);
+    return this.#missing(present) === 0n && numAdded < this.numSpare && this.canFinish(present, numAdded + 1);
   }
 
   /** True if the object can be closed now. */
@@ -272,7 +272,7 @@ function inOrderOfNeeds(slots: readonly { readonly needs: readonly number[] }[])
   return order;
 }
 
-export const has = (bits: bigint, index: number): boolean => ((bits >> BigInt(index)) & 1n) === 1n;
+const has = (bits: bigint, index: number): boolean => ((bits >> BigInt(index)) & 1n) === 1n;
 
 /** Encodes a text as UTF-8, one character for each byte. */
 export function utf8Bytes(text: string): string {

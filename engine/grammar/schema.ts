@@ -238,7 +238,7 @@ const KEYWORDS: Readonly<
 };
 
 /** Keywords that assert in some draft and are not supported: a schema that has one is refused where it applies. */
-export const REFUSED_KEYWORDS: readonly string[] = ["divisibleBy", "disallow", "extends"];
+const REFUSED_KEYWORDS: readonly string[] = ["divisibleBy", "disallow", "extends"];
 
 /** What an unknown keyword may be a misspelling of. */
 const ASSERTING_KEYWORDS: readonly string[] = Object.keys(KEYWORDS)
