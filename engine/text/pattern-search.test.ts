@@ -117,4 +117,10 @@ describe("PatternSearch", () => {
     const text = "ab".repeat(3e6);
     expect(() => matchesOf("(?:a|b)*!|[ab]", text, 1e6)).toThrow("out of steps");
   });
+
+  it("a match that JavaScript gives up exhausts the budget", () => {
+    const text = "ab".repeat(2e7);
+    expect(() => matchesOf("(?:a|b)*|[ab]", text)).toThrow("out of steps");
+    expect(() => searchOf("(?:a|b)*").replaceAll(text, "", budgetOf(1e6))).toThrow("out of steps");
+  });
 });

@@ -41,7 +41,7 @@ export class PatternSearch {
     while (from < text.length) {
       let [start, end] = [from, from];
       this.#sticky.lastIndex = from;
-      if (this.#sticky.test(text)) end = this.#sticky.lastIndex;
+      if (bounded(budget, () => this.#sticky.test(text))) end = this.#sticky.lastIndex;
       else if (this.#runs.length > 0) {
         // A search would try all places of a run at once.
         runs.spend(from, from);
@@ -49,7 +49,7 @@ export class PatternSearch {
         continue;
       } else {
         this.#pattern.lastIndex = from;
-        const match = this.#pattern.exec(text);
+        const match = bounded(budget, () => this.#pattern.exec(text));
         if (match === null || match.index === text.length) break;
         start = match.index;
         end = this.#pattern.lastIndex;
@@ -66,7 +66,7 @@ export class PatternSearch {
     const isText = typeof replacement === "string";
     if (this.#runs.length === 0) {
       const replacer = isText ? replacement.replaceAll("$", "$$$$") : replacement;
-      return text.replaceAll(this.#pattern, replacer as string);
+      return bounded(budget, () => text.replaceAll(this.#pattern, replacer as string));
     }
     const parts: string[] = [];
     let done = 0;
@@ -80,6 +80,19 @@ export class PatternSearch {
     if (this.#sticky.test(text)) add(text.length, text.length);
     parts.push(text.slice(done));
     return parts.join("");
+  }
+}
+
+/**
+ * Matches a pattern. JavaScript fails with a RangeError where a match has more places to go back to than it can keep, some
+ * millions: then the budget is exhausted.
+ */
+function bounded<T>(budget: Budget, match: () => T): T {
+  try {
+    return match();
+  } catch (error) {
+    if (error instanceof RangeError) budget.spend(Infinity);
+    throw error;
   }
 }
 
