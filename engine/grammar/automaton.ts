@@ -11,18 +11,11 @@
 
 import { LIMITS } from "../limits.js";
 import type { ArrayShape } from "./arrays.js";
-import {
-  type Configuration,
-  type Entry,
-  Frame,
-  type FrameReader,
-  type FrameTables,
-  type Transitions,
-} from "./frame.js";
+import { ByteTable, type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import { type Language, type Languages, wordRead } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumber, plainText } from "./numbers.js";
-import { MAX_NAMES, type NameClass, type ObjectShape } from "./objects.js";
+import { MAX_NAMES, type NameClass, type ObjectShape, jsonBytes } from "./objects.js";
 import { Following } from "./rule-frames.js";
 import type { RuleState } from "./rules.js";
 import { plainRoom } from "./plain-room.js";
@@ -51,10 +44,8 @@ export class Automaton {
 
   /** Bytes of the states that are kept, about. */
   get numBytes(): number {
-    const { size, numTransitions } = this.#tables;
-    return (
-      size * BYTES_PER_CONFIGURATION + numTransitions * BYTES_PER_TRANSITIONS + this.#stored.numStates * BYTES_PER_STATE
-    );
+    const { size, transitionBytes } = this.#tables;
+    return size * BYTES_PER_CONFIGURATION + transitionBytes + this.#stored.numStates * BYTES_PER_STATE;
   }
 
   get start(): Position {
@@ -118,38 +109,43 @@ export class Automaton {
    * byte cannot follow
    */
   step(configuration: Configuration, byte: number): Configuration | null {
-    const known = configuration.next?.[byte];
+    const known = configuration.next?.get(byte);
     if (known !== undefined) return known;
     // Drops all tables at once. Configurations in use stay valid, and equal ones are built again when they are reached.
     if (this.#tables.size > LIMITS.maxGrammarConfigurations || this.#stored.numStates > LIMITS.maxGrammarLanguages) {
       this.#tables = new Tables(this.#ids);
       this.#stored.forget();
     }
-    configuration.next ??= this.#tables.transitions();
-    return (configuration.next[byte] = this.#computed(configuration, byte));
-  }
-
-  #computed(configuration: Configuration, byte: number): Configuration | null {
     const { entries } = configuration;
-    if (entries.length === 1) return this.#afterOne(entries[0]!, byte);
+    if (entries.length === 1) return this.#afterOne(configuration, entries[0]!, byte);
     const reader = new Reader(this.#stored.languages, this.#tables, byte, null);
     reader.readAll(configuration);
-    return reader.result();
+    return this.#keep(configuration, byte, reader.result());
+  }
+
+  #keep(configuration: Configuration, byte: number, next: Configuration | null): Configuration | null {
+    configuration.next ??= new ByteTable();
+    this.#tables.transitionBytes += configuration.next.set(byte, next);
+    return next;
   }
 
   /** Frames that read on without regard to what is below them are followed once for all of it. */
-  #afterOne({ frame, below }: Entry, byte: number): Configuration | null {
-    const known = frame.successors?.[byte];
-    if (known !== undefined) return known === null ? null : this.#tables.configuration([{ frame: known, below }]);
-    if (frame.passes(byte)) return this.step(below!, byte);
-    const reader = new Reader(this.#stored.languages, this.#tables, byte, below);
+  #afterOne(configuration: Configuration, { frame, below }: Entry, byte: number): Configuration | null {
+    const tables = this.#tables;
+    const known = frame.steps.after(byte);
+    if (known !== undefined) return known === null ? null : tables.single(known.frame, below);
+    if (frame.passes(byte)) return this.#keep(configuration, byte, this.step(below!, byte));
+    const reader = new Reader(this.#stored.languages, tables, byte, below);
     frame.read(reader, below!);
     const { successor } = reader;
-    if (successor !== undefined) {
-      frame.successors ??= new Array<Frame | null | undefined>(256);
-      frame.successors[byte] = successor;
-    }
+    if (successor === undefined) return this.#keep(configuration, byte, reader.result());
+    tables.transitionBytes += frame.steps.set(byte, successor?.steps ?? null);
     return reader.result();
+  }
+
+  /** Returns the configuration of one frame. */
+  configuration(frame: Frame, below: Configuration | null): Configuration {
+    return this.#tables.single(frame, below);
   }
 
   /** True if the answer is complete and no byte can follow. */
@@ -162,9 +158,8 @@ export class Automaton {
   }
 }
 
-/** A configuration with its frames, its transitions by byte, and a state of a language. */
+/** A configuration with its frames, and a state of a language. */
 const BYTES_PER_CONFIGURATION = 700;
-const BYTES_PER_TRANSITIONS = 2100;
 const BYTES_PER_STATE = 400;
 
 /** Next ids of frames, configurations and stacks of rules. */
@@ -188,7 +183,8 @@ class Tables implements FrameTables {
   readonly stacks: Stacks;
   readonly #ids: Ids;
   #numSingle = 0;
-  #numTransitions = 0;
+  /** Bytes of the transitions that are kept, about. */
+  transitionBytes = 0;
   #numMoreEntries = 0;
 
   constructor(ids: Ids) {
@@ -200,15 +196,6 @@ class Tables implements FrameTables {
   get size(): number {
     const numEntries = this.#numMoreEntries + this.stacks.numReturns;
     return this.#numSingle + this.#configurations.size + Math.floor(numEntries / ENTRIES_PER_CONFIGURATION);
-  }
-
-  get numTransitions(): number {
-    return this.#numTransitions;
-  }
-
-  transitions(): Transitions {
-    this.#numTransitions++;
-    return new Array<Configuration | null | undefined>(256);
   }
 
   frame(key: string, make: (id: number) => Frame): Frame {
@@ -234,24 +221,23 @@ class Tables implements FrameTables {
   }
 
   configuration(entries: readonly Entry[]): Configuration {
-    return entries.length === 1 ? this.#single(entries) : this.#several(entries);
+    return entries.length === 1 ? this.single(entries[0]!.frame, entries[0]!.below) : this.#several(entries);
   }
 
-  /** The usual case, without the text of a key. */
-  #single(entries: readonly Entry[]): Configuration {
-    const { frame, below } = entries[0]!;
-    let configuration = frame.alone?.get(below);
+  /** Returns the configuration of one frame: the usual case, without the text of a key. */
+  single(frame: Frame, below: Configuration | null): Configuration {
+    let configuration = frame.alone.get(below);
     if (configuration === undefined) {
       configuration = {
         id: this.#ids.configuration++,
-        entries,
+        entries: [{ frame, below }],
         isComplete: frame.canEnd && (below?.isComplete ?? true),
         plainRoom: frame.plainRoom,
         isInName: isInName(frame),
         isNameOpen: frame.isNameOpen,
         next: null,
       };
-      (frame.alone ??= new Map()).set(below, configuration);
+      frame.alone.set(below, configuration);
       this.#numSingle++;
     }
     return configuration;
@@ -281,15 +267,15 @@ class Tables implements FrameTables {
   /** Records the name or string that was closed in its object or array. */
   withName(configuration: Configuration, name: string): Configuration {
     return this.configuration(
-      configuration.entries.map(({ frame, below }) => ({
-        frame: frame.isNameOpen ? frame.withName(this, name) : frame,
-        below,
-      })),
+      configuration.entries.map(({ frame, below }) =>
+        frame.isNameOpen ? frame.withName(this, name, below) : { frame, below },
+      ),
     );
   }
 }
 
-const isInName = (frame: Frame): boolean => frame instanceof NameFrame || frame instanceof DistinctStringFrame;
+const isInName = (frame: Frame): boolean =>
+  frame instanceof NameFrame || frame instanceof OpenNameFrame || frame instanceof DistinctStringFrame;
 
 /** Result of a step that depends on a name that is not recorded yet. */
 export const UNKNOWN: Configuration = {
@@ -304,7 +290,11 @@ export const UNKNOWN: Configuration = {
 
 /** Reads one byte in every frame of a configuration and collects the resulting frames. */
 class Reader implements FrameReader {
-  readonly #found: Found = new Map();
+  /** The first frame that was found, and what is below it. */
+  #frame: Frame | null = null;
+  #frameBelow: Configuration | null = null;
+  /** All that was found, if there is more. */
+  #found: Found | null = null;
   /** What follows in the rules of a context-free grammar, by the configuration below them; null if nothing does. */
   #following: Map<Configuration, Following> | null = null;
   #asksForName = false;
@@ -322,11 +312,9 @@ class Reader implements FrameReader {
     this.#below = below;
   }
 
-  /** The frame that the one frame becomes, whatever is below it: see `Frame.successors`. */
+  /** The frame that the one frame becomes, whatever is below it: see `FrameSteps`. */
   get successor(): Frame | null | undefined {
-    if (this.#dependsOnBelow || this.#asksForName || this.#found.size > 1) return undefined;
-    const [frame = null] = this.#found.keys();
-    return frame;
+    return this.#dependsOnBelow || this.#asksForName || this.#found !== null ? undefined : this.#frame;
   }
 
   readAll(configuration: Configuration): void {
@@ -337,7 +325,13 @@ class Reader implements FrameReader {
   /** Adds a frame that the current one becomes with this byte. */
   become(frame: Frame, below: Configuration | null): void {
     if (below !== this.#below) this.#dependsOnBelow = true;
-    add(this.#found, frame, below);
+    if (this.#frame === null) {
+      this.#frame = frame;
+      this.#frameBelow = below;
+    } else if (this.#found !== null || frame !== this.#frame || below !== this.#frameBelow) {
+      if (this.#found === null) add((this.#found = new Map()), this.#frame, this.#frameBelow);
+      add(this.#found, frame, below);
+    }
   }
 
   /** Finishes the current frame with this byte: the configuration below it continues. */
@@ -357,7 +351,7 @@ class Reader implements FrameReader {
 
   /** Begins a value with this byte; `outer` continues after the value. */
   beginValue(value: ValueNode, outer: Frame, below: Configuration): void {
-    this.beginValueIn(value, this.tables.configuration([{ frame: outer, below }]));
+    this.beginValueIn(value, this.tables.single(outer, below));
   }
 
   beginValueIn(value: ValueNode, below: Configuration): void {
@@ -372,12 +366,17 @@ class Reader implements FrameReader {
     } else {
       const word = WORDS.get(byte);
       if (word !== undefined) {
-        if ((value.words & word.type) !== 0) this.become(wordFrame(tables, word.text, 1), below);
+        if ((value.words & word.type) !== 0) this.become(literalFrame(tables, word.text, 1), below);
         return;
       }
       const prefix = beginNumber(value.numbers, byte);
       if (prefix !== null) this.become(numberFrame(tables, value, prefix), below);
     }
+  }
+
+  /** Marks the result as dependent on what is below the frame. */
+  dependOnBelow(): void {
+    this.#dependsOnBelow = true;
   }
 
   /** Marks the result as dependent on a name that is not recorded yet. */
@@ -389,8 +388,8 @@ class Reader implements FrameReader {
     if (this.#asksForName) return UNKNOWN;
     for (const [below, following] of this.#following ?? [])
       for (const entry of following.entries(below)) this.become(entry.frame, entry.below);
-    if (this.#found.size === 0) return null;
-    return this.#merged(this.#found);
+    if (this.#frame === null) return null;
+    return this.#found === null ? this.tables.single(this.#frame, this.#frameBelow) : this.#merged(this.#found);
   }
 
   /** Merges what is below each frame. All at once: one after the other, the work would grow with their square. */
@@ -462,6 +461,35 @@ class StartFrame extends Frame {
   }
 }
 
+/** Before the value of a property, after its colon or before it. The object is below it. */
+class PropertyFrame extends Frame {
+  constructor(
+    id: number,
+    readonly value: ValueNode,
+    readonly hasColon: boolean,
+    /** Set after an additional name that is not recorded in the object yet. */
+    override readonly isNameOpen: boolean,
+  ) {
+    super(id);
+  }
+
+  override withName(tables: Tables, name: string, below: Configuration): Entry {
+    return { frame: propertyFrame(tables, this.value, this.hasColon, false), below: tables.withName(below, name) };
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { value, hasColon, isNameOpen } = this;
+    if (beginSpace(reader, this, below)) return;
+    if (hasColon) reader.beginValueIn(value, below);
+    else if (reader.byte === COLON) reader.become(propertyFrame(reader.tables, value, true, isNameOpen), below);
+  }
+}
+
+function propertyFrame(tables: Tables, value: ValueNode, hasColon: boolean, isNameOpen: boolean): Frame {
+  const key = `p${value.id},${hasColon},${isNameOpen}`;
+  return tables.frame(key, (id) => new PropertyFrame(id, value, hasColon, isNameOpen));
+}
+
 /** The text of a regular expression, without quotes. */
 class TextFrame extends Frame {
   override readonly canEnd: boolean;
@@ -506,25 +534,30 @@ class StringFrame extends Frame {
   }
 }
 
-/** Inside null, true or false. */
-class WordFrame extends Frame {
+/** Inside null, true or false, or in the rest of a name with its quote. What is below it continues after the text. */
+class LiteralFrame extends Frame {
+  /** The frame after the next byte, if that is not the last one. */
+  #next: Frame | null = null;
+
   constructor(
     id: number,
+    /** One character for each byte. */
     readonly text: string,
     readonly numRead: number,
   ) {
     super(id);
+    this.steps.only = text.charCodeAt(numRead);
   }
 
   override read(reader: Reader, below: Configuration): void {
-    if (reader.byte !== this.text.charCodeAt(this.numRead)) return;
+    if (reader.byte !== this.steps.only) return;
     if (this.numRead + 1 === this.text.length) reader.finish(below);
-    else reader.become(wordFrame(reader.tables, this.text, this.numRead + 1), below);
+    else reader.become((this.#next ??= literalFrame(reader.tables, this.text, this.numRead + 1)), below);
   }
 }
 
-function wordFrame(tables: Tables, text: string, numRead: number): Frame {
-  return tables.frame(`w${text},${numRead}`, (id) => new WordFrame(id, text, numRead));
+function literalFrame(tables: Tables, text: string, numRead: number): Frame {
+  return tables.frame(`w${text},${numRead}`, (id) => new LiteralFrame(id, text, numRead));
 }
 
 /** Inside a number; only the byte after a number shows that it has ended. */
@@ -604,7 +637,7 @@ function beginSpace(reader: Reader, frame: Frame, below: Configuration): boolean
   const { byte, tables } = reader;
   if (!isSpace(byte)) return false;
   if (byte !== 0x09)
-    reader.become(spaceFrame(tables, byte === 0x20 ? ONE_SPACE : NEWLINE), tables.configuration([{ frame, below }]));
+    reader.become(spaceFrame(tables, byte === 0x20 ? ONE_SPACE : NEWLINE), tables.single(frame, below));
   return true;
 }
 
@@ -632,19 +665,18 @@ const NEW_ARRAY = {
 } as const;
 
 class ArrayFrame extends Frame {
+  override readonly isNameOpen: boolean;
+
   constructor(
     id: number,
     readonly state: ArrayState,
   ) {
     super(id);
+    this.isNameOpen = state.isItemOpen;
   }
 
-  override get isNameOpen(): boolean {
-    return this.state.isItemOpen;
-  }
-
-  override withName(tables: Tables, name: string): Frame {
-    return arrayFrame(tables, { ...withItem(this.state, `"${name}`), isItemOpen: false });
+  override withName(tables: Tables, name: string, below: Configuration | null): Entry {
+    return { frame: arrayFrame(tables, { ...withItem(this.state, `"${name}`), isItemOpen: false }), below };
   }
 
   override read(reader: Reader, below: Configuration): void {
@@ -694,7 +726,7 @@ class ArrayFrame extends Frame {
     if (word !== undefined) {
       if ((value.words & word.type) === 0 || state.taken.includes(word.text)) return;
       const after = arrayFrame(tables, withItem(array.state, word.text));
-      reader.become(wordFrame(tables, word.text, 1), tables.configuration([{ frame: after, below }]));
+      reader.become(literalFrame(tables, word.text, 1), tables.single(after, below));
       return;
     }
     becomeDistinctNumber(reader, value, array, beginNumber(value.numbers, byte), below);
@@ -805,8 +837,8 @@ function becomeDistinctNumber(
   );
 }
 
-/** `open`: after the brace; each other phase: after what it names. */
-type ObjectPhase = "open" | "name" | "colon" | "value" | "comma";
+/** `open`: after the brace; each other phase: after what it names. Inside a property, the object waits below it. */
+type ObjectPhase = "open" | "value" | "comma";
 
 interface ObjectState {
   readonly shape: ObjectShape<ValueNode>;
@@ -817,8 +849,6 @@ interface ObjectState {
   readonly added: readonly string[];
   /** Set when one more additional name was closed: it differs from the others, but is not in `added` yet. */
   readonly isNameOpen: boolean;
-  /** The value that follows the colon; null outside the phases `name` and `colon`. */
-  readonly value: ValueNode | null;
 }
 
 const NEW_OBJECT = {
@@ -826,45 +856,31 @@ const NEW_OBJECT = {
   present: 0n,
   added: [],
   isNameOpen: false,
-  value: null,
 } as const;
 
 class ObjectFrame extends Frame {
+  override readonly isNameOpen: boolean;
+
   constructor(
     id: number,
     readonly state: ObjectState,
   ) {
     super(id);
+    this.isNameOpen = state.isNameOpen;
   }
 
-  override get isNameOpen(): boolean {
-    return this.state.isNameOpen;
-  }
-
-  override withName(tables: Tables, name: string): Frame {
-    return objectFrame(tables, { ...this.state, added: [...this.state.added, name].sort(), isNameOpen: false });
+  override withName(tables: Tables, name: string, below: Configuration | null): Entry {
+    const added = [...this.state.added, name].sort();
+    return { frame: objectFrame(tables, { ...this.state, added, isNameOpen: false }), below };
   }
 
   override read(reader: Reader, below: Configuration): void {
-    const { state } = this;
-    const { tables, byte } = reader;
+    const { phase } = this.state;
+    const { byte } = reader;
     if (beginSpace(reader, this, below)) return;
-    switch (state.phase) {
-      case "open":
-      case "comma":
-        if (byte === QUOTE) this.#beginName(reader, below);
-        else if (byte === CLOSE_BRACE && state.phase === "open") this.#close(reader, below);
-        return;
-      case "name":
-        if (byte === COLON) reader.become(objectFrame(tables, { ...state, phase: "colon" }), below);
-        return;
-      case "colon":
-        reader.beginValue(state.value!, objectFrame(tables, { ...state, phase: "value", value: null }), below);
-        return;
-      case "value":
-        if (byte === COMMA) this.#continue(reader, below);
-        else if (byte === CLOSE_BRACE) this.#close(reader, below);
-    }
+    if (byte === CLOSE_BRACE && phase !== "comma") this.#close(reader, below);
+    else if (byte === QUOTE && phase !== "value") this.#beginName(reader, below);
+    else if (byte === COMMA && phase === "value") this.#continue(reader, below);
   }
 
   /** Returns the names of the slots, or of those that can come next; null if none can. */
@@ -889,6 +905,25 @@ class ObjectFrame extends Frame {
   /** By index in the sorted names: the number of names before it that can come next. Null until it is needed. */
   #numNext: Uint32Array | null = null;
 
+  /** Returns the slot whose name is the only one of some that can come next, or null. The names are those that remain in a list. */
+  onlySlot({ shape }: Language): number | null {
+    if (shape.kind !== "words") return null;
+    const { list, first, end } = shape;
+    let index = first;
+    if (this.#numNext === null) {
+      if (end - first !== 1) return null;
+    } else {
+      const numBefore = this.#numNext[first]!;
+      if (this.#numNext[end]! - numBefore !== 1) return null;
+      for (let last = end; last - index > 1;) {
+        const middle = (index + last) >> 1;
+        if (this.#numNext[middle]! > numBefore) last = middle;
+        else index = middle;
+      }
+    }
+    return this.state.shape.slotOf(list.words[index]!);
+  }
+
   #close(reader: Reader, below: Configuration): void {
     const { shape, present } = this.state;
     if (shape.isWhole(present, numNames(this.state))) reader.finish(below);
@@ -896,26 +931,30 @@ class ObjectFrame extends Frame {
 
   #continue(reader: Reader, below: Configuration): void {
     if (nextSlots(this.state).length === 0 && !canAdd(this.state)) return;
-    reader.become(this.#in(reader.tables, "comma"), below);
+    reader.become(objectFrame(reader.tables, { ...this.state, phase: "comma" }), below);
   }
-
-  /** Returns the frame of the next phase. */
-  #in(tables: Tables, phase: ObjectPhase): ObjectFrame {
-    const { state } = this;
-    return (this.#next ??= objectFrame(tables, { ...state, phase, value: phase === "colon" ? state.value : null }));
-  }
-
-  #next: ObjectFrame | null = null;
 
   #beginName(reader: Reader, below: Configuration): void {
     const { state } = this;
+    const { shape } = state;
     const { languages, tables } = reader;
     // Names are the same after a brace and after a comma, with and without white space.
     const object = objectFrame(tables, { ...state, phase: "comma" });
-    const names = object.slotNames(languages);
-    if (names !== null) reader.become(slotNameFrame(tables, object, { language: names, part: BETWEEN }), below);
-    if (!canAdd(state)) return;
-    if (state.isNameOpen) reader.askForName();
+    const mayAdd = canAdd(state);
+    if (mayAdd && state.isNameOpen) reader.askForName();
+    if (mayAdd && shape.isOpen) {
+      const atStart = (language: Language): StringState => ({ language, part: BETWEEN });
+      const name = openNameFrame(tables, {
+        ofSlots: shape.slots.length === 0 ? null : atStart(shape.names(languages)),
+        ofClasses: shape.classes.map(({ names }) => atStart(names)),
+        begun: state.added.length === 0 ? null : "",
+      });
+      reader.become(name, tables.single(object, below));
+      return;
+    }
+    const ofSlots = object.slotNames(languages);
+    if (ofSlots !== null) becomeSlotName(reader, object, { language: ofSlots, part: BETWEEN }, below);
+    if (!mayAdd) return;
     for (const nameClass of state.shape.classes) {
       const name = {
         state: { language: nameClass.names, part: BETWEEN },
@@ -929,8 +968,8 @@ class ObjectFrame extends Frame {
 }
 
 function objectFrame(tables: Tables, state: ObjectState): ObjectFrame {
-  const { shape, phase, present, added, isNameOpen, value } = state;
-  const key = `o${shape.id},${phase},${present.toString(32)},${value?.id ?? ""},${isNameOpen},${JSON.stringify(added)}`;
+  const { shape, phase, present, added, isNameOpen } = state;
+  const key = `o${shape.id},${phase},${present.toString(32)},${isNameOpen},${JSON.stringify(added)}`;
   return tables.frame(key, (id) => new ObjectFrame(id, state)) as ObjectFrame;
 }
 
@@ -954,23 +993,19 @@ class SlotNameFrame extends Frame {
   }
 
   override read(reader: Reader, below: Configuration): void {
-    const { languages, tables, byte } = reader;
+    const { languages, byte } = reader;
     const { language, part } = this.name;
     const { object } = this;
     if (byte !== QUOTE || part !== BETWEEN) {
       const next = nextInJsonString(languages, this.name, byte);
-      if (next !== null && leadsToName(object, next.language))
-        reader.become(slotNameFrame(tables, object, next), below);
+      if (next !== null && leadsToName(object, next.language)) becomeSlotName(reader, object, next, below);
       return;
     }
     const name = wordRead(language);
     if (name === null || language.shape.kind !== "words") return;
     // The word that ends here is the first of those that remain.
     if (!object.canNameOneOf(language.shape.first, language.shape.first + 1)) return;
-    const { state } = object;
-    const slot = state.shape.slotOf(name);
-    const { value } = state.shape.slots[slot]!;
-    reader.become(objectFrame(tables, { ...withSlot(state, slot), phase: "name", value }), below);
+    becomeProperty(reader, object, object.state.shape.slotOf(name), below);
   }
 }
 
@@ -979,9 +1014,120 @@ function leadsToName(object: ObjectFrame, { shape }: Language): boolean {
   return shape.kind !== "words" || object.canNameOneOf(shape.first, shape.end);
 }
 
-function slotNameFrame(tables: Tables, object: ObjectFrame, name: StringState): Frame {
-  const key = `s${object.id},${name.language.id},${name.part}`;
-  return tables.frame(key, (id) => new SlotNameFrame(id, object, name));
+function becomeSlotName(reader: Reader, object: ObjectFrame, name: StringState, below: Configuration): void {
+  const { tables } = reader;
+  const slot = name.part === BETWEEN ? object.onlySlot(name.language) : null;
+  if (slot === null || name.language.shape.kind !== "words") {
+    const key = `s${object.id},${name.language.id},${name.part}`;
+    reader.become(
+      tables.frame(key, (id) => new SlotNameFrame(id, object, name)),
+      below,
+    );
+    return;
+  }
+  // All objects share the frames of a name of which the rest is known.
+  const rest = jsonBytes(object.state.shape.slots[slot]!.name.slice(name.language.shape.at));
+  const after = tables.configuration([property(tables, object, slot, below)]);
+  reader.become(literalFrame(tables, `${rest}"`, 0), after);
+}
+
+/** Continues after the name of a slot. */
+function becomeProperty(reader: Reader, object: ObjectFrame, slot: number, below: Configuration): void {
+  const entry = property(reader.tables, object, slot, below);
+  reader.become(entry.frame, entry.below);
+}
+
+/** Returns what follows the name of a slot. */
+function property(tables: Tables, { state }: ObjectFrame, slot: number, below: Configuration): Entry {
+  const object = objectFrame(tables, { ...withSlot(state, slot), phase: "value" });
+  return {
+    frame: propertyFrame(tables, state.shape.slots[slot]!.value, false, false),
+    below: tables.single(object, below),
+  };
+}
+
+/** Continues after an additional name. */
+function becomeAdditional(reader: Reader, { state }: ObjectFrame, value: ValueNode, below: Configuration): void {
+  const { tables } = reader;
+  const object = objectFrame(tables, { ...state, phase: "value", isNameOpen: true });
+  reader.become(propertyFrame(tables, value, false, true), tables.single(object, below));
+}
+
+/** A name that has been read in part, of an object that takes any name. */
+interface OpenName {
+  /** In a list of the names of all slots. Null once no slot's name begins like this. */
+  readonly ofSlots: StringState | null;
+  /** By class of additional names. Null once no name of the class begins like this. */
+  readonly ofClasses: readonly (StringState | null)[];
+  /** The name so far, one character for each byte. Null once no additional name of the object begins with these bytes. */
+  readonly begun: string | null;
+}
+
+/**
+ * Inside a name of an object in which each text can go on to become an additional name. The object is below, so that all
+ * its states share these frames, and once no slot's name begins like this, all objects do: what is allowed depends on
+ * them only where the name ends.
+ */
+class OpenNameFrame extends Frame {
+  override readonly plainRoom: number;
+
+  constructor(
+    id: number,
+    readonly name: OpenName,
+  ) {
+    super(id);
+    this.plainRoom = isBetween(name) ? Infinity : -1;
+  }
+
+  override read(reader: Reader, below: Configuration): void {
+    const { languages, tables, byte } = reader;
+    const { name } = this;
+    // Objects that differ in their additional names differ in what follows.
+    if (name.begun !== null) reader.dependOnBelow();
+    if (byte === QUOTE && isBetween(name)) {
+      this.#close(reader, below);
+      return;
+    }
+    const read = (state: StringState | null) => (state === null ? null : nextInJsonString(languages, state, byte));
+    const ofClasses = name.ofClasses.map(read);
+    if (ofClasses.every((state) => state === null)) return;
+    const begun = name.begun === null ? null : name.begun + String.fromCharCode(byte);
+    const isShared =
+      begun !== null && objectsIn(below).some(({ added }) => added.some((other) => other.startsWith(begun)));
+    const next = { ...name, ofSlots: read(name.ofSlots), ofClasses, begun: isShared ? begun : null };
+    reader.become(openNameFrame(tables, next), below);
+  }
+
+  #close(reader: Reader, below: Configuration): void {
+    const { ofSlots, ofClasses, begun } = this.name;
+    reader.dependOnBelow();
+    const slotName = ofSlots === null ? null : wordRead(ofSlots.language);
+    for (const { frame, below: outer } of below.entries) {
+      const object = frame as ObjectFrame;
+      const { shape } = object.state;
+      if (slotName !== null) {
+        const slot = shape.slotOf(slotName);
+        if (nextSlots(object.state).includes(slot)) becomeProperty(reader, object, slot, outer!);
+      } else if (begun === null || !object.state.added.includes(begun)) {
+        const index = ofClasses.findIndex((state) => state?.language.isAccepting);
+        becomeAdditional(reader, object, shape.classes[index]!.value, outer!);
+      }
+    }
+  }
+}
+
+/** The objects on which a name was begun. */
+const objectsIn = (below: Configuration): ObjectState[] =>
+  below.entries.map(({ frame }) => (frame as ObjectFrame).state);
+
+const isBetween = ({ ofClasses }: OpenName): boolean =>
+  ofClasses.every((state) => state === null || state.part === BETWEEN);
+
+function openNameFrame(tables: Tables, name: OpenName): Frame {
+  const { ofSlots, ofClasses, begun } = name;
+  let key = "k";
+  for (const state of [ofSlots, ...ofClasses]) key += state === null ? "," : `${state.language.id}:${state.part},`;
+  return tables.frame(begun === null ? key : key + begun + '"', (id) => new OpenNameFrame(id, name));
 }
 
 function nextSlots(state: ObjectState): number[] {
@@ -1023,14 +1169,9 @@ class NameFrame extends Frame {
   override read(reader: Reader, below: Configuration): void {
     const { state, nameClass, begun } = this.name;
     if (reader.byte === QUOTE && state.part === BETWEEN) {
-      const object = this.name.object.state;
-      if (!state.language.isAccepting || (begun !== null && namesOf(object).includes(begun))) return;
-      const after = {
-        phase: "name",
-        isNameOpen: true,
-        value: nameClass.value,
-      } as const;
-      reader.become(objectFrame(reader.tables, { ...object, ...after }), below);
+      const { object } = this.name;
+      if (!state.language.isAccepting || (begun !== null && namesOf(object.state).includes(begun))) return;
+      becomeAdditional(reader, object, nameClass.value, below);
       return;
     }
     const next = nextInName(reader.languages, this.name, reader.byte);

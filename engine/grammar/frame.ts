@@ -19,13 +19,50 @@ export interface Configuration {
   readonly isInName: boolean;
   /** Set when one of these was closed that is not recorded in its object or array yet: see `Automaton.#read`. */
   readonly isNameOpen: boolean;
-  /** Cached transitions; null until the first one is asked for, as most configurations only end a token. */
-  next: Transitions | null;
+  /**
+   * Cached transitions: null if the byte is not allowed. Those that `Frame.steps` has are not among them. Null until
+   * there is one, as most configurations only end a token.
+   */
+  next: ByteTable<Configuration | null> | null;
   readonly id: number;
 }
 
-/** By byte: null if the byte is not allowed, undefined if not computed yet. */
-export type Transitions = (Configuration | null | undefined)[];
+/**
+ * Values by byte. Most states are asked for few bytes: the first value is kept in the table itself, and others in blocks
+ * that are allocated on first use.
+ */
+export class ByteTable<Value> {
+  #byte = -1;
+  #value: Value | undefined = undefined;
+  #blocks: ((Value | undefined)[] | undefined)[] | null = null;
+
+  get(byte: number): Value | undefined {
+    return byte === this.#byte ? this.#value : this.#blocks?.[byte >> 4]?.[byte & 15];
+  }
+
+  /** @returns the number of bytes that the table has grown by, about */
+  set(byte: number, value: Value): number {
+    if (this.#byte < 0 || this.#byte === byte) {
+      this.#byte = byte;
+      this.#value = value;
+      return BYTES_PER_TABLE;
+    }
+    this.#blocks ??= new Array<(Value | undefined)[] | undefined>(16);
+    const block = this.#blocks[byte >> 4];
+    if (block !== undefined) {
+      block[byte & 15] = value;
+      return 0;
+    }
+    const added = new Array<Value | undefined>(16);
+    added[byte & 15] = value;
+    this.#blocks[byte >> 4] = added;
+    return BYTES_PER_BLOCK;
+  }
+}
+
+const BYTES_PER_TABLE = 64;
+/** A block, with its part of the list of blocks. */
+const BYTES_PER_BLOCK = 200;
 
 /** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
 export interface Entry {
@@ -53,29 +90,68 @@ export interface FrameReader {
   beginValueIn(value: ValueNode, below: Configuration): void;
 }
 
+/** Configurations by what is below their one frame. Most frames have one. */
+class BelowTable {
+  #below: Configuration | null | undefined = undefined;
+  #configuration: Configuration | undefined = undefined;
+  #others: Map<Configuration | null, Configuration> | null = null;
+
+  get(below: Configuration | null): Configuration | undefined {
+    return below === this.#below ? this.#configuration : this.#others?.get(below);
+  }
+
+  set(below: Configuration | null, configuration: Configuration): void {
+    if (this.#below !== undefined) {
+      (this.#others ??= new Map()).set(below, configuration);
+      return;
+    }
+    this.#below = below;
+    this.#configuration = configuration;
+  }
+}
+
+/**
+ * What a frame becomes with a byte whatever is below it, which then stays below. A class of its own, because loops over
+ * all tokens read it for frames of every kind.
+ */
+export class FrameSteps {
+  /** The only byte that the frame reads; -1 if there are others, or what is below may read. */
+  only = -1;
+  #afterOnly: FrameSteps | undefined = undefined;
+  #next: ByteTable<FrameSteps | null> | null = null;
+
+  constructor(readonly frame: Frame) {}
+
+  /** @returns null if it becomes nothing; undefined if that is not known, or depends on what is below */
+  after(byte: number): FrameSteps | null | undefined {
+    if (this.only < 0) return this.#next?.get(byte);
+    return byte === this.only ? this.#afterOnly : null;
+  }
+
+  /** @returns the number of bytes that are kept, about */
+  set(byte: number, next: FrameSteps | null): number {
+    if (this.only < 0) return (this.#next ??= new ByteTable()).set(byte, next);
+    if (next !== null) this.#afterOnly = next;
+    return 0;
+  }
+}
+
 export abstract class Frame {
-  /** Configurations of this frame alone, by what is below it; null until there are some. */
-  alone: Map<Configuration | null, Configuration> | null = null;
-  /**
-   * By byte: the one frame that this one becomes whatever is below it, which stays below it; null if it becomes none.
-   * Undefined if that is not known, or depends on what is below.
-   */
-  successors: (Frame | null | undefined)[] | null = null;
+  /** Configurations of this frame alone, by what is below it. */
+  readonly alone = new BelowTable();
+  readonly steps = new FrameSteps(this);
 
   constructor(readonly id: number) {}
 
   /** True if the frame may end without another byte. */
   readonly canEnd: boolean = false;
   readonly plainRoom: number = -1;
-
   /** True if a name was closed that is not recorded yet. */
-  get isNameOpen(): boolean {
-    return false;
-  }
+  readonly isNameOpen: boolean = false;
 
-  /** @returns the frame with the name recorded */
-  withName(_tables: FrameTables, _name: string): Frame {
-    return this;
+  /** @returns the frame with the name recorded, and what is below it then */
+  withName(_tables: FrameTables, _name: string, below: Configuration | null): Entry {
+    return { frame: this, below };
   }
 
   /** True if what is below the frame reads the byte, and nothing else does. */

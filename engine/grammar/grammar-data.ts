@@ -263,9 +263,9 @@ class Writer {
   }
 
   #writeObject(shape: ObjectShape<ValueNode>): void {
-    const { slots, classes, min, max, numSpare } = shape;
+    const { slots, classes, min, max, numSpare, isOpen } = shape;
     this.#push(this.#doubles.id(min), this.#doubles.id(max), this.#doubles.id(numSpare));
-    this.#push(classes.length, slots.length);
+    this.#push(Number(isOpen), classes.length, slots.length);
     for (const { names, value } of classes) this.#push(this.#tables.languages.id(names), this.#tables.nodes.id(value));
     for (const [index, { name, value, isRequired, isOrdered, isNameValid, needs }] of slots.entries()) {
       const isPossible = shape.isSlotPossible(index);
@@ -434,8 +434,9 @@ export class StoredGrammar {
     const { ints, doubles } = this.#data;
     const from = this.#offset("objects", id);
     const [min, max, numSpare] = [...ints.subarray(from, from + 3)].map((index) => doubles[index]!);
-    const [numClasses, numSlots] = [ints[from + 3]!, ints[from + 4]!];
-    let at = from + 5;
+    const isOpen = ints[from + 3] === 1;
+    const [numClasses, numSlots] = [ints[from + 4]!, ints[from + 5]!];
+    let at = from + 6;
     const classes = Array.from({ length: numClasses }, () => {
       const nameClass = new StoredNameClass(this, ints[at]!, this.node(ints[at + 1]!));
       at += 2;
@@ -459,7 +460,7 @@ export class StoredGrammar {
         needs,
       };
     });
-    return ObjectShape.settled({ id, slots, classes, min: min!, max: max! }, isPossible, numSpare!);
+    return ObjectShape.settled({ id, slots, classes, min: min!, max: max!, isOpen }, isPossible, numSpare!);
   }
 
   #partition(id: number): Partition {

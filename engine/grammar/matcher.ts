@@ -2,8 +2,9 @@
 
 import { LIMITS } from "../limits.js";
 import { Automaton, type Configuration, type Position } from "./automaton.js";
+import type { Frame } from "./frame.js";
 import { type GrammarData, StoredGrammar, grammarBytes } from "./grammar-data.js";
-import type { MaskWalk, VocabularyTrie } from "./vocabulary-trie.js";
+import type { FrameMask, MaskWalk, VocabularyTrie } from "./vocabulary-trie.js";
 
 /**
  * A compiled answer format. The answers that it allows never change; computed states and masks are cached and shared.
@@ -62,17 +63,16 @@ export class Grammar {
    */
   maskWalk(trie: VocabularyTrie, configuration: Configuration): MaskWalk {
     let masks = this.#masks.get(trie);
-    if (masks === undefined) this.#masks.set(trie, (masks = { finished: new Map(), begun: new WeakMap() }));
-    const { finished, begun } = masks;
-    let walk = finished.get(configuration);
-    if (walk !== undefined) {
-      // A Map keeps the order of insertion: the mask used last is inserted last, and the first one is evicted.
-      finished.delete(configuration);
-      finished.set(configuration, walk);
-      return walk;
+    if (masks === undefined)
+      this.#masks.set(trie, (masks = { finished: new Map(), begun: new WeakMap(), ofFrames: new Map() }));
+    const { finished, begun, ofFrames } = masks;
+    const { entries } = configuration;
+    let walk = usedLast(finished, configuration) ?? begun.get(configuration)?.deref();
+    if (walk === undefined) {
+      const ofFrame = entries.length === 1 ? usedLast(ofFrames, entries[0]!.frame) : undefined;
+      walk = trie.walk(this.automaton, configuration, ofFrame ?? null);
+      begun.set(configuration, new WeakRef(walk));
     }
-    walk = begun.get(configuration)?.deref();
-    if (walk === undefined) begun.set(configuration, new WeakRef((walk = trie.walk(this.automaton, configuration))));
     return walk;
   }
 
@@ -81,22 +81,43 @@ export class Grammar {
    * @internal
    */
   keepMask(trie: VocabularyTrie, walk: MaskWalk): void {
-    const { finished, begun } = this.#masks.get(trie)!;
+    const { finished, begun, ofFrames } = this.#masks.get(trie)!;
     begun.delete(walk.configuration);
-    if (finished.has(walk.configuration)) return;
-    finished.set(walk.configuration, walk);
-    this.#maskBytes += walk.byteLength;
-    if (finished.size <= LIMITS.maxGrammarMasks) return;
-    const [oldest, dropped] = finished.entries().next().value!;
-    finished.delete(oldest);
-    this.#maskBytes -= dropped.byteLength;
+    this.#maskBytes += addMask(finished, walk.configuration, walk);
+    const ofFrame = walk.frameMask();
+    if (ofFrame !== null) this.#maskBytes += addMask(ofFrames, walk.configuration.entries[0]!.frame, ofFrame);
   }
+}
+
+/** A Map keeps the order of insertion: the mask used last is inserted last, and the first one is evicted. */
+function usedLast<Key, Mask>(masks: Map<Key, Mask>, key: Key): Mask | undefined {
+  const mask = masks.get(key);
+  if (mask === undefined) return undefined;
+  masks.delete(key);
+  masks.set(key, mask);
+  return mask;
+}
+
+/** @returns the number of bytes that all masks have more */
+function addMask<Key, Mask extends { readonly byteLength: number }>(
+  masks: Map<Key, Mask>,
+  key: Key,
+  mask: Mask,
+): number {
+  if (masks.has(key)) return 0;
+  masks.set(key, mask);
+  if (masks.size <= LIMITS.maxGrammarMasks) return mask.byteLength;
+  const [oldest, dropped] = masks.entries().next().value!;
+  masks.delete(oldest);
+  return mask.byteLength - dropped.byteLength;
 }
 
 /** Masks of one vocabulary by configuration. Unfinished masks are kept by the answers that need them. */
 interface Masks {
   readonly finished: Map<Configuration, MaskWalk>;
   readonly begun: WeakMap<Configuration, WeakRef<MaskWalk>>;
+  /** What masks of configurations with the same frame share. */
+  readonly ofFrames: Map<Frame, FrameMask>;
 }
 
 /**

@@ -31,7 +31,7 @@ it("an object can be finished if and only if some set of further properties comp
             needs: of,
           };
         });
-        const shape = ObjectShape.settled({ id: 0, slots, classes: [], min, max }, possible, spare);
+        const shape = ObjectShape.settled({ id: 0, slots, classes: [], min, max, isOpen: false }, possible, spare);
         if (!shape.hasNeeds) return;
         const isClosed = (set: number): boolean =>
           slots.every(({ isRequired, needs }, slot) =>

@@ -55,8 +55,10 @@ export class ObjectShape<Value> {
     readonly allClasses: readonly NameClass<Value>[],
     readonly min: number,
     readonly max: number,
+    /** True if each text is a name of some class. */
+    readonly hasEveryName: boolean,
   ) {
-    this.nameBytes = slots.map(({ name }) => utf8Bytes(JSON.stringify(name).slice(1, -1)));
+    this.nameBytes = slots.map(({ name }) => jsonBytes(name));
     this.hasNeeds = slots.some(({ needs }) => needs.length > 0);
     this.#required = bitsOf(slots.map(({ isRequired }) => isRequired));
     this.#ordered = bitsOf(slots.map(({ isOrdered }) => isOrdered));
@@ -64,11 +66,18 @@ export class ObjectShape<Value> {
 
   /** @returns a shape with what `settle` found for it. @param isPossible by slot: true if it can have a value */
   static settled<Value>(
-    { id, slots, classes, min, max }: Pick<ObjectShape<Value>, "id" | "slots" | "classes" | "min" | "max">,
+    {
+      id,
+      slots,
+      classes,
+      min,
+      max,
+      isOpen,
+    }: Pick<ObjectShape<Value>, "id" | "slots" | "classes" | "min" | "max" | "isOpen">,
     isPossible: readonly boolean[],
     numSpare: number,
   ): ObjectShape<Value> {
-    const shape = new ObjectShape(id, slots, classes, min, max);
+    const shape = new ObjectShape(id, slots, classes, min, max, isOpen);
     shape.#set(isPossible, classes, numSpare);
     return shape;
   }
@@ -91,6 +100,11 @@ export class ObjectShape<Value> {
     this.#joint = this.hasNeeds
       ? bitsOf(this.#closed.map((needed) => (needed & ~this.#possible) === 0n))
       : this.#possible;
+  }
+
+  /** True if each text is a name of some class, so that it is the beginning of a name that the object does not have. */
+  get isOpen(): boolean {
+    return this.hasEveryName && this.classes.length === this.allClasses.length;
   }
 
   /** Returns the index of the slot with this name. */
@@ -274,9 +288,9 @@ function inOrderOfNeeds(slots: readonly { readonly needs: readonly number[] }[])
 
 const has = (bits: bigint, index: number): boolean => ((bits >> BigInt(index)) & 1n) === 1n;
 
-/** Encodes a text as UTF-8, one character for each byte. */
-export function utf8Bytes(text: string): string {
+/** Returns what JSON writes between the quotes of a string, as UTF-8 with one character for each byte. */
+export function jsonBytes(text: string): string {
   let bytes = "";
-  for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte);
+  for (const byte of new TextEncoder().encode(JSON.stringify(text).slice(1, -1))) bytes += String.fromCharCode(byte);
   return bytes;
 }

@@ -644,7 +644,8 @@ class ValueBuilder {
       const message = `Properties that require each other (${where}) are not supported with both minProperties and maxProperties.`;
       throw unsupported(`${pointer}/dependentRequired`, message);
     }
-    return new ObjectShape(this.#objects.size, slots, this.#nameClasses(schemas, validNames), min, max);
+    const classes = this.#nameClasses(schemas, validNames);
+    return new ObjectShape(this.#objects.size, slots, classes, min, max, validNames === languages.all);
   }
 
   /** Returns the names that `propertyNames` allows. */

@@ -5,6 +5,7 @@
  */
 
 import { type Automaton, type Configuration, UNKNOWN } from "./automaton.js";
+import type { FrameSteps } from "./frame.js";
 
 /** The bytes of a model's tokens, prepared for computing token masks. Build it once for each model. */
 export class VocabularyTrie {
@@ -43,13 +44,16 @@ export class VocabularyTrie {
 
   /**
    * Begins to compute the tokens whose bytes can follow a configuration.
+   * @param known what is known of its frame, if it has one only
    * @internal
    */
-  walk(automaton: Automaton, configuration: Configuration): MaskWalk {
+  walk(automaton: Automaton, configuration: Configuration, known: FrameMask | null): MaskWalk {
     const { plainRoom } = configuration;
-    return plainRoom < 0
-      ? new MaskWalk(automaton, configuration, this.#all, new Uint32Array(Math.ceil(this.tokens.length / 32)))
-      : new MaskWalk(automaton, configuration, this.#notPlain, this.#plainWithin(plainRoom).slice());
+    const trie = plainRoom < 0 ? this.#all : this.#notPlain;
+    if (known !== null) return new MaskWalk(automaton, configuration, trie, known.bits.slice(), known.crossings);
+    const bits =
+      plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
+    return new MaskWalk(automaton, configuration, trie, bits, null);
   }
 
   /** Returns the mask of the plain tokens that have at most `numCodePoints` code points. */
@@ -60,6 +64,21 @@ export class VocabularyTrie {
 
 /** Longer tokens are not treated as plain, because each number of code points has a mask. */
 const MAX_PLAIN_CODE_POINTS = 256;
+
+/** The part of a mask that depends on one frame only, whatever is below it. */
+export interface FrameMask {
+  readonly byteLength: number;
+  /** u32 [ceil(vocabulary / 32)]: tokens that are allowed, without those that go on in what is below the frame. */
+  readonly bits: Uint32Array;
+  /** Where tokens go on in what is below the frame. */
+  readonly crossings: readonly Crossing[];
+}
+
+/** A node of the trie whose byte is read by what is below a frame, and the frame before it. */
+interface Crossing {
+  readonly node: number;
+  readonly frame: FrameSteps;
+}
 
 /**
  * Computes the mask of one configuration in pieces, so that other work can be done between them. The result does not
@@ -73,17 +92,41 @@ export class MaskWalk {
   readonly configuration: Configuration;
   readonly #automaton: Automaton;
   readonly #trie: FlatTrie;
-  /** The configurations that lead to the node, by depth. */
-  #path: Configuration[];
+  /** Parts of the trie that are left of a walk that knows the mask of its frame; null for a walk of all nodes. */
+  readonly #known: readonly Crossing[] | null;
+  #numKnown = 0;
+  /** What a walk of all nodes finds. */
+  readonly #crossings: Crossing[] = [];
+  /** The first node that is not below the last crossing. Infinity if they are not collected. */
+  #crossingEnd: number;
+  /**
+   * What was read on the way to the node, by depth: one frame and what is below it, or a configuration. The frame is
+   * null if there are several; the configuration, if it was not needed.
+   */
+  #frames: (FrameSteps | null)[] = [];
+  #belows: (Configuration | null)[] = [];
+  #path: (Configuration | null)[] = [];
   #node = 0;
+  #end: number;
+  /** Number of nodes that were looked at. */
+  #numNodes = 0;
   #isFinished = false;
 
-  constructor(automaton: Automaton, configuration: Configuration, trie: FlatTrie, bits: Uint32Array) {
+  constructor(
+    automaton: Automaton,
+    configuration: Configuration,
+    trie: FlatTrie,
+    bits: Uint32Array,
+    known: readonly Crossing[] | null,
+  ) {
     this.#automaton = automaton;
     this.#trie = trie;
     this.configuration = configuration;
     this.bits = bits;
-    this.#path = [configuration];
+    this.#known = known;
+    this.#end = known === null ? trie.bytes.length : 0;
+    this.#crossingEnd = known === null && configuration.entries.length === 1 ? 0 : Infinity;
+    this.#reach(0, configuration);
   }
 
   get isFinished(): boolean {
@@ -94,31 +137,87 @@ export class MaskWalk {
     return this.bits.byteLength + 8 * this.unknown.length;
   }
 
+  /** What a finished walk found of its frame; null if there are several frames, if it was known, or if it was little. */
+  frameMask(): FrameMask | null {
+    if (this.#crossingEnd === Infinity || this.#numNodes < MIN_FRAME_NODES) return null;
+    const { skips, firstTokens, tokenIds } = this.#trie;
+    const bits = this.bits.slice();
+    for (const { node } of this.#crossings)
+      for (let index = firstTokens[node]!; index < firstTokens[skips[node]!]!; index++)
+        bits[tokenIds[index]! >> 5]! &= ~(1 << (tokenIds[index]! & 31));
+    return {
+      byteLength: bits.byteLength + BYTES_PER_CROSSING * this.#crossings.length,
+      bits,
+      crossings: this.#crossings,
+    };
+  }
+
   /** Works on the mask, for at most one step of the automaton that is not cached. @returns true if it is finished */
   advance(): boolean {
+    if (this.#node === this.#end && this.#known !== null) this.#nextKnown(this.#known);
+    this.#advance();
+    if (this.#node < this.#end || this.#numKnown < (this.#known?.length ?? 0)) return false;
+    this.#frames = [];
+    this.#belows = [];
+    this.#path = [];
+    this.#isFinished = true;
+    return true;
+  }
+
+  #nextKnown(known: readonly Crossing[]): void {
+    const crossing = known[this.#numKnown++];
+    if (crossing === undefined) return;
+    const { node, frame } = crossing;
+    const depth = this.#trie.depths[node]! - 1;
+    this.#frames[depth] = frame;
+    this.#belows[depth] = this.configuration.entries[0]!.below;
+    this.#path[depth] = null;
+    this.#node = node;
+    this.#end = this.#trie.skips[node]!;
+  }
+
+  #advance(): void {
     const { bytes, depths, skips, firstTokens, tokenIds } = this.#trie;
     const mask = this.bits;
+    const frames = this.#frames;
+    const belows = this.#belows;
     const path = this.#path;
-    const lastNode = Math.min(bytes.length, this.#node + NODES_PER_PIECE);
+    let numNodes = 0;
+    const lastNode = Math.min(this.#end, this.#node + NODES_PER_PIECE);
     let node = this.#node;
     for (let isCached = true; node < lastNode && isCached;) {
+      numNodes++;
       const depth = depths[node]!;
-      const from = path[depth - 1]!;
       const byte = bytes[node]!;
-      const known = from.next?.[byte];
-      isCached = known !== undefined;
-      const to = known === undefined ? this.#automaton.step(from, byte) : known;
-      if (to === null) {
+      const frame = frames[depth - 1]!;
+      // Most frames go on without regard to what is below them, and then need no configuration.
+      let successor = frame === null ? undefined : frame.after(byte);
+      let to: Configuration | null = null;
+      if (successor === undefined) {
+        const from = this.#configuration(depth - 1);
+        const known = from.next?.get(byte);
+        isCached = known !== undefined;
+        to = known === undefined ? this.#automaton.step(from, byte) : known;
+        if (frame !== null) successor = frame.after(byte);
+        if (successor === undefined && node >= this.#crossingEnd) {
+          this.#crossings.push({ node, frame: frame! });
+          this.#crossingEnd = skips[node]!;
+        }
+        if (to === UNKNOWN)
+          for (let index = firstTokens[node]!; index < firstTokens[skips[node]!]!; index++)
+            this.unknown.push(tokenIds[index]!);
+      }
+      if (successor === undefined ? to === null || to === UNKNOWN : successor === null) {
         node = skips[node]!;
         continue;
       }
-      if (to === UNKNOWN) {
-        const next = skips[node]!;
-        for (let index = firstTokens[node]!; index < firstTokens[next]!; index++) this.unknown.push(tokenIds[index]!);
-        node = next;
-        continue;
+      if (successor === undefined) {
+        this.#reach(depth, to!);
+      } else {
+        frames[depth] = successor;
+        belows[depth] = belows[depth - 1]!;
+        path[depth] = to;
       }
-      path[depth] = to;
       for (let index = firstTokens[node]!; index < firstTokens[node + 1]!; index++) {
         const tokenId = tokenIds[index]!;
         mask[tokenId >> 5]! |= 1 << (tokenId & 31);
@@ -126,12 +225,25 @@ export class MaskWalk {
       node++;
     }
     this.#node = node;
-    if (node < bytes.length) return false;
-    this.#path = [];
-    this.#isFinished = true;
-    return true;
+    this.#numNodes += numNodes;
+  }
+
+  #reach(depth: number, configuration: Configuration): void {
+    const { entries } = configuration;
+    this.#path[depth] = configuration;
+    this.#frames[depth] = entries.length === 1 ? entries[0]!.frame.steps : null;
+    this.#belows[depth] = entries.length === 1 ? entries[0]!.below : null;
+  }
+
+  #configuration(depth: number): Configuration {
+    return (this.#path[depth] ??= this.#automaton.configuration(this.#frames[depth]!.frame, this.#belows[depth]!));
   }
 }
+
+const BYTES_PER_CROSSING = 32;
+
+/** The mask of a frame is kept if it took this many nodes. */
+const MIN_FRAME_NODES = 1000;
 
 /** A piece of a walk is at most so many nodes, which take some ten microseconds. */
 const NODES_PER_PIECE = 1024;
