@@ -41,11 +41,13 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
           const { isAccepted, viable } = reference.read(text);
           const matcher = new GrammarMatcher(grammar, BYTES, [END]);
           const isBegun = matcher.acceptBytes(utf8.encode(text));
-          expect([text, isBegun, isBegun && matcher.isComplete]).toEqual([text, viable === text.length, isAccepted]);
+          // Without `expect`, which takes longer than the texts.
+          if (isBegun !== (viable === text.length) || (isBegun && matcher.isComplete) !== isAccepted)
+            expect.fail(`${text}: begun ${isBegun}, complete ${matcher.isComplete}; expected ${viable}, ${isAccepted}`);
           counts[isAccepted ? "accepted" : viable === text.length ? "begun" : "refused"]++;
         }
       }),
-      { numRuns: numCases(2000) },
+      { numRuns: numCases(700) },
     );
     for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
   });
@@ -74,7 +76,7 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
         }
         expect(reference.read(text).viable, text).toBe(text.length);
       }),
-      { numRuns: numCases(2000) },
+      { numRuns: numCases(400) },
     );
     expect(numFinished).toBeGreaterThan(20);
   });
