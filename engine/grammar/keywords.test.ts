@@ -57,6 +57,25 @@ describe("negation", () => {
       ["{}", '{"b":1}', '{"a":1,"b":null}'],
       ['{"a":1}', '{"a":1,"b":1}'],
     ],
+    [
+      {
+        oneOf: ["a", "b"].map((name) => ({ properties: { [name]: { type: "array" } }, additionalProperties: false })),
+        type: "object",
+      },
+      ['{"a":[]}', '{"b":[1]}'],
+      ["{}", '{"a":1}', '{"a":[],"b":[]}', '{"c":1}'],
+    ],
+    [
+      {
+        oneOf: [
+          { required: ["x1"], patternProperties: { "^x": { type: "integer" } } },
+          { properties: { x1: {}, y: { type: "null" } }, additionalProperties: { type: "boolean" } },
+        ],
+        type: "object",
+      },
+      ['{"x1":1,"y":2}', '{"x1":"a"}', '{"x1":"a","z":true}', "{}"],
+      ['{"x1":1}', '{"x1":1,"y":null}', '{"x1":"a","z":1}'],
+    ],
   ])("%j", (value, right, wrong) => {
     check(schema(value), right, wrong);
   });

@@ -32,7 +32,11 @@ class Negations {
   readonly #known = new Map<Schema, Schema>();
   readonly #completed = new Set<Schema>();
   /** Negations that have no keywords yet, by the schema that they negate. */
-  readonly #begun: { readonly schema: Schema; readonly negation: Schema }[] = [];
+  readonly #begun: {
+    readonly schema: Schema;
+    readonly negation: Schema;
+    readonly names: ReadonlySet<string>;
+  }[] = [];
 
   constructor(readonly schemas: Schemas) {
     this.#languages = schemas.languages;
@@ -44,52 +48,58 @@ class Negations {
       this.#complete(schema);
       for (let next = this.#begun.pop(); next !== undefined; next = this.#begun.pop()) {
         this.#complete(next.schema);
-        this.#fill(next.negation, next.schema);
+        this.#fill(next.negation, next.schema, next.names);
       }
       for (const other of [...applied(schema), ...innerSchemas(schema)]) reached.add(other);
     }
   }
 
-  #of(schema: Schema): Schema {
+  /** @param names properties that an instance may have: see `#ofNames` */
+  #of(schema: Schema, names = NO_NAMES): Schema {
     let negation = this.#known.get(schema);
     if (negation === undefined) {
       negation = this.schemas.blank(schema.pointer);
       this.#known.set(schema, negation);
       this.#known.set(negation, schema);
-      this.#begun.push({ schema, negation });
+      this.#begun.push({ schema, negation, names });
     }
     return negation;
   }
 
   /** Returns the negation of a schema for a place where the negation of a negation must not evaluate anything. */
-  #silentOf(schema: Schema): Schema {
-    return Object.assign(this.schemas.blank(schema.pointer), { all: [this.#of(schema)], isSilent: true });
+  #silentOf(schema: Schema, names: ReadonlySet<string>): Schema {
+    return Object.assign(this.schemas.blank(schema.pointer), { all: [this.#of(schema, names)], isSilent: true });
   }
 
   #complete(schema: Schema): void {
     this.#languages.spend();
     if (this.#completed.has(schema)) return;
     this.#completed.add(schema);
-    for (const group of schema.groups)
-      if (group.isExclusive) group.negations = group.branches.map((branch) => this.#of(branch));
+    for (const group of schema.groups) {
+      if (!group.isExclusive) continue;
+      const inBranches = this.#namesIn([schema, ...group.branches]);
+      group.negations = group.branches.map((branch) => this.#of(branch, inBranches));
+    }
     for (const contains of schema.contains) if (contains.max < Infinity) contains.negation = this.#of(contains.schema);
-    for (const not of schema.nots) schema.all.push(this.#silentOf(not));
+    const names = schema.nots.length + schema.conditions.length === 0 ? NO_NAMES : this.#namesIn([schema]);
+    for (const not of schema.nots) schema.all.push(this.#silentOf(not, names));
     for (const { if: condition, then, else: otherwise, pointer } of schema.conditions) {
       const [met, unmet] = [this.schemas.blank(pointer), this.schemas.blank(pointer)];
       met.all.push(condition, ...(then === null ? [] : [then]));
-      unmet.all.push(this.#silentOf(condition), ...(otherwise === null ? [] : [otherwise]));
+      unmet.all.push(this.#silentOf(condition, names), ...(otherwise === null ? [] : [otherwise]));
       schema.groups.push(anyOf([met, unmet], pointer));
     }
   }
 
   /** Makes `negation` a choice of the negations of each keyword. */
-  #fill(negation: Schema, schema: Schema): void {
+  #fill(negation: Schema, schema: Schema, names: ReadonlySet<string>): void {
     const branches = [
       ...this.#ofScalars(schema, negation.omissions),
       ...this.#ofArrays(schema, negation.omissions),
       ...this.#ofObjects(schema, negation.omissions),
-      ...schema.all.map((other) => this.#of(other)),
-      ...schema.groups.flatMap((group) => this.#ofGroup(schema, group, negation.omissions)),
+      ...this.#ofNames(schema, names, negation.omissions),
+      ...schema.all.map((other) => this.#of(other, names)),
+      ...schema.groups.flatMap((group) => this.#ofGroup(schema, group, names, negation.omissions)),
     ];
     for (const { param } of schema.refusals)
       negation.omissions.push({ place: param ?? schema.pointer, types: ALL_TYPES });
@@ -167,20 +177,60 @@ class Negations {
       found.push(only({ required: [name], properties: new Map([[name, this.#of(value)]]) }));
     for (const [name, needed] of dependentRequired)
       for (const other of needed) found.push(only({ required: [name], properties: without(other) }));
-    if (schema.patternProperties.length > 0)
-      omissions.push({ place: `${pointer}/patternProperties`, types: TYPE.object });
-    if (schema.additionalProperties !== null && !allowsAll(schema.additionalProperties))
-      omissions.push({ place: `${pointer}/additionalProperties`, types: TYPE.object });
     if (schema.unevaluatedProperties !== null && !allowsAll(schema.unevaluatedProperties))
       omissions.push({ place: `${pointer}/unevaluatedProperties`, types: TYPE.object });
     if (schema.propertyNames !== null) omissions.push({ place: `${pointer}/propertyNames`, types: TYPE.object });
     return found;
   }
 
+  /**
+   * A property breaks `patternProperties` or `additionalProperties`. Any name may do that; only some known ones are tried.
+   * @param names declared properties, which an instance may have
+   */
+  #ofNames(schema: Schema, names: ReadonlySet<string>, omissions: Omission[]): Schema[] {
+    const { properties, patternProperties, additionalProperties, pointer } = schema;
+    const isClosed = additionalProperties !== null && !allowsAll(additionalProperties);
+    if (patternProperties.length > 0) omissions.push({ place: `${pointer}/patternProperties`, types: TYPE.object });
+    if (isClosed) omissions.push({ place: `${pointer}/additionalProperties`, types: TYPE.object });
+    else if (patternProperties.length === 0) return [];
+    const broken: Schema[] = [];
+    for (const name of names) {
+      this.#languages.spend(1 + patternProperties.length);
+      const matching = patternProperties.filter((pattern) => this.#languages.has(pattern.names, name));
+      const isAdditional = matching.length === 0 && !properties.has(name);
+      for (const value of [
+        ...matching.map((pattern) => pattern.schema),
+        ...(isAdditional && isClosed ? [additionalProperties] : []),
+      ])
+        broken.push(
+          this.#only(schema, TYPE.object, { required: [name], properties: new Map([[name, this.#of(value)]]) }),
+        );
+    }
+    return broken.length > MAX_TRIED ? [] : broken;
+  }
+
+  /** Returns the properties that schemas declare or require, apart from what their groups do. */
+  #namesIn(schemas: readonly Schema[]): ReadonlySet<string> {
+    const names = new Set<string>();
+    const reached = new Set(schemas);
+    for (const { all, properties, required } of reached) {
+      this.#languages.spend();
+      for (const name of [...properties.keys(), ...required]) names.add(name);
+      for (const other of all) reached.add(other);
+      if (names.size > MAX_NAMES) break;
+    }
+    return names;
+  }
+
   /** No branch is valid or, if the group is exclusive, more than one. */
-  #ofGroup(schema: Schema, { branches, isExclusive, pointer }: Group, omissions: Omission[]): Schema[] {
+  #ofGroup(
+    schema: Schema,
+    { branches, isExclusive, pointer }: Group,
+    names: ReadonlySet<string>,
+    omissions: Omission[],
+  ): Schema[] {
     const none = this.schemas.blank(schema.pointer);
-    none.all.push(...branches.map((branch) => this.#of(branch)));
+    none.all.push(...branches.map((branch) => this.#of(branch, names)));
     if (!isExclusive) return [none];
     if (branches.length > MAX_PAIRED) {
       omissions.push({ place: pointer, types: ALL_TYPES });
@@ -196,6 +246,12 @@ class Negations {
     return [none, ...pairs];
   }
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** Properties that are tried for the negation of `additionalProperties`, and those that are looked at. */
+const MAX_TRIED = 8;
+const MAX_NAMES = 200;
 
 /** Branches of a `oneOf` whose negation lists all pairs. */
 const MAX_PAIRED = 12;

@@ -39,8 +39,8 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
         const reference = new Earley(productionsOf(rules), "0");
         for (const text of texts) {
           const { isAccepted, viable } = reference.read(text);
-          const matcher = new GrammarMatcher(grammar, BYTES, [END]);
-          const isBegun = matcher.acceptBytes(utf8.encode(text));
+          const matcher: GrammarMatcher = new GrammarMatcher(grammar, BYTES, [END]);
+          const isBegun: boolean = matcher.acceptBytes(utf8.encode(text));
           // Without `expect`, which takes longer than the texts.
           if (isBegun !== (viable === text.length) || (isBegun && matcher.isComplete) !== isAccepted)
             expect.fail(`${text}: begun ${isBegun}, complete ${matcher.isComplete}; expected ${viable}, ${isAccepted}`);
@@ -59,7 +59,7 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
         const grammar = compiled(written(rules), rules);
         if (grammar === null) return;
         const reference = new Earley(productionsOf(rules), "0");
-        const matcher = new GrammarMatcher(grammar, BYTES, [END]);
+        const matcher: GrammarMatcher = new GrammarMatcher(grammar, BYTES, [END]);
         let text = "";
         for (let step = 0; step < 40; step++) {
           // Other characters than letters can be long in UTF-8.
@@ -78,7 +78,7 @@ describe.each(Object.entries(SYNTAXES))("random grammars in %s", (_, written) =>
       }),
       { numRuns: numCases(400) },
     );
-    expect(numFinished).toBeGreaterThan(20);
+    expect(numFinished).toBeGreaterThan(numCases(400) / 10);
   });
 });
 
