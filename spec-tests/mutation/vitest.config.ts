@@ -1,10 +1,10 @@
 import { defineConfig } from "vitest/config";
 
-/** Tests that run against each mutant: unit and property tests of the five folders, independent of the assets folder. */
+/** Tests that run against each mutant: unit and property tests of the six folders, independent of the assets folder. */
 export default defineConfig({
   test: {
     include: [
-      "engine/{core,sampling,text,message,template}/*.test.ts",
+      "engine/{core,grammar,sampling,text,message,template}/*.test.ts",
       "spec-tests/properties/{sampling,text}.slow.test.ts",
     ],
     exclude: ["engine/text/assets.slow.test.ts"],
