@@ -178,6 +178,17 @@ describe("objects", () => {
     required: ["name"],
   });
 
+  it("have required properties in any order if the author's order is not known", () => {
+    const properties = JSON.parse('{"b": {}, "10": {}}') as object;
+    const format = schema({ type: "object", properties, required: ["b", "10"], additionalProperties: false });
+    check(format, ['{"b":1,"10":2}', '{"10":2,"b":1}'], ['{"b":1}', "{}"]);
+  });
+
+  it("have the properties that others need before additional ones", () => {
+    const format = schema({ type: "object", dependentRequired: { a: ["b"] } });
+    check(format, ['{"a":1,"b":2,"c":3}', '{"c":3}', '{"c":3,"a":1,"b":2}'], ['{"a":1,"c":3,"b":2}', '{"a":1}']);
+  });
+
   it("have required properties in order, optional ones anywhere, and additional ones after all required ones", () => {
     check(
       person,

@@ -627,7 +627,11 @@ class ValueBuilder {
     const validNames = this.#names(schemas);
     const indexes = new Map([...names].map((name, index) => [name, index]));
     const required = new Set(schemas.flatMap((schema) => schema.required));
-    const ordered = new Set(schemas.flatMap((schema) => schema.required.filter((name) => schema.properties.has(name))));
+    const ordered = new Set(
+      schemas.flatMap(({ required: those, properties }) =>
+        keepsOrder(properties) ? those.filter((name) => properties.has(name)) : [],
+      ),
+    );
     const slots = [...names].map((name): Slot<BuiltNode> => ({
       name,
       value: this.#property(schemas, name),
@@ -686,6 +690,12 @@ class ValueBuilder {
         value: this.#node(schemas.flatMap((schema) => property(schema, null, ({ source }) => matched.has(source)))),
       }));
   }
+}
+
+/** False if names are indexes like "10": objects of JavaScript have these first, so the author's order is not known. */
+function keepsOrder(properties: ReadonlyMap<string, unknown>): boolean {
+  for (const name of properties.keys()) if (/^(?:0|[1-9]\d{0,9})$/.test(name)) return false;
+  return true;
 }
 
 /** Returns the schemas that apply to the value of a property: `additionalProperties` only if no other keyword does. */
