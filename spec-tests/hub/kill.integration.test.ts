@@ -149,7 +149,10 @@ test(
 );
 
 test("of two concurrent processes, one downloads and the other waits for it", async () => {
-  const runs = await Promise.all([pull(), pull()]);
+  // The download is slow until one process has found the other.
+  hub.faults.pauseMs = 50;
+  const onNotice = (): void => void (hub.faults = {});
+  const runs = await Promise.all([pull({ onNotice }), pull({ onNotice })]);
   for (const { code, stdout } of runs) {
     expect(code).toBe(0);
     await checkFiles(stdout.trim());
