@@ -360,11 +360,12 @@ describe("schemas of all these keywords", () => {
         const validate = ajv.compile(value);
         const valid = VALUES.filter((instance) => validate(instance));
         try {
+          const grammar = compileGrammar(schema(value));
           for (const instance of VALUES) {
             const isValid = valid.includes(instance);
-            const isAccepted = orders(instance).some((text) => accepts(schema(value), text));
+            const isAccepted = orders(instance).some((text) => accepts(grammar, text));
             counts[isValid ? "valid" : "invalid"]++;
-            if (!isValid || compileGrammar(schema(value)).notes.length === 0)
+            if (!isValid || grammar.notes.length === 0)
               expect(isAccepted, JSON.stringify(instance)).toBe(isValid);
             else counts.inPart++;
           }
@@ -377,7 +378,7 @@ describe("schemas of all these keywords", () => {
       { numRuns: numCases(1500) },
     );
     expect(counts.inPart).toBeLessThan(counts.valid / 4);
-    expect(counts.invalid).toBeGreaterThan(300);
+    expect(counts.invalid).toBeGreaterThan(counts.valid / 10);
   });
 
   it("Ajv reads draft 7 the same way", () => {
