@@ -216,6 +216,17 @@ describe("objects", () => {
     check(person, ['{"name":"x","b":{"b":1},"c":{"b":1}}'], []);
   });
 
+  it("are restricted by the patterns that their names match, declared or not", () => {
+    const patternProperties = { "^x": { type: "integer" }, "1$": { maximum: 5 } };
+    const properties = { x1: { minimum: 3 }, y1: {} };
+    const format = schema({ type: "object", properties, patternProperties, required: ["z1"] });
+    check(
+      format,
+      ['{"x1":4,"z1":1}', '{"y1":"a","z1":5}', '{"z1":"a","x":9}'],
+      ['{"x1":3.5,"z1":1}', '{"x1":6,"z1":1}', '{"x1":2,"z1":1}', '{"y1":6,"z1":1}', '{"z1":6}', '{"z1":1,"x":1.5}'],
+    );
+  });
+
   it("allow no beginning of a name if all such names are already used", () => {
     const format = schema({ type: "object", patternProperties: { "^(a|b.*)$": true }, additionalProperties: false });
     expect(begins(format, '{"a":1,"')).toBe(true);

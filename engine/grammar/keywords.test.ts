@@ -365,8 +365,7 @@ describe("schemas of all these keywords", () => {
             const isValid = valid.includes(instance);
             const isAccepted = orders(instance).some((text) => accepts(grammar, text));
             counts[isValid ? "valid" : "invalid"]++;
-            if (!isValid || grammar.notes.length === 0)
-              expect(isAccepted, JSON.stringify(instance)).toBe(isValid);
+            if (!isValid || grammar.notes.length === 0) expect(isAccepted, JSON.stringify(instance)).toBe(isValid);
             else counts.inPart++;
           }
         } catch (error) {

@@ -89,6 +89,15 @@ describe("patterns match the same texts as RegExp", () => {
     fc.assert(property, { numRuns: numCases(1500) });
   });
 
+  it.each(["^a{0,2}(?:^|x)b$", "^a*(?:^|x)b$", "(?:a{0,2}|x)(?:^|b)a$", "^(?:a|bx){0,3}(?<!a)b", "a{0,2}\\b(?:^x|b)"])(
+    "with texts that may be empty before a place where the start counts: %s",
+    (pattern) => {
+      const texts = [""];
+      for (let from = 0; texts.length < 4 ** 5; from++) for (const letter of "abx-") texts.push(texts[from]! + letter);
+      expectSame(pattern, pattern, "u", texts, NEVER);
+    },
+  );
+
   it("with counted repetitions that overlap, follow one another or leave gaps", () => {
     const counts = fc.tuple(fc.nat(3), fc.option(fc.nat(2), { nil: Infinity }));
     const counted = fc.letrec<{ pattern: string }>((tie) => ({
