@@ -37,6 +37,7 @@ export default defineConfig({
       project("integration", INTEGRATION),
       project("slow", [...SLOW, ...PROPERTIES], INTEGRATION, {
         ...SHARED,
+        testTimeout: 180_000,
         env: { TOUCHSTONE_CACHE, PROPERTY_SIZE: "full" },
       }),
     ],

@@ -232,6 +232,8 @@ describe("formats that contain a part of the valid strings", () => {
       "\\bfoo\\b",
       "^[^\\n\\r]{0,255}$",
       "[ -~]",
+      "[\u00e0-\u{1f600}]",
+      "[\ue000-\uffff]",
       "(((((a)))))",
     ];
     const language = strings("regex");
@@ -252,6 +254,8 @@ describe("formats that contain a part of the valid strings", () => {
       "(?=a)*",
       "^*",
       "]",
+      // Without the u flag, the range ends with the first half of the last character.
+      "[\ue000-\u{1f600}]",
     ])
       expect(languages.has(language, text), text).toBe(false);
   });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { accepts, check, failure, matcherOf, schema, tokensOf, utf8 } from "../../spec-tests/fixtures/grammars.js";
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
-import { VocabularyTrie } from "./index.js";
+import { VocabularyTrie, compileGrammar } from "./index.js";
 
 describe("host names", () => {
   const format = "hostname";
@@ -12,10 +12,11 @@ describe("host names", () => {
   const isHost = (text: string): boolean => text.length <= 253 && text.split(".").every(isLabel);
 
   it("consist of labels of letters, digits and hyphens that do not begin with xn--", () => {
+    const grammar = compileGrammar(schema(host));
     let texts = [""];
     for (let length = 1; length <= 6; length++) {
       texts = texts.flatMap((text) => ["x", "N", "-", "1", "."].map((letter) => text + letter));
-      for (const text of texts) expect(accepts(schema(host), `"${text}"`), text).toBe(isHost(text));
+      for (const text of texts) expect(accepts(grammar, `"${text}"`), text).toBe(isHost(text));
     }
     const label = "a".repeat(63);
     const most = `${label}.${label}.${label}.${"a".repeat(61)}`;

@@ -86,8 +86,12 @@ function ranges(languages: Languages): Language {
   const ascii = Array.from({ length: 0x7f - 0x20 }, (_, index) =>
     between([0x20 + index, 0x21 + index], [0x20 + index, 0x110000]),
   );
-  return languages.union([...ascii, ...BORDERS.map((border) => between([0x80, border], [border, 0x110000]))]);
+  const others = BORDERS.map((border) => between([0x80, border], [border, 0x110000]));
+  return languages.union([...ascii, ...others, between([0xe000, 0xf900], [0xf900, 0x10000])]);
 }
 
-/** Of two characters that are not ASCII, the first is before one of these, and the second is not. */
-const BORDERS = [0xc1, 0xe0, 0x100, 0x180, 0x3b1, 0x3c0, 0x400, 0x430, 0x440, 0x3042, 0x30a2, 0x5000, 0xb000, 0x10000];
+/**
+ * Of two characters that are not ASCII, the first is before one of these, and the second is not. The last border is
+ * that of the surrogates: without the `u` flag, a range to a character after U+FFFF ends with its high surrogate.
+ */
+const BORDERS = [0xc1, 0xe0, 0x100, 0x180, 0x3b1, 0x3c0, 0x400, 0x430, 0x440, 0x3042, 0x30a2, 0x5000, 0xb000, 0xd800];
