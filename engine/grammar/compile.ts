@@ -13,7 +13,8 @@ import { readLark } from "./lark.js";
 import { PatternError, boundedPattern } from "./pattern.js";
 import { addNegations } from "./negation.js";
 import { RulesError, compileRules } from "./rules.js";
-import { readSchema, shown, unsupported } from "./schema.js";
+import { shown, unsupported } from "./schema.js";
+import { readSchema } from "./schema-reader.js";
 import { type TaggedPart, Triggers } from "./tagged-text.js";
 import { type ValueNode, valuesOf } from "./values.js";
 

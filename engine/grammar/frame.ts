@@ -3,6 +3,7 @@
 import type { Languages } from "./language.js";
 import type { RuleState } from "./rules.js";
 import type { Stack, Stacks } from "./stacks.js";
+import type { StringState } from "./string-bytes.js";
 import type { ValueNode } from "./values.js";
 
 /** All ways to read the answer so far. */
@@ -43,9 +44,10 @@ export class ByteTable<Value> {
   /** @returns the number of bytes that the table has grown by, about */
   set(byte: number, value: Value): number {
     if (this.#byte < 0 || this.#byte === byte) {
+      const numAdded = this.#byte < 0 ? BYTES_PER_TABLE : 0;
       this.#byte = byte;
       this.#value = value;
-      return BYTES_PER_TABLE;
+      return numAdded;
     }
     this.#blocks ??= new Array<(Value | undefined)[] | undefined>(16);
     const block = this.#blocks[byte >> 4];
@@ -74,7 +76,14 @@ export interface Entry {
 export interface FrameTables {
   readonly stacks: Stacks;
   frame(key: string, make: (id: number) => Frame): Frame;
+  /** Returns the frame inside a JSON string, or inside text without quotes. */
+  string(languages: Languages, state: StringState): Frame;
+  text(languages: Languages, state: StringState): Frame;
   configuration(entries: readonly Entry[]): Configuration;
+  /** Returns the configuration of one frame. */
+  single(frame: Frame, below: Configuration | null): Configuration;
+  /** Records the name or string that was closed in its object or array. */
+  withName(configuration: Configuration, name: string): Configuration;
 }
 
 /** Reads one byte in all frames of a configuration. */
@@ -83,11 +92,21 @@ export interface FrameReader {
   readonly languages: Languages;
   readonly tables: FrameTables;
   /** Adds a frame that the current one becomes with this byte. */
-  become(frame: Frame, below: Configuration): void;
+  become(frame: Frame, below: Configuration | null): void;
+  /** Finishes the current frame with this byte: the configuration below it continues. */
+  finish(below: Configuration): void;
+  /** Reads this byte in what is below the current frame, which ended before it. */
+  readAll(below: Configuration): void;
   /** Goes to a state of a rule with this byte. */
   enter(state: RuleState, stack: Stack | null, below: Configuration): void;
+  /** Begins a value with this byte; `outer` continues after the value. */
+  beginValue(value: ValueNode, outer: Frame, below: Configuration): void;
   /** Begins a value with this byte. @param below continues after the value */
   beginValueIn(value: ValueNode, below: Configuration): void;
+  /** Marks the result as dependent on what is below the frame. */
+  dependOnBelow(): void;
+  /** Marks the result as dependent on a name that is not recorded yet. */
+  askForName(): void;
 }
 
 /** Configurations by what is below their one frame. Most frames have one. */
@@ -111,8 +130,8 @@ class BelowTable {
 }
 
 /**
- * What a frame becomes with a byte whatever is below it, which then stays below. A class of its own, because loops over
- * all tokens read it for frames of every kind.
+ * The next frame for each byte that a frame reads by itself, without a look at the frames below it. Loops over all tokens
+ * read this table for frames of every class, so it has a class of its own.
  */
 export class FrameSteps {
   /** The only byte that the frame reads; -1 if there are others, or what is below may read. */
@@ -122,7 +141,7 @@ export class FrameSteps {
 
   constructor(readonly frame: Frame) {}
 
-  /** @returns null if it becomes nothing; undefined if that is not known, or depends on what is below */
+  /** @returns null if the byte cannot follow; undefined if the table does not know, or the frames below decide */
   after(byte: number): FrameSteps | null | undefined {
     if (this.only < 0) return this.#next?.get(byte);
     return byte === this.only ? this.#afterOnly : null;
@@ -146,7 +165,9 @@ export abstract class Frame {
   /** True if the frame may end without another byte. */
   readonly canEnd: boolean = false;
   readonly plainRoom: number = -1;
-  /** True if a name was closed that is not recorded yet. */
+  /** True inside the name of an additional property, or a string in an array of distinct items. */
+  readonly isInName: boolean = false;
+  /** True if such a name or string was closed that is not recorded yet. */
   readonly isNameOpen: boolean = false;
 
   /** @returns the frame with the name recorded, and what is below it then */

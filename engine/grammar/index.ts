@@ -17,7 +17,7 @@ export { FORMATS } from "./formats.js";
 export { type CompiledGrammar, GrammarCache, LoadedGrammars } from "./grammar-cache.js";
 export type { GrammarData } from "./grammar-data.js";
 export { Grammar, GrammarMatcher } from "./matcher.js";
-export { SCHEMA_KEYWORDS } from "./schema.js";
+export { SCHEMA_KEYWORDS } from "./schema-reader.js";
 export { VocabularyTrie } from "./vocabulary-trie.js";
 
 /**

@@ -116,7 +116,7 @@ function addMask<Key, Mask extends { readonly byteLength: number }>(
 interface Masks {
   readonly finished: Map<Configuration, MaskWalk>;
   readonly begun: WeakMap<Configuration, WeakRef<MaskWalk>>;
-  /** What masks of configurations with the same frame share. */
+  /** Parts of masks by frame: configurations of one frame share them, whatever is below it. */
   readonly ofFrames: Map<Frame, FrameMask>;
 }
 

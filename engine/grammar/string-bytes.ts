@@ -6,6 +6,7 @@
  */
 
 import type { Language, Languages } from "./language.js";
+import { MAX_NAMES } from "./objects.js";
 import { lastAtMost } from "./partitions.js";
 
 /** Value of `part` between two code points. */
@@ -53,6 +54,37 @@ export function nextInJsonString(
 export function nextInText(languages: Languages, { language, part }: StringState, byte: number): StringState | null {
   const kind = Math.floor(part / VALUES);
   return kind === 0 ? firstByte(languages, language, byte) : laterByte(languages, language, kind, part % VALUES, byte);
+}
+
+/**
+ * True if a string that was read in part can still become one that is not taken: more strings begin like this than are
+ * taken.
+ * @param begun the string so far, as in `taken`
+ */
+export function hasFree(languages: Languages, state: StringState, begun: string, taken: readonly string[]): boolean {
+  const others = taken.filter((other) => other.startsWith(begun));
+  if (others.length === 0) return true;
+  if (state.part === BETWEEN) {
+    const count = languages.count(state.language, MAX_NAMES);
+    if (count >= MAX_NAMES) return true;
+    return count > others.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
+  }
+  for (let byte = 0; byte < 256; byte++) {
+    const next = nextInJsonString(languages, state, byte);
+    if (next !== null && hasFree(languages, next, begun + String.fromCharCode(byte), others)) return true;
+  }
+  return false;
+}
+
+/**
+ * Decodes what stands between the quotes of a JSON string.
+ * @param bytes one character for each byte
+ */
+function textOf(bytes: string): string {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(
+    Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)),
+  );
+  return JSON.parse(`"${text}"`) as string;
 }
 
 const QUOTE = 0x22;

@@ -95,13 +95,13 @@ export class MaskWalk {
   /** Parts of the trie that are left of a walk that knows the mask of its frame; null for a walk of all nodes. */
   readonly #known: readonly Crossing[] | null;
   #numKnown = 0;
-  /** What a walk of all nodes finds. */
+  /** The crossings that a walk of all nodes has found. */
   readonly #crossings: Crossing[] = [];
   /** The first node that is not below the last crossing. Infinity if they are not collected. */
   #crossingEnd: number;
   /**
-   * What was read on the way to the node, by depth: one frame and what is below it, or a configuration. The frame is
-   * null if there are several; the configuration, if it was not needed.
+   * The states on the path from the root to the node, by depth: a frame and what is below it, and the configuration of
+   * both. The frame is null if the configuration has several; the configuration is null until it is needed.
    */
   #frames: (FrameSteps | null)[] = [];
   #belows: (Configuration | null)[] = [];
@@ -137,7 +137,10 @@ export class MaskWalk {
     return this.bits.byteLength + 8 * this.unknown.length;
   }
 
-  /** What a finished walk found of its frame; null if there are several frames, if it was known, or if it was little. */
+  /**
+   * Returns the part of a finished mask that depends on its frame only. Null if there are several frames, if this part
+   * was given to the walk, or if it was found so fast that it is not worth keeping.
+   */
   frameMask(): FrameMask | null {
     if (this.#crossingEnd === Infinity || this.#numNodes < MIN_FRAME_NODES) return null;
     const { skips, firstTokens, tokenIds } = this.#trie;
