@@ -1,11 +1,20 @@
 /** Frames of arrays, and of the items of arrays whose items must be distinct. */
 
 import type { ArrayShape } from "./arrays.js";
-import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
+import {
+  type ByteSet,
+  type Configuration,
+  type Entry,
+  Frame,
+  type FrameReader,
+  type FrameTables,
+  byteSet,
+} from "./frame.js";
+import { type FreeText, freeText } from "./free-text.js";
 import type { Languages } from "./language.js";
 import { type NumberPrefix, beginNumber, continueNumber, hasOtherNumber, isNumber, plainText } from "./numbers.js";
-import { WORDS, beginSpace, isNumberByte, literalFrame } from "./scalar-frames.js";
-import { BETWEEN, type StringState, hasFree, nextInJsonString } from "./string-bytes.js";
+import { SPACES, VALUE_STARTS, WORDS, beginSpace, isNumberByte, literalFrame } from "./scalar-frames.js";
+import { BETWEEN, type StringState, hasFree, hasMany, nextInJsonString } from "./string-bytes.js";
 import type { ValueNode } from "./values.js";
 
 const QUOTE = 0x22;
@@ -35,6 +44,12 @@ export const NEW_ARRAY = {
   isItemOpen: false,
 } as const;
 
+const ARRAY_READS: Readonly<Record<ArrayPhase, ByteSet>> = {
+  open: byteSet(`${SPACES}${VALUE_STARTS}]`),
+  item: byteSet(`${SPACES},]`),
+  comma: byteSet(`${SPACES}${VALUE_STARTS}`),
+};
+
 class ArrayFrame extends Frame {
   override readonly isNameOpen: boolean;
 
@@ -44,6 +59,7 @@ class ArrayFrame extends Frame {
   ) {
     super(id);
     this.isNameOpen = state.isItemOpen;
+    this.steps.reads = ARRAY_READS[state.phase];
   }
 
   override withName(tables: FrameTables, name: string, below: Configuration | null): Entry {
@@ -125,15 +141,17 @@ interface DistinctString {
 
 class DistinctStringFrame extends Frame {
   override readonly isInName = true;
-  override readonly plainRoom: number;
 
   constructor(
     id: number,
     readonly text: DistinctString,
-    isEveryString: boolean,
   ) {
     super(id);
-    this.plainRoom = isEveryString ? Infinity : -1;
+  }
+
+  override freeText(languages: Languages): FreeText {
+    const { state, begun } = this.text;
+    return freeText(languages, state, begun === null ? undefined : (after) => hasMany(languages, after));
   }
 
   override read(reader: FrameReader, below: Configuration): void {
@@ -153,9 +171,8 @@ function becomeDistinctString(reader: FrameReader, text: DistinctString, below: 
   const { state, array, begun } = text;
   if (begun !== null && !hasFree(languages, state, begun, array.state.taken)) return;
   const key = `d${array.id},${state.language.id},${state.part},${begun ?? ""},${begun === null}`;
-  const isEveryString = state.part === BETWEEN && state.language === languages.all;
   reader.become(
-    tables.frame(key, (id) => new DistinctStringFrame(id, text, isEveryString)),
+    tables.frame(key, (id) => new DistinctStringFrame(id, text)),
     below,
   );
 }

@@ -12,13 +12,13 @@
 import { LIMITS } from "../limits.js";
 import { NEW_ARRAY, arrayFrame } from "./array-frames.js";
 import { ByteTable, type Configuration, type Entry, type Frame, type FrameReader, type FrameTables } from "./frame.js";
+import type { FreeText } from "./free-text.js";
 import type { StoredGrammar } from "./grammar-data.js";
 import type { Languages } from "./language.js";
 import { beginNumber } from "./numbers.js";
 import { NEW_OBJECT, objectFrame } from "./object-frames.js";
 import { Following } from "./rule-frames.js";
 import type { RuleState } from "./rules.js";
-import { plainRoom } from "./plain-room.js";
 import { EndFrame, StartFrame, StringFrame, TextFrame, WORDS, literalFrame, numberFrame } from "./scalar-frames.js";
 import { type Stack, Stacks } from "./stacks.js";
 import { BETWEEN, type StringState } from "./string-bytes.js";
@@ -64,18 +64,16 @@ export class Automaton {
   /** @param end the configuration after the answer */
   #first(end: Configuration): Configuration {
     const tables = this.#tables;
-    const { answer, languages } = this.#stored;
+    const { answer } = this.#stored;
     switch (answer.kind) {
       case "value":
         return tables.configuration([
           { frame: tables.frame("start", (id) => new StartFrame(id, answer.value)), below: end },
         ]);
       case "text":
-        return tables.configuration([
-          { frame: tables.text(languages, { language: answer.language, part: BETWEEN }), below: end },
-        ]);
+        return tables.configuration([{ frame: tables.text({ language: answer.language, part: BETWEEN }), below: end }]);
       case "rules":
-        return new Following(tables, languages).configuration(answer.start, null, end);
+        return new Following(tables).configuration(answer.start, null, end);
     }
   }
 
@@ -148,6 +146,13 @@ export class Automaton {
     return this.#tables.single(frame, below);
   }
 
+  /** Returns text that can follow whatever it is. */
+  freeText({ entries }: Configuration): FreeText {
+    const found = entries.map(({ frame }) => frame.freeText(this.#stored.languages));
+    const best = found.reduce((most, one) => (numClasses(one) > numClasses(most) ? one : most));
+    return found.length === 1 ? best : { ...best, isLimit: best.maxCodePoints === Infinity };
+  }
+
   /** True if the answer is complete and no byte can follow. */
   isFinished({ isComplete, entries }: Configuration): boolean {
     return isComplete && !entries.some((entry) => this.#goesOn(entry));
@@ -156,6 +161,12 @@ export class Automaton {
   #goesOn({ frame, below }: Entry): boolean {
     return frame.goesOn(this.#stored.languages) || (below?.entries.some((entry) => this.#goesOn(entry)) ?? false);
   }
+}
+
+function numClasses({ classes }: FreeText): number {
+  let count = 0;
+  for (let rest = classes; rest !== 0; rest &= rest - 1) count++;
+  return count;
 }
 
 /** A configuration with its frames, and a state of a language. */
@@ -204,19 +215,17 @@ class Tables implements FrameTables {
     return frame;
   }
 
-  string(languages: Languages, state: StringState): Frame {
+  string(state: StringState): Frame {
     const key = state.language.id * 2 ** 26 + state.part;
     let frame = this.#strings.get(key);
-    if (frame === undefined)
-      this.#strings.set(key, (frame = new StringFrame(this.#ids.frame++, state, plainRoom(languages, state))));
+    if (frame === undefined) this.#strings.set(key, (frame = new StringFrame(this.#ids.frame++, state)));
     return frame;
   }
 
-  text(languages: Languages, state: StringState): Frame {
+  text(state: StringState): Frame {
     const key = state.language.id * 2 ** 26 + state.part;
     let frame = this.#texts.get(key);
-    if (frame === undefined)
-      this.#texts.set(key, (frame = new TextFrame(this.#ids.frame++, state, plainRoom(languages, state))));
+    if (frame === undefined) this.#texts.set(key, (frame = new TextFrame(this.#ids.frame++, state)));
     return frame;
   }
 
@@ -232,7 +241,6 @@ class Tables implements FrameTables {
         id: this.#ids.configuration++,
         entries: [{ frame, below }],
         isComplete: frame.canEnd && (below?.isComplete ?? true),
-        plainRoom: frame.plainRoom,
         isInName: frame.isInName,
         isNameOpen: frame.isNameOpen,
         next: null,
@@ -253,7 +261,6 @@ class Tables implements FrameTables {
         id: this.#ids.configuration++,
         entries: sorted,
         isComplete: sorted.some(({ frame, below }) => frame.canEnd && (below?.isComplete ?? true)),
-        plainRoom: sorted.some(({ frame }) => frame.plainRoom === Infinity) ? Infinity : -1,
         isInName: sorted.some(({ frame }) => frame.isInName),
         isNameOpen: sorted.some(({ frame }) => frame.isNameOpen),
         next: null,
@@ -279,7 +286,6 @@ export const UNKNOWN: Configuration = {
   id: -1,
   entries: [],
   isComplete: false,
-  plainRoom: -1,
   isInName: false,
   isNameOpen: false,
   next: null,
@@ -342,7 +348,7 @@ class Reader implements FrameReader {
     this.#dependsOnBelow = true;
     this.#following ??= new Map();
     let following = this.#following.get(below);
-    if (following === undefined) this.#following.set(below, (following = new Following(this.tables, this.languages)));
+    if (following === undefined) this.#following.set(below, (following = new Following(this.tables)));
     following.add(state, stack);
   }
 
@@ -355,7 +361,7 @@ class Reader implements FrameReader {
     const { tables, byte } = this;
     if (byte === QUOTE) {
       if (value.strings !== this.languages.none)
-        this.become(tables.string(this.languages, { language: value.strings, part: BETWEEN }), below);
+        this.become(tables.string({ language: value.strings, part: BETWEEN }), below);
     } else if (byte === OPEN_BRACE) {
       for (const shape of value.objects) this.become(objectFrame(tables, { ...NEW_OBJECT, shape }), below);
     } else if (byte === OPEN_BRACKET) {

@@ -1,5 +1,6 @@
 /** Base of all stack frames of the automaton, and what frames know of it. */
 
+import { type FreeText, NO_FREE_TEXT } from "./free-text.js";
 import type { Languages } from "./language.js";
 import type { RuleState } from "./rules.js";
 import type { Stack, Stacks } from "./stacks.js";
@@ -11,11 +12,6 @@ export interface Configuration {
   readonly entries: readonly Entry[];
   /** True if the answer may end here. */
   readonly isComplete: boolean;
-  /**
-   * Number of code points of plain text (see VocabularyTrie) that can follow, whatever they are; -1 if it depends on
-   * them.
-   */
-  readonly plainRoom: number;
   /** True inside the name of an additional property, or a string in an array of distinct items. */
   readonly isInName: boolean;
   /** Set when one of these was closed that is not recorded in its object or array yet: see `Automaton.#read`. */
@@ -66,6 +62,15 @@ const BYTES_PER_TABLE = 64;
 /** A block, with its part of the list of blocks. */
 const BYTES_PER_BLOCK = 200;
 
+/** u8 [256]: 1 for each byte of the set. */
+export type ByteSet = Uint8Array;
+
+export function byteSet(characters: string): ByteSet {
+  const set = new Uint8Array(256);
+  for (const character of characters) set[character.charCodeAt(0)] = 1;
+  return set;
+}
+
 /** One way to read the answer so far: a frame, and the configuration that continues when the frame is finished. */
 export interface Entry {
   readonly frame: Frame;
@@ -77,8 +82,8 @@ export interface FrameTables {
   readonly stacks: Stacks;
   frame(key: string, make: (id: number) => Frame): Frame;
   /** Returns the frame inside a JSON string, or inside text without quotes. */
-  string(languages: Languages, state: StringState): Frame;
-  text(languages: Languages, state: StringState): Frame;
+  string(state: StringState): Frame;
+  text(state: StringState): Frame;
   configuration(entries: readonly Entry[]): Configuration;
   /** Returns the configuration of one frame. */
   single(frame: Frame, below: Configuration | null): Configuration;
@@ -136,6 +141,8 @@ class BelowTable {
 export class FrameSteps {
   /** The only byte that the frame reads; -1 if there are others, or what is below may read. */
   only = -1;
+  /** The bytes that can follow, by whatever frame; null if all may. Most bytes are refused without being read. */
+  reads: ByteSet | null = null;
   #afterOnly: FrameSteps | undefined = undefined;
   #next: ByteTable<FrameSteps | null> | null = null;
 
@@ -143,6 +150,7 @@ export class FrameSteps {
 
   /** @returns null if the byte cannot follow; undefined if the table does not know, or the frames below decide */
   after(byte: number): FrameSteps | null | undefined {
+    if (this.reads !== null && this.reads[byte] === 0) return null;
     if (this.only < 0) return this.#next?.get(byte);
     return byte === this.only ? this.#afterOnly : null;
   }
@@ -164,7 +172,6 @@ export abstract class Frame {
 
   /** True if the frame may end without another byte. */
   readonly canEnd: boolean = false;
-  readonly plainRoom: number = -1;
   /** True inside the name of an additional property, or a string in an array of distinct items. */
   readonly isInName: boolean = false;
   /** True if such a name or string was closed that is not recorded yet. */
@@ -178,6 +185,11 @@ export abstract class Frame {
   /** True if what is below the frame reads the byte, and nothing else does. */
   passes(_byte: number): boolean {
     return false;
+  }
+
+  /** Returns text that can follow in this frame whatever it is. It is only called for masks, because it takes long. */
+  freeText(_languages: Languages): FreeText {
+    return NO_FREE_TEXT;
   }
 
   /** True if another byte can follow in this frame. A frame that cannot end always continues. */

@@ -1,16 +1,28 @@
 /** Frames of objects, their names and their properties. */
 
-import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
+import {
+  type ByteSet,
+  type Configuration,
+  type Entry,
+  Frame,
+  type FrameReader,
+  type FrameTables,
+  byteSet,
+} from "./frame.js";
+import { ANY_TEXT, type FreeText, NO_FREE_TEXT, freeText } from "./free-text.js";
 import { type Language, type Languages, wordRead } from "./language.js";
 import { type NameClass, type ObjectShape, jsonBytes } from "./objects.js";
-import { beginSpace, literalFrame } from "./scalar-frames.js";
-import { BETWEEN, type StringState, hasFree, nextInJsonString } from "./string-bytes.js";
+import { SPACES, VALUE_STARTS, beginSpace, literalFrame } from "./scalar-frames.js";
+import { BETWEEN, type StringState, hasFree, hasMany, nextInJsonString } from "./string-bytes.js";
 import type { ValueNode } from "./values.js";
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const CLOSE_BRACE = 0x7d;
+
+const BEFORE_COLON = byteSet(`${SPACES}:`);
+const BEFORE_VALUE = byteSet(`${SPACES}${VALUE_STARTS}`);
 
 /** Before the value of a property, after its colon or before it. The object is below it. */
 class PropertyFrame extends Frame {
@@ -22,6 +34,7 @@ class PropertyFrame extends Frame {
     override readonly isNameOpen: boolean,
   ) {
     super(id);
+    this.steps.reads = hasColon ? BEFORE_VALUE : BEFORE_COLON;
   }
 
   override withName(tables: FrameTables, name: string, below: Configuration): Entry {
@@ -62,6 +75,12 @@ export const NEW_OBJECT = {
   isNameOpen: false,
 } as const;
 
+const OBJECT_READS: Readonly<Record<ObjectPhase, ByteSet>> = {
+  open: byteSet(`${SPACES}"}`),
+  value: byteSet(`${SPACES},}`),
+  comma: byteSet(`${SPACES}"`),
+};
+
 class ObjectFrame extends Frame {
   override readonly isNameOpen: boolean;
 
@@ -71,6 +90,7 @@ class ObjectFrame extends Frame {
   ) {
     super(id);
     this.isNameOpen = state.isNameOpen;
+    this.steps.reads = OBJECT_READS[state.phase];
   }
 
   override withName(tables: FrameTables, name: string, below: Configuration | null): Entry {
@@ -274,14 +294,16 @@ interface OpenName {
  */
 class OpenNameFrame extends Frame {
   override readonly isInName = true;
-  override readonly plainRoom: number;
 
   constructor(
     id: number,
     readonly name: OpenName,
   ) {
     super(id);
-    this.plainRoom = isBetween(name) ? Infinity : -1;
+  }
+
+  override freeText(): FreeText {
+    return isBetween(this.name) ? ANY_TEXT : NO_FREE_TEXT;
   }
 
   override read(reader: FrameReader, below: Configuration): void {
@@ -361,15 +383,17 @@ interface NameState {
 /** Inside the name of an additional property, which must differ from all other names of the object. */
 class NameFrame extends Frame {
   override readonly isInName = true;
-  override readonly plainRoom: number;
 
   constructor(
     id: number,
     readonly name: NameState,
-    isEveryName: boolean,
   ) {
     super(id);
-    this.plainRoom = isEveryName ? Infinity : -1;
+  }
+
+  override freeText(languages: Languages): FreeText {
+    const { state, begun } = this.name;
+    return freeText(languages, state, begun === null ? undefined : (after) => hasMany(languages, after));
   }
 
   override read(reader: FrameReader, below: Configuration): void {
@@ -390,9 +414,8 @@ function beginOrContinueName(reader: FrameReader, name: NameState, below: Config
   if (!hasFreeName(languages, name)) return;
   const { state, object, nameClass, begun } = name;
   const key = `m${object.id},${nameClass.names.id},${state.language.id},${state.part},${begun ?? ""},${begun === null}`;
-  const isEveryName = state.part === BETWEEN && state.language === languages.all;
   reader.become(
-    tables.frame(key, (id) => new NameFrame(id, name, isEveryName)),
+    tables.frame(key, (id) => new NameFrame(id, name)),
     below,
   );
 }

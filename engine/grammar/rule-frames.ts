@@ -9,8 +9,8 @@
 
 import { LIMITS } from "../limits.js";
 import { type Configuration, type Entry, Frame, type FrameReader, type FrameTables } from "./frame.js";
+import { type FreeText, freeText } from "./free-text.js";
 import type { Language, Languages } from "./language.js";
-import { plainRoom } from "./plain-room.js";
 import { type Rule, type RuleState, isEnd, needOf } from "./rules.js";
 import { type Return, type Stack, inOrder, placeOf } from "./stacks.js";
 import { BETWEEN, nextInText } from "./string-bytes.js";
@@ -19,12 +19,10 @@ import type { ValueNode } from "./values.js";
 /** Collects the frames that can read the next byte after some states have been reached. */
 export class Following {
   readonly #tables: FrameTables;
-  readonly #languages: Languages;
   readonly #reached = new Map<number, Return>();
 
-  constructor(tables: FrameTables, languages: Languages) {
+  constructor(tables: FrameTables) {
     this.#tables = tables;
-    this.#languages = languages;
   }
 
   add(state: RuleState, stack: Stack | null): void {
@@ -83,7 +81,7 @@ export class Following {
       const { to } = edge;
       switch (edge.kind) {
         case "text":
-          frames.add(textFrame(this.#tables, this.#languages, edge.language, BETWEEN, to, stack));
+          frames.add(textFrame(this.#tables, edge.language, BETWEEN, to, stack));
           break;
         case "value": {
           const key = `v${edge.value.id},${to.id},${stack?.id ?? ""}`;
@@ -137,9 +135,14 @@ class TextInRuleFrame extends Frame {
     /** The state after the terminal. */
     readonly to: RuleState,
     readonly stack: Stack | null,
-    override readonly plainRoom: number,
   ) {
     super(id);
+  }
+
+  override freeText(languages: Languages): FreeText {
+    const free = freeText(languages, this);
+    // After fewer characters than that, the rule may go on with others.
+    return { ...free, isLimit: free.maxCodePoints === Infinity };
   }
 
   override read(reader: FrameReader, below: Configuration): void {
@@ -150,24 +153,13 @@ class TextInRuleFrame extends Frame {
     const { language, part } = next;
     if (part === BETWEEN && language.isAccepting) reader.enter(to, stack, below);
     if (part !== BETWEEN || languages.steps(language).targets.length > 0)
-      reader.become(textFrame(tables, languages, language, part, to, stack), below);
+      reader.become(textFrame(tables, language, part, to, stack), below);
   }
 }
 
-function textFrame(
-  tables: FrameTables,
-  languages: Languages,
-  language: Language,
-  part: number,
-  to: RuleState,
-  stack: Stack | null,
-): Frame {
+function textFrame(tables: FrameTables, language: Language, part: number, to: RuleState, stack: Stack | null): Frame {
   const key = `t${language.id},${part},${to.id},${stack?.id ?? ""}`;
-  return tables.frame(key, (id) => {
-    // After a limited number of code points, the rule may go on.
-    const isUnlimited = plainRoom(languages, { language, part }) === Infinity;
-    return new TextInRuleFrame(id, language, part, to, stack, isUnlimited ? Infinity : -1);
-  });
+  return tables.frame(key, (id) => new TextInRuleFrame(id, language, part, to, stack));
 }
 
 /** Before a JSON value in a rule. */
@@ -182,7 +174,7 @@ class ValueInRuleFrame extends Frame {
   }
 
   override read(reader: FrameReader, below: Configuration): void {
-    const after = new Following(reader.tables, reader.languages).configuration(this.to, this.stack, below);
+    const after = new Following(reader.tables).configuration(this.to, this.stack, below);
     reader.beginValueIn(this.value, after);
   }
 }

@@ -1,11 +1,17 @@
 /** Frames that read text, strings, numbers, words and white space, and what is before and after the answer. */
 
-import { type Configuration, Frame, type FrameReader, type FrameTables } from "./frame.js";
+import { type Configuration, Frame, type FrameReader, type FrameTables, byteSet } from "./frame.js";
+import { type FreeText, freeText } from "./free-text.js";
 import type { Languages } from "./language.js";
 import { type NumberPrefix, continueNumber, isNumber } from "./numbers.js";
 import { TYPE } from "./schema.js";
 import { BETWEEN, type StringState, nextInJsonString, nextInText } from "./string-bytes.js";
 import type { ValueNode } from "./values.js";
+
+/** White space between two tokens. */
+export const SPACES = " \n\t";
+/** The first characters of JSON values. */
+export const VALUE_STARTS = '"[{-0123456789ntf';
 
 /** After the answer: no byte may follow. */
 export class EndFrame extends Frame {
@@ -25,12 +31,15 @@ export class StartFrame extends Frame {
     readonly value: ValueNode,
   ) {
     super(id);
+    this.steps.reads = AT_START;
   }
 
   override read(reader: FrameReader, below: Configuration): void {
     reader.beginValueIn(this.value, below);
   }
 }
+
+const AT_START = byteSet(VALUE_STARTS);
 
 /** The text of a regular expression, without quotes. */
 export class TextFrame extends Frame {
@@ -39,10 +48,13 @@ export class TextFrame extends Frame {
   constructor(
     id: number,
     readonly state: StringState,
-    override readonly plainRoom: number,
   ) {
     super(id);
     this.canEnd = state.part === BETWEEN && state.language.isAccepting;
+  }
+
+  override freeText(languages: Languages): FreeText {
+    return freeText(languages, this.state);
   }
 
   override goesOn(languages: Languages): boolean {
@@ -51,7 +63,7 @@ export class TextFrame extends Frame {
 
   override read(reader: FrameReader, below: Configuration): void {
     const next = nextInText(reader.languages, this.state, reader.byte);
-    if (next !== null) reader.become(reader.tables.text(reader.languages, next), below);
+    if (next !== null) reader.become(reader.tables.text(next), below);
   }
 }
 
@@ -62,9 +74,12 @@ export class StringFrame extends Frame {
   constructor(
     id: number,
     readonly state: StringState,
-    override readonly plainRoom: number,
   ) {
     super(id);
+  }
+
+  override freeText(languages: Languages): FreeText {
+    return freeText(languages, this.state);
   }
 
   override read(reader: FrameReader, below: Configuration): void {
@@ -74,7 +89,7 @@ export class StringFrame extends Frame {
       return;
     }
     const next = nextInJsonString(languages, this.state, byte);
-    if (next !== null) reader.become(tables.string(languages, next), below);
+    if (next !== null) reader.become(tables.string(next), below);
   }
 }
 
@@ -163,6 +178,7 @@ class SpaceFrame extends Frame {
     readonly space: Space,
   ) {
     super(id);
+    this.steps.reads = AFTER_SPACE;
   }
 
   override passes(byte: number): boolean {
@@ -176,6 +192,8 @@ class SpaceFrame extends Frame {
       reader.become(spaceFrame(tables, this.space + 1), below);
   }
 }
+
+const AFTER_SPACE = byteSet(`${SPACES}${VALUE_STARTS},:]}`);
 
 function spaceFrame(tables: FrameTables, space: Space): Frame {
   return tables.frame(`_${space}`, (id) => new SpaceFrame(id, space));

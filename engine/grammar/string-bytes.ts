@@ -66,8 +66,10 @@ export function hasFree(languages: Languages, state: StringState, begun: string,
   if (others.length === 0) return true;
   if (state.part === BETWEEN) {
     const count = languages.count(state.language, MAX_NAMES);
-    if (count >= MAX_NAMES) return true;
-    return count > others.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length;
+    return (
+      count >= MAX_NAMES ||
+      count > others.filter((other) => languages.has(state.language, textOf(other.slice(begun.length)))).length
+    );
   }
   for (let byte = 0; byte < 256; byte++) {
     const next = nextInJsonString(languages, state, byte);
@@ -75,6 +77,10 @@ export function hasFree(languages: Languages, state: StringState, begun: string,
   }
   return false;
 }
+
+/** True if more texts belong to the language than an object can have names. */
+export const hasMany = (languages: Languages, language: Language): boolean =>
+  languages.count(language, MAX_NAMES) >= MAX_NAMES;
 
 /**
  * Decodes what stands between the quotes of a JSON string.

@@ -1,40 +1,33 @@
 /**
  * The bytes of a vocabulary as a trie in preorder: a walk is one loop over flat arrays, and a byte that is not allowed
- * skips its whole subtree. Tokens of plain text are kept separately, because inside an unrestricted string all of them
- * are allowed.
+ * skips its whole subtree. Subtrees of tokens that are free text (free-text.ts) are skipped too: these tokens are
+ * allowed, and their masks are in tables.
  */
 
 import { type Automaton, type Configuration, UNKNOWN } from "./automaton.js";
 import type { FrameSteps } from "./frame.js";
+import { EVERY_CLASS, NOT_FREE, classBit } from "./free-text.js";
 
 /** The bytes of a model's tokens, prepared for computing token masks. Build it once for each model. */
 export class VocabularyTrie {
-  /**
-   * Masks by number of code points: the plain tokens that have at most so many. A plain token is complete UTF-8 that
-   * needs no escape in a JSON string: it contains no control character, quote, backslash or partial code point.
-   */
-  readonly #plain: readonly Uint32Array[];
   readonly #all: FlatTrie;
-  readonly #notPlain: FlatTrie;
+  /** The tokens that are never free. Inside an unrestricted string, which is the usual case, only these are left. */
+  readonly #neverFree: FlatTrie;
+  /** u32 [vocabulary]: the text of each token as `Needs`. */
+  readonly #needs: Uint32Array;
+  /** Code points of the longest token that can be free. */
+  readonly #maxCodePoints: number;
+  /** Masks of the tokens that are free text, by `needsKey`; the one used last is the last. */
+  readonly #free = new Map<number, Uint32Array>();
 
   private constructor(readonly tokens: readonly (Uint8Array | null)[]) {
     const spelled = new SpelledTokens(tokens);
+    this.#needs = Uint32Array.from(tokens, (_, tokenId) => spelled.needs(tokenId));
     const sorted = spelled.sorted();
-    const plain: number[][] = [[]];
-    let numRest = 0;
-    const rest = new Uint32Array(sorted.length);
-    for (const tokenId of sorted) {
-      const numCodePoints = spelled.numPlainCodePoints(tokenId);
-      if (numCodePoints === null || numCodePoints > MAX_PLAIN_CODE_POINTS) rest[numRest++] = tokenId;
-      else (plain[numCodePoints] ??= []).push(tokenId);
-    }
-    const mask = new Uint32Array(Math.ceil(tokens.length / 32));
-    this.#plain = Array.from(plain, (tokenIds = []) => {
-      for (const tokenId of tokenIds) mask[tokenId >> 5]! |= 1 << (tokenId & 31);
-      return mask.slice();
-    });
-    this.#all = new FlatTrie(spelled, sorted);
-    this.#notPlain = new FlatTrie(spelled, rest.slice(0, numRest));
+    this.#all = new FlatTrie(spelled, sorted, this.#needs);
+    const neverFree = sorted.filter((tokenId) => !isWithin(this.#needs[tokenId]!, ALL_FREE));
+    this.#maxCodePoints = this.#needs.reduce((most, needed) => Math.max(most, numCodePointsOf(needed)), 0);
+    this.#neverFree = new FlatTrie(spelled, neverFree, this.#needs);
   }
 
   /** @param tokens the bytes of each token id; null or empty for a token without text, which is never allowed */
@@ -48,22 +41,51 @@ export class VocabularyTrie {
    * @internal
    */
   walk(automaton: Automaton, configuration: Configuration, known: FrameMask | null): MaskWalk {
-    const { plainRoom } = configuration;
-    const trie = plainRoom < 0 ? this.#all : this.#notPlain;
-    if (known !== null) return new MaskWalk(automaton, configuration, trie, known.bits.slice(), known.crossings);
-    const bits =
-      plainRoom < 0 ? new Uint32Array(Math.ceil(this.tokens.length / 32)) : this.#plainWithin(plainRoom).slice();
-    return new MaskWalk(automaton, configuration, trie, bits, null);
+    const { classes, maxCodePoints, isLimit } = automaton.freeText(configuration);
+    const free = needs(classes, Math.min(maxCodePoints, this.#maxCodePoints));
+    const trie = classes === EVERY_CLASS && isLimit ? this.#neverFree : this.#all;
+    return new MaskWalk(automaton, configuration, trie, this.#freeTokens(free), free, known);
   }
 
-  /** Returns the mask of the plain tokens that have at most `numCodePoints` code points. */
-  #plainWithin(numCodePoints: number): Uint32Array {
-    return this.#plain[Math.min(numCodePoints, this.#plain.length - 1)]!;
+  /** Returns the mask of the tokens whose text is free. */
+  #freeTokens(free: Needs): Uint32Array {
+    let mask = this.#free.get(free);
+    this.#free.delete(free);
+    mask ??= this.#findFreeTokens(free);
+    this.#free.set(free, mask);
+    if (this.#free.size > MAX_FREE_MASKS) this.#free.delete(this.#free.keys().next().value!);
+    return mask;
+  }
+
+  #findFreeTokens(free: Needs): Uint32Array {
+    const mask = new Uint32Array(Math.ceil(this.tokens.length / 32));
+    if (free === 0) return mask;
+    for (let tokenId = 0; tokenId < this.#needs.length; tokenId++)
+      if (isWithin(this.#needs[tokenId]!, free)) mask[tokenId >> 5]! |= 1 << (tokenId & 31);
+    return mask;
   }
 }
 
-/** Longer tokens are not treated as plain, because each number of code points has a mask. */
-const MAX_PLAIN_CODE_POINTS = 256;
+/** A number: the character classes of a text, in the upper bits, and its number of code points. */
+type Needs = number;
+
+/** Longer tokens are never free. */
+const MAX_CODE_POINTS = 255;
+const MAX_FREE_MASKS = 64;
+
+const needs = (classes: number, numCodePoints: number): Needs => classes * 256 + numCodePoints;
+
+const numCodePointsOf = (needed: Needs): number => needed & 255;
+
+const ALL_FREE: Needs = needs(EVERY_CLASS, MAX_CODE_POINTS);
+
+/** True if text with these needs, or all of several texts, is free. */
+const isWithin = (needed: Needs, free: Needs): boolean =>
+  (needed & ~free) >>> 8 === 0 && numCodePointsOf(needed) <= numCodePointsOf(free);
+
+/** Returns what is needed by both of two texts. */
+const neededByBoth = (a: Needs, b: Needs): Needs =>
+  (((a | b) >>> 8) << 8) | Math.max(numCodePointsOf(a), numCodePointsOf(b));
 
 /** The part of a mask that depends on one frame only, whatever is below it. */
 export interface FrameMask {
@@ -92,13 +114,17 @@ export class MaskWalk {
   readonly configuration: Configuration;
   readonly #automaton: Automaton;
   readonly #trie: FlatTrie;
+  /** Text that is free, so that its bits are set already. */
+  readonly #free: Needs;
   /** Parts of the trie that are left of a walk that knows the mask of its frame; null for a walk of all nodes. */
   readonly #known: readonly Crossing[] | null;
   #numKnown = 0;
   /** The crossings that a walk of all nodes has found. */
   readonly #crossings: Crossing[] = [];
-  /** The first node that is not below the last crossing. Infinity if they are not collected. */
+  /** The first node that is not below the last crossing. -1 if they are not collected. */
   #crossingEnd: number;
+  /** Tokens that were found to be allowed below the crossings. */
+  readonly #crossed: number[] = [];
   /**
    * The states on the path from the root to the node, by depth: a frame and what is below it, and the configuration of
    * both. The frame is null if the configuration has several; the configuration is null until it is needed.
@@ -116,16 +142,18 @@ export class MaskWalk {
     automaton: Automaton,
     configuration: Configuration,
     trie: FlatTrie,
-    bits: Uint32Array,
-    known: readonly Crossing[] | null,
+    freeTokens: Uint32Array,
+    free: Needs,
+    known: FrameMask | null,
   ) {
     this.#automaton = automaton;
     this.#trie = trie;
     this.configuration = configuration;
-    this.bits = bits;
-    this.#known = known;
+    this.bits = (known?.bits ?? freeTokens).slice();
+    this.#free = free;
+    this.#known = known?.crossings ?? null;
     this.#end = known === null ? trie.bytes.length : 0;
-    this.#crossingEnd = known === null && configuration.entries.length === 1 ? 0 : Infinity;
+    this.#crossingEnd = known === null && configuration.entries.length === 1 ? 0 : -1;
     this.#reach(0, configuration);
   }
 
@@ -142,12 +170,9 @@ export class MaskWalk {
    * was given to the walk, or if it was found so fast that it is not worth keeping.
    */
   frameMask(): FrameMask | null {
-    if (this.#crossingEnd === Infinity || this.#numNodes < MIN_FRAME_NODES) return null;
-    const { skips, firstTokens, tokenIds } = this.#trie;
+    if (this.#crossingEnd < 0 || this.#numNodes < MIN_FRAME_NODES) return null;
     const bits = this.bits.slice();
-    for (const { node } of this.#crossings)
-      for (let index = firstTokens[node]!; index < firstTokens[skips[node]!]!; index++)
-        bits[tokenIds[index]! >> 5]! &= ~(1 << (tokenIds[index]! & 31));
+    for (const tokenId of this.#crossed) bits[tokenId >> 5]! &= ~(1 << (tokenId & 31));
     return {
       byteLength: bits.byteLength + BYTES_PER_CROSSING * this.#crossings.length,
       bits,
@@ -180,8 +205,9 @@ export class MaskWalk {
   }
 
   #advance(): void {
-    const { bytes, depths, skips, firstTokens, tokenIds } = this.#trie;
+    const { bytes, depths, skips, firstTokens, tokenIds, needs: needsBelow } = this.#trie;
     const mask = this.bits;
+    const free = this.#free;
     const frames = this.#frames;
     const belows = this.#belows;
     const path = this.#path;
@@ -190,6 +216,10 @@ export class MaskWalk {
     let node = this.#node;
     for (let isCached = true; node < lastNode && isCached;) {
       numNodes++;
+      if (isWithin(needsBelow[node]!, free)) {
+        node = skips[node]!;
+        continue;
+      }
       const depth = depths[node]!;
       const byte = bytes[node]!;
       const frame = frames[depth - 1]!;
@@ -202,7 +232,7 @@ export class MaskWalk {
         isCached = known !== undefined;
         to = known === undefined ? this.#automaton.step(from, byte) : known;
         if (frame !== null) successor = frame.after(byte);
-        if (successor === undefined && node >= this.#crossingEnd) {
+        if (successor === undefined && this.#crossingEnd >= 0 && node >= this.#crossingEnd) {
           this.#crossings.push({ node, frame: frame! });
           this.#crossingEnd = skips[node]!;
         }
@@ -224,6 +254,7 @@ export class MaskWalk {
       for (let index = firstTokens[node]!; index < firstTokens[node + 1]!; index++) {
         const tokenId = tokenIds[index]!;
         mask[tokenId >> 5]! |= 1 << (tokenId & 31);
+        if (node < this.#crossingEnd) this.#crossed.push(tokenId);
       }
       node++;
     }
@@ -262,9 +293,11 @@ class FlatTrie {
   /** u32 [numNodes + 1]: index into `tokenIds` of the first token that ends at the node. */
   readonly firstTokens: Uint32Array;
   readonly tokenIds: Uint32Array;
+  /** u32 [numNodes]: the needs of all tokens of the node's subtree together. */
+  readonly needs: Uint32Array;
 
-  /** @param tokenIds sorted by bytes */
-  constructor({ bytes, begins, maxLength }: SpelledTokens, tokenIds: Uint32Array) {
+  /** @param tokenIds sorted by bytes @param needs by token id */
+  constructor({ bytes, begins, maxLength }: SpelledTokens, tokenIds: Uint32Array, needs: Uint32Array) {
     this.tokenIds = tokenIds;
     // By token: the number of bytes that it shares with the token before it.
     const shared = new Uint32Array(tokenIds.length);
@@ -285,6 +318,7 @@ class FlatTrie {
     this.depths = new Uint32Array(numNodes);
     this.skips = new Uint32Array(numNodes);
     this.firstTokens = new Uint32Array(numNodes + 1);
+    this.needs = new Uint32Array(numNodes);
     const open = new Uint32Array(maxLength);
     let numOpen = 0;
     let node = 0;
@@ -301,6 +335,23 @@ class FlatTrie {
     }
     while (numOpen > 0) this.skips[open[--numOpen]!] = node;
     this.firstTokens[numNodes] = tokenIds.length;
+    this.#addNeeds(needs);
+  }
+
+  /** Children come after their parents, so a node's needs are complete when its parent is reached backwards. */
+  #addNeeds(ofTokens: Uint32Array): void {
+    const { needs, depths, firstTokens, tokenIds } = this;
+    const parents = new Int32Array(needs.length);
+    const open: number[] = [-1];
+    for (let node = 0; node < needs.length; node++) {
+      parents[node] = open[depths[node]! - 1]!;
+      open[depths[node]!] = node;
+    }
+    for (let node = needs.length - 1; node >= 0; node--) {
+      for (let index = firstTokens[node]!; index < firstTokens[node + 1]!; index++)
+        needs[node] = neededByBoth(needs[node]!, ofTokens[tokenIds[index]!]!);
+      if (parents[node]! >= 0) needs[parents[node]!] = neededByBoth(needs[parents[node]!]!, needs[node]!);
+    }
   }
 }
 
@@ -390,29 +441,27 @@ class SpelledTokens {
     return atA < endA && (atB === endB || bytes[atA]! > bytes[atB]!);
   }
 
-  /** @returns the number of code points, or null if the token is not plain text */
-  numPlainCodePoints(tokenId: number): number | null {
+  /** Returns what the text of a token needs. Bytes that are no complete code points need `NOT_FREE`. */
+  needs(tokenId: number): Needs {
     const { bytes } = this;
     const end = this.begins[tokenId + 1]!;
+    let classes = 0;
     let count = 0;
     for (let at = this.begins[tokenId]!; at < end; count++) {
       const byte = bytes[at]!;
-      if (byte < 0x80) {
-        if (byte < 0x20 || byte === 0x22 || byte === 0x5c || byte === 0x7f) return null;
-        at++;
-        continue;
+      const numMore = byte < 0x80 ? 0 : byte < 0xc2 ? -1 : byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : byte < 0xf5 ? 3 : -1;
+      if (numMore < 0 || at + numMore >= end) return needs(NOT_FREE, 0);
+      let codePoint = numMore === 0 ? byte : byte & (0x3f >> numMore);
+      for (let more = 1; more <= numMore; more++) {
+        if ((bytes[at + more]! & 0xc0) !== 0x80) return needs(NOT_FREE, 0);
+        codePoint = codePoint * 64 + (bytes[at + more]! & 0x3f);
       }
-      const numMore = byte >= 0xc2 && byte < 0xe0 ? 1 : byte >= 0xe0 && byte < 0xf0 ? 2 : byte >= 0xf0 ? 3 : 0;
-      if (numMore === 0 || byte > 0xf4 || at + numMore >= end) return null;
-      // The second byte rules out overlong forms, surrogates, and code points above U+10FFFF.
-      const second = bytes[at + 1]!;
-      const lowest = byte === 0xe0 ? 0xa0 : byte === 0xf0 ? 0x90 : 0x80;
-      const highest = byte === 0xed ? 0x9f : byte === 0xf4 ? 0x8f : 0xbf;
-      if (second < lowest || second > highest) return null;
-      for (let more = 2; more <= numMore; more++) if ((bytes[at + more]! & 0xc0) !== 0x80) return null;
+      // Overlong forms.
+      if ((numMore === 2 && codePoint < 0x800) || (numMore === 3 && codePoint < 0x10000)) return needs(NOT_FREE, 0);
+      classes |= classBit(codePoint);
       at += numMore + 1;
     }
-    return count;
+    return count === 0 || count > MAX_CODE_POINTS ? needs(NOT_FREE, 0) : needs(classes, count);
   }
 }
 
