@@ -24,6 +24,23 @@ export interface Structure {
   readonly end: string;
 }
 
+/** An answer with calls of tools, in the form in which a model writes them. Its fields are not checked. */
+export interface CallsFormat {
+  readonly type: "calls";
+  /** Text before the first call, between two calls, and after the last one. */
+  readonly open: string;
+  readonly separator: string;
+  readonly close: string;
+  /** One for each tool; not empty. */
+  readonly calls: readonly Structure[];
+  readonly isRequired: boolean;
+  readonly maxCalls: number;
+  /** The beginning of `open`, or of the first call, that never occurs in other text; null if calls begin the answer. */
+  readonly trigger: string | null;
+  /** Format of an answer without calls; null if it may be any text, which then may come before calls too. */
+  readonly otherwise: AnswerFormat | null;
+}
+
 /** Syntaxes of context-free grammars. */
 export type GrammarSyntax = "gbnf" | "lark";
 const SYNTAXES: readonly string[] = ["gbnf", "lark"];

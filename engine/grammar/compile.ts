@@ -1,10 +1,11 @@
 /** Compiles an answer format to a grammar, as data. */
 
 import { Budget } from "../budget.js";
-import { described, EngineError } from "../errors.js";
+import { assert, described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
-import { type AnswerFormat, checkFormat } from "./answer-format.js";
-import { type Expression, collapsed } from "./expressions.js";
+import { type AnswerFormat, type CallsFormat, type Structure, checkFormat } from "./answer-format.js";
+import { type CallTexts, callsExpression } from "./calls.js";
+import { type Expression, collapsed, text } from "./expressions.js";
 import { readGbnf } from "./gbnf.js";
 import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data.js";
 import { explore } from "./exploration.js";
@@ -22,8 +23,8 @@ import { type ValueNode, valuesOf } from "./values.js";
  * @param isCanceled returns true once the result is no longer needed
  * @throws EngineError invalid_schema or unsupported_schema; Canceled
  */
-export function compiledData(format: AnswerFormat, isCanceled?: () => boolean): GrammarData {
-  checkFormat(format);
+export function compiledData(format: AnswerFormat | CallsFormat, isCanceled?: () => boolean): GrammarData {
+  if (format.type !== "calls") checkFormat(format);
   const exhausted = (): EngineError => tooMuchWork(format, languages.place);
   const languages = new Languages(new Budget(LIMITS.maxGrammarSteps, exhausted, isCanceled));
   const notes: string[] = [];
@@ -32,7 +33,7 @@ export function compiledData(format: AnswerFormat, isCanceled?: () => boolean): 
 }
 
 /** @param notes gets remarks for the author of the format */
-function answerOf(languages: Languages, format: AnswerFormat, notes: string[]): AnswerShape {
+function answerOf(languages: Languages, format: AnswerFormat | CallsFormat, notes: string[]): AnswerShape {
   switch (format.type) {
     case "json_object":
       return { kind: "value", value: schemaValue(languages, { type: "object" }, notes) };
@@ -43,13 +44,15 @@ function answerOf(languages: Languages, format: AnswerFormat, notes: string[]): 
     case "choice":
       return { kind: "text", language: languages.words(format.choices) };
     case "grammar":
-      return grammarAnswer(languages, format, notes);
+      return rulesAnswer(languages, "The grammar", () => grammarRules(languages, format, notes));
     case "structural_tag":
-      return tagsAnswer(languages, format, notes);
+      return rulesAnswer(languages, "The structural tag", () => tagsRules(languages, format, notes));
+    case "calls":
+      return rulesAnswer(languages, "The call of a tool", () => callsRules(languages, format, notes));
   }
 }
 
-function tooMuchWork(format: AnswerFormat, place: string): EngineError {
+function tooMuchWork(format: AnswerFormat | CallsFormat, place: string): EngineError {
   const limit = `takes more than ${LIMITS.maxGrammarSteps} steps to compile`;
   switch (format.type) {
     case "regex":
@@ -60,6 +63,8 @@ function tooMuchWork(format: AnswerFormat, place: string): EngineError {
       return unsupported("", `The grammar ${limit}.`);
     case "structural_tag":
       return unsupported("", `The structural tag ${limit}.`);
+    case "calls":
+      return unsupported("", `The tools take more than ${LIMITS.maxGrammarSteps} steps to compile.`);
   }
   return unsupported(place, `The schema ${limit}; the limit was reached at ${shown(place)}.`);
 }
@@ -76,43 +81,77 @@ function schemaInGrammar(languages: Languages, schema: unknown, notes: string[])
   }
 }
 
-function grammarAnswer(
+function grammarRules(
   languages: Languages,
   { syntax, grammar }: AnswerFormat & { type: "grammar" },
   notes: string[],
-): AnswerShape {
-  return rulesAnswer(languages, "The grammar", () =>
-    syntax === "gbnf"
-      ? readGbnf(languages, grammar)
-      : readLark(languages, grammar, (schema) => schemaInGrammar(languages, schema, notes)),
-  );
+): Rules {
+  return syntax === "gbnf"
+    ? readGbnf(languages, grammar)
+    : readLark(languages, grammar, (schema) => schemaInGrammar(languages, schema, notes));
 }
 
-function tagsAnswer(
+function tagsRules(
   languages: Languages,
   { structures, triggers }: AnswerFormat & { type: "structural_tag" },
   notes: string[],
-): AnswerShape {
-  return rulesAnswer(languages, "The structural tag", () => {
-    const tags = new Triggers(languages, triggers);
-    const parts = structures.map(({ begin, schema, end }, index): TaggedPart => {
-      const at = `.structures[${index}]`;
-      if (tags.of(begin, LIMITS.maxGrammarStates).length === 0) {
-        const reason = "Another trigger is complete before each trigger with which the structure begins";
-        throw new EngineError("invalid_schema", `${reason}, so the structure can never follow.`, `${at}.begin`);
-      }
-      return { begin, content: { kind: "value", value: schemaAt(languages, schema, `${at}.schema`, notes) }, end };
-    });
-    return { rules: new Map([["whole", tags.expression(parts)]]), root: "whole" };
+): Rules {
+  const tags = new Triggers(languages, triggers);
+  const parts = structures.map((structure, index): TaggedPart => {
+    const at = `.structures[${index}]`;
+    if (tags.of(structure.begin, LIMITS.maxGrammarStates).length === 0) {
+      const reason = "Another trigger is complete before each trigger with which the structure begins";
+      throw new EngineError("invalid_schema", `${reason}, so the structure can never follow.`, `${at}.begin`);
+    }
+    return taggedPart(languages, structure, at, notes);
   });
+  return { rules: new Map([[WHOLE, tags.expression(parts)]]), root: WHOLE };
 }
 
-/** @param what the format, for errors */
-function rulesAnswer(
+function taggedPart(
   languages: Languages,
-  what: string,
-  read: () => { readonly rules: ReadonlyMap<string, Expression>; readonly root: string },
-): AnswerShape {
+  { begin, schema, end }: Structure,
+  path: string,
+  notes: string[],
+): TaggedPart {
+  return { begin, content: { kind: "value", value: schemaAt(languages, schema, `${path}.schema`, notes) }, end };
+}
+
+function callsRules(languages: Languages, format: CallsFormat, notes: string[]): Rules {
+  const calls = format.calls.map((call, index) => taggedPart(languages, call, `.calls[${index}]`, notes));
+  const { rules, root } = otherwiseRules(languages, format, notes);
+  const other: Expression | null = format.isRequired ? null : { kind: "rule", name: root };
+  const whole = callsExpression(languages, { ...format, calls } satisfies CallTexts, other);
+  return { rules: new Map([...rules, [WHOLE_WITH_CALLS, whole]]), root: WHOLE_WITH_CALLS };
+}
+
+/** Returns the rules of an answer without calls. */
+function otherwiseRules(languages: Languages, { otherwise, isRequired }: CallsFormat, notes: string[]): Rules {
+  const only = (expression: Expression): Rules => ({ rules: new Map([[WHOLE, expression]]), root: WHOLE });
+  if (otherwise === null || isRequired) return only(text(languages.all));
+  switch (otherwise.type) {
+    case "grammar":
+      return grammarRules(languages, otherwise, notes);
+    case "structural_tag":
+      return tagsRules(languages, otherwise, notes);
+  }
+  const answer = answerOf(languages, otherwise, notes);
+  if (answer.kind === "text") return only(text(answer.language));
+  assert(answer.kind === "value", "the other formats are regular or values");
+  return only({ kind: "value", value: answer.value });
+}
+
+interface Rules {
+  readonly rules: ReadonlyMap<string, Expression>;
+  readonly root: string;
+}
+
+/** Names of rules. No syntax allows a space in a name. */
+const WHOLE = "the whole";
+const WHOLE_WITH_CALLS = "the whole with calls";
+
+/** @param what the format, for errors */
+function rulesAnswer(languages: Languages, what: string, read: () => Rules): AnswerShape {
   try {
     const { rules, root } = read();
     const small: Map<string, Expression> = collapsed(languages, rules, root);

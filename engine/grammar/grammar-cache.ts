@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { EngineError } from "../errors.js";
-import type { AnswerFormat } from "./answer-format.js";
+import type { AnswerFormat, CallsFormat } from "./answer-format.js";
 import { compiledData } from "./compile.js";
 import { type GrammarData, grammarBytes } from "./grammar-data.js";
 import { Grammar } from "./matcher.js";
@@ -35,7 +35,7 @@ export class GrammarCache {
    * @param isCanceled returns true once the result is no longer needed
    * @throws EngineError like `compileGrammar`, remembered too; Canceled
    */
-  get(format: AnswerFormat, isCanceled?: () => boolean): CompiledGrammar {
+  get(format: AnswerFormat | CallsFormat, isCanceled?: () => boolean): CompiledGrammar {
     const key = keyOf(format);
     const known = this.#kept.get(key);
     if (known !== undefined) {
@@ -96,7 +96,7 @@ export class LoadedGrammars {
 }
 
 /** Returns the format as JSON, or its hash if that is shorter. The order of properties has a meaning. */
-function keyOf(format: AnswerFormat): string {
+function keyOf(format: AnswerFormat | CallsFormat): string {
   let key: string;
   try {
     // JSON has no infinite numbers, which a parsed schema can contain: 1e400.

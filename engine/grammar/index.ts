@@ -10,6 +10,7 @@ export {
   checkGrammar,
   checkTags,
   type AnswerFormat,
+  type CallsFormat,
   type GrammarSyntax,
   type Structure,
 } from "./answer-format.js";

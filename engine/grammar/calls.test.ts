@@ -1,0 +1,131 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { accepts, matcherOf, tokensOf, utf8 } from "../../spec-tests/fixtures/grammars.js";
+import { numCases } from "../../spec-tests/fixtures/property-size.js";
+import { type CallsFormat, Grammar, GrammarCache, VocabularyTrie } from "./index.js";
+
+const HERMES: CallsFormat = {
+  type: "calls",
+  open: "",
+  separator: "\n",
+  close: "",
+  calls: [
+    call('<call>\n{"name": "add", "arguments": ', { type: "array", items: { type: "integer" } }, "}\n</call>"),
+    call('<call>\n{"name": "say", "arguments": ', { enum: [{ text: "a" }] }, "}\n</call>"),
+  ],
+  isRequired: false,
+  maxCalls: Infinity,
+  trigger: "<call>",
+  otherwise: null,
+};
+const LIST: CallsFormat = { ...HERMES, open: "[CALLS][", separator: ", ", close: "]", trigger: "[CALLS]" };
+const ADD = '<call>\n{"name": "add", "arguments": [1, 2]}\n</call>';
+const SAY = '<call>\n{"name": "say", "arguments": {"text": "a"}}\n</call>';
+
+function call(begin: string, schema: unknown, end: string): CallsFormat["calls"][number] {
+  return { begin, schema, end };
+}
+
+const cache = new GrammarCache(1e8);
+const grammarOf = (format: CallsFormat): Grammar => Grammar.fromData(cache.get(format).data);
+
+describe("calls of tools", () => {
+  it.each<[string, CallsFormat, readonly string[], readonly string[]]>([
+    [
+      "after free text",
+      HERMES,
+      ["", "Hi", ADD, `Hi\n${ADD}\n${SAY}`, "<call", `<<call>${SAY.slice(6)}`],
+      ["<call>", `${ADD}${ADD}`, `${ADD}\n`, `${ADD} bye`, `${ADD}\nbye`, ADD.replace("add", "sub")],
+    ],
+    ["required", { ...HERMES, isRequired: true }, [ADD, `${SAY}\n${ADD}\n${SAY}`], ["", "Hi", `Hi ${ADD}`, ` ${ADD}`]],
+    ["one at most", { ...HERMES, maxCalls: 1 }, ["Hi", ADD, `Hi ${SAY}`], [`${ADD}\n${SAY}`, `${ADD}\n`]],
+    [
+      "in a list",
+      LIST,
+      [`[CALLS][${ADD}]`, `so [CALLS][${ADD}, ${SAY}]`, ADD, "[CALLS"],
+      ["[CALLS]", "[CALLS][]", `[CALLS][${ADD},]`, `[CALLS][${ADD}`, `[CALLS][${ADD}] [CALLS][${SAY}]`],
+    ],
+    [
+      "without an own beginning: only at the start",
+      { ...HERMES, trigger: null },
+      ["", "Hi", ADD, `${ADD}\n${SAY}`, `Hi ${ADD} there`, '<call>\n{"name": "a'],
+      [`${ADD} bye`, '<call>\n{"name": "add", "arguments": x'],
+    ],
+    [
+      "or an answer in a format",
+      { ...HERMES, otherwise: { type: "json_schema", schema: { type: "boolean" } } },
+      ["true", ADD, `${ADD}\n${ADD}`],
+      ["Hi", "", `true ${ADD}`, "1"],
+    ],
+    [
+      "or an answer of a grammar",
+      { ...HERMES, otherwise: { type: "grammar", syntax: "gbnf", grammar: 'root ::= "(" root? ")"' } },
+      ["()", "((()))", SAY],
+      ["(", "", `()${ADD}`],
+    ],
+    [
+      "or an answer with structures",
+      {
+        ...HERMES,
+        otherwise: { type: "structural_tag", triggers: ["<f>"], structures: [call("<f>", { const: 1 }, "</f>")] },
+      },
+      ["a <f>1</f> b", SAY, ADD],
+      ["<f>2</f>"],
+    ],
+  ])("%s", (_, format, right, wrong) => {
+    const grammar = grammarOf(format);
+    for (const text of right) expect(accepts(grammar, text), text).toBe(true);
+    for (const text of wrong) expect(accepts(grammar, text), text).toBe(false);
+  });
+
+  it("are finished after the last call, and not before it", () => {
+    const matcher = matcherOf(grammarOf({ ...LIST, maxCalls: 1 }));
+    for (const byte of utf8.encode(`Hi [CALLS][${ADD}]`)) {
+      expect(matcher.isFinished).toBe(false);
+      expect(matcher.acceptToken(byte)).toBe(true);
+    }
+    expect(matcher.isFinished).toBe(true);
+  });
+
+  it("end in random walks, and are as the format says", () => {
+    const words = [
+      "<call>",
+      "\n{",
+      '{"name": "',
+      'add", "arg',
+      "uments",
+      '": [',
+      "1, ",
+      "]}\n</",
+      "call>\n<call>",
+      "Hi",
+    ];
+    const tokens = [
+      ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
+      ...words.map((word) => utf8.encode(word)),
+    ];
+    const trie = VocabularyTrie.build([...tokens, null]);
+    const form = new RegExp(
+      `^(?:<call>\\n\\{"name": "(?:add", "arguments": \\[[^]*?\\]|say", "arguments": \\{[^]*?\\})\\}\\n</call>(?:\\n(?=<)|$))+$`,
+    );
+    const property = fc.property(fc.boolean(), fc.infiniteStream(fc.nat()), (isRequired, choices) => {
+      const matcher = matcherOf(grammarOf({ ...HERMES, isRequired }), trie, [tokens.length]);
+      const bytes: number[] = [];
+      for (let step = 0; !matcher.isFinished; step++) {
+        const allowed = tokensOf(matcher.allowed());
+        const ending = allowed.filter(
+          (tokenId) => tokenId === tokens.length || '"]}'.includes(String.fromCharCode(tokenId)),
+        );
+        const from = step > 60 && ending.length > 0 ? ending : allowed;
+        const tokenId = from[choices.next().value! % from.length]!;
+        matcher.acceptToken(tokenId);
+        bytes.push(...(tokens[tokenId] ?? []));
+      }
+      const text = Buffer.from(bytes).toString();
+      const start = text.indexOf("<call>");
+      if (isRequired) expect(start).toBe(0);
+      if (start >= 0) expect(text.slice(start)).toMatch(form);
+    });
+    fc.assert(property, { numRuns: numCases(400) });
+  });
+});
