@@ -1,6 +1,7 @@
 /** Messages that a model generates: reasoning, then the answer. */
 
 export { AnswerMask, AnswerVocabulary } from "./answer-mask.js";
+export { writtenCalls, type CallForm, type WrittenCall } from "./call-form.js";
 export {
   deriveMessageFormat,
   markupOf,

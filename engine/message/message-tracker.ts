@@ -139,7 +139,7 @@ export function leadingBlank(text: string): number {
 }
 
 /** Returns the length of the longest suffix of `text` that is a proper prefix of `markup`. */
-function endThatBegins(text: string, markup: string): number {
+export function endThatBegins(text: string, markup: string): number {
   for (let length = Math.min(text.length, markup.length - 1); length > 0; length--) {
     if (markup.startsWith(text.slice(text.length - length))) return length;
   }

@@ -99,7 +99,7 @@ export class JinjaTemplate {
 }
 
 /** Date of renderings that only show how a template works. */
-const SAMPLE_DATE = "2000-01-01";
+export const SAMPLE_DATE = "2000-01-01";
 
 /** UTF-16 code units of an error message that a template writes, or that quotes it. */
 const MAX_MESSAGE_LENGTH = 500;
