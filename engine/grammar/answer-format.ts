@@ -31,14 +31,20 @@ export interface CallsFormat {
   readonly open: string;
   readonly separator: string;
   readonly close: string;
-  /** One for each tool; not empty. */
+  /** One for each tool that may be called. */
   readonly calls: readonly Structure[];
   readonly isRequired: boolean;
+  /** 0 if there are none. */
   readonly maxCalls: number;
-  /** The beginning of `open`, or of the first call, that never occurs in other text; null if calls begin the answer. */
-  readonly trigger: string | null;
-  /** Format of an answer without calls; null if it may be any text, which then may come before calls too. */
+  /** The text with which calls begin. Other text does not contain it, or does not begin with it. */
+  readonly trigger: string;
+  readonly isTriggerAnywhere: boolean;
+  /** True if text may come before calls, where an answer may be any text. */
+  readonly mayFollowText: boolean;
+  /** Format of an answer without calls; null if it may be any text. */
   readonly otherwise: AnswerFormat | null;
+  /** Remarks for the author of the tools. */
+  readonly notes: readonly string[];
 }
 
 /** Syntaxes of context-free grammars. */

@@ -16,7 +16,10 @@ const HERMES: CallsFormat = {
   isRequired: false,
   maxCalls: Infinity,
   trigger: "<call>",
+  isTriggerAnywhere: true,
+  mayFollowText: true,
   otherwise: null,
+  notes: [],
 };
 const LIST: CallsFormat = { ...HERMES, open: "[CALLS][", separator: ", ", close: "]", trigger: "[CALLS]" };
 const ADD = '<call>\n{"name": "add", "arguments": [1, 2]}\n</call>';
@@ -47,9 +50,17 @@ describe("calls of tools", () => {
     ],
     [
       "without an own beginning: only at the start",
-      { ...HERMES, trigger: null },
-      ["", "Hi", ADD, `${ADD}\n${SAY}`, `Hi ${ADD} there`, '<call>\n{"name": "a'],
-      [`${ADD} bye`, '<call>\n{"name": "add", "arguments": x'],
+      { ...HERMES, trigger: '<call>\n{"name": "', isTriggerAnywhere: false },
+      ["", "Hi", ADD, `${ADD}\n${SAY}`, `Hi ${ADD} there`, '<call>\n{"name'],
+      [`${ADD} bye`, '<call>\n{"name": "a', '<call>\n{"name": "add", "arguments": x'],
+    ],
+    ["or text without calls", { ...HERMES, mayFollowText: false }, ["Hi", ADD, "<call"], [`Hi ${ADD}`, "Hi <call>"]],
+    ["never", { ...HERMES, calls: [], maxCalls: 0 }, ["", "Hi", "<call"], [ADD, "Hi <call>"]],
+    [
+      "never at the start",
+      { ...HERMES, calls: [], maxCalls: 0, trigger: '{"name": "', isTriggerAnywhere: false },
+      ["", "Hi", '{"name"', 'x{"name": "'],
+      ['{"name": "', '{"name": "add'],
     ],
     [
       "or an answer in a format",

@@ -1,37 +1,32 @@
 /** Calls of tools as an expression: one or more calls in their markup, or another answer. */
 
+import type { CallsFormat } from "./answer-format.js";
 import { type Expression, listOf, text } from "./expressions.js";
-import type { Languages } from "./language.js";
+import type { Language, Languages } from "./language.js";
 import { type TaggedPart, Triggers } from "./tagged-text.js";
 
-/** The texts of calls: see `CallsFormat`. */
-export interface CallTexts {
-  readonly open: string;
-  readonly separator: string;
-  readonly close: string;
+/** A format with the compiled parts of its calls. */
+export interface CallTexts extends Omit<CallsFormat, "calls"> {
   readonly calls: readonly TaggedPart[];
-  readonly maxCalls: number;
-  readonly trigger: string | null;
-  /** Null if an answer without calls may be any text. */
-  readonly otherwise: unknown;
 }
 
-/** @param other an answer without calls; null if there must be one. It is not read if it may be any text. */
+/** @param other an answer without calls in its format, which is not read if any text is allowed; null if calls are required */
 export function callsExpression(languages: Languages, format: CallTexts, other: Expression | null): Expression {
-  const { trigger } = format;
+  const { trigger, isTriggerAnywhere, mayFollowText, otherwise, maxCalls } = format;
+  const orCalls = (answer: Expression): Expression =>
+    maxCalls === 0 ? answer : { kind: "union", parts: [calls(languages, format, ""), answer] };
   if (other === null) return calls(languages, format, "");
-  if (format.otherwise !== null) return { kind: "union", parts: [calls(languages, format, ""), other] };
-  if (trigger === null) {
-    const begins = languages.words(format.calls.map(({ begin }) => format.open + begin));
-    const free = languages.not(languages.concat(begins, languages.all));
-    return { kind: "union", parts: [calls(languages, format, ""), text(free)] };
-  }
+  if (otherwise !== null) return orCalls(other);
+  if (!isTriggerAnywhere) return orCalls(text(notBeginningWith(languages, trigger)));
   const triggers = new Triggers(languages, [trigger]);
-  const before: Expression = {
-    kind: "concat",
-    parts: [text(triggers.upTo(trigger)), calls(languages, format, trigger)],
-  };
-  return { kind: "union", parts: [before, text(triggers.free)] };
+  const free = text(triggers.free);
+  if (!mayFollowText || maxCalls === 0) return orCalls(free);
+  const after: Expression = { kind: "concat", parts: [text(triggers.upTo(trigger)), calls(languages, format, trigger)] };
+  return { kind: "union", parts: [after, free] };
+}
+
+function notBeginningWith(languages: Languages, begin: string): Language {
+  return languages.not(languages.concat(languages.words([begin]), languages.all));
 }
 
 /** @param read the beginning of the calls, which is left out */

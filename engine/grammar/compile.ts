@@ -24,7 +24,8 @@ import { type ValueNode, valuesOf } from "./values.js";
  * @throws EngineError invalid_schema or unsupported_schema; Canceled
  */
 export function compiledData(format: AnswerFormat | CallsFormat, isCanceled?: () => boolean): GrammarData {
-  if (format.type !== "calls") checkFormat(format);
+  // Callers in JavaScript can give anything.
+  if ((format as CallsFormat | null)?.type !== "calls") checkFormat(format);
   const exhausted = (): EngineError => tooMuchWork(format, languages.place);
   const languages = new Languages(new Budget(LIMITS.maxGrammarSteps, exhausted, isCanceled));
   const notes: string[] = [];
@@ -122,6 +123,7 @@ function callsRules(languages: Languages, format: CallsFormat, notes: string[]):
   const { rules, root } = otherwiseRules(languages, format, notes);
   const other: Expression | null = format.isRequired ? null : { kind: "rule", name: root };
   const whole = callsExpression(languages, { ...format, calls } satisfies CallTexts, other);
+  notes.push(...format.notes);
   return { rules: new Map([...rules, [WHOLE_WITH_CALLS, whole]]), root: WHOLE_WITH_CALLS };
 }
 

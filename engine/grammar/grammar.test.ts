@@ -301,6 +301,17 @@ describe("schemas and expressions that are refused", () => {
     [{ type: "text" }, "invalid_schema", "/type", '"text"'],
     [{ minLength: -1 }, "invalid_schema", "/minLength", "non-negative"],
     [{ multipleOf: 0 }, "invalid_schema", "/multipleOf", "above 0"],
+    [{ multipleOf: 2 ** 60 }, "unsupported_schema", "/multipleOf", "below 2^53"],
+    [{ $id: "http://[" }, "invalid_schema", "/$id", "must be a URI"],
+    [{ $id: "https://a.example/b", $defs: { c: { $id: "b" } } }, "invalid_schema", "/$defs/c/$id", "is given twice"],
+    [
+      { type: "object", dependentRequired: { a: ["b"], b: ["a"] }, minProperties: 1, maxProperties: 3 },
+      "unsupported_schema",
+      "/dependentRequired",
+      "dependentRequired at #",
+    ],
+    [{ type: "string", minLength: 3, maxLength: 2 }, "invalid_schema", "", "no instance"],
+    [{ pattern: "(a)\\-\\1" }, "unsupported_schema", "/pattern", "back-references"],
     // JSON.parse reads 1e400 as Infinity.
     [{ minimum: Infinity }, "invalid_schema", "/minimum", "beyond the range"],
     [{ const: -Infinity }, "invalid_schema", "/const", "beyond the range"],

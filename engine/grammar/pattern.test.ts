@@ -304,6 +304,20 @@ describe("grammars of patterns with look-around", () => {
   });
 });
 
+describe("groups with names", () => {
+  it.each([
+    ["^(?<ab>c)d$", ["cd"], ["ab>cd", "abcd", "d"]],
+    ["^(?P<n>x|y)+$", ["xy"], ["n"]],
+    ["^a\\-\\1$", ["a-\u0001"], ["a-a", "a-1"]],
+  ])("%s", (pattern, right, wrong) => {
+    check(
+      schema({ type: "string", pattern }),
+      right.map((text) => JSON.stringify(text)),
+      wrong.map((text) => JSON.stringify(text)),
+    );
+  });
+});
+
 describe("patterns that are refused", () => {
   it.each([
     ["(a)\\1", "back-references are not supported"],
