@@ -79,6 +79,33 @@ describe("free text", () => {
     if (characters === "") expect(found.classes).toBe(0);
   });
 
+  it("is not found where it could lead to names and items that are taken", () => {
+    const tokens = [
+      ...Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)),
+      utf8.encode("aa"),
+      utf8.encode("ab"),
+    ];
+    const trie = VocabularyTrie.build([...tokens, null]);
+    const few = { type: "array", items: { type: "string", pattern: "^a{1,2}$" }, uniqueItems: true };
+    const many = { type: "array", items: { type: "string", pattern: "^a+$" }, uniqueItems: true };
+    const names = { type: "object", propertyNames: { pattern: "^a{1,2}$" }, additionalProperties: { type: "null" } };
+    for (const [value, text, allowed] of [
+      [few, '["a","', ["a", "aa"]],
+      [few, '["aa","', ["a"]],
+      [many, '["a","a","', []],
+      [many, '["aa","', ["a", "aa"]],
+      [names, '{"aa":null,"', ["a"]],
+      [names, '{"a":null,"', ["a", "aa"]],
+    ] as const) {
+      const matcher = matcherOf(schema(value), trie, [tokens.length]);
+      const isPossible = matcher.acceptBytes(utf8.encode(text));
+      expect(isPossible, text).toBe(allowed.length > 0);
+      if (!isPossible) continue;
+      const texts = tokensOf(matcher.allowed()).map((tokenId) => Buffer.from(tokens[tokenId]!).toString());
+      expect(texts, text).toEqual(allowed);
+    }
+  });
+
   it("makes the same masks as reading each token", () => {
     const words = [
       "abc",
