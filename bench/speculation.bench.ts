@@ -155,7 +155,7 @@ class TextHead extends LMHead {
   }
 }
 
-const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
+const NO_TEXT: TextDelta = { content: "", reasoning: "", calls: [], stopped: null };
 const noText = {
   push: () => NO_TEXT,
   pushEnd: () => {},

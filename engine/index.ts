@@ -9,11 +9,12 @@ export type {
   Timings,
   TokenAlternative,
   TokenLogprob,
+  ToolCall,
   Usage,
 } from "./core/index.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export type { OnnxDtype } from "./folder/index.js";
-export type { ResponseFormat } from "./message/index.js";
+export type { CallDelta, ResponseFormat, Tool, ToolChoice, ToolOptions } from "./message/index.js";
 export {
   loadModel,
   type Answer,
@@ -26,4 +27,4 @@ export {
 } from "./model/index.js";
 export type { Profile, SpeculationMode } from "./runner/index.js";
 export type { GenerationOptions } from "./sampling/index.js";
-export type { ChatMessage, Role, TextPart } from "./template/index.js";
+export type { ChatMessage, MessageCall, Role, TextPart } from "./template/index.js";

@@ -5,6 +5,7 @@ export const LIMITS = {
   maxStopSequences: 4,
   /** Choices in one request. */
   maxChoices: 128,
+  maxTools: 128,
   /** Entries in `logit_bias`. */
   maxLogitBiasEntries: 1024,
   /** Alternatives listed for each token. */

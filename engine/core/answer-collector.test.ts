@@ -10,6 +10,7 @@ const delta = (changes: Partial<OutputDelta>): OutputDelta => ({
   choice: 0,
   content: "",
   reasoning: null,
+  toolCalls: [],
   tokenIds: [],
   logprobs: [],
   finishReason: null,
@@ -31,15 +32,29 @@ test("joins the deltas of each choice, in whatever order the choices begin and e
     { choice: 1, content: "a", tokenIds: [1], logprobs: [logprob(1)] },
     { choice: 0, reasoning: "", tokenIds: [2] },
     { choice: 1, content: "b", tokenIds: [3, 4], logprobs: [logprob(3), logprob(4)], finishReason: "stop" },
-    { choice: 0, reasoning: "c", content: "d" },
+    { choice: 0, reasoning: "c", content: "d", toolCalls: [{ index: 0, id: "x", name: "f", arguments: "" }] },
+    { choice: 0, toolCalls: [{ index: 0, id: null, name: null, arguments: '{"a":' }] },
+    { choice: 0, toolCalls: [{ index: 0, id: null, name: null, arguments: "1}" }] },
+    { choice: 0, toolCalls: [{ index: 1, id: "y", name: "g", arguments: "{}" }] },
     { choice: 0, reasoning: "e", content: "f", finishReason: "length", usage: USAGE, timings: TIMINGS },
   );
   expect(collector.result(17)).toEqual({
     choices: [
-      { content: "df", reasoning: "ce", tokenIds: [2], logprobs: [], finishReason: "length" },
+      {
+        content: "df",
+        reasoning: "ce",
+        toolCalls: [
+          { id: "x", name: "f", arguments: '{"a":1}' },
+          { id: "y", name: "g", arguments: "{}" },
+        ],
+        tokenIds: [2],
+        logprobs: [],
+        finishReason: "length",
+      },
       {
         content: "ab",
         reasoning: null,
+        toolCalls: [],
         tokenIds: [1, 3, 4],
         logprobs: [logprob(1), logprob(3), logprob(4)],
         finishReason: "stop",

@@ -3,17 +3,30 @@
 import { assert } from "../errors.js";
 import type { FinishReason, OutputDelta, Timings, TokenLogprob, Usage } from "./sequence.js";
 
+/** A call of a tool in an answer. */
+export interface ToolCall {
+  /** `call_` followed by 24 characters. */
+  readonly id: string;
+  readonly name: string;
+  /** The JSON text of an object; only the beginning of it if the token limit has cut the call. */
+  readonly arguments: string;
+}
+
 /** One of the `n` answers to a request. */
 export interface AnswerChoice {
   /** Text of the answer. Without `separateReasoning` this is all text, reasoning and markup included. */
   readonly content: string;
   /** Text of the reasoning, with `separateReasoning`; null if the output contains no reasoning. */
   readonly reasoning: string | null;
+  readonly toolCalls: readonly ToolCall[];
   /** All drawn tokens, including end tokens and removed stop sequences. */
   readonly tokenIds: readonly number[];
   /** One entry for each of `tokenIds` if log-probabilities were requested, else empty. */
   readonly logprobs: readonly TokenLogprob[];
-  /** `stop`: an end token, a stop sequence or a complete structured answer; `length`: the token limit. */
+  /**
+   * `tool_calls`: calls of tools, which were not asked for by name; `stop`: an end token, a stop sequence, or a complete
+   * structured answer; `length`: the token limit.
+   */
   readonly finishReason: FinishReason;
 }
 
@@ -29,6 +42,7 @@ export interface AnswerResult {
 interface CollectedChoice {
   content: string;
   reasoning: string | null;
+  readonly toolCalls: { id: string; name: string; arguments: string }[];
   readonly tokenIds: number[];
   readonly logprobs: TokenLogprob[];
   finishReason: FinishReason | null;
@@ -39,16 +53,31 @@ export class AnswerCollector {
   #usage: Usage | null = null;
   #timings: Timings | null = null;
 
-  add({ choice: index, content, reasoning, tokenIds, logprobs, finishReason, usage, timings }: OutputDelta): void {
+  add({
+    choice: index,
+    content,
+    reasoning,
+    toolCalls,
+    tokenIds,
+    logprobs,
+    finishReason,
+    usage,
+    timings,
+  }: OutputDelta): void {
     const choice = (this.#choices[index] ??= {
       content: "",
       reasoning: null,
+      toolCalls: [],
       tokenIds: [],
       logprobs: [],
       finishReason: null,
     });
     choice.content += content;
     if (reasoning !== null) choice.reasoning = (choice.reasoning ?? "") + reasoning;
+    for (const call of toolCalls) {
+      const known = (choice.toolCalls[call.index] ??= { id: call.id ?? "", name: call.name ?? "", arguments: "" });
+      known.arguments += call.arguments;
+    }
     for (const tokenId of tokenIds) choice.tokenIds.push(tokenId);
     for (const logprob of logprobs) choice.logprobs.push(logprob);
     choice.finishReason ??= finishReason;

@@ -26,6 +26,7 @@ function delta(numTokens: number, topLogprobs: number | null): OutputDelta {
     choice: 0,
     content: " word".repeat(numTokens),
     reasoning: null,
+    toolCalls: [],
     tokenIds,
     logprobs: topLogprobs === null ? [] : tokenIds.map((tokenId) => ({ ...alternative(tokenId), topLogprobs: tops })),
     finishReason: null,

@@ -9,8 +9,9 @@ import type { GenerationConfig } from "../sampling/index.js";
 import type { OutputDelta, TokenAlternative } from "./sequence.js";
 
 /** Returns the estimated size of a delta. */
-export function deltaByteLength({ content, reasoning, tokenIds, logprobs }: OutputDelta): number {
+export function deltaByteLength({ content, reasoning, toolCalls, tokenIds, logprobs }: OutputDelta): number {
   let byteLength = DELTA_BYTES + content.length + (reasoning?.length ?? 0) + tokenIds.length * TOKEN_ID_BYTES;
+  for (const call of toolCalls) byteLength += CALL_BYTES + call.arguments.length;
   for (const entry of logprobs) {
     byteLength += alternativeByteLength(entry);
     for (const alternative of entry.topLogprobs) byteLength += alternativeByteLength(alternative);
@@ -64,6 +65,8 @@ export function checkedAnswerSize(extent: AnswerExtent, contextLength: number): 
 
 /** Names and punctuation around a delta. */
 const DELTA_BYTES = 200;
+/** Names and punctuation around a piece of a call. */
+const CALL_BYTES = 150;
 const TOKEN_ID_BYTES = 8;
 /** Names, punctuation and number of a log-probability. */
 const ALTERNATIVE_BYTES = 55;

@@ -9,7 +9,7 @@ beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] 
 afterEach(() => void vi.useRealTimers());
 
 function delta(byteLength: number, choice = 0): OutputDelta {
-  const empty = { choice, content: "", reasoning: null, tokenIds: [], logprobs: [], finishReason: null };
+  const empty = { choice, content: "", reasoning: null, toolCalls: [], tokenIds: [], logprobs: [], finishReason: null };
   const none = { ...empty, usage: null, timings: null };
   return { ...none, content: "x".repeat(byteLength - deltaByteLength(none)) };
 }

@@ -73,7 +73,7 @@ export interface EngineRequest {
   readonly promptParam: "messages" | "prompt";
   readonly config: GenerationConfig;
   /** Creates the text stream that turns a choice's tokens into text. */
-  readonly createText: () => TextStream;
+  readonly createText: (choice: number) => TextStream;
   /** Creates the token mask that constrains a choice's answer; without it any text is allowed. */
   readonly createMask?: (() => AnswerMask) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -88,13 +88,16 @@ interface DrawRow {
 }
 
 /** Output of a sequence that a token has completed. */
-interface Progress extends Pick<TextDelta, "content" | "reasoning"> {
+interface Progress extends Pick<TextDelta, "content" | "reasoning" | "calls"> {
   /** Null if the sequence continues. */
   readonly finishReason: FinishReason | null;
 }
 
 const NO_DRAFT: Draft = { tokenIds: [], probabilities: [] };
-const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
+const hasOutput = ({ content, reasoning, calls }: Progress): boolean =>
+  content !== "" || reasoning !== "" || calls.length > 0;
+
+const NO_TEXT: TextDelta = { content: "", reasoning: "", calls: [], stopped: null };
 
 export class Engine {
   /** Resolves with the fault that ends the engine. It must then be loaded again; `submit` refuses every request. */
@@ -267,7 +270,7 @@ export class Engine {
     for (const [index, row] of logits.entries()) {
       const progress = this.#own(request, () => this.#accept(sequence, drawn(sequence, row)));
       const hasEnded = progress !== null && progress.finishReason !== null;
-      if (progress !== null && !hasEnded && (progress.content !== "" || progress.reasoning !== ""))
+      if (progress !== null && !hasEnded && hasOutput(progress))
         this.#own(request, () => this.#emit(sequence, progress));
       const isDrafted = index < draft.length && outputIds.at(-1) === draft[index];
       const mayGoOn = !hasEnded && !request.canceled && !request.output.isBehind && this.#isReady(sequence);
@@ -381,11 +384,12 @@ export class Engine {
     return {
       content: gained.content + rest.content,
       reasoning: gained.reasoning + rest.reasoning,
-      finishReason: stopped ? "stop" : "length",
+      calls: [...gained.calls, ...rest.calls],
+      finishReason: stopped ? text.finishReason : "length",
     };
   }
 
-  #emit(sequence: Sequence, { content, reasoning, finishReason }: Progress): void {
+  #emit(sequence: Sequence, { content, reasoning, calls, finishReason }: Progress): void {
     const { request, choice, pending } = sequence;
     sequence.pending = [];
     const isLast = request.running.size === 0 && request.nextChoice === request.config.n;
@@ -394,6 +398,7 @@ export class Engine {
       choice,
       content,
       reasoning: sequence.text.hasReasoning ? reasoning : null,
+      toolCalls: calls,
       tokenIds: pending.map(({ tokenId }) => tokenId),
       logprobs: request.config.logprobs ? pending.map(({ sampled }) => this.#tokenLogprob(sampled)) : [],
       finishReason,
@@ -473,7 +478,7 @@ export class Engine {
         const own = this.#own(request, () => {
           const mask = createMask?.() ?? null;
           samplerOf ??= Sampler.ofRequest(kernels, lmHead.vocabSize, config, promptTokenIds, logprobsMode);
-          return { parts: { sampler: samplerOf(choice), text: createText(), mask }, isReady: isPrepared(mask) };
+          return { parts: { sampler: samplerOf(choice), text: createText(choice), mask }, isReady: isPrepared(mask) };
         });
         if (own === null) return null;
         // The pages are shared last, so that a choice that cannot be created holds none.

@@ -1,6 +1,6 @@
 /** The token loop: schedule, run, project, sample, commit. */
 
-export { AnswerCollector, type AnswerChoice, type AnswerResult } from "./answer-collector.js";
+export { AnswerCollector, type AnswerChoice, type AnswerResult, type ToolCall } from "./answer-collector.js";
 export { checkedAnswerSize, type AnswerExtent } from "./answer-size.js";
 export { Engine } from "./engine.js";
 export { KVCache } from "./kv-cache.js";

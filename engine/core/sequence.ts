@@ -3,13 +3,17 @@
  * These are types only; the scheduler and the engine make the decisions.
  */
 
-import type { AnswerMask, TextStream } from "../message/index.js";
+import type { AnswerMask, CallDelta, TextStream } from "../message/index.js";
 import type { SampledToken } from "../../kernels/index.js";
 import type { PageTable } from "./kv-cache.js";
 import type { NgramDrafter } from "./ngram-drafter.js";
 import type { GenerationConfig, Sampler } from "../sampling/index.js";
 
-export type FinishReason = "stop" | "length";
+/**
+ * `tool_calls`: the answer ends with calls of tools that were not asked for by name; `stop`: it has ended in another way;
+ * `length`: the token limit.
+ */
+export type FinishReason = "stop" | "length" | "tool_calls";
 
 /** Log-probability of one drawn token (contract, section 4). */
 export interface TokenLogprob extends TokenAlternative {
@@ -55,6 +59,8 @@ export interface OutputDelta {
   readonly content: string;
   /** New text of the reasoning, with `separateReasoning`; null until the output contains reasoning. */
   readonly reasoning: string | null;
+  /** Parts of calls of tools, in order. */
+  readonly toolCalls: readonly CallDelta[];
   readonly tokenIds: readonly number[];
   /** One entry for each of `tokenIds` if log-probabilities were requested, else empty. */
   readonly logprobs: readonly TokenLogprob[];

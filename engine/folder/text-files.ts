@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { type JsonObject, isObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { parseJsonObject, readModelFile } from "../formats/index.js";
-import { deriveMessageFormat, type MessageFormat } from "../message/index.js";
+import { addedContents, deriveReasoning, type MessageFormat } from "../message/index.js";
+import { callFormOf } from "../template/index.js";
 
 export interface TextFiles {
   /** Contents of the files that exist, by name. */
@@ -56,7 +57,10 @@ export async function readTextFiles(dir: string): Promise<TextFiles> {
     tokenizer,
     tokenizerConfig,
     chatTemplate: template,
-    format: deriveMessageFormat(tokenizer, template),
+    format: {
+      reasoning: deriveReasoning(tokenizer, template),
+      calls: callFormOf(template, tokenizerConfig, addedContents(tokenizer)),
+    },
   };
 }
 

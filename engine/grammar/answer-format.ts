@@ -31,7 +31,7 @@ export interface CallsFormat {
   readonly open: string;
   readonly separator: string;
   readonly close: string;
-  /** One for each tool that may be called. */
+  /** One for each tool that may be called. Without a schema, the arguments are `{}`. */
   readonly calls: readonly Structure[];
   readonly isRequired: boolean;
   /** 0 if there are none. */

@@ -21,7 +21,10 @@ export function callsExpression(languages: Languages, format: CallTexts, other: 
   const triggers = new Triggers(languages, [trigger]);
   const free = text(triggers.free);
   if (!mayFollowText || maxCalls === 0) return orCalls(free);
-  const after: Expression = { kind: "concat", parts: [text(triggers.upTo(trigger)), calls(languages, format, trigger)] };
+  const after: Expression = {
+    kind: "concat",
+    parts: [text(triggers.upTo(trigger)), calls(languages, format, trigger)],
+  };
   return { kind: "union", parts: [after, free] };
 }
 

@@ -119,7 +119,11 @@ function taggedPart(
 }
 
 function callsRules(languages: Languages, format: CallsFormat, notes: string[]): Rules {
-  const calls = format.calls.map((call, index) => taggedPart(languages, call, `.calls[${index}]`, notes));
+  const calls = format.calls.map((call, index): TaggedPart =>
+    call.schema === null
+      ? { ...call, content: text(languages.words(["{}"])) }
+      : taggedPart(languages, call, `.calls[${index}]`, notes),
+  );
   const { rules, root } = otherwiseRules(languages, format, notes);
   const other: Expression | null = format.isRequired ? null : { kind: "rule", name: root };
   const whole = callsExpression(languages, { ...format, calls } satisfies CallTexts, other);

@@ -5,6 +5,30 @@ import { numCases } from "../../spec-tests/fixtures/property-size.js";
 import { LIMITS } from "../limits.js";
 import { Grammar, GrammarCache, GrammarMatcher, VocabularyTrie, compileGrammar } from "./index.js";
 
+describe("forced bytes", () => {
+  const forced = (format: Format, before: string, maxBytes = 100): string => {
+    const matcher = matcherOf(format);
+    expect(matcher.acceptBytes(utf8.encode(before))).toBe(true);
+    return Buffer.from(matcher.forcedBytes(maxBytes)).toString();
+  };
+  const choice = (...choices: string[]): Format => ({ type: "choice", choices });
+
+  it("are those with which every answer goes on", () => {
+    expect(forced(choice("abcd", "abef"), "")).toBe("ab");
+    expect(forced(choice("abcd", "abef"), "abc")).toBe("d");
+    expect(forced(choice("abcd", "abef"), "abcd")).toBe("");
+    expect(forced(choice("\u00ff\u00fe", "\u00ff\u0000"), "")).toBe("\u00ff");
+    expect(forced(choice("\u0000a", "\u0000b"), "")).toBe("\u0000");
+    expect(forced({ type: "regex", regex: "a(bc)?" }, "")).toBe("a");
+    expect(forced(schema({ const: true }), "t")).toBe("rue");
+  });
+
+  it("are as many as asked for at most", () => {
+    expect(forced(choice("abcd"), "", 3)).toBe("abc");
+    expect(forced(choice("abcd"), "", 0)).toBe("");
+  });
+});
+
 describe("matchers", () => {
   /** Tokens that span several JSON tokens, tokens that are parts of characters, and tokens without text. */
   const WORDS = ['{"', 'a":', "1", "}", "}}", '"', "é", "\u{1f600}"].map((word) => utf8.encode(word));

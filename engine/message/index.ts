@@ -3,7 +3,8 @@
 export { AnswerMask, AnswerVocabulary } from "./answer-mask.js";
 export { writtenCalls, type CallForm, type WrittenCall } from "./call-form.js";
 export {
-  deriveMessageFormat,
+  addedContents,
+  deriveReasoning,
   markupOf,
   PLAIN,
   THINK,
@@ -11,5 +12,6 @@ export {
   type Markup,
   type MessageFormat,
 } from "./message-format.js";
-export { answerGrammar, type ResponseFormat } from "./response-format.js";
-export { TextStream, type TextDelta } from "./text-stream.js";
+export { answerFormat, answerGrammar, type ResponseFormat } from "./response-format.js";
+export { callsGrammar, checkTools, type CheckedTools, type Tool, type ToolChoice, type ToolOptions } from "./tools.js";
+export { TextStream, type CallDelta, type CallsOptions, type TextDelta } from "./text-stream.js";

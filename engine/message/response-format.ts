@@ -56,10 +56,9 @@ export function answerGrammar(
       return null;
     case "json_object":
     case "json_schema": {
-      const schema = format.schema ?? null;
-      if (schema !== null) return compiled({ type: "json_schema", schema }, "responseFormat.schema");
-      if (format.type === "json_object") return compiled({ type: "json_object" }, "responseFormat");
-      throw missingParameter("responseFormat.schema");
+      const hasSchema = (format.schema ?? null) !== null;
+      if (!hasSchema && format.type === "json_schema") throw missingParameter("responseFormat.schema");
+      return compiled(answerFormat(format)!, hasSchema ? "responseFormat.schema" : "responseFormat");
     }
     case "regex":
     case "choice":
@@ -131,6 +130,14 @@ function refuseUnknownFields(format: ResponseFormat): void {
   const path = `responseFormat.${unknown}`;
   const rule = `is not a field of a response format of type ${format.type}. Known: ${known.join(", ")}`;
   throw new EngineError("unknown_parameter", (name) => `${name(path)} ${rule}`, path);
+}
+
+/** Returns a checked format as the grammar has it; null if the answer may be any text. */
+export function answerFormat(format: ResponseFormat | null): AnswerFormat | null {
+  if (format === null || format.type === "text") return null;
+  if (format.type !== "json_object" && format.type !== "json_schema") return format;
+  const schema = format.schema ?? null;
+  return schema === null ? { type: "json_object" } : { type: "json_schema", schema };
 }
 
 /** @param path prefix for the paths in the grammar's errors */

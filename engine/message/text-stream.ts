@@ -1,11 +1,14 @@
 /**
- * Converts the tokens of one choice to the text for its client: detokenizer, then reasoning parser, then stop matcher.
+ * Converts the tokens of one choice to the text for its client: detokenizer, then reasoning parser, then the parser of
+ * calls, then stop matcher.
  *
  * Invariant: the concatenated deltas do not depend on how the tokens split the text. Stop sequences are searched in the
  * answer only. One that is the name of a special token, which has no text, ends the answer at this token.
  */
 
 import { StopMatcher, StreamingDetokenizer, type Vocabulary } from "../text/index.js";
+import type { CallForm } from "./call-form.js";
+import { CallParser, type CallSegment } from "./call-parser.js";
 import type { MessageFormat } from "./message-format.js";
 import { ReasoningParser, type TextSegment } from "./reasoning-parser.js";
 
@@ -22,12 +25,35 @@ export interface TextStreamOptions {
   readonly insideReasoning: boolean;
   /** Set to return the reasoning separately from the answer. */
   readonly separateReasoning: boolean;
+  /** Absent or null if the choice calls no tools. */
+  readonly calls?: CallsOptions | null;
+}
+
+/** A part of a call of a tool. */
+export interface CallDelta {
+  /** Number of the call, from 0. */
+  readonly index: number;
+  /** Id and name of the call, in its first delta; null in the others. */
+  readonly id: string | null;
+  readonly name: string | null;
+  /** Piece of the arguments, which are the JSON text of an object. */
+  readonly arguments: string;
+}
+
+/** How a choice calls tools. */
+export interface CallsOptions {
+  readonly form: CallForm;
+  /** Reason for the end of an answer with calls. */
+  readonly finishReason: "tool_calls" | "stop";
+  /** Returns the id of a call. */
+  readonly idOf: (index: number) => string;
 }
 
 /** Text to append to the client's message; both strings may be empty. */
 export interface TextDelta {
   readonly reasoning: string;
   readonly content: string;
+  readonly calls: readonly CallDelta[];
   /** The stop sequence that ended the answer and therefore the generation, or null. */
   readonly stopped: string | null;
 }
@@ -36,6 +62,8 @@ export class TextStream {
   readonly #detokenizer: StreamingDetokenizer;
   readonly #parser: ReasoningParser;
   readonly #stopMatcher: StopMatcher;
+  readonly #calls: CallsOptions | null;
+  readonly #callParser: CallParser | null;
   /** Special tokens whose names are stop sequences, by id. */
   readonly #stopTokens: ReadonlyMap<number, string>;
   #numTokens = 0;
@@ -46,6 +74,13 @@ export class TextStream {
     this.#parser = new ReasoningParser({ ...options, separate: options.separateReasoning });
     this.#stopMatcher = new StopMatcher(options.stop, options.includeStop);
     this.#stopTokens = stopTokens(options);
+    this.#calls = options.calls ?? null;
+    this.#callParser = this.#calls === null ? null : new CallParser(this.#calls.form);
+  }
+
+  /** Reason for the end of the text, if nothing but the limit of tokens has cut it. */
+  get finishReason(): "tool_calls" | "stop" {
+    return this.#callParser === null || this.#callParser.numWhole === 0 ? "stop" : this.#calls!.finishReason;
   }
 
   /** Adds the next token of the output. Must not be called after a stop. */
@@ -70,10 +105,12 @@ export class TextStream {
   finish(): TextDelta {
     const first = this.#pass(this.#parser.push(this.#detokenizer.finish()));
     const second = this.#pass(this.#parser.finish());
+    const third = this.#passAnswer(this.#callParser?.finish() ?? []);
     return {
       reasoning: first.reasoning + second.reasoning,
-      content: first.content + second.content + this.#stopMatcher.finish(),
-      stopped: second.stopped,
+      content: first.content + second.content + third.content + this.#stopMatcher.finish(),
+      calls: [...first.calls, ...second.calls, ...third.calls],
+      stopped: this.#stopMatcher.stopped,
     };
   }
 
@@ -95,19 +132,39 @@ export class TextStream {
   #pass(segments: readonly TextSegment[]): TextDelta {
     let reasoning = "";
     let content = "";
-    let stopped = this.#stopMatcher.stopped;
+    const calls: CallDelta[] = [];
     for (const { channel, text } of segments) {
       if (channel === "reasoning") {
         reasoning += text;
       } else if (channel === "frame") {
         content += text;
       } else {
-        const match = this.#stopMatcher.push(text);
-        content += match.text;
-        stopped = match.stopped;
+        const found = this.#passAnswer(this.#callParser?.push(text) ?? [{ kind: "text", text }]);
+        content += found.content;
+        calls.push(...found.calls);
       }
     }
-    return { reasoning, content, stopped };
+    return { reasoning, content, calls, stopped: this.#stopMatcher.stopped };
+  }
+
+  /** Stop sequences are searched in the text only: when a call begins, what was held back of it is released. */
+  #passAnswer(segments: readonly CallSegment[]): Pick<TextDelta, "content" | "calls"> {
+    let content = "";
+    const calls: CallDelta[] = [];
+    for (const segment of segments) {
+      if (segment.kind === "text") {
+        if (this.#stopMatcher.stopped === null) content += this.#stopMatcher.push(segment.text).text;
+      } else if (this.#stopMatcher.stopped === null) {
+        content += this.#stopMatcher.finish();
+        const { index } = segment;
+        calls.push(
+          segment.kind === "name"
+            ? { index, id: this.#calls!.idOf(index), name: segment.name, arguments: "" }
+            : { index, id: null, name: null, arguments: segment.text },
+        );
+      }
+    }
+    return { content, calls };
   }
 }
 

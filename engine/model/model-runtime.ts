@@ -1,5 +1,7 @@
 /** A model in memory: weights, kernels and the token loop. It runs prepared requests (preparer.ts). */
 
+import { createHash } from "node:crypto";
+
 import type { Kernels, KVFormat, LogprobsMode, MatrixFormat } from "../../kernels/index.js";
 import { Engine, GraphLogits, KVCache, LMHead } from "../core/index.js";
 import { EngineError } from "../errors.js";
@@ -166,7 +168,7 @@ export class ModelRuntime {
    */
   submit(request: PreparedRequest, signal: AbortSignal | undefined): Answer {
     this.checkOpen();
-    const { promptTokenIds, promptParam, date, config, format, insideReasoning } = request;
+    const { promptTokenIds, promptParam, date, config, format, insideReasoning, calls } = request;
     const { separateReasoning, stop, includeStop } = config;
     const text = {
       vocabulary: this.#vocabulary,
@@ -183,7 +185,10 @@ export class ModelRuntime {
       promptParam,
       config,
       signal,
-      createText: () => new TextStream(text),
+      createText: (choice) => {
+        const idOf = (index: number): string => callId(config.seed, choice, index);
+        return new TextStream({ ...text, calls: calls === null ? null : { ...calls, idOf } });
+      },
       createMask: grammar === null ? undefined : this.#maskCreator(grammar, insideReasoning),
     });
     return new Answer(deltas, { seed: config.seed, date, schemaNotes: grammar?.notes ?? [], promptTokenIds });
@@ -205,6 +210,14 @@ export class ModelRuntime {
     await this.#kernels.close();
   }
 }
+
+/** Returns the id of a call: the same for the same seed, choice and number of the call. */
+function callId(seed: number | bigint, choice: number, index: number): string {
+  const digest = createHash("sha256").update(`${seed}/${choice}/${index}`).digest("hex");
+  return `call_${digest.slice(0, ID_CHARACTERS)}`;
+}
+
+const ID_CHARACTERS = 24;
 
 /** Creates the KV cache, after all allocations of a fixed size: the remaining memory limits the number of pages. */
 function createCache(

@@ -9,7 +9,19 @@ import { readTextFiles, type ModelFolder } from "../folder/index.js";
 import { GrammarCache, type CompiledGrammar } from "../grammar/index.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
-import { answerGrammar, markupOf, PLAIN, type MessageFormat, type ResponseFormat } from "../message/index.js";
+import {
+  answerFormat,
+  answerGrammar,
+  callsGrammar,
+  checkTools,
+  markupOf,
+  PLAIN,
+  type CallForm,
+  type CheckedTools,
+  type MessageFormat,
+  type ResponseFormat,
+  type ToolOptions,
+} from "../message/index.js";
 import { generationConfig, type GenerationConfig, type GenerationOptions } from "../sampling/index.js";
 import {
   ChatTemplate,
@@ -46,7 +58,7 @@ export interface PromptOptions {
   readonly date?: string | null | undefined;
 }
 
-export interface ChatOptions extends RequestOptions, PromptOptions {
+export interface ChatOptions extends RequestOptions, PromptOptions, ToolOptions {
   readonly messages: readonly ChatMessage[];
   /** Required format of the answer after the reasoning; `{ type: "text" }` by default. */
   readonly responseFormat?: ResponseFormat | null | undefined;
@@ -70,6 +82,8 @@ export interface PreparedRequest {
   readonly insideReasoning: boolean;
   /** Null if the answer may be any text. */
   readonly grammar: CompiledGrammar | null;
+  /** Null if no tool can be called. */
+  readonly calls: { readonly form: CallForm; readonly finishReason: "tool_calls" | "stop" } | null;
 }
 
 /** The properties of a model on which prompts and grammars depend. */
@@ -117,19 +131,38 @@ export class Preparer {
   /** @throws EngineError for an invalid request */
   chat(options: ChatOptions): PreparedRequest {
     checkRequest(options, "messages");
-    const { messages, responseFormat = null, templateVariables, date: given, signal: _, ...parameters } = options;
+    const { messages, responseFormat = null, templateVariables, date: given, signal: _, ...others } = options;
+    const { tools: givenTools, toolChoice, parallelToolCalls, ...parameters } = others;
     const { messageFormat: format } = this.#texts;
     const config = this.#checkedConfig(parameters);
-    const grammar = answerGrammar(responseFormat, format.reasoning !== null, this.#grammars, this.#isCanceled);
+    const answer = answerGrammar(responseFormat, format.reasoning !== null, this.#grammars, this.#isCanceled);
+    const tools = checkTools({ tools: givenTools, toolChoice, parallelToolCalls });
+    const grammar = this.#callsGrammar(tools, responseFormat) ?? answer;
     // Before their length is computed: a value that is not JSON has none.
     const { variables, date } = checkedPromptOptions({ templateVariables, date: given });
-    this.#checkMessages(messages, variables);
-    const prompt = this.template.render(messages, { variables, date, isCanceled: this.#isCanceled });
+    this.#checkMessages(messages, variables, tools);
+    const prompt = this.template.render(messages, {
+      variables,
+      tools: tools?.tools ?? null,
+      date,
+      isCanceled: this.#isCanceled,
+    });
     this.#checkTextLength(prompt.text, "messages");
     const promptTokenIds = this.tokenizer.encodePrompt(prompt, this.#encodingOptions);
     this.#checkPrompt(promptTokenIds, "messages");
     const insideReasoning = prompt.opensReasoning;
-    return { promptTokenIds, promptParam: "messages", date, config, format, insideReasoning, grammar };
+    const calls =
+      tools === null || tools.callable.length === 0
+        ? null
+        : { form: format.calls!, finishReason: tools.isNamed ? ("stop" as const) : ("tool_calls" as const) };
+    return { promptTokenIds, promptParam: "messages", date, config, format, insideReasoning, grammar, calls };
+  }
+
+  /** @returns null without tools, or if the model's calls are not understood, which the template then reports */
+  #callsGrammar(tools: CheckedTools | null, otherwise: ResponseFormat | null): CompiledGrammar | null {
+    const { calls } = this.#texts.messageFormat;
+    if (tools === null || calls === null) return null;
+    return callsGrammar(tools, calls, answerFormat(otherwise), this.#grammars, this.#isCanceled);
   }
 
   /** @throws EngineError for an invalid request */
@@ -141,7 +174,7 @@ export class Preparer {
     this.#checkTextLength(prompt, "prompt");
     const promptTokenIds = this.tokenizer.encode(prompt, "prompt", this.#encodingOptions);
     this.#checkPrompt(promptTokenIds, "prompt");
-    const rest = { format: PLAIN, insideReasoning: false, grammar: null };
+    const rest = { format: PLAIN, insideReasoning: false, grammar: null, calls: null };
     return { promptTokenIds, promptParam: "prompt", date: null, config, ...rest };
   }
 
@@ -184,7 +217,11 @@ export class Preparer {
    * Refuses more messages, and far more text, than can fit, before they are rendered and encoded: for megabytes this
    * takes seconds, during which nothing else is prepared.
    */
-  #checkMessages(messages: readonly ChatMessage[], variables: TemplateVariables | null): void {
+  #checkMessages(
+    messages: readonly ChatMessage[],
+    variables: TemplateVariables | null,
+    tools: CheckedTools | null,
+  ): void {
     // A value that is not an array is refused later, when the messages are checked.
     if (!Array.isArray(messages)) return;
     const { contextLength } = this.#texts;
@@ -196,7 +233,8 @@ export class Preparer {
         "messages",
       );
     }
-    const numCharacters = textLengthOf(messages) + variablesLength(variables);
+    const ofTools = tools === null ? 0 : JSON.stringify(tools.tools).length;
+    const numCharacters = textLengthOf(messages) + variablesLength(variables) + ofTools;
     if (numCharacters <= MAX_DROPPED_FACTOR * this.#maxTextLength) return;
     throw new EngineError(
       "context_length_exceeded",

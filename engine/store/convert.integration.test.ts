@@ -243,7 +243,7 @@ describe("a pack", () => {
     expect(pack).toMatchObject({
       tokenizerConfig,
       chatTemplate: "{{ 1 }}",
-      messageFormat: { reasoning: null },
+      messageFormat: { reasoning: null, calls: null },
       config: { endTokenIds: [3, 256], vocabSize: 257 },
     });
     expect(pack.tokenizerJson["model"]).toBeDefined();

@@ -5,12 +5,35 @@
 
 import { EngineError } from "../errors.js";
 import { type CallForm, type WrittenCall, writtenCalls } from "../message/index.js";
-import { type JinjaTemplate, SAMPLE_DATE } from "./jinja-template.js";
+import type { JsonObject } from "../json.js";
+import { JinjaTemplate, SAMPLE_DATE } from "./jinja-template.js";
 import { RenderBudget } from "./render-budget.js";
 import { plain } from "./sourced-text.js";
+import { namedTokens } from "./template-variables.js";
 
 /** Renders messages with tools. @throws EngineError template_error */
 type Render = (messages: readonly object[]) => string;
+
+/**
+ * Returns the form of calls in a model's template.
+ *
+ * @param source of the template; null if the model has none
+ * @param tokens contents of the tokenizer's added tokens
+ * @returns null without a usable template, or if its calls are not understood
+ */
+export function callFormOf(
+  source: string | null,
+  tokenizerConfig: JsonObject,
+  tokens: readonly string[],
+): CallForm | null {
+  if (source === null) return null;
+  try {
+    return deriveCallForm(new JinjaTemplate(source), namedTokens(tokenizerConfig), tokens);
+  } catch (error) {
+    if (error instanceof EngineError || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
 
 /**
  * Derives the form of calls.

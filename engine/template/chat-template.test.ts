@@ -454,9 +454,10 @@ describe("families", () => {
       {},
       [tags.open, tags.close],
     );
-    const prompt = new ChatTemplate("{{ messages[0].content }}[THINK]", {}, other, { reasoning: tags }).render([
-      user("[THINK]"),
-    ]);
+    const prompt = new ChatTemplate("{{ messages[0].content }}[THINK]", {}, other, {
+      reasoning: tags,
+      calls: null,
+    }).render([user("[THINK]")]);
     expect(prompt.opensReasoning).toBe(true);
     const ids = other.encodePrompt(prompt);
     expect(ids.filter((id) => id === other.addedTokenId("[THINK]"))).toHaveLength(1);
@@ -708,10 +709,10 @@ describe("validation of messages", () => {
       "messages[0].reasoning_content",
     ],
     [
-      "tool calls",
+      "a call without an id",
       [{ role: "assistant", content: "a", tool_calls: [{}] }],
-      "unsupported_parameter",
-      "messages[0].tool_calls",
+      "missing_required_parameter",
+      "messages[0].tool_calls[0].id",
     ],
     ["a refusal", [{ role: "assistant", content: "a", refusal: "no" }], "unsupported_parameter", "messages[0].refusal"],
     ["another field", [{ role: "user", content: "a", color: null }], "unknown_parameter", "messages[0].color"],
@@ -770,10 +771,7 @@ describe("validation of messages", () => {
       given({ content: [{ type: "text", text: "a", refusal: "no" }] }),
       'messages[0].content[0].refusal is not supported; it may only be null. Given: "no"',
     ],
-    [
-      answered({ tool_calls: {} }),
-      "messages[0].tool_calls is not supported; it may only be null or []. Given: an object",
-    ],
+    [answered({ tool_calls: {} }), "messages[0].tool_calls must be an array of calls. Given: an object"],
     [answered({ reasoning_content: 1 }), "messages[0].reasoning_content must be a string. Given: 1"],
     [
       answered({ provider_specific_fields: [] }),

@@ -13,14 +13,17 @@ import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { PhraseFinder, type AddedToken, type PhraseMatch, type RenderedPrompt, type Tokenizer } from "../text/index.js";
-import { markupOf, PLAIN, type MessageFormat } from "../message/index.js";
+import { markupOf, PLAIN, type CallForm, type MessageFormat, type Tool } from "../message/index.js";
+import { deriveCallForm } from "./call-probes.js";
 import { JinjaTemplate } from "./jinja-template.js";
-import { type ChatMessage, type TemplateMessage, checkMessages } from "./messages.js";
+import { type ChatMessage, type TemplateCall, type TemplateMessage, checkMessages } from "./messages.js";
 import { RenderBudget } from "./render-budget.js";
 import { SourcedText, type Text, plain } from "./sourced-text.js";
-import { checkVariables, namedTokens, type TemplateVariables, variablesLength } from "./template-variables.js";
+import { checkVariables, marked, namedTokens, type TemplateVariables, variablesLength } from "./template-variables.js";
 
 export interface RenderOptions {
+  /** Checked tools that the model may call; null for none. */
+  readonly tools?: readonly Tool[] | null;
   /** Further variables of the template. */
   readonly variables?: TemplateVariables | null;
   /** What `strftime_now` writes, such as 2026-11-30; a fixed date if it is absent. */
@@ -37,6 +40,9 @@ export class ChatTemplate {
   readonly #reservedText: PhraseFinder;
   /** Opening tag of the reasoning; null for a model without reasoning. */
   readonly #openingTag: string | null;
+  /** Null if the template's calls of tools are not understood. */
+  readonly #callForm: CallForm | null;
+  readonly #tokens: readonly string[];
 
   /**
    * A missing or broken template is reported only by `render`, so that a model without one can still complete text.
@@ -56,6 +62,8 @@ export class ChatTemplate {
     this.#reservedTokens = new Map([...reserved, ...written].map((token) => [token.content, token]));
     this.#reservedIds = new Set([...this.#reservedTokens.values()].map((token) => token.id));
     this.#openingTag = format.reasoning?.open ?? null;
+    this.#callForm = format.calls;
+    this.#tokens = tokenizer.addedTokens.map(({ content }) => content);
     this.#reservedText = new PhraseFinder([...new Set([...this.#reservedTokens.keys(), ...markup])]);
   }
 
@@ -70,12 +78,17 @@ export class ChatTemplate {
    * @throws EngineError template_error if the template is missing, refuses the messages, drops one of them or takes too
    * long; other codes for an invalid message or variable, naming the field; Canceled
    */
-  render(messages: readonly ChatMessage[], { variables = null, date, isCanceled }: RenderOptions = {}): RenderedPrompt {
+  render(
+    messages: readonly ChatMessage[],
+    { variables = null, tools = null, date, isCanceled }: RenderOptions = {},
+  ): RenderedPrompt {
     const checked = checkMessages(messages);
-    const given = checkVariables(variables);
-    const length = checked.reduce((sum, message) => sum + lengthOf(message), variablesLength(variables));
-    this.#checkNoneDropped(checked, given, RenderBudget.forMessages(length, isCanceled), date);
-    const prompt = this.#render(checked.map(sourced), given, RenderBudget.forMessages(length, isCanceled), date);
+    const given = { variables: checkVariables(variables), tools: tools === null ? null : tools.map(markedTool), date };
+    if (tools !== null || checked.some((message) => message.tool_calls !== undefined)) this.#checkCalls();
+    const ownLength = variablesLength(variables) + (tools === null ? 0 : JSON.stringify(tools).length);
+    const length = checked.reduce((sum, message) => sum + lengthOf(message), ownLength);
+    this.#checkNoneDropped(checked, given, RenderBudget.forMessages(length, isCanceled));
+    const prompt = this.#render(this.#sourced(checked), given, RenderBudget.forMessages(length, isCanceled));
     const found = templateTokens(prompt, this.#reservedText, isCanceled);
     const last = found.at(-1);
     const text = plain(prompt);
@@ -90,32 +103,59 @@ export class ChatTemplate {
     };
   }
 
-  #render(messages: readonly object[], variables: JsonObject, budget: RenderBudget, date?: string): Text {
+  #render(messages: readonly object[], { variables, tools, date }: Given, budget: RenderBudget): Text {
     if (this.#template instanceof EngineError) throw this.#template;
-    const given = { messages, add_generation_prompt: true, tools: null, documents: null };
+    const given = { messages, add_generation_prompt: true, tools, documents: null };
     const prompt = this.#template.render({ ...this.#variables, ...variables, ...given }, budget, date);
     if (LONE_SURROGATE.test(plain(prompt))) throw new EngineError("template_error", NOT_WELL_FORMED, "messages");
     return prompt;
   }
 
-  #checkNoneDropped(
-    messages: readonly TemplateMessage[],
-    variables: JsonObject,
-    budget: RenderBudget,
-    date?: string,
-  ): void {
-    const probes = messages.map((message, index) => ({ ...message, content: probe(index) }));
-    const text = plain(this.#render(probes, variables, budget, date));
-    const kept = new Set(text.match(PROBES));
-    const dropped = messages.findIndex((_, index) => !kept.has(probe(index)));
-    if (dropped < 0) return;
-    const path = `messages[${dropped}]`;
-    const role = messages[dropped]!.role;
-    throw new EngineError(
-      "template_error",
-      `The model's chat template drops ${path} with role "${role}" at this position.`,
-      path,
-    );
+  /** @throws EngineError template_error with the reason if the template's calls are not understood */
+  #checkCalls(): void {
+    if (this.#template instanceof EngineError) throw this.#template;
+    if (this.#callForm === null) deriveCallForm(this.#template, this.#variables, this.#tokens);
+  }
+
+  #checkNoneDropped(messages: readonly TemplateMessage[], given: Given, budget: RenderBudget): void {
+    const probes = messages.map((message, index) => {
+      const calls = message.tool_calls?.map((call, at) => ({ ...call, arguments: `{"${probe(index, at)}": 0}` }));
+      const content = calls !== undefined && message.content === "" ? "" : probe(index);
+      return { ...message, content, ...(calls === undefined ? {} : { tool_calls: calls }) };
+    });
+    const kept = new Set(plain(this.#render(this.#sourced(probes), given, budget)).match(PROBES));
+    for (const [index, { role, content, tool_calls: calls = [] }] of messages.entries()) {
+      const path = `messages[${index}]`;
+      const lostCall = calls.findIndex((_, at) => !kept.has(probe(index, at)));
+      if (lostCall >= 0) throw dropped(`${path}.tool_calls[${lostCall}]`, role);
+      if (!kept.has(probe(index)) && (calls.length === 0 || content !== ""))
+        throw dropped(calls.length === 0 ? path : `${path}.content`, role);
+    }
+  }
+
+  /** Marks the texts of messages as message text. Roles, and the fields around a call, are fixed words. */
+  #sourced(messages: readonly TemplateMessage[]): object[] {
+    return messages.map(({ role, tool_calls: calls, ...texts }, index) => ({
+      role,
+      ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])),
+      ...(calls === undefined
+        ? {}
+        : {
+            tool_calls: calls.map((call, at) =>
+              this.#sourcedCall(call, `messages[${index}].tool_calls[${at}].function.arguments`),
+            ),
+          }),
+    }));
+  }
+
+  #sourcedCall({ id, name, arguments: json }: TemplateCall, path: string): object {
+    const isText = this.#callForm?.argumentsAs === "text";
+    const args = isText ? SourcedText.ofMessage(json) : marked(JSON.parse(json), path);
+    return {
+      id: SourcedText.ofMessage(id),
+      type: "function",
+      function: { name: SourcedText.ofMessage(name), arguments: args },
+    };
   }
 
   /** Returns the tokens that the template writes around ordinary messages; they are then reserved for the template. */
@@ -127,7 +167,8 @@ export class ChatTemplate {
     for (const roles of ROLE_SAMPLES) {
       try {
         const messages = roles.map((role, index) => ({ role, content: probe(index) }));
-        for (const { phrase } of finder.findAll(plain(this.#render(messages, {}, budget)), budget)) written.add(phrase);
+        const text = plain(this.#render(messages, { variables: {}, tools: null, date: undefined }, budget));
+        for (const { phrase } of finder.findAll(text, budget)) written.add(phrase);
       } catch {
         // A conversation that is refused, or takes too long, shows nothing about the tokens.
       }
@@ -146,18 +187,44 @@ const ROLE_SAMPLES: readonly (readonly TemplateMessage["role"][])[] = [
   ["user", "assistant", "tool"],
 ];
 
-/** Length of a message's texts, which bounds the work for it. */
-function lengthOf({ content, name = "", reasoning_content: reasoning = "" }: TemplateMessage): number {
-  return LIMITS.renderCharactersPerMessage + content.length + name.length + reasoning.length;
+/** What a template gets beside messages. */
+interface Given {
+  readonly variables: JsonObject;
+  readonly tools: readonly unknown[] | null;
+  readonly date: string | undefined;
 }
 
-/** Marks the texts of a message as message text. The role is one of a few fixed words, so it is not marked. */
-function sourced({ role, ...texts }: TemplateMessage): object {
-  return {
-    role,
-    ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])),
-  };
+/** Length of a message's texts, which bounds the work for it. */
+function lengthOf({
+  content,
+  name = "",
+  reasoning_content: reasoning = "",
+  tool_calls: calls = [],
+}: TemplateMessage): number {
+  const ofCalls = calls.reduce((sum, call) => sum + CALL_CHARACTERS + call.name.length + call.arguments.length, 0);
+  return LIMITS.renderCharactersPerMessage + content.length + name.length + reasoning.length + ofCalls;
 }
+
+/** What a call counts in addition to its texts. */
+const CALL_CHARACTERS = 200;
+
+/** Returns a tool as templates get it: `strict` is for the server. */
+function markedTool({ function: { name, description, parameters } }: Tool): object {
+  const schema = parameters ?? { type: "object", properties: {} };
+  const of = {
+    name,
+    ...(description === null || description === undefined ? {} : { description }),
+    parameters: schema,
+  };
+  return { type: "function", function: marked(of, "tools") as object };
+}
+
+const dropped = (path: string, role: string): EngineError =>
+  new EngineError(
+    "template_error",
+    `The model's chat template drops ${path} with role "${role}" at this position.`,
+    path,
+  );
 
 /** @returns the reserved tokens that the template wrote, from left to right; they contain no character of a message */
 function templateTokens(prompt: Text, reserved: PhraseFinder, isCanceled?: () => boolean): PhraseMatch[] {
@@ -182,8 +249,8 @@ const tooManyTokens = (): EngineError =>
   );
 
 /** Returns a text that no template writes or searches for. No probe contains another. */
-const probe = (index: number): string => `\uFDD0${index}\uFDD0`;
-const PROBES = /\uFDD0[0-9]+\uFDD0/g;
+const probe = (index: number, call?: number): string => `\uFDD0${index}${call === undefined ? "" : `-${call}`}\uFDD0`;
+const PROBES = /\uFDD0[0-9]+(?:-[0-9]+)?\uFDD0/g;
 
 function compile(source: string | null): JinjaTemplate | EngineError {
   if (source === null) return new EngineError("template_error", "The model has no chat template.", "messages");

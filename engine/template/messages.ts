@@ -4,7 +4,16 @@
  */
 
 import { isObject, type JsonObject } from "../json.js";
-import { described, EngineError, fieldPath, missingParameter, outOfRange, wrongType } from "../errors.js";
+import {
+  described,
+  EngineError,
+  fieldPath,
+  missingParameter,
+  outOfRange,
+  quoted,
+  shortened,
+  wrongType,
+} from "../errors.js";
 import { checkWellFormed } from "../text/index.js";
 
 export type Role = "system" | "developer" | "user" | "assistant" | "tool";
@@ -15,6 +24,18 @@ export interface ChatMessage extends AnswerFields {
   readonly content: string | null | readonly TextPart[];
   /** 1 to 64 characters of `[A-Za-z0-9_-]`; has no effect if the template does not use it. */
   readonly name?: string | null;
+  /** Calls of tools in an assistant message. Each is answered by one tool message that follows. */
+  readonly tool_calls?: readonly MessageCall[] | null;
+  /** Id of the call that a tool message answers. */
+  readonly tool_call_id?: string | null;
+}
+
+/** A call of a tool, as an answer contains it. */
+export interface MessageCall {
+  readonly id: string;
+  readonly type: "function";
+  /** `arguments` is the JSON text of an object. */
+  readonly function: { readonly name: string; readonly arguments: string };
 }
 
 export interface TextPart extends AnswerFields {
@@ -40,15 +61,23 @@ interface AnswerFields {
   readonly provider_specific_fields?: object | null;
   readonly audio?: null;
   readonly function_call?: null;
-  readonly tool_calls?: readonly never[] | null;
 }
 
-/** A message in the form that templates receive: all values are strings, and absent fields stay absent. */
+/** A message in the form that templates receive; absent fields stay absent. */
 export interface TemplateMessage {
   readonly role: Exclude<Role, "developer">;
   readonly content: string;
   readonly name?: string;
   readonly reasoning_content?: string;
+  readonly tool_calls?: readonly TemplateCall[];
+  readonly tool_call_id?: string;
+}
+
+export interface TemplateCall {
+  readonly id: string;
+  readonly name: string;
+  /** The JSON text of an object. */
+  readonly arguments: string;
 }
 
 /**
@@ -61,7 +90,42 @@ export function checkMessages(messages: unknown): TemplateMessage[] {
   if (messages === undefined || messages === null) throw missingParameter("messages");
   if (!Array.isArray(messages)) throw wrongType("messages", "an array of messages", messages);
   if (messages.length === 0) throw outOfRange("messages", "must have at least 1 message", messages);
-  return messages.map((message: unknown, index) => checkMessage(message, `messages[${index}]`));
+  const checked = messages.map((message: unknown, index) => checkMessage(message, `messages[${index}]`));
+  checkResults(checked);
+  return checked;
+}
+
+/** Checks that each call is answered once, by the tool messages directly after it. */
+function checkResults(messages: readonly TemplateMessage[]): void {
+  /** Calls that are not answered yet, by id, with their places. */
+  const open = new Map<string, string>();
+  for (const [index, { role, tool_calls: calls = [], tool_call_id: id }] of messages.entries()) {
+    const path = `messages[${index}]`;
+    if (role === "tool") {
+      // Without an id, a result answers no call: templates that know the role write it like any message.
+      if (id === undefined && open.size === 0) continue;
+      if (id === undefined) throw missingParameter(`${path}.tool_call_id`);
+      if (open.delete(id)) continue;
+      const known =
+        open.size === 0 ? "no call is open" : `the open calls are ${[...open.keys()].map(quoted).join(", ")}`;
+      throw outOfRange(`${path}.tool_call_id`, `must be the id of a call that is not answered yet; ${known}`, id);
+    }
+    refuseOpen(open, `before ${path}`);
+    for (const [at, call] of calls.entries()) {
+      const place = `${path}.tool_calls[${at}].id`;
+      if (open.has(call.id)) throw outOfRange(place, "must differ from the ids of the other calls", call.id);
+      open.set(call.id, place);
+    }
+  }
+  refuseOpen(open, "after it");
+}
+
+function refuseOpen(open: ReadonlyMap<string, string>, where: string): void {
+  const [first] = open;
+  if (first === undefined) return;
+  const [id, path] = first;
+  const rule = `is ${quoted(shortened(id))}, and no tool message answers this call ${where}. Each call needs one.`;
+  throw new EngineError("missing_required_parameter", (name) => `${name(path)} ${rule}`, path);
 }
 
 const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool"] satisfies Role[];
@@ -84,7 +148,6 @@ const ECHOED_IN_ANSWERS: ReadonlyMap<string, EchoedValue> = new Map([
   ["provider_specific_fields", "an object"],
   ["audio", "null"],
   ["function_call", "null"],
-  ["tool_calls", "an empty array"],
 ]);
 const ECHOED_IN_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
   ...ECHOED,
@@ -92,13 +155,20 @@ const ECHOED_IN_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
   ["annotations", "an array"],
   ["role", "a string"],
 ]);
-const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([...ECHOED_IN_ANSWERS, ["role", "a string"]]);
+const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
+  ...ECHOED_IN_ANSWERS,
+  ["role", "a string"],
+  ["tool_calls", "an empty array"],
+]);
 
 function checkMessage(message: unknown, path: string): TemplateMessage {
   if (!isObject(message)) throw wrongType(path, "an object", message);
   const role = checkRole(message["role"], `${path}.role`);
   const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, `${path}.content`);
   const name = checkName(message["name"], `${path}.name`);
+  const calls = role === "assistant" ? checkCalls(message["tool_calls"], `${path}.tool_calls`) : [];
+  const givenId = role === "tool" ? (message["tool_call_id"] ?? null) : null;
+  const id = givenId === null ? null : checkId(givenId, `${path}.tool_call_id`);
   for (const [field, value] of Object.entries(message)) checkField(field, value, role, fieldPath(path, field));
   const reasoning = [...checkReasoning(message, role, path), ...reasoningOfParts];
   return {
@@ -106,7 +176,69 @@ function checkMessage(message: unknown, path: string): TemplateMessage {
     content: text,
     ...(name === null ? {} : { name }),
     ...(reasoning.length === 0 ? {} : { reasoning_content: reasoning.join("\n") }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+    ...(id === null ? {} : { tool_call_id: id }),
   };
+}
+
+function checkCalls(calls: unknown, path: string): TemplateCall[] {
+  if (calls === undefined || calls === null) return [];
+  if (!Array.isArray(calls)) throw wrongType(path, "an array of calls", calls);
+  return calls.map((call: unknown, index) => checkCall(call, `${path}[${index}]`));
+}
+
+function checkCall(call: unknown, path: string): TemplateCall {
+  if (!isObject(call)) throw wrongType(path, "an object", call);
+  const id = checkId(call["id"], `${path}.id`);
+  const type = call["type"] ?? null;
+  if (type === null) throw missingParameter(`${path}.type`);
+  if (type !== "function") throw unsupported(`${path}.type`, String(type), ["function"]);
+  const of = call["function"] ?? null;
+  if (of === null) throw missingParameter(`${path}.function`);
+  if (!isObject(of)) throw wrongType(`${path}.function`, "an object", of);
+  refuseUnknown(call, ["id", "type", "function", "index"], path);
+  const at = `${path}.function`;
+  refuseUnknown(of, ["name", "arguments"], at);
+  const name = checkName(of["name"], `${at}.name`);
+  if (name === null) throw missingParameter(`${at}.name`);
+  return { id, name, arguments: checkArguments(of["arguments"], `${at}.arguments`) };
+}
+
+/** An empty text, which some clients send for a call without arguments, is an empty object. */
+function checkArguments(given: unknown, path: string): string {
+  if (given === undefined || given === null) throw missingParameter(path);
+  const text = checkText(given, path);
+  if (text.trim() === "") return "{}";
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = null;
+  }
+  if (!isObject(value)) throw outOfRange(path, "must be the JSON text of an object", text);
+  return text;
+}
+
+function checkId(id: unknown, path: string): string {
+  if (id === undefined || id === null) throw missingParameter(path);
+  const text = checkText(id, path);
+  if (text === "" || text.length > MAX_ID_CHARACTERS)
+    throw outOfRange(path, `must have 1 to ${MAX_ID_CHARACTERS} characters`, text);
+  return text;
+}
+
+/** Ids are of other servers too. */
+const MAX_ID_CHARACTERS = 256;
+
+function refuseUnknown(value: object, known: readonly string[], path: string): void {
+  const unknown = Object.keys(value).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const at = fieldPath(path, unknown);
+  throw new EngineError(
+    "unknown_parameter",
+    (name) => `${name(at)} is not a known field. Known: ${known.join(", ")}`,
+    at,
+  );
 }
 
 function checkRole(role: unknown, path: string): Role {
@@ -164,6 +296,7 @@ function checkName(name: unknown, path: string): string | null {
 function checkField(field: string, value: unknown, role: Role, path: string): void {
   if (field === "role" || field === "content" || field === "name" || value === undefined) return;
   if (isReasoning(field, role)) return;
+  if ((field === "tool_calls" && role === "assistant") || (field === "tool_call_id" && role === "tool")) return;
   checkEchoed(role === "assistant" ? ECHOED_IN_ANSWERS : ECHOED, field, value, path);
 }
 
@@ -215,5 +348,15 @@ export function textLengthOf(messages: unknown): number {
         ? content.reduce<number>((sum, part) => sum + (isObject(part) ? lengthOf(part["text"]) : 0), 0)
         : 0;
   if (!Array.isArray(messages)) return 0;
-  return messages.reduce<number>((sum, each) => sum + (isObject(each) ? lengthOf(each["content"]) : 0), 0);
+  const callsLength = (calls: unknown): number =>
+    Array.isArray(calls)
+      ? calls.reduce<number>((sum, call) => {
+          const of: unknown = isObject(call) ? call["function"] : null;
+          return sum + (isObject(of) ? lengthOf(of["arguments"]) : 0);
+        }, 0)
+      : 0;
+  return messages.reduce<number>(
+    (sum, each) => sum + (isObject(each) ? lengthOf(each["content"]) + callsLength(each["tool_calls"]) : 0),
+    0,
+  );
 }

@@ -53,7 +53,7 @@ export function variablesLength(variables: TemplateVariables | null): number {
 const PARAM = "templateVariables";
 
 /** Returns a value whose texts and keys are text of a message, as toValue takes it. */
-function marked(value: unknown, path: string, depth: number): unknown {
+export function marked(value: unknown, path: string, depth = 0): unknown {
   if (depth > LIMITS.maxJsonDepth)
     throw outOfRange(path, `must not be nested more than ${LIMITS.maxJsonDepth} deep`, depth);
   if (value === null || typeof value === "boolean") return value;

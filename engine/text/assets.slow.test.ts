@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { asset, describeWithAssets } from "../../spec-tests/fixtures/assets.js";
 import { EngineError } from "../errors.js";
-import { deriveMessageFormat, markupOf, type MessageFormat } from "../message/message-format.js";
+import { deriveReasoning, markupOf, type MessageFormat } from "../message/message-format.js";
 import { type ChatMessage, ChatTemplate } from "../template/index.js";
 import { StreamingDetokenizer } from "./streaming-detokenizer.js";
 import { Tokenizer } from "./tokenizer.js";
@@ -30,10 +30,8 @@ function load(name: string): LoadedModel {
       : readFileSync(join(folder, "tokenizer.json"), "utf8");
     const config = join(folder, "tokenizer_config.json");
     const parsed: { chat_template?: unknown } = existsSync(config) ? JSON.parse(readFileSync(config, "utf8")) : {};
-    const format = deriveMessageFormat(
-      JSON.parse(json),
-      typeof parsed.chat_template === "string" ? parsed.chat_template : null,
-    );
+    const template = typeof parsed.chat_template === "string" ? parsed.chat_template : null;
+    const format = { reasoning: deriveReasoning(JSON.parse(json), template), calls: null };
     model = { tokenizer: new Tokenizer(JSON.parse(json), parsed, markupOf(format)), config: parsed, format };
     loaded.set(name, model);
   }

@@ -338,7 +338,12 @@ export class MockEngine {
   /** Emits the last delta of a choice, with all held-back text. */
   #end(request: Request, sequence: Sequence, gained: TextDelta, reason: FinishReason): void {
     const rest = gained.stopped === null ? sequence.text.finish() : NO_TEXT;
-    const all = { reasoning: gained.reasoning + rest.reasoning, content: gained.content + rest.content, stopped: null };
+    const all = {
+      reasoning: gained.reasoning + rest.reasoning,
+      content: gained.content + rest.content,
+      calls: [],
+      stopped: null,
+    };
     sequence.isDone = true;
     request.numReasoningTokens += sequence.text.numReasoningTokens;
     const isLast = request.sequences.every(({ isDone }) => isDone);
@@ -380,6 +385,7 @@ export class MockEngine {
       choice: sequence.choice,
       content: isMisplaced ? "" : content,
       reasoning: isMisplaced ? content : sequence.text.hasReasoning ? gained.reasoning : null,
+      toolCalls: [],
       tokenIds: [],
       logprobs,
       finishReason,
@@ -424,7 +430,7 @@ export class MockEngine {
   }
 }
 
-const NO_TEXT: TextDelta = { content: "", reasoning: "", stopped: null };
+const NO_TEXT: TextDelta = { content: "", reasoning: "", calls: [], stopped: null };
 const SYMBOLS = byteSymbols();
 
 /** Minimum prefill time, so that requests that are sent together also run together. */

@@ -56,6 +56,7 @@ export class MockText {
     return {
       reasoning: first.reasoning + second.reasoning,
       content: first.content + second.content + held,
+      calls: [],
       stopped: second.stopped,
     };
   }
@@ -94,7 +95,7 @@ export class MockText {
       else content += match.text;
       stopped = match.stopped;
     }
-    return { reasoning, content, stopped };
+    return { reasoning, content, calls: [], stopped };
   }
 
   #match(text: string): { readonly text: string; readonly stopped: string | null } {

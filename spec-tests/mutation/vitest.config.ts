@@ -5,7 +5,6 @@ export default defineConfig({
   test: {
     include: [
       "engine/{core,grammar,sampling,text,message,template}/*.test.ts",
-      "engine/grammar.test.ts",
       "spec-tests/properties/{sampling,text}.slow.test.ts",
     ],
     exclude: ["engine/text/assets.slow.test.ts", "engine/grammar/rules-against-earley.test.ts"],

@@ -44,6 +44,7 @@ const delta = (fields: Partial<OutputDelta> = {}): OutputDelta => ({
   choice: 0,
   content: "",
   reasoning: null,
+  toolCalls: [],
   tokenIds: [],
   logprobs: [],
   finishReason: null,

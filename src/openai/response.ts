@@ -11,6 +11,7 @@ import type {
   TokenLogprob,
   Usage,
 } from "../../engine/index.js";
+import { assert } from "../../engine/errors.js";
 import type { ChatRequest } from "./chat-request.js";
 import type {
   ChatCompletion,
@@ -47,7 +48,7 @@ export function chatCompletion(context: ResponseContext, { choices, usage }: Ans
         refusal: null,
       },
       logprobs: choiceLogprobs(request.logprobs, logprobs),
-      finish_reason: finishReason,
+      finish_reason: wireReason(finishReason),
     })),
     usage: wireUsage(usage),
   };
@@ -101,7 +102,14 @@ export class ChunkWriter {
     const { logprobs, streamUsage } = this.#context.request;
     return {
       ...this.#envelope(),
-      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries), finish_reason: finishReason }],
+      choices: [
+        {
+          index,
+          delta,
+          logprobs: choiceLogprobs(logprobs, entries),
+          finish_reason: finishReason === null ? null : wireReason(finishReason),
+        },
+      ],
       ...(streamUsage === "last_chunk" ? { usage: null } : {}),
     };
   }
@@ -119,6 +127,12 @@ interface StreamedChoice {
   reasoned: boolean;
   /** Logprob entries of tokens whose text has not been sent yet. */
   readonly unsent: TokenLogprob[];
+}
+
+/** A request cannot contain tools, so no answer ends with calls. */
+function wireReason(reason: FinishReason): "stop" | "length" {
+  assert(reason !== "tool_calls", "no answer over HTTP ends with calls of tools");
+  return reason;
 }
 
 function envelope({ id, created, model, systemFingerprint }: ResponseContext) {

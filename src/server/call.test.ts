@@ -27,6 +27,7 @@ test("delivers accumulated deltas in small batches, in order, and yields to the 
         choice: 0,
         content: "",
         reasoning: null,
+        toolCalls: [],
         tokenIds: [token],
         logprobs: [],
         finishReason: null,
