@@ -88,6 +88,7 @@ describe("free text", () => {
     const trie = VocabularyTrie.build([...tokens, null]);
     const few = { type: "array", items: { type: "string", pattern: "^a{1,2}$" }, uniqueItems: true };
     const many = { type: "array", items: { type: "string", pattern: "^a+$" }, uniqueItems: true };
+    const letters = { type: "array", items: { type: "string", pattern: "^[a-z]$" }, uniqueItems: true };
     const names = { type: "object", propertyNames: { pattern: "^a{1,2}$" }, additionalProperties: { type: "null" } };
     for (const [value, text, allowed] of [
       [few, '["a","', ["a", "aa"]],
@@ -95,6 +96,7 @@ describe("free text", () => {
       [many, '["a","a","', []],
       [many, '["aa","', ["a", "aa"]],
       [names, '{"aa":null,"', ["a"]],
+      [letters, '["b","', [..."acdefghijklmnopqrstuvwxyz"]],
       [names, '{"a":null,"', ["a", "aa"]],
     ] as const) {
       const matcher = matcherOf(schema(value), trie, [tokens.length]);
