@@ -45,10 +45,10 @@ const CHARACTER_CLASSES: readonly (readonly (readonly [first: number, last: numb
   ),
 ];
 
-export const EVERY_CLASS = 2 ** CHARACTER_CLASSES.length - 1;
+export const EVERY_CLASS = (1 << CHARACTER_CLASSES.length) - 1;
 
 /** A bit that no free text has: of control characters, the quote, the backslash, and parts of code points. */
-export const NOT_FREE = 2 ** CHARACTER_CLASSES.length;
+export const NOT_FREE = 1 << CHARACTER_CLASSES.length;
 
 export const NO_FREE_TEXT: FreeText = { classes: 0, maxCodePoints: 0, isLimit: false };
 export const ANY_TEXT: FreeText = { classes: EVERY_CLASS, maxCodePoints: Infinity, isLimit: true };
