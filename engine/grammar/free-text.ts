@@ -35,7 +35,7 @@ const CHARACTER_CLASSES: readonly (readonly (readonly [first: number, last: numb
   ranges("''"),
   ranges("()"),
   ranges("##%&==??~~"),
-  ranges("!!$$**;<>>[[]^``{}"),
+  ranges("!!$$\u002a\u002a;<>>[[]^``{}"),
   // White space and line separators.
   ranges("\u00a0\u00a0\u1680\u1680\u2000\u200a\u2028\u2029\u202f\u202f\u205f\u205f\u3000\u3000\ufeff\ufeff"),
   ranges("ÀÖØöøſ"),
