@@ -30,7 +30,7 @@ test("the server answers the curl command", async () => {
 
 test("the server answers according to a schema", async () => {
   const { choices } = JSON.parse(await folder.run(codeBlock("response_format"))) as ChatCompletion;
-  expect(JSON.parse(choices[0]!.message.content)).toMatchObject({
+  expect(JSON.parse(choices[0]!.message.content!)).toMatchObject({
     name: expect.any(String) as string,
     age: expect.any(Number) as number,
   });
@@ -73,7 +73,10 @@ test("a model of the hub is downloaded, converted and used, and then runs offlin
     await folder.run(`${command} --max-tokens 3 --json`);
     await hub.close();
     vi.stubEnv("HF_HUB_OFFLINE", "1");
-    expect(JSON.parse(await folder.run(`${command} --max-tokens 3 --json`))).toMatchObject({ finish_reason: "length" });
+    expect(JSON.parse(await folder.run(`${command} --max-tokens 3 --json`))).toMatchObject({
+      // The random model may draw its end token.
+      finish_reason: expect.stringMatching(/^(?:length|stop)$/) as string,
+    });
   } finally {
     vi.unstubAllEnvs();
     rmSync(scratch, { recursive: true });

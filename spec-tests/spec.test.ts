@@ -43,9 +43,9 @@ const idOf = ({ section, number }: Clause): string => `TS-${section}.${number}`;
 const clause = (id: string): Clause => clauses.find((one) => idOf(one) === id)!;
 
 describe("clauses", () => {
-  it("are numbered from 1 in each of the ten sections, in order", () => {
+  it("are numbered from 1 in each of the eleven sections, in order", () => {
     expect(SPEC.match(/^### .*$/gm)).toHaveLength(clauses.length);
-    const sections = Array.from({ length: 10 }, (_, index) => clauses.filter(({ section }) => section === index + 1));
+    const sections = Array.from({ length: 11 }, (_, index) => clauses.filter(({ section }) => section === index + 1));
     expect(sections.every((section) => section.length > 0)).toBe(true);
     expect(clauses.map(idOf)).toEqual(
       sections.flatMap((section) => section.map(({ section }, index) => `TS-${section}.${index + 1}`)),

@@ -24,7 +24,15 @@ const PATTERNS = [
 ];
 
 const languages = new Languages(null);
-const ofPattern = (pattern: string): Language => languages.settle(boundedPattern(languages, pattern, false), 20_000);
+const compiled = new Map<string, Language>();
+
+/** Compiles a pattern once: the number of states is limited for all together. */
+function ofPattern(pattern: string): Language {
+  let language = compiled.get(pattern);
+  if (language === undefined)
+    compiled.set(pattern, (language = languages.settle(boundedPattern(languages, pattern, false), 20_000)));
+  return language;
+}
 
 const codePoint = fc.oneof(
   fc.integer({ min: 0x20, max: 0x7e }),

@@ -23,6 +23,8 @@ ${fieldTable(clients)}
 
 ## Refused requests
 
+These requests are refused by a server with the embedded model, whose chat template has no tools. A model that has them answers those with \`template_error\`.
+
 ${markdownTable(
   ["client", "request", "error code", "`param`"],
   clients.flatMap(({ name, requests }) =>

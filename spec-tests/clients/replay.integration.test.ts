@@ -42,8 +42,8 @@ function checkAnswer({ choices, usage }: Partial<ChatCompletion>, body: Body): v
   for (const { message, finish_reason: finishReason } of choices!) {
     expect(message.role).toBe("assistant");
     expect(["stop", "length"]).toContain(finishReason);
-    expect(message.content + (message.reasoning_content ?? "")).not.toBe("");
-    if ((body.response_format?.type ?? "text") !== "text" && finishReason === "stop") JSON.parse(message.content);
+    expect((message.content ?? "") + (message.reasoning_content ?? "")).not.toBe("");
+    if ((body.response_format?.type ?? "text") !== "text" && finishReason === "stop") JSON.parse(message.content!);
   }
   if (usage !== undefined) expect(usage.total_tokens).toBe(usage.prompt_tokens + usage.completion_tokens);
 }

@@ -88,7 +88,9 @@ export class MockEngine {
     { messages, options, stream }: ChatRequest,
     signal: AbortSignal,
   ): Promise<{ readonly seed: number | bigint; readonly deltas: DeltaBatches }> {
-    const { responseFormat = null, templateVariables = null, ...sampling } = options;
+    const { responseFormat = null, templateVariables = null, ...others } = options;
+    // The server has refused tools.
+    const { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...sampling } = others;
     const config = this.#config(sampling);
     const grammar = this.#grammar(responseFormat, config.separateReasoning);
     const promptIds = this.#encode(messages, templateVariables);

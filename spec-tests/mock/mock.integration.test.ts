@@ -49,9 +49,9 @@ const chunksOf = async (mock: Mock, fields: object): Promise<ChatCompletionChunk
 const choicesOf = async (mock: Mock, fields: object): Promise<ChatCompletion["choices"]> =>
   (await ask(mock, fields)).choices;
 const textsOf = async (mock: Mock, fields: object): Promise<string[]> =>
-  (await choicesOf(mock, fields)).map(({ message }) => message.content);
+  (await choicesOf(mock, fields)).map(({ message }) => message.content!);
 const streamedTextsOf = async (mock: Mock, fields: object): Promise<(string | undefined)[]> =>
-  (concatenated(await chunksOf(mock, fields), true).choices ?? []).map(({ message }) => message.content);
+  (concatenated(await chunksOf(mock, fields), true).choices ?? []).map(({ message }) => message.content!);
 const statusOf = async (mock: Mock, fields: object): Promise<number> => (await send(mock, fields)).status;
 
 /** Disconnects after the given number of milliseconds, or after the first chunk if it is null. */
@@ -114,7 +114,7 @@ describe("without bugs", () => {
     }
     const tokens = choices.flatMap(({ logprobs }) => logprobs!.content.map(({ token }) => token));
     expect(tokens.filter((token) => token === "\uFFFD").length).toBeGreaterThan(5);
-    expect(choices.some(({ message }) => message.content.includes("😊"))).toBe(true);
+    expect(choices.some(({ message }) => message.content!.includes("😊"))).toBe(true);
   });
 
   test("some answers reason, with tags of one token or of several", async () => {
@@ -134,7 +134,7 @@ describe("without bugs", () => {
     const finished = choices.filter(({ finish_reason: reason }) => reason === "stop");
     expect(finished.length).toBeGreaterThan(35);
     const validate = new Ajv2020().compile(SCHEMA);
-    for (const { message } of finished) expect(validate(JSON.parse(message.content)), message.content).toBe(true);
+    for (const { message } of finished) expect(validate(JSON.parse(message.content!)), message.content!).toBe(true);
   });
 
   test("a long story is long, and the context is never exceeded", async () => {

@@ -240,6 +240,8 @@ class MockServer {
 
   #parsed(body: unknown): ChatRequest {
     const request = parseChatRequest(body, this.#dialect);
+    if (request.mayCall)
+      throw new ApiError("template_error", "The model's chat template does not write the tools that it gets", "tools");
     const { stream_options: streamOptions } = body as {
       readonly stream_options?: { readonly include_usage?: boolean | null } | null;
     };

@@ -95,7 +95,7 @@ test(
         for (const { message, finish_reason: reason } of choices) {
           if (reason !== "stop") continue;
           numFinished++;
-          expect(ajv.validate(schema, JSON.parse(message.content)), message.content).toBe(true);
+          expect(ajv.validate(schema, JSON.parse(message.content!)), message.content!).toBe(true);
         }
         expect(await streamedChoicesOf(fields)).toEqual(choices);
         expect(await choicesOf({ ...fields, n: 2 })).toEqual(choices.slice(0, 2));

@@ -71,7 +71,7 @@ export async function answer({
       ...text,
     });
   const createMask = drawn === undefined ? undefined : () => onlyToken(drawn, vocabSize);
-  const request = { n: 1, logprobs: config.logprobs, separateReasoning, streamUsage: "none" as const };
+  const request = { n: 1, logprobs: config.logprobs, separateReasoning, streamUsage: "none" as const, mayCall: false };
   const collector = new AnswerCollector();
   for await (const delta of engine.submit({
     promptTokenIds,

@@ -327,7 +327,7 @@ function streamOf(one: TextCase, text: Pick<TextStreamOptions, "format" | "insid
   const deltas: { reasoning: string; content: string }[] = [];
   let stopped: string | null = null;
   for (const id of ids) {
-    const { stopped: now, ...delta } = stream.push(id);
+    const { stopped: now, calls: _, ...delta } = stream.push(id);
     deltas.push(delta);
     stopped = now;
     if (stopped !== null) break;
@@ -335,7 +335,8 @@ function streamOf(one: TextCase, text: Pick<TextStreamOptions, "format" | "insid
   let final = { reasoning: "", content: "" };
   if (stopped === null) {
     if (one.end === "end_token") stream.pushEnd();
-    ({ stopped, ...final } = stream.finish());
+    const { stopped: last, calls: _, ...rest } = stream.finish();
+    [stopped, final] = [last, rest];
   }
   return { tokenizer, ids, options, deltas, final, stopped };
 }

@@ -25,6 +25,8 @@ export interface ChatRequest {
   readonly streamUsage: StreamUsage;
   readonly separateReasoning: boolean;
   readonly logprobs: boolean;
+  /** True if the answer may contain calls of tools. */
+  readonly mayCall: boolean;
   /** For error messages. */
   readonly sentNames: SentNames;
   /** Engine options other than `messages`; can be structured-cloned to another thread. */
@@ -118,12 +120,16 @@ function resolve(body: ChatRequestBody, dialect: Dialect): ChatRequest {
     streamUsage: streamUsage(body, dialect),
     separateReasoning,
     logprobs: parameters.logprobs ?? false,
+    mayCall: (body.tools ?? []).length > 0 && body.tool_choice !== "none",
     sentNames: { schema, maxTokens: limitName(body) },
     options: {
       ...parameters,
       maxTokens,
       templateVariables: templateVariables(body),
       responseFormat: format,
+      tools: body.tools ?? null,
+      toolChoice: body.tool_choice ?? null,
+      parallelToolCalls: body.parallel_tool_calls ?? null,
       separateReasoning,
     },
   };

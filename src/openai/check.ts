@@ -45,6 +45,8 @@ export interface JsonSchema {
   readonly "x-text"?: boolean;
   readonly "x-bits"?: 64;
   readonly "x-no-effect"?: readonly unknown[];
+  /** Name of the field that is implemented in place of this one. */
+  readonly "x-instead"?: string;
   /** Set when the field is accepted and has no effect; for the parameter tables. */
   readonly "x-ignored"?: boolean;
   /** Clause of the contract; for the parameter tables. */
@@ -71,7 +73,9 @@ export function checkValue(
   const noEffect = schema["x-no-effect"];
   if (noEffect !== undefined) {
     if (noEffect.some((allowed) => isDeepStrictEqual(allowed, value))) return;
-    throw failure("unsupported_parameter", schema, path, given(), "is not supported; it may only be");
+    const instead = schema["x-instead"];
+    const hint = instead === undefined ? "" : `; ${instead} takes its place`;
+    throw failure("unsupported_parameter", schema, path, given(), `is not supported${hint}; it may only be`);
   }
   if (schema.discriminator !== undefined) {
     checkVariant(schema, schema.discriminator.propertyName, value, path);

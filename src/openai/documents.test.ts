@@ -141,10 +141,11 @@ describe("the table of parameters", () => {
     expect(row("top_k")?.accepted).toBe("an integer in 1..128");
     expect(row("top_k", "openai")?.accepted).toBe("an integer of at least -1");
     expect(row("user")?.effect).toBe("none");
-    expect(row("tools")).toMatchObject({ accepted: "null or []", effect: "not_built" });
+    expect(row("functions")).toMatchObject({ accepted: "null or []", effect: "not_built" });
+    expect(row("tools")).toMatchObject({ library: "tools", default: [], effect: "honored" });
     for (const { description, clause } of parameterRows("ppio")) {
       expect(description).not.toBe("");
-      expect(clause).toMatch(/^TS-2\.\d+$/);
+      expect(clause).toMatch(/^TS-(?:2|11)\.\d+$/);
     }
   });
 

@@ -143,10 +143,13 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
     [{ role: "assistant", content: [{ ...text, name: "a" }] }, X, "content[0].name"],
     [{ role: "assistant", content: "", audio: { id: "x" } }, P, "audio"],
     [{ role: "assistant", content: "", function_call: {} }, P, "function_call"],
-    [{ role: "assistant", content: "", tool_calls: [{ id: "x" }] }, P, "tool_calls"],
+    [{ role: "assistant", content: "", tool_calls: [{ id: "x" }] }, M, "tool_calls[0].type"],
+    [{ role: "assistant", content: "", tool_calls: {} }, T, "tool_calls"],
+    [{ role: "user", content: "", tool_calls: [] }, X, "tool_calls"],
     [{ role: "user", content: [{ type: null, text: "a" }] }, M, "content[0].type"],
     [{ role: "user", content: "", refusal: null }, X, "refusal"],
-    [{ role: "tool", content: "", tool_call_id: "x" }, X, "tool_call_id"],
+    [{ role: "tool", content: "", tool_call_id: 1 }, T, "tool_call_id"],
+    [{ role: "user", content: "", tool_call_id: "x" }, X, "tool_call_id"],
     [{ role: "user", content: "", weight: null }, X, "weight"],
   ])("%j are refused: %s", (message, code, field) => {
     expect(refusalOf(() => messagesOf(message))).toEqual(refused(code, `messages[0].${field}`));

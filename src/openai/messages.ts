@@ -48,8 +48,11 @@ const textPart = () =>
     closed,
   );
 
+const NAME = "^[A-Za-z0-9_-]{1,64}$";
+const NAME_IN_WORDS = "1 to 64 of A-Z, a-z, 0-9, _ and -";
+
 const name = () =>
-  optional(Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" }), {
+  optional(Type.String({ pattern: NAME, "x-allowed": NAME_IN_WORDS }), {
     description: "Passed to the chat template; no effect if the template does not use it.",
   });
 
@@ -72,12 +75,48 @@ const answerFields = () => ({
   provider_specific_fields: optional(Type.Unsafe<object>({ type: "object" }), NO_EFFECT),
   audio: echoed<never>(),
   function_call: echoed<never>(),
-  tool_calls: echoed<never[]>([]),
 });
 
 const assistantPart = () =>
   Type.Object(
-    { type: Type.Literal("text"), text: text(), ...answerFields(), role: optional(Type.String(), NO_EFFECT) },
+    {
+      type: Type.Literal("text"),
+      text: text(),
+      ...answerFields(),
+      tool_calls: echoed<never[]>([]),
+      role: optional(Type.String(), NO_EFFECT),
+    },
+    closed,
+  );
+
+const id = () => Type.String({ minLength: 1, maxLength: 256, "x-text": true });
+
+const call = () =>
+  Type.Object(
+    {
+      id: id(),
+      type: Type.Enum(["function"], { type: "string" }),
+      function: Type.Object(
+        {
+          name: Type.String({ pattern: NAME, "x-allowed": NAME_IN_WORDS }),
+          arguments: Type.String({ "x-text": true, description: "The JSON text of an object." }),
+        },
+        closed,
+      ),
+      index: optional(Type.Integer(), NO_EFFECT),
+    },
+    closed,
+  );
+
+const toolMessage = () =>
+  Type.Object(
+    {
+      role: Type.Literal("tool"),
+      content: content(textPart()),
+      tool_call_id: optional(id(), { description: "Id of the call that is answered." }),
+      name: name(),
+      ...echoedAnywhere(),
+    },
     closed,
   );
 
@@ -88,6 +127,7 @@ const assistantMessage = () =>
       content: optional(content(assistantPart())),
       name: name(),
       ...answerFields(),
+      tool_calls: optional(Type.Array(call()), { description: "Each is answered by one tool message that follows." }),
     },
     closed,
   );
@@ -95,13 +135,7 @@ const assistantMessage = () =>
 export const messagesSchema = (notes: FieldNotes = {}) =>
   Type.Array(
     Type.Union(
-      [
-        plainMessage("system"),
-        plainMessage("developer"),
-        plainMessage("user"),
-        assistantMessage(),
-        plainMessage("tool"),
-      ],
+      [plainMessage("system"), plainMessage("developer"), plainMessage("user"), assistantMessage(), toolMessage()],
       { discriminator: { propertyName: "role" } },
     ),
     { minItems: 1, description: "The conversation. `developer` is rendered as `system`.", ...notes },

@@ -29,6 +29,8 @@ const T = "invalid_type";
 const R = "out_of_range";
 const U = "unsupported_value";
 const P = "unsupported_parameter";
+const M = "missing_required_parameter";
+const TOOL = { type: "function", function: { name: "f" } };
 const notNumbers = (...more: unknown[]) => ["1", true, [], {}, ...more].map((value) => [value, T] as const);
 const notStrings = [1, true, [], {}].map((value) => [value, T] as const);
 const notBooleans = [1, 0, "true", [], {}].map((value) => [value, T] as const);
@@ -372,25 +374,45 @@ const ROWS: readonly Row[] = [
   { field: "prediction", accepted: [], refused: [[{ type: "content", content: "x" }, P]] },
   {
     field: "tools",
-    accepted: [[]],
+    accepted: [
+      [],
+      [TOOL],
+      [{ ...TOOL, function: { name: "x".repeat(64), description: null, parameters: {}, strict: true } }],
+      new Array(128).fill(TOOL),
+    ],
     refused: [
-      [[{ type: "function", function: { name: "f" } }], P],
-      [{}, P],
+      [{}, T],
+      ["f", T],
+      [[1], T, "tools[0]"],
+      [[{ function: {} }], M, "tools[0].type"],
+      [[{ type: "custom", custom: {} }], U, "tools[0].type"],
+      [[TOOL, { type: "function" }], M, "tools[1].function"],
+      [[{ ...TOOL, function: { name: "a b" } }], R, "tools[0].function.name"],
+      [[{ ...TOOL, function: { name: "f", parameters: true } }], T, "tools[0].function.parameters"],
+      [[{ ...TOOL, function: { name: "f", odd: 1 } }], "unknown_parameter", "tools[0].function.odd"],
+      [new Array(129).fill(TOOL), R],
     ],
   },
   {
     field: "tool_choice",
-    accepted: ["none", "auto"],
+    given: { tools: [TOOL] },
+    accepted: [
+      "none",
+      "auto",
+      "required",
+      TOOL,
+      { type: "allowed_tools", allowed_tools: { mode: "required", tools: [TOOL] } },
+    ],
     refused: [
-      ["required", P],
-      [{ type: "function", function: { name: "f" } }, P],
+      ["any", U],
+      [1, T],
+      [{ type: "tool" }, U, "tool_choice.type"],
+      [{ type: "function", function: {} }, M, "tool_choice.function.name"],
+      [{ type: "allowed_tools", allowed_tools: { mode: "none", tools: [TOOL] } }, U, "tool_choice.allowed_tools.mode"],
+      [{ type: "allowed_tools", allowed_tools: { mode: "auto", tools: [] } }, R, "tool_choice.allowed_tools.tools"],
     ],
   },
-  {
-    field: "parallel_tool_calls",
-    accepted: [true, false],
-    refused: [[1, P]],
-  },
+  { field: "parallel_tool_calls", accepted: [true, false], refused: notBooleans },
   { field: "function_call", accepted: ["none"], refused: [["auto", P]] },
   { field: "functions", accepted: [[]], refused: [[[{ name: "f" }], P]] },
   { field: "prompt_cache_options", accepted: [], refused: [[{ mode: "explicit" }, P]] },
@@ -421,6 +443,9 @@ const IN_ORDER = [
   "logprobs",
   "top_logprobs",
   "response_format",
+  "tools",
+  "tool_choice",
+  "parallel_tool_calls",
   "separate_reasoning",
   "reasoning_effort",
   "chat_template_kwargs",
@@ -430,7 +455,7 @@ const IN_ORDER = [
   "prompt_cache_key",
   "safety_identifier",
   "verbosity",
-  "tools",
+  "functions",
   "odd",
 ];
 
@@ -540,7 +565,11 @@ describe("error messages", () => {
     ],
     [{ stop: 1 }, "stop must be a non-empty string or an array of at most 4, each a non-empty string. Given: 1"],
     [{ logit_bias: ids(1025) }, "logit_bias must be an object of at most 1024 entries. Given: 1025 entries"],
-    [{ tools: [1, 2] }, "tools is not supported; it may only be null or []. Given: an array of 2"],
+    [
+      { functions: [1] },
+      "functions is not supported; tools takes its place; it may only be null or []. Given: an array of 1",
+    ],
+    [{ tools: [1] }, "tools[0] must be an object. Given: 1"],
     [
       { messages: [{ role: "bot", content: "" }] },
       'messages[0].role must be "system", "developer", "user", "assistant" or "tool". Given: "bot"',
@@ -562,8 +591,9 @@ describe.each(DIALECTS)("the first failure is reported (%s)", (dialect) => {
   it.each([
     [{ temperature: 9, n: 0 }, "n"],
     [{ unknown: 1, context_length_exceeded_behavior: "x" }, "context_length_exceeded_behavior"],
-    [{ unknown: 1, tools: [1] }, "tools"],
-    [{ tools: [1], user: 1 }, "user"],
+    [{ unknown: 1, functions: [1] }, "functions"],
+    [{ functions: [1], user: 1 }, "user"],
+    [{ tools: [1], user: 1 }, "tools[0]"],
     [{ stream_options: { include_usage: true }, temperature: 9 }, "stream_options"],
     [{ stream_options: { include_usage: 1 }, n: 0 }, "stream_options.include_usage"],
     [{ max_tokens: 1, max_completion_tokens: 2, stream: 1 }, "max_tokens"],

@@ -35,6 +35,9 @@ export interface ChatRequestBody {
   readonly reasoning_effort?: string | null;
   readonly chat_template_kwargs?: { readonly [name: string]: unknown } | null;
   readonly response_format?: Static<ReturnType<typeof responseFormat>> | null;
+  readonly tools?: readonly Static<ReturnType<typeof tool>>[] | null;
+  readonly tool_choice?: Static<ReturnType<typeof toolChoice>> | null;
+  readonly parallel_tool_calls?: boolean | null;
 }
 
 export function chatRequestSchema(dialect: Dialect) {
@@ -72,6 +75,24 @@ const FIELDS_AFTER: Partial<Record<ParameterName, (dialect: Dialect) => Record<s
       description: "Format of the answer (the text after the reasoning).",
       "x-clause": "TS-2.23",
       "x-library": "responseFormat",
+    }),
+    tools: optional(Type.Array(tool(), { maxItems: LIMITS.maxTools }), {
+      default: [],
+      description: "Functions that the model may call.",
+      "x-clause": "TS-11.1",
+      "x-library": "tools",
+    }),
+    tool_choice: optional(toolChoice(), {
+      default: "auto",
+      description: "Which tools may be called, and whether one must be.",
+      "x-clause": "TS-11.2",
+      "x-library": "toolChoice",
+    }),
+    parallel_tool_calls: optional(Type.Boolean(), {
+      default: true,
+      description: "false: one call at most.",
+      "x-clause": "TS-11.3",
+      "x-library": "parallelToolCalls",
     }),
   }),
   separateReasoning: () => ({
@@ -222,6 +243,58 @@ const responseFormat = () =>
     { discriminator: { propertyName: "type" } },
   );
 
+const functionName = () =>
+  Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$", "x-allowed": "1 to 64 of A-Z, a-z, 0-9, _ and -" });
+
+const tool = () =>
+  Type.Object(
+    {
+      type: onlyFunction(),
+      function: Type.Object(
+        {
+          name: functionName(),
+          description: optional(text()),
+          parameters: optional(Type.Unsafe<{ readonly [name: string]: unknown }>({ type: "object" }), {
+            description: "JSON schema of the arguments, which are an object; absent: the tool has no parameters.",
+          }),
+          strict: optional(Type.Boolean(), { description: "true: a schema that cannot be enforced is refused." }),
+        },
+        closed,
+      ),
+    },
+    closed,
+  );
+
+const onlyFunction = () => Type.Enum(["function"], { type: "string" });
+
+const nameOnly = () => Type.Object({ name: functionName() }, closed);
+
+const namedTool = () => Type.Object({ type: onlyFunction(), function: nameOnly() }, closed);
+
+const toolChoice = () =>
+  Type.Union([
+    Type.Enum(["none", "auto", "required"], { type: "string" }),
+    Type.Union(
+      [
+        Type.Object({ type: Type.Literal("function"), function: nameOnly() }, closed),
+        Type.Object(
+          {
+            type: Type.Literal("allowed_tools"),
+            allowed_tools: Type.Object(
+              {
+                mode: Type.Enum(["auto", "required"], { type: "string" }),
+                tools: Type.Array(namedTool(), { minItems: 1 }),
+              },
+              closed,
+            ),
+          },
+          closed,
+        ),
+      ],
+      { discriminator: { propertyName: "type" } },
+    ),
+  ]);
+
 const namedSchema = () =>
   Type.Object(
     {
@@ -260,11 +333,8 @@ const notBuilt = () => ({
   store: Type.Optional(noEffect(false)),
   moderation: Type.Optional(noEffect()),
   prediction: Type.Optional(noEffect()),
-  tools: Type.Optional(noEffect([])),
-  tool_choice: Type.Optional(noEffect("none", "auto")),
-  parallel_tool_calls: Type.Optional(noEffect(true, false)),
-  function_call: Type.Optional(noEffect("none")),
-  functions: Type.Optional(noEffect([])),
+  function_call: Type.Optional({ ...noEffect("none"), "x-instead": "tool_choice" }),
+  functions: Type.Optional({ ...noEffect([]), "x-instead": "tools" }),
   prompt_cache_options: Type.Optional(noEffect()),
   prompt_cache_retention: Type.Optional(noEffect()),
 });

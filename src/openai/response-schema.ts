@@ -14,7 +14,24 @@ const logprobEntry = Type.Object({ ...alternative, top_logprobs: Type.Array(Type
 
 const choiceLogprobs = nullable(Type.Object({ content: Type.Array(logprobEntry), refusal: Type.Null() }));
 
-const finishReason = Type.Enum(["stop", "length"], { type: "string" });
+const finishReason = Type.Enum(["stop", "length", "tool_calls"], { type: "string" });
+
+const toolCall = Type.Object({
+  id: Type.String(),
+  type: Type.Literal("function"),
+  function: Type.Object({
+    name: Type.String(),
+    arguments: Type.String({ description: "The JSON text of an object." }),
+  }),
+});
+
+/** Id, type and name are in the first piece of a call. */
+const toolCallDelta = Type.Object({
+  index: Type.Integer({ minimum: 0 }),
+  id: Type.Optional(Type.String()),
+  type: Type.Optional(Type.Literal("function")),
+  function: Type.Object({ name: Type.Optional(Type.String()), arguments: Type.String() }),
+});
 
 const index = Type.Integer({ minimum: 0 });
 
@@ -41,9 +58,10 @@ export const chatCompletionSchema = Type.Object({
       index,
       message: Type.Object({
         role: Type.Literal("assistant"),
-        content: Type.String(),
+        content: nullable(Type.String({ description: "null: nothing but calls of tools." })),
         reasoning_content: Type.Optional(nullable(Type.String({ description: "Only with `separate_reasoning`." }))),
         refusal: Type.Null(),
+        tool_calls: Type.Optional(Type.Array(toolCall)),
       }),
       logprobs: choiceLogprobs,
       finish_reason: finishReason,
@@ -60,8 +78,9 @@ export const chatCompletionChunkSchema = Type.Object({
       index,
       delta: Type.Object({
         role: Type.Optional(Type.Literal("assistant")),
-        content: Type.Optional(Type.String()),
+        content: Type.Optional(nullable(Type.String())),
         reasoning_content: Type.Optional(Type.String()),
+        tool_calls: Type.Optional(Type.Array(toolCallDelta)),
       }),
       logprobs: choiceLogprobs,
       finish_reason: nullable(finishReason),

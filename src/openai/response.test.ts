@@ -27,7 +27,7 @@ const contextOf = (request: Partial<Request> = {}): ResponseContext => ({
   created: 1_700_000_000,
   model: "alias/of-it",
   systemFingerprint: "tiny-fast-0.1.0",
-  request: { n: 1, logprobs: false, separateReasoning: false, streamUsage: "none", ...request },
+  request: { n: 1, logprobs: false, separateReasoning: false, streamUsage: "none", mayCall: false, ...request },
 });
 
 const USAGE: Usage = { promptTokens: 5, completionTokens: 7, totalTokens: 12, reasoningTokens: 2, cachedTokens: 3 };
@@ -169,7 +169,7 @@ describe("ChunkWriter", () => {
     expect(usages("on_finish")).toEqual([undefined, undefined, undefined, undefined, WIRE_USAGE]);
     expect(usages("last_chunk")).toEqual([null, null, null, null, null, WIRE_USAGE]);
     expect(streamed(ANSWER, { streamUsage: "last_chunk" }).at(-1)?.choices).toEqual([]);
-    expect(streamed(ANSWER, { streamUsage: "none" }).every((chunk) => !("usage" in chunk))).toBe(true);
+    expect(streamed(ANSWER, { streamUsage: "none", mayCall: false }).every((chunk) => !("usage" in chunk))).toBe(true);
   });
 
   it("sends usage on the finish chunk of the choice that ends last, whatever its index", () => {
@@ -194,6 +194,45 @@ describe("ChunkWriter", () => {
       { reasoning_content: "!" },
       { content: "4" },
       {},
+    ]);
+  });
+
+  it("sends the name of a call once, then pieces of its arguments", () => {
+    const deltas = [
+      delta({ toolCalls: [{ index: 0, id: "call_a", name: "f", arguments: "" }] }),
+      delta({ toolCalls: [{ index: 0, id: null, name: null, arguments: '{"a":' }] }),
+      delta({
+        toolCalls: [
+          { index: 0, id: null, name: null, arguments: "1}" },
+          { index: 1, id: "call_b", name: "g", arguments: "" },
+          { index: 1, id: null, name: null, arguments: "{}" },
+        ],
+        finishReason: "tool_calls",
+        usage: USAGE,
+      }),
+    ];
+    const choices = choicesOf(streamed(deltas, { mayCall: true }));
+    expect(choices.map((choice) => choice?.delta)).toEqual([
+      { role: "assistant", content: null },
+      { tool_calls: [{ index: 0, id: "call_a", type: "function", function: { name: "f", arguments: "" } }] },
+      { tool_calls: [{ index: 0, function: { arguments: '{"a":' } }] },
+      { tool_calls: [{ index: 0, function: { arguments: "1}" } }] },
+      { tool_calls: [{ index: 1, id: "call_b", type: "function", function: { name: "g", arguments: "" } }] },
+      { tool_calls: [{ index: 1, function: { arguments: "{}" } }] },
+      {},
+    ]);
+    expect(choices.at(-1)?.finish_reason).toBe("tool_calls");
+    expect(whole(deltas, { mayCall: true }).choices).toMatchObject([
+      {
+        message: {
+          content: null,
+          tool_calls: [
+            { id: "call_a", type: "function", function: { name: "f", arguments: '{"a":1}' } },
+            { id: "call_b", type: "function", function: { name: "g", arguments: "{}" } },
+          ],
+        },
+        finish_reason: "tool_calls",
+      },
     ]);
   });
 
@@ -233,6 +272,7 @@ const requests: fc.Arbitrary<Request> = fc.record({
   logprobs: fc.boolean(),
   separateReasoning: fc.boolean(),
   streamUsage: fc.constantFrom("none", "on_finish", "last_chunk"),
+  mayCall: fc.constant(false),
 });
 
 /** Generates deltas as the engine sends them: choices interleaved, each finishing once, usage on the last delta. */

@@ -5,13 +5,14 @@
 
 import type {
   AnswerResult,
+  CallDelta,
   FinishReason,
   OutputDelta,
   TokenAlternative,
   TokenLogprob,
+  ToolCall,
   Usage,
 } from "../../engine/index.js";
-import { assert } from "../../engine/errors.js";
 import type { ChatRequest } from "./chat-request.js";
 import type {
   ChatCompletion,
@@ -30,7 +31,7 @@ export interface ResponseContext {
   /** Model name as requested. */
   readonly model: string;
   readonly systemFingerprint: string;
-  readonly request: Pick<ChatRequest, "n" | "logprobs" | "separateReasoning" | "streamUsage">;
+  readonly request: Pick<ChatRequest, "n" | "logprobs" | "separateReasoning" | "streamUsage" | "mayCall">;
 }
 
 /** Returns the answer as one object. */
@@ -39,16 +40,17 @@ export function chatCompletion(context: ResponseContext, { choices, usage }: Ans
   return {
     ...envelope(context),
     object: "chat.completion",
-    choices: choices.map(({ content, reasoning, logprobs, finishReason }, index) => ({
+    choices: choices.map(({ content, reasoning, toolCalls, logprobs, finishReason }, index) => ({
       index,
       message: {
         role: "assistant",
-        content,
+        content: request.mayCall && content === "" ? null : content,
         ...(request.separateReasoning ? { reasoning_content: reasoning } : {}),
         refusal: null,
+        ...(toolCalls.length === 0 ? {} : { tool_calls: toolCalls.map(wireCall) }),
       },
       logprobs: choiceLogprobs(request.logprobs, logprobs),
-      finish_reason: wireReason(finishReason),
+      finish_reason: finishReason,
     })),
     usage: wireUsage(usage),
   };
@@ -66,7 +68,7 @@ export class ChunkWriter {
 
   /** Sends the role before a choice's first delta, and the usage, if requested, with or after the last delta. */
   write(delta: OutputDelta): ChatCompletionChunk[] {
-    const { separateReasoning, streamUsage } = this.#context.request;
+    const { separateReasoning, streamUsage, mayCall } = this.#context.request;
     const choice = this.#choices[delta.choice];
     if (choice === undefined)
       throw new Error(`A delta of choice ${delta.choice}; the request has ${this.#choices.length}`);
@@ -74,7 +76,7 @@ export class ChunkWriter {
     const send = (content: WireDelta, finishReason: FinishReason | null = null) =>
       chunks.push(this.#chunk(delta.choice, content, choice.unsent.splice(0), finishReason));
 
-    if (!choice.begun) send({ role: "assistant", content: "" });
+    if (!choice.begun) send({ role: "assistant", content: mayCall ? null : "" });
     choice.begun = true;
     for (const entry of delta.logprobs) choice.unsent.push(entry);
     // Present but empty reasoning is sent once as an empty string; without it the client would read it as null.
@@ -83,6 +85,7 @@ export class ChunkWriter {
       choice.reasoned = true;
     }
     if (delta.content !== "") send({ content: delta.content });
+    for (const call of delta.toolCalls) send({ tool_calls: [callPiece(call)] });
     if (delta.finishReason !== null) send({}, delta.finishReason);
 
     const last = chunks.at(-1);
@@ -102,14 +105,7 @@ export class ChunkWriter {
     const { logprobs, streamUsage } = this.#context.request;
     return {
       ...this.#envelope(),
-      choices: [
-        {
-          index,
-          delta,
-          logprobs: choiceLogprobs(logprobs, entries),
-          finish_reason: finishReason === null ? null : wireReason(finishReason),
-        },
-      ],
+      choices: [{ index, delta, logprobs: choiceLogprobs(logprobs, entries), finish_reason: finishReason }],
       ...(streamUsage === "last_chunk" ? { usage: null } : {}),
     };
   }
@@ -119,6 +115,18 @@ export class ChunkWriter {
   }
 }
 
+const wireCall = ({ id, name, arguments: json }: ToolCall) => ({
+  id,
+  type: "function" as const,
+  function: { name, arguments: json },
+});
+
+const callPiece = ({ index, id, name, arguments: json }: CallDelta) => ({
+  index,
+  ...(id === null ? {} : { id, type: "function" as const }),
+  function: { ...(name === null ? {} : { name }), arguments: json },
+});
+
 type WireDelta = ChatCompletionChunk["choices"][number]["delta"];
 
 interface StreamedChoice {
@@ -127,12 +135,6 @@ interface StreamedChoice {
   reasoned: boolean;
   /** Logprob entries of tokens whose text has not been sent yet. */
   readonly unsent: TokenLogprob[];
-}
-
-/** A request cannot contain tools, so no answer ends with calls. */
-function wireReason(reason: FinishReason): "stop" | "length" {
-  assert(reason !== "tool_calls", "no answer over HTTP ends with calls of tools");
-  return reason;
 }
 
 function envelope({ id, created, model, systemFingerprint }: ResponseContext) {

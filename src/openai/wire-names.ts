@@ -6,6 +6,8 @@ const OTHERS: Readonly<Record<string, string>> = {
   responseFormat: "response_format",
   templateVariables: "chat_template_kwargs",
   tokenIds: "token_ids",
+  toolChoice: "tool_choice",
+  parallelToolCalls: "parallel_tool_calls",
 };
 
 /** What a body calls the parameters that have two places or names, for errors about them. */

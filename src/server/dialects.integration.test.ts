@@ -31,7 +31,7 @@ async function refusal(dialect: Dialect, fields: object): Promise<object> {
 }
 
 const refused = (code: string, param: string) => ({ status: 400, code, param });
-const text = ({ choices }: ChatCompletion): string => choices[0]!.message.content;
+const text = ({ choices }: ChatCompletion): string => choices[0]!.message.content!;
 
 describe("a path", () => {
   /** Returns the dialect of each prefix, as reported by the capabilities route and as shown by an answer. */

@@ -206,7 +206,7 @@ describe("reasoning", () => {
       messages: [{ role: "user", content: "Give name and age of Alice, 30, as JSON." }],
       temperature: 0,
     });
-    expect(JSON.parse(choice.message.content)).toEqual({ name: "Alice", age: 30 });
+    expect(JSON.parse(choice.message.content!)).toEqual({ name: "Alice", age: 30 });
   });
 
   test("is null if a reasoning model does not reason (vllm#48863, vllm#26399)", async () => {
@@ -265,7 +265,7 @@ describe("structured output", () => {
     }
     for (const dialect of ["ppio", "openai"] as const) {
       const { choice } = await ask(embedded[dialect], { ...ALICE, ...FORMAT, temperature: 0 });
-      expect(JSON.parse(choice.message.content)).toEqual({ name: "Alice", age: 30 });
+      expect(JSON.parse(choice.message.content!)).toEqual({ name: "Alice", age: 30 });
       expect(choice.message.reasoning_content).toMatch(/./);
     }
   });
@@ -275,7 +275,7 @@ describe("structured output", () => {
     const apart = (await ask(embedded.ppio, fields)).choice;
     expect(read((await ask(embedded.ppio, { ...fields, separate_reasoning: true })).choice)).toEqual(read(apart));
     const together = (await ask(embedded.ppio, { ...fields, separate_reasoning: false })).choice;
-    const [reasoning, answer] = together.message.content.split("</think>");
+    const [reasoning, answer] = together.message.content!.split("</think>");
     expect(reasoning!.startsWith("<think>")).toBe(true);
     expect(reasoning!.slice("<think>".length).trim()).toBe(apart.message.reasoning_content);
     expect(answer!.trim()).toBe(apart.message.content);
@@ -300,7 +300,7 @@ describe("structured output", () => {
     const server = await saying([["<think>", "no {json} <here>", " [at all", "</think>", "Sorry, no."]]);
     const { choice } = await ask(server, FORMAT);
     expect(read(choice)).toMatchObject({ reasoning: "no {json} <here> [at all", finish_reason: "stop" });
-    expect(JSON.parse(choice.message.content)).toEqual(person);
+    expect(JSON.parse(choice.message.content!)).toEqual(person);
     const free = (await ask(embedded.openai, { temperature: 0 })).choice;
     const bound = (
       await ask(embedded.openai, { temperature: 0, response_format: { type: "json_object" }, max_tokens: 300 })
@@ -314,7 +314,7 @@ describe("structured output", () => {
     const { choices } = await ask(server, { ...FORMAT, n: 6 });
     const finished = choices.filter(({ finish_reason }) => finish_reason === "stop");
     expect(finished.length).toBeGreaterThan(0);
-    for (const { message } of finished) expect(JSON.parse(message.content)).toEqual(person);
+    for (const { message } of finished) expect(JSON.parse(message.content!)).toEqual(person);
     for (const { message } of choices) expect(message.content).toMatch(/^(?:$|[{<])/);
   });
 
@@ -349,8 +349,8 @@ describe("structured output", () => {
     );
     const cut = await ask(embedded.openai, { ...fields, max_tokens: numTokens - 2 });
     expect(cut.choice.finish_reason).toBe("length");
-    expect(whole.choice.message.content.startsWith(cut.choice.message.content)).toBe(true);
-    expect(() => JSON.parse(cut.choice.message.content) as unknown).toThrow();
+    expect(whole.choice.message.content!.startsWith(cut.choice.message.content!)).toBe(true);
+    expect(() => JSON.parse(cut.choice.message.content!) as unknown).toThrow();
     const reasoning = await ask(embedded.openai, { ...fields, max_tokens: 2 });
     expect(read(reasoning.choice)).toMatchObject({ content: "", finish_reason: "length" });
   });

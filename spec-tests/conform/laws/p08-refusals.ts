@@ -83,7 +83,7 @@ async function checkEffects(probe: Probe): Promise<void> {
       });
       if (exchange.status !== 200 || /"tool_calls"\s*:\s*\[\s*\{|"finish_reason"\s*:\s*"length"/.test(exchange.text))
         return;
-      throw new Violation(`A tool call was required; the answer is ${quoted(exchange.text)}`, [exchange], "TS-2.28");
+      throw new Violation(`A tool call was required; the answer is ${quoted(exchange.text)}`, [exchange], "TS-11.2");
     },
     { numRuns: 1 },
   );

@@ -235,14 +235,9 @@ function fieldsOf(dialect: Dialect): Field[] {
     { name: "store", clause: "TS-2.28", accepted: [false, null], unsupported: [true] },
     { name: "moderation", clause: "TS-2.28", accepted: [null], unsupported: [{}] },
     { name: "prediction", clause: "TS-2.28", accepted: [null], unsupported: [{ type: "content", content: "a" }] },
-    {
-      name: "tools",
-      clause: "TS-2.28",
-      accepted: [[], null],
-      unsupported: [[{ type: "function", function: { name: "f" } }]],
-    },
-    { name: "tool_choice", clause: "TS-2.28", accepted: ["none", "auto", null], unsupported: ["required"] },
-    { name: "parallel_tool_calls", clause: "TS-2.28", accepted: [true, false, null], unsupported: ["no"] },
+    { name: "tools", clause: "TS-11.1", accepted: [[], null], wrongType: ["f", 1, {}] },
+    { name: "tool_choice", clause: "TS-11.2", accepted: ["none", "auto", null], unlisted: ["any"], wrongType: [1, []] },
+    { name: "parallel_tool_calls", clause: "TS-11.3", accepted: [true, false, null], wrongType: NO_BOOLEAN },
     { name: "function_call", clause: "TS-2.28", accepted: ["none", null], unsupported: ["auto"] },
     { name: "functions", clause: "TS-2.28", accepted: [[], null], unsupported: [[{ name: "f" }]] },
     { name: "prompt_cache_options", clause: "TS-2.28", accepted: [null], unsupported: [{}] },
@@ -280,6 +275,9 @@ const IN_ORDER: readonly (readonly [name: string, wrong: unknown, code: string, 
   ["logprobs", 1, "invalid_type"],
   ["top_logprobs", 21, "out_of_range"],
   ["response_format", { type: "xml" }, "unsupported_value", "response_format.type"],
+  ["tools", [{}], "missing_required_parameter", "tools[0].type"],
+  ["tool_choice", "any", "unsupported_value"],
+  ["parallel_tool_calls", 1, "invalid_type"],
   ["separate_reasoning", "yes", "invalid_type"],
   ["reasoning_effort", "max", "unsupported_value"],
   ["chat_template_kwargs", 1, "invalid_type"],
@@ -295,9 +293,6 @@ const IN_ORDER: readonly (readonly [name: string, wrong: unknown, code: string, 
   ["store", true, "unsupported_parameter"],
   ["moderation", {}, "unsupported_parameter"],
   ["prediction", {}, "unsupported_parameter"],
-  ["tools", [{}], "unsupported_parameter"],
-  ["tool_choice", "required", "unsupported_parameter"],
-  ["parallel_tool_calls", 1, "unsupported_parameter"],
   ["function_call", "auto", "unsupported_parameter"],
   ["functions", [{}], "unsupported_parameter"],
   ["prompt_cache_options", {}, "unsupported_parameter"],
@@ -671,7 +666,6 @@ function addMessages(rows: Rows): void {
     ["refusal", "No."],
     ["audio", { id: "a" }],
     ["function_call", { name: "f" }],
-    ["tool_calls", [{ id: "a" }]],
   ] as const) {
     refuses(
       "TS-2.34",
@@ -681,6 +675,13 @@ function addMessages(rows: Rows): void {
       `messages[1].${name}`,
     );
   }
+  refuses(
+    "TS-11.7",
+    "a call without a type",
+    assistant({ tool_calls: [{ id: "a" }] }),
+    "missing_required_parameter",
+    "messages[1].tool_calls[0].type",
+  );
   for (const name of ["tool_calls", "reasoning_content", "refusal"]) {
     refuses(
       "TS-2.34",
@@ -705,10 +706,10 @@ function addMessages(rows: Rows): void {
     "messages[0].weight",
   );
   refuses(
-    "TS-2.34",
-    "tool_call_id, which is not known",
+    "TS-11.7",
+    "a result without a call",
     [USER, { role: "tool", content: "1", tool_call_id: "a" }],
-    "unknown_parameter",
+    "out_of_range",
     "messages[1].tool_call_id",
   );
 

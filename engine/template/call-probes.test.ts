@@ -1,0 +1,151 @@
+import { describe, expect, it } from "vitest";
+import { EngineError } from "../errors.js";
+import { type CallForm, writtenCalls } from "../message/index.js";
+import { callFormOf, deriveCallForm } from "./call-probes.js";
+import { JinjaTemplate } from "./jinja-template.js";
+
+interface Parts {
+  /** What a template writes for an assistant message with calls. */
+  readonly assistant: string;
+  readonly tools?: string;
+}
+
+/** A template that writes tools and turns, with this text for the answers. */
+const template = ({ assistant, tools = "{{ tools | tojson }}" }: Parts): string =>
+  `{{ bos }}{% if tools %}${tools}{% endif %}{% for m in messages %}[{{ m.role }}]{% if m.role == "assistant" %}${assistant}{% else %}{{ m.content }}{% endif %}<end>\n{% endfor %}`;
+
+const each = (call: string, separator = ""): string =>
+  `{% for c in m.tool_calls %}{% if not loop.first %}{{ ${JSON.stringify(separator)} }}{% endif %}${call}{% endfor %}`;
+const JSON_CALL = '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}';
+const TEXT_JSON_CALL = '{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments }}}';
+
+const derived = (parts: Parts, tokens: readonly string[] = []): CallForm =>
+  deriveCallForm(new JinjaTemplate(template(parts)), { bos: "<s>" }, tokens);
+
+const CALLS = [
+  { name: "f", json: '{"a": 1}' },
+  { name: "g", json: "{}" },
+];
+
+describe("the form of calls", () => {
+  it.each<[string, Parts, readonly string[], Partial<CallForm>, string]>([
+    [
+      "each in tags, after text",
+      {
+        assistant: `{{ m.content }}{% if m.content and m.tool_calls %}{{ "\\n" }}{% endif %}${each(`<call>\n${JSON_CALL}\n</call>`, "\n")}`,
+      },
+      [],
+      { trigger: "<call>", mayFollowText: true, argumentsAs: "object" },
+      '<call>\n{"name": "f", "arguments": {"a": 1}}\n</call>\n<call>\n{"name": "g", "arguments": {}}\n</call>',
+    ],
+    [
+      "a list after a token, without text",
+      { assistant: `{% if m.tool_calls %}[CALLS] [${each(JSON_CALL, ", ")}]{% else %}{{ m.content }}{% endif %}` },
+      ["[CALLS]", "[OTHER]"],
+      { trigger: "[CALLS]", mayFollowText: false, tokens: ["[CALLS]"], open: "[CALLS] [", close: "]" },
+      '[CALLS] [{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}]',
+    ],
+    [
+      "a list with ids, which models do not write",
+      {
+        assistant: `{% if m.tool_calls %}[CALLS][${each('{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}, "id": "{{ c.id }}"}', ", ")}]{% else %}{{ m.content }}{% endif %}`,
+      },
+      ["[CALLS]"],
+      { after: "}" },
+      '[CALLS][{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}]',
+    ],
+    [
+      "names between tokens",
+      {
+        assistant: `{{ m.content }}{% if m.tool_calls %}<calls>${each("<call>{{ c.function.name }}<args>{{ c.function.arguments | tojson }}</call>")}</calls>{% endif %}`,
+      },
+      ["<calls>", "</calls>", "<call>", "<args>", "</call>"],
+      { trigger: "<calls>", between: "<args>" },
+      '<calls><call>f<args>{"a": 1}</call><call>g<args>{}</call></calls>',
+    ],
+    [
+      "names in tags",
+      {
+        assistant: `{{ m.content }}${each("<function={{ c.function.name }}>{{ c.function.arguments | tojson }}</function>")}`,
+      },
+      [],
+      { trigger: "<function=", before: "<function=", between: ">", after: "</function>" },
+      '<function=f>{"a": 1}</function><function=g>{}</function>',
+    ],
+    [
+      "arguments as text",
+      { assistant: `{{ m.content }}${each(`<call>${TEXT_JSON_CALL}</call>`)}` },
+      [],
+      { argumentsAs: "text" },
+      '<call>{"name": "f", "arguments": {"a": 1}}</call><call>{"name": "g", "arguments": {}}</call>',
+    ],
+    [
+      "arguments before names",
+      {
+        assistant: `{{ m.content }}${each('<call>{"arguments": {{ c.function.arguments | tojson }}, "name": "{{ c.function.name }}"}</call>', "\n")}`,
+      },
+      [],
+      { isNameFirst: false, before: '<call>{"arguments": ', after: '"}</call>' },
+      '<call>{"arguments": {"a": 1}, "name": "f"}</call>\n<call>{"arguments": {}, "name": "g"}</call>',
+    ],
+    [
+      "one call of JSON alone",
+      {
+        assistant: `{% if m.tool_calls %}{% if m.tool_calls | length > 1 %}{{ raise_exception("one at most") }}{% endif %}${each(JSON_CALL)}{% else %}{{ m.content }}{% endif %}`,
+      },
+      [],
+      { separator: null, trigger: null, mayFollowText: false },
+      '{"name": "f", "arguments": {"a": 1}}',
+    ],
+    [
+      "arguments over several lines",
+      {
+        assistant: `{{ m.content }}${each("<call>{{ c.function.name }}\n{{ c.function.arguments | tojson(indent=2) }}</call>")}`,
+      },
+      [],
+      { between: "\n" },
+      '<call>f\n{"a": 1}</call><call>g\n{}</call>',
+    ],
+  ])("%s", (_, parts, tokens, expected, text) => {
+    const form = derived(parts, tokens);
+    expect(form).toMatchObject(expected);
+    expect(writtenCalls(form, form.separator === null ? CALLS.slice(0, 1) : CALLS)).toBe(text);
+  });
+
+  it.each<[string, Parts, RegExp]>([
+    ["a template without tools", { assistant: each(JSON_CALL), tools: "Tools!" }, /does not write the tools/],
+    ["calls that are not written", { assistant: "{{ m.content }}" }, /form that is not known: ""/],
+    [
+      "other syntax",
+      { assistant: `{{ m.content }}${each("{{ c.function.name }}(key_zq_one=1)")}` },
+      /not known: "name_zq_one\(/,
+    ],
+    [
+      "ids of calls",
+      { assistant: `{{ m.content }}${each(`{{ c.id }}: ${JSON_CALL}`)}` },
+      /writes the id of a call: "callzqid0/,
+    ],
+    [
+      "a name without an end",
+      { assistant: `{{ m.content }}${each("<call>{{ c.function.name }}{{ c.function.arguments | tojson }}")}` },
+      /no end after the name/,
+    ],
+    [
+      "numbered calls",
+      { assistant: `{{ m.content }}${each(`{{ loop.index }}. ${JSON_CALL}`, "\n")}` },
+      /form that is not known/,
+    ],
+    ["a template that fails", { assistant: "{{ m.content.x.y }}" }, /The model's chat template failed/],
+  ])("is refused with its text: %s", (_, parts, message) => {
+    expect(() => derived(parts)).toThrow(
+      expect.objectContaining({ code: "template_error", message: expect.stringMatching(message) as string }),
+    );
+    expect(() => derived(parts)).toThrow(EngineError);
+    expect(callFormOf(template(parts), {}, [])).toBeNull();
+  });
+
+  it("is null without a template, and for one that cannot be parsed", () => {
+    expect(callFormOf(null, {}, [])).toBeNull();
+    expect(callFormOf("{% if %}", {}, [])).toBeNull();
+  });
+});
