@@ -378,7 +378,7 @@ const ROWS: readonly Row[] = [
       [],
       [TOOL],
       [{ ...TOOL, function: { name: "x".repeat(64), description: null, parameters: {}, strict: true } }],
-      new Array(128).fill(TOOL),
+      Array.from({ length: 128 }, () => TOOL),
     ],
     refused: [
       [{}, T],
@@ -390,7 +390,7 @@ const ROWS: readonly Row[] = [
       [[{ ...TOOL, function: { name: "a b" } }], R, "tools[0].function.name"],
       [[{ ...TOOL, function: { name: "f", parameters: true } }], T, "tools[0].function.parameters"],
       [[{ ...TOOL, function: { name: "f", odd: 1 } }], "unknown_parameter", "tools[0].function.odd"],
-      [new Array(129).fill(TOOL), R],
+      [Array.from({ length: 129 }, () => TOOL), R],
     ],
   },
   {
