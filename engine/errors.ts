@@ -94,6 +94,18 @@ export function refuseUnknownOptions(options: object, known: readonly string[], 
   }
 }
 
+/** @throws EngineError for a field that `known` does not name. @param path of the value */
+export function refuseUnknownFields(value: object, known: readonly string[], path: string): void {
+  const unknown = Object.keys(value).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const at = fieldPath(path, unknown);
+  throw new EngineError(
+    "unknown_parameter",
+    (name) => `${name(at)} is not a known field. Known: ${known.join(", ")}`,
+    at,
+  );
+}
+
 /** @param rule follows the parameter's name, such as `must be in 0..2` */
 export function outOfRange(param: string, rule: string, given: unknown): EngineError {
   return new EngineError("out_of_range", (name) => `${name(param)} ${rule}. Given: ${described(given)}`, param);

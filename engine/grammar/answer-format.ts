@@ -1,6 +1,14 @@
 /** The formats that an answer can have, and the checks of their fields. */
 
-import { described, EngineError, missingParameter, outOfRange, quoted, wrongType } from "../errors.js";
+import {
+  described,
+  EngineError,
+  missingParameter,
+  outOfRange,
+  quoted,
+  refuseUnknownFields,
+  wrongType,
+} from "../errors.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 
@@ -173,17 +181,6 @@ function checkTagText(value: unknown, path: string): asserts value is string {
   if (LONE_SURROGATE.test(value)) throw outOfRange(path, "must not contain half of a surrogate pair", value);
   if (value.length > LIMITS.maxTagCharacters)
     throw outOfRange(path, `must have at most ${LIMITS.maxTagCharacters} characters`, value);
-}
-
-function refuseUnknownFields(value: object, known: readonly string[], path: string): void {
-  const unknown = Object.keys(value).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  const at = `${path}.${unknown}`;
-  throw new EngineError(
-    "unknown_parameter",
-    (name) => `${name(at)} is not a field here. Known: ${known.join(", ")}`,
-    at,
-  );
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u;

@@ -13,7 +13,7 @@ describe("forced bytes", () => {
   };
   const choice = (...choices: string[]): Format => ({ type: "choice", choices });
 
-  it("are those with which every answer goes on", () => {
+  it("are the bytes that every complete answer has next", () => {
     expect(forced(choice("abcd", "abef"), "")).toBe("ab");
     expect(forced(choice("abcd", "abef"), "abc")).toBe("d");
     expect(forced(choice("abcd", "abef"), "abcd")).toBe("");

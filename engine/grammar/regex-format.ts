@@ -91,7 +91,7 @@ function ranges(languages: Languages): Language {
 }
 
 /**
- * Of two characters that are not ASCII, the first is before one of these, and the second is not. The last border is
- * that of the surrogates: without the `u` flag, a range to a character after U+FFFF ends with its high surrogate.
+ * A range of characters that are not ASCII begins before one of these borders and ends at it or after it. The last
+ * border is the first surrogate: without the `u` flag, a range to a character after U+FFFF ends with its high surrogate.
  */
 const BORDERS = [0xc1, 0xe0, 0x100, 0x180, 0x3b1, 0x3c0, 0x400, 0x430, 0x440, 0x3042, 0x30a2, 0x5000, 0xb000, 0xd800];

@@ -166,7 +166,7 @@ const KEYWORDS: Readonly<
 /** Keywords that assert in some draft and are not supported: a schema that has one is refused where it applies. */
 const REFUSED_KEYWORDS: readonly string[] = ["divisibleBy", "disallow", "extends"];
 
-/** What an unknown keyword may be a misspelling of. */
+/** Keywords that assert. An unknown keyword that is spelled almost like one of them is named in a note. */
 const ASSERTING_KEYWORDS: readonly string[] = Object.keys(KEYWORDS)
   .filter((keyword) => KEYWORDS[keyword]!.status === undefined && !keyword.startsWith("$"))
   .concat(REFUSED_KEYWORDS);
@@ -644,7 +644,7 @@ function valueAt(document: unknown, pointer: string): unknown {
 /** Work of comparing a keyword with all that it may be a misspelling of. */
 const STEPS_PER_UNKNOWN_KEYWORD = 500;
 
-/** What is read where other keywords beside `$ref` are ignored. */
+/** In old drafts, `$ref` hides all other keywords except these. */
 const BESIDE_REFERENCE: ReadonlySet<string> = new Set(["$ref", "$defs", "definitions"]);
 
 /** Branches of an `anyOf` that are combined for the unevaluated keywords. */

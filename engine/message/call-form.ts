@@ -1,6 +1,6 @@
 /**
- * How a model writes calls of tools (contract, section 11): the texts around names and arguments. The grammar of calls,
- * their parser and the tests of both read this description.
+ * Describes the form in which a model writes calls of tools (contract, section 11): the texts around the names and the
+ * arguments. The grammar of calls and their parser both read this description.
  */
 
 /** Calls are written as `open`, the calls with `separator` between them, and `close`. */
@@ -18,7 +18,7 @@ export interface CallForm {
   readonly trigger: string | null;
   /** True if an answer may begin with text before the calls. */
   readonly mayFollowText: boolean;
-  /** What the chat template reads the arguments of earlier calls from: an object, or its JSON text. */
+  /** The chat template reads the arguments of earlier calls as an object, or as JSON text. */
   readonly argumentsAs: "object" | "text";
   /** Tokens of the tokenizer that occur in these texts. Those that are special have text, unlike other special tokens. */
   readonly tokens: readonly string[];

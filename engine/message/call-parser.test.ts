@@ -51,7 +51,7 @@ const FORMS: Readonly<Record<string, CallForm>> = {
   "text first only": { ...LIST, mayFollowText: false },
 };
 
-/** What a whole text contains. */
+/** Reads a whole text, in pieces. */
 function read(form: CallForm, pieces: readonly string[]) {
   const parser = new CallParser(form);
   const segments = [...pieces.flatMap((piece) => parser.push(piece)), ...parser.finish()];

@@ -19,7 +19,7 @@ type Phase = "start" | "text" | "literal" | "name" | "json" | "next";
 export class CallParser {
   readonly #form: CallForm;
   #phase: Phase;
-  /** What was read of the text that the phase reads, as far as it is not certain what it is. */
+  /** Characters that were read, and may be the beginning of a call or of other text. */
   #held = "";
   /** White space that is no part of the answer if calls follow it. */
   #blank = "";

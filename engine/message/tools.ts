@@ -1,6 +1,14 @@
 /** Tools that a model may call (contract, section 11): the checks of a request, and the grammar of its calls. */
 
-import { described, EngineError, missingParameter, outOfRange, quoted, wrongType } from "../errors.js";
+import {
+  described,
+  EngineError,
+  missingParameter,
+  outOfRange,
+  quoted,
+  refuseUnknownFields,
+  wrongType,
+} from "../errors.js";
 import type { AnswerFormat, CallsFormat, CompiledGrammar, GrammarCache, Structure } from "../grammar/index.js";
 import { isObject, type JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
@@ -163,14 +171,8 @@ function checkName(name: unknown, path: string): string {
 function checkFields(value: unknown, known: readonly string[], path: string): JsonObject {
   if (value === undefined || value === null) throw missingParameter(path);
   if (!isObject(value)) throw wrongType(path, "an object", value);
-  const unknown = Object.keys(value).find((name) => !known.includes(name));
-  if (unknown === undefined) return value;
-  const at = `${path}.${unknown}`;
-  throw new EngineError(
-    "unknown_parameter",
-    (name) => `${name(at)} is not a known field. Known: ${known.join(", ")}`,
-    at,
-  );
+  refuseUnknownFields(value, known, path);
+  return value;
 }
 
 function unsupported(path: string, given: unknown, allowed: readonly string[]): EngineError {

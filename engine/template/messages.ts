@@ -11,6 +11,7 @@ import {
   missingParameter,
   outOfRange,
   quoted,
+  refuseUnknownFields,
   shortened,
   wrongType,
 } from "../errors.js";
@@ -196,9 +197,9 @@ function checkCall(call: unknown, path: string): TemplateCall {
   const of = call["function"] ?? null;
   if (of === null) throw missingParameter(`${path}.function`);
   if (!isObject(of)) throw wrongType(`${path}.function`, "an object", of);
-  refuseUnknown(call, ["id", "type", "function", "index"], path);
+  refuseUnknownFields(call, ["id", "type", "function", "index"], path);
   const at = `${path}.function`;
-  refuseUnknown(of, ["name", "arguments"], at);
+  refuseUnknownFields(of, ["name", "arguments"], at);
   const name = checkName(of["name"], `${at}.name`);
   if (name === null) throw missingParameter(`${at}.name`);
   return { id, name, arguments: checkArguments(of["arguments"], `${at}.arguments`) };
@@ -229,17 +230,6 @@ function checkId(id: unknown, path: string): string {
 
 /** Ids are of other servers too. */
 const MAX_ID_CHARACTERS = 256;
-
-function refuseUnknown(value: object, known: readonly string[], path: string): void {
-  const unknown = Object.keys(value).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  const at = fieldPath(path, unknown);
-  throw new EngineError(
-    "unknown_parameter",
-    (name) => `${name(at)} is not a known field. Known: ${known.join(", ")}`,
-    at,
-  );
-}
 
 function checkRole(role: unknown, path: string): Role {
   if (role === undefined || role === null) throw missingParameter(path);
