@@ -11,6 +11,7 @@ import {
 } from "../errors.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
+import type { CallMarkup } from "./call-markup.js";
 
 /** Format that an answer must have. */
 export type AnswerFormat =
@@ -35,12 +36,9 @@ export interface Structure {
 /** An answer with calls of tools, in the form in which a model writes them. Its fields are not checked. */
 export interface CallsFormat {
   readonly type: "calls";
-  /** Text before the first call, between two calls, and after the last one. */
-  readonly open: string;
-  readonly separator: string;
-  readonly close: string;
-  /** One for each tool that may be called. Without a schema, the arguments are `{}`. */
-  readonly calls: readonly Structure[];
+  readonly markup: CallMarkup;
+  /** The tools that may be called. Without a schema, the arguments are `{}`. */
+  readonly calls: readonly { readonly name: string; readonly schema: unknown }[];
   readonly isRequired: boolean;
   /** 0 if there are none. */
   readonly maxCalls: number;

@@ -2,16 +2,25 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { accepts, matcherOf, tokensOf, utf8 } from "../../spec-tests/fixtures/grammars.js";
 import { numCases } from "../../spec-tests/fixtures/property-size.js";
-import { type CallsFormat, Grammar, GrammarCache, VocabularyTrie } from "./index.js";
+import { type CallMarkup, type CallsFormat, Grammar, GrammarCache, VocabularyTrie } from "./index.js";
 
-const HERMES: CallsFormat = {
-  type: "calls",
+const MARKUP: CallMarkup = {
   open: "",
   separator: "\n",
   close: "",
+  before: '<call>\n{"name": "',
+  between: '", "arguments": ',
+  after: "}\n</call>",
+  isNameFirst: true,
+  tag: null,
+  parameters: null,
+};
+const HERMES: CallsFormat = {
+  type: "calls",
+  markup: MARKUP,
   calls: [
-    call('<call>\n{"name": "add", "arguments": ', { type: "array", items: { type: "integer" } }, "}\n</call>"),
-    call('<call>\n{"name": "say", "arguments": ', { enum: [{ text: "a" }] }, "}\n</call>"),
+    { name: "add", schema: { type: "array", items: { type: "integer" } } },
+    { name: "say", schema: { enum: [{ text: "a" }] } },
   ],
   isRequired: false,
   maxCalls: Infinity,
@@ -21,13 +30,13 @@ const HERMES: CallsFormat = {
   otherwise: null,
   notes: [],
 };
-const LIST: CallsFormat = { ...HERMES, open: "[CALLS][", separator: ", ", close: "]", trigger: "[CALLS]" };
+const LIST: CallsFormat = {
+  ...HERMES,
+  markup: { ...MARKUP, open: "[CALLS][", separator: ", ", close: "]" },
+  trigger: "[CALLS]",
+};
 const ADD = '<call>\n{"name": "add", "arguments": [1, 2]}\n</call>';
 const SAY = '<call>\n{"name": "say", "arguments": {"text": "a"}}\n</call>';
-
-function call(begin: string, schema: unknown, end: string): CallsFormat["calls"][number] {
-  return { begin, schema, end };
-}
 
 const cache = new GrammarCache(1e8);
 const grammarOf = (format: CallsFormat): Grammar => Grammar.fromData(cache.get(format).data);
@@ -55,6 +64,27 @@ describe("calls of tools", () => {
       [`${ADD} bye`, '<call>\n{"name": "a', '<call>\n{"name": "add", "arguments": x'],
     ],
     ["or text without calls", { ...HERMES, mayFollowText: false }, ["Hi", ADD, "<call"], [`Hi ${ADD}`, "Hi <call>"]],
+    [
+      "with numbers after the names",
+      { ...HERMES, markup: { ...MARKUP, tag: { text: ":", kind: "number" } } },
+      [ADD.replace("add", "add:0"), SAY.replace("say", "say:12")],
+      [ADD, ADD.replace("add", "add:"), ADD.replace("add", "add:01"), ADD.replace("add", "add0")],
+    ],
+    [
+      "with ids after the names",
+      { ...HERMES, markup: { ...MARKUP, tag: { text: "#", kind: "id" } } },
+      [ADD.replace("add", "add#0aZ456789")],
+      [ADD, ADD.replace("add", "add#0aZ45678"), ADD.replace("add", "add#0aZ45678-")],
+    ],
+    [
+      "after their arguments",
+      {
+        ...HERMES,
+        markup: { ...MARKUP, before: '<call>{"a": ', between: ', "name": "', after: '"}</call>', isNameFirst: false },
+      },
+      ['<call>{"a": [1], "name": "add"}</call>', 'Hi<call>{"a": {"text":"a"}, "name": "say"}</call>'],
+      ['<call>{"a": [1], "name": "say"}</call>', '<call>{"name": "add", "a": [1]}</call>'],
+    ],
     ["never", { ...HERMES, calls: [], maxCalls: 0 }, ["", "Hi", "<call"], [ADD, "Hi <call>"]],
     [
       "never at the start",
@@ -78,7 +108,11 @@ describe("calls of tools", () => {
       "or an answer with structures",
       {
         ...HERMES,
-        otherwise: { type: "structural_tag", triggers: ["<f>"], structures: [call("<f>", { const: 1 }, "</f>")] },
+        otherwise: {
+          type: "structural_tag",
+          triggers: ["<f>"],
+          structures: [{ begin: "<f>", schema: { const: 1 }, end: "</f>" }],
+        },
       },
       ["a <f>1</f> b", SAY, ADD],
       ["<f>2</f>"],

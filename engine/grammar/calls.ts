@@ -1,13 +1,15 @@
 /** Calls of tools as an expression: one or more calls in their markup, or another answer. */
 
 import type { CallsFormat } from "./answer-format.js";
+import type { CallMarkup } from "./call-markup.js";
 import { type Expression, listOf, text } from "./expressions.js";
 import type { Language, Languages } from "./language.js";
-import { type TaggedPart, Triggers } from "./tagged-text.js";
+import { boundedPattern } from "./pattern.js";
+import { Triggers } from "./tagged-text.js";
 
-/** A format with the compiled parts of its calls. */
+/** A format with the compiled arguments of its calls. */
 export interface CallTexts extends Omit<CallsFormat, "calls"> {
-  readonly calls: readonly TaggedPart[];
+  readonly calls: readonly { readonly name: string; readonly content: Expression }[];
 }
 
 /** @param other an answer without calls in its format, which is not read if any text is allowed; null if calls are required */
@@ -33,17 +35,30 @@ function notBeginningWith(languages: Languages, begin: string): Language {
 }
 
 /** @param read the beginning of the calls, which is left out */
-function calls(languages: Languages, format: CallTexts, read: string): Expression {
-  const { open, separator, close, maxCalls } = format;
+function calls(languages: Languages, { markup, calls: tools, maxCalls }: CallTexts, read: string): Expression {
+  const { open, separator, close, before } = markup;
   const word = (value: string): Expression => text(languages.words([value]));
-  const call = (before: string, numRead: number): Expression =>
-    listOf(
-      "union",
-      format.calls.map(({ begin, content, end }): Expression => ({
-        kind: "concat",
-        parts: [word((before + begin).slice(numRead)), content, word(end)],
-      })),
-    );
-  const more: Expression = { kind: "repeat", of: call(separator, 0), min: 0, max: maxCalls - 1 };
-  return { kind: "concat", parts: [call(open, read.length), ...(maxCalls > 1 ? [more] : []), word(close)] };
+  const anyCall = listOf(
+    "union",
+    tools.map(({ name, content }) => call(languages, markup, name, content)),
+  );
+  const first: Expression = { kind: "concat", parts: [word((open + before).slice(read.length)), anyCall] };
+  const next: Expression = { kind: "concat", parts: [word((separator ?? "") + before), anyCall] };
+  const more: Expression = { kind: "repeat", of: next, min: 0, max: maxCalls - 1 };
+  return { kind: "concat", parts: [first, ...(maxCalls > 1 ? [more] : []), word(close)] };
 }
+
+/** A call without the text before it. */
+function call(
+  languages: Languages,
+  { between, after, isNameFirst, tag }: CallMarkup,
+  name: string,
+  content: Expression,
+): Expression {
+  const word = (value: string): Expression => text(languages.words([value]));
+  if (!isNameFirst) return { kind: "concat", parts: [content, word(between + name + after)] };
+  const tagged = tag === null ? [] : [word(tag.text), text(boundedPattern(languages, TAGS[tag.kind], true))];
+  return { kind: "concat", parts: [word(name), ...tagged, word(between), content, word(after)] };
+}
+
+const TAGS = { number: "0|[1-9][0-9]{0,5}", id: "[A-Za-z0-9]{9}" } as const;

@@ -4,6 +4,7 @@ import { Budget } from "../budget.js";
 import { assert, described, EngineError } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { type AnswerFormat, type CallsFormat, type Structure, checkFormat } from "./answer-format.js";
+import type { ParameterKinds, ParameterMarkup } from "./call-markup.js";
 import { type CallTexts, callsExpression } from "./calls.js";
 import { type Expression, collapsed, text } from "./expressions.js";
 import { readGbnf } from "./gbnf.js";
@@ -11,6 +12,7 @@ import { type AnswerShape, type GrammarData, writeGrammar } from "./grammar-data
 import { explore } from "./exploration.js";
 import { type Language, Languages, TooManyStates } from "./language.js";
 import { readLark } from "./lark.js";
+import { type Define, parametersOf } from "./parameters.js";
 import { PatternError, boundedPattern } from "./pattern.js";
 import { addNegations } from "./negation.js";
 import { RulesError, compileRules } from "./rules.js";
@@ -29,12 +31,16 @@ export function compiledData(format: AnswerFormat | CallsFormat, isCanceled?: ()
   const exhausted = (): EngineError => tooMuchWork(format, languages.place);
   const languages = new Languages(new Budget(LIMITS.maxGrammarSteps, exhausted, isCanceled));
   const notes: string[] = [];
-  const answer = answerOf(languages, format, notes);
-  return writeGrammar(languages, answer, notes.slice(0, LIMITS.maxSchemaNotes));
+  const kinds: ParameterKinds[] = [];
+  const answer =
+    format.type === "calls"
+      ? rulesAnswer(languages, "The call of a tool", () => callsRules(languages, format, notes, kinds))
+      : answerOf(languages, format, notes);
+  return { ...writeGrammar(languages, answer), notes: notes.slice(0, LIMITS.maxSchemaNotes), kinds };
 }
 
 /** @param notes gets remarks for the author of the format */
-function answerOf(languages: Languages, format: AnswerFormat | CallsFormat, notes: string[]): AnswerShape {
+function answerOf(languages: Languages, format: AnswerFormat, notes: string[]): AnswerShape {
   switch (format.type) {
     case "json_object":
       return { kind: "value", value: schemaValue(languages, { type: "object" }, notes) };
@@ -48,8 +54,6 @@ function answerOf(languages: Languages, format: AnswerFormat | CallsFormat, note
       return rulesAnswer(languages, "The grammar", () => grammarRules(languages, format, notes));
     case "structural_tag":
       return rulesAnswer(languages, "The structural tag", () => tagsRules(languages, format, notes));
-    case "calls":
-      return rulesAnswer(languages, "The call of a tool", () => callsRules(languages, format, notes));
   }
 }
 
@@ -99,12 +103,12 @@ function tagsRules(
 ): Rules {
   const tags = new Triggers(languages, triggers);
   const parts = structures.map((structure, index): TaggedPart => {
-    const at = `.structures[${index}]`;
+    const place = `.structures[${index}]`;
     if (tags.of(structure.begin, LIMITS.maxGrammarStates).length === 0) {
       const reason = "Another trigger is complete before each trigger with which the structure begins";
-      throw new EngineError("invalid_schema", `${reason}, so the structure can never follow.`, `${at}.begin`);
+      throw new EngineError("invalid_schema", `${reason}, so the structure can never follow.`, `${place}.begin`);
     }
-    return taggedPart(languages, structure, at, notes);
+    return taggedPart(languages, structure, place, notes);
   });
   return { rules: new Map([[WHOLE, tags.expression(parts)]]), root: WHOLE };
 }
@@ -118,17 +122,43 @@ function taggedPart(
   return { begin, content: { kind: "value", value: schemaAt(languages, schema, `${path}.schema`, notes) }, end };
 }
 
-function callsRules(languages: Languages, format: CallsFormat, notes: string[]): Rules {
-  const calls = format.calls.map((call, index): TaggedPart =>
-    call.schema === null
-      ? { ...call, content: text(languages.words(["{}"])) }
-      : taggedPart(languages, call, `.calls[${index}]`, notes),
-  );
+/** @param kinds gets the kinds of the parameters of each tool, if arguments are written as parameters */
+function callsRules(languages: Languages, format: CallsFormat, notes: string[], kinds: ParameterKinds[]): Rules {
   const { rules, root } = otherwiseRules(languages, format, notes);
+  const all = new Map(rules);
+  const define = (expression: Expression): Expression => {
+    const name = `a rule of calls ${all.size}`;
+    all.set(name, expression);
+    return { kind: "rule", name };
+  };
+  const calls = format.calls.map(({ name, schema }, index) => {
+    const path = `.calls[${index}].schema`;
+    const value = schema === null ? null : schemaAt(languages, schema, path, notes);
+    return { name, content: argumentsOf(languages, format.markup.parameters, value, path, define, kinds) };
+  });
   const other: Expression | null = format.isRequired ? null : { kind: "rule", name: root };
-  const whole = callsExpression(languages, { ...format, calls } satisfies CallTexts, other);
+  all.set(WHOLE_WITH_CALLS, callsExpression(languages, { ...format, calls } satisfies CallTexts, other));
   notes.push(...format.notes);
-  return { rules: new Map([...rules, [WHOLE_WITH_CALLS, whole]]), root: WHOLE_WITH_CALLS };
+  return { rules: all, root: WHOLE_WITH_CALLS };
+}
+
+/** @param value what the arguments may be; null for an object without properties */
+function argumentsOf(
+  languages: Languages,
+  markup: ParameterMarkup | null,
+  value: ValueNode | null,
+  path: string,
+  define: Define,
+  kinds: ParameterKinds[],
+): Expression {
+  if (markup === null) return value === null ? text(languages.words(["{}"])) : { kind: "value", value };
+  if (value === null) {
+    kinds.push(new Map());
+    return text(languages.empty);
+  }
+  const parameters = at(path, () => parametersOf(languages, markup, value, define));
+  kinds.push(parameters.kinds);
+  return parameters.expression;
 }
 
 /** Returns the rules of an answer without calls. */
@@ -179,8 +209,12 @@ function rulesAnswer(languages: Languages, what: string, read: () => Rules): Ans
 
 /** Compiles a schema at a place of the format. @param path prefix for the paths in its errors */
 function schemaAt(languages: Languages, schema: unknown, path: string, notes: string[]): ValueNode {
+  return at(path, () => schemaValue(languages, schema, notes));
+}
+
+function at<T>(path: string, compile: () => T): T {
   try {
-    return schemaValue(languages, schema, notes);
+    return compile();
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw new EngineError(error.code, error.message, path + (error.param ?? ""), { cause: error });

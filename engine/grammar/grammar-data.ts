@@ -7,6 +7,7 @@
  */
 
 import { ArrayShape } from "./arrays.js";
+import type { ParameterKinds } from "./call-markup.js";
 import type { Decimal } from "./decimal.js";
 import { type Language, Languages, type Shape, type Steps, type WordList } from "./language.js";
 import { type Magnitudes, type NumberSet, SPELLINGS } from "./numbers.js";
@@ -21,6 +22,8 @@ export interface GrammarData {
   readonly text: string;
   /** Remarks for the author of the format: what is not read, and what is enforced in part. */
   readonly notes: readonly string[];
+  /** For each tool whose arguments are written as parameters: their kinds. */
+  readonly kinds: readonly ParameterKinds[];
 }
 
 /** Content of an answer: one JSON value, text, or what the rules of a context-free grammar allow from a state on. */
@@ -36,8 +39,8 @@ export function grammarBytes({ ints, doubles, text, notes }: GrammarData): numbe
   return ints.byteLength + doubles.byteLength + 2 * text.length + 2 * notes.join().length;
 }
 
-export function writeGrammar(languages: Languages, answer: AnswerShape, notes: readonly string[]): GrammarData {
-  return { ...new Writer(languages).write(answer), notes };
+export function writeGrammar(languages: Languages, answer: AnswerShape): Omit<GrammarData, "notes" | "kinds"> {
+  return new Writer(languages).write(answer);
 }
 
 /** Tables, in the order of the header: kind of the answer, its root, then for each table its size and its offset. */
@@ -91,7 +94,7 @@ class Writer {
       this.#tables.languages.id(fixed);
   }
 
-  write(answer: AnswerShape): Omit<GrammarData, "notes"> {
+  write(answer: AnswerShape): Omit<GrammarData, "notes" | "kinds"> {
     const { languages, partitions, lists, nodes, arrays, objects, rules, states } = this.#tables;
     this.#ints[HEADER.kind] = ANSWER_KINDS.indexOf(answer.kind);
     this.#ints[HEADER.root] = this.#rootId(answer);

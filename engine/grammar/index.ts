@@ -14,6 +14,16 @@ export {
   type GrammarSyntax,
   type Structure,
 } from "./answer-format.js";
+export {
+  isAlike,
+  JSON_LIKE,
+  type CallMarkup,
+  type CallTag,
+  type Enclosure,
+  type ParameterKind,
+  type ParameterKinds,
+  type ParameterMarkup,
+} from "./call-markup.js";
 export { FORMATS } from "./formats.js";
 export { type CompiledGrammar, GrammarCache, LoadedGrammars } from "./grammar-cache.js";
 export type { GrammarData } from "./grammar-data.js";

@@ -4,6 +4,8 @@
  */
 
 import { assert } from "../errors.js";
+import type { ParameterKinds } from "../grammar/index.js";
+import { type ArgumentsReader, JsonReader, ParameterReader } from "./arguments-reader.js";
 import type { CallForm } from "./call-form.js";
 import { endThatBegins, isBlank } from "./message-tracker.js";
 
@@ -14,7 +16,7 @@ export type CallSegment =
   | { readonly kind: "arguments"; readonly index: number; readonly text: string };
 
 /** `start`: nothing but the beginning of calls was read; `next`: after a call. The others are named by what they read. */
-type Phase = "start" | "text" | "literal" | "name" | "json" | "next";
+type Phase = "start" | "text" | "literal" | "name" | "tag" | "arguments" | "next";
 
 export class CallParser {
   readonly #form: CallForm;
@@ -26,14 +28,17 @@ export class CallParser {
   #literal = "";
   #afterLiteral: Phase = "name";
   #name = "";
-  readonly #scanner = new ValueScanner();
+  readonly #arguments: ArgumentsReader;
   /** Arguments that were read before the name. */
   #early = "";
   #numBegun = 0;
   #numWhole = 0;
 
-  constructor(form: CallForm) {
+  /** @param kindsOf returns the kinds of a tool's parameters */
+  constructor(form: CallForm, kindsOf: (tool: string) => ParameterKinds) {
     this.#form = form;
+    this.#arguments =
+      form.parameters === null ? new JsonReader() : new ParameterReader(form.parameters, form.after, kindsOf);
     this.#phase = form.mayFollowText ? "text" : "start";
   }
 
@@ -69,8 +74,10 @@ export class CallParser {
         return this.#readLiteral(text);
       case "name":
         return this.#readName(text, segments);
-      case "json":
-        return this.#readJson(text, segments);
+      case "tag":
+        return this.#readTag(text);
+      case "arguments":
+        return this.#readArguments(text, segments);
       case "next":
         return this.#readNext(text);
     }
@@ -119,7 +126,7 @@ export class CallParser {
 
   /** The phase after what is before a call. */
   get #first(): Phase {
-    return this.#form.isNameFirst ? "name" : "json";
+    return this.#form.isNameFirst ? "name" : "arguments";
   }
 
   #expect(literal: string, then: Phase): void {
@@ -132,7 +139,7 @@ export class CallParser {
     const expected = this.#literal.slice(0, text.length);
     assert(text.startsWith(expected), `a call goes on with ${JSON.stringify(expected)}`);
     this.#expect(this.#literal.slice(expected.length), this.#afterLiteral);
-    if (this.#phase === "next") this.#numWhole++;
+    if (this.#phase === "next") this.#endCall();
     return expected.length;
   }
 
@@ -145,31 +152,44 @@ export class CallParser {
   }
 
   #endName(segments: CallSegment[]): void {
-    const { isNameFirst, between, after } = this.#form;
+    const { isNameFirst, between, after, tag } = this.#form;
     const index = this.#numBegun++;
     segments.push({ kind: "name", index, name: this.#name });
     if (this.#early !== "") segments.push({ kind: "arguments", index, text: this.#early });
+    if (isNameFirst) this.#arguments.begin(this.#name);
     this.#name = "";
     this.#early = "";
-    if (isNameFirst) this.#expect(between, "json");
-    else this.#expectEnd(after);
+    if (!isNameFirst) this.#expectEnd(after);
+    else if (tag === null) this.#expect(between, "arguments");
+    else this.#expect(tag.text, "tag");
   }
 
   #expectEnd(after: string): void {
     this.#expect(after, "next");
-    if (this.#phase === "next") this.#numWhole++;
+    if (this.#phase === "next") this.#endCall();
   }
 
-  #readJson(text: string, segments: CallSegment[]): number {
-    const length = this.#scanner.read(text);
-    const { isNameFirst, between, after } = this.#form;
-    const json = text.slice(0, length);
+  #endCall(): void {
+    this.#numWhole++;
+    this.#arguments.begin(null);
+  }
+
+  /** Reads the number or the id after a name. */
+  #readTag(text: string): number {
+    let length = 0;
+    while (length < text.length && isTagCharacter(text[length]!)) length++;
+    if (length < text.length) this.#expect(this.#form.between, "arguments");
+    return length;
+  }
+
+  #readArguments(text: string, segments: CallSegment[]): number {
+    const { length, json } = this.#arguments.read(text);
+    const { isNameFirst, between, after, parameters } = this.#form;
     if (!isNameFirst) this.#early += json;
     else if (json !== "") segments.push({ kind: "arguments", index: this.#numBegun - 1, text: json });
-    if (this.#scanner.isWhole) {
-      this.#scanner.reset();
-      if (isNameFirst) this.#expectEnd(after);
-      else this.#expect(between, "name");
+    if (this.#arguments.isWhole) {
+      if (!isNameFirst) this.#expect(between, "name");
+      else this.#expectEnd(parameters === null ? after : "");
     }
     return length;
   }
@@ -189,38 +209,7 @@ export class CallParser {
   }
 }
 
-/** Finds the end of a JSON object. */
-class ValueScanner {
-  #depth = 0;
-  #isInString = false;
-  #isEscaped = false;
-  #hasBegun = false;
-
-  get isWhole(): boolean {
-    return this.#hasBegun && this.#depth === 0;
-  }
-
-  reset(): void {
-    this.#hasBegun = false;
-  }
-
-  /** @returns the number of characters up to the end of the object, or of the text */
-  read(text: string): number {
-    for (let at = 0; at < text.length; at++) {
-      const character = text[at]!;
-      if (this.#isEscaped) this.#isEscaped = false;
-      else if (this.#isInString) {
-        this.#isEscaped = character === "\\";
-        this.#isInString = character !== '"';
-      } else if (character === '"') this.#isInString = true;
-      else if (character === "{" || character === "[") {
-        this.#depth++;
-        this.#hasBegun = true;
-      } else if ((character === "}" || character === "]") && --this.#depth === 0) return at + 1;
-    }
-    return text.length;
-  }
-}
+const isTagCharacter = (character: string): boolean => /[A-Za-z0-9]/.test(character);
 
 const isNameCharacter = (unit: number): boolean => NAME_CHARACTERS.has(unit);
 

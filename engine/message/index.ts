@@ -13,5 +13,14 @@ export {
   type MessageFormat,
 } from "./message-format.js";
 export { answerFormat, answerGrammar, type ResponseFormat } from "./response-format.js";
-export { callsGrammar, checkTools, type CheckedTools, type Tool, type ToolChoice, type ToolOptions } from "./tools.js";
+export {
+  callsGrammar,
+  checkTools,
+  kindsByTool,
+  type CheckedTools,
+  type Tool,
+  type ToolChoice,
+  type ToolOptions,
+} from "./tools.js";
 export { TextStream, type CallDelta, type CallsOptions, type TextDelta } from "./text-stream.js";
+export type { Enclosure, ParameterMarkup } from "../grammar/index.js";

@@ -6,6 +6,7 @@
  * answer only. One that is the name of a special token, which has no text, ends the answer at this token.
  */
 
+import type { ParameterKinds } from "../grammar/index.js";
 import { StopMatcher, StreamingDetokenizer, type Vocabulary } from "../text/index.js";
 import type { CallForm } from "./call-form.js";
 import { CallParser, type CallSegment } from "./call-parser.js";
@@ -43,6 +44,8 @@ export interface CallDelta {
 /** How a choice calls tools. */
 export interface CallsOptions {
   readonly form: CallForm;
+  /** By the name of a tool: the kinds of its parameters, if the form writes arguments as parameters. */
+  readonly kinds: ReadonlyMap<string, ParameterKinds>;
   /** Reason for the end of an answer with calls. */
   readonly finishReason: "tool_calls" | "stop";
   /** Returns the id of a call. */
@@ -75,7 +78,7 @@ export class TextStream {
     this.#stopMatcher = new StopMatcher(options.stop, options.includeStop);
     this.#stopTokens = stopTokens(options);
     this.#calls = options.calls ?? null;
-    this.#callParser = this.#calls === null ? null : new CallParser(this.#calls.form);
+    this.#callParser = callParser(this.#calls);
   }
 
   /** Reason for the end of the text, if nothing but the limit of tokens has cut it. */
@@ -166,6 +169,10 @@ export class TextStream {
     }
     return { content, calls };
   }
+}
+
+function callParser(calls: CallsOptions | null): CallParser | null {
+  return calls === null ? null : new CallParser(calls.form, (tool) => calls.kinds.get(tool) ?? new Map());
 }
 
 function stopTokens({ stop, vocabulary }: TextStreamOptions): ReadonlyMap<number, string> {

@@ -9,7 +9,7 @@ import {
   refuseUnknownFields,
   wrongType,
 } from "../errors.js";
-import type { AnswerFormat, CallsFormat, CompiledGrammar, GrammarCache, Structure } from "../grammar/index.js";
+import type { AnswerFormat, CallsFormat, CompiledGrammar, GrammarCache, ParameterKinds } from "../grammar/index.js";
 import { isObject, type JsonObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import { checkWellFormed } from "../text/index.js";
@@ -200,17 +200,17 @@ export function callsGrammar(
   /** By index of the tool: why its schema is not enforced. */
   const notes = new Map<number, string>();
   for (;;) {
+    const { open, separator, close, before, between, after, isNameFirst, tag, parameters } = form;
     const format: CallsFormat = {
       type: "calls",
-      open: form.open,
-      separator: form.separator ?? "",
-      close: form.close,
-      calls: callable.map((index) =>
-        structure(tools[index]!, form, notes.has(index) ? { type: "object" } : null, index),
-      ),
+      markup: { open, separator, close, before, between, after, isNameFirst, tag, parameters },
+      calls: callable.map((index) => ({
+        name: tools[index]!.function.name,
+        schema: notes.has(index) ? looseSchema(tools[index]!, form) : argumentsSchema(tools[index]!, index),
+      })),
       isRequired,
-      maxCalls: callable.length === 0 ? 0 : isParallel && form.separator !== null ? Infinity : 1,
-      trigger: form.trigger ?? form.open + form.before,
+      maxCalls: callable.length === 0 ? 0 : isParallel && separator !== null ? Infinity : 1,
+      trigger: form.trigger ?? open + before,
       isTriggerAnywhere: form.trigger !== null,
       mayFollowText: form.mayFollowText,
       otherwise,
@@ -231,23 +231,27 @@ export function callsGrammar(
   }
 }
 
-function structure(tool: Tool, form: CallForm, schema: JsonObject | null, index: number): Structure {
-  const { name } = tool.function;
-  const { before, between, after, isNameFirst } = form;
-  return {
-    begin: isNameFirst ? before + name + between : before,
-    schema: schema ?? objectSchema(tool, `tools[${index}].function.parameters`),
-    end: isNameFirst ? after : between + name + after,
-  };
-}
-
 /** Returns the schema of a tool's arguments, which are always an object; null if it has no parameters. */
-function objectSchema({ function: { parameters = null } }: Tool, path: string): JsonObject | null {
+function argumentsSchema({ function: { parameters = null } }: Tool, index: number): JsonObject | null {
+  const path = `tools[${index}].function.parameters`;
   if (parameters === null || declaresNothing(parameters)) return null;
   const { type = "object" } = parameters;
   if (type === "object") return { ...parameters, type };
   if (Array.isArray(type) && type.includes("object")) return { ...parameters, type: "object" };
   throw outOfRange(`${path}.type`, 'must be "object"', type);
+}
+
+/** Returns the kinds of the parameters of each tool that may be called, by its name; empty if arguments are JSON. */
+export function kindsByTool({ tools, callable }: CheckedTools, grammar: CompiledGrammar): Map<string, ParameterKinds> {
+  const { kinds } = grammar.data;
+  return new Map(kinds.map((ofTool, index) => [tools[callable[index]!]!.function.name, ofTool]));
+}
+
+/** The schema if that of the tool cannot be enforced: any object, or any parameters with the names that it lists. */
+function looseSchema({ function: { parameters } }: Tool, form: CallForm): JsonObject {
+  const properties = parameters?.["properties"];
+  if (form.parameters === null || !isObject(properties)) return { type: "object" };
+  return { type: "object", properties: Object.fromEntries(Object.keys(properties).map((name) => [name, true])) };
 }
 
 /** True for an empty list of properties, which is how clients write that a tool has no parameters. */

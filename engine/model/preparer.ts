@@ -13,10 +13,11 @@ import {
   answerFormat,
   answerGrammar,
   callsGrammar,
+  type CallsOptions,
   checkTools,
+  kindsByTool,
   markupOf,
   PLAIN,
-  type CallForm,
   type CheckedTools,
   type MessageFormat,
   type ResponseFormat,
@@ -83,7 +84,7 @@ export interface PreparedRequest {
   /** Null if the answer may be any text. */
   readonly grammar: CompiledGrammar | null;
   /** Null if no tool can be called. */
-  readonly calls: { readonly form: CallForm; readonly finishReason: "tool_calls" | "stop" } | null;
+  readonly calls: Omit<CallsOptions, "idOf"> | null;
 }
 
 /** The properties of a model on which prompts and grammars depend. */
@@ -137,7 +138,7 @@ export class Preparer {
     const config = this.#checkedConfig(parameters);
     const answer = answerGrammar(responseFormat, format.reasoning !== null, this.#grammars, this.#isCanceled);
     const tools = checkTools({ tools: givenTools, toolChoice, parallelToolCalls });
-    const grammar = this.#callsGrammar(tools, responseFormat) ?? answer;
+    const ofCalls = this.#callsGrammar(tools, responseFormat);
     // Before their length is computed: a value that is not JSON has none.
     const { variables, date } = checkedPromptOptions({ templateVariables, date: given });
     this.#checkMessages(messages, variables, tools);
@@ -151,10 +152,8 @@ export class Preparer {
     const promptTokenIds = this.tokenizer.encodePrompt(prompt, this.#encodingOptions);
     this.#checkPrompt(promptTokenIds, "messages");
     const insideReasoning = prompt.opensReasoning;
-    const calls =
-      tools === null || tools.callable.length === 0
-        ? null
-        : { form: format.calls!, finishReason: tools.isNamed ? ("stop" as const) : ("tool_calls" as const) };
+    const grammar = ofCalls ?? answer;
+    const calls = tools === null || ofCalls === null ? null : this.#callsOptions(tools, ofCalls);
     return { promptTokenIds, promptParam: "messages", date, config, format, insideReasoning, grammar, calls };
   }
 
@@ -163,6 +162,13 @@ export class Preparer {
     const { calls } = this.#texts.messageFormat;
     if (tools === null || calls === null) return null;
     return callsGrammar(tools, calls, answerFormat(otherwise), this.#grammars, this.#isCanceled);
+  }
+
+  /** @returns null if no tool may be called */
+  #callsOptions(tools: CheckedTools, grammar: CompiledGrammar): PreparedRequest["calls"] {
+    if (tools.callable.length === 0) return null;
+    const finishReason = tools.isNamed ? "stop" : "tool_calls";
+    return { form: this.#texts.messageFormat.calls!, kinds: kindsByTool(tools, grammar), finishReason };
   }
 
   /** @throws EngineError for an invalid request */

@@ -123,7 +123,7 @@ describe("the form of calls", () => {
     [
       "ids of calls",
       { assistant: `{{ m.content }}${each(`{{ c.id }}: ${JSON_CALL}`)}` },
-      /writes the id of a call: "callzqid0/,
+      /writes the id of a call: "call_0123456789abcdefzqid000/,
     ],
     [
       "a name without an end",

@@ -8,6 +8,7 @@ import { type CallForm, type WrittenCall, writtenCalls } from "../message/index.
 import type { JsonObject } from "../json.js";
 import { JinjaTemplate, SAMPLE_DATE } from "./jinja-template.js";
 import { RenderBudget } from "./render-budget.js";
+import { deriveParameters, sharedEnd, sharedStart } from "./parameter-probes.js";
 import { plain } from "./sourced-text.js";
 import { namedTokens } from "./template-variables.js";
 
@@ -55,61 +56,92 @@ export function deriveCallForm(
   if (!asked.includes(TOOL.function.name)) throw refusal("does not write the tools that it gets", null);
   let reason: EngineError | null = null;
   for (const argumentsAs of ["object", "text"] as const) {
-    try {
-      return derived(render, argumentsAs, tokens);
-    } catch (error) {
-      if (!(error instanceof EngineError)) throw error;
-      reason ??= error;
+    for (const hasShortIds of [false, true]) {
+      try {
+        return derived(render, { argumentsAs, hasShortIds }, tokens);
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error;
+        reason ??= error;
+      }
     }
+    if (writesObjects(render)) break;
   }
   throw reason!;
 }
 
-function derived(render: Render, argumentsAs: CallForm["argumentsAs"], tokens: readonly string[]): CallForm {
-  const turn = new Turn(render);
-  const written = (numCalls: number): string =>
-    turn.of({ content: "", tool_calls: CALLS.slice(0, numCalls).map((call) => message(call, argumentsAs)) });
-  const one = written(1);
-  const parts = partsOf(one);
-  let several: Divided;
+/** True if a template writes arguments that are an object itself, and not as Python shows an object. */
+function writesObjects(render: Render): boolean {
   try {
-    several = divided(parts, written(2));
-  } catch (error) {
-    // Some models write one call at most, and their templates refuse more.
-    if (!(error instanceof EngineError) || error.param !== "messages") throw error;
-    several = { open: "", separator: null, close: "", before: parts.before, after: parts.after };
+    const call = message(CALLS[0]!, { argumentsAs: "object", hasShortIds: true });
+    const text = render([USER, { role: "assistant", content: "", tool_calls: [call] }]);
+    return text.includes(CALLS[0]!.value) && !isShownByPython(text);
+  } catch {
+    return false;
   }
-  const { between, isNameFirst } = parts;
-  const texts = { ...several, between, isNameFirst };
+}
+
+/** True if a text contains an object as Python shows it, which no model writes: the template expects text. */
+function isShownByPython(text: string): boolean {
+  return text.includes(`'${CALLS[0]!.key}': '`);
+}
+
+/** How messages with calls are given to a template. */
+type Given = Pick<CallForm, "argumentsAs" | "hasShortIds">;
+
+function derived(render: Render, given: Given, tokens: readonly string[]): CallForm {
+  const turn = new Turn(render, tokens);
+  const written = (calls: readonly ProbeCall[]): string =>
+    turn.of({ content: "", tool_calls: calls.map((call) => message(call, given)) });
+  const one = written(CALLS.slice(0, 1));
+  const parts = partsOf(one, written);
+  const several = severalIn(parts, one, () => written(CALLS.slice(0, 2)));
+  const { between, isNameFirst, tag, parameters } = parts;
+  const texts = { ...several, between };
   const trigger = triggerOf(several.open + several.before, tokens);
-  const mayFollowText = trigger !== null && turn.keepsText(argumentsAs, one);
-  const whole = Object.values(texts).join("");
+  const mayFollowText = trigger !== null && turn.keepsText(given, one);
+  const whole = Object.values({ ...texts, ...tag, ...parameters?.strings }).join("");
   const used = tokens.filter((token) => whole.includes(token));
-  const form: CallForm = { ...texts, trigger, mayFollowText, argumentsAs, tokens: used };
+  const form: CallForm = { ...texts, isNameFirst, tag, parameters, trigger, mayFollowText, ...given, tokens: used };
   for (const numCalls of form.separator === null ? [1] : [1, 3]) {
-    const text = withoutIds(written(numCalls));
-    if (writtenCalls(form, writtenIn(text, numCalls)) !== text)
+    const text = withoutIds(written(CALLS.slice(0, numCalls)));
+    if (writtenCalls(form, writtenIn(text, numCalls)) !== withPlainTags(text, tag))
       throw refusal("writes calls in a form that is not known", text);
   }
   return form;
+}
+
+/** @param two returns the text of two calls */
+function severalIn(parts: Parts, one: string, two: () => string): Divided {
+  try {
+    const text = two();
+    if (text !== one) return divided(parts, text);
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.param !== "messages") throw error;
+  }
+  // Some models write one call at most: their templates refuse more, or write the first one.
+  return { open: "", separator: null, close: "", before: parts.before, after: parts.after };
 }
 
 /** Returns the calls with the JSON as it is written in a text. */
 function writtenIn(text: string, numCalls: number): WrittenCall[] {
   return CALLS.slice(0, numCalls).map((call) => {
     const json = argumentsIn(text, call);
-    return { name: call.name, json: json === null ? "" : text.slice(json.start, json.end) };
+    const written = json === null ? jsonOf(call) : text.slice(json.start, json.end);
+    return { name: call.name, json: written };
   });
 }
 
 /** The text that a template writes for the last turn, without what is around every such turn. */
 class Turn {
   readonly #render: Render;
+  readonly #tokens: readonly string[];
   readonly #before: string;
   readonly #after: string;
 
-  constructor(render: Render) {
+  /** @param tokens contents of the tokenizer's added tokens */
+  constructor(render: Render, tokens: readonly string[]) {
     this.#render = render;
+    this.#tokens = tokens;
     const text = render([USER, { role: "assistant", content: TEXT }]);
     const at = text.lastIndexOf(TEXT);
     if (at < 0) throw refusal("does not write the text of an answer", text);
@@ -123,13 +155,20 @@ class Turn {
     // White space around an answer may differ from that around calls.
     if (this.#before.slice(start).trim() !== "") throw refusal("begins a turn with calls in another way", text);
     const rest = text.slice(start);
-    return rest.slice(0, rest.length - sharedEnd(this.#after, rest)).trim();
+    return rest.slice(0, this.#endOf(rest)).trim();
+  }
+
+  /** Returns where the end of every turn begins; a token that is only like its first token belongs to it. */
+  #endOf(rest: string): number {
+    const end = rest.length - sharedEnd(this.#after, rest);
+    const cut = this.#tokens.map((token) => startOfCut(rest, token, end)).filter((start) => start >= 0);
+    return Math.min(end, ...cut);
   }
 
   /** True if text before calls is written too. @param call the text of a call alone */
-  keepsText(argumentsAs: CallForm["argumentsAs"], call: string): boolean {
+  keepsText(given: Given, call: string): boolean {
     try {
-      const text = this.of({ content: TEXT, tool_calls: [message(CALLS[0]!, argumentsAs)] });
+      const text = this.of({ content: TEXT, tool_calls: [message(CALLS[0]!, given)] });
       return text.startsWith(TEXT) && text.endsWith(call);
     } catch {
       return false;
@@ -137,34 +176,75 @@ class Turn {
   }
 }
 
-interface Parts {
-  readonly before: string;
-  readonly between: string;
-  readonly after: string;
-  readonly isNameFirst: boolean;
+type Parts = Pick<CallForm, "before" | "between" | "after" | "isNameFirst" | "tag" | "parameters">;
+
+/**
+ * Divides the text of one call at its name and its arguments.
+ * @param written returns the text of calls
+ */
+function partsOf(text: string, written: (calls: readonly ProbeCall[]) => string): Parts {
+  const json = argumentsIn(text, CALLS[0]!);
+  const start = text.indexOf(CALLS[0]!.name);
+  if (start < 0) throw refusal("writes a call in a form that is not known", text);
+  const name = { start, end: start + CALLS[0]!.name.length };
+  if (json === null && !isShownByPython(text)) return parametersIn(text, name, written);
+  if (json === null) throw refusal("writes a call in a form that is not known", text);
+  const isNameFirst = start < json.start;
+  const [first, last] = isNameFirst ? [name, json] : [json, name];
+  const before = text.slice(0, first.start);
+  const after = withoutIds(text.slice(last.end));
+  const { tag, between } = isNameFirst
+    ? tagged(text.slice(first.end, last.start), written)
+    : { tag: null, between: text.slice(first.end, last.start) };
+  if (/^[A-Za-z0-9_-]/.test(isNameFirst ? (tag?.text ?? "") + between : after) || (isNameFirst && between === ""))
+    throw refusal("writes no end after the name of a call", text);
+  if (ID.test(before + between + after)) throw refusal("writes the id of a call", text);
+  return { before, between, after, isNameFirst, tag, parameters: null };
 }
 
-/** Divides the text of one call at its name and its arguments. */
-function partsOf(text: string): Parts {
-  const { name, json, isNameFirst } = placesIn(text, CALLS[0]!);
-  const [first, last] = isNameFirst ? [name, json] : [json, name];
-  const parts = { before: text.slice(0, first.start), between: text.slice(first.end, last.start) };
-  const after = withoutIds(text.slice(last.end));
-  if (/^[A-Za-z0-9_-]/.test(isNameFirst ? parts.between : after) || (isNameFirst && parts.between === ""))
-    throw refusal("writes no end after the name of a call", text);
-  if (ID.test(parts.before + parts.between + after)) throw refusal("writes the id of a call", text);
-  return { ...parts, after, isNameFirst };
+function parametersIn(text: string, name: Place, written: (calls: readonly ProbeCall[]) => string): Parts {
+  const before = text.slice(0, name.start);
+  const afterName = (args: object): string => written([{ ...CALLS[0]!, args }]).slice(name.end);
+  const found = deriveParameters(afterName);
+  if (found === null) throw refusal("writes a call in a form that is not known", text);
+  if (ID.test(text)) throw refusal("writes the id of a call", text);
+  return { before, isNameFirst: true, tag: null, ...found };
+}
+
+/** Finds a number or an id between name and arguments. @param written returns the text of calls */
+function tagged(
+  between: string,
+  written: (calls: readonly ProbeCall[]) => string,
+): { tag: CallForm["tag"]; between: string } {
+  const byId = new RegExp(`^([^]*?)${ID.source}([^]*)$`).exec(between);
+  if (byId !== null) return { tag: { text: byId[1]!, kind: "id" }, between: byId[2]! };
+  const byNumber = /^([^0-9]+)0([^0-9][^]*)$/.exec(between);
+  if (byNumber === null) return { tag: null, between };
+  const [, text, rest] = byNumber;
+  const isCounted = written(CALLS.slice(0, 2)).includes(`${CALLS[1]!.name}${text}1${rest}`);
+  return isCounted ? { tag: { text: text!, kind: "number" }, between: rest! } : { tag: null, between };
+}
+
+/** Returns a text with the ids that `writtenCalls` writes. */
+function withPlainTags(text: string, tag: CallForm["tag"]): string {
+  if (tag?.kind !== "id") return text;
+  return text.replace(new RegExp(ID.source, "g"), (id) => id.at(-1)!.padStart(9, "0"));
 }
 
 type Divided = Pick<CallForm, "open" | "separator" | "close" | "before" | "after">;
 
 /** Finds what is before the first call, between calls and after the last one. @param text of two calls */
-function divided({ before, after }: Parts, text: string): Divided {
-  const [first, second] = CALLS.slice(0, 2).map((call) => placesIn(text, call));
-  const end = Math.max(first!.name.end, first!.json.end);
-  const start = Math.min(second!.name.start, second!.json.start);
-  if (start < end) throw refusal("writes two calls in a form that is not known", text);
-  const between = withoutIds(text.slice(end, start));
+function divided({ before, after, parameters }: Parts, text: string): Divided {
+  const places = CALLS.slice(0, 2).map((call) => {
+    const start = text.indexOf(call.name);
+    const json = argumentsIn(text, call);
+    const valueEnd = text.indexOf(call.value) + call.value.length;
+    const end = json?.end ?? valueEnd + (parameters?.strings.after.length ?? 0);
+    return { start: Math.min(start, json?.start ?? start), end: Math.max(start + call.name.length, end) };
+  });
+  const [first, second] = places as [Place, Place];
+  if (second.start < first.end) throw refusal("writes two calls in a form that is not known", text);
+  const between = withoutIds(text.slice(first.end, second.start));
   const numBefore = sharedEnd(before, between);
   const rest = between.slice(0, between.length - numBefore);
   const numAfter = sharedStart(after, rest);
@@ -177,16 +257,15 @@ function divided({ before, after }: Parts, text: string): Divided {
   };
 }
 
+/** Returns where a token begins that contains the place within it; -1 if none does. */
+function startOfCut(text: string, token: string, place: number): number {
+  const start = text.indexOf(token, Math.max(0, place - token.length + 1));
+  return start >= 0 && start < place ? start : -1;
+}
+
 interface Place {
   readonly start: number;
   readonly end: number;
-}
-
-function placesIn(text: string, call: ProbeCall): { name: Place; json: Place; isNameFirst: boolean } {
-  const start = text.indexOf(call.name);
-  const json = argumentsIn(text, call);
-  if (start < 0 || json === null) throw refusal("writes a call in a form that is not known", text);
-  return { name: { start, end: start + call.name.length }, json, isNameFirst: start < json.start };
 }
 
 /** Finds the JSON of the arguments, in any layout. */
@@ -196,7 +275,7 @@ function argumentsIn(text: string, { key, value }: ProbeCall): Place | null {
 }
 
 /** Leaves out ids after the arguments, which models do not write themselves. */
-const withoutIds = (text: string): string => text.replace(/,\s*"\w*id"\s*:\s*"callzqid\d"/g, "");
+const withoutIds = (text: string): string => text.replace(WRITTEN_ID, "");
 
 /**
  * Returns the text with which calls are recognized: up to the end of the first token or tag; null if calls begin like
@@ -218,34 +297,27 @@ function refusal(what: string, text: string | null): EngineError {
 
 const MAX_SHOWN = 400;
 
-function sharedStart(a: string, b: string): number {
-  let length = 0;
-  while (length < a.length && length < b.length && a[length] === b[length]) length++;
-  return length;
-}
-
-function sharedEnd(a: string, b: string): number {
-  let length = 0;
-  while (length < a.length && length < b.length && a.at(-1 - length) === b.at(-1 - length)) length++;
-  return length;
-}
-
 /** A call of marked words that occur in no template. */
 interface ProbeCall {
   readonly name: string;
   readonly key: string;
   readonly value: string;
-  /** Nine letters and digits, as some templates ask for. */
+  /** Nine letters and digits, as some templates ask for, and an id like those of answers. */
+  readonly shortId: string;
   readonly id: string;
+  /** By default, the key with the value. */
+  readonly args?: object;
 }
 
 const CALLS: readonly ProbeCall[] = ["one", "two", "three"].map((word, index) => ({
   name: `name_zq_${word}`,
   key: `key_zq_${word}`,
   value: `value zq ${word}`,
-  id: `callzqid${index}`,
+  shortId: `callzqid${index}`,
+  id: `call_0123456789abcdefzqid00${index}`,
 }));
-const ID = /callzqid\d/;
+const ID = /(?:callzqid\d|call_0123456789abcdefzqid00\d)/;
+const WRITTEN_ID = new RegExp(`,\\s*"\\w*id"\\s*:\\s*"${ID.source}"`, "g");
 const TEXT = "Text of an answer zq.";
 const USER = { role: "user", content: "A question zq." };
 const TOOL = {
@@ -262,7 +334,11 @@ const TOOL = {
 };
 
 /** Returns a call as messages have it. */
-function message({ name, key, value, id }: ProbeCall, argumentsAs: CallForm["argumentsAs"]): object {
-  const args = argumentsAs === "object" ? { [key]: value } : `{"${key}": "${value}"}`;
-  return { id, type: "function", function: { name, arguments: args } };
+function message(call: ProbeCall, { argumentsAs, hasShortIds }: Given): object {
+  const { key, value, args = { [key]: value } } = call;
+  const given = argumentsAs === "object" ? args : jsonOf(call);
+  const id = hasShortIds ? call.shortId : call.id;
+  return { id, type: "function", function: { name: call.name, arguments: given } };
 }
+
+const jsonOf = ({ key, value }: ProbeCall): string => `{"${key}": "${value}"}`;

@@ -8,6 +8,8 @@
  * 4. Find the special tokens that the template wrote, as opposed to those that a user typed (sourced-text.ts).
  */
 
+import { createHash } from "node:crypto";
+
 import { type JsonObject, isObject } from "../json.js";
 import { Budget } from "../budget.js";
 import { EngineError } from "../errors.js";
@@ -135,8 +137,9 @@ export class ChatTemplate {
 
   /** Marks the texts of messages as message text. Roles, and the fields around a call, are fixed words. */
   #sourced(messages: readonly TemplateMessage[]): object[] {
-    return messages.map(({ role, tool_calls: calls, ...texts }, index) => ({
+    return messages.map(({ role, tool_calls: calls, tool_call_id: id, ...texts }, index) => ({
       role,
+      ...(id === undefined ? {} : { tool_call_id: this.#sourcedId(id) }),
       ...Object.fromEntries(Object.entries(texts).map(([field, text]) => [field, SourcedText.ofMessage(text)])),
       ...(calls === undefined
         ? {}
@@ -152,10 +155,16 @@ export class ChatTemplate {
     const isText = this.#callForm?.argumentsAs === "text";
     const args = isText ? SourcedText.ofMessage(json) : marked(JSON.parse(json), path);
     return {
-      id: SourcedText.ofMessage(id),
+      id: this.#sourcedId(id),
       type: "function",
       function: { name: SourcedText.ofMessage(name), arguments: args },
     };
+  }
+
+  /** Some templates refuse ids that are not nine letters and digits. */
+  #sourcedId(id: string): Text {
+    const isGiven = this.#callForm?.hasShortIds !== true || /^[A-Za-z0-9]{9}$/.test(id);
+    return SourcedText.ofMessage(isGiven ? id : createHash("sha256").update(id).digest("hex").slice(0, 9));
   }
 
   /** Returns the tokens that the template writes around ordinary messages; they are then reserved for the template. */
