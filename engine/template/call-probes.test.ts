@@ -106,6 +106,78 @@ describe("the form of calls", () => {
       { between: "\n" },
       '<call>f\n{"a": 1}</call><call>g\n{}</call>',
     ],
+    [
+      "numbers after names",
+      {
+        assistant: `{{ m.content }}${each("<call>f.{{ c.function.name }}:{{ loop.index0 }} {{ c.function.arguments | tojson }}</call>")}`,
+      },
+      [],
+      { before: "<call>f.", between: " ", tag: { text: ":", kind: "number" } },
+      '<call>f.f:0 {"a": 1}</call><call>f.g:1 {}</call>',
+    ],
+    [
+      "ids after names, of nine characters only",
+      {
+        assistant: `{{ m.content }}${each('{% if c.id | length != 9 %}{{ raise_exception("nine!") }}{% endif %}[CALL]{{ c.function.name }}[ID]{{ c.id }}[ARGS]{{ c.function.arguments | tojson }}')}`,
+      },
+      ["[CALL]"],
+      { between: "[ARGS]", tag: { text: "[ID]", kind: "id" }, hasShortIds: true },
+      '[CALL]f[ID]000000000[ARGS]{"a": 1}[CALL]g[ID]000000001[ARGS]{}',
+    ],
+    [
+      "the first call only",
+      {
+        assistant: `{% if m.tool_calls %}{% set c = m.tool_calls[0] %}<call>${JSON_CALL}</call>{% else %}{{ m.content }}{% endif %}`,
+      },
+      [],
+      { separator: null },
+      '<call>{"name": "f", "arguments": {"a": 1}}</call>',
+    ],
+    [
+      "parameters in tags, with Python's words",
+      {
+        assistant: `{{ m.content }}${each("<call>\n<function={{ c.function.name }}>\n{% for k, v in c.function.arguments | items %}<parameter={{ k }}>\n{{ v | tojson if v is mapping else v | string }}\n</parameter>\n{% endfor %}</function>\n</call>", "\n")}`,
+      },
+      [],
+      { trigger: "<call>", before: "<call>\n<function=" },
+      "<call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</call>\n<call>\n<function=g>\n</function>\n</call>",
+    ],
+    [
+      "keys and values in tags",
+      {
+        assistant: `{{ m.content }}${each("<call>{{ c.function.name }}\n{% for k, v in c.function.arguments.items() %}<key>{{ k }}</key>\n<value>{{ v | tojson if v is not string else v }}</value>\n{% endfor %}</call>")}`,
+      },
+      [],
+      { trigger: "<call>" },
+      "<call>f\n<key>a</key>\n<value>1</value>\n</call><call>g\n</call>",
+    ],
+    [
+      "strings that are marked",
+      {
+        assistant: `{{ m.content }}${each("<call><i n={{ c.function.name }}>{% for k, v in c.function.arguments.items() %}<p n={{ k }} string={{ 'true' if v is string else 'false' }}>{{ v if v is string else v | tojson }}</p>{% endfor %}</i></call>")}`,
+      },
+      [],
+      { trigger: "<call>" },
+      "<call><i n=f><p n=a string=false>1</p></i></call><call><i n=g></i></call>",
+    ],
+    [
+      "keyword arguments",
+      {
+        assistant: `{{ m.content }}{% if m.tool_calls %}<|call|>[${each(`{{ c.function.name }}({% for k, v in c.function.arguments.items() %}{{ ", " if not loop.first }}{{ k }}={{ "'" + v + "'" if v is string else v | string }}{% endfor %})`, ", ")}]<|end|>{% endif %}`,
+      },
+      ["<|call|>", "<|end|>"],
+      { open: "<|call|>[", close: "]<|end|>", between: "(", after: ")" },
+      "<|call|>[f(a=1), g()]<|end|>",
+    ],
+    [
+      "a token at the end that begins like the end of a turn",
+      {
+        assistant: `{% if m.tool_calls %}<call>${JSON_CALL.replaceAll("c.", "m.tool_calls[0].")}</call><eom{% else %}{{ m.content }}<eot{% endif %}`,
+      },
+      ["<eom<end>", "<eot<end>"],
+      { close: "", after: "}</call>" },
+      '<call>{"name": "f", "arguments": {"a": 1}}</call>',
+    ],
   ])("%s", (_, parts, tokens, expected, text) => {
     const form = derived(parts, tokens);
     expect(form).toMatchObject(expected);
@@ -119,6 +191,13 @@ describe("the form of calls", () => {
       "other syntax",
       { assistant: `{{ m.content }}${each("{{ c.function.name }}(key_zq_one=1)")}` },
       /not known: "name_zq_one\(/,
+    ],
+    [
+      "parameters without ends",
+      {
+        assistant: `{{ m.content }}${each("<f {{ c.function.name }}>{% for k, v in c.function.arguments.items() %} {{ k }} {{ v }}{% endfor %}</f>")}`,
+      },
+      /not known: "<f name_zq_one> key_zq_one value zq one<\/f>"/,
     ],
     [
       "ids of calls",
