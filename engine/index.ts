@@ -13,7 +13,7 @@ export type {
   Usage,
 } from "./core/index.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
-export type { OnnxDtype } from "./folder/index.js";
+export type { OnnxDtype, ToolFormat } from "./folder/index.js";
 export type { CallDelta, ResponseFormat, Tool, ToolChoice, ToolOptions } from "./message/index.js";
 export {
   loadModel,

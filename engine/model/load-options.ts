@@ -5,7 +5,15 @@ import { availableParallelism } from "node:os";
 import type { KVFormat, LogprobsMode, MatrixFormat } from "../../kernels/index.js";
 import { described, EngineError, outOfRange, refuseUnknownOptions, wrongType } from "../errors.js";
 import type { ModelConfig } from "../architecture/index.js";
-import { ONNX_DTYPES, type OnnxDtype, type RunnableModel } from "../folder/index.js";
+import {
+  hashWithToolFormat,
+  ONNX_DTYPES,
+  type OnnxDtype,
+  type RunnableModel,
+  TOOL_FORMATS,
+  type ToolFormat,
+  withToolFormat,
+} from "../folder/index.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
 import { onnxRuntimeProblem, type Profile, type SpeculationMode } from "../runner/index.js";
@@ -54,6 +62,11 @@ export interface LoadModelOptions {
   readonly speculate?: SpeculationMode;
   /** Bytes for keys and values; LIMITS.maxKVCacheBytes by default, and never more than the weights leave of 4 GiB. */
   readonly kvCacheBytes?: number;
+  /**
+   * Format in which a model is told of tools and calls them, for a model whose chat template knows no tools: `hermes`,
+   * JSON in tags. By default, tools are used as the template says, or refused.
+   */
+  readonly toolFormat?: ToolFormat;
   /**
    * True to make no requests to the hub: its models must have been downloaded before. The environment variable
    * `HF_HUB_OFFLINE` has the same effect.
@@ -134,12 +147,14 @@ export interface PreparedModel {
  */
 export async function prepare(options: LoadModelOptions): Promise<PreparedModel> {
   const checked = checkedOptions(options);
-  const { model = null, quant, dtype, offline, signal, onProgress, onDownload, onNotice } = options;
+  const { model = null, quant, dtype, toolFormat, offline, signal, onProgress, onDownload, onNotice } = options;
   const profile = await profileFor(checked, { isEmbedded: model === null, onNotice });
   const onConfig = (config: ModelConfig, format: MatrixFormat, canConvert: boolean): void =>
     checkMemory(config, { ...checked, profile, format }, canConvert);
   const hub = { dtype, offline, signal, onDownload, onNotice };
-  const folder = await prepareModel({ model, format: quant, onConfig, onProgress, ...hub });
+  const prepared = await prepareModel({ model, format: quant, onConfig, onProgress, ...hub });
+  const modelHash = hashWithToolFormat(prepared.modelHash, toolFormat);
+  const folder = { ...withToolFormat(prepared, toolFormat), modelHash };
   signal?.throwIfAborted();
   const beyond = folder.endTokenIds.filter((tokenId) => tokenId >= folder.vocabSize);
   if (beyond.length > 0)
@@ -164,6 +179,7 @@ const CHECKS: Readonly<Record<keyof LoadModelOptions, Check>> = {
   kvCache: oneOf(["f32", "bf16", "q8"] satisfies KVFormat[]),
   kvCacheBytes: count(Number.MAX_SAFE_INTEGER),
   speculate: oneOf(["off", "ngram"] satisfies SpeculationMode[]),
+  toolFormat: oneOf(TOOL_FORMATS),
   offline: (value, name) => {
     if (typeof value !== "boolean") throw wrongType(name, "a boolean", value);
   },

@@ -5,7 +5,7 @@
  */
 
 import { described, EngineError, outOfRange, quoted, wrongType } from "../errors.js";
-import { readTextFiles, type ModelFolder } from "../folder/index.js";
+import { readTextFiles, type ModelFolder, type ToolFormat, withToolFormat } from "../folder/index.js";
 import { GrammarCache, type CompiledGrammar } from "../grammar/index.js";
 import { isObject } from "../json.js";
 import { LIMITS } from "../limits.js";
@@ -97,6 +97,7 @@ export type ModelTexts = Pick<
 export interface PreparerSource extends Pick<ModelFolder, "contextLength" | "vocabSize"> {
   /** Folder of the text files. */
   readonly dir: string;
+  readonly toolFormat: ToolFormat | undefined;
 }
 
 /**
@@ -107,7 +108,7 @@ export interface PreparerSource extends Pick<ModelFolder, "contextLength" | "voc
 export async function openPreparer(source: PreparerSource, isCanceled: () => boolean): Promise<Preparer> {
   const { tokenizer, tokenizerConfig, chatTemplate, format } = await readTextFiles(source.dir);
   const texts = { ...source, tokenizerJson: tokenizer, tokenizerConfig, chatTemplate, messageFormat: format };
-  return new Preparer(texts, isCanceled);
+  return new Preparer(withToolFormat(texts, source.toolFormat), isCanceled);
 }
 
 export class Preparer {

@@ -13,8 +13,9 @@ import {
   type OnnxDtype,
   type Profile,
   type SpeculationMode,
+  type ToolFormat,
 } from "../../engine/index.js";
-import { ONNX_DTYPES } from "../../engine/folder/index.js";
+import { ONNX_DTYPES, TOOL_FORMATS } from "../../engine/folder/index.js";
 import { LIMITS } from "../../engine/limits.js";
 import {
   isInteger64,
@@ -103,6 +104,12 @@ export function addMachineOptions(command: Command): Command {
         "--speculate <source>",
         "draft tokens and run several at once; changes no answer. ngram: from what followed the same tokens before; off (default: ngram, but off for ONNX folders)",
       ).choices(["off", "ngram"]),
+    )
+    .addOption(
+      new Option(
+        "--tool-format <format>",
+        "for a model whose chat template knows no tools: tell it of tools, and let it call them, in this format (default: tools are refused then)",
+      ).choices(TOOL_FORMATS),
     );
 }
 
@@ -116,6 +123,7 @@ export interface ModelFlags {
   threads?: number;
   kvCache?: KVFormat;
   speculate?: SpeculationMode;
+  toolFormat?: ToolFormat;
 }
 
 /** Converts the given model options to the library's names. */
@@ -128,6 +136,7 @@ export function modelOptions({
   threads,
   kvCache,
   speculate,
+  toolFormat,
 }: ModelFlags): LoadModelOptions {
   return {
     ...(model === undefined || (model === EMBEDDED_MODEL && !existsSync(model)) ? {} : { model }),
@@ -138,6 +147,7 @@ export function modelOptions({
     ...(threads === undefined ? {} : { numThreads: threads }),
     ...(kvCache === undefined ? {} : { kvCache }),
     ...(speculate === undefined ? {} : { speculate }),
+    ...(toolFormat === undefined ? {} : { toolFormat }),
   };
 }
 
@@ -159,6 +169,7 @@ const OPTION_FLAGS: Readonly<Record<string, string>> = {
   numThreads: "--threads",
   kvCache: "--kv-cache",
   speculate: "--speculate",
+  toolFormat: "--tool-format",
   maxConcurrency: "--max-concurrency",
   logprobsMode: "--logprobs",
   offline: "--offline",

@@ -44,7 +44,7 @@ try {
     onNotice: (message) => post({ type: "notice", message }),
   });
   const { dir, contextLength, vocabSize } = folder;
-  post({ type: "opened", source: { dir, contextLength, vocabSize } });
+  post({ type: "opened", source: { dir, contextLength, vocabSize, toolFormat: model.toolFormat } });
   const runtime = await ModelRuntime.open(folder, options);
   runtime.prepareMasks();
   port.off("message", stopLoading);
