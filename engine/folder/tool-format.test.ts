@@ -7,7 +7,12 @@ import { plain } from "../template/sourced-text.js";
 import { hashWithToolFormat, withToolFormat } from "./tool-format.js";
 
 const TEMPLATE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}";
-const TEXTS = { tokenizerJson: byteTokenizerJson() as JsonObject, tokenizerConfig: {}, chatTemplate: TEMPLATE, messageFormat: PLAIN };
+const TEXTS = {
+  tokenizerJson: byteTokenizerJson() as JsonObject,
+  tokenizerConfig: {},
+  chatTemplate: TEMPLATE,
+  messageFormat: PLAIN,
+};
 const TOOL = { type: "function", function: { name: "add", parameters: { type: "object", properties: {} } } };
 const call = (id: string, args: object): object => ({
   id,
