@@ -165,6 +165,27 @@ describe("a conversation with calls", () => {
     );
   });
 
+  test("is the same with the copies of calls that clients add", () => {
+    const copied = {
+      ...called,
+      content: [{ type: "text", text: "Let me see.", tool_calls: called.tool_calls! }],
+      tool_calls: called.tool_calls!.map((call) => ({
+        ...call,
+        function: { ...call.function, parsed_arguments: { city: "Oslo" } },
+      })),
+    } as const;
+    expect(prompt([QUESTION, copied, result])).toBe(prompt([QUESTION, { ...called, content: "Let me see." }, result]));
+  });
+
+  test("with the same seed has other ids in its next step", async () => {
+    const step = (messages: readonly ChatMessage[]): Promise<AnswerResult> =>
+      models[0]!.chat(options({ messages, parallelToolCalls: false })).result();
+    const idOf = ({ choices }: AnswerResult): string => choices[0]!.toolCalls[0]!.id;
+    const first = await step([QUESTION]);
+    expect(idOf(await step([QUESTION]))).toBe(idOf(first));
+    expect(idOf(await step([QUESTION, called, result]))).not.toBe(idOf(first));
+  });
+
   test("tokens in arguments and results stay text", () => {
     const { tokenizer } = models[0]!;
     const end = tokenizer.addedTokenId("<|end|>")!;
@@ -192,6 +213,15 @@ describe("a conversation with calls", () => {
       [QUESTION, called, { ...result, tool_call_id: "c2" }],
       "messages[2].tool_call_id",
       /open calls are "c1"/,
+    ],
+    [
+      "calls that only a part has",
+      [
+        QUESTION,
+        { role: "assistant", content: [{ type: "text", text: "Let me see.", tool_calls: called.tool_calls! }] },
+      ],
+      "messages[1].content[0].tool_calls[0].id",
+      /id of a call in the message's tool_calls/,
     ],
     [
       "arguments that are no object",

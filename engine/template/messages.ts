@@ -35,8 +35,8 @@ export interface ChatMessage extends AnswerFields {
 export interface MessageCall {
   readonly id: string;
   readonly type: "function";
-  /** `arguments` is the JSON text of an object. */
-  readonly function: { readonly name: string; readonly arguments: string };
+  /** `arguments` is the JSON text of an object. `parsed_arguments`, which openai's helpers add, changes nothing. */
+  readonly function: { readonly name: string; readonly arguments: string; readonly parsed_arguments?: unknown };
 }
 
 export interface TextPart extends AnswerFields {
@@ -44,6 +44,8 @@ export interface TextPart extends AnswerFields {
   readonly text: string;
   /** Changes nothing. */
   readonly role?: string | null;
+  /** Copies of the message's calls, by id; they change nothing. */
+  readonly tool_calls?: readonly object[] | null;
 }
 
 /**
@@ -131,7 +133,7 @@ function refuseOpen(open: ReadonlyMap<string, string>, where: string): void {
 
 const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool"] satisfies Role[];
 
-type EchoedValue = "null" | "an empty array" | "an array" | "a string" | "an object" | "any value";
+type EchoedValue = "null" | "an array" | "a string" | "an object" | "any value";
 
 /**
  * Fields that clients send back with an answer, or that concern the caches of a cloud, with their values. They change
@@ -156,18 +158,14 @@ const ECHOED_IN_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
   ["annotations", "an array"],
   ["role", "a string"],
 ]);
-const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
-  ...ECHOED_IN_ANSWERS,
-  ["role", "a string"],
-  ["tool_calls", "an empty array"],
-]);
+const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([...ECHOED_IN_ANSWERS, ["role", "a string"]]);
 
 function checkMessage(message: unknown, path: string): TemplateMessage {
   if (!isObject(message)) throw wrongType(path, "an object", message);
   const role = checkRole(message["role"], `${path}.role`);
-  const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, `${path}.content`);
-  const name = checkName(message["name"], `${path}.name`);
   const calls = role === "assistant" ? checkCalls(message["tool_calls"], `${path}.tool_calls`) : [];
+  const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, calls, `${path}.content`);
+  const name = checkName(message["name"], `${path}.name`);
   const givenId = role === "tool" ? (message["tool_call_id"] ?? null) : null;
   const id = givenId === null ? null : checkId(givenId, `${path}.tool_call_id`);
   for (const [field, value] of Object.entries(message)) checkField(field, value, role, fieldPath(path, field));
@@ -199,7 +197,7 @@ function checkCall(call: unknown, path: string): TemplateCall {
   if (!isObject(of)) throw wrongType(`${path}.function`, "an object", of);
   refuseUnknownFields(call, ["id", "type", "function", "index"], path);
   const at = `${path}.function`;
-  refuseUnknownFields(of, ["name", "arguments"], at);
+  refuseUnknownFields(of, ["name", "arguments", "parsed_arguments"], at);
   const name = checkName(of["name"], `${at}.name`);
   if (name === null) throw missingParameter(`${at}.name`);
   return { id, name, arguments: checkArguments(of["arguments"], `${at}.arguments`) };
@@ -244,17 +242,17 @@ interface Content {
   readonly reasoning: readonly string[];
 }
 
-function checkContent(content: unknown, role: Role, path: string): Content {
+function checkContent(content: unknown, role: Role, calls: readonly TemplateCall[], path: string): Content {
   if ((content === null || content === undefined) && role === "assistant") return { text: "", reasoning: [] };
   if (content === undefined || content === null) throw missingParameter(path);
   if (typeof content === "string") return { text: checkText(content, path), reasoning: [] };
   if (!Array.isArray(content)) throw wrongType(path, "a string or an array of text parts", content);
   if (content.length === 0) throw outOfRange(path, "must have at least 1 part", content);
-  const parts = content.map((part: unknown, index) => checkPart(part, role, `${path}[${index}]`));
+  const parts = content.map((part: unknown, index) => checkPart(part, role, calls, `${path}[${index}]`));
   return { text: parts.map(({ text }) => text).join("\n"), reasoning: parts.flatMap(({ reasoning }) => reasoning) };
 }
 
-function checkPart(part: unknown, role: Role, path: string): Content {
+function checkPart(part: unknown, role: Role, calls: readonly TemplateCall[], path: string): Content {
   if (!isObject(part)) throw wrongType(path, "an object", part);
   const type = part["type"];
   if (type === undefined || type === null) throw missingParameter(`${path}.type`);
@@ -263,10 +261,24 @@ function checkPart(part: unknown, role: Role, path: string): Content {
   const echoed = role === "assistant" ? ECHOED_IN_ANSWER_PARTS : ECHOED_IN_PARTS;
   for (const [field, value] of Object.entries(part)) {
     if (field === "type" || field === "text" || isReasoning(field, role)) continue;
-    checkEchoed(echoed, field, value, fieldPath(path, field));
+    if (field === "tool_calls" && role === "assistant") checkCopies(value, calls, `${path}.tool_calls`);
+    else checkEchoed(echoed, field, value, fieldPath(path, field));
   }
   if (part["text"] === undefined || part["text"] === null) throw missingParameter(`${path}.text`);
   return { text: checkText(part["text"], `${path}.text`), reasoning: checkReasoning(part, role, path) };
+}
+
+/** @openai/agents keeps the calls of an answer in its text part too. Calls that are there only would be lost. */
+function checkCopies(copies: unknown, calls: readonly TemplateCall[], path: string): void {
+  if (copies === undefined || copies === null) return;
+  if (!Array.isArray(copies)) throw wrongType(path, "an array of calls", copies);
+  for (const [index, copy] of copies.entries()) {
+    if (!isObject(copy)) throw wrongType(`${path}[${index}]`, "an object", copy);
+    const { id = null } = copy;
+    if (id === null) throw missingParameter(`${path}[${index}].id`);
+    if (calls.some((call) => call.id === id)) continue;
+    throw outOfRange(`${path}[${index}].id`, "must be the id of a call in the message's tool_calls", id);
+  }
 }
 
 /** Returns the reasoning of a message or a part, or an empty array if it has none. */
@@ -308,11 +320,8 @@ function checkEchoed(fields: ReadonlyMap<string, EchoedValue>, field: string, va
     case "an array":
       if (!Array.isArray(value)) throw wrongType(path, allowed, value);
       return;
-    case "null":
-    case "an empty array": {
-      if (allowed === "an empty array" && Array.isArray(value) && value.length === 0) return;
-      const rule = allowed === "null" ? "null" : "null or []";
-      const message = `${path} is not supported; it may only be ${rule}. Given: ${described(value)}`;
+    case "null": {
+      const message = `${path} is not supported; it may only be null. Given: ${described(value)}`;
       throw new EngineError("unsupported_parameter", message, path);
     }
   }
