@@ -177,6 +177,14 @@ describe("a conversation with calls", () => {
     expect(prompt([QUESTION, copied, result])).toBe(prompt([QUESTION, { ...called, content: "Let me see." }, result]));
   });
 
+  test.each(['{"city": "Os', '{"city": {"name": "Oslo }", ', "{", '{"a\\'])(
+    "may have arguments that were cut: %s",
+    (json) => {
+      const cut = { ...called, tool_calls: [{ ...called.tool_calls![0]!, function: { name: "f", arguments: json } }] };
+      expect(prompt([QUESTION, cut, result])).toContain(JSON.stringify(json));
+    },
+  );
+
   test("with the same seed has other ids in its next step", async () => {
     const step = (messages: readonly ChatMessage[]): Promise<AnswerResult> =>
       models[0]!.chat(options({ messages, parallelToolCalls: false })).result();
@@ -222,6 +230,16 @@ describe("a conversation with calls", () => {
       ],
       "messages[1].content[0].tool_calls[0].id",
       /id of a call in the message's tool_calls/,
+    ],
+    [
+      "arguments that are not JSON",
+      [
+        QUESTION,
+        { ...called, tool_calls: [{ ...called.tool_calls![0]!, function: { name: "f", arguments: "{'a': 1}" } }] },
+        result,
+      ],
+      "messages[1].tool_calls[0].function.arguments",
+      /JSON text of an object/,
     ],
     [
       "arguments that are no object",

@@ -79,7 +79,7 @@ export interface TemplateMessage {
 export interface TemplateCall {
   readonly id: string;
   readonly name: string;
-  /** The JSON text of an object. */
+  /** The JSON text of an object, or the beginning of one (`isCutObject`). */
   readonly arguments: string;
 }
 
@@ -214,8 +214,16 @@ function checkArguments(given: unknown, path: string): string {
   } catch {
     value = null;
   }
-  if (!isObject(value)) throw outOfRange(path, "must be the JSON text of an object", text);
+  if (!isObject(value) && !isCutObject(text)) throw outOfRange(path, "must be the JSON text of an object", text);
   return text;
+}
+
+/** Whether a text begins an object and does not close it. The limit of tokens leaves such arguments. */
+export function isCutObject(json: string): boolean {
+  if (!json.trimStart().startsWith("{")) return false;
+  const strings = /"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)/gs;
+  const braces = json.replaceAll(strings, "").match(/[{}]/g) ?? [];
+  return braces.reduce((depth, brace) => depth + (brace === "{" ? 1 : -1), 0) > 0;
 }
 
 function checkId(id: unknown, path: string): string {
