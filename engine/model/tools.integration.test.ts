@@ -1,6 +1,6 @@
 /** Calls of tools in the library, with a model that has a template for them and was never trained for it. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -301,8 +301,11 @@ describe("tools that are refused", () => {
   });
 
   test("by a model whose template has none", async () => {
-    const tiny = await loadModel(null);
-    expect(() => tiny.chat(options())).toThrow(/does not write the tools that it gets/);
-    await tiny.close();
+    const folder = await writeToolModel(join(dir, "none"));
+    const template = "{% for message in messages %}{{ message.content }}{% endfor %}";
+    await writeFile(join(folder, "chat_template.jinja"), template);
+    const model = await loadModel(folder, { profile: "exact" });
+    expect(() => model.chat(options())).toThrow(/does not write the tools that it gets/);
+    await model.close();
   });
 });

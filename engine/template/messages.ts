@@ -163,9 +163,10 @@ const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([...ECH
 function checkMessage(message: unknown, path: string): TemplateMessage {
   if (!isObject(message)) throw wrongType(path, "an object", message);
   const role = checkRole(message["role"], `${path}.role`);
-  const calls = role === "assistant" ? checkCalls(message["tool_calls"], `${path}.tool_calls`) : [];
-  const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, calls, `${path}.content`);
+  const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, `${path}.content`);
   const name = checkName(message["name"], `${path}.name`);
+  const calls = role === "assistant" ? checkCalls(message["tool_calls"], `${path}.tool_calls`) : [];
+  checkCopies(message["content"], calls, `${path}.content`);
   const givenId = role === "tool" ? (message["tool_call_id"] ?? null) : null;
   const id = givenId === null ? null : checkId(givenId, `${path}.tool_call_id`);
   for (const [field, value] of Object.entries(message)) checkField(field, value, role, fieldPath(path, field));
@@ -226,6 +227,28 @@ export function isCutObject(json: string): boolean {
   return braces.reduce((depth, brace) => depth + (brace === "{" ? 1 : -1), 0) > 0;
 }
 
+/**
+ * Checks the calls in the parts of a checked content: @openai/agents keeps those of the message there too. Calls that
+ * only a part has would be lost.
+ */
+function checkCopies(content: unknown, calls: readonly TemplateCall[], path: string): void {
+  if (!Array.isArray(content)) return;
+  const ids = new Set<unknown>(calls.map(({ id }) => id));
+  for (const [index, part] of (content as readonly JsonObject[]).entries()) {
+    const at = `${path}[${index}].tool_calls`;
+    const copies = part["tool_calls"] ?? [];
+    if (!Array.isArray(copies)) throw wrongType(at, "an array of calls", copies);
+    for (const [place, copy] of copies.entries()) checkCopy(copy, ids, `${at}[${place}]`);
+  }
+}
+
+function checkCopy(copy: unknown, ids: ReadonlySet<unknown>, path: string): void {
+  if (!isObject(copy)) throw wrongType(path, "an object", copy);
+  const id = copy["id"] ?? null;
+  if (id === null) throw missingParameter(`${path}.id`);
+  if (!ids.has(id)) throw outOfRange(`${path}.id`, "must be the id of a call in the message's tool_calls", id);
+}
+
 function checkId(id: unknown, path: string): string {
   if (id === undefined || id === null) throw missingParameter(path);
   const text = checkText(id, path);
@@ -250,17 +273,17 @@ interface Content {
   readonly reasoning: readonly string[];
 }
 
-function checkContent(content: unknown, role: Role, calls: readonly TemplateCall[], path: string): Content {
+function checkContent(content: unknown, role: Role, path: string): Content {
   if ((content === null || content === undefined) && role === "assistant") return { text: "", reasoning: [] };
   if (content === undefined || content === null) throw missingParameter(path);
   if (typeof content === "string") return { text: checkText(content, path), reasoning: [] };
   if (!Array.isArray(content)) throw wrongType(path, "a string or an array of text parts", content);
   if (content.length === 0) throw outOfRange(path, "must have at least 1 part", content);
-  const parts = content.map((part: unknown, index) => checkPart(part, role, calls, `${path}[${index}]`));
+  const parts = content.map((part: unknown, index) => checkPart(part, role, `${path}[${index}]`));
   return { text: parts.map(({ text }) => text).join("\n"), reasoning: parts.flatMap(({ reasoning }) => reasoning) };
 }
 
-function checkPart(part: unknown, role: Role, calls: readonly TemplateCall[], path: string): Content {
+function checkPart(part: unknown, role: Role, path: string): Content {
   if (!isObject(part)) throw wrongType(path, "an object", part);
   const type = part["type"];
   if (type === undefined || type === null) throw missingParameter(`${path}.type`);
@@ -269,24 +292,10 @@ function checkPart(part: unknown, role: Role, calls: readonly TemplateCall[], pa
   const echoed = role === "assistant" ? ECHOED_IN_ANSWER_PARTS : ECHOED_IN_PARTS;
   for (const [field, value] of Object.entries(part)) {
     if (field === "type" || field === "text" || isReasoning(field, role)) continue;
-    if (field === "tool_calls" && role === "assistant") checkCopies(value, calls, `${path}.tool_calls`);
-    else checkEchoed(echoed, field, value, fieldPath(path, field));
+    if (field !== "tool_calls" || role !== "assistant") checkEchoed(echoed, field, value, fieldPath(path, field));
   }
   if (part["text"] === undefined || part["text"] === null) throw missingParameter(`${path}.text`);
   return { text: checkText(part["text"], `${path}.text`), reasoning: checkReasoning(part, role, path) };
-}
-
-/** @openai/agents keeps the calls of an answer in its text part too. Calls that are there only would be lost. */
-function checkCopies(copies: unknown, calls: readonly TemplateCall[], path: string): void {
-  if (copies === undefined || copies === null) return;
-  if (!Array.isArray(copies)) throw wrongType(path, "an array of calls", copies);
-  for (const [index, copy] of copies.entries()) {
-    if (!isObject(copy)) throw wrongType(`${path}[${index}]`, "an object", copy);
-    const { id = null } = copy;
-    if (id === null) throw missingParameter(`${path}[${index}].id`);
-    if (calls.some((call) => call.id === id)) continue;
-    throw outOfRange(`${path}[${index}].id`, "must be the id of a call in the message's tool_calls", id);
-  }
 }
 
 /** Returns the reasoning of a message or a part, or an empty array if it has none. */
