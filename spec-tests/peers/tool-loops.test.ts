@@ -85,7 +85,13 @@ const runTools: Client = async (baseURL, question, tools, { stream }) => {
     messages: [{ role: "user" as const, content: question }],
     tools: tools.map(({ name, description, schema, run }) => ({
       type: "function" as const,
-      function: { name, description, parameters: z.toJSONSchema(schema), parse: JSON.parse, function: run },
+      function: {
+        name,
+        description,
+        parameters: { ...z.toJSONSchema(schema) },
+        parse: (json: string) => JSON.parse(json) as object,
+        function: run as (args: object) => string,
+      },
     })),
   };
   const { completions } = openaiAt(baseURL).chat;
@@ -157,7 +163,9 @@ const agents: Client = async (baseURL, question, tools, { stream }) =>
 
 /** Runs an agent of @openai/agents. */
 async function answerOf(baseURL: string, agent: Agent, question: string, stream: boolean, modelSettings: object = {}) {
-  const model = new OpenAIChatCompletionsModel(openaiAt(baseURL), "tiny");
+  // The package has types of an openai of its own.
+  const client = openaiAt(baseURL) as unknown as ConstructorParameters<typeof OpenAIChatCompletionsModel>[0];
+  const model = new OpenAIChatCompletionsModel(client, "tiny");
   const runner = new Runner({ model, modelSettings: { temperature: 0, ...modelSettings } });
   if (!stream) return runner.run(agent, question, { maxTurns: 4 });
   const streamed = await runner.run(agent, question, { maxTurns: 4, stream });
@@ -322,7 +330,13 @@ describe("AI SDK", () => {
   });
 
   test("an error of a tool is its result", async () => {
-    const failing = { ...tools.get_weather, execute: () => Promise.reject(new Error("Error: city not found")) };
+    const failing = aiTool({
+      description: "Get the weather in a city.",
+      inputSchema: z.object({ city: z.string() }),
+      execute: async (): Promise<string> => {
+        throw new Error("Error: city not found");
+      },
+    });
     const { steps } = await generateText({
       model: compatible(url),
       temperature: 0,
