@@ -1,6 +1,6 @@
 /** Calls of tools in the library, with a model that has a template for them and was never trained for it. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -165,6 +165,35 @@ describe("a conversation with calls", () => {
     );
   });
 
+  test("is the same with the copies of calls that clients add", () => {
+    const copied = {
+      ...called,
+      content: [{ type: "text", text: "Let me see.", tool_calls: called.tool_calls! }],
+      tool_calls: called.tool_calls!.map((call) => ({
+        ...call,
+        function: { ...call.function, parsed_arguments: { city: "Oslo" } },
+      })),
+    } as const;
+    expect(prompt([QUESTION, copied, result])).toBe(prompt([QUESTION, { ...called, content: "Let me see." }, result]));
+  });
+
+  test.each(['{"city": "Os', '{"city": {"name": "Oslo }", ', "{", '{"a\\'])(
+    "may have arguments that were cut: %s",
+    (json) => {
+      const cut = { ...called, tool_calls: [{ ...called.tool_calls![0]!, function: { name: "f", arguments: json } }] };
+      expect(prompt([QUESTION, cut, result])).toContain(JSON.stringify(json));
+    },
+  );
+
+  test("with the same seed has other ids in its next step", async () => {
+    const step = (messages: readonly ChatMessage[]): Promise<AnswerResult> =>
+      models[0]!.chat(options({ messages, parallelToolCalls: false })).result();
+    const idOf = ({ choices }: AnswerResult): string => choices[0]!.toolCalls[0]!.id;
+    const first = await step([QUESTION]);
+    expect(idOf(await step([QUESTION]))).toBe(idOf(first));
+    expect(idOf(await step([QUESTION, called, result]))).not.toBe(idOf(first));
+  });
+
   test("tokens in arguments and results stay text", () => {
     const { tokenizer } = models[0]!;
     const end = tokenizer.addedTokenId("<|end|>")!;
@@ -192,6 +221,25 @@ describe("a conversation with calls", () => {
       [QUESTION, called, { ...result, tool_call_id: "c2" }],
       "messages[2].tool_call_id",
       /open calls are "c1"/,
+    ],
+    [
+      "calls that only a part has",
+      [
+        QUESTION,
+        { role: "assistant", content: [{ type: "text", text: "Let me see.", tool_calls: called.tool_calls! }] },
+      ],
+      "messages[1].content[0].tool_calls[0].id",
+      /id of a call in the message's tool_calls/,
+    ],
+    [
+      "arguments that are not JSON",
+      [
+        QUESTION,
+        { ...called, tool_calls: [{ ...called.tool_calls![0]!, function: { name: "f", arguments: "{'a': 1}" } }] },
+        result,
+      ],
+      "messages[1].tool_calls[0].function.arguments",
+      /JSON text of an object/,
     ],
     [
       "arguments that are no object",
@@ -253,8 +301,11 @@ describe("tools that are refused", () => {
   });
 
   test("by a model whose template has none", async () => {
-    const tiny = await loadModel(null);
-    expect(() => tiny.chat(options())).toThrow(/does not write the tools that it gets/);
-    await tiny.close();
+    const folder = await writeToolModel(join(dir, "none"));
+    const template = "{% for message in messages %}{{ message.content }}{% endfor %}";
+    await writeFile(join(folder, "chat_template.jinja"), template);
+    const model = await loadModel(folder, { profile: "exact" });
+    expect(() => model.chat(options())).toThrow(/does not write the tools that it gets/);
+    await model.close();
   });
 });

@@ -18,7 +18,7 @@ import { PhraseFinder, type AddedToken, type PhraseMatch, type RenderedPrompt, t
 import { markupOf, PLAIN, type CallForm, type MessageFormat, type Tool } from "../message/index.js";
 import { deriveCallForm } from "./call-probes.js";
 import { JinjaTemplate } from "./jinja-template.js";
-import { type ChatMessage, type TemplateCall, type TemplateMessage, checkMessages } from "./messages.js";
+import { type ChatMessage, type TemplateCall, type TemplateMessage, checkMessages, isCutObject } from "./messages.js";
 import { RenderBudget } from "./render-budget.js";
 import { SourcedText, type Text, plain } from "./sourced-text.js";
 import { checkVariables, marked, namedTokens, type TemplateVariables, variablesLength } from "./template-variables.js";
@@ -152,7 +152,7 @@ export class ChatTemplate {
   }
 
   #sourcedCall({ id, name, arguments: json }: TemplateCall, path: string): object {
-    const isText = this.#callForm?.argumentsAs === "text";
+    const isText = this.#callForm?.argumentsAs === "text" || isCutObject(json);
     const args = isText ? SourcedText.ofMessage(json) : marked(JSON.parse(json), path);
     return {
       id: this.#sourcedId(id),

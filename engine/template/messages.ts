@@ -35,8 +35,8 @@ export interface ChatMessage extends AnswerFields {
 export interface MessageCall {
   readonly id: string;
   readonly type: "function";
-  /** `arguments` is the JSON text of an object. */
-  readonly function: { readonly name: string; readonly arguments: string };
+  /** `arguments` is the JSON text of an object. `parsed_arguments`, which openai's helpers add, changes nothing. */
+  readonly function: { readonly name: string; readonly arguments: string; readonly parsed_arguments?: unknown };
 }
 
 export interface TextPart extends AnswerFields {
@@ -44,6 +44,8 @@ export interface TextPart extends AnswerFields {
   readonly text: string;
   /** Changes nothing. */
   readonly role?: string | null;
+  /** Copies of the message's calls, by id; they change nothing. */
+  readonly tool_calls?: readonly object[] | null;
 }
 
 /**
@@ -77,7 +79,7 @@ export interface TemplateMessage {
 export interface TemplateCall {
   readonly id: string;
   readonly name: string;
-  /** The JSON text of an object. */
+  /** The JSON text of an object, or the beginning of one (`isCutObject`). */
   readonly arguments: string;
 }
 
@@ -131,7 +133,7 @@ function refuseOpen(open: ReadonlyMap<string, string>, where: string): void {
 
 const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool"] satisfies Role[];
 
-type EchoedValue = "null" | "an empty array" | "an array" | "a string" | "an object" | "any value";
+type EchoedValue = "null" | "an array" | "a string" | "an object" | "any value";
 
 /**
  * Fields that clients send back with an answer, or that concern the caches of a cloud, with their values. They change
@@ -156,11 +158,7 @@ const ECHOED_IN_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
   ["annotations", "an array"],
   ["role", "a string"],
 ]);
-const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([
-  ...ECHOED_IN_ANSWERS,
-  ["role", "a string"],
-  ["tool_calls", "an empty array"],
-]);
+const ECHOED_IN_ANSWER_PARTS: ReadonlyMap<string, EchoedValue> = new Map([...ECHOED_IN_ANSWERS, ["role", "a string"]]);
 
 function checkMessage(message: unknown, path: string): TemplateMessage {
   if (!isObject(message)) throw wrongType(path, "an object", message);
@@ -168,6 +166,7 @@ function checkMessage(message: unknown, path: string): TemplateMessage {
   const { text, reasoning: reasoningOfParts } = checkContent(message["content"], role, `${path}.content`);
   const name = checkName(message["name"], `${path}.name`);
   const calls = role === "assistant" ? checkCalls(message["tool_calls"], `${path}.tool_calls`) : [];
+  checkCopies(message["content"], calls, `${path}.content`);
   const givenId = role === "tool" ? (message["tool_call_id"] ?? null) : null;
   const id = givenId === null ? null : checkId(givenId, `${path}.tool_call_id`);
   for (const [field, value] of Object.entries(message)) checkField(field, value, role, fieldPath(path, field));
@@ -199,7 +198,7 @@ function checkCall(call: unknown, path: string): TemplateCall {
   if (!isObject(of)) throw wrongType(`${path}.function`, "an object", of);
   refuseUnknownFields(call, ["id", "type", "function", "index"], path);
   const at = `${path}.function`;
-  refuseUnknownFields(of, ["name", "arguments"], at);
+  refuseUnknownFields(of, ["name", "arguments", "parsed_arguments"], at);
   const name = checkName(of["name"], `${at}.name`);
   if (name === null) throw missingParameter(`${at}.name`);
   return { id, name, arguments: checkArguments(of["arguments"], `${at}.arguments`) };
@@ -216,8 +215,38 @@ function checkArguments(given: unknown, path: string): string {
   } catch {
     value = null;
   }
-  if (!isObject(value)) throw outOfRange(path, "must be the JSON text of an object", text);
+  if (!isObject(value) && !isCutObject(text)) throw outOfRange(path, "must be the JSON text of an object", text);
   return text;
+}
+
+/** Whether a text begins an object and does not close it. The limit of tokens leaves such arguments. */
+export function isCutObject(json: string): boolean {
+  if (!json.trimStart().startsWith("{")) return false;
+  const strings = /"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)/gs;
+  const braces = json.replaceAll(strings, "").match(/[{}]/g) ?? [];
+  return braces.reduce((depth, brace) => depth + (brace === "{" ? 1 : -1), 0) > 0;
+}
+
+/**
+ * Checks the calls in the parts of a checked content: @openai/agents keeps those of the message there too. Calls that
+ * only a part has would be lost.
+ */
+function checkCopies(content: unknown, calls: readonly TemplateCall[], path: string): void {
+  if (!Array.isArray(content)) return;
+  const ids = new Set<unknown>(calls.map(({ id }) => id));
+  for (const [index, part] of (content as readonly JsonObject[]).entries()) {
+    const at = `${path}[${index}].tool_calls`;
+    const copies = part["tool_calls"] ?? [];
+    if (!Array.isArray(copies)) throw wrongType(at, "an array of calls", copies);
+    for (const [place, copy] of copies.entries()) checkCopy(copy, ids, `${at}[${place}]`);
+  }
+}
+
+function checkCopy(copy: unknown, ids: ReadonlySet<unknown>, path: string): void {
+  if (!isObject(copy)) throw wrongType(path, "an object", copy);
+  const id = copy["id"] ?? null;
+  if (id === null) throw missingParameter(`${path}.id`);
+  if (!ids.has(id)) throw outOfRange(`${path}.id`, "must be the id of a call in the message's tool_calls", id);
 }
 
 function checkId(id: unknown, path: string): string {
@@ -263,7 +292,7 @@ function checkPart(part: unknown, role: Role, path: string): Content {
   const echoed = role === "assistant" ? ECHOED_IN_ANSWER_PARTS : ECHOED_IN_PARTS;
   for (const [field, value] of Object.entries(part)) {
     if (field === "type" || field === "text" || isReasoning(field, role)) continue;
-    checkEchoed(echoed, field, value, fieldPath(path, field));
+    if (field !== "tool_calls" || role !== "assistant") checkEchoed(echoed, field, value, fieldPath(path, field));
   }
   if (part["text"] === undefined || part["text"] === null) throw missingParameter(`${path}.text`);
   return { text: checkText(part["text"], `${path}.text`), reasoning: checkReasoning(part, role, path) };
@@ -308,11 +337,8 @@ function checkEchoed(fields: ReadonlyMap<string, EchoedValue>, field: string, va
     case "an array":
       if (!Array.isArray(value)) throw wrongType(path, allowed, value);
       return;
-    case "null":
-    case "an empty array": {
-      if (allowed === "an empty array" && Array.isArray(value) && value.length === 0) return;
-      const rule = allowed === "null" ? "null" : "null or []";
-      const message = `${path} is not supported; it may only be ${rule}. Given: ${described(value)}`;
+    case "null": {
+      const message = `${path} is not supported; it may only be null. Given: ${described(value)}`;
       throw new EngineError("unsupported_parameter", message, path);
     }
   }

@@ -8,7 +8,7 @@ import type { Client } from "./recordings.js";
 export function clientsPage(clients: readonly Client[]): string {
   return `# Clients
 
-The requests of these clients, first turns and later ones, are replayed by the tests under \`/v1\` and under \`/v3/openai\`. The first four and promptfoo also run in \`npm run test:peers\`, with conversations of several turns. Give each client the base URL \`http://127.0.0.1:8000/v1\` and any API key, unless the server has keys.
+The requests of these clients, first turns and later ones, are replayed by the tests under \`/v1\` and under \`/v3/openai\`. The first four and promptfoo also run in \`npm run test:peers\`, with conversations of several turns, and the first four with loops of tools. Give each client the base URL \`http://127.0.0.1:8000/v1\` and any API key, unless the server has keys.
 
 ${markdownTable(
   ["client", "version", "where the base URL goes", "its requests are"],
@@ -23,7 +23,7 @@ ${fieldTable(clients)}
 
 ## Refused requests
 
-These requests are refused by a server with the embedded model, whose chat template has no tools. A model that has them answers those with \`template_error\`.
+These requests are refused, whatever the model. A model whose chat template has no tools also refuses those with \`tools\`, with the error code \`template_error\`.
 
 ${markdownTable(
   ["client", "request", "error code", "`param`"],

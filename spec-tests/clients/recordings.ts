@@ -30,6 +30,7 @@ export interface Body {
   readonly n?: number;
   readonly stream_options?: { readonly include_usage?: boolean };
   readonly response_format?: { readonly type: string };
+  readonly tools?: readonly { readonly function: { readonly name: string } }[];
 }
 
 export const CLIENTS = JSON.parse(readFileSync(new URL("requests.json", import.meta.url), "utf8")) as readonly Client[];

@@ -41,8 +41,15 @@ function checkAnswer({ choices, usage }: Partial<ChatCompletion>, body: Body): v
   expect(choices).toHaveLength(body.n ?? 1);
   for (const { message, finish_reason: finishReason } of choices!) {
     expect(message.role).toBe("assistant");
-    expect(["stop", "length"]).toContain(finishReason);
-    expect((message.content ?? "") + (message.reasoning_content ?? "")).not.toBe("");
+    const calls = message.tool_calls ?? [];
+    expect(["stop", "length", "tool_calls"]).toContain(finishReason);
+    if (finishReason === "tool_calls") expect(calls.length).toBeGreaterThan(0);
+    else if (calls.length === 0) expect((message.content ?? "") + (message.reasoning_content ?? "")).not.toBe("");
+    for (const { function: of } of calls) {
+      expect((body.tools ?? []).map((tool) => tool.function.name)).toContain(of.name);
+      if (finishReason !== "length") expect(JSON.parse(of.arguments)).toBeTypeOf("object");
+    }
+    if (calls.length > 0) continue;
     if ((body.response_format?.type ?? "text") !== "text" && finishReason === "stop") JSON.parse(message.content!);
   }
   if (usage !== undefined) expect(usage.total_tokens).toBe(usage.prompt_tokens + usage.completion_tokens);

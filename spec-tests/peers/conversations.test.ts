@@ -21,10 +21,9 @@ import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 
-import { outcomesOf } from "../clients/outcomes.js";
-import { recordingProxy, type RecordingProxy } from "../clients/recording-proxy.js";
-import { CLIENTS } from "../clients/recordings.js";
+import type { Body } from "../clients/recordings.js";
 import { testServer, type TestServer } from "../fixtures/server.js";
+import { expectKnown, recorded as recordedAt } from "./recorded.js";
 
 const QUESTIONS = ["What is 27 + 38?", "What is 12 x 7?", "Tell me a story about a fox."] as const;
 const JSON_QUESTION = "Give name and age of Alice, 30, as JSON.";
@@ -39,25 +38,8 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 describe.each(["/v1", "/v3/openai"])("under %s", (prefix) => {
-  /** Runs a conversation, and returns the bodies that were sent for it. */
-  async function recorded(talk: (baseURL: string) => Promise<void>): Promise<RecordingProxy["bodies"]> {
-    const proxy = await recordingProxy(new URL(server.url).origin);
-    try {
-      await talk(`${proxy.url}${prefix}`);
-      return proxy.bodies;
-    } finally {
-      proxy.close();
-    }
-  }
-
-  /** Checks that the recordings of a client have every field that it sent. */
-  function expectKnown(name: string, bodies: RecordingProxy["bodies"]): void {
-    const fieldsOf = (each: readonly object[]): Set<string> =>
-      new Set(each.flatMap((body) => [...outcomesOf(body, "openai").keys()]));
-    const known = fieldsOf(CLIENTS.find((client) => client.name === name)!.requests.map(({ body }) => body ?? {}));
-    expect([...fieldsOf(bodies)].filter((field) => !known.has(field))).toEqual([]);
-  }
-
+  const recorded = (talk: (baseURL: string) => Promise<void>): Promise<readonly Body[]> =>
+    recordedAt(`${server.url}${prefix}`, talk);
   const answersIn = (body: object | undefined): number =>
     (body as { messages: { role: string }[] }).messages.filter(({ role }) => role === "assistant").length;
 

@@ -60,6 +60,15 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
     expect(messagesOf({ ...answer, provider_specific_fields: null })).toHaveLength(1);
   });
 
+  it("accept the copies of calls that openai and @openai/agents add", () => {
+    const of = { name: "f", arguments: "{}", parsed_arguments: {} };
+    const calls = [{ id: "a", type: "function", function: of, index: 0 }];
+    const message = { role: "assistant", content: [{ type: "text", text: "a", tool_calls: calls }], tool_calls: calls };
+    expect(messagesOf(message)).toEqual([message]);
+    const parsed = [{ ...calls[0], function: { ...of, parsed_arguments: null } }];
+    expect(messagesOf({ ...message, tool_calls: parsed })).toHaveLength(1);
+  });
+
   it("accept the fields of an answer in its parts", () => {
     const part = {
       type: "text",
@@ -139,7 +148,7 @@ describe.each(["ppio", "openai"] as const)("messages (%s)", (dialect) => {
     [{ role: "assistant", content: "", provider_specific_fields: [] }, T, "provider_specific_fields"],
     [{ role: "assistant", content: [{ ...text, reasoning_content: 1 }] }, T, "content[0].reasoning_content"],
     [{ role: "assistant", content: [{ ...text, reasoning_content: "\ud800" }] }, R, "content[0].reasoning_content"],
-    [{ role: "assistant", content: [{ ...text, tool_calls: [1] }] }, P, "content[0].tool_calls"],
+    [{ role: "assistant", content: [{ ...text, tool_calls: [1] }] }, T, "content[0].tool_calls[0]"],
     [{ role: "assistant", content: [{ ...text, name: "a" }] }, X, "content[0].name"],
     [{ role: "assistant", content: "", audio: { id: "x" } }, P, "audio"],
     [{ role: "assistant", content: "", function_call: {} }, P, "function_call"],

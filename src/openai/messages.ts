@@ -83,7 +83,10 @@ const assistantPart = () =>
       type: Type.Literal("text"),
       text: text(),
       ...answerFields(),
-      tool_calls: echoed<never[]>([]),
+      tool_calls: optional(Type.Array(Type.Unsafe<object>({ type: "object" })), {
+        description: "Copies of the message's calls, by id; no effect.",
+        "x-ignored": true,
+      }),
       role: optional(Type.String(), NO_EFFECT),
     },
     closed,
@@ -100,6 +103,7 @@ const call = () =>
         {
           name: Type.String({ pattern: NAME, "x-allowed": NAME_IN_WORDS }),
           arguments: Type.String({ "x-text": true, description: "The JSON text of an object." }),
+          parsed_arguments: optional(Type.Unknown(), NO_EFFECT),
         },
         closed,
       ),

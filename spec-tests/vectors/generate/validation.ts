@@ -682,6 +682,20 @@ function addMessages(rows: Rows): void {
     "missing_required_parameter",
     "messages[1].tool_calls[0].type",
   );
+  refuses(
+    "TS-11.7",
+    "arguments that are an array",
+    assistant({ tool_calls: [{ id: "a", type: "function", function: { name: "f", arguments: "[1]" } }] }),
+    "out_of_range",
+    "messages[1].tool_calls[0].function.arguments",
+  );
+  refuses(
+    "TS-11.7",
+    "a call that only a part has",
+    assistant({ content: [{ type: "text", text: "Hi", tool_calls: [{ id: "a" }] }] }),
+    "out_of_range",
+    "messages[1].content[0].tool_calls[0].id",
+  );
   for (const name of ["tool_calls", "reasoning_content", "refusal"]) {
     refuses(
       "TS-2.34",
