@@ -19,7 +19,7 @@ export interface ConformResult extends Run {
 
 /**
  * Checks a chat-completions server against laws, one after the other. By default it checks all of `LAWS`, with at most
- * 500 requests within 300 seconds.
+ * 650 requests within 400 seconds.
  *
  * A broken law does not throw: it is part of the result, with the smallest failing case that was found.
  *
