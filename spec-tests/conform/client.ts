@@ -290,7 +290,9 @@ function callsIn(message: Fields, fail: Fail, clause: string): readonly Fields[]
 function callOf(call: Fields, fail: Fail, clause: string): ToolCall {
   const of = objectOf(call["function"], fail, clause, "function of a tool call");
   const text = (value: unknown, name: string): string =>
-    typeof value === "string" ? value : fail(clause, `${name} of a tool call is ${start(JSON.stringify(value))}.`);
+    typeof value === "string"
+      ? value
+      : fail(clause, `${name} of a tool call is ${start(JSON.stringify(value))}, not a string.`);
   return {
     id: text(call["id"], "id"),
     type: text(call["type"], "type"),

@@ -219,7 +219,7 @@ export const BUGS = [
     "call-in-prompt-ends-reasoning",
     "vllm#45763",
     "P20",
-    "A call in the prompt ends the reasoning, which is then part of the content",
+    "After a call in the prompt, the reasoning and the calls are part of the content",
   ),
   bug("tool-messages-dropped", "GenieX#1407", "P20", "The text of tool messages does not reach the model"),
   bug(

@@ -29,6 +29,8 @@ export class MockText {
   readonly #bugs: ReadonlySet<BugName>;
   readonly #detokenizer: StreamingDetokenizer;
   readonly #calls: MockCalls | null;
+  /** With the bug call-in-prompt-ends-reasoning: the whole answer is text. */
+  readonly #isAllText: boolean;
   #stopMatcher: StopMatcher;
   /** Text of the latest token. */
   #token = "";
@@ -41,8 +43,8 @@ export class MockText {
     this.#detokenizer = new StreamingDetokenizer(options.tokenizer, options.promptIds);
     this.#stopMatcher = this.#createStopMatcher();
     const shared = bugs.has("choices-share-parser") ? options.parser : null;
-    const isReasoningOver = bugs.has("call-in-prompt-ends-reasoning") && options.promptIds.includes(CALL);
-    const format = isReasoningOver ? PLAIN : FORMAT;
+    this.#isAllText = bugs.has("call-in-prompt-ends-reasoning") && options.promptIds.includes(CALL);
+    const format = this.#isAllText ? PLAIN : FORMAT;
     this.parser =
       shared ?? new ReasoningParser({ format, insideReasoning: false, separate: options.separateReasoning });
     this.#calls = options.calls === null ? null : new MockCalls(options.calls, bugs);
@@ -111,8 +113,7 @@ export class MockText {
     const calls: CallDelta[] = [];
     for (const { channel, text } of segments) {
       if (channel === "answer") {
-        const isText = this.#calls === null || (!this.hasReasoning && this.#bugs.has("calls-only-after-reasoning"));
-        const gained = this.#passAnswer(isText ? { content: text, calls: [] } : this.#calls.push(text, this.#token));
+        const gained = this.#passAnswer(this.#readCalls(text));
         content += gained.content;
         calls.push(...gained.calls);
         continue;
@@ -123,6 +124,12 @@ export class MockText {
       calls.push(...(this.#calls?.pushReasoning(text) ?? []));
     }
     return { reasoning, content, calls, stopped: this.#stopMatcher.stopped };
+  }
+
+  #readCalls(text: string): Pick<TextDelta, "content" | "calls"> {
+    const isUnsearched = !this.hasReasoning && this.#bugs.has("calls-only-after-reasoning");
+    if (this.#calls === null || this.#isAllText || isUnsearched) return { content: text, calls: [] };
+    return this.#calls.push(text, this.#token);
   }
 
   /** Searches stop sequences in the text. What is held back of it is released when a call begins. */

@@ -338,7 +338,7 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
     return answers.map(({ message }) => new Set(message.tool_calls!.map(({ id }) => id)).size);
   },
   "markup-in-content": (mock) => textsOf(mock, CALLING),
-  "reasoning-read-as-calls": (mock) => calls(mock, { ...MAY_CALL, tool_choice: "required" }),
+  "reasoning-read-as-calls": (mock) => calls(mock, { ...MAY_CALL, n: 60, tool_choice: "required" }),
   "call-alone-fails": (mock) => statusOf(mock, CALLING),
   "text-before-call-fails": (mock) => statusOf(mock, { ...MAY_CALL, n: 30 }),
   "white-space-between-calls-fails": (mock) => statusOf(mock, CALLING),
