@@ -80,7 +80,7 @@ export const TOOL_PROMPTS: readonly string[] = [
 ];
 
 /** Enough tokens for some short calls. */
-export const CALL_TOKENS = 300;
+const CALL_TOKENS = 300;
 
 /** One to three tools, with parameters of all types or without any. */
 const toolLists: Arbitrary<readonly Tool[]> = fc.uniqueArray(
@@ -146,7 +146,7 @@ function isWithoutProperties(parameters: Schema): boolean {
 }
 
 /** Describes markup of calls or of reasoning in the content, or returns null. */
-export function markupFault({ content, toolCalls }: Choice, features: ReadonlySet<Feature>): string | null {
+function markupFault({ content, toolCalls }: Choice, features: ReadonlySet<Feature>): string | null {
   if (features.has("reasoning") && /^\s*<think>/.test(content))
     return `the content ${quoted(content)} begins with reasoning, which must be separate`;
   // Without calls, the text may be about markup.

@@ -4,7 +4,7 @@ import { quoted } from "../answers.js";
 import { readAnswer } from "../client.js";
 import type { Schema } from "../json-schema.js";
 import { Violation, type ChatRequest, type Law, type Probe } from "../law.js";
-import { limit, user } from "../requests.js";
+import { apart, limit, user } from "../requests.js";
 import { askIfSupported, demandWholeCalls, named, objectOf, toolOf, toolRequests, type Tool } from "../tools.js";
 
 /**
@@ -47,12 +47,12 @@ async function checkNumbers(probe: Probe): Promise<void> {
       );
       const last = `t${numTools - 1}`;
       for (const tool_choice of ["auto", named(last)]) {
-        const request = { ...user("Hello!"), tools, tool_choice, ...limit(probe, 100) };
+        const request = { ...user("Hello!"), tools, tool_choice, ...limit(probe, 100), ...apart(probe) };
         const exchange = await probe.send(request);
         if (exchange.status >= 400 && exchange.status < 500) {
-          if (await fits(probe, tools))
+          if (await couldAnswer(probe, request, tools))
             throw new Violation(
-              `A request with ${numTools} tools must be accepted, as one with as much text is; the answer is ${quoted(exchange.text)}`,
+              `A request with ${numTools} tools must be accepted, as one with a single tool is, and one with as much text; the answer is ${quoted(exchange.text)}`,
               [exchange],
               "TS-11.1",
             );
@@ -70,10 +70,11 @@ async function checkNumbers(probe: Probe): Promise<void> {
   );
 }
 
-/** True if the endpoint accepts a prompt with the text of the tools. */
-async function fits(probe: Probe, tools: readonly Tool[]): Promise<boolean> {
-  const request: ChatRequest = { ...user(JSON.stringify(tools)), ...limit(probe, 100) };
-  return (await probe.send(request)).status === 200;
+/** True if the endpoint accepts a request with the last tool only, and a prompt with the text of all tools. */
+async function couldAnswer(probe: Probe, request: ChatRequest, tools: readonly Tool[]): Promise<boolean> {
+  const alone = { ...request, tools: tools.slice(-1) };
+  const written = { ...user(JSON.stringify(tools)), ...limit(probe, 100) };
+  return (await probe.send(alone)).status === 200 && (await probe.send(written)).status === 200;
 }
 
 /** Values of all types, among them texts that look like the end of a call or of its arguments. */
