@@ -13,7 +13,7 @@ import { runLaws, type Finding, type Run } from "./run.js";
 export interface ConformResult extends Run {
   /** Findings of all laws, in the order of the laws. Empty if no law is broken. */
   readonly findings: readonly Finding[];
-  /** One line: `17 laws: 2 broken, 1 skipped, 14 hold`. */
+  /** One line: `23 laws: 2 broken, 1 skipped, 20 hold`. */
   readonly summary: string;
 }
 

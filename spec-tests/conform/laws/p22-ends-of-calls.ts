@@ -8,7 +8,7 @@ import { askIfSupported, named, TOOLS, toolRequests } from "../tools.js";
 export const endsOfCalls: Law = {
   id: "P22",
   title: "finish_reason and usage are right for answers with calls",
-  clauses: ["TS-11.5", "TS-5.10", "TS-5.12", "TS-5.13"],
+  clauses: ["TS-11.5", "TS-11.8", "TS-5.10", "TS-5.13"],
   reports: ["vllm#53255", "vllm#25054", "vllm#49496", "llama.cpp#24329", "FastFlowLM#728"],
   needs: ["tools"],
   errorRate: null,
@@ -78,7 +78,7 @@ function demandUsage({ usage, choices, exchange }: Answer): void {
     throw new Violation(
       `usage has ${completionTokens} completion tokens, but logprobs has ${numEntries} entries`,
       [exchange],
-      "TS-5.12",
+      "TS-11.8",
     );
 }
 
