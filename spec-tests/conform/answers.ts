@@ -32,6 +32,9 @@ export function choiceDifference(expected: Choice, got: Choice): string | null {
     if (expected[name] !== got[name])
       return `${wireName(name)}: ${around(expected[name], got[name])} was expected, ${around(got[name], expected[name])} was received`;
   }
+  const [expectedCalls, gotCalls] = [callsText(expected), callsText(got)];
+  if (expectedCalls !== gotCalls)
+    return `tool_calls: ${around(expectedCalls, gotCalls)} were expected, ${around(gotCalls, expectedCalls)} were received`;
   if (expected.logprobs === null || got.logprobs === null) {
     if (expected.logprobs === got.logprobs) return null;
     return `logprobs: ${expected.logprobs === null ? "none were expected, some" : "some were expected, none"} were received`;
@@ -42,6 +45,11 @@ export function choiceDifference(expected: Choice, got: Choice): string | null {
   return index < 0
     ? null
     : `logprobs, entry ${index}: ${JSON.stringify(expected.logprobs[index])} was expected, ${JSON.stringify(got.logprobs[index])} was received`;
+}
+
+/** The calls of a choice as one text, without their ids, which a server may draw at random. */
+export function callsText({ toolCalls }: Choice): string {
+  return JSON.stringify(toolCalls.map((call) => ({ name: call.name, arguments: call.arguments })));
 }
 
 /** Converts a camel-case name to the name of the field in an answer: `finish_reason`. */

@@ -49,12 +49,21 @@ describe("readAnswer", () => {
     prompt_tokens_details: { cached_tokens: 1 },
     completion_tokens_details: { reasoning_tokens: 1 },
   };
+  const call = (id: string, text: string): object => ({
+    id,
+    type: "function",
+    function: { name: "f", arguments: text },
+  });
   const inOnePiece = {
     choices: [
       { index: 1, message: { role: "assistant", content: null }, logprobs: null, finish_reason: "length" },
       {
         index: 0,
-        message: { content: "ab", reasoning_content: "r" },
+        message: {
+          content: "ab",
+          reasoning_content: "r",
+          tool_calls: [call("call_1", '{"a":1}'), call("call_2", "{}")],
+        },
         logprobs: { content: [entry("a", [{ token: "b", logprob: -1 }]), entry("b")] },
         finish_reason: "stop",
       },
@@ -72,6 +81,15 @@ describe("readAnswer", () => {
     chunk(0, { content: "a" }, { logprobs: { content: [entry("a", [{ token: "b", logprob: -1 }])] } }),
     chunk(1, {}, { finish_reason: "length" }),
     chunk(0, { content: "b" }),
+    chunk(0, { tool_calls: [{ index: 0, ...call("call_1", "") }] }),
+    chunk(0, { tool_calls: [{ index: 0, function: { arguments: '{"a"' } }] }),
+    chunk(0, {
+      tool_calls: [
+        { index: 0, function: { arguments: ":1}" } },
+        { index: 1, ...call("call_2", "{") },
+      ],
+    }),
+    chunk(0, { tool_calls: [{ index: 1, function: { arguments: "}" } }] }),
     chunk(0, {}, { logprobs: { content: [entry("b")] }, finish_reason: "stop" }),
     { choices: [], usage },
   ];
@@ -90,13 +108,17 @@ describe("readAnswer", () => {
         index: 0,
         content: "ab",
         reasoning: "r",
+        toolCalls: [
+          { id: "call_1", type: "function", name: "f", arguments: '{"a":1}' },
+          { id: "call_2", type: "function", name: "f", arguments: "{}" },
+        ],
         finishReason: "stop",
         logprobs: [
           { token: "a", logprob: -0.5, bytes: [97], topLogprobs: [{ token: "b", logprob: -1, bytes: null }] },
           { token: "b", logprob: -0.5, bytes: [98], topLogprobs: [] },
         ],
       },
-      { index: 1, content: "", reasoning: null, finishReason: "length", logprobs: null },
+      { index: 1, content: "", reasoning: null, toolCalls: [], finishReason: "length", logprobs: null },
     ]);
     expect(whole.usage).toEqual({
       promptTokens: 3,
@@ -113,6 +135,7 @@ describe("readAnswer", () => {
   const broken = (change: object): object => ({ ...inOnePiece, ...change });
   const oneChoice = (change: object): object =>
     broken({ choices: [{ index: 0, message: { content: "a" }, finish_reason: "stop", ...change }] });
+  const pieces = (...calls: readonly object[]) => streamed(calls.map((piece) => chunk(0, { tool_calls: [piece] })));
   test.each([
     ["another status", exchangeWith({ status: 500, text: "boom" }), false, "TS-9.3", /^Status 500: boom$/],
     ["no answer", exchangeWith({ status: 0, text: "reset" }), false, "TS-8.1", /^No answer: reset$/],
@@ -152,6 +175,35 @@ describe("readAnswer", () => {
     ],
     ["invalid counts", broken({ usage: { ...usage, total_tokens: "5" } }), false, "TS-8.4", /total_tokens is "5"/],
     ["a stream of another type", streamed(inChunks, "", "application/json"), true, "TS-8.5", /application\/json/],
+    [
+      "arguments that are an object",
+      oneChoice({ message: { tool_calls: [{ ...call("call_1", ""), function: { name: "f", arguments: {} } }] } }),
+      false,
+      "TS-11.5",
+      /function\.arguments of a tool call is \{\}/,
+    ],
+    ["a streamed call without an index", pieces(call("call_1", "")), true, "TS-11.6", /index of call 0 is undefined/],
+    [
+      "a streamed call that begins twice",
+      pieces({ index: 0, ...call("call_1", "") }, { index: 0, ...call("call_2", "") }),
+      true,
+      "TS-11.6",
+      /Call 0 begins a second time/,
+    ],
+    [
+      "a streamed call that begins without a name",
+      pieces({ index: 0, id: "call_1", type: "function", function: { arguments: "{}" } }),
+      true,
+      "TS-11.6",
+      /function\.name of a tool call is missing/,
+    ],
+    [
+      "a call after the finish reason",
+      streamed([...inChunks, chunk(0, { tool_calls: [{}] })]),
+      true,
+      "TS-8.6",
+      /continues/,
+    ],
     ["an event that is not JSON", streamed(["{"]), true, "TS-8.5", /Event 0/],
     ["events after the last", streamed(inChunks, "data: [DONE]\n\ndata: {}\n\n"), true, "TS-8.5", /follow/],
     ["an empty stream", streamed([]), true, "TS-8.5", /No event/],

@@ -15,6 +15,7 @@ import {
   type Choice,
   type Exchange,
   type TokenLogprob,
+  type ToolCall,
   type Usage,
 } from "./law.js";
 
@@ -206,7 +207,9 @@ export function readAnswer(exchange: Exchange, isStream: boolean): Answer {
   const choices = listOf(response["choices"], fail, "TS-8.3", "choices").map((value, i) => {
     const choice = objectOf(value, fail, "TS-8.3", `choices[${i}]`);
     const draft = newDraft(indexOf(choice, fail, `choices[${i}]`));
-    add(draft, choice, objectOf(choice["message"], fail, "TS-8.3", `choices[${i}].message`), fail, "TS-8.3");
+    const message = objectOf(choice["message"], fail, "TS-8.3", `choices[${i}].message`);
+    add(draft, choice, message, fail, "TS-8.3");
+    for (const value of callsIn(message, fail, "TS-11.5")) draft.toolCalls.push(callOf(value, fail, "TS-11.5"));
     return draft;
   });
   const indexes = new Set(choices.map(({ index }) => index));
@@ -233,7 +236,9 @@ function readStream(exchange: Exchange, fail: Fail): Answer {
       const index = indexOf(choice, fail, `A choice of event ${i}`);
       const draft = drafts.get(index) ?? newDraft(index);
       drafts.set(index, draft);
-      add(draft, choice, objectOf(choice["delta"], fail, "TS-8.6", `delta of event ${i}`), fail, "TS-8.6");
+      const delta = objectOf(choice["delta"], fail, "TS-8.6", `delta of event ${i}`);
+      add(draft, choice, delta, fail, "TS-8.6");
+      for (const value of callsIn(delta, fail, "TS-11.6")) addPiece(draft, value, fail);
     }
     return chunk;
   });
@@ -243,10 +248,13 @@ function readStream(exchange: Exchange, fail: Fail): Answer {
 
 type Fail = (clause: string, message: string) => never;
 type Fields = Readonly<Record<string, unknown>>;
-type Draft = { -readonly [Key in keyof Omit<Choice, "logprobs">]: Choice[Key] } & { logprobs: TokenLogprob[] | null };
+type Draft = { -readonly [Key in keyof Omit<Choice, "logprobs" | "toolCalls">]: Choice[Key] } & {
+  logprobs: TokenLogprob[] | null;
+  readonly toolCalls: ToolCall[];
+};
 
 function newDraft(index: number): Draft {
-  return { index, content: "", reasoning: null, finishReason: null, logprobs: null };
+  return { index, content: "", reasoning: null, toolCalls: [], finishReason: null, logprobs: null };
 }
 
 function ordered(choices: readonly Choice[]): Choice[] {
@@ -260,7 +268,9 @@ function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: 
   const finishReason = textOf(choice["finish_reason"], fail, "TS-5.10", "finish_reason");
   const { content: entries = null } =
     choice["logprobs"] == null ? {} : objectOf(choice["logprobs"], fail, "TS-4.4", "logprobs");
-  if (draft.finishReason !== null && ((content ?? "") !== "" || (reasoning ?? "") !== "" || finishReason !== null)) {
+  const calls = callsIn(message, fail, clause);
+  const isMore = (content ?? "") !== "" || (reasoning ?? "") !== "" || calls.length > 0 || finishReason !== null;
+  if (draft.finishReason !== null && isMore) {
     fail(clause, `Choice ${draft.index} continues after its finish reason.`);
   }
   draft.content += content ?? "";
@@ -269,6 +279,44 @@ function add(draft: Draft, choice: Fields, message: Fields, fail: Fail, clause: 
   if (entries === null) return;
   draft.logprobs ??= [];
   for (const entry of listOf(entries, fail, "TS-4.4", "logprobs.content")) draft.logprobs.push(logprobOf(entry, fail));
+}
+
+function callsIn(message: Fields, fail: Fail, clause: string): readonly Fields[] {
+  const calls = listOf(message["tool_calls"] ?? [], fail, clause, "tool_calls");
+  return calls.map((value, i) => objectOf(value, fail, clause, `tool_calls[${i}]`));
+}
+
+/** Reads a whole call, or the piece of a stream with which a call begins. */
+function callOf(call: Fields, fail: Fail, clause: string): ToolCall {
+  const of = objectOf(call["function"], fail, clause, "function of a tool call");
+  const text = (value: unknown, name: string): string =>
+    typeof value === "string"
+      ? value
+      : fail(clause, `${name} of a tool call is ${start(JSON.stringify(value))}, not a string.`);
+  return {
+    id: text(call["id"], "id"),
+    type: text(call["type"], "type"),
+    name: text(of["name"], "function.name"),
+    arguments: text(of["arguments"], "function.arguments"),
+  };
+}
+
+/** Adds a piece of a streamed call: the beginning of the next call, or more arguments of one that has begun. */
+function addPiece({ toolCalls }: Draft, piece: Fields, fail: Fail): void {
+  const { index } = piece;
+  const begun = toolCalls[index as number];
+  if (begun === undefined) {
+    if (index !== toolCalls.length)
+      fail("TS-11.6", `The index of call ${toolCalls.length} is ${JSON.stringify(index)}: ${JSON.stringify(piece)}`);
+    toolCalls.push(callOf(piece, fail, "TS-11.6"));
+    return;
+  }
+  const { id = null, function: of = {} } = piece;
+  const { name = null, arguments: more = null } = objectOf(of, fail, "TS-11.6", "function of a tool call");
+  if ((id !== null && id !== begun.id) || (name !== null && name !== begun.name))
+    fail("TS-11.6", `Call ${JSON.stringify(index)} begins a second time: ${JSON.stringify(piece)}`);
+  const text = textOf(more, fail, "TS-11.6", "function.arguments of a tool call") ?? "";
+  toolCalls[index as number] = { ...begun, arguments: begun.arguments + text };
 }
 
 function logprobOf(value: unknown, fail: Fail): TokenLogprob {

@@ -107,12 +107,12 @@ describe("exit code", () => {
     [
       "a budget with an unknown name",
       ["--base-url", "http://h/v1", "--budget", "tokens=5"],
-      /It must look like calls=500,seconds=300/,
+      /It must look like calls=650,seconds=400/,
     ],
     [
       "a budget with a name twice",
       ["--base-url", "http://h/v1", "--budget", "calls=5,calls=6"],
-      /It must look like calls=500,seconds=300/,
+      /It must look like calls=650,seconds=400/,
     ],
     [
       "a key that is not valid in a header",
@@ -201,7 +201,7 @@ describe("exit code", () => {
     expect(stdout).toMatch(
       /Exit code: 0 if no law is broken, 1 if one is, 2 if nothing could be checked\nor a report could not be written\./,
     );
-    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/of seconds \(default: calls=500,seconds=300\) --seed/);
+    expect(stdout.replaceAll(/\s+/g, " ")).toMatch(/of seconds \(default: calls=650,seconds=400\) --seed/);
     expect(stdout).not.toMatch(/default: [[{]/);
   });
 

@@ -50,7 +50,7 @@ export function conformCommand(command: Command): Command {
       .addOption(
         new Option("--budget <limits>", "maximum number of requests and of seconds")
           .argParser(budget)
-          .default(DEFAULT_BUDGET, "calls=500,seconds=300"),
+          .default(DEFAULT_BUDGET, "calls=650,seconds=400"),
       )
       .option("--seed <integer>", "seed of the test cases; the same seed tries the same cases (default: random)", seed)
       .option(
@@ -135,7 +135,7 @@ function budget(text: string): Budget {
   const parts = text.split(",").map((part) => /^(calls|seconds)=([1-9]\d{0,6})$/.exec(part.trim()));
   const named = parts.map((match) => [match?.[1], Number(match?.[2])] as const);
   if (parts.includes(null) || new Set(named.map(([name]) => name)).size < named.length)
-    throw new InvalidArgumentError("It must look like calls=500,seconds=300.");
+    throw new InvalidArgumentError("It must look like calls=650,seconds=400.");
   return { ...DEFAULT_BUDGET, ...Object.fromEntries(named) };
 }
 

@@ -25,6 +25,7 @@ export type Feature =
   | "repetition_penalty"
   | "json_object"
   | "json_schema"
+  | "tools"
   | "reasoning";
 
 /** The vendor's rules that apply where vendors differ: `ppio` for PPIO and Novita, or `openai`. */
@@ -32,7 +33,7 @@ export type Dialect = "ppio" | "openai";
 
 /** Description of a law, as it appears in results and reports. */
 export interface LawDescription {
-  /** `P1` to `P16`, or `validation`. */
+  /** `P1` to `P22`, or `validation`. */
   readonly id: string;
   /** One line, a statement about a correct server: "A seeded answer does not depend on concurrent requests". */
   readonly title: string;
@@ -83,9 +84,19 @@ export interface Choice {
   readonly content: string;
   /** null if the answer has no reasoning. */
   readonly reasoning: string | null;
+  readonly toolCalls: readonly ToolCall[];
   readonly finishReason: string | null;
   /** null if the answer has no log-probabilities. */
   readonly logprobs: readonly TokenLogprob[] | null;
+}
+
+/** A call of a tool in an answer. */
+export interface ToolCall {
+  readonly id: string;
+  readonly type: string;
+  readonly name: string;
+  /** As the server wrote them: JSON text, if the server is correct. */
+  readonly arguments: string;
 }
 
 export interface TokenLogprob {

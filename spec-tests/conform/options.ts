@@ -18,7 +18,7 @@ export interface ConformOptions {
   readonly dialect?: Dialect;
   /** Ids of the laws to check: `["P4", "validation"]`. Laws are checked in the order of `LAWS`. Default: all. */
   readonly only?: readonly string[];
-  /** Maximum number of requests and of seconds. Default: 500 calls and 300 seconds. */
+  /** Maximum number of requests and of seconds. Default: 650 calls and 400 seconds. */
   readonly budget?: Partial<Budget>;
   /** An integer of at most 15 digits. The same seed tries the same cases. Default: random, and part of the result. */
   readonly seed?: number;
@@ -28,7 +28,7 @@ export interface ConformOptions {
   readonly onProgress?: (progress: Progress) => void;
 }
 
-export const DEFAULT_BUDGET: Budget = { calls: 500, seconds: 300 };
+export const DEFAULT_BUDGET: Budget = { calls: 650, seconds: 400 };
 const MAX_BUDGET = 9_999_999;
 const MAX_SEED = 1e15 - 1;
 

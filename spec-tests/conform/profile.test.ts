@@ -109,6 +109,7 @@ describe("what an endpoint supports", () => {
       "presence_penalty",
       "repetition_penalty",
       "json_object",
+      "tools",
     ]);
     expect(profile).toMatchObject({ model: "m", dialect: "openai", contextLength: null, fingerprint: "fp" });
   });

@@ -148,6 +148,10 @@ const REQUESTS: readonly (readonly [Feature, ChatRequest])[] = [
       },
     },
   ],
+  [
+    "tools",
+    { tools: [{ type: "function", function: { name: "roll", parameters: { type: "object", properties: {} } } }] },
+  ],
 ];
 
 function hasReasoning(exchange: Exchange): boolean {

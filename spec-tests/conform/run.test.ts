@@ -39,7 +39,7 @@ function run({ baseUrl }: TinyServer, laws: readonly Law[], options: Partial<Run
 }
 
 /** Number of calls that probe the endpoint's features. */
-const NUM_PROFILE_CALLS = 21;
+const NUM_PROFILE_CALLS = 22;
 
 /** Requires that the answer is the value of max_tokens, as `echo` returns it. */
 const echoes =
@@ -380,7 +380,7 @@ describe("laws that are not checked", () => {
     [
       "too few calls for a single case",
       { calls: NUM_PROFILE_CALLS, seconds: 60 },
-      /No law could be checked within 21 calls.*P1 unchecked \(Its share of the budget is spent\.\)\. Raise the budget: --budget calls=100,seconds=60\.$/,
+      /No law could be checked within 22 calls.*P1 unchecked \(Its share of the budget is spent\.\)\. Raise the budget: --budget calls=100,seconds=60\.$/,
     ],
   ])("a run fails with %s", async (_, budget, message) => {
     const failed = run(await serve(), [law("P1", echoes(1))], { budget });

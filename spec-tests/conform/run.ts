@@ -278,7 +278,7 @@ async function askForProfile(
     if (error instanceof BudgetSpent)
       throw new ConformError(
         "cannot_run",
-        `The budget is too small to probe the endpoint's features, which takes about 21 calls. ${error.message} Raise it: ${raised(purse.budget, [error.limit])}.`,
+        `The budget is too small to probe the endpoint's features, which takes about 22 calls. ${error.message} Raise it: ${raised(purse.budget, [error.limit])}.`,
       );
     throw error;
   } finally {

@@ -147,6 +147,118 @@ export const BUGS = [
   bug("answers-swapped", "inferencer-feedback#127", "P16", "Concurrent answers send text to each other's clients"),
   bug("choices-share-parser", "vllm#42493", "P16", "The choices of a request share one reasoning parser"),
 
+  bug("no-arguments-are-empty-text", "vllm#28806", "P17", "The arguments of a tool without parameters are empty text"),
+  bug("first-argument-lost", "vllm#18108", "P17", "The first argument of a call is lost unless it is a string"),
+  bug(
+    "arguments-are-object",
+    "llama.cpp#20198",
+    "P17",
+    "The arguments of a call are an object instead of its JSON text",
+  ),
+  bug("calls-share-id", "ai-sdk-provider#471", "P17", "All calls of an answer have the same id"),
+  bug("markup-in-content", "vllm#42021", "P17", "The beginning of a call is also part of the content"),
+  bug("reasoning-read-as-calls", "lmstudio-bug-tracker#1592", "P17", "A tag in the reasoning is read as a call"),
+  bug(
+    "call-alone-fails",
+    "llama.cpp#23838",
+    "P17",
+    "An answer in a documented form, a call without text before it, fails",
+  ),
+  bug("text-before-call-fails", "llama.cpp#20260", "P17", "An answer with text before its first call fails"),
+  bug("white-space-between-calls-fails", "llama.cpp#24644", "P17", "An answer with white space after a call fails"),
+
+  bug("streamed-arguments-lost", "vllm#9693", "P18", "A stream lacks the piece that ends the arguments of a call"),
+  bug("call-index-missing", "ollama#7881", "P18", "The pieces of calls in a stream have no index"),
+  bug("call-index-zero", "ollama#15457", "P18", "All calls in a stream have the index 0"),
+  bug("finishes-twice", "sglang#8417", "P18", "A streamed choice with calls has a second chunk with a finish_reason"),
+  bug("calls-of-last-choice-only", "sglang#8417", "P18", "Only the last choice of a stream has its calls"),
+  bug("streamed-calls-say-stop", "python-genai#2868", "P18", "A streamed choice with calls has the finish_reason stop"),
+  bug("last-call-only", "mlx-lm#1448", "P18", "An unstreamed answer has only the last of several calls"),
+
+  bug("required-call-ignored", "vllm#53363", "P19", "The tool_choice required has no effect"),
+  bug(
+    "calls-after-reasoning-lost",
+    "vllm#39056",
+    "P19",
+    "With the tool_choice required, an answer with reasoning has no calls",
+  ),
+  bug(
+    "calls-only-after-reasoning",
+    "llama.cpp#29240",
+    "P19",
+    "An answer without reasoning is not constrained, and its calls are not found",
+  ),
+  bug(
+    "integer-argument-drops-call",
+    "mlx-lm#1310",
+    "P19",
+    "A call with an integer argument is dropped, because the argument cannot be converted",
+  ),
+  bug(
+    "special-token-stripped",
+    "vllm#16190",
+    "P19",
+    "The token with which a call begins is stripped, so the call is not found",
+  ),
+  bug("no-calls-ignored", "FastFlowLM#728", "P19", "The tool_choice none has no effect"),
+  bug(
+    "named-tool-ignored",
+    "Rapid-MLX#445",
+    "P19",
+    "A named tool in tool_choice only means that some tool is required",
+  ),
+  bug("allowed-tools-ignored", "llm-d-inference-sim#605", "P19", "The tool_choice allowed_tools allows all tools"),
+  bug(
+    "parallel-calls-anyway",
+    "sglang#9696",
+    "P19",
+    "An answer has several calls although parallel_tool_calls is false",
+  ),
+
+  bug(
+    "call-in-prompt-ends-reasoning",
+    "vllm#45763",
+    "P20",
+    "After a call in the prompt, the reasoning and the calls are part of the content",
+  ),
+  bug("tool-messages-dropped", "GenieX#1407", "P20", "The text of tool messages does not reach the model"),
+  bug(
+    "call-without-content-fails",
+    "llama-cpp-python#1805",
+    "P20",
+    "An assistant message with calls and without content fails",
+  ),
+  bug(
+    "unanswered-calls-accepted",
+    "tt-inference-server#3250",
+    "P20",
+    "Calls without results, and results without calls, are accepted",
+  ),
+
+  bug(
+    "token-across-arguments-dropped",
+    "vllm#21360",
+    "P21",
+    "The beginning of the arguments is dropped if it is in one token with the text before it",
+  ),
+  bug("many-tools-fail", "llama.cpp#24658", "P21", "Requests with 22 tools or more fail"),
+
+  bug(
+    "finish-reason-without-calls",
+    "vllm#53255",
+    "P22",
+    "The finish_reason is tool_calls if there are tools but no calls",
+  ),
+  bug("named-call-ends-with-tool-calls", "vllm#25054", "P22", "The finish_reason for a named tool is tool_calls"),
+  bug("required-call-ends-with-stop", "vllm#49496", "P22", "The finish_reason for the tool_choice required is stop"),
+  bug(
+    "text-without-calls-lost",
+    "llama.cpp#24329",
+    "P22",
+    "The text of an answer with tools is lost if it has no calls",
+  ),
+  bug("cut-call-counts-as-whole", "FastFlowLM#728", "P22", "The finish_reason is tool_calls if max_tokens cuts a call"),
+
   bug(
     "error-not-nested",
     "sglang#33504",
@@ -154,7 +266,7 @@ export const BUGS = [
     "The error's fields are at the top level of the body, and code is the status",
   ),
   bug("conflicts-accepted", "mtplx#191", "validation", "Fields are accepted without a field that they require"),
-  bug("tools-accepted", "ocp#470", "validation", "Unsupported features are accepted without effect"),
+  bug("tools-accepted", "ocp#470", "validation", "Tools are accepted without effect, and not even checked"),
 ] as const satisfies readonly Bug[];
 
 export type BugName = (typeof BUGS)[number]["name"];

@@ -2,9 +2,19 @@
  * A language model without weights. Its logits are a pure function of the previous tokens, and change with any of them.
  * It reasons before some answers, spells its tags with one token or with several, splits characters into fragments,
  * ends after about twenty tokens, or a few hundred if the prompt asks for something long, and tends to close open JSON.
+ * If the prompt has tools, it often calls some of them, after text or alone, and mentions calls in its reasoning.
  */
 
-import { CLOSE, END, OPEN, TOKEN_KINDS, TOKEN_TEXTS, VOCABULARY_SIZE, type TokenKind } from "./vocabulary.js";
+import {
+  CALL_PIECES,
+  CLOSE,
+  END,
+  OPEN,
+  TOKEN_KINDS,
+  TOKEN_TEXTS,
+  VOCABULARY_SIZE,
+  type TokenKind,
+} from "./vocabulary.js";
 
 /** State of the model after the tokens that it has read. */
 export interface Hidden {
@@ -19,6 +29,12 @@ export interface Hidden {
   readonly isLong: boolean;
   /** True if the prompt asks a question. */
   readonly isQuestion: boolean;
+  /** True if the prompt lists tools. */
+  readonly hasTools: boolean;
+  /** True inside a call. */
+  readonly isCalling: boolean;
+  /** Number of calls that have begun. */
+  readonly numCalls: number;
 }
 
 export const NOTHING_READ: Hidden = {
@@ -28,11 +44,15 @@ export const NOTHING_READ: Hidden = {
   tail: "",
   isLong: false,
   isQuestion: false,
+  hasTools: false,
+  isCalling: false,
+  numCalls: 0,
 };
 
 export function read(hidden: Hidden, tokenId: number): Hidden {
   const tail = (hidden.tail + TOKEN_TEXTS[tokenId]!).slice(-TAIL_LENGTH);
   const phase = nextPhase(hidden, tail);
+  const isCalling = phase === "answer" && isInsideCall(tail, hidden.isCalling);
   return {
     hash: mixed(hidden.hash, tokenId + 1),
     phase,
@@ -40,7 +60,15 @@ export function read(hidden: Hidden, tokenId: number): Hidden {
     tail,
     isLong: hidden.isLong || (hidden.phase === "prompt" && /(long|story)$/i.test(tail)),
     isQuestion: hidden.isQuestion || (hidden.phase === "prompt" && /(\?|think)$/i.test(tail)),
+    hasTools: hidden.hasTools || (hidden.phase === "prompt" && tail === "tools:"),
+    isCalling,
+    numCalls: hidden.numCalls + (isCalling && !hidden.isCalling ? 1 : 0),
   };
+}
+
+function isInsideCall(tail: string, wasInside: boolean): boolean {
+  const [opened, closed] = [tail.lastIndexOf("<call>"), tail.lastIndexOf("</call>")];
+  return opened === closed ? wasInside : opened > closed;
 }
 
 /** Returns the logits after a state, f32 [VOCABULARY_SIZE]. */
@@ -54,6 +82,7 @@ export function logitsOf(hidden: Hidden): Float32Array {
     logits[tokenId] = fit + noise;
   }
   likeMarks(logits, hidden);
+  if (hidden.hasTools) likeCalls(logits, hidden);
   return logits;
 }
 
@@ -65,6 +94,7 @@ const LIKING: Readonly<Record<TokenKind, number>> = {
   mark: -3,
   digit: -1.5,
   continuation: -9,
+  call: -30,
   other: -9,
 };
 
@@ -90,6 +120,24 @@ function likeMarks(logits: Float32Array, { phase, numTokens, tail, isLong, isQue
   if (tail.endsWith("</")) like("think", 16);
   if (tail.endsWith("</think")) for (const text of [">", ">\n"]) like(text, 22);
   if (tail.endsWith("</think>")) logits[TOKEN_TEXTS.indexOf("\n\n")]! += 4;
+}
+
+/** Adjusts the logits of the tokens of calls, and of the end token after a call. */
+function likeCalls(logits: Float32Array, { phase, numTokens, tail, isCalling, numCalls }: Hidden): void {
+  const like = (text: string, logit: number): void => void (logits[TOKEN_TEXTS.indexOf(text)]! += logit - LIKING.call);
+  if (phase === "thinking") like("<call>", 4);
+  if (phase === "start" || (phase === "answer" && !isCalling)) {
+    const isFirst = numTokens === 0;
+    like("<call>", isFirst ? 6.5 : -2);
+    like("<ca", isFirst ? 6 : -2);
+    if (numCalls === 0) like("\n<call>", isFirst ? 0 : 0.4 * numTokens - 2);
+  }
+  if (isCalling) for (const text of CALL_PIECES.slice(5)) like(text, 1.5);
+  if (tail.endsWith("<ca")) for (const text of ["ll>", 'll>{"']) logits[TOKEN_TEXTS.indexOf(text)]! += 40;
+  if (!tail.endsWith("</call>")) return;
+  logits[END] = 10;
+  like("\n<call>", 11 - 2 * numCalls);
+  logits[TOKEN_TEXTS.indexOf("\n")] = 11 - 2 * numCalls;
 }
 
 function nextPhase({ phase }: Hidden, tail: string): Hidden["phase"] {

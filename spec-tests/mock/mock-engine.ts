@@ -4,6 +4,7 @@
  * the states of earlier prompts. The bugs of bugs.ts are implemented where a real engine would have them.
  */
 
+import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { LIMITS } from "../../engine/limits.js";
@@ -11,12 +12,12 @@ import { AnswerMask, AnswerVocabulary } from "../../engine/message/answer-mask.j
 import { EngineError } from "../../engine/errors.js";
 import { type Grammar, GrammarCache, LoadedGrammars } from "../../engine/grammar/index.js";
 import type { FinishReason, OutputDelta, TokenAlternative, TokenLogprob } from "../../engine/index.js";
-import { answerGrammar, type ResponseFormat } from "../../engine/message/response-format.js";
+import { answerFormat, answerGrammar, type ResponseFormat } from "../../engine/message/response-format.js";
+import { callsGrammar, checkTools, type CheckedTools, type ToolOptions } from "../../engine/message/tools.js";
 import { generationConfig, type GenerationConfig } from "../../engine/sampling/generation-config.js";
 import { uniform } from "../../engine/sampling/philox.js";
 import { ChatTemplate } from "../../engine/template/chat-template.js";
 import type { TemplateVariables } from "../../engine/template/template-variables.js";
-import { THINKING } from "../../engine/message/message-format.js";
 import type { TextDelta } from "../../engine/message/text-stream.js";
 import type { SampleRequest } from "../../kernels/index.js";
 import { referenceSample } from "../oracles/kernels.js";
@@ -25,9 +26,10 @@ import { Call, type DeltaBatches } from "../../src/server/call.js";
 import { byteSymbols } from "../fixtures/byte-tokenizer.js";
 import type { BugName } from "./bugs.js";
 import { type Hidden, logitsOf, mixed, NOTHING_READ, read } from "./fake-model.js";
+import type { MockCallsOptions } from "./mock-calls.js";
 import { MockText } from "./mock-text.js";
 import { Places } from "./places.js";
-import { END, mockTokenizer, TOKENIZER_CONFIG, VOCABULARY_SIZE } from "./vocabulary.js";
+import { END, FORMAT, mockTokenizer, TOKENIZER_CONFIG, VOCABULARY_SIZE } from "./vocabulary.js";
 
 /** Maximum number of tokens of prompt and answer. */
 export const CONTEXT_LENGTH = 1024;
@@ -41,6 +43,7 @@ interface Request {
   readonly isStreamed: boolean;
   readonly promptIds: readonly number[];
   readonly isStructured: boolean;
+  readonly hasTools: boolean;
   readonly maxTokens: number;
   readonly numCached: number;
   readonly call: Call;
@@ -54,7 +57,7 @@ interface Request {
 interface Sequence {
   readonly choice: number;
   readonly text: MockText;
-  readonly grammar: AnswerMask | null;
+  grammar: AnswerMask | null;
   readonly counts: Map<number, number>;
   hidden: Hidden;
   numTokens: number;
@@ -64,10 +67,10 @@ interface Sequence {
 
 export class MockEngine {
   readonly tokenizer = mockTokenizer();
-  readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer, THINKING);
+  readonly template = new ChatTemplate(null, TOKENIZER_CONFIG, this.tokenizer, FORMAT);
   readonly #bugs: ReadonlySet<BugName>;
   readonly #places = new Places({ numPlaces: NUM_PLACES, maxWaiting: 256 });
-  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], THINKING);
+  readonly #vocabulary = new AnswerVocabulary(tokenBytes(this.tokenizer), [END], FORMAT);
   readonly #grammars = new GrammarCache(LIMITS.maxGrammarCacheBytes);
   readonly #loadedGrammars = new LoadedGrammars(LIMITS.maxLoadedGrammarBytes);
   readonly #running = new Set<Request>();
@@ -89,11 +92,12 @@ export class MockEngine {
     signal: AbortSignal,
   ): Promise<{ readonly seed: number | bigint; readonly deltas: DeltaBatches }> {
     const { responseFormat = null, templateVariables = null, ...others } = options;
-    // The server has refused tools.
-    const { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...sampling } = others;
+    const { tools: given, toolChoice, parallelToolCalls, ...sampling } = others;
     const config = this.#config(sampling);
-    const grammar = this.#grammar(responseFormat, config.separateReasoning);
-    const promptIds = this.#encode(messages, templateVariables);
+    const answer = this.#grammar(responseFormat, config.separateReasoning);
+    const tools = this.#tools({ tools: given, toolChoice, parallelToolCalls });
+    const grammar = tools === null ? answer : this.#callsGrammar(tools, responseFormat);
+    const promptIds = this.#encode(messages, templateVariables, tools);
     const maxTokens = maxTokensOf(promptIds, config.maxTokens, config.contextLengthExceededBehavior);
 
     // With this bug the engine also ignores clients that disconnect while their requests wait.
@@ -119,10 +123,11 @@ export class MockEngine {
       isStreamed: stream,
       promptIds,
       isStructured: responseFormat !== null && responseFormat.type !== "text",
+      hasTools: tools !== null,
       maxTokens,
       numCached,
       call: new Call({ onRead: () => {}, onEnd: () => {} }),
-      sequences: this.#createSequences(config, promptIds, hidden, grammar, stream),
+      sequences: this.#createSequences({ config, promptIds, hidden, grammar, isStreamed: stream, tools }),
       leave,
       numCompletionTokens: 0,
       numReasoningTokens: 0,
@@ -189,8 +194,35 @@ export class MockEngine {
     return compiled === null ? null : this.#loadedGrammars.get(compiled);
   }
 
-  #encode(messages: ChatRequest["messages"], variables: TemplateVariables | null): readonly number[] {
-    const prompt = this.template.render(messages, { variables });
+  /** Checks the tools, and changes the choice as the bugs require. */
+  #tools(options: ToolOptions): CheckedTools | null {
+    const { toolChoice } = options;
+    const tools = checkTools(options);
+    if (tools === null) return null;
+    if (this.#bugs.has("many-tools-fail") && tools.tools.length >= 22)
+      throw new Error("The grammar of the tools cannot be parsed");
+    const isNamed = this.#bugs.has("named-tool-ignored") && tools.isNamed;
+    const isAllowed = typeof toolChoice === "object" && toolChoice?.type === "allowed_tools";
+    const isNone = toolChoice === "none" && this.#bugs.has("no-calls-ignored");
+    const mayCallAll = isNamed || isNone || (isAllowed && this.#bugs.has("allowed-tools-ignored"));
+    return {
+      ...tools,
+      callable: mayCallAll ? [...tools.tools.keys()] : tools.callable,
+      isRequired: tools.isRequired && !(toolChoice === "required" && this.#bugs.has("required-call-ignored")),
+      isParallel: tools.isParallel || this.#bugs.has("parallel-calls-anyway"),
+    };
+  }
+
+  #callsGrammar(tools: CheckedTools, format: ResponseFormat | null): Grammar {
+    return this.#loadedGrammars.get(callsGrammar(tools, FORMAT.calls, answerFormat(format), this.#grammars));
+  }
+
+  #encode(
+    messages: ChatRequest["messages"],
+    variables: TemplateVariables | null,
+    tools: CheckedTools | null,
+  ): readonly number[] {
+    const prompt = this.template.render(this.#changed(messages), { variables, tools: tools?.tools ?? null });
     if (this.#bugs.has("prompt-truncated")) return this.tokenizer.encodePrompt(prompt).slice(-(CONTEXT_LENGTH - 64));
     const isHalved = this.#bugs.has("prompt-halved");
     // Each byte is a token, so a text of this length exceeds the context without being encoded.
@@ -203,6 +235,19 @@ export class MockEngine {
       `The prompt has ${Math.max(promptIds.length, prompt.text.length)} tokens or more; the context holds ${CONTEXT_LENGTH}, of which at least one must be left for the answer.`,
       "messages",
     );
+  }
+
+  /** Changes messages with calls and results as the bugs require. */
+  #changed(messages: ChatRequest["messages"]): ChatRequest["messages"] {
+    return messages.map((message) => {
+      const { role, content } = message;
+      const isCall = role === "assistant" && (message.tool_calls ?? null) !== null;
+      if (isCall && content === null && this.#bugs.has("call-without-content-fails"))
+        throw new Error("The content is missing");
+      if (role === "tool" && this.#bugs.has("tool-messages-dropped")) return { ...message, content: "" };
+      if (!this.#bugs.has("unanswered-calls-accepted") || (!isCall && role !== "tool")) return message;
+      return isCall ? { role, content: content ?? "" } : { role: "user", content };
+    });
   }
 
   /** Reuses the longest prefix shared with an earlier prompt, and reports all but the last token as cached. */
@@ -229,21 +274,16 @@ export class MockEngine {
     return { hidden, numCached: Math.min(numCached, promptIds.length - 1) };
   }
 
-  #createSequences(
-    config: GenerationConfig,
-    promptIds: readonly number[],
-    hidden: Hidden,
-    grammar: Grammar | null,
-    isStreamed: boolean,
-  ): Sequence[] {
+  #createSequences({ config, promptIds, hidden, grammar, isStreamed, tools }: SequencesOptions): Sequence[] {
     const sequences: Sequence[] = [];
     for (let choice = 0; choice < config.n; choice++) {
       const { stop, includeStop, separateReasoning } = config;
+      const calls = callsOptions(config, choice, tools);
       const parser = sequences[0]?.text.parser ?? null;
       sequences.push({
         choice,
         text: new MockText(
-          { tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser },
+          { tokenizer: this.tokenizer, promptIds, stop, includeStop, separateReasoning, isStreamed, parser, calls },
           this.#bugs,
         ),
         grammar: grammar === null ? null : new AnswerMask(grammar, this.#vocabulary, false),
@@ -281,21 +321,32 @@ export class MockEngine {
   #draw(request: Request, sequence: Sequence): void {
     const { config } = request;
     const logits = this.#logits(sequence.hidden);
-    const { tokenId } = referenceSample(logits, this.#sampleRequest(request, sequence));
+    const isFree = request.hasTools && !sequence.text.hasReasoning && this.#bugs.has("calls-only-after-reasoning");
+    const allowed = sequence.grammar?.allowed() ?? null;
+    const { tokenId } = referenceSample(logits, {
+      ...this.#sampleRequest(request, sequence),
+      allowed: isFree ? null : allowed,
+    });
     sequence.numTokens++;
     request.numCompletionTokens++;
     sequence.counts.set(tokenId, (sequence.counts.get(tokenId) ?? 0) + 1);
     sequence.hidden = read(sequence.hidden, tokenId);
+    if (allowed !== null && (allowed[tokenId >> 5]! & (1 << (tokenId & 31))) === 0) sequence.grammar = null;
     sequence.grammar?.accept(tokenId);
     if (config.logprobs) sequence.pending.push(this.#tokenLogprob(logits, tokenId, config));
 
     const { text } = sequence;
     if (tokenId === END) text.pushEnd();
     const gained = tokenId === END ? NO_TEXT : text.push(tokenId);
-    if (tokenId === END || gained.stopped !== null) return this.#end(request, sequence, gained, "stop");
-    if (sequence.numTokens === request.maxTokens)
-      return this.#end(request, sequence, gained, (sequence.grammar?.isFinished ?? false) ? "stop" : "length");
-    if (gained.content !== "" || gained.reasoning !== "") this.#emit(request, sequence, gained, null);
+    if (gained.stopped !== null) return this.#end(request, sequence, gained, "stop");
+    if (tokenId === END || (sequence.numTokens === request.maxTokens && (sequence.grammar?.isFinished ?? false)))
+      return this.#end(request, sequence, gained, text.finishReason);
+    if (sequence.numTokens === request.maxTokens) {
+      const isHidden = text.hasCalls && this.#bugs.has("cut-call-counts-as-whole");
+      return this.#end(request, sequence, gained, isHidden ? "tool_calls" : "length");
+    }
+    if (gained.content !== "" || gained.reasoning !== "" || gained.calls.length > 0)
+      this.#emit(request, sequence, gained, null);
   }
 
   #logits(hidden: Hidden): Float32Array {
@@ -307,7 +358,7 @@ export class MockEngine {
     return logits;
   }
 
-  #sampleRequest(request: Request, { choice, counts, grammar, numTokens }: Sequence): SampleRequest {
+  #sampleRequest(request: Request, { choice, counts, numTokens }: Sequence): Omit<SampleRequest, "allowed"> {
     const { config, promptIds } = request;
     const touched = [
       ...new Set([...config.logitBias.keys(), ...counts.keys(), ...(config.repetitionPenalty === 1 ? [] : promptIds)]),
@@ -323,7 +374,6 @@ export class MockEngine {
         counts: Int32Array.from(touched, (tokenId) => counts.get(tokenId) ?? 0),
         seen: Uint8Array.from(touched, (tokenId) => (seen.has(tokenId) ? 1 : 0)),
       },
-      allowed: grammar?.allowed() ?? null,
       topLogprobs: null,
       logprobsMode: "raw",
     };
@@ -343,7 +393,7 @@ export class MockEngine {
     const all = {
       reasoning: gained.reasoning + rest.reasoning,
       content: gained.content + rest.content,
-      calls: [],
+      calls: [...gained.calls, ...rest.calls],
       stopped: null,
     };
     sequence.isDone = true;
@@ -387,7 +437,7 @@ export class MockEngine {
       choice: sequence.choice,
       content: isMisplaced ? "" : content,
       reasoning: isMisplaced ? content : sequence.text.hasReasoning ? gained.reasoning : null,
-      toolCalls: [],
+      toolCalls: gained.calls,
       tokenIds: [],
       logprobs,
       finishReason,
@@ -430,6 +480,27 @@ export class MockEngine {
     const spelled = bytes.map((byte) => SYMBOLS[byte]).join("");
     return { tokenId, token: spelled, logprob, bytes: [...Buffer.from(spelled)] };
   }
+}
+
+interface SequencesOptions {
+  readonly config: GenerationConfig;
+  readonly promptIds: readonly number[];
+  readonly hidden: Hidden;
+  readonly grammar: Grammar | null;
+  readonly isStreamed: boolean;
+  readonly tools: CheckedTools | null;
+}
+
+function callsOptions({ seed }: GenerationConfig, choice: number, tools: CheckedTools | null): MockCallsOptions | null {
+  if (tools === null || tools.callable.length === 0) return null;
+  return {
+    finishReason: tools.isNamed ? "stop" : "tool_calls",
+    isRequired: tools.isRequired,
+    idOf: (index) => {
+      const digest = createHash("sha256").update(`${seed} ${choice} ${index}`).digest("hex");
+      return `call_${digest.slice(0, 24)}`;
+    },
+  };
 }
 
 const NO_TEXT: TextDelta = { content: "", reasoning: "", calls: [], stopped: null };

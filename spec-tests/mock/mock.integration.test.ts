@@ -217,6 +217,46 @@ const unusual = async (mock: Mock) => {
   return Object.keys((await response.json()) as object);
 };
 
+const NOW = { type: "function", function: { name: "now" } };
+const ROLL = {
+  type: "function",
+  function: {
+    name: "roll",
+    parameters: {
+      type: "object",
+      properties: { sides: { type: "integer", minimum: 2, maximum: 20 }, of: { type: "string", maxLength: 6 } },
+      required: ["sides", "of"],
+      additionalProperties: false,
+    },
+  },
+};
+/** A question in whose answers tools may be called, after reasoning or after text. */
+const MAY_CALL = { ...QUESTION, n: 12, tools: [NOW, ROLL], separate_reasoning: true };
+/** A greeting whose answers are calls, without reasoning. */
+const CALLING = { ...MAY_CALL, messages: [{ role: "user", content: "Hello!" }], tool_choice: "required" };
+/** A question, a call, and its result. */
+const CALLED = [
+  ...QUESTION.messages,
+  {
+    role: "assistant",
+    content: null,
+    tool_calls: [{ ...NOW, id: "call_1", function: { name: "now", arguments: "{}" } }],
+  },
+  { role: "tool", tool_call_id: "call_1", content: "noon" },
+];
+const calls = async (mock: Mock, fields: object = CALLING) =>
+  (await choicesOf(mock, fields)).map(({ message }) => message.tool_calls?.map((call) => call.function) ?? []);
+const reasonsOf = async (mock: Mock, fields: object) =>
+  (await choicesOf(mock, fields)).map((choice) => choice.finish_reason);
+const streamedPieces = async (mock: Mock) => {
+  const choices = (await chunksOf(mock, CALLING)).flatMap((chunk) => chunk.choices);
+  return choices.flatMap(({ index, delta }) => (delta.tool_calls ?? []).map((piece) => ({ of: index, ...piece })));
+};
+const streamedReasons = async (mock: Mock) =>
+  (await chunksOf(mock, CALLING)).flatMap((chunk) =>
+    chunk.choices.flatMap(({ index, finish_reason: reason }) => (reason === null ? [] : [{ index, reason }])),
+  );
+
 /** Visible effect of each bug: equal results for two servers without the bug, and another result with it. */
 const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
   "seed-lost-beside-unseeded": (mock) => beside(mock, { seed: null }),
@@ -290,9 +330,56 @@ const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
   "logit-bias-ignored": (mock) => textsOf(mock, { ...QUESTION, logit_bias: { 120: 100 }, max_tokens: 5 }),
   "answers-swapped": (mock) => beside(mock, {}),
   "choices-share-parser": (mock) => textsOf(mock, SEPARATE),
+  "no-arguments-are-empty-text": calls,
+  "first-argument-lost": calls,
+  "arguments-are-object": calls,
+  "calls-share-id": async (mock) => {
+    const answers = await choicesOf(mock, CALLING);
+    return answers.map(({ message }) => new Set(message.tool_calls!.map(({ id }) => id)).size);
+  },
+  "markup-in-content": (mock) => textsOf(mock, CALLING),
+  "reasoning-read-as-calls": (mock) => calls(mock, { ...MAY_CALL, n: 60, tool_choice: "required" }),
+  "call-alone-fails": (mock) => statusOf(mock, CALLING),
+  "text-before-call-fails": (mock) => statusOf(mock, { ...MAY_CALL, n: 30 }),
+  "white-space-between-calls-fails": (mock) => statusOf(mock, CALLING),
+  "streamed-arguments-lost": streamedPieces,
+  "call-index-missing": streamedPieces,
+  "call-index-zero": streamedPieces,
+  "finishes-twice": streamedReasons,
+  "calls-of-last-choice-only": streamedPieces,
+  "streamed-calls-say-stop": streamedReasons,
+  "last-call-only": calls,
+  "required-call-ignored": calls,
+  "calls-after-reasoning-lost": (mock) => calls(mock, { ...MAY_CALL, tool_choice: "required" }),
+  "calls-only-after-reasoning": calls,
+  "integer-argument-drops-call": calls,
+  "special-token-stripped": calls,
+  "no-calls-ignored": (mock) => calls(mock, { ...MAY_CALL, tool_choice: "none" }),
+  "named-tool-ignored": (mock) => calls(mock, { ...MAY_CALL, tool_choice: NOW }),
+  "allowed-tools-ignored": (mock) =>
+    calls(mock, {
+      ...MAY_CALL,
+      tool_choice: { type: "allowed_tools", allowed_tools: { mode: "required", tools: [NOW] } },
+    }),
+  "parallel-calls-anyway": (mock) => calls(mock, { ...CALLING, parallel_tool_calls: false }),
+  "call-in-prompt-ends-reasoning": (mock) => textsOf(mock, { ...MAY_CALL, messages: CALLED }),
+  "tool-messages-dropped": async (mock) => (await ask(mock, { ...MAY_CALL, messages: CALLED })).usage.prompt_tokens,
+  "call-without-content-fails": (mock) => statusOf(mock, { ...MAY_CALL, messages: CALLED }),
+  "unanswered-calls-accepted": (mock) => statusOf(mock, { ...MAY_CALL, messages: CALLED.slice(0, -1) }),
+  "token-across-arguments-dropped": calls,
+  "many-tools-fail": (mock) =>
+    statusOf(mock, {
+      ...CALLING,
+      tools: Array.from({ length: 22 }, (_, i) => ({ type: "function", function: { name: `t${i}` } })),
+    }),
+  "finish-reason-without-calls": (mock) => reasonsOf(mock, { ...MAY_CALL, n: 30 }),
+  "named-call-ends-with-tool-calls": (mock) => reasonsOf(mock, { ...MAY_CALL, tool_choice: NOW }),
+  "required-call-ends-with-stop": (mock) => reasonsOf(mock, CALLING),
+  "text-without-calls-lost": (mock) => textsOf(mock, { ...MAY_CALL, n: 30 }),
+  "cut-call-counts-as-whole": (mock) => reasonsOf(mock, { ...CALLING, max_tokens: 16 }),
   "error-not-nested": unusual,
   "conflicts-accepted": (mock) => statusOf(mock, { ...QUESTION, stream_options: { include_usage: true } }),
-  "tools-accepted": (mock) => statusOf(mock, { ...QUESTION, tools: [{ type: "function", function: { name: "f" } }] }),
+  "tools-accepted": (mock) => statusOf(mock, { ...QUESTION, tools: "f" }),
 };
 
 describe("with a bug", () => {
@@ -311,7 +398,7 @@ describe("with a bug", () => {
 
   test("names are unique, and every law has a bug", () => {
     expect(new Set(BUGS.map(({ name }) => name)).size).toBe(BUGS.length);
-    const laws = [...Array.from({ length: 16 }, (_, index) => `P${index + 1}`), "validation"];
+    const laws = [...Array.from({ length: 22 }, (_, index) => `P${index + 1}`), "validation"];
     expect(laws.filter((law) => !BUGS.some((bug) => bug.law === law))).toEqual([]);
     expect(BUGS.filter(({ law }) => !laws.includes(law))).toEqual([]);
   });

@@ -16,7 +16,7 @@ const IS_WHOLE = process.env["MUTATION_WHOLE"] === "1";
 const NUM_SEEDS = Number(process.env["MUTATION_SEEDS"] ?? 2);
 
 /** The default budget. */
-const BUDGET = { calls: 500, seconds: 300 };
+const BUDGET = { calls: 650, seconds: 400 };
 const TIMEOUT = { timeout: 1000 * (BUDGET.seconds + 30) };
 
 interface Trial {

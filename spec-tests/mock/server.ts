@@ -35,6 +35,7 @@ import { BodyRoom } from "../../src/server/request-body.js";
 import { ApiKeys } from "../../src/server/keys.js";
 import { BUGS, type BugName } from "./bugs.js";
 import { CONTEXT_LENGTH, MockEngine, NUM_PLACES } from "./mock-engine.js";
+import { spoiltAnswer, spoiltChunks } from "./spoilt-calls.js";
 
 export interface MockOptions {
   readonly bugs?: readonly BugName[];
@@ -191,7 +192,7 @@ class MockServer {
     if (request.stream) return this.#stream(exchange, context, deltas);
     const collector = new AnswerCollector();
     for await (const batch of deltas) for (const delta of batch) collector.add(delta);
-    exchange.sendJson(chatCompletion(context, collector.result(seed)));
+    exchange.sendJson(spoiltAnswer(chatCompletion(context, collector.result(seed)), this.#bugs));
   }
 
   async #stream(
@@ -204,7 +205,12 @@ class MockServer {
     exchange.signal.addEventListener("abort", () => stream.abandon());
     try {
       for await (const batch of deltas)
-        await stream.send(batch.flatMap((delta) => writer.write(delta)).flatMap((chunk) => this.#spoilt(chunk)));
+        await stream.send(
+          batch
+            .flatMap((delta) => writer.write(delta))
+            .flatMap((chunk) => spoiltChunks(chunk, context.request.n, this.#bugs))
+            .flatMap((chunk) => this.#spoilt(chunk)),
+        );
     } catch (error) {
       await stream.send([apiErrorOf(error).toBody()]);
     }
@@ -240,8 +246,6 @@ class MockServer {
 
   #parsed(body: unknown): ChatRequest {
     const request = parseChatRequest(body, this.#dialect);
-    if (request.mayCall)
-      throw new ApiError("template_error", "The model's chat template does not write the tools that it gets", "tools");
     const { stream_options: streamOptions } = body as {
       readonly stream_options?: { readonly include_usage?: boolean | null } | null;
     };

@@ -1,9 +1,11 @@
 /**
  * Vocabulary of the fake model: all bytes, words, complete characters, fragments of characters, pieces of JSON, the
- * reasoning tags and parts of them, and an end token. Text is encoded byte by byte; the model generates all tokens.
+ * reasoning tags and parts of them, an end token, and pieces of tool calls. Text is encoded byte by byte, except for
+ * the pieces of tool calls; the model generates all tokens.
  */
 
-import { markupOf, THINKING } from "../../engine/message/message-format.js";
+import type { CallForm } from "../../engine/message/call-form.js";
+import { markupOf, THINK, type MessageFormat } from "../../engine/message/message-format.js";
 import { Tokenizer } from "../../engine/text/tokenizer.js";
 import { byteTokenizerJson } from "../fixtures/byte-tokenizer.js";
 
@@ -89,17 +91,58 @@ const FIRST_PIECE = 257;
 export const END = 256;
 export const OPEN = FIRST_PIECE + PIECES.length;
 export const CLOSE = OPEN + 1;
-/** Number of tokens. */
-export const VOCABULARY_SIZE = CLOSE + 1;
 
-/** Chat template: each message has its role, optional name, content and the end token. */
-const TEMPLATE =
-  "{% for message in messages %}{{ message.role }}{% if message.name %} {{ message.name }}{% endif %}: {{ message.content }}<|end|>{% endfor %}assistant: ";
+/** How the model writes calls of tools. */
+const CALL_FORM: CallForm = {
+  open: "",
+  separator: "\n",
+  close: "",
+  before: '<call>{"name": "',
+  between: '", "arguments": ',
+  after: "}</call>",
+  isNameFirst: true,
+  trigger: "<call>",
+  mayFollowText: true,
+  argumentsAs: "object",
+  tokens: ["<call>", "</call>"],
+};
+/** Tokens of calls: tags and their parts, then pieces that begin or end in the middle of the texts around JSON. */
+export const CALL_PIECES = [
+  ...CALL_FORM.tokens,
+  "\n<call>",
+  "<ca",
+  "ll>",
+  'll>{"',
+  'name": "',
+  '", "argu',
+  "ments",
+  '": {"',
+  '": {}}',
+  "}}</",
+  '"}}</call>',
+];
+const FIRST_CALL_PIECE = CLOSE + 1;
+/** Id of the token `<call>`. */
+export const CALL = FIRST_CALL_PIECE;
+/** Number of tokens. */
+export const VOCABULARY_SIZE = FIRST_CALL_PIECE + CALL_PIECES.length;
+
+export const FORMAT: MessageFormat & { readonly calls: CallForm } = { reasoning: THINK, calls: CALL_FORM };
+
+/**
+ * Chat template: the names of the tools, then each message with its role, optional name, content, calls and the end
+ * token.
+ */
+const TEMPLATE = `{% if tools %}tools:{% for tool in tools %} {{ tool.function.name }}{% endfor %}<|end|>{% endif %}
+{%- for message in messages %}{{ message.role }}{% if message.name %} {{ message.name }}{% endif %}: {{ message.content }}
+{%- for call in message.tool_calls or [] %}{% if not loop.first or message.content %}{{ "\\n" }}{% endif %}
+{{- '<call>{"name": "' + call.function.name + '", "arguments": ' + (call.function.arguments | tojson) + "}</call>" }}
+{%- endfor %}<|end|>{% endfor %}assistant: `;
 export const TOKENIZER_CONFIG = { eos_token: "<|end|>", chat_template: TEMPLATE };
 
 export function mockTokenizer(): Tokenizer {
   const json = byteTokenizerJson(PIECES) as { readonly added_tokens: readonly object[] };
-  const tags = ["<think>", "</think>"].map((content, index) => ({
+  const added = ["<think>", "</think>", ...CALL_PIECES].map((content, index) => ({
     id: OPEN + index,
     content,
     special: false,
@@ -108,15 +151,11 @@ export function mockTokenizer(): Tokenizer {
     rstrip: false,
     normalized: false,
   }));
-  return new Tokenizer(
-    { ...json, added_tokens: [...json.added_tokens, ...tags] },
-    TOKENIZER_CONFIG,
-    markupOf(THINKING),
-  );
+  return new Tokenizer({ ...json, added_tokens: [...json.added_tokens, ...added] }, TOKENIZER_CONFIG, markupOf(FORMAT));
 }
 
 /** Kind of a token, which determines its base logit. */
-export type TokenKind = "word" | "json" | "tag" | "letter" | "mark" | "digit" | "continuation" | "other";
+export type TokenKind = "word" | "json" | "tag" | "letter" | "mark" | "digit" | "continuation" | "call" | "other";
 
 /** Kind of each token, by token id. */
 export const TOKEN_KINDS: readonly TokenKind[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) =>
@@ -126,11 +165,13 @@ export const TOKEN_KINDS: readonly TokenKind[] = Array.from({ length: VOCABULARY
 /** Bytes of each token, one character per byte. The end token, which has no bytes, is U+FFFF. */
 export const TOKEN_TEXTS: readonly string[] = Array.from({ length: VOCABULARY_SIZE }, (_, tokenId) => {
   if (tokenId === END) return "\uFFFF";
+  if (tokenId >= FIRST_CALL_PIECE) return CALL_PIECES[tokenId - FIRST_CALL_PIECE]!;
   if (tokenId >= OPEN) return tokenId === OPEN ? "<think>" : "</think>";
   return tokenId < 256 ? String.fromCharCode(tokenId) : String.fromCharCode(...PIECES[tokenId - FIRST_PIECE]!);
 });
 
 function kindOf(tokenId: number): TokenKind {
+  if (tokenId >= FIRST_CALL_PIECE) return "call";
   if (tokenId === END || tokenId >= OPEN) return "tag";
   const bytes = tokenId < 256 ? [tokenId] : [...PIECES[tokenId - FIRST_PIECE]!];
   const first = bytes[0]!;

@@ -17,6 +17,12 @@ import { disconnect } from "./p13-disconnect.js";
 import { cancellation } from "./p14-cancellation.js";
 import { sampling } from "./p15-sampling.js";
 import { parallelAnswers } from "./p16-parallel.js";
+import { wholeCalls } from "./p17-calls.js";
+import { streamedCalls } from "./p18-streamed-calls.js";
+import { toolChoice } from "./p19-tool-choice.js";
+import { toolResults } from "./p20-tool-results.js";
+import { manyTools } from "./p21-many-tools.js";
+import { endsOfCalls } from "./p22-ends-of-calls.js";
 import { validation } from "./validation.js";
 
 export const LAWS: readonly Law[] = [
@@ -36,5 +42,11 @@ export const LAWS: readonly Law[] = [
   cancellation,
   sampling,
   parallelAnswers,
+  wholeCalls,
+  streamedCalls,
+  toolChoice,
+  toolResults,
+  manyTools,
+  endsOfCalls,
   validation,
 ];
