@@ -23,7 +23,7 @@ interface Gained {
 export class MockCalls {
   readonly #options: MockCallsOptions;
   readonly #bugs: ReadonlySet<BugName>;
-  readonly #parser = new CallParser(FORMAT.calls);
+  readonly #parser = new CallParser(FORMAT.calls, () => new Map());
   /** Number of calls that the client has got. */
   #numSent = 0;
   #hasText = false;

@@ -101,9 +101,12 @@ const CALL_FORM: CallForm = {
   between: '", "arguments": ',
   after: "}</call>",
   isNameFirst: true,
+  tag: null,
+  parameters: null,
   trigger: "<call>",
   mayFollowText: true,
   argumentsAs: "object",
+  hasShortIds: false,
   tokens: ["<call>", "</call>"],
 };
 /** Tokens of calls: tags and their parts, then pieces that begin or end in the middle of the texts around JSON. */
