@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { CallForm } from "./call-form.js";
 import { PLAIN, THINKING } from "./message-format.js";
 import { byteLevelJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { TextStream, type TextStreamOptions } from "./text-stream.js";
@@ -63,6 +64,43 @@ function run(tokenIds: readonly number[], { startsInside = false, reasons = true
 
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const tokensOf = (text: string): number[] => tokenizer.encode(text);
+
+it("does not stop at the special token with which calls begin, if calls may follow", () => {
+  const withCalls = new Tokenizer(byteLevelJson([], [{ content: "<|call|>", special: true }]), {}, ["<|call|>"]);
+  const form: CallForm = {
+    open: "",
+    separator: null,
+    close: "",
+    before: "<|call|>",
+    between: " ",
+    after: "",
+    isNameFirst: true,
+    tag: null,
+    parameters: null,
+    trigger: "<|call|>",
+    mayFollowText: true,
+    argumentsAs: "object",
+    hasShortIds: false,
+    tokens: ["<|call|>"],
+  };
+  const calls = { form, kinds: new Map<string, never>(), finishReason: "tool_calls" as const, idOf: String };
+  const read = (given: typeof calls | null) => {
+    const text = new TextStream({
+      vocabulary: withCalls,
+      promptIds: [],
+      stop: ["<|call|>"],
+      includeStop: false,
+      format: { reasoning: null, calls: form },
+      insideReasoning: false,
+      separateReasoning: true,
+      calls: given,
+    });
+    const deltas = [withCalls.addedTokenId("<|call|>")!, ...bytesOf("f {}")].map((id) => text.push(id));
+    return { stopped: deltas[0]!.stopped, names: deltas.flatMap((delta) => delta.calls.map(({ name }) => name)) };
+  };
+  expect(read(calls)).toEqual({ stopped: null, names: ["f", null, null] });
+  expect(read(null).stopped).toBe("<|call|>");
+});
 
 describe("a stop sequence that is the name of a special token", () => {
   const end = tokenizer.addedTokenId("<|end|>")!;

@@ -175,11 +175,13 @@ function callParser(calls: CallsOptions | null): CallParser | null {
   return calls === null ? null : new CallParser(calls.form, (tool) => calls.kinds.get(tool) ?? new Map());
 }
 
-function stopTokens({ stop, vocabulary }: TextStreamOptions): ReadonlyMap<number, string> {
+/** The tokens with which calls are written are none of them: `stop` is not searched in calls. */
+function stopTokens({ stop, vocabulary, calls }: TextStreamOptions): ReadonlyMap<number, string> {
   return new Map(
     stop.flatMap((text): [number, string][] => {
       const tokenId = vocabulary.addedTokenId(text);
-      return tokenId !== null && vocabulary.isSpecial(tokenId) ? [[tokenId, text]] : [];
+      const isOfCalls = calls?.form.tokens.includes(text) ?? false;
+      return tokenId !== null && vocabulary.isSpecial(tokenId) && !isOfCalls ? [[tokenId, text]] : [];
     }),
   );
 }
