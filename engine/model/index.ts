@@ -18,3 +18,12 @@ export {
   type PromptOptions,
   type RequestOptions,
 } from "./preparer.js";
+export {
+  answerMessage,
+  unlessAborted,
+  wholeCalls,
+  type RunnableTool,
+  type RunToolsOptions,
+  type RunToolsResult,
+  type ToolContext,
+} from "./run-tools.js";
