@@ -20,6 +20,7 @@ export {
 } from "./preparer.js";
 export {
   answerMessage,
+  errorResult,
   unlessAborted,
   wholeCalls,
   type RunnableTool,

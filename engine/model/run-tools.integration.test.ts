@@ -155,7 +155,7 @@ describe("the number of steps", () => {
     [1, 1],
     [3, 3],
   ])("maxSteps %s permits %i answers", async (maxSteps, numAnswers) => {
-    const execute = vi.fn(() => "0");
+    const execute = vi.fn<() => string>(() => "0");
     const tools = { add: { ...add, execute } };
     const given = { tools, ...(maxSteps === undefined ? {} : { maxSteps }) };
     await expect(model.runTools(asked("C", given))).rejects.toMatchObject({
@@ -199,7 +199,7 @@ describe("an abort", () => {
 
   test("ends an answer, and runs no tool after it", async () => {
     const stop = new AbortController();
-    const execute = vi.fn();
+    const execute = vi.fn<() => void>();
     const run = model.runTools(
       asked("A", {
         tools: { add: { ...add, execute } },
@@ -212,14 +212,14 @@ describe("an abort", () => {
   });
 
   test("before the run is its only effect", async () => {
-    const onDelta = vi.fn();
+    const onDelta = vi.fn<() => void>();
     await expect(model.runTools(asked("A", { signal: AbortSignal.abort("no"), onDelta }))).rejects.toBe("no");
     expect(onDelta).not.toHaveBeenCalled();
   });
 });
 
 test("the limit of tokens ends the run with the answer as it is, and messages to go on with", async () => {
-  const execute = vi.fn();
+  const execute = vi.fn<() => void>();
   const { answer, messages } = await model.runTools(asked("D", { tools: { add: { ...add, execute } }, maxTokens: 1 }));
   expect(answer.choices).toMatchObject([
     { finishReason: "length", toolCalls: [{ name: "add", arguments: expect.stringMatching(/^\{"a": 7$/) as string }] },

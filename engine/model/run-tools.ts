@@ -130,7 +130,8 @@ function checked(options: RunToolsOptions): RunToolsOptions {
 }
 
 /** Unknown fields stay, and are refused with those of any tool. */
-function offeredTool(name: string, { execute: _, ...rest }: RunnableTool): Tool {
+function offeredTool(name: string, tool: RunnableTool): Tool {
+  const { execute: _, ...rest } = tool;
   return { type: "function", function: { name, ...rest } };
 }
 
@@ -153,20 +154,21 @@ function relaxed(choice: ToolChoice | null | undefined): ToolChoice | null | und
   return choice && { ...choice, allowed_tools: { ...choice.allowed_tools, mode: "auto" } };
 }
 
-async function resultOf(
-  { id, name: _, arguments: json }: ToolCall,
-  tool: RunnableTool,
-  signal: AbortSignal,
-): Promise<ChatMessage> {
+async function resultOf(call: ToolCall, tool: RunnableTool, signal: AbortSignal): Promise<ChatMessage> {
   const content = await unlessAborted(signal, async () => {
     try {
-      const result = await tool.execute(JSON.parse(json) as Record<string, unknown>, { signal });
+      const result = await tool.execute(JSON.parse(call.arguments) as Record<string, unknown>, { signal });
       return typeof result === "string" ? result : jsonText(result ?? null);
     } catch (error) {
-      return `Error: ${error instanceof Error ? error.message : String(error)}`;
+      return errorResult(error);
     }
   });
-  return { role: "tool", tool_call_id: id, content };
+  return { role: "tool", tool_call_id: call.id, content };
+}
+
+/** Returns what the model reads of a call that has failed. */
+export function errorResult(error: unknown): string {
+  return `Error: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 /** Waits for work, but no longer than until the signal is aborted. @throws the signal's reason */
