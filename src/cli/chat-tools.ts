@@ -134,6 +134,15 @@ export class ChatTools {
     return result;
   }
 
+  /** Puts the name of a tool before an error about its schema, which tells only a place inside it. */
+  explained(error: unknown): unknown {
+    const index = error instanceof EngineError ? /^tools\[(\d+)\]/.exec(error.param ?? "")?.[1] : undefined;
+    if (index === undefined) return error;
+    const { code, message } = error as EngineError;
+    const { name } = this.offered[Number(index)]!.function;
+    return new EngineError(code, `The tool ${name}: ${message}`, null, { cause: error });
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.close()));
   }

@@ -69,6 +69,7 @@ async function chat(argument: string | undefined, flags: ChatFlags): Promise<voi
   try {
     const model = await showLoading((display) => loadModel({ ...modelOptions(flags), ...display }));
     const messages: ChatMessage[] = flags.system === undefined ? [] : [{ role: "system", content: flags.system }];
+    if (text === undefined || tools !== null) refuseEarly(model, messages, tools, flags);
     if (text !== undefined) await answerOnce(model, [...messages, { role: "user", content: text }], tools, flags);
     else if (process.stdin.isTTY) await converse(model, messages, tools, flags);
     else await answerLines(model, messages, tools, flags);
@@ -106,7 +107,8 @@ async function answerLines(
   tools: ChatTools | null,
   flags: ChatFlags,
 ): Promise<void> {
-  refuseEarly(model, start, tools, flags);
+  // Ends commands and servers, which a signal alone would leave running.
+  if (tools !== null) process.once("SIGINT", () => process.exit(INTERRUPTED));
   let chat: Conversation = { messages: start, numLeftOut: 0 };
   const lines = linesOfStdin();
   const use = tools === null ? null : { tools, ask: askStdin(lines) };
@@ -151,7 +153,6 @@ async function converse(
       "unsupported_value",
       "A conversation asks on stderr, which is not a terminal here. Give the message as an argument, or pipe it.",
     );
-  refuseEarly(model, start, tools, flags);
   // Imported here, so that a single answer starts sooner without the schemas of the API.
   const { answerOptions, isCommand, runCommand, settingsOf } = await import("./chat-commands.js");
   const { wireName } = await import("../openai/index.js");
@@ -218,7 +219,7 @@ function refuseEarly(model: Model, messages: readonly ChatMessage[], tools: Chat
     const options = { ...requestOptions(flags), date: flags.date, tools: tools?.offered, signal };
     model.chat({ messages: [...messages, question], ...options });
   } catch (error) {
-    if (error !== signal.reason) throw error;
+    if (error !== signal.reason) throw tools === null ? error : tools.explained(error);
   }
 }
 

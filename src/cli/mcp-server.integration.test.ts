@@ -2,9 +2,10 @@
 
 import { createServer, type AddressInfo, type Server } from "node:net";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
 import { httpMcpServer, MCP_PROGRAM } from "../../spec-tests/fixtures/mcp-server.js";
+import { isRunning } from "../../spec-tests/fixtures/processes.js";
 import { connectMcp, type McpServer, type McpWaits } from "./mcp-server.js";
 
 const SHORT: McpWaits = { startMs: 500, callMs: 500, endMs: 300 };
@@ -37,7 +38,7 @@ describe.each([
   test("has a name and tools, from all pages", () => {
     expect(server.name).toBe("Test server");
     const names = server.tools.map(({ name }) => name);
-    expect(names).toEqual(["add", "look.up", "parts", "fail", "refuse", "hang", "die"]);
+    expect(names).toEqual(["add", "look.up", "parts", "fail", "refuse", "hang", "die", "pid"]);
     expect(server.tools[0]).toMatchObject({ description: "Adds two numbers.", parameters: { required: ["a", "b"] } });
     expect(server.tools[1]!.description).toBeNull();
   });
@@ -52,7 +53,7 @@ describe.each([
   });
 
   test("a call that fails throws the server's message", async () => {
-    await expect(server.call("refuse", {}, NEVER)).rejects.toThrow(/not today/);
+    await expect(server.call("refuse", {}, NEVER)).rejects.toThrow(/^not today$/);
   });
 
   test("a call ends when its signal is aborted, and the server still answers", async () => {
@@ -86,12 +87,18 @@ describe("a server that hangs", () => {
     await expect(connect).rejects.toThrow(/cannot be used: It has not answered for 0\.5 s\.$/);
     silent.close();
   });
+});
 
-  test("at its end is killed", async () => {
-    const server = await connectMcp(command("deaf"), { ...LONG, endMs: 300 });
-    expect(await seconds(server.close())).toBeLessThan(5);
-    await expect(server.call("add", { a: 1, b: 1 }, NEVER)).rejects.toThrow();
-  });
+test.each([
+  ["that ends with its input", ""],
+  ["that does not end", "deaf"],
+])("a server %s is gone when it was closed", async (_, how) => {
+  const server = await connectMcp(command(how), { ...LONG, endMs: how === "" ? 5000 : 300 });
+  const pid = Number(await server.call("pid", {}, NEVER));
+  expect(isRunning(pid)).toBe(true);
+  expect(await seconds(server.close())).toBeLessThan(5);
+  await vi.waitFor(() => expect(isRunning(pid)).toBe(false));
+  await expect(server.call("add", { a: 1, b: 1 }, NEVER)).rejects.toThrow();
 });
 
 describe("a server that crashes", () => {

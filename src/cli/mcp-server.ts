@@ -23,7 +23,7 @@ export interface McpServer {
   /**
    * Runs a tool.
    * @returns the text parts of the result, one after the other; `Error: ` and the text if the server reports an error
-   * @throws Error if there is no result
+   * @throws Error if there is no result; the signal's reason if it was aborted
    */
   call(name: string, args: JsonObject, signal: AbortSignal): Promise<string>;
   /** Disconnects, and ends the server if it is a command. */
@@ -36,7 +36,7 @@ export interface McpWaits {
   readonly startMs: number;
   /** For the result of a call, or for a sign of its progress. */
   readonly callMs: number;
-  /** For the end of a server, before it is terminated, and again before it is killed. */
+  /** For the end of a server: before it is terminated, before it is killed, and after that. */
   readonly endMs: number;
 }
 
@@ -137,6 +137,8 @@ function commandLink(sdk: Sdk, command: string, { endMs }: McpWaits): Link {
         await within(endMs, server.ended);
         server.kill(signal);
       }
+      await within(endMs, server.ended);
+      server.abandon();
     },
   };
 }
@@ -163,7 +165,9 @@ async function resultOf(
   { callMs }: McpWaits,
 ): Promise<string> {
   try {
-    const options = { signal, timeout: callMs, onprogress: () => {}, resetTimeoutOnProgress: true };
+    // The SDK never removes its listener from the signal, so each call has its own.
+    const ofCall = AbortSignal.any([signal]);
+    const options = { signal: ofCall, timeout: callMs, onprogress: () => {}, resetTimeoutOnProgress: true };
     const result = await client.callTool({ name, arguments: args }, undefined, options);
     const parts = result.content as readonly { readonly type: string; readonly text?: unknown }[];
     const texts = parts.map(({ type, text }) => (type === "text" ? String(text) : `[${type} left out]`));
@@ -171,6 +175,7 @@ async function resultOf(
       texts.push(JSON.stringify(result.structuredContent));
     return `${result.isError === true ? "Error: " : ""}${texts.join("\n")}`;
   } catch (cause) {
+    signal.throwIfAborted();
     throw new Error(await link.reason(cause, callMs), { cause });
   }
 }
@@ -187,8 +192,8 @@ const isTimeout = (error: unknown): boolean => (error as { code?: unknown }).cod
 function messageOf(error: unknown, waitedMs: number): string {
   if (isTimeout(error)) return `It has not answered for ${waitedMs / 1000} s.`;
   if (!(error instanceof Error)) return String(error);
-  const { cause } = error;
-  return cause instanceof Error ? `${error.message} (${cause.message})` : error.message;
+  const message = error.message.replace(/^MCP error -?\d+: /, "");
+  return error.cause instanceof Error ? `${message} (${error.cause.message})` : message;
 }
 
 /** Code of the SDK's errors for a request without an answer. */

@@ -133,7 +133,7 @@ export class MessageInput {
     this.#isBlock = false;
     this.#editor.write(null, { ctrl: true, name: "e" });
     this.#editor.write(null, { ctrl: true, name: "u" });
-    if (this.#isAsking) return this.#submit(null);
+    if (this.#isAsking) return this.#deliver === null ? undefined : this.#submit(null);
     this.#isLeaving = true;
     printLine(process.stderr, "");
     printLine(process.stderr, "Ctrl-C again, Ctrl-D or /bye leaves.", "dim");

@@ -4,6 +4,7 @@
  */
 
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 
 import { unlessAborted } from "../../engine/model/index.js";
@@ -36,7 +37,11 @@ export class ShellCommand {
       });
     });
     process.on("exit", this.#killAtExit);
-    void this.ended.then(() => process.off("exit", this.#killAtExit));
+    for (const signal of ["SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
+    void this.ended.then(() => {
+      process.off("exit", this.#killAtExit);
+      for (const signal of ["SIGTERM", "SIGHUP"] as const) process.off(signal, leave);
+    });
   }
 
   /** Last line on stderr that is not blank; empty if there is none. */
@@ -44,7 +49,7 @@ export class ShellCommand {
     return this.#errors.trimEnd().split("\n").at(-1)!.trim();
   }
 
-  /** Ends all processes of the command. Its output is not read any more, so nothing waits for it. */
+  /** Signals all processes of the command. */
   kill(signal: "SIGTERM" | "SIGKILL"): void {
     const { pid } = this.#child;
     if (pid === undefined || this.#hasEnded) return;
@@ -54,6 +59,11 @@ export class ShellCommand {
     } catch {
       // The processes have ended just now.
     }
+  }
+
+  /** Ends the command without waiting for it: its output is not read any more. */
+  abandon(): void {
+    this.kill("SIGTERM");
     for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream.destroy();
     this.#child.unref();
   }
@@ -90,8 +100,13 @@ export async function outputOf(command: string, input: string, signal: AbortSign
     if (failure !== null) throw new Error(failure);
     return textOf(Buffer.concat(chunks)).replace(/\r?\n$/, "");
   } finally {
-    running.kill("SIGTERM");
+    running.abandon();
   }
+}
+
+/** Ends the program because of a signal. Without this, commands would not learn of it. */
+function leave(signal: NodeJS.Signals): void {
+  process.exit(128 + constants.signals[signal]);
 }
 
 function textOf(bytes: Uint8Array): string {
