@@ -142,29 +142,32 @@ describe("in a pipe", () => {
     else expect(result).toMatch(expected);
   });
 
-  test.each(["SIGTERM", "SIGINT", "SIGHUP"] as const)("%s ends the program and its command", async (signal) => {
-    const endless = program("console.error(process.pid); setInterval(() => {}, 1000);");
-    const pidFile = join(scratch, `${numFiles++}`);
-    const child = spawn(
-      process.execPath,
-      [...args, "--tools", file(TOOLS), "--tool", `add=${endless} 2>"${pidFile}"`, "--yes"],
-      { env: { ...process.env, ...env } },
-    );
-    child.stdin.write("A\n");
-    const pid = await vi.waitFor(
-      () => {
-        const found = Number(readFileSync(pidFile, "utf8"));
-        expect(found).toBeGreaterThan(0);
-        return found;
-      },
-      { timeout: 30_000, interval: 50 },
-    );
-    expect(isRunning(pid)).toBe(true);
-    const ended = once(child, "exit");
-    child.kill(signal);
-    expect(await ended).toEqual([128 + constants.signals[signal], null]);
-    await vi.waitFor(() => expect(isRunning(pid)).toBe(false));
-  });
+  test.skipIf(process.platform === "win32").each(["SIGTERM", "SIGINT", "SIGHUP"] as const)(
+    "%s ends the program and its command",
+    async (signal) => {
+      const endless = program("console.error(process.pid); setInterval(() => {}, 1000);");
+      const pidFile = join(scratch, `${numFiles++}`);
+      const child = spawn(
+        process.execPath,
+        [...args, "--tools", file(TOOLS), "--tool", `add=${endless} 2>"${pidFile}"`, "--yes"],
+        { env: { ...process.env, ...env } },
+      );
+      child.stdin.write("A\n");
+      const pid = await vi.waitFor(
+        () => {
+          const found = Number(readFileSync(pidFile, "utf8"));
+          expect(found).toBeGreaterThan(0);
+          return found;
+        },
+        { timeout: 30_000, interval: 50 },
+      );
+      expect(isRunning(pid)).toBe(true);
+      const ended = once(child, "exit");
+      child.kill(signal);
+      expect(await ended).toEqual([128 + constants.signals[signal], null]);
+      await vi.waitFor(() => expect(isRunning(pid)).toBe(false));
+    },
+  );
 
   test("a model that calls without end is stopped", async () => {
     const { stdout, stderr, code } = await chat(["--tools", file(TOOLS), "--tool", `add=${ADD}`, "--yes", "C"]);
