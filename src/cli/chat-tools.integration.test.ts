@@ -193,6 +193,12 @@ describe("MCP servers", () => {
     expect(shown(stderr)).toEqual(['add({"a": 1, "b": 2})']);
   });
 
+  test("that crash in a call cost that call", async () => {
+    const { stdout, stderr, code } = await chat(["--mcp", `${MCP} fragile`, "--yes", "A"]);
+    expect({ stdout, code }).toEqual({ stdout: `${ANSWERED}\n`, code: 0 });
+    expect(shown(stderr)).toEqual(['add({"a": 1, "b": 2})', "Result of add: Error: out of ideas"]);
+  });
+
   test("end the program with one line if one of them cannot be used", async () => {
     const { stdout, stderr, code } = await chat(["--mcp", MCP, "--mcp", `${MCP} crash`, "--yes", "A"]);
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
@@ -210,7 +216,7 @@ describe.runIf(hasPseudoTerminal)("at a terminal", () => {
     onPseudoTerminal([...args, ...more], env, { steps, columns: 200 });
   const CTRL_C = "\u0003";
   const CTRL_D = "\u0004";
-  /** Written when the line editor has read a line: from then on, Ctrl-C is a signal. */
+  /** Written when the terminal has its usual mode again: from then on, Ctrl-C is a signal. */
   const EDITOR_OFF = "\u001b[?2004l";
 
   test("the person is asked for a result, which the saved chat contains", async () => {

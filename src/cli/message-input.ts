@@ -149,9 +149,9 @@ export class MessageInput {
   }
 
   #handOver(): void {
-    markPastes(process.stderr, false);
     this.#editor.pause();
     process.stdin.setRawMode(false);
+    markPastes(process.stderr, false);
   }
 }
 
