@@ -35,6 +35,7 @@ export type EngineErrorCode =
   | "missing_dependency"
   | "model_closed"
   | "reader_stalled"
+  | "too_many_steps"
   | "out_of_memory";
 
 /** Maps a parameter's path in the library to its path elsewhere, such as `logitBias.17` to `logit_bias.17`. */

@@ -1,4 +1,4 @@
-/** The library: load a model, then `chat` or `generate`. */
+/** The library: load a model, then `chat`, `runTools` or `generate`. */
 
 export type { KVFormat, LogprobsMode, MatrixFormat } from "../kernels/index.js";
 export type {
@@ -24,6 +24,10 @@ export {
   type Model,
   type ModelInfo,
   type PromptOptions,
+  type RunnableTool,
+  type RunToolsOptions,
+  type RunToolsResult,
+  type ToolContext,
 } from "./model/index.js";
 export type { Profile, SpeculationMode } from "./runner/index.js";
 export type { GenerationOptions } from "./sampling/index.js";

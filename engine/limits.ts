@@ -6,6 +6,9 @@ export const LIMITS = {
   /** Choices in one request. */
   maxChoices: 128,
   maxTools: 128,
+  /** Default and upper limit of `maxSteps`, the answers of one run of tools. */
+  toolStepsDefault: 10,
+  maxToolSteps: 1000,
   /** Entries in `logit_bias`. */
   maxLogitBiasEntries: 1024,
   /** Alternatives listed for each token. */

@@ -224,6 +224,7 @@ export const PACKAGES: readonly { readonly name: RegExp; readonly files: RegExp 
   { name: /^onnxruntime-node$/, files: /^engine\/runner\/onnx-session\.ts$/ },
   { name: /^@huggingface\/tokenizers$/, files: /^engine\/text\/tokenizer\.ts$/ },
   { name: /^protobufjs/, files: /^engine\/formats\/onnx\.ts$/ },
+  { name: /^@modelcontextprotocol\/sdk/, files: /^src\/cli\/mcp-server\.ts$/ },
   { name: /^fast-check$/, files: /^spec-tests\/conform\// },
   {
     name: /^node:fs/,

@@ -67,10 +67,13 @@ describe("without optional packages", () => {
   test.each([
     ["the profile fast", ["chat", "--once", "Hi", "--profile", "fast"]],
     ["the comparison with fast", ["evaluate"]],
+    ["a chat with MCP servers", ["chat", "--mcp", "no-such-server", "--yes", "Hi"]],
   ])("%s reports in one line what to install", async (_, args) => {
     const { stdout, stderr, code } = await folder.run("npx", ["touchstone", ...args]);
     expect({ stdout, code }).toEqual({ stdout: "", code: 1 });
-    expect(stderr).toMatch(/^touchstone: .* npm install onnxruntime-node@[\d.]+ --ignore-scripts\n$/);
+    expect(stderr).toMatch(
+      /^touchstone: .* npm install (onnxruntime-node@[\d.]+ --ignore-scripts|@modelcontextprotocol\/sdk@1)\n$/,
+    );
   });
 
   test("doctor reports the profile of models", async () => {
@@ -98,6 +101,13 @@ test(
 test("the version of ONNX Runtime in error messages is that of the optional dependency", () => {
   const [name, version] = ONNX_RUNTIME.split("@");
   expect(manifest.optionalDependencies).toEqual({ [name!]: version });
+});
+
+test("the SDK of MCP is an optional peer, in the version of the tests or later", () => {
+  const { peerDependencies, peerDependenciesMeta, devDependencies } = manifest;
+  const name = "@modelcontextprotocol/sdk";
+  expect(peerDependencies).toEqual({ [name]: `^${devDependencies![name]!}` });
+  expect(peerDependenciesMeta).toEqual({ [name]: { optional: true } });
 });
 
 test("the files in sideEffects of package.json are packed", () => {

@@ -18,3 +18,13 @@ export {
   type PromptOptions,
   type RequestOptions,
 } from "./preparer.js";
+export {
+  answerMessage,
+  errorResult,
+  unlessAborted,
+  wholeCalls,
+  type RunnableTool,
+  type RunToolsOptions,
+  type RunToolsResult,
+  type ToolContext,
+} from "./run-tools.js";

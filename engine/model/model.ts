@@ -11,6 +11,7 @@ import { prepare, type EngineOptions, type LoadModelOptions } from "./load-optio
 import type { MemoryEstimate } from "./memory.js";
 import { ModelRuntime, type ModelInfo } from "./model-runtime.js";
 import { Preparer, type ChatOptions, type GenerateOptions, type PromptOptions } from "./preparer.js";
+import { runTools, type RunToolsOptions, type RunToolsResult } from "./run-tools.js";
 
 /**
  * Loads a model: downloads it from the hub and converts it into a pack in the cache, unless that has been done before.
@@ -82,6 +83,18 @@ export class Model {
   chat(options: ChatOptions): Answer {
     this.#runtime.checkOpen();
     return this.#runtime.submit(this.#preparer.chat(options), options.signal);
+  }
+
+  /**
+   * Answers a conversation and runs the tools that the model calls, until an answer has no calls. The calls of one answer
+   * run at the same time; their results are appended in the order of the calls. An answer that the limit of tokens has
+   * cut ends the run, and its calls are not run.
+   *
+   * @throws EngineError for an invalid request, or `too_many_steps` if the last permitted answer has calls; the signal's
+   *   reason if it was aborted, while an answer is generated or a tool is waited for
+   */
+  async runTools(options: RunToolsOptions): Promise<RunToolsResult> {
+    return runTools((step) => this.chat(step), options);
   }
 
   /**

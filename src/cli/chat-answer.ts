@@ -1,8 +1,9 @@
 /**
- * One answer of a chat: chooses the exchanges for which the context has room, and prints the answer. On a terminal the
+ * One answer of a chat, with the calls of tools that lead to it: chooses the exchanges for which the context has room, and prints the answer. On a terminal the
  * text is wrapped and dim where it is reasoning; elsewhere it is exact, with reasoning in tags.
  */
 
+import { outOfRange } from "../../engine/errors.js";
 import {
   EngineError,
   type Answer,
@@ -12,7 +13,10 @@ import {
   type ChatOptions,
   type Model,
 } from "../../engine/index.js";
+import { LIMITS } from "../../engine/limits.js";
+import { answerMessage, wholeCalls } from "../../engine/model/index.js";
 import { hasColors, print, printLine, visible } from "../../spec-tests/conform/terminal.js";
+import type { Ask, ChatTools } from "./chat-tools.js";
 import { jsonLine } from "./json-line.js";
 import { columnsOfTerminal, printRemark, statistics } from "./terminal.js";
 import { WordWrap } from "./word-wrap.js";
@@ -30,26 +34,81 @@ export interface AnswerView {
   readonly hidesReasoning: boolean;
 }
 
+/** Tools that the model may call, and the person who is asked about calls. */
+export interface ToolUse {
+  readonly tools: ChatTools;
+  readonly ask: Ask;
+}
+
 export interface GivenAnswer {
-  /** Text of the first choice; incomplete if the answer was stopped. */
-  readonly content: string;
+  /**
+   * The conversation with calls, their results, and the text of the first choice; incomplete if the answer was stopped.
+   */
+  readonly messages: readonly ChatMessage[];
   readonly seed: number | bigint;
   readonly numLeftOut: number;
 }
 
 /**
- * Answers a conversation on stdout. Exchanges for which the context has no room are left out, the oldest first, and a
- * remark says so.
+ * Answers a conversation on stdout, and runs the tools that the model calls. Exchanges for which the context has no room
+ * are left out, the oldest first, and a remark says so.
  *
  * @throws EngineError for a request that cannot be answered
  */
 export async function giveAnswer(
   model: Model,
   conversation: Conversation,
+  options: Omit<ChatOptions, "messages" | "signal" | "tools">,
+  view: AnswerView,
+  use: ToolUse | null,
+  signal: AbortSignal,
+): Promise<GivenAnswer> {
+  if (use !== null && (options.n ?? 1) !== 1) throw outOfRange("n", "must be 1 with tools", options.n);
+  let asked = conversation;
+  for (let numSteps = 1; ; numSteps++) {
+    const { answer, text, choice, numLeftOut } = await giveStep(
+      model,
+      asked,
+      use === null ? options : { ...options, tools: use.tools.offered },
+      view,
+      signal,
+    );
+    const given = (messages: readonly ChatMessage[]): GivenAnswer => ({ messages, seed: answer.seed, numLeftOut });
+    const calls = choice === null ? [] : wholeCalls(choice);
+    const { messages } = asked;
+    const withText: readonly ChatMessage[] = [...messages, { role: "assistant", content: text }];
+    if (use === null || calls.length === 0) return given(withText);
+    if (numSteps === LIMITS.toolStepsDefault)
+      throw new EngineError("too_many_steps", `The model calls tools in ${numSteps} answers, one after the other.`);
+    const results: ChatMessage[] = [];
+    try {
+      for (const call of calls) results.push(await use.tools.result(call, use.ask, signal));
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      printRemark("(stopped)");
+      return given(withText);
+    }
+    asked = { messages: [...messages, answerMessage(choice!), ...results], numLeftOut };
+  }
+}
+
+interface Step {
+  readonly answer: Answer;
+  /** Text of the first choice; incomplete if the answer was stopped. */
+  readonly text: string;
+  /** The first choice; null if the answer was stopped. */
+  readonly choice: AnswerChoice | null;
+  readonly numLeftOut: number;
+}
+
+/** Gives one answer, which may call tools. */
+async function giveStep(
+  model: Model,
+  conversation: Conversation,
   options: Omit<ChatOptions, "messages" | "signal">,
   view: AnswerView,
   signal: AbortSignal,
-): Promise<GivenAnswer> {
+): Promise<Step> {
   const { answer, numLeftOut } = fittingAnswer(model, conversation, options, signal);
   const { contextLength } = model.info;
   if (numLeftOut > conversation.numLeftOut)
@@ -58,23 +117,25 @@ export async function giveAnswer(
     );
   const streamsText = !view.json && (options.n ?? 1) === 1;
   const display = new AnswerDisplay(view);
-  let content = "";
+  let text = "";
   try {
     const result = await answer.result((delta) => {
-      if (delta.choice === 0) content += delta.content;
+      if (delta.choice === 0) text += delta.content;
       if (streamsText) display.print(delta);
     });
-    if (streamsText) display.end();
+    const choice = result.choices[0]!;
+    if (streamsText && !(display.isEmpty && choice.toolCalls.length > 0)) display.end();
     printResult(result, answer.date, view, streamsText);
     const isFull = result.usage.promptTokens + result.usage.completionTokens >= contextLength;
     if (isFull && result.choices.some(({ finishReason }) => finishReason === "length"))
       printRemark(`The answer ends here because the context of ${contextLength} tokens is full.`);
+    return { answer, text, choice, numLeftOut };
   } catch (error) {
     if (!signal.aborted) throw error;
     if (streamsText) display.end();
     printRemark("(stopped)");
+    return { answer, text, choice: null, numLeftOut };
   }
-  return { content, seed: answer.seed, numLeftOut };
 }
 
 /** Starts the answer with the newest exchanges that leave enough room for it. */
@@ -155,6 +216,11 @@ class AnswerDisplay {
 
   constructor({ hidesReasoning }: AnswerView) {
     this.#hidesReasoning = hidesReasoning;
+  }
+
+  /** True if nothing of the answer was printed. */
+  get isEmpty(): boolean {
+    return this.#inside === "nothing";
   }
 
   print({ reasoning, content }: { readonly reasoning: string | null; readonly content: string }): void {

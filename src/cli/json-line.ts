@@ -2,7 +2,7 @@
 
 import type { AnswerChoice, AnswerResult } from "../../engine/index.js";
 import { jsonText } from "../../engine/json.js";
-import { logprobEntry, wireUsage } from "../openai/response.js";
+import { logprobEntry, wireCall, wireUsage } from "../openai/response.js";
 
 /**
  * Formats an answer: one choice has its fields at the top level; several are listed under `choices`.
@@ -16,6 +16,7 @@ export function jsonLine(
 ): string {
   const fields = choices.map((choice) => ({
     ...textOf(choice),
+    ...(choice.toolCalls.length === 0 ? {} : { tool_calls: choice.toolCalls.map(wireCall) }),
     token_ids: choice.tokenIds,
     ...(choice.logprobs.length === 0 ? {} : { logprobs: choice.logprobs.map(logprobEntry) }),
     finish_reason: choice.finishReason,

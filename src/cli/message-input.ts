@@ -1,12 +1,13 @@
 /**
  * Reads messages from a person at a terminal. Node's readline edits lines and recalls earlier ones; this adds messages
  * of several lines (`"""`, or a paste), and Ctrl-C: the first one clears what is typed, the second one leaves. While an
- * answer runs, the terminal has its usual mode, so Ctrl-C is a signal and typed text waits.
+ * answer runs, the terminal has its usual mode, so Ctrl-C is a signal and typed text waits. It also asks questions that
+ * are answered by one line, which no history keeps.
  */
 
 import { createInterface, type Interface, type Key } from "node:readline";
 
-import { markPastes, printLine } from "../../spec-tests/conform/terminal.js";
+import { markPastes, printLine, visibleLine } from "../../spec-tests/conform/terminal.js";
 import { MAX_HISTORY_LINES, type InputHistory } from "./input-history.js";
 
 export class MessageInput {
@@ -22,6 +23,9 @@ export class MessageInput {
   #isPasting = false;
   /** True after a Ctrl-C: the next one leaves. */
   #isLeaving = false;
+  /** True while a question is open. */
+  #isAsking = false;
+  #isClosed = false;
 
   constructor(history: InputHistory) {
     this.#history = history;
@@ -43,14 +47,27 @@ export class MessageInput {
   /** Returns the next message, or null if the person leaves. */
   async next(): Promise<string | null> {
     if (this.#waiting.length > 0) return this.#waiting.shift()!;
+    return this.#read(PROMPT);
+  }
+
+  /** Asks for one line. @returns null after Ctrl-C, or if the person leaves */
+  async ask(question: string): Promise<string | null> {
+    this.#isAsking = true;
+    const line = await this.#read(visibleLine(question));
+    this.#isAsking = false;
+    return line;
+  }
+
+  async #read(prompt: string): Promise<string | null> {
+    if (this.#isClosed) return null;
     this.#takeOver();
-    this.#editor.setPrompt(PROMPT);
+    this.#editor.setPrompt(prompt);
     // What was typed ahead without a line break stays before the cursor.
     this.#editor.prompt(true);
-    const message = await new Promise<string | null>((resolve) => (this.#deliver = resolve));
-    if (message === null) printLine(process.stderr, "");
+    const text = await new Promise<string | null>((resolve) => (this.#deliver = resolve));
+    if (text === null) printLine(process.stderr, "");
     this.#handOver();
-    return message;
+    return text;
   }
 
   close(): void {
@@ -65,6 +82,7 @@ export class MessageInput {
   };
 
   #take(line: string): void {
+    if (this.#isAsking) return this.#submit(line);
     this.#history.add(line);
     if (this.#isBlock) return this.#takeInBlock(line);
     if (this.#isPasting) return this.#continue(line);
@@ -106,6 +124,7 @@ export class MessageInput {
   #end(): void {
     if (this.#lines.length > 0) this.#submit(this.#lines.join("\n"));
     this.#submit(null);
+    this.#isClosed = true;
   }
 
   #interrupted(): void {
@@ -114,6 +133,7 @@ export class MessageInput {
     this.#isBlock = false;
     this.#editor.write(null, { ctrl: true, name: "e" });
     this.#editor.write(null, { ctrl: true, name: "u" });
+    if (this.#isAsking) return this.#deliver === null ? undefined : this.#submit(null);
     this.#isLeaving = true;
     printLine(process.stderr, "");
     printLine(process.stderr, "Ctrl-C again, Ctrl-D or /bye leaves.", "dim");
@@ -129,9 +149,9 @@ export class MessageInput {
   }
 
   #handOver(): void {
-    markPastes(process.stderr, false);
     this.#editor.pause();
     process.stdin.setRawMode(false);
+    markPastes(process.stderr, false);
   }
 }
 

@@ -115,7 +115,8 @@ export class ChunkWriter {
   }
 }
 
-const wireCall = ({ id, name, arguments: json }: ToolCall) => ({
+/** Converts a call to the wire format. */
+export const wireCall = ({ id, name, arguments: json }: ToolCall) => ({
   id,
   type: "function" as const,
   function: { name, arguments: json },
