@@ -232,7 +232,7 @@ describe.each<[string, string, Client]>([
 
   test.each([false, true])("two calls at once, streamed: %s", async (stream) => {
     expect(await run("What is the weather in Paris and in London?", ["get_weather"], stream)).toEqual({
-      answer: "It is sunny in Paris. It is sunny in London.",
+      answer: expect.stringMatching(/^It is sunny in Paris\. It is sunny in London\./) as string,
       ran: [
         ["get_weather", { city: "Paris" }],
         ["get_weather", { city: "London" }],
@@ -334,7 +334,8 @@ describe("AI SDK", () => {
 
   test("streams the input of a tool in pieces", async () => {
     let pieces = "";
-    const { fullStream, finishReason, toolCalls } = streamText({ model: compatible(url), prompt: WEATHER, tools });
+    const request = { model: compatible(url), temperature: 0, prompt: WEATHER, tools };
+    const { fullStream, finishReason, toolCalls } = streamText(request);
     for await (const part of fullStream) if (part.type === "tool-input-delta") pieces += part.delta;
     expect(await finishReason).toBe("tool-calls");
     expect(await toolCalls).toMatchObject([{ toolName: "get_weather", input: { city: "Paris" } }]);
@@ -344,7 +345,7 @@ describe("AI SDK", () => {
   test("toolChoice with a tool: a call where none fits", async () => {
     const toolChoice = { type: "tool", toolName: "get_time" } as const;
     const withTime = { ...tools, get_time: aiTool({ description: "Get the time.", inputSchema: z.object({}) }) };
-    const request = { model: compatible(url), prompt: WEATHER, tools: withTime, toolChoice };
+    const request = { model: compatible(url), temperature: 0, prompt: WEATHER, tools: withTime, toolChoice };
     const { toolCalls, finishReason } = await generateText({
       ...request,
       providerOptions: { touchstone: { parallel_tool_calls: false } },
