@@ -155,4 +155,4 @@ function markupFault({ content, toolCalls }: Choice, features: ReadonlySet<Featu
 }
 
 /** Tags and keys that models write around calls. */
-const MARKUP = /[<[]\/?\|?\w*(?:call|tool|function)\w*[|=>\]]|"name"\s*:\s*"/i;
+const MARKUP = /[<[]\/?\|?\w{0,20}(?:call|tool|function)\w{0,20}[|=>\]]|"name"\s{0,4}:\s{0,4}"/i;

@@ -28,6 +28,34 @@ const SCHEMA = {
 };
 const FORMAT = { type: "json_schema", schema: SCHEMA };
 
+const NOW = { type: "function", function: { name: "now" } };
+const ROLL = {
+  type: "function",
+  function: {
+    name: "roll",
+    parameters: {
+      type: "object",
+      properties: { sides: { type: "integer", minimum: 2, maximum: 20 }, of: { type: "string", maxLength: 6 } },
+      required: ["sides", "of"],
+      additionalProperties: false,
+    },
+  },
+};
+/** A question in whose answers tools may be called, after reasoning or after text. */
+const MAY_CALL = { ...QUESTION, n: 12, tools: [NOW, ROLL], separate_reasoning: true };
+/** A greeting whose answers are calls, without reasoning. */
+const CALLING = { ...MAY_CALL, messages: [{ role: "user", content: "Hello!" }], tool_choice: "required" };
+/** A question, a call, and its result. */
+const CALLED = [
+  ...QUESTION.messages,
+  {
+    role: "assistant",
+    content: null,
+    tool_calls: [{ ...NOW, id: "call_1", function: { name: "now", arguments: "{}" } }],
+  },
+  { role: "tool", tool_call_id: "call_1", content: "noon" },
+];
+
 let clean: Mock;
 beforeAll(async () => {
   clean = await startMock();
@@ -53,6 +81,19 @@ const textsOf = async (mock: Mock, fields: object): Promise<string[]> =>
 const streamedTextsOf = async (mock: Mock, fields: object): Promise<(string | undefined)[]> =>
   (concatenated(await chunksOf(mock, fields), true).choices ?? []).map(({ message }) => message.content!);
 const statusOf = async (mock: Mock, fields: object): Promise<number> => (await send(mock, fields)).status;
+
+const calls = async (mock: Mock, fields: object = CALLING) =>
+  (await choicesOf(mock, fields)).map(({ message }) => message.tool_calls?.map((call) => call.function) ?? []);
+const reasonsOf = async (mock: Mock, fields: object) =>
+  (await choicesOf(mock, fields)).map((choice) => choice.finish_reason);
+const streamedPieces = async (mock: Mock) => {
+  const choices = (await chunksOf(mock, CALLING)).flatMap((chunk) => chunk.choices);
+  return choices.flatMap(({ index, delta }) => (delta.tool_calls ?? []).map((piece) => ({ of: index, ...piece })));
+};
+const streamedReasons = async (mock: Mock) =>
+  (await chunksOf(mock, CALLING)).flatMap((chunk) =>
+    chunk.choices.flatMap(({ index, finish_reason: reason }) => (reason === null ? [] : [{ index, reason }])),
+  );
 
 /** Disconnects after the given number of milliseconds, or after the first chunk if it is null. */
 async function abandon(mock: Mock, fields: object, afterMs: number | null): Promise<void> {
@@ -137,6 +178,36 @@ describe("without bugs", () => {
     for (const { message } of finished) expect(validate(JSON.parse(message.content!)), message.content!).toBe(true);
   });
 
+  test("calls come alone, after text, after reasoning and in parallel, with valid arguments", async () => {
+    const choices = await choicesOf(clean, { ...MAY_CALL, n: 60 });
+    const called = choices.filter(({ message }) => message.tool_calls !== undefined);
+    expect(called.length).toBeGreaterThan(20);
+    expect(called.length).toBeLessThan(60);
+    for (const { finish_reason: reason } of called) expect(reason).toBe("tool_calls");
+    expect(called.filter(({ message }) => message.content !== null).length).toBeGreaterThan(2);
+    expect(called.filter(({ message }) => message.reasoning_content !== null).length).toBeGreaterThan(5);
+    expect(called.filter(({ message }) => message.reasoning_content === null).length).toBeGreaterThan(5);
+    expect(called.filter(({ message }) => message.tool_calls!.length > 1).length).toBeGreaterThan(5);
+    const validate = new Ajv2020().compile(ROLL.function.parameters);
+    for (const { name, arguments: text } of called.flatMap(({ message }) => message.tool_calls!.map((c) => c.function)))
+      expect(name === "now" ? text === "{}" : validate(JSON.parse(text)), `${name} ${text}`).toBe(true);
+  });
+
+  test("streamed calls equal unstreamed ones, in pieces of many kinds", async () => {
+    const whole = await calls(clean);
+    const pieces = (await streamedPieces(clean)) as { of: number; index: number; function: { arguments: string } }[];
+    const joined = whole.map((expected, of) =>
+      expected.map((_, index) =>
+        pieces
+          .filter((piece) => piece.of === of && piece.index === index)
+          .map((piece) => piece.function.arguments)
+          .join(""),
+      ),
+    );
+    expect(joined).toEqual(whole.map((expected) => expected.map((call) => call.arguments)));
+    expect(new Set(pieces.map((piece) => piece.function.arguments)).size).toBeGreaterThan(10);
+  });
+
   test("a long story is long, and the context is never exceeded", async () => {
     const { choices, usage } = await ask(clean, STORY);
     expect(usage.completion_tokens).toBeGreaterThan(200);
@@ -216,46 +287,6 @@ const unusual = async (mock: Mock) => {
   const response = await send(mock, { ...QUESTION, max_tokens: 0 });
   return Object.keys((await response.json()) as object);
 };
-
-const NOW = { type: "function", function: { name: "now" } };
-const ROLL = {
-  type: "function",
-  function: {
-    name: "roll",
-    parameters: {
-      type: "object",
-      properties: { sides: { type: "integer", minimum: 2, maximum: 20 }, of: { type: "string", maxLength: 6 } },
-      required: ["sides", "of"],
-      additionalProperties: false,
-    },
-  },
-};
-/** A question in whose answers tools may be called, after reasoning or after text. */
-const MAY_CALL = { ...QUESTION, n: 12, tools: [NOW, ROLL], separate_reasoning: true };
-/** A greeting whose answers are calls, without reasoning. */
-const CALLING = { ...MAY_CALL, messages: [{ role: "user", content: "Hello!" }], tool_choice: "required" };
-/** A question, a call, and its result. */
-const CALLED = [
-  ...QUESTION.messages,
-  {
-    role: "assistant",
-    content: null,
-    tool_calls: [{ ...NOW, id: "call_1", function: { name: "now", arguments: "{}" } }],
-  },
-  { role: "tool", tool_call_id: "call_1", content: "noon" },
-];
-const calls = async (mock: Mock, fields: object = CALLING) =>
-  (await choicesOf(mock, fields)).map(({ message }) => message.tool_calls?.map((call) => call.function) ?? []);
-const reasonsOf = async (mock: Mock, fields: object) =>
-  (await choicesOf(mock, fields)).map((choice) => choice.finish_reason);
-const streamedPieces = async (mock: Mock) => {
-  const choices = (await chunksOf(mock, CALLING)).flatMap((chunk) => chunk.choices);
-  return choices.flatMap(({ index, delta }) => (delta.tool_calls ?? []).map((piece) => ({ of: index, ...piece })));
-};
-const streamedReasons = async (mock: Mock) =>
-  (await chunksOf(mock, CALLING)).flatMap((chunk) =>
-    chunk.choices.flatMap(({ index, finish_reason: reason }) => (reason === null ? [] : [{ index, reason }])),
-  );
 
 /** Visible effect of each bug: equal results for two servers without the bug, and another result with it. */
 const SEEN: Readonly<Record<BugName, (mock: Mock) => Promise<unknown>>> = {
