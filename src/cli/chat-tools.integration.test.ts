@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 
-import { ANSWERED, callingModel, UNCALLED } from "../../spec-tests/fixtures/calling-model.js";
+import { ANSWERED, callingModel } from "../../spec-tests/fixtures/calling-model.js";
 import { httpMcpServer, MCP_PROGRAM } from "../../spec-tests/fixtures/mcp-server.js";
 import { isRunning } from "../../spec-tests/fixtures/processes.js";
 import { hasPseudoTerminal, onPseudoTerminal, type Step } from "../../spec-tests/fixtures/pseudo-terminal.js";
@@ -59,8 +59,8 @@ interface Outcome {
   readonly code: number | null;
 }
 
-/** @param input null leaves stdin open */
-function chat(more: readonly string[], input: string | null = ""): Promise<Outcome> {
+/** @param isOpen true leaves stdin open after the input */
+function chat(more: readonly string[], input = "", isOpen = false): Promise<Outcome> {
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [...args, ...more], { env: { ...process.env, ...env } });
     let stdout = "";
@@ -69,7 +69,8 @@ function chat(more: readonly string[], input: string | null = ""): Promise<Outco
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", failed);
     child.on("close", (code) => done({ stdout, stderr, code }));
-    if (input !== null) child.stdin.end(input);
+    child.stdin.write(input);
+    if (!isOpen) child.stdin.end();
   });
 }
 
@@ -112,8 +113,8 @@ describe("in a pipe", () => {
   });
 
   test("a single answer does not wait for the end of stdin", async () => {
-    const { stdout, code } = await chat(["--tools", file(TOOLS), "x"], null);
-    expect({ stdout, code }).toEqual({ stdout: `${UNCALLED}\n`, code: 0 });
+    const { stdout, code } = await chat(["--tools", file(TOOLS), "A"], "3\n", true);
+    expect({ stdout, code }).toEqual({ stdout: `${ANSWERED}\n`, code: 0 });
   });
 
   test("a command reads the arguments and writes the result", async () => {

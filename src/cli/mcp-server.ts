@@ -62,7 +62,7 @@ export async function connectMcp(address: string, waits: McpWaits = WAITS): Prom
     const name = client.getServerVersion()?.name ?? address;
     return { name, tools, close, call: (tool, args, signal) => resultOf(client, link, tool, args, signal, waits) };
   } catch (error) {
-    const reason = await link.reason(error, waits.startMs);
+    const reason = link.reason(error, waits.startMs);
     await close();
     throw new EngineError("unsupported_value", `The MCP server ${address} cannot be used: ${reason}`, null, {
       cause: error,
@@ -92,7 +92,7 @@ type Client = InstanceType<Sdk["Client"]>;
 interface Link {
   readonly transport: Parameters<Client["connect"]>[0];
   /** Says why a request has failed. @param waitedMs its longest wait */
-  reason(error: unknown, waitedMs: number): Promise<string>;
+  reason(error: unknown, waitedMs: number): string;
   /** Ends the session, and the server if it is a command. */
   end(): Promise<void>;
 }
@@ -103,7 +103,7 @@ function httpLink(sdk: Sdk, address: string, { endMs }: McpWaits): Link {
   return {
     // The SDK's class does not have the exact optional properties of its interface.
     transport: transport as Link["transport"],
-    reason: (error, waitedMs) => Promise.resolve(messageOf(error, waitedMs)),
+    reason: messageOf,
     end: async () => {
       // A server that is gone has no session to end.
       await within(
@@ -126,11 +126,7 @@ function commandLink(sdk: Sdk, command: string, { endMs }: McpWaits): Link {
   });
   return {
     transport,
-    // A process that has just written its last words is given the time to end.
-    reason: async (error, waitedMs) => {
-      if (!isTimeout(error)) await within(LAST_WORDS_MS, server.ended);
-      return failure ?? messageOf(error, waitedMs);
-    },
+    reason: (error, waitedMs) => failure ?? messageOf(error, waitedMs),
     end: async () => {
       server.stdin.end();
       for (const signal of ["SIGTERM", "SIGKILL"] as const) {
@@ -176,7 +172,7 @@ async function resultOf(
     return `${result.isError === true ? "Error: " : ""}${texts.join("\n")}`;
   } catch (cause) {
     signal.throwIfAborted();
-    throw new Error(await link.reason(cause, callMs), { cause });
+    throw new Error(link.reason(cause, callMs), { cause });
   }
 }
 
@@ -187,17 +183,14 @@ async function within(limitMs: number, work: Promise<unknown>): Promise<void> {
   clearTimeout(timer);
 }
 
-const isTimeout = (error: unknown): boolean => (error as { code?: unknown }).code === TIMED_OUT;
-
 function messageOf(error: unknown, waitedMs: number): string {
-  if (isTimeout(error)) return `It has not answered for ${waitedMs / 1000} s.`;
   if (!(error instanceof Error)) return String(error);
+  if ("code" in error && error.code === TIMED_OUT) return `It has not answered for ${waitedMs / 1000} s.`;
   const message = error.message.replace(/^MCP error -?\d+: /, "");
   return error.cause instanceof Error ? `${message} (${error.cause.message})` : message;
 }
 
 /** Code of the SDK's errors for a request without an answer. */
 const TIMED_OUT = -32001;
-const LAST_WORDS_MS = 200;
 /** No request may have so many. */
 const MAX_LISTED_TOOLS = 1000;
