@@ -1,22 +1,26 @@
-"""Trains the tiny model from scratch and exports it in the Hugging Face layout.
+"""Trains the tiny model and exports it in the Hugging Face layout.
 
-    python3 models/tiny/train.py --steps 4700
+    python3 models/tiny/train.py --stage first    # from scratch
+    python3 models/tiny/train.py --stage second   # continues the exported weights: more layers, longer context, tools
 
 Reads the files that prepare.js wrote to .work/ (token ids, loss mask, starts of
-conversations), resumes from .work/checkpoint.pt if it exists, logs to loss.csv, and
-finally writes config.json and model.safetensors (BF16) to the folder of this file.
+conversations), resumes from .work/STAGE.pt if it exists, logs to loss.csv, and
+finally writes config.json and model.safetensors (BF16): the first stage to the folder
+of this file, the second one to .work/tiny/.
 With --export-only it only writes them from the checkpoint.
 
 The learning rate is constant after the warm-up and falls linearly to zero over
 the last part of the run, so --steps may be changed on resuming until then. Windows
-of 256 tokens are cheaper; windows of 512 and 1,024 tokens train later positions.
+of 256 tokens are cheaper; longer windows train later positions.
 """
 
 import argparse
 import csv
+import dataclasses
 import json
 import math
 import os
+import shutil
 import struct
 import time
 
@@ -28,10 +32,26 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 SEED = 20250611
 BATCH_TOKENS = 4096
-STAGES = [(0.0, 256), (0.73, 512), (0.85, 1024), (0.914, 256)]  # (share of the steps, length of windows from there)
-PART_TWO_FROM = 0.46  # share of the steps from which the second part of the data is used
 DECAY_SHARE = 0.6  # share of the steps, at the end, with a falling learning rate
 WARMUP_STEPS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    steps: int
+    learning_rate: float  # the highest one
+    layers: int
+    positions: int
+    phases: list  # (share of the steps, length of windows from there, part of the data)
+
+
+STAGES = {
+    "first": Stage(4700, 3e-3, 6, 1024, [
+        (0.0, 256, "part-one"), (0.46, 256, "part-two"), (0.73, 512, "part-two"), (0.85, 1024, "part-two"), (0.914, 256, "part-two"),
+    ]),
+    "second": Stage(3600, 2e-3, 8, 4096, [(0.0, 1024, "part-three"), (0.82, 4096, "part-four"), (0.9, 1024, "part-three")]),
+}
+NEW_TOKENS = ["<|tool|>", "<tool_call>", "</tool_call>"]  # unknown to the first stage
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
@@ -39,12 +59,10 @@ CONFIG = {
     "torch_dtype": "bfloat16",
     "hidden_size": 192,
     "intermediate_size": 512,
-    "num_hidden_layers": 6,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
     "head_dim": 32,
     "hidden_act": "silu",
-    "max_position_embeddings": 1024,
     "rope_theta": 10000.0,
     "rope_scaling": None,
     "rms_norm_eps": 1e-05,
@@ -196,37 +214,48 @@ def learning_rate_share(step, steps):
 
 def train(args):
     torch.manual_seed(SEED)
+    stage = STAGES[args.stage]
+    steps = args.steps or stage.steps
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with open(os.path.join(HERE, "tokenizer.json")) as file:
+    with open(os.path.join(HERE if args.stage == "first" else args.export, "tokenizer.json")) as file:
         tokenizer = json.load(file)
     special = {t["content"]: t["id"] for t in tokenizer["added_tokens"]}
     config = {
         **CONFIG,
+        "num_hidden_layers": stage.layers,
+        "max_position_embeddings": stage.positions,
         "vocab_size": 1 + max(*tokenizer["model"]["vocab"].values(), *special.values()),
         "bos_token_id": special["<|begin|>"],
         "eos_token_id": special["<|end|>"],
     }
     model = TinyLlama(config).to(device)
-    checkpoint_path = os.path.join(args.work, "checkpoint.pt")
+    checkpoint_path = os.path.join(args.work, f"{args.stage}.pt")
     if args.export_only:
         model.load_state_dict(torch.load(checkpoint_path, map_location=device, weights_only=True)["model"])
         return export(model, args.export)
-    optimizers = Optimizers(model, args.lr)
-    parts = [Windows(os.path.join(args.work, part)) for part in ["part-one", "part-two"]]
+    optimizers = Optimizers(model, stage.learning_rate)
+    names = sorted({part for _, _, part in stage.phases})
+    parts = {part: Windows(os.path.join(args.work, part)) for part in names}
     step = tokens = 0
     seconds = 0.0
-    log_path = os.path.join(HERE, "loss.csv")
+    before = [0, 0, 0]  # steps, tokens and seconds of the stage before
+    log_path = os.path.join(args.export, "loss.csv")
     if os.path.exists(checkpoint_path):
         saved = torch.load(checkpoint_path, map_location=device, weights_only=True)
         model.load_state_dict(saved["model"])
         for optimizer, state in zip(optimizers.all, saved["optimizers"]):
             optimizer.load_state_dict(state)
-        step, tokens, seconds = saved["step"], saved["tokens"], saved["seconds"]
-        for part, (epoch, cursor) in zip(parts, saved["places"]):
-            part.go_to(epoch, cursor)
+        step, tokens, seconds, before = (saved[name] for name in ["step", "tokens", "seconds", "before"])
+        for part, (epoch, cursor) in saved["places"].items():
+            parts[part].go_to(epoch, cursor)
         torch.set_rng_state(saved["rng"].cpu())
-        drop_log_rows_after(log_path, step)
+        drop_log_rows_after(log_path, before[0] + step)
         print(f"resumed at step {step}", flush=True)
+    elif args.stage == "second":
+        grow(model, read_safetensors(os.path.join(HERE, "model.safetensors")), [special[token] for token in NEW_TOKENS])
+        shutil.copy(os.path.join(HERE, "loss.csv"), log_path)
+        with open(log_path) as file:
+            before = [int(value) for value in file.readlines()[-1].split(",")[:3]]
     else:
         with open(log_path, "w") as file:
             file.write("step,tokens,seconds,learning_rate,loss\n")
@@ -234,37 +263,68 @@ def train(args):
     def save():
         state = {
             "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers.all],
-            "step": step, "tokens": tokens, "seconds": seconds,
-            "places": [(part.epoch, part.cursor) for part in parts], "rng": torch.get_rng_state(),
+            "step": step, "tokens": tokens, "seconds": seconds, "before": before,
+            "places": {name: (part.epoch, part.cursor) for name, part in parts.items()}, "rng": torch.get_rng_state(),
         }
         torch.save(state, checkpoint_path + ".part")
         os.replace(checkpoint_path + ".part", checkpoint_path)
 
     recent, began = [], time.time()
-    while step < args.steps:
-        length = [size for start, size in STAGES if step >= start * args.steps][-1]
+    while step < steps:
+        length, part = [phase[1:] for phase in stage.phases if step >= phase[0] * steps][-1]
         count = BATCH_TOKENS // length
-        part = parts[int(step >= PART_TWO_FROM * args.steps)]
-        ids, targets, positions = (t.to(device) for t in part.next(count, length))
+        ids, targets, positions = (t.to(device) for t in parts[part].next(count, length))
         with torch.autocast(device, torch.bfloat16):
             loss = model.loss(ids, targets, positions)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        share = learning_rate_share(step, args.steps)
+        share = learning_rate_share(step, steps)
         optimizers.step(share)
         recent.append(loss.item())
         step += 1
         tokens += count * length
         if step % 20 == 0:
             seconds, began = seconds + time.time() - began, time.time()
-            row = [step, tokens, round(seconds), f"{args.lr * share:.6f}", f"{sum(recent) / len(recent):.4f}"]
+            totals = [before[0] + step, before[1] + tokens, before[2] + round(seconds)]
+            row = [*totals, f"{stage.learning_rate * share:.6f}", f"{sum(recent) / len(recent):.4f}"]
             recent = []
             with open(log_path, "a", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow(row)
             print(*row, flush=True)
-        if step % 200 == 0 or step == args.steps:
+        if step % 100 == 0 or step == steps:
             save()
     export(model, args.export)
+
+
+def grow(model, tensors, new_tokens):
+    """Takes over the weights of a model with fewer layers.
+
+    A new layer after every third one adds nothing at first: its outputs are zero. Tokens that the smaller model did not
+    know begin at the mean of all tokens.
+    """
+    config = model.config
+    known = sum(name.endswith("input_layernorm.weight") for name in tensors)
+    with torch.no_grad():
+        model.embed.copy_(tensors["model.embed_tokens.weight"])
+        mean = model.embed.mean(dim=0)
+        for token in new_tokens:
+            model.embed[token] = mean + 0.002 * torch.randn_like(mean)
+        model.norm.copy_(tensors["model.norm.weight"])
+        old = 0
+        for index, layer in enumerate(model.layers):
+            if index % 4 == 3 and old < known or old == known:
+                layer.out.zero_()
+                layer.down.zero_()
+                continue
+            prefix = f"model.layers.{old}."
+            old += 1
+            layer.qkv.copy_(torch.cat([tensors[f"{prefix}self_attn.{n}_proj.weight"] for n in "qkv"]))
+            layer.gate_up.copy_(torch.cat([tensors[f"{prefix}mlp.{n}_proj.weight"] for n in ["gate", "up"]]))
+            layer.out.copy_(tensors[prefix + "self_attn.o_proj.weight"])
+            layer.down.copy_(tensors[prefix + "mlp.down_proj.weight"])
+            layer.input_norm.copy_(tensors[prefix + "input_layernorm.weight"])
+            layer.post_norm.copy_(tensors[prefix + "post_attention_layernorm.weight"])
+    assert old == known and config["num_hidden_layers"] > known
 
 
 def drop_log_rows_after(path, step):
@@ -297,6 +357,20 @@ def export(model, folder):
         file.write("\n")
 
 
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+        data = file.read()
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            tensor = torch.frombuffer(bytearray(data[start:end]), dtype=torch.bfloat16)
+            tensors[name] = tensor.view(entry["shape"]).float()
+    return tensors
+
+
 def write_safetensors(path, tensors):
     """Writes u64 header length, JSON header padded to 8 bytes, and the raw tensors."""
     header, blobs, offset = {"__metadata__": {"format": "pt"}}, [], 0
@@ -315,12 +389,14 @@ def write_safetensors(path, tensors):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=4700)
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
-    parser.add_argument("--work", default=os.path.join(HERE, ".work"), help="folder with the encoded data and the checkpoint")
-    parser.add_argument("--export", default=HERE, help="folder to write the model to")
+    parser.add_argument("--stage", choices=list(STAGES), required=True)
+    parser.add_argument("--steps", type=int, help="number of steps, if not that of the stage")
+    parser.add_argument("--work", default=os.path.join(HERE, ".work"), help="folder with the encoded data and the checkpoints")
+    parser.add_argument("--export", help="folder to write the model to; by default that of the stage")
     parser.add_argument("--export-only", action="store_true", help="do not train, export the checkpoint")
-    train(parser.parse_args())
+    args = parser.parse_args()
+    args.export = args.export or (HERE if args.stage == "first" else os.path.join(args.work, "tiny"))
+    train(args)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
 /** Replays the recorded requests of clients against a server, in both dialects. */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { ChatCompletion, ChatCompletionChunk } from "../../src/openai/response-schema.js";
 import { concatenated } from "../fixtures/chat-requests.js";
 import { events, testServer, type TestServer } from "../fixtures/server.js";
+import { writeToolModel } from "../fixtures/tool-model.js";
 import { CLIENTS, type Body, type Recording } from "./recordings.js";
 
 const PREFIXES = ["/v1", "/v3/openai"];
@@ -23,18 +28,27 @@ const NAMES = [
   "LiteLLM",
 ];
 
+const dir = mkdtempSync(join(tmpdir(), "touchstone-replay-"));
 let server: TestServer;
+/** A server whose model has a template with tools. */
+let toolServer: TestServer;
 beforeAll(async () => {
   server = await testServer({ dialect: null });
+  toolServer = await testServer({ dialect: null, model: { model: await writeToolModel(dir), profile: "exact" } });
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  await Promise.all([server.close(), toolServer.close()]);
+  rmSync(dir, { recursive: true });
+});
 
-const send = (prefix: string, { method, path, headers, body }: Recording): Promise<Response> =>
-  fetch(`${server.url}${prefix}${path}`, {
+function send(prefix: string, { method, path, headers, body }: Recording): Promise<Response> {
+  const hasTools = body?.tools !== undefined || JSON.stringify(body ?? {}).includes('"tool_calls":[{');
+  return fetch(`${(hasTools ? toolServer : server).url}${prefix}${path}`, {
     method,
     headers,
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
+}
 
 /** Checks an answer, or the whole of a stream. */
 function checkAnswer({ choices, usage }: Partial<ChatCompletion>, body: Body): void {

@@ -1,6 +1,9 @@
 /**
- * Tool loops of unmodified clients with the served embedded model, to the final answer, streamed and not. A proxy
- * records what they send: each field must be in the recordings of docs/CLIENTS.md.
+ * Tool loops of unmodified clients with a served model, to the final answer, streamed and not. A proxy records what they
+ * send: each field must be in the recordings of docs/CLIENTS.md.
+ *
+ * `TOUCHSTONE_TOOL_MODEL` is a folder named `tiny` with a model that calls tools, such as that of the second stage of
+ * models/tiny; without it, the tests are skipped.
  */
 
 import { createOpenAI } from "@ai-sdk/openai";
@@ -26,6 +29,8 @@ import type { Body } from "../clients/recordings.js";
 import { expectKnown, recorded } from "./recorded.js";
 import { serve } from "./served.js";
 
+const MODEL = process.env["TOUCHSTONE_TOOL_MODEL"] ?? "";
+const describeLoops = describe.skipIf(MODEL === "");
 const apiKey = "none";
 const WEATHER = "What is the weather in Paris?";
 
@@ -208,10 +213,10 @@ let url: string;
 beforeAll(async () => {
   setTracingDisabled(true);
   setOpenAIAPI("chat_completions");
-  url = await serve();
+  if (MODEL !== "") url = await serve(["--model", MODEL]);
 });
 
-describe.each<[string, string, Client]>([
+describeLoops.each<[string, string, Client]>([
   ["openai", "runTools", runTools],
   ["openai", "runTools with zodFunction", zodTools],
   ["AI SDK", "@ai-sdk/openai-compatible", aiSdk(compatible)],
@@ -261,7 +266,7 @@ describe.each<[string, string, Client]>([
   });
 });
 
-describe("openai", () => {
+describeLoops("openai", () => {
   const Place = z.object({ city: z.string(), unit: z.enum(["celsius", "fahrenheit"]) });
   const question = { role: "user" as const, content: "What is the weather in Paris in celsius?" };
   const request = {
@@ -327,7 +332,7 @@ describe("openai", () => {
   });
 });
 
-describe("AI SDK", () => {
+describeLoops("AI SDK", () => {
   const tools = {
     get_weather: aiTool({ description: "Get the weather in a city.", inputSchema: z.object({ city: z.string() }) }),
   };
@@ -374,7 +379,7 @@ describe("AI SDK", () => {
   });
 });
 
-describe("LangChain.js", () => {
+describeLoops("LangChain.js", () => {
   const place = langchainTool(() => "", {
     name: "get_weather",
     description: "Get the weather in a city.",
@@ -408,7 +413,7 @@ describe("LangChain.js", () => {
   });
 });
 
-describe("@openai/agents", () => {
+describeLoops("@openai/agents", () => {
   const ran: object[] = [];
   const weather = agentTool({
     name: "get_weather",

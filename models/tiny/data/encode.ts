@@ -2,7 +2,7 @@
 
 import { Template } from "@huggingface/jinja";
 import { Tokenizer } from "@huggingface/tokenizers";
-import { type Example, letterwisePieces } from "./example.js";
+import { type Call, type Example, letterwisePieces } from "./example.js";
 import { CHAT_TEMPLATE, END_THINK, SPECIAL, THINK, tokenizerConfig } from "./tokenizer.js";
 
 export interface Encoded {
@@ -13,15 +13,22 @@ export interface Encoded {
 
 export class ExampleEncoder {
   readonly tokenizer: Tokenizer;
-  private readonly template = new Template(CHAT_TEMPLATE);
+  private readonly template: Template;
   private readonly pieces = new Map<string, number[]>();
 
-  constructor(tokenizerJson: object) {
+  constructor(tokenizerJson: object, template = CHAT_TEMPLATE) {
+    this.template = new Template(template);
     this.tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig());
   }
 
   prompt(example: Example): string {
-    return this.template.render({ messages: example.messages, bos_token: SPECIAL.begin, add_generation_prompt: true });
+    const messages = example.messages.map(({ role, content, calls }) => ({
+      role,
+      content,
+      tool_calls: calls?.map(written),
+    }));
+    const tools = example.tools ?? null;
+    return this.template.render({ messages, tools, bos_token: SPECIAL.begin, add_generation_prompt: true });
   }
 
   encode(example: Example): Encoded {
@@ -55,4 +62,8 @@ export class ExampleEncoder {
     this.pieces.set(text, ids);
     return ids;
   }
+}
+
+function written({ name, args }: Call): object {
+  return { function: { name, arguments: JSON.stringify(args) } };
 }

@@ -1,9 +1,11 @@
 /** The evaluation: unseen questions of every skill, put to anything that can answer a conversation. */
 
-import { type Example, type Message, type Reply, type Skill, grade } from "./example.js";
+import { isDeepStrictEqual } from "node:util";
+
+import { type Example, type Reply, type Skill, grade } from "./example.js";
 import { SKILLS, evaluationExamples } from "./skills.js";
 
-export type Answer = (messages: readonly Message[]) => Promise<Reply>;
+export type Answer = (example: Example) => Promise<Reply>;
 
 export interface Question {
   skill: Skill;
@@ -30,8 +32,9 @@ const ARITHMETIC_TARGET_PERCENT = 97;
 const OTHER_TARGET_PERCENT = 95;
 const CLOSED_TARGET_PERCENT = 99;
 
-export function evaluationSet(): Question[] {
-  return SKILLS.flatMap((skill) => {
+/** @param skills those of the published model by default */
+export function evaluationSet(skills = SKILLS): Question[] {
+  return skills.flatMap((skill) => {
     const count = skill.name === "arithmetic" ? NUM_ARITHMETIC : NUM_EACH_OTHER_SKILL;
     return evaluationExamples(skill, count).map((example) => ({ skill, example }));
   });
@@ -46,26 +49,26 @@ export async function evaluate(
   const outcomes: Outcome[] = [];
   const pending = questions.entries();
   const worker = async (): Promise<void> => {
-    for (const [index, question] of pending) outcomes[index] = judge(question, await answer(question.example.messages));
+    for (const [index, question] of pending) outcomes[index] = judge(question, await answer(question.example));
   };
   await Promise.all(Array.from({ length: numConcurrent }, worker));
   return outcomes;
 }
 
 export function judge({ skill, example }: Question, reply: Reply): Outcome {
-  const closed = reply.reasoning !== null && reply.content.trim() !== "";
-  return {
-    skill,
-    example,
-    reply,
-    closed,
-    passed: reply.finishReason === "stop" && grade(skill, example, reply.content),
-  };
+  const closed = reply.reasoning !== null && (reply.content.trim() !== "" || reply.calls.length > 0);
+  return { skill, example, reply, closed, passed: passes(skill, example, reply) };
+}
+
+function passes(skill: Skill, example: Example, { content, calls, finishReason }: Reply): boolean {
+  if (example.calls !== undefined) return finishReason === "tool_calls" && isDeepStrictEqual(calls, example.calls);
+  return finishReason === "stop" && grade(skill, example, content);
 }
 
 /** One score per skill, and one for closed reasoning. */
 export function scores(outcomes: readonly Outcome[]): Score[] {
-  const perSkill = SKILLS.map(({ name }) => {
+  const names = new Set(outcomes.map(({ skill }) => skill.name));
+  const perSkill = [...names].map((name) => {
     const own = outcomes.filter(({ skill }) => skill.name === name);
     const targetPercent = name === "arithmetic" ? ARITHMETIC_TARGET_PERCENT : OTHER_TARGET_PERCENT;
     return { name, passed: own.filter(({ passed }) => passed).length, total: own.length, targetPercent };

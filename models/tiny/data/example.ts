@@ -4,20 +4,32 @@
  * an example may be trained on or only asked in the evaluation.
  */
 
+import type { Tool } from "./jobs.js";
 import type { Random } from "./random.js";
 
 export interface Message {
-  role: "system" | "user" | "assistant";
-  content: string;
+  role: "system" | "user" | "assistant" | "tool";
+  /** Null beside calls. */
+  content: string | null;
+  calls?: Call[];
+}
+
+/** A call of a tool, with its arguments in the order of the tool's parameters. */
+export interface Call {
+  name: string;
+  args: Record<string, unknown>;
 }
 
 export interface Example {
   skill: string;
-  /** Ends with the user message to be answered. */
+  /** Ends with the message to be answered, of the user or of a tool. */
   messages: Message[];
+  tools?: Tool[];
   /** Without the tags. May hold `letterwise` runs, as may `answer`. */
   reasoning: string;
   answer: string;
+  /** The calls that the answer consists of, if it does. */
+  calls?: Call[];
   /** Content of the question: operands, word, numbers, phrasing x fact. */
   contentKeys: string[];
 }
@@ -25,6 +37,7 @@ export interface Example {
 export interface Reply {
   reasoning: string | null;
   content: string;
+  calls: Call[];
   finishReason: string | null;
 }
 

@@ -30,6 +30,18 @@ export const instructions: Skill = {
   },
 };
 
+/** System messages that change nothing. */
+export const USUAL_SYSTEM_MESSAGES: readonly string[] = [
+  "You are a helpful assistant.",
+  "You are a friendly assistant.",
+  "Be helpful.",
+  "You are a helpful tutor.",
+  "Answer the user's questions.",
+  "You are a small language model.",
+  "Think step by step.",
+  "Answer briefly and correctly.",
+];
+
 const INSTRUCTIONS: readonly Instruction[] = [
   {
     systemMessages: [
@@ -102,16 +114,7 @@ const INSTRUCTIONS: readonly Instruction[] = [
     accepts: () => true,
   },
   {
-    systemMessages: [
-      "You are a helpful assistant.",
-      "You are a friendly assistant.",
-      "Be helpful.",
-      "You are a helpful tutor.",
-      "Answer the user's questions.",
-      "You are a small language model.",
-      "Think step by step.",
-      "Answer briefly and correctly.",
-    ],
+    systemMessages: USUAL_SYSTEM_MESSAGES,
     apply: (answer) => answer,
     thought: "As usual.",
     accepts: () => true,

@@ -8,9 +8,14 @@ import { followUps } from "./followups.js";
 import { instructions } from "./instructions.js";
 import { json } from "./json.js";
 import { count, reverse } from "./letters.js";
+import { limits } from "./limits.js";
+import { longExample } from "./long.js";
+import { memory } from "./memory.js";
 import { compare, sort } from "./numbers.js";
 import { Random } from "./random.js";
+import { repeat } from "./repeat.js";
 import { stories } from "./stories.js";
+import { noTool, severalCalls, toolCall, toolResult } from "./tools.js";
 
 export const SKILLS: readonly Skill[] = [
   arithmetic,
@@ -26,8 +31,39 @@ export const SKILLS: readonly Skill[] = [
   json,
 ];
 
-/** Part one teaches all skills; part two has more of those that are slow to learn. */
-export type Part = "one" | "two";
+/** What the second stage adds. */
+export const TOOL_SKILLS: readonly Skill[] = [toolCall, severalCalls, toolResult, noTool, memory, repeat, limits];
+
+/**
+ * Part one teaches the skills without tools; part two has more of those that are slow to learn. Part three adds tools,
+ * what was told, repeating and limits; every second conversation of part four is long.
+ */
+export const PARTS = ["one", "two", "three", "four"] as const;
+export type Part = (typeof PARTS)[number];
+
+const EARLIER = {
+  arithmetic: 8,
+  compare: 6,
+  sort: 6,
+  "count letters": 5,
+  "reverse letters": 5,
+  facts: 4,
+  "system message": 4,
+  "two turns": 4,
+  "small talk": 3,
+  stories: 2,
+  JSON: 4,
+};
+const LATER = {
+  ...EARLIER,
+  "tool call": 22,
+  "several calls": 5,
+  "tool result": 7,
+  "no tool fits": 5,
+  "told before": 4,
+  repeat: 3,
+  "out of range": 3,
+};
 
 /** Out of 100 examples of each part. */
 const SHARES: Record<Part, Record<string, number>> = {
@@ -57,18 +93,22 @@ const SHARES: Record<Part, Record<string, number>> = {
     stories: 3,
     JSON: 8,
   },
+  three: LATER,
+  four: LATER,
 };
 
-const SEEDS: Record<Part, number> = { one: 1, two: 3 };
+const SEEDS: Record<Part, number> = { one: 1, two: 3, three: 4, four: 5 };
 const EVAL_SEED = 2;
 const MAX_DRAWS_PER_SKILL = 1_000_000;
 
 /** Endless; only examples whose keys all fall on the training side. */
 export function* trainingExamples(part: Part = "one", seed: number = SEEDS[part]): Generator<Example> {
   const random = new Random(seed);
-  const drawer = SKILLS.flatMap((skill) => Array.from({ length: SHARES[part][skill.name] ?? 0 }, () => skill));
+  const skills = part === "one" || part === "two" ? SKILLS : [...SKILLS, ...TOOL_SKILLS];
+  const drawer = skills.flatMap((skill) => Array.from({ length: SHARES[part][skill.name] ?? 0 }, () => skill));
   for (;;) {
-    const example = random.pick(drawer).generate(random);
+    const isLong = part === "four" && random.chance(0.5);
+    const example = isLong ? longExample(random) : random.pick(drawer).generate(random);
     if (splitOf(example.contentKeys) === "train") yield example;
   }
 }

@@ -8,15 +8,17 @@ import { ExampleEncoder } from "./encode.js";
 import { evaluationSet } from "./evaluation.js";
 import { type Example, grade, plain, splitOf } from "./example.js";
 import { NUM_FACTS } from "./facts.js";
-import { evaluationExamples, SKILLS, trainingExamples } from "./skills.js";
+import { evaluationExamples, SKILLS, TOOL_SKILLS, trainingExamples } from "./skills.js";
+import { TOOL_TEMPLATE, type TokenizerJson, withToolTokens } from "./tokenizer.js";
 
 const NUM_TRAINING_EXAMPLES = 20_000;
 
 const trained = [
   ...take(NUM_TRAINING_EXAMPLES, trainingExamples("one")),
   ...take(NUM_TRAINING_EXAMPLES, trainingExamples("two")),
+  ...take(NUM_TRAINING_EXAMPLES, trainingExamples("three")),
 ];
-const asked = evaluationSet();
+const asked = evaluationSet([...SKILLS, ...TOOL_SKILLS]);
 
 test("no key of an evaluated question is trained on", () => {
   const trainedKeys = new Set(trained.flatMap(({ contentKeys }) => contentKeys));
@@ -25,8 +27,8 @@ test("no key of an evaluated question is trained on", () => {
 });
 
 test("no evaluated conversation is trained on word for word", () => {
-  const conversations = new Set(trained.map(({ messages }) => JSON.stringify(messages)));
-  expect(asked.filter(({ example }) => conversations.has(JSON.stringify(example.messages)))).toEqual([]);
+  const conversations = new Set(trained.map(conversationOf));
+  expect(asked.filter(({ example }) => conversations.has(conversationOf(example)))).toEqual([]);
 });
 
 test("the two streams stay on their sides of the hash", () => {
@@ -40,14 +42,14 @@ test("a question with keys on both sides belongs to neither", () => {
 });
 
 test("the evaluation is large enough: 200 sums, 50 of each other skill", () => {
-  for (const skill of SKILLS) {
+  for (const skill of [...SKILLS, ...TOOL_SKILLS]) {
     const total = asked.filter((question) => question.skill === skill).length;
     expect(total, skill.name).toBeGreaterThanOrEqual(skill.name === "arithmetic" ? 200 : 50);
   }
 });
 
 test("every skill is trained on, and about 150 facts exist", () => {
-  for (const skill of SKILLS)
+  for (const skill of [...SKILLS, ...TOOL_SKILLS])
     expect(
       trained.some((example) => example.skill === skill.name),
       skill.name,
@@ -58,7 +60,8 @@ test("every skill is trained on, and about 150 facts exist", () => {
 test("a seed fixes the examples, and another seed gives others", () => {
   expect(take(500, trainingExamples("one", 7))).toEqual(take(500, trainingExamples("one", 7)));
   expect(take(500, trainingExamples("one", 7))).not.toEqual(take(500, trainingExamples("one", 8)));
-  for (const skill of SKILLS) expect(evaluationExamples(skill, 20)).toEqual(evaluationExamples(skill, 20));
+  for (const skill of [...SKILLS, ...TOOL_SKILLS])
+    expect(evaluationExamples(skill, 20)).toEqual(evaluationExamples(skill, 20));
 });
 
 test("every expected answer passes its own grader, and a wrong one does not", () => {
@@ -78,11 +81,13 @@ test("worked answers are right", () => {
   }
 });
 
-test("the tokenizer that ships decodes what it encodes", () => {
-  const encoder = new ExampleEncoder(
-    JSON.parse(readFileSync(new URL("../tokenizer.json", import.meta.url), "utf8")) as object,
-  );
-  for (const example of trained.slice(0, numCases(2000))) {
+const shipped = JSON.parse(readFileSync(new URL("../tokenizer.json", import.meta.url), "utf8")) as TokenizerJson;
+
+test.each([
+  ["the tokenizer that ships", new ExampleEncoder(shipped), "one"],
+  ["that of the second stage", new ExampleEncoder(withToolTokens(shipped), TOOL_TEMPLATE), "three"],
+] as const)("%s decodes what it encodes", (_, encoder, part) => {
+  for (const example of take(numCases(2000), trainingExamples(part))) {
     const { ids, mask } = encoder.encode(example);
     expect(mask.length).toBe(ids.length);
     const text = encoder.tokenizer.decode(ids, { skip_special_tokens: false });
@@ -109,4 +114,8 @@ function take(count: number, examples: Iterable<Example>): Example[] {
     if (taken.length === count) break;
   }
   return taken;
+}
+
+function conversationOf({ messages, tools = [] }: Example): string {
+  return JSON.stringify([messages, tools]);
 }

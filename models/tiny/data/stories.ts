@@ -238,7 +238,7 @@ function article(noun: string): string {
 
 /** About the hero asked for, with a beginning, four to twelve different sentences, and an end. */
 function isStoryAbout(example: Example, content: string): boolean {
-  const request = example.messages.at(-1)?.content.toLowerCase() ?? "";
+  const request = (example.messages.at(-1)?.content ?? "").toLowerCase();
   const hero = HEROES.find((each) => new RegExp(`\\b${each}\\b`).test(request));
   const sentences = content.split(/(?<=[.!?]"?) +(?=["A-Z])/);
   const name = /(?:called|named|name was|story of) ([A-Z][a-z]+)/.exec(content)?.[1];

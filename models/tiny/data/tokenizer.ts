@@ -14,6 +14,9 @@ export const SPECIAL = {
 } as const;
 export const THINK = "<think>";
 export const END_THINK = "</think>";
+export const TOOL_ROLE = "<|tool|>";
+export const CALL = "<tool_call>";
+export const END_CALL = "</tool_call>";
 
 const ADDED = [...Object.values(SPECIAL), THINK, END_THINK];
 
@@ -88,7 +91,65 @@ export const CHAT_TEMPLATE = `{{- bos_token }}
   {{- '<|assistant|><think>\\n' }}
 {%- endif %}`;
 
-export function tokenizerConfig() {
+/** The template of the second stage. Tools are listed line by line, and a name stands where it has the same tokens as in a call. */
+export const TOOL_TEMPLATE = `{%- macro kind(schema) %}
+  {%- if schema.enum %}
+    {%- for value in schema.enum %}{{- (' or ' if not loop.first else '') + (value | tojson) }}{%- endfor %}
+  {%- elif schema.anyOf %}
+    {%- for option in schema.anyOf %}{{- (' or ' if not loop.first else '') + kind(option) }}{%- endfor %}
+  {%- elif schema.type is string and schema.properties %}
+    {{- '{' }}
+    {%- for name, inner in schema.properties.items() %}{{- (', ' if not loop.first else '') + '"' + name + '": ' + kind(inner) }}{%- endfor %}
+    {{- '}' }}
+  {%- elif schema.type is string %}
+    {{- schema.type + (' of ' + kind(schema['items']) if 'items' in schema else '') }}
+  {%- elif schema.type %}
+    {{- schema.type | join(' or ') }}
+  {%- else %}
+    {{- 'any' }}
+  {%- endif %}
+{%- endmacro %}
+{{- bos_token }}
+{%- set system = messages[0].content if messages and messages[0].role == 'system' else '' %}
+{%- if tools %}
+  {{- '<|system|>' + system + ('\\n\\n' if system else '') + 'Tools:' }}
+  {%- for tool in tools %}
+    {%- set function = tool.function %}
+    {{- '\\n\\n' + function.name + (': ' + function.description if function.description else '') }}
+    {%- set parameters = function.parameters or {} %}
+    {%- for name, schema in (parameters.properties or {}).items() %}
+      {{- '\\n"' + name + '": ' + kind(schema) }}
+      {{- ', optional' if name not in (parameters.required or []) else '' }}
+      {{- '. ' + schema.description if schema.description else '' }}
+    {%- endfor %}
+  {%- endfor %}
+  {{- '<|end|>' }}
+{%- elif system %}
+  {{- '<|system|>' + system + '<|end|>' }}
+{%- endif %}
+{%- for message in messages %}
+  {%- if message.role == 'system' and loop.first %}
+  {%- elif message.role in ['system', 'user', 'tool'] %}
+    {{- '<|' + message.role + '|>' + message.content + '<|end|>' }}
+  {%- elif message.role == 'assistant' %}
+    {%- set content = (message.content or '').split('</think>')[-1].lstrip() %}
+    {{- '<|assistant|>' + content }}
+    {%- for call in message.tool_calls or [] %}
+      {{- '\\n' if content or not loop.first else '' }}
+      {{- '<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+      {{- call.function.arguments if call.function.arguments is string else call.function.arguments | tojson(separators=(',', ':')) }}
+      {{- '}\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|end|>' }}
+  {%- else %}
+    {{- raise_exception('This model knows the roles system, user, assistant and tool, not ' + message.role + '.') }}
+  {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+  {{- '<|assistant|><think>\\n' }}
+{%- endif %}`;
+
+export function tokenizerConfig(template = CHAT_TEMPLATE, maxLength = 1024) {
   return {
     tokenizer_class: "PreTrainedTokenizerFast",
     bos_token: SPECIAL.begin,
@@ -98,10 +159,39 @@ export function tokenizerConfig() {
     add_bos_token: false,
     add_eos_token: false,
     clean_up_tokenization_spaces: false,
-    model_max_length: 1024,
-    chat_template: CHAT_TEMPLATE,
+    model_max_length: maxLength,
+    chat_template: template,
   };
 }
+
+/**
+ * Returns a tokenizer of the same size with the tokens for tools, which take the ids of the last merges.
+ * @param tokenizerJson of the first stage
+ */
+export function withToolTokens(tokenizerJson: TokenizerJson): TokenizerJson {
+  const added = [TOOL_ROLE, CALL, END_CALL];
+  const { merges, vocab } = tokenizerJson.model;
+  const dropped = new Set(merges.slice(-added.length).map((merge) => merge.replace(" ", "")));
+  const kept = Object.entries(vocab).filter(([token]) => !dropped.has(token));
+  const first = kept.length;
+  const tokens = added.map((content, index) => ({
+    ...tokenizerJson.added_tokens[0]!,
+    id: first + index,
+    content,
+    special: content === TOOL_ROLE,
+  }));
+  return {
+    ...tokenizerJson,
+    added_tokens: [...tokenizerJson.added_tokens, ...tokens],
+    model: {
+      ...tokenizerJson.model,
+      vocab: Object.fromEntries([...kept, ...tokens.map(({ content, id }) => [content, id] as const)]),
+      merges: merges.slice(0, -added.length),
+    },
+  };
+}
+
+export type TokenizerJson = ReturnType<typeof trainTokenizer>;
 
 type Pair = readonly [string, string];
 
