@@ -2,7 +2,7 @@
 
 import type { KVFormat, MatrixFormat } from "../../kernels/index.js";
 import type { OnnxDtype, RunnableModel } from "../folder/index.js";
-import { markupOf, type Markup } from "../message/index.js";
+import { markupOf, type Markup, writtenCalls } from "../message/index.js";
 import type { Profile } from "../runner/index.js";
 import { Tokenizer } from "../text/index.js";
 import { prepare, type LoadModelOptions } from "./load-options.js";
@@ -27,6 +27,8 @@ export interface ModelDescription {
   readonly chatTemplate: string | null;
   /** Markup around the reasoning; null for a model that does not reason. */
   readonly reasoning: Markup | null;
+  /** A call of a tool as the model writes it; null if its chat template has no tools, or calls that are not understood. */
+  readonly toolCall: string | null;
   /** Null for a folder of ONNX files, because only the graph has the sizes. */
   readonly sizes: ModelSizes | null;
   /** Format of keys and values; for a folder of ONNX files, a description of the graph's cache tensors and LM head. */
@@ -79,11 +81,14 @@ export async function inspectModel(
     endTokens: endTokenIds.map((tokenId) => ({ tokenId, text: tokenizer.tokenText(tokenId) })),
     chatTemplate,
     reasoning: messageFormat.reasoning,
+    toolCall: messageFormat.calls === null ? null : writtenCalls(messageFormat.calls, [SAMPLE_CALL]),
     kvCache: cacheOf(folder, engine.kvCache),
     memory:
       folder.kind === "pack" ? estimateMemory(folder.config, { ...engine, format: folder.manifest.format }) : null,
   };
 }
+
+const SAMPLE_CALL = { name: "get_weather", json: '{"city":"Oslo"}' };
 
 function sizesOf({
   numLayers,

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { writeToolModel } from "../../spec-tests/fixtures/tool-model.js";
 import { type AnswerResult, type ChatMessage, type ChatOptions, loadModel, type Model, type Tool } from "../index.js";
+import { inspectModel } from "./inspect.js";
 
 const WEATHER = {
   type: "object",
@@ -256,6 +257,11 @@ describe("a conversation with calls", () => {
       expect.objectContaining({ param, message: expect.stringMatching(message) as string }),
     );
   });
+});
+
+test("a description of the model shows a call", async () => {
+  const { toolCall } = await inspectModel(await writeToolModel(join(dir, "described")), { profile: "exact" });
+  expect(toolCall).toBe('<call>{"name": "get_weather", "arguments": {"city":"Oslo"}}</call>');
 });
 
 describe("tools that are refused", () => {

@@ -67,7 +67,10 @@ const TOOLS = [
       description: "Weather of a city.",
       parameters: {
         type: "object",
-        properties: { city: { type: "string", description: "Name." }, days: { type: "integer", description: "How many." } },
+        properties: {
+          city: { type: "string", description: "Name." },
+          days: { type: "integer", description: "How many." },
+        },
         required: ["city"],
       },
     },

@@ -270,6 +270,7 @@ describe("answers", () => {
       /weights +q8/,
       /profile +exact, threads: \d+/,
       /keys and values +f32/,
+      /tool calls +none/,
       /template:\n/,
       /tokens \(\d+\):/,
       /most probable next tokens/,

@@ -76,7 +76,7 @@ async function jsonOf(file: string): Promise<unknown> {
 
 function printDescription(description: ModelDescription): void {
   const { path, architecture, weights, profile, numThreads, contextLength, vocabSize, numTokens } = description;
-  const { sizes, kvCache, memory, endTokens, reasoning, chatTemplate } = description;
+  const { sizes, kvCache, memory, endTokens, reasoning, toolCall, chatTemplate } = description;
   const rows: [string, string | number][] = [
     ["from", path],
     ["architecture", architecture],
@@ -89,6 +89,7 @@ function printDescription(description: ModelDescription): void {
     ["end tokens", endTokens.map(({ tokenId, text }) => `${tokenId} ${JSON.stringify(text)}`).join(", ")],
     ...(memory === null ? [] : ([["memory", describeEstimate(memory)]] as [string, string][])),
     ["reasoning", reasoning === null ? "none" : `${reasoning.open} … ${reasoning.close}`],
+    ["tool calls", toolCall === null ? "none" : JSON.stringify(toolCall)],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   for (const [name, value] of rows) printLine(process.stdout, `${name.padEnd(width)}  ${value}`);
