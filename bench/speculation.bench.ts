@@ -101,8 +101,10 @@ tower, dated tomorrow.`;
 class Words {
   readonly #ids = new Map<string, number>();
 
-  encode(text: string): number[] {
-    return (text.match(/ ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9]+|\s+/g) ?? []).map((piece) => {
+  /** @param length the number of words at the beginning, or at the end if it is negative */
+  encode(text: string, length: number): number[] {
+    const pieces = text.match(/ ?[A-Za-z0-9]+| ?[^\sA-Za-z0-9]+|\s+/g) ?? [];
+    return (length < 0 ? pieces.slice(length) : pieces.slice(0, length)).map((piece) => {
       const id = this.#ids.get(piece) ?? this.#ids.size;
       this.#ids.set(piece, id);
       return id;
@@ -190,8 +192,8 @@ async function measure({ name, prompt, answer }: Task, pack: ModelPack): Promise
   });
   const { blockSize, pageByteLength, reuse } = runners;
   const words = new Words();
-  const promptTokenIds = words.encode(prompt).slice(isQuick ? -200 : -1500);
-  const answerIds = words.encode(answer).slice(0, MAX_TOKENS);
+  const promptTokenIds = words.encode(prompt, isQuick ? -200 : -1500);
+  const answerIds = words.encode(answer, MAX_TOKENS);
   check(Math.max(...promptTokenIds, ...answerIds) < runners.lmHead.rows, `${name} has too many words`);
 
   /** Returns the milliseconds after the prompt, and the number of passes. */
