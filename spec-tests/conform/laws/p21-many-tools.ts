@@ -52,7 +52,7 @@ async function checkNumbers(probe: Probe): Promise<void> {
         if (exchange.status >= 400 && exchange.status < 500) {
           if (await couldAnswer(probe, request, tools))
             throw new Violation(
-              `A request with ${numTools} tools must be accepted, as one with a single tool is, and one with as much text; the answer is ${quoted(exchange.text)}`,
+              `A request with ${numTools} tools must be accepted, as one with a single tool is, and one with twice as much text; the answer is ${quoted(exchange.text)}`,
               [exchange],
               "TS-11.1",
             );
@@ -70,10 +70,13 @@ async function checkNumbers(probe: Probe): Promise<void> {
   );
 }
 
-/** True if the endpoint accepts a request with the last tool only, and a prompt with the text of all tools. */
+/**
+ * True if the endpoint accepts a request with the last tool only, and a prompt with twice the text of all tools: what a
+ * chat template writes around tools counts too.
+ */
 async function couldAnswer(probe: Probe, request: ChatRequest, tools: readonly Tool[]): Promise<boolean> {
   const alone = { ...request, tools: tools.slice(-1) };
-  const written = { ...user(JSON.stringify(tools)), ...limit(probe, 100) };
+  const written = { ...user(JSON.stringify([tools, tools])), ...limit(probe, 100) };
   return (await probe.send(alone)).status === 200 && (await probe.send(written)).status === 200;
 }
 
