@@ -137,6 +137,12 @@ describe("arguments as parameters", () => {
     expect(cache.get(formatOf(TAGS, null)).data.kinds).toEqual([new Map()]);
   });
 
+  it("refuse a name like the end of the arguments, if nothing is before names", () => {
+    const schema = object({ ")": STRING });
+    expect(() => compiled(KEYWORDS, schema)).toThrow('the name ")"');
+    expect(accepts(compiled(TAGS, schema), "#g<f <p=)>a</p></f>")).toBe(true);
+  });
+
   it.each<[string, object, string]>([
     [
       "dependentRequired",

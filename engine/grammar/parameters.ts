@@ -109,9 +109,12 @@ class ParameterWriter {
       const keywords = "dependentRequired, minProperties and maxProperties";
       throw unsupported("", `In the form in which this model writes calls, ${keywords} are not supported.`);
     }
-    const { strings, others } = this.#markup;
+    const { open, strings, others } = this.#markup;
+    // Where nothing is before a name, its first character tells it from the end of the arguments.
+    const begin = open === "" ? /^[\p{L}\p{N}_]/u : /^[^]/;
     for (const { name } of slots) {
-      if (name !== "" && !name.includes(strings.before[0]!) && !name.includes(others.before[0]!)) continue;
+      const isNamed = begin.test(name) && !name.includes(strings.before[0]!) && !name.includes(others.before[0]!);
+      if (isNamed) continue;
       throw unsupported(
         "",
         `A parameter cannot have the name ${JSON.stringify(name)} in the form in which this model writes calls.`,

@@ -180,15 +180,15 @@ export class ModelRuntime {
       includeStop,
     };
     const grammar = request.grammar === null ? null : this.#grammars.get(request.grammar);
-    const promptDigest = calls === null ? "" : sha256(Int32Array.from(promptTokenIds));
     const deltas = this.#engine.submit({
       promptTokenIds,
       promptParam,
       config,
       signal,
       createText: (choice) => {
-        const idOf = (index: number): string => callId(promptDigest, config.seed, choice, index);
-        return new TextStream({ ...text, calls: calls === null ? null : { ...calls, idOf } });
+        if (calls === null) return new TextStream(text);
+        const idOf = (index: number): string => callId(calls.promptDigest, config.seed, choice, index);
+        return new TextStream({ ...text, calls: { ...calls, idOf } });
       },
       createMask: grammar === null ? undefined : this.#maskCreator(grammar, insideReasoning),
     });
@@ -217,10 +217,9 @@ export class ModelRuntime {
  * of later requests for those that they have already answered.
  */
 function callId(promptDigest: string, seed: number | bigint, choice: number, index: number): string {
-  return `call_${sha256(`${promptDigest}/${seed}/${choice}/${index}`).slice(0, ID_CHARACTERS)}`;
+  const digest = createHash("sha256").update(`${promptDigest}/${seed}/${choice}/${index}`).digest("hex");
+  return `call_${digest.slice(0, ID_CHARACTERS)}`;
 }
-
-const sha256 = (data: string | NodeJS.ArrayBufferView): string => createHash("sha256").update(data).digest("hex");
 
 const ID_CHARACTERS = 24;
 

@@ -4,6 +4,8 @@
  * the text files of a model.
  */
 
+import { createHash } from "node:crypto";
+
 import { described, EngineError, outOfRange, quoted, wrongType } from "../errors.js";
 import { readTextFiles, type ModelFolder, type ToolFormat, withToolFormat } from "../folder/index.js";
 import { GrammarCache, type CompiledGrammar } from "../grammar/index.js";
@@ -84,7 +86,13 @@ export interface PreparedRequest {
   /** Null if the answer may be any text. */
   readonly grammar: CompiledGrammar | null;
   /** Null if no tool can be called. */
-  readonly calls: Omit<CallsOptions, "idOf"> | null;
+  readonly calls: PreparedCalls | null;
+}
+
+/** How a choice calls tools, but for the ids of calls, which depend on the prompt. */
+interface PreparedCalls extends Omit<CallsOptions, "idOf"> {
+  /** SHA-256 of the prompt's token ids. */
+  readonly promptDigest: string;
 }
 
 /** The properties of a model on which prompts and grammars depend. */
@@ -154,7 +162,7 @@ export class Preparer {
     this.#checkPrompt(promptTokenIds, "messages");
     const insideReasoning = prompt.opensReasoning;
     const grammar = ofCalls ?? answer;
-    const calls = tools === null || ofCalls === null ? null : this.#callsOptions(tools, ofCalls);
+    const calls = tools === null || ofCalls === null ? null : this.#callsOptions(tools, ofCalls, promptTokenIds);
     return { promptTokenIds, promptParam: "messages", date, config, format, insideReasoning, grammar, calls };
   }
 
@@ -166,10 +174,18 @@ export class Preparer {
   }
 
   /** @returns null if no tool may be called */
-  #callsOptions(tools: CheckedTools, grammar: CompiledGrammar): PreparedRequest["calls"] {
+  #callsOptions(
+    tools: CheckedTools,
+    grammar: CompiledGrammar,
+    promptTokenIds: readonly number[],
+  ): PreparedRequest["calls"] {
     if (tools.callable.length === 0) return null;
-    const finishReason = tools.isNamed ? "stop" : "tool_calls";
-    return { form: this.#texts.messageFormat.calls!, kinds: kindsByTool(tools, grammar), finishReason };
+    return {
+      form: this.#texts.messageFormat.calls!,
+      kinds: kindsByTool(tools, grammar),
+      finishReason: tools.isNamed ? "stop" : "tool_calls",
+      promptDigest: createHash("sha256").update(Int32Array.from(promptTokenIds)).digest("hex"),
+    };
   }
 
   /** @throws EngineError for an invalid request */

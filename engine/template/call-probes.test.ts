@@ -193,6 +193,13 @@ describe("the form of calls", () => {
       /not known: "name_zq_one\(/,
     ],
     [
+      "parameters whose strings are escaped",
+      {
+        assistant: `{{ m.content }}${each("<f>{{ c.function.name }}({% for k, v in c.function.arguments.items() %}{{ ', ' if not loop.first }}{{ k }}={{ v | tojson }}{% endfor %})</f>")}`,
+      },
+      /not known: "<f>name_zq_one\(key_zq_one=\\"value zq one\\"\)<\/f>"/,
+    ],
+    [
       "parameters without ends",
       {
         assistant: `{{ m.content }}${each("<f {{ c.function.name }}>{% for k, v in c.function.arguments.items() %} {{ k }} {{ v }}{% endfor %}</f>")}`,

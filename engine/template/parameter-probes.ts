@@ -12,6 +12,8 @@ export interface DerivedParameters {
 const FIRST = { key: "key_zq_one", value: "value zq one" } as const;
 const SECOND = { key: "key_zq_two", value: "value zq two" } as const;
 const NUMBER = 918273645;
+/** A string that JSON and Python would escape: what is derived writes strings as they are. */
+const UNESCAPED = 'zq "one" \\ two\n</zq>';
 
 /**
  * @param written returns what a template writes after the name of a call with these arguments
@@ -33,6 +35,7 @@ export function deriveParameters(written: (args: object) => string): DerivedPara
     const start = between + open + FIRST.key;
     return rest.startsWith(start) && rest.endsWith(after) ? rest.slice(start.length, rest.length - after.length) : null;
   };
+  if (inserted(UNESCAPED) !== strings.before + UNESCAPED + strings.after) return null;
   const number = inserted(NUMBER)?.split(String(NUMBER));
   if (number?.length !== 2) return null;
   const others: Enclosure = { before: number[0]!, after: number[1]! };
@@ -49,7 +52,10 @@ export function deriveParameters(written: (args: object) => string): DerivedPara
 /** True if it is certain, wherever a text is read up to, what follows. */
 function canBeRead({ open, separator, strings, others, words }: ParameterMarkup, after: string): boolean {
   const beginAlike = (a: string, b: string): boolean => a !== "" && (a.startsWith(b) || b.startsWith(a));
-  const isUnique = strings.before === others.before || !strings.before.startsWith(others.before) || others.after === "";
+  const isUnique =
+    strings.before === others.before
+      ? strings.after === others.after
+      : !strings.before.startsWith(others.before) || others.after === "";
   return (
     [strings.before, strings.after, others.before, after, ...Object.values(words)].every((text) => text !== "") &&
     sharedWithin(strings.after) === 0 &&
