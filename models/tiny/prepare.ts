@@ -27,7 +27,7 @@ import {
 
 const VOCAB_SIZE = 1024;
 const NUM_TOKENIZER_EXAMPLES = 40_000;
-const NUM_TOKENS: Record<Part, number> = { one: 24_000_000, two: 8_000_000, three: 8_000_000, four: 2_000_000 };
+const NUM_TOKENS: Record<Part, number> = { one: 24_000_000, two: 8_000_000, three: 20_000_000, four: 2_000_000 };
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { tokenizer: { type: "boolean" }, part: { type: "string" } } });

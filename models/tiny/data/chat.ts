@@ -14,7 +14,7 @@ interface Topic {
 export const smallTalk: Skill = {
   name: "small talk",
   generate(random) {
-    return random.chance(0.25) ? unknown(random) : conversation(random);
+    return random.chance(0.25) ? unknown(random) : chat.generate(random);
   },
   grade(example, content) {
     // Every answer of a topic is right, whichever the example holds.
@@ -178,10 +178,7 @@ const TOPICS: readonly Topic[] = [
       "how small are you",
       "what is your size",
     ],
-    answers: [
-      "I have about two and a half million parameters. That is tiny.",
-      "I am tiny: about two and a half million parameters.",
-    ],
+    answers: ["I have about three million parameters. That is tiny.", "I am tiny: about three million parameters."],
   },
   {
     name: "human",
@@ -258,18 +255,22 @@ const BEFORE = [
 ];
 const AFTER = ["", "", "", "?", "?", ".", "!", "??", ", please?", ", my friend?", " now?", " then?", ", model?"];
 
-function conversation(random: Random): Example {
-  const topic = random.pick(TOPICS);
-  const said = random.pick(BEFORE) + random.pick(topic.says) + random.pick(AFTER);
-  const text = random.chance(0.7) ? capitalize(said) : said;
-  return {
-    skill: "small talk",
-    messages: [{ role: "user", content: text }],
-    reasoning: topic.thought,
-    answer: random.pick(topic.answers),
-    contentKeys: [`chat:${text.toLowerCase()}`],
-  };
-}
+/** Small talk alone. */
+export const chat: Skill = {
+  name: "small talk",
+  generate(random) {
+    const topic = random.pick(TOPICS);
+    const said = random.pick(BEFORE) + random.pick(topic.says) + random.pick(AFTER);
+    const text = random.chance(0.7) ? capitalize(said) : said;
+    return {
+      skill: "small talk",
+      messages: [{ role: "user", content: text }],
+      reasoning: topic.thought,
+      answer: random.pick(topic.answers),
+      contentKeys: [`chat:${text.toLowerCase()}`],
+    };
+  },
+};
 
 const BEYOND = [
   "Who invented the {word}?",

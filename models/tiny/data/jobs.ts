@@ -28,6 +28,8 @@ export interface Job {
   request(random: Random): Request;
   /** Two requests in one sentence. */
   both?(random: Random): { text: string; args: readonly [Json, Json] };
+  /** A request that is short after another one. */
+  again?(random: Random): Request;
 }
 
 /** A random tool with its requests. */
@@ -76,7 +78,8 @@ function makeTool(
     while (taken.has(one.name)) one.name += random.pick(["2", "_b", "_two"]);
     taken.add(one.name);
   }
-  const described = random.chance(0.9) ? { description: random.pick(descriptions) } : {};
+  const more = random.chance(0.12) ? ` ${remark(random)}` : "";
+  const described = random.chance(0.9) ? { description: random.pick(descriptions) + more } : {};
   const required = parameters
     .filter(({ isOptional, isNullable }) => !isOptional || isNullable === true)
     .map((one) => one.name);
@@ -90,6 +93,22 @@ function makeTool(
   };
   const isBare = parameters.length === 0 && random.chance(0.5);
   return { type: "function", function: { name: called, ...described, ...(isBare ? {} : { parameters: schema }) } };
+}
+
+/** What people add to the description of a tool, and which does not tell it from others. */
+function remark(random: Random): string {
+  const word = random.pick(COMMON_WORDS);
+  return random.pick([
+    "Use it when the user asks.",
+    `Returns a ${word}.`,
+    "Returns JSON.",
+    "Call it only once.",
+    `It needs a ${word}.`,
+    `Ask for the ${word} first.`,
+    "The result is a text.",
+    `Does not work without the ${word}.`,
+    "Use this tool to help the user.",
+  ]);
 }
 
 /** As clients write an optional parameter where all parameters must be required. */
@@ -159,7 +178,7 @@ function spread(text: string): readonly string[] {
 }
 
 const LOOKUPS = spread(
-  "weather, temperature, humidity, forecast, population, traffic, time, news, mayor, altitude, air quality, exchange rate, tax, rent, rainfall, noise, parking, schedule, opening hours, postal code, area code, sunrise, sunset, event list, ticket price, bus line, wind, snow, tide, water level",
+  "weather, weather, weather, weather, temperature, humidity, forecast, population, traffic, time, news, mayor, altitude, air quality, exchange rate, tax, rent, rainfall, noise, parking, schedule, opening hours, postal code, area code, sunrise, sunset, event list, ticket price, bus line, wind, snow, tide, water level",
 );
 
 function lookup(random: Random): Job {
@@ -200,6 +219,11 @@ function lookup(random: Random): Job {
   return {
     tool,
     topic: what,
+    again(random) {
+      const where = city(random);
+      const asks = ["And in {where}?", "What about {where}?", "And {where}?", "How about {where}?", "Now {where}."];
+      return { text: fill(random.pick(asks), { where }), args: valuesOf(parameters, [where]) };
+    },
     both(random) {
       const [one, other] = [city(random), city(random)];
       const text = fill(
@@ -258,6 +282,7 @@ const ASPECTS = spread(
 function entity(random: Random): Job {
   const thing = noun(random, ENTITIES);
   const aspect = random.pick(ASPECTS);
+  const isWhole = random.chance(0.3); // the tool gives all aspects
   const isNumber = random.chance(0.5);
   const id = parameter(
     random,
@@ -267,17 +292,23 @@ function entity(random: Random): Job {
   );
   const tool = makeTool(
     random,
-    compound(random, ["get", "find", "fetch", "check", "read"], `${thing} ${aspect}`),
-    [
-      `Get the ${aspect} of a ${thing}.`,
-      `Returns the ${aspect} for a ${thing}`,
-      `${capitalize(thing)} ${aspect} by id`,
-    ],
+    compound(
+      random,
+      ["get", "find", "fetch", "check", "read", ...(isWhole ? ["lookup", "look_up", "show"] : [])],
+      isWhole ? thing : `${thing} ${aspect}`,
+    ),
+    isWhole
+      ? [`Look up a ${thing} by its id.`, `Get a ${thing}.`, `Returns the ${thing} with an id`, `Details of a ${thing}`]
+      : [
+          `Get the ${aspect} of a ${thing}.`,
+          `Returns the ${aspect} for a ${thing}`,
+          `${capitalize(thing)} ${aspect} by id`,
+        ],
     [id],
   );
   return {
     tool,
-    topic: `${thing} ${aspect}`,
+    topic: isWhole ? thing : `${thing} ${aspect}`,
     request(random) {
       const value = isNumber
         ? random.integer(1, random.pick([9, 99, 9999, 99999]))

@@ -36,7 +36,7 @@ export const TOOL_SKILLS: readonly Skill[] = [toolCall, severalCalls, toolResult
 
 /**
  * Part one teaches the skills without tools; part two has more of those that are slow to learn. Part three adds tools,
- * what was told, repeating and limits; every second conversation of part four is long.
+ * what was told, repeating and limits; one in seven conversations of part four is long.
  */
 export const PARTS = ["one", "two", "three", "four"] as const;
 export type Part = (typeof PARTS)[number];
@@ -56,12 +56,12 @@ const EARLIER = {
 };
 const LATER = {
   ...EARLIER,
-  "tool call": 22,
-  "several calls": 5,
-  "tool result": 7,
-  "no tool fits": 5,
-  "told before": 4,
-  repeat: 3,
+  "tool call": 24,
+  "several calls": 6,
+  "tool result": 8,
+  "no tool fits": 6,
+  "told before": 5,
+  repeat: 4,
   "out of range": 3,
 };
 
@@ -107,7 +107,7 @@ export function* trainingExamples(part: Part = "one", seed: number = SEEDS[part]
   const skills = part === "one" || part === "two" ? SKILLS : [...SKILLS, ...TOOL_SKILLS];
   const drawer = skills.flatMap((skill) => Array.from({ length: SHARES[part][skill.name] ?? 0 }, () => skill));
   for (;;) {
-    const isLong = part === "four" && random.chance(0.5);
+    const isLong = part === "four" && random.chance(0.15);
     const example = isLong ? longExample(random) : random.pick(drawer).generate(random);
     if (splitOf(example.contentKeys) === "train") yield example;
   }

@@ -2,6 +2,7 @@
 
 import { type Call, capitalize, type Example, fill, letterwise, type Message, plain, type Skill } from "./example.js";
 import { arithmetic } from "./arithmetic.js";
+import { chat, smallTalk } from "./chat.js";
 import { facts } from "./facts.js";
 import { instructions, USUAL_SYSTEM_MESSAGES } from "./instructions.js";
 import { json } from "./json.js";
@@ -19,8 +20,11 @@ export const toolCall: Skill = {
     const kind = random.float();
     if (kind < 0.1) return afterHandOff(random);
     if (kind < 0.22) return nextStep(random);
+    if (kind < 0.27) return onceMore(random);
     const job = randomJob(random);
-    return callExample(random, "tool call", [job], [job.request(random)], others(random, [job]), history(random));
+    const before = history(random, job);
+    const idle = [...toolsOf(before.jobs), ...others(random, [job, ...before.jobs])];
+    return callExample(random, "tool call", [job], [job.request(random)], idle, before.messages);
   },
 };
 
@@ -49,7 +53,7 @@ export const toolResult: Skill = {
     const results = requests.map(() => result(random));
     return {
       skill: "tool result",
-      tools: shuffled(random, [...distinct(jobs.map(({ tool }) => tool)), ...others(random, jobs)]),
+      tools: shuffled(random, [...toolsOf(jobs), ...others(random, jobs)]),
       messages: [
         ...system(random),
         { role: "user", content: joined(random, requests) },
@@ -78,7 +82,7 @@ function jsonAnswer(random: Random, jobs: readonly Job[], requests: readonly Req
   ]);
   return {
     skill: "tool result",
-    tools: shuffled(random, [...distinct(jobs.map(({ tool }) => tool)), ...others(random, jobs)]),
+    tools: shuffled(random, [...toolsOf(jobs), ...others(random, jobs)]),
     messages: [
       { role: "system", content },
       { role: "user", content: joined(random, requests) },
@@ -111,15 +115,21 @@ export const noTool: Skill = {
     };
   },
   grade: (example, content) =>
-    NO_TOOL.includes(example.answer) ? NO_TOOL.includes(content) : content === plain(example.answer),
+    NO_TOOL.includes(example.answer)
+      ? NO_TOOL.includes(content)
+      : content === plain(example.answer) || smallTalk.grade?.(example, content) === true,
 };
 
 /** A question of another skill, beside tools that do not help. */
 function withIdleTools(random: Random): Example {
-  const skill = random.pick([arithmetic, facts, instructions, compare, sort, count, json]);
+  const skill = random.pick([arithmetic, facts, instructions, compare, sort, count, json, chat, chat, chat]);
   const example = skill.generate(random);
-  const tools = others(random, [], 1).filter((tool) => !COMPUTES.test(JSON.stringify(tool)));
-  return tools.length === 0 ? withIdleTools(random) : { ...example, skill: "no tool fits", tools };
+  const before: History = skill === chat ? history(random) : { messages: [], jobs: [] };
+  const tools = [...toolsOf(before.jobs), ...others(random, before.jobs, 1)].filter(
+    (tool) => !COMPUTES.test(JSON.stringify(tool)),
+  );
+  const messages = [...before.messages, ...example.messages];
+  return tools.length === 0 ? withIdleTools(random) : { ...example, skill: "no tool fits", messages, tools };
 }
 
 const COMPUTES =
@@ -156,9 +166,10 @@ function callExample(
   before: readonly Message[],
 ): Example {
   const calls = callsOf(jobs, requests);
+  const tools = distinct([...jobs.map(({ tool }) => tool), ...idle]);
   return {
     skill,
-    tools: shuffled(random, [...distinct(jobs.map(({ tool }) => tool)), ...idle]),
+    tools: shuffled(random, tools),
     messages: [...system(random), ...before, { role: "user", content: joined(random, requests) }],
     reasoning: thought(calls),
     answer: written(jobs, calls),
@@ -177,6 +188,20 @@ function afterHandOff(random: Random): Example {
   const result = random.pick([`{"assistant":"${agent}"}`, `{"assistant": "${agent}"}`, `Transferred to ${agent}.`]);
   const step = turnOf([{ name: handOff.function.name, args: {} }], [result]);
   return { ...example, messages: [...example.messages, ...step] };
+}
+
+/** The same tool for something else, which alone is said: "And in London?" */
+function onceMore(random: Random): Example {
+  const job = randomJob(random);
+  if (job.again === undefined) return onceMore(random);
+  const { content, answer } = result(random);
+  const request = job.request(random);
+  const before: Message[] = [
+    { role: "user", content: request.text },
+    ...called([job], [request], [content]),
+    { role: "assistant", content: plain(answer) },
+  ];
+  return callExample(random, "tool call", [job], [job.again(random)], others(random, [job]), before);
 }
 
 /** Two requests of which the second needs the result of the first. */
@@ -253,26 +278,45 @@ const STEPS = [
   { called: ["divide", "div"], ask: "Divide {a} by {b}", then: "divide that by {c}" },
 ];
 
-/** Earlier turns: most conversations have none. */
-function history(random: Random): Message[] {
+interface History {
+  messages: Message[];
+  /** What was done. */
+  jobs: Job[];
+}
+
+/** Earlier turns: most conversations have none. @param next what is asked for after them */
+function history(random: Random, next?: Job): History {
   const kind = random.float();
-  if (kind < 0.8) return [];
-  if (kind < 0.9)
-    return random
-      .pick([
-        ["Hello!", "Hello! What can I do for you?"],
-        ["Hi", "Hello! Ask me something small."],
-        ["Thanks", "You are welcome!"],
-      ])
-      .map((content, index) => ({ role: index === 0 ? "user" : "assistant", content }));
-  const job = randomJob(random);
+  if (kind < 0.8) return { messages: [], jobs: [] };
+  if (kind < 0.9) {
+    const [said, answered] = random.pick([
+      ["Hello!", "Hello! What can I do for you?"],
+      ["Hi", "Hello! Ask me something small."],
+      ["Thanks", "You are welcome!"],
+    ]) as [string, string];
+    return {
+      messages: [
+        { role: "user", content: said },
+        { role: "assistant", content: answered },
+      ],
+      jobs: [],
+    };
+  }
+  const job = next === undefined ? randomJob(random) : apartFrom(random, [next]);
   const request = job.request(random);
   const { content, answer } = result(random);
-  return [
-    { role: "user", content: request.text },
-    ...called([job], [request], [content]),
-    { role: "assistant", content: plain(answer) },
-  ];
+  return {
+    messages: [
+      { role: "user", content: request.text },
+      ...called([job], [request], [content]),
+      { role: "assistant", content: plain(answer) },
+    ],
+    jobs: [job],
+  };
+}
+
+function toolsOf(jobs: readonly Job[]): Tool[] {
+  return distinct(jobs.map(({ tool }) => tool));
 }
 
 function system(random: Random): Message[] {
@@ -326,8 +370,9 @@ function joined(random: Random, requests: readonly Request[]): string {
     .join(random.pick([" ", " ", "\n"]));
 }
 
+/** Quoted, a name has the tokens that it has in the list of tools and in the call. */
 function thought(calls: readonly Call[]): string {
-  const names = distinct(calls.map((call) => call.name));
+  const names = distinct(calls.map((call) => `"${call.name}"`));
   const times = calls.length > names.length ? ` ${calls.length} times` : "";
   return `I call ${names.join(" and ")}${times}.`;
 }
