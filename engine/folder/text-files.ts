@@ -2,11 +2,11 @@
 
 import { join } from "node:path";
 
-import { type JsonObject, isObject } from "../json.js";
+import type { JsonObject } from "../json.js";
 import { EngineError } from "../errors.js";
 import { parseJsonObject, readModelFile } from "../formats/index.js";
 import { addedContents, deriveReasoning, type MessageFormat } from "../message/index.js";
-import { callFormOf } from "../template/index.js";
+import { completeToolTemplate, templateOf } from "../template/index.js";
 
 export interface TextFiles {
   /** Contents of the files that exist, by name. */
@@ -16,7 +16,7 @@ export interface TextFiles {
   readonly tokenizer: JsonObject;
   /** Empty if the folder has none. */
   readonly tokenizerConfig: JsonObject;
-  /** Jinja source, or null if the model has no template. */
+  /** Jinja source, with what it leaves out of tool calling; null if the model has no template. */
   readonly chatTemplate: string | null;
   /** Format in which the model writes a message. */
   readonly format: MessageFormat;
@@ -50,29 +50,23 @@ export async function readTextFiles(dir: string): Promise<TextFiles> {
   const tokenizer = required("tokenizer.json");
   const tokenizerConfig = optional("tokenizer_config.json") ?? {};
   const template = chatTemplate(files.get("chat_template.jinja"), tokenizerConfig);
+  const complete = template === null ? null : completeToolTemplate(template, tokenizerConfig, addedContents(tokenizer));
   return {
     files,
     config: required("config.json"),
     generationConfig: optional("generation_config.json"),
     tokenizer,
     tokenizerConfig,
-    chatTemplate: template,
-    format: {
-      reasoning: deriveReasoning(tokenizer, template),
-      calls: callFormOf(template, tokenizerConfig, addedContents(tokenizer)),
-    },
+    chatTemplate: complete?.source ?? null,
+    format: { reasoning: deriveReasoning(tokenizer, template), calls: complete?.calls ?? null },
   };
 }
 
-/** Returns chat_template.jinja, else tokenizer_config.json's `chat_template`: a string, or a list with a "default". */
+/** Returns chat_template.jinja, else the template of tokenizer_config.json. */
 function chatTemplate(file: Uint8Array | undefined, tokenizerConfig: JsonObject): string | null {
   if (file !== undefined) return new TextDecoder().decode(file);
-  const template = tokenizerConfig["chat_template"] ?? null;
-  if (template === null || typeof template === "string") return template;
-  for (const entry of Array.isArray(template) ? (template as unknown[]) : []) {
-    if (isObject(entry) && entry["name"] === "default" && typeof entry["template"] === "string")
-      return entry["template"];
-  }
+  const template = templateOf(tokenizerConfig);
+  if (template !== null || (tokenizerConfig["chat_template"] ?? null) === null) return template;
   throw new EngineError(
     "invalid_model",
     "tokenizer_config.json: chat_template must be a string, or a list that has a template named default",

@@ -43,7 +43,7 @@ You can call these functions, one JSON schema in each line:
 {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
 </tools>
 
-To call a function, write its name and its arguments as JSON in these tags:
+To call a function, write its name and its arguments like this:
 <tool_call>
 {"name": <name>, "arguments": <object>}
 </tool_call>

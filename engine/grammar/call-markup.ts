@@ -11,16 +11,18 @@ export interface CallMarkup {
   readonly between: string;
   readonly after: string;
   readonly isNameFirst: boolean;
-  /** What stands between the name and `between`, if the name is first. */
+  /** Stands between `before` and the name, or the name and `between`, if the name is first. */
   readonly tag: CallTag | null;
   /** Null if the arguments are JSON. Otherwise the name is first, and `after` is not empty. */
   readonly parameters: ParameterMarkup | null;
 }
 
-/** A text and a number, or an id of nine letters and digits, which mean nothing here. */
+/** A number, or an id of nine letters and digits, which mean nothing here. */
 export interface CallTag {
-  readonly text: string;
   readonly kind: "number" | "id";
+  readonly isBeforeName: boolean;
+  /** Between the name and the tag. */
+  readonly text: string;
 }
 
 /** Arguments as a list of parameters. Each is `open`, its name and its value in an enclosure. */

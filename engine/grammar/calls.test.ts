@@ -66,13 +66,13 @@ describe("calls of tools", () => {
     ["or text without calls", { ...HERMES, mayFollowText: false }, ["Hi", ADD, "<call"], [`Hi ${ADD}`, "Hi <call>"]],
     [
       "with numbers after the names",
-      { ...HERMES, markup: { ...MARKUP, tag: { text: ":", kind: "number" } } },
+      { ...HERMES, markup: { ...MARKUP, tag: { kind: "number", isBeforeName: false, text: ":" } } },
       [ADD.replace("add", "add:0"), SAY.replace("say", "say:12")],
       [ADD, ADD.replace("add", "add:"), ADD.replace("add", "add:01"), ADD.replace("add", "add0")],
     ],
     [
       "with ids after the names",
-      { ...HERMES, markup: { ...MARKUP, tag: { text: "#", kind: "id" } } },
+      { ...HERMES, markup: { ...MARKUP, tag: { kind: "id", isBeforeName: false, text: "#" } } },
       [ADD.replace("add", "add#0aZ456789")],
       [ADD, ADD.replace("add", "add#0aZ45678"), ADD.replace("add", "add#0aZ45678-")],
     ],

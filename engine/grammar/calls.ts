@@ -1,7 +1,7 @@
 /** Calls of tools as an expression: one or more calls in their markup, or another answer. */
 
 import type { CallsFormat } from "./answer-format.js";
-import type { CallMarkup } from "./call-markup.js";
+import type { CallMarkup, CallTag } from "./call-markup.js";
 import { type Expression, listOf, text } from "./expressions.js";
 import type { Language, Languages } from "./language.js";
 import { boundedPattern } from "./pattern.js";
@@ -36,19 +36,20 @@ function notBeginningWith(languages: Languages, begin: string): Language {
 
 /** @param read the beginning of the calls, which is left out */
 function calls(languages: Languages, { markup, calls: tools, maxCalls }: CallTexts, read: string): Expression {
-  const { open, separator, close, before } = markup;
+  const { open, separator, close, before, tag } = markup;
   const word = (value: string): Expression => text(languages.words([value]));
+  const tagged = tag?.isBeforeName === true ? [tagOf(languages, tag), word(tag.text)] : [];
   const anyCall = listOf(
     "union",
     tools.map(({ name, content }) => call(languages, markup, name, content)),
   );
-  const first: Expression = { kind: "concat", parts: [word((open + before).slice(read.length)), anyCall] };
-  const next: Expression = { kind: "concat", parts: [word((separator ?? "") + before), anyCall] };
+  const first: Expression = { kind: "concat", parts: [word((open + before).slice(read.length)), ...tagged, anyCall] };
+  const next: Expression = { kind: "concat", parts: [word((separator ?? "") + before), ...tagged, anyCall] };
   const more: Expression = { kind: "repeat", of: next, min: 0, max: maxCalls - 1 };
   return { kind: "concat", parts: [first, ...(maxCalls > 1 ? [more] : []), word(close)] };
 }
 
-/** A call without the text before it. */
+/** A call without what is before it. */
 function call(
   languages: Languages,
   { between, after, isNameFirst, tag }: CallMarkup,
@@ -57,8 +58,12 @@ function call(
 ): Expression {
   const word = (value: string): Expression => text(languages.words([value]));
   if (!isNameFirst) return { kind: "concat", parts: [content, word(between + name + after)] };
-  const tagged = tag === null ? [] : [word(tag.text), text(boundedPattern(languages, TAGS[tag.kind], true))];
+  const tagged = tag === null || tag.isBeforeName ? [] : [word(tag.text), tagOf(languages, tag)];
   return { kind: "concat", parts: [word(name), ...tagged, word(between), content, word(after)] };
+}
+
+function tagOf(languages: Languages, { kind }: CallTag): Expression {
+  return text(boundedPattern(languages, TAGS[kind], true));
 }
 
 const TAGS = { number: "0|[1-9][0-9]{0,5}", id: "[A-Za-z0-9]{9}" } as const;

@@ -30,13 +30,15 @@ export function writtenCalls(markup: CallMarkup, calls: readonly WrittenCall[]):
   const texts = calls.map(({ name, json }, index) => {
     const args = parameters === null ? json : writtenParameters(parameters, json);
     if (!isNameFirst) return before + args + between + name + after;
-    return before + name + (tag === null ? "" : writtenTag(tag, index)) + between + args + after;
+    const value = tag === null ? "" : writtenTag(tag, index);
+    const named = tag === null ? name : tag.isBeforeName ? value + tag.text + name : name + tag.text + value;
+    return before + named + between + args + after;
   });
   return open + texts.join(separator ?? "") + close;
 }
 
-function writtenTag({ text, kind }: CallTag, index: number): string {
-  return text + (kind === "number" ? `${index}` : `${index}`.padStart(9, "0"));
+function writtenTag({ kind }: CallTag, index: number): string {
+  return kind === "number" ? `${index}` : `${index}`.padStart(9, "0");
 }
 
 function writtenParameters({ open, separator, strings, others, words }: ParameterMarkup, json: string): string {

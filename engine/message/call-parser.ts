@@ -126,7 +126,8 @@ export class CallParser {
 
   /** The phase after what is before a call. */
   get #first(): Phase {
-    return this.#form.isNameFirst ? "name" : "arguments";
+    const { isNameFirst, tag } = this.#form;
+    return tag?.isBeforeName === true ? "tag" : isNameFirst ? "name" : "arguments";
   }
 
   #expect(literal: string, then: Phase): void {
@@ -160,7 +161,7 @@ export class CallParser {
     this.#name = "";
     this.#early = "";
     if (!isNameFirst) this.#expectEnd(after);
-    else if (tag === null) this.#expect(between, "arguments");
+    else if (tag === null || tag.isBeforeName) this.#expect(between, "arguments");
     else this.#expect(tag.text, "tag");
   }
 
@@ -174,11 +175,14 @@ export class CallParser {
     this.#arguments.begin(null);
   }
 
-  /** Reads the number or the id after a name. */
+  /** Reads the number or the id before or after a name. */
   #readTag(text: string): number {
     let length = 0;
     while (length < text.length && isTagCharacter(text[length]!)) length++;
-    if (length < text.length) this.#expect(this.#form.between, "arguments");
+    const { tag, between } = this.#form;
+    if (length === text.length) return length;
+    if (tag?.isBeforeName === true) this.#expect(tag.text, "name");
+    else this.#expect(between, "arguments");
     return length;
   }
 

@@ -8,11 +8,15 @@ interface Parts {
   /** What a template writes for an assistant message with calls. */
   readonly assistant: string;
   readonly tools?: string;
+  /** What it adds to be answered. */
+  readonly prompt?: string;
+  /** What it writes after a message. */
+  readonly end?: string;
 }
 
 /** A template that writes tools and turns, with this text for the answers. */
-const template = ({ assistant, tools = "{{ tools | tojson }}" }: Parts): string =>
-  `{{ bos }}{% if tools %}${tools}{% endif %}{% for m in messages %}[{{ m.role }}]{% if m.role == "assistant" %}${assistant}{% else %}{{ m.content }}{% endif %}<end>\n{% endfor %}`;
+const template = ({ assistant, tools = "{{ tools | tojson }}", prompt = "", end = "<end>" }: Parts): string =>
+  `{{ bos }}{% if tools %}${tools}{% endif %}{% for m in messages %}[{{ m.role }}]{% if m.role == "assistant" %}${assistant}{% else %}{{ m.content }}{% endif %}${end}\n{% endfor %}{% if add_generation_prompt %}${prompt}{% endif %}`;
 
 const each = (call: string, separator = ""): string =>
   `{% for c in m.tool_calls %}{% if not loop.first %}{{ ${JSON.stringify(separator)} }}{% endif %}${call}{% endfor %}`;
@@ -112,7 +116,7 @@ describe("the form of calls", () => {
         assistant: `{{ m.content }}${each("<call>f.{{ c.function.name }}:{{ loop.index0 }} {{ c.function.arguments | tojson }}</call>")}`,
       },
       [],
-      { before: "<call>f.", between: " ", tag: { text: ":", kind: "number" } },
+      { before: "<call>f.", between: " ", tag: { kind: "number", isBeforeName: false, text: ":" } },
       '<call>f.f:0 {"a": 1}</call><call>f.g:1 {}</call>',
     ],
     [
@@ -121,8 +125,46 @@ describe("the form of calls", () => {
         assistant: `{{ m.content }}${each('{% if c.id | length != 9 %}{{ raise_exception("nine!") }}{% endif %}[CALL]{{ c.function.name }}[ID]{{ c.id }}[ARGS]{{ c.function.arguments | tojson }}')}`,
       },
       ["[CALL]"],
-      { between: "[ARGS]", tag: { text: "[ID]", kind: "id" }, hasShortIds: true },
+      { between: "[ARGS]", tag: { kind: "id", isBeforeName: false, text: "[ID]" }, hasShortIds: true },
       '[CALL]f[ID]000000000[ARGS]{"a": 1}[CALL]g[ID]000000001[ARGS]{}',
+    ],
+    [
+      "numbers before names",
+      {
+        assistant: `{{ m.content }}${each('<call>{"id": "{{ loop.index0 }}", "name": "{{ c.function.name }}", "parameters": {{ c.function.arguments | tojson }}}</call>', ",\n")}`,
+      },
+      [],
+      { before: '<call>{"id": "', tag: { kind: "number", isBeforeName: true, text: '", "name": "' } },
+      '<call>{"id": "0", "name": "f", "parameters": {"a": 1}}</call>,\n<call>{"id": "1", "name": "g", "parameters": {}}</call>',
+    ],
+    [
+      "ids before names",
+      {
+        assistant: `{{ m.content }}{% if m.tool_calls %}<calls>${each("<call>{{ c.id }}<name>{{ c.function.name }}<args>{{ c.function.arguments | tojson }}</call>")}</calls>{% endif %}`,
+      },
+      ["<calls>", "</calls>", "<call>", "<name>", "<args>", "</call>"],
+      { between: "<args>", tag: { kind: "id", isBeforeName: true, text: "<name>" } },
+      '<calls><call>000000000<name>f<args>{"a": 1}</call><call>000000001<name>g<args>{}</call></calls>',
+    ],
+    [
+      "tokens before and after the text of an answer only",
+      {
+        assistant: `{% if m.tool_calls %}<calls>${each(JSON_CALL, ", ")}</calls>{% else %}<text>{{ m.content }}</text>{% endif %}`,
+        prompt: "[assistant]",
+      },
+      ["<text>", "</text>", "<calls>", "</calls>"],
+      { trigger: "<calls>", mayFollowText: false },
+      '<calls>{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}',
+    ],
+    [
+      "reasoning before the text of an answer only",
+      {
+        assistant: `{% if m.tool_calls %}<calls>${each(JSON_CALL, ", ")}</calls><end>{% else %}<think>\n{{ m.content }}\n<end>{% endif %}`,
+        end: "",
+      },
+      ["<end>"],
+      { trigger: "<calls>", close: "</calls>" },
+      '<calls>{"name": "f", "arguments": {"a": 1}}, {"name": "g", "arguments": {}}</calls>',
     ],
     [
       "the first call only",
@@ -207,8 +249,8 @@ describe("the form of calls", () => {
       /not known: "<f name_zq_one> key_zq_one value zq one<\/f>"/,
     ],
     [
-      "ids of calls",
-      { assistant: `{{ m.content }}${each(`{{ c.id }}: ${JSON_CALL}`)}` },
+      "an id of a call twice",
+      { assistant: `{{ m.content }}${each(`{{ c.id }}, {{ c.id }}: ${JSON_CALL}`)}` },
       /writes the id of a call: "call_0123456789abcdefzqid000/,
     ],
     [

@@ -4,6 +4,7 @@
  */
 
 import { EngineError } from "../errors.js";
+import type { CallTag } from "../grammar/index.js";
 import { type CallForm, type WrittenCall, writtenCalls } from "../message/index.js";
 import type { JsonObject } from "../json.js";
 import { JinjaTemplate, SAMPLE_DATE } from "./jinja-template.js";
@@ -13,7 +14,7 @@ import { plain } from "./sourced-text.js";
 import { namedTokens } from "./template-variables.js";
 
 /** Renders messages with tools. @throws EngineError template_error */
-type Render = (messages: readonly object[]) => string;
+type Render = (messages: readonly object[], addGenerationPrompt?: boolean) => string;
 
 /**
  * Returns the form of calls in a model's template.
@@ -48,12 +49,39 @@ export function deriveCallForm(
   variables: Readonly<Record<string, unknown>>,
   tokens: readonly string[],
 ): CallForm {
-  const render: Render = (messages) => {
-    const given = { messages, tools: [TOOL], documents: null, add_generation_prompt: false };
+  const render = renderWith(template, variables);
+  if (!render([USER]).includes(TOOL.function.name))
+    throw refusal("does not write the tools that it gets (with --tool-format hermes, they are written as text)", null);
+  return formIn(render, tokens);
+}
+
+/** Returns the form of calls in a template that does not write tools. @throws EngineError */
+export function formWithoutTools(source: string, tokenizerConfig: JsonObject, tokens: readonly string[]): CallForm {
+  return formIn(renderWith(new JinjaTemplate(source), namedTokens(tokenizerConfig)), tokens);
+}
+
+/** Returns the prompt of a question beside a tool; null if the template does not write the tool. @throws EngineError */
+export function promptWithTools(source: string, tokenizerConfig: JsonObject): string | null {
+  const text = renderWith(new JinjaTemplate(source), namedTokens(tokenizerConfig))([USER]);
+  return text.includes(TOOL.function.name) ? text : null;
+}
+
+/** True if a template writes nothing of a call. @throws EngineError */
+export function writesNoCalls(source: string, tokenizerConfig: JsonObject): boolean {
+  const render = renderWith(new JinjaTemplate(source), namedTokens(tokenizerConfig));
+  const call = message(CALLS[1]!, { argumentsAs: "object", hasShortIds: true });
+  const text = render([USER, { role: "assistant", content: TEXT, tool_calls: [call] }]);
+  return text.includes(TEXT) && !text.includes(CALLS[1]!.name) && !text.includes(CALLS[1]!.value);
+}
+
+function renderWith(template: JinjaTemplate, variables: Readonly<Record<string, unknown>>): Render {
+  return (messages, addGenerationPrompt = false) => {
+    const given = { messages, tools: [TOOL], documents: null, add_generation_prompt: addGenerationPrompt };
     return plain(template.render({ ...variables, ...given }, RenderBudget.forOneSample(), SAMPLE_DATE));
   };
-  const asked = render([USER]);
-  if (!asked.includes(TOOL.function.name)) throw refusal("does not write the tools that it gets", null);
+}
+
+function formIn(render: Render, tokens: readonly string[]): CallForm {
   let reason: EngineError | null = null;
   for (const argumentsAs of ["object", "text"] as const) {
     for (const hasShortIds of [false, true]) {
@@ -99,7 +127,9 @@ function derived(render: Render, given: Given, tokens: readonly string[]): CallF
   const texts = { ...several, between };
   const trigger = triggerOf(several.open + several.before, tokens);
   const mayFollowText = trigger !== null && turn.keepsText(given, one);
-  const whole = Object.values({ ...texts, ...tag, ...parameters?.strings }).join("");
+  if (turn.endToken !== null && (several.after + several.close).includes(turn.endToken))
+    throw refusal("writes the end of a turn after calls and before their end", one);
+  const whole = one + (several.separator === null ? "" : written(CALLS.slice(0, 2)));
   const used = tokens.filter((token) => whole.includes(token));
   const form: CallForm = { ...texts, isNameFirst, tag, parameters, trigger, mayFollowText, ...given, tokens: used };
   for (const numCalls of form.separator === null ? [1] : [1, 3]) {
@@ -137,6 +167,8 @@ class Turn {
   readonly #tokens: readonly string[];
   readonly #before: string;
   readonly #after: string;
+  /** The token after an answer, if there is one. */
+  readonly endToken: string | null;
 
   /** @param tokens contents of the tokenizer's added tokens */
   constructor(render: Render, tokens: readonly string[]) {
@@ -147,22 +179,45 @@ class Turn {
     if (at < 0) throw refusal("does not write the text of an answer", text);
     this.#before = text.slice(0, at);
     this.#after = text.slice(at + TEXT.length);
+    const after = this.#after.trimStart();
+    this.endToken = tokens.find((token) => after.startsWith(token)) ?? null;
   }
 
   of(answer: object): string {
     const text = this.#render([USER, { role: "assistant", ...answer }]);
+    const rest = text.slice(this.#startIn(text));
+    return rest.slice(0, this.#endOf(rest)).trim();
+  }
+
+  /** Returns where the answer begins in a text. */
+  #startIn(text: string): number {
     const start = sharedStart(this.#before, text);
     // White space around an answer may differ from that around calls.
-    if (this.#before.slice(start).trim() !== "") throw refusal("begins a turn with calls in another way", text);
-    const rest = text.slice(start);
-    return rest.slice(0, this.#endOf(rest)).trim();
+    if (this.#before.slice(start).trim() === "") return start;
+    // Only answers of text have tokens before them, or reasoning.
+    const prompt = this.#render([USER], true);
+    const own = this.#before.slice(this.#startOfToken(this.#before, sharedStart(prompt, this.#before)));
+    const isOfTokens = this.#tokens.reduce((rest, token) => rest.replaceAll(token, ""), own).trim() === "";
+    if (isOfTokens && own !== "" && text.startsWith(prompt)) return prompt.length;
+    const unopened = this.#before.replace(OPENED_REASONING, "");
+    if (unopened !== this.#before && text.startsWith(unopened)) return unopened.length;
+    throw refusal("begins a turn with calls in another way", text);
   }
 
   /** Returns where the end of every turn begins; a token that is only like its first token belongs to it. */
   #endOf(rest: string): number {
-    const end = rest.length - sharedEnd(this.#after, rest);
-    const cut = this.#tokens.map((token) => startOfCut(rest, token, end)).filter((start) => start >= 0);
-    return Math.min(end, ...cut);
+    const end = this.#startOfToken(rest, rest.length - sharedEnd(this.#after, rest));
+    const token = this.endToken;
+    if (token === null) return end;
+    // White space around the token that ends a turn may differ too.
+    const at = rest.indexOf(token, rest.lastIndexOf(MARK));
+    return at >= 0 && rest.slice(at + token.length).trim() === "" ? Math.min(end, at) : end;
+  }
+
+  /** Returns a place in a text, or where a token begins that contains it. */
+  #startOfToken(text: string, place: number): number {
+    const cut = this.#tokens.map((token) => startOfCut(text, token, place)).filter((start) => start >= 0);
+    return Math.min(place, ...cut);
   }
 
   /** True if text before calls is written too. @param call the text of a call alone */
@@ -184,19 +239,21 @@ type Parts = Pick<CallForm, "before" | "between" | "after" | "isNameFirst" | "ta
  */
 function partsOf(text: string, written: (calls: readonly ProbeCall[]) => string): Parts {
   const json = argumentsIn(text, CALLS[0]!);
-  const start = text.indexOf(CALLS[0]!.name);
-  if (start < 0) throw refusal("writes a call in a form that is not known", text);
-  const name = { start, end: start + CALLS[0]!.name.length };
+  const nameAt = text.indexOf(CALLS[0]!.name);
+  if (nameAt < 0) throw refusal("writes a call in a form that is not known", text);
+  const name = { start: nameAt, end: nameAt + CALLS[0]!.name.length };
   if (json === null && !isShownByPython(text)) return parametersIn(text, name, written);
   if (json === null) throw refusal("writes a call in a form that is not known", text);
-  const isNameFirst = start < json.start;
+  const isNameFirst = nameAt < json.start;
   const [first, last] = isNameFirst ? [name, json] : [json, name];
-  const before = text.slice(0, first.start);
+  const start = taggedBefore(text.slice(0, first.start), isNameFirst, written);
   const after = withoutIds(text.slice(last.end));
-  const { tag, between } = isNameFirst
-    ? tagged(text.slice(first.end, last.start), written)
-    : { tag: null, between: text.slice(first.end, last.start) };
-  if (/^[A-Za-z0-9_-]/.test(isNameFirst ? (tag?.text ?? "") + between : after) || (isNameFirst && between === ""))
+  const rest = text.slice(first.end, last.start);
+  const { tag, between } =
+    isNameFirst && start.tag === null ? tagged(rest, written) : { tag: start.tag, between: rest };
+  const { before } = start;
+  const afterName = isNameFirst ? (tag === null || tag.isBeforeName ? "" : tag.text) + between : after;
+  if (/^[A-Za-z0-9_-]/.test(afterName) || (isNameFirst && between === ""))
     throw refusal("writes no end after the name of a call", text);
   if (ID.test(before + between + after)) throw refusal("writes the id of a call", text);
   return { before, between, after, isNameFirst, tag, parameters: null };
@@ -211,18 +268,41 @@ function parametersIn(text: string, name: Place, written: (calls: readonly Probe
   return { before, isNameFirst: true, tag: null, ...found };
 }
 
+/** Finds a number or an id before the name. @param written returns the text of calls */
+function taggedBefore(
+  before: string,
+  isNameFirst: boolean,
+  written: (calls: readonly ProbeCall[]) => string,
+): { tag: CallForm["tag"]; before: string } {
+  const found = (
+    kind: "number" | "id",
+    [, start, text]: RegExpExecArray,
+  ): { tag: CallForm["tag"]; before: string } => ({
+    tag: { kind, isBeforeName: true, text: text! },
+    before: start!,
+  });
+  if (!isNameFirst) return { tag: null, before };
+  const byId = new RegExp(`^([^]*)${ID.source}([^]+)$`).exec(before);
+  if (byId !== null) return found("id", byId);
+  const byNumber = /^([^]*[^0-9])0([^0-9]+)$/.exec(before);
+  const isCounted = byNumber !== null && written(CALLS.slice(0, 2)).includes(`1${byNumber[2]!}${CALLS[1]!.name}`);
+  return isCounted ? found("number", byNumber) : { tag: null, before };
+}
+
 /** Finds a number or an id between name and arguments. @param written returns the text of calls */
 function tagged(
   between: string,
   written: (calls: readonly ProbeCall[]) => string,
 ): { tag: CallForm["tag"]; between: string } {
   const byId = new RegExp(`^([^]*?)${ID.source}([^]*)$`).exec(between);
-  if (byId !== null) return { tag: { text: byId[1]!, kind: "id" }, between: byId[2]! };
+  if (byId !== null) return { tag: { kind: "id", isBeforeName: false, text: byId[1]! }, between: byId[2]! };
   const byNumber = /^([^0-9]+)0([^0-9][^]*)$/.exec(between);
   if (byNumber === null) return { tag: null, between };
   const [, text, rest] = byNumber;
   const isCounted = written(CALLS.slice(0, 2)).includes(`${CALLS[1]!.name}${text}1${rest}`);
-  return isCounted ? { tag: { text: text!, kind: "number" }, between: rest! } : { tag: null, between };
+  return isCounted
+    ? { tag: { kind: "number", isBeforeName: false, text: text! }, between: rest! }
+    : { tag: null, between };
 }
 
 /** Returns a text with the ids that `writtenCalls` writes. */
@@ -234,13 +314,14 @@ function withPlainTags(text: string, tag: CallForm["tag"]): string {
 type Divided = Pick<CallForm, "open" | "separator" | "close" | "before" | "after">;
 
 /** Finds what is before the first call, between calls and after the last one. @param text of two calls */
-function divided({ before, after, parameters }: Parts, text: string): Divided {
+function divided({ before, after, parameters, tag }: Parts, text: string): Divided {
   const places = CALLS.slice(0, 2).map((call) => {
-    const start = text.indexOf(call.name);
+    const nameAt = text.indexOf(call.name);
+    const start = tag?.isBeforeName === true ? startOfTag(text.slice(0, nameAt), tag) : nameAt;
     const json = argumentsIn(text, call);
     const valueEnd = text.indexOf(call.value) + call.value.length;
     const end = json?.end ?? valueEnd + (parameters?.strings.after.length ?? 0);
-    return { start: Math.min(start, json?.start ?? start), end: Math.max(start + call.name.length, end) };
+    return { start: Math.min(start, json?.start ?? start), end: Math.max(nameAt + call.name.length, end) };
   });
   const [first, second] = places as [Place, Place];
   if (second.start < first.end) throw refusal("writes two calls in a form that is not known", text);
@@ -257,6 +338,12 @@ function divided({ before, after, parameters }: Parts, text: string): Divided {
   };
 }
 
+/** Returns where the tag before a name begins. */
+function startOfTag(before: string, { kind, text }: CallTag): number {
+  const value = before.slice(0, before.length - text.length);
+  return value.search(kind === "number" ? /[0-9]+$/ : new RegExp(`${ID.source}$`));
+}
+
 /** Returns where a token begins that contains the place within it; -1 if none does. */
 function startOfCut(text: string, token: string, place: number): number {
   const start = text.indexOf(token, Math.max(0, place - token.length + 1));
@@ -267,6 +354,8 @@ interface Place {
   readonly start: number;
   readonly end: number;
 }
+
+const OPENED_REASONING = /<[^<>\s]*think[^<>\s]*>\s*$/i;
 
 /** Finds the JSON of the arguments, in any layout. */
 function argumentsIn(text: string, { key, value }: ProbeCall): Place | null {
@@ -297,7 +386,10 @@ function refusal(what: string, text: string | null): EngineError {
 
 const MAX_SHOWN = 400;
 
-/** A call of marked words that occur in no template. */
+/** Occurs in no template. */
+const MARK = "zq";
+
+/** A call of marked words. */
 interface ProbeCall {
   readonly name: string;
   readonly key: string;

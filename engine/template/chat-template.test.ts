@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { EngineError } from "../errors.js";
 import { markupOf, THINKING } from "../message/message-format.js";
-import { ChatTemplate } from "./chat-template.js";
+import { ChatTemplate, templateOf } from "./chat-template.js";
 import type { ChatMessage } from "./messages.js";
 import { JinjaTemplate } from "./jinja-template.js";
+import { plain } from "./sourced-text.js";
 import { byteLevelJson, sentencePieceJson } from "../../spec-tests/fixtures/tokenizers.js";
 import { type RenderedPrompt, Tokenizer } from "../text/tokenizer.js";
 
@@ -468,14 +469,18 @@ describe("families", () => {
 
 describe("choice of the template", () => {
   const make = (file: string | null, config: object): ChatTemplate => new ChatTemplate(file, config, tokenizer);
-  it("prefers the file, then the configuration; of several, the one named default", () => {
+  it("prefers the file, then the configuration; of several, the one named default or that with tools", () => {
     const named = [
-      { name: "tool_use", template: "t" },
+      { name: "tool_use", template: "\nt{{ messages[0].content }} \n" },
       { name: "default", template: "d{{ messages[0].content }}" },
     ];
     expect(make("f{{ messages[0].content }}", { chat_template: "c" }).render([user("a")]).text).toBe("fa");
     expect(make(null, { chat_template: "c{{ messages[0].content }}" }).render([user("a")]).text).toBe("ca");
     expect(make(null, { chat_template: named }).render([user("a")]).text).toBe("da");
+    const either = new JinjaTemplate(templateOf({ chat_template: named })!);
+    const given = { messages: [user("a")], tools: [] };
+    expect(plain(either.render(given as never))).toBe("da");
+    expect(plain(either.render({ ...given, tools: [{}] } as never))).toBe("\nta ");
   });
 
   it("reports a missing template only when rendering", () => {

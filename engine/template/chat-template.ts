@@ -275,11 +275,24 @@ function compile(source: string | null): JinjaTemplate | EngineError {
   }
 }
 
-/** Returns the template of tokenizer_config.json; of several named templates, the one named `default`. */
-function templateOf(config: JsonObject): string | null {
+/**
+ * Returns the template of tokenizer_config.json. Of several named templates, `tool_use` is for conversations with tools,
+ * and `default` for the others.
+ */
+export function templateOf(config: JsonObject): string | null {
   const template = config["chat_template"];
   if (typeof template === "string") return template;
-  const entries: unknown[] = Array.isArray(template) ? template : [];
-  const named = entries.find((entry) => isObject(entry) && entry["name"] === "default");
-  return isObject(named) && typeof named["template"] === "string" ? named["template"] : null;
+  const entries = Array.isArray(template) ? (template as unknown[]).filter(isObject) : [];
+  const named = (name: string): string | null => {
+    const source = entries.find((entry) => entry["name"] === name)?.["template"];
+    return typeof source === "string" ? source : null;
+  };
+  const [usual, withTools] = [named("default"), named("tool_use")];
+  return usual === null || withTools === null ? usual : eitherTemplate(withTools, usual);
+}
+
+/** An expression after each tag, and no newline before one, keep what Jinja would strip there. */
+function eitherTemplate(withTools: string, without: string): string {
+  const [first, second] = [withTools, without].map((source) => `{{ "" }}${source.replace(/\r?\n$/, "")}`);
+  return `{% if tools %}${first}{% else %}${second}{% endif %}`;
 }

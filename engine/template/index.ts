@@ -1,7 +1,8 @@
 /** Renders messages to the text of a prompt with the model's Jinja template. */
 
 export { callFormOf } from "./call-probes.js";
-export { ChatTemplate } from "./chat-template.js";
+export { completeToolTemplate, HERMES } from "./tool-text.js";
+export { ChatTemplate, templateOf } from "./chat-template.js";
 export { dateOf } from "./date-text.js";
 export type { ChatMessage, MessageCall, Role, TextPart } from "./messages.js";
 export { textLengthOf } from "./messages.js";

@@ -21,12 +21,15 @@ import type { ParameterKinds } from "../../engine/grammar/index.js";
 import { deriveCallForm } from "../../engine/template/call-probes.js";
 import { JinjaTemplate } from "../../engine/template/jinja-template.js";
 import { plain } from "../../engine/template/sourced-text.js";
+import { completeToolTemplate } from "../../engine/template/tool-text.js";
 import { Tokenizer } from "../../engine/text/index.js";
 import { asset } from "../fixtures/assets.js";
 
 const PYTHON = process.env["PYTHON"] ?? "python3";
 const ORACLE = fileURLToPath(new URL("./jinja.py", import.meta.url));
 const DATE = "2026-11-30";
+/** They do not occur in its template. */
+const TOKENS_OF_LFM2 = ["<|tool_call_start|>", "<|tool_call_end|>"];
 const TOKENS = { bos_token: "<s>", eos_token: "</s>" };
 
 const files = (process.env["TOUCHSTONE_TEMPLATES"] ?? "")
@@ -45,11 +48,19 @@ interface Derived {
 const derived: Derived[] = [];
 const refused: string[] = [];
 for (const file of files) {
-  const source = readFileSync(file, "utf8");
+  const published = readFileSync(file, "utf8");
+  const tokens = [...tokensIn(published), ...(basename(file).startsWith("LFM2") ? TOKENS_OF_LFM2 : [])];
+  const { source, calls: form } = completeToolTemplate(published, TOKENS, tokens);
+  if (form !== null) derived.push({ file, source, form });
+  else refused.push(`${basename(file)}: ${reasonFor(published, tokens)}`);
+}
+
+function reasonFor(source: string, tokens: readonly string[]): string {
   try {
-    derived.push({ file, source, form: deriveCallForm(new JinjaTemplate(source), TOKENS, tokensIn(source)) });
+    deriveCallForm(new JinjaTemplate(source), TOKENS, tokens);
+    return "";
   } catch (error) {
-    refused.push(`${basename(file)}: ${(error as Error).message.slice(0, 160)}`);
+    return (error as Error).message.slice(0, 160);
   }
 }
 
@@ -78,15 +89,17 @@ const TOOLS = [
 ];
 const KINDS: ParameterKinds = new Map([..."abcdef"].map((key, index) => [key, index < 3 ? "string" : "json"]));
 
-const text = fc
+const anyText = fc
   .string({ unit: fc.constantFrom(...'aé🙂 1=(){}[]"\\,:'), minLength: 1, maxLength: 8 })
   .filter((value) => value.trim() === value);
 const other = fc.oneof(fc.integer(), fc.array(fc.integer(), { maxLength: 2 }), fc.constantFrom(0.5, -12.25));
-const args = fc.record({ a: text, b: text, c: text, d: other, e: other, f: other }, { requiredKeys: [] });
-const call = fc.record({ name: fc.constantFrom("get_weather", "f", "a-b"), args });
 
 describe.skipIf(derived.length === 0).each(derived)("$file", ({ file, source, form }) => {
   const template = new JinjaTemplate(source);
+  const end = form.parameters?.strings.after;
+  const text = end === undefined ? anyText : anyText.filter((value) => !value.includes(end));
+  const args = fc.record({ a: text, b: text, c: text, d: other, e: other, f: other }, { requiredKeys: [] });
+  const call = fc.record({ name: fc.constantFrom("get_weather", "f", "a-b"), args });
   const messagesFor = (calls: readonly { name: string; args: object }[]): object[] => [
     { role: "user", content: "Hi there" },
     { role: "assistant", content: "", tool_calls: calls.map((one, index) => written(one, index, form)) },
@@ -203,8 +216,8 @@ function written({ name, args: given }: { name: string; args: object }, index: n
   return { id: idOf(index, form), type: "function", function: { name, arguments: value } };
 }
 
-function idOf(index: number, { hasShortIds }: CallForm): string {
-  return hasShortIds ? String(index).padStart(9, "0") : `call_${String(index).padStart(24, "0")}`;
+function idOf(index: number, { hasShortIds, tag }: CallForm): string {
+  return hasShortIds || tag?.kind === "id" ? String(index).padStart(9, "0") : `call_${String(index).padStart(24, "0")}`;
 }
 
 /** The texts in a template that look like tokens. */
