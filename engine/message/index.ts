@@ -23,4 +23,4 @@ export {
   type ToolOptions,
 } from "./tools.js";
 export { TextStream, type CallDelta, type CallsOptions, type TextDelta } from "./text-stream.js";
-export type { Enclosure, ParameterMarkup } from "../grammar/index.js";
+export type { Enclosure, CallTag, ParameterMarkup } from "../grammar/index.js";

@@ -4,8 +4,7 @@
  */
 
 import { EngineError } from "../errors.js";
-import type { CallTag } from "../grammar/index.js";
-import { type CallForm, type WrittenCall, writtenCalls } from "../message/index.js";
+import { type CallForm, type CallTag, type WrittenCall, writtenCalls } from "../message/index.js";
 import type { JsonObject } from "../json.js";
 import { JinjaTemplate, SAMPLE_DATE } from "./jinja-template.js";
 import { RenderBudget } from "./render-budget.js";
