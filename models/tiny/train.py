@@ -50,7 +50,7 @@ STAGES = {
     "first": Stage(4700, 3e-3, 6, 1024, [
         (0.0, 256, "part-one"), (0.46, 256, "part-two"), (0.73, 512, "part-two"), (0.85, 1024, "part-two"), (0.914, 256, "part-two"),
     ]),
-    "second": Stage(10_000, 2e-3, 8, 4096, [(0.0, 512, "part-three"), (0.85, 4096, "part-four"), (0.89, 1024, "part-three")]),
+    "second": Stage(8600, 2e-3, 8, 4096, [(0.0, 512, "part-three"), (0.85, 4096, "part-four"), (0.88, 1024, "part-three")]),
 }
 NEW_TOKENS = ["<|tool|>", "<tool_call>", "</tool_call>"]  # unknown to the first stage
 

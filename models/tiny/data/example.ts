@@ -4,7 +4,7 @@
  * an example may be trained on or only asked in the evaluation.
  */
 
-import type { Tool } from "./jobs.js";
+import type { Tool } from "./jobs/tool.js";
 import type { Random } from "./random.js";
 
 export interface Message {
