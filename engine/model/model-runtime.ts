@@ -35,6 +35,8 @@ export interface ModelInfo {
   /** Choices that draw tokens at the same time. */
   readonly maxConcurrency: number;
   readonly logprobsMode: LogprobsMode;
+  /** True if the model calls tools in a form that is understood. */
+  readonly callsTools: boolean;
 }
 
 export class ModelRuntime {
@@ -75,6 +77,7 @@ export class ModelRuntime {
       numThreads: parts.kernels.numThreads,
       maxConcurrency,
       logprobsMode,
+      callsTools: folder.messageFormat.calls !== null,
     };
     this.#endTokenIds = folder.endTokenIds;
     this.#messageFormat = folder.messageFormat;

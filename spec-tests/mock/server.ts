@@ -137,6 +137,7 @@ class MockServer {
       profile: "exact" as const,
       maxConcurrency: NUM_PLACES,
       logprobsMode: "raw" as const,
+      callsTools: true,
     };
     return capabilities({
       dialect: this.#dialect,

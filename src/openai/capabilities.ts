@@ -21,6 +21,8 @@ export interface CapabilitiesOptions {
     readonly maxConcurrency?: number | undefined;
     /** Kind of log-probabilities reported (raw or processed); undefined while the model is loading. */
     readonly logprobsMode?: LogprobsMode | undefined;
+    /** Whether the model calls tools; undefined while the model is loading. */
+    readonly callsTools?: boolean | undefined;
   }[];
   /** Largest request body in bytes (`--max-body`). */
   readonly maxBodyBytes?: number;
@@ -31,13 +33,14 @@ export function capabilities({ dialect, version, models, maxBodyBytes }: Capabil
     object: "capabilities",
     version,
     dialect,
-    models: models.map(({ id, aliases, contextLength, profile, maxConcurrency, logprobsMode }) => ({
+    models: models.map(({ id, aliases, contextLength, profile, maxConcurrency, logprobsMode, callsTools }) => ({
       id,
       aliases,
       context_length: contextLength,
       profile,
       running_choices: maxConcurrency,
       logprobs: logprobsMode,
+      tools: callsTools,
     })),
     parameters: parameterRows(dialect),
     response_format: {

@@ -108,13 +108,22 @@ describe("capabilities", () => {
         profile: "exact" as const,
         maxConcurrency: 4,
         logprobsMode: "processed" as const,
+        callsTools: true,
       },
       { id: "c", aliases: [], contextLength: null },
     ];
     const printed = capabilities({ dialect: "openai", version: "1", models, maxBodyBytes: 9 });
     expect(printed).toMatchObject({ dialect: "openai", limits: { body_bytes: 9 } });
     expect((JSON.parse(JSON.stringify(printed)) as { models: unknown }).models).toEqual([
-      { id: "a", aliases: ["b"], context_length: 512, profile: "exact", running_choices: 4, logprobs: "processed" },
+      {
+        id: "a",
+        aliases: ["b"],
+        context_length: 512,
+        profile: "exact",
+        running_choices: 4,
+        logprobs: "processed",
+        tools: true,
+      },
       { id: "c", aliases: [], context_length: null },
     ]);
     const { response_format: format } = printed as {

@@ -170,6 +170,7 @@ function description({ version, models, bodyLimits }: Services) {
     profile: model.host.info?.profile,
     maxConcurrency: model.host.info?.maxConcurrency,
     logprobsMode: model.host.info?.logprobsMode,
+    callsTools: model.host.info?.callsTools,
   });
   return { version, models: models.all().map(describe), maxBodyBytes: bodyLimits.maxBytes };
 }
