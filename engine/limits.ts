@@ -19,6 +19,8 @@ export const LIMITS = {
   maxQuotedChars: 80,
   /** Bytes of a safetensors header; the limit is set by the format. */
   maxSafetensorsHeaderBytes: 100_000_000,
+  /** Bytes before the tensors of a GGUF file, which hold the tokenizer. */
+  maxGgufHeaderBytes: 256 << 20,
   /** Bytes of config.json, tokenizer.json and similar files. */
   maxModelJsonBytes: 256 << 20,
   /** Largest single size in config.json, such as hidden size, vocabulary size or context length. */
