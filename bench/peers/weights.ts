@@ -25,7 +25,7 @@ export interface Chunk {
 export async function* chunksOf(source: SourceModel, name: string, quant: Quant): AsyncGenerator<Chunk> {
   const { reader, config } = source;
   const rewrite = quant === "f32" ? undefined : (await rewritesOf(source)).get(name);
-  const [rows = 1, cols = 1] = reader.tensor(name).shape;
+  const [rows = 1, cols = 1] = reader.tensors.get(name)!.shape;
   const rowsPerChunk = Math.ceil(CHUNK_ROWS / config.headDim) * config.headDim;
   const buffer = new Float32Array(Math.min(rowsPerChunk, rows) * cols);
   for (let row = 0; row < rows; row += rowsPerChunk) {

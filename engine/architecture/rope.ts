@@ -10,11 +10,11 @@ import type { ModelConfig, RopeScaling } from "./config.js";
 
 export class RotaryEmbedding {
   /** float64 [head_dim / 2], radians per position. */
-  readonly #frequencies: Float64Array;
+  readonly frequencies: Float64Array;
 
   constructor(config: Pick<ModelConfig, "headDim" | "ropeTheta" | "ropeScaling">) {
     const { headDim, ropeTheta, ropeScaling } = config;
-    this.#frequencies = Float64Array.from({ length: headDim / 2 }, (_, pair) =>
+    this.frequencies = Float64Array.from({ length: headDim / 2 }, (_, pair) =>
       scaled(power(ropeTheta, (-2 * pair) / headDim), ropeScaling),
     );
   }
@@ -27,7 +27,7 @@ export class RotaryEmbedding {
    * @param sin f32 [head_dim / 2]
    */
   fill(position: number, cos: Float32Array, sin: Float32Array): void {
-    const frequencies = this.#frequencies;
+    const { frequencies } = this;
     assert(cos.length === frequencies.length && sin.length === frequencies.length, "cos and sin are [head_dim / 2]");
     assert(Number.isInteger(position) && position >= 0 && position < LIMITS.maxContextLength, "position out of range");
     for (let pair = 0; pair < frequencies.length; pair++) {

@@ -1,12 +1,12 @@
 /**
- * Tensors that each architecture keeps in its safetensors, with their shapes. Some of them are stacked into one
+ * Tensors of each architecture, with their names in safetensors and their shapes. Some of them are stacked into one
  * matrix of the body: q, k and v; gate and up. Stacking adds outputs, and blocks of quantized values run along the
  * inputs, so a stacked matrix holds exactly the numbers of its parts.
  */
 
 import { EngineError, quoted } from "../errors.js";
 import type { ModelConfig } from "./config.js";
-import { isReadable, READABLE_DTYPES, type SafetensorsReader, type StoredTensor } from "../formats/index.js";
+import type { Tensor, TensorReader } from "../formats/index.js";
 
 export function modelWeights(config: ModelConfig): ModelWeights {
   const { hiddenSize, vocabSize } = config;
@@ -35,11 +35,7 @@ export function* packedWeights(weights: ModelWeights): Generator<StackedWeight> 
  * @throws EngineError `invalid_model` for a missing tensor or a wrong shape, `unsupported_model` for a tensor
  *   that is not part of the architecture: ignoring it would run another network than the one that was trained
  */
-export async function checkWeights(
-  config: ModelConfig,
-  weights: ModelWeights,
-  reader: SafetensorsReader,
-): Promise<void> {
+export async function checkWeights(config: ModelConfig, weights: ModelWeights, reader: TensorReader): Promise<void> {
   const expected = new Map<string, readonly number[]>();
   for (const weight of packedWeights(weights)) {
     for (const part of weight.parts) {
@@ -49,10 +45,10 @@ export async function checkWeights(
   for (const [name, shape] of expected) {
     const tensor = reader.tensors.get(name);
     if (tensor === undefined) throw new EngineError("invalid_model", `the weights lack tensor "${name}"`);
-    if (!isReadable(tensor)) {
+    if (!reader.readable.includes(tensor.dtype)) {
       throw new EngineError(
         "unsupported_model",
-        `${tensor.file}: tensor "${name}": dtype "${tensor.dtype}" is not supported (supported: ${READABLE_DTYPES.join(", ")})`,
+        `${tensor.file}: tensor "${name}": dtype "${tensor.dtype}" is not supported (supported: ${reader.readable.join(", ")})`,
       );
     }
     if (!sameShape(tensor, shape)) {
@@ -169,16 +165,16 @@ function totalRows(parts: readonly Part[]): number {
 }
 
 /** A file may give a tensor a million dimensions. */
-function shownShape({ shape }: StoredTensor): string {
+function shownShape({ shape }: Tensor): string {
   return shape.length <= MAX_SHOWN_DIMENSIONS ? `shape [${shape.join(", ")}]` : `${shape.length} dimensions`;
 }
 
-function sameShape(tensor: StoredTensor, shape: readonly number[]): boolean {
+function sameShape(tensor: Tensor, shape: readonly number[]): boolean {
   return tensor.shape.length === shape.length && shape.every((dim, index) => dim === tensor.shape[index]);
 }
 
 /** Checks the tied matrix that some files repeat: a head that differs from the embedding means config.json is wrong. */
-async function checkTiedCopy(reader: SafetensorsReader, head: StoredTensor): Promise<void> {
+async function checkTiedCopy(reader: TensorReader, head: Tensor): Promise<void> {
   if (await reader.sameBytes("lm_head.weight", "model.embed_tokens.weight")) return;
   throw new EngineError(
     "invalid_model",

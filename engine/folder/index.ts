@@ -35,6 +35,7 @@ export {
 } from "./pack.js";
 export { describeOtherLayout, refuseOtherLayout } from "./other-layouts.js";
 export { forgetSource, identifySource, rememberedSources, type SourceIdentity } from "./source-identity.js";
+export { isGguf, readGgufTexts } from "./gguf-file.js";
 export { checkConfig, checkTextFiles, checkTokenizer, openSourceModel, type SourceModel } from "./source-model.js";
 export { readTextFiles, TEXT_FILES } from "./text-files.js";
 export { hashWithToolFormat, TOOL_FORMATS, type ToolFormat, withToolFormat } from "./tool-format.js";

@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { readdir, realpath, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { weightFiles } from "../formats/index.js";
 import { isObject } from "../json.js";
@@ -19,17 +19,19 @@ import {
   writeMemory,
   type FileState,
 } from "./file-states.js";
+import { ggufShards, isGguf } from "./gguf-file.js";
 import { TEXT_FILES } from "./text-files.js";
 
-/** Identifies the model in `dir`: from `cache` if its entry is still valid, otherwise by reading every file. */
+/** Identifies the model in `dir`, which may be a GGUF file: from `cache` if its entry is still valid, otherwise by reading every file. */
 export async function identifySource(
   cache: string,
   dir: string,
   { weights = null, signal, check }: IdentifyOptions = {},
 ): Promise<SourceIdentity> {
+  if (isGguf(dir)) return identifySource(cache, dirname(dir), { weights: await ggufShards(dir), signal, check });
   const path = await realpath(dir);
   const takenMs = Date.now();
-  const names = [...TEXT_FILES, ...(weights ?? (await weightFiles(dir)))];
+  const names = isGguf(weights?.[0] ?? "") ? weights! : [...TEXT_FILES, ...(weights ?? (await weightFiles(dir)))];
   const states = await fileStates(dir, names);
   const file = memoryFile(cache, FOLDER, weights === null ? path : join(path, ...weights));
   const memory = await rememberedHash(file);

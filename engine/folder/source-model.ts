@@ -1,6 +1,6 @@
 /**
- * Opens a Hugging Face model folder and checks it before anything is written: configuration, tokenizer files, and the
- * presence and shape of every weight.
+ * Opens a Hugging Face model folder or a GGUF file and checks it before anything is written: configuration, tokenizer
+ * files, and the presence and shape of every weight.
  */
 
 import {
@@ -11,16 +11,18 @@ import {
   type ModelWeights,
 } from "../architecture/index.js";
 import { EngineError } from "../errors.js";
-import { entryAt, SafetensorsReader } from "../formats/index.js";
+import { entryAt, SafetensorsReader, type TensorReader } from "../formats/index.js";
 import { Tokenizer } from "../text/index.js";
 import { readEndTokenIds } from "./end-tokens.js";
 import { refuseOtherLayout } from "./other-layouts.js";
+import { isGguf, openGguf } from "./gguf-file.js";
 import { readTextFiles, type TextFiles } from "./text-files.js";
 
 /** @throws EngineError naming what is missing, damaged or not supported; no file stays open in that case */
 export async function openSourceModel(dir: string): Promise<SourceModel> {
   const entry = await entryAt(dir);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
+  if (isGguf(dir)) return openGguf(dir);
   if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
   await refuseOtherLayout(dir);
   const texts = await readTextFiles(dir);
@@ -45,7 +47,7 @@ export interface SourceModel extends Pick<TextFiles, "files" | "tokenizer" | "to
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   /** Must be closed by the caller that opened the model. */
-  readonly reader: SafetensorsReader;
+  readonly reader: TensorReader;
 }
 
 /**

@@ -38,6 +38,11 @@ export async function readTextFiles(dir: string): Promise<TextFiles> {
     const bytes = await readModelFile(dir, name);
     if (bytes !== null) files.set(name, bytes);
   }
+  return textsIn(files, dir);
+}
+
+/** Interprets the contents of text files. @param dir where they are, for errors */
+export function textsIn(files: ReadonlyMap<string, Uint8Array>, dir: string): TextFiles {
   const optional = (name: string): JsonObject | null => {
     const bytes = files.get(name);
     return bytes === undefined ? null : parseJsonObject(bytes, join(dir, name));

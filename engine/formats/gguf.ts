@@ -11,27 +11,28 @@ import { assert, EngineError, fileSystemCode, quoted } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { GGUF_TYPES, type GgufType } from "./gguf-blocks.js";
 import { checkIsNoPointer, openModelFile, readFully } from "./model-files.js";
+import type { Tensor, TensorReader } from "./tensor-reader.js";
 
 /** A value of the metadata. Numbers are exact: integers beyond 2^53 are bigints. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
-export interface GgufTensor {
-  readonly file: string;
+export type GgufMetadata = ReadonlyMap<string, GgufValue>;
+
+export interface GgufTensor extends Tensor {
   readonly type: GgufType;
-  /** Rows first, as in safetensors. */
-  readonly shape: readonly number[];
   /** Bytes from the start of the file. */
   readonly offset: number;
   readonly byteLength: number;
 }
 
-export class GgufReader {
+export class GgufReader implements TensorReader {
+  readonly readable = [...GGUF_TYPES.values()].filter(({ dequantize }) => dequantize !== null).map(({ name }) => name);
   readonly #handles: ReadonlyMap<string, FileHandle>;
   #scratch = new Uint8Array(0);
 
   private constructor(
     /** Of the first shard. */
-    readonly metadata: ReadonlyMap<string, GgufValue>,
+    readonly metadata: GgufMetadata,
     readonly tensors: ReadonlyMap<string, GgufTensor>,
     handles: ReadonlyMap<string, FileHandle>,
   ) {
@@ -62,33 +63,52 @@ export class GgufReader {
     }
   }
 
-  /**
-   * Reads rows `firstRow` up to `firstRow + numRows` as float32.
-   *
-   * @param into f32 [numRows, cols]: cols is the last dimension, rows the product of the others
-   * @throws EngineError `invalid_model` if a value is NaN or infinite, or the file has become shorter
-   */
+  /** Paths of the shards, the first one first. */
+  get files(): readonly string[] {
+    return [...this.#handles.keys()];
+  }
+
   async readRows(name: string, firstRow: number, numRows: number, into: Float32Array): Promise<void> {
-    const tensor = this.tensors.get(name);
-    assert(tensor !== undefined, `tensor ${name} does not exist and was not checked before`);
-    const { type, file } = tensor;
-    const cols = tensor.shape.at(-1) ?? 1;
+    const { type, file, shape, offset } = this.#tensor(name);
+    const [, ...others] = shape;
+    const cols = others.reduce((product, size) => product * size, 1);
     assert(type.dequantize !== null, `${name} is ${type.name}`);
     assert(into.length === numRows * cols, `${name}: into must be [${numRows}, ${cols}]`);
     const rowBytes = (cols / type.blockSize) * type.blockBytes;
     if (this.#scratch.length < numRows * rowBytes) this.#scratch = new Uint8Array(numRows * rowBytes);
     const bytes = this.#scratch.subarray(0, numRows * rowBytes);
-    const isWhole = await readFully(this.#handles.get(file)!, tensor.offset + firstRow * rowBytes, bytes).catch(
-      (cause: unknown) => {
-        throw invalid(file, `tensor ${quoted(name)} cannot be read (${fileSystemCode(cause)})`);
-      },
-    );
-    if (!isWhole) throw invalid(file, `the file ended inside tensor ${quoted(name)} while it was being read`);
+    await this.#readBytes(name, file, offset + firstRow * rowBytes, bytes);
     type.dequantize(new DataView(bytes.buffer), 0, (numRows * cols) / type.blockSize, into);
     const index = into.findIndex((value) => !Number.isFinite(value));
     if (index < 0) return;
-    const place = `${firstRow + Math.floor(index / cols)}, ${index % cols}`;
+    const place = shape.length < 2 ? `${firstRow + index}` : `${firstRow + Math.floor(index / cols)}, ${index % cols}`;
     throw invalid(file, `tensor ${quoted(name)} holds ${into[index]} at [${place}]`);
+  }
+
+  async sameBytes(first: string, second: string): Promise<boolean> {
+    const [a, b] = [this.#tensor(first), this.#tensor(second)];
+    if (a.type !== b.type || a.byteLength !== b.byteLength) return false;
+    for (let at = 0; at < a.byteLength; at += READ_BYTES) {
+      const [left, right] = [Buffer.alloc(Math.min(READ_BYTES, a.byteLength - at)), Buffer.alloc(READ_BYTES)];
+      await this.#readBytes(first, a.file, a.offset + at, left);
+      await this.#readBytes(second, b.file, b.offset + at, right.subarray(0, left.length));
+      if (!left.equals(right.subarray(0, left.length))) return false;
+    }
+    return true;
+  }
+
+  /** Returns a tensor, which the caller must know to exist. */
+  #tensor(name: string): GgufTensor {
+    const tensor = this.tensors.get(name);
+    assert(tensor !== undefined, `tensor ${name} does not exist and was not checked before`);
+    return tensor;
+  }
+
+  async #readBytes(name: string, file: string, position: number, into: Uint8Array): Promise<void> {
+    const isWhole = await readFully(this.#handles.get(file)!, position, into).catch((cause: unknown) => {
+      throw invalid(file, `tensor ${quoted(name)} cannot be read (${fileSystemCode(cause)})`);
+    });
+    if (!isWhole) throw invalid(file, `the file ended inside tensor ${quoted(name)} while it was being read`);
   }
 
   async close(): Promise<void> {
@@ -97,7 +117,7 @@ export class GgufReader {
 }
 
 interface Shard {
-  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly metadata: GgufMetadata;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
@@ -192,13 +212,13 @@ function placed(described: readonly Described[], path: string, data: Data): Map<
         `${what} ends at byte ${start + byteLength}, the file at ${size}; the download may be incomplete`,
       );
     end = start + byteLength;
-    tensors.set(name, { file: path, type, shape, offset: start, byteLength });
+    tensors.set(name, { file: path, dtype: type.name, type, shape, offset: start, byteLength });
   }
   return tensors;
 }
 
 /** Returns the paths of the other shards. */
-function otherShards(path: string, metadata: ReadonlyMap<string, GgufValue>): string[] {
+function otherShards(path: string, metadata: GgufMetadata): string[] {
   const count = metadata.get("split.count") ?? 0;
   if (count === 0 || count === 1) return [];
   const file = basename(path);
@@ -215,7 +235,7 @@ function otherShards(path: string, metadata: ReadonlyMap<string, GgufValue>): st
   );
 }
 
-function checkNumTensors(path: string, metadata: ReadonlyMap<string, GgufValue>, found: number): void {
+function checkNumTensors(path: string, metadata: GgufMetadata, found: number): void {
   const expected = metadata.get("split.tensors.count") ?? found;
   if (expected !== found)
     throw invalid(basename(path), `its shards have ${found} tensors; split.tensors.count is ${shown(expected)}`);

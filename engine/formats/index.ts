@@ -1,5 +1,6 @@
 /** File formats: strict JSON, safetensors, ONNX. This folder knows nothing about models. */
 
+export { GgufReader, type GgufMetadata, type GgufValue } from "./gguf.js";
 export { FileSink, type FileRecord } from "./file-sink.js";
 export { parseJsonObject } from "./json.js";
 export {
@@ -43,14 +44,5 @@ export {
   type InitializerPiece,
   type ValueInfo,
 } from "./onnx.js";
-export {
-  halfTable,
-  INDEX_FILE,
-  isReadable,
-  READABLE_DTYPES,
-  SafetensorsReader,
-  SINGLE_FILE,
-  weightFiles,
-  widenHalf,
-  type StoredTensor,
-} from "./safetensors.js";
+export { halfTable, INDEX_FILE, SafetensorsReader, SINGLE_FILE, weightFiles, widenHalf } from "./safetensors.js";
+export type { Tensor, TensorReader } from "./tensor-reader.js";

@@ -12,11 +12,13 @@ import { assert, EngineError, fileSystemCode } from "../errors.js";
 import { LIMITS } from "../limits.js";
 import { parseJsonObject } from "./json.js";
 import { checkIsNoPointer, fileExists, openModelFile, readFully, readModelFile } from "./model-files.js";
+import type { TensorReader } from "./tensor-reader.js";
 
 export const SINGLE_FILE = "model.safetensors";
 export const INDEX_FILE = "model.safetensors.index.json";
 
-export class SafetensorsReader {
+export class SafetensorsReader implements TensorReader {
+  readonly readable = READABLE_DTYPES;
   readonly #handles: ReadonlyMap<string, FileHandle>;
   #scratch = new Uint8Array(0);
   #halfTable: Float32Array | null = null;
@@ -65,12 +67,7 @@ export class SafetensorsReader {
     return tensor;
   }
 
-  /**
-   * Reads rows `firstRow` up to `firstRow + numRows` as float32. F16 and BF16 convert exactly.
-   *
-   * @param into f32 [numRows, cols]: rows are the first dimension, cols the product of the others, 1 for a vector
-   * @throws EngineError `invalid_model` if a value is NaN or infinite, or the file has become shorter
-   */
+  /** F16 and BF16 convert exactly. */
   async readRows(name: string, firstRow: number, numRows: number, into: Float32Array): Promise<void> {
     const tensor = this.tensor(name);
     const { rows, cols } = rowsAndCols(tensor.shape);
@@ -98,7 +95,6 @@ export class SafetensorsReader {
     throw invalid(tensor.file, `tensor ${quoted(name)} holds ${kind} at [${position}]`);
   }
 
-  /** Returns true if two tensors have the same dtype, byte length and bytes. */
   async sameBytes(first: string, second: string): Promise<boolean> {
     const a = this.tensor(first);
     const b = this.tensor(second);
@@ -180,7 +176,7 @@ export function parseHeader(
   return new Map(inOrder);
 }
 
-export const isReadable = (tensor: StoredTensor): tensor is StoredTensor & { readonly dtype: Dtype } =>
+const isReadable = (tensor: StoredTensor): tensor is StoredTensor & { readonly dtype: Dtype } =>
   (READABLE_DTYPES as readonly string[]).includes(tensor.dtype);
 
 const OTHER_DTYPE_BYTES = {

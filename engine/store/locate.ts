@@ -1,7 +1,10 @@
 /** Resolves the model that the user named to a folder on this machine: an existing one, else the hub's model. */
 
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+
 import { EngineError, quoted, refuseUnknownOptions, wrongType } from "../errors.js";
-import { checkTextFiles, type OnnxDtype } from "../folder/index.js";
+import { checkTextFiles, isGguf, type OnnxDtype } from "../folder/index.js";
 import { entryAt } from "../formats/index.js";
 import {
   hubReference,
@@ -19,7 +22,7 @@ import {
 export async function modelFolder(model: string, options: HubOptions): Promise<string> {
   if (model === "") throw new EngineError("model_not_found", "the model's name is empty", "model");
   const reference = hubReference(model);
-  if ((await entryAt(model)) !== null) return model;
+  if ((await entryAt(model)) !== null) return (await onlyGguf(model)) ?? model;
   if (reference === null) {
     if (!/[/\\]/.test(model)) throw await nothingNamed(model);
     throw new EngineError("model_not_found", `there is no model folder at ${model}`, "model");
@@ -32,6 +35,21 @@ export async function modelFolder(model: string, options: HubOptions): Promise<s
       cause: error,
     });
   }
+}
+
+/** Returns the GGUF file of a folder that has one, or the shards of one, and no other model. */
+async function onlyGguf(dir: string): Promise<string | null> {
+  const names = await readdir(dir).catch((): string[] => []);
+  const isOther = names.some((name) => name === "config.json" || name.endsWith(".safetensors"));
+  const first = names.filter((name) => isGguf(name) && !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(name));
+  if (isOther || first.length === 0) return null;
+  if (first.length === 1) return join(dir, first[0]!);
+  const shown = first.sort().slice(0, MAX_SHOWN_NAMES).join(", ");
+  throw new EngineError(
+    "model_not_found",
+    `${dir} has ${first.length} GGUF models: name one of them (${shown})`,
+    "model",
+  );
 }
 
 /** Builds the error for a name that is neither a path nor a name on the hub, such as `llama3.2`. */

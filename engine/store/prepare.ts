@@ -15,11 +15,13 @@ import { EngineError, fileSystemCode } from "../errors.js";
 import {
   checkTextFiles,
   identifySource,
+  isGguf,
   MANIFEST_FILE,
   onnxDtypesOf,
   openOnnxFolder,
   openPack,
   openSourceModel,
+  readGgufTexts,
   refuseOtherLayout,
   verifyPack,
   type ModelPack,
@@ -27,6 +29,7 @@ import {
   type RunnableModel,
   type SourceIdentity,
 } from "../folder/index.js";
+import type { JsonObject } from "../json.js";
 import { entryAt, fileExists, INDEX_FILE, readModelJson, SINGLE_FILE } from "../formats/index.js";
 import { cacheError, cacheFolder, embeddedPack, packName, PACKS } from "./cache.js";
 import type { HubOptions } from "./hub/index.js";
@@ -86,9 +89,13 @@ export async function prepareModel(options: PrepareOptions): Promise<RunnableMod
     }
     case "model":
       refuseDtype(dir, dtype);
-      options.onConfig?.(readModelConfig((await readModelJson(dir, "config.json")) ?? {}, []), target, true);
+      options.onConfig?.(readModelConfig(await configIn(dir), []), target, true);
       return cachedPack(dir, { format: target, signal, onProgress: options.onProgress });
   }
+}
+
+async function configIn(dir: string): Promise<JsonObject> {
+  return isGguf(dir) ? (await readGgufTexts(dir)).config : ((await readModelJson(dir, "config.json")) ?? {});
 }
 
 async function cachedPack(modelDir: string, options: WriteOptions): Promise<ModelPack> {
@@ -160,6 +167,7 @@ async function convertInto(
 async function kindOfFolder(dir: string, dtype: OnnxDtype | undefined): Promise<"pack" | "model" | "onnx"> {
   const entry = await entryAt(dir);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
+  if (entry.isFile() && isGguf(dir)) return "model";
   if (!entry.isDirectory()) {
     throw new EngineError(
       "model_not_found",
