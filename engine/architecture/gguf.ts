@@ -53,7 +53,11 @@ const NEUTRAL: Readonly<Record<string, readonly (GgufValue | { readonly sameAs: 
  * @param file name for errors
  * @throws EngineError `unsupported_model` for what is not implemented, `invalid_model` for a value of the wrong type
  */
-export function ggufConfig(metadata: GgufMetadata, tensors: ReadonlyMap<string, Tensor>, file: string): Record<string, unknown> {
+export function ggufConfig(
+  metadata: GgufMetadata,
+  tensors: ReadonlyMap<string, Tensor>,
+  file: string,
+): Record<string, unknown> {
   const architecture = metadata.get("general.architecture");
   const family = familyOf(architecture, file);
   const type = metadata.get("general.type") ?? "model";

@@ -58,7 +58,7 @@ const LAYOUTS: readonly { readonly pattern: RegExp; readonly describe: (file: st
   {
     pattern: /^[^/]+\.gguf$/,
     describe: (file) =>
-      `holds GGUF (${file}), which this engine does not read: use the repository with the model's safetensors`,
+      `holds GGUF (${file}): download the file and give its path, or use the repository with the model's safetensors`,
   },
   {
     pattern: /^[^/]+\.safetensors$/,

@@ -22,7 +22,10 @@ import {
 import { ggufShards, isGguf } from "./gguf-file.js";
 import { TEXT_FILES } from "./text-files.js";
 
-/** Identifies the model in `dir`, which may be a GGUF file: from `cache` if its entry is still valid, otherwise by reading every file. */
+/**
+ * Identifies the model in `dir`, which may be a GGUF file: from `cache` if its entry is still valid, otherwise by reading
+ * every file.
+ */
 export async function identifySource(
   cache: string,
   dir: string,

@@ -36,6 +36,10 @@ describeWithAssets("stories260K", () => {
     expectGolden({ model: asset("stories260K"), profile }),
   );
 
+  test.each(["fast", "exact"] as const)("%s generates the same from its GGUF file", (profile) =>
+    expectGolden({ model: join(asset("stories260K"), "stories260K.gguf"), profile }),
+  );
+
   test("generates the same from the hub, and offline after the download", async () => {
     const scratch = mkdtempSync(join(tmpdir(), "stories-hub-"));
     const hub = await HubServer.start();

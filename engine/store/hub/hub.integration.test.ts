@@ -173,7 +173,7 @@ describe("the files that are needed", () => {
       "other formats",
       { ...TEXTS, "pytorch_model.bin": "", "model.gguf": "" },
       undefined,
-      /^org\/model holds GGUF \(model\.gguf\), which this engine does not read/,
+      /^org\/model holds GGUF \(model\.gguf\): download the file/,
     ],
     [
       "an adapter",
