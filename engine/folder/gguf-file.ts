@@ -2,35 +2,24 @@
 
 import { basename, dirname } from "node:path";
 
-import {
-  checkWeights,
-  ggufConfig,
-  GgufWeights,
-  llama3Scaling,
-  modelWeights,
-  readModelConfig,
-  ROPE_FACTORS,
-} from "../architecture/index.js";
+import { ggufConfig, llama3Scaling, ROPE_FACTORS } from "../architecture/index.js";
 import { GgufReader } from "../formats/index.js";
-import { readEndTokenIds } from "./end-tokens.js";
 import { ggufTokenizer } from "./gguf-tokenizer.js";
-import type { SourceModel } from "./source-model.js";
 import { textsIn, type TextFiles } from "./text-files.js";
 
 export const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
 
+export interface OpenGguf {
+  readonly texts: TextFiles;
+  /** Must be closed by the caller. */
+  readonly reader: GgufReader;
+}
+
 /** @throws EngineError naming what is missing, damaged or not supported; no file stays open in that case */
-export async function openGguf(path: string): Promise<SourceModel> {
+export async function openGguf(path: string): Promise<OpenGguf> {
   const reader = await GgufReader.open(path);
   try {
-    const texts = await ggufTexts(reader, path);
-    const endTokenIds = readEndTokenIds(texts);
-    const config = readModelConfig(texts.config, endTokenIds);
-    const weights = modelWeights(config);
-    const renamed = new GgufWeights(reader, reader.metadata, config.headDim);
-    await checkWeights(config, weights, renamed);
-    const { files, tokenizer, tokenizerConfig } = texts;
-    return { config, weights, reader: renamed, files, tokenizer, tokenizerConfig };
+    return { texts: await ggufTexts(reader, path), reader };
   } catch (error) {
     await reader.close();
     throw error;
@@ -39,12 +28,9 @@ export async function openGguf(path: string): Promise<SourceModel> {
 
 /** Reads what text files would say. @throws EngineError */
 export async function readGgufTexts(path: string): Promise<TextFiles> {
-  const reader = await GgufReader.open(path);
-  try {
-    return await ggufTexts(reader, path);
-  } finally {
-    await reader.close();
-  }
+  const { texts, reader } = await openGguf(path);
+  await reader.close();
+  return texts;
 }
 
 /** Names of the files of a model, the given one first. */

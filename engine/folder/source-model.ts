@@ -5,6 +5,7 @@
 
 import {
   checkWeights,
+  GgufWeights,
   modelWeights,
   readModelConfig,
   type ModelConfig,
@@ -22,22 +23,35 @@ import { readTextFiles, type TextFiles } from "./text-files.js";
 export async function openSourceModel(dir: string): Promise<SourceModel> {
   const entry = await entryAt(dir);
   if (entry === null) throw new EngineError("model_not_found", `there is no model folder at ${dir}`);
-  if (isGguf(dir)) return openGguf(dir);
+  if (isGguf(dir)) {
+    const { texts, reader } = await openGguf(dir);
+    return checked(texts, reader, ({ headDim }) => new GgufWeights(reader, reader.metadata, headDim));
+  }
   if (!entry.isDirectory()) throw new EngineError("invalid_model", `${dir} is a file; a model is a folder`);
   await refuseOtherLayout(dir);
   const texts = await readTextFiles(dir);
-  const endTokenIds = readEndTokenIds(texts);
   // A configuration that cannot run is refused first, whatever the weights are.
-  readModelConfig(texts.config, endTokenIds);
+  readModelConfig(texts.config, readEndTokenIds(texts));
   const reader = await SafetensorsReader.open(dir);
+  return checked(texts, reader, () => reader);
+}
+
+/** @param named returns the tensors under the names that the architecture gives them */
+async function checked(
+  texts: TextFiles,
+  file: TensorReader,
+  named: (config: ModelConfig) => TensorReader,
+): Promise<SourceModel> {
   try {
-    const config = readModelConfig(texts.config, endTokenIds, reader.tensors.has("lm_head.weight"));
+    const hasHead = file.tensors.has("lm_head.weight");
+    const config = readModelConfig(texts.config, readEndTokenIds(texts), hasHead);
     const weights = modelWeights(config);
+    const reader = named(config);
     await checkWeights(config, weights, reader);
     const { files, tokenizer, tokenizerConfig } = texts;
     return { config, weights, reader, files, tokenizer, tokenizerConfig };
   } catch (error) {
-    await reader.close();
+    await file.close();
     throw error;
   }
 }
