@@ -54,6 +54,7 @@ function touchstone(
   args: string[],
   env: Record<string, string> = {},
   onStart: (pid: number) => void = () => {},
+  onOutput: (stdout: string) => unknown = () => {},
 ): Promise<Outcome> {
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
@@ -64,7 +65,10 @@ function touchstone(
     onStart(child.pid!);
     let stdout = "";
     let stderr = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      onOutput(stdout);
+    });
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", failed);
     child.on("close", (code) => done({ stdout, stderr, code }));
@@ -123,20 +127,12 @@ test("a folder with the name takes precedence over the hub", async () => {
 
 test("serve downloads its models before it prints Listening, and serves them under their names", async () => {
   let pid = 0;
-  const run = touchstone(
+  const { code, stdout, stderr } = await touchstone(
     ["serve", "--port", "0", "--model", `${NAME}@main`, "--grace", "0", "--threads", "1"],
     {},
     (started) => (pid = started),
+    (printed) => printed.includes("Listening") && process.kill(pid, "SIGTERM"),
   );
-  const timer = setInterval(
-    () =>
-      existsSync(join(scratch, "packs", "sources")) &&
-      setTimeout(() => process.kill(pid, "SIGTERM"), 4000) &&
-      clearInterval(timer),
-    50,
-  );
-  const { code, stdout, stderr } = await run;
-  clearInterval(timer);
   expect(code).toBe(0);
   expect(stdout).toMatch(/^Listening on http:\S+ \(org\/random-model[,)]/);
   expect(stderr).toMatch(/^\{.*"msg":"org\/random-model model\.safetensors: \d+\.\d [kM]B"\}$/m);
