@@ -46,7 +46,7 @@ export function conformCommand(command: Command): Command {
           "rules to apply where vendors differ (default: the dialect that the server reports, else openai)",
         ).choices(["ppio", "openai"]),
       )
-      .option("--only <laws>", "check only these laws, from P1 to P16 and validation, such as P4,P9 (default: all)")
+      .option("--only <laws>", "check only these laws, from P1 to P22 and validation, such as P4,P9 (default: all)")
       .addOption(
         new Option("--budget <limits>", "maximum number of requests and of seconds")
           .argParser(budget)

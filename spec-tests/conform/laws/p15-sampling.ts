@@ -358,9 +358,13 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
           ...greedy,
           logit_bias: Object.fromEntries(tokenIds.map((id) => [id, bias])),
         });
-        return { entry: choices[0]!.logprobs![0]!, exchange };
+        // A token that is no text, or ends the answer, may have no entry.
+        const entry = choices[0]?.logprobs?.[0];
+        return entry === undefined ? null : { entry, exchange };
       };
       const pushed = await first([tokenId], 100);
+      if (pushed === null)
+        return probe.note("An answer with logit_bias has no logprobs, so its size was not measured.");
       const top = row.tokens[0]!;
       const isRaw = pushed.entry.topLogprobs.every(
         (other, i) => Math.abs(other.logprob - (row.tokens[i]?.logprob ?? 0)) < 0.01,
@@ -370,6 +374,7 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
       if (labelOf(pushed.entry) === labelOf(top)) {
         // This token may be the most likely one anyway, or far from it. That cannot be true of so many tokens.
         const [up, down] = [await first(MANY_TOKENS, 100), await first(MANY_TOKENS, -100)];
+        if (up === null || down === null) return;
         if (labelOf(up.entry) !== labelOf(top) || labelOf(down.entry) !== labelOf(top)) return;
         const message = `Neither 100 nor -100 on ${MANY_TOKENS.length} tokens changes the first token ${quoted(top.token)}`;
         throw new Violation(message, [row.answer.exchange, up.exchange, down.exchange], "TS-3.4");
@@ -379,8 +384,9 @@ async function checkBias(probe: Probe, row: Row): Promise<void> {
         [lack - 1, top],
       ] as const) {
         if (bias > 100 || bias < -100) continue;
-        const { entry, exchange } = await first([tokenId], bias);
-        if (labelOf(entry) === labelOf(expected)) continue;
+        const drawn = await first([tokenId], bias);
+        if (drawn === null || labelOf(drawn.entry) === labelOf(expected)) continue;
+        const { entry, exchange } = drawn;
         const lacks = `Token ${tokenId}, ${quoted(pushed.entry.token)}, lacks ${lack.toFixed(3)} to be the most likely token`;
         const came = `with a bias of ${bias.toFixed(3)} ${quoted(expected.token)} must be drawn, but ${quoted(entry.token)} was`;
         throw new Violation(`${lacks}; ${came}`, [pushed.exchange, exchange], "TS-3.4");
