@@ -21,6 +21,8 @@ export const LIMITS = {
   maxSafetensorsHeaderBytes: 100_000_000,
   /** Bytes before the tensors of a GGUF file, which hold the tokenizer. */
   maxGgufHeaderBytes: 256 << 20,
+  /** Values in the lists of a GGUF file's metadata: tokens, scores, merges. */
+  maxGgufValues: 4 << 20,
   /** Bytes of config.json, tokenizer.json and similar files. */
   maxModelJsonBytes: 256 << 20,
   /** Largest single size in config.json, such as hidden size, vocabulary size or context length. */

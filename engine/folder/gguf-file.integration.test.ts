@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { ggufFile, ggufTensors, type Typed } from "../../spec-tests/fixtures/gguf.js";
+import { floats, ggufFile, ggufTensors, type Typed } from "../../spec-tests/fixtures/gguf.js";
 import { writeRandomModel } from "../../spec-tests/fixtures/random-model.js";
 import { EngineError, loadModel } from "../index.js";
 
@@ -92,6 +92,34 @@ describe("a GGUF file answers as the folder", () => {
     for (const profile of ["exact", "fast"] as const)
       expect(await idsOf(file, profile)).toEqual(await idsOf(folder, profile));
   });
+});
+
+/** The divisors of the frequencies, as llama.cpp's converter computes them. */
+const LLAMA3_FACTORS = Array.from({ length: 6 }, (_, pair) => {
+  const turns = (8192 * 10000 ** (-pair / 6)) / (2 * Math.PI);
+  if (turns > 4) return 1;
+  return turns < 1 ? 8 : 1 / ((1 - (turns - 1) / 3) / 8 + (turns - 1) / 3);
+});
+
+test("divisors of the frequencies are Llama 3's scaling, and others are refused", async () => {
+  const scaling = {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+  const folder = mkdtempSync(join(dir, "folder-"));
+  const tensors = await writeRandomModel(folder, { config: { rope_scaling: scaling } });
+  const write = (factors: readonly number[]): string => {
+    const file = join(mkdtempSync(join(dir, "file-")), "model.gguf");
+    const own = { name: "rope_freqs.weight", shape: [6], type: 0, bytes: floats(factors) };
+    const metadata = metadataOf({ family: "llama", config: {}, headDim: 12 });
+    writeFileSync(file, ggufFile({ metadata, tensors: [...ggufTensors(tensors, 12), own] }));
+    return file;
+  };
+  expect(await idsOf(write(LLAMA3_FACTORS), "exact")).toEqual(await idsOf(folder, "exact"));
+  await expect(loadModel({ model: write([1, 2, 3, 4, 5, 6]) })).rejects.toThrow(/rope_freqs\.weight "of other values"/);
 });
 
 describe("a GGUF file that cannot be used is refused by name", () => {

@@ -155,6 +155,18 @@ describe("a GGUF file that lies", () => {
       /arrays in arrays/,
     ],
     ["a long array", entry(9, 4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0), /the length of "key" is 4294967296/],
+    [
+      "a list of 5,000,000 bytes",
+      {
+        metadata: {
+          key: {
+            type: 9,
+            raw: Buffer.concat([Buffer.of(0, 0, 0, 0, 0x40, 0x4b, 0x4c, 0, 0, 0, 0, 0), Buffer.alloc(5_000_000)]),
+          },
+        },
+      },
+      /lists of its metadata have more than 4194304 values/,
+    ],
     ["a string without end", entry(8, 255, 255, 0, 0, 0, 0, 0, 0, 65), /length of "key" is 65535/],
     ["alignment 0", { metadata: { "general.alignment": { u32: 0 } } }, /must be a multiple of 8\. Given: "0"/],
     ["alignment 3", { metadata: { "general.alignment": { u32: 3 } } }, /must be a multiple of 8/],

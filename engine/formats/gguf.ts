@@ -256,6 +256,7 @@ async function readValue(cursor: Cursor, type: number, key: string, depth: numbe
   const itemType = await cursor.uint32(`the type of the items of ${key}`);
   const itemBytes = itemType === STRING ? 8 : itemType === ARRAY ? 12 : bytesOf(cursor, itemType, key);
   const count = await cursor.count(`the length of ${key}`, itemBytes);
+  cursor.spendValues(count);
   const items: GgufValue[] = [];
   if (itemType === STRING || itemType === ARRAY) {
     for (let i = 0; i < count; i++) items.push(await readValue(cursor, itemType, key, depth + 1));
@@ -306,6 +307,7 @@ function scalar(cursor: Cursor, bytes: Buffer, type: number, key: string): numbe
 /** Reads a file from its beginning on, and never past its end. */
 class Cursor {
   #position = 0;
+  #numValues = 0;
   #buffer = Buffer.alloc(0);
   /** Position of the buffer's first byte. */
   #start = 0;
@@ -336,6 +338,13 @@ class Cursor {
     if (!(await readFully(this.handle, this.#position, buffer))) throw invalid(this.file, "the file became shorter");
     this.#buffer = buffer;
     this.#start = this.#position;
+  }
+
+  /** Counts the values of a list before they are read: each takes more memory than its bytes. */
+  spendValues(count: number): void {
+    this.#numValues += count;
+    if (this.#numValues > LIMITS.maxGgufValues)
+      throw invalid(this.file, `the lists of its metadata have more than ${LIMITS.maxGgufValues} values`);
   }
 
   async uint32(what: string): Promise<number> {
